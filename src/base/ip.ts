@@ -1,0 +1,178 @@
+/** An IPv4 or IPv6 address, a value: immutable, compared by content, printed in canonical form (RFC 5952). */
+import { CodecError, ParseError } from './errors.ts';
+
+export type Family = 'ipv4' | 'ipv6';
+
+/** Length of an address in bits. */
+export const ADDRESS_BITS = { ipv4: 32, ipv6: 128 } as const satisfies Record<Family, number>;
+
+export class Ip {
+  readonly family: Family;
+  readonly #bytes: Uint8Array;
+  #text: string | undefined;
+
+  private constructor(family: Family, bytes: Uint8Array) {
+    this.family = family;
+    this.#bytes = bytes;
+  }
+
+  /** Four bytes make an IPv4 address, sixteen an IPv6 one. @throws CodecError for any other length. */
+  static fromBytes(bytes: Uint8Array): Ip {
+    if (bytes.byteLength === 4) return new Ip('ipv4', bytes.slice());
+    if (bytes.byteLength === 16) return new Ip('ipv6', bytes.slice());
+    throw new CodecError('IP address', 0, '4 or 16 bytes', `${bytes.byteLength}`);
+  }
+
+  /** @throws RangeError when the value does not fit the family. */
+  static fromBigInt(family: Family, value: bigint): Ip {
+    const bits = ADDRESS_BITS[family];
+    if (value < 0n || value >> BigInt(bits) !== 0n) throw new RangeError(`${value} is no ${family} address`);
+    const bytes = new Uint8Array(bits / 8);
+    let rest = value;
+    for (let index = bytes.length - 1; index >= 0; index--) {
+      bytes[index] = Number(rest & 0xffn);
+      rest >>= 8n;
+    }
+    return new Ip(family, bytes);
+  }
+
+  /** Dotted quad or RFC 4291 text, without a zone. @throws ParseError */
+  static parse(text: string): Ip {
+    const bytes = text.includes(':') ? parseIpv6(text) : parseIpv4(text);
+    if (bytes === undefined) {
+      throw new ParseError('an IP address', text, 'want IPv4 dotted quad or IPv6 text');
+    }
+    return new Ip(bytes.length === 4 ? 'ipv4' : 'ipv6', bytes);
+  }
+
+  static tryParse(text: string): Ip | undefined {
+    try {
+      return Ip.parse(text);
+    } catch {
+      return undefined;
+    }
+  }
+
+  get bytes(): Uint8Array {
+    return this.#bytes.slice();
+  }
+
+  toBigInt(): bigint {
+    return this.#bytes.reduce((value, byte) => (value << 8n) | BigInt(byte), 0n);
+  }
+
+  /** The address `count` further on; wraps never. @throws RangeError past the end of the address space. */
+  plus(count: bigint | number): Ip {
+    return Ip.fromBigInt(this.family, this.toBigInt() + BigInt(count));
+  }
+
+  compare(other: Ip): number {
+    if (this.family !== other.family) return this.family === 'ipv4' ? -1 : 1;
+    for (let index = 0; index < this.#bytes.length; index++) {
+      const difference = (this.#bytes[index] ?? 0) - (other.#bytes[index] ?? 0);
+      if (difference !== 0) return difference;
+    }
+    return 0;
+  }
+
+  equals(other: Ip | undefined): boolean {
+    return other !== undefined && this.compare(other) === 0;
+  }
+
+  get isUnspecified(): boolean {
+    return this.#bytes.every(byte => byte === 0);
+  }
+
+  /** 127.0.0.0/8 or ::1. */
+  get isLoopback(): boolean {
+    return this.family === 'ipv4' ? this.#bytes[0] === 127 : this.toBigInt() === 1n;
+  }
+
+  /** 224.0.0.0/4 or ff00::/8. */
+  get isMulticast(): boolean {
+    const first = this.#bytes[0] ?? 0;
+    return this.family === 'ipv4' ? first >= 224 && first < 240 : first === 0xff;
+  }
+
+  /** 169.254.0.0/16 (RFC 3927) or fe80::/10 (RFC 4291). */
+  get isLinkLocal(): boolean {
+    const [first = 0, second = 0] = this.#bytes;
+    return this.family === 'ipv4'
+      ? first === 169 && second === 254
+      : first === 0xfe && (second & 0xc0) === 0x80;
+  }
+
+  /** 255.255.255.255 or another address of the reserved class E (240.0.0.0/4). */
+  get isReserved(): boolean {
+    return this.family === 'ipv4' && (this.#bytes[0] ?? 0) >= 240;
+  }
+
+  toString(): string {
+    this.#text ??= this.family === 'ipv4' ? this.#bytes.join('.') : formatIpv6(this.#bytes);
+    return this.#text;
+  }
+
+  toJSON(): string {
+    return this.toString();
+  }
+}
+
+function parseIpv4(text: string): Uint8Array | undefined {
+  const parts = text.split('.');
+  if (parts.length !== 4) return undefined;
+  const bytes = new Uint8Array(4);
+  for (const [index, part] of parts.entries()) {
+    // A leading zero is refused: some parsers read it as octal, so the text is ambiguous.
+    if (!/^(0|[1-9]\d{0,2})$/.test(part) || Number(part) > 255) return undefined;
+    bytes[index] = Number(part);
+  }
+  return bytes;
+}
+
+function parseIpv6(text: string): Uint8Array | undefined {
+  const halves = text.split('::');
+  if (halves.length > 2) return undefined;
+  const head = parseGroups(halves[0] ?? '', halves.length === 1);
+  const tail = halves.length === 2 ? parseGroups(halves[1] ?? '', true) : [];
+  if (head === undefined || tail === undefined) return undefined;
+  const missing = 8 - head.length - tail.length;
+  if (halves.length === 2 ? missing < 1 : missing !== 0) return undefined;
+  const groups = [...head, ...Array<number>(missing).fill(0), ...tail];
+  return Uint8Array.from(groups.flatMap(group => [group >> 8, group & 0xff]));
+}
+
+function parseGroups(text: string, mayEndInIpv4: boolean): number[] | undefined {
+  if (text === '') return [];
+  const groups: number[] = [];
+  const parts = text.split(':');
+  for (const [index, part] of parts.entries()) {
+    if (mayEndInIpv4 && index === parts.length - 1 && part.includes('.')) {
+      const [a = 0, b = 0, c = 0, d = 0] = parseIpv4(part) ?? [];
+      if (parseIpv4(part) === undefined) return undefined;
+      groups.push((a << 8) | b, (c << 8) | d);
+    } else if (/^[0-9a-f]{1,4}$/i.test(part)) {
+      groups.push(Number.parseInt(part, 16));
+    } else {
+      return undefined;
+    }
+  }
+  return groups;
+}
+
+/** Canonical text: lower case, no leading zeros, the longest run of two or more zero groups as `::`. */
+function formatIpv6(bytes: Uint8Array): string {
+  const groups = Array.from(
+    { length: 8 },
+    (_, index) => ((bytes[2 * index] ?? 0) << 8) | (bytes[2 * index + 1] ?? 0),
+  );
+  let best = { start: -1, length: 1 };
+  for (let start = 0; start < 8; ) {
+    let end = start;
+    while (end < 8 && groups[end] === 0) end++;
+    if (end - start > best.length) best = { start, length: end - start };
+    start = Math.max(end, start + 1);
+  }
+  const hex = (part: number[]) => part.map(group => group.toString(16)).join(':');
+  if (best.start < 0) return hex(groups);
+  return `${hex(groups.slice(0, best.start))}::${hex(groups.slice(best.start + best.length))}`;
+}

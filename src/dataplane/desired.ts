@@ -1,0 +1,64 @@
+/**
+ * The wanted state of one host's kernel, as plain data, and nothing about how to reach it.
+ *
+ * For VXLAN a peer is four entries, which are easily confused:
+ *
+ *     route     peer subnet            -> next hop id                     (which packets)
+ *     nexthop   id                     -> via overlay base address onlink (through which VTEP)
+ *     neighbor  overlay base address   -> VTEP MAC                        (ARP: IP -> inner MAC)
+ *     FDB entry VTEP MAC               -> underlay address                (inner MAC -> outer IP)
+ */
+import type { Ip } from '../base/ip.ts';
+import type { Mac } from '../base/mac.ts';
+import type { InterfaceAddress, Prefix } from '../base/prefix.ts';
+
+/** A VXLAN device we own, by name. Everything permanent in its FDB and neighbor table is ours. */
+export interface DesiredVxlan {
+  readonly kind: 'vxlan';
+  readonly name: string;
+  readonly vni: number;
+  /** Index of the underlay link; 0 for none. */
+  readonly underlayIndex: number;
+  readonly local?: Ip;
+  /** UDP port; undefined leaves the kernel's default (8472) and accepts whatever an adopted device has. */
+  readonly port?: number;
+  readonly learning: boolean;
+  readonly gbp: boolean;
+  readonly mtu: number;
+  readonly mac: Mac;
+}
+
+export type DesiredLink = DesiredVxlan;
+
+export interface DesiredAddress {
+  readonly link: string;
+  readonly address: InterfaceAddress;
+  /** Other addresses of the link inside this block are ours from before, and removed. */
+  readonly ownedWithin: Prefix;
+}
+
+/** How this host reaches one peer over a device. */
+export interface DesiredPeer {
+  readonly link: string;
+  /** Lease key, for reports. */
+  readonly key: string;
+  readonly subnet: Prefix;
+  /** Base address of the peer's subnet: the gateway, and the neighbor's address. */
+  readonly gateway: Ip;
+  readonly mac: Mac;
+  /** Where the tunnel packets go. */
+  readonly underlayIp: Ip;
+}
+
+/** A sysctl by path below /proc/sys, dots not allowed in names of links: `net/ipv6/conf/flannel.88/accept_ra`. */
+export interface DesiredSysctl {
+  readonly path: string;
+  readonly value: string;
+}
+
+export interface Desired {
+  readonly links: readonly DesiredLink[];
+  readonly addresses: readonly DesiredAddress[];
+  readonly peers: readonly DesiredPeer[];
+  readonly sysctls: readonly DesiredSysctl[];
+}

@@ -1,0 +1,110 @@
+/**
+ * The kernel's network configuration, as an interface of one page. `connectRoute` gives the real one, bound to
+ * a network namespace; the fake kernel speaks the same bytes underneath.
+ *
+ * Every method rejects with NetlinkError when the kernel says no, and with SysError when the socket fails.
+ * A list that changed while it was read is read again.
+ */
+import type { Family, Ip } from '../base/ip.ts';
+import type { NetlinkError } from './errors.ts';
+import type {
+  Address,
+  FdbEntry,
+  Link,
+  LinkChange,
+  Neighbor,
+  NewAddress,
+  NewFdbEntry,
+  NewLink,
+  NewNeighbor,
+  NewNexthop,
+  NewRoute,
+  NewRule,
+  Nexthop,
+  Route,
+  Rule,
+} from './objects.ts';
+
+/** One modification, not yet sent. Made by `change.*`, sent alone or many at a time by `apply`. */
+export interface Change {
+  /** For reports: `replace route 10.3.2.0/24`. */
+  readonly what: string;
+  /** RTM_*. */
+  readonly type: number;
+  /** NLM_F_* besides REQUEST and ACK. */
+  readonly flags: number;
+  /** The message after its netlink header. */
+  readonly payload: Uint8Array;
+}
+
+/** What the kernel announces on its multicast groups, decoded. */
+export type KernelEvent =
+  | { readonly type: 'link'; readonly gone: boolean; readonly link: Link }
+  | { readonly type: 'address'; readonly gone: boolean; readonly address: Address }
+  | { readonly type: 'route'; readonly gone: boolean; readonly route: Route }
+  | { readonly type: 'nexthop'; readonly gone: boolean; readonly nexthop: Nexthop }
+  | { readonly type: 'neighbor'; readonly gone: boolean; readonly neighbor: Neighbor }
+  | { readonly type: 'fdb'; readonly gone: boolean; readonly entry: FdbEntry }
+  | { readonly type: 'rule'; readonly gone: boolean; readonly rule: Rule }
+  /** The socket's buffer overflowed (ENOBUFS): events were lost, only a full comparison helps. */
+  | { readonly type: 'overrun' };
+
+export type EventGroup = 'link' | 'address' | 'route' | 'nexthop' | 'neighbor' | 'rule';
+
+export interface Rtnetlink extends AsyncDisposable {
+  links: {
+    list(): Promise<Link[]>;
+    /** undefined when there is none. */
+    get(nameOrIndex: string | number): Promise<Link | undefined>;
+    add(link: NewLink): Promise<void>;
+    change(nameOrIndex: string | number, change: LinkChange): Promise<void>;
+    delete(nameOrIndex: string | number): Promise<void>;
+  };
+  addresses: {
+    list(filter?: { index?: number; family?: Family }): Promise<Address[]>;
+    replace(address: NewAddress): Promise<void>;
+    delete(address: NewAddress): Promise<void>;
+  };
+  routes: {
+    list(filter?: { family?: Family; table?: number; protocol?: number; oif?: number }): Promise<Route[]>;
+    /** The route the kernel would use for a packet to `destination` (`ip route get`). */
+    lookup(destination: Ip): Promise<Route>;
+    replace(route: NewRoute): Promise<void>;
+    delete(route: NewRoute): Promise<void>;
+  };
+  nexthops: {
+    list(): Promise<Nexthop[]>;
+    replace(nexthop: NewNexthop): Promise<void>;
+    delete(id: number): Promise<void>;
+  };
+  neighbors: {
+    list(filter?: { index?: number; family?: Family }): Promise<Neighbor[]>;
+    replace(neighbor: NewNeighbor): Promise<void>;
+    delete(neighbor: NewNeighbor): Promise<void>;
+  };
+  fdb: {
+    /** Entries of one vxlan link or bridge. */
+    list(index: number): Promise<FdbEntry[]>;
+    replace(entry: NewFdbEntry): Promise<void>;
+    /** Adds another destination for the same address (head-end replication). */
+    append(entry: NewFdbEntry): Promise<void>;
+    delete(entry: NewFdbEntry): Promise<void>;
+  };
+  rules: {
+    list(family?: Family): Promise<Rule[]>;
+    add(rule: NewRule): Promise<void>;
+    delete(rule: NewRule): Promise<void>;
+  };
+
+  /**
+   * Sends many changes in few system calls, in order, and waits for all answers. A refused change never stops
+   * the next one; the result has one element per change, undefined where the kernel agreed.
+   */
+  apply(changes: readonly Change[]): Promise<(NetlinkError | undefined)[]>;
+
+  /** Announcements from now on; ends when `signal` aborts. Waits on the socket, never polls. */
+  watch(groups: readonly EventGroup[], signal: AbortSignal): AsyncIterable<KernelEvent>;
+
+  /** Modifying requests sent since the connection was opened. */
+  readonly writes: number;
+}

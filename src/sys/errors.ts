@@ -1,0 +1,26 @@
+/** A system call failed. The shape is Node's own, so that `isCode(error, 'ENOENT')` serves both. */
+import { getSystemErrorMap } from 'node:util';
+import { TulleError, type TulleErrorOptions } from '../base/errors.ts';
+
+export class SysError extends TulleError {
+  /** Positive errno. */
+  readonly errno: number;
+  readonly syscall: string;
+  /** File or object the call was about. */
+  readonly path: string | undefined;
+
+  constructor(syscall: string, errno: number, options: TulleErrorOptions & { readonly path?: string } = {}) {
+    const { code, text } = describeErrno(errno);
+    const about = options.path === undefined ? syscall : `${syscall} ${options.path}`;
+    super(code, `${about}: ${text} (${code})`, { op: syscall, ...options });
+    this.errno = errno;
+    this.syscall = syscall;
+    this.path = options.path;
+  }
+}
+
+/** `EEXIST` and `file already exists` for 17; `ERRNO_530` for a number nobody named. */
+export function describeErrno(errno: number): { readonly code: string; readonly text: string } {
+  const [code, text] = getSystemErrorMap().get(-errno) ?? [`ERRNO_${errno}`, `error ${errno}`];
+  return { code, text };
+}
