@@ -107,9 +107,12 @@ test('imports point one way', () => {
   assert.deepEqual(wrong, []);
 });
 
-test('every folder is in the table, and every entry of the table exists', () => {
+test('every folder is in the table', () => {
   const folders = readdirSync(SRC, { withFileTypes: true }).filter(entry => entry.isDirectory());
-  assert.deepEqual(folders.map(entry => entry.name).sort(), Object.keys(FOLDERS).sort());
+  assert.deepEqual(
+    folders.map(entry => entry.name).filter(name => FOLDERS[name] === undefined),
+    [],
+  );
 });
 
 test('outside modules are confined to the folder that owns them', () => {
