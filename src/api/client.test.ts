@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer, type RequestListener } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { AgentClient, ApiError } from './client.ts';
+
+const event = (id: number) => ({
+  id,
+  time: '2026-01-02T03:04:05.678Z',
+  severity: 'info',
+  type: 'state',
+  text: 'the agent is ready',
+  fields: {},
+});
+
+describe('AgentClient', () => {
+  let directory: string;
+  let socketPath: string;
+  let handler: RequestListener;
+  const server = createServer((request, response) => handler(request, response));
+
+  before(async () => {
+    directory = mkdtempSync(join(tmpdir(), 'tt-api-'));
+    socketPath = join(directory, 'agent.sock');
+    await new Promise<void>(resolve => server.listen(socketPath, resolve));
+  });
+  after(() => {
+    server.closeAllConnections();
+    server.close();
+    rmSync(directory, { recursive: true });
+  });
+
+  test('says that no agent runs when there is no socket', async () => {
+    const client = new AgentClient({ socketPath: join(directory, 'none.sock') });
+    await assert.rejects(client.status(), { name: 'ApiError', code: 'AGENT_NOT_RUNNING' });
+  });
+
+  test("hands on the agent's refusal with its hint", async () => {
+    handler = (_, response) => {
+      response
+        .writeHead(409)
+        .end(JSON.stringify({ code: 'NO_LEASE', message: 'nothing held', hint: 'wait' }));
+    };
+    await assert.rejects(new AgentClient({ socketPath }).releaseLease(), (error: ApiError) => {
+      assert.equal(error.code, 'REFUSED');
+      assert.equal(error.message, 'nothing held');
+      assert.equal(error.hint, 'wait');
+      assert.deepEqual(error.context, { code: 'NO_LEASE', status: 409 });
+      return true;
+    });
+  });
+
+  test('gives up on an agent that does not answer', async () => {
+    handler = () => undefined;
+    await assert.rejects(new AgentClient({ socketPath, timeout: 20 }).status(), { code: 'TIMEOUT' });
+  });
+
+  test('refuses an answer of another shape, and names the place', async () => {
+    handler = (_, response) => void response.end(JSON.stringify({ inSync: 'yes', writes: 0, failures: [] }));
+    await assert.rejects(new AgentClient({ socketPath }).resync(), { code: 'PROTOCOL', message: /inSync/ });
+  });
+
+  test('follows events over chunk borders until the signal aborts', async () => {
+    const queries: string[] = [];
+    handler = (request, response) => {
+      queries.push(request.url ?? '');
+      const lines = `${JSON.stringify(event(7))}\n${JSON.stringify(event(8))}\n`;
+      response.write(lines.slice(0, 25));
+      response.write(lines.slice(25));
+    };
+    const stop = new AbortController();
+    const seen: number[] = [];
+    const client = new AgentClient({ socketPath });
+    for await (const { id } of client.events({ follow: true, after: 6, signal: stop.signal })) {
+      seen.push(id);
+      if (id === 8) stop.abort();
+    }
+    assert.deepEqual(seen, [7, 8]);
+    assert.deepEqual(queries, ['/v1/events?follow=true&after=6']);
+  });
+
+  test('ends quietly when the agent stops while it is followed', async () => {
+    handler = (_, response) => {
+      response.write(`${JSON.stringify(event(1))}\n`, () => response.destroy());
+    };
+    const seen: number[] = [];
+    for await (const { id } of new AgentClient({ socketPath }).events({ follow: true })) seen.push(id);
+    assert.deepEqual(seen, [1]);
+  });
+});

@@ -1,0 +1,162 @@
+/**
+ * The agent's API as its clients see it: HTTP with JSON bodies over a unix socket that only root may open.
+ *
+ *     GET  /v1/status                     the status document
+ *     GET  /v1/events?follow=true&after=N JSON lines: what the agent remembers, then what happens
+ *     POST /v1/resync                     compare everything with the kernel now
+ *     POST /v1/lease/release              give the lease back and stop the agent
+ */
+import { type IncomingMessage, request } from 'node:http';
+import { createInterface } from 'node:readline';
+import * as v from 'valibot';
+import { isCode, messageOf, TulleError } from '../base/errors.ts';
+import { AgentEvent, DEFAULT_SOCKET, Refusal, ReleaseResult, ResyncResult } from './messages.ts';
+import { Status } from './status.ts';
+
+export type ApiErrorCode =
+  /** Nobody listens at the socket. */
+  | 'AGENT_NOT_RUNNING'
+  /** The socket is there and not for us. */
+  | 'PERMISSION_DENIED'
+  /** The agent did not answer in time. */
+  | 'TIMEOUT'
+  /** The agent understood and said no. */
+  | 'REFUSED'
+  /** The answer is not what this version of the client expects. */
+  | 'PROTOCOL';
+
+export class ApiError extends TulleError<ApiErrorCode> {}
+
+export interface AgentClientOptions {
+  readonly socketPath?: string;
+  /** Milliseconds for one answer; following events has no limit. */
+  readonly timeout?: number;
+}
+
+export class AgentClient {
+  readonly #socketPath: string;
+  readonly #timeout: number;
+
+  constructor(options: AgentClientOptions = {}) {
+    this.#socketPath = options.socketPath ?? DEFAULT_SOCKET;
+    this.#timeout = options.timeout ?? 10_000;
+  }
+
+  /** @throws ApiError, as every method here. */
+  status(signal?: AbortSignal): Promise<Status> {
+    return this.#call('GET', '/v1/status', Status, signal);
+  }
+
+  resync(signal?: AbortSignal): Promise<ResyncResult> {
+    return this.#call('POST', '/v1/resync', ResyncResult, signal);
+  }
+
+  releaseLease(signal?: AbortSignal): Promise<ReleaseResult> {
+    return this.#call('POST', '/v1/lease/release', ReleaseResult, signal);
+  }
+
+  /**
+   * What the agent remembers, oldest first; with `follow`, then what happens until `signal` aborts or the
+   * agent stops. `after` skips events up to and including that id.
+   */
+  async *events(
+    options: { readonly follow?: boolean; readonly after?: number; readonly signal?: AbortSignal } = {},
+  ): AsyncGenerator<AgentEvent, void> {
+    const query = new URLSearchParams();
+    if (options.follow === true) query.set('follow', 'true');
+    if (options.after !== undefined) query.set('after', String(options.after));
+    const response = await this.#open('GET', `/v1/events?${query.toString()}`, options.signal);
+    // Nothing may happen for hours.
+    response.socket.setTimeout(0);
+    try {
+      for await (const line of createInterface({ input: response })) {
+        if (line !== '') yield parse(AgentEvent, line);
+      }
+    } catch (error) {
+      // The end of a followed stream is the caller's wish or the agent's end, not a failure.
+      if (options.signal?.aborted !== true && !isCode(error, 'ECONNRESET')) throw error;
+    } finally {
+      response.destroy();
+    }
+  }
+
+  async #call<Schema extends v.GenericSchema>(
+    method: string,
+    path: string,
+    schema: Schema,
+    signal: AbortSignal | undefined,
+  ): Promise<v.InferOutput<Schema>> {
+    return parse(schema, await readAll(await this.#open(method, path, signal)));
+  }
+
+  /** Resolves once the head of a 2xx answer has arrived. */
+  async #open(method: string, path: string, signal: AbortSignal | undefined): Promise<IncomingMessage> {
+    const response = await new Promise<IncomingMessage>((resolve, reject) => {
+      const call = request({
+        socketPath: this.#socketPath,
+        method,
+        path,
+        // One connection per call: a client that is done must not be kept alive by an idle socket.
+        agent: false,
+        ...(signal === undefined ? {} : { signal }),
+      });
+      call.setTimeout(this.#timeout, () => call.destroy(this.#timedOut()));
+      call.on('error', error => reject(signal?.aborted === true ? error : this.#describe(error)));
+      call.on('response', resolve);
+      call.end();
+    });
+    const status = response.statusCode ?? 0;
+    if (status >= 200 && status < 300) return response;
+    const { message, hint, code } = parse(Refusal, await readAll(response));
+    throw new ApiError('REFUSED', message, {
+      op: `${method} ${path}`,
+      context: { code, status },
+      ...(hint === undefined ? {} : { hint }),
+    });
+  }
+
+  #timedOut(): ApiError {
+    return new ApiError('TIMEOUT', `the agent at ${this.#socketPath} gave no answer in ${this.#timeout} ms`);
+  }
+
+  #describe(error: Error): ApiError {
+    if (error instanceof ApiError) return error;
+    if (isCode(error, 'ENOENT', 'ECONNREFUSED')) {
+      return new ApiError('AGENT_NOT_RUNNING', `no agent listens at ${this.#socketPath}`, {
+        hint: 'start it with `tulle agent`, or name its socket with --socket',
+        cause: error,
+      });
+    }
+    if (isCode(error, 'EACCES', 'EPERM')) {
+      return new ApiError('PERMISSION_DENIED', `${this.#socketPath} may be opened by root only`, {
+        hint: 'run the command with sudo',
+        cause: error,
+      });
+    }
+    return new ApiError('PROTOCOL', `the agent at ${this.#socketPath}: ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+async function readAll(response: IncomingMessage): Promise<string> {
+  response.setEncoding('utf8');
+  let body = '';
+  for await (const chunk of response) body += chunk as string;
+  return body;
+}
+
+function parse<Schema extends v.GenericSchema>(schema: Schema, body: string): v.InferOutput<Schema> {
+  let value: unknown;
+  try {
+    value = JSON.parse(body);
+  } catch (cause) {
+    throw new ApiError('PROTOCOL', 'the agent answered something that is not JSON', { cause });
+  }
+  const result = v.safeParse(schema, value);
+  if (result.success) return result.output;
+  const [issue] = result.issues;
+  throw new ApiError('PROTOCOL', `the agent's answer: ${v.getDotPath(issue) ?? ''}: ${issue.message}`, {
+    hint: 'the command and the agent may be of different versions',
+  });
+}

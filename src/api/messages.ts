@@ -1,0 +1,45 @@
+/** The smaller messages of the API: events, and the answers and refusals of requests that do something. */
+import * as v from 'valibot';
+
+/** Where the agent listens unless told otherwise. */
+export const DEFAULT_SOCKET = '/run/tulle/agent.sock';
+
+/** Something that happened on this host: one line of `GET /v1/events`. */
+export const AgentEvent = v.object({
+  /** Grows by one; starts again at 1 with the agent. */
+  id: v.pipe(v.number(), v.integer(), v.minValue(1)),
+  time: v.pipe(v.string(), v.isoTimestamp()),
+  severity: v.picklist(['info', 'warning', 'error']),
+  /** Stable word: `state`, `drift-repaired`, `lease-acquired`, `peer-added`. */
+  type: v.string(),
+  /** One sentence for people. */
+  text: v.string(),
+  /** The facts of it: names, addresses, counts. */
+  fields: v.record(v.string(), v.unknown()),
+});
+export type AgentEvent = v.InferOutput<typeof AgentEvent>;
+
+/** Answer of `POST /v1/resync`: the kernel was compared with the wanted state just now. */
+export const ResyncResult = v.object({
+  inSync: v.boolean(),
+  /** Netlink requests that were needed to make it so. */
+  writes: v.number(),
+  /** What could not be repaired, one sentence each. */
+  failures: v.array(v.string()),
+});
+export type ResyncResult = v.InferOutput<typeof ResyncResult>;
+
+/** Answer of `POST /v1/lease/release`: the subnet is free for others, and the agent stops. */
+export const ReleaseResult = v.object({
+  /** Key of the lease that was given back; absent when there was none. */
+  released: v.exactOptional(v.string()),
+});
+export type ReleaseResult = v.InferOutput<typeof ReleaseResult>;
+
+/** Body of every answer that is not 2xx (in the spirit of RFC 9457). */
+export const Refusal = v.object({
+  code: v.string(),
+  message: v.string(),
+  hint: v.exactOptional(v.string()),
+});
+export type Refusal = v.InferOutput<typeof Refusal>;

@@ -1,0 +1,207 @@
+/**
+ * The status document: everything the agent knows about this host, as `GET /v1/status` answers it. The schema
+ * is the only definition; both sides take their types from it.
+ *
+ * Times are ISO 8601 texts in UTC. Addresses, prefixes and MACs are canonical text. A property that is absent
+ * is not known or does not apply. Nothing here is ever secret: endpoints come without user and password.
+ */
+import * as v from 'valibot';
+
+const time = v.pipe(v.string(), v.isoTimestamp());
+const text = v.string();
+const count = v.pipe(v.number(), v.integer(), v.minValue(0));
+
+/**
+ * starting  no part has reported yet
+ * waiting   something that containers need is missing; `reason` names it, and the agent keeps trying
+ * degraded  containers can talk, and something needs attention; `reason` names the worst of it
+ * ready     everything is as wanted
+ * stopping  a signal or a request came; the data plane stays as it is
+ */
+export const AGENT_STATES = ['starting', 'waiting', 'degraded', 'ready', 'stopping'] as const;
+
+/** One part the agent's state is made of. `/readyz` is the conjunction of those that are `required`. */
+export const Condition = v.object({
+  name: v.picklist(['underlay', 'store', 'config', 'lease', 'dataplane', 'firewall', 'subnet-file', 'state']),
+  ok: v.boolean(),
+  /** Without it containers of this host cannot talk to others. */
+  required: v.boolean(),
+  /** Stable word for the cause: `NO_CONFIG`, `OUT_OF_SUBNETS`, `STORE_UNAVAILABLE`. */
+  code: v.exactOptional(text),
+  reason: v.exactOptional(text),
+  hint: v.exactOptional(text),
+  since: time,
+});
+
+/** Something a person should look at. It disappears by itself when its cause does. */
+export const Warning = v.object({
+  /** Stable: `DUPLICATE_PUBLIC_IP`. One of `docs/reference/warnings.md`. */
+  code: text,
+  severity: v.picklist(['info', 'warning', 'error']),
+  title: text,
+  text,
+  hint: v.exactOptional(text),
+  since: time,
+});
+
+const UnderlayStatus = v.object({
+  link: v.object({ name: text, index: count, mtu: count }),
+  ipv4: v.exactOptional(text),
+  ipv6: v.exactOptional(text),
+  publicIpv4: v.exactOptional(text),
+  publicIpv6: v.exactOptional(text),
+  /** Which rule chose it: `--iface=eth0`, `default route`. */
+  chosenBy: text,
+});
+
+const StoreStatus = v.object({
+  endpoints: v.array(text),
+  prefix: text,
+  connected: v.boolean(),
+  /** Since when `connected` has its value. */
+  since: time,
+  lastError: v.exactOptional(text),
+  /** The last revision seen, in decimal. */
+  revision: v.exactOptional(text),
+  /** What is in use comes from the disk of this host: the store has not answered since the agent started. */
+  cached: v.boolean(),
+});
+
+const FamilyStatus = v.object({ network: text, subnetLength: count, subnetMin: text, subnetMax: text });
+
+const NetworkStatus = v.object({
+  /** The configuration in use; absent until there was a valid one. */
+  config: v.exactOptional(
+    v.object({
+      ipv4: v.exactOptional(FamilyStatus),
+      ipv6: v.exactOptional(FamilyStatus),
+      backendType: text,
+    }),
+  ),
+  /** What is wrong with the configuration in the store, when that is not the one in use. */
+  problems: v.array(
+    v.object({ path: text, value: v.exactOptional(v.unknown()), message: text, hint: v.exactOptional(text) }),
+  ),
+});
+
+const LeaseStatus = v.object({
+  /** Last element of the key in the store: `10.5.34.0-24`. */
+  key: text,
+  ipv4: v.exactOptional(text),
+  ipv6: v.exactOptional(text),
+  /** Hexadecimal, as etcdctl prints it; absent for a reservation, which has no expiry. */
+  storeLease: v.exactOptional(text),
+  expires: v.exactOptional(time),
+  reservation: v.boolean(),
+  /** held: renewed in time; unconfirmed: taken from disk or not renewed lately, kept in use meanwhile. */
+  ownership: v.picklist(['held', 'unconfirmed']),
+});
+
+const BackendStatus = v.object({
+  type: text,
+  overlayMtu: count,
+  devices: v.array(
+    v.object({
+      name: text,
+      kind: text,
+      vni: v.exactOptional(count),
+      port: v.exactOptional(count),
+      mac: v.exactOptional(text),
+      mtu: v.exactOptional(count),
+      local: v.exactOptional(text),
+    }),
+  ),
+});
+
+const DataPlaneStatus = v.object({
+  inSync: v.boolean(),
+  /** Entries wanted, and entries that could not be programmed. */
+  wanted: count,
+  failed: count,
+  /** Modifying netlink requests since the agent started. */
+  writes: count,
+  lastResync: v.exactOptional(time),
+  /** Repaired drift by kind of object: `{"route": 2}`. */
+  driftRepairs: v.record(v.string(), count),
+  lastError: v.exactOptional(text),
+});
+
+export const PEER_STATES = ['ok', 'pending', 'failed', 'unreachable', 'rejected'] as const;
+
+/**
+ * ok           every entry is in the kernel
+ * pending      wanted, not compared with the kernel yet
+ * failed       the kernel refused an entry, or something else removed it
+ * unreachable  a good lease this host makes nothing of: another backend type, unusable data
+ * rejected     the key or value in the store is not a usable lease
+ */
+const PeerStatus = v.object({
+  key: text,
+  ipv4: v.exactOptional(text),
+  ipv6: v.exactOptional(text),
+  publicIpv4: v.exactOptional(text),
+  publicIpv6: v.exactOptional(text),
+  /** Identity of a Tulle host; absent when flannel wrote the lease. */
+  hostId: v.exactOptional(text),
+  backendType: v.exactOptional(text),
+  state: v.picklist(PEER_STATES),
+  /** Why the state is not `ok`. */
+  reason: v.exactOptional(text),
+  /** Kernel entries in the words of iproute2: `route 10.3.2.0/24 via 10.3.2.0 dev flannel.1 onlink`. */
+  desired: v.array(text),
+  /** The same, as the kernel has them; equal to `desired` when the state is `ok`. */
+  actual: v.array(text),
+});
+
+const FirewallStatus = v.object({
+  masquerade: v.boolean(),
+  forward: v.boolean(),
+  /** `nftables` or `iptables`. */
+  mode: v.exactOptional(text),
+  ok: v.boolean(),
+  lastError: v.exactOptional(text),
+});
+
+export const Status = v.object({
+  apiVersion: v.literal(1),
+  version: text,
+  host: v.object({ id: text, name: text }),
+  pid: count,
+  startedAt: time,
+  uptimeSeconds: count,
+  agent: v.object({
+    state: v.picklist(AGENT_STATES),
+    /** The cause, when the state is neither `ready` nor `stopping`. */
+    reason: v.exactOptional(text),
+    hint: v.exactOptional(text),
+    since: time,
+    ready: v.boolean(),
+  }),
+  conditions: v.array(Condition),
+  underlay: v.exactOptional(UnderlayStatus),
+  store: StoreStatus,
+  network: NetworkStatus,
+  lease: v.exactOptional(LeaseStatus),
+  backend: v.exactOptional(BackendStatus),
+  dataplane: DataPlaneStatus,
+  peers: v.array(PeerStatus),
+  firewall: FirewallStatus,
+  /** Path of the file that Docker and CNI read, once it has been written. */
+  subnetFile: v.exactOptional(text),
+  warnings: v.array(Warning),
+});
+
+export type Status = v.InferOutput<typeof Status>;
+export type Condition = v.InferOutput<typeof Condition>;
+export type ConditionName = Condition['name'];
+export type Warning = v.InferOutput<typeof Warning>;
+export type AgentState = (typeof AGENT_STATES)[number];
+export type PeerState = (typeof PEER_STATES)[number];
+export type PeerStatus = v.InferOutput<typeof PeerStatus>;
+export type LeaseStatus = v.InferOutput<typeof LeaseStatus>;
+export type BackendStatus = v.InferOutput<typeof BackendStatus>;
+export type UnderlayStatus = v.InferOutput<typeof UnderlayStatus>;
+export type StoreStatus = v.InferOutput<typeof StoreStatus>;
+export type NetworkStatus = v.InferOutput<typeof NetworkStatus>;
+export type DataPlaneStatus = v.InferOutput<typeof DataPlaneStatus>;
+export type FirewallStatus = v.InferOutput<typeof FirewallStatus>;
