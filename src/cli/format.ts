@@ -1,0 +1,41 @@
+/** Quantities as people read them. */
+
+const BINARY_UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const;
+
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+
+/** Milliseconds as `850 ms`, `3.2 s`, `4 min 10 s`, `2 h 3 min` or `5 d 2 h`: never more than two units. */
+export function formatDuration(ms: number): string {
+  if (ms < SECOND) return ms < 10 ? `${trimmed(ms)} ms` : `${Math.round(ms)} ms`;
+  if (ms < MINUTE) return `${trimmed(ms / SECOND)} s`;
+  if (ms < HOUR) return twoUnits(ms, MINUTE, 'min', SECOND, 's');
+  if (ms < DAY) return twoUnits(ms, HOUR, 'h', MINUTE, 'min');
+  return twoUnits(ms, DAY, 'd', HOUR, 'h');
+}
+
+/** A number of bytes as `512 B` or `1.5 MiB`. */
+export function formatBytes(bytes: number | bigint): string {
+  let value = Number(bytes);
+  let unit = 0;
+  while (value >= 1024 && unit < BINARY_UNITS.length - 1) {
+    value /= 1024;
+    unit++;
+  }
+  return `${unit === 0 ? value : trimmed(value)} ${BINARY_UNITS[unit]}`;
+}
+
+/** `1 peer`, `2 peers`; a plural that is not made with an `s` is given. */
+export function formatCount(count: number, one: string, many = `${one}s`): string {
+  return `${count} ${count === 1 ? one : many}`;
+}
+
+function twoUnits(ms: number, big: number, bigName: string, small: number, smallName: string): string {
+  const rest = Math.floor((ms % big) / small);
+  return `${Math.floor(ms / big)} ${bigName}${rest === 0 ? '' : ` ${rest} ${smallName}`}`;
+}
+
+/** One decimal, dropped when it is zero. */
+const trimmed = (value: number) => String(Math.floor(value * 10) / 10);

@@ -1,0 +1,103 @@
+/**
+ * From a table of commands to a running one. Only the command that is asked for is loaded, so that a command
+ * starts as fast as its own code allows: `tulle --help` loads none of them.
+ *
+ * Each command lives beside what it commands, in `src/<folder>/command.ts` (or `<thing>-command.ts`), which
+ * exports a function that makes the commander Command:
+ *
+ *     export function labCommand(): Command {
+ *       const command = new Command('lab').description('Hosts out of network namespaces on this machine.');
+ *       command.command('up').option(...).action(async options => { ... });
+ *       return withExamples(command, [{ line: 'lab up --hosts 3', does: 'three hosts on one machine' }]);
+ *     }
+ *
+ * and is entered in the table of `src/main.ts`. Such a command
+ * - parses values with the parsers of `options.ts`, so that all wrong values are reported at once,
+ * - prints results with `output.ts` and `table.ts`, and as JSON with `--json`,
+ * - throws a TulleError when it fails; `report.ts` turns it into a line, a hint and an exit status,
+ * - sets `process.exitCode = EXIT.differs.status` when it worked and found things not as wanted,
+ * - wraps work that lasts in `untilStopped` and work that takes over a second in `withProgress`.
+ */
+import { readFileSync } from 'node:fs';
+import { Command } from 'commander';
+import { EXIT } from './exit-codes.ts';
+import { HELP_OUTPUT, HELP_STYLE, withExamples } from './help.ts';
+import { assertOptions } from './options.ts';
+import { note } from './output.ts';
+import { reportOf } from './report.ts';
+
+export interface CommandEntry {
+  readonly name: string;
+  /** Half a line for the list in `tulle --help`. */
+  readonly summary: string;
+  /** Loads the module of the command and makes it. */
+  readonly load: () => Promise<Command>;
+}
+
+/** Runs one command line and returns the exit status; errors have been told on stderr. */
+export async function run(
+  commands: readonly CommandEntry[],
+  argv: readonly string[],
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<number> {
+  endQuietlyWhenNobodyReads();
+  try {
+    const program = await buildProgram(commands, entry => entry.name === commandOf(argv));
+    await program.parseAsync(argv, { from: 'user' });
+    return Number(process.exitCode ?? EXIT.ok.status);
+  } catch (error) {
+    const { status, lines } = reportOf(error, { stack: env['TULLE_DEBUG']?.includes('stack') === true });
+    for (const line of lines) note(line);
+    return status;
+  }
+}
+
+/** The commander tree with the wanted commands loaded and the others as names to list and to suggest. */
+export async function buildProgram(
+  commands: readonly CommandEntry[],
+  wanted: (entry: CommandEntry) => boolean,
+): Promise<Command> {
+  const program = new Command('tulle')
+    .description('Containers on different Linux hosts reach each other by their own IP addresses.')
+    .version(packageVersion(), '--version', 'print the version')
+    .helpOption('-h, --help', 'show help')
+    .helpCommand('help [command]', 'show help for a command')
+    .usage('<command> [options]')
+    .configureHelp(HELP_STYLE)
+    .configureOutput(HELP_OUTPUT)
+    .exitOverride()
+    .hook('preAction', (_, action) => assertOptions(action));
+  for (const entry of commands) {
+    const command = wanted(entry) ? await entry.load() : new Command(entry.name);
+    program.addCommand(inheriting(program, command.summary(entry.summary)));
+  }
+  return withExamples(program, [
+    { line: '<command> --help', does: 'what a command does, its options, and examples' },
+  ]);
+}
+
+/** The first word that is not an option; for `tulle help status` it is `status`. */
+function commandOf(argv: readonly string[]): string | undefined {
+  const words = argv.filter(word => !word.startsWith('-'));
+  return words[0] === 'help' ? words[1] : words[0];
+}
+
+/** Commander hands settings down only to commands it makes itself. */
+function inheriting(parent: Command, command: Command): Command {
+  command.copyInheritedSettings(parent);
+  for (const child of command.commands) inheriting(command, child);
+  return command;
+}
+
+function packageVersion(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
+
+/** `tulle events | head -1`: the reader has seen enough, which is no failure. */
+function endQuietlyWhenNobodyReads(): void {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(EXIT.ok.status);
+    throw error;
+  });
+}

@@ -1,0 +1,15 @@
+/**
+ * The table of contents: every command of Tulle and where it lives. A command is loaded only when it is asked
+ * for (src/cli/program.ts says what its module looks like):
+ *
+ *     {
+ *       name: 'lab',
+ *       summary: 'several hosts on this machine, made of network namespaces',
+ *       load: async () => (await import('./lab/command.ts')).labCommand(),
+ *     },
+ */
+import { type CommandEntry, run } from './cli/program.ts';
+
+export const COMMANDS: readonly CommandEntry[] = [];
+
+if (import.meta.main) process.exit(await run(COMMANDS, process.argv.slice(2)));
