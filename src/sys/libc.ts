@@ -1,0 +1,136 @@
+/**
+ * The C library's system calls, as functions that throw. Names, arguments and meaning are those of section 2
+ * of the manual; a failure is a SysError with the call's name and errno. On a non-blocking descriptor, "would
+ * block" is no failure: the transfer calls return undefined for it.
+ *
+ * Every call is synchronous. Buffers are read and written in place.
+ */
+import koffi from 'koffi';
+import { SysError } from './errors.ts';
+
+/** Descriptors are opened close-on-exec and non-blocking; include/uapi/asm-generic/fcntl.h. */
+export const SOCK_CLOEXEC = 0o2000000;
+export const SOCK_NONBLOCK = 0o4000;
+export const O_RDWR = 0o2;
+export const O_CLOEXEC = SOCK_CLOEXEC;
+export const O_NONBLOCK = SOCK_NONBLOCK;
+
+/** include/uapi/asm-generic/errno.h. */
+const EINTR = 4;
+const EAGAIN = 11;
+
+// `null` is this process itself, which is linked to a C library already, whichever one that is.
+const c = koffi.load(null);
+
+type Call<Arguments extends unknown[]> = (...args: Arguments) => number;
+
+const raw = {
+  socket: c.func('int socket(int, int, int)') as Call<[number, number, number]>,
+  bind: c.func('int bind(int, const void *, uint32_t)') as Call<[number, Uint8Array, number]>,
+  connect: c.func('int connect(int, const void *, uint32_t)') as Call<[number, Uint8Array, number]>,
+  setsockopt: c.func('int setsockopt(int, int, int, const void *, uint32_t)') as Call<
+    [number, number, number, Uint8Array, number]
+  >,
+  send: c.func('intptr_t send(int, const void *, size_t, int)') as Call<[number, Uint8Array, number, number]>,
+  recv: c.func('intptr_t recv(int, void *, size_t, int)') as Call<[number, Uint8Array, number, number]>,
+  read: c.func('intptr_t read(int, void *, size_t)') as Call<[number, Uint8Array, number]>,
+  write: c.func('intptr_t write(int, const void *, size_t)') as Call<[number, Uint8Array, number]>,
+  ioctl: c.func('int ioctl(int, unsigned long, void *)') as Call<[number, number, Uint8Array]>,
+  ioctlValue: c.func('int ioctl(int, unsigned long, unsigned long)') as Call<[number, number, number]>,
+  open: c.func('int open(const char *, int, uint32_t)') as Call<[string, number, number]>,
+  close: c.func('int close(int)') as Call<[number]>,
+  setns: c.func('int setns(int, int)') as Call<[number, number]>,
+  unshare: c.func('int unshare(int)') as Call<[number]>,
+  mount: c.func('int mount(const char *, const char *, const char *, unsigned long, const void *)') as Call<
+    [string, string, string, number, null]
+  >,
+  umount2: c.func('int umount2(const char *, int)') as Call<[string, number]>,
+};
+
+function check(syscall: string, result: number, path?: string): number {
+  if (result < 0) throw new SysError(syscall, koffi.errno(), path === undefined ? {} : { path });
+  return result;
+}
+
+/** Like `check`, for calls that move bytes: undefined when nothing could be moved without waiting. */
+function transferred(syscall: string, result: number): number | undefined {
+  if (result >= 0) return result;
+  const errno = koffi.errno();
+  if (errno === EAGAIN || errno === EINTR) return undefined;
+  throw new SysError(syscall, errno);
+}
+
+export function socket(domain: number, type: number, protocol: number): number {
+  return check('socket', raw.socket(domain, type | SOCK_CLOEXEC, protocol));
+}
+
+/** @param address a struct sockaddr of any family. */
+export function bind(fd: number, address: Uint8Array): void {
+  check('bind', raw.bind(fd, address, address.byteLength));
+}
+
+/** @param address a struct sockaddr of any family. */
+export function connect(fd: number, address: Uint8Array): void {
+  check('connect', raw.connect(fd, address, address.byteLength));
+}
+
+/** An option whose value is an int, which is nearly all of them. */
+export function setsockopt(fd: number, level: number, option: number, value: number): void {
+  const bytes = new Uint8Array(Int32Array.of(value).buffer);
+  check('setsockopt', raw.setsockopt(fd, level, option, bytes, bytes.byteLength));
+}
+
+/** Bytes sent; undefined when the socket's buffer is full. */
+export function send(fd: number, bytes: Uint8Array, flags = 0): number | undefined {
+  return transferred('send', raw.send(fd, bytes, bytes.byteLength, flags));
+}
+
+/** Bytes received; undefined when there is nothing. With MSG_TRUNC the real length, which may exceed `buffer`. */
+export function recv(fd: number, buffer: Uint8Array, flags = 0): number | undefined {
+  return transferred('recv', raw.recv(fd, buffer, buffer.byteLength, flags));
+}
+
+/** Bytes read, 0 at the end; undefined when there is nothing. */
+export function read(fd: number, buffer: Uint8Array): number | undefined {
+  return transferred('read', raw.read(fd, buffer, buffer.byteLength));
+}
+
+/** Bytes written; undefined when the other end takes no more. */
+export function write(fd: number, bytes: Uint8Array): number | undefined {
+  return transferred('write', raw.write(fd, bytes, bytes.byteLength));
+}
+
+/** @param argument a struct, read and written in place, or a plain number. */
+export function ioctl(fd: number, request: number, argument: Uint8Array | number): number {
+  return check(
+    'ioctl',
+    typeof argument === 'number' ? raw.ioctlValue(fd, request, argument) : raw.ioctl(fd, request, argument),
+  );
+}
+
+/** @param mode permissions of a file that O_CREAT makes. */
+export function open(path: string, flags: number, mode = 0): number {
+  return check('open', raw.open(path, flags | O_CLOEXEC, mode), path);
+}
+
+export function close(fd: number): void {
+  check('close', raw.close(fd));
+}
+
+/** Moves the calling thread into the namespace that `fd` refers to. */
+export function setns(fd: number, type: number): void {
+  check('setns', raw.setns(fd, type));
+}
+
+/** Moves the calling thread into a new namespace. */
+export function unshare(type: number): void {
+  check('unshare', raw.unshare(type));
+}
+
+export function mount(source: string, target: string, type: string, flags: number): void {
+  check('mount', raw.mount(source, target, type, flags, null), target);
+}
+
+export function umount(target: string, flags: number): void {
+  check('umount2', raw.umount2(target, flags), target);
+}
