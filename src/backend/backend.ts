@@ -1,10 +1,12 @@
 /**
- * A backend moves packets between hosts. It is two pure functions around one moment of truth: what to publish
- * about this host, and what the kernel should look like given the peers. It never touches the kernel itself;
- * `dataplane` makes the returned state real.
+ * A backend moves packets between hosts. It is a few pure functions around one moment of truth: what to publish
+ * about this host, what this host's kernel needs, and what each peer adds to that. It never touches the kernel
+ * itself; `dataplane` makes the returned state real. A lease is mapped alone, so that one change among many
+ * peers costs one mapping.
  */
 import type { Ip } from '../base/ip.ts';
-import type { Desired } from '../dataplane/desired.ts';
+import type { Mac } from '../base/mac.ts';
+import type { DesiredHost, PeerPath } from '../dataplane/desired.ts';
 import type { NetworkConfig } from '../subnet/config.ts';
 import type { Lease, LeaseAttributes, Subnet } from '../subnet/lease.ts';
 
@@ -30,27 +32,26 @@ export interface HostIdentity {
   /** Stable id of this host, a UUID. */
   readonly hostId: string;
   /** Stable VTEP MAC address for a device of this name. */
-  mac(linkName: string): import('../base/mac.ts').Mac;
+  mac(linkName: string): Mac;
 }
 
-/** A peer the backend cannot or need not reach, and why; shown in `tulle status`. */
-export interface UnreachablePeer {
-  readonly lease: Lease;
-  readonly reason: string;
-}
-
-export interface Plan {
-  readonly desired: Desired;
-  /** Leases that yield no entries: another backend type, unusable data. */
-  readonly unreachable: readonly UnreachablePeer[];
+/** What one lease means for this host. */
+export interface PeerPlan {
+  /** Ways to the peer; none when it cannot or need not be reached. */
+  readonly paths: readonly PeerPath[];
+  /** Why a family has no path: another backend type, unusable data. Shown in `tulle status`. */
+  readonly problems: readonly string[];
 }
 
 export interface Backend {
+  /** Lower case, as in the configuration: `vxlan`. */
   readonly type: string;
   /** What peers are told about this host. */
   attributes(): Pick<LeaseAttributes, 'backendType' | 'backendData' | 'backendV6Data'>;
   /** MTU of packets between containers: FLANNEL_MTU. */
   readonly overlayMtu: number;
-  /** The whole wanted kernel state for these peers (own lease excluded). */
-  plan(own: Subnet, peers: Iterable<Lease>): Plan;
+  /** What this host's kernel needs, whoever the peers are. */
+  host(own: Subnet): DesiredHost;
+  /** How to reach the holder of a lease that is not our own. */
+  peer(lease: Lease): PeerPlan;
 }

@@ -1,7 +1,9 @@
 /**
- * The wanted state of one host's kernel, as plain data, and nothing about how to reach it.
+ * The wanted state of one host's kernel, as plain data, and nothing about how to reach it. It has two halves
+ * that change at different speeds: what belongs to this host, stated as a whole, and the peers, each under the
+ * key of its lease, so that one peer among 20,000 can change at the price of one.
  *
- * For VXLAN a peer is four entries, which are easily confused:
+ * For VXLAN a path to a peer is four entries, which are easily confused:
  *
  *     route     peer subnet            -> next hop id                     (which packets)
  *     nexthop   id                     -> via overlay base address onlink (through which VTEP)
@@ -37,11 +39,23 @@ export interface DesiredAddress {
   readonly ownedWithin: Prefix;
 }
 
-/** How this host reaches one peer over a device. */
-export interface DesiredPeer {
+/** A sysctl by path below /proc/sys, dots not allowed in names of links: `net/ipv6/conf/flannel.88/accept_ra`. */
+export interface DesiredSysctl {
+  readonly path: string;
+  readonly value: string;
+}
+
+/** What this host has, whoever its peers are. */
+export interface DesiredHost {
+  readonly links: readonly DesiredLink[];
+  readonly addresses: readonly DesiredAddress[];
+  readonly sysctls: readonly DesiredSysctl[];
+}
+
+/** How packets for one subnet reach its host over one of our devices. */
+export interface PeerPath {
+  /** Name of a desired link. */
   readonly link: string;
-  /** Lease key, for reports. */
-  readonly key: string;
   readonly subnet: Prefix;
   /** Base address of the peer's subnet: the gateway, and the neighbor's address. */
   readonly gateway: Ip;
@@ -50,15 +64,19 @@ export interface DesiredPeer {
   readonly underlayIp: Ip;
 }
 
-/** A sysctl by path below /proc/sys, dots not allowed in names of links: `net/ipv6/conf/flannel.88/accept_ra`. */
-export interface DesiredSysctl {
-  readonly path: string;
-  readonly value: string;
+export interface DesiredPeer {
+  /** Lease key: the peer's identity here, and in reports. */
+  readonly key: string;
+  /**
+   * When two peers claim the same entry with different content (one VTEP MAC at two addresses), the higher
+   * revision has it and the other peer is reported as failed. The store's modification revision, if any.
+   */
+  readonly revision: bigint;
+  /** One per address family; empty when there is no way to this peer. */
+  readonly paths: readonly PeerPath[];
 }
 
 export interface Desired {
-  readonly links: readonly DesiredLink[];
-  readonly addresses: readonly DesiredAddress[];
-  readonly peers: readonly DesiredPeer[];
-  readonly sysctls: readonly DesiredSysctl[];
+  readonly host: DesiredHost;
+  readonly peers: Iterable<DesiredPeer>;
 }

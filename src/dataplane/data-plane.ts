@@ -1,0 +1,70 @@
+/**
+ * The data plane of one host, as an interface of one page. `openDataPlane` gives the real one.
+ *
+ * It is level-triggered. The setters only state the wanted world and return at once; `apply()` compares it with
+ * what the kernel holds and programs the difference. What others change in the kernel is noticed through its
+ * notifications and repaired without being asked.
+ */
+import type { Clock } from '../base/clock.ts';
+import type { Logger } from '../base/log.ts';
+import type { Rtnetlink } from '../netlink/rtnetlink.ts';
+import type { Desired, DesiredHost, DesiredPeer } from './desired.ts';
+import type { ApplyResult, DataPlaneReport, PeerReport, Repair } from './report.ts';
+
+/** Files below /proc/sys of one network namespace. */
+export interface SysctlFiles {
+  /** Without the final newline; undefined when this kernel has no such file. */
+  read(path: string): string | undefined;
+  /** @throws SysError */
+  write(path: string, value: string): void;
+}
+
+export interface DataPlaneOptions {
+  /** Bound to the network namespace that is to be programmed; stays the caller's. */
+  readonly rtnetlink: Rtnetlink;
+  readonly sysctls: SysctlFiles;
+  readonly logger: Logger;
+  /** Told of every repair of something that was not of our making. */
+  readonly onRepair?: (repair: Repair) => void;
+  /** `auto` asks the kernel once; `never` programs plain routes, as on kernels before 5.3. */
+  readonly nexthopObjects?: 'auto' | 'never';
+  /** Milliseconds between full comparisons when nothing calls for one, spread over [1/2, 1) of it: 10 minutes. */
+  readonly resyncInterval?: number;
+  readonly clock?: Clock;
+  readonly random?: () => number;
+}
+
+export interface DataPlane extends AsyncDisposable {
+  /** States the whole world: `setHost` and `setPeers`. */
+  set(desired: Desired): void;
+
+  /** States this host's half. A link that was desired before and is no more is deleted. */
+  setHost(host: DesiredHost): void;
+
+  /** States all peers; one that is not among them is removed. Costs O(peers), writes only what differs. */
+  setPeers(peers: Iterable<DesiredPeer>): void;
+
+  /** States one peer. Costs O(1). */
+  setPeer(peer: DesiredPeer): void;
+
+  /** Takes one peer away; nothing happens when it is not there. */
+  removePeer(key: string): void;
+
+  /**
+   * Makes it so. Resolves when everything stated before the call has been tried; calls made meanwhile share one
+   * further round. Never rejects because the kernel refused something: that is in the result, and is retried
+   * with backoff. Rejects with the socket's SysError when the kernel cannot be talked to at all.
+   */
+  apply(): Promise<ApplyResult>;
+
+  /** Compares everything with the kernel, whatever we believe, and repairs what differs. */
+  resync(reason: string): Promise<ApplyResult>;
+
+  report(): DataPlaneReport;
+
+  /** undefined for a key that is not stated. */
+  peerReport(key: string): PeerReport | undefined;
+
+  /** Stops watching and waits for the round that runs. Leaves the kernel as it is. */
+  [Symbol.asyncDispose](): Promise<void>;
+}

@@ -1,0 +1,73 @@
+/** What the data plane tells about itself: results, audit of repairs, status. Plain data, ready to be shown. */
+
+export type ObjectType = 'link' | 'address' | 'sysctl' | 'neighbor' | 'fdb' | 'nexthop' | 'route';
+
+/**
+ * start  left by an earlier run, by flannel or by hand, and found when the device was taken over
+ * drift  somebody changed what we had programmed
+ */
+export type RepairCause = 'start' | 'drift';
+
+/** One difference that was not of our making, and what was done about it. */
+export interface Repair {
+  readonly cause: RepairCause;
+  readonly object: ObjectType;
+  /** restored: it was missing; replaced: it was wrong; removed: it was superfluous. */
+  readonly action: 'restored' | 'replaced' | 'removed';
+  /** Device it belongs to. */
+  readonly link: string;
+  /** Lease key of the peer it serves, if any. */
+  readonly peer?: string;
+  /** What was found, in the words of iproute2; absent when nothing was there. */
+  readonly found?: string;
+  /** What is there now; absent when it was removed. */
+  readonly wanted?: string;
+}
+
+/** Outcome of one `apply()`: the true state of affairs, also after a partial failure. */
+export interface ApplyResult {
+  /** Every wanted entry is in the kernel, and no stale one of ours. */
+  readonly inSync: boolean;
+  /** Modifying netlink requests that were sent. */
+  readonly writes: number;
+  /** What could not be done, one sentence each. At most the first 100. */
+  readonly failures: readonly string[];
+}
+
+export interface LinkReport {
+  readonly name: string;
+  readonly kind: 'vxlan';
+  /** Absent while the kernel has no such device. */
+  readonly index?: number;
+  readonly inSync: boolean;
+  /** Why not. */
+  readonly reason?: string;
+}
+
+export interface DataPlaneReport {
+  readonly inSync: boolean;
+  /** Entries (neighbor, FDB, nexthop, route, address, sysctl, link) wanted, and those that failed. */
+  readonly wanted: number;
+  readonly failed: number;
+  /** Modifying netlink requests since the data plane was opened. */
+  readonly writes: number;
+  /** When everything was last compared with the kernel, milliseconds since the epoch; and how long that took. */
+  readonly lastResync?: { readonly at: number; readonly ms: number; readonly reason: string };
+  /** Repaired drift since the data plane was opened, by object. */
+  readonly driftRepairs: Readonly<Partial<Record<ObjectType, number>>>;
+  readonly lastError?: string;
+  readonly links: readonly LinkReport[];
+  /** Whether peers are programmed with nexthop objects; undefined until the kernel was asked. */
+  readonly nexthopObjects?: boolean;
+}
+
+export interface PeerReport {
+  readonly key: string;
+  /** pending: wanted and not in the kernel yet; failed: the kernel refused, or another claims the entry. */
+  readonly state: 'ok' | 'pending' | 'failed';
+  readonly reason?: string;
+  /** Kernel entries in the words of iproute2: `route 10.3.2.0/24 via 10.3.2.0 dev flannel.1 onlink`. */
+  readonly desired: readonly string[];
+  /** The same as the kernel has them, as far as we know; equal to `desired` when the state is `ok`. */
+  readonly actual: readonly string[];
+}
