@@ -16,6 +16,7 @@ export const O_CLOEXEC = SOCK_CLOEXEC;
 export const O_NONBLOCK = SOCK_NONBLOCK;
 
 /** include/uapi/asm-generic/errno.h. */
+const ESRCH = 3;
 const EINTR = 4;
 const EAGAIN = 11;
 
@@ -43,6 +44,11 @@ const raw = {
   unshare: c.func('int unshare(int)') as Call<[number]>,
   mount: c.func('int mount(const char *, const char *, const char *, unsigned long, const void *)') as Call<
     [string, string, string, number, null]
+  >,
+  // Numbers above 423 are the same on every architecture; the C library has names for these only since 2.36.
+  pidfd: c.func('long syscall(long, int, unsigned int)') as Call<[number, number, number]>,
+  pidfdSignal: c.func('long syscall(long, int, int, void *, unsigned int)') as Call<
+    [number, number, number, null, number]
   >,
   umount2: c.func('int umount2(const char *, int)') as Call<[string, number]>,
 };
@@ -133,4 +139,23 @@ export function mount(source: string, target: string, type: string, flags: numbe
 
 export function umount(target: string, flags: number): void {
   check('umount2', raw.umount2(target, flags), target);
+}
+
+/** include/uapi/asm-generic/unistd.h. */
+const SYS_PIDFD_SEND_SIGNAL = 424;
+const SYS_PIDFD_OPEN = 434;
+
+/** A close-on-exec descriptor that stands for a process and becomes readable when it ends; undefined: no such. */
+export function pidfdOpen(pid: number): number | undefined {
+  const fd = raw.pidfd(SYS_PIDFD_OPEN, pid, 0);
+  if (fd < 0 && koffi.errno() === ESRCH) return undefined;
+  return check('pidfd_open', fd);
+}
+
+/** Whether the process was still there to be signalled. */
+export function pidfdSendSignal(fd: number, signal: number): boolean {
+  const result = raw.pidfdSignal(SYS_PIDFD_SEND_SIGNAL, fd, signal, null, 0);
+  if (result < 0 && koffi.errno() === ESRCH) return false;
+  check('pidfd_send_signal', result);
+  return true;
 }

@@ -1,0 +1,50 @@
+/** Files that are whole or not there: a reader never sees half of one, and a crash never leaves one. */
+import { randomUUID } from 'node:crypto';
+import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+
+export interface WriteFileOptions {
+  /** Permissions, whatever the umask; default 0644. */
+  readonly mode?: number;
+  /** Permissions of directories that have to be made; default 0755. */
+  readonly directoryMode?: number;
+}
+
+/**
+ * Puts `content` at `path` in one step, over whatever is there, and onto the disk. Missing directories are made.
+ */
+export async function writeFileAtomic(
+  path: string,
+  content: string | Uint8Array,
+  { mode = 0o644, directoryMode = 0o755 }: WriteFileOptions = {},
+): Promise<void> {
+  const directory = dirname(path);
+  await mkdir(directory, { recursive: true, mode: directoryMode });
+  const temporary = join(directory, `.${basename(path)}.${randomUUID()}`);
+  try {
+    const file = await open(temporary, 'wx', mode);
+    try {
+      // open(2) takes the umask off; chmod does not.
+      await file.chmod(mode);
+      await file.writeFile(content);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+  await syncDirectory(directory);
+}
+
+/** The rename itself is safe on disk only when the directory is. */
+async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, 'r');
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
+}

@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { identify, waitForEnd } from './pidfd.ts';
+import { run, start } from './process.ts';
+
+describe('run', () => {
+  test('hands arguments over untouched and returns what the program said', async () => {
+    const odd = ['a b', '$HOME', '`x`', '', '\'"', '*'];
+    const { status, stdout, stderr } = await run('printf', ['<%s>\n', ...odd]);
+    assert.equal(stdout, odd.map(text => `<${text}>\n`).join(''));
+    assert.deepEqual({ status, stderr }, { status: 0, stderr: '' });
+  });
+
+  test('feeds input, also to a program that does not read it', async () => {
+    const input = 'x'.repeat(300_000);
+    assert.equal((await run('cat', [], { input })).stdout, input);
+    await run('true', [], { input });
+  });
+
+  test("a status other than 0 is an error with the program's own words, unless asked for", async () => {
+    await assert.rejects(run('ls', ['/no/such/place']), { code: 'EXITED', message: /No such file/ });
+    assert.equal((await run('false', [], { anyStatus: true })).status, 1);
+  });
+
+  test('a program that does not exist is ENOENT', async () => {
+    await assert.rejects(run('no-such-program', []), { name: 'SysError', code: 'ENOENT', syscall: 'spawn' });
+  });
+
+  test('kills at the end of the time', async () => {
+    await assert.rejects(run('sleep', ['600'], { timeout: 20 }), { code: 'TIMEOUT' });
+  });
+
+  test('an abort kills it and rejects with the reason', async () => {
+    const reason = new Error('enough');
+    const stop = new AbortController();
+    const running = run('sleep', ['600'], { signal: stop.signal });
+    stop.abort(reason);
+    await assert.rejects(running, reason);
+    await assert.rejects(run('true', [], { signal: stop.signal }), reason);
+  });
+
+  test('stops a program that says too much', async () => {
+    await assert.rejects(run('yes', [], { maxOutput: 1000 }), { code: 'OUTPUT_LIMIT' });
+  });
+});
+
+describe('start', () => {
+  test('logs to a file and reports the end', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'tt-process-'));
+    try {
+      const logFile = join(directory, 'log');
+      const child = await start('ls', ['/no/such/place'], { logFile });
+      assert.deepEqual(await child.exited, { status: 2 });
+      assert.match(readFileSync(logFile, 'utf8'), /No such file/);
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  });
+
+  test('a stream handed on stays open in the child', async () => {
+    const reader = await start('cat', [], { pipes: true });
+    assert.ok(reader.stdin && reader.stdout);
+    const holder = await start('sleep', ['600'], { inherit: [reader.stdin] });
+    reader.stdin.write('still here');
+    await once(reader.stdout, 'data');
+    reader.stdin.destroy();
+    const readerId = identify(reader.pid);
+    assert.ok(readerId, 'the reader runs on although we closed our end');
+    holder.kill('SIGKILL');
+    assert.deepEqual(await reader.exited, { status: 0 });
+    assert.equal(await waitForEnd(readerId), true);
+  });
+});

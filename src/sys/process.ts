@@ -1,0 +1,283 @@
+/**
+ * Starting other programs: always with an argument array, never through a shell.
+ *
+ * `run` is for a program that does one thing and ends; `start` for one that stays; `attach` for one that takes
+ * over our terminal. Each can be put into namespaces. That is the work of nsenter(1), with one exception: a PID
+ * namespace applies to children, so nsenter would have to stay as a parent that forwards no signals. Instead
+ * this thread points its own future children there for the moment of the spawn, and the child is ours.
+ */
+import { type ChildProcess, type SpawnOptions, type StdioOptions, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, openSync } from 'node:fs';
+import type { Readable, Writable } from 'node:stream';
+import { isCode, TulleError } from '../base/errors.ts';
+import { SysError } from './errors.ts';
+import { setns } from './libc.ts';
+
+/** Namespaces to run in, each by path: `/proc/PID/ns/net`, `/run/netns/x`. An absent one is ours. */
+export interface Namespaces {
+  readonly mount?: string;
+  readonly net?: string;
+  readonly uts?: string;
+  readonly pid?: string;
+  readonly cgroup?: string;
+}
+
+interface Placement {
+  readonly namespaces?: Namespaces;
+  /** Working directory; below the root of the mount namespace when that is given. Default: ours, or `/` there. */
+  readonly cwd?: string;
+  /** Replaces our environment. */
+  readonly env?: NodeJS.ProcessEnv;
+}
+
+export interface RunOptions extends Placement {
+  /** Written to standard input, which is otherwise empty. */
+  readonly input?: string | Uint8Array;
+  /** Milliseconds; default one minute. */
+  readonly timeout?: number;
+  readonly signal?: AbortSignal;
+  /** Bytes of output and of errors, each; default 16 MiB. */
+  readonly maxOutput?: number;
+  /** Return whatever exit status there is, instead of throwing unless it is 0. */
+  readonly anyStatus?: boolean;
+}
+
+export interface RunResult {
+  readonly status: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export type ProcessErrorCode =
+  /** It ended with a status other than 0. */
+  | 'EXITED'
+  /** A signal ended it. */
+  | 'SIGNALED'
+  | 'TIMEOUT'
+  /** It said more than `maxOutput`. */
+  | 'OUTPUT_LIMIT';
+
+/** A program was started and did not do what it was started for. */
+export class ProcessError extends TulleError<ProcessErrorCode> {}
+
+/** How a process ended: by `exit(status)` or by a signal. */
+export type Exit =
+  | { readonly status: number; readonly signal?: never }
+  | { readonly status?: never; readonly signal: NodeJS.Signals };
+
+/**
+ * Runs a program to its end. Once `signal` aborts or the time is over it is killed, and it has ended when the
+ * promise settles.
+ *
+ * @throws ProcessError; SysError when it cannot be started (ENOENT: no such program); `signal.reason`.
+ */
+export async function run(
+  program: string,
+  args: readonly string[],
+  options: RunOptions = {},
+): Promise<RunResult> {
+  options.signal?.throwIfAborted();
+  const { timeout = 60_000, maxOutput = 16 * 1024 * 1024 } = options;
+  // In a session of its own a Ctrl-C does not reach it: `signal` decides.
+  const child = await launch(program, args, options, ['pipe', 'pipe', 'pipe'], { detached: true });
+  const ended = exitOf(child);
+
+  let failure: Error | undefined;
+  const stop = (reason: Error) => {
+    failure ??= reason;
+    child.kill('SIGKILL');
+    // Descendants may hold the other ends; what they say is of no interest any more.
+    child.stdout?.destroy();
+    child.stderr?.destroy();
+  };
+  const onAbort = () => stop(options.signal?.reason as Error);
+  options.signal?.addEventListener('abort', onAbort, { once: true });
+  if (options.signal?.aborted === true) onAbort();
+  const timer = setTimeout(
+    () => stop(new ProcessError('TIMEOUT', `${program} did not end within ${timeout} ms`, { op: program })),
+    timeout,
+  );
+  const tooMuch = () =>
+    stop(new ProcessError('OUTPUT_LIMIT', `${program} wrote more than ${maxOutput} bytes`, { op: program }));
+  const stdout = collect(child.stdout, maxOutput, tooMuch);
+  const stderr = collect(child.stderr, maxOutput, tooMuch);
+  // A program may end without reading all of its input.
+  child.stdin?.on('error', () => undefined).end(options.input ?? '');
+  try {
+    const [exit, out, err] = await Promise.all([ended, stdout, stderr]);
+    if (failure !== undefined) throw failure;
+    const result = { status: exit.status ?? -1, stdout: out, stderr: err };
+    if (exit.status === undefined || (exit.status !== 0 && options.anyStatus !== true)) {
+      throw failureOf(program, args, exit, err);
+    }
+    return result;
+  } finally {
+    clearTimeout(timer);
+    options.signal?.removeEventListener('abort', onAbort);
+  }
+}
+
+export interface StartOptions extends Placement {
+  /** Standard output and errors are appended to this file. Without it they are dropped. */
+  readonly logFile?: string;
+  /** Make pipes of standard input and output: `stdin`, `stdout`. Output then goes to the pipe, errors to the log. */
+  readonly pipes?: boolean;
+  /** Streams over a descriptor that the child inherits as 3, 4, ... and keeps open. */
+  readonly inherit?: readonly Writable[];
+}
+
+/** A program that was started and is not waited for. It outlives us unless it is ended. */
+export interface RunningProcess {
+  readonly pid: number;
+  /** Settles when it has ended; never rejects. */
+  readonly exited: Promise<Exit>;
+  /** With `pipes`. */
+  readonly stdin: Writable | undefined;
+  readonly stdout: Readable | undefined;
+  /** Whether the signal could be sent: false once it has ended. */
+  kill(signal: NodeJS.Signals): boolean;
+  /** Lets our own process end although this one runs. */
+  unref(): void;
+}
+
+/** Starts a program in a session of its own. @throws SysError when it cannot be started. */
+export async function start(
+  program: string,
+  args: readonly string[],
+  options: StartOptions = {},
+): Promise<RunningProcess> {
+  const log = options.logFile === undefined ? 'ignore' : openSync(options.logFile, 'a', 0o600);
+  try {
+    const stdio: StdioOptions = [
+      options.pipes ? 'pipe' : 'ignore',
+      options.pipes ? 'pipe' : log,
+      log,
+      ...(options.inherit ?? []),
+    ];
+    const child = await launch(program, args, options, stdio, { detached: true });
+    return {
+      pid: child.pid ?? 0,
+      exited: exitOf(child),
+      stdin: child.stdin ?? undefined,
+      stdout: child.stdout ?? undefined,
+      kill: signal => child.kill(signal),
+      unref: () => child.unref(),
+    };
+  } finally {
+    if (typeof log === 'number') closeSync(log);
+  }
+}
+
+/** Runs a program on our own standard streams and terminal until it ends. Ctrl-C is for it, not for us. */
+export async function attach(
+  program: string,
+  args: readonly string[],
+  options: Placement = {},
+): Promise<Exit> {
+  const ignore = () => undefined;
+  process.on('SIGINT', ignore).on('SIGQUIT', ignore);
+  try {
+    return await exitOf(await launch(program, args, options, 'inherit'));
+  } finally {
+    process.off('SIGINT', ignore).off('SIGQUIT', ignore);
+  }
+}
+
+async function launch(
+  program: string,
+  args: readonly string[],
+  placement: Placement,
+  stdio: StdioOptions,
+  options: SpawnOptions = {},
+): Promise<ChildProcess> {
+  const { cwd, env, namespaces = {} } = placement;
+  const entering = nsenterOptions(namespaces, cwd);
+  const [file, argv] =
+    entering.length === 0 ? [program, args] : ['nsenter', [...entering, '--', program, ...args]];
+  const child = inPidNamespace(namespaces.pid, () =>
+    spawn(file, argv, {
+      ...options,
+      stdio,
+      shell: false,
+      ...(env === undefined ? {} : { env }),
+      ...(cwd === undefined || entering.length > 0 ? {} : { cwd }),
+    }),
+  );
+  try {
+    await once(child, 'spawn');
+  } catch (error) {
+    if (isCode(error, 'ENOENT', 'EACCES', 'ENOTDIR', 'ENOMEM', 'EAGAIN', 'E2BIG')) {
+      const { errno = 0 } = error as NodeJS.ErrnoException;
+      throw new SysError('spawn', -errno, { path: file, cause: error });
+    }
+    throw error;
+  }
+  return child;
+}
+
+function nsenterOptions({ mount, net, uts, cgroup }: Namespaces, cwd: string | undefined): string[] {
+  const options = Object.entries({ mount, net, uts, cgroup }).flatMap(([name, path]) =>
+    path === undefined ? [] : [`--${name}=${path}`],
+  );
+  // The directory is looked up after entering; without it the working directory stays that of another world.
+  if (options.length > 0 && (mount !== undefined || cwd !== undefined)) options.push(`--wdns=${cwd ?? '/'}`);
+  return options;
+}
+
+/** include/uapi/linux/sched.h. */
+const CLONE_NEWPID = 0x20000000;
+
+/** The children that `fn` makes are born in the PID namespace at `path`; ours stays as it is. */
+function inPidNamespace<T>(path: string | undefined, fn: () => T): T {
+  if (path === undefined) return fn();
+  const home = openSync('/proc/thread-self/ns/pid', 'r');
+  try {
+    const there = openSync(path, 'r');
+    try {
+      setns(there, CLONE_NEWPID);
+      try {
+        return fn();
+      } finally {
+        setns(home, CLONE_NEWPID);
+      }
+    } finally {
+      closeSync(there);
+    }
+  } finally {
+    closeSync(home);
+  }
+}
+
+function exitOf(child: ChildProcess): Promise<Exit> {
+  return new Promise(resolve => {
+    child.once('exit', (status, signal) =>
+      resolve(status === null ? { signal: signal ?? 'SIGKILL' } : { status }),
+    );
+  });
+}
+
+/** Everything a stream says until it ends or is destroyed. */
+function collect(stream: Readable | null, limit: number, onLimit: () => void): Promise<string> {
+  return new Promise(resolve => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    stream?.on('data', (chunk: Buffer) => {
+      size += chunk.length;
+      if (size > limit) onLimit();
+      else chunks.push(chunk);
+    });
+    stream?.on('error', () => undefined);
+    stream?.on('close', () => resolve(Buffer.concat(chunks).toString('utf8')));
+  });
+}
+
+function failureOf(program: string, args: readonly string[], exit: Exit, stderr: string): ProcessError {
+  const words = stderr.trim().slice(-2000);
+  const how = exit.status === undefined ? `was ended by ${exit.signal}` : `ended with status ${exit.status}`;
+  return new ProcessError(
+    exit.status === undefined ? 'SIGNALED' : 'EXITED',
+    `${program} ${how}${words === '' ? '' : `: ${words}`}`,
+    { op: program, context: { args, ...exit } },
+  );
+}
