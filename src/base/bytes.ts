@@ -105,39 +105,48 @@ export class Writer {
   }
 
   u8(value: number): this {
-    this.#view.setUint8(this.#grow(1), value);
+    const at = this.#grow(1);
+    this.#view.setUint8(at, value);
     return this;
   }
   u16(value: number): this {
-    this.#view.setUint16(this.#grow(2), value, HOST_IS_LITTLE);
+    const at = this.#grow(2);
+    this.#view.setUint16(at, value, HOST_IS_LITTLE);
     return this;
   }
   u16be(value: number): this {
-    this.#view.setUint16(this.#grow(2), value);
+    const at = this.#grow(2);
+    this.#view.setUint16(at, value);
     return this;
   }
   u32(value: number): this {
-    this.#view.setUint32(this.#grow(4), value, HOST_IS_LITTLE);
+    const at = this.#grow(4);
+    this.#view.setUint32(at, value, HOST_IS_LITTLE);
     return this;
   }
   u32be(value: number): this {
-    this.#view.setUint32(this.#grow(4), value);
+    const at = this.#grow(4);
+    this.#view.setUint32(at, value);
     return this;
   }
   i32(value: number): this {
-    this.#view.setInt32(this.#grow(4), value, HOST_IS_LITTLE);
+    const at = this.#grow(4);
+    this.#view.setInt32(at, value, HOST_IS_LITTLE);
     return this;
   }
   u64(value: bigint): this {
-    this.#view.setBigUint64(this.#grow(8), value, HOST_IS_LITTLE);
+    const at = this.#grow(8);
+    this.#view.setBigUint64(at, value, HOST_IS_LITTLE);
     return this;
   }
   u64be(value: bigint): this {
-    this.#view.setBigUint64(this.#grow(8), value);
+    const at = this.#grow(8);
+    this.#view.setBigUint64(at, value);
     return this;
   }
   bytes(value: Uint8Array): this {
-    this.#bytes.set(value, this.#grow(value.byteLength));
+    const at = this.#grow(value.byteLength);
+    this.#bytes.set(value, at);
     return this;
   }
   zeros(count: number): this {
@@ -164,6 +173,7 @@ export class Writer {
     return this.#bytes.slice(0, this.#length);
   }
 
+  /** Makes room and returns where it begins. Called first: it may replace the buffer and its view. */
   #grow(count: number): number {
     const start = this.#length;
     const end = start + count;
