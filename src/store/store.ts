@@ -45,11 +45,12 @@ export type Operation =
   | { readonly op: 'put'; readonly key: string; readonly value: Uint8Array; readonly lease?: StoreLeaseId }
   | { readonly op: 'delete'; readonly key: string };
 
+/** In etcd's own words; not `then`, which would make promises mistake a transaction for one of theirs. */
 export interface Transaction {
-  /** All must hold for `then` to run; otherwise `else` runs. */
-  readonly if: readonly Compare[];
-  readonly then: readonly Operation[];
-  readonly else?: readonly Operation[];
+  /** All must hold for `success` to run; otherwise `failure` runs. */
+  readonly compare: readonly Compare[];
+  readonly success: readonly Operation[];
+  readonly failure?: readonly Operation[];
 }
 
 /** Losing a comparison is a result, not an error. `found` holds the outcome of each get/list in order. */
@@ -103,7 +104,7 @@ export interface Store extends AsyncDisposable {
 
   /**
    * Everything below `prefix` (or the one key, with `exact`), now and from now on, across reconnections and
-   * compactions. Ends only when `signal` aborts. A slow consumer costs memory, never events.
+   * compactions. Ends only when `signal` aborts, and then quietly. A slow consumer costs memory, never events.
    */
   observe(
     prefix: string,
