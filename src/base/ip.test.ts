@@ -81,7 +81,7 @@ describe('Ip as text', () => {
   });
 
   test('what we accept, Node.js accepts too, and whatever the text, it never crashes', () => {
-    const nearly = fc.string({ unit: fc.constantFrom(...'0123456789abcdefF:.%/ '), maxLength: 24 });
+    const nearly = fc.string({ unit: fc.constantFrom(...'0123456789abcdefF:.%/ '.split('')), maxLength: 24 });
     fc.assert(
       fc.property(fc.oneof(fc.string(), nearly), text => {
         const ip = Ip.tryParse(text);
