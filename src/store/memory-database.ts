@@ -69,7 +69,7 @@ export class MemoryDatabase implements Disposable {
       .sort((a, b) => Buffer.compare(Buffer.from(a.key), Buffer.from(b.key)));
   }
 
-  /** @throws StoreError LEASE_LOST, or PROTOCOL when a key is put twice. Nothing is changed then. */
+  /** @throws StoreError LEASE_LOST, or PROTOCOL when a key is empty, put twice, or put and deleted. Nothing is changed then. */
   transact(transaction: Transaction): TransactionResult {
     this.#expire();
     const ok = transaction.compare.every(compare => this.#holds(compare));
@@ -183,7 +183,12 @@ export class MemoryDatabase implements Disposable {
         throw new StoreError('LEASE_LOST', 'requested lease not found', { op: 'txn' });
       }
     }
-    if (new Set(puts.map(put => put.key)).size < puts.length) {
+    if (operations.some(operation => operation.op !== 'list' && operation.key === '')) {
+      throw new StoreError('PROTOCOL', 'key is not provided', { op: 'txn' });
+    }
+    const put = new Set(puts.map(({ key }) => key));
+    const deleted = operations.some(operation => operation.op === 'delete' && put.has(operation.key));
+    if (put.size < puts.length || deleted) {
       throw new StoreError('PROTOCOL', 'duplicate key given in txn request', { op: 'txn' });
     }
   }
