@@ -1,0 +1,64 @@
+/**
+ * The seam between what the firewall should be and the two programs that can make it so. An engine reads the
+ * kernel, compares, and says how to get from one to the other; it never decides when.
+ */
+import { TulleError } from '../base/errors.ts';
+import type { Family } from '../base/ip.ts';
+import type { RunOptions, RunResult } from '../sys/process.ts';
+import type { RuleSet } from './rules.ts';
+
+export type FirewallErrorCode =
+  /** The program that the engine needs is not installed. */
+  | 'NO_PROGRAM'
+  /** The program was there and refused what it was given. */
+  | 'REFUSED'
+  /** The program agreed, and its own listing shows something else. */
+  | 'NOT_APPLIED'
+  /** The program's output is not what this version of Tulle understands. */
+  | 'PROTOCOL';
+
+export class FirewallError extends TulleError<FirewallErrorCode> {}
+
+/** `run` of src/sys/process.ts; a test may count or fail its calls. */
+export type RunProgram = (
+  program: string,
+  args: readonly string[],
+  options?: Pick<RunOptions, 'input' | 'anyStatus'>,
+) => Promise<RunResult>;
+
+/** The rules of both families; NO_RULES for a family that is not in use. */
+export type Wanted = Readonly<Record<Family, RuleSet>>;
+
+/** One atomic step towards the wanted rules. */
+export interface Change {
+  /** What is not as wanted, one sentence each. */
+  readonly differences: readonly string[];
+  readonly program: string;
+  readonly args: readonly string[];
+  readonly input?: string;
+}
+
+export interface Plan {
+  /** Empty when everything is as wanted. */
+  readonly changes: readonly Change[];
+  /** Foreign rules that stop overlay traffic and that this engine cannot get past; one sentence each. */
+  readonly obstacles: readonly string[];
+}
+
+export type EngineName = 'iptables' | 'nftables';
+
+export interface RuleEngine {
+  /** Reads the kernel and compares. @throws FirewallError */
+  plan(wanted: Wanted): Promise<Plan>;
+  /** After the changes of a plan: whether the kernel has the wanted rules now. @throws FirewallError */
+  verify(wanted: Wanted): Promise<void>;
+}
+
+export const FAMILIES = ['ipv4', 'ipv6'] as const satisfies readonly Family[];
+
+/** What a program said went wrong, without the lines that only explain. */
+export function complaintOf({ status, stderr }: RunResult): string {
+  const lines = stderr.split('\n').map(line => line.trim());
+  const first = lines.find(line => line !== '' && !line.startsWith('#')) ?? `exit status ${status}`;
+  return first.replace(/\.$/, '');
+}

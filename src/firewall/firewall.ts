@@ -1,0 +1,206 @@
+/**
+ * Keeps the firewall of this host as it is wanted. Level-triggered like the data plane: what is wanted is
+ * stated as a whole, compared with the kernel, and the difference is made good, one transaction per table.
+ * Others flush and reorder rules (firewalld, docker, people), so the kernel's announcements of rule changes
+ * lead to the same comparison again.
+ *
+ * Both engines are always brought to what is wanted of them, which for the one not in use is nothing: so a
+ * change of engine leaves no rule of the other behind.
+ *
+ * In nftables mode an accept in a table of ours does not overrule a drop elsewhere. Where the chain FORWARD of
+ * iptables drops (dockerd sets its policy so), the iptables engine adds flannel's accepting chain there.
+ */
+import { isCode, messageOf } from '../base/errors.ts';
+import type { Logger } from '../base/log.ts';
+import { run as runProgram } from '../sys/process.ts';
+import {
+  type Change,
+  complaintOf,
+  type EngineName,
+  FirewallError,
+  type Plan,
+  type RuleEngine,
+  type RunProgram,
+  type Wanted,
+} from './engine.ts';
+import { IptablesEngine } from './iptables.ts';
+import { NftablesEngine } from './nftables.ts';
+import { type DesiredFirewall, NO_RULES, rulesFor } from './rules.ts';
+
+export interface FirewallOptions {
+  readonly log: Logger;
+  readonly run?: RunProgram;
+}
+
+export interface FirewallReport {
+  readonly engine: EngineName;
+  /** What was not as wanted and is now; one sentence each, empty when nothing was written. */
+  readonly repaired: readonly string[];
+  /** Foreign rules that stop overlay traffic and that are not ours to change. */
+  readonly obstacles: readonly string[];
+}
+
+/** One engine and what is wanted of it. */
+interface Duty {
+  readonly engine: RuleEngine;
+  readonly wanted: Wanted;
+}
+
+const NOTHING: Wanted = { ipv4: NO_RULES, ipv6: NO_RULES };
+
+export class Firewall {
+  readonly #log: Logger;
+  readonly #run: RunProgram;
+  readonly #iptables: RuleEngine;
+  readonly #companion: RuleEngine;
+  readonly #nftables: RuleEngine;
+  /** What was applied last, as text, with its report; undefined when the kernel may differ from it. */
+  #applied: { readonly key: string; readonly report: FirewallReport } | undefined;
+  #hasIptables = false;
+  #randomFullyRefused = false;
+  /** How often `doubt` was called. */
+  #doubts = 0;
+  /** One change at a time: two restores in parallel see each other's rules half done. */
+  #queue: Promise<unknown> = Promise.resolve();
+
+  constructor(options: FirewallOptions) {
+    this.#log = options.log;
+    this.#run = options.run ?? runProgram;
+    this.#iptables = new IptablesEngine(this.#run, { forwardOnlyIfBlocked: false });
+    this.#companion = new IptablesEngine(this.#run, { forwardOnlyIfBlocked: true });
+    this.#nftables = new NftablesEngine(this.#run);
+  }
+
+  /**
+   * Makes the kernel's rules those of `desired`. Starts no program when this very state was applied before and
+   * `doubt` was not called since. @throws FirewallError; the next call then tries again.
+   */
+  apply(desired: DesiredFirewall): Promise<FirewallReport> {
+    return this.#exclusively(async () => {
+      const key = JSON.stringify(desired);
+      if (this.#applied?.key === key) return { ...this.#applied.report, repaired: [] };
+      this.#applied = undefined;
+      const doubts = this.#doubts;
+      const engine = await this.#choose(desired);
+      const plans: Plan[] = [];
+      for (const duty of this.#duties(engine, desired)) plans.push(await this.#settle(duty));
+      const report = { engine, ...summaryOf(plans) };
+      // A doubt that came up meanwhile is about what was compared just now.
+      if (doubts === this.#doubts) this.#applied = { key, report };
+      return report;
+    });
+  }
+
+  /** Something may have changed the kernel's rules: the next `apply` compares again. */
+  doubt(): void {
+    this.#doubts++;
+    this.#applied = undefined;
+  }
+
+  /** What differs from `desired`, without changing it. */
+  check(desired: DesiredFirewall): Promise<readonly string[]> {
+    return this.#exclusively(async () => {
+      const engine = await this.#choose(desired);
+      const plans = this.#duties(engine, desired).map(duty => duty.engine.plan(duty.wanted));
+      return summaryOf(await Promise.all(plans)).repaired;
+    });
+  }
+
+  /** Removes every rule, chain and table of Tulle's and flannel's; returns what there was, one sentence each. */
+  cleanup(options: { readonly dryRun: boolean }): Promise<readonly string[]> {
+    return this.#exclusively(async () => {
+      this.#applied = undefined;
+      const plans: Plan[] = [];
+      for (const engine of [this.#iptables, this.#nftables]) {
+        const plan = await engine.plan(NOTHING);
+        if (!options.dryRun) await this.#execute(plan.changes);
+        plans.push(plan);
+      }
+      return summaryOf(plans).repaired;
+    });
+  }
+
+  /** The engine in use comes first, so that there is no moment without rules while changing over. */
+  #duties(engine: EngineName, desired: DesiredFirewall): readonly Duty[] {
+    const known = this.#randomFullyRefused ? { ...desired, randomFully: false } : desired;
+    const wanted = { ipv4: rulesFor(known, 'ipv4'), ipv6: rulesFor(known, 'ipv6') };
+    if (engine === 'iptables') {
+      return [
+        { engine: this.#iptables, wanted },
+        { engine: this.#nftables, wanted: NOTHING },
+      ];
+    }
+    return [
+      { engine: this.#nftables, wanted },
+      { engine: this.#companion, wanted: forwardOnly(wanted) },
+    ];
+  }
+
+  async #settle(duty: Duty): Promise<Plan> {
+    const { engine, wanted } = duty;
+    const plan = await engine.plan(wanted);
+    if (plan.changes.length === 0) return plan;
+    try {
+      await this.#execute(plan.changes);
+    } catch (error) {
+      if (!usesRandomFully(wanted) || !isCode(error, 'REFUSED')) throw error;
+      // Old kernels and programs do not know it. If that was not the reason, the second try says what is.
+      const settled = await this.#settle(withoutRandomFully(duty));
+      this.#randomFullyRefused = true;
+      this.#log.warn({ error: messageOf(error) }, 'masquerading without random source ports');
+      return settled;
+    }
+    await engine.verify(wanted);
+    return plan;
+  }
+
+  async #execute(changes: readonly Change[]): Promise<void> {
+    for (const { program, args, input = '', differences } of changes) {
+      const result = await this.#run(program, args, { input, anyStatus: true });
+      if (result.status === 0) continue;
+      throw new FirewallError('REFUSED', `${program}: ${complaintOf(result)}`, {
+        op: program,
+        context: { differences },
+      });
+    }
+  }
+
+  async #choose(desired: DesiredFirewall): Promise<EngineName> {
+    if (desired.nftables) return 'nftables';
+    this.#hasIptables ||= await this.#answers('iptables', ['--version']);
+    return this.#hasIptables ? 'iptables' : 'nftables';
+  }
+
+  async #answers(program: string, args: readonly string[]): Promise<boolean> {
+    try {
+      return (await this.#run(program, args, { anyStatus: true })).status === 0;
+    } catch (error) {
+      if (isCode(error, 'ENOENT')) return false;
+      throw error;
+    }
+  }
+
+  #exclusively<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#queue.then(work);
+    this.#queue = result.catch(() => undefined);
+    return result;
+  }
+}
+
+const summaryOf = (plans: readonly Plan[]) => ({
+  repaired: plans.flatMap(({ changes }) => changes.flatMap(({ differences }) => differences)),
+  obstacles: plans.flatMap(({ obstacles }) => obstacles),
+});
+
+const forwardOnly = ({ ipv4, ipv6 }: Wanted): Wanted => ({
+  ipv4: { ...ipv4, masquerade: [] },
+  ipv6: { ...ipv6, masquerade: [] },
+});
+
+const withoutRandomFully = ({ engine, wanted: { ipv4, ipv6 } }: Duty): Duty => ({
+  engine,
+  wanted: { ipv4: { ...ipv4, randomFully: false }, ipv6: { ...ipv6, randomFully: false } },
+});
+
+const usesRandomFully = ({ ipv4, ipv6 }: Wanted) =>
+  [ipv4, ipv6].some(({ randomFully, masquerade }) => randomFully && masquerade.length > 0);

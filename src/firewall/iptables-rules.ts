@@ -1,0 +1,190 @@
+/**
+ * Rules as iptables writes them: rendering them exactly as flannel does, reading iptables-save, and finding
+ * the one restore script that leads from what is there to what is wanted. No effects.
+ *
+ * Per family there are two chains of ours, each reached by one jump:
+ *
+ *     nat     POSTROUTING  -m comment --comment "flanneld masq"    -j FLANNEL-POSTRTG
+ *     filter  FORWARD      -m comment --comment "flanneld forward" -j FLANNEL-FWD
+ */
+import { unreachable } from '../base/errors.ts';
+import { type AddressMatch, MASQUERADE_MARK, type Rule, type RuleSet } from './rules.ts';
+
+/** One chain of ours and the place it is called from. */
+interface Hook {
+  readonly table: 'nat' | 'filter';
+  readonly builtin: 'POSTROUTING' | 'FORWARD';
+  readonly chain: 'FLANNEL-POSTRTG' | 'FLANNEL-FWD';
+  readonly comment: string;
+}
+
+const MASQUERADE_HOOK: Hook = {
+  table: 'nat',
+  builtin: 'POSTROUTING',
+  chain: 'FLANNEL-POSTRTG',
+  comment: '-m comment --comment "flanneld masq"',
+};
+
+const FORWARD_HOOK: Hook = {
+  table: 'filter',
+  builtin: 'FORWARD',
+  chain: 'FLANNEL-FWD',
+  comment: '-m comment --comment "flanneld forward"',
+};
+
+/** One chain as iptables-save shows it. */
+export interface SavedChain {
+  /** `ACCEPT` or `DROP` for a built-in chain, `-` for others. */
+  readonly policy: string;
+  /** Without the `-A CHAIN ` in front. */
+  readonly rules: readonly string[];
+}
+
+/** Table name -> chain name -> chain. */
+export type SavedTables = ReadonlyMap<string, ReadonlyMap<string, SavedChain>>;
+
+/** Reads the output of iptables-save. Lines of no interest (comments, counters) are skipped. */
+export function parseSave(text: string): SavedTables {
+  const tables = new Map<string, Map<string, { policy: string; rules: string[] }>>();
+  let chains = new Map<string, { policy: string; rules: string[] }>();
+  for (const line of text.split('\n')) {
+    if (line.startsWith('*')) {
+      chains = new Map();
+      tables.set(line.slice(1).trim(), chains);
+      continue;
+    }
+    const chain = /^:(\S+) (\S+)/.exec(line);
+    if (chain?.[1] !== undefined) chains.set(chain[1], { policy: chain[2] ?? '-', rules: [] });
+    const rule = /^-A (\S+) (.*)$/.exec(line);
+    if (rule?.[1] !== undefined) chains.get(rule[1])?.rules.push((rule[2] ?? '').trim());
+  }
+  return tables;
+}
+
+export interface Script {
+  readonly differences: readonly string[];
+  /** For `iptables-restore --noflush`; each table is changed in one transaction. */
+  readonly input: string;
+}
+
+/** How to get from `saved` to `wanted`, or undefined when nothing differs. */
+export function planScript(saved: SavedTables, wanted: RuleSet): Script | undefined {
+  const parts = [
+    planHook(saved, MASQUERADE_HOOK, wanted.masquerade, wanted.randomFully),
+    planHook(saved, FORWARD_HOOK, wanted.forward, wanted.randomFully),
+  ].filter(part => part !== undefined);
+  if (parts.length === 0) return undefined;
+  return {
+    differences: parts.flatMap(part => part.differences),
+    input: parts.map(({ table, lines }) => [`*${table}`, ...lines, 'COMMIT', ''].join('\n')).join(''),
+  };
+}
+
+/** Why forwarded packets that nobody accepts are dropped, or undefined when they are not. */
+export function forwardBlocker(saved: SavedTables): string | undefined {
+  const forward = saved.get('filter')?.get('FORWARD');
+  if (forward === undefined) return undefined;
+  if (forward.policy === 'DROP') return 'the policy of FORWARD is DROP';
+  const rule = forward.rules.find(text => isTerminal(text) && /-j (DROP|REJECT)\b/.test(text));
+  return rule === undefined ? undefined : `FORWARD ends with "${rule}"`;
+}
+
+function planHook(saved: SavedTables, hook: Hook, wanted: readonly Rule[], randomFully: boolean) {
+  const chains = saved.get(hook.table);
+  const chain = chains?.get(hook.chain)?.rules;
+  const callers = chains?.get(hook.builtin)?.rules ?? [];
+  const ours = callers.filter(rule => isOurs(rule, hook));
+  const drop = ours.map(rule => `-D ${hook.builtin} ${rule}`);
+
+  if (wanted.length === 0) {
+    if (chain === undefined && ours.length === 0) return undefined;
+    const remove = chain === undefined ? [] : [`-F ${hook.chain}`, `-X ${hook.chain}`];
+    return {
+      table: hook.table,
+      differences: [`chain ${hook.chain} is not wanted`],
+      lines: [...drop, ...remove],
+    };
+  }
+
+  const rules = wanted.map(rule => formatRule(rule, hook.comment, randomFully));
+  const chainProblem = chainDifference(chain, rules, hook);
+  const jumpProblem = jumpDifference(callers, ours, hook);
+  if (chainProblem === undefined && jumpProblem === undefined) return undefined;
+  // Naming a chain with --noflush empties it, within the transaction.
+  const refill = [`:${hook.chain} - [0:0]`, ...rules.map(rule => `-A ${hook.chain} ${rule}`)];
+  return {
+    table: hook.table,
+    differences: [chainProblem, jumpProblem].filter(problem => problem !== undefined),
+    lines: [
+      ...(chainProblem === undefined ? [] : refill),
+      ...(jumpProblem === undefined ? [] : [...drop, addJump(callers, hook)]),
+    ],
+  };
+}
+
+function chainDifference(chain: readonly string[] | undefined, wanted: readonly string[], hook: Hook) {
+  if (chain === undefined) return `chain ${hook.chain} is missing`;
+  const missing = wanted.filter(rule => !chain.includes(rule));
+  if (missing.length > 0) return `chain ${hook.chain} lacks "${missing.join('", "')}"`;
+  if (chain.length > wanted.length) return `chain ${hook.chain} has rules that do not belong there`;
+  return chain.every((rule, index) => rule === wanted[index])
+    ? undefined
+    : `the rules of chain ${hook.chain} are in the wrong order`;
+}
+
+function jumpDifference(callers: readonly string[], ours: readonly string[], hook: Hook) {
+  const place = `${hook.builtin} of table ${hook.table}`;
+  if (ours.length === 0) return `${place} does not call ${hook.chain}`;
+  if (ours.length > 1 || ours[0] !== jumpTo(hook)) return `${place} holds old rules of ours`;
+  const position = callers.indexOf(jumpTo(hook));
+  return callers.slice(0, position).some(isTerminal)
+    ? `${place} ends before it calls ${hook.chain}`
+    : undefined;
+}
+
+/** The jump goes to the end, as flannel's does, but in front of a rule behind which nothing is reached. */
+function addJump(callers: readonly string[], hook: Hook): string {
+  const foreign = callers.filter(rule => !isOurs(rule, hook));
+  const end = foreign.findIndex(isTerminal);
+  return end < 0 ? `-A ${hook.builtin} ${jumpTo(hook)}` : `-I ${hook.builtin} ${end + 1} ${jumpTo(hook)}`;
+}
+
+const jumpTo = ({ comment, chain }: Hook) => `${comment} -j ${chain}`;
+
+/** Our jump, however often and however written, and the rules that old versions of flannel put there directly. */
+const isOurs = (rule: string, { comment, chain }: Hook) =>
+  rule.includes(comment) || rule.split(' ').includes(chain);
+
+/** A rule without a condition that lets no packet go on. */
+const isTerminal = (rule: string) =>
+  /^(-m comment --comment ("[^"]*"|\S+) )?-j (DROP|REJECT|ACCEPT|RETURN|MASQUERADE|SNAT)\b/.test(rule);
+
+/** One rule as iptables-save prints it, without its chain. */
+export function formatRule(rule: Rule, comment: string, randomFully: boolean): string {
+  const mark = `0x${MASQUERADE_MARK.toString(16)}`;
+  return [
+    rule.source && formatMatch('-s', rule.source),
+    rule.destination && formatMatch('-d', rule.destination),
+    rule.mark && `-m mark --mark ${mark}/${mark}`,
+    comment,
+    formatVerdict(rule.verdict, randomFully),
+  ]
+    .filter(part => part !== undefined)
+    .join(' ');
+}
+
+const formatMatch = (flag: '-s' | '-d', { prefix, not }: AddressMatch) =>
+  `${not ? '! ' : ''}${flag} ${prefix}`;
+
+function formatVerdict(verdict: Rule['verdict'], randomFully: boolean): string {
+  switch (verdict) {
+    case 'return':
+      return '-j RETURN';
+    case 'accept':
+      return '-j ACCEPT';
+    case 'masquerade':
+      return randomFully ? '-j MASQUERADE --random-fully' : '-j MASQUERADE';
+    default:
+      return unreachable(verdict);
+  }
+}

@@ -1,0 +1,167 @@
+/**
+ * Rules as nft writes them in JSON (libnftables-json(5)): rendering, and reading what `nft -j list` says.
+ * No effects.
+ *
+ * Tables and chains have the names that flannel gives them, so that either takes over what the other left:
+ * table `ip flannel-ipv4` and `ip6 flannel-ipv6`, each with `postrtg` (nat) and `forward` (filter). The rules
+ * are those of iptables mode; flannel's own nftables mode negates the fourth one differently, which makes its
+ * last rule unreachable, and compares the whole mark instead of one bit.
+ */
+
+import * as v from 'valibot';
+import { unreachable } from '../base/errors.ts';
+import { ADDRESS_BITS, type Family } from '../base/ip.ts';
+import { type AddressMatch, MASQUERADE_MARK, type Rule, type RuleSet } from './rules.ts';
+
+export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
+
+export const NFT_FAMILY = { ipv4: 'ip', ipv6: 'ip6' } as const satisfies Record<Family, string>;
+export const NFT_TABLE = { ipv4: 'flannel-ipv4', ipv6: 'flannel-ipv6' } as const satisfies Record<
+  Family,
+  string
+>;
+
+/** Everything in one table of ours, in comparable form: what is listed and what is wanted look the same. */
+export interface Table {
+  readonly chains: readonly Json[];
+  readonly rules: readonly Json[];
+}
+
+/** The table that holds `wanted`, or undefined when there should be none. */
+export function renderTable(family: Family, wanted: RuleSet): Table | undefined {
+  const { masquerade, forward, randomFully } = wanted;
+  const table = { family: NFT_FAMILY[family], table: NFT_TABLE[family] };
+  const chains = [
+    ...(masquerade.length > 0 ? [{ ...table, name: 'postrtg', ...base('nat', 'postrouting', 100) }] : []),
+    ...(forward.length > 0 ? [{ ...table, name: 'forward', ...base('filter', 'forward', 0) }] : []),
+  ];
+  const rules = [
+    ...masquerade.map(rule => renderRule(family, 'postrtg', rule, randomFully)),
+    ...forward.map(rule => renderRule(family, 'forward', rule, randomFully)),
+  ];
+  return chains.length === 0 ? undefined : { chains, rules };
+}
+
+/** One transaction that leaves exactly `wanted` in the table, whatever was there. */
+export function replaceScript(family: Family, wanted: Table | undefined): Json {
+  const table = { table: { family: NFT_FAMILY[family], name: NFT_TABLE[family] } };
+  // Deleting a table that does not exist is refused; adding one that does is not.
+  const clear = [{ add: table }, { delete: table }];
+  const fill =
+    wanted === undefined
+      ? []
+      : [
+          { add: table },
+          ...wanted.chains.map(chain => ({ add: { chain } })),
+          ...wanted.rules.map(rule => ({ add: { rule } })),
+        ];
+  return { nftables: [...clear, ...fill] };
+}
+
+/** A chain that the kernel itself calls, of any table. */
+export interface BaseChain {
+  readonly family: string;
+  readonly table: string;
+  readonly name: string;
+  readonly hook: string;
+  readonly policy: string;
+}
+
+const Listing = v.object({
+  nftables: v.array(
+    v.looseObject({
+      table: v.optional(v.looseObject({ family: v.string(), name: v.string() })),
+      chain: v.optional(
+        v.looseObject({
+          family: v.string(),
+          table: v.string(),
+          name: v.string(),
+          hook: v.optional(v.string()),
+          policy: v.optional(v.string(), 'accept'),
+        }),
+      ),
+      rule: v.optional(v.looseObject({})),
+    }),
+  ),
+});
+
+/** The content of one table from `nft -j list table`. @throws SyntaxError, ValiError */
+export function parseTable(listing: string): Table {
+  // Validation must not add defaults here: what is compared is what was printed.
+  const objects = v.parse(v.object({ nftables: v.array(v.record(v.string(), v.unknown())) }), parse(listing));
+  return { chains: pick(objects.nftables, 'chain'), rules: pick(objects.nftables, 'rule') };
+}
+
+/** Names (`ip flannel-ipv4`) from `nft -j list tables`. @throws SyntaxError, ValiError */
+export function parseTables(listing: string): string[] {
+  return v
+    .parse(Listing, parse(listing))
+    .nftables.flatMap(({ table }) => (table === undefined ? [] : [`${table.family} ${table.name}`]));
+}
+
+/** The base chains from `nft -j list chains`. @throws SyntaxError, ValiError */
+export function parseBaseChains(listing: string): BaseChain[] {
+  return v.parse(Listing, parse(listing)).nftables.flatMap(({ chain }) => {
+    if (chain?.hook === undefined) return [];
+    const { family, table, name, hook, policy } = chain;
+    return [{ family, table, name, hook, policy }];
+  });
+}
+
+const parse = (listing: string): unknown => JSON.parse(listing);
+
+const base = (type: string, hook: string, prio: number) => ({ type, hook, prio, policy: 'accept' });
+
+function renderRule(family: Family, chain: string, rule: Rule, randomFully: boolean): Json {
+  const matches = [
+    rule.mark && {
+      match: {
+        op: '==',
+        left: { '&': [{ meta: { key: 'mark' } }, MASQUERADE_MARK] },
+        right: MASQUERADE_MARK,
+      },
+    },
+    rule.source && renderMatch(family, 'saddr', rule.source),
+    rule.destination && renderMatch(family, 'daddr', rule.destination),
+  ].filter(match => match !== undefined);
+  return {
+    family: NFT_FAMILY[family],
+    table: NFT_TABLE[family],
+    chain,
+    expr: [...matches, renderVerdict(rule.verdict, randomFully)],
+  };
+}
+
+function renderMatch(family: Family, field: 'saddr' | 'daddr', { prefix, not }: AddressMatch): Json {
+  const addr = prefix.ip.toString();
+  return {
+    match: {
+      op: not ? '!=' : '==',
+      left: { payload: { protocol: NFT_FAMILY[family], field } },
+      // nft lists a prefix of full length as the plain address.
+      right: prefix.length === ADDRESS_BITS[family] ? addr : { prefix: { addr, len: prefix.length } },
+    },
+  };
+}
+
+function renderVerdict(verdict: Rule['verdict'], randomFully: boolean): Json {
+  switch (verdict) {
+    case 'return':
+      return { return: null };
+    case 'accept':
+      return { accept: null };
+    case 'masquerade':
+      return { masquerade: randomFully ? { flags: 'fully-random' } : null };
+    default:
+      return unreachable(verdict);
+  }
+}
+
+/** The listed objects of one kind, without their handles: the kernel's number of an object says nothing about it. */
+function pick(objects: readonly Readonly<Record<string, unknown>>[], kind: 'chain' | 'rule'): Json[] {
+  return objects.flatMap(object => {
+    if (object[kind] === undefined) return [];
+    const { handle: _, ...rest } = object[kind] as Readonly<Record<string, Json>>;
+    return [rest];
+  });
+}

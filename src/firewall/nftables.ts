@@ -1,0 +1,157 @@
+/** The nftables engine: nft(8) with JSON in both directions, one transaction per address family. */
+import { isCode } from '../base/errors.ts';
+import type { Family } from '../base/ip.ts';
+import type { RunResult } from '../sys/process.ts';
+import {
+  type Change,
+  complaintOf,
+  FAMILIES,
+  FirewallError,
+  type Plan,
+  type RuleEngine,
+  type RunProgram,
+  type Wanted,
+} from './engine.ts';
+import {
+  type BaseChain,
+  NFT_FAMILY,
+  NFT_TABLE,
+  parseBaseChains,
+  parseTable,
+  parseTables,
+  renderTable,
+  replaceScript,
+  type Table,
+} from './nftables-rules.ts';
+
+export class NftablesEngine implements RuleEngine {
+  readonly #run: RunProgram;
+  /**
+   * What this nft lists after it was given a table (both as JSON). Versions of nft print some expressions
+   * differently from how they accept them; without this memory such a rule would seem wrong for ever.
+   */
+  readonly #spelling = new Map<string, string>();
+
+  constructor(run: RunProgram) {
+    this.#run = run;
+  }
+
+  async plan(wanted: Wanted): Promise<Plan> {
+    const tables = FAMILIES.map(family => renderTable(family, wanted[family]));
+    const installed = await this.#tables(tables.every(table => table === undefined));
+    if (installed === undefined) return { changes: [], obstacles: [] };
+    const changes = await Promise.all(
+      FAMILIES.map((family, index) => this.#planFamily(family, tables[index], installed)),
+    );
+    const forwards = FAMILIES.some(family => wanted[family].forward.length > 0);
+    return {
+      changes: changes.filter(change => change !== undefined),
+      obstacles: forwards ? obstaclesAmong(await this.#list(['chains'], parseBaseChains)) : [],
+    };
+  }
+
+  async verify(wanted: Wanted): Promise<void> {
+    for (const family of FAMILIES) {
+      const table = renderTable(family, wanted[family]);
+      if (table === undefined) continue;
+      const listed = await this.#table(family);
+      if (listed.chains.length !== table.chains.length || listed.rules.length !== table.rules.length) {
+        throw new FirewallError('NOT_APPLIED', `nft: table ${nameOf(family)} is not as it was just written`, {
+          op: 'nft',
+          hint: 'another program may be changing the same rules',
+        });
+      }
+      this.#spelling.set(JSON.stringify(table), JSON.stringify(listed));
+    }
+  }
+
+  async #planFamily(
+    family: Family,
+    wanted: Table | undefined,
+    installed: readonly string[],
+  ): Promise<Change | undefined> {
+    const present = installed.includes(nameOf(family));
+    const difference = await this.#difference(family, wanted, present);
+    if (difference === undefined) return undefined;
+    return {
+      differences: [difference],
+      program: 'nft',
+      // Not on standard input: nft opens /dev/stdin by name, which fails for the socket that Node makes it.
+      args: ['-j', JSON.stringify(replaceScript(family, wanted))],
+    };
+  }
+
+  async #difference(
+    family: Family,
+    wanted: Table | undefined,
+    present: boolean,
+  ): Promise<string | undefined> {
+    const name = `table ${nameOf(family)}`;
+    if (wanted === undefined) return present ? `${name} is not wanted` : undefined;
+    if (!present) return `${name} is missing`;
+    const listed = JSON.stringify(await this.#table(family));
+    const written = JSON.stringify(wanted);
+    if (listed === written || listed === this.#spelling.get(written)) return undefined;
+    return `${name} differs from what is wanted`;
+  }
+
+  /** Names of all tables; undefined when there is no nft, which `optional` allows. */
+  async #tables(optional: boolean): Promise<readonly string[] | undefined> {
+    try {
+      return await this.#list(['tables'], parseTables);
+    } catch (error) {
+      if (optional && isCode(error, 'NO_PROGRAM', 'REFUSED')) return undefined;
+      throw error;
+    }
+  }
+
+  async #table(family: Family): Promise<Table> {
+    return await this.#list(['table', NFT_FAMILY[family], NFT_TABLE[family]], parseTable);
+  }
+
+  async #list<T>(what: readonly string[], parse: (listing: string) => T): Promise<T> {
+    const command = `nft -j list ${what.join(' ')}`;
+    const result = await this.#nft(['-j', 'list', ...what]);
+    if (result.status !== 0) {
+      throw new FirewallError('REFUSED', `${command}: ${complaintOf(result)}`, { op: 'nft' });
+    }
+    try {
+      return parse(result.stdout);
+    } catch (cause) {
+      throw new FirewallError('PROTOCOL', `${command} printed something unknown`, { op: 'nft', cause });
+    }
+  }
+
+  async #nft(args: readonly string[]): Promise<RunResult> {
+    try {
+      return await this.#run('nft', args, { anyStatus: true });
+    } catch (cause) {
+      if (!isCode(cause, 'ENOENT')) throw cause;
+      throw new FirewallError('NO_PROGRAM', 'nft is not installed', {
+        op: 'nft',
+        hint: 'install nftables, or leave EnableNFTables unset and install iptables',
+        cause,
+      });
+    }
+  }
+}
+
+/** Tables that iptables-nft keeps; their chains are the business of the iptables engine. */
+const IPTABLES_TABLES = ['filter', 'nat', 'mangle', 'raw', 'security'];
+
+/**
+ * In nftables a packet must be accepted by every base chain of a hook, so an accept in our table does not
+ * help against a drop in another.
+ */
+function obstaclesAmong(chains: readonly BaseChain[]): string[] {
+  return chains
+    .filter(({ hook, policy }) => hook === 'forward' && policy === 'drop')
+    .filter(({ family, table }) => !(family.startsWith('ip') && IPTABLES_TABLES.includes(table)))
+    .map(
+      ({ family, table, name }) =>
+        `chain ${name} of nftables table ${family} ${table} drops what it does not accept itself; ` +
+        'it must accept the overlay network',
+    );
+}
+
+const nameOf = (family: Family) => `${NFT_FAMILY[family]} ${NFT_TABLE[family]}`;
