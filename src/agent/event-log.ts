@@ -1,0 +1,70 @@
+/**
+ * What happened on this host: written to the log, kept for `tulle events`, and handed to those who follow. One
+ * call says it once, so the log and the events never tell different stories.
+ */
+import type { AgentEvent } from '../api/messages.ts';
+import { AsyncQueue } from '../base/async-queue.ts';
+import type { Clock } from '../base/clock.ts';
+import type { Logger } from '../base/log.ts';
+
+const LOG_METHOD = { info: 'info', warning: 'warn', error: 'error' } as const;
+
+export interface EventLogOptions {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** How many events are remembered: 1,000. */
+  readonly capacity?: number;
+}
+
+export class EventLog {
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  readonly #capacity: number;
+  readonly #events: AgentEvent[] = [];
+  readonly #followers = new Set<AsyncQueue<AgentEvent>>();
+  #lastId = 0;
+
+  constructor({ clock, logger, capacity = 1000 }: EventLogOptions) {
+    this.#clock = clock;
+    this.#logger = logger;
+    this.#capacity = capacity;
+  }
+
+  /** @param fields facts that JSON can hold; never a secret. */
+  add(
+    severity: AgentEvent['severity'],
+    type: string,
+    text: string,
+    fields: Readonly<Record<string, unknown>> = {},
+  ): void {
+    const event: AgentEvent = {
+      id: ++this.#lastId,
+      time: new Date(this.#clock.now()).toISOString(),
+      severity,
+      type,
+      text,
+      fields,
+    };
+    this.#logger[LOG_METHOD[severity]]({ ...fields, event: type }, text);
+    this.#events.push(event);
+    if (this.#events.length > this.#capacity) this.#events.shift();
+    for (const follower of this.#followers) follower.push(event);
+  }
+
+  /** Events with a larger id than `after`, oldest first. */
+  list(after = 0): readonly AgentEvent[] {
+    return this.#events.filter(({ id }) => id > after);
+  }
+
+  /** The same, and then what happens until `signal` aborts. */
+  async *follow(after: number, signal: AbortSignal): AsyncGenerator<AgentEvent, void> {
+    const queue = new AsyncQueue<AgentEvent>();
+    queue.push(...this.list(after));
+    this.#followers.add(queue);
+    try {
+      yield* queue.consume(signal);
+    } finally {
+      this.#followers.delete(queue);
+    }
+  }
+}
