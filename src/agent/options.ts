@@ -104,6 +104,7 @@ export function parseOptions(
     socketPath: reader.path('socket'),
     verbosity: reader.integer('v'),
   };
+  reader.apart(health, metrics);
   reader.together('etcd-certfile', 'etcd-keyfile');
   reader.together('etcd-username', 'etcd-password');
   reader.finish();
@@ -264,6 +265,12 @@ class OptionReader {
       this.#problem('metrics-ip', listen.host, 'is not loopback, so it needs certificates', hint);
     }
     return undefined;
+  }
+
+  apart(health: ListenAddress, metrics: ListenAddress): void {
+    if (health.port !== 0 && health.port === metrics.port && health.host === metrics.host) {
+      this.#problem('metrics-port', String(metrics.port), 'is taken by --healthz-port');
+    }
   }
 
   together(first: FlagName, second: FlagName): void {

@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { recordingLogger } from '../base/log.ts';
+import { ManualClock } from '../base/manual-clock.ts';
+import { EventLog } from './event-log.ts';
+
+const open = (capacity?: number) => {
+  const logger = recordingLogger();
+  const log = new EventLog({
+    clock: new ManualClock(),
+    logger,
+    ...(capacity === undefined ? {} : { capacity }),
+  });
+  return { log, logger };
+};
+
+test('what is an event is also in the log, at its level', () => {
+  const { log, logger } = open();
+  log.add('warning', 'drift-repaired', 'route 10.3.2.0/24 restored', { object: 'route' });
+  assert.deepEqual(logger.records, [
+    {
+      level: 'warn',
+      fields: { object: 'route', event: 'drift-repaired' },
+      message: 'route 10.3.2.0/24 restored',
+    },
+  ]);
+});
+
+test('keeps the newest', () => {
+  const { log } = open(3);
+  for (let index = 1; index <= 5; index++) log.add('info', 't', `event ${index}`);
+  assert.deepEqual(
+    log.list().map(({ id }) => id),
+    [3, 4, 5],
+  );
+  assert.deepEqual(
+    log.list(4).map(({ id }) => id),
+    [5],
+  );
+});
+
+test('a follower gets what was, then what comes, without gap or repetition', async () => {
+  const { log } = open();
+  log.add('info', 't', 'one');
+  log.add('info', 't', 'two');
+  const stop = new AbortController();
+  const seen: string[] = [];
+  for await (const { text } of log.follow(1, stop.signal)) {
+    seen.push(text);
+    if (seen.length < 4) log.add('info', 't', `after ${text}`);
+    else stop.abort();
+  }
+  assert.deepEqual(seen, ['two', 'after two', 'after after two', 'after after after two']);
+});

@@ -1,0 +1,123 @@
+/**
+ * What this host keeps over restarts and reboots: who it is. Peers know a host by its VTEP MACs, and the registry
+ * by its host id, so both must outlive the process.
+ *
+ *     <state-dir>/identity.json   {"version":1,"hostId":"<uuid>","macs":{"flannel.88":"c6:d2:32:6f:8f:44"}}
+ *
+ * The MAC of a new device follows from the host id and the device's name; one of a device that was there before
+ * us is taken over. Both are stored once they are used. `save` after that. A directory that cannot be read or written never keeps the agent from working: it goes on with what it
+ * has, says so, and saves when it can.
+ */
+import { createHash, randomUUID } from 'node:crypto';
+import { readFile, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import * as v from 'valibot';
+import type { HostIdentity } from '../backend/backend.ts';
+import { isCode, messageOf } from '../base/errors.ts';
+import { Mac } from '../base/mac.ts';
+import { writeFileAtomic } from '../sys/file.ts';
+import type { Trouble } from './health.ts';
+
+const MAC_TEXT = v.pipe(
+  v.string(),
+  v.regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/),
+  v.check(text => Mac.parse(text).isUnicast, 'want the address of one station'),
+);
+
+const IdentityFile = v.object({
+  version: v.literal(1),
+  hostId: v.pipe(v.string(), v.uuid()),
+  macs: v.record(v.string(), MAC_TEXT),
+});
+
+export class Identity implements HostIdentity {
+  readonly #path: string;
+  readonly #macs: Map<string, Mac>;
+  readonly hostId: string;
+  #saved: boolean;
+  #trouble: Trouble | undefined;
+
+  private constructor(path: string, file: v.InferOutput<typeof IdentityFile> | undefined) {
+    this.#path = path;
+    this.hostId = file?.hostId ?? randomUUID();
+    this.#macs = new Map(Object.entries(file?.macs ?? {}).map(([name, text]) => [name, Mac.parse(text)]));
+    this.#saved = file !== undefined;
+  }
+
+  /** Reads the identity of this host, or makes a new one. Never fails; see `trouble`. */
+  static async open(directory: string): Promise<Identity> {
+    const path = join(directory, 'identity.json');
+    let text: string;
+    try {
+      text = await readFile(path, 'utf8');
+    } catch (error) {
+      const identity = new Identity(path, undefined);
+      if (isCode(error, 'ENOENT')) await identity.save();
+      else identity.#trouble = unreadable(path, error);
+      return identity;
+    }
+    try {
+      return new Identity(path, v.parse(IdentityFile, JSON.parse(text)));
+    } catch {
+      // Kept for whoever wants to know what happened; a new identity takes its place.
+      await rename(path, `${path}.damaged`).catch(() => undefined);
+      const identity = new Identity(path, undefined);
+      await identity.save();
+      return identity;
+    }
+  }
+
+  /** Why the identity is not on disk; undefined when it is. */
+  get trouble(): Trouble | undefined {
+    return this.#trouble;
+  }
+
+  mac(linkName: string): Mac {
+    const known = this.#macs.get(linkName);
+    if (known !== undefined) return known;
+    const digest = createHash('sha256').update(`${this.hostId}/${linkName}`).digest();
+    const mac = Mac.random(count => digest.subarray(0, count));
+    this.#macs.set(linkName, mac);
+    this.#saved = false;
+    return mac;
+  }
+
+  /**
+   * Takes over the MAC of a device that was there before this host ever had one of that name, so that its peers
+   * keep reaching it. A MAC that is known already stays: the device is then wrong, not we.
+   */
+  adopt(linkName: string, mac: Mac): void {
+    if (!mac.isUnicast || this.#macs.has(linkName)) return;
+    this.#macs.set(linkName, mac);
+    this.#saved = false;
+  }
+
+  /** Writes what has changed; a failure is kept in `trouble`. */
+  async save(): Promise<void> {
+    if (this.#saved) return;
+    const macs = Object.fromEntries(Array.from(this.#macs, ([name, mac]) => [name, mac.toString()]));
+    try {
+      await writeFileAtomic(
+        this.#path,
+        `${JSON.stringify({ version: 1, hostId: this.hostId, macs } satisfies v.InferInput<typeof IdentityFile>)}\n`,
+        { mode: 0o600, directoryMode: 0o700 },
+      );
+      this.#saved = true;
+      this.#trouble = undefined;
+    } catch (error) {
+      this.#trouble = {
+        code: 'STATE_NOT_SAVED',
+        reason: `the identity of this host could not be saved: ${messageOf(error)}`,
+        hint: `until ${this.#path} can be written, a restart may give this host a new subnet`,
+      };
+    }
+  }
+}
+
+function unreadable(path: string, error: unknown): Trouble {
+  return {
+    code: 'STATE_NOT_READABLE',
+    reason: `the identity of this host could not be read: ${messageOf(error)}`,
+    hint: `make ${path} readable and restart the agent`,
+  };
+}
