@@ -1,18 +1,15 @@
 /**
- * The network's configuration, as found at `<prefix>/config` (flannel.md 1.4; flannel pkg/subnet/config.go).
+ * The network's configuration, as found at `<prefix>/config`, with flannel's rules for names, defaults and
+ * ranges (flannel pkg/subnet/config.go): what flanneld accepts has the same meaning here, and what cannot work
+ * is refused with every reason at once.
  */
-import type { Ip } from '../base/ip.ts';
+import { ConfigError, type Problem } from '../base/errors.ts';
+import { Fields, isObject } from '../base/fields.ts';
+import { ADDRESS_BITS, type Family } from '../base/ip.ts';
 import type { Prefix } from '../base/prefix.ts';
+import { type FamilyConfig, parseFamily } from './family-config.ts';
 
-/** How one address family is cut into subnets. */
-export interface FamilyConfig {
-  readonly network: Prefix;
-  /** Prefix length of every subnet. */
-  readonly subnetLength: number;
-  /** Base addresses of the first and last subnet that may be leased. */
-  readonly subnetMin: Ip;
-  readonly subnetMax: Ip;
-}
+export type { FamilyConfig } from './family-config.ts';
 
 export interface NetworkConfig {
   /** At least one of the two is set. */
@@ -25,4 +22,93 @@ export interface NetworkConfig {
     /** The Backend object as written; each backend checks its own keys, without regard to case. */
     readonly options: Readonly<Record<string, unknown>>;
   };
+}
+
+export interface ParsedConfig {
+  readonly config: NetworkConfig;
+  /** What is harmless and most likely not meant: a misspelled key, a network of a family that is off. */
+  readonly warnings: readonly Problem[];
+}
+
+/** Written by flanneld's types and read by nobody; not worth a warning. */
+const TOLERATED = ['Networks', 'IPv6Networks'];
+
+/** @throws ConfigError with every problem of the text. */
+export function parseNetworkConfig(text: string): ParsedConfig {
+  const problems: Problem[] = [];
+  const fields = new Fields(parseObject(text), '', problems);
+  const warnings: Problem[] = [];
+
+  const enabled = {
+    ipv4: fields.flag('EnableIPv4') ?? true,
+    ipv6: fields.flag('EnableIPv6') ?? false,
+  };
+  if (!enabled.ipv4 && !enabled.ipv6) {
+    fields.problem('EnableIPv4', 'IPv4 and IPv6 are both off', 'set EnableIPv4 or EnableIPv6 to true');
+  }
+  const ipv4 = parseFamily(fields, 'ipv4', enabled.ipv4, warnings);
+  const ipv6 = parseFamily(fields, 'ipv6', enabled.ipv6, warnings);
+  const enableNftables = fields.flag('EnableNFTables') ?? false;
+  const backend = parseBackend(fields);
+
+  for (const name of TOLERATED) fields.value(name);
+  for (const name of fields.unknown()) {
+    warnings.push({ path: name, message: 'is not a key of the network configuration and has no effect' });
+  }
+  if (problems.length > 0 || backend === undefined) throw new ConfigError('network configuration', problems);
+  const config = {
+    ...(ipv4 === undefined ? {} : { ipv4 }),
+    ...(ipv6 === undefined ? {} : { ipv6 }),
+    enableNftables,
+    backend,
+  };
+  return { config, warnings };
+}
+
+/** How many subnets can be leased in one family. */
+export function subnetCount(family: FamilyConfig): bigint {
+  const size = 1n << BigInt(ADDRESS_BITS[family.network.family] - family.subnetLength);
+  return (family.subnetMax.toBigInt() - family.subnetMin.toBigInt()) / size + 1n;
+}
+
+/** Whether this host could be given `subnet` now: the right length, and between the first and the last. */
+export function isLeasable(family: FamilyConfig | undefined, subnet: Prefix | undefined): boolean {
+  if (family === undefined || subnet === undefined) return family === subnet;
+  return (
+    subnet.length === family.subnetLength &&
+    family.network.contains(subnet) &&
+    subnet.ip.compare(family.subnetMin) >= 0 &&
+    subnet.ip.compare(family.subnetMax) <= 0
+  );
+}
+
+/** The families this configuration has, IPv4 first. */
+export function familiesOf(config: NetworkConfig): readonly Family[] {
+  return (['ipv4', 'ipv6'] as const).filter(family => config[family] !== undefined);
+}
+
+function parseObject(text: string): object {
+  const refuse = (message: string, hint: string) =>
+    new ConfigError('network configuration', [{ path: 'config', message, hint }]);
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw refuse(`is not JSON: ${(error as Error).message}`, 'write for example {"Network": "10.5.0.0/16"}');
+  }
+  if (isObject(value)) return value;
+  throw refuse('must be a JSON object', 'write for example {"Network": "10.5.0.0/16"}');
+}
+
+function parseBackend(fields: Fields): NetworkConfig['backend'] | undefined {
+  const value = fields.value('Backend');
+  // flannel's documents say vxlan; its code says udp, and a cluster must agree.
+  if (value === undefined) return { type: 'udp', options: {} };
+  const example = 'write for example "Backend": {"Type": "vxlan"}';
+  if (!isObject(value)) return fields.problem('Backend', 'must be an object', example);
+  const type = Object.entries(value).findLast(([name]) => name.toLowerCase() === 'type')?.[1];
+  if (typeof type !== 'string' || type === '') {
+    return fields.problem('Backend', 'has no Type', `${example}; without any Backend the type is udp`);
+  }
+  return { type: type.toLowerCase(), options: value };
 }

@@ -1,10 +1,13 @@
 /**
- * The nouns of the registry. A Lease is a subnet held by a host, as stored at `<prefix>/subnets/<key>`
- * (flannel.md 1.5; flannel pkg/lease/lease.go). The etcd lease it hangs on is the StoreLease.
+ * The nouns of the registry. A Lease is a subnet held by a host, as stored at `<prefix>/subnets/<key>` (flannel
+ * pkg/lease/lease.go). The etcd lease it hangs on is the StoreLease.
  */
+import { messageOf } from '../base/errors.ts';
 import type { Ip } from '../base/ip.ts';
 import type { Prefix } from '../base/prefix.ts';
-import type { Revision, StoreLeaseId } from '../store/store.ts';
+import type { KeyValue, Revision, StoreLeaseId } from '../store/store.ts';
+import { decodeAttributes } from './attributes.ts';
+import { parseLeaseKey } from './key.ts';
 
 /** The block or blocks of one host: at least one of the two is set. */
 export interface Subnet {
@@ -24,6 +27,8 @@ export interface LeaseAttributes {
   readonly backendV6Data?: unknown;
   /** Stable identity of a Tulle host (our own extra field `TulleHost`); absent on leases flannel wrote. */
   readonly hostId?: string;
+  /** Members of the JSON object that nobody here knows; kept when the lease is written again. */
+  readonly extra?: Readonly<Record<string, unknown>>;
 }
 
 export interface Lease {
@@ -33,6 +38,8 @@ export interface Lease {
   readonly attributes: LeaseAttributes;
   /** 0n for a reservation: a key without expiry. */
   readonly storeLease: StoreLeaseId;
+  /** The older of two leases has the lower one. */
+  readonly createRevision: Revision;
   readonly modRevision: Revision;
 }
 
@@ -40,4 +47,42 @@ export interface Lease {
 export interface RejectedLease {
   readonly key: string;
   readonly reason: string;
+}
+
+export function isReservation(lease: Lease): boolean {
+  return lease.storeLease === 0n;
+}
+
+/** The blocks of a subnet, IPv4 first. */
+export function blocksOf(subnet: Subnet): readonly Prefix[] {
+  return [subnet.ipv4, subnet.ipv6].filter(block => block !== undefined);
+}
+
+export function overlaps(a: Subnet, b: Subnet): boolean {
+  return blocksOf(a).some(block => blocksOf(b).some(other => block.overlaps(other)));
+}
+
+/** `10.5.34.0/24`, `fd00:0:0:1::/64`, or both with a comma between. */
+export function formatSubnet(subnet: Subnet): string {
+  return blocksOf(subnet).join(', ');
+}
+
+/** Reads what the store has; `key` is the last path element of `kv.key`. */
+export function decodeLease(key: string, kv: KeyValue): Lease | RejectedLease {
+  try {
+    return {
+      key,
+      subnet: parseLeaseKey(key),
+      attributes: decodeAttributes(kv.value),
+      storeLease: kv.lease,
+      createRevision: kv.createRevision,
+      modRevision: kv.modRevision,
+    };
+  } catch (error) {
+    return { key, reason: messageOf(error) };
+  }
+}
+
+export function isRejected(lease: Lease | RejectedLease): lease is RejectedLease {
+  return 'reason' in lease;
 }

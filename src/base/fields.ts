@@ -1,0 +1,88 @@
+/**
+ * The members of a JSON object as people write them for flannel, read the way Go's encoding/json reads them:
+ * names without regard to case, the last of several spellings wins, `null` is absence, unknown names are
+ * tolerated. Wrong values become Problems, so that all of them are reported at once; the getters then return
+ * undefined.
+ */
+import type { Problem } from './errors.ts';
+
+export class Fields {
+  readonly #path: string;
+  readonly #problems: Problem[];
+  /** By lower-case name. */
+  readonly #members = new Map<string, { readonly name: string; readonly value: unknown }>();
+  readonly #asked = new Set<string>();
+
+  /** @param path where the object stands, for the paths of its problems; empty for the outermost. */
+  constructor(object: object, path: string, problems: Problem[]) {
+    this.#path = path;
+    this.#problems = problems;
+    for (const [name, value] of Object.entries(object)) {
+      this.#members.set(name.toLowerCase(), { name, value });
+    }
+  }
+
+  /** The value as it is, null included; undefined when the member is missing. */
+  value(name: string): unknown {
+    this.#asked.add(name.toLowerCase());
+    return this.#members.get(name.toLowerCase())?.value;
+  }
+
+  text(name: string): string | undefined {
+    const value = this.value(name) ?? undefined;
+    if (value === undefined || typeof value === 'string') return value;
+    return this.problem(name, 'must be a text');
+  }
+
+  flag(name: string): boolean | undefined {
+    const value = this.value(name) ?? undefined;
+    if (value === undefined || typeof value === 'boolean') return value;
+    return this.problem(name, 'must be true or false');
+  }
+
+  integer(name: string, range: { readonly min: number; readonly max: number }): number | undefined {
+    const value = this.value(name) ?? undefined;
+    if (value === undefined) return undefined;
+    if (!Number.isInteger(value)) return this.problem(name, 'must be a whole number');
+    const number = value as number;
+    if (number >= range.min && number <= range.max) return number;
+    return this.problem(name, `must be between ${range.min} and ${range.max}`);
+  }
+
+  /** The value through `parse`, which throws for what it does not like. */
+  parsed<T>(name: string, parse: (text: string) => T, what: string): T | undefined {
+    const text = this.text(name);
+    if (text === undefined) return undefined;
+    try {
+      return parse(text);
+    } catch {
+      return this.problem(name, `must be ${what}`);
+    }
+  }
+
+  /** Reports a problem with one member, with its value. */
+  problem(name: string, message: string, hint?: string): undefined {
+    const value = this.value(name);
+    this.#problems.push({
+      path: this.pathOf(name),
+      message,
+      ...(value === undefined ? {} : { value }),
+      ...(hint === undefined ? {} : { hint }),
+    });
+    return undefined;
+  }
+
+  pathOf(name: string): string {
+    return this.#path === '' ? name : `${this.#path}.${name}`;
+  }
+
+  /** The members nobody asked for, as they were spelled: most likely mistakes. */
+  unknown(): readonly string[] {
+    return [...this.#members].filter(([key]) => !this.#asked.has(key)).map(([, { name }]) => name);
+  }
+}
+
+/** Whether a value is what JSON calls an object. */
+export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

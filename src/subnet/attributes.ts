@@ -1,0 +1,79 @@
+/**
+ * The JSON value of a lease, in flannel's spelling (flannel pkg/lease/lease.go, LeaseAttrs):
+ *
+ *     {"PublicIP":"192.168.65.3","PublicIPv6":null,"BackendType":"vxlan",
+ *      "BackendData":{"VNI":88,"VtepMAC":"c6:d2:32:6f:8f:44"},"TulleHost":"5d1c..."}
+ *
+ * PublicIP and PublicIPv6 are always written, as 0.0.0.0 and null when there is none; the others only when they
+ * are set. TulleHost is ours: flannel ignores members it does not know. So do we, and keep them.
+ */
+import { formatProblem, ParseError, type Problem } from '../base/errors.ts';
+import { Fields, isObject } from '../base/fields.ts';
+import { type Family, Ip } from '../base/ip.ts';
+import type { LeaseAttributes } from './lease.ts';
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/** @throws ParseError with everything that is wrong. */
+export function decodeAttributes(value: Uint8Array): LeaseAttributes {
+  const problems: Problem[] = [];
+  const fields = new Fields(parseObject(value), '', problems);
+  const publicIp = readIp(fields, 'PublicIP', 'ipv4');
+  const publicIpv6 = readIp(fields, 'PublicIPv6', 'ipv6');
+  const backendType = fields.text('BackendType') || undefined;
+  const backendData = fields.value('BackendData') ?? undefined;
+  const backendV6Data = fields.value('BackendV6Data') ?? undefined;
+  const hostId = fields.text('TulleHost') || undefined;
+  const extra = fields.unknown().map(name => [name, fields.value(name)] as const);
+  if (problems.length > 0) {
+    throw new ParseError('lease attributes', abridge(value), problems.map(formatProblem).join('; '));
+  }
+  return {
+    ...(publicIp === undefined ? {} : { publicIp }),
+    ...(publicIpv6 === undefined ? {} : { publicIpv6 }),
+    ...(backendType === undefined ? {} : { backendType }),
+    ...(backendData === undefined ? {} : { backendData }),
+    ...(backendV6Data === undefined ? {} : { backendV6Data }),
+    ...(hostId === undefined ? {} : { hostId }),
+    ...(extra.length === 0 ? {} : { extra: Object.fromEntries(extra) }),
+  };
+}
+
+export function encodeAttributes(attributes: LeaseAttributes): Uint8Array {
+  const { publicIp, publicIpv6, backendType, backendData, backendV6Data, hostId, extra } = attributes;
+  const members = {
+    PublicIP: publicIp ?? '0.0.0.0',
+    PublicIPv6: publicIpv6 ?? null,
+    // JSON.stringify leaves out what is undefined.
+    BackendType: backendType,
+    BackendData: backendData,
+    BackendV6Data: backendV6Data,
+    TulleHost: hostId,
+    ...extra,
+  };
+  return new TextEncoder().encode(JSON.stringify(members));
+}
+
+function parseObject(value: Uint8Array): object {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(utf8.decode(value));
+  } catch {
+    throw new ParseError('lease attributes', abridge(value), 'want JSON');
+  }
+  if (isObject(parsed)) return parsed;
+  throw new ParseError('lease attributes', abridge(value), 'want a JSON object');
+}
+
+function readIp(fields: Fields, name: string, family: Family): Ip | undefined {
+  const what = family === 'ipv4' ? 'an IPv4 address' : 'an IPv6 address';
+  const ip = fields.parsed(name, Ip.parse, what);
+  if (ip === undefined || ip.isUnspecified) return undefined;
+  return ip.family === family ? ip : fields.problem(name, `must be ${what}`);
+}
+
+/** A start of the value that is fit for a message, whatever its bytes are. */
+function abridge(value: Uint8Array): string {
+  const text = new TextDecoder().decode(value.subarray(0, 64)).replaceAll(/[^\x20-\x7e]/g, '?');
+  return value.byteLength > 64 ? `${text}...` : text;
+}
