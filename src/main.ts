@@ -8,8 +8,17 @@
  *       load: async () => (await import('./lab/command.ts')).labCommand(),
  *     },
  */
-import { type CommandEntry, run } from './cli/program.ts';
+import { buildProgram, type CommandEntry, run } from './cli/program.ts';
 
-export const COMMANDS: readonly CommandEntry[] = [];
+export const COMMANDS: readonly CommandEntry[] = [
+  {
+    name: 'completion',
+    summary: 'print the completion script for bash, zsh or fish',
+    load: async () =>
+      (await import('./cli/completion-command.ts')).completionCommand(() =>
+        buildProgram(COMMANDS, () => true),
+      ),
+  },
+];
 
 if (import.meta.main) process.exit(await run(COMMANDS, process.argv.slice(2)));

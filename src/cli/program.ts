@@ -84,7 +84,7 @@ function commandOf(argv: readonly string[]): string | undefined {
 
 /** Commander hands settings down only to commands it makes itself. */
 function inheriting(parent: Command, command: Command): Command {
-  command.copyInheritedSettings(parent);
+  command.copyInheritedSettings(parent).helpCommand(false);
   for (const child of command.commands) inheriting(command, child);
   return command;
 }

@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { test } from 'node:test';
+import { Command, Option } from 'commander';
+import { completionScript, SHELLS } from './completion.ts';
+import { buildProgram } from './program.ts';
+
+const lab = () => {
+  const command = new Command('lab');
+  command
+    .command('up')
+    .description("make hosts; it's quick")
+    .addOption(new Option('--backend <type>', 'backend').choices(['vxlan', 'host-gw']))
+    .option('--hosts <n>', 'how many')
+    .option('--secret', 'not shown')
+    .option('-j, --json', 'as JSON');
+  command.command('down').description('remove them');
+  return command;
+};
+const program = () =>
+  buildProgram(
+    [
+      { name: 'lab', summary: 'hosts on this machine', load: async () => lab() },
+      { name: 'status', summary: 'this host', load: async () => new Command('status') },
+    ],
+    () => true,
+  );
+
+/** What bash offers for the last of `words`. */
+async function offered(...words: string[]): Promise<string[]> {
+  const script = completionScript('bash', await program());
+  const probe = 'COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _tulle; printf "%s\\n" "${COMPREPLY[@]}"';
+  const text = execFileSync('bash', ['-c', `${script}\n${probe}`, 'bash', 'tulle', ...words], {
+    encoding: 'utf8',
+  });
+  return text.split('\n').filter(line => line !== '');
+}
+
+const noBash = spawnSync('bash', ['--version']).error === undefined ? false : 'needs bash';
+
+test('bash is offered what fits at each place', {
+  skip: process.env['CI'] === 'true' ? false : noBash,
+}, async () => {
+  assert.deepEqual(await offered(''), ['lab', 'status', 'help']);
+  assert.deepEqual(await offered('l'), ['lab']);
+  assert.deepEqual(await offered('--v'), ['--version']);
+  assert.deepEqual(await offered('lab', ''), ['up', 'down']);
+  assert.deepEqual(await offered('lab', 'up', '--h'), ['--hosts', '--help']);
+  assert.deepEqual(await offered('lab', 'up', '--backend', ''), ['vxlan', 'host-gw']);
+  assert.deepEqual(await offered('lab', 'up', '--json', '--backend', 'h'), ['host-gw']);
+  assert.deepEqual(await offered('lab', 'up', '--hosts', ''), [], 'any number: left to the person');
+  assert.deepEqual(await offered('help', 's'), ['status']);
+});
+
+test('every script names every command and option, quoted', async () => {
+  for (const shell of SHELLS) {
+    const script = completionScript(shell, await program());
+    for (const word of ['status', 'down', 'backend', 'host-gw', 'json'])
+      assert.match(script, new RegExp(word), shell);
+    const quotes = script.replaceAll("'\\''", '').split("'").length - 1;
+    assert.equal(quotes % 2, 0, `${shell}: quotes are balanced`);
+  }
+});

@@ -1,0 +1,71 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { formatBytes, formatCount, formatDuration } from './format.ts';
+import { duration, list } from './options.ts';
+import { formatJson } from './output.ts';
+import { formatFacts, formatTable } from './table.ts';
+
+test('durations have at most two units', () => {
+  for (const [ms, text] of [
+    [0, '0 ms'],
+    [1.26, '1.2 ms'],
+    [999, '999 ms'],
+    [1000, '1 s'],
+    [59_999, '59.9 s'],
+    [60_000, '1 min'],
+    [250_400, '4 min 10 s'],
+    [7_380_000, '2 h 3 min'],
+    [86_400_000 * 5 + 7_200_000, '5 d 2 h'],
+  ] as const) {
+    assert.equal(formatDuration(ms), text);
+  }
+});
+
+test('durations are read with their unit and never without', () => {
+  assert.equal(duration('250ms'), 250);
+  assert.equal(duration('1.5h'), 5_400_000);
+  assert.notEqual(typeof duration('10'), 'number');
+  assert.notEqual(typeof duration('-1s'), 'number');
+});
+
+test('bytes are binary units', () => {
+  assert.equal(formatBytes(0), '0 B');
+  assert.equal(formatBytes(1023), '1023 B');
+  assert.equal(formatBytes(1536), '1.5 KiB');
+  assert.equal(formatBytes(2n ** 31n), '2 GiB');
+});
+
+test('one thing is not "1 things"', () => {
+  assert.equal(formatCount(1, 'peer'), '1 peer');
+  assert.equal(formatCount(0, 'peer'), '0 peers');
+  assert.equal(formatCount(2, 'entry', 'entries'), '2 entries');
+});
+
+test('a list drops what is between two commas and nothing else', () => {
+  assert.deepEqual(list(text => text)(' a, b,,c '), ['a', 'b', 'c']);
+});
+
+test('JSON keeps every digit of a 64-bit number', () => {
+  assert.equal(formatJson({ revision: 2n ** 63n }), '{"revision":"9223372036854775808"}');
+});
+
+test('a table aligns its columns by what is seen, not by what colours it', () => {
+  const columns = [
+    { title: 'name', cell: (row: { name: string }) => row.name },
+    { title: 'size', cell: (row: { size?: number }) => String(row.size ?? ''), align: 'right' as const },
+  ];
+  const rows = [{ name: '\x1b[31mlong-name\x1b[0m', size: 7 }, { name: 'b', size: 1000 }, { name: 'c' }];
+  assert.equal(
+    formatTable(columns, rows),
+    ['NAME       SIZE', '\x1b[31mlong-name\x1b[0m     7', 'b          1000', 'c             -'].join('\n'),
+  );
+});
+
+test('facts without a value are left out', () => {
+  const facts = formatFacts([
+    ['lease', '10.3.5.0/24'],
+    ['ipv6', undefined],
+    ['underlay', 'eth0'],
+  ]);
+  assert.equal(facts, 'lease     10.3.5.0/24\nunderlay  eth0');
+});

@@ -1,0 +1,185 @@
+import assert from 'node:assert/strict';
+import { describe, type TestContext, test } from 'node:test';
+import { Command, Option } from 'commander';
+import { TulleError } from '../base/errors.ts';
+import { SysError } from '../sys/errors.ts';
+import { CommandError, Interrupted } from './errors.ts';
+import { integer, ip, port, repeated } from './options.ts';
+import { type CommandEntry, run } from './program.ts';
+
+/** Two commands: `fail`, which throws what it is told, and `serve`, which takes values. */
+function commands(failure: unknown, seen: unknown[] = [], loaded: string[] = []): CommandEntry[] {
+  return [
+    {
+      name: 'fail',
+      summary: 'fails',
+      load: async () => {
+        loaded.push('fail');
+        return new Command('fail').action(() => {
+          throw failure;
+        });
+      },
+    },
+    {
+      name: 'serve',
+      summary: 'serves',
+      load: async () => {
+        loaded.push('serve');
+        return new Command('serve')
+          .argument('[size]', 'size', integer(1, 9))
+          .addOption(new Option('--port <n>').env('TT_PORT').argParser(port))
+          .addOption(new Option('--peer <ip>').argParser(repeated(ip)))
+          .action((size: unknown, options: object) => void seen.push(size, options));
+      },
+    },
+  ];
+}
+
+/** Runs a command line; what it says on either stream is caught. */
+async function tulle(t: TestContext, table: CommandEntry[], argv: string[], env: NodeJS.ProcessEnv = {}) {
+  let out = '';
+  let err = '';
+  t.mock.method(process.stdout, 'write', (text: string) => ((out += text), true));
+  t.mock.method(process.stderr, 'write', (text: string) => ((err += text), true));
+  try {
+    const status = await run(table, argv, env);
+    return { status, out, err: err.trimEnd().split('\n') };
+  } finally {
+    t.mock.restoreAll();
+  }
+}
+
+describe('a command line', () => {
+  test('loads the command it names and no other', async t => {
+    const loaded: string[] = [];
+    const seen: unknown[] = [];
+    const table = commands(undefined, seen, loaded);
+    const { status } = await tulle(t, table, [
+      'serve',
+      '3',
+      '--port',
+      '80',
+      '--peer',
+      '10.0.0.1',
+      '--peer',
+      '::1',
+    ]);
+    assert.equal(status, 0);
+    assert.deepEqual(loaded, ['serve']);
+    assert.equal(JSON.stringify(seen), '[3,{"port":80,"peer":["10.0.0.1","::1"]}]');
+  });
+
+  test('--help and --version load nothing, and list every command', async t => {
+    const loaded: string[] = [];
+    const { status, out } = await tulle(t, commands(undefined, [], loaded), ['--help']);
+    assert.equal(status, 0);
+    assert.match(out, /fail +fails\n +serve +serves/);
+    const version = await tulle(t, commands(undefined, [], loaded), ['--version']);
+    assert.match(version.out, /^\d+\.\d+\.\d+\n$/);
+    assert.deepEqual(loaded, []);
+  });
+
+  test('help for a command is the same in both spellings', async t => {
+    const first = await tulle(t, commands(undefined), ['help', 'serve']);
+    const second = await tulle(t, commands(undefined), ['serve', '--help']);
+    assert.match(first.out, /--peer <ip>/);
+    assert.equal(first.out, second.out);
+  });
+
+  const WRONG: readonly (readonly [string, readonly string[], readonly string[]])[] = [
+    [
+      'a name that is almost right',
+      ['serv'],
+      ["tulle: error: unknown command 'serv'", "hint: did you mean 'serve'?"],
+    ],
+    [
+      'an option that is almost right',
+      ['serve', '--prot', '1'],
+      ["tulle: error: unknown option '--prot'", "hint: did you mean '--port'?"],
+    ],
+    [
+      'one wrong value',
+      ['serve', '--port', '0'],
+      ['tulle: error: command line: --port: "0" is not a number: want a whole number from 1 to 65535'],
+    ],
+    [
+      'several wrong values',
+      ['serve', '12', '--port', 'x', '--peer', '10.0.0.1', '--peer', 'nowhere'],
+      [
+        'tulle: error: command line: 3 problems',
+        '  <size>: "12" is not a number: want a whole number from 1 to 9',
+        '  --port: "x" is not a number: want a whole number from 1 to 65535',
+        '  --peer: "nowhere" is not an IP address: want IPv4 dotted quad or IPv6 text',
+      ],
+    ],
+  ];
+  for (const [what, argv, lines] of WRONG) {
+    test(`${what} is a usage error that names everything`, async t => {
+      const seen: unknown[] = [];
+      const { status, err, out } = await tulle(t, commands(undefined, seen), [...argv]);
+      assert.equal(status, 2);
+      assert.deepEqual(err, lines);
+      assert.equal(out, '');
+      assert.deepEqual(seen, []);
+    });
+  }
+
+  test('a wrong value from the environment is named by its variable', async t => {
+    process.env['TT_PORT'] = 'many';
+    t.after(() => delete process.env['TT_PORT']);
+    const { err } = await tulle(t, commands(undefined), ['serve']);
+    assert.match(err.join(), /\$TT_PORT: "many"/);
+  });
+});
+
+describe('an error', () => {
+  const FAILURES: readonly (readonly [string, unknown, number, readonly string[]])[] = [
+    [
+      'with a hint in its cause',
+      new TulleError('ODD', 'could not join', {
+        cause: new TulleError('ODD', 'no\n  route', { hint: 'add one' }),
+      }),
+      1,
+      ['tulle: error: could not join: no route', 'hint: add one'],
+    ],
+    ['of a system call', new SysError('bind', 13), 6, ['tulle: error: bind: permission denied (EACCES)']],
+    [
+      'of Node',
+      Object.assign(new Error('ENOENT: no such file, open x'), { code: 'ENOENT', syscall: 'open' }),
+      1,
+      ['tulle: error: ENOENT: no such file, open x'],
+    ],
+    ['about something missing', new CommandError('NOT_FOUND', 'no lab x'), 7, ['tulle: error: no lab x']],
+    ['that a signal caused', new Interrupted('SIGINT'), 130, ['']],
+    [
+      'that is many',
+      new AggregateError(
+        [new TulleError('UNAVAILABLE', 'a'), new TulleError('UNAVAILABLE', 'b')],
+        'both failed',
+      ),
+      5,
+      ['tulle: error: both failed: a; b'],
+    ],
+    [
+      'that nobody foresaw',
+      new TypeError('x is undefined'),
+      70,
+      [
+        'tulle: error: internal error: x is undefined',
+        'hint: this is a defect in Tulle; run it again with TULLE_DEBUG=stack and report what it prints',
+      ],
+    ],
+  ];
+  for (const [what, failure, status, lines] of FAILURES) {
+    test(`${what} has its line and its exit status`, async t => {
+      const result = await tulle(t, commands(failure), ['fail']);
+      assert.equal(result.status, status);
+      assert.deepEqual(result.err, lines);
+    });
+  }
+
+  test('shows its stack when asked to', async t => {
+    const { err } = await tulle(t, commands(new TypeError('x')), ['fail'], { TULLE_DEBUG: 'netlink,stack' });
+    assert.match(err.join('\n'), /program\.test\.ts/);
+  });
+});
