@@ -34,7 +34,7 @@ describe('AgentClient', () => {
 
   test('says that no agent runs when there is no socket', async () => {
     const client = new AgentClient({ socketPath: join(directory, 'none.sock') });
-    await assert.rejects(client.status(), { name: 'ApiError', code: 'NO_AGENT' });
+    await assert.rejects(client.status(), { name: 'ApiError', code: 'AGENT_NOT_RUNNING' });
   });
 
   test("hands on the agent's refusal with its hint", async () => {

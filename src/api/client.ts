@@ -15,9 +15,9 @@ import { Status } from './status.ts';
 
 export type ApiErrorCode =
   /** Nobody listens at the socket. */
-  | 'NO_AGENT'
+  | 'AGENT_NOT_RUNNING'
   /** The socket is there and not for us. */
-  | 'FORBIDDEN'
+  | 'PERMISSION_DENIED'
   /** The agent did not answer in time. */
   | 'TIMEOUT'
   /** The agent understood and said no. */
@@ -122,13 +122,13 @@ export class AgentClient {
   #describe(error: Error): ApiError {
     if (error instanceof ApiError) return error;
     if (isCode(error, 'ENOENT', 'ECONNREFUSED')) {
-      return new ApiError('NO_AGENT', `no agent listens at ${this.#socketPath}`, {
+      return new ApiError('AGENT_NOT_RUNNING', `no agent listens at ${this.#socketPath}`, {
         hint: 'start it with `tulle agent`, or name its socket with --socket',
         cause: error,
       });
     }
     if (isCode(error, 'EACCES', 'EPERM')) {
-      return new ApiError('FORBIDDEN', `${this.#socketPath} may be opened by root only`, {
+      return new ApiError('PERMISSION_DENIED', `${this.#socketPath} may be opened by root only`, {
         hint: 'run the command with sudo',
         cause: error,
       });
