@@ -1,0 +1,61 @@
+/**
+ * `tulle agent`: the daemon's command line. Its flags are read by our own parser, because flannel's users write
+ * them as Go's flag package reads them; commander only finds the command and prints its help.
+ */
+import { Command, type Help, Option } from 'commander';
+import { withExamples } from '../cli/help.ts';
+import { untilStopped } from '../cli/signals.ts';
+import { FLAG_GROUPS, FLAGS, type Flag } from './flags.ts';
+import { parseOptions } from './options.ts';
+
+/** A command whose help lists our flags although commander never parses them. */
+class AgentCommand extends Command {
+  override createHelp(): Help {
+    return Object.assign(super.createHelp(), {
+      visibleArguments: () => [],
+      visibleOptions: () => [...FLAGS.map(toOption), new Option('-h, --help', 'show help')],
+    });
+  }
+}
+
+export function agentCommand(): Command {
+  const command = new AgentCommand('agent')
+    .description(
+      'The daemon of one host: leases a subnet, keeps the tunnels to all peers, and writes the file that Docker ' +
+        "and CNI read. Takes flannel's flags, with one dash or two, and flannel's variables.",
+    )
+    .usage('[flags]')
+    .allowUnknownOption()
+    .argument('[flags...]')
+    .action(async () => {
+      if (command.args.includes('-help')) command.help();
+      const options = parseOptions(command.args, process.env);
+      // Loaded only now: help and a wrong flag should answer at once.
+      const { runAgent } = await import('./main.ts');
+      await untilStopped(signal => runAgent(options, signal));
+    })
+    .addHelpText(
+      'after',
+      `
+Variables:
+  Every flag is also read from the environment: TULLE_<FLAG>, then FLANNELD_<FLAG>, in upper case and with _
+  for -. The command line comes first. An empty variable counts as not set.
+
+Signals:
+  SIGTERM, SIGINT  stop; containers keep talking, the lease is kept unless --release-lease is given`,
+    );
+  return withExamples(command, [
+    { line: 'agent --etcd-endpoints=http://192.168.65.3:2379 --iface=eth0', does: 'join a network' },
+    { line: 'agent --ip-masq --healthz-port=8080', does: 'let containers reach the world, serve /readyz' },
+    {
+      line: 'agent --etcd-endpoints=https://etcd:2379 --etcd-cafile=/etc/tulle/ca.pem',
+      does: 'trust one certificate authority',
+    },
+  ]);
+}
+
+function toOption(flag: Flag): Option {
+  const value = flag.kind === 'boolean' ? (flag.default ? '=false' : '') : ` <${flag.value}>`;
+  const shown = flag.kind === 'boolean' || flag.default === '' ? '' : ` (default: ${flag.default})`;
+  return new Option(`--${flag.name}${value}`, `${flag.help}${shown}`).helpGroup(FLAG_GROUPS[flag.group]);
+}

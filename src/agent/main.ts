@@ -1,0 +1,5 @@
+import type { AgentOptions } from './options.ts';
+export async function runAgent(options: AgentOptions, signal: AbortSignal): Promise<void> {
+  void options;
+  void signal;
+}
