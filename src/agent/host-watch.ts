@@ -82,17 +82,11 @@ export class HostWatch {
   }
 
   #matters(event: KernelEvent): boolean {
-    switch (event.type) {
-      case 'link':
-        return event.gone || !sameLink(event.link, this.#linkBefore(event.link.index));
-      case 'route':
-        return event.route.destination === undefined || this.#options.criteria.canReach !== undefined;
-      case 'address':
-      case 'overrun':
-        return true;
-      default:
-        return false;
+    if (event.type === 'link') return event.gone || !sameLink(event.link, this.#linkBefore(event.link.index));
+    if (event.type === 'route') {
+      return event.route.destination === undefined || this.#options.criteria.canReach !== undefined;
     }
+    return event.type === 'address' || event.type === 'overrun';
   }
 
   #linkBefore(index: number): Link | undefined {

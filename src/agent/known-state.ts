@@ -1,0 +1,133 @@
+/**
+ * What the store said last, on this host's disk: the network's configuration and all leases. An agent that is
+ * started while the store is away comes up with it and keeps forwarding.
+ *
+ *     <state-dir>/known-<tag>.json   one JSON object; values in base64, as not all of them need be text
+ *
+ * The file is a copy and never an authority: it is read once, at the start, through the same decoders as the
+ * store's own answers, and the first answer of the store replaces it.
+ */
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import * as v from 'valibot';
+import { backoff, type Clock } from '../base/clock.ts';
+import { messageOf } from '../base/errors.ts';
+import { Latest } from '../base/latest.ts';
+import type { KeyValue } from '../store/store.ts';
+import { writeFileAtomic } from '../sys/file.ts';
+import type { Trouble } from './health.ts';
+
+/** Milliseconds in which further changes are gathered before the file is written. */
+const SETTLE = 2000;
+
+const decimal = v.pipe(
+  v.string(),
+  v.regex(/^\d{1,20}$/),
+  v.transform(text => BigInt(text)),
+);
+
+const StoredKey = v.object({
+  key: v.string(),
+  value: v.string(),
+  create: decimal,
+  mod: decimal,
+  version: decimal,
+  lease: decimal,
+});
+
+const KnownFile = v.object({
+  version: v.literal(1),
+  /** Two networks of one host must not share what they know. */
+  network: v.string(),
+  keys: v.array(StoredKey),
+});
+
+/** The configuration and every lease, as the store had them. */
+export type KnownState = readonly KeyValue[];
+
+export class KnownStateFile {
+  readonly #path: string;
+  readonly #network: string;
+  readonly #clock: Clock;
+  readonly #wanted = new Latest<(() => KnownState) | undefined>(undefined);
+  readonly trouble = new Latest<Trouble | undefined>(undefined);
+
+  /** @param network what the state belongs to: the store's prefix. */
+  constructor(directory: string, network: string, clock: Clock) {
+    // One host may run several agents on one state directory, one per network.
+    const tag = createHash('sha256').update(network).digest('hex').slice(0, 8);
+    this.#path = join(directory, `known-${tag}.json`);
+    this.#network = network;
+    this.#clock = clock;
+  }
+
+  /** undefined when there is nothing to be had: no file, another network's, a damaged one. */
+  async load(): Promise<KnownState | undefined> {
+    try {
+      const file = v.parse(KnownFile, JSON.parse(await readFile(this.#path, 'utf8')));
+      if (file.network !== this.#network) return undefined;
+      return file.keys.map(({ key, value, create, mod, version, lease }) => ({
+        key,
+        value: Buffer.from(value, 'base64'),
+        createRevision: create,
+        modRevision: mod,
+        version,
+        lease,
+      }));
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** States that something changed; `read` is called when the time to write has come. */
+  changed(read: () => KnownState): void {
+    this.#wanted.set(read);
+  }
+
+  /** Writes soon after every change, and tries again after a failure; ends when `signal` aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    for await (const read of this.#wanted.changes(signal)) {
+      if (read === undefined) continue;
+      await this.#clock.sleep(SETTLE, signal).catch(() => undefined);
+      await this.#writeUntilDone(signal);
+    }
+  }
+
+  async #writeUntilDone(signal: AbortSignal): Promise<void> {
+    for (const delay of backoff(5000, 300_000)) {
+      // The newest state, not the one that could not be written.
+      const read = this.#wanted.value;
+      if (read === undefined) return;
+      try {
+        await this.#write(read());
+        this.trouble.set(undefined);
+        return;
+      } catch (error) {
+        this.trouble.set({
+          code: 'STATE_NOT_SAVED',
+          reason: `the last known peers could not be saved: ${messageOf(error)}`,
+          hint: 'an agent that is restarted while the store is away starts with older ones',
+        });
+        if (signal.aborted) return;
+        await this.#clock.sleep(delay, signal).catch(() => undefined);
+      }
+    }
+  }
+
+  async #write(keys: KnownState): Promise<void> {
+    const file = {
+      version: 1,
+      network: this.#network,
+      keys: keys.map(({ key, value, createRevision, modRevision, version, lease }) => ({
+        key,
+        value: Buffer.from(value).toString('base64'),
+        create: String(createRevision),
+        mod: String(modRevision),
+        version: String(version),
+        lease: String(lease),
+      })),
+    } satisfies v.InferInput<typeof KnownFile>;
+    await writeFileAtomic(this.#path, `${JSON.stringify(file)}\n`, { mode: 0o600, directoryMode: 0o700 });
+  }
+}
