@@ -20,7 +20,7 @@ const link = (index: number, name: string, mtu: number, up = true): Link => ({
   up,
   running: up,
   mtu,
-  unknown: new Map(),
+  unknown: [],
 });
 
 const PERMANENT = 0x80;
@@ -29,7 +29,7 @@ const DEPRECATED = 0x20;
 
 const address = (index: number, text: string, flags = PERMANENT): Address => {
   const parsed = parseInterfaceAddress(text);
-  return { ...parsed, index, family: parsed.ip.family, scope: 0, flags, unknown: new Map() };
+  return { ...parsed, index, family: parsed.ip.family, scope: 0, flags, unknown: [] };
 };
 
 const defaultRoute = (family: Family, oif: number, priority: number): Route => ({
@@ -41,7 +41,7 @@ const defaultRoute = (family: Family, oif: number, priority: number): Route => (
   flags: 0,
   oif,
   priority,
-  unknown: new Map(),
+  unknown: [],
 });
 
 const host: HostNetwork = {

@@ -79,6 +79,12 @@ export class Reader {
     this.#advance(length, `${length} bytes of padding`);
   }
 
+  /** Goes to an offset, forth or back. */
+  seek(offset: number): void {
+    this.#offset = 0;
+    this.#advance(offset, `offset ${offset}`);
+  }
+
   #advance(length: number, want: string): number {
     const start = this.#offset;
     if (length < 0 || length > this.remaining) {

@@ -11,17 +11,31 @@ export interface ExtendedAck {
   readonly missingType?: number;
 }
 
+const EINTR = 4;
+
 export class NetlinkError extends TulleError {
   /** Positive errno. */
   readonly errno: number;
   readonly extendedAck: ExtendedAck;
 
   /** @param what the request in words: `replace route 10.3.2.0/24`. */
-  constructor(op: string, what: string, errno: number, extendedAck: ExtendedAck = {}) {
-    const { code, text } = describeErrno(errno);
+  constructor(
+    op: string,
+    what: string,
+    errno: number,
+    extendedAck: ExtendedAck = {},
+    code = describeErrno(errno).code,
+  ) {
+    const { text } = describeErrno(errno);
     const words = extendedAck.message === undefined ? text : `${extendedAck.message} [${text}]`;
     super(code, `${what}: ${words} (${code})`, { op, context: { what } });
     this.errno = errno;
     this.extendedAck = extendedAck;
+  }
+
+  /** A table changed during every one of several attempts to read it. */
+  static interrupted(op: string, what: string, tries: number): NetlinkError {
+    const message = `changed during each of ${tries} readings`;
+    return new NetlinkError(op, what, EINTR, { message }, 'DUMP_INTERRUPTED');
   }
 }

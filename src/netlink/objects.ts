@@ -6,8 +6,15 @@ import type { Family, Ip } from '../base/ip.ts';
 import type { Mac } from '../base/mac.ts';
 import type { InterfaceAddress, Prefix } from '../base/prefix.ts';
 
-/** Attributes the codec has no name for, by attribute type, as raw payloads. */
-export type UnknownAttributes = ReadonlyMap<number, Uint8Array>;
+/** An attribute the codec has no name for. */
+export interface UnknownAttribute {
+  /** As on the wire, flags (NLA_F_*) included. */
+  readonly type: number;
+  readonly payload: Uint8Array;
+}
+
+/** In the order of the message; empty in most objects. */
+export type UnknownAttributes = readonly UnknownAttribute[];
 
 /** IFLA_VXLAN_*: include/uapi/linux/if_link.h. */
 export interface VxlanInfo {
@@ -38,12 +45,14 @@ export interface VxlanInfo {
   readonly udpZeroCsum6Rx?: boolean;
   readonly remcsumTx?: boolean;
   readonly remcsumRx?: boolean;
+  readonly remcsumNoPartial?: boolean;
   readonly collectMetadata?: boolean;
   readonly vnifilter?: boolean;
   readonly localbypass?: boolean;
   /** Group based policy extension. */
   readonly gbp?: boolean;
   readonly gpe?: boolean;
+  readonly unknown?: UnknownAttributes;
 }
 
 export interface VethInfo {
@@ -60,10 +69,13 @@ export interface VethInfo {
 export interface BridgeInfo {
   readonly kind: 'bridge';
   readonly stpState?: number;
+  /** Hundredths of a second. */
   readonly forwardDelay?: number;
+  /** Hundredths of a second. */
   readonly ageingTime?: number;
   readonly vlanFiltering?: boolean;
   readonly multicastSnooping?: boolean;
+  readonly unknown?: UnknownAttributes;
 }
 
 export interface TunInfo {
@@ -75,11 +87,13 @@ export interface TunInfo {
   readonly vnetHeader?: boolean;
   readonly persist?: boolean;
   readonly multiQueue?: boolean;
+  readonly unknown?: UnknownAttributes;
 }
 
 export interface MacvlanInfo {
   readonly kind: 'macvlan';
   readonly mode?: 'private' | 'vepa' | 'bridge' | 'passthru' | 'source';
+  readonly unknown?: UnknownAttributes;
 }
 
 export interface OtherLinkInfo {
@@ -199,7 +213,8 @@ export type NewRoute = Partial<Omit<Route, 'unknown' | 'family'>> & { readonly f
 /** Next hop objects, kernel 5.3 and later: include/uapi/linux/nexthop.h. */
 export interface Nexthop {
   readonly id: number;
-  readonly family: Family;
+  /** Absent for a group of next hops. */
+  readonly family?: Family;
   readonly protocol: number;
   readonly flags: number;
   readonly gateway?: Ip;
@@ -208,8 +223,10 @@ export interface Nexthop {
   readonly unknown: UnknownAttributes;
 }
 
-export type NewNexthop = Pick<Nexthop, 'id' | 'family'> &
-  Partial<Pick<Nexthop, 'protocol' | 'flags' | 'gateway' | 'oif' | 'blackhole'>>;
+export type NewNexthop = Partial<Pick<Nexthop, 'protocol' | 'flags' | 'gateway' | 'oif' | 'blackhole'>> & {
+  readonly id: number;
+  readonly family: Family;
+};
 
 /** IP address -> link-layer address, on one link. */
 export interface Neighbor {

@@ -53,6 +53,11 @@ export class Netns implements Disposable {
     return Netns.open(pathOf(name));
   }
 
+  /** Another handle of the same namespace, with a life of its own. */
+  clone(): Netns {
+    return Netns.open(`/proc/thread-self/fd/${this.fd}`);
+  }
+
   /** Makes a new namespace without a name; it lives as long as something refers to it. */
   static anonymous(): Netns {
     using home = Netns.current();

@@ -1,0 +1,217 @@
+/**
+ * Requests and their answers over one netlink socket.
+ *
+ * The kernel handles a datagram inside the `send` call, message by message, and queues the answers on the socket. So
+ * nothing is ever "in flight": after `send`, the answers are read until all are there. Requests of many callers take
+ * turns, and a long piece of work lets the event loop breathe between datagrams.
+ *
+ * Two properties of the kernel (net/netlink/af_netlink.c) shape the code:
+ * - A refused request is always answered; an accepted one only when it asks (NLM_F_ACK). In a batch of changes only
+ *   the last one asks. Its answer proves that the kernel went through all of them, and halves the work.
+ * - A table that changes while it is dumped yields NLM_F_DUMP_INTR on some message: the result may miss entries, so
+ *   it is thrown away and read again.
+ */
+import { setImmediate } from 'node:timers/promises';
+import { Writer } from '../base/bytes.ts';
+import { decodeAcknowledgement } from './acknowledgement.ts';
+import {
+  NLM_F_ACK,
+  NLM_F_DUMP,
+  NLM_F_DUMP_INTR,
+  NLM_F_REQUEST,
+  NLMSG_DONE,
+  NLMSG_ERROR,
+} from './constants.ts';
+import { NetlinkError } from './errors.ts';
+import { HEADER_SIZE, type Message, messageName, readMessages, writeMessage } from './message.ts';
+import type { Change } from './rtnetlink.ts';
+import { type NetlinkTransport, RECEIVE_SIZE } from './transport.ts';
+
+/** A question to the kernel. */
+export interface Query {
+  /** For errors: `list routes`. */
+  readonly what: string;
+  /** RTM_GET*. */
+  readonly type: number;
+  readonly payload: Uint8Array;
+}
+
+/** One datagram carries at most this; every request in it may be answered with an error of about 1 KiB. */
+const BATCH_MESSAGES = 256;
+const BATCH_BYTES = 1 << 16;
+
+/** Datagrams read in one go before other work gets its turn. */
+const DATAGRAMS_PER_TURN = 16;
+
+/** A table that changes faster than it can be read this often is reported. */
+const DUMP_TRIES = 10;
+
+export class NetlinkConnection implements AsyncDisposable {
+  readonly #transport: NetlinkTransport;
+  readonly #closing = new AbortController();
+  readonly #buffer = new Uint8Array(RECEIVE_SIZE);
+  #turn: Promise<unknown> = Promise.resolve();
+  #sequence = 0;
+  #received = 0;
+  #writes = 0;
+
+  constructor(transport: NetlinkTransport) {
+    this.#transport = transport;
+  }
+
+  /** Changes sent so far. */
+  get writes(): number {
+    return this.#writes;
+  }
+
+  /** Sends changes in order; one result for each, undefined where the kernel agreed. @throws SysError */
+  async apply(changes: readonly Change[]): Promise<(NetlinkError | undefined)[]> {
+    const results = Array.from<undefined, NetlinkError | undefined>(
+      { length: changes.length },
+      () => undefined,
+    );
+    for (let start = 0; start < changes.length; ) {
+      const first = start;
+      start = await this.#exclusively(() => this.#applyBatch(changes, first, results));
+    }
+    return results;
+  }
+
+  /** Asks one question with one answer. @throws NetlinkError, SysError */
+  get<T>(query: Query, decode: (message: Message) => T | undefined): Promise<T | undefined> {
+    return this.#exclusively(async () => {
+      const sequence = this.#sendQuery(query, NLM_F_REQUEST | NLM_F_ACK);
+      let answer: T | undefined;
+      for (;;) {
+        for (const message of await this.#receive()) {
+          if (message.sequence !== sequence) continue;
+          if (message.type !== NLMSG_ERROR) {
+            answer ??= decode(message);
+            continue;
+          }
+          const error = refusal(query, message);
+          if (error !== undefined) throw error;
+          return answer;
+        }
+      }
+    });
+  }
+
+  /**
+   * Reads a whole table; what `decode` does not know (undefined) is left out.
+   * @throws NetlinkError, with code DUMP_INTERRUPTED when the table never held still; SysError
+   */
+  async dump<T>(query: Query, decode: (message: Message) => T | undefined): Promise<T[]> {
+    for (let tries = 0; tries < DUMP_TRIES; tries++) {
+      const result = await this.#exclusively(() => this.#dumpOnce(query, decode));
+      if (result !== undefined) return result;
+    }
+    throw NetlinkError.interrupted(messageName(query.type), query.what, DUMP_TRIES);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closing.abort(new Error('the netlink connection is closed'));
+    await this.#turn;
+    this.#transport[Symbol.dispose]();
+  }
+
+  /** Sends one datagram of changes from `start` on and awaits its answers. Returns where the next one starts. */
+  async #applyBatch(
+    changes: readonly Change[],
+    start: number,
+    results: (NetlinkError | undefined)[],
+  ): Promise<number> {
+    const end = batchEnd(changes, start);
+    const first = this.#nextSequence(end - start);
+    const writer = new Writer(BATCH_BYTES);
+    for (let index = start; index < end; index++) {
+      const { type, flags: asked, payload } = changes[index] as Change;
+      const flags = asked | NLM_F_REQUEST | (index === end - 1 ? NLM_F_ACK : 0);
+      writeMessage(writer, { type, flags, sequence: (first + index - start) >>> 0, payload });
+    }
+    this.#transport.send(writer.finish());
+    this.#writes += end - start;
+    for (;;) {
+      for (const message of await this.#receive()) {
+        // The distance to the first sequence number; that of a stale answer is out of range.
+        const index = start + ((message.sequence - first) >>> 0);
+        if (message.type !== NLMSG_ERROR || index >= end) continue;
+        results[index] = refusal(changes[index] as Change, message);
+        if (index === end - 1) return end;
+      }
+    }
+  }
+
+  /** undefined when the table changed meanwhile. */
+  async #dumpOnce<T>(query: Query, decode: (message: Message) => T | undefined): Promise<T[] | undefined> {
+    const sequence = this.#sendQuery(query, NLM_F_REQUEST | NLM_F_DUMP);
+    const result: T[] = [];
+    let interrupted = false;
+    for (;;) {
+      for (const message of await this.#receive()) {
+        if (message.sequence !== sequence) continue;
+        if ((message.flags & NLM_F_DUMP_INTR) !== 0) interrupted = true;
+        if (message.type === NLMSG_DONE || message.type === NLMSG_ERROR) {
+          const error = refusal(query, message);
+          if (error !== undefined) throw error;
+          return interrupted ? undefined : result;
+        }
+        const value = interrupted ? undefined : decode(message);
+        if (value !== undefined) result.push(value);
+      }
+    }
+  }
+
+  #sendQuery({ type, payload }: Query, flags: number): number {
+    const sequence = this.#nextSequence(1);
+    const writer = new Writer(HEADER_SIZE + payload.byteLength + 4);
+    writeMessage(writer, { type, flags, sequence, payload });
+    this.#transport.send(writer.finish());
+    return sequence;
+  }
+
+  /** The first of `count` consecutive sequence numbers. 0 is never one: announcements carry it. */
+  #nextSequence(count: number): number {
+    if (this.#sequence + count > 0xffffffff) this.#sequence = 0;
+    const first = this.#sequence + 1;
+    this.#sequence += count;
+    return first;
+  }
+
+  /** The messages of the next datagram, valid until the next call. */
+  async #receive(): Promise<Message[]> {
+    if (++this.#received % DATAGRAMS_PER_TURN === 0) await setImmediate();
+    for (;;) {
+      const length = this.#transport.receive(this.#buffer);
+      if (length !== undefined) return readMessages(this.#buffer.subarray(0, length));
+      await this.#transport.readable(this.#closing.signal);
+    }
+  }
+
+  async #exclusively<T>(work: () => Promise<T>): Promise<T> {
+    const before = this.#turn;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#turn = promise;
+    await before;
+    try {
+      return await work();
+    } finally {
+      resolve();
+    }
+  }
+}
+
+function batchEnd(changes: readonly Change[], start: number): number {
+  let bytes = 0;
+  for (let index = start; index < changes.length; index++) {
+    bytes += HEADER_SIZE + (changes[index]?.payload.byteLength ?? 0) + 3;
+    if (index > start && (bytes > BATCH_BYTES || index - start === BATCH_MESSAGES)) return index;
+  }
+  return changes.length;
+}
+
+/** What an acknowledgement says of a request: undefined for yes. */
+function refusal({ what, type }: Change | Query, message: Message): NetlinkError | undefined {
+  const { errno, extendedAck } = decodeAcknowledgement(message);
+  return errno === 0 ? undefined : new NetlinkError(messageName(type), what, errno, extendedAck);
+}

@@ -1,0 +1,115 @@
+/**
+ * Netlink messages (struct nlmsghdr, include/uapi/linux/netlink.h). A datagram holds any number of them:
+ *
+ *      0               4       6       8               12              16
+ *     +---------------+-------+-------+---------------+---------------+------- - -
+ *     | length        | type  | flags | sequence      | port          | payload
+ *     +---------------+-------+-------+---------------+---------------+------- - -
+ *
+ * `length` counts the header; messages start at multiples of 4. A payload is, for every type of rtnetlink, a fixed
+ * struct followed by attributes: MessageCodec.
+ */
+import { Reader, Writer } from '../base/bytes.ts';
+import { CodecError } from '../base/errors.ts';
+import type { AttributeTable, Decoded, Encodable, Fields } from './attribute.ts';
+import * as constants from './constants.ts';
+
+export const HEADER_SIZE = 16;
+
+const MESSAGE_NAMES: ReadonlyMap<number, string> = new Map(
+  Object.entries(constants).flatMap(([name, value]) =>
+    /^(RTM|NLMSG)_[A-Z]+$/.test(name) ? [[value, name]] : [],
+  ),
+);
+
+export interface Message {
+  readonly type: number;
+  /** NLM_F_*. */
+  readonly flags: number;
+  /** Answers carry the number of their request; announcements carry 0 or the number of the cause. */
+  readonly sequence: number;
+  readonly port: number;
+  /** A view into the datagram: valid until its buffer is used again. */
+  readonly payload: Uint8Array;
+}
+
+/** `RTM_NEWROUTE` for 24, and the number itself for what nobody named. */
+export function messageName(type: number): string {
+  return MESSAGE_NAMES.get(type) ?? `type ${type}`;
+}
+
+/** Appends one message. */
+export function writeMessage(
+  writer: Writer,
+  message: Omit<Message, 'port'> & { readonly port?: number },
+): void {
+  const { type, flags, sequence, port = 0, payload } = message;
+  writer.u32(HEADER_SIZE + payload.byteLength);
+  writer.u16(type).u16(flags).u32(sequence).u32(port);
+  writer.bytes(payload).align(4);
+}
+
+/** The messages of one datagram. @throws CodecError */
+export function readMessages(datagram: Uint8Array): Message[] {
+  const messages: Message[] = [];
+  const reader = new Reader(datagram, 'netlink datagram');
+  while (reader.remaining > 0) {
+    const start = reader.offset;
+    const length = reader.u32();
+    if (length < HEADER_SIZE || length > datagram.byteLength - start) {
+      throw new CodecError(
+        'netlink message',
+        start,
+        `a length of 16 to ${datagram.byteLength - start}`,
+        `${length}`,
+      );
+    }
+    const [type, flags, sequence, port] = [reader.u16(), reader.u16(), reader.u32(), reader.u32()];
+    const payload = datagram.subarray(start + HEADER_SIZE, start + length);
+    messages.push({ type, flags, sequence, port, payload });
+    reader.seek(Math.min(datagram.byteLength, start + ((length + 3) & ~3)));
+  }
+  return messages;
+}
+
+/** A fixed struct: what it needs of a reader and a writer. */
+export interface Struct<H> {
+  encode(writer: Writer, header: H): void;
+  decode(reader: Reader): H;
+}
+
+/** Payload of one kind of message: struct and attributes. */
+export class MessageCodec<H, F extends Fields> {
+  readonly #name: string;
+  readonly #struct: Struct<H>;
+  readonly #table: AttributeTable<F>;
+
+  /** @param name for errors: `rtmsg`. */
+  constructor(name: string, struct: Struct<H>, table: AttributeTable<F>) {
+    this.#name = name;
+    this.#struct = struct;
+    this.#table = table;
+  }
+
+  encode(header: H, attributes: Encodable<F>): Uint8Array {
+    const writer = new Writer(128);
+    this.write(writer, header, attributes);
+    return writer.finish();
+  }
+
+  write(writer: Writer, header: H, attributes: Encodable<F>): void {
+    this.#struct.encode(writer, header);
+    this.#table.encode(writer, attributes);
+  }
+
+  /** @throws CodecError */
+  decode(payload: Uint8Array): { header: H; attributes: Decoded<F> } {
+    return this.read(new Reader(payload, this.#name), payload.byteLength);
+  }
+
+  /** Reads up to `end`, an offset of the reader. */
+  read(reader: Reader, end: number): { header: H; attributes: Decoded<F> } {
+    const header = this.#struct.decode(reader);
+    return { header, attributes: this.#table.decode(reader, end) };
+  }
+}

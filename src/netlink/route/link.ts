@@ -1,0 +1,75 @@
+/** Links between our objects and the kernel's messages. */
+import { defined } from '../../base/defined.ts';
+import { IFF_LOWER_UP, IFF_UP, IFNAMSIZ, RTEXT_FILTER_SKIP_STATS } from '../constants.ts';
+import type { Link, LinkChange, NewLink } from '../objects.ts';
+import { decodeLinkInfo, encodeLinkInfo } from './link-info.ts';
+import { ANY_LINK, linkMessage } from './link-message.ts';
+
+/** The request for one link, or with `undefined` for all of them; counters are never asked for. */
+export function encodeLinkQuery(nameOrIndex: string | number | undefined): Uint8Array {
+  return linkMessage.encode(
+    { ...ANY_LINK, index: typeof nameOrIndex === 'number' ? nameOrIndex : 0 },
+    {
+      ...(typeof nameOrIndex === 'string' ? nameAttribute(nameOrIndex) : {}),
+      extMask: RTEXT_FILTER_SKIP_STATS,
+    },
+  );
+}
+
+export function encodeNewLink(link: NewLink): Uint8Array {
+  const { name, mac: address, mtu, lower, master, txQueueLength, netnsFd, info, up } = link;
+  return linkMessage.encode(
+    { ...ANY_LINK, ...upFlag(up) },
+    { name, mac: address, mtu, lower, master, txQueueLength, netnsFd, info: encodeLinkInfo(info) },
+  );
+}
+
+/** @param nameOrIndex an index when the name is to change. */
+export function encodeLinkChange(nameOrIndex: string | number, change: LinkChange): Uint8Array {
+  const { name, mac: address, mtu, master, txQueueLength, netnsFd, alias, up } = change;
+  return linkMessage.encode(
+    { ...ANY_LINK, index: typeof nameOrIndex === 'number' ? nameOrIndex : 0, ...upFlag(up) },
+    {
+      ...(typeof nameOrIndex === 'string' ? nameAttribute(nameOrIndex) : { name }),
+      mac: address,
+      mtu,
+      master,
+      txQueueLength,
+      netnsFd,
+      alias,
+    },
+  );
+}
+
+/** @throws CodecError */
+export function decodeLink(payload: Uint8Array): Link {
+  const { header, attributes: found } = linkMessage.decode(payload);
+  return defined({
+    index: header.index,
+    name: found.name ?? '',
+    type: header.type,
+    flags: header.flags,
+    up: (header.flags & IFF_UP) !== 0,
+    running: (header.flags & IFF_LOWER_UP) !== 0,
+    mtu: found.mtu,
+    mac: found.mac,
+    master: found.master,
+    lower: found.lower,
+    operState: found.operState,
+    txQueueLength: found.txQueueLength,
+    alias: found.alias,
+    altNames: found.properties?.altNames,
+    netnsId: found.netnsId,
+    info: decodeLinkInfo(found.info?.kind, found.info?.data),
+    unknown: found.unknown,
+  });
+}
+
+/** A name longer than the kernel's own can only be an alternative one. */
+function nameAttribute(name: string): { name: string } | { altName: string } {
+  return name.length < IFNAMSIZ ? { name } : { altName: name };
+}
+
+function upFlag(up: boolean | undefined): { flags?: number; change?: number } {
+  return up === undefined ? {} : { flags: up ? IFF_UP : 0, change: IFF_UP };
+}

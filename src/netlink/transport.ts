@@ -1,0 +1,21 @@
+/**
+ * Where datagrams go: the seam between the netlink connection and the kernel. `sys/netlink-socket.ts` is the real
+ * one, `netlink/fake` speaks the same bytes in memory.
+ */
+export interface NetlinkTransport extends Disposable {
+  /** Sends one datagram of any number of messages, which is handled when this returns. @throws SysError */
+  send(datagram: Uint8Array): void;
+  /**
+   * Receives one datagram into `buffer`: its length, or undefined when there is none.
+   * @throws SysError ENOBUFS when something was lost since the last call.
+   */
+  receive(buffer: Uint8Array): number | undefined;
+  /** Resolves when `receive` has something to say; rejects with the signal's reason. */
+  readable(signal: AbortSignal): Promise<void>;
+}
+
+/** Opens one more transport, which also hears these multicast groups (RTNLGRP_*). */
+export type OpenTransport = (groups: readonly number[]) => NetlinkTransport;
+
+/** Room for the largest datagram the kernel makes: a dump is sent in pieces of at most 32 KiB. */
+export const RECEIVE_SIZE = 1 << 16;

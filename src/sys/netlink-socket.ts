@@ -1,0 +1,105 @@
+/**
+ * A rtnetlink socket in a network namespace: datagrams in and out, nothing about their meaning.
+ *
+ * The kernel handles a request inside `send`, so an answer is usually there when `send` returns; `readable` is for
+ * announcements.
+ */
+import { SysError } from './errors.ts';
+import { bind, close, recv, SOCK_NONBLOCK, send, setsockopt, socket } from './libc.ts';
+import type { Netns } from './netns.ts';
+import { readable } from './readiness.ts';
+
+/** include/linux/socket.h and include/uapi/linux/netlink.h. */
+const AF_NETLINK = 16;
+const SOCK_RAW = 3;
+const NETLINK_ROUTE = 0;
+const MSG_TRUNC = 0x20;
+
+/** include/uapi/asm-generic/socket.h. */
+const SOL_SOCKET = 1;
+const SO_RCVBUF = 8;
+const SO_RCVBUFFORCE = 33;
+
+/** Options of SOL_NETLINK, include/uapi/linux/netlink.h. */
+const SOL_NETLINK = 270;
+const NETLINK_ADD_MEMBERSHIP = 1;
+const NETLINK_CAP_ACK = 10;
+const NETLINK_EXT_ACK = 11;
+const NETLINK_GET_STRICT_CHK = 12;
+
+/** Only what is queued takes memory, so room for a burst costs nothing. */
+const RECEIVE_BUFFER = 8 << 20;
+
+const EBADF = 9;
+const EMSGSIZE = 90;
+
+export class NetlinkSocket implements Disposable {
+  #fd: number;
+
+  private constructor(fd: number) {
+    this.#fd = fd;
+  }
+
+  /** @param groups multicast groups to listen to, RTNLGRP_*. @throws SysError */
+  static open(netns: Netns, groups: readonly number[] = []): NetlinkSocket {
+    const fd = netns.run(() => socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK, NETLINK_ROUTE));
+    const opened = new NetlinkSocket(fd);
+    try {
+      const address = new Uint8Array(12);
+      new DataView(address.buffer).setUint16(0, AF_NETLINK, true);
+      bind(fd, address);
+      enlargeReceiveBuffer(fd);
+      // The kernel's own words in errors, and the offending request not sent back with them.
+      setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, 1);
+      setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, 1);
+      // Filters of a dump are obeyed, or refused; never ignored.
+      setsockopt(fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1);
+      for (const group of groups) setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group);
+      return opened;
+    } catch (error) {
+      opened[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** Sends one datagram of any number of messages; the kernel has handled them when this returns. */
+  send(datagram: Uint8Array): void {
+    if (send(this.#opened('send'), datagram) !== datagram.byteLength) throw new SysError('send', EMSGSIZE);
+  }
+
+  /**
+   * Receives one datagram into `buffer`: its length, or undefined when there is none.
+   * @throws SysError ENOBUFS once after the kernel had to drop something, EMSGSIZE when the buffer is too small.
+   */
+  receive(buffer: Uint8Array): number | undefined {
+    const length = recv(this.#opened('recv'), buffer, MSG_TRUNC);
+    if (length !== undefined && length > buffer.byteLength) throw new SysError('recv', EMSGSIZE);
+    return length;
+  }
+
+  /** Resolves when `receive` has something to say; rejects with the signal's reason. */
+  readable(signal: AbortSignal): Promise<void> {
+    return readable(this.#opened('poll'), signal);
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#fd < 0) return;
+    close(this.#fd);
+    // The number may soon belong to another file.
+    this.#fd = -1;
+  }
+
+  #opened(syscall: string): number {
+    if (this.#fd < 0) throw new SysError(syscall, EBADF);
+    return this.#fd;
+  }
+}
+
+/** Beyond the system's limit when we may, up to it otherwise. */
+function enlargeReceiveBuffer(fd: number): void {
+  try {
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER);
+  } catch {
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, RECEIVE_BUFFER);
+  }
+}
