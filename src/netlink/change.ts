@@ -72,6 +72,12 @@ export const change = {
   replaceAddress: (address: NewAddress): Change => addressChange('replace', RTM_NEWADDR, REPLACE, address),
   deleteAddress: (address: NewAddress): Change => addressChange('delete', RTM_DELADDR, 0, address),
 
+  addRoute: (route: NewRoute): Change => ({
+    what: `add ${routeText(route)}`,
+    type: RTM_NEWROUTE,
+    flags: ADD,
+    payload: encodeRoute(route),
+  }),
   replaceRoute: (route: NewRoute): Change => ({
     what: `replace ${routeText(route)}`,
     type: RTM_NEWROUTE,
@@ -85,6 +91,12 @@ export const change = {
     payload: encodeRouteSelector(route),
   }),
 
+  addNexthop: (nexthop: NewNexthop): Change => ({
+    what: `add nexthop ${nexthop.id}`,
+    type: RTM_NEWNEXTHOP,
+    flags: ADD,
+    payload: encodeNexthop(nexthop),
+  }),
   replaceNexthop: (nexthop: NewNexthop): Change => ({
     what: `replace nexthop ${nexthop.id}`,
     type: RTM_NEWNEXTHOP,

@@ -121,6 +121,16 @@ export function rtnetlinkOver(
       delete: route => applyOne(change.deleteRoute(route)),
     },
     nexthops: {
+      async supported() {
+        const query = { what: 'look for nexthops', type: RTM_GETNEXTHOP, payload: encodeNexthopQuery() };
+        try {
+          await connection.dump(query, () => undefined);
+          return true;
+        } catch (error) {
+          if (isCode(error, 'EOPNOTSUPP')) return false;
+          throw error;
+        }
+      },
       list: () =>
         list('nexthops', RTM_GETNEXTHOP, encodeNexthopQuery(), ({ payload }) => decodeNexthop(payload)),
       replace: nexthop => applyOne(change.replaceNexthop(nexthop)),

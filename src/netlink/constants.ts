@@ -141,6 +141,7 @@ export const IFA_LABEL = 3;
 export const IFA_BROADCAST = 4;
 export const IFA_CACHEINFO = 6;
 export const IFA_FLAGS = 8;
+export const IFA_F_NODAD = 0x02;
 
 /** rtnetlink.h: routes. */
 export const RTA_DST = 1;
@@ -161,6 +162,7 @@ export const RTAX_MTU = 2;
 export const RT_TABLE_UNSPEC = 0;
 export const RT_TABLE_MAIN = 254;
 export const RTPROT_BOOT = 3;
+export const RTNH_F_ONLINK = 4;
 export const RT_SCOPE_UNIVERSE = 0;
 export const RT_SCOPE_LINK = 253;
 export const RT_SCOPE_HOST = 254;

@@ -155,6 +155,8 @@ export interface LinkChange {
   readonly netnsFd?: number;
   readonly txQueueLength?: number;
   readonly alias?: string;
+  /** Of the link's own kind; only what is given changes, and not everything can. */
+  readonly info?: LinkInfo;
 }
 
 export interface Address extends InterfaceAddress {

@@ -47,7 +47,9 @@ export type KernelEvent =
   | { readonly type: 'fdb'; readonly gone: boolean; readonly entry: FdbEntry }
   | { readonly type: 'rule'; readonly gone: boolean; readonly rule: Rule }
   /** The socket's buffer overflowed (ENOBUFS): events were lost, only a full comparison helps. */
-  | { readonly type: 'overrun' };
+  | { readonly type: 'overrun' }
+  /** Everything announced so far has been told. Comes after events, and before the next wait. */
+  | { readonly type: 'idle' };
 
 export type EventGroup = 'link' | 'address' | 'route' | 'nexthop' | 'neighbor' | 'rule';
 
@@ -73,6 +75,8 @@ export interface Rtnetlink extends AsyncDisposable {
     delete(route: NewRoute): Promise<void>;
   };
   nexthops: {
+    /** False for kernels before 5.3, where the list is always empty. */
+    supported(): Promise<boolean>;
     list(): Promise<Nexthop[]>;
     replace(nexthop: NewNexthop): Promise<void>;
     delete(id: number): Promise<void>;

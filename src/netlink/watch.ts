@@ -72,6 +72,7 @@ export function events(transport: NetlinkTransport, signal: AbortSignal): AsyncI
         continue;
       }
       if (length === undefined) {
+        yield { type: 'idle' };
         await untilReadable(socket, signal);
         continue;
       }

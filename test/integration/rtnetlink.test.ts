@@ -108,3 +108,34 @@ test('announcements arrive decoded, and a port leaving its bridge is no link tha
     stop.abort();
   }),
 );
+
+test('a living vxlan link takes a new local address and stops learning', needsRoot, () =>
+  inNamespace(async (rtnetlink, show) => {
+    const [before, after] = [Ip.parse('192.0.2.1'), Ip.parse('192.0.2.2')];
+    await rtnetlink.links.add({ name: 'x', info: { kind: 'vxlan', id: 9, local: before, learning: true } });
+    await rtnetlink.links.change('x', { info: { kind: 'vxlan', local: after, learning: false } });
+    assert.match(show('ip', '-d', 'link', 'show', 'x'), /vxlan id 9 local 192\.0\.2\.2 .*nolearning/s);
+  }),
+);
+
+test('what exists is not added again, and idle follows the last announcement', needsRoot, () =>
+  inNamespace(async rtnetlink => {
+    assert.equal(await rtnetlink.nexthops.supported(), true);
+    const stop = new AbortController();
+    const events = rtnetlink.watch(['nexthop', 'route'], stop.signal);
+    const nexthop = change.addNexthop({ id: 7, family: 'ipv4', oif: 1 });
+    const route = change.addRoute({ destination: Prefix.parse('10.3.2.0/24'), nexthopId: 7 });
+    const results = await rtnetlink.apply([nexthop, route, nexthop, route]);
+    assert.deepEqual(
+      results.map(result => result?.code),
+      [undefined, undefined, 'EEXIST', 'EEXIST'],
+    );
+    const types: string[] = [];
+    for await (const { type } of events) {
+      types.push(type);
+      if (type === 'idle') break;
+    }
+    stop.abort();
+    assert.deepEqual(types, ['nexthop', 'route', 'idle']);
+  }),
+);

@@ -26,7 +26,7 @@ export function encodeNewLink(link: NewLink): Uint8Array {
 
 /** @param nameOrIndex an index when the name is to change. */
 export function encodeLinkChange(nameOrIndex: string | number, change: LinkChange): Uint8Array {
-  const { name, mac: address, mtu, master, txQueueLength, netnsFd, alias, up } = change;
+  const { name, mac: address, mtu, master, txQueueLength, netnsFd, alias, info, up } = change;
   return linkMessage.encode(
     { ...ANY_LINK, index: typeof nameOrIndex === 'number' ? nameOrIndex : 0, ...upFlag(up) },
     {
@@ -37,6 +37,7 @@ export function encodeLinkChange(nameOrIndex: string | number, change: LinkChang
       txQueueLength,
       netnsFd,
       alias,
+      info: info && encodeLinkInfo(info),
     },
   );
 }
