@@ -12,6 +12,16 @@ import { buildProgram, type CommandEntry, run } from './cli/program.ts';
 
 export const COMMANDS: readonly CommandEntry[] = [
   {
+    name: 'status',
+    summary: 'this host: lease, store, peers and firewall, with reasons',
+    load: async () => (await import('./cli/status-command.ts')).statusCommand(),
+  },
+  {
+    name: 'events',
+    summary: 'what happened on this host, and what is happening',
+    load: async () => (await import('./cli/events-command.ts')).eventsCommand(),
+  },
+  {
     name: 'completion',
     summary: 'print the completion script for bash, zsh or fish',
     load: async () =>

@@ -124,13 +124,11 @@ export class AgentClient {
     if (isCode(error, 'ENOENT', 'ECONNREFUSED')) {
       return new ApiError('AGENT_NOT_RUNNING', `no agent listens at ${this.#socketPath}`, {
         hint: 'start it with `tulle agent`, or name its socket with --socket',
-        cause: error,
       });
     }
     if (isCode(error, 'EACCES', 'EPERM')) {
       return new ApiError('PERMISSION_DENIED', `${this.#socketPath} may be opened by root only`, {
         hint: 'run the command with sudo',
-        cause: error,
       });
     }
     return new ApiError('PROTOCOL', `the agent at ${this.#socketPath}: ${messageOf(error)}`, {

@@ -34,6 +34,8 @@ export interface FirewallOptions {
 
 export interface FirewallReport {
   readonly engine: EngineName;
+  /** Whether the kernel tells of changes to rules of this kind; it does not for the legacy iptables. */
+  readonly announced: boolean;
   /** What was not as wanted and is now; one sentence each, empty when nothing was written. */
   readonly repaired: readonly string[];
   /** Foreign rules that stop overlay traffic and that are not ours to change. */
@@ -56,7 +58,8 @@ export class Firewall {
   readonly #nftables: RuleEngine;
   /** What was applied last, as text, with its report; undefined when the kernel may differ from it. */
   #applied: { readonly key: string; readonly report: FirewallReport } | undefined;
-  #hasIptables = false;
+  /** What iptables says it is; undefined while there is none. */
+  #iptablesVersion: string | undefined;
   #randomFullyRefused = false;
   /** How often `doubt` was called. */
   #doubts = 0;
@@ -84,7 +87,8 @@ export class Firewall {
       const engine = await this.#choose(desired);
       const plans: Plan[] = [];
       for (const duty of this.#duties(engine, desired)) plans.push(await this.#settle(duty));
-      const report = { engine, ...summaryOf(plans) };
+      const announced = engine === 'nftables' || /nf_tables/.test(this.#iptablesVersion ?? '');
+      const report = { engine, announced, ...summaryOf(plans) };
       // A doubt that came up meanwhile is about what was compared just now.
       if (doubts === this.#doubts) this.#applied = { key, report };
       return report;
@@ -167,15 +171,16 @@ export class Firewall {
 
   async #choose(desired: DesiredFirewall): Promise<EngineName> {
     if (desired.nftables) return 'nftables';
-    this.#hasIptables ||= await this.#answers('iptables', ['--version']);
-    return this.#hasIptables ? 'iptables' : 'nftables';
+    this.#iptablesVersion ??= await this.#versionOf('iptables');
+    return this.#iptablesVersion === undefined ? 'nftables' : 'iptables';
   }
 
-  async #answers(program: string, args: readonly string[]): Promise<boolean> {
+  async #versionOf(program: string): Promise<string | undefined> {
     try {
-      return (await this.#run(program, args, { anyStatus: true })).status === 0;
+      const { status, stdout } = await this.#run(program, ['--version'], { anyStatus: true });
+      return status === 0 ? stdout : undefined;
     } catch (error) {
-      if (isCode(error, 'ENOENT')) return false;
+      if (isCode(error, 'ENOENT')) return undefined;
       throw error;
     }
   }

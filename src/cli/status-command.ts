@@ -1,0 +1,37 @@
+/** `tulle status`: this host on one screen. */
+import { Command } from 'commander';
+import { type AgentOption, agentClient, jsonOption, socketOption } from './agent-option.ts';
+import { EXIT } from './exit-codes.ts';
+import { withExamples } from './help.ts';
+import { print, printJson } from './output.ts';
+import { statusScreen } from './status-screen.ts';
+
+interface StatusOptions extends AgentOption {
+  readonly json?: true;
+  readonly all?: true;
+}
+
+export function statusCommand(): Command {
+  const command = new Command('status')
+    .description(
+      'Show what the agent of this host holds, what it wants of the kernel, and why they differ.\n\n' +
+        `Ends with ${EXIT.differs.status} when the host is not ready, and with ${EXIT.noAgent.status} when no agent runs.`,
+    )
+    .option('--all', 'every peer, with its entries in the kernel')
+    .addOption(jsonOption())
+    .addOption(socketOption())
+    .action(async (options: StatusOptions) => {
+      const status = await agentClient(options).status();
+      if (options.json) printJson(status);
+      else print(statusScreen(status, { now: Date.now(), all: options.all === true }));
+      if (!status.agent.ready) process.exitCode = EXIT.differs.status;
+    });
+  return withExamples(command, [
+    { line: 'status', does: 'the lease, the store, the peers and the firewall of this host' },
+    { line: 'status --all', does: 'with the route, neighbor and FDB entry of every peer' },
+    {
+      line: 'status --json | jq \'.peers[] | select(.state != "ok")\'',
+      does: 'the peers that need attention',
+    },
+  ]);
+}

@@ -1,0 +1,208 @@
+/** The status document as one screen: facts first, then the peers, then what needs attention. */
+import type { AgentState, PeerState, PeerStatus, Status } from '../api/status.ts';
+import { formatCount, formatDuration } from './format.ts';
+import { paint, type Style } from './output.ts';
+import { type Column, formatFacts, formatTable } from './table.ts';
+
+export interface ScreenOptions {
+  /** Milliseconds since the epoch. */
+  readonly now: number;
+  /** Show every peer with its entries; otherwise only as many as fit, and the entries of those in trouble. */
+  readonly all: boolean;
+}
+
+/** Healthy peers shown before the rest is only counted. */
+const ENOUGH_PEERS = 20;
+
+export function statusScreen(status: Status, options: ScreenOptions): string {
+  const sections = [
+    facts(status, options.now),
+    ...peers(status.peers, options),
+    ...conditions(status, options.now),
+    ...warnings(status),
+  ];
+  return sections.join('\n\n');
+}
+
+function facts(status: Status, now: number): string {
+  const { host, agent, underlay, backend, dataplane } = status;
+  return formatFacts([
+    ['host', `${host.name}, tulle ${status.version}, up ${formatDuration(status.uptimeSeconds * 1000)}`],
+    ['state', `${state(agent.state)} for ${since(agent.since, now)}${because(agent.reason)}`],
+    ['hint', agent.hint],
+    ['lease', lease(status, now)],
+    ['network', network(status)],
+    [
+      'backend',
+      backend &&
+        [backend.type, ...backend.devices.map(device), `MTU ${backend.overlayMtu} for containers`].join(', '),
+    ],
+    [
+      'underlay',
+      underlay &&
+        joined(
+          [underlay.link.name, underlay.ipv4, underlay.ipv6],
+          [publicAddress(status), `MTU ${underlay.link.mtu}`, `chosen by ${underlay.chosenBy}`],
+        ),
+    ],
+    ['store', store(status, now)],
+    ['firewall', firewall(status)],
+    [
+      'data plane',
+      joined([
+        dataplane.inSync ? 'in sync' : paint('yellow', 'not in sync'),
+        formatCount(dataplane.wanted, 'entry', 'entries'),
+        dataplane.failed === 0 ? undefined : paint('red', `${dataplane.failed} failed`),
+        repairs(dataplane.driftRepairs),
+        dataplane.lastError,
+      ]),
+    ],
+    ['subnet file', status.subnetFile],
+  ]);
+}
+
+function lease({ lease: held }: Status, now: number): string {
+  if (held === undefined) return paint('yellow', 'none');
+  const expiry =
+    held.expires === undefined
+      ? undefined
+      : `expires in ${formatDuration(Math.max(0, Date.parse(held.expires) - now))}`;
+  const ownership = held.ownership === 'held' ? undefined : paint('yellow', 'not confirmed by the store');
+  return joined([held.ipv4, held.ipv6, held.reservation ? 'reserved' : expiry, ownership]);
+}
+
+function network({ network: { config, problems } }: Status): string {
+  const wrong = problems.map(({ path, message }) => paint('red', `${path} ${message}`));
+  if (config === undefined) return joined([paint('yellow', 'no configuration yet'), ...wrong]);
+  const families = [config.ipv4, config.ipv6].flatMap(family =>
+    family === undefined ? [] : [`${family.network} in /${family.subnetLength}`],
+  );
+  return joined([...families, config.backendType, ...wrong]);
+}
+
+function store(
+  { store: { endpoints, connected, since: from, cached, lastError, revision } }: Status,
+  now: number,
+) {
+  const contact = connected ? 'connected' : paint('red', 'no contact');
+  return joined([
+    endpoints.join(' '),
+    `${contact} for ${since(from, now)}`,
+    revision === undefined ? undefined : `revision ${revision}`,
+    cached ? paint('yellow', 'working from what is on disk') : undefined,
+    connected ? undefined : lastError,
+  ]);
+}
+
+function firewall({ firewall: { mode, masquerade, forward, ok, lastError } }: Status): string {
+  const duties = [masquerade ? 'masquerade' : undefined, forward ? 'accept forwarding' : undefined];
+  const on = duties.some(duty => duty !== undefined);
+  return joined([
+    mode,
+    ...(on ? duties : ['no rules wanted']),
+    ok ? undefined : paint('red', lastError ?? 'not as wanted'),
+  ]);
+}
+
+function device({ name, vni, port }: { name: string; vni?: number; port?: number }): string {
+  const details = [
+    vni === undefined ? undefined : `VNI ${vni}`,
+    port === undefined ? undefined : `UDP ${port}`,
+  ].filter(detail => detail !== undefined);
+  return details.length === 0 ? name : `${name} (${details.join(', ')})`;
+}
+
+function publicAddress({ underlay }: Status): string | undefined {
+  const told = [
+    underlay?.publicIpv4 === underlay?.ipv4 ? undefined : underlay?.publicIpv4,
+    underlay?.publicIpv6 === underlay?.ipv6 ? undefined : underlay?.publicIpv6,
+  ].filter(address => address !== undefined);
+  return told.length === 0 ? undefined : `peers are told ${told.join(' and ')}`;
+}
+
+function repairs(byObject: Readonly<Record<string, number>>): string | undefined {
+  const kinds = Object.entries(byObject).filter(([, count]) => count > 0);
+  if (kinds.length === 0) return undefined;
+  return `repaired ${kinds.map(([kind, count]) => formatCount(count, kind)).join(', ')}`;
+}
+
+const PEER_COLUMNS: readonly Column<PeerStatus>[] = [
+  { title: 'peer', cell: ({ ipv4, ipv6, key }) => [ipv4, ipv6].filter(Boolean).join(' ') || key },
+  { title: 'public ip', cell: ({ publicIpv4, publicIpv6 }) => publicIpv4 ?? publicIpv6 ?? '' },
+  { title: 'backend', cell: ({ backendType }) => backendType ?? '' },
+  { title: 'state', cell: ({ state: of }) => paint(PEER_STYLE[of], of) },
+  { title: 'reason', cell: ({ reason }) => reason ?? '' },
+];
+
+const PEER_STYLE: Readonly<Record<PeerState, Style>> = {
+  ok: 'green',
+  pending: 'yellow',
+  failed: 'red',
+  unreachable: 'yellow',
+  rejected: 'yellow',
+};
+
+function peers(all: readonly PeerStatus[], options: ScreenOptions): string[] {
+  if (all.length === 0) return ['No peers.'];
+  const troubled = all.filter(({ state: of }) => of !== 'ok');
+  const healthy = all.filter(({ state: of }) => of === 'ok');
+  const shown = [...troubled, ...(options.all ? healthy : healthy.slice(0, ENOUGH_PEERS))];
+  const hidden = all.length - shown.length;
+  const lines = [
+    formatTable(PEER_COLUMNS, shown),
+    ...(hidden === 0 ? [] : [`and ${hidden} more that are ok; --all shows them`]),
+    ...(options.all ? shown : troubled).flatMap(entries),
+  ];
+  return [lines.join('\n')];
+}
+
+/** What the kernel lacks is marked `-`, what it has and should not `+`, as in a diff towards what is wanted. */
+function entries({ key, desired, actual }: PeerStatus): string[] {
+  const missing = desired.filter(entry => !actual.includes(entry)).map(entry => paint('red', `  - ${entry}`));
+  const extra = actual
+    .filter(entry => !desired.includes(entry))
+    .map(entry => paint('yellow', `  + ${entry}`));
+  const right = desired.filter(entry => actual.includes(entry)).map(entry => `    ${entry}`);
+  const lines = [...right, ...missing, ...extra];
+  return lines.length === 0 ? [] : ['', key, ...lines];
+}
+
+function conditions(status: Status, now: number): string[] {
+  const failing = status.conditions.filter(({ ok }) => !ok);
+  if (failing.length === 0) return [];
+  const lines = failing.flatMap(({ name, reason, hint, since: from }) => [
+    `  ${paint('red', name)} for ${since(from, now)}${because(reason)}`,
+    ...(hint === undefined ? [] : [`    hint: ${hint}`]),
+  ]);
+  return [['Not as wanted:', ...lines].join('\n')];
+}
+
+function warnings(status: Status): string[] {
+  if (status.warnings.length === 0) return [];
+  const lines = status.warnings.flatMap(({ code, title, text, hint }) => [
+    `  ${paint('yellow', code)} ${title}: ${text}`,
+    ...(hint === undefined ? [] : [`    hint: ${hint}`]),
+  ]);
+  return [['Warnings:', ...lines].join('\n')];
+}
+
+const STATE_STYLE: Readonly<Record<AgentState, Style>> = {
+  starting: 'yellow',
+  waiting: 'red',
+  degraded: 'yellow',
+  ready: 'green',
+  stopping: 'yellow',
+};
+
+const state = (of: AgentState) => paint(STATE_STYLE[of], of);
+
+const since = (time: string, now: number) => formatDuration(Math.max(0, now - Date.parse(time)));
+
+const because = (reason: string | undefined) => (reason === undefined ? '' : `: ${reason}`);
+
+/** Parts that are known, with commas; the parts of the first list with spaces when there are two lists. */
+function joined(parts: readonly (string | undefined)[], more: readonly (string | undefined)[] = []): string {
+  const known = (list: readonly (string | undefined)[]) =>
+    list.filter(part => part !== undefined && part !== '');
+  return more.length === 0 ? known(parts).join(', ') : [known(parts).join(' '), ...known(more)].join(', ');
+}

@@ -1,0 +1,164 @@
+/**
+ * The firewall over time: what was applied stays applied. The kernel's announcement that somebody changed rules
+ * leads to a comparison, and so does a slow timer, for changes that are not announced. What fails is tried again
+ * with growing delays, for as long as it takes.
+ */
+import { backoff, type Clock, systemClock } from '../base/clock.ts';
+import { messageOf } from '../base/errors.ts';
+import type { Logger } from '../base/log.ts';
+import type { EngineName } from './engine.ts';
+import type { Firewall, FirewallReport } from './firewall.ts';
+import type { DesiredFirewall } from './rules.ts';
+
+export interface KeeperOptions {
+  readonly firewall: Firewall;
+  readonly log: Logger;
+  /** Yields whenever rules were changed in the kernel, by us or by others, until the signal aborts. */
+  readonly changes: (signal: AbortSignal) => AsyncIterable<void>;
+  /** Milliseconds between comparisons of rules whose changes the kernel does not announce. */
+  readonly resyncInterval: number;
+  /** Told what was repaired that others had changed. */
+  readonly onRepair?: (repaired: readonly string[]) => void;
+  readonly clock?: Clock;
+}
+
+export interface FirewallState {
+  readonly engine?: EngineName;
+  /** Whether the rules were as wanted when they were last compared. */
+  readonly ok: boolean;
+  /** Why not. */
+  readonly lastError?: string;
+  readonly obstacles: readonly string[];
+}
+
+/** Programs change rules in bursts (docker starts a container with twenty); one comparison serves them all. */
+const SETTLE_MS = 200;
+
+/** Even announced changes are not trusted for ever. */
+const SLOW_INTERVAL_MS = 10 * 60_000;
+
+const RETRY_FIRST_MS = 1000;
+const RETRY_CAP_MS = 60_000;
+
+export class FirewallKeeper implements AsyncDisposable {
+  readonly #options: KeeperOptions;
+  readonly #clock: Clock;
+  readonly #stop = new AbortController();
+  readonly #running: Promise<unknown>;
+  #desired: DesiredFirewall | undefined;
+  #state: FirewallState = { ok: false, obstacles: [] };
+  #announced = false;
+  /** The kernel's announcements do not reach us. */
+  #deaf = false;
+  /** A comparison is due as soon as the loop looks. */
+  #due = false;
+  #wake: () => void = () => undefined;
+
+  constructor(options: KeeperOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#running = Promise.all([this.#listen(this.#stop.signal), this.#keep(this.#stop.signal)]);
+  }
+
+  get state(): FirewallState {
+    return this.#state;
+  }
+
+  /** Makes it so, and keeps it so from now on. @throws FirewallError; it is then tried again by itself. */
+  async apply(desired: DesiredFirewall): Promise<FirewallReport> {
+    this.#desired = desired;
+    try {
+      return await this.#apply(desired);
+    } catch (error) {
+      this.#nudge();
+      throw error;
+    }
+  }
+
+  /** Stops watching. The rules stay as they are. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort(new Error('the firewall is not kept any longer'));
+    await this.#running;
+  }
+
+  async #listen(signal: AbortSignal): Promise<void> {
+    try {
+      for await (const _ of this.#options.changes(signal)) this.#nudge();
+    } catch (error) {
+      if (signal.aborted) return;
+      this.#options.log.warn(
+        { error: messageOf(error) },
+        'cannot hear of firewall changes, comparing by time',
+      );
+      this.#deaf = true;
+    }
+  }
+
+  async #keep(signal: AbortSignal): Promise<void> {
+    let delays = backoff(RETRY_FIRST_MS, RETRY_CAP_MS);
+    let failed = false;
+    while (!signal.aborted) {
+      await this.#wait(failed ? delays.next().value : this.#interval, signal);
+      if (!failed) await this.#sleep(SETTLE_MS, signal);
+      if (signal.aborted || this.#desired === undefined) continue;
+      this.#due = false;
+      failed = !(await this.#repair(this.#desired));
+      if (!failed) delays = backoff(RETRY_FIRST_MS, RETRY_CAP_MS);
+    }
+  }
+
+  get #interval(): number {
+    return this.#announced && !this.#deaf ? SLOW_INTERVAL_MS : this.#options.resyncInterval;
+  }
+
+  /** Whether the rules are as wanted now. */
+  async #repair(desired: DesiredFirewall): Promise<boolean> {
+    this.#options.firewall.doubt();
+    try {
+      const { repaired } = await this.#apply(desired);
+      if (repaired.length === 0) return true;
+      this.#options.log.info({ repaired }, 'repaired the firewall');
+      this.#options.onRepair?.(repaired);
+      return true;
+    } catch {
+      // Told already, by #apply.
+      return false;
+    }
+  }
+
+  async #apply(desired: DesiredFirewall): Promise<FirewallReport> {
+    const before = this.#state;
+    try {
+      const report = await this.#options.firewall.apply(desired);
+      this.#announced = report.announced;
+      this.#state = { engine: report.engine, ok: true, obstacles: report.obstacles };
+      if (before.lastError !== undefined) this.#options.log.info({}, 'the firewall is as wanted again');
+      return report;
+    } catch (error) {
+      const lastError = messageOf(error);
+      this.#state = { ...before, ok: false, lastError };
+      if (before.lastError !== lastError) {
+        this.#options.log.error({ error: lastError }, 'cannot set up the firewall');
+      }
+      throw error;
+    }
+  }
+
+  #nudge(): void {
+    this.#due = true;
+    this.#wake();
+  }
+
+  /** Until something is due, or the time is over. */
+  async #wait(ms: number, signal: AbortSignal): Promise<void> {
+    if (this.#due) return;
+    const woken = new AbortController();
+    this.#wake = () => woken.abort();
+    await this.#sleep(ms, AbortSignal.any([signal, woken.signal]));
+  }
+
+  /** Sleeps, and comes back early without an error when the signal aborts. */
+  async #sleep(ms: number, signal: AbortSignal): Promise<void> {
+    await this.#clock.sleep(ms, signal).catch(() => undefined);
+  }
+}
