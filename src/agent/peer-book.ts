@@ -1,0 +1,100 @@
+/**
+ * The peers of this host: each lease, and what the backend in use makes of it for the data plane. One changed
+ * lease among thousands costs one mapping; a changed backend maps all of them again.
+ */
+import type { PeerStatus } from '../api/status.ts';
+import type { Backend } from '../backend/backend.ts';
+import type { DataPlane } from '../dataplane/data-plane.ts';
+import type { DesiredPeer } from '../dataplane/desired.ts';
+import type { Lease, RejectedLease } from '../subnet/lease.ts';
+
+type Target = Pick<DataPlane, 'setPeer' | 'setPeers' | 'removePeer' | 'peerReport'>;
+
+export class PeerBook {
+  readonly #target: Target;
+  readonly #leases = new Map<string, Lease>();
+  /** Why the backend made nothing, or not everything, of a lease; most peers have no entry. */
+  readonly #problems = new Map<string, readonly string[]>();
+  #backend: Backend | undefined;
+
+  constructor(target: Target) {
+    this.#target = target;
+  }
+
+  get size(): number {
+    return this.#leases.size;
+  }
+
+  leases(): Iterable<Lease> {
+    return this.#leases.values();
+  }
+
+  /** Maps every lease with this backend from now on. */
+  use(backend: Backend): void {
+    this.#backend = backend;
+    this.#stateAll();
+  }
+
+  /** These and no others. */
+  replace(leases: Iterable<Lease>): void {
+    this.#leases.clear();
+    for (const lease of leases) this.#leases.set(lease.key, lease);
+    this.#stateAll();
+  }
+
+  put(lease: Lease): void {
+    this.#leases.set(lease.key, lease);
+    if (this.#backend !== undefined) this.#target.setPeer(this.#plan(this.#backend, lease));
+  }
+
+  delete(key: string): void {
+    this.#leases.delete(key);
+    this.#problems.delete(key);
+    this.#target.removePeer(key);
+  }
+
+  /** One entry per lease and one per rejected key, in key order. */
+  status(rejected: Iterable<RejectedLease>): PeerStatus[] {
+    const good = Array.from(this.#leases.values(), lease => this.#statusOf(lease));
+    const bad = Array.from(
+      rejected,
+      ({ key, reason }): PeerStatus => ({ key, state: 'rejected', reason, desired: [], actual: [] }),
+    );
+    return [...good, ...bad].sort((a, b) => (a.key < b.key ? -1 : 1));
+  }
+
+  #stateAll(): void {
+    this.#problems.clear();
+    const backend = this.#backend;
+    if (backend === undefined) return;
+    this.#target.setPeers(Array.from(this.#leases.values(), lease => this.#plan(backend, lease)));
+  }
+
+  #plan(backend: Backend, lease: Lease): DesiredPeer {
+    const { paths, problems } = backend.peer(lease);
+    if (problems.length > 0) this.#problems.set(lease.key, problems);
+    else this.#problems.delete(lease.key);
+    return { key: lease.key, revision: lease.modRevision, paths };
+  }
+
+  #statusOf({ key, subnet, attributes }: Lease): PeerStatus {
+    const { publicIp, publicIpv6, hostId, backendType } = attributes;
+    const report = this.#target.peerReport(key);
+    const problems = this.#problems.get(key) ?? [];
+    const unreachable = problems.length > 0 && (report?.desired.length ?? 0) === 0;
+    const reasons = report?.reason === undefined ? problems : [report.reason, ...problems];
+    return {
+      key,
+      ...(subnet.ipv4 && { ipv4: subnet.ipv4.toString() }),
+      ...(subnet.ipv6 && { ipv6: subnet.ipv6.toString() }),
+      ...(publicIp && { publicIpv4: publicIp.toString() }),
+      ...(publicIpv6 && { publicIpv6: publicIpv6.toString() }),
+      ...(hostId === undefined ? {} : { hostId }),
+      ...(backendType === undefined ? {} : { backendType }),
+      state: unreachable ? 'unreachable' : (report?.state ?? 'pending'),
+      ...(reasons.length === 0 ? {} : { reason: reasons.join('; ') }),
+      desired: [...(report?.desired ?? [])],
+      actual: [...(report?.actual ?? [])],
+    };
+  }
+}

@@ -1,0 +1,97 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { MemoryStore } from './memory.ts';
+import { RememberingStore } from './remembering.ts';
+import type { KeyValue, StoreUpdate } from './store.ts';
+
+const bytes = (text: string) => new TextEncoder().encode(text);
+
+const remembered = (key: string, value: string): KeyValue => ({
+  key,
+  value: bytes(value),
+  createRevision: 1n,
+  modRevision: 1n,
+  version: 1n,
+  lease: 0n,
+});
+
+const text = (update: StoreUpdate): string => {
+  const show = ({ key, value }: KeyValue) => `${key}=${new TextDecoder().decode(value)}`;
+  if (update.type === 'snapshot') return `snapshot ${update.kvs.map(show).join(' ')}`;
+  if (update.type !== 'events') return update.type;
+  return update.events.map(event => (event.type === 'put' ? show(event.kv) : `-${event.key}`)).join(' ');
+};
+
+/** Takes updates one by one; `next` waits for one. */
+function observe(store: RememberingStore, prefix: string) {
+  const stop = new AbortController();
+  const updates = store.observe(prefix, { signal: stop.signal });
+  return {
+    next: async () => {
+      const { value, done } = await updates.next();
+      return done === true ? 'end' : text(value);
+    },
+    [Symbol.asyncDispose]: async () => {
+      stop.abort();
+      await updates.return(undefined);
+    },
+  };
+}
+
+const open = (inner: MemoryStore, known: KeyValue[] = []) => {
+  let changes = 0;
+  const store = new RememberingStore(inner, { remembered: known, onChange: () => changes++ });
+  const shown = () =>
+    store.remembered().map(kv => text({ type: 'snapshot', revision: 0n, kvs: [kv] }).slice(9));
+  return { store, shown, changes: () => changes };
+};
+
+test('an observer that starts during an outage is told what is remembered, then the truth', async () => {
+  const inner = new MemoryStore();
+  await inner.put('/n/subnets/b', bytes('new'));
+  inner.cut();
+  const { store, shown } = open(inner, [remembered('/n/subnets/a', 'old'), remembered('/n/config', 'c')]);
+  await using observer = observe(store, '/n/subnets');
+  assert.equal(await observer.next(), 'snapshot /n/subnets/a=old');
+  assert.equal(store.stale, true);
+  assert.equal(await observer.next(), 'interrupted');
+  inner.heal();
+  const next = await observer.next();
+  const then = next === 'resumed' ? await observer.next() : next;
+  assert.equal(then, 'snapshot /n/subnets/b=new');
+  assert.equal(store.stale, false);
+  assert.deepEqual(shown().sort(), ['/n/config=c', '/n/subnets/b=new']);
+});
+
+test('a store that answers is never second-guessed', async () => {
+  const inner = new MemoryStore();
+  const { store, shown, changes } = open(inner, [remembered('/n/subnets/a', 'old')]);
+  await using observer = observe(store, '/n/subnets');
+  assert.equal(await observer.next(), 'snapshot ');
+  assert.deepEqual(shown(), []);
+  await store.put('/n/subnets/x', bytes('1'));
+  assert.equal(await observer.next(), '/n/subnets/x=1');
+  assert.deepEqual(shown(), ['/n/subnets/x=1']);
+  await store.delete('/n/subnets/x');
+  assert.equal(await observer.next(), '-/n/subnets/x');
+  assert.deepEqual(shown(), []);
+  assert.equal(changes(), 3);
+});
+
+test('an outage later on brings nothing up from memory again', async () => {
+  const inner = new MemoryStore();
+  const { store } = open(inner, [remembered('/n/subnets/a', 'old')]);
+  await using observer = observe(store, '/n/subnets');
+  assert.equal(await observer.next(), 'snapshot ');
+  inner.cut();
+  assert.equal(await observer.next(), 'interrupted');
+  assert.equal(store.stale, false);
+});
+
+test('nothing remembered is not the same as an empty store', async () => {
+  const inner = new MemoryStore();
+  inner.cut();
+  const { store } = open(inner);
+  await using observer = observe(store, '/n/subnets');
+  assert.equal(await observer.next(), 'interrupted');
+});

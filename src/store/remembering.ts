@@ -1,0 +1,103 @@
+/**
+ * A store that remembers what its observers were told, and tells it to the next ones while the real store is
+ * away: an agent that starts during an outage sees what the one before it saw. As soon as the store answers, its
+ * snapshot replaces what was remembered, as any snapshot does.
+ *
+ * Only observers are served from memory. Everything else, above all every write, goes to the real store.
+ */
+import type { KeyValue, Store, StoreEvent, StoreUpdate } from './store.ts';
+
+export interface RememberingStoreOptions {
+  /** From an earlier run. */
+  readonly remembered: Iterable<KeyValue>;
+  /** Told after every change of what is remembered. */
+  readonly onChange: () => void;
+}
+
+export class RememberingStore implements Store {
+  readonly #inner: Store;
+  readonly #known: Map<string, KeyValue>;
+  readonly #onChange: () => void;
+  /** Observed ranges for which there is nothing but memory yet. */
+  readonly #fromMemory = new Set<string>();
+
+  readonly get: Store['get'];
+  readonly list: Store['list'];
+  readonly put: Store['put'];
+  readonly delete: Store['delete'];
+  readonly transact: Store['transact'];
+  readonly grant: Store['grant'];
+  readonly keepAlive: Store['keepAlive'];
+  readonly revoke: Store['revoke'];
+  readonly timeToLive: Store['timeToLive'];
+  readonly status: Store['status'];
+
+  constructor(inner: Store, options: RememberingStoreOptions) {
+    this.#inner = inner;
+    this.#known = new Map(Array.from(options.remembered, kv => [kv.key, kv]));
+    this.#onChange = options.onChange;
+    this.get = inner.get.bind(inner);
+    this.list = inner.list.bind(inner);
+    this.put = inner.put.bind(inner);
+    this.delete = inner.delete.bind(inner);
+    this.transact = inner.transact.bind(inner);
+    this.grant = inner.grant.bind(inner);
+    this.keepAlive = inner.keepAlive.bind(inner);
+    this.revoke = inner.revoke.bind(inner);
+    this.timeToLive = inner.timeToLive.bind(inner);
+    this.status = inner.status.bind(inner);
+  }
+
+  /** Whether an observer was told something from memory that the real store has not replaced yet. */
+  get stale(): boolean {
+    return this.#fromMemory.size > 0;
+  }
+
+  /** What is remembered now, in no order. */
+  remembered(): readonly KeyValue[] {
+    return [...this.#known.values()];
+  }
+
+  async *observe(
+    prefix: string,
+    options: { readonly signal: AbortSignal; readonly exact?: boolean },
+  ): AsyncGenerator<StoreUpdate, void> {
+    const covers = (key: string) => (options.exact === true ? key === prefix : key.startsWith(prefix));
+    const range = `${options.exact === true ? 'key' : 'prefix'} ${prefix}`;
+    let told = false;
+    for await (const update of this.#inner.observe(prefix, options)) {
+      if (update.type === 'interrupted' && !told) {
+        told = true;
+        const kvs = this.remembered().filter(({ key }) => covers(key));
+        if (kvs.length > 0) {
+          this.#fromMemory.add(range);
+          yield { type: 'snapshot', revision: 0n, kvs: kvs.sort(byKey) };
+        }
+      }
+      if (update.type === 'snapshot') {
+        told = true;
+        this.#fromMemory.delete(range);
+        this.#replace(covers, update.kvs);
+      }
+      if (update.type === 'events') for (const event of update.events) this.#apply(event);
+      if (update.type === 'snapshot' || update.type === 'events') this.#onChange();
+      yield update;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#inner[Symbol.asyncDispose]();
+  }
+
+  #replace(covers: (key: string) => boolean, kvs: readonly KeyValue[]): void {
+    for (const key of this.#known.keys()) if (covers(key)) this.#known.delete(key);
+    for (const kv of kvs) this.#known.set(kv.key, kv);
+  }
+
+  #apply(event: StoreEvent): void {
+    if (event.type === 'put') this.#known.set(event.kv.key, event.kv);
+    else this.#known.delete(event.key);
+  }
+}
+
+const byKey = (a: KeyValue, b: KeyValue) => (a.key < b.key ? -1 : 1);
