@@ -1,0 +1,180 @@
+/**
+ * The SQLite file under the store: opening it safely, and the numbers it keeps about itself.
+ *
+ * WAL with synchronous=FULL: COMMIT returns when the write-ahead log has reached the disk, so what was answered
+ * survives a power cut. The file is locked exclusively: two stores on one directory would each believe to be
+ * the only one.
+ *
+ * SQLite repairs a torn write by itself: a log frame whose checksum is wrong was never acknowledged and is
+ * ignored. What it cannot repair (a page of the file that is overwritten, a file cut short) is found by the
+ * integrity check at the start, which refuses the file and names the way back.
+ */
+import { DatabaseSync, type StatementSync } from 'node:sqlite';
+import { isCode, messageOf } from '../../base/errors.ts';
+import { DatabaseError } from './errors.ts';
+import { APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION } from './schema.ts';
+
+/** Pages of write-ahead log between checkpoints: 16 MiB, so that a hot page is written back once, not often. */
+const CHECKPOINT_PAGES = 4096;
+/** KiB of page cache. */
+const CACHE_KIB = 32 * 1024;
+
+/** SQLite's result codes (sqlite.org/rescode.html) by what they mean for us. */
+const SQLITE = { busy: 5, full: 13, ioError: 10, corrupt: 11, notADatabase: 26, cannotOpen: 14, readOnly: 8 };
+
+/** Names of the numbers in `meta`. */
+export type MetaName =
+  | 'cluster_id'
+  | 'member_id'
+  /** History before this revision is gone. */
+  | 'compacted_revision'
+  /** Rows of history that the compaction made superfluous are deleted up to this revision. */
+  | 'swept_revision'
+  /** Wall clock, milliseconds since the epoch, when the store last was alive. */
+  | 'alive_at'
+  /** 1 while the NOSPACE alarm is raised. */
+  | 'alarm_nospace'
+  | 'auth_enabled'
+  | 'auth_revision';
+
+export class Database implements Disposable {
+  readonly path: string;
+  readonly #db: DatabaseSync;
+  readonly #begin: StatementSync;
+  readonly #commit: StatementSync;
+  readonly #pageCount: StatementSync;
+  readonly #freePages: StatementSync;
+  readonly #pageSize: bigint;
+
+  /**
+   * Opens the file, makes or migrates the tables, and checks it.
+   * @throws DatabaseError
+   */
+  static open(path: string): Database {
+    return guarded(path, () => new Database(path));
+  }
+
+  private constructor(path: string) {
+    this.path = path;
+    this.#db = new DatabaseSync(path, { timeout: 0 });
+    try {
+      this.#db.exec('PRAGMA locking_mode = EXCLUSIVE');
+      this.#db.exec('PRAGMA journal_mode = WAL');
+      this.#db.exec('PRAGMA synchronous = FULL');
+      this.#db.exec(`PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
+      this.#db.exec(`PRAGMA cache_size = -${CACHE_KIB}`);
+      this.#db.exec('PRAGMA foreign_keys = ON');
+      migrate(this.#db, path);
+      check(this.#db, path);
+      this.#begin = this.#db.prepare('BEGIN IMMEDIATE');
+      this.#commit = this.#db.prepare('COMMIT');
+      this.#pageCount = this.prepare('PRAGMA page_count');
+      this.#freePages = this.prepare('PRAGMA freelist_count');
+      this.#pageSize = this.prepare('PRAGMA page_size').get()?.['page_size'] as bigint;
+    } catch (error) {
+      this.#db.close();
+      throw error;
+    }
+  }
+
+  /** A statement whose integers are bigints: lease ids use all 64 bits. */
+  prepare(sql: string): StatementSync {
+    const statement = this.#db.prepare(sql);
+    statement.setReadBigInts(true);
+    return statement;
+  }
+
+  begin(): void {
+    this.#begin.run();
+  }
+
+  /** Returns when everything since `begin` is on the disk. @throws DatabaseError, and nothing of it happened. */
+  commit(): void {
+    guarded(this.path, () => this.#commit.run());
+  }
+
+  rollback(): void {
+    if (this.#db.isTransaction) this.#db.exec('ROLLBACK');
+  }
+
+  /** Bytes of the file, and bytes of it that hold something. */
+  size(): { readonly total: bigint; readonly inUse: bigint } {
+    const pages = this.#pageCount.get()?.['page_count'] as bigint;
+    const free = this.#freePages.get()?.['freelist_count'] as bigint;
+    return { total: pages * this.#pageSize, inUse: (pages - free) * this.#pageSize };
+  }
+
+  /** Gives free pages back to the file system. Outside of a transaction only. */
+  defragment(): void {
+    guarded(this.path, () => this.#db.exec('VACUUM; PRAGMA wal_checkpoint(TRUNCATE)'));
+  }
+
+  /** Writes a consistent copy to `target`, which must not exist. Outside of a transaction only. */
+  copyTo(target: string): void {
+    guarded(this.path, () => this.#db.prepare('VACUUM INTO ?').run(target));
+  }
+
+  [Symbol.dispose](): void {
+    this.#db.close();
+  }
+}
+
+/** Gives SQLite's errors our name and a way on. */
+function guarded<T>(path: string, act: () => T): T {
+  try {
+    return act();
+  } catch (error) {
+    if (!isCode(error, 'ERR_SQLITE_ERROR')) throw error;
+    const result = ((error as { errcode?: number }).errcode ?? 0) & 0xff;
+    const options = { cause: error, context: { path } };
+    if (result === SQLITE.corrupt || result === SQLITE.notADatabase)
+      throw corrupt(path, messageOf(error), error);
+    if (result === SQLITE.busy) {
+      throw new DatabaseError('DATABASE_IN_USE', `${path} is open in another process`, {
+        ...options,
+        hint: 'stop the other store, or choose another --data-dir',
+      });
+    }
+    throw new DatabaseError('DISK_FAILED', `${path} cannot be read or written`, {
+      ...options,
+      hint: 'look at the free space, the permissions and the health of the disk',
+    });
+  }
+}
+
+function corrupt(path: string, what: string, cause?: unknown): DatabaseError {
+  return new DatabaseError('CORRUPT_DATABASE', `${path} is damaged: ${what}`, {
+    cause,
+    context: { path },
+    hint: 'keep the file, and restore a backup or snapshot into a new directory: tulle store restore FILE --data-dir DIR',
+  });
+}
+
+function migrate(db: DatabaseSync, path: string): void {
+  const read = (pragma: string) => Number(db.prepare(`PRAGMA ${pragma}`).get()?.[pragma]);
+  const version = read('user_version');
+  const id = read('application_id');
+  if (id !== APPLICATION_ID && (id !== 0 || version !== 0 || read('schema_version') !== 0)) {
+    throw corrupt(path, 'it is a SQLite database of another program');
+  }
+  if (version > SCHEMA_VERSION) {
+    throw new DatabaseError(
+      'NEWER_SCHEMA',
+      `${path} has schema version ${version}, this Tulle knows up to ${SCHEMA_VERSION}`,
+      { context: { path }, hint: 'start the Tulle that wrote it, or a newer one' },
+    );
+  }
+  if (version === SCHEMA_VERSION) return;
+  db.exec('BEGIN IMMEDIATE');
+  for (const step of MIGRATIONS.slice(version)) db.exec(step);
+  db.exec(`PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${SCHEMA_VERSION}; COMMIT`);
+}
+
+/** Every page is read once: a damaged one must be found now, and not when the key on it is asked for. */
+function check(db: DatabaseSync, path: string): void {
+  const found = db
+    .prepare('PRAGMA quick_check(5)')
+    .all()
+    .map(row => String(row['quick_check']));
+  if (found.length !== 1 || found[0] !== 'ok') throw corrupt(path, found.join('; '));
+}

@@ -1,0 +1,216 @@
+/**
+ * The keys in SQLite: every statement about `current` and `history`, prepared once. No rules live here; mvcc.ts
+ * knows what the rows mean.
+ */
+import type { SQLOutputValue, StatementSync } from 'node:sqlite';
+import type { Database, MetaName } from './database.ts';
+import type { KeyRange } from './range.ts';
+import { positionOf, revisionOf } from './schema.ts';
+
+/** A key's state, with the names of mvccpb.KeyValue. */
+export interface Kv {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+  readonly createRevision: bigint;
+  readonly modRevision: bigint;
+  readonly version: bigint;
+  readonly lease: bigint;
+}
+
+/** One row of the history; a deletion has no `value`. */
+export interface HistoryRow extends Omit<Kv, 'value'> {
+  readonly position: bigint;
+  readonly value: Uint8Array | undefined;
+}
+
+const NO_LIMIT = -1n;
+const CURRENT = 'key, create_revision, mod_revision, version, lease, value';
+const HISTORY = 'position, key, create_revision, version, lease, value';
+
+/** A statement for a range with an end and one for a range without. */
+class RangeStatement {
+  readonly #bounded: StatementSync;
+  readonly #open: StatementSync;
+
+  /** `sql` with `RANGE` in place of the condition on `key`. */
+  constructor(database: Database, sql: string) {
+    this.#bounded = database.prepare(sql.replace('RANGE', 'key >= ? AND key < ?'));
+    this.#open = database.prepare(sql.replace('RANGE', 'key >= ?'));
+    this.#bounded.setReturnArrays(true);
+    this.#open.setReturnArrays(true);
+  }
+
+  all({ start, end }: KeyRange, ...more: bigint[]): SQLOutputValue[][] {
+    // With setReturnArrays the rows are arrays, which @types/node does not know.
+    const rows: unknown =
+      end === undefined ? this.#open.all(start, ...more) : this.#bounded.all(start, end, ...more);
+    return rows as SQLOutputValue[][];
+  }
+}
+
+export class Tables {
+  readonly #get: StatementSync;
+  readonly #list: RangeStatement;
+  readonly #listKeys: RangeStatement;
+  readonly #count: RangeStatement;
+  readonly #put: StatementSync;
+  readonly #remove: StatementSync;
+  readonly #leaseKeys: StatementSync;
+  readonly #append: StatementSync;
+  readonly #keyAt: StatementSync;
+  readonly #nextKey: StatementSync;
+  readonly #since: StatementSync;
+  readonly #between: StatementSync;
+  readonly #forgetBefore: StatementSync;
+  readonly #forget: StatementSync;
+  readonly #lastPosition: StatementSync;
+  readonly #getMeta: StatementSync;
+  readonly #setMeta: StatementSync;
+
+  constructor(database: Database) {
+    const arrays = (sql: string) => {
+      const statement = database.prepare(sql);
+      statement.setReturnArrays(true);
+      return statement;
+    };
+    this.#get = arrays(`SELECT ${CURRENT} FROM current WHERE key = ?`);
+    this.#list = new RangeStatement(
+      database,
+      `SELECT ${CURRENT} FROM current WHERE RANGE ORDER BY key LIMIT ?`,
+    );
+    this.#listKeys = new RangeStatement(
+      database,
+      "SELECT key, create_revision, mod_revision, version, lease, x'' FROM current WHERE RANGE ORDER BY key LIMIT ?",
+    );
+    this.#count = new RangeStatement(database, 'SELECT count(*) FROM current WHERE RANGE');
+    this.#put = database.prepare(
+      `INSERT INTO current (${CURRENT}) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET
+       create_revision = excluded.create_revision, mod_revision = excluded.mod_revision,
+       version = excluded.version, lease = excluded.lease, value = excluded.value`,
+    );
+    this.#remove = database.prepare('DELETE FROM current WHERE key = ?');
+    this.#leaseKeys = arrays('SELECT key FROM current WHERE lease = ? AND lease <> 0 ORDER BY key');
+    this.#append = database.prepare(`INSERT INTO history (${HISTORY}) VALUES (?, ?, ?, ?, ?, ?)`);
+    this.#keyAt = arrays(
+      `SELECT ${HISTORY} FROM history WHERE key = ? AND position < ? ORDER BY position DESC LIMIT 1`,
+    );
+    this.#nextKey = arrays('SELECT key FROM history WHERE key > ? ORDER BY key LIMIT 1');
+    this.#since = arrays(`SELECT ${HISTORY} FROM history WHERE position >= ? ORDER BY position LIMIT ?`);
+    this.#between = arrays(
+      'SELECT position, key, value IS NULL FROM history WHERE position >= ? AND position < ? ORDER BY position LIMIT ?',
+    );
+    this.#forgetBefore = database.prepare('DELETE FROM history WHERE key = ? AND position < ?');
+    this.#forget = database.prepare('DELETE FROM history WHERE position = ?');
+    this.#lastPosition = arrays('SELECT max(position) FROM history');
+    this.#getMeta = arrays('SELECT value FROM meta WHERE name = ?');
+    this.#setMeta = database.prepare('INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)');
+  }
+
+  get(key: Uint8Array): Kv | undefined {
+    const row: unknown = this.#get.get(key);
+    return row === undefined ? undefined : kvOf(row as SQLOutputValue[]);
+  }
+
+  /** In key order; at most `limit`, 0n for all. Without values when `keysOnly`. */
+  list(range: KeyRange, limit: bigint, keysOnly: boolean): Kv[] {
+    const statement = keysOnly ? this.#listKeys : this.#list;
+    return statement.all(range, limit === 0n ? NO_LIMIT : limit).map(kvOf);
+  }
+
+  count(range: KeyRange): bigint {
+    return this.#count.all(range)[0]?.[0] as bigint;
+  }
+
+  put(kv: Kv): void {
+    this.#put.run(kv.key, kv.createRevision, kv.modRevision, kv.version, kv.lease, kv.value);
+  }
+
+  remove(key: Uint8Array): void {
+    this.#remove.run(key);
+  }
+
+  /** In key order. */
+  keysOfLease(lease: bigint): Uint8Array[] {
+    const rows: unknown = this.#leaseKeys.all(lease);
+    return (rows as SQLOutputValue[][]).map(row => row[0] as Uint8Array);
+  }
+
+  append(row: HistoryRow): void {
+    this.#append.run(row.position, row.key, row.createRevision, row.version, row.lease, row.value ?? null);
+  }
+
+  /** The newest row of `key` before `position`; undefined also when that is a deletion. */
+  keyAt(key: Uint8Array, position: bigint): Kv | undefined {
+    const found: unknown = this.#keyAt.get(key, position);
+    if (found === undefined) return undefined;
+    const { value, position: at, ...row } = historyRowOf(found as SQLOutputValue[]);
+    return value === undefined ? undefined : { ...row, value, modRevision: revisionOf(at) };
+  }
+
+  /** The first key after `key` that the history knows. */
+  nextKey(key: Uint8Array): Uint8Array | undefined {
+    const row: unknown = this.#nextKey.get(key);
+    return row === undefined ? undefined : ((row as SQLOutputValue[])[0] as Uint8Array);
+  }
+
+  /** Rows from `position` on, at most `limit`, in order. */
+  since(position: bigint, limit: number): HistoryRow[] {
+    const rows: unknown = this.#since.all(position, limit);
+    return (rows as SQLOutputValue[][]).map(historyRowOf);
+  }
+
+  /**
+   * Deletes what a compaction at `compacted` makes superfluous because of the changes from position `from` to the
+   * end of that revision: earlier states of the keys that changed, and deletions. Looks at `limit` changes at most.
+   * @returns the position to go on from, or undefined when nothing is left to do.
+   */
+  sweep(from: bigint, compacted: bigint, limit: number): bigint | undefined {
+    const found: unknown = this.#between.all(from, positionOf(compacted + 1n), limit);
+    const rows = found as [bigint, Uint8Array, bigint][];
+    for (const [position, key, deleted] of rows) {
+      this.#forgetBefore.run(key, position);
+      if (deleted === 1n) this.#forget.run(position);
+    }
+    const last = rows.at(-1);
+    return rows.length < limit || last === undefined ? undefined : last[0] + 1n;
+  }
+
+  /** 0n when the history is empty. */
+  lastPosition(): bigint {
+    const row: unknown = this.#lastPosition.get();
+    return ((row as SQLOutputValue[])[0] as bigint | null) ?? 0n;
+  }
+
+  getMeta(name: MetaName): bigint | undefined {
+    const row: unknown = this.#getMeta.get(name);
+    return row === undefined ? undefined : ((row as SQLOutputValue[])[0] as bigint);
+  }
+
+  setMeta(name: MetaName, value: bigint): void {
+    this.#setMeta.run(name, value);
+  }
+}
+
+function kvOf(row: SQLOutputValue[]): Kv {
+  return {
+    key: row[0] as Uint8Array,
+    createRevision: row[1] as bigint,
+    modRevision: row[2] as bigint,
+    version: row[3] as bigint,
+    lease: row[4] as bigint,
+    value: row[5] as Uint8Array,
+  };
+}
+
+function historyRowOf(row: SQLOutputValue[]): HistoryRow {
+  const position = row[0] as bigint;
+  return {
+    position,
+    key: row[1] as Uint8Array,
+    createRevision: row[2] as bigint,
+    modRevision: revisionOf(position),
+    version: row[3] as bigint,
+    lease: row[4] as bigint,
+    value: (row[5] as Uint8Array | null) ?? undefined,
+  };
+}
