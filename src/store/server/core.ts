@@ -1,0 +1,147 @@
+/**
+ * The parts of the store wired together: what the services are made of. Owns the database and the timers.
+ */
+import { randomBytes } from 'node:crypto';
+import type { Clock } from '../../base/clock.ts';
+import { messageOf } from '../../base/errors.ts';
+import type { Logger } from '../../base/log.ts';
+import { CommitQueue, HalfDone } from './commit-queue.ts';
+import { Database } from './database.ts';
+import { Lessor } from './lessor.ts';
+import { type Commit, Mvcc, type Writer } from './mvcc.ts';
+import { Tables } from './tables.ts';
+import { WatchHub } from './watch-hub.ts';
+
+export interface CoreOptions {
+  /** The database file; made when it does not exist. */
+  readonly path: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** A single member is its own leader, and was elected once. */
+export const RAFT_TERM = 2n;
+
+const LEASE_TICK_MS = 250;
+const CHECKPOINT_MS = 5_000;
+/** etcd's interval between progress reports. */
+const PROGRESS_MS = 600_000;
+
+export class Core implements AsyncDisposable {
+  readonly database: Database;
+  readonly mvcc: Mvcc;
+  readonly lessor: Lessor;
+  readonly hub: WatchHub;
+  readonly clusterId: bigint;
+  readonly memberId: bigint;
+  readonly #queue: CommitQueue;
+  readonly #log: Logger;
+  readonly #timers: NodeJS.Timeout[];
+  #committed: Commit[] = [];
+  #closed = false;
+
+  /** @throws DatabaseError */
+  constructor({ path, clock, log }: CoreOptions) {
+    this.#log = log;
+    this.database = Database.open(path);
+    const tables = new Tables(this.database);
+    this.clusterId = identity(tables, 'cluster_id');
+    this.memberId = identity(tables, 'member_id');
+    this.mvcc = new Mvcc(tables);
+    this.lessor = new Lessor(this.database, tables, clock);
+    this.hub = new WatchHub(this.mvcc);
+    this.#queue = new CommitQueue(this.database, {
+      onCommit: () => this.#publish(),
+      onRollback: () => this.#reload(),
+    });
+    this.#timers = [
+      setInterval(() => this.#expireLeases(), LEASE_TICK_MS),
+      setInterval(() => this.#checkpointLeases(), CHECKPOINT_MS),
+      setInterval(() => this.hub.reportProgress(), PROGRESS_MS),
+    ];
+    if (this.mvcc.sweeping) void this.sweep();
+  }
+
+  /** What every answer begins with. */
+  header(revision = this.mvcc.revision) {
+    return { clusterId: this.clusterId, memberId: this.memberId, revision, raftTerm: RAFT_TERM };
+  }
+
+  /** Runs a job that reads, in order with the writes around it; answered when what it saw is durable. */
+  read<T>(job: () => T): Promise<T> {
+    return this.#queue.read(job);
+  }
+
+  /** Runs a job that changes keys; its changes are one revision. */
+  write<T>(job: (writer: Writer) => T): Promise<T> {
+    return this.#queue.write(() => {
+      const writer = this.mvcc.write();
+      try {
+        const answer = job(writer);
+        const commit = this.mvcc.finish(writer);
+        if (commit !== undefined) this.#committed.push(commit);
+        return answer;
+      } catch (error) {
+        throw writer.changed ? new HalfDone(error) : error;
+      }
+    });
+  }
+
+  /** Runs a job that changes something besides keys. */
+  update<T>(job: () => T): Promise<T> {
+    return this.#queue.write(job);
+  }
+
+  /** Deletes what a compaction left over, a little per turn of the event loop. */
+  async sweep(): Promise<void> {
+    while (this.mvcc.sweeping && !this.#closed) await this.update(() => this.mvcc.sweep());
+  }
+
+  /** Waits for what was submitted, writes down the leases' time, and closes the file. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
+    for (const timer of this.#timers) clearInterval(timer);
+    await this.update(() => this.lessor.checkpoint());
+    this.database[Symbol.dispose]();
+  }
+
+  #publish(): void {
+    const commits = this.#committed;
+    this.#committed = [];
+    for (const commit of commits) this.hub.publish(commit);
+  }
+
+  #reload(): void {
+    this.#committed = [];
+    this.mvcc.reload();
+    this.lessor.reload();
+  }
+
+  #expireLeases(): void {
+    for (const id of this.lessor.due()) {
+      // The lease may be revoked by somebody else while this job waits for its turn.
+      const expire = (writer: Writer) => this.lessor.has(id) && this.lessor.revoke(id, writer);
+      this.write(expire).catch((error: unknown) => this.#complain('expire a lease', error));
+    }
+  }
+
+  #checkpointLeases(): void {
+    if (!this.lessor.needsCheckpoint) return;
+    this.update(() => this.lessor.checkpoint()).catch((error: unknown) =>
+      this.#complain('write down the leases', error),
+    );
+  }
+
+  #complain(what: string, error: unknown): void {
+    this.#log.error({ error: messageOf(error) }, `could not ${what}; it will be tried again`);
+  }
+}
+
+/** A random number for life, made at the first start. */
+function identity(tables: Tables, name: 'cluster_id' | 'member_id'): bigint {
+  const known = tables.getMeta(name);
+  if (known !== undefined) return BigInt.asUintN(64, known);
+  const id = randomBytes(8).readBigUInt64BE() | 1n;
+  tables.setMeta(name, BigInt.asIntN(64, id));
+  return id;
+}

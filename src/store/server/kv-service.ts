@@ -1,0 +1,55 @@
+/** The KV service: checks a request, lets the commit queue apply it, adds the header. */
+import type { KV } from '../wire/generated/kv_pb.ts';
+import type { Core } from './core.ts';
+import { applyDelete, applyPut, applyTxn, writes } from './kv-apply.ts';
+import { checkDelete, checkPut, checkRange, checkTxn } from './kv-checks.ts';
+import type { Writer } from './mvcc.ts';
+import type { Methods } from './rpc.ts';
+import { select } from './selection.ts';
+
+export function kvService(core: Core): Methods<typeof KV> {
+  return {
+    range(request) {
+      checkRange(request);
+      return core.read(() => ({
+        ...select(request, query => core.mvcc.range(query)),
+        header: core.header(),
+      }));
+    },
+
+    put(request) {
+      checkPut(request);
+      return core.write(writer => {
+        const { header, ...result } = applyPut(writer, core.lessor, request);
+        return { ...result, header: core.header(header.revision) };
+      });
+    },
+
+    deleteRange(request) {
+      checkDelete(request);
+      return core.write(writer => {
+        const { header, ...result } = applyDelete(writer, request);
+        return { ...result, header: core.header(header.revision) };
+      });
+    },
+
+    txn(request) {
+      checkTxn(request);
+      const job = (writer: Writer) => {
+        const { header, ...result } = applyTxn(writer, core.lessor, request);
+        return { ...result, header: core.header(header.revision) };
+      };
+      return writes(request) ? core.write(job) : core.read(() => job(core.mvcc.write()));
+    },
+
+    async compact(request) {
+      const answer = await core.update(() => {
+        core.mvcc.compact(request.revision);
+        return { header: core.header() };
+      });
+      const swept = core.sweep();
+      if (request.physical) await swept;
+      return answer;
+    },
+  };
+}

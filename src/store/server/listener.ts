@@ -1,0 +1,109 @@
+/**
+ * One port for gRPC and HTTP/1.1. A plain connection is looked at: HTTP/2 begins with a fixed preface (RFC 9113,
+ * 3.4), everything else is HTTP/1.1. With TLS the client says which it wants (ALPN).
+ */
+import { createServer, type Server, type Socket } from 'node:net';
+import { createServer as createTlsServer, type TLSSocket, type TlsOptions } from 'node:tls';
+import { messageOf } from '../../base/errors.ts';
+import type { Logger } from '../../base/log.ts';
+
+/** The first bytes of the preface; no HTTP/1.1 request begins with them. */
+const PREFACE = Buffer.from('PRI * HTTP/2.0');
+/** A client that says nothing is let go after this long. */
+const SILENCE_MS = 10_000;
+
+export interface Endpoint {
+  readonly host: string;
+  /** 0: any free one. */
+  readonly port: number;
+  /** Absent: plain TCP. */
+  readonly tls?: TlsOptions;
+}
+
+/** Takes over connections. */
+export interface Protocols {
+  http2(socket: Socket): void;
+  http1(socket: Socket): void;
+}
+
+export class Listener implements AsyncDisposable {
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+
+  /** @throws whatever listening throws: EADDRINUSE, EACCES. */
+  static async open(endpoint: Endpoint, protocols: Protocols, log: Logger): Promise<Listener> {
+    const listener = new Listener(endpoint, protocols, log);
+    await new Promise<void>((resolve, reject) => {
+      listener.#server.once('error', reject);
+      listener.#server.listen(endpoint.port, endpoint.host, () => {
+        listener.#server.off('error', reject);
+        resolve();
+      });
+    });
+    return listener;
+  }
+
+  private constructor({ tls }: Endpoint, protocols: Protocols, log: Logger) {
+    if (tls === undefined) {
+      this.#server = createServer({ noDelay: true }, socket => this.#sniff(socket, protocols));
+    } else {
+      const server = createTlsServer({ ...tls, ALPNProtocols: ['h2', 'http/1.1'] }, socket =>
+        this.#choose(socket, protocols),
+      );
+      server.on('tlsClientError', (error, socket) =>
+        log.debug({ peer: socket.remoteAddress, error: messageOf(error) }, 'TLS handshake failed'),
+      );
+      this.#server = server;
+    }
+    this.#server.on('connection', (socket: Socket) => {
+      this.#sockets.add(socket);
+      socket.once('close', () => this.#sockets.delete(socket));
+    });
+  }
+
+  /** The port in use, also when 0 was asked for. */
+  get port(): number {
+    const address = this.#server.address();
+    if (address === null || typeof address === 'string') throw new TypeError('the listener is closed');
+    return address.port;
+  }
+
+  /** Stops listening and ends every connection. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const closed = new Promise<void>(resolve => this.#server.close(() => resolve()));
+    for (const socket of this.#sockets) socket.destroy();
+    await closed;
+  }
+
+  #choose(socket: TLSSocket, protocols: Protocols): void {
+    socket.on('error', () => socket.destroy());
+    socket.setNoDelay(true);
+    // etcd's own clients before 3.5 may come without ALPN; they speak HTTP/2 all the same.
+    if (socket.alpnProtocol === 'http/1.1') protocols.http1(socket);
+    else if (socket.alpnProtocol === 'h2') protocols.http2(socket);
+    else this.#sniff(socket, protocols);
+  }
+
+  #sniff(socket: Socket, protocols: Protocols): void {
+    const silence = setTimeout(() => socket.destroy(), SILENCE_MS);
+    const giveUp = () => socket.destroy();
+    let seen: Buffer = Buffer.alloc(0);
+    const look = () => {
+      const chunk = socket.read() as Buffer | null;
+      if (chunk === null) return;
+      seen = seen.byteLength === 0 ? chunk : Buffer.concat([seen, chunk]);
+      const known = Math.min(seen.byteLength, PREFACE.byteLength);
+      const maybe = seen.subarray(0, known).equals(PREFACE.subarray(0, known));
+      if (maybe && known < PREFACE.byteLength) return;
+      clearTimeout(silence);
+      socket.off('readable', look);
+      socket.off('error', giveUp);
+      socket.unshift(seen);
+      if (maybe) protocols.http2(socket);
+      else protocols.http1(socket);
+    };
+    socket.on('readable', look);
+    socket.on('error', giveUp);
+    socket.once('close', () => clearTimeout(silence));
+  }
+}

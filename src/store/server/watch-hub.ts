@@ -1,0 +1,274 @@
+/**
+ * Watches. A watcher is either live, and is given each commit as it happens, or behind, and is given the history
+ * from where it stands until it has caught up.
+ *
+ *           create, start_revision in the past                 stream full
+ *     ------------------------------------------> behind <--------------------- live
+ *                                                    |                            ^
+ *                                                    +----------------------------+
+ *                                                       reached the newest revision
+ *
+ * Nothing is ever queued for a watcher: when its stream does not take more, the watcher falls behind and reads the
+ * history later. So a slow client costs one number of memory, and blocks nobody. A watcher that is behind what a
+ * compaction has removed is cancelled with that revision, as etcd does; the client lists again.
+ *
+ * One turn of the event loop gives each stream one page of history.
+ */
+import type { Change, Commit, Mvcc } from './mvcc.ts';
+import { contains, type KeyRange } from './range.ts';
+import { positionOf } from './schema.ts';
+import type { HistoryRow, Kv } from './tables.ts';
+import { WatcherIndex } from './watcher-index.ts';
+
+export interface WatchEvent {
+  readonly type: Change['type'];
+  readonly kv: Kv;
+  readonly prevKv: Kv | undefined;
+}
+
+export interface WatchOptions {
+  readonly id: bigint;
+  readonly range: KeyRange;
+  /** The first revision to tell of. */
+  readonly from: bigint;
+  readonly noPut: boolean;
+  readonly noDelete: boolean;
+  readonly prevKv: boolean;
+  /** Events of one revision may be split over several responses. */
+  readonly fragment: boolean;
+  readonly progress: boolean;
+}
+
+/** Where the events of a stream's watchers go. */
+export interface WatchSink {
+  /** Whether the stream takes another response now; when it does not, it calls `WatchStream.resume` later. */
+  readonly writable: boolean;
+  events(watcher: WatchOptions, revision: bigint, events: readonly WatchEvent[]): void;
+  /** Everything up to `revision` has been sent; `id` undefined: for all watchers of the stream. */
+  progress(id: bigint | undefined, revision: bigint): void;
+  /** The watcher is gone: history before `compacted` is. */
+  compacted(id: bigint, compacted: bigint): void;
+}
+
+interface Watcher extends WatchOptions {
+  readonly stream: WatchStream;
+  /** Everything before this revision has been handed over. */
+  next: bigint;
+  live: boolean;
+  /** Something was handed over since the last progress report. */
+  active: boolean;
+}
+
+/** Rows of history read at once for one watcher. */
+const PAGE = 1000;
+
+export class WatchHub {
+  readonly #mvcc: Mvcc;
+  readonly #index = new WatcherIndex<Watcher>();
+  readonly #streams = new Set<WatchStream>();
+
+  constructor(mvcc: Mvcc) {
+    this.#mvcc = mvcc;
+  }
+
+  get streams(): number {
+    return this.#streams.size;
+  }
+
+  get watchers(): number {
+    let count = 0;
+    for (const stream of this.#streams) count += stream.size;
+    return count;
+  }
+
+  /** A stream of watches; the caller ends it with `close`. */
+  open(sink: WatchSink): WatchStream {
+    const stream = new WatchStream(this.#mvcc, this.#index, sink, () => this.#streams.delete(stream));
+    this.#streams.add(stream);
+    return stream;
+  }
+
+  /** Hands a commit to everybody it concerns. */
+  publish({ revision, changes }: Commit): void {
+    const concerned = new Map<Watcher, WatchEvent[]>();
+    for (const change of changes) {
+      for (const watcher of this.#index.matching(change.kv.key)) {
+        if (!watcher.live || revision < watcher.next || !wants(watcher, change.type)) continue;
+        const events = concerned.get(watcher);
+        const event = {
+          type: change.type,
+          kv: change.kv,
+          prevKv: watcher.prevKv ? change.previous : undefined,
+        };
+        if (events === undefined) concerned.set(watcher, [event]);
+        else events.push(event);
+      }
+    }
+    for (const [watcher, events] of concerned) watcher.stream.deliver(watcher, revision, events);
+  }
+
+  /** Reports progress to the watchers that asked for it and have heard nothing since the last call. */
+  reportProgress(): void {
+    for (const stream of this.#streams) stream.reportProgress();
+  }
+}
+
+export class WatchStream {
+  readonly #mvcc: Mvcc;
+  readonly #index: WatcherIndex<Watcher>;
+  readonly #sink: WatchSink;
+  readonly #onClose: () => void;
+  readonly #watchers = new Map<bigint, Watcher>();
+  readonly #behind = new Set<Watcher>();
+  #nextId = 0n;
+  #progressAsked = false;
+  #catchingUp: NodeJS.Immediate | undefined;
+
+  constructor(mvcc: Mvcc, index: WatcherIndex<Watcher>, sink: WatchSink, onClose: () => void) {
+    this.#mvcc = mvcc;
+    this.#index = index;
+    this.#sink = sink;
+    this.#onClose = onClose;
+  }
+
+  get size(): number {
+    return this.#watchers.size;
+  }
+
+  has(id: bigint): boolean {
+    return this.#watchers.has(id);
+  }
+
+  /** An id that no watcher of this stream has. */
+  freeId(): bigint {
+    while (this.#watchers.has(this.#nextId)) this.#nextId++;
+    return this.#nextId++;
+  }
+
+  /** Begins to tell of `options.range`; the id must be free. Events follow in a later turn at the earliest. */
+  add(options: WatchOptions): void {
+    const live = options.from > this.#mvcc.revision;
+    const watcher = { ...options, stream: this, next: options.from, live, active: false };
+    this.#watchers.set(options.id, watcher);
+    this.#index.add(watcher);
+    if (live) return;
+    this.#behind.add(watcher);
+    this.resume();
+  }
+
+  /** @returns whether there was such a watcher. */
+  cancel(id: bigint): boolean {
+    const watcher = this.#watchers.get(id);
+    if (watcher === undefined) return false;
+    this.#watchers.delete(id);
+    this.#behind.delete(watcher);
+    this.#index.delete(watcher);
+    return true;
+  }
+
+  /** Answers with a progress report once every watcher of the stream has caught up. */
+  askProgress(): void {
+    this.#progressAsked = true;
+    this.#answerProgress();
+  }
+
+  /** The stream takes more: goes on with the watchers that are behind. */
+  resume(): void {
+    if (this.#behind.size === 0 && !this.#progressAsked) return;
+    this.#catchingUp ??= setImmediate(() => {
+      this.#catchingUp = undefined;
+      this.#catchUp();
+    });
+  }
+
+  close(): void {
+    clearImmediate(this.#catchingUp);
+    for (const id of this.#watchers.keys()) this.cancel(id);
+    this.#onClose();
+  }
+
+  /** One commit's events for a live watcher. */
+  deliver(watcher: Watcher, revision: bigint, events: readonly WatchEvent[]): void {
+    watcher.next = revision;
+    if (!this.#sink.writable) {
+      watcher.live = false;
+      this.#behind.add(watcher);
+      return;
+    }
+    this.#send(watcher, revision, events);
+    watcher.next = revision + 1n;
+  }
+
+  reportProgress(): void {
+    for (const watcher of this.#watchers.values()) {
+      const quiet = watcher.progress && watcher.live && !watcher.active;
+      watcher.active = false;
+      if (quiet && this.#sink.writable) this.#sink.progress(watcher.id, this.#mvcc.revision);
+    }
+  }
+
+  #send(watcher: Watcher, revision: bigint, events: readonly WatchEvent[]): void {
+    watcher.active = true;
+    this.#sink.events(watcher, revision, events);
+  }
+
+  /** One page for each watcher that is behind, as long as the stream takes it. */
+  #catchUp(): void {
+    for (const watcher of this.#behind) {
+      if (!this.#sink.writable) return;
+      this.#replayPage(watcher);
+    }
+    this.#answerProgress();
+    if (this.#behind.size > 0 && this.#sink.writable) this.resume();
+  }
+
+  #replayPage(watcher: Watcher): void {
+    const compacted = this.#mvcc.compactedRevision;
+    if (watcher.next < compacted) {
+      this.cancel(watcher.id);
+      this.#sink.compacted(watcher.id, compacted);
+      return;
+    }
+    const { rows, end } = this.#page(watcher.next);
+    const events = rows.filter(row => concerns(watcher, row)).map(row => this.#eventOf(watcher, row));
+    if (events.length > 0) this.#send(watcher, this.#mvcc.revision, events);
+    watcher.next = end;
+    if (end <= this.#mvcc.revision) return;
+    watcher.live = true;
+    this.#behind.delete(watcher);
+  }
+
+  /** Whole revisions from `from` on, and the revision to go on with. */
+  #page(from: bigint): { readonly rows: readonly HistoryRow[]; readonly end: bigint } {
+    for (let limit = PAGE; ; limit *= 2) {
+      const rows = this.#mvcc.history(positionOf(from), limit);
+      if (rows.length < limit) return { rows, end: this.#mvcc.revision + 1n };
+      // The last revision of a full page may be cut; a revision is told whole or not at all.
+      const last = rows.at(-1)?.modRevision ?? from;
+      const whole = rows.filter(row => row.modRevision < last);
+      if (whole.length > 0) return { rows: whole, end: last };
+    }
+  }
+
+  #eventOf(watcher: Watcher, row: HistoryRow): WatchEvent {
+    const { value, position: _, ...rest } = row;
+    const prevKv = watcher.prevKv ? this.#mvcc.stateAt(row.key, row.modRevision - 1n) : undefined;
+    return { type: value === undefined ? 'delete' : 'put', kv: { ...rest, value: value ?? EMPTY }, prevKv };
+  }
+
+  #answerProgress(): void {
+    if (!this.#progressAsked || this.#behind.size > 0 || !this.#sink.writable) return;
+    this.#progressAsked = false;
+    this.#sink.progress(undefined, this.#mvcc.revision);
+  }
+}
+
+const EMPTY = new Uint8Array();
+
+function wants(watcher: WatchOptions, type: Change['type']): boolean {
+  return type === 'put' ? !watcher.noPut : !watcher.noDelete;
+}
+
+function concerns(watcher: WatchOptions, row: HistoryRow): boolean {
+  return contains(watcher.range, row.key) && wants(watcher, row.value === undefined ? 'delete' : 'put');
+}
