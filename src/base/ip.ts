@@ -6,20 +6,26 @@ export type Family = 'ipv4' | 'ipv6';
 /** Length of an address in bits. */
 export const ADDRESS_BITS = { ipv4: 32, ipv6: 128 } as const satisfies Record<Family, number>;
 
+/** Held as a number, not as bytes: a typed array takes 200 bytes and a host knows thousands of addresses. */
 export class Ip {
   readonly family: Family;
-  readonly #bytes: Uint8Array;
+  /** A number for IPv4, a bigint for IPv6. */
+  readonly #value: number | bigint;
   #text: string | undefined;
 
-  private constructor(family: Family, bytes: Uint8Array) {
+  private constructor(family: Family, value: number | bigint) {
     this.family = family;
-    this.#bytes = bytes;
+    this.#value = value;
   }
 
   /** Four bytes make an IPv4 address, sixteen an IPv6 one. @throws CodecError for any other length. */
   static fromBytes(bytes: Uint8Array): Ip {
-    if (bytes.byteLength === 4) return new Ip('ipv4', bytes.slice());
-    if (bytes.byteLength === 16) return new Ip('ipv6', bytes.slice());
+    const [a = 0, b = 0, c = 0, d = 0] = bytes;
+    if (bytes.byteLength === 4) return new Ip('ipv4', ((a << 24) | (b << 16) | (c << 8) | d) >>> 0);
+    if (bytes.byteLength === 16) {
+      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+      return new Ip('ipv6', (view.getBigUint64(0) << 64n) | view.getBigUint64(8));
+    }
     throw new CodecError('IP address', 0, '4 or 16 bytes', `${bytes.byteLength}`);
   }
 
@@ -27,13 +33,7 @@ export class Ip {
   static fromBigInt(family: Family, value: bigint): Ip {
     const bits = ADDRESS_BITS[family];
     if (value < 0n || value >> BigInt(bits) !== 0n) throw new RangeError(`${value} is no ${family} address`);
-    const bytes = new Uint8Array(bits / 8);
-    let rest = value;
-    for (let index = bytes.length - 1; index >= 0; index--) {
-      bytes[index] = Number(rest & 0xffn);
-      rest >>= 8n;
-    }
-    return new Ip(family, bytes);
+    return new Ip(family, family === 'ipv4' ? Number(value) : value);
   }
 
   /** Dotted quad or RFC 4291 text, without a zone. @throws ParseError */
@@ -42,7 +42,7 @@ export class Ip {
     if (bytes === undefined) {
       throw new ParseError('an IP address', text, 'want IPv4 dotted quad or IPv6 text');
     }
-    return new Ip(bytes.length === 4 ? 'ipv4' : 'ipv6', bytes);
+    return Ip.fromBytes(bytes);
   }
 
   static tryParse(text: string): Ip | undefined {
@@ -54,11 +54,16 @@ export class Ip {
   }
 
   get bytes(): Uint8Array {
-    return this.#bytes.slice();
+    const value = this.#value;
+    if (typeof value === 'number') return Uint8Array.of(value >>> 24, value >>> 16, value >>> 8, value);
+    const view = new DataView(new ArrayBuffer(16));
+    view.setBigUint64(0, value >> 64n);
+    view.setBigUint64(8, BigInt.asUintN(64, value));
+    return new Uint8Array(view.buffer);
   }
 
   toBigInt(): bigint {
-    return this.#bytes.reduce((value, byte) => (value << 8n) | BigInt(byte), 0n);
+    return BigInt(this.#value);
   }
 
   /** The address `count` further on; wraps never. @throws RangeError past the end of the address space. */
@@ -68,11 +73,8 @@ export class Ip {
 
   compare(other: Ip): number {
     if (this.family !== other.family) return this.family === 'ipv4' ? -1 : 1;
-    for (let index = 0; index < this.#bytes.length; index++) {
-      const difference = (this.#bytes[index] ?? 0) - (other.#bytes[index] ?? 0);
-      if (difference !== 0) return difference;
-    }
-    return 0;
+    if (this.#value === other.#value) return 0;
+    return this.#value < other.#value ? -1 : 1;
   }
 
   equals(other: Ip | undefined): boolean {
@@ -80,35 +82,36 @@ export class Ip {
   }
 
   get isUnspecified(): boolean {
-    return this.#bytes.every(byte => byte === 0);
+    return this.toBigInt() === 0n;
   }
 
   /** 127.0.0.0/8 or ::1. */
   get isLoopback(): boolean {
-    return this.family === 'ipv4' ? this.#bytes[0] === 127 : this.toBigInt() === 1n;
+    return this.family === 'ipv4' ? this.#leading(8) === 127 : this.toBigInt() === 1n;
   }
 
   /** 224.0.0.0/4 or ff00::/8. */
   get isMulticast(): boolean {
-    const first = this.#bytes[0] ?? 0;
-    return this.family === 'ipv4' ? first >= 224 && first < 240 : first === 0xff;
+    return this.family === 'ipv4' ? this.#leading(4) === 0xe : this.#leading(8) === 0xff;
   }
 
   /** 169.254.0.0/16 (RFC 3927) or fe80::/10 (RFC 4291). */
   get isLinkLocal(): boolean {
-    const [first = 0, second = 0] = this.#bytes;
-    return this.family === 'ipv4'
-      ? first === 169 && second === 254
-      : first === 0xfe && (second & 0xc0) === 0x80;
+    return this.family === 'ipv4' ? this.#leading(16) === 0xa9fe : this.#leading(10) === 0x3fa;
   }
 
   /** 255.255.255.255 or another address of the reserved class E (240.0.0.0/4). */
   get isReserved(): boolean {
-    return this.family === 'ipv4' && (this.#bytes[0] ?? 0) >= 240;
+    return this.family === 'ipv4' && this.#leading(4) === 0xf;
+  }
+
+  /** The first `bits` of the address, at most 32. */
+  #leading(bits: number): number {
+    return Number(this.toBigInt() >> BigInt(ADDRESS_BITS[this.family] - bits));
   }
 
   toString(): string {
-    this.#text ??= this.family === 'ipv4' ? this.#bytes.join('.') : formatIpv6(this.#bytes);
+    this.#text ??= this.family === 'ipv4' ? this.bytes.join('.') : formatIpv6(this.bytes);
     return this.#text;
   }
 

@@ -1,19 +1,19 @@
 /** A 48-bit Ethernet address (EUI-48), a value: immutable, compared by content. */
 import { CodecError, ParseError } from './errors.ts';
 
+/** Held as a number, for the same reason as Ip. */
 export class Mac {
-  readonly #bytes: Uint8Array;
-  readonly #text: string;
+  readonly #value: number;
+  #text: string | undefined;
 
-  private constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
-    this.#text = Array.from(bytes, byte => byte.toString(16).padStart(2, '0')).join(':');
+  private constructor(value: number) {
+    this.#value = value;
   }
 
   /** @throws CodecError unless there are exactly six bytes. */
   static fromBytes(bytes: Uint8Array): Mac {
     if (bytes.byteLength !== 6) throw new CodecError('MAC address', 0, '6 bytes', `${bytes.byteLength}`);
-    return new Mac(bytes.slice());
+    return new Mac(bytes.reduce((value, byte) => value * 256 + byte, 0));
   }
 
   /** `c6:d2:32:6f:8f:44`, either case. @throws ParseError */
@@ -21,34 +21,39 @@ export class Mac {
     if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(text)) {
       throw new ParseError('a MAC address', text, 'want six hex pairs joined by colons');
     }
-    return new Mac(Uint8Array.from(text.split(':'), pair => Number.parseInt(pair, 16)));
+    return new Mac(Number.parseInt(text.replaceAll(':', ''), 16));
   }
 
   /** A random address with the locally-administered bit set and the group bit clear (IEEE 802, clause 8.4). */
   static random(randomBytes: (count: number) => Uint8Array): Mac {
     const bytes = Uint8Array.from(randomBytes(6));
     bytes[0] = ((bytes[0] ?? 0) & 0xfc) | 0x02;
-    return new Mac(bytes);
+    return Mac.fromBytes(bytes);
   }
 
   get bytes(): Uint8Array {
-    return this.#bytes.slice();
+    const [high, low] = [Math.floor(this.#value / 2 ** 32), this.#value % 2 ** 32];
+    return Uint8Array.of(high >> 8, high, low >>> 24, low >>> 16, low >>> 8, low);
   }
 
   /** Whether a single station may own it: not a group address and not all zeros. */
   get isUnicast(): boolean {
-    return ((this.#bytes[0] ?? 0) & 1) === 0 && this.#bytes.some(byte => byte !== 0);
+    return this.#value !== 0 && (Math.floor(this.#value / 2 ** 40) & 1) === 0;
   }
 
   equals(other: Mac | undefined): boolean {
-    return other !== undefined && other.#text === this.#text;
+    return other !== undefined && other.#value === this.#value;
   }
 
   toString(): string {
+    this.#text ??= this.#value
+      .toString(16)
+      .padStart(12, '0')
+      .replace(/..(?!$)/g, '$&:');
     return this.#text;
   }
 
   toJSON(): string {
-    return this.#text;
+    return this.toString();
   }
 }
