@@ -11,7 +11,7 @@ import type { Firewall, FirewallReport } from './firewall.ts';
 import type { DesiredFirewall } from './rules.ts';
 
 export interface KeeperOptions {
-  readonly firewall: Firewall;
+  readonly firewall: Pick<Firewall, 'apply' | 'doubt'>;
   readonly log: Logger;
   /** Yields whenever rules were changed in the kernel, by us or by others, until the signal aborts. */
   readonly changes: (signal: AbortSignal) => AsyncIterable<void>;

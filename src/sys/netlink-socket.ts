@@ -1,5 +1,5 @@
 /**
- * A rtnetlink socket in a network namespace: datagrams in and out, nothing about their meaning.
+ * A netlink socket in a network namespace: datagrams in and out, nothing about their meaning.
  *
  * The kernel handles a request inside `send`, so an answer is usually there when `send` returns; `readable` is for
  * announcements.
@@ -9,10 +9,13 @@ import { bind, close, recv, SOCK_NONBLOCK, send, setsockopt, socket } from './li
 import type { Netns } from './netns.ts';
 import { readable } from './readiness.ts';
 
+/** Families of netlink, include/uapi/linux/netlink.h. */
+export const NETLINK_ROUTE = 0;
+export const NETLINK_NETFILTER = 12;
+
 /** include/linux/socket.h and include/uapi/linux/netlink.h. */
 const AF_NETLINK = 16;
 const SOCK_RAW = 3;
-const NETLINK_ROUTE = 0;
 const MSG_TRUNC = 0x20;
 
 /** include/uapi/asm-generic/socket.h. */
@@ -40,9 +43,9 @@ export class NetlinkSocket implements Disposable {
     this.#fd = fd;
   }
 
-  /** @param groups multicast groups to listen to, RTNLGRP_*. @throws SysError */
-  static open(netns: Netns, groups: readonly number[] = []): NetlinkSocket {
-    const fd = netns.run(() => socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK, NETLINK_ROUTE));
+  /** @param groups multicast groups of the family to listen to, RTNLGRP_* or NFNLGRP_*. @throws SysError */
+  static open(netns: Netns, groups: readonly number[] = [], family = NETLINK_ROUTE): NetlinkSocket {
+    const fd = netns.run(() => socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK, family));
     const opened = new NetlinkSocket(fd);
     try {
       const address = new Uint8Array(12);

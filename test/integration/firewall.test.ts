@@ -7,8 +7,10 @@ import process from 'node:process';
 import { describe, type TestContext, test } from 'node:test';
 import { recordingLogger } from '../../src/base/log.ts';
 import { Prefix } from '../../src/base/prefix.ts';
+import { ruleChanges } from '../../src/firewall/changes.ts';
 import type { RunProgram } from '../../src/firewall/engine.ts';
 import { Firewall } from '../../src/firewall/firewall.ts';
+import { FirewallKeeper } from '../../src/firewall/keeper.ts';
 import type { DesiredFirewall } from '../../src/firewall/rules.ts';
 import { Netns } from '../../src/sys/netns.ts';
 import { run } from '../../src/sys/process.ts';
@@ -29,16 +31,16 @@ const IPV4: DesiredFirewall = { ...DUAL, blocks: DUAL.blocks.slice(0, 1) };
 /** A host of the test: its own namespace, a firewall in it, and every program the firewall started. */
 class Host {
   readonly started: string[] = [];
-  readonly #netns: Netns;
+  readonly netns: Netns;
 
   constructor(t: TestContext) {
-    this.#netns = Netns.anonymous();
-    t.after(() => this.#netns[Symbol.dispose]());
+    this.netns = Netns.anonymous();
+    t.after(() => this.netns[Symbol.dispose]());
   }
 
   readonly run: RunProgram = (program, args, options) => {
     this.started.push([program, ...args].join(' '));
-    const net = `/proc/${process.pid}/fd/${this.#netns.fd}`;
+    const net = `/proc/${process.pid}/fd/${this.netns.fd}`;
     return run(program, args, { ...options, namespaces: { net } });
   };
 
@@ -49,7 +51,7 @@ class Host {
   /** A foreigner's command, in words without quoting. */
   async shell(command: string): Promise<string> {
     const [program = '', ...args] = command.split(' ');
-    return (await run(program, args, { namespaces: { net: `/proc/${process.pid}/fd/${this.#netns.fd}` } }))
+    return (await run(program, args, { namespaces: { net: `/proc/${process.pid}/fd/${this.netns.fd}` } }))
       .stdout;
   }
 
@@ -325,6 +327,28 @@ table ip6 flannel-ipv6 {
 });
 
 describe('either mode', needsRoot, () => {
+  for (const nftables of [true, false]) {
+    test(`hears of a foreign flush and repairs it, ${nftables ? 'nftables' : 'iptables'}`, async t => {
+      const host = new Host(t);
+      const repaired = Promise.withResolvers<readonly string[]>();
+      const keeper = new FirewallKeeper({
+        firewall: host.firewall(),
+        log: recordingLogger(),
+        changes: signal => ruleChanges(host.netns, signal),
+        // Far longer than any test waits: only the announcement can be the cause.
+        resyncInterval: 3_600_000,
+        onRepair: repaired.resolve,
+      });
+      t.after(() => keeper[Symbol.asyncDispose]());
+      await keeper.apply({ ...IPV4, nftables });
+      const before = await host.shell('nft list ruleset');
+      await host.shell('nft flush ruleset');
+      assert.notDeepEqual(await repaired.promise, []);
+      assert.equal(await host.shell('nft list ruleset'), before);
+      assert.equal(keeper.state.ok, true);
+    });
+  }
+
   test('a change of mode leaves nothing of the other behind', async t => {
     const host = new Host(t);
     const firewall = host.firewall();

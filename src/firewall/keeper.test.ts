@@ -1,0 +1,97 @@
+import assert from 'node:assert/strict';
+import { describe, type TestContext, test } from 'node:test';
+import { AsyncQueue } from '../base/async-queue.ts';
+import { recordingLogger } from '../base/log.ts';
+import { ManualClock } from '../base/manual-clock.ts';
+import { FirewallError } from './engine.ts';
+import type { FirewallReport } from './firewall.ts';
+import { FirewallKeeper } from './keeper.ts';
+import type { DesiredFirewall } from './rules.ts';
+
+const DESIRED: DesiredFirewall = {
+  nftables: true,
+  blocks: [],
+  masquerade: true,
+  forward: true,
+  randomFully: true,
+};
+const FINE: FirewallReport = { engine: 'nftables', announced: true, repaired: [], obstacles: [] };
+const BROKEN = new FirewallError('REFUSED', 'nft: busy');
+
+/** A keeper over a firewall that answers what it is told, and remembers when it was asked. */
+function keep(t: TestContext, answers: (FirewallReport | Error)[]) {
+  const clock = new ManualClock();
+  const changes = new AsyncQueue<void>();
+  const log = recordingLogger();
+  const asked: number[] = [];
+  const repairs: (readonly string[])[] = [];
+  let doubts = 0;
+  const keeper = new FirewallKeeper({
+    clock,
+    log,
+    resyncInterval: 5000,
+    changes: signal => changes.consume(signal),
+    onRepair: repaired => repairs.push(repaired),
+    firewall: {
+      doubt: () => void doubts++,
+      apply: async () => {
+        asked.push(clock.monotonic());
+        const answer = answers.shift() ?? FINE;
+        if (answer instanceof Error) throw answer;
+        return answer;
+      },
+    },
+  });
+  t.after(() => keeper[Symbol.asyncDispose]());
+  return { keeper, clock, changes, log, asked, repairs, doubts: () => doubts };
+}
+
+describe('FirewallKeeper', () => {
+  test('compares once after a burst of changes, and reports what it repaired', async t => {
+    const { keeper, clock, changes, asked, repairs, doubts } = keep(t, [FINE, { ...FINE, repaired: ['x'] }]);
+    await keeper.apply(DESIRED);
+    changes.push(undefined, undefined, undefined);
+    await clock.advance(1000);
+    assert.equal(asked.length, 2);
+    assert.equal(doubts(), 1);
+    assert.deepEqual(repairs, [['x']]);
+  });
+
+  test('does nothing while nothing is wanted and nothing changes', async t => {
+    const { keeper, clock, changes, asked } = keep(t, []);
+    changes.push(undefined);
+    await clock.advance(60_000);
+    assert.deepEqual(asked, []);
+    assert.equal(keeper.state.ok, false);
+    await keeper.apply(DESIRED);
+    await clock.advance(60_000);
+    assert.equal(asked.length, 2, 'the interval that ran when it was applied, and no more');
+    await clock.advance(10 * 60_000);
+    assert.equal(asked.length, 3, 'announced changes are trusted for ten minutes');
+  });
+
+  test('compares by time where changes are not announced', async t => {
+    const { keeper, clock, asked } = keep(t, Array(20).fill({ ...FINE, announced: false }));
+    await keeper.apply(DESIRED);
+    await clock.advance(26_000);
+    assert.equal(asked.length, 6);
+  });
+
+  test('tries again with growing delays, tells of the failure once and of the recovery', async t => {
+    const { keeper, clock, log, asked } = keep(t, [BROKEN, BROKEN, BROKEN, BROKEN, FINE]);
+    await assert.rejects(keeper.apply(DESIRED), BROKEN);
+    assert.deepEqual(keeper.state, { ok: false, lastError: 'nft: busy', obstacles: [] });
+    await clock.advance(20_000);
+    assert.equal(asked.length, 5);
+    const gaps = asked.slice(2).map((time, index) => time - (asked[index + 1] ?? 0));
+    assert.ok(
+      gaps.every((gap, index) => index === 0 || gap > (gaps[index - 1] ?? 0) * 0.9),
+      gaps.join(),
+    );
+    assert.deepEqual(
+      log.records.map(({ level, message }) => `${level}: ${message}`),
+      ['error: cannot set up the firewall', 'info: the firewall is as wanted again'],
+    );
+    assert.equal(keeper.state.ok, true);
+  });
+});
