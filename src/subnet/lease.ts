@@ -83,6 +83,10 @@ export function decodeLease(key: string, kv: KeyValue): Lease | RejectedLease {
   }
 }
 
-export function isRejected(lease: Lease | RejectedLease): lease is RejectedLease {
-  return 'reason' in lease;
+export function isLease(read: Lease | RejectedLease | undefined): read is Lease {
+  return read !== undefined && 'subnet' in read;
+}
+
+export function isRejected(read: Lease | RejectedLease): read is RejectedLease {
+  return !isLease(read);
 }

@@ -1,0 +1,188 @@
+/**
+ * How a host comes to its lease. In this order it takes
+ *
+ *     1. a reservation made for it, by host id or by public address
+ *     2. the lease it has, by host id
+ *     3. a lease that flannel wrote for its public address: this host before it became one of ours
+ *     4. the subnet it had before, when that is free
+ *     5. a free subnet
+ *
+ * as long as the subnet fits the configuration. A race that is lost starts over with a fresh list: somebody
+ * else has made progress, and the next try looks elsewhere.
+ */
+import { bytesEqual } from '../base/bytes.ts';
+import type { Family, Ip } from '../base/ip.ts';
+import type { StoreLeaseId } from '../store/store.ts';
+import { allocate } from './allocator.ts';
+import { encodeAttributes } from './attributes.ts';
+import { BlockMap } from './block-map.ts';
+import { claimsWithin, olderClaim } from './claims.ts';
+import { type FamilyConfig, familiesOf, isLeasable, type NetworkConfig, subnetCount } from './config.ts';
+import { isReservation, type Lease, type LeaseAttributes, type Subnet } from './lease.ts';
+import type { Listing, Registry } from './registry.ts';
+
+export interface Applicant {
+  readonly config: NetworkConfig;
+  /** What is published; `hostId` is who asks. */
+  readonly attributes: LeaseAttributes & { readonly hostId: string };
+  /** The subnet of the last run, from subnet.env. */
+  readonly previous?: Subnet;
+  /** Keys that somebody with our public address and without identity took from us: they are in use. */
+  readonly avoid?: ReadonlySet<string>;
+}
+
+export type Origin = 'reservation' | 'host id' | 'public address' | 'previous subnet' | 'new subnet';
+
+export type Acquisition =
+  | { readonly outcome: 'acquired'; readonly lease: Lease; readonly origin: Origin }
+  /** Every subnet is taken: nothing is wrong, and the host waits until one is free. */
+  | { readonly outcome: 'full'; readonly reason: string };
+
+/** @throws StoreError; the signal's reason on abort. What it granted and did not use it gives back. */
+export async function acquire(
+  registry: Registry,
+  applicant: Applicant,
+  signal: AbortSignal,
+): Promise<Acquisition> {
+  let granted: StoreLeaseId | undefined;
+  const grant = async () => (granted ??= (await registry.store.grant(registry.ttl)).id);
+  try {
+    for (let attempt = 0; ; attempt++) {
+      signal.throwIfAborted();
+      const listing = await registry.list();
+      const own = findOwn(listing, applicant);
+      const result = own
+        ? await takeOver(registry, applicant, listing, own, grant)
+        : await create(registry, applicant, listing, attempt, grant);
+      if (result === undefined) continue;
+      if (result.outcome === 'acquired' && result.lease.storeLease === granted) granted = undefined;
+      return result;
+    }
+  } finally {
+    // Without an answer the store may have done it all the same; then the key goes too, and nobody is hurt.
+    if (granted !== undefined) await registry.store.revoke(granted).catch(() => undefined);
+  }
+}
+
+interface Own {
+  readonly lease: Lease;
+  readonly origin: Origin;
+}
+
+function findOwn({ leases }: Listing, { config, attributes, avoid }: Applicant): Own | undefined {
+  const byId = (lease: Lease) => lease.attributes.hostId === attributes.hostId;
+  const byAddress = (lease: Lease) =>
+    lease.attributes.hostId === undefined &&
+    sameAddress(lease.attributes, attributes) &&
+    avoid?.has(lease.key) !== true;
+  const inBothFamilies = (test: typeof isLeasable) => (lease: Lease) =>
+    test(config.ipv4, lease.subnet.ipv4) && test(config.ipv6, lease.subnet.ipv6);
+  const fits = inBothFamilies(isLeasable);
+  const fitsReserved = inBothFamilies(isReservable);
+
+  const wishes: readonly [Origin, (lease: Lease) => boolean][] = [
+    ['reservation', lease => isReservation(lease) && byId(lease) && fitsReserved(lease)],
+    ['reservation', lease => isReservation(lease) && byAddress(lease) && fitsReserved(lease)],
+    ['host id', lease => byId(lease) && fits(lease)],
+    ['public address', lease => byAddress(lease) && fits(lease)],
+  ];
+  for (const [origin, wanted] of wishes) {
+    const lease = leases.find(wanted);
+    if (lease !== undefined) return { lease, origin };
+  }
+  return undefined;
+}
+
+function sameAddress(a: LeaseAttributes, b: LeaseAttributes): boolean {
+  const same = (one: Ip | undefined, other: Ip | undefined) => one !== undefined && one.equals(other);
+  // Without IPv4 all hosts have the same "0.0.0.0", which says nothing.
+  return same(a.publicIp, b.publicIp) || (b.publicIp === undefined && same(a.publicIpv6, b.publicIpv6));
+}
+
+/** Undefined when somebody changed the lease meanwhile. */
+async function takeOver(
+  registry: Registry,
+  { attributes: published }: Applicant,
+  listing: Listing,
+  { lease, origin }: Own,
+  grant: () => Promise<StoreLeaseId>,
+): Promise<Acquisition | undefined> {
+  const { extra, hostId } = lease.attributes;
+  const attributes = { ...published, ...(extra === undefined ? {} : { extra }) };
+  let storeLease = 0n;
+  if (!isReservation(lease)) {
+    // Our own store lease is kept as long as it lives and lasts as long as it should.
+    const left = hostId === published.hostId ? await registry.store.keepAlive(lease.storeLease) : undefined;
+    storeLease = left === registry.ttl ? lease.storeLease : await grant();
+  }
+  let held = lease;
+  if (
+    storeLease !== lease.storeLease ||
+    !bytesEqual(encodeAttributes(attributes), encodeAttributes(lease.attributes))
+  ) {
+    const written = await registry.replace(lease, attributes, storeLease);
+    if (!written.ok) return undefined;
+    held = written.lease;
+  }
+  // One subnet for one host: others of ours are left from before a reservation or a change of configuration.
+  for (const other of formerOf(listing, published.hostId)) {
+    if (other.key !== lease.key) await registry.remove(other);
+  }
+  return { outcome: 'acquired', lease: held, origin };
+}
+
+/** Undefined when somebody was faster. */
+async function create(
+  registry: Registry,
+  { config, attributes, previous }: Applicant,
+  listing: Listing,
+  attempt: number,
+  grant: () => Promise<StoreLeaseId>,
+): Promise<Acquisition | undefined> {
+  // What we have does not fit any more. It is given up for the new lease, which keeps what it can of it.
+  const former = formerOf(listing, attributes.hostId);
+  const formerKeys = new Set(former.map(lease => lease.key));
+  const taken = new BlockMap<string>();
+  for (const { key, block } of claimsWithin(listing.claims, config)) {
+    if (!formerKeys.has(key)) taken.add(block, key);
+  }
+  const wishes = [previous, ...former.map(lease => lease.subnet)];
+
+  const subnet: { -readonly [Name in keyof Subnet]: Subnet[Name] } = {};
+  let origin: Origin = 'previous subnet';
+  for (const name of familiesOf(config)) {
+    const family = config[name];
+    if (family === undefined) continue;
+    const known = wishes
+      .map(wish => wish?.[name])
+      .find(block => block && isLeasable(family, block) && !taken.overlapping(block));
+    if (known === undefined) origin = 'new subnet';
+    const block = known ?? allocate(family, taken, attributes.hostId, attempt);
+    if (block === undefined) return { outcome: 'full', reason: explainFull(family) };
+    subnet[name] = block;
+  }
+
+  const written = await registry.create(subnet, attributes, await grant(), former);
+  if (!written.ok) return undefined;
+  const after = await registry.list();
+  if (olderClaim(claimsWithin(after.claims, config), written.lease) !== undefined) {
+    await registry.remove(written.lease);
+    return undefined;
+  }
+  return { outcome: 'acquired', lease: written.lease, origin };
+}
+
+/** A reservation may be of another length, and outside the range that is given out by itself. */
+function isReservable(family: NetworkConfig[Family], block: Subnet[Family]): boolean {
+  if (family === undefined || block === undefined) return family === block;
+  return family.network.contains(block) && block.length >= family.network.length + 2;
+}
+
+function formerOf({ leases }: Listing, hostId: string): readonly Lease[] {
+  return leases.filter(lease => lease.attributes.hostId === hostId && !isReservation(lease));
+}
+
+function explainFull(family: FamilyConfig): string {
+  const range = `${family.subnetMin} to ${family.subnetMax}`;
+  return `all ${subnetCount(family)} subnets (/${family.subnetLength}) from ${range} are taken`;
+}

@@ -1,0 +1,170 @@
+/**
+ * The cluster's registry of subnets, in the store below one prefix and in flannel's layout:
+ *
+ *     <prefix>/config                  the network's configuration, JSON           ConfigWatch
+ *     <prefix>/subnets/10.5.34.0-24    a lease: which host has this subnet         Registry, LeaseHolder
+ *                                      everybody else's leases                     PeerTracker
+ *
+ * How an agent uses it:
+ *
+ *     const registry = new Registry(store, { prefix: '/coreos.com/network' });
+ *     for await (const reading of watchConfig(registry, signal)) ...          // config-watch.ts
+ *     await using holder = new LeaseHolder(registry, { config, attributes }); // lease-holder.ts
+ *     for await (const { lease } of holder.states(signal)) ...                // the lease, as it comes and goes
+ *     holder.update({ attributes });                                          // publish a change
+ *     await using peers = new PeerTracker(registry, { config, own });         // peers.ts
+ *     for await (const view of peers.views(signal)) ...                       // the peers, newest state only
+ *
+ * Writes never overwrite what they have not read: a key is created only where there is none, and changed or
+ * deleted only at the revision that was read. An agent that was cut off cannot take its subnet back from the
+ * host that got it meanwhile.
+ */
+import { posix } from 'node:path';
+import type { KeyValue, Revision, Store, StoreLeaseId } from '../store/store.ts';
+import { encodeAttributes } from './attributes.ts';
+import { type Claim, claimsOf } from './claims.ts';
+import { formatLeaseKey } from './key.ts';
+import {
+  decodeLease,
+  isLease,
+  isRejected,
+  type Lease,
+  type LeaseAttributes,
+  type RejectedLease,
+  type Subnet,
+} from './lease.ts';
+
+/** A day, as flannel: how long a host may be away before its subnet is given to another. */
+export const DEFAULT_TTL = 86_400;
+
+export interface RegistryOptions {
+  /** Key root, cleaned as flannel does: `/coreos.com/network`. */
+  readonly prefix: string;
+  /** Seconds. */
+  readonly ttl?: number;
+}
+
+/** Everything below `<prefix>/subnets` at one revision. */
+export interface Listing {
+  readonly leases: readonly Lease[];
+  readonly rejected: readonly RejectedLease[];
+  readonly claims: readonly Claim[];
+  readonly revision: Revision;
+}
+
+/** What a write did, or what stood in its way: another host's lease, or nothing where one was expected. */
+export type WriteResult =
+  | { readonly ok: true; readonly lease: Lease }
+  | { readonly ok: false; readonly found: Lease | RejectedLease | undefined };
+
+export class Registry {
+  readonly store: Store;
+  readonly configKey: string;
+  /** Without a final slash: flannel watches this prefix, so that we see what flannel hosts see. */
+  readonly subnetsPrefix: string;
+  readonly ttl: number;
+
+  constructor(store: Store, options: RegistryOptions) {
+    this.store = store;
+    this.configKey = posix.join(options.prefix, 'config');
+    this.subnetsPrefix = posix.join(options.prefix, 'subnets');
+    this.ttl = options.ttl ?? DEFAULT_TTL;
+  }
+
+  /** @throws StoreError, as every method here. */
+  async list(): Promise<Listing> {
+    const { kvs, revision } = await this.store.list(this.subnetsPrefix);
+    const read = kvs.map(kv => this.decode(kv));
+    return {
+      leases: read.filter(isLease),
+      rejected: read.filter(isRejected),
+      claims: kvs.flatMap(kv => claimsOf(this.keyOf(kv.key), kv)),
+      revision,
+    };
+  }
+
+  async get(key: string): Promise<Lease | RejectedLease | undefined> {
+    const { kv } = await this.store.get(this.pathOf(key));
+    return kv && this.decode(kv);
+  }
+
+  /** Makes a lease where there is none, and removes the host's own former ones in the same step. */
+  async create(
+    subnet: Subnet,
+    attributes: LeaseAttributes,
+    storeLease: StoreLeaseId,
+    instead: readonly Lease[] = [],
+  ): Promise<WriteResult> {
+    const key = formatLeaseKey(subnet);
+    const path = this.pathOf(key);
+    const value = encodeAttributes(attributes);
+    const { ok, revision, found } = await this.store.transact({
+      compare: [
+        { key: path, target: 'version', is: '=', operand: 0n },
+        ...instead.map(lease => this.#unchanged(lease)),
+      ],
+      success: [
+        { op: 'put', key: path, value, lease: storeLease },
+        ...instead.map(lease => ({ op: 'delete', key: this.pathOf(lease.key) }) as const),
+      ],
+      failure: [{ op: 'get', key: path }],
+    });
+    if (!ok) return this.#lost(found);
+    const lease = { key, subnet, attributes, storeLease, createRevision: revision, modRevision: revision };
+    return { ok, lease };
+  }
+
+  /** Changes value or store lease of a lease nobody has changed since it was read. */
+  async replace(lease: Lease, attributes: LeaseAttributes, storeLease: StoreLeaseId): Promise<WriteResult> {
+    const path = this.pathOf(lease.key);
+    const { ok, revision, found } = await this.store.transact({
+      compare: [this.#unchanged(lease)],
+      success: [{ op: 'put', key: path, value: encodeAttributes(attributes), lease: storeLease }],
+      failure: [{ op: 'get', key: path }],
+    });
+    return ok
+      ? { ok, lease: { ...lease, attributes, storeLease, modRevision: revision } }
+      : this.#lost(found);
+  }
+
+  /** Frees the subnet of a lease nobody has changed since it was read. */
+  async remove(lease: Lease): Promise<WriteResult> {
+    const path = this.pathOf(lease.key);
+    const { ok, found } = await this.store.transact({
+      compare: [this.#unchanged(lease)],
+      success: [{ op: 'delete', key: path }],
+      failure: [{ op: 'get', key: path }],
+    });
+    return ok ? { ok, lease } : this.#lost(found);
+  }
+
+  /** The full key in the store. */
+  pathOf(key: string): string {
+    return `${this.subnetsPrefix}/${key}`;
+  }
+
+  /** The lease's own part of a full key; the full key where that is not one of a lease. */
+  keyOf(path: string): string {
+    const directory = this.pathOf('');
+    return path.startsWith(directory) ? path.slice(directory.length) : path;
+  }
+
+  decode(kv: KeyValue): Lease | RejectedLease {
+    const key = this.keyOf(kv.key);
+    if (key !== kv.key) return decodeLease(key, kv);
+    return {
+      key,
+      reason: `is beside ${this.pathOf('')} and not below it; flannel hosts may take it for a lease`,
+    };
+  }
+
+  #unchanged(lease: Lease) {
+    const { key, modRevision } = lease;
+    return { key: this.pathOf(key), target: 'mod', is: '=', operand: modRevision } as const;
+  }
+
+  #lost(found: readonly (readonly KeyValue[])[]): WriteResult {
+    const kv = found[0]?.[0];
+    return { ok: false, found: kv && this.decode(kv) };
+  }
+}

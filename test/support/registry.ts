@@ -1,0 +1,74 @@
+/** What tests of the registry share: a network, hosts, and a store in memory with a clock that is moved by hand. */
+import { Ip } from '../../src/base/ip.ts';
+import { ManualClock } from '../../src/base/manual-clock.ts';
+import { MemoryStore } from '../../src/store/memory.ts';
+import { MemoryDatabase } from '../../src/store/memory-database.ts';
+import { encodeAttributes } from '../../src/subnet/attributes.ts';
+import { type NetworkConfig, parseNetworkConfig } from '../../src/subnet/config.ts';
+import type { LeaseAttributes } from '../../src/subnet/lease.ts';
+import { Registry } from '../../src/subnet/registry.ts';
+
+export const PREFIX = '/coreos.com/network';
+
+export const configOf = (json: object): NetworkConfig => parseNetworkConfig(JSON.stringify(json)).config;
+
+export const IPV4 = configOf({ Network: '10.5.0.0/16', Backend: { Type: 'vxlan' } });
+export const DUAL = configOf({
+  Network: '10.5.0.0/16',
+  EnableIPv6: true,
+  IPv6Network: 'fd00:5::/48',
+  Backend: { Type: 'vxlan' },
+});
+/** Three subnets. */
+export const SMALL = configOf({ Network: '10.5.0.0/28', Backend: { Type: 'vxlan' } });
+
+/** The attributes of the host with this number. */
+export function hostAttributes(number: number): LeaseAttributes & { readonly hostId: string } {
+  return {
+    publicIp: Ip.parse('192.168.65.0').plus(number),
+    backendType: 'vxlan',
+    backendData: { VNI: 88, VtepMAC: `02:00:00:00:00:${number.toString(16).padStart(2, '0')}` },
+    hostId: `host-${number}`,
+  };
+}
+
+/** As flannel writes them: without our own member. */
+export function flannelAttributes(number: number): LeaseAttributes {
+  const { hostId: _, ...attributes } = hostAttributes(number);
+  return attributes;
+}
+
+export const encodeText = (text: string) => new TextEncoder().encode(text);
+
+export class World {
+  readonly clock = new ManualClock();
+  readonly database = new MemoryDatabase(this.clock);
+  /** The tests' own connection, which is never disturbed. */
+  readonly store = new MemoryStore(this.database);
+  readonly registry = new Registry(this.store, { prefix: PREFIX });
+
+  /** A connection of a host's own, to be cut off and interfered with. */
+  connect(ttl = 86_400): { store: MemoryStore; registry: Registry } {
+    const store = new MemoryStore(this.database);
+    return { store, registry: new Registry(store, { prefix: PREFIX, ttl }) };
+  }
+
+  /** Puts what somebody else writes below `subnets`; with a `ttl` it hangs on a store lease of its own. */
+  async put(key: string, value: LeaseAttributes | string, ttl?: number): Promise<bigint> {
+    const bytes = typeof value === 'string' ? encodeText(value) : encodeAttributes(value);
+    const lease = ttl === undefined ? 0n : (await this.store.grant(ttl)).id;
+    await this.store.put(this.registry.pathOf(key), bytes, { lease });
+    return lease;
+  }
+
+  /** The keys of all leases, and with each who has it. */
+  async owners(): Promise<Record<string, string>> {
+    const { leases } = await this.registry.list();
+    return Object.fromEntries(
+      leases.map(({ key, attributes }) => [
+        key,
+        attributes.hostId ?? `${attributes.publicIp ?? attributes.publicIpv6}`,
+      ]),
+    );
+  }
+}
