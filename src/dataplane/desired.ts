@@ -39,8 +39,10 @@ export interface DesiredAddress {
   readonly ownedWithin: Prefix;
 }
 
-/** A sysctl by path below /proc/sys, dots not allowed in names of links: `net/ipv6/conf/flannel.88/accept_ra`. */
+/** A sysctl of a device. */
 export interface DesiredSysctl {
+  readonly link: string;
+  /** Below /proc/sys: `net/ipv6/conf/flannel.88/accept_ra`. */
   readonly path: string;
   readonly value: string;
 }
@@ -72,7 +74,7 @@ export interface DesiredPeer {
    * revision has it and the other peer is reported as failed. The store's modification revision, if any.
    */
   readonly revision: bigint;
-  /** One per address family; empty when there is no way to this peer. */
+  /** One per address family, each over a link of its own; empty when there is no way to this peer. */
   readonly paths: readonly PeerPath[];
 }
 

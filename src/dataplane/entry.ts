@@ -1,0 +1,51 @@
+/**
+ * What the four tables of a device have in common. An entry is a small immutable value; the same type says what
+ * is wanted and what the kernel holds. Differences between the tables are in one EntryKind each: how entries are
+ * compared, named and written.
+ */
+import type { Change } from '../netlink/rtnetlink.ts';
+import type { ObjectType } from './report.ts';
+
+/** Protocol number of our routes and next hops, RTPROT_TULLE: not one of iproute2's rt_protos. */
+export const PROTOCOL = 77;
+
+/** The peer that wants an entry. Absent in what a dump found. */
+export interface Claim {
+  /** Lease key. */
+  readonly peer: string;
+  readonly revision: bigint;
+}
+
+export interface Entry {
+  readonly claim?: Claim;
+}
+
+/** The device an entry belongs to: tables are rewritten for another index when the device is made anew. */
+export interface Device {
+  readonly name: string;
+  readonly index: number;
+}
+
+export interface EntryKind<Value extends Entry> {
+  readonly object: ObjectType;
+
+  /** Whether the kernel's entry serves as well as the wanted one. Claims do not count. */
+  same(desired: Value, actual: Value): boolean;
+
+  /** Whether an entry that nobody wants is ours to remove. */
+  ours(actual: Value): boolean;
+
+  /** Why the entry in the place of a wanted one must not be overwritten; undefined when it may be. */
+  inTheWay?(desired: Value, actual: Value): string | undefined;
+
+  /**
+   * Makes the kernel hold `desired`. When nothing of ours is believed to be there, the change is refused (EEXIST)
+   * rather than to overwrite what we have not seen, in tables we share with others.
+   */
+  write(device: Device, desired: Value, actual: Value | undefined): Change;
+
+  remove(device: Device, actual: Value): Change;
+
+  /** In the words of iproute2. */
+  text(device: string, value: Value): string;
+}

@@ -1,0 +1,49 @@
+/** FDB entries of a vxlan device: inner MAC -> underlay address of the host that has it. */
+import type { Ip } from '../base/ip.ts';
+import type { Mac } from '../base/mac.ts';
+import { change } from '../netlink/change.ts';
+import { NTF_SELF, NUD_PERMANENT } from '../netlink/constants.ts';
+import type { FdbEntry } from '../netlink/objects.ts';
+import type { Entry, EntryKind } from './entry.ts';
+
+export interface TunnelFdbEntry extends Entry {
+  readonly mac: Mac;
+  readonly destination?: Ip;
+  readonly permanent: boolean;
+  /** A VNI or UDP port of its own, which none of ours has. */
+  readonly diverted: boolean;
+}
+
+/** The kernel keeps one destination per unicast address, and a list of them for the others. */
+export const fdbKey = (mac: Mac, destination: Ip | undefined): string =>
+  mac.isUnicast || destination === undefined ? mac.toString() : `${mac} ${destination}`;
+
+export function fdbEntry({ mac, destination, state, vni, port }: FdbEntry): TunnelFdbEntry {
+  return {
+    mac,
+    permanent: (state & NUD_PERMANENT) !== 0,
+    diverted: vni !== undefined || port !== undefined,
+    ...(destination === undefined ? {} : { destination }),
+  };
+}
+
+export const fdbKind: EntryKind<TunnelFdbEntry> = {
+  object: 'fdb',
+  same: (desired, actual) =>
+    desired.permanent === actual.permanent &&
+    desired.diverted === actual.diverted &&
+    (desired.destination === undefined
+      ? actual.destination === undefined
+      : desired.destination.equals(actual.destination)),
+  // Learned entries come and go by themselves.
+  ours: actual => actual.permanent,
+  write: ({ index }, entry) => change.replaceFdb(onLink(index, entry)),
+  remove: ({ index }, entry) => change.deleteFdb(onLink(index, entry)),
+  text: (device, { mac, destination, permanent }) =>
+    `fdb ${mac} dst ${destination ?? '(none)'} dev ${device} self${permanent ? ' permanent' : ''}`,
+};
+
+function onLink(index: number, { mac, destination }: TunnelFdbEntry) {
+  const entry = { index, mac, state: NUD_PERMANENT, flags: NTF_SELF };
+  return destination === undefined ? entry : { ...entry, destination };
+}

@@ -1,0 +1,151 @@
+/**
+ * The tunnel device itself: made when it is not there, adopted when it fits, repaired in place when the kernel lets
+ * us, and made anew only when it does not.
+ *
+ * What the kernel can change on a living vxlan device (drivers/net/vxlan/vxlan_core.c, vxlan_nl2conf with
+ * changelink): the local address within its family, the lower device, learning. VNI, UDP port, group and the
+ * extensions it cannot. A change of the MAC address flushes the neighbors of the device.
+ */
+import { TulleError } from '../base/errors.ts';
+import type { Ip } from '../base/ip.ts';
+import type { Mac } from '../base/mac.ts';
+import type { Link, LinkChange, VxlanInfo } from '../netlink/objects.ts';
+import type { Rtnetlink } from '../netlink/rtnetlink.ts';
+import type { DesiredVxlan } from './desired.ts';
+
+export type Comparison =
+  | { readonly outcome: 'same' }
+  /** `differences` in words, as `mtu 1500 instead of 1450`. */
+  | { readonly outcome: 'change'; readonly change: LinkChange; readonly differences: readonly string[] }
+  | { readonly outcome: 'recreate'; readonly reason: string };
+
+/** What has to be done to a device of the right name. Whether it is up does not count: addresses come first. */
+export function compareVxlan(desired: DesiredVxlan, actual: Link): Comparison {
+  const info = actual.info;
+  if (info?.kind !== 'vxlan') return { outcome: 'recreate', reason: 'it is no vxlan device' };
+  const obstacle = immutableDifference(desired, info);
+  if (obstacle !== undefined) return { outcome: 'recreate', reason: obstacle };
+
+  const differences: string[] = [];
+  const differ = (what: string, found: number | Ip | Mac | undefined, wanted: number | Ip | Mac) =>
+    differences.push(`${what} ${found ?? 'none'} instead of ${wanted}`);
+  const macDiffers = !desired.mac.equals(actual.mac);
+  const mtuDiffers = actual.mtu !== desired.mtu;
+  if (mtuDiffers) differ('mtu', actual.mtu, desired.mtu);
+  if (macDiffers) differ('address', actual.mac, desired.mac);
+  const before = differences.length;
+  if (desired.local !== undefined && !desired.local.equals(info.local)) {
+    differ('local', info.local, desired.local);
+  }
+  if ((info.learning ?? false) !== desired.learning) {
+    differences.push(desired.learning ? 'nolearning instead of learning' : 'learning instead of nolearning');
+  }
+  if ((info.link ?? 0) !== desired.underlayIndex) differ('lower device', info.link, desired.underlayIndex);
+  const infoDiffers = differences.length > before;
+  if (differences.length === 0) return { outcome: 'same' };
+  return {
+    outcome: 'change',
+    change: {
+      ...(mtuDiffers ? { mtu: desired.mtu } : {}),
+      ...(macDiffers ? { mac: desired.mac } : {}),
+      ...(infoDiffers ? { info: mutableInfo(desired) } : {}),
+    },
+    differences,
+  };
+}
+
+/** A difference that no change of the living device can mend. */
+function immutableDifference(desired: DesiredVxlan, info: VxlanInfo): string | undefined {
+  if (info.id !== desired.vni) return `its VNI is ${info.id ?? 'none'}, not ${desired.vni}`;
+  if (desired.port !== undefined && info.port !== undefined && info.port !== desired.port) {
+    return `its UDP port is ${info.port}, not ${desired.port}`;
+  }
+  if ((info.gbp ?? false) !== desired.gbp) return desired.gbp ? 'it has no gbp' : 'it has gbp';
+  if (info.group !== undefined) return `it has a default destination, ${info.group}`;
+  if (info.collectMetadata === true) return 'it is external';
+  if (info.l2miss === true) return 'it has l2miss';
+  if (desired.local !== undefined && info.local !== undefined && desired.local.family !== info.local.family) {
+    return `its local address is ${info.local}`;
+  }
+  return undefined;
+}
+
+function mutableInfo({ local, learning, underlayIndex }: DesiredVxlan): VxlanInfo {
+  return {
+    kind: 'vxlan',
+    learning,
+    ...(underlayIndex === 0 ? {} : { link: underlayIndex }),
+    ...(local === undefined ? {} : { local }),
+  };
+}
+
+/** What became of the device. */
+export interface EnsuredLink {
+  readonly index: number;
+  readonly up: boolean;
+  /** kept: it was right; changed: repaired in place; created: it is new, and empty. */
+  readonly outcome: 'kept' | 'changed' | 'created';
+  /** What was found and is no more, in words. */
+  readonly found?: string;
+  /** Its MAC address was changed, which flushed its neighbors. */
+  readonly flushed: boolean;
+}
+
+export class LinkError extends TulleError<'LINK_IN_THE_WAY' | 'LINK_VANISHED'> {}
+
+/**
+ * Makes the device exist as wanted; it is not set up yet when it is new. @throws NetlinkError, and LinkError when
+ * the name belongs to a device that is not a vxlan.
+ */
+export async function ensureVxlan(links: Rtnetlink['links'], desired: DesiredVxlan): Promise<EnsuredLink> {
+  const actual = await links.get(desired.name);
+  if (actual === undefined) return await create(links, desired, undefined);
+  const comparison = compareVxlan(desired, actual);
+  switch (comparison.outcome) {
+    case 'same':
+      return { index: actual.index, up: actual.up, outcome: 'kept', flushed: false };
+    case 'change': {
+      await links.change(desired.name, comparison.change);
+      const found = comparison.differences.join(', ');
+      const flushed = comparison.change.mac !== undefined;
+      return { index: actual.index, up: actual.up, outcome: 'changed', found, flushed };
+    }
+    case 'recreate':
+      // Deleting somebody's bridge because of its name would be worse than not to run.
+      if (actual.info?.kind !== 'vxlan') {
+        throw new LinkError('LINK_IN_THE_WAY', `a device ${desired.name} exists and is no vxlan device`, {
+          hint: 'delete or rename it, or choose another VNI',
+        });
+      }
+      await links.delete(desired.name);
+      return await create(links, desired, comparison.reason);
+  }
+}
+
+async function create(
+  links: Rtnetlink['links'],
+  desired: DesiredVxlan,
+  found: string | undefined,
+): Promise<EnsuredLink> {
+  const { name, mac, mtu, port, gbp } = desired;
+  await links.add({
+    name,
+    mac,
+    mtu,
+    info: {
+      ...mutableInfo(desired),
+      id: desired.vni,
+      ...(gbp ? { gbp } : {}),
+      ...(port === undefined ? {} : { port }),
+    },
+  });
+  const link = await links.get(name);
+  if (link === undefined) throw new LinkError('LINK_VANISHED', `${name} vanished as soon as it was made`);
+  return {
+    index: link.index,
+    up: link.up,
+    outcome: 'created',
+    ...(found === undefined ? {} : { found }),
+    flushed: false,
+  };
+}

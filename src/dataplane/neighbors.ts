@@ -1,0 +1,35 @@
+/** Neighbor entries of a tunnel device: overlay address -> inner MAC, so that no ARP is ever asked. */
+import type { Ip } from '../base/ip.ts';
+import type { Mac } from '../base/mac.ts';
+import { change } from '../netlink/change.ts';
+import { NUD_PERMANENT } from '../netlink/constants.ts';
+import type { Neighbor } from '../netlink/objects.ts';
+import type { Entry, EntryKind } from './entry.ts';
+
+export interface NeighborEntry extends Entry {
+  readonly ip: Ip;
+  /** Absent while the kernel is resolving it. */
+  readonly mac?: Mac;
+  /** Stated by somebody, rather than learned. */
+  readonly permanent: boolean;
+}
+
+export const neighborKey = (ip: Ip): string => ip.toString();
+
+export function neighborEntry({ ip, mac, state }: Neighbor): NeighborEntry {
+  return { ip, permanent: (state & NUD_PERMANENT) !== 0, ...(mac === undefined ? {} : { mac }) };
+}
+
+export const neighborKind: EntryKind<NeighborEntry> = {
+  object: 'neighbor',
+  same: (desired, actual) =>
+    desired.permanent === actual.permanent &&
+    (desired.mac === undefined ? actual.mac === undefined : desired.mac.equals(actual.mac)),
+  // Learned entries come and go by themselves.
+  ours: actual => actual.permanent,
+  write: ({ index }, { ip, mac }) =>
+    change.replaceNeighbor({ index, ip, state: NUD_PERMANENT, ...(mac === undefined ? {} : { mac }) }),
+  remove: ({ index }, { ip }) => change.deleteNeighbor({ index, ip }),
+  text: (device, { ip, mac, permanent }) =>
+    `neighbor ${ip} lladdr ${mac ?? '(none)'} dev ${device}${permanent ? ' nud permanent' : ''}`,
+};

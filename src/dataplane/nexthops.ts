@@ -1,0 +1,117 @@
+/**
+ * Next hop objects (kernel 5.3 and later, include/uapi/linux/nexthop.h): one per peer, and its routes refer to it by
+ * number. A route with a gateway of its own costs the kernel time in proportion to all routes of the device, because
+ * they share one hash bucket; one that refers to an object does not.
+ */
+import type { Ip } from '../base/ip.ts';
+import { change } from '../netlink/change.ts';
+import { RTNH_F_ONLINK } from '../netlink/constants.ts';
+import type { Nexthop } from '../netlink/objects.ts';
+import { type Entry, type EntryKind, PROTOCOL } from './entry.ts';
+
+export interface NexthopEntry extends Entry {
+  readonly id: number;
+  readonly gateway?: Ip;
+  readonly onlink: boolean;
+}
+
+export const nexthopKey = (id: number): string => String(id);
+
+export function nexthopEntry({ id, gateway, flags }: Nexthop): NexthopEntry {
+  const onlink = (flags & RTNH_F_ONLINK) !== 0;
+  return gateway === undefined ? { id, onlink } : { id, gateway, onlink };
+}
+
+export const nexthopKind: EntryKind<NexthopEntry> = {
+  object: 'nexthop',
+  same: (desired, actual) =>
+    desired.onlink === actual.onlink &&
+    (desired.gateway === undefined ? actual.gateway === undefined : desired.gateway.equals(actual.gateway)),
+  // Only objects with our protocol on our device are ever looked at.
+  ours: () => true,
+  write({ index }, { id, gateway }, actual) {
+    const nexthop = {
+      id,
+      family: gateway?.family ?? 'ipv4',
+      protocol: PROTOCOL,
+      oif: index,
+      flags: RTNH_F_ONLINK,
+      ...(gateway === undefined ? {} : { gateway }),
+    };
+    return actual === undefined ? change.addNexthop(nexthop) : change.replaceNexthop(nexthop);
+  },
+  remove: (_, { id }) => change.deleteNexthop(id),
+  text: (device, { id, gateway, onlink }) =>
+    `nexthop id ${id} via ${gateway ?? '(none)'} dev ${device}${onlink ? ' onlink' : ''}`,
+};
+
+/** Where our numbers begin; the first byte is our protocol's number. 2^24 of them follow. */
+export const FIRST_NEXTHOP_ID = PROTOCOL * 2 ** 24;
+const COUNT = 2 ** 24;
+
+/**
+ * Numbers for next hops. They are all of one namespace of numbers, shared with everybody. Ours are derived from the
+ * gateway, so that they are the same after a restart; a number that is taken gives way to the next one. What the
+ * kernel holds of ours from before is kept, whatever its number.
+ */
+export class NexthopIds {
+  /** Sets apart devices that have the same gateways. */
+  readonly #salt: string;
+  readonly #ids = new Map<string, number>();
+  readonly #gateways = new Map<number, string>();
+  readonly #foreign = new Set<number>();
+
+  constructor(salt: string) {
+    this.#salt = salt;
+  }
+
+  /** The number of a gateway; always the same until it is found in other hands. */
+  of(gateway: Ip): number {
+    const text = gateway.toString();
+    const known = this.#ids.get(text);
+    if (known !== undefined) return known;
+    let offset = hash(`${this.#salt} ${text}`) % COUNT;
+    while (this.#isTaken(FIRST_NEXTHOP_ID + offset)) offset = (offset + 1) % COUNT;
+    this.#assign(FIRST_NEXTHOP_ID + offset, text);
+    return FIRST_NEXTHOP_ID + offset;
+  }
+
+  /** Takes a number over that the kernel holds for this gateway; not when the gateway has one already. */
+  adopt(id: number, gateway: Ip): void {
+    const text = gateway.toString();
+    if (!this.#ids.has(text) && !this.#isTaken(id)) this.#assign(id, text);
+  }
+
+  /** Others use these numbers. True when one of them was ours: its gateway gets another. */
+  avoid(ids: Iterable<number>): boolean {
+    this.#foreign.clear();
+    let displaced = false;
+    for (const id of ids) {
+      this.#foreign.add(id);
+      const gateway = this.#gateways.get(id);
+      if (gateway === undefined) continue;
+      this.#gateways.delete(id);
+      this.#ids.delete(gateway);
+      displaced = true;
+    }
+    return displaced;
+  }
+
+  #assign(id: number, gateway: string): void {
+    this.#ids.set(gateway, id);
+    this.#gateways.set(id, gateway);
+  }
+
+  #isTaken(id: number): boolean {
+    return this.#gateways.has(id) || this.#foreign.has(id);
+  }
+}
+
+/** FNV-1a, 32 bits (RFC 9923). */
+function hash(text: string): number {
+  let value = 0x811c9dc5;
+  for (let index = 0; index < text.length; index++) {
+    value = Math.imul(value ^ text.charCodeAt(index), 0x01000193);
+  }
+  return value >>> 0;
+}

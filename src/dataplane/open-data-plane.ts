@@ -1,0 +1,397 @@
+/**
+ * The real data plane: a loop of rounds. A round
+ *
+ *     hears     what the kernel has announced, and decides what of it is drift
+ *     ensures   that the devices are as wanted (host.ts)
+ *     resyncs   the tables of devices about which there is doubt: a dump is compared (tunnel.ts)
+ *     programs  every difference, additions before removals, a few thousand changes at a time
+ *
+ * and is repeated while it raises new doubts, a few times. What remains is tried again later, each entry after a
+ * delay of its own. Rounds are started by `apply`, by announcements that contradict what is believed, by retries that
+ * are due, and every ten minutes or so by a full comparison: that timer is the only thing an idle data plane has.
+ */
+import { setImmediate } from 'node:timers/promises';
+import { backoff, type Clock, systemClock } from '../base/clock.ts';
+import { messageOf } from '../base/errors.ts';
+import { RT_TABLE_MAIN } from '../netlink/constants.ts';
+import type { EventGroup, KernelEvent, Rtnetlink } from '../netlink/rtnetlink.ts';
+import { Alarm } from './alarm.ts';
+import type { DataPlane, DataPlaneOptions } from './data-plane.ts';
+import type { Desired, DesiredHost, DesiredPeer } from './desired.ts';
+import { Host } from './host.ts';
+import { PeerSet } from './peer-set.ts';
+import type { ApplyResult, DataPlaneReport, ObjectType, PeerReport, Repair } from './report.ts';
+import type { Write } from './table.ts';
+import { Tunnel } from './tunnel.ts';
+
+/** Programs the namespace that `options.rtnetlink` is bound to, from now until it is disposed of. */
+export function openDataPlane(options: DataPlaneOptions): DataPlane {
+  return new KernelDataPlane(options);
+}
+
+const GROUPS: readonly EventGroup[] = ['link', 'address', 'neighbor', 'nexthop', 'route'];
+
+/** Announcements come in bursts; this long the first one waits for the others. Milliseconds. */
+const SETTLE = 20;
+/** Changes made between two looks at what else there is to do. */
+const CHUNK = 4096;
+/** A round that keeps raising doubts is given up, to go on later. */
+const PASSES = 4;
+/** Turns of the event loop after which announcements that do not stop are no longer waited for. */
+const HEARING_TURNS = 10_000;
+const RESYNC_INTERVAL = 600_000;
+const MAX_FAILURES = 100;
+
+class KernelDataPlane implements DataPlane {
+  readonly #options: DataPlaneOptions;
+  readonly #rtnetlink: Rtnetlink;
+  readonly #clock: Clock;
+  readonly #random: () => number;
+  readonly #host: Host;
+  readonly #peers = new PeerSet();
+  readonly #tunnels = new Map<string, Tunnel>();
+  readonly #stop = new AbortController();
+  readonly #alarm: Alarm;
+  readonly #watching: Promise<void>;
+  readonly #driftRepairs = new Map<ObjectType, number>();
+  #repairs: Repair[] = [];
+  #usesNexthops: boolean | undefined;
+  /** The watcher waits for announcements: all there were have been noted. */
+  #isIdle = false;
+  /** Something was noted that contradicts what is believed. */
+  #isNoted = false;
+  #running: Promise<ApplyResult> | undefined;
+  #queued: Promise<ApplyResult> | undefined;
+  #resyncReason: string | undefined = 'start';
+  #nextResync: number;
+  #lastResync: DataPlaneReport['lastResync'];
+  #lastError: string | undefined;
+  #delays: Generator<number, never>;
+
+  constructor(options: DataPlaneOptions) {
+    this.#options = options;
+    this.#rtnetlink = options.rtnetlink;
+    this.#clock = options.clock ?? systemClock;
+    this.#random = options.random ?? Math.random;
+    this.#delays = this.#newDelays();
+    this.#nextResync = this.#laterResync();
+    this.#host = new Host({
+      rtnetlink: options.rtnetlink,
+      sysctls: options.sysctls,
+      clock: this.#clock,
+      random: this.#random,
+      onRepair: repair => this.#repairs.push(repair),
+      heard: () => this.#heard(),
+    });
+    this.#alarm = new Alarm(this.#clock, () => this.#applyAlone());
+    this.#watching = this.#watch();
+  }
+
+  set({ host, peers }: Desired): void {
+    this.setHost(host);
+    this.setPeers(peers);
+  }
+
+  setHost(host: DesiredHost): void {
+    if (!this.#host.set(host)) return;
+    const names = new Set(host.links.map(({ name }) => name));
+    for (const name of this.#tunnels.keys()) if (!names.has(name)) this.#tunnels.delete(name);
+    for (const name of names) {
+      if (!this.#tunnels.has(name)) this.#tunnels.set(name, this.#newTunnel(name));
+    }
+  }
+
+  setPeers(peers: Iterable<DesiredPeer>): void {
+    const stale = new Set(this.#peers.keys());
+    for (const peer of peers) {
+      stale.delete(peer.key);
+      this.setPeer(peer);
+    }
+    for (const key of stale) this.removePeer(key);
+  }
+
+  setPeer(peer: DesiredPeer): void {
+    for (const { link, path, before } of this.#peers.set(peer)) {
+      this.#tunnels.get(link)?.restate(peer, path, before);
+    }
+  }
+
+  removePeer(key: string): void {
+    const peer = this.#peers.get(key);
+    if (peer === undefined) return;
+    this.#peers.delete(key);
+    for (const path of peer.paths) this.#tunnels.get(path.link)?.restate(peer, undefined, path);
+  }
+
+  apply(): Promise<ApplyResult> {
+    this.#queued ??= this.#enqueue(this.#running);
+    return this.#queued;
+  }
+
+  resync(reason: string): Promise<ApplyResult> {
+    this.#doubtAll(reason);
+    return this.apply();
+  }
+
+  report(): DataPlaneReport {
+    const tunnels = [...this.#tunnels.values()];
+    const count = (what: 'wanted' | 'failed') =>
+      tunnels.reduce((sum, tunnel) => sum + tunnel[what], this.#host[what]);
+    return {
+      inSync: this.#inSync,
+      wanted: count('wanted'),
+      failed: count('failed'),
+      writes: this.#rtnetlink.writes,
+      driftRepairs: Object.fromEntries(this.#driftRepairs),
+      links: this.#host.report(),
+      ...(this.#lastResync === undefined ? {} : { lastResync: this.#lastResync }),
+      ...(this.#lastError === undefined ? {} : { lastError: this.#lastError }),
+      ...(this.#usesNexthops === undefined ? {} : { nexthopObjects: this.#usesNexthops }),
+    };
+  }
+
+  peerReport(key: string): PeerReport | undefined {
+    const peer = this.#peers.get(key);
+    if (peer === undefined) return undefined;
+    const stakes = peer.paths.flatMap(path => this.#tunnels.get(path.link)?.inspect(peer, path) ?? []);
+    const waiting = this.#host
+      .report()
+      .find(({ name, inSync }) => !inSync && peer.paths.some(({ link }) => link === name));
+    const failed = stakes.find(({ state }) => state === 'failed');
+    const isOk = stakes.length > 0 && stakes.every(({ state }) => state === 'ok') && waiting === undefined;
+    const reason =
+      waiting === undefined ? failed?.reason : `${waiting.name}: ${waiting.reason ?? 'not there yet'}`;
+    return {
+      key,
+      state: failed !== undefined ? 'failed' : isOk || peer.paths.length === 0 ? 'ok' : 'pending',
+      desired: stakes.map(({ desired }) => desired),
+      actual: stakes.map(({ actual }) => actual).filter(actual => actual !== undefined),
+      ...(reason === undefined ? {} : { reason }),
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort();
+    this.#alarm[Symbol.dispose]();
+    await Promise.allSettled([this.#watching, this.#running, this.#queued]);
+    this.#alarm[Symbol.dispose]();
+  }
+
+  get #inSync(): boolean {
+    return this.#host.inSync && [...this.#tunnels.values()].every(tunnel => tunnel.inSync);
+  }
+
+  async #enqueue(before: Promise<unknown> | undefined): Promise<ApplyResult> {
+    await before?.catch(() => undefined);
+    this.#running = this.#queued;
+    this.#queued = undefined;
+    try {
+      return await this.#round();
+    } finally {
+      if (this.#queued === undefined) this.#running = undefined;
+    }
+  }
+
+  /** A round that nobody waits for. */
+  #applyAlone(): void {
+    if (this.#stop.signal.aborted) return;
+    this.apply().catch((error: unknown) => {
+      if (this.#stop.signal.aborted) return;
+      this.#options.logger.warn({ error: messageOf(error) }, 'the kernel could not be talked to');
+      this.#alarm.atLatest(this.#clock.monotonic() + this.#delays.next().value);
+    });
+  }
+
+  async #round(): Promise<ApplyResult> {
+    const started = this.#clock.monotonic();
+    const writesBefore = this.#rtnetlink.writes;
+    if (started >= this.#nextResync) this.#doubtAll('timer');
+    const fullResync = this.#resyncReason;
+    this.#resyncReason = undefined;
+    for (let pass = 0; pass < PASSES; pass++) {
+      await this.#heard();
+      this.#isNoted = false;
+      this.#host.believe();
+      for (const tunnel of this.#tunnels.values()) tunnel.believe();
+      if (this.#host.isDue()) await this.#ensureHost();
+      await this.#resyncDoubted();
+      await this.#program();
+      if (!this.#hasDoubts()) break;
+    }
+    if (fullResync !== undefined) this.#noteResync(started, fullResync);
+    this.#tellRepairs();
+    this.#tellFailures();
+    this.#schedule();
+    this.#delays = this.#newDelays();
+    return {
+      inSync: this.#inSync,
+      writes: this.#rtnetlink.writes - writesBefore,
+      failures: this.#failures(MAX_FAILURES),
+    };
+  }
+
+  async #ensureHost(): Promise<void> {
+    const bound = new Map((await this.#host.ensure()).map(link => [link.name, link]));
+    for (const [name, tunnel] of this.#tunnels) {
+      const link = bound.get(name);
+      if (link === undefined) tunnel.unbind();
+      else if (tunnel.index !== link.index || link.shaken) tunnel.bind(link.index);
+    }
+  }
+
+  async #resyncDoubted(): Promise<void> {
+    const doubted = [...this.#tunnels.values()].filter(tunnel => tunnel.doubted !== undefined);
+    if (doubted.length === 0) return;
+    const { nexthops, routes } = this.#rtnetlink;
+    this.#usesNexthops ??= this.#options.nexthopObjects !== 'never' && (await nexthops.supported());
+    const shared = {
+      nexthops: this.#usesNexthops ? await nexthops.list() : undefined,
+      routes: await routes.list({ table: RT_TABLE_MAIN }),
+    };
+    for (const tunnel of doubted) await tunnel.resync(this.#rtnetlink, shared);
+  }
+
+  async #program(): Promise<void> {
+    let chunk: Write[] = [];
+    for (const write of this.#writes()) {
+      chunk.push(write);
+      if (chunk.length < CHUNK) continue;
+      await this.#send(chunk);
+      chunk = [];
+    }
+    if (chunk.length > 0) await this.#send(chunk);
+  }
+
+  *#writes(): Generator<Write> {
+    for (const tunnel of this.#tunnels.values()) yield* tunnel.additions();
+    for (const tunnel of this.#tunnels.values()) yield* tunnel.removals();
+  }
+
+  async #send(writes: readonly Write[]): Promise<void> {
+    const results = await this.#rtnetlink.apply(writes.map(({ change }) => change));
+    for (const [index, { settle }] of writes.entries()) settle(results[index]);
+  }
+
+  async #watch(): Promise<void> {
+    const { signal } = this.#stop;
+    for (const delay of backoff(500, 30_000, this.#random)) {
+      try {
+        for await (const event of this.#rtnetlink.watch(GROUPS, signal)) this.#hear(event);
+        if (signal.aborted) return;
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#options.logger.warn({ error: messageOf(error) }, 'announcements of the kernel cannot be heard');
+      }
+      this.#isIdle = true;
+      await this.#clock.sleep(delay, signal).catch(() => undefined);
+      this.#doubtAll('announcements were missed');
+      this.#wake();
+    }
+  }
+
+  #hear(event: KernelEvent): void {
+    this.#isIdle = event.type === 'idle';
+    if (event.type === 'idle') return;
+    if (event.type === 'overrun') {
+      this.#doubtAll('announcements were lost');
+      this.#wake();
+      return;
+    }
+    let matters = this.#host.note(event);
+    for (const tunnel of this.#tunnels.values()) if (tunnel.note(event)) matters = true;
+    if (matters) this.#wake();
+  }
+
+  /** Resolves when everything the kernel announced before the last acknowledgement has been noted. */
+  async #heard(): Promise<void> {
+    for (let turn = 0; turn < HEARING_TURNS; turn++) {
+      await setImmediate();
+      if (this.#isIdle || this.#stop.signal.aborted) return;
+    }
+  }
+
+  #wake(): void {
+    this.#isNoted = true;
+    if (this.#running === undefined) this.#alarm.atLatest(this.#clock.monotonic() + SETTLE);
+  }
+
+  #schedule(): void {
+    const times = [...this.#tunnels.values()].map(tunnel => tunnel.nextRetry);
+    times.push(this.#host.nextRetry, this.#nextResync);
+    if (this.#isNoted || this.#hasDoubts()) times.push(this.#clock.monotonic() + SETTLE);
+    if (this.#stop.signal.aborted) return;
+    for (const time of times) if (time !== undefined) this.#alarm.atLatest(time);
+  }
+
+  #hasDoubts(): boolean {
+    return this.#host.isDue() || [...this.#tunnels.values()].some(tunnel => tunnel.doubted !== undefined);
+  }
+
+  #doubtAll(reason: string): void {
+    this.#resyncReason = reason;
+    this.#host.doubt();
+    for (const tunnel of this.#tunnels.values()) tunnel.doubt(reason);
+  }
+
+  #noteResync(started: number, reason: string): void {
+    this.#lastResync = { at: this.#clock.now(), ms: this.#clock.monotonic() - started, reason };
+    this.#nextResync = this.#laterResync();
+  }
+
+  #tellRepairs(): void {
+    const repairs = this.#repairs;
+    const [first] = repairs;
+    if (first === undefined) return;
+    this.#repairs = [];
+    for (const repair of repairs) {
+      if (repair.cause === 'drift') {
+        this.#driftRepairs.set(repair.object, (this.#driftRepairs.get(repair.object) ?? 0) + 1);
+      }
+      this.#options.onRepair?.(repair);
+    }
+    this.#options.logger.info({ count: repairs.length, first }, 'repaired what others had changed');
+  }
+
+  #tellFailures(): void {
+    const [first] = this.#failures(1);
+    const { logger } = this.#options;
+    if (first !== undefined && this.#lastError === undefined) {
+      logger.warn({ failed: this.report().failed, first }, 'the kernel refuses entries');
+    } else if (first === undefined && this.#lastError !== undefined) {
+      logger.info({}, 'the kernel holds every entry again');
+    }
+    this.#lastError = first;
+  }
+
+  #failures(limit: number): string[] {
+    const failures: string[] = [];
+    for (const source of [this.#host, ...this.#tunnels.values()]) {
+      for (const failure of source.failures()) {
+        if (failures.length === limit) return failures;
+        failures.push(failure);
+      }
+    }
+    return failures;
+  }
+
+  #newTunnel(name: string): Tunnel {
+    return new Tunnel({
+      name,
+      peers: () => this.#peers.over(name),
+      environment: {
+        clock: this.#clock,
+        random: this.#random,
+        onRepair: repair => this.#repairs.push(repair),
+      },
+    });
+  }
+
+  #newDelays(): Generator<number, never> {
+    return backoff(500, 30_000, this.#random);
+  }
+
+  #laterResync(): number {
+    const interval = this.#options.resyncInterval ?? RESYNC_INTERVAL;
+    return this.#clock.monotonic() + interval * (0.5 + this.#random() / 2);
+  }
+}

@@ -1,0 +1,125 @@
+/**
+ * Routes to the peers' subnets, in table main with the default metric, as flannel makes them; ours carry our own
+ * protocol number, by which they are recognised for ever after.
+ *
+ * A route is looked at when its destination is wanted or when it is ours. What stands at a wanted destination is
+ *
+ *     ours       protocol 77 on our device
+ *     adoptable  made by flannel for the same peer: anything on our device, or straight to the peer's public
+ *                address, which is what DirectRouting and host-gw leave behind
+ *     foreign    anything else; it is in the way, and stays
+ */
+import type { Ip } from '../base/ip.ts';
+import type { Prefix } from '../base/prefix.ts';
+import { change } from '../netlink/change.ts';
+import {
+  RT_SCOPE_UNIVERSE,
+  RT_TABLE_MAIN,
+  RTN_UNICAST,
+  RTNH_F_ONLINK,
+  RTPROT_BOOT,
+} from '../netlink/constants.ts';
+import type { Route } from '../netlink/objects.ts';
+import { type Device, type Entry, type EntryKind, PROTOCOL } from './entry.ts';
+
+export interface RouteEntry extends Entry {
+  readonly destination: Prefix;
+  /** Of what is wanted, always `ours`. */
+  readonly standing: 'ours' | 'adoptable' | 'foreign';
+  readonly nexthopId?: number;
+  /** With a next hop object it is the object's, and here only to be shown. */
+  readonly gateway?: Ip;
+  /** Of what is wanted: how the peer's host is reached. */
+  readonly underlayIp?: Ip;
+  /** Of a foreign one: how it differs, in words. */
+  readonly description?: string;
+}
+
+/** The metric of a route that states none: net/ipv4/fib_frontend.c, IP6_RT_PRIO_USER. */
+const DEFAULT_METRIC = { ipv4: 0, ipv6: 1024 } as const;
+
+export const routeKey = (destination: Prefix): string => destination.toString();
+
+/** Whether a route could be one of ours or in the place of one: the default metric of table main. */
+export function isComparable(route: Route): route is Route & { readonly destination: Prefix } {
+  return (
+    route.destination !== undefined &&
+    route.table === RT_TABLE_MAIN &&
+    (route.priority ?? 0) === DEFAULT_METRIC[route.family]
+  );
+}
+
+/**
+ * @param desired what is wanted at the same destination.
+ * @param isOurNexthop whether a next hop object is one of ours on this device.
+ */
+export function routeEntry(
+  route: Route & { readonly destination: Prefix },
+  device: Device,
+  desired: RouteEntry | undefined,
+  isOurNexthop: (id: number) => boolean,
+): RouteEntry {
+  const { destination, nexthopId, gateway, protocol } = route;
+  const way = {
+    ...(nexthopId === undefined ? {} : { nexthopId }),
+    ...(gateway === undefined ? {} : { gateway }),
+  };
+  // With nexthop_compat_mode=0 the kernel does not repeat the device of the object.
+  const onDevice =
+    route.oif === device.index ||
+    (route.oif === undefined && nexthopId !== undefined && isOurNexthop(nexthopId));
+  if (onDevice && protocol === PROTOCOL && isPlainUnicast(route)) {
+    return { destination, standing: 'ours', ...way };
+  }
+  const direct = protocol === RTPROT_BOOT && gateway !== undefined && gateway.equals(desired?.underlayIp);
+  if (onDevice || direct) return { destination, standing: 'adoptable', ...way };
+  return { destination, standing: 'foreign', ...way, description: describe(route) };
+}
+
+export const routeKind: EntryKind<RouteEntry> = {
+  object: 'route',
+  same: (desired, actual) =>
+    desired.standing === actual.standing &&
+    desired.nexthopId === actual.nexthopId &&
+    (desired.nexthopId !== undefined || desired.gateway?.equals(actual.gateway) === true),
+  ours: actual => actual.standing === 'ours',
+  inTheWay: (_, actual) =>
+    actual.standing === 'foreign' ? `${actual.description ?? 'another route'} is in the way` : undefined,
+  write(device, desired, actual) {
+    const route = newRoute(device, desired);
+    return actual === undefined ? change.addRoute(route) : change.replaceRoute(route);
+  },
+  remove: (device, actual) => change.deleteRoute(newRoute(device, actual)),
+  text: (device, { destination, nexthopId, gateway, description }) =>
+    description ??
+    `route ${destination}${nexthopId === undefined ? '' : ` nhid ${nexthopId}`} via ${gateway ?? '(none)'} dev ${device} onlink`,
+};
+
+function newRoute({ index }: Device, { destination, nexthopId, gateway }: RouteEntry) {
+  const route = {
+    destination,
+    protocol: PROTOCOL,
+    table: RT_TABLE_MAIN,
+    scope: RT_SCOPE_UNIVERSE,
+    type: RTN_UNICAST,
+  };
+  if (nexthopId !== undefined) return { ...route, nexthopId };
+  return { ...route, oif: index, flags: RTNH_F_ONLINK, ...(gateway === undefined ? {} : { gateway }) };
+}
+
+/** Whether nothing but the next hop distinguishes it from ours. */
+function isPlainUnicast(route: Route): boolean {
+  return route.type === RTN_UNICAST && route.encap === undefined && route.mtu === undefined;
+}
+
+function describe({ destination, gateway, oif, nexthopId, protocol, type }: Route): string {
+  const words = [
+    `route ${destination ?? 'default'}`,
+    type === RTN_UNICAST ? '' : `type ${type}`,
+    nexthopId === undefined ? '' : `nhid ${nexthopId}`,
+    gateway === undefined ? '' : `via ${gateway}`,
+    oif === undefined ? '' : `on link ${oif}`,
+    `proto ${protocol}`,
+  ];
+  return words.filter(word => word !== '').join(' ');
+}
