@@ -15,6 +15,7 @@ export type ApiServerErrorCode =
   /** Another agent answers at the socket. */
   'ALREADY_RUNNING';
 
+/** The agent cannot serve its API. */
 export class ApiServerError extends TulleError<ApiServerErrorCode> {}
 
 /** What clients may ask for. */

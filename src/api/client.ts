@@ -25,6 +25,7 @@ export type ApiErrorCode =
   /** The answer is not what this version of the client expects. */
   | 'PROTOCOL';
 
+/** A call to the agent failed. */
 export class ApiError extends TulleError<ApiErrorCode> {}
 
 export interface AgentClientOptions {

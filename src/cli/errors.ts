@@ -6,11 +6,18 @@ export type CommandErrorCode =
   /** The command line makes no sense. */
   | 'USAGE'
   /** What the command line names does not exist. */
-  | 'NOT_FOUND';
+  | 'NOT_FOUND'
+  /** Only root, or only the holder of other credentials, may do this. */
+  | 'FORBIDDEN'
+  /** The command makes sense, and something must be done or ended first. */
+  | 'NOT_NOW'
+  /** A part of the work failed; the cause says why. */
+  | 'FAILED';
 
+/** A command cannot do what it was asked to. */
 export class CommandError extends TulleError<CommandErrorCode> {
-  constructor(code: CommandErrorCode, message: string, hint?: string) {
-    super(code, message, hint === undefined ? {} : { hint });
+  constructor(code: CommandErrorCode, message: string, hint?: string, cause?: unknown) {
+    super(code, message, { ...(hint === undefined ? {} : { hint }), cause });
   }
 }
 

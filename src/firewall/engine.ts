@@ -17,6 +17,7 @@ export type FirewallErrorCode =
   /** The program's output is not what this version of Tulle understands. */
   | 'PROTOCOL';
 
+/** The firewall cannot be read or changed. */
 export class FirewallError extends TulleError<FirewallErrorCode> {}
 
 /** `run` of src/sys/process.ts; a test may count or fail its calls. */

@@ -13,6 +13,7 @@ export interface ExtendedAck {
 
 const EINTR = 4;
 
+/** The kernel answered no, in its own words where it has some. */
 export class NetlinkError extends TulleError {
   /** Positive errno. */
   readonly errno: number;

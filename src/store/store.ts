@@ -139,6 +139,7 @@ export type StoreErrorCode =
   /** The server said something that makes no sense to us, or refused a request as malformed. */
   | 'PROTOCOL';
 
+/** A call to the store failed. */
 export class StoreError extends TulleError<StoreErrorCode> {
   /** Whether the same call may succeed later with nothing changed by a person; decided here, once. */
   get retriable(): boolean {

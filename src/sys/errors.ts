@@ -2,6 +2,7 @@
 import { getSystemErrorMap } from 'node:util';
 import { TulleError, type TulleErrorOptions } from '../base/errors.ts';
 
+/** A system call failed. */
 export class SysError extends TulleError {
   /** Positive errno. */
   readonly errno: number;

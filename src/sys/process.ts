@@ -54,6 +54,7 @@ export type ProcessErrorCode =
   | 'EXITED'
   /** A signal ended it. */
   | 'SIGNALED'
+  /** It did not end in time, and was killed. */
   | 'TIMEOUT'
   /** It said more than `maxOutput`. */
   | 'OUTPUT_LIMIT';

@@ -1,0 +1,44 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { OUTCOME_OF_CODE } from '../src/cli/exit-codes.ts';
+import { COMMANDS } from '../src/main.ts';
+import { errorClasses, pages } from './docs.ts';
+
+const ROOT = join(import.meta.dirname, '..');
+const read = (path: string) => readFileSync(join(ROOT, path), 'utf8');
+
+test('the reference pages are those that the code gives', async () => {
+  for (const [path, text] of await pages()) {
+    assert.equal(read(path), text, `${path} is stale: run 'npm run docs'`);
+  }
+});
+
+test('every class of error says what it is, and every code what it means', () => {
+  for (const { name, about, codes } of errorClasses()) {
+    assert.notEqual(about, '', `${name} has no comment`);
+    if (codes.length === 1) continue;
+    for (const { code, meaning } of codes) assert.notEqual(meaning, '', `${name} ${code} has no comment`);
+  }
+});
+
+test('every code with an exit status of its own exists', () => {
+  const codes = new Set(errorClasses().flatMap(({ codes: of }) => of.map(({ code }) => code)));
+  const unknown = Object.keys(OUTCOME_OF_CODE).filter(code => !codes.has(code) && !/^E[A-Z]+$/.test(code));
+  assert.deepEqual(unknown, []);
+});
+
+test('every command is made under the name it is listed with', async () => {
+  for (const { name, load } of COMMANDS) {
+    const command = await load();
+    assert.equal(command.name(), name);
+    assert.notEqual(command.description(), '', name);
+  }
+});
+
+test('every dependency has its line of reason, and nothing else has one', () => {
+  const { dependencies, devDependencies } = JSON.parse(read('package.json')) as Record<string, object>;
+  const listed = Array.from(read('docs/dependencies.md').matchAll(/^\| `([^`]+)` \|/gm), ([, name]) => name);
+  assert.deepEqual(listed, [...Object.keys(dependencies ?? {}), ...Object.keys(devDependencies ?? {})]);
+});

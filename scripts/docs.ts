@@ -1,0 +1,131 @@
+/**
+ * The reference pages that can be made from the code are made from it: `npm run docs` writes them, and
+ * docs.test.ts fails when a page in the repository is not the one the code would give.
+ */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { EXIT, OUTCOME_OF_CODE, SIGNAL_BASE } from '../src/cli/exit-codes.ts';
+import { buildProgram } from '../src/cli/program.ts';
+import { COMMANDS } from '../src/main.ts';
+import { writeFileAtomic } from '../src/sys/file.ts';
+
+const ROOT = join(import.meta.dirname, '..');
+const NOTICE = '<!-- Made by `npm run docs` from the source; edit that instead. -->';
+
+/** Path below the root of the repository -> its text. */
+export async function pages(): Promise<ReadonlyMap<string, string>> {
+  return new Map([
+    ['docs/reference/cli.md', await cliPage()],
+    ['docs/reference/exit-codes.md', exitCodesPage()],
+    ['docs/reference/errors.md', errorsPage()],
+  ]);
+}
+
+async function cliPage(): Promise<string> {
+  const program = await buildProgram(COMMANDS, () => true);
+  const sections = walk(program).map(command => {
+    const title = command === program ? 'tulle' : `tulle ${pathOf(command)}`;
+    return `## ${title}\n\n\`\`\`text\n${helpOf(command)}\n\`\`\``;
+  });
+  return page('The command line', ['Every command as its `--help` shows it.', ...sections]);
+}
+
+const walk = (command: Command): Command[] => [command, ...command.commands.flatMap(walk)];
+
+const pathOf = (command: Command): string =>
+  command.parent?.parent ? `${pathOf(command.parent)} ${command.name()}` : command.name();
+
+function helpOf(command: Command): string {
+  let text = '';
+  command.configureOutput({
+    writeOut: part => (text += part),
+    getOutHelpWidth: () => 100,
+    getOutHasColors: () => false,
+  });
+  command.outputHelp();
+  return text.trim();
+}
+
+function exitCodesPage(): string {
+  const rows = Object.entries(EXIT).map(([outcome, { status, meaning }]) => {
+    const codes = Object.entries(OUTCOME_OF_CODE).filter(([, of]) => of === outcome);
+    return `| ${status} | ${meaning} | ${codes.map(([code]) => `\`${code}\``).join(' ')} |`;
+  });
+  return page('Exit statuses', [
+    'Every command of `tulle` ends with one of these. A number never gets a second meaning.',
+    ['| status | meaning | error codes |', '| --- | --- | --- |', ...rows].join('\n'),
+    `A command that a signal cut short ends with ${SIGNAL_BASE} and the signal's number: ${SIGNAL_BASE + 2} ` +
+      'after Ctrl-C. One that runs until it is told to stop, such as `tulle agent`, ends with 0 then. ' +
+      '`bin/tulle` itself ends with 127 when it finds no Node.js that is new enough.',
+    'Errors and what they mean are listed in [errors.md](errors.md).',
+  ]);
+}
+
+/** One class of error, as the source declares it. */
+interface ErrorClass {
+  readonly name: string;
+  readonly file: string;
+  /** The comment above the class. */
+  readonly about: string;
+  readonly codes: readonly { readonly code: string; readonly meaning: string }[];
+}
+
+function errorsPage(): string {
+  const sections = errorClasses().map(({ name, file, about, codes }) => {
+    return [`## ${name}`, about, `Declared in \`${file}\`. ${codesText(codes)}`].join('\n\n');
+  });
+  return page('Errors', [
+    'Each boundary has one class of error. A command prints the message on one line, after it what can be done ' +
+      'about it, and ends with the [exit status](exit-codes.md) that belongs to the code.',
+    ...sections,
+  ]);
+}
+
+function codesText(codes: ErrorClass['codes']): string {
+  const [only, ...others] = codes;
+  if (only === undefined) return 'Its codes are names that others gave: of errno (`EEXIST`), of gRPC.';
+  if (others.length === 0) return `Its code is \`${only.code}\`.`;
+  const rows = codes.map(({ code, meaning }) => `| \`${code}\` | ${meaning} |`);
+  return ['Its codes:\n', '| code | meaning |', '| --- | --- |', ...rows].join('\n');
+}
+
+export function errorClasses(): ErrorClass[] {
+  return readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' })
+    .filter(file => file.endsWith('.ts') && !file.endsWith('.test.ts') && !file.includes('generated'))
+    .sort()
+    .flatMap(file => classesIn(`src/${file}`, readFileSync(join(ROOT, 'src', file), 'utf8')));
+}
+
+function classesIn(file: string, text: string): ErrorClass[] {
+  const declaration =
+    /((?:\/\*\*(?:(?!\*\/)[\s\S])*\*\/\n)?)export class (\w+) extends TulleError(?:<([^>]+)>)?/g;
+  return Array.from(text.matchAll(declaration), ([, above = '', name = '', type = '']) => ({
+    name,
+    file,
+    about: comment(above),
+    codes: codesOf(type, text),
+  }));
+}
+
+/** The members of a union of texts, `'A' | 'B'` or the name of one, with the comments above them. */
+function codesOf(type: string, text: string): { code: string; meaning: string }[] {
+  const union = new RegExp(`type ${type} =([^;]*);`).exec(text)?.[1] ?? type;
+  return Array.from(
+    union.matchAll(/((?:\/\*\*(?:(?!\*\/)[\s\S])*\*\/)?)\s*\|?\s*'(\w+)'/g),
+    ([, above = '', code = '']) => ({ code, meaning: comment(above) }),
+  );
+}
+
+const comment = (text: string) =>
+  text
+    .replaceAll(/^\s*\/?\*+\/?|\*\/\s*$/gm, '')
+    .replaceAll(/\s+/g, ' ')
+    .trim();
+
+const page = (title: string, parts: readonly string[]) =>
+  `${[`# ${title}`, NOTICE, ...parts].join('\n\n')}\n`;
+
+if (import.meta.main) {
+  for (const [path, text] of await pages()) await writeFileAtomic(join(ROOT, path), text);
+}
