@@ -1,0 +1,119 @@
+/**
+ * The choice of the underlay against the real kernel, in a namespace of its own:
+ *
+ *     eth0 10.9.0.5/24 --- far0     default via 10.9.0.1 dev eth0 (added during the test)
+ *     eth1 10.9.1.5/24 --- far1
+ */
+import assert from 'node:assert/strict';
+import { describe, type TestContext, test } from 'node:test';
+import { HostWatch } from '../../src/agent/host-watch.ts';
+import type { UnderlayCriteria } from '../../src/agent/options.ts';
+import { chooseUnderlay } from '../../src/agent/underlay.ts';
+import { systemClock } from '../../src/base/clock.ts';
+import { Ip } from '../../src/base/ip.ts';
+import { silentLogger } from '../../src/base/log.ts';
+import { Prefix, parseInterfaceAddress } from '../../src/base/prefix.ts';
+import { connectRoute } from '../../src/netlink/connect-route.ts';
+import type { Rtnetlink } from '../../src/netlink/rtnetlink.ts';
+import { Netns } from '../../src/sys/netns.ts';
+import { needsRoot } from './support.ts';
+
+const TIMEOUT = 10_000;
+
+class Host {
+  readonly ip: Rtnetlink;
+  readonly #watch: HostWatch;
+  readonly #criteria: UnderlayCriteria;
+  readonly #stop = AbortSignal.timeout(TIMEOUT);
+
+  constructor(t: TestContext, criteria: Partial<UnderlayCriteria> = {}) {
+    const netns = Netns.anonymous();
+    t.after(() => netns[Symbol.dispose]());
+    this.#criteria = { interfaces: [], patterns: [], ...criteria };
+    this.ip = connectRoute({ netns });
+    t.after(() => this.ip[Symbol.asyncDispose]());
+    this.#watch = new HostWatch({
+      rtnetlink: this.ip,
+      criteria: this.#criteria,
+      clock: systemClock,
+      logger: silentLogger,
+    });
+    const stop = new AbortController();
+    const running = this.#watch.run(stop.signal);
+    t.after(async () => {
+      stop.abort();
+      await running;
+    });
+  }
+
+  async addLink(name: string, peer: string, address: string): Promise<void> {
+    await this.ip.links.add({ name, info: { kind: 'veth', peer: { name: peer } }, up: true });
+    await this.ip.links.change(peer, { up: true });
+    await this.setAddress(name, address);
+  }
+
+  async setAddress(name: string, address: string): Promise<void> {
+    await this.ip.addresses.replace({ ...parseInterfaceAddress(address), index: await this.index(name) });
+  }
+
+  async index(name: string): Promise<number> {
+    return (await this.ip.links.get(name))?.index ?? assert.fail(`no link ${name}`);
+  }
+
+  async addDefaultRoute(gateway: string): Promise<void> {
+    await this.ip.routes.replace({ family: 'ipv4', gateway: Ip.parse(gateway) });
+  }
+
+  /** Waits until the choice is this one. */
+  async becomes(want: string): Promise<void> {
+    await this.#watch.network.until(network => {
+      if (network === undefined) return false;
+      const choice = chooseUnderlay(network, this.#criteria, ['ipv4']);
+      return (choice.found ? `${choice.underlay.link.name} ${choice.underlay.ipv4}` : 'none') === want;
+    }, this.#stop);
+  }
+}
+
+describe('the underlay is followed while it changes', needsRoot, () => {
+  test('a default route that comes, changes its device and goes', async t => {
+    const host = new Host(t);
+    await host.addLink('eth0', 'far0', '10.9.0.5/24');
+    await host.addLink('eth1', 'far1', '10.9.1.5/24');
+    await host.becomes('none');
+    await host.addDefaultRoute('10.9.0.1');
+    await host.becomes('eth0 10.9.0.5');
+    await host.ip.routes.delete({ family: 'ipv4', gateway: Ip.parse('10.9.0.1') });
+    await host.becomes('none');
+    await host.addDefaultRoute('10.9.1.1');
+    await host.becomes('eth1 10.9.1.5');
+  });
+
+  test('a named interface that appears later, gets another address, goes down and up', async t => {
+    const host = new Host(t, { interfaces: ['eth0'] });
+    await host.becomes('none');
+    await host.addLink('eth0', 'far0', '10.9.0.5/24');
+    await host.becomes('eth0 10.9.0.5');
+    const index = await host.index('eth0');
+    await host.setAddress('eth0', '10.9.0.77/24');
+    await host.ip.addresses.delete({ ...parseInterfaceAddress('10.9.0.5/24'), index });
+    await host.becomes('none');
+    await host.setAddress('eth0', '10.9.0.77/24');
+    await host.becomes('eth0 10.9.0.77');
+    await host.ip.links.change('eth0', { up: false });
+    await host.becomes('none');
+    await host.ip.links.change('eth0', { up: true });
+    await host.becomes('eth0 10.9.0.77');
+  });
+
+  test('the way to an address that changes', async t => {
+    const host = new Host(t, { canReach: Ip.parse('198.51.100.7') });
+    await host.addLink('eth0', 'far0', '10.9.0.5/24');
+    await host.addLink('eth1', 'far1', '10.9.1.5/24');
+    await host.becomes('none');
+    const destination = Prefix.parse('198.51.100.0/24');
+    await host.ip.routes.replace({ destination, gateway: Ip.parse('10.9.1.1') });
+    await host.becomes('eth1 10.9.1.5');
+    await host.ip.routes.replace({ destination, gateway: Ip.parse('10.9.0.1') });
+    await host.becomes('eth0 10.9.0.5');
+  });
+});
