@@ -1,0 +1,32 @@
+/** Keeps the service manager (systemd) informed: ready once, a line of status, a sign of life where it wants one. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ServiceManager } from '../sys/notify.ts';
+import type { Health } from './health.ts';
+
+/** Tells what `health` says until `signal` aborts. */
+export async function informServiceManager(
+  manager: ServiceManager,
+  health: Health,
+  signal: AbortSignal,
+): Promise<void> {
+  const informing = async () => {
+    let wasReady = false;
+    for await (const { ready, state, reason } of health.summary.changes(signal)) {
+      const status = reason === undefined ? state : `${state}: ${reason}`;
+      manager.notify({ status, ...(ready && !wasReady ? { ready } : {}) });
+      wasReady ||= ready;
+    }
+  };
+  await Promise.all([informing(), giveSignsOfLife(manager, signal)]);
+  manager.notify({ stopping: true, status: 'stopping' });
+}
+
+/** Comes from the event loop on purpose: a loop that hangs is what a watchdog is for. */
+async function giveSignsOfLife(manager: ServiceManager, signal: AbortSignal): Promise<void> {
+  if (manager.watchdogTimeout === undefined) return;
+  while (!signal.aborted) {
+    manager.notify({ watchdog: true });
+    // Half of the limit, as sd_watchdog_enabled(3) recommends.
+    await sleep(manager.watchdogTimeout / 2, undefined, { signal }).catch(() => undefined);
+  }
+}
