@@ -1,0 +1,61 @@
+/**
+ * A file that has the content it should have: written only when it differs, and tried again for as long as it
+ * takes when the disk is full or read-only.
+ */
+import { readFile } from 'node:fs/promises';
+import { backoff, type Clock } from '../base/clock.ts';
+import { messageOf } from '../base/errors.ts';
+import { Latest } from '../base/latest.ts';
+import { writeFileAtomic } from '../sys/file.ts';
+
+export interface KeptFileState {
+  /** Whether the file has the wanted content. */
+  readonly ok: boolean;
+  readonly lastError?: string;
+}
+
+export class KeptFile {
+  readonly path: string;
+  readonly #clock: Clock;
+  readonly #wanted = new Latest<string | undefined>(undefined);
+  readonly state = new Latest<KeptFileState>({ ok: false });
+
+  constructor(path: string, clock: Clock) {
+    this.path = path;
+    this.#clock = clock;
+  }
+
+  /** States what the file should hold; `run` makes it so. */
+  set(content: string): void {
+    if (content === this.#wanted.value) return;
+    this.state.set({ ok: false });
+    this.#wanted.set(content);
+  }
+
+  /** Writes what is stated, whenever it is; ends when `signal` aborts. The file stays. */
+  async run(signal: AbortSignal): Promise<void> {
+    for await (const content of this.#wanted.changes(signal)) {
+      if (content !== undefined) await this.#write(signal);
+    }
+  }
+
+  async #write(signal: AbortSignal): Promise<void> {
+    for (const delay of backoff(1000, 60_000)) {
+      // What is wanted may have changed since the last try.
+      const content = this.#wanted.value ?? '';
+      try {
+        if ((await readIfAny(this.path)) !== content) await writeFileAtomic(this.path, content);
+        this.state.set({ ok: true });
+        return;
+      } catch (error) {
+        this.state.set({ ok: false, lastError: messageOf(error) });
+        if (signal.aborted) return;
+        await this.#clock.sleep(delay, signal).catch(() => undefined);
+      }
+    }
+  }
+}
+
+async function readIfAny(path: string): Promise<string | undefined> {
+  return readFile(path, 'utf8').catch(() => undefined);
+}
