@@ -1,0 +1,82 @@
+/**
+ * From what is configured and what this host has to what this host should be: one pure decision, made anew
+ * whenever one of its inputs changes. Equal inputs give an equal fingerprint, so that nothing is done twice.
+ */
+import type { Backend, BackendContext, Underlay } from '../backend/backend.ts';
+import { ConfigError, formatProblem } from '../base/errors.ts';
+import type { ConditionName } from '../api/status.ts';
+import { familiesOf, type NetworkConfig } from '../subnet/config.ts';
+import type { LeaseAttributes } from '../subnet/lease.ts';
+import type { Trouble } from './health.ts';
+import type { UnderlayCriteria } from './options.ts';
+import type { Identity } from './state-directory.ts';
+import { chooseUnderlay, type HostNetwork } from './underlay.ts';
+
+export interface HostPlan {
+  readonly config: NetworkConfig;
+  readonly underlay: Underlay;
+  /** Which rule chose the underlay. */
+  readonly chosenBy: string;
+  readonly backend: Backend;
+  /** What this host publishes in its lease. */
+  readonly attributes: LeaseAttributes & { readonly hostId: string };
+  readonly fingerprint: string;
+}
+
+export interface HostPlanInputs {
+  readonly config: NetworkConfig;
+  readonly network: HostNetwork;
+  readonly criteria: UnderlayCriteria;
+  readonly identity: Identity;
+  /** @throws ConfigError for a backend that does not exist or whose options make no sense. */
+  readonly createBackend: (context: BackendContext) => Backend;
+}
+
+export type HostPlanResult =
+  | { readonly ok: true; readonly plan: HostPlan }
+  | { readonly ok: false; readonly condition: ConditionName; readonly trouble: Trouble };
+
+export function planHost(inputs: HostPlanInputs): HostPlanResult {
+  const { config, network, criteria, identity } = inputs;
+  const choice = chooseUnderlay(network, criteria, familiesOf(config));
+  if (!choice.found) {
+    const { reason, hint } = choice;
+    return { ok: false, condition: 'underlay', trouble: { code: 'NO_UNDERLAY', reason, hint } };
+  }
+  adoptMacs(network, identity);
+  const { underlay, chosenBy } = choice;
+  try {
+    const backend = inputs.createBackend({ config, underlay, identity });
+    const { publicIpv4, publicIpv6 } = underlay;
+    const attributes = {
+      hostId: identity.hostId,
+      ...(publicIpv4 && { publicIp: publicIpv4 }),
+      ...(publicIpv6 && { publicIpv6 }),
+      ...backend.attributes(),
+    };
+    const fingerprint = JSON.stringify([config, underlay, attributes]);
+    return { ok: true, plan: { config, underlay, chosenBy, backend, attributes, fingerprint } };
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return { ok: false, condition: 'config', trouble: configTrouble(error) };
+  }
+}
+
+/** Why a configuration is not used, as a condition tells it. */
+export function configTrouble(error: ConfigError): Trouble {
+  const hints = error.problems.flatMap(({ hint }) => hint ?? []);
+  return {
+    code: 'CONFIG_INVALID',
+    reason: `the network configuration cannot be used: ${error.problems.map(problem => formatProblem({ ...problem, hint: undefined })).join('; ')}`,
+    ...(hints[0] === undefined ? {} : { hint: hints[0] }),
+  };
+}
+
+/** Devices that flannel made before us have MACs that its peers know. */
+function adoptMacs({ links }: HostNetwork, identity: Identity): void {
+  for (const { name, mac, info } of links) {
+    if (info?.kind === 'vxlan' && mac !== undefined && /^flannel(-v6)?\.\d+$/.test(name)) {
+      identity.adopt(name, mac);
+    }
+  }
+}
