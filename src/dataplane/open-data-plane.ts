@@ -223,11 +223,13 @@ class KernelDataPlane implements DataPlane {
     this.#tellFailures();
     this.#schedule();
     this.#delays = this.#newDelays();
-    return {
+    const result = {
       inSync: this.#inSync,
       writes: this.#rtnetlink.writes - writesBefore,
       failures: this.#failures(MAX_FAILURES),
     };
+    this.#options.onRound?.(result);
+    return result;
   }
 
   async #ensureHost(): Promise<void> {
