@@ -2,9 +2,10 @@
  * From what is configured and what this host has to what this host should be: one pure decision, made anew
  * whenever one of its inputs changes. Equal inputs give an equal fingerprint, so that nothing is done twice.
  */
+
+import type { ConditionName } from '../api/status.ts';
 import type { Backend, BackendContext, Underlay } from '../backend/backend.ts';
 import { ConfigError, formatProblem } from '../base/errors.ts';
-import type { ConditionName } from '../api/status.ts';
 import { familiesOf, type NetworkConfig } from '../subnet/config.ts';
 import type { LeaseAttributes } from '../subnet/lease.ts';
 import type { Trouble } from './health.ts';
@@ -64,12 +65,8 @@ export function planHost(inputs: HostPlanInputs): HostPlanResult {
 
 /** Why a configuration is not used, as a condition tells it. */
 export function configTrouble(error: ConfigError): Trouble {
-  const hints = error.problems.flatMap(({ hint }) => hint ?? []);
-  return {
-    code: 'CONFIG_INVALID',
-    reason: `the network configuration cannot be used: ${error.problems.map(problem => formatProblem({ ...problem, hint: undefined })).join('; ')}`,
-    ...(hints[0] === undefined ? {} : { hint: hints[0] }),
-  };
+  const problems = error.problems.map(formatProblem).join('; ');
+  return { code: 'CONFIG_INVALID', reason: `the network configuration cannot be used: ${problems}` };
 }
 
 /** Devices that flannel made before us have MACs that its peers know. */
