@@ -94,3 +94,8 @@ export function parseInterfaceAddress(text: string): InterfaceAddress {
   }
   return { ip, length };
 }
+
+/** `10.3.4.1/24`, as `parseInterfaceAddress` reads it. */
+export function formatInterfaceAddress({ ip, length }: InterfaceAddress): string {
+  return `${ip}/${length}`;
+}

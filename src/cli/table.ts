@@ -8,6 +8,8 @@ export interface Column<Row> {
   readonly cell: (row: Row) => string;
   /** Numbers are easier to compare when their last digits meet. */
   readonly align?: 'left' | 'right';
+  /** The title is somebody's name: it is left as it is. */
+  readonly verbatim?: true;
 }
 
 /** One line per row under a line of titles, without trailing spaces or newline. An empty cell shows as `-`. */
@@ -24,7 +26,7 @@ export function formatTable<Row>(columns: readonly Column<Row>[], rows: readonly
       })
       .join('  ')
       .trimEnd();
-  const titles = columns.map(({ title }) => title.toUpperCase());
+  const titles = columns.map(({ title, verbatim }) => (verbatim === true ? title : title.toUpperCase()));
   return [paint('bold', line(titles)), ...body.map(line)].join('\n');
 }
 
