@@ -1,0 +1,108 @@
+/**
+ * An endpoint: the attachment of a sandbox (a container's network namespace) to a bridge of its host.
+ *
+ *     sandbox                    host
+ *     eth0 ====== veth pair ====== hostLink --- bridge
+ *
+ * `attach` makes the whole of it or nothing. Deleting the host's end removes both, and with them the addresses
+ * and routes of the inner end, so `detach` needs no record of what was made.
+ */
+import type { Ip } from '../base/ip.ts';
+import type { Mac } from '../base/mac.ts';
+import type { InterfaceAddress, Prefix } from '../base/prefix.ts';
+import { Undo } from '../base/undo.ts';
+import type { Rtnetlink } from '../netlink/rtnetlink.ts';
+import type { Netns } from '../sys/netns.ts';
+import { SandboxError } from './errors.ts';
+
+/** What the endpoint should be. */
+export interface EndpointSpec {
+  /** Name of the host's end, unique on the host; at most 15 bytes. */
+  readonly hostLink: string;
+  /** Name of the bridge that the host's end becomes a port of. */
+  readonly bridge: string;
+  /** Name of the sandbox's end, usually `eth0`. */
+  readonly sandboxLink: string;
+  readonly addresses: readonly InterfaceAddress[];
+  readonly routes: readonly EndpointRoute[];
+  /** MTU of both ends. */
+  readonly mtu: number;
+  /** Of the sandbox's end; the kernel chooses one when absent. */
+  readonly mac?: Mac;
+}
+
+export interface EndpointRoute {
+  /** Absent: the default route. */
+  readonly destination?: Prefix;
+  /** Absent: the destination is on the link. */
+  readonly gateway?: Ip;
+}
+
+/** A sandbox is a namespace and a connection into it. */
+export interface Sandbox {
+  readonly netns: Netns;
+  readonly route: Rtnetlink;
+}
+
+/**
+ * Attaches `sandbox` as `spec` says, and brings its loopback up.
+ *
+ * @param host connection into the namespace of the bridge.
+ * @throws SandboxError when there is no such bridge; NetlinkError when the kernel refuses a step, for example
+ *   EEXIST for a name that is taken on either side. Nothing remains of a failed attempt.
+ */
+export async function attach(host: Rtnetlink, sandbox: Sandbox, spec: EndpointSpec): Promise<void> {
+  const bridge = await host.links.get(spec.bridge);
+  if (bridge?.info?.kind !== 'bridge') throw SandboxError.noBridge(spec.bridge);
+
+  await using undo = new Undo();
+  await host.links.add({
+    name: spec.hostLink,
+    mtu: spec.mtu,
+    info: {
+      kind: 'veth',
+      // The inner end is born in the sandbox, so its name cannot collide with one of the host's.
+      peer: {
+        name: spec.sandboxLink,
+        mtu: spec.mtu,
+        netnsFd: sandbox.netns.fd,
+        ...(spec.mac === undefined ? {} : { mac: spec.mac }),
+      },
+    },
+  });
+  undo.push(`delete ${spec.hostLink}`, () => detach(host, spec.hostLink));
+
+  await sandbox.route.links.change('lo', { up: true });
+  await configure(sandbox.route, spec);
+  // The port joins last: nothing reaches the sandbox before it has its addresses.
+  await host.links.change(spec.hostLink, { master: bridge.index, up: true });
+  undo.commit();
+}
+
+/** Removes the endpoint whose host's end has this name; false when there is none. */
+export async function detach(host: Rtnetlink, hostLink: string): Promise<boolean> {
+  const link = await host.links.get(hostLink);
+  if (link === undefined) return false;
+  await host.links.delete(link.index);
+  return true;
+}
+
+async function configure(route: Rtnetlink, spec: EndpointSpec): Promise<void> {
+  const link = await route.links.get(spec.sandboxLink);
+  if (link === undefined) throw SandboxError.vanished(spec.sandboxLink);
+  for (const address of spec.addresses) await route.addresses.replace({ ...address, index: link.index });
+  await route.links.change(link.index, { up: true });
+  for (const { destination, gateway } of spec.routes) {
+    await route.routes.replace({
+      oif: link.index,
+      ...(destination === undefined ? {} : { destination }),
+      ...(gateway === undefined ? { scope: RT_SCOPE_LINK } : { gateway }),
+      ...((destination ?? gateway) === undefined
+        ? {}
+        : { family: (destination?.family ?? gateway?.family) as 'ipv4' | 'ipv6' }),
+    });
+  }
+}
+
+/** include/uapi/linux/rtnetlink.h. */
+const RT_SCOPE_LINK = 253;
