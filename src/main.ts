@@ -3,9 +3,9 @@
  * for (src/cli/program.ts says what its module looks like):
  *
  *     {
- *       name: 'lab',
- *       summary: 'several hosts on this machine, made of network namespaces',
- *       load: async () => (await import('./lab/command.ts')).labCommand(),
+ *       name: 'status',
+ *       summary: 'this host: lease, store, peers and firewall, with reasons',
+ *       load: async () => (await import('./cli/status-command.ts')).statusCommand(),
  *     },
  */
 import { buildProgram, type CommandEntry, run } from './cli/program.ts';
@@ -20,6 +20,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     name: 'events',
     summary: 'what happened on this host, and what is happening',
     load: async () => (await import('./cli/events-command.ts')).eventsCommand(),
+  },
+  {
+    name: 'lab',
+    summary: 'several hosts on this machine, made of network namespaces',
+    load: async () => (await import('./lab/command.ts')).labCommand(),
   },
   {
     name: 'completion',

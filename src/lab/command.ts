@@ -1,0 +1,232 @@
+/** `tulle lab`: several hosts on this machine, to try Tulle, to reproduce a fault, and to test against. */
+import { Command, Option } from 'commander';
+import { ParseError } from '../base/errors.ts';
+import { EXIT } from '../cli/exit-codes.ts';
+import { formatCount, formatDuration } from '../cli/format.ts';
+import { withExamples } from '../cli/help.ts';
+import { integer, value } from '../cli/options.ts';
+import { note, print, printJson } from '../cli/output.ts';
+import { untilStopped } from '../cli/signals.ts';
+import { formatTable } from '../cli/table.ts';
+import { runDemo } from './demo.ts';
+import { execIn, statusOf } from './exec.ts';
+import { raiseLab, razeLab } from './lab.ts';
+import { formatMatrix } from './matrix.ts';
+import { pingAll } from './ping.ts';
+import { planLab } from './plan.ts';
+import { findRecord, type LabRecord, recordNames, requireRecord } from './record.ts';
+
+const MOST = 1000;
+
+export function labCommand(): Command {
+  const command = new Command('lab')
+    .description(
+      'Hosts made of namespaces on this machine: each has its own network, files in /run and /var/lib,\n' +
+        'processes and agent. Nothing of them is seen outside, and nothing remains of them.',
+    )
+    .enablePositionalOptions()
+    .addCommand(up())
+    .addCommand(down())
+    .addCommand(list())
+    .addCommand(exec())
+    .addCommand(ping())
+    .addCommand(demo());
+  return withExamples(command, [
+    { line: 'lab up --hosts 3', does: 'three hosts with two containers each' },
+    { line: 'lab exec docker1 -- tulle status', does: 'what an agent says about its host' },
+    { line: 'lab ping', does: 'who reaches whom' },
+    { line: 'lab down', does: 'remove every trace' },
+  ]);
+}
+
+const nameOption = () => new Option('--name <name>', 'name of the lab').default('default');
+const jsonOption = () => new Option('--json', 'print one JSON document');
+
+interface Named {
+  readonly name: string;
+  readonly json?: true;
+}
+
+function up(): Command {
+  interface Options extends Named {
+    readonly hosts: number;
+    readonly containers: number;
+    readonly docker?: true;
+    readonly backendConfig?: Record<string, unknown>;
+  }
+  const command = new Command('up')
+    .description('Make a lab: hosts, etcd, an agent per host, containers.')
+    .addOption(new Option('--hosts <n>', 'number of hosts').argParser(integer(1, MOST)).default(2))
+    .addOption(new Option('--containers <n>', 'containers per host').argParser(integer(0, MOST)).default(2))
+    .option('--docker', 'a real dockerd per host, instead of bare namespaces as containers')
+    .addOption(
+      new Option('--backend-config <json>', "the network's Backend object").argParser(value(parseObject)),
+    )
+    .addOption(nameOption())
+    .addOption(jsonOption())
+    .action(({ name, hosts, containers, docker, backendConfig, json }: Options) =>
+      untilStopped(async signal => {
+        const plan = planLab({
+          name,
+          hosts,
+          containers,
+          runtime: docker === true ? 'docker' : 'namespace',
+          ...(backendConfig === undefined ? {} : { backend: backendConfig }),
+        });
+        await using lab = await raiseLab(plan, { signal, onStep: stepNoter() });
+        const record = await lab.handOver();
+        if (json === true) printJson(describe(record));
+        else print(summarize(record));
+      }),
+    );
+  return withExamples(command, [
+    { line: 'lab up --hosts 2 --docker --name s7', does: 'two hosts with real Docker' },
+    { line: `lab up --backend-config '{"Type":"vxlan","VNI":5000}'`, does: 'another network' },
+  ]);
+}
+
+function down(): Command {
+  return new Command('down')
+    .description('End a lab and remove every trace of it. Fine when there is none.')
+    .addOption(nameOption())
+    .addOption(jsonOption())
+    .action(async ({ name, json }: Named) => {
+      const existed = await razeLab(name);
+      if (json === true) printJson({ name, existed });
+      else print(existed ? `lab ${name} is gone` : `there was no lab named ${name}`);
+    });
+}
+
+function list(): Command {
+  return new Command('list')
+    .description('The labs of this machine.')
+    .addOption(jsonOption())
+    .action(({ json }: Pick<Named, 'json'>) => {
+      const labs = recordNames()
+        .map(findRecord)
+        .filter(record => record !== undefined);
+      if (json === true) return printJson(labs.map(describe));
+      if (labs.length === 0) return print('no labs');
+      print(
+        formatTable<LabRecord>(
+          [
+            { title: 'name', cell: ({ name }) => name },
+            { title: 'hosts', cell: ({ hosts }) => `${hosts.length}`, align: 'right' },
+            {
+              title: 'containers',
+              cell: ({ hosts }) => `${hosts.reduce((sum, { containers }) => sum + containers.length, 0)}`,
+              align: 'right',
+            },
+            { title: 'runtime', cell: ({ runtime }) => runtime },
+            { title: 'since', cell: ({ createdAt }) => createdAt },
+          ],
+          labs,
+        ),
+      );
+    });
+}
+
+function exec(): Command {
+  const command = new Command('exec')
+    .description('Run a program in a host (docker1) or in a container of it (docker1/c1).')
+    .argument('<target>', 'host, or host/container')
+    .argument('<program...>', 'program and its arguments')
+    .addOption(nameOption())
+    .passThroughOptions()
+    .action(async (target: string, words: string[], { name }: Named) => {
+      // Options after the target are the program's, and so commander hands on the separator, too.
+      const [program = '', ...args] = words[0] === '--' ? words.slice(1) : words;
+      process.exitCode = statusOf(await execIn(requireRecord(name), target, program, args));
+    });
+  return withExamples(command, [
+    { line: 'lab exec docker1 -- ip route', does: "the host's routes" },
+    { line: 'lab exec docker1/c1 -- ping 188.172.50.2', does: 'ping from a container' },
+    { line: 'lab exec --name s7 docker2 -- bash', does: 'a shell on a host of another lab' },
+  ]);
+}
+
+function ping(): Command {
+  return new Command('ping')
+    .description('Ping every container from every container and every host on the other hosts.')
+    .addOption(new Option('--count <n>', 'packets per pair').argParser(integer(1, 10_000)).default(3))
+    .addOption(nameOption())
+    .addOption(jsonOption())
+    .action(({ name, count, json }: Named & { readonly count: number }) =>
+      untilStopped(async signal => {
+        const report = await pingAll(requireRecord(name), { count, signal });
+        if (json === true) printJson(report);
+        else {
+          print(formatMatrix(report));
+          print(`${formatCount(report.pairs, 'pair')}, ${report.sent} packets sent, ${report.lost} lost`);
+        }
+        if (report.lost > 0) process.exitCode = EXIT.differs.status;
+      }),
+    );
+}
+
+function demo(): Command {
+  return new Command('demo')
+    .description(
+      'Three hosts, the reachability matrix, and the journey of one packet; what `npm start` runs.',
+    )
+    .addOption(nameOption())
+    .action(({ name }: Named) => untilStopped(signal => runDemo(name, signal)));
+}
+
+/** What scripts get: the record without what only Tulle itself can use. */
+function describe({ name, createdAt, runtime, etcdEndpoint, etcdPrefix, hosts }: LabRecord) {
+  return {
+    name,
+    createdAt,
+    runtime,
+    etcdEndpoint,
+    etcdPrefix,
+    hosts: hosts.map(host => ({
+      name: host.name,
+      address: host.address,
+      subnet: host.subnet,
+      containers: host.containers.map(container => ({ name: container.name, ip: container.ip })),
+    })),
+  };
+}
+
+function summarize(record: LabRecord): string {
+  const rows = record.hosts.map(({ name, address, subnet, containers }) => ({
+    name,
+    address,
+    subnet,
+    containers: containers.map(container => `${container.name} ${container.ip}`).join(', '),
+  }));
+  return formatTable(
+    [
+      { title: 'host', cell: row => row.name },
+      { title: 'address', cell: row => row.address },
+      { title: 'subnet', cell: row => row.subnet },
+      { title: 'containers', cell: row => row.containers },
+    ],
+    rows,
+  );
+}
+
+/** Tells each step on stderr with the time it took. */
+function stepNoter(): (step: string) => void {
+  let last = performance.now();
+  return step => {
+    const now = performance.now();
+    note(`${step} (${formatDuration(now - last)})`);
+    last = now;
+  };
+}
+
+function parseObject(text: string): Record<string, unknown> {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch {
+    throw new ParseError('a JSON object', text, 'not JSON');
+  }
+  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
+    throw new ParseError('a JSON object', text, 'want {...}');
+  }
+  return parsed as Record<string, unknown>;
+}

@@ -1,0 +1,74 @@
+/** A program that serves a host of the lab, started and waited for until it is of use. */
+import { readFileSync } from 'node:fs';
+import { messageOf } from '../base/errors.ts';
+import type { RunningProcess } from '../sys/process.ts';
+import { waitForFile } from '../sys/wait-file.ts';
+import { LabError } from './errors.ts';
+import type { LabHost } from './host.ts';
+
+export interface DaemonSpec {
+  readonly program: string;
+  readonly args: readonly string[];
+  /** Names it in messages and names its log: `etcd`. */
+  readonly name: string;
+  /** It is ready when this file of the host exists and `accept` likes its text; its log when absent. */
+  readonly readyFile?: string;
+  readonly accept?: (text: string) => boolean;
+  /** Milliseconds. */
+  readonly patience: number;
+  readonly signal: AbortSignal;
+}
+
+export interface Daemon extends RunningProcess {
+  /** Text of the file that told that it is ready. */
+  readonly readyText: string;
+}
+
+/**
+ * Starts it, and returns when it is ready.
+ *
+ * @throws LabError START_FAILED, with its last words, when it ends or is not ready in time; `signal.reason`.
+ */
+export async function startDaemon(host: LabHost, spec: DaemonSpec): Promise<Daemon> {
+  const { program, args, name, patience, signal } = spec;
+  const daemon = await host.start(program, args, name);
+  daemon.unref();
+
+  const giveUp = new AbortController();
+  const timer = setTimeout(
+    () => giveUp.abort(new Error(`is not ready after ${patience / 1000} s`)),
+    patience,
+  );
+  void daemon.exited.then(exit => {
+    giveUp.abort(new Error(exit.signal ? `was ended by ${exit.signal}` : `ended with status ${exit.status}`));
+  });
+  try {
+    const file = spec.readyFile === undefined ? host.logFile(name) : host.path(spec.readyFile);
+    const readyText = await waitForFile(file, AbortSignal.any([signal, giveUp.signal]), spec.accept);
+    return { ...daemon, readyText };
+  } catch (error) {
+    signal.throwIfAborted();
+    const words = lastWords(host.logFile(name));
+    throw new LabError(
+      'START_FAILED',
+      `${name} on ${host.name} ${messageOf(error)}${words === '' ? '' : `: ${words}`}`,
+      { op: name, context: { host: host.name, log: tail(host.logFile(name), 40) } },
+    );
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** The last line of a log that says something. */
+function lastWords(file: string): string {
+  return tail(file, 1).slice(0, 500);
+}
+
+function tail(file: string, lines: number): string {
+  try {
+    return readFileSync(file, 'utf8').trimEnd().split('\n').slice(-lines).join('\n');
+  } catch {
+    // The host may be gone already, and its log with it.
+    return '';
+  }
+}

@@ -1,0 +1,87 @@
+/** What `npm start` shows: three hosts, who reaches whom, and how one packet gets across. */
+import { styleText } from 'node:util';
+import { formatCount, formatDuration } from '../cli/format.ts';
+import { paint, print } from '../cli/output.ts';
+import { LabError } from './errors.ts';
+import { type Hop, traceJourney } from './journey.ts';
+import { raiseLab } from './lab.ts';
+import { formatMatrix } from './matrix.ts';
+import { pingAll } from './ping.ts';
+import { OVERLAY, planLab, UNDERLAY } from './plan.ts';
+
+const HOSTS = 3;
+const CONTAINERS = 2;
+
+/**
+ * Makes a lab, shows it and, on a terminal, keeps it until `signal` aborts. It is gone when the promise settles.
+ *
+ * @throws LabError, also when a packet was lost; `signal.reason` while the lab is still being made.
+ */
+export async function runDemo(name: string, signal: AbortSignal): Promise<void> {
+  const plan = planLab({ name, hosts: HOSTS, containers: CONTAINERS, runtime: 'namespace' });
+  title(`Making ${HOSTS} hosts with ${CONTAINERS} containers each on this machine`);
+  const started = performance.now();
+  const onStep = (step: string) =>
+    print(`  ${paint('green', '✓')} ${step} (${formatDuration(performance.now() - started)})`);
+  await using lab = await raiseLab(plan, { signal, onStep });
+  await lab.publish();
+  const { hosts } = lab.record;
+
+  title('Every container reaches every other by its own address (round trip)');
+  const report = await pingAll(lab.record, { count: 3, signal });
+  print(formatMatrix(report));
+  print(`\n${formatCount(report.pairs, 'pair')}, ${report.sent} packets sent, ${report.lost} lost`);
+  if (report.lost > 0) {
+    throw new LabError('START_FAILED', `${report.lost} of ${report.sent} packets were lost`, {
+      hint: "keep a lab with 'tulle lab up' and look at 'tulle lab exec docker1 -- tulle status'",
+    });
+  }
+
+  const [near, far] = hosts;
+  const [source, target] = [near?.containers[0], far?.containers[0]];
+  if (near !== undefined && far !== undefined && source !== undefined && target !== undefined) {
+    title(`One packet from ${near.name}/${source.name} to ${far.name}/${target.name} (${target.ip})`);
+    const hops = await traceJourney({ host: near, container: source }, { host: far, container: target });
+    print(formatJourney(hops));
+  }
+
+  const suffix = name === 'default' ? '' : ` --name ${name}`;
+  title('Explore it');
+  print(
+    [
+      `Underlay ${UNDERLAY}, overlay ${OVERLAY}. From another terminal, as root:`,
+      '',
+      `  ./bin/tulle lab exec${suffix} docker1 -- tulle status`,
+      `  ./bin/tulle lab exec${suffix} docker1/c1 -- ping ${target?.ip ?? ''}`,
+      `  ./bin/tulle lab exec${suffix} docker2 -- bridge fdb show dev flannel.88`,
+      `  ./bin/tulle lab exec${suffix} docker1 -- etcdctl get --prefix /coreos.com/network`,
+    ].join('\n'),
+  );
+  if (process.stdout.isTTY) await untilAborted(signal);
+  else print('\nOutput is not a terminal, so the lab ends here. Keep one with: ./bin/tulle lab up');
+}
+
+/** One numbered paragraph per hop: place, story, entries. */
+export function formatJourney(hops: readonly Hop[]): string {
+  const width = Math.max(...hops.map(({ place }) => place.length));
+  return hops
+    .flatMap(({ place, story, entries }, index) => [
+      `${String(index + 1).padStart(2)}  ${paint('bold', place.padEnd(width))}  ${story}`,
+      ...entries.map(entry => `${' '.repeat(width + 6)}${paint('cyan', entry)}`),
+    ])
+    .join('\n');
+}
+
+async function untilAborted(signal: AbortSignal): Promise<void> {
+  print(`\n${styleText('bold', 'Ctrl-C ends it')} and removes everything.`);
+  // A timer keeps the process alive; the lab's own processes do not.
+  const alive = setInterval(() => undefined, 2 ** 30);
+  if (!signal.aborted)
+    await new Promise(resolve => signal.addEventListener('abort', resolve, { once: true }));
+  clearInterval(alive);
+  print('\nEnding the lab.');
+}
+
+function title(text: string): void {
+  print(`\n${paint('bold', text)}\n`);
+}

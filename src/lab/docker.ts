@@ -1,0 +1,103 @@
+/**
+ * A real dockerd on a host of the lab, on the subnet that the host leased, with one image: Debian's static
+ * busybox. There is no registry to pull from.
+ *
+ * Everything dockerd writes goes to the host's private /run and /var/lib, except for control groups, which exist
+ * once per machine: the lab's are below one directory of its own, which `sweepControlGroups` removes.
+ */
+import { existsSync, readdirSync, rmdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { formatInterfaceAddress } from '../base/prefix.ts';
+import { startDaemon } from './daemon.ts';
+import type { LabHost } from './host.ts';
+import type { ContainerRecord } from './record.ts';
+import type { SubnetEnv } from './subnet-env.ts';
+
+const IMAGE = 'busybox';
+
+export async function startDockerd(
+  host: LabHost,
+  labName: string,
+  subnet: SubnetEnv,
+  signal: AbortSignal,
+): Promise<void> {
+  await startDaemon(host, {
+    name: 'dockerd',
+    program: 'dockerd',
+    args: [
+      `--bip=${formatInterfaceAddress(subnet.gateway)}`,
+      `--mtu=${subnet.mtu}`,
+      `--ip-masq=${!subnet.masquerade}`,
+      // The other driver wants systemd's bus, which a lab host does not have.
+      '--exec-opt=native.cgroupdriver=cgroupfs',
+      `--cgroup-parent=/${controlGroupOf(labName)}/${host.name}`,
+    ],
+    accept: log => log.includes('API listen on'),
+    patience: 60_000,
+    signal,
+  });
+  await importImage(host, signal);
+}
+
+/** Starts containers that wait to be used, and says where they are. */
+export async function runContainers(
+  host: LabHost,
+  names: readonly string[],
+  signal: AbortSignal,
+): Promise<ContainerRecord[]> {
+  for (const name of names) {
+    const idle = ['sleep', '2147483647'];
+    await host.run(
+      'docker',
+      ['run', '--detach', '--init=false', '--name', name, '--hostname', name, IMAGE, ...idle],
+      {
+        signal,
+      },
+    );
+  }
+  if (names.length === 0) return [];
+  const format = '{{.Name}} {{.NetworkSettings.IPAddress}} {{.NetworkSettings.SandboxKey}}';
+  const { stdout } = await host.run('docker', ['inspect', '--format', format, ...names], { signal });
+  return stdout
+    .trim()
+    .split('\n')
+    .map(line => {
+      const [name = '', ip = '', netns = ''] = line.split(' ');
+      // Docker writes a name as a path, and the sandbox below /var/run, which a symbolic link leads to /run.
+      return { name: name.replace(/^\//, ''), ip, netns: netns.replace(/^\/var\/run\//, '/run/') };
+    });
+}
+
+async function importImage(host: LabHost, signal: AbortSignal): Promise<void> {
+  const root = '/run/busybox';
+  await host.run('mkdir', ['-p', `${root}/bin`, `${root}/tmp`]);
+  await host.run('cp', ['/bin/busybox', `${root}/bin/busybox`]);
+  await host.run(`${root}/bin/busybox`, ['--install', `${root}/bin`]);
+  await host.run('tar', ['-C', root, '-cf', `${root}.tar`, '.']);
+  await host.run('docker', ['import', `${root}.tar`, IMAGE], { signal });
+  await host.run('rm', ['-rf', root, `${root}.tar`]);
+}
+
+const CONTROL_GROUPS = '/sys/fs/cgroup';
+
+const controlGroupOf = (labName: string) => `tulle-lab-${labName}`;
+
+/** Removes the control groups of a lab that has ended. */
+export function sweepControlGroups(labName: string): void {
+  if (!existsSync(CONTROL_GROUPS)) return;
+  // Version 2 has one hierarchy; version 1 has one per controller, side by side.
+  const hierarchies = readdirSync(CONTROL_GROUPS, { withFileTypes: true })
+    .filter(entry => entry.isDirectory())
+    .map(entry => join(CONTROL_GROUPS, entry.name));
+  for (const hierarchy of [CONTROL_GROUPS, ...hierarchies])
+    removeGroups(join(hierarchy, controlGroupOf(labName)));
+}
+
+/** Groups are removed from the leaves up; the files in them are not real. */
+function removeGroups(path: string): void {
+  if (!existsSync(path)) return;
+  for (const entry of readdirSync(path, { withFileTypes: true })) {
+    if (entry.isDirectory()) removeGroups(join(path, entry.name));
+  }
+  rmdirSync(path);
+}

@@ -1,0 +1,22 @@
+/** What goes wrong with a lab, each with what to do about it. */
+import { TulleError, type TulleErrorOptions } from '../base/errors.ts';
+
+export type LabErrorCode =
+  /** Namespaces can only be made by root. */
+  | 'FORBIDDEN'
+  /** A program that the lab needs is not installed. */
+  | 'MISSING_PROGRAM'
+  /** There is a lab of that name. */
+  | 'NAME_TAKEN'
+  /** Another process is making or removing this lab at the moment. */
+  | 'BUSY'
+  /** There is no such lab, host or container. */
+  | 'NOT_FOUND'
+  /** A part of the lab ended or did not become ready. */
+  | 'START_FAILED';
+
+export class LabError extends TulleError<LabErrorCode> {
+  constructor(code: LabErrorCode, message: string, options: TulleErrorOptions = {}) {
+    super(code, message, options);
+  }
+}

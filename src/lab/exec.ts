@@ -1,0 +1,52 @@
+/** Running a program in a host of a lab, or in a container of it. */
+import { constants } from 'node:os';
+import type { Exit } from '../sys/process.ts';
+import { LabError } from './errors.ts';
+import { LabHost } from './host.ts';
+import type { HostRecord, LabRecord } from './record.ts';
+
+/**
+ * Runs it on our own terminal and returns how it ended.
+ *
+ * @param target `docker1`, or `docker1/c1`. A container without a runtime is a network namespace only: the
+ *   program sees the host's files and the container's network.
+ * @throws LabError NOT_FOUND
+ */
+export async function execIn(
+  lab: LabRecord,
+  target: string,
+  program: string,
+  args: readonly string[],
+): Promise<Exit> {
+  const { record, container } = findTarget(lab, target);
+  const host = new LabHost(record.name, record.anchor);
+  if (container === undefined) return host.attach(program, args);
+  if (lab.runtime === 'namespace') return host.attach(program, args, container.netns);
+  const terminal =
+    process.stdin.isTTY && process.stdout.isTTY ? ['--interactive', '--tty'] : ['--interactive'];
+  return host.attach('docker', ['exec', ...terminal, container.name, program, ...args]);
+}
+
+/** The status a shell would report: 128 and the number of the signal that ended it. */
+export function statusOf(exit: Exit): number {
+  return exit.status ?? 128 + constants.signals[exit.signal];
+}
+
+function findTarget(
+  lab: LabRecord,
+  target: string,
+): { record: HostRecord; container: HostRecord['containers'][number] | undefined } {
+  const [hostName = '', containerName, ...more] = target.split('/');
+  const record = lab.hosts.find(({ name }) => name === hostName);
+  const container = record?.containers.find(({ name }) => name === containerName);
+  if (record === undefined || more.length > 0 || (containerName !== undefined && container === undefined)) {
+    const known = lab.hosts.flatMap(({ name, containers }) => [
+      name,
+      ...containers.map(c => `${name}/${c.name}`),
+    ]);
+    throw new LabError('NOT_FOUND', `lab ${lab.name} has no ${target}`, {
+      hint: `it has ${known.join(', ')}`,
+    });
+  }
+  return { record, container };
+}

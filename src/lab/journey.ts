@@ -1,0 +1,199 @@
+/**
+ * The journey of one packet between containers on two hosts, told by the entries that the kernels follow. Each
+ * one is looked up as the kernel would: what one step finds is what the next one searches for.
+ */
+import { Ip } from '../base/ip.ts';
+import { formatInterfaceAddress, Prefix } from '../base/prefix.ts';
+import { connectRoute } from '../netlink/connect-route.ts';
+import type { FdbEntry, Link, Neighbor, Route, VxlanInfo } from '../netlink/objects.ts';
+import type { Rtnetlink } from '../netlink/rtnetlink.ts';
+import { Netns } from '../sys/netns.ts';
+import { LabHost } from './host.ts';
+import type { ContainerRecord, HostRecord } from './record.ts';
+
+export interface Hop {
+  /** `docker1/c1`, `docker1`, `underlay`. */
+  readonly place: string;
+  /** What happens there and why, in a sentence or two. */
+  readonly story: string;
+  /** The kernel's entries that decide it, as `ip` and `bridge` print them. */
+  readonly entries: readonly string[];
+}
+
+export interface End {
+  readonly host: HostRecord;
+  readonly container: ContainerRecord;
+}
+
+/** What is missing is part of the story: a hop then says so and is the last one. */
+export async function traceJourney(from: End, to: End): Promise<Hop[]> {
+  await using doors = new AsyncDisposableStack();
+  const open = (path: string) => doors.use(connectRoute({ netns: doors.use(Netns.open(path)) }));
+  const near = new LabHost(from.host.name, from.host.anchor);
+  const far = new LabHost(to.host.name, to.host.anchor);
+  const inside = open(near.path(from.container.netns));
+  const source = open(near.netnsFile);
+  const destination = open(far.netnsFile);
+
+  const hops = [await leaveContainer(inside, from), await enterHost(source, from)];
+  const target = Ip.parse(to.container.ip);
+  const subnet = Prefix.parse(to.host.subnet);
+  const route = (await source.routes.list({ family: 'ipv4' })).find(({ destination: block }) =>
+    block?.equals(subnet),
+  );
+  if (route === undefined) {
+    return [
+      ...hops,
+      { place: near.name, story: `There is no route to ${subnet}: the packet goes no further.`, entries: [] },
+    ];
+  }
+  const links = await source.links.list();
+  const link = links.find(({ index }) => index === route.oif);
+  const name = link?.name ?? '?';
+  hops.push({
+    place: near.name,
+    story: `The route for the peer's block says which gateway, through which device.`,
+    entries: [formatRoute(route, name)],
+  });
+  if (link?.info?.kind === 'vxlan' && route.gateway !== undefined) {
+    hops.push(...(await throughTunnel(source, link, link.info, route.gateway, links)));
+    hops.push(await leaveTunnel(destination, far.name, link.info));
+  } else {
+    hops.push({
+      place: 'underlay',
+      story: `No tunnel: the packet goes to the peer as it is, ${from.container.ip} > ${to.container.ip}.`,
+      entries: [],
+    });
+  }
+  return [...hops, ...(await arrive(destination, far.name, to, target))];
+}
+
+async function leaveContainer(inside: Rtnetlink, { host, container }: End): Promise<Hop> {
+  const [links, routes] = [await inside.links.list(), await inside.routes.list({ family: 'ipv4' })];
+  const route = routes.find(({ destination }) => destination === undefined);
+  const device = links.find(({ index }) => index === route?.oif)?.name ?? '?';
+  return {
+    place: `${host.name}/${container.name}`,
+    story: `The container has ${container.ip}. The target is in no network of its own, so the default route is taken.`,
+    entries: route === undefined ? [] : [formatRoute(route, device)],
+  };
+}
+
+async function enterHost(source: Rtnetlink, { host }: End): Promise<Hop> {
+  const block = Prefix.parse(host.subnet);
+  const addresses = await source.addresses.list({ family: 'ipv4' });
+  // The tunnel device has the base address of the same block, as a /32.
+  const gateway = addresses.find(({ ip, length }) => block.contains(ip) && length === block.length);
+  const bridge = (await source.links.list()).find(({ index }) => index === gateway?.index);
+  return {
+    place: host.name,
+    story: `The gateway is the host's bridge. The host forwards what is not for itself: TTL 64 becomes 63.`,
+    entries: gateway === undefined ? [] : [`${bridge?.name ?? '?'} inet ${formatInterfaceAddress(gateway)}`],
+  };
+}
+
+async function throughTunnel(
+  source: Rtnetlink,
+  link: Link,
+  info: VxlanInfo,
+  gateway: Ip,
+  links: readonly Link[],
+): Promise<Hop[]> {
+  const place = links.find(({ index }) => index === info.link)?.name ?? 'uplink';
+  const neighbor = (await source.neighbors.list({ index: link.index })).find(({ ip }) => ip.equals(gateway));
+  const hops: Hop[] = [
+    {
+      place: link.name,
+      story: `Which MAC address has ${gateway}? Nobody is asked: the agent has written it down (ARP: IP to inner MAC).`,
+      entries: neighbor === undefined ? [] : [formatNeighbor(neighbor, link.name)],
+    },
+  ];
+  const mac = neighbor?.mac;
+  const entry = (await source.fdb.list(link.index)).find(
+    candidate => mac !== undefined && candidate.mac.equals(mac),
+  );
+  hops.push({
+    place: link.name,
+    story: `Behind which host is that MAC address? The forwarding database knows (FDB: inner MAC to outer IP).`,
+    entries: entry === undefined ? [] : [formatFdbEntry(entry, link.name)],
+  });
+  if (entry?.destination === undefined) return hops;
+  const route = await source.routes.lookup(entry.destination);
+  const device = links.find(({ index }) => index === route.oif)?.name ?? '?';
+  hops.push({
+    place: `underlay (${place})`,
+    story: `The frame is wrapped into a UDP packet, 50 bytes longer, that any network can carry.`,
+    entries: [
+      `${info.local ?? '?'} > ${entry.destination} UDP ${info.port ?? '?'} VXLAN vni ${info.id ?? '?'} [inner frame]`,
+      `${entry.destination} dev ${device}`,
+    ],
+  });
+  return hops;
+}
+
+async function leaveTunnel(destination: Rtnetlink, name: string, info: VxlanInfo): Promise<Hop> {
+  const link = (await destination.links.list()).find(
+    candidate => candidate.info?.kind === 'vxlan' && candidate.info.id === info.id,
+  );
+  const own = link?.info?.kind === 'vxlan' ? link.info : undefined;
+  return {
+    place: name,
+    story: `The kernel knows the port and the VNI, unwraps the frame, and finds its own MAC address on it.`,
+    entries:
+      link === undefined
+        ? []
+        : [
+            `${link.name} vxlan id ${own?.id ?? '?'} local ${own?.local ?? '?'} dstport ${own?.port ?? '?'} lladdr ${link.mac ?? '?'}`,
+          ],
+  };
+}
+
+async function arrive(destination: Rtnetlink, name: string, to: End, target: Ip): Promise<Hop[]> {
+  const route = await destination.routes.lookup(target);
+  const links = await destination.links.list();
+  const bridge = links.find(({ index }) => index === route.oif);
+  const device = bridge?.name ?? '?';
+  const neighbor = (
+    await destination.neighbors.list(bridge === undefined ? {} : { index: bridge.index })
+  ).find(({ ip }) => ip.equals(target));
+  return [
+    {
+      place: name,
+      story: `The target is in this host's own block, so it is on the bridge. Forwarded again: TTL 63 becomes 62.`,
+      entries: [
+        `${to.host.subnet} dev ${device}`,
+        ...(neighbor === undefined ? [] : [formatNeighbor(neighbor, device)]),
+      ],
+    },
+    {
+      place: `${to.host.name}/${to.container.name}`,
+      story: `The container gets what was sent, from the sender's own address: nothing was translated on the way.`,
+      entries: [],
+    },
+  ];
+}
+
+/** include/uapi/linux/rtnetlink.h and neighbour.h. */
+const RTNH_F_ONLINK = 4;
+const NUD_REACHABLE = 0x02;
+const NUD_PERMANENT = 0x80;
+
+function formatRoute(route: Route, device: string): string {
+  return [
+    route.destination?.toString() ?? 'default',
+    ...(route.nexthopId === undefined ? [] : ['nhid', route.nexthopId]),
+    ...(route.gateway === undefined ? [] : ['via', route.gateway]),
+    'dev',
+    device,
+    ...((route.flags & RTNH_F_ONLINK) === 0 ? [] : ['onlink']),
+  ].join(' ');
+}
+
+function formatNeighbor({ ip, mac, state }: Neighbor, device: string): string {
+  const word = state === NUD_PERMANENT ? 'PERMANENT' : state === NUD_REACHABLE ? 'REACHABLE' : 'learned';
+  return `${ip} dev ${device} lladdr ${mac ?? '?'} ${word}`;
+}
+
+function formatFdbEntry({ mac, destination, state }: FdbEntry, device: string): string {
+  return `${mac} dev ${device} dst ${destination ?? '?'} self${state === NUD_PERMANENT ? ' permanent' : ''}`;
+}

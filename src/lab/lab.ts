@@ -1,0 +1,199 @@
+/**
+ * Making a lab, from nothing to containers that reach each other:
+ *
+ *     fabric -> hosts -> etcd -> agents -> containers -> routes to every peer
+ *
+ * Each step is done for all hosts at once. Until `handOver` the lab hangs on our own process, so an error, a
+ * Ctrl-C and a `kill -9` at any moment have the same end: nothing is left (src/lab/anchor.ts says why).
+ */
+import { join } from 'node:path';
+import { parallel } from '../base/parallel.ts';
+import { connectRoute } from '../netlink/connect-route.ts';
+import { Netns } from '../sys/netns.ts';
+import { startAgent, waitForRoutes } from './agent.ts';
+import { Anchor, endAnchor, namespacesOf, startKeeper } from './anchor.ts';
+import { runContainers, startDockerd, sweepControlGroups } from './docker.ts';
+import { LabError } from './errors.ts';
+import { startEtcd } from './etcd.ts';
+import { weaveFabric } from './fabric.ts';
+import { PROJECT } from './host.ts';
+import type { LabPlan } from './plan.ts';
+import {
+  type ContainerRecord,
+  findRecord,
+  type HostRecord,
+  type LabRecord,
+  lockName,
+  ownProcess,
+  readRecord,
+  removeRecord,
+  saveRecord,
+} from './record.ts';
+import { requireCapabilities } from './requirements.ts';
+import { makeSandboxes } from './sandboxes.ts';
+import { Site } from './site.ts';
+import type { SubnetEnv } from './subnet-env.ts';
+
+/** Hosts worked on at the same time. */
+const AT_ONCE = 8;
+
+export interface RaiseOptions {
+  readonly signal: AbortSignal;
+  /** Told of every step once it is done. */
+  readonly onStep?: (step: string) => void;
+  /** The program that runs as agent; the one of this project when absent. */
+  readonly tulle?: string;
+}
+
+/** A lab that this process made, and that ends with it unless it is handed over. */
+export class Lab implements AsyncDisposable {
+  readonly record: LabRecord;
+  readonly #anchors: readonly Anchor[];
+  readonly #lock: AsyncDisposable;
+  readonly #resources: AsyncDisposableStack;
+
+  /** @param resources what ends the lab, and gives its name free, when it is disposed. */
+  constructor(
+    record: LabRecord,
+    anchors: readonly Anchor[],
+    lock: AsyncDisposable,
+    resources: AsyncDisposableStack,
+  ) {
+    this.record = record;
+    this.#anchors = anchors;
+    this.#lock = lock;
+    this.#resources = resources;
+  }
+
+  /** Lets other commands find the lab while we hold it. */
+  async publish(): Promise<void> {
+    await saveRecord(this.record);
+    await this.#lock[Symbol.asyncDispose]();
+  }
+
+  /** Lets the lab outlive us. Returns its final record. */
+  async handOver(): Promise<LabRecord> {
+    const lifelines = this.#anchors.map(anchor => anchor.lifeline);
+    const record = { ...this.record, keeper: await startKeeper(this.record.anchor, lifelines) };
+    await saveRecord(record);
+    // The keeper holds on now; nothing of ours is to be undone any more.
+    for (const lifeline of lifelines) lifeline.destroy();
+    this.#resources.move();
+    await this.#lock[Symbol.asyncDispose]();
+    return record;
+  }
+
+  /** Ends the lab, unless it was handed over. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#resources.disposeAsync();
+  }
+}
+
+/**
+ * Makes a lab that works: when the promise resolves every host has a route to every other's containers.
+ *
+ * @throws LabError; `signal.reason`. Nothing is left of a failed attempt.
+ */
+export async function raiseLab(plan: LabPlan, options: RaiseOptions): Promise<Lab> {
+  requireCapabilities(plan.runtime);
+  await using resources = new AsyncDisposableStack();
+  const lock = resources.use(await lockName(plan.name));
+  if (findRecord(plan.name) !== undefined) {
+    throw new LabError('NAME_TAKEN', `there is a lab named ${plan.name} already`, {
+      hint: `choose another --name, or end it with 'tulle lab down --name ${plan.name}'`,
+    });
+  }
+  await removeTraces(plan.name);
+  resources.defer(() => removeTraces(plan.name));
+
+  const anchor = resources.use(await Anchor.drop());
+  await using doors = new AsyncDisposableStack();
+  const netns = doors.use(Netns.open(namespacesOf(anchor.id).net));
+  const route = doors.use(connectRoute({ netns }));
+  const { signal, onStep = () => undefined, tulle = join(PROJECT, 'bin/tulle') } = options;
+
+  await weaveFabric(route);
+  const sites = await parallel(plan.hosts, { limit: AT_ONCE, signal }, async hostPlan =>
+    doors.use(await Site.prepare(hostPlan, { anchor, route }, hostsFile(plan))),
+  );
+  onStep('hosts on a common underlay');
+
+  const [first] = sites;
+  if (first !== undefined) await startEtcd(first.host, plan, signal);
+  onStep('etcd with the network configuration');
+
+  const populated = await parallel(sites, { limit: AT_ONCE, signal }, (site, stop) =>
+    populate(site, plan, tulle, stop),
+  );
+  onStep('an agent with a lease on every host, and containers');
+
+  await parallel(sites, { limit: AT_ONCE, signal }, (site, stop) => {
+    const others = populated.filter(({ host }) => host.name !== site.host.name);
+    return waitForRoutes(
+      site.host.name,
+      site.route,
+      others.map(({ subnet }) => subnet.subnet),
+      stop,
+    );
+  });
+  onStep('routes between all hosts');
+
+  const record: LabRecord = {
+    version: 1,
+    name: plan.name,
+    createdAt: new Date().toISOString(),
+    runtime: plan.runtime,
+    anchor: anchor.id,
+    keeper: ownProcess(),
+    etcdEndpoint: plan.etcdEndpoint,
+    etcdPrefix: plan.etcdPrefix,
+    hosts: populated.map(({ host }) => host),
+  };
+  return new Lab(record, [anchor, ...sites.map(site => site.anchor)], lock, resources.move());
+}
+
+/** Ends a lab, whoever made it. False when there was none; what an earlier end left behind is removed in any case. */
+export async function razeLab(name: string): Promise<boolean> {
+  await using _lock = await lockName(name);
+  const record = readRecord(name);
+  const existed = findRecord(name) !== undefined;
+  if (record !== undefined) await endAnchor(record.anchor, record.keeper);
+  await removeTraces(name);
+  return existed;
+}
+
+/** Starts the agent of a host and, on the subnet that it leases, the containers. */
+async function populate(
+  { host, route, address, containers }: Site,
+  plan: LabPlan,
+  tulle: string,
+  signal: AbortSignal,
+): Promise<{ readonly host: HostRecord; readonly subnet: SubnetEnv }> {
+  const subnet = await startAgent(host, plan, tulle, signal);
+  let made: ContainerRecord[];
+  if (plan.runtime === 'docker') {
+    await startDockerd(host, plan.name, subnet, signal);
+    made = await runContainers(host, containers, signal);
+  } else {
+    made = await makeSandboxes(host, route, containers, subnet);
+  }
+  const record = {
+    name: host.name,
+    address: address.toString(),
+    anchor: host.anchor,
+    subnet: subnet.subnet.toString(),
+    containers: made,
+  };
+  return { host: record, subnet };
+}
+
+function hostsFile(plan: LabPlan): string {
+  const hosts = plan.hosts.map(({ name, address }) => `${address} ${name}`);
+  return ['127.0.0.1 localhost', '::1 localhost', ...hosts, ''].join('\n');
+}
+
+/** What a lab leaves on this machine once its processes are gone. */
+async function removeTraces(name: string): Promise<void> {
+  sweepControlGroups(name);
+  await removeRecord(name);
+}

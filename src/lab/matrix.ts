@@ -1,0 +1,41 @@
+/** The reachability matrix: a row per place that asks, a column per container that answers. */
+
+import { paint } from '../cli/output.ts';
+import { type Column, formatTable } from '../cli/table.ts';
+import type { PingReport, PingResult } from './ping.ts';
+
+interface Row {
+  readonly from: string;
+  readonly cells: ReadonlyMap<string, PingResult>;
+}
+
+/** Round trips in milliseconds; `=` for pairs on one host, which no tunnel is needed for. */
+export function formatMatrix(report: PingReport): string {
+  const rows = new Map<string, Map<string, PingResult>>();
+  for (const result of report.results) {
+    const cells = rows.get(result.from) ?? new Map<string, PingResult>();
+    rows.set(result.from, cells.set(result.to, result));
+  }
+  const targets = [...new Set(report.results.map(({ to }) => to))].sort();
+  const columns: Column<Row>[] = [
+    { title: 'from', cell: ({ from }) => from },
+    ...targets.map(
+      (title): Column<Row> => ({
+        title,
+        cell: ({ cells }) => cellOf(cells.get(title)),
+        align: 'right',
+        verbatim: true,
+      }),
+    ),
+  ];
+  return formatTable(
+    columns,
+    [...rows].map(([from, cells]) => ({ from, cells })),
+  );
+}
+
+function cellOf(result: PingResult | undefined): string {
+  if (result === undefined) return '=';
+  if (result.lost === 0) return paint('green', `${(result.rtt ?? 0).toFixed(2)} ms`);
+  return paint('red', result.lost === result.sent ? 'lost' : `${result.lost}/${result.sent} lost`);
+}

@@ -1,0 +1,52 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { formatMatrix } from './matrix.ts';
+import { parsePing } from './ping.ts';
+
+/** iputils 20221126. */
+const GOOD = `PING 188.172.4.2 (188.172.4.2) 56(84) bytes of data.
+
+--- 188.172.4.2 ping statistics ---
+3 packets transmitted, 3 received, 0% packet loss, time 102ms
+rtt min/avg/max/mdev = 0.036/0.042/0.054/0.008 ms
+`;
+const PARTIAL = `--- 188.172.4.2 ping statistics ---
+4 packets transmitted, 1 received, +2 errors, 75% packet loss, time 3074ms
+rtt min/avg/max/mdev = 1.234/1.234/1.234/0.000 ms
+`;
+
+describe('ping', () => {
+  test('reads the summary', () => {
+    assert.deepEqual(parsePing(GOOD, 3), { sent: 3, lost: 0, rtt: 0.042 });
+    assert.deepEqual(parsePing(PARTIAL, 4), { sent: 4, lost: 3, rtt: 1.234 });
+  });
+
+  test('no summary means that nothing got through', () => {
+    assert.deepEqual(parsePing('ping: connect: Network is unreachable', 3), { sent: 3, lost: 3 });
+  });
+
+  test('the matrix shows each pair where its row and column meet', () => {
+    const pair = (from: string, to: string, lost: number) => ({
+      from,
+      to,
+      ip: '192.0.2.1',
+      sent: 3,
+      lost,
+      ...(lost === 3 ? {} : { rtt: 0.5 }),
+    });
+    const results = [
+      pair('docker1', 'docker2/c1', 0),
+      pair('docker2', 'docker1/c1', 3),
+      pair('docker2/c1', 'docker1/c1', 1),
+    ];
+    assert.equal(
+      formatMatrix({ pairs: 3, sent: 9, lost: 4, results }),
+      [
+        'FROM        docker1/c1  docker2/c1',
+        'docker1              =     0.50 ms',
+        'docker2           lost           =',
+        'docker2/c1    1/3 lost           =',
+      ].join('\n'),
+    );
+  });
+});

@@ -1,0 +1,96 @@
+/** Who reaches whom: every container from every container and every host on the other hosts. */
+import { parallel } from '../base/parallel.ts';
+import { run } from '../sys/process.ts';
+import { LabHost } from './host.ts';
+import type { HostRecord, LabRecord } from './record.ts';
+
+/** Pings running at the same time; each is a process. */
+const AT_ONCE = 24;
+const INTERVAL_SECONDS = 0.05;
+const WAIT_SECONDS = 2;
+
+export interface PingOptions {
+  /** Packets per pair. */
+  readonly count: number;
+  readonly signal: AbortSignal;
+}
+
+export interface PingResult {
+  /** `docker1` or `docker1/c1`. */
+  readonly from: string;
+  readonly to: string;
+  readonly ip: string;
+  readonly sent: number;
+  readonly lost: number;
+  /** Average round trip in milliseconds; absent when nothing came back. */
+  readonly rtt?: number;
+}
+
+export interface PingReport {
+  readonly pairs: number;
+  readonly sent: number;
+  readonly lost: number;
+  readonly results: readonly PingResult[];
+}
+
+interface Place {
+  readonly name: string;
+  readonly host: string;
+  /** File of its network namespace. */
+  readonly netns: string;
+}
+
+/** Pings all pairs. A packet that does not come back is a result, not an error. */
+export async function pingAll(lab: LabRecord, options: PingOptions): Promise<PingReport> {
+  const pairs = lab.hosts
+    .flatMap(placesOf)
+    .flatMap(from =>
+      lab.hosts
+        .filter(host => host.name !== from.host)
+        .flatMap(host => host.containers.map(({ name, ip }) => ({ from, to: `${host.name}/${name}`, ip }))),
+    );
+  const results = await parallel(pairs, { limit: AT_ONCE, signal: options.signal }, async (pair, signal) => ({
+    from: pair.from.name,
+    to: pair.to,
+    ip: pair.ip,
+    ...(await ping(pair.from.netns, pair.ip, { ...options, signal })),
+  }));
+  const total = (of: (result: PingResult) => number) => results.reduce((sum, result) => sum + of(result), 0);
+  return { pairs: results.length, sent: total(({ sent }) => sent), lost: total(({ lost }) => lost), results };
+}
+
+/** A host and its containers, as places to ping from. */
+function placesOf(record: HostRecord): Place[] {
+  const host = new LabHost(record.name, record.anchor);
+  return [
+    { name: record.name, host: record.name, netns: host.netnsFile },
+    ...record.containers.map(({ name, netns }) => ({
+      name: `${record.name}/${name}`,
+      host: record.name,
+      netns: host.path(netns),
+    })),
+  ];
+}
+
+async function ping(
+  netns: string,
+  ip: string,
+  { count, signal }: PingOptions,
+): Promise<Pick<PingResult, 'sent' | 'lost' | 'rtt'>> {
+  const args = ['-n', '-q', '-c', `${count}`, '-i', `${INTERVAL_SECONDS}`, '-W', `${WAIT_SECONDS}`, ip];
+  // Status 1 is "no answer", 2 "no route"; both are told by the counts.
+  const { stdout } = await run('ping', args, { namespaces: { net: netns }, anyStatus: true, signal });
+  return parsePing(stdout, count);
+}
+
+/** Reads the summary of iputils' ping. Without one nothing was sent and all is lost. */
+export function parsePing(summary: string, count: number): Pick<PingResult, 'sent' | 'lost' | 'rtt'> {
+  const [, sent, received] = /(\d+) packets transmitted, (\d+) received/.exec(summary) ?? [];
+  if (sent === undefined || received === undefined) return { sent: count, lost: count };
+  const [, average] = /= [\d.]+\/([\d.]+)\//.exec(summary) ?? [];
+  return {
+    sent: Number(sent),
+    lost: Number(sent) - Number(received),
+    ...(average === undefined ? {} : { rtt: Number(average) }),
+  };
+}

@@ -1,0 +1,47 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { ConfigError } from '../base/errors.ts';
+import { planLab } from './plan.ts';
+
+const REQUEST = { name: 'x', hosts: 2, containers: 2, runtime: 'namespace' } as const;
+
+describe('planLab', () => {
+  test('has the addresses and the network of the walkthrough', () => {
+    const plan = planLab(REQUEST);
+    assert.deepEqual(
+      plan.hosts.map(({ name, address, containers }) => [name, String(address), containers]),
+      [
+        ['docker1', '192.168.65.3', ['c1', 'c2']],
+        ['docker2', '192.168.65.4', ['c1', 'c2']],
+      ],
+    );
+    assert.deepEqual(JSON.parse(plan.networkConfig), {
+      Network: '188.172.0.0/16',
+      Backend: { Type: 'vxlan', VNI: 88, Port: 4789 },
+    });
+    assert.equal(plan.etcdEndpoint, 'http://192.168.65.3:2379');
+  });
+
+  test('takes another backend as it is written', () => {
+    const { networkConfig } = planLab({ ...REQUEST, backend: { Type: 'host-gw' } });
+    assert.deepEqual((JSON.parse(networkConfig) as { Backend: unknown }).Backend, { Type: 'host-gw' });
+  });
+
+  test('the largest lab stays inside the underlay', () => {
+    const last = planLab({ ...REQUEST, hosts: 250 }).hosts.at(-1);
+    assert.equal(String(last?.address), '192.168.65.252');
+  });
+
+  test('reports everything that is wrong at once', () => {
+    assert.throws(
+      () => planLab({ ...REQUEST, name: '../x', hosts: 0, containers: 1.5 }),
+      (error: ConfigError) => {
+        assert.deepEqual(
+          error.problems.map(({ path }) => path),
+          ['--name', '--hosts', '--containers'],
+        );
+        return true;
+      },
+    );
+  });
+});

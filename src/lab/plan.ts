@@ -1,0 +1,95 @@
+/**
+ * What a lab should be, as plain data: names, addresses and the network's configuration, before anything exists.
+ *
+ *     fabric (a namespace)     bridge `underlay`, 192.168.65.0/24
+ *       |            |
+ *     docker1      docker2     hosts: uplink eth0 = 192.168.65.3, .4, ...
+ *      |   |        |   |
+ *      c1  c2       c1  c2     containers on bridge docker0, in the subnet that the host leased
+ */
+import { ConfigError, type Problem } from '../base/errors.ts';
+import { Ip } from '../base/ip.ts';
+import { Prefix } from '../base/prefix.ts';
+
+export const UNDERLAY = Prefix.parse('192.168.65.0/24');
+export const OVERLAY = Prefix.parse('188.172.0.0/16');
+
+/** The first host's address; .1 and .2 are left for a gateway and a visitor. */
+const FIRST_HOST = Ip.parse('192.168.65.3');
+const MOST_HOSTS = 250;
+const MOST_CONTAINERS = 200;
+
+const DEFAULT_BACKEND = { Type: 'vxlan', VNI: 88, Port: 4789 };
+
+/** How containers are made: as bare network namespaces, or by a dockerd of their host. */
+export type Runtime = 'namespace' | 'docker';
+
+export interface LabRequest {
+  readonly name: string;
+  readonly hosts: number;
+  /** On each host. */
+  readonly containers: number;
+  readonly runtime: Runtime;
+  /** The `Backend` object of the network's configuration; VXLAN with VNI 88 on port 4789 when absent. */
+  readonly backend?: Readonly<Record<string, unknown>>;
+}
+
+export interface HostPlan {
+  readonly name: string;
+  /** On the underlay. */
+  readonly address: Ip;
+  /** Names, unique on the host. */
+  readonly containers: readonly string[];
+}
+
+export interface LabPlan {
+  readonly name: string;
+  readonly runtime: Runtime;
+  readonly hosts: readonly HostPlan[];
+  /** Value of `<prefix>/config`. */
+  readonly networkConfig: string;
+  readonly etcdPrefix: string;
+  /** What every agent is told; etcd runs on the first host. */
+  readonly etcdEndpoint: string;
+}
+
+/** @throws ConfigError with everything that is wrong with the request. */
+export function planLab(request: LabRequest): LabPlan {
+  const problems: Problem[] = [];
+  if (!isLabName(request.name)) {
+    problems.push({
+      path: '--name',
+      value: request.name,
+      message: 'want 1 to 32 lower-case letters, digits and hyphens, beginning with a letter or digit',
+    });
+  }
+  const count = (path: string, value: number, min: number, max: number) => {
+    if (!Number.isInteger(value) || value < min || value > max) {
+      problems.push({ path, value, message: `want a whole number from ${min} to ${max}` });
+    }
+  };
+  count('--hosts', request.hosts, 1, MOST_HOSTS);
+  count('--containers', request.containers, 0, MOST_CONTAINERS);
+  if (problems.length > 0) throw new ConfigError('lab', problems);
+
+  const hosts = Array.from({ length: request.hosts }, (_, index) => ({
+    name: `docker${index + 1}`,
+    address: FIRST_HOST.plus(index),
+    containers: Array.from({ length: request.containers }, (_, container) => `c${container + 1}`),
+  }));
+  return {
+    name: request.name,
+    runtime: request.runtime,
+    hosts,
+    networkConfig: JSON.stringify({
+      Network: OVERLAY.toString(),
+      Backend: request.backend ?? DEFAULT_BACKEND,
+    }),
+    etcdPrefix: '/coreos.com/network',
+    etcdEndpoint: `http://${FIRST_HOST}:2379`,
+  };
+}
+
+export function isLabName(text: string): boolean {
+  return /^[a-z0-9][a-z0-9-]{0,31}$/.test(text);
+}

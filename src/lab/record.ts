@@ -1,0 +1,148 @@
+/**
+ * Where other commands find a lab: one file per lab, /run/tulle/labs/NAME.json. It is written when the lab is
+ * complete and given to its keeper, so a lab that was never finished leaves no file; the file of a lab whose
+ * keeper is gone is void, and removed by whoever comes across it.
+ */
+import { readdirSync, readFileSync } from 'node:fs';
+import { rm, rmdir } from 'node:fs/promises';
+import { createServer, type Server } from 'node:net';
+import { join } from 'node:path';
+import * as v from 'valibot';
+import { isCode } from '../base/errors.ts';
+import { writeFileAtomic } from '../sys/file.ts';
+import { identify, isAlive, type ProcessId } from '../sys/pidfd.ts';
+import { LabError } from './errors.ts';
+import { isLabName } from './plan.ts';
+
+const DIRECTORY = '/run/tulle/labs';
+
+const count = v.pipe(v.number(), v.integer(), v.minValue(0));
+const processId = v.object({ pid: count, started: count });
+
+export const ContainerRecord = v.object({
+  name: v.string(),
+  ip: v.string(),
+  /** File of its network namespace, as seen on the host. */
+  netns: v.string(),
+});
+export type ContainerRecord = v.InferOutput<typeof ContainerRecord>;
+
+export const HostRecord = v.object({
+  name: v.string(),
+  /** On the underlay. */
+  address: v.string(),
+  anchor: processId,
+  /** The leased block. */
+  subnet: v.string(),
+  containers: v.array(ContainerRecord),
+});
+export type HostRecord = v.InferOutput<typeof HostRecord>;
+
+export const LabRecord = v.object({
+  version: v.literal(1),
+  name: v.string(),
+  createdAt: v.pipe(v.string(), v.isoTimestamp()),
+  runtime: v.picklist(['namespace', 'docker']),
+  /** The anchor of the fabric, which holds all others. */
+  anchor: processId,
+  /** Whose end is the lab's end. */
+  keeper: processId,
+  etcdEndpoint: v.string(),
+  etcdPrefix: v.string(),
+  hosts: v.array(HostRecord),
+});
+export type LabRecord = v.InferOutput<typeof LabRecord>;
+
+export async function saveRecord(record: LabRecord): Promise<void> {
+  await writeFileAtomic(fileOf(record.name), `${JSON.stringify(record, null, 2)}\n`, { mode: 0o600 });
+}
+
+/** False when there was none. */
+export async function removeRecord(name: string): Promise<boolean> {
+  try {
+    await rm(fileOf(name));
+  } catch (error) {
+    if (isCode(error, 'ENOENT')) return false;
+    throw error;
+  }
+  // The last one out takes the directories along, unless somebody else uses them.
+  for (const directory of [DIRECTORY, '/run/tulle']) await rmdir(directory).catch(() => undefined);
+  return true;
+}
+
+/** The record of a lab that runs; undefined when there is none. A void or unreadable one is reported as gone. */
+export function findRecord(name: string): LabRecord | undefined {
+  const record = readRecord(name);
+  return record !== undefined && isAlive(record.anchor) && isAlive(record.keeper) ? record : undefined;
+}
+
+/** @throws LabError NOT_FOUND */
+export function requireRecord(name: string): LabRecord {
+  const record = findRecord(name);
+  if (record !== undefined) return record;
+  const others = recordNames().filter(other => findRecord(other) !== undefined);
+  throw new LabError('NOT_FOUND', `there is no lab named ${name}`, {
+    hint:
+      others.length === 0
+        ? "make one with 'tulle lab up'"
+        : `running: ${others.join(', ')} (choose with --name)`,
+  });
+}
+
+/** Names of all records, void ones included, sorted. */
+export function recordNames(): string[] {
+  try {
+    return readdirSync(DIRECTORY)
+      .filter(file => file.endsWith('.json'))
+      .map(file => file.slice(0, -'.json'.length))
+      .filter(isLabName)
+      .sort();
+  } catch (error) {
+    if (isCode(error, 'ENOENT')) return [];
+    throw error;
+  }
+}
+
+/** The record as it is, whether or not the lab still runs. */
+export function readRecord(name: string): LabRecord | undefined {
+  try {
+    const result = v.safeParse(LabRecord, JSON.parse(readFileSync(fileOf(name), 'utf8')));
+    return result.success ? result.output : undefined;
+  } catch (error) {
+    if (isCode(error, 'ENOENT') || error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Keeps others from making or removing the lab of this name meanwhile. The lock is a name in the kernel's table
+ * of abstract sockets (unix(7)), which disappears with our process and leaves no file.
+ *
+ * @throws LabError BUSY
+ */
+export async function lockName(name: string): Promise<AsyncDisposable> {
+  const server: Server = createServer();
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(`\0tulle-lab-${name}`, resolve);
+    });
+  } catch (cause) {
+    if (!isCode(cause, 'EADDRINUSE')) throw cause;
+    throw new LabError('BUSY', `lab ${name} is just being made or removed by another process`, {
+      hint: 'wait for it, or choose another --name',
+      cause,
+    });
+  }
+  server.unref();
+  return { [Symbol.asyncDispose]: () => new Promise<void>(resolve => server.close(() => resolve())) };
+}
+
+/** The keeper of a lab that has not been handed over. */
+export function ownProcess(): ProcessId {
+  const own = identify(process.pid);
+  if (own === undefined) throw new LabError('START_FAILED', 'this process is not in /proc');
+  return own;
+}
+
+const fileOf = (name: string) => join(DIRECTORY, `${name}.json`);

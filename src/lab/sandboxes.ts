@@ -1,0 +1,51 @@
+/**
+ * Containers without a container runtime: named network namespaces of the host (`ip netns`), attached to its
+ * bridge as Docker would. Nothing runs in one until somebody runs something there.
+ */
+import { randomBytes } from 'node:crypto';
+import { Mac } from '../base/mac.ts';
+import { connectRoute } from '../netlink/connect-route.ts';
+import type { Rtnetlink } from '../netlink/rtnetlink.ts';
+import { ensureBridge } from '../sandbox/bridge.ts';
+import { attach } from '../sandbox/endpoint.ts';
+import { Netns } from '../sys/netns.ts';
+import type { LabHost } from './host.ts';
+import type { ContainerRecord } from './record.ts';
+import type { SubnetEnv } from './subnet-env.ts';
+
+export const BRIDGE = 'docker0';
+
+/** Makes the bridge and the containers; the first address is the bridge's, the next ones are theirs. */
+export async function makeSandboxes(
+  host: LabHost,
+  route: Rtnetlink,
+  names: readonly string[],
+  subnet: SubnetEnv,
+): Promise<ContainerRecord[]> {
+  const { gateway, mtu } = subnet;
+  await ensureBridge(route, { name: BRIDGE, mac: Mac.random(randomBytes), addresses: [gateway], mtu });
+  if (names.length > 0) {
+    await host.run('ip', ['-batch', '-'], { input: names.map(name => `netns add ${name}\n`).join('') });
+  }
+  const records: ContainerRecord[] = [];
+  for (const [index, name] of names.entries()) {
+    const file = `/run/netns/${name}`;
+    const ip = gateway.ip.plus(index + 1);
+    using netns = Netns.open(host.path(file));
+    await using inside = connectRoute({ netns });
+    await attach(
+      route,
+      { netns, route: inside },
+      {
+        hostLink: `veth-${name}`,
+        bridge: BRIDGE,
+        sandboxLink: 'eth0',
+        addresses: [{ ip, length: gateway.length }],
+        routes: [{ gateway: gateway.ip }],
+        mtu,
+      },
+    );
+    records.push({ name, ip: ip.toString(), netns: file });
+  }
+  return records;
+}

@@ -1,0 +1,31 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { parseSubnetEnv } from './subnet-env.ts';
+
+const TEXT = `FLANNEL_NETWORK=188.172.0.0/16
+FLANNEL_SUBNET=188.172.50.1/24
+FLANNEL_MTU=1450
+FLANNEL_IPMASQ=true
+`;
+
+describe('parseSubnetEnv', () => {
+  test('reads the gateway and the block it is in', () => {
+    const { gateway, subnet, network, mtu, masquerade } = parseSubnetEnv(TEXT);
+    assert.equal(
+      `${gateway.ip}/${gateway.length} ${subnet} ${network}`,
+      '188.172.50.1/24 188.172.50.0/24 188.172.0.0/16',
+    );
+    assert.deepEqual({ mtu, masquerade }, { mtu: 1450, masquerade: true });
+  });
+
+  test('refuses a file with a variable missing or out of shape', () => {
+    for (const name of ['NETWORK', 'SUBNET', 'MTU', 'IPMASQ']) {
+      assert.throws(
+        () => parseSubnetEnv(TEXT.replace(`FLANNEL_${name}=`, 'OTHER=')),
+        { name: 'ParseError' },
+        name,
+      );
+    }
+    assert.throws(() => parseSubnetEnv(TEXT.replace('1450', 'big')), { name: 'ParseError' });
+  });
+});

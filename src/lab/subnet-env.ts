@@ -1,0 +1,40 @@
+/** What a host leased, as its agent wrote it: /run/flannel/subnet.env, flannel's file for Docker and CNI. */
+import { ParseError } from '../base/errors.ts';
+import { type InterfaceAddress, Prefix, parseInterfaceAddress } from '../base/prefix.ts';
+
+export const SUBNET_ENV = '/run/flannel/subnet.env';
+
+export interface SubnetEnv {
+  /** First usable address of the leased block, with the block's length: the bridge's address. */
+  readonly gateway: InterfaceAddress;
+  readonly subnet: Prefix;
+  readonly network: Prefix;
+  readonly mtu: number;
+  /** The agent masquerades, so Docker must not. */
+  readonly masquerade: boolean;
+}
+
+/** @throws ParseError when a variable is missing or makes no sense. */
+export function parseSubnetEnv(text: string): SubnetEnv {
+  const variables = new Map(
+    text.split('\n').flatMap(line => {
+      const [, name, value] = /^(FLANNEL_\w+)=(.*)$/.exec(line.trim()) ?? [];
+      return name === undefined || value === undefined ? [] : [[name, value] as const];
+    }),
+  );
+  const get = (name: string) => {
+    const value = variables.get(name);
+    if (value === undefined) throw new ParseError('a subnet file', text, `${name} is missing`);
+    return value;
+  };
+  const gateway = parseInterfaceAddress(get('FLANNEL_SUBNET'));
+  const mtu = Number(get('FLANNEL_MTU'));
+  if (!Number.isInteger(mtu) || mtu < 68) throw new ParseError('an MTU', get('FLANNEL_MTU'), 'want a number');
+  return {
+    gateway,
+    subnet: Prefix.of(gateway.ip, gateway.length),
+    network: Prefix.parse(get('FLANNEL_NETWORK')),
+    mtu,
+    masquerade: get('FLANNEL_IPMASQ') === 'true',
+  };
+}
