@@ -1,0 +1,53 @@
+/** The Backend object of a network configuration when its Type is vxlan (flannel pkg/backend/vxlan/vxlan.go). */
+import type { Problem } from '../base/errors.ts';
+import { Fields } from '../base/fields.ts';
+
+export interface VxlanOptions {
+  readonly vni: number;
+  /** UDP port; undefined for the kernel's own default, 8472. */
+  readonly port?: number;
+  /** MTU of the underlay, from which the overhead is taken; undefined for that of the interface. */
+  readonly mtu?: number;
+  readonly gbp: boolean;
+  readonly learning: boolean;
+}
+
+/** 24 bits on the wire (RFC 7348); 0 is the segment of switches that have none. */
+const VNI = { min: 1, max: 0xffffff };
+/** The least an IPv4 link may have (RFC 791), and the most that fits into the length of a packet. */
+const MTU = { min: 68, max: 65535 };
+
+/** Appends to `problems` whatever is wrong; the result is of use only when nothing is. Zero means "not set". */
+export function parseVxlanOptions(
+  options: Readonly<Record<string, unknown>>,
+  problems: Problem[],
+): VxlanOptions {
+  const fields = new Fields(options, 'Backend', problems);
+  const vni = fields.integer('VNI', VNI) ?? 1;
+  const port = unlessZero(fields, 'Port', { min: 1, max: 65535 });
+  const mtu = unlessZero(fields, 'MTU', MTU);
+  const gbp = fields.flag('GBP') ?? false;
+  const learning = fields.flag('Learning') ?? false;
+  if (fields.flag('DirectRouting') === true) {
+    fields.problem(
+      'DirectRouting',
+      'is not built into this version of Tulle',
+      'leave it out: every peer is then reached through the tunnel, also by flannel hosts that have it on',
+    );
+  }
+  return {
+    vni,
+    gbp,
+    learning,
+    ...(port === undefined ? {} : { port }),
+    ...(mtu === undefined ? {} : { mtu }),
+  };
+}
+
+function unlessZero(
+  fields: Fields,
+  name: string,
+  range: { readonly min: number; readonly max: number },
+): number | undefined {
+  return fields.value(name) === 0 ? undefined : fields.integer(name, range);
+}

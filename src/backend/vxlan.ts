@@ -1,0 +1,197 @@
+/**
+ * VXLAN as flannel does it (flannel pkg/backend/vxlan), one device per address family:
+ *
+ *     flannel.<VNI>      IPv4 packets in VXLAN over IPv4, 50 bytes of overhead
+ *     flannel-v6.<VNI>   IPv6 packets in VXLAN over IPv6, 70 bytes of overhead
+ *
+ * A host publishes the VTEP MAC of each device; nothing is ever flooded, learned or asked for, because every host
+ * knows everything about every other from the leases. The checksum of the outer UDP header is left at the kernel's
+ * default, as flannel leaves it, so that an adopted device need not be made anew.
+ */
+import { ConfigError, type Problem } from '../base/errors.ts';
+import { Fields, isObject } from '../base/fields.ts';
+import type { Family, Ip } from '../base/ip.ts';
+import { Mac } from '../base/mac.ts';
+import type { DesiredHost, DesiredVxlan, PeerPath } from '../dataplane/desired.ts';
+import { familiesOf } from '../subnet/config.ts';
+import type { Lease, LeaseAttributes, Subnet } from '../subnet/lease.ts';
+import type { Backend, BackendContext, PeerPlan, Underlay } from './backend.ts';
+import { parseVxlanOptions, type VxlanOptions } from './vxlan-options.ts';
+
+/** Outer IP header, 8 bytes of UDP, 8 of VXLAN and 14 of inner Ethernet (RFC 7348). */
+const OVERHEAD = { ipv4: 20 + 8 + 8 + 14, ipv6: 40 + 8 + 8 + 14 } as const;
+
+/** A link that carries IPv6 must have at least this (RFC 8200, section 5). */
+const LEAST_MTU = { ipv4: 68, ipv6: 1280 } as const;
+
+/** Names of links have at most 15 bytes (IFNAMSIZ), which the largest VNIs do not fit into after flannel's prefix. */
+const PREFIXES = { ipv4: ['flannel.', 'fl.'], ipv6: ['flannel-v6.', 'fl-v6.'] } as const;
+const LONGEST_NAME = 15;
+
+/** The device of one family. */
+interface Vtep {
+  readonly family: Family;
+  readonly link: DesiredVxlan;
+}
+
+export function vxlanLinkName(family: Family, vni: number): string {
+  const [usual, short] = PREFIXES[family];
+  const name = `${usual}${vni}`;
+  return name.length <= LONGEST_NAME ? name : `${short}${vni}`;
+}
+
+/** @throws ConfigError with everything that makes this network impossible on this host. */
+export function vxlanBackend(context: BackendContext): Backend {
+  const { config, underlay } = context;
+  const problems: Problem[] = [];
+  const options = parseVxlanOptions(config.backend.options, problems);
+  const vteps = familiesOf(config).map(family => ({ family, link: vxlanLink(family, options, context) }));
+  problems.push(...vteps.flatMap(vtep => underlayProblems(vtep, options, underlay)));
+  if (problems.length > 0) throw new ConfigError('vxlan backend', problems);
+
+  return {
+    type: 'vxlan',
+    overlayMtu: Math.min(...vteps.map(({ link }) => link.mtu)),
+    attributes: () => ({ backendType: 'vxlan', ...published(vteps) }),
+    host: own => desiredHost(vteps, own, context),
+    peer: lease => planPeer(vteps, lease),
+  };
+}
+
+function vxlanLink(
+  family: Family,
+  options: VxlanOptions,
+  { underlay, identity }: BackendContext,
+): DesiredVxlan {
+  const name = vxlanLinkName(family, options.vni);
+  const local = localAddress(family, underlay);
+  return {
+    kind: 'vxlan',
+    name,
+    vni: options.vni,
+    underlayIndex: underlay.link.index,
+    learning: options.learning,
+    gbp: options.gbp,
+    mtu: (options.mtu ?? underlay.link.mtu) - OVERHEAD[family],
+    mac: identity.mac(name),
+    ...(local === undefined ? {} : { local }),
+    ...(options.port === undefined ? {} : { port: options.port }),
+  };
+}
+
+/** The kernel can send only from an address of its own, which the public one of a host behind NAT is not. */
+function localAddress(family: Family, underlay: Underlay): Ip | undefined {
+  return family === 'ipv4' ? underlay.ipv4 : underlay.ipv6;
+}
+
+function underlayProblems(
+  { family, link }: Vtep,
+  options: VxlanOptions,
+  { link: lower, ...underlay }: Underlay,
+) {
+  const problems: Problem[] = [];
+  const label = family === 'ipv4' ? 'IPv4' : 'IPv6';
+  if (link.local === undefined || publicAddress(family, underlay) === undefined) {
+    problems.push({
+      path: family === 'ipv4' ? 'Network' : 'IPv6Network',
+      message: `needs an ${label} address on ${lower.name}, and there is none`,
+      hint: `add one, choose another interface with --iface, or turn ${label} off in the configuration`,
+    });
+  }
+  if (options.mtu !== undefined && options.mtu > lower.mtu) {
+    problems.push({
+      path: 'Backend.MTU',
+      value: options.mtu,
+      message: `is more than ${lower.name} can carry, which is ${lower.mtu}`,
+    });
+  }
+  if (link.mtu < LEAST_MTU[family]) {
+    problems.push({
+      path: options.mtu === undefined ? `MTU of ${lower.name}` : 'Backend.MTU',
+      value: options.mtu ?? lower.mtu,
+      message: `leaves ${link.mtu} bytes for ${label} packets, and ${label} needs ${LEAST_MTU[family]}`,
+    });
+  }
+  return problems;
+}
+
+function publicAddress(
+  family: Family,
+  { publicIpv4, publicIpv6 }: Pick<Underlay, 'publicIpv4' | 'publicIpv6'>,
+): Ip | undefined {
+  return family === 'ipv4' ? publicIpv4 : publicIpv6;
+}
+
+function published(vteps: readonly Vtep[]): Pick<LeaseAttributes, 'backendData' | 'backendV6Data'> {
+  const dataOf = (family: Family) => {
+    const link = vteps.find(vtep => vtep.family === family)?.link;
+    return link && { VNI: link.vni, VtepMAC: link.mac.toString() };
+  };
+  const [ipv4, ipv6] = [dataOf('ipv4'), dataOf('ipv6')];
+  return {
+    ...(ipv4 === undefined ? {} : { backendData: ipv4 }),
+    ...(ipv6 === undefined ? {} : { backendV6Data: ipv6 }),
+  };
+}
+
+function desiredHost(vteps: readonly Vtep[], own: Subnet, { config }: BackendContext): DesiredHost {
+  return {
+    links: vteps.map(({ link }) => link),
+    addresses: vteps.flatMap(({ family, link }) => {
+      const [subnet, network] = [own[family], config[family]?.network];
+      if (subnet === undefined || network === undefined) return [];
+      const length = family === 'ipv4' ? 32 : 128;
+      return [{ link: link.name, address: { ip: subnet.ip, length }, ownedWithin: network }];
+    }),
+    // The tunnel is no place to hear router advertisements from, and peers are not to be believed as routers.
+    sysctls: vteps.map(({ link: { name } }) => ({
+      link: name,
+      path: `net/ipv6/conf/${name}/accept_ra`,
+      value: '0',
+    })),
+  };
+}
+
+function planPeer(vteps: readonly Vtep[], lease: Lease): PeerPlan {
+  const { backendType } = lease.attributes;
+  if (backendType !== 'vxlan') {
+    const named = backendType === undefined ? 'no backend type, as udp has it' : `the backend ${backendType}`;
+    return { paths: [], problems: [`it is published with ${named}, and this network uses vxlan`] };
+  }
+  const paths: PeerPath[] = [];
+  const problems: string[] = [];
+  for (const vtep of vteps) {
+    const subnet = lease.subnet[vtep.family];
+    if (subnet === undefined) continue;
+    const reached = peerVtep(vtep, lease.attributes);
+    if (typeof reached === 'string') problems.push(reached);
+    else paths.push({ link: vtep.link.name, subnet, gateway: subnet.ip, ...reached });
+  }
+  return { paths, problems };
+}
+
+/** Where a peer's end of the tunnel is, or why it is not known. */
+function peerVtep(
+  { family, link }: Vtep,
+  attributes: LeaseAttributes,
+): Pick<PeerPath, 'mac' | 'underlayIp'> | string {
+  const isIpv4 = family === 'ipv4';
+  const underlayIp = isIpv4 ? attributes.publicIp : attributes.publicIpv6;
+  if (underlayIp === undefined) return `it has no public ${isIpv4 ? 'IPv4' : 'IPv6'} address`;
+
+  const [name, data] = isIpv4
+    ? ['BackendData', attributes.backendData]
+    : ['BackendV6Data', attributes.backendV6Data];
+  if (!isObject(data)) return `its ${name} is no object`;
+  const problems: Problem[] = [];
+  const fields = new Fields(data, name, problems);
+  const vni = fields.value('VNI');
+  const mac = fields.parsed('VtepMAC', Mac.parse, 'a MAC address');
+  if (mac === undefined)
+    return `its ${name}.VtepMAC is ${problems.length === 0 ? 'missing' : 'no MAC address'}`;
+  if (!mac.isUnicast) return `its VTEP MAC ${mac} is not that of one station`;
+  if (mac.equals(link.mac)) return `its VTEP MAC ${mac} is this host's own`;
+  if (vni !== link.vni)
+    return `its VNI is ${JSON.stringify(vni) ?? 'missing'}, and this network's is ${link.vni}`;
+  return { mac, underlayIp };
+}
