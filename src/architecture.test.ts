@@ -38,6 +38,10 @@ const FOLDERS: Record<string, { readonly may: readonly string[]; readonly why: s
     ],
     why: 'the composition root of the daemon',
   },
+  host: {
+    may: ['base', 'sys', 'netlink', 'dataplane', 'firewall', 'api', 'cli'],
+    why: 'commands that change this host themselves, because no agent runs when they are needed',
+  },
   lab: {
     may: ['base', 'sys', 'netlink', 'sandbox', 'api', 'cli'],
     why: 'hosts made of namespaces; drives real agents from outside',
@@ -56,7 +60,7 @@ const CONFINED: Record<string, { readonly to: readonly string[]; readonly why: s
   '@bufbuild/protobuf': { to: ['store'], why: 'only the store speaks the etcd protocol' },
   'node:sqlite': { to: ['store'], why: 'the embedded store is the only database' },
   commander: {
-    to: ['cli', 'agent', 'lab', 'bench', 'store', 'main.ts'],
+    to: ['cli', 'agent', 'host', 'lab', 'bench', 'store', 'main.ts'],
     why: 'command lines are read at the edge',
   },
   pino: { to: ['agent', 'store'], why: 'the daemons write the log; everything else is handed a Logger' },

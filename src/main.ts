@@ -27,6 +27,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./lab/command.ts')).labCommand(),
   },
   {
+    name: 'cleanup',
+    summary: 'remove every trace of Tulle and flannel from this host',
+    load: async () => (await import('./host/cleanup-command.ts')).cleanupCommand(),
+  },
+  {
     name: 'completion',
     summary: 'print the completion script for bash, zsh or fish',
     load: async () =>

@@ -91,7 +91,14 @@ export interface EnsuredLink {
   readonly flushed: boolean;
 }
 
-export class LinkError extends TulleError<'LINK_IN_THE_WAY' | 'LINK_VANISHED'> {}
+export type LinkErrorCode =
+  /** A link of another kind has the name of one of ours. */
+  | 'LINK_IN_THE_WAY'
+  /** Somebody removed the link while it was being set up. */
+  | 'LINK_VANISHED';
+
+/** A device of ours cannot be made or kept. */
+export class LinkError extends TulleError<LinkErrorCode> {}
 
 /**
  * Makes the device exist as wanted; it is not set up yet when it is new. @throws NetlinkError, and LinkError when

@@ -1,0 +1,90 @@
+/** Cleanup of a host that Tulle ran on, in a network namespace of its own. */
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import process from 'node:process';
+import { test } from 'node:test';
+import { silentLogger } from '../../src/base/log.ts';
+import { Prefix } from '../../src/base/prefix.ts';
+import { Firewall } from '../../src/firewall/firewall.ts';
+import { findLeftovers } from '../../src/host/cleanup.ts';
+import { connectRoute } from '../../src/netlink/connect-route.ts';
+import { Netns } from '../../src/sys/netns.ts';
+import { run } from '../../src/sys/process.ts';
+import { needsRoot } from './support.ts';
+
+const SETUP = [
+  'link add underlay type bridge',
+  'addr add 192.0.2.1/24 dev underlay',
+  'link set underlay up',
+  'link add flannel.88 type vxlan id 88 dev underlay local 192.0.2.1 dstport 4789 nolearning',
+  'addr add 10.3.5.0/32 dev flannel.88',
+  'link set flannel.88 up',
+  'nexthop add id 77001 via 10.3.6.0 dev flannel.88 onlink protocol 77',
+  'route add 10.3.6.0/24 nhid 77001 protocol 77',
+  'route add 10.3.7.0/24 via 10.3.7.0 dev flannel.88 onlink',
+  'link add flannel-v6.88 type vxlan id 88 dev underlay local 192.0.2.1 dstport 4790',
+  'tuntap add flannel0 mode tun',
+  'neigh add 10.3.6.0 lladdr 02:00:00:00:00:06 dev flannel.88 nud permanent',
+  // Not ours, for all that they resemble it.
+  'link add flannel.99 type bridge',
+  'link add vxlan7 type vxlan id 7 dev underlay local 192.0.2.1 dstport 4791',
+  'nexthop add id 5 via 192.0.2.9 dev underlay',
+  'route add 10.9.0.0/16 nhid 5',
+];
+
+test('finds and removes what is ours, once, and leaves the rest', needsRoot, async t => {
+  const netns = Netns.anonymous();
+  t.after(() => netns[Symbol.dispose]());
+  const namespaces = { net: `/proc/${process.pid}/fd/${netns.fd}` };
+  const ip = async (command: string) => (await run('ip', command.split(' '), { namespaces })).stdout;
+  for (const command of SETUP) await ip(command);
+  const directory = mkdtempSync(join(tmpdir(), 'tt-cleanup-'));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const paths = [join(directory, 'subnet.env'), join(directory, 'state'), join(directory, 'absent')];
+  writeFileSync(join(directory, 'subnet.env'), 'FLANNEL_MTU=1450\n');
+  mkdirSync(join(directory, 'state'));
+  writeFileSync(join(directory, 'state', 'identity.json'), '{}');
+
+  const firewall = new Firewall({
+    log: silentLogger,
+    run: (program, args, options) => run(program, args, { ...options, namespaces }),
+  });
+  await firewall.apply({
+    nftables: false,
+    blocks: [{ network: Prefix.parse('10.3.0.0/16'), subnet: Prefix.parse('10.3.5.0/24') }],
+    masquerade: true,
+    forward: false,
+    randomFully: true,
+  });
+  await using rtnetlink = connectRoute({ netns });
+  const find = () => findLeftovers({ rtnetlink, firewall, paths });
+
+  const found = await find();
+  assert.deepEqual(
+    found.map(({ what }) => what),
+    [
+      'route 10.3.6.0/24',
+      'next hop 77001',
+      'device flannel.88',
+      'device flannel-v6.88',
+      'device flannel0',
+      'firewall rules: chain FLANNEL-POSTRTG is not wanted',
+      join(directory, 'subnet.env'),
+      join(directory, 'state'),
+    ],
+  );
+  for (const { remove } of found) await remove();
+  assert.deepEqual(await find(), []);
+  // A second clean-up that started before the first one ended finds everything gone.
+  for (const { remove } of found) await remove();
+
+  const links = (JSON.parse(await ip('-json link')) as { ifname: string }[])
+    .map(({ ifname }) => ifname)
+    .sort();
+  assert.deepEqual(links, ['flannel.99', 'lo', 'underlay', 'vxlan7']);
+  assert.match(await ip('route'), /^10\.9\.0\.0\/16 nhid 5/m);
+  assert.doesNotMatch(await ip('route'), /10\.3\./);
+  assert.ok(!existsSync(join(directory, 'state')));
+});
