@@ -110,7 +110,9 @@ function classesIn(file: string, text: string): ErrorClass[] {
 
 /** The members of a union of texts, `'A' | 'B'` or the name of one, with the comments above them. */
 function codesOf(type: string, text: string): { code: string; meaning: string }[] {
-  const union = new RegExp(`type ${type} =([\\s\\S]*?');`).exec(text)?.[1] ?? type;
+  const comments = String.raw`(?:\/\*\*(?:(?!\*\/)[\s\S])*\*\/)?`;
+  const declaration = new RegExp(`type ${type} =((?:\\s*${comments}\\s*\\|?\\s*'\\w+')+);`);
+  const union = declaration.exec(text)?.[1] ?? type;
   return Array.from(
     union.matchAll(/((?:\/\*\*(?:(?!\*\/)[\s\S])*\*\/)?)\s*\|?\s*'(\w+)'/g),
     ([, above = '', code = '']) => ({ code, meaning: comment(above) }),
