@@ -24,14 +24,17 @@ export interface Transactional {
 }
 
 export interface CommitHooks {
-  /** After the commit and before the answers. */
-  onCommit(): void;
+  /** After the commit and before the answers; the group took so long, fsync included. */
+  onCommit(seconds: number): void;
   onRollback(): void;
 }
 
+/** `alone`: in no transaction, and with no other job. */
+type Kind = 'read' | 'write' | 'alone';
+
 interface Job {
   readonly run: () => unknown;
-  readonly writes: boolean;
+  readonly kind: Kind;
   readonly resolve: (answer: unknown) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -56,17 +59,22 @@ export class CommitQueue {
 
   /** Runs a job that changes something. */
   write<T>(run: () => T): Promise<T> {
-    return this.#submit(run, true);
+    return this.#submit(run, 'write');
   }
 
   /** Runs a job that only reads; it sees every write submitted before it, and is answered after their commit. */
   read<T>(run: () => T): Promise<T> {
-    return this.#submit(run, false);
+    return this.#submit(run, 'read');
   }
 
-  #submit<T>(run: () => T, writes: boolean): Promise<T> {
+  /** Runs a job outside of any transaction. */
+  alone<T>(run: () => T): Promise<T> {
+    return this.#submit(run, 'alone');
+  }
+
+  #submit<T>(run: () => T, kind: Kind): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      this.#jobs.push({ run, writes, resolve: answer => resolve(answer as T), reject });
+      this.#jobs.push({ run, kind, resolve: answer => resolve(answer as T), reject });
       this.#schedule();
     });
   }
@@ -76,18 +84,24 @@ export class CommitQueue {
     this.#scheduled = true;
     setImmediate(() => {
       this.#scheduled = false;
-      const group = this.#jobs.splice(0, MAX_GROUP);
+      const group = this.#jobs.splice(0, this.#groupSize());
       if (this.#jobs.length > 0) this.#schedule();
       this.#commit(group);
     });
   }
 
+  #groupSize(): number {
+    const alone = this.#jobs.findIndex(({ kind }) => kind === 'alone');
+    return alone === 0 ? 1 : Math.min(alone === -1 ? this.#jobs.length : alone, MAX_GROUP);
+  }
+
   #commit(group: readonly Job[]): void {
     const outcomes: Outcome[] = [];
     let open = false;
+    const start = performance.now();
     try {
-      for (const { run, writes } of group) {
-        if (writes && !open) {
+      for (const { run, kind } of group) {
+        if (kind === 'write' && !open) {
           this.#store.begin();
           open = true;
         }
@@ -100,7 +114,7 @@ export class CommitQueue {
       for (const { reject } of group) reject(error);
       return;
     }
-    if (open) this.#hooks.onCommit();
+    if (open) this.#hooks.onCommit((performance.now() - start) / 1000);
     for (const [index, { resolve, reject }] of group.entries()) {
       const outcome = outcomes[index];
       if (outcome?.ok === true) resolve(outcome.answer);

@@ -5,17 +5,23 @@ import { randomBytes } from 'node:crypto';
 import type { Clock } from '../../base/clock.ts';
 import { messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
+import { Access } from './access.ts';
+import { AuthStore } from './auth-store.ts';
 import { CommitQueue, HalfDone } from './commit-queue.ts';
 import { Database } from './database.ts';
 import { Lessor } from './lessor.ts';
 import { type Commit, Mvcc, type Writer } from './mvcc.ts';
+import { Space } from './space.ts';
 import { Tables } from './tables.ts';
+import { Tokens } from './tokens.ts';
 import { WatchHub } from './watch-hub.ts';
 
 export interface CoreOptions {
   /** The database file; made when it does not exist. */
   readonly path: string;
   readonly clock: Clock;
+  /** Bytes of the database file; undefined: no limit. */
+  readonly quota: bigint | undefined;
   readonly log: Logger;
 }
 
@@ -32,16 +38,21 @@ export class Core implements AsyncDisposable {
   readonly mvcc: Mvcc;
   readonly lessor: Lessor;
   readonly hub: WatchHub;
+  readonly auth: AuthStore;
+  readonly tokens: Tokens;
+  readonly access: Access;
+  readonly space: Space;
   readonly clusterId: bigint;
   readonly memberId: bigint;
   readonly #queue: CommitQueue;
   readonly #log: Logger;
   readonly #timers: NodeJS.Timeout[];
   #committed: Commit[] = [];
+  readonly #listeners: ((seconds: number) => void)[] = [];
   #closed = false;
 
   /** @throws DatabaseError */
-  constructor({ path, clock, log }: CoreOptions) {
+  constructor({ path, clock, log, quota }: CoreOptions) {
     this.#log = log;
     this.database = Database.open(path);
     const tables = new Tables(this.database);
@@ -50,8 +61,12 @@ export class Core implements AsyncDisposable {
     this.mvcc = new Mvcc(tables);
     this.lessor = new Lessor(this.database, tables, clock);
     this.hub = new WatchHub(this.mvcc);
+    this.auth = new AuthStore(this.database, tables);
+    this.tokens = new Tokens(clock);
+    this.access = new Access(this.auth, this.tokens, id => this.mvcc.keysOfLease(id));
+    this.space = new Space(this.database, tables, quota);
     this.#queue = new CommitQueue(this.database, {
-      onCommit: () => this.#publish(),
+      onCommit: seconds => this.#publish(seconds),
       onRollback: () => this.#reload(),
     });
     this.#timers = [
@@ -92,6 +107,16 @@ export class Core implements AsyncDisposable {
     return this.#queue.write(job);
   }
 
+  /** Runs a job outside of any transaction, with no other job. */
+  alone<T>(job: () => T): Promise<T> {
+    return this.#queue.alone(job).finally(() => this.space.measure());
+  }
+
+  /** Tells the listener how long each group commit took. */
+  onCommit(listener: (seconds: number) => void): void {
+    this.#listeners.push(listener);
+  }
+
   /** Deletes what a compaction left over, a little per turn of the event loop. */
   async sweep(): Promise<void> {
     while (this.mvcc.sweeping && !this.#closed) await this.update(() => this.mvcc.sweep());
@@ -105,7 +130,9 @@ export class Core implements AsyncDisposable {
     this.database[Symbol.dispose]();
   }
 
-  #publish(): void {
+  #publish(seconds: number): void {
+    for (const listener of this.#listeners) listener(seconds);
+    this.space.measure();
     const commits = this.#committed;
     this.#committed = [];
     for (const commit of commits) this.hub.publish(commit);
@@ -115,6 +142,8 @@ export class Core implements AsyncDisposable {
     this.#committed = [];
     this.mvcc.reload();
     this.lessor.reload();
+    this.auth.reload();
+    this.space.reload();
   }
 
   #expireLeases(): void {

@@ -9,7 +9,7 @@
  * ignored. What it cannot repair (a page of the file that is overwritten, a file cut short) is found by the
  * integrity check at the start, which refuses the file and names the way back.
  */
-import { DatabaseSync, type StatementSync } from 'node:sqlite';
+import { backup, DatabaseSync, type StatementSync } from 'node:sqlite';
 import { isCode, messageOf } from '../../base/errors.ts';
 import { DatabaseError } from './errors.ts';
 import { APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION } from './schema.ts';
@@ -18,6 +18,9 @@ import { APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION } from './schema.ts';
 const CHECKPOINT_PAGES = 4096;
 /** KiB of page cache. */
 const CACHE_KIB = 32 * 1024;
+
+/** Pages of one step of a copy; between two steps the store works. */
+const COPY_PAGES = 256;
 
 /** SQLite's result codes (sqlite.org/rescode.html) by what they mean for us. */
 const SQLITE = { busy: 5, full: 13, ioError: 10, corrupt: 11, notADatabase: 26, cannotOpen: 14, readOnly: 8 };
@@ -34,6 +37,8 @@ export type MetaName =
   | 'alive_at'
   /** 1 while the NOSPACE alarm is raised. */
   | 'alarm_nospace'
+  /** 1 while the CORRUPT alarm is raised. */
+  | 'alarm_corrupt'
   | 'auth_enabled'
   | 'auth_revision';
 
@@ -109,9 +114,9 @@ export class Database implements Disposable {
     guarded(this.path, () => this.#db.exec('VACUUM; PRAGMA wal_checkpoint(TRUNCATE)'));
   }
 
-  /** Writes a consistent copy to `target`, which must not exist. Outside of a transaction only. */
-  copyTo(target: string): void {
-    guarded(this.path, () => this.#db.prepare('VACUUM INTO ?').run(target));
+  /** Writes a consistent copy to `target` while the store goes on. */
+  async copyTo(target: string): Promise<void> {
+    await backup(this.#db, target, { rate: COPY_PAGES });
   }
 
   [Symbol.dispose](): void {

@@ -20,21 +20,32 @@ import type { BidiMethod, Caller, Outgoing, ServerStreamMethod, Service, UnaryMe
 type Any = object;
 type ServerCall = ServerUnaryCall<Any, Any> | ServerDuplexStream<Any, Any> | ServerWritableStream<Any, Any>;
 
-export function addServices(server: Server, services: readonly Service[], log: Logger): void {
+/** Told of every unary request that was answered, with the name of its status. */
+export type Observer = (service: string, method: string, status: string) => void;
+
+export function addServices(
+  server: Server,
+  services: readonly Service[],
+  log: Logger,
+  observe: Observer,
+): void {
   for (const { description, methods } of services) {
     const handlers: UntypedServiceImplementation = {};
     for (const method of description.methods) {
       const implementation = methods[method.localName];
-      if (implementation !== undefined) handlers[method.localName] = handlerOf(method, implementation, log);
+      if (implementation !== undefined) {
+        const told = (status: string) => observe(description.typeName, method.name, status);
+        handlers[method.localName] = handlerOf(method, implementation, log, told);
+      }
     }
     server.addService(definitionOf(description), handlers);
   }
 }
 
-function handlerOf(method: DescMethod, implementation: unknown, log: Logger) {
+function handlerOf(method: DescMethod, implementation: unknown, log: Logger, told: (status: string) => void) {
   switch (method.methodKind) {
     case 'unary':
-      return unary(implementation as UnaryMethod<Any, Any>, log);
+      return unary(implementation as UnaryMethod<Any, Any>, log, told);
     case 'server_streaming':
       return serverStream(implementation as ServerStreamMethod<Any, Any>, log);
     case 'bidi_streaming':
@@ -44,11 +55,17 @@ function handlerOf(method: DescMethod, implementation: unknown, log: Logger) {
   }
 }
 
-function unary(method: UnaryMethod<Any, Any>, log: Logger) {
+function unary(method: UnaryMethod<Any, Any>, log: Logger, told: (status: string) => void) {
   return (call: ServerUnaryCall<Any, Any>, reply: sendUnaryData<Any>): void => {
     void (async () => method(call.request, callerOf(call)))().then(
-      message => reply(null, message),
-      (error: unknown) => reply(statusOf(error, log)),
+      message => {
+        told('OK');
+        reply(null, message);
+      },
+      (error: unknown) => {
+        told(error instanceof RpcError ? error.code : 'INTERNAL');
+        reply(statusOf(error, log));
+      },
     );
   };
 }
@@ -127,8 +144,14 @@ function callerOf(call: ServerCall): Caller {
   return {
     peer: call.getPeer(),
     token: textOf(metadata, 'token') ?? textOf(metadata, 'authorization'),
-    commonName: undefined,
+    commonName: commonNameOf(call),
   };
+}
+
+/** The name in a client certificate that was checked. */
+function commonNameOf(call: ServerCall): string | undefined {
+  const name = call.getAuthContext().sslPeerCertificate?.subject.CN;
+  return typeof name === 'string' ? name : undefined;
 }
 
 function textOf(metadata: Metadata, name: string): string | undefined {

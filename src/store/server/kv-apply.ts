@@ -75,6 +75,18 @@ export function applyTxn(writer: Writer, leases: LeaseLookup, request: TxnReques
   return { ...run(writer, path), header: { revision: writer.visibleRevision } };
 }
 
+/** Bytes of keys and values that a transaction may put, whichever branch runs: more than 0 when it has a put. */
+export function bytesPut(request: TxnRequest): number {
+  const ofOp = ({ request: op }: RequestOp): number =>
+    op.case === 'requestPut'
+      ? op.value.key.byteLength + op.value.value.byteLength
+      : op.case === 'requestTxn'
+        ? bytesPut(op.value)
+        : 0;
+  const sum = (ops: readonly RequestOp[]) => ops.reduce((total, op) => total + ofOp(op), 0);
+  return Math.max(sum(request.success), sum(request.failure));
+}
+
 /** Whether a transaction can change anything, whichever branch runs. */
 export function writes(request: TxnRequest): boolean {
   return [...request.success, ...request.failure].some(

@@ -1,7 +1,7 @@
 /** The KV service: checks a request, lets the commit queue apply it, adds the header. */
 import type { KV } from '../wire/generated/kv_pb.ts';
 import type { Core } from './core.ts';
-import { applyDelete, applyPut, applyTxn, writes } from './kv-apply.ts';
+import { applyDelete, applyPut, applyTxn, bytesPut, writes } from './kv-apply.ts';
 import { checkDelete, checkPut, checkRange, checkTxn } from './kv-checks.ts';
 import type { Writer } from './mvcc.ts';
 import type { Methods } from './rpc.ts';
@@ -9,33 +9,43 @@ import { select } from './selection.ts';
 
 export function kvService(core: Core): Methods<typeof KV> {
   return {
-    range(request) {
+    range(request, caller) {
       checkRange(request);
-      return core.read(() => ({
-        ...select(request, query => core.mvcc.range(query)),
-        header: core.header(),
-      }));
+      return core.read(() => {
+        core.access.range(caller, request);
+        core.space.assertSound();
+        return { ...select(request, query => core.mvcc.range(query)), header: core.header() };
+      });
     },
 
-    put(request) {
+    put(request, caller) {
       checkPut(request);
+      const bytes = request.key.byteLength + request.value.byteLength;
       return core.write(writer => {
+        core.access.put(caller, request);
+        core.space.claim(bytes);
         const { header, ...result } = applyPut(writer, core.lessor, request);
         return { ...result, header: core.header(header.revision) };
       });
     },
 
-    deleteRange(request) {
+    deleteRange(request, caller) {
       checkDelete(request);
       return core.write(writer => {
+        core.access.deleteRange(caller, request);
+        core.space.assertSound();
         const { header, ...result } = applyDelete(writer, request);
         return { ...result, header: core.header(header.revision) };
       });
     },
 
-    txn(request) {
+    txn(request, caller) {
       checkTxn(request);
+      const bytes = bytesPut(request);
       const job = (writer: Writer) => {
+        core.access.txn(caller, request);
+        if (bytes > 0) core.space.claim(bytes);
+        else core.space.assertSound();
         const { header, ...result } = applyTxn(writer, core.lessor, request);
         return { ...result, header: core.header(header.revision) };
       };

@@ -8,24 +8,27 @@ export function leaseService(core: Core): Methods<typeof Lease> {
   return {
     leaseGrant(request) {
       return core.update(() => {
+        core.space.claim(0);
         const id = request.ID === 0n ? freeId(core) : request.ID;
         const TTL = core.lessor.grant(id, request.TTL);
         return { header: core.header(), ID: id, TTL };
       });
     },
 
-    leaseRevoke(request) {
+    leaseRevoke(request, caller) {
       return core.write(writer => {
+        core.access.lease(caller, 'write', request.ID);
         core.lessor.revoke(request.ID, writer);
         return { header: core.header(writer.visibleRevision) };
       });
     },
 
-    leaseTimeToLive(request) {
+    leaseTimeToLive(request, caller) {
       return core.read(() => {
         const { ID } = request;
         const lease = core.lessor.timeToLive(ID);
         if (lease === undefined) return { header: core.header(), ID, TTL: -1n };
+        if (request.keys) core.access.lease(caller, 'read', ID);
         const keys = request.keys ? core.mvcc.keysOfLease(ID) : [];
         return { header: core.header(), ID, TTL: lease.remaining, grantedTTL: lease.granted, keys };
       });

@@ -75,6 +75,10 @@ export class Lessor {
     for (const id of this.#leases.keys()) if (!stored.has(id)) this.#leases.delete(id);
   }
 
+  get size(): number {
+    return this.#leases.size;
+  }
+
   has(id: bigint): boolean {
     return this.#leases.has(id);
   }

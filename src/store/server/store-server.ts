@@ -1,30 +1,36 @@
 /** `tulle store` as an object: a Core, its services, and the ports they are reached at. */
-import { createServer as createHttpServer } from 'node:http';
+import type { Server as HttpServer } from 'node:http';
 import { join } from 'node:path';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
+import { Auth } from '../wire/generated/auth_pb.ts';
+import { Cluster } from '../wire/generated/cluster_pb.ts';
+import { Health } from '../wire/generated/health_pb.ts';
 import { KV } from '../wire/generated/kv_pb.ts';
 import { Lease } from '../wire/generated/lease_pb.ts';
+import { Maintenance } from '../wire/generated/maintenance_pb.ts';
 import { Watch } from '../wire/generated/watch_pb.ts';
+import { authService } from './auth-service.ts';
+import { compactAutomatically } from './compactor.ts';
+import type { StoreConfig } from './config.ts';
 import { Core } from './core.ts';
+import { Gateway } from './gateway.ts';
 import { addServices } from './grpc-transport.ts';
+import { healthService } from './health-service.ts';
+import { httpServer } from './http-server.ts';
 import { kvService } from './kv-service.ts';
 import { leaseService } from './lease-service.ts';
-import { type Endpoint, Listener, type Protocols } from './listener.ts';
+import { Listener } from './listener.ts';
+import { clusterService, type MemberInfo, maintenanceService } from './maintenance-service.ts';
+import { Metrics } from './metrics.ts';
 import { type Service, serviceOf } from './rpc.ts';
 import { watchService } from './watch-service.ts';
 
 /** The database inside the data directory. */
 export const DATABASE_FILE = 'store.db';
 
-export interface StoreServerOptions {
-  /** An existing directory; the database in it is made when it is not there. */
-  readonly dataDir: string;
-  readonly listen: readonly Endpoint[];
-  readonly clock: Clock;
-  readonly log: Logger;
-}
+export type StoreServerOptions = StoreConfig & { readonly clock: Clock; readonly log: Logger };
 
 /** Largest message a client may send, in bytes: etcd's request limit and its allowance for the frame around it. */
 const MAX_MESSAGE_BYTES = (1536 + 512) * 1024;
@@ -32,17 +38,16 @@ const MAX_MESSAGE_BYTES = (1536 + 512) * 1024;
 export class StoreServer implements AsyncDisposable {
   readonly #core: Core;
   readonly #grpc: Server;
-  readonly #protocols: Protocols;
+  readonly #http: HttpServer;
   readonly #listeners: Listener[] = [];
-  readonly #log: Logger;
+  readonly #stop = new AbortController();
+  readonly #compacting: Promise<void>;
 
   /** Opens the database and listens. @throws DatabaseError, or why a port cannot be used */
   static async start(options: StoreServerOptions): Promise<StoreServer> {
     const server = new StoreServer(options);
     try {
-      for (const endpoint of options.listen) {
-        server.#listeners.push(await Listener.open(endpoint, server.#protocols, options.log));
-      }
+      await server.#listen(options);
     } catch (error) {
       await server[Symbol.asyncDispose]();
       throw error;
@@ -50,23 +55,24 @@ export class StoreServer implements AsyncDisposable {
     return server;
   }
 
-  private constructor({ dataDir, clock, log }: StoreServerOptions) {
-    this.#log = log;
-    this.#core = new Core({ path: join(dataDir, DATABASE_FILE), clock, log });
+  private constructor(options: StoreServerOptions) {
+    const { dataDir, clock, log, quota, autoCompaction } = options;
+    this.#core = new Core({ path: join(dataDir, DATABASE_FILE), clock, log, quota });
+    const metrics = new Metrics(this.#core);
+    const services = servicesOf(this.#core, { name: options.name, clientUrls: options.advertise });
     this.#grpc = new Server({
       'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
       'grpc.max_send_message_length': -1,
       'grpc.max_concurrent_streams': 2 ** 31 - 1,
     });
-    addServices(this.#grpc, servicesOf(this.#core), log);
-    const injector = this.#grpc.createConnectionInjector(ServerCredentials.createInsecure());
-    const http = createHttpServer((_request, response) => {
-      response.writeHead(404).end();
-    });
-    this.#protocols = {
-      http2: socket => injector.injectConnection(socket),
-      http1: socket => http.emit('connection', socket),
-    };
+    addServices(this.#grpc, services, log, (service, method, status) =>
+      metrics.handled(service, method, status),
+    );
+    this.#http = httpServer(this.#core, new Gateway(services, MAX_MESSAGE_BYTES), metrics);
+    this.#compacting =
+      autoCompaction === undefined
+        ? Promise.resolve()
+        : compactAutomatically(this.#core, autoCompaction, clock, log, this.#stop.signal);
   }
 
   /** The ports in use, in the order of `listen`. */
@@ -74,18 +80,41 @@ export class StoreServer implements AsyncDisposable {
     return this.#listeners.map(listener => listener.port);
   }
 
+  /** The newest revision; what was there after a restart. */
+  get revision(): bigint {
+    return this.#core.mvcc.revision;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort();
     this.#grpc.forceShutdown();
+    this.#http.closeAllConnections();
     await Promise.all(this.#listeners.map(listener => listener[Symbol.asyncDispose]()));
+    await this.#compacting;
     await this.#core[Symbol.asyncDispose]();
-    this.#log.info({}, 'stopped');
+  }
+
+  async #listen({ listen, log }: StoreServerOptions): Promise<void> {
+    const injector = this.#grpc.createConnectionInjector(ServerCredentials.createInsecure());
+    for (const endpoint of listen) {
+      const protocols = {
+        http2: injector.injectConnection.bind(injector),
+        http1: (socket: unknown) => this.#http.emit('connection', socket),
+      };
+      this.#listeners.push(await Listener.open(endpoint, protocols, log));
+    }
   }
 }
 
-function servicesOf(core: Core): Service[] {
-  return [
+function servicesOf(core: Core, member: MemberInfo): Service[] {
+  const services = [
     serviceOf(KV, kvService(core)),
-    serviceOf(Lease, leaseService(core)),
     serviceOf(Watch, watchService(core)),
+    serviceOf(Lease, leaseService(core)),
+    serviceOf(Cluster, clusterService(core, member)),
+    serviceOf(Maintenance, maintenanceService(core)),
+    serviceOf(Auth, authService(core)),
   ];
+  const names = services.map(service => service.description.typeName);
+  return [...services, serviceOf(Health, healthService(names))];
 }

@@ -8,8 +8,9 @@ import {
   type WatchResponseSchema,
 } from '../wire/generated/watch_pb.ts';
 import type { Core } from './core.ts';
+import { RpcError } from './errors.ts';
 import { compareKeys, type KeyRange, rangeOf } from './range.ts';
-import type { Methods, Outgoing } from './rpc.ts';
+import type { Caller, Methods, Outgoing } from './rpc.ts';
 import type { WatchEvent, WatchSink, WatchStream } from './watch-hub.ts';
 
 type Response = MessageInitShape<typeof WatchResponseSchema>;
@@ -23,14 +24,14 @@ const FIRST_KEY = Uint8Array.of(0);
 
 export function watchService(core: Core): Methods<typeof Watch> {
   return {
-    watch(_caller, out) {
+    watch(caller, out) {
       const stream = core.hub.open(sinkFor(core, out));
       out.signal.addEventListener('abort', () => stream.close(), { once: true });
       return {
         message({ requestUnion }) {
           switch (requestUnion.case) {
             case 'createRequest':
-              return create(core, out, stream, requestUnion.value);
+              return create(core, caller, out, stream, requestUnion.value);
             case 'cancelRequest': {
               const { watchId } = requestUnion.value;
               if (stream.cancel(watchId)) out.send({ header: core.header(), watchId, canceled: true });
@@ -47,9 +48,15 @@ export function watchService(core: Core): Methods<typeof Watch> {
   };
 }
 
-function create(core: Core, out: Outgoing<Response>, stream: WatchStream, request: WatchCreateRequest): void {
+function create(
+  core: Core,
+  caller: Caller,
+  out: Outgoing<Response>,
+  stream: WatchStream,
+  request: WatchCreateRequest,
+): void {
   const range = rangeOf(request.key.byteLength === 0 ? FIRST_KEY : request.key, request.rangeEnd);
-  const problem = problemOf(stream, request, range);
+  const problem = problemOf(stream, request, range) ?? denial(core, caller, request);
   if (problem !== undefined) {
     out.send({
       header: core.header(),
@@ -82,6 +89,16 @@ function problemOf(stream: WatchStream, request: WatchCreateRequest, range: KeyR
     return 'mvcc: duplicate watch ID provided on the WatchStream';
   }
   return undefined;
+}
+
+function denial({ access }: Core, caller: Caller, { key, rangeEnd }: WatchCreateRequest): string | undefined {
+  try {
+    access.range(caller, { key: key.byteLength === 0 ? FIRST_KEY : key, rangeEnd });
+    return undefined;
+  } catch (error) {
+    if (error instanceof RpcError) return error.message;
+    throw error;
+  }
 }
 
 function sinkFor(core: Core, out: Outgoing<Response>): WatchSink {

@@ -1,0 +1,102 @@
+/**
+ * Who may do what. Without authentication everybody may do everything; with it every request is asked here, before
+ * it is applied and in the same job, so that a permission revoked before a write stops that write.
+ */
+import type {
+  Compare,
+  DeleteRangeRequest,
+  PutRequest,
+  RangeRequest,
+  RequestOp,
+  TxnRequest,
+} from '../wire/generated/kv_pb.ts';
+import type { AuthStore } from './auth-store.ts';
+import { refusal } from './errors.ts';
+import type { Access as Kind } from './permissions.ts';
+import { type KeyRange, rangeOf } from './range.ts';
+import type { Caller } from './rpc.ts';
+import type { Tokens } from './tokens.ts';
+
+const SINGLE = new Uint8Array();
+
+export class Access {
+  readonly #auth: AuthStore;
+  readonly #tokens: Tokens;
+  readonly #keysOfLease: (lease: bigint) => Uint8Array[];
+
+  constructor(auth: AuthStore, tokens: Tokens, keysOfLease: (lease: bigint) => Uint8Array[]) {
+    this.#auth = auth;
+    this.#tokens = tokens;
+    this.#keysOfLease = keysOfLease;
+  }
+
+  /**
+   * The user who asks, by token or else by certificate; undefined while authentication is off.
+   * @throws RpcError for a token that is not (or no longer) valid, and for nobody.
+   */
+  userOf(caller: Caller): string | undefined {
+    if (!this.#auth.enabled) return undefined;
+    if (caller.token !== undefined) {
+      const user = this.#tokens.userOf(caller.token);
+      if (user === undefined) throw refusal('invalidAuthToken');
+      return user;
+    }
+    if (caller.commonName === undefined) throw refusal('userEmpty');
+    return caller.commonName;
+  }
+
+  admin(caller: Caller): void {
+    const user = this.userOf(caller);
+    if (user !== undefined && !this.#auth.isRoot(user)) throw refusal('permissionDenied');
+  }
+
+  range(caller: Caller, request: Pick<RangeRequest | Compare, 'key' | 'rangeEnd'>): void {
+    this.#keys(caller, 'read', rangeOf(request.key, request.rangeEnd));
+  }
+
+  put(caller: Caller, request: PutRequest): void {
+    if (!this.#auth.enabled) return;
+    this.#keys(caller, 'write', rangeOf(request.key, SINGLE));
+    // Whoever attaches a key to a lease gets a say in when the lease's other keys go away.
+    if (request.lease !== 0n) this.lease(caller, 'write', request.lease);
+    if (request.prevKv) this.#keys(caller, 'read', rangeOf(request.key, SINGLE));
+  }
+
+  deleteRange(caller: Caller, request: DeleteRangeRequest): void {
+    const range = rangeOf(request.key, request.rangeEnd);
+    this.#keys(caller, 'write', range);
+    if (request.prevKv) this.#keys(caller, 'read', range);
+  }
+
+  txn(caller: Caller, { compare, success, failure }: TxnRequest): void {
+    if (!this.#auth.enabled) return;
+    for (const one of compare) this.range(caller, one);
+    for (const op of [...success, ...failure]) this.#op(caller, op);
+  }
+
+  /** All keys that hang on a lease. */
+  lease(caller: Caller, kind: Kind, lease: bigint): void {
+    if (!this.#auth.enabled) return;
+    for (const key of this.#keysOfLease(lease)) this.#keys(caller, kind, rangeOf(key, SINGLE));
+  }
+
+  #op(caller: Caller, { request }: RequestOp): void {
+    switch (request.case) {
+      case 'requestRange':
+        return this.range(caller, request.value);
+      case 'requestPut':
+        return this.put(caller, request.value);
+      case 'requestDeleteRange':
+        return this.deleteRange(caller, request.value);
+      case 'requestTxn':
+        return this.txn(caller, request.value);
+      case undefined:
+    }
+  }
+
+  #keys(caller: Caller, kind: Kind, range: KeyRange): void {
+    const user = this.userOf(caller);
+    if (user === undefined || this.#auth.isRoot(user)) return;
+    if (this.#auth.permissionsOf(user)?.allow(kind, range) !== true) throw refusal('permissionDenied');
+  }
+}

@@ -1,0 +1,237 @@
+/**
+ * The JSON gateway: `POST /v3/kv/range` with a JSON request, for curl and for languages without gRPC. Field names,
+ * base64 bytes and 64-bit numbers as text are those of protobuf's JSON mapping, paths those of etcd's gateway.
+ * Streams answer with one `{"result": ...}` per line; the request body of a watch is its create request.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
+import {
+  create,
+  type DescMessage,
+  type DescMethod,
+  fromJson,
+  type JsonValue,
+  type MessageInitShape,
+  toJson,
+} from '@bufbuild/protobuf';
+import { messageOf } from '../../base/errors.ts';
+import { GRPC_STATUS, type GrpcStatus, RpcError } from './errors.ts';
+import type { BidiMethod, Caller, Outgoing, ServerStreamMethod, Service, UnaryMethod } from './rpc.ts';
+
+/** `/v3/kv/range` and the like, by service and method. */
+const PATHS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  'etcdserverpb.KV': {
+    range: 'kv/range',
+    put: 'kv/put',
+    deleteRange: 'kv/deleterange',
+    txn: 'kv/txn',
+    compact: 'kv/compaction',
+  },
+  'etcdserverpb.Watch': { watch: 'watch' },
+  'etcdserverpb.Lease': {
+    leaseGrant: 'lease/grant',
+    leaseRevoke: 'lease/revoke',
+    leaseKeepAlive: 'lease/keepalive',
+    leaseTimeToLive: 'lease/timetolive',
+    leaseLeases: 'lease/leases',
+  },
+  'etcdserverpb.Cluster': { memberList: 'cluster/member/list' },
+  'etcdserverpb.Maintenance': {
+    alarm: 'maintenance/alarm',
+    status: 'maintenance/status',
+    defragment: 'maintenance/defragment',
+    hashKV: 'maintenance/hash',
+    snapshot: 'maintenance/snapshot',
+  },
+  'etcdserverpb.Auth': {
+    authEnable: 'auth/enable',
+    authDisable: 'auth/disable',
+    authenticate: 'auth/authenticate',
+    userAdd: 'auth/user/add',
+    userGet: 'auth/user/get',
+    userList: 'auth/user/list',
+    userDelete: 'auth/user/delete',
+    userChangePassword: 'auth/user/changepw',
+    userGrantRole: 'auth/user/grant',
+    userRevokeRole: 'auth/user/revoke',
+    roleAdd: 'auth/role/add',
+    roleGet: 'auth/role/get',
+    roleList: 'auth/role/list',
+    roleDelete: 'auth/role/delete',
+    roleGrantPermission: 'auth/role/grant',
+    roleRevokePermission: 'auth/role/revoke',
+  },
+};
+
+/** HTTP statuses of gRPC's, as grpc-gateway maps them; others are 500. */
+const HTTP_STATUS: Partial<Record<GrpcStatus, number>> = {
+  INVALID_ARGUMENT: 400,
+  OUT_OF_RANGE: 400,
+  FAILED_PRECONDITION: 412,
+  NOT_FOUND: 404,
+  PERMISSION_DENIED: 403,
+  UNAUTHENTICATED: 401,
+  RESOURCE_EXHAUSTED: 429,
+  UNIMPLEMENTED: 501,
+  UNAVAILABLE: 503,
+};
+
+/** Protobuf's names (`range_end`), as etcd's gateway writes them. */
+const JSON_NAMES = { useProtoFieldName: true } as const;
+
+type Any = object;
+
+interface Route {
+  readonly method: DescMethod;
+  readonly implementation: unknown;
+}
+
+export class Gateway {
+  readonly #routes = new Map<string, Route>();
+  readonly #maxBytes: number;
+
+  constructor(services: readonly Service[], maxBytes: number) {
+    this.#maxBytes = maxBytes;
+    for (const { description, methods } of services) {
+      for (const method of description.methods) {
+        const path = PATHS[description.typeName]?.[method.localName];
+        const implementation = methods[method.localName];
+        if (path !== undefined && implementation !== undefined) {
+          this.#routes.set(`/v3/${path}`, { method, implementation });
+        }
+      }
+    }
+  }
+
+  /** @returns false when the path is none of the gateway's. */
+  handle(path: string, request: IncomingMessage, response: ServerResponse): boolean {
+    const route = this.#routes.get(path);
+    if (route === undefined) return false;
+    this.#answer(route, request, response).catch((error: unknown) => refuse(response, error));
+    return true;
+  }
+
+  async #answer(
+    { method, implementation }: Route,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): Promise<void> {
+    if (request.method !== 'POST') {
+      response.writeHead(405, { allow: 'POST' }).end();
+      return;
+    }
+    const message = parse(method.input, await readBody(request, this.#maxBytes));
+    const caller = callerOf(request);
+    if (method.methodKind === 'unary') {
+      const answer = await (implementation as UnaryMethod<Any, Any>)(message, caller);
+      writeJson(response, 200, render(method.output, answer));
+      return;
+    }
+    const out = lines(response, method.output);
+    if (method.methodKind === 'server_streaming') {
+      (implementation as ServerStreamMethod<Any, Any>)(message, caller, out);
+      return;
+    }
+    const incoming = (implementation as BidiMethod<Any, Any>)(caller, out);
+    incoming.message(message);
+    // A watch goes on until the client leaves; every other stream has had its one request.
+    if (method.localName !== 'watch') incoming.end();
+  }
+}
+
+function parse(schema: DescMessage, body: string): Any {
+  try {
+    return fromJson(schema, JSON.parse(body === '' ? '{}' : body) as JsonValue);
+  } catch (error) {
+    throw new RpcError('INVALID_ARGUMENT', messageOf(error));
+  }
+}
+
+function render(schema: DescMessage, message: Any): JsonValue {
+  return toJson(schema, create(schema, message as MessageInitShape<DescMessage>), JSON_NAMES);
+}
+
+async function readBody(request: IncomingMessage, maxBytes: number): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    bytes += chunk.byteLength;
+    if (bytes > maxBytes) throw new RpcError('RESOURCE_EXHAUSTED', 'the request is too large');
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+function callerOf(request: IncomingMessage): Caller {
+  return {
+    peer: peerOf(request.socket),
+    token: request.headers.authorization,
+    commonName: commonNameOf(request.socket),
+  };
+}
+
+export function peerOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress ?? 'unknown'}:${remotePort ?? 0}`;
+}
+
+/** The name in a client certificate that was checked. */
+export function commonNameOf(socket: Socket): string | undefined {
+  if (!(socket instanceof TLSSocket) || !socket.authorized) return undefined;
+  const name = socket.getPeerCertificate().subject?.CN;
+  return typeof name === 'string' ? name : undefined;
+}
+
+function lines(response: ServerResponse, schema: DescMessage): Outgoing<Any> {
+  const over = new AbortController();
+  let full = false;
+  response.once('close', () => over.abort());
+  response.on('drain', () => {
+    full = false;
+  });
+  const write = (line: JsonValue) => {
+    if (!response.headersSent) response.writeHead(200, { 'content-type': 'application/json' });
+    full = !response.write(`${JSON.stringify(line)}\n`);
+  };
+  return {
+    signal: over.signal,
+    get writable() {
+      return !full && !over.signal.aborted;
+    },
+    send(message) {
+      if (!over.signal.aborted) write({ result: render(schema, message) });
+    },
+    drained: () =>
+      new Promise(resolve => {
+        if (!full || over.signal.aborted) return resolve();
+        response.once('drain', resolve);
+        response.once('close', resolve);
+      }),
+    close(error) {
+      if (over.signal.aborted) return;
+      if (error !== undefined && !response.headersSent) refuse(response, error);
+      else if (error !== undefined) write({ error: problemOf(error) });
+      response.end();
+      over.abort();
+    },
+  };
+}
+
+function refuse(response: ServerResponse, error: unknown): void {
+  if (response.headersSent) {
+    response.destroy();
+    return;
+  }
+  const problem = problemOf(error);
+  const status = error instanceof RpcError ? HTTP_STATUS[error.code] : undefined;
+  writeJson(response, status ?? 500, { error: problem.message, ...problem });
+}
+
+function problemOf(error: unknown): { readonly code: number; readonly message: string } {
+  const code = error instanceof RpcError ? error.status : GRPC_STATUS.INTERNAL;
+  return { code, message: messageOf(error) };
+}
+
+function writeJson(response: ServerResponse, status: number, body: JsonValue): void {
+  response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+}

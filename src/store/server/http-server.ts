@@ -1,0 +1,49 @@
+/** HTTP/1.1 on the client port: the JSON gateway, and the pages that probes and people ask for. */
+import { createServer, type Server, type ServerResponse } from 'node:http';
+import { messageOf } from '../../base/errors.ts';
+import { AlarmType } from '../wire/generated/maintenance_pb.ts';
+import type { Core } from './core.ts';
+import type { Gateway } from './gateway.ts';
+import type { Metrics } from './metrics.ts';
+import { CLUSTER_VERSION, ETCD_VERSION } from './version.ts';
+
+/** Not listening by itself: connections are handed to it with `emit('connection')`. */
+export function httpServer(core: Core, gateway: Gateway, metrics: Metrics): Server {
+  return createServer((request, response) => {
+    const path = new URL(request.url ?? '/', 'http://store').pathname;
+    const page = PAGES[path];
+    if (page === undefined && gateway.handle(path, request, response)) return;
+    // A body nobody reads would keep the connection from its next request.
+    request.resume();
+    if (page === undefined) response.writeHead(404).end('404 page not found\n');
+    else page(core, metrics, response);
+  });
+}
+
+const PAGES: Readonly<Record<string, (core: Core, metrics: Metrics, to: ServerResponse) => void>> = {
+  // etcd's probes read the text "true", not only the status.
+  '/health'(core, _metrics, to) {
+    const healthy = core.space.alarms.size === 0;
+    const reason = [...core.space.alarms].map(alarm =>
+      alarm === AlarmType.NOSPACE ? 'ALARM NOSPACE' : 'ALARM CORRUPT',
+    );
+    json(
+      to,
+      healthy ? 200 : 503,
+      healthy ? { health: 'true' } : { health: 'false', reason: reason.join(', ') },
+    );
+  },
+  '/version'(_core, _metrics, to) {
+    json(to, 200, { etcdserver: ETCD_VERSION, etcdcluster: CLUSTER_VERSION });
+  },
+  '/metrics'(_core, metrics, to) {
+    metrics.text().then(
+      text => to.writeHead(200, { 'content-type': metrics.contentType }).end(text),
+      (error: unknown) => to.writeHead(500).end(messageOf(error)),
+    );
+  },
+};
+
+function json(to: ServerResponse, status: number, body: object): void {
+  to.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+}
