@@ -63,7 +63,7 @@ const CONFINED: Record<string, { readonly to: readonly string[]; readonly why: s
     to: ['cli', 'agent', 'host', 'lab', 'bench', 'store', 'main.ts'],
     why: 'command lines are read at the edge',
   },
-  pino: { to: ['agent', 'store'], why: 'the daemons write the log; everything else is handed a Logger' },
+  pino: { to: ['cli'], why: 'one form of log for every daemon; everything else is handed a Logger' },
   'prom-client': { to: ['agent', 'store'], why: 'the daemons expose metrics' },
 };
 

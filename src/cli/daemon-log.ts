@@ -1,4 +1,4 @@
-/** The daemon's log: JSON lines on stderr, one per change of state, times in ISO 8601. */
+/** The log of a daemon (agent, store): JSON lines on stderr, one per change of state, times in ISO 8601. */
 import { destination, pino } from 'pino';
 import type { Logger } from '../base/log.ts';
 
