@@ -32,6 +32,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./host/cleanup-command.ts')).cleanupCommand(),
   },
   {
+    name: 'store',
+    summary: 'an etcd-compatible store for one machine',
+    load: async () => (await import('./store/command.ts')).storeCommand(),
+  },
+  {
     name: 'completion',
     summary: 'print the completion script for bash, zsh or fish',
     load: async () =>

@@ -1,0 +1,77 @@
+/** `tulle store`: the embedded store's command line. Flags are etcd's. */
+import { Command, Option } from 'commander';
+import { systemClock } from '../base/clock.ts';
+import { withExamples } from '../cli/help.ts';
+import { list, value } from '../cli/options.ts';
+import { untilStopped } from '../cli/signals.ts';
+import { type StoreFlags, storeConfig } from './server/config.ts';
+
+const DEFAULT_URL = 'http://127.0.0.1:2379';
+const DEFAULT_DATA_DIR = '/var/lib/tulle/store';
+
+const urls = list(text => text);
+const text = value(given => given);
+
+export function storeCommand(): Command {
+  const command = new Command('store')
+    .description(
+      'A store for one machine that speaks the etcd v3 API: the agent, etcdctl and flanneld use it unchanged. ' +
+        'It does not replicate; docs/guide/store.md says where it ends and how to move to etcd.',
+    )
+    .addOption(new Option('--name <name>', 'name of this member').default('default').argParser(text))
+    .addOption(
+      new Option('--data-dir <dir>', 'where the database is kept').default(DEFAULT_DATA_DIR).argParser(text),
+    )
+    .addOption(
+      new Option('--listen-client-urls <urls>', 'addresses to serve on, with commas between')
+        .default([DEFAULT_URL], DEFAULT_URL)
+        .argParser(urls),
+    )
+    .addOption(
+      new Option(
+        '--advertise-client-urls <urls>',
+        'addresses that clients are told of (default: those served)',
+      ).argParser(urls),
+    )
+    .addOption(new Option('--cert-file <file>', "the server's certificate, PEM").argParser(text))
+    .addOption(new Option('--key-file <file>', 'its private key, PEM').argParser(text))
+    .addOption(new Option('--trusted-ca-file <file>', 'CA of client certificates, PEM').argParser(text))
+    .option('--client-cert-auth', 'refuse clients without a certificate of that CA')
+    .option('--insecure-listen', 'serve plain TCP on addresses other than loopback')
+    .addOption(
+      new Option('--quota-backend-bytes <bytes>', 'largest database; 0: 2 GiB, negative: no limit')
+        .default('0')
+        .argParser(text),
+    )
+    .addOption(
+      new Option('--auto-compaction-mode <mode>', 'what the retention counts: periodic or revision')
+        .default('periodic')
+        .argParser(text),
+    )
+    .addOption(
+      new Option('--auto-compaction-retention <length>', 'history to keep: 8h, 30m, or revisions; 0: all')
+        .default('0')
+        .argParser(text),
+    )
+    .action(async (flags: StoreFlags) => {
+      const config = storeConfig(flags);
+      // Loaded only now: help and a wrong flag should answer at once.
+      const { openLog } = await import('../cli/daemon-log.ts');
+      const { StoreServer } = await import('./server/store-server.ts');
+      await untilStopped(async signal => {
+        const log = openLog(0);
+        await using server = await StoreServer.start({ ...config, clock: systemClock, log });
+        log.info({ dataDir: config.dataDir, ports: server.ports, revision: server.revision }, 'serving');
+        await new Promise<void>(resolve => signal.addEventListener('abort', () => resolve(), { once: true }));
+        log.info({}, 'stopping');
+      });
+    });
+  return withExamples(command, [
+    { line: 'store', does: 'serve on 127.0.0.1:2379, keep the data in /var/lib/tulle/store' },
+    {
+      line: 'store --listen-client-urls https://192.168.65.3:2379 --cert-file s.pem --key-file s-key.pem --trusted-ca-file ca.pem --client-cert-auth',
+      does: 'serve other hosts, with certificates on both sides',
+    },
+    { line: 'store --auto-compaction-retention 8h', does: 'keep eight hours of history' },
+  ]);
+}
