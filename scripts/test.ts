@@ -1,0 +1,136 @@
+/**
+ * Runs the tests: all of them, or those of the kinds or files that are named.
+ *
+ *     npm test
+ *     npm test -- unit
+ *     npm test -- test/e2e/s7.test.ts
+ *
+ * One line per file as it ends, failures in full when they happen and by name at the end, and a last line with
+ * the counts. What this machine cannot do is skipped with the reason; with CI=true a skipped test is a failure,
+ * because there nobody would notice.
+ */
+import { existsSync, globSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join, relative } from 'node:path';
+import { run } from 'node:test';
+import { inspect, styleText } from 'node:util';
+
+const ROOT = join(import.meta.dirname, '..');
+const CI = process.env['CI'] === 'true';
+
+interface Kind {
+  readonly name: string;
+  readonly files: string;
+  /** Files at a time. */
+  readonly concurrency: number;
+  /** Milliseconds that one file may take. */
+  readonly timeout: number;
+}
+
+/** In the order in which they run: the quick ones first, those that load the machine alone. */
+const KINDS: readonly Kind[] = [
+  { name: 'unit', files: 'src/**/*.test.ts', concurrency: availableParallelism(), timeout: 120_000 },
+  { name: 'integration', files: 'test/integration/**/*.test.ts', concurrency: 2, timeout: 240_000 },
+  { name: 'faults', files: 'test/faults/**/*.test.ts', concurrency: 1, timeout: 240_000 },
+  { name: 'e2e', files: 'test/e2e/**/*.test.ts', concurrency: 1, timeout: 300_000 },
+];
+
+interface Totals {
+  passed: number;
+  readonly failed: string[];
+  readonly skipped: string[];
+}
+
+const totals: Totals = { passed: 0, failed: [], skipped: [] };
+const started = performance.now();
+
+for (const kind of chosen(process.argv.slice(2))) {
+  const files = globSync(kind.files, { cwd: ROOT }).sort();
+  if (files.length > 0) await runFiles({ ...kind, name: `${kind.name} (${files.length} files)` }, files);
+}
+
+say('');
+for (const name of totals.skipped) say(`${styleText('yellow', 'skipped')} ${name}`);
+for (const name of totals.failed) say(`${styleText('red', 'failed')}  ${name}`);
+const unwelcome = CI ? totals.skipped.length : 0;
+if (unwelcome > 0) say('CI=true: a skipped test counts as failed');
+say(
+  `${totals.passed} passed, ${totals.failed.length + unwelcome} failed, ${totals.skipped.length} skipped ` +
+    `in ${seconds(performance.now() - started)}`,
+);
+process.exitCode = totals.failed.length + unwelcome > 0 || totals.passed === 0 ? 1 : 0;
+
+function chosen(words: readonly string[]): readonly Kind[] {
+  if (words.length === 0) return KINDS;
+  return words.map(word => {
+    const kind = KINDS.find(({ name }) => name === word);
+    if (kind !== undefined) return kind;
+    if (existsSync(join(ROOT, word))) return { name: word, files: word, concurrency: 1, timeout: 300_000 };
+    say(`test: error: ${word} is neither a file nor one of ${KINDS.map(({ name }) => name).join(', ')}`);
+    process.exit(2);
+  });
+}
+
+async function runFiles(kind: Kind, files: readonly string[]): Promise<void> {
+  say(`\n${styleText('bold', kind.name)}`);
+  const output = new Map<string, string>();
+  const stream = run({
+    files: files.map(file => join(ROOT, file)),
+    cwd: ROOT,
+    concurrency: kind.concurrency,
+    timeout: kind.timeout,
+  });
+  for await (const { type, data } of stream) {
+    const file = 'file' in data && data.file !== undefined ? relative(ROOT, data.file) : '';
+    switch (type) {
+      case 'test:pass':
+        if (data.skip !== undefined)
+          totals.skipped.push(`${file}: ${data.name} (${data.skip || 'no reason given'})`);
+        else if (data.details.type !== 'suite') totals.passed++;
+        break;
+      case 'test:fail':
+        reportFailure(file, data.name, data.details.error, output.get(file) ?? '');
+        break;
+      case 'test:stderr':
+      case 'test:stdout':
+        output.set(file, `${output.get(file) ?? ''}${data.message}`.slice(-8000));
+        break;
+      case 'test:summary':
+        if (file !== '') {
+          const { passed, failed, cancelled } = data.counts;
+          const bad = failed + cancelled;
+          const mark = bad === 0 ? styleText('green', '✓') : styleText('red', '✗');
+          say(
+            `  ${mark} ${file}  ${passed} passed${bad === 0 ? '' : `, ${bad} failed`}  ${seconds(data.duration_ms)}`,
+          );
+        }
+        break;
+    }
+  }
+}
+
+function reportFailure(
+  file: string,
+  name: string,
+  error: Error & { failureType?: string },
+  said: string,
+): void {
+  // A suite fails because a test in it did, which has been told already.
+  if (error.failureType === 'subtestsFailed') return;
+  totals.failed.push(`${file}: ${name}`);
+  say(`  ${styleText('red', '✗')} ${file}: ${name}`);
+  say(indent(inspect(error.cause ?? error, { depth: 4 })));
+  if (said !== '') say(indent(`--- the file said:\n${said}`));
+}
+
+function indent(text: string): string {
+  return text.trimEnd().replaceAll(/^/gm, '      ');
+}
+
+function seconds(ms: number): string {
+  return `${(ms / 1000).toFixed(1)} s`;
+}
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
