@@ -117,6 +117,13 @@ export function callUnary<I extends DescMessage, O extends DescMessage>(
   });
 }
 
+/** The responses of a stream, typed. Iterating throws grpc-js' ServiceError when the stream fails. */
+export function responsesOf<Request, Response>(
+  stream: ClientDuplexStream<Request, Response>,
+): AsyncIterable<Response> {
+  return stream;
+}
+
 /** Opens a stream of requests and responses. It reports its end as grpc-js does: `error`, `status`, `end`. */
 export function openStream<I extends DescMessage, O extends DescMessage>(
   client: Client,

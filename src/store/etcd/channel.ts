@@ -1,0 +1,114 @@
+/** One connection to one endpoint. It is given up, not repaired: after a failure a new one is made. */
+import { Client, connectivityState, Metadata } from '@grpc/grpc-js';
+import { StoreError } from '../store.ts';
+import { Maintenance } from '../wire/generated/maintenance_pb.ts';
+import { callUnary } from '../wire/service.ts';
+import type { Endpoint } from './endpoint.ts';
+import { storeErrorOf } from './errors.ts';
+import { type TlsOptions, transportOf } from './tls.ts';
+
+/** Milliseconds. */
+export interface Timing {
+  /** How long an endpoint may take to accept a connection. */
+  readonly connect: number;
+  /** How long a call may take. Longer than etcd's own limit of 7 s, so that its reason is heard. */
+  readonly call: number;
+  /** A connection in use is pinged this often. etcd hangs up on clients that ping more than every 5 s. */
+  readonly ping: number;
+  /** A ping without an answer for this long ends the connection: the other side, or the way to it, is gone. */
+  readonly pingTimeout: number;
+  /** The first and the longest delay between two tries of an observation. */
+  readonly retryFirst: number;
+  readonly retryCap: number;
+}
+
+export const DEFAULT_TIMING: Timing = {
+  connect: 3_000,
+  call: 8_000,
+  ping: 10_000,
+  pingTimeout: 5_000,
+  retryFirst: 200,
+  retryCap: 5_000,
+};
+
+/** Bounds the memory that a server can make us use. The largest answer we ask for is a page of a list. */
+const MAX_MESSAGE = 64 * 1024 * 1024;
+
+export class Channel {
+  readonly endpoint: Endpoint;
+  readonly client: Client;
+  readonly #timing: Timing;
+
+  /** Starts no connection yet. @throws StoreError UNAUTHENTICATED when the TLS files cannot be used */
+  constructor(endpoint: Endpoint, tls: TlsOptions, timing: Timing) {
+    this.endpoint = endpoint;
+    this.#timing = timing;
+    try {
+      const { credentials, options } = transportOf(endpoint, tls);
+      this.client = new Client(endpoint.target, credentials, {
+        ...options,
+        'grpc.primary_user_agent': 'tulle',
+        'grpc.keepalive_time_ms': timing.ping,
+        'grpc.keepalive_timeout_ms': timing.pingTimeout,
+        'grpc.max_receive_message_length': MAX_MESSAGE,
+        // A channel of its own: grpc-js would share the connection, and its backoff, with the one given up.
+        'grpc.use_local_subchannel_pool': 1,
+        // Debugging statistics, kept for every call.
+        'grpc.enable_channelz': 0,
+        // Like flanneld: variables such as http_proxy are meant for the web.
+        'grpc.enable_http_proxy': 0,
+        'grpc.service_config_disable_resolution': 1,
+      });
+    } catch (error) {
+      throw new StoreError('UNAUTHENTICATED', `TLS for ${endpoint.url} cannot be set up`, { cause: error });
+    }
+  }
+
+  /** Waits until requests can be sent. @throws StoreError; nothing has been sent to the store then */
+  async connected(): Promise<void> {
+    const channel = this.client.getChannel();
+    const deadline = Date.now() + this.#timing.connect;
+    for (;;) {
+      const state = channel.getConnectivityState(true);
+      if (state === connectivityState.READY) return;
+      if (state === connectivityState.SHUTDOWN) throw this.#unreachable('the connection was given up');
+      if (state === connectivityState.TRANSIENT_FAILURE) await this.#throwReason();
+      else if (!(await changed(channel, state, deadline))) {
+        throw this.#unreachable(`no connection within ${this.#timing.connect} ms`);
+      }
+    }
+  }
+
+  /** Calls and streams under way go on until they end. */
+  close(): void {
+    this.client.close();
+  }
+
+  /** A channel keeps the reason of its failure to itself, and tells it to calls only; they fail at once. */
+  async #throwReason(): Promise<void> {
+    try {
+      await callUnary(this.client, Maintenance.method.status, {}, new Metadata());
+    } catch (error) {
+      throw storeErrorOf(error, 'connect', this.endpoint.url);
+    }
+  }
+
+  #unreachable(reason: string): StoreError {
+    const { url } = this.endpoint;
+    return new StoreError('UNAVAILABLE', `connect at ${url}: ${reason}`, {
+      op: 'connect',
+      context: { endpoint: url },
+    });
+  }
+}
+
+/** Whether the state has changed before the deadline. */
+function changed(
+  channel: ReturnType<Client['getChannel']>,
+  from: connectivityState,
+  deadline: number,
+): Promise<boolean> {
+  return new Promise(resolve =>
+    channel.watchConnectivityState(from, deadline, error => resolve(error === undefined)),
+  );
+}

@@ -1,0 +1,150 @@
+/** Between the nouns of the Store and etcd's messages; what a server sends is checked here. */
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import {
+  type Compare,
+  type KeyValue,
+  type Operation,
+  type Revision,
+  StoreError,
+  type StoreEvent,
+} from '../store.ts';
+import type { ResponseHeader } from '../wire/generated/header_pb.ts';
+import {
+  Compare_CompareResult,
+  Compare_CompareTarget,
+  type CompareSchema,
+  type RequestOpSchema,
+} from '../wire/generated/kv_pb.ts';
+import { type Event, Event_EventType, type KeyValue as WireKeyValue } from '../wire/generated/mvcc_pb.ts';
+
+/** A half-open range of keys, as etcd takes it: without `rangeEnd` the one key. */
+export interface Range {
+  readonly key: Uint8Array;
+  readonly rangeEnd?: Uint8Array;
+}
+
+/** The part of a response's header that tells one store, and one state of it, from another. */
+export interface Header {
+  readonly clusterId: bigint;
+  readonly revision: Revision;
+  readonly term: bigint;
+}
+
+const encoder = new TextEncoder();
+
+export const encodeKey = (key: string): Uint8Array => encoder.encode(key);
+
+/** etcd's word for "no end", and for "from the first key". */
+const ZERO = Uint8Array.of(0);
+
+/** All keys that begin with `prefix`: up to the prefix with its last byte raised by one. */
+export function prefixRange(prefix: string): Range {
+  if (prefix === '') return { key: ZERO, rangeEnd: ZERO };
+  const key = encodeKey(prefix);
+  const rangeEnd = key.slice();
+  // UTF-8 has no byte 0xff, so that raising the last one never overflows.
+  rangeEnd[rangeEnd.length - 1] = (rangeEnd.at(-1) ?? 0) + 1;
+  return { key, rangeEnd };
+}
+
+/** The first key after `key`. */
+export function successor(key: Uint8Array): Uint8Array {
+  const next = new Uint8Array(key.length + 1);
+  next.set(key);
+  return next;
+}
+
+/** @throws StoreError PROTOCOL */
+export function decodeHeader(header: ResponseHeader | undefined, op: string): Header {
+  if (header === undefined || header.revision < 0n) throw senseless(op, 'no header with a revision');
+  return { clusterId: header.clusterId, revision: header.revision, term: header.raftTerm };
+}
+
+/** A copy: the message's own bytes are views of the whole buffer it came in, and would keep it. */
+export function decodeKeyValue(kv: WireKeyValue, op: string): KeyValue {
+  if (kv.key.length === 0) throw senseless(op, 'a key-value without a key');
+  return {
+    key: decodeKey(kv.key),
+    value: kv.value.slice(),
+    createRevision: kv.createRevision,
+    modRevision: kv.modRevision,
+    version: kv.version,
+    lease: kv.lease,
+  };
+}
+
+/** @throws StoreError PROTOCOL */
+export function decodeEvent(event: Event, op: string): StoreEvent {
+  if (event.kv === undefined) throw senseless(op, 'an event without a key');
+  if (event.type === Event_EventType.PUT) return { type: 'put', kv: decodeKeyValue(event.kv, op) };
+  if (event.type !== Event_EventType.DELETE)
+    throw senseless(op, `an event of the unknown type ${event.type}`);
+  return { type: 'delete', key: decodeKey(event.kv.key), modRevision: event.kv.modRevision };
+}
+
+/** Bytes that are no UTF-8 become U+FFFD: such a key is somebody else's, and nothing of ours matches it. */
+const decodeKey = (key: Uint8Array) =>
+  Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString('utf8');
+
+const RESULTS = {
+  '=': Compare_CompareResult.EQUAL,
+  '!=': Compare_CompareResult.NOT_EQUAL,
+  '<': Compare_CompareResult.LESS,
+  '>': Compare_CompareResult.GREATER,
+} as const satisfies Record<Compare['is'], Compare_CompareResult>;
+
+export function encodeCompare(compare: Compare): MessageInitShape<typeof CompareSchema> {
+  const common = { key: encodeKey(compare.key), result: RESULTS[compare.is] };
+  switch (compare.target) {
+    case 'version':
+      return {
+        ...common,
+        target: Compare_CompareTarget.VERSION,
+        targetUnion: { case: 'version', value: compare.operand },
+      };
+    case 'create':
+      return {
+        ...common,
+        target: Compare_CompareTarget.CREATE,
+        targetUnion: { case: 'createRevision', value: compare.operand },
+      };
+    case 'mod':
+      return {
+        ...common,
+        target: Compare_CompareTarget.MOD,
+        targetUnion: { case: 'modRevision', value: compare.operand },
+      };
+    case 'lease':
+      return {
+        ...common,
+        target: Compare_CompareTarget.LEASE,
+        targetUnion: { case: 'lease', value: compare.operand },
+      };
+    case 'value':
+      return {
+        ...common,
+        target: Compare_CompareTarget.VALUE,
+        targetUnion: { case: 'value', value: compare.operand },
+      };
+  }
+}
+
+export function encodeOperation(operation: Operation): MessageInitShape<typeof RequestOpSchema> {
+  switch (operation.op) {
+    case 'get':
+      return { request: { case: 'requestRange', value: { key: encodeKey(operation.key) } } };
+    case 'list':
+      return { request: { case: 'requestRange', value: prefixRange(operation.prefix) } };
+    case 'put': {
+      const { value, lease = 0n } = operation;
+      return { request: { case: 'requestPut', value: { key: encodeKey(operation.key), value, lease } } };
+    }
+    case 'delete':
+      return { request: { case: 'requestDeleteRange', value: { key: encodeKey(operation.key) } } };
+  }
+}
+
+/** What the server sent is well-formed protobuf and still makes no sense. */
+export function senseless(op: string, what: string): StoreError {
+  return new StoreError('PROTOCOL', `${op}: the server sent ${what}`, { op });
+}

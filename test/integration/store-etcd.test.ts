@@ -1,0 +1,27 @@
+/** The etcd client against real etcd: the contract of every store. */
+import { after, before, describe, test } from 'node:test';
+import { type StoreFixture, storeContract } from '../../src/store/contract.ts';
+import { EtcdStore } from '../../src/store/etcd/etcd-store.ts';
+import { Etcd, needsEtcd } from '../support/etcd.ts';
+
+describe('the etcd client is a store', needsEtcd, () => {
+  const stack = new AsyncDisposableStack();
+  let fixture: StoreFixture;
+
+  before(async () => {
+    const etcd = stack.use(await Etcd.start());
+    const connect = () => new EtcdStore({ endpoints: [etcd.url] });
+    fixture = {
+      store: stack.use(connect()),
+      connect,
+      compact: async () => {
+        const { revision } = await fixture.store.get('/');
+        await etcd.ctl('compact', String(revision));
+      },
+      pass: () => Promise.resolve(),
+    };
+  });
+  after(() => stack[Symbol.asyncDispose]());
+
+  for (const { name, run } of storeContract) test(name, { timeout: 10_000 }, () => run(fixture));
+});
