@@ -37,6 +37,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./store/command.ts')).storeCommand(),
   },
   {
+    name: 'bench',
+    summary: 'measure the parts against what one would use instead',
+    load: async () => (await import('./bench/command.ts')).benchCommand(),
+  },
+  {
     name: 'completion',
     summary: 'print the completion script for bash, zsh or fish',
     load: async () =>

@@ -1,0 +1,16 @@
+/** `tulle bench`: measurements, each against what a user would pick instead, in the same run. */
+import { Command } from 'commander';
+import { withExamples } from '../cli/help.ts';
+import { programCommand } from './program-command.ts';
+
+export function benchCommand(): Command {
+  const command = new Command('bench')
+    .description(
+      'Measure the parts of Tulle against what one would use instead, in one run on this machine.\n' +
+        'Absolute numbers are those of the machine; the ratios are what to look at.',
+    )
+    .addCommand(programCommand());
+  return withExamples(command, [
+    { line: 'bench program --peers 1000,5000', does: 'peers into the kernel: ours, flannel, iproute2' },
+  ]);
+}

@@ -1,0 +1,139 @@
+/** `tulle bench program`: the command line of the measurements in `program.ts`. */
+import { Command, Option } from 'commander';
+import { ParseError } from '../base/errors.ts';
+import { withExamples } from '../cli/help.ts';
+import { list } from '../cli/options.ts';
+import { note, print, printJson } from '../cli/output.ts';
+import { untilStopped } from '../cli/signals.ts';
+import { formatTable } from '../cli/table.ts';
+import { writeFileAtomic } from '../sys/file.ts';
+import { plotLines } from './plot.ts';
+import { measureProgram, OPERATIONS, type Operation, type ProgramRow, SHAPE_NAMES } from './program.ts';
+import type { ShapeName } from './program-shapes.ts';
+
+const MOST_PEERS = 200_000;
+
+interface Options {
+  readonly peers: readonly number[];
+  readonly shapes: readonly ShapeName[];
+  readonly ops: readonly Operation[];
+  readonly json?: true;
+  readonly svg?: string;
+}
+
+export function programCommand(): Command {
+  const command = new Command('program')
+    .description(
+      'What it costs to make the kernel know its peers, in a fresh namespace, by three means in one run:\n' +
+        '  engine    our data plane, with all that the agent has running\n' +
+        '  flannel   neighbor, FDB entry and plain route per peer, one answered request at a time\n' +
+        '  iproute2  the same entries through `ip -batch` and `bridge -batch`\n' +
+        'The operations:\n' +
+        '  cold      from an empty device to all peers\n' +
+        '  one       one peer among all gets another MAC and underlay address (median of 9)\n' +
+        '  resync    one peer in 100 has lost its entries; everything is made right\n' +
+        '  noop      nothing is wrong; make sure of it\n' +
+        'flannel and iproute2 cannot compare: for them resync and noop write everything again.',
+    )
+    .addOption(
+      new Option('--peers <n,...>', 'numbers of peers')
+        .argParser(list(peerCount))
+        .default([1000, 5000, 20_000, 50_000], '1000,5000,20000,50000'),
+    )
+    .addOption(
+      new Option('--shapes <names>', 'only these')
+        .argParser(list(text => oneOf(SHAPE_NAMES, 'a shape', text)))
+        .default(SHAPE_NAMES, 'all'),
+    )
+    .addOption(
+      new Option('--ops <names>', 'only these operations')
+        .argParser(list(text => oneOf(OPERATIONS, 'an operation', text)))
+        .default(OPERATIONS, 'all'),
+    )
+    .addOption(new Option('--svg <file>', 'also draw milliseconds over peers, from empty, into a file'))
+    .addOption(new Option('--json', 'print one JSON array: {"peers","shape","op","ms","writes"}'))
+    .action(runProgram);
+  return withExamples(command, [
+    { line: 'bench program --peers 1000,5000', does: 'a quick look: some seconds' },
+    { line: 'bench program --svg program.svg', does: 'everything: about six minutes' },
+    { line: 'bench program --shapes engine --ops noop --peers 20000 --json', does: 'a no-op resync alone' },
+  ]);
+}
+
+async function runProgram(options: Options): Promise<void> {
+  const rows = await untilStopped(signal =>
+    measureProgram({
+      sizes: options.peers,
+      shapes: options.shapes,
+      operations: options.ops,
+      onProgress: what => note(`measuring ${what} ...`),
+      signal,
+    }),
+  );
+  if (options.svg !== undefined) await writeFileAtomic(options.svg, drawing(rows));
+  if (options.json) printJson(rows);
+  else print(tableOf(rows));
+}
+
+/** One line per number of peers and operation, and how many times faster the engine is. */
+function tableOf(rows: readonly ProgramRow[]): string {
+  const lines = rows
+    .filter((row, index) => rows.findIndex(other => sameLine(row, other)) === index)
+    .sort((a, b) => OPERATIONS.indexOf(a.op) - OPERATIONS.indexOf(b.op) || a.peers - b.peers);
+  const find = (line: ProgramRow, shape: ShapeName) =>
+    rows.find(row => sameLine(row, line) && row.shape === shape);
+  const ratio = (line: ProgramRow, shape: ShapeName) => {
+    const [ours, theirs] = [find(line, 'engine'), find(line, shape)];
+    return ours === undefined || theirs === undefined ? '' : `${(theirs.ms / ours.ms).toFixed(1)}x`;
+  };
+  const measured = SHAPE_NAMES.filter(shape => rows.some(row => row.shape === shape));
+  return formatTable<ProgramRow>(
+    [
+      { title: 'op', cell: ({ op }) => op },
+      { title: 'peers', cell: ({ peers }) => String(peers), align: 'right' },
+      ...measured.flatMap(shape => [
+        {
+          title: `${shape} ms`,
+          cell: (line: ProgramRow) => find(line, shape)?.ms.toFixed(1) ?? '',
+          align: 'right' as const,
+        },
+        {
+          title: 'writes',
+          cell: (line: ProgramRow) => String(find(line, shape)?.writes ?? ''),
+          align: 'right' as const,
+        },
+      ]),
+      { title: 'vs flannel', cell: line => ratio(line, 'flannel'), align: 'right' },
+      { title: 'vs iproute2', cell: line => ratio(line, 'iproute2'), align: 'right' },
+    ],
+    lines,
+  );
+}
+
+const sameLine = (a: ProgramRow, b: ProgramRow) => a.op === b.op && a.peers === b.peers;
+
+function drawing(rows: readonly ProgramRow[]): string {
+  return plotLines({
+    title: 'Programming peers into an empty device',
+    x: 'peers',
+    y: 'milliseconds',
+    series: SHAPE_NAMES.map(name => ({
+      name,
+      points: rows
+        .filter(({ shape, op }) => shape === name && op === 'cold')
+        .map(({ peers, ms }) => [peers, ms]),
+    })),
+  });
+}
+
+function peerCount(text: string): number {
+  const count = /^\d+$/.test(text) ? Number(text) : 0;
+  if (count >= 1 && count <= MOST_PEERS) return count;
+  throw new ParseError('a number of peers', text, `want a whole number from 1 to ${MOST_PEERS}`);
+}
+
+function oneOf<Name extends string>(names: readonly Name[], what: string, text: string): Name {
+  const found = names.find(name => name === text);
+  if (found === undefined) throw new ParseError(what, text, `want ${names.join(', ')}`);
+  return found;
+}

@@ -1,0 +1,157 @@
+/**
+ * Three ways to tell a kernel about peers. Each does the same four things in a fresh namespace:
+ *
+ *     cold    from an empty device to all peers
+ *     one     a peer among all has another MAC and another underlay address
+ *     resync  one peer in a hundred has lost its entries; make everything right again
+ *     noop    nothing has been lost; make sure of it
+ *
+ * Only the engine compares, so for the two others `resync` and `noop` are the same: everything is written again,
+ * which is what a restart of flanneld or a rerun of a script does.
+ */
+import { silentLogger } from '../base/log.ts';
+import { Prefix } from '../base/prefix.ts';
+import type { DesiredPeer, PeerPath } from '../dataplane/desired.ts';
+import { openDataPlane } from '../dataplane/open-data-plane.ts';
+import { change } from '../netlink/change.ts';
+import type { Change } from '../netlink/rtnetlink.ts';
+import { run } from '../sys/process.ts';
+import { readSysctl, writeSysctl } from '../sys/sysctl.ts';
+import { DEVICE, OWN_BASE, type World } from './program-world.ts';
+
+/** RTNH_F_ONLINK: include/uapi/linux/rtnetlink.h. */
+const ONLINK = 4;
+
+/** One way of programming, bound to a world. Each step resolves with the requests it took. */
+export interface Shape extends AsyncDisposable {
+  cold(paths: readonly PeerPath[]): Promise<number>;
+  /** @param path replaces that of the same subnet. */
+  one(path: PeerPath): Promise<number>;
+  /** Makes everything right, whatever is wrong. */
+  resync(): Promise<number>;
+}
+
+export const SHAPES = {
+  engine: openEngine,
+  flannel: openFlannel,
+  iproute2: openIproute2,
+} as const satisfies Record<string, (world: World) => Promise<Shape>>;
+
+export type ShapeName = keyof typeof SHAPES;
+
+/** Ours, with everything the agent has running: the watcher of announcements too. */
+async function openEngine(world: World): Promise<Shape> {
+  const { rtnetlink, netns } = world;
+  const dataPlane = openDataPlane({
+    rtnetlink,
+    logger: silentLogger,
+    sysctls: {
+      read: path => readSysctl(path, netns),
+      write: (path, value) => void writeSysctl(path, value, netns),
+    },
+  });
+  const network = Prefix.of(OWN_BASE.ip, 8);
+  dataPlane.setHost({
+    links: [world.device],
+    addresses: [{ link: DEVICE, address: OWN_BASE, ownedWithin: network }],
+    sysctls: [],
+  });
+  await dataPlane.apply();
+  const peer = (path: PeerPath): DesiredPeer => ({
+    key: path.subnet.toString(),
+    revision: 1n,
+    paths: [path],
+  });
+  const applied = async (result = dataPlane.apply()) => {
+    const { inSync, writes, failures } = await result;
+    if (!inSync) throw new Error(`the engine is not in sync: ${failures[0] ?? 'no reason given'}`);
+    return writes;
+  };
+  return {
+    cold(paths) {
+      dataPlane.setPeers(paths.map(peer));
+      return applied();
+    },
+    one(path) {
+      dataPlane.setPeer(peer(path));
+      return applied();
+    },
+    resync: () => applied(dataPlane.resync('benchmark')),
+    [Symbol.asyncDispose]: () => dataPlane[Symbol.asyncDispose](),
+  };
+}
+
+/** The requests of flanneld for one peer, in its order (flannel pkg/backend/vxlan/vxlan_network.go). */
+function flannelChanges(index: number, { subnet, gateway, mac, underlayIp }: PeerPath): Change[] {
+  return [
+    change.replaceNeighbor({ index, ip: gateway, mac }),
+    change.replaceFdb({ index, mac, destination: underlayIp }),
+    change.replaceRoute({ destination: subnet, gateway, oif: index, flags: ONLINK }),
+  ];
+}
+
+/** flanneld's: three requests per peer, each answered before the next is sent. It opens a socket for each, we do not. */
+async function openFlannel(world: World): Promise<Shape> {
+  const { rtnetlink } = world;
+  const index = await world.addDevice();
+  const known = new Map<string, PeerPath>();
+  const add = async (path: PeerPath) => {
+    known.set(path.subnet.toString(), path);
+    for (const one of flannelChanges(index, path)) {
+      const [error] = await rtnetlink.apply([one]);
+      if (error !== undefined) throw error;
+    }
+    return 3;
+  };
+  const addAll = async (paths: Iterable<PeerPath>) => {
+    let writes = 0;
+    for (const path of paths) writes += await add(path);
+    return writes;
+  };
+  return {
+    cold: addAll,
+    one: add,
+    resync: () => addAll([...known.values()]),
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  };
+}
+
+/** A script's: the lines for all peers through one `ip` and one `bridge`. */
+async function openIproute2(world: World): Promise<Shape> {
+  await world.addDevice();
+  const known = new Map<string, PeerPath>();
+  const program = async (paths: readonly PeerPath[]) => {
+    for (const path of paths) known.set(path.subnet.toString(), path);
+    const neighbors = paths.map(
+      ({ gateway, mac }) => `neighbor replace ${gateway} lladdr ${mac} dev ${DEVICE} nud permanent\n`,
+    );
+    const entries = paths.map(
+      ({ mac, underlayIp }) => `fdb replace ${mac} dev ${DEVICE} dst ${underlayIp} self permanent\n`,
+    );
+    const routes = paths.map(
+      ({ subnet, gateway }) => `route replace ${subnet} via ${gateway} dev ${DEVICE} onlink\n`,
+    );
+    const options = { namespaces: { net: world.path }, timeout: 3_600_000 };
+    await run('bridge', ['-batch', '-'], { ...options, input: entries.join('') });
+    await run('ip', ['-batch', '-'], { ...options, input: [...neighbors, ...routes].join('') });
+    return neighbors.length + entries.length + routes.length;
+  };
+  return {
+    cold: program,
+    one: path => program([path]),
+    resync: () => program([...known.values()]),
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  };
+}
+
+/** Takes the entries of these peers away behind the back of whoever made them. */
+export async function lose(world: World, paths: readonly PeerPath[]): Promise<void> {
+  const index = (await world.rtnetlink.links.get(DEVICE))?.index ?? 0;
+  await world.rtnetlink.apply(
+    paths.flatMap(({ subnet, gateway, mac }) => [
+      change.deleteRoute({ destination: subnet }),
+      change.deleteFdb({ index, mac }),
+      change.deleteNeighbor({ index, ip: gateway }),
+    ]),
+  );
+}

@@ -1,0 +1,119 @@
+/** `bench program`: what it costs to make a kernel know its peers, by number of peers, shape and operation. */
+import type { PeerPath } from '../dataplane/desired.ts';
+import { lose, SHAPES, type Shape, type ShapeName } from './program-shapes.ts';
+import { DEVICE, pathsTo, pathTo, World } from './program-world.ts';
+
+export const OPERATIONS = ['cold', 'one', 'resync', 'noop'] as const;
+export type Operation = (typeof OPERATIONS)[number];
+
+export const SHAPE_NAMES = Object.keys(SHAPES) as ShapeName[];
+
+/** One measurement; the unit of `--json`. */
+export interface ProgramRow {
+  readonly peers: number;
+  readonly shape: ShapeName;
+  readonly op: Operation;
+  /** Milliseconds from the wish to the last answer of the kernel. */
+  readonly ms: number;
+  /** Modifying requests. */
+  readonly writes: number;
+}
+
+export interface ProgramOptions {
+  readonly sizes: readonly number[];
+  readonly shapes: readonly ShapeName[];
+  readonly operations: readonly Operation[];
+  /** Told before each measurement. */
+  readonly onProgress: (what: string) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** Changes of one peer that are measured, for their median. */
+const SAMPLES = 9;
+/** Of the peers, how many lose their entries before a resync: one in this many. */
+const LOST = 100;
+
+/** Measures everything that is asked for, one thing at a time, each shape in a namespace of its own. */
+export async function measureProgram(options: ProgramOptions): Promise<ProgramRow[]> {
+  const rows: ProgramRow[] = [];
+  for (const peers of options.sizes) {
+    for (const shape of options.shapes) {
+      options.signal?.throwIfAborted();
+      rows.push(...(await measureShape(shape, peers, options)));
+    }
+  }
+  return rows;
+}
+
+async function measureShape(
+  name: ShapeName,
+  peers: number,
+  { operations, onProgress, signal }: ProgramOptions,
+): Promise<ProgramRow[]> {
+  const rows: ProgramRow[] = [];
+  await using world = await World.create();
+  await using shape = await SHAPES[name](world);
+  const measure = async (op: Operation, sample: () => Promise<Sample>) => {
+    // Nothing can be measured in an empty table, so the first one always runs.
+    if (op !== 'cold' && !operations.includes(op)) return;
+    signal?.throwIfAborted();
+    onProgress(`${peers} peers, ${name}, ${op}`);
+    const { ms, writes } = await sample();
+    if (operations.includes(op)) rows.push({ peers, shape: name, op, ms, writes });
+  };
+  const paths = pathsTo(peers);
+  await measure('cold', () => timed(() => shape.cold(paths)));
+  await assertProgrammed(world, name, peers);
+  await measure('one', () => movePeers(shape, peers));
+  await measure('resync', () => loseAndResync(world, shape, paths));
+  await assertProgrammed(world, name, peers);
+  await measure('noop', () => timed(() => shape.resync()));
+  // Taken down here, not in the background of the next measurement.
+  await world.rtnetlink.links.delete(DEVICE);
+  return rows;
+}
+
+interface Sample {
+  readonly ms: number;
+  readonly writes: number;
+}
+
+async function timed(work: () => Promise<number>): Promise<Sample> {
+  const started = performance.now();
+  const writes = await work();
+  return { ms: performance.now() - started, writes };
+}
+
+/** The median of several peers' moves, spread over the table. */
+async function movePeers(shape: Shape, peers: number): Promise<Sample> {
+  const samples: Sample[] = [];
+  for (let sample = 1; sample <= SAMPLES; sample++) {
+    // Peers that are not among those that lose their entries afterwards.
+    const number = Math.min(peers - 1, Math.floor((sample * peers) / (SAMPLES + 1)) | 1);
+    samples.push(await timed(() => shape.one(pathTo(number, sample))));
+  }
+  const [median] = samples.sort((a, b) => a.ms - b.ms).slice(Math.floor(SAMPLES / 2));
+  return median ?? { ms: 0, writes: 0 };
+}
+
+async function loseAndResync(world: World, shape: Shape, paths: readonly PeerPath[]): Promise<Sample> {
+  await lose(
+    world,
+    paths.filter((_, index) => index % LOST === 0),
+  );
+  return await timed(() => shape.resync());
+}
+
+/** A measurement of work that was not done would be worth nothing. */
+async function assertProgrammed(world: World, name: ShapeName, peers: number): Promise<void> {
+  const { rtnetlink } = world;
+  const oif = (await rtnetlink.links.get(DEVICE))?.index ?? 0;
+  const counts = {
+    routes: (await rtnetlink.routes.list({ family: 'ipv4', table: 254, oif })).length,
+    neighbors: (await rtnetlink.neighbors.list({ index: oif, family: 'ipv4' })).length,
+    'FDB entries': (await rtnetlink.fdb.list(oif)).length,
+  };
+  for (const [what, count] of Object.entries(counts)) {
+    if (count < peers) throw new Error(`${name} programmed ${count} ${what} for ${peers} peers`);
+  }
+}
