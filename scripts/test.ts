@@ -29,7 +29,12 @@ interface Kind {
 
 /** In the order in which they run: the quick ones first, those that load the machine alone. */
 const KINDS: readonly Kind[] = [
-  { name: 'unit', files: 'src/**/*.test.ts', concurrency: availableParallelism(), timeout: 120_000 },
+  {
+    name: 'unit',
+    files: '{src,scripts}/**/*.test.ts',
+    concurrency: availableParallelism(),
+    timeout: 120_000,
+  },
   { name: 'integration', files: 'test/integration/**/*.test.ts', concurrency: 2, timeout: 240_000 },
   { name: 'faults', files: 'test/faults/**/*.test.ts', concurrency: 1, timeout: 240_000 },
   { name: 'e2e', files: 'test/e2e/**/*.test.ts', concurrency: 1, timeout: 300_000 },

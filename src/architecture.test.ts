@@ -38,6 +38,10 @@ const FOLDERS: Record<string, { readonly may: readonly string[]; readonly why: s
     ],
     why: 'the composition root of the daemon',
   },
+  registry: {
+    may: ['base', 'store', 'subnet', 'backend', 'api', 'cli'],
+    why: 'commands on the cluster: they speak to the store, because they must work where no agent runs',
+  },
   host: {
     may: ['base', 'sys', 'netlink', 'dataplane', 'firewall', 'api', 'cli'],
     why: 'commands that change this host themselves, because no agent runs when they are needed',
@@ -60,7 +64,7 @@ const CONFINED: Record<string, { readonly to: readonly string[]; readonly why: s
   '@bufbuild/protobuf': { to: ['store'], why: 'only the store speaks the etcd protocol' },
   'node:sqlite': { to: ['store'], why: 'the embedded store is the only database' },
   commander: {
-    to: ['cli', 'agent', 'host', 'lab', 'bench', 'store', 'main.ts'],
+    to: ['cli', 'agent', 'host', 'lab', 'bench', 'registry', 'store', 'main.ts'],
     why: 'command lines are read at the edge',
   },
   pino: { to: ['cli'], why: 'one form of log for every daemon; everything else is handed a Logger' },

@@ -22,6 +22,16 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./cli/events-command.ts')).eventsCommand(),
   },
   {
+    name: 'config',
+    summary: 'the configuration of the network: get, set, validate',
+    load: async () => (await import('./registry/config-command.ts')).configCommand(),
+  },
+  {
+    name: 'lease',
+    summary: 'who has which subnet: list, show, reserve, release, watch',
+    load: async () => (await import('./registry/lease-command.ts')).leaseCommand(),
+  },
+  {
     name: 'lab',
     summary: 'several hosts on this machine, made of network namespaces',
     load: async () => (await import('./lab/command.ts')).labCommand(),

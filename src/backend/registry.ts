@@ -1,10 +1,18 @@
 /** Which backends there are, by the Type of the configuration. */
-import { ConfigError } from '../base/errors.ts';
+import { ConfigError, type Problem } from '../base/errors.ts';
+import type { NetworkConfig } from '../subnet/config.ts';
 import type { Backend, BackendContext } from './backend.ts';
 import { vxlanBackend } from './vxlan.ts';
+import { parseVxlanOptions } from './vxlan-options.ts';
 
-const BACKENDS: Readonly<Record<string, (context: BackendContext) => Backend>> = {
-  vxlan: vxlanBackend,
+interface BackendKind {
+  readonly create: (context: BackendContext) => Backend;
+  /** Appends what is wrong with the options whatever the host. */
+  readonly check: (options: Readonly<Record<string, unknown>>, problems: Problem[]) => unknown;
+}
+
+const BACKENDS: Readonly<Record<string, BackendKind>> = {
+  vxlan: { create: vxlanBackend, check: parseVxlanOptions },
 };
 
 /** Types that flanneld knows (flannel main.go, pkg/backend/*) and that are not built here. */
@@ -21,22 +29,35 @@ const KNOWN_TO_FLANNEL = [
 
 /** The backend that the configuration asks for, on this host. @throws ConfigError */
 export function createBackend(context: BackendContext): Backend {
-  const { type } = context.config.backend;
-  const create = Object.hasOwn(BACKENDS, type) ? BACKENDS[type] : undefined;
-  if (create !== undefined) return create(context);
+  const kind = kindOf(context.config.backend.type);
+  if (kind === undefined) throw new ConfigError('network configuration', backendProblems(context.config));
+  return kind.create(context);
+}
+
+/** What is wrong with the Backend of a configuration on every host: its type, its options. */
+export function backendProblems({ backend: { type, options } }: NetworkConfig): Problem[] {
+  const kind = kindOf(type);
+  if (kind === undefined) return [unknownType(type)];
+  const problems: Problem[] = [];
+  kind.check(options, problems);
+  return problems;
+}
+
+const kindOf = (type: string): BackendKind | undefined =>
+  Object.hasOwn(BACKENDS, type) ? BACKENDS[type] : undefined;
+
+function unknownType(type: string): Problem {
   const isKnown = KNOWN_TO_FLANNEL.includes(type);
   const available = Object.keys(BACKENDS).join(', ');
-  throw new ConfigError('network configuration', [
-    {
-      path: 'Backend.Type',
-      value: type,
-      message: isKnown
-        ? `flannel's backend ${type} is not built into this version of Tulle`
-        : 'is no backend of flannel or Tulle',
-      hint:
-        type === 'udp'
-          ? `a configuration without a Backend means udp; available: ${available}`
-          : `available: ${available}`,
-    },
-  ]);
+  return {
+    path: 'Backend.Type',
+    value: type,
+    message: isKnown
+      ? `flannel's backend ${type} is not built into this version of Tulle`
+      : 'is no backend of flannel or Tulle',
+    hint:
+      type === 'udp'
+        ? `a configuration without a Backend means udp; available: ${available}`
+        : `available: ${available}`,
+  };
 }

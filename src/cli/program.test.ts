@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
 import { Command, Option } from 'commander';
+import { printed } from '../../test/support/output.ts';
 import { TulleError } from '../base/errors.ts';
 import { SysError } from '../sys/errors.ts';
 import { CommandError, Interrupted } from './errors.ts';
@@ -37,16 +38,8 @@ function commands(failure: unknown, seen: unknown[] = [], loaded: string[] = [])
 
 /** Runs a command line; what it says on either stream is caught. */
 async function tulle(t: TestContext, table: CommandEntry[], argv: string[], env: NodeJS.ProcessEnv = {}) {
-  let out = '';
-  let err = '';
-  t.mock.method(process.stdout, 'write', (text: string) => ((out += text), true));
-  t.mock.method(process.stderr, 'write', (text: string) => ((err += text), true));
-  try {
-    const status = await run(table, argv, env);
-    return { status, out, err: err.trimEnd().split('\n') };
-  } finally {
-    t.mock.restoreAll();
-  }
+  const { result: status, out, err } = await printed(t, () => run(table, argv, env));
+  return { status, out, err: err.trimEnd().split('\n') };
 }
 
 describe('a command line', () => {

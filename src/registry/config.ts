@@ -1,0 +1,92 @@
+/** What the config commands do, given a registry or a text. */
+import { backendProblems } from '../backend/registry.ts';
+import { ConfigError, formatProblem } from '../base/errors.ts';
+import { CommandError } from '../cli/errors.ts';
+import { formatCount } from '../cli/format.ts';
+import { note, print, printJson, warn } from '../cli/output.ts';
+import { formatFacts } from '../cli/table.ts';
+import { type NetworkConfig, type ParsedConfig, parseNetworkConfig, subnetCount } from '../subnet/config.ts';
+import { formatSubnet, type Lease } from '../subnet/lease.ts';
+import { checkSubnet } from '../subnet/lease-check.ts';
+import type { Registry } from '../subnet/registry.ts';
+
+export async function showConfig(
+  registry: Registry,
+  options: { json?: true; effective?: true },
+): Promise<void> {
+  const { kv } = await registry.store.get(registry.configKey);
+  if (kv === undefined) {
+    throw new CommandError(
+      'NOT_FOUND',
+      `there is no configuration at ${registry.configKey}`,
+      'store one with `tulle config set`',
+    );
+  }
+  const text = new TextDecoder().decode(kv.value);
+  if (!options.effective) {
+    print(text.trimEnd());
+    return;
+  }
+  const { config } = checkConfig(text);
+  if (options.json) printJson(config);
+  else print(describeConfig(config));
+}
+
+/** @throws CommandError when hosts would lose their subnet, or when somebody else changed it meanwhile. */
+export async function storeConfig(
+  registry: Registry,
+  text: string,
+  config: NetworkConfig,
+  force: boolean,
+): Promise<void> {
+  const key = registry.configKey;
+  const { kv } = await registry.store.get(key);
+  const { leases } = await registry.list();
+  const losing = leases.filter(({ subnet }) => checkSubnet(subnet, config) !== undefined);
+  if (losing.length > 0 && !force) throw refusal(losing);
+  const { ok } = await registry.store.transact({
+    compare: [{ key, target: 'mod', is: '=', operand: kv?.modRevision ?? 0n }],
+    success: [{ op: 'put', key, value: new TextEncoder().encode(text) }],
+  });
+  if (!ok)
+    throw new CommandError('NOT_NOW', 'somebody else changed the configuration just now', 'look at it again');
+  note(`${kv === undefined ? 'stored' : 'replaced'} ${key}`);
+}
+
+function refusal(losing: readonly Lease[]): CommandError {
+  const shown = losing.slice(0, 3).map(({ subnet }) => formatSubnet(subnet));
+  const more = losing.length > shown.length ? ` and ${losing.length - shown.length} more` : '';
+  return new CommandError(
+    'NOT_NOW',
+    `${formatCount(losing.length, 'lease')} would not fit: ${shown.join(', ')}${more}`,
+    'with --force these hosts give up their subnets and get others, and their containers must be started again',
+  );
+}
+
+/** @throws ConfigError with everything that is wrong; what is only odd is said on stderr. */
+export function checkConfig(text: string): ParsedConfig {
+  const parsed = parseNetworkConfig(text);
+  const problems = backendProblems(parsed.config);
+  if (problems.length > 0) throw new ConfigError('network configuration', problems);
+  for (const problem of parsed.warnings) warn(formatProblem(problem));
+  return parsed;
+}
+
+/** The configuration in the words of a person. */
+export function describeConfig(config: NetworkConfig): string {
+  const families = [config.ipv4, config.ipv6].flatMap(family => {
+    if (family === undefined) return [];
+    const { network, subnetLength, subnetMin, subnetMax } = family;
+    return [
+      ['network', `${network}`],
+      ['subnets', `${subnetCount(family)} of /${subnetLength}, ${subnetMin} to ${subnetMax}`],
+    ] as const;
+  });
+  const { type, options } = config.backend;
+  const settings = Object.entries(options).filter(([name]) => name.toLowerCase() !== 'type');
+  return formatFacts([
+    ...families,
+    ['backend', [type, ...settings.map(([name, value]) => `${name} ${JSON.stringify(value)}`)].join(', ')],
+    ['firewall', config.enableNftables ? 'nftables' : 'iptables where it is installed'],
+  ]);
+}

@@ -1,0 +1,76 @@
+/** `tulle lease`: who has which subnet. */
+import { Command, Option } from 'commander';
+import type { Ip } from '../base/ip.ts';
+import { agentClient, jsonOption, socketOption } from '../cli/agent-option.ts';
+import { CommandError } from '../cli/errors.ts';
+import { withExamples } from '../cli/help.ts';
+import { ipOf } from '../cli/options.ts';
+import { note } from '../cli/output.ts';
+import { untilStopped } from '../cli/signals.ts';
+import { listLeases, releaseLease, reserveSubnet, showLease, watchLeases } from './leases.ts';
+import { addStoreOptions, type StoreCommandOptions, withRegistry } from './store-options.ts';
+
+type WithJson = StoreCommandOptions & { readonly json?: true };
+
+const LEASE = 'a subnet (10.5.34.0/24), a lease key, a public address or a host id';
+
+export function leaseCommand(): Command {
+  const command = new Command('lease').description('Which host has which subnet of the network.');
+  addStoreOptions(command.command('list'))
+    .description('List all leases and reservations, and the keys that are neither.')
+    .addOption(jsonOption())
+    .action((options: WithJson) => withRegistry(options, registry => listLeases(registry, options)));
+  addStoreOptions(command.command('show'))
+    .description('Show one lease with everything that its host tells its peers.')
+    .argument('<lease>', LEASE)
+    .addOption(jsonOption())
+    .action((which: string, options: WithJson) =>
+      withRegistry(options, registry => showLease(registry, which, options)),
+    );
+  addStoreOptions(command.command('reserve'))
+    .description('Pin a subnet to a host. It keeps it for ever, and no other host is given it.')
+    .argument('<subnet>', 'the subnet: 10.5.34.0/24; both families with a comma between')
+    .addOption(new Option('--public-ip <ip>', 'the host, by its public address').argParser(ipOf('ipv4')))
+    .addOption(new Option('--public-ipv6 <ip>', 'the same for IPv6').argParser(ipOf('ipv6')))
+    .option('--host <id>', 'the host, by the id that `tulle status` shows')
+    .action(
+      (subnet: string, options: StoreCommandOptions & { publicIp?: Ip; publicIpv6?: Ip; host?: string }) =>
+        withRegistry(options, registry => reserveSubnet(registry, subnet, options)),
+    );
+  addStoreOptions(command.command('release'))
+    .description(
+      'Free a subnet. Without an argument it is that of this host, whose agent then gives it back and stops.',
+    )
+    .argument('[lease]', LEASE)
+    .option('--force', 'also a lease that is no reservation and has not expired')
+    .addOption(socketOption())
+    .action(release);
+  addStoreOptions(command.command('watch'))
+    .description('Print every change of a lease, until Ctrl-C: + new, ~ changed, - gone.')
+    .addOption(new Option('--json', 'print one JSON document per line'))
+    .action((options: WithJson) =>
+      untilStopped(signal => withRegistry(options, registry => watchLeases(registry, signal, options))),
+    );
+  return withExamples(command, [
+    { line: 'lease list', does: 'every host of the network' },
+    { line: 'lease show 192.168.65.4', does: 'what one host tells its peers' },
+    {
+      line: 'lease reserve 10.5.34.0/24 --public-ip 192.168.65.4',
+      does: 'this host always gets this subnet',
+    },
+    { line: 'lease release 10.5.34.0/24 --force', does: 'free the subnet of a host that will not come back' },
+  ]);
+}
+
+async function release(
+  which: string | undefined,
+  options: StoreCommandOptions & { readonly force?: true; readonly socket: string },
+): Promise<void> {
+  if (which !== undefined) {
+    await withRegistry(options, registry => releaseLease(registry, which, options.force === true));
+    return;
+  }
+  const { released } = await agentClient(options).releaseLease();
+  if (released === undefined) throw new CommandError('NOT_FOUND', 'this host holds no lease');
+  note(`released ${released}; the agent stops`);
+}

@@ -1,0 +1,52 @@
+/** Leases as a person reads them. */
+import { formatDuration } from '../cli/format.ts';
+import type { Column } from '../cli/table.ts';
+import { formatSubnet, isReservation, type Lease } from '../subnet/lease.ts';
+
+export interface LeaseRow {
+  readonly lease: Lease;
+  /** Seconds until it expires; undefined when the store could not say, or when it never does. */
+  readonly remaining?: number;
+}
+
+export const LEASE_COLUMNS: readonly Column<LeaseRow>[] = [
+  { title: 'subnet', cell: ({ lease }) => formatSubnet(lease.subnet) },
+  { title: 'public ip', cell: ({ lease }) => addressesOf(lease) },
+  { title: 'backend', cell: ({ lease }) => lease.attributes.backendType ?? '' },
+  { title: 'expires', cell: expiryOf },
+  { title: 'host', cell: ({ lease }) => lease.attributes.hostId ?? (isReservation(lease) ? '' : 'flannel') },
+];
+
+export const addressesOf = ({ attributes: { publicIp, publicIpv6 } }: Lease): string =>
+  [publicIp, publicIpv6].filter(ip => ip !== undefined).join(' ');
+
+export function expiryOf({ lease, remaining }: LeaseRow): string {
+  if (isReservation(lease)) return 'never, reserved';
+  return remaining === undefined ? 'unknown' : `in ${formatDuration(remaining * 1000)}`;
+}
+
+/** For `--json`: plain values, and the names that the rest of Tulle uses. */
+export function leaseJson({ lease, remaining }: LeaseRow): object {
+  const { publicIp, publicIpv6, backendType, backendData, backendV6Data, hostId } = lease.attributes;
+  return {
+    key: lease.key,
+    ...lease.subnet,
+    publicIp,
+    publicIpv6,
+    backendType,
+    backendData,
+    backendV6Data,
+    hostId,
+    reservation: isReservation(lease),
+    expiresInSeconds: remaining,
+    createRevision: lease.createRevision,
+    modRevision: lease.modRevision,
+  };
+}
+
+/** What changed, in one line: `+ 10.5.34.0/24 192.168.65.4 vxlan`. */
+export function changeLine(sign: '+' | '~' | '-', lease: Lease): string {
+  return [sign, formatSubnet(lease.subnet), addressesOf(lease), lease.attributes.backendType]
+    .filter(Boolean)
+    .join(' ');
+}

@@ -1,0 +1,68 @@
+/**
+ * The way of every registry command to the store: the agent's flags and variables, so that what starts an agent
+ * also serves here. The password is only read from the environment, where `ps` does not show it.
+ */
+import process from 'node:process';
+import { type Command, Option } from 'commander';
+import { list } from '../cli/options.ts';
+import { EtcdStore } from '../store/etcd/etcd-store.ts';
+import { Registry } from '../subnet/registry.ts';
+
+export interface StoreCommandOptions {
+  readonly etcdEndpoints?: readonly string[];
+  readonly etcdPrefix?: string;
+  readonly etcdCafile?: string;
+  readonly etcdCertfile?: string;
+  readonly etcdKeyfile?: string;
+  readonly etcdUsername?: string;
+}
+
+const DEFAULT_ENDPOINTS = 'http://127.0.0.1:2379';
+const DEFAULT_PREFIX = '/coreos.com/network';
+
+const GROUP = 'Store (also from TULLE_ETCD_... and FLANNELD_ETCD_...; the password only from there):';
+
+export function addStoreOptions(command: Command): Command {
+  const options = [
+    new Option(
+      '--etcd-endpoints <urls>',
+      `etcd endpoints, separated by commas (default: ${DEFAULT_ENDPOINTS})`,
+    ).argParser(list(text => text)),
+    new Option('--etcd-prefix <key>', `root of the keys of the network (default: ${DEFAULT_PREFIX})`),
+    new Option('--etcd-cafile <file>', 'certificate authority of the servers (PEM)'),
+    new Option('--etcd-certfile <file>', 'client certificate (PEM), together with --etcd-keyfile'),
+    new Option('--etcd-keyfile <file>', 'key of the client certificate (PEM)'),
+    new Option('--etcd-username <name>', 'user, when etcd has authentication enabled'),
+  ];
+  for (const option of options) command.addOption(option.helpGroup(GROUP));
+  return command;
+}
+
+/** Opens the registry for the time of `work`. */
+export async function withRegistry<T>(
+  options: StoreCommandOptions,
+  work: (registry: Registry) => Promise<T>,
+): Promise<T> {
+  const endpoints = options.etcdEndpoints ?? fromEnvironment('ENDPOINTS')?.split(',');
+  const caFile = options.etcdCafile ?? fromEnvironment('CAFILE');
+  const certFile = options.etcdCertfile ?? fromEnvironment('CERTFILE');
+  const keyFile = options.etcdKeyfile ?? fromEnvironment('KEYFILE');
+  const name = options.etcdUsername ?? fromEnvironment('USERNAME');
+  const password = fromEnvironment('PASSWORD');
+  await using store = new EtcdStore({
+    endpoints: endpoints ?? [DEFAULT_ENDPOINTS],
+    tls: {
+      ...(caFile === undefined ? {} : { caFile }),
+      ...(certFile === undefined ? {} : { certFile }),
+      ...(keyFile === undefined ? {} : { keyFile }),
+    },
+    ...(name === undefined ? {} : { user: { name, password: password ?? '' } }),
+  });
+  const prefix = options.etcdPrefix ?? fromEnvironment('PREFIX') ?? DEFAULT_PREFIX;
+  return await work(new Registry(store, { prefix }));
+}
+
+/** An empty variable counts as not set, as for the agent. */
+function fromEnvironment(name: string): string | undefined {
+  return process.env[`TULLE_ETCD_${name}`] || process.env[`FLANNELD_ETCD_${name}`] || undefined;
+}
