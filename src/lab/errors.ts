@@ -15,6 +15,7 @@ export type LabErrorCode =
   /** A part of the lab ended or did not become ready. */
   | 'START_FAILED';
 
+/** A lab cannot be made, used or removed. */
 export class LabError extends TulleError<LabErrorCode> {
   constructor(code: LabErrorCode, message: string, options: TulleErrorOptions = {}) {
     super(code, message, options);

@@ -7,6 +7,7 @@ export type SandboxErrorCode =
   /** Somebody removed the link while it was being set up. */
   | 'VANISHED';
 
+/** A container cannot be attached to its network. */
 export class SandboxError extends TulleError<SandboxErrorCode> {
   static noBridge(name: string): SandboxError {
     return new SandboxError('NO_BRIDGE', `there is no bridge ${name}`, { op: 'attach', context: { name } });
