@@ -34,10 +34,6 @@ export class Delta<Value> {
     return this.#desired.size;
   }
 
-  get actualSize(): number {
-    return this.#actual.size;
-  }
-
   get differingSize(): number {
     return this.#differing.size;
   }
@@ -51,10 +47,6 @@ export class Delta<Value> {
     return this.#differing.values();
   }
 
-  desiredKeys(): IterableIterator<string> {
-    return this.#desired.keys();
-  }
-
   /** undefined takes the wish away. */
   setDesired(key: string, value: Value | undefined): void {
     put(this.#desired, key, value);
@@ -65,11 +57,6 @@ export class Delta<Value> {
   setActual(key: string, value: Value | undefined): void {
     put(this.#actual, key, value);
     this.#compare(key);
-  }
-
-  /** Programmed as wanted. */
-  confirm(key: string): void {
-    this.setActual(key, this.#desired.get(key));
   }
 
   /** Forgets what was believed and believes this: the outcome of a dump. */
