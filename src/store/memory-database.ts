@@ -46,10 +46,16 @@ export class MemoryDatabase implements Disposable {
   // An empty etcd is at revision 1.
   #revision: Revision = 1n;
   #compacted: Revision = 0n;
+  #clusterId = 1n;
   #nextLease: StoreLeaseId = 7_587_869_000_000_001n;
 
   constructor(clock: Clock = systemClock) {
     this.#clock = clock;
+  }
+
+  /** Another number after every reset, as another cluster has another id. */
+  get clusterId(): bigint {
+    return this.#clusterId;
   }
 
   get revision(): Revision {
@@ -151,6 +157,7 @@ export class MemoryDatabase implements Disposable {
     this.#history = [];
     this.#revision = 1n;
     this.#compacted = 0n;
+    this.#clusterId++;
     for (const observer of this.#observers) observer({ type: 'reset' });
   }
 

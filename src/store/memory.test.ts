@@ -75,6 +75,14 @@ describe('faults', () => {
     database.reset();
     await clock.advance(0);
     assert.deepEqual(seen.splice(0), ['snapshot']);
+
+    // Another cluster that has come further than the one that was seen last: its history is not ours.
+    store.cut();
+    database.reset();
+    for (let round = 0; round < 10; round++) await other.put('/c', bytes('1'));
+    store.heal();
+    await clock.advance(0);
+    assert.deepEqual(seen.splice(0), ['interrupted', 'resumed', 'snapshot /c']);
     stop.abort();
     await observing;
   });

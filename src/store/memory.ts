@@ -111,7 +111,7 @@ export class MemoryStore implements Store {
     return this.#call('status', () => ({
       endpoint: 'memory',
       version: '3.4.0',
-      clusterId: 1n,
+      clusterId: this.database.clusterId,
       revision: this.database.revision,
       leaderless: false,
       databaseSize: 0n,
@@ -145,6 +145,7 @@ class Watcher {
   readonly #prefix: string;
   readonly #wanted: (key: string) => boolean;
   #seen: Revision | undefined;
+  #clusterId: bigint | undefined;
   #interrupted = false;
   #unsubscribe: () => void = () => undefined;
 
@@ -156,7 +157,8 @@ class Watcher {
 
   start(): void {
     this.#unsubscribe = this.#database.subscribe(notice => this.#take(notice));
-    const missed = this.#seen === undefined ? undefined : this.#database.since(this.#seen);
+    const same = this.#clusterId === this.#database.clusterId;
+    const missed = same && this.#seen !== undefined ? this.#database.since(this.#seen) : undefined;
     if (missed === undefined) this.#snapshot();
     else for (const commit of missed) this.#take({ type: 'commit', commit });
   }
@@ -191,6 +193,7 @@ class Watcher {
     const kvs = this.#database.list(this.#prefix).filter(kv => this.#wanted(kv.key));
     const { revision } = this.#database;
     this.#seen = revision;
+    this.#clusterId = this.#database.clusterId;
     this.updates.push({ type: 'snapshot', revision, kvs });
   }
 }

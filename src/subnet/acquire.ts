@@ -11,14 +11,14 @@
  * else has made progress, and the next try looks elsewhere.
  */
 import { bytesEqual } from '../base/bytes.ts';
-import type { Family, Ip } from '../base/ip.ts';
+import type { Family } from '../base/ip.ts';
 import type { StoreLeaseId } from '../store/store.ts';
 import { allocate } from './allocator.ts';
 import { encodeAttributes } from './attributes.ts';
 import { BlockMap } from './block-map.ts';
 import { claimsWithin, olderClaim } from './claims.ts';
 import { type FamilyConfig, familiesOf, isLeasable, type NetworkConfig, subnetCount } from './config.ts';
-import { isReservation, type Lease, type LeaseAttributes, type Subnet } from './lease.ts';
+import { isReservation, type Lease, type LeaseAttributes, type Subnet, shareAddress } from './lease.ts';
 import type { Listing, Registry } from './registry.ts';
 
 export interface Applicant {
@@ -73,7 +73,7 @@ function findOwn({ leases }: Listing, { config, attributes, avoid }: Applicant):
   const byId = (lease: Lease) => lease.attributes.hostId === attributes.hostId;
   const byAddress = (lease: Lease) =>
     lease.attributes.hostId === undefined &&
-    sameAddress(lease.attributes, attributes) &&
+    shareAddress(attributes, lease.attributes) &&
     avoid?.has(lease.key) !== true;
   const inBothFamilies = (test: typeof isLeasable) => (lease: Lease) =>
     test(config.ipv4, lease.subnet.ipv4) && test(config.ipv6, lease.subnet.ipv6);
@@ -91,12 +91,6 @@ function findOwn({ leases }: Listing, { config, attributes, avoid }: Applicant):
     if (lease !== undefined) return { lease, origin };
   }
   return undefined;
-}
-
-function sameAddress(a: LeaseAttributes, b: LeaseAttributes): boolean {
-  const same = (one: Ip | undefined, other: Ip | undefined) => one !== undefined && one.equals(other);
-  // Without IPv4 all hosts have the same "0.0.0.0", which says nothing.
-  return same(a.publicIp, b.publicIp) || (b.publicIp === undefined && same(a.publicIpv6, b.publicIpv6));
 }
 
 /** Undefined when somebody changed the lease meanwhile. */

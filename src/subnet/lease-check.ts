@@ -23,7 +23,11 @@ export interface CheckContext {
  * or why it cannot be used.
  */
 export function checkLease(lease: Lease, { config, ownAddresses }: CheckContext): Lease | RejectedLease {
-  const reject = (reason: string): RejectedLease => ({ key: lease.key, reason });
+  const reject = (reason: string): RejectedLease => ({
+    key: lease.key,
+    reason,
+    modRevision: lease.modRevision,
+  });
 
   const subnet: Subnet = Object.fromEntries(
     familiesOf(config)

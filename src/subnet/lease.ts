@@ -47,6 +47,7 @@ export interface Lease {
 export interface RejectedLease {
   readonly key: string;
   readonly reason: string;
+  readonly modRevision: Revision;
 }
 
 export function isReservation(lease: Lease): boolean {
@@ -67,6 +68,13 @@ export function formatSubnet(subnet: Subnet): string {
   return blocksOf(subnet).join(', ');
 }
 
+/** Whether two hosts' public addresses show that they are the same host, as far as addresses can show that. */
+export function shareAddress(a: LeaseAttributes, b: LeaseAttributes): boolean {
+  if (a.publicIp !== undefined) return a.publicIp.equals(b.publicIp);
+  // Without IPv4 all hosts have the same "0.0.0.0", which says nothing.
+  return b.publicIp === undefined && a.publicIpv6?.equals(b.publicIpv6) === true;
+}
+
 /** Reads what the store has; `key` is the last path element of `kv.key`. */
 export function decodeLease(key: string, kv: KeyValue): Lease | RejectedLease {
   try {
@@ -79,7 +87,7 @@ export function decodeLease(key: string, kv: KeyValue): Lease | RejectedLease {
       modRevision: kv.modRevision,
     };
   } catch (error) {
-    return { key, reason: messageOf(error) };
+    return { key, reason: messageOf(error), modRevision: kv.modRevision };
   }
 }
 

@@ -8,12 +8,15 @@
  * How an agent uses it:
  *
  *     const registry = new Registry(store, { prefix: '/coreos.com/network' });
- *     for await (const reading of watchConfig(registry, signal)) ...          // config-watch.ts
- *     await using holder = new LeaseHolder(registry, { config, attributes }); // lease-holder.ts
- *     for await (const { lease } of holder.states(signal)) ...                // the lease, as it comes and goes
- *     holder.update({ attributes });                                          // publish a change
- *     await using peers = new PeerTracker(registry, { config, own });         // peers.ts
- *     for await (const view of peers.views(signal)) ...                       // the peers, newest state only
+ *     const watch = new ConfigWatch(registry);                          config-watch.ts
+ *     const holder = new LeaseHolder(registry, { config, attributes }); lease-holder.ts
+ *     const tracker = new PeerTracker(registry, { config, self });      peers.ts
+ *     await Promise.all([watch, holder, tracker].map(part => part.run(signal)));
+ *
+ *     for await (const reading of watch.reading.changes(signal)) ...    a new configuration, or its problems
+ *     for await (const { lease } of holder.state.changes(signal)) ...   our lease, as it comes and goes
+ *     holder.update({ attributes });                                    publish a change to the peers
+ *     for await (const { changed, removed } of tracker.changes(signal)) ...
  *
  * Writes never overwrite what they have not read: a key is created only where there is none, and changed or
  * deleted only at the revision that was read. An agent that was cut off cannot take its subnet back from the
@@ -101,7 +104,7 @@ export class Registry {
     const { ok, revision, found } = await this.store.transact({
       compare: [
         { key: path, target: 'version', is: '=', operand: 0n },
-        ...instead.map(lease => this.#unchanged(lease)),
+        ...instead.flatMap(lease => this.#unchanged(lease)),
       ],
       success: [
         { op: 'put', key: path, value, lease: storeLease },
@@ -118,7 +121,7 @@ export class Registry {
   async replace(lease: Lease, attributes: LeaseAttributes, storeLease: StoreLeaseId): Promise<WriteResult> {
     const path = this.pathOf(lease.key);
     const { ok, revision, found } = await this.store.transact({
-      compare: [this.#unchanged(lease)],
+      compare: this.#unchanged(lease),
       success: [{ op: 'put', key: path, value: encodeAttributes(attributes), lease: storeLease }],
       failure: [{ op: 'get', key: path }],
     });
@@ -131,7 +134,7 @@ export class Registry {
   async remove(lease: Lease): Promise<WriteResult> {
     const path = this.pathOf(lease.key);
     const { ok, found } = await this.store.transact({
-      compare: [this.#unchanged(lease)],
+      compare: this.#unchanged(lease),
       success: [{ op: 'delete', key: path }],
       failure: [{ op: 'get', key: path }],
     });
@@ -152,15 +155,17 @@ export class Registry {
   decode(kv: KeyValue): Lease | RejectedLease {
     const key = this.keyOf(kv.key);
     if (key !== kv.key) return decodeLease(key, kv);
-    return {
-      key,
-      reason: `is beside ${this.pathOf('')} and not below it; flannel hosts may take it for a lease`,
-    };
+    const reason = `is beside ${this.pathOf('')} and not below it; flannel hosts may take it for a lease`;
+    return { key, reason, modRevision: kv.modRevision };
   }
 
-  #unchanged(lease: Lease) {
-    const { key, modRevision } = lease;
-    return { key: this.pathOf(key), target: 'mod', is: '=', operand: modRevision } as const;
+  /** Both revisions: after a restore of the store one alone could be another host's by chance. */
+  #unchanged({ key, modRevision, createRevision }: Lease) {
+    const path = this.pathOf(key);
+    return [
+      { key: path, target: 'mod', is: '=', operand: modRevision },
+      { key: path, target: 'create', is: '=', operand: createRevision },
+    ] as const;
   }
 
   #lost(found: readonly (readonly KeyValue[])[]): WriteResult {

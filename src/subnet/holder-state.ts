@@ -1,0 +1,51 @@
+/** What a LeaseHolder tells: how it stands with the lease now, and what happened to it. */
+import type { StoreError } from '../store/store.ts';
+import type { Origin } from './acquire.ts';
+import type { Lease, RejectedLease } from './lease.ts';
+
+export interface HolderState {
+  /** The lease to work with. While it is absent the host keeps what it has and gets no new peers' traffic. */
+  readonly lease?: Lease;
+  /**
+   * held         the store has confirmed it, and its time is not over
+   * unconfirmed  known from before, or the store was away for longer than the lease lasts: still ours unless
+   *              somebody took it, which will be seen when the store is back
+   */
+  readonly ownership?: 'held' | 'unconfirmed';
+  /** When the store would let it go without renewal, on the monotonic clock; absent for a reservation. */
+  readonly deadline?: number;
+  /** Why there is no lease, or no news of it. */
+  readonly trouble?: LeaseTrouble;
+}
+
+export interface LeaseTrouble {
+  readonly code: /** Every subnet is taken; the holder waits for one. */
+    | 'OUT_OF_SUBNETS'
+    /** Somebody else has the subnet now, or it was deleted; the holder is getting another. */
+    | 'LEASE_LOST'
+    /** The store does not answer; the holder tries again. */
+    | 'STORE_UNAVAILABLE'
+    /** The store answers and says no; the holder tries again, in case a person changes that. */
+    | 'STORE_REFUSED';
+  readonly reason: string;
+  readonly hint?: string;
+}
+
+/** One change of state; every one is reported, in order. */
+export type HolderEvent =
+  | { readonly type: 'acquired'; readonly lease: Lease; readonly origin: Origin }
+  /** Our attributes were written: peers are told. */
+  | { readonly type: 'published'; readonly lease: Lease }
+  /** The lease has become a reservation: it does not expire any more. */
+  | { readonly type: 'reserved'; readonly lease: Lease }
+  | { readonly type: 'lost'; readonly lease: Lease; readonly cause: LossCause; readonly by?: Lease }
+  /** Somebody wrote to our key with our own id, or something that is no lease; we write ours again. */
+  | { readonly type: 'overwritten'; readonly lease: Lease; readonly found: Lease | RejectedLease }
+  | { readonly type: 'waiting'; readonly reason: string }
+  /** The lease's time passed without contact to the store. */
+  | { readonly type: 'unconfirmed'; readonly lease: Lease }
+  | { readonly type: 'store-failed'; readonly error: StoreError }
+  | { readonly type: 'store-recovered' };
+
+/** The store lease ended; the key was deleted by a person or program; another host has the key. */
+export type LossCause = 'expired' | 'deleted' | 'taken';

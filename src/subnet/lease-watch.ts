@@ -1,0 +1,36 @@
+/** The two things a LeaseHolder wants to hear of from the store without asking. Both end when `signal` aborts. */
+import type { Revision } from '../store/store.ts';
+import type { Registry } from './registry.ts';
+
+/**
+ * Calls `seen` with the revision at which our key was last written, whenever the store says something about it;
+ * undefined when the key is gone, or when it cannot be told whether that revision is of the same history.
+ */
+export async function watchKey(
+  registry: Registry,
+  key: string,
+  signal: AbortSignal,
+  { seen, resumed }: { seen: (revision: Revision | undefined) => void; resumed: () => void },
+): Promise<void> {
+  let first = true;
+  for await (const update of registry.store.observe(registry.pathOf(key), { signal, exact: true })) {
+    if (update.type === 'snapshot') {
+      seen(first ? update.kvs[0]?.modRevision : undefined);
+      first = false;
+    } else if (update.type === 'events') {
+      const last = update.events.at(-1);
+      seen(last?.type === 'put' ? last.kv.modRevision : undefined);
+    } else if (update.type === 'resumed') resumed();
+  }
+}
+
+/** Calls `freed` whenever a subnet may have become free. */
+export async function watchFreed(registry: Registry, signal: AbortSignal, freed: () => void): Promise<void> {
+  let first = true;
+  for await (const update of registry.store.observe(registry.subnetsPrefix, { signal })) {
+    const deleted = update.type === 'events' && update.events.some(event => event.type === 'delete');
+    // A second snapshot means that history was lost, and with it perhaps the news of a deletion.
+    if (deleted || (update.type === 'snapshot' && !first)) freed();
+    if (update.type === 'snapshot') first = false;
+  }
+}
