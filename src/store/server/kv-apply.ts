@@ -59,7 +59,8 @@ interface Path {
 type Read = (query: RangeQuery) => RangeResult;
 
 export function applyPut(writer: Writer, leases: LeaseLookup, request: PutRequest): PutResult {
-  checkPutTarget(writer, leases, request);
+  checkLease(leases, request);
+  checkKeptKey(writer, request);
   return put(writer, request);
 }
 
@@ -106,8 +107,12 @@ function put(writer: Writer, request: PutRequest): PutResult {
   return request.prevKv && previous !== undefined ? { header, prevKv: previous } : { header };
 }
 
-function checkPutTarget(writer: Writer, leases: LeaseLookup, request: PutRequest): void {
-  if (request.lease !== 0n && !leases.has(request.lease)) throw refusal('leaseNotFound');
+function checkLease(leases: LeaseLookup, { lease }: PutRequest): void {
+  if (lease !== 0n && !leases.has(lease)) throw refusal('leaseNotFound');
+}
+
+/** What is to be kept must be there. */
+function checkKeptKey(writer: Writer, request: PutRequest): void {
   if ((request.ignoreValue || request.ignoreLease) && writer.get(request.key) === undefined) {
     throw refusal('keyNotFound');
   }
@@ -195,7 +200,11 @@ function compareNumbers(a: bigint, b: bigint): number {
 function checkPath(writer: Writer, leases: LeaseLookup, path: Path): void {
   for (const op of path.ops) {
     const { request } = op;
-    if (request.case === 'requestPut') checkPutTarget(writer, leases, request.value);
+    if (request.case === 'requestPut') {
+      // The other way round than in a plain put, as in etcd.
+      checkKeptKey(writer, request.value);
+      checkLease(leases, request.value);
+    }
     if (request.case === 'requestRange') checkRevision(writer, request.value);
     const nested = path.nested.get(op);
     if (nested !== undefined) checkPath(writer, leases, nested);

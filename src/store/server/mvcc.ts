@@ -24,7 +24,7 @@
  * - **Time stands still while the store is down.** A lease keeps the time it had left (lessor.ts).
  */
 import { refusal } from './errors.ts';
-import type { KeyRange } from './range.ts';
+import { compareKeys, type KeyRange } from './range.ts';
 import { positionOf, revisionOf, SUB_BITS } from './schema.ts';
 import type { HistoryRow, Kv, Tables } from './tables.ts';
 
@@ -129,11 +129,12 @@ export class Mvcc {
   }
 
   *#keysEver({ start, end, single }: KeyRange): Generator<Uint8Array> {
+    if (end !== undefined && compareKeys(start, end) >= 0) return;
     yield start;
     if (single) return;
     for (
       let key = this.#tables.nextKey(start);
-      key !== undefined && (end === undefined || Buffer.compare(key, end) < 0);
+      key !== undefined && (end === undefined || compareKeys(key, end) < 0);
       key = this.#tables.nextKey(key)
     ) {
       yield key;

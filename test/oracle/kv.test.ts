@@ -1,0 +1,50 @@
+/**
+ * The same random commands to our store and to real etcd: every answer, every refusal and every watch event must
+ * be the same. 100 sequences in `npm test`, 10,000 in `npm run test:oracle` (TULLE_ORACLE_RUNS).
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import fc from 'fast-check';
+import { type Command, commands } from './commands.ts';
+import { missingEtcd, startPair } from './pair.ts';
+import { Session } from './session.ts';
+
+const RUNS = Number(process.env['TULLE_ORACLE_RUNS'] ?? 100);
+const EVERYTHING = { key: Uint8Array.of(0), rangeEnd: Uint8Array.of(0) };
+/** etcd looks after watches of the past every 100 ms. */
+const PATIENCE_MS = 5_000;
+
+const missing = missingEtcd();
+const skip = missing === undefined || process.env['CI'] === 'true' ? false : missing;
+
+test('answers and watch events are those of etcd', { skip, timeout: 3_600_000 }, async () => {
+  await using pair = await startPair();
+  let sequences = 0;
+  await fc.assert(
+    fc.asyncProperty(commands, async sequence => {
+      const ours = new Session(pair.tulle);
+      const theirs = new Session(pair.etcd);
+      const both = async (command: Command) => {
+        const answers = await Promise.all([ours.run(command), theirs.run(command)]);
+        assert.deepEqual(answers[0], answers[1], `answer to ${command.do}`);
+      };
+      try {
+        await both({ do: 'delete', request: EVERYTHING });
+        for (const id of [1001n, 1002n, 1003n]) await both({ do: 'revoke', id });
+        for (const command of sequence) await both(command);
+        await Promise.all([ours.settle(), theirs.settle()]);
+        for (const deadline = Date.now() + PATIENCE_MS; Date.now() < deadline; await sleep(10)) {
+          if (JSON.stringify(ours.told) === JSON.stringify(theirs.told)) break;
+        }
+        assert.deepEqual(ours.told, theirs.told, 'what the watches were told');
+        sequences++;
+      } finally {
+        ours.close();
+        theirs.close();
+      }
+    }),
+    { numRuns: RUNS },
+  );
+  assert.ok(sequences >= RUNS);
+});
