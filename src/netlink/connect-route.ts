@@ -127,7 +127,7 @@ export function rtnetlinkOver(
           await connection.dump(query, () => undefined);
           return true;
         } catch (error) {
-          if (isCode(error, 'EOPNOTSUPP')) return false;
+          if (isCode(error, 'ENOTSUP')) return false;
           throw error;
         }
       },
@@ -148,10 +148,16 @@ export function rtnetlinkOver(
       delete: neighbor => applyOne(change.deleteNeighbor(neighbor)),
     },
     fdb: {
-      list: index =>
-        list('FDB entries', RTM_GETNEIGH, encodeFdbQuery(index), ({ payload }) =>
-          only({ index }, decodeFdbEntry(payload)),
-        ),
+      async list(index) {
+        const listFdb = (query: Uint8Array) =>
+          list('FDB entries', RTM_GETNEIGH, query, ({ payload }) => decodeFdbEntry(payload));
+        const own = await listFdb(encodeFdbQuery({ index }));
+        const ofPorts = await listFdb(encodeFdbQuery({ master: index }));
+        return [
+          ...own.filter(entry => entry.index === index),
+          ...ofPorts.filter(entry => entry.index !== index && entry.master === index),
+        ];
+      },
       replace: entry => applyOne(change.replaceFdb(entry)),
       append: entry => applyOne(change.appendFdb(entry)),
       delete: entry => applyOne(change.deleteFdb(entry)),
@@ -209,7 +215,7 @@ async function absentIsEmpty<T>(listed: Promise<T[]>): Promise<T[]> {
   try {
     return await listed;
   } catch (error) {
-    if (isCode(error, 'ENODEV', 'ENOENT', 'EOPNOTSUPP', 'EAFNOSUPPORT')) return [];
+    if (isCode(error, 'ENODEV', 'ENOENT', 'ENOTSUP', 'EAFNOSUPPORT')) return [];
     throw error;
   }
 }

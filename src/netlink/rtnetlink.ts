@@ -87,7 +87,7 @@ export interface Rtnetlink extends AsyncDisposable {
     delete(neighbor: NewNeighbor): Promise<void>;
   };
   fdb: {
-    /** Entries of one vxlan link or bridge. */
+    /** Entries of one link; of a bridge, those of its ports too. None when the link is gone. */
     list(index: number): Promise<FdbEntry[]>;
     replace(entry: NewFdbEntry): Promise<void>;
     /** Adds another destination for the same address (head-end replication). */

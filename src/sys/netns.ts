@@ -28,14 +28,18 @@ const MNT_DETACH = 2;
 const OWN = '/proc/thread-self/ns/net';
 
 export class Netns implements Disposable {
-  /** An open descriptor of the namespace; valid until disposal. */
-  readonly fd: number;
+  #fd: number;
   /** Identifies the namespace among all of this machine, as in `net:[4026531833]`. */
   readonly inode: number;
 
   private constructor(fd: number) {
-    this.fd = fd;
+    this.#fd = fd;
     this.inode = fstatSync(fd).ino;
+  }
+
+  /** An open descriptor of the namespace; -1 after disposal. */
+  get fd(): number {
+    return this.#fd;
   }
 
   /** The calling thread's namespace. */
@@ -124,7 +128,9 @@ export class Netns implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    closeSync(this.fd);
+    if (this.#fd >= 0) closeSync(this.#fd);
+    // The number may soon belong to another file.
+    this.#fd = -1;
   }
 }
 

@@ -107,7 +107,7 @@ export function encodeFdbEntry(
       family: AF_BRIDGE,
       index,
       state: state & (NUD_NOARP | NUD_REACHABLE) ? state : state | NUD_PERMANENT,
-      flags: flags & (NTF_SELF | NTF_MASTER) ? flags : flags | NTF_SELF,
+      flags: flags & (NTF_SELF | NTF_MASTER) || master !== undefined ? flags : flags | NTF_SELF,
       type: RTN_UNICAST,
     },
     { mac: address, destination, vni, port, vlan, master, unknown },
@@ -143,7 +143,7 @@ export function encodeNeighborQuery(filter: {
   );
 }
 
-/** The request for the FDB entries of one link. */
-export function encodeFdbQuery(index: number): Uint8Array {
-  return neighborMessage.encode({ ...ANY_NEIGHBOR, family: AF_BRIDGE, index }, {});
+/** The request for the FDB entries of one link, or of all ports of a bridge. */
+export function encodeFdbQuery({ index = 0, master }: { index?: number; master?: number }): Uint8Array {
+  return neighborMessage.encode({ ...ANY_NEIGHBOR, family: AF_BRIDGE, index }, { master });
 }

@@ -45,7 +45,9 @@ export const nexthopMessage = new MessageCodec(
   }),
 );
 
-export function encodeNexthop(nexthop: NewNexthop & Partial<Pick<Nexthop, 'unknown'>>): Uint8Array {
+export function encodeNexthop(
+  nexthop: Omit<NewNexthop, 'family'> & Partial<Pick<Nexthop, 'family' | 'unknown'>>,
+): Uint8Array {
   const { id, family, protocol = 0, flags = 0, gateway, oif, blackhole, unknown } = nexthop;
   return nexthopMessage.encode(
     { family: familyNumber(family), scope: 0, protocol, flags },
