@@ -19,6 +19,8 @@ export interface KeeperOptions {
   readonly resyncInterval: number;
   /** Told what was repaired that others had changed. */
   readonly onRepair?: (repaired: readonly string[]) => void;
+  /** Told how the rules are after every comparison. */
+  readonly onState?: (state: FirewallState) => void;
   readonly clock?: Clock;
 }
 
@@ -131,17 +133,22 @@ export class FirewallKeeper implements AsyncDisposable {
     try {
       const report = await this.#options.firewall.apply(desired);
       this.#announced = report.announced;
-      this.#state = { engine: report.engine, ok: true, obstacles: report.obstacles };
+      this.#become({ engine: report.engine, ok: true, obstacles: report.obstacles });
       if (before.lastError !== undefined) this.#options.log.info({}, 'the firewall is as wanted again');
       return report;
     } catch (error) {
       const lastError = messageOf(error);
-      this.#state = { ...before, ok: false, lastError };
+      this.#become({ ...before, ok: false, lastError });
       if (before.lastError !== lastError) {
         this.#options.log.error({ error: lastError }, 'cannot set up the firewall');
       }
       throw error;
     }
+  }
+
+  #become(state: FirewallState): void {
+    this.#state = state;
+    this.#options.onState?.(state);
   }
 
   #nudge(): void {
