@@ -88,6 +88,31 @@ test('an outage later on brings nothing up from memory again', async () => {
   assert.equal(store.stale, false);
 });
 
+test('contact is lost while one observer is without, and its last error is kept', async () => {
+  const inner = new MemoryStore();
+  const { store } = open(inner);
+  assert.equal(store.contact.value.connected, undefined);
+  await using one = observe(store, '/n/subnets');
+  await using other = observe(store, '/n/config');
+  await one.next();
+  await other.next();
+  assert.equal(store.contact.value.connected, true);
+  inner.cut();
+  await one.next();
+  assert.equal(store.contact.value.connected, false);
+  assert.equal(store.contact.value.error?.code, 'UNAVAILABLE');
+  await other.next();
+  inner.heal();
+  await one.next();
+  assert.equal(store.contact.value.connected, false);
+  await other.next();
+  assert.equal(store.contact.value.connected, true);
+  assert.equal(store.contact.value.error?.code, 'UNAVAILABLE');
+  const revision = await store.put('/n/subnets/x', bytes('1'));
+  await one.next();
+  assert.equal(store.contact.value.revision, revision);
+});
+
 test('nothing remembered is not the same as an empty store', async () => {
   const inner = new MemoryStore();
   inner.cut();

@@ -5,7 +5,18 @@
  *
  * Only observers are served from memory. Everything else, above all every write, goes to the real store.
  */
-import type { KeyValue, Store, StoreEvent, StoreUpdate } from './store.ts';
+import { Latest } from '../base/latest.ts';
+import type { KeyValue, Revision, Store, StoreError, StoreEvent, StoreUpdate } from './store.ts';
+
+/** Whether the store answers those who observe it. */
+export interface Contact {
+  /** undefined until there was an answer or a failure. */
+  readonly connected: boolean | undefined;
+  /** The last failure, also after contact is back. */
+  readonly error?: StoreError;
+  /** The newest revision seen. */
+  readonly revision: Revision;
+}
 
 export interface RememberingStoreOptions {
   /** From an earlier run. */
@@ -20,6 +31,9 @@ export class RememberingStore implements Store {
   readonly #onChange: () => void;
   /** Observed ranges for which there is nothing but memory yet. */
   readonly #fromMemory = new Set<string>();
+  /** Observed ranges without contact. */
+  readonly #interrupted = new Set<string>();
+  readonly contact = new Latest<Contact>({ connected: undefined, revision: 0n });
 
   readonly get: Store['get'];
   readonly list: Store['list'];
@@ -66,6 +80,7 @@ export class RememberingStore implements Store {
     const range = `${options.exact === true ? 'key' : 'prefix'} ${prefix}`;
     let told = false;
     for await (const update of this.#inner.observe(prefix, options)) {
+      this.#noteContact(range, update);
       if (update.type === 'interrupted' && !told) {
         told = true;
         const kvs = this.remembered().filter(({ key }) => covers(key));
@@ -83,10 +98,25 @@ export class RememberingStore implements Store {
       if (update.type === 'snapshot' || update.type === 'events') this.#onChange();
       yield update;
     }
+    this.#interrupted.delete(range);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#inner[Symbol.asyncDispose]();
+  }
+
+  #noteContact(range: string, update: StoreUpdate): void {
+    if (update.type === 'interrupted') this.#interrupted.add(range);
+    else this.#interrupted.delete(range);
+    const before = this.contact.value;
+    const seen = 'revision' in update ? update.revision : 0n;
+    const after: Contact = {
+      connected: this.#interrupted.size === 0,
+      revision: seen > before.revision || update.type === 'snapshot' ? seen : before.revision,
+      ...(update.type === 'interrupted' ? { error: update.error } : before.error && { error: before.error }),
+    };
+    const isNews = after.connected !== before.connected || after.error !== before.error;
+    if (isNews || after.revision !== before.revision) this.contact.set(after);
   }
 
   #replace(covers: (key: string) => boolean, kvs: readonly KeyValue[]): void {
