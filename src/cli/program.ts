@@ -18,8 +18,8 @@
  * - sets `process.exitCode = EXIT.differs.status` when it worked and found things not as wanted,
  * - wraps work that lasts in `untilStopped` and work that takes over a second in `withProgress`.
  */
-import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
+import { packageVersion } from '../base/version.ts';
 import { EXIT } from './exit-codes.ts';
 import { HELP_OUTPUT, HELP_STYLE, withExamples } from './help.ts';
 import { assertOptions } from './options.ts';
@@ -87,11 +87,6 @@ function inheriting(parent: Command, command: Command): Command {
   command.copyInheritedSettings(parent).helpCommand(false);
   for (const child of command.commands) inheriting(command, child);
   return command;
-}
-
-function packageVersion(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
 }
 
 /** `tulle events | head -1`: the reader has seen enough, which is no failure. */
