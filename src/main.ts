@@ -12,6 +12,11 @@ import { buildProgram, type CommandEntry, run } from './cli/program.ts';
 
 export const COMMANDS: readonly CommandEntry[] = [
   {
+    name: 'agent',
+    summary: 'the daemon of one host: lease, tunnels, subnet.env',
+    load: async () => (await import('./agent/command.ts')).agentCommand(),
+  },
+  {
     name: 'status',
     summary: 'this host: lease, store, peers and firewall, with reasons',
     load: async () => (await import('./cli/status-command.ts')).statusCommand(),

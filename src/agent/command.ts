@@ -31,7 +31,7 @@ export function agentCommand(): Command {
       if (command.args.includes('-help')) command.help();
       const options = parseOptions(command.args, process.env);
       // Loaded only now: help and a wrong flag should answer at once.
-      const { runAgent } = await import('./main.ts');
+      const { runAgent } = await import('./agent.ts');
       await untilStopped(signal => runAgent(options, signal));
     })
     .addHelpText(

@@ -76,9 +76,9 @@ export class Controller {
     this.#state();
   }
 
-  /** All peers, whenever one of them has changed. */
-  setPeers(leases: Iterable<Lease>): void {
-    this.peers.replace(leases);
+  /** What changed among the peers; the first call brings all there are. */
+  changePeers(changed: Iterable<Lease>, gone: Iterable<string>): void {
+    this.peers.change(changed, gone);
     this.#arePeersKnown = true;
     this.#state();
   }

@@ -100,8 +100,11 @@ describe('what is wrong', () => {
     { args: ['--public-ip=0.0.0.0'], want: ['--public-ip = "0.0.0.0": is not the address of a host'] },
     { args: ['--iface-regex=('], want: ['--iface-regex = "(": is not a regular expression'] },
     {
-      args: ['--etcd-endpoints=a:b'],
-      want: ['--etcd-endpoints = "a:b": want http://HOST:PORT or https://HOST:PORT'],
+      args: ['--etcd-endpoints=ftp://a:1'],
+      want: [
+        '--etcd-endpoints = "ftp://a:1": has the unknown scheme ftp ' +
+          '(want http://HOST:PORT, https://HOST:PORT or unix:///PATH)',
+      ],
     },
     { args: ['--etcd-keyfile=/k'], want: ['--etcd-keyfile: needs --etcd-certfile too'] },
     { args: ['--etcd-username=root'], want: ['--etcd-username: needs --etcd-password too'] },

@@ -5,6 +5,7 @@
 import { isIP } from 'node:net';
 import { ConfigError, type Problem } from '../base/errors.ts';
 import { type Family, Ip } from '../base/ip.ts';
+import { parseEndpoints } from '../store/etcd/endpoint.ts';
 import { FLAGS, type Flag, type FlagName, REFUSED_FLAGS } from './flags.ts';
 import { parseGoBoolean, parseGoFlags, parseGoInteger } from './go-flags.ts';
 
@@ -217,28 +218,25 @@ class OptionReader {
     });
   }
 
+  /** In the store's own spelling, so that one endpoint is not tried under two names. */
   endpoints(): readonly string[] {
-    const texts = this.string('etcd-endpoints').split(',');
-    const endpoints: string[] = [];
-    for (const text of texts.map(part => part.trim()).filter(part => part !== '')) {
-      const url = URL.canParse(text) ? new URL(text) : undefined;
-      if (url === undefined || !['http:', 'https:'].includes(url.protocol) || url.hostname === '') {
-        this.#problem('etcd-endpoints', text, 'want http://HOST:PORT or https://HOST:PORT');
-      } else if (url.username !== '' || url.password !== '') {
-        // The value is left out of the report on purpose: it holds a password.
-        this.#problem('etcd-endpoints', undefined, 'must not hold a user', 'give --etcd-username instead');
-      } else {
-        endpoints.push(url.origin);
+    const texts = this.string('etcd-endpoints')
+      .split(',')
+      .filter(text => text.trim() !== '');
+    const wantsTls = this.string('etcd-cafile') !== '' || this.string('etcd-certfile') !== '';
+    try {
+      const endpoints = parseEndpoints(texts, wantsTls);
+      if (wantsTls && !endpoints.some(({ secure }) => secure)) {
+        this.#problem('etcd-cafile', undefined, 'is given, but no endpoint is https');
       }
+      return endpoints.map(({ url }) => url);
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      for (const { value, message, hint } of error.problems) {
+        this.#problem('etcd-endpoints', typeof value === 'string' ? value : undefined, message, hint);
+      }
+      return [];
     }
-    if (endpoints.length === 0 && texts.every(text => text.trim() === '')) {
-      this.#problem('etcd-endpoints', '', 'needs at least one endpoint');
-    }
-    const secure = endpoints.some(endpoint => endpoint.startsWith('https:'));
-    if (this.string('etcd-cafile') !== '' && endpoints.length > 0 && !secure) {
-      this.#problem('etcd-cafile', undefined, 'is given, but no endpoint is https');
-    }
-    return [...new Set(endpoints)];
   }
 
   /** `/` joined and cleaned as flannel's path.Join does, so that both find the same keys. */

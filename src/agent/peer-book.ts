@@ -25,32 +25,24 @@ export class PeerBook {
     return this.#leases.size;
   }
 
-  leases(): Iterable<Lease> {
-    return this.#leases.values();
-  }
-
   /** Maps every lease with this backend from now on. */
   use(backend: Backend): void {
     this.#backend = backend;
-    this.#stateAll();
+    this.#problems.clear();
+    this.#target.setPeers(Array.from(this.#leases.values(), lease => this.#plan(backend, lease)));
   }
 
-  /** These and no others. */
-  replace(leases: Iterable<Lease>): void {
-    this.#leases.clear();
-    for (const lease of leases) this.#leases.set(lease.key, lease);
-    this.#stateAll();
-  }
-
-  put(lease: Lease): void {
-    this.#leases.set(lease.key, lease);
-    if (this.#backend !== undefined) this.#target.setPeer(this.#plan(this.#backend, lease));
-  }
-
-  delete(key: string): void {
-    this.#leases.delete(key);
-    this.#problems.delete(key);
-    this.#target.removePeer(key);
+  /** Takes over leases that are new or differ from before, and forgets those that are gone. */
+  change(changed: Iterable<Lease>, gone: Iterable<string>): void {
+    for (const lease of changed) {
+      this.#leases.set(lease.key, lease);
+      if (this.#backend !== undefined) this.#target.setPeer(this.#plan(this.#backend, lease));
+    }
+    for (const key of gone) {
+      this.#leases.delete(key);
+      this.#problems.delete(key);
+      if (this.#backend !== undefined) this.#target.removePeer(key);
+    }
   }
 
   /** One entry per lease and one per rejected key, in key order. */
@@ -61,13 +53,6 @@ export class PeerBook {
       ({ key, reason }): PeerStatus => ({ key, state: 'rejected', reason, desired: [], actual: [] }),
     );
     return [...good, ...bad].sort((a, b) => (a.key < b.key ? -1 : 1));
-  }
-
-  #stateAll(): void {
-    this.#problems.clear();
-    const backend = this.#backend;
-    if (backend === undefined) return;
-    this.#target.setPeers(Array.from(this.#leases.values(), lease => this.#plan(backend, lease)));
   }
 
   #plan(backend: Backend, lease: Lease): DesiredPeer {

@@ -1,0 +1,202 @@
+/**
+ * Makes real what the controller has decided: the data plane, the firewall, and last the file that tells Docker
+ * and CNI that there is something to use. Reports how each of them is.
+ */
+import { backoff, type Clock } from '../base/clock.ts';
+import { messageOf } from '../base/errors.ts';
+import type { Logger } from '../base/log.ts';
+import type { DataPlane, DataPlaneOptions } from '../dataplane/data-plane.ts';
+import { openDataPlane } from '../dataplane/open-data-plane.ts';
+import type { ApplyResult, Repair } from '../dataplane/report.ts';
+import { ruleChanges } from '../firewall/changes.ts';
+import { Firewall } from '../firewall/firewall.ts';
+import { FirewallKeeper, type FirewallState } from '../firewall/keeper.ts';
+import type { Netns } from '../sys/netns.ts';
+import { readSysctl, writeSysctl } from '../sys/sysctl.ts';
+import { type Controller, firewallFor, type Outcome } from './controller.ts';
+import type { EventLog } from './event-log.ts';
+import type { Health } from './health.ts';
+import { formatSubnetEnv } from './interim/subnet-env.ts';
+import { KeptFile } from './kept-file.ts';
+import type { AgentOptions } from './options.ts';
+
+export interface EnforcerOptions {
+  readonly options: AgentOptions;
+  readonly rtnetlink: DataPlaneOptions['rtnetlink'];
+  readonly netns: Netns;
+  readonly health: Health;
+  readonly events: EventLog;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+export class Enforcer implements AsyncDisposable {
+  readonly dataPlane: DataPlane;
+  readonly subnetFile: KeptFile;
+  readonly #firewall: FirewallKeeper;
+  readonly #options: EnforcerOptions;
+
+  constructor(options: EnforcerOptions) {
+    const { rtnetlink, netns, clock, logger } = options;
+    this.#options = options;
+    this.subnetFile = new KeptFile(options.options.lease.subnetFile, clock);
+    this.dataPlane = openDataPlane({
+      rtnetlink,
+      sysctls: {
+        read: path => readSysctl(path, netns),
+        write: (path, value) => void writeSysctl(path, value, netns),
+      },
+      logger,
+      clock,
+      onRepair: repair => this.#tellRepair(repair),
+      onRound: result => this.#reportDataPlane(result),
+    });
+    this.#firewall = new FirewallKeeper({
+      firewall: new Firewall({ log: logger }),
+      log: logger,
+      clock,
+      changes: signal => ruleChanges(netns, signal),
+      resyncInterval: options.options.firewall.resyncSeconds * 1000,
+      onRepair: repaired => {
+        for (const what of repaired)
+          this.#options.events.add('warning', 'drift-repaired', `firewall: ${what}`);
+      },
+      onState: state => this.#reportFirewall(state),
+    });
+  }
+
+  get firewallState(): FirewallState {
+    return this.#firewall.state;
+  }
+
+  /** Follows the controller until `signal` aborts. The kernel stays as it is. */
+  async run(controller: Controller, signal: AbortSignal): Promise<void> {
+    await Promise.all([
+      this.#applyStatements(controller, signal),
+      this.#followOutcome(controller, signal),
+      this.subnetFile.run(signal),
+      this.#reportSubnetFile(signal),
+    ]);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#firewall[Symbol.asyncDispose]();
+    await this.dataPlane[Symbol.asyncDispose]();
+  }
+
+  async #applyStatements(controller: Controller, signal: AbortSignal): Promise<void> {
+    for await (const count of controller.stated.changes(signal)) {
+      if (count > 0) await this.#apply(signal);
+    }
+  }
+
+  /** What the kernel refuses is retried by the data plane; only a kernel that does not answer is left to us. */
+  async #apply(signal: AbortSignal): Promise<void> {
+    for (const delay of backoff(500, 30_000)) {
+      try {
+        await this.dataPlane.apply();
+        return;
+      } catch (error) {
+        if (signal.aborted) return;
+        const reason = `the kernel could not be talked to: ${messageOf(error)}`;
+        this.#options.health.report('dataplane', { code: 'KERNEL_UNREACHABLE', reason });
+        await this.#options.clock.sleep(delay, signal).catch(() => undefined);
+      }
+    }
+  }
+
+  async #followOutcome(controller: Controller, signal: AbortSignal): Promise<void> {
+    for await (const outcome of controller.outcome.changes(signal)) {
+      if (outcome === undefined) continue;
+      const wanted = firewallFor(outcome, this.#options.options.firewall);
+      // A failure is told through `onState`, and the keeper goes on trying.
+      await this.#firewall.apply(wanted).catch(() => undefined);
+      this.subnetFile.set(subnetEnvOf(outcome, this.#options.options));
+    }
+  }
+
+  #reportFirewall({ ok, lastError, obstacles }: FirewallState): void {
+    const { health } = this.#options;
+    const reason = lastError ?? 'the rules are not as they should be';
+    health.report('firewall', ok ? undefined : { code: 'FIREWALL_FAILED', reason });
+    health.warn(
+      'firewall',
+      obstacles.map(text => ({
+        id: text,
+        code: 'FIREWALL_OBSTACLE',
+        severity: 'warning',
+        title: 'a rule of somebody else stops traffic of the overlay',
+        text,
+      })),
+    );
+  }
+
+  async #reportSubnetFile(signal: AbortSignal): Promise<void> {
+    const { health } = this.#options;
+    for await (const { ok, lastError } of this.subnetFile.state.changes(signal)) {
+      if (ok) health.report('subnet-file');
+      else if (lastError !== undefined) {
+        health.report('subnet-file', {
+          code: 'SUBNET_FILE_NOT_WRITTEN',
+          reason: `${this.subnetFile.path} could not be written: ${lastError}`,
+        });
+      }
+    }
+  }
+
+  #reportDataPlane({ inSync, failures }: ApplyResult): void {
+    const { health } = this.#options;
+    const { links, failed } = this.dataPlane.report();
+    const broken = links.find(link => !link.inSync);
+    health.report(
+      'dataplane',
+      broken === undefined
+        ? undefined
+        : { code: 'DEVICE_FAILED', reason: `${broken.name}: ${broken.reason ?? 'is not as it should be'}` },
+    );
+    const isPartial = !inSync && broken === undefined && failed > 0;
+    health.warn(
+      'dataplane',
+      isPartial
+        ? [
+            {
+              id: 'failed',
+              code: 'ENTRIES_FAILED',
+              severity: 'warning',
+              title: 'some peers cannot be reached',
+              text: `${failed} kernel entries are missing: ${failures[0] ?? 'they are tried again'}`,
+            },
+          ]
+        : [],
+    );
+  }
+
+  #tellRepair(repair: Repair): void {
+    const { cause, object, action, link, peer, found, wanted } = repair;
+    const severity = cause === 'drift' ? 'warning' : 'info';
+    const what = wanted ?? found ?? object;
+    this.#options.events.add(
+      severity,
+      `${cause === 'drift' ? 'drift' : 'state'}-repaired`,
+      `${action}: ${what}`,
+      {
+        cause,
+        object,
+        action,
+        link,
+        ...(peer === undefined ? {} : { peer }),
+        ...(found === undefined ? {} : { found }),
+        ...(wanted === undefined ? {} : { wanted }),
+      },
+    );
+  }
+}
+
+function subnetEnvOf({ plan, lease }: Outcome, options: AgentOptions): string {
+  return formatSubnetEnv({
+    config: plan.config,
+    subnet: lease.subnet,
+    mtu: plan.backend.overlayMtu,
+    masquerade: options.firewall.masquerade,
+  });
+}

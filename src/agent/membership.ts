@@ -1,0 +1,180 @@
+/**
+ * This host's place in the network, as the store has it: the network's configuration, this host's own lease, and
+ * the leases of its peers. What they say goes to the controller; how they are goes to the conditions.
+ *
+ * A lease needs something to publish, so the second half begins with the controller's first plan.
+ */
+import type { LeaseStatus, StoreStatus } from '../api/status.ts';
+import type { Clock } from '../base/clock.ts';
+import { ConfigError, type Problem } from '../base/errors.ts';
+import type { Contact, RememberingStore } from '../store/remembering.ts';
+import type { RejectedLease, Subnet } from '../subnet/lease.ts';
+import { LeaseHolder } from '../subnet/lease-holder.ts';
+import type { Registry } from '../subnet/registry.ts';
+import type { Controller } from './controller.ts';
+import type { EventLog } from './event-log.ts';
+import type { Health } from './health.ts';
+import { configTrouble, type HostPlan } from './host-plan.ts';
+import { ConfigWatch } from './interim/config-watch.ts';
+import { PeerTracker } from './interim/peers.ts';
+import { leaseStatus, leaseTrouble, ownLeaseAmong, tellLeaseEvent } from './lease-keeper.ts';
+import { isoTime } from './status-document.ts';
+
+export interface MembershipOptions {
+  readonly store: RememberingStore;
+  readonly registry: Registry;
+  readonly controller: Controller;
+  readonly health: Health;
+  readonly events: EventLog;
+  readonly clock: Clock;
+  readonly hostId: string;
+  /** The subnet of the last run, from the subnet file. */
+  readonly previous?: Subnet;
+}
+
+export class Membership {
+  readonly #options: MembershipOptions;
+  readonly #config: ConfigWatch;
+  #holder: LeaseHolder | undefined;
+  #tracker: PeerTracker | undefined;
+  #contactSince: number;
+  #configProblems: readonly Problem[] = [];
+
+  constructor(options: MembershipOptions) {
+    this.#options = options;
+    this.#config = new ConfigWatch(options.registry);
+    this.#contactSince = options.clock.now();
+  }
+
+  /** What is wrong with the configuration in the store; empty when it is the one in use. */
+  get configProblems(): readonly Problem[] {
+    return this.#configProblems;
+  }
+
+  get rejected(): Iterable<RejectedLease> {
+    return this.#tracker?.rejected() ?? [];
+  }
+
+  leaseStatus(): LeaseStatus | undefined {
+    return this.#holder && leaseStatus(this.#holder.state.value, this.#options.clock);
+  }
+
+  storeStatus(endpoints: readonly string[], prefix: string): StoreStatus {
+    const { store } = this.#options;
+    const { connected, error, revision } = store.contact.value;
+    return {
+      endpoints: [...endpoints],
+      prefix,
+      connected: connected === true,
+      since: isoTime(this.#contactSince),
+      ...(error === undefined ? {} : { lastError: error.message }),
+      ...(revision === 0n ? {} : { revision: String(revision) }),
+      cached: store.stale,
+    };
+  }
+
+  /** Takes part until `signal` aborts. The lease is kept; see `release`. */
+  async run(signal: AbortSignal): Promise<void> {
+    await Promise.all([
+      this.#followContact(signal),
+      this.#config.run(signal),
+      this.#followConfig(signal),
+      this.#join(signal),
+    ]);
+  }
+
+  /** Gives the lease back, after `run` has ended; its key, or undefined when there was none. @throws StoreError */
+  async release(): Promise<string | undefined> {
+    return (await this.#holder?.release())?.key;
+  }
+
+  async #followContact(signal: AbortSignal): Promise<void> {
+    const { store, clock, health } = this.#options;
+    let before: Contact['connected'];
+    for await (const { connected, error } of store.contact.changes(signal)) {
+      if (connected === undefined) continue;
+      if (connected !== before) this.#contactSince = clock.now();
+      before = connected;
+      health.report(
+        'store',
+        connected || error === undefined
+          ? undefined
+          : {
+              code: 'STORE_UNAVAILABLE',
+              reason: `the store does not answer: ${error.message}`,
+              ...(error.hint === undefined ? {} : { hint: error.hint }),
+            },
+      );
+    }
+  }
+
+  async #followConfig(signal: AbortSignal): Promise<void> {
+    const { controller, registry } = this.#options;
+    for await (const reading of this.#config.reading.changes(signal)) {
+      this.#configProblems = reading.state === 'invalid' ? reading.problems : [];
+      if (reading.state === 'valid') controller.setConfig(reading.config);
+      else if (reading.state === 'invalid') {
+        controller.setConfig(configTrouble(new ConfigError('network configuration', reading.problems)));
+      } else if (reading.state === 'missing') {
+        controller.setConfig({
+          code: 'NO_CONFIG',
+          reason: `the store has no network configuration at ${registry.configKey}`,
+          hint: 'write one with `tulle config set`, for example {"Network": "10.5.0.0/16", "Backend": {"Type": "vxlan"}}',
+        });
+      }
+    }
+  }
+
+  async #join(signal: AbortSignal): Promise<void> {
+    const { controller, registry, store, hostId, previous, events, clock } = this.#options;
+    const plan = await firstPlan(controller, signal);
+    if (plan === undefined) return;
+    const known = ownLeaseAmong(store.remembered(), registry, hostId);
+    const holder = new LeaseHolder(registry, {
+      config: plan.config,
+      attributes: plan.attributes,
+      ...(previous === undefined ? {} : { previous }),
+      ...(known === undefined ? {} : { known }),
+      onEvent: event => tellLeaseEvent(events, event),
+      clock,
+    });
+    const tracker = new PeerTracker(registry, { config: plan.config, self: plan.attributes });
+    this.#holder = holder;
+    this.#tracker = tracker;
+    await Promise.all([
+      holder.run(signal),
+      tracker.run(signal),
+      this.#followPlan(holder, tracker, signal),
+      this.#followLease(holder, signal),
+      this.#followPeers(tracker, signal),
+    ]);
+  }
+
+  async #followPlan(holder: LeaseHolder, tracker: PeerTracker, signal: AbortSignal): Promise<void> {
+    for await (const plan of this.#options.controller.plan.changes(signal)) {
+      if (plan === undefined) continue;
+      const { config, attributes } = plan;
+      holder.update({ config, attributes });
+      tracker.update({ config, self: attributes });
+    }
+  }
+
+  async #followLease(holder: LeaseHolder, signal: AbortSignal): Promise<void> {
+    const { controller, health } = this.#options;
+    for await (const state of holder.state.changes(signal)) {
+      health.report('lease', leaseTrouble(state));
+      if (state.lease !== undefined) controller.setLease(state.lease);
+    }
+  }
+
+  async #followPeers(tracker: PeerTracker, signal: AbortSignal): Promise<void> {
+    for await (const change of tracker.changes(signal)) {
+      this.#options.controller.changePeers(change.changed, change.removed);
+    }
+  }
+}
+
+async function firstPlan(controller: Controller, signal: AbortSignal): Promise<HostPlan | undefined> {
+  for await (const plan of controller.plan.changes(signal)) if (plan !== undefined) return plan;
+  return undefined;
+}

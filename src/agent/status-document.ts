@@ -1,0 +1,142 @@
+/** Puts the status document together: every part is asked when somebody wants to know, and nothing is kept. */
+import { hostname } from 'node:os';
+import process from 'node:process';
+import type {
+  BackendStatus,
+  DataPlaneStatus,
+  FirewallStatus,
+  LeaseStatus,
+  NetworkStatus,
+  PeerStatus,
+  Status,
+  StoreStatus,
+  UnderlayStatus,
+} from '../api/status.ts';
+import type { Problem } from '../base/errors.ts';
+import type { DataPlaneReport } from '../dataplane/report.ts';
+import type { FirewallState } from '../firewall/keeper.ts';
+import type { FamilyConfig } from '../subnet/config.ts';
+import type { Outcome } from './controller.ts';
+import type { Health } from './health.ts';
+import type { HostPlan } from './host-plan.ts';
+import type { AgentOptions } from './options.ts';
+
+/** What the parts of the agent answer at this moment. */
+export interface StatusSources {
+  readonly version: string;
+  readonly hostId: string;
+  readonly startedAt: number;
+  readonly now: number;
+  readonly options: AgentOptions;
+  readonly health: Health;
+  readonly store: StoreStatus;
+  readonly plan: HostPlan | undefined;
+  readonly outcome: Outcome | undefined;
+  readonly configProblems: readonly Problem[];
+  readonly lease: LeaseStatus | undefined;
+  readonly dataPlane: DataPlaneReport;
+  readonly peers: PeerStatus[];
+  readonly firewall: FirewallState;
+  readonly subnetFileWritten: boolean;
+}
+
+export function statusDocument(sources: StatusSources): Status {
+  const { health, plan, outcome, options, lease } = sources;
+  return {
+    apiVersion: 1,
+    version: sources.version,
+    host: { id: sources.hostId, name: hostname() },
+    pid: process.pid,
+    startedAt: isoTime(sources.startedAt),
+    uptimeSeconds: Math.floor((sources.now - sources.startedAt) / 1000),
+    agent: health.summary.value,
+    conditions: [...health.conditions()],
+    ...(plan === undefined ? {} : { underlay: underlayStatus(plan) }),
+    store: sources.store,
+    network: networkStatus(plan, sources.configProblems),
+    ...(lease === undefined ? {} : { lease }),
+    ...(outcome === undefined ? {} : { backend: backendStatus(outcome) }),
+    dataplane: dataPlaneStatus(sources.dataPlane),
+    peers: sources.peers,
+    firewall: firewallStatus(sources.firewall, options.firewall),
+    ...(sources.subnetFileWritten ? { subnetFile: options.lease.subnetFile } : {}),
+    warnings: [...health.warnings()],
+  };
+}
+
+export const isoTime = (ms: number) => new Date(ms).toISOString();
+
+function underlayStatus({ underlay, chosenBy }: HostPlan): UnderlayStatus {
+  const { link, ipv4, ipv6, publicIpv4, publicIpv6 } = underlay;
+  return {
+    link,
+    ...(ipv4 && { ipv4: ipv4.toString() }),
+    ...(ipv6 && { ipv6: ipv6.toString() }),
+    ...(publicIpv4 && { publicIpv4: publicIpv4.toString() }),
+    ...(publicIpv6 && { publicIpv6: publicIpv6.toString() }),
+    chosenBy,
+  };
+}
+
+function networkStatus(plan: HostPlan | undefined, problems: readonly Problem[]): NetworkStatus {
+  const config = plan?.config;
+  return {
+    ...(config && {
+      config: {
+        ...(config.ipv4 && { ipv4: familyStatus(config.ipv4) }),
+        ...(config.ipv6 && { ipv6: familyStatus(config.ipv6) }),
+        backendType: config.backend.type,
+      },
+    }),
+    problems: problems.map(problem => ({ ...problem })),
+  };
+}
+
+function familyStatus({ network, subnetLength, subnetMin, subnetMax }: FamilyConfig) {
+  return {
+    network: network.toString(),
+    subnetLength,
+    subnetMin: subnetMin.toString(),
+    subnetMax: subnetMax.toString(),
+  };
+}
+
+function backendStatus({ plan, lease }: Outcome): BackendStatus {
+  const { backend } = plan;
+  return {
+    type: backend.type,
+    overlayMtu: backend.overlayMtu,
+    devices: backend.host(lease.subnet).links.map(({ name, kind, vni, port, mac, mtu, local }) => ({
+      name,
+      kind,
+      vni,
+      ...(port === undefined ? {} : { port }),
+      mac: mac.toString(),
+      mtu,
+      ...(local && { local: local.toString() }),
+    })),
+  };
+}
+
+function dataPlaneStatus(report: DataPlaneReport): DataPlaneStatus {
+  const { inSync, wanted, failed, writes, lastResync, driftRepairs, lastError } = report;
+  return {
+    inSync,
+    wanted,
+    failed,
+    writes,
+    ...(lastResync && { lastResync: isoTime(lastResync.at) }),
+    driftRepairs: { ...driftRepairs },
+    ...(lastError === undefined ? {} : { lastError }),
+  };
+}
+
+function firewallStatus(state: FirewallState, wanted: AgentOptions['firewall']): FirewallStatus {
+  return {
+    masquerade: wanted.masquerade,
+    forward: wanted.forward,
+    ...(state.engine === undefined ? {} : { mode: state.engine }),
+    ok: state.ok,
+    ...(state.lastError === undefined ? {} : { lastError: state.lastError }),
+  };
+}
