@@ -9,9 +9,7 @@ import { CommandError } from '../cli/errors.ts';
 import { formatCount } from '../cli/format.ts';
 import { withExamples } from '../cli/help.ts';
 import { note, print, printJson } from '../cli/output.ts';
-import { Firewall } from '../firewall/firewall.ts';
-import { connectRoute } from '../netlink/connect-route.ts';
-import { findLeftovers, type Leftover } from './cleanup.ts';
+import type { Leftover } from './cleanup.ts';
 
 interface Options {
   readonly socket: string;
@@ -42,6 +40,10 @@ export function cleanupCommand(): Command {
         throw new CommandError('FORBIDDEN', 'cleanup needs root', 'run it with sudo');
       }
       await refuseWhileAgentRuns(options.socket);
+      // Loaded only now: help and a refusal should answer at once.
+      const { Firewall } = await import('../firewall/firewall.ts');
+      const { connectRoute } = await import('../netlink/connect-route.ts');
+      const { findLeftovers } = await import('./cleanup.ts');
       await using rtnetlink = connectRoute();
       const leftovers = await findLeftovers({
         rtnetlink,

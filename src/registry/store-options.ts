@@ -5,8 +5,7 @@
 import process from 'node:process';
 import { type Command, Option } from 'commander';
 import { list } from '../cli/options.ts';
-import { EtcdStore } from '../store/etcd/etcd-store.ts';
-import { Registry } from '../subnet/registry.ts';
+import type { Registry } from '../subnet/registry.ts';
 
 export interface StoreCommandOptions {
   readonly etcdEndpoints?: readonly string[];
@@ -49,6 +48,9 @@ export async function withRegistry<T>(
   const keyFile = options.etcdKeyfile ?? fromEnvironment('KEYFILE');
   const name = options.etcdUsername ?? fromEnvironment('USERNAME');
   const password = fromEnvironment('PASSWORD');
+  // Loaded only now: help and a wrong option should answer at once.
+  const { EtcdStore } = await import('../store/etcd/etcd-store.ts');
+  const { Registry } = await import('../subnet/registry.ts');
   await using store = new EtcdStore({
     endpoints: endpoints ?? [DEFAULT_ENDPOINTS],
     tls: {
