@@ -1,82 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import * as v from 'valibot';
-import { type PeerStatus, Status } from '../api/status.ts';
+import { healthyPeer, now, status, T0 } from '../../test/support/status.ts';
 import { statusScreen } from './status-screen.ts';
-
-const T0 = '2026-01-02T03:00:00.000Z';
-const now = Date.parse('2026-01-02T05:03:00.000Z');
-
-const healthy = {
-  key: '188.172.9.0-24',
-  ipv4: '188.172.9.0/24',
-  publicIpv4: '192.168.65.4',
-  backendType: 'vxlan',
-  state: 'ok',
-  desired: ['route 188.172.9.0/24 via 188.172.9.0 dev flannel.88 onlink'],
-  actual: ['route 188.172.9.0/24 via 188.172.9.0 dev flannel.88 onlink'],
-} as const satisfies PeerStatus;
-
-/** The host `docker1` of a small cluster, checked against the schema so that it cannot grow old. */
-const status = (changes: object = {}): Status => {
-  const document = {
-    apiVersion: 1,
-    version: '0.1.0',
-    host: { id: 'b7a3', name: 'docker1' },
-    pid: 7,
-    startedAt: T0,
-    uptimeSeconds: 7380,
-    agent: { state: 'ready', since: T0, ready: true },
-    conditions: [{ name: 'store', ok: true, required: true, since: T0 }],
-    underlay: {
-      link: { name: 'eth0', index: 2, mtu: 1500 },
-      ipv4: '192.168.65.3',
-      publicIpv4: '192.168.65.3',
-      chosenBy: 'default route',
-    },
-    store: {
-      endpoints: ['http://192.168.65.3:2379'],
-      prefix: '/coreos.com/network',
-      connected: true,
-      since: T0,
-      revision: '42',
-      cached: false,
-    },
-    network: {
-      config: {
-        ipv4: {
-          network: '188.172.0.0/16',
-          subnetLength: 24,
-          subnetMin: '188.172.1.0',
-          subnetMax: '188.172.255.0',
-        },
-        backendType: 'vxlan',
-      },
-      problems: [],
-    },
-    lease: {
-      key: '188.172.50.0-24',
-      ipv4: '188.172.50.0/24',
-      storeLease: '7c',
-      expires: '2026-01-03T04:00:00.000Z',
-      reservation: false,
-      ownership: 'held',
-    },
-    backend: {
-      type: 'vxlan',
-      overlayMtu: 1450,
-      devices: [{ name: 'flannel.88', kind: 'vxlan', vni: 88, port: 4789 }],
-    },
-    dataplane: { inSync: true, wanted: 4, failed: 0, writes: 4, driftRepairs: { route: 2, neighbor: 0 } },
-    peers: [healthy],
-    firewall: { masquerade: true, forward: true, mode: 'iptables', ok: true },
-    subnetFile: '/run/flannel/subnet.env',
-    warnings: [],
-    ...changes,
-  };
-  const known = Object.entries(document).filter(([, value]) => value !== undefined);
-  return v.parse(Status, Object.fromEntries(known));
-};
 
 const screen = (changes: object = {}, all = false) => statusScreen(status(changes), { now, all });
 
@@ -133,22 +58,22 @@ PEER            PUBLIC IP     BACKEND  STATE  REASON
 
   test('shows of a failed peer what the kernel lacks and has in excess', () => {
     const failed = {
-      ...healthy,
+      ...healthyPeer,
       key: '188.172.8.0-24',
       state: 'failed',
       reason: 'FDB entry missing',
       desired: ['route r', 'fdb f'],
       actual: ['route r', 'fdb g'],
     };
-    const text = screen({ peers: [healthy, failed] });
+    const text = screen({ peers: [healthyPeer, failed] });
     assert.ok(text.indexOf('FDB entry missing') < text.indexOf('  ok  '), 'trouble comes first');
     assert.match(text, /\n188\.172\.8\.0-24\n {4}route r\n {2}- fdb f\n {2}\+ fdb g$/);
     assert.doesNotMatch(text, /188\.172\.9\.0-24/, 'the healthy one needs no entries');
-    assert.match(screen({ peers: [healthy, failed] }, true), /\n188\.172\.9\.0-24\n {4}route 188/);
+    assert.match(screen({ peers: [healthyPeer, failed] }, true), /\n188\.172\.9\.0-24\n {4}route 188/);
   });
 
   test('counts the healthy peers that do not fit', () => {
-    const many = Array.from({ length: 500 }, (_, index) => ({ ...healthy, ipv4: `10.${index}.0.0/24` }));
+    const many = Array.from({ length: 500 }, (_, index) => ({ ...healthyPeer, ipv4: `10.${index}.0.0/24` }));
     assert.match(screen({ peers: many }), /\nand 480 more that are ok; --all shows them$/);
     assert.equal(screen({ peers: many }).split('\n').length < 40, true);
     assert.match(screen({ peers: many }, true), /10\.499\.0\.0/);

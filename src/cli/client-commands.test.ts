@@ -1,0 +1,106 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer, type RequestListener } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import process from 'node:process';
+import { after, before, describe, type TestContext, test } from 'node:test';
+import { printed } from '../../test/support/output.ts';
+import { status, T0 } from '../../test/support/status.ts';
+import { eventsCommand } from './events-command.ts';
+import { type CommandEntry, run } from './program.ts';
+import { statusCommand } from './status-command.ts';
+
+const COMMANDS: readonly CommandEntry[] = [
+  { name: 'status', summary: '', load: async () => statusCommand() },
+  { name: 'events', summary: '', load: async () => eventsCommand() },
+];
+
+const EVENTS = [
+  { id: 1, time: T0, severity: 'info', type: 'lease-acquired', text: 'leased 10.5.3.0/24', fields: {} },
+  {
+    id: 2,
+    time: T0,
+    severity: 'warning',
+    type: 'drift-repaired',
+    text: 'put back a route',
+    fields: { count: 1 },
+  },
+];
+
+describe('a client of the agent', () => {
+  let directory: string;
+  let socket: string;
+  let answer: RequestListener;
+  const server = createServer((request, response) => answer(request, response));
+
+  before(async () => {
+    directory = mkdtempSync(join(tmpdir(), 'tt-cli-'));
+    socket = join(directory, 'agent.sock');
+    await new Promise<void>(resolve => server.listen(socket, resolve));
+  });
+  after(() => {
+    server.closeAllConnections();
+    server.close();
+    rmSync(directory, { recursive: true });
+  });
+
+  const tulle = async (t: TestContext, ...argv: string[]) => {
+    const { result, out, err } = await printed(t, () => run(COMMANDS, argv));
+    // The status of a command that found something is also that of the process, which here is the test's.
+    process.exitCode = undefined;
+    return { exit: result, out, err };
+  };
+  const answerStatus = (changes: object = {}) => {
+    answer = (_, response) => void response.end(JSON.stringify(status(changes)));
+  };
+
+  test('status prints the screen, or the document as it came', async t => {
+    answerStatus();
+    const screen = await tulle(t, 'status', '--socket', socket);
+    assert.equal(screen.exit, 0);
+    assert.match(screen.out, /^host +docker1, tulle 0\.1\.0/);
+    const json = await tulle(t, 'status', '--json', '--socket', socket);
+    assert.deepEqual(JSON.parse(json.out), status());
+  });
+
+  test('status of a host that is not ready ends with 3, and without an agent with 4', async t => {
+    answerStatus({ agent: { state: 'waiting', reason: 'no lease', since: T0, ready: false } });
+    assert.equal((await tulle(t, 'status', '--socket', socket)).exit, 3);
+    const missing = await tulle(t, 'status', '--socket', join(directory, 'none'));
+    assert.equal(missing.exit, 4);
+    assert.match(missing.err, /^tulle: error: no agent listens at .*\nhint: .*\n$/);
+  });
+
+  test('events prints one line each, or one document per line', async t => {
+    const asked: string[] = [];
+    answer = (request, response) => {
+      asked.push(request.url ?? '');
+      response.end(EVENTS.map(event => `${JSON.stringify(event)}\n`).join(''));
+    };
+    const lines = await tulle(t, 'events', '--after', '0', '--socket', socket);
+    assert.equal(
+      lines.out,
+      '2026-01-02 03:00:00.000Z  lease-acquired  leased 10.5.3.0/24\n' +
+        '2026-01-02 03:00:00.000Z  drift-repaired  put back a route\n',
+    );
+    const json = await tulle(t, 'events', '--json', '--socket', socket);
+    assert.deepEqual(
+      json.out
+        .trimEnd()
+        .split('\n')
+        .map(line => JSON.parse(line) as unknown),
+      EVENTS,
+    );
+    assert.deepEqual(asked, ['/v1/events?after=0', '/v1/events?']);
+  });
+
+  test('events --follow ends well when the agent does', async t => {
+    answer = (_, response) => {
+      response.write(`${JSON.stringify(EVENTS[0])}\n`, () => response.destroy());
+    };
+    const followed = await tulle(t, 'events', '--follow', '--socket', socket);
+    assert.equal(followed.exit, 0);
+    assert.equal(followed.out.split('\n').length, 2);
+  });
+});
