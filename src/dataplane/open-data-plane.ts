@@ -306,9 +306,10 @@ class KernelDataPlane implements DataPlane {
 
   /** Resolves when everything the kernel announced before the last acknowledgement has been noted. */
   async #heard(): Promise<void> {
-    for (let turn = 0; turn < HEARING_TURNS; turn++) {
+    for (let turn = 1; turn <= HEARING_TURNS; turn++) {
       await setImmediate();
-      if (this.#isIdle || this.#stop.signal.aborted) return;
+      // The first turn may have looked at the sockets before we were called.
+      if (turn > 1 && (this.#isIdle || this.#stop.signal.aborted)) return;
     }
   }
 

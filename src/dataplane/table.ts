@@ -221,8 +221,9 @@ export class Table<Value extends Entry> {
     for (const key of this.#drifted.keys()) if (!this.#delta.differs(key)) this.#drifted.delete(key);
     for (const key of this.#delta.differing()) {
       const found = this.#delta.actual(key);
-      // At the start nothing has been programmed, so what is missing is new rather than lost.
-      if (pending.has(key) || (cause === 'start' && found === undefined)) continue;
+      // At the start nothing has been programmed: what is missing is new rather than lost. Later, what has been
+      // waiting to be programmed is of our own making.
+      if (cause === 'start' ? found === undefined : pending.has(key)) continue;
       this.#drifted.set(key, { cause, found: found && this.kind.text(this.#link, found) });
     }
   }

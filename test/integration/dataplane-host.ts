@@ -1,0 +1,172 @@
+/**
+ * What the tests of the data plane share: a host of its own for each test, and a data plane on it.
+ *
+ *     namespace        eth0 192.168.65.3/24 ---- eth1
+ *                      flannel.88 10.3.1.0/32, peers 10.3.2.0/24, 10.3.3.0/24, 10.3.4.0/24
+ */
+import { execFileSync } from 'node:child_process';
+import { Ip } from '../../src/base/ip.ts';
+import { recordingLogger } from '../../src/base/log.ts';
+import { Mac } from '../../src/base/mac.ts';
+import { Prefix } from '../../src/base/prefix.ts';
+import type { DataPlane, DataPlaneOptions } from '../../src/dataplane/data-plane.ts';
+import type { DesiredHost, DesiredPeer, DesiredVxlan } from '../../src/dataplane/desired.ts';
+import { openDataPlane } from '../../src/dataplane/open-data-plane.ts';
+import type { ApplyResult, Repair } from '../../src/dataplane/report.ts';
+import { connectRoute } from '../../src/netlink/connect-route.ts';
+import type { Rtnetlink } from '../../src/netlink/rtnetlink.ts';
+import { Netns } from '../../src/sys/netns.ts';
+import { readSysctl, writeSysctl } from '../../src/sys/sysctl.ts';
+
+export const DEVICE = 'flannel.88';
+export const PATIENCE_MS = 10_000;
+
+/** A namespace that plays a host, and the programs that look at it. */
+export class TestHost implements Disposable {
+  readonly netns = Netns.anonymous();
+
+  constructor() {
+    for (const line of [
+      'ip link set lo up',
+      'ip link add eth0 type veth peer name eth1',
+      'ip link set eth0 up',
+      'ip link set eth1 up',
+      'ip address add 192.168.65.3/24 dev eth0',
+    ]) {
+      this.sh(line);
+    }
+  }
+
+  /** Words are separated by single blanks; nothing is quoted. */
+  sh(line: string): string {
+    const [program = '', ...args] = line.split(' ');
+    return this.netns.run(() => execFileSync(program, args, { encoding: 'utf8' }));
+  }
+
+  indexOf(name: string): number {
+    return Number(this.sh(`ip -o link show ${name}`).split(':')[0]);
+  }
+
+  /** Everything the data plane is responsible for, as text without numbers that change when a device is made anew. */
+  show(): string {
+    return [
+      this.sh(`ip -d -o link show ${DEVICE}`)
+        .replace(/^\d+: /, '')
+        .replaceAll(/\\ +/g, ' '),
+      this.sh(`ip -4 -o address show dev ${DEVICE}`).replace(/^\d+: /, ''),
+      ...lines(this.sh(`ip neighbor show dev ${DEVICE} nud permanent`)),
+      ...lines(this.sh(`bridge fdb show dev ${DEVICE}`)),
+      ...lines(this.sh('ip nexthop')),
+      ...lines(this.sh('ip route')),
+    ].join('\n');
+  }
+
+  [Symbol.dispose](): void {
+    this.netns[Symbol.dispose]();
+  }
+}
+
+export const lines = (text: string) =>
+  text
+    .split('\n')
+    .map(line => line.trim().replaceAll(/ +/g, ' '))
+    .filter(line => line !== '')
+    .sort();
+
+export function device(host: TestHost, changes: Partial<DesiredVxlan> = {}): DesiredVxlan {
+  return {
+    kind: 'vxlan',
+    name: DEVICE,
+    vni: 88,
+    underlayIndex: host.indexOf('eth0'),
+    local: Ip.parse('192.168.65.3'),
+    port: 4789,
+    learning: false,
+    gbp: false,
+    mtu: 1450,
+    mac: Mac.parse('02:00:00:00:00:01'),
+    ...changes,
+  };
+}
+
+export function desiredHost(link: DesiredVxlan): DesiredHost {
+  const address = { ip: Ip.parse('10.3.1.0'), length: 32 };
+  return {
+    links: [link],
+    addresses: [{ link: link.name, address, ownedWithin: Prefix.parse('10.3.0.0/16') }],
+    sysctls: [{ link: link.name, path: `net/ipv6/conf/${link.name}/accept_ra`, value: '0' }],
+  };
+}
+
+/** Peer n has the subnet 10.3.n.0/24, the MAC 02::n and the underlay address 192.168.65.100+n, unless told. */
+export function peer(
+  n: number,
+  changes: { mac?: string; underlayIp?: string; revision?: bigint } = {},
+): DesiredPeer {
+  const gateway = Ip.parse(`10.3.${n}.0`);
+  const path = {
+    link: DEVICE,
+    subnet: Prefix.of(gateway, 24),
+    gateway,
+    mac: Mac.parse(changes.mac ?? `02:00:00:00:01:0${n}`),
+    underlayIp: Ip.parse(changes.underlayIp ?? `192.168.65.${100 + n}`),
+  };
+  return { key: `10.3.${n}.0-24`, revision: changes.revision ?? 1n, paths: [path] };
+}
+
+export const PEERS = [peer(2), peer(3), peer(4)];
+
+/** A data plane on a host, what it told, and a way to wait for it. */
+export class Running implements AsyncDisposable {
+  readonly rtnetlink: Rtnetlink;
+  readonly plane: DataPlane;
+  readonly repairs: Repair[] = [];
+  readonly logger = recordingLogger();
+  #onRound: (result: ApplyResult) => void = () => undefined;
+
+  constructor(host: TestHost, options: Partial<DataPlaneOptions> = {}) {
+    this.rtnetlink = connectRoute({ netns: host.netns });
+    this.plane = openDataPlane({
+      rtnetlink: this.rtnetlink,
+      logger: this.logger,
+      sysctls: {
+        read: path => readSysctl(path, host.netns),
+        write: (path, value) => void writeSysctl(path, value, host.netns),
+      },
+      onRepair: repair => this.repairs.push(repair),
+      onRound: result => this.#onRound(result),
+      ...options,
+    });
+  }
+
+  /** Makes the usual world. */
+  async begin(host: TestHost, peers: readonly DesiredPeer[] = PEERS): Promise<ApplyResult> {
+    this.plane.set({ host: desiredHost(device(host)), peers });
+    return await this.plane.apply();
+  }
+
+  /** Does something, and resolves with the repairs when a round ends that satisfies `test`. */
+  async after(deed: () => unknown, test: (result: ApplyResult) => boolean): Promise<Repair[]> {
+    this.repairs.length = 0;
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const timer = setTimeout(() => reject(new Error('it did not happen')), PATIENCE_MS);
+    this.#onRound = result => test(result) && resolve();
+    try {
+      deed();
+      await promise;
+    } finally {
+      clearTimeout(timer);
+    }
+    return this.repairs;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.plane[Symbol.asyncDispose]();
+    await this.rtnetlink[Symbol.asyncDispose]();
+  }
+}
+
+export const summary = (repairs: readonly Repair[]) =>
+  repairs
+    .map(({ object, action, peer: served }) => [object, action, served].filter(Boolean).join(' '))
+    .sort();

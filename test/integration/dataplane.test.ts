@@ -1,0 +1,267 @@
+/** The data plane against the real kernel, seen through `ip` and `bridge`. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { Ip } from '../../src/base/ip.ts';
+import { Mac } from '../../src/base/mac.ts';
+import { Prefix } from '../../src/base/prefix.ts';
+import type { DesiredPeer } from '../../src/dataplane/desired.ts';
+import { readSysctl } from '../../src/sys/sysctl.ts';
+import { DEVICE, desiredHost, device, lines, peer, Running, summary, TestHost } from './dataplane-host.ts';
+import { needsRoot } from './support.ts';
+
+describe('the data plane', needsRoot, () => {
+  test('makes the device and the four entries of each peer, as flannel and iproute2 show them', async () => {
+    using host = new TestHost();
+    await using running = new Running(host);
+    const result = await running.begin(host, [peer(2)]);
+    assert.deepEqual(result.failures, []);
+    assert.equal(result.inSync, true);
+    assert.equal(readSysctl(`net/ipv6/conf/${DEVICE}/accept_ra`, host.netns), '0');
+    const shown = host.show();
+    assert.match(
+      shown,
+      /flannel\.88: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1450 .*link\/ether 02:00:00:00:00:01/,
+    );
+    assert.match(shown, /vxlan id 88 local 192\.168\.65\.3 dev eth0 .*dstport 4789 nolearning .*udpcsum/);
+    assert.match(shown, /inet 10\.3\.1\.0\/32 scope global/);
+    assert.match(shown, /^10\.3\.2\.0 lladdr 02:00:00:00:01:02 PERMANENT$/m);
+    assert.match(shown, /^02:00:00:00:01:02 dst 192\.168\.65\.102 self permanent$/m);
+    assert.match(shown, /^10\.3\.2\.0\/24 nhid \d+ via 10\.3\.2\.0 dev flannel\.88 proto 77 onlink$/m);
+    assert.deepEqual(running.repairs, []);
+    const report = running.plane.peerReport('10.3.2.0-24');
+    assert.equal(report?.state, 'ok');
+    assert.deepEqual(report.actual, report.desired);
+  });
+
+  test('brings back every object that is deleted or changed by hand, and says what it did', async t => {
+    using host = new TestHost();
+    await using running = new Running(host);
+    await running.begin(host);
+    const before = host.show();
+    const nexthop = /id (\d+) via 10\.3\.2\.0 /.exec(before)?.[1] ?? '';
+    for (const { deeds, repaired } of [
+      { deeds: ['ip route del 10.3.2.0/24'], repaired: ['route restored 10.3.2.0-24'] },
+      {
+        deeds: [`ip route replace 10.3.2.0/24 via 10.3.3.0 dev ${DEVICE} onlink`],
+        repaired: ['route replaced 10.3.2.0-24'],
+      },
+      { deeds: [`ip neigh del 10.3.2.0 dev ${DEVICE}`], repaired: ['neighbor restored 10.3.2.0-24'] },
+      {
+        deeds: [`ip neigh replace 10.3.2.0 lladdr 02:00:00:00:09:09 dev ${DEVICE} nud permanent`],
+        repaired: ['neighbor replaced 10.3.2.0-24'],
+      },
+      {
+        deeds: [`ip neigh add 10.3.99.0 lladdr 02:00:00:00:09:09 dev ${DEVICE} nud permanent`],
+        repaired: ['neighbor removed'],
+      },
+      { deeds: [`bridge fdb del 02:00:00:00:01:02 dev ${DEVICE}`], repaired: ['fdb restored 10.3.2.0-24'] },
+      {
+        deeds: [`bridge fdb replace 02:00:00:00:01:02 dev ${DEVICE} dst 192.168.65.9 self permanent`],
+        repaired: ['fdb replaced 10.3.2.0-24'],
+      },
+      {
+        deeds: [`bridge fdb add 02:00:00:00:09:09 dev ${DEVICE} dst 192.168.65.9 self permanent`],
+        repaired: ['fdb removed'],
+      },
+      {
+        deeds: [`ip nexthop del id ${nexthop}`],
+        repaired: ['nexthop restored 10.3.2.0-24', 'route restored 10.3.2.0-24'],
+      },
+      {
+        deeds: [`ip nexthop replace id ${nexthop} via 10.3.3.0 dev ${DEVICE} onlink proto 77`],
+        repaired: ['nexthop replaced 10.3.2.0-24'],
+      },
+      {
+        deeds: [`ip route add 10.3.98.0/24 via 10.3.98.0 dev ${DEVICE} onlink proto 77`],
+        repaired: ['route removed'],
+      },
+      { deeds: [`ip address flush dev ${DEVICE}`], repaired: ['address restored'] },
+      { deeds: [`ip address add 10.3.97.0/32 dev ${DEVICE}`], repaired: ['address removed'] },
+      { deeds: [`ip link set ${DEVICE} down`], repaired: ['link replaced'] },
+      { deeds: [`ip link set ${DEVICE} mtu 1300`], repaired: ['link replaced'] },
+      { deeds: [`ip link set ${DEVICE} address 02:00:00:00:09:09`], repaired: ['link replaced'] },
+      { deeds: [`ip link set ${DEVICE} type vxlan learning`], repaired: ['link replaced'] },
+      { deeds: [`ip link del ${DEVICE}`], repaired: ['link restored'] },
+      {
+        deeds: [`ip link del ${DEVICE}`, `ip link add ${DEVICE} type vxlan id 88 dev eth0 dstport 8472`],
+        repaired: ['link replaced'],
+      },
+    ]) {
+      await t.test(deeds.join('; '), async () => {
+        const repairs = await running.after(
+          () => deeds.map(deed => host.sh(deed)),
+          ({ inSync }) => inSync && running.repairs.length >= repaired.length,
+        );
+        assert.deepEqual(summary(repairs), repaired);
+        assert.ok(repairs.every(({ cause }) => cause === 'drift'));
+        assert.equal(host.show(), before);
+      });
+    }
+    await t.test('a flap of the link, of which only the routes tell', async () => {
+      host.sh(`ip link set ${DEVICE} down`);
+      host.sh(`ip link set ${DEVICE} up`);
+      await running.plane.apply();
+      assert.equal(host.show(), before);
+    });
+    const { writes } = await running.plane.resync('test');
+    assert.equal(writes, 0);
+  });
+
+  test('changes a peer by writing its own entries only, and removes one', async () => {
+    using host = new TestHost();
+    await using running = new Running(host);
+    await running.begin(host);
+    running.plane.setPeer(peer(2, { mac: '02:00:00:00:09:02' }));
+    assert.equal((await running.plane.apply()).writes, 3);
+    running.plane.setPeer(peer(3, { underlayIp: '192.168.65.9' }));
+    assert.equal((await running.plane.apply()).writes, 1);
+    running.plane.removePeer('10.3.4.0-24');
+    assert.equal((await running.plane.apply()).writes, 4);
+    running.plane.setPeers([peer(2, { mac: '02:00:00:00:09:02' }), peer(3, { underlayIp: '192.168.65.9' })]);
+    assert.equal((await running.plane.apply()).writes, 0);
+    assert.deepEqual(lines(host.sh(`bridge fdb show dev ${DEVICE}`)), [
+      '02:00:00:00:01:03 dst 192.168.65.9 self permanent',
+      '02:00:00:00:09:02 dst 192.168.65.102 self permanent',
+    ]);
+    assert.deepEqual(lines(host.sh(`ip neighbor show dev ${DEVICE}`)), [
+      '10.3.2.0 lladdr 02:00:00:00:09:02 PERMANENT',
+      '10.3.3.0 lladdr 02:00:00:00:01:03 PERMANENT',
+    ]);
+    assert.equal(lines(host.sh('ip nexthop')).length, 2);
+    assert.equal(lines(host.sh('ip route show proto 77')).length, 2);
+    assert.deepEqual(running.repairs, []);
+  });
+
+  test('gives an entry that two peers claim to the newer one, and back', async () => {
+    using host = new TestHost();
+    await using running = new Running(host);
+    const older = peer(2, { mac: '02:00:00:00:07:07', revision: 5n });
+    const newer = peer(3, { mac: '02:00:00:00:07:07', revision: 6n });
+    await running.begin(host, [newer, older]);
+    const fdb = () => host.sh(`bridge fdb show dev ${DEVICE}`);
+    assert.match(fdb(), /^02:00:00:00:07:07 dst 192\.168\.65\.103 /);
+    assert.equal(running.plane.peerReport('10.3.3.0-24')?.state, 'ok');
+    assert.match(running.plane.peerReport('10.3.2.0-24')?.reason ?? '', /is claimed by 10\.3\.3\.0-24 too/);
+    running.plane.removePeer('10.3.3.0-24');
+    assert.equal((await running.plane.apply()).inSync, true);
+    assert.match(fdb(), /^02:00:00:00:07:07 dst 192\.168\.65\.102 /);
+    assert.equal(running.plane.peerReport('10.3.2.0-24')?.state, 'ok');
+  });
+
+  test('moves a living device to another address and link without making it anew', async () => {
+    using host = new TestHost();
+    await using running = new Running(host);
+    await running.begin(host);
+    const index = host.indexOf(DEVICE);
+    host.sh('ip address add 192.168.65.33/24 dev eth1');
+    const moved = device(host, { local: Ip.parse('192.168.65.33'), underlayIndex: host.indexOf('eth1') });
+    running.plane.setHost(desiredHost(moved));
+    assert.deepEqual(await running.plane.apply(), { inSync: true, writes: 1, failures: [] });
+    assert.equal(host.indexOf(DEVICE), index);
+    assert.match(host.show(), /local 192\.168\.65\.33 dev eth1 /);
+    assert.deepEqual(running.repairs, []);
+  });
+
+  test('removes a device that is no longer wanted, and makes the one that is', async () => {
+    using host = new TestHost();
+    await using running = new Running(host);
+    await running.begin(host);
+    const other = device(host, { name: 'flannel.89', vni: 89 });
+    const [path] = peer(2).paths;
+    assert.ok(path);
+    running.plane.set({
+      host: desiredHost(other),
+      peers: [{ key: 'p', revision: 1n, paths: [{ ...path, link: 'flannel.89' }] }],
+    });
+    assert.equal((await running.plane.apply()).inSync, true);
+    assert.doesNotMatch(host.sh('ip link'), /flannel\.88/);
+    assert.deepEqual(lines(host.sh('ip route show proto 77')).length, 1);
+    assert.match(host.sh('ip route show proto 77'), /dev flannel\.89 onlink/);
+  });
+
+  test('waits for the name of its device, and tells who has it', async () => {
+    using host = new TestHost();
+    host.sh(`ip link add ${DEVICE} type bridge`);
+    await using running = new Running(host);
+    const result = await running.begin(host);
+    assert.match(result.failures.join(), /a device flannel\.88 exists and is no vxlan device/);
+    assert.match(running.plane.peerReport('10.3.2.0-24')?.reason ?? '', /is no vxlan device/);
+    await running.after(
+      () => host.sh(`ip link del ${DEVICE}`),
+      ({ inSync }) => inSync,
+    );
+    assert.match(host.show(), /vxlan id 88/);
+  });
+
+  test('comes back with its underlay link', async () => {
+    using host = new TestHost();
+    await using running = new Running(host);
+    await running.begin(host);
+    await running.after(
+      () => host.sh('ip link del eth0'),
+      ({ failures }) => failures.length > 0,
+    );
+    assert.equal(running.plane.report().inSync, false);
+    host.sh('ip link add eth0 type veth peer name eth1');
+    running.plane.setHost(desiredHost(device(host)));
+    assert.equal((await running.plane.apply()).inSync, true);
+    assert.match(host.show(), /^10\.3\.2\.0\/24 nhid /m);
+  });
+
+  test('carries IPv6 over IPv6 on a second device', async () => {
+    using host = new TestHost();
+    host.sh('ip address add 2001:db8::3/64 dev eth0 nodad');
+    host.sh(`ip link add flannel-v6.88 type vxlan id 88 dev eth0 local 2001:db8::3 dstport 4790 nolearning`);
+    host.sh('ip link set flannel-v6.88 address 02:00:00:00:00:06 mtu 1430 up');
+    host.sh('ip -6 route add fc00:0:0:2::/64 via fc00:0:0:2:: dev flannel-v6.88 onlink');
+    await using running = new Running(host);
+    const link = device(host, {
+      name: 'flannel-v6.88',
+      local: Ip.parse('2001:db8::3'),
+      port: 4790,
+      mtu: 1430,
+      mac: Mac.parse('02:00:00:00:00:06'),
+    });
+    const path = (n: number) => ({
+      link: 'flannel-v6.88',
+      subnet: Prefix.parse(`fc00:0:0:${n}::/64`),
+      gateway: Ip.parse(`fc00:0:0:${n}::`),
+      mac: Mac.parse(`02:00:00:00:06:0${n}`),
+      underlayIp: Ip.parse(`2001:db8::${n}`),
+    });
+    const dual = (n: number): DesiredPeer => ({ ...peer(n), paths: [...peer(n).paths, path(n)] });
+    const base = desiredHost(device(host));
+    const address = { ip: Ip.parse('fc00:0:0:1::'), length: 128 };
+    running.plane.set({
+      host: {
+        links: [...base.links, link],
+        addresses: [...base.addresses, { link: link.name, address, ownedWithin: Prefix.parse('fc00::/48') }],
+        sysctls: [],
+      },
+      peers: [dual(2), dual(3)],
+    });
+    const result = await running.plane.apply();
+    assert.deepEqual(result.failures, []);
+    assert.deepEqual(lines(host.sh('ip -6 route show proto 77')).length, 2);
+    assert.match(
+      host.sh('ip -6 route show fc00:0:0:2::/64'),
+      /^fc00:0:0:2::\/64 nhid \d+ via fc00:0:0:2:: dev flannel-v6\.88 proto 77 metric 1024 onlink pref medium\n$/,
+    );
+    assert.match(
+      host.sh('ip -6 neighbor show nud permanent'),
+      /^fc00:0:0:3:: .*02:00:00:00:06:03 PERMANENT/m,
+    );
+    assert.match(
+      host.sh('bridge fdb show dev flannel-v6.88'),
+      /02:00:00:00:06:03 dst 2001:db8::3 self permanent/,
+    );
+    assert.equal((await running.plane.resync('test')).writes, 0);
+    const repairs = await running.after(
+      () => host.sh('ip -6 route del fc00:0:0:3::/64'),
+      ({ inSync }) => inSync,
+    );
+    assert.deepEqual(summary(repairs), ['route restored 10.3.3.0-24']);
+    running.plane.setPeer(peer(3));
+    assert.equal((await running.plane.apply()).writes, 4);
+  });
+});
