@@ -125,7 +125,8 @@ function planHook(saved: SavedTables, hook: Hook, wanted: readonly Rule[], rando
 function chainDifference(chain: readonly string[] | undefined, wanted: readonly string[], hook: Hook) {
   if (chain === undefined) return `chain ${hook.chain} is missing`;
   const missing = wanted.filter(rule => !chain.includes(rule));
-  if (missing.length > 0) return `chain ${hook.chain} lacks "${missing.join('", "')}"`;
+  if (missing.length === 1) return `chain ${hook.chain} lacks "${missing[0]}"`;
+  if (missing.length > 1) return `chain ${hook.chain} lacks ${missing.length} of its ${wanted.length} rules`;
   if (chain.length > wanted.length) return `chain ${hook.chain} has rules that do not belong there`;
   return chain.every((rule, index) => rule === wanted[index])
     ? undefined
