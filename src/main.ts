@@ -42,6 +42,16 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./lab/command.ts')).labCommand(),
   },
   {
+    name: 'install',
+    summary: 'run a daemon as a service of systemd',
+    load: async () => (await import('./host/install-command.ts')).installCommand(),
+  },
+  {
+    name: 'uninstall',
+    summary: 'stop the daemons and remove their services',
+    load: async () => (await import('./host/install-command.ts')).uninstallCommand(),
+  },
+  {
     name: 'cleanup',
     summary: 'remove every trace of Tulle and flannel from this host',
     load: async () => (await import('./host/cleanup-command.ts')).cleanupCommand(),

@@ -25,7 +25,8 @@ export function cleanupCommand(): Command {
     .description(
       'Remove what Tulle or flannel left on this host: devices, routes, firewall rules, files. The containers of ' +
         'this host can then no longer talk to those of others.\n\n' +
-        'The lease in the store is not touched: it expires by itself, or `tulle lease release` frees it.',
+        'The lease in the store is not touched: it expires by itself, or `tulle lease release` frees it. The data ' +
+        "of a store on this host stays too: it is the whole network's.",
     )
     .option('-n, --dry-run', 'only list what would be removed')
     .option('--keep-state', 'keep the state directory, and with it the identity of this host')
@@ -43,12 +44,16 @@ export function cleanupCommand(): Command {
       // Loaded only now: help and a refusal should answer at once.
       const { Firewall } = await import('../firewall/firewall.ts');
       const { connectRoute } = await import('../netlink/connect-route.ts');
-      const { findLeftovers } = await import('./cleanup.ts');
+      const { agentStateIn, findLeftovers } = await import('./cleanup.ts');
       await using rtnetlink = connectRoute();
       const leftovers = await findLeftovers({
         rtnetlink,
         firewall: new Firewall({ log: silentLogger }),
-        paths: [options.subnetFile, options.socket, ...(options.keepState ? [] : [options.stateDir])],
+        paths: [
+          options.subnetFile,
+          options.socket,
+          ...(options.keepState ? [] : agentStateIn(options.stateDir)),
+        ],
       });
       if (!options.dryRun) await removeAll(leftovers);
       report(leftovers, options);

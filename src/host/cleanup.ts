@@ -8,8 +8,9 @@
  *     firewall rules         the chains and tables named after flannel
  *     files                  what Docker and CNI read, the state directory
  */
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { isCode } from '../base/errors.ts';
 import { PROTOCOL } from '../dataplane/entry.ts';
 import type { Firewall } from '../firewall/firewall.ts';
@@ -62,6 +63,13 @@ export async function findLeftovers({ rtnetlink, firewall, paths }: CleanupOptio
       remove: () => rm(path, { recursive: true, force: true }),
     })),
   ];
+}
+
+/** What to remove of a state directory: all of it, except the store's database, which by default is in it. */
+export function agentStateIn(directory: string): string[] {
+  const names = existsSync(directory) ? readdirSync(directory) : [];
+  if (!names.includes('store')) return [directory];
+  return names.filter(name => name !== 'store').map(name => join(directory, name));
 }
 
 /** Somebody may have given another kind of device such a name. */

@@ -1,0 +1,70 @@
+/** `tulle install` and `tulle uninstall`: the daemons as services of systemd. */
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { Argument, Command } from 'commander';
+import { CommandError } from '../cli/errors.ts';
+import { withExamples } from '../cli/help.ts';
+import { note, print } from '../cli/output.ts';
+import { run } from '../sys/process.ts';
+import { install, type Systemd, uninstall } from './install.ts';
+import { type Daemon, environmentFile, UNITS } from './units.ts';
+
+const SYSTEMD: Systemd = { directory: '/etc/systemd/system', run };
+
+const PROGRAM = fileURLToPath(new URL('../../bin/tulle', import.meta.url));
+
+export function installCommand(): Command {
+  const command = new Command('install')
+    .description(
+      'Run a daemon as a service of systemd, now and at every boot. Flags after -- are those of the daemon. ' +
+        `Variables, and secrets above all, go into ${environmentFile('agent')} and ${environmentFile('store')}.`,
+    )
+    .addArgument(new Argument('<daemon>', 'which one').choices(Object.keys(UNITS)))
+    .argument('[flags...]', 'flags of the daemon, after --')
+    .option('--print', 'print the unit instead of installing it')
+    .action(async (daemon: Daemon, flags: readonly string[], options: { readonly print?: true }) => {
+      const unit = { program: PROGRAM, flags };
+      if (options.print) {
+        print(UNITS[daemon].text(unit).trimEnd());
+        return;
+      }
+      assertSystemd();
+      const path = await install(SYSTEMD, daemon, unit);
+      note(`wrote ${path} and started it; \`journalctl -u ${UNITS[daemon].file}\` shows its log`);
+    });
+  return withExamples(command, [
+    {
+      line: 'install agent -- --etcd-endpoints=http://192.168.65.3:2379 --ip-masq',
+      does: 'the agent, with its flags',
+    },
+    { line: 'install store', does: 'the store, on loopback' },
+    { line: 'install agent --print', does: 'read the unit first' },
+  ]);
+}
+
+export function uninstallCommand(): Command {
+  const command = new Command('uninstall')
+    .description(
+      'Stop the daemons and remove their units. Containers keep talking until `tulle cleanup`; the data of the ' +
+        'store stays where it is.',
+    )
+    .action(async () => {
+      assertSystemd();
+      const removed = await uninstall(SYSTEMD);
+      for (const path of removed) print(path);
+      note(
+        removed.length === 0 ? 'no unit of Tulle is installed' : 'removed; `tulle cleanup` removes the rest',
+      );
+    });
+  return withExamples(command, [{ line: 'uninstall && tulle cleanup', does: 'leave nothing behind' }]);
+}
+
+/** sd_booted(3). */
+function assertSystemd(): void {
+  if (existsSync('/run/systemd/system')) return;
+  throw new CommandError(
+    'NOT_NOW',
+    'systemd does not run this machine',
+    'start `tulle agent` by other means',
+  );
+}

@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { install, type Systemd, uninstall } from './install.ts';
+import { UNITS } from './units.ts';
+
+/** A directory for units, and a systemctl that remembers what it was told. */
+function systemd(t: TestContext): Systemd & { readonly calls: string[] } {
+  const directory = mkdtempSync(join(tmpdir(), 'tt-units-'));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const calls: string[] = [];
+  return {
+    directory,
+    calls,
+    run: async (_, args) => {
+      calls.push(args.join(' '));
+      return { status: 0, stdout: '', stderr: '' };
+    },
+  };
+}
+
+const PROGRAM = '/opt/tulle/bin/tulle';
+
+test('installs a unit that starts the daemon with its flags, and takes it away again', async t => {
+  const manager = systemd(t);
+  const path = await install(manager, 'agent', { program: PROGRAM, flags: ['--iface=eth0', '--ip-masq'] });
+  assert.equal(path, join(manager.directory, 'tulle-agent.service'));
+  assert.match(
+    readFileSync(path, 'utf8'),
+    /^ExecStart=\/opt\/tulle\/bin\/tulle agent --iface=eth0 --ip-masq$/m,
+  );
+  assert.equal(statSync(path).mode & 0o777, 0o644);
+  assert.deepEqual(manager.calls.splice(0), [
+    'daemon-reload',
+    'enable tulle-agent.service',
+    'restart --no-block tulle-agent.service',
+  ]);
+  assert.deepEqual(await uninstall(manager), [path]);
+  assert.deepEqual(manager.calls.splice(0), ['disable --now tulle-agent.service', 'daemon-reload']);
+  assert.deepEqual(readdirSync(manager.directory), []);
+  assert.deepEqual(await uninstall(manager), []);
+  assert.deepEqual(manager.calls, []);
+});
+
+test('a password in a unit is refused, and nothing is written', async t => {
+  const manager = systemd(t);
+  for (const flag of ['--etcd-password=x', '-etcd-password']) {
+    await assert.rejects(install(manager, 'agent', { program: PROGRAM, flags: [flag] }), { code: 'USAGE' });
+  }
+  assert.deepEqual(readdirSync(manager.directory), []);
+});
+
+test('a word of the command line stays one word, whatever is in it', () => {
+  const flags = ['--iface-regex=^(eth|ens)\\d+$', '--name=a b', '100%', 'say "hi"'];
+  const text = UNITS.agent.text({ program: PROGRAM, flags });
+  assert.ok(
+    text.includes(
+      'ExecStart=/opt/tulle/bin/tulle agent "--iface-regex=^(eth|ens)\\\\d+$$" "--name=a b" 100%% "say \\"hi\\""\n',
+    ),
+    text,
+  );
+});
+
+const analyze = spawnSync('systemd-analyze', ['--version']).error === undefined;
+const noAnalyze = analyze || process.env['CI'] === 'true' ? false : 'needs systemd-analyze';
+
+test('systemd itself finds nothing wrong with the units', { skip: noAnalyze }, t => {
+  const directory = mkdtempSync(join(tmpdir(), 'tt-verify-'));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const files = Object.values(UNITS).map(({ file, text }) => {
+    const path = join(directory, file);
+    writeFileSync(path, text({ program: '/bin/true', flags: ['--iface=eth0', 'a b$'] }));
+    return path;
+  });
+  const { stderr, status } = spawnSync('systemd-analyze', ['verify', '--man=no', ...files], {
+    encoding: 'utf8',
+  });
+  const about = stderr
+    .split('\n')
+    .filter(line => line.includes(directory) || /tulle-\w+\.service/.test(line));
+  assert.deepEqual(about, []);
+  assert.equal(status, 0, stderr);
+});

@@ -1,0 +1,51 @@
+/** Putting the daemons under the care of systemd, and taking them out again. */
+import { existsSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { CommandError } from '../cli/errors.ts';
+import { writeFileAtomic } from '../sys/file.ts';
+import type { run } from '../sys/process.ts';
+import { type Daemon, environmentFile, UNITS, type UnitOptions } from './units.ts';
+
+export interface Systemd {
+  /** Where units of the administrator are kept. */
+  readonly directory: string;
+  readonly run: (program: string, args: readonly string[]) => ReturnType<typeof run>;
+}
+
+/** Writes the unit, and starts the daemon now and at every boot. What runs already is restarted. */
+export async function install(systemd: Systemd, daemon: Daemon, options: UnitOptions): Promise<string> {
+  refuseSecrets(daemon, options.flags);
+  const { file, text } = UNITS[daemon];
+  const path = join(systemd.directory, file);
+  await writeFileAtomic(path, text(options));
+  await systemd.run('systemctl', ['daemon-reload']);
+  await systemd.run('systemctl', ['enable', file]);
+  // Without waiting: the agent is ready only once the store has answered.
+  await systemd.run('systemctl', ['restart', '--no-block', file]);
+  return path;
+}
+
+/** Stops the daemons and removes their units; returns those that were there. */
+export async function uninstall(systemd: Systemd): Promise<string[]> {
+  const removed: string[] = [];
+  for (const { file } of Object.values(UNITS)) {
+    const path = join(systemd.directory, file);
+    if (!existsSync(path)) continue;
+    await systemd.run('systemctl', ['disable', '--now', file]);
+    await rm(path);
+    removed.push(path);
+  }
+  if (removed.length > 0) await systemd.run('systemctl', ['daemon-reload']);
+  return removed;
+}
+
+/** Everybody may read a unit, and `systemctl status` shows it. */
+function refuseSecrets(daemon: Daemon, flags: readonly string[]): void {
+  if (!flags.some(flag => /^--?\w[\w-]*password\b/.test(flag))) return;
+  throw new CommandError(
+    'USAGE',
+    'a password does not belong on a command line',
+    `write TULLE_ETCD_PASSWORD=... into ${environmentFile(daemon)}, mode 0600`,
+  );
+}

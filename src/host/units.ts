@@ -1,0 +1,114 @@
+/**
+ * The systemd units of the two daemons, as text. What they may do is cut down to what they need; what is not
+ * obvious in that is said here, because a unit file is read where this source is not.
+ *
+ * - Type=notify: the agent says READY=1 when containers can talk, so docker.service, which waits for it, finds
+ *   the subnet file. Restarting it leaves the data plane in place.
+ * - Node.js compiles code at run time, so MemoryDenyWriteExecute must stay off.
+ * - nft and iptables may have to load kernel modules, so CAP_SYS_MODULE stays in.
+ */
+export interface UnitOptions {
+  /** Absolute path of bin/tulle. */
+  readonly program: string;
+  /** Flags of the daemon, one word each. */
+  readonly flags: readonly string[];
+}
+
+export const UNITS = {
+  agent: { file: 'tulle-agent.service', text: agentUnit },
+  store: { file: 'tulle-store.service', text: storeUnit },
+} as const;
+
+export type Daemon = keyof typeof UNITS;
+
+/** Variables for the daemon, above all secrets, which must not be in a unit file that everybody may read. */
+export const environmentFile = (daemon: Daemon): string => `/etc/tulle/${daemon}.env`;
+
+function agentUnit(options: UnitOptions): string {
+  return unit({
+    Unit: [
+      ['Description', 'Tulle agent: containers reach those of other hosts'],
+      ['Wants', 'network-online.target'],
+      ['After', 'network-online.target tulle-store.service'],
+      ['Before', 'docker.service'],
+    ],
+    Service: [
+      ['Type', 'notify'],
+      ['ExecStart', commandLine('agent', options)],
+      ['EnvironmentFile', `-${environmentFile('agent')}`],
+      ['Restart', 'always'],
+      ['RestartSec', '2'],
+      // An unreachable store is waited for, which is not a failure to start.
+      ['TimeoutStartSec', 'infinity'],
+      ['WatchdogSec', '60'],
+      ['RuntimeDirectory', 'tulle flannel'],
+      // Docker and CNI read the subnet file also while the agent is away.
+      ['RuntimeDirectoryPreserve', 'yes'],
+      ['StateDirectory', 'tulle'],
+      ['StateDirectoryMode', '0700'],
+      [
+        'CapabilityBoundingSet',
+        'CAP_NET_ADMIN CAP_NET_RAW CAP_NET_BIND_SERVICE CAP_SYS_ADMIN CAP_SYS_MODULE CAP_DAC_OVERRIDE CAP_CHOWN CAP_FOWNER',
+      ],
+      ['RestrictAddressFamilies', 'AF_UNIX AF_INET AF_INET6 AF_NETLINK AF_PACKET'],
+      ...COMMON,
+    ],
+    Install: [['WantedBy', 'multi-user.target']],
+  });
+}
+
+function storeUnit(options: UnitOptions): string {
+  return unit({
+    Unit: [
+      ['Description', 'Tulle store: the etcd-compatible registry of the network'],
+      ['Wants', 'network-online.target'],
+      ['After', 'network-online.target'],
+    ],
+    Service: [
+      ['ExecStart', commandLine('store', options)],
+      ['EnvironmentFile', `-${environmentFile('store')}`],
+      ['Restart', 'always'],
+      ['RestartSec', '2'],
+      ['StateDirectory', 'tulle/store'],
+      ['StateDirectoryMode', '0700'],
+      ['CapabilityBoundingSet', 'CAP_NET_BIND_SERVICE CAP_DAC_OVERRIDE'],
+      ['RestrictAddressFamilies', 'AF_UNIX AF_INET AF_INET6'],
+      ['ProtectKernelModules', 'yes'],
+      ['ProtectKernelTunables', 'yes'],
+      ...COMMON,
+    ],
+    Install: [['WantedBy', 'multi-user.target']],
+  });
+}
+
+type Setting = readonly [name: string, value: string];
+
+const COMMON: readonly Setting[] = [
+  ['NoNewPrivileges', 'yes'],
+  ['ProtectSystem', 'full'],
+  ['ProtectHome', 'read-only'],
+  ['PrivateTmp', 'yes'],
+  ['ProtectControlGroups', 'yes'],
+  ['ProtectClock', 'yes'],
+  ['RestrictRealtime', 'yes'],
+  ['RestrictSUIDSGID', 'yes'],
+  ['LockPersonality', 'yes'],
+  ['SystemCallArchitectures', 'native'],
+];
+
+function unit(sections: Readonly<Record<string, readonly Setting[]>>): string {
+  return Object.entries(sections)
+    .map(([name, settings]) => `[${name}]\n${settings.map(([key, value]) => `${key}=${value}\n`).join('')}`)
+    .join('\n');
+}
+
+function commandLine(daemon: Daemon, { program, flags }: UnitOptions): string {
+  return [program, daemon, ...flags].map(quote).join(' ');
+}
+
+/** A word of a command line as systemd.service(5) reads it: `%` and `$` have a meaning, white space separates. */
+function quote(word: string): string {
+  const plain = word.replaceAll('%', '%%').replaceAll('$', '$$$$');
+  if (/^[\w@%+=:,./$-]+$/.test(plain)) return plain;
+  return `"${plain.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')}"`;
+}
