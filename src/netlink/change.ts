@@ -36,7 +36,7 @@ import { encodeLinkChange, encodeNewLink } from './route/link.ts';
 import { encodeFdbEntry, encodeNeighbor } from './route/neighbor.ts';
 import { encodeNexthop, encodeNexthopId } from './route/nexthop.ts';
 import { encodeRoute, encodeRouteSelector } from './route/route.ts';
-import { encodeRule } from './route/rule.ts';
+import { encodeRule, encodeRuleSelector } from './route/rule.ts';
 import type { Change } from './rtnetlink.ts';
 
 const ADD = NLM_F_CREATE | NLM_F_EXCL;
@@ -128,8 +128,18 @@ export const change = {
   appendFdb: (entry: NewFdbEntry): Change => fdbChange('append', RTM_NEWNEIGH, APPEND, entry),
   deleteFdb: (entry: NewFdbEntry): Change => fdbChange('delete', RTM_DELNEIGH, 0, entry),
 
-  addRule: (rule: NewRule): Change => ruleChange('add', RTM_NEWRULE, ADD, rule),
-  deleteRule: (rule: NewRule): Change => ruleChange('delete', RTM_DELRULE, 0, rule),
+  addRule: (rule: NewRule): Change => ({
+    what: `add ${ruleText(rule)}`,
+    type: RTM_NEWRULE,
+    flags: ADD,
+    payload: encodeRule(rule),
+  }),
+  deleteRule: (rule: NewRule): Change => ({
+    what: `delete ${ruleText(rule)}`,
+    type: RTM_DELRULE,
+    flags: 0,
+    payload: encodeRuleSelector(rule),
+  }),
 };
 
 function addressChange(verb: string, type: number, flags: number, address: NewAddress): Change {
@@ -146,10 +156,8 @@ function fdbChange(verb: string, type: number, flags: number, entry: NewFdbEntry
   };
 }
 
-function ruleChange(verb: string, type: number, flags: number, rule: NewRule): Change {
-  const { priority } = rule;
-  const which = priority === undefined ? '' : ` ${priority}`;
-  return { what: `${verb} rule${which}`, type, flags, payload: encodeRule(rule) };
+function ruleText({ priority }: NewRule): string {
+  return priority === undefined ? 'rule' : `rule ${priority}`;
 }
 
 function routeText({ destination, gateway }: NewRoute): string {

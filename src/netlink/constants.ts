@@ -220,4 +220,5 @@ export const FRA_TABLE = 15;
 export const FRA_FWMASK = 16;
 export const FRA_OIFNAME = 17;
 export const FRA_PROTOCOL = 21;
+export const FR_ACT_UNSPEC = 0;
 export const FR_ACT_TO_TBL = 1;

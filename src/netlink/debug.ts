@@ -9,17 +9,15 @@ import { decodeLinkInfo } from './route/link-info.ts';
 import { linkMessage } from './route/link-message.ts';
 import { neighborMessage } from './route/neighbor.ts';
 import { nexthopMessage } from './route/nexthop.ts';
-import { routeMessage } from './route/route.ts';
+import { decodeEncap, routeMessage } from './route/route.ts';
 import { ruleMessage } from './route/rule.ts';
 import type { NetlinkTransport } from './transport.ts';
 
-/** By what follows `RTM_NEW`, `RTM_DEL` and `RTM_GET`. */
+/** By what follows `RTM_NEW`, `RTM_DEL` and `RTM_GET`; links and routes need a second look. */
 const CODECS: Readonly<
   Record<string, { decode(payload: Uint8Array): { header: object; attributes: object } }>
 > = {
-  LINK: linkMessage,
   ADDR: addressMessage,
-  ROUTE: routeMessage,
   NEIGH: neighborMessage,
   RULE: ruleMessage,
   NEXTHOP: nexthopMessage,
@@ -47,21 +45,41 @@ export function traced(transport: NetlinkTransport, print: (line: string) => voi
 
 /** `#7 RTM_NEWNEIGH flags=0x505 {family=2 index=4 ...} {destination=10.3.2.0 mac=...}`; never throws. */
 export function formatMessage(message: Message): string {
-  const { type, flags, sequence, payload } = message;
-  return `#${sequence} ${messageName(type)} flags=0x${flags.toString(16)} ${formatPayload(message, payload)}`;
+  const { type, flags, sequence } = message;
+  return `#${sequence} ${messageName(type)} flags=0x${flags.toString(16)} ${formatPayload(message)}`;
 }
 
-function formatPayload(message: Message, payload: Uint8Array): string {
+/** The payload as text; hex and the reason when it does not decode. */
+export function formatPayload(message: Message): string {
+  const { type, payload } = message;
   try {
-    if (message.type === NLMSG_ERROR || message.type === NLMSG_DONE)
-      return format(decodeAcknowledgement(message));
-    const codec = CODECS[messageName(message.type).replace(/^RTM_(NEW|DEL|GET)/, '')];
-    if (codec === undefined) return formatHex(payload, ' ');
-    const { header, attributes } = codec.decode(payload);
-    return `${format(header)} ${format(attributes)}`;
+    if (type === NLMSG_ERROR || type === NLMSG_DONE) return format(decodeAcknowledgement(message));
+    const decoded = decodePayload(message);
+    return decoded === undefined
+      ? formatHex(payload, ' ')
+      : `${format(decoded.header)} ${format(decoded.attributes)}`;
   } catch (error) {
     return `${formatHex(payload, ' ')} (${messageOf(error)})`;
   }
+}
+
+/** Struct and attributes of a message, also those whose meaning depends on others; undefined for an unknown type. */
+export function decodePayload({
+  type,
+  payload,
+}: Message): { header: object; attributes: object } | undefined {
+  const name = messageName(type).replace(/^RTM_(NEW|DEL|GET)/, '');
+  if (name === 'LINK') {
+    const { header, attributes } = linkMessage.decode(payload);
+    const info = decodeLinkInfo(attributes.info?.kind, attributes.info?.data);
+    return { header, attributes: info === undefined ? attributes : { ...attributes, info } };
+  }
+  if (name === 'ROUTE') {
+    const { header, attributes } = routeMessage.decode(payload);
+    const encap = decodeEncap(attributes.encapType, attributes.encap);
+    return { header, attributes: encap === undefined ? attributes : { ...attributes, encap } };
+  }
+  return CODECS[name]?.decode(payload);
 }
 
 /** One line of `name=value`. */
@@ -70,8 +88,6 @@ function format(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(format).join(', ')}]`;
   if (typeof value !== 'object' || value === null || value.toString !== Object.prototype.toString)
     return String(value);
-  if ('kind' in value && 'data' in value)
-    return format(decodeLinkInfo(value.kind as string, value.data as Uint8Array));
   const parts = Object.entries(value).filter(([name, part]) => name !== 'unknown' || part.length > 0);
   return `{${parts.map(([name, part]) => `${name}=${format(part)}`).join(' ')}}`;
 }

@@ -2,12 +2,14 @@
 import { Ip } from '../../base/ip.ts';
 import { Prefix } from '../../base/prefix.ts';
 import {
+  FR_ACT_UNSPEC,
   NLM_F_EXCL,
   NLM_F_REPLACE,
   RT_SCOPE_LINK,
   RT_SCOPE_NOWHERE,
   RT_SCOPE_UNIVERSE,
   RT_TABLE_MAIN,
+  RT_TABLE_UNSPEC,
   RTN_UNICAST,
 } from '../constants.ts';
 import type { Address, Link, Nexthop, Route, Rule } from '../objects.ts';
@@ -230,12 +232,12 @@ export function deleteRule(state: FakeState, asked: Rule): void {
   );
 }
 
-/** A rule without a priority stands for that of any. */
+/** What `a` leaves open stands for anything. */
 const sameRule = (a: Rule) => (b: Rule) =>
   a.family === b.family &&
   (a.priority ?? b.priority) === b.priority &&
-  a.table === b.table &&
-  a.action === b.action &&
+  (a.table === RT_TABLE_UNSPEC || a.table === b.table) &&
+  (a.action === FR_ACT_UNSPEC || a.action === b.action) &&
   a.fwmark === b.fwmark &&
   a.iifName === b.iifName &&
   a.oifName === b.oifName &&

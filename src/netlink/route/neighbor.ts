@@ -29,7 +29,6 @@ import {
   NUD_NOARP,
   NUD_PERMANENT,
   NUD_REACHABLE,
-  RTN_UNICAST,
 } from '../constants.ts';
 import { MessageCodec, type Struct } from '../message.ts';
 import type { FdbEntry, Neighbor, NewFdbEntry, NewNeighbor } from '../objects.ts';
@@ -108,7 +107,7 @@ export function encodeFdbEntry(
       index,
       state: state & (NUD_NOARP | NUD_REACHABLE) ? state : state | NUD_PERMANENT,
       flags: flags & (NTF_SELF | NTF_MASTER) || master !== undefined ? flags : flags | NTF_SELF,
-      type: RTN_UNICAST,
+      type: 0,
     },
     { mac: address, destination, vni, port, vlan, master, unknown },
   );

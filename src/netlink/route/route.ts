@@ -242,7 +242,7 @@ export function decodeRoute(payload: Uint8Array): Route | undefined {
 }
 
 /** undefined for a tunnel that does not run over IP, or one without a destination. */
-function decodeEncap(type: number | undefined, payload: Uint8Array | undefined): IpEncap | undefined {
+export function decodeEncap(type: number | undefined, payload: Uint8Array | undefined): IpEncap | undefined {
   if (payload === undefined || (type !== LWTUNNEL_ENCAP_IP && type !== LWTUNNEL_ENCAP_IP6)) return undefined;
   const {
     id = 0n,

@@ -12,6 +12,7 @@ import { attributes, one } from '../attribute.ts';
 import { ip, text, u8, u32 } from '../attribute-types.ts';
 import {
   FR_ACT_TO_TBL,
+  FR_ACT_UNSPEC,
   FRA_DST,
   FRA_FWMARK,
   FRA_FWMASK,
@@ -79,9 +80,20 @@ export const ruleMessage = new MessageCodec(
   }),
 );
 
+type RuleFields = NewRule & Partial<Pick<Rule, 'unknown'>>;
+
 /** A rule to look into a table, the main one unless it says which. */
-export function encodeRule(rule: NewRule & Partial<Pick<Rule, 'unknown'>>): Uint8Array {
-  const { family, table = RT_TABLE_MAIN, action = FR_ACT_TO_TBL, source, destination, unknown } = rule;
+export function encodeRule(rule: RuleFields): Uint8Array {
+  return encode(rule, { table: RT_TABLE_MAIN, action: FR_ACT_TO_TBL });
+}
+
+/** The message that deletes a rule; what is absent matches anything. */
+export function encodeRuleSelector(rule: RuleFields): Uint8Array {
+  return encode(rule, { table: RT_TABLE_UNSPEC, action: FR_ACT_UNSPEC });
+}
+
+function encode(rule: RuleFields, otherwise: Pick<Rule, 'table' | 'action'>): Uint8Array {
+  const { family, table = otherwise.table, action = otherwise.action, source, destination, unknown } = rule;
   const { priority, fwmark, fwmask, iifName, oifName, protocol } = rule;
   return ruleMessage.encode(
     {

@@ -1,0 +1,110 @@
+/**
+ * Captures what a real `ip` or `bridge` exchanges with the kernel, as a vector for our codec tests.
+ *
+ *     scripts/capture-vector NAME [--setup COMMAND]... [--reply] -- COMMAND...
+ *     scripts/capture-vector NAME...      captures vectors again that exist already
+ *
+ * Needs root and strace. Runs in a network namespace of its own, which is gone afterwards. Kept are the last request
+ * of the command and, with --reply, the objects that the kernel answered with.
+ */
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { release, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { parseHex } from '../src/base/bytes.ts';
+import { NLM_F_DUMP, NLMSG_DONE, NLMSG_ERROR } from '../src/netlink/constants.ts';
+import { formatPayload } from '../src/netlink/debug.ts';
+import { HEADER_SIZE, type Message, readMessages } from '../src/netlink/message.ts';
+import { formatVector, parseVector, type Vector } from '../test/support/netlink-vector.ts';
+
+const DIRECTORY = join(import.meta.dirname, '../test/vectors/netlink');
+
+const { values, positionals, tokens } = parseArgs({
+  allowPositionals: true,
+  tokens: true,
+  options: {
+    setup: { type: 'string', multiple: true, default: [] },
+    reply: { type: 'boolean', default: false },
+  },
+});
+const end = tokens.find(token => token.kind === 'option-terminator');
+const names = positionals.slice(0, end === undefined ? undefined : 1);
+if (names.length === 0) throw new Error('which vector?');
+
+for (const name of names) {
+  const file = join(DIRECTORY, `${name}.txt`);
+  const plan =
+    end === undefined
+      ? parseVector(readFileSync(file, 'utf8'))
+      : {
+          setup: values.setup,
+          command: process.argv
+            .slice(2)
+            .slice(end.index + 1)
+            .join(' '),
+        };
+  const wantsReplies =
+    'messages' in plan ? plan.messages.some(({ direction }) => direction === 'reply') : values.reply;
+  writeFileSync(file, formatVector(capture(plan, wantsReplies)));
+}
+
+interface Exchanged {
+  readonly sent: boolean;
+  readonly message: Message;
+}
+
+function capture({ setup, command }: Pick<Vector, 'setup' | 'command'>, wantsReplies: boolean): Vector {
+  const directory = mkdtempSync(join(tmpdir(), 'capture-vector-'));
+  try {
+    const trace = join(directory, 'trace');
+    const strace = `strace -e trace=sendmsg,sendto,recvmsg -e write=all -e read=all -s 0 -o ${trace}`;
+    // The commands are the caller's own, typed as a shell would read them.
+    const script = [...setup, `${strace} ${command} >/dev/null`].join('\n');
+    execFileSync('unshare', ['--net', 'sh', '-ec', script], { stdio: ['ignore', 'inherit', 'inherit'] });
+    const exchanged = readTrace(readFileSync(trace, 'utf8'));
+    const isList = ({ sent, message }: Exchanged) => sent && (message.flags & NLM_F_DUMP) === NLM_F_DUMP;
+    const list = wantsReplies ? exchanged.findLastIndex(isList) : -1;
+    const request = list < 0 ? exchanged.findLastIndex(({ sent }) => sent) : list;
+    const next = exchanged.findIndex(({ sent }, index) => sent && index > request);
+    const replies = exchanged.slice(request + 1, next < 0 ? undefined : next);
+    const kept = [
+      ...exchanged.slice(request, request + 1),
+      ...replies.filter(
+        ({ message: { type } }) => wantsReplies && type !== NLMSG_DONE && type !== NLMSG_ERROR,
+      ),
+    ];
+    return {
+      setup,
+      command,
+      kernel: release().split('-')[0] ?? '',
+      iproute2: /iproute2-([\d.]+)/.exec(execFileSync('ip', ['-V'], { encoding: 'utf8' }))?.[1] ?? '',
+      messages: kept.map(({ sent, message }) => ({
+        direction: sent ? 'request' : 'reply',
+        message,
+        decoded: formatPayload(message),
+      })),
+    };
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
+/** The messages in strace's hex dumps, in order. */
+function readTrace(text: string): Exchanged[] {
+  return text
+    .split(/^(?=\S*\s*(?:sendmsg|sendto|recvmsg)\()/m)
+    .filter(call => call.includes('\n | '))
+    .flatMap(call => {
+      const sent = /^\S*\s*send/.test(call);
+      const hex = Array.from(
+        call.matchAll(/^ \| [0-9a-f]+ {2}((?:[0-9a-f]{2} {1,2})+)/gm),
+        ([, digits = '']) => digits,
+      );
+      const bytes = parseHex(hex.join(''));
+      // Behind what it means to send, `ip` leaves the rest of its buffer.
+      const length = new DataView(bytes.buffer).getUint32(0, true);
+      const datagram = sent ? bytes.subarray(0, Math.max(length, HEADER_SIZE)) : bytes;
+      return readMessages(datagram).map(message => ({ sent, message }));
+    });
+}
