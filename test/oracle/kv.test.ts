@@ -6,26 +6,29 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
+import { needsEtcd } from '../support/etcd.ts';
 import { type Command, commands } from './commands.ts';
-import { missingEtcd, startPair } from './pair.ts';
+import { startPair } from './pair.ts';
 import { Session } from './session.ts';
 
 const RUNS = Number(process.env['TULLE_ORACLE_RUNS'] ?? 100);
 const EVERYTHING = { key: Uint8Array.of(0), rangeEnd: Uint8Array.of(0) };
-/** etcd looks after watches of the past every 100 ms. */
+/** etcd looks after watches of the past every 100 ms, and does not tell when it has. */
+const REPLAY_MS = 400;
 const PATIENCE_MS = 5_000;
 
-const missing = missingEtcd();
-const skip = missing === undefined || process.env['CI'] === 'true' ? false : missing;
-
-test('answers and watch events are those of etcd', { skip, timeout: 3_600_000 }, async () => {
+test('answers and watch events are those of etcd', { ...needsEtcd, timeout: 3_600_000 }, async () => {
   await using pair = await startPair();
   let sequences = 0;
   await fc.assert(
     fc.asyncProperty(commands, async sequence => {
       const ours = new Session(pair.tulle);
       const theirs = new Session(pair.etcd);
+      let pastWatches = false;
       const both = async (command: Command) => {
+        // A compaction that overtakes the replay for a watch takes deletions from etcd's answer; ours replays at once.
+        if (command.do === 'compact' && pastWatches) await sleep(REPLAY_MS);
+        pastWatches ||= command.do === 'watch' && command.back !== undefined;
         const answers = await Promise.all([ours.run(command), theirs.run(command)]);
         assert.deepEqual(answers[0], answers[1], `answer to ${command.do}`);
       };

@@ -35,13 +35,6 @@ export function contains(range: KeyRange, key: Uint8Array): boolean {
   return compareKeys(range.start, key) <= 0 && (range.end === undefined || compareKeys(key, range.end) < 0);
 }
 
-/** Whether every key of `inner` is in `outer`. */
-export function covers(outer: KeyRange, inner: KeyRange): boolean {
-  if (compareKeys(outer.start, inner.start) > 0) return false;
-  if (outer.end === undefined) return true;
-  return inner.end !== undefined && compareKeys(inner.end, outer.end) <= 0;
-}
-
 /** Keys as members of a Set or Map: one character per byte, so that text order is byte order. */
 export function keyText(key: Uint8Array): string {
   return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString('latin1');

@@ -1,0 +1,110 @@
+/** `tulle store` as a fixture: a process of its own on loopback that a test may kill and start again. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import process from 'node:process';
+import { createInterface } from 'node:readline';
+import { freePorts } from './ports.ts';
+
+const TULLE = join(import.meta.dirname, '../../bin/tulle');
+
+export interface TulleStoreOptions {
+  /** Further flags of `tulle store`. */
+  readonly flags?: readonly string[];
+  /** Serves https; the flags name the certificate. */
+  readonly tls?: boolean;
+}
+
+export class TulleStore implements AsyncDisposable {
+  readonly directory: string;
+  readonly port: number;
+  readonly #options: TulleStoreOptions;
+  #process: ChildProcess | undefined;
+
+  private constructor(directory: string, port: number, options: TulleStoreOptions) {
+    this.directory = directory;
+    this.port = port;
+    this.#options = options;
+  }
+
+  /** An empty store, serving. */
+  static async start(options: TulleStoreOptions = {}): Promise<TulleStore> {
+    const [port = 0] = await freePorts(1);
+    const store = new TulleStore(await mkdtemp(join(tmpdir(), 'tulle-store-')), port, options);
+    try {
+      await store.restart();
+    } catch (error) {
+      await store[Symbol.asyncDispose]();
+      throw error;
+    }
+    return store;
+  }
+
+  get url(): string {
+    return `${this.#options.tls === true ? 'https' : 'http'}://127.0.0.1:${this.port}`;
+  }
+
+  /** The database file. */
+  get database(): string {
+    return join(this.directory, 'store.db');
+  }
+
+  get pid(): number {
+    return this.#process?.pid ?? 0;
+  }
+
+  /** Ends the process at once, as a crash does. */
+  async kill(): Promise<void> {
+    await this.#end('SIGKILL');
+  }
+
+  /** Ends the process as systemd does. */
+  async stop(): Promise<void> {
+    await this.#end('SIGTERM');
+  }
+
+  /** Serves (again), on the same port and data. @throws Error with what the process said when it does not. */
+  async restart(): Promise<void> {
+    await this.kill();
+    const child = spawn(
+      TULLE,
+      [
+        'store',
+        `--data-dir=${this.directory}`,
+        `--listen-client-urls=${this.url}`,
+        ...(this.#options.flags ?? []),
+      ],
+      { stdio: ['ignore', 'ignore', 'pipe'] },
+    );
+    // If the test process ends early, its servers end with it.
+    const killWithUs = () => child.kill('SIGKILL');
+    process.once('exit', killWithUs);
+    child.once('exit', () => process.off('exit', killWithUs));
+    this.#process = child;
+    const said: string[] = [];
+    for await (const line of createInterface(child.stderr)) {
+      if (line.includes('"msg":"serving"')) {
+        child.stderr.resume();
+        return;
+      }
+      said.push(line);
+    }
+    throw new Error(said.join('\n'));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill();
+    await rm(this.directory, { recursive: true, force: true });
+  }
+
+  async #end(signal: NodeJS.Signals): Promise<void> {
+    const child = this.#process;
+    this.#process = undefined;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const exited = once(child, 'exit');
+    child.kill(signal);
+    await exited;
+  }
+}
