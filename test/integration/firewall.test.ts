@@ -3,6 +3,7 @@
  * is expected is the text a person sees: iptables-save and `nft list ruleset`.
  */
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
 import process from 'node:process';
 import { describe, type TestContext, test } from 'node:test';
 import { recordingLogger } from '../../src/base/log.ts';
@@ -14,7 +15,7 @@ import { FirewallKeeper } from '../../src/firewall/keeper.ts';
 import type { DesiredFirewall } from '../../src/firewall/rules.ts';
 import { Netns } from '../../src/sys/netns.ts';
 import { run } from '../../src/sys/process.ts';
-import { needsRoot } from './support.ts';
+import { needsRoot, requires } from './support.ts';
 
 const DUAL: DesiredFirewall = {
   nftables: false,
@@ -88,6 +89,10 @@ const FORWARD_IPV4 = [
   '-A FLANNEL-FWD -d 10.3.0.0/16 -m comment --comment "flanneld forward" -j ACCEPT',
 ];
 const ALL_IPV4 = [...FORWARD_IPV4, ...MASQUERADE_IPV4].sort();
+const hasLegacy = requires(
+  process.getuid?.() === 0 && existsSync('/usr/sbin/iptables-legacy'),
+  'needs root and the legacy iptables',
+);
 const sorted = (lines: readonly string[]) => lines.toSorted();
 
 describe('iptables mode', needsRoot, () => {
@@ -214,6 +219,21 @@ describe('iptables mode', needsRoot, () => {
       ALL_IPV4.map(line => line.replace(' --random-fully', '')),
     );
     assert.deepEqual(await firewall.check(IPV4), []);
+  });
+
+  test('writes the same with the legacy iptables, whose changes nobody announces', hasLegacy, async t => {
+    const host = new Host(t);
+    const legacy = (program: string) => program.replace(/^(ip6?tables)/, '$1-legacy');
+    const firewall = host.firewall((program, args, options) => host.run(legacy(program), args, options));
+    assert.equal((await firewall.apply(DUAL)).announced, false);
+    assert.deepEqual(sorted(await host.saved('iptables-legacy-save')), ALL_IPV4);
+    await host.shell('iptables-legacy -t nat -D FLANNEL-POSTRTG 3');
+    firewall.doubt();
+    assert.equal((await firewall.apply(DUAL)).repaired.length, 1);
+    assert.deepEqual(sorted(await host.saved('iptables-legacy-save')), ALL_IPV4);
+    assert.deepEqual(await firewall.check(DUAL), []);
+    await firewall.cleanup({ dryRun: false });
+    assert.deepEqual(await host.saved('iptables-legacy-save'), []);
   });
 
   test('reports what the program refuses, and tries again next time', async t => {
