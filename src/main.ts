@@ -4,6 +4,7 @@
  *
  *     {
  *       name: 'status',
+ *       group: 'This host:',
  *       summary: 'this host: lease, store, peers and firewall, with reasons',
  *       load: async () => (await import('./cli/status-command.ts')).statusCommand(),
  *     },
@@ -13,61 +14,73 @@ import { buildProgram, type CommandEntry, run } from './cli/program.ts';
 export const COMMANDS: readonly CommandEntry[] = [
   {
     name: 'agent',
+    group: 'This host:',
     summary: 'the daemon of one host: lease, tunnels, subnet.env',
     load: async () => (await import('./agent/command.ts')).agentCommand(),
   },
   {
     name: 'status',
+    group: 'This host:',
     summary: 'this host: lease, store, peers and firewall, with reasons',
     load: async () => (await import('./cli/status-command.ts')).statusCommand(),
   },
   {
     name: 'events',
+    group: 'This host:',
     summary: 'what happened on this host, and what is happening',
     load: async () => (await import('./cli/events-command.ts')).eventsCommand(),
   },
   {
-    name: 'config',
-    summary: 'the configuration of the network: get, set, validate',
-    load: async () => (await import('./registry/config-command.ts')).configCommand(),
-  },
-  {
-    name: 'lease',
-    summary: 'who has which subnet: list, show, reserve, release, watch',
-    load: async () => (await import('./registry/lease-command.ts')).leaseCommand(),
-  },
-  {
-    name: 'lab',
-    summary: 'several hosts on this machine, made of network namespaces',
-    load: async () => (await import('./lab/command.ts')).labCommand(),
-  },
-  {
     name: 'install',
+    group: 'This host:',
     summary: 'run a daemon as a service of systemd',
     load: async () => (await import('./host/install-command.ts')).installCommand(),
   },
   {
     name: 'uninstall',
+    group: 'This host:',
     summary: 'stop the daemons and remove their services',
     load: async () => (await import('./host/install-command.ts')).uninstallCommand(),
   },
   {
     name: 'cleanup',
+    group: 'This host:',
     summary: 'remove every trace of Tulle and flannel from this host',
     load: async () => (await import('./host/cleanup-command.ts')).cleanupCommand(),
   },
   {
+    name: 'config',
+    group: 'The network:',
+    summary: 'the configuration of the network: get, set, validate',
+    load: async () => (await import('./registry/config-command.ts')).configCommand(),
+  },
+  {
+    name: 'lease',
+    group: 'The network:',
+    summary: 'who has which subnet: list, show, reserve, release, watch',
+    load: async () => (await import('./registry/lease-command.ts')).leaseCommand(),
+  },
+  {
     name: 'store',
+    group: 'The network:',
     summary: 'an etcd-compatible store for one machine',
     load: async () => (await import('./store/command.ts')).storeCommand(),
   },
   {
+    name: 'lab',
+    group: 'Try and measure:',
+    summary: 'several hosts on this machine, made of network namespaces',
+    load: async () => (await import('./lab/command.ts')).labCommand(),
+  },
+  {
     name: 'bench',
+    group: 'Try and measure:',
     summary: 'measure the parts against what one would use instead',
     load: async () => (await import('./bench/command.ts')).benchCommand(),
   },
   {
     name: 'completion',
+    group: 'This program:',
     summary: 'print the completion script for bash, zsh or fish',
     load: async () =>
       (await import('./cli/completion-command.ts')).completionCommand(() =>

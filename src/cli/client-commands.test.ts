@@ -12,8 +12,8 @@ import { type CommandEntry, run } from './program.ts';
 import { statusCommand } from './status-command.ts';
 
 const COMMANDS: readonly CommandEntry[] = [
-  { name: 'status', summary: '', load: async () => statusCommand() },
-  { name: 'events', summary: '', load: async () => eventsCommand() },
+  { name: 'status', group: 'This host:', summary: '', load: async () => statusCommand() },
+  { name: 'events', group: 'This host:', summary: '', load: async () => eventsCommand() },
 ];
 
 const EVENTS = [

@@ -20,8 +20,8 @@ const lab = () => {
 const program = () =>
   buildProgram(
     [
-      { name: 'lab', summary: 'hosts on this machine', load: async () => lab() },
-      { name: 'status', summary: 'this host', load: async () => new Command('status') },
+      { name: 'lab', group: 'This host:', summary: 'hosts on this machine', load: async () => lab() },
+      { name: 'status', group: 'This host:', summary: 'this host', load: async () => new Command('status') },
     ],
     () => true,
   );

@@ -13,6 +13,7 @@ function commands(failure: unknown, seen: unknown[] = [], loaded: string[] = [])
   return [
     {
       name: 'fail',
+      group: 'This host:',
       summary: 'fails',
       load: async () => {
         loaded.push('fail');
@@ -23,6 +24,7 @@ function commands(failure: unknown, seen: unknown[] = [], loaded: string[] = [])
     },
     {
       name: 'serve',
+      group: 'This host:',
       summary: 'serves',
       load: async () => {
         loaded.push('serve');

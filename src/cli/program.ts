@@ -26,10 +26,14 @@ import { assertOptions } from './options.ts';
 import { note } from './output.ts';
 import { reportOf } from './report.ts';
 
+export type CommandGroup = 'This host:' | 'The network:' | 'Try and measure:' | 'This program:';
+
 export interface CommandEntry {
   readonly name: string;
   /** Half a line for the list in `tulle --help`. */
   readonly summary: string;
+  /** The heading it is listed under. */
+  readonly group: CommandGroup;
   /** Loads the module of the command and makes it. */
   readonly load: () => Promise<Command>;
 }
@@ -61,6 +65,7 @@ export async function buildProgram(
     .description('Containers on different Linux hosts reach each other by their own IP addresses.')
     .version(packageVersion(), '--version', 'print the version')
     .helpOption('-h, --help', 'show help')
+    .commandsGroup('This program:')
     .helpCommand('help [command]', 'show help for a command')
     .usage('<command> [options]')
     .configureHelp(HELP_STYLE)
@@ -69,10 +74,16 @@ export async function buildProgram(
     .hook('preAction', (_, action) => assertOptions(action));
   for (const entry of commands) {
     const command = wanted(entry) ? await entry.load() : new Command(entry.name);
-    program.addCommand(inheriting(program, command.summary(entry.summary)));
+    program.addCommand(inheriting(program, command.summary(entry.summary).helpGroup(entry.group)));
   }
   return withExamples(program, [
-    { line: '<command> --help', does: 'what a command does, its options, and examples' },
+    { line: 'lab up --hosts 3', does: 'try it: three hosts on this machine' },
+    {
+      line: `config set '{"Network": "10.5.0.0/16", "Backend": {"Type": "vxlan"}}'`,
+      does: 'configure a network, in the etcd on this machine',
+    },
+    { line: 'agent --ip-masq', does: 'join it' },
+    { line: 'status', does: 'see how this host is' },
   ]);
 }
 
