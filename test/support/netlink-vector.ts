@@ -36,13 +36,19 @@ export interface Vector {
   readonly messages: readonly VectorMessage[];
 }
 
-/** Length of the fixed struct by what the message is about. */
+/** By what the message is about. */
 const STRUCT_SIZES: readonly (readonly [pattern: RegExp, size: number])[] = [
   [/LINK$/, 16],
   [/ADDR$/, 8],
   [/ROUTE$|NEIGH$|RULE$/, 12],
   [/NEXTHOP$/, 8],
 ];
+
+/** Length of the fixed struct that a payload of this type begins with. */
+export function structSize(type: number): number {
+  const name = messageName(type);
+  return STRUCT_SIZES.find(([pattern]) => pattern.test(name))?.[1] ?? fail(name);
+}
 
 export function formatVector({ setup, command, kernel, iproute2, messages }: Vector): string {
   return [
@@ -89,7 +95,7 @@ function parseMessage(block: string): VectorMessage {
 
 /** The struct, then each attribute of the top level. */
 function attributeLines(type: number, payload: Uint8Array): string[] {
-  const size = STRUCT_SIZES.find(([pattern]) => pattern.test(messageName(type)))?.[1] ?? payload.length;
+  const size = structSize(type);
   const view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
   const lines = [formatHex(payload.subarray(0, size), ' ')];
   for (let start = size; start + 4 <= payload.length; ) {

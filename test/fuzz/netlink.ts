@@ -1,0 +1,120 @@
+/**
+ * Netlink datagrams: whatever arrives, a decoder answers with a value or a CodecError. The value shares no memory with
+ * the datagram, and holds every attribute that the tables have no name for.
+ */
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { formatHex, Writer } from '../../src/base/bytes.ts';
+import { isCode } from '../../src/base/errors.ts';
+import { decodeAcknowledgement } from '../../src/netlink/acknowledgement.ts';
+import { NLM_F_ACK_TLVS, NLMSG_ERROR } from '../../src/netlink/constants.ts';
+import { decodePayload, formatMessage } from '../../src/netlink/debug.ts';
+import { encodeAcknowledgement } from '../../src/netlink/fake/fake-messages.ts';
+import { Refusal } from '../../src/netlink/fake/refusal.ts';
+import { type Message, readMessages, writeMessage } from '../../src/netlink/message.ts';
+import { decodeEvent } from '../../src/netlink/watch.ts';
+import { parseVector, structSize } from '../support/netlink-vector.ts';
+import type { FuzzTarget } from './fuzz.ts';
+
+const VECTORS = join(import.meta.dirname, '../vectors/netlink');
+
+const messages: readonly Message[] = readdirSync(VECTORS).flatMap(file =>
+  parseVector(readFileSync(join(VECTORS, file), 'utf8')).messages.map(({ message }) => message),
+);
+
+const datagramOf = (...parts: readonly Message[]) => {
+  const writer = new Writer();
+  for (const part of parts) writeMessage(writer, part);
+  return writer.finish();
+};
+
+const datagrams = messages.map((message, index) =>
+  datagramOf(message, ...messages.slice(index, index + (index % 3))),
+);
+
+/** Attribute type that no table names, as large as they get. */
+const NAMELESS = 0x3ffe;
+
+/** Every byte of a value as text, to see whether it changes. */
+const contents = (value: unknown) =>
+  JSON.stringify(value, (_, part: unknown) => {
+    if (part instanceof Uint8Array) return formatHex(part);
+    return typeof part === 'bigint' ? `${part}` : part;
+  });
+
+/** False when decoding says CodecError; the decoded value must not change when the input does. */
+function decodes(input: Uint8Array, decode: (input: Uint8Array) => unknown): boolean {
+  const copy = input.slice();
+  try {
+    const value = decode(copy);
+    const before = contents(value);
+    copy.fill(0xa5);
+    assert.equal(contents(value), before, 'the decoded value changed with the buffer it came from');
+    return true;
+  } catch (error) {
+    if (isCode(error, 'MALFORMED')) return false;
+    throw error;
+  }
+}
+
+/** A payload with one more attribute, the first, which must be found again. */
+function withNameless({ payload, ...rest }: Message): Message {
+  const size = structSize(rest.type);
+  const struct = payload.subarray(0, size);
+  const writer = new Writer().bytes(struct).zeros(size - struct.length);
+  writer
+    .u16(7)
+    .u16(NAMELESS)
+    .bytes(Uint8Array.of(1, 2, 3))
+    .u8(0)
+    .bytes(payload.subarray(size));
+  return { ...rest, payload: writer.finish() };
+}
+
+export const netlinkTargets: readonly FuzzTarget[] = [
+  {
+    name: 'netlink announcements',
+    seeds: datagrams,
+    accepts: input => decodes(input, bytes => readMessages(bytes).map(decodeEvent)),
+  },
+  {
+    name: 'netlink messages',
+    seeds: messages.map(message => message.payload),
+    accepts(input) {
+      const message = withNameless({
+        ...(messages[input.length % messages.length] as Message),
+        payload: input,
+      });
+      return decodes(message.payload, payload => {
+        const decoded = decodePayload({ ...message, payload })?.attributes;
+        assert.ok(decoded !== undefined && 'unknown' in decoded && Array.isArray(decoded.unknown));
+        const first = decoded.unknown[0] as { type: number; payload: Uint8Array };
+        assert.deepEqual([first.type, formatHex(first.payload)], [NAMELESS, '010203']);
+        return decoded;
+      });
+    },
+  },
+  {
+    name: 'netlink acknowledgements',
+    seeds: messages.flatMap(message => [
+      encodeAcknowledgement(message).payload,
+      encodeAcknowledgement(message, new Refusal('EINVAL', 'Nexthop has invalid gateway')).payload,
+    ]),
+    accepts: input =>
+      decodes(input, payload =>
+        decodeAcknowledgement({
+          type: NLMSG_ERROR,
+          flags: input.length & 1 ? NLM_F_ACK_TLVS : 0x300,
+          sequence: 1,
+          port: 0,
+          payload,
+        }),
+      ),
+  },
+  {
+    name: 'netlink as TULLE_DEBUG prints it',
+    seeds: datagrams,
+    accepts: input => decodes(input, bytes => readMessages(bytes).map(formatMessage)),
+  },
+];

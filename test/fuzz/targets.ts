@@ -1,0 +1,6 @@
+/** Every parser of something that comes from outside. A new one is added to a list here, and fuzzed from then on. */
+import type { FuzzTarget } from './fuzz.ts';
+import { netlinkTargets } from './netlink.ts';
+import { textTargets } from './texts.ts';
+
+export const fuzzTargets: readonly FuzzTarget[] = [...netlinkTargets, ...textTargets];

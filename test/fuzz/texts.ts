@@ -1,0 +1,97 @@
+/** Texts from the store and from people: a parser answers with a value or says what is wrong, and means what it says. */
+import assert from 'node:assert/strict';
+import { isCode } from '../../src/base/errors.ts';
+import { Ip } from '../../src/base/ip.ts';
+import { Mac } from '../../src/base/mac.ts';
+import { Prefix } from '../../src/base/prefix.ts';
+import { decodeAttributes, encodeAttributes } from '../../src/subnet/attributes.ts';
+import { parseNetworkConfig } from '../../src/subnet/config.ts';
+import { claimsOfKey, formatLeaseKey, parseLeaseKey } from '../../src/subnet/key.ts';
+import type { FuzzTarget } from './fuzz.ts';
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/**
+ * A target of texts. `parse` takes a text to its canonical form, which must be its own canonical form; that is the
+ * error it may throw.
+ */
+function texts(
+  name: string,
+  seeds: readonly string[],
+  refusals: readonly string[],
+  parse: (text: string) => string,
+): FuzzTarget {
+  return {
+    name,
+    seeds: seeds.map(seed => encoder.encode(seed)),
+    accepts(input) {
+      let canonical: string;
+      try {
+        canonical = parse(decoder.decode(input));
+      } catch (error) {
+        if (isCode(error, ...refusals)) return false;
+        throw error;
+      }
+      assert.equal(parse(canonical), canonical, 'what was accepted once is accepted again, unchanged');
+      return true;
+    },
+  };
+}
+
+const ADDRESSES = [
+  '10.3.4.5',
+  '0.0.0.0',
+  '255.255.255.255',
+  '::',
+  '::1',
+  'fd00::1:0:0:7',
+  '::ffff:192.0.2.1',
+];
+
+export const textTargets: readonly FuzzTarget[] = [
+  texts('IP addresses', ADDRESSES, ['INVALID_VALUE'], text => `${Ip.parse(text)}`),
+  texts(
+    'prefixes',
+    ADDRESSES.flatMap(address => [`${address}/0`, `${address}/24`, `${address}/128`]),
+    ['INVALID_VALUE'],
+    text => `${Prefix.parse(text)}`,
+  ),
+  texts(
+    'MAC addresses',
+    ['c6:d2:32:6f:8f:44', '00:00:00:00:00:00'],
+    ['INVALID_VALUE'],
+    text => `${Mac.parse(text)}`,
+  ),
+  texts(
+    'lease keys',
+    ['10.5.34.0-24', '10.5.34.0-24&fd00:0:0:1::-64', '0.0.0.0-0&fd00:0:0:1::-64', '10.5.0.0-31'],
+    ['INVALID_VALUE'],
+    key => {
+      // Reads what flannel would read; that is never an error.
+      claimsOfKey(key);
+      return formatLeaseKey(parseLeaseKey(key));
+    },
+  ),
+  texts(
+    'lease attributes',
+    [
+      '{"PublicIP":"192.168.65.3","PublicIPv6":null,"BackendType":"vxlan","BackendData":{"VNI":88,"VtepMAC":"c6:d2:32:6f:8f:44"},"TulleHost":"5d1c"}',
+      '{"PublicIP":"0.0.0.0","PublicIPv6":"fd00::3","BackendType":"vxlan","BackendV6Data":{"VNI":88}}',
+    ],
+    ['INVALID_VALUE'],
+    text => decoder.decode(encodeAttributes(decodeAttributes(encoder.encode(text)))),
+  ),
+  texts(
+    'network configurations',
+    [
+      '{"Network":"188.172.0.0/16","Backend":{"Type":"vxlan","VNI":88,"Port":4789}}',
+      '{"EnableIPv4":true,"EnableIPv6":true,"Network":"10.5.0.0/16","SubnetLen":24,"SubnetMin":"10.5.1.0","SubnetMax":"10.5.250.0","IPv6Network":"fd00::/48","IPv6SubnetLen":64,"EnableNFTables":true}',
+    ],
+    ['INVALID_CONFIG'],
+    text => {
+      parseNetworkConfig(text);
+      return text;
+    },
+  ),
+];
