@@ -45,6 +45,7 @@ const raw = {
   mount: c.func('int mount(const char *, const char *, const char *, unsigned long, const void *)') as Call<
     [string, string, string, number, null]
   >,
+  pipe2: c.func('int pipe2(void *, int)') as Call<[Int32Array, number]>,
   // Numbers above 423 are the same on every architecture; the C library has names for these only since 2.36.
   pidfd: c.func('long syscall(long, int, unsigned int)') as Call<[number, number, number]>,
   pidfdSignal: c.func('long syscall(long, int, int, void *, unsigned int)') as Call<
@@ -158,4 +159,12 @@ export function pidfdSendSignal(fd: number, signal: number): boolean {
   if (result < 0 && koffi.errno() === ESRCH) return false;
   check('pidfd_send_signal', result);
   return true;
+}
+
+/** A new pipe, both ends close-on-exec and blocking: what is written to `write` is read from `read`. */
+export function pipe(): { readonly read: number; readonly write: number } {
+  const ends = new Int32Array(2);
+  check('pipe2', raw.pipe2(ends, O_CLOEXEC));
+  const [read = -1, write = -1] = ends;
+  return { read, write };
 }

@@ -19,7 +19,7 @@ describe('processes by identity', () => {
   });
 
   test('SIGKILL follows for one that does not', async () => {
-    const child = await start(process.execPath, ['-e', STUBBORN], { pipes: true });
+    const child = await start(process.execPath, ['-e', STUBBORN], { pipeOutput: true });
     assert.ok(child.stdout);
     await once(child.stdout, 'data');
     const id = identify(child.pid);

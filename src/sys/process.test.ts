@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { pipe } from './libc.ts';
 import { identify, waitForEnd } from './pidfd.ts';
 import { run, start } from './process.ts';
 
@@ -61,17 +61,20 @@ describe('start', () => {
     }
   });
 
-  test('a stream handed on stays open in the child', async () => {
-    const reader = await start('cat', [], { pipes: true });
-    assert.ok(reader.stdin && reader.stdout);
-    const holder = await start('sleep', ['600'], { inherit: [reader.stdin] });
-    reader.stdin.write('still here');
-    await once(reader.stdout, 'data');
-    reader.stdin.destroy();
-    const readerId = identify(reader.pid);
-    assert.ok(readerId, 'the reader runs on although we closed our end');
-    holder.kill('SIGKILL');
-    assert.deepEqual(await reader.exited, { status: 0 });
-    assert.equal(await waitForEnd(readerId), true);
+  test('a descriptor handed on stays open in the child', async () => {
+    const lifeline = pipe();
+    const reader = await start('cat', [], { stdin: lifeline.read });
+    const holder = await start('sleep', ['600'], { inherit: [lifeline.write] });
+    try {
+      closeSync(lifeline.read);
+      closeSync(lifeline.write);
+      const id = identify(reader.pid);
+      assert.ok(id, 'the reader runs on although we closed our end');
+      assert.equal(await waitForEnd(id, AbortSignal.timeout(50)), false);
+      holder.kill('SIGKILL');
+      assert.deepEqual(await reader.exited, { status: 0 });
+    } finally {
+      holder.kill('SIGKILL');
+    }
   });
 });

@@ -9,7 +9,7 @@
 import { type ChildProcess, type SpawnOptions, type StdioOptions, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
-import type { Readable, Writable } from 'node:stream';
+import type { Readable } from 'node:stream';
 import { isCode, TulleError } from '../base/errors.ts';
 import { SysError } from './errors.ts';
 import { setns } from './libc.ts';
@@ -122,10 +122,12 @@ export async function run(
 export interface StartOptions extends Placement {
   /** Standard output and errors are appended to this file. Without it they are dropped. */
   readonly logFile?: string;
-  /** Make pipes of standard input and output: `stdin`, `stdout`. Output then goes to the pipe, errors to the log. */
-  readonly pipes?: boolean;
-  /** Streams over a descriptor that the child inherits as 3, 4, ... and keeps open. */
-  readonly inherit?: readonly Writable[];
+  /** Make a pipe of its standard output, to be read from `stdout`. Only its errors go to the log then. */
+  readonly pipeOutput?: boolean;
+  /** An open descriptor to be its standard input, which is empty otherwise. */
+  readonly stdin?: number;
+  /** Open descriptors that it inherits as 3, 4, ... */
+  readonly inherit?: readonly number[];
 }
 
 /** A program that was started and is not waited for. It outlives us unless it is ended. */
@@ -133,8 +135,7 @@ export interface RunningProcess {
   readonly pid: number;
   /** Settles when it has ended; never rejects. */
   readonly exited: Promise<Exit>;
-  /** With `pipes`. */
-  readonly stdin: Writable | undefined;
+  /** With `pipeOutput`. */
   readonly stdout: Readable | undefined;
   /** Whether the signal could be sent: false once it has ended. */
   kill(signal: NodeJS.Signals): boolean;
@@ -151,8 +152,8 @@ export async function start(
   const log = options.logFile === undefined ? 'ignore' : openSync(options.logFile, 'a', 0o600);
   try {
     const stdio: StdioOptions = [
-      options.pipes ? 'pipe' : 'ignore',
-      options.pipes ? 'pipe' : log,
+      options.stdin ?? 'ignore',
+      options.pipeOutput === true ? 'pipe' : log,
       log,
       ...(options.inherit ?? []),
     ];
@@ -160,7 +161,6 @@ export async function start(
     return {
       pid: child.pid ?? 0,
       exited: exitOf(child),
-      stdin: child.stdin ?? undefined,
       stdout: child.stdout ?? undefined,
       kill: signal => child.kill(signal),
       unref: () => child.unref(),
