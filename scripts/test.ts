@@ -124,7 +124,9 @@ function reportFailure(
   if (error.failureType === 'subtestsFailed') return;
   totals.failed.push(`${file}: ${name}`);
   say(`  ${styleText('red', '✗')} ${file}: ${name}`);
-  say(indent(inspect(error.cause ?? error, { depth: 4 })));
+  // The stack of a failed assertion holds what was expected and what came; its properties would repeat it.
+  const { cause = error } = error;
+  say(indent(cause instanceof Error && cause.stack ? cause.stack : inspect(cause, { depth: 4 })));
   if (said !== '') say(indent(`--- the file said:\n${said}`));
 }
 

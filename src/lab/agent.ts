@@ -27,7 +27,7 @@ export async function startAgent(
   tulle: string,
   signal: AbortSignal,
 ): Promise<SubnetEnv> {
-  const { readyText } = await startDaemon(host, {
+  const text = await startDaemon(host, {
     name: AGENT_LOG,
     program: tulle,
     args: agentArguments(plan),
@@ -35,7 +35,7 @@ export async function startAgent(
     patience: 30_000,
     signal,
   });
-  return parseSubnetEnv(readyText);
+  return parseSubnetEnv(text);
 }
 
 const PATIENCE_MS = 30_000;

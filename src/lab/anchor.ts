@@ -10,8 +10,11 @@
  * and nobody has to clean up. To outlive us a lab is given a keeper: a process inside that inherits the
  * lifelines and does nothing else.
  */
+
 import { once } from 'node:events';
-import type { Writable } from 'node:stream';
+import { closeSync, writeSync } from 'node:fs';
+import { settle } from '../sys/inhabitant.ts';
+import { pipe } from '../sys/libc.ts';
 import { endProcess, identify, type ProcessId, waitForEnd } from '../sys/pidfd.ts';
 import { type Namespaces, start } from '../sys/process.ts';
 import { LabError } from './errors.ts';
@@ -26,9 +29,11 @@ export interface AnchorOptions {
 export class Anchor implements AsyncDisposable {
   /** Names the anchor; its namespaces are those of `namespacesOf`. */
   readonly id: ProcessId;
-  readonly lifeline: Writable;
+  /** Open descriptor of the lifeline. */
+  readonly lifeline: number;
+  #released = false;
 
-  private constructor(id: ProcessId, lifeline: Writable) {
+  private constructor(id: ProcessId, lifeline: number) {
     this.id = id;
     this.lifeline = lifeline;
   }
@@ -37,39 +42,53 @@ export class Anchor implements AsyncDisposable {
   static async drop({ host = false, within }: AnchorOptions = {}): Promise<Anchor> {
     const separate = ['--pid', '--fork', '--kill-child', '--net'];
     if (host) separate.push('--uts', '--mount', '--propagation=private', '--mount-proc');
-    const launcher = await start(
-      'unshare',
-      // With SIGCHLD ignored the kernel buries orphans by itself, which PID 1 would have to do otherwise.
-      [...separate, '--', 'env', '--ignore-signal=CHLD', 'cat'],
-      {
-        pipes: true,
-        ...(within === undefined ? {} : { namespaces: { pid: namespacesOf(within).pid } }),
-      },
-    );
-    const { stdin, stdout } = launcher;
-    const failed = (cause?: unknown) =>
-      new LabError('START_FAILED', 'the kernel refused to make namespaces', {
+    // With SIGCHLD ignored the kernel buries orphans by itself, which PID 1 would have to do otherwise.
+    const args = [...separate, '--', 'env', '--ignore-signal=CHLD', 'cat'];
+    const { read, write } = pipe();
+    // What cat says after us tells that it runs, and so that the namespaces are complete.
+    writeSync(write, '?');
+    try {
+      const id = await (within === undefined ? launch(args, read) : launchWithin(within, args, read));
+      return new Anchor(id, write);
+    } catch (cause) {
+      closeSync(write);
+      throw new LabError('START_FAILED', 'the kernel refused to make namespaces', {
         op: 'unshare',
         hint: 'a container needs --privileged to run a lab',
         cause,
       });
-    if (stdin === undefined || stdout === undefined) throw failed();
-    stdin.on('error', () => undefined);
-    // What cat says after us tells that it runs, and so that the namespaces are complete.
-    stdin.write('?');
-    await Promise.race([once(stdout, 'data'), launcher.exited.then(exit => Promise.reject(failed(exit)))]);
-    stdout.destroy();
-    launcher.unref();
-    const id = identify(launcher.pid);
-    if (id === undefined) throw failed();
-    return new Anchor(id, stdin);
+    } finally {
+      closeSync(read);
+    }
+  }
+
+  /** Lets go: from now on the anchor lives as long as others hold the lifeline. */
+  release(): void {
+    if (!this.#released) closeSync(this.lifeline);
+    this.#released = true;
   }
 
   /** Ends everything inside. When the promise resolves nothing of it runs any more. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.lifeline.destroy();
+    this.release();
     await waitForDeath(this.id);
   }
+}
+
+async function launch(args: readonly string[], stdin: number): Promise<ProcessId> {
+  const launcher = await start('unshare', args, { stdin, pipeOutput: true });
+  const { stdout } = launcher;
+  if (stdout !== undefined) await Promise.race([once(stdout, 'data'), once(stdout, 'close')]);
+  stdout?.destroy();
+  launcher.unref();
+  const id = identify(launcher.pid);
+  if (id === undefined) throw new Error('unshare ended at once');
+  return id;
+}
+
+function launchWithin(outer: ProcessId, args: readonly string[], stdin: number): Promise<ProcessId> {
+  const namespaces = { pid: namespacesOf(outer).pid };
+  return settle('unshare', args, { stdin, namespaces, awaitOutput: true });
 }
 
 /** Paths of an anchor's namespaces. The launcher itself stays outside of the PID namespace it made. */
@@ -80,31 +99,18 @@ export function namespacesOf({
   return { mount: at('mnt'), net: at('net'), uts: at('uts'), pid: at('pid_for_children') };
 }
 
-/** Starts a process inside `within` that holds on to `lifelines` until it is ended. */
-export async function startKeeper(within: ProcessId, lifelines: readonly Writable[]): Promise<ProcessId> {
-  const keeper = await start('sleep', ['infinity'], {
+/** Starts a process inside `within` that holds on to the lifelines until it is ended. */
+export function startKeeper(within: ProcessId, lifelines: readonly number[]): Promise<ProcessId> {
+  return settle('sleep', ['infinity'], {
     inherit: lifelines,
     namespaces: { pid: namespacesOf(within).pid },
   });
-  keeper.unref();
-  const id = identify(keeper.pid);
-  if (id === undefined) throw new LabError('START_FAILED', 'the lab ended while it was handed over');
-  return id;
-}
-
-/** Ends an anchor that is not ours, by ending its keeper. Already gone is success. */
-export async function endAnchor(anchor: ProcessId, keeper: ProcessId): Promise<void> {
-  await endProcess(keeper);
-  await waitForDeath(anchor);
 }
 
 const DYING_MS = 10_000;
 
-/**
- * The launcher ends when the last process inside is dead and buried. Those whose parent was outside and is gone
- * are buried by the machine's PID 1, which in a container may be a program that never does.
- */
-async function waitForDeath(anchor: ProcessId): Promise<void> {
+/** The launcher ends when the last process inside is dead and buried. */
+export async function waitForDeath(anchor: ProcessId): Promise<void> {
   const ended = await waitForEnd(anchor, AbortSignal.timeout(DYING_MS));
   if (!ended) await endProcess(anchor, 0);
 }

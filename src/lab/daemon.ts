@@ -1,7 +1,7 @@
 /** A program that serves a host of the lab, started and waited for until it is of use. */
 import { readFileSync } from 'node:fs';
 import { messageOf } from '../base/errors.ts';
-import type { RunningProcess } from '../sys/process.ts';
+import { waitForEnd } from '../sys/pidfd.ts';
 import { waitForFile } from '../sys/wait-file.ts';
 import { LabError } from './errors.ts';
 import type { LabHost } from './host.ts';
@@ -19,36 +19,29 @@ export interface DaemonSpec {
   readonly signal: AbortSignal;
 }
 
-export interface Daemon extends RunningProcess {
-  /** Text of the file that told that it is ready. */
-  readonly readyText: string;
-}
-
 /**
- * Starts it, and returns when it is ready.
+ * Starts it, waits until it is ready, and returns the text of the file that told so.
  *
  * @throws LabError START_FAILED, with its last words, when it ends or is not ready in time; `signal.reason`.
  */
-export async function startDaemon(host: LabHost, spec: DaemonSpec): Promise<Daemon> {
+export async function startDaemon(host: LabHost, spec: DaemonSpec): Promise<string> {
   const { program, args, name, patience, signal } = spec;
-  const daemon = await host.start(program, args, name);
-  daemon.unref();
-
+  const file = spec.readyFile === undefined ? host.logFile(name) : host.path(spec.readyFile);
+  const done = new AbortController();
   const giveUp = new AbortController();
   const timer = setTimeout(
     () => giveUp.abort(new Error(`is not ready after ${patience / 1000} s`)),
     patience,
   );
-  void daemon.exited.then(exit => {
-    giveUp.abort(new Error(exit.signal ? `was ended by ${exit.signal}` : `ended with status ${exit.status}`));
-  });
   try {
-    const file = spec.readyFile === undefined ? host.logFile(name) : host.path(spec.readyFile);
-    const readyText = await waitForFile(file, AbortSignal.any([signal, giveUp.signal]), spec.accept);
-    return { ...daemon, readyText };
+    const daemon = await host.start(program, args, name);
+    void waitForEnd(daemon, done.signal).then(ended => {
+      if (ended) giveUp.abort(new Error('ended before it was ready'));
+    });
+    return await waitForFile(file, AbortSignal.any([signal, giveUp.signal]), spec.accept);
   } catch (error) {
     signal.throwIfAborted();
-    const words = lastWords(host.logFile(name));
+    const words = tail(host.logFile(name), 1).slice(0, 500);
     throw new LabError(
       'START_FAILED',
       `${name} on ${host.name} ${messageOf(error)}${words === '' ? '' : `: ${words}`}`,
@@ -56,14 +49,11 @@ export async function startDaemon(host: LabHost, spec: DaemonSpec): Promise<Daem
     );
   } finally {
     clearTimeout(timer);
+    done.abort();
   }
 }
 
-/** The last line of a log that says something. */
-function lastWords(file: string): string {
-  return tail(file, 1).slice(0, 500);
-}
-
+/** The last lines of a log. */
 function tail(file: string, lines: number): string {
   try {
     return readFileSync(file, 'utf8').trimEnd().split('\n').slice(-lines).join('\n');

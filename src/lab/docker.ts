@@ -7,6 +7,7 @@
  */
 import { existsSync, readdirSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { isCode } from '../base/errors.ts';
 import { formatInterfaceAddress } from '../base/prefix.ts';
 import { startDaemon } from './daemon.ts';
 import type { LabHost } from './host.ts';
@@ -99,5 +100,10 @@ function removeGroups(path: string): void {
   for (const entry of readdirSync(path, { withFileTypes: true })) {
     if (entry.isDirectory()) removeGroups(join(path, entry.name));
   }
-  rmdirSync(path);
+  try {
+    rmdirSync(path);
+  } catch (error) {
+    // A process in it is still dying; the group goes with the next command about this lab.
+    if (!isCode(error, 'EBUSY')) throw error;
+  }
 }

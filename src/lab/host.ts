@@ -4,16 +4,9 @@
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { settle } from '../sys/inhabitant.ts';
 import type { ProcessId } from '../sys/pidfd.ts';
-import {
-  attach,
-  type Exit,
-  type RunningProcess,
-  type RunOptions,
-  type RunResult,
-  run,
-  start,
-} from '../sys/process.ts';
+import { attach, type Exit, type RunOptions, type RunResult, run } from '../sys/process.ts';
 import { namespacesOf } from './anchor.ts';
 
 /** The directory of this program, which every host sees as well. */
@@ -54,8 +47,8 @@ export class LabHost {
   }
 
   /** Starts a daemon that logs to `logFile(log)`. */
-  start(program: string, args: readonly string[], log: string): Promise<RunningProcess> {
-    return start(program, args, { logFile: this.logFile(log), namespaces: namespacesOf(this.anchor) });
+  start(program: string, args: readonly string[], log: string): Promise<ProcessId> {
+    return settle(program, args, { logFile: this.logFile(log), namespaces: namespacesOf(this.anchor) });
   }
 
   /**

@@ -10,8 +10,9 @@ import { join } from 'node:path';
 import { parallel } from '../base/parallel.ts';
 import { connectRoute } from '../netlink/connect-route.ts';
 import { Netns } from '../sys/netns.ts';
+import { endProcess, isAlive } from '../sys/pidfd.ts';
 import { startAgent, waitForRoutes } from './agent.ts';
-import { Anchor, endAnchor, namespacesOf, startKeeper } from './anchor.ts';
+import { Anchor, namespacesOf, startKeeper, waitForDeath } from './anchor.ts';
 import { runContainers, startDockerd, sweepControlGroups } from './docker.ts';
 import { LabError } from './errors.ts';
 import { startEtcd } from './etcd.ts';
@@ -73,11 +74,13 @@ export class Lab implements AsyncDisposable {
 
   /** Lets the lab outlive us. Returns its final record. */
   async handOver(): Promise<LabRecord> {
+    // Found first, kept second: if we are killed in between, the lab is either gone or can be ended by name.
+    await saveRecord(this.record);
     const lifelines = this.#anchors.map(anchor => anchor.lifeline);
     const record = { ...this.record, keeper: await startKeeper(this.record.anchor, lifelines) };
     await saveRecord(record);
     // The keeper holds on now; nothing of ours is to be undone any more.
-    for (const lifeline of lifelines) lifeline.destroy();
+    for (const anchor of this.#anchors) anchor.release();
     this.#resources.move();
     await this.#lock[Symbol.asyncDispose]();
     return record;
@@ -157,7 +160,7 @@ export async function razeLab(name: string): Promise<boolean> {
   await using _lock = await lockName(name);
   const record = readRecord(name);
   const existed = findRecord(name) !== undefined;
-  if (record !== undefined) await endAnchor(record.anchor, record.keeper);
+  if (record !== undefined) await endLab(record);
   await removeTraces(name);
   return existed;
 }
@@ -190,6 +193,17 @@ async function populate(
 function hostsFile(plan: LabPlan): string {
   const hosts = plan.hosts.map(({ name, address }) => `${address} ${name}`);
   return ['127.0.0.1 localhost', '::1 localhost', ...hosts, ''].join('\n');
+}
+
+/**
+ * Without its keeper a lab ends as a whole, and its anchor last. Only a maker that was killed while it handed the
+ * lab over leaves a record with a keeper that is gone; then the anchor is ended by force.
+ */
+async function endLab(record: LabRecord): Promise<void> {
+  if (isAlive(record.keeper)) await endProcess(record.keeper);
+  else await endProcess(record.anchor, 0);
+  await waitForDeath(record.anchor);
+  await Promise.all(record.hosts.map(({ anchor }) => waitForDeath(anchor)));
 }
 
 /** What a lab leaves on this machine once its processes are gone. */

@@ -1,7 +1,7 @@
 /**
  * Where other commands find a lab: one file per lab, /run/tulle/labs/NAME.json. It is written when the lab is
- * complete and given to its keeper, so a lab that was never finished leaves no file; the file of a lab whose
- * keeper is gone is void, and removed by whoever comes across it.
+ * complete, so a lab that was never finished leaves no file; the file of a lab that has ended is void, and removed
+ * by the next command about it.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { rm, rmdir } from 'node:fs/promises';
@@ -70,10 +70,10 @@ export async function removeRecord(name: string): Promise<boolean> {
   return true;
 }
 
-/** The record of a lab that runs; undefined when there is none. A void or unreadable one is reported as gone. */
+/** The record of a lab that runs; undefined when there is none. */
 export function findRecord(name: string): LabRecord | undefined {
   const record = readRecord(name);
-  return record !== undefined && isAlive(record.anchor) && isAlive(record.keeper) ? record : undefined;
+  return record !== undefined && isAlive(record.anchor) ? record : undefined;
 }
 
 /** @throws LabError NOT_FOUND */

@@ -1,0 +1,116 @@
+/** What tests of labs share: the command, the traces a lab could leave, and what to look at when a test fails. */
+import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { namespacesOf } from '../../src/lab/anchor.ts';
+import type { LabHost } from '../../src/lab/host.ts';
+import { PROJECT } from '../../src/lab/host.ts';
+import { identify, type ProcessId, waitForEnd } from '../../src/sys/pidfd.ts';
+import { type RunOptions, type RunResult, run } from '../../src/sys/process.ts';
+
+export const TULLE = join(PROJECT, 'bin/tulle');
+
+/** `tulle lab ...` as a person would run it; any exit status is a result. */
+export function lab(args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+  return run(TULLE, ['lab', ...args], { anyStatus: true, timeout: 90_000, ...options });
+}
+
+/** A name for a lab that no other test and no user has. */
+export function labName(): string {
+  return `tt-${Math.random().toString(36).slice(2, 10)}`;
+}
+
+export interface RunningProgram {
+  readonly id: ProcessId;
+  readonly words: readonly string[];
+}
+
+/** The programs that run in a host, found from outside by their PID namespace. */
+export function programsOf(host: LabHost): RunningProgram[] {
+  const namespace = readlinkSync(namespacesOf(host.anchor).pid);
+  return processes(pid => readlinkSync(`/proc/${pid}/ns/pid`) === namespace);
+}
+
+/** Everything whose environment has this variable: what a command started, however far removed. */
+export function markedWith(name: string, value: string): RunningProgram[] {
+  return processes(pid =>
+    readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0').includes(`${name}=${value}`),
+  );
+}
+
+/** The command lines of those that are still there when each has had a while to end. */
+export async function survivors(programs: readonly RunningProgram[]): Promise<string[]> {
+  const patience = AbortSignal.timeout(15_000);
+  const ended = await Promise.all(programs.map(({ id }) => waitForEnd(id, patience)));
+  return programs.filter((_, index) => ended[index] !== true).map(({ words }) => words.join(' '));
+}
+
+function processes(wanted: (pid: number) => boolean): RunningProgram[] {
+  return readdirSync('/proc')
+    .filter(name => /^\d+$/.test(name))
+    .flatMap(name => {
+      try {
+        const id = wanted(Number(name)) ? identify(Number(name)) : undefined;
+        const words = readFileSync(`/proc/${name}/cmdline`, 'utf8').split('\0').slice(0, -1);
+        return id === undefined ? [] : [{ id, words }];
+      } catch {
+        // It ended while we looked.
+        return [];
+      }
+    });
+}
+
+/** What a lab could have left outside of its own namespaces, and must not. */
+export async function tracesOf(name: string): Promise<string[]> {
+  const { stdout: links } = await run('ip', ['-brief', 'link']);
+  const groups = ['/sys/fs/cgroup', ...listing('/sys/fs/cgroup').map(entry => `/sys/fs/cgroup/${entry}`)];
+  return [
+    ...readFileSync('/proc/self/mountinfo', 'utf8')
+      .split('\n')
+      .filter(line => line.includes('tulle-lab')),
+    ...links.split('\n').filter(line => /^(docker[1-9]|veth-c\d|underlay|flannel)/.test(line)),
+    ...listing('/run/netns').filter(entry => /^(docker[1-9]|c\d|fabric)$/.test(entry)),
+    ...groups.map(group => join(group, `tulle-lab-${name}`)).filter(existsSync),
+    ...listing('/run/tulle/labs').filter(entry => entry.includes(name)),
+  ];
+}
+
+function listing(directory: string): string[] {
+  try {
+    return readdirSync(directory).sort();
+  } catch {
+    return [];
+  }
+}
+
+/** Everything one wants to see of a host when something on it is not as expected. */
+export async function dumpHost(host: LabHost): Promise<string> {
+  const commands = [
+    ['ip', '-d', 'address'],
+    ['ip', 'route'],
+    ['ip', 'nexthop'],
+    ['ip', 'neighbor'],
+    ['bridge', 'fdb'],
+    ['nft', 'list', 'ruleset'],
+    ['cat', '/run/flannel/subnet.env'],
+    [
+      'etcdctl',
+      '--endpoints=http://192.168.65.3:2379',
+      '--dial-timeout=1s',
+      'get',
+      '--prefix',
+      '/coreos.com/network',
+    ],
+    ['tail', '-n', '60', '/run/log/agent.log'],
+  ];
+  const parts: string[] = [`======== ${host.name}`];
+  for (const [program = '', ...args] of commands) {
+    parts.push(`-------- ${host.name}: ${program} ${args.join(' ')}`);
+    try {
+      const { stdout, stderr } = await host.run(program, args, { anyStatus: true, timeout: 10_000 });
+      parts.push(`${stdout}${stderr}`.trimEnd());
+    } catch (error) {
+      parts.push(String(error));
+    }
+  }
+  return parts.join('\n');
+}
