@@ -55,7 +55,8 @@ export interface DataPlane extends AsyncDisposable {
   /**
    * Makes it so. Resolves when everything stated before the call has been tried; calls made meanwhile share one
    * further round. Never rejects because the kernel refused something: that is in the result, and is retried
-   * with backoff. Rejects with the socket's SysError when the kernel cannot be talked to at all.
+   * with backoff. Rejects when the kernel cannot be talked to at all (SysError), or its tables change so fast that
+   * they cannot be read (NetlinkError, DUMP_INTERRUPTED); that is retried too.
    */
   apply(): Promise<ApplyResult>;
 

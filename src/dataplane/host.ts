@@ -53,8 +53,8 @@ export class Host {
   readonly #retired = new Set<string>();
   readonly #bindings = new Map<string, Binding>();
   readonly #retries: Retries;
-  /** Last word of the kernel about a device or its addresses, to be weighed when its socket is read empty. */
-  #notes: KernelEvent[] = [];
+  /** The kernel's last word about each device and address, to be weighed when its socket is read empty. */
+  readonly #notes = new Map<string, KernelEvent>();
   readonly #shaken = new Set<string>();
   #dirty = false;
 
@@ -122,19 +122,24 @@ export class Host {
   /** Notes an announcement about a link or an address. True when it may concern us. */
   note(event: KernelEvent): boolean {
     if (event.type === 'link' && this.#concerns(event.link)) {
-      const binding = this.#bindings.get(event.link.name);
-      if (binding?.index === event.link.index && (event.gone || !event.link.up)) {
-        this.#shaken.add(event.link.name);
-      }
-    } else if (event.type !== 'address' || this.#bindingOf(event.address.index) === undefined) return false;
-    this.#notes.push(event);
-    return true;
+      const { name, index, up } = event.link;
+      // It may be up again before anybody looks, and has lost its entries all the same.
+      if (this.#bindings.get(name)?.index === index && (event.gone || !up)) this.#shaken.add(name);
+      this.#notes.set(`link ${name}`, event);
+      return true;
+    }
+    if (event.type === 'address' && this.#bindingOf(event.address.index) !== undefined) {
+      this.#notes.set(`address ${event.address.index} ${show(event.address)}`, event);
+      return true;
+    }
+    return false;
   }
 
   /** Weighs the notes. The notification socket must have been read empty after the last acknowledgement. */
   believe(): void {
-    if (this.#notes.some(event => this.#contradicts(event)) || this.#shaken.size > 0) this.#dirty = true;
-    this.#notes = [];
+    const contradicted = [...this.#notes.values()].some(event => this.#contradicts(event));
+    if (contradicted || this.#shaken.size > 0) this.#dirty = true;
+    this.#notes.clear();
   }
 
   /** Whether `ensure` has something to do now. */
@@ -156,16 +161,8 @@ export class Host {
       });
     }
     for (const link of this.#desired.links) {
-      const done = await this.#attempt(`link ${link.name}`, () => this.#ensureLink(link, shaken));
-      const before = this.#bindings.get(link.name);
-      if (!done && before !== undefined) {
-        this.#bindings.set(link.name, { desired: before.desired, addresses: new Set() });
-      }
+      await this.#attempt(`link ${link.name}`, () => this.#ensureLink(link, shaken));
     }
-    // What the kernel announced about our own changes is read now, before the devices count as ours.
-    await this.#environment.heard();
-    this.#notes = [];
-    this.#shaken.clear();
     return Array.from(this.#bindings).flatMap(([name, { index }]) =>
       index === undefined ? [] : [{ name, index, shaken: shaken.has(name) }],
     );
@@ -176,7 +173,12 @@ export class Host {
     const { name } = desired;
     const before = this.#bindings.get(name);
     const cause = causeOf(before, desired);
-    const device = await ensureVxlan(rtnetlink.links, desired);
+    const found = await rtnetlink.links.get(name);
+    // It is gone, whatever becomes of the attempt to make it anew.
+    if (before !== undefined && before.index !== found?.index) {
+      this.#bindings.set(name, { desired: before.desired, addresses: new Set() });
+    }
+    const device = await ensureVxlan(rtnetlink.links, desired, found);
     if (before?.index !== device.index || device.flushed) shaken.add(name);
     // A device that was not there at the start is new rather than lost.
     if (device.found !== undefined || (device.outcome === 'created' && before !== undefined)) {
@@ -187,10 +189,10 @@ export class Host {
     for (const sysctl of this.#desired.sysctls.filter(({ link }) => link === name)) {
       await this.#attempt(`sysctl ${sysctl.path}`, async () => this.#ensureSysctl(sysctl, causeWithin));
     }
-    const found = await rtnetlink.addresses.list({ index: device.index });
+    const present = await rtnetlink.addresses.list({ index: device.index });
     for (const wanted of this.#desired.addresses.filter(({ link }) => link === name)) {
       await this.#attempt(`address ${show(wanted.address)} dev ${name}`, async () => {
-        if (await this.#ensureAddress(wanted, device.index, found, causeWithin)) shaken.add(name);
+        if (await this.#ensureAddress(wanted, device.index, present, causeWithin)) shaken.add(name);
       });
     }
     if (!device.up) {
@@ -199,6 +201,8 @@ export class Host {
       this.#repaired(causeWithin, 'link', name, 'down', textOf(desired));
     }
     const addresses = await rtnetlink.addresses.list({ index: device.index });
+    // That a new device was down at first is heard now, before it counts as ours.
+    await this.#environment.heard();
     this.#bindings.set(name, { index: device.index, desired, addresses: new Set(addresses.map(show)) });
   }
 
@@ -236,15 +240,13 @@ export class Host {
     if (cause === 'drift') this.#repaired(cause, 'sysctl', link, `${path} = ${found}`, `${path} = ${value}`);
   }
 
-  /** Notes a refusal and goes on. False when it was refused. */
-  async #attempt(what: string, work: () => Promise<void>): Promise<boolean> {
+  /** Notes a refusal and goes on. */
+  async #attempt(what: string, work: () => Promise<void>): Promise<void> {
     try {
       await work();
       this.#retries.succeeded(what);
-      return true;
     } catch (error) {
       this.#retries.failed(what, messageOf(error));
-      return false;
     }
   }
 

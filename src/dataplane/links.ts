@@ -101,11 +101,14 @@ export type LinkErrorCode =
 export class LinkError extends TulleError<LinkErrorCode> {}
 
 /**
- * Makes the device exist as wanted; it is not set up yet when it is new. @throws NetlinkError, and LinkError when
- * the name belongs to a device that is not a vxlan.
+ * Makes the device exist as wanted; it is not set up yet when it is new.
+ * @param actual what has the name now. @throws NetlinkError, and LinkError when that is no vxlan device.
  */
-export async function ensureVxlan(links: Rtnetlink['links'], desired: DesiredVxlan): Promise<EnsuredLink> {
-  const actual = await links.get(desired.name);
+export async function ensureVxlan(
+  links: Rtnetlink['links'],
+  desired: DesiredVxlan,
+  actual: Link | undefined,
+): Promise<EnsuredLink> {
   if (actual === undefined) return await create(links, desired, undefined);
   const comparison = compareVxlan(desired, actual);
   switch (comparison.outcome) {

@@ -10,17 +10,18 @@
  * delay of its own. Rounds are started by `apply`, by announcements that contradict what is believed, by retries that
  * are due, and every ten minutes or so by a full comparison: that timer is the only thing an idle data plane has.
  */
-import { setImmediate } from 'node:timers/promises';
 import { backoff, type Clock, systemClock } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
 import { RT_TABLE_MAIN } from '../netlink/constants.ts';
-import type { EventGroup, KernelEvent, Rtnetlink } from '../netlink/rtnetlink.ts';
+import type { KernelEvent, Rtnetlink } from '../netlink/rtnetlink.ts';
 import { Alarm } from './alarm.ts';
 import type { DataPlane, DataPlaneOptions } from './data-plane.ts';
 import type { Desired, DesiredHost, DesiredPeer } from './desired.ts';
+import { Hearing } from './hearing.ts';
 import { Host } from './host.ts';
+import { Journal } from './journal.ts';
 import { PeerSet } from './peer-set.ts';
-import type { ApplyResult, DataPlaneReport, ObjectType, PeerReport, Repair } from './report.ts';
+import type { ApplyResult, DataPlaneReport, PeerReport } from './report.ts';
 import type { Write } from './table.ts';
 import { Tunnel } from './tunnel.ts';
 
@@ -29,16 +30,12 @@ export function openDataPlane(options: DataPlaneOptions): DataPlane {
   return new KernelDataPlane(options);
 }
 
-const GROUPS: readonly EventGroup[] = ['link', 'address', 'neighbor', 'nexthop', 'route'];
-
 /** Announcements come in bursts; this long the first one waits for the others. Milliseconds. */
 const SETTLE = 20;
 /** Changes made between two looks at what else there is to do. */
 const CHUNK = 4096;
 /** A round that keeps raising doubts is given up, to go on later. */
 const PASSES = 4;
-/** Turns of the event loop after which announcements that do not stop are no longer waited for. */
-const HEARING_TURNS = 10_000;
 const RESYNC_INTERVAL = 600_000;
 const MAX_FAILURES = 100;
 
@@ -52,12 +49,9 @@ class KernelDataPlane implements DataPlane {
   readonly #tunnels = new Map<string, Tunnel>();
   readonly #stop = new AbortController();
   readonly #alarm: Alarm;
-  readonly #watching: Promise<void>;
-  readonly #driftRepairs = new Map<ObjectType, number>();
-  #repairs: Repair[] = [];
+  readonly #hearing: Hearing;
+  readonly #journal: Journal;
   #usesNexthops: boolean | undefined;
-  /** The watcher waits for announcements: all there were have been noted. */
-  #isIdle = false;
   /** Something was noted that contradicts what is believed. */
   #isNoted = false;
   #running: Promise<ApplyResult> | undefined;
@@ -65,7 +59,6 @@ class KernelDataPlane implements DataPlane {
   #resyncReason: string | undefined = 'start';
   #nextResync: number;
   #lastResync: DataPlaneReport['lastResync'];
-  #lastError: string | undefined;
   #delays: Generator<number, never>;
 
   constructor(options: DataPlaneOptions) {
@@ -73,6 +66,7 @@ class KernelDataPlane implements DataPlane {
     this.#rtnetlink = options.rtnetlink;
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? Math.random;
+    this.#journal = new Journal(options.logger, options.onRepair);
     this.#delays = this.#newDelays();
     this.#nextResync = this.#laterResync();
     this.#host = new Host({
@@ -80,11 +74,21 @@ class KernelDataPlane implements DataPlane {
       sysctls: options.sysctls,
       clock: this.#clock,
       random: this.#random,
-      onRepair: repair => this.#repairs.push(repair),
-      heard: () => this.#heard(),
+      onRepair: repair => this.#journal.repaired(repair),
+      heard: () => this.#hearing.heard(),
     });
     this.#alarm = new Alarm(this.#clock, () => this.#applyAlone());
-    this.#watching = this.#watch();
+    this.#hearing = new Hearing({
+      rtnetlink: options.rtnetlink,
+      clock: this.#clock,
+      random: this.#random,
+      logger: options.logger,
+      onEvent: event => this.#hear(event),
+      onMissed: reason => {
+        this.#doubtAll(reason);
+        this.#wake();
+      },
+    });
   }
 
   set({ host, peers }: Desired): void {
@@ -134,18 +138,16 @@ class KernelDataPlane implements DataPlane {
   }
 
   report(): DataPlaneReport {
-    const tunnels = [...this.#tunnels.values()];
-    const count = (what: 'wanted' | 'failed') =>
-      tunnels.reduce((sum, tunnel) => sum + tunnel[what], this.#host[what]);
+    const { driftRepairs, lastError } = this.#journal;
     return {
       inSync: this.#inSync,
-      wanted: count('wanted'),
-      failed: count('failed'),
+      wanted: this.#sum('wanted'),
+      failed: this.#sum('failed'),
       writes: this.#rtnetlink.writes,
-      driftRepairs: Object.fromEntries(this.#driftRepairs),
+      driftRepairs,
       links: this.#host.report(),
       ...(this.#lastResync === undefined ? {} : { lastResync: this.#lastResync }),
-      ...(this.#lastError === undefined ? {} : { lastError: this.#lastError }),
+      ...(lastError === undefined ? {} : { lastError }),
       ...(this.#usesNexthops === undefined ? {} : { nexthopObjects: this.#usesNexthops }),
     };
   }
@@ -173,8 +175,12 @@ class KernelDataPlane implements DataPlane {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
     this.#alarm[Symbol.dispose]();
-    await Promise.allSettled([this.#watching, this.#running, this.#queued]);
+    await Promise.allSettled([this.#hearing[Symbol.asyncDispose](), this.#running, this.#queued]);
     this.#alarm[Symbol.dispose]();
+  }
+
+  #sum(what: 'wanted' | 'failed'): number {
+    return [...this.#tunnels.values()].reduce((sum, tunnel) => sum + tunnel[what], this.#host[what]);
   }
 
   get #inSync(): boolean {
@@ -187,19 +193,19 @@ class KernelDataPlane implements DataPlane {
     this.#queued = undefined;
     try {
       return await this.#round();
+    } catch (error) {
+      this.#journal.failed(messageOf(error));
+      if (!this.#stop.signal.aborted)
+        this.#alarm.atLatest(this.#clock.monotonic() + this.#delays.next().value);
+      throw error;
     } finally {
       if (this.#queued === undefined) this.#running = undefined;
     }
   }
 
-  /** A round that nobody waits for. */
+  /** A round that nobody waits for; its failure is in the journal, and it is tried again. */
   #applyAlone(): void {
-    if (this.#stop.signal.aborted) return;
-    this.apply().catch((error: unknown) => {
-      if (this.#stop.signal.aborted) return;
-      this.#options.logger.warn({ error: messageOf(error) }, 'the kernel could not be talked to');
-      this.#alarm.atLatest(this.#clock.monotonic() + this.#delays.next().value);
-    });
+    if (!this.#stop.signal.aborted) this.apply().catch(() => undefined);
   }
 
   async #round(): Promise<ApplyResult> {
@@ -207,9 +213,8 @@ class KernelDataPlane implements DataPlane {
     const writesBefore = this.#rtnetlink.writes;
     if (started >= this.#nextResync) this.#doubtAll('timer');
     const fullResync = this.#resyncReason;
-    this.#resyncReason = undefined;
     for (let pass = 0; pass < PASSES; pass++) {
-      await this.#heard();
+      await this.#hearing.heard();
       this.#isNoted = false;
       this.#host.believe();
       for (const tunnel of this.#tunnels.values()) tunnel.believe();
@@ -219,15 +224,11 @@ class KernelDataPlane implements DataPlane {
       if (!this.#hasDoubts()) break;
     }
     if (fullResync !== undefined) this.#noteResync(started, fullResync);
-    this.#tellRepairs();
-    this.#tellFailures();
+    const failures = this.#failures();
+    this.#journal.endRound(failures[0], this.#sum('failed'));
     this.#schedule();
     this.#delays = this.#newDelays();
-    const result = {
-      inSync: this.#inSync,
-      writes: this.#rtnetlink.writes - writesBefore,
-      failures: this.#failures(MAX_FAILURES),
-    };
+    const result = { inSync: this.#inSync, writes: this.#rtnetlink.writes - writesBefore, failures };
     this.#options.onRound?.(result);
     return result;
   }
@@ -274,43 +275,10 @@ class KernelDataPlane implements DataPlane {
     for (const [index, { settle }] of writes.entries()) settle(results[index]);
   }
 
-  async #watch(): Promise<void> {
-    const { signal } = this.#stop;
-    for (const delay of backoff(500, 30_000, this.#random)) {
-      try {
-        for await (const event of this.#rtnetlink.watch(GROUPS, signal)) this.#hear(event);
-        if (signal.aborted) return;
-      } catch (error) {
-        if (signal.aborted) return;
-        this.#options.logger.warn({ error: messageOf(error) }, 'announcements of the kernel cannot be heard');
-      }
-      this.#isIdle = true;
-      await this.#clock.sleep(delay, signal).catch(() => undefined);
-      this.#doubtAll('announcements were missed');
-      this.#wake();
-    }
-  }
-
   #hear(event: KernelEvent): void {
-    this.#isIdle = event.type === 'idle';
-    if (event.type === 'idle') return;
-    if (event.type === 'overrun') {
-      this.#doubtAll('announcements were lost');
-      this.#wake();
-      return;
-    }
     let matters = this.#host.note(event);
     for (const tunnel of this.#tunnels.values()) if (tunnel.note(event)) matters = true;
     if (matters) this.#wake();
-  }
-
-  /** Resolves when everything the kernel announced before the last acknowledgement has been noted. */
-  async #heard(): Promise<void> {
-    for (let turn = 1; turn <= HEARING_TURNS; turn++) {
-      await setImmediate();
-      // The first turn may have looked at the sockets before we were called.
-      if (turn > 1 && (this.#isIdle || this.#stop.signal.aborted)) return;
-    }
   }
 
   #wake(): void {
@@ -337,40 +305,16 @@ class KernelDataPlane implements DataPlane {
   }
 
   #noteResync(started: number, reason: string): void {
+    if (this.#resyncReason === reason) this.#resyncReason = undefined;
     this.#lastResync = { at: this.#clock.now(), ms: this.#clock.monotonic() - started, reason };
     this.#nextResync = this.#laterResync();
   }
 
-  #tellRepairs(): void {
-    const repairs = this.#repairs;
-    const [first] = repairs;
-    if (first === undefined) return;
-    this.#repairs = [];
-    for (const repair of repairs) {
-      if (repair.cause === 'drift') {
-        this.#driftRepairs.set(repair.object, (this.#driftRepairs.get(repair.object) ?? 0) + 1);
-      }
-      this.#options.onRepair?.(repair);
-    }
-    this.#options.logger.info({ count: repairs.length, first }, 'repaired what others had changed');
-  }
-
-  #tellFailures(): void {
-    const [first] = this.#failures(1);
-    const { logger } = this.#options;
-    if (first !== undefined && this.#lastError === undefined) {
-      logger.warn({ failed: this.report().failed, first }, 'the kernel refuses entries');
-    } else if (first === undefined && this.#lastError !== undefined) {
-      logger.info({}, 'the kernel holds every entry again');
-    }
-    this.#lastError = first;
-  }
-
-  #failures(limit: number): string[] {
+  #failures(): string[] {
     const failures: string[] = [];
     for (const source of [this.#host, ...this.#tunnels.values()]) {
       for (const failure of source.failures()) {
-        if (failures.length === limit) return failures;
+        if (failures.length === MAX_FAILURES) return failures;
         failures.push(failure);
       }
     }
@@ -384,7 +328,7 @@ class KernelDataPlane implements DataPlane {
       environment: {
         clock: this.#clock,
         random: this.#random,
-        onRepair: repair => this.#repairs.push(repair),
+        onRepair: repair => this.#journal.repaired(repair),
       },
     });
   }

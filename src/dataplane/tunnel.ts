@@ -172,10 +172,12 @@ export class Tunnel {
   async resync(rtnetlink: Rtnetlink, shared: SharedDump): Promise<void> {
     const device = this.#device;
     if (device === undefined) return;
-    const cause = this.#doubt?.cause ?? 'drift';
-    this.#doubt = undefined;
+    const doubt = this.#doubt;
     const fdb = await rtnetlink.fdb.list(device.index);
     const neighbors = await rtnetlink.neighbors.list({ index: device.index });
+    // Only now it is dispelled: a dump that fails leaves it, and one that arose meanwhile stays.
+    if (this.#doubt === doubt) this.#doubt = undefined;
+    const cause = doubt?.cause ?? 'drift';
     const ours = this.#takeNexthops(shared.nexthops, device);
 
     this.#fdb.believeDump(
@@ -246,7 +248,7 @@ export class Tunnel {
     const displaced = this.#ids.avoid(
       (nexthops ?? []).filter(nexthop => !this.#isOurs(nexthop, device)).map(({ id }) => id),
     );
-    for (const { id, gateway } of ours) if (gateway !== undefined) this.#ids.adopt(id, gateway);
+    if (!this.#isStated) this.#adoptIds(ours);
     const usesNexthops = nexthops !== undefined;
     if (this.#isStated && !displaced && usesNexthops === this.#usesNexthops) return ours;
     this.#usesNexthops = usesNexthops;
@@ -254,6 +256,15 @@ export class Tunnel {
     for (const table of this.#tables) table.releaseAll();
     for (const [peer, path] of this.#peers()) this.restate(peer, path, undefined);
     return ours;
+  }
+
+  /** Keeps the numbers that wanted gateways have from before. */
+  #adoptIds(ours: readonly Nexthop[]): void {
+    const wanted = new Set<string>();
+    for (const [, { gateway }] of this.#peers()) wanted.add(gateway.toString());
+    for (const { id, gateway } of ours) {
+      if (gateway !== undefined && wanted.has(gateway.toString())) this.#ids.adopt(id, gateway);
+    }
   }
 
   #isOurs({ protocol, oif }: Nexthop, device: Device): boolean {
