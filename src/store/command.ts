@@ -4,6 +4,7 @@ import { systemClock } from '../base/clock.ts';
 import { withExamples } from '../cli/help.ts';
 import { list, value } from '../cli/options.ts';
 import { untilStopped } from '../cli/signals.ts';
+import { exportCommand, restoreCommand, snapshotCommand } from './care-command.ts';
 import { type StoreFlags, storeConfig } from './server/config.ts';
 
 const DEFAULT_URL = 'http://127.0.0.1:2379';
@@ -53,6 +54,11 @@ export function storeCommand(): Command {
         .default('0')
         .argParser(text),
     )
+    // restore has a --data-dir of its own
+    .enablePositionalOptions()
+    .addCommand(snapshotCommand())
+    .addCommand(restoreCommand())
+    .addCommand(exportCommand())
     .action(async (flags: StoreFlags) => {
       const config = storeConfig(flags);
       // Loaded only now: help and a wrong flag should answer at once.

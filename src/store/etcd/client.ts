@@ -8,6 +8,7 @@
 import type {
   DescMessage,
   DescMethodBiDiStreaming,
+  DescMethodServerStreaming,
   DescMethodUnary,
   MessageInitShape,
   MessageShape,
@@ -49,6 +50,8 @@ export interface CallPolicy {
 export interface WireStream<Request, Response> extends AsyncIterable<Response> {
   readonly endpoint: string;
   send(request: Request): void;
+  /** There are no more requests; responses may follow. */
+  end(): void;
   /** With a reason, iterating ends with it. */
   close(reason?: StoreError): void;
 }
@@ -117,7 +120,7 @@ export class EtcdClient implements AsyncDisposable {
 
   /** Opens a stream at the endpoint in use, or at the next that accepts. @throws StoreError */
   async stream<I extends DescMessage, O extends DescMessage>(
-    method: DescMethodBiDiStreaming<I, O>,
+    method: DescMethodBiDiStreaming<I, O> | DescMethodServerStreaming<I, O>,
     signal: AbortSignal,
   ): Promise<WireStream<MessageInitShape<I>, MessageShape<O>>> {
     const route = await this.#track(this.#route(method.name, {}));
@@ -134,6 +137,7 @@ export class EtcdClient implements AsyncDisposable {
     return {
       endpoint: route.channel.endpoint.url,
       send: request => void stream.write(request),
+      end: () => void stream.end(),
       close: why => {
         reason = why;
         signal.removeEventListener('abort', stop);
@@ -204,7 +208,7 @@ export class EtcdClient implements AsyncDisposable {
   }
 
   #open<I extends DescMessage, O extends DescMessage>(
-    method: DescMethodBiDiStreaming<I, O>,
+    method: DescMethodBiDiStreaming<I, O> | DescMethodServerStreaming<I, O>,
     { channel, metadata }: Route,
     options: { readonly deadline?: number } = {},
   ): ClientDuplexStream<MessageInitShape<I>, MessageShape<O>> {

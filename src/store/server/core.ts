@@ -1,7 +1,6 @@
 /**
  * The parts of the store wired together: what the services are made of. Owns the database and the timers.
  */
-import { randomBytes } from 'node:crypto';
 import type { Clock } from '../../base/clock.ts';
 import { messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
@@ -9,6 +8,7 @@ import { Access } from './access.ts';
 import { AuthStore } from './auth-store.ts';
 import { CommitQueue, HalfDone } from './commit-queue.ts';
 import { Database } from './database.ts';
+import { identityOf } from './identity.ts';
 import { Lessor } from './lessor.ts';
 import { type Commit, Mvcc, type Writer } from './mvcc.ts';
 import { Space } from './space.ts';
@@ -56,8 +56,7 @@ export class Core implements AsyncDisposable {
     this.#log = log;
     this.database = Database.open(path);
     const tables = new Tables(this.database);
-    this.clusterId = identity(tables, 'cluster_id');
-    this.memberId = identity(tables, 'member_id');
+    ({ clusterId: this.clusterId, memberId: this.memberId } = identityOf(tables));
     this.mvcc = new Mvcc(tables);
     this.lessor = new Lessor(this.database, tables, clock);
     this.hub = new WatchHub(this.mvcc);
@@ -164,13 +163,4 @@ export class Core implements AsyncDisposable {
   #complain(what: string, error: unknown): void {
     this.#log.error({ error: messageOf(error) }, `could not ${what}; it will be tried again`);
   }
-}
-
-/** A random number for life, made at the first start. */
-function identity(tables: Tables, name: 'cluster_id' | 'member_id'): bigint {
-  const known = tables.getMeta(name);
-  if (known !== undefined) return BigInt.asUintN(64, known);
-  const id = randomBytes(8).readBigUInt64BE() | 1n;
-  tables.setMeta(name, BigInt.asIntN(64, id));
-  return id;
 }

@@ -14,6 +14,9 @@ import { isCode, messageOf } from '../../base/errors.ts';
 import { DatabaseError } from './errors.ts';
 import { APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION } from './schema.ts';
 
+/** The name of the database inside the data directory. */
+export const DATABASE_FILE = 'store.db';
+
 /** Pages of write-ahead log between checkpoints: 16 MiB, so that a hot page is written back once, not often. */
 const CHECKPOINT_PAGES = 4096;
 /** KiB of page cache. */

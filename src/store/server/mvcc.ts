@@ -25,7 +25,7 @@
  */
 import { refusal } from './errors.ts';
 import { compareKeys, type KeyRange } from './range.ts';
-import { positionOf, revisionOf, SUB_BITS } from './schema.ts';
+import { positionOf, SUB_BITS } from './schema.ts';
 import type { HistoryRow, Kv, Tables } from './tables.ts';
 
 export interface RangeQuery {
@@ -62,12 +62,10 @@ export interface Commit {
 const EMPTY = new Uint8Array();
 /** History rows that one step of a compaction looks at: a few milliseconds of work. */
 const SWEEP_STEP = 500;
-/** An empty store is at revision 1, as etcd's. */
-const FIRST_REVISION = 1n;
 
 export class Mvcc {
   readonly #tables: Tables;
-  #revision = FIRST_REVISION;
+  #revision = 0n;
   #compacted = 0n;
   /** Where the running compaction has got to; undefined when all history is swept. */
   #sweepFrom: bigint | undefined;
@@ -90,8 +88,7 @@ export class Mvcc {
   /** Takes the state from the tables again, after a rollback. */
   reload(): void {
     this.#compacted = this.#tables.getMeta('compacted_revision') ?? 0n;
-    const last = revisionOf(this.#tables.lastPosition());
-    this.#revision = [FIRST_REVISION, this.#compacted, last].reduce((a, b) => (a > b ? a : b));
+    this.#revision = this.#tables.newestRevision();
     const swept = this.#tables.getMeta('swept_revision') ?? 0n;
     this.#sweepFrom = swept < this.#compacted ? positionOf(swept + 1n) : undefined;
   }

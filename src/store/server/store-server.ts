@@ -15,6 +15,7 @@ import { authService } from './auth-service.ts';
 import { compactAutomatically } from './compactor.ts';
 import type { StoreConfig } from './config.ts';
 import { Core } from './core.ts';
+import { DATABASE_FILE } from './database.ts';
 import { Gateway } from './gateway.ts';
 import { addServices } from './grpc-transport.ts';
 import { healthService } from './health-service.ts';
@@ -26,9 +27,6 @@ import { clusterService, type MemberInfo, maintenanceService } from './maintenan
 import { Metrics } from './metrics.ts';
 import { type Service, serviceOf } from './rpc.ts';
 import { watchService } from './watch-service.ts';
-
-/** The database inside the data directory. */
-export const DATABASE_FILE = 'store.db';
 
 export type StoreServerOptions = StoreConfig & { readonly clock: Clock; readonly log: Logger };
 

@@ -24,6 +24,7 @@ export interface HistoryRow extends Omit<Kv, 'value'> {
 }
 
 const NO_LIMIT = -1n;
+const FIRST_REVISION = 1n;
 const CURRENT = 'key, create_revision, mod_revision, version, lease, value';
 const HISTORY = 'position, key, create_revision, version, lease, value';
 
@@ -175,10 +176,13 @@ export class Tables {
     return rows.length < limit || last === undefined ? undefined : last[0] + 1n;
   }
 
-  /** 0n when the history is empty. */
-  lastPosition(): bigint {
+  /** The newest revision that changed something; an empty store is at 1, as etcd's. */
+  newestRevision(): bigint {
     const row: unknown = this.#lastPosition.get();
-    return ((row as SQLOutputValue[])[0] as bigint | null) ?? 0n;
+    const last = revisionOf(((row as SQLOutputValue[])[0] as bigint | null) ?? 0n);
+    // The newest change may be a deletion that is compacted.
+    const compacted = this.getMeta('compacted_revision') ?? 0n;
+    return [FIRST_REVISION, compacted, last].reduce((a, b) => (a > b ? a : b));
   }
 
   getMeta(name: MetaName): bigint | undefined {

@@ -98,13 +98,18 @@ export class WatchHub {
         const event = {
           type: change.type,
           kv: change.kv,
-          prevKv: watcher.prevKv ? change.previous : undefined,
+          prevKv: watcher.prevKv ? this.#before(change, revision) : undefined,
         };
         if (events === undefined) concerned.set(watcher, [event]);
         else events.push(event);
       }
     }
     for (const [watcher, events] of concerned) watcher.stream.deliver(watcher, revision, events);
+  }
+
+  /** The state before the revision, and not the one in the middle of it. */
+  #before({ previous }: Change, revision: bigint): Kv | undefined {
+    return previous?.modRevision === revision ? this.#mvcc.stateAt(previous.key, revision - 1n) : previous;
   }
 
   /** Reports progress to the watchers that asked for it and have heard nothing since the last call. */

@@ -124,10 +124,13 @@ export function responsesOf<Request, Response>(
   return stream;
 }
 
-/** Opens a stream of requests and responses. It reports its end as grpc-js does: `error`, `status`, `end`. */
+/**
+ * Opens a stream of requests and responses; a method that streams responses only wants one request and `end()`,
+ * which is the same on the wire. It reports its end as grpc-js does: `error`, `status`, `end`.
+ */
 export function openStream<I extends DescMessage, O extends DescMessage>(
   client: Client,
-  method: DescMethodBiDiStreaming<I, O>,
+  method: DescMethodBiDiStreaming<I, O> | DescMethodServerStreaming<I, O>,
   metadata: Metadata,
   options: CallOptions = {},
 ): ClientDuplexStream<MessageInitShape<I>, MessageShape<O>> {

@@ -1,0 +1,135 @@
+/** `tulle store snapshot`, `restore` and `export`: the ways out of a store, and back. */
+import { open, rename, rm } from 'node:fs/promises';
+import { Command, Option } from 'commander';
+import { withExamples } from '../cli/help.ts';
+import { list, value } from '../cli/options.ts';
+import { note, print } from '../cli/output.ts';
+import { untilStopped } from '../cli/signals.ts';
+import { EtcdClient } from './etcd/client.ts';
+import { parseEndpoints } from './etcd/endpoint.ts';
+import { exportedKeys, formatExported, putExported } from './export.ts';
+import { restoreSnapshot } from './server/restore.ts';
+import { Maintenance } from './wire/generated/maintenance_pb.ts';
+
+const DEFAULT_ENDPOINT = 'http://127.0.0.1:2379';
+
+const text = value(given => given);
+const urls = list(given => given);
+
+interface ConnectionFlags {
+  readonly endpoints: readonly string[];
+  readonly cacert?: string;
+  readonly cert?: string;
+  readonly key?: string;
+  readonly user?: string;
+}
+
+export function snapshotCommand(): Command {
+  const command = connecting(
+    new Command('snapshot').description('Save a consistent copy of a running store, with a checksum.'),
+  )
+    .argument('<file>', 'file to make')
+    .action((file: string, flags: ConnectionFlags) =>
+      untilStopped(async signal => {
+        await using client = connect(flags);
+        const bytes = await saveSnapshot(client, file, signal);
+        note(`saved ${bytes} bytes to ${file}`);
+      }),
+    );
+  return withExamples(command, [
+    { line: 'store snapshot /backup/tulle.db', does: 'back up the local store' },
+  ]);
+}
+
+export function restoreCommand(): Command {
+  const command = new Command('restore')
+    .description('Make the database of a new store out of a snapshot.')
+    .argument('<file>', 'a snapshot, or the database of a stopped store')
+    .addOption(
+      new Option('--data-dir <dir>', 'directory of the new store').makeOptionMandatory().argParser(text),
+    )
+    .action(async (file: string, { dataDir }: { readonly dataDir: string }) => {
+      const revision = await restoreSnapshot(file, dataDir);
+      note(`restored revision ${revision} into ${dataDir}; start it with: tulle store --data-dir ${dataDir}`);
+    });
+  return withExamples(command, [
+    { line: 'store restore /backup/tulle.db --data-dir /var/lib/tulle/store-2', does: 'back to a snapshot' },
+  ]);
+}
+
+export function exportCommand(): Command {
+  const command = connecting(
+    new Command('export').description(
+      'Print every key as one line of JSON (bytes in base64), or put them all into another store or etcd. ' +
+        'Leases go along with the time they have left.',
+    ),
+  )
+    .addOption(new Option('--to <urls>', 'endpoints of the store to put the keys into').argParser(urls))
+    .action((flags: ConnectionFlags & { readonly to?: readonly string[] }) =>
+      untilStopped(async signal => {
+        await using client = connect(flags);
+        const keys = exportedKeys(client, signal);
+        if (flags.to === undefined) {
+          for await (const key of keys) print(formatExported(key));
+          return;
+        }
+        await using target = connect({ ...flags, endpoints: flags.to });
+        note(`put ${await putExported(target, keys)} keys into ${flags.to.join(', ')}`);
+      }),
+    );
+  return withExamples(command, [
+    { line: 'store export > keys.jsonl', does: 'every key of the local store, one per line' },
+    { line: 'store export --to http://10.0.0.1:2379,http://10.0.0.2:2379', does: 'move to an etcd cluster' },
+  ]);
+}
+
+/** Adds the options of a client, named as etcdctl's. */
+function connecting(command: Command): Command {
+  return command
+    .addOption(
+      new Option('--endpoints <urls>', 'store to talk to')
+        .default([DEFAULT_ENDPOINT], DEFAULT_ENDPOINT)
+        .argParser(urls),
+    )
+    .addOption(new Option('--cacert <file>', 'CA of the server, PEM').argParser(text))
+    .addOption(new Option('--cert <file>', 'our certificate, PEM').argParser(text))
+    .addOption(new Option('--key <file>', 'its private key, PEM').argParser(text))
+    .addOption(
+      new Option('--user <name:password>', 'user of the store').env('TULLE_STORE_USER').argParser(text),
+    );
+}
+
+function connect({ endpoints, cacert, cert, key, user }: ConnectionFlags): EtcdClient {
+  const [name = '', ...password] = user?.split(':') ?? [];
+  return new EtcdClient({
+    endpoints: parseEndpoints(endpoints),
+    tls: {
+      ...(cacert === undefined ? {} : { caFile: cacert }),
+      ...(cert === undefined ? {} : { certFile: cert }),
+      ...(key === undefined ? {} : { keyFile: key }),
+    },
+    ...(user === undefined ? {} : { user: { name, password: password.join(':') } }),
+  });
+}
+
+/** Writes beside the target and renames, so that `file` is a whole snapshot or not there. */
+async function saveSnapshot(client: EtcdClient, file: string, signal: AbortSignal): Promise<number> {
+  const temporary = `${file}.part`;
+  const stream = await client.stream(Maintenance.method.snapshot, signal);
+  let bytes = 0;
+  try {
+    await using output = await open(temporary, 'w', 0o600);
+    stream.send({});
+    stream.end();
+    for await (const { blob } of stream) {
+      await output.write(blob);
+      bytes += blob.byteLength;
+    }
+    await output.sync();
+    await rename(temporary, file);
+    return bytes;
+  } finally {
+    stream.close();
+    await rm(temporary, { force: true });
+  }
+}
