@@ -25,7 +25,7 @@ export function checkTls(tls: TlsOptions): Problem[] {
   const problems: Problem[] = [];
   if ((tls.certFile === undefined) !== (tls.keyFile === undefined)) {
     problems.push({
-      path: tls.certFile === undefined ? 'tls.keyFile' : 'tls.certFile',
+      path: tls.certFile === undefined ? 'tls.certFile' : 'tls.keyFile',
       message: 'certificate and key must be given together',
     });
   }

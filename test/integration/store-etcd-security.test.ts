@@ -1,0 +1,222 @@
+/** The etcd client and who is who: certificates of both sides, users, passwords, tokens, roles. */
+import assert from 'node:assert/strict';
+import { copyFile, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import process from 'node:process';
+import { after, before, describe, test } from 'node:test';
+import { inspect } from 'node:util';
+import { describeEvents, Observer, text, textOf } from '../../src/store/contract/tools.ts';
+import { type EtcdOptions, EtcdStore } from '../../src/store/etcd/etcd-store.ts';
+import { Authority, type Certificate } from '../support/certificates.ts';
+import { Etcd, needsEtcd } from '../support/etcd.ts';
+
+const timing = { connect: 2_000, call: 3_000, ping: 500, pingTimeout: 500, retryFirst: 20, retryCap: 100 };
+const refused = { name: 'StoreError', code: 'UNAUTHENTICATED' };
+const options = { ...needsEtcd, timeout: 30_000 };
+
+describe('certificates', options, () => {
+  const stack = new AsyncDisposableStack();
+  let directory: string;
+  let authority: Authority;
+  let stranger: Authority;
+  let server: Certificate;
+  let client: Certificate;
+  let plain: Etcd;
+  let mutual: Etcd;
+
+  before(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'tulle-tls-'));
+    stack.defer(() => rm(directory, { recursive: true }));
+    [authority, stranger] = await Promise.all([
+      Authority.create(directory),
+      Authority.create(directory, 'stranger'),
+    ]);
+    server = await authority.issue('server');
+    client = await authority.issue('client', { names: ['DNS:client'] });
+    plain = stack.use(await Etcd.start({ certificate: server }));
+    mutual = stack.use(await Etcd.start({ certificate: server, clientAuthority: authority.caFile }));
+  });
+  after(() => stack[Symbol.asyncDispose]());
+
+  /** One write and one read. */
+  async function use(store: EtcdStore): Promise<void> {
+    await store.put('/tls', text('yes'));
+    assert.equal(textOf((await store.get('/tls')).kv), 'yes');
+  }
+  const open = (etcd: Etcd, tls: EtcdOptions['tls'] = {}) =>
+    new EtcdStore({ endpoints: [etcd.url], timing, tls });
+
+  test('an authority of our own is trusted for the address of the endpoint, without a warning', async () => {
+    const warnings: string[] = [];
+    const warned = (warning: Error) => void warnings.push(warning.message);
+    process.on('warning', warned);
+    await using store = open(plain, { caFile: authority.caFile });
+    await use(store);
+    process.off('warning', warned);
+    assert.deepEqual(warnings, []);
+  });
+
+  test('with TLS set up, an endpoint without a scheme means https', async () => {
+    const endpoints = [plain.url.replace('https://', '')];
+    await using store = new EtcdStore({ endpoints, timing, tls: { caFile: authority.caFile } });
+    await use(store);
+  });
+
+  test('an unknown authority is refused', async () => {
+    for (const tls of [{}, { caFile: stranger.caFile }]) {
+      await using store = open(plain, tls);
+      await assert.rejects(store.get('/tls'), refused);
+    }
+  });
+
+  test('an observer hears of the refused certificate, and goes on when the file is replaced', async () => {
+    const caFile = join(directory, 'replaced.pem');
+    await copyFile(stranger.caFile, caFile);
+    await using store = open(plain, { caFile });
+    await using observer = new Observer(store, '/tls-observed');
+    const update = await observer.next();
+    assert.ok(update?.type === 'interrupted');
+    assert.equal(update.error.code, 'UNAUTHENTICATED');
+    await copyFile(authority.caFile, caFile);
+    assert.equal((await observer.next())?.type, 'resumed');
+    await observer.snapshot();
+    await use(store);
+  });
+
+  test('an expired certificate of the server is refused', async () => {
+    await using etcd = await Etcd.start({ certificate: await authority.issue('expired', { expired: true }) });
+    await using store = open(etcd, { caFile: authority.caFile });
+    await assert.rejects(store.get('/tls'), (error: Error) => {
+      assert.equal('code' in error && error.code, 'UNAUTHENTICATED');
+      assert.match(error.message, /expired/);
+      return true;
+    });
+  });
+
+  test('a certificate for another name is refused, unless that name is the one asked for', async () => {
+    const certificate = await authority.issue('named', { names: ['DNS:etcd.internal'] });
+    await using etcd = await Etcd.start({ certificate });
+    await using wrong = open(etcd, { caFile: authority.caFile });
+    await assert.rejects(wrong.get('/tls'), refused);
+    await using right = open(etcd, { caFile: authority.caFile, serverName: 'etcd.internal' });
+    await use(right);
+  });
+
+  test('our certificate is shown to a server that asks for one', async () => {
+    await using store = open(mutual, { caFile: authority.caFile, ...client });
+    await use(store);
+    await using observer = new Observer(store, '/tls');
+    await observer.snapshot();
+    await store.put('/tls', text('again'));
+    assert.deepEqual(describeEvents((await observer.events()).events), ['put /tls again']);
+  });
+
+  test('without a certificate, or with that of a stranger, such a server refuses us', async () => {
+    const unknown = await stranger.issue('unknown');
+    for (const tls of [{}, unknown]) {
+      await using store = open(mutual, { caFile: authority.caFile, ...tls });
+      await assert.rejects(store.get('/tls'), refused);
+    }
+  });
+
+  test('plain http to a server with TLS, and the other way round, fail with a reason', async () => {
+    await using http = new EtcdStore({ endpoints: [plain.url.replace('https', 'http')], timing });
+    await assert.rejects(http.get('/tls'), { name: 'StoreError' });
+    await using etcd = await Etcd.start();
+    await using https = new EtcdStore({ endpoints: [etcd.url.replace('http', 'https')], timing });
+    await assert.rejects(https.get('/tls'), { name: 'StoreError' });
+  });
+
+  test('unusable files are told at once, all of them', () => {
+    const tls = { caFile: '/nonexistent/ca.pem', certFile: join(directory, 'ca-key.pem') };
+    assert.throws(
+      () => new EtcdStore({ endpoints: ['ftp://x'], tls, user: { name: '', password: 'x' } }),
+      (error: Error & { problems?: readonly { path: string }[] }) => {
+        assert.deepEqual(error.problems?.map(problem => problem.path).sort(), [
+          'endpoints[0]',
+          'tls.caFile',
+          'tls.certFile',
+          'tls.keyFile',
+          'user.name',
+        ]);
+        return true;
+      },
+    );
+    assert.throws(
+      () => new EtcdStore({ endpoints: ['x'], tls: { ...client, keyFile: server.keyFile } }),
+      /tls.keyFile.*key values mismatch/,
+    );
+  });
+});
+
+describe('users', options, () => {
+  const root = { name: 'root', password: 'root-s3cret' };
+  const flags = ['--bcrypt-cost=4'];
+
+  async function enableAuth(etcd: Etcd): Promise<void> {
+    await etcd.ctl('user', 'add', `${root.name}:${root.password}`);
+    await etcd.ctl('user', 'grant-role', root.name, 'root');
+    await etcd.ctl('user', 'add', 'nobody:n-s3cret');
+    await etcd.ctl('auth', 'enable');
+  }
+  const open = (etcd: Etcd, user?: EtcdOptions['user']) =>
+    new EtcdStore({ endpoints: [etcd.url], timing, ...(user === undefined ? {} : { user }) });
+
+  test('name and password open the store; wrong, missing or powerless ones do not', async () => {
+    await using etcd = await Etcd.start({ flags });
+    await enableAuth(etcd);
+    await using store = open(etcd, root);
+    await store.put('/a', text('1'));
+    const { id } = await store.grant(60);
+    assert.equal(await store.keepAlive(id), 60);
+    await using observer = new Observer(store, '/a');
+    await observer.snapshot();
+    await store.put('/a', text('2'));
+    assert.deepEqual(describeEvents((await observer.events()).events), ['put /a 2']);
+
+    await using wrong = open(etcd, { ...root, password: 'wr0ng' });
+    await assert.rejects(wrong.get('/a'), (error: Error) => {
+      assert.equal('code' in error && error.code, 'UNAUTHENTICATED');
+      assert.doesNotMatch(inspect(error, { depth: 10, showHidden: true }), /wr0ng/);
+      return true;
+    });
+    await using anonymous = open(etcd);
+    await assert.rejects(anonymous.get('/a'), refused);
+    await using nobody = open(etcd, { name: 'nobody', password: 'n-s3cret' });
+    await assert.rejects(nobody.get('/a'), { name: 'StoreError', code: 'FORBIDDEN' });
+    await using shut = new Observer(nobody, '/a');
+    const update = await shut.next();
+    assert.ok(update?.type === 'interrupted');
+    assert.equal(update.error.code, 'FORBIDDEN');
+  });
+
+  test('a token that a restart has ended is replaced without anybody noticing', async () => {
+    await using etcd = await Etcd.start({ flags });
+    await enableAuth(etcd);
+    await using store = open(etcd, root);
+    await store.put('/a', text('1'));
+    await using observer = new Observer(store, '/a');
+    await observer.snapshot();
+    await store.put('/a', text('2'));
+    await observer.events();
+    await etcd.restart();
+    await store.put('/a', text('3'));
+    const updates = [await observer.next(), await observer.next(), await observer.next()];
+    assert.deepEqual(
+      updates.map(update => update?.type),
+      ['interrupted', 'resumed', 'events'],
+    );
+    await Promise.all(Array.from({ length: 10 }, (_, index) => store.put(`/many/${index}`, text('1'))));
+    assert.equal((await store.list('/many')).kvs.length, 10);
+  });
+
+  test('a user is no problem where nobody asks for one, nor when they begin to ask', async () => {
+    await using etcd = await Etcd.start({ flags });
+    await using store = open(etcd, root);
+    await store.put('/a', text('1'));
+    await enableAuth(etcd);
+    await store.put('/a', text('2'));
+    assert.equal(textOf((await store.get('/a')).kv), '2');
+  });
+});
