@@ -128,6 +128,7 @@ const OURS: Readonly<Record<string, Change>> = {
     flags: ONLINK,
     protocol: 77,
   }),
+  'route-ipv6-device': change.replaceRoute({ destination: prefix('fd01::/64'), oif: VX }),
   'route-blackhole': change.replaceRoute({ destination: prefix('10.9.0.0/16'), type: 6 }),
   'route-delete': change.deleteRoute({ ...peerRoute, oif: VX }),
   'nexthop-replace': change.replaceNexthop({

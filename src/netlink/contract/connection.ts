@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { change } from '../change.ts';
 import type { KernelEvent } from '../rtnetlink.ts';
-import { addVxlan, announced, type ContractCase, ip, mac, ONLINK, prefix } from './tools.ts';
+import { addLink, addVxlan, announced, type ContractCase, ip, mac, ONLINK, prefix } from './tools.ts';
 
 /** `route+` or `route-`, and what it is about; undefined for what the kernel does by itself. */
 function describe(event: KernelEvent): string | undefined {
@@ -142,6 +142,23 @@ export const connectionCases: readonly ContractCase[] = [
         words.filter(word => !word.includes(':')),
         ['link- flannel.88'],
       );
+    },
+  },
+  {
+    name: 'a port that leaves its bridge is no link that is gone',
+    async run({ rtnetlink: rt }) {
+      const master = await addLink(rt, { name: 'br0', info: { kind: 'bridge' }, up: true });
+      const words = await announced(
+        rt,
+        ['link'],
+        async () => {
+          await rt.links.add({ name: 'v0', info: { kind: 'veth', peer: { name: 'v1' } }, master });
+          await rt.links.change('v0', { master: 0 });
+          await rt.links.delete('v0');
+        },
+        event => (event.type === 'link' && event.gone ? event.link.name : undefined),
+      );
+      assert.deepEqual(words.sort(), ['v0', 'v1']);
     },
   },
   {

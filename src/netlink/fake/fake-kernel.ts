@@ -27,6 +27,7 @@ import { type Message, readMessages } from '../message.ts';
 import type { Link } from '../objects.ts';
 import { FAMILIES } from '../route/family.ts';
 import type { Rtnetlink } from '../rtnetlink.ts';
+import type { NetlinkTransport } from '../transport.ts';
 import { decodeEvent, GROUPS } from '../watch.ts';
 import { deleteLink, loopback, plugIn, setLink } from './fake-links.ts';
 import { decodeLinkRequest, encodeAcknowledgement, encodeAnnouncement } from './fake-messages.ts';
@@ -89,15 +90,18 @@ export class FakeKernel {
   }
 
   connect(): Rtnetlink {
-    return rtnetlinkOver(groups => {
-      const socket = new FakeSocket(
-        groups,
-        (from, datagram) => this.#handle(from, datagram),
-        gone => this.#sockets.delete(gone),
-      );
-      this.#sockets.add(socket);
-      return socket;
-    });
+    return rtnetlinkOver(groups => this.open(groups));
+  }
+
+  /** A transport to this kernel that hears these multicast groups. */
+  open(groups: readonly number[]): NetlinkTransport {
+    const socket = new FakeSocket(
+      groups,
+      (from, datagram) => this.#handle(from, datagram),
+      gone => this.#sockets.delete(gone),
+    );
+    this.#sockets.add(socket);
+    return socket;
   }
 
   /** Puts in a device that no request can make or delete, such as an Ethernet card. */
