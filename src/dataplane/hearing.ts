@@ -51,7 +51,7 @@ export class Hearing implements AsyncDisposable {
     const { signal } = this.#stop;
     for (const delay of backoff(500, 30_000, random)) {
       try {
-        for await (const event of rtnetlink.watch(GROUPS, signal)) this.#hear(event);
+        for await (const event of rtnetlink.watch(GROUPS, signal, { exceptOwn: true })) this.#hear(event);
         if (signal.aborted) return;
       } catch (error) {
         if (signal.aborted) return;

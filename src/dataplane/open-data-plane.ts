@@ -261,6 +261,8 @@ class KernelDataPlane implements DataPlane {
       if (chunk.length < CHUNK) continue;
       await this.#send(chunk);
       chunk = [];
+      // Before the echo of our own writes fills the socket's buffer.
+      await this.#hearing.heard();
     }
     if (chunk.length > 0) await this.#send(chunk);
   }

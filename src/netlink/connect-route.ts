@@ -53,7 +53,8 @@ export function rtnetlinkOver(
   const open: OpenTransport = debugEnabled()
     ? groups => traced(openTransport(groups), line => process.stderr.write(`${line}\n`))
     : openTransport;
-  const connection = new NetlinkConnection(open([]));
+  const transport = open([]);
+  const connection = new NetlinkConnection(transport);
   const closing = new AbortController();
 
   const apply = (changes: readonly Change[]) => connection.apply(changes);
@@ -171,8 +172,11 @@ export function rtnetlinkOver(
       delete: rule => applyOne(change.deleteRule(rule)),
     },
     apply,
-    watch: (groups, signal) =>
-      events(open(groups.flatMap(group => GROUPS[group])), AbortSignal.any([signal, closing.signal])),
+    watch(groups, signal, { exceptOwn = false } = {}) {
+      const listener = open(groups.flatMap(group => GROUPS[group]));
+      if (exceptOwn) listener.ignore(transport.port);
+      return events(listener, AbortSignal.any([signal, closing.signal]));
+    },
     get writes() {
       return connection.writes;
     },

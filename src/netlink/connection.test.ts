@@ -37,6 +37,8 @@ function scripted(answer: (requests: Message[]) => { now?: Message[][]; later?: 
     return writer.finish();
   };
   const connection = new NetlinkConnection({
+    port: 1,
+    ignore: () => undefined,
     send(datagram) {
       const requests = readMessages(datagram.slice());
       sent.push(requests);

@@ -29,6 +29,10 @@ export function traced(transport: NetlinkTransport, print: (line: string) => voi
     for (const message of readMessages(datagram)) print(`netlink ${direction} ${formatMessage(message)}`);
   };
   return {
+    get port() {
+      return transport.port;
+    },
+    ignore: port => transport.ignore(port),
     send(datagram) {
       show('>', datagram);
       transport.send(datagram);

@@ -106,8 +106,15 @@ export interface Rtnetlink extends AsyncDisposable {
    */
   apply(changes: readonly Change[]): Promise<(NetlinkError | undefined)[]>;
 
-  /** Announcements from now on; ends when `signal` aborts. Waits on the socket, never polls. */
-  watch(groups: readonly EventGroup[], signal: AbortSignal): AsyncIterable<KernelEvent>;
+  /**
+   * Announcements from now on; ends when `signal` aborts. Waits on the socket, never polls. With `exceptOwn` without
+   * those that this connection has caused, as far as the kernel knows the cause: of FDB entries it never does.
+   */
+  watch(
+    groups: readonly EventGroup[],
+    signal: AbortSignal,
+    options?: { readonly exceptOwn?: boolean },
+  ): AsyncIterable<KernelEvent>;
 
   /** Modifying requests sent since the connection was opened. */
   readonly writes: number;

@@ -3,6 +3,10 @@
  * one, `netlink/fake` speaks the same bytes in memory.
  */
 export interface NetlinkTransport extends Disposable {
+  /** The number by which the kernel knows it: announcements carry that of their cause, or 0. */
+  readonly port: number;
+  /** From now on leaves away what the transport with this port has caused. */
+  ignore(port: number): void;
   /** Sends one datagram of any number of messages, which is handled when this returns. @throws SysError */
   send(datagram: Uint8Array): void;
   /**

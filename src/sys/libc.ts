@@ -15,6 +15,10 @@ export const O_RDWR = 0o2;
 export const O_CLOEXEC = SOCK_CLOEXEC;
 export const O_NONBLOCK = SOCK_NONBLOCK;
 
+/** include/uapi/asm-generic/socket.h. */
+const SOL_SOCKET = 1;
+const SO_ATTACH_FILTER = 26;
+
 /** include/uapi/asm-generic/errno.h. */
 const ESRCH = 3;
 const EINTR = 4;
@@ -22,6 +26,17 @@ const EAGAIN = 11;
 
 // `null` is this process itself, which is linked to a C library already, whichever one that is.
 const c = koffi.load(null);
+
+/** struct sock_filter, include/uapi/linux/filter.h: one instruction of the classic packet filter. */
+export interface FilterInstruction {
+  readonly code: number;
+  readonly jt: number;
+  readonly jf: number;
+  readonly k: number;
+}
+
+koffi.struct('sock_filter', { code: 'uint16_t', jt: 'uint8_t', jf: 'uint8_t', k: 'uint32_t' });
+const sockFprog = koffi.struct('sock_fprog', { len: 'uint16_t', filter: 'sock_filter *' });
 
 type Call<Arguments extends unknown[]> = (...args: Arguments) => number;
 
@@ -32,6 +47,10 @@ const raw = {
   setsockopt: c.func('int setsockopt(int, int, int, const void *, uint32_t)') as Call<
     [number, number, number, Uint8Array, number]
   >,
+  attachFilter: c.func('int setsockopt(int, int, int, const sock_fprog *, uint32_t)') as Call<
+    [number, number, number, { len: number; filter: readonly FilterInstruction[] }, number]
+  >,
+  getsockname: c.func('int getsockname(int, void *, void *)') as Call<[number, Uint8Array, Uint32Array]>,
   send: c.func('intptr_t send(int, const void *, size_t, int)') as Call<[number, Uint8Array, number, number]>,
   recv: c.func('intptr_t recv(int, void *, size_t, int)') as Call<[number, Uint8Array, number, number]>,
   read: c.func('intptr_t read(int, void *, size_t)') as Call<[number, Uint8Array, number]>,
@@ -85,6 +104,20 @@ export function connect(fd: number, address: Uint8Array): void {
 export function setsockopt(fd: number, level: number, option: number, value: number): void {
   const bytes = new Uint8Array(Int32Array.of(value).buffer);
   check('setsockopt', raw.setsockopt(fd, level, option, bytes, bytes.byteLength));
+}
+
+/** Lets a program decide what a socket receives: SO_ATTACH_FILTER. */
+export function attachFilter(fd: number, filter: readonly FilterInstruction[]): void {
+  const program = { len: filter.length, filter };
+  check('setsockopt', raw.attachFilter(fd, SOL_SOCKET, SO_ATTACH_FILTER, program, koffi.sizeof(sockFprog)));
+}
+
+/** The local address: a struct sockaddr of at most `size` bytes. */
+export function getsockname(fd: number, size: number): Uint8Array {
+  const address = new Uint8Array(size);
+  const length = Uint32Array.of(size);
+  check('getsockname', raw.getsockname(fd, address, length));
+  return address.subarray(0, Math.min(size, length[0] ?? 0));
 }
 
 /** Bytes sent; undefined when the socket's buffer is full. */

@@ -4,8 +4,19 @@
  * The kernel handles a request inside `send`, so an answer is usually there when `send` returns; `readable` is for
  * announcements.
  */
+import { endianness } from 'node:os';
 import { SysError } from './errors.ts';
-import { bind, close, recv, SOCK_NONBLOCK, send, setsockopt, socket } from './libc.ts';
+import {
+  attachFilter,
+  bind,
+  close,
+  getsockname,
+  recv,
+  SOCK_NONBLOCK,
+  send,
+  setsockopt,
+  socket,
+} from './libc.ts';
 import type { Netns } from './netns.ts';
 import { readable } from './readiness.ts';
 
@@ -33,6 +44,19 @@ const NETLINK_GET_STRICT_CHK = 12;
 /** Only what is queued takes memory, so room for a burst costs nothing. */
 const RECEIVE_BUFFER = 8 << 20;
 
+/** struct sockaddr_nl: family, padding, port, groups. */
+const SOCKADDR_SIZE = 12;
+
+/** Of nlmsg_pid in struct nlmsghdr. */
+const PORT_OFFSET = 12;
+
+/** include/uapi/linux/bpf_common.h. */
+const BPF_LD_W_ABS = 0x20;
+const BPF_JMP_JEQ_K = 0x15;
+const BPF_RET_K = 0x06;
+
+const HOST_IS_LITTLE = endianness() === 'LE';
+
 const EBADF = 9;
 const EMSGSIZE = 90;
 
@@ -48,8 +72,8 @@ export class NetlinkSocket implements Disposable {
     const fd = netns.run(() => socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK, family));
     const opened = new NetlinkSocket(fd);
     try {
-      const address = new Uint8Array(12);
-      new DataView(address.buffer).setUint16(0, AF_NETLINK, true);
+      const address = new Uint8Array(SOCKADDR_SIZE);
+      new DataView(address.buffer).setUint16(0, AF_NETLINK, HOST_IS_LITTLE);
       bind(fd, address);
       enlargeReceiveBuffer(fd);
       // The kernel's own words in errors, and the offending request not sent back with them.
@@ -63,6 +87,25 @@ export class NetlinkSocket implements Disposable {
       opened[Symbol.dispose]();
       throw error;
     }
+  }
+
+  /** The number by which the kernel knows the socket: what it announces carries that of the cause, or 0. */
+  get port(): number {
+    const address = getsockname(this.#opened('getsockname'), SOCKADDR_SIZE);
+    return new DataView(address.buffer).getUint32(4, HOST_IS_LITTLE);
+  }
+
+  /** From now on drops, in the kernel, what the socket with this port has caused. */
+  ignore(port: number): void {
+    // The filter loads a word as the network has it; a netlink header is written as this host has it.
+    const word = new DataView(new ArrayBuffer(4));
+    word.setUint32(0, port, HOST_IS_LITTLE);
+    attachFilter(this.#opened('setsockopt'), [
+      { code: BPF_LD_W_ABS, jt: 0, jf: 0, k: PORT_OFFSET },
+      { code: BPF_JMP_JEQ_K, jt: 0, jf: 1, k: word.getUint32(0) },
+      { code: BPF_RET_K, jt: 0, jf: 0, k: 0 },
+      { code: BPF_RET_K, jt: 0, jf: 0, k: 0xffffffff },
+    ]);
   }
 
   /** Sends one datagram of any number of messages; the kernel has handled them when this returns. */

@@ -65,6 +65,8 @@ test('a list that changes while it is read is read again', needsRoot, async () =
       return length;
     };
     return {
+      port: socket.port,
+      ignore: port => socket.ignore(port),
       receive,
       send: datagram => socket.send(datagram),
       readable: signal => socket.readable(signal),

@@ -162,6 +162,34 @@ export const connectionCases: readonly ContractCase[] = [
     },
   },
   {
+    name: 'a watch can leave away what the connection itself has caused, but for FDB entries',
+    async run({ rtnetlink: rt }) {
+      const index = await addVxlan(rt);
+      const stop = new AbortController();
+      const events = rt.watch(['neighbor', 'nexthop', 'route'], stop.signal, { exceptOwn: true });
+      const gateway = ip('10.3.2.0');
+      const address = mac('02:00:00:00:00:01');
+      const results = await rt.apply([
+        change.addNexthop({ id: 5, family: 'ipv4', gateway, oif: index, flags: ONLINK }),
+        change.addRoute({ destination: prefix('10.3.2.0/24'), nexthopId: 5 }),
+        change.replaceNeighbor({ index, ip: gateway, mac: address }),
+        change.replaceFdb({ index, mac: address, destination: ip('192.168.65.4') }),
+        change.deleteRoute({ destination: prefix('10.3.2.0/24') }),
+      ]);
+      assert.ok(results.every(error => error === undefined));
+      const seen: string[] = [];
+      for await (const event of events) {
+        seen.push(describe(event) ?? event.type);
+        if (event.type === 'idle' && seen.length > 1) break;
+      }
+      stop.abort();
+      assert.deepEqual(
+        seen.filter(word => /fdb|neighbor\S 10\.|nexthop|route/.test(word)),
+        ['fdb+ 02:00:00:00:00:01 192.168.65.4'],
+      );
+    },
+  },
+  {
     name: 'a watch ends when it is told to, also when nobody listens yet',
     async run({ rtnetlink: rt }) {
       const stop = new AbortController();

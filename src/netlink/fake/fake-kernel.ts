@@ -66,6 +66,9 @@ export class FakeKernel {
   readonly #state: FakeState;
   #faults: Fault[] = [];
   #interruptedDumps = 0;
+  #lastPort = 0;
+  /** Port of the socket whose request is being handled. */
+  #cause = 0;
 
   readonly #hasNexthops: boolean;
 
@@ -96,6 +99,7 @@ export class FakeKernel {
   /** A transport to this kernel that hears these multicast groups. */
   open(groups: readonly number[]): NetlinkTransport {
     const socket = new FakeSocket(
+      ++this.#lastPort,
       groups,
       (from, datagram) => this.#handle(from, datagram),
       gone => this.#sockets.delete(gone),
@@ -136,7 +140,9 @@ export class FakeKernel {
   }
 
   #announce(event: Announcement): void {
-    const message = { ...encodeAnnouncement(event), flags: 0, sequence: 0, port: 0 };
+    // drivers/net/vxlan and net/bridge do not say who changed their FDB.
+    const port = event.type === 'fdb' ? 0 : this.#cause;
+    const message = { ...encodeAnnouncement(event), flags: 0, sequence: 0, port };
     const groups = groupsOf(event);
     for (const socket of this.#sockets) {
       if (groups.some(group => socket.groups.has(group))) socket.deliver([message]);
@@ -145,12 +151,14 @@ export class FakeKernel {
 
   #handle(socket: FakeSocket, datagram: Uint8Array): void {
     for (const request of readMessages(datagram)) {
+      this.#cause = socket.port;
       try {
         socket.deliver(this.#answer(request));
         if (request.flags & NLM_F_ACK) socket.deliver([encodeAcknowledgement(request)]);
       } catch (error) {
         socket.deliver([encodeAcknowledgement(request, asRefusal(error))]);
       }
+      this.#cause = 0;
     }
   }
 

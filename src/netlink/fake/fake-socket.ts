@@ -10,21 +10,29 @@ const MESSAGES_PER_DATAGRAM = 3;
 
 export class FakeSocket implements NetlinkTransport {
   readonly groups: ReadonlySet<number>;
+  readonly port: number;
   readonly #handle: (socket: FakeSocket, datagram: Uint8Array) => void;
   readonly #close: (socket: FakeSocket) => void;
   #queue: Uint8Array[] = [];
+  #ignored: number | undefined;
   #overrun = false;
   #closed = false;
   #wake: (() => void) | undefined;
 
   constructor(
+    port: number,
     groups: readonly number[],
     handle: (socket: FakeSocket, datagram: Uint8Array) => void,
     close: (socket: FakeSocket) => void,
   ) {
+    this.port = port;
     this.groups = new Set(groups);
     this.#handle = handle;
     this.#close = close;
+  }
+
+  ignore(port: number): void {
+    this.#ignored = port;
   }
 
   send(datagram: Uint8Array): void {
@@ -58,14 +66,15 @@ export class FakeSocket implements NetlinkTransport {
   }
 
   /** Queues messages for the reader. */
-  deliver(messages: readonly Message[]): void {
+  deliver(delivered: readonly Message[]): void {
+    const messages = delivered.filter(({ port }) => port !== this.#ignored);
     for (let start = 0; start < messages.length; start += MESSAGES_PER_DATAGRAM) {
       const writer = new Writer();
       for (const message of messages.slice(start, start + MESSAGES_PER_DATAGRAM))
         writeMessage(writer, message);
       this.#queue.push(writer.finish());
     }
-    this.#wake?.();
+    if (messages.length > 0) this.#wake?.();
   }
 
   /** Drops everything that is queued, as if the buffer had been too small; the reader learns of it. */
