@@ -56,7 +56,6 @@ const raw = {
   read: c.func('intptr_t read(int, void *, size_t)') as Call<[number, Uint8Array, number]>,
   write: c.func('intptr_t write(int, const void *, size_t)') as Call<[number, Uint8Array, number]>,
   ioctl: c.func('int ioctl(int, unsigned long, void *)') as Call<[number, number, Uint8Array]>,
-  ioctlValue: c.func('int ioctl(int, unsigned long, unsigned long)') as Call<[number, number, number]>,
   open: c.func('int open(const char *, int, uint32_t)') as Call<[string, number, number]>,
   close: c.func('int close(int)') as Call<[number]>,
   setns: c.func('int setns(int, int)') as Call<[number, number]>,
@@ -140,12 +139,9 @@ export function write(fd: number, bytes: Uint8Array): number | undefined {
   return transferred('write', raw.write(fd, bytes, bytes.byteLength));
 }
 
-/** @param argument a struct, read and written in place, or a plain number. */
-export function ioctl(fd: number, request: number, argument: Uint8Array | number): number {
-  return check(
-    'ioctl',
-    typeof argument === 'number' ? raw.ioctlValue(fd, request, argument) : raw.ioctl(fd, request, argument),
-  );
+/** @param argument a struct, read and written in place. */
+export function ioctl(fd: number, request: number, argument: Uint8Array): number {
+  return check('ioctl', raw.ioctl(fd, request, argument));
 }
 
 /** @param mode permissions of a file that O_CREAT makes. */

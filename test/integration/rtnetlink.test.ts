@@ -46,6 +46,21 @@ describe('the contract of every kernel', () => {
   for (const { name, run } of rtnetlinkContract) test(name, needsRoot, () => inNamespace(run));
 });
 
+test('a link is made in one namespace and moved to another', needsRoot, async () => {
+  using here = Netns.anonymous();
+  using there = Netns.anonymous();
+  await using near = connectRoute({ netns: here });
+  await using far = connectRoute({ netns: there });
+  await near.links.add({
+    name: 'v0',
+    info: { kind: 'veth', peer: { name: 'v1', netnsFd: there.fd } },
+  });
+  assert.equal((await far.links.get('v1'))?.info?.kind, 'veth');
+  await near.links.change('v0', { netnsFd: there.fd });
+  assert.equal(await near.links.get('v0'), undefined);
+  assert.deepEqual((await far.links.list()).map(({ name }) => name).sort(), ['lo', 'v0', 'v1']);
+});
+
 test('a list that changes while it is read is read again', needsRoot, async () => {
   using netns = Netns.anonymous();
   await using writer = connectRoute({ netns });

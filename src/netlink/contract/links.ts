@@ -113,6 +113,17 @@ export const linkCases: readonly ContractCase[] = [
     },
   },
   {
+    name: 'a macvlan link stands on another one, in a mode',
+    async run({ rtnetlink: { links } }) {
+      await links.add({ name: 'eth0', info: { kind: 'veth' } });
+      const lower = await indexOf(links, 'eth0');
+      await links.add({ name: 'mv0', lower, info: { kind: 'macvlan', mode: 'bridge' } });
+      const link = await links.get('mv0');
+      assert.ok(link?.info?.kind === 'macvlan');
+      assert.deepEqual([link.info.mode, link.lower], ['bridge', lower]);
+    },
+  },
+  {
     name: 'a living vxlan link changes what can be changed',
     async run({ rtnetlink }) {
       const index = await addVxlan(rtnetlink);

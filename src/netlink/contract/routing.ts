@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { addLink, addVxlan, type ContractCase, ip, ONLINK, prefix, TULLE } from './tools.ts';
+import { addLink, addVxlan, type ContractCase, ip, mac, ONLINK, prefix, TULLE } from './tools.ts';
 
 export const routingCases: readonly ContractCase[] = [
   {
@@ -146,6 +146,29 @@ export const routingCases: readonly ContractCase[] = [
       await rt.nexthops.delete(5);
       assert.deepEqual([show('ip nexthop'), show('ip route')], ['', '']);
       await assert.rejects(rt.nexthops.delete(5), { code: 'ENOENT' });
+    },
+  },
+  {
+    name: 'IPv6 has routes, next hops and neighbors of its own',
+    async run({ rtnetlink: rt }) {
+      const oif = await addVxlan(rt);
+      const gateway = ip('fd00:0:0:2::');
+      await rt.neighbors.replace({ index: oif, ip: gateway, mac: mac('02:00:00:00:00:01') });
+      await rt.nexthops.replace({ id: 6, family: 'ipv6', gateway, oif, flags: ONLINK, protocol: TULLE });
+      await rt.routes.replace({ destination: prefix('fd00:0:0:2::/64'), nexthopId: 6, protocol: TULLE });
+      await rt.routes.replace({ destination: prefix('fd00:0:0:2::/64'), nexthopId: 6, protocol: TULLE });
+      const routes = await rt.routes.list({ protocol: TULLE });
+      assert.deepEqual(
+        routes.map(
+          route =>
+            `${route.family} ${route.destination} ${route.nexthopId} ${route.gateway} ${route.priority}`,
+        ),
+        ['ipv6 fd00:0:0:2::/64 6 fd00:0:0:2:: 1024'],
+      );
+      const [nexthop] = await rt.nexthops.list();
+      assert.deepEqual([nexthop?.family, `${nexthop?.gateway}`], ['ipv6', 'fd00:0:0:2::']);
+      await rt.routes.delete({ destination: prefix('fd00:0:0:2::/64'), protocol: TULLE });
+      assert.deepEqual(await rt.routes.list({ protocol: TULLE }), []);
     },
   },
   {
