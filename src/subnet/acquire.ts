@@ -149,7 +149,7 @@ async function create(
     if (family === undefined) continue;
     const known = wishes
       .map(wish => wish?.[name])
-      .find(block => block && isLeasable(family, block) && !taken.overlapping(block));
+      .find(block => block && isLeasable(family, block) && taken.overlaps(block).length === 0);
     if (known === undefined) origin = 'new subnet';
     const block = known ?? allocate(family, taken, attributes.hostId, attempt);
     if (block === undefined) return { outcome: 'full', reason: explainFull(family) };

@@ -29,7 +29,7 @@ export function allocate(
   for (let step = 0n; step < count; ) {
     const slot = (start + step) % count;
     const subnet = Prefix.of(family.subnetMin.plus(slot * size), family.subnetLength);
-    const obstacle = taken.overlapping(subnet)?.block;
+    const obstacle = taken.overlaps(subnet)[0]?.block;
     if (obstacle === undefined) return subnet;
     // A block that is larger than a subnet is left behind at once, up to the end of the range.
     const behind = (obstacle.last.toBigInt() - first) / size + 1n;

@@ -8,7 +8,7 @@
 import { ADDRESS_BITS, type Family } from '../base/ip.ts';
 import type { Prefix } from '../base/prefix.ts';
 
-interface Entry<T> {
+export interface BlockEntry<T> {
   readonly block: Prefix;
   readonly value: T;
 }
@@ -16,9 +16,9 @@ interface Entry<T> {
 interface Level<T> {
   readonly length: number;
   /** By network bits. */
-  readonly blocks: Map<bigint, Entry<T>>;
-  /** By network bits of this level: one of the longer blocks inside. */
-  readonly inside: Map<bigint, Entry<T>>;
+  readonly blocks: Map<bigint, BlockEntry<T>>;
+  /** By network bits of this level: the longer blocks inside. */
+  readonly inside: Map<bigint, Set<BlockEntry<T>>>;
 }
 
 export class BlockMap<T> {
@@ -27,32 +27,48 @@ export class BlockMap<T> {
   /** Adds a block whether it overlaps others or not; the first of two equal ones stays. */
   add(block: Prefix, value: T): void {
     const address = block.ip.toBigInt();
-    const entry = { block, value };
     const { blocks } = this.#level(block.family, block.length);
     const bits = networkBits(block.family, address, block.length);
-    if (!blocks.has(bits)) blocks.set(bits, entry);
+    if (blocks.has(bits)) return;
+    const entry = { block, value };
+    blocks.set(bits, entry);
     for (const level of this.#levels[block.family].values()) {
-      if (level.length < block.length) {
-        level.inside.set(networkBits(block.family, address, level.length), entry);
-      }
+      if (level.length < block.length)
+        addInside(level, networkBits(block.family, address, level.length), entry);
     }
   }
 
-  /** A block that overlaps this one: the longest of those that contain it, else any of those inside it. */
-  overlapping(block: Prefix): Entry<T> | undefined {
+  /** Removes exactly this block, if it is there. */
+  delete(block: Prefix): void {
     const address = block.ip.toBigInt();
-    let container: Entry<T> | undefined;
+    const levels = this.#levels[block.family];
+    const bits = networkBits(block.family, address, block.length);
+    const entry = levels.get(block.length)?.blocks.get(bits);
+    if (entry === undefined) return;
+    levels.get(block.length)?.blocks.delete(bits);
+    for (const level of levels.values()) {
+      if (level.length >= block.length) continue;
+      const outer = networkBits(block.family, address, level.length);
+      const inside = level.inside.get(outer);
+      inside?.delete(entry);
+      if (inside?.size === 0) level.inside.delete(outer);
+    }
+  }
+
+  /** All blocks that overlap this one: those that contain it, the longest first, then those inside it. */
+  overlaps(block: Prefix): readonly BlockEntry<T>[] {
+    const address = block.ip.toBigInt();
+    const found: BlockEntry<T>[] = [];
     for (const level of this.#levels[block.family].values()) {
       if (level.length > block.length) continue;
-      const found = level.blocks.get(networkBits(block.family, address, level.length));
-      if (found && (container === undefined || found.block.length > container.block.length))
-        container = found;
+      const container = level.blocks.get(networkBits(block.family, address, level.length));
+      if (container !== undefined) found.push(container);
     }
-    if (container !== undefined) return container;
+    found.sort((a, b) => b.block.length - a.block.length);
     // Only a level of the same length knows what is inside; asking for a length for the first time makes it.
-    return this.#level(block.family, block.length).inside.get(
-      networkBits(block.family, address, block.length),
-    );
+    const { inside } = this.#level(block.family, block.length);
+    found.push(...(inside.get(networkBits(block.family, address, block.length)) ?? []));
+    return found;
   }
 
   #level(family: Family, length: number): Level<T> {
@@ -63,12 +79,18 @@ export class BlockMap<T> {
     for (const longer of levels.values()) {
       if (longer.length <= length) continue;
       for (const entry of longer.blocks.values()) {
-        level.inside.set(networkBits(family, entry.block.ip.toBigInt(), length), entry);
+        addInside(level, networkBits(family, entry.block.ip.toBigInt(), length), entry);
       }
     }
     levels.set(length, level);
     return level;
   }
+}
+
+function addInside<T>(level: Level<T>, bits: bigint, entry: BlockEntry<T>): void {
+  const inside = level.inside.get(bits);
+  if (inside === undefined) level.inside.set(bits, new Set([entry]));
+  else inside.add(entry);
 }
 
 const networkBits = (family: Family, address: bigint, length: number) =>

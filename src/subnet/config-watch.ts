@@ -1,0 +1,56 @@
+/** The network's configuration, live from the store: validated each time it is written. */
+import { bytesEqual } from '../base/bytes.ts';
+import { ConfigError, type Problem } from '../base/errors.ts';
+import { Latest } from '../base/latest.ts';
+import type { KeyValue } from '../store/store.ts';
+import { type NetworkConfig, parseNetworkConfig } from './config.ts';
+import type { Registry } from './registry.ts';
+
+export type ConfigReading =
+  /** The store has not answered yet. */
+  | { readonly state: 'unknown' }
+  /** There is no configuration: nobody wrote one, or somebody deleted it. */
+  | { readonly state: 'missing' }
+  | { readonly state: 'valid'; readonly config: NetworkConfig; readonly warnings: readonly Problem[] }
+  | { readonly state: 'invalid'; readonly problems: readonly Problem[] };
+
+export class ConfigWatch {
+  /** Changes with the text of the configuration, and not when the same text is written again. */
+  readonly reading = new Latest<ConfigReading>({ state: 'unknown' });
+  readonly #registry: Registry;
+  #value: Uint8Array | undefined;
+
+  constructor(registry: Registry) {
+    this.#registry = registry;
+  }
+
+  /** Follows the store until `signal` aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { store, configKey } = this.#registry;
+    for await (const update of store.observe(configKey, { signal, exact: true })) {
+      if (update.type === 'snapshot') this.#take(update.kvs[0]);
+      else if (update.type === 'events') {
+        const last = update.events.at(-1);
+        this.#take(last?.type === 'put' ? last.kv : undefined);
+      }
+    }
+  }
+
+  #take(kv: KeyValue | undefined): void {
+    const before = this.#value;
+    this.#value = kv?.value;
+    if (kv === undefined) return this.reading.set({ state: 'missing' });
+    if (before !== undefined && bytesEqual(before, kv.value)) return;
+    this.reading.set(readConfig(kv.value));
+  }
+}
+
+/** What the value of the configuration key says. */
+export function readConfig(value: Uint8Array): ConfigReading {
+  try {
+    return { state: 'valid', ...parseNetworkConfig(new TextDecoder().decode(value)) };
+  } catch (error) {
+    if (error instanceof ConfigError) return { state: 'invalid', problems: error.problems };
+    throw error;
+  }
+}

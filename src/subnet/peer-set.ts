@@ -1,0 +1,261 @@
+/**
+ * Which leases are peers of this host. Told about every key below `<prefix>/subnets`, it keeps the good ones and
+ * says why the others are not:
+ *
+ * - Nothing malformed removes anybody: while a key is there, the last good value it had stays in use. Only the
+ *   end of the key, or a configuration it does not fit, ends a peer.
+ * - Of two leases that overlap the older one is right, on every host alike; our own is right for us.
+ * - A lease with our id is ours and no peer.
+ * - A value that says the same again (flannel's daily renewals are puts) is no change.
+ */
+import { bytesEqual } from '../base/bytes.ts';
+import type { Ip } from '../base/ip.ts';
+import { encodeAttributes } from './attributes.ts';
+import { BlockMap } from './block-map.ts';
+import type { NetworkConfig } from './config.ts';
+import { blocksOf, isLease, type Lease, type LeaseAttributes, type RejectedLease } from './lease.ts';
+import { checkLease } from './lease-check.ts';
+
+export interface Self {
+  readonly config: NetworkConfig;
+  /** What we publish: our id, and the addresses that lead back to us. */
+  readonly self: LeaseAttributes;
+}
+
+/** What is to be told once. */
+export type PeerEvent =
+  | { readonly type: 'rejected'; readonly key: string; readonly reason: string }
+  /** A key that was rejected is a good lease now. */
+  | { readonly type: 'accepted'; readonly key: string }
+  /** Several peers have one public address: packets for all of them go to whoever really has it. */
+  | { readonly type: 'shared-address'; readonly address: Ip; readonly keys: readonly string[] };
+
+export interface PeerChanges {
+  readonly changed: readonly Lease[];
+  /** Keys. */
+  readonly removed: readonly string[];
+}
+
+interface Entry {
+  readonly key: string;
+  /** What the store has now. */
+  latest: Lease | RejectedLease;
+  /** The last value that was good, perhaps before the latest. */
+  good?: Lease;
+  /** What is in use: a part of `peers`, or our own. */
+  active?: Lease;
+  isOwn: boolean;
+  /** Why the latest value is not in use. */
+  reason?: string;
+}
+
+/** The peers that publish one address. */
+interface Holders {
+  readonly address: Ip;
+  readonly keys: Set<string>;
+  /** Those that were part of a report already. */
+  readonly told: Set<string>;
+}
+
+export class PeerSet {
+  readonly #report: (event: PeerEvent) => void;
+  readonly #entries = new Map<string, Entry>();
+  /** The blocks of all active leases; they do not overlap. */
+  readonly #blocks = new BlockMap<Entry>();
+  /** Good leases that wait for an older one, which they overlap, to end. */
+  readonly #blocked = new Set<Entry>();
+  /** By text of the address. */
+  readonly #holders = new Map<string, Holders>();
+  #changes = new Map<string, Lease | undefined>();
+  #context: Self;
+
+  constructor(context: Self, report: (event: PeerEvent) => void) {
+    this.#context = context;
+    this.#report = report;
+  }
+
+  *peers(): Generator<Lease, void> {
+    for (const { active, isOwn } of this.#entries.values()) if (active !== undefined && !isOwn) yield active;
+  }
+
+  /** Keys whose present value is not in use. */
+  *rejected(): Generator<RejectedLease, void> {
+    for (const { key, latest, reason } of this.#entries.values()) {
+      if (reason !== undefined) yield { key, reason, modRevision: latest.modRevision };
+    }
+  }
+
+  /** Public addresses that more than one peer has. */
+  *sharedAddresses(): Generator<{ readonly address: Ip; readonly keys: readonly string[] }, void> {
+    for (const { address, keys } of this.#holders.values())
+      if (keys.size > 1) yield { address, keys: [...keys] };
+  }
+
+  /** What is different since the last call. */
+  take(): PeerChanges {
+    const changes = [...this.#changes];
+    this.#changes = new Map();
+    return {
+      changed: changes.map(([, lease]) => lease).filter(lease => lease !== undefined),
+      removed: changes.filter(([, lease]) => lease === undefined).map(([key]) => key),
+    };
+  }
+
+  put(latest: Lease | RejectedLease): void {
+    const { key } = latest;
+    const entry = this.#entries.get(key) ?? { key, latest, isOwn: false };
+    entry.latest = latest;
+    this.#entries.set(key, entry);
+    this.#evaluate(entry);
+    this.#retryBlocked();
+  }
+
+  delete(key: string): void {
+    const entry = this.#entries.get(key);
+    if (entry === undefined) return;
+    this.#entries.delete(key);
+    this.#blocked.delete(entry);
+    this.#deactivate(entry);
+    this.#retryBlocked();
+  }
+
+  /** Everything there is; what is not among it is gone. */
+  replace(all: readonly (Lease | RejectedLease)[]): void {
+    const keys = new Set(all.map(({ key }) => key));
+    for (const key of this.#entries.keys()) if (!keys.has(key)) this.delete(key);
+    for (const each of all) this.put(each);
+  }
+
+  /** Another configuration or identity: everything is judged anew. */
+  judge(context: Self): void {
+    this.#context = context;
+    for (const entry of this.#entries.values()) this.#evaluate(entry);
+    this.#retryBlocked();
+  }
+
+  #evaluate(entry: Entry): void {
+    this.#blocked.delete(entry);
+    const { latest, good } = entry;
+    const first = this.#check(latest);
+    const second = good === undefined || good === latest ? undefined : this.#check(good);
+    const wanted = isLease(first) ? first : isLease(second) ? second : undefined;
+    if (isLease(first)) entry.good = latest as Lease;
+
+    const own = wanted !== undefined && wanted.attributes.hostId === this.#context.self.hostId;
+    if (own !== entry.isOwn) this.#deactivate(entry);
+    entry.isOwn = own;
+    const obstacle = wanted && this.#obstacle(entry, wanted);
+    if (wanted === undefined || obstacle !== undefined) this.#deactivate(entry);
+    else this.#activate(entry, wanted);
+    if (obstacle !== undefined) this.#blocked.add(entry);
+    this.#tell(entry, isLease(first) ? obstacle : first.reason);
+  }
+
+  #check(lease: Lease | RejectedLease): Lease | RejectedLease {
+    const { config, self } = this.#context;
+    if (!isLease(lease) || lease.attributes.hostId === self.hostId) return lease;
+    const ownAddresses = [self.publicIp, self.publicIpv6].filter(ip => ip !== undefined);
+    return checkLease(lease, { config, ownAddresses });
+  }
+
+  /** Why this lease may not become active beside those that are; younger ones have to make room. */
+  #obstacle(entry: Entry, lease: Lease): string | undefined {
+    const others = blocksOf(lease.subnet)
+      .flatMap(block => this.#blocks.overlaps(block))
+      .map(({ value }) => value)
+      .filter(other => other !== entry);
+    const stronger = others.find(other =>
+      other.isOwn === entry.isOwn ? isOlder(other, lease) : other.isOwn,
+    );
+    if (stronger === undefined) {
+      for (const other of new Set(others)) {
+        this.#deactivate(other);
+        this.#blocked.add(other);
+      }
+      return undefined;
+    }
+    return stronger.isOwn
+      ? `overlaps this host's own subnet ${stronger.key}`
+      : `overlaps ${stronger.key}, which is older`;
+  }
+
+  /** Those that had to wait, oldest first, until none of them finds room. */
+  #retryBlocked(): void {
+    for (let progress = true; progress && this.#blocked.size > 0; ) {
+      progress = false;
+      const waiting = [...this.#blocked].sort((a, b) => compareAge(a, b));
+      for (const entry of waiting) {
+        this.#evaluate(entry);
+        progress ||= !this.#blocked.has(entry);
+      }
+    }
+  }
+
+  #activate(entry: Entry, lease: Lease): void {
+    const before = entry.active;
+    const same =
+      before !== undefined &&
+      before.createRevision === lease.createRevision &&
+      blocksOf(before.subnet).join() === blocksOf(lease.subnet).join() &&
+      bytesEqual(encodeAttributes(before.attributes), encodeAttributes(lease.attributes));
+    if (same) return;
+    this.#release(entry);
+    entry.active = lease;
+    for (const block of blocksOf(lease.subnet)) this.#blocks.add(block, entry);
+    if (entry.isOwn) return;
+    this.#changes.set(entry.key, lease);
+    for (const address of addressesOf(lease)) this.#hold(entry, address);
+  }
+
+  #deactivate(entry: Entry): void {
+    if (entry.active === undefined) return;
+    this.#release(entry);
+    delete entry.active;
+    if (!entry.isOwn) this.#changes.set(entry.key, undefined);
+  }
+
+  /** Undoes what `#activate` entered in the indexes. */
+  #release(entry: Entry): void {
+    if (entry.active === undefined) return;
+    for (const block of blocksOf(entry.active.subnet)) this.#blocks.delete(block);
+    for (const address of addressesOf(entry.active)) {
+      const holders = this.#holders.get(`${address}`);
+      holders?.keys.delete(entry.key);
+      if (holders?.keys.size === 0) this.#holders.delete(`${address}`);
+    }
+  }
+
+  #hold(entry: Entry, address: Ip): void {
+    const holders = this.#holders.get(`${address}`) ?? { address, keys: new Set(), told: new Set() };
+    this.#holders.set(`${address}`, holders);
+    holders.keys.add(entry.key);
+    if (holders.keys.size < 2 || holders.told.has(entry.key)) return;
+    for (const key of holders.keys) holders.told.add(key);
+    this.#report({ type: 'shared-address', address, keys: [...holders.keys] });
+  }
+
+  #tell(entry: Entry, reason: string | undefined): void {
+    const before = entry.reason;
+    if (reason === before) return;
+    if (reason === undefined) delete entry.reason;
+    else entry.reason = reason;
+    if (reason !== undefined) this.#report({ type: 'rejected', key: entry.key, reason });
+    else this.#report({ type: 'accepted', key: entry.key });
+  }
+}
+
+function isOlder(entry: Entry, than: Lease): boolean {
+  return entry.active !== undefined && compareLeases(entry.active, than) < 0;
+}
+
+const compareAge = (a: Entry, b: Entry) =>
+  isLease(a.latest) && isLease(b.latest) ? compareLeases(a.latest, b.latest) : 0;
+
+/** By age, and by key for those that were made in one transaction. */
+function compareLeases(a: Lease, b: Lease): number {
+  if (a.createRevision !== b.createRevision) return a.createRevision < b.createRevision ? -1 : 1;
+  return a.key < b.key ? -1 : a.key > b.key ? 1 : 0;
+}
+
+const addressesOf = ({ attributes: { publicIp, publicIpv6 } }: Lease) =>
+  [publicIp, publicIpv6].filter(ip => ip !== undefined);
