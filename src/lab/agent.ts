@@ -4,7 +4,7 @@ import type { Rtnetlink } from '../netlink/rtnetlink.ts';
 import { startDaemon } from './daemon.ts';
 import { LabError } from './errors.ts';
 import { UPLINK } from './fabric.ts';
-import type { LabHost } from './host.ts';
+import { type LabHost, TULLE } from './host.ts';
 import type { LabPlan } from './plan.ts';
 import { parseSubnetEnv, SUBNET_ENV, type SubnetEnv } from './subnet-env.ts';
 
@@ -21,15 +21,10 @@ export function agentArguments(plan: Pick<LabPlan, 'etcdEndpoint' | 'etcdPrefix'
 }
 
 /** Starts the agent and waits until it holds a lease and has written it down. */
-export async function startAgent(
-  host: LabHost,
-  plan: LabPlan,
-  tulle: string,
-  signal: AbortSignal,
-): Promise<SubnetEnv> {
+export async function startAgent(host: LabHost, plan: LabPlan, signal: AbortSignal): Promise<SubnetEnv> {
   const text = await startDaemon(host, {
     name: AGENT_LOG,
-    program: tulle,
+    program: TULLE,
     args: agentArguments(plan),
     readyFile: SUBNET_ENV,
     patience: 30_000,

@@ -13,8 +13,9 @@ import { execIn, statusOf } from './exec.ts';
 import { raiseLab, razeLab } from './lab.ts';
 import { formatMatrix } from './matrix.ts';
 import { pingAll } from './ping.ts';
-import { planLab } from './plan.ts';
+import { planLab, type StoreKind } from './plan.ts';
 import { findRecord, type LabRecord, recordNames, requireRecord } from './record.ts';
+import { preferredStore, requireRoot } from './requirements.ts';
 
 const MOST = 1000;
 
@@ -52,25 +53,33 @@ function up(): Command {
     readonly hosts: number;
     readonly containers: number;
     readonly docker?: true;
+    readonly store?: StoreKind;
     readonly backendConfig?: Record<string, unknown>;
   }
   const command = new Command('up')
-    .description('Make a lab: hosts, etcd, an agent per host, containers.')
+    .description('Make a lab: hosts, a store, an agent per host, containers.')
     .addOption(new Option('--hosts <n>', 'number of hosts').argParser(integer(1, MOST)).default(2))
     .addOption(new Option('--containers <n>', 'containers per host').argParser(integer(0, MOST)).default(2))
     .option('--docker', 'a real dockerd per host, instead of bare namespaces as containers')
+    .addOption(
+      new Option(
+        '--store <kind>',
+        'real etcd, or the store that comes with Tulle (default: etcd if installed)',
+      ).choices(['etcd', 'tulle']),
+    )
     .addOption(
       new Option('--backend-config <json>', "the network's Backend object").argParser(value(parseObject)),
     )
     .addOption(nameOption())
     .addOption(jsonOption())
-    .action(({ name, hosts, containers, docker, backendConfig, json }: Options) =>
+    .action(({ name, hosts, containers, docker, store, backendConfig, json }: Options) =>
       untilStopped(async signal => {
         const plan = planLab({
           name,
           hosts,
           containers,
           runtime: docker === true ? 'docker' : 'namespace',
+          store: store ?? preferredStore(),
           ...(backendConfig === undefined ? {} : { backend: backendConfig }),
         });
         await using lab = await raiseLab(plan, { signal, onStep: stepNoter() });
@@ -102,6 +111,7 @@ function list(): Command {
     .description('The labs of this machine.')
     .addOption(jsonOption())
     .action(({ json }: Pick<Named, 'json'>) => {
+      requireRoot();
       const labs = recordNames()
         .map(findRecord)
         .filter(record => record !== undefined);
@@ -118,6 +128,7 @@ function list(): Command {
               align: 'right',
             },
             { title: 'runtime', cell: ({ runtime }) => runtime },
+            { title: 'store', cell: ({ store }) => store },
             { title: 'since', cell: ({ createdAt }) => createdAt },
           ],
           labs,
@@ -174,11 +185,12 @@ function demo(): Command {
 }
 
 /** What scripts get: the record without what only Tulle itself can use. */
-function describe({ name, createdAt, runtime, etcdEndpoint, etcdPrefix, hosts }: LabRecord) {
+function describe({ name, createdAt, runtime, store, etcdEndpoint, etcdPrefix, hosts }: LabRecord) {
   return {
     name,
     createdAt,
     runtime,
+    store,
     etcdEndpoint,
     etcdPrefix,
     hosts: hosts.map(host => ({

@@ -8,6 +8,7 @@ import { raiseLab } from './lab.ts';
 import { formatMatrix } from './matrix.ts';
 import { pingAll } from './ping.ts';
 import { OVERLAY, planLab, UNDERLAY } from './plan.ts';
+import { preferredStore } from './requirements.ts';
 
 const HOSTS = 3;
 const CONTAINERS = 2;
@@ -18,7 +19,13 @@ const CONTAINERS = 2;
  * @throws LabError, also when a packet was lost; `signal.reason` while the lab is still being made.
  */
 export async function runDemo(name: string, signal: AbortSignal): Promise<void> {
-  const plan = planLab({ name, hosts: HOSTS, containers: CONTAINERS, runtime: 'namespace' });
+  const plan = planLab({
+    name,
+    hosts: HOSTS,
+    containers: CONTAINERS,
+    runtime: 'namespace',
+    store: preferredStore(),
+  });
   title(`Making ${HOSTS} hosts with ${CONTAINERS} containers each on this machine`);
   const started = performance.now();
   const onStep = (step: string) =>
@@ -54,7 +61,7 @@ export async function runDemo(name: string, signal: AbortSignal): Promise<void> 
       `  ./bin/tulle lab exec${suffix} docker1 -- tulle status`,
       `  ./bin/tulle lab exec${suffix} docker1/c1 -- ping ${target?.ip ?? ''}`,
       `  ./bin/tulle lab exec${suffix} docker2 -- bridge fdb show dev flannel.88`,
-      `  ./bin/tulle lab exec${suffix} docker1 -- etcdctl get --prefix /coreos.com/network`,
+      `  ./bin/tulle lab exec${suffix} docker1 -- tulle lease list`,
     ].join('\n'),
   );
   if (process.stdout.isTTY) await untilAborted(signal);

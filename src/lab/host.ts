@@ -12,6 +12,8 @@ import { namespacesOf } from './anchor.ts';
 /** The directory of this program, which every host sees as well. */
 export const PROJECT = join(import.meta.dirname, '../..');
 
+export const TULLE = join(PROJECT, 'bin/tulle');
+
 /** Logs of what a host runs; private to the host, like all of its /run. */
 const LOG_DIRECTORY = '/run/log';
 

@@ -1,12 +1,11 @@
 /**
  * Making a lab, from nothing to containers that reach each other:
  *
- *     fabric -> hosts -> etcd -> agents -> containers -> routes to every peer
+ *     fabric -> hosts -> store -> agents -> containers -> routes to every peer
  *
  * Each step is done for all hosts at once. Until `handOver` the lab hangs on our own process, so an error, a
  * Ctrl-C and a `kill -9` at any moment have the same end: nothing is left (src/lab/anchor.ts says why).
  */
-import { join } from 'node:path';
 import { parallel } from '../base/parallel.ts';
 import { connectRoute } from '../netlink/connect-route.ts';
 import { Netns } from '../sys/netns.ts';
@@ -15,9 +14,7 @@ import { startAgent, waitForRoutes } from './agent.ts';
 import { Anchor, namespacesOf, startKeeper, waitForDeath } from './anchor.ts';
 import { runContainers, startDockerd, sweepControlGroups } from './docker.ts';
 import { LabError } from './errors.ts';
-import { startEtcd } from './etcd.ts';
 import { weaveFabric } from './fabric.ts';
-import { PROJECT } from './host.ts';
 import type { LabPlan } from './plan.ts';
 import {
   type ContainerRecord,
@@ -30,9 +27,10 @@ import {
   removeRecord,
   saveRecord,
 } from './record.ts';
-import { requireCapabilities } from './requirements.ts';
+import { requireCapabilities, requireRoot } from './requirements.ts';
 import { makeSandboxes } from './sandboxes.ts';
 import { Site } from './site.ts';
+import { startStore } from './store.ts';
 import type { SubnetEnv } from './subnet-env.ts';
 
 /** Hosts worked on at the same time. */
@@ -42,8 +40,6 @@ export interface RaiseOptions {
   readonly signal: AbortSignal;
   /** Told of every step once it is done. */
   readonly onStep?: (step: string) => void;
-  /** The program that runs as agent; the one of this project when absent. */
-  readonly tulle?: string;
 }
 
 /** A lab that this process made, and that ends with it unless it is handed over. */
@@ -98,7 +94,7 @@ export class Lab implements AsyncDisposable {
  * @throws LabError; `signal.reason`. Nothing is left of a failed attempt.
  */
 export async function raiseLab(plan: LabPlan, options: RaiseOptions): Promise<Lab> {
-  requireCapabilities(plan.runtime);
+  requireCapabilities(plan);
   await using resources = new AsyncDisposableStack();
   const lock = resources.use(await lockName(plan.name));
   if (findRecord(plan.name) !== undefined) {
@@ -113,7 +109,7 @@ export async function raiseLab(plan: LabPlan, options: RaiseOptions): Promise<La
   await using doors = new AsyncDisposableStack();
   const netns = doors.use(Netns.open(namespacesOf(anchor.id).net));
   const route = doors.use(connectRoute({ netns }));
-  const { signal, onStep = () => undefined, tulle = join(PROJECT, 'bin/tulle') } = options;
+  const { signal, onStep = () => undefined } = options;
 
   await weaveFabric(route);
   const sites = await parallel(plan.hosts, { limit: AT_ONCE, signal }, async hostPlan =>
@@ -122,11 +118,11 @@ export async function raiseLab(plan: LabPlan, options: RaiseOptions): Promise<La
   onStep('hosts on a common underlay');
 
   const [first] = sites;
-  if (first !== undefined) await startEtcd(first.host, plan, signal);
-  onStep('etcd with the network configuration');
+  if (first !== undefined) await startStore(first.host, plan, signal);
+  onStep(`${plan.store === 'etcd' ? 'etcd' : "Tulle's store"} with the network configuration`);
 
   const populated = await parallel(sites, { limit: AT_ONCE, signal }, (site, stop) =>
-    populate(site, plan, tulle, stop),
+    populate(site, plan, stop),
   );
   onStep('an agent with a lease on every host, and containers');
 
@@ -146,6 +142,7 @@ export async function raiseLab(plan: LabPlan, options: RaiseOptions): Promise<La
     name: plan.name,
     createdAt: new Date().toISOString(),
     runtime: plan.runtime,
+    store: plan.store,
     anchor: anchor.id,
     keeper: ownProcess(),
     etcdEndpoint: plan.etcdEndpoint,
@@ -157,6 +154,7 @@ export async function raiseLab(plan: LabPlan, options: RaiseOptions): Promise<La
 
 /** Ends a lab, whoever made it. False when there was none; what an earlier end left behind is removed in any case. */
 export async function razeLab(name: string): Promise<boolean> {
+  requireRoot();
   await using _lock = await lockName(name);
   const record = readRecord(name);
   const existed = findRecord(name) !== undefined;
@@ -169,10 +167,9 @@ export async function razeLab(name: string): Promise<boolean> {
 async function populate(
   { host, route, address, containers }: Site,
   plan: LabPlan,
-  tulle: string,
   signal: AbortSignal,
 ): Promise<{ readonly host: HostRecord; readonly subnet: SubnetEnv }> {
-  const subnet = await startAgent(host, plan, tulle, signal);
+  const subnet = await startAgent(host, plan, signal);
   let made: ContainerRecord[];
   if (plan.runtime === 'docker') {
     await startDockerd(host, plan.name, subnet, signal);

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { ConfigError } from '../base/errors.ts';
 import { planLab } from './plan.ts';
 
-const REQUEST = { name: 'x', hosts: 2, containers: 2, runtime: 'namespace' } as const;
+const REQUEST = { name: 'x', hosts: 2, containers: 2, runtime: 'namespace', store: 'etcd' } as const;
 
 describe('planLab', () => {
   test('has the addresses and the network of the walkthrough', () => {

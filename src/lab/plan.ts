@@ -24,12 +24,16 @@ const DEFAULT_BACKEND = { Type: 'vxlan', VNI: 88, Port: 4789 };
 /** How containers are made: as bare network namespaces, or by a dockerd of their host. */
 export type Runtime = 'namespace' | 'docker';
 
+/** Where the registry is: Debian's etcd, or the store that Tulle brings along. */
+export type StoreKind = 'etcd' | 'tulle';
+
 export interface LabRequest {
   readonly name: string;
   readonly hosts: number;
   /** On each host. */
   readonly containers: number;
   readonly runtime: Runtime;
+  readonly store: StoreKind;
   /** The `Backend` object of the network's configuration; VXLAN with VNI 88 on port 4789 when absent. */
   readonly backend?: Readonly<Record<string, unknown>>;
 }
@@ -45,11 +49,12 @@ export interface HostPlan {
 export interface LabPlan {
   readonly name: string;
   readonly runtime: Runtime;
+  readonly store: StoreKind;
   readonly hosts: readonly HostPlan[];
   /** Value of `<prefix>/config`. */
   readonly networkConfig: string;
   readonly etcdPrefix: string;
-  /** What every agent is told; etcd runs on the first host. */
+  /** What every agent is told; the store runs on the first host. */
   readonly etcdEndpoint: string;
 }
 
@@ -80,6 +85,7 @@ export function planLab(request: LabRequest): LabPlan {
   return {
     name: request.name,
     runtime: request.runtime,
+    store: request.store,
     hosts,
     networkConfig: JSON.stringify({
       Network: OVERLAY.toString(),

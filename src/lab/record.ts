@@ -13,6 +13,7 @@ import { writeFileAtomic } from '../sys/file.ts';
 import { identify, isAlive, type ProcessId } from '../sys/pidfd.ts';
 import { LabError } from './errors.ts';
 import { isLabName } from './plan.ts';
+import { requireRoot } from './requirements.ts';
 
 const DIRECTORY = '/run/tulle/labs';
 
@@ -43,6 +44,7 @@ export const LabRecord = v.object({
   name: v.string(),
   createdAt: v.pipe(v.string(), v.isoTimestamp()),
   runtime: v.picklist(['namespace', 'docker']),
+  store: v.picklist(['etcd', 'tulle']),
   /** The anchor of the fabric, which holds all others. */
   anchor: processId,
   /** Whose end is the lab's end. */
@@ -78,6 +80,7 @@ export function findRecord(name: string): LabRecord | undefined {
 
 /** @throws LabError NOT_FOUND */
 export function requireRecord(name: string): LabRecord {
+  requireRoot();
   const record = findRecord(name);
   if (record !== undefined) return record;
   const others = recordNames().filter(other => findRecord(other) !== undefined);

@@ -2,7 +2,7 @@
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { LabError } from './errors.ts';
-import type { Runtime } from './plan.ts';
+import type { LabRequest, StoreKind } from './plan.ts';
 
 /** Program -> the Debian package that has it. */
 const PROGRAMS: Record<string, string> = {
@@ -12,9 +12,9 @@ const PROGRAMS: Record<string, string> = {
   mount: 'mount',
   hostname: 'hostname',
   ping: 'iputils-ping',
-  etcd: 'etcd-server',
-  etcdctl: 'etcd-client',
 };
+
+const ETCD_PROGRAMS: Record<string, string> = { etcd: 'etcd-server' };
 
 const DOCKER_PROGRAMS: Record<string, string> = {
   dockerd: 'docker.io',
@@ -22,14 +22,27 @@ const DOCKER_PROGRAMS: Record<string, string> = {
   busybox: 'busybox-static',
 };
 
+/** The store for somebody who has no preference: what hosts use in earnest, if it is there. */
+export function preferredStore(): StoreKind {
+  return isInstalled('etcd') ? 'etcd' : 'tulle';
+}
+
+/** @throws LabError FORBIDDEN */
+export function requireRoot(): void {
+  if (process.getuid?.() === 0) return;
+  throw new LabError('FORBIDDEN', 'a lab is made of namespaces, which only root can make and enter', {
+    hint: 'run the command with sudo',
+  });
+}
+
 /** @throws LabError FORBIDDEN, or MISSING_PROGRAM with everything that is missing. */
-export function requireCapabilities(runtime: Runtime): void {
-  if (process.getuid?.() !== 0) {
-    throw new LabError('FORBIDDEN', 'a lab is made of network namespaces, which only root can make', {
-      hint: 'run the command with sudo',
-    });
-  }
-  const wanted = { ...PROGRAMS, ...(runtime === 'docker' ? DOCKER_PROGRAMS : {}) };
+export function requireCapabilities({ runtime, store }: Pick<LabRequest, 'runtime' | 'store'>): void {
+  requireRoot();
+  const wanted = {
+    ...PROGRAMS,
+    ...(store === 'etcd' ? ETCD_PROGRAMS : {}),
+    ...(runtime === 'docker' ? DOCKER_PROGRAMS : {}),
+  };
   const missing = Object.entries(wanted).filter(([program]) => !isInstalled(program));
   if (missing.length > 0) {
     const packages = [...new Set(missing.map(([, name]) => name))];

@@ -14,7 +14,7 @@ import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { AgentClient } from '../../src/api/client.ts';
 import { agentArguments } from '../../src/lab/agent.ts';
-import { LabHost } from '../../src/lab/host.ts';
+import { LabHost, TULLE } from '../../src/lab/host.ts';
 import { decodeFrame, type Layer } from '../../src/lab/packet.ts';
 import { decodePcap } from '../../src/lab/pcap.ts';
 import { type HostRecord, type LabRecord, requireRecord } from '../../src/lab/record.ts';
@@ -24,7 +24,7 @@ import { endProcess } from '../../src/sys/pidfd.ts';
 import { start } from '../../src/sys/process.ts';
 import { waitForFile } from '../../src/sys/wait-file.ts';
 import { requires } from '../integration/support.ts';
-import { dumpHost, lab, labName, programsOf, TULLE } from '../support/lab.ts';
+import { dumpHost, lab, labName, programsOf } from '../support/lab.ts';
 
 const VNI = 88;
 const PORT = 4789;
@@ -391,7 +391,7 @@ async function textOf(stream: NodeJS.ReadableStream | undefined): Promise<string
 
 function canRun(): [boolean, string] {
   try {
-    requireCapabilities('docker');
+    requireCapabilities({ runtime: 'docker', store: 'etcd' });
     return [true, ''];
   } catch (error) {
     return [false, (error as Error).message];

@@ -5,11 +5,12 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { describe, test } from 'node:test';
+import { TULLE } from '../../src/lab/host.ts';
 import { findRecord } from '../../src/lab/record.ts';
 import { requireCapabilities } from '../../src/lab/requirements.ts';
 import { endProcess, identify } from '../../src/sys/pidfd.ts';
 import { type RunningProcess, start } from '../../src/sys/process.ts';
-import { lab, labName, markedWith, survivors, TULLE, tracesOf } from '../support/lab.ts';
+import { lab, labName, markedWith, survivors, tracesOf } from '../support/lab.ts';
 import { requires } from './support.ts';
 
 const possible = requires(...canRun());
@@ -217,7 +218,7 @@ function programsOfLab(name: string) {
 
 function canRun(): [boolean, string] {
   try {
-    requireCapabilities('namespace');
+    requireCapabilities({ runtime: 'namespace', store: 'etcd' });
     return [true, ''];
   } catch (error) {
     return [false, (error as Error).message];

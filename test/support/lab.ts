@@ -3,11 +3,9 @@ import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { namespacesOf } from '../../src/lab/anchor.ts';
 import type { LabHost } from '../../src/lab/host.ts';
-import { PROJECT } from '../../src/lab/host.ts';
+import { TULLE } from '../../src/lab/host.ts';
 import { identify, type ProcessId, waitForEnd } from '../../src/sys/pidfd.ts';
 import { type RunOptions, type RunResult, run } from '../../src/sys/process.ts';
-
-export const TULLE = join(PROJECT, 'bin/tulle');
 
 /** `tulle lab ...` as a person would run it; any exit status is a result. */
 export function lab(args: readonly string[], options: RunOptions = {}): Promise<RunResult> {

@@ -1,0 +1,53 @@
+/** The lab's registry, on the first host: a real etcd, or Tulle's own store where etcd is not installed. */
+import { startDaemon } from './daemon.ts';
+import { type LabHost, TULLE } from './host.ts';
+import type { LabPlan } from './plan.ts';
+
+const CLIENT_PORT = 2379;
+
+/** Starts the store and puts the network's configuration into it. */
+export async function startStore(host: LabHost, plan: LabPlan, signal: AbortSignal): Promise<void> {
+  const loopback = `http://127.0.0.1:${CLIENT_PORT}`;
+  await startDaemon(host, {
+    ...(plan.store === 'etcd' ? etcd(plan, loopback) : embedded(plan, loopback)),
+    patience: 20_000,
+    signal,
+  });
+  // Our own command refuses a configuration that no agent could use, which etcdctl would not.
+  await host.run(
+    TULLE,
+    ['config', 'set', `--etcd-endpoints=${loopback}`, `--etcd-prefix=${plan.etcdPrefix}`, plan.networkConfig],
+    { signal },
+  );
+}
+
+function etcd(plan: LabPlan, loopback: string) {
+  const peers = 'http://127.0.0.1:2380';
+  return {
+    name: 'etcd',
+    program: 'etcd',
+    args: [
+      '--name=lab',
+      '--data-dir=/var/lib/etcd',
+      `--listen-client-urls=${plan.etcdEndpoint},${loopback}`,
+      `--advertise-client-urls=${plan.etcdEndpoint}`,
+      `--listen-peer-urls=${peers}`,
+      `--initial-advertise-peer-urls=${peers}`,
+      `--initial-cluster=lab=${peers}`,
+      // Alone it has nobody to wait for; the default of a second is for elections.
+      '--heartbeat-interval=20',
+      '--election-timeout=200',
+    ],
+    accept: (log: string) => log.includes('ready to serve client requests'),
+  };
+}
+
+function embedded(plan: LabPlan, loopback: string) {
+  return {
+    name: 'store',
+    program: TULLE,
+    // The underlay is a bridge that nobody else is on.
+    args: ['store', `--listen-client-urls=${plan.etcdEndpoint},${loopback}`, '--insecure-listen'],
+    accept: (log: string) => log.includes('"serving"'),
+  };
+}
