@@ -30,7 +30,7 @@ export interface AttributeType<T> {
   omit?(value: T): boolean;
 }
 
-interface Field<T, Many extends boolean> {
+export interface Field<T, Many extends boolean> {
   readonly id: number;
   readonly type: AttributeType<T>;
   readonly many: Many;

@@ -151,7 +151,8 @@ function encode(
   otherwise: Required<Pick<Route, 'table' | 'protocol' | 'type' | 'scope'>>,
 ): Uint8Array {
   const { destination, encap } = route;
-  const { table, protocol, type, scope } = { ...otherwise, ...defined(route) };
+  const { table = otherwise.table, protocol = otherwise.protocol } = route;
+  const { type = otherwise.type, scope = otherwise.scope } = route;
   const family = routeFamily(route);
   return routeMessage.encode(
     {
