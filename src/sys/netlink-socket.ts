@@ -5,6 +5,7 @@
  * announcements.
  */
 import { endianness } from 'node:os';
+import { isCode } from '../base/errors.ts';
 import { SysError } from './errors.ts';
 import {
   attachFilter,
@@ -41,6 +42,12 @@ const NETLINK_CAP_ACK = 10;
 const NETLINK_EXT_ACK = 11;
 const NETLINK_GET_STRICT_CHK = 12;
 
+/**
+ * The kernel's own words in errors; the offending request not sent back with them; filters of a list obeyed or refused,
+ * never ignored.
+ */
+const WISHES = [NETLINK_EXT_ACK, NETLINK_CAP_ACK, NETLINK_GET_STRICT_CHK];
+
 /** Only what is queued takes memory, so room for a burst costs nothing. */
 const RECEIVE_BUFFER = 8 << 20;
 
@@ -58,6 +65,7 @@ const BPF_RET_K = 0x06;
 const HOST_IS_LITTLE = endianness() === 'LE';
 
 const EBADF = 9;
+const EAGAIN = 11;
 const EMSGSIZE = 90;
 
 export class NetlinkSocket implements Disposable {
@@ -76,11 +84,7 @@ export class NetlinkSocket implements Disposable {
       new DataView(address.buffer).setUint16(0, AF_NETLINK, HOST_IS_LITTLE);
       bind(fd, address);
       enlargeReceiveBuffer(fd);
-      // The kernel's own words in errors, and the offending request not sent back with them.
-      setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, 1);
-      setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, 1);
-      // Filters of a dump are obeyed, or refused; never ignored.
-      setsockopt(fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1);
+      for (const option of WISHES) wish(fd, option);
       for (const group of groups) setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group);
       return opened;
     } catch (error) {
@@ -110,7 +114,8 @@ export class NetlinkSocket implements Disposable {
 
   /** Sends one datagram of any number of messages; the kernel has handled them when this returns. */
   send(datagram: Uint8Array): void {
-    if (send(this.#opened('send'), datagram) !== datagram.byteLength) throw new SysError('send', EMSGSIZE);
+    const sent = send(this.#opened('send'), datagram);
+    if (sent !== datagram.byteLength) throw new SysError('send', sent === undefined ? EAGAIN : EMSGSIZE);
   }
 
   /**
@@ -138,6 +143,15 @@ export class NetlinkSocket implements Disposable {
   #opened(syscall: string): number {
     if (this.#fd < 0) throw new SysError(syscall, EBADF);
     return this.#fd;
+  }
+}
+
+/** A kernel before 4.20 does not know all of them, and is good enough without. */
+function wish(fd: number, option: number): void {
+  try {
+    setsockopt(fd, SOL_NETLINK, option, 1);
+  } catch (error) {
+    if (!isCode(error, 'ENOPROTOOPT')) throw error;
   }
 }
 
