@@ -331,3 +331,15 @@ test('whatever the order of events, the peers are the good leases without those 
     { numRuns: 500 },
   );
 });
+
+test("a lease of somebody else with this host's address is known as such", () => {
+  const { set, put } = setUp();
+  put(GOOD, hostAttributes(2));
+  put('10.5.9.0-24', SELF);
+  assert.deepEqual([...set.claimsOfOwnAddress()], []);
+  put('10.5.3.0-24', { ...hostAttributes(3), publicIp: SELF.publicIp });
+  const [claim] = set.claimsOfOwnAddress();
+  assert.deepEqual([claim?.key, claim?.address.toString()], ['10.5.3.0-24', '192.168.65.1']);
+  set.delete('10.5.3.0-24');
+  assert.deepEqual([...set.claimsOfOwnAddress()], []);
+});

@@ -91,6 +91,19 @@ export class PeerSet {
       if (keys.size > 1) yield { address, keys: [...keys] };
   }
 
+  /** Leases of others that publish an address of this host: one of the two gets the other's packets. */
+  *claimsOfOwnAddress(): Generator<{ readonly address: Ip; readonly key: string }, void> {
+    const { self } = this.#context;
+    for (const { key, latest } of this.#entries.values()) {
+      if (!isLease(latest) || latest.attributes.hostId === self.hostId) continue;
+      const { publicIp, publicIpv6 } = latest.attributes;
+      const address = [publicIp, publicIpv6].find(
+        ip => ip !== undefined && (ip.equals(self.publicIp) || ip.equals(self.publicIpv6)),
+      );
+      if (address !== undefined) yield { address, key };
+    }
+  }
+
   /** What is different since the last call. */
   take(): PeerChanges {
     const changes = [...this.#changes];

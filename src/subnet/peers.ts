@@ -78,6 +78,11 @@ export class PeerTracker {
     return this.#set.sharedAddresses();
   }
 
+  /** Leases of others that publish an address of this host. */
+  claimsOfOwnAddress(): ReturnType<PeerSet['claimsOfOwnAddress']> {
+    return this.#set.claimsOfOwnAddress();
+  }
+
   #take(update: StoreUpdate): void {
     switch (update.type) {
       case 'snapshot':
