@@ -6,7 +6,7 @@
  *             <--- to-client ----         <--- to-client ----
  */
 import { once } from 'node:events';
-import { connect, createServer, type Server, type Socket } from 'node:net';
+import { connect, createServer, type ListenOptions, type Server, type Socket } from 'node:net';
 import { setTimeout } from 'node:timers/promises';
 
 export type Direction = 'to-server' | 'to-client';
@@ -19,7 +19,9 @@ interface Lane {
 }
 
 export class TcpProxy implements AsyncDisposable {
+  /** Of the loopback interface; 0 when it listens at a path. */
   readonly port: number;
+  readonly #place: ListenOptions;
   readonly #target: number;
   readonly #server: Server;
   readonly #lanes = new Map<Direction, Set<Lane>>([
@@ -31,20 +33,25 @@ export class TcpProxy implements AsyncDisposable {
   /** Connections accepted so far. */
   accepted = 0;
 
-  private constructor(target: number, server: Server, port: number) {
+  private constructor(target: number, server: Server, place: ListenOptions) {
     this.#target = target;
     this.#server = server;
-    this.port = port;
+    this.#place = place;
+    this.port = place.port ?? 0;
   }
 
-  /** Forwards to 127.0.0.1:`target`. */
-  static async start(target: number, port = 0): Promise<TcpProxy> {
+  /**
+   * Forwards to 127.0.0.1:`target` from a port of loopback (0: any), or from a unix socket, which programs in
+   * other network namespaces reach as well.
+   */
+  static async start(target: number, place: number | string = 0): Promise<TcpProxy> {
     const server = createServer();
-    server.listen(port, '127.0.0.1');
+    const wanted = typeof place === 'string' ? { path: place } : { port: place, host: '127.0.0.1' };
+    server.listen(wanted);
     await once(server, 'listening');
     const address = server.address();
-    if (address === null || typeof address === 'string') throw new Error('not listening on TCP');
-    const proxy = new TcpProxy(target, server, address.port);
+    const isPort = address !== null && typeof address === 'object';
+    const proxy = new TcpProxy(target, server, isPort ? { ...wanted, port: address.port } : wanted);
     server.on('connection', socket => proxy.#accept(socket));
     return proxy;
   }
@@ -76,8 +83,8 @@ export class TcpProxy implements AsyncDisposable {
   /** Resets every open connection; new ones are accepted. */
   reset(): void {
     for (const { from, to } of this.#of('to-server')) {
-      from.resetAndDestroy();
-      to.resetAndDestroy();
+      reset(from);
+      reset(to);
     }
   }
 
@@ -90,7 +97,7 @@ export class TcpProxy implements AsyncDisposable {
   }
 
   async listen(): Promise<void> {
-    this.#server.listen(this.port, '127.0.0.1');
+    this.#server.listen(this.#place);
     await once(this.#server, 'listening');
   }
 
@@ -123,11 +130,17 @@ export class TcpProxy implements AsyncDisposable {
     });
     from.on('end', () => later(() => to.end()));
     // A reset on one side is a reset on the other.
-    from.on('error', () => to.resetAndDestroy());
+    from.on('error', () => reset(to));
     from.on('close', () => {
       this.#of(direction).delete(lane);
       if (!to.writableEnded) to.destroy();
     });
     if (this.#stalled.has(direction)) from.pause();
   }
+}
+
+/** Ends a connection without ceremony; only TCP can tell the other side so. */
+function reset(socket: Socket): void {
+  if (socket.remoteFamily === undefined) socket.destroy();
+  else socket.resetAndDestroy();
 }
