@@ -22,8 +22,9 @@ import { connectRoute } from '../netlink/connect-route.ts';
 import type { Rtnetlink } from '../netlink/rtnetlink.ts';
 import { EtcdStore } from '../store/etcd/etcd-store.ts';
 import { RememberingStore } from '../store/remembering.ts';
-import type { Subnet } from '../subnet/lease.ts';
+import { blocksOf, type Subnet } from '../subnet/lease.ts';
 import { Registry } from '../subnet/registry.ts';
+import { parseSubnetEnv } from '../subnet/subnet-env.ts';
 import { Netns } from '../sys/netns.ts';
 import { ServiceManager } from '../sys/notify.ts';
 import { ApiServer } from './api-server.ts';
@@ -33,7 +34,6 @@ import { EventLog } from './event-log.ts';
 import { Health } from './health.ts';
 import { healthListener, metricsListener, TcpServer } from './health-server.ts';
 import { HostWatch } from './host-watch.ts';
-import { parseSubnetEnv } from './interim/subnet-env.ts';
 import { keepRunning } from './keep-running.ts';
 import { KnownStateFile } from './known-state.ts';
 import { Membership } from './membership.ts';
@@ -70,7 +70,8 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
   const identity = await Identity.open(options.stateDirectory);
   using netns = Netns.current();
   await using rtnetlink = connectRoute({ netns });
-  const previous = parseSubnetEnv(await readIfAny(options.lease.subnetFile));
+  const { subnet } = parseSubnetEnv(await readIfAny(options.lease.subnetFile));
+  const previous = blocksOf(subnet).length > 0 ? subnet : undefined;
   await new Agent({
     options,
     clock,

@@ -109,7 +109,8 @@ beforeEach(async t => {
   (t as TestContext).after(() => rmSync(directory, { recursive: true }));
   const clock = new ManualClock();
   statements = [];
-  health = new Health(clock, new EventLog({ clock, logger: recordingLogger() }));
+  const events = new EventLog({ clock, logger: recordingLogger() });
+  health = new Health(clock, events);
   controller = new Controller({
     options: {
       underlay: { interfaces: ['eth0'], patterns: [] },
@@ -118,6 +119,7 @@ beforeEach(async t => {
     identity: await Identity.open(directory),
     dataPlane,
     health,
+    events,
     createBackend,
   });
 });

@@ -18,6 +18,7 @@ import type { DataPlane } from '../dataplane/data-plane.ts';
 import type { DesiredFirewall } from '../firewall/rules.ts';
 import { familiesOf, type NetworkConfig } from '../subnet/config.ts';
 import type { Lease, Subnet } from '../subnet/lease.ts';
+import type { EventLog } from './event-log.ts';
 import type { Health, Trouble } from './health.ts';
 import { type HostPlan, planHost } from './host-plan.ts';
 import type { AgentOptions } from './options.ts';
@@ -30,6 +31,7 @@ export interface ControllerOptions {
   readonly identity: Identity;
   readonly dataPlane: DataPlane;
   readonly health: Health;
+  readonly events: EventLog;
   readonly createBackend: (context: BackendContext) => Backend;
 }
 
@@ -55,7 +57,10 @@ export class Controller {
 
   constructor(options: ControllerOptions) {
     this.#options = options;
-    this.peers = new PeerBook(options.dataPlane);
+    this.peers = new PeerBook(options.dataPlane, (key, problems) => {
+      const text = `the peer ${key} cannot be reached: ${problems.join('; ')}`;
+      options.events.add('warning', 'peer-unreachable', text, { key, problems });
+    });
   }
 
   /** A valid configuration, or why there is none. */

@@ -11,12 +11,12 @@ import type { ApplyResult, Repair } from '../dataplane/report.ts';
 import { ruleChanges } from '../firewall/changes.ts';
 import { Firewall } from '../firewall/firewall.ts';
 import { FirewallKeeper, type FirewallState } from '../firewall/keeper.ts';
+import { formatSubnetEnv } from '../subnet/subnet-env.ts';
 import type { Netns } from '../sys/netns.ts';
 import { readSysctl, writeSysctl } from '../sys/sysctl.ts';
 import { type Controller, firewallFor, type Outcome } from './controller.ts';
 import type { EventLog } from './event-log.ts';
 import type { Health } from './health.ts';
-import { formatSubnetEnv } from './interim/subnet-env.ts';
 import { KeptFile } from './kept-file.ts';
 import type { AgentOptions } from './options.ts';
 

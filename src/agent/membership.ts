@@ -6,19 +6,24 @@
  */
 import type { LeaseStatus, StoreStatus } from '../api/status.ts';
 import type { Clock } from '../base/clock.ts';
-import { ConfigError, type Problem } from '../base/errors.ts';
+import { ConfigError, formatProblem, type Problem } from '../base/errors.ts';
+import { Latest } from '../base/latest.ts';
 import type { Contact, RememberingStore } from '../store/remembering.ts';
+import { ConfigWatch } from '../subnet/config-watch.ts';
 import type { RejectedLease, Subnet } from '../subnet/lease.ts';
 import { LeaseHolder } from '../subnet/lease-holder.ts';
+import { PeerTracker } from '../subnet/peers.ts';
 import type { Registry } from '../subnet/registry.ts';
 import type { Controller } from './controller.ts';
 import type { EventLog } from './event-log.ts';
 import type { Health } from './health.ts';
 import { configTrouble, type HostPlan } from './host-plan.ts';
-import { ConfigWatch } from './interim/config-watch.ts';
-import { PeerTracker } from './interim/peers.ts';
 import { leaseStatus, leaseTrouble, ownLeaseAmong, tellLeaseEvent } from './lease-keeper.ts';
+import { tellPeerEvent, warnOfPeers } from './peer-news.ts';
 import { isoTime } from './status-document.ts';
+
+/** Milliseconds in which further news of peers are gathered. */
+const NEWS_SETTLE = 200;
 
 export interface MembershipOptions {
   readonly store: RememberingStore;
@@ -37,6 +42,8 @@ export class Membership {
   readonly #config: ConfigWatch;
   #holder: LeaseHolder | undefined;
   #tracker: PeerTracker | undefined;
+  /** Grows whenever something about the peers may be remarkable. */
+  readonly #peerNews = new Latest(0);
   #contactSince: number;
   #configProblems: readonly Problem[] = [];
 
@@ -109,9 +116,10 @@ export class Membership {
   }
 
   async #followConfig(signal: AbortSignal): Promise<void> {
-    const { controller, registry } = this.#options;
+    const { controller, registry, health } = this.#options;
     for await (const reading of this.#config.reading.changes(signal)) {
       this.#configProblems = reading.state === 'invalid' ? reading.problems : [];
+      health.warn('config-text', reading.state === 'valid' ? reading.warnings.map(configWarning) : []);
       if (reading.state === 'valid') controller.setConfig(reading.config);
       else if (reading.state === 'invalid') {
         controller.setConfig(configTrouble(new ConfigError('network configuration', reading.problems)));
@@ -138,7 +146,14 @@ export class Membership {
       onEvent: event => tellLeaseEvent(events, event),
       clock,
     });
-    const tracker = new PeerTracker(registry, { config: plan.config, self: plan.attributes });
+    const tracker = new PeerTracker(registry, {
+      config: plan.config,
+      self: plan.attributes,
+      onEvent: event => {
+        tellPeerEvent(events, event);
+        this.#peerNews.set(this.#peerNews.value + 1);
+      },
+    });
     this.#holder = holder;
     this.#tracker = tracker;
     await Promise.all([
@@ -147,6 +162,7 @@ export class Membership {
       this.#followPlan(holder, tracker, signal),
       this.#followLease(holder, signal),
       this.#followPeers(tracker, signal),
+      this.#followPeerNews(tracker, signal),
     ]);
   }
 
@@ -170,6 +186,16 @@ export class Membership {
   async #followPeers(tracker: PeerTracker, signal: AbortSignal): Promise<void> {
     for await (const change of tracker.changes(signal)) {
       this.#options.controller.changePeers(change.changed, change.removed);
+      this.#peerNews.set(this.#peerNews.value + 1);
+    }
+  }
+
+  /** Looks at all peers, so it must not be done for each of a thousand events. */
+  async #followPeerNews(tracker: PeerTracker, signal: AbortSignal): Promise<void> {
+    const { clock, health } = this.#options;
+    for await (const _ of this.#peerNews.changes(signal)) {
+      warnOfPeers(health, tracker);
+      await clock.sleep(NEWS_SETTLE, signal).catch(() => undefined);
     }
   }
 }
@@ -177,4 +203,15 @@ export class Membership {
 async function firstPlan(controller: Controller, signal: AbortSignal): Promise<HostPlan | undefined> {
   for await (const plan of controller.plan.changes(signal)) if (plan !== undefined) return plan;
   return undefined;
+}
+
+/** Harmless, and most likely not meant. */
+function configWarning(problem: Problem): Parameters<Health['warn']>[1][number] {
+  return {
+    id: problem.path,
+    code: 'CONFIG_QUESTIONABLE',
+    severity: 'info',
+    title: 'the network configuration has something that is probably not meant',
+    text: formatProblem(problem),
+  };
 }

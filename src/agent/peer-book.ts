@@ -12,13 +12,16 @@ type Target = Pick<DataPlane, 'setPeer' | 'setPeers' | 'removePeer' | 'peerRepor
 
 export class PeerBook {
   readonly #target: Target;
+  readonly #onProblem: (key: string, problems: readonly string[]) => void;
   readonly #leases = new Map<string, Lease>();
   /** Why the backend made nothing, or not everything, of a lease; most peers have no entry. */
   readonly #problems = new Map<string, readonly string[]>();
   #backend: Backend | undefined;
 
-  constructor(target: Target) {
+  /** @param onProblem told once when a peer has problems, and again when it has others. */
+  constructor(target: Target, onProblem: (key: string, problems: readonly string[]) => void) {
     this.#target = target;
+    this.#onProblem = onProblem;
   }
 
   get size(): number {
@@ -28,7 +31,6 @@ export class PeerBook {
   /** Maps every lease with this backend from now on. */
   use(backend: Backend): void {
     this.#backend = backend;
-    this.#problems.clear();
     this.#target.setPeers(Array.from(this.#leases.values(), lease => this.#plan(backend, lease)));
   }
 
@@ -57,8 +59,12 @@ export class PeerBook {
 
   #plan(backend: Backend, lease: Lease): DesiredPeer {
     const { paths, problems } = backend.peer(lease);
-    if (problems.length > 0) this.#problems.set(lease.key, problems);
-    else this.#problems.delete(lease.key);
+    const before = this.#problems.get(lease.key);
+    if (problems.length === 0) this.#problems.delete(lease.key);
+    else if (before?.join() !== problems.join()) {
+      this.#problems.set(lease.key, problems);
+      this.#onProblem(lease.key, problems);
+    }
     return { key: lease.key, revision: lease.modRevision, paths };
   }
 

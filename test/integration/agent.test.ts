@@ -1,0 +1,213 @@
+/** The whole agent on real kernels and a real etcd: what it does when all is well, and that it can be replaced. */
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import { describe, test } from 'node:test';
+import { Cluster, CONFIG, countOf, eventually } from '../support/cluster.ts';
+import { needsEtcd } from '../support/etcd.ts';
+import { needsRoot } from './support.ts';
+
+const needs = needsRoot.skip === false ? needsEtcd : needsRoot;
+
+describe('two hosts', needs, () => {
+  test('join by themselves, and their containers talk', async t => {
+    const cluster = await Cluster.start(t);
+    await cluster.startAgents();
+    const [one, two] = [cluster.host(1), cluster.host(2)];
+    const status = await one.client.status();
+    assert.equal(status.agent.state, 'ready');
+    assert.deepEqual(status.warnings, []);
+    const [from, to] = [await one.addContainer(t), await two.addContainer(t)];
+    assert.deepEqual(await from.ping(to), { sent: 3, received: 3 });
+    assert.deepEqual(await to.ping(from), { sent: 3, received: 3 });
+
+    const { ip, length } = await one.subnet();
+    assert.equal(
+      readFileSync(one.subnetFile, 'utf8'),
+      `FLANNEL_NETWORK=10.77.0.0/16\nFLANNEL_SUBNET=${ip}/${length}\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=false\n`,
+    );
+    const value = await cluster.leaseValue(status.lease?.key ?? '');
+    const mac = (await one.ip.links.get('flannel.88'))?.mac;
+    assert.deepEqual(value, {
+      PublicIP: '192.168.65.3',
+      PublicIPv6: null,
+      BackendType: 'vxlan',
+      BackendData: { VNI: 88, VtepMAC: String(mac) },
+      TulleHost: status.host.id,
+    });
+  });
+
+  test('one that is killed loses no packet, and the next one adopts everything without a write', async t => {
+    const cluster = await Cluster.start(t);
+    await cluster.startAgents();
+    const [one, two] = [cluster.host(1), cluster.host(2)];
+    const [from, to] = [await one.addContainer(t), await two.addContainer(t)];
+    const before = await one.client.status();
+    await from.ping(to);
+
+    const pinging = from.ping(to, { count: 200 });
+    await one.killAgent();
+    await one.startAgent();
+    const after = await one.untilConnected(1);
+    assert.deepEqual(await pinging, { sent: 200, received: 200 });
+    assert.equal(after.dataplane.writes, 0);
+    assert.equal(after.lease?.key, before.lease?.key);
+    assert.equal(after.lease?.storeLease, before.lease?.storeLease);
+    assert.equal(after.host.id, before.host.id);
+  });
+
+  test('one that is asked to stop leaves lease, tunnel and file, and ends with 0', async t => {
+    const cluster = await Cluster.start(t);
+    await cluster.startAgents();
+    const [one, two] = [cluster.host(1), cluster.host(2)];
+    const [from, to] = [await one.addContainer(t), await two.addContainer(t)];
+    assert.equal(await one.stopAgent(), 0);
+    assert.deepEqual(await from.ping(to), { sent: 3, received: 3 });
+    assert.equal((await cluster.leaseKeys()).length, 2);
+    assert.ok(existsSync(one.subnetFile));
+    assert.equal(countOf(await two.client.status(), 'ok'), 1);
+  });
+
+  test('one that gives its lease back is forgotten by the other', async t => {
+    const cluster = await Cluster.start(t);
+    await cluster.startAgents();
+    const [one, two] = [cluster.host(1), cluster.host(2)];
+    const { lease } = await one.client.status();
+    assert.deepEqual(await one.client.releaseLease(), { released: lease?.key });
+    await two.until('the peer is gone', ({ peers }) => peers.length === 0);
+    assert.equal((await two.ip.routes.list({ family: 'ipv4', protocol: 77 })).length, 0);
+    assert.equal((await cluster.leaseKeys()).length, 1);
+  });
+
+  test('with --release-lease a stop gives the lease back', async t => {
+    const cluster = await Cluster.start(t, { hosts: 1 });
+    await cluster.startAgents('--release-lease');
+    assert.equal(await cluster.host(1).stopAgent(), 0);
+    assert.deepEqual(await cluster.leaseKeys(), []);
+  });
+
+  test('a second agent on the same host is told about the first', async t => {
+    const cluster = await Cluster.start(t, { hosts: 1 });
+    await cluster.startAgents();
+    const host = cluster.host(1);
+    const { pid } = await host.client.status();
+    await assert.rejects(host.startAgent(), /an agent is running already/);
+    assert.equal((await host.client.status()).pid, pid);
+  });
+});
+
+test(
+  'the registry is not believed blindly: each bad entry is told once, and the good peers stay',
+  needs,
+  async t => {
+    const cluster = await Cluster.start(t);
+    await cluster.startAgents();
+    const host = cluster.host(1);
+    const good = {
+      PublicIP: '192.168.65.200',
+      PublicIPv6: null,
+      BackendType: 'vxlan',
+      BackendData: { VNI: 88, VtepMAC: '02:00:00:00:00:01' },
+    };
+    const bad: Record<string, object | string> = {
+      garbage: 'x',
+      '10.77.300.0-24': good,
+      '10.77.9.0-24hi': good,
+      '10.77.10.0-24': 'not json',
+      '10.77.11.0-24': '\u0001\u0002',
+      '10.99.1.0-24': good,
+      '10.77.12.0-24': { ...good, PublicIP: '192.168.65.3' },
+      '10.77.13.0-24': { ...good, PublicIP: '127.0.0.1' },
+      '10.77.14.0-24': { ...good, BackendData: { VNI: 88, VtepMAC: 'ff:ff:ff:ff:ff:ff' } },
+      '10.77.15.0-24': { ...good, BackendType: 'host-gw' },
+    };
+    const writes = (await host.client.status()).dataplane.writes;
+    for (const [key, value] of Object.entries(bad)) await cluster.putLease(key, value);
+    await cluster.putLease('10.77.200.0-24', good);
+    const status = await host.until('the good one is there', ({ peers }) =>
+      peers.some(({ key, state }) => key === '10.77.200.0-24' && state === 'ok'),
+    );
+    for (const key of Object.keys(bad)) {
+      const peer = status.peers.find(candidate => candidate.key === key);
+      assert.match(peer?.state ?? 'absent', /^(rejected|unreachable)$/, key);
+      assert.ok(peer?.reason, key);
+    }
+    assert.equal(countOf(status, 'ok'), 2);
+    assert.equal(status.dataplane.writes - writes, 4);
+    await cluster.putLease('garbage', 'y');
+    await cluster.deleteLease('10.77.200.0-24');
+    await host.until('it is gone', ({ peers }) => !peers.some(({ key }) => key === '10.77.200.0-24'));
+    const told = (await Array.fromAsync(host.client.events())).filter(({ type }) =>
+      ['lease-rejected', 'peer-unreachable'].includes(type),
+    );
+    for (const key of Object.keys(bad)) {
+      assert.equal(told.filter(({ fields }) => fields['key'] === key).length, 1, key);
+    }
+  },
+);
+
+describe('what changes, changes live', needs, () => {
+  test('another VNI: a new device, no old one, the same subnet', async t => {
+    const cluster = await Cluster.start(t);
+    await cluster.startAgents();
+    const [one, two] = [cluster.host(1), cluster.host(2)];
+    const [from, to] = [await one.addContainer(t), await two.addContainer(t)];
+    const before = await one.client.status();
+    await cluster.configure({ ...CONFIG, Backend: { ...CONFIG.Backend, VNI: 99 } });
+    for (const host of cluster.hosts) {
+      await host.until('VNI 99 is in use', status => {
+        return status.backend?.devices[0]?.vni === 99 && countOf(status, 'ok') === 1;
+      });
+    }
+    assert.equal((await one.client.status()).lease?.key, before.lease?.key);
+    assert.equal(await one.ip.links.get('flannel.88'), undefined);
+    assert.deepEqual(await from.ping(to), { sent: 3, received: 3 });
+  });
+
+  test('another network: a new subnet of it for every host', async t => {
+    const cluster = await Cluster.start(t);
+    await cluster.startAgents();
+    await cluster.configure({ ...CONFIG, Network: '10.88.0.0/16' });
+    for (const host of cluster.hosts) {
+      await host.until('it is in the new network', status => {
+        return status.lease?.ipv4?.startsWith('10.88.') === true && countOf(status, 'ok') === 1;
+      });
+      await eventually('Docker and CNI are told', async () => {
+        return /^FLANNEL_SUBNET=10\.88\./m.test(readFileSync(host.subnetFile, 'utf8'));
+      });
+    }
+    const keys = await cluster.leaseKeys();
+    assert.equal(keys.length, 2);
+    assert.ok(keys.every(key => key.startsWith('10.88.')));
+  });
+
+  test('a configuration that makes no sense is refused with the reason, and nothing changes', async t => {
+    const cluster = await Cluster.start(t);
+    await cluster.startAgents();
+    const host = cluster.host(1);
+    await cluster.configure({ ...CONFIG, Backend: { Type: 'vxlan', VNI: 16_777_216 } });
+    const refused = await host.until('there is a warning', ({ warnings }) => warnings.length > 0);
+    assert.equal(refused.warnings[0]?.code, 'CONFIG_REFUSED');
+    assert.equal(refused.agent.ready, true);
+    assert.equal(refused.backend?.devices[0]?.vni, 88);
+    await cluster.configure(CONFIG);
+    await host.until('the warning is gone', ({ warnings }) => warnings.length === 0);
+  });
+
+  test("the underlay's address: published, and followed by the peers", async t => {
+    const cluster = await Cluster.start(t);
+    await cluster.startAgents();
+    const [one, two] = [cluster.host(1), cluster.host(2)];
+    const [from, to] = [await one.addContainer(t), await two.addContainer(t)];
+    const before = await one.client.status();
+    await one.removeAddress('192.168.65.3/24');
+    await one.until('it misses its address', ({ agent }) => !agent.ready);
+    await one.addAddress('192.168.65.77/24');
+    await two.until('it knows the new address', ({ peers }) => {
+      return peers.some(({ publicIpv4, state }) => publicIpv4 === '192.168.65.77' && state === 'ok');
+    });
+    const after = await one.untilConnected(1);
+    assert.equal(after.lease?.key, before.lease?.key);
+    assert.equal(after.backend?.devices[0]?.local, '192.168.65.77');
+    assert.deepEqual(await from.ping(to), { sent: 3, received: 3 });
+  });
+});

@@ -1,0 +1,351 @@
+/**
+ * Hosts for tests of the whole agent: namespaces of their own on one underlay, each with a real agent process, a
+ * container, and a way of its own to one etcd that the test can disturb.
+ *
+ *     h1 192.168.65.3 eth0 ──┐                    agent ── unix socket ── TcpProxy ──┐
+ *     h2 192.168.65.4 eth0 ──┼── bridge (fabric)                                     ├── etcd (loopback)
+ *                            │                    agent ── unix socket ── TcpProxy ──┘
+ *
+ * Everything is gone when the test ends.
+ */
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import process from 'node:process';
+import type { TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { AgentClient } from '../../src/api/client.ts';
+import type { PeerState, Status } from '../../src/api/status.ts';
+import { messageOf } from '../../src/base/errors.ts';
+import { Mac } from '../../src/base/mac.ts';
+import { type InterfaceAddress, parseInterfaceAddress } from '../../src/base/prefix.ts';
+import { connectRoute } from '../../src/netlink/connect-route.ts';
+import type { Rtnetlink } from '../../src/netlink/rtnetlink.ts';
+import { ensureBridge } from '../../src/sandbox/bridge.ts';
+import { attach } from '../../src/sandbox/endpoint.ts';
+import { Netns } from '../../src/sys/netns.ts';
+import { type RunningProcess, run, start } from '../../src/sys/process.ts';
+import { writeSysctl } from '../../src/sys/sysctl.ts';
+import { Etcd } from './etcd.ts';
+import { TcpProxy } from './tcp-proxy.ts';
+
+const MAIN = join(import.meta.dirname, '../../src/main.ts');
+
+export const CONFIG = { Network: '10.77.0.0/16', Backend: { Type: 'vxlan', VNI: 88, Port: 4789 } };
+const PREFIX = '/coreos.com/network';
+
+/** How long something may take to become true, and between two looks, in milliseconds. */
+const PATIENCE = 15_000;
+const LOOK = 25;
+
+/** Waits until `look` returns something else than undefined or false. */
+export async function eventually<T>(what: string, look: () => Promise<T | undefined | false>): Promise<T> {
+  const end = performance.now() + PATIENCE;
+  let last = '';
+  while (performance.now() < end) {
+    try {
+      const found = await look();
+      if (found !== undefined && found !== false) return found;
+    } catch (error) {
+      last = ` (${messageOf(error)})`;
+    }
+    await sleep(LOOK);
+  }
+  assert.fail(`not within ${PATIENCE} ms: ${what}${last}`);
+}
+
+export class Cluster {
+  readonly etcd: Etcd;
+  readonly hosts: readonly ClusterHost[];
+
+  private constructor(etcd: Etcd, hosts: readonly ClusterHost[]) {
+    this.etcd = etcd;
+    this.hosts = hosts;
+  }
+
+  /** Hosts and an etcd with the configuration; no agent runs yet. */
+  static async start(
+    t: TestContext,
+    options: { readonly hosts?: number; readonly config?: object | undefined } = {},
+  ): Promise<Cluster> {
+    const { hosts: count = 2, config = CONFIG } = options;
+    // node:test runs its hooks in the order of their registration; teardown goes the other way.
+    const teardown = new AsyncDisposableStack();
+    t.after(() => teardown.disposeAsync());
+    const directory = mkdtempSync(join(tmpdir(), 'tt-cluster-'));
+    teardown.defer(() => rmSync(directory, { recursive: true, force: true }));
+    const etcd = teardown.use(await Etcd.start());
+    using fabricNetns = Netns.anonymous();
+    const fabric = teardown.use(connectRoute({ netns: fabricNetns }));
+    await fabric.links.add({ name: 'fabric', up: true, info: { kind: 'bridge', multicastSnooping: false } });
+    const hosts: ClusterHost[] = [];
+    for (let number = 1; number <= count; number++) {
+      hosts.push(await ClusterHost.create(teardown, number, fabric, etcd, directory));
+    }
+    const cluster = new Cluster(etcd, hosts);
+    if (config !== undefined) await cluster.configure(config);
+    return cluster;
+  }
+
+  host(number: number): ClusterHost {
+    return this.hosts[number - 1] ?? assert.fail(`no host ${number}`);
+  }
+
+  async configure(config: object | string): Promise<void> {
+    const text = typeof config === 'string' ? config : JSON.stringify(config);
+    await this.etcd.ctl('put', `${PREFIX}/config`, text);
+  }
+
+  /** Writes a lease, or what passes for one. */
+  async putLease(key: string, value: object | string): Promise<void> {
+    const text = typeof value === 'string' ? value : JSON.stringify(value);
+    await this.etcd.ctl('put', `${PREFIX}/subnets/${key}`, text);
+  }
+
+  async deleteLease(key: string): Promise<void> {
+    await this.etcd.ctl('del', `${PREFIX}/subnets/${key}`);
+  }
+
+  /** Keys below subnets/, without the path. */
+  async leaseKeys(): Promise<string[]> {
+    const text = await this.etcd.ctl('get', '--prefix', '--keys-only', `${PREFIX}/subnets/`);
+    return text
+      .split('\n')
+      .filter(line => line !== '')
+      .map(line => line.slice(`${PREFIX}/subnets/`.length));
+  }
+
+  async leaseValue(key: string): Promise<Record<string, unknown>> {
+    const text = await this.etcd.ctl('get', '--print-value-only', `${PREFIX}/subnets/${key}`);
+    return JSON.parse(text) as Record<string, unknown>;
+  }
+
+  /** Starts all agents and waits until every host reaches every other one. */
+  async startAgents(...flags: string[]): Promise<void> {
+    for (const host of this.hosts) await host.startAgent(...flags);
+    for (const host of this.hosts) await host.untilConnected(this.hosts.length - 1);
+  }
+}
+
+export class ClusterHost {
+  readonly name: string;
+  readonly address: string;
+  readonly netns: Netns;
+  readonly ip: Rtnetlink;
+  /** This host's way to etcd. */
+  readonly store: TcpProxy;
+  readonly directory: string;
+  readonly client: AgentClient;
+  #agent: RunningProcess | undefined;
+
+  private constructor(
+    name: string,
+    address: string,
+    netns: Netns,
+    ip: Rtnetlink,
+    store: TcpProxy,
+    directory: string,
+  ) {
+    this.name = name;
+    this.address = address;
+    this.netns = netns;
+    this.ip = ip;
+    this.store = store;
+    this.directory = directory;
+    this.client = new AgentClient({ socketPath: join(directory, `${name}.sock`) });
+  }
+
+  static async create(
+    teardown: AsyncDisposableStack,
+    number: number,
+    fabric: Rtnetlink,
+    etcd: Etcd,
+    directory: string,
+  ): Promise<ClusterHost> {
+    const name = `h${number}`;
+    const address = `192.168.65.${number + 2}`;
+    const netns = teardown.use(Netns.anonymous());
+    const ip = teardown.use(connectRoute({ netns }));
+    const bridge = await fabric.links.get('fabric');
+    await fabric.links.add({
+      name,
+      up: true,
+      master: bridge?.index ?? 0,
+      info: { kind: 'veth', peer: { name: 'eth0', netnsFd: netns.fd } },
+    });
+    await ip.links.change('lo', { up: true });
+    await ip.links.change('eth0', { up: true });
+    writeSysctl('net/ipv4/ip_forward', '1', netns);
+    const store = teardown.use(await TcpProxy.start(etcd.port, join(directory, `${name}.etcd`)));
+    const host = new ClusterHost(name, address, netns, ip, store, directory);
+    teardown.defer(() => host.killAgent());
+    await host.addAddress(`${address}/24`);
+    return host;
+  }
+
+  async addAddress(text: string): Promise<void> {
+    await this.ip.addresses.replace({ ...parseInterfaceAddress(text), index: await this.linkIndex('eth0') });
+  }
+
+  async removeAddress(text: string): Promise<void> {
+    await this.ip.addresses.delete({ ...parseInterfaceAddress(text), index: await this.linkIndex('eth0') });
+  }
+
+  async linkIndex(name: string): Promise<number> {
+    return (await this.ip.links.get(name))?.index ?? assert.fail(`${this.name} has no ${name}`);
+  }
+
+  get subnetFile(): string {
+    return join(this.directory, `${this.name}.env`);
+  }
+
+  get stateDirectory(): string {
+    return join(this.directory, this.name);
+  }
+
+  /** What the agent logged, over all of its lives. */
+  log(): string {
+    return readFileSync(join(this.directory, `${this.name}.log`), 'utf8');
+  }
+
+  /** Starts the agent and waits until it answers. @throws when it ends instead, with the end of its log */
+  async startAgent(...flags: string[]): Promise<void> {
+    const agent = await start(
+      process.execPath,
+      [
+        MAIN,
+        'agent',
+        '--iface=eth0',
+        `--etcd-endpoints=unix://${join(this.directory, `${this.name}.etcd`)}`,
+        `--socket=${join(this.directory, `${this.name}.sock`)}`,
+        `--state-dir=${this.stateDirectory}`,
+        `--subnet-file=${this.subnetFile}`,
+        ...flags,
+      ],
+      {
+        logFile: join(this.directory, `${this.name}.log`),
+        namespaces: { net: `/proc/${process.pid}/fd/${this.netns.fd}` },
+      },
+    );
+    const ended = agent.exited.then(exit => {
+      throw new Error(`the agent ended with ${JSON.stringify(exit)}: ${this.log().slice(-500)}`);
+    });
+    const answers = eventually(`${this.name} answers`, async () => {
+      return (await this.client.status()).pid === agent.pid;
+    });
+    try {
+      await Promise.race([answers, ended]);
+    } catch (error) {
+      agent.kill('SIGKILL');
+      await agent.exited;
+      throw error;
+    }
+    this.#agent = agent;
+  }
+
+  get agentPid(): number {
+    return this.#agent?.pid ?? assert.fail(`no agent on ${this.name}`);
+  }
+
+  /** Asks the agent to end and waits for it; its exit status. */
+  async stopAgent(): Promise<number | undefined> {
+    this.#agent?.kill('SIGTERM');
+    return (await this.#agent?.exited)?.status;
+  }
+
+  async killAgent(): Promise<void> {
+    this.#agent?.kill('SIGKILL');
+    await this.#agent?.exited;
+  }
+
+  /** Waits until the status satisfies `test`, and returns it. */
+  async until(what: string, test: (status: Status) => boolean): Promise<Status> {
+    return eventually(`${this.name}: ${what}`, async () => {
+      const status = await this.client.status();
+      return test(status) ? status : undefined;
+    });
+  }
+
+  /** Waits until the agent is ready and this many peers are programmed. */
+  untilConnected(peers: number): Promise<Status> {
+    return this.until(`${peers} peers are ok`, status => {
+      return status.agent.ready && countOf(status, 'ok') === peers && status.dataplane.inSync;
+    });
+  }
+
+  async subnet(): Promise<InterfaceAddress> {
+    const text = /^FLANNEL_SUBNET=(.*)$/m.exec(readFileSync(this.subnetFile, 'utf8'))?.[1];
+    return parseInterfaceAddress(text ?? assert.fail('no FLANNEL_SUBNET'));
+  }
+
+  /** Attaches a container to a bridge with the first address of the subnet, as Docker does. */
+  async addContainer(t: TestContext): Promise<Container> {
+    const gateway = await this.subnet();
+    await ensureBridge(this.ip, {
+      name: 'docker0',
+      mac: Mac.random(randomBytes),
+      addresses: [gateway],
+      mtu: 1450,
+    });
+    const netns = Netns.anonymous();
+    t.after(() => netns[Symbol.dispose]());
+    await using route = connectRoute({ netns });
+    const address = { ip: gateway.ip.plus(1), length: gateway.length };
+    await attach(
+      this.ip,
+      { netns, route },
+      {
+        hostLink: 'veth-c1',
+        bridge: 'docker0',
+        sandboxLink: 'eth0',
+        addresses: [address],
+        routes: [{ gateway: gateway.ip }],
+        mtu: 1450,
+      },
+    );
+    return new Container(netns, address.ip.toString());
+  }
+
+  /** A command of the host, in words without quoting. */
+  async shell(command: string): Promise<string> {
+    const [program = '', ...args] = command.split(' ');
+    return (await run(program, args, { namespaces: { net: `/proc/${process.pid}/fd/${this.netns.fd}` } }))
+      .stdout;
+  }
+}
+
+export class Container {
+  readonly address: string;
+  readonly #netns: Netns;
+
+  constructor(netns: Netns, address: string) {
+    this.#netns = netns;
+    this.address = address;
+  }
+
+  /** Sends so many pings, so many milliseconds apart, and counts the answers. */
+  async ping(
+    to: Container,
+    options: { readonly count?: number; readonly interval?: number } = {},
+  ): Promise<Pings> {
+    const { count = 3, interval = 10 } = options;
+    const { stdout } = await run(
+      'ping',
+      ['-n', '-q', '-c', String(count), '-i', String(interval / 1000), '-W', '2', to.address],
+      { namespaces: { net: `/proc/${process.pid}/fd/${this.#netns.fd}` }, anyStatus: true },
+    );
+    const [, sent, received] = /(\d+) packets transmitted, (\d+) received/.exec(stdout) ?? [];
+    return { sent: Number(sent), received: Number(received) };
+  }
+}
+
+export interface Pings {
+  readonly sent: number;
+  readonly received: number;
+}
+
+export function countOf(status: Status, state: PeerState): number {
+  return status.peers.filter(peer => peer.state === state).length;
+}
