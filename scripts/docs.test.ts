@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { OUTCOME_OF_CODE } from '../src/cli/exit-codes.ts';
@@ -36,6 +36,36 @@ test('every command is made under the name it is listed with', async () => {
     assert.notEqual(command.description(), '', name);
   }
 });
+
+/** Texts of the source, tests left out. */
+function sourcesOf(...folders: readonly string[]): string[] {
+  return folders.flatMap(folder =>
+    globSync(`src/${folder}/*.ts`, { cwd: ROOT })
+      .filter(file => !file.endsWith('.test.ts'))
+      .map(read),
+  );
+}
+
+const matches = (texts: readonly string[], pattern: RegExp) =>
+  new Set(texts.flatMap(text => Array.from(text.matchAll(pattern), ([, word = '']) => word)));
+
+test('every code and every event of the agent is explained, and no other', () => {
+  const page = read('docs/reference/warnings.md');
+  const explained = matches([page], /^\| `([A-Z_]+)` \|/gm);
+  const codes = matches(sourcesOf('agent', 'subnet'), /\bcode(?:: | = retriable \? '\w+' : )'([A-Z_]+)'/g);
+  // Refusals of API requests and errors, which other pages list.
+  for (const other of ['ALREADY_RUNNING', 'UNKNOWN_REQUEST', 'INVALID_VALUE']) codes.delete(other);
+  assert.deepEqual([...explained].sort(), [...codes, 'STORE_UNAVAILABLE'].filter(unique).sort());
+
+  const types = matches(sourcesOf('agent'), /events\.add\(\s*[\w.']+,\s*'([a-z-]+)'/g);
+  const listed = new Set(page.slice(page.indexOf('## Events')).match(/(?<=`)[a-z]+(-[a-z]+)*(?=`)/g));
+  assert.deepEqual(
+    [...types].filter(type => !listed.has(type)),
+    [],
+  );
+});
+
+const unique = (item: string, index: number, all: readonly string[]) => all.indexOf(item) === index;
 
 test('every dependency has its line of reason, and nothing else has one', () => {
   const { dependencies, devDependencies } = JSON.parse(read('package.json')) as Record<string, object>;

@@ -5,10 +5,12 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
+import { exposeMetrics } from '../src/agent/metrics.ts';
 import { EXIT, OUTCOME_OF_CODE, SIGNAL_BASE } from '../src/cli/exit-codes.ts';
 import { buildProgram } from '../src/cli/program.ts';
 import { COMMANDS } from '../src/main.ts';
 import { writeFileAtomic } from '../src/sys/file.ts';
+import { status } from '../test/support/status.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 const NOTICE = '<!-- Made by `npm run docs` from the source; edit that instead. -->';
@@ -19,6 +21,7 @@ export async function pages(): Promise<ReadonlyMap<string, string>> {
     ['docs/reference/cli.md', await cliPage()],
     ['docs/reference/exit-codes.md', exitCodesPage()],
     ['docs/reference/errors.md', errorsPage()],
+    ['docs/reference/metrics.md', await metricsPage()],
   ]);
 }
 
@@ -124,6 +127,23 @@ const comment = (text: string) =>
     .replaceAll(/^\s*\/?\*+\/?|\*\/\s*$/gm, '')
     .replaceAll(/\s+/g, ' ')
     .trim();
+
+async function metricsPage(): Promise<string> {
+  const { text } = await exposeMetrics(status());
+  const rows = Array.from(
+    text.matchAll(/# HELP (\S+) (.*)\n# TYPE \S+ (\w+)\n(?:\1\{([^}]*)\})?/g),
+    match => {
+      const [, name = '', help = '', type = '', labels = ''] = match;
+      const names = Array.from(labels.matchAll(/(\w+)="/g), ([, label]) => `\`${label}\``);
+      return `| \`${name}\` | ${type} | ${names.join(' ')} | ${help} |`;
+    },
+  );
+  return page('Metrics', [
+    'What `/metrics` serves when the agent is started with `--metrics-port`, in the format of Prometheus. Beyond ' +
+      'loopback it is TLS with client certificates.',
+    ['| name | type | labels | meaning |', '| --- | --- | --- | --- |', ...rows].join('\n'),
+  ]);
+}
 
 const page = (title: string, parts: readonly string[]) =>
   `${[`# ${title}`, NOTICE, ...parts].join('\n\n')}\n`;

@@ -35,7 +35,7 @@ export const Condition = v.object({
 
 /** Something a person should look at. It disappears by itself when its cause does. */
 export const Warning = v.object({
-  /** Stable: `DUPLICATE_PUBLIC_IP`. One of `docs/reference/warnings.md`. */
+  /** Stable: `CONFIG_REFUSED`. One of `docs/reference/warnings.md`. */
   code: text,
   severity: v.picklist(['info', 'warning', 'error']),
   title: text,
