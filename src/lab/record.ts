@@ -6,7 +6,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { rm, rmdir } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import * as v from 'valibot';
 import { isCode } from '../base/errors.ts';
 import { writeFileAtomic } from '../sys/file.ts';
@@ -59,17 +59,14 @@ export async function saveRecord(record: LabRecord): Promise<void> {
   await writeFileAtomic(fileOf(record.name), `${JSON.stringify(record, null, 2)}\n`, { mode: 0o600 });
 }
 
-/** False when there was none. */
-export async function removeRecord(name: string): Promise<boolean> {
-  try {
-    await rm(fileOf(name));
-  } catch (error) {
-    if (isCode(error, 'ENOENT')) return false;
-    throw error;
+/** Also removes what a writer left that was killed while it wrote. */
+export async function removeRecord(name: string): Promise<void> {
+  for (const file of filesIn(DIRECTORY)) {
+    if (file === `${name}.json` || file.startsWith(`.${name}.json.`))
+      await rm(join(DIRECTORY, file), { force: true });
   }
   // The last one out takes the directories along, unless somebody else uses them.
-  for (const directory of [DIRECTORY, '/run/tulle']) await rmdir(directory).catch(() => undefined);
-  return true;
+  for (const directory of [DIRECTORY, dirname(DIRECTORY)]) await rmdir(directory).catch(() => undefined);
 }
 
 /** The record of a lab that runs; undefined when there is none. */
@@ -94,12 +91,16 @@ export function requireRecord(name: string): LabRecord {
 
 /** Names of all records, void ones included, sorted. */
 export function recordNames(): string[] {
+  return filesIn(DIRECTORY)
+    .filter(file => file.endsWith('.json'))
+    .map(file => file.slice(0, -'.json'.length))
+    .filter(isLabName)
+    .sort();
+}
+
+function filesIn(directory: string): string[] {
   try {
-    return readdirSync(DIRECTORY)
-      .filter(file => file.endsWith('.json'))
-      .map(file => file.slice(0, -'.json'.length))
-      .filter(isLabName)
-      .sort();
+    return readdirSync(directory);
   } catch (error) {
     if (isCode(error, 'ENOENT')) return [];
     throw error;
