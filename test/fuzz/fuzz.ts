@@ -74,6 +74,15 @@ const MUTATIONS: readonly ((bytes: Uint8Array, random: Random, other: Uint8Array
     join(bytes.subarray(0, random.below(bytes.length + 1)), other.subarray(random.below(other.length + 1))),
 ];
 
+/** One of the seeds, changed one to four times. */
+export function mutate(seeds: readonly Uint8Array[], random: Random): Uint8Array {
+  let input = random.pick(seeds);
+  for (let mutations = random.below(4); mutations >= 0; mutations--) {
+    input = random.pick(MUTATIONS)(input, random, random.pick(seeds));
+  }
+  return input;
+}
+
 /** @throws Error that names target, seed and input of the first failure */
 export function fuzz(targets: readonly FuzzTarget[], inputs: number, seed: number): FuzzCount[] {
   const random = new Random(seed);
@@ -82,10 +91,7 @@ export function fuzz(targets: readonly FuzzTarget[], inputs: number, seed: numbe
     const index = number % targets.length;
     const target = targets[index] as FuzzTarget;
     const count = counts[index] as FuzzCount;
-    let input = random.pick(target.seeds);
-    for (let mutations = random.below(4); mutations >= 0; mutations--) {
-      input = random.pick(MUTATIONS)(input, random, random.pick(target.seeds));
-    }
+    const input = mutate(target.seeds, random);
     count.inputs++;
     try {
       if (target.accepts(input)) count.accepted++;

@@ -1,6 +1,7 @@
 /** Every parser of something that comes from outside. A new one is added to a list here, and fuzzed from then on. */
 import type { FuzzTarget } from './fuzz.ts';
 import { netlinkTargets } from './netlink.ts';
+import { storeTargets } from './store.ts';
 import { textTargets } from './texts.ts';
 
-export const fuzzTargets: readonly FuzzTarget[] = [...netlinkTargets, ...textTargets];
+export const fuzzTargets: readonly FuzzTarget[] = [...netlinkTargets, ...storeTargets, ...textTargets];

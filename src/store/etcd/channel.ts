@@ -5,6 +5,7 @@ import { Maintenance } from '../wire/generated/maintenance_pb.ts';
 import { callUnary } from '../wire/service.ts';
 import type { Endpoint } from './endpoint.ts';
 import { storeErrorOf } from './errors.ts';
+import { SocketTracking } from './sockets.ts';
 import { type TlsOptions, transportOf } from './tls.ts';
 
 /** Milliseconds. */
@@ -38,6 +39,7 @@ export class Channel {
   readonly endpoint: Endpoint;
   readonly client: Client;
   readonly #timing: Timing;
+  readonly #sockets: SocketTracking;
 
   /** Starts no connection yet. @throws StoreError UNAUTHENTICATED when the TLS files cannot be used */
   constructor(endpoint: Endpoint, tls: TlsOptions, timing: Timing) {
@@ -45,7 +47,8 @@ export class Channel {
     this.#timing = timing;
     try {
       const { credentials, options } = transportOf(endpoint, tls);
-      this.client = new Client(endpoint.target, credentials, {
+      this.#sockets = new SocketTracking(credentials);
+      this.client = new Client(endpoint.target, this.#sockets, {
         ...options,
         'grpc.primary_user_agent': 'tulle',
         'grpc.keepalive_time_ms': timing.ping,
@@ -79,9 +82,11 @@ export class Channel {
     }
   }
 
-  /** Calls and streams under way go on until they end. */
+  /** Calls and streams under way go on until they end; a connection that is not made yet never will be. */
   close(): void {
+    const connected = this.client.getChannel().getConnectivityState(false) === connectivityState.READY;
     this.client.close();
+    if (!connected) this.#sockets.abandon();
   }
 
   /** A channel keeps the reason of its failure to itself, and tells it to calls only; they fail at once. */
