@@ -1,7 +1,6 @@
 /** The kernel's numbers in the kernel's spelling, by header of include/uapi/linux. */
 
 /** netlink.h: message types and flags. */
-export const NLMSG_NOOP = 1;
 export const NLMSG_ERROR = 2;
 export const NLMSG_DONE = 3;
 export const NLM_F_REQUEST = 0x01;
@@ -172,7 +171,6 @@ export const RTN_LOCAL = 2;
 export const RTN_BROADCAST = 3;
 export const RTN_ANYCAST = 4;
 export const RTN_MULTICAST = 5;
-export const RTM_F_CLONED = 0x200;
 export const RTM_F_LOOKUP_TABLE = 0x1000;
 
 /** lwtunnel.h; the numbers for IPv6 are the same. */

@@ -1,3 +1,4 @@
+/** Batches, many callers at once, announcements, and the end of a connection. */
 import assert from 'node:assert/strict';
 import { change } from '../change.ts';
 import type { KernelEvent } from '../rtnetlink.ts';

@@ -1,3 +1,4 @@
+/** Links: what they keep, what changes, what is refused, and what goes with them. */
 import assert from 'node:assert/strict';
 import { addLink, addVxlan, type ContractCase, indexOf, ip, mac } from './tools.ts';
 

@@ -1,3 +1,4 @@
+/** Neighbors (IP to MAC) and FDB entries (MAC to far end). */
 import assert from 'node:assert/strict';
 import { addLink, addVxlan, type ContractCase, indexOf, ip, mac, ONLINK, prefix } from './tools.ts';
 

@@ -1,3 +1,4 @@
+/** Addresses, routes, next hops and rules, and how they depend on each other. */
 import assert from 'node:assert/strict';
 import { addLink, addVxlan, type ContractCase, ip, mac, ONLINK, prefix, TULLE } from './tools.ts';
 
