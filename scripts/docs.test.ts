@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { OUTCOME_OF_CODE } from '../src/cli/exit-codes.ts';
 import { COMMANDS } from '../src/main.ts';
+import { checkConfig } from '../src/registry/config.ts';
 import { errorClasses, pages } from './docs.ts';
 
 const ROOT = join(import.meta.dirname, '..');
@@ -35,6 +36,20 @@ test('every command is made under the name it is listed with', async () => {
     assert.equal(command.name(), name);
     assert.notEqual(command.description(), '', name);
   }
+});
+
+test('the configurations in the reference are good ones, and every key they may have is in them', () => {
+  const page = read('docs/reference/network-config.md');
+  const examples = Array.from(page.matchAll(/```json\n([\s\S]*?)```/g), ([, json = '']) => json);
+  for (const example of examples) assert.deepEqual(checkConfig(example).warnings, []);
+  const keys = matches(
+    sourcesOf('subnet', 'backend'),
+    /'((?:IPv6)?(?:Network|Subnet(?:Len|Min|Max))|Enable\w+)'/g,
+  );
+  for (const key of keys) assert.match(page, new RegExp(`\`${key}\``), key);
+  const options = matches([read('src/backend/vxlan-options.ts')], /\bfields(?:\.\w+\(|, )'(\w+)'/g);
+  assert.ok(options.has('VNI'));
+  for (const key of options) assert.match(page, new RegExp(`\`${key}\``), key);
 });
 
 /** Texts of the source, tests left out. */
