@@ -38,8 +38,16 @@ const FOLDERS: Record<string, { readonly may: readonly string[]; readonly why: s
     ],
     why: 'the composition root of the daemon',
   },
+  trust: {
+    may: ['base', 'sys', 'store', 'subnet'],
+    why: 'who may talk to the store, and as whom: certificates, tokens, joining',
+  },
+  up: {
+    may: ['base', 'sys', 'netlink', 'store', 'subnet', 'trust', 'agent', 'cli'],
+    why: 'one command for a first and for every further host: store, trust and agent put together',
+  },
   registry: {
-    may: ['base', 'store', 'subnet', 'backend', 'api', 'cli'],
+    may: ['base', 'store', 'subnet', 'trust', 'backend', 'api', 'cli'],
     why: 'commands on the cluster: they speak to the store, because they must work where no agent runs',
   },
   host: {
@@ -62,9 +70,11 @@ const CONFINED: Record<string, { readonly to: readonly string[]; readonly why: s
   'node:child_process': { to: ['sys'], why: 'one place starts processes, always with an argument array' },
   '@grpc/grpc-js': { to: ['store'], why: 'only the store speaks the etcd protocol' },
   '@bufbuild/protobuf': { to: ['store'], why: 'only the store speaks the etcd protocol' },
+  '@peculiar/x509': { to: ['trust'], why: 'one place makes certificates' },
+  'reflect-metadata': { to: ['trust'], why: 'wanted by the library that makes certificates' },
   'node:sqlite': { to: ['store'], why: 'the embedded store is the only database' },
   commander: {
-    to: ['cli', 'agent', 'host', 'lab', 'bench', 'registry', 'store', 'main.ts'],
+    to: ['cli', 'agent', 'host', 'lab', 'bench', 'registry', 'store', 'trust', 'up', 'main.ts'],
     why: 'command lines are read at the edge',
   },
   pino: { to: ['cli'], why: 'one form of log for every daemon; everything else is handed a Logger' },

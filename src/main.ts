@@ -13,6 +13,12 @@ import { buildProgram, type CommandEntry, run } from './cli/program.ts';
 
 export const COMMANDS: readonly CommandEntry[] = [
   {
+    name: 'up',
+    group: 'This host:',
+    summary: 'start this host: the first one of a network, or one that joins',
+    load: async () => (await import('./up/command.ts')).upCommand(),
+  },
+  {
     name: 'agent',
     group: 'This host:',
     summary: 'the daemon of one host: lease, tunnels, subnet.env',
@@ -64,7 +70,13 @@ export const COMMANDS: readonly CommandEntry[] = [
     name: 'store',
     group: 'The network:',
     summary: 'an etcd-compatible store for one machine',
-    load: async () => (await import('./store/command.ts')).storeCommand(),
+    load: async () => {
+      const [{ storeCommand }, { storeTrust }] = await Promise.all([
+        import('./store/command.ts'),
+        import('./trust/command.ts'),
+      ]);
+      return storeCommand(storeTrust());
+    },
   },
   {
     name: 'lab',

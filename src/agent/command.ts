@@ -13,7 +13,7 @@ class AgentCommand extends Command {
   override createHelp(): Help {
     return Object.assign(super.createHelp(), {
       visibleArguments: () => [],
-      visibleOptions: () => [...FLAGS.map(toOption), new Option('-h, --help', 'show help')],
+      visibleOptions: () => [...flagOptions(), new Option('-h, --help', 'show help')],
     });
   }
 }
@@ -52,6 +52,11 @@ Signals:
       does: 'trust one certificate authority',
     },
   ]);
+}
+
+/** The agent's flags as commander shows them in help. */
+export function flagOptions(except: readonly Flag['group'][] = []): Option[] {
+  return FLAGS.filter(({ group }) => !except.includes(group)).map(toOption);
 }
 
 function toOption(flag: Flag): Option {

@@ -65,6 +65,8 @@ export async function buildProgram(
     .description('Containers on different Linux hosts reach each other by their own IP addresses.')
     .version(packageVersion(), '--version', 'print the version')
     .helpOption('-h, --help', 'show help')
+    // Inherited by all: a command and its subcommand may have options of the same name.
+    .enablePositionalOptions()
     .commandsGroup('This program:')
     .helpCommand('help [command]', 'show help for a command')
     .usage('<command> [options]')

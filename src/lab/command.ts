@@ -25,7 +25,6 @@ export function labCommand(): Command {
       'Hosts made of namespaces on this machine: each has its own network, files in /run and /var/lib,\n' +
         'processes and agent. Nothing of them is seen outside, and nothing remains of them.',
     )
-    .enablePositionalOptions()
     .addCommand(up())
     .addCommand(down())
     .addCommand(list())

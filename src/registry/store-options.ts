@@ -6,6 +6,7 @@ import process from 'node:process';
 import { type Command, Option } from 'commander';
 import { list } from '../cli/options.ts';
 import type { Registry } from '../subnet/registry.ts';
+import { findOwnTrust } from '../trust/host-trust.ts';
 
 export interface StoreCommandOptions {
   readonly etcdEndpoints?: readonly string[];
@@ -19,13 +20,17 @@ export interface StoreCommandOptions {
 const DEFAULT_ENDPOINTS = 'http://127.0.0.1:2379';
 const DEFAULT_PREFIX = '/coreos.com/network';
 
+/** Where `tulle up` keeps what it knows, unless it is told otherwise. */
+const STATE_DIRECTORY = '/var/lib/tulle';
+const DATA_DIRECTORY = '/var/lib/tulle/store';
+
 const GROUP = 'Store (also from TULLE_ETCD_... and FLANNELD_ETCD_...; the password only from there):';
 
 export function addStoreOptions(command: Command): Command {
   const options = [
     new Option(
       '--etcd-endpoints <urls>',
-      `etcd endpoints, separated by commas (default: ${DEFAULT_ENDPOINTS})`,
+      `etcd endpoints, separated by commas (default: those of \`tulle up\`, else ${DEFAULT_ENDPOINTS})`,
     ).argParser(list(text => text)),
     new Option('--etcd-prefix <key>', `root of the keys of the network (default: ${DEFAULT_PREFIX})`),
     new Option('--etcd-cafile <file>', 'certificate authority of the servers (PEM)'),
@@ -42,10 +47,13 @@ export async function withRegistry<T>(
   options: StoreCommandOptions,
   work: (registry: Registry) => Promise<T>,
 ): Promise<T> {
-  const endpoints = options.etcdEndpoints ?? fromEnvironment('ENDPOINTS')?.split(',');
-  const caFile = options.etcdCafile ?? fromEnvironment('CAFILE');
-  const certFile = options.etcdCertfile ?? fromEnvironment('CERTFILE');
-  const keyFile = options.etcdKeyfile ?? fromEnvironment('KEYFILE');
+  const named = options.etcdEndpoints ?? fromEnvironment('ENDPOINTS')?.split(',');
+  // Where `tulle up` runs, nothing needs to be named: this host knows its store.
+  const own = named === undefined ? await findOwnTrust(STATE_DIRECTORY, DATA_DIRECTORY) : undefined;
+  const endpoints = named ?? (own && [own.endpoint]);
+  const caFile = options.etcdCafile ?? fromEnvironment('CAFILE') ?? own?.caFile;
+  const certFile = options.etcdCertfile ?? fromEnvironment('CERTFILE') ?? own?.certFile;
+  const keyFile = options.etcdKeyfile ?? fromEnvironment('KEYFILE') ?? own?.keyFile;
   const name = options.etcdUsername ?? fromEnvironment('USERNAME');
   const password = fromEnvironment('PASSWORD');
   // Loaded only now: help and a wrong option should answer at once.
@@ -60,7 +68,7 @@ export async function withRegistry<T>(
     },
     ...(name === undefined ? {} : { user: { name, password: password ?? '' } }),
   });
-  const prefix = options.etcdPrefix ?? fromEnvironment('PREFIX') ?? DEFAULT_PREFIX;
+  const prefix = options.etcdPrefix ?? fromEnvironment('PREFIX') ?? own?.prefix ?? DEFAULT_PREFIX;
   return await work(new Registry(store, { prefix }));
 }
 

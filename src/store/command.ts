@@ -1,11 +1,13 @@
 /** `tulle store`: the embedded store's command line. Flags are etcd's. */
 import { Command, Option } from 'commander';
 import { systemClock } from '../base/clock.ts';
+import type { Logger } from '../base/log.ts';
 import { withExamples } from '../cli/help.ts';
 import { list, value } from '../cli/options.ts';
 import { untilStopped } from '../cli/signals.ts';
 import { exportCommand, restoreCommand, snapshotCommand } from './care-command.ts';
 import { type StoreFlags, storeConfig } from './server/config.ts';
+import type { StoreServerOptions } from './server/store-server.ts';
 
 const DEFAULT_URL = 'http://127.0.0.1:2379';
 const DEFAULT_DATA_DIR = '/var/lib/tulle/store';
@@ -13,7 +15,13 @@ const DEFAULT_DATA_DIR = '/var/lib/tulle/store';
 const urls = list(text => text);
 const text = value(given => given);
 
-export function storeCommand(): Command {
+/** What somebody else adds to the store: more commands, and rules kept in the data directory. */
+export interface StoreExtension {
+  readonly commands: readonly Command[];
+  readonly options: (dataDir: string, log: Logger) => Promise<Pick<StoreServerOptions, 'guard' | 'welcome'>>;
+}
+
+export function storeCommand(extension: StoreExtension): Command {
   const command = new Command('store')
     .description(
       'A store for one machine that speaks the etcd v3 API: the agent, etcdctl and flanneld use it unchanged. ' +
@@ -54,8 +62,6 @@ export function storeCommand(): Command {
         .default('0')
         .argParser(text),
     )
-    // restore has a --data-dir of its own
-    .enablePositionalOptions()
     .addCommand(snapshotCommand())
     .addCommand(restoreCommand())
     .addCommand(exportCommand())
@@ -66,12 +72,14 @@ export function storeCommand(): Command {
       const { StoreServer } = await import('./server/store-server.ts');
       await untilStopped(async signal => {
         const log = openLog(0);
-        await using server = await StoreServer.start({ ...config, clock: systemClock, log });
+        const rules = await extension.options(config.dataDir, log);
+        await using server = await StoreServer.start({ ...config, ...rules, clock: systemClock, log });
         log.info({ dataDir: config.dataDir, ports: server.ports, revision: server.revision }, 'serving');
         await new Promise<void>(resolve => signal.addEventListener('abort', () => resolve(), { once: true }));
         log.info({}, 'stopping');
       });
     });
+  for (const more of extension.commands) command.addCommand(more);
   return withExamples(command, [
     { line: 'store', does: 'serve on 127.0.0.1:2379, keep the data in /var/lib/tulle/store' },
     {

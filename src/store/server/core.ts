@@ -8,6 +8,7 @@ import { Access } from './access.ts';
 import { AuthStore } from './auth-store.ts';
 import { CommitQueue, HalfDone } from './commit-queue.ts';
 import { Database } from './database.ts';
+import type { Guard } from './guard.ts';
 import { identityOf } from './identity.ts';
 import { Lessor } from './lessor.ts';
 import { type Commit, Mvcc, type Writer } from './mvcc.ts';
@@ -23,6 +24,8 @@ export interface CoreOptions {
   /** Bytes of the database file; undefined: no limit. */
   readonly quota: bigint | undefined;
   readonly log: Logger;
+  /** A rule for certain certificates. */
+  readonly guard?: Guard;
 }
 
 /** A single member is its own leader, and was elected once. */
@@ -52,7 +55,7 @@ export class Core implements AsyncDisposable {
   #closed = false;
 
   /** @throws DatabaseError */
-  constructor({ path, clock, log, quota }: CoreOptions) {
+  constructor({ path, clock, log, quota, guard }: CoreOptions) {
     this.#log = log;
     this.database = Database.open(path);
     const tables = new Tables(this.database);
@@ -62,7 +65,14 @@ export class Core implements AsyncDisposable {
     this.hub = new WatchHub(this.mvcc);
     this.auth = new AuthStore(this.database, tables);
     this.tokens = new Tokens(clock);
-    this.access = new Access(this.auth, this.tokens, id => this.mvcc.keysOfLease(id));
+    this.access = new Access({
+      auth: this.auth,
+      tokens: this.tokens,
+      guard,
+      keysOfLease: id => this.mvcc.keysOfLease(id),
+      keysIn: range =>
+        this.mvcc.range({ range, revision: 0n, limit: 0n, keysOnly: false, countOnly: false }).kvs,
+    });
     this.space = new Space(this.database, tables, quota);
     this.#queue = new CommitQueue(this.database, {
       onCommit: seconds => this.#publish(seconds),

@@ -167,7 +167,8 @@ function callerOf(request: IncomingMessage): Caller {
   return {
     peer: peerOf(request.socket),
     token: request.headers.authorization,
-    commonName: commonNameOf(request.socket),
+    commonName: nameOf(request.socket, 'CN'),
+    organization: nameOf(request.socket, 'O'),
   };
 }
 
@@ -176,9 +177,9 @@ export function peerOf({ remoteAddress, remotePort }: Socket): string {
 }
 
 /** The name in a client certificate that was checked. */
-export function commonNameOf(socket: Socket): string | undefined {
+export function nameOf(socket: Socket, attribute: 'CN' | 'O'): string | undefined {
   if (!(socket instanceof TLSSocket) || !socket.authorized) return undefined;
-  const name = socket.getPeerCertificate().subject?.CN;
+  const name = socket.getPeerCertificate().subject?.[attribute];
   return typeof name === 'string' ? name : undefined;
 }
 

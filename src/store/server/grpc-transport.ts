@@ -141,16 +141,18 @@ function outgoing(
 
 function callerOf(call: ServerCall): Caller {
   const { metadata } = call;
+  const subject = call.getAuthContext().sslPeerCertificate?.subject;
   return {
     peer: call.getPeer(),
     token: textOf(metadata, 'token') ?? textOf(metadata, 'authorization'),
-    commonName: commonNameOf(call),
+    // The listener lets no certificate pass that it has not verified.
+    commonName: single(subject?.CN),
+    organization: single(subject?.O),
   };
 }
 
-/** The name in a client certificate that was checked. */
-function commonNameOf(call: ServerCall): string | undefined {
-  const name = call.getAuthContext().sslPeerCertificate?.subject.CN;
+/** A certificate may hold a name several times; then it is not clear who it is. */
+function single(name: string | string[] | undefined): string | undefined {
   return typeof name === 'string' ? name : undefined;
 }
 

@@ -1,5 +1,6 @@
 /** HTTP/1.1 on the client port: the JSON gateway, and the pages that probes and people ask for. */
-import { createServer, type Server, type ServerResponse } from 'node:http';
+import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http';
+import { TLSSocket } from 'node:tls';
 import { messageOf } from '../../base/errors.ts';
 import { AlarmType } from '../wire/generated/maintenance_pb.ts';
 import type { Core } from './core.ts';
@@ -7,10 +8,25 @@ import type { Gateway } from './gateway.ts';
 import type { Metrics } from './metrics.ts';
 import { CLUSTER_VERSION, ETCD_VERSION } from './version.ts';
 
+/** A page that is served to clients without a certificate, and the only one they get. */
+export interface Welcome {
+  readonly path: string;
+  readonly serve: RequestListener;
+}
+
 /** Not listening by itself: connections are handed to it with `emit('connection')`. */
-export function httpServer(core: Core, gateway: Gateway, metrics: Metrics): Server {
+export function httpServer(core: Core, gateway: Gateway, metrics: Metrics, welcome?: Welcome): Server {
   return createServer((request, response) => {
     const path = new URL(request.url ?? '/', 'http://store').pathname;
+    if (path === welcome?.path && request.socket instanceof TLSSocket) {
+      welcome.serve(request, response);
+      return;
+    }
+    if (welcome !== undefined && request.socket instanceof TLSSocket && !request.socket.authorized) {
+      request.resume();
+      response.writeHead(403).end('403 a client certificate is needed\n');
+      return;
+    }
     const page = PAGES[path];
     if (page === undefined && gateway.handle(path, request, response)) return;
     // A body nobody reads would keep the connection from its next request.

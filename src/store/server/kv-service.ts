@@ -52,7 +52,8 @@ export function kvService(core: Core): Methods<typeof KV> {
       return writes(request) ? core.write(job) : core.read(() => job(core.mvcc.write()));
     },
 
-    async compact(request) {
+    async compact(request, caller) {
+      core.access.unguarded(caller);
       const answer = await core.update(() => {
         core.mvcc.compact(request.revision);
         return { header: core.header() };

@@ -18,7 +18,14 @@ export interface Endpoint {
   readonly port: number;
   /** Absent: plain TCP. */
   readonly tls?: TlsOptions;
+  /**
+   * Clients without a certificate are served HTTP/1.1, and nothing else, although `tls` insists on one: they may
+   * ask for a certificate there.
+   */
+  readonly strangers?: boolean;
 }
+
+const refuse = (socket: Socket): unknown => socket.destroy();
 
 /** Takes over connections. */
 export interface Protocols {
@@ -43,13 +50,28 @@ export class Listener implements AsyncDisposable {
     return listener;
   }
 
-  private constructor({ tls }: Endpoint, protocols: Protocols, log: Logger) {
+  private constructor({ tls, strangers = false }: Endpoint, protocols: Protocols, log: Logger) {
     if (tls === undefined) {
       this.#server = createServer({ noDelay: true }, socket => this.#sniff(socket, protocols));
     } else {
-      const server = createTlsServer({ ...tls, ALPNProtocols: ['h2', 'http/1.1'] }, socket =>
-        this.#choose(socket, protocols),
-      );
+      const insists = tls.rejectUnauthorized === true;
+      const options = {
+        ...tls,
+        rejectUnauthorized: insists && !strangers,
+        ALPNProtocols: ['h2', 'http/1.1'],
+      };
+      const server = createTlsServer(options, socket => {
+        const shown = socket.getPeerCertificate().raw !== undefined;
+        // OpenSSL goes on with a certificate that nobody signed when none is insisted on; we do not.
+        if (shown && !socket.authorized) {
+          log.debug(
+            { peer: socket.remoteAddress, error: String(socket.authorizationError) },
+            'certificate refused',
+          );
+          socket.destroy();
+        } else if (!shown && insists) this.#sniff(socket, { http1: protocols.http1, http2: refuse });
+        else this.#choose(socket, protocols);
+      });
       server.on('tlsClientError', (error, socket) =>
         log.debug({ peer: socket.remoteAddress, error: messageOf(error) }, 'TLS handshake failed'),
       );

@@ -19,8 +19,9 @@ export interface Caller {
   readonly peer: string;
   /** The token of Authenticate. */
   readonly token: string | undefined;
-  /** Common name of the verified client certificate. */
+  /** Common name and organization of the verified client certificate. */
   readonly commonName: string | undefined;
+  readonly organization?: string | undefined;
 }
 
 /** The answering half of a stream. */

@@ -18,8 +18,9 @@ import { Core } from './core.ts';
 import { DATABASE_FILE } from './database.ts';
 import { Gateway } from './gateway.ts';
 import { addServices } from './grpc-transport.ts';
+import type { Guard } from './guard.ts';
 import { healthService } from './health-service.ts';
-import { httpServer } from './http-server.ts';
+import { httpServer, type Welcome } from './http-server.ts';
 import { kvService } from './kv-service.ts';
 import { leaseService } from './lease-service.ts';
 import { Listener } from './listener.ts';
@@ -28,7 +29,14 @@ import { Metrics } from './metrics.ts';
 import { type Service, serviceOf } from './rpc.ts';
 import { watchService } from './watch-service.ts';
 
-export type StoreServerOptions = StoreConfig & { readonly clock: Clock; readonly log: Logger };
+export type StoreServerOptions = StoreConfig & {
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** A rule for certain certificates. */
+  readonly guard?: Guard;
+  /** Lets clients without a certificate ask for one. */
+  readonly welcome?: Welcome;
+};
 
 /** Largest message a client may send, in bytes: etcd's request limit and its allowance for the frame around it. */
 const MAX_MESSAGE_BYTES = (1536 + 512) * 1024;
@@ -54,8 +62,9 @@ export class StoreServer implements AsyncDisposable {
   }
 
   private constructor(options: StoreServerOptions) {
-    const { dataDir, clock, log, quota, autoCompaction } = options;
-    this.#core = new Core({ path: join(dataDir, DATABASE_FILE), clock, log, quota });
+    const { dataDir, clock, log, quota, autoCompaction, guard, welcome } = options;
+    const path = join(dataDir, DATABASE_FILE);
+    this.#core = new Core({ path, clock, log, quota, ...(guard === undefined ? {} : { guard }) });
     const metrics = new Metrics(this.#core);
     const services = servicesOf(this.#core, { name: options.name, clientUrls: options.advertise });
     this.#grpc = new Server({
@@ -66,7 +75,7 @@ export class StoreServer implements AsyncDisposable {
     addServices(this.#grpc, services, log, (service, method, status) =>
       metrics.handled(service, method, status),
     );
-    this.#http = httpServer(this.#core, new Gateway(services, MAX_MESSAGE_BYTES), metrics);
+    this.#http = httpServer(this.#core, new Gateway(services, MAX_MESSAGE_BYTES), metrics, welcome);
     this.#compacting =
       autoCompaction === undefined
         ? Promise.resolve()
@@ -92,14 +101,16 @@ export class StoreServer implements AsyncDisposable {
     await this.#core[Symbol.asyncDispose]();
   }
 
-  async #listen({ listen, log }: StoreServerOptions): Promise<void> {
+  async #listen({ listen, log, welcome }: StoreServerOptions): Promise<void> {
     const injector = this.#grpc.createConnectionInjector(ServerCredentials.createInsecure());
     for (const endpoint of listen) {
       const protocols = {
         http2: injector.injectConnection.bind(injector),
         http1: (socket: unknown) => this.#http.emit('connection', socket),
       };
-      this.#listeners.push(await Listener.open(endpoint, protocols, log));
+      this.#listeners.push(
+        await Listener.open({ ...endpoint, strangers: welcome !== undefined }, protocols, log),
+      );
     }
   }
 }

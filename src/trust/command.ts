@@ -1,0 +1,167 @@
+/** `tulle store init` and `tulle store token`: who may join, said on the host of the store. */
+import { Command, Option } from 'commander';
+import { systemClock } from '../base/clock.ts';
+import { Ip } from '../base/ip.ts';
+import type { Logger } from '../base/log.ts';
+import { CommandError } from '../cli/errors.ts';
+import { formatDuration } from '../cli/format.ts';
+import { withExamples } from '../cli/help.ts';
+import { duration, ip, port, repeated, value } from '../cli/options.ts';
+import { note, print, printJson } from '../cli/output.ts';
+import { type Column, formatTable } from '../cli/table.ts';
+import type { StoreTrust } from './store-trust.ts';
+import type { TokenEntry } from './token-book.ts';
+
+const DEFAULT_DATA_DIR = '/var/lib/tulle/store';
+const DEFAULT_PREFIX = '/coreos.com/network';
+const DAY_MS = 86_400_000;
+
+const text = value(given => given);
+const dataDir = () =>
+  new Option('--data-dir <dir>', 'where the store keeps its data').default(DEFAULT_DATA_DIR).argParser(text);
+
+/** What trust adds to `tulle store`: these commands, and the rules of an authority in its data directory. */
+export function storeTrust() {
+  return {
+    commands: [initCommand(), tokenCommand()],
+    options: async (directory: string, log: Logger) => {
+      const { StoreTrust } = await import('./store-trust.ts');
+      return (await StoreTrust.open(directory, systemClock))?.extension(log) ?? {};
+    },
+  };
+}
+
+interface InitOptions {
+  readonly dataDir: string;
+  readonly address: readonly Ip[];
+  readonly name?: readonly string[];
+  readonly port: number;
+  readonly etcdPrefix: string;
+}
+
+function initCommand(): Command {
+  const command = new Command('init')
+    .description(
+      'Make a certificate authority for a store, and certificates for the store and its administrator. Run again ' +
+        'with other addresses, it keeps the authority and renews what has to change.',
+    )
+    .addOption(dataDir())
+    .addOption(
+      new Option(
+        '--address <ip>',
+        'address that hosts reach the store at; repeatable, the first goes into tokens',
+      )
+        .argParser(repeated(ip))
+        .makeOptionMandatory(),
+    )
+    .addOption(new Option('--name <dns>', 'name of the store; repeatable').argParser(repeated(text)))
+    .addOption(new Option('--port <port>', 'its port').default(2379).argParser(port))
+    .addOption(
+      new Option('--etcd-prefix <key>', 'root of the keys of the network')
+        .default(DEFAULT_PREFIX)
+        .argParser(text),
+    )
+    .action(async (options: InitOptions) => {
+      const { StoreTrust } = await import('./store-trust.ts');
+      const [first = Ip.parse('127.0.0.1')] = options.address;
+      const trust = await StoreTrust.init(
+        options.dataDir,
+        { address: hostAndPort(first, options.port), prefix: options.etcdPrefix },
+        storeNames(options.address, options.name ?? []),
+        systemClock,
+      );
+      const { authority, server, admin } = trust.authority.files;
+      print(`authority      ${authority}`);
+      print(`store          ${server.certificate}, ${server.key}`);
+      print(`administrator  ${admin.certificate}, ${admin.key}`);
+    });
+  return withExamples(command, [
+    { line: 'store init --address 192.168.65.3', does: 'an authority, and certificates for this address' },
+  ]);
+}
+
+const TOKEN_COLUMNS: readonly Column<Omit<TokenEntry, 'hash'>>[] = [
+  { title: 'id', cell: token => token.id },
+  { title: 'created', cell: token => token.createdAt },
+  { title: 'expires', cell: token => token.expiresAt },
+];
+
+interface TokenOptions {
+  readonly dataDir: string;
+  readonly json?: true;
+  readonly expires: number;
+}
+
+function tokenCommand(): Command {
+  const command = new Command('token')
+    .description('Print a token that lets further hosts join; `tulle up --join TOKEN` on such a host is all.')
+    .addOption(dataDir())
+    .addOption(
+      new Option('--expires <duration>', 'how long it is good for: 30m, 24h')
+        .default(DAY_MS, '24h')
+        .argParser(duration),
+    )
+    .option('--json', 'print JSON')
+    .action(async (options: TokenOptions) => {
+      const trust = await trustIn(options.dataDir);
+      const token = await trust.createToken(options.expires);
+      if (options.json) printJson({ token, address: trust.site.address, expiresInMs: options.expires });
+      else {
+        print(token);
+        note(`good for ${formatDuration(options.expires)}; on the new host: tulle up --join TOKEN`);
+      }
+    });
+  command
+    .command('list')
+    .description('Tokens that are still good. The secrets are not kept, so they cannot be shown again.')
+    .addOption(dataDir())
+    .option('--json', 'print JSON')
+    .action(async (options: TokenOptions) => {
+      const tokens = await (await trustIn(options.dataDir)).tokens.list();
+      const shown = tokens.map(({ id, createdAt, expiresAt }) => ({ id, createdAt, expiresAt }));
+      if (options.json) printJson(shown);
+      else if (shown.length === 0) note('no token is good now');
+      else print(formatTable(TOKEN_COLUMNS, shown));
+    });
+  command
+    .command('revoke')
+    .description('Refuse a token from now on. Hosts that joined with it stay.')
+    .argument('<id>', 'as `list` shows it')
+    .addOption(dataDir())
+    .action(async (id: string, options: TokenOptions) => {
+      if (!(await (await trustIn(options.dataDir)).tokens.revoke(id))) {
+        throw new CommandError('NOT_FOUND', `there is no token ${id}`, 'see `tulle store token list`');
+      }
+      note(`token ${id} is refused from now on`);
+    });
+  return withExamples(command, [
+    { line: 'store token', does: 'a token for a day' },
+    { line: 'store token --expires 30m --json', does: 'a short one, for a script' },
+    { line: 'store token list', does: 'which are good' },
+    { line: 'store token revoke 3f9c01a7be52', does: 'refuse one' },
+  ]);
+}
+
+/** `192.168.65.3:2379`, `[fd00::3]:2379`. */
+export function hostAndPort(address: Ip, at: number): string {
+  return address.family === 'ipv6' ? `[${address}]:${at}` : `${address}:${at}`;
+}
+
+/** Clients on the store's own host reach it by loopback. */
+export function storeNames(addresses: readonly Ip[], names: readonly string[]) {
+  return {
+    addresses: [...addresses, Ip.parse('127.0.0.1'), Ip.parse('::1')],
+    names: [...names, 'localhost'],
+  };
+}
+
+async function trustIn(directory: string): Promise<StoreTrust> {
+  const { StoreTrust } = await import('./store-trust.ts');
+  const trust = await StoreTrust.open(directory, systemClock);
+  if (trust !== undefined) return trust;
+  throw new CommandError(
+    'NOT_FOUND',
+    `there is no certificate authority in ${directory}`,
+    'make one with `tulle store init`, or run `tulle up`, which does it',
+  );
+}

@@ -1,0 +1,14 @@
+/** Joining failed: the token, the certificate or the other side is not what it should be. */
+import { TulleError } from '../base/errors.ts';
+
+export type TrustErrorCode =
+  /** The token does not exist, has expired or was revoked. */
+  | 'TOKEN_REFUSED'
+  /** Who answers at the address is not the store that made the token. */
+  | 'NOT_THE_STORE'
+  /** The store cannot be reached, or answered with something that makes no sense. */
+  | 'NO_ANSWER'
+  /** Certificates of this host are missing or damaged. */
+  | 'NO_CERTIFICATE';
+
+export class TrustError extends TulleError<TrustErrorCode> {}

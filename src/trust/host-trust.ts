@@ -1,0 +1,113 @@
+/**
+ * What a host keeps after it joined a store: its certificate and the way to the store.
+ *
+ *     <state-dir>/trust/ca.pem             the authority
+ *     <state-dir>/trust/host.pem, host-key.pem
+ *     <state-dir>/trust/store.json         {"version":1,"endpoint":"https://192.168.65.3:2379","prefix":"/coreos.com/network"}
+ */
+import { X509Certificate } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import * as v from 'valibot';
+import { systemClock } from '../base/clock.ts';
+import { isCode, messageOf } from '../base/errors.ts';
+import { writeFileAtomic } from '../sys/file.ts';
+import { readKeyed, writeKeyed } from './authority.ts';
+import { TrustError } from './errors.ts';
+import type { Joined } from './join-client.ts';
+import { StoreTrust } from './store-trust.ts';
+
+const StoreFile = v.object({
+  version: v.literal(1),
+  endpoint: v.pipe(v.string(), v.startsWith('https://')),
+  prefix: v.pipe(v.string(), v.startsWith('/')),
+});
+
+/** Paths for whoever opens a connection to the store. */
+export interface HostTrust {
+  readonly endpoint: string;
+  readonly prefix: string;
+  readonly caFile: string;
+  readonly certFile: string;
+  readonly keyFile: string;
+}
+
+export async function saveJoined(stateDirectory: string, joined: Joined): Promise<HostTrust> {
+  const directory = trustOf(stateDirectory);
+  const { endpoint, prefix } = joined;
+  await writeKeyed(directory, 'host', joined);
+  await writeFileAtomic(join(directory, 'ca.pem'), joined.authority);
+  // Last: a host that has this file has joined.
+  await writeFileAtomic(
+    join(directory, 'store.json'),
+    `${JSON.stringify({ version: 1, endpoint, prefix })}\n`,
+  );
+  return pathsOf(directory, { endpoint, prefix });
+}
+
+/** undefined for a host that has not joined. @throws TrustError for damaged files */
+export async function readJoined(stateDirectory: string): Promise<Joined | undefined> {
+  const directory = trustOf(stateDirectory);
+  const store = await readStore(join(directory, 'store.json'));
+  if (store === undefined) return undefined;
+  const keyed = await readKeyed(directory, 'host');
+  if (keyed === undefined) {
+    throw new TrustError('NO_CERTIFICATE', `the certificate of this host is missing from ${directory}`, {
+      hint: 'join again: `tulle up --join TOKEN`',
+    });
+  }
+  return { ...store, ...keyed, authority: await readFile(join(directory, 'ca.pem'), 'utf8') };
+}
+
+/** The way to the store for a host that has joined; undefined for any other, or when the files are not readable. */
+export async function findHostTrust(stateDirectory: string): Promise<HostTrust | undefined> {
+  const directory = trustOf(stateDirectory);
+  const store = await readStore(join(directory, 'store.json')).catch(() => undefined);
+  return store && pathsOf(directory, store);
+}
+
+/**
+ * The best way to the store that this machine has by itself: as the administrator where the store is kept, else as
+ * the host that joined.
+ */
+export async function findOwnTrust(stateDirectory: string, dataDir: string): Promise<HostTrust | undefined> {
+  const host = await findHostTrust(stateDirectory);
+  const keepsStore =
+    host !== undefined && (await StoreTrust.open(dataDir, systemClock).catch(() => undefined));
+  if (!keepsStore) return host;
+  const { admin } = keepsStore.authority.files;
+  return { ...host, certFile: admin.certificate, keyFile: admin.key };
+}
+
+/** Whether half of a certificate's life is over. */
+export function isDueForRenewal({ certificate }: Joined, now: number): boolean {
+  const { validFromDate, validToDate } = new X509Certificate(certificate);
+  return now - validFromDate.getTime() > validToDate.getTime() - now;
+}
+
+const trustOf = (stateDirectory: string) => join(stateDirectory, 'trust');
+
+function pathsOf(
+  directory: string,
+  store: { readonly endpoint: string; readonly prefix: string },
+): HostTrust {
+  return {
+    ...store,
+    caFile: join(directory, 'ca.pem'),
+    certFile: join(directory, 'host.pem'),
+    keyFile: join(directory, 'host-key.pem'),
+  };
+}
+
+async function readStore(path: string) {
+  try {
+    const { endpoint, prefix } = v.parse(StoreFile, JSON.parse(await readFile(path, 'utf8')));
+    return { endpoint, prefix };
+  } catch (error) {
+    if (isCode(error, 'ENOENT')) return undefined;
+    throw new TrustError('NO_CERTIFICATE', `${path} cannot be read: ${messageOf(error)}`, {
+      hint: 'join again: `tulle up --join TOKEN`',
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,156 @@
+/**
+ * The host's side of joining. The token's fingerprint is all it trusts: it looks at who answers, and shows the
+ * token's secret only to a store whose certificate comes from that very authority.
+ */
+import { X509Certificate } from 'node:crypto';
+import { request as httpsRequest, type RequestOptions } from 'node:https';
+import { connect } from 'node:tls';
+import * as v from 'valibot';
+import { messageOf } from '../base/errors.ts';
+import { fingerprintOf } from './authority.ts';
+import { TrustError } from './errors.ts';
+import { JOIN_PATH, JoinAnswer, JoinRefusal, type JoinRequest, MAX_JOIN_BYTES } from './join.ts';
+import type { Token } from './token.ts';
+import { type KeyedCertificate, makeRequest } from './x509.ts';
+
+/** What a host has after it joined. */
+export interface Joined extends KeyedCertificate {
+  /** PEM of the authority. */
+  readonly authority: string;
+  /** `https://HOST:PORT` */
+  readonly endpoint: string;
+  readonly prefix: string;
+}
+
+const TIMEOUT_MS = 10_000;
+
+/** @throws TrustError */
+export async function joinStore(token: Token, hostId: string, signal: AbortSignal): Promise<Joined> {
+  const authority = await fetchAuthority(token, signal);
+  const { id, secret } = token;
+  const proof = { token: { id, secret } };
+  return certified(token.address, authority, hostId, proof, {}, signal);
+}
+
+/** A fresh certificate for a host that has one. @throws TrustError */
+export function renewCertificate(joined: Joined, hostId: string, signal: AbortSignal): Promise<Joined> {
+  const { certificate, key, authority, endpoint } = joined;
+  return certified(new URL(endpoint).host, authority, hostId, {}, { cert: certificate, key }, signal);
+}
+
+async function certified(
+  address: string,
+  authority: string,
+  hostId: string,
+  proof: Pick<JoinRequest, 'token'>,
+  tls: RequestOptions,
+  signal: AbortSignal,
+): Promise<Joined> {
+  const { request, key } = await makeRequest({ commonName: hostId, organization: 'tulle:host' });
+  const endpoint = `https://${address}`;
+  const body = JSON.stringify({ ...proof, hostId, request } satisfies JoinRequest);
+  const { status, text } = await post(`${endpoint}${JOIN_PATH}`, body, { ...tls, ca: authority }, signal);
+  const parsed = v.safeParse(v.union([JoinAnswer, JoinRefusal]), parseJson(text));
+  if (!parsed.success) throw noAnswer(address, `it answered ${status} with something that makes no sense`);
+  if ('error' in parsed.output) {
+    throw new TrustError('TOKEN_REFUSED', `the store at ${address} refused: ${parsed.output.error}`, {
+      hint: 'make a new token with `tulle store token` on the host of the store',
+    });
+  }
+  return { ...parsed.output, key, authority, endpoint };
+}
+
+/** The certificate with the token's fingerprint among those that the other side shows. */
+function fetchAuthority({ address, fingerprint }: Token, signal: AbortSignal): Promise<string> {
+  const { hostname, port } = new URL(`https://${address}`);
+  return new Promise((resolve, reject) => {
+    // Not verified on purpose: nothing is sent, and the fingerprint decides.
+    const socket = connect({
+      host: hostname.replace(/^\[|\]$/g, ''),
+      port: Number(port),
+      rejectUnauthorized: false,
+    });
+    const fail = (error: unknown) => {
+      socket.destroy();
+      reject(signal.aborted ? (signal.reason as Error) : noAnswer(address, messageOf(error), error));
+    };
+    const abort = () => fail(signal.reason);
+    signal.addEventListener('abort', abort, { once: true });
+    socket.once('close', () => signal.removeEventListener('abort', abort));
+    socket.setTimeout(TIMEOUT_MS, () => fail(new Error('it does not answer')));
+    socket.once('error', fail);
+    socket.once('secureConnect', () => {
+      const shown = new X509Certificate(socket.getPeerCertificate(true).raw);
+      const chain = chainOf(socket.getPeerCertificate(true));
+      const authority = chain.find(certificate => fingerprintOf(certificate) === fingerprint);
+      socket.destroy();
+      if (authority !== undefined && shown.verify(authority.publicKey)) resolve(authority.toString());
+      else {
+        reject(
+          new TrustError('NOT_THE_STORE', `who answers at ${address} is not the store that made this token`, {
+            hint: 'check the address, or make a new token with `tulle store token`; nothing was sent',
+          }),
+        );
+      }
+    });
+  });
+}
+
+interface Shown {
+  readonly raw: Buffer;
+  readonly issuerCertificate?: Shown;
+}
+
+function chainOf(shown: Shown): X509Certificate[] {
+  const chain: X509Certificate[] = [];
+  // Node closes the chain with a self-signed certificate that is its own issuer.
+  for (let at: Shown | undefined = shown; at !== undefined && chain.length < 8; ) {
+    chain.push(new X509Certificate(at.raw));
+    at = at.issuerCertificate === at ? undefined : at.issuerCertificate;
+  }
+  return chain;
+}
+
+function post(
+  url: string,
+  body: string,
+  tls: RequestOptions,
+  signal: AbortSignal,
+): Promise<{ readonly status: number; readonly text: string }> {
+  const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
+  const options = { ...tls, method: 'POST', headers, signal, timeout: TIMEOUT_MS, agent: false };
+  return new Promise((resolve, reject) => {
+    const fail = (error: unknown) =>
+      reject(
+        signal.aborted ? (signal.reason as Error) : noAnswer(new URL(url).host, messageOf(error), error),
+      );
+    const request = httpsRequest(url, options, response => {
+      let text = '';
+      response.setEncoding('utf8');
+      response.on('data', (chunk: string) => {
+        text += chunk;
+        if (text.length > MAX_JOIN_BYTES) request.destroy(new Error('its answer is too long'));
+      });
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, text }));
+      response.on('error', fail);
+    });
+    request.on('timeout', () => request.destroy(new Error('it does not answer')));
+    request.on('error', fail);
+    request.end(body);
+  });
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function noAnswer(address: string, why: string, cause?: unknown): TrustError {
+  return new TrustError('NO_ANSWER', `no good answer from the store at ${address}: ${why}`, {
+    hint: 'is the store running, and does a firewall let this host reach it?',
+    ...(cause === undefined ? {} : { cause }),
+  });
+}

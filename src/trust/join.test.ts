@@ -1,0 +1,149 @@
+/** Joining over real TLS on loopback, the store's side and the host's. */
+import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { Ip } from '../base/ip.ts';
+import { recordingLogger } from '../base/log.ts';
+import { ManualClock } from '../base/manual-clock.ts';
+import { isDueForRenewal, readJoined, saveJoined } from './host-trust.ts';
+import { joinStore, renewCertificate } from './join-client.ts';
+import { StoreTrust } from './store-trust.ts';
+import { parseToken } from './token.ts';
+
+const HOST = '5d1c63e4-7d0c-4f0e-9a53-0f9f3f1f2a11';
+const OTHER = '7e2d74f5-8e1d-4a1f-8b64-1a0a4a2a3b22';
+const HOUR = 3_600_000;
+const names = { addresses: [Ip.parse('127.0.0.1')], names: ['localhost'] };
+const never = new AbortController().signal;
+
+async function store(t: TestContext, on = '127.0.0.1') {
+  const directory = mkdtempSync(join(tmpdir(), 'tt-trust-'));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const clock = new ManualClock(Date.now());
+  // The port is known only when it is listened on, and the token must hold it: first without, then with it.
+  const site = { address: '127.0.0.1:1', prefix: '/coreos.com/network' };
+  const first = await StoreTrust.init(directory, site, names, clock);
+  const { authority, server } = first.authority.files;
+  const log = recordingLogger();
+  const { welcome } = first.extension(log);
+  const https = createServer(
+    {
+      cert: readFileSync(server.certificate),
+      key: readFileSync(server.key),
+      ca: readFileSync(authority),
+      requestCert: true,
+      rejectUnauthorized: false,
+    },
+    welcome.serve,
+  );
+  await new Promise<void>(resolve => https.listen(0, on, resolve));
+  t.after(() => new Promise(resolve => (https.closeAllConnections(), https.close(resolve))));
+  const address = `127.0.0.1:${(https.address() as AddressInfo).port}`;
+  const trust = await StoreTrust.init(directory, { ...site, address }, names, clock);
+  return { trust, clock, log, directory };
+}
+
+test('a host with a token gets a certificate in its own name, and keeps what it needs', async t => {
+  const { trust, directory } = await store(t);
+  const token = parseToken(await trust.createToken(HOUR));
+  const joined = await joinStore(token, HOST, never);
+  const certificate = new X509Certificate(joined.certificate);
+  assert.equal(certificate.subject, `CN=${HOST}\nO=tulle:host`);
+  assert.ok(certificate.verify(new X509Certificate(trust.authority.certificate).publicKey));
+  assert.equal(joined.authority.trim(), trust.authority.certificate.trim());
+  assert.equal(joined.prefix, '/coreos.com/network');
+
+  const files = await saveJoined(directory, joined);
+  assert.equal(files.endpoint, `https://${token.address}`);
+  assert.equal(readFileSync(files.keyFile, 'utf8'), joined.key);
+  assert.deepEqual(await readJoined(directory), joined);
+});
+
+test('an authority survives a second init; its store certificate follows the addresses', async t => {
+  const { trust, directory, clock } = await store(t);
+  const more = { addresses: [...names.addresses, Ip.parse('192.0.2.7')], names: ['store.example'] };
+  assert.equal(await trust.authority.coversStore(names), true);
+  assert.equal(await trust.authority.coversStore(more), false);
+  const again = await StoreTrust.init(directory, trust.site, more, clock);
+  assert.equal(again.authority.fingerprint, trust.authority.fingerprint);
+  assert.equal(await again.authority.coversStore(more), true);
+});
+
+test('an expired, a revoked and a made-up token are refused', async t => {
+  const { trust, clock } = await store(t);
+  const [expired, revoked, good] = [
+    await trust.createToken(HOUR),
+    await trust.createToken(2 * HOUR),
+    await trust.createToken(2 * HOUR),
+  ];
+  await clock.advance(HOUR);
+  await trust.tokens.revoke(parseToken(revoked).id);
+  const madeUp = { ...parseToken(good), secret: '0'.repeat(32) };
+  for (const token of [parseToken(expired), parseToken(revoked), madeUp]) {
+    await assert.rejects(joinStore(token, HOST, never), { code: 'TOKEN_REFUSED' });
+  }
+  await joinStore(parseToken(good), HOST, never);
+});
+
+test('the secret is shown to nobody who has another authority', async t => {
+  const [real, impostor] = [await store(t), await store(t)];
+  const token = parseToken(await real.trust.createToken(HOUR));
+  const misled = { ...token, address: impostor.trust.site.address };
+  await assert.rejects(joinStore(misled, HOST, never), { code: 'NOT_THE_STORE' });
+  assert.deepEqual(impostor.log.records, []);
+});
+
+test('a host renews with the certificate it has, in its own name only', async t => {
+  const { trust } = await store(t);
+  const joined = await joinStore(parseToken(await trust.createToken(HOUR)), HOST, never);
+  const renewed = await renewCertificate(joined, HOST, never);
+  assert.notEqual(renewed.certificate, joined.certificate);
+  assert.equal(new X509Certificate(renewed.certificate).subject, `CN=${HOST}\nO=tulle:host`);
+  await assert.rejects(renewCertificate(joined, OTHER, never), { code: 'TOKEN_REFUSED' });
+  const stranger = { ...joined, certificate: '', key: '' };
+  await assert.rejects(renewCertificate(stranger, HOST, never), { code: 'TOKEN_REFUSED' });
+});
+
+test('a certificate is due when half of its life is over', async t => {
+  const { trust, clock } = await store(t);
+  const joined = await joinStore(parseToken(await trust.createToken(HOUR)), HOST, never);
+  const year = 365.25 * 86_400_000;
+  assert.equal(isDueForRenewal(joined, clock.now()), false);
+  assert.equal(isDueForRenewal(joined, clock.now() + 2.4 * year), false);
+  assert.equal(isDueForRenewal(joined, clock.now() + 2.6 * year), true);
+});
+
+test('a store that is not there is an answer with a hint', async t => {
+  const { trust } = await store(t);
+  const token = { ...parseToken(await trust.createToken(HOUR)), address: '127.0.0.1:9' };
+  await assert.rejects(joinStore(token, HOST, never), { code: 'NO_ANSWER' });
+  await assert.rejects(joinStore(token, HOST, AbortSignal.abort(new Error('stop'))), { message: 'stop' });
+});
+
+test('what is no join request is refused, and never lets the server fall', async t => {
+  const { trust } = await store(t);
+  const post = async (body: string) => {
+    const { request } = await import('node:https');
+    return new Promise<number | undefined>((resolve, reject) => {
+      const sent = request(
+        `https://${trust.site.address}/tulle/v1/join`,
+        { method: 'POST', ca: trust.authority.certificate, agent: false },
+        response => resolve(response.resume().statusCode),
+      );
+      sent.on('error', reject).end(body);
+    });
+  };
+  const csr = '-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n';
+  const { id, secret } = parseToken(await trust.createToken(HOUR));
+  for (const body of ['', '{', '[]', '{"hostId":1}', JSON.stringify({ hostId: HOST, request: 'x' })]) {
+    assert.equal(await post(body), 400, body);
+  }
+  assert.equal(await post(JSON.stringify({ hostId: HOST, request: csr })), 403);
+  assert.equal(await post(JSON.stringify({ token: { id, secret }, hostId: HOST, request: csr })), 400);
+  await joinStore(parseToken(await trust.createToken(HOUR)), HOST, never);
+});

@@ -1,0 +1,99 @@
+/**
+ * Everything about trust that a store keeps beside its database: the authority, the tokens, and what tokens say.
+ *
+ *     <data-dir>/pki/*.pem       certificates (authority.ts)
+ *     <data-dir>/pki/site.json   {"version":1,"address":"192.168.65.3:2379","prefix":"/coreos.com/network"}
+ *     <data-dir>/tokens.json     tokens (token-book.ts)
+ */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import * as v from 'valibot';
+import type { Clock } from '../base/clock.ts';
+import { isCode, messageOf } from '../base/errors.ts';
+import type { Logger } from '../base/log.ts';
+import type { Guard } from '../store/server/guard.ts';
+import type { Welcome } from '../store/server/http-server.ts';
+import { writeFileAtomic } from '../sys/file.ts';
+import { Authority, type StoreNames } from './authority.ts';
+import { TrustError } from './errors.ts';
+import { HostGuard } from './host-guard.ts';
+import { JOIN_PATH } from './join.ts';
+import { joinServer, verifiedHost } from './join-server.ts';
+import { formatToken } from './token.ts';
+import { TokenBook } from './token-book.ts';
+
+const SiteFile = v.object({
+  version: v.literal(1),
+  /** HOST:PORT that other hosts reach the store at. */
+  address: v.string(),
+  prefix: v.pipe(v.string(), v.startsWith('/')),
+});
+
+export interface Site {
+  readonly address: string;
+  readonly prefix: string;
+}
+
+export class StoreTrust {
+  readonly authority: Authority;
+  readonly tokens: TokenBook;
+  readonly site: Site;
+
+  private constructor(dataDir: string, authority: Authority, site: Site, clock: Clock) {
+    this.authority = authority;
+    this.tokens = new TokenBook(join(dataDir, 'tokens.json'), clock);
+    this.site = site;
+  }
+
+  /** What is kept in a data directory, or undefined when nothing is. @throws TrustError for damaged files */
+  static async open(dataDir: string, clock: Clock): Promise<StoreTrust | undefined> {
+    const authority = await Authority.open(pkiOf(dataDir), clock);
+    if (authority === undefined) return undefined;
+    return new StoreTrust(dataDir, authority, await readSite(siteOf(dataDir)), clock);
+  }
+
+  /**
+   * Makes an authority where there is none; otherwise keeps it, and sees to it that the store's certificate covers
+   * these names. Tokens made from now on say `site.address`.
+   */
+  static async init(dataDir: string, site: Site, names: StoreNames, clock: Clock): Promise<StoreTrust> {
+    const known = await Authority.open(pkiOf(dataDir), clock);
+    const authority = known ?? (await Authority.create(pkiOf(dataDir), names, clock));
+    if (!(await authority.coversStore(names))) await authority.certifyStore(names);
+    await writeFileAtomic(siteOf(dataDir), `${JSON.stringify({ version: 1, ...site })}\n`);
+    return new StoreTrust(dataDir, authority, site, clock);
+  }
+
+  /** A join token, as text, good for `lifetime` milliseconds. */
+  async createToken(lifetime: number): Promise<string> {
+    const token = await this.tokens.create(lifetime);
+    return formatToken({ ...token, fingerprint: this.authority.fingerprint, address: this.site.address });
+  }
+
+  /** What makes a store server let hosts in, and hold each to its own lease. */
+  extension(log: Logger): { readonly guard: Guard; readonly welcome: Welcome } {
+    const { authority, tokens, site } = this;
+    const serve = joinServer({ authority, tokens, prefix: site.prefix, log }, verifiedHost);
+    return { guard: new HostGuard(site.prefix), welcome: { path: JOIN_PATH, serve } };
+  }
+}
+
+const pkiOf = (dataDir: string) => join(dataDir, 'pki');
+const siteOf = (dataDir: string) => join(pkiOf(dataDir), 'site.json');
+
+async function readSite(path: string): Promise<Site> {
+  try {
+    const { address, prefix } = v.parse(SiteFile, JSON.parse(await readFile(path, 'utf8')));
+    return { address, prefix };
+  } catch (error) {
+    const missing = isCode(error, 'ENOENT');
+    throw new TrustError(
+      'NO_CERTIFICATE',
+      `${path} ${missing ? 'is missing' : `is damaged: ${messageOf(error)}`}`,
+      {
+        hint: 'run `tulle store init` again; it keeps the authority and writes the file anew',
+        cause: error,
+      },
+    );
+  }
+}

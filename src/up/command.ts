@@ -1,0 +1,69 @@
+/** `tulle up`: one command for the first host, and one for every further one. */
+import { Command, type Help, Option } from 'commander';
+import { flagOptions } from '../agent/command.ts';
+import type { Prefix } from '../base/prefix.ts';
+import { withExamples } from '../cli/help.ts';
+import { port, prefix, value } from '../cli/options.ts';
+import { untilStopped } from '../cli/signals.ts';
+
+interface Options {
+  readonly join?: string;
+  readonly network: Prefix;
+  readonly port: number;
+  readonly dataDir: string;
+}
+
+/** Its own options, and those of the agent that `up` does not decide itself. */
+class UpCommand extends Command {
+  override createHelp(): Help {
+    const help = super.createHelp();
+    return Object.assign(help, {
+      visibleArguments: () => [],
+      visibleOptions: () => [
+        ...this.options,
+        ...flagOptions(['store']),
+        new Option('-h, --help', 'show help'),
+      ],
+    });
+  }
+}
+
+export function upCommand(): Command {
+  const command = new UpCommand('up')
+    .description(
+      'Start this host. The first host of a network also keeps the store for all, with certificates on both ' +
+        'sides; every further one joins with a token that `tulle store token` prints on the first. Started ' +
+        'again, each goes on as what it was. For a cluster of etcd servers use `tulle agent`.',
+    )
+    .usage('[options] [agent flags]')
+    .allowUnknownOption()
+    .argument('[flags...]')
+    .addOption(
+      new Option('--join <token>', 'join the network that this token is for').argParser(value(text => text)),
+    )
+    .addOption(
+      new Option('--network <cidr>', 'on a first host: the network to cut subnets from')
+        .default('10.244.0.0/16')
+        .argParser(prefix),
+    )
+    .addOption(
+      new Option('--port <port>', 'on a first host: where the store listens').default(2379).argParser(port),
+    )
+    .addOption(
+      new Option('--data-dir <dir>', 'on a first host: where the store keeps its data')
+        .default('/var/lib/tulle/store')
+        .argParser(value(text => text)),
+    )
+    .action(async (flags: readonly string[], { join, network, port: at, dataDir }: Options) => {
+      const { parseToken } = await import('../trust/token.ts');
+      const token = join === undefined ? undefined : parseToken(join);
+      const { up } = await import('./up.ts');
+      const options = { network: String(network), port: at, dataDir, flags };
+      await untilStopped(signal => up({ ...options, ...(token && { token }) }, signal));
+    });
+  return withExamples(command, [
+    { line: 'up', does: 'the first host: store and agent' },
+    { line: 'up --join tulle1.AbCd...', does: 'a further host' },
+    { line: 'up --network 188.172.0.0/16 --iface=eth1', does: 'choose the network and the interface' },
+  ]);
+}

@@ -1,0 +1,160 @@
+/** The first host of a network: makes what is missing (authority, network configuration), and keeps the store. */
+import process from 'node:process';
+import { HostWatch } from '../agent/host-watch.ts';
+import type { AgentOptions } from '../agent/options.ts';
+import { chooseUnderlay } from '../agent/underlay.ts';
+import { systemClock } from '../base/clock.ts';
+import type { Family, Ip } from '../base/ip.ts';
+import type { Logger } from '../base/log.ts';
+import { Prefix } from '../base/prefix.ts';
+import { openLog } from '../cli/daemon-log.ts';
+import { note, print } from '../cli/output.ts';
+import { connectRoute } from '../netlink/connect-route.ts';
+import { EtcdStore } from '../store/etcd/etcd-store.ts';
+import { storeConfig } from '../store/server/config.ts';
+import { StoreServer } from '../store/server/store-server.ts';
+import { Registry } from '../subnet/registry.ts';
+import { Netns } from '../sys/netns.ts';
+import { hostAndPort, storeNames } from '../trust/command.ts';
+import { findHostTrust, type HostTrust, saveJoined } from '../trust/host-trust.ts';
+import { StoreTrust } from '../trust/store-trust.ts';
+import { makeRequest } from '../trust/x509.ts';
+
+export interface FirstHostOptions {
+  readonly network: string;
+  readonly port: number;
+  readonly dataDir: string;
+  readonly agent: AgentOptions;
+  readonly hostId: string;
+}
+
+/** The store, which serves until this is disposed of, and this host's way to it. */
+export interface FirstHost extends AsyncDisposable {
+  readonly trust: HostTrust;
+}
+
+const TOKEN_MS = 86_400_000;
+
+export async function startFirstHost(options: FirstHostOptions, signal: AbortSignal): Promise<FirstHost> {
+  const { port, dataDir, agent, hostId } = options;
+  const log = openLog(agent.verbosity);
+  const network = Prefix.parse(options.network);
+  const address = await underlayAddress(agent, network.family, log, signal);
+  const isNew = (await StoreTrust.open(dataDir, systemClock)) === undefined;
+  const site = { address: hostAndPort(address, port), prefix: agent.store.prefix };
+  const trust = await StoreTrust.init(dataDir, site, storeNames([address], []), systemClock);
+  const server = await serve(trust, address.family, options, log);
+  try {
+    await ensureConfig(trust, network, port);
+    const host =
+      (await findHostTrust(agent.stateDirectory)) ?? (await certifyThisHost(trust, agent, hostId, port));
+    await greet(trust, network, isNew);
+    return { trust: host, [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]() };
+  } catch (error) {
+    await server[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** Waits for a usable interface: at boot the network may come up after us. */
+async function underlayAddress(
+  { underlay: criteria }: AgentOptions,
+  family: Family,
+  logger: Logger,
+  signal: AbortSignal,
+): Promise<Ip> {
+  using netns = Netns.current();
+  await using rtnetlink = connectRoute({ netns });
+  const stop = new AbortController();
+  const watch = new HostWatch({ rtnetlink, criteria, clock: systemClock, logger });
+  const watching = watch.run(AbortSignal.any([signal, stop.signal]));
+  try {
+    let told: string | undefined;
+    for await (const host of watch.network.changes(signal)) {
+      if (host === undefined) continue;
+      const choice = chooseUnderlay(host, criteria, [family]);
+      if (choice.found) {
+        const { publicIpv4, publicIpv6 } = choice.underlay;
+        const address = family === 'ipv4' ? publicIpv4 : publicIpv6;
+        if (address !== undefined) return address;
+      } else if (choice.reason !== told) {
+        told = choice.reason;
+        note(`waiting: ${choice.reason}; ${choice.hint}`);
+      }
+    }
+    throw signal.reason as Error;
+  } finally {
+    stop.abort();
+    await watching;
+  }
+}
+
+function serve(
+  trust: StoreTrust,
+  family: Family,
+  { dataDir, port }: FirstHostOptions,
+  log: Logger,
+): Promise<StoreServer> {
+  const { authority, server } = trust.authority.files;
+  const everywhere = family === 'ipv4' ? '0.0.0.0' : '[::]';
+  const config = storeConfig({
+    name: 'default',
+    dataDir,
+    listenClientUrls: [`https://${everywhere}:${port}`],
+    advertiseClientUrls: [`https://${trust.site.address}`],
+    certFile: server.certificate,
+    keyFile: server.key,
+    trustedCaFile: authority,
+    clientCertAuth: true,
+    quotaBackendBytes: '0',
+    autoCompactionMode: 'periodic',
+    autoCompactionRetention: '8h',
+  });
+  return StoreServer.start({ ...config, ...trust.extension(log), clock: systemClock, log });
+}
+
+/** Stores a configuration where there is none; a network that is there already stays as it is. */
+async function ensureConfig(trust: StoreTrust, network: Prefix, port: number): Promise<void> {
+  const { authority, admin } = trust.authority.files;
+  await using store = new EtcdStore({
+    endpoints: [`https://127.0.0.1:${port}`],
+    tls: { caFile: authority, certFile: admin.certificate, keyFile: admin.key },
+  });
+  const { configKey: key } = new Registry(store, { prefix: trust.site.prefix });
+  const families =
+    network.family === 'ipv4'
+      ? { Network: network }
+      : { EnableIPv4: false, EnableIPv6: true, IPv6Network: network };
+  const value = new TextEncoder().encode(JSON.stringify({ ...families, Backend: { Type: 'vxlan' } }));
+  await store.transact({
+    compare: [{ key, target: 'version', is: '=', operand: 0n }],
+    success: [{ op: 'put', key, value }],
+  });
+}
+
+async function certifyThisHost(
+  trust: StoreTrust,
+  { stateDirectory }: AgentOptions,
+  hostId: string,
+  port: number,
+): Promise<HostTrust> {
+  const { request, key } = await makeRequest({ commonName: hostId, organization: 'tulle:host' });
+  return saveJoined(stateDirectory, {
+    certificate: await trust.authority.certifyHost(request, hostId),
+    key,
+    authority: trust.authority.certificate,
+    endpoint: `https://127.0.0.1:${port}`,
+    prefix: trust.site.prefix,
+  });
+}
+
+/** The line for the next host is a secret: it is shown to a person at a terminal, and never goes into a journal. */
+async function greet(trust: StoreTrust, network: Prefix, isNew: boolean): Promise<void> {
+  const { address } = trust.site;
+  note(`${isNew ? 'new network' : 'network'} ${network}, store at https://${address}`);
+  if (!process.stdout.isTTY) {
+    note('`tulle store token` prints what further hosts need to join');
+    return;
+  }
+  print(`\nOn every further host, within a day:\n\n  tulle up --join ${await trust.createToken(TOKEN_MS)}\n`);
+}

@@ -1,0 +1,98 @@
+/**
+ * What a host is, decided from what it has: a token makes it join; an authority in the data directory makes it the
+ * host of the store, again; a certificate makes it a host that joined before. With none of them it is the first
+ * host of a new network.
+ */
+import process from 'node:process';
+import { runAgent } from '../agent/agent.ts';
+import { parseOptions } from '../agent/options.ts';
+import { Identity } from '../agent/state-directory.ts';
+import { systemClock } from '../base/clock.ts';
+import { messageOf } from '../base/errors.ts';
+import { note, warn } from '../cli/output.ts';
+import {
+  findHostTrust,
+  type HostTrust,
+  isDueForRenewal,
+  readJoined,
+  saveJoined,
+} from '../trust/host-trust.ts';
+import { type Joined, joinStore, renewCertificate } from '../trust/join-client.ts';
+import { StoreTrust } from '../trust/store-trust.ts';
+import type { Token } from '../trust/token.ts';
+import { startFirstHost } from './first-host.ts';
+
+export interface UpOptions {
+  readonly token?: Token;
+  /** For a new network. */
+  readonly network: string;
+  readonly port: number;
+  readonly dataDir: string;
+  /** Flags for the agent. */
+  readonly flags: readonly string[];
+}
+
+/** Runs until `signal` aborts. @throws TrustError, ConfigError, CommandError before anything was started */
+export async function up(options: UpOptions, signal: AbortSignal): Promise<void> {
+  const { token, dataDir, flags } = options;
+  // Checked before anything is made.
+  const agent = parseOptions(flags, process.env);
+  const { hostId } = await Identity.open(agent.stateDirectory);
+  if (token !== undefined) {
+    return runWith(flags, await joinOnce(agent.stateDirectory, token, hostId, signal), signal);
+  }
+  const joined = await readJoined(agent.stateDirectory);
+  const keepsStore = (await StoreTrust.open(dataDir, systemClock)) !== undefined;
+  if (joined !== undefined && !keepsStore) {
+    return runWith(flags, await renewed(agent.stateDirectory, joined, hostId, signal), signal);
+  }
+  await using first = await startFirstHost({ ...options, agent, hostId }, signal);
+  await runWith(flags, first.trust, signal);
+}
+
+/** A host that has joined this very store before keeps its certificate: its token may have expired since. */
+async function joinOnce(
+  stateDirectory: string,
+  token: Token,
+  hostId: string,
+  signal: AbortSignal,
+): Promise<HostTrust> {
+  const known = await findHostTrust(stateDirectory);
+  if (known !== undefined && new URL(known.endpoint).host === token.address) {
+    const joined = await readJoined(stateDirectory).catch(() => undefined);
+    if (joined !== undefined) return renewed(stateDirectory, joined, hostId, signal);
+  }
+  const trust = await saveJoined(stateDirectory, await joinStore(token, hostId, signal));
+  note(`joined the store at ${token.address}`);
+  return trust;
+}
+
+async function renewed(
+  stateDirectory: string,
+  joined: Joined,
+  hostId: string,
+  signal: AbortSignal,
+): Promise<HostTrust> {
+  if (!isDueForRenewal(joined, systemClock.now())) return saveIfNew(stateDirectory, joined);
+  try {
+    return await saveJoined(stateDirectory, await renewCertificate(joined, hostId, signal));
+  } catch (error) {
+    warn(`the certificate of this host could not be renewed: ${messageOf(error)}`);
+    return saveIfNew(stateDirectory, joined);
+  }
+}
+
+async function saveIfNew(stateDirectory: string, joined: Joined): Promise<HostTrust> {
+  return (await findHostTrust(stateDirectory)) ?? saveJoined(stateDirectory, joined);
+}
+
+function runWith(flags: readonly string[], trust: HostTrust, signal: AbortSignal): Promise<void> {
+  const store = [
+    `--etcd-endpoints=${trust.endpoint}`,
+    `--etcd-prefix=${trust.prefix}`,
+    `--etcd-cafile=${trust.caFile}`,
+    `--etcd-certfile=${trust.certFile}`,
+    `--etcd-keyfile=${trust.keyFile}`,
+  ];
+  return runAgent(parseOptions([...flags, ...store], process.env), signal);
+}
