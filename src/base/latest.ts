@@ -5,7 +5,7 @@
 export class Latest<T> {
   #value: T;
   #version = 0;
-  readonly #waiting = new Set<() => void>();
+  readonly #readers = new Set<() => void>();
 
   constructor(initial: T) {
     this.#value = initial;
@@ -18,18 +18,28 @@ export class Latest<T> {
   set(value: T): void {
     this.#value = value;
     this.#version++;
-    for (const wake of this.#waiting) wake();
+    for (const wake of this.#readers) wake();
   }
 
   /** The value now, and then each newest value since the last one taken; ends quietly when `signal` aborts. */
   async *changes(signal: AbortSignal): AsyncGenerator<T, void> {
-    let seen = -1;
-    while (!signal.aborted) {
-      if (seen === this.#version) await this.#changed(signal);
-      else {
-        seen = this.#version;
-        yield this.#value;
+    let wake: () => void = () => undefined;
+    const call = () => wake();
+    this.#readers.add(call);
+    // Once for all waits: many readers share a signal, and its listeners are searched in order.
+    signal.addEventListener('abort', call, { once: true });
+    try {
+      let seen = -1;
+      while (!signal.aborted) {
+        if (seen === this.#version) await new Promise<void>(resolve => (wake = resolve));
+        else {
+          seen = this.#version;
+          yield this.#value;
+        }
       }
+    } finally {
+      this.#readers.delete(call);
+      signal.removeEventListener('abort', call);
     }
   }
 
@@ -37,17 +47,5 @@ export class Latest<T> {
   async until(test: (value: T) => boolean, signal: AbortSignal): Promise<T> {
     for await (const value of this.changes(signal)) if (test(value)) return value;
     throw signal.reason;
-  }
-
-  #changed(signal: AbortSignal): Promise<void> {
-    return new Promise(resolve => {
-      const wake = () => {
-        this.#waiting.delete(wake);
-        signal.removeEventListener('abort', wake);
-        resolve();
-      };
-      this.#waiting.add(wake);
-      signal.addEventListener('abort', wake, { once: true });
-    });
   }
 }

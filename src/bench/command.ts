@@ -1,6 +1,7 @@
 /** `tulle bench`: measurements, each against what a user would pick instead, in the same run. */
 import { Command } from 'commander';
 import { withExamples } from '../cli/help.ts';
+import { joinCommand } from './join-command.ts';
 import { programCommand } from './program-command.ts';
 
 export function benchCommand(): Command {
@@ -9,8 +10,10 @@ export function benchCommand(): Command {
       'Measure the parts of Tulle against what one would use instead, in one run on this machine.\n' +
         'Absolute numbers are those of the machine; the ratios are what to look at.',
     )
-    .addCommand(programCommand());
+    .addCommand(programCommand())
+    .addCommand(joinCommand());
   return withExamples(command, [
     { line: 'bench program --peers 1000,5000', does: 'peers into the kernel: ours, flannel, iproute2' },
+    { line: 'bench join --agents 200', does: 'hosts that start at once, each to a subnet of its own' },
   ]);
 }

@@ -158,8 +158,8 @@ async function create(
 
   const written = await registry.create(subnet, attributes, await grant(), former);
   if (!written.ok) return undefined;
-  const after = await registry.list();
-  if (olderClaim(claimsWithin(after.claims, config), written.lease) !== undefined) {
+  const claims = await registry.claims();
+  if (olderClaim(claimsWithin(claims, config), written.lease) !== undefined) {
     await registry.remove(written.lease);
     return undefined;
   }

@@ -29,11 +29,8 @@ export function checkLease(lease: Lease, { config, ownAddresses }: CheckContext)
     modRevision: lease.modRevision,
   });
 
-  const subnet: Subnet = Object.fromEntries(
-    familiesOf(config)
-      .map(family => [family, lease.subnet[family]] as const)
-      .filter(([, block]) => block !== undefined),
-  );
+  const { ipv4, ipv6 } = lease.subnet;
+  const subnet = { ...(ipv4 && config.ipv4 && { ipv4 }), ...(ipv6 && config.ipv6 && { ipv6 }) };
   const wrong = checkSubnet(subnet, config);
   if (wrong !== undefined) return reject(wrong);
 

@@ -86,6 +86,12 @@ export class Registry {
     };
   }
 
+  /** What is taken, without reading what the leases say. */
+  async claims(): Promise<readonly Claim[]> {
+    const { kvs } = await this.store.list(this.subnetsPrefix);
+    return kvs.flatMap(kv => claimsOf(this.keyOf(kv.key), kv));
+  }
+
   async get(key: string): Promise<Lease | RejectedLease | undefined> {
     const { kv } = await this.store.get(this.pathOf(key));
     return kv && this.decode(kv);

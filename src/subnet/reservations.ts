@@ -36,7 +36,7 @@ export async function reserve(
 
   const written = await registry.create(subnet, owner, 0n);
   if (!written.ok) return { ok: false, reason: takenBy(written.found) };
-  const { claims } = await registry.list();
+  const claims = await registry.claims();
   const older = olderClaim(claimsWithin(claims, config), written.lease);
   if (older === undefined) return written;
   await registry.remove(written.lease);

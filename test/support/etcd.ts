@@ -11,9 +11,9 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { setTimeout } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { freePorts } from '../../src/sys/free-ports.ts';
 import { requires } from '../integration/support.ts';
 import type { Certificate } from './certificates.ts';
-import { freePorts } from './ports.ts';
 
 const run = promisify(execFile);
 

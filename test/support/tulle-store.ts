@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
 import { createInterface } from 'node:readline';
-import { freePorts } from './ports.ts';
+import { freePorts } from '../../src/sys/free-ports.ts';
 
 const TULLE = join(import.meta.dirname, '../../bin/tulle');
 

@@ -1,0 +1,75 @@
+/** `tulle bench join`: the command line of the measurement in `join.ts`. */
+import { Command, Option } from 'commander';
+import { withExamples } from '../cli/help.ts';
+import { integer } from '../cli/options.ts';
+import { note, print, printJson } from '../cli/output.ts';
+import { untilStopped } from '../cli/signals.ts';
+import { formatTable } from '../cli/table.ts';
+import { withEtcd } from './etcd-server.ts';
+import { JOIN_SHAPES, type JoinResult, measureJoin } from './join.ts';
+
+interface Options {
+  readonly agents: number;
+  readonly alone?: true;
+  readonly json?: true;
+}
+
+export function joinCommand(): Command {
+  const command = new Command('join')
+    .description(
+      'How a cluster comes up: many agents start at the same moment on a /16 and want a subnet each from one\n' +
+        'real etcd, which this command starts. All agents run in this process, each with a connection of its own.\n' +
+        "In the same run, for comparison, the same number of hosts by flannel's procedure. The columns:\n" +
+        '  leases     in the store afterwards\n' +
+        '  unique     of them, those that overlap no other\n' +
+        '  exited     agents that gave up\n' +
+        '  ms         from the start of all to the lease of each\n' +
+        '  all known  ms until every agent knew every other',
+    )
+    .addOption(new Option('--agents <n>', 'how many').argParser(integer(1, 250)).default(200))
+    .addOption(new Option('--alone', 'leave the comparison out'))
+    .addOption(new Option('--json', 'print JSON: our numbers, and those of flannel under "flannel"'))
+    .action(runJoin);
+  return withExamples(command, [
+    { line: 'bench join', does: '200 agents, and 200 hosts of flannel' },
+    { line: 'bench join --agents 50 --alone --json', does: 'ours only, for a script' },
+  ]);
+}
+
+async function runJoin({ agents, alone, json }: Options): Promise<void> {
+  const results = await untilStopped(signal =>
+    withEtcd(signal, async endpoint => {
+      const rows: JoinResult[] = [];
+      for (const shape of alone ? (['tulle'] as const) : JOIN_SHAPES) {
+        note(`${agents} agents join as ${shape} ...`);
+        rows.push(await measureJoin(shape, { endpoint, agents, signal }));
+      }
+      return rows;
+    }),
+  );
+  if (json) printJson(documentOf(results));
+  else print(tableOf(results));
+}
+
+function documentOf([ours, flannel]: readonly JoinResult[]) {
+  return { ...ours, ...(flannel && { flannel }) };
+}
+
+function tableOf(results: readonly JoinResult[]): string {
+  const number = (title: string, cell: (row: JoinResult) => number | undefined) =>
+    ({ title, cell: (row: JoinResult) => String(cell(row) ?? ''), align: 'right' }) as const;
+  return formatTable<JoinResult>(
+    [
+      { title: 'as', cell: ({ shape }) => shape },
+      number('agents', ({ agents }) => agents),
+      number('leases', ({ leases }) => leases),
+      number('unique', ({ unique }) => unique),
+      number('exited', ({ exited }) => exited),
+      number('ms p50', ({ ms }) => ms?.p50),
+      number('p99', ({ ms }) => ms?.p99),
+      number('max', ({ ms }) => ms?.max),
+      number('all known', ({ allKnown }) => allKnown),
+    ],
+    results,
+  );
+}
