@@ -1,12 +1,13 @@
 /**
  * The real data plane: a loop of rounds. A round
  *
- *     hears     what the kernel has announced, and decides what of it is drift
+ *     listens   to what the kernel has announced, and decides what of it is drift
  *     ensures   that the devices are as wanted (host.ts)
  *     resyncs   the tables of devices about which there is doubt: a dump is compared (tunnel.ts)
  *     programs  every difference, additions before removals, a few thousand changes at a time
+ *     listens   again, so that its own echo is not taken for news later
  *
- * and is repeated while it raises new doubts, a few times. What remains is tried again later, each entry after a
+ * and is repeated a few times while there is something to do. What remains is tried again later, each entry after a
  * delay of its own. Rounds are started by `apply`, by announcements that contradict what is believed, by retries that
  * are due, and every ten minutes or so by a full comparison: that timer is the only thing an idle data plane has.
  */
@@ -34,7 +35,7 @@ export function openDataPlane(options: DataPlaneOptions): DataPlane {
 const SETTLE = 20;
 /** Changes made between two looks at what else there is to do. */
 const CHUNK = 4096;
-/** A round that keeps raising doubts is given up, to go on later. */
+/** A round that always finds more to do is given up, to go on a moment later. */
 const PASSES = 4;
 const RESYNC_INTERVAL = 600_000;
 const MAX_FAILURES = 100;
@@ -213,15 +214,13 @@ class KernelDataPlane implements DataPlane {
     const writesBefore = this.#rtnetlink.writes;
     if (started >= this.#nextResync) this.#doubtAll('timer');
     const fullResync = this.#resyncReason;
+    await this.#listen();
     for (let pass = 0; pass < PASSES; pass++) {
-      await this.#hearing.heard();
-      this.#isNoted = false;
-      this.#host.believe();
-      for (const tunnel of this.#tunnels.values()) tunnel.believe();
       if (this.#host.isDue()) await this.#ensureHost();
       await this.#resyncDoubted();
       await this.#program();
-      if (!this.#hasDoubts()) break;
+      await this.#listen();
+      if (!this.#hasWork()) break;
     }
     if (fullResync !== undefined) this.#noteResync(started, fullResync);
     const failures = this.#failures();
@@ -231,6 +230,14 @@ class KernelDataPlane implements DataPlane {
     const result = { inSync: this.#inSync, writes: this.#rtnetlink.writes - writesBefore, failures };
     this.#options.onRound?.(result);
     return result;
+  }
+
+  /** Hears what the kernel has announced until now, and decides what of it is drift. */
+  async #listen(): Promise<void> {
+    await this.#hearing.heard();
+    this.#isNoted = false;
+    this.#host.believe();
+    for (const tunnel of this.#tunnels.values()) tunnel.believe();
   }
 
   async #ensureHost(): Promise<void> {
@@ -291,13 +298,13 @@ class KernelDataPlane implements DataPlane {
   #schedule(): void {
     const times = [...this.#tunnels.values()].map(tunnel => tunnel.nextRetry);
     times.push(this.#host.nextRetry, this.#nextResync);
-    if (this.#isNoted || this.#hasDoubts()) times.push(this.#clock.monotonic() + SETTLE);
+    if (this.#isNoted || this.#hasWork()) times.push(this.#clock.monotonic() + SETTLE);
     if (this.#stop.signal.aborted) return;
     for (const time of times) if (time !== undefined) this.#alarm.atLatest(time);
   }
 
-  #hasDoubts(): boolean {
-    return this.#host.isDue() || [...this.#tunnels.values()].some(tunnel => tunnel.doubted !== undefined);
+  #hasWork(): boolean {
+    return this.#host.isDue() || [...this.#tunnels.values()].some(tunnel => tunnel.isDue());
   }
 
   #doubtAll(reason: string): void {

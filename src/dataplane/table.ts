@@ -54,6 +54,7 @@ export type AnyTable = Pick<
   | 'failed'
   | 'inSync'
   | 'nextRetry'
+  | 'isDue'
   | 'failures'
   | 'releaseAll'
   | 'believe'
@@ -103,6 +104,15 @@ export class Table<Value extends Entry> {
   /** When the next refused entry is to be tried again, on the monotonic clock; undefined when there is none. */
   get nextRetry(): number | undefined {
     return this.#retries.next;
+  }
+
+  /** Whether there is something to write now: a difference that was not refused, or is to be tried again. */
+  isDue(): boolean {
+    const { next } = this.#retries;
+    return (
+      this.#delta.differingSize > this.#retries.size ||
+      (next !== undefined && next <= this.#environment.clock.monotonic())
+    );
   }
 
   /** Refusals, in words. */

@@ -74,6 +74,12 @@ export class Tunnel {
     return this.#device === undefined ? undefined : this.#doubt?.reason;
   }
 
+  /** Whether there is something to do about it now. */
+  isDue(): boolean {
+    if (this.#device === undefined) return false;
+    return this.#doubt !== undefined || this.#tables.some(table => table.isDue());
+  }
+
   get wanted(): number {
     return this.#sum(table => table.wanted);
   }

@@ -1,0 +1,188 @@
+/** Whatever is stated, whatever others do to the kernel and whatever it refuses: in the end the kernel is as stated. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { Ip } from '../base/ip.ts';
+import { Mac } from '../base/mac.ts';
+import { Prefix } from '../base/prefix.ts';
+import { change } from '../netlink/change.ts';
+import type { NewRoute } from '../netlink/objects.ts';
+import type { Change, Rtnetlink } from '../netlink/rtnetlink.ts';
+import type { DesiredPeer } from './desired.ts';
+import { DEVICE, FakeHost, fakePeer } from './fake-host.ts';
+import { NexthopIds } from './nexthops.ts';
+
+const ids = new NexthopIds(DEVICE);
+const ip = (text: string) => Ip.parse(text);
+const STRAY = Mac.parse('02:00:00:00:09:09');
+
+const number = fc.integer({ min: 1, max: 5 });
+const peer = fc
+  .record({ n: number, moved: fc.boolean(), revision: fc.bigInt({ min: 1n, max: 3n }) })
+  .map(({ n, moved, revision }) =>
+    fakePeer(n, {
+      revision,
+      ...(moved ? { mac: `02:00:00:00:02:0${n}`, underlayIp: `192.168.65.20${n}` } : {}),
+    }),
+  );
+
+const statement = fc.oneof(
+  fc.record({ do: fc.constant('set' as const), peer }),
+  fc.record({ do: fc.constant('remove' as const), n: number }),
+  fc.record({
+    do: fc.constant('set all' as const),
+    peers: fc.uniqueArray(peer, { selector: ({ key }) => key, maxLength: 5 }),
+  }),
+);
+
+const HARM = [
+  'delete route',
+  'divert route',
+  'add route',
+  'delete neighbor',
+  'divert neighbor',
+  'add neighbor',
+  'delete fdb',
+  'divert fdb',
+  'add fdb',
+  'delete nexthop',
+  'divert nexthop',
+  'add nexthop',
+  'delete address',
+  'add address',
+  'down',
+  'flap',
+  'change mtu',
+  'change mac',
+  'delete link',
+] as const;
+type Harm = (typeof HARM)[number];
+
+/** What somebody else does, to entry number n where it is about one. */
+const damage = fc.record({
+  do: fc.constant('harm' as const),
+  what: fc.constantFrom(...HARM),
+  n: number,
+});
+
+const trouble = fc.oneof(
+  fc.record({ do: fc.constant('overrun' as const) }),
+  fc.record({
+    do: fc.constant('refuse' as const),
+    type: fc.constantFrom('route', 'nexthop', 'neighbor', 'fdb', 'link', 'address'),
+    code: fc.constantFrom('EBUSY' as const, 'ENOMEM' as const, 'EEXIST' as const),
+    times: fc.integer({ min: 1, max: 3 }),
+  }),
+  fc.record({ do: fc.constant('interrupt dumps' as const), times: fc.integer({ min: 1, max: 15 }) }),
+);
+
+const pause = fc.oneof(
+  fc.record({ do: fc.constant('apply' as const) }),
+  fc.record({ do: fc.constant('wait' as const) }),
+);
+
+const step = fc.oneof(
+  { weight: 2, arbitrary: statement },
+  { weight: 5, arbitrary: damage },
+  { weight: 1, arbitrary: trouble },
+  { weight: 5, arbitrary: pause },
+);
+
+/** Refusals on the way are part of the game: what is not there cannot be changed. */
+async function harm(host: FakeHost, what: Harm, n: number): Promise<void> {
+  const { others } = host;
+  const index = await host.index();
+  if (index === 0) return;
+  const gateway = ip(`10.3.${n}.0`);
+  const mac = Mac.parse(`02:00:00:00:01:0${n}`);
+  const nexthop = { id: ids.of(gateway), family: 'ipv4' as const, oif: index, flags: 4, protocol: 77 };
+  const stray = ip(`10.3.9${n}.0`);
+  const link = (to: Parameters<Rtnetlink['links']['change']>[1]) => change.changeLink(index, to);
+  const route = (destination: Ip, more: NewRoute) => ({ destination: Prefix.of(destination, 24), ...more });
+  const onlink = { oif: index, flags: 4 };
+  const changes: Record<Harm, Change[]> = {
+    'delete route': [change.deleteRoute(route(gateway, {}))],
+    'divert route': [change.replaceRoute(route(gateway, { gateway: stray, ...onlink, protocol: 77 }))],
+    'add route': [change.replaceRoute(route(stray, { gateway: stray, ...onlink, protocol: 77 }))],
+    'delete neighbor': [change.deleteNeighbor({ index, ip: gateway })],
+    'divert neighbor': [change.replaceNeighbor({ index, ip: gateway, mac: STRAY })],
+    'add neighbor': [change.replaceNeighbor({ index, ip: stray, mac: STRAY })],
+    'delete fdb': [change.deleteFdb({ index, mac })],
+    'divert fdb': [change.replaceFdb({ index, mac, destination: ip('192.0.2.1') })],
+    'add fdb': [change.replaceFdb({ index, mac: STRAY, destination: ip('192.0.2.1') })],
+    'delete nexthop': [change.deleteNexthop(nexthop.id)],
+    'divert nexthop': [change.replaceNexthop({ ...nexthop, gateway: stray })],
+    'add nexthop': [change.replaceNexthop({ ...nexthop, id: 90 + n, gateway: stray })],
+    'delete address': [change.deleteAddress({ index, ip: ip('10.3.0.0'), length: 32 })],
+    'add address': [change.replaceAddress({ index, ip: stray, length: 32 })],
+    down: [link({ up: false })],
+    flap: [link({ up: false }), link({ up: true })],
+    'change mtu': [link({ mtu: 1300 })],
+    'change mac': [link({ mac: STRAY })],
+    'delete link': [change.deleteLink(index)],
+  };
+  await others.apply(changes[what]);
+}
+
+/** Entries that are none of our business, made before anything else. */
+async function addForeign(host: FakeHost): Promise<void> {
+  const index = (await host.others.links.get('eth0'))?.index ?? 0;
+  const results = await host.others.apply([
+    change.replaceAddress({ index, ip: ip('192.168.65.3'), length: 24 }),
+    change.addRoute({ destination: Prefix.parse('10.3.77.0/24'), gateway: ip('192.168.65.1'), oif: index }),
+    change.addRoute({ destination: Prefix.parse('10.3.78.0/24'), oif: index, protocol: 77 }),
+    change.replaceNeighbor({ index, ip: ip('192.168.65.1'), mac: STRAY }),
+    change.addNexthop({ id: 5, family: 'ipv4', gateway: ip('192.168.65.1'), oif: index }),
+  ]);
+  assert.ok(results.every(error => error === undefined));
+}
+
+/** What the kernel must show for these peers, besides what is foreign. */
+async function expected(peers: Iterable<DesiredPeer>): Promise<string> {
+  await using fresh = new FakeHost();
+  await addForeign(fresh);
+  await fresh.begin(peers);
+  return fresh.show();
+}
+
+test('after anything the kernel comes to be as stated, and what is foreign stays', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { minLength: 3, maxLength: 20, size: 'max' }), async steps => {
+      await using host = new FakeHost();
+      await addForeign(host);
+      const peers = new Map([1, 2, 3, 4, 5].map(n => [fakePeer(n).key, fakePeer(n)]));
+      await host.begin(peers.values());
+      for (const now of steps) {
+        if (now.do === 'set') {
+          peers.set(now.peer.key, now.peer);
+          host.plane.setPeer(now.peer);
+        } else if (now.do === 'remove') {
+          peers.delete(`10.3.${now.n}.0-24`);
+          host.plane.removePeer(`10.3.${now.n}.0-24`);
+        } else if (now.do === 'set all') {
+          peers.clear();
+          for (const one of now.peers) peers.set(one.key, one);
+          host.plane.setPeers(now.peers);
+        } else if (now.do === 'apply') {
+          await host.plane.apply().catch(() => undefined);
+        } else if (now.do === 'wait') {
+          await host.pass(100);
+        } else if (now.do === 'overrun') {
+          host.kernel.overrun();
+        } else if (now.do === 'refuse') {
+          host.kernel.refuse(now.code, request => request.type === now.type, now.times);
+        } else if (now.do === 'interrupt dumps') {
+          host.kernel.interruptDumps(now.times);
+        } else {
+          await harm(host, now.what, now.n);
+        }
+      }
+      void host.plane.apply().catch(() => undefined);
+      await host.pass(20_000);
+      assert.equal(host.show(), await expected(peers.values()));
+      assert.equal(host.plane.report().inSync, true);
+      assert.equal((await host.plane.resync('test')).writes, 0);
+    }),
+    { numRuns: Number(process.env['TULLE_RUNS'] ?? 60) },
+  );
+});
