@@ -3,14 +3,17 @@
  * connection through which others change what they should not.
  */
 import { setImmediate } from 'node:timers/promises';
+import { Writer } from '../base/bytes.ts';
 import type { Clock } from '../base/clock.ts';
 import { Ip } from '../base/ip.ts';
 import { silentLogger } from '../base/log.ts';
 import { Mac } from '../base/mac.ts';
 import { ManualClock } from '../base/manual-clock.ts';
 import { Prefix } from '../base/prefix.ts';
+import { NLM_F_REQUEST } from '../netlink/constants.ts';
 import { FakeKernel } from '../netlink/fake/fake-kernel.ts';
-import type { Rtnetlink } from '../netlink/rtnetlink.ts';
+import { writeMessage } from '../netlink/message.ts';
+import type { Change, Rtnetlink } from '../netlink/rtnetlink.ts';
 import type { DataPlane, DataPlaneOptions } from './data-plane.ts';
 import type { DesiredHost, DesiredPeer } from './desired.ts';
 import { openDataPlane } from './open-data-plane.ts';
@@ -95,6 +98,14 @@ export class FakeHost implements AsyncDisposable {
   begin(peers: Iterable<DesiredPeer>): Promise<ApplyResult> {
     this.plane.set({ host: this.desired, peers });
     return this.plane.apply();
+  }
+
+  /** Somebody else's change, done when this returns: also in the middle of one of ours. */
+  interject({ type, flags, payload }: Change): void {
+    using transport = this.kernel.open([]);
+    const writer = new Writer();
+    writeMessage(writer, { type, flags: flags | NLM_F_REQUEST, sequence: 1, payload });
+    transport.send(writer.finish());
   }
 
   /** Lets time pass, in steps between which there is time enough for a round. */

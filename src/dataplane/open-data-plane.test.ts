@@ -187,6 +187,50 @@ describe('the data plane', () => {
     assert.deepEqual(host.repairs, []);
   });
 
+  test('looks again where others wrote at the same time, and takes its own last word for what it is', async () => {
+    await using host = new FakeHost();
+    await host.begin(PEERS);
+    const [path] = fakePeer(2, { mac: '02:00:00:00:05:05' }).paths;
+    assert.ok(path);
+    let interjected = false;
+    host.kernel.refuse('EBUSY', request => {
+      // The neighbor is deleted just before our own write makes it anew; the news of that comes after our answer.
+      if (request.type === 'neighbor' && !interjected) {
+        interjected = true;
+        host.interject(change.deleteNeighbor({ index: request.neighbor.index, ip: path.gateway }));
+      }
+      return false;
+    });
+    host.plane.setPeer({ ...fakePeer(2), paths: [path] });
+    assert.equal((await host.plane.apply()).inSync, true);
+    await host.pass(1000);
+    assert.equal(interjected, true);
+    assert.deepEqual(host.repairs, []);
+    assert.match(host.show(), /^10\.3\.2\.0 dev flannel\.88 lladdr 02:00:00:00:05:05 PERMANENT$/m);
+  });
+
+  test('takes the place of a route that flannel made, and not that of another, when a peer comes', async () => {
+    await using host = new FakeHost();
+    await host.begin([]);
+    const [flannels, foreign] = [2, 3].map(n => Prefix.parse(`10.3.${n}.0/24`));
+    assert.ok(flannels && foreign);
+    const underlay = (await host.others.links.get('eth0'))?.index ?? 0;
+    await host.others.apply([
+      change.addRoute({ destination: flannels, gateway: flannels.ip, oif: await host.index(), flags: 4 }),
+      change.addRoute({ destination: foreign, oif: underlay }),
+    ]);
+    host.plane.setPeers([fakePeer(2), fakePeer(3)]);
+    const { failures } = await host.plane.apply();
+    assert.equal(failures.length, 1);
+    assert.match(failures[0] ?? '', /route 10\.3\.3\.0\/24 on link 2 proto 3 is in the way$/);
+    assert.equal(host.plane.peerReport('10.3.2.0-24')?.state, 'ok');
+    assert.match(host.show(), /^10\.3\.2\.0\/24 nhid /m);
+    assert.match(host.show(), /^10\.3\.3\.0\/24 dev eth0 scope link$/m);
+    host.plane.removePeer('10.3.3.0-24');
+    assert.equal((await host.plane.apply()).inSync, true);
+    assert.match(host.show(), /^10\.3\.3\.0\/24 dev eth0 scope link$/m);
+  });
+
   test('when idle has one timer, the full comparison, and writes nothing then', async () => {
     await using host = new FakeHost({ resyncInterval: 600_000 });
     await host.begin(PEERS);

@@ -150,16 +150,18 @@ export class FakeKernel {
   }
 
   #handle(socket: FakeSocket, datagram: Uint8Array): void {
+    // A test may send from within the handling of a request.
+    const outer = this.#cause;
+    this.#cause = socket.port;
     for (const request of readMessages(datagram)) {
-      this.#cause = socket.port;
       try {
         socket.deliver(this.#answer(request));
         if (request.flags & NLM_F_ACK) socket.deliver([encodeAcknowledgement(request)]);
       } catch (error) {
         socket.deliver([encodeAcknowledgement(request, asRefusal(error))]);
       }
-      this.#cause = 0;
     }
+    this.#cause = outer;
   }
 
   /** @throws Refusal, CodecError */
