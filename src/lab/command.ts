@@ -25,6 +25,8 @@ export function labCommand(): Command {
       'Hosts made of namespaces on this machine: each has its own network, files in /run and /var/lib,\n' +
         'processes and agent. Nothing of them is seen outside, and nothing remains of them.',
     )
+    // All commands have this; commander insists that it is said before `exec` is added.
+    .enablePositionalOptions()
     .addCommand(up())
     .addCommand(down())
     .addCommand(list())
