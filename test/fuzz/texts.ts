@@ -7,6 +7,7 @@ import { Prefix } from '../../src/base/prefix.ts';
 import { decodeAttributes, encodeAttributes } from '../../src/subnet/attributes.ts';
 import { parseNetworkConfig } from '../../src/subnet/config.ts';
 import { claimsOfKey, formatLeaseKey, parseLeaseKey } from '../../src/subnet/key.ts';
+import { parseSubnetEnv } from '../../src/subnet/subnet-env.ts';
 import type { FuzzTarget } from './fuzz.ts';
 
 const encoder = new TextEncoder();
@@ -92,6 +93,25 @@ export const textTargets: readonly FuzzTarget[] = [
     text => {
       parseNetworkConfig(text);
       return text;
+    },
+  ),
+  texts(
+    'subnet files',
+    [
+      'FLANNEL_NETWORK=10.5.0.0/16\nFLANNEL_SUBNET=10.5.34.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n',
+      'export FLANNEL_IPV6_NETWORK="fd00::/48"\nFLANNEL_IPV6_SUBNET=\'fd00:0:0:1::1/64\' # ours\n',
+    ],
+    // Nothing is refused: what cannot be read is as if it were not there.
+    [],
+    text => {
+      const { network, subnet } = parseSubnetEnv(text);
+      const line = (name: string, block: Prefix | undefined) => (block ? `FLANNEL_${name}=${block}\n` : '');
+      return (
+        line('NETWORK', network.ipv4) +
+        line('SUBNET', subnet.ipv4) +
+        line('IPV6_NETWORK', network.ipv6) +
+        line('IPV6_SUBNET', subnet.ipv6)
+      );
     },
   ),
 ];
