@@ -143,6 +143,23 @@ describe('the etcd client on a bad day', () => {
     assert.deepEqual(keysOf((await observer.snapshot()).kvs), [`${prefix}/other`]);
   });
 
+  test('another cluster behind the address is known by its identity', options, async () => {
+    await using etcd = await Etcd.start();
+    await using other = await Etcd.start();
+    await using proxy = await TcpProxy.start(etcd.port);
+    await using store = open(through(proxy));
+    await using writer = open(etcd.url);
+    await using stranger = open(other.url);
+    const prefix = freshPrefix();
+    await using observer = await watching(store, writer, prefix);
+    for (let index = 0; index < 20; index++) await stranger.put(`${prefix}/other`, text('1'));
+    proxy.retarget(other.port);
+    proxy.reset();
+    await expect(observer, 'interrupted');
+    await expect(observer, 'resumed');
+    assert.deepEqual(keysOf((await observer.snapshot()).kvs), [`${prefix}/other`]);
+  });
+
   test('a frozen etcd is noticed by unanswered pings, and its thaw too', options, async () => {
     await using etcd = await Etcd.start();
     await using store = open(etcd.url);

@@ -158,16 +158,14 @@ export class Etcd implements AsyncDisposable {
       ...(clientAuthority ? ['--client-cert-auth', `--trusted-ca-file=${clientAuthority}`] : []),
       ...flags,
     ];
-    const child = spawn('etcd', args, { cwd: directory, stdio: ['ignore', 'ignore', 'pipe'] });
+    // However the test process ends, the kernel ends its servers with it.
+    const command = ['--pdeathsig', 'KILL', 'etcd', ...args];
+    const child = spawn('setpriv', command, { cwd: directory, stdio: ['ignore', 'ignore', 'pipe'] });
     this.#output = '';
     child.stderr.on(
       'data',
       (chunk: Buffer) => (this.#output = (this.#output + chunk.toString()).slice(-4000)),
     );
-    // If the test process ends early, its servers end with it.
-    const killWithUs = () => child.kill('SIGKILL');
-    process.once('exit', killWithUs);
-    child.once('exit', () => process.off('exit', killWithUs));
     this.#process = child;
   }
 

@@ -22,7 +22,7 @@ export class TcpProxy implements AsyncDisposable {
   /** Of the loopback interface; 0 when it listens at a path. */
   readonly port: number;
   readonly #place: ListenOptions;
-  readonly #target: number;
+  #target: number;
   readonly #server: Server;
   readonly #lanes = new Map<Direction, Set<Lane>>([
     ['to-server', new Set()],
@@ -73,6 +73,11 @@ export class TcpProxy implements AsyncDisposable {
   /** Every byte from now on arrives this many milliseconds later. */
   delay(ms: number): void {
     this.#delay = ms;
+  }
+
+  /** Leads to another server from now on; open connections stay where they are. */
+  retarget(port: number): void {
+    this.#target = port;
   }
 
   /** Closes one direction of every open connection, as a side does that has nothing more to say. */
