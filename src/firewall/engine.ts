@@ -39,19 +39,12 @@ export interface Change {
   readonly input?: string;
 }
 
-export interface Plan {
-  /** Empty when everything is as wanted. */
-  readonly changes: readonly Change[];
-  /** Foreign rules that stop overlay traffic and that this engine cannot get past; one sentence each. */
-  readonly obstacles: readonly string[];
-}
-
 export type EngineName = 'iptables' | 'nftables';
 
 export interface RuleEngine {
-  /** Reads the kernel and compares. @throws FirewallError */
-  plan(wanted: Wanted): Promise<Plan>;
-  /** After the changes of a plan: whether the kernel has the wanted rules now. @throws FirewallError */
+  /** Reads the kernel and compares; empty when everything is as wanted. @throws FirewallError */
+  plan(wanted: Wanted): Promise<readonly Change[]>;
+  /** After a plan was carried out: whether the kernel has the wanted rules now. @throws FirewallError */
   verify(wanted: Wanted): Promise<void>;
 }
 

@@ -18,7 +18,6 @@ import {
   complaintOf,
   type EngineName,
   FirewallError,
-  type Plan,
   type RuleEngine,
   type RunProgram,
   type Wanted,
@@ -55,7 +54,7 @@ export class Firewall {
   readonly #run: RunProgram;
   readonly #iptables: RuleEngine;
   readonly #companion: RuleEngine;
-  readonly #nftables: RuleEngine;
+  readonly #nftables: NftablesEngine;
   /** What was applied last, as text, with its report; undefined when the kernel may differ from it. */
   #applied: { readonly key: string; readonly report: FirewallReport } | undefined;
   /** What iptables says it is; undefined while there is none. */
@@ -85,10 +84,11 @@ export class Firewall {
       this.#applied = undefined;
       const doubts = this.#doubts;
       const engine = await this.#choose(desired);
-      const plans: Plan[] = [];
-      for (const duty of this.#duties(engine, desired)) plans.push(await this.#settle(duty));
+      const changes: Change[] = [];
+      for (const duty of this.#duties(engine, desired)) changes.push(...(await this.#settle(duty)));
       const announced = engine === 'nftables' || /nf_tables/.test(this.#iptablesVersion ?? '');
-      const report = { engine, announced, ...summaryOf(plans) };
+      const obstacles = await this.#obstacles(desired);
+      const report = { engine, announced, repaired: differencesOf(changes), obstacles };
       // A doubt that came up meanwhile is about what was compared just now.
       if (doubts === this.#doubts) this.#applied = { key, report };
       return report;
@@ -106,7 +106,7 @@ export class Firewall {
     return this.#exclusively(async () => {
       const engine = await this.#choose(desired);
       const plans = this.#duties(engine, desired).map(duty => duty.engine.plan(duty.wanted));
-      return summaryOf(await Promise.all(plans)).repaired;
+      return differencesOf((await Promise.all(plans)).flat());
     });
   }
 
@@ -114,13 +114,13 @@ export class Firewall {
   cleanup(options: { readonly dryRun: boolean }): Promise<readonly string[]> {
     return this.#exclusively(async () => {
       this.#applied = undefined;
-      const plans: Plan[] = [];
+      const all: Change[] = [];
       for (const engine of [this.#iptables, this.#nftables]) {
-        const plan = await engine.plan(NOTHING);
-        if (!options.dryRun) await this.#execute(plan.changes);
-        plans.push(plan);
+        const changes = await engine.plan(NOTHING);
+        if (!options.dryRun) await this.#execute(changes);
+        all.push(...changes);
       }
-      return summaryOf(plans).repaired;
+      return differencesOf(all);
     });
   }
 
@@ -140,12 +140,12 @@ export class Firewall {
     ];
   }
 
-  async #settle(duty: Duty): Promise<Plan> {
+  async #settle(duty: Duty): Promise<readonly Change[]> {
     const { engine, wanted } = duty;
-    const plan = await engine.plan(wanted);
-    if (plan.changes.length === 0) return plan;
+    const changes = await engine.plan(wanted);
+    if (changes.length === 0) return changes;
     try {
-      await this.#execute(plan.changes);
+      await this.#execute(changes);
     } catch (error) {
       if (!usesRandomFully(wanted) || !isCode(error, 'REFUSED')) throw error;
       // Old kernels and programs do not know it. If that was not the reason, the second try says what is.
@@ -155,7 +155,11 @@ export class Firewall {
       return settled;
     }
     await engine.verify(wanted);
-    return plan;
+    return changes;
+  }
+
+  async #obstacles({ forward, blocks }: DesiredFirewall): Promise<readonly string[]> {
+    return forward ? this.#nftables.obstacles(blocks.map(({ network }) => network)) : [];
   }
 
   async #execute(changes: readonly Change[]): Promise<void> {
@@ -192,10 +196,7 @@ export class Firewall {
   }
 }
 
-const summaryOf = (plans: readonly Plan[]) => ({
-  repaired: plans.flatMap(({ changes }) => changes.flatMap(({ differences }) => differences)),
-  obstacles: plans.flatMap(({ obstacles }) => obstacles),
-});
+const differencesOf = (changes: readonly Change[]) => changes.flatMap(({ differences }) => differences);
 
 const forwardOnly = ({ ipv4, ipv6 }: Wanted): Wanted => ({
   ipv4: { ...ipv4, masquerade: [] },

@@ -7,7 +7,6 @@ import {
   complaintOf,
   FAMILIES,
   FirewallError,
-  type Plan,
   type RuleEngine,
   type RunProgram,
   type Wanted,
@@ -34,14 +33,13 @@ export class IptablesEngine implements RuleEngine {
     this.#options = options;
   }
 
-  async plan(wanted: Wanted): Promise<Plan> {
+  async plan(wanted: Wanted): Promise<readonly Change[]> {
     const changes = await Promise.all(FAMILIES.map(family => this.#planFamily(family, wanted[family])));
-    return { changes: changes.filter(change => change !== undefined), obstacles: [] };
+    return changes.filter(change => change !== undefined);
   }
 
   async verify(wanted: Wanted): Promise<void> {
-    const { changes } = await this.plan(wanted);
-    const [change] = changes;
+    const [change] = await this.plan(wanted);
     if (change === undefined) return;
     throw new FirewallError('NOT_APPLIED', `${change.program}: still ${change.differences.join('; ')}`, {
       op: change.program,

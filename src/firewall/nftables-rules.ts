@@ -11,6 +11,7 @@
 import * as v from 'valibot';
 import { unreachable } from '../base/errors.ts';
 import { ADDRESS_BITS, type Family } from '../base/ip.ts';
+import type { BaseChain } from './obstacles.ts';
 import { type AddressMatch, MASQUERADE_MARK, type Rule, type RuleSet } from './rules.ts';
 
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
@@ -56,15 +57,6 @@ export function replaceScript(family: Family, wanted: Table | undefined): Json {
           ...wanted.rules.map(rule => ({ add: { rule } })),
         ];
   return { nftables: [...clear, ...fill] };
-}
-
-/** A chain that the kernel itself calls, of any table. */
-export interface BaseChain {
-  readonly family: string;
-  readonly table: string;
-  readonly name: string;
-  readonly hook: string;
-  readonly policy: string;
 }
 
 const Listing = v.object({

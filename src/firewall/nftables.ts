@@ -1,19 +1,18 @@
 /** The nftables engine: nft(8) with JSON in both directions, one transaction per address family. */
 import { isCode } from '../base/errors.ts';
 import type { Family } from '../base/ip.ts';
+import type { Prefix } from '../base/prefix.ts';
 import type { RunResult } from '../sys/process.ts';
 import {
   type Change,
   complaintOf,
   FAMILIES,
   FirewallError,
-  type Plan,
   type RuleEngine,
   type RunProgram,
   type Wanted,
 } from './engine.ts';
 import {
-  type BaseChain,
   NFT_FAMILY,
   NFT_TABLE,
   parseBaseChains,
@@ -23,6 +22,7 @@ import {
   replaceScript,
   type Table,
 } from './nftables-rules.ts';
+import { foreignForwardChains, obstacleIn } from './obstacles.ts';
 
 export class NftablesEngine implements RuleEngine {
   readonly #run: RunProgram;
@@ -36,18 +36,24 @@ export class NftablesEngine implements RuleEngine {
     this.#run = run;
   }
 
-  async plan(wanted: Wanted): Promise<Plan> {
+  async plan(wanted: Wanted): Promise<readonly Change[]> {
     const tables = FAMILIES.map(family => renderTable(family, wanted[family]));
-    const installed = await this.#tables(tables.every(table => table === undefined));
-    if (installed === undefined) return { changes: [], obstacles: [] };
+    const nothing = tables.every(table => table === undefined);
+    const installed = await this.#optional(nothing, () => this.#list(['tables'], parseTables));
+    if (installed === undefined) return [];
     const changes = await Promise.all(
       FAMILIES.map((family, index) => this.#planFamily(family, tables[index], installed)),
     );
-    const forwards = FAMILIES.some(family => wanted[family].forward.length > 0);
-    return {
-      changes: changes.filter(change => change !== undefined),
-      obstacles: forwards ? obstaclesAmong(await this.#list(['chains'], parseBaseChains)) : [],
-    };
+    return changes.filter(change => change !== undefined);
+  }
+
+  /** What else drops packets of these networks, whoever accepts them; empty where there is no nft. */
+  async obstacles(networks: readonly Prefix[]): Promise<readonly string[]> {
+    const chains = await this.#optional(true, () => this.#list(['chains'], parseBaseChains));
+    const found = foreignForwardChains(chains ?? []).map(chain =>
+      this.#list(['table', chain.family, chain.table], listing => obstacleIn(chain, listing, networks)),
+    );
+    return (await Promise.all(found)).filter(obstacle => obstacle !== undefined);
   }
 
   async verify(wanted: Wanted): Promise<void> {
@@ -95,10 +101,10 @@ export class NftablesEngine implements RuleEngine {
     return `${name} differs from what is wanted`;
   }
 
-  /** Names of all tables; undefined when there is no nft, which `optional` allows. */
-  async #tables(optional: boolean): Promise<readonly string[] | undefined> {
+  /** undefined when there is no nft, or none that may look, and that is `optional`. */
+  async #optional<T>(optional: boolean, look: () => Promise<T>): Promise<T | undefined> {
     try {
-      return await this.#list(['tables'], parseTables);
+      return await look();
     } catch (error) {
       if (optional && isCode(error, 'NO_PROGRAM', 'REFUSED')) return undefined;
       throw error;
@@ -134,24 +140,6 @@ export class NftablesEngine implements RuleEngine {
       });
     }
   }
-}
-
-/** Tables that iptables-nft keeps; their chains are the business of the iptables engine. */
-const IPTABLES_TABLES = ['filter', 'nat', 'mangle', 'raw', 'security'];
-
-/**
- * In nftables a packet must be accepted by every base chain of a hook, so an accept in our table does not
- * help against a drop in another.
- */
-function obstaclesAmong(chains: readonly BaseChain[]): string[] {
-  return chains
-    .filter(({ hook, policy }) => hook === 'forward' && policy === 'drop')
-    .filter(({ family, table }) => !(family.startsWith('ip') && IPTABLES_TABLES.includes(table)))
-    .map(
-      ({ family, table, name }) =>
-        `chain ${name} of nftables table ${family} ${table} drops what it does not accept itself; ` +
-        'it must accept the overlay network',
-    );
 }
 
 const nameOf = (family: Family) => `${NFT_FAMILY[family]} ${NFT_TABLE[family]}`;

@@ -336,17 +336,40 @@ table ip6 flannel-ipv6 {
     await firewall.apply({ ...IPV4, nftables: true });
     assert.deepEqual(await host.saved(), []);
   });
-
-  test('names a chain of others that stops the overlay', async t => {
-    const host = new Host(t);
-    await host.shell('nft add table inet guard');
-    await host.shell('nft add chain inet guard transit {type filter hook forward priority 0; policy drop;}');
-    const { obstacles } = await host.firewall().apply(NFT);
-    assert.match(obstacles.join('\n'), /^chain transit of nftables table inet guard drops [^\n]*$/);
-  });
 });
 
 describe('either mode', needsRoot, () => {
+  for (const nftables of [true, false]) {
+    test(`names chains of others that stop the overlay, ${nftables ? 'nftables' : 'iptables'}`, async t => {
+      const host = new Host(t);
+      const firewall = host.firewall();
+      const desired = { ...DUAL, nftables };
+      for (const command of [
+        'table inet guard',
+        'chain inet guard transit {type filter hook forward priority 0; policy drop;}',
+        'table inet firewalld',
+        'chain inet firewalld filter_FORWARD {type filter hook forward priority 10; policy accept;}',
+        'rule inet firewalld filter_FORWARD ct state established accept',
+        'rule inet firewalld filter_FORWARD counter reject with icmpx admin-prohibited',
+        'table ip harmless',
+        'chain ip harmless f {type filter hook forward priority 0; policy accept;}',
+        'rule ip harmless f ip saddr 192.0.2.1 drop',
+      ]) {
+        await host.shell(`nft add ${command}`);
+      }
+      const both = '10.3.0.0/16 and fd00:3::/48';
+      assert.deepEqual((await firewall.apply(desired)).obstacles, [
+        `chain transit of nftables table inet guard drops what it does not accept itself, and does not mention ${both}`,
+        `chain filter_FORWARD of nftables table inet firewalld drops what it does not accept itself, and does not mention ${both}`,
+      ]);
+      await host.shell('nft insert rule inet firewalld filter_FORWARD ip saddr 10.3.0.0/16 accept');
+      await host.shell('nft insert rule inet firewalld filter_FORWARD ip6 saddr fd00:3::/48 accept');
+      await host.shell('nft delete table inet guard');
+      firewall.doubt();
+      assert.deepEqual((await firewall.apply(desired)).obstacles, []);
+    });
+  }
+
   for (const nftables of [true, false]) {
     test(`hears of a foreign flush, ${nftables ? 'nftables' : 'iptables'}`, { timeout: 20_000 }, async t => {
       const host = new Host(t);
