@@ -9,6 +9,7 @@ import { note, print, printJson } from '../cli/output.ts';
 import { untilStopped } from '../cli/signals.ts';
 import { formatTable } from '../cli/table.ts';
 import { runDemo } from './demo.ts';
+import { LabError } from './errors.ts';
 import { execIn, statusOf } from './exec.ts';
 import { raiseLab, razeLab } from './lab.ts';
 import { formatMatrix } from './matrix.ts';
@@ -83,7 +84,7 @@ function up(): Command {
           store: store ?? preferredStore(),
           ...(backendConfig === undefined ? {} : { backend: backendConfig }),
         });
-        await using lab = await raiseLab(plan, { signal, onStep: stepNoter() });
+        await using lab = await withLog(raiseLab(plan, { signal, onStep: stepNoter() }));
         const record = await lab.handOver();
         if (json === true) printJson(describe(record));
         else print(summarize(record));
@@ -182,7 +183,7 @@ function demo(): Command {
       'Three hosts, the reachability matrix, and the journey of one packet; what `npm start` runs.',
     )
     .addOption(nameOption())
-    .action(({ name }: Named) => untilStopped(signal => runDemo(name, signal)));
+    .action(({ name }: Named) => untilStopped(signal => withLog(runDemo(name, signal))));
 }
 
 /** What scripts get: the record without what only Tulle itself can use. */
@@ -229,6 +230,17 @@ function stepNoter(): (step: string) => void {
     note(`${step} (${formatDuration(now - last)})`);
     last = now;
   };
+}
+
+/** The log of a daemon that failed is gone with its host; what it said last is shown before the error. */
+async function withLog<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    const log = error instanceof LabError ? error.context['log'] : undefined;
+    if (typeof log === 'string' && log !== '') note(log.replaceAll(/^/gm, '  | '));
+    throw error;
+  }
 }
 
 function parseObject(text: string): Record<string, unknown> {

@@ -112,9 +112,11 @@ export async function raiseLab(plan: LabPlan, options: RaiseOptions): Promise<La
   const { signal, onStep = () => undefined } = options;
 
   await weaveFabric(route);
-  const sites = await parallel(plan.hosts, { limit: AT_ONCE, signal }, async hostPlan =>
-    doors.use(await Site.prepare(hostPlan, { anchor, route }, hostsFile(plan))),
-  );
+  const sites = await parallel(plan.hosts, { limit: AT_ONCE, signal }, async hostPlan => {
+    const site = doors.use(await Site.prepare(hostPlan, { anchor, route }, hostsFile(plan)));
+    resources.defer(() => site.anchor.release());
+    return site;
+  });
   onStep('hosts on a common underlay');
 
   const [first] = sites;

@@ -47,6 +47,7 @@ export class Site implements AsyncDisposable {
       writeSysctl('net/ipv4/ip_forward', '1', site.netns);
       return site;
     } catch (error) {
+      site.anchor.release();
       await site[Symbol.asyncDispose]();
       throw error;
     }
