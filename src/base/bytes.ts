@@ -174,6 +174,17 @@ export class Writer {
     this.#view.setUint32(offset, value, HOST_IS_LITTLE);
   }
 
+  /** Starts anew in the memory it has. */
+  clear(): this {
+    this.#length = 0;
+    return this;
+  }
+
+  /** What has been written, in place: good until the next write. */
+  view(): Uint8Array {
+    return this.#bytes.subarray(0, this.#length);
+  }
+
   /** A copy of what has been written. */
   finish(): Uint8Array {
     return this.#bytes.slice(0, this.#length);

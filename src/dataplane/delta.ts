@@ -1,5 +1,5 @@
 /**
- * Two maps and the keys at which they differ.
+ * What is wanted and what there is, by key, and the keys at which they differ.
  *
  *              Desired                 Actual
  *        +----------------+-----+----------------+
@@ -9,13 +9,19 @@
  *        +------------+-------------+------------+
  *
  * Every change of either side costs O(1) and keeps the set of differing keys current, so that finding out what
- * to do costs as much as there is to do, however large the maps are.
+ * to do costs as much as there is to do, however much there is in all.
  */
+interface Slot<Value> {
+  desired: Value | undefined;
+  actual: Value | undefined;
+}
+
 export class Delta<Value> {
   readonly #same: (desired: Value, actual: Value) => boolean;
-  readonly #desired = new Map<string, Value>();
-  readonly #actual = new Map<string, Value>();
+  /** Those with at least one side. */
+  readonly #slots = new Map<string, Slot<Value>>();
   readonly #differing = new Set<string>();
+  #desiredSize = 0;
 
   /** @param same whether the kernel's value is as good as the wanted one. */
   constructor(same: (desired: Value, actual: Value) => boolean) {
@@ -23,15 +29,15 @@ export class Delta<Value> {
   }
 
   desired(key: string): Value | undefined {
-    return this.#desired.get(key);
+    return this.#slots.get(key)?.desired;
   }
 
   actual(key: string): Value | undefined {
-    return this.#actual.get(key);
+    return this.#slots.get(key)?.actual;
   }
 
   get desiredSize(): number {
-    return this.#desired.size;
+    return this.#desiredSize;
   }
 
   get differingSize(): number {
@@ -49,46 +55,54 @@ export class Delta<Value> {
 
   /** undefined takes the wish away. */
   setDesired(key: string, value: Value | undefined): void {
-    put(this.#desired, key, value);
-    this.#compare(key);
+    const slot = this.#slot(key);
+    this.#desiredSize += Number(value !== undefined) - Number(slot.desired !== undefined);
+    slot.desired = value;
+    this.#compare(key, slot);
   }
 
   /** undefined: it is not there. */
   setActual(key: string, value: Value | undefined): void {
-    put(this.#actual, key, value);
-    this.#compare(key);
+    const slot = this.#slot(key);
+    slot.actual = value;
+    this.#compare(key, slot);
   }
 
   /** Forgets what was believed and believes this: the outcome of a dump. */
   replaceActual(entries: Iterable<readonly [string, Value]>): void {
-    this.#actual.clear();
-    for (const [key, value] of entries) {
-      // An equal value is dropped for the wanted one, so that in sync there is one object per entry, not two.
-      const desired = this.#desired.get(key);
-      this.#actual.set(key, desired !== undefined && this.#same(desired, value) ? desired : value);
-    }
-    this.#differing.clear();
-    for (const key of this.#desired.keys()) this.#compare(key);
-    for (const key of this.#actual.keys()) this.#compare(key);
+    for (const slot of this.#slots.values()) slot.actual = undefined;
+    for (const [key, value] of entries) this.#slot(key).actual = value;
+    for (const [key, slot] of this.#slots) this.#compare(key, slot);
   }
 
   clearDesired(): void {
-    this.#desired.clear();
-    this.#differing.clear();
-    for (const key of this.#actual.keys()) this.#differing.add(key);
+    this.#desiredSize = 0;
+    for (const [key, slot] of this.#slots) {
+      slot.desired = undefined;
+      this.#compare(key, slot);
+    }
   }
 
-  #compare(key: string): void {
-    const desired = this.#desired.get(key);
-    const actual = this.#actual.get(key);
-    const inSync =
-      desired === actual || (desired !== undefined && actual !== undefined && this.#same(desired, actual));
-    if (inSync) this.#differing.delete(key);
-    else this.#differing.add(key);
+  #slot(key: string): Slot<Value> {
+    let slot = this.#slots.get(key);
+    if (slot === undefined) {
+      slot = { desired: undefined, actual: undefined };
+      this.#slots.set(key, slot);
+    }
+    return slot;
   }
-}
 
-function put<Value>(map: Map<string, Value>, key: string, value: Value | undefined): void {
-  if (value === undefined) map.delete(key);
-  else map.set(key, value);
+  #compare(key: string, slot: Slot<Value>): void {
+    const { desired, actual } = slot;
+    if (desired === actual) {
+      this.#differing.delete(key);
+      if (desired === undefined) this.#slots.delete(key);
+    } else if (desired !== undefined && actual !== undefined && this.#same(desired, actual)) {
+      // One object per entry in sync, not two.
+      slot.actual = desired;
+      this.#differing.delete(key);
+    } else {
+      this.#differing.add(key);
+    }
+  }
 }

@@ -50,6 +50,7 @@ export class NetlinkConnection implements AsyncDisposable {
   readonly #transport: NetlinkTransport;
   readonly #closing = new AbortController();
   readonly #buffer = new Uint8Array(RECEIVE_SIZE);
+  readonly #datagram = new Writer(BATCH_BYTES);
   #turn: Promise<unknown> = Promise.resolve();
   #sequence = 0;
   #received = 0;
@@ -123,13 +124,13 @@ export class NetlinkConnection implements AsyncDisposable {
   ): Promise<number> {
     const end = batchEnd(changes, start);
     const first = this.#nextSequence(end - start);
-    const writer = new Writer(BATCH_BYTES);
+    const writer = this.#datagram.clear();
     for (let index = start; index < end; index++) {
       const { type, flags: asked, payload } = changes[index] as Change;
       const flags = asked | NLM_F_REQUEST | (index === end - 1 ? NLM_F_ACK : 0);
       writeMessage(writer, { type, flags, sequence: (first + index - start) >>> 0, payload });
     }
-    this.#transport.send(writer.finish());
+    this.#transport.send(writer.view());
     this.#writes += end - start;
     for (;;) {
       for (const message of await this.#receive()) {

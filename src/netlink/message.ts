@@ -83,6 +83,8 @@ export class MessageCodec<H, F extends Fields> {
   readonly #name: string;
   readonly #struct: Struct<H>;
   readonly #table: AttributeTable<F>;
+  /** One for all messages: a buffer for each costs more than what is written into it. */
+  readonly #scratch = new Writer(128);
 
   /** @param name for errors: `rtmsg`. */
   constructor(name: string, struct: Struct<H>, table: AttributeTable<F>) {
@@ -92,9 +94,8 @@ export class MessageCodec<H, F extends Fields> {
   }
 
   encode(header: H, attributes: Encodable<F>): Uint8Array {
-    const writer = new Writer(128);
-    this.write(writer, header, attributes);
-    return writer.finish();
+    this.write(this.#scratch.clear(), header, attributes);
+    return this.#scratch.finish();
   }
 
   write(writer: Writer, header: H, attributes: Encodable<F>): void {
