@@ -24,7 +24,7 @@ export function joinCommand(): Command {
         '  unique     of them, those that overlap no other\n' +
         '  exited     agents that gave up\n' +
         '  ms         from the start of all to the lease of each\n' +
-        '  all known  ms until every agent knew every other',
+        '  all known  ms until every agent knew every other; they follow their peers once all have a lease',
     )
     .addOption(new Option('--agents <n>', 'how many').argParser(integer(1, 250)).default(200))
     .addOption(new Option('--alone', 'leave the comparison out'))

@@ -14,7 +14,7 @@ export function joinLikeFlannel(participant: Participant): Participation {
   return { joined, ended: joined.catch(() => undefined) };
 }
 
-async function join({ registry, attributes, started }: Participant) {
+async function join({ registry, attributes, elapsed }: Participant) {
   const { store } = registry;
   const { kv } = await store.get(registry.configKey);
   const { ipv4 } = parseNetworkConfig(new TextDecoder().decode(kv?.value)).config;
@@ -37,5 +37,5 @@ async function join({ registry, attributes, started }: Participant) {
   const { hostId: _, ...value }: LeaseAttributes = attributes;
   const written = await registry.create({ ipv4: choice }, value, id);
   // Here flannel means to try again, compares with another error than the one it gets, and exits.
-  return written.ok ? { leased: performance.now() - started } : undefined;
+  return written.ok ? { ms: elapsed() } : undefined;
 }

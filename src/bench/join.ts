@@ -8,6 +8,7 @@
  * All hosts are simulated in this process, each with a connection of its own.
  */
 import { Ip } from '../base/ip.ts';
+import { Latest } from '../base/latest.ts';
 import { EtcdStore } from '../store/etcd/etcd-store.ts';
 import type { Store } from '../store/store.ts';
 import { ConfigWatch } from '../subnet/config-watch.ts';
@@ -47,7 +48,7 @@ export interface JoinOptions {
 
 /** Times of one agent, in milliseconds since the start of all. */
 interface Joined {
-  readonly leased: number;
+  readonly ms: number;
   readonly knewAll?: number;
 }
 
@@ -61,13 +62,15 @@ export async function measureJoin(shape: JoinShape, options: JoinOptions): Promi
   const end = new AbortController();
   const either = AbortSignal.any([signal, end.signal]);
   const joining = shape === 'tulle' ? joinAsAgent : joinLikeFlannel;
+  const leased = new Latest(0);
   const started = performance.now();
   const running = stores.map((store, number) =>
     joining({
       registry: new Registry(store, { prefix: `/bench/${shape}` }),
       attributes: attributesOf(number),
       others: agents - 1,
-      started,
+      elapsed: () => performance.now() - started,
+      leased,
       signal: either,
     }),
   );
@@ -85,7 +88,7 @@ export async function measureJoin(shape: JoinShape, options: JoinOptions): Promi
       leases: leases.length,
       unique: new Set(unique.map(({ subnet }) => formatSubnet(subnet))).size,
       exited: agents - done.length,
-      ms: done.length === 0 ? undefined : distributionOf(done.map(({ leased }) => leased)),
+      ms: done.length === 0 ? undefined : distributionOf(done.map(({ ms }) => ms)),
       ...(knewAll.length === agents ? { allKnown: Math.round(Math.max(...knewAll)) } : {}),
     };
   } finally {
@@ -100,8 +103,10 @@ export interface Participant {
   readonly attributes: LeaseAttributes & { readonly hostId: string };
   /** How many peers there will be. */
   readonly others: number;
-  /** On `performance.now()`. */
-  readonly started: number;
+  /** Milliseconds since the start of all. */
+  readonly elapsed: () => number;
+  /** How many have their lease. */
+  readonly leased: Latest<number>;
   readonly signal: AbortSignal;
 }
 
@@ -113,11 +118,11 @@ export interface Participation {
 }
 
 /**
- * The parts of an agent that speak to the store. The peers are followed once there is a lease, as flannel does, and
- * not from the start as our agent does: all agents share one processor here, and would wait for each other's peers.
+ * The parts of an agent that speak to the store. An agent follows its peers from the start; here it begins when all
+ * have their lease, because all share one processor and would wait for what the others do about their peers.
  */
 function joinAsAgent(participant: Participant): Participation {
-  const { registry, attributes, others, started } = participant;
+  const { registry, attributes, others, elapsed, leased } = participant;
   const signal = AbortSignal.any([participant.signal]);
   const watch = new ConfigWatch(registry);
   const running: Promise<void>[] = [watch.run(signal)];
@@ -127,11 +132,13 @@ function joinAsAgent(participant: Participant): Participation {
     const holder = new LeaseHolder(registry, { config: reading.config, attributes });
     running.push(holder.run(signal));
     await holder.state.until(({ ownership }) => ownership === 'held', signal);
-    const leased = performance.now() - started;
+    const ms = elapsed();
+    leased.set(leased.value + 1);
+    await leased.until(count => count === others + 1, signal);
     const tracker = new PeerTracker(registry, { config: reading.config, self: attributes });
     running.push(tracker.run(signal));
     await untilAllKnown(tracker, others, signal);
-    return { leased, knewAll: performance.now() - started };
+    return { ms, knewAll: elapsed() };
   };
   const joined = join();
   return { joined, ended: joined.catch(() => undefined).then(() => Promise.all(running)) };
