@@ -47,6 +47,6 @@ export function eventsCommand(): Command {
 }
 
 /** `2026-01-02 03:04:05.678Z  drift-repaired  put back ...`. */
-export function formatEvent({ time, severity, type, text }: AgentEvent): string {
+function formatEvent({ time, severity, type, text }: AgentEvent): string {
   return `${paint('dim', time.replace('T', ' '))}  ${paint(STYLE[severity], type)}  ${text}`;
 }

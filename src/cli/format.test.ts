@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { formatBytes, formatCount, formatDuration } from './format.ts';
+import { formatCount, formatDuration } from './format.ts';
 import { duration, list } from './options.ts';
 import { formatJson } from './output.ts';
 import { formatFacts, formatTable } from './table.ts';
@@ -26,13 +26,6 @@ test('durations are read with their unit and never without', () => {
   assert.equal(duration('1.5h'), 5_400_000);
   assert.notEqual(typeof duration('10'), 'number');
   assert.notEqual(typeof duration('-1s'), 'number');
-});
-
-test('bytes are binary units', () => {
-  assert.equal(formatBytes(0), '0 B');
-  assert.equal(formatBytes(1023), '1023 B');
-  assert.equal(formatBytes(1536), '1.5 KiB');
-  assert.equal(formatBytes(2n ** 31n), '2 GiB');
 });
 
 test('one thing is not "1 things"', () => {

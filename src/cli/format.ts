@@ -1,7 +1,5 @@
 /** Quantities as people read them. */
 
-const BINARY_UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const;
-
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
@@ -14,17 +12,6 @@ export function formatDuration(ms: number): string {
   if (ms < HOUR) return twoUnits(ms, MINUTE, 'min', SECOND, 's');
   if (ms < DAY) return twoUnits(ms, HOUR, 'h', MINUTE, 'min');
   return twoUnits(ms, DAY, 'd', HOUR, 'h');
-}
-
-/** A number of bytes as `512 B` or `1.5 MiB`. */
-export function formatBytes(bytes: number | bigint): string {
-  let value = Number(bytes);
-  let unit = 0;
-  while (value >= 1024 && unit < BINARY_UNITS.length - 1) {
-    value /= 1024;
-    unit++;
-  }
-  return `${unit === 0 ? value : trimmed(value)} ${BINARY_UNITS[unit]}`;
 }
 
 /** `1 peer`, `2 peers`; a plural that is not made with an `s` is given. */
