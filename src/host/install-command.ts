@@ -17,7 +17,7 @@ export function installCommand(): Command {
   const command = new Command('install')
     .description(
       'Run a daemon as a service of systemd, now and at every boot. Flags after -- are those of the daemon. ' +
-        `Variables, and secrets above all, go into ${environmentFile('agent')} and ${environmentFile('store')}.`,
+        `Variables, and secrets above all, go into ${environmentFile('agent')} and the like.`,
     )
     .addArgument(new Argument('<daemon>', 'which one').choices(Object.keys(UNITS)))
     .argument('[flags...]', 'flags of the daemon, after --')
@@ -37,7 +37,8 @@ export function installCommand(): Command {
       line: 'install agent -- --etcd-endpoints=http://192.168.65.3:2379 --ip-masq',
       does: 'the agent, with its flags',
     },
-    { line: 'install store', does: 'the store, on loopback' },
+    { line: 'install up', does: 'what `tulle up` runs on this host' },
+    { line: 'install store', does: 'the store alone, on loopback' },
     { line: 'install agent --print', does: 'read the unit first' },
   ]);
 }

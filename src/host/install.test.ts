@@ -45,9 +45,9 @@ test('installs a unit that starts the daemon with its flags, and takes it away a
   assert.deepEqual(manager.calls, []);
 });
 
-test('a password in a unit is refused, and nothing is written', async t => {
+test('a secret in a unit is refused, and nothing is written', async t => {
   const manager = systemd(t);
-  for (const flag of ['--etcd-password=x', '-etcd-password']) {
+  for (const flag of ['--etcd-password=x', '-etcd-password', '--join=tulle1.x', '--join']) {
     await assert.rejects(install(manager, 'agent', { program: PROGRAM, flags: [flag] }), { code: 'USAGE' });
   }
   assert.deepEqual(readdirSync(manager.directory), []);

@@ -42,10 +42,19 @@ export async function uninstall(systemd: Systemd): Promise<string[]> {
 
 /** Everybody may read a unit, and `systemctl status` shows it. */
 function refuseSecrets(daemon: Daemon, flags: readonly string[]): void {
-  if (!flags.some(flag => /^--?\w[\w-]*password\b/.test(flag))) return;
-  throw new CommandError(
-    'USAGE',
-    'a password does not belong on a command line',
-    `write TULLE_ETCD_PASSWORD=... into ${environmentFile(daemon)}, mode 0600`,
-  );
+  const given = (name: RegExp) => flags.some(flag => name.test(flag));
+  if (given(/^--?\w[\w-]*password\b/)) {
+    throw new CommandError(
+      'USAGE',
+      'a password does not belong on a command line',
+      `write TULLE_ETCD_PASSWORD=... into ${environmentFile(daemon)}, mode 0600`,
+    );
+  }
+  if (given(/^--join\b/)) {
+    throw new CommandError(
+      'USAGE',
+      'a token does not belong in a unit',
+      'join once with `tulle up --join`, stop it, and install it without the token: it goes on as what it is',
+    );
+  }
 }

@@ -1,5 +1,5 @@
 /**
- * The systemd units of the two daemons, as text. What they may do is cut down to what they need; what is not
+ * The systemd units of the daemons, as text. What they may do is cut down to what they need; what is not
  * obvious in that is said here, because a unit file is read where this source is not.
  *
  * - Type=notify: the agent says READY=1 when containers can talk, so docker.service, which waits for it, finds
@@ -15,7 +15,20 @@ export interface UnitOptions {
 }
 
 export const UNITS = {
-  agent: { file: 'tulle-agent.service', text: agentUnit },
+  up: {
+    file: 'tulle.service',
+    text: (options: UnitOptions) =>
+      hostUnit('up', 'Tulle: this host of the network', options, [
+        ['Conflicts', 'tulle-agent.service tulle-store.service'],
+      ]),
+  },
+  agent: {
+    file: 'tulle-agent.service',
+    text: (options: UnitOptions) =>
+      hostUnit('agent', 'Tulle agent: containers reach those of other hosts', options, [
+        ['Conflicts', 'tulle.service'],
+      ]),
+  },
   store: { file: 'tulle-store.service', text: storeUnit },
 } as const;
 
@@ -24,18 +37,25 @@ export type Daemon = keyof typeof UNITS;
 /** Variables for the daemon, above all secrets, which must not be in a unit file that everybody may read. */
 export const environmentFile = (daemon: Daemon): string => `/etc/tulle/${daemon}.env`;
 
-function agentUnit(options: UnitOptions): string {
+/** The unit of what holds a lease and programs the kernel. */
+function hostUnit(
+  daemon: Daemon,
+  description: string,
+  options: UnitOptions,
+  relations: readonly Setting[],
+): string {
   return unit({
     Unit: [
-      ['Description', 'Tulle agent: containers reach those of other hosts'],
+      ['Description', description],
       ['Wants', 'network-online.target'],
       ['After', 'network-online.target tulle-store.service'],
       ['Before', 'docker.service'],
+      ...relations,
     ],
     Service: [
       ['Type', 'notify'],
-      ['ExecStart', commandLine('agent', options)],
-      ['EnvironmentFile', `-${environmentFile('agent')}`],
+      ['ExecStart', commandLine(daemon, options)],
+      ['EnvironmentFile', `-${environmentFile(daemon)}`],
       ['Restart', 'always'],
       ['RestartSec', '2'],
       // An unreachable store is waited for, which is not a failure to start.

@@ -11,4 +11,5 @@ export type TrustErrorCode =
   /** Certificates of this host are missing or damaged. */
   | 'NO_CERTIFICATE';
 
+/** Hosts and the store do not come to trust each other. */
 export class TrustError extends TulleError<TrustErrorCode> {}
