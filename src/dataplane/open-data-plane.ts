@@ -4,7 +4,7 @@
  *     listens   to what the kernel has announced, and decides what of it is drift
  *     ensures   that the devices are as wanted (host.ts)
  *     resyncs   the tables of devices about which there is doubt: a dump is compared (tunnel.ts)
- *     programs  every difference, additions before removals, a few thousand changes at a time
+ *     programs  every difference, additions before removals, a thousand changes at a time
  *     listens   again, so that its own echo is not taken for news later
  *
  * and is repeated a few times while there is something to do. What remains is tried again later, each entry after a
@@ -34,7 +34,7 @@ export function openDataPlane(options: DataPlaneOptions): DataPlane {
 /** Announcements come in bursts; this long the first one waits for the others. Milliseconds. */
 const SETTLE = 20;
 /** Changes made between two looks at what else there is to do. */
-const CHUNK = 4096;
+const CHUNK = 1024;
 /** A round that always finds more to do is given up, to go on a moment later. */
 const PASSES = 4;
 const RESYNC_INTERVAL = 600_000;

@@ -179,23 +179,21 @@ export class Tunnel {
     const device = this.#device;
     if (device === undefined) return;
     const doubt = this.#doubt;
-    const fdb = await rtnetlink.fdb.list(device.index);
-    const neighbors = await rtnetlink.neighbors.list({ index: device.index });
-    // Only now it is dispelled: a dump that fails leaves it, and one that arose meanwhile stays.
-    if (this.#doubt === doubt) this.#doubt = undefined;
     const cause = doubt?.cause ?? 'drift';
     const ours = this.#takeNexthops(shared.nexthops, device);
-
+    this.#nexthops.believeDump(
+      ours.map(nexthop => [nexthopKey(nexthop.id), nexthopEntry(nexthop)]),
+      cause,
+    );
+    // One list after the other, so that only one of them takes memory.
+    const fdb = await rtnetlink.fdb.list(device.index);
     this.#fdb.believeDump(
       fdb.map(entry => [fdbKey(entry.mac, entry.destination), fdbEntry(entry)]),
       cause,
     );
+    const neighbors = await rtnetlink.neighbors.list({ index: device.index });
     this.#neighbors.believeDump(
       neighbors.map(entry => [neighborKey(entry.ip), neighborEntry(entry)]),
-      cause,
-    );
-    this.#nexthops.believeDump(
-      ours.map(nexthop => [nexthopKey(nexthop.id), nexthopEntry(nexthop)]),
       cause,
     );
     this.#routes.believeDump(
@@ -204,6 +202,8 @@ export class Tunnel {
         .map(route => [routeKey(route.destination), this.#routeEntry(route, device)]),
       cause,
     );
+    // Only now it is dispelled: a dump that fails leaves it, and one that arose meanwhile stays.
+    if (this.#doubt === doubt) this.#doubt = undefined;
   }
 
   *additions(): Generator<Write> {
