@@ -65,10 +65,11 @@ export type StoreEvent =
   | { readonly type: 'delete'; readonly key: string; readonly modRevision: Revision };
 
 /**
- * What an observer of a prefix is told. `snapshot` replaces everything known; it comes first, and again
- * whenever history was lost (compaction, a store restored from backup, another cluster behind the address).
- * `events` is one revision's changes. `interrupted` and `resumed` bracket a time without contact: nothing that
- * is known becomes wrong through them, it only may be old. An RPC failure never means "gone".
+ * What an observer of a prefix is told. `snapshot` replaces everything known; it comes before any `events`,
+ * and again whenever history was lost (compaction, a store restored from backup, another cluster behind the
+ * address). `events` is one revision's changes. `interrupted` and `resumed` bracket a time without contact, which
+ * may be the first thing told: nothing that is known becomes wrong through them, it only may be old. An RPC
+ * failure never means "gone".
  */
 export type StoreUpdate =
   | { readonly type: 'snapshot'; readonly revision: Revision; readonly kvs: readonly KeyValue[] }
@@ -90,8 +91,9 @@ export interface StoreStatus {
 }
 
 /**
- * Every method rejects with StoreError and with nothing else, except with `signal.reason` on abort. Calls have
- * a deadline of their own; a failed endpoint is left for the next one.
+ * Every method rejects with StoreError and with nothing else. Calls have a deadline of their own; a failed
+ * endpoint is left for the next one. A write that rejects with UNAVAILABLE may have been done or not. Disposing of
+ * a store ends its observations, and every call rejects from then on.
  */
 export interface Store extends AsyncDisposable {
   get(key: string): Promise<{ readonly kv: KeyValue | undefined; readonly revision: Revision }>;
@@ -104,7 +106,8 @@ export interface Store extends AsyncDisposable {
 
   /**
    * Everything below `prefix` (or the one key, with `exact`), now and from now on, across reconnections and
-   * compactions. Ends only when `signal` aborts, and then quietly. A slow consumer costs memory, never events.
+   * compactions. Ends only when `signal` aborts or the store is disposed of, and then quietly. A slow consumer
+   * costs memory, here or in the server, never events.
    */
   observe(
     prefix: string,

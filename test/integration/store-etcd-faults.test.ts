@@ -204,6 +204,33 @@ describe('the etcd client on a bad day', () => {
     });
   }
 
+  test('a connection that the server has half closed is replaced', options, async () => {
+    await using etcd = await Etcd.start();
+    await using proxy = await TcpProxy.start(etcd.port);
+    await using store = open(through(proxy));
+    const prefix = freshPrefix();
+    await using observer = await watching(store, store, prefix);
+    proxy.halfClose('to-client');
+    await expect(observer, 'interrupted');
+    await expect(observer, 'resumed');
+    await store.put(`${prefix}/after`, text('1'));
+    assert.deepEqual(describeEvents((await observer.events()).events), [`put ${prefix}/after 1`]);
+  });
+
+  test('a slow network is no fault', options, async () => {
+    await using etcd = await Etcd.start();
+    await using proxy = await TcpProxy.start(etcd.port);
+    await using store = open(through(proxy));
+    const prefix = freshPrefix();
+    proxy.delay(50);
+    await using observer = await watching(store, store, prefix);
+    for (const value of ['1', '2', '3']) {
+      await store.put(`${prefix}/a`, text(value));
+      assert.deepEqual(describeEvents((await observer.events()).events), [`put ${prefix}/a ${value}`]);
+    }
+    assert.equal(proxy.accepted, 1);
+  });
+
   test('a write whose answer is lost is reported and not repeated', options, async () => {
     await using etcd = await Etcd.start();
     await using proxy = await TcpProxy.start(etcd.port);
