@@ -15,6 +15,7 @@ import type { Status } from '../api/status.ts';
 import { createBackend } from '../backend/registry.ts';
 import { backoff, type Clock, systemClock } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
+import { Latest } from '../base/latest.ts';
 import type { Logger } from '../base/log.ts';
 import { packageVersion } from '../base/version.ts';
 import { openLog } from '../cli/daemon-log.ts';
@@ -25,6 +26,7 @@ import { RememberingStore } from '../store/remembering.ts';
 import { blocksOf, type Subnet } from '../subnet/lease.ts';
 import { Registry } from '../subnet/registry.ts';
 import { parseSubnetEnv } from '../subnet/subnet-env.ts';
+import { releaseMemory } from '../sys/memory.ts';
 import { Netns } from '../sys/netns.ts';
 import { ServiceManager } from '../sys/notify.ts';
 import { ApiServer } from './api-server.ts';
@@ -85,6 +87,9 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
   }).run(signal);
 }
 
+/** Milliseconds from some work to the collection of its garbage; in between there may be more of it. */
+const QUIET = 5_000;
+
 interface Parts {
   readonly options: AgentOptions;
   readonly clock: Clock;
@@ -109,6 +114,8 @@ class Agent {
   readonly #membership: Membership;
   readonly #stop = new AbortController();
   readonly #leave = new AbortController();
+  /** Grows with everything that leaves garbage behind. */
+  readonly #work = new Latest(0);
   /** Settles when this host takes no part in the registry any more. */
   #left: Promise<void> = Promise.resolve();
 
@@ -120,7 +127,8 @@ class Agent {
     this.#health = new Health(clock, this.#events);
     const shared = { options, clock, logger, health: this.#health, events: this.#events };
     this.#hostWatch = new HostWatch({ ...shared, rtnetlink, criteria: options.underlay });
-    this.#enforcer = new Enforcer({ ...shared, rtnetlink, netns: parts.netns });
+    const onRound = () => this.#worked();
+    this.#enforcer = new Enforcer({ ...shared, rtnetlink, netns: parts.netns, onRound });
     const { dataPlane } = this.#enforcer;
     this.#controller = new Controller({ ...shared, identity, dataPlane, createBackend });
     this.#membership = new Membership({
@@ -161,6 +169,7 @@ class Agent {
       keep('state directory', until => this.#keepIdentity(until)),
       keep('health server', until => this.#serveHealth(until)),
       keep('metrics server', until => this.#serveMetrics(until)),
+      keep('memory', until => this.#releaseMemory(until)),
       manager && keep('service manager', until => informServiceManager(manager, this.#health, until)),
     ]);
     if (options.lease.releaseOnStop) await this.#tryToRelease();
@@ -234,7 +243,20 @@ class Agent {
     }
   }
 
+  /** What a burst of work needed is given back when it is over. */
+  async #releaseMemory(signal: AbortSignal): Promise<void> {
+    for await (const _ of this.#work.changes(signal)) {
+      await this.#parts.clock.sleep(QUIET, signal).catch(() => undefined);
+      if (!signal.aborted) releaseMemory();
+    }
+  }
+
+  #worked(): void {
+    this.#work.set(this.#work.value + 1);
+  }
+
   #status(): Status {
+    this.#worked();
     const { options, clock, identity } = this.#parts;
     const { endpoints, prefix } = options.store;
     return statusDocument({

@@ -2,6 +2,7 @@
  * `tulle agent`: the daemon's command line. Its flags are read by our own parser, because flannel's users write
  * them as Go's flag package reads them; commander only finds the command and prints its help.
  */
+import { flushCompileCache } from 'node:module';
 import { Command, type Help, Option } from 'commander';
 import { withExamples } from '../cli/help.ts';
 import { untilStopped } from '../cli/signals.ts';
@@ -32,6 +33,8 @@ export function agentCommand(): Command {
       const options = parseOptions(command.args, process.env);
       // Loaded only now: help and a wrong flag should answer at once.
       const { runAgent } = await import('./agent.ts');
+      // Node writes its compile cache at exit, which a daemon may never reach in good order.
+      flushCompileCache();
       await untilStopped(signal => runAgent(options, signal));
     })
     .addHelpText(

@@ -28,6 +28,8 @@ export interface EnforcerOptions {
   readonly events: EventLog;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Told after every comparison of the data plane with the kernel. */
+  readonly onRound: () => void;
 }
 
 export class Enforcer implements AsyncDisposable {
@@ -49,7 +51,10 @@ export class Enforcer implements AsyncDisposable {
       logger,
       clock,
       onRepair: repair => this.#tellRepair(repair),
-      onRound: result => this.#reportDataPlane(result),
+      onRound: result => {
+        this.#reportDataPlane(result);
+        options.onRound();
+      },
     });
     this.#firewall = new FirewallKeeper({
       firewall: new Firewall({ log: logger }),

@@ -69,8 +69,19 @@ const raw = {
   pidfdSignal: c.func('long syscall(long, int, int, void *, unsigned int)') as Call<
     [number, number, number, null, number]
   >,
+  madvise: c.func('int madvise(uintptr_t, size_t, int)') as Call<[bigint, number, number]>,
   umount2: c.func('int umount2(const char *, int)') as Call<[string, number]>,
 };
+
+const mallocTrim = optional(() => c.func('int malloc_trim(size_t)') as Call<[number]>);
+
+function optional<T>(load: () => T): T | undefined {
+  try {
+    return load();
+  } catch {
+    return undefined;
+  }
+}
 
 function check(syscall: string, result: number, path?: string): number {
   if (result < 0) throw new SysError(syscall, koffi.errno(), path === undefined ? {} : { path });
@@ -165,6 +176,19 @@ export function unshare(type: number): void {
 
 export function mount(source: string, target: string, type: string, flags: number): void {
   check('mount', raw.mount(source, target, type, flags, null), target);
+}
+
+/** include/uapi/asm-generic/mman-common.h. */
+export const MADV_DONTNEED = 4;
+
+/** @param start address of a page. */
+export function madvise(start: bigint, length: number, advice: number): void {
+  check('madvise', raw.madvise(start, length, advice));
+}
+
+/** Returns what free() got back to the kernel; nothing happens where the C library has no such call (musl). */
+export function trimHeap(): void {
+  mallocTrim?.(0);
 }
 
 export function umount(target: string, flags: number): void {

@@ -31,7 +31,7 @@ import { writeSysctl } from '../../src/sys/sysctl.ts';
 import { Etcd } from './etcd.ts';
 import { TcpProxy } from './tcp-proxy.ts';
 
-const MAIN = join(import.meta.dirname, '../../src/main.ts');
+const TULLE = join(import.meta.dirname, '../../bin/tulle');
 
 export const CONFIG = { Network: '10.77.0.0/16', Backend: { Type: 'vxlan', VNI: 88, Port: 4789 } };
 const PREFIX = '/coreos.com/network';
@@ -213,9 +213,8 @@ export class ClusterHost {
   /** Starts the agent and waits until it answers. @throws when it ends instead, with the end of its log */
   async startAgent(...flags: string[]): Promise<void> {
     const agent = await start(
-      process.execPath,
+      TULLE,
       [
-        MAIN,
         'agent',
         '--iface=eth0',
         `--etcd-endpoints=unix://${join(this.directory, `${this.name}.etcd`)}`,
