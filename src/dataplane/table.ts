@@ -312,8 +312,10 @@ export class Table<Value extends Entry> {
   #drift(key: string, value: Value | undefined): void {
     const wasPending = this.#delta.differs(key);
     this.#delta.setActual(key, value !== undefined && this.#isRelevant(key, value) ? value : undefined);
-    if (!this.#delta.differs(key)) this.#drifted.delete(key);
-    else if (!wasPending) {
+    if (!this.#delta.differs(key)) {
+      this.#drifted.delete(key);
+      this.#retries.succeeded(key);
+    } else if (!wasPending) {
       this.#drifted.set(key, { cause: 'drift', found: value && this.kind.text(this.#link, value) });
     }
   }
