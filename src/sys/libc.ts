@@ -60,8 +60,8 @@ const raw = {
   close: c.func('int close(int)') as Call<[number]>,
   setns: c.func('int setns(int, int)') as Call<[number, number]>,
   unshare: c.func('int unshare(int)') as Call<[number]>,
-  mount: c.func('int mount(const char *, const char *, const char *, unsigned long, const void *)') as Call<
-    [string, string, string, number, null]
+  mount: c.func('int mount(const char *, const char *, const char *, unsigned long, const char *)') as Call<
+    [string, string, string, number, string | null]
   >,
   pipe2: c.func('int pipe2(void *, int)') as Call<[Int32Array, number]>,
   // Numbers above 423 are the same on every architecture; the C library has names for these only since 2.36.
@@ -174,8 +174,9 @@ export function unshare(type: number): void {
   check('unshare', raw.unshare(type));
 }
 
-export function mount(source: string, target: string, type: string, flags: number): void {
-  check('mount', raw.mount(source, target, type, flags, null), target);
+/** @param data options of the filesystem: `size=64k`. */
+export function mount(source: string, target: string, type: string, flags: number, data?: string): void {
+  check('mount', raw.mount(source, target, type, flags, data ?? null), target);
 }
 
 /** include/uapi/asm-generic/mman-common.h. */
