@@ -133,7 +133,7 @@ export class Health {
     // A store that does not answer explains a missing configuration better than its being missing.
     const cause = missing.length > 0 ? (failing.find(known) ?? missing[0]) : failing.find(known);
     if (cause === undefined && serious === undefined) return { state: 'ready', since, ready };
-    const started = missing.some(known);
+    const started = failing.some(known);
     const state = missing.length === 0 ? 'degraded' : started ? 'waiting' : 'starting';
     const hint = cause === undefined ? serious?.hint : cause.hint;
     return {

@@ -23,10 +23,9 @@ export function ownLeaseAmong(
   return undefined;
 }
 
-/** Why this host cannot be reached by its peers; undefined when it can. */
+/** Why this host cannot be reached by its peers; undefined when it can, or when that is about to be settled. */
 export function leaseTrouble({ lease, trouble }: HolderState): Trouble | undefined {
-  if (lease !== undefined) return undefined;
-  return trouble ?? { code: 'NO_LEASE', reason: 'a subnet is being leased' };
+  return lease === undefined ? trouble : undefined;
 }
 
 export function leaseStatus(

@@ -178,7 +178,8 @@ export class Membership {
   async #followLease(holder: LeaseHolder, signal: AbortSignal): Promise<void> {
     const { controller, health } = this.#options;
     for await (const state of holder.state.changes(signal)) {
-      health.report('lease', leaseTrouble(state));
+      const trouble = leaseTrouble(state);
+      if (state.lease !== undefined || trouble !== undefined) health.report('lease', trouble);
       if (state.lease !== undefined) controller.setLease(state.lease);
     }
   }
