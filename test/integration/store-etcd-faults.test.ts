@@ -127,13 +127,15 @@ describe('the etcd client on a bad day', () => {
 
   test('an emptied store that has overtaken us in revisions is known by its term', options, async () => {
     await using etcd = await Etcd.start();
-    // Every start of a member begins a new term.
-    await etcd.restart();
     await using proxy = await TcpProxy.start(etcd.port);
     await using store = open(through(proxy));
     await using writer = open(etcd.url);
     const prefix = freshPrefix();
     await using observer = await watching(store, writer, prefix);
+    // Every start of a member begins a new term.
+    await etcd.restart();
+    await expect(observer, 'interrupted');
+    await expect(observer, 'resumed');
     await proxy.refuse();
     await expect(observer, 'interrupted');
     await etcd.restart({ empty: true });

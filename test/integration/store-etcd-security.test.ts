@@ -211,6 +211,22 @@ describe('users', options, () => {
     assert.equal((await store.list('/many')).kvs.length, 10);
   });
 
+  test('an observer that is alone with its ended token gets a new one', async () => {
+    await using etcd = await Etcd.start({ flags });
+    await enableAuth(etcd);
+    await using store = open(etcd, root);
+    await using observer = new Observer(store, '/a');
+    await observer.snapshot();
+    await store.put('/a', text('1'));
+    await observer.events();
+    await etcd.restart();
+    await using other = open(etcd, root);
+    await other.put('/a', text('2'));
+    assert.equal((await observer.next())?.type, 'interrupted');
+    assert.equal((await observer.next())?.type, 'resumed');
+    assert.deepEqual(describeEvents((await observer.events()).events), ['put /a 2']);
+  });
+
   test('a user is no problem where nobody asks for one, nor when they begin to ask', async () => {
     await using etcd = await Etcd.start({ flags });
     await using store = open(etcd, root);

@@ -75,7 +75,7 @@ export class Channel {
       const state = channel.getConnectivityState(true);
       if (state === connectivityState.READY) return;
       if (state === connectivityState.SHUTDOWN) throw this.#unreachable('the connection was given up');
-      if (state === connectivityState.TRANSIENT_FAILURE) await this.#throwReason();
+      if (state === connectivityState.TRANSIENT_FAILURE) await this.#throwReason(deadline);
       else if (!(await changed(channel, state, deadline))) {
         throw this.#unreachable(`no connection within ${this.#timing.connect} ms`);
       }
@@ -90,9 +90,9 @@ export class Channel {
   }
 
   /** A channel keeps the reason of its failure to itself, and tells it to calls only; they fail at once. */
-  async #throwReason(): Promise<void> {
+  async #throwReason(deadline: number): Promise<void> {
     try {
-      await callUnary(this.client, Maintenance.method.status, {}, new Metadata());
+      await callUnary(this.client, Maintenance.method.status, {}, new Metadata(), { deadline });
     } catch (error) {
       throw storeErrorOf(error, 'connect', this.endpoint.url);
     }

@@ -129,13 +129,14 @@ export class EtcdClient implements AsyncDisposable {
     const stop = () => stream.cancel();
     signal.addEventListener('abort', stop, { once: true });
     if (signal.aborted) stop();
+    const endpoint = route.channel.endpoint.url;
     const fail = (error: unknown) =>
       // An abort is our own wish, and says nothing about the endpoint.
       signal.aborted
-        ? storeErrorOf(error, method.name, this.endpoint)
+        ? storeErrorOf(error, method.name, endpoint)
         : this.#failed(route, reason ?? error, method.name);
     return {
-      endpoint: route.channel.endpoint.url,
+      endpoint,
       send: request => void stream.write(request),
       end: () => void stream.end(),
       close: why => {

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { inspect } from 'node:util';
 import { Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import { StoreError, type StoreErrorCode } from '../store.ts';
-import { isRefusedUnrun, isTokenRefused, storeErrorOf } from './errors.ts';
+import { isRefusedUnrun, isTokenRefused, storeErrorOf, storeErrorOfReason } from './errors.ts';
 
 function serviceError(code: status, details: string): ServiceError {
   const metadata = new Metadata();
@@ -68,4 +68,15 @@ test('only a refusal before anything ran lets a write be sent again', () => {
     isTokenRefused(serviceError(status.PERMISSION_DENIED, 'etcdserver: permission denied')),
     false,
   );
+});
+
+test('why a watch was cancelled is understood in the words of etcd and in those of Go', () => {
+  const codes = [
+    'etcdserver: permission denied',
+    'rpc error: code = Unauthenticated desc = etcdserver: invalid auth token',
+    'etcdserver: mvcc: required revision has been compacted',
+    'etcdserver: no leader',
+    '',
+  ].map(reason => storeErrorOfReason(reason, 'watch', 'http://a').code);
+  assert.deepEqual(codes, ['FORBIDDEN', 'UNAUTHENTICATED', 'COMPACTED', 'UNAVAILABLE', 'UNAVAILABLE']);
 });

@@ -57,8 +57,9 @@ export function storeErrorOf(error: unknown, op: string, endpoint: string): Stor
   });
 }
 
-/** A text of etcd in another place than an error: why a watch was cancelled. */
-export function storeErrorOfReason(reason: string, op: string, endpoint: string): StoreError {
+/** Why a watch was cancelled: etcd's text, by some versions as Go prints an error of gRPC. */
+export function storeErrorOfReason(text: string, op: string, endpoint: string): StoreError {
+  const reason = text.replace(/^rpc error: code = \w+ desc = /, '');
   const code = BY_TEXT[reason] ?? 'UNAVAILABLE';
   return new StoreError(code, `${op} at ${endpoint}: ${reason || 'cancelled by the server'}`, {
     op,

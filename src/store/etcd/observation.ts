@@ -106,25 +106,33 @@ class Observation {
     position: Position,
   ): AsyncGenerator<StoreUpdate | Contact, void> {
     const batches = new Batches(position.next);
+    const { clusterId } = position;
+    let { term } = position;
     let begun = false;
     for await (const response of stream) {
       if (response.canceled) {
         const error = storeErrorOfReason(response.cancelReason, 'watch', stream.endpoint);
-        if (response.compactRevision === 0n && error.code !== 'COMPACTED') throw error;
-        return this.#forget('its history was compacted');
+        if (response.compactRevision !== 0n || error.code === 'COMPACTED') {
+          return this.#forget('its history was compacted');
+        }
+        // Our token may have ended: etcd tells so clearly only when called, and then we get a new one.
+        if (error.code === 'FORBIDDEN' || error.code === 'UNAUTHENTICATED')
+          await this.#wait(currentHeader(this.#client, this.#range));
+        throw error;
       }
       if (!begun) {
         if (!response.created) throw senseless('watch', 'something else than the beginning of a watch');
         const header = decodeHeader(response.header, 'watch');
         if (!(await this.#isSameStore(position, header))) return this.#forget('the store is another one');
+        if (header.term > term) ({ term } = header);
         begun = true;
         yield CONTACT;
       }
       for (const update of batches.take(response)) {
-        this.#position = { ...position, next: batches.next };
+        this.#position = { clusterId, term, next: batches.next };
         yield update;
       }
-      this.#position = { ...position, next: batches.next };
+      this.#position = { clusterId, term, next: batches.next };
     }
     throw new StoreError('UNAVAILABLE', `watch at ${stream.endpoint}: ended by the server`);
   }
