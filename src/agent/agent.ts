@@ -137,6 +137,7 @@ class Agent {
       registry: new Registry(store, { prefix: options.store.prefix }),
       controller: this.#controller,
       hostId: identity.hostId,
+      renewMargin: options.lease.renewMarginMinutes * 60_000,
       ...(previous === undefined ? {} : { previous }),
     });
   }

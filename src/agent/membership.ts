@@ -33,6 +33,8 @@ export interface MembershipOptions {
   readonly events: EventLog;
   readonly clock: Clock;
   readonly hostId: string;
+  /** Milliseconds that must be left when the lease is renewed. */
+  readonly renewMargin: number;
   /** The subnet of the last run, from the subnet file. */
   readonly previous?: Subnet;
 }
@@ -134,7 +136,7 @@ export class Membership {
   }
 
   async #join(signal: AbortSignal): Promise<void> {
-    const { controller, registry, store, hostId, previous, events, clock } = this.#options;
+    const { controller, registry, store, hostId, previous, events, clock, renewMargin } = this.#options;
     const plan = await firstPlan(controller, signal);
     if (plan === undefined) return;
     const known = ownLeaseAmong(store.remembered(), registry, hostId);
@@ -144,6 +146,7 @@ export class Membership {
       ...(previous === undefined ? {} : { previous }),
       ...(known === undefined ? {} : { known }),
       onEvent: event => tellLeaseEvent(events, event),
+      renewMargin,
       clock,
     });
     const tracker = new PeerTracker(registry, {

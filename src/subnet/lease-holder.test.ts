@@ -107,6 +107,14 @@ describe('a lease is held', () => {
     assert.equal(holder.state.value.deadline, 72_000);
   });
 
+  test('a margin that leaves less than a third of its time is kept', async () => {
+    const world = new World();
+    const { calls } = await startWithLease(world, 3, { ttl: 1000, renewMargin: 900_000 });
+    await world.clock.advance(1000_000);
+    const renewals = calls.filter(call => call === 'keepAlive').length;
+    assert.ok(renewals >= 10 && renewals <= 13, `${renewals}`);
+  });
+
   test('hosts that started together do not renew together', async () => {
     const world = new World();
     const times = new Set<number>();

@@ -43,6 +43,8 @@ export interface HolderOptions {
   /** The lease as last seen, when the store may be away: in use, unconfirmed, until the store answers. */
   readonly known?: Lease;
   readonly onEvent?: (event: HolderEvent) => void;
+  /** Milliseconds that must be left when the lease is renewed; it is renewed every third of its time anyway. */
+  readonly renewMargin?: number;
   readonly clock?: Clock;
   readonly random?: () => number;
 }
@@ -59,6 +61,7 @@ export class LeaseHolder {
   readonly #clock: Clock;
   readonly #random: () => number;
   readonly #report: (event: HolderEvent) => void;
+  readonly #renewMargin: number;
   readonly #avoid = new Set<string>();
 
   #config: NetworkConfig;
@@ -90,6 +93,7 @@ export class LeaseHolder {
     this.#bell = new Doorbell(this.#clock);
     this.#random = options.random ?? Math.random;
     this.#report = options.onEvent ?? (() => undefined);
+    this.#renewMargin = options.renewMargin ?? 0;
     this.#config = options.config;
     this.#attributes = options.attributes;
     this.#previous = options.previous ?? options.known?.subnet;
@@ -217,8 +221,9 @@ export class LeaseHolder {
     const lasts = ttl * 1000;
     // We must give up believing before the store does, whatever the answer took and the clocks differ.
     this.#deadline = sent + lasts - Math.min(10_000, lasts / 10);
+    const interval = Math.max(lasts / 100, Math.min(lasts / 3, lasts - this.#renewMargin));
     // Hosts that started together must not renew together.
-    this.#renewAt = sent + (lasts / 3) * (0.8 + 0.2 * this.#random());
+    this.#renewAt = sent + interval * (0.8 + 0.2 * this.#random());
   }
 
   /** Reads our key and draws the conclusion. */
