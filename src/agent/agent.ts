@@ -23,6 +23,7 @@ import { connectRoute } from '../netlink/connect-route.ts';
 import type { Rtnetlink } from '../netlink/rtnetlink.ts';
 import { EtcdStore } from '../store/etcd/etcd-store.ts';
 import { RememberingStore } from '../store/remembering.ts';
+import type { Store } from '../store/store.ts';
 import { blocksOf, type Subnet } from '../subnet/lease.ts';
 import { Registry } from '../subnet/registry.ts';
 import { parseSubnetEnv } from '../subnet/subnet-env.ts';
@@ -37,7 +38,7 @@ import { Health } from './health.ts';
 import { healthListener, metricsListener, TcpServer } from './health-server.ts';
 import { HostWatch } from './host-watch.ts';
 import { keepRunning } from './keep-running.ts';
-import { KnownStateFile } from './known-state.ts';
+import { type KnownState, KnownStateFile } from './known-state.ts';
 import { Membership } from './membership.ts';
 import type { AgentOptions, ListenAddress, MetricsTls } from './options.ts';
 import { informServiceManager } from './service.ts';
@@ -65,10 +66,7 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
     logger,
   });
   const knownFile = new KnownStateFile(options.stateDirectory, prefix, clock);
-  const store: RememberingStore = new RememberingStore(etcd, {
-    remembered: (await knownFile.load()) ?? [],
-    onChange: () => knownFile.changed(() => store.remembered()),
-  });
+  const known = (await knownFile.load()) ?? { keys: [], devices: [] };
   const identity = await Identity.open(options.stateDirectory);
   using netns = Netns.current();
   await using rtnetlink = connectRoute({ netns });
@@ -78,8 +76,9 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
     options,
     clock,
     logger,
-    store,
+    etcd,
     knownFile,
+    known,
     identity,
     netns,
     rtnetlink,
@@ -94,8 +93,10 @@ interface Parts {
   readonly options: AgentOptions;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly store: RememberingStore;
+  readonly etcd: Store;
   readonly knownFile: KnownStateFile;
+  /** What the last run knew. */
+  readonly known: KnownState;
   readonly identity: Identity;
   readonly netns: Netns;
   readonly rtnetlink: Rtnetlink;
@@ -108,6 +109,7 @@ class Agent {
   readonly #startedAt: number;
   readonly #events: EventLog;
   readonly #health: Health;
+  readonly #store: RememberingStore;
   readonly #hostWatch: HostWatch;
   readonly #enforcer: Enforcer;
   readonly #controller: Controller;
@@ -120,21 +122,31 @@ class Agent {
   #left: Promise<void> = Promise.resolve();
 
   constructor(parts: Parts) {
-    const { options, clock, logger, store, identity, rtnetlink, previous } = parts;
+    const { options, clock, logger, known, identity, rtnetlink, previous } = parts;
     this.#parts = parts;
     this.#startedAt = clock.now();
     this.#events = new EventLog({ clock, logger });
     this.#health = new Health(clock, this.#events);
     const shared = { options, clock, logger, health: this.#health, events: this.#events };
+    const remember = () => this.#remember();
+    this.#store = new RememberingStore(parts.etcd, { remembered: known.keys, onChange: remember });
     this.#hostWatch = new HostWatch({ ...shared, rtnetlink, criteria: options.underlay });
     const onRound = () => this.#worked();
-    this.#enforcer = new Enforcer({ ...shared, rtnetlink, netns: parts.netns, onRound });
+    this.#enforcer = new Enforcer({
+      ...shared,
+      rtnetlink,
+      netns: parts.netns,
+      identity,
+      formerDevices: known.devices,
+      onRound,
+      onDevices: remember,
+    });
     const { dataPlane } = this.#enforcer;
     this.#controller = new Controller({ ...shared, identity, dataPlane, createBackend });
     this.#membership = new Membership({
       ...shared,
-      store,
-      registry: new Registry(store, { prefix: options.store.prefix }),
+      store: this.#store,
+      registry: new Registry(this.#store, { prefix: options.store.prefix }),
       controller: this.#controller,
       hostId: identity.hostId,
       renewMargin: options.lease.renewMarginMinutes * 60_000,
@@ -250,6 +262,13 @@ class Agent {
       await this.#parts.clock.sleep(QUIET, signal).catch(() => undefined);
       if (!signal.aborted) releaseMemory();
     }
+  }
+
+  #remember(): void {
+    this.#parts.knownFile.changed(() => ({
+      keys: this.#store.remembered(),
+      devices: this.#enforcer.devices,
+    }));
   }
 
   #worked(): void {

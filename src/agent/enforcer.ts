@@ -2,6 +2,7 @@
  * Makes real what the controller has decided: the data plane, the firewall, and last the file that tells Docker
  * and CNI that there is something to use. Reports how each of them is.
  */
+import type { HostIdentity } from '../backend/backend.ts';
 import { backoff, type Clock } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
@@ -28,8 +29,13 @@ export interface EnforcerOptions {
   readonly events: EventLog;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly identity: HostIdentity;
+  /** Names of the devices that were in use in the last run. */
+  readonly formerDevices: readonly string[];
   /** Told after every comparison of the data plane with the kernel. */
   readonly onRound: () => void;
+  /** Told when `devices` has changed. */
+  readonly onDevices: () => void;
 }
 
 export class Enforcer implements AsyncDisposable {
@@ -37,10 +43,12 @@ export class Enforcer implements AsyncDisposable {
   readonly subnetFile: KeptFile;
   readonly #firewall: FirewallKeeper;
   readonly #options: EnforcerOptions;
+  #devices: readonly string[];
 
   constructor(options: EnforcerOptions) {
     const { rtnetlink, netns, clock, logger } = options;
     this.#options = options;
+    this.#devices = options.formerDevices;
     this.subnetFile = new KeptFile(options.options.lease.subnetFile, clock);
     this.dataPlane = openDataPlane({
       rtnetlink,
@@ -68,6 +76,11 @@ export class Enforcer implements AsyncDisposable {
       },
       onState: state => this.#reportFirewall(state),
     });
+  }
+
+  /** Names of the network devices that are in use; until there is a plan, those of the last run. */
+  get devices(): readonly string[] {
+    return this.#devices;
   }
 
   get firewallState(): FirewallState {
@@ -113,11 +126,33 @@ export class Enforcer implements AsyncDisposable {
   async #followOutcome(controller: Controller, signal: AbortSignal): Promise<void> {
     for await (const outcome of controller.outcome.changes(signal)) {
       if (outcome === undefined) continue;
+      await this.#replaceDevices(outcome);
       const wanted = firewallFor(outcome, this.#options.options.firewall);
       // A failure is told through `onState`, and the keeper goes on trying.
       await this.#firewall.apply(wanted).catch(() => undefined);
       this.subnetFile.set(subnetEnvOf(outcome, this.#options.options));
     }
+  }
+
+  /**
+   * Removes devices of the last run that are not wanted any more; later changes are the data plane's own affair.
+   * One with another MAC than we gave it is not ours, whatever its name.
+   */
+  async #replaceDevices({ plan, lease }: Outcome): Promise<void> {
+    const { rtnetlink, identity, events, logger } = this.#options;
+    const former = this.#devices;
+    this.#devices = plan.backend.host(lease.subnet).links.map(({ name }) => name);
+    for (const name of former.filter(device => !this.#devices.includes(device))) {
+      try {
+        const link = await rtnetlink.links.get(name);
+        if (link?.info?.kind !== 'vxlan' || !identity.mac(name).equals(link.mac)) continue;
+        await rtnetlink.links.delete(link.index);
+        events.add('info', 'state-repaired', `removed: the former device ${name}`, { link: name });
+      } catch (error) {
+        logger.warn({ link: name, error: messageOf(error) }, 'a former device could not be removed');
+      }
+    }
+    this.#options.onDevices();
   }
 
   #reportFirewall({ ok, lastError, obstacles }: FirewallState): void {

@@ -34,7 +34,7 @@ async function save(...states: (readonly KeyValue[])[]): Promise<KnownStateFile>
   const stop = new AbortController();
   const running = file.run(stop.signal);
   for (const state of states) {
-    file.changed(() => state);
+    file.changed(() => ({ keys: state, devices: ['flannel.88'] }));
     await clock.advance(10_000);
     await written(file);
   }
@@ -61,9 +61,10 @@ test('what was saved is found by the next agent, to the last bit', async () => {
   await save(state);
   const found = await new KnownStateFile(directory, PREFIX, systemClock).load();
   assert.deepEqual(
-    found?.map(({ value, ...rest }) => ({ ...rest, value: Buffer.from(value).toString('hex') })),
+    found?.keys.map(({ value, ...rest }) => ({ ...rest, value: Buffer.from(value).toString('hex') })),
     state.map(({ value, ...rest }) => ({ ...rest, value: Buffer.from(value).toString('hex') })),
   );
+  assert.deepEqual(found?.devices, ['flannel.88']);
 });
 
 test("another network's state is not taken for ours", async () => {
@@ -88,19 +89,19 @@ test('a disk that cannot be written is trouble until it can', async () => {
   const file = new KnownStateFile(directory, PREFIX, clock);
   const stop = new AbortController();
   const running = file.run(stop.signal);
-  file.changed(() => [keyValue('config', 'old')]);
+  file.changed(() => ({ keys: [keyValue('config', 'old')], devices: [] }));
   await clock.advance(2000);
   await written(file);
   assert.equal(file.trouble.value?.code, 'STATE_NOT_SAVED');
 
   rmSync(directory);
-  file.changed(() => [keyValue('config', 'new')]);
+  file.changed(() => ({ keys: [keyValue('config', 'new')], devices: [] }));
   for (let round = 0; round < 500 && file.trouble.value !== undefined; round++) {
     await clock.advance(5000);
     await systemClock.sleep(2);
   }
   assert.equal(file.trouble.value, undefined);
-  assert.equal(Buffer.from((await file.load())?.[0]?.value ?? '').toString(), 'new');
+  assert.equal(Buffer.from((await file.load())?.keys[0]?.value ?? '').toString(), 'new');
   stop.abort();
   await running;
 });

@@ -1,6 +1,7 @@
 /**
- * What the store said last, on this host's disk: the network's configuration and all leases. An agent that is
- * started while the store is away comes up with it and keeps forwarding.
+ * What the last run knew, on this host's disk: the network's configuration and all leases as the store had them,
+ * and the devices that were made. An agent that is started while the store is away comes up with it and keeps
+ * forwarding; one whose configuration has changed meanwhile removes the devices of the old one.
  *
  *     <state-dir>/known-<tag>.json   one JSON object; values in base64, as not all of them need be text
  *
@@ -41,10 +42,15 @@ const KnownFile = v.object({
   /** Two networks of one host must not share what they know. */
   network: v.string(),
   keys: v.array(StoredKey),
+  devices: v.array(v.string()),
 });
 
-/** The configuration and every lease, as the store had them. */
-export type KnownState = readonly KeyValue[];
+export interface KnownState {
+  /** The configuration and every lease, as the store had them. */
+  readonly keys: readonly KeyValue[];
+  /** Names of the network devices that were in use. */
+  readonly devices: readonly string[];
+}
 
 export class KnownStateFile {
   readonly #path: string;
@@ -67,7 +73,7 @@ export class KnownStateFile {
     try {
       const file = v.parse(KnownFile, JSON.parse(await readFile(this.#path, 'utf8')));
       if (file.network !== this.#network) return undefined;
-      return file.keys.map(({ key, value, create, mod, version, lease }) => ({
+      const keys = file.keys.map(({ key, value, create, mod, version, lease }) => ({
         key,
         value: Buffer.from(value, 'base64'),
         createRevision: create,
@@ -75,6 +81,7 @@ export class KnownStateFile {
         version,
         lease,
       }));
+      return { keys, devices: file.devices };
     } catch {
       return undefined;
     }
@@ -115,7 +122,7 @@ export class KnownStateFile {
     }
   }
 
-  async #write(keys: KnownState): Promise<void> {
+  async #write({ keys, devices }: KnownState): Promise<void> {
     const file = {
       version: 1,
       network: this.#network,
@@ -127,6 +134,7 @@ export class KnownStateFile {
         version: String(version),
         lease: String(lease),
       })),
+      devices: [...devices],
     } satisfies v.InferInput<typeof KnownFile>;
     await writeFileAtomic(this.#path, `${JSON.stringify(file)}\n`, { mode: 0o600, directoryMode: 0o700 });
   }

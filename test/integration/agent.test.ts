@@ -163,6 +163,30 @@ describe('what changes, changes live', needs, () => {
     assert.deepEqual(await from.ping(to), { sent: 3, received: 3 });
   });
 
+  test('another VNI while the agent was down: the device of the old one goes', async t => {
+    const cluster = await Cluster.start(t, { hosts: 1 });
+    await cluster.startAgents();
+    const host = cluster.host(1);
+    await host.stopAgent();
+    await cluster.configure({ ...CONFIG, Backend: { ...CONFIG.Backend, VNI: 99 } });
+    await host.startAgent();
+    await host.untilConnected(0);
+    await eventually('flannel.88 is gone', async () => (await host.ip.links.get('flannel.88')) === undefined);
+    assert.ok(await host.ip.links.get('flannel.99'));
+  });
+
+  test("the underlay's MTU: the device and the file follow", async t => {
+    const cluster = await Cluster.start(t, { hosts: 1 });
+    await cluster.startAgents();
+    const host = cluster.host(1);
+    await host.shell('ip link set eth0 mtu 1400');
+    await host.until('1350 is in use', ({ backend }) => backend?.overlayMtu === 1350);
+    await eventually('the device has it', async () => (await host.ip.links.get('flannel.88'))?.mtu === 1350);
+    await eventually('Docker and CNI are told', async () => {
+      return /^FLANNEL_MTU=1350$/m.test(readFileSync(host.subnetFile, 'utf8'));
+    });
+  });
+
   test('another network: a new subnet of it for every host', async t => {
     const cluster = await Cluster.start(t);
     await cluster.startAgents();
