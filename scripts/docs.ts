@@ -6,6 +6,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { exposeMetrics } from '../src/agent/metrics.ts';
+import { DEFAULT_SOCKET } from '../src/api/messages.ts';
 import { EXIT, OUTCOME_OF_CODE, SIGNAL_BASE } from '../src/cli/exit-codes.ts';
 import { buildProgram } from '../src/cli/program.ts';
 import { COMMANDS } from '../src/main.ts';
@@ -22,6 +23,7 @@ export async function pages(): Promise<ReadonlyMap<string, string>> {
     ['docs/reference/exit-codes.md', exitCodesPage()],
     ['docs/reference/errors.md', errorsPage()],
     ['docs/reference/metrics.md', await metricsPage()],
+    ['docs/reference/api.md', apiPage()],
   ]);
 }
 
@@ -142,6 +144,25 @@ async function metricsPage(): Promise<string> {
     'What `/metrics` serves when the agent is started with `--metrics-port`, in the format of Prometheus. Beyond ' +
       'loopback it is TLS with client certificates.',
     ['| name | type | labels | meaning |', '| --- | --- | --- | --- |', ...rows].join('\n'),
+  ]);
+}
+
+function apiPage(): string {
+  const header = readFileSync(join(ROOT, 'src/api/client.ts'), 'utf8').split('*/', 1)[0] ?? '';
+  const rows = Array.from(
+    header.matchAll(/^ \* +(GET|POST) +(\S+) +(.*)$/gm),
+    ([, method = '', path = '', meaning = '']) => `| ${method} | \`${path}\` | ${meaning} |`,
+  );
+  const example = JSON.stringify(status(), undefined, 2);
+  return page("The agent's API", [
+    `HTTP with JSON bodies over the unix socket \`${DEFAULT_SOCKET}\`, which only root may open:`,
+    '```sh\ncurl --unix-socket ' + `${DEFAULT_SOCKET} http://agent/v1/status\n\`\`\``,
+    ['| method | path | answer |', '| --- | --- | --- |', ...rows].join('\n'),
+    'Every answer that is not 2xx is `{"code": ..., "message": ..., "hint": ...}`, the hint only where there is one. ' +
+      'Times are ISO 8601 in UTC; what is not known or does not apply is absent; nothing in it is ever secret. ' +
+      'The codes of conditions, warnings and events are in [warnings.md](warnings.md).',
+    'The schema of every message is in `src/api/status.ts` and `src/api/messages.ts`. The status of a healthy host:',
+    `\`\`\`json\n${example}\n\`\`\``,
   ]);
 }
 

@@ -12,7 +12,7 @@ describe('no input makes a parser fail in a way it should not', () => {
       const [count] = fuzz([target], INPUTS, 1);
       // A fuzzer that is always refused, or never, tests little.
       assert.ok(
-        count && count.accepted > INPUTS / 100 && count.accepted < INPUTS,
+        count && count.accepted > INPUTS / 100 && (count.accepted < INPUTS || target.lenient === true),
         `${count?.accepted} accepted`,
       );
     });

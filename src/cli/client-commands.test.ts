@@ -72,6 +72,19 @@ describe('a client of the agent', () => {
     assert.match(missing.err, /^tulle: error: no agent listens at .*\nhint: .*\n$/);
   });
 
+  test('status --resync has the kernel compared first, and tells what could not be repaired', async t => {
+    const asked: string[] = [];
+    answer = (request, response) => {
+      asked.push(`${request.method} ${request.url}`);
+      const resynced = { inSync: false, writes: 1, failures: ['route 10.3.9.0/24: no such device'] };
+      response.end(JSON.stringify(request.url === '/v1/resync' ? resynced : status()));
+    };
+    const { err, exit } = await tulle(t, 'status', '--resync', '--socket', socket);
+    assert.deepEqual(asked, ['POST /v1/resync', 'GET /v1/status']);
+    assert.equal(err, 'tulle: warning: route 10.3.9.0/24: no such device\n');
+    assert.equal(exit, 0);
+  });
+
   test('events prints one line each, or one document per line', async t => {
     const asked: string[] = [];
     answer = (request, response) => {

@@ -3,12 +3,14 @@ import { Command } from 'commander';
 import { type AgentOption, agentClient, jsonOption, socketOption } from './agent-option.ts';
 import { EXIT } from './exit-codes.ts';
 import { withExamples } from './help.ts';
-import { print, printJson } from './output.ts';
+import { print, printJson, warn } from './output.ts';
+import { withProgress } from './progress.ts';
 import { statusScreen } from './status-screen.ts';
 
 interface StatusOptions extends AgentOption {
   readonly json?: true;
   readonly all?: true;
+  readonly resync?: true;
 }
 
 export function statusCommand(): Command {
@@ -18,10 +20,16 @@ export function statusCommand(): Command {
         `Ends with ${EXIT.differs.status} when the host is not ready, and with ${EXIT.noAgent.status} when no agent runs.`,
     )
     .option('--all', 'every peer, with its entries in the kernel')
+    .option('--resync', 'compare everything with the kernel first, and repair it')
     .addOption(jsonOption())
     .addOption(socketOption())
     .action(async (options: StatusOptions) => {
-      const status = await agentClient(options).status();
+      const agent = agentClient(options);
+      if (options.resync) {
+        const { failures } = await withProgress('comparing with the kernel', agent.resync());
+        for (const failure of failures) warn(failure);
+      }
+      const status = await agent.status();
       if (options.json) printJson(status);
       else print(statusScreen(status, { now: Date.now(), all: options.all === true }));
       if (!status.agent.ready) process.exitCode = EXIT.differs.status;

@@ -180,7 +180,8 @@ test('after anything the kernel comes to be as stated, and what is foreign stays
       void host.plane.apply().catch(() => undefined);
       await host.pass(20_000);
       assert.equal(host.show(), await expected(peers.values()));
-      assert.equal(host.plane.report().inSync, true);
+      const { inSync, failed, lastError } = host.plane.report();
+      assert.deepEqual({ inSync, failed, lastError }, { inSync: true, failed: 0, lastError: undefined });
       assert.equal((await host.plane.resync('test')).writes, 0);
     }),
     { numRuns: Number(process.env['TULLE_RUNS'] ?? 60) },

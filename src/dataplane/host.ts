@@ -172,6 +172,7 @@ export class Host {
     const { rtnetlink } = this.#environment;
     const { name } = desired;
     const before = this.#bindings.get(name);
+    const flapped = shaken.has(name);
     const cause = causeOf(before, desired);
     const found = await rtnetlink.links.get(name);
     // It is gone, whatever becomes of the attempt to make it anew.
@@ -199,6 +200,8 @@ export class Host {
       await rtnetlink.links.change(name, { up: true });
       shaken.add(name);
       this.#repaired(causeWithin, 'link', name, 'down', textOf(desired));
+    } else if (flapped) {
+      this.#repaired(causeWithin, 'link', name, 'down for a moment', textOf(desired));
     }
     const addresses = await rtnetlink.addresses.list({ index: device.index });
     // That a new device was down at first is heard now, before it counts as ours.

@@ -12,6 +12,7 @@ import type { Clock } from '../base/clock.ts';
 import { isCode } from '../base/errors.ts';
 import type { NetlinkError } from '../netlink/errors.ts';
 import type { Change } from '../netlink/rtnetlink.ts';
+import { Claims } from './claims.ts';
 import { Delta } from './delta.ts';
 import type { Device, Entry, EntryKind } from './entry.ts';
 import type { Repair, RepairCause } from './report.ts';
@@ -71,8 +72,8 @@ export class Table<Value extends Entry> {
   readonly #link: string;
   readonly #environment: TableEnvironment;
   readonly #delta: Delta<Value>;
-  /** Entries that several peers claim, with all claimants; the winner is the one desired. */
-  readonly #contested = new Map<string, readonly Value[]>();
+  /** Decides which of several claims is the one desired. */
+  readonly #claims = new Claims<Value>();
   /** Notes from notifications, to be weighed. */
   readonly #noted = new Map<string, Value | undefined>();
   /** Keys written since the notes were weighed last. */
@@ -130,26 +131,17 @@ export class Table<Value extends Entry> {
     };
   }
 
-  /** Where several peers want an entry, the highest revision has it. */
   #claim(key: string, value: Value): void {
-    const holder = this.#delta.desired(key);
-    const rivals = this.#contested.get(key) ?? (holder === undefined ? [] : [holder]);
-    this.#settleClaims(key, [...rivals.filter(rival => rival.claim?.peer !== value.claim?.peer), value]);
+    this.#want(key, this.#claims.add(key, this.#delta.desired(key), value));
   }
 
   #release(key: string, peer: string | undefined): void {
-    const holder = this.#delta.desired(key);
-    if (holder === undefined) return;
-    const rivals = this.#contested.get(key) ?? [holder];
-    this.#settleClaims(
-      key,
-      rivals.filter(rival => rival.claim?.peer !== peer),
-    );
+    this.#want(key, this.#claims.remove(key, this.#delta.desired(key), peer));
   }
 
   releaseAll(): void {
     this.#delta.clearDesired();
-    this.#contested.clear();
+    this.#claims.clear();
     this.#drifted.clear();
     this.#retries.clear();
   }
@@ -320,8 +312,10 @@ export class Table<Value extends Entry> {
   #drift(key: string, value: Value | undefined): void {
     const wasPending = this.#delta.differs(key);
     this.#delta.setActual(key, value !== undefined && this.#isRelevant(key, value) ? value : undefined);
-    if (!this.#delta.differs(key)) this.#drifted.delete(key);
-    else if (!wasPending) {
+    if (!this.#delta.differs(key)) {
+      this.#drifted.delete(key);
+      this.#retries.succeeded(key);
+    } else if (!wasPending) {
       this.#drifted.set(key, { cause: 'drift', found: value && this.kind.text(this.#link, value) });
     }
   }
@@ -339,28 +333,17 @@ export class Table<Value extends Entry> {
     return this.kind.ours(value) || this.#delta.desired(key) !== undefined;
   }
 
-  #settleClaims(key: string, claims: readonly Value[]): void {
-    if (claims.length > 1) this.#contested.set(key, claims);
-    else this.#contested.delete(key);
+  #want(key: string, value: Value | undefined): void {
     const before = this.#delta.desired(key);
-    const winner = claims.reduce<Value | undefined>(
-      (best, claim) => (best === undefined || precedes(claim, best) ? claim : best),
-      undefined,
-    );
-    this.#delta.setDesired(key, winner);
-    if (before === undefined || winner === undefined || !this.kind.same(winner, before)) {
-      this.#retries.succeeded(key);
-      this.#drifted.delete(key);
-    }
+    this.#delta.setDesired(key, value);
+    if (before !== undefined && value !== undefined && this.kind.same(value, before)) return;
+    // A new wish has no history.
+    this.#retries.succeeded(key);
+    this.#drifted.delete(key);
   }
 
   #textOf(key: string): string {
     const value = this.#delta.desired(key) ?? this.#delta.actual(key);
     return value === undefined ? key : this.kind.text(this.#link, value);
   }
-}
-
-function precedes(a: Entry, b: Entry): boolean {
-  const [left, right] = [a.claim?.revision ?? 0n, b.claim?.revision ?? 0n];
-  return left === right ? (a.claim?.peer ?? '') < (b.claim?.peer ?? '') : left > right;
 }

@@ -16,7 +16,7 @@ import { formatMatrix } from './matrix.ts';
 import { pingAll } from './ping.ts';
 import { planLab, type StoreKind } from './plan.ts';
 import { findRecord, type LabRecord, recordNames, requireRecord } from './record.ts';
-import { preferredStore, requireRoot } from './requirements.ts';
+import { requireRoot } from './requirements.ts';
 
 const MOST = 1000;
 
@@ -55,7 +55,7 @@ function up(): Command {
     readonly hosts: number;
     readonly containers: number;
     readonly docker?: true;
-    readonly store?: StoreKind;
+    readonly store: StoreKind;
     readonly backendConfig?: Record<string, unknown>;
   }
   const command = new Command('up')
@@ -64,10 +64,9 @@ function up(): Command {
     .addOption(new Option('--containers <n>', 'containers per host').argParser(integer(0, MOST)).default(2))
     .option('--docker', 'a real dockerd per host, instead of bare namespaces as containers')
     .addOption(
-      new Option(
-        '--store <kind>',
-        'real etcd, or the store that comes with Tulle (default: etcd if installed)',
-      ).choices(['etcd', 'tulle']),
+      new Option('--store <kind>', 'the store that comes with Tulle, or real etcd')
+        .choices(['tulle', 'etcd'])
+        .default('tulle'),
     )
     .addOption(
       new Option('--backend-config <json>', "the network's Backend object").argParser(value(parseObject)),
@@ -81,7 +80,7 @@ function up(): Command {
           hosts,
           containers,
           runtime: docker === true ? 'docker' : 'namespace',
-          store: store ?? preferredStore(),
+          store,
           ...(backendConfig === undefined ? {} : { backend: backendConfig }),
         });
         await using lab = await withLog(raiseLab(plan, { signal, onStep: stepNoter() }));

@@ -8,7 +8,6 @@ import { raiseLab } from './lab.ts';
 import { formatMatrix } from './matrix.ts';
 import { pingAll } from './ping.ts';
 import { OVERLAY, planLab, UNDERLAY } from './plan.ts';
-import { preferredStore } from './requirements.ts';
 
 const HOSTS = 3;
 const CONTAINERS = 2;
@@ -24,7 +23,7 @@ export async function runDemo(name: string, signal: AbortSignal): Promise<void> 
     hosts: HOSTS,
     containers: CONTAINERS,
     runtime: 'namespace',
-    store: preferredStore(),
+    store: 'tulle',
   });
   title(`Making ${HOSTS} hosts with ${CONTAINERS} containers each on this machine`);
   const started = performance.now();

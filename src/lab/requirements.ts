@@ -2,7 +2,7 @@
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { LabError } from './errors.ts';
-import type { LabRequest, StoreKind } from './plan.ts';
+import type { LabRequest } from './plan.ts';
 
 /** Program -> the Debian package that has it. */
 const PROGRAMS: Record<string, string> = {
@@ -21,11 +21,6 @@ const DOCKER_PROGRAMS: Record<string, string> = {
   docker: 'docker.io',
   busybox: 'busybox-static',
 };
-
-/** The store for somebody who has no preference: what hosts use in earnest, if it is there. */
-export function preferredStore(): StoreKind {
-  return isInstalled('etcd') ? 'etcd' : 'tulle';
-}
 
 /** @throws LabError FORBIDDEN */
 export function requireRoot(): void {

@@ -52,7 +52,17 @@ describe('S7: containers of two dockerds reach each other', requires(...canRun()
   });
 
   before(async () => {
-    const { status, stderr } = await lab(['up', '--hosts', '2', '--docker', '--name', name, '--json']);
+    const { status, stderr } = await lab([
+      'up',
+      '--hosts',
+      '2',
+      '--docker',
+      '--store',
+      'etcd',
+      '--name',
+      name,
+      '--json',
+    ]);
     assert.equal(status, 0, stderr);
     record = requireRecord(name);
     one = await sideOf(record.hosts[0]);

@@ -8,6 +8,8 @@ import { formatHex } from '../../src/base/bytes.ts';
 
 export interface FuzzTarget {
   readonly name: string;
+  /** Takes whatever it is given, and makes of it what it can. */
+  readonly lenient?: boolean;
   /** Well-formed inputs to start from. */
   readonly seeds: readonly Uint8Array[];
   /**

@@ -100,7 +100,9 @@ describe('the data plane', needsRoot, () => {
     await t.test('a flap of the link, of which only the routes tell', async () => {
       host.sh(`ip link set ${DEVICE} down`);
       host.sh(`ip link set ${DEVICE} up`);
+      running.repairs.length = 0;
       await running.plane.apply();
+      assert.deepEqual(summary(running.repairs), ['link replaced']);
       assert.equal(host.show(), before);
     });
     const { writes } = await running.plane.resync('test');

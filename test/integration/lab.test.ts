@@ -103,7 +103,7 @@ describe('a lab', possible, () => {
     assert.deepEqual([again.status, JSON.parse(again.stdout)], [0, { name, existed: false }]);
   });
 
-  for (const step of ['hosts on a common underlay', 'etcd with the network', 'an agent with a lease']) {
+  for (const step of ['hosts on a common underlay', 'store with the network', 'an agent with a lease']) {
     test(`leaves nothing when its maker is killed after "${step}"`, async t => {
       const { name, maker } = await makeMarked(t);
       await toldBy(maker, step);
@@ -218,7 +218,7 @@ function programsOfLab(name: string) {
 
 function canRun(): [boolean, string] {
   try {
-    requireCapabilities({ runtime: 'namespace', store: 'etcd' });
+    requireCapabilities({ runtime: 'namespace', store: 'tulle' });
     return [true, ''];
   } catch (error) {
     return [false, (error as Error).message];
