@@ -1,6 +1,7 @@
 /** The whole agent on real kernels and a real etcd: what it does when all is well, and that it can be replaced. */
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
+import process from 'node:process';
 import { describe, test } from 'node:test';
 import { Cluster, CONFIG, countOf, eventually } from '../support/cluster.ts';
 import { needsEtcd } from '../support/etcd.ts';
@@ -93,6 +94,49 @@ describe('two hosts', needs, () => {
     await assert.rejects(host.startAgent(), /an agent is running already/);
     assert.equal((await host.client.status()).pid, pid);
   });
+});
+
+test('a host that flannel ran on is taken over with its device, MAC and subnet', needs, async t => {
+  const cluster = await Cluster.start(t, { hosts: 1 });
+  const host = cluster.host(1);
+  const mac = 'c6:d2:32:6f:8f:44';
+  await host.shell(
+    `ip link add flannel.88 address ${mac} mtu 1450 type vxlan id 88 dev eth0 ` +
+      'local 192.168.65.3 dstport 4789 nolearning',
+  );
+  await host.shell('ip address add 10.77.42.0/32 dev flannel.88');
+  await host.shell('ip link set flannel.88 up');
+  const index = await host.linkIndex('flannel.88');
+  await cluster.putLease('10.77.42.0-24', {
+    PublicIP: '192.168.65.3',
+    PublicIPv6: null,
+    BackendType: 'vxlan',
+    BackendData: { VNI: 88, VtepMAC: mac },
+  });
+  await cluster.startAgents();
+  const { lease } = await host.client.status();
+  assert.equal(lease?.key, '10.77.42.0-24');
+  assert.equal(await host.linkIndex('flannel.88'), index);
+  const value = await cluster.leaseValue('10.77.42.0-24');
+  assert.deepEqual(value['BackendData'], { VNI: 88, VtepMAC: mac });
+});
+
+test('readyz and metrics tell what the status tells', needs, async t => {
+  const cluster = await Cluster.start(t, { hosts: 1, config: 'none' });
+  const host = cluster.host(1);
+  const get = async (port: number, path: string) => {
+    const script = `const r = await fetch('http://127.0.0.1:${port}${path}'); console.log(r.status, await r.text())`;
+    return host.run(process.execPath, ['--input-type=module', '-e', script]);
+  };
+  await host.startAgent('--healthz-port=8081', '--metrics-port=8082');
+  await host.until('it waits', ({ agent }) => agent.state === 'waiting');
+  const waiting = await eventually('the server listens', () => get(8081, '/readyz'));
+  assert.match(waiting, /^503 .*the store has no network configuration/);
+  assert.match(await get(8081, '/healthz'), /^200 /);
+  await cluster.configure(CONFIG);
+  await host.untilConnected(0);
+  assert.match(await get(8081, '/readyz'), /^200 .*"ready":true/);
+  assert.match(await get(8082, '/metrics'), /^tulle_ready 1$/m);
 });
 
 test(

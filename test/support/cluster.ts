@@ -68,7 +68,7 @@ export class Cluster {
   /** Hosts and an etcd with the configuration; no agent runs yet. */
   static async start(
     t: TestContext,
-    options: { readonly hosts?: number; readonly config?: object | undefined } = {},
+    options: { readonly hosts?: number; readonly config?: object | 'none' } = {},
   ): Promise<Cluster> {
     const { hosts: count = 2, config = CONFIG } = options;
     // node:test runs its hooks in the order of their registration; teardown goes the other way.
@@ -85,7 +85,7 @@ export class Cluster {
       hosts.push(await ClusterHost.create(teardown, number, fabric, etcd, directory));
     }
     const cluster = new Cluster(etcd, hosts);
-    if (config !== undefined) await cluster.configure(config);
+    if (config !== 'none') await cluster.configure(config);
     return cluster;
   }
 
@@ -310,8 +310,13 @@ export class ClusterHost {
   /** A command of the host, in words without quoting. */
   async shell(command: string): Promise<string> {
     const [program = '', ...args] = command.split(' ');
-    return (await run(program, args, { namespaces: { net: `/proc/${process.pid}/fd/${this.netns.fd}` } }))
-      .stdout;
+    return this.run(program, args);
+  }
+
+  /** What a program prints that runs on the host. */
+  async run(program: string, args: readonly string[]): Promise<string> {
+    const namespaces = { net: `/proc/${process.pid}/fd/${this.netns.fd}` };
+    return (await run(program, args, { namespaces })).stdout;
   }
 }
 

@@ -1,0 +1,52 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { recordingLogger } from '../base/log.ts';
+import { ManualClock, settle } from '../base/manual-clock.ts';
+import type { Notification, ServiceManager } from '../sys/notify.ts';
+import { EventLog } from './event-log.ts';
+import { Health } from './health.ts';
+import { informServiceManager } from './service.ts';
+
+test('ready is told once, every change of state as a line, and the end', async () => {
+  const clock = new ManualClock();
+  const health = new Health(clock, new EventLog({ clock, logger: recordingLogger() }));
+  const told: Notification[] = [];
+  const manager = {
+    watchdogTimeout: undefined,
+    notify: (notification: Notification) => told.push(notification) > 0,
+  } as Partial<ServiceManager> as ServiceManager;
+  const stop = new AbortController();
+  const informing = informServiceManager(manager, health, stop.signal);
+  await settle();
+  for (const { name } of health.conditions()) health.report(name);
+  await settle();
+  health.report('lease', { code: 'LEASE_LOST', reason: 'expired' });
+  await settle();
+  health.report('lease');
+  await settle();
+  stop.abort();
+  await informing;
+  assert.deepEqual(told, [
+    { status: 'starting: not checked yet' },
+    { status: 'ready', ready: true },
+    { status: 'waiting: expired' },
+    { status: 'ready' },
+    { stopping: true, status: 'stopping' },
+  ]);
+});
+
+test('signs of life come twice as often as the manager wants them', async () => {
+  const clock = new ManualClock();
+  const health = new Health(clock, new EventLog({ clock, logger: recordingLogger() }));
+  const stop = new AbortController();
+  let signs = 0;
+  const manager = {
+    watchdogTimeout: 10,
+    notify: ({ watchdog }: Notification) => {
+      if (watchdog === true && ++signs === 3) stop.abort();
+      return true;
+    },
+  } as Partial<ServiceManager> as ServiceManager;
+  await informServiceManager(manager, health, stop.signal);
+  assert.equal(signs, 3);
+});
