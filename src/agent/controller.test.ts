@@ -239,7 +239,7 @@ test('the status of peers tells the good, the useless and the rejected', () => {
   start();
   controller.changePeers([lease('10.3.99.0-24')], []);
   const status = controller.peers.status([
-    { key: '10.3.8.0-24', reason: 'has no public address', modRevision: 4n },
+    { key: '10.3.8.0-24', reason: 'has no public address', createRevision: 4n, modRevision: 4n },
   ]);
   assert.deepEqual(
     status.map(({ key, state, reason }) => [key, state, reason]),

@@ -23,11 +23,8 @@ export interface CheckContext {
  * or why it cannot be used.
  */
 export function checkLease(lease: Lease, { config, ownAddresses }: CheckContext): Lease | RejectedLease {
-  const reject = (reason: string): RejectedLease => ({
-    key: lease.key,
-    reason,
-    modRevision: lease.modRevision,
-  });
+  const { key, createRevision, modRevision } = lease;
+  const reject = (reason: string): RejectedLease => ({ key, reason, createRevision, modRevision });
 
   const { ipv4, ipv6 } = lease.subnet;
   const subnet = { ...(ipv4 && config.ipv4 && { ipv4 }), ...(ipv6 && config.ipv6 && { ipv6 }) };

@@ -252,7 +252,8 @@ export class LeaseHolder {
       this.#confirmed(sent, ttl);
     }
     // A value that is no lease has none of our attributes, so that they are written again.
-    this.#lease = isLease(found) ? found : { ...lease, attributes: {}, modRevision: found.modRevision };
+    const { createRevision, modRevision } = found;
+    this.#lease = isLease(found) ? found : { ...lease, attributes: {}, createRevision, modRevision };
   }
 
   async #becomeReservation(lease: Lease): Promise<void> {
@@ -277,8 +278,10 @@ export class LeaseHolder {
     if (!same || lease.storeLease !== this.#storeLease) {
       try {
         const written = await this.#registry.replace(lease, attributes, this.#storeLease);
-        if (!written.ok) this.#inDoubt = true;
-        else {
+        if (!written.ok) {
+          this.#inDoubt = true;
+          this.#overwrites++;
+        } else {
           this.#lease = written.lease;
           this.#report({ type: 'published', lease: written.lease });
         }

@@ -47,6 +47,7 @@ export interface Lease {
 export interface RejectedLease {
   readonly key: string;
   readonly reason: string;
+  readonly createRevision: Revision;
   readonly modRevision: Revision;
 }
 
@@ -87,7 +88,8 @@ export function decodeLease(key: string, kv: KeyValue): Lease | RejectedLease {
       modRevision: kv.modRevision,
     };
   } catch (error) {
-    return { key, reason: messageOf(error), modRevision: kv.modRevision };
+    const { createRevision, modRevision } = kv;
+    return { key, reason: messageOf(error), createRevision, modRevision };
   }
 }
 

@@ -81,7 +81,9 @@ export class PeerSet {
   /** Keys whose present value is not in use. */
   *rejected(): Generator<RejectedLease, void> {
     for (const { key, latest, reason } of this.#entries.values()) {
-      if (reason !== undefined) yield { key, reason, modRevision: latest.modRevision };
+      if (reason === undefined) continue;
+      const { createRevision, modRevision } = latest;
+      yield { key, reason, createRevision, modRevision };
     }
   }
 

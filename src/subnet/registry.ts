@@ -43,7 +43,7 @@ export const DEFAULT_TTL = 86_400;
 export interface RegistryOptions {
   /** Key root, cleaned as flannel does: `/coreos.com/network`. */
   readonly prefix: string;
-  /** Seconds. */
+  /** Seconds; a day unless given. */
   readonly ttl?: number;
 }
 
@@ -162,7 +162,7 @@ export class Registry {
     const key = this.keyOf(kv.key);
     if (key !== kv.key) return decodeLease(key, kv);
     const reason = `is beside ${this.pathOf('')} and not below it; flannel hosts may take it for a lease`;
-    return { key, reason, modRevision: kv.modRevision };
+    return { key, reason, createRevision: kv.createRevision, modRevision: kv.modRevision };
   }
 
   /** Both revisions: after a restore of the store one alone could be another host's by chance. */

@@ -1,6 +1,6 @@
 /** Texts from the store and from people: a parser answers with a value or says what is wrong, and means what it says. */
 import assert from 'node:assert/strict';
-import { isCode } from '../../src/base/errors.ts';
+import { isCode, ParseError } from '../../src/base/errors.ts';
 import { Ip } from '../../src/base/ip.ts';
 import { Mac } from '../../src/base/mac.ts';
 import { Prefix } from '../../src/base/prefix.ts';
@@ -102,17 +102,18 @@ export const textTargets: readonly FuzzTarget[] = [
       'FLANNEL_NETWORK=10.5.0.0/16\nFLANNEL_SUBNET=10.5.34.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n',
       'export FLANNEL_IPV6_NETWORK="fd00::/48"\nFLANNEL_IPV6_SUBNET=\'fd00:0:0:1::1/64\' # ours\n',
     ],
-    // Nothing is refused: what cannot be read is as if it were not there.
-    [],
+    ['INVALID_VALUE'],
     text => {
       const { network, subnet } = parseSubnetEnv(text);
       const line = (name: string, block: Prefix | undefined) => (block ? `FLANNEL_${name}=${block}\n` : '');
-      return (
+      const canonical =
         line('NETWORK', network.ipv4) +
         line('SUBNET', subnet.ipv4) +
         line('IPV6_NETWORK', network.ipv6) +
-        line('IPV6_SUBNET', subnet.ipv6)
-      );
+        line('IPV6_SUBNET', subnet.ipv6);
+      // The parser refuses nothing: what cannot be read is as if it were not there.
+      if (canonical === '') throw new ParseError('a subnet file', text, 'nothing in it can be read');
+      return canonical;
     },
   ),
 ];
