@@ -34,8 +34,9 @@ export class Session {
   /** What each watch has been told, by id; the answers to requests under `answers`. */
   readonly #told = new Map<string, unknown[]>();
   #waiting: (() => void) | undefined;
-  /** Answers to create requests. */
-  #created = 0;
+  /** Answers to create and cancel requests. */
+  #answers = 0;
+  readonly #active = new Set<bigint>();
   #sentinels = 0;
   #pastWatches = 0;
   revision = 0n;
@@ -159,15 +160,15 @@ export class Session {
     });
   }
 
-  /** Sends a watch request and waits for the answer, where there is one. */
+  /** Sends a watch request and waits for the answer: there is none to a cancel of a watch that does not exist. */
   async #ask(request: MessageInitShape<typeof WatchRequestSchema>): Promise<undefined> {
-    const before = this.#created;
+    const before = this.#answers;
+    const { requestUnion: union } = request;
+    const answered =
+      union?.case === 'createRequest' ||
+      (union?.case === 'cancelRequest' && this.#active.has(union.value.watchId ?? 0n));
     this.#watch.write(request);
-    // Not every cancel is answered, so a progress request closes the question.
-    this.#watch.write({ requestUnion: { case: 'progressRequest', value: {} } });
-    if (request.requestUnion?.case === 'createRequest') {
-      await this.#until(() => this.#created > before);
-    }
+    if (answered) await this.#until(() => this.#answers > before);
     return undefined;
   }
 
@@ -186,7 +187,9 @@ export class Session {
 
   #onWatch(response: WatchResponse): void {
     const { watchId, created, canceled, cancelReason, compactRevision, events } = response;
-    if (created) this.#created++;
+    if (created && !canceled) this.#active.add(watchId);
+    else if (canceled) this.#active.delete(watchId);
+    if (created || (canceled && compactRevision === 0n)) this.#answers++;
     const answer = { revision: response.header?.revision, watchId, created, canceled, cancelReason };
     if (compactRevision !== 0n) this.#tell(`watch ${watchId}`, { ...answer, compactRevision });
     else if (created || canceled) this.#tell('answers', answer);

@@ -31,7 +31,7 @@ export function authService(core: Core): Methods<typeof Auth> {
     async authenticate({ name, password }) {
       if (!auth.enabled) throw refusal('authNotEnabled');
       if (!(await passwordMatches(password, auth.passwordOf(name)))) throw refusal('authFailed');
-      return { header: core.header(), token: tokens.issue(name) };
+      return { header: core.header(core.hub.revision), token: tokens.issue(name) };
     },
 
     async userAdd({ name, password, options }, caller) {

@@ -33,6 +33,9 @@ export const RAFT_TERM = 2n;
 
 const LEASE_TICK_MS = 250;
 const CHECKPOINT_MS = 5_000;
+/** Groups after which the log is found too short, and the time between the steps in which it grows. */
+const EXTEND_AFTER = 200;
+const EXTEND_MS = 20;
 /** etcd's interval between progress reports. */
 const PROGRESS_MS = 600_000;
 
@@ -50,8 +53,11 @@ export class Core implements AsyncDisposable {
   readonly #queue: CommitQueue;
   readonly #log: Logger;
   readonly #timers: NodeJS.Timeout[];
-  #committed: Commit[] = [];
+  /** Commits of the group that runs. */
+  #commits: Commit[] = [];
   readonly #listeners: ((seconds: number) => void)[] = [];
+  #groups = 0;
+  #extending: NodeJS.Timeout | undefined;
   #closed = false;
 
   /** @throws DatabaseError */
@@ -75,7 +81,7 @@ export class Core implements AsyncDisposable {
     });
     this.space = new Space(this.database, tables, quota);
     this.#queue = new CommitQueue(this.database, {
-      onCommit: seconds => this.#publish(seconds),
+      onCommit: () => this.#committed(),
       onRollback: () => this.#reload(),
     });
     this.#timers = [
@@ -86,7 +92,7 @@ export class Core implements AsyncDisposable {
     if (this.mvcc.sweeping) void this.sweep();
   }
 
-  /** What every answer begins with. */
+  /** What every answer begins with; without a `revision` it is that of the state a job sees. */
   header(revision = this.mvcc.revision) {
     return { clusterId: this.clusterId, memberId: this.memberId, revision, raftTerm: RAFT_TERM };
   }
@@ -103,7 +109,7 @@ export class Core implements AsyncDisposable {
       try {
         const answer = job(writer);
         const commit = this.mvcc.finish(writer);
-        if (commit !== undefined) this.#committed.push(commit);
+        if (commit !== undefined) this.#commits.push(commit);
         return answer;
       } catch (error) {
         throw writer.changed ? new HalfDone(error) : error;
@@ -121,7 +127,7 @@ export class Core implements AsyncDisposable {
     return this.#queue.alone(job).finally(() => this.space.measure());
   }
 
-  /** Tells the listener how long each group commit took. */
+  /** Tells the listener how long it took to make each group durable. */
   onCommit(listener: (seconds: number) => void): void {
     this.#listeners.push(listener);
   }
@@ -135,24 +141,40 @@ export class Core implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
     for (const timer of this.#timers) clearInterval(timer);
+    clearInterval(this.#extending);
     await this.update(() => this.lessor.checkpoint());
     this.database[Symbol.dispose]();
   }
 
-  #publish(seconds: number): void {
-    for (const listener of this.#listeners) listener(seconds);
+  /** @returns what is to be done when the group is durable: nobody hears of a change that could still be undone. */
+  #committed(): () => void {
+    const start = performance.now();
+    const commits = this.#commits;
+    this.#commits = [];
     this.space.measure();
-    const commits = this.#committed;
-    this.#committed = [];
-    for (const commit of commits) this.hub.publish(commit);
+    if (++this.#groups % EXTEND_AFTER === 0) this.#extendLog();
+    return () => {
+      for (const commit of commits) this.hub.publish(commit);
+      const seconds = (performance.now() - start) / 1000;
+      for (const listener of this.#listeners) listener(seconds);
+    };
   }
 
   #reload(): void {
-    this.#committed = [];
+    this.#commits = [];
     this.mvcc.reload();
     this.lessor.reload();
     this.auth.reload();
     this.space.reload();
+  }
+
+  /** A step at a time, and not for a store that is hardly written to. */
+  #extendLog(): void {
+    this.#extending ??= setInterval(() => {
+      if (!this.database.extendLog()) return;
+      clearInterval(this.#extending);
+      this.#extending = undefined;
+    }, EXTEND_MS);
   }
 
   #expireLeases(): void {

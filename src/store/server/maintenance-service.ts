@@ -25,7 +25,7 @@ const BLOB_BYTES = 32 * 1024;
 export function clusterService(core: Core, { name, clientUrls }: MemberInfo): Methods<typeof Cluster> {
   return {
     memberList: () => ({
-      header: core.header(),
+      header: core.header(core.hub.revision),
       members: [{ ID: core.memberId, name, peerURLs: [], clientURLs: [...clientUrls] }],
     }),
   };

@@ -42,7 +42,7 @@ export class Metrics {
     gauge('process_resident_memory_bytes', 'Memory of the process.', () => process.memoryUsage.rss());
     const commits = new Histogram({
       name: 'etcd_disk_backend_commit_duration_seconds',
-      help: 'Time of a group commit: running its requests, and the fsync.',
+      help: 'Time from the commit of a group of requests until it is on the disk.',
       buckets: [
         0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024,
       ],

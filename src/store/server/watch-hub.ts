@@ -66,9 +66,16 @@ export class WatchHub {
   readonly #mvcc: Mvcc;
   readonly #index = new WatcherIndex<Watcher>();
   readonly #streams = new Set<WatchStream>();
+  #revision: bigint;
 
   constructor(mvcc: Mvcc) {
     this.#mvcc = mvcc;
+    this.#revision = mvcc.revision;
+  }
+
+  /** The newest revision that was published. What is newer may not be durable yet, and is not told to anybody. */
+  get revision(): bigint {
+    return this.#revision;
   }
 
   get streams(): number {
@@ -83,13 +90,14 @@ export class WatchHub {
 
   /** A stream of watches; the caller ends it with `close`. */
   open(sink: WatchSink): WatchStream {
-    const stream = new WatchStream(this.#mvcc, this.#index, sink, () => this.#streams.delete(stream));
+    const stream = new WatchStream(this, this.#mvcc, this.#index, sink, () => this.#streams.delete(stream));
     this.#streams.add(stream);
     return stream;
   }
 
-  /** Hands a commit to everybody it concerns. */
+  /** Hands a durable commit to everybody it concerns. */
   publish({ revision, changes }: Commit): void {
+    this.#revision = revision;
     const concerned = new Map<Watcher, WatchEvent[]>();
     for (const change of changes) {
       for (const watcher of this.#index.matching(change.kv.key)) {
@@ -119,6 +127,7 @@ export class WatchHub {
 }
 
 export class WatchStream {
+  readonly #hub: Pick<WatchHub, 'revision'>;
   readonly #mvcc: Mvcc;
   readonly #index: WatcherIndex<Watcher>;
   readonly #sink: WatchSink;
@@ -129,7 +138,14 @@ export class WatchStream {
   #progressAsked = false;
   #catchingUp: NodeJS.Immediate | undefined;
 
-  constructor(mvcc: Mvcc, index: WatcherIndex<Watcher>, sink: WatchSink, onClose: () => void) {
+  constructor(
+    hub: Pick<WatchHub, 'revision'>,
+    mvcc: Mvcc,
+    index: WatcherIndex<Watcher>,
+    sink: WatchSink,
+    onClose: () => void,
+  ) {
+    this.#hub = hub;
     this.#mvcc = mvcc;
     this.#index = index;
     this.#sink = sink;
@@ -152,7 +168,7 @@ export class WatchStream {
 
   /** Begins to tell of `options.range`; the id must be free. Events follow in a later turn at the earliest. */
   add(options: WatchOptions): void {
-    const live = options.from > this.#mvcc.revision;
+    const live = options.from > this.#hub.revision;
     const watcher = { ...options, stream: this, next: options.from, live, active: false };
     this.#watchers.set(options.id, watcher);
     this.#index.add(watcher);
@@ -208,7 +224,7 @@ export class WatchStream {
     for (const watcher of this.#watchers.values()) {
       const quiet = watcher.progress && watcher.live && !watcher.active;
       watcher.active = false;
-      if (quiet && this.#sink.writable) this.#sink.progress(watcher.id, this.#mvcc.revision);
+      if (quiet && this.#sink.writable) this.#sink.progress(watcher.id, this.#hub.revision);
     }
   }
 
@@ -236,9 +252,9 @@ export class WatchStream {
     }
     const { rows, end } = this.#page(watcher.next);
     const events = rows.filter(row => concerns(watcher, row)).map(row => this.#eventOf(watcher, row));
-    if (events.length > 0) this.#send(watcher, this.#mvcc.revision, events);
+    if (events.length > 0) this.#send(watcher, this.#hub.revision, events);
     watcher.next = end;
-    if (end <= this.#mvcc.revision) return;
+    if (end <= this.#hub.revision) return;
     watcher.live = true;
     this.#behind.delete(watcher);
   }
@@ -246,8 +262,10 @@ export class WatchStream {
   /** Whole revisions from `from` on, and the revision to go on with. */
   #page(from: bigint): { readonly rows: readonly HistoryRow[]; readonly end: bigint } {
     for (let limit = PAGE; ; limit *= 2) {
-      const rows = this.#mvcc.history(positionOf(from), limit);
-      if (rows.length < limit) return { rows, end: this.#mvcc.revision + 1n };
+      const found = this.#mvcc.history(positionOf(from), limit);
+      const { revision } = this.#hub;
+      const rows = found.filter(row => row.modRevision <= revision);
+      if (rows.length < limit) return { rows, end: revision + 1n };
       // The last revision of a full page may be cut; a revision is told whole or not at all.
       const last = rows.at(-1)?.modRevision ?? from;
       const whole = rows.filter(row => row.modRevision < last);
@@ -264,7 +282,7 @@ export class WatchStream {
   #answerProgress(): void {
     if (!this.#progressAsked || this.#behind.size > 0 || !this.#sink.writable) return;
     this.#progressAsked = false;
-    this.#sink.progress(undefined, this.#mvcc.revision);
+    this.#sink.progress(undefined, this.#hub.revision);
   }
 }
 

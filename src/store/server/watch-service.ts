@@ -34,7 +34,8 @@ export function watchService(core: Core): Methods<typeof Watch> {
               return create(core, caller, out, stream, requestUnion.value);
             case 'cancelRequest': {
               const { watchId } = requestUnion.value;
-              if (stream.cancel(watchId)) out.send({ header: core.header(), watchId, canceled: true });
+              if (stream.cancel(watchId))
+                out.send({ header: core.header(core.hub.revision), watchId, canceled: true });
               return;
             }
             case 'progressRequest':
@@ -59,7 +60,7 @@ function create(
   const problem = problemOf(stream, request, range) ?? denial(core, caller, request);
   if (problem !== undefined) {
     out.send({
-      header: core.header(),
+      header: core.header(core.hub.revision),
       watchId: WHOLE_STREAM,
       created: true,
       canceled: true,
@@ -68,11 +69,11 @@ function create(
     return;
   }
   const id = request.watchId === 0n ? stream.freeId() : request.watchId;
-  out.send({ header: core.header(), watchId: id, created: true });
+  out.send({ header: core.header(core.hub.revision), watchId: id, created: true });
   stream.add({
     id,
     range,
-    from: request.startRevision === 0n ? core.mvcc.revision + 1n : request.startRevision,
+    from: request.startRevision === 0n ? core.hub.revision + 1n : request.startRevision,
     noPut: request.filters.includes(FilterType.NOPUT),
     noDelete: request.filters.includes(FilterType.NODELETE),
     prevKv: request.prevKv,
