@@ -59,7 +59,7 @@ async function measureShape(
     signal?.throwIfAborted();
     onProgress(`${peers} peers, ${name}, ${op}`);
     const { ms, writes } = await sample();
-    if (operations.includes(op)) rows.push({ peers, shape: name, op, ms, writes });
+    if (operations.includes(op)) rows.push({ peers, shape: name, op, ms: Number(ms.toFixed(3)), writes });
   };
   const paths = pathsTo(peers);
   await measure('cold', () => timed(() => shape.cold(paths)));
