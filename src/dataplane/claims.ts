@@ -7,6 +7,7 @@ export class Claims<Value extends Entry> {
 
   /** Adds a claim, in the place of the peer's former one. Returns who has the entry now. @param holder who had it. */
   add(key: string, holder: Value | undefined, claim: Value): Value {
+    if (holder === undefined) return claim;
     const rivals = this.#claims(key, holder).filter(rival => rival.claim?.peer !== claim.claim?.peer);
     return this.#decide(key, [...rivals, claim]) ?? claim;
   }

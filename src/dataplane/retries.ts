@@ -34,7 +34,7 @@ export class Retries {
   }
 
   isDue(key: string, now: number): boolean {
-    return (this.#refused.get(key)?.retryAt ?? 0) <= now;
+    return this.#refused.size === 0 || (this.#refused.get(key)?.retryAt ?? 0) <= now;
   }
 
   reason(key: string): string | undefined {

@@ -17,6 +17,7 @@ import { Delta } from './delta.ts';
 import type { Device, Entry, EntryKind } from './entry.ts';
 import type { Repair, RepairCause } from './report.ts';
 import { Retries } from './retries.ts';
+import { Stake, type StakeReport } from './stake.ts';
 
 /** A change that is to be sent, and what to do with the kernel's answer. */
 export interface Write {
@@ -30,22 +31,6 @@ export interface TableEnvironment {
   readonly onRepair: (repair: Repair) => void;
   /** Only a dump can tell what is in the kernel. */
   readonly onDoubt: (reason: string) => void;
-}
-
-/** One peer's claim on one entry, whatever the table. */
-export interface Stake {
-  /** The same for claims on the same entry. */
-  readonly entry: string;
-  claim(): void;
-  release(): void;
-  inspect(): StakeReport;
-}
-
-export interface StakeReport {
-  readonly desired: string;
-  readonly actual?: string;
-  readonly state: 'ok' | 'pending' | 'failed';
-  readonly reason?: string;
 }
 
 /** What tables of different entries have in common. */
@@ -122,20 +107,17 @@ export class Table<Value extends Entry> {
   }
 
   /** What a peer can do about an entry it wants. */
-  stake(key: string, value: Value): Stake {
-    return {
-      entry: `${this.kind.object} ${key}`,
-      claim: () => this.#claim(key, value),
-      release: () => this.#release(key, value.claim?.peer),
-      inspect: () => this.#inspect(key, value),
-    };
+  stake(key: string, value: Value): Stake<Value> {
+    return new Stake(this, key, value);
   }
 
-  #claim(key: string, value: Value): void {
+  /** States that a peer wants the entry; whether it gets it is decided among all that do. */
+  claim(key: string, value: Value): void {
     this.#want(key, this.#claims.add(key, this.#delta.desired(key), value));
   }
 
-  #release(key: string, peer: string | undefined): void {
+  /** Takes a peer's claim back. */
+  release(key: string, peer: string | undefined): void {
     this.#want(key, this.#claims.remove(key, this.#delta.desired(key), peer));
   }
 
@@ -154,7 +136,8 @@ export class Table<Value extends Entry> {
     return this.#delta.actual(key);
   }
 
-  #inspect(key: string, value: Value): StakeReport {
+  /** How a claim stands. */
+  inspect(key: string, value: Value): StakeReport {
     const found = this.#delta.actual(key);
     const report = {
       desired: this.kind.text(this.#link, value),
@@ -213,7 +196,7 @@ export class Table<Value extends Entry> {
 
   /** Believes a dump. What differs and did not before was changed by others, or long ago (`start`). */
   believeDump(entries: Iterable<readonly [string, Value]>, cause: RepairCause): void {
-    const pending = new Set(this.#delta.differing());
+    const pending = new Set(Array.from(this.#delta.differences(), ({ key }) => key));
     const refused = Array.from(this.#retries.keys(), key => [key, this.#delta.actual(key)] as const);
     const relevant: (readonly [string, Value])[] = [];
     for (const entry of entries) if (this.#isRelevant(...entry)) relevant.push(entry);
@@ -221,8 +204,7 @@ export class Table<Value extends Entry> {
     // Where the kernel has changed since the refusal, its cause may be gone.
     for (const [key, before] of refused) if (!this.#agrees(key, before)) this.#retries.succeeded(key);
     for (const key of this.#drifted.keys()) if (!this.#delta.differs(key)) this.#drifted.delete(key);
-    for (const key of this.#delta.differing()) {
-      const found = this.#delta.actual(key);
+    for (const { key, actual: found } of this.#delta.differences()) {
       // At the start nothing has been programmed: what is missing is new rather than lost. Later, what has been
       // waiting to be programmed is of our own making.
       if (cause === 'start' ? found === undefined : pending.has(key)) continue;
@@ -233,10 +215,8 @@ export class Table<Value extends Entry> {
   /** Writes that put wanted entries in place. What is put in place while they are read is left out. */
   *additions(device: Device): Generator<Write> {
     const now = this.#environment.clock.monotonic();
-    for (const key of this.#delta.differing()) {
-      const desired = this.#delta.desired(key);
-      if (desired === undefined || !this.#delta.differs(key) || !this.#retries.isDue(key, now)) continue;
-      const actual = this.#delta.actual(key);
+    for (const { key, desired, actual } of this.#delta.differences()) {
+      if (desired === undefined || !this.#retries.isDue(key, now)) continue;
       const obstacle = actual && this.kind.inTheWay?.(desired, actual);
       if (obstacle === undefined) yield this.#addition(device, key, desired, actual);
       else this.#blocked(key, obstacle);
@@ -246,11 +226,8 @@ export class Table<Value extends Entry> {
   /** Writes that remove what nobody wants. */
   *removals(device: Device): Generator<Write> {
     const now = this.#environment.clock.monotonic();
-    for (const key of this.#delta.differing()) {
-      const actual = this.#delta.actual(key);
-      if (actual === undefined || this.#delta.desired(key) !== undefined || !this.#retries.isDue(key, now)) {
-        continue;
-      }
+    for (const { key, desired, actual } of this.#delta.differences()) {
+      if (actual === undefined || desired !== undefined || !this.#retries.isDue(key, now)) continue;
       if (this.kind.ours(actual)) yield this.#removal(device, key, actual);
       else this.#delta.setActual(key, undefined);
     }

@@ -14,14 +14,8 @@ import { type NeighborEntry, neighborEntry, neighborKey, neighborKind } from './
 import { type NexthopEntry, NexthopIds, nexthopEntry, nexthopKey, nexthopKind } from './nexthops.ts';
 import type { RepairCause } from './report.ts';
 import { isComparable, type RouteEntry, routeEntry, routeKey, routeKind } from './routes.ts';
-import {
-  type AnyTable,
-  type Stake,
-  type StakeReport,
-  Table,
-  type TableEnvironment,
-  type Write,
-} from './table.ts';
+import type { AnyStake, StakeReport } from './stake.ts';
+import { type AnyTable, Table, type TableEnvironment, type Write } from './table.ts';
 
 /** What tunnels share of the kernel, read once for all of them. */
 export interface SharedDump {
@@ -126,7 +120,7 @@ export class Tunnel {
     const stakes = path === undefined ? [] : this.#stakes(peer, path);
     for (const stake of stakes) stake.claim();
     if (before === undefined) return;
-    const kept = new Set(stakes.map(({ entry }) => entry));
+    const kept = new Set(stakes.map(stake => stake.entry));
     for (const stake of this.#stakes(peer, before)) if (!kept.has(stake.entry)) stake.release();
   }
 
@@ -225,9 +219,9 @@ export class Tunnel {
     return this.#tables.reduce((sum, table) => sum + count(table), 0);
   }
 
-  #stakes(peer: DesiredPeer, { subnet, gateway, mac, underlayIp }: PeerPath): Stake[] {
+  #stakes(peer: DesiredPeer, { subnet, gateway, mac, underlayIp }: PeerPath): AnyStake[] {
     const claim: Claim = { peer: peer.key, revision: peer.revision };
-    const stakes = [
+    const stakes: AnyStake[] = [
       this.#fdb.stake(fdbKey(mac, underlayIp), {
         claim,
         mac,
