@@ -16,6 +16,12 @@ export function tellPeerEvent(events: EventLog, event: TrackerEvent): void {
     }
     case 'accepted':
       return events.add('info', 'lease-accepted', `the lease ${event.key} is used now`, { key: event.key });
+    case 'forgotten': {
+      const text =
+        'the store went back in time and has forgotten leases that are in use; their hosts have a minute to ' +
+        `write them again: ${event.keys.join(', ')}`;
+      return events.add('warning', 'leases-forgotten', text, { keys: event.keys });
+    }
     case 'shared-address':
     case 'interrupted':
     case 'resumed':

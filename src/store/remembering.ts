@@ -86,7 +86,12 @@ export class RememberingStore implements Store {
         const kvs = this.remembered().filter(({ key }) => covers(key));
         if (kvs.length > 0) {
           this.#fromMemory.add(range);
-          yield { type: 'snapshot', revision: 0n, kvs: kvs.sort(byKey) };
+          // No older than its newest key; an observer can tell from it that the real store went back in time.
+          const revision = kvs.reduce(
+            (newest, kv) => (kv.modRevision > newest ? kv.modRevision : newest),
+            0n,
+          );
+          yield { type: 'snapshot', revision, kvs: kvs.sort(byKey) };
         }
       }
       if (update.type === 'snapshot') {

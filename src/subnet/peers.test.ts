@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { configOf, hostAttributes, IPV4, World } from '../../test/support/registry.ts';
-import { PeerTracker, type TrackerEvent } from './peers.ts';
+import { PeerTracker, SPARE_TIME, type TrackerEvent } from './peers.ts';
 
 async function start(t: TestContext, world: World) {
   const { store, registry } = world.connect();
@@ -10,6 +10,7 @@ async function start(t: TestContext, world: World) {
     config: IPV4,
     self: hostAttributes(1),
     onEvent: event => events.push(event),
+    clock: world.clock,
   });
   const end = new AbortController();
   const told: string[] = [];
@@ -123,17 +124,6 @@ test('a compaction in an outage: exactly the differences are told, and none abou
   assert.deepEqual(await news(), ['+10.5.3.0-24 -10.5.2.0-24']);
 });
 
-test('another cluster behind the address replaces what is known', async t => {
-  const world = new World();
-  await world.put('10.5.2.0-24', hostAttributes(2));
-  const { news } = await start(t, world);
-  await news();
-  world.database.reset();
-  assert.deepEqual(await news(), ['-10.5.2.0-24']);
-  await world.put('10.5.3.0-24', hostAttributes(3));
-  assert.deepEqual(await news(), ['+10.5.3.0-24']);
-});
-
 test('another configuration and another address of ours judge the peers anew', async t => {
   const world = new World();
   await world.put('10.5.2.0-24', hostAttributes(2));
@@ -145,4 +135,21 @@ test('another configuration and another address of ours judge the peers anew', a
   tracker.update({ self: { ...hostAttributes(1), ...hostAttributes(3), hostId: 'host-1' } });
   assert.deepEqual(await news(), ['-10.6.2.0-24']);
   assert.match(Array.from(tracker.rejected(), ({ reason }) => reason).join(), /outside the network.*own/);
+});
+
+test('a store that went back in time ends no peer at once: each has a minute to write its lease again', async t => {
+  const world = new World();
+  const { news, happened } = await start(t, world);
+  for (const number of [2, 3]) await world.put(`10.5.${number}.0-24`, hostAttributes(number));
+  await news();
+  world.database.reset();
+  assert.deepEqual(await news(), []);
+  assert.deepEqual(happened(), ['forgotten']);
+
+  await world.clock.advance(SPARE_TIME / 2);
+  await world.put('10.5.2.0-24', hostAttributes(2));
+  await world.clock.advance(SPARE_TIME / 2 - 1);
+  assert.equal((await news()).join().includes('-10.5.3'), false);
+  await world.clock.advance(1);
+  assert.deepEqual(await news(), ['-10.5.3.0-24']);
 });

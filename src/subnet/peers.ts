@@ -2,9 +2,13 @@
  * The peers of this host, live from the store. An interruption of the store changes nothing: what is known stays
  * in use, and when contact is back the store says what was missed. Consumers get the newest state, however
  * much happened since they last looked.
+ *
+ * A store that is behind what it was (restored from a backup, or started empty) has forgotten leases that never
+ * ended. Their holders write them again as soon as they notice; until then their peers spare them.
  */
+import { type Clock, systemClock } from '../base/clock.ts';
 import { Latest } from '../base/latest.ts';
-import type { StoreError, StoreUpdate } from '../store/store.ts';
+import type { Revision, StoreError, StoreUpdate } from '../store/store.ts';
 import type { Lease, RejectedLease } from './lease.ts';
 import { type PeerChanges, type PeerEvent, PeerSet, type Self } from './peer-set.ts';
 import type { Registry } from './registry.ts';
@@ -14,24 +18,37 @@ export type { PeerChanges, PeerEvent, Self } from './peer-set.ts';
 export type TrackerEvent =
   | PeerEvent
   | { readonly type: 'interrupted'; readonly error: StoreError }
-  | { readonly type: 'resumed' };
+  | { readonly type: 'resumed' }
+  /** The store went back in time, and has forgotten these keys; they are spared for a while. */
+  | { readonly type: 'forgotten'; readonly keys: readonly string[] };
 
 export interface TrackerOptions extends Self {
   /** What is worth telling a person, each thing once. */
   readonly onEvent?: (event: TrackerEvent) => void;
+  readonly clock?: Clock;
 }
+
+/** How long, in milliseconds, a peer may take to write its lease again after the store has forgotten it. */
+export const SPARE_TIME = 60_000;
 
 export class PeerTracker {
   readonly #registry: Registry;
   readonly #report: (event: TrackerEvent) => void;
   readonly #set: PeerSet;
   readonly #version = new Latest(0);
+  readonly #clock: Clock;
+  /** Peers in use that the store has forgotten. */
+  readonly #spared = new Map<string, Lease>();
+  /** When they are given up, on the monotonic clock. */
+  readonly #sparedUntil = new Latest<number | undefined>(undefined);
+  #revision: Revision = 0n;
   #context: Self;
   #isLoaded = false;
 
   constructor(registry: Registry, options: TrackerOptions) {
     this.#registry = registry;
     this.#report = options.onEvent ?? (() => undefined);
+    this.#clock = options.clock ?? systemClock;
     this.#context = options;
     this.#set = new PeerSet(options, this.#report);
   }
@@ -46,8 +63,7 @@ export class PeerTracker {
 
   /** Follows the store until `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
-    const { store, subnetsPrefix } = this.#registry;
-    for await (const update of store.observe(subnetsPrefix, { signal })) this.#take(update);
+    await Promise.all([this.#follow(signal), this.#giveUpSpared(signal)]);
   }
 
   /**
@@ -83,22 +99,60 @@ export class PeerTracker {
     return this.#set.claimsOfOwnAddress();
   }
 
+  async #follow(signal: AbortSignal): Promise<void> {
+    const { store, subnetsPrefix } = this.#registry;
+    for await (const update of store.observe(subnetsPrefix, { signal })) this.#take(update);
+  }
+
   #take(update: StoreUpdate): void {
     switch (update.type) {
       case 'snapshot':
-        this.#set.replace(update.kvs.map(kv => this.#registry.decode(kv)));
-        this.#isLoaded = true;
+        this.#takeSnapshot(
+          update.kvs.map(kv => this.#registry.decode(kv)),
+          update.revision,
+        );
         return this.#changed();
       case 'events':
         for (const event of update.events) {
+          const key = this.#registry.keyOf(event.type === 'put' ? event.kv.key : event.key);
+          this.#spared.delete(key);
           if (event.type === 'put') this.#set.put(this.#registry.decode(event.kv));
-          else this.#set.delete(this.#registry.keyOf(event.key));
+          else this.#set.delete(key);
         }
+        this.#revision = update.revision;
         return this.#changed();
       case 'interrupted':
         return this.#report({ type: 'interrupted', error: update.error });
       case 'resumed':
         return this.#report({ type: 'resumed' });
+    }
+  }
+
+  #takeSnapshot(all: readonly (Lease | RejectedLease)[], revision: Revision): void {
+    const wentBack = revision < this.#revision;
+    this.#revision = revision;
+    this.#isLoaded = true;
+    for (const { key } of all) this.#spared.delete(key);
+    if (wentBack) {
+      const found = new Set(all.map(({ key }) => key));
+      for (const lease of this.#set.peers()) if (!found.has(lease.key)) this.#spared.set(lease.key, lease);
+    }
+    if (wentBack && this.#spared.size > 0) {
+      this.#sparedUntil.set(this.#clock.monotonic() + SPARE_TIME);
+      this.#report({ type: 'forgotten', keys: [...this.#spared.keys()] });
+    }
+    this.#set.replace([...all, ...this.#spared.values()]);
+  }
+
+  async #giveUpSpared(signal: AbortSignal): Promise<void> {
+    for await (const until of this.#sparedUntil.changes(signal)) {
+      if (until === undefined) continue;
+      await this.#clock.sleep(until - this.#clock.monotonic(), signal).catch(() => undefined);
+      // The store may have gone back once more meanwhile, which gives everybody more time.
+      if (signal.aborted || this.#sparedUntil.value !== until) continue;
+      for (const key of this.#spared.keys()) this.#set.delete(key);
+      this.#spared.clear();
+      this.#changed();
     }
   }
 
