@@ -17,6 +17,9 @@ export interface Pair extends AsyncDisposable {
   readonly etcd: Member;
 }
 
+/** Cheap passwords, and no election because the machine is busy for a moment. */
+const ETCD_FLAGS = ['--bcrypt-cost=4', '--heartbeat-interval=1000', '--election-timeout=10000'];
+
 export async function startPair(): Promise<Pair> {
   await using stack = new AsyncDisposableStack();
   const member = (name: Member['name'], server: { readonly url: string; readonly port: number }): Member => {
@@ -24,8 +27,8 @@ export async function startPair(): Promise<Pair> {
     stack.defer(() => client.close());
     return { name, url: server.url, client };
   };
-  const tulle = member('tulle', stack.use(await TulleStore.start()));
-  const etcd = member('etcd', stack.use(await Etcd.start({ flags: ['--bcrypt-cost=4'] })));
+  const tulle = member('tulle', stack.use(await TulleStore.start({ flags: ['--name=m0'] })));
+  const etcd = member('etcd', stack.use(await Etcd.start({ flags: ETCD_FLAGS })));
   const owned = stack.move();
   return { tulle, etcd, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }

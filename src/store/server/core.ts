@@ -6,6 +6,7 @@ import { messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import { Access } from './access.ts';
 import { AuthStore } from './auth-store.ts';
+import { Checkpointer } from './checkpointer.ts';
 import { CommitQueue, HalfDone } from './commit-queue.ts';
 import { Database } from './database.ts';
 import type { Guard } from './guard.ts';
@@ -33,6 +34,9 @@ export const RAFT_TERM = 2n;
 
 const LEASE_TICK_MS = 250;
 const CHECKPOINT_MS = 5_000;
+/** About how many pages of log a change takes, and a group besides its changes. */
+const PAGES_PER_CHANGE = 2;
+const PAGES_PER_GROUP = 3;
 /** Groups after which the log is found too short, and the time between the steps in which it grows. */
 const EXTEND_AFTER = 200;
 const EXTEND_MS = 20;
@@ -52,6 +56,7 @@ export class Core implements AsyncDisposable {
   readonly memberId: bigint;
   readonly #queue: CommitQueue;
   readonly #log: Logger;
+  readonly #checkpointer: Checkpointer;
   readonly #timers: NodeJS.Timeout[];
   /** Commits of the group that runs. */
   #commits: Commit[] = [];
@@ -84,6 +89,7 @@ export class Core implements AsyncDisposable {
       onCommit: () => this.#committed(),
       onRollback: () => this.#reload(),
     });
+    this.#checkpointer = new Checkpointer(this.database, error => this.#complain('checkpoint', error));
     this.#timers = [
       setInterval(() => this.#expireLeases(), LEASE_TICK_MS),
       setInterval(() => this.#checkpointLeases(), CHECKPOINT_MS),
@@ -143,6 +149,7 @@ export class Core implements AsyncDisposable {
     for (const timer of this.#timers) clearInterval(timer);
     clearInterval(this.#extending);
     await this.update(() => this.lessor.checkpoint());
+    await this.#checkpointer[Symbol.asyncDispose]();
     this.database[Symbol.dispose]();
   }
 
@@ -150,6 +157,8 @@ export class Core implements AsyncDisposable {
   #committed(): () => void {
     const start = performance.now();
     const commits = this.#commits;
+    const changes = commits.reduce((sum, commit) => sum + commit.changes.length, 0);
+    this.#checkpointer.wrote(PAGES_PER_GROUP + PAGES_PER_CHANGE * changes);
     this.#commits = [];
     this.space.measure();
     if (++this.#groups % EXTEND_AFTER === 0) this.#extendLog();

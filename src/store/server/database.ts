@@ -10,7 +10,8 @@
  * after making it longer, which has to change the file's length on the disk too. To SQLite the zeros are frames with a
  * wrong checksum, where a log ends.
  *
- * The file is locked exclusively: two stores on one directory would each believe to be the only one.
+ * Two stores on one directory would each believe to be the only one. SQLite would let them: so there is a second,
+ * empty database beside the first, which is locked as long as this process lives.
  *
  * SQLite repairs a torn write by itself: a log frame whose checksum is wrong was never acknowledged and is
  * ignored. What it cannot repair (a page of the file that is overwritten, a file cut short) is found by the
@@ -20,19 +21,20 @@ import { closeSync, fdatasync, fdatasyncSync, fstatSync, fsyncSync, openSync, wr
 import { dirname } from 'node:path';
 import { backup, DatabaseSync, type StatementSync } from 'node:sqlite';
 import { isCode, messageOf } from '../../base/errors.ts';
+import { CHECKPOINT_PAGES } from './checkpointer.ts';
 import { DatabaseError } from './errors.ts';
 import { APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION } from './schema.ts';
 
 /** The name of the database inside the data directory. */
 export const DATABASE_FILE = 'store.db';
 
-/** Pages of write-ahead log between checkpoints: 16 MiB, so that a hot page is written back once, not often. */
-const CHECKPOINT_PAGES = 4096;
 /** The log at its longest: that many pages with a frame header of 24 bytes, and the transaction that fills it. */
 const LOG_BYTES = (CHECKPOINT_PAGES + 1024) * (4096 + 24);
 /** A step takes a millisecond. */
 const LOG_STEP_BYTES = 1024 * 1024;
 
+/** How long to wait for the thread of Checkpointer, in milliseconds; in practice never. */
+const BUSY_MS = 1000;
 /** KiB of page cache. */
 const CACHE_KIB = 32 * 1024;
 
@@ -64,8 +66,11 @@ export class Database implements Disposable {
   readonly #db: DatabaseSync;
   /** Descriptor of the write-ahead log. SQLite holds its locks on other files, so closing this one loses none. */
   readonly #log: number;
+  /** Locked as long as it is open. */
+  readonly #lock: DatabaseSync;
   readonly #begin: StatementSync;
   readonly #commit: StatementSync;
+  readonly #restart: StatementSync;
   readonly #pageCount: StatementSync;
   readonly #freePages: StatementSync;
   readonly #pageSize: bigint;
@@ -80,12 +85,13 @@ export class Database implements Disposable {
 
   private constructor(path: string) {
     this.path = path;
-    this.#db = new DatabaseSync(path, { timeout: 0 });
+    this.#lock = lock(path);
+    this.#db = new DatabaseSync(path, { timeout: BUSY_MS });
     try {
-      this.#db.exec('PRAGMA locking_mode = EXCLUSIVE');
       this.#db.exec('PRAGMA journal_mode = WAL');
       this.#db.exec('PRAGMA synchronous = NORMAL');
-      this.#db.exec(`PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
+      // Checkpointer is to be first; this is for the case that it cannot.
+      this.#db.exec(`PRAGMA wal_autocheckpoint = ${4 * CHECKPOINT_PAGES}`);
       this.#db.exec(`PRAGMA cache_size = -${CACHE_KIB}`);
       this.#db.exec('PRAGMA foreign_keys = ON');
       migrate(this.#db, path);
@@ -94,11 +100,13 @@ export class Database implements Disposable {
       syncDirectory(dirname(path));
       this.#begin = this.#db.prepare('BEGIN IMMEDIATE');
       this.#commit = this.#db.prepare('COMMIT');
+      this.#restart = this.prepare('PRAGMA wal_checkpoint(RESTART)');
       this.#pageCount = this.prepare('PRAGMA page_count');
       this.#freePages = this.prepare('PRAGMA freelist_count');
       this.#pageSize = this.prepare('PRAGMA page_size').get()?.['page_size'] as bigint;
     } catch (error) {
       this.#db.close();
+      this.#lock.close();
       throw error;
     }
   }
@@ -154,6 +162,11 @@ export class Database implements Disposable {
     return { total: pages * this.#pageSize, inUse: (pages - free) * this.#pageSize };
   }
 
+  /** Copies what is left of the log into the file, so that the log starts over with the next write. */
+  finishCheckpoint(): void {
+    guarded(this.path, () => this.#restart.get());
+  }
+
   /** Gives free pages back to the file system. Outside of a transaction only. */
   defragment(): void {
     guarded(this.path, () => this.#db.exec('VACUUM; PRAGMA wal_checkpoint(TRUNCATE)'));
@@ -167,6 +180,19 @@ export class Database implements Disposable {
   [Symbol.dispose](): void {
     closeSync(this.#log);
     this.#db.close();
+    this.#lock.close();
+  }
+}
+
+/** @throws SQLite's "busy" when another process has the lock. */
+function lock(path: string): DatabaseSync {
+  const db = new DatabaseSync(`${path}-lock`, { timeout: 0 });
+  try {
+    db.exec('BEGIN EXCLUSIVE');
+    return db;
+  } catch (error) {
+    db.close();
+    throw error;
   }
 }
 

@@ -4,8 +4,6 @@
  * Streams answer with one `{"result": ...}` per line; the request body of a watch is its create request.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
-import { TLSSocket } from 'node:tls';
 import {
   create,
   type DescMessage,
@@ -16,8 +14,9 @@ import {
   toJson,
 } from '@bufbuild/protobuf';
 import { messageOf } from '../../base/errors.ts';
+import { callerOf } from './caller.ts';
 import { GRPC_STATUS, type GrpcStatus, RpcError } from './errors.ts';
-import type { BidiMethod, Caller, Outgoing, ServerStreamMethod, Service, UnaryMethod } from './rpc.ts';
+import type { BidiMethod, Outgoing, ServerStreamMethod, Service, UnaryMethod } from './rpc.ts';
 
 /** `/v3/kv/range` and the like, by service and method. */
 const PATHS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
@@ -121,8 +120,9 @@ export class Gateway {
       response.writeHead(405, { allow: 'POST' }).end();
       return;
     }
-    const message = parse(method.input, await readBody(request, this.#maxBytes));
-    const caller = callerOf(request);
+    const body = await readBody(request, this.#maxBytes);
+    const message = parse(method.input, body);
+    const caller = callerOf(request.socket, request.headers.authorization, body.length);
     if (method.methodKind === 'unary') {
       const answer = await (implementation as UnaryMethod<Any, Any>)(message, caller);
       writeJson(response, 200, render(method.output, answer));
@@ -163,26 +163,6 @@ async function readBody(request: IncomingMessage, maxBytes: number): Promise<str
   return Buffer.concat(chunks).toString('utf8');
 }
 
-function callerOf(request: IncomingMessage): Caller {
-  return {
-    peer: peerOf(request.socket),
-    token: request.headers.authorization,
-    commonName: nameOf(request.socket, 'CN'),
-    organization: nameOf(request.socket, 'O'),
-  };
-}
-
-export function peerOf({ remoteAddress, remotePort }: Socket): string {
-  return `${remoteAddress ?? 'unknown'}:${remotePort ?? 0}`;
-}
-
-/** The name in a client certificate that was checked. */
-export function nameOf(socket: Socket, attribute: 'CN' | 'O'): string | undefined {
-  if (!(socket instanceof TLSSocket) || !socket.authorized) return undefined;
-  const name = socket.getPeerCertificate().subject?.[attribute];
-  return typeof name === 'string' ? name : undefined;
-}
-
 function lines(response: ServerResponse, schema: DescMessage): Outgoing<Any> {
   const over = new AbortController();
   let full = false;
@@ -202,6 +182,7 @@ function lines(response: ServerResponse, schema: DescMessage): Outgoing<Any> {
     send(message) {
       if (!over.signal.aborted) write({ result: render(schema, message) });
     },
+    onDrain: listener => void response.on('drain', listener),
     drained: () =>
       new Promise(resolve => {
         if (!full || over.signal.aborted) return resolve();

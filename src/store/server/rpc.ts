@@ -1,6 +1,6 @@
 /**
  * What a service is to the server, whatever carries it: functions from requests to answers, named as in the
- * generated code. gRPC (grpc-transport.ts) and the JSON gateway (gateway.ts) both call these. A refusal is a
+ * generated code. gRPC (grpc-server.ts) and the JSON gateway (gateway.ts) both call these. A refusal is a
  * thrown RpcError.
  */
 import type {
@@ -22,6 +22,8 @@ export interface Caller {
   /** Common name and organization of the verified client certificate. */
   readonly commonName: string | undefined;
   readonly organization?: string | undefined;
+  /** Size of the request as it came; 0 on a stream. */
+  readonly requestBytes: number;
 }
 
 /** The answering half of a stream. */
@@ -29,6 +31,8 @@ export interface Outgoing<O> {
   /** Whether another message may be sent without queueing it up in memory. */
   readonly writable: boolean;
   send(message: O): void;
+  /** Calls the listener each time `writable` may be true again. */
+  onDrain(listener: () => void): void;
   /** Resolves when `writable` is true again or the stream has closed. */
   drained(): Promise<void>;
   /** Ends the stream; with an error, or as complete. */

@@ -1,7 +1,7 @@
 /** `tulle store` as an object: a Core, its services, and the ports they are reached at. */
 import type { Server as HttpServer } from 'node:http';
+import type { Socket } from 'node:net';
 import { join } from 'node:path';
-import { Server, ServerCredentials } from '@grpc/grpc-js';
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import { Auth } from '../wire/generated/auth_pb.ts';
@@ -17,7 +17,7 @@ import type { StoreConfig } from './config.ts';
 import { Core } from './core.ts';
 import { DATABASE_FILE } from './database.ts';
 import { Gateway } from './gateway.ts';
-import { addServices } from './grpc-transport.ts';
+import { GrpcServer } from './grpc-server.ts';
 import type { Guard } from './guard.ts';
 import { healthService } from './health-service.ts';
 import { httpServer, type Welcome } from './http-server.ts';
@@ -43,7 +43,7 @@ const MAX_MESSAGE_BYTES = (1536 + 512) * 1024;
 
 export class StoreServer implements AsyncDisposable {
   readonly #core: Core;
-  readonly #grpc: Server;
+  readonly #grpc: GrpcServer;
   readonly #http: HttpServer;
   readonly #listeners: Listener[] = [];
   readonly #stop = new AbortController();
@@ -67,12 +67,7 @@ export class StoreServer implements AsyncDisposable {
     this.#core = new Core({ path, clock, log, quota, ...(guard === undefined ? {} : { guard }) });
     const metrics = new Metrics(this.#core);
     const services = servicesOf(this.#core, { name: options.name, clientUrls: options.advertise });
-    this.#grpc = new Server({
-      'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
-      'grpc.max_send_message_length': -1,
-      'grpc.max_concurrent_streams': 2 ** 31 - 1,
-    });
-    addServices(this.#grpc, services, log, (service, method, status) =>
+    this.#grpc = new GrpcServer(services, MAX_MESSAGE_BYTES, log, (service, method, status) =>
       metrics.handled(service, method, status),
     );
     this.#http = httpServer(this.#core, new Gateway(services, MAX_MESSAGE_BYTES), metrics, welcome);
@@ -94,7 +89,7 @@ export class StoreServer implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
-    this.#grpc.forceShutdown();
+    this.#grpc.close();
     this.#http.closeAllConnections();
     await Promise.all(this.#listeners.map(listener => listener[Symbol.asyncDispose]()));
     await this.#compacting;
@@ -102,11 +97,10 @@ export class StoreServer implements AsyncDisposable {
   }
 
   async #listen({ listen, log, welcome }: StoreServerOptions): Promise<void> {
-    const injector = this.#grpc.createConnectionInjector(ServerCredentials.createInsecure());
     for (const endpoint of listen) {
       const protocols = {
-        http2: injector.injectConnection.bind(injector),
-        http1: (socket: unknown) => this.#http.emit('connection', socket),
+        http2: (socket: Socket) => this.#grpc.accept(socket),
+        http1: (socket: Socket) => this.#http.emit('connection', socket),
       };
       this.#listeners.push(
         await Listener.open({ ...endpoint, strangers: welcome !== undefined }, protocols, log),

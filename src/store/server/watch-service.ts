@@ -19,6 +19,8 @@ type Response = MessageInitShape<typeof WatchResponseSchema>;
 const WHOLE_STREAM = -1n;
 /** Bytes of events in one response of a watch that allows fragments. */
 const FRAGMENT_BYTES = 1024 * 1024;
+/** Whatever is wrong with the caller, etcd cancels a watch in these words. */
+const DENIED = 'rpc error: code = PermissionDenied desc = etcdserver: permission denied';
 /** The smallest key; etcd's meaning of a watch without one. */
 const FIRST_KEY = Uint8Array.of(0);
 
@@ -26,6 +28,7 @@ export function watchService(core: Core): Methods<typeof Watch> {
   return {
     watch(caller, out) {
       const stream = core.hub.open(sinkFor(core, out));
+      out.onDrain(() => stream.resume());
       out.signal.addEventListener('abort', () => stream.close(), { once: true });
       return {
         message({ requestUnion }) {
@@ -97,7 +100,7 @@ function denial({ access }: Core, caller: Caller, { key, rangeEnd }: WatchCreate
     access.range(caller, { key: key.byteLength === 0 ? FIRST_KEY : key, rangeEnd });
     return undefined;
   } catch (error) {
-    if (error instanceof RpcError) return error.message;
+    if (error instanceof RpcError) return DENIED;
     throw error;
   }
 }
