@@ -30,12 +30,13 @@ const KNOWN_TO_FLANNEL = [
 /** The backend that the configuration asks for, on this host. @throws ConfigError */
 export function createBackend(context: BackendContext): Backend {
   const kind = kindOf(context.config.backend.type);
-  if (kind === undefined) throw new ConfigError('network configuration', backendProblems(context.config));
+  if (kind === undefined)
+    throw new ConfigError('network configuration', backendProblems(context.config.backend));
   return kind.create(context);
 }
 
 /** What is wrong with the Backend of a configuration on every host: its type, its options. */
-export function backendProblems({ backend: { type, options } }: NetworkConfig): Problem[] {
+export function backendProblems({ type, options }: NetworkConfig['backend']): Problem[] {
   const kind = kindOf(type);
   if (kind === undefined) return [unknownType(type)];
   const problems: Problem[] = [];

@@ -1,6 +1,6 @@
 /** What the config commands do, given a registry or a text. */
 import { backendProblems } from '../backend/registry.ts';
-import { ConfigError, formatProblem } from '../base/errors.ts';
+import { formatProblem } from '../base/errors.ts';
 import { CommandError } from '../cli/errors.ts';
 import { formatCount } from '../cli/format.ts';
 import { note, print, printJson, warn } from '../cli/output.ts';
@@ -65,9 +65,7 @@ function refusal(losing: readonly Lease[]): CommandError {
 
 /** @throws ConfigError with everything that is wrong; what is only odd is said on stderr. */
 export function checkConfig(text: string): ParsedConfig {
-  const parsed = parseNetworkConfig(text);
-  const problems = backendProblems(parsed.config);
-  if (problems.length > 0) throw new ConfigError('network configuration', problems);
+  const parsed = parseNetworkConfig(text, backendProblems);
   for (const problem of parsed.warnings) warn(formatProblem(problem));
   return parsed;
 }

@@ -3,6 +3,7 @@ import { describe, test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { printed } from '../../test/support/output.ts';
 import { flannelAttributes, hostAttributes, World } from '../../test/support/registry.ts';
+import type { ConfigError } from '../base/errors.ts';
 import { Ip } from '../base/ip.ts';
 import { checkConfig, describeConfig, showConfig, storeConfig } from './config.ts';
 import { listLeases, releaseLease, reserveSubnet, showLease, watchLeases } from './leases.ts';
@@ -15,6 +16,20 @@ async function turns(): Promise<void> {
 }
 
 describe('tulle config', () => {
+  test('everything that is wrong is told at once, the backend included', () => {
+    const wrong = '{"Network":"10.3.0.0/16","SubnetLen":99,"Backend":{"Type":"wireguard"}}';
+    assert.throws(
+      () => checkConfig(wrong),
+      (error: ConfigError) => {
+        assert.deepEqual(
+          error.problems.map(({ path }) => path),
+          ['SubnetLen', 'Backend.Type'],
+        );
+        return true;
+      },
+    );
+  });
+
   test('stores what is good and prints it as it was written', async t => {
     const { registry } = new World();
     await assert.rejects(showConfig(registry, {}), { code: 'NOT_FOUND' });

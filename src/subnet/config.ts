@@ -33,8 +33,11 @@ export interface ParsedConfig {
 /** Written by flanneld's types and read by nobody; not worth a warning. */
 const TOLERATED = ['Networks', 'IPv6Networks'];
 
+/** Tells what is wrong with a Backend; this folder knows none of them. */
+export type BackendCheck = (backend: NetworkConfig['backend']) => readonly Problem[];
+
 /** @throws ConfigError with every problem of the text. */
-export function parseNetworkConfig(text: string): ParsedConfig {
+export function parseNetworkConfig(text: string, checkBackend: BackendCheck = () => []): ParsedConfig {
   const problems: Problem[] = [];
   const fields = new Fields(parseObject(text), '', problems);
   const warnings: Problem[] = [];
@@ -50,6 +53,7 @@ export function parseNetworkConfig(text: string): ParsedConfig {
   const ipv6 = parseFamily(fields, 'ipv6', enabled.ipv6, warnings);
   const enableNftables = fields.flag('EnableNFTables') ?? false;
   const backend = parseBackend(fields);
+  if (backend !== undefined) problems.push(...checkBackend(backend));
 
   for (const name of TOLERATED) fields.value(name);
   for (const name of fields.unknown()) {
