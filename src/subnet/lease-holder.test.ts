@@ -386,6 +386,30 @@ describe('somebody else writes to our key', () => {
     });
   }
 
+  test('while reading it fails: it is read again when that works', async () => {
+    const world = new World();
+    const { store, first } = await startWithLease(world, 3);
+    store.interfere(op => (op === 'get' ? 'refuse' : 'pass'));
+    await world.put(first.key, 'garbage', 600);
+    await world.clock.advance(1000);
+    store.interfere(() => 'pass');
+    await world.clock.advance(15_000);
+    assert.deepEqual((await stored(world, first.key)).attributes, hostAttributes(3));
+  });
+
+  test('in another cluster, by chance at the same revision: it is not taken for ours', async () => {
+    const world = new World();
+    const { store, first, lease, events } = await startWithLease(world, 3);
+    store.cut();
+    world.database.reset();
+    await world.put(first.key, hostAttributes(9));
+    assert.equal((await stored(world, first.key)).modRevision, first.modRevision);
+    store.heal();
+    await world.clock.advance(0);
+    assert.ok(events.includes(`lost ${first.key}: taken by 192.168.65.9`));
+    assert.notEqual(lease()?.key, first.key);
+  });
+
   test('two hosts with one id write ever more slowly, and say so', async () => {
     const world = new World();
     const one = await startWithLease(world, 3);
