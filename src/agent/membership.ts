@@ -156,6 +156,7 @@ export class Membership {
         tellPeerEvent(events, event);
         this.#peerNews.set(this.#peerNews.value + 1);
       },
+      clock,
     });
     this.#holder = holder;
     this.#tracker = tracker;

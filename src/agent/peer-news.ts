@@ -18,8 +18,8 @@ export function tellPeerEvent(events: EventLog, event: TrackerEvent): void {
       return events.add('info', 'lease-accepted', `the lease ${event.key} is used now`, { key: event.key });
     case 'forgotten': {
       const text =
-        'the store went back in time and has forgotten leases that are in use; their hosts have a minute to ' +
-        `write them again: ${event.keys.join(', ')}`;
+        'the store was emptied or set back and has forgotten leases that are in use; they stay in use until ' +
+        `their hosts write them again: ${event.keys.join(', ')}`;
       return events.add('warning', 'leases-forgotten', text, { keys: event.keys });
     }
     case 'shared-address':
@@ -49,5 +49,14 @@ export function warnOfPeers(health: Health, tracker: PeerTracker): void {
     text: `the lease ${key} is not used here, and other hosts send its packets to one of the two`,
     hint: `${hint}; a lease that is left from an earlier identity of this host ends by itself`,
   }));
-  health.warn('peers', [...shared, ...claimed]);
+  const kept = [...tracker.kept()];
+  const forgotten = {
+    id: 'forgotten',
+    code: 'PEERS_KEPT',
+    severity: 'warning' as const,
+    title: 'the store was emptied or set back, and has forgotten leases that are in use',
+    text: `they stay in use until their hosts write them again, for a day at most: ${kept.join(', ')}`,
+    hint: 'if those hosts are gone for good, a restart of this agent forgets them too',
+  };
+  health.warn('peers', [...shared, ...claimed, ...(kept.length === 0 ? [] : [forgotten])]);
 }

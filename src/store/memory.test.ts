@@ -16,7 +16,10 @@ function setUp() {
 
 /** An update in one line, as a test compares it. */
 function describeUpdate(update: StoreUpdate): string {
-  if (update.type === 'snapshot') return `snapshot ${update.kvs.map(kv => kv.key).join(' ')}`.trim();
+  if (update.type === 'snapshot') {
+    const kind = update.unrelated ? 'unrelated snapshot' : 'snapshot';
+    return `${kind} ${update.kvs.map(kv => kv.key).join(' ')}`.trim();
+  }
   if (update.type !== 'events') return update.type;
   return update.events
     .map(event => (event.type === 'put' ? `put ${event.kv.key}` : `delete ${event.key}`))
@@ -74,7 +77,7 @@ describe('faults', () => {
 
     database.reset();
     await clock.advance(0);
-    assert.deepEqual(seen.splice(0), ['snapshot']);
+    assert.deepEqual(seen.splice(0), ['unrelated snapshot']);
 
     // Another cluster that has come further than the one that was seen last: its history is not ours.
     store.cut();
@@ -82,7 +85,7 @@ describe('faults', () => {
     for (let round = 0; round < 10; round++) await other.put('/c', bytes('1'));
     store.heal();
     await clock.advance(0);
-    assert.deepEqual(seen.splice(0), ['interrupted', 'resumed', 'snapshot /c']);
+    assert.deepEqual(seen.splice(0), ['interrupted', 'resumed', 'unrelated snapshot /c']);
     stop.abort();
     await observing;
   });

@@ -192,9 +192,10 @@ class Watcher {
   #snapshot(): void {
     const kvs = this.#database.list(this.#prefix).filter(kv => this.#wanted(kv.key));
     const { revision } = this.#database;
+    const isReplaced = this.#seen !== undefined && this.#clusterId !== this.#database.clusterId;
     this.#seen = revision;
     this.#clusterId = this.#database.clusterId;
-    this.updates.push({ type: 'snapshot', revision, kvs });
+    this.updates.push({ type: 'snapshot', revision, kvs, ...(isReplaced ? { unrelated: true } : {}) });
   }
 }
 

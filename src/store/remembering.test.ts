@@ -17,7 +17,9 @@ const remembered = (key: string, value: string): KeyValue => ({
 
 const text = (update: StoreUpdate): string => {
   const show = ({ key, value }: KeyValue) => `${key}=${new TextDecoder().decode(value)}`;
-  if (update.type === 'snapshot') return `snapshot ${update.kvs.map(show).join(' ')}`;
+  if (update.type === 'snapshot') {
+    return `${update.unrelated ? 'unrelated ' : ''}snapshot ${update.kvs.map(show).join(' ')}`;
+  }
   if (update.type !== 'events') return update.type;
   return update.events.map(event => (event.type === 'put' ? show(event.kv) : `-${event.key}`)).join(' ');
 };
@@ -61,6 +63,22 @@ test('an observer that starts during an outage is told what is remembered, then 
   assert.equal(then, 'snapshot /n/subnets/b=new');
   assert.equal(store.stale, false);
   assert.deepEqual(shown().sort(), ['/n/config=c', '/n/subnets/b=new']);
+});
+
+test('a store that is behind what is remembered has forgotten something', async () => {
+  const inner = new MemoryStore();
+  inner.cut();
+  const old = { ...remembered('/n/subnets/a', 'old'), modRevision: 900n };
+  const { store } = open(inner, [old, remembered('/n/config', 'c')]);
+  await using leases = observe(store, '/n/subnets');
+  await using config = observe(store, '/n/config');
+  for (const observer of [leases, config]) {
+    await observer.next();
+    await observer.next();
+  }
+  inner.heal();
+  assert.deepEqual([await leases.next(), await leases.next()], ['resumed', 'unrelated snapshot ']);
+  assert.deepEqual([await config.next(), await config.next()], ['resumed', 'snapshot ']);
 });
 
 test('a store that answers is never second-guessed', async () => {

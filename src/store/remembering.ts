@@ -1,7 +1,8 @@
 /**
  * A store that remembers what its observers were told, and tells it to the next ones while the real store is
  * away: an agent that starts during an outage sees what the one before it saw. As soon as the store answers, its
- * snapshot replaces what was remembered, as any snapshot does.
+ * snapshot replaces what was remembered, as any snapshot does; one that is older than the memory is of a store that
+ * has forgotten.
  *
  * Only observers are served from memory. Everything else, above all every write, goes to the real store.
  */
@@ -86,21 +87,17 @@ export class RememberingStore implements Store {
         const kvs = this.remembered().filter(({ key }) => covers(key));
         if (kvs.length > 0) {
           this.#fromMemory.add(range);
-          // No older than its newest key; an observer can tell from it that the real store went back in time.
-          const revision = kvs.reduce(
-            (newest, kv) => (kv.modRevision > newest ? kv.modRevision : newest),
-            0n,
-          );
-          yield { type: 'snapshot', revision, kvs: kvs.sort(byKey) };
+          yield { type: 'snapshot', revision: this.#newest(covers), kvs: kvs.sort(byKey) };
         }
       }
       if (update.type === 'snapshot') {
         told = true;
-        this.#fromMemory.delete(range);
+        const isBehind = this.#fromMemory.delete(range) && update.revision < this.#newest(covers);
         this.#replace(covers, update.kvs);
+        yield isBehind ? { ...update, unrelated: true } : update;
+        continue;
       }
-      if (update.type === 'events') for (const event of update.events) this.#apply(event);
-      if (update.type === 'snapshot' || update.type === 'events') this.#onChange();
+      if (update.type === 'events') this.#apply(update.events);
       yield update;
     }
     this.#interrupted.delete(range);
@@ -124,14 +121,23 @@ export class RememberingStore implements Store {
     if (isNews || after.revision !== before.revision) this.contact.set(after);
   }
 
+  #newest(covers: (key: string) => boolean): Revision {
+    const kvs = this.remembered().filter(({ key }) => covers(key));
+    return kvs.reduce((newest, kv) => (kv.modRevision > newest ? kv.modRevision : newest), 0n);
+  }
+
   #replace(covers: (key: string) => boolean, kvs: readonly KeyValue[]): void {
     for (const key of this.#known.keys()) if (covers(key)) this.#known.delete(key);
     for (const kv of kvs) this.#known.set(kv.key, kv);
+    this.#onChange();
   }
 
-  #apply(event: StoreEvent): void {
-    if (event.type === 'put') this.#known.set(event.kv.key, event.kv);
-    else this.#known.delete(event.key);
+  #apply(events: readonly StoreEvent[]): void {
+    for (const event of events) {
+      if (event.type === 'put') this.#known.set(event.kv.key, event.kv);
+      else this.#known.delete(event.key);
+    }
+    this.#onChange();
   }
 }
 

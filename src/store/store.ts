@@ -66,13 +66,19 @@ export type StoreEvent =
 
 /**
  * What an observer of a prefix is told. `snapshot` replaces everything known; it comes before any `events`,
- * and again whenever history was lost (compaction, a store restored from backup, another cluster behind the
- * address). `events` is one revision's changes. `interrupted` and `resumed` bracket a time without contact, which
+ * and again whenever history was lost. After a compaction what is missing from it was deleted. After the store
+ * itself was replaced (emptied, restored from a backup, another cluster behind the address) the snapshot is
+ * `unrelated` to what was told before: what is missing may never have been deleted by anybody. `events` is one revision's changes. `interrupted` and `resumed` bracket a time without contact, which
  * may be the first thing told: nothing that is known becomes wrong through them, it only may be old. An RPC
  * failure never means "gone".
  */
 export type StoreUpdate =
-  | { readonly type: 'snapshot'; readonly revision: Revision; readonly kvs: readonly KeyValue[] }
+  | {
+      readonly type: 'snapshot';
+      readonly revision: Revision;
+      readonly kvs: readonly KeyValue[];
+      readonly unrelated?: true;
+    }
   | { readonly type: 'events'; readonly revision: Revision; readonly events: readonly StoreEvent[] }
   | { readonly type: 'interrupted'; readonly error: StoreError }
   | { readonly type: 'resumed' };

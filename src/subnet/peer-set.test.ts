@@ -107,6 +107,58 @@ describe('peers come, change and go', () => {
   });
 });
 
+describe('a store that has forgotten its leases', () => {
+  const forget = (set: PeerSet) => set.replace([], { unrelated: true });
+  const setUpForgotten = () => {
+    const world = setUp();
+    world.put(GOOD, hostAttributes(2), 900n);
+    world.put('10.5.3.0-24', hostAttributes(3), 901n);
+    world.take();
+    forget(world.set);
+    return world;
+  };
+
+  test('leaves peers as they are, until they write again', () => {
+    const { set, put, take } = setUpForgotten();
+    assert.deepEqual([...set.kept()], [GOOD, '10.5.3.0-24']);
+    put(GOOD, hostAttributes(2), 2n);
+    set.replace([read(GOOD, hostAttributes(2), 2n)]);
+    assert.deepEqual([...set.kept()], ['10.5.3.0-24']);
+    forget(set);
+    assert.deepEqual([...set.kept()].sort(), [GOOD, '10.5.3.0-24']);
+    assert.deepEqual(take().removed, []);
+    set.forgetKept();
+    assert.deepEqual([...set.peers()], []);
+    assert.deepEqual(take().removed.toSorted(), [GOOD, '10.5.3.0-24']);
+  });
+
+  test('a host that writes another lease has no former one', () => {
+    const { set, put, take } = setUpForgotten();
+    put('10.5.9.0-24', hostAttributes(2), 2n);
+    assert.deepEqual(take(), { changed: ['10.5.9.0-24'], removed: [GOOD] });
+    assert.deepEqual([...set.kept()], ['10.5.3.0-24']);
+  });
+
+  test('whoever has a part of the subnet now is right, whatever the revisions say', () => {
+    const { set, put, take, peers } = setUpForgotten();
+    put('10.5.2.128-25', hostAttributes(4), 2n);
+    put('10.5.3.0-25', hostAttributes(5), 9000n);
+    assert.deepEqual(take().removed.toSorted(), [GOOD, '10.5.3.0-24']);
+    assert.deepEqual(peers(), ['10.5.2.128-25', '10.5.3.0-25']);
+    assert.deepEqual([...set.rejected()], []);
+  });
+
+  test('what was no peer before is none afterwards', () => {
+    const { set, put, take } = setUp();
+    put('10.5.1.0-24', SELF);
+    put('10.5.4.0-24', 'no JSON');
+    forget(set);
+    assert.deepEqual([...set.kept()], []);
+    assert.deepEqual([...set.rejected()], []);
+    assert.deepEqual(take(), { changed: [], removed: [] });
+  });
+});
+
 /** Key, value: what must neither become a peer nor do anything to one. */
 const BAD: readonly (readonly [key: string, value: LeaseAttributes | string, reason: RegExp])[] = [
   // flannel's own list of keys to reject

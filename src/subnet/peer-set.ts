@@ -7,6 +7,8 @@
  * - Of two leases that overlap the older one is right, on every host alike; our own is right for us.
  * - A lease with our id is ours and no peer.
  * - A value that says the same again (flannel's daily renewals are puts) is no change.
+ * - A store that was emptied or set back has not ended any lease: peers that it forgot are kept until their hosts
+ *   write their leases again, here or elsewhere, or somebody else gets a part of the subnet.
  */
 import { bytesEqual } from '../base/bytes.ts';
 import type { Ip } from '../base/ip.ts';
@@ -64,6 +66,8 @@ export class PeerSet {
   readonly #blocks = new BlockMap<Entry>();
   /** Good leases that wait for an older one, which they overlap, to end. */
   readonly #blocked = new Set<Entry>();
+  /** Peers that the store has forgotten. */
+  readonly #kept = new Set<Entry>();
   /** By text of the address. */
   readonly #holders = new Map<string, Holders>();
   #changes = new Map<string, Lease | undefined>();
@@ -85,6 +89,11 @@ export class PeerSet {
       const { createRevision, modRevision } = latest;
       yield { key, reason, createRevision, modRevision };
     }
+  }
+
+  /** Keys of peers that the store has forgotten. */
+  *kept(): Generator<string, void> {
+    for (const { key } of this.#kept) yield key;
   }
 
   /** Public addresses that more than one peer has. */
@@ -121,24 +130,42 @@ export class PeerSet {
     const entry = this.#entries.get(key) ?? { key, latest, isOwn: false };
     entry.latest = latest;
     this.#entries.set(key, entry);
+    this.#kept.delete(entry);
     this.#evaluate(entry);
+    if (isLease(latest)) this.#forgetFormer(latest);
     this.#retryBlocked();
   }
 
   delete(key: string): void {
     const entry = this.#entries.get(key);
     if (entry === undefined) return;
-    this.#entries.delete(key);
-    this.#blocked.delete(entry);
-    this.#deactivate(entry);
+    this.#forget(entry);
     this.#retryBlocked();
   }
 
-  /** Everything there is; what is not among it is gone. */
-  replace(all: readonly (Lease | RejectedLease)[]): void {
+  /**
+   * Everything there is; what is not among it is gone.
+   *
+   * @param options `unrelated` when the store is not the one that was told of before: what is not among it stays.
+   */
+  replace(
+    all: readonly (Lease | RejectedLease)[],
+    { unrelated = false }: { readonly unrelated?: boolean | undefined } = {},
+  ): void {
     const keys = new Set(all.map(({ key }) => key));
-    for (const key of this.#entries.keys()) if (!keys.has(key)) this.delete(key);
+    for (const [key, entry] of this.#entries) {
+      if (keys.has(key)) continue;
+      if (this.#kept.has(entry)) continue;
+      if (unrelated && entry.active !== undefined && !entry.isOwn) this.#kept.add(entry);
+      else this.delete(key);
+    }
     for (const each of all) this.put(each);
+  }
+
+  /** Peers that the store has forgotten are gone from now on. */
+  forgetKept(): void {
+    for (const entry of this.#kept) this.#forget(entry);
+    this.#retryBlocked();
   }
 
   /** Another configuration or identity: everything is judged anew. */
@@ -179,19 +206,40 @@ export class PeerSet {
       .flatMap(block => this.#blocks.overlaps(block))
       .map(({ value }) => value)
       .filter(other => other !== entry);
-    const stronger = others.find(other =>
-      other.isOwn === entry.isOwn ? isOlder(other, lease) : other.isOwn,
-    );
+    const stronger = others.find(other => {
+      if (other.isOwn !== entry.isOwn) return other.isOwn;
+      // Revisions of different stores say nothing about age.
+      const [isOtherKept, isKept] = [this.#kept.has(other), this.#kept.has(entry)];
+      return isOtherKept === isKept ? isOlder(other, lease) : isKept;
+    });
     if (stronger === undefined) {
       for (const other of new Set(others)) {
-        this.#deactivate(other);
-        this.#blocked.add(other);
+        if (this.#kept.has(other)) this.#forget(other);
+        else {
+          this.#deactivate(other);
+          this.#blocked.add(other);
+        }
       }
       return undefined;
     }
     return stronger.isOwn
       ? `overlaps this host's own subnet ${stronger.key}`
       : `overlaps ${stronger.key}, which is older`;
+  }
+
+  /** A host whose lease was forgotten has another one now. */
+  #forgetFormer({ key, attributes: { hostId } }: Lease): void {
+    if (hostId === undefined) return;
+    for (const entry of this.#kept) {
+      if (entry.key !== key && entry.active?.attributes.hostId === hostId) this.#forget(entry);
+    }
+  }
+
+  #forget(entry: Entry): void {
+    this.#entries.delete(entry.key);
+    this.#blocked.delete(entry);
+    this.#kept.delete(entry);
+    this.#deactivate(entry);
   }
 
   /** Those that had to wait, oldest first, until none of them finds room. */

@@ -1,14 +1,15 @@
 /**
  * The peers of this host, live from the store. An interruption of the store changes nothing: what is known stays
- * in use, and when contact is back the store says what was missed. Consumers get the newest state, however
- * much happened since they last looked.
+ * in use, and when contact is back the store says what was missed. A store that comes back without its memory ends
+ * no lease either: peers it does not know any more stay for as long as a lease lasts. Their hosts write them again
+ * as soon as they notice; one that is cut off from the store may take hours, and its containers talk meanwhile.
  *
- * A store that is behind what it was (restored from a backup, or started empty) has forgotten leases that never
- * ended. Their holders write them again as soon as they notice; until then their peers spare them.
+ * Consumers get the newest state, however much happened since they last looked.
  */
 import { type Clock, systemClock } from '../base/clock.ts';
+import { Doorbell } from '../base/doorbell.ts';
 import { Latest } from '../base/latest.ts';
-import type { Revision, StoreError, StoreUpdate } from '../store/store.ts';
+import type { StoreError, StoreUpdate } from '../store/store.ts';
 import type { Lease, RejectedLease } from './lease.ts';
 import { type PeerChanges, type PeerEvent, PeerSet, type Self } from './peer-set.ts';
 import type { Registry } from './registry.ts';
@@ -19,7 +20,7 @@ export type TrackerEvent =
   | PeerEvent
   | { readonly type: 'interrupted'; readonly error: StoreError }
   | { readonly type: 'resumed' }
-  /** The store went back in time, and has forgotten these keys; they are spared for a while. */
+  /** The store is not what it was, and knows no more of these peers; they are kept for a while. */
   | { readonly type: 'forgotten'; readonly keys: readonly string[] };
 
 export interface TrackerOptions extends Self {
@@ -28,27 +29,23 @@ export interface TrackerOptions extends Self {
   readonly clock?: Clock;
 }
 
-/** How long, in milliseconds, a peer may take to write its lease again after the store has forgotten it. */
-export const SPARE_TIME = 60_000;
-
 export class PeerTracker {
   readonly #registry: Registry;
   readonly #report: (event: TrackerEvent) => void;
   readonly #set: PeerSet;
   readonly #version = new Latest(0);
-  readonly #clock: Clock;
-  /** Peers in use that the store has forgotten. */
-  readonly #spared = new Map<string, Lease>();
-  /** When they are given up, on the monotonic clock. */
-  readonly #sparedUntil = new Latest<number | undefined>(undefined);
-  #revision: Revision = 0n;
   #context: Self;
   #isLoaded = false;
+  readonly #clock: Clock;
+  readonly #bell: Doorbell;
+  /** On the monotonic clock; when peers that the store has forgotten are given up. */
+  #keptUntil = Number.POSITIVE_INFINITY;
 
   constructor(registry: Registry, options: TrackerOptions) {
     this.#registry = registry;
-    this.#report = options.onEvent ?? (() => undefined);
     this.#clock = options.clock ?? systemClock;
+    this.#bell = new Doorbell(this.#clock);
+    this.#report = options.onEvent ?? (() => undefined);
     this.#context = options;
     this.#set = new PeerSet(options, this.#report);
   }
@@ -63,7 +60,7 @@ export class PeerTracker {
 
   /** Follows the store until `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
-    await Promise.all([this.#follow(signal), this.#giveUpSpared(signal)]);
+    await Promise.all([this.#follow(signal), this.#giveUpInTime(signal)]);
   }
 
   /**
@@ -89,6 +86,11 @@ export class PeerTracker {
     return this.#set.rejected();
   }
 
+  /** Keys of peers that the store has forgotten, and that stay in use. */
+  kept(): Iterable<string> {
+    return this.#set.kept();
+  }
+
   /** Public addresses that several peers have. */
   sharedAddresses(): ReturnType<PeerSet['sharedAddresses']> {
     return this.#set.sharedAddresses();
@@ -104,22 +106,34 @@ export class PeerTracker {
     for await (const update of store.observe(subnetsPrefix, { signal })) this.#take(update);
   }
 
+  async #giveUpInTime(signal: AbortSignal): Promise<void> {
+    const wake = () => this.#bell.ring();
+    signal.addEventListener('abort', wake, { once: true });
+    while (!signal.aborted) {
+      await this.#bell.pause(this.#keptUntil - this.#clock.monotonic());
+      if (this.#clock.monotonic() < this.#keptUntil) continue;
+      this.#keptUntil = Number.POSITIVE_INFINITY;
+      this.#set.forgetKept();
+      this.#changed();
+    }
+    signal.removeEventListener('abort', wake);
+  }
+
   #take(update: StoreUpdate): void {
     switch (update.type) {
       case 'snapshot':
-        this.#takeSnapshot(
+        this.#set.replace(
           update.kvs.map(kv => this.#registry.decode(kv)),
-          update.revision,
+          update,
         );
+        if (update.unrelated) this.#noteForgotten();
+        this.#isLoaded = true;
         return this.#changed();
       case 'events':
         for (const event of update.events) {
-          const key = this.#registry.keyOf(event.type === 'put' ? event.kv.key : event.key);
-          this.#spared.delete(key);
           if (event.type === 'put') this.#set.put(this.#registry.decode(event.kv));
-          else this.#set.delete(key);
+          else this.#set.delete(this.#registry.keyOf(event.key));
         }
-        this.#revision = update.revision;
         return this.#changed();
       case 'interrupted':
         return this.#report({ type: 'interrupted', error: update.error });
@@ -128,32 +142,12 @@ export class PeerTracker {
     }
   }
 
-  #takeSnapshot(all: readonly (Lease | RejectedLease)[], revision: Revision): void {
-    const wentBack = revision < this.#revision;
-    this.#revision = revision;
-    this.#isLoaded = true;
-    for (const { key } of all) this.#spared.delete(key);
-    if (wentBack) {
-      const found = new Set(all.map(({ key }) => key));
-      for (const lease of this.#set.peers()) if (!found.has(lease.key)) this.#spared.set(lease.key, lease);
-    }
-    if (wentBack && this.#spared.size > 0) {
-      this.#sparedUntil.set(this.#clock.monotonic() + SPARE_TIME);
-      this.#report({ type: 'forgotten', keys: [...this.#spared.keys()] });
-    }
-    this.#set.replace([...all, ...this.#spared.values()]);
-  }
-
-  async #giveUpSpared(signal: AbortSignal): Promise<void> {
-    for await (const until of this.#sparedUntil.changes(signal)) {
-      if (until === undefined) continue;
-      await this.#clock.sleep(until - this.#clock.monotonic(), signal).catch(() => undefined);
-      // The store may have gone back once more meanwhile, which gives everybody more time.
-      if (signal.aborted || this.#sparedUntil.value !== until) continue;
-      for (const key of this.#spared.keys()) this.#set.delete(key);
-      this.#spared.clear();
-      this.#changed();
-    }
+  #noteForgotten(): void {
+    const keys = [...this.#set.kept()];
+    if (keys.length === 0) return;
+    this.#keptUntil = this.#clock.monotonic() + this.#registry.ttl * 1000;
+    this.#bell.ring();
+    this.#report({ type: 'forgotten', keys });
   }
 
   #changed(): void {

@@ -103,8 +103,9 @@ describe('the etcd client on a bad day', () => {
     await etcd.ctl('compact', String(revision));
     await proxy.listen();
     await expect(observer, 'resumed');
-    const { kvs } = await observer.snapshot();
+    const { kvs, unrelated } = await observer.snapshot();
     assert.deepEqual(keysOf(kvs), [`${prefix}/new`, `${prefix}/watching`]);
+    assert.equal(unrelated, undefined);
     await writer.put(`${prefix}/after`, text('1'));
     assert.deepEqual(describeEvents((await observer.events()).events), [`put ${prefix}/after 1`]);
   });
@@ -118,8 +119,9 @@ describe('the etcd client on a bad day', () => {
     await etcd.restart({ empty: true });
     await expect(observer, 'interrupted');
     await expect(observer, 'resumed');
-    const { kvs, revision } = await observer.snapshot();
+    const { kvs, revision, unrelated } = await observer.snapshot();
     assert.deepEqual(kvs, []);
+    assert.equal(unrelated, true);
     assert.ok(revision < 20n);
     await store.put(`${prefix}/first`, text('1'));
     assert.deepEqual(describeEvents((await observer.events()).events), [`put ${prefix}/first 1`]);
@@ -142,7 +144,8 @@ describe('the etcd client on a bad day', () => {
     for (let index = 0; index < 20; index++) await writer.put(`${prefix}/other`, text('1'));
     await proxy.listen();
     await expect(observer, 'resumed');
-    assert.deepEqual(keysOf((await observer.snapshot()).kvs), [`${prefix}/other`]);
+    const { kvs, unrelated } = await observer.snapshot();
+    assert.deepEqual([keysOf(kvs), unrelated], [[`${prefix}/other`], true]);
   });
 
   test('another cluster behind the address is known by its identity', options, async () => {
@@ -159,7 +162,8 @@ describe('the etcd client on a bad day', () => {
     proxy.reset();
     await expect(observer, 'interrupted');
     await expect(observer, 'resumed');
-    assert.deepEqual(keysOf((await observer.snapshot()).kvs), [`${prefix}/other`]);
+    const { kvs, unrelated } = await observer.snapshot();
+    assert.deepEqual([keysOf(kvs), unrelated], [[`${prefix}/other`], true]);
   });
 
   test('a frozen etcd is noticed by unanswered pings, and its thaw too', options, async () => {

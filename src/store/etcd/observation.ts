@@ -67,6 +67,8 @@ class Observation {
   readonly #range: Range;
   readonly #signal: AbortSignal;
   #position: Position | undefined;
+  /** The store is not the one that was told of before. */
+  #isReplaced = false;
 
   constructor(client: EtcdClient, range: Range, signal: AbortSignal) {
     this.#client = client;
@@ -79,7 +81,9 @@ class Observation {
     if (this.#position === undefined) {
       const { kvs, header } = await this.#wait(listRange(this.#client, this.#range));
       this.#position = { ...header, next: header.revision + 1n };
-      yield { type: 'snapshot', revision: header.revision, kvs };
+      const unrelated = this.#isReplaced ? ({ unrelated: true } as const) : {};
+      this.#isReplaced = false;
+      yield { type: 'snapshot', revision: header.revision, kvs, ...unrelated };
     }
     const stream = await this.#wait(this.#client.stream(Watch.method.watch, this.#signal));
     const tooLate = new StoreError('UNAVAILABLE', `watch at ${stream.endpoint}: not begun in time`);
@@ -123,7 +127,10 @@ class Observation {
       if (!begun) {
         if (!response.created) throw senseless('watch', 'something else than the beginning of a watch');
         const header = decodeHeader(response.header, 'watch');
-        if (!(await this.#isSameStore(position, header))) return this.#forget('the store is another one');
+        if (!(await this.#isSameStore(position, header))) {
+          this.#isReplaced = true;
+          return this.#forget('the store is another one');
+        }
         if (header.term > term) ({ term } = header);
         begun = true;
         yield CONTACT;
