@@ -2,20 +2,17 @@
  * Debian's etcd as a fixture: real servers on loopback, in a temporary directory of their own, that a test may
  * stop, freeze, empty and restart. Everything is gone when the fixture is disposed of.
  */
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import process from 'node:process';
 import { setTimeout } from 'node:timers/promises';
-import { promisify } from 'node:util';
 import { freePorts } from '../../src/sys/free-ports.ts';
 import { requires } from '../integration/support.ts';
 import type { Certificate } from './certificates.ts';
-
-const run = promisify(execFile);
+import { etcdctl, type StoreServer } from './store-server.ts';
 
 /** Options for `test`. */
 export const needsEtcd = requires(
@@ -45,7 +42,7 @@ interface Place {
 /** How long a member may take to serve, in steps of 20 ms. */
 const START_LIMIT = 20_000;
 
-export class Etcd implements AsyncDisposable {
+export class Etcd implements StoreServer {
   readonly #place: Place;
   readonly #options: EtcdFixtureOptions;
   #process: ChildProcess | undefined;
@@ -95,12 +92,9 @@ export class Etcd implements AsyncDisposable {
     return this.#place.clientPort;
   }
 
-  /** etcdctl's output; `extra` are further flags, such as those of TLS. */
-  async ctl(...args: string[]): Promise<string> {
-    const { stdout } = await run('etcdctl', [`--endpoints=${this.url}`, '--command-timeout=10s', ...args], {
-      env: { PATH: process.env['PATH'], ETCDCTL_API: '3' },
-    });
-    return stdout;
+  /** etcdctl's output; `args` begin with further flags, such as those of TLS. */
+  ctl(...args: string[]): Promise<string> {
+    return etcdctl(this.url, args);
   }
 
   /** Ends the member at once, as a crash does. */
@@ -119,6 +113,24 @@ export class Etcd implements AsyncDisposable {
     if (options.empty === true) await rm(join(this.#place.directory, 'data'), { recursive: true });
     this.#spawn();
     await this.#untilServing();
+  }
+
+  /** Serves again, with the contents of a snapshot, as `etcdctl snapshot restore` makes a new cluster of it. */
+  async restore(snapshot: string): Promise<void> {
+    await this.kill();
+    const { name, directory, peerPort, cluster } = this.#place;
+    const data = join(directory, 'data');
+    await rm(data, { recursive: true });
+    await this.ctl(
+      'snapshot',
+      'restore',
+      snapshot,
+      `--data-dir=${data}`,
+      `--name=${name}`,
+      `--initial-cluster=${cluster}`,
+      `--initial-advertise-peer-urls=http://127.0.0.1:${peerPort}`,
+    );
+    await this.restart();
   }
 
   /** The process stops in its tracks; its connections stay open, and nobody answers. */

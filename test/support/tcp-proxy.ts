@@ -6,8 +6,15 @@
  *             <--- to-client ----         <--- to-client ----
  */
 import { once } from 'node:events';
-import { connect, createServer, type ListenOptions, type Server, type Socket } from 'node:net';
+import { connect, createServer, type Server, type Socket } from 'node:net';
 import { setTimeout } from 'node:timers/promises';
+import type { Netns } from '../../src/sys/netns.ts';
+
+/** A port in another network namespace, of all of its addresses; a socket stays where it was made. */
+export interface PortElsewhere {
+  readonly port: number;
+  readonly netns: Netns;
+}
 
 export type Direction = 'to-server' | 'to-client';
 
@@ -21,7 +28,7 @@ interface Lane {
 export class TcpProxy implements AsyncDisposable {
   /** Of the loopback interface; 0 when it listens at a path. */
   readonly port: number;
-  readonly #place: ListenOptions;
+  readonly #listen: (server: Server) => void;
   #target: number;
   readonly #server: Server;
   readonly #lanes = new Map<Direction, Set<Lane>>([
@@ -33,25 +40,25 @@ export class TcpProxy implements AsyncDisposable {
   /** Connections accepted so far. */
   accepted = 0;
 
-  private constructor(target: number, server: Server, place: ListenOptions) {
+  private constructor(target: number, server: Server, port: number, listen: (server: Server) => void) {
     this.#target = target;
     this.#server = server;
-    this.#place = place;
-    this.port = place.port ?? 0;
+    this.#listen = listen;
+    this.port = port;
   }
 
   /**
-   * Forwards to 127.0.0.1:`target` from a port of loopback (0: any), or from a unix socket, which programs in
-   * other network namespaces reach as well.
+   * Forwards to 127.0.0.1:`target` from a port of loopback (0: any), from a unix socket, which programs in other
+   * network namespaces reach as well, or from a port in a namespace of its own.
    */
-  static async start(target: number, place: number | string = 0): Promise<TcpProxy> {
+  static async start(target: number, place: number | string | PortElsewhere = 0): Promise<TcpProxy> {
     const server = createServer();
-    const wanted = typeof place === 'string' ? { path: place } : { port: place, host: '127.0.0.1' };
-    server.listen(wanted);
+    listenAt(server, place);
     await once(server, 'listening');
     const address = server.address();
-    const isPort = address !== null && typeof address === 'object';
-    const proxy = new TcpProxy(target, server, isPort ? { ...wanted, port: address.port } : wanted);
+    const port = address !== null && typeof address === 'object' ? address.port : 0;
+    const again = place === 0 ? port : place;
+    const proxy = new TcpProxy(target, server, port, idle => listenAt(idle, again));
     server.on('connection', socket => proxy.#accept(socket));
     return proxy;
   }
@@ -102,7 +109,7 @@ export class TcpProxy implements AsyncDisposable {
   }
 
   async listen(): Promise<void> {
-    this.#server.listen(this.#place);
+    this.#listen(this.#server);
     await once(this.#server, 'listening');
   }
 
@@ -142,6 +149,13 @@ export class TcpProxy implements AsyncDisposable {
     });
     if (this.#stalled.has(direction)) from.pause();
   }
+}
+
+function listenAt(server: Server, place: number | string | PortElsewhere): void {
+  if (typeof place === 'string') server.listen({ path: place });
+  else if (typeof place === 'number') server.listen({ port: place, host: '127.0.0.1' });
+  // Without a host name there is nothing to look up, so that the socket is made before `run` comes back.
+  else place.netns.run(() => void server.listen(place.port));
 }
 
 /** Ends a connection without ceremony; only TCP can tell the other side so. */

@@ -1,12 +1,14 @@
 /** `tulle store` as a fixture: a process of its own on loopback that a test may kill and start again. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
 import { createInterface } from 'node:readline';
 import { freePorts } from '../../src/sys/free-ports.ts';
+import { run } from '../../src/sys/process.ts';
+import { etcdctl, type StoreServer } from './store-server.ts';
 
 const TULLE = join(import.meta.dirname, '../../bin/tulle');
 
@@ -17,7 +19,7 @@ export interface TulleStoreOptions {
   readonly tls?: boolean;
 }
 
-export class TulleStore implements AsyncDisposable {
+export class TulleStore implements StoreServer {
   readonly directory: string;
   readonly port: number;
   readonly #options: TulleStoreOptions;
@@ -65,9 +67,29 @@ export class TulleStore implements AsyncDisposable {
     await this.#end('SIGTERM');
   }
 
-  /** Serves (again), on the same port and data. @throws Error with what the process said when it does not. */
-  async restart(): Promise<void> {
+  ctl(...args: string[]): Promise<string> {
+    return etcdctl(this.url, args);
+  }
+
+  pause(): void {
+    this.#process?.kill('SIGSTOP');
+  }
+
+  resume(): void {
+    this.#process?.kill('SIGCONT');
+  }
+
+  async restore(snapshot: string): Promise<void> {
     await this.kill();
+    await this.#forget();
+    await run(TULLE, ['store', 'restore', snapshot, `--data-dir=${this.directory}`]);
+    await this.restart();
+  }
+
+  /** Serves (again), on the same port and data. @throws Error with what the process said when it does not. */
+  async restart(options: { readonly empty?: boolean } = {}): Promise<void> {
+    await this.kill();
+    if (options.empty === true) await this.#forget();
     const child = spawn(
       TULLE,
       [
@@ -97,6 +119,12 @@ export class TulleStore implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.kill();
     await rm(this.directory, { recursive: true, force: true });
+  }
+
+  async #forget(): Promise<void> {
+    const files = await readdir(this.directory);
+    for (const file of files.filter(name => name.startsWith('store.db')))
+      await rm(join(this.directory, file));
   }
 
   async #end(signal: NodeJS.Signals): Promise<void> {

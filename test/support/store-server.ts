@@ -1,0 +1,27 @@
+/** What etcd and Tulle's own store have in common as fixtures, so that one test can run with either. */
+import process from 'node:process';
+import { run } from '../../src/sys/process.ts';
+
+/** A server on loopback, with a directory of its own that disappears with it. */
+export interface StoreServer extends AsyncDisposable {
+  readonly url: string;
+  readonly port: number;
+  /** etcdctl's output. */
+  ctl(...args: string[]): Promise<string>;
+  /** Ends the process at once, as a crash does. */
+  kill(): Promise<void>;
+  /** Serves (again), on the same port. `empty` loses the data first. */
+  restart(options?: { readonly empty?: boolean }): Promise<void>;
+  /** Serves again, with the contents of a file of `etcdctl snapshot save`. */
+  restore(snapshot: string): Promise<void>;
+  /** The process stops in its tracks; its connections stay open, and nobody answers. */
+  pause(): void;
+  resume(): void;
+}
+
+export async function etcdctl(url: string, args: readonly string[]): Promise<string> {
+  const { stdout } = await run('etcdctl', [`--endpoints=${url}`, '--command-timeout=10s', ...args], {
+    env: { PATH: process.env['PATH'], ETCDCTL_API: '3' },
+  });
+  return stdout;
+}
