@@ -277,6 +277,7 @@ class Agent {
 
   #status(): Status {
     this.#worked();
+    this.#enforcer.checkForwarding();
     const { options, clock, identity } = this.#parts;
     const { endpoints, prefix } = options.store;
     return statusDocument({

@@ -5,6 +5,7 @@
 import type { HostIdentity } from '../backend/backend.ts';
 import { backoff, type Clock } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
+import type { Family } from '../base/ip.ts';
 import type { Logger } from '../base/log.ts';
 import type { DataPlane, DataPlaneOptions } from '../dataplane/data-plane.ts';
 import { openDataPlane } from '../dataplane/open-data-plane.ts';
@@ -12,6 +13,7 @@ import type { ApplyResult, Repair } from '../dataplane/report.ts';
 import { ruleChanges } from '../firewall/changes.ts';
 import { Firewall } from '../firewall/firewall.ts';
 import { FirewallKeeper, type FirewallState } from '../firewall/keeper.ts';
+import type { DesiredFirewall } from '../firewall/rules.ts';
 import { formatSubnetEnv } from '../subnet/subnet-env.ts';
 import type { Netns } from '../sys/netns.ts';
 import { readSysctl, writeSysctl } from '../sys/sysctl.ts';
@@ -20,6 +22,12 @@ import type { EventLog } from './event-log.ts';
 import type { Health } from './health.ts';
 import { KeptFile } from './kept-file.ts';
 import type { AgentOptions } from './options.ts';
+
+/** Below /proc/sys. */
+const FORWARDING = {
+  ipv4: 'net/ipv4/ip_forward',
+  ipv6: 'net/ipv6/conf/all/forwarding',
+} as const satisfies Record<Family, string>;
 
 export interface EnforcerOptions {
   readonly options: AgentOptions;
@@ -44,6 +52,7 @@ export class Enforcer implements AsyncDisposable {
   readonly #firewall: FirewallKeeper;
   readonly #options: EnforcerOptions;
   #devices: readonly string[];
+  #blocks: DesiredFirewall['blocks'] = [];
 
   constructor(options: EnforcerOptions) {
     const { rtnetlink, netns, clock, logger } = options;
@@ -61,6 +70,7 @@ export class Enforcer implements AsyncDisposable {
       onRepair: repair => this.#tellRepair(repair),
       onRound: result => {
         this.#reportDataPlane(result);
+        this.checkForwarding();
         options.onRound();
       },
     });
@@ -128,6 +138,8 @@ export class Enforcer implements AsyncDisposable {
       if (outcome === undefined) continue;
       await this.#replaceDevices(outcome);
       const wanted = firewallFor(outcome, this.#options.options.firewall);
+      this.#blocks = wanted.blocks;
+      this.checkForwarding();
       // A failure is told through `onState`, and the keeper goes on trying.
       await this.#firewall.apply(wanted).catch(() => undefined);
       this.subnetFile.set(subnetEnvOf(outcome, this.#options.options));
@@ -182,6 +194,27 @@ export class Enforcer implements AsyncDisposable {
         });
       }
     }
+  }
+
+  /**
+   * Warns while this host does not forward packets, without which no container is reached. The kernel announces
+   * no change of that, so it is looked at now and then.
+   */
+  checkForwarding(): void {
+    const { health, netns } = this.#options;
+    const families = new Set(this.#blocks.map(({ network }) => network.family));
+    const off = [...families].filter(family => readSysctl(FORWARDING[family], netns) === '0');
+    health.warn(
+      'forwarding',
+      off.map(family => ({
+        id: family,
+        code: 'FORWARDING_OFF',
+        severity: 'warning',
+        title: `this host does not forward ${family === 'ipv4' ? 'IPv4' : 'IPv6'} packets`,
+        text: 'containers of this host cannot be reached by others, nor reach them',
+        hint: `sysctl -w ${FORWARDING[family].replaceAll('/', '.')}=1; dockerd does it when it starts`,
+      })),
+    );
   }
 
   #reportDataPlane({ inSync, failures }: ApplyResult): void {

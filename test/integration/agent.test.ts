@@ -96,6 +96,31 @@ describe('two hosts', needs, () => {
   });
 });
 
+test('two families: two devices, one lease, both ways', needs, async t => {
+  const cluster = await Cluster.start(t, {
+    config: { ...CONFIG, EnableIPv6: true, IPv6Network: 'fd77::/48' },
+  });
+  for (const [index, host] of cluster.hosts.entries()) await host.addAddress(`fd65::${index + 3}/64`);
+  await cluster.startAgents();
+  const [one, two] = [cluster.host(1), cluster.host(2)];
+  const status = await one.client.status();
+  assert.deepEqual(
+    status.backend?.devices.map(({ name, mtu }) => [name, mtu]),
+    [
+      ['flannel.88', 1450],
+      ['flannel-v6.88', 1430],
+    ],
+  );
+  assert.match(status.lease?.key ?? '', /^10\.77\.\d+\.0-24&fd77:.*-64$/);
+  assert.match(readFileSync(one.subnetFile, 'utf8'), /^FLANNEL_IPV6_SUBNET=fd77:.*::1\/64$/m);
+  const routes = await one.ip.routes.list({ family: 'ipv6', protocol: 77 });
+  const { lease } = await two.client.status();
+  assert.deepEqual(
+    routes.map(({ destination }) => String(destination)),
+    [lease?.ipv6],
+  );
+});
+
 test('a host that flannel ran on is taken over with its device, MAC and subnet', needs, async t => {
   const cluster = await Cluster.start(t, { hosts: 1 });
   const host = cluster.host(1);
@@ -119,6 +144,17 @@ test('a host that flannel ran on is taken over with its device, MAC and subnet',
   assert.equal(await host.linkIndex('flannel.88'), index);
   const value = await cluster.leaseValue('10.77.42.0-24');
   assert.deepEqual(value['BackendData'], { VNI: 88, VtepMAC: mac });
+});
+
+test('a host that does not forward packets is warned about', needs, async t => {
+  const cluster = await Cluster.start(t, { hosts: 1 });
+  await cluster.startAgents();
+  const host = cluster.host(1);
+  await host.shell('sysctl -q -w net.ipv4.ip_forward=0');
+  const { warnings } = await host.until('it is warned', status => status.warnings.length > 0);
+  assert.equal(warnings[0]?.code, 'FORWARDING_OFF');
+  await host.shell('sysctl -q -w net.ipv4.ip_forward=1');
+  await host.until('it is well', status => status.warnings.length === 0);
 });
 
 test('readyz and metrics tell what the status tells', needs, async t => {
