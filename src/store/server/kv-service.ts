@@ -1,11 +1,15 @@
 /** The KV service: checks a request, lets the commit queue apply it, adds the header. */
 import type { KV } from '../wire/generated/kv_pb.ts';
 import type { Core } from './core.ts';
+import { refusal } from './errors.ts';
 import { applyDelete, applyPut, applyTxn, bytesPut, writes } from './kv-apply.ts';
 import { checkDelete, checkPut, checkRange, checkTxn } from './kv-checks.ts';
 import type { Writer } from './mvcc.ts';
-import type { Methods } from './rpc.ts';
+import type { Caller, Methods } from './rpc.ts';
 import { select } from './selection.ts';
+
+/** etcd's limit of a request that changes something. */
+const MAX_REQUEST_BYTES = 1536 * 1024;
 
 export function kvService(core: Core): Methods<typeof KV> {
   return {
@@ -19,6 +23,7 @@ export function kvService(core: Core): Methods<typeof KV> {
     },
 
     put(request, caller) {
+      checkSize(caller);
       checkPut(request);
       const bytes = request.key.byteLength + request.value.byteLength;
       return core.write(writer => {
@@ -30,6 +35,7 @@ export function kvService(core: Core): Methods<typeof KV> {
     },
 
     deleteRange(request, caller) {
+      checkSize(caller);
       checkDelete(request);
       return core.write(writer => {
         core.access.deleteRange(caller, request);
@@ -40,6 +46,7 @@ export function kvService(core: Core): Methods<typeof KV> {
     },
 
     txn(request, caller) {
+      checkSize(caller);
       checkTxn(request);
       const bytes = bytesPut(request);
       const job = (writer: Writer) => {
@@ -63,4 +70,8 @@ export function kvService(core: Core): Methods<typeof KV> {
       return answer;
     },
   };
+}
+
+function checkSize({ requestBytes }: Caller): void {
+  if (requestBytes > MAX_REQUEST_BYTES) throw refusal('requestTooLarge');
 }

@@ -128,17 +128,18 @@ export class Lessor {
   /** Leases whose time is over. Each is named again at every call until it is revoked or renewed. */
   due(): bigint[] {
     const now = this.#clock.monotonic();
-    const due: bigint[] = [];
+    const due: Lease[] = [];
     for (; this.#nextSlot <= slotOf(now); this.#nextSlot++) {
       for (const id of this.#agenda.get(this.#nextSlot) ?? []) {
         const lease = this.#leases.get(id);
         if (lease === undefined) continue;
-        if (lease.expiresAt <= now) due.push(id);
-        this.#plan(lease);
+        if (lease.expiresAt <= now) due.push(lease);
+        else this.#plan(lease);
       }
       this.#agenda.delete(this.#nextSlot);
     }
-    return due;
+    for (const lease of due) this.#plan(lease);
+    return due.map(lease => lease.id);
   }
 
   /** Whether `checkpoint` has something to write. */

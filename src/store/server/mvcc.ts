@@ -26,7 +26,7 @@
 import { refusal } from './errors.ts';
 import { compareKeys, type KeyRange } from './range.ts';
 import { positionOf, SUB_BITS } from './schema.ts';
-import type { HistoryRow, Kv, Tables } from './tables.ts';
+import type { HistoryPage, Kv, Tables } from './tables.ts';
 
 export interface RangeQuery {
   readonly range: KeyRange;
@@ -143,9 +143,9 @@ export class Mvcc {
     return revision < this.#compacted ? undefined : this.#tables.keyAt(key, positionOf(revision + 1n));
   }
 
-  /** Changes from `position` on in the order they happened, at most `limit`. */
-  history(position: bigint, limit: number): HistoryRow[] {
-    return this.#tables.since(position, limit);
+  /** Changes from `position` on in the order they happened: at most `limit`, and about `bytes` at most. */
+  history(position: bigint, limit: number, bytes: number): HistoryPage {
+    return this.#tables.since(position, limit, bytes);
   }
 
   keysOfLease(lease: bigint): Uint8Array[] {

@@ -23,6 +23,12 @@ export interface HistoryRow extends Omit<Kv, 'value'> {
   readonly value: Uint8Array | undefined;
 }
 
+export interface HistoryPage {
+  readonly rows: readonly HistoryRow[];
+  /** There are no more. */
+  readonly complete: boolean;
+}
+
 const NO_LIMIT = -1n;
 const FIRST_REVISION = 1n;
 const CURRENT = 'key, create_revision, mod_revision, version, lease, value';
@@ -154,10 +160,18 @@ export class Tables {
     return row === undefined ? undefined : ((row as SQLOutputValue[])[0] as Uint8Array);
   }
 
-  /** Rows from `position` on, at most `limit`, in order. */
-  since(position: bigint, limit: number): HistoryRow[] {
-    const rows: unknown = this.#since.all(position, limit);
-    return (rows as SQLOutputValue[][]).map(historyRowOf);
+  /** Rows from `position` on in order, until they hold `bytes` of keys and values or there are `limit`. */
+  since(position: bigint, limit: number, bytes: number): HistoryPage {
+    const rows: HistoryRow[] = [];
+    let held = 0;
+    const found: unknown = this.#since.iterate(position, limit);
+    for (const cells of found as Iterable<SQLOutputValue[]>) {
+      const row = historyRowOf(cells);
+      rows.push(row);
+      held += row.key.byteLength + (row.value?.byteLength ?? 0);
+      if (held >= bytes) return { rows, complete: false };
+    }
+    return { rows, complete: rows.length < limit };
   }
 
   /**

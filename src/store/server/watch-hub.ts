@@ -59,8 +59,9 @@ interface Watcher extends WatchOptions {
   active: boolean;
 }
 
-/** Rows of history read at once for one watcher. */
+/** Rows of history, and bytes of them, read at once for one watcher; clients take messages of 4 MiB. */
 const PAGE = 1000;
+const PAGE_BYTES = 1024 * 1024;
 
 export class WatchHub {
   readonly #mvcc: Mvcc;
@@ -261,12 +262,12 @@ export class WatchStream {
 
   /** Whole revisions from `from` on, and the revision to go on with. */
   #page(from: bigint): { readonly rows: readonly HistoryRow[]; readonly end: bigint } {
-    for (let limit = PAGE; ; limit *= 2) {
-      const found = this.#mvcc.history(positionOf(from), limit);
-      const { revision } = this.#hub;
-      const rows = found.filter(row => row.modRevision <= revision);
-      if (rows.length < limit) return { rows, end: revision + 1n };
-      // The last revision of a full page may be cut; a revision is told whole or not at all.
+    const { revision } = this.#hub;
+    for (let times = 1; ; times *= 2) {
+      const found = this.#mvcc.history(positionOf(from), times * PAGE, times * PAGE_BYTES);
+      const rows = found.rows.filter(row => row.modRevision <= revision);
+      if (found.complete || rows.length < found.rows.length) return { rows, end: revision + 1n };
+      // The last revision of a page may be cut; a revision is told whole or not at all.
       const last = rows.at(-1)?.modRevision ?? from;
       const whole = rows.filter(row => row.modRevision < last);
       if (whole.length > 0) return { rows: whole, end: last };

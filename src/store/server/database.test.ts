@@ -1,0 +1,212 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { copyFile, open } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { test } from 'node:test';
+import { ManualClock } from '../../base/manual-clock.ts';
+import { Database } from './database.ts';
+import { identityOf } from './identity.ts';
+import { Lessor } from './lessor.ts';
+import { Mvcc } from './mvcc.ts';
+import { rangeOf } from './range.ts';
+import { restoreSnapshot } from './restore.ts';
+import { SCHEMA_VERSION } from './schema.ts';
+import { Tables } from './tables.ts';
+
+const bytes = (text: string) => Uint8Array.from(Buffer.from(text));
+
+function withDirectory(body: (dir: string) => void | Promise<void>): Promise<void> {
+  const dir = mkdtempSync(join(tmpdir(), 'tt-database-'));
+  return Promise.resolve(body(dir)).finally(() => rmSync(dir, { recursive: true, force: true }));
+}
+
+/** One put per commit, as a client would do them. */
+function fill(database: Database, count: number): void {
+  const mvcc = new Mvcc(new Tables(database));
+  for (let index = 0; index < count; index++) {
+    database.begin();
+    const writer = mvcc.write();
+    writer.put(bytes(`k${index}`), bytes(`value ${index}`), 0n);
+    mvcc.finish(writer);
+    database.commit();
+  }
+  database.flushNow();
+}
+
+const read = (database: Database, key: string) =>
+  Buffer.from(new Tables(database).get(bytes(key))?.value ?? []).toString();
+
+test('a second store on the same file is refused', () =>
+  withDirectory(dir => {
+    using _ = Database.open(join(dir, 'x.db'));
+    assert.throws(() => Database.open(join(dir, 'x.db')), { code: 'DATABASE_IN_USE' });
+  }));
+
+test('a log that ends in a torn write loses that write and no other', () =>
+  withDirectory(async dir => {
+    const path = join(dir, 'x.db');
+    using database = Database.open(path);
+    fill(database, 30);
+    // What a machine leaves that loses power: the files as they are, the log cut somewhere.
+    const size = statSync(`${path}-wal`).size;
+    let survivors = 30;
+    for (const cut of [0, 7, 4096, 9000, 20_000]) {
+      const copy = join(dir, `copy-${cut}.db`);
+      await copyFile(path, copy);
+      await copyFile(`${path}-wal`, `${copy}-wal`);
+      truncateSync(`${copy}-wal`, size - cut);
+      using after = Database.open(copy);
+      const found = Array.from({ length: 30 }, (_, index) => read(after, `k${index}`)).filter(
+        value => value !== '',
+      );
+      assert.deepEqual(
+        found,
+        Array.from({ length: found.length }, (_, index) => `value ${index}`),
+      );
+      assert.ok(found.length <= survivors, 'the more is cut, the less is left');
+      assert.ok(cut > 0 || found.length === 30);
+      survivors = found.length;
+    }
+  }));
+
+test('zeros behind the log, written to make it longer, change nothing', () =>
+  withDirectory(async dir => {
+    const path = join(dir, 'x.db');
+    using database = Database.open(path);
+    fill(database, 10);
+    while (!database.extendLog());
+    fill(database, 20);
+    const copy = join(dir, 'copy.db');
+    await copyFile(path, copy);
+    await copyFile(`${path}-wal`, `${copy}-wal`);
+    using after = Database.open(copy);
+    assert.equal(read(after, 'k19'), 'value 19');
+  }));
+
+test('a damaged file is refused, and the error names the way back', () =>
+  withDirectory(dir => {
+    const path = join(dir, 'x.db');
+    {
+      using database = Database.open(path);
+      fill(database, 500);
+    }
+    const whole = readFileSync(path);
+    const damages: [string, (content: Buffer) => Buffer][] = [
+      ['a page overwritten', content => (content.fill(0xa5, 8192, 12_288), content)],
+      ['cut short', content => content.subarray(0, content.byteLength - 8192)],
+      ['another file', () => Buffer.from('this is no database at all, and never was one')],
+    ];
+    for (const [name, damage] of damages) {
+      const target = join(dir, `${name}.db`);
+      writeFileSync(target, damage(Buffer.from(whole)));
+      assert.throws(
+        () => Database.open(target),
+        { code: 'CORRUPT_DATABASE', hint: /tulle store restore/ },
+        name,
+      );
+    }
+  }));
+
+test('a file of another program or of a newer Tulle is left alone', () =>
+  withDirectory(dir => {
+    const other = new DatabaseSync(join(dir, 'other.db'));
+    other.exec('CREATE TABLE t (x)');
+    other.close();
+    assert.throws(() => Database.open(join(dir, 'other.db')), /another program/);
+
+    Database.open(join(dir, 'newer.db'))[Symbol.dispose]();
+    const newer = new DatabaseSync(join(dir, 'newer.db'));
+    newer.exec(`PRAGMA user_version = ${SCHEMA_VERSION + 1}`);
+    newer.close();
+    assert.throws(() => Database.open(join(dir, 'newer.db')), { code: 'NEWER_SCHEMA' });
+  }));
+
+test('a snapshot is restored whole, with another cluster id, and never over a database', () =>
+  withDirectory(async dir => {
+    const snapshot = join(dir, 'snapshot');
+    let before: bigint;
+    {
+      using database = Database.open(join(dir, 'x.db'));
+      fill(database, 50);
+      before = identityOf(new Tables(database)).clusterId;
+      await database.copyTo(snapshot);
+    }
+    const target = join(dir, 'new');
+    assert.equal(await restoreSnapshot(snapshot, target), 51n);
+    using restored = Database.open(join(target, 'store.db'));
+    assert.equal(read(restored, 'k49'), 'value 49');
+    assert.notEqual(identityOf(new Tables(restored)).clusterId, before);
+    await assert.rejects(restoreSnapshot(snapshot, target), { code: 'EXISTS' });
+  }));
+
+test('a snapshot with a wrong checksum is refused, and leaves nothing behind', () =>
+  withDirectory(async dir => {
+    const snapshot = join(dir, 'snapshot');
+    {
+      using database = Database.open(join(dir, 'x.db'));
+      fill(database, 5);
+      await database.copyTo(snapshot);
+    }
+    await using file = await open(snapshot, 'a');
+    await file.write(Buffer.alloc(32, 1));
+    await assert.rejects(restoreSnapshot(snapshot, join(dir, 'new')), { code: 'CORRUPT_DATABASE' });
+    assert.throws(() => statSync(join(dir, 'new', 'store.db')), { code: 'ENOENT' });
+  }));
+
+test('a lease keeps the time it had left while the store is down', () =>
+  withDirectory(async dir => {
+    const path = join(dir, 'x.db');
+    {
+      using database = Database.open(path);
+      const clock = new ManualClock();
+      const lessor = new Lessor(database, new Tables(database), clock);
+      lessor.grant(1n, 100n);
+      lessor.grant(2n, 100n);
+      await clock.advance(60_000);
+      lessor.keepAlive(2n);
+      lessor.checkpoint();
+      await clock.advance(3_000); // lost with the crash
+    }
+    using database = Database.open(path);
+    // A month later.
+    const clock = new ManualClock(Date.UTC(2026, 1, 1));
+    const lessor = new Lessor(database, new Tables(database), clock);
+    assert.deepEqual(lessor.timeToLive(1n), { remaining: 40n, granted: 100n });
+    assert.deepEqual(lessor.timeToLive(2n), { remaining: 100n, granted: 100n });
+    await clock.advance(41_000);
+    assert.deepEqual(lessor.due(), [1n]);
+    await clock.advance(60_000);
+    assert.deepEqual(lessor.due(), [1n, 2n], 'named until revoked');
+  }));
+
+test('a lease that ends takes its keys with it in one revision, in the order of the keys', () =>
+  withDirectory(dir => {
+    using database = Database.open(join(dir, 'x.db'));
+    const tables = new Tables(database);
+    const mvcc = new Mvcc(tables);
+    const lessor = new Lessor(database, tables, new ManualClock());
+    lessor.grant(7n, 10n);
+    const writer = mvcc.write();
+    for (const key of ['b', 'a', 'c']) writer.put(bytes(key), bytes('x'), key === 'c' ? 0n : 7n);
+    mvcc.finish(writer);
+    const ending = mvcc.write();
+    lessor.revoke(7n, ending);
+    const commit = mvcc.finish(ending);
+    assert.deepEqual(
+      commit?.changes.map(({ type, kv }) => [type, Buffer.from(kv.key).toString(), kv.modRevision]),
+      [
+        ['delete', 'a', 3n],
+        ['delete', 'b', 3n],
+      ],
+    );
+    const everything = {
+      range: rangeOf(bytes('a'), bytes('\0')),
+      revision: 0n,
+      limit: 0n,
+      keysOnly: true,
+      countOnly: true,
+    };
+    assert.equal(mvcc.range(everything).count, 1n);
+  }));
