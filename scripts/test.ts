@@ -36,6 +36,8 @@ const KINDS: readonly Kind[] = [
     timeout: 120_000,
   },
   { name: 'integration', files: 'test/integration/**/*.test.ts', concurrency: 2, timeout: 240_000 },
+  { name: 'oracle', files: 'test/oracle/**/*.test.ts', concurrency: 2, timeout: 240_000 },
+  { name: 'durability', files: 'test/durability/**/*.test.ts', concurrency: 1, timeout: 240_000 },
   { name: 'faults', files: 'test/faults/**/*.test.ts', concurrency: 1, timeout: 240_000 },
   { name: 'e2e', files: 'test/e2e/**/*.test.ts', concurrency: 1, timeout: 300_000 },
 ];
