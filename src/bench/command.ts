@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import { withExamples } from '../cli/help.ts';
 import { joinCommand } from './join-command.ts';
 import { programCommand } from './program-command.ts';
+import { storeBenchCommand } from './store-command.ts';
 
 export function benchCommand(): Command {
   const command = new Command('bench')
@@ -11,9 +12,11 @@ export function benchCommand(): Command {
         'Absolute numbers are those of the machine; the ratios are what to look at.',
     )
     .addCommand(programCommand())
-    .addCommand(joinCommand());
+    .addCommand(joinCommand())
+    .addCommand(storeBenchCommand());
   return withExamples(command, [
     { line: 'bench program --peers 1000,5000', does: 'peers into the kernel: ours, flannel, iproute2' },
+    { line: 'bench store', does: 'our store and etcd: puts, ranges, watches, memory' },
     { line: 'bench join --agents 200', does: 'hosts that start at once, each to a subnet of its own' },
   ]);
 }

@@ -5,8 +5,8 @@ import { integer } from '../cli/options.ts';
 import { note, print, printJson } from '../cli/output.ts';
 import { untilStopped } from '../cli/signals.ts';
 import { formatTable } from '../cli/table.ts';
-import { withEtcd } from './etcd-server.ts';
 import { JOIN_SHAPES, type JoinResult, measureJoin } from './join.ts';
+import { withEtcd } from './store-servers.ts';
 
 interface Options {
   readonly agents: number;
@@ -38,7 +38,7 @@ export function joinCommand(): Command {
 
 async function runJoin({ agents, alone, json }: Options): Promise<void> {
   const results = await untilStopped(signal =>
-    withEtcd(signal, async endpoint => {
+    withEtcd(signal, async ({ endpoint }) => {
       const rows: JoinResult[] = [];
       for (const shape of alone ? (['tulle'] as const) : JOIN_SHAPES) {
         note(`${agents} agents join as ${shape} ...`);
