@@ -49,3 +49,23 @@ export type HolderEvent =
 
 /** The store lease ended; the key was deleted by a person or program; another host has the key. */
 export type LossCause = 'expired' | 'deleted' | 'taken';
+
+export function lossTrouble({ key }: Lease, cause: LossCause, by?: Lease): LeaseTrouble {
+  const holder = by?.attributes.publicIp ?? by?.attributes.publicIpv6;
+  const reason = {
+    expired: `the lease ${key} ended: it was not renewed in time, or was revoked`,
+    deleted: `the lease ${key} was deleted`,
+    taken: `the subnet ${key} is held by another host now${holder === undefined ? '' : ` (${holder})`}`,
+  }[cause];
+  return { code: 'LEASE_LOST', reason };
+}
+
+export function fullTrouble(reason: string): LeaseTrouble {
+  const hint = 'widen the network or its range, or release leases of hosts that are gone';
+  return { code: 'OUT_OF_SUBNETS', reason, hint };
+}
+
+export function storeTrouble({ retriable, message, hint }: StoreError): LeaseTrouble {
+  const code = retriable ? 'STORE_UNAVAILABLE' : 'STORE_REFUSED';
+  return { code, reason: message, ...(hint === undefined ? {} : { hint }) };
+}

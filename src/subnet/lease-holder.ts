@@ -21,17 +21,19 @@ import { StoreError, type StoreLeaseId } from '../store/store.ts';
 import { acquire } from './acquire.ts';
 import { encodeAttributes } from './attributes.ts';
 import type { NetworkConfig } from './config.ts';
-import type { HolderEvent, HolderState, LeaseTrouble, LossCause } from './holder-state.ts';
 import {
-  isLease,
-  isReservation,
-  type Lease,
-  type LeaseAttributes,
-  type Subnet,
-  shareAddress,
-} from './lease.ts';
-import { watchFreed, watchKey } from './lease-watch.ts';
+  fullTrouble,
+  type HolderEvent,
+  type HolderState,
+  type LeaseTrouble,
+  type LossCause,
+  lossTrouble,
+  storeTrouble,
+} from './holder-state.ts';
+import { isHeldBy, isLease, isReservation, type Lease, type LeaseAttributes, type Subnet } from './lease.ts';
+import { KeyWatch, watchFreed } from './lease-watch.ts';
 import type { Registry } from './registry.ts';
+import { Renewal } from './renewal.ts';
 
 export type OwnAttributes = LeaseAttributes & { readonly hostId: string };
 
@@ -55,13 +57,14 @@ const RETRY = { first: 250, cap: 15_000 } as const;
 const REWRITE_CAP = 60_000;
 /** Milliseconds after which a full network is looked at even without a notice that something was freed. */
 const FULL_RECHECK = 60_000;
+
 export class LeaseHolder {
   readonly state: Latest<HolderState>;
   readonly #registry: Registry;
   readonly #clock: Clock;
   readonly #random: () => number;
   readonly #report: (event: HolderEvent) => void;
-  readonly #renewMargin: number;
+  readonly #renewal: Renewal;
   readonly #avoid = new Set<string>();
 
   #config: NetworkConfig;
@@ -78,14 +81,11 @@ export class LeaseHolder {
   /** Our key may not be as we know it. */
   #inDoubt = false;
   #overwrites = 0;
-  /** On the monotonic clock. */
-  #renewAt = Number.POSITIVE_INFINITY;
-  #deadline: number | undefined;
   #trouble: LeaseTrouble | undefined;
   #failing = false;
 
   readonly #bell: Doorbell;
-  #watch: { readonly key: string; readonly stop: AbortController; readonly done: Promise<void> } | undefined;
+  #watch: KeyWatch | undefined;
 
   constructor(registry: Registry, options: HolderOptions) {
     this.#registry = registry;
@@ -93,7 +93,7 @@ export class LeaseHolder {
     this.#bell = new Doorbell(this.#clock);
     this.#random = options.random ?? Math.random;
     this.#report = options.onEvent ?? (() => undefined);
-    this.#renewMargin = options.renewMargin ?? 0;
+    this.#renewal = new Renewal({ margin: options.renewMargin ?? 0, random: this.#random });
     this.#config = options.config;
     this.#attributes = options.attributes;
     this.#previous = options.previous ?? options.known?.subnet;
@@ -121,19 +121,19 @@ export class LeaseHolder {
           await this.#step(signal);
           delays = backoff(RETRY.first, RETRY.cap, this.#random);
           this.#succeed();
-          await this.#bell.pause(this.#renewAt - this.#clock.monotonic());
+          await this.#bell.pause(this.#renewal.due - this.#clock.monotonic());
         } catch (error) {
           if (signal.aborted) break;
           if (!(error instanceof StoreError)) throw error;
           this.#fail(error);
           const delay = delays.next().value;
-          const left = (this.#deadline ?? Number.POSITIVE_INFINITY) - this.#clock.monotonic();
+          const left = (this.#renewal.deadline ?? Number.POSITIVE_INFINITY) - this.#clock.monotonic();
           await this.#bell.pause(left > 0 ? Math.min(delay, left) : delay);
         }
       }
     } finally {
       signal.removeEventListener('abort', wake);
-      await this.#unwatch();
+      await this.#watch?.[Symbol.asyncDispose]();
     }
   }
 
@@ -152,7 +152,7 @@ export class LeaseHolder {
       await this.#untilFreed(signal);
       signal.throwIfAborted();
     }
-    if (this.#storeLease !== 0n && this.#clock.monotonic() >= this.#renewAt) await this.#renew();
+    if (this.#clock.monotonic() >= this.#renewal.due) await this.#renew();
     if (this.#inDoubt) {
       this.#inDoubt = false;
       try {
@@ -184,11 +184,11 @@ export class LeaseHolder {
       this.#seeking = true;
       throw error;
     }
+    this.#succeed();
     if (result.outcome === 'full') {
       this.#drop();
       this.#seeking = true;
-      const hint = 'widen the network or its range, or release leases of hosts that are gone';
-      this.#trouble = { code: 'OUT_OF_SUBNETS', reason: result.reason, hint };
+      this.#trouble = fullTrouble(result.reason);
       this.#publishState();
       this.#report({ type: 'waiting', reason: result.reason });
       return false;
@@ -198,8 +198,8 @@ export class LeaseHolder {
     this.#previous = lease.subnet;
     this.#storeLease = lease.storeLease;
     this.#storeLeaseGone = false;
-    if (isReservation(lease)) this.#neverEnds();
-    else this.#confirmed(sent, this.#registry.ttl);
+    if (isReservation(lease)) this.#renewal.stop();
+    else this.#renewal.confirmed(sent, this.#registry.ttl);
     await this.#watchKey(lease.key);
     this.#report({ type: 'acquired', lease, origin });
     return true;
@@ -210,20 +210,10 @@ export class LeaseHolder {
     const ttl = await this.#registry.store.keepAlive(this.#storeLease);
     if (ttl !== undefined) {
       this.#overwrites = 0;
-      return this.#confirmed(sent, ttl);
+      return this.#renewal.confirmed(sent, ttl);
     }
     this.#storeLeaseGone = true;
     this.#inDoubt = true;
-  }
-
-  /** The store had our lease when we asked at `sent`, for `ttl` seconds more. */
-  #confirmed(sent: number, ttl: number): void {
-    const lasts = ttl * 1000;
-    // We must give up believing before the store does, whatever the answer took and the clocks differ.
-    this.#deadline = sent + lasts - Math.min(10_000, lasts / 10);
-    const interval = Math.max(lasts / 100, Math.min(lasts / 3, lasts - this.#renewMargin));
-    // Hosts that started together must not renew together.
-    this.#renewAt = sent + interval * (0.8 + 0.2 * this.#random());
   }
 
   /** Reads our key and draws the conclusion. */
@@ -236,7 +226,7 @@ export class LeaseHolder {
     if (lease === undefined) return;
     const found = await this.#registry.get(lease.key);
     if (found === undefined) return this.#lose(lease, this.#storeLeaseGone ? 'expired' : 'deleted');
-    if (isLease(found) && !this.#isOurs(found)) return this.#lose(lease, 'taken', found);
+    if (isLease(found) && !isHeldBy(found, this.#attributes)) return this.#lose(lease, 'taken', found);
 
     if (isLease(found) && isReservation(found)) {
       if (!isReservation(lease)) await this.#becomeReservation(found);
@@ -249,7 +239,7 @@ export class LeaseHolder {
       const { id, ttl } = await this.#registry.store.grant(this.#registry.ttl);
       this.#storeLease = id;
       this.#storeLeaseGone = false;
-      this.#confirmed(sent, ttl);
+      this.#renewal.confirmed(sent, ttl);
     }
     // A value that is no lease has none of our attributes, so that they are written again.
     const { createRevision, modRevision } = found;
@@ -259,15 +249,8 @@ export class LeaseHolder {
   async #becomeReservation(lease: Lease): Promise<void> {
     await this.#revoke();
     this.#storeLease = 0n;
-    this.#neverEnds();
+    this.#renewal.stop();
     this.#report({ type: 'reserved', lease });
-  }
-
-  #isOurs(found: Lease): boolean {
-    const { hostId } = found.attributes;
-    if (hostId !== undefined) return hostId === this.#attributes.hostId;
-    // The way to pin a host's subnet that flannel documents: a put of its address without expiry.
-    return isReservation(found) && shareAddress(this.#attributes, found.attributes);
   }
 
   /** Makes the value in the store ours, when it is not. */
@@ -298,13 +281,7 @@ export class LeaseHolder {
     if (by !== undefined && by.attributes.hostId === undefined) this.#avoid.add(lease.key);
     await this.#revoke();
     this.#drop();
-    const holder = by?.attributes.publicIp ?? by?.attributes.publicIpv6;
-    const reason = {
-      expired: `the lease ${lease.key} ended: it was not renewed in time, or was revoked`,
-      deleted: `the lease ${lease.key} was deleted`,
-      taken: `the subnet ${lease.key} is held by another host now${holder === undefined ? '' : ` (${holder})`}`,
-    }[cause];
-    this.#trouble = { code: 'LEASE_LOST', reason };
+    this.#trouble = lossTrouble(lease, cause, by);
     this.#publishState();
     this.#report({ type: 'lost', lease, cause, ...(by === undefined ? {} : { by }) });
   }
@@ -313,12 +290,7 @@ export class LeaseHolder {
     this.#lease = undefined;
     this.#storeLease = 0n;
     this.#storeLeaseGone = false;
-    this.#neverEnds();
-  }
-
-  #neverEnds(): void {
-    this.#deadline = undefined;
-    this.#renewAt = Number.POSITIVE_INFINITY;
+    this.#renewal.stop();
   }
 
   /** What nobody uses any more ends by itself too; this only tidies up earlier. */
@@ -339,9 +311,8 @@ export class LeaseHolder {
 
   async #watchKey(key: string): Promise<void> {
     if (this.#watch?.key === key) return;
-    await this.#unwatch();
-    const stop = new AbortController();
-    const done = watchKey(this.#registry, key, stop.signal, {
+    await this.#watch?.[Symbol.asyncDispose]();
+    this.#watch = new KeyWatch(this.#registry, key, {
       seen: revision => {
         if (revision === this.#lease?.modRevision) return;
         this.#inDoubt = true;
@@ -349,19 +320,10 @@ export class LeaseHolder {
       },
       resumed: () => this.#bell.ring(),
     });
-    this.#watch = { key, stop, done };
-  }
-
-  async #unwatch(): Promise<void> {
-    this.#watch?.stop.abort();
-    await this.#watch?.done;
-    this.#watch = undefined;
   }
 
   #fail(error: StoreError): void {
-    const { retriable, message, hint } = error;
-    const code = retriable ? 'STORE_UNAVAILABLE' : 'STORE_REFUSED';
-    this.#trouble = { code, reason: message, ...(hint === undefined ? {} : { hint }) };
+    this.#trouble = storeTrouble(error);
     const first = !this.#failing;
     this.#failing = true;
     const before = this.state.value.ownership;
@@ -386,10 +348,11 @@ export class LeaseHolder {
 
   #describe(): HolderState {
     const lease = this.#lease;
-    const late = this.#deadline !== undefined && this.#clock.monotonic() >= this.#deadline;
+    const { deadline } = this.#renewal;
+    const late = deadline !== undefined && this.#clock.monotonic() >= deadline;
     return {
       ...(lease && { lease, ownership: this.#seeking || late ? 'unconfirmed' : 'held' }),
-      ...(this.#deadline !== undefined && { deadline: this.#deadline }),
+      ...(deadline !== undefined && { deadline }),
       ...(this.#trouble && { trouble: this.#trouble }),
     };
   }

@@ -1,30 +1,48 @@
-/** The two things a LeaseHolder wants to hear of from the store without asking. Both end when `signal` aborts. */
+/** The two things a LeaseHolder wants to hear of from the store without asking. */
 import type { Revision } from '../store/store.ts';
 import type { Registry } from './registry.ts';
 
-/**
- * Calls `seen` with the revision at which our key was last written, whenever the store says something about it;
- * undefined when the key is gone, or when it cannot be told whether that revision is of the same history.
- */
-export async function watchKey(
-  registry: Registry,
-  key: string,
-  signal: AbortSignal,
-  { seen, resumed }: { seen: (revision: Revision | undefined) => void; resumed: () => void },
-): Promise<void> {
-  let first = true;
-  for await (const update of registry.store.observe(registry.pathOf(key), { signal, exact: true })) {
-    if (update.type === 'snapshot') {
-      seen(first ? update.kvs[0]?.modRevision : undefined);
-      first = false;
-    } else if (update.type === 'events') {
-      const last = update.events.at(-1);
-      seen(last?.type === 'put' ? last.kv.modRevision : undefined);
-    } else if (update.type === 'resumed') resumed();
+export interface KeyNotices {
+  /**
+   * The revision at which our key was last written, whenever the store says something about it; undefined when the
+   * key is gone, or when it cannot be told whether that revision is of the same history.
+   */
+  readonly seen: (revision: Revision | undefined) => void;
+  readonly resumed: () => void;
+}
+
+/** Watches one key until it is disposed of. */
+export class KeyWatch implements AsyncDisposable {
+  readonly key: string;
+  readonly #stop = new AbortController();
+  readonly #done: Promise<void>;
+
+  constructor(registry: Registry, key: string, notices: KeyNotices) {
+    this.key = key;
+    this.#done = this.#follow(registry, notices);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort();
+    await this.#done;
+  }
+
+  async #follow(registry: Registry, { seen, resumed }: KeyNotices): Promise<void> {
+    let first = true;
+    const { signal } = this.#stop;
+    for await (const update of registry.store.observe(registry.pathOf(this.key), { signal, exact: true })) {
+      if (update.type === 'snapshot') {
+        seen(first ? update.kvs[0]?.modRevision : undefined);
+        first = false;
+      } else if (update.type === 'events') {
+        const last = update.events.at(-1);
+        seen(last?.type === 'put' ? last.kv.modRevision : undefined);
+      } else if (update.type === 'resumed') resumed();
+    }
   }
 }
 
-/** Calls `freed` whenever a subnet may have become free. */
+/** Calls `freed` whenever a subnet may have become free, until `signal` aborts. */
 export async function watchFreed(registry: Registry, signal: AbortSignal, freed: () => void): Promise<void> {
   let first = true;
   for await (const update of registry.store.observe(registry.subnetsPrefix, { signal })) {

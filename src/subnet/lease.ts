@@ -76,6 +76,14 @@ export function shareAddress(a: LeaseAttributes, b: LeaseAttributes): boolean {
   return b.publicIp === undefined && a.publicIpv6?.equals(b.publicIpv6) === true;
 }
 
+/** Whether a host that publishes `own` may call this lease its own. */
+export function isHeldBy(lease: Lease, own: LeaseAttributes): boolean {
+  const { hostId } = lease.attributes;
+  if (hostId !== undefined) return hostId === own.hostId;
+  // The way to pin a host's subnet that flannel documents: a put of its address without expiry.
+  return isReservation(lease) && shareAddress(own, lease.attributes);
+}
+
 /** Reads what the store has; `key` is the last path element of `kv.key`. */
 export function decodeLease(key: string, kv: KeyValue): Lease | RejectedLease {
   try {
