@@ -7,89 +7,39 @@
  *
  * Nothing that happens while it runs ends it: what fails is a condition with a reason, and is tried again.
  */
-import { readFile } from 'node:fs/promises';
-import type { RequestListener } from 'node:http';
 import process from 'node:process';
 import type { ReleaseResult, ResyncResult } from '../api/messages.ts';
 import type { Status } from '../api/status.ts';
 import { createBackend } from '../backend/registry.ts';
-import { backoff, type Clock, systemClock } from '../base/clock.ts';
+import type { Clock } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
 import { Latest } from '../base/latest.ts';
 import type { Logger } from '../base/log.ts';
 import { packageVersion } from '../base/version.ts';
-import { openLog } from '../cli/daemon-log.ts';
-import { connectRoute } from '../netlink/connect-route.ts';
 import type { Rtnetlink } from '../netlink/rtnetlink.ts';
-import { EtcdStore } from '../store/etcd/etcd-store.ts';
 import { RememberingStore } from '../store/remembering.ts';
 import type { Store } from '../store/store.ts';
-import { blocksOf, type Subnet } from '../subnet/lease.ts';
+import type { Subnet } from '../subnet/lease.ts';
 import { Registry } from '../subnet/registry.ts';
-import { parseSubnetEnv } from '../subnet/subnet-env.ts';
-import { releaseMemory } from '../sys/memory.ts';
-import { Netns } from '../sys/netns.ts';
+import type { Netns } from '../sys/netns.ts';
 import { ServiceManager } from '../sys/notify.ts';
-import { ApiServer } from './api-server.ts';
 import { Controller } from './controller.ts';
 import { Enforcer } from './enforcer.ts';
 import { EventLog } from './event-log.ts';
 import { Health } from './health.ts';
-import { healthListener, metricsListener, TcpServer } from './health-server.ts';
 import { HostWatch } from './host-watch.ts';
+import { keepIdentity, surviveDefects, tidyMemory } from './housekeeping.ts';
 import { keepRunning } from './keep-running.ts';
-import { type KnownState, KnownStateFile } from './known-state.ts';
+import type { KnownState, KnownStateFile } from './known-state.ts';
 import { Membership } from './membership.ts';
-import type { AgentOptions, ListenAddress, MetricsTls } from './options.ts';
+import type { AgentOptions } from './options.ts';
+import { openApi, serveHealth, serveMetrics } from './servers.ts';
 import { informServiceManager } from './service.ts';
-import { Identity } from './state-directory.ts';
+import type { Identity } from './state-directory.ts';
 import { statusDocument } from './status-document.ts';
 
-/**
- * Runs the agent of the calling thread's network namespace until `signal` aborts.
- *
- * @throws ApiServerError when an agent answers at the socket already; ConfigError for files that are named in the
- *   options and cannot be used.
- */
-export async function runAgent(options: AgentOptions, signal: AbortSignal): Promise<void> {
-  const clock = systemClock;
-  const logger = openLog(options.verbosity);
-  const { endpoints, prefix, username, password, caFile, certFile, keyFile } = options.store;
-  await using etcd = new EtcdStore({
-    endpoints,
-    tls: {
-      ...(caFile === undefined ? {} : { caFile }),
-      ...(certFile === undefined ? {} : { certFile }),
-      ...(keyFile === undefined ? {} : { keyFile }),
-    },
-    ...(username === undefined || password === undefined ? {} : { user: { name: username, password } }),
-    logger,
-  });
-  const knownFile = new KnownStateFile(options.stateDirectory, prefix, clock);
-  const known = (await knownFile.load()) ?? { keys: [], devices: [] };
-  const identity = await Identity.open(options.stateDirectory);
-  using netns = Netns.current();
-  await using rtnetlink = connectRoute({ netns });
-  const { subnet } = parseSubnetEnv(await readIfAny(options.lease.subnetFile));
-  const previous = blocksOf(subnet).length > 0 ? subnet : undefined;
-  await new Agent({
-    options,
-    clock,
-    logger,
-    etcd,
-    knownFile,
-    known,
-    identity,
-    netns,
-    rtnetlink,
-    previous,
-  }).run(signal);
-}
-
-/** Milliseconds from some work to the collection of its garbage; in between there may be more of it. */
-const QUIET = 5_000;
-
-interface Parts {
+/** What an agent is made of that is opened before it and closed after it. */
+export interface AgentParts {
   readonly options: AgentOptions;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -104,8 +54,8 @@ interface Parts {
   readonly previous: Subnet | undefined;
 }
 
-class Agent {
-  readonly #parts: Parts;
+export class Agent {
+  readonly #parts: AgentParts;
   readonly #startedAt: number;
   readonly #events: EventLog;
   readonly #health: Health;
@@ -121,7 +71,7 @@ class Agent {
   /** Settles when this host takes no part in the registry any more. */
   #left: Promise<void> = Promise.resolve();
 
-  constructor(parts: Parts) {
+  constructor(parts: AgentParts) {
     const { options, clock, logger, known, identity, rtnetlink, previous } = parts;
     this.#parts = parts;
     this.#startedAt = clock.now();
@@ -155,16 +105,19 @@ class Agent {
   }
 
   async run(outside: AbortSignal): Promise<void> {
-    const { options, clock, logger, knownFile } = this.#parts;
+    const { options, clock, logger, knownFile, identity } = this.#parts;
     const signal = AbortSignal.any([outside, this.#stop.signal]);
     await using _enforcer = this.#enforcer;
-    await using _api = await ApiServer.open(options.socketPath, {
+    const health = this.#health;
+    const servers = { options, health, clock };
+    const serveApi = await openApi(servers, {
       status: () => this.#status(),
       resync: () => this.#resync(),
       releaseLease: () => this.#releaseLease(),
       events: this.#events,
     });
-    signal.addEventListener('abort', () => this.#health.stopping(), { once: true });
+    using _defects = surviveDefects(health, logger);
+    signal.addEventListener('abort', () => health.stopping(), { once: true });
     const version = packageVersion();
     this.#events.add('info', 'start', `tulle ${version} starts`, { version, pid: process.pid });
 
@@ -173,17 +126,19 @@ class Agent {
     const taking = AbortSignal.any([signal, this.#leave.signal]);
     this.#left = keep('membership', until => this.#membership.run(until), taking);
     const manager = ServiceManager.fromEnvironment(process.env, process.pid);
+    const used = this.#controller.plan;
     await Promise.all([
       this.#left,
+      keep('API', serveApi),
       keep('host watch', until => this.#hostWatch.run(until)),
       keep('host network', until => this.#followNetwork(until)),
       keep('enforcer', until => this.#enforcer.run(this.#controller, until)),
       keep('known state', until => knownFile.run(until)),
-      keep('state directory', until => this.#keepIdentity(until)),
-      keep('health server', until => this.#serveHealth(until)),
-      keep('metrics server', until => this.#serveMetrics(until)),
-      keep('memory', until => this.#releaseMemory(until)),
-      manager && keep('service manager', until => informServiceManager(manager, this.#health, until)),
+      keep('identity', until => keepIdentity({ identity, knownFile, used, health, clock }, until)),
+      keep('health server', until => serveHealth(servers, until)),
+      keep('metrics server', until => serveMetrics(servers, () => this.#status(), until)),
+      keep('memory', until => tidyMemory(this.#work, clock, until)),
+      manager && keep('service manager', until => informServiceManager(manager, health, until)),
     ]);
     if (options.lease.releaseOnStop) await this.#tryToRelease();
     this.#events.add('info', 'stop', 'the agent stops; the data plane stays as it is');
@@ -192,75 +147,6 @@ class Agent {
   async #followNetwork(signal: AbortSignal): Promise<void> {
     for await (const network of this.#hostWatch.network.changes(signal)) {
       if (network !== undefined) this.#controller.setNetwork(network);
-    }
-  }
-
-  /** Saves the identity whenever a plan has used a new part of it, and tries again while the disk refuses. */
-  async #keepIdentity(signal: AbortSignal): Promise<void> {
-    const { identity, clock, knownFile } = this.#parts;
-    const report = () => this.#health.report('state', identity.trouble ?? knownFile.trouble.value);
-    const saving = async () => {
-      for await (const _ of this.#controller.plan.changes(signal)) {
-        for (const delay of backoff(5000, 300_000)) {
-          await identity.save();
-          report();
-          if (identity.trouble === undefined || signal.aborted) break;
-          await clock.sleep(delay, signal).catch(() => undefined);
-        }
-      }
-    };
-    const watching = async () => {
-      for await (const _ of knownFile.trouble.changes(signal)) report();
-    };
-    await Promise.all([saving(), watching()]);
-  }
-
-  async #serveHealth(signal: AbortSignal): Promise<void> {
-    const { health } = this.#parts.options;
-    if (health === undefined) return;
-    await this.#serveTcp('health', health, healthListener(this.#health), signal);
-  }
-
-  async #serveMetrics(signal: AbortSignal): Promise<void> {
-    const { metrics } = this.#parts.options;
-    if (metrics === undefined) return;
-    // Loaded only where it is wanted: it costs memory on every host.
-    const { exposeMetrics } = await import('./metrics.ts');
-    const listener = metricsListener(() => exposeMetrics(this.#status()));
-    await this.#serveTcp('metrics', metrics, listener, signal);
-  }
-
-  /** A port that is taken is a warning, and tried again. */
-  async #serveTcp(
-    name: string,
-    listen: ListenAddress & { readonly tls?: MetricsTls },
-    listener: RequestListener,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const { clock } = this.#parts;
-    for (const delay of backoff(1000, 60_000)) {
-      try {
-        await using _server = await TcpServer.open(listen, listener, listen.tls);
-        this.#health.warn(name, []);
-        return await aborted(signal);
-      } catch (error) {
-        const where = `${listen.host} port ${listen.port}`;
-        const title = `the ${name} server cannot listen at ${where}`;
-        const severity = 'warning';
-        this.#health.warn(name, [
-          { id: 'listen', code: 'CANNOT_LISTEN', severity, title, text: messageOf(error) },
-        ]);
-        await clock.sleep(delay, signal).catch(() => undefined);
-        if (signal.aborted) return;
-      }
-    }
-  }
-
-  /** What a burst of work needed is given back when it is over. */
-  async #releaseMemory(signal: AbortSignal): Promise<void> {
-    for await (const _ of this.#work.changes(signal)) {
-      await this.#parts.clock.sleep(QUIET, signal).catch(() => undefined);
-      if (!signal.aborted) releaseMemory();
     }
   }
 
@@ -293,6 +179,7 @@ class Agent {
       configProblems: this.#membership.configProblems,
       lease: this.#membership.leaseStatus(),
       dataPlane: this.#enforcer.dataPlane.report(),
+      driftRepairs: this.#enforcer.driftRepairs(),
       peers: this.#controller.peers.status(this.#membership.rejected),
       firewall: this.#enforcer.firewallState,
       subnetFileWritten: this.#enforcer.subnetFile.state.value.ok,
@@ -304,15 +191,20 @@ class Agent {
     return { inSync, writes, failures: [...failures] };
   }
 
-  /** Leaves the network first: nobody renews or takes a lease while it is given back. */
+  /** Leaves the network first: nobody renews or takes a lease while it is given back. Then the agent stops. */
   async #releaseLease(): Promise<ReleaseResult> {
+    const { connected, error } = this.#store.contact.value;
+    if (connected === false && error !== undefined) throw error;
     this.#leave.abort();
-    await this.#left;
-    const released = await this.#membership.release();
-    this.#events.add('info', 'lease-released', 'the lease was given back on request; the agent stops');
-    // The answer goes out before the server closes.
-    setImmediate(() => this.#stop.abort());
-    return released === undefined ? {} : { released };
+    try {
+      await this.#left;
+      const released = await this.#membership.release();
+      this.#events.add('info', 'lease-released', 'the lease was given back on request; the agent stops');
+      return released === undefined ? {} : { released };
+    } finally {
+      // The answer goes out before the server closes.
+      setImmediate(() => this.#stop.abort());
+    }
   }
 
   async #tryToRelease(): Promise<void> {
@@ -323,13 +215,4 @@ class Agent {
       this.#events.add('warning', 'lease-kept', text);
     }
   }
-}
-
-const readIfAny = (path: string) => readFile(path, 'utf8').catch(() => '');
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise(resolve => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
 }

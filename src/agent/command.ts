@@ -32,7 +32,7 @@ export function agentCommand(): Command {
       if (command.args.includes('-help')) command.help();
       const options = parseOptions(command.args, process.env);
       // Loaded only now: help and a wrong flag should answer at once.
-      const { runAgent } = await import('./agent.ts');
+      const { runAgent } = await import('./run-agent.ts');
       // Node writes its compile cache at exit, which a daemon may never reach in good order.
       flushCompileCache();
       await untilStopped(signal => runAgent(options, signal));

@@ -3,6 +3,7 @@
  * and CNI that there is something to use. Reports how each of them is.
  */
 import type { HostIdentity } from '../backend/backend.ts';
+import { together } from '../base/abort.ts';
 import { backoff, type Clock } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
 import type { Family } from '../base/ip.ts';
@@ -52,6 +53,7 @@ export class Enforcer implements AsyncDisposable {
   readonly #firewall: FirewallKeeper;
   readonly #options: EnforcerOptions;
   #devices: readonly string[];
+  #firewallRepairs = 0;
   #blocks: DesiredFirewall['blocks'] = [];
 
   constructor(options: EnforcerOptions) {
@@ -81,8 +83,10 @@ export class Enforcer implements AsyncDisposable {
       changes: signal => ruleChanges(netns, signal),
       resyncInterval: options.options.firewall.resyncSeconds * 1000,
       onRepair: repaired => {
-        for (const what of repaired)
-          this.#options.events.add('warning', 'drift-repaired', `firewall: ${what}`);
+        this.#firewallRepairs += repaired.length;
+        for (const what of repaired) {
+          this.#options.events.add('warning', 'drift-repaired', `firewall: ${what}`, { object: 'firewall' });
+        }
       },
       onState: state => this.#reportFirewall(state),
     });
@@ -97,14 +101,21 @@ export class Enforcer implements AsyncDisposable {
     return this.#firewall.state;
   }
 
+  /** Repaired drift by kind of object, the firewall included. */
+  driftRepairs(): Record<string, number> {
+    const firewall = this.#firewallRepairs;
+    return { ...this.dataPlane.report().driftRepairs, ...(firewall === 0 ? {} : { firewall }) };
+  }
+
   /** Follows the controller until `signal` aborts. The kernel stays as it is. */
   async run(controller: Controller, signal: AbortSignal): Promise<void> {
-    await Promise.all([
-      this.#applyStatements(controller, signal),
-      this.#followOutcome(controller, signal),
-      this.subnetFile.run(signal),
-      this.#reportSubnetFile(signal),
-    ]);
+    await together(
+      signal,
+      until => this.#applyStatements(controller, until),
+      until => this.#followOutcome(controller, until),
+      until => this.subnetFile.run(until),
+      until => this.#reportSubnetFile(until),
+    );
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -5,6 +5,7 @@
  * A lease needs something to publish, so the second half begins with the controller's first plan.
  */
 import type { LeaseStatus, StoreStatus } from '../api/status.ts';
+import { together } from '../base/abort.ts';
 import type { Clock } from '../base/clock.ts';
 import { ConfigError, formatProblem, type Problem } from '../base/errors.ts';
 import { Latest } from '../base/latest.ts';
@@ -84,12 +85,13 @@ export class Membership {
 
   /** Takes part until `signal` aborts. The lease is kept; see `release`. */
   async run(signal: AbortSignal): Promise<void> {
-    await Promise.all([
-      this.#followContact(signal),
-      this.#config.run(signal),
-      this.#followConfig(signal),
-      this.#join(signal),
-    ]);
+    await together(
+      signal,
+      until => this.#followContact(until),
+      until => this.#config.run(until),
+      until => this.#followConfig(until),
+      until => this.#join(until),
+    );
   }
 
   /** Gives the lease back, after `run` has ended; its key, or undefined when there was none. @throws StoreError */
@@ -160,14 +162,15 @@ export class Membership {
     });
     this.#holder = holder;
     this.#tracker = tracker;
-    await Promise.all([
-      holder.run(signal),
-      tracker.run(signal),
-      this.#followPlan(holder, tracker, signal),
-      this.#followLease(holder, signal),
-      this.#followPeers(tracker, signal),
-      this.#followPeerNews(tracker, signal),
-    ]);
+    await together(
+      signal,
+      until => holder.run(until),
+      until => tracker.run(until),
+      until => this.#followPlan(holder, tracker, until),
+      until => this.#followLease(holder, until),
+      until => this.#followPeers(tracker, until),
+      until => this.#followPeerNews(tracker, until),
+    );
   }
 
   async #followPlan(holder: LeaseHolder, tracker: PeerTracker, signal: AbortSignal): Promise<void> {

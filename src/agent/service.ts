@@ -1,5 +1,6 @@
 /** Keeps the service manager (systemd) informed: ready once, a line of status, a sign of life where it wants one. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { together } from '../base/abort.ts';
 import type { ServiceManager } from '../sys/notify.ts';
 import type { Health } from './health.ts';
 
@@ -9,15 +10,15 @@ export async function informServiceManager(
   health: Health,
   signal: AbortSignal,
 ): Promise<void> {
-  const informing = async () => {
+  const informing = async (until: AbortSignal) => {
     let wasReady = false;
-    for await (const { ready, state, reason } of health.summary.changes(signal)) {
+    for await (const { ready, state, reason } of health.summary.changes(until)) {
       const status = reason === undefined ? state : `${state}: ${reason}`;
       manager.notify({ status, ...(ready && !wasReady ? { ready } : {}) });
       wasReady ||= ready;
     }
   };
-  await Promise.all([informing(), giveSignsOfLife(manager, signal)]);
+  await together(signal, informing, until => giveSignsOfLife(manager, until));
   manager.notify({ stopping: true, status: 'stopping' });
 }
 

@@ -35,6 +35,7 @@ export interface StatusSources {
   readonly configProblems: readonly Problem[];
   readonly lease: LeaseStatus | undefined;
   readonly dataPlane: DataPlaneReport;
+  readonly driftRepairs: Record<string, number>;
   readonly peers: PeerStatus[];
   readonly firewall: FirewallState;
   readonly subnetFileWritten: boolean;
@@ -56,7 +57,7 @@ export function statusDocument(sources: StatusSources): Status {
     network: networkStatus(plan, sources.configProblems),
     ...(lease === undefined ? {} : { lease }),
     ...(outcome === undefined ? {} : { backend: backendStatus(outcome) }),
-    dataplane: dataPlaneStatus(sources.dataPlane),
+    dataplane: dataPlaneStatus(sources.dataPlane, sources.driftRepairs),
     peers: sources.peers,
     firewall: firewallStatus(sources.firewall, options.firewall),
     ...(sources.subnetFileWritten ? { subnetFile: options.lease.subnetFile } : {}),
@@ -118,15 +119,15 @@ function backendStatus({ plan, lease }: Outcome): BackendStatus {
   };
 }
 
-function dataPlaneStatus(report: DataPlaneReport): DataPlaneStatus {
-  const { inSync, wanted, failed, writes, lastResync, driftRepairs, lastError } = report;
+function dataPlaneStatus(report: DataPlaneReport, driftRepairs: Record<string, number>): DataPlaneStatus {
+  const { inSync, wanted, failed, writes, lastResync, lastError } = report;
   return {
     inSync,
     wanted,
     failed,
     writes,
     ...(lastResync && { lastResync: isoTime(lastResync.at) }),
-    driftRepairs: { ...driftRepairs },
+    driftRepairs,
     ...(lastError === undefined ? {} : { lastError }),
   };
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { untilAborted } from './abort.ts';
+import { together, untilAborted } from './abort.ts';
 
 test('without an abort, the promise decides', async () => {
   const { signal } = new AbortController();
@@ -25,4 +25,29 @@ test('a rejection after the abort is not left unhandled', async () => {
   stop.abort(new Error('enough'));
   await assert.rejects(waiting, { message: 'enough' });
   reject(new Error('too late'));
+});
+
+test('parts end together: the first failure aborts the others, and is what is thrown', async () => {
+  const { signal } = new AbortController();
+  const ended: string[] = [];
+  const waits = (name: string) => async (until: AbortSignal) => {
+    await untilAborted(new Promise<never>(() => undefined), until).catch(() => undefined);
+    ended.push(name);
+  };
+  const fails = async () => {
+    await Promise.resolve();
+    throw new Error('first');
+  };
+  await assert.rejects(together(signal, waits('a'), fails, waits('b')), { message: 'first' });
+  assert.deepEqual(ended, ['a', 'b']);
+});
+
+test('parts that all end well, or end because they were asked to, are no failure', async () => {
+  const stop = new AbortController();
+  await together(stop.signal, async () => 1);
+  const waiting = together(stop.signal, until =>
+    untilAborted(new Promise<void>(() => undefined), until).catch(() => undefined),
+  );
+  stop.abort();
+  await waiting;
 });

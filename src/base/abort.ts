@@ -1,4 +1,4 @@
-/** Waiting that can be given up. */
+/** Work that can be given up. */
 
 /**
  * What `promise` becomes, or a rejection with the signal's reason as soon as it aborts. The work behind the
@@ -11,4 +11,27 @@ export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promi
     signal.addEventListener('abort', onAbort, { once: true });
     promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
   });
+}
+
+/**
+ * Runs parts that need each other until all have ended: when one fails, the others are aborted and waited for.
+ * @throws the first failure.
+ */
+export async function together(
+  signal: AbortSignal,
+  ...parts: readonly ((signal: AbortSignal) => Promise<unknown>)[]
+): Promise<void> {
+  const failure = new AbortController();
+  const both = AbortSignal.any([signal, failure.signal]);
+  const running = parts.map(async part => {
+    try {
+      await part(both);
+    } catch (error) {
+      failure.abort(error);
+      throw error;
+    }
+  });
+  await Promise.allSettled(running);
+  // Aborting again changes nothing, so the reason is the first failure.
+  if (failure.signal.aborted) throw failure.signal.reason;
 }

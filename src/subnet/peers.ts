@@ -6,6 +6,7 @@
  *
  * Consumers get the newest state, however much happened since they last looked.
  */
+import { together } from '../base/abort.ts';
 import { type Clock, systemClock } from '../base/clock.ts';
 import { Doorbell } from '../base/doorbell.ts';
 import { Latest } from '../base/latest.ts';
@@ -60,7 +61,11 @@ export class PeerTracker {
 
   /** Follows the store until `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
-    await Promise.all([this.#follow(signal), this.#giveUpInTime(signal)]);
+    await together(
+      signal,
+      until => this.#follow(until),
+      until => this.#giveUpInTime(until),
+    );
   }
 
   /**

@@ -4,8 +4,8 @@
  * host of a new network.
  */
 import process from 'node:process';
-import { runAgent } from '../agent/agent.ts';
 import { parseOptions } from '../agent/options.ts';
+import { runAgent } from '../agent/run-agent.ts';
 import { Identity } from '../agent/state-directory.ts';
 import { systemClock } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
