@@ -8,6 +8,7 @@ import {
   create,
   type DescMessage,
   type DescMethod,
+  fromBinary,
   fromJson,
   type JsonValue,
   type MessageInitShape,
@@ -15,6 +16,7 @@ import {
 } from '@bufbuild/protobuf';
 import { messageOf } from '../../base/errors.ts';
 import { callerOf } from './caller.ts';
+import { Encoded } from './encoding.ts';
 import { GRPC_STATUS, type GrpcStatus, RpcError } from './errors.ts';
 import type { BidiMethod, Outgoing, ServerStreamMethod, Service, UnaryMethod } from './rpc.ts';
 
@@ -149,7 +151,11 @@ function parse(schema: DescMessage, body: string): Any {
 }
 
 function render(schema: DescMessage, message: Any): JsonValue {
-  return toJson(schema, create(schema, message as MessageInitShape<DescMessage>), JSON_NAMES);
+  const whole =
+    message instanceof Encoded
+      ? fromBinary(schema, message.bytes)
+      : create(schema, message as MessageInitShape<DescMessage>);
+  return toJson(schema, whole, JSON_NAMES);
 }
 
 async function readBody(request: IncomingMessage, maxBytes: number): Promise<string> {

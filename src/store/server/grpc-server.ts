@@ -17,6 +17,7 @@ import { Http2Connection } from '../http2/connection.ts';
 import { encodeHeaders } from '../http2/hpack.ts';
 import type { Http2Stream, StreamSink } from '../http2/stream.ts';
 import { callerOf } from './caller.ts';
+import { Encoded } from './encoding.ts';
 import { DatabaseError, GRPC_STATUS, type GrpcStatus, RpcError } from './errors.ts';
 import { frameMessage, MessageReader } from './grpc-messages.ts';
 import type {
@@ -315,6 +316,7 @@ function guarded(answer: Answer, act: () => void): boolean {
 }
 
 function encode(schema: DescMessage, message: Any): Uint8Array {
+  if (message instanceof Encoded) return message.bytes;
   return toBinary(schema, create(schema, message as MessageInitShape<DescMessage>));
 }
 

@@ -1,6 +1,7 @@
 /** The KV service: checks a request, lets the commit queue apply it, adds the header. */
 import type { KV } from '../wire/generated/kv_pb.ts';
 import type { Core } from './core.ts';
+import { encodeRange } from './encoding.ts';
 import { refusal } from './errors.ts';
 import { applyDelete, applyPut, applyTxn, bytesPut, writes } from './kv-apply.ts';
 import { checkDelete, checkPut, checkRange, checkTxn } from './kv-checks.ts';
@@ -18,7 +19,8 @@ export function kvService(core: Core): Methods<typeof KV> {
       return core.read(() => {
         core.access.range(caller, request);
         core.space.assertSound();
-        return { ...select(request, query => core.mvcc.range(query)), header: core.header() };
+        const selection = select(request, query => core.mvcc.range(query));
+        return encodeRange(core.header(), selection);
       });
     },
 

@@ -12,6 +12,7 @@ import type {
   MessageInitShape,
   MessageShape,
 } from '@bufbuild/protobuf';
+import type { Encoded } from './encoding.ts';
 
 /** Who asks. */
 export interface Caller {
@@ -30,7 +31,7 @@ export interface Caller {
 export interface Outgoing<O> {
   /** Whether another message may be sent without queueing it up in memory. */
   readonly writable: boolean;
-  send(message: O): void;
+  send(message: O | Encoded): void;
   /** Calls the listener each time `writable` may be true again. */
   onDrain(listener: () => void): void;
   /** Resolves when `writable` is true again or the stream has closed. */
@@ -48,7 +49,7 @@ export interface Incoming<I> {
   end(): void;
 }
 
-export type UnaryMethod<I, O> = (request: I, caller: Caller) => Promise<O> | O;
+export type UnaryMethod<I, O> = (request: I, caller: Caller) => Promise<O | Encoded> | O | Encoded;
 export type ServerStreamMethod<I, O> = (request: I, caller: Caller, out: Outgoing<O>) => void;
 export type BidiMethod<I, O> = (caller: Caller, out: Outgoing<O>) => Incoming<I>;
 

@@ -14,16 +14,31 @@
  *
  * One turn of the event loop gives each stream one page of history.
  */
+import { type Event, encodeEvent } from './encoding.ts';
 import type { Change, Commit, Mvcc } from './mvcc.ts';
 import { contains, type KeyRange } from './range.ts';
 import { positionOf } from './schema.ts';
 import type { HistoryRow, Kv } from './tables.ts';
 import { WatcherIndex } from './watcher-index.ts';
 
-export interface WatchEvent {
+/** What a watcher is told; all watchers of a change are given the same one. */
+export class WatchEvent implements Event {
   readonly type: Change['type'];
   readonly kv: Kv;
   readonly prevKv: Kv | undefined;
+  #encoded: Buffer | undefined;
+
+  constructor(type: Change['type'], kv: Kv, prevKv: Kv | undefined) {
+    this.type = type;
+    this.kv = kv;
+    this.prevKv = prevKv;
+  }
+
+  /** Its part of a response, made when it is first asked for. */
+  get encoded(): Buffer {
+    this.#encoded ??= encodeEvent(this);
+    return this.#encoded;
+  }
 }
 
 export interface WatchOptions {
@@ -101,14 +116,14 @@ export class WatchHub {
     this.#revision = revision;
     const concerned = new Map<Watcher, WatchEvent[]>();
     for (const change of changes) {
+      let short: WatchEvent | undefined;
+      let full: WatchEvent | undefined;
       for (const watcher of this.#index.matching(change.kv.key)) {
         if (!watcher.live || revision < watcher.next || !wants(watcher, change.type)) continue;
         const events = concerned.get(watcher);
-        const event = {
-          type: change.type,
-          kv: change.kv,
-          prevKv: watcher.prevKv ? this.#before(change, revision) : undefined,
-        };
+        const event = watcher.prevKv
+          ? (full ??= new WatchEvent(change.type, change.kv, this.#before(change, revision)))
+          : (short ??= new WatchEvent(change.type, change.kv, undefined));
         if (events === undefined) concerned.set(watcher, [event]);
         else events.push(event);
       }
@@ -277,7 +292,7 @@ export class WatchStream {
   #eventOf(watcher: Watcher, row: HistoryRow): WatchEvent {
     const { value, position: _, ...rest } = row;
     const prevKv = watcher.prevKv ? this.#mvcc.stateAt(row.key, row.modRevision - 1n) : undefined;
-    return { type: value === undefined ? 'delete' : 'put', kv: { ...rest, value: value ?? EMPTY }, prevKv };
+    return new WatchEvent(value === undefined ? 'delete' : 'put', { ...rest, value: value ?? EMPTY }, prevKv);
   }
 
   #answerProgress(): void {

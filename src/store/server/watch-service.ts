@@ -1,6 +1,5 @@
 /** The Watch service: the requests of a stream become watchers, their events become responses. */
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import { Event_EventType as EventType } from '../wire/generated/mvcc_pb.ts';
 import {
   WatchCreateRequest_FilterType as FilterType,
   type Watch,
@@ -8,6 +7,7 @@ import {
   type WatchResponseSchema,
 } from '../wire/generated/watch_pb.ts';
 import type { Core } from './core.ts';
+import { encodeWatch } from './encoding.ts';
 import { RpcError } from './errors.ts';
 import { compareKeys, type KeyRange, rangeOf } from './range.ts';
 import type { Caller, Methods, Outgoing } from './rpc.ts';
@@ -115,7 +115,14 @@ function sinkFor(core: Core, out: Outgoing<Response>): WatchSink {
       const parts = watcher.fragment ? fragmentsOf(events) : [events];
       for (const [index, part] of parts.entries()) {
         const fragment = index < parts.length - 1;
-        out.send({ header, watchId: watcher.id, fragment, events: part.map(wireEvent) });
+        out.send(
+          encodeWatch(
+            header,
+            watcher.id,
+            fragment,
+            part.map(event => event.encoded),
+          ),
+        );
       }
     },
     progress(id, revision) {
@@ -125,11 +132,6 @@ function sinkFor(core: Core, out: Outgoing<Response>): WatchSink {
       out.send({ header: core.header(0n), watchId, canceled: true, compactRevision });
     },
   };
-}
-
-function wireEvent({ type, kv, prevKv }: WatchEvent) {
-  const event = { type: type === 'put' ? EventType.PUT : EventType.DELETE, kv };
-  return prevKv === undefined ? event : { ...event, prevKv };
 }
 
 /** Events in parts of about FRAGMENT_BYTES; at least one event each. */
