@@ -147,6 +147,51 @@ describe('etcd forgets', needs, () => {
   });
 });
 
+test('etcd compacts what a host has missed: the host sees what is, and loses nothing', needs, async t => {
+  const cluster = await Cluster.start(t, { hosts: 3 });
+  await cluster.startAgents();
+  const [one, two, three] = [cluster.host(1), cluster.host(2), cluster.host(3)];
+  const [from, to] = [await one.addContainer(t), await two.addContainer(t)];
+  const pinging = from.ping(to, { count: 300 });
+  await one.store.refuse();
+  await one.until('it misses the store', ({ store }) => !store.connected);
+  await three.client.releaseLease();
+  await two.until('the other one has seen it', ({ peers }) => peers.length === 1);
+  const { store } = await two.client.status();
+  await cluster.etcd.ctl('compaction', store.revision ?? '');
+  await one.store.listen();
+  await one.until('it has seen it too', ({ peers, agent }) => peers.length === 1 && agent.state === 'ready');
+  assert.deepEqual(await pinging, { sent: 300, received: 300 });
+});
+
+test('etcd is full: hosts that have a lease go on, one that comes waits and says why', needs, async t => {
+  const cluster = await Cluster.start(t, { etcdFlags: ['--quota-backend-bytes=524288'] });
+  const [one, two] = [cluster.host(1), cluster.host(2)];
+  await one.startAgent();
+  await one.untilConnected(0);
+  const ballast = 'x'.repeat(64 * 1024);
+  await eventually('etcd is full', async () => {
+    await cluster.etcd.ctl('put', '/ballast', ballast).catch(() => undefined);
+    return (await cluster.etcd.ctl('alarm', 'list')).includes('NOSPACE');
+  });
+  await two.startAgent();
+  const waiting = await two.until('it waits for a lease', ({ conditions }) => {
+    return conditions.some(({ name, ok, code }) => name === 'lease' && !ok && code !== 'STARTING');
+  });
+  assert.match(waiting.agent.reason ?? '', /space/);
+  assert.equal((await one.client.status()).agent.ready, true);
+
+  await cluster.etcd.ctl('del', '/ballast');
+  const { header } = JSON.parse(await cluster.etcd.ctl('get', '/ballast', '-w', 'json')) as {
+    header: { revision: number };
+  };
+  await cluster.etcd.ctl('compaction', String(header.revision));
+  await cluster.etcd.ctl('defrag');
+  await cluster.etcd.ctl('alarm', 'disarm');
+  await two.untilConnected(1);
+  await one.untilConnected(1);
+});
+
 test('two hosts that tell the same public address are warned about on both', needs, async t => {
   const cluster = await Cluster.start(t);
   const [one, two] = [cluster.host(1), cluster.host(2)];

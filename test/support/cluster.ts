@@ -68,15 +68,19 @@ export class Cluster {
   /** Hosts and an etcd with the configuration; no agent runs yet. */
   static async start(
     t: TestContext,
-    options: { readonly hosts?: number; readonly config?: object | 'none' } = {},
+    options: {
+      readonly hosts?: number;
+      readonly config?: object | 'none';
+      readonly etcdFlags?: readonly string[];
+    } = {},
   ): Promise<Cluster> {
-    const { hosts: count = 2, config = CONFIG } = options;
+    const { hosts: count = 2, config = CONFIG, etcdFlags = [] } = options;
     // node:test runs its hooks in the order of their registration; teardown goes the other way.
     const teardown = new AsyncDisposableStack();
     t.after(() => teardown.disposeAsync());
     const directory = mkdtempSync(join(tmpdir(), 'tt-cluster-'));
     teardown.defer(() => rmSync(directory, { recursive: true, force: true }));
-    const etcd = teardown.use(await Etcd.start());
+    const etcd = teardown.use(await Etcd.start({ flags: etcdFlags }));
     using fabricNetns = Netns.anonymous();
     const fabric = teardown.use(connectRoute({ netns: fabricNetns }));
     await fabric.links.add({ name: 'fabric', up: true, info: { kind: 'bridge', multicastSnooping: false } });
