@@ -8,6 +8,7 @@ import { socketOption } from '../cli/agent-option.ts';
 import { CommandError } from '../cli/errors.ts';
 import { formatCount } from '../cli/format.ts';
 import { withExamples } from '../cli/help.ts';
+import { jsonOption } from '../cli/options.ts';
 import { note, print, printJson } from '../cli/output.ts';
 import type { Leftover } from './cleanup.ts';
 
@@ -34,7 +35,7 @@ export function cleanupCommand(): Command {
       new Option('--subnet-file <file>', 'file that Docker and CNI read').default('/run/flannel/subnet.env'),
     )
     .addOption(new Option('--state-dir <dir>', 'state directory of the agent').default('/var/lib/tulle'))
-    .option('--json', 'print JSON')
+    .addOption(jsonOption())
     .addOption(socketOption())
     .action(async (options: Options) => {
       if (process.getuid?.() !== 0) {
@@ -44,16 +45,16 @@ export function cleanupCommand(): Command {
       // Loaded only now: help and a refusal should answer at once.
       const { Firewall } = await import('../firewall/firewall.ts');
       const { connectRoute } = await import('../netlink/connect-route.ts');
-      const { agentStateIn, findLeftovers } = await import('./cleanup.ts');
+      const { agentFiles, findLeftovers } = await import('./cleanup.ts');
       await using rtnetlink = connectRoute();
       const leftovers = await findLeftovers({
         rtnetlink,
         firewall: new Firewall({ log: silentLogger }),
-        paths: [
-          options.subnetFile,
-          options.socket,
-          ...(options.keepState ? [] : agentStateIn(options.stateDir)),
-        ],
+        paths: agentFiles({
+          subnetFile: options.subnetFile,
+          socket: options.socket,
+          ...(options.keepState ? {} : { stateDirectory: options.stateDir }),
+        }),
       });
       if (!options.dryRun) await removeAll(leftovers);
       report(leftovers, options);

@@ -1,16 +1,53 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test } from 'node:test';
-import { agentStateIn } from './cleanup.ts';
+import { type TestContext, test } from 'node:test';
+import { agentFiles } from './cleanup.ts';
 
-test("the store's database is never part of what the agent leaves", t => {
+function places(t: TestContext) {
   const directory = mkdtempSync(join(tmpdir(), 'tt-state-'));
   t.after(() => rmSync(directory, { recursive: true }));
-  writeFileSync(join(directory, 'identity.json'), '{}');
-  assert.deepEqual(agentStateIn(directory), [directory]);
-  mkdirSync(join(directory, 'store'));
-  assert.deepEqual(agentStateIn(directory), [join(directory, 'identity.json')]);
-  assert.deepEqual(agentStateIn(join(directory, 'absent')), [join(directory, 'absent')]);
+  const stateDirectory = join(directory, 'state');
+  mkdirSync(stateDirectory);
+  return {
+    subnetFile: join(directory, 'subnet.env'),
+    socket: join(directory, 'agent.sock'),
+    stateDirectory,
+    directory,
+  };
+}
+
+test('what an agent leaves is found, and nothing is when there was none', async t => {
+  const { directory, ...at } = places(t);
+  writeFileSync(at.subnetFile, 'FLANNEL_MTU=1450\n');
+  const server = createServer();
+  await new Promise<void>(resolve => server.listen(at.socket, resolve));
+  t.after(() => server.close());
+  for (const name of ['identity.json', 'identity.json.damaged', 'known-0a1b2c3d.json']) {
+    writeFileSync(join(at.stateDirectory, name), '{}');
+  }
+  mkdirSync(join(at.stateDirectory, 'trust'));
+  assert.deepEqual(agentFiles(at), [at.subnetFile, at.socket, at.stateDirectory]);
+  const absent = join(directory, 'absent');
+  assert.deepEqual(agentFiles({ subnetFile: absent, socket: absent, stateDirectory: absent }), []);
+});
+
+test("the store's database and files of others are never part of it", t => {
+  const { stateDirectory } = places(t);
+  const absent = join(stateDirectory, 'absent');
+  const identity = join(stateDirectory, 'identity.json');
+  writeFileSync(identity, '{}');
+  mkdirSync(join(stateDirectory, 'store'));
+  assert.deepEqual(agentFiles({ subnetFile: absent, socket: absent, stateDirectory }), [identity]);
+});
+
+test('a mistyped place is left alone', t => {
+  const { directory, subnetFile } = places(t);
+  writeFileSync(subnetFile, 'root:x:0:0\n');
+  symlinkSync(directory, join(directory, 'link'));
+  for (const path of [directory, subnetFile, join(directory, 'link')]) {
+    assert.deepEqual(agentFiles({ subnetFile: path, socket: path, stateDirectory: path }), [], path);
+  }
 });

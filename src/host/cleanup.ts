@@ -8,7 +8,7 @@
  *     firewall rules         the chains and tables named after flannel
  *     files                  what Docker and CNI read, the state directory
  */
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync, readFileSync, type Stats } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isCode } from '../base/errors.ts';
@@ -65,12 +65,38 @@ export async function findLeftovers({ rtnetlink, firewall, paths }: CleanupOptio
   ];
 }
 
-/** What to remove of a state directory: all of it, except the store's database, which by default is in it. */
-export function agentStateIn(directory: string): string[] {
-  const names = existsSync(directory) ? readdirSync(directory) : [];
-  if (!names.includes('store')) return [directory];
-  return names.filter(name => name !== 'store').map(name => join(directory, name));
+/** Where an agent of this host was told to keep its files. */
+export interface AgentPlaces {
+  readonly subnetFile: string;
+  readonly socket: string;
+  /** Absent: it is to be kept. */
+  readonly stateDirectory?: string;
 }
+
+/**
+ * The agent's files that are there. These places are given by a person, and root removes what is in them: whatever
+ * does not look like the agent's own work stays, so that `--socket /etc` does no harm.
+ */
+export function agentFiles({ subnetFile, socket, stateDirectory }: AgentPlaces): string[] {
+  return [
+    ...(isFile(subnetFile) && /^FLANNEL_/m.test(readFileSync(subnetFile, 'utf8')) ? [subnetFile] : []),
+    ...(statOf(socket)?.isSocket() === true ? [socket] : []),
+    ...(stateDirectory === undefined ? [] : agentStateIn(stateDirectory)),
+  ];
+}
+
+/** All of a state directory, unless others are in it as well: the store's database is, by default. */
+function agentStateIn(directory: string): string[] {
+  if (statOf(directory)?.isDirectory() !== true) return [];
+  const names = readdirSync(directory);
+  const ours = names.filter(name => /^\.?(identity|known-[0-9a-f]+)\.json|^trust$/.test(name));
+  return ours.length === names.length ? [directory] : ours.map(name => join(directory, name));
+}
+
+const isFile = (path: string) => statOf(path)?.isFile() === true;
+
+/** Of the path itself, not of what a symbolic link leads to. */
+const statOf = (path: string): Stats | undefined => lstatSync(path, { throwIfNoEntry: false });
 
 /** Somebody may have given another kind of device such a name. */
 function isOurs(link: Link): boolean {
