@@ -161,7 +161,7 @@ const isTerminal = (rule: string) =>
   /^(-m comment --comment ("[^"]*"|\S+) )?-j (DROP|REJECT|ACCEPT|RETURN|MASQUERADE|SNAT)\b/.test(rule);
 
 /** One rule as iptables-save prints it, without its chain. */
-export function formatRule(rule: Rule, comment: string, randomFully: boolean): string {
+function formatRule(rule: Rule, comment: string, randomFully: boolean): string {
   const mark = `0x${MASQUERADE_MARK.toString(16)}`;
   return [
     rule.source && formatMatch('-s', rule.source),

@@ -59,9 +59,11 @@ describe('FirewallKeeper', () => {
 
   test('does nothing while nothing is wanted and nothing changes', async t => {
     const { keeper, clock, changes, asked } = keep(t, []);
+    const sleep = t.mock.method(clock, 'sleep');
     changes.push(undefined);
     await clock.advance(60_000);
     assert.deepEqual(asked, []);
+    assert.ok(sleep.mock.callCount() < 60, `woke up ${sleep.mock.callCount()} times for one change`);
     assert.equal(keeper.state.ok, false);
     await keeper.apply(DESIRED);
     await clock.advance(60_000);

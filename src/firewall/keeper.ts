@@ -102,8 +102,8 @@ export class FirewallKeeper implements AsyncDisposable {
     while (!signal.aborted) {
       await this.#wait(failed ? delays.next().value : this.#interval, signal);
       if (!failed) await this.#sleep(SETTLE_MS, signal);
-      if (signal.aborted || this.#desired === undefined) continue;
       this.#due = false;
+      if (signal.aborted || this.#desired === undefined) continue;
       failed = !(await this.#repair(this.#desired));
       if (!failed) delays = backoff(RETRY_FIRST_MS, RETRY_CAP_MS);
     }
