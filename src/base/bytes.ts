@@ -170,9 +170,6 @@ export class Writer {
   patchU16(offset: number, value: number): void {
     this.#view.setUint16(offset, value, HOST_IS_LITTLE);
   }
-  patchU32(offset: number, value: number): void {
-    this.#view.setUint32(offset, value, HOST_IS_LITTLE);
-  }
 
   /** Starts anew in the memory it has. */
   clear(): this {

@@ -25,7 +25,7 @@ export interface LogRecord {
   readonly message: string;
 }
 
-/** A logger that keeps what it is told, for tests and for the agent's list of recent events. */
+/** A logger that keeps what it is told, for tests. */
 export function recordingLogger(
   records: LogRecord[] = [],
   bound: object = {},

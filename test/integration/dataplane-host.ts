@@ -114,7 +114,7 @@ export function peer(
   return { key: `10.3.${n}.0-24`, revision: changes.revision ?? 1n, paths: [path] };
 }
 
-export const PEERS = [peer(2), peer(3), peer(4)];
+const PEERS = [peer(2), peer(3), peer(4)];
 
 /** A data plane on a host, what it told, and a way to wait for it. */
 export class Running implements AsyncDisposable {

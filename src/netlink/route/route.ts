@@ -67,7 +67,7 @@ export interface RouteHeader {
   readonly flags: number;
 }
 
-export const ANY_ROUTE: RouteHeader = {
+const ANY_ROUTE: RouteHeader = {
   family: 0,
   destinationLength: 0,
   sourceLength: 0,
