@@ -18,7 +18,7 @@ export interface SettleOptions extends Omit<StartOptions, 'pipeOutput' | 'namesp
 
 /**
  * Starts a program inside a PID namespace and returns its identity as seen from here. It inherits a pipe as
- * descriptor 3, of which nobody has the other end: by this it is found.
+ * descriptor 3, of which nobody has the other end: by this it is found, maybe before it has executed the program.
  *
  * @throws ProcessError when it has ended already; SysError.
  */

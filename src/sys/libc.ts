@@ -9,10 +9,10 @@ import koffi from 'koffi';
 import { SysError } from './errors.ts';
 
 /** Descriptors are opened close-on-exec and non-blocking; include/uapi/asm-generic/fcntl.h. */
-export const SOCK_CLOEXEC = 0o2000000;
+const SOCK_CLOEXEC = 0o2000000;
 export const SOCK_NONBLOCK = 0o4000;
 export const O_RDWR = 0o2;
-export const O_CLOEXEC = SOCK_CLOEXEC;
+const O_CLOEXEC = SOCK_CLOEXEC;
 export const O_NONBLOCK = SOCK_NONBLOCK;
 
 /** include/uapi/asm-generic/socket.h. */
@@ -28,7 +28,7 @@ const EAGAIN = 11;
 const c = koffi.load(null);
 
 /** struct sock_filter, include/uapi/linux/filter.h: one instruction of the classic packet filter. */
-export interface FilterInstruction {
+interface FilterInstruction {
   readonly code: number;
   readonly jt: number;
   readonly jf: number;

@@ -22,7 +22,7 @@ import type { Netns } from './netns.ts';
 import { readable } from './readiness.ts';
 
 /** Families of netlink, include/uapi/linux/netlink.h. */
-export const NETLINK_ROUTE = 0;
+const NETLINK_ROUTE = 0;
 export const NETLINK_NETFILTER = 12;
 
 /** include/linux/socket.h and include/uapi/linux/netlink.h. */

@@ -6,9 +6,9 @@
  * becomes readable when it has ended, so nothing here polls.
  */
 import { closeSync, readFileSync } from 'node:fs';
-import koffi from 'koffi';
 import { isCode } from '../base/errors.ts';
 import { pidfdOpen, pidfdSendSignal } from './libc.ts';
+import { readable } from './readiness.ts';
 
 export interface ProcessId {
   readonly pid: number;
@@ -38,7 +38,7 @@ export async function waitForEnd(id: ProcessId, signal?: AbortSignal): Promise<b
   const pidfd = openPidfd(id);
   if (pidfd === undefined) return true;
   try {
-    return await readable(pidfd, signal);
+    return await ended(pidfd, signal);
   } finally {
     closeSync(pidfd);
   }
@@ -54,10 +54,10 @@ export async function endProcess(id: ProcessId, grace = 5000): Promise<void> {
   try {
     if (grace > 0) {
       pidfdSendSignal(pidfd, SIGTERM);
-      if (await readable(pidfd, AbortSignal.timeout(grace))) return;
+      if (await ended(pidfd, AbortSignal.timeout(grace))) return;
     }
     pidfdSendSignal(pidfd, SIGKILL);
-    await readable(pidfd);
+    await ended(pidfd);
   } finally {
     closeSync(pidfd);
   }
@@ -75,16 +75,13 @@ function openPidfd(id: ProcessId): number | undefined {
   return undefined;
 }
 
-function readable(pidfd: number, signal?: AbortSignal): Promise<boolean> {
-  return new Promise(resolve => {
-    const settle = (ended: boolean) => {
-      handle.close();
-      signal?.removeEventListener('abort', onAbort);
-      resolve(ended);
-    };
-    const onAbort = () => settle(false);
-    const handle = koffi.node.poll(pidfd, () => settle(true));
-    if (signal?.aborted === true) settle(false);
-    else signal?.addEventListener('abort', onAbort, { once: true });
-  });
+/** False when `signal` aborted first. */
+async function ended(pidfd: number, signal?: AbortSignal): Promise<boolean> {
+  try {
+    await readable(pidfd, signal);
+    return true;
+  } catch (error) {
+    if (signal?.aborted !== true) throw error;
+    return false;
+  }
 }

@@ -5,21 +5,21 @@ import koffi from 'koffi';
  * Resolves when `fd` has something to read (or an error to report), and right away when it has already.
  * Rejects with the signal's reason. One waiter per descriptor at a time; the descriptor must stay open meanwhile.
  */
-export function readable(fd: number, signal: AbortSignal): Promise<void> {
+export function readable(fd: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
-    if (signal.aborted) return reject(signal.reason as Error);
+    if (signal?.aborted) return reject(signal.reason as Error);
     const stop = () => {
       handle.close();
-      signal.removeEventListener('abort', onAbort);
+      signal?.removeEventListener('abort', onAbort);
     };
     const onAbort = () => {
       stop();
-      reject(signal.reason as Error);
+      reject(signal?.reason as Error);
     };
     const handle = koffi.node.poll(fd, { readable: true }, () => {
       stop();
       resolve();
     });
-    signal.addEventListener('abort', onAbort, { once: true });
+    signal?.addEventListener('abort', onAbort, { once: true });
   });
 }
