@@ -10,6 +10,4 @@ export interface AgentOption {
 export const socketOption = (): Option =>
   new Option('--socket <file>', "unix socket of the agent's API").default(DEFAULT_SOCKET).env('TULLE_SOCKET');
 
-export const jsonOption = (): Option => new Option('--json', 'print JSON');
-
 export const agentClient = ({ socket }: AgentOption): AgentClient => new AgentClient({ socketPath: socket });

@@ -8,7 +8,7 @@
  * value's place, and `assertOptions`, which runs before every action, reports all of them in one ConfigError.
  * No action ever sees an Invalid.
  */
-import type { Command, Option } from 'commander';
+import { type Command, Option } from 'commander';
 import { ConfigError, messageOf, ParseError, type Problem, TulleError } from '../base/errors.ts';
 import { type Family, Ip } from '../base/ip.ts';
 import { Prefix } from '../base/prefix.ts';
@@ -91,6 +91,9 @@ export const duration: ValueParser<number> = value(text => {
   if (amount === '') throw new ParseError('a duration', text, 'want for example 500ms, 10s, 5m, 24h or 7d');
   return Number(amount) * UNITS_MS[unit as keyof typeof UNITS_MS];
 });
+
+/** Of every command that prints state. */
+export const jsonOption = (): Option => new Option('--json', 'print JSON');
 
 /** @throws ConfigError with every value of `command` that could not be parsed. */
 export function assertOptions(command: Command): void {

@@ -1,8 +1,9 @@
 /** `tulle status`: this host on one screen. */
 import { Command } from 'commander';
-import { type AgentOption, agentClient, jsonOption, socketOption } from './agent-option.ts';
+import { type AgentOption, agentClient, socketOption } from './agent-option.ts';
 import { EXIT } from './exit-codes.ts';
 import { withExamples } from './help.ts';
+import { jsonOption } from './options.ts';
 import { print, printJson, warn } from './output.ts';
 import { withProgress } from './progress.ts';
 import { statusScreen } from './status-screen.ts';

@@ -8,8 +8,6 @@ import { type LabHost, TULLE } from './host.ts';
 import type { LabPlan } from './plan.ts';
 import { parseSubnetEnv, SUBNET_ENV, type SubnetEnv } from './subnet-env.ts';
 
-export const AGENT_LOG = 'agent';
-
 export function agentArguments(plan: Pick<LabPlan, 'etcdEndpoint' | 'etcdPrefix'>): string[] {
   return [
     'agent',
@@ -23,7 +21,7 @@ export function agentArguments(plan: Pick<LabPlan, 'etcdEndpoint' | 'etcdPrefix'
 /** Starts the agent and waits until it holds a lease and has written it down. */
 export async function startAgent(host: LabHost, plan: LabPlan, signal: AbortSignal): Promise<SubnetEnv> {
   const text = await startDaemon(host, {
-    name: AGENT_LOG,
+    name: 'agent',
     program: TULLE,
     args: agentArguments(plan),
     readyFile: SUBNET_ENV,
@@ -56,16 +54,20 @@ export async function waitForRoutes(
   };
   // Watching begins before the first look, so that nothing falls in between.
   const events = route.watch(['route'], AbortSignal.any([signal, patience, enough.signal]));
-  await look();
-  for await (const { type } of events) {
-    if (enough.signal.aborted) break;
-    if (type === 'route' || type === 'overrun') await look();
+  try {
+    await look();
+    for await (const { type } of events) {
+      if (enough.signal.aborted) break;
+      if (type === 'route' || type === 'overrun') await look();
+    }
+  } finally {
+    enough.abort();
   }
   signal.throwIfAborted();
   if (missing.size > 0) {
     throw new LabError('START_FAILED', `${name} has no route to ${[...missing].join(', ')}`, {
       op: 'agent',
-      hint: `see 'tulle lab exec ${name} -- tulle status'`,
+      hint: `see \`tulle lab exec ${name} -- tulle status\``,
     });
   }
 }

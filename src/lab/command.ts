@@ -1,10 +1,11 @@
 /** `tulle lab`: several hosts on this machine, to try Tulle, to reproduce a fault, and to test against. */
 import { Command, Option } from 'commander';
 import { ParseError } from '../base/errors.ts';
+import { isObject } from '../base/fields.ts';
 import { EXIT } from '../cli/exit-codes.ts';
 import { formatCount, formatDuration } from '../cli/format.ts';
 import { withExamples } from '../cli/help.ts';
-import { integer, value } from '../cli/options.ts';
+import { integer, jsonOption, value } from '../cli/options.ts';
 import { note, print, printJson } from '../cli/output.ts';
 import { untilStopped } from '../cli/signals.ts';
 import { formatTable } from '../cli/table.ts';
@@ -14,11 +15,9 @@ import { execIn, statusOf } from './exec.ts';
 import { raiseLab, razeLab } from './lab.ts';
 import { formatMatrix } from './matrix.ts';
 import { pingAll } from './ping.ts';
-import { planLab, type StoreKind } from './plan.ts';
+import { MOST_CONTAINERS, MOST_HOSTS, parseLabName, planLab, type StoreKind } from './plan.ts';
 import { findRecord, type LabRecord, recordNames, requireRecord } from './record.ts';
 import { requireRoot } from './requirements.ts';
-
-const MOST = 1000;
 
 export function labCommand(): Command {
   const command = new Command('lab')
@@ -42,9 +41,8 @@ export function labCommand(): Command {
   ]);
 }
 
-const nameOption = () => new Option('--name <name>', 'name of the lab').default('default');
-const jsonOption = () => new Option('--json', 'print one JSON document');
-
+const nameOption = () =>
+  new Option('--name <name>', 'name of the lab').default('default').argParser(value(parseLabName));
 interface Named {
   readonly name: string;
   readonly json?: true;
@@ -56,12 +54,14 @@ function up(): Command {
     readonly containers: number;
     readonly docker?: true;
     readonly store: StoreKind;
-    readonly backendConfig?: Record<string, unknown>;
+    readonly backendConfig?: Readonly<Record<string, unknown>>;
   }
   const command = new Command('up')
     .description('Make a lab: hosts, a store, an agent per host, containers.')
-    .addOption(new Option('--hosts <n>', 'number of hosts').argParser(integer(1, MOST)).default(2))
-    .addOption(new Option('--containers <n>', 'containers per host').argParser(integer(0, MOST)).default(2))
+    .addOption(new Option('--hosts <n>', 'number of hosts').argParser(integer(1, MOST_HOSTS)).default(2))
+    .addOption(
+      new Option('--containers <n>', 'containers per host').argParser(integer(0, MOST_CONTAINERS)).default(2),
+    )
     .option('--docker', 'a real dockerd per host, instead of bare namespaces as containers')
     .addOption(
       new Option('--store <kind>', 'the store that comes with Tulle, or real etcd')
@@ -242,15 +242,13 @@ async function withLog<T>(work: Promise<T>): Promise<T> {
   }
 }
 
-function parseObject(text: string): Record<string, unknown> {
+function parseObject(text: string): Readonly<Record<string, unknown>> {
   let parsed: unknown;
   try {
     parsed = JSON.parse(text);
   } catch {
     throw new ParseError('a JSON object', text, 'not JSON');
   }
-  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
-    throw new ParseError('a JSON object', text, 'want {...}');
-  }
-  return parsed as Record<string, unknown>;
+  if (!isObject(parsed)) throw new ParseError('a JSON object', text, 'want {...}');
+  return parsed;
 }

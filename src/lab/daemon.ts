@@ -35,9 +35,10 @@ export async function startDaemon(host: LabHost, spec: DaemonSpec): Promise<stri
   );
   try {
     const daemon = await host.start(program, args, name);
-    void waitForEnd(daemon, done.signal).then(ended => {
-      if (ended) giveUp.abort(new Error('ended before it was ready'));
-    });
+    waitForEnd(daemon, done.signal).then(
+      ended => ended && giveUp.abort(new Error('ended before it was ready')),
+      (error: unknown) => giveUp.abort(error),
+    );
     return await waitForFile(file, AbortSignal.any([signal, giveUp.signal]), spec.accept);
   } catch (error) {
     signal.throwIfAborted();

@@ -39,7 +39,7 @@ export async function runDemo(name: string, signal: AbortSignal): Promise<void> 
   print(`\n${formatCount(report.pairs, 'pair')}, ${report.sent} packets sent, ${report.lost} lost`);
   if (report.lost > 0) {
     throw new LabError('START_FAILED', `${report.lost} of ${report.sent} packets were lost`, {
-      hint: "keep a lab with 'tulle lab up' and look at 'tulle lab exec docker1 -- tulle status'",
+      hint: 'keep a lab with `tulle lab up` and look at `tulle lab exec docker1 -- tulle status`',
     });
   }
 
@@ -68,7 +68,7 @@ export async function runDemo(name: string, signal: AbortSignal): Promise<void> 
 }
 
 /** One numbered paragraph per hop: place, story, entries. */
-export function formatJourney(hops: readonly Hop[]): string {
+function formatJourney(hops: readonly Hop[]): string {
   const width = Math.max(...hops.map(({ place }) => place.length));
   return hops
     .flatMap(({ place, story, entries }, index) => [

@@ -10,7 +10,7 @@ import { attach, type Exit, type RunOptions, type RunResult, run } from '../sys/
 import { namespacesOf } from './anchor.ts';
 
 /** The directory of this program, which every host sees as well. */
-export const PROJECT = join(import.meta.dirname, '../..');
+const PROJECT = join(import.meta.dirname, '../..');
 
 export const TULLE = join(PROJECT, 'bin/tulle');
 

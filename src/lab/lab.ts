@@ -99,7 +99,7 @@ export async function raiseLab(plan: LabPlan, options: RaiseOptions): Promise<La
   const lock = resources.use(await lockName(plan.name));
   if (findRecord(plan.name) !== undefined) {
     throw new LabError('NAME_TAKEN', `there is a lab named ${plan.name} already`, {
-      hint: `choose another --name, or end it with 'tulle lab down --name ${plan.name}'`,
+      hint: `choose another --name, or end it with \`tulle lab down --name ${plan.name}\``,
     });
   }
   await removeTraces(plan.name);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { ConfigError } from '../base/errors.ts';
-import { planLab } from './plan.ts';
+import { parseLabName, planLab } from './plan.ts';
 
 const REQUEST = { name: 'x', hosts: 2, containers: 2, runtime: 'namespace', store: 'etcd' } as const;
 
@@ -44,4 +44,11 @@ describe('planLab', () => {
       },
     );
   });
+});
+
+test('a name that could lead out of a directory is no name for a lab', () => {
+  assert.equal(parseLabName('s7-b'), 's7-b');
+  for (const text of ['', '..', '../x', '/../../etc', 'A', 'a b', '-a', 'a'.repeat(33)]) {
+    assert.throws(() => parseLabName(text), { code: 'INVALID_VALUE' }, text);
+  }
 });

@@ -7,7 +7,7 @@
  *      |   |        |   |
  *      c1  c2       c1  c2     containers on bridge docker0, in the subnet that the host leased
  */
-import { ConfigError, type Problem } from '../base/errors.ts';
+import { ConfigError, ParseError, type Problem } from '../base/errors.ts';
 import { Ip } from '../base/ip.ts';
 import { Prefix } from '../base/prefix.ts';
 
@@ -16,8 +16,8 @@ export const OVERLAY = Prefix.parse('188.172.0.0/16');
 
 /** The first host's address; .1 and .2 are left for a gateway and a visitor. */
 const FIRST_HOST = Ip.parse('192.168.65.3');
-const MOST_HOSTS = 250;
-const MOST_CONTAINERS = 200;
+export const MOST_HOSTS = 250;
+export const MOST_CONTAINERS = 200;
 
 const DEFAULT_BACKEND = { Type: 'vxlan', VNI: 88, Port: 4789 };
 
@@ -65,7 +65,7 @@ export function planLab(request: LabRequest): LabPlan {
     problems.push({
       path: '--name',
       value: request.name,
-      message: 'want 1 to 32 lower-case letters, digits and hyphens, beginning with a letter or digit',
+      message: LAB_NAME,
     });
   }
   const count = (path: string, value: number, min: number, max: number) => {
@@ -94,6 +94,14 @@ export function planLab(request: LabRequest): LabPlan {
     etcdPrefix: '/coreos.com/network',
     etcdEndpoint: `http://${FIRST_HOST}:2379`,
   };
+}
+
+const LAB_NAME = 'want 1 to 32 lower-case letters, digits and hyphens, beginning with a letter or digit';
+
+/** The name is part of paths that root removes. @throws ParseError */
+export function parseLabName(text: string): string {
+  if (!isLabName(text)) throw new ParseError('a name for a lab', text, LAB_NAME);
+  return text;
 }
 
 export function isLabName(text: string): boolean {

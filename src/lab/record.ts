@@ -18,30 +18,33 @@ import { requireRoot } from './requirements.ts';
 const DIRECTORY = '/run/tulle/labs';
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
-const processId = v.object({ pid: count, started: count });
+const processId = v.object({ pid: v.pipe(count, v.minValue(1)), started: count });
+/** Names and addresses end up in paths and on command lines. */
+const name = v.pipe(v.string(), v.regex(/^[a-z0-9][a-z0-9-]*$/));
+const ip = v.pipe(v.string(), v.ip());
 
 export const ContainerRecord = v.object({
-  name: v.string(),
-  ip: v.string(),
+  name,
+  ip,
   /** File of its network namespace, as seen on the host. */
-  netns: v.string(),
+  netns: v.pipe(v.string(), v.regex(/^\/run\/[\w/-]+$/)),
 });
 export type ContainerRecord = v.InferOutput<typeof ContainerRecord>;
 
 export const HostRecord = v.object({
-  name: v.string(),
+  name,
   /** On the underlay. */
-  address: v.string(),
+  address: ip,
   anchor: processId,
   /** The leased block. */
-  subnet: v.string(),
+  subnet: v.pipe(v.string(), v.regex(/^[\d.]+\/\d+$/)),
   containers: v.array(ContainerRecord),
 });
 export type HostRecord = v.InferOutput<typeof HostRecord>;
 
 export const LabRecord = v.object({
   version: v.literal(1),
-  name: v.string(),
+  name,
   createdAt: v.pipe(v.string(), v.isoTimestamp()),
   runtime: v.picklist(['namespace', 'docker']),
   store: v.picklist(['etcd', 'tulle']),
@@ -84,7 +87,7 @@ export function requireRecord(name: string): LabRecord {
   throw new LabError('NOT_FOUND', `there is no lab named ${name}`, {
     hint:
       others.length === 0
-        ? "make one with 'tulle lab up'"
+        ? 'make one with `tulle lab up`'
         : `running: ${others.join(', ')} (choose with --name)`,
   });
 }

@@ -13,7 +13,7 @@ import type { LabHost } from './host.ts';
 import type { ContainerRecord } from './record.ts';
 import type { SubnetEnv } from './subnet-env.ts';
 
-export const BRIDGE = 'docker0';
+const BRIDGE = 'docker0';
 
 /** Makes the bridge and the containers; the first address is the bridge's, the next ones are theirs. */
 export async function makeSandboxes(

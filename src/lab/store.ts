@@ -1,5 +1,6 @@
 /** The lab's registry, on the first host: a real etcd, or Tulle's own store where etcd is not installed. */
 import { startDaemon } from './daemon.ts';
+import { LabError } from './errors.ts';
 import { type LabHost, TULLE } from './host.ts';
 import type { LabPlan } from './plan.ts';
 
@@ -14,11 +15,16 @@ export async function startStore(host: LabHost, plan: LabPlan, signal: AbortSign
     signal,
   });
   // Our own command refuses a configuration that no agent could use, which etcdctl would not.
-  await host.run(
+  const { status, stderr } = await host.run(
     TULLE,
     ['config', 'set', `--etcd-endpoints=${loopback}`, `--etcd-prefix=${plan.etcdPrefix}`, plan.networkConfig],
-    { signal },
+    { signal, anyStatus: true },
   );
+  if (status === 0) return;
+  throw new LabError('START_FAILED', stderr.trim().replace(/^tulle: error: /, ''), {
+    op: 'config set',
+    hint: '`tulle config validate` says what is right without a lab',
+  });
 }
 
 function etcd(plan: LabPlan, loopback: string) {

@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { text as readAll } from 'node:stream/consumers';
 import { Command } from 'commander';
-import { jsonOption } from '../cli/agent-option.ts';
 import { withExamples } from '../cli/help.ts';
+import { jsonOption } from '../cli/options.ts';
 import { print, printJson } from '../cli/output.ts';
 import { checkConfig, describeConfig, showConfig, storeConfig } from './config.ts';
 import { addStoreOptions, type StoreCommandOptions, withRegistry } from './store-options.ts';

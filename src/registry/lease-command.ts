@@ -1,10 +1,10 @@
 /** `tulle lease`: who has which subnet. */
 import { Command, Option } from 'commander';
 import type { Ip } from '../base/ip.ts';
-import { agentClient, jsonOption, socketOption } from '../cli/agent-option.ts';
+import { agentClient, socketOption } from '../cli/agent-option.ts';
 import { CommandError } from '../cli/errors.ts';
 import { withExamples } from '../cli/help.ts';
-import { ipOf } from '../cli/options.ts';
+import { ipOf, jsonOption } from '../cli/options.ts';
 import { note } from '../cli/output.ts';
 import { untilStopped } from '../cli/signals.ts';
 import { listLeases, releaseLease, reserveSubnet, showLease, watchLeases } from './leases.ts';

@@ -6,7 +6,7 @@ import type { Logger } from '../base/log.ts';
 import { CommandError } from '../cli/errors.ts';
 import { formatDuration } from '../cli/format.ts';
 import { withExamples } from '../cli/help.ts';
-import { duration, ip, port, repeated, value } from '../cli/options.ts';
+import { duration, ip, jsonOption, port, repeated, value } from '../cli/options.ts';
 import { note, print, printJson } from '../cli/output.ts';
 import { type Column, formatTable } from '../cli/table.ts';
 import type { StoreTrust } from './store-trust.ts';
@@ -101,7 +101,7 @@ function tokenCommand(): Command {
         .default(DAY_MS, '24h')
         .argParser(duration),
     )
-    .option('--json', 'print JSON')
+    .addOption(jsonOption())
     .action(async (options: TokenOptions) => {
       const trust = await trustIn(options.dataDir);
       const token = await trust.createToken(options.expires);
@@ -115,7 +115,7 @@ function tokenCommand(): Command {
     .command('list')
     .description('Tokens that are still good. The secrets are not kept, so they cannot be shown again.')
     .addOption(dataDir())
-    .option('--json', 'print JSON')
+    .addOption(jsonOption())
     .action(async (options: TokenOptions) => {
       const tokens = await (await trustIn(options.dataDir)).tokens.list();
       const shown = tokens.map(({ id, createdAt, expiresAt }) => ({ id, createdAt, expiresAt }));
