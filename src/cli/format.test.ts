@@ -22,10 +22,12 @@ test('durations have at most two units', () => {
 });
 
 test('durations are read with their unit and never without', () => {
-  assert.equal(duration('250ms'), 250);
-  assert.equal(duration('1.5h'), 5_400_000);
-  assert.notEqual(typeof duration('10'), 'number');
-  assert.notEqual(typeof duration('-1s'), 'number');
+  const read = duration({ min: 1, max: 86_400_000 });
+  assert.equal(read('250ms'), 250);
+  assert.equal(read('1.5h'), 5_400_000);
+  for (const text of ['10', '-1s', '0s', '25h', '99999999999d']) {
+    assert.notEqual(typeof read(text), 'number', text);
+  }
 });
 
 test('one thing is not "1 things"', () => {

@@ -12,6 +12,7 @@ import { type Command, Option } from 'commander';
 import { ConfigError, messageOf, ParseError, type Problem, TulleError } from '../base/errors.ts';
 import { type Family, Ip } from '../base/ip.ts';
 import { Prefix } from '../base/prefix.ts';
+import { formatDuration } from './format.ts';
 
 class Invalid {
   readonly value: string;
@@ -85,12 +86,19 @@ export function ipOf(family: Family): ValueParser<Ip> {
 
 const UNITS_MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
-/** `500ms`, `10s`, `5m`, `24h` or `7d`, in milliseconds. A number without a unit is refused: it is ambiguous. */
-export const duration: ValueParser<number> = value(text => {
-  const [, amount = '', unit = ''] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text.trim()) ?? [];
-  if (amount === '') throw new ParseError('a duration', text, 'want for example 500ms, 10s, 5m, 24h or 7d');
-  return Number(amount) * UNITS_MS[unit as keyof typeof UNITS_MS];
-});
+/**
+ * `500ms`, `10s`, `5m`, `24h` or `7d`, in milliseconds, from `min` to `max`. A number without a unit is refused: it
+ * is ambiguous.
+ */
+export function duration({ min, max }: { readonly min: number; readonly max: number }): ValueParser<number> {
+  return value(text => {
+    const [, amount = '', unit = ''] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text.trim()) ?? [];
+    if (amount === '') throw new ParseError('a duration', text, 'want for example 500ms, 10s, 5m, 24h or 7d');
+    const ms = Number(amount) * UNITS_MS[unit as keyof typeof UNITS_MS];
+    if (ms >= min && ms <= max) return ms;
+    throw new ParseError('a duration', text, `want ${formatDuration(min)} to ${formatDuration(max)}`);
+  });
+}
 
 /** Of every command that prints state. */
 export const jsonOption = (): Option => new Option('--json', 'print JSON');

@@ -10,6 +10,7 @@ import { formatCount } from '../cli/format.ts';
 import { withExamples } from '../cli/help.ts';
 import { jsonOption } from '../cli/options.ts';
 import { note, print, printJson } from '../cli/output.ts';
+import { STATE_DIRECTORY } from '../cli/places.ts';
 import type { Leftover } from './cleanup.ts';
 
 interface Options {
@@ -34,7 +35,7 @@ export function cleanupCommand(): Command {
     .addOption(
       new Option('--subnet-file <file>', 'file that Docker and CNI read').default('/run/flannel/subnet.env'),
     )
-    .addOption(new Option('--state-dir <dir>', 'state directory of the agent').default('/var/lib/tulle'))
+    .addOption(new Option('--state-dir <dir>', 'state directory of the agent').default(STATE_DIRECTORY))
     .addOption(jsonOption())
     .addOption(socketOption())
     .action(async (options: Options) => {

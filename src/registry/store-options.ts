@@ -5,6 +5,7 @@
 import process from 'node:process';
 import { type Command, Option } from 'commander';
 import { list } from '../cli/options.ts';
+import { NETWORK_PREFIX, STATE_DIRECTORY, STORE_DIRECTORY } from '../cli/places.ts';
 import type { Registry } from '../subnet/registry.ts';
 import { findOwnTrust } from '../trust/host-trust.ts';
 
@@ -18,11 +19,6 @@ export interface StoreCommandOptions {
 }
 
 const DEFAULT_ENDPOINTS = 'http://127.0.0.1:2379';
-const DEFAULT_PREFIX = '/coreos.com/network';
-
-/** Where `tulle up` keeps what it knows, unless it is told otherwise. */
-const STATE_DIRECTORY = '/var/lib/tulle';
-const DATA_DIRECTORY = '/var/lib/tulle/store';
 
 const GROUP = 'Store (also from TULLE_ETCD_... and FLANNELD_ETCD_...; the password only from there):';
 
@@ -32,7 +28,7 @@ export function addStoreOptions(command: Command): Command {
       '--etcd-endpoints <urls>',
       `etcd endpoints, separated by commas (default: those of \`tulle up\`, else ${DEFAULT_ENDPOINTS})`,
     ).argParser(list(text => text)),
-    new Option('--etcd-prefix <key>', `root of the keys of the network (default: ${DEFAULT_PREFIX})`),
+    new Option('--etcd-prefix <key>', `root of the keys of the network (default: ${NETWORK_PREFIX})`),
     new Option('--etcd-cafile <file>', 'certificate authority of the servers (PEM)'),
     new Option('--etcd-certfile <file>', 'client certificate (PEM), together with --etcd-keyfile'),
     new Option('--etcd-keyfile <file>', 'key of the client certificate (PEM)'),
@@ -49,7 +45,7 @@ export async function withRegistry<T>(
 ): Promise<T> {
   const named = options.etcdEndpoints ?? fromEnvironment('ENDPOINTS')?.split(',');
   // Where `tulle up` runs, nothing needs to be named: this host knows its store.
-  const own = named === undefined ? await findOwnTrust(STATE_DIRECTORY, DATA_DIRECTORY) : undefined;
+  const own = named === undefined ? await findOwnTrust(STATE_DIRECTORY, STORE_DIRECTORY) : undefined;
   const endpoints = named ?? (own && [own.endpoint]);
   const caFile = options.etcdCafile ?? fromEnvironment('CAFILE') ?? own?.caFile;
   const certFile = options.etcdCertfile ?? fromEnvironment('CERTFILE') ?? own?.certFile;
@@ -68,7 +64,7 @@ export async function withRegistry<T>(
     },
     ...(name === undefined ? {} : { user: { name, password: password ?? '' } }),
   });
-  const prefix = options.etcdPrefix ?? fromEnvironment('PREFIX') ?? own?.prefix ?? DEFAULT_PREFIX;
+  const prefix = options.etcdPrefix ?? fromEnvironment('PREFIX') ?? own?.prefix ?? NETWORK_PREFIX;
   return await work(new Registry(store, { prefix }));
 }
 

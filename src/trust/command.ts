@@ -8,17 +8,19 @@ import { formatDuration } from '../cli/format.ts';
 import { withExamples } from '../cli/help.ts';
 import { duration, ip, jsonOption, port, repeated, value } from '../cli/options.ts';
 import { note, print, printJson } from '../cli/output.ts';
+import { NETWORK_PREFIX, STORE_DIRECTORY } from '../cli/places.ts';
 import { type Column, formatTable } from '../cli/table.ts';
 import type { StoreTrust } from './store-trust.ts';
 import type { TokenEntry } from './token-book.ts';
 
-const DEFAULT_DATA_DIR = '/var/lib/tulle/store';
-const DEFAULT_PREFIX = '/coreos.com/network';
-const DAY_MS = 86_400_000;
+/** Without `--expires`; also that of the token which the first host shows. */
+export const TOKEN_MS = 86_400_000;
+/** A token that is good for longer would be a password. */
+const LONGEST_TOKEN_MS = 365 * 86_400_000;
 
 const text = value(given => given);
 const dataDir = () =>
-  new Option('--data-dir <dir>', 'where the store keeps its data').default(DEFAULT_DATA_DIR).argParser(text);
+  new Option('--data-dir <dir>', 'where the store keeps its data').default(STORE_DIRECTORY).argParser(text);
 
 /** What trust adds to `tulle store`: these commands, and the rules of an authority in its data directory. */
 export function storeTrust() {
@@ -58,7 +60,7 @@ function initCommand(): Command {
     .addOption(new Option('--port <port>', 'its port').default(2379).argParser(port))
     .addOption(
       new Option('--etcd-prefix <key>', 'root of the keys of the network')
-        .default(DEFAULT_PREFIX)
+        .default(NETWORK_PREFIX)
         .argParser(text),
     )
     .action(async (options: InitOptions) => {
@@ -98,8 +100,8 @@ function tokenCommand(): Command {
     .addOption(dataDir())
     .addOption(
       new Option('--expires <duration>', 'how long it is good for: 30m, 24h')
-        .default(DAY_MS, '24h')
-        .argParser(duration),
+        .default(TOKEN_MS, '24h')
+        .argParser(duration({ min: 1000, max: LONGEST_TOKEN_MS })),
     )
     .addOption(jsonOption())
     .action(async (options: TokenOptions) => {
@@ -130,7 +132,7 @@ function tokenCommand(): Command {
     .addOption(dataDir())
     .action(async (id: string, options: TokenOptions) => {
       if (!(await (await trustIn(options.dataDir)).tokens.revoke(id))) {
-        throw new CommandError('NOT_FOUND', `there is no token ${id}`, 'see `tulle store token list`');
+        throw new CommandError('NOT_FOUND', `there is no token ${id}`, '`tulle store token list` shows all');
       }
       note(`token ${id} is refused from now on`);
     });

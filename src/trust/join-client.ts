@@ -7,7 +7,7 @@ import { request as httpsRequest, type RequestOptions } from 'node:https';
 import { connect } from 'node:tls';
 import * as v from 'valibot';
 import { messageOf } from '../base/errors.ts';
-import { fingerprintOf } from './authority.ts';
+import { fingerprintOf, ORGANIZATION } from './authority.ts';
 import { TrustError } from './errors.ts';
 import { JOIN_PATH, JoinAnswer, JoinRefusal, type JoinRequest, MAX_JOIN_BYTES } from './join.ts';
 import type { Token } from './token.ts';
@@ -46,7 +46,7 @@ async function certified(
   tls: RequestOptions,
   signal: AbortSignal,
 ): Promise<Joined> {
-  const { request, key } = await makeRequest({ commonName: hostId, organization: 'tulle:host' });
+  const { request, key } = await makeRequest({ commonName: hostId, organization: ORGANIZATION.host });
   const endpoint = `https://${address}`;
   const body = JSON.stringify({ ...proof, hostId, request } satisfies JoinRequest);
   const { status, text } = await post(`${endpoint}${JOIN_PATH}`, body, { ...tls, ca: authority }, signal);
@@ -80,11 +80,11 @@ function fetchAuthority({ address, fingerprint }: Token, signal: AbortSignal): P
     socket.setTimeout(TIMEOUT_MS, () => fail(new Error('it does not answer')));
     socket.once('error', fail);
     socket.once('secureConnect', () => {
-      const shown = new X509Certificate(socket.getPeerCertificate(true).raw);
       const chain = chainOf(socket.getPeerCertificate(true));
+      const [shown] = chain;
       const authority = chain.find(certificate => fingerprintOf(certificate) === fingerprint);
       socket.destroy();
-      if (authority !== undefined && shown.verify(authority.publicKey)) resolve(authority.toString());
+      if (authority !== undefined && shown?.verify(authority.publicKey)) resolve(authority.toString());
       else {
         reject(
           new TrustError('NOT_THE_STORE', `who answers at ${address} is not the store that made this token`, {

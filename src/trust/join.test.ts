@@ -11,6 +11,7 @@ import { Ip } from '../base/ip.ts';
 import { recordingLogger } from '../base/log.ts';
 import { ManualClock } from '../base/manual-clock.ts';
 import { isDueForRenewal, readJoined, saveJoined } from './host-trust.ts';
+import { MAX_JOIN_BYTES } from './join.ts';
 import { joinStore, renewCertificate } from './join-client.ts';
 import { StoreTrust } from './store-trust.ts';
 import { parseToken } from './token.ts';
@@ -140,7 +141,15 @@ test('what is no join request is refused, and never lets the server fall', async
   };
   const csr = '-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n';
   const { id, secret } = parseToken(await trust.createToken(HOUR));
-  for (const body of ['', '{', '[]', '{"hostId":1}', JSON.stringify({ hostId: HOST, request: 'x' })]) {
+  const tooLong = JSON.stringify({ hostId: HOST, request: csr.padEnd(64 * MAX_JOIN_BYTES) });
+  for (const body of [
+    '',
+    '{',
+    '[]',
+    '{"hostId":1}',
+    JSON.stringify({ hostId: HOST, request: 'x' }),
+    tooLong,
+  ]) {
     assert.equal(await post(body), 400, body);
   }
   assert.equal(await post(JSON.stringify({ hostId: HOST, request: csr })), 403);

@@ -4,6 +4,7 @@ import { flagOptions } from '../agent/command.ts';
 import type { Prefix } from '../base/prefix.ts';
 import { withExamples } from '../cli/help.ts';
 import { port, prefix, value } from '../cli/options.ts';
+import { STORE_DIRECTORY } from '../cli/places.ts';
 import { untilStopped } from '../cli/signals.ts';
 
 interface Options {
@@ -51,7 +52,7 @@ export function upCommand(): Command {
     )
     .addOption(
       new Option('--data-dir <dir>', 'on a first host: where the store keeps its data')
-        .default('/var/lib/tulle/store')
+        .default(STORE_DIRECTORY)
         .argParser(value(text => text)),
     )
     .action(async (flags: readonly string[], { join, network, port: at, dataDir }: Options) => {

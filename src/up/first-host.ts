@@ -15,7 +15,8 @@ import { storeConfig } from '../store/server/config.ts';
 import { StoreServer } from '../store/server/store-server.ts';
 import { Registry } from '../subnet/registry.ts';
 import { Netns } from '../sys/netns.ts';
-import { hostAndPort, storeNames } from '../trust/command.ts';
+import { ORGANIZATION } from '../trust/authority.ts';
+import { hostAndPort, storeNames, TOKEN_MS } from '../trust/command.ts';
 import { findHostTrust, type HostTrust, saveJoined } from '../trust/host-trust.ts';
 import { StoreTrust } from '../trust/store-trust.ts';
 import { makeRequest } from '../trust/x509.ts';
@@ -32,8 +33,6 @@ export interface FirstHostOptions {
 export interface FirstHost extends AsyncDisposable {
   readonly trust: HostTrust;
 }
-
-const TOKEN_MS = 86_400_000;
 
 export async function startFirstHost(options: FirstHostOptions, signal: AbortSignal): Promise<FirstHost> {
   const { port, dataDir, agent, hostId } = options;
@@ -138,7 +137,7 @@ async function certifyThisHost(
   hostId: string,
   port: number,
 ): Promise<HostTrust> {
-  const { request, key } = await makeRequest({ commonName: hostId, organization: 'tulle:host' });
+  const { request, key } = await makeRequest({ commonName: hostId, organization: ORGANIZATION.host });
   return saveJoined(stateDirectory, {
     certificate: await trust.authority.certifyHost(request, hostId),
     key,
