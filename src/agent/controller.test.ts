@@ -146,6 +146,15 @@ describe('nothing is stated', () => {
     assert.deepEqual(taken(), ['peers: 10.3.7.0-24 flannel.88', 'host: vni 88 at 192.168.65.3 10.3.5.0/24']);
   });
 
+  test('before the peers are known: until then every entry of theirs would look stale', () => {
+    controller.setConfig(config(88));
+    controller.setNetwork(network('192.168.65.3/24'));
+    controller.setLease(lease('10.3.5.0-24'));
+    assert.deepEqual(taken(), []);
+    controller.changePeers([], []);
+    assert.deepEqual(taken(), ['peers: ', 'host: vni 88 at 192.168.65.3 10.3.5.0/24']);
+  });
+
   test('a second time when nothing has changed', () => {
     start();
     taken();

@@ -39,8 +39,6 @@ const StoredKey = v.object({
 
 const KnownFile = v.object({
   version: v.literal(1),
-  /** Two networks of one host must not share what they know. */
-  network: v.string(),
   keys: v.array(StoredKey),
   devices: v.array(v.string()),
 });
@@ -54,7 +52,6 @@ export interface KnownState {
 
 export class KnownStateFile {
   readonly #path: string;
-  readonly #network: string;
   readonly #clock: Clock;
   readonly #wanted = new Latest<(() => KnownState) | undefined>(undefined);
   readonly trouble = new Latest<Trouble | undefined>(undefined);
@@ -64,15 +61,13 @@ export class KnownStateFile {
     // One host may run several agents on one state directory, one per network.
     const tag = createHash('sha256').update(network).digest('hex').slice(0, 8);
     this.#path = join(directory, `known-${tag}.json`);
-    this.#network = network;
     this.#clock = clock;
   }
 
-  /** undefined when there is nothing to be had: no file, another network's, a damaged one. */
+  /** undefined when there is nothing to be had: no file, or a damaged one. */
   async load(): Promise<KnownState | undefined> {
     try {
       const file = v.parse(KnownFile, JSON.parse(await readFile(this.#path, 'utf8')));
-      if (file.network !== this.#network) return undefined;
       const keys = file.keys.map(({ key, value, create, mod, version, lease }) => ({
         key,
         value: Buffer.from(value, 'base64'),
@@ -125,7 +120,6 @@ export class KnownStateFile {
   async #write({ keys, devices }: KnownState): Promise<void> {
     const file = {
       version: 1,
-      network: this.#network,
       keys: keys.map(({ key, value, createRevision, modRevision, version, lease }) => ({
         key,
         value: Buffer.from(value).toString('base64'),
