@@ -9,6 +9,11 @@ import type { Logger } from '../../base/log.ts';
 
 /** The first bytes of the preface; no HTTP/1.1 request begins with them. */
 const PREFACE = Buffer.from('PRI * HTTP/2.0');
+/**
+ * By preference: clients of gRPC offer nothing but h2, and who offers both (curl, browsers) wants a page or the
+ * gateway, which are served over HTTP/1.1.
+ */
+const PROTOCOLS = ['http/1.1', 'h2'];
 /** A client that says nothing is let go after this long. */
 const SILENCE_MS = 10_000;
 
@@ -58,7 +63,7 @@ export class Listener implements AsyncDisposable {
       const options = {
         ...tls,
         rejectUnauthorized: insists && !strangers,
-        ALPNProtocols: ['h2', 'http/1.1'],
+        ALPNProtocols: PROTOCOLS,
       };
       const server = createTlsServer(options, socket => {
         const shown = socket.getPeerCertificate().raw !== undefined;
