@@ -38,6 +38,12 @@ test('every command is made under the name it is listed with', async () => {
   }
 });
 
+test('every command shows how it is used', () => {
+  const sections = read('docs/reference/cli.md').split(/^## /m).slice(1);
+  assert.ok(sections.length > COMMANDS.length);
+  for (const section of sections) assert.match(section, /^Examples:$/m, section.split('\n', 1)[0]);
+});
+
 test('the configurations in the reference are good ones, and every key they may have is in them', () => {
   const page = read('docs/reference/network-config.md');
   const examples = Array.from(page.matchAll(/```json\n([\s\S]*?)```/g), ([, json = '']) => json);

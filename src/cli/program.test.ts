@@ -74,6 +74,18 @@ describe('a command line', () => {
     assert.deepEqual(loaded, []);
   });
 
+  test('help for a command that is not there says so', async t => {
+    for (const argv of [
+      ['help', 'servr'],
+      ['servr', '--help'],
+    ]) {
+      const { status, out, err } = await tulle(t, commands(undefined), argv);
+      assert.equal(status, 2);
+      assert.equal(out, '');
+      assert.deepEqual(err, ["tulle: error: unknown command 'servr'", "hint: did you mean 'serve'?"]);
+    }
+  });
+
   test('help for a command is the same in both spellings', async t => {
     const first = await tulle(t, commands(undefined), ['help', 'serve']);
     const second = await tulle(t, commands(undefined), ['serve', '--help']);

@@ -47,7 +47,9 @@ export async function run(
   endQuietlyWhenNobodyReads();
   try {
     const program = await buildProgram(commands, entry => entry.name === commandOf(argv));
-    await program.parseAsync(argv, { from: 'user' });
+    const unknown = unknownCommand(commands, argv);
+    // commander answers a wish for help before it sees that there is no such command.
+    await program.parseAsync(unknown === undefined ? argv : [unknown], { from: 'user' });
     return Number(process.exitCode ?? EXIT.ok.status);
   } catch (error) {
     const { status, lines } = reportOf(error, { stack: env['TULLE_DEBUG']?.includes('stack') === true });
@@ -93,6 +95,13 @@ export async function buildProgram(
 function commandOf(argv: readonly string[]): string | undefined {
   const words = argv.filter(word => !word.startsWith('-'));
   return words[0] === 'help' ? words[1] : words[0];
+}
+
+/** The name of a command that is not there, in `tulle nope --help` and `tulle help nope`. */
+function unknownCommand(commands: readonly CommandEntry[], argv: readonly string[]): string | undefined {
+  const name = commandOf(argv);
+  const known = name === undefined || name === 'help' || commands.some(entry => entry.name === name);
+  return known || !['help', '--help', '-h'].some(word => argv.includes(word)) ? undefined : name;
 }
 
 /** Commander hands settings down only to commands it makes itself. */

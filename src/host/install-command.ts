@@ -6,7 +6,7 @@ import { CommandError } from '../cli/errors.ts';
 import { withExamples } from '../cli/help.ts';
 import { note, print } from '../cli/output.ts';
 import { run } from '../sys/process.ts';
-import { install, type Systemd, uninstall } from './install.ts';
+import { install, type Systemd, uninstall, unitText } from './install.ts';
 import { type Daemon, environmentFile, UNITS } from './units.ts';
 
 const SYSTEMD: Systemd = { directory: '/etc/systemd/system', run };
@@ -25,10 +25,10 @@ export function installCommand(): Command {
     .action(async (daemon: Daemon, flags: readonly string[], options: { readonly print?: true }) => {
       const unit = { program: PROGRAM, flags };
       if (options.print) {
-        print(UNITS[daemon].text(unit).trimEnd());
+        print(unitText(daemon, unit).trimEnd());
         return;
       }
-      assertSystemd();
+      assertSystemd(`run \`tulle ${daemon}\` by other means`);
       const path = await install(SYSTEMD, daemon, unit);
       note(`wrote ${path} and started it; \`journalctl -u ${UNITS[daemon].file}\` shows its log`);
     });
@@ -50,7 +50,7 @@ export function uninstallCommand(): Command {
         'store stays where it is.',
     )
     .action(async () => {
-      assertSystemd();
+      assertSystemd('no unit of Tulle can be installed here');
       const removed = await uninstall(SYSTEMD);
       for (const path of removed) print(path);
       note(
@@ -61,11 +61,7 @@ export function uninstallCommand(): Command {
 }
 
 /** sd_booted(3). */
-function assertSystemd(): void {
+function assertSystemd(hint: string): void {
   if (existsSync('/run/systemd/system')) return;
-  throw new CommandError(
-    'NOT_NOW',
-    'systemd does not run this machine',
-    'start `tulle agent` by other means',
-  );
+  throw new CommandError('NOT_NOW', 'systemd does not run this machine', hint);
 }

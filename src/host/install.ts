@@ -15,15 +15,21 @@ export interface Systemd {
 
 /** Writes the unit, and starts the daemon now and at every boot. What runs already is restarted. */
 export async function install(systemd: Systemd, daemon: Daemon, options: UnitOptions): Promise<string> {
-  refuseSecrets(daemon, options.flags);
-  const { file, text } = UNITS[daemon];
+  const { file } = UNITS[daemon];
+  const text = unitText(daemon, options);
   const path = join(systemd.directory, file);
-  await writeFileAtomic(path, text(options));
+  await writeFileAtomic(path, text);
   await systemd.run('systemctl', ['daemon-reload']);
   await systemd.run('systemctl', ['enable', file]);
   // Without waiting: the agent is ready only once the store has answered.
   await systemd.run('systemctl', ['restart', '--no-block', file]);
   return path;
+}
+
+/** The unit as it would be installed. @throws CommandError for a flag that holds a secret */
+export function unitText(daemon: Daemon, options: UnitOptions): string {
+  refuseSecrets(daemon, options.flags);
+  return UNITS[daemon].text(options);
 }
 
 /** Stops the daemons and removes their units; returns those that were there. */

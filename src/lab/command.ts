@@ -96,7 +96,7 @@ function up(): Command {
 }
 
 function down(): Command {
-  return new Command('down')
+  const command = new Command('down')
     .description('End a lab and remove every trace of it. Fine when there is none.')
     .addOption(nameOption())
     .addOption(jsonOption())
@@ -105,10 +105,11 @@ function down(): Command {
       if (json === true) printJson({ name, existed });
       else print(existed ? `lab ${name} is gone` : `there was no lab named ${name}`);
     });
+  return withExamples(command, [{ line: 'lab down --name s7', does: 'end the lab that was named so' }]);
 }
 
 function list(): Command {
-  return new Command('list')
+  const command = new Command('list')
     .description('The labs of this machine.')
     .addOption(jsonOption())
     .action(({ json }: Pick<Named, 'json'>) => {
@@ -136,6 +137,9 @@ function list(): Command {
         ),
       );
     });
+  return withExamples(command, [
+    { line: "lab list --json | jq '.[].hosts[].address'", does: 'where the hosts are, for a script' },
+  ]);
 }
 
 function exec(): Command {
@@ -158,7 +162,7 @@ function exec(): Command {
 }
 
 function ping(): Command {
-  return new Command('ping')
+  const command = new Command('ping')
     .description('Ping every container from every container and every host on the other hosts.')
     .addOption(new Option('--count <n>', 'packets per pair').argParser(integer(1, 10_000)).default(3))
     .addOption(nameOption())
@@ -174,15 +178,22 @@ function ping(): Command {
         if (report.lost > 0) process.exitCode = EXIT.differs.status;
       }),
     );
+  return withExamples(command, [
+    {
+      line: 'lab ping --count 10 || tulle lab exec docker1 -- tulle status',
+      does: 'look closer when packets are lost',
+    },
+  ]);
 }
 
 function demo(): Command {
-  return new Command('demo')
+  const command = new Command('demo')
     .description(
       'Three hosts, the reachability matrix, and the journey of one packet; what `npm start` runs.',
     )
     .addOption(nameOption())
     .action(({ name }: Named) => untilStopped(signal => withLog(runDemo(name, signal))));
+  return withExamples(command, [{ line: 'lab demo', does: 'see it once, and explore it until Ctrl-C' }]);
 }
 
 /** What scripts get: the record without what only Tulle itself can use. */

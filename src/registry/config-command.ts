@@ -1,12 +1,16 @@
 /** `tulle config`: the configuration of the network, as every host reads it from the store. */
 import { readFileSync } from 'node:fs';
 import { text as readAll } from 'node:stream/consumers';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
+import { isCode } from '../base/errors.ts';
+import { CommandError } from '../cli/errors.ts';
 import { withExamples } from '../cli/help.ts';
 import { jsonOption } from '../cli/options.ts';
 import { print, printJson } from '../cli/output.ts';
 import { checkConfig, describeConfig, showConfig, storeConfig } from './config.ts';
 import { addStoreOptions, type StoreCommandOptions, withRegistry } from './store-options.ts';
+
+const EXAMPLE = `'{"Network": "10.5.0.0/16", "Backend": {"Type": "vxlan"}}'`;
 
 const SOURCE = 'JSON text, the path of a file, or - for standard input';
 
@@ -14,14 +18,18 @@ export function configCommand(): Command {
   const command = new Command('config').description(
     'The configuration of the network. Every host follows a change of it without a restart.',
   );
-  addStoreOptions(command.command('get'))
+  const get = addStoreOptions(command.command('get'))
     .description('Print the configuration in the store.')
     .option('--effective', 'what follows from it, defaults included')
-    .addOption(jsonOption())
+    .addOption(new Option('--json', 'with --effective: print JSON, which what is stored is anyway'))
     .action((options: StoreCommandOptions & { json?: true; effective?: true }) =>
       withRegistry(options, registry => showConfig(registry, options)),
     );
-  addStoreOptions(command.command('set'))
+  withExamples(get, [
+    { line: 'config get', does: 'what is stored, as it was written' },
+    { line: 'config get --effective', does: 'which subnets are given out' },
+  ]);
+  const set = addStoreOptions(command.command('set'))
     .description('Check a configuration and store it. What no host could use is refused.')
     .argument('<source>', SOURCE)
     .option('--force', 'also when hosts lose the subnets they have')
@@ -30,7 +38,11 @@ export function configCommand(): Command {
       const { config } = checkConfig(text);
       await withRegistry(options, registry => storeConfig(registry, text, config, options.force === true));
     });
-  command
+  withExamples(set, [
+    { line: `config set ${EXAMPLE}`, does: 'a network for up to 255 hosts' },
+    { line: 'config set - < net-conf.json', does: 'from a file' },
+  ]);
+  const validate = command
     .command('validate')
     .description('Check a configuration without a store, and show what follows from it.')
     .argument('<source>', SOURCE)
@@ -40,11 +52,11 @@ export function configCommand(): Command {
       if (json) printJson(config);
       else print(describeConfig(config));
     });
+  withExamples(validate, [
+    { line: 'config validate net-conf.json', does: 'what is wrong with it, or what follows from it' },
+  ]);
   return withExamples(command, [
-    {
-      line: `config set '{"Network": "10.5.0.0/16", "Backend": {"Type": "vxlan"}}'`,
-      does: 'a network for up to 255 hosts',
-    },
+    { line: `config set ${EXAMPLE}`, does: 'a network for up to 255 hosts' },
     { line: 'config validate net-conf.json', does: 'check a file before it is used' },
     { line: 'config get --effective', does: 'which subnets are given out' },
   ]);
@@ -52,5 +64,13 @@ export function configCommand(): Command {
 
 async function read(source: string): Promise<string> {
   if (source === '-') return readAll(process.stdin);
-  return source.trimStart().startsWith('{') ? source : readFileSync(source, 'utf8');
+  if (/^\s*[{[]/.test(source)) return source;
+  try {
+    return readFileSync(source, 'utf8');
+  } catch (cause) {
+    const hint = `want ${SOURCE}`;
+    if (isCode(cause, 'ENOENT')) throw new CommandError('NOT_FOUND', `there is no file ${source}`, hint);
+    const code = isCode(cause, 'EACCES', 'EPERM') ? 'FORBIDDEN' : 'FAILED';
+    throw new CommandError(code, `${source} cannot be read`, hint, cause);
+  }
 }

@@ -16,18 +16,23 @@ const LEASE = 'a subnet (10.5.34.0/24), a lease key, a public address or a host 
 
 export function leaseCommand(): Command {
   const command = new Command('lease').description('Which host has which subnet of the network.');
-  addStoreOptions(command.command('list'))
+  const list = addStoreOptions(command.command('list'))
     .description('List all leases and reservations, and the keys that are neither.')
     .addOption(jsonOption())
     .action((options: WithJson) => withRegistry(options, registry => listLeases(registry, options)));
-  addStoreOptions(command.command('show'))
+  withExamples(list, [
+    { line: 'lease list', does: 'every host of the network' },
+    { line: "lease list --json | jq -r '.leases[].publicIp'", does: 'their addresses, for a script' },
+  ]);
+  const show = addStoreOptions(command.command('show'))
     .description('Show one lease with everything that its host tells its peers.')
     .argument('<lease>', LEASE)
     .addOption(jsonOption())
     .action((which: string, options: WithJson) =>
       withRegistry(options, registry => showLease(registry, which, options)),
     );
-  addStoreOptions(command.command('reserve'))
+  withExamples(show, [{ line: 'lease show 192.168.65.4', does: 'what one host tells its peers' }]);
+  const reserve = addStoreOptions(command.command('reserve'))
     .description('Pin a subnet to a host. It keeps it for ever, and no other host is given it.')
     .argument('<subnet>', 'the subnet: 10.5.34.0/24; both families with a comma between')
     .addOption(new Option('--public-ip <ip>', 'the host, by its public address').argParser(ipOf('ipv4')))
@@ -37,7 +42,14 @@ export function leaseCommand(): Command {
       (subnet: string, options: StoreCommandOptions & { publicIp?: Ip; publicIpv6?: Ip; host?: string }) =>
         withRegistry(options, registry => reserveSubnet(registry, subnet, options)),
     );
-  addStoreOptions(command.command('release'))
+  withExamples(reserve, [
+    {
+      line: 'lease reserve 10.5.34.0/24 --public-ip 192.168.65.4',
+      does: 'this host always gets this subnet',
+    },
+    { line: 'lease release 10.5.34.0/24', does: 'undo it' },
+  ]);
+  const free = addStoreOptions(command.command('release'))
     .description(
       'Free a subnet. Without an argument it is that of this host, whose agent then gives it back and stops.',
     )
@@ -45,12 +57,17 @@ export function leaseCommand(): Command {
     .option('--force', 'also a lease that is no reservation and has not expired')
     .addOption(socketOption())
     .action(release);
-  addStoreOptions(command.command('watch'))
+  withExamples(free, [
+    { line: 'lease release', does: 'this host leaves the network' },
+    { line: 'lease release 10.5.34.0/24 --force', does: 'free the subnet of a host that will not come back' },
+  ]);
+  const watch = addStoreOptions(command.command('watch'))
     .description('Print every change of a lease, until Ctrl-C: + new, ~ changed, - gone.')
     .addOption(new Option('--json', 'print one JSON document per line'))
     .action((options: WithJson) =>
       untilStopped(signal => withRegistry(options, registry => watchLeases(registry, signal, options))),
     );
+  withExamples(watch, [{ line: 'lease watch', does: 'see hosts come and go' }]);
   return withExamples(command, [
     { line: 'lease list', does: 'every host of the network' },
     { line: 'lease show 192.168.65.4', does: 'what one host tells its peers' },

@@ -113,7 +113,7 @@ function tokenCommand(): Command {
         note(`good for ${formatDuration(options.expires)}; on the new host: tulle up --join TOKEN`);
       }
     });
-  command
+  const list = command
     .command('list')
     .description('Tokens that are still good. The secrets are not kept, so they cannot be shown again.')
     .addOption(dataDir())
@@ -125,7 +125,8 @@ function tokenCommand(): Command {
       else if (shown.length === 0) note('no token is good now');
       else print(formatTable(TOKEN_COLUMNS, shown));
     });
-  command
+  withExamples(list, [{ line: 'store token list', does: 'ids, and until when each is good' }]);
+  const revoke = command
     .command('revoke')
     .description('Refuse a token from now on. Hosts that joined with it stay.')
     .argument('<id>', 'as `list` shows it')
@@ -136,6 +137,9 @@ function tokenCommand(): Command {
       }
       note(`token ${id} is refused from now on`);
     });
+  withExamples(revoke, [
+    { line: 'store token revoke 3f9c01a7be52', does: 'let nobody join with it any more' },
+  ]);
   return withExamples(command, [
     { line: 'store token', does: 'a token for a day' },
     { line: 'store token --expires 30m --json', does: 'a short one, for a script' },
