@@ -57,6 +57,23 @@ describe('AgentClient', () => {
     await assert.rejects(new AgentClient({ socketPath, timeout: 20 }).status(), { code: 'TIMEOUT' });
   });
 
+  test('stops waiting for the reason it was given', async () => {
+    const stop = new AbortController();
+    const reason = new Error('enough');
+    handler = () => stop.abort(reason);
+    const client = new AgentClient({ socketPath });
+    await assert.rejects(client.status(stop.signal), reason);
+    await assert.rejects(client.events({ signal: stop.signal }).next(), reason);
+    const later = new AbortController();
+    handler = (_, response) => void response.write('{', () => later.abort(reason));
+    await assert.rejects(client.status(later.signal), reason);
+  });
+
+  test('says so when the agent ends in the middle of an answer', async () => {
+    handler = (_, response) => void response.write('{', () => response.destroy());
+    await assert.rejects(new AgentClient({ socketPath }).status(), { name: 'ApiError', code: 'PROTOCOL' });
+  });
+
   test('refuses an answer of another shape, and names the place', async () => {
     handler = (_, response) => void response.end(JSON.stringify({ inSync: 'yes', writes: 0, failures: [] }));
     await assert.rejects(new AgentClient({ socketPath }).resync(), { code: 'PROTOCOL', message: /inSync/ });

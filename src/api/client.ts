@@ -43,7 +43,7 @@ export class AgentClient {
     this.#timeout = options.timeout ?? 10_000;
   }
 
-  /** @throws ApiError, as every method here. */
+  /** @throws ApiError, as every method here; `signal.reason`. */
   status(signal?: AbortSignal): Promise<Status> {
     return this.#call('GET', '/v1/status', Status, signal);
   }
@@ -87,7 +87,7 @@ export class AgentClient {
     schema: Schema,
     signal: AbortSignal | undefined,
   ): Promise<v.InferOutput<Schema>> {
-    return parse(schema, await readAll(await this.#open(method, path, signal)));
+    return parse(schema, await this.#read(await this.#open(method, path, signal), signal));
   }
 
   /** Resolves once the head of a 2xx answer has arrived. */
@@ -102,13 +102,13 @@ export class AgentClient {
         ...(signal === undefined ? {} : { signal }),
       });
       call.setTimeout(this.#timeout, () => call.destroy(this.#timedOut()));
-      call.on('error', error => reject(signal?.aborted === true ? error : this.#describe(error)));
+      call.on('error', error => reject(this.#describe(error, signal)));
       call.on('response', resolve);
       call.end();
     });
     const status = response.statusCode ?? 0;
     if (status >= 200 && status < 300) return response;
-    const { message, hint, code } = parse(Refusal, await readAll(response));
+    const { message, hint, code } = parse(Refusal, await this.#read(response, signal));
     throw new ApiError('REFUSED', message, {
       op: `${method} ${path}`,
       context: { code, status },
@@ -120,7 +120,20 @@ export class AgentClient {
     return new ApiError('TIMEOUT', `the agent at ${this.#socketPath} gave no answer in ${this.#timeout} ms`);
   }
 
-  #describe(error: Error): ApiError {
+  async #read(response: IncomingMessage, signal: AbortSignal | undefined): Promise<string> {
+    try {
+      response.setEncoding('utf8');
+      let body = '';
+      for await (const chunk of response) body += chunk as string;
+      return body;
+    } catch (error) {
+      throw this.#describe(error, signal);
+    }
+  }
+
+  #describe(error: unknown, signal: AbortSignal | undefined): Error {
+    // Node wraps the reason into an error of its own, and breaking off shows as a broken connection.
+    if (signal?.aborted === true) return signal.reason as Error;
     if (error instanceof ApiError) return error;
     if (isCode(error, 'ENOENT', 'ECONNREFUSED')) {
       return new ApiError('AGENT_NOT_RUNNING', `no agent listens at ${this.#socketPath}`, {
@@ -136,13 +149,6 @@ export class AgentClient {
       cause: error,
     });
   }
-}
-
-async function readAll(response: IncomingMessage): Promise<string> {
-  response.setEncoding('utf8');
-  let body = '';
-  for await (const chunk of response) body += chunk as string;
-  return body;
 }
 
 function parse<Schema extends v.GenericSchema>(schema: Schema, body: string): v.InferOutput<Schema> {
