@@ -5,8 +5,8 @@
  * whole endpoint URL there; and it spends more time on a small request than the store does, because every stream
  * is a Duplex with its events. Here a stream is a number, two windows and a callback.
  *
- * Limits against a hostile peer: frames of 16 KiB, header blocks of 64 KiB, receive windows, and no reading while
- * the peer does not take what it is sent.
+ * Limits against a hostile peer: frames of 16 KiB, header blocks of 64 KiB, receive windows, a number of streams, and
+ * no reading while the peer does not take what it is sent.
  */
 import type { Socket } from 'node:net';
 import {
@@ -40,6 +40,8 @@ export type OnRequest = (
 const STREAM_WINDOW = 1024 * 1024;
 const CONNECTION_WINDOW = 16 * 1024 * 1024;
 const MAX_HEADER_BLOCK = 64 * 1024;
+/** Requests that are open at once; a client with as many watches has its own reasons. */
+const MAX_STREAMS = 10_000;
 /** Bytes that wait in the socket: above the first streams are told to wait, above the second nothing is read. */
 const BUSY_BYTES = 256 * 1024;
 const STALLED_BYTES = 4 * 1024 * 1024;
@@ -68,6 +70,7 @@ export class Http2Connection {
     this.#onRequest = onRequest;
     this.send(
       encodeSettings([
+        [SETTING.MAX_CONCURRENT_STREAMS, MAX_STREAMS],
         [SETTING.INITIAL_WINDOW_SIZE, STREAM_WINDOW],
         [SETTING.MAX_HEADER_LIST_SIZE, MAX_HEADER_BLOCK],
       ]),
@@ -200,10 +203,7 @@ export class Http2Connection {
     let block = unpad(flags, payload);
     if ((flags & FLAG.PRIORITY) !== 0) block = block.subarray(5);
     const opens = streamId > this.#lastStreamId;
-    if (streamId % 2 === 0 || (!opens && !this.#streams.has(streamId))) {
-      // Trailers of a stream that is over still change the state of the header table.
-      if (streamId % 2 === 0) throw new ConnectionError(ERROR.PROTOCOL_ERROR, 'not a stream of a client');
-    }
+    if (streamId % 2 === 0) throw new ConnectionError(ERROR.PROTOCOL_ERROR, 'not a stream of a client');
     if (opens) this.#lastStreamId = streamId;
     this.#headers = { streamId, ended, block };
     if ((flags & FLAG.END_HEADERS) !== 0) this.#headersComplete(opens);
@@ -225,12 +225,15 @@ export class Http2Connection {
     if (this.#headers === undefined) return;
     const { streamId, ended, block } = this.#headers;
     this.#headers = undefined;
+    // Decoded in any case: every block changes the header table.
     const headers = this.#hpack.decode(block);
     if (!opens) {
       this.#streams.get(streamId)?.received(EMPTY, 0, ended);
       return;
     }
-    if (this.#closing) return this.send(encodeReset(streamId, ERROR.REFUSED_STREAM));
+    if (this.#closing || this.#streams.size >= MAX_STREAMS) {
+      return this.send(encodeReset(streamId, ERROR.REFUSED_STREAM));
+    }
     const stream = new Http2Stream(this, streamId, this.#peerStreamWindow, STREAM_WINDOW);
     this.#streams.set(streamId, stream);
     stream.open(this.#onRequest(stream, headers, ended), ended);

@@ -14,6 +14,7 @@ import {
 import { messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import { Http2Connection } from '../http2/connection.ts';
+import { ConnectionError, ERROR } from '../http2/frames.ts';
 import { encodeHeaders } from '../http2/hpack.ts';
 import type { Http2Stream, StreamSink } from '../http2/stream.ts';
 import { callerOf } from './caller.ts';
@@ -78,8 +79,9 @@ export class GrpcServer {
   accept(socket: Socket): void {
     // Reading a certificate takes longer than a request.
     const caller = callerOf(socket, undefined, 0);
+    const load = { requests: 0 };
     const connection = new Http2Connection(socket, (stream, headers) =>
-      this.#request(stream, headers, caller),
+      this.#request(stream, headers, caller, load),
     );
     this.#connections.add(connection);
     socket.once('close', () => this.#connections.delete(connection));
@@ -90,7 +92,7 @@ export class GrpcServer {
     for (const connection of this.#connections) connection.close();
   }
 
-  #request(stream: Http2Stream, headers: ReadonlyMap<string, string>, peer: Caller): StreamSink {
+  #request(stream: Http2Stream, headers: ReadonlyMap<string, string>, peer: Caller, load: Load): StreamSink {
     if (headers.get('content-type')?.startsWith(CONTENT_TYPE) !== true || headers.get(':method') !== 'POST') {
       stream.respond(NOT_GRPC_BLOCK, true);
       return DEAF;
@@ -109,7 +111,7 @@ export class GrpcServer {
     const caller = { ...peer, token };
     switch (route.method.methodKind) {
       case 'unary':
-        return unary(route, caller, answer, reader);
+        return unary(route, caller, answer, reader, load);
       case 'server_streaming':
       case 'bidi_streaming':
         return streaming(route, caller, answer, reader);
@@ -129,6 +131,15 @@ export class GrpcServer {
     );
   }
 }
+
+/** What the requests of one connection are worth together. */
+interface Load {
+  /** That run and are not answered yet, those whose stream was reset included. */
+  requests: number;
+}
+
+/** A client that resets its requests and sends more is cut off here; one that waits for answers never gets here. */
+const MAX_REQUESTS = 10_000;
 
 /** A stream whose answer is complete. */
 const DEAF: StreamSink = { data: () => undefined, reset: () => undefined, drained: () => undefined };
@@ -207,6 +218,7 @@ function unary(
   caller: Caller,
   answer: Answer,
   reader: MessageReader,
+  load: Load,
 ): StreamSink {
   const run = async (bytes: Uint8Array) =>
     (implementation as UnaryMethod<Any, Any>)(decode(method.input, bytes), {
@@ -216,9 +228,18 @@ function unary(
   let asked = false;
   const ask = (bytes: Uint8Array) => {
     asked = true;
+    if (++load.requests > MAX_REQUESTS) {
+      throw new ConnectionError(ERROR.ENHANCE_YOUR_CALM, 'too many requests without waiting for answers');
+    }
     run(bytes).then(
-      message => answer.whole(method.output, message),
-      (error: unknown) => answer.fail(error),
+      message => {
+        load.requests--;
+        guarded(answer, () => answer.whole(method.output, message));
+      },
+      (error: unknown) => {
+        load.requests--;
+        answer.fail(error);
+      },
     );
   };
   return {
@@ -310,6 +331,7 @@ function guarded(answer: Answer, act: () => void): boolean {
     act();
     return true;
   } catch (error) {
+    if (error instanceof ConnectionError) throw error;
     answer.fail(error);
     return false;
   }

@@ -1,0 +1,114 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect, createServer } from 'node:net';
+import { test } from 'node:test';
+import { create, toBinary } from '@bufbuild/protobuf';
+import { Client, credentials, Metadata } from '@grpc/grpc-js';
+import { silentLogger } from '../../base/log.ts';
+import { ERROR, encodeFrame, encodeReset, encodeSettings, FLAG, FRAME, PREFACE } from '../http2/frames.ts';
+import { encodeHeaders } from '../http2/hpack.ts';
+import { KV, PutRequestSchema } from '../wire/generated/kv_pb.ts';
+import { callUnary } from '../wire/service.ts';
+import { RpcError } from './errors.ts';
+import { frameMessage, MessageReader } from './grpc-messages.ts';
+import { GrpcServer, type Observer } from './grpc-server.ts';
+import { type Methods, serviceOf } from './rpc.ts';
+
+async function withServer(
+  methods: Methods<typeof KV>,
+  observe: Observer,
+  body: (port: number) => Promise<void>,
+): Promise<void> {
+  const grpc = new GrpcServer([serviceOf(KV, methods)], 1000, silentLogger, observe);
+  const server = createServer(socket => grpc.accept(socket));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  try {
+    const address = server.address();
+    assert.ok(address !== null && typeof address !== 'string');
+    await body(address.port);
+  } finally {
+    grpc.close();
+    server.close();
+  }
+}
+
+test('statuses and their words arrive, whatever is in them, and are counted', async () => {
+  const counted: string[] = [];
+  const methods: Methods<typeof KV> = {
+    put: () => {
+      throw new RpcError('OUT_OF_RANGE', '100 % wrong: \u00fc\n\u2603');
+    },
+    range: () => Promise.reject(new TypeError('a defect')),
+  };
+  await withServer(
+    methods,
+    (_service, method, status) => counted.push(`${method} ${status}`),
+    async port => {
+      const client = new Client(`127.0.0.1:${port}`, credentials.createInsecure());
+      try {
+        await assert.rejects(callUnary(client, KV.method.put, {}, new Metadata()), {
+          code: 11,
+          details: '100 % wrong: \u00fc\n\u2603',
+        });
+        await assert.rejects(callUnary(client, KV.method.range, {}, new Metadata()), { code: 13 });
+        await assert.rejects(callUnary(client, KV.method.txn, {}, new Metadata()), {
+          code: 12,
+          details: /Txn/,
+        });
+        await assert.rejects(
+          callUnary(client, KV.method.put, { value: new Uint8Array(1001) }, new Metadata()),
+          { code: 8 },
+        );
+      } finally {
+        client.close();
+      }
+    },
+  );
+  assert.deepEqual(counted, ['Put OUT_OF_RANGE', 'Range INTERNAL', 'Put RESOURCE_EXHAUSTED']);
+});
+
+test('requests that are sent and reset without end cost their sender the connection', async () => {
+  const never = new Promise<never>(() => undefined);
+  await withServer(
+    { put: () => never },
+    () => undefined,
+    async port => {
+      const socket = connect(port, '127.0.0.1');
+      socket.on('error', () => undefined);
+      socket.resume();
+      const block = encodeHeaders([
+        [':method', 'POST'],
+        [':path', '/etcdserverpb.KV/Put'],
+        ['content-type', 'application/grpc'],
+      ]);
+      const message = frameMessage(toBinary(PutRequestSchema, create(PutRequestSchema)));
+      const one = (id: number) =>
+        Buffer.concat([
+          encodeFrame(FRAME.HEADERS, FLAG.END_HEADERS, id, block),
+          encodeFrame(FRAME.DATA, FLAG.END_STREAM, id, message),
+          encodeReset(id, ERROR.CANCEL),
+        ]);
+      const closed = once(socket, 'close');
+      socket.write(Buffer.concat([PREFACE, encodeSettings([])]));
+      socket.write(Buffer.concat(Array.from({ length: 12_000 }, (_, index) => one(2 * index + 1))));
+      await closed;
+    },
+  );
+});
+
+test('messages are found however the bytes are cut', () => {
+  const messages = ['', 'a', 'b'.repeat(300)].map(text => Buffer.from(text));
+  const bytes = Buffer.concat(messages.map(frameMessage));
+  for (let step = 1; step < 30; step++) {
+    const found: string[] = [];
+    const reader = new MessageReader(1000);
+    for (let at = 0; at < bytes.byteLength; at += step) {
+      // A buffer of its own that is reused, as a socket's is.
+      const chunk = Buffer.from(bytes.subarray(at, at + step));
+      reader.push(chunk, message => found.push(Buffer.from(message).toString()));
+      chunk.fill(0);
+    }
+    assert.deepEqual(found, messages.map(String));
+  }
+});
