@@ -3,13 +3,14 @@
  * in; this file knows only how they travel.
  */
 import { chmodSync, mkdirSync, rmSync } from 'node:fs';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
 import type { Refusal, ReleaseResult, ResyncResult } from '../api/messages.ts';
 import type { Status } from '../api/status.ts';
 import { isCode, messageOf, TulleError } from '../base/errors.ts';
 import type { EventLog } from './event-log.ts';
+import { createServer } from './http.ts';
 
 export type ApiServerErrorCode =
   /** Another agent answers at the socket. */

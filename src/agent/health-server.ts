@@ -7,10 +7,10 @@
  *     GET /metrics   Prometheus text format
  */
 import { readFileSync } from 'node:fs';
-import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http';
-import { createServer as createTlsServer } from 'node:https';
+import type { RequestListener, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Health } from './health.ts';
+import { createServer, createTlsServer } from './http.ts';
 import type { ListenAddress, MetricsTls } from './options.ts';
 
 /** Text of `/metrics` and its content type. */
