@@ -28,8 +28,13 @@ export class World implements AsyncDisposable {
     this.underlayIndex = underlayIndex;
   }
 
-  static async create(): Promise<World> {
-    const netns = Netns.anonymous();
+  /** In a namespace of its own. */
+  static create(): Promise<World> {
+    return World.within(Netns.anonymous());
+  }
+
+  /** In an empty namespace, which it takes over. */
+  static async within(netns: Netns): Promise<World> {
     try {
       const rtnetlink = connectRoute({ netns });
       await rtnetlink.links.add({ name: 'eth0', info: { kind: 'veth', peer: { name: 'eth1' } }, up: true });

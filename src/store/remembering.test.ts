@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import fc from 'fast-check';
 import { MemoryStore } from './memory.ts';
 import { RememberingStore } from './remembering.ts';
 import type { KeyValue, StoreUpdate } from './store.ts';
@@ -137,4 +138,27 @@ test('nothing remembered is not the same as an empty store', async () => {
   const { store } = open(inner);
   await using observer = observe(store, '/n/subnets');
   assert.equal(await observer.next(), 'interrupted');
+});
+
+test('what is remembered comes back byte for byte, with every number', () => {
+  fc.assert(
+    fc.property(
+      fc.record({
+        key: fc.string(),
+        value: fc.uint8Array({ maxLength: 40 }),
+        createRevision: fc.bigInt({ min: 0n, max: 2n ** 63n - 1n }),
+        modRevision: fc.bigInt({ min: 0n, max: 2n ** 63n - 1n }),
+        version: fc.bigInt({ min: 0n, max: 2n ** 63n - 1n }),
+        lease: fc.bigInt({ min: 0n, max: 2n ** 63n - 1n }),
+      }),
+      kv => {
+        const store = new RememberingStore(new MemoryStore(), {
+          remembered: [kv],
+          onChange: () => undefined,
+        });
+        const [back] = store.remembered();
+        assert.deepEqual(back && { ...back, value: Uint8Array.from(back.value) }, { ...kv });
+      },
+    ),
+  );
 });

@@ -40,7 +40,9 @@ export function checkLease(lease: Lease, { config, ownAddresses }: CheckContext)
   }
   const own = addresses.find(ip => ownAddresses.some(ours => ours.equals(ip)));
   if (own !== undefined) return reject(`its public address ${own} is this host's own`);
-  return { ...lease, subnet };
+  // The same object where nothing is left out: a copy for every peer would be many.
+  const isWhole = blocksOf(subnet).length === blocksOf(lease.subnet).length;
+  return isWhole ? lease : { ...lease, subnet };
 }
 
 /** What is wrong with a subnet in this network, if anything. */

@@ -11,7 +11,7 @@
  *   write their leases again, here or elsewhere, or somebody else gets a part of the subnet.
  */
 import { bytesEqual } from '../base/bytes.ts';
-import type { Ip } from '../base/ip.ts';
+import { Ip } from '../base/ip.ts';
 import { encodeAttributes } from './attributes.ts';
 import { BlockMap } from './block-map.ts';
 import type { NetworkConfig } from './config.ts';
@@ -51,14 +51,6 @@ interface Entry {
   reason?: string;
 }
 
-/** The peers that publish one address. */
-interface Holders {
-  readonly address: Ip;
-  readonly keys: Set<string>;
-  /** Those that were part of a report already. */
-  readonly told: Set<string>;
-}
-
 export class PeerSet {
   readonly #report: (event: PeerEvent) => void;
   readonly #entries = new Map<string, Entry>();
@@ -68,8 +60,10 @@ export class PeerSet {
   readonly #blocked = new Set<Entry>();
   /** Peers that the store has forgotten. */
   readonly #kept = new Set<Entry>();
-  /** By text of the address. */
-  readonly #holders = new Map<string, Holders>();
+  /** Keys of the peers that publish an address, by its text: almost always one. */
+  readonly #holders = new Map<string, readonly string[]>();
+  /** Of addresses that were reported as shared: those that were part of a report. */
+  readonly #told = new Map<string, Set<string>>();
   #changes = new Map<string, Lease | undefined>();
   #context: Self;
 
@@ -98,8 +92,7 @@ export class PeerSet {
 
   /** Public addresses that more than one peer has. */
   *sharedAddresses(): Generator<{ readonly address: Ip; readonly keys: readonly string[] }, void> {
-    for (const { address, keys } of this.#holders.values())
-      if (keys.size > 1) yield { address, keys: [...keys] };
+    for (const [text, keys] of this.#holders) if (keys.length > 1) yield { address: Ip.parse(text), keys };
   }
 
   /** Leases of others that publish an address of this host: one of the two gets the other's packets. */
@@ -282,19 +275,23 @@ export class PeerSet {
     if (entry.active === undefined) return;
     for (const block of blocksOf(entry.active.subnet)) this.#blocks.delete(block);
     for (const address of addressesOf(entry.active)) {
-      const holders = this.#holders.get(`${address}`);
-      holders?.keys.delete(entry.key);
-      if (holders?.keys.size === 0) this.#holders.delete(`${address}`);
+      const text = address.toString();
+      const keys = this.#holders.get(text)?.filter(key => key !== entry.key) ?? [];
+      if (keys.length > 0) this.#holders.set(text, keys);
+      else {
+        this.#holders.delete(text);
+        this.#told.delete(text);
+      }
     }
   }
 
-  #hold(entry: Entry, address: Ip): void {
-    const holders = this.#holders.get(`${address}`) ?? { address, keys: new Set(), told: new Set() };
-    this.#holders.set(`${address}`, holders);
-    holders.keys.add(entry.key);
-    if (holders.keys.size < 2 || holders.told.has(entry.key)) return;
-    for (const key of holders.keys) holders.told.add(key);
-    this.#report({ type: 'shared-address', address, keys: [...holders.keys] });
+  #hold({ key }: Entry, address: Ip): void {
+    const text = address.toString();
+    const keys = [...(this.#holders.get(text) ?? []), key];
+    this.#holders.set(text, keys);
+    if (keys.length < 2 || this.#told.get(text)?.has(key) === true) return;
+    this.#told.set(text, new Set([...(this.#told.get(text) ?? []), ...keys]));
+    this.#report({ type: 'shared-address', address, keys });
   }
 
   #tell(entry: Entry, reason: string | undefined): void {
