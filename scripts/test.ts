@@ -31,7 +31,7 @@ interface Kind {
 const KINDS: readonly Kind[] = [
   {
     name: 'unit',
-    files: '{src,scripts}/**/*.test.ts',
+    files: '{src,scripts,test/support}/**/*.test.ts',
     concurrency: availableParallelism(),
     timeout: 120_000,
   },

@@ -15,8 +15,6 @@ import { after, before, describe, test } from 'node:test';
 import { AgentClient } from '../../src/api/client.ts';
 import { agentArguments } from '../../src/lab/agent.ts';
 import { LabHost, TULLE } from '../../src/lab/host.ts';
-import { decodeFrame, type Layer } from '../../src/lab/packet.ts';
-import { decodePcap } from '../../src/lab/pcap.ts';
 import { type HostRecord, type LabRecord, requireRecord } from '../../src/lab/record.ts';
 import { requireCapabilities } from '../../src/lab/requirements.ts';
 import { parseSubnetEnv, SUBNET_ENV } from '../../src/lab/subnet-env.ts';
@@ -25,6 +23,8 @@ import { start } from '../../src/sys/process.ts';
 import { waitForFile } from '../../src/sys/wait-file.ts';
 import { requires } from '../integration/support.ts';
 import { dumpHost, lab, labName, programsOf } from '../support/lab.ts';
+import { decodeFrame, type Layer } from '../support/packet.ts';
+import { decodePcap } from '../support/pcap.ts';
 
 const VNI = 88;
 const PORT = 4789;

@@ -5,9 +5,9 @@
  *     Ethernet | IPv4 | UDP | VXLAN | Ethernet | IPv4 | ICMP
  *     `------- underlay ----------'   `----- overlay ------'
  */
-import { Reader } from '../base/bytes.ts';
-import { Ip } from '../base/ip.ts';
-import { Mac } from '../base/mac.ts';
+import { Reader } from '../../src/base/bytes.ts';
+import { Ip } from '../../src/base/ip.ts';
+import { Mac } from '../../src/base/mac.ts';
 
 export interface EthernetLayer {
   readonly layer: 'ethernet';

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { parseHex } from '../base/bytes.ts';
-import { CodecError } from '../base/errors.ts';
+import { parseHex } from '../../src/base/bytes.ts';
+import { CodecError } from '../../src/base/errors.ts';
 import { decodeFrame, formatLayer } from './packet.ts';
 
 /** Captured with tcpdump 4.99 on the uplink of a host, Linux 6.18: a ping from one host to a container of another. */

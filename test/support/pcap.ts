@@ -6,7 +6,7 @@
  *
  * The magic tells the byte order of the writer and the unit of the fraction.
  */
-import { CodecError } from '../base/errors.ts';
+import { CodecError } from '../../src/base/errors.ts';
 
 export interface CapturedFrame {
   /** Seconds since the epoch. */

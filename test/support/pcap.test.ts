@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { parseHex } from '../base/bytes.ts';
-import { CodecError } from '../base/errors.ts';
+import { parseHex } from '../../src/base/bytes.ts';
+import { CodecError } from '../../src/base/errors.ts';
 import { decodePcap } from './pcap.ts';
 
 /** As tcpdump 4.99 writes it on x86. */
