@@ -8,12 +8,10 @@
 import koffi from 'koffi';
 import { SysError } from './errors.ts';
 
-/** Descriptors are opened close-on-exec and non-blocking; include/uapi/asm-generic/fcntl.h. */
+/** Every descriptor made here is close-on-exec. include/uapi/asm-generic/fcntl.h. */
 const SOCK_CLOEXEC = 0o2000000;
 export const SOCK_NONBLOCK = 0o4000;
-export const O_RDWR = 0o2;
 const O_CLOEXEC = SOCK_CLOEXEC;
-export const O_NONBLOCK = SOCK_NONBLOCK;
 
 /** include/uapi/asm-generic/socket.h. */
 const SOL_SOCKET = 1;
@@ -53,10 +51,6 @@ const raw = {
   getsockname: c.func('int getsockname(int, void *, void *)') as Call<[number, Uint8Array, Uint32Array]>,
   send: c.func('intptr_t send(int, const void *, size_t, int)') as Call<[number, Uint8Array, number, number]>,
   recv: c.func('intptr_t recv(int, void *, size_t, int)') as Call<[number, Uint8Array, number, number]>,
-  read: c.func('intptr_t read(int, void *, size_t)') as Call<[number, Uint8Array, number]>,
-  write: c.func('intptr_t write(int, const void *, size_t)') as Call<[number, Uint8Array, number]>,
-  ioctl: c.func('int ioctl(int, unsigned long, void *)') as Call<[number, number, Uint8Array]>,
-  open: c.func('int open(const char *, int, uint32_t)') as Call<[string, number, number]>,
   close: c.func('int close(int)') as Call<[number]>,
   setns: c.func('int setns(int, int)') as Call<[number, number]>,
   unshare: c.func('int unshare(int)') as Call<[number]>,
@@ -138,26 +132,6 @@ export function send(fd: number, bytes: Uint8Array, flags = 0): number | undefin
 /** Bytes received; undefined when there is nothing. With MSG_TRUNC the real length, which may exceed `buffer`. */
 export function recv(fd: number, buffer: Uint8Array, flags = 0): number | undefined {
   return transferred('recv', raw.recv(fd, buffer, buffer.byteLength, flags));
-}
-
-/** Bytes read, 0 at the end; undefined when there is nothing. */
-export function read(fd: number, buffer: Uint8Array): number | undefined {
-  return transferred('read', raw.read(fd, buffer, buffer.byteLength));
-}
-
-/** Bytes written; undefined when the other end takes no more. */
-export function write(fd: number, bytes: Uint8Array): number | undefined {
-  return transferred('write', raw.write(fd, bytes, bytes.byteLength));
-}
-
-/** @param argument a struct, read and written in place. */
-export function ioctl(fd: number, request: number, argument: Uint8Array): number {
-  return check('ioctl', raw.ioctl(fd, request, argument));
-}
-
-/** @param mode permissions of a file that O_CREAT makes. */
-export function open(path: string, flags: number, mode = 0): number {
-  return check('open', raw.open(path, flags | O_CLOEXEC, mode), path);
 }
 
 export function close(fd: number): void {
