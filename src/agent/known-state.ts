@@ -19,8 +19,13 @@ import type { KeyValue } from '../store/store.ts';
 import { writeFileAtomic } from '../sys/file.ts';
 import type { Trouble } from './health.ts';
 
-/** Milliseconds in which further changes are gathered before the file is written. */
-const SETTLE = 2000;
+/**
+ * Milliseconds in which further changes are gathered before the file is written: short, because an agent that is
+ * killed meanwhile leaves an older file behind.
+ */
+const SETTLE = 100;
+/** A large file, or a slow disk, is written less often: so many times longer than the last time took. */
+const REST = 20;
 
 const decimal = v.pipe(
   v.string(),
@@ -53,6 +58,7 @@ export interface KnownState {
 export class KnownStateFile {
   readonly #path: string;
   readonly #clock: Clock;
+  #lastTook = 0;
   readonly #wanted = new Latest<(() => KnownState) | undefined>(undefined);
   readonly trouble = new Latest<Trouble | undefined>(undefined);
 
@@ -91,7 +97,8 @@ export class KnownStateFile {
   async run(signal: AbortSignal): Promise<void> {
     for await (const read of this.#wanted.changes(signal)) {
       if (read === undefined) continue;
-      await this.#clock.sleep(SETTLE, signal).catch(() => undefined);
+      const settle = Math.max(SETTLE, REST * this.#lastTook);
+      await this.#clock.sleep(settle, signal).catch(() => undefined);
       await this.#writeUntilDone(signal);
     }
   }
@@ -101,8 +108,10 @@ export class KnownStateFile {
       // The newest state, not the one that could not be written.
       const read = this.#wanted.value;
       if (read === undefined) return;
+      const started = this.#clock.monotonic();
       try {
         await this.#write(read());
+        this.#lastTook = this.#clock.monotonic() - started;
         this.trouble.set(undefined);
         return;
       } catch (error) {
