@@ -50,6 +50,8 @@ export async function* observe(
         if (step.type === 'contact') delays = newDelays();
         else yield step;
       }
+      // The store answers, and only its history is lost: the next list need not wait for long.
+      delays = newDelays();
     } catch (cause) {
       if (signal.aborted) return;
       const error = storeErrorOf(cause, 'watch', client.endpoint);
