@@ -27,6 +27,9 @@ export interface Trouble {
   readonly hint?: string;
 }
 
+/** A warning before it is in force; the id is its owner's own. */
+export type OwnedWarning = Omit<Warning, 'since'> & { readonly id: string };
+
 export interface Summary {
   readonly state: AgentState;
   readonly reason?: string;
@@ -87,7 +90,7 @@ export class Health {
   }
 
   /** Replaces all warnings whose id begins with `owner/`; each part owns its own. */
-  warn(owner: string, warnings: readonly (Omit<Warning, 'since'> & { readonly id: string })[]): void {
+  warn(owner: string, warnings: readonly OwnedWarning[]): void {
     const wanted = new Map(warnings.map(({ id, ...warning }) => [`${owner}/${id}`, warning]));
     for (const id of this.#warnings.keys()) {
       if (id.startsWith(`${owner}/`) && !wanted.has(id)) this.#warnings.delete(id);

@@ -6,7 +6,7 @@ import type { HolderEvent, HolderState } from '../subnet/holder-state.ts';
 import { formatSubnet, isLease, isReservation, type Lease } from '../subnet/lease.ts';
 import type { Registry } from '../subnet/registry.ts';
 import type { EventLog } from './event-log.ts';
-import type { Trouble } from './health.ts';
+import type { OwnedWarning, Trouble } from './health.ts';
 import { isoTime } from './status-document.ts';
 
 /** The lease this host had when the store was last heard of. */
@@ -26,6 +26,22 @@ export function ownLeaseAmong(
 /** Why this host cannot be reached by its peers; undefined when it can, or when that is about to be settled. */
 export function leaseTrouble({ lease, trouble }: HolderState): Trouble | undefined {
   return lease === undefined ? trouble : undefined;
+}
+
+/** What peers believe of this host and is not so any more, because the store does not take the news. */
+export function leaseWarnings({ lease, published, trouble }: HolderState): OwnedWarning[] {
+  if (lease === undefined || published !== false || trouble === undefined) return [];
+  const { reason, hint } = trouble;
+  return [
+    {
+      id: 'unpublished',
+      code: 'LEASE_NOT_PUBLISHED',
+      severity: 'error',
+      title: 'this host has changed, and the store does not take the news for its peers',
+      text: `the lease ${lease.key} still has the former address or device: ${reason}`,
+      ...(hint === undefined ? {} : { hint }),
+    },
+  ];
 }
 
 export function leaseStatus(

@@ -17,9 +17,9 @@ import { PeerTracker } from '../subnet/peers.ts';
 import type { Registry } from '../subnet/registry.ts';
 import type { Controller } from './controller.ts';
 import type { EventLog } from './event-log.ts';
-import type { Health } from './health.ts';
+import type { Health, OwnedWarning } from './health.ts';
 import { configTrouble, type HostPlan } from './host-plan.ts';
-import { leaseStatus, leaseTrouble, ownLeaseAmong, tellLeaseEvent } from './lease-keeper.ts';
+import { leaseStatus, leaseTrouble, leaseWarnings, ownLeaseAmong, tellLeaseEvent } from './lease-keeper.ts';
 import { tellPeerEvent, warnOfPeers } from './peer-news.ts';
 import { isoTime } from './status-document.ts';
 
@@ -105,6 +105,7 @@ export class Membership {
     for await (const { connected, error } of store.contact.changes(signal)) {
       if (connected === undefined) continue;
       if (connected !== before) this.#contactSince = clock.now();
+      if (connected && !before) this.#holder?.storeAnswers();
       before = connected;
       health.report(
         'store',
@@ -187,6 +188,7 @@ export class Membership {
     for await (const state of holder.state.changes(signal)) {
       const trouble = leaseTrouble(state);
       if (state.lease !== undefined || trouble !== undefined) health.report('lease', trouble);
+      health.warn('lease', leaseWarnings(state));
       if (state.lease !== undefined) controller.setLease(state.lease);
     }
   }
@@ -214,7 +216,7 @@ async function firstPlan(controller: Controller, signal: AbortSignal): Promise<H
 }
 
 /** Harmless, and most likely not meant. */
-function configWarning(problem: Problem): Parameters<Health['warn']>[1][number] {
+function configWarning(problem: Problem): OwnedWarning {
   return {
     id: problem.path,
     code: 'CONFIG_QUESTIONABLE',

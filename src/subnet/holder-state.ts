@@ -12,6 +12,8 @@ export interface HolderState {
    *              somebody took it, which will be seen when the store is back
    */
   readonly ownership?: 'held' | 'unconfirmed';
+  /** Whether the lease in the store says what peers should know of this host now. */
+  readonly published?: boolean;
   /** When the store would let it go without renewal, on the monotonic clock; absent for a reservation. */
   readonly deadline?: number;
   /** Why there is no lease, or no news of it. */

@@ -282,7 +282,7 @@ describe('an outage of the store', () => {
       known: first,
       clock: world.clock,
     });
-    assert.deepEqual(holder.state.value, { lease: first, ownership: 'unconfirmed' });
+    assert.deepEqual(holder.state.value, { lease: first, ownership: 'unconfirmed', published: true });
     const end = new AbortController();
     const ended = holder.run(end.signal);
     running.push({ stop: async () => (end.abort(), await ended) });
@@ -308,6 +308,37 @@ describe('an outage of the store', () => {
     store.heal();
     await world.clock.advance(16_000);
     assert.deepEqual([holder.state.value.lease, holder.state.value.trouble], [first, undefined]);
+  });
+
+  test('what failed is tried again as soon as somebody hears from the store', async () => {
+    const world = new World();
+    const { store, holder } = await startWithLease(world, 3, { ttl: 60 });
+    store.cut();
+    await world.clock.advance(45_000);
+    store.heal();
+    // The watch of its own key is not all that may fail.
+    store.interfere(() => 'refuse');
+    holder.storeAnswers();
+    await world.clock.advance(0);
+    store.interfere(() => 'pass');
+    assert.equal(holder.state.value.trouble?.code, 'STORE_UNAVAILABLE');
+    holder.storeAnswers();
+    await world.clock.advance(0);
+    assert.equal(holder.state.value.trouble, undefined);
+  });
+
+  test('what the store does not take is known to be unpublished, and why', async () => {
+    const world = new World();
+    const { store, holder } = await startWithLease(world, 3, { ttl: 60 });
+    assert.equal(holder.state.value.published, true);
+    store.cut(new StoreError('EXHAUSTED', 'no space', { hint: 'make room' }));
+    holder.update({ attributes: { ...hostAttributes(3), backendData: 'new' } });
+    await world.clock.advance(1000);
+    const { published, trouble, ownership } = holder.state.value;
+    assert.deepEqual([published, trouble?.reason, ownership], [false, 'no space', 'held']);
+    store.heal();
+    await world.clock.advance(16_000);
+    assert.deepEqual([holder.state.value.published, holder.state.value.trouble], [true, undefined]);
   });
 
   test('another, empty cluster behind the address: the same subnet again', async () => {

@@ -110,6 +110,11 @@ export class LeaseHolder {
     this.#bell.ring();
   }
 
+  /** Somebody has heard from the store: what failed is tried again at once. */
+  storeAnswers(): void {
+    this.#bell.ring();
+  }
+
   /** Gets the lease and holds it until `signal` aborts. The lease then stays in the store until its time is over. */
   async run(signal: AbortSignal): Promise<void> {
     const wake = () => this.#bell.ring();
@@ -255,12 +260,9 @@ export class LeaseHolder {
 
   /** Makes the value in the store ours, when it is not. */
   async #publish(lease: Lease): Promise<void> {
-    const { extra } = lease.attributes;
-    const attributes = { ...this.#attributes, ...(extra === undefined ? {} : { extra }) };
-    const same = bytesEqual(encodeAttributes(attributes), encodeAttributes(lease.attributes));
-    if (!same || lease.storeLease !== this.#storeLease) {
+    if (!this.#isPublished(lease) || lease.storeLease !== this.#storeLease) {
       try {
-        const written = await this.#registry.replace(lease, attributes, this.#storeLease);
+        const written = await this.#registry.replace(lease, this.#valueOf(lease), this.#storeLease);
         if (!written.ok) {
           this.#inDoubt = true;
           this.#overwrites++;
@@ -275,6 +277,15 @@ export class LeaseHolder {
       }
     }
     this.#publishState();
+  }
+
+  #isPublished(lease: Lease): boolean {
+    return bytesEqual(encodeAttributes(this.#valueOf(lease)), encodeAttributes(lease.attributes));
+  }
+
+  /** What our lease should say. */
+  #valueOf({ attributes: { extra } }: Lease): OwnAttributes {
+    return { ...this.#attributes, ...(extra === undefined ? {} : { extra }) };
   }
 
   async #lose(lease: Lease, cause: LossCause, by?: Lease): Promise<void> {
@@ -351,7 +362,11 @@ export class LeaseHolder {
     const { deadline } = this.#renewal;
     const late = deadline !== undefined && this.#clock.monotonic() >= deadline;
     return {
-      ...(lease && { lease, ownership: this.#seeking || late ? 'unconfirmed' : 'held' }),
+      ...(lease && {
+        lease,
+        ownership: this.#seeking || late ? 'unconfirmed' : 'held',
+        published: this.#isPublished(lease),
+      }),
       ...(deadline !== undefined && { deadline }),
       ...(this.#trouble && { trouble: this.#trouble }),
     };
