@@ -94,6 +94,7 @@ export async function dumpHost(host: LabHost): Promise<string> {
       'etcdctl',
       '--endpoints=http://192.168.65.3:2379',
       '--dial-timeout=1s',
+      '--command-timeout=1s',
       'get',
       '--prefix',
       '/coreos.com/network',

@@ -1,0 +1,211 @@
+/**
+ * A lab for faults: hosts as `tulle lab up` makes them, each with a real agent and a container, and a store that
+ * every agent reaches on a way of its own. The test process holds the store and those ways in its hands.
+ *
+ *              fabric: bridge `underlay`, 192.168.65.0/24
+ *                  |                          |
+ *     eth0 192.168.65.3            eth0 192.168.65.4 ...
+ *     docker1                      docker2
+ *       agent                        agent
+ *       | 127.0.0.1:2379             | 127.0.0.1:2379
+ *       v                            v
+ *     TcpProxy                     TcpProxy         one end in the host, one in the test's own namespace
+ *       |                            |
+ *       +------------> store <-------+              etcd or `tulle store`, on the test's loopback
+ *
+ *     c1 --- docker0 --- flannel.88 ==VNI 88, UDP 4789== flannel.88 --- docker0 --- c1
+ *
+ * After each fault the world must be whole again, which is asked of every host's agent and of every host's kernel.
+ */
+import assert from 'node:assert/strict';
+import process from 'node:process';
+import { agentArguments } from '../../src/lab/agent.ts';
+import { Anchor, namespacesOf } from '../../src/lab/anchor.ts';
+import { weaveFabric } from '../../src/lab/fabric.ts';
+import { type LabPlan, planLab } from '../../src/lab/plan.ts';
+import { Site } from '../../src/lab/site.ts';
+import { connectRoute } from '../../src/netlink/connect-route.ts';
+import { Netns } from '../../src/sys/netns.ts';
+import { Etcd } from '../support/etcd.ts';
+import { dumpHost, labName } from '../support/lab.ts';
+import type { StoreServer } from '../support/store-server.ts';
+import { TcpProxy } from '../support/tcp-proxy.ts';
+import { TulleStore } from '../support/tulle-store.ts';
+import { FaultHost } from './fault-host.ts';
+import { SteadyPing } from './steady-ping.ts';
+
+export const CONFIG = { Network: '188.172.0.0/16', Backend: { Type: 'vxlan', VNI: 88, Port: 4789 } };
+export const PREFIX = '/coreos.com/network';
+/** Where every agent finds its own way to the store. */
+const STORE_PORT = 2379;
+
+/** Small enough to be filled, large enough for a cluster of this size. */
+const QUOTA = '--quota-backend-bytes=4194304';
+
+function openStore(kind: StoreKind): Promise<StoreServer> {
+  const options = { flags: [QUOTA] };
+  return kind === 'etcd' ? Etcd.start(options) : TulleStore.start(options);
+}
+
+export type StoreKind = 'etcd' | 'tulle';
+
+export interface FaultLabOptions {
+  readonly hosts?: number;
+  readonly store?: StoreKind;
+  /** A store that the test has made. */
+  readonly open?: () => Promise<StoreServer>;
+  /** Further flags of every agent. */
+  readonly flags?: readonly string[];
+}
+
+export class FaultLab implements AsyncDisposable {
+  readonly #options: FaultLabOptions;
+  readonly #resources = new AsyncDisposableStack();
+  readonly hosts: FaultHost[] = [];
+  #store: StoreServer | undefined;
+  #isBroken = false;
+
+  /** Nothing is made before `raise`, so that a test can arrange for the end first. */
+  constructor(options: FaultLabOptions = {}) {
+    this.#options = options;
+  }
+
+  get store(): StoreServer {
+    return this.#store ?? assert.fail('the lab was not raised');
+  }
+
+  host(number: number): FaultHost {
+    return this.hosts[number - 1] ?? assert.fail(`no host ${number}`);
+  }
+
+  async raise(signal: AbortSignal = AbortSignal.timeout(60_000)): Promise<void> {
+    const { hosts: count = 2, store = 'etcd', open = () => openStore(store) } = this.#options;
+    const plan: LabPlan = {
+      ...planLab({ name: labName(), hosts: count, containers: 1, runtime: 'namespace', store }),
+      etcdEndpoint: `http://127.0.0.1:${STORE_PORT}`,
+    };
+    this.#store = this.#resources.use(await open());
+    await this.configure();
+
+    const anchor = this.#resources.use(await Anchor.drop());
+    const netns = this.#resources.use(Netns.open(namespacesOf(anchor.id).net));
+    const route = this.#resources.use(connectRoute({ netns }));
+    await weaveFabric(route);
+    for (const hostPlan of plan.hosts) {
+      const site = this.#resources.use(
+        await Site.prepare(hostPlan, { anchor, route }, '127.0.0.1 localhost\n'),
+      );
+      this.#resources.defer(() => site.anchor.release());
+      const proxy = this.#resources.use(
+        await TcpProxy.start(this.store.port, { port: STORE_PORT, netns: site.netns }),
+      );
+      this.hosts.push(new FaultHost(site, proxy, [...agentArguments(plan), ...(this.#options.flags ?? [])]));
+    }
+    await Promise.all(this.hosts.map(host => host.populate(plan, signal)));
+    await this.whole();
+  }
+
+  /** Ends everything: agents, namespaces, store. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#resources.disposeAsync();
+  }
+
+  /** Writes the network's configuration. */
+  async configure(config: object = CONFIG): Promise<void> {
+    await this.store.ctl('put', `${PREFIX}/config`, JSON.stringify(config));
+  }
+
+  /** Makes the store forget its history. */
+  async compact(): Promise<void> {
+    const status = await this.store.ctl('endpoint', 'status', '--write-out=json');
+    const [{ Status }] = JSON.parse(status) as [{ Status: { header: { revision: number } } }];
+    await this.store.ctl('compact', `${Status.header.revision}`);
+  }
+
+  /** Writes until the store refuses. @throws with its words */
+  async fill(): Promise<never> {
+    const value = 'x'.repeat(100_000);
+    for (let index = 0; index < 100; index++) await this.store.ctl('put', '/big', value);
+    assert.fail('the store is never full');
+  }
+
+  /** What a person does about a full store. */
+  async makeRoom(): Promise<void> {
+    await this.store.ctl('del', '/big');
+    await this.compact();
+    await this.store.ctl('defrag');
+    await this.store.ctl('alarm', 'disarm');
+  }
+
+  /**
+   * Writes the lease of a host that does not exist, 192.168.65.`number`, and returns its key.
+   *
+   * @param ttl seconds; without it the lease never ends.
+   */
+  async putLease(
+    number: number,
+    { ttl, value = {} }: { ttl?: number; value?: object } = {},
+  ): Promise<string> {
+    const key = `188.172.${number}.0-24`;
+    const mac = `02:00:00:00:00:${number.toString(16).padStart(2, '0')}`;
+    const lease = {
+      PublicIP: `192.168.65.${number}`,
+      BackendType: 'vxlan',
+      BackendData: { VNI: 88, VtepMAC: mac },
+      ...value,
+    };
+    const flags: string[] = [];
+    if (ttl !== undefined) {
+      const granted = await this.store.ctl('lease', 'grant', `${ttl}`);
+      flags.push(`--lease=${/^lease ([0-9a-f]+) granted/.exec(granted)?.[1]}`);
+    }
+    await this.store.ctl('put', ...flags, `${PREFIX}/subnets/${key}`, JSON.stringify(lease));
+    return key;
+  }
+
+  async deleteLease(key: string): Promise<void> {
+    await this.store.ctl('del', `${PREFIX}/subnets/${key}`);
+  }
+
+  /** Keys below subnets/, without the path. */
+  async leaseKeys(): Promise<string[]> {
+    const text = await this.store.ctl('get', '--prefix', '--keys-only', `${PREFIX}/subnets/`);
+    return text.split('\n').flatMap(line => (line === '' ? [] : [line.slice(`${PREFIX}/subnets/`.length)]));
+  }
+
+  async leaseValue(key: string): Promise<Record<string, unknown>> {
+    const text = await this.store.ctl('get', '--print-value-only', `${PREFIX}/subnets/${key}`);
+    return JSON.parse(text) as Record<string, unknown>;
+  }
+
+  /** Lets the container of the first host talk to that of the second, until the caller has enough. */
+  ping(): Promise<SteadyPing> {
+    return SteadyPing.begin(this.host(1).containerNetns, this.host(2).containerAddress);
+  }
+
+  /**
+   * Does harm while containers talk, and waits until the world is whole again, with no agent ended but by `body`.
+   * Returns how many packets of the containers were lost.
+   */
+  async survive(body: () => Promise<void>): Promise<number> {
+    assert.ok(!this.#isBroken, 'the lab did not survive an earlier fault');
+    try {
+      await using ping = await this.ping();
+      await body();
+      await this.whole();
+      for (const host of this.hosts) host.assertLives();
+      const { lost } = await ping.toll();
+      return lost;
+    } catch (error) {
+      this.#isBroken = true;
+      for (const { host } of this.hosts) process.stderr.write(`${await dumpHost(host)}\n`);
+      throw error;
+    }
+  }
+
+  /** Waits until every agent is ready and in sync, and looks whether every kernel has what it should have. */
+  async whole(): Promise<void> {
+    await Promise.all(this.hosts.map(host => host.untilWhole(this.hosts.length - 1)));
+    await Promise.all(this.hosts.map(host => host.assertKernel(this.hosts.filter(other => other !== host))));
+  }
+}

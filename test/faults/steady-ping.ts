@@ -1,0 +1,75 @@
+/**
+ * A container that talks to another one all the time: 50 echo requests a second, each with its number, so that
+ * afterwards it is known exactly which of them were lost.
+ */
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { type RunningProcess, start } from '../../src/sys/process.ts';
+
+export interface Toll {
+  readonly sent: number;
+  readonly lost: number;
+}
+
+/** Milliseconds; the last word of a conversation may take this long to come back. */
+const PATIENCE = 10_000;
+
+export class SteadyPing implements AsyncDisposable {
+  readonly #ping: RunningProcess;
+  readonly #reading: Promise<void>;
+  readonly #answered = new Set<number>();
+  #last = 0;
+  #heard = Promise.withResolvers<void>();
+
+  private constructor(ping: RunningProcess) {
+    this.#ping = ping;
+    this.#reading = this.#read();
+  }
+
+  /** Begins, and returns once the first answer has come. @param netns file of the namespace to ping from */
+  static async begin(netns: string, address: string): Promise<SteadyPing> {
+    const args = ['-n', '-i', '0.02', '-W', '1', address];
+    const ping = new SteadyPing(await start('ping', args, { pipeOutput: true, namespaces: { net: netns } }));
+    await ping.answered();
+    return ping;
+  }
+
+  /** Resolves with the next answer that comes. @throws Error when none comes */
+  async answered(): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const timer = setTimeout(() => reject(new Error(`no ping was answered in ${PATIENCE} ms`)), PATIENCE);
+    void this.#heard.promise.then(resolve);
+    try {
+      await promise;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** What was lost until now: requests without an answer although later ones have one. */
+  async toll(): Promise<Toll> {
+    await this.answered();
+    return { sent: this.#last, lost: this.#last - this.#answered.size };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#ping.kill('SIGKILL');
+    await this.#ping.exited;
+    await this.#reading;
+  }
+
+  async #read(): Promise<void> {
+    const { stdout } = this.#ping;
+    if (stdout === undefined) return;
+    const closed = once(stdout, 'close');
+    for await (const line of createInterface(stdout)) {
+      const [, text] = /icmp_seq=(\d+) ttl=/.exec(line) ?? [];
+      if (text === undefined) continue;
+      this.#answered.add(Number(text));
+      this.#last = Math.max(this.#last, Number(text));
+      this.#heard.resolve();
+      this.#heard = Promise.withResolvers();
+    }
+    await closed;
+  }
+}

@@ -1,0 +1,3 @@
+import { storeFaults } from './store-faults.ts';
+
+storeFaults('tulle');
