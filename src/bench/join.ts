@@ -23,7 +23,7 @@ export const JOIN_SHAPES = ['tulle', 'flannel'] as const;
 export type JoinShape = (typeof JOIN_SHAPES)[number];
 
 /** Room for 255 hosts, so that 200 collide. */
-export const BENCH_NETWORK = { Network: '10.5.0.0/16', Backend: { Type: 'vxlan' } } as const;
+const BENCH_NETWORK = { Network: '10.5.0.0/16', Backend: { Type: 'vxlan' } } as const;
 
 export interface JoinResult {
   readonly shape: JoinShape;

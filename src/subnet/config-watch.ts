@@ -46,7 +46,7 @@ export class ConfigWatch {
 }
 
 /** What the value of the configuration key says. */
-export function readConfig(value: Uint8Array): ConfigReading {
+function readConfig(value: Uint8Array): ConfigReading {
   try {
     return { state: 'valid', ...parseNetworkConfig(new TextDecoder().decode(value)) };
   } catch (error) {

@@ -9,7 +9,7 @@ import { type Grant, Permissions } from './permissions.ts';
 import { compareKeys, keyText } from './range.ts';
 import type { Tables } from './tables.ts';
 
-export const ROOT = 'root';
+const ROOT = 'root';
 
 interface User {
   /** Absent: known by a certificate only. */

@@ -15,7 +15,7 @@ import { refusal } from './errors.ts';
 import { keyText } from './range.ts';
 
 /** Operations or comparisons in one transaction. */
-export const MAX_TXN_OPS = 128;
+const MAX_TXN_OPS = 128;
 
 export function checkRange(request: RangeRequest): void {
   if (request.key.byteLength === 0) throw refusal('emptyKey');

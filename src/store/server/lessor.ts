@@ -16,9 +16,9 @@ import { rangeOf } from './range.ts';
 import type { Tables } from './tables.ts';
 
 /** Seconds; etcd's minimum with its default election timeout: an answer must be able to arrive in time. */
-export const MIN_TTL = 2n;
+const MIN_TTL = 2n;
 /** Seconds; etcd's maximum. */
-export const MAX_TTL = 9_000_000_000n;
+const MAX_TTL = 9_000_000_000n;
 
 /** How exactly leases end, in milliseconds. */
 const SLOT_MS = 250;
