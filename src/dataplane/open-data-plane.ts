@@ -196,8 +196,11 @@ class KernelDataPlane implements DataPlane {
       return await this.#round();
     } catch (error) {
       this.#journal.failed(messageOf(error));
-      if (!this.#stop.signal.aborted)
+      // Answers may have been lost, and with them what was done.
+      this.#doubtAll('a round failed');
+      if (!this.#stop.signal.aborted) {
         this.#alarm.atLatest(this.#clock.monotonic() + this.#delays.next().value);
+      }
       throw error;
     } finally {
       if (this.#queued === undefined) this.#running = undefined;
