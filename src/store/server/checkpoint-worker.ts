@@ -7,6 +7,6 @@ database.exec('PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0');
 const checkpoint = database.prepare('PRAGMA wal_checkpoint(PASSIVE)');
 
 parentPort?.on('message', () => {
-  checkpoint.get();
-  parentPort?.postMessage('done');
+  // {busy, log, checkpointed}: the last two in pages.
+  parentPort?.postMessage({ ...checkpoint.get() });
 });

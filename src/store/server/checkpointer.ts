@@ -1,11 +1,12 @@
 /**
  * Checkpoints: the changes in the write-ahead log are copied into the database file, so that the log can start
  * over. That is many scattered writes and an fsync, tens of milliseconds in which nobody would be served; so another
- * thread does it, on a connection of its own, while this one goes on writing to the log. What was written
- * meanwhile is little, and is copied here at the end; then the log starts over.
+ * thread does it, on a connection of its own, while this one goes on writing to the log. The log starts over with
+ * the first write that finds all of it copied. Under constant load that never happens, so now and then what was
+ * written during a checkpoint, which is little, is copied here.
  *
  *     this thread    write ... write ... write ... write | finish | write (log starts over)
- *     other thread         [ checkpoint            ]
+ *     other thread     [ checkpoint ]    [ checkpoint ]
  *
  * The thread is started when there is something to do for the first time.
  */
@@ -13,6 +14,9 @@ import { Worker } from 'node:worker_threads';
 
 /** Pages of log after which a checkpoint is due: 16 MiB, so that a hot page is copied once and not often. */
 export const CHECKPOINT_PAGES = 4096;
+
+/** Pages of log after which it is made to start over. */
+export const RESTART_PAGES = 4 * CHECKPOINT_PAGES;
 
 export interface Checkpointed {
   readonly path: string;
@@ -55,8 +59,9 @@ export class Checkpointer implements AsyncDisposable {
     const file = import.meta.url.endsWith('.ts') ? './checkpoint-worker.ts' : './checkpoint-worker.js';
     const worker = new Worker(new URL(file, import.meta.url), { workerData: this.#database.path });
     worker.unref();
-    worker.on('message', () => {
+    worker.on('message', ({ log }: { readonly log: number }) => {
       this.#running = false;
+      if (log < RESTART_PAGES) return;
       try {
         this.#database.finishCheckpoint();
       } catch (error) {

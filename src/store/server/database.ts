@@ -21,15 +21,15 @@ import { closeSync, fdatasync, fdatasyncSync, fstatSync, fsyncSync, openSync, wr
 import { dirname } from 'node:path';
 import { backup, DatabaseSync, type StatementSync } from 'node:sqlite';
 import { isCode, messageOf } from '../../base/errors.ts';
-import { CHECKPOINT_PAGES } from './checkpointer.ts';
+import { RESTART_PAGES } from './checkpointer.ts';
 import { DatabaseError } from './errors.ts';
 import { APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION } from './schema.ts';
 
 /** The name of the database inside the data directory. */
 export const DATABASE_FILE = 'store.db';
 
-/** The log at its longest: that many pages with a frame header of 24 bytes, and the transaction that fills it. */
-const LOG_BYTES = (CHECKPOINT_PAGES + 1024) * (4096 + 24);
+/** The log at its longest: that many pages with a frame header of 24 bytes, and what comes during a checkpoint. */
+const LOG_BYTES = (RESTART_PAGES + 4096) * (4096 + 24);
 /** A step takes a millisecond. */
 const LOG_STEP_BYTES = 1024 * 1024;
 
@@ -91,7 +91,7 @@ export class Database implements Disposable {
       this.#db.exec('PRAGMA journal_mode = WAL');
       this.#db.exec('PRAGMA synchronous = NORMAL');
       // Checkpointer is to be first; this is for the case that it cannot.
-      this.#db.exec(`PRAGMA wal_autocheckpoint = ${4 * CHECKPOINT_PAGES}`);
+      this.#db.exec(`PRAGMA wal_autocheckpoint = ${2 * RESTART_PAGES}`);
       this.#db.exec(`PRAGMA cache_size = -${CACHE_KIB}`);
       this.#db.exec('PRAGMA foreign_keys = ON');
       migrate(this.#db, path);
