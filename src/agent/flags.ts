@@ -183,7 +183,7 @@ export const FLAGS = [
     group: 'firewall',
     kind: 'boolean',
     default: true,
-    help: 'accept forwarding from and to the overlay',
+    help: 'leave the forwarding of overlay packets to others; the agent accepts it otherwise',
   },
   {
     name: 'iptables-resync',

@@ -16,6 +16,7 @@ interface Options {
 
 export function joinCommand(): Command {
   const command = new Command('join')
+    .summary('many hosts join at once: subnets leased, and by when')
     .description(
       'How a cluster comes up: many agents start at the same moment on a /16 and want a subnet each from one\n' +
         'real etcd, which this command starts. All agents run in this process, each with a connection of its own.\n' +

@@ -23,6 +23,7 @@ interface Options {
 
 export function programCommand(): Command {
   const command = new Command('program')
+    .summary('peers into the kernel: our engine, flannel, iproute2')
     .description(
       'What it costs to make the kernel know its peers, in a fresh namespace, by three means in one run:\n' +
         '  engine    our data plane, with all that the agent has running\n' +

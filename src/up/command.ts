@@ -40,7 +40,9 @@ export function upCommand(): Command {
     .allowUnknownOption()
     .argument('[flags...]')
     .addOption(
-      new Option('--join <token>', 'join the network that this token is for').argParser(value(text => text)),
+      new Option('--join <token>', 'join the network that this token is for')
+        .env('TULLE_JOIN_TOKEN')
+        .argParser(value(text => text)),
     )
     .addOption(
       new Option('--network <cidr>', 'on a first host: the network to cut subnets from')

@@ -50,7 +50,7 @@ export function storeErrorOf(error: unknown, op: string, endpoint: string): Stor
     ? 'compact and defragment etcd, then disarm its NOSPACE alarm'
     : HINTS[code];
   // The cause is left out: it repeats the text and holds the metadata of the call, with the token in it.
-  return new StoreError(code, `${op} at ${endpoint}: ${error.details}`, {
+  return new StoreError(code, `${op} at ${endpoint}: ${plain(error.details)}`, {
     op,
     context,
     ...(hint === undefined ? {} : { hint }),
@@ -80,6 +80,11 @@ function codeOf(error: ServiceError): StoreErrorCode {
 }
 
 /** OpenSSL's and Node's words for a certificate that one side does not accept. */
+/** grpc-js adds an empty remark about name resolution to every failed connection. */
+function plain(details: string): string {
+  return details.replace(/\s*Resolution note:\s*$/, '');
+}
+
 function isAboutCertificates(details: string): boolean {
   return /certificate|CERT_|altnames|SSL alert number (4[2-9]|116)/i.test(details);
 }
