@@ -83,6 +83,11 @@ export class CommitQueue {
     this.#hooks = hooks;
   }
 
+  /** Why nothing works any more: an fsync failed. */
+  get broken(): Error | undefined {
+    return this.#broken;
+  }
+
   /** Runs a job that changes something. */
   write<T>(run: () => T): Promise<T> {
     return this.#submit(run, 'write');

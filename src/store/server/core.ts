@@ -1,9 +1,12 @@
 /**
  * The parts of the store wired together: what the services are made of. Owns the database and the timers.
  */
+import { readdirSync, rmSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import type { Clock } from '../../base/clock.ts';
 import { messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
+import { AlarmType } from '../wire/generated/maintenance_pb.ts';
 import { Access } from './access.ts';
 import { AuthStore } from './auth-store.ts';
 import { Checkpointer } from './checkpointer.ts';
@@ -28,6 +31,9 @@ export interface CoreOptions {
   /** A rule for certain certificates. */
   readonly guard?: Guard;
 }
+
+/** What the name of the copy for a snapshot ends with. */
+export const SNAPSHOT_SUFFIX = '.snapshot';
 
 /** A single member is its own leader, and was elected once. */
 export const RAFT_TERM = 2n;
@@ -68,6 +74,7 @@ export class Core implements AsyncDisposable {
   /** @throws DatabaseError */
   constructor({ path, clock, log, quota, guard }: CoreOptions) {
     this.#log = log;
+    removeLeftovers(path);
     this.database = Database.open(path);
     const tables = new Tables(this.database);
     ({ clusterId: this.clusterId, memberId: this.memberId } = identityOf(tables));
@@ -96,6 +103,14 @@ export class Core implements AsyncDisposable {
       setInterval(() => this.hub.reportProgress(), PROGRESS_MS),
     ];
     if (this.mvcc.sweeping) void this.sweep();
+  }
+
+  /** What keeps the store from serving, in words for a probe; empty when nothing does. */
+  get troubles(): string[] {
+    const alarms = [...this.space.alarms].map(alarm =>
+      alarm === AlarmType.NOSPACE ? 'ALARM NOSPACE' : 'ALARM CORRUPT',
+    );
+    return this.#queue.broken === undefined ? alarms : [...alarms, this.#queue.broken.message];
   }
 
   /** What every answer begins with; without a `revision` it is that of the state a job sees. */
@@ -203,5 +218,12 @@ export class Core implements AsyncDisposable {
 
   #complain(what: string, error: unknown): void {
     this.#log.error({ error: messageOf(error) }, `could not ${what}; it will be tried again`);
+  }
+}
+
+/** Copies for snapshots that a crash has left. */
+function removeLeftovers(path: string): void {
+  for (const name of readdirSync(dirname(path))) {
+    if (name.startsWith(basename(path)) && name.endsWith(SNAPSHOT_SUFFIX)) rmSync(join(dirname(path), name));
   }
 }

@@ -2,7 +2,6 @@
 import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import { TLSSocket } from 'node:tls';
 import { messageOf } from '../../base/errors.ts';
-import { AlarmType } from '../wire/generated/maintenance_pb.ts';
 import type { Core } from './core.ts';
 import type { Gateway } from './gateway.ts';
 import type { Metrics } from './metrics.ts';
@@ -39,14 +38,12 @@ export function httpServer(core: Core, gateway: Gateway, metrics: Metrics, welco
 const PAGES: Readonly<Record<string, (core: Core, metrics: Metrics, to: ServerResponse) => void>> = {
   // etcd's probes read the text "true", not only the status.
   '/health'(core, _metrics, to) {
-    const healthy = core.space.alarms.size === 0;
-    const reason = [...core.space.alarms].map(alarm =>
-      alarm === AlarmType.NOSPACE ? 'ALARM NOSPACE' : 'ALARM CORRUPT',
-    );
+    const { troubles } = core;
+    const healthy = troubles.length === 0;
     json(
       to,
       healthy ? 200 : 503,
-      healthy ? { health: 'true' } : { health: 'false', reason: reason.join(', ') },
+      healthy ? { health: 'true' } : { health: 'false', reason: troubles.join(', ') },
     );
   },
   '/version'(_core, _metrics, to) {

@@ -7,7 +7,7 @@ import {
   AlarmType,
   type Maintenance,
 } from '../wire/generated/maintenance_pb.ts';
-import { type Core, RAFT_TERM } from './core.ts';
+import { type Core, RAFT_TERM, SNAPSHOT_SUFFIX } from './core.ts';
 import { refusal } from './errors.ts';
 import { hashKeys } from './hash.ts';
 import type { Methods, Outgoing } from './rpc.ts';
@@ -108,7 +108,7 @@ async function sendSnapshot(
   core: Core,
   out: Outgoing<{ header: ReturnType<Core['header']>; remainingBytes: bigint; blob: Uint8Array }>,
 ): Promise<void> {
-  const path = `${core.database.path}.${randomUUID()}.snapshot`;
+  const path = `${core.database.path}.${randomUUID()}${SNAPSHOT_SUFFIX}`;
   try {
     await core.database.copyTo(path);
     await using file = await open(path, 'r');
