@@ -1,6 +1,7 @@
 /** `tulle bench`: measurements, each against what a user would pick instead, in the same run. */
 import { Command } from 'commander';
 import { withExamples } from '../cli/help.ts';
+import { convergeCommand } from './converge-command.ts';
 import { joinCommand } from './join-command.ts';
 import { programCommand } from './program-command.ts';
 import { storeBenchCommand } from './store-command.ts';
@@ -12,10 +13,12 @@ export function benchCommand(): Command {
         'Absolute numbers are those of the machine; the ratios are what to look at.',
     )
     .addCommand(programCommand())
+    .addCommand(convergeCommand())
     .addCommand(joinCommand())
     .addCommand(storeBenchCommand());
   return withExamples(command, [
     { line: 'bench program --peers 1000,5000', does: 'peers into the kernel: ours, flannel, iproute2' },
+    { line: 'bench converge', does: 'from a lease in the store to a route in every kernel' },
     { line: 'bench store', does: 'our store and etcd: puts, ranges, watches, memory' },
     { line: 'bench join --agents 200', does: 'hosts that start at once, each to a subnet of its own' },
   ]);

@@ -11,9 +11,10 @@ export const DEVICE = 'flannel.88';
 /** The overlay's own block, and room for 262,000 more of its size. */
 const NETWORK = Ip.parse('10.0.0.0');
 const UNDERLAY = Ip.parse('172.16.0.0');
-const OWN_ADDRESS = Ip.parse('192.168.65.3');
+export const OWN_ADDRESS = Ip.parse('192.168.65.3');
 const SUBNET_LENGTH = 24;
 
+export const OWN_SUBNET = Prefix.of(NETWORK, SUBNET_LENGTH);
 export const OWN_BASE = { ip: NETWORK, length: 32 };
 
 /** A namespace with an underlay link that is up, and nothing else. */
@@ -33,14 +34,14 @@ export class World implements AsyncDisposable {
     return World.within(Netns.anonymous());
   }
 
-  /** In an empty namespace, which it takes over. */
-  static async within(netns: Netns): Promise<World> {
+  /** In an empty namespace, which it takes over. @param address of the underlay link. */
+  static async within(netns: Netns, address = OWN_ADDRESS): Promise<World> {
     try {
       const rtnetlink = connectRoute({ netns });
       await rtnetlink.links.add({ name: 'eth0', info: { kind: 'veth', peer: { name: 'eth1' } }, up: true });
       const index = (await rtnetlink.links.get('eth0'))?.index ?? 0;
       await rtnetlink.links.change('eth1', { up: true });
-      await rtnetlink.addresses.replace({ index, ip: OWN_ADDRESS, length: SUBNET_LENGTH });
+      await rtnetlink.addresses.replace({ index, ip: address, length: SUBNET_LENGTH });
       return new World(netns, rtnetlink, index);
     } catch (error) {
       netns[Symbol.dispose]();

@@ -1,4 +1,5 @@
 /** A real etcd, or our own store, for a measurement: alone, on loopback, in a directory of its own, gone afterwards. */
+import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -18,7 +19,7 @@ export interface ServerUnderTest {
 const PATIENCE = 20_000;
 const TULLE = fileURLToPath(new URL('../../bin/tulle', import.meta.url));
 
-/** Runs `body` with a fresh etcd. @throws SysError ENOENT when etcd is not installed. */
+/** Runs `body` with a fresh etcd. @throws Error when etcd is not installed, or does not start. */
 export async function withEtcd<T>(
   signal: AbortSignal,
   body: (server: ServerUnderTest) => Promise<T>,
@@ -63,12 +64,21 @@ async function withServer<T>(
   const [port = 0] = await freePorts(1);
   const endpoint = `http://127.0.0.1:${port}`;
   const logFile = join(directory, 'log');
-  const server = await start(program, args(directory, endpoint), { logFile });
+  // It ends with us, however we end.
+  const server = await start('setpriv', ['--pdeathsig=KILL', program, ...args(directory, endpoint)], {
+    logFile,
+  });
   undo.push('end the server', async () => {
     server.kill('SIGKILL');
     await server.exited;
   });
-  const given = AbortSignal.any([signal, AbortSignal.timeout(PATIENCE)]);
+  const ended = new AbortController();
+  void server.exited.then(() => ended.abort(new Error(`${program} ended: ${lastLine(logFile)}`)));
+  const given = AbortSignal.any([signal, ended.signal, AbortSignal.timeout(PATIENCE)]);
   await waitForFile(logFile, given, log => log.includes(ready));
   return await body({ endpoint, port, pid: server.pid });
+}
+
+function lastLine(file: string): string {
+  return readFileSync(file, 'utf8').trimEnd().split('\n').at(-1) ?? '';
 }

@@ -1,0 +1,90 @@
+/** The cluster that `bench converge` makes up: its network, its leases, and who writes them into the store. */
+import type { Prefix } from '../base/prefix.ts';
+import { EtcdStore } from '../store/etcd/etcd-store.ts';
+import type { Operation } from '../store/store.ts';
+import { encodeAttributes } from '../subnet/attributes.ts';
+import { type NetworkConfig, parseNetworkConfig } from '../subnet/config.ts';
+import { formatLeaseKey } from '../subnet/key.ts';
+import type { LeaseAttributes } from '../subnet/lease.ts';
+import { Registry } from '../subnet/registry.ts';
+import { pathTo } from './program-world.ts';
+
+/** Room for 65,000 hosts. Agents that lease a subnet in earnest take one that no lease of ours has. */
+const NETWORK = JSON.stringify({
+  Network: '10.0.0.0/8',
+  SubnetMin: '10.240.0.0',
+  Backend: { Type: 'vxlan', VNI: 88, Port: 4789 },
+});
+
+export const CONFIG: NetworkConfig = parseNetworkConfig(NETWORK).config;
+
+export const PREFIX = '/bench/network';
+
+/** Operations of one transaction; etcd's limit is 128. */
+const BATCH = 100;
+
+/** Milliseconds that the store may take for one write. A disk that others use takes its time. */
+const PATIENCE = 60_000;
+
+export interface MadeUpLease {
+  readonly key: string;
+  readonly subnet: Prefix;
+  readonly attributes: LeaseAttributes;
+}
+
+/** The lease of host `number`, from 0. */
+export function leaseOf(number: number): MadeUpLease {
+  const { subnet, mac, underlayIp } = pathTo(number);
+  return {
+    key: formatLeaseKey({ ipv4: subnet }),
+    subnet,
+    attributes: {
+      publicIp: underlayIp,
+      backendType: 'vxlan',
+      backendData: { VNI: 88, VtepMAC: mac.toString() },
+      hostId: `00000000-0000-4000-8000-${number.toString(16).padStart(12, '0')}`,
+    },
+  };
+}
+
+/** Writes what the hosts of the cluster would write. */
+export class Author implements AsyncDisposable {
+  readonly #store: EtcdStore;
+  readonly #registry: Registry;
+
+  private constructor(endpoint: string) {
+    this.#store = new EtcdStore({ endpoints: [endpoint], timing: { call: PATIENCE } });
+    this.#registry = new Registry(this.#store, { prefix: PREFIX });
+  }
+
+  /** Connected, and the network's configuration is written. */
+  static async open(endpoint: string): Promise<Author> {
+    const author = new Author(endpoint);
+    await author.#store.put(author.#registry.configKey, new TextEncoder().encode(NETWORK));
+    return author;
+  }
+
+  /** Resolves when the store has acknowledged the lease. */
+  async write(lease: MadeUpLease): Promise<void> {
+    await this.#store.put(this.#registry.pathOf(lease.key), encodeAttributes(lease.attributes));
+  }
+
+  /** Leases of the hosts from number `first` to before `end`, in few transactions. */
+  async fill(first: number, end: number): Promise<void> {
+    for (let next = first; next < end; next += BATCH) {
+      const count = Math.min(BATCH, end - next);
+      await this.#store.transact({
+        compare: [],
+        success: Array.from({ length: count }, (_, index) => this.#put(leaseOf(next + index))),
+      });
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#store[Symbol.asyncDispose]();
+  }
+
+  #put({ key, attributes }: MadeUpLease): Operation {
+    return { op: 'put', key: this.#registry.pathOf(key), value: encodeAttributes(attributes) };
+  }
+}

@@ -1,0 +1,149 @@
+/** `tulle bench converge`: the command line of the measurements in `converge.ts` and `converge-weight.ts`. */
+import { Command, Option } from 'commander';
+import { ParseError } from '../base/errors.ts';
+import { withExamples } from '../cli/help.ts';
+import { integer, list } from '../cli/options.ts';
+import { note, print, printJson } from '../cli/output.ts';
+import { untilStopped } from '../cli/signals.ts';
+import { type Column, formatTable } from '../cli/table.ts';
+import { writeFileAtomic } from '../sys/file.ts';
+import { type ConvergeRow, measureConvergence } from './converge.ts';
+import { type WeightRow, weighAgents } from './converge-weight.ts';
+import { plotLines } from './plot.ts';
+import { withEtcd, withTulleStore } from './store-servers.ts';
+
+const MOST_HOSTS = 250;
+const MOST_PEERS = 60_000;
+const DEFAULT_HOSTS = [1, 10, 100] as const;
+
+interface Options {
+  readonly hosts?: readonly number[];
+  readonly agents: number;
+  readonly leases: number;
+  readonly peers?: readonly number[];
+  readonly store: 'etcd' | 'tulle';
+  readonly svg?: string;
+  readonly json?: true;
+}
+
+export function convergeCommand(): Command {
+  const command = new Command('converge')
+    .summary('from a lease to a route in every kernel; the weight of an agent')
+    .description(
+      'How long it takes from a lease in the store to a route in the kernel of every other host, and what an\n' +
+        'agent costs by the number of peers. The hosts are in this process, each with a network namespace, a netlink\n' +
+        'connection and a connection to the store of its own, and with the parts of an agent between the two; so\n' +
+        'they share one processor, which hosts do not. A few real agents run beside them. The operations:\n' +
+        '  burst   as many leases as there are hosts, written at the same moment\n' +
+        '  one     one more lease at a time\n' +
+        'The steps, in milliseconds since the lease was sent to the store:\n' +
+        '  committed   the store has answered; hosts may hear of the lease before\n' +
+        '  heard       a host has the event of its watch\n' +
+        '  checked     the lease is a peer: decoded, valid, overlaps no other\n' +
+        '  applied     the kernel has acknowledged neighbor, FDB entry, next hop and route\n' +
+        '  announced   the kernel has announced the route, as another program sees it\n' +
+        '  everywhere  announced on the last of all hosts',
+    )
+    .addOption(
+      new Option(
+        '--hosts <n,...>',
+        `hosts in this process (default: ${DEFAULT_HOSTS.join()}; none when only --peers is given)`,
+      ).argParser(list(count(MOST_HOSTS))),
+    )
+    .addOption(new Option('--agents <n>', 'real agents beside them').argParser(integer(0, 20)).default(2))
+    .addOption(new Option('--leases <n>', 'leases of `one`').argParser(integer(1, 1000)).default(30))
+    .addOption(
+      new Option('--peers <n,...>', 'weigh one real agent on a network of so many peers').argParser(
+        list(count(MOST_PEERS)),
+      ),
+    )
+    .addOption(new Option('--store <name>', 'the store under it').choices(['etcd', 'tulle']).default('etcd'))
+    .addOption(new Option('--svg <file>', 'also draw milliseconds over hosts, of `one`, into a file'))
+    .addOption(new Option('--json', 'print one JSON array: a row per step, and per agent that was weighed'))
+    .action(runConverge);
+  return withExamples(command, [
+    { line: 'bench converge --hosts 10', does: 'a quick look: some seconds' },
+    { line: 'bench converge --store tulle --svg converge.svg', does: 'on our own store, as a drawing' },
+    {
+      line: 'bench converge --peers 0,1000,5000,20000',
+      does: 'processor and memory of an agent: five minutes',
+    },
+  ]);
+}
+
+async function runConverge(options: Options): Promise<void> {
+  const { store, peers, agents, leases, svg, json } = options;
+  const sizes = options.hosts ?? (peers === undefined ? DEFAULT_HOSTS : []);
+  const withStore = store === 'etcd' ? withEtcd : withTulleStore;
+  const onProgress = (what: string) => note(`${what} ...`);
+  const [rows, weights] = await untilStopped(async signal => {
+    const measured: ConvergeRow[] = [];
+    for (const hosts of sizes) {
+      const each = await withStore(signal, ({ endpoint }) =>
+        measureConvergence({ endpoint, hosts, agents, leases, onProgress, signal }),
+      );
+      measured.push(...each);
+    }
+    const weighed = await (peers === undefined
+      ? []
+      : withStore(signal, ({ endpoint }) => {
+          const ascending = peers.toSorted((a, b) => a - b);
+          return weighAgents({ endpoint, sizes: ascending, onProgress, signal });
+        }));
+    return [measured, weighed];
+  });
+  if (svg !== undefined) await writeFileAtomic(svg, drawing(rows));
+  if (json) return printJson([...rows, ...weights]);
+  if (rows.length > 0) print(formatTable(STEP_COLUMNS, rows));
+  if (weights.length > 0) print(formatTable(WEIGHT_COLUMNS, weights));
+}
+
+const STEP_COLUMNS: readonly Column<ConvergeRow>[] = [
+  { title: 'hosts', cell: ({ hosts }) => String(hosts), align: 'right' },
+  { title: 'op', cell: ({ op }) => op },
+  { title: 'step', cell: ({ step }) => step },
+  { title: 'of', cell: ({ of }) => of },
+  { title: 'p50 ms', cell: ({ p50 }) => p50.toFixed(1), align: 'right' },
+  { title: 'p99', cell: ({ p99 }) => p99.toFixed(1), align: 'right' },
+  { title: 'max', cell: ({ max }) => max.toFixed(1), align: 'right' },
+];
+
+const WEIGHT_COLUMNS: readonly Column<WeightRow>[] = [
+  { title: 'peers', cell: ({ peers }) => String(peers), align: 'right' },
+  { title: 'start ms', cell: ({ startMs }) => String(startMs), align: 'right' },
+  { title: 'cpu ms', cell: ({ startCpuMs }) => String(startCpuMs), align: 'right' },
+  { title: 'resident MB', cell: ({ residentMb }) => residentMb.toFixed(1), align: 'right' },
+  { title: 'anonymous', cell: ({ anonymousMb }) => anonymousMb.toFixed(1), align: 'right' },
+  { title: 'peak', cell: ({ peakMb }) => peakMb.toFixed(1), align: 'right' },
+  {
+    title: 'idle cpu ms/min',
+    cell: ({ idleCpuMsPerMinute }) => String(idleCpuMsPerMinute),
+    align: 'right',
+  },
+];
+
+function drawing(rows: readonly ConvergeRow[]): string {
+  const points = (step: ConvergeRow['step'], of: ConvergeRow['of'], value: 'p50' | 'p99') =>
+    rows
+      .filter(row => row.op === 'one' && row.step === step && row.of === of)
+      .map(row => [row.hosts, row[value]] as const);
+  return plotLines({
+    title: 'From a lease in the store to a route in the kernel',
+    x: 'hosts',
+    y: 'milliseconds',
+    series: [
+      { name: 'last host, p50', points: points('everywhere', 'all', 'p50') },
+      { name: 'a host, p99', points: points('announced', 'hosts', 'p99') },
+      { name: 'a host, p50', points: points('announced', 'hosts', 'p50') },
+      { name: 'committed, p50', points: points('committed', 'all', 'p50') },
+    ],
+  });
+}
+
+function count(most: number): (text: string) => number {
+  return text => {
+    const number = /^\d+$/.test(text) ? Number(text) : -1;
+    if (number >= 0 && number <= most) return number;
+    throw new ParseError('a number', text, `want a whole number from 0 to ${most}`);
+  };
+}

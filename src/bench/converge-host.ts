@@ -1,0 +1,124 @@
+/**
+ * A host of `bench converge` inside this process: a network namespace, a netlink connection and a connection to the
+ * store of its own, and the parts of an agent between the two, joined as the agent joins them. What it does not
+ * have is a lease, a firewall and files, which take no part in what is measured.
+ */
+import { PeerBook } from '../agent/peer-book.ts';
+import type { Backend } from '../backend/backend.ts';
+import { createBackend } from '../backend/registry.ts';
+import { silentLogger } from '../base/log.ts';
+import type { DataPlane } from '../dataplane/data-plane.ts';
+import { openDataPlane } from '../dataplane/open-data-plane.ts';
+import { EtcdStore } from '../store/etcd/etcd-store.ts';
+import type { StoreUpdate } from '../store/store.ts';
+import { PeerTracker } from '../subnet/peers.ts';
+import { Registry } from '../subnet/registry.ts';
+import { readSysctl, writeSysctl } from '../sys/sysctl.ts';
+import { CONFIG, PREFIX } from './converge-cluster.ts';
+import type { HostStep } from './converge-trace.ts';
+import { OWN_ADDRESS, OWN_SUBNET, World } from './program-world.ts';
+
+/** Told of every step of every lease, by its key. */
+export type OnStep = (step: HostStep, key: string) => void;
+
+/** A store that tells when an observer hears of a key. */
+class AudibleStore extends EtcdStore {
+  readonly #onHeard: (path: string) => void;
+
+  constructor(endpoint: string, onHeard: (path: string) => void) {
+    super({ endpoints: [endpoint] });
+    this.#onHeard = onHeard;
+  }
+
+  override async *observe(...args: Parameters<EtcdStore['observe']>): AsyncGenerator<StoreUpdate, void> {
+    for await (const update of super.observe(...args)) {
+      if (update.type === 'events') {
+        for (const event of update.events) if (event.type === 'put') this.#onHeard(event.kv.key);
+      }
+      yield update;
+    }
+  }
+}
+
+export class InProcessHost implements AsyncDisposable {
+  readonly world: World;
+  readonly #store: AudibleStore;
+  readonly #tracker: PeerTracker;
+  readonly #dataPlane: DataPlane;
+  readonly #book: PeerBook;
+  readonly #onStep: OnStep;
+  readonly #stop = new AbortController();
+  readonly #running: Promise<unknown>;
+
+  private constructor(world: World, endpoint: string, onStep: OnStep) {
+    this.world = world;
+    this.#onStep = onStep;
+    this.#store = new AudibleStore(endpoint, path => onStep('heard', registry.keyOf(path)));
+    const registry = new Registry(this.#store, { prefix: PREFIX });
+    const { netns, rtnetlink } = world;
+    this.#dataPlane = openDataPlane({
+      rtnetlink,
+      logger: silentLogger,
+      sysctls: {
+        read: path => readSysctl(path, netns),
+        write: (path, value) => void writeSysctl(path, value, netns),
+      },
+    });
+    const backend = backendOf(world);
+    this.#dataPlane.setHost(backend.host({ ipv4: OWN_SUBNET }));
+    this.#book = new PeerBook(this.#dataPlane, (key, problems) => {
+      throw new Error(`the lease ${key} cannot be used: ${problems.join('; ')}`);
+    });
+    this.#book.use(backend);
+    const self = { ...backend.attributes(), publicIp: OWN_ADDRESS, hostId: 'ours' };
+    this.#tracker = new PeerTracker(registry, { config: CONFIG, self });
+    this.#running = Promise.all([this.#tracker.run(this.#stop.signal), this.#follow()]);
+  }
+
+  /** Follows the store from now on. */
+  static async open(endpoint: string, onStep: OnStep): Promise<InProcessHost> {
+    return new InProcessHost(await World.create(), endpoint, onStep);
+  }
+
+  /** Rejects when the host has failed. */
+  get running(): Promise<unknown> {
+    return this.#running;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort();
+    await Promise.allSettled([this.#running]);
+    await this.#store[Symbol.asyncDispose]();
+    await this.#dataPlane[Symbol.asyncDispose]();
+    await this.world[Symbol.asyncDispose]();
+  }
+
+  async #follow(): Promise<void> {
+    const applying = new Set<Promise<void>>();
+    for await (const { changed, removed } of this.#tracker.changes(this.#stop.signal)) {
+      for (const { key } of changed) this.#onStep('checked', key);
+      this.#book.change(changed, removed);
+      const round = this.#apply(changed.map(({ key }) => key)).finally(() => applying.delete(round));
+      applying.add(round);
+    }
+    await Promise.all(applying);
+  }
+
+  async #apply(keys: readonly string[]): Promise<void> {
+    const { inSync, failures } = await this.#dataPlane.apply();
+    if (!inSync && failures.length > 0) throw new Error(`the kernel refuses: ${failures[0]}`);
+    for (const key of keys) this.#onStep('applied', key);
+  }
+}
+
+function backendOf(world: World): Backend {
+  return createBackend({
+    config: CONFIG,
+    underlay: {
+      link: { index: world.underlayIndex, name: 'eth0', mtu: 1500 },
+      ipv4: OWN_ADDRESS,
+      publicIpv4: OWN_ADDRESS,
+    },
+    identity: { hostId: 'ours', mac: () => world.device.mac },
+  });
+}

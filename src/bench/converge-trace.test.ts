@@ -1,0 +1,43 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Trace } from './converge-trace.ts';
+
+const never = new AbortController().signal;
+
+test('a lease is through when it is committed and every host has taken the steps that are awaited of it', async () => {
+  const trace = new Trace(
+    new Map([
+      ['a', ['announced']],
+      ['b', ['applied', 'announced']],
+    ]),
+  );
+  let isThrough = false;
+  trace.sent('one');
+  const through = trace.complete(never).then(() => {
+    isThrough = true;
+  });
+  trace.reached('heard', 'one', 'a');
+  trace.reached('announced', 'one', 'a');
+  trace.reached('announced', 'one', 'a');
+  trace.reached('announced', 'one', 'stranger');
+  trace.reached('announced', 'other', 'b');
+  trace.committed('one');
+  await Promise.resolve();
+  assert.equal(isThrough, false);
+  trace.reached('announced', 'one', 'b');
+  await Promise.resolve();
+  assert.equal(isThrough, false);
+  trace.reached('applied', 'one', 'b');
+  await through;
+  assert.equal(trace.distribution('checked'), undefined);
+  assert.equal(trace.distribution('applied', new Set(['a'])), undefined);
+  const [everywhere, announced] = [trace.distribution('everywhere'), trace.distribution('announced')];
+  assert.equal(everywhere?.max, announced?.max);
+  assert.equal(everywhere?.p50, announced?.max);
+});
+
+test('who waits for a host that is silent is told to give up', async () => {
+  const trace = new Trace(new Map([['a', ['announced']]]));
+  trace.sent('one');
+  await assert.rejects(trace.complete(AbortSignal.abort(new Error('enough'))), /enough/);
+});

@@ -1,0 +1,149 @@
+/**
+ * `bench converge`: from a lease in the store to a route in every kernel.
+ *
+ *     burst  as many leases as there are hosts, written at the same moment: a cluster comes up
+ *     one    one more lease at a time, each when the one before is everywhere
+ */
+import { formatLeaseKey } from '../subnet/key.ts';
+import { AgentProcess } from './converge-agent.ts';
+import { Author, leaseOf, type MadeUpLease } from './converge-cluster.ts';
+import { InProcessHost } from './converge-host.ts';
+import { followRoutes } from './converge-routes.ts';
+import { type HostStep, STEPS, type Step, Trace } from './converge-trace.ts';
+import type { Distribution } from './distribution.ts';
+import type { World } from './program-world.ts';
+
+export type ConvergeOperation = 'burst' | 'one';
+
+/** One measurement; the unit of `--json`. Milliseconds since the lease was sent to the store. */
+export interface ConvergeRow extends Distribution {
+  readonly op: ConvergeOperation;
+  /** Hosts inside the process of the measurement. */
+  readonly hosts: number;
+  /** Agents beside them, each a process. */
+  readonly agents: number;
+  /** Which of them the row is about. */
+  readonly of: 'hosts' | 'agents' | 'all';
+  readonly step: Step;
+}
+
+export interface ConvergeOptions {
+  /** Of a store without a network. */
+  readonly endpoint: string;
+  readonly hosts: number;
+  readonly agents: number;
+  /** Leases of `one`. */
+  readonly leases: number;
+  readonly onProgress: (what: string) => void;
+  readonly signal: AbortSignal;
+}
+
+/** Milliseconds in which leases must be everywhere. */
+const PATIENCE = 120_000;
+
+export async function measureConvergence(options: ConvergeOptions): Promise<ConvergeRow[]> {
+  const { endpoint, hosts, agents, leases, onProgress, signal } = options;
+  await using author = await Author.open(endpoint);
+  onProgress(`making ${hosts} hosts and ${agents} agents`);
+  await using cluster = new Cluster(signal);
+  for (let number = 0; number < agents; number++) await cluster.addAgent(endpoint);
+  for (let number = 0; number < hosts; number++) await cluster.addHost(endpoint);
+  // Whoever has the route of this one follows the store.
+  await cluster.carry(author, [leaseOf(0)], 'together');
+
+  const numbered = (first: number, count: number) =>
+    Array.from({ length: count }, (_, index) => leaseOf(first + index));
+  const rows: ConvergeRow[] = [];
+  const measure = async (op: ConvergeOperation, batch: readonly MadeUpLease[]) => {
+    onProgress(`${op}: ${batch.length} leases to ${hosts} hosts and ${agents} agents`);
+    const trace = await cluster.carry(author, batch, op === 'burst' ? 'together' : 'in turn');
+    for (const step of STEPS) {
+      for (const [of, names] of cluster.groups(step)) {
+        const distribution = trace.distribution(step, names);
+        if (distribution !== undefined) rows.push({ op, hosts, agents, of, step, ...distribution });
+      }
+    }
+  };
+  await measure('burst', numbered(1, hosts + agents));
+  await measure('one', numbered(1 + hosts + agents, leases));
+  return rows;
+}
+
+/** The hosts and agents of one measurement. */
+class Cluster implements AsyncDisposable {
+  readonly #signal: AbortSignal;
+  readonly #resources = new AsyncDisposableStack();
+  /** Aborts when something has failed, with the failure, or when everything is over. */
+  readonly #end = new AbortController();
+  readonly #watching: Promise<void>[] = [];
+  readonly #hosts = new Set<string>();
+  readonly #agents = new Set<string>();
+  #trace = new Trace(new Map());
+
+  constructor(signal: AbortSignal) {
+    this.#signal = signal;
+  }
+
+  async addHost(endpoint: string): Promise<void> {
+    const name = `host ${this.#hosts.size + 1}`;
+    const onStep = (...[step, key]: Parameters<Parameters<typeof InProcessHost.open>[1]>) =>
+      this.#trace.reached(step, key, name);
+    const host = this.#resources.use(await InProcessHost.open(endpoint, onStep));
+    host.running.catch((error: unknown) => this.#end.abort(error));
+    this.#hosts.add(name);
+    this.#watch(name, host.world);
+  }
+
+  async addAgent(endpoint: string): Promise<void> {
+    const name = `agent ${this.#agents.size + 1}`;
+    const agent = this.#resources.use(await AgentProcess.start(endpoint, this.#agents.size));
+    await agent.ready(this.#agents.size, this.#signal);
+    this.#agents.add(name);
+    this.#watch(name, agent.world);
+  }
+
+  /** Those that a row of this step is about. */
+  groups(step: Step): (readonly [ConvergeRow['of'], ReadonlySet<string> | undefined])[] {
+    if (step === 'committed' || step === 'everywhere') return [['all', undefined]];
+    return [
+      ['hosts', this.#hosts],
+      ['agents', this.#agents],
+    ];
+  }
+
+  /** Writes the leases, and waits until the kernels of all have their routes. */
+  async carry(author: Author, leases: readonly MadeUpLease[], how: 'together' | 'in turn'): Promise<Trace> {
+    const awaited = new Map<string, readonly HostStep[]>();
+    for (const name of this.#hosts) awaited.set(name, ['applied', 'announced']);
+    // A process is seen from outside only.
+    for (const name of this.#agents) awaited.set(name, ['announced']);
+    const trace = new Trace(awaited);
+    this.#trace = trace;
+    const write = async (lease: MadeUpLease) => {
+      trace.sent(lease.key);
+      await author.write(lease);
+      trace.committed(lease.key);
+    };
+    if (how === 'together') await Promise.all([...leases.map(write), this.#arrival(trace)]);
+    else for (const lease of leases) await Promise.all([write(lease), this.#arrival(trace)]);
+    return trace;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#end.abort();
+    await Promise.all(this.#watching);
+    await this.#resources.disposeAsync();
+  }
+
+  /** Resolves when what was sent has arrived; to be called after it was. */
+  #arrival(trace: Trace): Promise<void> {
+    return trace.complete(AbortSignal.any([this.#signal, this.#end.signal, AbortSignal.timeout(PATIENCE)]));
+  }
+
+  #watch(name: string, { rtnetlink }: World): void {
+    const onRoute = (subnet: MadeUpLease['subnet']) =>
+      this.#trace.reached('announced', formatLeaseKey({ ipv4: subnet }), name);
+    const watching = followRoutes(rtnetlink, onRoute, this.#end.signal);
+    this.#watching.push(watching.catch((error: unknown) => this.#end.abort(error)));
+  }
+}

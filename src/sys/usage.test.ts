@@ -1,0 +1,17 @@
+import assert from 'node:assert/strict';
+import process from 'node:process';
+import { test } from 'node:test';
+import { usageOf } from './usage.ts';
+
+test('tells of this process what Node tells of it', () => {
+  const { cpu, resident, anonymous, peak } = usageOf(process.pid);
+  const { user, system } = process.cpuUsage();
+  // The kernel samples the two sides differently, and Node's count includes threads that have ended.
+  assert.ok(cpu > 0 && cpu <= (user + system) / 1000 + 100, `${cpu} ms of ${(user + system) / 1000}`);
+  assert.ok(anonymous > 0 && anonymous < resident && resident <= peak);
+  assert.ok(Math.abs(resident - process.memoryUsage.rss()) < resident / 2);
+});
+
+test('cannot tell of nobody', () => {
+  assert.throws(() => usageOf(2 ** 22 + 1), { code: 'ENOENT' });
+});
