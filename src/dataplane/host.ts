@@ -39,7 +39,8 @@ export interface BoundLink {
 interface Binding {
   /** Absent while the device cannot be made. */
   readonly index?: number;
-  readonly desired: DesiredLink;
+  /** What was wanted of it when it was made so, as text. */
+  readonly wish: string;
   /** Addresses of the device when it was last looked at. */
   readonly addresses: ReadonlySet<string>;
 }
@@ -173,11 +174,12 @@ export class Host {
     const { name } = desired;
     const before = this.#bindings.get(name);
     const flapped = shaken.has(name);
-    const cause = causeOf(before, desired);
+    const wish = this.#wishFor(desired);
+    const cause = causeOf(before, wish);
     const found = await rtnetlink.links.get(name);
     // It is gone, whatever becomes of the attempt to make it anew.
     if (before !== undefined && before.index !== found?.index) {
-      this.#bindings.set(name, { desired: before.desired, addresses: new Set() });
+      this.#bindings.set(name, { wish: before.wish, addresses: new Set() });
     }
     const device = await ensureVxlan(rtnetlink.links, desired, found);
     if (before?.index !== device.index || device.flushed) shaken.add(name);
@@ -206,7 +208,13 @@ export class Host {
     const addresses = await rtnetlink.addresses.list({ index: device.index });
     // That a new device was down at first is heard now, before it counts as ours.
     await this.#environment.heard();
-    this.#bindings.set(name, { index: device.index, desired, addresses: new Set(addresses.map(show)) });
+    this.#bindings.set(name, { index: device.index, wish, addresses: new Set(addresses.map(show)) });
+  }
+
+  #wishFor(wanted: DesiredLink): string {
+    const { addresses, sysctls } = this.#desired;
+    const isItsOwn = ({ link }: { readonly link: string }) => link === wanted.name;
+    return JSON.stringify([wanted, addresses.filter(isItsOwn), sysctls.filter(isItsOwn)]);
   }
 
   /** True when it was missing: then the kernel may have dropped entries with it. */
@@ -302,9 +310,9 @@ export class Host {
 }
 
 /** undefined when the wish itself has changed: then a difference is of our making. */
-function causeOf(before: Binding | undefined, desired: DesiredLink): RepairCause | undefined {
+function causeOf(before: Binding | undefined, wish: string): RepairCause | undefined {
   if (before === undefined) return 'start';
-  return JSON.stringify(before.desired) === JSON.stringify(desired) ? 'drift' : undefined;
+  return before.wish === wish ? 'drift' : undefined;
 }
 
 const show = ({ ip, length }: InterfaceAddress): string => `${ip}/${length}`;
