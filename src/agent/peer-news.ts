@@ -16,6 +16,10 @@ export function tellPeerEvent(events: EventLog, event: TrackerEvent): void {
     }
     case 'accepted':
       return events.add('info', 'lease-accepted', `the lease ${event.key} is used now`, { key: event.key });
+    case 'withdrawn': {
+      const text = `the lease ${event.key}, which was not used, is gone`;
+      return events.add('info', 'lease-withdrawn', text, { key: event.key });
+    }
     case 'forgotten': {
       const text =
         'the store was emptied or set back and has forgotten leases that are in use; they stay in use until ' +

@@ -55,7 +55,7 @@ export type LossCause = 'expired' | 'deleted' | 'taken';
 export function lossTrouble({ key }: Lease, cause: LossCause, by?: Lease): LeaseTrouble {
   const holder = by?.attributes.publicIp ?? by?.attributes.publicIpv6;
   const reason = {
-    expired: `the lease ${key} ended: it was not renewed in time, or was revoked`,
+    expired: `the lease ${key} ended: it was revoked, was not renewed in time, or the store has forgotten it`,
     deleted: `the lease ${key} was deleted`,
     taken: `the subnet ${key} is held by another host now${holder === undefined ? '' : ` (${holder})`}`,
   }[cause];

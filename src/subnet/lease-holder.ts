@@ -206,6 +206,8 @@ export class LeaseHolder {
     if (isReservation(lease)) this.#renewal.stop();
     else this.#renewal.confirmed(sent, this.#registry.ttl);
     await this.#watchKey(lease.key);
+    // Whoever hears of it finds it in the state.
+    this.#publishState();
     this.#report({ type: 'acquired', lease, origin });
     return true;
   }
@@ -230,7 +232,7 @@ export class LeaseHolder {
     const lease = this.#lease;
     if (lease === undefined) return;
     const found = await this.#registry.get(lease.key);
-    if (found === undefined) return this.#lose(lease, this.#storeLeaseGone ? 'expired' : 'deleted');
+    if (found === undefined) return this.#lose(lease, await this.#causeOfEnd());
     if (isLease(found) && !isHeldBy(found, this.#attributes)) return this.#lose(lease, 'taken', found);
 
     if (isLease(found) && isReservation(found)) {
@@ -249,6 +251,14 @@ export class LeaseHolder {
     // A value that is no lease has none of our attributes, so that they are written again.
     const { createRevision, modRevision } = found;
     this.#lease = isLease(found) ? found : { ...lease, attributes: {}, createRevision, modRevision };
+  }
+
+  /** A store lease takes its key along; a key that is gone alone was deleted by somebody. */
+  async #causeOfEnd(): Promise<LossCause> {
+    if (this.#storeLease !== 0n) {
+      this.#storeLeaseGone ||= (await this.#registry.store.keepAlive(this.#storeLease)) === undefined;
+    }
+    return this.#storeLeaseGone ? 'expired' : 'deleted';
   }
 
   async #becomeReservation(lease: Lease): Promise<void> {

@@ -222,6 +222,16 @@ describe('what is not a good lease', () => {
     });
   }
 
+  test('the end of a rejected key is told, that of a good one is a removed peer', () => {
+    const { set, put, told } = setUp();
+    put('10.5.4.0-24', 'no JSON');
+    put(GOOD, hostAttributes(2));
+    told();
+    set.delete('10.5.4.0-24');
+    set.delete(GOOD);
+    assert.deepEqual(told(), ['withdrawn 10.5.4.0-24']);
+  });
+
   test('a bad value at the key of a good peer does not remove it', () => {
     const { put, peers, take, told } = setUp();
     put(GOOD, hostAttributes(2));

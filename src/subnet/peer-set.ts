@@ -29,6 +29,8 @@ export type PeerEvent =
   | { readonly type: 'rejected'; readonly key: string; readonly reason: string }
   /** A key that was rejected is a good lease now. */
   | { readonly type: 'accepted'; readonly key: string }
+  /** A key that was rejected is gone. */
+  | { readonly type: 'withdrawn'; readonly key: string }
   /** Several peers have one public address: packets for all of them go to whoever really has it. */
   | { readonly type: 'shared-address'; readonly address: Ip; readonly keys: readonly string[] };
 
@@ -233,6 +235,7 @@ export class PeerSet {
     this.#blocked.delete(entry);
     this.#kept.delete(entry);
     this.#deactivate(entry);
+    if (entry.reason !== undefined) this.#report({ type: 'withdrawn', key: entry.key });
   }
 
   /** Those that had to wait, oldest first, until none of them finds room. */
