@@ -132,6 +132,15 @@ export class FaultHost {
     });
   }
 
+  /** Waits until this warning is in force, and returns what it says. */
+  async untilWarned(code: string): Promise<{ reason: string; hint: string | undefined }> {
+    const { warnings } = await this.until(`it is warned of ${code}`, status =>
+      status.warnings.some(warning => warning.code === code),
+    );
+    const { text = '', hint } = warnings.find(warning => warning.code === code) ?? {};
+    return { reason: text, hint };
+  }
+
   /** Everything as wanted, with this many peers. */
   untilWhole(peers: number): Promise<Status> {
     return this.until(`all is well with ${peers} peers`, status => {

@@ -26,6 +26,7 @@ import { type LabPlan, planLab } from '../../src/lab/plan.ts';
 import { Site } from '../../src/lab/site.ts';
 import { connectRoute } from '../../src/netlink/connect-route.ts';
 import { Netns } from '../../src/sys/netns.ts';
+import { eventually } from '../support/cluster.ts';
 import { Etcd } from '../support/etcd.ts';
 import { dumpHost, labName } from '../support/lab.ts';
 import type { StoreServer } from '../support/store-server.ts';
@@ -203,9 +204,15 @@ export class FaultLab implements AsyncDisposable {
     }
   }
 
-  /** Waits until every agent is ready and in sync, and looks whether every kernel has what it should have. */
+  /** Waits until every agent is ready and in sync, and every kernel has what it should have. */
   async whole(): Promise<void> {
     await Promise.all(this.hosts.map(host => host.untilWhole(this.hosts.length - 1)));
-    await Promise.all(this.hosts.map(host => host.assertKernel(this.hosts.filter(other => other !== host))));
+    // What one host has just become, its peers may hear a moment later.
+    await eventually('every kernel is right', async () => {
+      await Promise.all(
+        this.hosts.map(host => host.assertKernel(this.hosts.filter(other => other !== host))),
+      );
+      return true;
+    });
   }
 }

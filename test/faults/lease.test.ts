@@ -1,0 +1,157 @@
+/**
+ * A host loses its lease, or somebody takes it away. The host's own containers may be cut off for a moment, never
+ * for long; those of all others do not notice.
+ *
+ *     docker1 ==== docker2      c1 to c1, 50 pings a second: none may be lost
+ *          \\       //
+ *           docker3            its lease is revoked, deleted, overwritten, given away
+ */
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import type { AgentEvent } from '../../src/api/messages.ts';
+import type { LeaseStatus } from '../../src/api/status.ts';
+import { countOf, type FaultHost, needsFaultLab } from './fault-host.ts';
+import { FaultLab, PREFIX } from './fault-lab.ts';
+
+describe('a lease', needsFaultLab, () => {
+  const lab = new FaultLab({ hosts: 3 });
+  let victim: FaultHost;
+  after(() => lab[Symbol.asyncDispose]());
+  before(async () => {
+    await lab.raise();
+    victim = lab.host(3);
+  });
+
+  const leaseOf = async (host: FaultHost): Promise<LeaseStatus> => {
+    const { lease } = await host.until('it holds a lease', status => status.lease?.ownership === 'held');
+    return lease ?? assert.fail();
+  };
+
+  /** The victim's events about its lease, from now on until one of this type. */
+  const told = async (type: string, deed: () => Promise<unknown>): Promise<AgentEvent[]> => {
+    const last = await victim.lastEvent();
+    await deed();
+    const events = await victim.eventsUntil(last, all => all.some(event => event.type === type));
+    return events.filter(event => /^lease-(acquired|lost|overwritten|published)$/.test(event.type));
+  };
+
+  const types = (events: readonly AgentEvent[]) => events.map(({ type }) => type);
+
+  for (const { name, deed, cause } of [
+    {
+      name: 'that is revoked',
+      deed: ({ storeLease = '' }: LeaseStatus) => lab.store.ctl('lease', 'revoke', storeLease),
+      cause: 'expired',
+    },
+    {
+      name: 'that is deleted',
+      deed: ({ key }: LeaseStatus) => lab.deleteLease(key),
+      cause: 'deleted',
+    },
+  ]) {
+    test(`${name} is taken again, the same subnet on a new store lease`, async () => {
+      const lost = await lab.survive(async () => {
+        const before = await leaseOf(victim);
+        const events = await told('lease-acquired', () => deed(before));
+        assert.deepEqual(types(events), ['lease-lost', 'lease-acquired']);
+        assert.equal(events[0]?.fields['cause'], cause);
+        const now = await leaseOf(victim);
+        assert.equal(now.key, before.key);
+        assert.notEqual(now.storeLease, before.storeLease);
+      });
+      assert.equal(lost, 0);
+    });
+  }
+
+  test('that is overwritten with what is none is written again', async () => {
+    const lost = await lab.survive(async () => {
+      const { key, storeLease } = await leaseOf(victim);
+      const before = await lab.leaseValue(key);
+      const events = await told('lease-published', () =>
+        lab.store.ctl('put', `${PREFIX}/subnets/${key}`, 'no JSON'),
+      );
+      assert.deepEqual(types(events), ['lease-overwritten', 'lease-published']);
+      assert.deepEqual(await lab.leaseValue(key), before);
+      assert.deepEqual((await leaseOf(victim)).storeLease, storeLease);
+    });
+    assert.equal(lost, 0);
+  });
+
+  test('that was given away while its host was cut off stays with the heir', async () => {
+    const lost = await lab.survive(async () => {
+      const { key, storeLease = '' } = await leaseOf(victim);
+      const number = Number(key.split('.')[2]);
+      await victim.way.refuse();
+      await victim.untilCondition('store', false);
+      await lab.store.ctl('lease', 'revoke', storeLease);
+      await lab.putLease(number, { value: { PublicIP: '192.168.65.200', TulleHost: 'heir' } });
+      for (const other of [1, 2]) await lab.host(other).untilPeer(key, 'ok');
+      const heir = await lab.leaseValue(key);
+      // Something to say, so that it has a reason to write.
+      await victim.moveTo('192.168.65.55');
+      const { reason } = await victim.untilWarned('LEASE_NOT_PUBLISHED');
+      assert.match(reason, new RegExp(key));
+
+      const events = await told('lease-acquired', () => victim.way.listen());
+      assert.deepEqual(types(events), ['lease-lost', 'lease-acquired']);
+      assert.match(events[0]?.text ?? '', /taken, and 192\.168\.65\.200 has it now/);
+      assert.deepEqual(await lab.leaseValue(key), heir);
+      const now = await leaseOf(victim);
+      assert.notEqual(now.key, key);
+      for (const other of [1, 2]) {
+        await lab
+          .host(other)
+          .until('the new address is known', ({ peers }) =>
+            peers.some(peer => peer.key === now.key && peer.publicIpv4 === '192.168.65.55'),
+          );
+      }
+      // Its own bridge still has the former subnet, until somebody restarts Docker with the new one.
+      const { peers } = await victim.until('the conflict is seen', status => countOf(status, 'failed') === 1);
+      assert.match(peers.find(peer => peer.key === key)?.reason ?? '', /route .* is in the way/);
+      await lab.deleteLease(key);
+      await victim.moveTo('192.168.65.5');
+    });
+    assert.equal(lost, 0);
+  });
+
+  test("that a flannel host with this host's address takes is left to it, and both sides say so", async () => {
+    const lost = await lab.survive(async () => {
+      const { key } = await leaseOf(victim);
+      const number = Number(key.split('.')[2]);
+      const events = await told('lease-acquired', () =>
+        lab.putLease(number, { ttl: 3600, value: { PublicIP: victim.address } }),
+      );
+      assert.deepEqual(types(events), ['lease-lost', 'lease-acquired']);
+      assert.match(events[0]?.text ?? '', new RegExp(`taken, and ${victim.address} has it now`));
+      assert.notEqual((await leaseOf(victim)).key, key);
+      const { reason } = await victim.untilWarned('DUPLICATE_PUBLIC_IP');
+      assert.match(reason, new RegExp(`${key} is not used here`));
+      for (const number of [1, 2]) await lab.host(number).untilWarned('SHARED_PUBLIC_IP');
+      assert.equal((await lab.leaseValue(key))['TulleHost'], undefined, 'nobody fought over it');
+      await lab.deleteLease(key);
+      for (const host of lab.hosts) await host.until('no warning is left', s => s.warnings.length === 0);
+    });
+    assert.equal(lost, 0);
+  });
+
+  test('each, for two hosts with one public address: told on all sides, and the others talk on', async () => {
+    const lost = await lab.survive(async () => {
+      await victim.killAgent();
+      await victim.startAgent(`--public-ip=${lab.host(1).address}`);
+      const [mine, yours] = [await leaseOf(victim), await leaseOf(lab.host(1))];
+      assert.notEqual(mine.key, yours.key);
+      const one = await lab.host(1).untilWarned('DUPLICATE_PUBLIC_IP');
+      assert.match(one.reason, new RegExp(mine.key));
+      assert.match(one.hint ?? '', /--public-ip/);
+      const three = await victim.untilWarned('DUPLICATE_PUBLIC_IP');
+      assert.match(three.reason, new RegExp(yours.key));
+      const two = await lab.host(2).untilWarned('SHARED_PUBLIC_IP');
+      assert.match(two.reason, new RegExp(`${mine.key}.*${yours.key}|${yours.key}.*${mine.key}`));
+      for (const host of lab.hosts) assert.equal((await host.client.status()).agent.ready, true);
+      await victim.killAgent();
+      await victim.startAgent();
+      for (const host of lab.hosts) await host.until('no warning is left', s => s.warnings.length === 0);
+    });
+    assert.equal(lost, 0);
+  });
+});
