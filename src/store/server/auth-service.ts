@@ -2,11 +2,10 @@
 import type { Auth } from '../wire/generated/auth_pb.ts';
 import type { Core } from './core.ts';
 import { refusal } from './errors.ts';
-import { hashPassword, passwordMatches } from './passwords.ts';
 import type { Caller, Methods } from './rpc.ts';
 
 export function authService(core: Core): Methods<typeof Auth> {
-  const { auth, access, tokens } = core;
+  const { auth, access, tokens, passwords } = core;
   /** A change by an administrator; the answer is a header. */
   const change = (caller: Caller, edit: () => void) =>
     core.update(() => {
@@ -30,13 +29,13 @@ export function authService(core: Core): Methods<typeof Auth> {
 
     async authenticate({ name, password }) {
       if (!auth.enabled) throw refusal('authNotEnabled');
-      if (!(await passwordMatches(password, auth.passwordOf(name)))) throw refusal('authFailed');
+      if (!(await passwords.match(password, auth.passwordOf(name)))) throw refusal('authFailed');
       return { header: core.header(core.hub.revision), token: tokens.issue(name) };
     },
 
     async userAdd({ name, password, options }, caller) {
       access.admin(caller);
-      const hash = options?.noPassword === true ? undefined : await hashPassword(password);
+      const hash = options?.noPassword === true ? undefined : await passwords.hash(password);
       return change(caller, () => auth.addUser(name, hash));
     },
 
@@ -60,7 +59,7 @@ export function authService(core: Core): Methods<typeof Auth> {
 
     async userChangePassword({ name, password }, caller) {
       access.admin(caller);
-      const hash = await hashPassword(password);
+      const hash = await passwords.hash(password);
       return change(caller, () => {
         auth.changePassword(name, hash);
         tokens.revoke(name);

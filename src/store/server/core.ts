@@ -16,6 +16,7 @@ import type { Guard } from './guard.ts';
 import { identityOf } from './identity.ts';
 import { Lessor } from './lessor.ts';
 import { type Commit, Mvcc, type Writer } from './mvcc.ts';
+import { Passwords } from './passwords.ts';
 import { Space } from './space.ts';
 import { Tables } from './tables.ts';
 import { Tokens } from './tokens.ts';
@@ -56,6 +57,7 @@ export class Core implements AsyncDisposable {
   readonly hub: WatchHub;
   readonly auth: AuthStore;
   readonly tokens: Tokens;
+  readonly passwords = new Passwords();
   readonly access: Access;
   readonly space: Space;
   readonly clusterId: bigint;

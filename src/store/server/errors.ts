@@ -40,6 +40,7 @@ const REFUSALS = {
   leaseNotFound: ['NOT_FOUND', 'etcdserver: requested lease not found'],
   leaseExists: ['FAILED_PRECONDITION', 'etcdserver: lease already exists'],
   leaseTtlTooLarge: ['OUT_OF_RANGE', 'etcdserver: too large lease TTL'],
+  tooManyRequests: ['RESOURCE_EXHAUSTED', 'etcdserver: too many requests'],
   requestTooLarge: ['INVALID_ARGUMENT', 'etcdserver: request is too large'],
   rootUserNotExist: ['FAILED_PRECONDITION', 'etcdserver: root user does not exist'],
   rootRoleNotExist: ['FAILED_PRECONDITION', 'etcdserver: root user does not have root role'],
