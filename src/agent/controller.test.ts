@@ -232,6 +232,18 @@ describe('trouble', () => {
     assert.deepEqual(health.warnings(), []);
   });
 
+  test('with the configuration in the store does not end with a change of the underlay', () => {
+    start();
+    controller.setConfig({ code: 'NO_CONFIG', reason: 'nobody wrote one' });
+    controller.setNetwork(network('192.168.65.4/24'));
+    assert.deepEqual(
+      health.warnings().map(({ text }) => text),
+      ['nobody wrote one'],
+    );
+    controller.setConfig(config(88));
+    assert.deepEqual(health.warnings(), []);
+  });
+
   test('with the underlay leaves the kernel alone', () => {
     start();
     taken();

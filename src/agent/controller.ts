@@ -51,6 +51,8 @@ export class Controller {
   /** Grows with everything that was stated to the data plane and wants to be applied. */
   readonly stated = new Latest(0);
   #config: NetworkConfig | undefined;
+  /** Why the configuration in the store is not the one above. */
+  #refused: Trouble | undefined;
   #network: HostNetwork | undefined;
   #lease: Lease | undefined;
   #arePeersKnown = false;
@@ -65,7 +67,11 @@ export class Controller {
 
   /** A valid configuration, or why there is none. */
   setConfig(config: NetworkConfig | Trouble): void {
-    if ('code' in config) return this.#reportConfig(config);
+    if ('code' in config) {
+      this.#refused = config;
+      return this.#reportConfig(config);
+    }
+    this.#refused = undefined;
     this.#config = config;
     this.#decide();
   }
@@ -104,10 +110,11 @@ export class Controller {
       return;
     }
     health.report('underlay');
-    this.#reportConfig();
-    if (result.plan.fingerprint === this.plan.value?.fingerprint) return;
-    this.plan.set(result.plan);
-    this.#state();
+    const isNew = result.plan.fingerprint !== this.plan.value?.fingerprint;
+    if (isNew) this.plan.set(result.plan);
+    // The one in use is planned anew with the host's network; the one in the store is no better for that.
+    this.#reportConfig(this.#refused);
+    if (isNew) this.#state();
   }
 
   /** Nothing is stated before the peers are known: until then every entry of theirs would look stale. */
@@ -127,7 +134,7 @@ export class Controller {
     this.stated.set(this.stated.value + 1);
   }
 
-  #reportConfig(trouble?: Trouble): void {
+  #reportConfig(trouble: Trouble | undefined): void {
     const { health } = this.#options;
     const isInUse = this.plan.value !== undefined;
     health.report('config', isInUse ? undefined : trouble);
