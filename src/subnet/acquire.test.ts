@@ -89,6 +89,26 @@ describe('a host comes to its lease', () => {
     assert.notEqual(held.key, '10.5.77.0-24');
   });
 
+  test('one that leads to the device of this host is its own, whatever identity wrote it', async () => {
+    const world = new World();
+    const lost = { ...hostAttributes(3), hostId: 'before the disk broke' };
+    await world.put('10.5.77.0-24', lost, 3600);
+    const result = await acquire(world.registry, applicant(3), signal);
+    assert.equal(summary(result), 'earlier identity: 10.5.77.0-24');
+    assert.deepEqual(await world.owners(), { '10.5.77.0-24': 'host-3' });
+  });
+
+  test('one of a backend without data leads to no device', async () => {
+    const world = new World();
+    const published = { publicIp: Ip.parse('192.168.65.3'), backendType: 'host-gw' };
+    await world.put('10.5.77.0-24', { ...published, hostId: 'another' }, 3600);
+    const attributes = { ...published, hostId: 'host-3' };
+    assert.notEqual(
+      lease(await acquire(world.registry, applicant(3, { attributes }), signal)).key,
+      '10.5.77.0-24',
+    );
+  });
+
   test('hosts without IPv4 are not the same host', async () => {
     const world = new World();
     const ipv6 = configOf({ EnableIPv4: false, EnableIPv6: true, IPv6Network: 'fd00:5::/48' });

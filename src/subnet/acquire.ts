@@ -3,9 +3,10 @@
  *
  *     1. a reservation made for it, by host id or by public address
  *     2. the lease it has, by host id
- *     3. a lease that flannel wrote for its public address: this host before it became one of ours
- *     4. the subnet it had before, when that is free
- *     5. a free subnet
+ *     3. a lease that leads to this host's very device under another id: this host before it lost its identity
+ *     4. a lease that flannel wrote for its public address: this host before it became one of ours
+ *     5. the subnet it had before, when that is free
+ *     6. a free subnet
  *
  * as long as the subnet fits the configuration. A race that is lost starts over with a fresh list: somebody
  * else has made progress, and the next try looks elsewhere.
@@ -18,7 +19,14 @@ import { encodeAttributes } from './attributes.ts';
 import { BlockMap } from './block-map.ts';
 import { claimsWithin, olderClaim } from './claims.ts';
 import { type FamilyConfig, familiesOf, isLeasable, type NetworkConfig, subnetCount } from './config.ts';
-import { isReservation, type Lease, type LeaseAttributes, type Subnet, shareAddress } from './lease.ts';
+import {
+  isReservation,
+  type Lease,
+  type LeaseAttributes,
+  leadToOneDevice,
+  type Subnet,
+  shareAddress,
+} from './lease.ts';
 import type { Listing, Registry } from './registry.ts';
 
 export interface Applicant {
@@ -31,7 +39,13 @@ export interface Applicant {
   readonly avoid?: ReadonlySet<string>;
 }
 
-export type Origin = 'reservation' | 'host id' | 'public address' | 'previous subnet' | 'new subnet';
+export type Origin =
+  | 'reservation'
+  | 'host id'
+  | 'earlier identity'
+  | 'public address'
+  | 'previous subnet'
+  | 'new subnet';
 
 export type Acquisition =
   | { readonly outcome: 'acquired'; readonly lease: Lease; readonly origin: Origin }
@@ -71,6 +85,8 @@ interface Own {
 
 function findOwn({ leases }: Listing, { config, attributes, avoid }: Applicant): Own | undefined {
   const byId = (lease: Lease) => lease.attributes.hostId === attributes.hostId;
+  const byDevice = (lease: Lease) =>
+    lease.attributes.hostId !== undefined && leadToOneDevice(attributes, lease.attributes);
   const byAddress = (lease: Lease) =>
     lease.attributes.hostId === undefined &&
     shareAddress(attributes, lease.attributes) &&
@@ -84,6 +100,7 @@ function findOwn({ leases }: Listing, { config, attributes, avoid }: Applicant):
     ['reservation', lease => isReservation(lease) && byId(lease) && fitsReserved(lease)],
     ['reservation', lease => isReservation(lease) && byAddress(lease) && fitsReserved(lease)],
     ['host id', lease => byId(lease) && fits(lease)],
+    ['earlier identity', lease => byDevice(lease) && (isReservation(lease) ? fitsReserved : fits)(lease)],
     ['public address', lease => byAddress(lease) && fits(lease)],
   ];
   for (const [origin, wanted] of wishes) {

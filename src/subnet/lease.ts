@@ -2,11 +2,12 @@
  * The nouns of the registry. A Lease is a subnet held by a host, as stored at `<prefix>/subnets/<key>` (flannel
  * pkg/lease/lease.go). The etcd lease it hangs on is the StoreLease.
  */
+import { bytesEqual } from '../base/bytes.ts';
 import { messageOf } from '../base/errors.ts';
 import type { Ip } from '../base/ip.ts';
 import type { Prefix } from '../base/prefix.ts';
 import type { KeyValue, Revision, StoreLeaseId } from '../store/store.ts';
-import { decodeAttributes } from './attributes.ts';
+import { decodeAttributes, encodeAttributes } from './attributes.ts';
 import { parseLeaseKey } from './key.ts';
 
 /** The block or blocks of one host: at least one of the two is set. */
@@ -82,6 +83,17 @@ export function isHeldBy(lease: Lease, own: LeaseAttributes): boolean {
   if (hostId !== undefined) return hostId === own.hostId;
   // The way to pin a host's subnet that flannel documents: a put of its address without expiry.
   return isReservation(lease) && shareAddress(own, lease.attributes);
+}
+
+/**
+ * Whether two hosts, by what they publish, are one: same addresses, and the same device behind them. A device has a
+ * MAC address that no other host makes, so this says more than the address, which two hosts may share by mistake.
+ */
+export function leadToOneDevice(a: LeaseAttributes, b: LeaseAttributes): boolean {
+  if (a.backendData === undefined && a.backendV6Data === undefined) return false;
+  const essence = ({ hostId: _id, extra: _extra, ...published }: LeaseAttributes) =>
+    encodeAttributes(published);
+  return bytesEqual(essence(a), essence(b));
 }
 
 /** Reads what the store has; `key` is the last path element of `kv.key`. */
