@@ -57,6 +57,8 @@ export interface AgentParts {
 export class Agent {
   readonly #parts: AgentParts;
   readonly #startedAt: number;
+  /** On the monotonic clock. */
+  readonly #begun: number;
   readonly #events: EventLog;
   readonly #health: Health;
   readonly #store: RememberingStore;
@@ -75,6 +77,7 @@ export class Agent {
     const { options, clock, logger, known, identity, rtnetlink, previous } = parts;
     this.#parts = parts;
     this.#startedAt = clock.now();
+    this.#begun = clock.monotonic();
     this.#events = new EventLog({ clock, logger });
     this.#health = new Health(clock, this.#events);
     const shared = { options, clock, logger, health: this.#health, events: this.#events };
@@ -170,7 +173,7 @@ export class Agent {
       version: packageVersion(),
       hostId: identity.hostId,
       startedAt: this.#startedAt,
-      now: clock.now(),
+      uptime: clock.monotonic() - this.#begun,
       options,
       health: this.#health,
       store: this.#membership.storeStatus(endpoints, prefix),

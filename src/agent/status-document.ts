@@ -26,7 +26,8 @@ export interface StatusSources {
   readonly version: string;
   readonly hostId: string;
   readonly startedAt: number;
-  readonly now: number;
+  /** Milliseconds by a clock that does not jump. */
+  readonly uptime: number;
   readonly options: AgentOptions;
   readonly health: Health;
   readonly store: StoreStatus;
@@ -49,7 +50,7 @@ export function statusDocument(sources: StatusSources): Status {
     host: { id: sources.hostId, name: hostname() },
     pid: process.pid,
     startedAt: isoTime(sources.startedAt),
-    uptimeSeconds: Math.floor((sources.now - sources.startedAt) / 1000),
+    uptimeSeconds: Math.floor(sources.uptime / 1000),
     agent: health.summary.value,
     conditions: [...health.conditions()],
     ...(plan === undefined ? {} : { underlay: underlayStatus(plan) }),
