@@ -6,7 +6,7 @@ import { readFile } from 'node:fs/promises';
 import { backoff, type Clock } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
 import { Latest } from '../base/latest.ts';
-import { writeFileAtomic } from '../sys/file.ts';
+import { removeUnfinished, writeFileAtomic } from '../sys/file.ts';
 
 export interface KeptFileState {
   /** Whether the file has the wanted content. */
@@ -34,6 +34,7 @@ export class KeptFile {
 
   /** Writes what is stated, whenever it is; ends when `signal` aborts. The file stays. */
   async run(signal: AbortSignal): Promise<void> {
+    await removeUnfinished(this.path);
     for await (const content of this.#wanted.changes(signal)) {
       if (content !== undefined) await this.#write(signal);
     }

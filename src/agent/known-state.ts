@@ -16,7 +16,7 @@ import { backoff, type Clock } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
 import { Latest } from '../base/latest.ts';
 import type { KeyValue } from '../store/store.ts';
-import { writeFileAtomic } from '../sys/file.ts';
+import { removeUnfinished, writeFileAtomic } from '../sys/file.ts';
 import type { Trouble } from './health.ts';
 
 /**
@@ -72,6 +72,7 @@ export class KnownStateFile {
 
   /** undefined when there is nothing to be had: no file, or a damaged one. */
   async load(): Promise<KnownState | undefined> {
+    await removeUnfinished(this.#path);
     try {
       const file = v.parse(KnownFile, JSON.parse(await readFile(this.#path, 'utf8')));
       const keys = file.keys.map(({ key, value, create, mod, version, lease }) => ({

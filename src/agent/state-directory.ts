@@ -15,7 +15,7 @@ import * as v from 'valibot';
 import type { HostIdentity } from '../backend/backend.ts';
 import { isCode, messageOf } from '../base/errors.ts';
 import { Mac } from '../base/mac.ts';
-import { writeFileAtomic } from '../sys/file.ts';
+import { removeUnfinished, writeFileAtomic } from '../sys/file.ts';
 import type { Trouble } from './health.ts';
 
 const MAC_TEXT = v.pipe(
@@ -47,6 +47,7 @@ export class Identity implements HostIdentity {
   /** Reads the identity of this host, or makes a new one. Never fails; see `trouble`. */
   static async open(directory: string): Promise<Identity> {
     const path = join(directory, 'identity.json');
+    await removeUnfinished(path);
     let text: string;
     try {
       text = await readFile(path, 'utf8');

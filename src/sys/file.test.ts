@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, wr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
-import { writeFileAtomic } from './file.ts';
+import { removeUnfinished, writeFileAtomic } from './file.ts';
 
 describe('writeFileAtomic', () => {
   const directory = mkdtempSync(join(tmpdir(), 'tt-file-'));
@@ -27,6 +27,22 @@ describe('writeFileAtomic', () => {
     await writeFileAtomic(path, 'short');
     assert.equal(readFileSync(path, 'utf8'), 'short');
     assert.equal(statSync(path).mode & 0o777, 0o644);
+  });
+
+  test('what a killed writer left is removed, and nothing else', async () => {
+    const path = join(directory, 'unfinished/target');
+    await writeFileAtomic(path, 'whole');
+    for (const name of ['.target.3f2a', '.target', '.other.3f2a', 'target.3f2a']) {
+      writeFileSync(join(directory, 'unfinished', name), 'half');
+    }
+    await removeUnfinished(path);
+    assert.deepEqual(readdirSync(join(directory, 'unfinished')).sort(), [
+      '.other.3f2a',
+      '.target',
+      'target',
+      'target.3f2a',
+    ]);
+    await removeUnfinished(join(directory, 'nowhere/target'));
   });
 
   test('leaves nothing behind when it fails', async () => {

@@ -1,6 +1,6 @@
-/** Files that are whole or not there: a reader never sees half of one, and a crash never leaves one. */
+/** Files that are whole or not there: a reader never sees half of one, and a crash never leaves one in its place. */
 import { randomUUID } from 'node:crypto';
-import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
 export interface WriteFileOptions {
@@ -20,7 +20,7 @@ export async function writeFileAtomic(
 ): Promise<void> {
   const directory = dirname(path);
   await mkdir(directory, { recursive: true, mode: directoryMode });
-  const temporary = join(directory, `.${basename(path)}.${randomUUID()}`);
+  const temporary = join(directory, `${temporaryPrefix(path)}${randomUUID()}`);
   try {
     const file = await open(temporary, 'wx', mode);
     try {
@@ -38,6 +38,21 @@ export async function writeFileAtomic(
   }
   await syncDirectory(directory);
 }
+
+/**
+ * Removes what writers of `path` that were killed have left beside it. For the start of a program that is the only
+ * one to write there; a directory that cannot be read is left as it is.
+ */
+export async function removeUnfinished(path: string): Promise<void> {
+  const directory = dirname(path);
+  const names = await readdir(directory).catch(() => []);
+  for (const name of names) {
+    if (name.startsWith(temporaryPrefix(path))) await rm(join(directory, name), { force: true });
+  }
+}
+
+/** Hidden, so that whoever reads all files of a directory passes over it. */
+const temporaryPrefix = (path: string) => `.${basename(path)}.`;
 
 /** The rename itself is safe on disk only when the directory is. */
 async function syncDirectory(path: string): Promise<void> {
