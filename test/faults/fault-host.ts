@@ -5,9 +5,7 @@ import { AgentClient } from '../../src/api/client.ts';
 import type { AgentEvent } from '../../src/api/messages.ts';
 import { DEFAULT_SOCKET } from '../../src/api/messages.ts';
 import type { Condition, ConditionName, PeerState, Status } from '../../src/api/status.ts';
-import { startAgent } from '../../src/lab/agent.ts';
 import { type LabHost, TULLE } from '../../src/lab/host.ts';
-import type { LabPlan } from '../../src/lab/plan.ts';
 import { makeSandboxes } from '../../src/lab/sandboxes.ts';
 import type { Site } from '../../src/lab/site.ts';
 import { parseSubnetEnv, SUBNET_ENV, type SubnetEnv } from '../../src/lab/subnet-env.ts';
@@ -16,7 +14,6 @@ import { waitForFile } from '../../src/sys/wait-file.ts';
 import { needsRoot } from '../integration/support.ts';
 import { eventually } from '../support/cluster.ts';
 import { needsEtcd } from '../support/etcd.ts';
-import { programsOf } from '../support/lab.ts';
 import type { TcpProxy } from '../support/tcp-proxy.ts';
 
 const AGENT_LOG = 'agent';
@@ -62,11 +59,11 @@ export class FaultHost {
   }
 
   /** Starts the agent for the first time, and a container in the subnet that it leases. */
-  async populate(plan: LabPlan, signal: AbortSignal): Promise<void> {
-    const subnet = await startAgent(this.host, plan, signal);
+  async populate(signal: AbortSignal): Promise<void> {
+    this.#agent = await this.host.start(TULLE, this.#arguments, AGENT_LOG);
+    const subnet = parseSubnetEnv(await waitForFile(this.host.path(SUBNET_ENV), signal));
     const [container] = await makeSandboxes(this.host, this.#site.route, ['c1'], subnet);
     this.#containerAddress = container?.ip ?? '';
-    this.#agent = programsOf(this.host).find(({ words }) => words.includes('agent'))?.id;
   }
 
   /** The agent's process. */
@@ -85,7 +82,17 @@ export class FaultHost {
 
   /** Starts the agent (again) and waits until it answers. */
   async startAgent(...flags: string[]): Promise<void> {
-    this.#agent = await this.host.start(TULLE, [...this.#arguments, ...flags], AGENT_LOG);
+    await this.#start(TULLE, [...this.#arguments, ...flags]);
+  }
+
+  /** The same, with further variables. */
+  async startAgentWith(variables: Readonly<Record<string, string>>): Promise<void> {
+    const settings = Object.entries(variables).map(([name, value]) => `${name}=${value}`);
+    await this.#start('env', [...settings, TULLE, ...this.#arguments]);
+  }
+
+  async #start(program: string, args: readonly string[]): Promise<void> {
+    this.#agent = await this.host.start(program, args, AGENT_LOG);
     await eventually(`the agent of ${this.name} answers`, () => this.client.status());
   }
 
@@ -189,13 +196,13 @@ export class FaultHost {
 
   /** The kernel has exactly what leads to these peers, by what their own kernels say of themselves. */
   async assertKernel(peers: readonly FaultHost[]): Promise<void> {
-    const facts = await Promise.all(peers.map(peer => peer.#vtep()));
+    const facts = await Promise.all(peers.map(peer => peer.vtep()));
     const sorted = (texts: readonly string[]) => texts.toSorted((a, b) => (a < b ? -1 : 1));
     const [routes, neighbors, entries, own] = await Promise.all([
       this.json<{ dst: string; gateway: string; flags: string[] }>(`ip -json route show dev ${DEVICE}`),
       this.json<{ dst: string; lladdr: string; state: string[] }>(`ip -json neigh show dev ${DEVICE}`),
       this.json<{ mac: string; dst: string; state: string }>(`bridge -json fdb show dev ${DEVICE}`),
-      this.#vtep(),
+      this.vtep(),
     ]);
     assert.deepEqual(
       {
@@ -215,7 +222,7 @@ export class FaultHost {
   }
 
   /** This host's end of the tunnel. */
-  async #vtep(): Promise<{ base: string; mac: string; address: string }> {
+  async vtep(): Promise<{ base: string; mac: string; address: string }> {
     const [link] = await this.json<{
       address: string;
       operstate: string;

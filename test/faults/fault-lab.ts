@@ -102,7 +102,7 @@ export class FaultLab implements AsyncDisposable {
       );
       this.hosts.push(new FaultHost(site, proxy, [...agentArguments(plan), ...(this.#options.flags ?? [])]));
     }
-    await Promise.all(this.hosts.map(host => host.populate(plan, signal)));
+    await Promise.all(this.hosts.map(host => host.populate(signal)));
     await this.whole();
   }
 

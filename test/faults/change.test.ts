@@ -1,0 +1,154 @@
+/**
+ * What a host stands on changes while it works: its underlay, and the network's configuration. It follows without a
+ * restart, and what cannot be followed is refused with the reason.
+ *
+ *     store: <prefix>/config ---> agent ---> flannel.88, subnet.env
+ *                                   ^
+ *     eth0: address, up, MTU -------+
+ */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { after, before, describe, test } from 'node:test';
+import { SUBNET_ENV } from '../../src/lab/subnet-env.ts';
+import { waitForFile } from '../../src/sys/wait-file.ts';
+import { countOf, DEVICE, needsFaultLab } from './fault-host.ts';
+import { CONFIG, FaultLab, PREFIX } from './fault-lab.ts';
+
+describe('live changes', needsFaultLab, () => {
+  const lab = new FaultLab();
+  after(() => lab[Symbol.asyncDispose]());
+  before(() => lab.raise());
+
+  test("of the underlay's address: peers are told, and the subnet stays", async t => {
+    const [one, two] = [lab.host(1), lab.host(2)];
+    const { lease } = await one.client.status();
+    for (const address of ['192.168.65.33', one.address]) {
+      const lost = await lab.survive(async () => {
+        await one.moveTo(address);
+        await two.until('it sends to the new address', ({ peers }) => peers[0]?.publicIpv4 === address);
+      });
+      t.diagnostic(`${lost} packets lost until ${address} was in use, ${lost * 20} ms`);
+      assert.ok(lost < 50, `${lost} packets were lost`);
+      assert.equal((await one.client.status()).lease?.key, lease?.key);
+      assert.equal((await one.vtep()).address, address);
+    }
+  });
+
+  test('of the underlay link, which flaps: the host says what it misses, and nothing has to be made anew', async () => {
+    const one = lab.host(1);
+    const before = await one.vtep();
+    await lab.survive(async () => {
+      await one.shell('ip link set eth0 down');
+      const { code, reason } = await one.untilCondition('underlay', false);
+      assert.deepEqual(
+        [code, reason],
+        ['NO_UNDERLAY', 'no usable underlay interface: --iface=eth0: eth0 is down'],
+      );
+      assert.equal((await one.client.status()).agent.ready, false);
+      await one.shell('ip link set eth0 up');
+    });
+    for (let round = 0; round < 10; round++) {
+      await one.shell('ip link set eth0 down');
+      await one.shell('ip link set eth0 up');
+    }
+    assert.equal(await lab.survive(() => lab.whole()), 0);
+    assert.deepEqual(await one.vtep(), before);
+  });
+
+  test('of the MTU of the underlay: the tunnel and the file for Docker follow, without a packet lost', async () => {
+    const one = lab.host(1);
+    const lost = await lab.survive(async () => {
+      for (const mtu of [1400, 1500]) {
+        await one.shell(`ip link set eth0 mtu ${mtu}`);
+        await waitForFile(one.host.path(SUBNET_ENV), AbortSignal.timeout(15_000), text =>
+          text.includes(`FLANNEL_MTU=${mtu - 50}\n`),
+        );
+        const [link] = await one.json<{ mtu: number }>(`ip -json link show ${DEVICE}`);
+        assert.equal(link?.mtu, mtu - 50);
+      }
+    });
+    assert.equal(lost, 0);
+  });
+
+  for (const [name, config, reason] of [
+    ['no JSON', '{"Network": ', /JSON/],
+    ['a network that is none', { ...CONFIG, Network: '188.172.0.0/33' }, /Network/],
+    ['a VNI that is too large', { ...CONFIG, Backend: { ...CONFIG.Backend, VNI: 16_777_216 } }, /VNI/],
+    ['a backend that does not exist', { ...CONFIG, Backend: { Type: 'carrier-pigeon' } }, /carrier-pigeon/],
+    ['subnets larger than the network', { ...CONFIG, SubnetLen: 8 }, /SubnetLen/],
+  ] as const) {
+    test(`of the configuration to ${name}: refused with the reason, and the one before stays in use`, async () => {
+      const lost = await lab.survive(async () => {
+        const before = await lab.host(1).client.status();
+        const env = readFileSync(lab.host(1).host.path(SUBNET_ENV), 'utf8');
+        await lab.store.ctl(
+          'put',
+          `${PREFIX}/config`,
+          typeof config === 'string' ? config : JSON.stringify(config),
+        );
+        for (const host of lab.hosts) {
+          const refused = await host.untilWarned('CONFIG_REFUSED');
+          assert.match(refused.reason, reason);
+          const status = await host.client.status();
+          assert.deepEqual([status.agent.ready, status.agent.state], [true, 'degraded']);
+        }
+        const after = await lab.host(1).client.status();
+        assert.deepEqual([after.network.config, after.backend], [before.network.config, before.backend]);
+        assert.equal(after.dataplane.writes, before.dataplane.writes);
+        assert.equal(readFileSync(lab.host(1).host.path(SUBNET_ENV), 'utf8'), env);
+        await lab.configure();
+        for (const host of lab.hosts) await host.until('no warning is left', s => s.warnings.length === 0);
+      });
+      assert.equal(lost, 0);
+    });
+  }
+
+  test('of the configuration to none at all: missed, and the one before stays in use', async () => {
+    const lost = await lab.survive(async () => {
+      await lab.store.ctl('del', `${PREFIX}/config`);
+      for (const host of lab.hosts) {
+        assert.match((await host.untilWarned('CONFIG_REFUSED')).reason, /has no network configuration/);
+      }
+      await lab.configure();
+      for (const host of lab.hosts) await host.until('no warning is left', s => s.warnings.length === 0);
+    });
+    assert.equal(lost, 0);
+  });
+
+  test('of VNI and port: another device, the same subnets, and containers talk again', async t => {
+    const keys = await lab.leaseKeys();
+    const lost = await lab.survive(async () => {
+      await lab.configure({ ...CONFIG, Backend: { Type: 'vxlan', VNI: 99, Port: 8472 } });
+      for (const host of lab.hosts) {
+        await host.until('VNI 99 is in use', status => {
+          const [device] = status.backend?.devices ?? [];
+          return device?.vni === 99 && device.port === 8472 && countOf(status, 'ok') === 1;
+        });
+        await assert.rejects(host.shell(`ip link show ${DEVICE}`), /does not exist/);
+      }
+      assert.deepEqual(await lab.leaseKeys(), keys);
+      await lab.configure();
+    });
+    t.diagnostic(`${lost} packets lost over two changes, ${lost * 20} ms`);
+    assert.ok(lost < 100, `${lost} packets were lost`);
+  });
+
+  test('of the network: new subnets, told to Docker and CNI; and back, the former ones', async () => {
+    const keys = await lab.leaseKeys();
+    await lab.survive(async () => {
+      await lab.configure({ ...CONFIG, Network: '188.180.0.0/16' });
+      for (const host of lab.hosts) {
+        await host.until('its lease is of the new network', status => {
+          return status.lease?.ipv4?.startsWith('188.180.') === true && countOf(status, 'ok') === 1;
+        });
+        await waitForFile(host.host.path(SUBNET_ENV), AbortSignal.timeout(15_000), text =>
+          text.startsWith('FLANNEL_NETWORK=188.180.0.0/16\nFLANNEL_SUBNET=188.180.'),
+        );
+      }
+      const moved = await lab.leaseKeys();
+      assert.ok(moved.length === 2 && moved.every(key => key.startsWith('188.180.')));
+      await lab.configure();
+    });
+    assert.deepEqual(await lab.leaseKeys(), keys);
+  });
+});
