@@ -136,7 +136,7 @@ describe('live changes', needsFaultLab, () => {
   test('of the network: new subnets, told to Docker and CNI; and back, the former ones', async () => {
     const keys = await lab.leaseKeys();
     await lab.survive(async () => {
-      await lab.configure({ ...CONFIG, Network: '188.180.0.0/16' });
+      await lab.configure({ ...CONFIG, Network: '188.180.0.0/16', SubnetMax: '188.180.199.0' });
       for (const host of lab.hosts) {
         await host.until('its lease is of the new network', status => {
           return status.lease?.ipv4?.startsWith('188.180.') === true && countOf(status, 'ok') === 1;

@@ -35,7 +35,12 @@ import { TulleStore } from '../support/tulle-store.ts';
 import { FaultHost } from './fault-host.ts';
 import { SteadyPing } from './steady-ping.ts';
 
-export const CONFIG = { Network: '188.172.0.0/16', Backend: { Type: 'vxlan', VNI: 88, Port: 4789 } };
+/** Subnets from 188.172.200.0 on are the tests' own: no agent leases them. */
+export const CONFIG = {
+  Network: '188.172.0.0/16',
+  SubnetMax: '188.172.199.0',
+  Backend: { Type: 'vxlan', VNI: 88, Port: 4789 },
+};
 export const PREFIX = '/coreos.com/network';
 /** Where every agent finds its own way to the store. */
 const STORE_PORT = 2379;

@@ -179,7 +179,9 @@ test(
   'the registry is not believed blindly: each bad entry is told once, and the good peers stay',
   needs,
   async t => {
-    const cluster = await Cluster.start(t);
+    // The agents lease what lies between; the keys below and above are the test's own.
+    const config = { ...CONFIG, SubnetMin: '10.77.16.0', SubnetMax: '10.77.191.0' };
+    const cluster = await Cluster.start(t, { config });
     await cluster.startAgents();
     const host = cluster.host(1);
     const good = {
