@@ -167,7 +167,8 @@ function planPeer(vteps: readonly Vtep[], lease: Lease): PeerPlan {
     if (typeof reached === 'string') problems.push(reached);
     else paths.push({ link: vtep.link.name, subnet, gateway: subnet.ip, ...reached });
   }
-  return { paths, problems };
+  // The copy has no room to grow, unlike what was pushed to; there is one for every peer.
+  return { paths: paths.slice(), problems };
 }
 
 /** Where a peer's end of the tunnel is, or why it is not known. */

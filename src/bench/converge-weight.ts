@@ -4,8 +4,8 @@ import { type Usage, usageOf } from '../sys/usage.ts';
 import { AgentProcess } from './converge-agent.ts';
 import { Author } from './converge-cluster.ts';
 
-/** Milliseconds. After the last route the agent still writes its peers down, and then gives memory back. */
-const SETTLE = 15_000;
+/** Milliseconds. After the last route the agent writes its peers down and gives memory back; V8 then looks, too. */
+const SETTLE = 25_000;
 /** How long it is watched doing nothing. */
 const IDLE = 30_000;
 

@@ -80,13 +80,7 @@ class Observation {
 
   /** Goes on from where it was. Returns when the history it needs is lost; throws when contact is. */
   async *follow(): AsyncGenerator<StoreUpdate | Contact, void> {
-    if (this.#position === undefined) {
-      const { kvs, header } = await this.#wait(listRange(this.#client, this.#range));
-      this.#position = { ...header, next: header.revision + 1n };
-      const unrelated = this.#isReplaced ? ({ unrelated: true } as const) : {};
-      this.#isReplaced = false;
-      yield { type: 'snapshot', revision: header.revision, kvs, ...unrelated };
-    }
+    const position = this.#position ?? (yield* this.#snapshot());
     const stream = await this.#wait(this.#client.stream(Watch.method.watch, this.#signal));
     const tooLate = new StoreError('UNAVAILABLE', `watch at ${stream.endpoint}: not begun in time`);
     const timer = setTimeout(() => stream.close(tooLate), this.#client.timing.call);
@@ -94,10 +88,10 @@ class Observation {
       stream.send({
         requestUnion: {
           case: 'createRequest',
-          value: { ...this.#range, startRevision: this.#position.next, progressNotify: true, fragment: true },
+          value: { ...this.#range, startRevision: position.next, progressNotify: true, fragment: true },
         },
       });
-      for await (const step of this.#steps(stream, this.#position)) {
+      for await (const step of this.#steps(stream, position)) {
         clearTimeout(timer);
         yield step;
       }
@@ -105,6 +99,17 @@ class Observation {
       clearTimeout(timer);
       stream.close();
     }
+  }
+
+  /** A part of its own, because a generator that waits keeps what its variables held: here all keys there are. */
+  async *#snapshot(): AsyncGenerator<StoreUpdate, Position> {
+    const { kvs, header } = await this.#wait(listRange(this.#client, this.#range));
+    const position = { ...header, next: header.revision + 1n };
+    this.#position = position;
+    const unrelated = this.#isReplaced ? ({ unrelated: true } as const) : {};
+    this.#isReplaced = false;
+    yield { type: 'snapshot', revision: header.revision, kvs, ...unrelated };
+    return position;
   }
 
   async *#steps(
