@@ -112,8 +112,9 @@ export class Membership {
         connected || error === undefined
           ? undefined
           : {
-              code: 'STORE_UNAVAILABLE',
-              reason: `the store does not answer: ${error.message}`,
+              ...(error.retriable
+                ? { code: 'STORE_UNAVAILABLE', reason: `the store does not answer: ${error.message}` }
+                : { code: 'STORE_REFUSED', reason: `the store cannot be used: ${error.message}` }),
               ...(error.hint === undefined ? {} : { hint: error.hint }),
             },
       );

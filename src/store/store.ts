@@ -65,11 +65,13 @@ export type StoreEvent =
   | { readonly type: 'delete'; readonly key: string; readonly modRevision: Revision };
 
 /**
- * What an observer of a prefix is told. `snapshot` replaces everything known; it comes before any `events`,
- * and again whenever history was lost. After a compaction what is missing from it was deleted. After the store
- * itself was replaced (emptied, restored from a backup, another cluster behind the address) the snapshot is
- * `unrelated` to what was told before: what is missing may never have been deleted by anybody. `events` is one revision's changes. `interrupted` and `resumed` bracket a time without contact, which
- * may be the first thing told: nothing that is known becomes wrong through them, it only may be old. An RPC
+ * What an observer of a prefix is told. `snapshot` replaces everything known; it comes before any `events`, and
+ * again whenever history was lost. After a compaction what is missing from it was deleted. After the store itself was
+ * replaced (emptied, restored from a backup, another cluster behind the address) the snapshot is `unrelated` to what
+ * was told before: what is missing may never have been deleted by anybody. `events` is one revision's changes.
+ *
+ * `interrupted` and `resumed` bracket a time without contact, which may be the first thing told; `interrupted` comes
+ * again when there is another reason. Nothing that is known becomes wrong through them, it only may be old. An RPC
  * failure never means "gone".
  */
 export type StoreUpdate =

@@ -19,6 +19,7 @@ export type { PeerChanges, PeerEvent, Self } from './peer-set.ts';
 
 export type TrackerEvent =
   | PeerEvent
+  /** No contact to the store, and again when there is another reason for it. */
   | { readonly type: 'interrupted'; readonly error: StoreError }
   | { readonly type: 'resumed' }
   /** The store is not what it was, and knows no more of these peers; they are kept for a while. */

@@ -23,12 +23,13 @@ const timing = { connect: 1_000, call: 1_500, ping: 200, pingTimeout: 300, retry
 const open = (...endpoints: string[]) => new EtcdStore({ endpoints, timing });
 const through = (proxy: TcpProxy) => `http://127.0.0.1:${proxy.port}`;
 
-/** The next update must be of this type. */
+/** The next update must be of this type; an interruption may be told for several reasons, one after the other. */
 async function expect<T extends StoreUpdate['type']>(
   observer: Observer,
   type: T,
 ): Promise<Extract<StoreUpdate, { type: T }>> {
-  const update = await observer.next();
+  let update = await observer.next();
+  while (type === 'resumed' && update?.type === 'interrupted') update = await observer.next();
   assert.equal(update?.type, type);
   return update as Extract<StoreUpdate, { type: T }>;
 }

@@ -332,10 +332,8 @@ describe('the registry on etcd', () => {
       await host.until(() => host.peers.has(comes) && !host.peers.has(gone));
       assert.match(host.peers.get(stays) ?? '', /"VNI":99/);
       assert.deepEqual((await host.held()).key, own.key);
-      assert.deepEqual(
-        host.peerEvents.map(({ type }) => type),
-        ['interrupted', 'resumed'],
-      );
+      // The connection breaks, and then none is accepted: an interruption may have several reasons.
+      assert.match(host.peerEvents.map(({ type }) => type).join(), /^(interrupted,)+resumed$/);
     },
   );
 

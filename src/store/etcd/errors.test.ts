@@ -45,6 +45,16 @@ for (const [code, grpcCode, details] of table) {
   });
 }
 
+test('the same failure has the same words each time', () => {
+  const details =
+    'No connection established. Last error: connect ECONNREFUSED 127.0.0.1:2379 (2026-01-02T03:04:05.678Z). Resolution note: ';
+  const { message } = storeErrorOf(serviceError(status.UNAVAILABLE, details), 'get', 'http://a:2379');
+  assert.equal(
+    message,
+    'get at http://a:2379: No connection established. Last error: connect ECONNREFUSED 127.0.0.1:2379',
+  );
+});
+
 test('a token in the metadata of a failed call goes no further', () => {
   const error = storeErrorOf(serviceError(status.UNAVAILABLE, 'x'), 'put', 'http://a:2379');
   assert.doesNotMatch(inspect(error, { depth: 10, showHidden: true }), /s3cret/);

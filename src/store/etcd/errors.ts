@@ -79,12 +79,12 @@ function codeOf(error: ServiceError): StoreErrorCode {
   return BY_STATUS[error.code] ?? 'PROTOCOL';
 }
 
-/** OpenSSL's and Node's words for a certificate that one side does not accept. */
-/** grpc-js adds an empty remark about name resolution to every failed connection. */
+/** grpc-js adds to every failed connection when it failed, and an empty remark about name resolution. */
 function plain(details: string): string {
-  return details.replace(/\s*Resolution note:\s*$/, '');
+  return details.replace(/ \([\d-]+T[\d:.]+Z\)/, '').replace(/\.?\s*Resolution note:\s*$/, '');
 }
 
+/** OpenSSL's and Node's words for a certificate that one side does not accept. */
 function isAboutCertificates(details: string): boolean {
   return /certificate|CERT_|altnames|SSL alert number (4[2-9]|116)/i.test(details);
 }

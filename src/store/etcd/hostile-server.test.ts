@@ -61,12 +61,12 @@ async function useAll(store: Store): Promise<void> {
 
 /** Follows until the server has been asked often enough; what is told must keep to the contract. */
 async function follow(store: Store, enough: AbortSignal): Promise<void> {
-  let interrupted = false;
+  let interruption: string | undefined;
   let last: bigint | undefined;
   for await (const update of store.observe('a', { signal: enough })) {
     switch (update.type) {
       case 'snapshot':
-        assert.equal(interrupted, false);
+        assert.equal(interruption, undefined);
         last = update.revision;
         break;
       case 'events':
@@ -74,13 +74,13 @@ async function follow(store: Store, enough: AbortSignal): Promise<void> {
         last = update.revision;
         break;
       case 'interrupted':
-        assert.equal(interrupted, false);
         assert.ok(update.error instanceof StoreError);
-        interrupted = true;
+        assert.notEqual(update.error.message, interruption, 'only news are told');
+        interruption = update.error.message;
         break;
       case 'resumed':
-        assert.equal(interrupted, true);
-        interrupted = false;
+        assert.notEqual(interruption, undefined);
+        interruption = undefined;
         break;
     }
   }

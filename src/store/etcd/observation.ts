@@ -40,13 +40,14 @@ export async function* observe(
   const observation = new Observation(client, range, signal);
   const newDelays = () => backoff(client.timing.retryFirst, client.timing.retryCap);
   let delays = newDelays();
-  let interrupted = false;
+  /** Why there is no contact, as it was told last. */
+  let interruption: string | undefined;
   while (!signal.aborted) {
     try {
       for await (const step of observation.follow()) {
         if (signal.aborted) return;
-        if (interrupted) yield { type: 'resumed' };
-        interrupted = false;
+        if (interruption !== undefined) yield { type: 'resumed' };
+        interruption = undefined;
         if (step.type === 'contact') delays = newDelays();
         else yield step;
       }
@@ -56,8 +57,8 @@ export async function* observe(
       if (signal.aborted) return;
       const error = storeErrorOf(cause, 'watch', client.endpoint);
       client.logger.debug({ code: error.code, reason: error.message }, 'an observation was interrupted');
-      if (!interrupted) yield { type: 'interrupted', error };
-      interrupted = true;
+      if (error.message !== interruption) yield { type: 'interrupted', error };
+      interruption = error.message;
     }
     // Rejects on abort only, and then the loop ends.
     await options.clock.sleep(delays.next().value, signal).catch(() => undefined);
