@@ -37,7 +37,10 @@ export class FaultHost {
   #containerAddress = '';
   #agent: ProcessId | undefined;
 
-  constructor(site: Site, way: TcpProxy, agentArguments: readonly string[]) {
+  readonly #patience: number;
+
+  constructor(site: Site, way: TcpProxy, agentArguments: readonly string[], patience: number) {
+    this.#patience = patience;
     this.#site = site;
     this.host = site.host;
     this.address = site.address.toString();
@@ -113,10 +116,11 @@ export class FaultHost {
 
   /** Waits until the status satisfies `test`, and returns it. */
   until(what: string, test: (status: Status) => boolean): Promise<Status> {
-    return eventually(`${this.name}: ${what}`, async () => {
+    const look = async () => {
       const status = await this.client.status();
       return test(status) ? status : undefined;
-    });
+    };
+    return eventually(`${this.name}: ${what}`, look, this.#patience);
   }
 
   /** Waits until a condition fails, and returns what it says. */

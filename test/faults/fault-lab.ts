@@ -62,6 +62,8 @@ export interface FaultLabOptions {
   readonly open?: () => Promise<StoreServer>;
   /** Further flags of every agent. */
   readonly flags?: readonly string[];
+  /** Milliseconds that a status may take to become as it should be: 15 s. */
+  readonly patience?: number;
 }
 
 export class FaultLab implements AsyncDisposable {
@@ -86,11 +88,11 @@ export class FaultLab implements AsyncDisposable {
 
   async raise(signal: AbortSignal = AbortSignal.timeout(60_000)): Promise<void> {
     const { hosts: count = 2, store = 'etcd', open = () => openStore(store) } = this.#options;
+    this.#store = this.#resources.use(await open());
     const plan: LabPlan = {
       ...planLab({ name: labName(), hosts: count, containers: 1, runtime: 'namespace', store }),
-      etcdEndpoint: `http://127.0.0.1:${STORE_PORT}`,
+      etcdEndpoint: `${new URL(this.store.url).protocol}//127.0.0.1:${STORE_PORT}`,
     };
-    this.#store = this.#resources.use(await open());
     await this.configure();
 
     const anchor = this.#resources.use(await Anchor.drop());
@@ -105,7 +107,8 @@ export class FaultLab implements AsyncDisposable {
       const proxy = this.#resources.use(
         await TcpProxy.start(this.store.port, { port: STORE_PORT, netns: site.netns }),
       );
-      this.hosts.push(new FaultHost(site, proxy, [...agentArguments(plan), ...(this.#options.flags ?? [])]));
+      const flags = [...agentArguments(plan), ...(this.#options.flags ?? [])];
+      this.hosts.push(new FaultHost(site, proxy, flags, this.#options.patience ?? 15_000));
     }
     await Promise.all(this.hosts.map(host => host.populate(signal)));
     await this.whole();

@@ -41,8 +41,12 @@ const PATIENCE = 15_000;
 const LOOK = 25;
 
 /** Waits until `look` returns something else than undefined or false. */
-export async function eventually<T>(what: string, look: () => Promise<T | undefined | false>): Promise<T> {
-  const end = performance.now() + PATIENCE;
+export async function eventually<T>(
+  what: string,
+  look: () => Promise<T | undefined | false>,
+  patience = PATIENCE,
+): Promise<T> {
+  const end = performance.now() + patience;
   let last = '';
   while (performance.now() < end) {
     try {
@@ -53,7 +57,7 @@ export async function eventually<T>(what: string, look: () => Promise<T | undefi
     }
     await sleep(LOOK);
   }
-  assert.fail(`not within ${PATIENCE} ms: ${what}${last}`);
+  assert.fail(`not within ${patience} ms: ${what}${last}`);
 }
 
 export class Cluster {

@@ -23,6 +23,8 @@ export const needsEtcd = requires(
 export interface EtcdFixtureOptions {
   /** Serves TLS with this certificate. */
   readonly certificate?: Certificate;
+  /** Whom `ctl` trusts. */
+  readonly caFile?: string;
   /** Asks clients for a certificate of this authority. */
   readonly clientAuthority?: string;
   /** Further flags of etcd. */
@@ -94,7 +96,7 @@ export class Etcd implements StoreServer {
 
   /** etcdctl's output; `args` begin with further flags, such as those of TLS. */
   ctl(...args: string[]): Promise<string> {
-    return etcdctl(this.url, args);
+    return etcdctl(this.url, args, this.#options.caFile);
   }
 
   /** Ends the member at once, as a crash does. */

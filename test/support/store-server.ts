@@ -19,9 +19,11 @@ export interface StoreServer extends AsyncDisposable {
   resume(): void;
 }
 
-export async function etcdctl(url: string, args: readonly string[]): Promise<string> {
+/** @param caFile whom to trust, when the server has a certificate */
+export async function etcdctl(url: string, args: readonly string[], caFile?: string): Promise<string> {
+  const trust = caFile === undefined ? {} : { ETCDCTL_CACERT: caFile };
   const { stdout } = await run('etcdctl', [`--endpoints=${url}`, '--command-timeout=10s', ...args], {
-    env: { PATH: process.env['PATH'], ETCDCTL_API: '3' },
+    env: { PATH: process.env['PATH'], ETCDCTL_API: '3', ...trust },
   });
   return stdout;
 }

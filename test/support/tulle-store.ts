@@ -17,6 +17,8 @@ export interface TulleStoreOptions {
   readonly flags?: readonly string[];
   /** Serves https; the flags name the certificate. */
   readonly tls?: boolean;
+  /** Whom `ctl` trusts. */
+  readonly caFile?: string;
 }
 
 export class TulleStore implements StoreServer {
@@ -68,7 +70,7 @@ export class TulleStore implements StoreServer {
   }
 
   ctl(...args: string[]): Promise<string> {
-    return etcdctl(this.url, args);
+    return etcdctl(this.url, args, this.#options.caFile);
   }
 
   pause(): void {

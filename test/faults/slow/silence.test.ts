@@ -1,0 +1,49 @@
+/**
+ * A store that stops answering while its connections stay open: it is frozen, or the network swallows one direction.
+ * Nothing but unanswered pings tells, every 10 s with 5 s to answer; containers do not notice at all.
+ *
+ *     docker1 agent ---> TcpProxy --x        what it sends is swallowed, no error comes back
+ *     docker2 agent <--x TcpProxy <--- store what it is sent is swallowed
+ */
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { needsFaultLab } from '../fault-host.ts';
+import { FaultLab } from '../fault-lab.ts';
+
+describe('silence', { ...needsFaultLab, concurrency: true }, () => {
+  for (const store of ['etcd', 'tulle'] as const) {
+    describe(store, { concurrency: false }, () => {
+      const lab = new FaultLab({ store, patience: 60_000 });
+      after(() => lab[Symbol.asyncDispose]());
+      before(() => lab.raise());
+
+      test('of a store that is frozen', async () => {
+        const lost = await lab.survive(async () => {
+          lab.store.pause();
+          for (const host of lab.hosts) {
+            const { reason } = await host.untilCondition('store', false);
+            assert.match(reason ?? '', /the store does not answer/);
+          }
+          lab.store.resume();
+        });
+        assert.equal(lost, 0);
+      });
+
+      test('of a network that swallows one direction', async () => {
+        const lost = await lab.survive(async () => {
+          const [one, two] = [lab.host(1), lab.host(2)];
+          one.way.stall('to-server');
+          two.way.stall('to-client');
+          const key = await lab.putLease(200);
+          // Its watch works as before.
+          await one.untilPeer(key, 'ok');
+          for (const host of lab.hosts) await host.untilCondition('store', false);
+          for (const host of lab.hosts) host.way.resume();
+          await two.untilPeer(key, 'ok');
+          await lab.deleteLease(key);
+        });
+        assert.equal(lost, 0);
+      });
+    });
+  }
+});
