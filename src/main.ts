@@ -9,6 +9,7 @@
  *       load: async () => (await import('./cli/status-command.ts')).statusCommand(),
  *     },
  */
+import { outputWritten } from './cli/output.ts';
 import { buildProgram, type CommandEntry, run } from './cli/program.ts';
 
 export const COMMANDS: readonly CommandEntry[] = [
@@ -101,4 +102,8 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
 ];
 
-if (import.meta.main) process.exit(await run(COMMANDS, process.argv.slice(2)));
+if (import.meta.main) {
+  const status = await run(COMMANDS, process.argv.slice(2));
+  await outputWritten();
+  process.exit(status);
+}

@@ -41,3 +41,14 @@ export type Style = Parameters<typeof styleText>[0];
 export function paint(style: Style, text: string): string {
   return styleText(style, text, { stream: process.stdout });
 }
+
+/** Resolves when everything printed so far is with its reader: a pipe takes only so much at once, and exit drops the rest. */
+export async function outputWritten(): Promise<void> {
+  const written = (stream: NodeJS.WriteStream) =>
+    new Promise<void>(resolve => {
+      // A reader that has gone away is no reason to wait.
+      if (stream.writableLength === 0 || stream.destroyed) resolve();
+      else stream.write('', () => resolve());
+    });
+  await Promise.all([written(process.stdout), written(process.stderr)]);
+}

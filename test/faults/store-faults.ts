@@ -159,7 +159,7 @@ export function storeFaults(kind: StoreKind): void {
         );
         const { reason } = await lab.host(1).untilWarned('CONFIG_REFUSED');
         assert.match(reason, /the store has no network configuration/);
-        assert.equal((await lab.host(1).client.status()).agent.ready, true);
+        await lab.host(1).until('it has its lease again', s => s.agent.ready);
         await lab.configure();
         await lab.whole();
         const after = await lab.host(1).client.status();
