@@ -5,6 +5,8 @@
  *     etcd, agent, dockerd                    agent, dockerd
  *     c1 --- docker0 --- flannel.88 ==VNI 88, UDP 4789== flannel.88 --- docker0 --- c1
  *
+ * Once with etcd, once with Tulle's own store in its place.
+ *
  * Everything is asserted from the kernel, from etcd and from the wire, never from what Tulle says, except for the
  * number of its own netlink writes.
  */
@@ -39,236 +41,241 @@ interface Side {
   readonly container: { readonly name: string; readonly ip: string; readonly netns: string };
 }
 
-describe('S7: containers of two dockerds reach each other', requires(...canRun()), () => {
-  const name = labName();
-  let record: LabRecord;
-  let one: Side;
-  let two: Side;
-  const sides = () => [one, two];
+for (const store of ['etcd', 'tulle'] as const) {
+  describe(`S7: containers of two dockerds reach each other, with ${store}`, requires(...canRun()), () => {
+    const name = labName();
+    let record: LabRecord;
+    let one: Side;
+    let two: Side;
+    const sides = () => [one, two];
 
-  after(async () => {
-    const { status, stderr } = await lab(['down', '--name', name]);
-    assert.equal(status, 0, stderr);
-  });
+    after(async () => {
+      const { status, stderr } = await lab(['down', '--name', name]);
+      assert.equal(status, 0, stderr);
+    });
 
-  before(async () => {
-    const { status, stderr } = await lab([
-      'up',
-      '--hosts',
-      '2',
-      '--docker',
-      '--store',
-      'etcd',
-      '--name',
-      name,
-      '--json',
-    ]);
-    assert.equal(status, 0, stderr);
-    record = requireRecord(name);
-    one = await sideOf(record.hosts[0]);
-    two = await sideOf(record.hosts[1]);
-  });
+    before(async () => {
+      const { status, stderr } = await lab([
+        'up',
+        '--hosts',
+        '2',
+        '--docker',
+        '--store',
+        store,
+        '--name',
+        name,
+        '--json',
+      ]);
+      assert.equal(status, 0, stderr);
+      record = requireRecord(name);
+      one = await sideOf(record.hosts[0]);
+      two = await sideOf(record.hosts[1]);
+    });
 
-  /** A test that shows both hosts when it fails. */
-  const check = (what: string, body: () => Promise<void>): void =>
-    void test(what, async () => {
-      try {
-        await body();
-      } catch (error) {
-        for (const { host } of sides()) process.stderr.write(`${await dumpHost(host)}\n`);
-        throw error;
+    /** A test that shows both hosts when it fails. */
+    const check = (what: string, body: () => Promise<void>): void =>
+      void test(what, async () => {
+        try {
+          await body();
+        } catch (error) {
+          for (const { host } of sides()) process.stderr.write(`${await dumpHost(host)}\n`);
+          throw error;
+        }
+      });
+
+    check('subnet.env says what was leased', async () => {
+      for (const { host, gateway } of sides()) {
+        assert.deepEqual(readFileSync(host.path(SUBNET_ENV), 'utf8').trim().split('\n'), [
+          'FLANNEL_NETWORK=188.172.0.0/16',
+          `FLANNEL_SUBNET=${gateway}/24`,
+          'FLANNEL_MTU=1450',
+          'FLANNEL_IPMASQ=true',
+        ]);
+      }
+      assert.notEqual(one.base, two.base);
+    });
+
+    check('device flannel.88 has the base address, MTU 1450 and an open port', async () => {
+      for (const {
+        host,
+        base,
+        record: { address },
+      } of sides()) {
+        const [link] = await json<Device>(host, [
+          'ip',
+          '-json',
+          '-details',
+          'address',
+          'show',
+          'dev',
+          'flannel.88',
+        ]);
+        assert.ok(link);
+        assert.equal(link.mtu, 1450);
+        assert.ok(link.flags.includes('UP'));
+        const { info_kind: kind, info_data: data } = link.linkinfo;
+        assert.deepEqual(
+          [kind, data.id, data.port, data.local, data.learning],
+          ['vxlan', VNI, PORT, address, false],
+        );
+        assert.deepEqual(
+          link.addr_info
+            .filter(({ family }) => family === 'inet')
+            .map(({ local, prefixlen }) => `${local}/${prefixlen}`),
+          [`${base}/32`],
+        );
+        const sockets = readFileSync(host.path('/proc/1/net/udp'), 'utf8');
+        assert.match(
+          sockets,
+          new RegExp(`:${PORT.toString(16).toUpperCase()} `),
+          'a UDP socket on the VXLAN port',
+        );
       }
     });
 
-  check('subnet.env says what was leased', async () => {
-    for (const { host, gateway } of sides()) {
-      assert.deepEqual(readFileSync(host.path(SUBNET_ENV), 'utf8').trim().split('\n'), [
-        'FLANNEL_NETWORK=188.172.0.0/16',
-        `FLANNEL_SUBNET=${gateway}/24`,
-        'FLANNEL_MTU=1450',
-        'FLANNEL_IPMASQ=true',
-      ]);
-    }
-    assert.notEqual(one.base, two.base);
-  });
+    check('each peer is a route, a neighbor and an FDB entry', async () => {
+      for (const [near, far] of [
+        [one, two],
+        [two, one],
+      ] as const) {
+        const mac = await vtepMac(far.host);
+        const routes = await json<RouteEntry>(near.host, ['ip', '-json', 'route', 'show', `${far.base}/24`]);
+        assert.equal(routes.length, 1);
+        assert.deepEqual(
+          [routes[0]?.gateway, routes[0]?.dev, routes[0]?.flags],
+          [far.base, 'flannel.88', ['onlink']],
+        );
+        const neighbors = await json<NeighborEntry>(near.host, [
+          'ip',
+          '-json',
+          'neigh',
+          'show',
+          'dev',
+          'flannel.88',
+        ]);
+        assert.deepEqual(
+          neighbors.map(({ dst, lladdr, state }) => ({ dst, lladdr, state })),
+          [{ dst: far.base, lladdr: mac, state: ['PERMANENT'] }],
+        );
+        const entries = await json<Fdb>(near.host, ['bridge', '-json', 'fdb', 'show', 'dev', 'flannel.88']);
+        assert.deepEqual(
+          entries.map(({ mac: inner, dst, state, flags }) => ({ inner, dst, state, flags })),
+          [{ inner: mac, dst: far.record.address, state: 'permanent', flags: ['self'] }],
+        );
+      }
+    });
 
-  check('device flannel.88 has the base address, MTU 1450 and an open port', async () => {
-    for (const {
-      host,
-      base,
-      record: { address },
-    } of sides()) {
-      const [link] = await json<Device>(host, [
-        'ip',
-        '-json',
-        '-details',
-        'address',
-        'show',
-        'dev',
-        'flannel.88',
-      ]);
-      assert.ok(link);
-      assert.equal(link.mtu, 1450);
-      assert.ok(link.flags.includes('UP'));
-      const { info_kind: kind, info_data: data } = link.linkinfo;
-      assert.deepEqual(
-        [kind, data.id, data.port, data.local, data.learning],
-        ['vxlan', VNI, PORT, address, false],
-      );
-      assert.deepEqual(
-        link.addr_info
-          .filter(({ family }) => family === 'inet')
-          .map(({ local, prefixlen }) => `${local}/${prefixlen}`),
-        [`${base}/32`],
-      );
-      const sockets = readFileSync(host.path('/proc/1/net/udp'), 'utf8');
-      assert.match(
-        sockets,
-        new RegExp(`:${PORT.toString(16).toUpperCase()} `),
-        'a UDP socket on the VXLAN port',
-      );
-    }
-  });
+    check('etcd holds both leases in the shape that flannel writes', async () => {
+      const kvs = await etcd(one.host, ['get', '--prefix', `${PREFIX}/subnets/`]);
+      const expected = new Map(sides().map(side => [`${PREFIX}/subnets/${side.base}-24`, side]));
+      assert.deepEqual(kvs.map(({ key }) => key).sort(), [...expected.keys()].sort());
+      for (const { key, value, lease } of kvs) {
+        const side = expected.get(key);
+        assert.ok(side);
+        const { TulleHost, ...shared } = JSON.parse(value) as Record<string, unknown>;
+        assert.equal(typeof TulleHost, 'string');
+        assert.deepEqual(shared, {
+          PublicIP: side.record.address,
+          PublicIPv6: null,
+          BackendType: 'vxlan',
+          BackendData: { VNI, VtepMAC: await vtepMac(side.host) },
+        });
+        assert.ok(lease, 'the key hangs on a lease and expires');
+      }
+    });
 
-  check('each peer is a route, a neighbor and an FDB entry', async () => {
-    for (const [near, far] of [
-      [one, two],
-      [two, one],
-    ] as const) {
-      const mac = await vtepMac(far.host);
-      const routes = await json<RouteEntry>(near.host, ['ip', '-json', 'route', 'show', `${far.base}/24`]);
-      assert.equal(routes.length, 1);
-      assert.deepEqual(
-        [routes[0]?.gateway, routes[0]?.dev, routes[0]?.flags],
-        [far.base, 'flannel.88', ['onlink']],
-      );
-      const neighbors = await json<NeighborEntry>(near.host, [
-        'ip',
-        '-json',
-        'neigh',
-        'show',
-        'dev',
-        'flannel.88',
-      ]);
-      assert.deepEqual(
-        neighbors.map(({ dst, lladdr, state }) => ({ dst, lladdr, state })),
-        [{ dst: far.base, lladdr: mac, state: ['PERMANENT'] }],
-      );
-      const entries = await json<Fdb>(near.host, ['bridge', '-json', 'fdb', 'show', 'dev', 'flannel.88']);
-      assert.deepEqual(
-        entries.map(({ mac: inner, dst, state, flags }) => ({ inner, dst, state, flags })),
-        [{ inner: mac, dst: far.record.address, state: 'permanent', flags: ['self'] }],
-      );
-    }
-  });
+    check('Docker has taken the subnet, and its containers reach each other with TTL 62', async () => {
+      for (const { host, gateway } of sides()) {
+        const [bridge] = await json<Device>(host, ['ip', '-json', 'address', 'show', 'dev', 'docker0']);
+        assert.deepEqual(
+          bridge?.addr_info
+            .filter(({ family }) => family === 'inet')
+            .map(({ local, prefixlen }) => `${local}/${prefixlen}`),
+          [`${gateway}/24`],
+        );
+      }
+      for (const [near, far] of [
+        [one, two],
+        [two, one],
+      ] as const) {
+        const { stdout } = await near.host.run('docker', [
+          'exec',
+          near.container.name,
+          'ping',
+          '-c',
+          '3',
+          far.container.ip,
+        ]);
+        assert.match(stdout, /3 packets received, 0% packet loss/);
+        assert.deepEqual(
+          new Set(Array.from(stdout.matchAll(/ttl=(\d+)/g), ([, ttl]) => ttl)),
+          new Set(['62']),
+        );
+        const mtu = await near.host.run('docker', [
+          'exec',
+          near.container.name,
+          'cat',
+          '/sys/class/net/eth0/mtu',
+        ]);
+        assert.equal(mtu.stdout.trim(), '1450');
+      }
+    });
 
-  check('etcd holds both leases in the shape that flannel writes', async () => {
-    const kvs = await etcd(one.host, ['get', '--prefix', `${PREFIX}/subnets/`]);
-    const expected = new Map(sides().map(side => [`${PREFIX}/subnets/${side.base}-24`, side]));
-    assert.deepEqual(kvs.map(({ key }) => key).sort(), [...expected.keys()].sort());
-    for (const { key, value, lease } of kvs) {
-      const side = expected.get(key);
-      assert.ok(side);
-      const { TulleHost, ...shared } = JSON.parse(value) as Record<string, unknown>;
-      assert.equal(typeof TulleHost, 'string');
-      assert.deepEqual(shared, {
-        PublicIP: side.record.address,
-        PublicIPv6: null,
-        BackendType: 'vxlan',
-        BackendData: { VNI, VtepMAC: await vtepMac(side.host) },
+    check('`tulle lab ping` finds every pair reachable', async () => {
+      const { status, stdout } = await lab(['ping', '--name', name, '--json']);
+      const { pairs, sent, lost } = JSON.parse(stdout) as Record<string, number>;
+      // From two containers and their host to two containers, both ways.
+      assert.deepEqual({ status, pairs, sent, lost }, { status: 0, pairs: 12, sent: 36, lost: 0 });
+    });
+
+    check("a capture on docker2's uplink decodes to both layers with VNI 88", async () => {
+      const pings = await capture(two.host, 4, async () => {
+        await one.host.run('docker', ['exec', one.container.name, 'ping', '-c', '2', two.container.ip]);
       });
-      assert.ok(lease, 'the key hangs on a lease and expires');
-    }
-  });
-
-  check('Docker has taken the subnet, and its containers reach each other with TTL 62', async () => {
-    for (const { host, gateway } of sides()) {
-      const [bridge] = await json<Device>(host, ['ip', '-json', 'address', 'show', 'dev', 'docker0']);
-      assert.deepEqual(
-        bridge?.addr_info
-          .filter(({ family }) => family === 'inet')
-          .map(({ local, prefixlen }) => `${local}/${prefixlen}`),
-        [`${gateway}/24`],
-      );
-    }
-    for (const [near, far] of [
-      [one, two],
-      [two, one],
-    ] as const) {
-      const { stdout } = await near.host.run('docker', [
-        'exec',
-        near.container.name,
-        'ping',
-        '-c',
-        '3',
-        far.container.ip,
-      ]);
-      assert.match(stdout, /3 packets received, 0% packet loss/);
-      assert.deepEqual(new Set(Array.from(stdout.matchAll(/ttl=(\d+)/g), ([, ttl]) => ttl)), new Set(['62']));
-      const mtu = await near.host.run('docker', [
-        'exec',
-        near.container.name,
-        'cat',
-        '/sys/class/net/eth0/mtu',
-      ]);
-      assert.equal(mtu.stdout.trim(), '1450');
-    }
-  });
-
-  check('`tulle lab ping` finds every pair reachable', async () => {
-    const { status, stdout } = await lab(['ping', '--name', name, '--json']);
-    const { pairs, sent, lost } = JSON.parse(stdout) as Record<string, number>;
-    // From two containers and their host to two containers, both ways.
-    assert.deepEqual({ status, pairs, sent, lost }, { status: 0, pairs: 12, sent: 36, lost: 0 });
-  });
-
-  check("a capture on docker2's uplink decodes to both layers with VNI 88", async () => {
-    const pings = await capture(two.host, 4, async () => {
-      await one.host.run('docker', ['exec', one.container.name, 'ping', '-c', '2', two.container.ip]);
+      const requests = pings.filter(layers => layers.some(item => item.layer === 'icmp' && item.type === 8));
+      const replies = pings.filter(layers => layers.some(item => item.layer === 'icmp' && item.type === 0));
+      assert.equal(requests.length, 2);
+      assert.equal(replies.length, 2);
+      for (const layers of requests) assertTunnelled(layers, one, two, await vtepMac(two.host));
+      for (const layers of replies) assertTunnelled(layers, two, one, await vtepMac(one.host));
     });
-    const requests = pings.filter(layers => layers.some(item => item.layer === 'icmp' && item.type === 8));
-    const replies = pings.filter(layers => layers.some(item => item.layer === 'icmp' && item.type === 0));
-    assert.equal(requests.length, 2);
-    assert.equal(replies.length, 2);
-    for (const layers of requests) assertTunnelled(layers, one, two, await vtepMac(two.host));
-    for (const layers of replies) assertTunnelled(layers, two, one, await vtepMac(one.host));
-  });
 
-  check('an agent killed under load loses no packet, and adopts everything when it is back', async () => {
-    const before = await kernelState(one.host);
-    const ping = await start('ping', ['-n', '-q', '-i', '0.01', two.container.ip], {
-      pipeOutput: true,
-      namespaces: { net: one.host.path(one.container.netns) },
+    check('an agent killed under load loses no packet, and adopts everything when it is back', async () => {
+      const before = await kernelState(one.host);
+      const ping = await start('ping', ['-n', '-q', '-i', '0.01', two.container.ip], {
+        pipeOutput: true,
+        namespaces: { net: one.host.path(one.container.netns) },
+      });
+      try {
+        const summary = textOf(ping.stdout);
+        const agents = programsOf(one.host).filter(({ words }) => words.includes('agent'));
+        assert.equal(agents.length, 1);
+        for (const { id } of agents) await endProcess(id, 0);
+
+        const log = 'agent-again';
+        await one.host.start(TULLE, agentArguments(record), log);
+        await waitForFile(one.host.logFile(log), AbortSignal.timeout(30_000), text =>
+          text.includes('the agent is ready'),
+        );
+        const client = new AgentClient({ socketPath: one.host.path('/run/tulle/agent.sock') });
+        await client.resync();
+        const { dataplane, lease } = await client.status();
+        assert.equal(dataplane.inSync, true);
+        assert.equal(dataplane.writes, 0, 'nothing differed, so nothing was written');
+        assert.equal(lease?.ipv4, `${one.base}/24`);
+        assert.deepEqual(await kernelState(one.host), before);
+
+        ping.kill('SIGINT');
+        const [, sent = '', received = ''] =
+          /(\d+) packets transmitted, (\d+) received/.exec(await summary) ?? [];
+        assert.equal(received, sent);
+        assert.ok(Number(sent) > 20, `the ping ran all the time: ${sent} packets`);
+      } finally {
+        ping.kill('SIGKILL');
+      }
     });
-    try {
-      const summary = textOf(ping.stdout);
-      const agents = programsOf(one.host).filter(({ words }) => words.includes('agent'));
-      assert.equal(agents.length, 1);
-      for (const { id } of agents) await endProcess(id, 0);
-
-      const log = 'agent-again';
-      await one.host.start(TULLE, agentArguments(record), log);
-      await waitForFile(one.host.logFile(log), AbortSignal.timeout(30_000), text =>
-        text.includes('the agent is ready'),
-      );
-      const client = new AgentClient({ socketPath: one.host.path('/run/tulle/agent.sock') });
-      await client.resync();
-      const { dataplane, lease } = await client.status();
-      assert.equal(dataplane.inSync, true);
-      assert.equal(dataplane.writes, 0, 'nothing differed, so nothing was written');
-      assert.equal(lease?.ipv4, `${one.base}/24`);
-      assert.deepEqual(await kernelState(one.host), before);
-
-      ping.kill('SIGINT');
-      const [, sent = '', received = ''] =
-        /(\d+) packets transmitted, (\d+) received/.exec(await summary) ?? [];
-      assert.equal(received, sent);
-      assert.ok(Number(sent) > 20, `the ping ran all the time: ${sent} packets`);
-    } finally {
-      ping.kill('SIGKILL');
-    }
   });
-});
+}
 
 function assertTunnelled(layers: readonly Layer[], from: Side, to: Side, vtep: string): void {
   const [outerFrame, outer, udp, vxlan, innerFrame, inner] = layers;

@@ -202,11 +202,9 @@ describe('users', options, () => {
     await observer.events();
     await etcd.restart();
     await store.put('/a', text('3'));
-    const updates = [await observer.next(), await observer.next(), await observer.next()];
-    assert.deepEqual(
-      updates.map(update => update?.type),
-      ['interrupted', 'resumed', 'events'],
-    );
+    const types = new Set<string | undefined>();
+    while (!types.has('events') && !types.has(undefined)) types.add((await observer.next())?.type);
+    assert.deepEqual([...types], ['interrupted', 'resumed', 'events']);
     await Promise.all(Array.from({ length: 10 }, (_, index) => store.put(`/many/${index}`, text('1'))));
     assert.equal((await store.list('/many')).kvs.length, 10);
   });
@@ -222,8 +220,11 @@ describe('users', options, () => {
     await etcd.restart();
     await using other = open(etcd, root);
     await other.put('/a', text('2'));
-    assert.equal((await observer.next())?.type, 'interrupted');
-    assert.equal((await observer.next())?.type, 'resumed');
+    let update = await observer.next();
+    assert.equal(update?.type, 'interrupted');
+    // Told again whenever the reason is another: no contact, then the old token.
+    while (update?.type === 'interrupted') update = await observer.next();
+    assert.equal(update?.type, 'resumed');
     assert.deepEqual(describeEvents((await observer.events()).events), ['put /a 2']);
   });
 
