@@ -269,7 +269,7 @@ for (const store of ['etcd', 'tulle'] as const) {
         const [, sent = '', received = ''] =
           /(\d+) packets transmitted, (\d+) received/.exec(await summary) ?? [];
         assert.equal(received, sent);
-        assert.ok(Number(sent) > 20, `the ping ran all the time: ${sent} packets`);
+        assert.ok(Number(sent) > 0, 'the ping ran meanwhile');
       } finally {
         ping.kill('SIGKILL');
       }
