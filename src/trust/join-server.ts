@@ -3,10 +3,10 @@
  * who it is. The one request that is served to clients without a certificate.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { TLSSocket } from 'node:tls';
 import * as v from 'valibot';
 import { messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
+import { callerOf } from '../store/server/caller.ts';
 import { type Authority, ORGANIZATION } from './authority.ts';
 import { type JoinAnswer, JoinRequest, MAX_JOIN_BYTES } from './join.ts';
 import type { TokenBook } from './token-book.ts';
@@ -93,7 +93,6 @@ function answer(response: ServerResponse, status: number, body: object): void {
 
 /** The host id in the verified certificate of a connection. */
 export function verifiedHost({ socket }: IncomingMessage): string | undefined {
-  if (!(socket instanceof TLSSocket) || !socket.authorized) return undefined;
-  const { CN, O } = socket.getPeerCertificate().subject;
-  return O === ORGANIZATION.host && typeof CN === 'string' ? CN : undefined;
+  const { commonName, organization } = callerOf(socket, undefined, 0);
+  return organization === ORGANIZATION.host ? commonName : undefined;
 }
