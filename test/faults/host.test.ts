@@ -80,20 +80,33 @@ describe('a host on a bad day', needsFaultLab, () => {
     assert.equal(lost, 0);
   });
 
-  test('no room for the log: the agent works on', async () => {
+  test('no room for the log: the agent works on, and says later that lines are missing', async () => {
     const host = lab.host(1);
-    await host.shell('mount -t tmpfs -o size=16k tulle-lab /run/log');
+    await host.shell('mount -t tmpfs -o size=64k tulle-lab /run/log');
     await host.killAgent();
     await host.startAgent();
     await lab.whole();
-    const lost = await lab.survive(async () => {
-      await using _full = await fill('/run/log');
-      for (let round = 0; round < 3; round++) {
+    const repair = async (times: number) => {
+      for (let round = 0; round < times; round++) {
+        const last = await host.lastEvent();
         await host.shell(`ip link set ${DEVICE} mtu 1300`);
-        await host.until('it is repaired', ({ dataplane }) => (dataplane.driftRepairs['link'] ?? 0) > round);
+        await host.eventsUntil(last, events => events.some(({ type }) => type === 'drift-repaired'));
       }
+    };
+    const lost = await lab.survive(async () => {
+      {
+        await using _full = await fill('/run/log');
+        // More than fits into what is left of the last page.
+        await repair(20);
+      }
+      await repair(1);
     });
     assert.equal(lost, 0);
+    assert.match(host.log(), /"count":\d+,"msg":"lines of this log could not be written and are lost"/);
+    await host.killAgent();
+    await host.shell('umount /run/log');
+    await host.startAgent();
+    await lab.whole();
   });
 
   for (const [name, damage] of [
