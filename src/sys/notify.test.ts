@@ -47,6 +47,18 @@ test('reaches an abstract socket', () => {
   assert.equal(manager.receive(), 'READY=1');
 });
 
+test('a manager that does not read keeps nobody waiting', () => {
+  const name = `tt-notify-full-${process.pid}`;
+  using manager = listen(`\0${name}`);
+  const service = ServiceManager.fromEnvironment({ NOTIFY_SOCKET: `@${name}` }, 1);
+  // The kernel queues net.unix.max_dgram_qlen of them, 10 or 512; a send that waited would hang here for ever.
+  let sent = 0;
+  while (sent < 100_000 && service?.notify({ watchdog: true }) === true) sent++;
+  assert.ok(sent > 0 && sent < 100_000, `${sent} sent`);
+  assert.equal(manager.receive(), 'WATCHDOG=1');
+  assert.equal(service?.notify({ stopping: true }), true);
+});
+
 test('a manager that has gone away is no failure', () => {
   const service = ServiceManager.fromEnvironment({ NOTIFY_SOCKET: '/nonexistent/notify' }, 1);
   assert.equal(service?.notify({ ready: true }), false);

@@ -2,7 +2,7 @@
  * Telling the service manager how we are: the protocol of sd_notify(3). One datagram of `KEY=value` lines to the
  * unix socket named by NOTIFY_SOCKET; no answer, and nobody listening is no failure of ours.
  */
-import { close, connect, send, socket } from './libc.ts';
+import { close, connect, SOCK_NONBLOCK, send, socket } from './libc.ts';
 
 /** include/linux/socket.h, include/linux/net.h. */
 const AF_UNIX = 1;
@@ -46,7 +46,7 @@ export class ServiceManager {
     return new ServiceManager(address, ours && microseconds > 0 ? microseconds / 1000 : undefined);
   }
 
-  /** Whether the datagram was handed over. */
+  /** Whether the datagram was handed over; a manager that does not read is not waited for. */
   notify({ ready, stopping, status, watchdog }: Notification): boolean {
     const lines = [
       ...(ready === true ? ['READY=1'] : []),
@@ -55,7 +55,7 @@ export class ServiceManager {
       ...(watchdog === true ? ['WATCHDOG=1'] : []),
     ];
     // A new socket each time: the manager may have been re-executed, and then the old peer is gone.
-    const fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+    const fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
     try {
       connect(fd, this.#address);
       return send(fd, new TextEncoder().encode(lines.join('\n')), MSG_NOSIGNAL) !== undefined;
