@@ -6,6 +6,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import * as v from 'valibot';
 import { messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
+import { readAll } from '../base/read-all.ts';
 import { callerOf } from '../store/server/caller.ts';
 import { type Authority, ORGANIZATION } from './authority.ts';
 import { type JoinAnswer, JoinRequest, MAX_JOIN_BYTES } from './join.ts';
@@ -37,8 +38,8 @@ export function joinServer({ authority, tokens, prefix, log }: JoinServerOptions
       from: IncomingMessage,
     ): Promise<{ status: number; body: JoinAnswer | { error: string } }> {
       if (from.method !== 'POST') return refused(405, 'want POST');
-      const text = await readBody(from);
-      const wanted = text === undefined ? undefined : parse(text);
+      const bytes = await readAll(from, MAX_JOIN_BYTES);
+      const wanted = bytes === undefined ? undefined : parse(bytes);
       if (wanted === undefined) return refused(400, 'the request makes no sense');
       const { token, hostId } = wanted;
       if (token === undefined ? hostOf(from) !== hostId : !(await tokens.accepts(token))) {
@@ -64,25 +65,13 @@ export function joinServer({ authority, tokens, prefix, log }: JoinServerOptions
 
 const refused = (status: number, error: string) => ({ status, body: { error } });
 
-function parse(text: string): JoinRequest | undefined {
+function parse(body: Uint8Array): JoinRequest | undefined {
   try {
-    const result = v.safeParse(JoinRequest, JSON.parse(text));
+    const result = v.safeParse(JoinRequest, JSON.parse(new TextDecoder().decode(body)));
     return result.success ? result.output : undefined;
   } catch {
     return undefined;
   }
-}
-
-/** undefined when it is too long. */
-async function readBody(request: IncomingMessage): Promise<string | undefined> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    bytes += chunk.byteLength;
-    if (bytes > MAX_JOIN_BYTES) return undefined;
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString('utf8');
 }
 
 function answer(response: ServerResponse, status: number, body: object): void {

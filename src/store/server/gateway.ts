@@ -15,6 +15,7 @@ import {
   toJson,
 } from '@bufbuild/protobuf';
 import { messageOf } from '../../base/errors.ts';
+import { readAll } from '../../base/read-all.ts';
 import { callerOf } from './caller.ts';
 import { Encoded } from './encoding.ts';
 import { GRPC_STATUS, type GrpcStatus, RpcError } from './errors.ts';
@@ -122,9 +123,10 @@ export class Gateway {
       response.writeHead(405, { allow: 'POST' }).end();
       return;
     }
-    const body = await readBody(request, this.#maxBytes);
+    const body = await readAll(request, this.#maxBytes);
+    if (body === undefined) throw new RpcError('RESOURCE_EXHAUSTED', 'the request is too large');
     const message = parse(method.input, body);
-    const caller = callerOf(request.socket, request.headers.authorization, body.length);
+    const caller = callerOf(request.socket, request.headers.authorization, body.byteLength);
     if (method.methodKind === 'unary') {
       const answer = await (implementation as UnaryMethod<Any, Any>)(message, caller);
       writeJson(response, 200, render(method.output, answer));
@@ -142,9 +144,10 @@ export class Gateway {
   }
 }
 
-function parse(schema: DescMessage, body: string): Any {
+function parse(schema: DescMessage, body: Uint8Array): Any {
   try {
-    return fromJson(schema, JSON.parse(body === '' ? '{}' : body) as JsonValue);
+    const text = new TextDecoder().decode(body);
+    return fromJson(schema, JSON.parse(text === '' ? '{}' : text) as JsonValue);
   } catch (error) {
     throw new RpcError('INVALID_ARGUMENT', messageOf(error));
   }
@@ -156,17 +159,6 @@ function render(schema: DescMessage, message: Any): JsonValue {
       ? fromBinary(schema, message.bytes)
       : create(schema, message as MessageInitShape<DescMessage>);
   return toJson(schema, whole, JSON_NAMES);
-}
-
-async function readBody(request: IncomingMessage, maxBytes: number): Promise<string> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    bytes += chunk.byteLength;
-    if (bytes > maxBytes) throw new RpcError('RESOURCE_EXHAUSTED', 'the request is too large');
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString('utf8');
 }
 
 function lines(response: ServerResponse, schema: DescMessage): Outgoing<Any> {
