@@ -33,7 +33,7 @@ export interface HostTrust {
 }
 
 export async function saveJoined(stateDirectory: string, joined: Joined): Promise<HostTrust> {
-  const directory = trustOf(stateDirectory);
+  const directory = directoryOf(stateDirectory);
   const { endpoint, prefix } = joined;
   await writeKeyed(directory, 'host', joined);
   await writeFileAtomic(join(directory, 'ca.pem'), joined.authority);
@@ -42,12 +42,27 @@ export async function saveJoined(stateDirectory: string, joined: Joined): Promis
     join(directory, 'store.json'),
     `${JSON.stringify({ version: 1, endpoint, prefix })}\n`,
   );
-  return pathsOf(directory, { endpoint, prefix });
+  return trustFiles(stateDirectory, joined);
+}
+
+/** Where a host that has joined keeps what it has. */
+export function trustFiles(
+  stateDirectory: string,
+  { endpoint, prefix }: Pick<Joined, 'endpoint' | 'prefix'>,
+): HostTrust {
+  const directory = directoryOf(stateDirectory);
+  return {
+    endpoint,
+    prefix,
+    caFile: join(directory, 'ca.pem'),
+    certFile: join(directory, 'host.pem'),
+    keyFile: join(directory, 'host-key.pem'),
+  };
 }
 
 /** undefined for a host that has not joined. @throws TrustError for damaged files */
 export async function readJoined(stateDirectory: string): Promise<Joined | undefined> {
-  const directory = trustOf(stateDirectory);
+  const directory = directoryOf(stateDirectory);
   const store = await readStore(join(directory, 'store.json'));
   if (store === undefined) return undefined;
   const keyed = await readKeyed(directory, 'host');
@@ -61,9 +76,9 @@ export async function readJoined(stateDirectory: string): Promise<Joined | undef
 
 /** The way to the store for a host that has joined; undefined for any other, or when the files are not readable. */
 export async function findHostTrust(stateDirectory: string): Promise<HostTrust | undefined> {
-  const directory = trustOf(stateDirectory);
-  const store = await readStore(join(directory, 'store.json')).catch(() => undefined);
-  return store && pathsOf(directory, store);
+  const file = join(directoryOf(stateDirectory), 'store.json');
+  const store = await readStore(file).catch(() => undefined);
+  return store && trustFiles(stateDirectory, store);
 }
 
 /**
@@ -85,19 +100,7 @@ export function isDueForRenewal({ certificate }: Joined, now: number): boolean {
   return now - validFromDate.getTime() > validToDate.getTime() - now;
 }
 
-const trustOf = (stateDirectory: string) => join(stateDirectory, 'trust');
-
-function pathsOf(
-  directory: string,
-  store: { readonly endpoint: string; readonly prefix: string },
-): HostTrust {
-  return {
-    ...store,
-    caFile: join(directory, 'ca.pem'),
-    certFile: join(directory, 'host.pem'),
-    keyFile: join(directory, 'host-key.pem'),
-  };
-}
+const directoryOf = (stateDirectory: string) => join(stateDirectory, 'trust');
 
 async function readStore(path: string) {
   try {

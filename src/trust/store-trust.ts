@@ -3,7 +3,7 @@
  *
  *     <data-dir>/pki/*.pem       certificates (authority.ts)
  *     <data-dir>/pki/site.json   {"version":1,"address":"192.168.65.3:2379","prefix":"/coreos.com/network"}
- *     <data-dir>/tokens.json     tokens (token-book.ts)
+ *     <data-dir>/tokens/*.json   tokens (token-book.ts)
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -41,7 +41,7 @@ export class StoreTrust {
 
   private constructor(dataDir: string, authority: Authority, site: Site, clock: Clock) {
     this.authority = authority;
-    this.tokens = new TokenBook(join(dataDir, 'tokens.json'), clock);
+    this.tokens = new TokenBook(join(dataDir, 'tokens'), clock);
     this.site = site;
   }
 

@@ -1,89 +1,136 @@
 /**
- * The tokens a store accepts, in one file beside its database. The command line writes it and the running store
- * reads it at every use, so a revoked token is refused at once. Secrets are kept as hashes: they are 128 random
- * bits, so a plain hash is enough.
+ * The tokens a store accepts: one file per token, in a directory beside its database. The command line makes and
+ * removes files and the running store reads them at every use, so a revoked token is refused at once. Nobody
+ * changes a file that another process may be changing too, so there is nothing to lock. Secrets are kept as hashes:
+ * they are 128 random bits, so a plain hash is enough.
+ *
+ *     <directory>/<id>.json   {"version":1,"hash":"<SHA-256 of the secret>","createdAt":"...","expiresAt":"..."}
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
 import * as v from 'valibot';
 import type { Clock } from '../base/clock.ts';
 import { isCode, messageOf } from '../base/errors.ts';
 import { writeFileAtomic } from '../sys/file.ts';
 import { TrustError } from './errors.ts';
-import { newTokenSecret, type Token } from './token.ts';
+import { hexText, newTokenSecret, type Token, TokenId } from './token.ts';
 
-const hex = (digits: number) => v.pipe(v.string(), v.regex(new RegExp(`^[0-9a-f]{${digits}}$`)));
-const Entry = v.object({
-  id: hex(12),
-  hash: hex(64),
+const TokenFile = v.object({
+  version: v.literal(1),
+  hash: hexText(32),
   createdAt: v.pipe(v.string(), v.isoTimestamp()),
   expiresAt: v.pipe(v.string(), v.isoTimestamp()),
 });
-const Book = v.object({ version: v.literal(1), tokens: v.array(Entry) });
 
-export type TokenEntry = v.InferOutput<typeof Entry>;
+export interface TokenEntry {
+  /** 12 hex digits. */
+  readonly id: string;
+  /** SHA-256 of the secret, hex. */
+  readonly hash: string;
+  /** ISO 8601, UTC. */
+  readonly createdAt: string;
+  readonly expiresAt: string;
+}
 
 export class TokenBook {
-  readonly #path: string;
+  readonly #directory: string;
   readonly #clock: Clock;
 
-  constructor(path: string, clock: Clock) {
-    this.#path = path;
+  constructor(directory: string, clock: Clock) {
+    this.#directory = directory;
     this.#clock = clock;
   }
 
-  /** Tokens that are still good, the oldest first. @throws TrustError when the file is damaged */
+  /** Tokens that are still good, the oldest first. @throws TrustError when a file is damaged */
   async list(): Promise<readonly TokenEntry[]> {
-    const now = this.#clock.now();
-    return (await this.#read()).filter(entry => Date.parse(entry.expiresAt) > now);
+    const entries = await Promise.all((await this.#ids()).map(id => this.#find(id)));
+    return entries
+      .filter(entry => entry !== undefined)
+      .filter(entry => this.#isGood(entry))
+      .sort((a, b) => a.createdAt.localeCompare(b.createdAt) || a.id.localeCompare(b.id));
   }
 
-  /** A new token, good for `lifetime` milliseconds and any number of hosts. */
+  /** A new token, good for `lifetime` milliseconds and any number of hosts. Those that have expired are removed. */
   async create(lifetime: number): Promise<Pick<Token, 'id' | 'secret'>> {
+    await this.#removeExpired();
     const token = newTokenSecret();
     const now = this.#clock.now();
-    const entry = {
-      id: token.id,
+    const file: v.InferInput<typeof TokenFile> = {
+      version: 1,
       hash: hashOf(token.secret),
       createdAt: new Date(now).toISOString(),
       expiresAt: new Date(now + lifetime).toISOString(),
     };
-    await this.#write([...(await this.list()), entry]);
+    await writeFileAtomic(this.#fileOf(token.id), `${JSON.stringify(file)}\n`, {
+      mode: 0o600,
+      directoryMode: 0o700,
+    });
     return token;
   }
 
   /** Whether there was such a token. */
   async revoke(id: string): Promise<boolean> {
-    const entries = await this.list();
-    const rest = entries.filter(entry => entry.id !== id);
-    if (rest.length === entries.length) return false;
-    await this.#write(rest);
-    return true;
-  }
-
-  /** Whether this secret belongs to a token that is still good. */
-  async accepts({ id, secret }: Pick<Token, 'id' | 'secret'>): Promise<boolean> {
-    const entry = (await this.list()).find(one => one.id === id);
-    return entry !== undefined && timingSafeEqual(Buffer.from(entry.hash), Buffer.from(hashOf(secret)));
-  }
-
-  async #read(): Promise<readonly TokenEntry[]> {
+    if (!v.is(TokenId, id)) return false;
     try {
-      return v.parse(Book, JSON.parse(await readFile(this.#path, 'utf8'))).tokens;
+      await unlink(this.#fileOf(id));
+      return true;
     } catch (error) {
-      if (isCode(error, 'ENOENT')) return [];
-      throw new TrustError('TOKEN_REFUSED', `the list of tokens cannot be read: ${messageOf(error)}`, {
-        hint: `remove ${this.#path} and make new tokens`,
-        cause: error,
-      });
+      if (isCode(error, 'ENOENT')) return false;
+      throw error;
     }
   }
 
-  #write(tokens: readonly TokenEntry[]): Promise<void> {
-    return writeFileAtomic(this.#path, `${JSON.stringify({ version: 1, tokens })}\n`, {
-      mode: 0o600,
-      directoryMode: 0o700,
+  /** Whether this secret belongs to a token that is still good. @throws TrustError when its file is damaged */
+  async accepts({ id, secret }: Pick<Token, 'id' | 'secret'>): Promise<boolean> {
+    const entry = await this.#find(id);
+    return (
+      entry !== undefined &&
+      this.#isGood(entry) &&
+      timingSafeEqual(Buffer.from(entry.hash), Buffer.from(hashOf(secret)))
+    );
+  }
+
+  #isGood({ expiresAt }: TokenEntry): boolean {
+    return Date.parse(expiresAt) > this.#clock.now();
+  }
+
+  #fileOf(id: string): string {
+    return join(this.#directory, `${id}.json`);
+  }
+
+  async #ids(): Promise<string[]> {
+    const names = await readdir(this.#directory).catch((error: unknown) => {
+      if (isCode(error, 'ENOENT')) return [];
+      throw error;
     });
+    return names.flatMap(name => /^([^.]+)\.json$/.exec(name)?.[1] ?? []);
+  }
+
+  async #removeExpired(): Promise<void> {
+    for (const id of await this.#ids()) {
+      // A damaged one is no reason not to make another; `list` complains about it.
+      const entry = await this.#find(id).catch(() => undefined);
+      if (entry !== undefined && !this.#isGood(entry)) await this.revoke(id);
+    }
+  }
+
+  async #find(id: string): Promise<TokenEntry | undefined> {
+    // An id comes from outside; what is none could name another file.
+    if (!v.is(TokenId, id)) return undefined;
+    try {
+      const { version: _, ...rest } = v.parse(
+        TokenFile,
+        JSON.parse(await readFile(this.#fileOf(id), 'utf8')),
+      );
+      return { id, ...rest };
+    } catch (error) {
+      if (isCode(error, 'ENOENT')) return undefined;
+      throw new TrustError('TOKEN_REFUSED', `the token ${id} cannot be read: ${messageOf(error)}`, {
+        hint: `remove ${this.#fileOf(id)}, and make a new token`,
+        cause: error,
+      });
+    }
   }
 }
 

@@ -10,6 +10,7 @@
  * check (the beginning of SHA-256 over the rest) tells a mistyped token from a refused one.
  */
 import { createHash, randomBytes } from 'node:crypto';
+import * as v from 'valibot';
 import { Reader, Writer } from '../base/bytes.ts';
 import { ParseError } from '../base/errors.ts';
 
@@ -18,6 +19,11 @@ const ID = 6;
 const SECRET = 16;
 const FINGERPRINT = 32;
 const CHECK = 4;
+
+/** The schema of `bytes` bytes as lower-case hex. */
+export const hexText = (bytes: number) => v.pipe(v.string(), v.regex(new RegExp(`^[0-9a-f]{${2 * bytes}}$`)));
+export const TokenId = hexText(ID);
+export const TokenSecret = hexText(SECRET);
 
 export interface Token {
   /** Names the token in lists; 12 hex digits, not secret. */

@@ -10,13 +10,7 @@ import { Identity } from '../agent/state-directory.ts';
 import { systemClock } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
 import { note, warn } from '../cli/output.ts';
-import {
-  findHostTrust,
-  type HostTrust,
-  isDueForRenewal,
-  readJoined,
-  saveJoined,
-} from '../trust/host-trust.ts';
+import { type HostTrust, isDueForRenewal, readJoined, saveJoined, trustFiles } from '../trust/host-trust.ts';
 import { type Joined, joinStore, renewCertificate } from '../trust/join-client.ts';
 import { StoreTrust } from '../trust/store-trust.ts';
 import type { Token } from '../trust/token.ts';
@@ -57,33 +51,31 @@ async function joinOnce(
   hostId: string,
   signal: AbortSignal,
 ): Promise<HostTrust> {
-  const known = await findHostTrust(stateDirectory);
+  // Damaged files are no reason not to join: they are written anew.
+  const known = await readJoined(stateDirectory).catch(() => undefined);
   if (known !== undefined && new URL(known.endpoint).host === token.address) {
-    const joined = await readJoined(stateDirectory).catch(() => undefined);
-    if (joined !== undefined) return renewed(stateDirectory, joined, hostId, signal);
+    return renewed(stateDirectory, known, hostId, signal);
   }
   const trust = await saveJoined(stateDirectory, await joinStore(token, hostId, signal));
   note(`joined the store at ${token.address}`);
   return trust;
 }
 
+/** With a fresh certificate when half of the old one's life is over; one that cannot be had yet is asked for next time. */
 async function renewed(
   stateDirectory: string,
   joined: Joined,
   hostId: string,
   signal: AbortSignal,
 ): Promise<HostTrust> {
-  if (!isDueForRenewal(joined, systemClock.now())) return saveIfNew(stateDirectory, joined);
+  if (!isDueForRenewal(joined, systemClock.now())) return trustFiles(stateDirectory, joined);
   try {
     return await saveJoined(stateDirectory, await renewCertificate(joined, hostId, signal));
   } catch (error) {
+    signal.throwIfAborted();
     warn(`the certificate of this host could not be renewed: ${messageOf(error)}`);
-    return saveIfNew(stateDirectory, joined);
+    return trustFiles(stateDirectory, joined);
   }
-}
-
-async function saveIfNew(stateDirectory: string, joined: Joined): Promise<HostTrust> {
-  return (await findHostTrust(stateDirectory)) ?? saveJoined(stateDirectory, joined);
 }
 
 function runWith(flags: readonly string[], trust: HostTrust, signal: AbortSignal): Promise<void> {
