@@ -13,9 +13,14 @@ export interface Welcome {
   readonly serve: RequestListener;
 }
 
+/** Milliseconds from the first byte of a request to its last, and how often they are looked at. */
+const REQUEST_MS = 30_000;
+const CHECK_MS = 1000;
+
 /** Not listening by itself: connections are handed to it with `emit('connection')`. */
 export function httpServer(core: Core, gateway: Gateway, metrics: Metrics, welcome?: Welcome): Server {
-  return createServer((request, response) => {
+  const limits = { requestTimeout: REQUEST_MS, connectionsCheckingInterval: CHECK_MS };
+  const server = createServer(limits, (request, response) => {
     const path = new URL(request.url ?? '/', 'http://store').pathname;
     if (path === welcome?.path && request.socket instanceof TLSSocket) {
       welcome.serve(request, response);
@@ -33,6 +38,10 @@ export function httpServer(core: Core, gateway: Gateway, metrics: Metrics, welco
     if (page === undefined) response.writeHead(404).end('404 page not found\n');
     else page(core, metrics, response);
   });
+  // Node watches over requests that never end from this event on, which a server that does not listen lacks; and a
+  // stranger could hold connections for ever.
+  server.emit('listening');
+  return server;
 }
 
 const PAGES: Readonly<Record<string, (core: Core, metrics: Metrics, to: ServerResponse) => void>> = {

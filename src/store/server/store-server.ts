@@ -90,6 +90,7 @@ export class StoreServer implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
     this.#grpc.close();
+    this.#http.close();
     this.#http.closeAllConnections();
     await Promise.all(this.#listeners.map(listener => listener[Symbol.asyncDispose]()));
     await this.#compacting;
