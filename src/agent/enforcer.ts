@@ -17,7 +17,7 @@ import { FirewallKeeper, type FirewallState } from '../firewall/keeper.ts';
 import type { DesiredFirewall } from '../firewall/rules.ts';
 import { formatSubnetEnv } from '../subnet/subnet-env.ts';
 import type { Netns } from '../sys/netns.ts';
-import { readSysctl, writeSysctl } from '../sys/sysctl.ts';
+import { readSysctl, sysctlsOf } from '../sys/sysctl.ts';
 import { type Controller, firewallFor, type Outcome } from './controller.ts';
 import type { EventLog } from './event-log.ts';
 import type { Health } from './health.ts';
@@ -63,10 +63,7 @@ export class Enforcer implements AsyncDisposable {
     this.subnetFile = new KeptFile(options.options.lease.subnetFile, clock);
     this.dataPlane = openDataPlane({
       rtnetlink,
-      sysctls: {
-        read: path => readSysctl(path, netns),
-        write: (path, value) => void writeSysctl(path, value, netns),
-      },
+      sysctls: sysctlsOf(netns),
       logger,
       clock,
       onRepair: repair => this.#tellRepair(repair),
@@ -208,8 +205,8 @@ export class Enforcer implements AsyncDisposable {
   }
 
   /**
-   * Warns while this host does not forward packets, without which no container is reached. The kernel announces
-   * no change of that, so it is looked at now and then.
+   * Warns while this host does not forward packets, without which no container is reached. A change of that leads to
+   * a round of the data plane, and every round here.
    */
   checkForwarding(): void {
     const { health, netns } = this.#options;

@@ -112,7 +112,15 @@ describe('the vxlan backend', () => {
           ownedWithin: '188.172.0.0/16',
         },
       ],
-      sysctls: [{ link: 'flannel.88', path: 'net/ipv6/conf/flannel.88/accept_ra', value: '0' }],
+      sysctls: [
+        { link: 'flannel.88', path: 'net/ipv6/conf/flannel.88/accept_ra', value: '0' },
+        {
+          link: 'flannel.88',
+          path: 'net/ipv4/conf/flannel.88/forwarding',
+          value: '1',
+          whenever: { path: 'net/ipv4/ip_forward', value: '1' },
+        },
+      ],
     });
   });
 

@@ -12,7 +12,7 @@ import { ConfigError, type Problem } from '../base/errors.ts';
 import { Fields, isObject } from '../base/fields.ts';
 import type { Family, Ip } from '../base/ip.ts';
 import { Mac } from '../base/mac.ts';
-import type { DesiredHost, DesiredVxlan, PeerPath } from '../dataplane/desired.ts';
+import type { DesiredHost, DesiredSysctl, DesiredVxlan, PeerPath } from '../dataplane/desired.ts';
 import { familiesOf } from '../subnet/config.ts';
 import type { Lease, LeaseAttributes, Subnet } from '../subnet/lease.ts';
 import type { Backend, BackendContext, PeerPlan, Underlay } from './backend.ts';
@@ -143,13 +143,25 @@ function desiredHost(vteps: readonly Vtep[], own: Subnet, { config }: BackendCon
       const length = family === 'ipv4' ? 32 : 128;
       return [{ link: link.name, address: { ip: subnet.ip, length }, ownedWithin: network }];
     }),
-    // The tunnel is no place to hear router advertisements from, and peers are not to be believed as routers.
-    sysctls: vteps.map(({ link: { name } }) => ({
-      link: name,
-      path: `net/ipv6/conf/${name}/accept_ra`,
-      value: '0',
-    })),
+    sysctls: vteps.flatMap(sysctlsOf),
   };
+}
+
+function sysctlsOf({ family, link: { name } }: Vtep): DesiredSysctl[] {
+  // The tunnel is no place to hear router advertisements from, and peers are not to be believed as routers.
+  const deafness = { link: name, path: `net/ipv6/conf/${name}/accept_ra`, value: '0' };
+  if (family === 'ipv6') {
+    // A host that turns IPv6 off by default means its other links.
+    return [{ link: name, path: `net/ipv6/conf/${name}/disable_ipv6`, value: '0' }, deafness];
+  }
+  // Whether a host forwards is its owner's choice; that a host which does so stops at the tunnel is nobody's.
+  const forwarding = {
+    link: name,
+    path: `net/ipv4/conf/${name}/forwarding`,
+    value: '1',
+    whenever: { path: 'net/ipv4/ip_forward', value: '1' },
+  };
+  return [deafness, forwarding];
 }
 
 function planPeer(vteps: readonly Vtep[], lease: Lease): PeerPlan {

@@ -13,7 +13,7 @@ import { EtcdStore } from '../store/etcd/etcd-store.ts';
 import type { StoreUpdate } from '../store/store.ts';
 import { PeerTracker } from '../subnet/peers.ts';
 import { Registry } from '../subnet/registry.ts';
-import { readSysctl, writeSysctl } from '../sys/sysctl.ts';
+import { sysctlsOf } from '../sys/sysctl.ts';
 import { CONFIG, PREFIX } from './converge-cluster.ts';
 import type { HostStep } from './converge-trace.ts';
 import { OWN_ADDRESS, OWN_SUBNET, World } from './program-world.ts';
@@ -59,10 +59,7 @@ export class InProcessHost implements AsyncDisposable {
     this.#dataPlane = openDataPlane({
       rtnetlink,
       logger: silentLogger,
-      sysctls: {
-        read: path => readSysctl(path, netns),
-        write: (path, value) => void writeSysctl(path, value, netns),
-      },
+      sysctls: sysctlsOf(netns),
     });
     const backend = backendOf(world);
     this.#dataPlane.setHost(backend.host({ ipv4: OWN_SUBNET }));

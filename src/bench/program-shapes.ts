@@ -16,7 +16,7 @@ import { openDataPlane } from '../dataplane/open-data-plane.ts';
 import { change } from '../netlink/change.ts';
 import type { Change } from '../netlink/rtnetlink.ts';
 import { run } from '../sys/process.ts';
-import { readSysctl, writeSysctl } from '../sys/sysctl.ts';
+import { sysctlsOf } from '../sys/sysctl.ts';
 import { DEVICE, OWN_BASE, type World } from './program-world.ts';
 
 /** RTNH_F_ONLINK: include/uapi/linux/rtnetlink.h. */
@@ -45,10 +45,7 @@ async function openEngine(world: World): Promise<Shape> {
   const dataPlane = openDataPlane({
     rtnetlink,
     logger: silentLogger,
-    sysctls: {
-      read: path => readSysctl(path, netns),
-      write: (path, value) => void writeSysctl(path, value, netns),
-    },
+    sysctls: sysctlsOf(netns),
   });
   const network = Prefix.of(OWN_BASE.ip, 8);
   dataPlane.setHost({

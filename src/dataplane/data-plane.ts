@@ -17,6 +17,8 @@ export interface SysctlFiles {
   read(path: string): string | undefined;
   /** @throws SysError */
   write(path: string, value: string): void;
+  /** Calls back when the file is written to, at best; undefined when that cannot be heard at all. */
+  watch(path: string, onWrite: () => void): Disposable | undefined;
 }
 
 export interface DataPlaneOptions {

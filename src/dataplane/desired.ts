@@ -45,6 +45,8 @@ export interface DesiredSysctl {
   /** Below /proc/sys: `net/ipv6/conf/flannel.88/accept_ra`. */
   readonly path: string;
   readonly value: string;
+  /** Only as long as this other one has this value; otherwise ours is left as it is. */
+  readonly whenever?: { readonly path: string; readonly value: string };
 }
 
 /** What this host has, whoever its peers are. */

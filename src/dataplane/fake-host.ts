@@ -47,6 +47,7 @@ export class FakeHost implements AsyncDisposable {
       sysctls: {
         read: path => this.sysctls.get(path),
         write: (path, value) => void this.sysctls.set(path, value),
+        watch: () => undefined,
       },
       logger: silentLogger,
       onRepair: repair => this.repairs.push(repair),

@@ -5,7 +5,7 @@ import { messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { EventGroup, KernelEvent, Rtnetlink } from '../netlink/rtnetlink.ts';
 
-const GROUPS: readonly EventGroup[] = ['link', 'address', 'neighbor', 'nexthop', 'route'];
+const GROUPS: readonly EventGroup[] = ['link', 'address', 'neighbor', 'netconf', 'nexthop', 'route'];
 
 /** Turns of the event loop after which announcements that do not stop are no longer waited for. */
 const MOST_TURNS = 10_000;

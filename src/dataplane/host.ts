@@ -3,20 +3,20 @@
  * tables: whenever something may be wrong with them they are read and repaired one by one, each on its own.
  *
  * The order makes a device useful only when it is complete: it is made, its sysctls are set, it gets its address,
- * then it is set up. An address is added before stale ones go, because the kernel flushes the neighbors of a device
- * that loses its last one.
+ * then it is set up.
  */
 import type { Clock } from '../base/clock.ts';
 import { isCode, messageOf } from '../base/errors.ts';
-import type { InterfaceAddress } from '../base/prefix.ts';
-import { IFA_F_NODAD } from '../netlink/constants.ts';
-import type { Address, Link } from '../netlink/objects.ts';
+import { NETCONFA_IFINDEX_ALL } from '../netlink/constants.ts';
+import type { Link } from '../netlink/objects.ts';
 import type { KernelEvent, Rtnetlink } from '../netlink/rtnetlink.ts';
+import { addressText, ensureAddress } from './addresses.ts';
 import type { SysctlFiles } from './data-plane.ts';
-import type { DesiredAddress, DesiredHost, DesiredLink, DesiredSysctl } from './desired.ts';
+import type { DesiredHost, DesiredLink } from './desired.ts';
 import { compareVxlan, ensureVxlan } from './links.ts';
-import type { LinkReport, ObjectType, Repair, RepairCause } from './report.ts';
+import { type LinkReport, type ObjectType, type Repair, type RepairCause, repairOf } from './report.ts';
 import { Retries } from './retries.ts';
+import { Sysctls } from './sysctls.ts';
 
 export interface HostEnvironment {
   readonly rtnetlink: Rtnetlink;
@@ -26,6 +26,8 @@ export interface HostEnvironment {
   readonly onRepair: (repair: Repair) => void;
   /** Resolves when everything the kernel announced before the last acknowledgement has been noted. */
   readonly heard: () => Promise<void>;
+  /** Something may have changed of which `note` was not told. */
+  readonly onSuspicion: () => void;
 }
 
 /** A device that is in place. */
@@ -47,21 +49,28 @@ interface Binding {
 
 const NOTHING: DesiredHost = { links: [], addresses: [], sysctls: [] };
 
-export class Host {
+export class Host implements Disposable {
   readonly #environment: HostEnvironment;
   #desired: DesiredHost = NOTHING;
   /** Names of devices that were wanted and are no more. */
   readonly #retired = new Set<string>();
   readonly #bindings = new Map<string, Binding>();
   readonly #retries: Retries;
+  readonly #sysctls: Sysctls;
   /** The kernel's last word about each device and address, to be weighed when its socket is read empty. */
   readonly #notes = new Map<string, KernelEvent>();
   readonly #shaken = new Set<string>();
+  /** Somebody may have written to a sysctl. */
+  #sysctlsDoubted = false;
   #dirty = false;
 
   constructor(environment: HostEnvironment) {
     this.#environment = environment;
     this.#retries = new Retries(environment.clock, environment.random);
+    this.#sysctls = new Sysctls(environment.sysctls, () => {
+      this.#sysctlsDoubted = true;
+      environment.onSuspicion();
+    });
   }
 
   /** True when it differs from what was stated before. */
@@ -71,6 +80,7 @@ export class Host {
     for (const { name } of this.#desired.links) this.#retired.add(name);
     for (const { name } of desired.links) this.#retired.delete(name);
     this.#desired = desired;
+    this.#sysctls.set(desired.sysctls);
     this.#retries.clear();
     this.#dirty = true;
     return true;
@@ -81,8 +91,8 @@ export class Host {
   }
 
   get wanted(): number {
-    const { links, addresses, sysctls } = this.#desired;
-    return links.length + addresses.length + sysctls.length;
+    const { links, addresses } = this.#desired;
+    return links.length + addresses.length + this.#sysctls.size;
   }
 
   get failed(): number {
@@ -120,7 +130,7 @@ export class Host {
     this.#dirty = true;
   }
 
-  /** Notes an announcement about a link or an address. True when it may concern us. */
+  /** Notes an announcement about a link, an address or a setting. True when it may concern us. */
   note(event: KernelEvent): boolean {
     if (event.type === 'link' && this.#concerns(event.link)) {
       const { name, index, up } = event.link;
@@ -130,7 +140,11 @@ export class Host {
       return true;
     }
     if (event.type === 'address' && this.#bindingOf(event.address.index) !== undefined) {
-      this.#notes.set(`address ${event.address.index} ${show(event.address)}`, event);
+      this.#notes.set(`address ${event.address.index} ${addressText(event.address)}`, event);
+      return true;
+    }
+    if (event.type === 'netconf' && this.#isGoverned(event.netconf.index)) {
+      this.#sysctlsDoubted = true;
       return true;
     }
     return false;
@@ -139,7 +153,10 @@ export class Host {
   /** Weighs the notes. The notification socket must have been read empty after the last acknowledgement. */
   believe(): void {
     const contradicted = [...this.#notes.values()].some(event => this.#contradicts(event));
-    if (contradicted || this.#shaken.size > 0) this.#dirty = true;
+    const sysctlsDiffer =
+      this.#sysctlsDoubted && this.#bound().some(({ name }) => this.#sysctls.differ(name));
+    if (contradicted || sysctlsDiffer || this.#shaken.size > 0) this.#dirty = true;
+    this.#sysctlsDoubted = false;
     this.#notes.clear();
   }
 
@@ -164,8 +181,17 @@ export class Host {
     for (const link of this.#desired.links) {
       await this.#attempt(`link ${link.name}`, () => this.#ensureLink(link, shaken));
     }
+    return this.#bound().map(({ name, index }) => ({ name, index, shaken: shaken.has(name) }));
+  }
+
+  /** Stops listening. */
+  [Symbol.dispose](): void {
+    this.#sysctls[Symbol.dispose]();
+  }
+
+  #bound(): { readonly name: string; readonly index: number }[] {
     return Array.from(this.#bindings).flatMap(([name, { index }]) =>
-      index === undefined ? [] : [{ name, index, shaken: shaken.has(name) }],
+      index === undefined ? [] : [{ name, index }],
     );
   }
 
@@ -189,13 +215,28 @@ export class Host {
     }
     // What a new device lacks was lost with the old one, of which is told already.
     const causeWithin = device.outcome === 'created' ? undefined : cause;
-    for (const sysctl of this.#desired.sysctls.filter(({ link }) => link === name)) {
-      await this.#attempt(`sysctl ${sysctl.path}`, async () => this.#ensureSysctl(sysctl, causeWithin));
+    for (const sysctl of this.#sysctls.of(name)) {
+      await this.#attempt(`sysctl ${sysctl.path}`, async () => {
+        const repair = this.#sysctls.ensure(sysctl);
+        if (repair !== undefined && causeWithin === 'drift') {
+          this.#repaired(causeWithin, 'sysctl', name, repair.found, repair.wanted);
+        }
+      });
     }
     const present = await rtnetlink.addresses.list({ index: device.index });
     for (const wanted of this.#desired.addresses.filter(({ link }) => link === name)) {
-      await this.#attempt(`address ${show(wanted.address)} dev ${name}`, async () => {
-        if (await this.#ensureAddress(wanted, device.index, present, causeWithin)) shaken.add(name);
+      const text = `address ${addressText(wanted.address)} dev ${name}`;
+      await this.#attempt(text, async () => {
+        const repairs = await ensureAddress(rtnetlink.addresses, wanted, device.index, present);
+        // The kernel may have dropped entries with it.
+        if (repairs.isRestored) shaken.add(name);
+        if (repairs.isRestored && causeWithin === 'drift') {
+          this.#repaired(causeWithin, 'address', name, undefined, text);
+        }
+        for (const other of repairs.removed) {
+          const found = `address ${addressText(other)} dev ${name}`;
+          this.#repaired(causeWithin, 'address', name, found, undefined);
+        }
       });
     }
     if (!device.up) {
@@ -208,47 +249,13 @@ export class Host {
     const addresses = await rtnetlink.addresses.list({ index: device.index });
     // That a new device was down at first is heard now, before it counts as ours.
     await this.#environment.heard();
-    this.#bindings.set(name, { index: device.index, wish, addresses: new Set(addresses.map(show)) });
+    this.#bindings.set(name, { index: device.index, wish, addresses: new Set(addresses.map(addressText)) });
   }
 
   #wishFor(wanted: DesiredLink): string {
     const { addresses, sysctls } = this.#desired;
     const isItsOwn = ({ link }: { readonly link: string }) => link === wanted.name;
     return JSON.stringify([wanted, addresses.filter(isItsOwn), sysctls.filter(isItsOwn)]);
-  }
-
-  /** True when it was missing: then the kernel may have dropped entries with it. */
-  async #ensureAddress(
-    { link, address, ownedWithin }: DesiredAddress,
-    index: number,
-    found: readonly Address[],
-    cause: RepairCause | undefined,
-  ): Promise<boolean> {
-    const { addresses } = this.#environment.rtnetlink;
-    const wanted = show(address);
-    const isMissing = !found.some(other => show(other) === wanted);
-    if (isMissing) {
-      // Nobody else on this device could have the address, so there is nobody to ask.
-      const flags = address.ip.family === 'ipv6' ? { flags: IFA_F_NODAD } : {};
-      await addresses.replace({ index, ...address, ...flags });
-      if (cause === 'drift')
-        this.#repaired(cause, 'address', link, undefined, `address ${wanted} dev ${link}`);
-    }
-    for (const other of found) {
-      if (show(other) === wanted || !ownedWithin.contains(other.ip)) continue;
-      await ignoringGone(addresses.delete({ index, ip: other.ip, length: other.length }));
-      this.#repaired(cause, 'address', link, `address ${show(other)} dev ${link}`, undefined);
-    }
-    return isMissing;
-  }
-
-  #ensureSysctl({ link, path, value }: DesiredSysctl, cause: RepairCause | undefined): void {
-    const { sysctls } = this.#environment;
-    const found = sysctls.read(path);
-    // A kernel without the feature has no file, and needs no setting.
-    if (found === undefined || found === value) return;
-    sysctls.write(path, value);
-    if (cause === 'drift') this.#repaired(cause, 'sysctl', link, `${path} = ${found}`, `${path} = ${value}`);
   }
 
   /** Notes a refusal and goes on. */
@@ -282,7 +289,12 @@ export class Host {
     }
     if (event.type !== 'address') return false;
     const binding = this.#bindingOf(event.address.index);
-    return binding !== undefined && binding.addresses.has(show(event.address)) === event.gone;
+    return binding !== undefined && binding.addresses.has(addressText(event.address)) === event.gone;
+  }
+
+  /** Whether settings of this link are those of one of ours; -1 stands for all links. */
+  #isGoverned(index: number): boolean {
+    return index === NETCONFA_IFINDEX_ALL || this.#bindingOf(index) !== undefined;
   }
 
   #bindingOf(index: number): Binding | undefined {
@@ -297,15 +309,7 @@ export class Host {
     found: string | undefined,
     wanted: string | undefined,
   ): void {
-    if (cause === undefined) return;
-    this.#environment.onRepair({
-      cause,
-      object,
-      action: wanted === undefined ? 'removed' : found === undefined ? 'restored' : 'replaced',
-      link,
-      ...(found === undefined ? {} : { found }),
-      ...(wanted === undefined ? {} : { wanted }),
-    });
+    if (cause !== undefined) this.#environment.onRepair(repairOf({ cause, object, link, found, wanted }));
   }
 }
 
@@ -314,8 +318,6 @@ function causeOf(before: Binding | undefined, wish: string): RepairCause | undef
   if (before === undefined) return 'start';
   return before.wish === wish ? 'drift' : undefined;
 }
-
-const show = ({ ip, length }: InterfaceAddress): string => `${ip}/${length}`;
 
 const textOf = ({ name, vni, mac, mtu }: DesiredLink): string =>
   `link ${name} vxlan id ${vni} address ${mac} mtu ${mtu}`;

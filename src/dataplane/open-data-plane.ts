@@ -77,6 +77,7 @@ class KernelDataPlane implements DataPlane {
       random: this.#random,
       onRepair: repair => this.#journal.repaired(repair),
       heard: () => this.#hearing.heard(),
+      onSuspicion: () => this.#wake(),
     });
     this.#alarm = new Alarm(this.#clock, () => this.#applyAlone());
     this.#hearing = new Hearing({
@@ -176,6 +177,7 @@ class KernelDataPlane implements DataPlane {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
     this.#alarm[Symbol.dispose]();
+    this.#host[Symbol.dispose]();
     await Promise.allSettled([this.#hearing[Symbol.asyncDispose](), this.#running, this.#queued]);
     this.#alarm[Symbol.dispose]();
   }

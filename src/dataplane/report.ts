@@ -1,5 +1,7 @@
 /** What the data plane tells about itself: results, audit of repairs, status. Plain data, ready to be shown. */
 
+import { defined } from '../base/defined.ts';
+
 export type ObjectType = 'link' | 'address' | 'sysctl' | 'neighbor' | 'fdb' | 'nexthop' | 'route';
 
 /**
@@ -22,6 +24,21 @@ export interface Repair {
   readonly found?: string;
   /** What is there now; absent when it was removed. */
   readonly wanted?: string;
+}
+
+/** The repair of a difference: undefined for what was found or is wanted means nothing. */
+export function repairOf({
+  found,
+  wanted,
+  peer,
+  ...rest
+}: Pick<Repair, 'cause' | 'object' | 'link'> & {
+  readonly peer?: string | undefined;
+  readonly found: string | undefined;
+  readonly wanted: string | undefined;
+}): Repair {
+  const action = wanted === undefined ? 'removed' : found === undefined ? 'restored' : 'replaced';
+  return { ...rest, action, ...defined({ peer, found, wanted }) };
 }
 
 /** Outcome of one `apply()`: the true state of affairs, also after a partial failure. */

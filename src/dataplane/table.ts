@@ -15,7 +15,7 @@ import type { Change } from '../netlink/rtnetlink.ts';
 import { Claims } from './claims.ts';
 import { Delta } from './delta.ts';
 import type { Device, Entry, EntryKind } from './entry.ts';
-import type { Repair, RepairCause } from './report.ts';
+import { type Repair, type RepairCause, repairOf } from './report.ts';
 import { Retries } from './retries.ts';
 import { Stake, type StakeReport } from './stake.ts';
 
@@ -263,15 +263,9 @@ export class Table<Value extends Entry> {
     this.#drifted.delete(key);
     const wanted = value && this.kind.text(this.#link, value);
     const { cause, found } = drift;
-    this.#environment.onRepair({
-      cause,
-      object: this.kind.object,
-      action: wanted === undefined ? 'removed' : found === undefined ? 'restored' : 'replaced',
-      link: this.#link,
-      ...(value?.claim === undefined ? {} : { peer: value.claim.peer }),
-      ...(found === undefined ? {} : { found }),
-      ...(wanted === undefined ? {} : { wanted }),
-    });
+    const { object } = this.kind;
+    const peer = value?.claim?.peer;
+    this.#environment.onRepair(repairOf({ cause, object, link: this.#link, peer, found, wanted }));
   }
 
   #blocked(key: string, obstacle: string): void {

@@ -153,6 +153,7 @@ export class Tunnel {
       case 'link':
       case 'address':
       case 'rule':
+      case 'netconf':
       case 'overrun':
       case 'idle':
         return false;

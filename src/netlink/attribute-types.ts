@@ -40,6 +40,11 @@ export const u32 = fixed<number>(
   (w, v) => w.u32(v),
   r => r.u32(),
 );
+export const i32 = fixed<number>(
+  4,
+  (w, v) => w.i32(v),
+  r => r.i32(),
+);
 export const u32be = fixed<number>(
   4,
   (w, v) => w.u32be(v),

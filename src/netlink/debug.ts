@@ -8,6 +8,7 @@ import { addressMessage } from './route/address.ts';
 import { decodeLinkInfo } from './route/link-info.ts';
 import { linkMessage } from './route/link-message.ts';
 import { neighborMessage } from './route/neighbor.ts';
+import { netconfMessage } from './route/netconf.ts';
 import { nexthopMessage } from './route/nexthop.ts';
 import { decodeEncap, routeMessage } from './route/route.ts';
 import { ruleMessage } from './route/rule.ts';
@@ -21,6 +22,7 @@ const CODECS: Readonly<
   NEIGH: neighborMessage,
   RULE: ruleMessage,
   NEXTHOP: nexthopMessage,
+  NETCONF: netconfMessage,
 };
 
 /** A transport that prints what passes through it, `>` to the kernel and `<` from it. */

@@ -266,6 +266,18 @@ export interface FdbEntry {
 export type NewFdbEntry = Pick<FdbEntry, 'index' | 'mac'> &
   Partial<Pick<FdbEntry, 'state' | 'flags' | 'destination' | 'vni' | 'port' | 'vlan'>>;
 
+/** Settings of a link that are sysctls too; a message has those it is about. */
+export interface Netconf {
+  readonly family: Family;
+  /** NETCONFA_IFINDEX_ALL (-1) and NETCONFA_IFINDEX_DEFAULT (-2) are no links. */
+  readonly index: number;
+  readonly forwarding?: number;
+  readonly rpFilter?: number;
+  /** proxy_arp or proxy_ndp. */
+  readonly proxyNeighbors?: number;
+  readonly unknown: UnknownAttributes;
+}
+
 /** Policy routing rule. */
 export interface Rule {
   readonly family: Family;

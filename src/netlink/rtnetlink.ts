@@ -13,6 +13,7 @@ import type {
   Link,
   LinkChange,
   Neighbor,
+  Netconf,
   NewAddress,
   NewFdbEntry,
   NewLink,
@@ -46,12 +47,13 @@ export type KernelEvent =
   | { readonly type: 'neighbor'; readonly gone: boolean; readonly neighbor: Neighbor }
   | { readonly type: 'fdb'; readonly gone: boolean; readonly entry: FdbEntry }
   | { readonly type: 'rule'; readonly gone: boolean; readonly rule: Rule }
+  | { readonly type: 'netconf'; readonly gone: boolean; readonly netconf: Netconf }
   /** The socket's buffer overflowed (ENOBUFS): events were lost, only a full comparison helps. */
   | { readonly type: 'overrun' }
   /** Everything announced so far has been told. Comes after events, and before the next wait. */
   | { readonly type: 'idle' };
 
-export type EventGroup = 'link' | 'address' | 'route' | 'nexthop' | 'neighbor' | 'rule';
+export type EventGroup = 'link' | 'address' | 'route' | 'nexthop' | 'neighbor' | 'rule' | 'netconf';
 
 export interface Rtnetlink extends AsyncDisposable {
   links: {

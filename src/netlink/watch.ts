@@ -9,19 +9,23 @@ import {
   RTM_DELADDR,
   RTM_DELLINK,
   RTM_DELNEIGH,
+  RTM_DELNETCONF,
   RTM_DELNEXTHOP,
   RTM_DELROUTE,
   RTM_DELRULE,
   RTM_NEWADDR,
   RTM_NEWLINK,
   RTM_NEWNEIGH,
+  RTM_NEWNETCONF,
   RTM_NEWNEXTHOP,
   RTM_NEWROUTE,
   RTM_NEWRULE,
   RTNLGRP_IPV4_IFADDR,
+  RTNLGRP_IPV4_NETCONF,
   RTNLGRP_IPV4_ROUTE,
   RTNLGRP_IPV4_RULE,
   RTNLGRP_IPV6_IFADDR,
+  RTNLGRP_IPV6_NETCONF,
   RTNLGRP_IPV6_ROUTE,
   RTNLGRP_IPV6_RULE,
   RTNLGRP_LINK,
@@ -32,6 +36,7 @@ import { type Message, readMessages } from './message.ts';
 import { decodeAddress } from './route/address.ts';
 import { decodeLink } from './route/link.ts';
 import { decodeFdbEntry, decodeNeighbor } from './route/neighbor.ts';
+import { decodeNetconf } from './route/netconf.ts';
 import { decodeNexthop } from './route/nexthop.ts';
 import { decodeRoute } from './route/route.ts';
 import { decodeRule } from './route/rule.ts';
@@ -46,6 +51,7 @@ export const GROUPS: Readonly<Record<EventGroup, readonly number[]>> = {
   nexthop: [RTNLGRP_NEXTHOP],
   neighbor: [RTNLGRP_NEIGH],
   rule: [RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE],
+  netconf: [RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF],
 };
 
 /** Datagrams, of one event each, read in one go before other work gets its turn. */
@@ -127,6 +133,11 @@ export function decodeEvent({ type, payload }: Message): KernelEvent | undefined
     case RTM_DELRULE: {
       const rule = decodeRule(payload);
       return rule && { type: 'rule', gone: type === RTM_DELRULE, rule };
+    }
+    case RTM_NEWNETCONF:
+    case RTM_DELNETCONF: {
+      const netconf = decodeNetconf(payload);
+      return netconf && { type: 'netconf', gone: type === RTM_DELNETCONF, netconf };
     }
     default:
       return undefined;

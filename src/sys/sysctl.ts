@@ -6,7 +6,7 @@
  *
  * A parameter is named by its path, `net/ipv4/conf/eth0.5/rp_filter`, not with dots: names of links have dots.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, watch, writeFileSync } from 'node:fs';
 import { isCode } from '../base/errors.ts';
 import type { Netns } from './netns.ts';
 
@@ -29,6 +29,46 @@ export function writeSysctl(path: string, value: string, netns?: Netns): boolean
   if (netns === undefined) write();
   else netns.run(write);
   return true;
+}
+
+/**
+ * Calls back when somebody writes to a parameter, as far as the kernel tells (inotify): it does not when the write
+ * comes through another mount of /proc, as a container has one. A file made anew, because its link was deleted or
+ * renamed, is another file. undefined when it cannot be watched. Keeps no process alive.
+ */
+export function watchSysctl(path: string, onWrite: () => void, netns?: Netns): Disposable | undefined {
+  const begin = () => {
+    // While it is open the kernel does not forget its inode, and the watch with it, to win memory.
+    const fd = openSync(fileOf(path), 'r');
+    try {
+      const watcher = watch(fileOf(path), { persistent: false }, onWrite);
+      watcher.on('error', () => watcher.close());
+      return { fd, watcher };
+    } catch (error) {
+      closeSync(fd);
+      throw error;
+    }
+  };
+  try {
+    const { fd, watcher } = netns === undefined ? begin() : netns.run(begin);
+    return {
+      [Symbol.dispose]() {
+        watcher.close();
+        closeSync(fd);
+      },
+    };
+  } catch {
+    return undefined;
+  }
+}
+
+/** The parameters of one namespace. */
+export function sysctlsOf(netns: Netns) {
+  return {
+    read: (path: string) => readSysctl(path, netns),
+    write: (path: string, value: string) => void writeSysctl(path, value, netns),
+    watch: (path: string, onWrite: () => void) => watchSysctl(path, onWrite, netns),
+  };
 }
 
 function fileOf(path: string): string {

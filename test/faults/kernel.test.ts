@@ -80,11 +80,13 @@ const HARMS: readonly Harm[] = [
   },
   {
     object: 'sysctl',
-    // The kernel announces no change of this one: it is found by the next comparison.
-    deed: async host => {
-      await host.shell(`sysctl -q -w net/ipv6/conf/${DEVICE}/accept_ra=1`);
-      await host.client.resync();
-    },
+    deed: host => host.shell(`sysctl -q -w net/ipv4/conf/${DEVICE}/forwarding=0`),
+    repairs: ['replaced sysctl'],
+  },
+  {
+    object: 'sysctl',
+    name: 'sysctl, of which the kernel announces no change',
+    deed: host => host.shell(`sysctl -q -w net/ipv6/conf/${DEVICE}/accept_ra=1`),
     repairs: ['replaced sysctl'],
   },
 ];
@@ -128,6 +130,18 @@ describe('what somebody deletes comes back', needsFaultLab, () => {
       t.diagnostic(`${lost} packets lost, ${lost * 20} ms`);
     });
   }
+
+  test('that the host stops forwarding is told at once, and left to it', async () => {
+    const host = lab.host(1);
+    const last = await host.lastEvent();
+    await host.shell('sysctl -q -w net/ipv4/ip_forward=0');
+    await host.eventsUntil(last, events =>
+      events.some(({ type, fields }) => type === 'warning' && fields['code'] === 'FORWARDING_OFF'),
+    );
+    assert.equal(await host.shell('sysctl -n net/ipv4/ip_forward'), '0\n');
+    await host.shell('sysctl -q -w net/ipv4/ip_forward=1');
+    await host.until('it is well again', ({ warnings }) => warnings.length === 0);
+  });
 
   test('all of it at once', async t => {
     const host = lab.host(1);

@@ -16,7 +16,7 @@ import type { ApplyResult, Repair } from '../../src/dataplane/report.ts';
 import { connectRoute } from '../../src/netlink/connect-route.ts';
 import type { Rtnetlink } from '../../src/netlink/rtnetlink.ts';
 import { Netns } from '../../src/sys/netns.ts';
-import { readSysctl, writeSysctl } from '../../src/sys/sysctl.ts';
+import { sysctlsOf } from '../../src/sys/sysctl.ts';
 
 export const DEVICE = 'flannel.88';
 export const PATIENCE_MS = 10_000;
@@ -94,7 +94,15 @@ export function desiredHost(link: DesiredVxlan): DesiredHost {
   return {
     links: [link],
     addresses: [{ link: link.name, address, ownedWithin: Prefix.parse('10.3.0.0/16') }],
-    sysctls: [{ link: link.name, path: `net/ipv6/conf/${link.name}/accept_ra`, value: '0' }],
+    sysctls: [
+      { link: link.name, path: `net/ipv6/conf/${link.name}/accept_ra`, value: '0' },
+      {
+        link: link.name,
+        path: `net/ipv4/conf/${link.name}/forwarding`,
+        value: '1',
+        whenever: { path: 'net/ipv4/ip_forward', value: '1' },
+      },
+    ],
   };
 }
 
@@ -129,10 +137,7 @@ export class Running implements AsyncDisposable {
     this.plane = openDataPlane({
       rtnetlink: this.rtnetlink,
       logger: this.logger,
-      sysctls: {
-        read: path => readSysctl(path, host.netns),
-        write: (path, value) => void writeSysctl(path, value, host.netns),
-      },
+      sysctls: sysctlsOf(host.netns),
       onRepair: repair => this.repairs.push(repair),
       onRound: result => this.#onRound(result),
       ...options,

@@ -1,5 +1,6 @@
 /** The data plane against the real kernel, seen through `ip` and `bridge`. */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { describe, test } from 'node:test';
 import { Ip } from '../../src/base/ip.ts';
 import { Mac } from '../../src/base/mac.ts';
@@ -107,6 +108,66 @@ describe('the data plane', needsRoot, () => {
     });
     const { writes } = await running.plane.resync('test');
     assert.equal(writes, 0);
+  });
+
+  test('puts sysctls back as soon as somebody writes to them', async t => {
+    using host = new TestHost();
+    host.sh('sysctl -q -w net/ipv4/ip_forward=1');
+    await using running = new Running(host);
+    await running.begin(host);
+    const byHand = (path: string, value: string) => host.sh(`sysctl -q -w ${path}=${value}`);
+    // A container has a mount of /proc of its own; files watched through another one hear nothing of it.
+    const fromContainer = (path: string, value: string) =>
+      host.netns.run(() =>
+        execFileSync('unshare', [
+          '-m',
+          'sh',
+          '-ec',
+          `mount -t proc proc /proc; echo ${value} >/proc/sys/${path}`,
+        ]),
+      );
+    for (const { name, path, wanted, write } of [
+      { name: 'announced by the kernel', path: 'ipv4/conf', wanted: '1', write: fromContainer },
+      { name: 'not announced, by hand', path: 'ipv6/conf', wanted: '0', write: byHand },
+    ]) {
+      await t.test(name, async () => {
+        const file = `net/${path}/${DEVICE}/${wanted === '1' ? 'forwarding' : 'accept_ra'}`;
+        for (const device of ['once', 'again, on a device made anew']) {
+          const repairs = await running.after(
+            () => write(file, wanted === '1' ? '0' : '1'),
+            () => running.repairs.length > 0,
+          );
+          assert.deepEqual(summary(repairs), ['sysctl replaced'], device);
+          assert.equal(readSysctl(file, host.netns), wanted);
+          await running.after(
+            () => host.sh(`ip link del ${DEVICE}`),
+            ({ inSync }) => inSync && running.repairs.length > 0,
+          );
+        }
+      });
+    }
+    await t.test('not announced, from a container: by the next comparison', async () => {
+      fromContainer(`net/ipv6/conf/${DEVICE}/accept_ra`, '1');
+      running.repairs.length = 0;
+      await running.plane.resync('test');
+      assert.deepEqual(summary(running.repairs), ['sysctl replaced']);
+    });
+  });
+
+  test('leaves forwarding off that the host has off, and is told of both', async () => {
+    using host = new TestHost();
+    host.sh('sysctl -q -w net/ipv4/ip_forward=1');
+    await using running = new Running(host);
+    await running.begin(host);
+    const path = `net/ipv4/conf/${DEVICE}/forwarding`;
+    for (const value of ['0', '1']) {
+      const repairs = await running.after(
+        () => host.sh(`sysctl -q -w net/ipv4/ip_forward=${value}`),
+        ({ inSync }) => inSync,
+      );
+      assert.deepEqual(repairs, []);
+      assert.equal(readSysctl(path, host.netns), value);
+    }
   });
 
   test('changes a peer by writing its own entries only, and removes one', async () => {
@@ -238,7 +299,7 @@ describe('the data plane', needsRoot, () => {
       host: {
         links: [...base.links, link],
         addresses: [...base.addresses, { link: link.name, address, ownedWithin: Prefix.parse('fc00::/48') }],
-        sysctls: [],
+        sysctls: [{ link: link.name, path: 'net/ipv6/conf/flannel-v6.88/disable_ipv6', value: '0' }],
       },
       peers: [dual(2), dual(3)],
     });
@@ -263,6 +324,12 @@ describe('the data plane', needsRoot, () => {
       ({ inSync }) => inSync,
     );
     assert.deepEqual(summary(repairs), ['route restored 10.3.3.0-24']);
+    const whole = host.sh('ip -6 route show proto 77');
+    const restored = await running.after(
+      () => host.sh('sysctl -q -w net/ipv6/conf/flannel-v6.88/disable_ipv6=1'),
+      ({ inSync }) => inSync && host.sh('ip -6 route show proto 77') === whole,
+    );
+    assert.deepEqual(new Set(summary(restored)), new Set(['address restored', 'sysctl replaced']));
     running.plane.setPeer(peer(3));
     assert.equal((await running.plane.apply()).writes, 4);
   });

@@ -42,6 +42,7 @@ const STRUCT_SIZES: readonly (readonly [pattern: RegExp, size: number])[] = [
   [/ADDR$/, 8],
   [/ROUTE$|NEIGH$|RULE$/, 12],
   [/NEXTHOP$/, 8],
+  [/NETCONF$/, 4],
 ];
 
 /** Length of the fixed struct that a payload of this type begins with. */

@@ -220,6 +220,7 @@ function put(state: FakeState, wanted: Announcement, flags: number): void {
     case 'rule':
       return addRule(state, wanted.rule, flags);
     case 'link':
+    case 'netconf':
       throw new Refusal('EOPNOTSUPP');
   }
 }
@@ -239,6 +240,7 @@ function remove(state: FakeState, wanted: Announcement): void {
     case 'rule':
       return deleteRule(state, wanted.rule);
     case 'link':
+    case 'netconf':
       throw new Refusal('EOPNOTSUPP');
   }
 }
@@ -251,6 +253,7 @@ function groupsOf(event: Announcement): readonly number[] {
 }
 
 function isIpv6(event: Announcement): boolean {
+  if (event.type === 'netconf') return event.netconf.family === 'ipv6';
   const object = event.type === 'address' ? event.address : event.type === 'route' ? event.route : undefined;
   return (object ?? (event.type === 'rule' ? event.rule : undefined))?.family === 'ipv6';
 }

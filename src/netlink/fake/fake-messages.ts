@@ -11,12 +11,14 @@ import {
   RTM_DELADDR,
   RTM_DELLINK,
   RTM_DELNEIGH,
+  RTM_DELNETCONF,
   RTM_DELNEXTHOP,
   RTM_DELROUTE,
   RTM_DELRULE,
   RTM_NEWADDR,
   RTM_NEWLINK,
   RTM_NEWNEIGH,
+  RTM_NEWNETCONF,
   RTM_NEWNEXTHOP,
   RTM_NEWROUTE,
   RTM_NEWRULE,
@@ -27,6 +29,7 @@ import { encodeAddress } from '../route/address.ts';
 import { decodeLinkInfo, encodeLinkInfo } from '../route/link-info.ts';
 import { linkMessage } from '../route/link-message.ts';
 import { encodeFdbEntry, encodeNeighbor } from '../route/neighbor.ts';
+import { encodeNetconf } from '../route/netconf.ts';
 import { encodeNexthop } from '../route/nexthop.ts';
 import { encodeRoute } from '../route/route.ts';
 import { encodeRule } from '../route/rule.ts';
@@ -51,6 +54,8 @@ export function encodeAnnouncement(event: Announcement): Pick<Message, 'type' | 
       return { type: event.gone ? RTM_DELNEIGH : RTM_NEWNEIGH, payload: encodeFdbEntry(event.entry) };
     case 'rule':
       return { type: event.gone ? RTM_DELRULE : RTM_NEWRULE, payload: encodeRule(event.rule) };
+    case 'netconf':
+      return { type: event.gone ? RTM_DELNETCONF : RTM_NEWNETCONF, payload: encodeNetconf(event.netconf) };
   }
 }
 
