@@ -1,24 +1,58 @@
-/** Free TCP ports of the loopback interface. */
-import { createServer } from 'node:net';
+/**
+ * Free TCP ports of the loopback interface, for servers that are told their port and may be restarted on it.
+ *
+ * They are taken from below the range out of which the kernel gives ports to outgoing connections and to those who ask
+ * for any: a port of that range is free one moment and somebody's connection the next (ip(7), ip_local_port_range).
+ */
+import { randomInt } from 'node:crypto';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:net';
+import { isCode } from '../base/errors.ts';
+
+/** Ports below belong to services that people know. */
+const FIRST = 10_000;
+/** Where the kernel's own range begins unless somebody has changed it. */
+const DEFAULT_END = 32_768;
+/** How many ports may be in use before we let the kernel choose. */
+const ATTEMPTS = 100;
 
 /** Ports that were free a moment ago; all different. */
 export async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer());
+  const end = endOfRange();
+  const servers: Server[] = [];
   try {
-    return await Promise.all(
-      servers.map(
-        server =>
-          new Promise<number>((resolve, reject) => {
-            server.once('error', reject);
-            server.listen(0, '127.0.0.1', () => {
-              const address = server.address();
-              if (address === null || typeof address === 'string') reject(new Error('no port'));
-              else resolve(address.port);
-            });
-          }),
-      ),
-    );
+    for (let index = 0; index < count; index++) servers.push(await listenAnywhere(end));
+    return servers.map(portOf);
   } finally {
     for (const server of servers) server.close();
   }
+}
+
+async function listenAnywhere(end: number): Promise<Server> {
+  for (let attempt = 1; ; attempt++) {
+    const isLast = end <= FIRST || attempt === ATTEMPTS;
+    const server = createServer().listen(isLast ? 0 : randomInt(FIRST, end), '127.0.0.1');
+    try {
+      await once(server, 'listening');
+      return server;
+    } catch (error) {
+      if (isLast || !isCode(error, 'EADDRINUSE')) throw error;
+    }
+  }
+}
+
+function endOfRange(): number {
+  try {
+    const [first] = readFileSync('/proc/sys/net/ipv4/ip_local_port_range', 'utf8').split(/\s+/);
+    return Number(first) || DEFAULT_END;
+  } catch {
+    return DEFAULT_END;
+  }
+}
+
+function portOf(server: Server): number {
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new TypeError('not a TCP server');
+  return address.port;
 }

@@ -168,6 +168,13 @@ export class FaultHost {
     });
   }
 
+  /** Cuts every connection to the store, and waits until the agent has new ones: before it notices, all looks well. */
+  async reconnect(): Promise<void> {
+    const { accepted } = this.way;
+    this.way.reset();
+    await this.until('it has connected again', s => this.way.accepted > accepted && s.store.connected);
+  }
+
   /** Events after the one with this id, until `enough` of them have come. */
   async eventsUntil(
     after: number,

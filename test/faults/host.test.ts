@@ -213,8 +213,7 @@ describe('a host on a bad day', needsFaultLab, () => {
         await host.untilPeer(peer, 'ok');
         await lab.deleteLease(peer);
         await host.untilPeer(peer, 'absent');
-        host.way.reset();
-        await host.until('the store answers again', s => s.store.connected);
+        await host.reconnect();
       }
       assert.equal((await host.client.status()).lease?.storeLease, before.lease?.storeLease);
     });

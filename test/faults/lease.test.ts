@@ -109,7 +109,7 @@ describe('a lease', needsFaultLab, () => {
       const { peers } = await victim.until('the conflict is seen', status => countOf(status, 'failed') === 1);
       assert.match(peers.find(peer => peer.key === key)?.reason ?? '', /route .* is in the way/);
       await lab.deleteLease(key);
-      await victim.moveTo('192.168.65.5');
+      await told('lease-published', () => victim.moveTo('192.168.65.5'));
     });
     assert.equal(lost, 0);
   });
@@ -147,7 +147,7 @@ describe('a lease', needsFaultLab, () => {
       assert.match(three.reason, new RegExp(yours.key));
       const two = await lab.host(2).untilWarned('SHARED_PUBLIC_IP');
       assert.match(two.reason, new RegExp(`${mine.key}.*${yours.key}|${yours.key}.*${mine.key}`));
-      for (const host of lab.hosts) assert.equal((await host.client.status()).agent.ready, true);
+      for (const host of lab.hosts) await host.until('it is ready all the same', s => s.agent.ready);
       await victim.killAgent();
       await victim.startAgent();
       for (const host of lab.hosts) await host.until('no warning is left', s => s.warnings.length === 0);

@@ -6,6 +6,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { eventually } from '../support/cluster.ts';
 import { Etcd } from '../support/etcd.ts';
 import { needsFaultLab } from './fault-host.ts';
 import { FaultLab } from './fault-lab.ts';
@@ -27,7 +28,8 @@ describe('a cluster of three', needsFaultLab, () => {
       const [, second, third] = members;
       assert.ok(second && third);
       await second.kill();
-      const key = await lab.putLease(200);
+      // It may have been the leader: until there is another one, etcd takes nothing.
+      const key = await eventually('the other two have a leader', () => lab.putLease(200));
       for (const host of lab.hosts) await host.untilPeer(key, 'ok');
       await lab.deleteLease(key);
       for (const host of lab.hosts) await host.untilPeer(key, 'absent');

@@ -1,0 +1,30 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { test } from 'node:test';
+import { freePorts } from './free-ports.ts';
+
+const [first = 0, last = 0] = readFileSync('/proc/sys/net/ipv4/ip_local_port_range', 'utf8')
+  .trim()
+  .split(/\s+/)
+  .map(Number);
+
+test('ports are different and can be listened on', async () => {
+  const ports = await freePorts(20);
+  assert.equal(new Set(ports).size, 20);
+  for (const port of ports) {
+    const server = createServer().listen(port, '127.0.0.1');
+    await once(server, 'listening');
+    server.close();
+  }
+});
+
+const isAllTheKernels = first <= 10_000 && 'the kernel of this machine gives all ports to others';
+test('ports are none that the kernel gives to others', { skip: isAllTheKernels }, async () => {
+  const ports = await freePorts(20);
+  assert.deepEqual(
+    ports.filter(port => port >= first && port <= last),
+    [],
+  );
+});
