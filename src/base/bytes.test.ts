@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { bytesEqual, formatHex, parseHex, Reader, Writer } from './bytes.ts';
+import { bytesEqual, formatHex, parseHex, Reader, Writer, written } from './bytes.ts';
 import { CodecError } from './errors.ts';
 
 type Field =
@@ -107,6 +107,19 @@ describe('Reader and Writer', () => {
     writer.patchU16(0, 0x1234);
     const reader = new Reader(writer.finish(), 'test');
     assert.deepEqual([reader.u16(), reader.u32(), reader.u8()], [0x1234, 0x56789abc, 7]);
+    writer.patchU32(2, 0x11223344);
+    assert.deepEqual(writer.finish().subarray(2, 6), new Writer().u32(0x11223344).finish());
+  });
+
+  test('what was written last can be taken back', () => {
+    const bytes = written(writer => {
+      writer.u8(1);
+      const { length } = writer;
+      writer.u32(2).truncate(length);
+      writer.truncate(9);
+      writer.u8(3);
+    });
+    assert.deepEqual(bytes, Uint8Array.of(1, 3));
   });
 
   test('a finished buffer does not change with the writer', () => {

@@ -60,7 +60,7 @@ export class Reader {
 
   /** A copy of the next `length` bytes. */
   bytes(length: number): Uint8Array {
-    const start = this.#advance(length, `${length} bytes`);
+    const start = this.#advance(length);
     return this.#bytes.slice(start, start + length);
   }
 
@@ -76,21 +76,22 @@ export class Reader {
   }
 
   skip(length: number): void {
-    this.#advance(length, `${length} bytes of padding`);
+    this.#advance(length);
   }
 
   /** Goes to an offset, forth or back. */
   seek(offset: number): void {
     this.#offset = 0;
-    this.#advance(offset, `offset ${offset}`);
+    this.#advance(offset);
   }
 
-  #advance(length: number, want: string): number {
+  #advance(length: number, want?: string): number {
     const start = this.#offset;
-    if (length < 0 || length > this.remaining) {
-      throw new CodecError(this.#what, start, want, `${this.remaining} bytes left`);
+    const end = start + length;
+    if (length < 0 || end > this.#bytes.byteLength) {
+      throw new CodecError(this.#what, start, want ?? `${length} bytes`, `${this.remaining} bytes left`);
     }
-    this.#offset = start + length;
+    this.#offset = end;
     return start;
   }
 }
@@ -170,6 +171,14 @@ export class Writer {
   patchU16(offset: number, value: number): void {
     this.#view.setUint16(offset, value, HOST_IS_LITTLE);
   }
+  patchU32(offset: number, value: number): void {
+    this.#view.setUint32(offset, value, HOST_IS_LITTLE);
+  }
+
+  /** Takes back what was written from `length` on. */
+  truncate(length: number): void {
+    this.#length = Math.min(this.#length, length);
+  }
 
   /** Starts anew in the memory it has. */
   clear(): this {
@@ -200,6 +209,13 @@ export class Writer {
     this.#length = end;
     return start;
   }
+}
+
+/** What `write` writes, alone. */
+export function written(write: (writer: Writer) => void): Uint8Array {
+  const writer = new Writer();
+  write(writer);
+  return writer.finish();
 }
 
 export function bytesEqual(a: Uint8Array, b: Uint8Array): boolean {

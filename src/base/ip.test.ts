@@ -65,6 +65,7 @@ describe('Ip as text', () => {
         assert.ok(Ip.parse(ip.toString()).equals(ip));
         assert.ok(Ip.fromBytes(ip.bytes).equals(ip));
         assert.ok(Ip.fromBigInt(ip.family, ip.toBigInt()).equals(ip));
+        assert.ok(Ip.fromKey(ip.key).equals(ip));
       }),
     );
   });
@@ -118,13 +119,26 @@ describe('Ip as a value', () => {
     );
   });
 
+  test('keys are equal for equal addresses only, whatever the family', () => {
+    const near = fc
+      .bigInt(0n, 2n)
+      .chain(value => fc.constantFrom(Ip.fromBigInt('ipv4', value), Ip.fromBigInt('ipv6', value)));
+    fc.assert(fc.property(near, near, (a, b) => assert.equal(a.key === b.key, a.equals(b))));
+    for (const key of [-1, 2 ** 32, 1.5, Number.NaN, -1n, 1n << 128n]) {
+      assert.throws(() => Ip.fromKey(key), RangeError, `${key}`);
+    }
+  });
+
   test('counting on is addition and never wraps', () => {
     fc.assert(
       fc.property(anyIp, fc.bigInt(-(1n << 33n), 1n << 33n), (ip, count) => {
         const sum = ip.toBigInt() + count;
         if (sum < 0n || sum >> BigInt(ADDRESS_BITS[ip.family]))
           assert.throws(() => ip.plus(count), RangeError);
-        else assert.equal(ip.plus(count).toBigInt(), sum);
+        else {
+          assert.equal(ip.plus(count).toBigInt(), sum);
+          assert.equal(ip.plus(Number(count)).toBigInt(), sum);
+        }
       }),
     );
   });

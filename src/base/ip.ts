@@ -29,6 +29,13 @@ export class Ip {
     throw new CodecError('IP address', 0, '4 or 16 bytes', `${bytes.byteLength}`);
   }
 
+  /** What `key` gave, or read elsewhere: 32 bits for IPv4, 128 for IPv6. @throws RangeError for any more. */
+  static fromKey(key: number | bigint): Ip {
+    if (typeof key === 'bigint') return Ip.fromBigInt('ipv6', key);
+    if (key >>> 0 !== key) throw new RangeError(`${key} is no ipv4 address`);
+    return new Ip('ipv4', key);
+  }
+
   /** @throws RangeError when the value does not fit the family. */
   static fromBigInt(family: Family, value: bigint): Ip {
     const bits = ADDRESS_BITS[family];
@@ -53,6 +60,14 @@ export class Ip {
     }
   }
 
+  /**
+   * The address as a number, or for IPv6 as a bigint: equal for equal addresses only, so maps can be keyed by it, and
+   * made back into the address by `fromKey`.
+   */
+  get key(): number | bigint {
+    return this.#value;
+  }
+
   get bytes(): Uint8Array {
     const value = this.#value;
     if (typeof value === 'number') return Uint8Array.of(value >>> 24, value >>> 16, value >>> 8, value);
@@ -68,6 +83,7 @@ export class Ip {
 
   /** The address `count` further on; wraps never. @throws RangeError past the end of the address space. */
   plus(count: bigint | number): Ip {
+    if (typeof this.#value === 'number' && typeof count === 'number') return Ip.fromKey(this.#value + count);
     return Ip.fromBigInt(this.family, this.toBigInt() + BigInt(count));
   }
 

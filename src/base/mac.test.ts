@@ -6,13 +6,14 @@ import { Mac } from './mac.ts';
 
 const bytes = fc.uint8Array({ minLength: 6, maxLength: 6 });
 
-test('every MAC survives text and bytes', () => {
+test('every MAC survives text, bytes and key', () => {
   fc.assert(
     fc.property(bytes, value => {
       const mac = Mac.fromBytes(value);
       assert.ok(Mac.parse(mac.toString()).equals(mac));
       assert.ok(Mac.parse(mac.toString().toUpperCase()).equals(mac));
       assert.deepEqual(mac.bytes, value);
+      assert.ok(Mac.fromKey(mac.key).equals(mac));
       assert.equal(JSON.stringify(mac), `"${mac}"`);
     }),
   );
@@ -30,6 +31,7 @@ test('what is no MAC is refused', () => {
     assert.throws(() => Mac.parse(text), ParseError, text);
   }
   assert.throws(() => Mac.fromBytes(new Uint8Array(5)), CodecError);
+  for (const key of [-1, 2 ** 48, 1.5, Number.NaN]) assert.throws(() => Mac.fromKey(key), RangeError);
 });
 
 test('a random MAC is unicast and locally administered, and otherwise as random as its source', () => {

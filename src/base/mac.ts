@@ -16,6 +16,13 @@ export class Mac {
     return new Mac(bytes.reduce((value, byte) => value * 256 + byte, 0));
   }
 
+  /** What `key` gave, or read elsewhere: 48 bits. @throws RangeError for any more. */
+  static fromKey(key: number): Mac {
+    if (!(Number.isInteger(key) && key >= 0 && key < 2 ** 48))
+      throw new RangeError(`${key} is no MAC address`);
+    return new Mac(key);
+  }
+
   /** `c6:d2:32:6f:8f:44`, either case. @throws ParseError */
   static parse(text: string): Mac {
     if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(text)) {
@@ -29,6 +36,11 @@ export class Mac {
     const bytes = Uint8Array.from(randomBytes(6));
     bytes[0] = ((bytes[0] ?? 0) & 0xfc) | 0x02;
     return Mac.fromBytes(bytes);
+  }
+
+  /** The address as a number: equal for equal addresses only, so maps can be keyed by it. */
+  get key(): number {
+    return this.#value;
   }
 
   get bytes(): Uint8Array {

@@ -51,6 +51,11 @@ describe('Prefix', () => {
     );
   });
 
+  test('keys are equal for equal blocks only', () => {
+    fc.assert(fc.property(anyPrefix, anyPrefix, (a, b) => assert.equal(a.key === b.key, a.equals(b))));
+    assert.notEqual(Prefix.parse('::/32').key, Prefix.parse('0.0.0.0/32').key);
+  });
+
   test('contains and overlaps are those of intervals of numbers', () => {
     fc.assert(
       fc.property(anyPrefix, anyPrefix, (a, b) => {

@@ -34,6 +34,12 @@ export class Prefix {
     return this.ip.family;
   }
 
+  /** A number, or for IPv6 a bigint: equal for equal blocks only, so maps can be keyed by it. */
+  get key(): number | bigint {
+    const { key } = this.ip;
+    return typeof key === 'number' ? key * 64 + this.length : key * 256n + BigInt(this.length);
+  }
+
   /** Number of addresses in the block. */
   get size(): bigint {
     return 1n << BigInt(ADDRESS_BITS[this.family] - this.length);

@@ -102,10 +102,11 @@ export class FakeHost implements AsyncDisposable {
   }
 
   /** Somebody else's change, done when this returns: also in the middle of one of ours. */
-  interject({ type, flags, payload }: Change): void {
+  interject(change: Change): void {
     using transport = this.kernel.open([]);
     const writer = new Writer();
-    writeMessage(writer, { type, flags: flags | NLM_F_REQUEST, sequence: 1, payload });
+    const flags = change.flags | NLM_F_REQUEST;
+    writeMessage(writer, { type: change.type, flags, sequence: 1, payload: change });
     transport.send(writer.finish());
   }
 

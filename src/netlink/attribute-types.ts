@@ -90,15 +90,21 @@ export const text: AttributeType<string> = {
 
 /** An address of either family, told by its length. */
 export const ip: AttributeType<Ip> = {
-  encode: (writer, value) => writer.bytes(value.bytes),
-  decode: (reader, length) =>
-    length === 4 || length === 16 ? Ip.fromBytes(reader.bytes(length)) : undefined,
+  encode(writer, { key }) {
+    if (typeof key === 'number') writer.u32be(key);
+    else writer.u64be(key >> 64n).u64be(BigInt.asUintN(64, key));
+  },
+  decode(reader, length) {
+    if (length === 4) return Ip.fromKey(reader.u32be());
+    return length === 16 ? Ip.fromKey((reader.u64be() << 64n) | reader.u64be()) : undefined;
+  },
 };
 
 /** An Ethernet address; other link layers have other lengths. */
 export const mac: AttributeType<Mac> = {
-  encode: (writer, value) => writer.bytes(value.bytes),
-  decode: (reader, length) => (length === 6 ? Mac.fromBytes(reader.bytes(length)) : undefined),
+  encode: (writer, { key }) => writer.u16be(Math.floor(key / 2 ** 32)).u32be(key % 2 ** 32),
+  decode: (reader, length) =>
+    length === 6 ? Mac.fromKey(reader.u16be() * 2 ** 32 + reader.u32be()) : undefined,
 };
 
 /** Attributes inside an attribute, whose table is only known from elsewhere in the message. */

@@ -66,31 +66,34 @@ export type Encodable<F extends Fields> = { readonly [Key in keyof F]?: ValueOf<
 const NLA_F_NESTED = 0x8000;
 const NLA_TYPE_MASK = 0x3fff;
 
+type NamedField = Fields[string] & { readonly name: string };
+
 const HEADER = 4;
 const NONE: readonly UnknownAttribute[] = Object.freeze([]);
 
 export class AttributeTable<F extends Fields> {
-  readonly #fields: readonly (readonly [name: string, field: Fields[string]])[];
-  readonly #byId: readonly (readonly [name: string, field: Fields[string]] | undefined)[];
+  readonly #fields: Fields;
+  readonly #byId: readonly (NamedField | undefined)[];
 
   constructor(fields: F) {
-    this.#fields = Object.entries(fields);
-    const byId: (readonly [string, Fields[string]] | undefined)[] = [];
-    for (const entry of this.#fields) byId[entry[1].id] = entry;
+    this.#fields = fields;
+    const byId: (NamedField | undefined)[] = [];
+    for (const [name, field] of Object.entries(fields)) byId[field.id] = { name, ...field };
     this.#byId = byId;
   }
 
   encode(writer: Writer, values: Encodable<F>): void {
-    for (const [name, { id, type, many: repeated }] of this.#fields) {
+    for (const name in values) {
       const value: unknown = values[name];
-      if (value === undefined) continue;
-      for (const item of repeated ? (value as readonly unknown[]) : [value]) {
-        if (type.omit?.(item) === true) continue;
-        writeAttribute(writer, type.nested ? id | NLA_F_NESTED : id, () => type.encode(writer, item));
-      }
+      const field = this.#fields[name];
+      if (value === undefined || field === undefined) continue;
+      if (field.many) for (const item of value as readonly unknown[]) writeField(writer, field, item);
+      else writeField(writer, field, value);
     }
     for (const { type, payload } of values.unknown ?? NONE) {
-      writeAttribute(writer, type, () => writer.bytes(payload));
+      const start = begin(writer, type);
+      writer.bytes(payload);
+      end(writer, start);
     }
   }
 
@@ -117,15 +120,15 @@ export class AttributeTable<F extends Fields> {
         throw new CodecError('netlink attribute', start, `a length of 4 to ${end - start}`, `${length}`);
       }
       const rawType = reader.u16();
-      const entry = this.#byId[rawType & NLA_TYPE_MASK];
-      const value: unknown = entry?.[1].type.decode(reader, length - HEADER);
-      if (entry === undefined || value === undefined) {
+      const field = this.#byId[rawType & NLA_TYPE_MASK];
+      const value: unknown = field?.type.decode(reader, length - HEADER);
+      if (field === undefined || value === undefined) {
         reader.seek(start + HEADER);
         (unknown ??= []).push({ type: rawType, payload: reader.bytes(length - HEADER) });
-      } else if (entry[1].many) {
-        ((values[entry[0]] ??= []) as unknown[]).push(value);
+      } else if (field.many) {
+        ((values[field.name] ??= []) as unknown[]).push(value);
       } else {
-        values[entry[0]] = value;
+        values[field.name] = value;
       }
       reader.seek(Math.min(end, start + ((length + 3) & ~3)));
     }
@@ -138,11 +141,24 @@ export function attributes<const F extends Fields>(fields: F): AttributeTable<F>
   return new AttributeTable(fields);
 }
 
-function writeAttribute(writer: Writer, type: number, payload: () => void): void {
+function writeField<T>(writer: Writer, { id, type }: Field<T, boolean>, value: T): void {
+  if (type.omit?.(value) === true) return;
+  const start = begin(writer, type.nested ? id | NLA_F_NESTED : id);
+  type.encode(writer, value);
+  end(writer, start);
+}
+
+/** Writes the header of an attribute and returns where it is: `end` completes it. */
+function begin(writer: Writer, type: number): number {
   const start = writer.length;
   writer.u16(0).u16(type);
-  payload();
-  if (writer.length - start > 0xffff) throw new RangeError(`attribute ${type} is longer than 65535 bytes`);
-  writer.patchU16(start, writer.length - start);
+  return start;
+}
+
+/** @throws RangeError when the attribute is too long for its header. */
+function end(writer: Writer, start: number): void {
+  const length = writer.length - start;
+  if (length > 0xffff) throw new RangeError(`an attribute of ${length} bytes: 65535 is the most`);
+  writer.patchU16(start, length);
   writer.align(4);
 }

@@ -2,6 +2,7 @@
  * Modifications as values: made here without touching anything, sent by `Rtnetlink.apply`. The verbs are those of
  * `ip` and `bridge`: add fails when the object exists, replace does not care, append adds beside it.
  */
+import type { Writer } from '../base/bytes.ts';
 import type { Ip } from '../base/ip.ts';
 import {
   NLM_F_APPEND,
@@ -31,138 +32,137 @@ import type {
   NewRoute,
   NewRule,
 } from './objects.ts';
-import { encodeAddress } from './route/address.ts';
-import { encodeLinkChange, encodeNewLink } from './route/link.ts';
-import { encodeFdbEntry, encodeNeighbor } from './route/neighbor.ts';
-import { encodeNexthop, encodeNexthopId } from './route/nexthop.ts';
-import { encodeRoute, encodeRouteSelector } from './route/route.ts';
-import { encodeRule, encodeRuleSelector } from './route/rule.ts';
+import { writeAddress } from './route/address.ts';
+import { writeLinkChange, writeNewLink } from './route/link.ts';
+import { writeFdbEntry, writeNeighbor } from './route/neighbor.ts';
+import { writeNexthop, writeNexthopId } from './route/nexthop.ts';
+import { writeRoute, writeRouteSelector } from './route/route.ts';
+import { writeRule, writeRuleSelector } from './route/rule.ts';
 import type { Change } from './rtnetlink.ts';
 
 const ADD = NLM_F_CREATE | NLM_F_EXCL;
 const REPLACE = NLM_F_CREATE | NLM_F_REPLACE;
 const APPEND = NLM_F_CREATE | NLM_F_APPEND;
 
+/** What is done to a kind of object, and how that is sent. */
+interface Action<Subject> {
+  /** `replace route` */
+  readonly verb: string;
+  /** RTM_*. */
+  readonly type: number;
+  /** NLM_F_*. */
+  readonly flags: number;
+  name(subject: Subject): string;
+  write(writer: Writer, subject: Subject): void;
+}
+
+/** There are many of these at a time, so words and bytes are made only when somebody asks. */
+class ActionOn<Subject> implements Change {
+  readonly #action: Action<Subject>;
+  readonly #subject: Subject;
+
+  constructor(action: Action<Subject>, subject: Subject) {
+    this.#action = action;
+    this.#subject = subject;
+  }
+
+  get what(): string {
+    return `${this.#action.verb} ${this.#action.name(this.#subject)}`;
+  }
+
+  get type(): number {
+    return this.#action.type;
+  }
+
+  get flags(): number {
+    return this.#action.flags;
+  }
+
+  write(writer: Writer): void {
+    this.#action.write(writer, this.#subject);
+  }
+}
+
+function maker<Subject>(action: Action<Subject>): (subject: Subject) => Change {
+  return subject => new ActionOn(action, subject);
+}
+
+interface ChangedLink {
+  readonly nameOrIndex: string | number;
+  readonly to: LinkChange;
+}
+
+const LINK = {
+  name: ({ nameOrIndex }: ChangedLink) => String(nameOrIndex),
+  write: (writer: Writer, { nameOrIndex, to }: ChangedLink) => writeLinkChange(writer, nameOrIndex, to),
+};
+const changedLink = maker({ verb: 'change link', type: RTM_NEWLINK, flags: 0, ...LINK });
+const deletedLink = maker({ verb: 'delete link', type: RTM_DELLINK, flags: 0, ...LINK });
+
+const ADDRESS = { name: ({ ip, length }: NewAddress) => `${ip}/${length}`, write: writeAddress };
+const ROUTE = {
+  name: ({ destination, gateway }: NewRoute) => `${destination ?? 'default'}${via(gateway)}`,
+  write: writeRoute,
+};
+const NEXTHOP = { name: ({ id }: NewNexthop) => String(id), write: writeNexthop };
+const NEIGHBOR = { name: ({ ip }: NewNeighbor) => ip.toString(), write: writeNeighbor };
+const FDB = {
+  name: ({ mac, destination }: NewFdbEntry) => `${mac}${via(destination)}`,
+  write: writeFdbEntry,
+};
+const RULE = { name: ({ priority }: NewRule) => String(priority ?? 'of any priority'), write: writeRule };
+
 export const change = {
-  addLink: (link: NewLink): Change => ({
-    what: `add ${link.info.kind === 'other' ? link.info.name : link.info.kind} link ${link.name}`,
+  addLink: maker<NewLink>({
+    verb: 'add',
     type: RTM_NEWLINK,
     flags: ADD,
-    payload: encodeNewLink(link),
+    name: ({ name, info }) => `${info.kind === 'other' ? info.name : info.kind} link ${name}`,
+    write: writeNewLink,
   }),
   /** A link that is to be renamed must be given by its index. @throws RangeError */
   changeLink(nameOrIndex: string | number, to: LinkChange): Change {
     if (to.name !== undefined && typeof nameOrIndex === 'string') {
       throw new RangeError(`link ${nameOrIndex} can only be renamed by its index`);
     }
-    return {
-      what: `change link ${nameOrIndex}`,
-      type: RTM_NEWLINK,
-      flags: 0,
-      payload: encodeLinkChange(nameOrIndex, to),
-    };
+    return changedLink({ nameOrIndex, to });
   },
-  deleteLink: (nameOrIndex: string | number): Change => ({
-    what: `delete link ${nameOrIndex}`,
-    type: RTM_DELLINK,
-    flags: 0,
-    payload: encodeLinkChange(nameOrIndex, {}),
-  }),
+  deleteLink: (nameOrIndex: string | number): Change => deletedLink({ nameOrIndex, to: {} }),
 
-  replaceAddress: (address: NewAddress): Change => addressChange('replace', RTM_NEWADDR, REPLACE, address),
-  deleteAddress: (address: NewAddress): Change => addressChange('delete', RTM_DELADDR, 0, address),
+  replaceAddress: maker({ verb: 'replace address', type: RTM_NEWADDR, flags: REPLACE, ...ADDRESS }),
+  deleteAddress: maker({ verb: 'delete address', type: RTM_DELADDR, flags: 0, ...ADDRESS }),
 
-  addRoute: (route: NewRoute): Change => ({
-    what: `add ${routeText(route)}`,
-    type: RTM_NEWROUTE,
-    flags: ADD,
-    payload: encodeRoute(route),
-  }),
-  replaceRoute: (route: NewRoute): Change => ({
-    what: `replace ${routeText(route)}`,
-    type: RTM_NEWROUTE,
-    flags: REPLACE,
-    payload: encodeRoute(route),
-  }),
-  deleteRoute: (route: NewRoute): Change => ({
-    what: `delete ${routeText(route)}`,
+  addRoute: maker({ verb: 'add route', type: RTM_NEWROUTE, flags: ADD, ...ROUTE }),
+  replaceRoute: maker({ verb: 'replace route', type: RTM_NEWROUTE, flags: REPLACE, ...ROUTE }),
+  deleteRoute: maker({
+    verb: 'delete route',
     type: RTM_DELROUTE,
     flags: 0,
-    payload: encodeRouteSelector(route),
+    ...ROUTE,
+    write: writeRouteSelector,
   }),
 
-  addNexthop: (nexthop: NewNexthop): Change => ({
-    what: `add nexthop ${nexthop.id}`,
-    type: RTM_NEWNEXTHOP,
-    flags: ADD,
-    payload: encodeNexthop(nexthop),
-  }),
-  replaceNexthop: (nexthop: NewNexthop): Change => ({
-    what: `replace nexthop ${nexthop.id}`,
-    type: RTM_NEWNEXTHOP,
-    flags: REPLACE,
-    payload: encodeNexthop(nexthop),
-  }),
-  deleteNexthop: (id: number): Change => ({
-    what: `delete nexthop ${id}`,
+  addNexthop: maker({ verb: 'add nexthop', type: RTM_NEWNEXTHOP, flags: ADD, ...NEXTHOP }),
+  replaceNexthop: maker({ verb: 'replace nexthop', type: RTM_NEWNEXTHOP, flags: REPLACE, ...NEXTHOP }),
+  deleteNexthop: maker<number>({
+    verb: 'delete nexthop',
     type: RTM_DELNEXTHOP,
     flags: 0,
-    payload: encodeNexthopId(id),
+    name: String,
+    write: writeNexthopId,
   }),
 
-  replaceNeighbor: (neighbor: NewNeighbor): Change => ({
-    what: `replace neighbor ${neighbor.ip}`,
-    type: RTM_NEWNEIGH,
-    flags: REPLACE,
-    payload: encodeNeighbor(neighbor),
-  }),
-  deleteNeighbor: (neighbor: NewNeighbor): Change => ({
-    what: `delete neighbor ${neighbor.ip}`,
-    type: RTM_DELNEIGH,
-    flags: 0,
-    payload: encodeNeighbor(neighbor),
-  }),
+  replaceNeighbor: maker({ verb: 'replace neighbor', type: RTM_NEWNEIGH, flags: REPLACE, ...NEIGHBOR }),
+  deleteNeighbor: maker({ verb: 'delete neighbor', type: RTM_DELNEIGH, flags: 0, ...NEIGHBOR }),
 
-  replaceFdb: (entry: NewFdbEntry): Change => fdbChange('replace', RTM_NEWNEIGH, REPLACE, entry),
+  replaceFdb: maker({ verb: 'replace FDB entry', type: RTM_NEWNEIGH, flags: REPLACE, ...FDB }),
   /** Another destination for the same address (head-end replication). */
-  appendFdb: (entry: NewFdbEntry): Change => fdbChange('append', RTM_NEWNEIGH, APPEND, entry),
-  deleteFdb: (entry: NewFdbEntry): Change => fdbChange('delete', RTM_DELNEIGH, 0, entry),
+  appendFdb: maker({ verb: 'append FDB entry', type: RTM_NEWNEIGH, flags: APPEND, ...FDB }),
+  deleteFdb: maker({ verb: 'delete FDB entry', type: RTM_DELNEIGH, flags: 0, ...FDB }),
 
-  addRule: (rule: NewRule): Change => ({
-    what: `add ${ruleText(rule)}`,
-    type: RTM_NEWRULE,
-    flags: ADD,
-    payload: encodeRule(rule),
-  }),
-  deleteRule: (rule: NewRule): Change => ({
-    what: `delete ${ruleText(rule)}`,
-    type: RTM_DELRULE,
-    flags: 0,
-    payload: encodeRuleSelector(rule),
-  }),
+  addRule: maker({ verb: 'add rule', type: RTM_NEWRULE, flags: ADD, ...RULE }),
+  deleteRule: maker({ verb: 'delete rule', type: RTM_DELRULE, flags: 0, ...RULE, write: writeRuleSelector }),
 };
-
-function addressChange(verb: string, type: number, flags: number, address: NewAddress): Change {
-  const { ip, length } = address;
-  return { what: `${verb} address ${ip}/${length}`, type, flags, payload: encodeAddress(address) };
-}
-
-function fdbChange(verb: string, type: number, flags: number, entry: NewFdbEntry): Change {
-  return {
-    what: `${verb} FDB entry ${entry.mac}${via(entry.destination)}`,
-    type,
-    flags,
-    payload: encodeFdbEntry(entry),
-  };
-}
-
-function ruleText({ priority }: NewRule): string {
-  return priority === undefined ? 'rule' : `rule ${priority}`;
-}
-
-function routeText({ destination, gateway }: NewRoute): string {
-  return `route ${destination ?? 'default'}${via(gateway)}`;
-}
 
 function via(ip: Ip | undefined): string {
   return ip === undefined ? '' : ` via ${ip}`;

@@ -8,7 +8,14 @@ import { NLM_F_ACK, NLMSG_DONE, NLMSG_ERROR } from './constants.ts';
 import { encodeAcknowledgement } from './fake/fake-messages.ts';
 import { Refusal } from './fake/refusal.ts';
 import { type Message, readMessages, writeMessage } from './message.ts';
+import type { Change } from './rtnetlink.ts';
 
+const someChange = (size: number, what = 'x'): Change => ({
+  what,
+  type: 24,
+  flags: 0,
+  write: writer => void writer.zeros(size),
+});
 const QUERY = { what: 'list things', type: 26, payload: new Uint8Array(12) };
 const thing = (sequence: number, value: number): Message => ({
   type: 24,
@@ -98,12 +105,7 @@ test('of a batch only the last change asks for an answer, and refusals find thei
       ],
     };
   });
-  const changes = ['a', 'b', 'c', 'd'].map(what => ({
-    what,
-    type: 24,
-    flags: 0,
-    payload: new Uint8Array(12),
-  }));
+  const changes = ['a', 'b', 'c', 'd'].map(what => someChange(12, what));
   const results = await connection.apply(changes);
   assert.deepEqual(
     results.map(error => error?.message),
@@ -125,14 +127,11 @@ test('a long list of changes goes out in several datagrams, none of which is too
   const { connection, sent } = scripted(requests => ({
     now: [[encodeAcknowledgement(requests.at(-1) as Message)]],
   }));
-  const payload = new Uint8Array(1000);
-  await connection.apply(Array.from({ length: 700 }, () => ({ what: 'x', type: 24, flags: 0, payload })));
+  await connection.apply(Array.from({ length: 700 }, () => someChange(1000)));
   assert.equal(sent.flat().length, 700);
   assert.ok(sent.every(datagram => datagram.length * 1016 <= 65536));
   assert.equal(new Set(sent.flat().map(({ sequence }) => sequence)).size, 700);
-  await connection.apply(
-    Array.from({ length: 600 }, () => ({ what: 'x', type: 24, flags: 0, payload: new Uint8Array(12) })),
-  );
+  await connection.apply(Array.from({ length: 600 }, () => someChange(12)));
   assert.deepEqual(
     sent.slice(-3).map(datagram => datagram.length),
     [256, 256, 88],
@@ -194,8 +193,6 @@ test('an answer of an old kernel ends with no status, and a refusal may bring th
       ],
     };
   });
-  const [error] = await whole.connection.apply([
-    { what: 'x', type: 24, flags: 0, payload: new Uint8Array(12) },
-  ]);
+  const [error] = await whole.connection.apply([someChange(12)]);
   assert.equal(error?.code, 'EEXIST');
 });

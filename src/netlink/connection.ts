@@ -23,7 +23,7 @@ import {
   NLMSG_ERROR,
 } from './constants.ts';
 import { NetlinkError } from './errors.ts';
-import { HEADER_SIZE, type Message, messageName, readMessages, writeMessage } from './message.ts';
+import { HEADER_SIZE, type Message, messageName, patchFlags, readMessages, writeMessage } from './message.ts';
 import type { Change } from './rtnetlink.ts';
 import { type NetlinkTransport, RECEIVE_SIZE } from './transport.ts';
 
@@ -122,14 +122,10 @@ export class NetlinkConnection implements AsyncDisposable {
     start: number,
     results: (NetlinkError | undefined)[],
   ): Promise<number> {
-    const end = batchEnd(changes, start);
-    const first = this.#nextSequence(end - start);
+    const most = Math.min(BATCH_MESSAGES, changes.length - start);
+    const first = this.#nextSequence(most);
     const writer = this.#datagram.clear();
-    for (let index = start; index < end; index++) {
-      const { type, flags: asked, payload } = changes[index] as Change;
-      const flags = asked | NLM_F_REQUEST | (index === end - 1 ? NLM_F_ACK : 0);
-      writeMessage(writer, { type, flags, sequence: (first + index - start) >>> 0, payload });
-    }
+    const end = start + writeBatch(writer, changes, start, most, first);
     this.#transport.send(writer.view());
     this.#writes += end - start;
     for (;;) {
@@ -202,13 +198,33 @@ export class NetlinkConnection implements AsyncDisposable {
   }
 }
 
-function batchEnd(changes: readonly Change[], start: number): number {
-  let bytes = 0;
-  for (let index = start; index < changes.length; index++) {
-    bytes += HEADER_SIZE + (changes[index]?.payload.byteLength ?? 0) + 3;
-    if (index > start && (bytes > BATCH_BYTES || index - start === BATCH_MESSAGES)) return index;
+/** Writes at most `most` changes from `start` on, the last of which asks for an answer. Returns how many fit. */
+function writeBatch(
+  writer: Writer,
+  changes: readonly Change[],
+  start: number,
+  most: number,
+  firstSequence: number,
+): number {
+  let [last, count] = [0, 0];
+  while (count < most) {
+    const change = changes[start + count] as Change;
+    const at = writer.length;
+    writeMessage(writer, {
+      type: change.type,
+      flags: change.flags | NLM_F_REQUEST,
+      sequence: firstSequence + count,
+      payload: change,
+    });
+    if (count > 0 && writer.length > BATCH_BYTES) {
+      writer.truncate(at);
+      break;
+    }
+    last = at;
+    count++;
   }
-  return changes.length;
+  patchFlags(writer, last, (changes[start + count - 1]?.flags ?? 0) | NLM_F_REQUEST | NLM_F_ACK);
+  return count;
 }
 
 /** What an acknowledgement says of a request: undefined for yes. */

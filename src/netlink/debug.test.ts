@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { written } from '../base/bytes.ts';
 import { Prefix } from '../base/prefix.ts';
 import { change } from './change.ts';
 import { rtnetlinkOver } from './connect-route.ts';
@@ -9,9 +10,10 @@ import { FakeKernel } from './fake/fake-kernel.ts';
 const message = { flags: 0x505, sequence: 7, port: 0 };
 
 test('a message is one line', () => {
-  const { type, payload } = change.replaceRoute({ destination: Prefix.parse('10.3.2.0/24'), nexthopId: 5 });
+  const replace = change.replaceRoute({ destination: Prefix.parse('10.3.2.0/24'), nexthopId: 5 });
+  const payload = written(writer => replace.write(writer));
   assert.equal(
-    formatMessage({ ...message, type, payload }),
+    formatMessage({ ...message, type: replace.type, payload }),
     '#7 RTM_NEWROUTE flags=0x505 {family=2 destinationLength=24 sourceLength=0 tos=0 table=254 protocol=3 scope=0 ' +
       'type=1 flags=0} {destination=10.3.2.0 nexthopId=5}',
   );

@@ -15,6 +15,7 @@ import type { AttributeTable, Decoded, Encodable, Fields } from './attribute.ts'
 import * as constants from './constants.ts';
 
 export const HEADER_SIZE = 16;
+const FLAGS_OFFSET = 6;
 
 const MESSAGE_NAMES: ReadonlyMap<number, string> = new Map(
   Object.entries(constants).flatMap(([name, value]) =>
@@ -38,15 +39,27 @@ export function messageName(type: number): string {
   return MESSAGE_NAMES.get(type) ?? `type ${type}`;
 }
 
-/** Appends one message. */
+type OutgoingMessage = Pick<Message, 'type' | 'flags' | 'sequence'> & {
+  readonly port?: number;
+  readonly payload: Uint8Array | { write(writer: Writer): void };
+};
+
+/** Appends one message. Its payload is either there or written in place. */
 export function writeMessage(
   writer: Writer,
-  message: Omit<Message, 'port'> & { readonly port?: number },
+  { type, flags, sequence, port = 0, payload }: OutgoingMessage,
 ): void {
-  const { type, flags, sequence, port = 0, payload } = message;
-  writer.u32(HEADER_SIZE + payload.byteLength);
-  writer.u16(type).u16(flags).u32(sequence).u32(port);
-  writer.bytes(payload).align(4);
+  const start = writer.length;
+  writer.u32(0).u16(type).u16(flags).u32(sequence).u32(port);
+  if (payload instanceof Uint8Array) writer.bytes(payload);
+  else payload.write(writer);
+  writer.patchU32(start, writer.length - start);
+  writer.align(4);
+}
+
+/** Replaces the flags of the message that begins at `start`. */
+export function patchFlags(writer: Writer, start: number, flags: number): void {
+  writer.patchU16(start + FLAGS_OFFSET, flags);
 }
 
 /** The messages of one datagram. @throws CodecError */

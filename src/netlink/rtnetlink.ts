@@ -5,6 +5,7 @@
  * Every method rejects with NetlinkError when the kernel says no, and with SysError when the socket fails.
  * A list that changed while it was read is read again.
  */
+import type { Writer } from '../base/bytes.ts';
 import type { Family, Ip } from '../base/ip.ts';
 import type { NetlinkError } from './errors.ts';
 import type {
@@ -34,8 +35,8 @@ export interface Change {
   readonly type: number;
   /** NLM_F_* besides REQUEST and ACK. */
   readonly flags: number;
-  /** The message after its netlink header. */
-  readonly payload: Uint8Array;
+  /** Writes the message after its netlink header. */
+  write(writer: Writer): void;
 }
 
 /** What the kernel announces on its multicast groups, decoded. */

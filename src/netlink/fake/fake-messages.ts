@@ -1,5 +1,5 @@
 /** The fake kernel's side of the messages: its objects as it tells them, link requests as it reads them. */
-import { Writer } from '../../base/bytes.ts';
+import { Writer, written } from '../../base/bytes.ts';
 import { defined } from '../../base/defined.ts';
 import { attributes, one } from '../attribute.ts';
 import { text } from '../attribute-types.ts';
@@ -25,43 +25,61 @@ import {
 } from '../constants.ts';
 import { type Message, writeMessage } from '../message.ts';
 import type { Link } from '../objects.ts';
-import { encodeAddress } from '../route/address.ts';
+import { writeAddress } from '../route/address.ts';
 import { decodeLinkInfo, encodeLinkInfo } from '../route/link-info.ts';
 import { linkMessage } from '../route/link-message.ts';
-import { encodeFdbEntry, encodeNeighbor } from '../route/neighbor.ts';
-import { encodeNetconf } from '../route/netconf.ts';
-import { encodeNexthop } from '../route/nexthop.ts';
-import { encodeRoute } from '../route/route.ts';
-import { encodeRule } from '../route/rule.ts';
+import { writeFdbEntry, writeNeighbor } from '../route/neighbor.ts';
+import { writeNetconf } from '../route/netconf.ts';
+import { writeNexthop } from '../route/nexthop.ts';
+import { writeRoute } from '../route/route.ts';
+import { writeRule } from '../route/rule.ts';
 import type { LinkRequest } from './fake-links.ts';
 import type { Announcement } from './fake-state.ts';
 import type { Refusal } from './refusal.ts';
 
+/** Types of the messages that tell of an object, and of its end. */
+const TYPES = {
+  link: [RTM_NEWLINK, RTM_DELLINK],
+  address: [RTM_NEWADDR, RTM_DELADDR],
+  route: [RTM_NEWROUTE, RTM_DELROUTE],
+  nexthop: [RTM_NEWNEXTHOP, RTM_DELNEXTHOP],
+  neighbor: [RTM_NEWNEIGH, RTM_DELNEIGH],
+  fdb: [RTM_NEWNEIGH, RTM_DELNEIGH],
+  rule: [RTM_NEWRULE, RTM_DELRULE],
+  netconf: [RTM_NEWNETCONF, RTM_DELNETCONF],
+} as const satisfies Record<Announcement['type'], readonly [present: number, gone: number]>;
+
 /** Type and payload of the message that tells an object, as an announcement or as part of a list. */
 export function encodeAnnouncement(event: Announcement): Pick<Message, 'type' | 'payload'> {
+  const [present, gone] = TYPES[event.type];
+  return { type: event.gone ? gone : present, payload: written(writer => writeObject(writer, event)) };
+}
+
+function writeObject(writer: Writer, event: Announcement): void {
   switch (event.type) {
     case 'link':
-      return { type: event.gone ? RTM_DELLINK : RTM_NEWLINK, payload: encodeLink(event.link) };
+      return writeLink(writer, event.link);
     case 'address':
-      return { type: event.gone ? RTM_DELADDR : RTM_NEWADDR, payload: encodeAddress(event.address) };
+      return writeAddress(writer, event.address);
     case 'route':
-      return { type: event.gone ? RTM_DELROUTE : RTM_NEWROUTE, payload: encodeRoute(event.route) };
+      return writeRoute(writer, event.route);
     case 'nexthop':
-      return { type: event.gone ? RTM_DELNEXTHOP : RTM_NEWNEXTHOP, payload: encodeNexthop(event.nexthop) };
+      return writeNexthop(writer, event.nexthop);
     case 'neighbor':
-      return { type: event.gone ? RTM_DELNEIGH : RTM_NEWNEIGH, payload: encodeNeighbor(event.neighbor) };
+      return writeNeighbor(writer, event.neighbor);
     case 'fdb':
-      return { type: event.gone ? RTM_DELNEIGH : RTM_NEWNEIGH, payload: encodeFdbEntry(event.entry) };
+      return writeFdbEntry(writer, event.entry);
     case 'rule':
-      return { type: event.gone ? RTM_DELRULE : RTM_NEWRULE, payload: encodeRule(event.rule) };
+      return writeRule(writer, event.rule);
     case 'netconf':
-      return { type: event.gone ? RTM_DELNETCONF : RTM_NEWNETCONF, payload: encodeNetconf(event.netconf) };
+      return writeNetconf(writer, event.netconf);
   }
 }
 
-function encodeLink(link: Link): Uint8Array {
+function writeLink(writer: Writer, link: Link): void {
   const { name, mac, mtu, lower, master, txQueueLength, operState, alias, altNames, netnsId, info } = link;
-  return linkMessage.encode(
+  linkMessage.write(
+    writer,
     { family: 0, type: link.type, index: link.index, flags: link.flags, change: 0 },
     {
       name,

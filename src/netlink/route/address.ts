@@ -6,6 +6,7 @@
  *     |family|length|flags |scope | ifindex       |     flags above 0xff only fit into IFA_FLAGS
  *     +------+------+------+------+---------------+
  */
+import type { Writer } from '../../base/bytes.ts';
 import { defined } from '../../base/defined.ts';
 import type { Family, Ip } from '../../base/ip.ts';
 import { attributes, one } from '../attribute.ts';
@@ -48,11 +49,13 @@ export const addressMessage = new MessageCodec(
   }),
 );
 
-export function encodeAddress(
+export function writeAddress(
+  writer: Writer,
   address: NewAddress & { peer?: Ip } & Partial<Pick<Address, 'unknown'>>,
-): Uint8Array {
+): void {
   const { ip: local, length, index, flags = 0, scope = 0, label, broadcast, peer = local, unknown } = address;
-  return addressMessage.encode(
+  addressMessage.write(
+    writer,
     { family: familyNumber(local.family), length, flags: flags & 0xff, scope, index },
     { local, address: peer, label, broadcast, flags: flags > 0xff ? flags : undefined, unknown },
   );

@@ -1,5 +1,5 @@
 /** Address families between the kernel's numbers and ours. */
-import { type Family, Ip } from '../../base/ip.ts';
+import { ADDRESS_BITS, type Family, type Ip } from '../../base/ip.ts';
 import { Prefix } from '../../base/prefix.ts';
 import { AF_INET, AF_INET6, AF_UNSPEC } from '../constants.ts';
 
@@ -18,5 +18,5 @@ export function familyOf(number: number): Family | undefined {
 
 /** A destination or source: its length is in the struct, its address in an attribute that is absent for /0. */
 export function prefixOf(ip: Ip | undefined, length: number): Prefix | undefined {
-  return ip === undefined || length > ip.bytes.length * 8 ? undefined : Prefix.of(ip, length);
+  return ip === undefined || length > ADDRESS_BITS[ip.family] ? undefined : Prefix.of(ip, length);
 }

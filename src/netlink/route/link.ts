@@ -1,4 +1,5 @@
 /** Links between our objects and the kernel's messages. */
+import type { Writer } from '../../base/bytes.ts';
 import { defined } from '../../base/defined.ts';
 import { IFF_LOWER_UP, IFF_UP, IFNAMSIZ, RTEXT_FILTER_SKIP_STATS } from '../constants.ts';
 import type { Link, LinkChange, NewLink } from '../objects.ts';
@@ -16,18 +17,20 @@ export function encodeLinkQuery(nameOrIndex: string | number | undefined): Uint8
   );
 }
 
-export function encodeNewLink(link: NewLink): Uint8Array {
+export function writeNewLink(writer: Writer, link: NewLink): void {
   const { name, mac: address, mtu, lower, master, txQueueLength, netnsFd, info, up } = link;
-  return linkMessage.encode(
+  linkMessage.write(
+    writer,
     { ...ANY_LINK, ...upFlag(up) },
     { name, mac: address, mtu, lower, master, txQueueLength, netnsFd, info: encodeLinkInfo(info) },
   );
 }
 
 /** @param nameOrIndex an index when the name is to change. */
-export function encodeLinkChange(nameOrIndex: string | number, change: LinkChange): Uint8Array {
+export function writeLinkChange(writer: Writer, nameOrIndex: string | number, change: LinkChange): void {
   const { name, mac: address, mtu, master, txQueueLength, netnsFd, alias, info, up } = change;
-  return linkMessage.encode(
+  linkMessage.write(
+    writer,
     { ...ANY_LINK, index: typeof nameOrIndex === 'number' ? nameOrIndex : 0, ...upFlag(up) },
     {
       ...(typeof nameOrIndex === 'string' ? nameAttribute(nameOrIndex) : { name }),

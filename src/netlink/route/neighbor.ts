@@ -8,6 +8,7 @@
  *     |family| 0    | 0     | ifindex       | state | flags| type |
  *     +------+------+-------+---------------+-------+------+------+
  */
+import type { Writer } from '../../base/bytes.ts';
 import { defined } from '../../base/defined.ts';
 import type { Family } from '../../base/ip.ts';
 import { attributes, one } from '../attribute.ts';
@@ -72,9 +73,13 @@ export const neighborMessage = new MessageCodec(
 );
 
 /** Permanent unless a state is given. */
-export function encodeNeighbor(neighbor: NewNeighbor & Partial<Pick<Neighbor, 'unknown'>>): Uint8Array {
+export function writeNeighbor(
+  writer: Writer,
+  neighbor: NewNeighbor & Partial<Pick<Neighbor, 'unknown'>>,
+): void {
   const { index, ip: destination, mac: address, state = NUD_PERMANENT, flags = 0, protocol } = neighbor;
-  return neighborMessage.encode(
+  neighborMessage.write(
+    writer,
     { family: familyNumber(destination.family), index, state, flags, type: 0 },
     { destination, mac: address, protocol, unknown: neighbor.unknown },
   );
@@ -96,12 +101,14 @@ export function decodeNeighbor(payload: Uint8Array): Neighbor | undefined {
 }
 
 /** Permanent and of the link itself unless state and flags say otherwise, as `bridge fdb` does. */
-export function encodeFdbEntry(
+export function writeFdbEntry(
+  writer: Writer,
   entry: NewFdbEntry & Partial<Pick<FdbEntry, 'master' | 'unknown'>>,
-): Uint8Array {
+): void {
   const { index, mac: address, destination, vni, port, vlan, master, unknown } = entry;
   const { state = 0, flags = 0 } = entry;
-  return neighborMessage.encode(
+  neighborMessage.write(
+    writer,
     {
       family: AF_BRIDGE,
       index,

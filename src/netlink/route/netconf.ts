@@ -8,6 +8,7 @@
  *     |family| 0        |
  *     +------+----------+
  */
+import type { Writer } from '../../base/bytes.ts';
 import { defined } from '../../base/defined.ts';
 import { attributes, one } from '../attribute.ts';
 import { i32 } from '../attribute-types.ts';
@@ -45,8 +46,8 @@ export const netconfMessage = new MessageCodec(
   }),
 );
 
-export function encodeNetconf({ family, ...settings }: Netconf): Uint8Array {
-  return netconfMessage.encode({ family: familyNumber(family) }, settings);
+export function writeNetconf(writer: Writer, { family, ...settings }: Netconf): void {
+  netconfMessage.write(writer, { family: familyNumber(family) }, settings);
 }
 
 /** undefined for a family that is not ours (MPLS), or without a link. @throws CodecError */

@@ -6,6 +6,7 @@
  *     |family|scope |protocol| 0    | flags         |
  *     +------+------+--------+------+---------------+
  */
+import type { Writer } from '../../base/bytes.ts';
 import { defined } from '../../base/defined.ts';
 import { attributes, one } from '../attribute.ts';
 import { bytes, flag, ip, u32 } from '../attribute-types.ts';
@@ -45,19 +46,21 @@ export const nexthopMessage = new MessageCodec(
   }),
 );
 
-export function encodeNexthop(
+export function writeNexthop(
+  writer: Writer,
   nexthop: Omit<NewNexthop, 'family'> & Partial<Pick<Nexthop, 'family' | 'unknown'>>,
-): Uint8Array {
+): void {
   const { id, family, protocol = 0, flags = 0, gateway, oif, blackhole, unknown } = nexthop;
-  return nexthopMessage.encode(
+  nexthopMessage.write(
+    writer,
     { family: familyNumber(family), scope: 0, protocol, flags },
     { id, oif, gateway, blackhole, unknown },
   );
 }
 
 /** A request about one next hop by its id alone. */
-export function encodeNexthopId(id: number): Uint8Array {
-  return nexthopMessage.encode(ANY_NEXTHOP, { id });
+export function writeNexthopId(writer: Writer, id: number): void {
+  nexthopMessage.write(writer, ANY_NEXTHOP, { id });
 }
 
 /** undefined without an id. @throws CodecError */

@@ -10,7 +10,7 @@
  */
 import type { Reader, Writer } from '../../base/bytes.ts';
 import { defined } from '../../base/defined.ts';
-import type { Family, Ip } from '../../base/ip.ts';
+import { ADDRESS_BITS, type Family, type Ip } from '../../base/ip.ts';
 import { attributes, one } from '../attribute.ts';
 import { bytes, ip, nested, nestedBytes, u8, u16, u16be, u32, u64be } from '../attribute-types.ts';
 import {
@@ -132,8 +132,8 @@ export const routeMessage = new MessageCodec(
 type RouteFields = Partial<Omit<Route, 'family'>> & { readonly family?: Family };
 
 /** The message that creates or replaces a route; what is absent gets the defaults of `ip route`. */
-export function encodeRoute(route: RouteFields): Uint8Array {
-  return encode(route, {
+export function writeRoute(writer: Writer, route: RouteFields): void {
+  write(writer, route, {
     table: RT_TABLE_MAIN,
     protocol: RTPROT_BOOT,
     type: RTN_UNICAST,
@@ -142,19 +142,21 @@ export function encodeRoute(route: RouteFields): Uint8Array {
 }
 
 /** The message that deletes routes; what is absent matches anything, but the table is the main one. */
-export function encodeRouteSelector(route: RouteFields): Uint8Array {
-  return encode(route, { table: RT_TABLE_MAIN, protocol: 0, type: 0, scope: RT_SCOPE_NOWHERE });
+export function writeRouteSelector(writer: Writer, route: RouteFields): void {
+  write(writer, route, { table: RT_TABLE_MAIN, protocol: 0, type: 0, scope: RT_SCOPE_NOWHERE });
 }
 
-function encode(
+function write(
+  writer: Writer,
   route: RouteFields,
   otherwise: Required<Pick<Route, 'table' | 'protocol' | 'type' | 'scope'>>,
-): Uint8Array {
+): void {
   const { destination, encap } = route;
   const { table = otherwise.table, protocol = otherwise.protocol } = route;
   const { type = otherwise.type, scope = otherwise.scope } = route;
   const family = routeFamily(route);
-  return routeMessage.encode(
+  routeMessage.write(
+    writer,
     {
       ...ANY_ROUTE,
       family: familyNumber(family),
@@ -187,7 +189,7 @@ export function encodeRouteLookup(destination: Ip): Uint8Array {
     {
       ...ANY_ROUTE,
       family: familyNumber(destination.family),
-      destinationLength: destination.bytes.length * 8,
+      destinationLength: ADDRESS_BITS[destination.family],
       flags: RTM_F_LOOKUP_TABLE,
     },
     { destination },

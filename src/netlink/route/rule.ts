@@ -6,6 +6,7 @@
  *     |family|dst len|src len| tos  |table | 0    | 0    |action| flags         |
  *     +------+-------+-------+------+------+------+------+------+---------------+
  */
+import type { Writer } from '../../base/bytes.ts';
 import { defined } from '../../base/defined.ts';
 import type { Family } from '../../base/ip.ts';
 import { attributes, one } from '../attribute.ts';
@@ -83,19 +84,20 @@ export const ruleMessage = new MessageCodec(
 type RuleFields = NewRule & Partial<Pick<Rule, 'unknown'>>;
 
 /** A rule to look into a table, the main one unless it says which. */
-export function encodeRule(rule: RuleFields): Uint8Array {
-  return encode(rule, { table: RT_TABLE_MAIN, action: FR_ACT_TO_TBL });
+export function writeRule(writer: Writer, rule: RuleFields): void {
+  write(writer, rule, { table: RT_TABLE_MAIN, action: FR_ACT_TO_TBL });
 }
 
 /** The message that deletes a rule; what is absent matches anything. */
-export function encodeRuleSelector(rule: RuleFields): Uint8Array {
-  return encode(rule, { table: RT_TABLE_UNSPEC, action: FR_ACT_UNSPEC });
+export function writeRuleSelector(writer: Writer, rule: RuleFields): void {
+  write(writer, rule, { table: RT_TABLE_UNSPEC, action: FR_ACT_UNSPEC });
 }
 
-function encode(rule: RuleFields, otherwise: Pick<Rule, 'table' | 'action'>): Uint8Array {
+function write(writer: Writer, rule: RuleFields, otherwise: Pick<Rule, 'table' | 'action'>): void {
   const { family, table = otherwise.table, action = otherwise.action, source, destination, unknown } = rule;
   const { priority, fwmark, fwmask, iifName, oifName, protocol } = rule;
-  return ruleMessage.encode(
+  ruleMessage.write(
+    writer,
     {
       family: familyNumber(family),
       destinationLength: destination?.length ?? 0,
