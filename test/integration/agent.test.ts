@@ -75,7 +75,9 @@ describe('two hosts', needs, () => {
     const { lease } = await one.client.status();
     assert.deepEqual(await one.client.releaseLease(), { released: lease?.key });
     await two.until('the peer is gone', ({ peers }) => peers.length === 0);
-    assert.equal((await two.ip.routes.list({ family: 'ipv4', protocol: 77 })).length, 0);
+    await eventually('its route is gone', async () => {
+      return (await two.ip.routes.list({ family: 'ipv4', protocol: 77 })).length === 0;
+    });
     assert.equal((await cluster.leaseKeys()).length, 1);
   });
 
