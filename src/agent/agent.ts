@@ -179,7 +179,7 @@ export class Agent {
       store: this.#membership.storeStatus(endpoints, prefix),
       plan: this.#controller.plan.value,
       outcome: this.#controller.outcome.value,
-      configProblems: this.#membership.configProblems,
+      configProblems: this.#controller.configProblems,
       lease: this.#membership.leaseStatus(),
       dataPlane: this.#enforcer.dataPlane.report(),
       driftRepairs: this.#enforcer.driftRepairs(),

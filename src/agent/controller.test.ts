@@ -22,18 +22,21 @@ import type { HostNetwork } from './underlay.ts';
 const config = (vni: number, network = '10.3.0.0/16') =>
   parseNetworkConfig(JSON.stringify({ Network: network, Backend: { Type: 'vxlan', VNI: vni } })).config;
 
-const network = (address: string, up = true): HostNetwork => ({
+const dualStack = parseNetworkConfig(
+  JSON.stringify({
+    Network: '10.3.0.0/16',
+    EnableIPv6: true,
+    IPv6Network: 'fd03::/48',
+    Backend: { Type: 'vxlan', VNI: 88 },
+  }),
+).config;
+
+const network = (address: string, up = true, ...more: string[]): HostNetwork => ({
   links: [{ index: 2, name: 'eth0', type: 1, flags: 0, up, running: up, mtu: 1500, unknown: [] }],
-  addresses: [
-    {
-      ...parseInterfaceAddress(address),
-      index: 2,
-      family: 'ipv4',
-      scope: 0,
-      flags: 0x80,
-      unknown: [],
-    },
-  ],
+  addresses: [address, ...more].map(text => {
+    const parsed = parseInterfaceAddress(text);
+    return { ...parsed, index: 2, family: parsed.ip.family, scope: 0, flags: 0x80, unknown: [] };
+  }),
   defaultRoutes: [],
 });
 
@@ -232,9 +235,38 @@ describe('trouble', () => {
     assert.deepEqual(health.warnings(), []);
   });
 
+  test('with a later configuration does not keep the one in use from following the host', () => {
+    start();
+    controller.setConfig(config(16_777_216));
+    taken();
+    controller.setNetwork(network('192.168.65.99/24'));
+    assert.equal(taken().at(-1), 'host: vni 88 at 192.168.65.99 10.3.5.0/24');
+    assert.equal(String(controller.plan.value?.attributes.publicIp), '192.168.65.99');
+    assert.equal(health.warnings()[0]?.code, 'CONFIG_REFUSED');
+    assert.equal(controller.configProblems[0]?.path, 'Backend.VNI');
+  });
+
+  test('with what a later configuration needs of this host is over when the host has it', () => {
+    start();
+    controller.setConfig(dualStack);
+    assert.equal(ready('underlay'), true);
+    assert.match(health.warnings()[0]?.text ?? '', /eth0 has no usable ipv6 address/);
+    controller.setNetwork(network('192.168.65.3/24', true, 'fd65::3/64'));
+    assert.deepEqual(health.warnings(), []);
+    assert.equal(controller.plan.value?.config, dualStack);
+  });
+
+  test('with a configuration that was deleted meanwhile is not taken up again', () => {
+    start();
+    controller.setConfig(dualStack);
+    controller.setConfig({ trouble: { code: 'NO_CONFIG', reason: 'nobody wrote one' }, problems: [] });
+    controller.setNetwork(network('192.168.65.3/24', true, 'fd65::3/64'));
+    assert.equal(controller.plan.value?.config.ipv6, undefined);
+  });
+
   test('with the configuration in the store does not end with a change of the underlay', () => {
     start();
-    controller.setConfig({ code: 'NO_CONFIG', reason: 'nobody wrote one' });
+    controller.setConfig({ trouble: { code: 'NO_CONFIG', reason: 'nobody wrote one' }, problems: [] });
     controller.setNetwork(network('192.168.65.4/24'));
     assert.deepEqual(
       health.warnings().map(({ text }) => text),

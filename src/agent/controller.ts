@@ -13,14 +13,15 @@
  * interface that is gone and a lease that is lost change the conditions, not the kernel.
  */
 import type { Backend, BackendContext } from '../backend/backend.ts';
+import type { Problem } from '../base/errors.ts';
 import { Latest } from '../base/latest.ts';
 import type { DataPlane } from '../dataplane/data-plane.ts';
 import type { DesiredFirewall } from '../firewall/rules.ts';
 import { familiesOf, type NetworkConfig } from '../subnet/config.ts';
 import type { Lease, Subnet } from '../subnet/lease.ts';
 import type { EventLog } from './event-log.ts';
-import type { Health, Trouble } from './health.ts';
-import { type HostPlan, planHost } from './host-plan.ts';
+import type { Health } from './health.ts';
+import { type HostPlan, type HostPlanResult, planHost, type Refusal } from './host-plan.ts';
 import type { AgentOptions } from './options.ts';
 import { PeerBook } from './peer-book.ts';
 import type { Identity } from './state-directory.ts';
@@ -50,9 +51,12 @@ export class Controller {
   readonly outcome = new Latest<Outcome | undefined>(undefined);
   /** Grows with everything that was stated to the data plane and wants to be applied. */
   readonly stated = new Latest(0);
+  /** The newest configuration that is worth trying. The one in use is the plan's. */
   #config: NetworkConfig | undefined;
-  /** Why the configuration in the store is not the one above. */
-  #refused: Trouble | undefined;
+  /** Why the store has no such configuration now. */
+  #unusable: Refusal | undefined;
+  /** Why the configuration in the store is not the one in use. */
+  #refusal: Refusal | undefined;
   #network: HostNetwork | undefined;
   #lease: Lease | undefined;
   #arePeersKnown = false;
@@ -66,14 +70,21 @@ export class Controller {
   }
 
   /** A valid configuration, or why there is none. */
-  setConfig(config: NetworkConfig | Trouble): void {
-    if ('code' in config) {
-      this.#refused = config;
-      return this.#reportConfig(config);
+  setConfig(reading: NetworkConfig | Refusal): void {
+    if ('trouble' in reading) {
+      this.#unusable = reading;
+      // What was refused before is not what the store has now, and is not tried again.
+      this.#config = this.plan.value?.config ?? this.#config;
+      return this.#report(reading);
     }
-    this.#refused = undefined;
-    this.#config = config;
+    this.#unusable = undefined;
+    this.#config = reading;
     this.#decide();
+  }
+
+  /** What is wrong with the configuration in the store; empty when it is the one in use. */
+  get configProblems(): readonly Problem[] {
+    return this.#refusal?.problems ?? [];
   }
 
   setNetwork(network: HostNetwork): void {
@@ -94,27 +105,35 @@ export class Controller {
     this.#state();
   }
 
+  /**
+   * The newest configuration is tried whenever something changes, because what this host lacks for it may have come.
+   * While it cannot be used, the one in use goes on following this host's network.
+   */
   #decide(): void {
-    const { options, identity, createBackend, health } = this.#options;
+    const { health } = this.#options;
     if (this.#config === undefined || this.#network === undefined) return;
-    const result = planHost({
-      config: this.#config,
-      network: this.#network,
-      criteria: options.underlay,
-      identity,
-      createBackend,
-    });
+    const inUse = this.plan.value?.config;
+    const newest = this.#planFor(this.#config, this.#network);
+    const isRefused = !newest.ok && inUse !== undefined && inUse !== this.#config;
+    const result = isRefused ? this.#planFor(inUse, this.#network) : newest;
+    if (isRefused) this.#report(newest);
+    else if (newest.ok || newest.condition !== 'config') this.#report(this.#unusable);
+    else this.#report(newest);
+
     if (!result.ok) {
-      if (result.condition === 'config') this.#reportConfig(result.trouble);
-      else health.report(result.condition, result.trouble);
+      if (result.condition !== 'config') health.report(result.condition, result.trouble);
       return;
     }
     health.report('underlay');
-    const isNew = result.plan.fingerprint !== this.plan.value?.fingerprint;
-    if (isNew) this.plan.set(result.plan);
-    // The one in use is planned anew with the host's network; the one in the store is no better for that.
-    this.#reportConfig(this.#refused);
-    if (isNew) this.#state();
+    if (result.plan.fingerprint === this.plan.value?.fingerprint) return;
+    this.plan.set(result.plan);
+    this.#state();
+  }
+
+  #planFor(config: NetworkConfig, network: HostNetwork): HostPlanResult {
+    const { options, identity, createBackend } = this.#options;
+    const inUse = this.plan.value?.underlay;
+    return planHost({ config, network, criteria: options.underlay, identity, inUse, createBackend });
   }
 
   /** Nothing is stated before the peers are known: until then every entry of theirs would look stale. */
@@ -134,21 +153,23 @@ export class Controller {
     this.stated.set(this.stated.value + 1);
   }
 
-  #reportConfig(trouble: Trouble | undefined): void {
+  /** Tells why the configuration in the store is not in use; undefined when it is. */
+  #report(refusal: Refusal | undefined): void {
     const { health } = this.#options;
+    this.#refusal = refusal;
     const isInUse = this.plan.value !== undefined;
-    health.report('config', isInUse ? undefined : trouble);
+    health.report('config', isInUse ? undefined : refusal?.trouble);
     health.warn(
       'config',
-      isInUse && trouble !== undefined
+      isInUse && refusal !== undefined
         ? [
             {
               id: 'refused',
               code: 'CONFIG_REFUSED',
               severity: 'error',
               title: 'the network configuration in the store is not the one in use',
-              text: trouble.reason,
-              ...(trouble.hint === undefined ? {} : { hint: trouble.hint }),
+              text: refusal.trouble.reason,
+              ...(refusal.trouble.hint === undefined ? {} : { hint: refusal.trouble.hint }),
             },
           ]
         : [],

@@ -5,7 +5,7 @@
 
 import type { ConditionName } from '../api/status.ts';
 import type { Backend, BackendContext, Underlay } from '../backend/backend.ts';
-import { ConfigError, formatProblem } from '../base/errors.ts';
+import { ConfigError, formatProblem, type Problem } from '../base/errors.ts';
 import { familiesOf, type NetworkConfig } from '../subnet/config.ts';
 import type { LeaseAttributes } from '../subnet/lease.ts';
 import type { Trouble } from './health.ts';
@@ -29,20 +29,28 @@ export interface HostPlanInputs {
   readonly network: HostNetwork;
   readonly criteria: UnderlayCriteria;
   readonly identity: Identity;
+  /** The underlay that was chosen last. */
+  readonly inUse: Underlay | undefined;
   /** @throws ConfigError for a backend that does not exist or whose options make no sense. */
   readonly createBackend: (context: BackendContext) => Backend;
 }
 
 export type HostPlanResult =
   | { readonly ok: true; readonly plan: HostPlan }
-  | { readonly ok: false; readonly condition: ConditionName; readonly trouble: Trouble };
+  | ({ readonly ok: false; readonly condition: ConditionName } & Refusal);
+
+/** Why a configuration is not used: in one text for people, and problem by problem where the text has several. */
+export interface Refusal {
+  readonly trouble: Trouble;
+  readonly problems: readonly Problem[];
+}
 
 export function planHost(inputs: HostPlanInputs): HostPlanResult {
   const { config, network, criteria, identity } = inputs;
-  const choice = chooseUnderlay(network, criteria, familiesOf(config));
+  const choice = chooseUnderlay(network, criteria, familiesOf(config), inputs.inUse);
   if (!choice.found) {
     const { reason, hint } = choice;
-    return { ok: false, condition: 'underlay', trouble: { code: 'NO_UNDERLAY', reason, hint } };
+    return { ok: false, condition: 'underlay', trouble: { code: 'NO_UNDERLAY', reason, hint }, problems: [] };
   }
   adoptMacs(network, identity);
   const { underlay, chosenBy } = choice;
@@ -59,14 +67,13 @@ export function planHost(inputs: HostPlanInputs): HostPlanResult {
     return { ok: true, plan: { config, underlay, chosenBy, backend, attributes, fingerprint } };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    return { ok: false, condition: 'config', trouble: configTrouble(error) };
+    return { ok: false, condition: 'config', ...configRefusal(error) };
   }
 }
 
-/** Why a configuration is not used, as a condition tells it. */
-export function configTrouble(error: ConfigError): Trouble {
-  const problems = error.problems.map(formatProblem).join('; ');
-  return { code: 'CONFIG_INVALID', reason: `the network configuration cannot be used: ${problems}` };
+export function configRefusal({ problems }: ConfigError): Refusal {
+  const reason = `the network configuration cannot be used: ${problems.map(formatProblem).join('; ')}`;
+  return { trouble: { code: 'CONFIG_INVALID', reason }, problems };
 }
 
 /** Devices that flannel made before us have MACs that its peers know. */

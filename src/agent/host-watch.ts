@@ -10,7 +10,7 @@ import type { Logger } from '../base/log.ts';
 import type { Link } from '../netlink/objects.ts';
 import type { EventGroup, KernelEvent, Rtnetlink } from '../netlink/rtnetlink.ts';
 import type { UnderlayCriteria } from './options.ts';
-import { type HostNetwork, readHostNetwork } from './underlay.ts';
+import { type HostNetwork, isChosenByRoute, readHostNetwork } from './underlay.ts';
 
 /** Milliseconds in which further changes are gathered: an address often moves in several steps. */
 const SETTLE = 100;
@@ -74,11 +74,8 @@ export class HostWatch {
     }
   }
 
-  /** A named interface is not chosen by a route, and then the thousands of routes to peers need no decoding. */
   #groups(): readonly EventGroup[] {
-    const { interfaces, patterns, canReach } = this.#options.criteria;
-    const byRoute = canReach !== undefined || (interfaces.length === 0 && patterns.length === 0);
-    return byRoute ? ['link', 'address', 'route'] : ['link', 'address'];
+    return isChosenByRoute(this.#options.criteria) ? ['link', 'address', 'route'] : ['link', 'address'];
   }
 
   #matters(event: KernelEvent): boolean {

@@ -18,7 +18,7 @@ import type { Registry } from '../subnet/registry.ts';
 import type { Controller } from './controller.ts';
 import type { EventLog } from './event-log.ts';
 import type { Health, OwnedWarning } from './health.ts';
-import { configTrouble, type HostPlan } from './host-plan.ts';
+import { configRefusal, type HostPlan } from './host-plan.ts';
 import { leaseStatus, leaseTrouble, leaseWarnings, ownLeaseAmong, tellLeaseEvent } from './lease-keeper.ts';
 import { tellPeerEvent, warnOfPeers } from './peer-news.ts';
 import { isoTime } from './status-document.ts';
@@ -48,17 +48,11 @@ export class Membership {
   /** Grows whenever something about the peers may be remarkable. */
   readonly #peerNews = new Latest(0);
   #contactSince: number;
-  #configProblems: readonly Problem[] = [];
 
   constructor(options: MembershipOptions) {
     this.#options = options;
     this.#config = new ConfigWatch(options.registry);
     this.#contactSince = options.clock.now();
-  }
-
-  /** What is wrong with the configuration in the store; empty when it is the one in use. */
-  get configProblems(): readonly Problem[] {
-    return this.#configProblems;
   }
 
   get rejected(): Iterable<RejectedLease> {
@@ -124,17 +118,17 @@ export class Membership {
   async #followConfig(signal: AbortSignal): Promise<void> {
     const { controller, registry, health } = this.#options;
     for await (const reading of this.#config.reading.changes(signal)) {
-      this.#configProblems = reading.state === 'invalid' ? reading.problems : [];
       health.warn('config-text', reading.state === 'valid' ? reading.warnings.map(configWarning) : []);
       if (reading.state === 'valid') controller.setConfig(reading.config);
       else if (reading.state === 'invalid') {
-        controller.setConfig(configTrouble(new ConfigError('network configuration', reading.problems)));
+        controller.setConfig(configRefusal(new ConfigError('network configuration', reading.problems)));
       } else if (reading.state === 'missing') {
-        controller.setConfig({
+        const trouble = {
           code: 'NO_CONFIG',
           reason: `the store has no network configuration at ${registry.configKey}`,
           hint: 'write one with `tulle config set`, for example {"Network": "10.5.0.0/16", "Backend": {"Type": "vxlan"}}',
-        });
+        };
+        controller.setConfig({ trouble, problems: [] });
       }
     }
   }

@@ -187,15 +187,70 @@ describe('the interface', () => {
   test('no default route at all', () => {
     assert.equal(
       decide({}, ['ipv4'], { ...host, defaultRoutes: [] }),
-      'no usable underlay interface: default route: no such interface',
+      'no usable underlay interface: default route: there is none',
     );
+    assert.equal(
+      decide({}, ['ipv4', 'ipv6'], { ...host, defaultRoutes: [defaultRoute('ipv4', 1, 0)] }),
+      'no usable underlay interface: default route: no link has one of each family',
+    );
+  });
+
+  test('a default route over several links counts for each of them, the first one first', () => {
+    const { oif: _none, ...shared } = defaultRoute('ipv4', 0, 0);
+    const hop = (index: number) => [8, 0, 0, 0, index, 0, 0, 0];
+    const unknown = [{ type: 9, payload: Uint8Array.of(...hop(1), ...hop(2)) }];
+    assert.equal(
+      decide({}, ['ipv4'], { ...host, defaultRoutes: [{ ...shared, unknown }] }),
+      'eth0 10.0.0.5 tells 10.0.0.5 by default route',
+    );
+  });
+
+  test('an interface that has another name now is told of', () => {
+    const renamed = {
+      ...host,
+      links: host.links.map(each => ({ ...each, name: each.name.replace('eth0', 'lan') })),
+    };
+    const choice = chooseUnderlay(renamed, { ...none, interfaces: ['eth0'] }, ['ipv4'], inUse('10.0.0.5'));
+    assert.match(choice.found ? '' : choice.hint, /^eth0 is called lan now; name it with --iface/);
   });
 });
 
-test('a link-local address is used when it is the only one', () => {
+test('a link-local address, which peers refuse, is used only when they are told another', () => {
   const at = { ...host, links: [link(3, 'eth2', 1500)] };
   assert.equal(
     decide({ interfaces: ['eth2'] }, ['ipv4'], at),
-    'eth2 169.254.7.7 tells 169.254.7.7 by --iface=eth2',
+    'no usable underlay interface: --iface=eth2: eth2 has no usable ipv4 address',
   );
+  assert.equal(
+    decide({ interfaces: ['eth2'], publicIpv4: Ip.parse('203.0.113.7') }, ['ipv4'], at),
+    'eth2 169.254.7.7 tells 203.0.113.7 by --iface=eth2',
+  );
+});
+
+const inUse = (text: string) => {
+  const ip = Ip.parse(text);
+  return {
+    link: { index: 1, name: 'eth0', mtu: 1500 },
+    ...(ip.family === 'ipv4' ? { ipv4: ip } : { ipv6: ip }),
+  };
+};
+
+describe('the address in use', () => {
+  const choose = (criteria: Partial<UnderlayCriteria>, address: string, at = host) => {
+    const used = inUse(address);
+    const choice = chooseUnderlay(at, { ...none, ...criteria }, [Ip.parse(address).family], used);
+    return choice.found ? String(choice.underlay.ipv4 ?? choice.underlay.ipv6) : choice.reason;
+  };
+
+  test('stays when others, also better ones, are beside it', () => {
+    assert.equal(choose({ interfaces: ['eth1'] }, '192.168.65.4'), '192.168.65.4');
+    assert.equal(choose({ interfaces: ['eth0'] }, 'fd00::66'), 'fd00::66');
+    assert.equal(choose({ patterns: [/^192/] }, '192.168.65.4'), '192.168.65.4');
+  });
+
+  test('gives way when it is gone, deprecated, or not the one that was asked for', () => {
+    assert.equal(choose({ interfaces: ['eth1'] }, '192.168.65.77'), '192.168.65.3');
+    assert.equal(choose({ interfaces: ['eth1'] }, '192.168.65.9'), '192.168.65.3');
+    assert.equal(choose({ interfaces: ['192.168.65.3'] }, '192.168.65.4'), '192.168.65.3');
+  });
 });

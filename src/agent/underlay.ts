@@ -5,10 +5,14 @@
  * The ways are flannel's (pkg/ipmatch/match.go), in its order: every `--iface`, every `--iface-regex`,
  * `--iface-can-reach`; with none of them `--public-ip`, then the device of the default route. What flannel does
  * not do: a public address that no interface has (a host behind NAT) falls back to the default route.
+ *
+ * Of several addresses of the interface the one in use stays for as long as it can be used: one that comes later
+ * (the kernel lists a new IPv6 address first) does not move the tunnels.
  */
 import type { Underlay } from '../backend/backend.ts';
 import type { Family, Ip } from '../base/ip.ts';
 import type { Address, Link, Route } from '../netlink/objects.ts';
+import { linksOfRoute } from '../netlink/route/multipath.ts';
 import type { Rtnetlink } from '../netlink/rtnetlink.ts';
 import type { UnderlayCriteria } from './options.ts';
 
@@ -37,12 +41,17 @@ export type UnderlayChoice =
   | { readonly found: true; readonly underlay: Underlay; readonly chosenBy: string }
   | { readonly found: false; readonly reason: string; readonly hint: string };
 
+/** Whether routes decide. A named interface needs none, and the thousands of routes to peers need no reading. */
+export function isChosenByRoute({ interfaces, patterns, canReach }: UnderlayCriteria): boolean {
+  return canReach !== undefined || (interfaces.length === 0 && patterns.length === 0);
+}
+
 /** Reads what `chooseUnderlay` needs. @throws NetlinkError, SysError */
 export async function readHostNetwork(netlink: Rtnetlink, criteria: UnderlayCriteria): Promise<HostNetwork> {
   const [links, addresses, routes] = await Promise.all([
     netlink.links.list(),
     netlink.addresses.list(),
-    netlink.routes.list({ table: TABLE_MAIN }),
+    isChosenByRoute(criteria) ? netlink.routes.list({ table: TABLE_MAIN }) : [],
   ]);
   // No route to the address is an answer like any other.
   const reach =
@@ -57,27 +66,41 @@ export async function readHostNetwork(netlink: Rtnetlink, criteria: UnderlayCrit
   };
 }
 
-/** @param families those that the network has enabled: the interface needs a usable address of each. */
+/**
+ * @param families those that the network has enabled: the interface needs a usable address of each.
+ * @param inUse what was chosen last.
+ */
 export function chooseUnderlay(
-  host: HostNetwork,
+  network: HostNetwork,
   criteria: UnderlayCriteria,
   families: readonly Family[],
+  inUse?: Underlay,
 ): UnderlayChoice {
+  const host = { ...network, criteria, inUse };
   const failures: string[] = [];
-  for (const { by, link, prefer } of candidates(host, criteria, families)) {
+  for (const { by, link, prefer, absent = 'no such interface' } of candidates(host, families)) {
     if (link === undefined) {
-      failures.push(`${by}: no such interface`);
+      failures.push(`${by}: ${absent}`);
       continue;
     }
-    const outcome = describe(host, criteria, families, link, prefer);
+    const outcome = describe(host, families, link, prefer);
     if (typeof outcome !== 'string') return { found: true, underlay: outcome, chosenBy: by };
     failures.push(`${by}: ${outcome}`);
   }
+  const now = inUse && linkOf(host, inUse.link.index)?.name;
+  const renamed =
+    now === undefined || now === inUse?.link.name ? '' : `${inUse?.link.name} is called ${now} now; `;
   return {
     found: false,
     reason: `no usable underlay interface: ${failures.join('; ')}`,
-    hint: 'name it with --iface; the agent looks again when links, addresses or routes change',
+    hint: `${renamed}name it with --iface; the agent looks again when links, addresses or routes change`,
   };
+}
+
+/** All that a choice is made of. */
+interface Circumstances extends HostNetwork {
+  readonly criteria: UnderlayCriteria;
+  readonly inUse: Underlay | undefined;
 }
 
 interface Candidate {
@@ -86,13 +109,12 @@ interface Candidate {
   readonly link: Link | undefined;
   /** The address that matched, which is then the one to use. */
   readonly prefer?: Ip | undefined;
+  /** Why there is no link, when it is not that none has the name. */
+  readonly absent?: string;
 }
 
-function* candidates(
-  host: HostNetwork,
-  criteria: UnderlayCriteria,
-  families: readonly Family[],
-): Generator<Candidate> {
+function* candidates(host: Circumstances, families: readonly Family[]): Generator<Candidate> {
+  const { criteria } = host;
   const { interfaces, patterns, canReach } = criteria;
   for (const selector of interfaces) yield bySelector(host, `--iface=${selector}`, selector);
   for (const pattern of patterns) yield byPattern(host, pattern, families);
@@ -101,6 +123,7 @@ function* candidates(
       by: `--iface-can-reach=${canReach}`,
       link: linkOf(host, host.reach?.oif),
       prefer: host.reach?.preferredSource,
+      absent: 'there is no route to it',
     };
   }
   if (interfaces.length > 0 || patterns.length > 0 || canReach !== undefined) return;
@@ -110,11 +133,12 @@ function* candidates(
   if (publicIp !== undefined && owner !== undefined) {
     yield { by: `address ${publicIp}`, link: linkOf(host, owner.index), prefer: publicIp };
   }
-  yield { by: 'default route', link: byDefaultRoute(host, families) };
+  const absent = families.length > 1 ? 'no link has one of each family' : 'there is none';
+  yield { by: 'default route', link: byDefaultRoute(host, families), absent };
 }
 
 /** An interface by its name, by another name of it, or by one of its addresses. */
-function bySelector(host: HostNetwork, by: string, selector: string): Candidate {
+function bySelector(host: Circumstances, by: string, selector: string): Candidate {
   const named = host.links.find(({ name, altNames }) => name === selector || altNames?.includes(selector));
   if (named !== undefined) return { by, link: named };
   const address = host.addresses.find(({ ip }) => ip.toString() === selector);
@@ -122,7 +146,7 @@ function bySelector(host: HostNetwork, by: string, selector: string): Candidate 
 }
 
 /** Addresses are tried before names, each in the kernel's order of links. */
-function byPattern(host: HostNetwork, pattern: RegExp, families: readonly Family[]): Candidate {
+function byPattern(host: Circumstances, pattern: RegExp, families: readonly Family[]): Candidate {
   const by = `--iface-regex=${pattern.source}`;
   for (const link of host.links) {
     const match = usable(host, link).find(
@@ -137,9 +161,9 @@ function byPattern(host: HostNetwork, pattern: RegExp, families: readonly Family
 function byDefaultRoute(host: HostNetwork, families: readonly Family[]): Link | undefined {
   const devices = families.map(family =>
     host.defaultRoutes
-      .filter(route => route.family === family && route.oif !== undefined)
+      .filter(route => route.family === family)
       .sort((a, b) => (a.priority ?? 0) - (b.priority ?? 0))
-      .map(({ oif }) => oif),
+      .flatMap(linksOfRoute),
   );
   const [first = [], ...others] = devices;
   return linkOf(
@@ -150,12 +174,12 @@ function byDefaultRoute(host: HostNetwork, families: readonly Family[]): Link | 
 
 /** The underlay over this link, or why it cannot be one. */
 function describe(
-  host: HostNetwork,
-  criteria: UnderlayCriteria,
+  host: Circumstances,
   families: readonly Family[],
   link: Link,
   prefer: Ip | undefined,
 ): Underlay | string {
+  const { criteria } = host;
   if (!link.up) return `${link.name} is down`;
   if (link.mtu === undefined || link.mtu === 0) return `${link.name} has no MTU`;
   const addresses = usable(host, link);
@@ -180,17 +204,24 @@ function describe(
   };
 }
 
-/** Addresses of a link, best first: global before link-local, permanent before dynamic, lasting before temporary. */
-function usable(host: HostNetwork, link: Link): Address[] {
+/**
+ * Addresses of a link, best first: the one in use, permanent before dynamic, lasting before temporary. Peers refuse
+ * a lease with a link-local address, so one is of use only where another address is told to them.
+ */
+function usable({ addresses, criteria, inUse }: Circumstances, link: Link): Address[] {
   const unusable = IFA_F_DEPRECATED | IFA_F_TENTATIVE | IFA_F_DADFAILED;
-  const rank = ({ ip, flags }: Address) =>
-    (ip.isLinkLocal ? 4 : 0) +
-    (flags & IFA_F_PERMANENT ? 0 : 2) +
-    (flags & IFA_F_TEMPORARY && ip.family === 'ipv6' ? 1 : 0);
-  return host.addresses
+  const isUsed = ({ ip }: Address) => ip.equals(inUse?.ipv4) || ip.equals(inUse?.ipv6);
+  const rank = (address: Address) =>
+    (isUsed(address) ? 0 : 8) +
+    (address.ip.isLinkLocal ? 4 : 0) +
+    (address.flags & IFA_F_PERMANENT ? 0 : 2) +
+    (address.flags & IFA_F_TEMPORARY && address.family === 'ipv6' ? 1 : 0);
+  const isToldOther = { ipv4: criteria.publicIpv4 !== undefined, ipv6: criteria.publicIpv6 !== undefined };
+  return addresses
     .filter(({ index, flags }) => index === link.index && (flags & unusable) === 0)
+    .filter(({ ip, family }) => !ip.isLinkLocal || isToldOther[family])
     .sort((a, b) => rank(a) - rank(b));
 }
 
-const linkOf = (host: HostNetwork, index: number | undefined) =>
+const linkOf = (host: Pick<HostNetwork, 'links'>, index: number | undefined) =>
   index === undefined ? undefined : host.links.find(link => link.index === index);

@@ -103,6 +103,28 @@ describe('live changes', needsFaultLab, () => {
     });
   }
 
+  test('of the configuration to what this host lacks: refused, and the host is followed all the same', async () => {
+    const [one, two] = [lab.host(1), lab.host(2)];
+    const lost = await lab.survive(async () => {
+      await lab.configure({ ...CONFIG, EnableIPv6: true, IPv6Network: 'fd77::/48' });
+      assert.match((await one.untilWarned('CONFIG_REFUSED')).reason, /eth0 has no usable ipv6 address/);
+      assert.equal((await one.client.status()).agent.ready, true);
+      for (const address of ['192.168.65.33', one.address]) {
+        await one.moveTo(address);
+        await two.until('it sends to the new address', ({ peers }) => peers[0]?.publicIpv4 === address);
+      }
+      await lab.configure({ ...CONFIG, Backend: { Type: 'host-gw' } });
+      assert.match((await one.untilWarned('CONFIG_REFUSED')).reason, /host-gw is not built/);
+      assert.deepEqual(
+        (await one.client.status()).network.problems.map(({ path }) => path),
+        ['Backend.Type'],
+      );
+      await lab.configure();
+      for (const host of lab.hosts) await host.until('no warning is left', s => s.warnings.length === 0);
+    });
+    assert.ok(lost < 50, `${lost} packets were lost`);
+  });
+
   test('of the configuration to none at all: missed, and the one before stays in use', async () => {
     const lost = await lab.survive(async () => {
       await lab.store.ctl('del', `${PREFIX}/config`);

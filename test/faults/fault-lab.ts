@@ -21,7 +21,7 @@ import assert from 'node:assert/strict';
 import process from 'node:process';
 import { agentArguments } from '../../src/lab/agent.ts';
 import { Anchor, namespacesOf } from '../../src/lab/anchor.ts';
-import { weaveFabric } from '../../src/lab/fabric.ts';
+import { plugIn, weaveFabric } from '../../src/lab/fabric.ts';
 import { type LabPlan, planLab } from '../../src/lab/plan.ts';
 import { Site } from '../../src/lab/site.ts';
 import { connectRoute } from '../../src/netlink/connect-route.ts';
@@ -70,6 +70,8 @@ export class FaultLab implements AsyncDisposable {
   readonly #options: FaultLabOptions;
   readonly #resources = new AsyncDisposableStack();
   readonly hosts: FaultHost[] = [];
+  /** A new cable from the fabric to this host, whose former one is gone. */
+  readonly #plugs: (() => Promise<void>)[] = [];
   #store: StoreServer | undefined;
   #isBroken = false;
 
@@ -104,6 +106,8 @@ export class FaultLab implements AsyncDisposable {
         await Site.prepare(hostPlan, { anchor, route }, '127.0.0.1 localhost\n'),
       );
       this.#resources.defer(() => site.anchor.release());
+      const { netns, route: host, address } = site;
+      this.#plugs.push(() => plugIn(route, { name: hostPlan.name, address, netns, route: host }));
       const proxy = this.#resources.use(
         await TcpProxy.start(this.store.port, { port: STORE_PORT, netns: site.netns }),
       );
@@ -117,6 +121,11 @@ export class FaultLab implements AsyncDisposable {
   /** Ends everything: agents, namespaces, store. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#resources.disposeAsync();
+  }
+
+  /** Gives a host an uplink of the usual name and address again, as a new link, after the former one was deleted. */
+  async replug(number: number): Promise<void> {
+    await this.#plugs[number - 1]?.();
   }
 
   /** Writes the network's configuration. */

@@ -30,7 +30,12 @@ export class SteadyPing implements AsyncDisposable {
   static async begin(netns: string, address: string): Promise<SteadyPing> {
     const args = ['-n', '-i', '0.02', '-W', '1', address];
     const ping = new SteadyPing(await start('ping', args, { pipeOutput: true, namespaces: { net: netns } }));
-    await ping.answered();
+    try {
+      await ping.answered();
+    } catch (error) {
+      await ping[Symbol.asyncDispose]();
+      throw error;
+    }
     return ping;
   }
 
