@@ -1,4 +1,5 @@
 /** What is remarkable about the peers: told once as an event, and as a warning for as long as it lasts. */
+import { enumerate } from '../base/enumerate.ts';
 import { unreachable } from '../base/errors.ts';
 import type { PeerTracker, TrackerEvent } from '../subnet/peers.ts';
 import type { EventLog } from './event-log.ts';
@@ -23,7 +24,7 @@ export function tellPeerEvent(events: EventLog, event: TrackerEvent): void {
     case 'forgotten': {
       const text =
         'the store was emptied or set back and has forgotten leases that are in use; they stay in use until ' +
-        `their hosts write them again: ${event.keys.join(', ')}`;
+        `their hosts write them again: ${enumerate(event.keys)}`;
       return events.add('warning', 'leases-forgotten', text, { keys: event.keys });
     }
     case 'shared-address':
@@ -42,7 +43,7 @@ export function warnOfPeers(health: Health, tracker: PeerTracker): void {
     code: 'SHARED_PUBLIC_IP',
     severity: 'warning' as const,
     title: `several peers have the public address ${address}`,
-    text: `packets for ${keys.join(' and ')} all go to whichever host really has it`,
+    text: `packets for ${enumerate(keys)} all go to whichever host really has it`,
     hint,
   }));
   const claimed = Array.from(tracker.claimsOfOwnAddress(), ({ address, key }) => ({
@@ -59,7 +60,7 @@ export function warnOfPeers(health: Health, tracker: PeerTracker): void {
     code: 'PEERS_KEPT',
     severity: 'warning' as const,
     title: 'the store was emptied or set back, and has forgotten leases that are in use',
-    text: `they stay in use until their hosts write them again, for a day at most: ${kept.join(', ')}`,
+    text: `they stay in use until their hosts write them again, for a day at most: ${enumerate(kept)}`,
     hint: 'if those hosts are gone for good, a restart of this agent forgets them too',
   };
   health.warn('peers', [...shared, ...claimed, ...(kept.length === 0 ? [] : [forgotten])]);

@@ -234,7 +234,7 @@ describe('the data plane', () => {
     host.plane.setPeers([fakePeer(2), fakePeer(3)]);
     const { failures } = await host.plane.apply();
     assert.equal(failures.length, 1);
-    assert.match(failures[0] ?? '', /route 10\.3\.3\.0\/24 on link 2 proto 3 is in the way$/);
+    assert.match(failures[0] ?? '', /route 10\.3\.3\.0\/24 on link 2 proto boot is in the way$/);
     assert.equal(host.plane.peerReport('10.3.2.0-24')?.state, 'ok');
     assert.match(host.show(), /^10\.3\.2\.0\/24 nhid /m);
     assert.match(host.show(), /^10\.3\.3\.0\/24 dev eth0 scope link$/m);

@@ -20,6 +20,7 @@ import {
   RTPROT_BOOT,
 } from '../netlink/constants.ts';
 import type { Route } from '../netlink/objects.ts';
+import { routeProtocolWord, routeTypeWord } from '../netlink/route-words.ts';
 import { type Device, type Entry, type EntryKind, PROTOCOL } from './entry.ts';
 
 export interface RouteEntry extends Entry {
@@ -114,12 +115,13 @@ function isPlainUnicast(route: Route): boolean {
 
 function describe({ destination, gateway, oif, nexthopId, protocol, type }: Route): string {
   const words = [
-    `route ${destination ?? 'default'}`,
-    type === RTN_UNICAST ? '' : `type ${type}`,
+    'route',
+    type === RTN_UNICAST ? '' : routeTypeWord(type),
+    destination?.toString() ?? 'default',
     nexthopId === undefined ? '' : `nhid ${nexthopId}`,
     gateway === undefined ? '' : `via ${gateway}`,
     oif === undefined ? '' : `on link ${oif}`,
-    `proto ${protocol}`,
+    `proto ${routeProtocolWord(protocol)}`,
   ];
   return words.filter(word => word !== '').join(' ');
 }

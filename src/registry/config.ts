@@ -1,5 +1,6 @@
 /** What the config commands do, given a registry or a text. */
 import { backendProblems } from '../backend/registry.ts';
+import { enumerate } from '../base/enumerate.ts';
 import { formatProblem } from '../base/errors.ts';
 import { CommandError } from '../cli/errors.ts';
 import { formatCount } from '../cli/format.ts';
@@ -54,11 +55,10 @@ export async function storeConfig(
 }
 
 function refusal(losing: readonly Lease[]): CommandError {
-  const shown = losing.slice(0, 3).map(({ subnet }) => formatSubnet(subnet));
-  const more = losing.length > shown.length ? ` and ${losing.length - shown.length} more` : '';
+  const subnets = losing.map(({ subnet }) => formatSubnet(subnet));
   return new CommandError(
     'NOT_NOW',
-    `${formatCount(losing.length, 'lease')} would not fit: ${shown.join(', ')}${more}`,
+    `${formatCount(losing.length, 'lease')} would not fit: ${enumerate(subnets, 3)}`,
     'with --force these hosts give up their subnets and get others, and their containers must be started again',
   );
 }

@@ -1,0 +1,13 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { enumerate } from './enumerate.ts';
+
+test('names what fits, and counts what does not', () => {
+  assert.equal(enumerate([]), '');
+  assert.equal(enumerate(['a', 'b']), 'a, b');
+  assert.equal(enumerate(['a', 'b', 'c'], 2), 'a, b and 1 more');
+  assert.equal(
+    enumerate(Array.from({ length: 5000 }, (_, index) => String(index))),
+    '0, 1, 2, 3, 4 and 4,995 more',
+  );
+});
