@@ -5,6 +5,7 @@
 import { flushCompileCache } from 'node:module';
 import { Command, type Help, Option } from 'commander';
 import { withExamples } from '../cli/help.ts';
+import { requireNetworkAdmin } from '../cli/require-root.ts';
 import { untilStopped } from '../cli/signals.ts';
 import { FLAG_GROUPS, FLAGS, type Flag } from './flags.ts';
 import { parseOptions } from './options.ts';
@@ -31,6 +32,7 @@ export function agentCommand(): Command {
     .action(async () => {
       if (command.args.includes('-help')) command.help();
       const options = parseOptions(command.args, process.env);
+      requireNetworkAdmin('the agent programs the network of this host');
       // Loaded only now: help and a wrong flag should answer at once.
       const { runAgent } = await import('./run-agent.ts');
       // Node writes its compile cache at exit, which a daemon may never reach in good order.

@@ -2,13 +2,15 @@
 import { Command, Option } from 'commander';
 import { ParseError } from '../base/errors.ts';
 import { withExamples } from '../cli/help.ts';
-import { integer, list } from '../cli/options.ts';
+import { integer, list, withChoices } from '../cli/options.ts';
 import { note, print, printJson } from '../cli/output.ts';
+import { requireRoot } from '../cli/require-root.ts';
 import { untilStopped } from '../cli/signals.ts';
 import { type Column, formatTable } from '../cli/table.ts';
 import { writeFileAtomic } from '../sys/file.ts';
 import { type ConvergeRow, measureConvergence } from './converge.ts';
 import { type WeightRow, weighAgents } from './converge-weight.ts';
+import { checkDrawing } from './drawing.ts';
 import { plotLines } from './plot.ts';
 import { withEtcd, withTulleStore } from './store-servers.ts';
 
@@ -30,9 +32,9 @@ export function convergeCommand(): Command {
   const command = new Command('converge')
     .summary('from a lease to a route in every kernel; the weight of an agent')
     .description(
-      'How long it takes from a lease in the store to a route in the kernel of every other host, and what an\n' +
-        'agent costs by the number of peers. The hosts are in this process, each with a network namespace, a netlink\n' +
-        'connection and a connection to the store of its own, and with the parts of an agent between the two; so\n' +
+      'How long it takes from a lease in the store to a route in the kernel of every other host, and what an ' +
+        'agent costs by the number of peers. The hosts are in this process, each with a network namespace, a netlink ' +
+        'connection and a connection to the store of its own, and with the parts of an agent between the two; so ' +
         'they share one processor, which hosts do not. A few real agents run beside them. The operations:\n' +
         '  burst   as many leases as there are hosts, written at the same moment\n' +
         '  one     one more lease at a time\n' +
@@ -57,7 +59,11 @@ export function convergeCommand(): Command {
         list(count(MOST_PEERS)),
       ),
     )
-    .addOption(new Option('--store <name>', 'the store under it').choices(['etcd', 'tulle']).default('etcd'))
+    .addOption(
+      withChoices(new Option('--store <name>', 'the store under it'), ['etcd', 'tulle'], 'a store').default(
+        'etcd',
+      ),
+    )
     .addOption(new Option('--svg <file>', 'also draw milliseconds over hosts, of `one`, into a file'))
     .addOption(new Option('--json', 'print one JSON array: a row per step, and per agent that was weighed'))
     .action(runConverge);
@@ -74,6 +80,8 @@ export function convergeCommand(): Command {
 async function runConverge(options: Options): Promise<void> {
   const { store, peers, agents, leases, svg, json } = options;
   const sizes = options.hosts ?? (peers === undefined ? DEFAULT_HOSTS : []);
+  requireRoot('the measurement makes network namespaces');
+  await checkDrawing(svg, sizes.length > 0 ? undefined : 'hosts (--hosts)');
   const withStore = store === 'etcd' ? withEtcd : withTulleStore;
   const onProgress = (what: string) => note(`${what} ...`);
   const [rows, weights] = await untilStopped(async signal => {

@@ -2,11 +2,13 @@
 import { Command, Option } from 'commander';
 import { ParseError } from '../base/errors.ts';
 import { withExamples } from '../cli/help.ts';
-import { list } from '../cli/options.ts';
+import { list, oneOf } from '../cli/options.ts';
 import { note, print, printJson } from '../cli/output.ts';
+import { requireRoot } from '../cli/require-root.ts';
 import { untilStopped } from '../cli/signals.ts';
 import { formatTable } from '../cli/table.ts';
 import { writeFileAtomic } from '../sys/file.ts';
+import { checkDrawing } from './drawing.ts';
 import { plotLines } from './plot.ts';
 import { measureProgram, OPERATIONS, type Operation, type ProgramRow, SHAPE_NAMES } from './program.ts';
 import type { ShapeName } from './program-shapes.ts';
@@ -44,12 +46,12 @@ export function programCommand(): Command {
     )
     .addOption(
       new Option('--shapes <names>', 'only these')
-        .argParser(list(text => oneOf(SHAPE_NAMES, 'a shape', text)))
+        .argParser(list(oneOf(SHAPE_NAMES, 'a shape')))
         .default(SHAPE_NAMES, 'all'),
     )
     .addOption(
       new Option('--ops <names>', 'only these operations')
-        .argParser(list(text => oneOf(OPERATIONS, 'an operation', text)))
+        .argParser(list(oneOf(OPERATIONS, 'an operation')))
         .default(OPERATIONS, 'all'),
     )
     .addOption(new Option('--svg <file>', 'also draw milliseconds over peers, from empty, into a file'))
@@ -63,6 +65,8 @@ export function programCommand(): Command {
 }
 
 async function runProgram(options: Options): Promise<void> {
+  requireRoot('the measurement makes network namespaces');
+  await checkDrawing(options.svg, options.ops.includes('cold') ? undefined : 'the operation cold (--ops)');
   const rows = await untilStopped(signal =>
     measureProgram({
       sizes: options.peers,
@@ -132,10 +136,4 @@ function peerCount(text: string): number {
   const count = /^\d+$/.test(text) ? Number(text) : 0;
   if (count >= 1 && count <= MOST_PEERS) return count;
   throw new ParseError('a number of peers', text, `want a whole number from 1 to ${MOST_PEERS}`);
-}
-
-function oneOf<Name extends string>(names: readonly Name[], what: string, text: string): Name {
-  const found = names.find(name => name === text);
-  if (found === undefined) throw new ParseError(what, text, `want ${names.join(', ')}`);
-  return found;
 }

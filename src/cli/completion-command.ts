@@ -2,12 +2,13 @@
 import { Argument, Command } from 'commander';
 import { completionScript, SHELLS, type Shell } from './completion.ts';
 import { withExamples } from './help.ts';
+import { withChoices } from './options.ts';
 
 /** @param program makes the whole tree, every command loaded. */
 export function completionCommand(program: () => Promise<Command>): Command {
   const command = new Command('completion')
     .description('Print the completion script for a shell. It completes commands, options and fixed values.')
-    .addArgument(new Argument('<shell>', 'the shell to complete in').choices(SHELLS))
+    .addArgument(withChoices(new Argument('<shell>', 'the shell to complete in'), SHELLS, 'a shell'))
     .action(async (shell: Shell) => {
       process.stdout.write(completionScript(shell, await program()));
     });

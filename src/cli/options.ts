@@ -8,7 +8,7 @@
  * value's place, and `assertOptions`, which runs before every action, reports all of them in one ConfigError.
  * No action ever sees an Invalid.
  */
-import { type Command, Option } from 'commander';
+import { type Argument, type Command, Option } from 'commander';
 import { ConfigError, messageOf, ParseError, type Problem, TulleError } from '../base/errors.ts';
 import { type Family, Ip } from '../base/ip.ts';
 import { Prefix } from '../base/prefix.ts';
@@ -48,15 +48,39 @@ export function repeated<T>(
   return (text, previous = []) => [...previous, parse(text)];
 }
 
-/** `a,b,c`; white space around an element and empty elements are dropped. */
+/** `a,b,c`; white space around an element and empty elements are dropped, and at least one must be left. */
 export function list<T>(parse: (text: string) => T): ValueParser<T[]> {
-  return value(text =>
-    text
+  return value(text => {
+    const parts = text
       .split(',')
       .map(part => part.trim())
-      .filter(part => part !== '')
-      .map(part => parse(part)),
-  );
+      .filter(part => part !== '');
+    if (parts.length === 0) throw new ParseError('a list', text, 'want one or more, separated by commas');
+    return parts.map(part => parse(part));
+  });
+}
+
+/** One word out of a few. @param what they are, with an article: `a severity`. */
+export function oneOf<const Word extends string>(
+  words: readonly Word[],
+  what: string,
+): (text: string) => Word {
+  return text => {
+    const found = words.find(word => word === text);
+    if (found === undefined) throw new ParseError(what, text, `want ${words.join(', ')}`);
+    return found;
+  };
+}
+
+/** Gives an option or argument a few words to choose from: named in its help, completed, and checked with all others. */
+export function withChoices<Of extends Option | Argument>(
+  of: Of,
+  words: readonly string[],
+  what: string,
+): Of {
+  of.choices(words);
+  of.argParser(value(oneOf(words, what)));
+  return of;
 }
 
 /** A decimal integer from `min` to `max`, both included. */

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
 import { test } from 'node:test';
 
 const LINES = 20_000;
@@ -16,4 +17,16 @@ test('what is printed arrives whole, also when it is more than a pipe takes at o
   });
   assert.equal(status, 0);
   assert.equal(stdout.byteLength, LINES * 100);
+});
+
+test('output that does not fit on the disk is a failure with a reason', t => {
+  const full = openSync('/dev/full', 'w');
+  t.after(() => closeSync(full));
+  const main = new URL('../main.ts', import.meta.url).pathname;
+  const { stderr, status } = spawnSync(process.execPath, [main, 'completion', 'bash'], {
+    stdio: ['ignore', full, 'pipe'],
+    encoding: 'utf8',
+  });
+  assert.match(stderr, /^tulle: error: the output could not be written: ENOSPC/);
+  assert.equal(status, 1);
 });

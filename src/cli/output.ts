@@ -42,12 +42,18 @@ export function paint(style: Style, text: string): string {
   return styleText(style, text, { stream: process.stdout });
 }
 
+/** Columns of the terminal that shows stdout; undefined when something else reads it. */
+export function screenWidth(): number | undefined {
+  return process.stdout.isTTY ? process.stdout.columns : undefined;
+}
+
 /** Resolves when everything printed so far is with its reader: a pipe takes only so much at once, and exit drops the rest. */
 export async function outputWritten(): Promise<void> {
   const written = (stream: NodeJS.WriteStream) =>
     new Promise<void>(resolve => {
       // A reader that has gone away is no reason to wait.
-      if (stream.writableLength === 0 || stream.destroyed) resolve();
+      if (stream.destroyed) resolve();
+      // An error of what was written before comes first, also where everything is written at once (a file).
       else stream.write('', () => resolve());
     });
   await Promise.all([written(process.stdout), written(process.stderr)]);

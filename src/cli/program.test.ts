@@ -5,7 +5,7 @@ import { printed } from '../../test/support/output.ts';
 import { TulleError } from '../base/errors.ts';
 import { SysError } from '../sys/errors.ts';
 import { CommandError, Interrupted } from './errors.ts';
-import { integer, ip, port, repeated } from './options.ts';
+import { integer, ip, list, port, repeated, withChoices } from './options.ts';
 import { type CommandEntry, run } from './program.ts';
 
 /** Two commands: `fail`, which throws what it is told, and `serve`, which takes values. */
@@ -32,6 +32,9 @@ function commands(failure: unknown, seen: unknown[] = [], loaded: string[] = [])
           .argument('[size]', 'size', integer(1, 9))
           .addOption(new Option('--port <n>').env('TT_PORT').argParser(port))
           .addOption(new Option('--peer <ip>').argParser(repeated(ip)))
+          .addOption(new Option('--names <list>').argParser(list(text => text)))
+          .addOption(withChoices(new Option('--mode <mode>'), ['fast', 'slow'], 'a mode'))
+          .addCommand(new Command('deeper').option('--level <n>'))
           .action((size: unknown, options: object) => void seen.push(size, options));
       },
     },
@@ -90,7 +93,10 @@ describe('a command line', () => {
     const first = await tulle(t, commands(undefined), ['help', 'serve']);
     const second = await tulle(t, commands(undefined), ['serve', '--help']);
     assert.match(first.out, /--peer <ip>/);
+    assert.match(first.out, /--mode <mode> +\(choices: "fast", "slow"\)/);
     assert.equal(first.out, second.out);
+    const deeper = await tulle(t, commands(undefined), ['help', 'serve', 'deeper']);
+    assert.match(deeper.out, /--level <n>/);
   });
 
   const WRONG: readonly (readonly [string, readonly string[], readonly string[]])[] = [
@@ -117,6 +123,15 @@ describe('a command line', () => {
         '  <size>: "12" is not a number: want a whole number from 1 to 9',
         '  --port: "x" is not a number: want a whole number from 1 to 65535',
         '  --peer: "nowhere" is not an IP address: want IPv4 dotted quad or IPv6 text',
+      ],
+    ],
+    [
+      'a list of nothing and a word that is no choice',
+      ['serve', '--names', ' , ', '--mode', 'odd'],
+      [
+        'tulle: error: command line: 2 problems',
+        '  --names: " , " is not a list: want one or more, separated by commas',
+        '  --mode: "odd" is not a mode: want fast, slow',
       ],
     ],
   ];

@@ -44,12 +44,12 @@ export async function run(
   argv: readonly string[],
   env: NodeJS.ProcessEnv = process.env,
 ): Promise<number> {
-  endQuietlyWhenNobodyReads();
+  process.stdout.off('error', onLostOutput).on('error', onLostOutput);
   try {
     const program = await buildProgram(commands, entry => entry.name === commandOf(argv));
     const unknown = unknownCommand(commands, argv);
     // commander answers a wish for help before it sees that there is no such command.
-    await program.parseAsync(unknown === undefined ? argv : [unknown], { from: 'user' });
+    await program.parseAsync(unknown === undefined ? withoutHelpCommand(argv) : [unknown], { from: 'user' });
     return Number(process.exitCode ?? EXIT.ok.status);
   } catch (error) {
     const { status, lines } = reportOf(error, { stack: env['TULLE_DEBUG']?.includes('stack') === true });
@@ -70,7 +70,7 @@ export async function buildProgram(
     // Inherited by all: a command and its subcommand may have options of the same name.
     .enablePositionalOptions()
     .commandsGroup('This program:')
-    .helpCommand('help [command]', 'show help for a command')
+    .helpCommand('help [command...]', 'show help for a command')
     .usage('<command> [options]')
     .configureHelp(HELP_STYLE)
     .configureOutput(HELP_OUTPUT)
@@ -97,6 +97,12 @@ function commandOf(argv: readonly string[]): string | undefined {
   return words[0] === 'help' ? words[1] : words[0];
 }
 
+/** `help lab up` as `lab up --help`: commander's own help command knows the first level only. */
+function withoutHelpCommand(argv: readonly string[]): readonly string[] {
+  const [first, ...words] = argv;
+  return first === 'help' && words.length > 0 ? [...words, '--help'] : argv;
+}
+
 /** The name of a command that is not there, in `tulle nope --help` and `tulle help nope`. */
 function unknownCommand(commands: readonly CommandEntry[], argv: readonly string[]): string | undefined {
   const name = commandOf(argv);
@@ -111,10 +117,9 @@ function inheriting(parent: Command, command: Command): Command {
   return command;
 }
 
-/** `tulle events | head -1`: the reader has seen enough, which is no failure. */
-function endQuietlyWhenNobodyReads(): void {
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') process.exit(EXIT.ok.status);
-    throw error;
-  });
+/** `tulle events | head -1`: the reader has seen enough, which is no failure. A full disk behind `>` is one. */
+function onLostOutput(error: NodeJS.ErrnoException): never {
+  if (error.code === 'EPIPE') process.exit(EXIT.ok.status);
+  note(`tulle: error: the output could not be written: ${error.message}`);
+  process.exit(EXIT.failed.status);
 }

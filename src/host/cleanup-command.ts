@@ -1,5 +1,4 @@
 /** `tulle cleanup`: removes every trace of Tulle and flannel from this host. */
-import process from 'node:process';
 import { Command, Option } from 'commander';
 import { AgentClient } from '../api/client.ts';
 import { isCode } from '../base/errors.ts';
@@ -11,6 +10,7 @@ import { withExamples } from '../cli/help.ts';
 import { jsonOption } from '../cli/options.ts';
 import { note, print, printJson } from '../cli/output.ts';
 import { STATE_DIRECTORY } from '../cli/places.ts';
+import { requireRoot } from '../cli/require-root.ts';
 import type { Leftover } from './cleanup.ts';
 
 interface Options {
@@ -39,9 +39,7 @@ export function cleanupCommand(): Command {
     .addOption(jsonOption())
     .addOption(socketOption())
     .action(async (options: Options) => {
-      if (process.getuid?.() !== 0) {
-        throw new CommandError('FORBIDDEN', 'cleanup needs root', 'run it with sudo');
-      }
+      requireRoot('cleanup takes devices, routes and rules away');
       await refuseWhileAgentRuns(options.socket);
       // Loaded only now: help and a refusal should answer at once.
       const { Firewall } = await import('../firewall/firewall.ts');

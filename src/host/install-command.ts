@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { Argument, Command } from 'commander';
 import { CommandError } from '../cli/errors.ts';
 import { withExamples } from '../cli/help.ts';
+import { withChoices } from '../cli/options.ts';
 import { note, print } from '../cli/output.ts';
 import { run } from '../sys/process.ts';
 import { install, type Systemd, uninstall, unitText } from './install.ts';
@@ -19,7 +20,7 @@ export function installCommand(): Command {
       'Run a daemon as a service of systemd, now and at every boot. Flags after -- are those of the daemon. ' +
         `Variables, and secrets above all, go into ${environmentFile('agent')} and the like.`,
     )
-    .addArgument(new Argument('<daemon>', 'which one').choices(Object.keys(UNITS)))
+    .addArgument(withChoices(new Argument('<daemon>', 'which one'), Object.keys(UNITS), 'a daemon'))
     .argument('[flags...]', 'flags of the daemon, after --')
     .option('--print', 'print the unit instead of installing it')
     .action(async (daemon: Daemon, flags: readonly string[], options: { readonly print?: true }) => {

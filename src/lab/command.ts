@@ -5,7 +5,7 @@ import { isObject } from '../base/fields.ts';
 import { EXIT } from '../cli/exit-codes.ts';
 import { formatCount, formatDuration } from '../cli/format.ts';
 import { withExamples } from '../cli/help.ts';
-import { integer, jsonOption, value } from '../cli/options.ts';
+import { integer, jsonOption, value, withChoices } from '../cli/options.ts';
 import { note, print, printJson } from '../cli/output.ts';
 import { untilStopped } from '../cli/signals.ts';
 import { formatTable } from '../cli/table.ts';
@@ -17,7 +17,7 @@ import { formatMatrix } from './matrix.ts';
 import { pingAll } from './ping.ts';
 import { MOST_CONTAINERS, MOST_HOSTS, parseLabName, planLab, type StoreKind } from './plan.ts';
 import { findRecord, type LabRecord, recordNames, requireRecord } from './record.ts';
-import { requireRoot } from './requirements.ts';
+import { requireRootForLab } from './requirements.ts';
 
 export function labCommand(): Command {
   const command = new Command('lab')
@@ -64,9 +64,11 @@ function up(): Command {
     )
     .option('--docker', 'a real dockerd per host, instead of bare namespaces as containers')
     .addOption(
-      new Option('--store <kind>', 'the store that comes with Tulle, or real etcd')
-        .choices(['tulle', 'etcd'])
-        .default('tulle'),
+      withChoices(
+        new Option('--store <kind>', 'the store that comes with Tulle, or real etcd'),
+        ['tulle', 'etcd'],
+        'a store',
+      ).default('tulle'),
     )
     .addOption(
       new Option('--backend-config <json>', "the network's Backend object").argParser(value(parseObject)),
@@ -113,7 +115,7 @@ function list(): Command {
     .description('The labs of this machine.')
     .addOption(jsonOption())
     .action(({ json }: Pick<Named, 'json'>) => {
-      requireRoot();
+      requireRootForLab();
       const labs = recordNames()
         .map(findRecord)
         .filter(record => record !== undefined);

@@ -27,7 +27,7 @@ import {
   removeRecord,
   saveRecord,
 } from './record.ts';
-import { requireCapabilities, requireRoot } from './requirements.ts';
+import { requireCapabilities, requireRootForLab } from './requirements.ts';
 import { makeSandboxes } from './sandboxes.ts';
 import { Site } from './site.ts';
 import { startStore } from './store.ts';
@@ -156,7 +156,7 @@ export async function raiseLab(plan: LabPlan, options: RaiseOptions): Promise<La
 
 /** Ends a lab, whoever made it. False when there was none; what an earlier end left behind is removed in any case. */
 export async function razeLab(name: string): Promise<boolean> {
-  requireRoot();
+  requireRootForLab();
   await using _lock = await lockName(name);
   const record = readRecord(name);
   const existed = findRecord(name) !== undefined;

@@ -13,7 +13,7 @@ import { writeFileAtomic } from '../sys/file.ts';
 import { identify, isAlive, type ProcessId } from '../sys/pidfd.ts';
 import { LabError } from './errors.ts';
 import { isLabName } from './plan.ts';
-import { requireRoot } from './requirements.ts';
+import { requireRootForLab } from './requirements.ts';
 
 const DIRECTORY = '/run/tulle/labs';
 
@@ -80,7 +80,7 @@ export function findRecord(name: string): LabRecord | undefined {
 
 /** @throws LabError NOT_FOUND */
 export function requireRecord(name: string): LabRecord {
-  requireRoot();
+  requireRootForLab();
   const record = findRecord(name);
   if (record !== undefined) return record;
   const others = recordNames().filter(other => findRecord(other) !== undefined);

@@ -1,6 +1,7 @@
 /** What a machine must have before a lab can be made; asked first, so that nothing is half made. */
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { requireRoot } from '../cli/require-root.ts';
 import { LabError } from './errors.ts';
 import type { LabRequest } from './plan.ts';
 
@@ -22,17 +23,14 @@ const DOCKER_PROGRAMS: Record<string, string> = {
   busybox: 'busybox-static',
 };
 
-/** @throws LabError FORBIDDEN */
-export function requireRoot(): void {
-  if (process.getuid?.() === 0) return;
-  throw new LabError('FORBIDDEN', 'a lab is made of namespaces, which only root can make and enter', {
-    hint: 'run the command with sudo',
-  });
+/** @throws CommandError FORBIDDEN */
+export function requireRootForLab(): void {
+  requireRoot('a lab is made of namespaces to be made and entered');
 }
 
-/** @throws LabError FORBIDDEN, or MISSING_PROGRAM with everything that is missing. */
+/** @throws CommandError FORBIDDEN; LabError MISSING_PROGRAM with everything that is missing. */
 export function requireCapabilities({ runtime, store }: Pick<LabRequest, 'runtime' | 'store'>): void {
-  requireRoot();
+  requireRootForLab();
   const wanted = {
     ...PROGRAMS,
     ...(store === 'etcd' ? ETCD_PROGRAMS : {}),

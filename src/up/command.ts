@@ -5,6 +5,7 @@ import type { Prefix } from '../base/prefix.ts';
 import { withExamples } from '../cli/help.ts';
 import { port, prefix, value } from '../cli/options.ts';
 import { STORE_DIRECTORY } from '../cli/places.ts';
+import { requireNetworkAdmin } from '../cli/require-root.ts';
 import { untilStopped } from '../cli/signals.ts';
 
 interface Options {
@@ -60,6 +61,7 @@ export function upCommand(): Command {
     .action(async (flags: readonly string[], { join, network, port: at, dataDir }: Options) => {
       const { parseToken } = await import('../trust/token.ts');
       const token = join === undefined ? undefined : parseToken(join);
+      requireNetworkAdmin('the agent programs the network of this host');
       const { up } = await import('./up.ts');
       const options = { network: String(network), port: at, dataDir, flags };
       await untilStopped(signal => up({ ...options, ...(token && { token }) }, signal));
