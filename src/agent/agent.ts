@@ -183,6 +183,7 @@ export class Agent {
       lease: this.#membership.leaseStatus(),
       dataPlane: this.#enforcer.dataPlane.report(),
       driftRepairs: this.#enforcer.driftRepairs(),
+      recentRepairs: this.#events.newest('drift-repaired', 5),
       peers: this.#controller.peers.status(this.#membership.rejected),
       firewall: this.#enforcer.firewallState,
       subnetFileWritten: this.#enforcer.subnetFile.state.value.ok,

@@ -39,6 +39,20 @@ test('keeps the newest', () => {
   );
 });
 
+test('a flood of one type leaves what is rare', () => {
+  const { log } = open(10);
+  log.add('warning', 'lease-lost', 'ours');
+  log.add('info', 'state', 'degraded');
+  for (let index = 0; index < 100; index++) log.add('warning', 'lease-rejected', `lease ${index}`);
+  const texts = log.list().map(({ text }) => text);
+  assert.deepEqual(texts.slice(0, 3), ['ours', 'degraded', 'lease 92']);
+  assert.equal(texts.length, 10);
+  assert.deepEqual(
+    log.newest('lease-rejected', 2).map(({ text }) => text),
+    ['lease 99', 'lease 98'],
+  );
+});
+
 test('a follower gets what was, then what comes, without gap or repetition', async () => {
   const { log } = open();
   log.add('info', 't', 'one');

@@ -1,6 +1,9 @@
 /**
  * What happened on this host: written to the log, kept for `tulle events`, and handed to those who follow. One
  * call says it once, so the log and the events never tell different stories.
+ *
+ * When there is no room left, the oldest event of the most frequent type goes: thousands of rejected leases must
+ * not push out the one line that says when the host lost its own.
  */
 import type { AgentEvent } from '../api/messages.ts';
 import { AsyncQueue } from '../base/async-queue.ts';
@@ -21,6 +24,8 @@ export class EventLog {
   readonly #logger: Logger;
   readonly #capacity: number;
   readonly #events: AgentEvent[] = [];
+  /** How many of each type are remembered. */
+  readonly #counts = new Map<string, number>();
   readonly #followers = new Set<AsyncQueue<AgentEvent>>();
   #lastId = 0;
 
@@ -47,8 +52,19 @@ export class EventLog {
     };
     this.#logger[LOG_METHOD[severity]]({ ...fields, event: type }, text);
     this.#events.push(event);
-    if (this.#events.length > this.#capacity) this.#events.shift();
+    this.#count(type, 1);
+    if (this.#events.length > this.#capacity) this.#forgetOne();
     for (const follower of this.#followers) follower.push(event);
+  }
+
+  /** The newest events of one type, newest first. */
+  newest(type: string, most: number): readonly AgentEvent[] {
+    const found: AgentEvent[] = [];
+    for (let index = this.#events.length - 1; index >= 0 && found.length < most; index--) {
+      const event = this.#events[index];
+      if (event?.type === type) found.push(event);
+    }
+    return found;
   }
 
   /** Events with a larger id than `after`, oldest first. */
@@ -66,5 +82,15 @@ export class EventLog {
     } finally {
       this.#followers.delete(queue);
     }
+  }
+  #forgetOne(): void {
+    const [frequent] = [...this.#counts].reduce((most, one) => (one[1] > most[1] ? one : most), ['', 0]);
+    const index = this.#events.findIndex(({ type }) => type === frequent);
+    this.#events.splice(index, 1);
+    this.#count(frequent, -1);
+  }
+
+  #count(type: string, change: number): void {
+    this.#counts.set(type, (this.#counts.get(type) ?? 0) + change);
   }
 }

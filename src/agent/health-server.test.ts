@@ -61,7 +61,14 @@ const status: Status = {
     cached: false,
   },
   network: { problems: [] },
-  dataplane: { inSync: true, wanted: 8, failed: 0, writes: 12, driftRepairs: { route: 2, fdb: 1 } },
+  dataplane: {
+    inSync: true,
+    wanted: 8,
+    failed: 0,
+    writes: 12,
+    driftRepairs: { route: 2, fdb: 1 },
+    recentRepairs: [],
+  },
   peers: [
     { key: 'a', state: 'ok', desired: [], actual: [] },
     { key: 'b', state: 'ok', desired: [], actual: [] },

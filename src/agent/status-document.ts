@@ -1,6 +1,7 @@
 /** Puts the status document together: every part is asked when somebody wants to know, and nothing is kept. */
 import { hostname } from 'node:os';
 import process from 'node:process';
+import type { AgentEvent } from '../api/messages.ts';
 import type {
   BackendStatus,
   DataPlaneStatus,
@@ -37,6 +38,8 @@ export interface StatusSources {
   readonly lease: LeaseStatus | undefined;
   readonly dataPlane: DataPlaneReport;
   readonly driftRepairs: Record<string, number>;
+  /** Events of the last repairs, newest first. */
+  readonly recentRepairs: readonly AgentEvent[];
   readonly peers: PeerStatus[];
   readonly firewall: FirewallState;
   readonly subnetFileWritten: boolean;
@@ -58,7 +61,7 @@ export function statusDocument(sources: StatusSources): Status {
     network: networkStatus(plan, sources.configProblems),
     ...(lease === undefined ? {} : { lease }),
     ...(outcome === undefined ? {} : { backend: backendStatus(outcome) }),
-    dataplane: dataPlaneStatus(sources.dataPlane, sources.driftRepairs),
+    dataplane: dataPlaneStatus(sources),
     peers: sources.peers,
     firewall: firewallStatus(sources.firewall, options.firewall),
     ...(sources.subnetFileWritten ? { subnetFile: options.lease.subnetFile } : {}),
@@ -120,8 +123,8 @@ function backendStatus({ plan, lease }: Outcome): BackendStatus {
   };
 }
 
-function dataPlaneStatus(report: DataPlaneReport, driftRepairs: Record<string, number>): DataPlaneStatus {
-  const { inSync, wanted, failed, writes, lastResync, lastError } = report;
+function dataPlaneStatus({ dataPlane, driftRepairs, recentRepairs }: StatusSources): DataPlaneStatus {
+  const { inSync, wanted, failed, writes, lastResync, lastError } = dataPlane;
   return {
     inSync,
     wanted,
@@ -129,6 +132,7 @@ function dataPlaneStatus(report: DataPlaneReport, driftRepairs: Record<string, n
     writes,
     ...(lastResync && { lastResync: isoTime(lastResync.at) }),
     driftRepairs,
+    recentRepairs: recentRepairs.map(({ time, text }) => ({ time, text })),
     ...(lastError === undefined ? {} : { lastError }),
   };
 }

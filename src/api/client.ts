@@ -137,7 +137,9 @@ export class AgentClient {
     if (error instanceof ApiError) return error;
     if (isCode(error, 'ENOENT', 'ECONNREFUSED')) {
       return new ApiError('AGENT_NOT_RUNNING', `no agent listens at ${this.#socketPath}`, {
-        hint: 'start it with `tulle agent`, or name its socket with --socket',
+        hint:
+          'start one with `tulle up` or `tulle agent`, or name its socket with --socket; on a host of a lab: ' +
+          '`tulle lab exec docker1 -- tulle ...`',
       });
     }
     if (isCode(error, 'EACCES', 'EPERM')) {

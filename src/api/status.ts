@@ -123,6 +123,8 @@ const DataPlaneStatus = v.object({
   lastResync: v.exactOptional(time),
   /** Repaired drift by kind of object: `{"route": 2}`. */
   driftRepairs: v.record(v.string(), count),
+  /** The last of them, newest first; the events have the facts. */
+  recentRepairs: v.array(v.object({ time, text })),
   lastError: v.exactOptional(text),
 });
 

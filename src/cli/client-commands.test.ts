@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import { printed } from '../../test/support/output.ts';
-import { status, T0 } from '../../test/support/status.ts';
+import { healthyPeer, status, T0 } from '../../test/support/status.ts';
 import { eventsCommand } from './events-command.ts';
 import { type CommandEntry, run } from './program.ts';
 import { statusCommand } from './status-command.ts';
@@ -83,6 +83,12 @@ describe('a client of the agent', () => {
     assert.deepEqual(asked, ['POST /v1/resync', 'GET /v1/status']);
     assert.equal(err, 'tulle: warning: route 10.3.9.0/24: no such device\n');
     assert.equal(exit, 0);
+    answer = (request, response) => {
+      const resynced = { inSync: true, writes: 2, failures: [] };
+      response.end(JSON.stringify(request.url === '/v1/resync' ? resynced : status()));
+    };
+    const repaired = await tulle(t, 'status', '--resync', '--socket', socket);
+    assert.equal(repaired.err, 'compared with the kernel: 2 writes\n');
   });
 
   test('events prints one line each, or one document per line', async t => {
@@ -94,8 +100,8 @@ describe('a client of the agent', () => {
     const lines = await tulle(t, 'events', '--after', '0', '--socket', socket);
     assert.equal(
       lines.out,
-      '2026-01-02 03:00:00.000Z  lease-acquired  leased 10.5.3.0/24\n' +
-        '2026-01-02 03:00:00.000Z  drift-repaired  put back a route\n',
+      '2026-01-02 03:00:00.000Z  lease-acquired    leased 10.5.3.0/24\n' +
+        '2026-01-02 03:00:00.000Z  drift-repaired    put back a route\n',
     );
     const json = await tulle(t, 'events', '--json', '--socket', socket);
     assert.deepEqual(
@@ -105,12 +111,75 @@ describe('a client of the agent', () => {
         .map(line => JSON.parse(line) as unknown),
       EVENTS,
     );
-    assert.deepEqual(asked, ['/v1/events?after=0', '/v1/events?']);
+    assert.deepEqual(asked, ['/v1/events?after=0', '/v1/events?after=0']);
+  });
+
+  test('events shows only what is asked for, and says so when that is nothing', async t => {
+    answer = (_, response) => void response.end(EVENTS.map(event => `${JSON.stringify(event)}\n`).join(''));
+    const shown = async (...options: string[]) => {
+      const { out, err } = await tulle(t, 'events', '--json', '--socket', socket, ...options);
+      return { ids: [...out.matchAll(/"id":(\d+)/g)].map(([, id]) => Number(id)), err };
+    };
+    assert.deepEqual((await shown('--type', 'state,drift-repaired')).ids, [2]);
+    assert.deepEqual((await shown('--severity', 'warning')).ids, [2]);
+    assert.deepEqual((await shown('--last', '1')).ids, [2]);
+    assert.deepEqual((await shown('--last', '1', '--type', 'lease-acquired')).ids, [1]);
+    assert.deepEqual((await shown('--last', '0')).ids, []);
+    assert.deepEqual(await shown('--severity', 'error'), {
+      ids: [],
+      err: 'none of the 2 events that the agent remembers\n',
+    });
+    const ageDays = (Date.now() - Date.parse(T0)) / 86_400_000;
+    assert.deepEqual((await shown('--since', '1m')).ids, []);
+    assert.deepEqual((await shown('--since', `${Math.ceil(ageDays) + 1}d`)).ids, [1, 2]);
+    const wrong = await tulle(
+      t,
+      'events',
+      '--severity',
+      'loud',
+      '--type',
+      'A b',
+      '--since',
+      '5',
+      '--last',
+      'x',
+    );
+    assert.equal(wrong.exit, 2);
+    assert.match(wrong.err, /4 problems/);
+  });
+
+  test('events --follow goes on behind what was remembered', async t => {
+    const asked: string[] = [];
+    answer = (request, response) => {
+      asked.push(request.url ?? '');
+      const [event] = request.url?.includes('follow') === true ? [{ ...EVENTS[1], id: 3 }] : EVENTS;
+      response.end(`${JSON.stringify(event)}\n`);
+    };
+    const followed = await tulle(t, 'events', '--follow', '--last', '0', '--json', '--socket', socket);
+    assert.match(followed.out, /^\{"id":3.*\n$/);
+    assert.deepEqual(asked, ['/v1/events?after=0', '/v1/events?follow=true&after=1']);
+  });
+
+  test('status --peer tells why one peer does not work', async t => {
+    const peer = { ...healthyPeer, state: 'failed', reason: 'route in the way', actual: ['route x'] };
+    const told = { ...EVENTS[1], fields: { peer: peer.key } };
+    answer = (request, response) => {
+      const events = request.url?.startsWith('/v1/events') === true;
+      response.end(JSON.stringify(events ? told : status({ peers: [peer] })));
+    };
+    const screen = await tulle(t, 'status', '--peer', '188.172.9.2', '--socket', socket);
+    assert.equal(screen.exit, 3);
+    assert.match(screen.out, /^peer +188\.172\.9\.0\/24\nstate +failed: route in the way$/m);
+    assert.match(screen.out, /drift-repaired {2}put back a route/);
+    const json = await tulle(t, 'status', '--peer', '192.168.65.4', '--json', '--socket', socket);
+    assert.deepEqual(JSON.parse(json.out), [peer]);
+    assert.equal((await tulle(t, 'status', '--peer', '188.172.77.1', '--socket', socket)).exit, 7);
   });
 
   test('events --follow ends well when the agent does', async t => {
-    answer = (_, response) => {
-      response.write(`${JSON.stringify(EVENTS[0])}\n`, () => response.destroy());
+    answer = (request, response) => {
+      if (request.url?.includes('follow') !== true) response.end();
+      else response.write(`${JSON.stringify(EVENTS[0])}\n`, () => response.destroy());
     };
     const followed = await tulle(t, 'events', '--follow', '--socket', socket);
     assert.equal(followed.exit, 0);

@@ -1,52 +1,121 @@
 /** `tulle events`: what happened on this host, and what is happening. */
 import { Command, Option } from 'commander';
 import type { AgentEvent } from '../api/messages.ts';
+import { ParseError } from '../base/errors.ts';
 import { type AgentOption, agentClient, socketOption } from './agent-option.ts';
+import { formatCount } from './format.ts';
 import { withExamples } from './help.ts';
-import { integer } from './options.ts';
-import { formatJson, paint, print, type Style } from './output.ts';
+import { duration, integer, list, withChoices } from './options.ts';
+import { formatJson, note, paint, print, type Style } from './output.ts';
 import { untilStopped } from './signals.ts';
+import { wrap } from './table.ts';
+
+type Severity = AgentEvent['severity'];
 
 interface EventsOptions extends AgentOption {
   readonly json?: true;
   readonly follow?: true;
   readonly after?: number;
+  readonly last?: number;
+  /** Milliseconds. */
+  readonly since?: number;
+  readonly type?: readonly string[];
+  readonly severity?: Severity;
 }
 
-const STYLE: Readonly<Record<AgentEvent['severity'], Style>> = {
+/** From the least to the most serious. */
+const SEVERITIES = ['info', 'warning', 'error'] as const satisfies readonly Severity[];
+
+const STYLE: Readonly<Record<Severity, Style>> = {
   info: 'dim',
   warning: 'yellow',
   error: 'red',
 };
+
+const YEAR = 365 * 86_400_000;
+
+/** Most types fit, so that the texts begin below each other. */
+const TYPE_WIDTH = 'leases-forgotten'.length;
 
 export function eventsCommand(): Command {
   const command = new Command('events')
     .description('Show what happened on this host: leases, peers, repairs, failures; oldest first.')
     .option('-f, --follow', 'then show what happens, until Ctrl-C')
     .addOption(
+      new Option('-n, --last <n>', 'only the last n of what is remembered').argParser(integer(0, 1_000_000)),
+    )
+    .addOption(
+      new Option('--since <duration>', 'only of so long ago: 90s, 10m, 2h').argParser(
+        duration({ min: 0, max: YEAR }),
+      ),
+    )
+    .addOption(
+      new Option('--type <types>', 'only of these types, separated by commas').argParser(list(eventType)),
+    )
+    .addOption(
+      withChoices(
+        new Option('--severity <least>', 'only as serious as this, and more'),
+        SEVERITIES,
+        'a severity',
+      ),
+    )
+    .addOption(
       new Option('--after <id>', 'only events after this one').argParser(integer(0, Number.MAX_SAFE_INTEGER)),
     )
     .addOption(new Option('--json', 'print one JSON document per line'))
     .addOption(socketOption())
-    .action((options: EventsOptions) =>
-      untilStopped(async signal => {
-        const { follow = false, after } = options;
-        const events = agentClient(options).events({
-          follow,
-          signal,
-          ...(after === undefined ? {} : { after }),
-        });
-        for await (const event of events) print(options.json ? formatJson(event) : formatEvent(event));
-      }),
-    );
+    .action((options: EventsOptions) => untilStopped(signal => showEvents(options, signal)));
   return withExamples(command, [
     { line: 'events', does: 'what the agent remembers' },
-    { line: 'events --follow', does: 'watch a host while something is changed' },
-    { line: 'events --json | jq \'select(.type == "drift-repaired")\'', does: 'who touched our routes' },
+    { line: 'events --follow --last 0', does: 'watch a host while something is changed' },
+    { line: 'events --type drift-repaired --since 1h', does: 'what of ours did somebody touch?' },
+    { line: 'events --severity warning --last 5', does: 'the last things that went wrong' },
+    {
+      line: 'events --json | jq \'select(.fields.object == "route")\'',
+      does: 'by the facts of an event',
+    },
   ]);
 }
 
-/** `2026-01-02 03:04:05.678Z  drift-repaired  put back ...`. */
-function formatEvent({ time, severity, type, text }: AgentEvent): string {
-  return `${paint('dim', time.replace('T', ' '))}  ${paint(STYLE[severity], type)}  ${text}`;
+async function showEvents(options: EventsOptions, signal: AbortSignal): Promise<void> {
+  const { follow = false, last, after = 0 } = options;
+  const isWanted = filterOf(options);
+  const show = (event: AgentEvent) => print(options.json ? formatJson(event) : formatEvent(event));
+  const agent = agentClient(options);
+  const remembered = await Array.fromAsync(agent.events({ after, signal }));
+  const wanted = remembered.filter(isWanted);
+  for (const event of last === undefined ? wanted : wanted.slice(Math.max(0, wanted.length - last)))
+    show(event);
+  if (!follow) {
+    if (wanted.length === 0)
+      note(`none of the ${formatCount(remembered.length, 'event')} that the agent remembers`);
+    return;
+  }
+  const seen = remembered.at(-1)?.id ?? after;
+  for await (const event of agent.events({ follow, after: seen, signal })) if (isWanted(event)) show(event);
+}
+
+function filterOf({ type: types, severity: least = 'info', since }: EventsOptions) {
+  const from = since === undefined ? Number.NEGATIVE_INFINITY : Date.now() - since;
+  return ({ type, severity: of, time }: AgentEvent): boolean =>
+    (types?.includes(type) ?? true) &&
+    SEVERITIES.indexOf(of) >= SEVERITIES.indexOf(least) &&
+    Date.parse(time) >= from;
+}
+
+/** `2026-01-02 03:04:05.678Z  drift-repaired    restored: route ...`. */
+function formatEvent({ time, severity: of, type, text }: AgentEvent): string {
+  const when = time.replace('T', ' ');
+  const padded = type.padEnd(TYPE_WIDTH);
+  return wrap(`${paint('dim', when)}  ${paint(STYLE[of], padded)}  ${text}`, when.length + TYPE_WIDTH + 4);
+}
+
+/** The types are the agent's; a newer agent may have more than this client knows. */
+function eventType(text: string): string {
+  if (/^[a-z]+(-[a-z]+)*$/.test(text)) return text;
+  throw new ParseError(
+    'a type of event',
+    text,
+    'want words like drift-repaired; docs/reference/warnings.md lists them',
+  );
 }

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { formatCount, formatDuration } from './format.ts';
 import { duration, list } from './options.ts';
 import { formatJson } from './output.ts';
-import { formatFacts, formatTable } from './table.ts';
+import { formatFacts, formatTable, wrap } from './table.ts';
 
 test('durations have at most two units', () => {
   for (const [ms, text] of [
@@ -34,6 +34,7 @@ test('one thing is not "1 things"', () => {
   assert.equal(formatCount(1, 'peer'), '1 peer');
   assert.equal(formatCount(0, 'peer'), '0 peers');
   assert.equal(formatCount(2, 'entry', 'entries'), '2 entries');
+  assert.equal(formatCount(50_000, 'peer'), '50,000 peers');
 });
 
 test('a list drops what is between two commas and nothing else', () => {
@@ -63,4 +64,22 @@ test('facts without a value are left out', () => {
     ['underlay', 'eth0'],
   ]);
   assert.equal(facts, 'lease     10.3.5.0/24\nunderlay  eth0');
+});
+
+test('what is wider than the terminal goes on below its own column', () => {
+  const facts = formatFacts([['store', 'http://10.0.0.1:2379, no contact for 3 min']], '', 32);
+  assert.equal(facts, 'store  http://10.0.0.1:2379, no\n       contact for 3 min');
+  const columns = [
+    { title: 'peer', cell: (row: { peer: string }) => row.peer },
+    { title: 'reason', cell: () => 'a route is in the way of it' },
+  ];
+  assert.equal(
+    formatTable(columns, [{ peer: '10.0.0.0/24' }], 30),
+    'PEER         REASON\n10.0.0.0/24  a route is in the\n             way of it',
+  );
+  assert.equal(
+    wrap('a word that is-far-too-long-for-any-line', 2, 20),
+    'a word that\n  is-far-too-long-for-any-line',
+  );
+  assert.equal(wrap('no terminal, no wrapping', 2, undefined), 'no terminal, no wrapping');
 });

@@ -14,9 +14,9 @@ export function formatDuration(ms: number): string {
   return twoUnits(ms, DAY, 'd', HOUR, 'h');
 }
 
-/** `1 peer`, `2 peers`; a plural that is not made with an `s` is given. */
+/** `1 peer`, `2,000 peers`; a plural that is not made with an `s` is given. */
 export function formatCount(count: number, one: string, many = `${one}s`): string {
-  return `${count} ${count === 1 ? one : many}`;
+  return `${count.toLocaleString('en-US')} ${count === 1 ? one : many}`;
 }
 
 function twoUnits(ms: number, big: number, bigName: string, small: number, smallName: string): string {

@@ -1,10 +1,15 @@
 /** `tulle status`: this host on one screen. */
 import { Command } from 'commander';
+import type { AgentClient } from '../api/client.ts';
+import type { AgentEvent } from '../api/messages.ts';
+import type { Status } from '../api/status.ts';
 import { type AgentOption, agentClient, socketOption } from './agent-option.ts';
 import { EXIT } from './exit-codes.ts';
+import { formatCount } from './format.ts';
 import { withExamples } from './help.ts';
 import { jsonOption } from './options.ts';
-import { print, printJson, warn } from './output.ts';
+import { note, print, printJson, warn } from './output.ts';
+import { findPeers, peerScreen } from './peer-screen.ts';
 import { withProgress } from './progress.ts';
 import { statusScreen } from './status-screen.ts';
 
@@ -12,35 +17,59 @@ interface StatusOptions extends AgentOption {
   readonly json?: true;
   readonly all?: true;
   readonly resync?: true;
+  readonly peer?: string;
 }
 
 export function statusCommand(): Command {
   const command = new Command('status')
     .description(
       'Show what the agent of this host holds, what it wants of the kernel, and why they differ.\n\n' +
-        `Ends with ${EXIT.differs.status} when the host is not ready, and with ${EXIT.noAgent.status} when no agent runs.`,
+        `Ends with ${EXIT.differs.status} when the host (with --peer, the peer) is not ready, and with ${EXIT.noAgent.status} when no agent runs.`,
     )
     .option('--all', 'every peer, with its entries in the kernel')
+    .option('--peer <which>', 'one peer: by its subnet, an address inside, its public IP or its host id')
     .option('--resync', 'compare everything with the kernel first, and repair it')
     .addOption(jsonOption())
     .addOption(socketOption())
     .action(async (options: StatusOptions) => {
       const agent = agentClient(options);
-      if (options.resync) {
-        const { failures } = await withProgress('comparing with the kernel', agent.resync());
-        for (const failure of failures) warn(failure);
-      }
+      if (options.resync) await resync(agent);
       const status = await agent.status();
-      if (options.json) printJson(status);
+      if (options.peer !== undefined) await showPeers(agent, status, options.peer, options);
+      else if (options.json) printJson(status);
       else print(statusScreen(status, { now: Date.now(), all: options.all === true }));
       if (!status.agent.ready) process.exitCode = EXIT.differs.status;
     });
   return withExamples(command, [
     { line: 'status', does: 'the lease, the store, the peers and the firewall of this host' },
     { line: 'status --all', does: 'with the route, neighbor and FDB entry of every peer' },
+    { line: 'status --peer 188.172.9.2', does: 'why does a packet to this container not arrive?' },
     {
       line: 'status --json | jq \'.peers[] | select(.state != "ok")\'',
       does: 'the peers that need attention',
     },
   ]);
+}
+
+async function resync(agent: AgentClient): Promise<void> {
+  const { inSync, writes, failures } = await withProgress('comparing with the kernel', agent.resync());
+  for (const failure of failures) warn(failure);
+  if (inSync)
+    note(`compared with the kernel: ${writes === 0 ? 'nothing to repair' : formatCount(writes, 'write')}`);
+}
+
+async function showPeers(
+  agent: AgentClient,
+  status: Status,
+  which: string,
+  { json }: StatusOptions,
+): Promise<void> {
+  const peers = findPeers(status, which);
+  if (json) {
+    printJson(peers);
+  } else {
+    const events: AgentEvent[] = await Array.fromAsync(agent.events());
+    print(peers.map(peer => peerScreen(peer, status, events, Date.now())).join('\n\n'));
+  }
+  if (peers.some(({ state }) => state !== 'ok')) process.exitCode = EXIT.differs.status;
 }

@@ -17,7 +17,9 @@ backend      vxlan, flannel.88 (VNI 88, UDP 4789), MTU 1450 for containers
 underlay     eth0 192.168.65.3, MTU 1500, chosen by default route
 store        http://192.168.65.3:2379, connected for 2 h 3 min, revision 42
 firewall     iptables, masquerade, accept forwarding
-data plane   in sync, 4 entries, repaired 2 routes
+data plane   in sync, 4 entries
+repaired     route 2; last 10 min ago: restored: route 188.172.9.0/24
+peers        1, all ok
 subnet file  /run/flannel/subnet.env
 
 PEER            PUBLIC IP     BACKEND  STATE  REASON
@@ -79,6 +81,26 @@ PEER            PUBLIC IP     BACKEND  STATE  REASON
     assert.match(screen({ peers: many }, true), /10\.499\.0\.0/);
   });
 
+  test('of thousands of peers in trouble tells the reasons, and names one of each', () => {
+    const peer = (index: number, change: object) => ({
+      ...healthyPeer,
+      key: `10.${index >> 8}.${index & 255}.0-24`,
+      ipv4: `10.${index >> 8}.${index & 255}.0/24`,
+      ...change,
+    });
+    const peers = Array.from({ length: 5000 }, (_, index) => {
+      if (index % 1000 === 7) return peer(index, { state: 'rejected', reason: 'wants a "PublicIP"' });
+      const reason = `route 10.${index >> 8}.${index & 255}.0/24 on link ${index} is in the way`;
+      return peer(index, index % 2 === 0 ? { state: 'failed', reason } : {});
+    });
+    const text = screen({ peers });
+    assert.match(text, /^peers +5,000: 2,495 ok, 2,500 failed, 5 rejected$/m);
+    assert.match(text, /^2,500 +failed +10\.0\.0\.0\/24 +route 10\.0\.0\.0\/24 on link 0 is in the way$/m);
+    assert.match(text, /^ +5 +rejected +10\.0\.7\.0\/24 +wants a "PublicIP"$/m);
+    assert.match(text, /`tulle status --peer 10\.0\.0\.0\/24` looks at one of them/);
+    assert.equal(text.split('\n').length < 24, true);
+  });
+
   test('says why the store, the configuration and the firewall are not as they should be', () => {
     const text = screen({
       store: { ...status().store, connected: false, cached: true, lastError: 'no leader' },
@@ -99,9 +121,10 @@ PEER            PUBLIC IP     BACKEND  STATE  REASON
       text,
       /^store .*no contact for 2 h 3 min, revision 42, working from what is on disk, no leader$/m,
     );
+    assert.match(text, /^meanwhile +containers keep talking with the 1 peer that this host knows; /m);
     assert.match(text, /^network +no configuration yet, Network is missing$/m);
     assert.match(text, /^firewall +masquerade, iptables-restore: locked$/m);
     assert.match(text, /peers are told 203\.0\.113\.9/);
-    assert.match(text, /DUPLICATE_PUBLIC_IP Shared address: docker2 has it too$/);
+    assert.match(text, /DUPLICATE_PUBLIC_IP for 2 h 3 min: Shared address: docker2 has it too$/);
   });
 });

@@ -1,8 +1,9 @@
 /** The status document as one screen: facts first, then the peers, then what needs attention. */
-import type { AgentState, PeerState, PeerStatus, Status } from '../api/status.ts';
+import type { AgentState, Status } from '../api/status.ts';
 import { formatCount, formatDuration } from './format.ts';
 import { paint, type Style } from './output.ts';
-import { type Column, formatFacts, formatTable } from './table.ts';
+import { peerCounts, peersSection } from './status-peers.ts';
+import { formatFacts, wrap } from './table.ts';
 
 export interface ScreenOptions {
   /** Milliseconds since the epoch. */
@@ -11,15 +12,12 @@ export interface ScreenOptions {
   readonly all: boolean;
 }
 
-/** Healthy peers shown before the rest is only counted. */
-const ENOUGH_PEERS = 20;
-
 export function statusScreen(status: Status, options: ScreenOptions): string {
   const sections = [
     facts(status, options.now),
-    ...peers(status.peers, options),
+    ...peersSection(status.peers, options.all),
     ...conditions(status, options.now),
-    ...warnings(status),
+    ...warnings(status, options.now),
   ];
   return sections.join('\n\n');
 }
@@ -27,7 +25,10 @@ export function statusScreen(status: Status, options: ScreenOptions): string {
 function facts(status: Status, now: number): string {
   const { host, agent, underlay, backend, dataplane } = status;
   return formatFacts([
-    ['host', `${host.name}, tulle ${status.version}, up ${formatDuration(status.uptimeSeconds * 1000)}`],
+    [
+      'host',
+      `${host.name}, tulle ${status.version}, up ${status.uptimeSeconds === 0 ? 'just now' : formatDuration(status.uptimeSeconds * 1000)}`,
+    ],
     ['state', `${state(agent.state)} for ${since(agent.since, now)}${because(agent.reason)}`],
     ['hint', agent.hint],
     ['lease', lease(status, now)],
@@ -46,6 +47,7 @@ function facts(status: Status, now: number): string {
         ),
     ],
     ['store', store(status, now)],
+    ['meanwhile', meanwhile(status)],
     ['firewall', firewall(status)],
     [
       'data plane',
@@ -53,10 +55,12 @@ function facts(status: Status, now: number): string {
         dataplane.inSync ? 'in sync' : paint('yellow', 'not in sync'),
         formatCount(dataplane.wanted, 'entry', 'entries'),
         dataplane.failed === 0 ? undefined : paint('red', `${dataplane.failed} failed`),
-        repairs(dataplane.driftRepairs),
-        dataplane.lastError,
+        // What is wrong with a peer is told with the peer.
+        status.peers.some(peer => peer.state === 'failed') ? undefined : dataplane.lastError,
       ]),
     ],
+    ['repaired', repaired(status, now)],
+    ['peers', peerCounts(status.peers)],
     ['subnet file', status.subnetFile],
   ]);
 }
@@ -94,6 +98,15 @@ function store(
   ]);
 }
 
+/** What being without the store means, which is less than one fears. */
+function meanwhile({ store: { connected }, peers, lease: held }: Status): string | undefined {
+  if (connected || held === undefined) return undefined;
+  return (
+    `containers keep talking with the ${formatCount(peers.length, 'peer')} that this host knows; ` +
+    'hosts that join, leave or move are seen when the store answers again'
+  );
+}
+
 function firewall({ firewall: { mode, masquerade, forward, ok, lastError } }: Status): string {
   const duties = [masquerade ? 'masquerade' : undefined, forward ? 'accept forwarding' : undefined];
   const on = duties.some(duty => duty !== undefined);
@@ -120,51 +133,13 @@ function publicAddress({ underlay }: Status): string | undefined {
   return told.length === 0 ? undefined : `peers are told ${told.join(' and ')}`;
 }
 
-function repairs(byObject: Readonly<Record<string, number>>): string | undefined {
-  const kinds = Object.entries(byObject).filter(([, count]) => count > 0);
+/** How often somebody changed what is ours, and the last time. */
+function repaired({ dataplane }: Status, now: number): string | undefined {
+  const kinds = Object.entries(dataplane.driftRepairs).filter(([, count]) => count > 0);
   if (kinds.length === 0) return undefined;
-  return `repaired ${kinds.map(([kind, count]) => formatCount(count, kind)).join(', ')}`;
-}
-
-const PEER_COLUMNS: readonly Column<PeerStatus>[] = [
-  { title: 'peer', cell: ({ ipv4, ipv6, key }) => [ipv4, ipv6].filter(Boolean).join(' ') || key },
-  { title: 'public ip', cell: ({ publicIpv4, publicIpv6 }) => publicIpv4 ?? publicIpv6 ?? '' },
-  { title: 'backend', cell: ({ backendType }) => backendType ?? '' },
-  { title: 'state', cell: ({ state: of }) => paint(PEER_STYLE[of], of) },
-  { title: 'reason', cell: ({ reason }) => reason ?? '' },
-];
-
-const PEER_STYLE: Readonly<Record<PeerState, Style>> = {
-  ok: 'green',
-  pending: 'yellow',
-  failed: 'red',
-  unreachable: 'yellow',
-  rejected: 'yellow',
-};
-
-function peers(all: readonly PeerStatus[], options: ScreenOptions): string[] {
-  if (all.length === 0) return ['No peers.'];
-  const troubled = all.filter(({ state: of }) => of !== 'ok');
-  const healthy = all.filter(({ state: of }) => of === 'ok');
-  const shown = [...troubled, ...(options.all ? healthy : healthy.slice(0, ENOUGH_PEERS))];
-  const hidden = all.length - shown.length;
-  const lines = [
-    formatTable(PEER_COLUMNS, shown),
-    ...(hidden === 0 ? [] : [`and ${hidden} more that are ok; --all shows them`]),
-    ...(options.all ? shown : troubled).flatMap(entries),
-  ];
-  return [lines.join('\n')];
-}
-
-/** What the kernel lacks is marked `-`, what it has and should not `+`, as in a diff towards what is wanted. */
-function entries({ key, desired, actual }: PeerStatus): string[] {
-  const missing = desired.filter(entry => !actual.includes(entry)).map(entry => paint('red', `  - ${entry}`));
-  const extra = actual
-    .filter(entry => !desired.includes(entry))
-    .map(entry => paint('yellow', `  + ${entry}`));
-  const right = desired.filter(entry => actual.includes(entry)).map(entry => `    ${entry}`);
-  const lines = [...right, ...missing, ...extra];
-  return lines.length === 0 ? [] : ['', key, ...lines];
+  const counts = kinds.map(([kind, count]) => `${kind} ${count.toLocaleString('en-US')}`).join(', ');
+  const [last] = dataplane.recentRepairs;
+  return last === undefined ? counts : `${counts}; last ${since(last.time, now)} ago: ${last.text}`;
 }
 
 function conditions(status: Status, now: number): string[] {
@@ -174,16 +149,16 @@ function conditions(status: Status, now: number): string[] {
     `  ${paint('red', name)} for ${since(from, now)}${because(reason)}`,
     ...(hint === undefined ? [] : [`    hint: ${hint}`]),
   ]);
-  return [['Not as wanted:', ...lines].join('\n')];
+  return [['Not as wanted:', ...lines.map(line => wrap(line, 4))].join('\n')];
 }
 
-function warnings(status: Status): string[] {
+function warnings(status: Status, now: number): string[] {
   if (status.warnings.length === 0) return [];
-  const lines = status.warnings.flatMap(({ code, title, text, hint }) => [
-    `  ${paint('yellow', code)} ${title}: ${text}`,
+  const lines = status.warnings.flatMap(({ code, title, text, hint, since: from }) => [
+    `  ${paint('yellow', code)} for ${since(from, now)}: ${title}: ${text}`,
     ...(hint === undefined ? [] : [`    hint: ${hint}`]),
   ]);
-  return [['Warnings:', ...lines].join('\n')];
+  return [['Warnings:', ...lines.map(line => wrap(line, 4))].join('\n')];
 }
 
 const STATE_STYLE: Readonly<Record<AgentState, Style>> = {

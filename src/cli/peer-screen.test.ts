@@ -1,0 +1,100 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { healthyPeer, now, status } from '../../test/support/status.ts';
+import type { CommandError } from './errors.ts';
+import { findPeers, peerScreen } from './peer-screen.ts';
+
+const flannel = { ...healthyPeer, key: '188.172.8.0-24', ipv4: '188.172.8.0/24' };
+const dual = {
+  ...healthyPeer,
+  key: '188.172.7.0-24&fd00:7::-64',
+  ipv4: '188.172.7.0/24',
+  ipv6: 'fd00:7::/64',
+  publicIpv4: '192.168.65.7',
+  hostId: 'b8860988',
+};
+const document = status({ peers: [healthyPeer, flannel, dual] });
+const keysOf = (which: string) => findPeers(document, which).map(({ key }) => key);
+
+describe('findPeers', () => {
+  test('finds a peer by everything that names it', () => {
+    for (const which of [
+      '188.172.7.0/24',
+      '188.172.7.2',
+      'fd00:7::99',
+      '192.168.65.7',
+      'b8860988',
+      dual.key,
+    ]) {
+      assert.deepEqual(keysOf(which), [dual.key], which);
+    }
+  });
+
+  test('finds all that have told one public address', () => {
+    assert.deepEqual(keysOf('192.168.65.4'), [healthyPeer.key, flannel.key]);
+  });
+
+  test('says what an address is that is no peer', () => {
+    const refusal = (message: RegExp) => (error: CommandError) =>
+      error.code === 'NOT_FOUND' && message.test(error.message);
+    assert.throws(() => keysOf('188.172.50.2'), refusal(/belongs to this host itself/));
+    assert.throws(() => keysOf('188.172.50.0/24'), refusal(/belongs to this host itself/));
+    assert.throws(() => keysOf('188.172.77.2'), refusal(/^no host has leased 188\.172\.77\.2/));
+    assert.throws(() => keysOf('9.9.9.9'), refusal(/not in the network 188\.172\.0\.0\/16$/));
+  });
+});
+
+describe('the screen of a peer', () => {
+  test('of a healthy one says where to look on', () => {
+    assert.equal(
+      peerScreen(healthyPeer, document, [], now),
+      `peer       188.172.9.0/24
+state      ok
+public ip  192.168.65.4
+host       written by flannel
+backend    vxlan
+compared   with the kernel 3 min ago
+
+In the kernel (- is missing, + should not be there):
+    route 188.172.9.0/24 via 188.172.9.0 dev flannel.88 onlink
+
+Where to look on:
+  This host does its part: every entry is in its kernel. If packets still do not arrive, see
+  - tulle status on 192.168.65.4: whether it knows this host, 188.172.50.0/24
+  - the way between: UDP 4789 must pass to 192.168.65.4 and back (tcpdump -ni eth0 udp port 4789)
+  - the MTU of the containers: 1450 at most`,
+    );
+  });
+
+  test('of one in trouble shows the difference, its warnings and its events', () => {
+    const warning = (address: string) => ({
+      code: 'SHARED_PUBLIC_IP',
+      severity: 'warning' as const,
+      title: `several peers have the public address ${address}`,
+      text: 'packets go astray',
+      since: '2026-01-02T03:00:00.000Z',
+    });
+    const failed = { ...healthyPeer, state: 'failed' as const, reason: 'no memory', actual: ['route x'] };
+    const event = (id: number, fields: Record<string, unknown>) => ({
+      id,
+      time: '2026-01-02T05:00:00.000Z',
+      severity: 'warning' as const,
+      type: 'drift-repaired',
+      text: `event ${id}`,
+      fields,
+    });
+    const events = [
+      event(1, { peer: failed.key }),
+      event(2, { peer: 'another' }),
+      event(3, { key: failed.key }),
+    ];
+    const warnings = [warning('192.168.65.4'), warning('192.168.65.40')];
+    const text = peerScreen(failed, { ...document, warnings }, events, now);
+    assert.match(text, /^state +failed: no memory$/m);
+    assert.match(text, /^ {2}- route 188\.172\.9\.0\/24 .*\n {2}\+ route x$/m);
+    assert.match(text, /^ {2}SHARED_PUBLIC_IP several peers have the public address 192\.168\.65\.4: /m);
+    assert.doesNotMatch(text, /65\.40/);
+    assert.match(text, /^Lately:\n {2}3 min ago {2}drift-repaired {2}event 1\n {2}3 min ago .* event 3$/m);
+    assert.doesNotMatch(text, /Where to look on/);
+  });
+});

@@ -1,0 +1,135 @@
+/**
+ * The peers of the status screen. Few are listed one by one; of thousands the screen tells how many are how, what
+ * the reasons are and how often each, with one peer as an example to look closer at.
+ */
+import type { PeerState, PeerStatus } from '../api/status.ts';
+import { formatCount } from './format.ts';
+import { paint, type Style } from './output.ts';
+import { type Column, formatTable } from './table.ts';
+
+/** Peers listed one by one. */
+const ENOUGH_PEERS = 20;
+
+/** Peers in trouble whose entries are shown. */
+const ENOUGH_ENTRIES = 3;
+
+/** Kinds of trouble listed when the peers in trouble are too many. */
+const ENOUGH_REASONS = 10;
+
+/** What needs a person most comes first. */
+const TROUBLE: readonly PeerState[] = ['failed', 'pending', 'unreachable', 'rejected'];
+
+const STYLE: Readonly<Record<PeerState, Style>> = {
+  ok: 'green',
+  pending: 'yellow',
+  failed: 'red',
+  unreachable: 'yellow',
+  rejected: 'yellow',
+};
+
+export const peerState = (state: PeerState): string => paint(STYLE[state], state);
+
+/** What a person calls a peer: its subnets, or the key when it has none. */
+export const peerName = ({ ipv4, ipv6, key }: PeerStatus): string =>
+  [ipv4, ipv6].filter(subnet => subnet !== undefined).join(' ') || key;
+
+/** `5,002: 4,980 ok, 15 failed, 7 rejected`; just the number when all are well. */
+export function peerCounts(all: readonly PeerStatus[]): string {
+  const count = (state: PeerState) => all.filter(peer => peer.state === state).length;
+  const troubles = TROUBLE.map(state => [state, count(state)] as const).filter(([, many]) => many > 0);
+  const total = all.length.toLocaleString('en-US');
+  if (troubles.length === 0) return all.length === 0 ? 'none' : `${total}, all ok`;
+  const parts = [['ok', count('ok')] as const, ...troubles];
+  return `${total}: ${parts.map(([state, many]) => `${many.toLocaleString('en-US')} ${peerState(state)}`).join(', ')}`;
+}
+
+const COLUMNS: readonly Column<PeerStatus>[] = [
+  { title: 'peer', cell: peerName },
+  { title: 'public ip', cell: ({ publicIpv4, publicIpv6 }) => publicIpv4 ?? publicIpv6 ?? '' },
+  { title: 'backend', cell: ({ backendType }) => backendType ?? '' },
+  { title: 'state', cell: ({ state }) => peerState(state) },
+  { title: 'reason', cell: ({ reason }) => reason ?? '' },
+];
+
+/** @param everything list all of them with their entries, however many they are. */
+export function peersSection(all: readonly PeerStatus[], everything: boolean): string[] {
+  if (all.length === 0) return ['No peers.'];
+  const rank = ({ state }: PeerStatus) => (state === 'ok' ? TROUBLE.length : TROUBLE.indexOf(state));
+  const sorted = all.toSorted((a, b) => rank(a) - rank(b));
+  const troubled = sorted.filter(({ state }) => state !== 'ok');
+  if (everything) return [[formatTable(COLUMNS, sorted), ...sorted.flatMap(peerEntries)].join('\n')];
+
+  const example = troubled[0] ?? sorted[0];
+  const closer = `tulle status --peer ${example === undefined ? 'ADDRESS' : nameForOption(example)}`;
+  if (troubled.length > ENOUGH_PEERS) {
+    return [`${reasons(troubled)}\n\`${closer}\` looks at one of them, --all shows every one`];
+  }
+  const shown = sorted.slice(0, ENOUGH_PEERS);
+  const hidden = sorted.length - shown.length;
+  const detailed = troubled.filter(hasEntries).slice(0, ENOUGH_ENTRIES);
+  return [
+    [
+      formatTable(COLUMNS, shown),
+      ...(hidden === 0 ? [] : [`and ${hidden.toLocaleString('en-US')} more that are ok; --all shows them`]),
+      ...detailed.flatMap(peerEntries),
+    ].join('\n'),
+  ];
+}
+
+/**
+ * What is wanted in the kernel for a peer, under its key. What the kernel lacks is marked `-`, what it has and
+ * should not `+`, as in a diff towards what is wanted.
+ */
+export function peerEntries({ key, desired, actual }: PeerStatus): string[] {
+  const missing = desired.filter(entry => !actual.includes(entry)).map(entry => paint('red', `  - ${entry}`));
+  const extra = actual
+    .filter(entry => !desired.includes(entry))
+    .map(entry => paint('yellow', `  + ${entry}`));
+  const right = desired.filter(entry => actual.includes(entry)).map(entry => `    ${entry}`);
+  const lines = [...right, ...missing, ...extra];
+  return lines.length === 0 ? [] : ['', key, ...lines];
+}
+
+const hasEntries = ({ desired, actual }: PeerStatus) => desired.length + actual.length > 0;
+
+const nameForOption = ({ ipv4, ipv6, key }: PeerStatus) => ipv4 ?? ipv6 ?? key;
+
+interface Group {
+  readonly state: PeerState;
+  readonly reason: string;
+  readonly peers: PeerStatus[];
+}
+
+/** One line per state and kind of reason, the most frequent first. */
+function reasons(troubled: readonly PeerStatus[]): string {
+  const groups = new Map<string, Group>();
+  for (const peer of troubled) {
+    const reason = withoutNames(peer.reason ?? '');
+    const group = groups.get(`${peer.state} ${reason}`) ?? { state: peer.state, reason, peers: [] };
+    group.peers.push(peer);
+    groups.set(`${peer.state} ${reason}`, group);
+  }
+  const sorted = [...groups.values()].sort(
+    (a, b) => TROUBLE.indexOf(a.state) - TROUBLE.indexOf(b.state) || b.peers.length - a.peers.length,
+  );
+  const table = formatTable<Group>(
+    [
+      { title: 'peers', cell: ({ peers }) => peers.length.toLocaleString('en-US'), align: 'right' },
+      { title: 'state', cell: ({ state }) => peerState(state) },
+      { title: 'for example', cell: ({ peers: [first] }) => (first === undefined ? '' : peerName(first)) },
+      { title: 'reason', cell: ({ reason, peers: [first] }) => first?.reason ?? reason },
+    ],
+    sorted.slice(0, ENOUGH_REASONS),
+  );
+  const hidden = sorted.length - ENOUGH_REASONS;
+  return hidden > 0 ? `${table}\nand ${formatCount(hidden, 'reason')} more` : table;
+}
+
+/** A reason without the addresses and numbers that are different for every peer. */
+function withoutNames(reason: string): string {
+  return reason
+    .replace(/\b(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\b/g, 'MAC')
+    .replace(/\b\d+\.\d+\.\d+\.\d+(?:[/-]\d+)?/g, 'ADDRESS')
+    .replace(/\b[0-9a-f]{1,4}:[0-9a-f:]*:[0-9a-f:]*(?:[/-]\d+)?/g, 'ADDRESS')
+    .replace(/\b\d+\b/g, 'N');
+}
