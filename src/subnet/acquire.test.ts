@@ -338,6 +338,21 @@ describe('failures', () => {
     assert.deepEqual(await world.owners(), { [created ?? '']: 'host-3' });
   });
 
+  test('a lease that is taken over by a write whose answer is lost does not end', async () => {
+    const world = new World();
+    const key = '10.5.77.0-24';
+    await world.put(key, flannelAttributes(3), 3600);
+    const { store, registry } = world.connect();
+    store.interfere(op => (op === 'transact' ? 'lose answer' : 'pass'));
+    await assert.rejects(acquire(registry, applicant(3), signal), { code: 'UNAVAILABLE' });
+    assert.deepEqual(await world.owners(), { [key]: 'host-3' });
+    const written = await world.registry.get(key);
+    store.interfere(() => 'pass');
+    const again = await acquire(registry, applicant(3), signal);
+    assert.equal(summary(again), `host id: ${key}`);
+    assert.deepEqual(lease(again), written);
+  });
+
   test('an abort ends it', async () => {
     const reason = new Error('enough');
     await assert.rejects(acquire(new World().registry, applicant(3), AbortSignal.abort(reason)), reason);

@@ -13,7 +13,7 @@
  */
 import { bytesEqual } from '../base/bytes.ts';
 import type { Family } from '../base/ip.ts';
-import type { StoreLeaseId } from '../store/store.ts';
+import { StoreError, type StoreLeaseId } from '../store/store.ts';
 import { allocate } from './allocator.ts';
 import { encodeAttributes } from './attributes.ts';
 import { BlockMap } from './block-map.ts';
@@ -58,8 +58,7 @@ export async function acquire(
   applicant: Applicant,
   signal: AbortSignal,
 ): Promise<Acquisition> {
-  let granted: StoreLeaseId | undefined;
-  const grant = async () => (granted ??= (await registry.store.grant(registry.ttl)).id);
+  const grant = new Grant(registry);
   try {
     for (let attempt = 0; ; attempt++) {
       signal.throwIfAborted();
@@ -69,12 +68,35 @@ export async function acquire(
         ? await takeOver(registry, applicant, listing, own, grant)
         : await create(registry, applicant, listing, attempt, grant);
       if (result === undefined) continue;
-      if (result.outcome === 'acquired' && result.lease.storeLease === granted) granted = undefined;
+      if (result.outcome === 'acquired') grant.isUsedBy(result.lease);
       return result;
     }
   } finally {
-    // Without an answer the store may have done it all the same; then the key goes too, and nobody is hurt.
-    if (granted !== undefined) await registry.store.revoke(granted).catch(() => undefined);
+    // Without an answer the store may have created the lease all the same; then it goes too, and nobody is hurt.
+    await grant.giveBack();
+  }
+}
+
+/** A store lease, granted when it is first needed, and given back unless it is used. */
+class Grant {
+  readonly #registry: Registry;
+  #id: StoreLeaseId | undefined;
+
+  constructor(registry: Registry) {
+    this.#registry = registry;
+  }
+
+  async take(): Promise<StoreLeaseId> {
+    this.#id ??= (await this.#registry.store.grant(this.#registry.ttl)).id;
+    return this.#id;
+  }
+
+  isUsedBy({ storeLease }: Pick<Lease, 'storeLease'>): void {
+    if (storeLease === this.#id) this.#id = undefined;
+  }
+
+  async giveBack(): Promise<void> {
+    if (this.#id !== undefined) await this.#registry.store.revoke(this.#id).catch(() => undefined);
   }
 }
 
@@ -116,7 +138,7 @@ async function takeOver(
   { attributes: published }: Applicant,
   listing: Listing,
   { lease, origin }: Own,
-  grant: () => Promise<StoreLeaseId>,
+  grant: Grant,
 ): Promise<Acquisition | undefined> {
   const { extra, hostId } = lease.attributes;
   const attributes = { ...published, ...(extra === undefined ? {} : { extra }) };
@@ -124,14 +146,18 @@ async function takeOver(
   if (!isReservation(lease)) {
     // Our own store lease is kept as long as it lives and lasts as long as it should.
     const left = hostId === published.hostId ? await registry.store.keepAlive(lease.storeLease) : undefined;
-    storeLease = left === registry.ttl ? lease.storeLease : await grant();
+    storeLease = left === registry.ttl ? lease.storeLease : await grant.take();
   }
   let held = lease;
   if (
     storeLease !== lease.storeLease ||
     !bytesEqual(encodeAttributes(attributes), encodeAttributes(lease.attributes))
   ) {
-    const written = await registry.replace(lease, attributes, storeLease);
+    const written = await registry.replace(lease, attributes, storeLease).catch((error: unknown) => {
+      // It may have been done, and the lease that this host has must not end with what is given back.
+      if (error instanceof StoreError && error.code === 'UNAVAILABLE') grant.isUsedBy({ storeLease });
+      throw error;
+    });
     if (!written.ok) return undefined;
     held = written.lease;
   }
@@ -148,7 +174,7 @@ async function create(
   { config, attributes, previous }: Applicant,
   listing: Listing,
   attempt: number,
-  grant: () => Promise<StoreLeaseId>,
+  grant: Grant,
 ): Promise<Acquisition | undefined> {
   // What we have does not fit any more. It is given up for the new lease, which keeps what it can of it.
   const former = formerOf(listing, attributes.hostId);
@@ -173,7 +199,7 @@ async function create(
     subnet[name] = block;
   }
 
-  const written = await registry.create(subnet, attributes, await grant(), former);
+  const written = await registry.create(subnet, attributes, await grant.take(), former);
   if (!written.ok) return undefined;
   const claims = await registry.claims();
   if (olderClaim(claimsWithin(claims, config), written.lease) !== undefined) {

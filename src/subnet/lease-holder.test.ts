@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { afterEach, describe, test } from 'node:test';
+import { startHolder, startWithLease, stopHolders, stored } from '../../test/support/holder.ts';
 import {
   configOf,
   flannelAttributes,
@@ -11,78 +12,11 @@ import {
 import { Ip } from '../base/ip.ts';
 import { Prefix } from '../base/prefix.ts';
 import { StoreError } from '../store/store.ts';
-import type { HolderEvent } from './holder-state.ts';
-import { isLease, type Lease } from './lease.ts';
-import { type HolderOptions, LeaseHolder } from './lease-holder.ts';
+import type { Lease } from './lease.ts';
+import { LeaseHolder } from './lease-holder.ts';
 
 const HOUR = 3_600_000;
-const running: { stop: () => Promise<void> }[] = [];
-
-afterEach(async () => {
-  for (const { stop } of running.splice(0)) await stop();
-});
-
-/** An event in one line, as a test compares it. */
-function describeEvent(event: HolderEvent): string {
-  switch (event.type) {
-    case 'acquired':
-      return `acquired ${event.lease.key} by ${event.origin}`;
-    case 'lost':
-      return `lost ${event.lease.key}: ${event.cause}${event.by ? ` by ${event.by.attributes.publicIp}` : ''}`;
-    case 'published':
-    case 'reserved':
-    case 'overwritten':
-    case 'unconfirmed':
-      return `${event.type} ${event.lease.key}`;
-    case 'waiting':
-    case 'store-failed':
-    case 'store-recovered':
-      return event.type;
-  }
-}
-
-/** A host with a connection of its own, whose holder runs until the test is over. */
-async function start(world: World, number: number, options: Partial<HolderOptions> & { ttl?: number } = {}) {
-  const { store, registry } = world.connect(options.ttl);
-  const events: string[] = [];
-  const calls: string[] = [];
-  store.interfere(op => {
-    calls.push(op);
-    return 'pass';
-  });
-  const holder = new LeaseHolder(registry, {
-    config: IPV4,
-    attributes: hostAttributes(number),
-    clock: world.clock,
-    random: () => 0.5,
-    onEvent: event => events.push(describeEvent(event)),
-    ...options,
-  });
-  const end = new AbortController();
-  const ended = holder.run(end.signal);
-  const stop = async () => {
-    end.abort();
-    await ended;
-  };
-  running.push({ stop });
-  await world.clock.advance(0);
-  return { store, registry, holder, events, calls, stop, lease: () => holder.state.value.lease };
-}
-
-async function startWithLease(world: World, number: number, options?: Parameters<typeof start>[2]) {
-  const host = await start(world, number, options);
-  const lease = host.lease();
-  assert.ok(lease);
-  host.events.splice(0);
-  host.calls.splice(0);
-  return { ...host, first: lease };
-}
-
-const stored = async (world: World, key: string) => {
-  const found = await world.registry.get(key);
-  assert.ok(found && isLease(found));
-  return found;
-};
+afterEach(stopHolders);
 
 describe('a lease is held', () => {
   test('for months, by keep-alives of the same store lease at most every third of its time, without a write', async () => {
@@ -136,7 +70,7 @@ describe('a lease is held', () => {
     await stop();
     const before = world.database.revision;
     await world.clock.advance(HOUR);
-    const again = await start(world, 3);
+    const again = await startHolder(world, 3);
     assert.deepEqual(again.events, [`acquired ${first.key} by host id`]);
     assert.deepEqual(again.lease(), first);
     assert.equal(world.database.revision, before);
@@ -187,7 +121,7 @@ describe('changes are published', () => {
 
   test('a write whose answer is lost is not written twice', async () => {
     const world = new World();
-    const { store, first, holder } = await startWithLease(world, 3);
+    const { store, first, holder, events } = await startWithLease(world, 3);
     store.interfere(op => (op === 'transact' ? 'lose answer' : 'pass'));
     holder.update({ attributes: { ...hostAttributes(3), publicIp: Ip.parse('172.16.0.9') } });
     await world.clock.advance(0);
@@ -195,6 +129,26 @@ describe('changes are published', () => {
     const written = await stored(world, first.key);
     await world.clock.advance(60_000);
     assert.deepEqual(await stored(world, first.key), written);
+    // Nor is it taken for somebody else's.
+    assert.deepEqual(events, ['store-failed', `published ${first.key}`, 'store-recovered']);
+    assert.deepEqual([holder.state.value.lease, holder.state.value.published], [written, true]);
+  });
+
+  test('a write whose answer is lost, and that is out of date when it is found, is not taken for a stranger', async () => {
+    const world = new World();
+    const { store, first, holder, events } = await startWithLease(world, 3);
+    store.interfere(op => (op === 'transact' ? 'lose answer' : op === 'get' ? 'refuse' : 'pass'));
+    holder.update({ attributes: { ...hostAttributes(3), publicIp: Ip.parse('172.16.0.9') } });
+    await world.clock.advance(0);
+    const attributes = { ...hostAttributes(3), publicIp: Ip.parse('172.16.0.10') };
+    holder.update({ attributes });
+    store.interfere(() => 'pass');
+    await world.clock.advance(60_000);
+    assert.deepEqual((await stored(world, first.key)).attributes, attributes);
+    assert.deepEqual(
+      events.filter(event => !event.startsWith('store-')),
+      [`published ${first.key}`, `published ${first.key}`],
+    );
   });
 
   test('a new network gives a new subnet; one that still has the old subnet changes nothing', async () => {
@@ -269,7 +223,7 @@ describe('an outage of the store', () => {
     assert.deepEqual(heir.events, []);
   });
 
-  test('at the start: what was known is in use, unconfirmed, until the store answers', async () => {
+  test('at the start: what was known is in use, unconfirmed, until the store answers', async t => {
     const world = new World();
     const { first, stop } = await startWithLease(world, 3);
     await stop();
@@ -285,7 +239,10 @@ describe('an outage of the store', () => {
     assert.deepEqual(holder.state.value, { lease: first, ownership: 'unconfirmed', published: true });
     const end = new AbortController();
     const ended = holder.run(end.signal);
-    running.push({ stop: async () => (end.abort(), await ended) });
+    t.after(async () => {
+      end.abort();
+      await ended;
+    });
     await world.clock.advance(HOUR);
     assert.deepEqual([holder.state.value.lease, holder.state.value.ownership], [first, 'unconfirmed']);
     assert.equal(holder.state.value.trouble?.reason, 'away');
@@ -352,137 +309,12 @@ describe('an outage of the store', () => {
   });
 });
 
-describe('somebody else writes to our key', () => {
-  test('deleted: taken again at once, on a new store lease', async () => {
-    const world = new World();
-    const { first, lease, events } = await startWithLease(world, 3);
-    await world.store.delete(world.registry.pathOf(first.key));
-    await world.clock.advance(0);
-    assert.deepEqual(events, [`lost ${first.key}: deleted`, `acquired ${first.key} by previous subnet`]);
-    assert.notEqual(lease()?.storeLease, first.storeLease);
-    assert.equal(await world.store.timeToLive(first.storeLease), undefined);
-  });
-
-  test('the store lease was revoked: the same', async () => {
-    const world = new World();
-    const { first, lease, events } = await startWithLease(world, 3);
-    await world.store.revoke(first.storeLease);
-    await world.clock.advance(0);
-    assert.equal(lease()?.key, first.key);
-    assert.match(events.join(), /^lost [^:]*: expired,acquired /);
-  });
-
-  test('deleted, and another host was faster: another subnet', async () => {
-    const world = new World();
-    const { first, lease } = await startWithLease(world, 3);
-    const { store } = world;
-    const path = world.registry.pathOf(first.key);
-    const value = new TextEncoder().encode('{"PublicIP":"192.168.65.9","TulleHost":"host-9"}');
-    await store.transact({ compare: [], success: [{ op: 'delete', key: path }] });
-    await store.put(path, value);
-    await world.clock.advance(0);
-    assert.ok(lease());
-    assert.notEqual(lease()?.key, first.key);
-    assert.equal((await world.owners())[first.key], 'host-9');
-  });
-
-  test('a flannel host with our public address takes it: we leave it and do not fight', async () => {
-    const world = new World();
-    const { first, lease, events } = await startWithLease(world, 3);
-    await world.put(first.key, flannelAttributes(3), 3600);
-    await world.clock.advance(HOUR / 2);
-    assert.notEqual(lease()?.key, first.key);
-    assert.equal(events[0], `lost ${first.key}: taken by 192.168.65.3`);
-    assert.deepEqual(await world.owners(), {
-      [first.key]: '192.168.65.3',
-      [lease()?.key ?? '']: 'host-3',
-    });
-  });
-
-  for (const [name, value] of [
-    ['random bytes', '\u0000\u0001 no JSON'],
-    ['an address that is none', '{"PublicIP":"1.2.3"}'],
-    ['our own id with other data', '{"PublicIP":"9.9.9.9","PublicIPv6":null,"TulleHost":"host-3"}'],
-  ] as const) {
-    test(`${name}: our value is written again`, async () => {
-      const world = new World();
-      const { first, lease, events } = await startWithLease(world, 3);
-      await world.put(first.key, value, 600);
-      await world.clock.advance(0);
-      const now = await stored(world, first.key);
-      assert.deepEqual(now.attributes, hostAttributes(3));
-      assert.equal(now.storeLease, first.storeLease);
-      assert.deepEqual(lease(), now);
-      assert.deepEqual(events, [`overwritten ${first.key}`, `published ${first.key}`]);
-    });
-  }
-
-  test('while reading it fails: it is read again when that works', async () => {
-    const world = new World();
-    const { store, first } = await startWithLease(world, 3);
-    store.interfere(op => (op === 'get' ? 'refuse' : 'pass'));
-    await world.put(first.key, 'garbage', 600);
-    await world.clock.advance(1000);
-    store.interfere(() => 'pass');
-    await world.clock.advance(15_000);
-    assert.deepEqual((await stored(world, first.key)).attributes, hostAttributes(3));
-  });
-
-  test('in another cluster, by chance at the same revision: it is not taken for ours', async () => {
-    const world = new World();
-    const { store, first, lease, events } = await startWithLease(world, 3);
-    store.cut();
-    world.database.reset();
-    await world.put(first.key, hostAttributes(9));
-    assert.equal((await stored(world, first.key)).modRevision, first.modRevision);
-    store.heal();
-    await world.clock.advance(0);
-    assert.ok(events.includes(`lost ${first.key}: taken by 192.168.65.9`));
-    assert.notEqual(lease()?.key, first.key);
-  });
-
-  test('two hosts with one id write ever more slowly, and say so', async () => {
-    const world = new World();
-    const one = await startWithLease(world, 3);
-    const twin = await start(world, 3, {
-      attributes: { ...hostAttributes(3), publicIp: Ip.parse('192.168.65.33') },
-    });
-    const before = world.database.revision;
-    await world.clock.advance(600_000);
-    const writes = Number(world.database.revision - before);
-    assert.ok(writes > 4 && writes < 60, `${writes} writes in ten minutes`);
-    assert.ok(one.events.includes(`overwritten ${one.first.key}`));
-    assert.ok(twin.events.includes(`overwritten ${one.first.key}`));
-  });
-
-  for (const [name, attributes] of [
-    ['as it is', hostAttributes(3)],
-    ["as flannel's documents say", { publicIp: Ip.parse('192.168.65.3') }],
-  ] as const) {
-    test(`without expiry, ${name}: it is a reservation from now on`, async () => {
-      const world = new World();
-      const { first, holder, events } = await startWithLease(world, 3);
-      await world.put(first.key, attributes);
-      await world.clock.advance(48 * HOUR);
-      const now = await stored(world, first.key);
-      assert.equal(now.storeLease, 0n);
-      assert.deepEqual(now.attributes, hostAttributes(3));
-      assert.equal(events[0], `reserved ${first.key}`);
-      assert.equal(holder.state.value.deadline, undefined);
-      assert.equal(await world.store.timeToLive(first.storeLease), undefined);
-      holder.update({ attributes: { ...hostAttributes(3), publicIp: Ip.parse('172.16.0.9') } });
-      await world.clock.advance(0);
-      assert.equal((await stored(world, first.key)).storeLease, 0n);
-    });
-  }
-});
-
 describe('a full network', () => {
   test('is waited out: told once with the reason, and the first subnet that is freed is taken', async () => {
     const world = new World();
     const hosts = [];
     for (const number of [1, 2, 3]) hosts.push(await startWithLease(world, number, { config: SMALL }));
-    const late = await start(world, 4, { config: SMALL });
+    const late = await startHolder(world, 4, { config: SMALL });
     assert.deepEqual(late.events, ['waiting']);
     assert.equal(late.lease(), undefined);
     assert.equal(late.holder.state.value.trouble?.code, 'OUT_OF_SUBNETS');
@@ -500,7 +332,7 @@ describe('a full network', () => {
   test('ends for a host that waits when the network becomes larger', async () => {
     const world = new World();
     for (const number of [1, 2, 3]) await startWithLease(world, number, { config: SMALL });
-    const late = await start(world, 4, { config: SMALL });
+    const late = await startHolder(world, 4, { config: SMALL });
     late.holder.update({ config: configOf({ Network: '10.5.0.0/24', SubnetLen: 30 }) });
     await world.clock.advance(0);
     assert.ok(late.lease());
@@ -510,7 +342,7 @@ describe('a full network', () => {
     const world = new World();
     await world.put('10.5.0.4-30', flannelAttributes(4));
     for (const number of [1, 2]) await startWithLease(world, number, { config: SMALL });
-    const late = await start(world, 4, { config: SMALL });
+    const late = await startHolder(world, 4, { config: SMALL });
     assert.deepEqual(late.events, ['acquired 10.5.0.4-30 by reservation']);
   });
 });
@@ -522,7 +354,7 @@ test('a reservation survives claims, renewals and restarts', async () => {
   assert.equal(first.key, '10.5.200.0-24');
   await world.clock.advance(72 * HOUR);
   await stop();
-  const again = await start(world, 3);
+  const again = await startHolder(world, 3);
   await world.clock.advance(72 * HOUR);
   assert.deepEqual(again.lease(), lease());
   assert.equal((await stored(world, first.key)).storeLease, 0n);
@@ -538,7 +370,7 @@ test('random mischief: whatever happens to the store, the host ends with one goo
     };
     // Half of the hosts renew often, so that it falls between other things.
     const renewMargin = seed % 2 === 0 ? 570_000 : 0;
-    const host = await start(world, 3, {
+    const host = await startHolder(world, 3, {
       ttl: 600,
       renewMargin,
       previous: { ipv4: Prefix.parse('10.5.9.0/24') },

@@ -13,27 +13,20 @@
  * only marks what is in doubt, and one step reads and acts. Failures of the store are retried for ever; they
  * change nothing about the lease, except that after its time it counts as unconfirmed.
  */
-import { bytesEqual } from '../base/bytes.ts';
 import { backoff, type Clock, systemClock } from '../base/clock.ts';
 import { Doorbell } from '../base/doorbell.ts';
-import { Latest } from '../base/latest.ts';
-import { StoreError, type StoreLeaseId } from '../store/store.ts';
+import type { Latest } from '../base/latest.ts';
+import { StoreError } from '../store/store.ts';
 import { acquire } from './acquire.ts';
-import { encodeAttributes } from './attributes.ts';
 import type { NetworkConfig } from './config.ts';
-import {
-  fullTrouble,
-  type HolderEvent,
-  type HolderState,
-  type LeaseTrouble,
-  type LossCause,
-  lossTrouble,
-  storeTrouble,
-} from './holder-state.ts';
-import { isHeldBy, isLease, isReservation, type Lease, type LeaseAttributes, type Subnet } from './lease.ts';
-import { KeyWatch, watchFreed } from './lease-watch.ts';
+import { fullTrouble, type HolderEvent, type HolderState, lossTrouble } from './holder-state.ts';
+import { Holding } from './holding.ts';
+import { isReservation, type Lease, type LeaseAttributes, type Subnet } from './lease.ts';
+import { KeyWatch, untilFreed } from './lease-watch.ts';
 import type { Registry } from './registry.ts';
 import { Renewal } from './renewal.ts';
+import { Standing } from './standing.ts';
+import { Truce } from './truce.ts';
 
 export type OwnAttributes = LeaseAttributes & { readonly hostId: string };
 
@@ -53,52 +46,54 @@ export interface HolderOptions {
 
 /** Milliseconds between tries while the store does not answer. */
 const RETRY = { first: 250, cap: 15_000 } as const;
-/** Milliseconds between writes while somebody else writes to our key as us. */
-const REWRITE_CAP = 60_000;
-/** Milliseconds after which a full network is looked at even without a notice that something was freed. */
-const FULL_RECHECK = 60_000;
 
 export class LeaseHolder {
-  readonly state: Latest<HolderState>;
   readonly #registry: Registry;
   readonly #clock: Clock;
   readonly #random: () => number;
-  readonly #report: (event: HolderEvent) => void;
   readonly #renewal: Renewal;
+  readonly #standing: Standing;
   readonly #avoid = new Set<string>();
+  readonly #bell: Doorbell;
+  readonly #truce: Truce;
 
   #config: NetworkConfig;
   #attributes: OwnAttributes;
   #previous: Subnet | undefined;
 
-  /** The lease as it is in the store, to the best of our knowledge. */
-  #lease: Lease | undefined;
-  /** The store lease we keep alive; 0n for a reservation. */
-  #storeLease: StoreLeaseId = 0n;
-  #storeLeaseGone = false;
+  #holding: Holding | undefined;
   /** The lease, if any, has to be chosen anew. */
   #seeking = true;
   /** Our key may not be as we know it. */
   #inDoubt = false;
-  #overwrites = 0;
-  #trouble: LeaseTrouble | undefined;
-  #failing = false;
-
-  readonly #bell: Doorbell;
   #watch: KeyWatch | undefined;
 
   constructor(registry: Registry, options: HolderOptions) {
     this.#registry = registry;
     this.#clock = options.clock ?? systemClock;
     this.#bell = new Doorbell(this.#clock);
+    this.#truce = new Truce(this.#clock);
     this.#random = options.random ?? Math.random;
-    this.#report = options.onEvent ?? (() => undefined);
     this.#renewal = new Renewal({ margin: options.renewMargin ?? 0, random: this.#random });
     this.#config = options.config;
     this.#attributes = options.attributes;
     this.#previous = options.previous ?? options.known?.subnet;
-    this.#lease = options.known;
-    this.state = new Latest(this.#describe());
+    if (options.known !== undefined) this.#hold(options.known, 0n);
+    this.#standing = new Standing({
+      look: () =>
+        this.#holding && {
+          lease: this.#holding.lease,
+          confirmed: !this.#seeking,
+          published: this.#holding.says(this.#attributes),
+        },
+      renewal: this.#renewal,
+      clock: this.#clock,
+      report: options.onEvent ?? (() => undefined),
+    });
+  }
+
+  get state(): Latest<HolderState> {
+    return this.#standing.state;
   }
 
   /** Changes what is wanted: another configuration may mean another subnet, other attributes are published. */
@@ -106,7 +101,7 @@ export class LeaseHolder {
     if (change.config !== undefined && change.config !== this.#config) this.#seeking = true;
     this.#config = change.config ?? this.#config;
     this.#attributes = change.attributes ?? this.#attributes;
-    this.#overwrites = 0;
+    this.#truce.end();
     this.#bell.ring();
   }
 
@@ -125,12 +120,12 @@ export class LeaseHolder {
         try {
           await this.#step(signal);
           delays = backoff(RETRY.first, RETRY.cap, this.#random);
-          this.#succeed();
-          await this.#bell.pause(this.#renewal.due - this.#clock.monotonic());
+          this.#standing.succeeded();
+          await this.#bell.pause(this.#nextTime() - this.#clock.monotonic());
         } catch (error) {
           if (signal.aborted) break;
           if (!(error instanceof StoreError)) throw error;
-          this.#fail(error);
+          this.#standing.failed(error);
           const delay = delays.next().value;
           const left = (this.#renewal.deadline ?? Number.POSITIVE_INFINITY) - this.#clock.monotonic();
           await this.#bell.pause(left > 0 ? Math.min(delay, left) : delay);
@@ -144,32 +139,35 @@ export class LeaseHolder {
 
   /** Gives the lease back, after `run` has ended; a reservation stays. @throws StoreError */
   async release(): Promise<Lease | undefined> {
-    const lease = this.#lease;
-    // Revoking deletes the key only where it still hangs on this store lease: nobody else can be hurt.
-    if (this.#storeLease !== 0n) await this.#registry.store.revoke(this.#storeLease);
+    const lease = this.#holding?.lease;
+    await this.#holding?.giveBack();
     this.#drop();
-    this.#publishState();
+    this.#standing.refresh();
     return lease;
   }
 
   async #step(signal: AbortSignal): Promise<void> {
-    while ((this.#lease === undefined || this.#seeking) && !(await this.#acquire(signal))) {
-      await this.#untilFreed(signal);
+    while ((this.#holding === undefined || this.#seeking) && !(await this.#acquire(signal))) {
+      await untilFreed(this.#registry, this.#bell, signal);
       signal.throwIfAborted();
     }
     if (this.#clock.monotonic() >= this.#renewal.due) await this.#renew();
-    if (this.#inDoubt) {
+    if (this.#inDoubt && this.#truce.isOver) {
       this.#inDoubt = false;
       try {
-        await this.#check(signal);
+        await this.#look();
       } catch (error) {
         this.#inDoubt = true;
         throw error;
       }
     }
-    if (this.#lease !== undefined) await this.#publish(this.#lease);
+    if (!this.#inDoubt) await this.#publish();
     // What came up meanwhile does not wait for the next renewal.
-    if (this.#lease === undefined || this.#inDoubt || this.#seeking) this.#bell.ring();
+    if (this.#holding === undefined || this.#seeking) this.#bell.ring();
+  }
+
+  #nextTime(): number {
+    return this.#inDoubt ? Math.min(this.#renewal.due, this.#truce.until) : this.#renewal.due;
   }
 
   /** False when the network is full. */
@@ -189,145 +187,76 @@ export class LeaseHolder {
       this.#seeking = true;
       throw error;
     }
-    this.#succeed();
+    this.#standing.succeeded();
     if (result.outcome === 'full') {
       this.#drop();
       this.#seeking = true;
-      this.#trouble = fullTrouble(result.reason);
-      this.#publishState();
-      this.#report({ type: 'waiting', reason: result.reason });
+      this.#standing.tell({ type: 'waiting', reason: result.reason }, fullTrouble(result.reason));
       return false;
     }
     const { lease, origin } = result;
-    this.#lease = lease;
     this.#previous = lease.subnet;
-    this.#storeLease = lease.storeLease;
-    this.#storeLeaseGone = false;
+    this.#hold(lease, lease.storeLease);
     if (isReservation(lease)) this.#renewal.stop();
     else this.#renewal.confirmed(sent, this.#registry.ttl);
     await this.#watchKey(lease.key);
-    // Whoever hears of it finds it in the state.
-    this.#publishState();
-    this.#report({ type: 'acquired', lease, origin });
+    this.#standing.tell({ type: 'acquired', lease, origin });
     return true;
   }
 
   async #renew(): Promise<void> {
-    const sent = this.#clock.monotonic();
-    const ttl = await this.#registry.store.keepAlive(this.#storeLease);
-    if (ttl !== undefined) {
-      this.#overwrites = 0;
-      return this.#renewal.confirmed(sent, ttl);
-    }
-    this.#storeLeaseGone = true;
-    this.#inDoubt = true;
+    if (await this.#holding?.renew()) this.#truce.end();
+    else this.#inDoubt = true;
   }
 
-  /** Reads our key and draws the conclusion. */
-  async #check(signal: AbortSignal): Promise<void> {
-    // The first time may be a mistake; a program that goes on is another host with our id, and not to be raced.
-    if (this.#overwrites > 0) {
-      await this.#clock.sleep(Math.min(REWRITE_CAP, 250 * 2 ** this.#overwrites), signal);
+  /** Our key may be another's, or nobody's. */
+  async #look(): Promise<void> {
+    const holding = this.#holding;
+    if (holding === undefined) return;
+    const { lease } = holding;
+    const finding = await holding.look(this.#attributes);
+    switch (finding.type) {
+      case 'unchanged':
+        return;
+      case 'written':
+        return this.#standing.tell({ type: 'published', lease: holding.lease });
+      case 'reserved':
+        return this.#standing.tell({ type: 'reserved', lease: holding.lease });
+      case 'overwritten':
+        this.#truce.provoked();
+        return this.#standing.tell({ type: 'overwritten', lease, found: finding.found });
+      case 'lost': {
+        const { type, ...loss } = finding;
+        if (loss.by !== undefined && loss.by.attributes.hostId === undefined) this.#avoid.add(lease.key);
+        await holding.revoke();
+        this.#drop();
+        return this.#standing.tell({ type, lease, ...loss }, lossTrouble(lease, loss.cause, loss.by));
+      }
     }
-    const lease = this.#lease;
-    if (lease === undefined) return;
-    const found = await this.#registry.get(lease.key);
-    if (found === undefined) return this.#lose(lease, await this.#causeOfEnd());
-    if (isLease(found) && !isHeldBy(found, this.#attributes)) return this.#lose(lease, 'taken', found);
-
-    if (isLease(found) && isReservation(found)) {
-      if (!isReservation(lease)) await this.#becomeReservation(found);
-    } else if (found.modRevision !== lease.modRevision) {
-      this.#overwrites++;
-      this.#report({ type: 'overwritten', lease, found });
-    }
-    if (this.#storeLeaseGone && this.#storeLease !== 0n) {
-      const sent = this.#clock.monotonic();
-      const { id, ttl } = await this.#registry.store.grant(this.#registry.ttl);
-      this.#storeLease = id;
-      this.#storeLeaseGone = false;
-      this.#renewal.confirmed(sent, ttl);
-    }
-    // A value that is no lease has none of our attributes, so that they are written again.
-    const { createRevision, modRevision } = found;
-    this.#lease = isLease(found) ? found : { ...lease, attributes: {}, createRevision, modRevision };
-  }
-
-  /** A store lease takes its key along; a key that is gone alone was deleted by somebody. */
-  async #causeOfEnd(): Promise<LossCause> {
-    if (this.#storeLease !== 0n) {
-      this.#storeLeaseGone ||= (await this.#registry.store.keepAlive(this.#storeLease)) === undefined;
-    }
-    return this.#storeLeaseGone ? 'expired' : 'deleted';
-  }
-
-  async #becomeReservation(lease: Lease): Promise<void> {
-    await this.#revoke();
-    this.#storeLease = 0n;
-    this.#renewal.stop();
-    this.#report({ type: 'reserved', lease });
   }
 
   /** Makes the value in the store ours, when it is not. */
-  async #publish(lease: Lease): Promise<void> {
-    if (!this.#isPublished(lease) || lease.storeLease !== this.#storeLease) {
-      try {
-        const written = await this.#registry.replace(lease, this.#valueOf(lease), this.#storeLease);
-        if (!written.ok) {
-          this.#inDoubt = true;
-          this.#overwrites++;
-        } else {
-          this.#lease = written.lease;
-          this.#report({ type: 'published', lease: written.lease });
-        }
-      } catch (error) {
-        if (!(error instanceof StoreError) || error.code !== 'LEASE_LOST') throw error;
-        this.#storeLeaseGone = true;
+  async #publish(): Promise<void> {
+    const holding = this.#holding;
+    if (holding?.differsFrom(this.#attributes)) {
+      if (await holding.publish(this.#attributes)) {
+        this.#standing.tell({ type: 'published', lease: holding.lease });
+      } else {
         this.#inDoubt = true;
+        this.#bell.ring();
       }
     }
-    this.#publishState();
+    this.#standing.refresh();
   }
 
-  #isPublished(lease: Lease): boolean {
-    return bytesEqual(encodeAttributes(this.#valueOf(lease)), encodeAttributes(lease.attributes));
-  }
-
-  /** What our lease should say. */
-  #valueOf({ attributes: { extra } }: Lease): OwnAttributes {
-    return { ...this.#attributes, ...(extra === undefined ? {} : { extra }) };
-  }
-
-  async #lose(lease: Lease, cause: LossCause, by?: Lease): Promise<void> {
-    if (by !== undefined && by.attributes.hostId === undefined) this.#avoid.add(lease.key);
-    await this.#revoke();
-    this.#drop();
-    this.#trouble = lossTrouble(lease, cause, by);
-    this.#publishState();
-    this.#report({ type: 'lost', lease, cause, ...(by === undefined ? {} : { by }) });
+  #hold(lease: Lease, storeLease: bigint): void {
+    const parts = { renewal: this.#renewal, clock: this.#clock };
+    this.#holding = new Holding(this.#registry, lease, storeLease, parts);
   }
 
   #drop(): void {
-    this.#lease = undefined;
-    this.#storeLease = 0n;
-    this.#storeLeaseGone = false;
+    this.#holding = undefined;
     this.#renewal.stop();
-  }
-
-  /** What nobody uses any more ends by itself too; this only tidies up earlier. */
-  async #revoke(): Promise<void> {
-    if (this.#storeLease === 0n || this.#storeLeaseGone) return;
-    await this.#registry.store.revoke(this.#storeLease).catch(() => undefined);
-  }
-
-  /** Returns when a subnet may be free, when something else is wanted, or when a minute is over. */
-  async #untilFreed(signal: AbortSignal): Promise<void> {
-    const stop = new AbortController();
-    const either = AbortSignal.any([signal, stop.signal]);
-    const watching = watchFreed(this.#registry, either, () => this.#bell.ring());
-    await this.#bell.pause(FULL_RECHECK);
-    stop.abort();
-    await watching;
   }
 
   async #watchKey(key: string): Promise<void> {
@@ -335,50 +264,11 @@ export class LeaseHolder {
     await this.#watch?.[Symbol.asyncDispose]();
     this.#watch = new KeyWatch(this.#registry, key, {
       seen: revision => {
-        if (revision === this.#lease?.modRevision) return;
+        if (revision === this.#holding?.lease.modRevision) return;
         this.#inDoubt = true;
         this.#bell.ring();
       },
       resumed: () => this.#bell.ring(),
     });
-  }
-
-  #fail(error: StoreError): void {
-    this.#trouble = storeTrouble(error);
-    const first = !this.#failing;
-    this.#failing = true;
-    const before = this.state.value.ownership;
-    this.#publishState();
-    if (first) this.#report({ type: 'store-failed', error });
-    if (this.#lease !== undefined && before === 'held' && this.state.value.ownership === 'unconfirmed') {
-      this.#report({ type: 'unconfirmed', lease: this.#lease });
-    }
-  }
-
-  #succeed(): void {
-    if (!this.#failing) return;
-    this.#failing = false;
-    this.#publishState();
-    this.#report({ type: 'store-recovered' });
-  }
-
-  #publishState(): void {
-    if (this.#lease !== undefined && !this.#failing) this.#trouble = undefined;
-    this.state.set(this.#describe());
-  }
-
-  #describe(): HolderState {
-    const lease = this.#lease;
-    const { deadline } = this.#renewal;
-    const late = deadline !== undefined && this.#clock.monotonic() >= deadline;
-    return {
-      ...(lease && {
-        lease,
-        ownership: this.#seeking || late ? 'unconfirmed' : 'held',
-        published: this.#isPublished(lease),
-      }),
-      ...(deadline !== undefined && { deadline }),
-      ...(this.#trouble && { trouble: this.#trouble }),
-    };
   }
 }

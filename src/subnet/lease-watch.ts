@@ -1,6 +1,10 @@
 /** The two things a LeaseHolder wants to hear of from the store without asking. */
+import type { Doorbell } from '../base/doorbell.ts';
 import type { Revision } from '../store/store.ts';
 import type { Registry } from './registry.ts';
+
+/** Milliseconds after which a full network is looked at even without a notice that something was freed. */
+const FULL_RECHECK = 60_000;
 
 export interface KeyNotices {
   /**
@@ -42,8 +46,16 @@ export class KeyWatch implements AsyncDisposable {
   }
 }
 
-/** Calls `freed` whenever a subnet may have become free, until `signal` aborts. */
-export async function watchFreed(registry: Registry, signal: AbortSignal, freed: () => void): Promise<void> {
+/** Returns when a subnet may have become free, when the bell rings, or when a minute is over. */
+export async function untilFreed(registry: Registry, bell: Doorbell, signal: AbortSignal): Promise<void> {
+  const stop = new AbortController();
+  const watching = watchFreed(registry, AbortSignal.any([signal, stop.signal]), () => bell.ring());
+  await bell.pause(FULL_RECHECK);
+  stop.abort();
+  await watching;
+}
+
+async function watchFreed(registry: Registry, signal: AbortSignal, freed: () => void): Promise<void> {
   let first = true;
   for await (const update of registry.store.observe(registry.subnetsPrefix, { signal })) {
     const deleted = update.type === 'events' && update.events.some(event => event.type === 'delete');

@@ -11,12 +11,13 @@
  *   write their leases again, here or elsewhere, or somebody else gets a part of the subnet.
  */
 import { bytesEqual } from '../base/bytes.ts';
-import { Ip } from '../base/ip.ts';
+import type { Ip } from '../base/ip.ts';
 import { encodeAttributes } from './attributes.ts';
 import { BlockMap } from './block-map.ts';
 import type { NetworkConfig } from './config.ts';
 import { blocksOf, isLease, type Lease, type LeaseAttributes, type RejectedLease } from './lease.ts';
 import { checkLease } from './lease-check.ts';
+import { type SharedAddress, SharedAddresses } from './shared-addresses.ts';
 
 export interface Self {
   readonly config: NetworkConfig;
@@ -62,16 +63,14 @@ export class PeerSet {
   readonly #blocked = new Set<Entry>();
   /** Peers that the store has forgotten. */
   readonly #kept = new Set<Entry>();
-  /** Keys of the peers that publish an address, by its text: almost always one. */
-  readonly #holders = new Map<string, readonly string[]>();
-  /** Of addresses that were reported as shared: those that were part of a report. */
-  readonly #told = new Map<string, Set<string>>();
+  readonly #addresses: SharedAddresses;
   #changes = new Map<string, Lease | undefined>();
   #context: Self;
 
   constructor(context: Self, report: (event: PeerEvent) => void) {
     this.#context = context;
     this.#report = report;
+    this.#addresses = new SharedAddresses(shared => report({ type: 'shared-address', ...shared }));
   }
 
   *peers(): Generator<Lease, void> {
@@ -93,8 +92,8 @@ export class PeerSet {
   }
 
   /** Public addresses that more than one peer has. */
-  *sharedAddresses(): Generator<{ readonly address: Ip; readonly keys: readonly string[] }, void> {
-    for (const [text, keys] of this.#holders) if (keys.length > 1) yield { address: Ip.parse(text), keys };
+  sharedAddresses(): Iterable<SharedAddress> {
+    return this.#addresses;
   }
 
   /** Leases of others that publish an address of this host: one of the two gets the other's packets. */
@@ -263,7 +262,7 @@ export class PeerSet {
     for (const block of blocksOf(lease.subnet)) this.#blocks.add(block, entry);
     if (entry.isOwn) return;
     this.#changes.set(entry.key, lease);
-    for (const address of addressesOf(lease)) this.#hold(entry, address);
+    for (const address of addressesOf(lease)) this.#addresses.add(entry.key, address);
   }
 
   #deactivate(entry: Entry): void {
@@ -277,26 +276,7 @@ export class PeerSet {
   #release(entry: Entry): void {
     if (entry.active === undefined) return;
     for (const block of blocksOf(entry.active.subnet)) this.#blocks.delete(block);
-    for (const address of addressesOf(entry.active)) {
-      const text = address.toString();
-      const keys = this.#holders.get(text)?.filter(key => key !== entry.key) ?? [];
-      if (keys.length > 0) this.#holders.set(text, keys);
-      else {
-        this.#holders.delete(text);
-        this.#told.delete(text);
-      }
-    }
-  }
-
-  #hold({ key }: Entry, address: Ip): void {
-    const text = address.toString();
-    const others = this.#holders.get(text);
-    // Not by spreading nothing: an array that grew has room for more, and there is one for every peer.
-    const keys = others === undefined ? [key] : [...others, key];
-    this.#holders.set(text, keys);
-    if (keys.length < 2 || this.#told.get(text)?.has(key) === true) return;
-    this.#told.set(text, new Set([...(this.#told.get(text) ?? []), ...keys]));
-    this.#report({ type: 'shared-address', address, keys });
+    for (const address of addressesOf(entry.active)) this.#addresses.delete(entry.key, address);
   }
 
   #tell(entry: Entry, reason: string | undefined): void {

@@ -18,6 +18,8 @@ export class SteadyPing implements AsyncDisposable {
   readonly #ping: RunningProcess;
   readonly #reading: Promise<void>;
   readonly #answered = new Set<number>();
+  /** The first request that was answered; what went before it was sent while the way was still being made. */
+  #first = 0;
   #last = 0;
   #heard = Promise.withResolvers<void>();
 
@@ -51,10 +53,11 @@ export class SteadyPing implements AsyncDisposable {
     }
   }
 
-  /** What was lost until now: requests without an answer although later ones have one. */
+  /** What was lost since the first answer: requests without an answer although later ones have one. */
   async toll(): Promise<Toll> {
     await this.answered();
-    return { sent: this.#last, lost: this.#last - this.#answered.size };
+    const sent = this.#last - this.#first + 1;
+    return { sent, lost: sent - this.#answered.size };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -70,8 +73,11 @@ export class SteadyPing implements AsyncDisposable {
     for await (const line of createInterface(stdout)) {
       const [, text] = /icmp_seq=(\d+) ttl=/.exec(line) ?? [];
       if (text === undefined) continue;
-      this.#answered.add(Number(text));
-      this.#last = Math.max(this.#last, Number(text));
+      const number = Number(text);
+      if (this.#answered.size === 0) this.#first = number;
+      if (number < this.#first) continue;
+      this.#answered.add(number);
+      this.#last = Math.max(this.#last, number);
       this.#heard.resolve();
       this.#heard = Promise.withResolvers();
     }

@@ -1,0 +1,155 @@
+import assert from 'node:assert/strict';
+import { afterEach, describe, test } from 'node:test';
+import { startHolder, startWithLease, stopHolders, stored } from '../../test/support/holder.ts';
+import { flannelAttributes, hostAttributes, World } from '../../test/support/registry.ts';
+import { Ip } from '../base/ip.ts';
+import { encodeAttributes } from './attributes.ts';
+
+const HOUR = 3_600_000;
+afterEach(stopHolders);
+
+describe('somebody else writes to our key', () => {
+  test('deleted: taken again at once, on a new store lease', async () => {
+    const world = new World();
+    const { first, lease, events } = await startWithLease(world, 3);
+    await world.store.delete(world.registry.pathOf(first.key));
+    await world.clock.advance(0);
+    assert.deepEqual(events, [`lost ${first.key}: deleted`, `acquired ${first.key} by previous subnet`]);
+    assert.notEqual(lease()?.storeLease, first.storeLease);
+    assert.equal(await world.store.timeToLive(first.storeLease), undefined);
+  });
+
+  test('the store lease was revoked: the same', async () => {
+    const world = new World();
+    const { first, lease, events } = await startWithLease(world, 3);
+    await world.store.revoke(first.storeLease);
+    await world.clock.advance(0);
+    assert.equal(lease()?.key, first.key);
+    assert.match(events.join(), /^lost [^:]*: expired,acquired /);
+  });
+
+  test('deleted, and another host was faster: another subnet', async () => {
+    const world = new World();
+    const { first, lease } = await startWithLease(world, 3);
+    const { store } = world;
+    const path = world.registry.pathOf(first.key);
+    const value = new TextEncoder().encode('{"PublicIP":"192.168.65.9","TulleHost":"host-9"}');
+    await store.transact({ compare: [], success: [{ op: 'delete', key: path }] });
+    await store.put(path, value);
+    await world.clock.advance(0);
+    assert.ok(lease());
+    assert.notEqual(lease()?.key, first.key);
+    assert.equal((await world.owners())[first.key], 'host-9');
+  });
+
+  test('a flannel host with our public address takes it: we leave it and do not fight', async () => {
+    const world = new World();
+    const { first, lease, events } = await startWithLease(world, 3);
+    await world.put(first.key, flannelAttributes(3), 3600);
+    await world.clock.advance(HOUR / 2);
+    assert.notEqual(lease()?.key, first.key);
+    assert.equal(events[0], `lost ${first.key}: taken by 192.168.65.3`);
+    assert.deepEqual(await world.owners(), {
+      [first.key]: '192.168.65.3',
+      [lease()?.key ?? '']: 'host-3',
+    });
+  });
+
+  for (const [name, value] of [
+    ['random bytes', '\u0000\u0001 no JSON'],
+    ['an address that is none', '{"PublicIP":"1.2.3"}'],
+    ['our own id with other data', '{"PublicIP":"9.9.9.9","PublicIPv6":null,"TulleHost":"host-3"}'],
+  ] as const) {
+    test(`${name}: our value is written again`, async () => {
+      const world = new World();
+      const { first, lease, events } = await startWithLease(world, 3);
+      await world.put(first.key, value, 600);
+      await world.clock.advance(0);
+      const now = await stored(world, first.key);
+      assert.deepEqual(now.attributes, hostAttributes(3));
+      assert.equal(now.storeLease, first.storeLease);
+      assert.deepEqual(lease(), now);
+      assert.deepEqual(events, [`overwritten ${first.key}`, `published ${first.key}`]);
+    });
+  }
+
+  test('while reading it fails: it is read again when that works', async () => {
+    const world = new World();
+    const { store, first } = await startWithLease(world, 3);
+    store.interfere(op => (op === 'get' ? 'refuse' : 'pass'));
+    await world.put(first.key, 'garbage', 600);
+    await world.clock.advance(1000);
+    store.interfere(() => 'pass');
+    await world.clock.advance(15_000);
+    assert.deepEqual((await stored(world, first.key)).attributes, hostAttributes(3));
+  });
+
+  test('in another cluster, by chance at the same revision: it is not taken for ours', async () => {
+    const world = new World();
+    const { store, first, lease, events } = await startWithLease(world, 3);
+    store.cut();
+    world.database.reset();
+    await world.put(first.key, hostAttributes(9));
+    assert.equal((await stored(world, first.key)).modRevision, first.modRevision);
+    store.heal();
+    await world.clock.advance(0);
+    assert.ok(events.includes(`lost ${first.key}: taken by 192.168.65.9`));
+    assert.notEqual(lease()?.key, first.key);
+  });
+
+  test('two hosts with one id write ever more slowly, and say so', async () => {
+    const world = new World();
+    const one = await startWithLease(world, 3);
+    const twin = await startHolder(world, 3, {
+      attributes: { ...hostAttributes(3), publicIp: Ip.parse('192.168.65.33') },
+    });
+    const before = world.database.revision;
+    await world.clock.advance(600_000);
+    const writes = Number(world.database.revision - before);
+    assert.ok(writes > 4 && writes < 60, `${writes} writes in ten minutes`);
+    assert.ok(one.events.includes(`overwritten ${one.first.key}`));
+    assert.ok(twin.events.includes(`overwritten ${one.first.key}`));
+  });
+
+  test('a host that holds back because of a rival follows changes of its own all the same', async () => {
+    const world = new World();
+    const { first, holder } = await startWithLease(world, 3);
+    const rival = { ...hostAttributes(3), publicIp: Ip.parse('192.168.65.33') };
+    for (let round = 0; round < 12; round++) {
+      await world.store.put(world.registry.pathOf(first.key), encodeAttributes(rival), {
+        lease: first.storeLease,
+      });
+      await world.clock.advance(61_000);
+    }
+    await world.store.put(world.registry.pathOf(first.key), encodeAttributes(rival), {
+      lease: first.storeLease,
+    });
+    await world.clock.advance(1_000);
+    assert.deepEqual((await stored(world, first.key)).attributes, rival, 'it holds back');
+    const moved = { ...hostAttributes(3), publicIp: Ip.parse('172.16.0.9') };
+    holder.update({ attributes: moved });
+    await world.clock.advance(0);
+    assert.deepEqual((await stored(world, first.key)).attributes, moved);
+  });
+
+  for (const [name, attributes] of [
+    ['as it is', hostAttributes(3)],
+    ["as flannel's documents say", { publicIp: Ip.parse('192.168.65.3') }],
+  ] as const) {
+    test(`without expiry, ${name}: it is a reservation from now on`, async () => {
+      const world = new World();
+      const { first, holder, events } = await startWithLease(world, 3);
+      await world.put(first.key, attributes);
+      await world.clock.advance(48 * HOUR);
+      const now = await stored(world, first.key);
+      assert.equal(now.storeLease, 0n);
+      assert.deepEqual(now.attributes, hostAttributes(3));
+      assert.equal(events[0], `reserved ${first.key}`);
+      assert.equal(holder.state.value.deadline, undefined);
+      assert.equal(await world.store.timeToLive(first.storeLease), undefined);
+      holder.update({ attributes: { ...hostAttributes(3), publicIp: Ip.parse('172.16.0.9') } });
+      await world.clock.advance(0);
+      assert.equal((await stored(world, first.key)).storeLease, 0n);
+    });
+  }
+});
