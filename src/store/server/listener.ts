@@ -16,6 +16,11 @@ const PREFACE = Buffer.from('PRI * HTTP/2.0');
 const PROTOCOLS = ['http/1.1', 'h2'];
 /** A client that says nothing is let go after this long. */
 const SILENCE_MS = 10_000;
+/**
+ * A host that loses its power says no goodbye, and a watch may be silent for hours: after this long the kernel asks
+ * whether the other end is still there, and closes the connection when nobody answers.
+ */
+const KEEP_ALIVE = { keepAlive: true, keepAliveInitialDelay: 60_000 } as const;
 
 export interface Endpoint {
   readonly host: string;
@@ -57,10 +62,11 @@ export class Listener implements AsyncDisposable {
 
   private constructor({ tls, strangers = false }: Endpoint, protocols: Protocols, log: Logger) {
     if (tls === undefined) {
-      this.#server = createServer({ noDelay: true }, socket => this.#sniff(socket, protocols));
+      this.#server = createServer({ ...KEEP_ALIVE, noDelay: true }, socket => this.#sniff(socket, protocols));
     } else {
       const insists = tls.rejectUnauthorized === true;
       const options = {
+        ...KEEP_ALIVE,
         ...tls,
         rejectUnauthorized: insists && !strangers,
         ALPNProtocols: PROTOCOLS,
