@@ -69,6 +69,8 @@ export class Core implements AsyncDisposable {
   /** Commits of the group that runs. */
   #commits: Commit[] = [];
   readonly #listeners: ((seconds: number) => void)[] = [];
+  /** By what was tried: why it failed last. */
+  readonly #complaints = new Map<string, string>();
   #groups = 0;
   #extending: NodeJS.Timeout | undefined;
   #closed = false;
@@ -104,7 +106,7 @@ export class Core implements AsyncDisposable {
       setInterval(() => this.#checkpointLeases(), CHECKPOINT_MS),
       setInterval(() => this.hub.reportProgress(), PROGRESS_MS),
     ];
-    if (this.mvcc.sweeping) void this.sweep();
+    this.sweepAlone();
   }
 
   /** What keeps the store from serving, in words for a probe; empty when nothing does. */
@@ -160,6 +162,11 @@ export class Core implements AsyncDisposable {
     while (this.mvcc.sweeping && !this.#closed) await this.update(() => this.mvcc.sweep());
   }
 
+  /** The same, for nobody to wait for; what fails now is swept after the next compaction. */
+  sweepAlone(): void {
+    this.sweep().catch((error: unknown) => this.#complain('sweep the history', error));
+  }
+
   /** Waits for what was submitted, writes down the leases' time, and closes the file. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
@@ -180,6 +187,7 @@ export class Core implements AsyncDisposable {
     this.space.measure();
     if (++this.#groups % EXTEND_AFTER === 0) this.#extendLog();
     return () => {
+      this.#complaints.clear();
       for (const commit of commits) this.hub.publish(commit);
       const seconds = (performance.now() - start) / 1000;
       for (const listener of this.#listeners) listener(seconds);
@@ -218,8 +226,12 @@ export class Core implements AsyncDisposable {
     );
   }
 
+  /** Once for each reason, until something could be done again: a full disk would fill the log as well. */
   #complain(what: string, error: unknown): void {
-    this.#log.error({ error: messageOf(error) }, `could not ${what}; it will be tried again`);
+    const reason = messageOf(error);
+    if (this.#complaints.get(what) === reason) return;
+    this.#complaints.set(what, reason);
+    this.#log.error({ error: reason }, `could not ${what}; it will be tried again`);
   }
 }
 

@@ -67,8 +67,8 @@ export function kvService(core: Core): Methods<typeof KV> {
         core.mvcc.compact(request.revision);
         return { header: core.header() };
       });
-      const swept = core.sweep();
-      if (request.physical) await swept;
+      if (request.physical) await core.sweep();
+      else core.sweepAlone();
       return answer;
     },
   };
