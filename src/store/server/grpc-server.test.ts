@@ -5,21 +5,32 @@ import { test } from 'node:test';
 import { create, toBinary } from '@bufbuild/protobuf';
 import { Client, credentials, Metadata } from '@grpc/grpc-js';
 import { silentLogger } from '../../base/log.ts';
-import { ERROR, encodeFrame, encodeReset, encodeSettings, FLAG, FRAME, PREFACE } from '../http2/frames.ts';
+import {
+  ERROR,
+  encodeFrame,
+  encodeReset,
+  encodeSettings,
+  FLAG,
+  FRAME,
+  PREFACE,
+  SETTING,
+} from '../http2/frames.ts';
 import { encodeHeaders } from '../http2/hpack.ts';
 import { KV, PutRequestSchema } from '../wire/generated/kv_pb.ts';
+import { Lease, LeaseKeepAliveRequestSchema } from '../wire/generated/lease_pb.ts';
+import { Maintenance } from '../wire/generated/maintenance_pb.ts';
 import { callUnary } from '../wire/service.ts';
 import { RpcError } from './errors.ts';
 import { frameMessage, MessageReader } from './grpc-messages.ts';
 import { GrpcServer, type Observer } from './grpc-server.ts';
-import { type Methods, serviceOf } from './rpc.ts';
+import { type Methods, type Service, serviceOf } from './rpc.ts';
 
 async function withServer(
-  methods: Methods<typeof KV>,
+  services: readonly Service[],
   observe: Observer,
   body: (port: number) => Promise<void>,
 ): Promise<void> {
-  const grpc = new GrpcServer([serviceOf(KV, methods)], 1000, silentLogger, observe);
+  const grpc = new GrpcServer(services, 1000, silentLogger, observe);
   const server = createServer(socket => grpc.accept(socket));
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -42,7 +53,7 @@ test('statuses and their words arrive, whatever is in them, and are counted', as
     range: () => Promise.reject(new TypeError('a defect')),
   };
   await withServer(
-    methods,
+    [serviceOf(KV, methods)],
     (_service, method, status) => counted.push(`${method} ${status}`),
     async port => {
       const client = new Client(`127.0.0.1:${port}`, credentials.createInsecure());
@@ -71,7 +82,7 @@ test('statuses and their words arrive, whatever is in them, and are counted', as
 test('requests that are sent and reset without end cost their sender the connection', async () => {
   const never = new Promise<never>(() => undefined);
   await withServer(
-    { put: () => never },
+    [serviceOf(KV, { put: () => never })],
     () => undefined,
     async port => {
       const socket = connect(port, '127.0.0.1');
@@ -95,6 +106,82 @@ test('requests that are sent and reset without end cost their sender the connect
       await closed;
     },
   );
+});
+
+test('requests on a stream whose answers nobody reads cost their sender the connection', async () => {
+  let asked = 0;
+  const methods: Methods<typeof Lease> = {
+    leaseKeepAlive: (_caller, out) => ({
+      message({ ID }) {
+        asked++;
+        out.send({ ID, TTL: 1n });
+      },
+      end: () => out.close(),
+    }),
+  };
+  await withServer(
+    [serviceOf(Lease, methods)],
+    () => undefined,
+    async port => {
+      const socket = connect(port, '127.0.0.1');
+      socket.on('error', () => undefined);
+      socket.resume();
+      const block = encodeHeaders([
+        [':method', 'POST'],
+        [':path', '/etcdserverpb.Lease/LeaseKeepAlive'],
+        ['content-type', 'application/grpc'],
+      ]);
+      const request = toBinary(LeaseKeepAliveRequestSchema, create(LeaseKeepAliveRequestSchema, { ID: 7n }));
+      const many = Buffer.concat(Array.from({ length: 1000 }, () => frameMessage(request)));
+      const closed = once(socket, 'close');
+      // Our window stays closed: no answer can be sent.
+      socket.write(Buffer.concat([PREFACE, encodeSettings([[SETTING.INITIAL_WINDOW_SIZE, 0]])]));
+      socket.write(encodeFrame(FRAME.HEADERS, FLAG.END_HEADERS, 1, block));
+      for (let batch = 0; batch < 30; batch++) socket.write(encodeFrame(FRAME.DATA, 0, 1, many));
+      await closed;
+    },
+  );
+  assert.ok(asked <= 10_001, `${asked} answers wait for a client that does not want them`);
+});
+
+test('a call that takes one request takes no second one', async () => {
+  let asked = 0;
+  const methods: Methods<typeof Maintenance> = {
+    snapshot(_request, _caller, out) {
+      asked++;
+      // Later, as a real one: by then all that was sent has been read.
+      setImmediate(() => out.close());
+    },
+  };
+  await withServer(
+    [serviceOf(Maintenance, methods)],
+    () => undefined,
+    async port => {
+      const socket = connect(port, '127.0.0.1');
+      const block = encodeHeaders([
+        [':method', 'POST'],
+        [':path', '/etcdserverpb.Maintenance/Snapshot'],
+        ['content-type', 'application/grpc'],
+      ]);
+      const requests = Buffer.concat(Array.from({ length: 100 }, () => frameMessage(new Uint8Array())));
+      socket.write(
+        Buffer.concat([
+          PREFACE,
+          encodeSettings([]),
+          encodeFrame(FRAME.HEADERS, FLAG.END_HEADERS, 1, block),
+          encodeFrame(FRAME.DATA, FLAG.END_STREAM, 1, requests),
+        ]),
+      );
+      // The end of the answer: trailers on stream 1 that end it.
+      let seen = Buffer.alloc(0);
+      for await (const chunk of socket as AsyncIterable<Buffer>) {
+        seen = Buffer.concat([seen, chunk]);
+        if (seen.includes('grpc-status')) break;
+      }
+      socket.destroy();
+    },
+  );
+  assert.equal(asked, 1);
 });
 
 test('messages are found however the bytes are cut', () => {
