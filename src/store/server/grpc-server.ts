@@ -3,6 +3,7 @@
  * message is one byte "compressed", four bytes length, and protobuf; the status comes in the trailers.
  */
 import type { Socket } from 'node:net';
+import { messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import { Http2Connection } from '../http2/connection.ts';
 import { encodeHeaders } from '../http2/hpack.ts';
@@ -48,8 +49,10 @@ export class GrpcServer {
     // Reading a certificate takes longer than a request.
     const caller = callerOf(socket, undefined, 0);
     const load = { requests: 0 };
-    const connection = new Http2Connection(socket, (stream, headers) =>
-      this.#request(stream, headers, caller, load),
+    const connection = new Http2Connection(
+      socket,
+      (stream, headers) => this.#request(stream, headers, caller, load),
+      error => this.#log.error({ peer: caller.peer, error: messageOf(error) }, 'a connection failed'),
     );
     this.#connections.add(connection);
     socket.once('close', () => this.#connections.delete(connection));

@@ -11,7 +11,7 @@ import { encodeWatch } from './encoding.ts';
 import { RpcError } from './errors.ts';
 import { compareKeys, type KeyRange, rangeOf } from './range.ts';
 import type { Caller, Methods, Outgoing } from './rpc.ts';
-import type { WatchEvent, WatchSink, WatchStream } from './watch-hub.ts';
+import type { WatchEvent, WatchSink, WatchStream } from './watch-stream.ts';
 
 type Response = MessageInitShape<typeof WatchResponseSchema>;
 
