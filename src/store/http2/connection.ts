@@ -13,6 +13,7 @@ import {
   ConnectionError,
   DEFAULT_FRAME_SIZE,
   DEFAULT_WINDOW,
+  decodeSettings,
   ERROR,
   encodeFrame,
   encodeGoaway,
@@ -25,9 +26,10 @@ import {
   MAX_WINDOW,
   PREFACE,
   SETTING,
+  unpad,
 } from './frames.ts';
 import { HpackDecoder } from './hpack.ts';
-import { Http2Stream, type StreamSink } from './stream.ts';
+import { type Carrier, Http2Stream, type StreamSink } from './stream.ts';
 
 /** Told of each request; returns who is told of what follows on its stream. */
 export type OnRequest = (
@@ -45,10 +47,13 @@ const MAX_STREAMS = 10_000;
 /** Bytes that wait in the socket: above the first streams are told to wait, above the second nothing is read. */
 const BUSY_BYTES = 256 * 1024;
 const STALLED_BYTES = 4 * 1024 * 1024;
+/** Milliseconds that a connection stays after we have ended it. */
+const LINGER_MS = 1000;
 
-export class Http2Connection {
+export class Http2Connection implements Carrier {
   readonly socket: Socket;
   readonly #onRequest: OnRequest;
+  readonly #onDefect: (error: unknown) => void;
   readonly #reader = new FrameReader((...frame) => this.#frame(...frame));
   readonly #hpack = new HpackDecoder();
   readonly #streams = new Map<number, Http2Stream>();
@@ -64,10 +69,14 @@ export class Http2Connection {
   #flushing = false;
   #closing = false;
 
-  /** Takes over a socket on which nothing has been read, or what was read has been put back. */
-  constructor(socket: Socket, onRequest: OnRequest) {
+  /**
+   * Takes over a socket on which nothing has been read, or what was read has been put back.
+   * @param onDefect told of an error of ours, which ends this connection and no other.
+   */
+  constructor(socket: Socket, onRequest: OnRequest, onDefect: (error: unknown) => void) {
     this.socket = socket;
     this.#onRequest = onRequest;
+    this.#onDefect = onDefect;
     this.send(
       encodeSettings([
         [SETTING.MAX_CONCURRENT_STREAMS, MAX_STREAMS],
@@ -83,12 +92,10 @@ export class Http2Connection {
     socket.once('end', () => socket.end());
   }
 
-  /** Whether the socket takes more without piling it up. */
   get writable(): boolean {
     return this.socket.writableLength < BUSY_BYTES;
   }
 
-  /** How much of a stream's data may go out now: the connection's window, in a frame the peer takes. */
   get sendable(): number {
     return Math.min(this.#sendWindow, this.#peerFrameSize);
   }
@@ -109,12 +116,10 @@ export class Http2Connection {
     });
   }
 
-  /** A DATA frame of so many bytes was sent. */
   sent(bytes: number): void {
     this.#sendWindow -= bytes;
   }
 
-  /** The stream is over on both sides, or was reset. */
   forget(stream: Http2Stream): void {
     this.#streams.delete(stream.id);
     if (this.#closing && this.#streams.size === 0) this.socket.end();
@@ -151,7 +156,10 @@ export class Http2Connection {
     this.socket.end(encodeGoaway(this.#lastStreamId, code, why));
     this.socket.removeAllListeners('data');
     this.socket.resume();
-    if (!(error instanceof ConnectionError)) throw error;
+    // Time to read why; who then does not hang up is not waited for.
+    const late = setTimeout(() => this.socket.destroy(), LINGER_MS);
+    this.socket.once('close', () => clearTimeout(late));
+    if (!(error instanceof ConnectionError)) this.#onDefect(error);
   }
 
   #frame(type: number, flags: number, streamId: number, payload: Buffer): void {
@@ -241,10 +249,8 @@ export class Http2Connection {
 
   #onSettings(flags: number, payload: Buffer): void {
     if ((flags & FLAG.ACK) !== 0) return;
-    if (payload.byteLength % 6 !== 0) throw new ConnectionError(ERROR.FRAME_SIZE_ERROR, 'settings cut short');
-    for (let at = 0; at < payload.byteLength; at += 6) {
-      const value = payload.readUInt32BE(at + 2);
-      switch (payload.readUInt16BE(at)) {
+    for (const [setting, value] of decodeSettings(payload)) {
+      switch (setting) {
         case SETTING.INITIAL_WINDOW_SIZE: {
           if (value > MAX_WINDOW) throw new ConnectionError(ERROR.FLOW_CONTROL_ERROR, 'window too large');
           const change = value - this.#peerStreamWindow;
@@ -292,12 +298,3 @@ export class Http2Connection {
 }
 
 const EMPTY = Buffer.alloc(0);
-
-/** The payload without padding (RFC 9113, 6.1). */
-function unpad(flags: number, payload: Buffer): Buffer {
-  if ((flags & FLAG.PADDED) === 0) return payload;
-  const padding = payload[0] ?? 0;
-  if (padding >= payload.byteLength)
-    throw new ConnectionError(ERROR.PROTOCOL_ERROR, 'more padding than frame');
-  return payload.subarray(1, payload.byteLength - padding);
-}

@@ -104,6 +104,14 @@ export function encodeSettings(pairs: readonly (readonly [number, number])[]): B
   return encodeFrame(FRAME.SETTINGS, 0, 0, payload);
 }
 
+/** Pairs of setting and value. @throws ConnectionError for a payload that is cut short. */
+export function* decodeSettings(payload: Buffer): Generator<readonly [number, number]> {
+  if (payload.byteLength % 6 !== 0) throw new ConnectionError(ERROR.FRAME_SIZE_ERROR, 'settings cut short');
+  for (let at = 0; at < payload.byteLength; at += 6) {
+    yield [payload.readUInt16BE(at), payload.readUInt32BE(at + 2)];
+  }
+}
+
 export function encodeWindowUpdate(streamId: number, increment: number): Buffer {
   return encodeFrame(FRAME.WINDOW_UPDATE, 0, streamId, uint32(increment));
 }
@@ -119,6 +127,16 @@ export function encodeGoaway(lastStreamId: number, code: ErrorCode, why: string)
     0,
     Buffer.concat([uint32(lastStreamId), uint32(code), Buffer.from(why)]),
   );
+}
+
+/** The payload of DATA or HEADERS without padding (RFC 9113, 6.1). @throws ConnectionError */
+export function unpad(flags: number, payload: Buffer): Buffer {
+  if ((flags & FLAG.PADDED) === 0) return payload;
+  const padding = payload[0] ?? 0;
+  if (padding >= payload.byteLength) {
+    throw new ConnectionError(ERROR.PROTOCOL_ERROR, 'more padding than frame');
+  }
+  return payload.subarray(1, payload.byteLength - padding);
 }
 
 function uint32(value: number): Buffer {

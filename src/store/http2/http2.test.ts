@@ -6,7 +6,16 @@ import { connect as connectSocket, createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { Http2Connection } from './connection.ts';
-import { ConnectionError, encodeFrame, encodeSettings, FLAG, FRAME, FrameReader, PREFACE } from './frames.ts';
+import {
+  ConnectionError,
+  ERROR,
+  encodeFrame,
+  encodeSettings,
+  FLAG,
+  FRAME,
+  FrameReader,
+  PREFACE,
+} from './frames.ts';
 import { encodeHeaders, HpackDecoder } from './hpack.ts';
 import { decodeHuffman } from './huffman.ts';
 import type { Http2Stream, StreamSink } from './stream.ts';
@@ -31,18 +40,22 @@ const echo: OnRequest = (stream, headers, ended) => {
   };
 };
 
-async function withServer(onRequest: OnRequest, body: (port: number) => Promise<void>): Promise<void> {
+async function withServer(
+  onRequest: OnRequest,
+  body: (port: number, sockets: ReadonlySet<Socket>) => Promise<void>,
+  onDefect: (error: unknown) => void = assert.ifError,
+): Promise<void> {
   const sockets = new Set<Socket>();
   const server = createServer(socket => {
     sockets.add(socket);
-    new Http2Connection(socket, onRequest);
+    new Http2Connection(socket, onRequest, onDefect);
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   try {
     const address = server.address();
     assert.ok(address !== null && typeof address !== 'string');
-    await body(address.port);
+    await body(address.port, sockets);
   } finally {
     for (const socket of sockets) socket.destroy();
     server.close();
@@ -251,4 +264,36 @@ test('the examples of the RFC decode', () => {
     'Mon, 21 Oct 2013 20:13:21 GMT',
   );
   assert.throws(() => decodeHuffman(Buffer.from('00ff00', 'hex')), ConnectionError);
+});
+
+test('a defect of ours ends the connection it happens on, and is told', async () => {
+  const told: unknown[] = [];
+  const broken: OnRequest = () => {
+    throw new TypeError('a defect');
+  };
+  await withServer(
+    broken,
+    async port => {
+      const session = connect(`http://127.0.0.1:${port}`);
+      session.on('error', () => undefined);
+      session.request({ ':path': '/' }).on('error', () => undefined);
+      const [code] = (await once(session, 'goaway')) as [number];
+      assert.equal(code, ERROR.INTERNAL_ERROR);
+      session.destroy();
+    },
+    error => told.push(String(error)),
+  );
+  assert.deepEqual(told, ['TypeError: a defect']);
+});
+
+test('a peer that breaks the rules and does not hang up is hung up on', async () => {
+  await withServer(echo, async (port, sockets) => {
+    const peer = connectSocket({ port, host: '127.0.0.1', allowHalfOpen: true });
+    peer.write('nothing that begins a connection');
+    await once(peer, 'data');
+    const [socket] = sockets;
+    assert.ok(socket !== undefined);
+    if (!socket.closed) await once(socket, 'close');
+    peer.destroy();
+  });
 });

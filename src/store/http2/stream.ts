@@ -6,7 +6,6 @@
  *
  * DATA waits here while a window is exhausted; everything else goes out at once.
  */
-import type { Http2Connection } from './connection.ts';
 import {
   ConnectionError,
   ERROR,
@@ -30,9 +29,22 @@ export interface StreamSink {
   drained(): void;
 }
 
+/** What a stream needs of the connection that carries it. */
+export interface Carrier {
+  /** Whether the socket takes more without piling it up. */
+  readonly writable: boolean;
+  /** How much of a stream's data may go out now: the connection's window, in a frame the peer takes. */
+  readonly sendable: number;
+  send(frame: Buffer): void;
+  /** A DATA frame of so many bytes was sent. */
+  sent(bytes: number): void;
+  /** The stream is over on both sides, or was reset. */
+  forget(stream: Http2Stream): void;
+}
+
 export class Http2Stream {
   readonly id: number;
-  readonly #connection: Http2Connection;
+  readonly #connection: Carrier;
   readonly #windowSize: number;
   #sink: StreamSink | undefined;
   #sendWindow: number;
@@ -44,16 +56,12 @@ export class Http2Stream {
   #peerEnded = false;
   #over = false;
 
-  constructor(connection: Http2Connection, id: number, sendWindow: number, receiveWindow: number) {
+  constructor(connection: Carrier, id: number, sendWindow: number, receiveWindow: number) {
     this.id = id;
     this.#connection = connection;
     this.#sendWindow = sendWindow;
     this.#receiveWindow = receiveWindow;
     this.#windowSize = receiveWindow;
-  }
-
-  get connection(): Http2Connection {
-    return this.#connection;
   }
 
   /** Whether more DATA would go out without waiting in memory. */
