@@ -20,10 +20,9 @@
 import { closeSync, fdatasync, fdatasyncSync, fstatSync, fsyncSync, openSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { backup, DatabaseSync, type StatementSync } from 'node:sqlite';
-import { isCode, messageOf } from '../../base/errors.ts';
 import { RESTART_PAGES } from './checkpointer.ts';
-import { DatabaseError } from './errors.ts';
-import { APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION } from './schema.ts';
+import { diskFailed, guarded } from './database-error.ts';
+import { check, migrate } from './migration.ts';
 
 /** The name of the database inside the data directory. */
 export const DATABASE_FILE = 'store.db';
@@ -40,26 +39,6 @@ const CACHE_KIB = 32 * 1024;
 
 /** Pages of one step of a copy; between two steps the store works. */
 const COPY_PAGES = 256;
-
-/** SQLite's result codes (sqlite.org/rescode.html) by what they mean for us. */
-const SQLITE = { busy: 5, full: 13, ioError: 10, corrupt: 11, notADatabase: 26, cannotOpen: 14, readOnly: 8 };
-
-/** Names of the numbers in `meta`. */
-export type MetaName =
-  | 'cluster_id'
-  | 'member_id'
-  /** History before this revision is gone. */
-  | 'compacted_revision'
-  /** Rows of history that the compaction made superfluous are deleted up to this revision. */
-  | 'swept_revision'
-  /** Wall clock, milliseconds since the epoch, when the store last was alive. */
-  | 'alive_at'
-  /** 1 while the NOSPACE alarm is raised. */
-  | 'alarm_nospace'
-  /** 1 while the CORRUPT alarm is raised. */
-  | 'alarm_corrupt'
-  | 'auth_enabled'
-  | 'auth_revision';
 
 export class Database implements Disposable {
   readonly path: string;
@@ -204,69 +183,4 @@ function syncDirectory(path: string): void {
   } finally {
     closeSync(directory);
   }
-}
-
-/** Gives SQLite's errors our name and a way on. */
-function guarded<T>(path: string, act: () => T): T {
-  try {
-    return act();
-  } catch (error) {
-    if (!isCode(error, 'ERR_SQLITE_ERROR')) throw error;
-    const result = ((error as { errcode?: number }).errcode ?? 0) & 0xff;
-    const options = { cause: error, context: { path } };
-    if (result === SQLITE.corrupt || result === SQLITE.notADatabase)
-      throw corrupt(path, messageOf(error), error);
-    if (result === SQLITE.busy) {
-      throw new DatabaseError('DATABASE_IN_USE', `${path} is open in another process`, {
-        ...options,
-        hint: 'stop the other store, or choose another --data-dir',
-      });
-    }
-    throw diskFailed(path, error);
-  }
-}
-
-function diskFailed(path: string, cause: unknown): DatabaseError {
-  return new DatabaseError('DISK_FAILED', `${path} cannot be read or written`, {
-    cause,
-    context: { path },
-    hint: 'look at the free space, the permissions and the health of the disk',
-  });
-}
-
-function corrupt(path: string, what: string, cause?: unknown): DatabaseError {
-  return new DatabaseError('CORRUPT_DATABASE', `${path} is damaged: ${what}`, {
-    cause,
-    context: { path },
-    hint: 'keep the file, and restore a backup or snapshot into a new directory: tulle store restore FILE --data-dir DIR',
-  });
-}
-
-function migrate(db: DatabaseSync, path: string): void {
-  const read = (pragma: string) => Number(db.prepare(`PRAGMA ${pragma}`).get()?.[pragma]);
-  const version = read('user_version');
-  const id = read('application_id');
-  if (id !== APPLICATION_ID && (id !== 0 || version !== 0 || read('schema_version') !== 0)) {
-    throw corrupt(path, 'it is a SQLite database of another program');
-  }
-  if (version > SCHEMA_VERSION) {
-    throw new DatabaseError(
-      'NEWER_SCHEMA',
-      `${path} has schema version ${version}, this Tulle knows up to ${SCHEMA_VERSION}`,
-      { context: { path }, hint: 'start the Tulle that wrote it, or a newer one' },
-    );
-  }
-  if (version === SCHEMA_VERSION) return;
-  db.exec('BEGIN IMMEDIATE');
-  for (const step of MIGRATIONS.slice(version)) db.exec(step);
-  db.exec(`PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${SCHEMA_VERSION}; COMMIT`);
-}
-
-/** Every page is read once: a damaged one must be found now, and not when the key on it is asked for. */
-function check(db: DatabaseSync, path: string): void {
-  const found = db
-    .prepare('PRAGMA quick_check(5)')
-    .all()
-    .map(row => String(row['quick_check']));
-  if (found.length !== 1 || found[0] !== 'ok') throw corrupt(path, found.join('; '));
 }

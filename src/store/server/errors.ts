@@ -76,18 +76,3 @@ export function refusal(reason: Refusal): RpcError {
   const [status, words] = REFUSALS[reason];
   return new RpcError(status, words);
 }
-
-export type DatabaseErrorCode =
-  /** The file is damaged, or is no database of ours. */
-  | 'CORRUPT_DATABASE'
-  /** Written by a newer Tulle. */
-  | 'NEWER_SCHEMA'
-  /** Another process has it open. */
-  | 'DATABASE_IN_USE'
-  /** The disk is full, or refuses to be read or written. */
-  | 'DISK_FAILED'
-  /** What was to be restored or written over is already there. */
-  | 'EXISTS';
-
-/** The database file of the store. */
-export class DatabaseError extends TulleError<DatabaseErrorCode> {}

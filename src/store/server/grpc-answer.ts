@@ -4,8 +4,9 @@ import { messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import { encodeHeaders } from '../http2/hpack.ts';
 import type { Http2Stream } from '../http2/stream.ts';
+import { DatabaseError } from './database-error.ts';
 import { Encoded } from './encoding.ts';
-import { DatabaseError, GRPC_STATUS, type GrpcStatus, RpcError } from './errors.ts';
+import { GRPC_STATUS, type GrpcStatus, RpcError } from './errors.ts';
 import { frameMessage } from './grpc-messages.ts';
 
 export const CONTENT_TYPE = 'application/grpc';

@@ -5,6 +5,7 @@
  *     key, range_end        key <= k < range_end
  *     key, "\0"             key <= k
  */
+import { successor } from '../key-order.ts';
 
 /** `end` undefined: to the end of all keys. An empty range has `end` <= `start`. */
 export interface KeyRange {
@@ -18,13 +19,6 @@ export function rangeOf(key: Uint8Array, rangeEnd: Uint8Array): KeyRange {
   if (rangeEnd.byteLength === 0) return { start: key, end: successor(key), single: true };
   const open = rangeEnd.byteLength === 1 && rangeEnd[0] === 0;
   return { start: key, end: open ? undefined : rangeEnd, single: false };
-}
-
-/** The smallest key after `key`. */
-function successor(key: Uint8Array): Uint8Array {
-  const next = new Uint8Array(key.byteLength + 1);
-  next.set(key);
-  return next;
 }
 
 export function compareKeys(a: Uint8Array, b: Uint8Array): number {

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { copyFile, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DATABASE_FILE, Database } from './database.ts';
-import { DatabaseError } from './errors.ts';
+import { DatabaseError } from './database-error.ts';
 import { newIdentity } from './identity.ts';
 import { Tables } from './tables.ts';
 

@@ -75,3 +75,20 @@ export const MIGRATIONS: readonly string[] = [
 ];
 
 export const SCHEMA_VERSION = MIGRATIONS.length;
+
+/** Names of the numbers in `meta`. */
+export type MetaName =
+  | 'cluster_id'
+  | 'member_id'
+  /** History before this revision is gone. */
+  | 'compacted_revision'
+  /** Rows of history that the compaction made superfluous are deleted up to this revision. */
+  | 'swept_revision'
+  /** Wall clock, milliseconds since the epoch, when the store last was alive. */
+  | 'alive_at'
+  /** 1 while the NOSPACE alarm is raised. */
+  | 'alarm_nospace'
+  /** 1 while the CORRUPT alarm is raised. */
+  | 'alarm_corrupt'
+  | 'auth_enabled'
+  | 'auth_revision';

@@ -3,9 +3,9 @@
  * knows what the rows mean.
  */
 import type { SQLOutputValue, StatementSync } from 'node:sqlite';
-import type { Database, MetaName } from './database.ts';
+import type { Database } from './database.ts';
 import type { KeyRange } from './range.ts';
-import { positionOf, revisionOf } from './schema.ts';
+import { type MetaName, positionOf, revisionOf } from './schema.ts';
 
 /** A key's state, with the names of mvccpb.KeyValue. */
 export interface Kv {
