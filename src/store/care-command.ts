@@ -1,15 +1,10 @@
 /** `tulle store snapshot`, `restore` and `export`: the ways out of a store, and back. */
-import { open, rename, rm } from 'node:fs/promises';
 import { Command, Option } from 'commander';
 import { withExamples } from '../cli/help.ts';
 import { list, value } from '../cli/options.ts';
 import { note, print } from '../cli/output.ts';
 import { untilStopped } from '../cli/signals.ts';
-import { EtcdClient } from './etcd/client.ts';
-import { parseEndpoints } from './etcd/endpoint.ts';
-import { exportedKeys, formatExported, putExported } from './export.ts';
-import { restoreSnapshot } from './server/restore.ts';
-import { Maintenance } from './wire/generated/maintenance_pb.ts';
+import type { EtcdClient } from './etcd/client.ts';
 
 const DEFAULT_ENDPOINT = 'http://127.0.0.1:2379';
 
@@ -31,7 +26,8 @@ export function snapshotCommand(): Command {
     .argument('<file>', 'file to make')
     .action((file: string, flags: ConnectionFlags) =>
       untilStopped(async signal => {
-        await using client = connect(flags);
+        const { saveSnapshot } = await import('./save-snapshot.ts');
+        await using client = await connect(flags);
         const bytes = await saveSnapshot(client, file, signal);
         note(`saved ${bytes} bytes to ${file}`);
       }),
@@ -49,6 +45,7 @@ export function restoreCommand(): Command {
       new Option('--data-dir <dir>', 'directory of the new store').makeOptionMandatory().argParser(text),
     )
     .action(async (file: string, { dataDir }: { readonly dataDir: string }) => {
+      const { restoreSnapshot } = await import('./server/restore.ts');
       const revision = await restoreSnapshot(file, dataDir);
       note(`restored revision ${revision} into ${dataDir}; start it with: tulle store --data-dir ${dataDir}`);
     });
@@ -67,13 +64,14 @@ export function exportCommand(): Command {
     .addOption(new Option('--to <urls>', 'endpoints of the store to put the keys into').argParser(urls))
     .action((flags: ConnectionFlags & { readonly to?: readonly string[] }) =>
       untilStopped(async signal => {
-        await using client = connect(flags);
+        const { exportedKeys, formatExported, putExported } = await import('./export.ts');
+        await using client = await connect(flags);
         const keys = exportedKeys(client, signal);
         if (flags.to === undefined) {
           for await (const key of keys) print(formatExported(key));
           return;
         }
-        await using target = connect({ ...flags, endpoints: flags.to });
+        await using target = await connect({ ...flags, endpoints: flags.to });
         note(`put ${await putExported(target, keys)} keys into ${flags.to.join(', ')}`);
       }),
     );
@@ -99,7 +97,10 @@ function connecting(command: Command): Command {
     );
 }
 
-function connect({ endpoints, cacert, cert, key, user }: ConnectionFlags): EtcdClient {
+/** The client is loaded only now: `tulle store` itself serves, and has no use for it. */
+async function connect({ endpoints, cacert, cert, key, user }: ConnectionFlags): Promise<EtcdClient> {
+  const { EtcdClient } = await import('./etcd/client.ts');
+  const { parseEndpoints } = await import('./etcd/endpoint.ts');
   const [name = '', ...password] = user?.split(':') ?? [];
   return new EtcdClient({
     endpoints: parseEndpoints(endpoints),
@@ -110,26 +111,4 @@ function connect({ endpoints, cacert, cert, key, user }: ConnectionFlags): EtcdC
     },
     ...(user === undefined ? {} : { user: { name, password: password.join(':') } }),
   });
-}
-
-/** Writes beside the target and renames, so that `file` is a whole snapshot or not there. */
-async function saveSnapshot(client: EtcdClient, file: string, signal: AbortSignal): Promise<number> {
-  const temporary = `${file}.part`;
-  const stream = await client.stream(Maintenance.method.snapshot, signal);
-  let bytes = 0;
-  try {
-    await using output = await open(temporary, 'w', 0o600);
-    stream.send({});
-    stream.end();
-    for await (const { blob } of stream) {
-      await output.write(blob);
-      bytes += blob.byteLength;
-    }
-    await output.sync();
-    await rename(temporary, file);
-    return bytes;
-  } finally {
-    stream.close();
-    await rm(temporary, { force: true });
-  }
 }

@@ -2,6 +2,7 @@
 
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { EtcdClient } from './etcd/client.ts';
+import { successor } from './key-order.ts';
 import { StoreError } from './store.ts';
 import { KV, type RequestOpSchema } from './wire/generated/kv_pb.ts';
 import { Lease } from './wire/generated/lease_pb.ts';
@@ -25,7 +26,7 @@ const BATCH_BYTES = 512 * 1024;
 export async function* exportedKeys(client: EtcdClient, signal: AbortSignal): AsyncGenerator<ExportedKey> {
   const leases = new Map<bigint, bigint>();
   let revision = 0n;
-  for (let key = FIRST_KEY; ; ) {
+  for (let key: Uint8Array = FIRST_KEY; ; ) {
     signal.throwIfAborted();
     const request = { key, rangeEnd: TO_THE_END, limit: PAGE, revision };
     const page = await client.unary(KV.method.range, request, { repeatable: true });
@@ -43,7 +44,7 @@ export async function* exportedKeys(client: EtcdClient, signal: AbortSignal): As
     }
     const last = page.kvs.at(-1);
     if (!page.more || last === undefined) return;
-    key = Uint8Array.from([...last.key, 0]);
+    key = successor(last.key);
   }
 }
 

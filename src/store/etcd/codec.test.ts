@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { create } from '@bufbuild/protobuf';
 import fc from 'fast-check';
 import { KeyValueSchema } from '../wire/generated/mvcc_pb.ts';
-import { decodeHeader, decodeKeyValue, encodeKey, prefixRange, successor } from './codec.ts';
+import { decodeHeader, decodeKeyValue, encodeKey, prefixRange } from './codec.ts';
 
 test('the range of a prefix holds the keys that begin with it and no others', () => {
   const text = fc.string({ unit: 'binary', minLength: 1, maxLength: 4 });
@@ -21,10 +21,6 @@ test('the range of a prefix holds the keys that begin with it and no others', ()
 
 test('the empty prefix is everything, in the words of etcd', () => {
   assert.deepEqual(prefixRange(''), { key: Uint8Array.of(0), rangeEnd: Uint8Array.of(0) });
-});
-
-test('nothing is between a key and its successor', () => {
-  assert.deepEqual(successor(encodeKey('/a')), Uint8Array.of(0x2f, 0x61, 0));
 });
 
 test('a decoded value is a copy, and a key that is no text is still a string', () => {

@@ -47,13 +47,6 @@ export function prefixRange(prefix: string): Range {
   return { key, rangeEnd };
 }
 
-/** The first key after `key`. */
-export function successor(key: Uint8Array): Uint8Array {
-  const next = new Uint8Array(key.length + 1);
-  next.set(key);
-  return next;
-}
-
 /** @throws StoreError PROTOCOL */
 export function decodeHeader(header: ResponseHeader | undefined, op: string): Header {
   if (header === undefined || header.revision < 0n) throw senseless(op, 'no header with a revision');

@@ -1,8 +1,9 @@
 /** Reading many keys: in pages, as of one revision. */
+import { successor } from '../key-order.ts';
 import { type KeyValue, StoreError } from '../store.ts';
 import { KV, type RangeResponse } from '../wire/generated/kv_pb.ts';
 import type { EtcdClient } from './client.ts';
-import { decodeHeader, decodeKeyValue, type Header, type Range, senseless, successor } from './codec.ts';
+import { decodeHeader, decodeKeyValue, type Header, type Range, senseless } from './codec.ts';
 
 /** Keys of one page: some 100 KiB of leases, decoded in a few milliseconds. */
 const PAGE = 1000;
