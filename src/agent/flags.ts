@@ -4,6 +4,8 @@
  * A value is taken from the first place that has one: command line, `TULLE_<NAME>`, `FLANNELD_<NAME>`, default.
  * `<NAME>` is the flag in upper case with `_` for `-`; an empty variable counts as not set, as in flannel.
  */
+import { DEFAULT_SOCKET } from '../api/messages.ts';
+import { LOCAL_STORE, NETWORK_PREFIX, STATE_DIRECTORY, SUBNET_FILE } from '../cli/places.ts';
 
 export const FLAG_GROUPS = {
   store: 'Store:',
@@ -48,7 +50,7 @@ export const FLAGS = [
     group: 'store',
     kind: 'string',
     value: 'URLS',
-    default: 'http://127.0.0.1:4001,http://127.0.0.1:2379',
+    default: `http://127.0.0.1:4001,${LOCAL_STORE}`,
     help: 'etcd endpoints, separated by commas',
   },
   {
@@ -56,7 +58,7 @@ export const FLAGS = [
     group: 'store',
     kind: 'string',
     value: 'KEY',
-    default: '/coreos.com/network',
+    default: NETWORK_PREFIX,
     help: 'root of the keys of this network',
   },
   {
@@ -144,7 +146,7 @@ export const FLAGS = [
     group: 'lease',
     kind: 'string',
     value: 'FILE',
-    default: '/run/flannel/subnet.env',
+    default: SUBNET_FILE,
     help: 'file that tells Docker and CNI the subnet and the MTU',
   },
   {
@@ -260,7 +262,7 @@ export const FLAGS = [
     group: 'host',
     kind: 'string',
     value: 'DIR',
-    default: '/var/lib/tulle',
+    default: STATE_DIRECTORY,
     help: 'what survives a reboot: identity of the host, last known peers',
   },
   {
@@ -268,7 +270,7 @@ export const FLAGS = [
     group: 'host',
     kind: 'string',
     value: 'FILE',
-    default: '/run/tulle/agent.sock',
+    default: DEFAULT_SOCKET,
     help: 'unix socket of the API that `tulle status` and others use',
   },
   {

@@ -13,10 +13,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { SUBNET_FILE } from '../cli/places.ts';
 import { agentArguments } from '../lab/agent.ts';
 import { Anchor } from '../lab/anchor.ts';
 import { furnish, LabHost, TULLE } from '../lab/host.ts';
-import { SUBNET_ENV } from '../lab/subnet-env.ts';
 import { Netns } from '../sys/netns.ts';
 import { endProcess, type ProcessId } from '../sys/pidfd.ts';
 import { writeSysctl } from '../sys/sysctl.ts';
@@ -74,7 +74,7 @@ export class AgentProcess implements AsyncDisposable {
     const either = AbortSignal.any([signal, patience]);
     try {
       await Promise.all([
-        waitForFile(this.#host.path(SUBNET_ENV), either),
+        waitForFile(this.#host.path(SUBNET_FILE), either),
         untilRoutes(this.world.rtnetlink, peers, either),
       ]);
     } catch (error) {

@@ -6,5 +6,11 @@ export const STATE_DIRECTORY = '/var/lib/tulle';
 /** The database of a store on this host, and its certificates. */
 export const STORE_DIRECTORY = '/var/lib/tulle/store';
 
+/** What tells Docker and CNI the subnet of this host; where flannel writes it. */
+export const SUBNET_FILE = '/run/flannel/subnet.env';
+
+/** A store, or etcd, on this host. */
+export const LOCAL_STORE = 'http://127.0.0.1:2379';
+
 /** Root of the keys of a network; flannel's `--etcd-prefix`. */
 export const NETWORK_PREFIX = '/coreos.com/network';

@@ -9,7 +9,7 @@ import { formatCount } from '../cli/format.ts';
 import { withExamples } from '../cli/help.ts';
 import { jsonOption } from '../cli/options.ts';
 import { note, print, printJson } from '../cli/output.ts';
-import { STATE_DIRECTORY } from '../cli/places.ts';
+import { STATE_DIRECTORY, SUBNET_FILE } from '../cli/places.ts';
 import { requireRoot } from '../cli/require-root.ts';
 import type { Leftover } from './cleanup.ts';
 
@@ -32,9 +32,7 @@ export function cleanupCommand(): Command {
     )
     .option('-n, --dry-run', 'only list what would be removed')
     .option('--keep-state', 'keep the state directory, and with it the identity of this host')
-    .addOption(
-      new Option('--subnet-file <file>', 'file that Docker and CNI read').default('/run/flannel/subnet.env'),
-    )
+    .addOption(new Option('--subnet-file <file>', 'file that Docker and CNI read').default(SUBNET_FILE))
     .addOption(new Option('--state-dir <dir>', 'state directory of the agent').default(STATE_DIRECTORY))
     .addOption(jsonOption())
     .addOption(socketOption())

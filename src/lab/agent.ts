@@ -1,12 +1,14 @@
 /** The program under study: one `tulle agent` per host, started as a person would. */
+
 import type { Prefix } from '../base/prefix.ts';
+import { SUBNET_FILE } from '../cli/places.ts';
 import type { Rtnetlink } from '../netlink/rtnetlink.ts';
 import { startDaemon } from './daemon.ts';
 import { LabError } from './errors.ts';
 import { UPLINK } from './fabric.ts';
 import { type LabHost, TULLE } from './host.ts';
 import type { LabPlan } from './plan.ts';
-import { parseSubnetEnv, SUBNET_ENV, type SubnetEnv } from './subnet-env.ts';
+import { parseSubnetEnv, type SubnetEnv } from './subnet-env.ts';
 
 export function agentArguments(plan: Pick<LabPlan, 'etcdEndpoint' | 'etcdPrefix'>): string[] {
   return [
@@ -24,7 +26,7 @@ export async function startAgent(host: LabHost, plan: LabPlan, signal: AbortSign
     name: 'agent',
     program: TULLE,
     args: agentArguments(plan),
-    readyFile: SUBNET_ENV,
+    readyFile: SUBNET_FILE,
     patience: 30_000,
     signal,
   });

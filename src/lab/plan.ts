@@ -7,9 +7,11 @@
  *      |   |        |   |
  *      c1  c2       c1  c2     containers on bridge docker0, in the subnet that the host leased
  */
+
 import { ConfigError, ParseError, type Problem } from '../base/errors.ts';
 import { Ip } from '../base/ip.ts';
 import { Prefix } from '../base/prefix.ts';
+import { NETWORK_PREFIX } from '../cli/places.ts';
 
 export const UNDERLAY = Prefix.parse('192.168.65.0/24');
 export const OVERLAY = Prefix.parse('188.172.0.0/16');
@@ -91,7 +93,7 @@ export function planLab(request: LabRequest): LabPlan {
       Network: OVERLAY.toString(),
       Backend: request.backend ?? DEFAULT_BACKEND,
     }),
-    etcdPrefix: '/coreos.com/network',
+    etcdPrefix: NETWORK_PREFIX,
     etcdEndpoint: `http://${FIRST_HOST}:2379`,
   };
 }

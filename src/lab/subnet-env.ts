@@ -2,8 +2,6 @@
 import { ParseError } from '../base/errors.ts';
 import { type InterfaceAddress, Prefix, parseInterfaceAddress } from '../base/prefix.ts';
 
-export const SUBNET_ENV = '/run/flannel/subnet.env';
-
 export interface SubnetEnv {
   /** First usable address of the leased block, with the block's length: the bridge's address. */
   readonly gateway: InterfaceAddress;

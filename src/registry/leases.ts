@@ -1,5 +1,6 @@
 /** What the lease commands do, given a registry. */
 import type { Ip } from '../base/ip.ts';
+import { parallel } from '../base/parallel.ts';
 import { Prefix } from '../base/prefix.ts';
 import { CommandError } from '../cli/errors.ts';
 import { formatDuration } from '../cli/format.ts';
@@ -185,14 +186,8 @@ function parseSubnet(text: string): Subnet {
   return { ...(ipv4 === undefined ? {} : { ipv4 }), ...(ipv6 === undefined ? {} : { ipv6 }) };
 }
 
-async function withExpiry(registry: Registry, leases: readonly Lease[]): Promise<LeaseRow[]> {
-  const rows: LeaseRow[] = [];
-  for (let start = 0; start < leases.length; start += QUESTIONS) {
-    rows.push(
-      ...(await Promise.all(leases.slice(start, start + QUESTIONS).map(lease => rowOf(registry, lease)))),
-    );
-  }
-  return rows;
+function withExpiry(registry: Registry, leases: readonly Lease[]): Promise<LeaseRow[]> {
+  return parallel(leases, { limit: QUESTIONS }, lease => rowOf(registry, lease));
 }
 
 async function rowOf(registry: Registry, lease: Lease): Promise<LeaseRow> {

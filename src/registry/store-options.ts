@@ -5,7 +5,7 @@
 import process from 'node:process';
 import { type Command, Option } from 'commander';
 import { list } from '../cli/options.ts';
-import { NETWORK_PREFIX, STATE_DIRECTORY, STORE_DIRECTORY } from '../cli/places.ts';
+import { LOCAL_STORE, NETWORK_PREFIX, STATE_DIRECTORY, STORE_DIRECTORY } from '../cli/places.ts';
 import type { Registry } from '../subnet/registry.ts';
 import { findOwnTrust } from '../trust/host-trust.ts';
 
@@ -18,15 +18,13 @@ export interface StoreCommandOptions {
   readonly etcdUsername?: string;
 }
 
-const DEFAULT_ENDPOINTS = 'http://127.0.0.1:2379';
-
 const GROUP = 'Store (also from TULLE_ETCD_... and FLANNELD_ETCD_...; the password only from there):';
 
 export function addStoreOptions(command: Command): Command {
   const options = [
     new Option(
       '--etcd-endpoints <urls>',
-      `etcd endpoints, separated by commas (default: those of \`tulle up\`, else ${DEFAULT_ENDPOINTS})`,
+      `etcd endpoints, separated by commas (default: those of \`tulle up\`, else ${LOCAL_STORE})`,
     ).argParser(list(text => text)),
     new Option('--etcd-prefix <key>', `root of the keys of the network (default: ${NETWORK_PREFIX})`),
     new Option('--etcd-cafile <file>', 'certificate authority of the servers (PEM)'),
@@ -56,7 +54,7 @@ export async function withRegistry<T>(
   const { EtcdStore } = await import('../store/etcd/etcd-store.ts');
   const { Registry } = await import('../subnet/registry.ts');
   await using store = new EtcdStore({
-    endpoints: endpoints ?? [DEFAULT_ENDPOINTS],
+    endpoints: endpoints ?? [LOCAL_STORE],
     tls: {
       ...(caFile === undefined ? {} : { caFile }),
       ...(certFile === undefined ? {} : { certFile }),

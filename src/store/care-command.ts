@@ -3,10 +3,9 @@ import { Command, Option } from 'commander';
 import { withExamples } from '../cli/help.ts';
 import { list, value } from '../cli/options.ts';
 import { note, print } from '../cli/output.ts';
+import { LOCAL_STORE } from '../cli/places.ts';
 import { untilStopped } from '../cli/signals.ts';
 import type { EtcdClient } from './etcd/client.ts';
-
-const DEFAULT_ENDPOINT = 'http://127.0.0.1:2379';
 
 const text = value(given => given);
 const urls = list(given => given);
@@ -86,7 +85,7 @@ function connecting(command: Command): Command {
   return command
     .addOption(
       new Option('--endpoints <urls>', 'store to talk to')
-        .default([DEFAULT_ENDPOINT], DEFAULT_ENDPOINT)
+        .default([LOCAL_STORE], LOCAL_STORE)
         .argParser(urls),
     )
     .addOption(new Option('--cacert <file>', 'CA of the server, PEM').argParser(text))

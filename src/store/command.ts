@@ -4,13 +4,11 @@ import { systemClock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import { withExamples } from '../cli/help.ts';
 import { list, value } from '../cli/options.ts';
+import { LOCAL_STORE, STORE_DIRECTORY } from '../cli/places.ts';
 import { untilStopped } from '../cli/signals.ts';
 import { exportCommand, restoreCommand, snapshotCommand } from './care-command.ts';
 import { type StoreFlags, storeConfig } from './server/config.ts';
 import type { StoreServerOptions } from './server/store-server.ts';
-
-const DEFAULT_URL = 'http://127.0.0.1:2379';
-const DEFAULT_DATA_DIR = '/var/lib/tulle/store';
 
 const urls = list(text => text);
 const text = value(given => given);
@@ -29,11 +27,11 @@ export function storeCommand(extension: StoreExtension): Command {
     )
     .addOption(new Option('--name <name>', 'name of this member').default('default').argParser(text))
     .addOption(
-      new Option('--data-dir <dir>', 'where the database is kept').default(DEFAULT_DATA_DIR).argParser(text),
+      new Option('--data-dir <dir>', 'where the database is kept').default(STORE_DIRECTORY).argParser(text),
     )
     .addOption(
       new Option('--listen-client-urls <urls>', 'addresses to serve on, with commas between')
-        .default([DEFAULT_URL], DEFAULT_URL)
+        .default([LOCAL_STORE], LOCAL_STORE)
         .argParser(urls),
     )
     .addOption(

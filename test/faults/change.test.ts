@@ -9,7 +9,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
-import { SUBNET_ENV } from '../../src/lab/subnet-env.ts';
+import { SUBNET_FILE } from '../../src/cli/places.ts';
 import { waitForFile } from '../../src/sys/wait-file.ts';
 import { countOf, DEVICE, needsFaultLab } from './fault-host.ts';
 import { CONFIG, FaultLab, PREFIX } from './fault-lab.ts';
@@ -60,7 +60,7 @@ describe('live changes', needsFaultLab, () => {
     const lost = await lab.survive(async () => {
       for (const mtu of [1400, 1500]) {
         await one.shell(`ip link set eth0 mtu ${mtu}`);
-        await waitForFile(one.host.path(SUBNET_ENV), AbortSignal.timeout(15_000), text =>
+        await waitForFile(one.host.path(SUBNET_FILE), AbortSignal.timeout(15_000), text =>
           text.includes(`FLANNEL_MTU=${mtu - 50}\n`),
         );
         const [link] = await one.json<{ mtu: number }>(`ip -json link show ${DEVICE}`);
@@ -80,7 +80,7 @@ describe('live changes', needsFaultLab, () => {
     test(`of the configuration to ${name}: refused with the reason, and the one before stays in use`, async () => {
       const lost = await lab.survive(async () => {
         const before = await lab.host(1).client.status();
-        const env = readFileSync(lab.host(1).host.path(SUBNET_ENV), 'utf8');
+        const env = readFileSync(lab.host(1).host.path(SUBNET_FILE), 'utf8');
         await lab.store.ctl(
           'put',
           `${PREFIX}/config`,
@@ -95,7 +95,7 @@ describe('live changes', needsFaultLab, () => {
         const after = await lab.host(1).client.status();
         assert.deepEqual([after.network.config, after.backend], [before.network.config, before.backend]);
         assert.equal(after.dataplane.writes, before.dataplane.writes);
-        assert.equal(readFileSync(lab.host(1).host.path(SUBNET_ENV), 'utf8'), env);
+        assert.equal(readFileSync(lab.host(1).host.path(SUBNET_FILE), 'utf8'), env);
         await lab.configure();
         for (const host of lab.hosts) await host.until('no warning is left', s => s.warnings.length === 0);
       });
@@ -163,7 +163,7 @@ describe('live changes', needsFaultLab, () => {
         await host.until('its lease is of the new network', status => {
           return status.lease?.ipv4?.startsWith('188.180.') === true && countOf(status, 'ok') === 1;
         });
-        await waitForFile(host.host.path(SUBNET_ENV), AbortSignal.timeout(15_000), text =>
+        await waitForFile(host.host.path(SUBNET_FILE), AbortSignal.timeout(15_000), text =>
           text.startsWith('FLANNEL_NETWORK=188.180.0.0/16\nFLANNEL_SUBNET=188.180.'),
         );
       }

@@ -10,7 +10,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { SUBNET_ENV } from '../../src/lab/subnet-env.ts';
+import { SUBNET_FILE } from '../../src/cli/places.ts';
 import { waitForFile } from '../../src/sys/wait-file.ts';
 import { eventually } from '../support/cluster.ts';
 import { DEVICE, KNOWN_STATE, needsFaultLab } from './fault-host.ts';
@@ -59,9 +59,9 @@ describe('a host on a bad day', needsFaultLab, () => {
 
   test('no room for subnet.env: the old one stays whole, and the new one follows', async () => {
     const host = lab.host(1);
-    const before = readFileSync(host.host.path(SUBNET_ENV), 'utf8');
+    const before = readFileSync(host.host.path(SUBNET_FILE), 'utf8');
     await host.shell('mount -t tmpfs -o size=16k tulle-lab /run/flannel');
-    writeFileSync(host.host.path(SUBNET_ENV), before);
+    writeFileSync(host.host.path(SUBNET_FILE), before);
     const lost = await lab.survive(async () => {
       {
         await using _full = await fill('/run/flannel');
@@ -69,13 +69,13 @@ describe('a host on a bad day', needsFaultLab, () => {
         const { code, reason } = await host.untilCondition('subnet-file', false);
         assert.equal(code, 'SUBNET_FILE_NOT_WRITTEN');
         assert.match(reason ?? '', /\/run\/flannel\/subnet\.env could not be written: .*ENOSPC/);
-        assert.equal(readFileSync(host.host.path(SUBNET_ENV), 'utf8'), before);
+        assert.equal(readFileSync(host.host.path(SUBNET_FILE), 'utf8'), before);
       }
-      await waitForFile(host.host.path(SUBNET_ENV), AbortSignal.timeout(15_000), text =>
+      await waitForFile(host.host.path(SUBNET_FILE), AbortSignal.timeout(15_000), text =>
         text.includes('MTU=1350'),
       );
       await host.shell('ip link set eth0 mtu 1500');
-      await waitForFile(host.host.path(SUBNET_ENV), AbortSignal.timeout(15_000), text => text === before);
+      await waitForFile(host.host.path(SUBNET_FILE), AbortSignal.timeout(15_000), text => text === before);
     });
     assert.equal(lost, 0);
   });
@@ -121,7 +121,7 @@ describe('a host on a bad day', needsFaultLab, () => {
         const { lease } = await host.client.status();
         const device = await host.vtep();
         await host.killAgent();
-        for (const file of [IDENTITY, KNOWN_STATE, SUBNET_ENV]) {
+        for (const file of [IDENTITY, KNOWN_STATE, SUBNET_FILE]) {
           const path = host.host.path(file);
           writeFileSync(path, damage(readFileSync(path, 'utf8')));
         }
@@ -143,7 +143,7 @@ describe('a host on a bad day', needsFaultLab, () => {
   test('the agent is killed again and again, whatever it does: nothing is lost, and nothing is left behind', async () => {
     const host = lab.host(1);
     // What an earlier victim had only half written.
-    for (const file of [IDENTITY, KNOWN_STATE, SUBNET_ENV]) {
+    for (const file of [IDENTITY, KNOWN_STATE, SUBNET_FILE]) {
       writeFileSync(host.host.path(join(dirname(file), `.${basename(file)}.half`)), '{');
     }
     const lost = await lab.survive(async () => {
@@ -160,7 +160,7 @@ describe('a host on a bad day', needsFaultLab, () => {
     });
     assert.equal(lost, 0);
     await eventually('nothing is half written', async () => {
-      const places = ['/var/lib/tulle', dirname(SUBNET_ENV)].map(place => host.host.path(place));
+      const places = ['/var/lib/tulle', dirname(SUBNET_FILE)].map(place => host.host.path(place));
       return places.flatMap(place => readdirSync(place)).every(name => !name.startsWith('.'));
     });
   });
