@@ -51,11 +51,40 @@ PEER            PUBLIC IP     BACKEND  STATE  REASON
       underlay: undefined,
       peers: [],
     });
-    assert.match(text, /^state +waiting for 2 h 3 min: no subnet is free$/m);
+    assert.match(text, /^state +waiting for 2 h 3 min\nreason +no subnet is free$/m);
     assert.match(text, /^hint +widen Network$/m);
     assert.match(text, /^lease +none$/m);
     assert.match(text, /^No peers\.$/m);
-    assert.match(text, /^ {2}lease for 2 h 3 min: all 254 are taken\n {4}hint: see tulle lease list$/m);
+    assert.match(
+      text,
+      /^Also not as wanted:\n {2}lease for 2 h 3 min: all 254 are taken\n {4}hint: see tulle lease list$/m,
+    );
+  });
+
+  test('tells the reason of the state once, with its own age', () => {
+    const reason = 'the store does not answer: no leader';
+    const text = screen({
+      agent: { state: 'degraded', reason, since: T0, ready: true },
+      conditions: [{ name: 'store', ok: false, required: false, reason, since: '2026-01-02T05:00:00.000Z' }],
+      store: {
+        ...status().store,
+        connected: false,
+        since: '2026-01-02T05:00:00.000Z',
+        lastError: 'no leader',
+      },
+    });
+    assert.match(
+      text,
+      /^state +degraded for 2 h 3 min\nreason +the store does not answer: no leader \(for 3 min\)$/m,
+    );
+    assert.match(text, /^store .*, no contact for 3 min, revision 42$/m);
+    assert.doesNotMatch(text, /not as wanted/);
+  });
+
+  test('tells a host that still writes from one that cannot', () => {
+    const dataplane = (failed: number) => ({ ...status().dataplane, inSync: false, failed });
+    assert.match(screen({ dataplane: dataplane(0) }), /^data plane +being written, 4 entries$/m);
+    assert.match(screen({ dataplane: dataplane(1) }), /^data plane +not in sync, 4 entries, 1 failed$/m);
   });
 
   test('shows of a failed peer what the kernel lacks and has in excess', () => {

@@ -1,5 +1,5 @@
 /** The status document as one screen: facts first, then the peers, then what needs attention. */
-import type { AgentState, Status } from '../api/status.ts';
+import type { AgentState, Condition, Status } from '../api/status.ts';
 import { formatCount, formatDuration } from './format.ts';
 import { paint, type Style } from './output.ts';
 import { peerCounts, peersSection } from './status-peers.ts';
@@ -29,7 +29,8 @@ function facts(status: Status, now: number): string {
       'host',
       `${host.name}, tulle ${status.version}, up ${status.uptimeSeconds === 0 ? 'just now' : formatDuration(status.uptimeSeconds * 1000)}`,
     ],
-    ['state', `${state(agent.state)} for ${since(agent.since, now)}${because(agent.reason)}`],
+    ['state', `${state(agent.state)} for ${since(agent.since, now)}`],
+    ['reason', reason(status, now)],
     ['hint', agent.hint],
     ['lease', lease(status, now)],
     ['network', network(status)],
@@ -52,7 +53,9 @@ function facts(status: Status, now: number): string {
     [
       'data plane',
       joined([
-        dataplane.inSync ? 'in sync' : paint('yellow', 'not in sync'),
+        dataplane.inSync
+          ? 'in sync'
+          : paint('yellow', dataplane.failed === 0 ? 'being written' : 'not in sync'),
         formatCount(dataplane.wanted, 'entry', 'entries'),
         dataplane.failed === 0 ? undefined : paint('red', `${dataplane.failed} failed`),
         // What is wrong with a peer is told with the peer.
@@ -84,17 +87,24 @@ function network({ network: { config, problems } }: Status): string {
   return joined([...families, config.backendType, ...wrong]);
 }
 
-function store(
-  { store: { endpoints, connected, since: from, cached, lastError, revision } }: Status,
-  now: number,
-) {
+/** What the state is made of mostly, which may be younger than the state. */
+function reason({ agent, conditions: all, warnings: current }: Status, now: number): string | undefined {
+  if (agent.reason === undefined) return undefined;
+  const from =
+    all.find(isReasonOf(agent))?.since ?? current.find(({ title }) => title === agent.reason)?.since;
+  return from === undefined ? agent.reason : `${agent.reason} (for ${since(from, now)})`;
+}
+
+function store(status: Status, now: number): string {
+  const { endpoints, connected, since: from, cached, lastError, revision } = status.store;
+  const { reason } = status.agent;
   const contact = connected ? 'connected' : paint('red', 'no contact');
   return joined([
     endpoints.join(' '),
     `${contact} for ${since(from, now)}`,
     revision === undefined ? undefined : `revision ${revision}`,
     cached ? paint('yellow', 'working from what is on disk') : undefined,
-    connected ? undefined : lastError,
+    connected || reason?.includes(lastError ?? '') === true ? undefined : lastError,
   ]);
 }
 
@@ -143,13 +153,14 @@ function repaired({ dataplane }: Status, now: number): string | undefined {
 }
 
 function conditions(status: Status, now: number): string[] {
-  const failing = status.conditions.filter(({ ok }) => !ok);
+  const isTold = isReasonOf(status.agent);
+  const failing = status.conditions.filter(condition => !condition.ok && !isTold(condition));
   if (failing.length === 0) return [];
   const lines = failing.flatMap(({ name, reason, hint, since: from }) => [
     `  ${paint('red', name)} for ${since(from, now)}${because(reason)}`,
     ...(hint === undefined ? [] : [`    hint: ${hint}`]),
   ]);
-  return [['Not as wanted:', ...lines.map(line => wrap(line, 4))].join('\n')];
+  return [['Also not as wanted:', ...lines.map(line => wrap(line, 4))].join('\n')];
 }
 
 function warnings(status: Status, now: number): string[] {
@@ -168,6 +179,10 @@ const STATE_STYLE: Readonly<Record<AgentState, Style>> = {
   ready: 'green',
   stopping: 'yellow',
 };
+
+/** Whether it is this condition that the state's reason is taken from. */
+const isReasonOf = (agent: Status['agent']) => (condition: Condition) =>
+  !condition.ok && condition.reason !== undefined && condition.reason === agent.reason;
 
 const state = (of: AgentState) => paint(STATE_STYLE[of], of);
 

@@ -29,7 +29,7 @@ const BY_STATUS: Readonly<Partial<Record<status, StoreErrorCode>>> = {
 };
 
 const HINTS: Readonly<Partial<Record<StoreErrorCode, string>>> = {
-  UNAVAILABLE: 'is etcd running at this endpoint, reachable from here, and has its cluster a leader?',
+  UNAVAILABLE: 'is the store running at this endpoint, reachable from here, and has its cluster a leader?',
   UNAUTHENTICATED: 'check user and password, and the certificates of both sides',
   FORBIDDEN: 'grant the user a role that may read and write the prefix',
 };
@@ -79,9 +79,15 @@ function codeOf(error: ServiceError): StoreErrorCode {
   return BY_STATUS[error.code] ?? 'PROTOCOL';
 }
 
-/** grpc-js adds to every failed connection when it failed, and an empty remark about name resolution. */
+/**
+ * grpc-js wraps the error of a failed connection into words of its own, and adds when it failed and an empty remark
+ * about name resolution.
+ */
 function plain(details: string): string {
-  return details.replace(/ \([\d-]+T[\d:.]+Z\)/, '').replace(/\.?\s*Resolution note:\s*$/, '');
+  return details
+    .replace(/^No connection established\. Last error: (?:Error: )?/, '')
+    .replace(/ \([\d-]+T[\d:.]+Z\)/, '')
+    .replace(/\.?\s*Resolution note:\s*$/, '');
 }
 
 /** OpenSSL's and Node's words for a certificate that one side does not accept. */
