@@ -12,10 +12,11 @@ const step = fc.oneof(
   fc.record({ do: fc.constant('desired' as const), key, value }),
   fc.record({ do: fc.constant('actual' as const), key, value }),
   fc.record({
-    do: fc.constant('replaceActual' as const),
+    do: fc.constant('read all' as const),
     dump: fc.uniqueArray(fc.tuple(key, fc.constantFrom('x', 'X', 'y')), { selector: ([name]) => name }),
   }),
   fc.record({ do: fc.constant('clearDesired' as const) }),
+  fc.record({ do: fc.constant('clearActual' as const) }),
 );
 
 test('after any changes the differences are those of two plain maps', () => {
@@ -33,13 +34,18 @@ test('after any changes the differences are those of two plain maps', () => {
         } else if (now.do === 'actual') {
           delta.setActual(now.key, now.value);
           put(actual, now.key, now.value);
-        } else if (now.do === 'replaceActual') {
-          delta.replaceActual(now.dump);
+        } else if (now.do === 'read all') {
+          delta.beginReading();
+          for (const [name, item] of now.dump) delta.setActual(name, item);
+          for (const name of delta.unread()) delta.setActual(name, undefined);
           actual.clear();
           for (const [name, item] of now.dump) actual.set(name, item);
-        } else {
+        } else if (now.do === 'clearDesired') {
           delta.clearDesired();
           desired.clear();
+        } else {
+          delta.clearActual();
+          actual.clear();
         }
       }
       const expected = ['a', 'b', 'c', 'd'].filter(name => {
@@ -47,7 +53,10 @@ test('after any changes the differences are those of two plain maps', () => {
         if (wanted === undefined || found === undefined) return wanted !== found;
         return !same(wanted, found);
       });
-      assert.deepEqual(Array.from(delta.differences(), difference => difference.key).sort(), expected);
+      assert.deepEqual(
+        Array.from(delta.differences(), difference => String(difference.key)).sort(),
+        expected,
+      );
       assert.equal(delta.desiredSize, desired.size);
       for (const name of ['a', 'b', 'c', 'd']) assert.equal(delta.desired(name), desired.get(name));
     }),
@@ -58,6 +67,6 @@ test('what a dump finds as wanted is kept as one object, not two', () => {
   const delta = new Delta<{ readonly text: string }>((a, b) => a.text === b.text);
   const wanted = { text: 'x' };
   delta.setDesired('a', wanted);
-  delta.replaceActual([['a', { text: 'x' }]]);
+  delta.setActual('a', { text: 'x' });
   assert.equal(delta.actual('a'), wanted);
 });

@@ -11,32 +11,37 @@
  * Every change of either side costs O(1) and keeps the set of differences current, so that finding out what
  * to do costs as much as there is to do, however much there is in all.
  */
+import type { Key } from './entry.ts';
+
 interface Slot<Value> {
-  readonly key: string;
+  readonly key: Key;
   desired: Value | undefined;
   actual: Value | undefined;
+  /** The reading in which `actual` was found last. */
+  reading: number;
 }
 
 /** A key and its two sides, as they are now. */
-export type Difference<Value> = Readonly<Slot<Value>>;
+export type Difference<Value> = Readonly<Pick<Slot<Value>, 'key' | 'desired' | 'actual'>>;
 
 export class Delta<Value> {
   readonly #same: (desired: Value, actual: Value) => boolean;
   /** Those with at least one side. */
-  readonly #slots = new Map<string, Slot<Value>>();
+  readonly #slots = new Map<Key, Slot<Value>>();
   readonly #differing = new Set<Slot<Value>>();
   #desiredSize = 0;
+  #reading = 0;
 
   /** @param same whether the kernel's value is as good as the wanted one. */
   constructor(same: (desired: Value, actual: Value) => boolean) {
     this.#same = same;
   }
 
-  desired(key: string): Value | undefined {
+  desired(key: Key): Value | undefined {
     return this.#slots.get(key)?.desired;
   }
 
-  actual(key: string): Value | undefined {
+  actual(key: Key): Value | undefined {
     return this.#slots.get(key)?.actual;
   }
 
@@ -48,7 +53,7 @@ export class Delta<Value> {
     return this.#differing.size;
   }
 
-  differs(key: string): boolean {
+  differs(key: Key): boolean {
     const slot = this.#slots.get(key);
     return slot !== undefined && this.#differing.has(slot);
   }
@@ -59,25 +64,31 @@ export class Delta<Value> {
   }
 
   /** undefined takes the wish away. */
-  setDesired(key: string, value: Value | undefined): void {
+  setDesired(key: Key, value: Value | undefined): void {
     const slot = this.#slot(key);
     this.#desiredSize += Number(value !== undefined) - Number(slot.desired !== undefined);
     slot.desired = value;
     this.#compare(slot);
   }
 
-  /** undefined: it is not there. */
-  setActual(key: string, value: Value | undefined): void {
+  /** undefined: it is not there. Returns whether the sides differ now. */
+  setActual(key: Key, value: Value | undefined): boolean {
     const slot = this.#slot(key);
     slot.actual = value;
-    this.#compare(slot);
+    slot.reading = this.#reading;
+    return this.#compare(slot);
   }
 
-  /** Forgets what was believed and believes this: the outcome of a dump. */
-  replaceActual(entries: Iterable<readonly [string, Value]>): void {
-    for (const slot of this.#slots.values()) slot.actual = undefined;
-    for (const [key, value] of entries) this.#slot(key).actual = value;
-    for (const slot of this.#slots.values()) this.#compare(slot);
+  /** Everything is about to be read: what `setActual` does not tell from now on will be among `unread`. */
+  beginReading(): void {
+    this.#reading++;
+  }
+
+  /** Keys that are believed to be there and were not found since `beginReading`. May change while it is read. */
+  *unread(): Generator<Key> {
+    for (const { key, actual, reading } of this.#slots.values()) {
+      if (actual !== undefined && reading !== this.#reading) yield key;
+    }
   }
 
   clearDesired(): void {
@@ -88,26 +99,37 @@ export class Delta<Value> {
     }
   }
 
-  #slot(key: string): Slot<Value> {
+  clearActual(): void {
+    for (const slot of this.#slots.values()) {
+      slot.actual = undefined;
+      this.#compare(slot);
+    }
+  }
+
+  #slot(key: Key): Slot<Value> {
     let slot = this.#slots.get(key);
     if (slot === undefined) {
-      slot = { key, desired: undefined, actual: undefined };
+      slot = { key, desired: undefined, actual: undefined, reading: this.#reading };
       this.#slots.set(key, slot);
     }
     return slot;
   }
 
-  #compare(slot: Slot<Value>): void {
+  /** Returns whether the sides differ. */
+  #compare(slot: Slot<Value>): boolean {
     const { key, desired, actual } = slot;
     if (desired === actual) {
       this.#differing.delete(slot);
       if (desired === undefined) this.#slots.delete(key);
-    } else if (desired !== undefined && actual !== undefined && this.#same(desired, actual)) {
+      return false;
+    }
+    if (desired !== undefined && actual !== undefined && this.#same(desired, actual)) {
       // One object per entry in sync, not two.
       slot.actual = desired;
       this.#differing.delete(slot);
-    } else {
-      this.#differing.add(slot);
+      return false;
     }
+    this.#differing.add(slot);
+    return true;
   }
 }

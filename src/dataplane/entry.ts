@@ -20,6 +20,9 @@ export interface Entry {
   readonly claim?: Claim;
 }
 
+/** What distinguishes the entries of one table. Numbers are what the kernel keys them by, and cheaper than text. */
+export type Key = number | bigint | string;
+
 /** The device an entry belongs to: tables are rewritten for another index when the device is made anew. */
 export interface Device {
   readonly name: string;
@@ -28,6 +31,11 @@ export interface Device {
 
 export interface EntryKind<Value extends Entry> {
   readonly object: ObjectType;
+
+  key(value: Value): Key;
+
+  /** The key in words. */
+  name(value: Value): string;
 
   /** Whether the kernel's entry serves as well as the wanted one. Claims do not count. */
   same(desired: Value, actual: Value): boolean;

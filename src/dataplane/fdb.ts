@@ -4,7 +4,7 @@ import type { Mac } from '../base/mac.ts';
 import { change } from '../netlink/change.ts';
 import { NTF_SELF, NUD_PERMANENT } from '../netlink/constants.ts';
 import type { FdbEntry } from '../netlink/objects.ts';
-import type { Entry, EntryKind } from './entry.ts';
+import type { Entry, EntryKind, Key } from './entry.ts';
 
 export interface TunnelFdbEntry extends Entry {
   readonly mac: Mac;
@@ -15,8 +15,9 @@ export interface TunnelFdbEntry extends Entry {
 }
 
 /** The kernel keeps one destination per unicast address, and a list of them for the others. */
-export const fdbKey = (mac: Mac, destination: Ip | undefined): string =>
-  mac.isUnicast || destination === undefined ? mac.toString() : `${mac} ${destination}`;
+function fdbKey({ mac, destination }: TunnelFdbEntry): Key {
+  return mac.isUnicast || destination === undefined ? mac.key : `${mac} ${destination}`;
+}
 
 export function fdbEntry({ mac, destination, state, vni, port }: FdbEntry): TunnelFdbEntry {
   return {
@@ -29,6 +30,8 @@ export function fdbEntry({ mac, destination, state, vni, port }: FdbEntry): Tunn
 
 export const fdbKind: EntryKind<TunnelFdbEntry> = {
   object: 'fdb',
+  key: fdbKey,
+  name: ({ mac }) => mac.toString(),
   same: (desired, actual) =>
     desired.permanent === actual.permanent &&
     desired.diverted === actual.diverted &&

@@ -14,14 +14,14 @@ export interface NeighborEntry extends Entry {
   readonly permanent: boolean;
 }
 
-export const neighborKey = (ip: Ip): string => ip.toString();
-
 export function neighborEntry({ ip, mac, state }: Neighbor): NeighborEntry {
   return { ip, permanent: (state & NUD_PERMANENT) !== 0, ...(mac === undefined ? {} : { mac }) };
 }
 
 export const neighborKind: EntryKind<NeighborEntry> = {
   object: 'neighbor',
+  key: ({ ip }) => ip.key,
+  name: ({ ip }) => ip.toString(),
   same: (desired, actual) =>
     desired.permanent === actual.permanent &&
     (desired.mac === undefined ? actual.mac === undefined : desired.mac.equals(actual.mac)),

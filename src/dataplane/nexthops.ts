@@ -15,8 +15,6 @@ export interface NexthopEntry extends Entry {
   readonly onlink: boolean;
 }
 
-export const nexthopKey = (id: number): string => String(id);
-
 export function nexthopEntry({ id, gateway, flags }: Nexthop): NexthopEntry {
   const onlink = (flags & RTNH_F_ONLINK) !== 0;
   return gateway === undefined ? { id, onlink } : { id, gateway, onlink };
@@ -24,6 +22,8 @@ export function nexthopEntry({ id, gateway, flags }: Nexthop): NexthopEntry {
 
 export const nexthopKind: EntryKind<NexthopEntry> = {
   object: 'nexthop',
+  key: ({ id }) => id,
+  name: ({ id }) => String(id),
   same: (desired, actual) =>
     desired.onlink === actual.onlink &&
     (desired.gateway === undefined ? actual.gateway === undefined : desired.gateway.equals(actual.gateway)),
@@ -55,31 +55,30 @@ const COUNT = 2 ** 24;
  * kernel holds of ours from before is kept, whatever its number.
  */
 export class NexthopIds {
-  /** Sets apart devices that have the same gateways. */
-  readonly #salt: string;
-  readonly #ids = new Map<string, number>();
-  readonly #gateways = new Map<number, string>();
+  readonly #seed: number;
+  /** By the keys of gateways. */
+  readonly #ids = new Map<Ip['key'], number>();
+  readonly #gateways = new Map<number, Ip['key']>();
   readonly #foreign = new Set<number>();
 
+  /** @param salt sets apart devices that have the same gateways. */
   constructor(salt: string) {
-    this.#salt = salt;
+    this.#seed = hash(new TextEncoder().encode(salt));
   }
 
   /** The number of a gateway; always the same until it is found in other hands. */
   of(gateway: Ip): number {
-    const text = gateway.toString();
-    const known = this.#ids.get(text);
+    const known = this.#ids.get(gateway.key);
     if (known !== undefined) return known;
-    let offset = hash(`${this.#salt} ${text}`) % COUNT;
+    let offset = hash(gateway.bytes, this.#seed) % COUNT;
     while (this.#isTaken(FIRST_NEXTHOP_ID + offset)) offset = (offset + 1) % COUNT;
-    this.#assign(FIRST_NEXTHOP_ID + offset, text);
+    this.#assign(FIRST_NEXTHOP_ID + offset, gateway);
     return FIRST_NEXTHOP_ID + offset;
   }
 
   /** Takes a number over that the kernel holds for this gateway; not when the gateway has one already. */
   adopt(id: number, gateway: Ip): void {
-    const text = gateway.toString();
-    if (!this.#ids.has(text) && !this.#isTaken(id)) this.#assign(id, text);
+    if (!this.#ids.has(gateway.key) && !this.#isTaken(id)) this.#assign(id, gateway);
   }
 
   /** Others use these numbers. True when one of them was ours: its gateway gets another. */
@@ -97,9 +96,9 @@ export class NexthopIds {
     return displaced;
   }
 
-  #assign(id: number, gateway: string): void {
-    this.#ids.set(gateway, id);
-    this.#gateways.set(id, gateway);
+  #assign(id: number, { key }: Ip): void {
+    this.#ids.set(key, id);
+    this.#gateways.set(id, key);
   }
 
   #isTaken(id: number): boolean {
@@ -108,10 +107,8 @@ export class NexthopIds {
 }
 
 /** FNV-1a, 32 bits (RFC 9923). */
-function hash(text: string): number {
-  let value = 0x811c9dc5;
-  for (let index = 0; index < text.length; index++) {
-    value = Math.imul(value ^ text.charCodeAt(index), 0x01000193);
-  }
+function hash(bytes: Uint8Array, seed = 0x811c9dc5): number {
+  let value = seed;
+  for (const byte of bytes) value = Math.imul(value ^ byte, 0x01000193);
   return value >>> 0;
 }

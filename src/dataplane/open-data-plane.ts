@@ -13,7 +13,6 @@
  */
 import { backoff, type Clock, systemClock } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
-import { RT_TABLE_MAIN } from '../netlink/constants.ts';
 import type { KernelEvent, Rtnetlink } from '../netlink/rtnetlink.ts';
 import { Alarm } from './alarm.ts';
 import type { DataPlane, DataPlaneOptions } from './data-plane.ts';
@@ -23,8 +22,8 @@ import { Host } from './host.ts';
 import { Journal } from './journal.ts';
 import { PeerSet } from './peer-set.ts';
 import type { ApplyResult, DataPlaneReport, PeerReport } from './report.ts';
-import type { Write } from './table.ts';
 import { Tunnel } from './tunnel.ts';
+import type { Write } from './write.ts';
 
 /** Programs the namespace that `options.rtnetlink` is bound to, from now until it is disposed of. */
 export function openDataPlane(options: DataPlaneOptions): DataPlane {
@@ -257,36 +256,35 @@ class KernelDataPlane implements DataPlane {
   async #resyncDoubted(): Promise<void> {
     const doubted = [...this.#tunnels.values()].filter(tunnel => tunnel.doubted !== undefined);
     if (doubted.length === 0) return;
-    const { nexthops, routes } = this.#rtnetlink;
-    this.#usesNexthops ??= this.#options.nexthopObjects !== 'never' && (await nexthops.supported());
-    const shared = {
-      nexthops: this.#usesNexthops ? await nexthops.list() : undefined,
-      routes: await routes.list({ table: RT_TABLE_MAIN }),
-    };
-    for (const tunnel of doubted) await tunnel.resync(this.#rtnetlink, shared);
+    this.#usesNexthops ??=
+      this.#options.nexthopObjects !== 'never' && (await this.#rtnetlink.nexthops.supported());
+    for (const tunnel of doubted) await tunnel.resync(this.#rtnetlink, this.#usesNexthops);
   }
 
   async #program(): Promise<void> {
     let chunk: Write[] = [];
-    for (const write of this.#writes()) {
-      chunk.push(write);
-      if (chunk.length < CHUNK) continue;
-      await this.#send(chunk);
-      chunk = [];
-      // Before the echo of our own writes fills the socket's buffer.
-      await this.#hearing.heard();
+    for (const writes of this.#writes()) {
+      for (const write of writes) {
+        chunk.push(write);
+        if (chunk.length < CHUNK) continue;
+        await this.#send(chunk);
+        chunk = [];
+        // Before the echo of our own writes fills the socket's buffer.
+        await this.#hearing.heard();
+      }
     }
     if (chunk.length > 0) await this.#send(chunk);
   }
 
-  *#writes(): Generator<Write> {
+  /** What there is to do, each part looked for when its turn has come. */
+  *#writes(): Generator<Iterable<Write>> {
     for (const tunnel of this.#tunnels.values()) yield* tunnel.additions();
     for (const tunnel of this.#tunnels.values()) yield* tunnel.removals();
   }
 
   async #send(writes: readonly Write[]): Promise<void> {
     const results = await this.#rtnetlink.apply(writes.map(({ change }) => change));
-    for (const [index, { settle }] of writes.entries()) settle(results[index]);
+    for (const [index, write] of writes.entries()) write.settle(results[index]);
   }
 
   #hear(event: KernelEvent): void {

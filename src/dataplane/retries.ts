@@ -1,5 +1,6 @@
 /** When to try again what was refused, and what the refusal was. One entry's refusal never delays another. */
 import { backoff, type Clock } from '../base/clock.ts';
+import type { Key } from './entry.ts';
 
 const FIRST_MS = 200;
 const CAP_MS = 60_000;
@@ -13,7 +14,7 @@ interface Refusal {
 export class Retries {
   readonly #clock: Clock;
   readonly #random: () => number;
-  readonly #refused = new Map<string, Refusal>();
+  readonly #refused = new Map<Key, Refusal>();
 
   constructor(clock: Clock, random: () => number) {
     this.#clock = clock;
@@ -33,28 +34,28 @@ export class Retries {
     return next;
   }
 
-  isDue(key: string, now: number): boolean {
+  isDue(key: Key, now: number): boolean {
     return this.#refused.size === 0 || (this.#refused.get(key)?.retryAt ?? 0) <= now;
   }
 
-  reason(key: string): string | undefined {
+  reason(key: Key): string | undefined {
     return this.#refused.get(key)?.reason;
   }
 
-  keys(): IterableIterator<string> {
+  keys(): IterableIterator<Key> {
     return this.#refused.keys();
   }
 
-  *reasons(): Generator<readonly [string, string]> {
+  *reasons(): Generator<readonly [Key, string]> {
     for (const [key, { reason }] of this.#refused) yield [key, reason];
   }
 
-  failed(key: string, reason: string): void {
+  failed(key: Key, reason: string): void {
     const delays = this.#refused.get(key)?.delays ?? backoff(FIRST_MS, CAP_MS, this.#random);
     this.#refused.set(key, { reason, delays, retryAt: this.#clock.monotonic() + delays.next().value });
   }
 
-  succeeded(key: string): void {
+  succeeded(key: Key): void {
     this.#refused.delete(key);
   }
 

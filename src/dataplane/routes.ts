@@ -39,8 +39,6 @@ export interface RouteEntry extends Entry {
 /** The metric of a route that states none: net/ipv4/fib_frontend.c, IP6_RT_PRIO_USER. */
 const DEFAULT_METRIC = { ipv4: 0, ipv6: 1024 } as const;
 
-export const routeKey = (destination: Prefix): string => destination.toString();
-
 /** Whether a route could be one of ours or in the place of one: the default metric of table main. */
 export function isComparable(route: Route): route is Route & { readonly destination: Prefix } {
   return (
@@ -79,6 +77,8 @@ export function routeEntry(
 
 export const routeKind: EntryKind<RouteEntry> = {
   object: 'route',
+  key: ({ destination }) => destination.key,
+  name: ({ destination }) => destination.toString(),
   same: (desired, actual) =>
     desired.standing === actual.standing &&
     desired.nexthopId === actual.nexthopId &&

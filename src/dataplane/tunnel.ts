@@ -5,24 +5,20 @@
  * Entries are added from the far end of the packet's way to the near one (FDB, neighbor, next hop, route) and removed
  * in the other direction, so that no packet is sent into a way that is not complete.
  */
+import type { Ip } from '../base/ip.ts';
+import { RT_TABLE_MAIN } from '../netlink/constants.ts';
 import type { Nexthop, Route } from '../netlink/objects.ts';
-import type { KernelEvent, Rtnetlink } from '../netlink/rtnetlink.ts';
+import type { KernelEvent, ListReader, Rtnetlink } from '../netlink/rtnetlink.ts';
 import type { DesiredPeer, PeerPath } from './desired.ts';
-import { type Claim, type Device, PROTOCOL } from './entry.ts';
-import { fdbEntry, fdbKey, fdbKind, type TunnelFdbEntry } from './fdb.ts';
-import { type NeighborEntry, neighborEntry, neighborKey, neighborKind } from './neighbors.ts';
-import { type NexthopEntry, NexthopIds, nexthopEntry, nexthopKey, nexthopKind } from './nexthops.ts';
+import { type Claim, type Device, type Entry, PROTOCOL } from './entry.ts';
+import { fdbEntry, fdbKind, type TunnelFdbEntry } from './fdb.ts';
+import { type NeighborEntry, neighborEntry, neighborKind } from './neighbors.ts';
+import { type NexthopEntry, NexthopIds, nexthopEntry, nexthopKind } from './nexthops.ts';
 import type { RepairCause } from './report.ts';
-import { isComparable, type RouteEntry, routeEntry, routeKey, routeKind } from './routes.ts';
+import { isComparable, type RouteEntry, routeEntry, routeKind } from './routes.ts';
 import type { AnyStake, StakeReport } from './stake.ts';
-import { type AnyTable, Table, type TableEnvironment, type Write } from './table.ts';
-
-/** What tunnels share of the kernel, read once for all of them. */
-export interface SharedDump {
-  /** undefined where the kernel has no next hop objects, or they are not to be used. */
-  readonly nexthops: readonly Nexthop[] | undefined;
-  readonly routes: readonly Route[];
-}
+import { type AnyTable, Table, type TableEnvironment } from './table.ts';
+import type { Write } from './write.ts';
 
 export interface TunnelOptions {
   readonly name: string;
@@ -111,7 +107,8 @@ export class Tunnel {
   }
 
   doubt(reason: string): void {
-    this.#doubt ??= { reason, cause: 'drift' };
+    // Always a new one: a comparison that is under way does not dispel it.
+    this.#doubt = { reason, cause: 'drift', ...this.#doubt };
   }
 
   /** States a peer's path over this device, in the place of what it was. */
@@ -120,8 +117,9 @@ export class Tunnel {
     const stakes = path === undefined ? [] : this.#stakes(peer, path);
     for (const stake of stakes) stake.claim();
     if (before === undefined) return;
-    const kept = new Set(stakes.map(stake => stake.entry));
-    for (const stake of this.#stakes(peer, before)) if (!kept.has(stake.entry)) stake.release();
+    for (const [index, stake] of this.#stakes(peer, before).entries()) {
+      if (stakes[index]?.key !== stake.key) stake.release();
+    }
   }
 
   /** Notes an announcement. True when it contradicts what is believed. */
@@ -131,24 +129,20 @@ export class Tunnel {
     switch (event.type) {
       case 'neighbor': {
         if (event.neighbor.index !== device.index) return false;
-        const key = neighborKey(event.neighbor.ip);
-        return this.#neighbors.note(key, event.gone ? undefined : neighborEntry(event.neighbor));
+        return this.#neighbors.note(neighborEntry(event.neighbor), event.gone);
       }
       case 'fdb': {
         if (event.entry.index !== device.index) return false;
-        const key = fdbKey(event.entry.mac, event.entry.destination);
-        return this.#fdb.note(key, event.gone ? undefined : fdbEntry(event.entry));
+        return this.#fdb.note(fdbEntry(event.entry), event.gone);
       }
       case 'nexthop': {
-        const key = nexthopKey(event.nexthop.id);
-        if (!this.#isOurs(event.nexthop, device) && this.#nexthops.desired(key) === undefined) return false;
-        return this.#nexthops.note(key, event.gone ? undefined : nexthopEntry(event.nexthop));
+        const { nexthop } = event;
+        if (!this.#isOurs(nexthop, device) && this.#nexthops.desired(nexthop.id) === undefined) return false;
+        return this.#nexthops.note(nexthopEntry(nexthop), event.gone);
       }
       case 'route': {
         if (!isComparable(event.route)) return false;
-        const key = routeKey(event.route.destination);
-        const entry = this.#routeEntry(event.route, device);
-        return this.#routes.note(key, event.gone ? undefined : entry);
+        return this.#routes.note(this.#routeEntry(event.route, device), event.gone);
       }
       case 'link':
       case 'address':
@@ -169,46 +163,49 @@ export class Tunnel {
     this.#routes.believe();
   }
 
-  /** Compares everything with the kernel. @param shared read after the notification socket was read empty. */
-  async resync(rtnetlink: Rtnetlink, shared: SharedDump): Promise<void> {
+  /** Compares everything with the kernel. The socket of its announcements must have been read empty. */
+  async resync(rtnetlink: Rtnetlink, usesNexthops: boolean): Promise<void> {
     const device = this.#device;
     if (device === undefined) return;
     const doubt = this.#doubt;
     const cause = doubt?.cause ?? 'drift';
-    const ours = this.#takeNexthops(shared.nexthops, device);
-    this.#nexthops.believeDump(
-      ours.map(nexthop => [nexthopKey(nexthop.id), nexthopEntry(nexthop)]),
+    const link = { index: device.index };
+    const ofLink = { oif: device.index };
+    // What others have in the way is only looked for where it may be; else they may have much, and we do not look.
+    const isAlone = this.#isStated && this.#nexthops.failed === 0 && this.#routes.failed === 0;
+    if (isAlone) {
+      const entry = (nexthop: Nexthop) => (this.#isOurs(nexthop, device) ? nexthopEntry(nexthop) : undefined);
+      await this.#compare(this.#nexthops, cause, reader => rtnetlink.nexthops.read(ofLink, reader), entry);
+    } else {
+      const ours = this.#takeNexthops(usesNexthops ? await rtnetlink.nexthops.list() : undefined, device);
+      this.#nexthops.beginDump();
+      for (const nexthop of ours) this.#nexthops.found(nexthopEntry(nexthop), cause);
+      this.#nexthops.endDump(cause);
+    }
+    await this.#compare(this.#fdb, cause, reader => rtnetlink.fdb.read(link, reader), fdbEntry);
+    await this.#compare(
+      this.#neighbors,
       cause,
+      reader => rtnetlink.neighbors.read(link, reader),
+      neighborEntry,
     );
-    // One list after the other, so that only one of them takes memory.
-    const fdb = await rtnetlink.fdb.list(device.index);
-    this.#fdb.believeDump(
-      fdb.map(entry => [fdbKey(entry.mac, entry.destination), fdbEntry(entry)]),
-      cause,
-    );
-    const neighbors = await rtnetlink.neighbors.list({ index: device.index });
-    this.#neighbors.believeDump(
-      neighbors.map(entry => [neighborKey(entry.ip), neighborEntry(entry)]),
-      cause,
-    );
-    this.#routes.believeDump(
-      shared.routes
-        .filter(isComparable)
-        .map(route => [routeKey(route.destination), this.#routeEntry(route, device)]),
-      cause,
-    );
+    const filter = { table: RT_TABLE_MAIN, ...(isAlone ? ofLink : {}) };
+    const entry = (route: Route) => (isComparable(route) ? this.#routeEntry(route, device) : undefined);
+    await this.#compare(this.#routes, cause, reader => rtnetlink.routes.read(filter, reader), entry);
     // Only now it is dispelled: a dump that fails leaves it, and one that arose meanwhile stays.
     if (this.#doubt === doubt) this.#doubt = undefined;
   }
 
-  *additions(): Generator<Write> {
-    if (this.#device === undefined) return;
-    for (const table of this.#tables) yield* table.additions(this.#device);
+  /** Table by table. */
+  additions(): Iterable<Write>[] {
+    const device = this.#device;
+    return device === undefined ? [] : this.#tables.map(table => table.additions(device));
   }
 
-  *removals(): Generator<Write> {
-    if (this.#device === undefined) return;
-    for (const table of this.#tables.toReversed()) yield* table.removals(this.#device);
+  /** Table by table. */
+  removals(): Iterable<Write>[] {
+    const device = this.#device;
+    return device === undefined ? [] : this.#tables.toReversed().map(table => table.removals(device));
   }
 
   /** What a path comes to; nothing before the kernel was looked at. */
@@ -220,26 +217,38 @@ export class Tunnel {
     return this.#tables.reduce((sum, table) => sum + count(table), 0);
   }
 
+  async #compare<Item, Value extends Entry>(
+    table: Table<Value>,
+    cause: RepairCause,
+    read: (reader: ListReader<Item>) => Promise<void>,
+    entry: (item: Item) => Value | undefined,
+  ): Promise<void> {
+    await read({
+      begin: () => table.beginDump(),
+      each(item) {
+        const found = entry(item);
+        if (found !== undefined) table.found(found, cause);
+      },
+    });
+    table.endDump(cause);
+  }
+
+  /** In the order of the tables. */
   #stakes(peer: DesiredPeer, { subnet, gateway, mac, underlayIp }: PeerPath): AnyStake[] {
     const claim: Claim = { peer: peer.key, revision: peer.revision };
+    const fdb = { claim, mac, destination: underlayIp, permanent: true, diverted: false };
     const stakes: AnyStake[] = [
-      this.#fdb.stake(fdbKey(mac, underlayIp), {
-        claim,
-        mac,
-        destination: underlayIp,
-        permanent: true,
-        diverted: false,
-      }),
-      this.#neighbors.stake(neighborKey(gateway), { claim, ip: gateway, mac, permanent: true }),
+      this.#fdb.stake(fdb),
+      this.#neighbors.stake({ claim, ip: gateway, mac, permanent: true }),
     ];
     const route = { claim, destination: subnet, standing: 'ours', gateway, underlayIp } as const;
     if (this.#usesNexthops) {
       const id = this.#ids.of(gateway);
       stakes.push(
-        this.#nexthops.stake(nexthopKey(id), { claim, id, gateway, onlink: true }),
-        this.#routes.stake(routeKey(subnet), { ...route, nexthopId: id }),
+        this.#nexthops.stake({ claim, id, gateway, onlink: true }),
+        this.#routes.stake({ ...route, nexthopId: id }),
       );
-    } else stakes.push(this.#routes.stake(routeKey(subnet), route));
+    } else stakes.push(this.#routes.stake(route));
     return stakes;
   }
 
@@ -261,10 +270,10 @@ export class Tunnel {
 
   /** Keeps the numbers that wanted gateways have from before. */
   #adoptIds(ours: readonly Nexthop[]): void {
-    const wanted = new Set<string>();
-    for (const [, { gateway }] of this.#peers()) wanted.add(gateway.toString());
+    const wanted = new Set<Ip['key']>();
+    for (const [, { gateway }] of this.#peers()) wanted.add(gateway.key);
     for (const { id, gateway } of ours) {
-      if (gateway !== undefined && wanted.has(gateway.toString())) this.#ids.adopt(id, gateway);
+      if (gateway !== undefined && wanted.has(gateway.key)) this.#ids.adopt(id, gateway);
     }
   }
 
@@ -276,8 +285,8 @@ export class Tunnel {
     return routeEntry(
       route,
       device,
-      this.#routes.desired(routeKey(route.destination)),
-      id => this.#nexthops.actual(nexthopKey(id)) !== undefined,
+      this.#routes.desired(route.destination.key),
+      id => this.#nexthops.actual(id) !== undefined,
     );
   }
 }

@@ -1,29 +1,18 @@
 /** Rtnetlink over a netlink connection: its objects over messages, bound to a namespace. */
 import process from 'node:process';
 import { CodecError, isCode } from '../base/errors.ts';
-import type { Family } from '../base/ip.ts';
 import { NetlinkSocket } from '../sys/netlink-socket.ts';
 import { Netns } from '../sys/netns.ts';
 import { change } from './change.ts';
 import { NetlinkConnection } from './connection.ts';
-import {
-  RTM_GETADDR,
-  RTM_GETLINK,
-  RTM_GETNEIGH,
-  RTM_GETNEXTHOP,
-  RTM_GETROUTE,
-  RTM_GETRULE,
-} from './constants.ts';
+import { RTM_GETLINK, RTM_GETNEXTHOP, RTM_GETROUTE } from './constants.ts';
 import { traced } from './debug.ts';
-import type { Message } from './message.ts';
-import { decodeAddress, encodeAddressQuery } from './route/address.ts';
-import { FAMILIES } from './route/family.ts';
+import type { Listing } from './listings.ts';
+import * as listings from './listings.ts';
 import { decodeLink, encodeLinkQuery } from './route/link.ts';
-import { decodeFdbEntry, decodeNeighbor, encodeFdbQuery, encodeNeighborQuery } from './route/neighbor.ts';
-import { decodeNexthop, encodeNexthopQuery } from './route/nexthop.ts';
-import { decodeRoute, encodeRouteLookup, encodeRouteQuery } from './route/route.ts';
-import { decodeRule, encodeRuleQuery } from './route/rule.ts';
-import type { Change, Rtnetlink } from './rtnetlink.ts';
+import { encodeNexthopQuery } from './route/nexthop.ts';
+import { decodeRoute, encodeRouteLookup } from './route/route.ts';
+import type { Change, ListReader, Rtnetlink } from './rtnetlink.ts';
 import type { OpenTransport } from './transport.ts';
 import { events, GROUPS } from './watch.ts';
 
@@ -62,12 +51,24 @@ export function rtnetlinkOver(
     const [error] = await connection.apply([one]);
     if (error !== undefined) throw error;
   };
-  const list = <T>(
-    what: string,
-    type: number,
-    payload: Uint8Array,
-    decode: (message: Message) => T | undefined,
-  ) => absentIsEmpty(connection.dump({ what: `list ${what}`, type, payload }, decode));
+  const read = <T>({ queries, decode }: Listing<T>, reader: ListReader<T>) =>
+    connection.dump(queries, {
+      begin: () => reader.begin(),
+      each({ payload }) {
+        const item = decode(payload);
+        if (item !== undefined) reader.each(item);
+      },
+    });
+  const list = async <T>(listing: Listing<T>) => {
+    let items: T[] = [];
+    await read(listing, {
+      begin() {
+        items = [];
+      },
+      each: item => items.push(item),
+    });
+    return items;
+  };
   const getLink = async (nameOrIndex: string | number) => {
     const query = {
       what: `get link ${nameOrIndex}`,
@@ -84,8 +85,7 @@ export function rtnetlinkOver(
 
   return {
     links: {
-      list: () =>
-        list('links', RTM_GETLINK, encodeLinkQuery(undefined), ({ payload }) => decodeLink(payload)),
+      list: () => list(listings.links()),
       get: getLink,
       add: link => applyOne(change.addLink(link)),
       async change(nameOrIndex, to) {
@@ -97,20 +97,13 @@ export function rtnetlinkOver(
       delete: nameOrIndex => applyOne(change.deleteLink(nameOrIndex)),
     },
     addresses: {
-      list: (filter = {}) =>
-        list('addresses', RTM_GETADDR, encodeAddressQuery(filter), ({ payload }) =>
-          only(filter, decodeAddress(payload)),
-        ),
+      list: (filter = {}) => list(listings.addresses(filter)),
       replace: address => applyOne(change.replaceAddress(address)),
       delete: address => applyOne(change.deleteAddress(address)),
     },
     routes: {
-      list: ({ family: wanted, ...filter } = {}) =>
-        eachFamily(wanted, family =>
-          list(`${family} routes`, RTM_GETROUTE, encodeRouteQuery({ ...filter, family }), ({ payload }) =>
-            only(filter, decodeRoute(payload)),
-          ),
-        ),
+      list: (filter = {}) => list(listings.routes(filter)),
+      read: (filter, reader) => read(listings.routes(filter), reader),
       async lookup(destination) {
         const payload = encodeRouteLookup(destination);
         const query = { what: `look up the route to ${destination}`, type: RTM_GETROUTE, payload };
@@ -125,49 +118,36 @@ export function rtnetlinkOver(
       async supported() {
         const query = { what: 'look for nexthops', type: RTM_GETNEXTHOP, payload: encodeNexthopQuery() };
         try {
-          await connection.dump(query, () => undefined);
+          await connection.dump([query], { begin: () => undefined, each: () => undefined });
           return true;
         } catch (error) {
           if (isCode(error, 'ENOTSUP')) return false;
           throw error;
         }
       },
-      list: () =>
-        list('nexthops', RTM_GETNEXTHOP, encodeNexthopQuery(), ({ payload }) => decodeNexthop(payload)),
+      list: () => list(listings.nexthops()),
+      read: (filter, reader) => read(listings.nexthops(filter), reader),
       replace: nexthop => applyOne(change.replaceNexthop(nexthop)),
       delete: id => applyOne(change.deleteNexthop(id)),
     },
     neighbors: {
-      list: (filter = {}) =>
-        list('neighbors', RTM_GETNEIGH, encodeNeighborQuery(filter), ({ payload }) => {
-          const neighbor = decodeNeighbor(payload);
-          return filter.family === undefined || neighbor?.ip.family === filter.family
-            ? only({ index: filter.index }, neighbor)
-            : undefined;
-        }),
+      list: (filter = {}) => list(listings.neighbors(filter)),
+      read: (filter, reader) => read(listings.neighbors(filter), reader),
       replace: neighbor => applyOne(change.replaceNeighbor(neighbor)),
       delete: neighbor => applyOne(change.deleteNeighbor(neighbor)),
     },
     fdb: {
-      async list(index) {
-        const listFdb = (query: Uint8Array) =>
-          list('FDB entries', RTM_GETNEIGH, query, ({ payload }) => decodeFdbEntry(payload));
-        const own = await listFdb(encodeFdbQuery({ index }));
-        const ofPorts = await listFdb(encodeFdbQuery({ master: index }));
-        return [
-          ...own.filter(entry => entry.index === index),
-          ...ofPorts.filter(entry => entry.index !== index && entry.master === index),
-        ];
-      },
+      list: async index => [
+        ...(await list(listings.fdb(index))),
+        ...(await list(listings.fdbOfPorts(index))),
+      ],
+      read: ({ index }, reader) => read(listings.fdb(index), reader),
       replace: entry => applyOne(change.replaceFdb(entry)),
       append: entry => applyOne(change.appendFdb(entry)),
       delete: entry => applyOne(change.deleteFdb(entry)),
     },
     rules: {
-      list: wanted =>
-        eachFamily(wanted, family =>
-          list(`${family} rules`, RTM_GETRULE, encodeRuleQuery(family), ({ payload }) => decodeRule(payload)),
-        ),
+      list: family => list(listings.rules(family)),
       add: rule => applyOne(change.addRule(rule)),
       delete: rule => applyOne(change.deleteRule(rule)),
     },
@@ -190,36 +170,4 @@ export function rtnetlinkOver(
 
 function debugEnabled(): boolean {
   return process.env['TULLE_DEBUG']?.split(',').includes('netlink') === true;
-}
-
-/** A kernel too old to filter sends everything. */
-function only<T extends object>(
-  filter: { readonly [Key in keyof T]?: T[Key] | undefined },
-  value: T | undefined,
-): T | undefined {
-  if (value === undefined) return undefined;
-  for (const key in filter) {
-    if (filter[key] !== undefined && filter[key] !== value[key]) return undefined;
-  }
-  return value;
-}
-
-async function eachFamily<T>(
-  wanted: Family | undefined,
-  list: (family: Family) => Promise<T[]>,
-): Promise<T[]> {
-  if (wanted !== undefined) return list(wanted);
-  const lists: T[][] = [];
-  for (const family of FAMILIES) lists.push(await list(family));
-  return lists.flat();
-}
-
-/** A link that is gone, a table nobody made and a family the kernel was built without have no entries. */
-async function absentIsEmpty<T>(listed: Promise<T[]>): Promise<T[]> {
-  try {
-    return await listed;
-  } catch (error) {
-    if (isCode(error, 'ENODEV', 'ENOENT', 'ENOTSUP', 'EAFNOSUPPORT')) return [];
-    throw error;
-  }
 }

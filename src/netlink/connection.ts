@@ -24,7 +24,7 @@ import {
 } from './constants.ts';
 import { NetlinkError } from './errors.ts';
 import { HEADER_SIZE, type Message, messageName, patchFlags, readMessages, writeMessage } from './message.ts';
-import type { Change } from './rtnetlink.ts';
+import type { Change, ListReader } from './rtnetlink.ts';
 import { type NetlinkTransport, RECEIVE_SIZE } from './transport.ts';
 
 /** A question to the kernel. */
@@ -34,6 +34,8 @@ export interface Query {
   /** RTM_GET*. */
   readonly type: number;
   readonly payload: Uint8Array;
+  /** Codes of refusals that mean: there is nothing to list. */
+  readonly emptyOn?: readonly string[];
 }
 
 /** One datagram carries at most this; every request in it may be answered with an error of about 1 KiB. */
@@ -99,15 +101,17 @@ export class NetlinkConnection implements AsyncDisposable {
   }
 
   /**
-   * Reads a whole table; what `decode` does not know (undefined) is left out.
-   * @throws NetlinkError, with code DUMP_INTERRUPTED when the table never held still; SysError
+   * Reads whole tables, one after the other, as one list.
+   * @throws NetlinkError, with code DUMP_INTERRUPTED when a table never held still; SysError
    */
-  async dump<T>(query: Query, decode: (message: Message) => T | undefined): Promise<T[]> {
-    for (let tries = 0; tries < DUMP_TRIES; tries++) {
-      const result = await this.#exclusively(() => this.#dumpOnce(query, decode));
-      if (result !== undefined) return result;
+  async dump(queries: readonly Query[], reader: ListReader<Message>): Promise<void> {
+    for (let tries = 1; ; tries++) {
+      reader.begin();
+      const interrupted = await this.#dumpAll(queries, reader);
+      if (interrupted === undefined) return;
+      if (tries < DUMP_TRIES) continue;
+      throw NetlinkError.interrupted(messageName(interrupted.type), interrupted.what, tries);
     }
-    throw NetlinkError.interrupted(messageName(query.type), query.what, DUMP_TRIES);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -139,10 +143,18 @@ export class NetlinkConnection implements AsyncDisposable {
     }
   }
 
-  /** undefined when the table changed meanwhile. */
-  async #dumpOnce<T>(query: Query, decode: (message: Message) => T | undefined): Promise<T[] | undefined> {
+  /** Returns the query whose table changed meanwhile, if any: then the list is not whole. */
+  async #dumpAll(queries: readonly Query[], reader: ListReader<Message>): Promise<Query | undefined> {
+    for (const query of queries) {
+      const isWhole = await this.#exclusively(() => this.#dumpOnce(query, message => reader.each(message)));
+      if (!isWhole) return query;
+    }
+    return undefined;
+  }
+
+  /** False when the table changed meanwhile. */
+  async #dumpOnce(query: Query, each: (message: Message) => void): Promise<boolean> {
     const sequence = this.#sendQuery(query, NLM_F_REQUEST | NLM_F_DUMP);
-    const result: T[] = [];
     let interrupted = false;
     for (;;) {
       for (const message of await this.#receive()) {
@@ -150,11 +162,10 @@ export class NetlinkConnection implements AsyncDisposable {
         if ((message.flags & NLM_F_DUMP_INTR) !== 0) interrupted = true;
         if (message.type === NLMSG_DONE || message.type === NLMSG_ERROR) {
           const error = refusal(query, message);
-          if (error !== undefined) throw error;
-          return interrupted ? undefined : result;
+          if (error !== undefined && query.emptyOn?.includes(error.code) !== true) throw error;
+          return !interrupted;
         }
-        const value = interrupted ? undefined : decode(message);
-        if (value !== undefined) result.push(value);
+        if (!interrupted) each(message);
       }
     }
   }

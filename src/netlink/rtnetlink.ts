@@ -39,6 +39,20 @@ export interface Change {
   write(writer: Writer): void;
 }
 
+/** Takes in a list while it is read, so that nobody has to hold the whole of it. */
+export interface ListReader<T> {
+  /** The list begins; once more when it changed while it was read: what was told before does not count. */
+  begin(): void;
+  each(item: T): void;
+}
+
+export interface RouteFilter {
+  readonly family?: Family | undefined;
+  readonly table?: number | undefined;
+  readonly protocol?: number | undefined;
+  readonly oif?: number | undefined;
+}
+
 /** What the kernel announces on its multicast groups, decoded. */
 export type KernelEvent =
   | { readonly type: 'link'; readonly gone: boolean; readonly link: Link }
@@ -71,7 +85,8 @@ export interface Rtnetlink extends AsyncDisposable {
     delete(address: NewAddress): Promise<void>;
   };
   routes: {
-    list(filter?: { family?: Family; table?: number; protocol?: number; oif?: number }): Promise<Route[]>;
+    list(filter?: RouteFilter): Promise<Route[]>;
+    read(filter: RouteFilter, reader: ListReader<Route>): Promise<void>;
     /** The route the kernel would use for a packet to `destination` (`ip route get`). */
     lookup(destination: Ip): Promise<Route>;
     replace(route: NewRoute): Promise<void>;
@@ -81,17 +96,22 @@ export interface Rtnetlink extends AsyncDisposable {
     /** False for kernels before 5.3, where the list is always empty. */
     supported(): Promise<boolean>;
     list(): Promise<Nexthop[]>;
+    /** Those of one link. */
+    read(filter: { readonly oif: number }, reader: ListReader<Nexthop>): Promise<void>;
     replace(nexthop: NewNexthop): Promise<void>;
     delete(id: number): Promise<void>;
   };
   neighbors: {
     list(filter?: { index?: number; family?: Family }): Promise<Neighbor[]>;
+    read(filter: { readonly index: number }, reader: ListReader<Neighbor>): Promise<void>;
     replace(neighbor: NewNeighbor): Promise<void>;
     delete(neighbor: NewNeighbor): Promise<void>;
   };
   fdb: {
     /** Entries of one link; of a bridge, those of its ports too. None when the link is gone. */
     list(index: number): Promise<FdbEntry[]>;
+    /** Entries of one link, without those of its ports. */
+    read(filter: { readonly index: number }, reader: ListReader<FdbEntry>): Promise<void>;
     replace(entry: NewFdbEntry): Promise<void>;
     /** Adds another destination for the same address (head-end replication). */
     append(entry: NewFdbEntry): Promise<void>;

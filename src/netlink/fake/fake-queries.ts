@@ -12,6 +12,7 @@ import type { Message } from '../message.ts';
 import { addressMessage } from '../route/address.ts';
 import { familyOf } from '../route/family.ts';
 import { neighborMessage } from '../route/neighbor.ts';
+import { nexthopMessage } from '../route/nexthop.ts';
 import { routeMessage } from '../route/route.ts';
 import { ruleMessage } from '../route/rule.ts';
 import { findLink } from './fake-links.ts';
@@ -54,8 +55,12 @@ export function list(state: FakeState, { type, payload }: Message): Announcement
         )
         .map(route => ({ type: 'route', gone: false, route }));
     }
-    case RTM_GETNEXTHOP:
-      return state.nexthops.map(nexthop => ({ type: 'nexthop', gone: false, nexthop }));
+    case RTM_GETNEXTHOP: {
+      const { oif: asked } = nexthopMessage.decode(payload).attributes;
+      return state.nexthops
+        .filter(({ oif }) => asked === undefined || asked === oif)
+        .map(nexthop => ({ type: 'nexthop', gone: false, nexthop }));
+    }
     case RTM_GETNEIGH:
       return listNeighbors(state, payload);
     case RTM_GETRULE: {

@@ -79,7 +79,7 @@ export function decodeNexthop(payload: Uint8Array): Nexthop | undefined {
   });
 }
 
-/** The request for a list of next hops. */
-export function encodeNexthopQuery(): Uint8Array {
-  return nexthopMessage.encode(ANY_NEXTHOP, {});
+/** The request for a list of next hops: all, or those of one link. */
+export function encodeNexthopQuery(filter: { readonly oif?: number } = {}): Uint8Array {
+  return nexthopMessage.encode(ANY_NEXTHOP, filter);
 }
