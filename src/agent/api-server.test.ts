@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
@@ -106,6 +107,18 @@ describe('requests', () => {
     }
     assert.deepEqual(seen, ['one']);
   });
+});
+
+test('a client that never ends its request does not keep the server from closing', async () => {
+  const server = await ApiServer.open(socketPath, handlers());
+  const client = connect(socketPath);
+  client.write('POST /v1/resync HTTP/1.1\r\nhost: agent\r\n');
+  await once(client, 'connect');
+  // Answered on another connection, so that the first one has been read by then.
+  await new AgentClient({ socketPath }).resync();
+  const gone = once(client, 'close');
+  await server[Symbol.asyncDispose]();
+  await gone;
 });
 
 test('a socket of something else is not taken for a stale one', async () => {

@@ -19,6 +19,9 @@ export type ApiServerErrorCode =
 /** The agent cannot serve its API. */
 export class ApiServerError extends TulleError<ApiServerErrorCode> {}
 
+/** Milliseconds in which clients may take what they were answered before the server closes. */
+const GRACE_MS = 1000;
+
 /** What clients may ask for. */
 export interface ApiHandlers {
   status(): Status;
@@ -69,7 +72,10 @@ export class ApiServer implements AsyncDisposable {
     this.#closing.abort();
     const closed = new Promise<void>(resolve => this.#server.close(() => resolve()));
     this.#server.closeIdleConnections();
+    // Whoever neither reads its answer nor ends its request must not keep the agent from stopping.
+    const late = setTimeout(() => this.#server.closeAllConnections(), GRACE_MS);
     await closed;
+    clearTimeout(late);
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -115,7 +121,7 @@ export class ApiServer implements AsyncDisposable {
     request.once('close', () => left.abort());
     const signal = AbortSignal.any([left.signal, this.#closing.signal]);
     for await (const event of this.#handlers.events.follow(after, signal)) {
-      // A follower who does not read is waited for; what happens meanwhile waits in its queue.
+      // A follower who does not read is waited for.
       if (!response.write(line(event))) await drained(response, signal);
     }
     response.end();

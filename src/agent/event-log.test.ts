@@ -66,3 +66,16 @@ test('a follower gets what was, then what comes, without gap or repetition', asy
   }
   assert.deepEqual(seen, ['two', 'after two', 'after after two', 'after after after two']);
 });
+
+test('nothing is kept for a follower who does not keep up', async () => {
+  const { log } = open();
+  const follower = log.follow(0, new AbortController().signal);
+  log.add('info', 't', 'one');
+  assert.equal((await follower.next()).value?.id, 1);
+  for (let index = 0; index < 1000; index++) log.add('info', 't', `later ${index}`);
+  const kept = log.list().map(({ id }) => id);
+  const told: (number | undefined)[] = [];
+  for (const _ of kept) told.push((await follower.next()).value?.id);
+  assert.deepEqual(told, kept);
+  await follower.return();
+});

@@ -6,8 +6,8 @@
  * not push out the one line that says when the host lost its own.
  */
 import type { AgentEvent } from '../api/messages.ts';
-import { AsyncQueue } from '../base/async-queue.ts';
 import type { Clock } from '../base/clock.ts';
+import { Latest } from '../base/latest.ts';
 import type { Logger } from '../base/log.ts';
 
 const LOG_METHOD = { info: 'info', warning: 'warn', error: 'error' } as const;
@@ -26,8 +26,7 @@ export class EventLog {
   readonly #events: AgentEvent[] = [];
   /** How many of each type are remembered. */
   readonly #counts = new Map<string, number>();
-  readonly #followers = new Set<AsyncQueue<AgentEvent>>();
-  #lastId = 0;
+  readonly #lastId = new Latest(0);
 
   constructor({ clock, logger, capacity = 1000 }: EventLogOptions) {
     this.#clock = clock;
@@ -43,7 +42,7 @@ export class EventLog {
     fields: Readonly<Record<string, unknown>> = {},
   ): void {
     const event: AgentEvent = {
-      id: ++this.#lastId,
+      id: this.#lastId.value + 1,
       time: new Date(this.#clock.now()).toISOString(),
       severity,
       type,
@@ -54,7 +53,7 @@ export class EventLog {
     this.#events.push(event);
     this.#count(type, 1);
     if (this.#events.length > this.#capacity) this.#forgetOne();
-    for (const follower of this.#followers) follower.push(event);
+    this.#lastId.set(event.id);
   }
 
   /** The newest events of one type, newest first. */
@@ -72,17 +71,21 @@ export class EventLog {
     return this.#events.filter(({ id }) => id > after);
   }
 
-  /** The same, and then what happens until `signal` aborts. */
+  /**
+   * The same, and then what happens until `signal` aborts. Nothing is kept for a follower: one who does not keep up
+   * misses what is forgotten meanwhile, and sees it in the ids.
+   */
   async *follow(after: number, signal: AbortSignal): AsyncGenerator<AgentEvent, void> {
-    const queue = new AsyncQueue<AgentEvent>();
-    queue.push(...this.list(after));
-    this.#followers.add(queue);
-    try {
-      yield* queue.consume(signal);
-    } finally {
-      this.#followers.delete(queue);
+    let seen = after;
+    for await (const _ of this.#lastId.changes(signal)) {
+      for (const event of this.list(seen)) {
+        if (signal.aborted) return;
+        yield event;
+        seen = event.id;
+      }
     }
   }
+
   #forgetOne(): void {
     const [frequent] = [...this.#counts].reduce((most, one) => (one[1] > most[1] ? one : most), ['', 0]);
     const index = this.#events.findIndex(({ type }) => type === frequent);
