@@ -3,11 +3,10 @@
  * once, and nothing that was given is ever ignored in silence.
  */
 import { isIP } from 'node:net';
-import { ConfigError, type Problem } from '../base/errors.ts';
-import { type Family, Ip } from '../base/ip.ts';
+import { ConfigError } from '../base/errors.ts';
+import { Ip } from '../base/ip.ts';
 import { parseEndpoints } from '../store/etcd/endpoint.ts';
-import { FLAGS, type Flag, type FlagName, REFUSED_FLAGS } from './flags.ts';
-import { parseGoBoolean, parseGoFlags, parseGoInteger } from './go-flags.ts';
+import { OptionReader } from './option-reader.ts';
 
 export interface AgentOptions {
   readonly store: {
@@ -68,13 +67,13 @@ export function parseOptions(
   environment: Readonly<Record<string, string | undefined>>,
 ): AgentOptions {
   const reader = new OptionReader(args, environment);
-  const health = { host: reader.listenIp('healthz-ip'), port: reader.integer('healthz-port') };
-  const metrics = { host: reader.listenIp('metrics-ip'), port: reader.integer('metrics-port') };
-  const tls = reader.metricsTls(metrics);
+  const health = readListen(reader, 'healthz');
+  const metrics = readListen(reader, 'metrics');
+  const tls = readMetricsTls(reader, metrics);
   const options: AgentOptions = {
     store: {
-      endpoints: reader.endpoints(),
-      prefix: reader.prefix(),
+      endpoints: readEndpoints(reader),
+      prefix: readPrefix(reader),
       ...reader.optional('caFile', 'etcd-cafile'),
       ...reader.optional('certFile', 'etcd-certfile'),
       ...reader.optional('keyFile', 'etcd-keyfile'),
@@ -83,7 +82,7 @@ export function parseOptions(
     },
     underlay: {
       interfaces: reader.strings('iface'),
-      patterns: reader.patterns(),
+      patterns: readPatterns(reader),
       ...reader.ip('canReach', 'iface-can-reach'),
       ...reader.ip('publicIpv4', 'public-ip', 'ipv4'),
       ...reader.ip('publicIpv6', 'public-ipv6', 'ipv6'),
@@ -105,208 +104,77 @@ export function parseOptions(
     socketPath: reader.path('socket'),
     verbosity: reader.integer('v'),
   };
-  reader.apart(health, metrics);
+  if (health.port !== 0 && health.port === metrics.port && health.host === metrics.host) {
+    reader.problem('metrics-port', String(metrics.port), 'is taken by --healthz-port');
+  }
   reader.together('etcd-certfile', 'etcd-keyfile');
   reader.together('etcd-username', 'etcd-password');
   reader.finish();
   return options;
 }
 
-/** Where the text of one option came from. */
-interface Given {
-  /** For reports: `--iface` or `$FLANNELD_IFACE`. */
-  readonly path: string;
-  readonly texts: readonly string[];
+function readListen(reader: OptionReader, which: 'healthz' | 'metrics'): ListenAddress {
+  const host = reader.string(`${which}-ip`);
+  if (isIP(host) === 0) reader.problem(`${which}-ip`, host, 'want an IP address');
+  return { host, port: reader.integer(`${which}-port`) };
 }
 
-const FLAG_BY_NAME: ReadonlyMap<FlagName, Flag> = new Map(FLAGS.map(flag => [flag.name, flag]));
-
-/** Looks options up in the order of precedence and collects what is wrong with them. */
-class OptionReader {
-  readonly #values: ReadonlyMap<string, readonly string[]>;
-  readonly #environment: Readonly<Record<string, string | undefined>>;
-  readonly #problems: Problem[];
-
-  constructor(args: readonly string[], environment: Readonly<Record<string, string | undefined>>) {
-    const syntax = [
-      ...FLAGS.map(({ name, kind }) => ({ name, boolean: kind === 'boolean' })),
-      ...REFUSED_FLAGS,
-    ];
-    const { values, problems } = parseGoFlags(args, syntax);
-    this.#values = values;
-    this.#environment = environment;
-    this.#problems = [...problems];
-    this.#refuse();
-  }
-
-  /** @throws ConfigError when anything was wrong. */
-  finish(): void {
-    if (this.#problems.length > 0) throw new ConfigError('agent options', this.#problems);
-  }
-
-  string(name: FlagName): string {
-    const { texts } = this.#find(name);
-    return texts.at(-1) ?? String(FLAG_BY_NAME.get(name)?.default ?? '');
-  }
-
-  strings(name: FlagName): readonly string[] {
-    return this.#find(name).texts.filter(text => text !== '');
-  }
-
-  boolean(name: FlagName): boolean {
-    const text = this.string(name);
-    const value = parseGoBoolean(text);
-    if (value === undefined) this.#problem(name, text, 'want true or false');
-    return value ?? false;
-  }
-
-  integer(name: FlagName): number {
-    const flag = FLAG_BY_NAME.get(name);
-    const text = this.string(name);
-    const value = parseGoInteger(text);
-    if (flag?.kind !== 'integer' || value === undefined || value < flag.min || value > flag.max) {
-      const range = flag?.kind === 'integer' ? ` from ${flag.min} to ${flag.max}` : '';
-      this.#problem(name, text, `want a whole number${range}`);
-      return 0;
-    }
-    return value;
-  }
-
-  optional<Key extends string>(key: Key, name: FlagName): { [K in Key]?: string } {
-    const text = this.string(name);
-    return (text === '' ? {} : { [key]: text }) as { [K in Key]?: string };
-  }
-
-  path(name: FlagName): string {
-    const text = this.string(name);
-    if (!text.startsWith('/')) this.#problem(name, text, 'want an absolute path');
-    return text;
-  }
-
-  ip<Key extends string>(key: Key, name: FlagName, family?: Family): { [K in Key]?: Ip } {
-    const text = this.string(name);
-    if (text === '') return {};
-    const ip = Ip.tryParse(text);
-    if (ip === undefined || (family !== undefined && ip.family !== family)) {
-      this.#problem(
-        name,
-        text,
-        `want an ${family === 'ipv6' ? 'IPv6' : family === 'ipv4' ? 'IPv4' : 'IP'} address`,
-      );
-      return {};
-    }
-    if (ip.isUnspecified || ip.isMulticast || ip.isReserved) {
-      this.#problem(name, text, 'is not the address of a host');
-    }
-    return { [key]: ip } as { [K in Key]?: Ip };
-  }
-
-  listenIp(name: 'healthz-ip' | 'metrics-ip'): string {
-    const text = this.string(name);
-    if (isIP(text) === 0) this.#problem(name, text, 'want an IP address');
-    return text;
-  }
-
-  patterns(): readonly RegExp[] {
-    return this.strings('iface-regex').flatMap(text => {
-      try {
-        return [new RegExp(text)];
-      } catch {
-        this.#problem('iface-regex', text, 'is not a regular expression');
-        return [];
-      }
-    });
-  }
-
-  /** In the store's own spelling, so that one endpoint is not tried under two names. */
-  endpoints(): readonly string[] {
-    const texts = this.string('etcd-endpoints')
-      .split(',')
-      .filter(text => text.trim() !== '');
-    const wantsTls = this.string('etcd-cafile') !== '' || this.string('etcd-certfile') !== '';
+function readPatterns(reader: OptionReader): readonly RegExp[] {
+  return reader.strings('iface-regex').flatMap(text => {
     try {
-      const endpoints = parseEndpoints(texts, wantsTls);
-      if (wantsTls && !endpoints.some(({ secure }) => secure)) {
-        this.#problem('etcd-cafile', undefined, 'is given, but no endpoint is https');
-      }
-      return endpoints.map(({ url }) => url);
-    } catch (error) {
-      if (!(error instanceof ConfigError)) throw error;
-      for (const { value, message, hint } of error.problems) {
-        this.#problem('etcd-endpoints', typeof value === 'string' ? value : undefined, message, hint);
-      }
+      return [new RegExp(text)];
+    } catch {
+      reader.problem('iface-regex', text, 'is not a regular expression');
       return [];
     }
-  }
+  });
+}
 
-  /** `/` joined and cleaned as flannel's path.Join does, so that both find the same keys. */
-  prefix(): string {
-    const parts = this.string('etcd-prefix')
-      .split('/')
-      .filter(part => part !== '');
-    if (parts.length === 0 || parts.some(part => part === '.' || part === '..')) {
-      this.#problem('etcd-prefix', this.string('etcd-prefix'), 'want a key such as /coreos.com/network');
+/** In the store's own spelling, so that one endpoint is not tried under two names. */
+function readEndpoints(reader: OptionReader): readonly string[] {
+  const texts = reader
+    .string('etcd-endpoints')
+    .split(',')
+    .filter(text => text.trim() !== '');
+  const wantsTls = reader.string('etcd-cafile') !== '' || reader.string('etcd-certfile') !== '';
+  try {
+    const endpoints = parseEndpoints(texts, wantsTls);
+    if (wantsTls && !endpoints.some(({ secure }) => secure)) {
+      reader.problem('etcd-cafile', undefined, 'is given, but no endpoint is https');
     }
-    return `/${parts.join('/')}`;
-  }
-
-  metricsTls(listen: ListenAddress): MetricsTls | undefined {
-    const certFile = this.string('metrics-certfile');
-    const keyFile = this.string('metrics-keyfile');
-    const caFile = this.string('metrics-cafile');
-    const given = [certFile, keyFile, caFile].filter(text => text !== '').length;
-    if (given === 3) return { certFile, keyFile, caFile };
-    const hint = 'give --metrics-certfile, --metrics-keyfile and --metrics-cafile';
-    if (given > 0) {
-      this.#problem('metrics-certfile', undefined, 'is one of three that belong together', hint);
-    } else if (listen.port !== 0 && Ip.tryParse(listen.host)?.isLoopback === false) {
-      this.#problem('metrics-ip', listen.host, 'is not loopback, so it needs certificates', hint);
+    return endpoints.map(({ url }) => url);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    for (const { value, message, hint } of error.problems) {
+      reader.problem('etcd-endpoints', typeof value === 'string' ? value : undefined, message, hint);
     }
-    return undefined;
+    return [];
   }
+}
 
-  apart(health: ListenAddress, metrics: ListenAddress): void {
-    if (health.port !== 0 && health.port === metrics.port && health.host === metrics.host) {
-      this.#problem('metrics-port', String(metrics.port), 'is taken by --healthz-port');
-    }
+/** `/` joined and cleaned as flannel's path.Join does, so that both find the same keys. */
+function readPrefix(reader: OptionReader): string {
+  const parts = reader
+    .string('etcd-prefix')
+    .split('/')
+    .filter(part => part !== '');
+  if (parts.length === 0 || parts.some(part => part === '.' || part === '..')) {
+    reader.problem('etcd-prefix', reader.string('etcd-prefix'), 'want a key such as /coreos.com/network');
   }
+  return `/${parts.join('/')}`;
+}
 
-  together(first: FlagName, second: FlagName): void {
-    const [present, absent] = this.string(first) === '' ? [second, first] : [first, second];
-    if (this.string(present) !== '' && this.string(absent) === '') {
-      this.#problem(present, undefined, `needs --${absent} too`);
-    }
+function readMetricsTls(reader: OptionReader, listen: ListenAddress): MetricsTls | undefined {
+  const certFile = reader.string('metrics-certfile');
+  const keyFile = reader.string('metrics-keyfile');
+  const caFile = reader.string('metrics-cafile');
+  const given = [certFile, keyFile, caFile].filter(text => text !== '').length;
+  if (given === 3) return { certFile, keyFile, caFile };
+  const hint = 'give --metrics-certfile, --metrics-keyfile and --metrics-cafile';
+  if (given > 0) {
+    reader.problem('metrics-certfile', undefined, 'is one of three that belong together', hint);
+  } else if (listen.port !== 0 && Ip.tryParse(listen.host)?.isLoopback === false) {
+    reader.problem('metrics-ip', listen.host, 'is not loopback, so it needs certificates', hint);
   }
-
-  #refuse(): void {
-    for (const { name, default: standard, boolean, hint } of REFUSED_FLAGS) {
-      const { path, texts } = this.#find(name);
-      const same = (text: string) =>
-        boolean ? parseGoBoolean(text) === parseGoBoolean(standard) : text === standard;
-      const wrong = texts.find(text => !same(text));
-      if (wrong !== undefined) {
-        this.#problems.push({ path, value: wrong, message: 'is not supported', hint });
-      }
-    }
-  }
-
-  #find(name: string): Given {
-    const given = this.#values.get(name);
-    if (given !== undefined) return { path: `--${name}`, texts: given };
-    const suffix = name.toUpperCase().replaceAll('-', '_');
-    for (const variable of [`TULLE_${suffix}`, `FLANNELD_${suffix}`]) {
-      const text = this.#environment[variable];
-      if (text !== undefined && text !== '') return { path: `$${variable}`, texts: [text] };
-    }
-    return { path: `--${name}`, texts: [] };
-  }
-
-  #problem(name: FlagName, value: string | undefined, message: string, hint?: string): void {
-    this.#problems.push({
-      path: this.#find(name).path,
-      ...(value === undefined ? {} : { value }),
-      message,
-      ...(hint === undefined ? {} : { hint }),
-    });
-  }
+  return undefined;
 }
