@@ -6,9 +6,10 @@
  */
 import { once } from 'node:events';
 import { closeSync, fstatSync, readdirSync, readlinkSync } from 'node:fs';
+import type { Namespaces } from './launch.ts';
 import { pipe } from './libc.ts';
 import { identify, type ProcessId } from './pidfd.ts';
-import { type Namespaces, ProcessError, type StartOptions, start } from './process.ts';
+import { ProcessError, type StartOptions, start } from './process.ts';
 
 export interface SettleOptions extends Omit<StartOptions, 'pipeOutput' | 'namespaces'> {
   readonly namespaces: Namespaces & { readonly pid: string };
