@@ -13,8 +13,8 @@ import { parseSubnetEnv, type SubnetEnv } from '../../src/lab/subnet-env.ts';
 import { endProcess, isAlive, type ProcessId } from '../../src/sys/pidfd.ts';
 import { waitForFile } from '../../src/sys/wait-file.ts';
 import { needsRoot } from '../integration/support.ts';
-import { eventually } from '../support/cluster.ts';
 import { needsEtcd } from '../support/etcd.ts';
+import { eventually } from '../support/eventually.ts';
 import type { TcpProxy } from '../support/tcp-proxy.ts';
 
 const AGENT_LOG = 'agent';

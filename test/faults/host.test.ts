@@ -12,7 +12,7 @@ import { basename, dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { SUBNET_FILE } from '../../src/cli/places.ts';
 import { waitForFile } from '../../src/sys/wait-file.ts';
-import { eventually } from '../support/cluster.ts';
+import { eventually } from '../support/eventually.ts';
 import { DEVICE, KNOWN_STATE, needsFaultLab } from './fault-host.ts';
 import { FaultLab } from './fault-lab.ts';
 

@@ -6,8 +6,8 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { eventually } from '../support/cluster.ts';
 import { Etcd } from '../support/etcd.ts';
+import { eventually } from '../support/eventually.ts';
 import { needsFaultLab } from './fault-host.ts';
 import { FaultLab } from './fault-lab.ts';
 
