@@ -24,7 +24,7 @@ import { parseSubnetEnv } from '../../src/lab/subnet-env.ts';
 import { endProcess } from '../../src/sys/pidfd.ts';
 import { start } from '../../src/sys/process.ts';
 import { waitForFile } from '../../src/sys/wait-file.ts';
-import { requires } from '../integration/support.ts';
+import { requires } from '../support/capabilities.ts';
 import { dumpHost, lab, labName, programsOf } from '../support/lab.ts';
 import { decodeFrame, type Layer } from '../support/packet.ts';
 import { decodePcap } from '../support/pcap.ts';

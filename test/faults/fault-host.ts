@@ -12,7 +12,7 @@ import type { Site } from '../../src/lab/site.ts';
 import { parseSubnetEnv, type SubnetEnv } from '../../src/lab/subnet-env.ts';
 import { endProcess, isAlive, type ProcessId } from '../../src/sys/pidfd.ts';
 import { waitForFile } from '../../src/sys/wait-file.ts';
-import { needsRoot } from '../integration/support.ts';
+import { needsRoot } from '../support/capabilities.ts';
 import { needsEtcd } from '../support/etcd.ts';
 import { eventually } from '../support/eventually.ts';
 import type { TcpProxy } from '../support/tcp-proxy.ts';

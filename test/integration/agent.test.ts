@@ -3,11 +3,11 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import process from 'node:process';
 import { describe, test } from 'node:test';
+import { needsRoot } from '../support/capabilities.ts';
 import { Cluster, CONFIG } from '../support/cluster.ts';
 import { countOf } from '../support/cluster-host.ts';
 import { needsEtcd } from '../support/etcd.ts';
 import { eventually } from '../support/eventually.ts';
-import { needsRoot } from './support.ts';
 
 const needs = needsRoot.skip === false ? needsEtcd : needsRoot;
 

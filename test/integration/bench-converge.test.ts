@@ -7,7 +7,7 @@ import { after, afterEach, test } from 'node:test';
 import { measureConvergence } from '../../src/bench/converge.ts';
 import { STEPS } from '../../src/bench/converge-trace.ts';
 import { withTulleStore } from '../../src/bench/store-servers.ts';
-import { needsRoot } from './support.ts';
+import { needsRoot } from '../support/capabilities.ts';
 
 /** Where everything temporary of these tests is, and nothing of anybody else's. */
 const directory = mkdtempSync(join(tmpdir(), 'tt-converge-'));

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { ProgramRow } from '../../src/bench/program.ts';
-import { needsRoot } from './support.ts';
+import { needsRoot } from '../support/capabilities.ts';
 
 const TULLE = join(import.meta.dirname, '../../bin/tulle');
 

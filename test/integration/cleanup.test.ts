@@ -12,7 +12,7 @@ import { findLeftovers } from '../../src/host/cleanup.ts';
 import { connectRoute } from '../../src/netlink/connect-route.ts';
 import { Netns } from '../../src/sys/netns.ts';
 import { run } from '../../src/sys/process.ts';
-import { needsRoot } from './support.ts';
+import { needsRoot } from '../support/capabilities.ts';
 
 const SETUP = [
   'link add underlay type bridge',

@@ -4,8 +4,8 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { describe, test } from 'node:test';
 import { connectRoute } from '../../src/netlink/connect-route.ts';
+import { needsRoot } from '../support/capabilities.ts';
 import { DEVICE, PATIENCE_MS, peer, Running, summary, TestHost } from './dataplane-host.ts';
-import { needsRoot } from './support.ts';
 
 describe('the data plane on a host that is not empty', needsRoot, () => {
   test('adopts what a former run left: no write at all when nothing differs', async () => {

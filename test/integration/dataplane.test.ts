@@ -7,8 +7,8 @@ import { Mac } from '../../src/base/mac.ts';
 import { Prefix } from '../../src/base/prefix.ts';
 import type { DesiredPeer } from '../../src/dataplane/desired.ts';
 import { readSysctl } from '../../src/sys/sysctl.ts';
+import { needsRoot } from '../support/capabilities.ts';
 import { DEVICE, desiredHost, device, lines, peer, Running, summary, TestHost } from './dataplane-host.ts';
-import { needsRoot } from './support.ts';
 
 describe('the data plane', needsRoot, () => {
   test('makes the device and the four entries of each peer, as flannel and iproute2 show them', async () => {

@@ -15,7 +15,7 @@ import { Firewall } from '../../src/firewall/firewall.ts';
 import { Netns } from '../../src/sys/netns.ts';
 import { run } from '../../src/sys/process.ts';
 import { writeSysctl } from '../../src/sys/sysctl.ts';
-import { needsRoot } from './support.ts';
+import { needsRoot } from '../support/capabilities.ts';
 
 class Namespace {
   readonly netns = Netns.anonymous();

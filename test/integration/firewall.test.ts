@@ -15,7 +15,7 @@ import { FirewallKeeper } from '../../src/firewall/keeper.ts';
 import type { DesiredFirewall } from '../../src/firewall/rules.ts';
 import { Netns } from '../../src/sys/netns.ts';
 import { run } from '../../src/sys/process.ts';
-import { needsRoot, requires } from './support.ts';
+import { needsRoot, requires } from '../support/capabilities.ts';
 
 const DUAL: DesiredFirewall = {
   nftables: false,

@@ -16,7 +16,7 @@ import { Prefix, parseInterfaceAddress } from '../../src/base/prefix.ts';
 import { connectRoute } from '../../src/netlink/connect-route.ts';
 import type { Rtnetlink } from '../../src/netlink/rtnetlink.ts';
 import { Netns } from '../../src/sys/netns.ts';
-import { needsRoot } from './support.ts';
+import { needsRoot } from '../support/capabilities.ts';
 
 const TIMEOUT = 10_000;
 

@@ -10,8 +10,8 @@ import { findRecord } from '../../src/lab/record.ts';
 import { requireCapabilities } from '../../src/lab/requirements.ts';
 import { endProcess, identify } from '../../src/sys/pidfd.ts';
 import { type RunningProcess, start } from '../../src/sys/process.ts';
+import { requires } from '../support/capabilities.ts';
 import { lab, labName, markedWith, survivors, tracesOf } from '../support/lab.ts';
-import { requires } from './support.ts';
 
 const possible = requires(...canRun());
 const MARK = 'TULLE_TEST_LAB';

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync, readlinkSync } from 'node:fs';
 import { test } from 'node:test';
 import { Netns } from '../../src/sys/netns.ts';
-import { needsRoot } from './support.ts';
+import { needsRoot } from '../support/capabilities.ts';
 
 const ownInode = () => Number(/\d+/.exec(readlinkSync('/proc/thread-self/ns/net'))?.[0]);
 

@@ -11,7 +11,7 @@ import { type KernelFixture, rtnetlinkContract, type ShowCommand } from '../../s
 import { readMessages } from '../../src/netlink/message.ts';
 import { NetlinkSocket } from '../../src/sys/netlink-socket.ts';
 import { Netns } from '../../src/sys/netns.ts';
-import { needsRoot } from './support.ts';
+import { needsRoot } from '../support/capabilities.ts';
 
 /** What a command of the contract is on a real machine. */
 const COMMANDS: Readonly<Record<ShowCommand, readonly string[]>> = {

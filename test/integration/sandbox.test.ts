@@ -14,7 +14,7 @@ import { ensureBridge } from '../../src/sandbox/bridge.ts';
 import { attach, detach, type EndpointSpec, type Sandbox } from '../../src/sandbox/endpoint.ts';
 import { Netns } from '../../src/sys/netns.ts';
 import { run } from '../../src/sys/process.ts';
-import { needsRoot } from './support.ts';
+import { needsRoot } from '../support/capabilities.ts';
 
 const BRIDGE = {
   name: 'tb0',

@@ -16,7 +16,7 @@ import { Site } from '../../src/lab/site.ts';
 import { connectRoute } from '../../src/netlink/connect-route.ts';
 import type { Route } from '../../src/netlink/objects.ts';
 import { Netns } from '../../src/sys/netns.ts';
-import { needsRoot } from './support.ts';
+import { needsRoot } from '../support/capabilities.ts';
 
 const NETWORK = Prefix.parse('10.244.0.0/16');
 const RTPROT_TULLE = 77;

@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { freePorts } from '../../src/sys/free-ports.ts';
-import { requires } from '../integration/support.ts';
+import { requires } from './capabilities.ts';
 import type { Certificate } from './certificates.ts';
 import { etcdctl, type StoreServer } from './store-server.ts';
 

@@ -1,4 +1,4 @@
-/** What integration tests share: capabilities that skip with a reason on a laptop and fail in CI. */
+/** What a test needs of the machine: a missing capability skips with a reason on a laptop and fails in CI. */
 import process from 'node:process';
 
 /** Options for `test`: kernel objects need root. */
