@@ -137,8 +137,8 @@ function drawing(rows: readonly ConvergeRow[]): string {
       .map(row => [row.hosts, row[value]] as const);
   return plotLines({
     title: 'From a lease in the store to a route in the kernel',
-    x: 'hosts',
-    y: 'milliseconds',
+    x: 'hosts (logarithmic)',
+    y: 'milliseconds (logarithmic)',
     series: [
       { name: 'last host, p50', points: points('everywhere', 'all', 'p50') },
       { name: 'a host, p99', points: points('announced', 'hosts', 'p99') },

@@ -47,3 +47,18 @@ test('text is escaped, and a single point has a place', () => {
   assert.match(pointsOf(single)[0] ?? '', /^\d+\.\d,\d+\.\d$/);
   assert.match(single, />20,000</);
 });
+
+test('names at the ends of lines do not cover each other, nor leave the picture', () => {
+  const names = ['the first of all', 'the second', 'the third', 'the fourth'];
+  const svg = plotLines({
+    ...plot,
+    series: names.map((name, index) => ({ name, points: [[1, 1] as const, [10, 10_000 + index] as const] })),
+  });
+  const labels = [...svg.matchAll(/<text x="([\d.]+)" y="([\d.]+)"[^>]*font-weight="bold">([^<]*)</g)]
+    .map(([, x, y, name = '']) => ({ x: Number(x), y: Number(y), name }))
+    .filter(({ name }) => names.includes(name));
+  const heights = labels.map(({ y }) => y).sort((a, b) => a - b);
+  assert.equal(heights.length, 4);
+  for (const [index, height] of heights.slice(1).entries()) assert.ok(height - (heights[index] ?? 0) > 13);
+  for (const { x, name } of labels) assert.ok(x + name.length * 8 < 720, name);
+});

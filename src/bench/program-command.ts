@@ -1,12 +1,14 @@
 /** `tulle bench program`: the command line of the measurements in `program.ts`. */
 import { Command, Option } from 'commander';
 import { ParseError } from '../base/errors.ts';
+import { formatNumber } from '../cli/format.ts';
 import { withExamples } from '../cli/help.ts';
 import { list, oneOf } from '../cli/options.ts';
 import { note, print, printJson } from '../cli/output.ts';
 import { requireRoot } from '../cli/require-root.ts';
 import { untilStopped } from '../cli/signals.ts';
 import { formatTable } from '../cli/table.ts';
+import { requirePrograms } from '../lab/requirements.ts';
 import { writeFileAtomic } from '../sys/file.ts';
 import { checkDrawing } from './drawing.ts';
 import { plotLines } from './plot.ts';
@@ -66,19 +68,30 @@ export function programCommand(): Command {
 
 async function runProgram(options: Options): Promise<void> {
   requireRoot('the measurement makes network namespaces');
+  if (options.shapes.includes('iproute2'))
+    requirePrograms({ nsenter: 'util-linux', ip: 'iproute2', bridge: 'iproute2' });
   await checkDrawing(options.svg, options.ops.includes('cold') ? undefined : 'the operation cold (--ops)');
   const rows = await untilStopped(signal =>
     measureProgram({
       sizes: options.peers,
       shapes: options.shapes,
       operations: options.ops,
-      onProgress: what => note(`measuring ${what} ...`),
+      onProgress: onceEach(what => note(`measuring ${what} ...`)),
       signal,
     }),
   );
   if (options.svg !== undefined) await writeFileAtomic(options.svg, drawing(rows));
   if (options.json) printJson(rows);
   else print(tableOf(rows));
+}
+
+/** What is measured several times is told once. */
+function onceEach(tell: (what: string) => void): (what: string) => void {
+  const told = new Set<string>();
+  return what => {
+    if (!told.has(what)) tell(what);
+    told.add(what);
+  };
 }
 
 /** One line per number of peers and operation, and how many times faster the engine is. */
@@ -96,16 +109,16 @@ function tableOf(rows: readonly ProgramRow[]): string {
   return formatTable<ProgramRow>(
     [
       { title: 'op', cell: ({ op }) => op },
-      { title: 'peers', cell: ({ peers }) => String(peers), align: 'right' },
+      { title: 'peers', cell: ({ peers }) => formatNumber(peers), align: 'right' },
       ...measured.flatMap(shape => [
         {
           title: `${shape} ms`,
-          cell: (line: ProgramRow) => find(line, shape)?.ms.toFixed(1) ?? '',
+          cell: (line: ProgramRow) => formatNumber(find(line, shape)?.ms, 1),
           align: 'right' as const,
         },
         {
           title: 'writes',
-          cell: (line: ProgramRow) => String(find(line, shape)?.writes ?? ''),
+          cell: (line: ProgramRow) => formatNumber(find(line, shape)?.writes),
           align: 'right' as const,
         },
       ]),
@@ -121,8 +134,8 @@ const sameLine = (a: ProgramRow, b: ProgramRow) => a.op === b.op && a.peers === 
 function drawing(rows: readonly ProgramRow[]): string {
   return plotLines({
     title: 'Programming peers into an empty device',
-    x: 'peers',
-    y: 'milliseconds',
+    x: 'peers (logarithmic)',
+    y: 'milliseconds (logarithmic)',
     series: SHAPE_NAMES.map(name => ({
       name,
       points: rows

@@ -40,7 +40,9 @@ const LOST = 100;
 
 /** Measures everything that is asked for, one thing at a time, each shape in a namespace of its own. */
 export async function measureProgram(options: ProgramOptions): Promise<ProgramRow[]> {
-  for (const shape of options.shapes) await measureShape(shape, WARM_UP, options);
+  options.onProgress('nothing yet, to warm up');
+  const silent = { ...options, onProgress: () => undefined };
+  for (const shape of options.shapes) await measureShape(shape, WARM_UP, silent);
   const rows: ProgramRow[] = [];
   for (const peers of options.sizes) {
     for (const shape of options.shapes) rows.push(...(await measureRounds(shape, peers, options)));

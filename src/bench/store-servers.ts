@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Undo } from '../base/undo.ts';
+import { requirePrograms } from '../lab/requirements.ts';
 import { freePorts } from '../sys/free-ports.ts';
 import { start } from '../sys/process.ts';
 import { waitForFile } from '../sys/wait-file.ts';
@@ -19,11 +20,12 @@ export interface ServerUnderTest {
 const PATIENCE = 20_000;
 const TULLE = fileURLToPath(new URL('../../bin/tulle', import.meta.url));
 
-/** Runs `body` with a fresh etcd. @throws Error when etcd is not installed, or does not start. */
+/** Runs `body` with a fresh etcd. @throws LabError MISSING_PROGRAM; Error when it does not start. */
 export async function withEtcd<T>(
   signal: AbortSignal,
   body: (server: ServerUnderTest) => Promise<T>,
 ): Promise<T> {
+  requirePrograms({ etcd: 'etcd-server' });
   const [peers = 0] = await freePorts(1);
   const peerUrl = `http://127.0.0.1:${peers}`;
   const args = (directory: string, endpoint: string) => [
@@ -58,6 +60,7 @@ async function withServer<T>(
   signal: AbortSignal,
   body: (server: ServerUnderTest) => Promise<T>,
 ): Promise<T> {
+  requirePrograms({ setpriv: 'util-linux' });
   await using undo = new Undo();
   const directory = await mkdtemp(join(tmpdir(), 'tulle-bench-'));
   undo.push('remove the directory of the server', () => rm(directory, { recursive: true }));

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { formatCount, formatDuration } from './format.ts';
+import { formatCount, formatDuration, formatNumber } from './format.ts';
 import { duration, list } from './options.ts';
 import { formatJson } from './output.ts';
 import { formatFacts, formatTable, wrap } from './table.ts';
@@ -35,6 +35,8 @@ test('one thing is not "1 things"', () => {
   assert.equal(formatCount(0, 'peer'), '0 peers');
   assert.equal(formatCount(2, 'entry', 'entries'), '2 entries');
   assert.equal(formatCount(50_000, 'peer'), '50,000 peers');
+  assert.equal(formatNumber(36_224.06, 1), '36,224.1');
+  assert.equal(formatNumber(undefined), '');
 });
 
 test('a list drops what is between two commas and nothing else', () => {

@@ -14,9 +14,15 @@ export function formatDuration(ms: number): string {
   return twoUnits(ms, DAY, 'd', HOUR, 'h');
 }
 
+/** `36,224.1` with one decimal; empty for nothing. */
+export function formatNumber(value: number | undefined, decimals = 0): string {
+  const digits = { minimumFractionDigits: decimals, maximumFractionDigits: decimals };
+  return value?.toLocaleString('en-US', digits) ?? '';
+}
+
 /** `1 peer`, `2,000 peers`; a plural that is not made with an `s` is given. */
 export function formatCount(count: number, one: string, many = `${one}s`): string {
-  return `${count.toLocaleString('en-US')} ${count === 1 ? one : many}`;
+  return `${formatNumber(count)} ${count === 1 ? one : many}`;
 }
 
 function twoUnits(ms: number, big: number, bigName: string, small: number, smallName: string): string {

@@ -3,7 +3,7 @@
  * the reasons are and how often each, with one peer as an example to look closer at.
  */
 import type { PeerState, PeerStatus } from '../api/status.ts';
-import { formatCount } from './format.ts';
+import { formatCount, formatNumber } from './format.ts';
 import { paint, type Style } from './output.ts';
 import { type Column, formatTable } from './table.ts';
 
@@ -37,10 +37,10 @@ export const peerName = ({ ipv4, ipv6, key }: PeerStatus): string =>
 export function peerCounts(all: readonly PeerStatus[]): string {
   const count = (state: PeerState) => all.filter(peer => peer.state === state).length;
   const troubles = TROUBLE.map(state => [state, count(state)] as const).filter(([, many]) => many > 0);
-  const total = all.length.toLocaleString('en-US');
+  const total = formatNumber(all.length);
   if (troubles.length === 0) return all.length === 0 ? 'none' : `${total}, all ok`;
   const parts = [['ok', count('ok')] as const, ...troubles];
-  return `${total}: ${parts.map(([state, many]) => `${many.toLocaleString('en-US')} ${peerState(state)}`).join(', ')}`;
+  return `${total}: ${parts.map(([state, many]) => `${formatNumber(many)} ${peerState(state)}`).join(', ')}`;
 }
 
 const COLUMNS: readonly Column<PeerStatus>[] = [
@@ -70,7 +70,7 @@ export function peersSection(all: readonly PeerStatus[], everything: boolean): s
   return [
     [
       formatTable(COLUMNS, shown),
-      ...(hidden === 0 ? [] : [`and ${hidden.toLocaleString('en-US')} more that are ok; --all shows them`]),
+      ...(hidden === 0 ? [] : [`and ${formatNumber(hidden)} more that are ok; --all shows them`]),
       ...detailed.flatMap(peerEntries),
     ].join('\n'),
   ];
@@ -114,7 +114,7 @@ function reasons(troubled: readonly PeerStatus[]): string {
   );
   const table = formatTable<Group>(
     [
-      { title: 'peers', cell: ({ peers }) => peers.length.toLocaleString('en-US'), align: 'right' },
+      { title: 'peers', cell: ({ peers }) => formatNumber(peers.length), align: 'right' },
       { title: 'state', cell: ({ state }) => peerState(state) },
       { title: 'for example', cell: ({ peers: [first] }) => (first === undefined ? '' : peerName(first)) },
       { title: 'reason', cell: ({ reason, peers: [first] }) => first?.reason ?? reason },

@@ -1,6 +1,6 @@
 /** The status document as one screen: facts first, then the peers, then what needs attention. */
 import type { AgentState, Condition, Status } from '../api/status.ts';
-import { formatCount, formatDuration } from './format.ts';
+import { formatCount, formatDuration, formatNumber } from './format.ts';
 import { paint, type Style } from './output.ts';
 import { peerCounts, peersSection } from './status-peers.ts';
 import { formatFacts, wrap } from './table.ts';
@@ -147,7 +147,7 @@ function publicAddress({ underlay }: Status): string | undefined {
 function repaired({ dataplane }: Status, now: number): string | undefined {
   const kinds = Object.entries(dataplane.driftRepairs).filter(([, count]) => count > 0);
   if (kinds.length === 0) return undefined;
-  const counts = kinds.map(([kind, count]) => `${kind} ${count.toLocaleString('en-US')}`).join(', ');
+  const counts = kinds.map(([kind, count]) => `${kind} ${formatNumber(count)}`).join(', ');
   const [last] = dataplane.recentRepairs;
   return last === undefined ? counts : `${counts}; last ${since(last.time, now)} ago: ${last.text}`;
 }

@@ -36,6 +36,11 @@ export function requireCapabilities({ runtime, store }: Pick<LabRequest, 'runtim
     ...(store === 'etcd' ? ETCD_PROGRAMS : {}),
     ...(runtime === 'docker' ? DOCKER_PROGRAMS : {}),
   };
+  requirePrograms(wanted);
+}
+
+/** @param wanted program -> the Debian package that has it. @throws LabError MISSING_PROGRAM with all that are missing. */
+export function requirePrograms(wanted: Readonly<Record<string, string>>): void {
   const missing = Object.entries(wanted).filter(([program]) => !isInstalled(program));
   if (missing.length > 0) {
     const packages = [...new Set(missing.map(([, name]) => name))];
