@@ -1,5 +1,4 @@
 /** What the data plane tells about itself: results, audit of repairs, status. Plain data, ready to be shown. */
-
 import { defined } from '../base/defined.ts';
 
 export type ObjectType = 'link' | 'address' | 'sysctl' | 'neighbor' | 'fdb' | 'nexthop' | 'route';
