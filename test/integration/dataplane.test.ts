@@ -36,8 +36,10 @@ describe('the data plane', needsRoot, () => {
 
   test('brings back every object that is deleted or changed by hand, and says what it did', async t => {
     using host = new TestHost();
-    await using running = new Running(host);
-    await running.begin(host);
+    {
+      await using first = new Running(host);
+      await first.begin(host);
+    }
     const before = host.show();
     const nexthop = /id (\d+) via 10\.3\.2\.0 /.exec(before)?.[1] ?? '';
     for (const { deeds, repaired } of [
@@ -122,6 +124,9 @@ describe('the data plane', needsRoot, () => {
       },
     ]) {
       await t.test(deeds.join('; '), async () => {
+        // One for each: somebody who did all of this in a row would be kept waiting.
+        await using running = new Running(host);
+        await running.begin(host);
         const repairs = await running.after(
           () => deeds.map(deed => host.sh(deed)),
           ({ inSync }) => inSync && running.repairs.length >= repaired.length,
@@ -131,6 +136,8 @@ describe('the data plane', needsRoot, () => {
         assert.equal(host.show(), before);
       });
     }
+    await using running = new Running(host);
+    await running.begin(host);
     await t.test('moved to another namespace', async () => {
       using other = new TestHost();
       const repairs = await running.after(
