@@ -64,8 +64,8 @@ const createBackend = ({ config: { backend }, underlay }: BackendContext): Backe
       addresses: [],
       sysctls: [{ link: 'flannel', path: `vni ${vni} at ${underlay.ipv4}`, value: String(own.ipv4) }],
     }),
-    peer: ({ key }) =>
-      key === '10.3.99.0-24'
+    peer: ({ key, modRevision }) =>
+      key === '10.3.99.0-24' && modRevision === 1n
         ? { paths: [], problems: ['is of another kind'] }
         : {
             paths: [
@@ -83,6 +83,7 @@ const createBackend = ({ config: { backend }, underlay }: BackendContext): Backe
 let statements: string[];
 let controller: Controller;
 let health: Health;
+let events: EventLog;
 
 const dataPlane = {
   setHost: ({ sysctls }) => {
@@ -112,7 +113,7 @@ beforeEach(async t => {
   (t as TestContext).after(() => rmSync(directory, { recursive: true }));
   const clock = new ManualClock();
   statements = [];
-  const events = new EventLog({ clock, logger: recordingLogger() });
+  events = new EventLog({ clock, logger: recordingLogger() });
   health = new Health(clock, events);
   controller = new Controller({
     options: {
@@ -300,6 +301,18 @@ test('the status of peers tells the good, the useless and the rejected', () => {
       ['10.3.7.0-24', 'ok', undefined],
       ['10.3.8.0-24', 'rejected', 'has no public address'],
       ['10.3.99.0-24', 'unreachable', 'is of another kind'],
+    ],
+  );
+});
+
+test('a peer that cannot be reached is told once, and once that it can', () => {
+  start();
+  for (const revision of [1n, 1n, 2n, 3n]) controller.changePeers([lease('10.3.99.0-24', revision)], []);
+  assert.deepEqual(
+    events.list().flatMap(({ type, text }) => (type.startsWith('peer-') ? [text] : [])),
+    [
+      'the peer 10.3.99.0-24 cannot be reached: is of another kind',
+      'the peer 10.3.99.0-24 can be reached now',
     ],
   );
 });

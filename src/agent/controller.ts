@@ -64,6 +64,10 @@ export class Controller {
   constructor(options: ControllerOptions) {
     this.#options = options;
     this.peers = new PeerBook(options.dataPlane, (key, problems) => {
+      if (problems.length === 0) {
+        options.events.add('info', 'peer-reachable', `the peer ${key} can be reached now`, { key });
+        return;
+      }
       const text = `the peer ${key} cannot be reached: ${problems.join('; ')}`;
       options.events.add('warning', 'peer-unreachable', text, { key, problems });
     });

@@ -45,12 +45,13 @@ export class EnforcementReport {
     );
     const warnings: OwnedWarning[] = [];
     if (!result.inSync && broken === undefined && failed > 0) {
+      const missing = failed === 1 ? '1 kernel entry is missing' : `${failed} kernel entries are missing`;
       warnings.push({
         id: 'failed',
         code: 'ENTRIES_FAILED',
         severity: 'warning',
         title: 'some peers cannot be reached',
-        text: `${failed} kernel entries are missing: ${result.failures[0] ?? 'they are tried again'}`,
+        text: `${missing}, for example ${result.failures[0] ?? 'one that is tried again'}`,
       });
     }
     if (contest !== undefined) {
@@ -101,7 +102,9 @@ export class EnforcementReport {
     this.#firewallRepairs += repaired.length;
     for (const [what, { length }] of Map.groupBy(repaired, text => text)) {
       const times = length > 1 ? ` (${length} times)` : '';
-      this.#events.add('warning', 'drift-repaired', `firewall: ${what}${times}`, { object: 'firewall' });
+      this.#events.add('warning', 'drift-repaired', `put right: firewall, ${what}${times}`, {
+        object: 'firewall',
+      });
     }
   }
 
@@ -114,6 +117,14 @@ export class EnforcementReport {
         reason: `${path} could not be written: ${lastError}`,
       });
     }
+  }
+
+  /** Who reads the file reads it once: Docker and CNI go on with the former values until they are restarted. */
+  subnetFileReplaced(path: string, before: string, after: string): void {
+    const former = new Set(before.split('\n'));
+    const changed = after.split('\n').filter(line => line !== '' && !former.has(line));
+    const text = `${path} is new: ${changed.join(' ')}; restart Docker with it`;
+    this.#events.add('warning', 'subnet-file-changed', text, { changed });
   }
 
   /** @param families whose packets this host should forward and does not. */

@@ -56,7 +56,10 @@ export class Enforcer implements AsyncDisposable {
     this.#options = options;
     this.#report = report;
     this.#devices = options.formerDevices;
-    this.subnetFile = new KeptFile(options.options.lease.subnetFile, clock);
+    const { subnetFile } = options.options.lease;
+    this.subnetFile = new KeptFile(subnetFile, clock, (before, after) =>
+      report.subnetFileReplaced(subnetFile, before, after),
+    );
     this.dataPlane = openDataPlane({
       rtnetlink,
       sysctls: sysctlsOf(netns),

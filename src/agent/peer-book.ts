@@ -18,7 +18,7 @@ export class PeerBook {
   readonly #problems = new Map<string, readonly string[]>();
   #backend: Backend | undefined;
 
-  /** @param onProblem told once when a peer has problems, and again when it has others. */
+  /** @param onProblem told once when a peer has problems, again when it has others, and with none when it is well. */
   constructor(target: Target, onProblem: (key: string, problems: readonly string[]) => void) {
     this.#target = target;
     this.#onProblem = onProblem;
@@ -60,8 +60,9 @@ export class PeerBook {
   #plan(backend: Backend, lease: Lease): DesiredPeer {
     const { paths, problems } = backend.peer(lease);
     const before = this.#problems.get(lease.key);
-    if (problems.length === 0) this.#problems.delete(lease.key);
-    else if (before?.join() !== problems.join()) {
+    if (problems.length === 0) {
+      if (this.#problems.delete(lease.key)) this.#onProblem(lease.key, []);
+    } else if (before?.join() !== problems.join()) {
       this.#problems.set(lease.key, problems);
       this.#onProblem(lease.key, problems);
     }
