@@ -7,25 +7,17 @@ import type { Ip } from '../base/ip.ts';
 import { change } from '../netlink/change.ts';
 import { RTNH_F_ONLINK } from '../netlink/constants.ts';
 import type { Nexthop } from '../netlink/objects.ts';
-import { type Device, type Entry, type EntryKind, PROTOCOL } from './entry.ts';
+import { type Entry, type EntryKind, PROTOCOL } from './entry.ts';
 
 export interface NexthopEntry extends Entry {
   readonly id: number;
   readonly gateway?: Ip;
   readonly onlink: boolean;
-  /** RTPROT_*; 77 of what is wanted. */
-  readonly protocol: number;
 }
 
-export function nexthopEntry({ id, gateway, flags, protocol }: Nexthop): NexthopEntry {
+export function nexthopEntry({ id, gateway, flags }: Nexthop): NexthopEntry {
   const onlink = (flags & RTNH_F_ONLINK) !== 0;
-  return gateway === undefined ? { id, onlink, protocol } : { id, gateway, onlink, protocol };
-}
-
-/** On our device, and either with our protocol or with a number that only we would give. */
-export function isOurNexthop({ id, protocol, oif }: Nexthop, { index }: Device): boolean {
-  const isOfOurs = id >= FIRST_NEXTHOP_ID && id < FIRST_NEXTHOP_ID + COUNT;
-  return oif === index && (protocol === PROTOCOL || isOfOurs);
+  return gateway === undefined ? { id, onlink } : { id, gateway, onlink };
 }
 
 export const nexthopKind: EntryKind<NexthopEntry> = {
@@ -34,9 +26,8 @@ export const nexthopKind: EntryKind<NexthopEntry> = {
   name: ({ id }) => String(id),
   same: (desired, actual) =>
     desired.onlink === actual.onlink &&
-    desired.protocol === actual.protocol &&
     (desired.gateway === undefined ? actual.gateway === undefined : desired.gateway.equals(actual.gateway)),
-  // Only those for which `isOurNexthop` holds are ever looked at.
+  // Only objects with our protocol on our device are ever looked at.
   ours: () => true,
   write({ index }, { id, gateway }, actual) {
     const nexthop = {
@@ -50,8 +41,8 @@ export const nexthopKind: EntryKind<NexthopEntry> = {
     return actual === undefined ? change.addNexthop(nexthop) : change.replaceNexthop(nexthop);
   },
   remove: (_, { id }) => change.deleteNexthop(id),
-  text: (device, { id, gateway, onlink, protocol }) =>
-    `nexthop id ${id} via ${gateway ?? '(none)'} dev ${device}${onlink ? ' onlink' : ''}${protocol === PROTOCOL ? '' : ` proto ${protocol}`}`,
+  text: (device, { id, gateway, onlink }) =>
+    `nexthop id ${id} via ${gateway ?? '(none)'} dev ${device}${onlink ? ' onlink' : ''}`,
 };
 
 /** Where our numbers begin; the first byte is our protocol's number. 2^24 of them follow. */
@@ -90,17 +81,17 @@ export class NexthopIds {
     if (!this.#ids.has(gateway.key) && !this.#isTaken(id)) this.#assign(id, gateway);
   }
 
-  /** Others use these numbers. Returns those that were ours: their gateways get others. */
-  avoid(ids: Iterable<number>): readonly number[] {
+  /** Others use these numbers. True when one of them was ours: its gateway gets another. */
+  avoid(ids: Iterable<number>): boolean {
     this.#foreign.clear();
-    const displaced: number[] = [];
+    let displaced = false;
     for (const id of ids) {
       this.#foreign.add(id);
       const gateway = this.#gateways.get(id);
       if (gateway === undefined) continue;
       this.#gateways.delete(id);
       this.#ids.delete(gateway);
-      displaced.push(id);
+      displaced = true;
     }
     return displaced;
   }
