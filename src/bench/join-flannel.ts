@@ -2,7 +2,7 @@
 import { Prefix } from '../base/prefix.ts';
 import { parseNetworkConfig } from '../subnet/config.ts';
 import type { LeaseAttributes } from '../subnet/lease.ts';
-import type { Participant, Participation } from './join-participant.ts';
+import type { Participant, Participation } from './join.ts';
 
 /** Seconds: 24 hours. */
 const TTL = 86_400;

@@ -149,24 +149,18 @@ export async function start(
   }
 }
 
-/**
- * Runs a program on our own standard streams and terminal until it ends. Ctrl-C is for it, not for us: the terminal
- * sends it to both. What is sent to us alone is handed on, so that it never outlives us.
- */
+/** Runs a program on our own standard streams and terminal until it ends. Ctrl-C is for it, not for us. */
 export async function attach(
   program: string,
   args: readonly string[],
   options: Placement = {},
 ): Promise<Exit> {
   const ignore = () => undefined;
-  let child: ChildProcess | undefined;
-  const handOn = (signal: NodeJS.Signals) => void child?.kill(signal);
-  process.on('SIGINT', ignore).on('SIGQUIT', ignore).on('SIGTERM', handOn).on('SIGHUP', handOn);
+  process.on('SIGINT', ignore).on('SIGQUIT', ignore);
   try {
-    child = await launch(program, args, options, 'inherit');
-    return await exitOf(child);
+    return await exitOf(await launch(program, args, options, 'inherit'));
   } finally {
-    process.off('SIGINT', ignore).off('SIGQUIT', ignore).off('SIGTERM', handOn).off('SIGHUP', handOn);
+    process.off('SIGINT', ignore).off('SIGQUIT', ignore);
   }
 }
 
