@@ -1,9 +1,13 @@
 /** Texts from the store and from people: a parser answers with a value or says what is wrong, and means what it says. */
 import assert from 'node:assert/strict';
+import { parseOptions } from '../../src/agent/options.ts';
 import { isCode, ParseError } from '../../src/base/errors.ts';
 import { Ip } from '../../src/base/ip.ts';
 import { Mac } from '../../src/base/mac.ts';
 import { Prefix } from '../../src/base/prefix.ts';
+import { forwardBlocker, parseSave, planScript } from '../../src/firewall/iptables-rules.ts';
+import { rulesFor } from '../../src/firewall/rules.ts';
+import { parseEndpoints } from '../../src/store/etcd/endpoint.ts';
 import { decodeAttributes, encodeAttributes } from '../../src/subnet/attributes.ts';
 import { parseNetworkConfig } from '../../src/subnet/config.ts';
 import { claimsOfKey, formatLeaseKey, parseLeaseKey } from '../../src/subnet/key.ts';
@@ -50,6 +54,17 @@ const ADDRESSES = [
   'fd00::1:0:0:7',
   '::ffff:192.0.2.1',
 ];
+
+const RULES = rulesFor(
+  {
+    nftables: false,
+    blocks: [{ network: Prefix.parse('10.5.0.0/16'), subnet: Prefix.parse('10.5.34.0/24') }],
+    masquerade: true,
+    forward: true,
+    randomFully: true,
+  },
+  'ipv4',
+);
 
 export const textTargets: readonly FuzzTarget[] = [
   texts('IP addresses', ADDRESSES, ['INVALID_VALUE'], text => `${Ip.parse(text)}`),
@@ -114,6 +129,41 @@ export const textTargets: readonly FuzzTarget[] = [
       // The parser refuses nothing: what cannot be read is as if it were not there.
       if (canonical === '') throw new ParseError('a subnet file', text, 'nothing in it can be read');
       return canonical;
+    },
+  ),
+  texts(
+    'etcd endpoints',
+    ['http://10.0.0.1:2379,https://[fd00::1]', 'etcd.example:4001', 'unix:///run/etcd.sock'],
+    ['INVALID_CONFIG'],
+    text =>
+      parseEndpoints(text.split(','))
+        .map(({ url }) => url)
+        .join(),
+  ),
+  texts(
+    "the agent's flags",
+    [
+      '--etcd-endpoints=http://10.0.0.1:2379\n-iface\neth0\n--ip-masq\n--healthz-port=0x1f90',
+      '--iface-regex=^eth\n--public-ip=192.168.65.3\n--ip-masq=false\n-v=1',
+    ],
+    ['INVALID_CONFIG'],
+    text => {
+      parseOptions(text.split('\n'), {});
+      return text;
+    },
+  ),
+  texts(
+    'iptables-save',
+    [
+      '*nat\n:POSTROUTING ACCEPT [0:0]\n:FLANNEL-POSTRTG - [0:0]\n-A POSTROUTING -m comment --comment "flanneld masq" -j FLANNEL-POSTRTG\n-A FLANNEL-POSTRTG -s 10.5.0.0/16 -j RETURN\nCOMMIT\n',
+      '*filter\n:FORWARD DROP [3:4]\n-A FORWARD -j REJECT\nCOMMIT\n# done\n',
+    ],
+    [],
+    text => {
+      const saved = parseSave(text);
+      forwardBlocker(saved);
+      planScript(saved, RULES);
+      return text;
     },
   ),
 ];
