@@ -155,6 +155,25 @@ test('a snapshot with a wrong checksum is refused, and leaves nothing behind', (
     assert.throws(() => statSync(join(dir, 'new', 'store.db')), { code: 'ENOENT' });
   }));
 
+test('a snapshot that SQLite will not write to is refused in our words', () =>
+  withDirectory(async dir => {
+    const path = join(dir, 'x.db');
+    const snapshot = join(dir, 'snapshot.db');
+    {
+      using database = Database.open(path);
+      fill(database, 3);
+      await database.copyTo(snapshot);
+    }
+    // The file format's "write version" (sqlite.org/fileformat.html, 1.3.3), of a future one.
+    const content = readFileSync(snapshot);
+    content[18] = 3;
+    writeFileSync(snapshot, content);
+    await assert.rejects(restoreSnapshot(snapshot, join(dir, 'new')), {
+      name: 'DatabaseError',
+      code: 'DISK_FAILED',
+    });
+  }));
+
 test('a lease keeps the time it had left while the store is down', () =>
   withDirectory(async dir => {
     const path = join(dir, 'x.db');

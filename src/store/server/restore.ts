@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { copyFile, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DATABASE_FILE, Database } from './database.ts';
-import { DatabaseError } from './database-error.ts';
+import { DatabaseError, guarded } from './database-error.ts';
 import { newIdentity } from './identity.ts';
 import { Tables } from './tables.ts';
 
@@ -67,10 +67,12 @@ async function cutHash(path: string, source: string): Promise<void> {
 
 /** Opening checks every page and migrates the tables. */
 function adopt(path: string): bigint {
-  using database = Database.open(path);
-  const tables = new Tables(database);
-  newIdentity(tables);
-  return tables.newestRevision();
+  return guarded(path, () => {
+    using database = Database.open(path);
+    const tables = new Tables(database);
+    newIdentity(tables);
+    return tables.newestRevision();
+  });
 }
 
 async function sync(path: string): Promise<void> {
