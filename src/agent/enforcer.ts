@@ -10,7 +10,6 @@ import type { Family } from '../base/ip.ts';
 import type { Logger } from '../base/log.ts';
 import type { DataPlane, DataPlaneOptions } from '../dataplane/data-plane.ts';
 import { openDataPlane } from '../dataplane/open-data-plane.ts';
-import type { ApplyResult, Repair } from '../dataplane/report.ts';
 import { ruleChanges } from '../firewall/changes.ts';
 import { Firewall } from '../firewall/firewall.ts';
 import { FirewallKeeper, type FirewallState } from '../firewall/keeper.ts';
@@ -19,16 +18,11 @@ import { formatSubnetEnv } from '../subnet/subnet-env.ts';
 import type { Netns } from '../sys/netns.ts';
 import { readSysctl, sysctlsOf } from '../sys/sysctl.ts';
 import { type Controller, firewallFor, type Outcome } from './controller.ts';
+import { EnforcementReport, FORWARDING } from './enforcement-report.ts';
 import type { EventLog } from './event-log.ts';
 import type { Health } from './health.ts';
 import { KeptFile } from './kept-file.ts';
 import type { AgentOptions } from './options.ts';
-
-/** Below /proc/sys. */
-const FORWARDING = {
-  ipv4: 'net/ipv4/ip_forward',
-  ipv6: 'net/ipv6/conf/all/forwarding',
-} as const satisfies Record<Family, string>;
 
 export interface EnforcerOptions {
   readonly options: AgentOptions;
@@ -52,28 +46,28 @@ export class Enforcer implements AsyncDisposable {
   readonly subnetFile: KeptFile;
   readonly #firewall: FirewallKeeper;
   readonly #options: EnforcerOptions;
+  readonly #report: EnforcementReport;
   #devices: readonly string[];
-  /** Of the last run, until they were looked at. */
-  #formerDevices: readonly string[];
-  /** Whether a device is being made that nothing depends on yet. */
-  #isPreparing: (device: string) => boolean = () => false;
-  #firewallRepairs = 0;
   #blocks: DesiredFirewall['blocks'] = [];
 
   constructor(options: EnforcerOptions) {
     const { rtnetlink, netns, clock, logger } = options;
+    const report = new EnforcementReport(options);
     this.#options = options;
+    this.#report = report;
     this.#devices = options.formerDevices;
-    this.#formerDevices = options.formerDevices;
-    this.subnetFile = new KeptFile(options.options.lease.subnetFile, clock);
+    const { subnetFile } = options.options.lease;
+    this.subnetFile = new KeptFile(subnetFile, clock, (before, after) =>
+      report.subnetFileReplaced(subnetFile, before, after),
+    );
     this.dataPlane = openDataPlane({
       rtnetlink,
       sysctls: sysctlsOf(netns),
       logger,
       clock,
-      onRepair: repair => this.#tellRepair(repair),
+      onRepair: repair => report.repair(repair),
       onRound: result => {
-        this.#reportDataPlane(result);
+        report.dataPlane(result, this.dataPlane.report());
         this.checkForwarding();
         options.onRound();
       },
@@ -84,13 +78,8 @@ export class Enforcer implements AsyncDisposable {
       clock,
       changes: signal => ruleChanges(netns, signal),
       resyncInterval: options.options.firewall.resyncSeconds * 1000,
-      onRepair: repaired => {
-        this.#firewallRepairs += repaired.length;
-        for (const what of repaired) {
-          this.#options.events.add('warning', 'drift-repaired', `firewall: ${what}`, { object: 'firewall' });
-        }
-      },
-      onState: state => this.#reportFirewall(state),
+      onRepair: repaired => report.firewallRepaired(repaired),
+      onState: state => report.firewall(state),
     });
   }
 
@@ -105,19 +94,21 @@ export class Enforcer implements AsyncDisposable {
 
   /** Repaired drift by kind of object, the firewall included. */
   driftRepairs(): Record<string, number> {
-    const firewall = this.#firewallRepairs;
+    const firewall = this.#report.firewallRepairs;
     return { ...this.dataPlane.report().driftRepairs, ...(firewall === 0 ? {} : { firewall }) };
   }
 
   /** Follows the controller until `signal` aborts. The kernel stays as it is. */
   async run(controller: Controller, signal: AbortSignal): Promise<void> {
-    this.#isPreparing = device => controller.isPreparing(device);
     await together(
       signal,
       until => this.#applyStatements(controller, until),
       until => this.#followOutcome(controller, until),
       until => this.subnetFile.run(until),
-      until => this.#reportSubnetFile(until),
+      async until => {
+        const { path, state } = this.subnetFile;
+        for await (const news of state.changes(until)) this.#report.subnetFile(path, news);
+      },
     );
   }
 
@@ -140,8 +131,7 @@ export class Enforcer implements AsyncDisposable {
         return;
       } catch (error) {
         if (signal.aborted) return;
-        const reason = `the kernel could not be talked to: ${messageOf(error)}`;
-        this.#options.health.report('dataplane', { code: 'KERNEL_UNREACHABLE', reason });
+        this.#report.kernelUnreachable(messageOf(error));
         await this.#options.clock.sleep(delay, signal).catch(() => undefined);
       }
     }
@@ -150,7 +140,7 @@ export class Enforcer implements AsyncDisposable {
   async #followOutcome(controller: Controller, signal: AbortSignal): Promise<void> {
     for await (const outcome of controller.outcome.changes(signal)) {
       if (outcome === undefined) continue;
-      await this.#takeOverDevices(outcome);
+      await this.#replaceDevices(outcome);
       const wanted = firewallFor(outcome, this.#options.options.firewall);
       this.#blocks = wanted.blocks;
       this.checkForwarding();
@@ -161,13 +151,12 @@ export class Enforcer implements AsyncDisposable {
   }
 
   /**
-   * Removes devices of the last run that are not wanted any more; what this run has made it removes by itself. One
-   * with another MAC than we gave it is not ours, whatever its name.
+   * Removes devices of the last run that are not wanted any more; later changes are the data plane's own affair.
+   * One with another MAC than we gave it is not ours, whatever its name.
    */
-  async #takeOverDevices({ plan, lease }: Outcome): Promise<void> {
+  async #replaceDevices({ plan, lease }: Outcome): Promise<void> {
     const { rtnetlink, identity, events, logger } = this.#options;
-    const former = this.#formerDevices;
-    this.#formerDevices = [];
+    const former = this.#devices;
     this.#devices = plan.backend.host(lease.subnet).links.map(({ name }) => name);
     for (const name of former.filter(device => !this.#devices.includes(device))) {
       try {
@@ -182,101 +171,14 @@ export class Enforcer implements AsyncDisposable {
     this.#options.onDevices();
   }
 
-  #reportFirewall({ ok, lastError, obstacles }: FirewallState): void {
-    const { health } = this.#options;
-    const reason = lastError ?? 'the rules are not as they should be';
-    health.report('firewall', ok ? undefined : { code: 'FIREWALL_FAILED', reason });
-    health.warn(
-      'firewall',
-      obstacles.map(text => ({
-        id: text,
-        code: 'FIREWALL_OBSTACLE',
-        severity: 'warning',
-        title: 'a rule of somebody else stops traffic of the overlay',
-        text,
-      })),
-    );
-  }
-
-  async #reportSubnetFile(signal: AbortSignal): Promise<void> {
-    const { health } = this.#options;
-    for await (const { ok, lastError } of this.subnetFile.state.changes(signal)) {
-      if (ok) health.report('subnet-file');
-      else if (lastError !== undefined) {
-        health.report('subnet-file', {
-          code: 'SUBNET_FILE_NOT_WRITTEN',
-          reason: `${this.subnetFile.path} could not be written: ${lastError}`,
-        });
-      }
-    }
-  }
-
   /**
    * Warns while this host does not forward packets, without which no container is reached. A change of that leads to
    * a round of the data plane, and every round here.
    */
   checkForwarding(): void {
-    const { health, netns } = this.#options;
     const families = new Set(this.#blocks.map(({ network }) => network.family));
-    const off = [...families].filter(family => readSysctl(FORWARDING[family], netns) === '0');
-    health.warn(
-      'forwarding',
-      off.map(family => ({
-        id: family,
-        code: 'FORWARDING_OFF',
-        severity: 'warning',
-        title: `this host does not forward ${family === 'ipv4' ? 'IPv4' : 'IPv6'} packets`,
-        text: 'containers of this host cannot be reached by others, nor reach them',
-        hint: `sysctl -w ${FORWARDING[family].replaceAll('/', '.')}=1; dockerd does it when it starts`,
-      })),
-    );
-  }
-
-  #reportDataPlane({ inSync, failures }: ApplyResult): void {
-    const { health } = this.#options;
-    const { links, failed } = this.dataPlane.report();
-    const broken = links.find(({ name, inSync }) => !inSync && !this.#isPreparing(name));
-    health.report(
-      'dataplane',
-      broken === undefined
-        ? undefined
-        : { code: 'DEVICE_FAILED', reason: `${broken.name}: ${broken.reason ?? 'is not as it should be'}` },
-    );
-    const isPartial = !inSync && broken === undefined && failed > 0;
-    health.warn(
-      'dataplane',
-      isPartial
-        ? [
-            {
-              id: 'failed',
-              code: 'ENTRIES_FAILED',
-              severity: 'warning',
-              title: 'some peers cannot be reached',
-              text: `${failed} kernel entries are missing: ${failures[0] ?? 'they are tried again'}`,
-            },
-          ]
-        : [],
-    );
-  }
-
-  #tellRepair(repair: Repair): void {
-    const { cause, object, action, link, peer, found, wanted } = repair;
-    const severity = cause === 'drift' ? 'warning' : 'info';
-    const what = wanted ?? found ?? object;
-    this.#options.events.add(
-      severity,
-      `${cause === 'drift' ? 'drift' : 'state'}-repaired`,
-      `${action}: ${what}`,
-      {
-        cause,
-        object,
-        action,
-        link,
-        ...(peer === undefined ? {} : { peer }),
-        ...(found === undefined ? {} : { found }),
-        ...(wanted === undefined ? {} : { wanted }),
-      },
-    );
+    const isOff = (family: Family) => readSysctl(FORWARDING[family], this.#options.netns) === '0';
+    this.#report.forwardingOff([...families].filter(isOff));
   }
 }
 

@@ -2,7 +2,6 @@
  * From what is configured and what this host has to what this host should be: one pure decision, made anew
  * whenever one of its inputs changes. Equal inputs give an equal fingerprint, so that nothing is done twice.
  */
-
 import type { ConditionName } from '../api/status.ts';
 import type { Backend, BackendContext, Underlay } from '../backend/backend.ts';
 import { ConfigError, formatProblem, type Problem } from '../base/errors.ts';

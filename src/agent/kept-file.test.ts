@@ -32,14 +32,17 @@ const run = (file: KeptFile) => {
 };
 
 test('is written, and written again when something else is wanted', async () => {
-  const file = new KeptFile(path, systemClock);
+  const replaced: string[][] = [];
+  const file = new KeptFile(path, systemClock, (...change) => replaced.push(change));
   await using running = run(file);
   file.set('A=1\n');
   await running.until(true);
   assert.equal(readFileSync(path, 'utf8'), 'A=1\n');
+  assert.deepEqual(replaced, [], 'there was none before');
   file.set('A=2\n');
   await running.until(true);
   assert.equal(readFileSync(path, 'utf8'), 'A=2\n');
+  assert.deepEqual(replaced, [['A=1\n', 'A=2\n']]);
 });
 
 test('is left alone when it is right already', async () => {

@@ -17,12 +17,19 @@ export interface KeptFileState {
 export class KeptFile {
   readonly path: string;
   readonly #clock: Clock;
+  readonly #onReplaced: (before: string, after: string) => void;
   readonly #wanted = new Latest<string | undefined>(undefined);
   readonly state = new Latest<KeptFileState>({ ok: false });
 
-  constructor(path: string, clock: Clock) {
+  /** @param onReplaced told when a file that was there has another content now. */
+  constructor(
+    path: string,
+    clock: Clock,
+    onReplaced: (before: string, after: string) => void = () => undefined,
+  ) {
     this.path = path;
     this.#clock = clock;
+    this.#onReplaced = onReplaced;
   }
 
   /** States what the file should hold; `run` makes it so. */
@@ -45,7 +52,9 @@ export class KeptFile {
       // What is wanted may have changed since the last try.
       const content = this.#wanted.value ?? '';
       try {
-        if ((await readIfAny(this.path)) !== content) await writeFileAtomic(this.path, content);
+        const before = await readIfAny(this.path);
+        if (before !== content) await writeFileAtomic(this.path, content);
+        if (before !== undefined && before !== content) this.#onReplaced(before, content);
         this.state.set({ ok: true });
         return;
       } catch (error) {

@@ -1,5 +1,4 @@
 /** The agent's servers over time: one that cannot listen is a warning, and tried again. */
-
 import type { Status } from '../api/status.ts';
 import { backoff, type Clock } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';

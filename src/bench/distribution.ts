@@ -5,10 +5,14 @@ export interface Distribution {
   readonly max: number;
 }
 
-/** Of at least one value; percentiles by nearest rank, to a tenth. */
+/** By nearest rank, of at least one value in ascending order. @param share 0.5 for the median */
+export function percentile(sorted: readonly number[], share: number): number {
+  return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? Number.NaN;
+}
+
+/** Of at least one value, to a tenth. */
 export function distributionOf(values: readonly number[]): Distribution {
   const sorted = values.toSorted((a, b) => a - b);
-  const rank = (share: number) => sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? Number.NaN;
-  const round = (value: number) => Math.round(value * 10) / 10;
-  return { p50: round(rank(0.5)), p99: round(rank(0.99)), max: round(rank(1)) };
+  const rank = (share: number) => Math.round(percentile(sorted, share) * 10) / 10;
+  return { p50: rank(0.5), p99: rank(0.99), max: rank(1) };
 }

@@ -2,7 +2,7 @@
 import { Prefix } from '../base/prefix.ts';
 import { parseNetworkConfig } from '../subnet/config.ts';
 import type { LeaseAttributes } from '../subnet/lease.ts';
-import type { Participant, Participation } from './join.ts';
+import type { Participant, Participation } from './join-participant.ts';
 
 /** Seconds: 24 hours. */
 const TTL = 86_400;

@@ -11,13 +11,11 @@ import { Ip } from '../base/ip.ts';
 import { Latest } from '../base/latest.ts';
 import { EtcdStore } from '../store/etcd/etcd-store.ts';
 import type { Store } from '../store/store.ts';
-import { ConfigWatch } from '../subnet/config-watch.ts';
 import { formatSubnet, type LeaseAttributes, overlaps } from '../subnet/lease.ts';
-import { LeaseHolder } from '../subnet/lease-holder.ts';
-import { PeerTracker } from '../subnet/peers.ts';
 import { Registry } from '../subnet/registry.ts';
 import { type Distribution, distributionOf } from './distribution.ts';
 import { joinLikeFlannel } from './join-flannel.ts';
+import { joinLikeTulle } from './join-tulle.ts';
 
 export const JOIN_SHAPES = ['tulle', 'flannel'] as const;
 export type JoinShape = (typeof JOIN_SHAPES)[number];
@@ -46,12 +44,6 @@ export interface JoinOptions {
   readonly signal: AbortSignal;
 }
 
-/** Times of one agent, in milliseconds since the start of all. */
-interface Joined {
-  readonly ms: number;
-  readonly knewAll?: number;
-}
-
 export async function measureJoin(shape: JoinShape, options: JoinOptions): Promise<JoinResult> {
   const { endpoint, agents, signal } = options;
   await using observer = new EtcdStore({ endpoints: [endpoint] });
@@ -61,7 +53,7 @@ export async function measureJoin(shape: JoinShape, options: JoinOptions): Promi
   const stores: Store[] = Array.from({ length: agents }, () => new EtcdStore({ endpoints: [endpoint] }));
   const end = new AbortController();
   const either = AbortSignal.any([signal, end.signal]);
-  const joining = shape === 'tulle' ? joinAsAgent : joinLikeFlannel;
+  const joining = shape === 'tulle' ? joinLikeTulle : joinLikeFlannel;
   const leased = new Latest(0);
   const started = performance.now();
   const running = stores.map((store, number) =>
@@ -96,63 +88,6 @@ export async function measureJoin(shape: JoinShape, options: JoinOptions): Promi
     await Promise.all(running.map(({ ended }) => ended));
     await Promise.all(stores.map(store => store[Symbol.asyncDispose]()));
   }
-}
-
-export interface Participant {
-  readonly registry: Registry;
-  readonly attributes: LeaseAttributes & { readonly hostId: string };
-  /** How many peers there will be. */
-  readonly others: number;
-  /** Milliseconds since the start of all. */
-  readonly elapsed: () => number;
-  /** How many have their lease. */
-  readonly leased: Latest<number>;
-  readonly signal: AbortSignal;
-}
-
-export interface Participation {
-  /** Undefined for one that gave up. */
-  readonly joined: Promise<Joined | undefined>;
-  /** Resolves when nothing of it runs any more, after the signal. */
-  readonly ended: Promise<unknown>;
-}
-
-/**
- * The parts of an agent that speak to the store. An agent follows its peers from the start; here it begins when all
- * have their lease, because all share one processor and would wait for what the others do about their peers.
- */
-function joinAsAgent(participant: Participant): Participation {
-  const { registry, attributes, others, elapsed, leased } = participant;
-  const signal = AbortSignal.any([participant.signal]);
-  const watch = new ConfigWatch(registry);
-  const running: Promise<void>[] = [watch.run(signal)];
-  const join = async (): Promise<Joined> => {
-    const reading = await watch.reading.until(({ state }) => state === 'valid', signal);
-    if (reading.state !== 'valid') throw new Error('no configuration');
-    const holder = new LeaseHolder(registry, { config: reading.config, attributes });
-    running.push(holder.run(signal));
-    await holder.state.until(({ ownership }) => ownership === 'held', signal);
-    const ms = elapsed();
-    leased.set(leased.value + 1);
-    await leased.until(count => count === others + 1, signal);
-    const tracker = new PeerTracker(registry, { config: reading.config, self: attributes });
-    running.push(tracker.run(signal));
-    await untilAllKnown(tracker, others, signal);
-    return { ms, knewAll: elapsed() };
-  };
-  const joined = join();
-  return { joined, ended: joined.catch(() => undefined).then(() => Promise.all(running)) };
-}
-
-async function untilAllKnown(tracker: PeerTracker, others: number, signal: AbortSignal): Promise<void> {
-  const known = new Set<string>();
-  if (others === 0) return;
-  for await (const { changed, removed } of tracker.changes(signal)) {
-    for (const { key } of changed) known.add(key);
-    for (const key of removed) known.delete(key);
-    if (known.size >= others) return;
-  }
-  signal.throwIfAborted();
 }
 
 function attributesOf(number: number): LeaseAttributes & { readonly hostId: string } {

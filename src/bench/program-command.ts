@@ -122,8 +122,13 @@ function tableOf(rows: readonly ProgramRow[]): string {
           align: 'right' as const,
         },
       ]),
-      { title: 'vs flannel', cell: line => ratio(line, 'flannel'), align: 'right' },
-      { title: 'vs iproute2', cell: line => ratio(line, 'iproute2'), align: 'right' },
+      ...measured
+        .filter(shape => shape !== 'engine')
+        .map(shape => ({
+          title: `vs ${shape}`,
+          cell: (line: ProgramRow) => ratio(line, shape),
+          align: 'right' as const,
+        })),
     ],
     lines,
   );

@@ -14,13 +14,11 @@ import { Prefix } from '../base/prefix.ts';
 import type { DesiredPeer, PeerPath } from '../dataplane/desired.ts';
 import { openDataPlane } from '../dataplane/open-data-plane.ts';
 import { change } from '../netlink/change.ts';
+import { RTNH_F_ONLINK } from '../netlink/constants.ts';
 import type { Change } from '../netlink/rtnetlink.ts';
 import { run } from '../sys/process.ts';
 import { sysctlsOf } from '../sys/sysctl.ts';
 import { DEVICE, OWN_BASE, type World } from './program-world.ts';
-
-/** RTNH_F_ONLINK: include/uapi/linux/rtnetlink.h. */
-const ONLINK = 4;
 
 /** One way of programming, bound to a world. Each step resolves with the requests it took. */
 export interface Shape extends AsyncDisposable {
@@ -83,7 +81,7 @@ function flannelChanges(index: number, { subnet, gateway, mac, underlayIp }: Pee
   return [
     change.replaceNeighbor({ index, ip: gateway, mac }),
     change.replaceFdb({ index, mac, destination: underlayIp }),
-    change.replaceRoute({ destination: subnet, gateway, oif: index, flags: ONLINK }),
+    change.replaceRoute({ destination: subnet, gateway, oif: index, flags: RTNH_F_ONLINK }),
   ];
 }
 

@@ -2,9 +2,10 @@
  * `tulle store` against etcd: the same load on the same disk, in turns, so that a moment in which the machine is
  * busy hits both. The load comes from a process of its own (store-load.ts).
  */
-import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { run } from '../sys/process.ts';
+import { usageOf } from '../sys/usage.ts';
+import { percentile } from './distribution.ts';
 import type { Load, LoadResult } from './store-load.ts';
 import { withEtcd, withTulleStore } from './store-servers.ts';
 
@@ -110,17 +111,15 @@ async function inTurns(
 
 function summary({ latencies, seconds }: LoadResult): Pick<StoreRow, 'p50Ms' | 'p99Ms' | 'perSecond'> {
   const sorted = latencies.toSorted((a, b) => a - b);
-  const at = (share: number) => sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? Number.NaN;
-  const round = (value: number) => Math.round(value * 1000) / 1000;
-  return { p50Ms: round(at(0.5)), p99Ms: round(at(0.99)), perSecond: Math.round(sorted.length / seconds) };
+  const at = (share: number) => Math.round(percentile(sorted, share) * 1000) / 1000;
+  return { p50Ms: at(0.5), p99Ms: at(0.99), perSecond: Math.round(sorted.length / seconds) };
 }
 
 async function memory(server: Server, options: StoreBenchOptions): Promise<MemoryRow> {
   options.onProgress(`memory with ${KEYS} keys, ${server.store}`);
   await load(server, 'fill', 64, KEYS, options);
-  const status = await readFile(`/proc/${server.pid}/status`, 'utf8');
-  const kibibytes = Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]);
-  return { store: server.store, op: 'memory', keys: KEYS, mebibytes: Math.round(kibibytes / 1024) };
+  const { resident } = usageOf(server.pid);
+  return { store: server.store, op: 'memory', keys: KEYS, mebibytes: Math.round(resident / 2 ** 20) };
 }
 
 async function load(

@@ -87,8 +87,13 @@ async function showEvents(options: EventsOptions, signal: AbortSignal): Promise<
   for (const event of last === undefined ? wanted : wanted.slice(Math.max(0, wanted.length - last)))
     show(event);
   if (!follow) {
-    if (wanted.length === 0)
-      note(`none of the ${formatCount(remembered.length, 'event')} that the agent remembers`);
+    if (wanted.length === 0) {
+      note(
+        remembered.length === 0
+          ? 'nothing has happened'
+          : `none of the ${formatCount(remembered.length, 'event')} that the agent remembers`,
+      );
+    }
     return;
   }
   const seen = remembered.at(-1)?.id ?? after;

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
 import { test } from 'node:test';
 
@@ -29,4 +30,13 @@ test('output that does not fit on the disk is a failure with a reason', t => {
   });
   assert.match(stderr, /^tulle: error: the output could not be written: ENOSPC/);
   assert.equal(status, 1);
+});
+
+test('a command ends as it should when nobody reads its remarks', async () => {
+  const main = new URL('../main.ts', import.meta.url).pathname;
+  const child = spawn(process.execPath, [main, 'completion', 'no-such-shell'], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  child.stderr.destroy();
+  assert.deepEqual(await once(child, 'exit'), [2, null]);
 });

@@ -45,6 +45,7 @@ export async function run(
   env: NodeJS.ProcessEnv = process.env,
 ): Promise<number> {
   process.stdout.off('error', onLostOutput).on('error', onLostOutput);
+  process.stderr.off('error', ignore).on('error', ignore);
   try {
     const program = await buildProgram(commands, entry => entry.name === commandOf(argv));
     const unknown = unknownCommand(commands, argv);
@@ -116,6 +117,9 @@ function inheriting(parent: Command, command: Command): Command {
   for (const child of command.commands) inheriting(command, child);
   return command;
 }
+
+/** Remarks that nobody can read are lost; the exit status is right all the same. */
+const ignore = () => undefined;
 
 /** `tulle events | head -1`: the reader has seen enough, which is no failure. A full disk behind `>` is one. */
 function onLostOutput(error: NodeJS.ErrnoException): never {

@@ -2,7 +2,6 @@
  * Stopping a command that runs until it is told to. The first SIGINT, SIGTERM or SIGHUP aborts; the second ends
  * the process at once, for the person whose first Ctrl-C is not answered.
  */
-
 import { Interrupted } from './errors.ts';
 import { SIGNAL_BASE } from './exit-codes.ts';
 

@@ -79,7 +79,10 @@ function lease({ lease: held }: Status, now: number): string {
 }
 
 function network({ network: { config, problems } }: Status): string {
-  const wrong = problems.map(({ path, message }) => paint('red', `${path} ${message}`));
+  const wrong =
+    config === undefined
+      ? problems.map(({ path, message }) => paint('red', `${path} ${message}`))
+      : problems.slice(0, 1).map(() => paint('yellow', 'not what the store has'));
   if (config === undefined) return joined([paint('yellow', 'no configuration yet'), ...wrong]);
   const families = [config.ipv4, config.ipv6].flatMap(family =>
     family === undefined ? [] : [`${family.network} in /${family.subnetLength}`],

@@ -84,6 +84,12 @@ export class Delta<Value> {
     this.#reading++;
   }
 
+  /** Whether it was found to be there since `beginReading`. */
+  isRead(key: Key): boolean {
+    const slot = this.#slots.get(key);
+    return slot?.actual !== undefined && slot.reading === this.#reading;
+  }
+
   /** Keys that are believed to be there and were not found since `beginReading`. May change while it is read. */
   *unread(): Generator<Key> {
     for (const { key, actual, reading } of this.#slots.values()) {

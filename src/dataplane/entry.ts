@@ -52,6 +52,9 @@ export interface EntryKind<Value extends Entry> {
    */
   write(device: Device, desired: Value, actual: Value | undefined): Change;
 
+  /** A change to be sent before `write`, for the kernel to see the difference; its outcome does not matter. */
+  prelude?(device: Device, desired: Value, actual: Value): Change | undefined;
+
   remove(device: Device, actual: Value): Change;
 
   /** In the words of iproute2. */

@@ -10,8 +10,8 @@ export interface TunnelFdbEntry extends Entry {
   readonly mac: Mac;
   readonly destination?: Ip;
   readonly permanent: boolean;
-  /** A VNI or UDP port of its own, which none of ours has. */
-  readonly diverted: boolean;
+  /** A VNI, UDP port or link of its own, which none of ours has, as `bridge fdb` says it. */
+  readonly diversion?: string;
 }
 
 /** The kernel keeps one destination per unicast address, and a list of them for the others. */
@@ -19,12 +19,17 @@ function fdbKey({ mac, destination }: TunnelFdbEntry): Key {
   return mac.isUnicast || destination === undefined ? mac.key : `${mac} ${destination}`;
 }
 
-export function fdbEntry({ mac, destination, state, vni, port }: FdbEntry): TunnelFdbEntry {
+export function fdbEntry({ mac, destination, state, vni, port, via }: FdbEntry): TunnelFdbEntry {
+  const diversion = [
+    vni === undefined ? '' : ` vni ${vni}`,
+    port === undefined ? '' : ` port ${port}`,
+    via === undefined ? '' : ` via link ${via}`,
+  ].join('');
   return {
     mac,
     permanent: (state & NUD_PERMANENT) !== 0,
-    diverted: vni !== undefined || port !== undefined,
     ...(destination === undefined ? {} : { destination }),
+    ...(diversion === '' ? {} : { diversion }),
   };
 }
 
@@ -34,7 +39,7 @@ export const fdbKind: EntryKind<TunnelFdbEntry> = {
   name: ({ mac }) => mac.toString(),
   same: (desired, actual) =>
     desired.permanent === actual.permanent &&
-    desired.diverted === actual.diverted &&
+    desired.diversion === actual.diversion &&
     (desired.destination === undefined
       ? actual.destination === undefined
       : desired.destination.equals(actual.destination)),
@@ -42,8 +47,8 @@ export const fdbKind: EntryKind<TunnelFdbEntry> = {
   ours: actual => actual.permanent,
   write: ({ index }, entry) => change.replaceFdb(onLink(index, entry)),
   remove: ({ index }, entry) => change.deleteFdb(onLink(index, entry)),
-  text: (device, { mac, destination, permanent }) =>
-    `fdb ${mac} dst ${destination ?? '(none)'} dev ${device} self${permanent ? ' permanent' : ''}`,
+  text: (device, { mac, destination, permanent, diversion = '' }) =>
+    `fdb ${mac} dst ${destination ?? '(none)'}${diversion} dev ${device} self${permanent ? ' permanent' : ''}`,
 };
 
 function onLink(index: number, { mac, destination }: TunnelFdbEntry) {

@@ -1,17 +1,37 @@
-/** What the data plane has to tell: repairs, counted and handed on; the first refusal, and that all is well again. */
+/**
+ * What the data plane has to tell: repairs, counted and handed on; the first refusal, and that all is well again.
+ *
+ * Every repair counts, but not every one is told. Of many like it in one round the first few are, with the number of
+ * the others; and while somebody undoes what we do again and again, what happened is told every now and then.
+ */
+import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
-import type { ObjectType, Repair } from './report.ts';
+import type { Contest, ObjectType, Repair } from './report.ts';
+
+/** Repairs of one kind that are told one by one. */
+const MOST_ALIKE = 10;
+/** Milliseconds between two tellings while there is a contest. */
+const CONTEST_INTERVAL = 10_000;
+
+export interface JournalOptions {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly onRepair: ((repair: Repair) => void) | undefined;
+}
 
 export class Journal {
-  readonly #logger: Logger;
-  readonly #onRepair: ((repair: Repair) => void) | undefined;
+  readonly #options: JournalOptions;
   readonly #driftRepairs = new Map<ObjectType, number>();
+  /** Not counted yet. */
   #repairs: Repair[] = [];
+  /** Counted, and not told yet. */
+  #untold: Repair[] = [];
+  #toldAt = Number.NEGATIVE_INFINITY;
+  #contest: Contest | undefined;
   #lastError: string | undefined;
 
-  constructor(logger: Logger, onRepair: ((repair: Repair) => void) | undefined) {
-    this.#logger = logger;
-    this.#onRepair = onRepair;
+  constructor(options: JournalOptions) {
+    this.#options = options;
   }
 
   /** Repairs of drift so far, by object. */
@@ -23,38 +43,71 @@ export class Journal {
     return this.#lastError;
   }
 
+  get contest(): Contest | undefined {
+    return this.#contest;
+  }
+
   repaired(repair: Repair): void {
     this.#repairs.push(repair);
   }
 
-  /** The end of a round. @param failure the first of those that remain, if any; of `failed` in all. */
-  endRound(failure: string | undefined, failed: number): void {
-    this.#tellRepairs();
+  /**
+   * The end of a round.
+   * @param failure the first of those that remain, if any; of `failed` in all.
+   * @param isPressed others change things faster than they are repaired.
+   */
+  endRound(failure: string | undefined, failed: number, isPressed: boolean): void {
+    this.#count(isPressed);
+    const isDue = this.#options.clock.monotonic() >= this.#toldAt + CONTEST_INTERVAL;
+    if (this.#contest === undefined || isDue) this.#tell(this.#contest === undefined ? MOST_ALIKE : 1);
+    const { logger } = this.#options;
     if (failure !== undefined && this.#lastError === undefined) {
-      this.#logger.warn({ failed, first: failure }, 'the kernel refuses entries');
+      logger.warn({ failed, first: failure }, 'the kernel refuses entries');
     } else if (failure === undefined && this.#lastError !== undefined) {
-      this.#logger.info({}, 'the kernel holds every entry again');
+      logger.info({}, 'the kernel holds every entry again');
     }
     this.#lastError = failure;
   }
 
   /** A round that could not be ended. */
   failed(reason: string): void {
-    if (this.#lastError === undefined) this.#logger.warn({ error: reason }, 'the kernel could not be read');
+    if (this.#lastError === undefined) {
+      this.#options.logger.warn({ error: reason }, 'the kernel could not be read');
+    }
     this.#lastError = reason;
   }
 
-  #tellRepairs(): void {
-    const repairs = this.#repairs;
-    const [first] = repairs;
-    if (first === undefined) return;
-    this.#repairs = [];
-    for (const repair of repairs) {
-      if (repair.cause === 'drift') {
-        this.#driftRepairs.set(repair.object, (this.#driftRepairs.get(repair.object) ?? 0) + 1);
-      }
-      this.#onRepair?.(repair);
+  #count(isPressed: boolean): void {
+    const drifts = this.#repairs.filter(({ cause }) => cause === 'drift');
+    for (const { object } of drifts) {
+      this.#driftRepairs.set(object, (this.#driftRepairs.get(object) ?? 0) + 1);
     }
-    this.#logger.info({ count: repairs.length, first }, 'repaired what others had changed');
+    this.#untold.push(...this.#repairs);
+    this.#repairs = [];
+    if (!isPressed) {
+      this.#contest = undefined;
+      return;
+    }
+    const latest = drifts.at(-1) ?? this.#contest?.latest;
+    if (latest === undefined) return;
+    const { since = this.#options.clock.now(), repairs = 0 } = this.#contest ?? {};
+    this.#contest = { since, repairs: repairs + drifts.length, latest };
+  }
+
+  #tell(mostAlike: number): void {
+    const [first] = this.#untold;
+    if (first === undefined) return;
+    const groups = Map.groupBy(this.#untold, repair => `${repair.cause} ${repair.object} ${repair.action}`);
+    for (const group of groups.values()) {
+      const told = group.slice(0, mostAlike);
+      const others = group.length - told.length;
+      for (const [index, repair] of told.entries()) {
+        const isLast = index === told.length - 1;
+        this.#options.onRepair?.(isLast && others > 0 ? { ...repair, others } : repair);
+      }
+    }
+    this.#options.logger.info({ count: this.#untold.length, first }, 'repaired what others had changed');
+    this.#untold = [];
+    this.#toldAt = this.#options.clock.monotonic();
   }
 }

@@ -49,6 +49,9 @@ function link(info: Partial<VxlanInfo> = {}, changes: Partial<Link> = {}): Link 
   };
 }
 
+/** What a vxlan device is told when anything of it that can be changed is wrong. */
+const REPAIRED = { kind: 'vxlan' as const, learning: false, link: 2, local: LOCAL, ttl: 0, df: 0 };
+
 describe('compareVxlan', () => {
   test("adopts flanneld's device as it is, whatever it says besides", () => {
     assert.deepEqual(compareVxlan(desired, link()), { outcome: 'same' });
@@ -79,13 +82,25 @@ describe('compareVxlan', () => {
       name: 'learning',
       actual: link({ learning: true }),
       differences: ['learning instead of nolearning'],
-      change: { info: { kind: 'vxlan' as const, learning: false, link: 2, local: LOCAL } },
+      change: { info: REPAIRED },
     },
     {
       name: 'local address and lower device',
       actual: link({ local: Ip.parse('192.168.65.9'), link: 3 }),
       differences: ['local 192.168.65.9 instead of 192.168.65.3', 'lower device 3 instead of 2'],
-      change: { info: { kind: 'vxlan' as const, learning: false, link: 2, local: LOCAL } },
+      change: { info: REPAIRED },
+    },
+    {
+      name: 'TTL and DF',
+      actual: link({ ttl: 1, df: 1 }),
+      differences: ['ttl 1 instead of 0', 'df 1 instead of 0'],
+      change: { info: REPAIRED },
+    },
+    {
+      name: 'membership of a bridge',
+      actual: link({}, { master: 7 }),
+      differences: ['master 7 instead of 0'],
+      change: { master: 0 },
     },
   ]) {
     test(`repairs ${name} on the living device`, () => {

@@ -3,10 +3,13 @@
  * us, and made anew only when it does not.
  *
  * What the kernel can change on a living vxlan device (drivers/net/vxlan/vxlan_core.c, vxlan_nl2conf with
- * changelink): the local address within its family, the lower device, learning. VNI, UDP port, group and the
- * extensions it cannot. A change of the MAC address flushes the neighbors of the device.
+ * changelink): the local address within its family, the lower device, learning, TTL and DF. VNI, UDP port, group and
+ * the extensions it cannot. A change of the MAC address flushes the neighbors of the device.
+ *
+ * What decides whether and where packets arrive is ours. What else a person may give a device is not: alias, further
+ * names, queue length, TOS.
  */
-import { TulleError } from '../base/errors.ts';
+import { isCode, TulleError } from '../base/errors.ts';
 import type { Ip } from '../base/ip.ts';
 import type { Mac } from '../base/mac.ts';
 import type { Link, LinkChange, VxlanInfo } from '../netlink/objects.ts';
@@ -33,6 +36,9 @@ export function compareVxlan(desired: DesiredVxlan, actual: Link): Comparison {
   const mtuDiffers = actual.mtu !== desired.mtu;
   if (mtuDiffers) differ('mtu', actual.mtu, desired.mtu);
   if (macDiffers) differ('address', actual.mac, desired.mac);
+  // A port of a bridge gives what it receives to the bridge.
+  const isEnslaved = actual.master !== undefined && actual.master !== 0;
+  if (isEnslaved) differ('master', actual.master, 0);
   const before = differences.length;
   if (desired.local !== undefined && !desired.local.equals(info.local)) {
     differ('local', info.local, desired.local);
@@ -41,6 +47,8 @@ export function compareVxlan(desired: DesiredVxlan, actual: Link): Comparison {
     differences.push(desired.learning ? 'nolearning instead of learning' : 'learning instead of nolearning');
   }
   if ((info.link ?? 0) !== desired.underlayIndex) differ('lower device', info.link, desired.underlayIndex);
+  if ((info.ttl ?? 0) !== 0) differ('ttl', info.ttl, 0);
+  if ((info.df ?? 0) !== 0) differ('df', info.df, 0);
   const infoDiffers = differences.length > before;
   if (differences.length === 0) return { outcome: 'same' };
   return {
@@ -48,7 +56,8 @@ export function compareVxlan(desired: DesiredVxlan, actual: Link): Comparison {
     change: {
       ...(mtuDiffers ? { mtu: desired.mtu } : {}),
       ...(macDiffers ? { mac: desired.mac } : {}),
-      ...(infoDiffers ? { info: mutableInfo(desired) } : {}),
+      ...(isEnslaved ? { master: 0 } : {}),
+      ...(infoDiffers ? { info: { ...mutableInfo(desired), ttl: 0, df: 0 } } : {}),
     },
     differences,
   };
@@ -94,22 +103,34 @@ export interface EnsuredLink {
 export type LinkErrorCode =
   /** A link of another kind has the name of one of ours. */
   | 'LINK_IN_THE_WAY'
+  /** Another link has our VNI on our UDP port, of which there can be but one. */
+  | 'VNI_IN_USE'
   /** Somebody removed the link while it was being set up. */
   | 'LINK_VANISHED';
 
 /** A device of ours cannot be made or kept. */
 export class LinkError extends TulleError<LinkErrorCode> {}
 
+/** Where the device may be that is not found under its name. */
+export interface LinkTrace {
+  /** Its index when it was last seen. */
+  readonly index?: number | undefined;
+  /** Another namespace that it was moved to. */
+  readonly movedTo?: Link['movedTo'] | undefined;
+}
+
 /**
  * Makes the device exist as wanted; it is not set up yet when it is new.
- * @param actual what has the name now. @throws NetlinkError, and LinkError when that is no vxlan device.
+ * @param actual what has the name now.
+ * @throws NetlinkError, and LinkError when that is no vxlan device, or another one has the VNI.
  */
 export async function ensureVxlan(
   links: Rtnetlink['links'],
   desired: DesiredVxlan,
   actual: Link | undefined,
+  trace: LinkTrace = {},
 ): Promise<EnsuredLink> {
-  if (actual === undefined) return await create(links, desired, undefined);
+  if (actual === undefined) return await recover(links, desired, trace);
   const comparison = compareVxlan(desired, actual);
   switch (comparison.outcome) {
     case 'same':
@@ -129,6 +150,62 @@ export async function ensureVxlan(
       }
       await links.delete(desired.name);
       return await create(links, desired, comparison.reason);
+  }
+}
+
+/** Nothing has the name: the device is gone, was renamed, or was moved to another namespace. */
+async function recover(
+  links: Rtnetlink['links'],
+  desired: DesiredVxlan,
+  { index, movedTo }: LinkTrace,
+): Promise<EnsuredLink> {
+  // It keeps its VNI here wherever it is, so that no other can be made before it is gone.
+  if (movedTo !== undefined) await deleteMoved(links, movedTo);
+  try {
+    return await create(links, desired, movedTo && 'moved to another network namespace');
+  } catch (error) {
+    if (!isCode(error, 'EEXIST')) throw error;
+    const holder = (await links.list()).find(link => holdsVni(link, desired));
+    if (holder === undefined) throw taken(desired, 'a device in another network namespace has');
+    if (holder.index !== index && !desired.mac.equals(holder.mac)) {
+      throw taken(desired, `the device ${holder.name} has`);
+    }
+    await rename(links, holder.index, desired.name);
+    const back = await ensureVxlan(links, desired, await links.get(desired.name));
+    const found = [`renamed to ${holder.name}`, ...(back.found === undefined ? [] : [back.found])].join(', ');
+    return { ...back, outcome: back.outcome === 'kept' ? 'changed' : back.outcome, found };
+  }
+}
+
+async function deleteMoved(
+  links: Rtnetlink['links'],
+  { index, netnsId }: NonNullable<Link['movedTo']>,
+): Promise<void> {
+  try {
+    await links.delete(index, { targetNetnsId: netnsId });
+  } catch (error) {
+    // It is gone from there too, or the namespace is; whether the VNI is free is seen when it is taken.
+    if (!isCode(error, 'ENODEV', 'EINVAL', 'ESRCH')) throw error;
+  }
+}
+
+function holdsVni({ info }: Link, { vni, port }: DesiredVxlan): boolean {
+  return info?.kind === 'vxlan' && info.id === vni && (port === undefined || info.port === port);
+}
+
+function taken({ vni, port }: DesiredVxlan, who: string): LinkError {
+  const message = `${who} VNI ${vni}${port === undefined ? '' : ` on UDP port ${port}`} already`;
+  return new LinkError('VNI_IN_USE', message, { hint: 'delete it, or choose another VNI or port' });
+}
+
+/** Kernels before 6.2 rename no device that is up. */
+async function rename(links: Rtnetlink['links'], index: number, name: string): Promise<void> {
+  try {
+    await links.change(index, { name });
+  } catch (error) {
+    if (!isCode(error, 'EBUSY')) throw error;
+    await links.change(index, { up: false });
+    await links.change(index, { name });
   }
 }
 

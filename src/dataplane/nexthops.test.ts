@@ -29,10 +29,10 @@ describe('NexthopIds', () => {
   test('gives way to others, before and after it chose', () => {
     const usual = new NexthopIds('flannel.1').of(gateway(1));
     const ids = new NexthopIds('flannel.1');
-    assert.equal(ids.avoid([usual]), false);
+    assert.deepEqual(ids.avoid([usual]), []);
     assert.equal(ids.of(gateway(1)), usual + 1);
-    assert.equal(ids.avoid([usual + 1]), true);
+    assert.deepEqual(ids.avoid([usual + 1]), [usual + 1]);
     assert.equal(ids.of(gateway(1)), usual);
-    assert.equal(ids.avoid([1, 2, 3]), false);
+    assert.deepEqual(ids.avoid([1, 2, 3]), []);
   });
 });

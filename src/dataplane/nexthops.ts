@@ -7,17 +7,25 @@ import type { Ip } from '../base/ip.ts';
 import { change } from '../netlink/change.ts';
 import { RTNH_F_ONLINK } from '../netlink/constants.ts';
 import type { Nexthop } from '../netlink/objects.ts';
-import { type Entry, type EntryKind, PROTOCOL } from './entry.ts';
+import { type Device, type Entry, type EntryKind, PROTOCOL } from './entry.ts';
 
 export interface NexthopEntry extends Entry {
   readonly id: number;
   readonly gateway?: Ip;
   readonly onlink: boolean;
+  /** RTPROT_*; 77 of what is wanted. */
+  readonly protocol: number;
 }
 
-export function nexthopEntry({ id, gateway, flags }: Nexthop): NexthopEntry {
+export function nexthopEntry({ id, gateway, flags, protocol }: Nexthop): NexthopEntry {
   const onlink = (flags & RTNH_F_ONLINK) !== 0;
-  return gateway === undefined ? { id, onlink } : { id, gateway, onlink };
+  return gateway === undefined ? { id, onlink, protocol } : { id, gateway, onlink, protocol };
+}
+
+/** On our device, and either with our protocol or with a number that only we would give. */
+export function isOurNexthop({ id, protocol, oif }: Nexthop, { index }: Device): boolean {
+  const isOfOurs = id >= FIRST_NEXTHOP_ID && id < FIRST_NEXTHOP_ID + COUNT;
+  return oif === index && (protocol === PROTOCOL || isOfOurs);
 }
 
 export const nexthopKind: EntryKind<NexthopEntry> = {
@@ -26,8 +34,9 @@ export const nexthopKind: EntryKind<NexthopEntry> = {
   name: ({ id }) => String(id),
   same: (desired, actual) =>
     desired.onlink === actual.onlink &&
+    desired.protocol === actual.protocol &&
     (desired.gateway === undefined ? actual.gateway === undefined : desired.gateway.equals(actual.gateway)),
-  // Only objects with our protocol on our device are ever looked at.
+  // Only those for which `isOurNexthop` holds are ever looked at.
   ours: () => true,
   write({ index }, { id, gateway }, actual) {
     const nexthop = {
@@ -41,8 +50,8 @@ export const nexthopKind: EntryKind<NexthopEntry> = {
     return actual === undefined ? change.addNexthop(nexthop) : change.replaceNexthop(nexthop);
   },
   remove: (_, { id }) => change.deleteNexthop(id),
-  text: (device, { id, gateway, onlink }) =>
-    `nexthop id ${id} via ${gateway ?? '(none)'} dev ${device}${onlink ? ' onlink' : ''}`,
+  text: (device, { id, gateway, onlink, protocol }) =>
+    `nexthop id ${id} via ${gateway ?? '(none)'} dev ${device}${onlink ? ' onlink' : ''}${protocol === PROTOCOL ? '' : ` proto ${protocol}`}`,
 };
 
 /** Where our numbers begin; the first byte is our protocol's number. 2^24 of them follow. */
@@ -81,17 +90,17 @@ export class NexthopIds {
     if (!this.#ids.has(gateway.key) && !this.#isTaken(id)) this.#assign(id, gateway);
   }
 
-  /** Others use these numbers. True when one of them was ours: its gateway gets another. */
-  avoid(ids: Iterable<number>): boolean {
+  /** Others use these numbers. Returns those that were ours: their gateways get others. */
+  avoid(ids: Iterable<number>): readonly number[] {
     this.#foreign.clear();
-    let displaced = false;
+    const displaced: number[] = [];
     for (const id of ids) {
       this.#foreign.add(id);
       const gateway = this.#gateways.get(id);
       if (gateway === undefined) continue;
       this.#gateways.delete(id);
       this.#ids.delete(gateway);
-      displaced = true;
+      displaced.push(id);
     }
     return displaced;
   }

@@ -13,6 +13,7 @@
  */
 import { backoff, type Clock, systemClock } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
+import { Pace } from '../base/pace.ts';
 import type { KernelEvent, Rtnetlink } from '../netlink/rtnetlink.ts';
 import { Alarm } from './alarm.ts';
 import type { DataPlane, DataPlaneOptions } from './data-plane.ts';
@@ -32,6 +33,8 @@ export function openDataPlane(options: DataPlaneOptions): DataPlane {
 
 /** Announcements come in bursts; this long the first one waits for the others. Milliseconds. */
 const SETTLE = 20;
+/** Announcements may call for this many rounds at once; those that follow are half a second apart. */
+const PACE = { burst: 20, interval: 500 };
 /** Changes made between two looks at what else there is to do. */
 const CHUNK = 1024;
 /** A round that always finds more to do is given up, to go on a moment later. */
@@ -51,6 +54,7 @@ class KernelDataPlane implements DataPlane {
   readonly #alarm: Alarm;
   readonly #hearing: Hearing;
   readonly #journal: Journal;
+  readonly #pace: Pace;
   #usesNexthops: boolean | undefined;
   /** Something was noted that contradicts what is believed. */
   #isNoted = false;
@@ -66,7 +70,9 @@ class KernelDataPlane implements DataPlane {
     this.#rtnetlink = options.rtnetlink;
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? Math.random;
-    this.#journal = new Journal(options.logger, options.onRepair);
+    const { logger, onRepair } = options;
+    this.#journal = new Journal({ clock: this.#clock, logger, onRepair });
+    this.#pace = new Pace(this.#clock, PACE);
     this.#delays = this.#newDelays();
     this.#nextResync = this.#laterResync();
     this.#host = new Host({
@@ -116,16 +122,8 @@ class KernelDataPlane implements DataPlane {
   }
 
   setPeer(peer: DesiredPeer): void {
-    const changes = this.#peers.set(peer);
-    for (const { link, path, before } of changes) {
-      const tunnel = this.#tunnels.get(link);
-      tunnel?.restate(peer, path, before);
-      if (path === undefined || before !== undefined) continue;
-      const former = changes.find(
-        other => other.path === undefined && other.before?.subnet.equals(path.subnet),
-      );
-      const formerTunnel = former && this.#tunnels.get(former.link);
-      if (formerTunnel !== undefined) tunnel?.replaceRouteOf(formerTunnel, path);
+    for (const { link, path, before } of this.#peers.set(peer)) {
+      this.#tunnels.get(link)?.restate(peer, path, before);
     }
   }
 
@@ -147,7 +145,7 @@ class KernelDataPlane implements DataPlane {
   }
 
   report(): DataPlaneReport {
-    const { driftRepairs, lastError } = this.#journal;
+    const { driftRepairs, contest, lastError } = this.#journal;
     return {
       inSync: this.#inSync,
       wanted: this.#sum('wanted'),
@@ -156,6 +154,7 @@ class KernelDataPlane implements DataPlane {
       driftRepairs,
       links: this.#host.report(),
       ...(this.#lastResync === undefined ? {} : { lastResync: this.#lastResync }),
+      ...(contest === undefined ? {} : { contest }),
       ...(lastError === undefined ? {} : { lastError }),
       ...(this.#usesNexthops === undefined ? {} : { nexthopObjects: this.#usesNexthops }),
     };
@@ -226,6 +225,7 @@ class KernelDataPlane implements DataPlane {
     const writesBefore = this.#rtnetlink.writes;
     if (started >= this.#nextResync) this.#doubtAll('timer');
     const fullResync = this.#resyncReason;
+    const isProvoked = this.#isNoted;
     await this.#listen();
     for (let pass = 0; pass < PASSES; pass++) {
       if (this.#host.isDue()) await this.#ensureHost();
@@ -236,7 +236,8 @@ class KernelDataPlane implements DataPlane {
     }
     if (fullResync !== undefined) this.#noteResync(started, fullResync);
     const failures = this.#failures();
-    this.#journal.endRound(failures[0], this.#sum('failed'));
+    if (isProvoked) this.#pace.answered(this.#clock.monotonic() - started);
+    this.#journal.endRound(failures[0], this.#sum('failed'), this.#pace.isPressed);
     this.#schedule();
     this.#delays = this.#newDelays();
     const result = { inSync: this.#inSync, writes: this.#rtnetlink.writes - writesBefore, failures };
@@ -303,13 +304,20 @@ class KernelDataPlane implements DataPlane {
 
   #wake(): void {
     this.#isNoted = true;
-    if (this.#running === undefined) this.#alarm.atLatest(this.#clock.monotonic() + SETTLE);
+    if (this.#running === undefined) this.#alarm.atLatest(this.#clock.monotonic() + this.#reaction);
+  }
+
+  /** Milliseconds to wait before the answer to an announcement. */
+  get #reaction(): number {
+    return Math.max(SETTLE, this.#pace.delay);
   }
 
   #schedule(): void {
     const times = [...this.#tunnels.values()].map(tunnel => tunnel.nextRetry);
     times.push(this.#host.nextRetry, this.#nextResync);
-    if (this.#isNoted || this.#hasWork()) times.push(this.#clock.monotonic() + SETTLE);
+    if (this.#isNoted || this.#hasWork()) times.push(this.#clock.monotonic() + this.#reaction);
+    // That a contest is over is told by a round.
+    if (this.#journal.contest !== undefined) times.push(this.#clock.monotonic() + this.#pace.rest);
     if (this.#stop.signal.aborted) return;
     for (const time of times) if (time !== undefined) this.#alarm.atLatest(time);
   }
@@ -345,8 +353,6 @@ class KernelDataPlane implements DataPlane {
     return new Tunnel({
       name,
       peers: () => this.#peers.over(name),
-      isSibling: index =>
-        [...this.#tunnels.values()].some(other => other.name !== name && other.index === index),
       environment: {
         clock: this.#clock,
         random: this.#random,

@@ -1,5 +1,4 @@
 /** What the data plane tells about itself: results, audit of repairs, status. Plain data, ready to be shown. */
-
 import { defined } from '../base/defined.ts';
 
 export type ObjectType = 'link' | 'address' | 'sysctl' | 'neighbor' | 'fdb' | 'nexthop' | 'route';
@@ -24,6 +23,17 @@ export interface Repair {
   readonly found?: string;
   /** What is there now; absent when it was removed. */
   readonly wanted?: string;
+  /** How many more of this kind were repaired with it, and are not told one by one. */
+  readonly others?: number;
+}
+
+/** Somebody undoes what we repair, again and again. Repairs wait for one another until that ends. */
+export interface Contest {
+  /** Milliseconds since the epoch. */
+  readonly since: number;
+  /** Repairs since then. */
+  readonly repairs: number;
+  readonly latest: Repair;
 }
 
 /** The repair of a difference: undefined for what was found or is wanted means nothing. */
@@ -72,6 +82,7 @@ export interface DataPlaneReport {
   readonly lastResync?: { readonly at: number; readonly ms: number; readonly reason: string };
   /** Repaired drift since the data plane was opened, by object. */
   readonly driftRepairs: Readonly<Partial<Record<ObjectType, number>>>;
+  readonly contest?: Contest;
   readonly lastError?: string;
   readonly links: readonly LinkReport[];
   /** Whether peers are programmed with nexthop objects; undefined until the kernel was asked. */

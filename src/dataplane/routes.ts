@@ -6,7 +6,8 @@
  *
  *     ours       protocol 77 on our device
  *     adoptable  made by flannel for the same peer: anything on our device, or straight to the peer's public
- *                address, which is what DirectRouting and host-gw leave behind; or ours, on another of our devices
+ *                address, which is what DirectRouting and host-gw leave behind; and ours that was led astray, by
+ *                another next hop object under our number, or by another route in its place
  *     foreign    anything else; it is in the way, and stays
  */
 import type { Ip } from '../base/ip.ts';
@@ -18,6 +19,7 @@ import {
   RTN_UNICAST,
   RTNH_F_ONLINK,
   RTPROT_BOOT,
+  RTPROT_KERNEL,
 } from '../netlink/constants.ts';
 import type { Route } from '../netlink/objects.ts';
 import { routeProtocolWord, routeTypeWord } from '../netlink/route-words.ts';
@@ -32,18 +34,24 @@ export interface RouteEntry extends Entry {
   readonly gateway?: Ip;
   /** Of what is wanted: how the peer's host is reached. */
   readonly underlayIp?: Ip;
-  /** Of a foreign one: how it differs, in words. */
+  /** Of one that is not ours: how it differs, in words. */
   readonly description?: string;
+  /** Of a foreign one: the kernel made it for an address of this host. */
+  readonly isBroughtByAddress?: boolean;
 }
 
 /** The metric of a route that states none: net/ipv4/fib_frontend.c, IP6_RT_PRIO_USER. */
 const DEFAULT_METRIC = { ipv4: 0, ipv6: 1024 } as const;
 
-/** Whether a route could be one of ours or in the place of one: the default metric of table main. */
-export function isComparable(route: Route): route is Route & { readonly destination: Prefix } {
+/** One that could be ours or in the place of ours. */
+export type ComparableRoute = Route & { readonly destination: Prefix };
+
+/** Whether a route could be: it has the default metric, in table main, for any type of service. */
+export function isComparable(route: Route): route is ComparableRoute {
   return (
     route.destination !== undefined &&
     route.table === RT_TABLE_MAIN &&
+    route.tos === undefined &&
     (route.priority ?? 0) === DEFAULT_METRIC[route.family]
   );
 }
@@ -51,14 +59,12 @@ export function isComparable(route: Route): route is Route & { readonly destinat
 /**
  * @param desired what is wanted at the same destination.
  * @param isOurNexthop whether a next hop object is one of ours on this device.
- * @param isOnSibling whether it leads over another of our devices.
  */
 export function routeEntry(
-  route: Route & { readonly destination: Prefix },
+  route: ComparableRoute,
   device: Device,
   desired: RouteEntry | undefined,
   isOurNexthop: (id: number) => boolean,
-  isOnSibling: () => boolean,
 ): RouteEntry {
   const { destination, nexthopId, gateway, protocol } = route;
   const way = {
@@ -73,9 +79,12 @@ export function routeEntry(
     return { destination, standing: 'ours', ...way };
   }
   const direct = protocol === RTPROT_BOOT && gateway !== undefined && gateway.equals(desired?.underlayIp);
-  if (onDevice || direct || (protocol === PROTOCOL && isOnSibling()))
-    return { destination, standing: 'adoptable', ...way };
-  return { destination, standing: 'foreign', ...way, description: describe(route) };
+  const description = describe(route);
+  if (onDevice || direct || protocol === PROTOCOL) {
+    return { destination, standing: 'adoptable', ...way, description };
+  }
+  const isBroughtByAddress = protocol === RTPROT_KERNEL;
+  return { destination, standing: 'foreign', ...way, description, isBroughtByAddress };
 }
 
 export const routeKind: EntryKind<RouteEntry> = {
@@ -93,13 +102,21 @@ export const routeKind: EntryKind<RouteEntry> = {
     const route = newRoute(device, desired);
     return actual === undefined ? change.addRoute(route) : change.replaceRoute(route);
   },
+  // The kernel takes two routes with one next hop object for the same, whatever their MTU (net/ipv4/fib_semantics.c,
+  // fib_find_info_nh), and keeps the old one; after a route of another kind it makes ours anew.
+  prelude: (device, desired, { nexthopId }) =>
+    nexthopId !== undefined && nexthopId === desired.nexthopId
+      ? change.replaceRoute(newRoute(device, { ...desired, nexthopId: undefined }))
+      : undefined,
   remove: (device, actual) => change.deleteRoute(newRoute(device, actual)),
   text: (device, { destination, nexthopId, gateway, description }) =>
     description ??
     `route ${destination}${nexthopId === undefined ? '' : ` nhid ${nexthopId}`} via ${gateway ?? '(none)'} dev ${device} onlink`,
 };
 
-function newRoute({ index }: Device, { destination, nexthopId, gateway }: RouteEntry) {
+type Way = { readonly nexthopId?: number | undefined } & Pick<RouteEntry, 'destination' | 'gateway'>;
+
+function newRoute({ index }: Device, { destination, nexthopId, gateway }: Way) {
   const route = {
     destination,
     protocol: PROTOCOL,
@@ -113,10 +130,12 @@ function newRoute({ index }: Device, { destination, nexthopId, gateway }: RouteE
 
 /** Whether nothing but the next hop distinguishes it from ours. */
 function isPlainUnicast(route: Route): boolean {
-  return route.type === RTN_UNICAST && route.encap === undefined && route.mtu === undefined;
+  const { type, encap, mtu, preferredSource } = route;
+  return type === RTN_UNICAST && encap === undefined && mtu === undefined && preferredSource === undefined;
 }
 
-function describe({ destination, gateway, oif, nexthopId, protocol, type }: Route): string {
+function describe(route: Route): string {
+  const { destination, gateway, oif, nexthopId, protocol, type, mtu, preferredSource } = route;
   const words = [
     'route',
     type === RTN_UNICAST ? '' : routeTypeWord(type),
@@ -124,6 +143,8 @@ function describe({ destination, gateway, oif, nexthopId, protocol, type }: Rout
     nexthopId === undefined ? '' : `nhid ${nexthopId}`,
     gateway === undefined ? '' : `via ${gateway}`,
     oif === undefined ? '' : `on link ${oif}`,
+    preferredSource === undefined ? '' : `src ${preferredSource}`,
+    mtu === undefined ? '' : `mtu ${mtu}`,
     `proto ${routeProtocolWord(protocol)}`,
   ];
   return words.filter(word => word !== '').join(' ');

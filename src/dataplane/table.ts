@@ -170,13 +170,6 @@ export class Table<Value extends Entry> {
     return changed;
   }
 
-  /** Believes, until it is told otherwise, that the kernel holds this in the place of a wanted entry. */
-  suppose(key: Key, value: Value): void {
-    if (this.#delta.desired(key) !== undefined && this.#delta.actual(key) === undefined) {
-      this.#delta.setActual(key, value);
-    }
-  }
-
   /** Believes that the kernel holds nothing: the device is gone or new. */
   forgetActual(): void {
     this.#notes.clear();
@@ -195,6 +188,17 @@ export class Table<Value extends Entry> {
     this.#learn(this.kind.key(value), value, cause);
   }
 
+  /** Whether the dump that is being read had an entry under this key already. */
+  isFound(key: Key): boolean {
+    return this.#delta.isRead(key);
+  }
+
+  /** Whether the kernel holds the wanted entry, or did until others changed it. */
+  isHeld(key: Key): boolean {
+    const isThere = this.#delta.actual(key) !== undefined && !this.#delta.differs(key);
+    return isThere || this.#drifted.get(key)?.cause === 'drift';
+  }
+
   /** Believes that the kernel holds nothing but what was found. */
   endDump(cause: RepairCause): void {
     for (const key of this.#delta.unread()) this.#learn(key, undefined, cause);
@@ -206,9 +210,13 @@ export class Table<Value extends Entry> {
     for (const { key, desired, actual } of this.#delta.differences()) {
       if (desired === undefined || !this.#retries.isDue(key, now)) continue;
       const obstacle = actual && this.kind.inTheWay?.(desired, actual);
-      if (obstacle === undefined) {
-        yield new EntryWrite(this, this.kind.write(device, desired, actual), key, desired);
-      } else this.#blocked(key, obstacle);
+      if (obstacle !== undefined) {
+        this.#blocked(key, obstacle);
+        continue;
+      }
+      const prelude = actual && this.kind.prelude?.(device, desired, actual);
+      if (prelude !== undefined) yield { change: prelude, settle: () => undefined };
+      yield new EntryWrite(this, this.kind.write(device, desired, actual), key, desired);
     }
   }
 

@@ -7,14 +7,15 @@
  */
 import type { Ip } from '../base/ip.ts';
 import { RT_TABLE_MAIN } from '../netlink/constants.ts';
-import type { Nexthop, Route } from '../netlink/objects.ts';
+import type { Nexthop } from '../netlink/objects.ts';
 import type { KernelEvent, ListReader, Rtnetlink } from '../netlink/rtnetlink.ts';
 import type { DesiredPeer, PeerPath } from './desired.ts';
 import { type Claim, type Device, type Entry, PROTOCOL } from './entry.ts';
 import { fdbEntry, fdbKind, type TunnelFdbEntry } from './fdb.ts';
 import { type NeighborEntry, neighborEntry, neighborKind } from './neighbors.ts';
-import { type NexthopEntry, NexthopIds, nexthopEntry, nexthopKind } from './nexthops.ts';
-import type { RepairCause } from './report.ts';
+import { isOurNexthop, type NexthopEntry, NexthopIds, nexthopEntry, nexthopKind } from './nexthops.ts';
+import { type Repair, type RepairCause, repairOf } from './report.ts';
+import { RouteReader } from './route-reader.ts';
 import { isComparable, type RouteEntry, routeEntry, routeKind } from './routes.ts';
 import type { AnyStake, StakeReport } from './stake.ts';
 import { type AnyTable, Table, type TableEnvironment } from './table.ts';
@@ -24,15 +25,13 @@ export interface TunnelOptions {
   readonly name: string;
   /** All peers with a path over this device, with that path. */
   readonly peers: () => Iterable<readonly [DesiredPeer, PeerPath]>;
-  /** Whether a link is another of our devices, whose routes this one may replace. */
-  readonly isSibling: (index: number) => boolean;
   readonly environment: Omit<TableEnvironment, 'onDoubt'>;
 }
 
 export class Tunnel {
   readonly name: string;
   readonly #peers: TunnelOptions['peers'];
-  readonly #isSibling: TunnelOptions['isSibling'];
+  readonly #onRepair: (repair: Repair) => void;
   readonly #fdb: Table<TunnelFdbEntry>;
   readonly #neighbors: Table<NeighborEntry>;
   readonly #nexthops: Table<NexthopEntry>;
@@ -44,13 +43,15 @@ export class Tunnel {
   /** Whether the tables know what is wanted: not before it is known which next hops the kernel has. */
   #isStated = false;
   #usesNexthops = true;
+  /** Others have something under a number or to a destination of ours. */
+  #isContested = false;
   /** Why only a dump can tell what the kernel holds. */
   #doubt: { readonly reason: string; readonly cause: RepairCause } | undefined;
 
-  constructor({ name, peers, isSibling, environment }: TunnelOptions) {
+  constructor({ name, peers, environment }: TunnelOptions) {
     this.name = name;
     this.#peers = peers;
-    this.#isSibling = isSibling;
+    this.#onRepair = environment.onRepair;
     this.#ids = new NexthopIds(name);
     const full = { ...environment, onDoubt: (reason: string) => this.doubt(reason) };
     this.#fdb = new Table(fdbKind, name, full);
@@ -126,16 +127,6 @@ export class Tunnel {
     }
   }
 
-  /**
-   * The wanted route takes the place of the one that another device of ours has for the same subnet, in one step:
-   * there is no moment without a route.
-   */
-  replaceRouteOf(other: Tunnel, { subnet }: PeerPath): void {
-    const found = other.#routes.actual(subnet.key);
-    if (found !== undefined && this.#isStated)
-      this.#routes.suppose(subnet.key, { ...found, standing: 'adoptable' });
-  }
-
   /** Notes an announcement. True when it contradicts what is believed. */
   note(event: KernelEvent): boolean {
     const device = this.#device;
@@ -151,12 +142,22 @@ export class Tunnel {
       }
       case 'nexthop': {
         const { nexthop } = event;
-        if (!this.#isOurs(nexthop, device) && this.#nexthops.desired(nexthop.id) === undefined) return false;
+        if (!isOurNexthop(nexthop, device)) {
+          if (this.#nexthops.desired(nexthop.id) === undefined) return false;
+          this.#isContested = true;
+        }
         return this.#nexthops.note(nexthopEntry(nexthop), event.gone);
       }
       case 'route': {
         if (!isComparable(event.route)) return false;
-        return this.#routes.note(this.#routeEntry(event.route, device), event.gone);
+        const entry = this.#routeEntry(event.route, device);
+        if (entry.standing === 'foreign' && this.#routes.isHeld(event.route.destination.key)) {
+          // It may stand in the place of ours, before it or behind it: only a dump tells.
+          this.#isContested = true;
+          this.doubt(`${entry.description ?? 'another route'} came or went`);
+          return true;
+        }
+        return this.#routes.note(entry, event.gone);
       }
       case 'link':
       case 'address':
@@ -186,9 +187,11 @@ export class Tunnel {
     const link = { index: device.index };
     const ofLink = { oif: device.index };
     // What others have in the way is only looked for where it may be; else they may have much, and we do not look.
-    const isAlone = this.#isStated && this.#nexthops.failed === 0 && this.#routes.failed === 0;
+    const isAlone =
+      this.#isStated && !this.#isContested && this.#nexthops.failed === 0 && this.#routes.failed === 0;
+    this.#isContested = false;
     if (isAlone) {
-      const entry = (nexthop: Nexthop) => (this.#isOurs(nexthop, device) ? nexthopEntry(nexthop) : undefined);
+      const entry = (nexthop: Nexthop) => (isOurNexthop(nexthop, device) ? nexthopEntry(nexthop) : undefined);
       await this.#compare(this.#nexthops, cause, reader => rtnetlink.nexthops.read(ofLink, reader), entry);
     } else {
       const ours = this.#takeNexthops(usesNexthops ? await rtnetlink.nexthops.list() : undefined, device);
@@ -204,8 +207,11 @@ export class Tunnel {
       neighborEntry,
     );
     const filter = { table: RT_TABLE_MAIN, ...(isAlone ? ofLink : {}) };
-    const entry = (route: Route) => (isComparable(route) ? this.#routeEntry(route, device) : undefined);
-    await this.#compare(this.#routes, cause, reader => rtnetlink.routes.read(filter, reader), entry);
+    await rtnetlink.routes.read(
+      filter,
+      new RouteReader(this.#routes, cause, route => this.#routeEntry(route, device)),
+    );
+    this.#routes.endDump(cause);
     // Only now it is dispelled: a dump that fails leaves it, and one that arose meanwhile stays.
     if (this.#doubt === doubt) this.#doubt = undefined;
   }
@@ -250,7 +256,7 @@ export class Tunnel {
   /** In the order of the tables. */
   #stakes(peer: DesiredPeer, { subnet, gateway, mac, underlayIp }: PeerPath): AnyStake[] {
     const claim: Claim = { peer: peer.key, revision: peer.revision };
-    const fdb = { claim, mac, destination: underlayIp, permanent: true, diverted: false };
+    const fdb = { claim, mac, destination: underlayIp, permanent: true };
     const stakes: AnyStake[] = [
       this.#fdb.stake(fdb),
       this.#neighbors.stake({ claim, ip: gateway, mac, permanent: true }),
@@ -259,7 +265,7 @@ export class Tunnel {
     if (this.#usesNexthops) {
       const id = this.#ids.of(gateway);
       stakes.push(
-        this.#nexthops.stake({ claim, id, gateway, onlink: true }),
+        this.#nexthops.stake({ claim, id, gateway, onlink: true, protocol: PROTOCOL }),
         this.#routes.stake({ ...route, nexthopId: id }),
       );
     } else stakes.push(this.#routes.stake(route));
@@ -268,18 +274,34 @@ export class Tunnel {
 
   /** Learns which numbers are ours and which are not, and states everything anew when that changes what is wanted. */
   #takeNexthops(nexthops: readonly Nexthop[] | undefined, device: Device): readonly Nexthop[] {
-    const ours = (nexthops ?? []).filter(nexthop => this.#isOurs(nexthop, device));
+    const ours = (nexthops ?? []).filter(nexthop => isOurNexthop(nexthop, device));
     const displaced = this.#ids.avoid(
-      (nexthops ?? []).filter(nexthop => !this.#isOurs(nexthop, device)).map(({ id }) => id),
+      (nexthops ?? []).filter(nexthop => !isOurNexthop(nexthop, device)).map(({ id }) => id),
     );
     if (!this.#isStated) this.#adoptIds(ours);
+    const losses = displaced.flatMap(id => this.#nexthops.desired(id) ?? []);
     const usesNexthops = nexthops !== undefined;
-    if (this.#isStated && !displaced && usesNexthops === this.#usesNexthops) return ours;
+    if (this.#isStated && displaced.length === 0 && usesNexthops === this.#usesNexthops) return ours;
     this.#usesNexthops = usesNexthops;
     this.#isStated = true;
     for (const table of this.#tables) table.releaseAll();
     for (const [peer, path] of this.#peers()) this.restate(peer, path, undefined);
+    for (const loss of losses) this.#tellTaken(loss);
     return ours;
+  }
+
+  #tellTaken(loss: NexthopEntry): void {
+    if (loss.gateway === undefined) return;
+    this.#onRepair(
+      repairOf({
+        cause: 'drift',
+        object: 'nexthop',
+        link: this.name,
+        peer: loss.claim?.peer,
+        found: `nexthop id ${loss.id} taken by somebody else`,
+        wanted: nexthopKind.text(this.name, { ...loss, id: this.#ids.of(loss.gateway) }),
+      }),
+    );
   }
 
   /** Keeps the numbers that wanted gateways have from before. */
@@ -291,17 +313,12 @@ export class Tunnel {
     }
   }
 
-  #isOurs({ protocol, oif }: Nexthop, device: Device): boolean {
-    return protocol === PROTOCOL && oif === device.index;
-  }
-
   #routeEntry(route: Parameters<typeof routeEntry>[0], device: Device): RouteEntry {
     return routeEntry(
       route,
       device,
       this.#routes.desired(route.destination.key),
       id => this.#nexthops.actual(id) !== undefined,
-      () => route.oif !== undefined && this.#isSibling(route.oif),
     );
   }
 }

@@ -1,5 +1,4 @@
 /** The iptables engine: iptables-save to look, iptables-restore to change, ip6tables for IPv6. */
-
 import { isCode } from '../base/errors.ts';
 import type { Family } from '../base/ip.ts';
 import {

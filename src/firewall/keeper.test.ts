@@ -72,6 +72,22 @@ describe('FirewallKeeper', () => {
     assert.equal(asked.length, 3, 'announced changes are trusted for ten minutes');
   });
 
+  test('makes somebody wait who undoes every repair, and tells of it until he rests', async t => {
+    const broken = { ...FINE, repaired: ['the jump to FLANNEL-FWD is missing'] };
+    const { keeper, clock, changes, asked, repairs } = keep(t, [FINE, ...Array(40).fill(broken)]);
+    await keeper.apply(DESIRED);
+    for (let time = 0; time < 30_000; time += 100) {
+      changes.push(undefined);
+      await clock.advance(100);
+    }
+    assert.ok(asked.length >= 45 && asked.length <= 62, `${asked.length} comparisons in 30 s`);
+    assert.equal(keeper.state.contest?.latest, broken.repaired[0]);
+    assert.ok(repairs.length <= 16, `told ${repairs.length} times`);
+    await clock.advance(15_000);
+    assert.equal(keeper.state.contest, undefined);
+    assert.equal(repairs.flat().length, 40, 'each was told');
+  });
+
   test('compares by time where changes are not announced', async t => {
     const { keeper, clock, asked } = keep(t, Array(20).fill({ ...FINE, announced: false }));
     await keeper.apply(DESIRED);

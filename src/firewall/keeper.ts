@@ -6,6 +6,7 @@
 import { backoff, type Clock, systemClock } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
+import { Pace } from '../base/pace.ts';
 import type { EngineName } from './engine.ts';
 import type { Firewall, FirewallReport } from './firewall.ts';
 import type { DesiredFirewall } from './rules.ts';
@@ -31,6 +32,8 @@ export interface FirewallState {
   /** Why not. */
   readonly lastError?: string;
   readonly obstacles: readonly string[];
+  /** Somebody undoes what is repaired, again and again: how many repairs there were since it began. */
+  readonly contest?: { readonly repairs: number; readonly latest: string };
 }
 
 /** Programs change rules in bursts (docker starts a container with twenty); one comparison serves them all. */
@@ -39,16 +42,26 @@ const SETTLE_MS = 200;
 /** Even announced changes are not trusted for ever. */
 const SLOW_INTERVAL_MS = 10 * 60_000;
 
+/** Announcements may call for this many comparisons at once; those that follow wait for one another. */
+const PACE = { burst: 10, interval: 600 };
+
+/** Between two tellings of repairs while there is a contest. */
+const CONTEST_INTERVAL_MS = 10_000;
+
 const RETRY_FIRST_MS = 1000;
 const RETRY_CAP_MS = 60_000;
 
 export class FirewallKeeper implements AsyncDisposable {
   readonly #options: KeeperOptions;
   readonly #clock: Clock;
+  readonly #pace: Pace;
   readonly #stop = new AbortController();
   readonly #running: Promise<unknown>;
   #desired: DesiredFirewall | undefined;
   #state: FirewallState = { ok: false, obstacles: [] };
+  /** Repaired, and not told yet. */
+  #untold: string[] = [];
+  #toldAt = Number.NEGATIVE_INFINITY;
   #announced = false;
   /** The kernel's announcements do not reach us. */
   #deaf = false;
@@ -59,6 +72,7 @@ export class FirewallKeeper implements AsyncDisposable {
   constructor(options: KeeperOptions) {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
+    this.#pace = new Pace(this.#clock, PACE);
     this.#running = Promise.all([this.#listen(this.#stop.signal), this.#keep(this.#stop.signal)]);
   }
 
@@ -101,7 +115,7 @@ export class FirewallKeeper implements AsyncDisposable {
     let failed = false;
     while (!signal.aborted) {
       await this.#wait(failed ? delays.next().value : this.#interval, signal);
-      if (!failed) await this.#sleep(SETTLE_MS, signal);
+      if (!failed) await this.#sleep(Math.max(SETTLE_MS, this.#pace.delay), signal);
       this.#due = false;
       if (signal.aborted || this.#desired === undefined) continue;
       failed = !(await this.#repair(this.#desired));
@@ -110,17 +124,20 @@ export class FirewallKeeper implements AsyncDisposable {
   }
 
   get #interval(): number {
+    // That a contest is over is told by a comparison.
+    if (this.#state.contest !== undefined) return this.#pace.rest;
     return this.#announced && !this.#deaf ? SLOW_INTERVAL_MS : this.#options.resyncInterval;
   }
 
   /** Whether the rules are as wanted now. */
   async #repair(desired: DesiredFirewall): Promise<boolean> {
     this.#options.firewall.doubt();
+    const begun = this.#clock.monotonic();
     try {
       const { repaired } = await this.#apply(desired);
-      if (repaired.length === 0) return true;
-      this.#options.log.info({ repaired }, 'repaired the firewall');
-      this.#options.onRepair?.(repaired);
+      this.#pace.answered(this.#clock.monotonic() - begun);
+      this.#weigh(repaired);
+      this.#tell(repaired);
       return true;
     } catch {
       // Told already, by #apply.
@@ -128,12 +145,37 @@ export class FirewallKeeper implements AsyncDisposable {
     }
   }
 
+  #tell(repaired: readonly string[]): void {
+    this.#untold.push(...repaired);
+    const now = this.#clock.monotonic();
+    const isHeld = this.#state.contest !== undefined && now < this.#toldAt + CONTEST_INTERVAL_MS;
+    if (this.#untold.length === 0 || isHeld) return;
+    this.#options.log.info({ repaired: this.#untold }, 'repaired the firewall');
+    this.#options.onRepair?.(this.#untold);
+    this.#untold = [];
+    this.#toldAt = now;
+  }
+
+  /** Others may do with their rules what they like, however often; it is a contest when it is ours they change. */
+  #weigh(repaired: readonly string[]): void {
+    const { contest, ...state } = this.#state;
+    if (!this.#pace.isPressed) {
+      if (contest !== undefined) this.#become(state);
+      return;
+    }
+    const latest = repaired.at(-1) ?? contest?.latest;
+    if (latest === undefined) return;
+    this.#become({ ...state, contest: { repairs: (contest?.repairs ?? 0) + repaired.length, latest } });
+  }
+
   async #apply(desired: DesiredFirewall): Promise<FirewallReport> {
     const before = this.#state;
     try {
       const report = await this.#options.firewall.apply(desired);
       this.#announced = report.announced;
-      this.#become({ engine: report.engine, ok: true, obstacles: report.obstacles });
+      const { contest } = before;
+      const { engine, obstacles } = report;
+      this.#become({ engine, ok: true, obstacles, ...(contest === undefined ? {} : { contest }) });
       if (before.lastError !== undefined) this.#options.log.info({}, 'the firewall is as wanted again');
       return report;
     } catch (error) {

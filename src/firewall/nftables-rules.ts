@@ -7,7 +7,6 @@
  * are those of iptables mode; flannel's own nftables mode negates the fourth one differently, which makes its
  * last rule unreachable, and compares the whole mark instead of one bit.
  */
-
 import * as v from 'valibot';
 import { unreachable } from '../base/errors.ts';
 import { ADDRESS_BITS, type Family } from '../base/ip.ts';

@@ -1,5 +1,4 @@
 /** The program under study: one `tulle agent` per host, started as a person would. */
-
 import type { Prefix } from '../base/prefix.ts';
 import { SUBNET_FILE } from '../cli/places.ts';
 import type { Rtnetlink } from '../netlink/rtnetlink.ts';

@@ -10,7 +10,6 @@
  * and nobody has to clean up. To outlive us a lab is given a keeper: a process inside that inherits the
  * lifelines and does nothing else.
  */
-
 import { once } from 'node:events';
 import { closeSync, writeSync } from 'node:fs';
 import { settle } from '../sys/inhabitant.ts';

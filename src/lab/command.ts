@@ -16,7 +16,8 @@ import { raiseLab, razeLab } from './lab.ts';
 import { formatMatrix } from './matrix.ts';
 import { pingAll } from './ping.ts';
 import { MOST_CONTAINERS, MOST_HOSTS, parseLabName, planLab, type StoreKind } from './plan.ts';
-import { findRecord, type LabRecord, recordNames, requireRecord } from './record.ts';
+import { findRecord, recordNames, requireRecord } from './record.ts';
+import { describeLab, LAB_COLUMNS, summarizeLab } from './record-view.ts';
 import { requireRootForLab } from './requirements.ts';
 
 export function labCommand(): Command {
@@ -43,6 +44,7 @@ export function labCommand(): Command {
 
 const nameOption = () =>
   new Option('--name <name>', 'name of the lab').default('default').argParser(value(parseLabName));
+
 interface Named {
   readonly name: string;
   readonly json?: true;
@@ -87,8 +89,8 @@ function up(): Command {
         });
         await using lab = await withLog(raiseLab(plan, { signal, onStep: stepNoter() }));
         const record = await lab.handOver();
-        if (json === true) printJson(describe(record));
-        else print(summarize(record));
+        if (json === true) printJson(describeLab(record));
+        else print(summarizeLab(record));
       }),
     );
   return withExamples(command, [
@@ -119,25 +121,9 @@ function list(): Command {
       const labs = recordNames()
         .map(findRecord)
         .filter(record => record !== undefined);
-      if (json === true) return printJson(labs.map(describe));
+      if (json === true) return printJson(labs.map(describeLab));
       if (labs.length === 0) return print('no labs');
-      print(
-        formatTable<LabRecord>(
-          [
-            { title: 'name', cell: ({ name }) => name },
-            { title: 'hosts', cell: ({ hosts }) => `${hosts.length}`, align: 'right' },
-            {
-              title: 'containers',
-              cell: ({ hosts }) => `${hosts.reduce((sum, { containers }) => sum + containers.length, 0)}`,
-              align: 'right',
-            },
-            { title: 'runtime', cell: ({ runtime }) => runtime },
-            { title: 'store', cell: ({ store }) => store },
-            { title: 'since', cell: ({ createdAt }) => createdAt },
-          ],
-          labs,
-        ),
-      );
+      print(formatTable(LAB_COLUMNS, labs));
     });
   return withExamples(command, [
     { line: "lab list --json | jq '.[].hosts[].address'", does: 'where the hosts are, for a script' },
@@ -196,42 +182,6 @@ function demo(): Command {
     .addOption(nameOption())
     .action(({ name }: Named) => untilStopped(signal => withLog(runDemo(name, signal))));
   return withExamples(command, [{ line: 'lab demo', does: 'see it once, and explore it until Ctrl-C' }]);
-}
-
-/** What scripts get: the record without what only Tulle itself can use. */
-function describe({ name, createdAt, runtime, store, etcdEndpoint, etcdPrefix, hosts }: LabRecord) {
-  return {
-    name,
-    createdAt,
-    runtime,
-    store,
-    etcdEndpoint,
-    etcdPrefix,
-    hosts: hosts.map(host => ({
-      name: host.name,
-      address: host.address,
-      subnet: host.subnet,
-      containers: host.containers.map(container => ({ name: container.name, ip: container.ip })),
-    })),
-  };
-}
-
-function summarize(record: LabRecord): string {
-  const rows = record.hosts.map(({ name, address, subnet, containers }) => ({
-    name,
-    address,
-    subnet,
-    containers: containers.map(container => `${container.name} ${container.ip}`).join(', '),
-  }));
-  return formatTable(
-    [
-      { title: 'host', cell: row => row.name },
-      { title: 'address', cell: row => row.address },
-      { title: 'subnet', cell: row => row.subnet },
-      { title: 'containers', cell: row => row.containers },
-    ],
-    rows,
-  );
 }
 
 /** Tells each step on stderr with the time it took. */

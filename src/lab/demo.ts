@@ -61,6 +61,12 @@ export async function runDemo(name: string, signal: AbortSignal): Promise<void> 
       `  ./bin/tulle lab exec${suffix} docker1/c1 -- ping ${target?.ip ?? ''}`,
       `  ./bin/tulle lab exec${suffix} docker2 -- bridge fdb show dev flannel.88`,
       `  ./bin/tulle lab exec${suffix} docker1 -- tulle lease list`,
+      '',
+      'Break it, and see why packets arrive all the same:',
+      '',
+      `  ./bin/tulle lab exec${suffix} docker1 -- ip link delete flannel.88`,
+      `  ./bin/tulle lab exec${suffix} docker1 -- tulle events`,
+      `  ./bin/tulle lab exec${suffix} docker1 -- tulle status --peer ${target?.ip ?? ''}`,
     ].join('\n'),
   );
   if (process.stdout.isTTY) await untilAborted(signal);

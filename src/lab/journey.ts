@@ -5,6 +5,7 @@
 import { Ip } from '../base/ip.ts';
 import { formatInterfaceAddress, Prefix } from '../base/prefix.ts';
 import { connectRoute } from '../netlink/connect-route.ts';
+import { NUD_PERMANENT, NUD_REACHABLE, RTNH_F_ONLINK } from '../netlink/constants.ts';
 import type { FdbEntry, Link, Neighbor, Route, VxlanInfo } from '../netlink/objects.ts';
 import type { Rtnetlink } from '../netlink/rtnetlink.ts';
 import { Netns } from '../sys/netns.ts';
@@ -172,11 +173,6 @@ async function arrive(destination: Rtnetlink, name: string, to: End, target: Ip)
     },
   ];
 }
-
-/** include/uapi/linux/rtnetlink.h and neighbour.h. */
-const RTNH_F_ONLINK = 4;
-const NUD_REACHABLE = 0x02;
-const NUD_PERMANENT = 0x80;
 
 function formatRoute(route: Route, device: string): string {
   return [

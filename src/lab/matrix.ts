@@ -1,5 +1,4 @@
 /** The reachability matrix: a row per place that asks, a column per container that answers. */
-
 import { paint } from '../cli/output.ts';
 import { type Column, formatTable } from '../cli/table.ts';
 import type { PingReport, PingResult } from './ping.ts';

@@ -7,7 +7,6 @@
  *      |   |        |   |
  *      c1  c2       c1  c2     containers on bridge docker0, in the subnet that the host leased
  */
-
 import { ConfigError, ParseError, type Problem } from '../base/errors.ts';
 import { Ip } from '../base/ip.ts';
 import { Prefix } from '../base/prefix.ts';

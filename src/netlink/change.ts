@@ -127,7 +127,8 @@ export const change = {
     }
     return changedLink({ nameOrIndex, to });
   },
-  deleteLink: (nameOrIndex: string | number): Change => deletedLink({ nameOrIndex, to: {} }),
+  deleteLink: (nameOrIndex: string | number, inside: Pick<LinkChange, 'targetNetnsId'> = {}): Change =>
+    deletedLink({ nameOrIndex, to: inside }),
 
   replaceAddress: maker({ verb: 'replace address', type: RTM_NEWADDR, flags: REPLACE, ...ADDRESS }),
   deleteAddress: maker({ verb: 'delete address', type: RTM_DELADDR, flags: 0, ...ADDRESS }),

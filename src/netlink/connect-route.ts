@@ -94,7 +94,7 @@ export function rtnetlinkOver(
         const index = renamed ? (await getLink(nameOrIndex))?.index : undefined;
         return applyOne(change.changeLink(index ?? nameOrIndex, to));
       },
-      delete: nameOrIndex => applyOne(change.deleteLink(nameOrIndex)),
+      delete: (nameOrIndex, inside) => applyOne(change.deleteLink(nameOrIndex, inside)),
     },
     addresses: {
       list: (filter = {}) => list(listings.addresses(filter)),

@@ -125,6 +125,8 @@ export interface Link {
   readonly alias?: string;
   readonly altNames?: readonly string[];
   readonly netnsId?: number;
+  /** Of a link that is gone because it was moved: the other namespace's number here, its index there. */
+  readonly movedTo?: { readonly netnsId: number; readonly index: number };
   /** Kind and its data; absent for a physical device. */
   readonly info?: LinkInfo;
   readonly unknown: UnknownAttributes;
@@ -153,6 +155,8 @@ export interface LinkChange {
   /** 0 releases it from its master. */
   readonly master?: number;
   readonly netnsFd?: number;
+  /** The link is in another namespace, that of `Link.movedTo`. */
+  readonly targetNetnsId?: number;
   readonly txQueueLength?: number;
   readonly alias?: string;
   /** Of the link's own kind; only what is given changes, and not everything can. */
@@ -201,6 +205,8 @@ export interface Route {
   readonly flags: number;
   readonly gateway?: Ip;
   readonly oif?: number;
+  /** Absent for packets of any type of service. */
+  readonly tos?: number;
   readonly priority?: number;
   readonly preferredSource?: Ip;
   readonly nexthopId?: number;
@@ -258,13 +264,15 @@ export interface FdbEntry {
   readonly destination?: Ip;
   readonly vni?: number;
   readonly port?: number;
+  /** Index of the link to send from, if that is not the device's own lower one. */
+  readonly via?: number;
   readonly vlan?: number;
   readonly master?: number;
   readonly unknown: UnknownAttributes;
 }
 
 export type NewFdbEntry = Pick<FdbEntry, 'index' | 'mac'> &
-  Partial<Pick<FdbEntry, 'state' | 'flags' | 'destination' | 'vni' | 'port' | 'vlan'>>;
+  Partial<Pick<FdbEntry, 'state' | 'flags' | 'destination' | 'vni' | 'port' | 'via' | 'vlan'>>;
 
 /** Settings of a link that are sysctls too; a message has those it is about. */
 export interface Netconf {

@@ -77,7 +77,7 @@ export interface Rtnetlink extends AsyncDisposable {
     get(nameOrIndex: string | number): Promise<Link | undefined>;
     add(link: NewLink): Promise<void>;
     change(nameOrIndex: string | number, change: LinkChange): Promise<void>;
-    delete(nameOrIndex: string | number): Promise<void>;
+    delete(nameOrIndex: string | number, inside?: Pick<LinkChange, 'targetNetnsId'>): Promise<void>;
   };
   addresses: {
     list(filter?: { index?: number; family?: Family }): Promise<Address[]>;

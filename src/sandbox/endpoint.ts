@@ -11,6 +11,7 @@ import type { Ip } from '../base/ip.ts';
 import type { Mac } from '../base/mac.ts';
 import type { InterfaceAddress, Prefix } from '../base/prefix.ts';
 import { Undo } from '../base/undo.ts';
+import { RT_SCOPE_LINK } from '../netlink/constants.ts';
 import type { Rtnetlink } from '../netlink/rtnetlink.ts';
 import type { Netns } from '../sys/netns.ts';
 import { SandboxError } from './errors.ts';
@@ -103,6 +104,3 @@ async function configure(route: Rtnetlink, spec: EndpointSpec): Promise<void> {
     });
   }
 }
-
-/** include/uapi/linux/rtnetlink.h. */
-const RT_SCOPE_LINK = 253;

@@ -1,5 +1,4 @@
 /** Every key of a store on its way to another one. */
-
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { EtcdClient } from './etcd/client.ts';
 import { successor } from './key-order.ts';

@@ -78,3 +78,20 @@ describe('start', () => {
     }
   });
 });
+
+describe('attach', () => {
+  test('hands on what asks only us to end, and returns how the program ended', async () => {
+    const program = `
+      import { attach } from ${JSON.stringify(import.meta.resolve('./process.ts'))};
+      console.log(JSON.stringify(await attach('sh', ['-c', 'echo started; exec sleep 60'])));
+    `;
+    const ours = await start(process.execPath, ['--input-type=module', '-e', program], { pipeOutput: true });
+    let said = '';
+    for await (const chunk of ours.stdout ?? []) {
+      said += String(chunk);
+      if (said === 'started\n') ours.kill('SIGTERM');
+    }
+    assert.equal(said, 'started\n{"signal":"SIGTERM"}\n');
+    assert.deepEqual(await ours.exited, { status: 0 });
+  });
+});

@@ -149,18 +149,24 @@ export async function start(
   }
 }
 
-/** Runs a program on our own standard streams and terminal until it ends. Ctrl-C is for it, not for us. */
+/**
+ * Runs a program on our own standard streams and terminal until it ends. Ctrl-C is for it, not for us: the terminal
+ * sends it to both. What is sent to us alone is handed on, so that it never outlives us.
+ */
 export async function attach(
   program: string,
   args: readonly string[],
   options: Placement = {},
 ): Promise<Exit> {
   const ignore = () => undefined;
-  process.on('SIGINT', ignore).on('SIGQUIT', ignore);
+  let child: ChildProcess | undefined;
+  const handOn = (signal: NodeJS.Signals) => void child?.kill(signal);
+  process.on('SIGINT', ignore).on('SIGQUIT', ignore).on('SIGTERM', handOn).on('SIGHUP', handOn);
   try {
-    return await exitOf(await launch(program, args, options, 'inherit'));
+    child = await launch(program, args, options, 'inherit');
+    return await exitOf(child);
   } finally {
-    process.off('SIGINT', ignore).off('SIGQUIT', ignore);
+    process.off('SIGINT', ignore).off('SIGQUIT', ignore).off('SIGTERM', handOn).off('SIGHUP', handOn);
   }
 }
 

@@ -36,12 +36,31 @@ describe('the data plane', needsRoot, () => {
 
   test('brings back every object that is deleted or changed by hand, and says what it did', async t => {
     using host = new TestHost();
-    await using running = new Running(host);
-    await running.begin(host);
+    {
+      await using first = new Running(host);
+      await first.begin(host);
+    }
     const before = host.show();
     const nexthop = /id (\d+) via 10\.3\.2\.0 /.exec(before)?.[1] ?? '';
     for (const { deeds, repaired } of [
       { deeds: ['ip route del 10.3.2.0/24'], repaired: ['route restored 10.3.2.0-24'] },
+      { deeds: ['ip route replace blackhole 10.3.2.0/24'], repaired: ['route replaced 10.3.2.0-24'] },
+      {
+        deeds: ['ip route replace 10.3.2.0/24 via 192.168.65.9 dev eth0'],
+        repaired: ['route replaced 10.3.2.0-24'],
+      },
+      {
+        deeds: [`ip route replace 10.3.2.0/24 nhid ${nexthop} proto 77 mtu 500`],
+        repaired: ['route replaced 10.3.2.0-24'],
+      },
+      {
+        deeds: [`ip route replace 10.3.2.0/24 nhid ${nexthop} proto 77 src 192.168.65.3`],
+        repaired: ['route replaced 10.3.2.0-24'],
+      },
+      {
+        deeds: [`ip nexthop replace id ${nexthop} via 10.3.2.0 dev ${DEVICE} onlink`],
+        repaired: ['nexthop replaced 10.3.2.0-24'],
+      },
       {
         deeds: [`ip route replace 10.3.2.0/24 via 10.3.3.0 dev ${DEVICE} onlink`],
         repaired: ['route replaced 10.3.2.0-24'],
@@ -58,6 +77,16 @@ describe('the data plane', needsRoot, () => {
       { deeds: [`bridge fdb del 02:00:00:00:01:02 dev ${DEVICE}`], repaired: ['fdb restored 10.3.2.0-24'] },
       {
         deeds: [`bridge fdb replace 02:00:00:00:01:02 dev ${DEVICE} dst 192.168.65.9 self permanent`],
+        repaired: ['fdb replaced 10.3.2.0-24'],
+      },
+      {
+        deeds: [
+          `bridge fdb replace 02:00:00:00:01:02 dev ${DEVICE} dst 192.168.65.102 via eth1 self permanent`,
+        ],
+        repaired: ['fdb replaced 10.3.2.0-24'],
+      },
+      {
+        deeds: [`bridge fdb replace 02:00:00:00:01:02 dev ${DEVICE} dst 192.168.65.102 vni 9 self permanent`],
         repaired: ['fdb replaced 10.3.2.0-24'],
       },
       {
@@ -82,6 +111,12 @@ describe('the data plane', needsRoot, () => {
       { deeds: [`ip link set ${DEVICE} mtu 1300`], repaired: ['link replaced'] },
       { deeds: [`ip link set ${DEVICE} address 02:00:00:00:09:09`], repaired: ['link replaced'] },
       { deeds: [`ip link set ${DEVICE} type vxlan learning`], repaired: ['link replaced'] },
+      { deeds: [`ip link set ${DEVICE} type vxlan ttl 1`], repaired: ['link replaced'] },
+      { deeds: [`ip link set ${DEVICE} name elsewhere`], repaired: ['link replaced'] },
+      {
+        deeds: [`ip link set ${DEVICE} down`, `ip link set ${DEVICE} name elsewhere`],
+        repaired: ['link replaced', 'link replaced'],
+      },
       { deeds: [`ip link del ${DEVICE}`], repaired: ['link restored'] },
       {
         deeds: [`ip link del ${DEVICE}`, `ip link add ${DEVICE} type vxlan id 88 dev eth0 dstport 8472`],
@@ -89,6 +124,9 @@ describe('the data plane', needsRoot, () => {
       },
     ]) {
       await t.test(deeds.join('; '), async () => {
+        // One for each: somebody who did all of this in a row would be kept waiting.
+        await using running = new Running(host);
+        await running.begin(host);
         const repairs = await running.after(
           () => deeds.map(deed => host.sh(deed)),
           ({ inSync }) => inSync && running.repairs.length >= repaired.length,
@@ -98,6 +136,27 @@ describe('the data plane', needsRoot, () => {
         assert.equal(host.show(), before);
       });
     }
+    await using running = new Running(host);
+    await running.begin(host);
+    await t.test('moved to another namespace', async () => {
+      using other = new TestHost();
+      const repairs = await running.after(
+        () => host.sh(`ip link set ${DEVICE} netns /proc/${process.pid}/fd/${other.netns.fd}`),
+        ({ inSync }) => inSync && running.repairs.length > 0,
+      );
+      assert.deepEqual(summary(repairs), ['link replaced']);
+      assert.equal(host.show(), before);
+      assert.doesNotMatch(other.sh('ip link'), /flannel/);
+    });
+    await t.test('enslaved to a bridge', async () => {
+      host.sh('ip link add br0 type bridge');
+      const repairs = await running.after(
+        () => host.sh(`ip link set ${DEVICE} master br0`),
+        ({ inSync }) => inSync && running.repairs.length > 0 && !host.sh('ip link').includes('master br0'),
+      );
+      assert.equal(summary(repairs).at(-1), 'link replaced');
+      host.sh('ip link del br0');
+    });
     await t.test('a flap of the link, of which only the routes tell', async () => {
       host.sh(`ip link set ${DEVICE} down`);
       host.sh(`ip link set ${DEVICE} up`);
@@ -108,6 +167,70 @@ describe('the data plane', needsRoot, () => {
     });
     const { writes } = await running.plane.resync('test');
     assert.equal(writes, 0);
+  });
+
+  test('goes on with another number when a next hop object is overwritten, and leaves that to others', async () => {
+    using host = new TestHost();
+    await using running = new Running(host);
+    await running.begin(host);
+    const number = /id (\d+) via 10\.3\.2\.0 /.exec(host.show())?.[1] ?? '';
+    const repairs = await running.after(
+      () => host.sh(`ip nexthop replace id ${number} blackhole`),
+      ({ inSync }) => inSync && running.repairs.length > 0,
+    );
+    assert.deepEqual(summary(repairs), ['nexthop replaced 10.3.2.0-24']);
+    assert.match(repairs[0]?.found ?? '', new RegExp(`^nexthop id ${number} taken`));
+    assert.match(host.sh('ip route show 10.3.2.0/24'), /via 10\.3\.2\.0 dev flannel\.88 proto 77 onlink/);
+    assert.match(host.sh('ip nexthop'), new RegExp(`^id ${number} blackhole`, 'm'));
+  });
+
+  test('touches nothing that is not its own', async t => {
+    using host = new TestHost();
+    await using running = new Running(host);
+    await running.begin(host);
+    const id = /id (\d+) via 10\.3\.2\.0 /.exec(host.show())?.[1] ?? '';
+    const look = () =>
+      ['ip -d link', 'ip address', 'ip neigh show proxy', 'ip nexthop', 'ip route show table all']
+        .map(command => host.sh(command))
+        .join('\n');
+    for (const deed of [
+      `ip link set ${DEVICE} alias uplink`,
+      `ip link set ${DEVICE} txqueuelen 77`,
+      `ip link property add dev ${DEVICE} altname overlay`,
+      `ip address add 10.99.0.1/24 dev ${DEVICE}`,
+      'ip address add 10.3.1.0/32 dev eth1',
+      `ip neigh add proxy 10.3.2.0 dev ${DEVICE}`,
+      `ip nexthop add id 7 group ${id}`,
+      'ip nexthop add id 8 via 192.168.65.9 dev eth0',
+      'ip route add 10.3.2.0/24 via 192.168.65.9 dev eth0 metric 5',
+      'ip route add 10.3.2.0/24 via 192.168.65.9 dev eth0 table 100',
+      'ip route append 10.3.2.0/24 via 192.168.65.9 dev eth0',
+      'ip route add 10.3.2.0/25 via 192.168.65.9 dev eth0',
+      `ip route add 10.99.5.0/24 dev ${DEVICE}`,
+    ]) {
+      await t.test(deed, async () => {
+        host.sh(deed);
+        const shown = look();
+        running.repairs.length = 0;
+        const { inSync, writes } = await running.plane.resync('test');
+        assert.deepEqual({ inSync, writes }, { inSync: true, writes: 0 });
+        assert.deepEqual(running.repairs, []);
+        assert.equal(look(), shown);
+      });
+    }
+  });
+
+  test('says who has the VNI when somebody else does', async () => {
+    using host = new TestHost();
+    host.sh('ip link add other type vxlan id 88 dev eth0 dstport 4789');
+    await using running = new Running(host);
+    const { failures } = await running.begin(host);
+    assert.match(failures.join(), /the device other has VNI 88 on UDP port 4789 already/);
+    await running.after(
+      () => host.sh('ip link del other'),
+      ({ inSync }) => inSync,
+    );
+    assert.match(host.show(), /^flannel\.88: /);
   });
 
   test('puts sysctls back as soon as somebody writes to them', async t => {

@@ -1,6 +1,7 @@
 /** The etcd client against real etcd: the contract of every store. */
 import { after, before, describe, test } from 'node:test';
-import { type StoreFixture, storeContract } from '../../src/store/contract.ts';
+import type { StoreFixture } from '../../src/store/contract/case.ts';
+import { storeContract } from '../../src/store/contract.ts';
 import { EtcdStore } from '../../src/store/etcd/etcd-store.ts';
 import { Etcd, needsEtcd } from '../support/etcd.ts';
 

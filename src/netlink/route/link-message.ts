@@ -24,8 +24,11 @@ import {
   IFLA_MASTER,
   IFLA_MTU,
   IFLA_NET_NS_FD,
+  IFLA_NEW_IFINDEX,
+  IFLA_NEW_NETNSID,
   IFLA_OPERSTATE,
   IFLA_PROP_LIST,
+  IFLA_TARGET_NETNSID,
   IFLA_TXQLEN,
 } from '../constants.ts';
 import { MessageCodec, type Struct } from '../message.ts';
@@ -67,6 +70,9 @@ export const linkMessage = new MessageCodec(
     alias: one(IFLA_IFALIAS, text),
     netnsFd: one(IFLA_NET_NS_FD, u32),
     netnsId: one(IFLA_LINK_NETNSID, u32),
+    newNetnsId: one(IFLA_NEW_NETNSID, u32),
+    targetNetnsId: one(IFLA_TARGET_NETNSID, u32),
+    newIndex: one(IFLA_NEW_IFINDEX, u32),
     extMask: one(IFLA_EXT_MASK, u32),
     info: one(
       IFLA_LINKINFO,

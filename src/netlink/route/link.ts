@@ -28,7 +28,7 @@ export function writeNewLink(writer: Writer, link: NewLink): void {
 
 /** @param nameOrIndex an index when the name is to change. */
 export function writeLinkChange(writer: Writer, nameOrIndex: string | number, change: LinkChange): void {
-  const { name, mac: address, mtu, master, txQueueLength, netnsFd, alias, info, up } = change;
+  const { name, mac: address, mtu, master, txQueueLength, netnsFd, targetNetnsId, alias, info, up } = change;
   linkMessage.write(
     writer,
     { ...ANY_LINK, index: typeof nameOrIndex === 'number' ? nameOrIndex : 0, ...upFlag(up) },
@@ -39,6 +39,7 @@ export function writeLinkChange(writer: Writer, nameOrIndex: string | number, ch
       master,
       txQueueLength,
       netnsFd,
+      targetNetnsId,
       alias,
       info: info && encodeLinkInfo(info),
     },
@@ -64,9 +65,14 @@ export function decodeLink(payload: Uint8Array): Link {
     alias: found.alias,
     altNames: found.properties?.altNames,
     netnsId: found.netnsId,
+    movedTo: movedTo(found.newNetnsId, found.newIndex),
     info: decodeLinkInfo(found.info?.kind, found.info?.data),
     unknown: found.unknown,
   });
+}
+
+function movedTo(netnsId: number | undefined, index: number | undefined): Link['movedTo'] | undefined {
+  return netnsId === undefined || index === undefined ? undefined : { netnsId, index };
 }
 
 /** A name longer than the kernel's own can only be an alternative one. */

@@ -105,7 +105,7 @@ export function writeFdbEntry(
   writer: Writer,
   entry: NewFdbEntry & Partial<Pick<FdbEntry, 'master' | 'unknown'>>,
 ): void {
-  const { index, mac: address, destination, vni, port, vlan, master, unknown } = entry;
+  const { index, mac: address, destination, vni, port, via: ifindex, vlan, master, unknown } = entry;
   const { state = 0, flags = 0 } = entry;
   neighborMessage.write(
     writer,
@@ -116,7 +116,7 @@ export function writeFdbEntry(
       flags: flags & (NTF_SELF | NTF_MASTER) || master !== undefined ? flags : flags | NTF_SELF,
       type: 0,
     },
-    { mac: address, destination, vni, port, vlan, master, unknown },
+    { mac: address, destination, vni, port, ifindex, vlan, master, unknown },
   );
 }
 
@@ -132,6 +132,7 @@ export function decodeFdbEntry(payload: Uint8Array): FdbEntry | undefined {
     destination: found.destination,
     vni: found.vni,
     port: found.port,
+    via: found.ifindex,
     vlan: found.vlan,
     master: found.master,
     unknown: found.unknown,

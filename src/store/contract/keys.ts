@@ -1,7 +1,7 @@
 /** Single keys and lists: revisions, versions, order, bytes, sizes. */
 import assert from 'node:assert/strict';
-import type { ContractCase } from '../contract.ts';
 import type { Operation } from '../store.ts';
+import type { ContractCase } from './case.ts';
 import { freshPrefix, keysOf, text, textOf } from './tools.ts';
 
 export const keyCases: readonly ContractCase[] = [

@@ -1,6 +1,6 @@
 /** Leases of the store: what hangs on them, and how they end. */
 import assert from 'node:assert/strict';
-import type { ContractCase } from '../contract.ts';
+import type { ContractCase } from './case.ts';
 import { describeEvents, freshPrefix, keysOf, Observer, text } from './tools.ts';
 
 /** A lease id that no store hands out. */

@@ -1,6 +1,6 @@
 /** Observation: a snapshot, then every change exactly once and in order. */
 import assert from 'node:assert/strict';
-import type { ContractCase } from '../contract.ts';
+import type { ContractCase } from './case.ts';
 import { describeEvents, freshPrefix, keysOf, Observer, text } from './tools.ts';
 
 export const observerCases: readonly ContractCase[] = [

@@ -1,7 +1,7 @@
 /** Transactions: conditions, the two branches, one revision for all changes. */
 import assert from 'node:assert/strict';
-import type { ContractCase } from '../contract.ts';
 import type { Compare } from '../store.ts';
+import type { ContractCase } from './case.ts';
 import { freshPrefix, keysOf, Observer, text, textOf } from './tools.ts';
 
 export const transactionCases: readonly ContractCase[] = [

@@ -1,0 +1,156 @@
+/**
+ * What the data plane and the firewall tell, in the words of conditions, warnings and events. What is made real, and
+ * when, is the enforcer's affair.
+ */
+import { defined } from '../base/defined.ts';
+import type { Family } from '../base/ip.ts';
+import type { ApplyResult, DataPlaneReport, Repair } from '../dataplane/report.ts';
+import type { FirewallState } from '../firewall/keeper.ts';
+import type { EventLog } from './event-log.ts';
+import type { Health, OwnedWarning } from './health.ts';
+
+/** Which sysctl makes a host forward, below /proc/sys. */
+export const FORWARDING = {
+  ipv4: 'net/ipv4/ip_forward',
+  ipv6: 'net/ipv6/conf/all/forwarding',
+} as const satisfies Record<Family, string>;
+
+export interface EnforcementReportOptions {
+  readonly health: Health;
+  readonly events: EventLog;
+}
+
+export class EnforcementReport {
+  readonly #health: Health;
+  readonly #events: EventLog;
+  #firewallRepairs = 0;
+
+  constructor({ health, events }: EnforcementReportOptions) {
+    this.#health = health;
+    this.#events = events;
+  }
+
+  /** Rules that others had changed and that were put back. */
+  get firewallRepairs(): number {
+    return this.#firewallRepairs;
+  }
+
+  dataPlane(result: ApplyResult, { links, failed, contest }: DataPlaneReport): void {
+    const broken = links.find(link => !link.inSync);
+    this.#health.report(
+      'dataplane',
+      broken === undefined
+        ? undefined
+        : { code: 'DEVICE_FAILED', reason: `${broken.name}: ${broken.reason ?? 'is not as it should be'}` },
+    );
+    const warnings: OwnedWarning[] = [];
+    if (!result.inSync && broken === undefined && failed > 0) {
+      const missing = failed === 1 ? '1 kernel entry is missing' : `${failed} kernel entries are missing`;
+      warnings.push({
+        id: 'failed',
+        code: 'ENTRIES_FAILED',
+        severity: 'warning',
+        title: 'some peers cannot be reached',
+        text: `${missing}, for example ${result.failures[0] ?? 'one that is tried again'}`,
+      });
+    }
+    if (contest !== undefined) {
+      const { found = 'nothing', wanted } = contest.latest;
+      const latest =
+        wanted === undefined ? `${found} where nothing belongs` : `${found} in the place of ${wanted}`;
+      warnings.push(contested('kernel entries', contest.repairs, latest));
+    }
+    this.#health.warn('dataplane', warnings);
+  }
+
+  kernelUnreachable(cause: string): void {
+    const reason = `the kernel could not be talked to: ${cause}`;
+    this.#health.report('dataplane', { code: 'KERNEL_UNREACHABLE', reason });
+  }
+
+  repair({ others = 0, ...repair }: Repair): void {
+    const { cause, object, action, found, wanted } = repair;
+    const isDrift = cause === 'drift';
+    const what = wanted ?? found ?? object;
+    const before = wanted !== undefined && found !== undefined ? `, found: ${found}` : '';
+    const more = others > 0 ? `, and ${others} more` : '';
+    this.#events.add(
+      isDrift ? 'warning' : 'info',
+      isDrift ? 'drift-repaired' : 'state-repaired',
+      `${action}: ${what}${before}${more}`,
+      defined({ ...repair, others: others > 0 ? others : undefined }),
+    );
+  }
+
+  firewall({ ok, lastError, obstacles, contest }: FirewallState): void {
+    const reason = lastError ?? 'the rules are not as they should be';
+    this.#health.report('firewall', ok ? undefined : { code: 'FIREWALL_FAILED', reason });
+    const warnings: OwnedWarning[] = obstacles.map(text => ({
+      id: text,
+      code: 'FIREWALL_OBSTACLE',
+      severity: 'warning',
+      title: 'a rule of somebody else stops traffic of the overlay',
+      text,
+    }));
+    if (contest !== undefined) {
+      warnings.push(contested('firewall rules', contest.repairs, contest.latest));
+    }
+    this.#health.warn('firewall', warnings);
+  }
+
+  firewallRepaired(repaired: readonly string[]): void {
+    this.#firewallRepairs += repaired.length;
+    for (const [what, { length }] of Map.groupBy(repaired, text => text)) {
+      const times = length > 1 ? ` (${length} times)` : '';
+      this.#events.add('warning', 'drift-repaired', `put right: firewall, ${what}${times}`, {
+        object: 'firewall',
+      });
+    }
+  }
+
+  subnetFile(path: string, state: { readonly ok: boolean; readonly lastError?: string }): void {
+    const { ok, lastError } = state;
+    if (ok) this.#health.report('subnet-file');
+    else if (lastError !== undefined) {
+      this.#health.report('subnet-file', {
+        code: 'SUBNET_FILE_NOT_WRITTEN',
+        reason: `${path} could not be written: ${lastError}`,
+      });
+    }
+  }
+
+  /** Who reads the file reads it once: Docker and CNI go on with the former values until they are restarted. */
+  subnetFileReplaced(path: string, before: string, after: string): void {
+    const former = new Set(before.split('\n'));
+    const changed = after.split('\n').filter(line => line !== '' && !former.has(line));
+    const text = `${path} is new: ${changed.join(' ')}; restart Docker with it`;
+    this.#events.add('warning', 'subnet-file-changed', text, { changed });
+  }
+
+  /** @param families whose packets this host should forward and does not. */
+  forwardingOff(families: readonly Family[]): void {
+    this.#health.warn(
+      'forwarding',
+      families.map(family => ({
+        id: family,
+        code: 'FORWARDING_OFF',
+        severity: 'warning',
+        title: `this host does not forward ${family === 'ipv4' ? 'IPv4' : 'IPv6'} packets`,
+        text: 'containers of this host cannot be reached by others, nor reach them',
+        hint: `sysctl -w ${FORWARDING[family].replaceAll('/', '.')}=1; dockerd does it when it starts`,
+      })),
+    );
+  }
+}
+
+/** @param what is undone; @param repairs how often it was put back; @param latest what was found then. */
+function contested(what: string, repairs: number, latest: string): OwnedWarning {
+  return {
+    id: 'contested',
+    code: 'CONTESTED',
+    severity: 'warning',
+    title: `somebody keeps changing ${what} of the overlay`,
+    text: `${repairs} were put back, now at most two times a second; found last: ${latest}`,
+    hint: 'stop who does it, perhaps another overlay agent or a network manager; `tulle events` lists what was changed',
+  };
+}

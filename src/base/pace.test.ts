@@ -1,0 +1,47 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ManualClock } from './manual-clock.ts';
+import { Pace } from './pace.ts';
+
+/** Gives answers as soon as it may for so long. Returns when they were given. */
+async function answer(pace: Pace, clock: ManualClock, ms: number, took: number): Promise<number[]> {
+  const times: number[] = [];
+  const end = clock.monotonic() + ms;
+  while (clock.monotonic() + pace.delay < end) {
+    await clock.advance(pace.delay);
+    times.push(clock.monotonic());
+    await clock.advance(took);
+    pace.answered(took);
+  }
+  return times;
+}
+
+test('a few answers come at once, and no more than one per interval in the long run', async () => {
+  const clock = new ManualClock();
+  const pace = new Pace(clock, { burst: 5, interval: 100 });
+  const times = await answer(pace, clock, 10_000, 1);
+  assert.deepEqual(times.slice(0, 5), [0, 1, 2, 3, 4]);
+  assert.ok(times.length <= 5 + 100, `${times.length}`);
+  assert.ok(times.length >= 100, `${times.length}`);
+});
+
+test('answers that take long take a tenth of the time', async () => {
+  const clock = new ManualClock();
+  const pace = new Pace(clock, { burst: 5, interval: 100 });
+  await answer(pace, clock, 5000, 200);
+  const times = await answer(pace, clock, 20_000, 200);
+  assert.ok(times.length * 200 <= 20_000 * 0.12, `${times.length}`);
+});
+
+test('is pressed until all is quiet again', async () => {
+  const clock = new ManualClock();
+  const pace = new Pace(clock, { burst: 5, interval: 100 });
+  for (let count = 0; count < 4; count++) pace.answered(0);
+  assert.deepEqual([pace.isPressed, pace.delay], [false, 0]);
+  pace.answered(0);
+  assert.deepEqual([pace.isPressed, pace.delay, pace.rest], [true, 100, 500]);
+  await clock.advance(499);
+  assert.deepEqual([pace.isPressed, pace.delay], [true, 0]);
+  await clock.advance(1);
+  assert.deepEqual([pace.isPressed, pace.rest], [false, 0]);
+});

@@ -1,0 +1,200 @@
+/**
+ * One device of this host over time: where it is, what was heard of it since it was looked at last, and how it is
+ * made what it should be.
+ *
+ * The order makes a device useful only when it is complete: it is made, its sysctls are set, it gets its address,
+ * then it is set up.
+ */
+import type { Link } from '../netlink/objects.ts';
+import type { KernelEvent, Rtnetlink } from '../netlink/rtnetlink.ts';
+import { addressText, ensureAddress } from './addresses.ts';
+import type { DesiredAddress, DesiredLink } from './desired.ts';
+import { compareVxlan, ensureVxlan } from './links.ts';
+import { type ObjectType, type Repair, type RepairCause, repairOf } from './report.ts';
+import type { Sysctls } from './sysctls.ts';
+
+export interface LinkEnvironment {
+  readonly rtnetlink: Rtnetlink;
+  readonly sysctls: Sysctls;
+  readonly onRepair: (repair: Repair) => void;
+  /** Resolves when everything the kernel announced before the last acknowledgement has been noted. */
+  readonly heard: () => Promise<void>;
+  /** Does one thing; notes a refusal and goes on. */
+  readonly attempt: (what: string, work: () => Promise<void>) => Promise<void>;
+}
+
+/** What is wanted of a device, except for its sysctls. */
+export interface LinkWish {
+  readonly link: DesiredLink;
+  readonly addresses: readonly DesiredAddress[];
+}
+
+interface Binding {
+  /** Absent while the device cannot be made. */
+  readonly index?: number;
+  /** What was wanted of it when it was made so, as text. */
+  readonly wish: string;
+  /** Addresses of the device when it was last looked at. */
+  readonly addresses: ReadonlySet<string>;
+}
+
+export class HostLink {
+  readonly #environment: LinkEnvironment;
+  #wish: LinkWish;
+  #binding: Binding | undefined;
+  /** The kernel's last word about the device and each address, to be weighed when its socket is read empty. */
+  readonly #notes = new Map<string, KernelEvent>();
+  /** Something was heard by which the kernel drops entries without saying which. */
+  #flapped = false;
+  #shaken = false;
+  #movedTo: Link['movedTo'];
+
+  constructor(wish: LinkWish, environment: LinkEnvironment) {
+    this.#wish = wish;
+    this.#environment = environment;
+  }
+
+  set(wish: LinkWish): void {
+    this.#wish = wish;
+  }
+
+  get desired(): DesiredLink {
+    return this.#wish.link;
+  }
+
+  get name(): string {
+    return this.#wish.link.name;
+  }
+
+  /** undefined while the device is not in place. */
+  get index(): number | undefined {
+    return this.#binding?.index;
+  }
+
+  /** Whether the kernel may have dropped entries of the device before or while it was looked at last. */
+  get shaken(): boolean {
+    return this.#shaken;
+  }
+
+  /** Notes an announcement. True when it is about this device. */
+  note(event: KernelEvent): boolean {
+    if (event.type === 'link') {
+      const { name, index, up, movedTo } = event.link;
+      const isBound = this.index === index;
+      if (!isBound && name !== this.name) return false;
+      // It may be up again before anybody looks, and has lost its entries all the same.
+      if (isBound && (event.gone || !up)) this.#flapped = true;
+      if (isBound && event.gone) this.#movedTo = movedTo;
+      this.#notes.set('link', event);
+      return true;
+    }
+    if (event.type !== 'address' || event.address.index !== this.index) return false;
+    this.#notes.set(`address ${addressText(event.address)}`, event);
+    return true;
+  }
+
+  /** Weighs the notes. True when the device is to be looked at. */
+  believe(): boolean {
+    const isContradicted = [...this.#notes.values()].some(event => this.#contradicts(event));
+    this.#notes.clear();
+    return isContradicted || this.#flapped;
+  }
+
+  /** Makes it so. @throws NetlinkError, LinkError, SysError */
+  async ensure(): Promise<void> {
+    const { rtnetlink, sysctls, heard, attempt } = this.#environment;
+    const { link: desired, addresses } = this.#wish;
+    const { name } = desired;
+    const flapped = this.#flapped;
+    this.#flapped = false;
+    this.#shaken = flapped;
+    const before = this.#binding;
+    const wish = JSON.stringify([this.#wish, sysctls.of(name)]);
+    const cause = causeOf(before, wish);
+    const found = await rtnetlink.links.get(name);
+    // It is gone, whatever becomes of the attempt to make it anew.
+    if (before !== undefined && before.index !== found?.index) {
+      this.#binding = { wish: before.wish, addresses: new Set() };
+    }
+    const trace = { index: before?.index, movedTo: this.#movedTo };
+    const device = await ensureVxlan(rtnetlink.links, desired, found, trace);
+    this.#movedTo = undefined;
+    if (before?.index !== device.index || device.flushed) this.#shaken = true;
+    // A device that was not there at the start is new rather than lost.
+    if (device.found !== undefined || (device.outcome === 'created' && before !== undefined)) {
+      this.#repaired(cause, 'link', device.found, textOf(desired));
+    }
+    // What a new device lacks was lost with the old one, of which is told already.
+    const causeWithin = device.outcome === 'created' ? undefined : cause;
+    for (const sysctl of sysctls.of(name)) {
+      await attempt(`sysctl ${sysctl.path}`, async () => {
+        const repair = sysctls.ensure(sysctl);
+        if (repair !== undefined && causeWithin === 'drift') {
+          this.#repaired(causeWithin, 'sysctl', repair.found, repair.wanted);
+        }
+      });
+    }
+    const present = await rtnetlink.addresses.list({ index: device.index });
+    for (const wanted of addresses) await this.#ensureAddress(wanted, device.index, present, causeWithin);
+    if (!device.up) {
+      await rtnetlink.links.change(name, { up: true });
+      this.#shaken = true;
+      this.#repaired(causeWithin, 'link', 'down', textOf(desired));
+    } else if (flapped && device.found === undefined) {
+      this.#repaired(causeWithin, 'link', 'down for a moment', textOf(desired));
+    }
+    const kept = await rtnetlink.addresses.list({ index: device.index });
+    // That a new device was down at first is heard now, before it counts as ours.
+    await heard();
+    this.#binding = { index: device.index, wish, addresses: new Set(kept.map(addressText)) };
+  }
+
+  async #ensureAddress(
+    wanted: DesiredAddress,
+    index: number,
+    present: Parameters<typeof ensureAddress>[3],
+    cause: RepairCause | undefined,
+  ): Promise<void> {
+    const text = `address ${addressText(wanted.address)} dev ${this.name}`;
+    await this.#environment.attempt(text, async () => {
+      const { addresses } = this.#environment.rtnetlink;
+      const { isRestored, removed } = await ensureAddress(addresses, wanted, index, present);
+      // The kernel may have dropped entries with it.
+      if (isRestored) this.#shaken = true;
+      if (isRestored && cause === 'drift') this.#repaired(cause, 'address', undefined, text);
+      for (const other of removed) {
+        this.#repaired(cause, 'address', `address ${addressText(other)} dev ${this.name}`, undefined);
+      }
+    });
+  }
+
+  #contradicts(event: KernelEvent): boolean {
+    if (event.type === 'link') {
+      const isOurs = this.index === event.link.index;
+      if (event.gone) return isOurs;
+      if (!isOurs || event.link.name !== this.name) return true;
+      return !event.link.up || compareVxlan(this.desired, event.link).outcome !== 'same';
+    }
+    if (event.type !== 'address') return false;
+    return this.#binding?.addresses.has(addressText(event.address)) === event.gone;
+  }
+
+  #repaired(
+    cause: RepairCause | undefined,
+    object: ObjectType,
+    found: string | undefined,
+    wanted: string | undefined,
+  ): void {
+    if (cause === undefined) return;
+    this.#environment.onRepair(repairOf({ cause, object, link: this.name, found, wanted }));
+  }
+}
+
+/** undefined when the wish itself has changed: then a difference is of our making. */
+function causeOf(before: Binding | undefined, wish: string): RepairCause | undefined {
+  if (before === undefined) return 'start';
+  return before.wish === wish ? 'drift' : undefined;
+}
+
+const textOf = ({ name, vni, mac, mtu }: DesiredLink): string =>
+  `link ${name} vxlan id ${vni} address ${mac} mtu ${mtu}`;

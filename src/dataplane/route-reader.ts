@@ -1,0 +1,54 @@
+/**
+ * Reads the kernel's routes into the table of ours. There may be several with one destination: the kernel uses the
+ * first of them, and lists it first, so that one counts. What stands in the place where a route of ours was until
+ * others came is taken back, unless it only came in front of ours, or an address of this host brought it.
+ */
+import type { Route } from '../netlink/objects.ts';
+import type { ListReader } from '../netlink/rtnetlink.ts';
+import type { Key } from './entry.ts';
+import type { RepairCause } from './report.ts';
+import { type ComparableRoute, isComparable, type RouteEntry } from './routes.ts';
+
+/** What the reader needs of the table. */
+interface RouteTable {
+  beginDump(): void;
+  found(value: RouteEntry, cause: RepairCause): void;
+  isFound(key: Key): boolean;
+  isHeld(key: Key): boolean;
+}
+
+export class RouteReader implements ListReader<Route> {
+  readonly #table: RouteTable;
+  readonly #cause: RepairCause;
+  readonly #entry: (route: ComparableRoute) => RouteEntry;
+  /** Routes that are in the place of ours, as far as it has been read. */
+  readonly #usurpers = new Map<Key, RouteEntry>();
+
+  constructor(table: RouteTable, cause: RepairCause, entry: (route: ComparableRoute) => RouteEntry) {
+    this.#table = table;
+    this.#cause = cause;
+    this.#entry = entry;
+  }
+
+  begin(): void {
+    this.#usurpers.clear();
+    this.#table.beginDump();
+  }
+
+  each(route: Route): void {
+    if (!isComparable(route)) return;
+    const { key } = route.destination;
+    const entry = this.#entry(route);
+    const usurper = this.#usurpers.get(key);
+    if (usurper !== undefined) {
+      if (entry.standing !== 'ours') return;
+      this.#usurpers.delete(key);
+      this.#table.found(usurper, this.#cause);
+    } else if (!this.#table.isFound(key)) {
+      const isUsurper =
+        entry.standing === 'foreign' && entry.isBroughtByAddress !== true && this.#table.isHeld(key);
+      if (isUsurper) this.#usurpers.set(key, entry);
+      this.#table.found(isUsurper ? { ...entry, standing: 'adoptable' } : entry, this.#cause);
+    }
+  }
+}
