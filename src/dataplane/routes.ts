@@ -9,6 +9,9 @@
  *                address, which is what DirectRouting and host-gw leave behind; and ours that was led astray, by
  *                another next hop object under our number, or by another route in its place
  *     foreign    anything else; it is in the way, and stays
+ *
+ * What nobody wants is removed when it is ours, or flannel's on our device: there it made one route per peer, always
+ * in the same form, and whoever was a peer then need not be one now.
  */
 import type { Ip } from '../base/ip.ts';
 import type { Prefix } from '../base/prefix.ts';
@@ -36,6 +39,8 @@ export interface RouteEntry extends Entry {
   readonly underlayIp?: Ip;
   /** Of one that is not ours: how it differs, in words. */
   readonly description?: string;
+  /** Of an adoptable one: flannel has made it, for a peer of this device. */
+  readonly isFlannels?: boolean;
   /** Of a foreign one: the kernel made it for an address of this host. */
   readonly isBroughtByAddress?: boolean;
 }
@@ -80,6 +85,9 @@ export function routeEntry(
   }
   const direct = protocol === RTPROT_BOOT && gateway !== undefined && gateway.equals(desired?.underlayIp);
   const description = describe(route);
+  if (onDevice && isFlannels(route)) {
+    return { destination, standing: 'adoptable', ...way, description, isFlannels: true };
+  }
   if (onDevice || direct || protocol === PROTOCOL) {
     return { destination, standing: 'adoptable', ...way, description };
   }
@@ -95,7 +103,7 @@ export const routeKind: EntryKind<RouteEntry> = {
     desired.standing === actual.standing &&
     desired.nexthopId === actual.nexthopId &&
     (desired.nexthopId !== undefined || desired.gateway?.equals(actual.gateway) === true),
-  ours: actual => actual.standing === 'ours',
+  ours: actual => actual.standing === 'ours' || actual.isFlannels === true,
   inTheWay: (_, actual) =>
     actual.standing === 'foreign' ? `${actual.description ?? 'another route'} is in the way` : undefined,
   write(device, desired, actual) {
@@ -108,7 +116,10 @@ export const routeKind: EntryKind<RouteEntry> = {
     nexthopId !== undefined && nexthopId === desired.nexthopId
       ? change.replaceRoute(newRoute(device, { ...desired, nexthopId: undefined }))
       : undefined,
-  remove: (device, actual) => change.deleteRoute(newRoute(device, actual)),
+  remove(device, actual) {
+    const route = newRoute(device, actual);
+    return change.deleteRoute(actual.isFlannels === true ? { ...route, protocol: RTPROT_BOOT } : route);
+  },
   text: (device, { destination, nexthopId, gateway, description }) =>
     description ??
     `route ${destination}${nexthopId === undefined ? '' : ` nhid ${nexthopId}`} via ${gateway ?? '(none)'} dev ${device} onlink`,
@@ -126,6 +137,12 @@ function newRoute({ index }: Device, { destination, nexthopId, gateway }: Way) {
   };
   if (nexthopId !== undefined) return { ...route, nexthopId };
   return { ...route, oif: index, flags: RTNH_F_ONLINK, ...(gateway === undefined ? {} : { gateway }) };
+}
+
+/** The route that flannel makes for a peer (pkg/backend/vxlan/vxlan_network.go): through the subnet's own base. */
+function isFlannels({ destination, gateway, protocol, flags, nexthopId, ...rest }: ComparableRoute): boolean {
+  const hasForm = gateway?.equals(destination.ip) === true && (flags & RTNH_F_ONLINK) !== 0;
+  return hasForm && protocol === RTPROT_BOOT && nexthopId === undefined && rest.type === RTN_UNICAST;
 }
 
 /** Whether nothing but the next hop distinguishes it from ours. */

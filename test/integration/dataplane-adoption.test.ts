@@ -67,6 +67,38 @@ describe('the data plane on a host that is not empty', needsRoot, () => {
     ]);
   });
 
+  test('takes over the routes that flanneld made, and removes those of peers that are no more', async () => {
+    using host = new TestHost();
+    host.sh(`ip link add ${DEVICE} type vxlan id 88 dev eth0 local 192.168.65.3 dstport 4789 nolearning`);
+    host.sh(`ip link set ${DEVICE} address 02:00:00:00:00:01 mtu 1450 up`);
+    const kept = [
+      `10.99.0.0/24 via 10.3.2.0 dev ${DEVICE} onlink`,
+      `10.98.0.0/24 via 10.98.0.0 dev ${DEVICE} proto static onlink`,
+      '10.97.0.0/24 via 10.97.0.0 dev eth0 onlink',
+      `10.96.0.0/24 dev ${DEVICE} scope link`,
+      `10.95.0.0/24 via 10.95.0.0 dev ${DEVICE} metric 5 onlink`,
+    ];
+    const flannels = ['2', '70', '71'].map(n => `10.3.${n}.0/24 via 10.3.${n}.0 dev ${DEVICE} onlink`);
+    for (const route of [...kept, ...flannels]) host.sh(`ip route add ${route}`);
+    await using running = new Running(host);
+    assert.equal((await running.begin(host)).inSync, true);
+    const routes = host
+      .sh('ip route')
+      .split('\n')
+      .map(line => line.trim());
+    for (const route of kept) assert.ok(routes.includes(route), route);
+    assert.deepEqual(
+      routes.filter(route => route.startsWith('10.3.')).map(route => route.split(' ')[0]),
+      ['10.3.2.0/24', '10.3.3.0/24', '10.3.4.0/24'],
+    );
+    assert.ok(routes.every(route => !route.startsWith('10.3.') || route.includes(' proto 77 ')));
+    assert.deepEqual(summary(running.repairs), [
+      'route removed',
+      'route removed',
+      'route replaced 10.3.2.0-24',
+    ]);
+  });
+
   test('leaves a foreign route in the place of a wanted one, says so, and takes its place when it goes', async () => {
     using host = new TestHost();
     host.sh('ip route add 10.3.3.0/24 via 192.168.65.1');
