@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { configOf, hostAttributes, IPV4, World } from '../../test/support/registry.ts';
+import { Prefix } from '../base/prefix.ts';
 import { PeerTracker, type TrackerEvent } from './peers.ts';
 
 async function start(t: TestContext, world: World) {
@@ -75,6 +76,19 @@ test('peers as they come and go; our own lease is none', async t => {
     Array.from(tracker.rejected(), ({ key }) => key),
     ['config'],
   );
+});
+
+test('a host that exchanges its lease for one that overlaps it is not told to be in its own way', async t => {
+  const world = new World();
+  await world.put('10.5.2.0-24', hostAttributes(2), 60);
+  const { news, happened } = await start(t, world);
+  assert.deepEqual(await news(), ['+10.5.2.0-24']);
+  const { registry } = world.connect();
+  const { leases } = await registry.list();
+  const subnet = { ipv4: Prefix.parse('10.5.2.0/25') };
+  assert.ok((await registry.create(subnet, hostAttributes(2), 0n, leases)).ok);
+  assert.deepEqual(await news(), ['+10.5.2.0-25 -10.5.2.0-24']);
+  assert.deepEqual(happened(), []);
 });
 
 test('a slow consumer gets the newest state, not the way to it', async t => {

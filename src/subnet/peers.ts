@@ -10,7 +10,7 @@ import { together } from '../base/abort.ts';
 import { type Clock, systemClock } from '../base/clock.ts';
 import { Doorbell } from '../base/doorbell.ts';
 import { Latest } from '../base/latest.ts';
-import type { StoreError, StoreUpdate } from '../store/store.ts';
+import type { StoreError, StoreEvent, StoreUpdate } from '../store/store.ts';
 import type { Lease, RejectedLease } from './lease.ts';
 import { type PeerChanges, type PeerEvent, PeerSet, type Self } from './peer-set.ts';
 import type { Registry } from './registry.ts';
@@ -136,15 +136,24 @@ export class PeerTracker {
         this.#isLoaded = true;
         return this.#changed();
       case 'events':
-        for (const event of update.events) {
-          if (event.type === 'put') this.#set.put(this.#registry.decode(event.kv));
-          else this.#set.delete(this.#registry.keyOf(event.key));
-        }
+        this.#takeEvents(update.events);
         return this.#changed();
       case 'interrupted':
         return this.#report({ type: 'interrupted', error: update.error });
       case 'resumed':
         return this.#report({ type: 'resumed' });
+    }
+  }
+
+  /**
+   * Only what became of each key counts. What is gone goes first: a host that changes its subnet makes one key and
+   * deletes the other in one transaction, and the two may overlap.
+   */
+  #takeEvents(events: readonly StoreEvent[]): void {
+    const last = new Map(events.map(event => [event.type === 'put' ? event.kv.key : event.key, event]));
+    for (const [key, { type }] of last) if (type === 'delete') this.#set.delete(this.#registry.keyOf(key));
+    for (const event of last.values()) {
+      if (event.type === 'put') this.#set.put(this.#registry.decode(event.kv));
     }
   }
 
