@@ -146,6 +146,8 @@ export class HostLink {
     const kept = await rtnetlink.addresses.list({ index: device.index });
     // That a new device was down at first is heard now, before it counts as ours.
     await heard();
+    // The end of one that was made anew for another wish is of our doing, and its tables are read in any case.
+    if (device.outcome === 'created') this.#flapped = false;
     this.#binding = { index: device.index, wish, addresses: new Set(kept.map(addressText)) };
   }
 

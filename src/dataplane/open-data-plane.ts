@@ -122,8 +122,16 @@ class KernelDataPlane implements DataPlane {
   }
 
   setPeer(peer: DesiredPeer): void {
-    for (const { link, path, before } of this.#peers.set(peer)) {
-      this.#tunnels.get(link)?.restate(peer, path, before);
+    const changes = this.#peers.set(peer);
+    for (const { link, path, before } of changes) {
+      const tunnel = this.#tunnels.get(link);
+      tunnel?.restate(peer, path, before);
+      if (path === undefined || before !== undefined) continue;
+      const former = changes.find(
+        other => other.path === undefined && other.before?.subnet.equals(path.subnet),
+      );
+      const formerTunnel = former && this.#tunnels.get(former.link);
+      if (formerTunnel !== undefined) tunnel?.replaceRouteOf(formerTunnel, path);
     }
   }
 

@@ -170,6 +170,13 @@ export class Table<Value extends Entry> {
     return changed;
   }
 
+  /** Believes, until it is told otherwise, that the kernel holds this in the place of a wanted entry. */
+  suppose(key: Key, value: Value): void {
+    if (this.#delta.desired(key) !== undefined && this.#delta.actual(key) === undefined) {
+      this.#delta.setActual(key, value);
+    }
+  }
+
   /** Believes that the kernel holds nothing: the device is gone or new. */
   forgetActual(): void {
     this.#notes.clear();

@@ -127,6 +127,16 @@ export class Tunnel {
     }
   }
 
+  /**
+   * The wanted route takes the place of the one that another device of ours has for the same subnet, in one step:
+   * there is no moment without a route.
+   */
+  replaceRouteOf(other: Tunnel, { subnet }: PeerPath): void {
+    const found = other.#routes.actual(subnet.key);
+    if (found !== undefined && this.#isStated)
+      this.#routes.suppose(subnet.key, { ...found, standing: 'adoptable' });
+  }
+
   /** Notes an announcement. True when it contradicts what is believed. */
   note(event: KernelEvent): boolean {
     const device = this.#device;
