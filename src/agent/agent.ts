@@ -84,7 +84,10 @@ export class Agent {
     const remember = () => this.#remember();
     this.#store = new RememberingStore(parts.etcd, { remembered: known.keys, onChange: remember });
     this.#hostWatch = new HostWatch({ ...shared, rtnetlink, criteria: options.underlay });
-    const onRound = () => this.#worked();
+    const onRound = () => {
+      this.#controller.checkHandover();
+      this.#worked();
+    };
     this.#enforcer = new Enforcer({
       ...shared,
       rtnetlink,
@@ -135,6 +138,7 @@ export class Agent {
       keep('API', serveApi),
       keep('host watch', until => this.#hostWatch.run(until)),
       keep('host network', until => this.#followNetwork(until)),
+      keep('handover', until => this.#controller.run(until)),
       keep('enforcer', until => this.#enforcer.run(this.#controller, until)),
       keep('known state', until => knownFile.run(until)),
       keep('identity', until => keepIdentity({ identity, knownFile, used, health, clock }, until)),

@@ -13,6 +13,8 @@
  * interface that is gone and a lease that is lost change the conditions, not the kernel.
  */
 import type { Backend, BackendContext } from '../backend/backend.ts';
+import { canBeSideBySide, isLeftBehind } from '../backend/handover.ts';
+import type { Clock } from '../base/clock.ts';
 import type { Problem } from '../base/errors.ts';
 import { Latest } from '../base/latest.ts';
 import type { DataPlane } from '../dataplane/data-plane.ts';
@@ -20,9 +22,11 @@ import type { DesiredFirewall } from '../firewall/rules.ts';
 import { familiesOf, type NetworkConfig } from '../subnet/config.ts';
 import type { Lease, Subnet } from '../subnet/lease.ts';
 import type { EventLog } from './event-log.ts';
+import { deviceRefusal, devicesOf, type Handover, LINGER, SETTLE, sideBySide } from './handover.ts';
 import type { Health } from './health.ts';
 import { type HostPlan, type HostPlanResult, planHost, type Refusal } from './host-plan.ts';
 import type { AgentOptions } from './options.ts';
+import { OutcomeNews } from './outcome-news.ts';
 import { PeerBook } from './peer-book.ts';
 import type { Identity } from './state-directory.ts';
 import type { HostNetwork } from './underlay.ts';
@@ -33,17 +37,20 @@ export interface ControllerOptions {
   readonly dataPlane: DataPlane;
   readonly health: Health;
   readonly events: EventLog;
+  readonly clock: Clock;
   readonly createBackend: (context: BackendContext) => Backend;
 }
 
 /** A host that has all it needs: what the firewall and the subnet file are made of. */
 export interface Outcome {
+  /** While the network goes over to another device, its backend is both. */
   readonly plan: HostPlan;
   readonly lease: Lease;
 }
 
 export class Controller {
   readonly #options: ControllerOptions;
+  readonly #news: OutcomeNews;
   readonly peers: PeerBook;
   /** What this host should be; the registry follows it. */
   readonly plan = new Latest<HostPlan | undefined>(undefined);
@@ -55,22 +62,20 @@ export class Controller {
   #config: NetworkConfig | undefined;
   /** Why the store has no such configuration now. */
   #unusable: Refusal | undefined;
+  /** Why the device of the newest configuration cannot be made. */
+  #obstacle: Refusal | undefined;
   /** Why the configuration in the store is not the one in use. */
   #refusal: Refusal | undefined;
+  /** The plan that is not in use alone: its predecessor is still there, or is still the one. */
+  #handover: Handover | undefined;
   #network: HostNetwork | undefined;
   #lease: Lease | undefined;
   #arePeersKnown = false;
 
   constructor(options: ControllerOptions) {
     this.#options = options;
-    this.peers = new PeerBook(options.dataPlane, (key, problems) => {
-      if (problems.length === 0) {
-        options.events.add('info', 'peer-reachable', `the peer ${key} can be reached now`, { key });
-        return;
-      }
-      const text = `the peer ${key} cannot be reached: ${problems.join('; ')}`;
-      options.events.add('warning', 'peer-unreachable', text, { key, problems });
-    });
+    this.#news = new OutcomeNews(options.health, options.events);
+    this.peers = new PeerBook(options.dataPlane, (...trouble) => this.#news.peer(...trouble));
   }
 
   /** A valid configuration, or why there is none. */
@@ -94,6 +99,7 @@ export class Controller {
   setNetwork(network: HostNetwork): void {
     this.#network = network;
     this.#decide();
+    this.#checkBridges();
   }
 
   /** This host's own lease, as long as it may be used. */
@@ -120,18 +126,105 @@ export class Controller {
     const newest = this.#planFor(this.#config, this.#network);
     const isRefused = !newest.ok && inUse !== undefined && inUse !== this.#config;
     const result = isRefused ? this.#planFor(inUse, this.#network) : newest;
-    if (isRefused) this.#report(newest);
-    else if (newest.ok || newest.condition !== 'config') this.#report(this.#unusable);
-    else this.#report(newest);
+    const isUnusable = isRefused || (!newest.ok && newest.condition === 'config');
+    this.#report(isUnusable ? newest : (this.#unusable ?? this.#obstacle));
 
     if (!result.ok) {
       if (result.condition !== 'config') health.report(result.condition, result.trouble);
       return;
     }
     health.report('underlay');
-    if (result.plan.fingerprint === this.plan.value?.fingerprint) return;
-    this.plan.set(result.plan);
+    this.#adopt(result.plan, this.#network);
+  }
+
+  /** Goes over to this plan: in steps where it can stand beside the one in use, else at once. */
+  #adopt(plan: HostPlan, network: HostNetwork): void {
+    const before = this.#handover;
+    const handover = this.#handoverTo(plan, network);
+    const isSame = (a: HostPlan | undefined, b: HostPlan | undefined) => a?.fingerprint === b?.fingerprint;
+    const isSameStep = isSame(before?.from, handover?.from) && isSame(before?.to, handover?.to);
+    if (isSameStep && isSame(this.plan.value, handover?.step === 'preparing' ? handover.from : plan)) return;
+    this.#handover = handover;
+    this.#obstacle = undefined;
+    if (handover?.step === 'preparing' && before?.to.config !== plan.config) {
+      this.#news.step(`${handover.devices.to} is made, and ${handover.devices.from} stays in use`);
+    }
+    const published = this.#handover?.step === 'preparing' ? this.#handover.from : plan;
+    if (published.fingerprint !== this.plan.value?.fingerprint) this.plan.set(published);
     this.#state();
+  }
+
+  #handoverTo(plan: HostPlan, network: HostNetwork): Handover | undefined {
+    const before = this.#handover;
+    const lease = this.#lease;
+    const used = this.plan.value;
+    if (lease === undefined || used === undefined || !fits(plan.config, lease.subnet)) return undefined;
+    if (this.outcome.value === undefined || !fits(used.config, lease.subnet)) return undefined;
+    const isGoingOn = before?.to.config === plan.config;
+    const predecessor = isGoingOn ? before.from : used;
+    // The predecessor follows the host's network for as long as it is there.
+    const renewed = this.#planFor(predecessor.config, network);
+    const from = renewed.ok ? renewed.plan : predecessor;
+    if (!canBeSideBySide(from.backend, plan.backend, lease.subnet)) return undefined;
+    const namesOf = (side: HostPlan) => devicesOf(side, lease.subnet).join(' and ');
+    const devices = { from: namesOf(from), to: namesOf(plan) };
+    return { from, to: plan, step: isGoingOn ? before.step : 'preparing', devices };
+  }
+
+  /**
+   * Takes the next step of a handover when its time has come: to be called after every comparison of the data plane
+   * with the kernel.
+   */
+  checkHandover(): void {
+    const handover = this.#handover;
+    if (handover?.step !== 'preparing') return;
+    const { links } = this.#options.dataPlane.report();
+    const broken = links.filter(({ name, inSync }) => !inSync && this.isPreparing(name));
+    this.#obstacle = deviceRefusal(broken);
+    if (broken.length > 0) return this.#report(this.#unusable ?? this.#obstacle);
+    const { from, to } = handover.devices;
+    this.#handover = { ...handover, step: 'handing over' };
+    this.plan.set(handover.to);
+    this.#report(this.#unusable);
+    this.#news.step(`${to} is in use and published, and ${from} stays until every peer has followed`);
+    this.#state();
+  }
+
+  /** Whether a device is only being prepared: nothing depends on it yet. */
+  isPreparing(device: string): boolean {
+    if (this.#handover?.step !== 'preparing' || this.#lease === undefined) return false;
+    return devicesOf(this.#handover.to, this.#lease.subnet).includes(device);
+  }
+
+  /** Ends handovers that everybody has followed, until `signal` aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options;
+    for await (const _ of this.stated.changes(signal)) {
+      const handover = this.#handover;
+      this.#news.handover(handover, this.#leftBehind());
+      if (handover === undefined) continue;
+      const isFollowed = this.#isFollowed();
+      // Whatever changes meanwhile is stated, and looked at in the next turn.
+      await clock.sleep(isFollowed ? LINGER : SETTLE, signal).catch(() => undefined);
+      if (isFollowed && handover === this.#handover && this.#isFollowed()) this.#endHandover(handover);
+    }
+  }
+
+  #endHandover({ devices }: Handover): void {
+    this.#news.step(`every peer has followed, and ${devices.from} goes`);
+    this.#handover = undefined;
+    this.#state();
+  }
+
+  #isFollowed(): boolean {
+    return this.#handover?.step === 'handing over' && this.#leftBehind().length === 0;
+  }
+
+  #leftBehind(): string[] {
+    const handover = this.#handover;
+    if (handover === undefined) return [];
+    const { from, to } = handover;
+    return this.peers.keysOf(lease => isLeftBehind(from.backend, to.backend, lease));
   }
 
   #planFor(config: NetworkConfig, network: HostNetwork): HostPlanResult {
@@ -147,37 +240,27 @@ export class Controller {
     if (plan === undefined || lease === undefined || !this.#arePeersKnown) return;
     if (!fits(plan.config, lease.subnet)) return;
     const before = this.outcome.value;
-    const isSamePlan = before?.plan.fingerprint === plan.fingerprint;
+    const used = this.#handover === undefined ? plan : sideBySide(plan, this.#handover);
+    const isSamePlan = before?.plan.fingerprint === used.fingerprint;
     const isSameLease = before?.lease.key === lease.key;
-    if (!isSamePlan) this.peers.use(plan.backend);
+    if (!isSamePlan) this.peers.use(used.backend);
     if (!isSamePlan || !isSameLease) {
-      this.#options.dataPlane.setHost(plan.backend.host(lease.subnet));
-      this.outcome.set({ plan, lease });
+      this.#options.dataPlane.setHost(used.backend.host(lease.subnet));
+      this.outcome.set({ plan: used, lease });
+      if (before !== undefined) this.#news.changed(before, { plan: used, lease });
+      this.#checkBridges();
     }
     this.stated.set(this.stated.value + 1);
   }
 
-  /** Tells why the configuration in the store is not in use; undefined when it is. */
+  #checkBridges(): void {
+    const outcome = this.outcome.value;
+    if (outcome !== undefined && this.#network !== undefined) this.#news.bridges(this.#network, outcome);
+  }
+
   #report(refusal: Refusal | undefined): void {
-    const { health } = this.#options;
     this.#refusal = refusal;
-    const isInUse = this.plan.value !== undefined;
-    health.report('config', isInUse ? undefined : refusal?.trouble);
-    health.warn(
-      'config',
-      isInUse && refusal !== undefined
-        ? [
-            {
-              id: 'refused',
-              code: 'CONFIG_REFUSED',
-              severity: 'error',
-              title: 'the network configuration in the store is not the one in use',
-              text: refusal.trouble.reason,
-              ...(refusal.trouble.hint === undefined ? {} : { hint: refusal.trouble.hint }),
-            },
-          ]
-        : [],
-    );
+    this.#news.refusal(refusal, this.plan.value !== undefined);
   }
 }
 

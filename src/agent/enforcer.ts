@@ -48,6 +48,10 @@ export class Enforcer implements AsyncDisposable {
   readonly #options: EnforcerOptions;
   readonly #report: EnforcementReport;
   #devices: readonly string[];
+  /** Of the last run, until they were looked at. */
+  #formerDevices: readonly string[];
+  /** Whether a device is being made that nothing depends on yet. */
+  #isPreparing: (device: string) => boolean = () => false;
   #blocks: DesiredFirewall['blocks'] = [];
 
   constructor(options: EnforcerOptions) {
@@ -56,6 +60,7 @@ export class Enforcer implements AsyncDisposable {
     this.#options = options;
     this.#report = report;
     this.#devices = options.formerDevices;
+    this.#formerDevices = options.formerDevices;
     const { subnetFile } = options.options.lease;
     this.subnetFile = new KeptFile(subnetFile, clock, (before, after) =>
       report.subnetFileReplaced(subnetFile, before, after),
@@ -67,7 +72,8 @@ export class Enforcer implements AsyncDisposable {
       clock,
       onRepair: repair => report.repair(repair),
       onRound: result => {
-        report.dataPlane(result, this.dataPlane.report());
+        const { links, ...rest } = this.dataPlane.report();
+        report.dataPlane(result, { ...rest, links: links.filter(({ name }) => !this.#isPreparing(name)) });
         this.checkForwarding();
         options.onRound();
       },
@@ -100,6 +106,7 @@ export class Enforcer implements AsyncDisposable {
 
   /** Follows the controller until `signal` aborts. The kernel stays as it is. */
   async run(controller: Controller, signal: AbortSignal): Promise<void> {
+    this.#isPreparing = device => controller.isPreparing(device);
     await together(
       signal,
       until => this.#applyStatements(controller, until),
@@ -140,7 +147,7 @@ export class Enforcer implements AsyncDisposable {
   async #followOutcome(controller: Controller, signal: AbortSignal): Promise<void> {
     for await (const outcome of controller.outcome.changes(signal)) {
       if (outcome === undefined) continue;
-      await this.#replaceDevices(outcome);
+      await this.#takeOverDevices(outcome);
       const wanted = firewallFor(outcome, this.#options.options.firewall);
       this.#blocks = wanted.blocks;
       this.checkForwarding();
@@ -151,12 +158,13 @@ export class Enforcer implements AsyncDisposable {
   }
 
   /**
-   * Removes devices of the last run that are not wanted any more; later changes are the data plane's own affair.
-   * One with another MAC than we gave it is not ours, whatever its name.
+   * Removes devices of the last run that are not wanted any more; what this run has made it removes by itself. One
+   * with another MAC than we gave it is not ours, whatever its name.
    */
-  async #replaceDevices({ plan, lease }: Outcome): Promise<void> {
+  async #takeOverDevices({ plan, lease }: Outcome): Promise<void> {
     const { rtnetlink, identity, events, logger } = this.#options;
-    const former = this.#devices;
+    const former = this.#formerDevices;
+    this.#formerDevices = [];
     this.#devices = plan.backend.host(lease.subnet).links.map(({ name }) => name);
     for (const name of former.filter(device => !this.#devices.includes(device))) {
       try {

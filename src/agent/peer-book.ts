@@ -1,6 +1,9 @@
 /**
  * The peers of this host: each lease, and what the backend in use makes of it for the data plane. One changed
  * lease among thousands costs one mapping; a changed backend maps all of them again.
+ *
+ * A peer that says something this host can make nothing of is reached as it said before: it may be ahead of us on the
+ * way to another configuration, and still has what it had.
  */
 import type { PeerStatus } from '../api/status.ts';
 import type { Backend } from '../backend/backend.ts';
@@ -10,22 +13,34 @@ import type { Lease, RejectedLease } from '../subnet/lease.ts';
 
 type Target = Pick<DataPlane, 'setPeer' | 'setPeers' | 'removePeer' | 'peerReport'>;
 
+/** @param problems none when there were some. @param isReached as it said before, or for one of its families. */
+type PeerTrouble = (key: string, problems: readonly string[], isReached: boolean) => void;
+
 export class PeerBook {
   readonly #target: Target;
-  readonly #onProblem: (key: string, problems: readonly string[]) => void;
+  readonly #onProblem: PeerTrouble;
   readonly #leases = new Map<string, Lease>();
   /** Why the backend made nothing, or not everything, of a lease; most peers have no entry. */
   readonly #problems = new Map<string, readonly string[]>();
+  /** The last lease of which something could be made, where that is not the present one. */
+  readonly #former = new Map<string, Lease>();
   #backend: Backend | undefined;
 
   /** @param onProblem told once when a peer has problems, again when it has others, and with none when it is well. */
-  constructor(target: Target, onProblem: (key: string, problems: readonly string[]) => void) {
+  constructor(target: Target, onProblem: PeerTrouble) {
     this.#target = target;
     this.#onProblem = onProblem;
   }
 
   get size(): number {
     return this.#leases.size;
+  }
+
+  /** Keys of the leases that satisfy `test`. */
+  keysOf(test: (lease: Lease) => boolean): string[] {
+    return Array.from(this.#leases.values())
+      .filter(test)
+      .map(({ key }) => key);
   }
 
   /** Maps every lease with this backend from now on. */
@@ -37,12 +52,15 @@ export class PeerBook {
   /** Takes over leases that are new or differ from before, and forgets those that are gone. */
   change(changed: Iterable<Lease>, gone: Iterable<string>): void {
     for (const lease of changed) {
+      const before = this.#leases.get(lease.key);
+      if (before !== undefined && !this.#former.has(lease.key)) this.#former.set(lease.key, before);
       this.#leases.set(lease.key, lease);
       if (this.#backend !== undefined) this.#target.setPeer(this.#plan(this.#backend, lease));
     }
     for (const key of gone) {
       this.#leases.delete(key);
       this.#problems.delete(key);
+      this.#former.delete(key);
       if (this.#backend !== undefined) this.#target.removePeer(key);
     }
   }
@@ -59,14 +77,16 @@ export class PeerBook {
 
   #plan(backend: Backend, lease: Lease): DesiredPeer {
     const { paths, problems } = backend.peer(lease);
-    const before = this.#problems.get(lease.key);
-    if (problems.length === 0) {
-      if (this.#problems.delete(lease.key)) this.#onProblem(lease.key, []);
-    } else if (before?.join() !== problems.join()) {
-      this.#problems.set(lease.key, problems);
-      this.#onProblem(lease.key, problems);
-    }
-    return { key: lease.key, revision: lease.modRevision, paths };
+    const isKnown = this.#problems.get(lease.key)?.join() === problems.join();
+    const { key, modRevision: revision } = lease;
+    if (problems.length > 0) this.#problems.set(key, problems);
+    else if (this.#problems.delete(key)) this.#onProblem(key, [], true);
+    const isSaid = paths.length > 0 || problems.length === 0;
+    if (isSaid) this.#former.delete(key);
+    const former = this.#former.get(key);
+    const used = isSaid || former === undefined ? paths : backend.peer(former).paths;
+    if (problems.length > 0 && !isKnown) this.#onProblem(key, problems, used.length > 0);
+    return { key, revision, paths: used };
   }
 
   #statusOf({ key, subnet, attributes }: Lease): PeerStatus {

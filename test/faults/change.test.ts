@@ -11,6 +11,7 @@ import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { SUBNET_FILE } from '../../src/cli/places.ts';
 import { waitForFile } from '../../src/sys/wait-file.ts';
+import { eventually } from '../support/eventually.ts';
 import { countOf, DEVICE, needsFaultLab } from './fault-host.ts';
 import { CONFIG, FaultLab, PREFIX } from './fault-lab.ts';
 
@@ -137,22 +138,93 @@ describe('live changes', needsFaultLab, () => {
     assert.equal(lost, 0);
   });
 
-  test('of VNI and port: another device, the same subnets, and containers talk again', async t => {
+  test('of the VNI: one device after the other, side by side, and no packet is lost', async () => {
     const keys = await lab.leaseKeys();
+    const one = lab.host(1);
+    const last = await one.lastEvent();
     const lost = await lab.survive(async () => {
-      await lab.configure({ ...CONFIG, Backend: { Type: 'vxlan', VNI: 99, Port: 8472 } });
-      for (const host of lab.hosts) {
-        await host.until('VNI 99 is in use', status => {
-          const [device] = status.backend?.devices ?? [];
-          return device?.vni === 99 && device.port === 8472 && countOf(status, 'ok') === 1;
-        });
-        await assert.rejects(host.shell(`ip link show ${DEVICE}`), /does not exist/);
+      for (const [vni, former] of [
+        [99, 88],
+        [88, 99],
+      ] as const) {
+        await lab.configure({ ...CONFIG, Backend: { ...CONFIG.Backend, VNI: vni } });
+        for (const host of lab.hosts) {
+          await host.until('the former device is gone', ({ backend, peers }) => {
+            return backend?.devices.map(device => device.vni).join() === `${vni}` && peers[0]?.state === 'ok';
+          });
+          await eventually('the kernel has it no more', async () => {
+            return !(await host.shell('ip -brief link')).includes(`flannel.${former} `);
+          });
+        }
       }
-      assert.deepEqual(await lab.leaseKeys(), keys);
-      await lab.configure();
     });
+    assert.equal(lost, 0);
+    assert.deepEqual(await lab.leaseKeys(), keys);
+    const events = (await Array.fromAsync(one.client.events())).filter(({ id }) => id > last);
+    assert.deepEqual(
+      events.filter(({ type }) => ['handover', 'network-changed'].includes(type)).map(({ text }) => text),
+      [
+        'the network goes over to another device: flannel.99 is made, and flannel.88 stays in use',
+        'the network goes over to another device: flannel.99 is in use and published, and flannel.88 stays until every peer has followed',
+        'the network is another one: Backend.VNI 99 instead of 88',
+        'the network goes over to another device: every peer has followed, and flannel.88 goes',
+        'the network goes over to another device: flannel.88 is made, and flannel.99 stays in use',
+        'the network goes over to another device: flannel.88 is in use and published, and flannel.99 stays until every peer has followed',
+        'the network is another one: Backend.VNI 88 instead of 99',
+        'the network goes over to another device: every peer has followed, and flannel.99 goes',
+      ],
+    );
+    assert.deepEqual(
+      events.filter(({ type }) => ['drift-repaired', 'state-repaired', 'peer-unreachable'].includes(type)),
+      [],
+    );
+  });
+
+  test('of the VNI to one whose device cannot be made: refused, and the one before works on', async () => {
+    const one = lab.host(1);
+    const lost = await lab.survive(async () => {
+      await one.shell('ip link add flannel.99 type bridge');
+      await lab.configure({ ...CONFIG, Backend: { ...CONFIG.Backend, VNI: 99 } });
+      const { reason, hint } = await one.untilWarned('CONFIG_REFUSED');
+      assert.match(reason, /flannel\.99: a device flannel\.99 exists and is no vxlan device/);
+      assert.match(hint ?? '', /remove what is in the way/);
+      const { agent, peers, conditions } = await one.client.status();
+      assert.deepEqual([agent.ready, peers[0]?.state], [true, 'ok']);
+      assert.ok(conditions.every(({ ok }) => ok));
+      await one.shell('ip link delete flannel.99');
+      await one.until('the new device is in use', ({ backend }) => backend?.devices[0]?.vni === 99);
+      await lab.configure();
+      for (const host of lab.hosts) {
+        await host.until(
+          'all is as before',
+          ({ backend }) => backend?.devices.map(d => d.vni).join() === '88',
+        );
+      }
+    });
+    assert.equal(lost, 0);
+  });
+
+  test('of the port: the device is made anew, with the same subnets', async t => {
+    const keys = await lab.leaseKeys();
+    const last = await lab.host(1).lastEvent();
+    const lost = await lab.survive(async () => {
+      for (const port of [8472, 4789]) {
+        await lab.configure({ ...CONFIG, Backend: { Type: 'vxlan', VNI: 88, Port: port } });
+        for (const host of lab.hosts) {
+          await host.until(`port ${port} is in use`, status => {
+            return status.backend?.devices[0]?.port === port && countOf(status, 'ok') === 1;
+          });
+        }
+      }
+    });
+    assert.deepEqual(await lab.leaseKeys(), keys);
     t.diagnostic(`${lost} packets lost over two changes, ${lost * 20} ms`);
     assert.ok(lost < 100, `${lost} packets were lost`);
+    const events = (await Array.fromAsync(lab.host(1).client.events())).filter(({ id }) => id > last);
+    assert.deepEqual(
+      events.filter(({ type }) => type === 'drift-repaired').map(({ text }) => text),
+      [],
+    );
   });
 
   test('of the network: new subnets, told to Docker and CNI; and back, the former ones', async () => {

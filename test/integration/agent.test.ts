@@ -245,7 +245,8 @@ describe('what changes, changes live', needs, () => {
       });
     }
     assert.equal((await one.client.status()).lease?.key, before.lease?.key);
-    assert.equal(await one.ip.links.get('flannel.88'), undefined);
+    assert.deepEqual(await from.ping(to), { sent: 3, received: 3 });
+    await eventually('the old one is gone', async () => (await one.ip.links.get('flannel.88')) === undefined);
     assert.deepEqual(await from.ping(to), { sent: 3, received: 3 });
   });
 

@@ -1,0 +1,78 @@
+/** What the controller has to tell: to the conditions and warnings what is so, to the events what has changed. */
+import type { Subnet } from '../subnet/lease.ts';
+import { bridgeWarnings } from './bridges.ts';
+import { type InUse, tellChanges } from './changes.ts';
+import type { EventLog } from './event-log.ts';
+import { type Handover, handoverWarning } from './handover.ts';
+import type { Health } from './health.ts';
+import type { Refusal } from './host-plan.ts';
+import type { HostNetwork } from './underlay.ts';
+
+export class OutcomeNews {
+  readonly #health: Health;
+  readonly #events: EventLog;
+  /** Subnets that this host had since the agent started. */
+  readonly #former: Subnet[] = [];
+
+  constructor(health: Health, events: EventLog) {
+    this.#health = health;
+    this.#events = events;
+  }
+
+  /** Why the configuration in the store is not in use; undefined when it is. @param isInUse whether another one is. */
+  refusal(refusal: Refusal | undefined, isInUse: boolean): void {
+    this.#health.report('config', isInUse ? undefined : refusal?.trouble);
+    this.#health.warn(
+      'config',
+      isInUse && refusal !== undefined
+        ? [
+            {
+              id: 'refused',
+              code: 'CONFIG_REFUSED',
+              severity: 'error',
+              title: 'the network configuration in the store is not the one in use',
+              text: refusal.trouble.reason,
+              ...(refusal.trouble.hint === undefined ? {} : { hint: refusal.trouble.hint }),
+            },
+          ]
+        : [],
+    );
+  }
+
+  /** A step of a handover is taken. */
+  step(text: string): void {
+    this.#events.add('info', 'handover', `the network goes over to another device: ${text}`);
+  }
+
+  /** Which step it is in. @param leftBehind keys of the peers that have not followed. */
+  handover(handover: Handover | undefined, leftBehind: readonly string[]): void {
+    this.#health.warn('handover', handover ? [handoverWarning(handover, leftBehind)] : []);
+  }
+
+  /** Something else is in use. */
+  changed(before: InUse, after: InUse): void {
+    tellChanges(this.#events, before, after);
+    if (before.lease.key !== after.lease.key) this.#former.push(before.lease.subnet);
+  }
+
+  bridges(network: HostNetwork, used: InUse): void {
+    this.#health.warn('bridge', bridgeWarnings(network, { ...used, former: this.#former }));
+  }
+
+  /** Nothing, or not everything, can be made of what a peer says; or, without problems, everything again. */
+  peer(key: string, problems: readonly string[], isReached: boolean): void {
+    if (problems.length === 0) {
+      this.#events.add('info', 'peer-reachable', `the peer ${key} can be reached now`, { key });
+      return;
+    }
+    const reasons = problems.join('; ');
+    const facts = { key, problems };
+    if (isReached) {
+      const text = `the peer ${key} is reached as before, or in part: ${reasons}`;
+      this.#events.add('info', 'peer-differs', text, facts);
+    } else {
+      const text = `the peer ${key} cannot be reached: ${reasons}`;
+      this.#events.add('warning', 'peer-unreachable', text, facts);
+    }
+  }
+}
