@@ -267,12 +267,15 @@ export class Controller {
 /** The wanted firewall of a host with this lease. */
 export function firewallFor({ plan, lease }: Outcome, options: AgentOptions['firewall']): DesiredFirewall {
   const { config } = plan;
+  const { addresses } = plan.backend.host(lease.subnet);
   return {
     nftables: config.enableNftables,
     blocks: familiesOf(config).flatMap(family => {
       const network = config[family]?.network;
       const subnet = lease.subnet[family];
-      return network === undefined || subnet === undefined ? [] : [{ network, subnet }];
+      const device = addresses.find(({ ownedWithin }) => ownedWithin.family === family)?.link;
+      if (network === undefined || subnet === undefined) return [];
+      return [{ network, subnet, ...(device === undefined ? {} : { device }) }];
     }),
     masquerade: options.masquerade,
     forward: options.forward,

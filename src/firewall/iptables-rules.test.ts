@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Prefix } from '../base/prefix.ts';
-import { forwardBlocker, parseSave, planScript } from './iptables-rules.ts';
+import { forwardBlocker, planScript } from './iptables-rules.ts';
+import { parseSave } from './iptables-save.ts';
 import { type DesiredFirewall, NO_RULES, rulesFor } from './rules.ts';
 
 const DESIRED: DesiredFirewall = {
   nftables: false,
-  blocks: [{ network: Prefix.parse('10.3.0.0/16'), subnet: Prefix.parse('10.3.5.0/24') }],
+  blocks: [
+    { network: Prefix.parse('10.3.0.0/16'), subnet: Prefix.parse('10.3.5.0/24'), device: 'flannel.88' },
+  ],
   masquerade: false,
   forward: true,
   randomFully: true,
@@ -92,4 +95,36 @@ test('what drops forwarded packets is named, and conditions are not mistaken for
     undefined,
   );
   assert.equal(forwardBlocker(parseSave('')), undefined);
+});
+
+describe('where dockerd drops what comes over the overlay', () => {
+  const overlay = (dockers: readonly string[]) => {
+    const saved = parseSave(['*raw', ':PREROUTING ACCEPT [0:0]', ...dockers, 'COMMIT', ''].join('\n'));
+    return planScript(saved, { ...FORWARD, forward: [] })?.input;
+  };
+  const accepting = [
+    '*raw',
+    ':TULLE-OVERLAY - [0:0]',
+    '-A TULLE-OVERLAY -s 10.3.0.0/16 -d 10.3.5.0/24 -i flannel.88 -m comment --comment "tulle overlay" -j ACCEPT',
+    '-I PREROUTING 1 -m comment --comment "tulle overlay" -j TULLE-OVERLAY',
+    'COMMIT',
+    '',
+  ].join('\n');
+
+  for (const rule of [
+    '-A PREROUTING -d 10.3.5.2/32 ! -i docker0 -j DROP',
+    '-A PREROUTING -d 10.3.5.2/32 ! -i br-3cdb1cb92a36 -p tcp -m tcp --dport 1000 -j DROP',
+  ]) {
+    test(`it is accepted before ${rule}`, () => assert.equal(overlay([rule]), accepting));
+  }
+
+  test('other drops in that place are none of our business', () => {
+    for (const rule of [
+      '-A PREROUTING -i eth0 -j DROP',
+      '-A PREROUTING -d 10.3.5.2/32 -j DROP',
+      '-A PREROUTING -d 127.0.0.1/32 ! -i lo -p tcp -m tcp --dport 80 -m mark --mark 0x1 -j DROP',
+    ]) {
+      assert.equal(overlay([rule]), undefined, rule);
+    }
+  });
 });

@@ -1,21 +1,30 @@
 /**
- * Rules as iptables writes them: rendering them exactly as flannel does, reading iptables-save, and finding
- * the one restore script that leads from what is there to what is wanted. No effects.
+ * Rules as iptables writes them: rendering them exactly as flannel does, and finding the one restore script that
+ * leads from what is there to what is wanted. No effects.
  *
  * Per family there are two chains of ours, each reached by one jump:
  *
  *     nat     POSTROUTING  -m comment --comment "flanneld masq"    -j FLANNEL-POSTRTG
  *     filter  FORWARD      -m comment --comment "flanneld forward" -j FLANNEL-FWD
+ *
+ * and where dockerd drops what comes over the overlay (docker-rules.ts) two more, in front of its rules:
+ *
+ *     raw     PREROUTING   -m comment --comment "tulle overlay"    -j TULLE-OVERLAY
+ *     filter  FORWARD      -m comment --comment "tulle overlay"    -j TULLE-OVERLAY
  */
 import { unreachable } from '../base/errors.ts';
+import { dropsInForward, dropsInRaw, leadsToDrop } from './docker-rules.ts';
+import type { SavedTables } from './iptables-save.ts';
 import { type AddressMatch, MASQUERADE_MARK, type Rule, type RuleSet } from './rules.ts';
 
 /** One chain of ours and the place it is called from. */
 interface Hook {
-  readonly table: 'nat' | 'filter';
-  readonly builtin: 'POSTROUTING' | 'FORWARD';
-  readonly chain: 'FLANNEL-POSTRTG' | 'FLANNEL-FWD';
+  readonly table: 'nat' | 'filter' | 'raw';
+  readonly builtin: 'POSTROUTING' | 'FORWARD' | 'PREROUTING';
+  readonly chain: 'FLANNEL-POSTRTG' | 'FLANNEL-FWD' | 'TULLE-OVERLAY';
   readonly comment: string;
+  /** Whether a rule must not come before the jump: some of our packets do not get past it. */
+  readonly blocks: (rule: string) => boolean;
 }
 
 const MASQUERADE_HOOK: Hook = {
@@ -23,6 +32,7 @@ const MASQUERADE_HOOK: Hook = {
   builtin: 'POSTROUTING',
   chain: 'FLANNEL-POSTRTG',
   comment: '-m comment --comment "flanneld masq"',
+  blocks: isTerminal,
 };
 
 const FORWARD_HOOK: Hook = {
@@ -30,36 +40,24 @@ const FORWARD_HOOK: Hook = {
   builtin: 'FORWARD',
   chain: 'FLANNEL-FWD',
   comment: '-m comment --comment "flanneld forward"',
+  blocks: isTerminal,
 };
 
-/** One chain as iptables-save shows it. */
-export interface SavedChain {
-  /** `ACCEPT` or `DROP` for a built-in chain, `-` for others. */
-  readonly policy: string;
-  /** Without the `-A CHAIN ` in front. */
-  readonly rules: readonly string[];
-}
+const OVERLAY = { chain: 'TULLE-OVERLAY', comment: '-m comment --comment "tulle overlay"' } as const;
 
-/** Table name -> chain name -> chain. */
-export type SavedTables = ReadonlyMap<string, ReadonlyMap<string, SavedChain>>;
+const RAW_OVERLAY_HOOK: Hook = {
+  ...OVERLAY,
+  table: 'raw',
+  builtin: 'PREROUTING',
+  blocks: rule => isTerminal(rule) || dropsInRaw([rule]),
+};
 
-/** Reads the output of iptables-save. Lines of no interest (comments, counters) are skipped. */
-export function parseSave(text: string): SavedTables {
-  const tables = new Map<string, Map<string, { policy: string; rules: string[] }>>();
-  let chains = new Map<string, { policy: string; rules: string[] }>();
-  for (const line of text.split('\n')) {
-    if (line.startsWith('*')) {
-      chains = new Map();
-      tables.set(line.slice(1).trim(), chains);
-      continue;
-    }
-    const chain = /^:(\S+) (\S+)/.exec(line);
-    if (chain?.[1] !== undefined) chains.set(chain[1], { policy: chain[2] ?? '-', rules: [] });
-    const rule = /^-A (\S+) (.*)$/.exec(line);
-    if (rule?.[1] !== undefined) chains.get(rule[1])?.rules.push((rule[2] ?? '').trim());
-  }
-  return tables;
-}
+const FORWARD_OVERLAY_HOOK: Hook = {
+  ...OVERLAY,
+  table: 'filter',
+  builtin: 'FORWARD',
+  blocks: rule => isTerminal(rule) || leadsToDrop(rule),
+};
 
 export interface Script {
   readonly differences: readonly string[];
@@ -69,9 +67,14 @@ export interface Script {
 
 /** How to get from `saved` to `wanted`, or undefined when nothing differs. */
 export function planScript(saved: SavedTables, wanted: RuleSet): Script | undefined {
+  const { masquerade, forward, overlay, randomFully } = wanted;
+  const raw = dropsInRaw(saved.get('raw')?.get('PREROUTING')?.rules ?? []);
+  const inForward = dropsInForward(saved.get('filter'));
   const parts = [
-    planHook(saved, MASQUERADE_HOOK, wanted.masquerade, wanted.randomFully),
-    planHook(saved, FORWARD_HOOK, wanted.forward, wanted.randomFully),
+    planHook(saved, RAW_OVERLAY_HOOK, raw ? overlay : [], randomFully),
+    planHook(saved, MASQUERADE_HOOK, masquerade, randomFully),
+    planHook(saved, FORWARD_OVERLAY_HOOK, inForward ? overlay : [], randomFully),
+    planHook(saved, FORWARD_HOOK, forward, randomFully),
   ].filter(part => part !== undefined);
   if (parts.length === 0) return undefined;
   return {
@@ -138,7 +141,7 @@ function jumpDifference(callers: readonly string[], ours: readonly string[], hoo
   if (ours.length === 0) return `${place} does not call ${hook.chain}`;
   if (ours.length > 1 || ours[0] !== jumpTo(hook)) return `${place} holds old rules of ours`;
   const position = callers.indexOf(jumpTo(hook));
-  return callers.slice(0, position).some(isTerminal)
+  return callers.slice(0, position).some(hook.blocks)
     ? `${place} ends before it calls ${hook.chain}`
     : undefined;
 }
@@ -146,7 +149,7 @@ function jumpDifference(callers: readonly string[], ours: readonly string[], hoo
 /** The jump goes to the end, as flannel's does, but in front of a rule behind which nothing is reached. */
 function addJump(callers: readonly string[], hook: Hook): string {
   const foreign = callers.filter(rule => !isOurs(rule, hook));
-  const end = foreign.findIndex(isTerminal);
+  const end = foreign.findIndex(hook.blocks);
   return end < 0 ? `-A ${hook.builtin} ${jumpTo(hook)}` : `-I ${hook.builtin} ${end + 1} ${jumpTo(hook)}`;
 }
 
@@ -157,8 +160,9 @@ const isOurs = (rule: string, { comment, chain }: Hook) =>
   rule.includes(comment) || rule.split(' ').includes(chain);
 
 /** A rule without a condition that lets no packet go on. */
-const isTerminal = (rule: string) =>
-  /^(-m comment --comment ("[^"]*"|\S+) )?-j (DROP|REJECT|ACCEPT|RETURN|MASQUERADE|SNAT)\b/.test(rule);
+function isTerminal(rule: string): boolean {
+  return /^(-m comment --comment ("[^"]*"|\S+) )?-j (DROP|REJECT|ACCEPT|RETURN|MASQUERADE|SNAT)\b/.test(rule);
+}
 
 /** One rule as iptables-save prints it, without its chain. */
 function formatRule(rule: Rule, comment: string, randomFully: boolean): string {
@@ -166,6 +170,7 @@ function formatRule(rule: Rule, comment: string, randomFully: boolean): string {
   return [
     rule.source && formatMatch('-s', rule.source),
     rule.destination && formatMatch('-d', rule.destination),
+    rule.device && `-i ${rule.device}`,
     rule.mark && `-m mark --mark ${mark}/${mark}`,
     comment,
     formatVerdict(rule.verdict, randomFully),

@@ -10,7 +10,8 @@ import {
   type RunProgram,
   type Wanted,
 } from './engine.ts';
-import { forwardBlocker, parseSave, planScript, type SavedTables } from './iptables-rules.ts';
+import { forwardBlocker, planScript } from './iptables-rules.ts';
+import { parseSave, type SavedTables } from './iptables-save.ts';
 import type { RuleSet } from './rules.ts';
 
 const PROGRAM = { ipv4: 'iptables', ipv6: 'ip6tables' } as const satisfies Record<Family, string>;
@@ -78,4 +79,5 @@ export class IptablesEngine implements RuleEngine {
   }
 }
 
-const isEmpty = ({ masquerade, forward }: RuleSet) => masquerade.length + forward.length === 0;
+const isEmpty = ({ masquerade, forward, overlay }: RuleSet) =>
+  masquerade.length + forward.length + overlay.length === 0;

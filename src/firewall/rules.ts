@@ -12,6 +12,11 @@
  *                 6  not N -> N            masquerade  a host with a source outside the overlay
  *     forward     1  N -> any              accept      dockerd sets the policy of FORWARD to DROP
  *                 2  any -> N              accept
+ *
+ * And one that flannel does not have, for hosts whose dockerd (28 and later) drops what comes to a container otherwise
+ * than through its bridge. D is the device of the overlay:
+ *
+ *     overlay     1  N -> S, in from D     accept
  */
 import { type Family, Ip } from '../base/ip.ts';
 import { Prefix } from '../base/prefix.ts';
@@ -21,6 +26,8 @@ export interface OverlayBlock {
   readonly network: Prefix;
   /** The subnet leased to this host. */
   readonly subnet: Prefix;
+  /** Name of the link over which packets of other hosts come in; absent where that is any. */
+  readonly device?: string;
 }
 
 /** The wanted firewall of one host, complete: what is not in it is removed if it is ours. */
@@ -47,6 +54,8 @@ export interface Rule {
   readonly mark?: typeof MASQUERADE_MARK;
   readonly source?: AddressMatch;
   readonly destination?: AddressMatch;
+  /** Name of the link a packet came in on. */
+  readonly device?: string;
   readonly verdict: 'return' | 'accept' | 'masquerade';
 }
 
@@ -57,10 +66,12 @@ export const MASQUERADE_MARK = 0x4000;
 export interface RuleSet {
   readonly masquerade: readonly Rule[];
   readonly forward: readonly Rule[];
+  /** Only where dockerd drops what comes over the overlay. */
+  readonly overlay: readonly Rule[];
   readonly randomFully: boolean;
 }
 
-export const NO_RULES: RuleSet = { masquerade: [], forward: [], randomFully: false };
+export const NO_RULES: RuleSet = { masquerade: [], forward: [], overlay: [], randomFully: false };
 
 const MULTICAST = { ipv4: Prefix.parse('224.0.0.0/4'), ipv6: Prefix.of(Ip.parse('ff00::'), 8) } as const;
 
@@ -70,6 +81,7 @@ export function rulesFor(desired: DesiredFirewall, family: Family): RuleSet {
   return {
     masquerade: desired.masquerade ? masqueradeRules(block) : [],
     forward: desired.forward ? forwardRules(block) : [],
+    overlay: desired.forward ? overlayRules(block) : [],
     randomFully: desired.randomFully,
   };
 }
@@ -90,6 +102,11 @@ function forwardRules({ network }: OverlayBlock): Rule[] {
     { source: is(network), verdict: 'accept' },
     { destination: is(network), verdict: 'accept' },
   ];
+}
+
+function overlayRules({ network, subnet, device }: OverlayBlock): Rule[] {
+  if (device === undefined) return [];
+  return [{ source: is(network), destination: is(subnet), device, verdict: 'accept' }];
 }
 
 const is = (prefix: Prefix): AddressMatch => ({ prefix, not: false });

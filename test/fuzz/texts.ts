@@ -5,7 +5,8 @@ import { isCode, ParseError } from '../../src/base/errors.ts';
 import { Ip } from '../../src/base/ip.ts';
 import { Mac } from '../../src/base/mac.ts';
 import { Prefix } from '../../src/base/prefix.ts';
-import { forwardBlocker, parseSave, planScript } from '../../src/firewall/iptables-rules.ts';
+import { forwardBlocker, planScript } from '../../src/firewall/iptables-rules.ts';
+import { parseSave } from '../../src/firewall/iptables-save.ts';
 import { rulesFor } from '../../src/firewall/rules.ts';
 import { parseEndpoints } from '../../src/store/etcd/endpoint.ts';
 import { decodeAttributes, encodeAttributes } from '../../src/subnet/attributes.ts';
@@ -58,7 +59,9 @@ const ADDRESSES = [
 const RULES = rulesFor(
   {
     nftables: false,
-    blocks: [{ network: Prefix.parse('10.5.0.0/16'), subnet: Prefix.parse('10.5.34.0/24') }],
+    blocks: [
+      { network: Prefix.parse('10.5.0.0/16'), subnet: Prefix.parse('10.5.34.0/24'), device: 'flannel.88' },
+    ],
     masquerade: true,
     forward: true,
     randomFully: true,

@@ -20,8 +20,8 @@ import { needsRoot, requires } from '../support/capabilities.ts';
 const DUAL: DesiredFirewall = {
   nftables: false,
   blocks: [
-    { network: Prefix.parse('10.3.0.0/16'), subnet: Prefix.parse('10.3.5.0/24') },
-    { network: Prefix.parse('fd00:3::/48'), subnet: Prefix.parse('fd00:3:0:5::/64') },
+    { network: Prefix.parse('10.3.0.0/16'), subnet: Prefix.parse('10.3.5.0/24'), device: 'flannel.88' },
+    { network: Prefix.parse('fd00:3::/48'), subnet: Prefix.parse('fd00:3:0:5::/64'), device: 'flannel.88' },
   ],
   masquerade: true,
   forward: true,
@@ -194,7 +194,11 @@ describe('iptables mode', needsRoot, () => {
     const host = new Host(t);
     const firewall = host.firewall();
     await firewall.apply(DUAL);
-    const moved = { network: Prefix.parse('10.4.0.0/16'), subnet: Prefix.parse('10.4.9.0/24') };
+    const moved = {
+      network: Prefix.parse('10.4.0.0/16'),
+      subnet: Prefix.parse('10.4.9.0/24'),
+      device: 'flannel.88',
+    };
     await firewall.apply({ ...DUAL, blocks: [moved] });
     const text = (await host.saved()).join('\n');
     assert.doesNotMatch(text, /10\.3\./);
