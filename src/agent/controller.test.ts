@@ -173,6 +173,17 @@ test('the status of peers tells the good, the useless and the rejected', () => {
   );
 });
 
+test('a peer whose new lease is rejected is one peer, and shows what of it is in use', () => {
+  rig.start();
+  const [peer, ...more] = rig.controller.peers.status([
+    { key: '10.3.7.0-24', reason: 'want JSON', createRevision: 4n, modRevision: 4n },
+  ]);
+  assert.deepEqual(more, []);
+  assert.equal(peer?.state, 'rejected');
+  assert.equal(peer?.reason, 'want JSON; what it was before stays in use');
+  assert.deepEqual(peer?.actual, ['route']);
+});
+
 test('a peer that cannot be reached is told once, and once that it can', () => {
   rig.start();
   for (const revision of [1n, 1n, 2n, 3n]) rig.controller.changePeers([lease('10.3.99.0-24', revision)], []);

@@ -65,14 +65,19 @@ export class PeerBook {
     }
   }
 
-  /** One entry per lease and one per rejected key, in key order. */
+  /** One entry per key, in key order. A key that was a good lease before it was rejected stays in use as that. */
   status(rejected: Iterable<RejectedLease>): PeerStatus[] {
-    const good = Array.from(this.#leases.values(), lease => this.#statusOf(lease));
-    const bad = Array.from(
-      rejected,
-      ({ key, reason }): PeerStatus => ({ key, state: 'rejected', reason, desired: [], actual: [] }),
-    );
-    return [...good, ...bad].sort((a, b) => (a.key < b.key ? -1 : 1));
+    const peers = new Map(Array.from(this.#leases.values(), lease => [lease.key, this.#statusOf(lease)]));
+    for (const { key, reason } of rejected) {
+      const inUse = peers.get(key);
+      peers.set(
+        key,
+        inUse === undefined
+          ? { key, state: 'rejected', reason, desired: [], actual: [] }
+          : { ...inUse, state: 'rejected', reason: `${reason}; what it was before stays in use` },
+      );
+    }
+    return [...peers.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
   }
 
   #plan(backend: Backend, lease: Lease): DesiredPeer {
