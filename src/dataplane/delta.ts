@@ -17,9 +17,13 @@ interface Slot<Value> {
   readonly key: Key;
   desired: Value | undefined;
   actual: Value | undefined;
+  differs: boolean;
   /** The reading in which `actual` was found last. */
   reading: number;
 }
+
+/** What a change of one side means: whether the sides differ now, and did before. */
+export type Outcome = 'same' | 'begins to differ' | 'still differs';
 
 /** A key and its two sides, as they are now. */
 export type Difference<Value> = Readonly<Pick<Slot<Value>, 'key' | 'desired' | 'actual'>>;
@@ -54,8 +58,7 @@ export class Delta<Value> {
   }
 
   differs(key: Key): boolean {
-    const slot = this.#slots.get(key);
-    return slot !== undefined && this.#differing.has(slot);
+    return this.#slots.get(key)?.differs === true;
   }
 
   /** Where something is to be done, in the order it began to differ. May change while it is read. */
@@ -71,8 +74,8 @@ export class Delta<Value> {
     this.#compare(slot);
   }
 
-  /** undefined: it is not there. Returns whether the sides differ now. */
-  setActual(key: Key, value: Value | undefined): boolean {
+  /** undefined: it is not there. */
+  setActual(key: Key, value: Value | undefined): Outcome {
     const slot = this.#slot(key);
     slot.actual = value;
     slot.reading = this.#reading;
@@ -115,27 +118,24 @@ export class Delta<Value> {
   #slot(key: Key): Slot<Value> {
     let slot = this.#slots.get(key);
     if (slot === undefined) {
-      slot = { key, desired: undefined, actual: undefined, reading: this.#reading };
+      slot = { key, desired: undefined, actual: undefined, differs: false, reading: this.#reading };
       this.#slots.set(key, slot);
     }
     return slot;
   }
 
-  /** Returns whether the sides differ. */
-  #compare(slot: Slot<Value>): boolean {
-    const { key, desired, actual } = slot;
-    if (desired === actual) {
-      this.#differing.delete(slot);
-      if (desired === undefined) this.#slots.delete(key);
-      return false;
+  #compare(slot: Slot<Value>): Outcome {
+    const { desired, actual, differs: differed } = slot;
+    if (desired === undefined && actual === undefined) this.#slots.delete(slot.key);
+    slot.differs =
+      desired === undefined || actual === undefined ? desired !== actual : !this.#same(desired, actual);
+    if (slot.differs) {
+      if (!differed) this.#differing.add(slot);
+      return differed ? 'still differs' : 'begins to differ';
     }
-    if (desired !== undefined && actual !== undefined && this.#same(desired, actual)) {
-      // One object per entry in sync, not two.
-      slot.actual = desired;
-      this.#differing.delete(slot);
-      return false;
-    }
-    this.#differing.add(slot);
-    return true;
+    // One object per entry in sync, not two.
+    slot.actual = desired;
+    if (differed) this.#differing.delete(slot);
+    return 'same';
   }
 }

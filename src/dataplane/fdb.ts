@@ -20,17 +20,15 @@ function fdbKey({ mac, destination }: TunnelFdbEntry): Key {
 }
 
 export function fdbEntry({ mac, destination, state, vni, port, via }: FdbEntry): TunnelFdbEntry {
+  const permanent = (state & NUD_PERMANENT) !== 0;
+  const entry = destination === undefined ? { mac, permanent } : { mac, permanent, destination };
+  if (vni === undefined && port === undefined && via === undefined) return entry;
   const diversion = [
     vni === undefined ? '' : ` vni ${vni}`,
     port === undefined ? '' : ` port ${port}`,
     via === undefined ? '' : ` via link ${via}`,
-  ].join('');
-  return {
-    mac,
-    permanent: (state & NUD_PERMANENT) !== 0,
-    ...(destination === undefined ? {} : { destination }),
-    ...(diversion === '' ? {} : { diversion }),
-  };
+  ];
+  return { ...entry, diversion: diversion.join('') };
 }
 
 export const fdbKind: EntryKind<TunnelFdbEntry> = {

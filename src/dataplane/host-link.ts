@@ -117,7 +117,7 @@ export class HostLink {
       this.#binding = { wish: before.wish, addresses: new Set() };
     }
     const trace = { index: before?.index, movedTo: this.#movedTo };
-    const device = await ensureVxlan(rtnetlink.links, desired, found, trace);
+    const device = await ensureVxlan(rtnetlink, desired, found, trace);
     this.#movedTo = undefined;
     if (before?.index !== device.index || device.flushed) this.#shaken = true;
     // A device that was not there at the start is new rather than lost.

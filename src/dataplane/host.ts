@@ -9,6 +9,7 @@ import type { KernelEvent, Rtnetlink } from '../netlink/rtnetlink.ts';
 import type { SysctlFiles } from './data-plane.ts';
 import type { DesiredHost, DesiredLink } from './desired.ts';
 import { HostLink, type LinkEnvironment } from './host-link.ts';
+import { deleteTunnel } from './links.ts';
 import type { LinkReport, Repair } from './report.ts';
 import { Retries } from './retries.ts';
 import { Sysctls } from './sysctls.ts';
@@ -159,7 +160,8 @@ export class Host implements Disposable {
     this.#dirty = false;
     for (const name of this.#retired) {
       await this.#attempt(`link ${name}`, async () => {
-        await ignoringGone(this.#environment.rtnetlink.links.delete(name));
+        const link = await this.#environment.rtnetlink.links.get(name);
+        if (link !== undefined) await ignoringGone(deleteTunnel(this.#environment.rtnetlink, link.index));
         this.#retired.delete(name);
       });
     }

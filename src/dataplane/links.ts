@@ -9,11 +9,13 @@
  * What decides whether and where packets arrive is ours. What else a person may give a device is not: alias, further
  * names, queue length, TOS.
  */
+import { defined } from '../base/defined.ts';
 import { isCode, TulleError } from '../base/errors.ts';
 import type { Ip } from '../base/ip.ts';
 import type { Mac } from '../base/mac.ts';
+import { change } from '../netlink/change.ts';
 import type { Link, LinkChange, VxlanInfo } from '../netlink/objects.ts';
-import type { Rtnetlink } from '../netlink/rtnetlink.ts';
+import type { Change, Rtnetlink } from '../netlink/rtnetlink.ts';
 import type { DesiredVxlan } from './desired.ts';
 
 export type Comparison =
@@ -125,12 +127,13 @@ export interface LinkTrace {
  * @throws NetlinkError, and LinkError when that is no vxlan device, or another one has the VNI.
  */
 export async function ensureVxlan(
-  links: Rtnetlink['links'],
+  rtnetlink: Rtnetlink,
   desired: DesiredVxlan,
   actual: Link | undefined,
   trace: LinkTrace = {},
 ): Promise<EnsuredLink> {
-  if (actual === undefined) return await recover(links, desired, trace);
+  if (actual === undefined) return await recover(rtnetlink, desired, trace);
+  const { links } = rtnetlink;
   const comparison = compareVxlan(desired, actual);
   switch (comparison.outcome) {
     case 'same':
@@ -148,17 +151,18 @@ export async function ensureVxlan(
           hint: 'delete or rename it, or choose another VNI',
         });
       }
-      await links.delete(desired.name);
+      await deleteTunnel(rtnetlink, actual.index);
       return await create(links, desired, comparison.reason);
   }
 }
 
 /** Nothing has the name: the device is gone, was renamed, or was moved to another namespace. */
 async function recover(
-  links: Rtnetlink['links'],
+  rtnetlink: Rtnetlink,
   desired: DesiredVxlan,
   { index, movedTo }: LinkTrace,
 ): Promise<EnsuredLink> {
+  const { links } = rtnetlink;
   // It keeps its VNI here wherever it is, so that no other can be made before it is gone.
   if (movedTo !== undefined) await deleteMoved(links, movedTo);
   try {
@@ -171,7 +175,7 @@ async function recover(
       throw taken(desired, `the device ${holder.name} has`);
     }
     await rename(links, holder.index, desired.name);
-    const back = await ensureVxlan(links, desired, await links.get(desired.name));
+    const back = await ensureVxlan(rtnetlink, desired, await links.get(desired.name));
     const found = [`renamed to ${holder.name}`, ...(back.found === undefined ? [] : [back.found])].join(', ');
     return { ...back, outcome: back.outcome === 'kept' ? 'changed' : back.outcome, found };
   }
@@ -207,6 +211,31 @@ async function rename(links: Rtnetlink['links'], index: number, name: string): P
     await links.change(index, { up: false });
     await links.change(index, { name });
   }
+}
+
+/**
+ * Deletes a tunnel device, its routes first. If they went with it, the kernel would walk through all routes for each of
+ * the device's next hop objects (net/ipv4/nexthop.c, remove_nexthop), under the lock that every change of the host's
+ * network waits for: 12 s for 50,000 peers.
+ * @throws NetlinkError
+ */
+export async function deleteTunnel(rtnetlink: Rtnetlink, index: number): Promise<void> {
+  let changes: Change[] = [];
+  await rtnetlink.routes.read(
+    { oif: index },
+    {
+      begin() {
+        changes = [];
+      },
+      each({ destination, family, table, priority, nexthopId }) {
+        if (nexthopId === undefined) return;
+        changes.push(change.deleteRoute({ family, table, nexthopId, ...defined({ destination, priority }) }));
+      },
+    },
+  );
+  // What is refused goes with the device.
+  await rtnetlink.apply(changes);
+  await rtnetlink.links.delete(index);
 }
 
 async function create(

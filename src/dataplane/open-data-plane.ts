@@ -279,6 +279,7 @@ class KernelDataPlane implements DataPlane {
   }
 
   async #program(): Promise<void> {
+    for (const tunnel of this.#tunnels.values()) await tunnel.claim();
     let chunk: Write[] = [];
     for (const writes of this.#writes()) {
       for (const write of writes) {
@@ -286,8 +287,9 @@ class KernelDataPlane implements DataPlane {
         if (chunk.length < CHUNK) continue;
         await this.#send(chunk);
         chunk = [];
-        // Before the echo of our own writes fills the socket's buffer.
-        await this.#hearing.heard();
+        // Before the echo of our own writes fills the socket's buffer, and to stop when the device is gone.
+        await this.#listen();
+        if (this.#host.isDue()) return;
       }
     }
     if (chunk.length > 0) await this.#send(chunk);

@@ -30,10 +30,13 @@ export class PeerSet {
   set(peer: DesiredPeer): PathChange[] {
     const before = this.#peers.get(peer.key);
     this.#peers.set(peer.key, peer);
-    const changes: PathChange[] = peer.paths
-      .map(path => ({ link: path.link, path, before: pathOver(before, path.link) }))
+    const changes: PathChange[] = [];
+    for (const path of peer.paths) {
+      const old = pathOver(before, path.link);
       // A new revision alone decides between rival claims, so it is a change, though it writes nothing.
-      .filter(({ path, before: old }) => before?.revision !== peer.revision || !samePath(path, old));
+      if (before?.revision === peer.revision && samePath(path, old)) continue;
+      changes.push({ link: path.link, path, before: old });
+    }
     for (const path of before?.paths ?? []) {
       if (pathOver(peer, path.link) === undefined) {
         changes.push({ link: path.link, path: undefined, before: path });

@@ -3,6 +3,7 @@
  * kernel refused and when to try again, and which differences are not of our making.
  */
 import type { Clock } from '../base/clock.ts';
+import { isCode } from '../base/errors.ts';
 import type { NetlinkError } from '../netlink/errors.ts';
 import { Claims } from './claims.ts';
 import { Delta } from './delta.ts';
@@ -217,13 +218,15 @@ export class Table<Value extends Entry> {
     for (const { key, desired, actual } of this.#delta.differences()) {
       if (desired === undefined || !this.#retries.isDue(key, now)) continue;
       const obstacle = actual && this.kind.inTheWay?.(desired, actual);
-      if (obstacle !== undefined) {
-        this.#blocked(key, obstacle);
+      if (obstacle !== undefined && this.#retries.reason(key) === undefined) {
+        this.#retries.failed(key, obstacle);
         continue;
       }
-      const prelude = actual && this.kind.prelude?.(device, desired, actual);
+      // An obstacle may have vanished unannounced: to try costs less than to look, and overwrites nothing.
+      const believed = obstacle === undefined ? actual : undefined;
+      const prelude = believed && this.kind.prelude?.(device, desired, believed);
       if (prelude !== undefined) yield { change: prelude, settle: () => undefined };
-      yield new EntryWrite(this, this.kind.write(device, desired, actual), key, desired);
+      yield new EntryWrite(this, this.kind.write(device, desired, believed), key, desired);
     }
   }
 
@@ -256,15 +259,19 @@ export class Table<Value extends Entry> {
   /** The kernel has refused a write. */
   refused(key: Key, error: NetlinkError): void {
     this.#notes.wrote(key);
-    this.#retries.failed(key, error.message);
-    // The kernel is not as we believe it to be, or it would have agreed.
-    this.#environment.onDoubt(error.message);
+    const before = this.#retries.reason(key);
+    // What was in the way still is.
+    const isStillBlocked = this.#isBlocked(key) && isCode(error, 'EEXIST');
+    this.#retries.failed(key, before !== undefined && isStillBlocked ? before : error.message);
+    // The kernel is not as we believe it to be, or it would have agreed. Once is enough to look.
+    if (before !== error.message && !isStillBlocked) this.#environment.onDoubt(error.message);
   }
 
-  #blocked(key: Key, obstacle: string): void {
-    // On a second try it is worth a look whether the obstacle is still there: routes may vanish unannounced.
-    if (this.#retries.reason(key) !== undefined) this.#environment.onDoubt(obstacle);
-    this.#retries.failed(key, obstacle);
+  #isBlocked(key: Key): boolean {
+    const [desired, actual] = [this.#delta.desired(key), this.#delta.actual(key)];
+    return (
+      desired !== undefined && actual !== undefined && this.kind.inTheWay?.(desired, actual) !== undefined
+    );
   }
 
   /** Others have made the kernel hold this, or nothing. */
@@ -273,16 +280,16 @@ export class Table<Value extends Entry> {
       // The cause of a refusal may be gone.
       this.#retries.succeeded(key);
     }
-    const wasPending = this.#delta.differs(key);
     const relevant = value !== undefined && this.#isRelevant(key, value) ? value : undefined;
-    if (!this.#delta.setActual(key, relevant)) {
+    const outcome = this.#delta.setActual(key, relevant);
+    if (outcome === 'same') {
       this.#retries.succeeded(key);
       this.#drifted.delete(key);
       return;
     }
     // At the start nothing has been programmed: what is missing is new rather than lost. Later, what has been
     // waiting to be programmed is of our own making.
-    if (cause === 'start' ? value === undefined : wasPending) return;
+    if (cause === 'start' ? value === undefined : outcome === 'still differs') return;
     this.#drifted.set(key, { cause, found: value && this.kind.text(this.#link, value) });
   }
 

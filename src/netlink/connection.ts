@@ -239,7 +239,8 @@ function writeBatch(
 }
 
 /** What an acknowledgement says of a request: undefined for yes. */
-function refusal({ what, type }: Change | Query, message: Message): NetlinkError | undefined {
+function refusal(request: Change | Query, message: Message): NetlinkError | undefined {
   const { errno, extendedAck } = decodeAcknowledgement(message);
-  return errno === 0 ? undefined : new NetlinkError(messageName(type), what, errno, extendedAck);
+  if (errno === 0) return undefined;
+  return new NetlinkError(messageName(request.type), request.what, errno, extendedAck);
 }

@@ -1,0 +1,77 @@
+/**
+ * The four tables of one tunnel device, and what there is to say of all of them.
+ *
+ * Entries are added from the far end of the packet's way to the near one (FDB, neighbor, next hop, route) and removed
+ * in the other direction, so that no packet is sent into a way that is not complete.
+ */
+import type { Device } from './entry.ts';
+import { fdbKind, type TunnelFdbEntry } from './fdb.ts';
+import { type NeighborEntry, neighborKind } from './neighbors.ts';
+import { type NexthopEntry, nexthopKind } from './nexthops.ts';
+import { type RouteEntry, routeKind } from './routes.ts';
+import { type AnyTable, Table, type TableEnvironment } from './table.ts';
+import type { Write } from './write.ts';
+
+export class TunnelTables {
+  readonly fdb: Table<TunnelFdbEntry>;
+  readonly neighbors: Table<NeighborEntry>;
+  readonly nexthops: Table<NexthopEntry>;
+  readonly routes: Table<RouteEntry>;
+  /** In the order of additions. */
+  readonly #all: readonly AnyTable[];
+
+  /** @param link the name of the device. */
+  constructor(link: string, environment: TableEnvironment) {
+    this.fdb = new Table(fdbKind, link, environment);
+    this.neighbors = new Table(neighborKind, link, environment);
+    this.nexthops = new Table(nexthopKind, link, environment);
+    this.routes = new Table(routeKind, link, environment);
+    this.#all = [this.fdb, this.neighbors, this.nexthops, this.routes];
+  }
+
+  get wanted(): number {
+    return this.#all.reduce((sum, table) => sum + table.wanted, 0);
+  }
+
+  get failed(): number {
+    return this.#all.reduce((sum, table) => sum + table.failed, 0);
+  }
+
+  get inSync(): boolean {
+    return this.#all.every(table => table.inSync);
+  }
+
+  /** Whether there is something to write now. */
+  isDue(): boolean {
+    return this.#all.some(table => table.isDue());
+  }
+
+  /** When the next refused entry is to be tried again, on the monotonic clock; undefined when there is none. */
+  get nextRetry(): number | undefined {
+    const times = this.#all.map(table => table.nextRetry).filter(time => time !== undefined);
+    return times.length === 0 ? undefined : Math.min(...times);
+  }
+
+  /** Refusals, in words. */
+  *failures(): Generator<string> {
+    for (const table of this.#all) yield* table.failures();
+  }
+
+  releaseAll(): void {
+    for (const table of this.#all) table.releaseAll();
+  }
+
+  forgetActual(): void {
+    for (const table of this.#all) table.forgetActual();
+  }
+
+  /** Table by table. */
+  additions(device: Device): Iterable<Write>[] {
+    return this.#all.map(table => table.additions(device));
+  }
+
+  /** Table by table. */
+  removals(device: Device): Iterable<Write>[] {
+    return this.#all.toReversed().map(table => table.removals(device));
+  }
+}
