@@ -28,10 +28,11 @@ import { Enforcer } from './enforcer.ts';
 import { EventLog } from './event-log.ts';
 import { Health } from './health.ts';
 import { HostWatch } from './host-watch.ts';
-import { keepIdentity, surviveDefects, tidyMemory } from './housekeeping.ts';
+import { keepIdentity, surviveDefects } from './housekeeping.ts';
 import { keepRunning } from './keep-running.ts';
 import type { KnownState, KnownStateFile } from './known-state.ts';
 import { Membership } from './membership.ts';
+import { keepMemorySmall } from './memory-keeper.ts';
 import type { AgentOptions } from './options.ts';
 import { openApi, serveHealth, serveMetrics } from './servers.ts';
 import { informServiceManager } from './service.ts';
@@ -45,8 +46,6 @@ export interface AgentParts {
   readonly logger: Logger;
   readonly etcd: Store;
   readonly knownFile: KnownStateFile;
-  /** What the last run knew. */
-  readonly known: KnownState;
   readonly identity: Identity;
   readonly netns: Netns;
   readonly rtnetlink: Rtnetlink;
@@ -73,8 +72,9 @@ export class Agent {
   /** Settles when this host takes no part in the registry any more. */
   #left: Promise<void> = Promise.resolve();
 
-  constructor(parts: AgentParts) {
-    const { options, clock, logger, known, identity, rtnetlink, previous } = parts;
+  /** @param known what the last run knew; nothing of it is kept as it is. */
+  constructor(parts: AgentParts, known: KnownState) {
+    const { options, clock, logger, identity, rtnetlink, previous } = parts;
     this.#parts = parts;
     this.#startedAt = clock.now();
     this.#begun = clock.monotonic();
@@ -144,7 +144,7 @@ export class Agent {
       keep('identity', until => keepIdentity({ identity, knownFile, used, health, clock }, until)),
       keep('health server', until => serveHealth(servers, until)),
       keep('metrics server', until => serveMetrics(servers, () => this.#status(), until)),
-      keep('memory', until => tidyMemory(this.#work, clock, until)),
+      keep('memory', until => keepMemorySmall(this.#work, clock, until)),
       manager && keep('service manager', until => informServiceManager(manager, health, until)),
     ]);
     if (options.lease.releaseOnStop) await this.#tryToRelease();

@@ -34,7 +34,11 @@ export function agentCommand(): Command {
       const options = parseOptions(command.args, process.env);
       requireNetworkAdmin('the agent programs the network of this host');
       // Loaded only now: help and a wrong flag should answer at once.
+      const { releaseProgram } = await import('../sys/memory.ts');
+      // Of Node as it starts, and of what loads our code, the agent needs half.
+      releaseProgram();
       const { runAgent } = await import('./run-agent.ts');
+      releaseProgram();
       // Node writes its compile cache at exit, which a daemon may never reach in good order.
       flushCompileCache();
       await untilStopped(signal => runAgent(options, signal));

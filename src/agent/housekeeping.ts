@@ -5,21 +5,9 @@ import { backoff, type Clock } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
 import type { Latest } from '../base/latest.ts';
 import type { Logger } from '../base/log.ts';
-import { releaseMemory } from '../sys/memory.ts';
 import type { Health } from './health.ts';
 import type { KnownStateFile } from './known-state.ts';
 import type { Identity } from './state-directory.ts';
-
-/** Milliseconds from some work to the collection of its garbage; in between there may be more of it. */
-const QUIET = 5_000;
-
-/** Gives back what a burst of work needed when it is over; `work` changes with everything that leaves garbage. */
-export async function tidyMemory(work: Latest<unknown>, clock: Clock, signal: AbortSignal): Promise<void> {
-  for await (const _ of work.changes(signal)) {
-    await clock.sleep(QUIET, signal).catch(() => undefined);
-    if (!signal.aborted) releaseMemory();
-  }
-}
 
 export interface IdentityKeeperOptions {
   readonly identity: Identity;

@@ -67,6 +67,22 @@ test('what was saved is found by the next agent, to the last bit', async () => {
   assert.deepEqual(found?.devices, ['flannel.88']);
 });
 
+test('a state of many pieces is one whole', async () => {
+  const state = Array.from({ length: 500 }, (_, index) => keyValue(`subnets/${index}`, 'é'.repeat(100)));
+  await save(state);
+  const found = await new KnownStateFile(directory, PREFIX, systemClock).load();
+  assert.deepEqual(
+    found?.keys.map(({ key, value }) => [key, Buffer.from(value).toString()]),
+    state.map(({ key }) => [key, 'é'.repeat(100)]),
+  );
+});
+
+test('a state of nothing is one, too', async () => {
+  await save([]);
+  const found = await new KnownStateFile(directory, PREFIX, systemClock).load();
+  assert.deepEqual(found, { keys: [], devices: ['flannel.88'] });
+});
+
 test("another network's state is not taken for ours", async () => {
   await save([keyValue('config', '{}')]);
   assert.equal(await new KnownStateFile(directory, '/other', systemClock).load(), undefined);

@@ -3,7 +3,7 @@
  * and the devices that were made. An agent that is started while the store is away comes up with it and keeps
  * forwarding; one whose configuration has changed meanwhile removes the devices of the old one.
  *
- *     <state-dir>/known-<tag>.json   one JSON object; values in base64, as not all of them need be text
+ *     <state-dir>/known-<tag>.json   one JSON object, a line for each key; values in base64, as not all are text
  *
  * The file is a copy and never an authority: it is read once, at the start, through the same decoders as the
  * store's own answers, and the first answer of the store replaces it.
@@ -24,6 +24,8 @@ import type { Trouble } from './health.ts';
  * killed meanwhile leaves an older file behind.
  */
 const SETTLE = 100;
+/** Characters that are written at once. */
+const PIECE = 1 << 15;
 /** A large file, or a slow disk, is written less often: so many times longer than the last time took. */
 const REST = 20;
 
@@ -50,7 +52,7 @@ const KnownFile = v.object({
 
 export interface KnownState {
   /** The configuration and every lease, as the store had them. */
-  readonly keys: readonly KeyValue[];
+  readonly keys: Iterable<KeyValue>;
   /** Names of the network devices that were in use. */
   readonly devices: readonly string[];
 }
@@ -71,7 +73,7 @@ export class KnownStateFile {
   }
 
   /** undefined when there is nothing to be had: no file, or a damaged one. */
-  async load(): Promise<KnownState | undefined> {
+  async load(): Promise<(KnownState & { readonly keys: readonly KeyValue[] }) | undefined> {
     await removeUnfinished(this.#path);
     try {
       const file = v.parse(KnownFile, JSON.parse(await readFile(this.#path, 'utf8')));
@@ -128,18 +130,38 @@ export class KnownStateFile {
   }
 
   async #write({ keys, devices }: KnownState): Promise<void> {
-    const file = {
-      version: 1,
-      keys: keys.map(({ key, value, createRevision, modRevision, version, lease }) => ({
-        key,
-        value: Buffer.from(value).toString('base64'),
-        create: String(createRevision),
-        mod: String(modRevision),
-        version: String(version),
-        lease: String(lease),
-      })),
-      devices: [...devices],
-    } satisfies v.InferInput<typeof KnownFile>;
-    await writeFileAtomic(this.#path, `${JSON.stringify(file)}\n`, { mode: 0o600, directoryMode: 0o700 });
+    const options = { mode: 0o600, directoryMode: 0o700 };
+    await writeFileAtomic(this.#path, inPieces(fileOf(keys, devices)), options);
   }
+}
+
+/** The file line by line: the text as a whole takes megabytes, and what it is made of as many more. */
+function* fileOf(keys: Iterable<KeyValue>, devices: readonly string[]): Generator<string, void> {
+  yield `{"version":1,"devices":${JSON.stringify(devices)},"keys":[`;
+  let separator = '\n';
+  for (const { key, value, createRevision, modRevision, version, lease } of keys) {
+    const stored = {
+      key,
+      value: Buffer.from(value).toString('base64'),
+      create: String(createRevision),
+      mod: String(modRevision),
+      version: String(version),
+      lease: String(lease),
+    } satisfies v.InferInput<typeof StoredKey>;
+    yield separator + JSON.stringify(stored);
+    separator = ',\n';
+  }
+  yield '\n]}\n';
+}
+
+/** Puts short texts together, so that not each of them is written on its own. */
+function* inPieces(lines: Iterable<string>): Generator<string, void> {
+  let piece = '';
+  for (const line of lines) {
+    piece += line;
+    if (piece.length < PIECE) continue;
+    yield piece;
+    piece = '';
+  }
+  yield piece;
 }

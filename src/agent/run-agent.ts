@@ -7,7 +7,7 @@ import { EtcdStore } from '../store/etcd/etcd-store.ts';
 import { blocksOf } from '../subnet/lease.ts';
 import { parseSubnetEnv } from '../subnet/subnet-env.ts';
 import { Netns } from '../sys/netns.ts';
-import { Agent } from './agent.ts';
+import { Agent, type AgentParts } from './agent.ts';
 import { KnownStateFile } from './known-state.ts';
 import type { AgentOptions } from './options.ts';
 import { Identity } from './state-directory.ts';
@@ -33,24 +33,20 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
     logger,
   });
   const knownFile = new KnownStateFile(options.stateDirectory, prefix, clock);
-  const known = (await knownFile.load()) ?? { keys: [], devices: [] };
   const identity = await Identity.open(options.stateDirectory);
   using netns = Netns.current();
   await using rtnetlink = connectRoute({ netns });
   const { subnet } = parseSubnetEnv(await readIfAny(options.lease.subnetFile));
   const previous = blocksOf(subnet).length > 0 ? subnet : undefined;
-  await new Agent({
-    options,
-    clock,
-    logger,
-    etcd,
-    knownFile,
-    known,
-    identity,
-    netns,
-    rtnetlink,
-    previous,
-  }).run(signal);
+  const parts = { options, clock, logger, etcd, knownFile, identity, netns, rtnetlink, previous };
+  const agent = await withKnown(parts);
+  await agent.run(signal);
+}
+
+/** A function of its own, because one that waits keeps what its variables held: here every peer there was. */
+async function withKnown(parts: AgentParts): Promise<Agent> {
+  const known = await parts.knownFile.load();
+  return new Agent(parts, known ?? { keys: [], devices: [] });
 }
 
 const readIfAny = (path: string) => readFile(path, 'utf8').catch(() => '');

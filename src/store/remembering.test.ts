@@ -45,7 +45,7 @@ const open = (inner: MemoryStore, known: KeyValue[] = []) => {
   let changes = 0;
   const store = new RememberingStore(inner, { remembered: known, onChange: () => changes++ });
   const shown = () =>
-    store.remembered().map(kv => text({ type: 'snapshot', revision: 0n, kvs: [kv] }).slice(9));
+    Array.from(store.remembered(), kv => text({ type: 'snapshot', revision: 0n, kvs: [kv] }).slice(9));
   return { store, shown, changes: () => changes };
 };
 
@@ -156,7 +156,7 @@ test('what is remembered comes back byte for byte, with every number', () => {
           remembered: [kv],
           onChange: () => undefined,
         });
-        const [back] = store.remembered();
+        const [back] = [...store.remembered()];
         assert.deepEqual(back && { ...back, value: Uint8Array.from(back.value) }, { ...kv });
       },
     ),

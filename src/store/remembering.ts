@@ -69,9 +69,9 @@ export class RememberingStore implements Store {
     return this.#fromMemory.size > 0;
   }
 
-  /** What is remembered now, in no order. */
-  remembered(): readonly KeyValue[] {
-    return Array.from(this.#known, ([key, packed]) => unpack(key, packed));
+  /** What is remembered when the first is taken, in no order; unpacked one by one, as thousands at once take megabytes. */
+  *remembered(): Generator<KeyValue, void> {
+    for (const [key, packed] of new Map(this.#known)) yield unpack(key, packed);
   }
 
   async *observe(
@@ -85,7 +85,7 @@ export class RememberingStore implements Store {
       this.#noteContact(range, update);
       if (update.type === 'interrupted' && !told) {
         told = true;
-        const kvs = this.remembered().filter(({ key }) => covers(key));
+        const kvs = [...this.remembered()].filter(({ key }) => covers(key));
         if (kvs.length > 0) {
           this.#fromMemory.add(range);
           yield { type: 'snapshot', revision: this.#newest(covers), kvs: kvs.sort(byKey) };
@@ -123,8 +123,11 @@ export class RememberingStore implements Store {
   }
 
   #newest(covers: (key: string) => boolean): Revision {
-    const kvs = this.remembered().filter(({ key }) => covers(key));
-    return kvs.reduce((newest, kv) => (kv.modRevision > newest ? kv.modRevision : newest), 0n);
+    let newest = 0n;
+    for (const { key, modRevision } of this.remembered()) {
+      if (covers(key) && modRevision > newest) newest = modRevision;
+    }
+    return newest;
   }
 
   #replace(covers: (key: string) => boolean, kvs: readonly KeyValue[]): void {

@@ -27,7 +27,7 @@ import {
   type Subnet,
   shareAddress,
 } from './lease.ts';
-import type { Listing, Registry } from './registry.ts';
+import type { Finding, Registry } from './registry.ts';
 
 export interface Applicant {
   readonly config: NetworkConfig;
@@ -62,7 +62,7 @@ export async function acquire(
   try {
     for (let attempt = 0; ; attempt++) {
       signal.throwIfAborted();
-      const listing = await registry.list();
+      const listing = await registry.search(lease => mayBeOwn(lease, applicant.attributes));
       const own = findOwn(listing, applicant);
       const result = own
         ? await takeOver(registry, applicant, listing, own, grant)
@@ -105,7 +105,11 @@ interface Own {
   readonly origin: Origin;
 }
 
-function findOwn({ leases }: Listing, { config, attributes, avoid }: Applicant): Own | undefined {
+/** By the host's id, or by its addresses, which also one with another id has when it lost its identity. */
+const mayBeOwn = ({ attributes }: Lease, own: Applicant['attributes']) =>
+  attributes.hostId === own.hostId || shareAddress(own, attributes);
+
+function findOwn({ leases }: Finding, { config, attributes, avoid }: Applicant): Own | undefined {
   const byId = (lease: Lease) => lease.attributes.hostId === attributes.hostId;
   const byDevice = (lease: Lease) =>
     lease.attributes.hostId !== undefined && leadToOneDevice(attributes, lease.attributes);
@@ -136,7 +140,7 @@ function findOwn({ leases }: Listing, { config, attributes, avoid }: Applicant):
 async function takeOver(
   registry: Registry,
   { attributes: published }: Applicant,
-  listing: Listing,
+  listing: Finding,
   { lease, origin }: Own,
   grant: Grant,
 ): Promise<Acquisition | undefined> {
@@ -172,7 +176,7 @@ async function takeOver(
 async function create(
   registry: Registry,
   { config, attributes, previous }: Applicant,
-  listing: Listing,
+  listing: Finding,
   attempt: number,
   grant: Grant,
 ): Promise<Acquisition | undefined> {
@@ -215,7 +219,7 @@ function isReservable(family: NetworkConfig[Family], block: Subnet[Family]): boo
   return family.network.contains(block) && block.length >= family.network.length + 2;
 }
 
-function formerOf({ leases }: Listing, hostId: string): readonly Lease[] {
+function formerOf({ leases }: Finding, hostId: string): readonly Lease[] {
   return leases.filter(lease => lease.attributes.hostId === hostId && !isReservation(lease));
 }
 

@@ -91,6 +91,7 @@ export function isHeldBy(lease: Lease, own: LeaseAttributes): boolean {
  */
 export function leadToOneDevice(a: LeaseAttributes, b: LeaseAttributes): boolean {
   if (a.backendData === undefined && a.backendV6Data === undefined) return false;
+  if (!shareAddress(a, b)) return false;
   const essence = ({ hostId: _id, extra: _extra, ...published }: LeaseAttributes) =>
     encodeAttributes(published);
   return bytesEqual(essence(a), essence(b));

@@ -55,6 +55,9 @@ export interface Listing {
   readonly revision: Revision;
 }
 
+/** What is taken, and some of the leases that took it. */
+export type Finding = Pick<Listing, 'leases' | 'claims'>;
+
 /** What a write did, or what stood in its way: another host's lease, or nothing where one was expected. */
 export type WriteResult =
   | { readonly ok: true; readonly lease: Lease }
@@ -84,6 +87,19 @@ export class Registry {
       claims: kvs.flatMap(kv => claimsOf(this.keyOf(kv.key), kv)),
       revision,
     };
+  }
+
+  /** Keeps of thousands of leases only those that are wanted. */
+  async search(isWanted: (lease: Lease) => boolean): Promise<Finding> {
+    const { kvs } = await this.store.list(this.subnetsPrefix);
+    const leases: Lease[] = [];
+    const claims: Claim[] = [];
+    for (const kv of kvs) {
+      const read = this.decode(kv);
+      if (isLease(read) && isWanted(read)) leases.push(read);
+      claims.push(...claimsOf(this.keyOf(kv.key), kv));
+    }
+    return { leases, claims };
   }
 
   /** What is taken, without reading what the leases say. */

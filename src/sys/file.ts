@@ -12,10 +12,12 @@ export interface WriteFileOptions {
 
 /**
  * Puts `content` at `path` in one step, over whatever is there, and onto the disk. Missing directories are made.
+ *
+ * @param content in pieces when it is long: each is made when the one before it is written.
  */
 export async function writeFileAtomic(
   path: string,
-  content: string | Uint8Array,
+  content: string | Uint8Array | Iterable<string>,
   { mode = 0o644, directoryMode = 0o755 }: WriteFileOptions = {},
 ): Promise<void> {
   const directory = dirname(path);
