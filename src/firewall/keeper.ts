@@ -36,8 +36,8 @@ export interface FirewallState {
   readonly contest?: { readonly repairs: number; readonly latest: string };
 }
 
-/** Programs change rules in bursts (docker starts a container with twenty); one comparison serves them all. */
-const SETTLE_MS = 200;
+/** Programs change rules in several steps; one comparison serves them all. Meanwhile packets may be lost. */
+const SETTLE_MS = 50;
 
 /** Even announced changes are not trusted for ever. */
 const SLOW_INTERVAL_MS = 10 * 60_000;

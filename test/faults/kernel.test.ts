@@ -74,8 +74,32 @@ const HARMS: readonly Harm[] = [
     repairs: ['replaced link'],
   },
   {
+    object: 'route',
+    name: 'route, replaced by a blackhole',
+    deed: (host, peer) => host.shell(`ip route replace blackhole ${peer.subnetEnv().subnet}`),
+    repairs: ['replaced route'],
+  },
+  {
+    object: 'link',
+    name: 'link, renamed',
+    deed: host => host.shell(`ip link set ${DEVICE} name elsewhere`),
+    repairs: ['replaced link'],
+  },
+  {
+    object: 'link',
+    name: "link, moved into a container's namespace",
+    deed: host => host.shell(`ip link set ${DEVICE} netns c1`),
+    repairs: ['replaced link'],
+  },
+  {
     object: 'firewall',
     deed: host => host.shell('iptables -F FLANNEL-FWD'),
+    repairs: ['firewall'],
+  },
+  {
+    object: 'firewall',
+    name: 'firewall, a rule that drops everything in front of ours',
+    deed: host => host.shell('iptables -I FORWARD -j DROP'),
     repairs: ['firewall'],
   },
   {
