@@ -50,6 +50,11 @@ test('the same failure has the same words each time', () => {
     'No connection established. Last error: connect ECONNREFUSED 127.0.0.1:2379 (2026-01-02T03:04:05.678Z). Resolution note: ';
   const { message } = storeErrorOf(serviceError(status.UNAVAILABLE, details), 'get', 'http://a:2379');
   assert.equal(message, 'get at http://a:2379: connect ECONNREFUSED 127.0.0.1:2379');
+  const late = 'Deadline exceeded after 8.004s,metadata filters: 0.002s,remote_addr=127.0.0.1:2379';
+  assert.match(
+    storeErrorOf(serviceError(status.DEADLINE_EXCEEDED, late), 'put', 'http://a:2379').message,
+    /^put at http:\/\/a:2379: no answer in 8\.004 s$/,
+  );
 });
 
 test('a token in the metadata of a failed call goes no further', () => {

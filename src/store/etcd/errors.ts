@@ -81,11 +81,12 @@ function codeOf(error: ServiceError): StoreErrorCode {
 
 /**
  * grpc-js wraps the error of a failed connection into words of its own, and adds when it failed and an empty remark
- * about name resolution.
+ * about name resolution; to a deadline, what its filters took.
  */
 function plain(details: string): string {
   return details
     .replace(/^No connection established\. Last error: (?:Error: )?/, '')
+    .replace(/^Deadline exceeded after ([\d.]+)s\b.*$/s, 'no answer in $1 s')
     .replace(/ \([\d-]+T[\d:.]+Z\)/, '')
     .replace(/\.?\s*Resolution note:\s*$/, '');
 }
