@@ -19,6 +19,8 @@ import { packageVersion } from '../base/version.ts';
 import type { Rtnetlink } from '../netlink/rtnetlink.ts';
 import { RememberingStore } from '../store/remembering.ts';
 import type { Store } from '../store/store.ts';
+import type { NetworkConfig } from '../subnet/config.ts';
+import { readConfig } from '../subnet/config-watch.ts';
 import type { Subnet } from '../subnet/lease.ts';
 import { Registry } from '../subnet/registry.ts';
 import type { Netns } from '../sys/netns.ts';
@@ -56,6 +58,8 @@ export interface AgentParts {
 export class Agent {
   readonly #parts: AgentParts;
   readonly #startedAt: number;
+  /** The configuration of the last run. */
+  readonly #formerConfigText: Uint8Array | undefined;
   /** On the monotonic clock. */
   readonly #begun: number;
   readonly #events: EventLog;
@@ -98,7 +102,15 @@ export class Agent {
       onDevices: remember,
     });
     const { dataPlane } = this.#enforcer;
-    this.#controller = new Controller({ ...shared, identity, dataPlane, createBackend });
+    const formerConfig = formerConfigOf(known);
+    this.#formerConfigText = known.config;
+    this.#controller = new Controller({
+      ...shared,
+      identity,
+      dataPlane,
+      createBackend,
+      ...(formerConfig && { formerConfig }),
+    });
     this.#membership = new Membership({
       ...shared,
       store: this.#store,
@@ -107,6 +119,7 @@ export class Agent {
       hostId: identity.hostId,
       renewMargin: options.lease.renewMarginMinutes * 60_000,
       ...(previous === undefined ? {} : { previous }),
+      onConfigUsed: remember,
     });
   }
 
@@ -161,7 +174,15 @@ export class Agent {
     this.#parts.knownFile.changed(() => ({
       keys: this.#store.remembered(),
       devices: this.#enforcer.devices,
+      ...this.#usedConfig(),
     }));
+  }
+
+  /** The configuration in use, for the next run; until there is one, that of the last run. */
+  #usedConfig(): Pick<KnownState, 'config'> {
+    const used = this.#controller.plan.value?.config;
+    const config = (used && this.#membership.textOf(used)) ?? this.#formerConfigText;
+    return config === undefined ? {} : { config };
   }
 
   #worked(): void {
@@ -223,4 +244,9 @@ export class Agent {
       this.#events.add('warning', 'lease-kept', text);
     }
   }
+}
+
+function formerConfigOf({ config }: KnownState): NetworkConfig | undefined {
+  const reading = config && readConfig(config);
+  return reading?.state === 'valid' ? reading.config : undefined;
 }

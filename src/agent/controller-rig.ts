@@ -12,7 +12,7 @@ import { Prefix, parseInterfaceAddress } from '../base/prefix.ts';
 import type { DataPlane } from '../dataplane/data-plane.ts';
 import type { DesiredLink, DesiredPeer } from '../dataplane/desired.ts';
 import type { DataPlaneReport, LinkReport } from '../dataplane/report.ts';
-import { parseNetworkConfig } from '../subnet/config.ts';
+import { type NetworkConfig, parseNetworkConfig } from '../subnet/config.ts';
 import { parseLeaseKey } from '../subnet/key.ts';
 import type { Lease } from '../subnet/lease.ts';
 import { Controller } from './controller.ts';
@@ -91,7 +91,7 @@ export class ControllerRig {
   links: readonly LinkReport[] = [];
   readonly #statements: string[] = [];
 
-  private constructor(identity: Identity) {
+  private constructor(identity: Identity, formerConfig: NetworkConfig | undefined) {
     this.controller = new Controller({
       options: {
         underlay: { interfaces: ['eth0'], patterns: [] },
@@ -103,13 +103,15 @@ export class ControllerRig {
       events: this.events,
       clock: this.clock,
       createBackend,
+      ...(formerConfig && { formerConfig }),
     });
   }
 
-  static async make(t: TestContext): Promise<ControllerRig> {
+  /** @param formerConfig what the last run had in use */
+  static async make(t: TestContext, formerConfig?: NetworkConfig): Promise<ControllerRig> {
     const directory = mkdtempSync(join(tmpdir(), 'tt-controller-'));
     t.after(() => rmSync(directory, { recursive: true }));
-    return new ControllerRig(await Identity.open(directory));
+    return new ControllerRig(await Identity.open(directory), formerConfig);
   }
 
   /** Host, peer and lease of a small network. */

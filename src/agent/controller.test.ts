@@ -125,6 +125,30 @@ describe('trouble', () => {
     assert.equal(rig.controller.plan.value?.config, dualStack);
   });
 
+  for (const [name, reading] of [
+    ['deleted', { trouble: { code: 'NO_CONFIG', reason: 'there is none' }, problems: [] }],
+    ['replaced by one that cannot be used', config(16_777_216)],
+  ] as const) {
+    test(`with a configuration that was ${name}: after a restart, that of the last run stays in use`, async t => {
+      const restarted = await ControllerRig.make(t, config(88));
+      const { controller, health } = restarted;
+      controller.setNetwork(network('192.168.65.3/24'));
+      assert.equal(controller.plan.value, undefined, 'the store is asked first');
+      controller.setConfig(reading);
+      controller.changePeers([lease('10.3.7.0-24')], []);
+      controller.setLease(lease('10.3.5.0-24'));
+      assert.ok(restarted.taken().includes('host: vni 88 at 192.168.65.3 10.3.5.0/24'));
+      assert.equal(restarted.isWell('config'), true);
+      assert.deepEqual(
+        health.warnings().map(({ code }) => code),
+        ['CONFIG_REFUSED'],
+      );
+      controller.setConfig(config(99));
+      assert.match(restarted.taken().join(), /vni 99/);
+      assert.deepEqual(health.warnings(), []);
+    });
+  }
+
   test('with a configuration that was deleted meanwhile is not taken up again', () => {
     rig.start();
     rig.controller.setConfig(dualStack);

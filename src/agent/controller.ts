@@ -39,6 +39,8 @@ export interface ControllerOptions {
   readonly events: EventLog;
   readonly clock: Clock;
   readonly createBackend: (context: BackendContext) => Backend;
+  /** The configuration that the last run had in use: it stays in use where the store has none that can be. */
+  readonly formerConfig?: NetworkConfig;
 }
 
 /** A host that has all it needs: what the firewall and the subnet file are made of. */
@@ -83,8 +85,10 @@ export class Controller {
     if ('trouble' in reading) {
       this.#unusable = reading;
       // What was refused before is not what the store has now, and is not tried again.
-      this.#config = this.plan.value?.config ?? this.#config;
-      return this.#report(reading);
+      this.#config = this.#inUse ?? this.#config;
+      this.#report(reading);
+      if (this.plan.value === undefined) this.#decide();
+      return;
     }
     this.#unusable = undefined;
     this.#config = reading;
@@ -122,19 +126,28 @@ export class Controller {
   #decide(): void {
     const { health } = this.#options;
     if (this.#config === undefined || this.#network === undefined) return;
-    const inUse = this.plan.value?.config;
+    const inUse = this.#inUse;
     const newest = this.#planFor(this.#config, this.#network);
     const isRefused = !newest.ok && inUse !== undefined && inUse !== this.#config;
     const result = isRefused ? this.#planFor(inUse, this.#network) : newest;
     const isUnusable = isRefused || (!newest.ok && newest.condition === 'config');
-    this.#report(isUnusable ? newest : (this.#unusable ?? this.#obstacle));
+    const refusal = isUnusable ? newest : (this.#unusable ?? this.#obstacle);
+    this.#report(refusal);
 
     if (!result.ok) {
       if (result.condition !== 'config') health.report(result.condition, result.trouble);
       return;
     }
     health.report('underlay');
+    const isFirst = this.plan.value === undefined;
     this.#adopt(result.plan, this.#network);
+    // What is refused keeps no host from working that has something else to work with.
+    if (isFirst) this.#report(refusal);
+  }
+
+  /** The configuration that this host works with, now or before it was started. */
+  get #inUse(): NetworkConfig | undefined {
+    return this.plan.value?.config ?? this.#options.formerConfig;
   }
 
   /** Goes over to this plan: in steps where it can stand beside the one in use, else at once. */

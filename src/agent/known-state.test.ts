@@ -34,7 +34,7 @@ async function save(...states: (readonly KeyValue[])[]): Promise<KnownStateFile>
   const stop = new AbortController();
   const running = file.run(stop.signal);
   for (const state of states) {
-    file.changed(() => ({ keys: state, devices: ['flannel.88'] }));
+    file.changed(() => ({ keys: state, devices: ['flannel.88'], config: Buffer.from('{"Network": ') }));
     await clock.advance(10_000);
     await written(file);
   }
@@ -65,6 +65,7 @@ test('what was saved is found by the next agent, to the last bit', async () => {
     state.map(({ value, ...rest }) => ({ ...rest, value: Buffer.from(value).toString('hex') })),
   );
   assert.deepEqual(found?.devices, ['flannel.88']);
+  assert.equal(Buffer.from(found?.config ?? []).toString(), '{"Network": ');
 });
 
 test('a state of many pieces is one whole', async () => {

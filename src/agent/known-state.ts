@@ -48,6 +48,8 @@ const KnownFile = v.object({
   version: v.literal(1),
   keys: v.array(StoredKey),
   devices: v.array(v.string()),
+  /** Absent in files of before it was kept. */
+  config: v.optional(v.string()),
 });
 
 export interface KnownState {
@@ -55,6 +57,8 @@ export interface KnownState {
   readonly keys: Iterable<KeyValue>;
   /** Names of the network devices that were in use. */
   readonly devices: readonly string[];
+  /** The configuration that was in use, which need not be the one in the store. */
+  readonly config?: Uint8Array;
 }
 
 export class KnownStateFile {
@@ -85,7 +89,8 @@ export class KnownStateFile {
         version,
         lease,
       }));
-      return { keys, devices: file.devices };
+      const config = file.config === undefined ? {} : { config: Buffer.from(file.config, 'base64') };
+      return { keys, devices: file.devices, ...config };
     } catch {
       return undefined;
     }
@@ -129,15 +134,16 @@ export class KnownStateFile {
     }
   }
 
-  async #write({ keys, devices }: KnownState): Promise<void> {
+  async #write(known: KnownState): Promise<void> {
     const options = { mode: 0o600, directoryMode: 0o700 };
-    await writeFileAtomic(this.#path, inPieces(fileOf(keys, devices)), options);
+    await writeFileAtomic(this.#path, inPieces(fileOf(known)), options);
   }
 }
 
 /** The file line by line: the text as a whole takes megabytes, and what it is made of as many more. */
-function* fileOf(keys: Iterable<KeyValue>, devices: readonly string[]): Generator<string, void> {
-  yield `{"version":1,"devices":${JSON.stringify(devices)},"keys":[`;
+function* fileOf({ keys, devices, config }: KnownState): Generator<string, void> {
+  const used = config === undefined ? '' : `"config":"${Buffer.from(config).toString('base64')}",`;
+  yield `{"version":1,"devices":${JSON.stringify(devices)},${used}"keys":[`;
   let separator = '\n';
   for (const { key, value, createRevision, modRevision, version, lease } of keys) {
     const stored = {

@@ -10,6 +10,7 @@ import type { Clock } from '../base/clock.ts';
 import { ConfigError, formatProblem, type Problem } from '../base/errors.ts';
 import { Latest } from '../base/latest.ts';
 import type { Contact, RememberingStore } from '../store/remembering.ts';
+import type { NetworkConfig } from '../subnet/config.ts';
 import { ConfigWatch } from '../subnet/config-watch.ts';
 import type { RejectedLease, Subnet } from '../subnet/lease.ts';
 import { LeaseHolder } from '../subnet/lease-holder.ts';
@@ -38,6 +39,8 @@ export interface MembershipOptions {
   readonly renewMargin: number;
   /** The subnet of the last run, from the subnet file. */
   readonly previous?: Subnet;
+  /** Told whenever another configuration has come into use. */
+  readonly onConfigUsed: () => void;
 }
 
 export class Membership {
@@ -48,6 +51,7 @@ export class Membership {
   /** Grows whenever something about the peers may be remarkable. */
   readonly #peerNews = new Latest(0);
   #contactSince: number;
+  readonly #configTexts = new WeakMap<NetworkConfig, Uint8Array>();
 
   constructor(options: MembershipOptions) {
     this.#options = options;
@@ -57,6 +61,11 @@ export class Membership {
 
   get rejected(): Iterable<RejectedLease> {
     return this.#tracker?.rejected() ?? [];
+  }
+
+  /** What this configuration was read from; undefined when it is not of this run. */
+  textOf(config: NetworkConfig): Uint8Array | undefined {
+    return this.#configTexts.get(config);
   }
 
   leaseStatus(): LeaseStatus | undefined {
@@ -119,8 +128,10 @@ export class Membership {
     const { controller, registry, health } = this.#options;
     for await (const reading of this.#config.reading.changes(signal)) {
       health.warn('config-text', reading.state === 'valid' ? reading.warnings.map(configWarning) : []);
-      if (reading.state === 'valid') controller.setConfig(reading.config);
-      else if (reading.state === 'invalid') {
+      if (reading.state === 'valid') {
+        this.#configTexts.set(reading.config, reading.value);
+        controller.setConfig(reading.config);
+      } else if (reading.state === 'invalid') {
         controller.setConfig(configRefusal(new ConfigError('network configuration', reading.problems)));
       } else if (reading.state === 'missing') {
         const trouble = {
@@ -173,6 +184,7 @@ export class Membership {
     for await (const plan of this.#options.controller.plan.changes(signal)) {
       if (plan === undefined) continue;
       const { config, attributes } = plan;
+      this.#options.onConfigUsed();
       holder.update({ config, attributes });
       tracker.update({ config, self: attributes });
     }

@@ -79,7 +79,25 @@ test('a store that is behind what is remembered has forgotten something', async 
   }
   inner.heal();
   assert.deepEqual([await leases.next(), await leases.next()], ['resumed', 'unrelated snapshot ']);
-  assert.deepEqual([await config.next(), await config.next()], ['resumed', 'snapshot ']);
+  assert.deepEqual([await config.next(), await config.next()], ['resumed', 'unrelated snapshot ']);
+});
+
+test('a store that has forgotten something answers at once: what is remembered comes first all the same', async () => {
+  const inner = new MemoryStore();
+  const old = { ...remembered('/n/subnets/a', 'old'), modRevision: 900n };
+  const { store, shown } = open(inner, [old, remembered('/n/config', 'c')]);
+  await using leases = observe(store, '/n/subnets');
+  await using config = observe(store, '/n/config');
+  assert.deepEqual(
+    [await leases.next(), await leases.next()],
+    ['snapshot /n/subnets/a=old', 'unrelated snapshot '],
+  );
+  assert.deepEqual(
+    [await config.next(), await config.next()],
+    ['snapshot /n/config=c', 'unrelated snapshot '],
+  );
+  assert.equal(store.stale, false);
+  assert.deepEqual(shown(), []);
 });
 
 test('a store that answers is never second-guessed', async () => {

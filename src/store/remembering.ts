@@ -2,7 +2,7 @@
  * A store that remembers what its observers were told, and tells it to the next ones while the real store is
  * away: an agent that starts during an outage sees what the one before it saw. As soon as the store answers, its
  * snapshot replaces what was remembered, as any snapshot does; one that is older than the memory is of a store that
- * has forgotten.
+ * has forgotten, so that observers are told what is remembered before it.
  *
  * Only observers are served from memory. Everything else, above all every write, goes to the real store.
  */
@@ -30,6 +30,8 @@ export class RememberingStore implements Store {
   readonly #inner: Store;
   /** What is remembered, packed. */
   readonly #known: Map<string, string>;
+  /** The newest revision of what an earlier run left behind: a store that is not as far is another one. */
+  readonly #leftAt: Revision;
   readonly #onChange: () => void;
   /** Observed ranges for which there is nothing but memory yet. */
   readonly #fromMemory = new Set<string>();
@@ -50,7 +52,13 @@ export class RememberingStore implements Store {
 
   constructor(inner: Store, options: RememberingStoreOptions) {
     this.#inner = inner;
-    this.#known = new Map(Array.from(options.remembered, kv => [kv.key, pack(kv)]));
+    this.#known = new Map();
+    let newest = 0n;
+    for (const kv of options.remembered) {
+      this.#known.set(kv.key, pack(kv));
+      if (kv.modRevision > newest) newest = kv.modRevision;
+    }
+    this.#leftAt = newest;
     this.#onChange = options.onChange;
     this.get = inner.get.bind(inner);
     this.list = inner.list.bind(inner);
@@ -83,19 +91,19 @@ export class RememberingStore implements Store {
     let told = false;
     for await (const update of this.#inner.observe(prefix, options)) {
       this.#noteContact(range, update);
-      if (update.type === 'interrupted' && !told) {
-        told = true;
+      const isBehind = update.type === 'snapshot' && update.revision < this.#leftAt;
+      if (!told && (update.type === 'interrupted' || isBehind)) {
         const kvs = [...this.remembered()].filter(({ key }) => covers(key));
         if (kvs.length > 0) {
           this.#fromMemory.add(range);
-          yield { type: 'snapshot', revision: this.#newest(covers), kvs: kvs.sort(byKey) };
+          yield { type: 'snapshot', revision: this.#leftAt, kvs: kvs.sort(byKey) };
         }
       }
+      told = true;
       if (update.type === 'snapshot') {
-        told = true;
-        const isBehind = this.#fromMemory.delete(range) && update.revision < this.#newest(covers);
+        const isUnrelated = this.#fromMemory.delete(range) && isBehind;
         this.#replace(covers, update.kvs);
-        yield isBehind ? { ...update, unrelated: true } : update;
+        yield isUnrelated ? { ...update, unrelated: true } : update;
         continue;
       }
       if (update.type === 'events') this.#apply(update.events);
@@ -120,14 +128,6 @@ export class RememberingStore implements Store {
     };
     const isNews = after.connected !== before.connected || after.error !== before.error;
     if (isNews || after.revision !== before.revision) this.contact.set(after);
-  }
-
-  #newest(covers: (key: string) => boolean): Revision {
-    let newest = 0n;
-    for (const { key, modRevision } of this.remembered()) {
-      if (covers(key) && modRevision > newest) newest = modRevision;
-    }
-    return newest;
   }
 
   #replace(covers: (key: string) => boolean, kvs: readonly KeyValue[]): void {

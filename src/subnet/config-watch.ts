@@ -11,7 +11,13 @@ export type ConfigReading =
   | { readonly state: 'unknown' }
   /** There is no configuration: nobody wrote one, or somebody deleted it. */
   | { readonly state: 'missing' }
-  | { readonly state: 'valid'; readonly config: NetworkConfig; readonly warnings: readonly Problem[] }
+  | {
+      readonly state: 'valid';
+      readonly config: NetworkConfig;
+      readonly warnings: readonly Problem[];
+      /** What it was read from. */
+      readonly value: Uint8Array;
+    }
   | { readonly state: 'invalid'; readonly problems: readonly Problem[] };
 
 export class ConfigWatch {
@@ -46,9 +52,9 @@ export class ConfigWatch {
 }
 
 /** What the value of the configuration key says. */
-function readConfig(value: Uint8Array): ConfigReading {
+export function readConfig(value: Uint8Array): Extract<ConfigReading, { state: 'valid' | 'invalid' }> {
   try {
-    return { state: 'valid', ...parseNetworkConfig(new TextDecoder().decode(value)) };
+    return { state: 'valid', ...parseNetworkConfig(new TextDecoder().decode(value)), value };
   } catch (error) {
     if (error instanceof ConfigError) return { state: 'invalid', problems: error.problems };
     throw error;

@@ -139,6 +139,14 @@ describe('a store that has forgotten its leases', () => {
     assert.deepEqual([...set.kept()], ['10.5.3.0-24']);
   });
 
+  test('a host that lost its id as well is known by its device', () => {
+    const { set, put, take } = setUpForgotten();
+    put('10.5.8.0-24', { ...hostAttributes(2), hostId: 'another' }, 2n);
+    assert.deepEqual(take(), { changed: ['10.5.8.0-24'], removed: [GOOD] });
+    put('10.5.9.0-24', { ...hostAttributes(3), hostId: 'the third', backendData: { VNI: 88 } }, 3n);
+    assert.deepEqual([...set.kept()], ['10.5.3.0-24'], 'the address alone says too little');
+  });
+
   test('whoever has a part of the subnet now is right, whatever the revisions say', () => {
     const { set, put, take, peers } = setUpForgotten();
     put('10.5.2.128-25', hostAttributes(4), 2n);

@@ -15,7 +15,14 @@ import type { Ip } from '../base/ip.ts';
 import { encodeAttributes } from './attributes.ts';
 import { BlockMap } from './block-map.ts';
 import type { NetworkConfig } from './config.ts';
-import { blocksOf, isLease, type Lease, type LeaseAttributes, type RejectedLease } from './lease.ts';
+import {
+  blocksOf,
+  isLease,
+  type Lease,
+  type LeaseAttributes,
+  leadToOneDevice,
+  type RejectedLease,
+} from './lease.ts';
 import { checkLease } from './lease-check.ts';
 import { type SharedAddress, SharedAddresses } from './shared-addresses.ts';
 
@@ -221,12 +228,22 @@ export class PeerSet {
       : `overlaps ${stronger.key}, which is older`;
   }
 
-  /** A host whose lease was forgotten has another one now. */
-  #forgetFormer({ key, attributes: { hostId } }: Lease): void {
-    if (hostId === undefined) return;
-    for (const entry of this.#kept) {
-      if (entry.key !== key && entry.active?.attributes.hostId === hostId) this.#forget(entry);
+  /** A host whose lease was forgotten has another one now, perhaps under another id. */
+  #forgetFormer({ key, attributes }: Lease): void {
+    if (this.#kept.size === 0) return;
+    const { hostId, ...published } = attributes;
+    const former = [...this.#kept].filter(({ active }) => {
+      return hostId !== undefined && active?.attributes.hostId === hostId;
+    });
+    // By the index of addresses: devices are compared byte for byte, and there may be many.
+    for (const address of addressesOf({ attributes })) {
+      for (const other of this.#addresses.keysOf(address)) {
+        const entry = this.#entries.get(other);
+        if (entry?.active === undefined || !this.#kept.has(entry)) continue;
+        if (leadToOneDevice(entry.active.attributes, published)) former.push(entry);
+      }
     }
+    for (const entry of former) if (entry.key !== key) this.#forget(entry);
   }
 
   #forget(entry: Entry): void {
@@ -302,5 +319,5 @@ function compareLeases(a: Lease, b: Lease): number {
   return a.key < b.key ? -1 : a.key > b.key ? 1 : 0;
 }
 
-const addressesOf = ({ attributes: { publicIp, publicIpv6 } }: Lease) =>
+const addressesOf = ({ attributes: { publicIp, publicIpv6 } }: Pick<Lease, 'attributes'>) =>
   [publicIp, publicIpv6].filter(ip => ip !== undefined);

@@ -22,6 +22,11 @@ export class SharedAddresses {
     for (const [text, keys] of this.#holders) if (keys.length > 1) yield { address: Ip.parse(text), keys };
   }
 
+  /** The peers that publish this address. */
+  keysOf(address: Ip): readonly string[] {
+    return this.#holders.get(address.toString()) ?? [];
+  }
+
   add(key: string, address: Ip): void {
     const text = address.toString();
     const others = this.#holders.get(text);

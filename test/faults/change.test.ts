@@ -115,7 +115,7 @@ describe('live changes', needsFaultLab, () => {
         await two.until('it sends to the new address', ({ peers }) => peers[0]?.publicIpv4 === address);
       }
       await lab.configure({ ...CONFIG, Backend: { Type: 'host-gw' } });
-      assert.match((await one.untilWarned('CONFIG_REFUSED')).reason, /host-gw is not built/);
+      await one.untilWarned('CONFIG_REFUSED', /host-gw is not built/);
       assert.deepEqual(
         (await one.client.status()).network.problems.map(({ path }) => path),
         ['Backend.Type'],

@@ -144,12 +144,12 @@ export class FaultHost {
     });
   }
 
-  /** Waits until this warning is in force, and returns what it says. */
-  async untilWarned(code: string): Promise<{ reason: string; hint: string | undefined }> {
-    const { warnings } = await this.until(`it is warned of ${code}`, status =>
-      status.warnings.some(warning => warning.code === code),
-    );
-    const { text = '', hint } = warnings.find(warning => warning.code === code) ?? {};
+  /** Waits until this warning is in force (for that reason: it may have been for another), and returns what it says. */
+  async untilWarned(code: string, why = /^/): Promise<{ reason: string; hint: string | undefined }> {
+    const find = ({ warnings }: Status) =>
+      warnings.find(warning => warning.code === code && why.test(warning.text));
+    const status = await this.until(`it is warned of ${code} ${why}`, found => find(found) !== undefined);
+    const { text = '', hint } = find(status) ?? {};
     return { reason: text, hint };
   }
 

@@ -48,7 +48,8 @@ const STORE_PORT = 2379;
 /** Small enough to be filled, large enough for a cluster of this size. */
 const QUOTA = '--quota-backend-bytes=4194304';
 
-function openStore(kind: StoreKind): Promise<StoreServer> {
+/** A store that a test can fill. */
+export function openStore(kind: StoreKind): Promise<StoreServer> {
   const options = { flags: [QUOTA] };
   return kind === 'etcd' ? Etcd.start(options) : TulleStore.start(options);
 }

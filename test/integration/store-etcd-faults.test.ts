@@ -152,6 +152,34 @@ describe('the etcd client on a bad day', () => {
     assert.deepEqual([keysOf(kvs), unrelated], [[`${prefix}/other`], true]);
   });
 
+  test(
+    'an emptied store is another one for every observer, also for those to whom it looks the same',
+    options,
+    async () => {
+      await using etcd = await Etcd.start();
+      await using store = open(etcd.url);
+      const prefix = freshPrefix();
+      // What is observed here was written first, and never again.
+      await store.put(`${prefix}/old`, text('1'));
+      await using quiet = new Observer(store, `${prefix}/old`);
+      await quiet.snapshot();
+      await using busy = await watching(store, store, `${prefix}/busy`);
+      for (let index = 0; index < 20; index++) {
+        await store.put(`${prefix}/busy/x`, text('1'));
+        await busy.events();
+      }
+      await etcd.restart({ empty: true });
+      // As far as the quiet one was, and not as far as its neighbor.
+      await etcd.ctl('put', `${prefix}/other`, '1');
+      await etcd.ctl('put', `${prefix}/other`, '2');
+      for (const observer of [busy, quiet]) {
+        let update = await observer.next();
+        while (update?.type === 'interrupted' || update?.type === 'resumed') update = await observer.next();
+        assert.ok(update?.type === 'snapshot' && update.unrelated === true);
+      }
+    },
+  );
+
   test('another cluster behind the address is known by its identity', options, async () => {
     await using etcd = await Etcd.start();
     await using other = await Etcd.start();

@@ -21,6 +21,7 @@ import { callUnary, openStream, responsesOf } from '../wire/service.ts';
 import { Channel, DEFAULT_TIMING, type Timing } from './channel.ts';
 import type { Endpoint } from './endpoint.ts';
 import { isFromServer, isRefusedUnrun, isTokenRefused, storeErrorOf } from './errors.ts';
+import { History } from './history.ts';
 import { Login, type User } from './login.ts';
 import type { TlsOptions } from './tls.ts';
 
@@ -59,6 +60,8 @@ export interface WireStream<Request, Response> extends AsyncIterable<Response> {
 export class EtcdClient implements AsyncDisposable {
   readonly timing: Timing;
   readonly logger: Logger;
+  /** What observations have learned of the store. */
+  readonly history = new History();
   readonly #endpoints: readonly Endpoint[];
   readonly #tls: TlsOptions;
   readonly #login: Login;

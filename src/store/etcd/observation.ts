@@ -2,9 +2,7 @@
  * Following a range of keys for as long as somebody wants to know: list, then watch from the next revision on;
  * after a lost connection watch on from where we were; after a lost history list again.
  *
- * History is lost when the store has compacted it, and when the store is not the one it was: another cluster
- * behind the address, or one restored from a backup or started empty, which is behind what we have seen. (One
- * that has the same identity, term and more revisions cannot be told from the old one by any client.)
+ * History is lost when the store has compacted it, and when the store is not the one it was; see History.
  */
 import { untilAborted } from '../../base/abort.ts';
 import { backoff, type Clock } from '../../base/clock.ts';
@@ -14,6 +12,7 @@ import { Batches } from './batches.ts';
 import type { EtcdClient } from './client.ts';
 import { decodeHeader, type Header, type Range, senseless } from './codec.ts';
 import { storeErrorOf, storeErrorOfReason } from './errors.ts';
+import { follows } from './history.ts';
 import { currentHeader, listRange } from './range.ts';
 
 /** The server has answered, and has nothing new to tell. */
@@ -22,13 +21,6 @@ interface Contact {
 }
 
 const CONTACT: Contact = { type: 'contact' };
-
-/** How far an observer has come, and in which store. */
-interface Position {
-  readonly next: Revision;
-  readonly clusterId: bigint;
-  readonly term: bigint;
-}
 
 /** Ends, without an error, when `signal` aborts or the client is closed. */
 export async function* observe(
@@ -69,9 +61,10 @@ class Observation {
   readonly #client: EtcdClient;
   readonly #range: Range;
   readonly #signal: AbortSignal;
-  #position: Position | undefined;
-  /** The store is not the one that was told of before. */
-  #isReplaced = false;
+  /** The first revision that has not been told yet; undefined when everything has to be told. */
+  #next: Revision | undefined;
+  /** Of the store that was told of last; undefined before there was one. */
+  #generation: number | undefined;
 
   constructor(client: EtcdClient, range: Range, signal: AbortSignal) {
     this.#client = client;
@@ -81,21 +74,27 @@ class Observation {
 
   /** Goes on from where it was. Returns when the history it needs is lost; throws when contact is. */
   async *follow(): AsyncGenerator<StoreUpdate | Contact, void> {
-    const position = this.#position ?? (yield* this.#snapshot());
+    const { history, timing } = this.#client;
+    const next = this.#next ?? (yield* this.#snapshot());
     const stream = await this.#wait(this.#client.stream(Watch.method.watch, this.#signal));
     const tooLate = new StoreError('UNAVAILABLE', `watch at ${stream.endpoint}: not begun in time`);
-    const timer = setTimeout(() => stream.close(tooLate), this.#client.timing.call);
+    const timer = setTimeout(() => stream.close(tooLate), timing.call);
+    using _listening = history.onReplaced(() => stream.close(tooLate));
     try {
       stream.send({
         requestUnion: {
           case: 'createRequest',
-          value: { ...this.#range, startRevision: position.next, progressNotify: true, fragment: true },
+          value: { ...this.#range, startRevision: next, progressNotify: true, fragment: true },
         },
       });
-      for await (const step of this.#steps(stream, position)) {
+      for await (const step of this.#steps(stream, next)) {
         clearTimeout(timer);
         yield step;
       }
+    } catch (error) {
+      // What another observer found out holds for this one too.
+      if (this.#generation === history.generation) throw error;
+      this.#forget('the store is another one');
     } finally {
       clearTimeout(timer);
       stream.close();
@@ -103,23 +102,30 @@ class Observation {
   }
 
   /** A part of its own, because a generator that waits keeps what its variables held: here all keys there are. */
-  async *#snapshot(): AsyncGenerator<StoreUpdate, Position> {
+  async *#snapshot(): AsyncGenerator<StoreUpdate, Revision> {
+    const { history } = this.#client;
+    const { mark } = history;
     const { kvs, header } = await this.#wait(listRange(this.#client, this.#range));
-    const position = { ...header, next: header.revision + 1n };
-    this.#position = position;
-    const unrelated = this.#isReplaced ? ({ unrelated: true } as const) : {};
-    this.#isReplaced = false;
+    if (mark.generation !== history.generation) {
+      throw new StoreError('UNAVAILABLE', `watch at ${this.#client.endpoint}: the store was replaced`);
+    }
+    if (follows(mark, header)) history.note(header);
+    else history.beginAnew(header);
+    const before = this.#generation;
+    this.#generation = history.generation;
+    const next = header.revision + 1n;
+    this.#next = next;
+    const isReplaced = before !== undefined && before !== this.#generation;
+    const unrelated = isReplaced ? ({ unrelated: true } as const) : {};
     yield { type: 'snapshot', revision: header.revision, kvs, ...unrelated };
-    return position;
+    return next;
   }
 
   async *#steps(
     stream: AsyncIterable<WatchResponse> & { readonly endpoint: string },
-    position: Position,
+    next: Revision,
   ): AsyncGenerator<StoreUpdate | Contact, void> {
-    const batches = new Batches(position.next);
-    const { clusterId } = position;
-    let { term } = position;
+    const batches = new Batches(next);
     let begun = false;
     for await (const response of stream) {
       if (response.canceled) {
@@ -134,34 +140,45 @@ class Observation {
       }
       if (!begun) {
         if (!response.created) throw senseless('watch', 'something else than the beginning of a watch');
-        const header = decodeHeader(response.header, 'watch');
-        if (!(await this.#isSameStore(position, header))) {
-          this.#isReplaced = true;
+        if (!(await this.#isSameStore(decodeHeader(response.header, 'watch')))) {
           return this.#forget('the store is another one');
         }
-        if (header.term > term) ({ term } = header);
         begun = true;
         yield CONTACT;
       }
       for (const update of batches.take(response)) {
-        this.#position = { clusterId, term, next: batches.next };
+        this.#reached(batches.next);
         yield update;
       }
-      this.#position = { clusterId, term, next: batches.next };
+      this.#reached(batches.next);
     }
     throw new StoreError('UNAVAILABLE', `watch at ${stream.endpoint}: ended by the server`);
   }
 
-  async #isSameStore(known: Position, seen: Header): Promise<boolean> {
-    const matches = ({ clusterId, revision, term }: Header) =>
-      clusterId === known.clusterId && revision >= known.next - 1n && term >= known.term;
-    if (matches(seen)) return true;
+  #reached(next: Revision): void {
+    this.#next = next;
+    this.#client.history.reached(next - 1n);
+  }
+
+  async #isSameStore(seen: Header): Promise<boolean> {
+    const { history } = this.#client;
+    const { mark } = history;
+    if (this.#generation !== mark.generation) return false;
+    if (follows(mark, seen)) {
+      history.note(seen);
+      return true;
+    }
     // So does a member that lags behind the others look. What the cluster agrees on tells the two apart.
-    return matches(await this.#wait(currentHeader(this.#client, this.#range)));
+    const agreed = await this.#wait(currentHeader(this.#client, this.#range));
+    if (this.#generation !== history.generation) return false;
+    const isSame = follows(mark, agreed);
+    if (isSame) history.note(agreed);
+    else history.beginAnew(agreed);
+    return isSame;
   }
 
   #forget(why: string): void {
-    this.#position = undefined;
+    this.#next = undefined;
     this.#client.logger.info({ why }, 'listing the store again');
   }
 

@@ -1,0 +1,3 @@
+import { storeStarts } from './store-starts.ts';
+
+storeStarts('etcd');
