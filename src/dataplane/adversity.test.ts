@@ -186,6 +186,32 @@ describe('in adversity', () => {
     assert.equal(host.show(), WORLD);
   });
 
+  test('what others undo before the answer to our request is read is done again', async () => {
+    const kernel = new FakeKernel();
+    await using rtnetlink = kernel.connect();
+    const { apply } = rtnetlink;
+    rtnetlink.apply = async changes => {
+      const results = await apply(changes);
+      // The announcement is heard first.
+      for (let turn = 0; turn < 3; turn++) await setImmediate();
+      return results;
+    };
+    await using host = new FakeHost({ rtnetlink }, kernel);
+    await host.begin([]);
+    const [first, second] = [1, 2].map(n => path(fakePeer(n)).subnet);
+    assert.ok(first && second);
+    kernel.refuse('EBUSY', request => {
+      if (request.type === 'route' && request.route.destination?.equals(second) === true) {
+        host.interject(change.deleteRoute({ destination: first }));
+      }
+      return false;
+    });
+    host.plane.setPeers(PEERS);
+    await host.plane.apply();
+    await host.pass(1000);
+    assert.equal(host.show(), WORLD);
+  });
+
   test('the device vanishes while it is programmed', async () => {
     await using host = new FakeHost();
     let requests = 0;

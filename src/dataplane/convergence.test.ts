@@ -1,6 +1,7 @@
 /** Whatever is stated, whatever others do to the kernel and whatever it refuses: in the end the kernel is as stated. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import fc from 'fast-check';
 import { Ip } from '../base/ip.ts';
 import { Mac } from '../base/mac.ts';
@@ -17,18 +18,28 @@ const ip = (text: string) => Ip.parse(text);
 const STRAY = Mac.parse('02:00:00:00:09:09');
 
 const number = fc.integer({ min: 1, max: 5 });
+/** Now and then one that claims the subnet of a peer, or the MAC of one, or the subnet of one and the MAC of another. */
 const peer = fc
-  .record({ n: number, moved: fc.boolean(), revision: fc.bigInt({ min: 1n, max: 3n }) })
-  .map(({ n, moved, revision }) =>
-    fakePeer(n, {
-      revision,
-      ...(moved ? { mac: `02:00:00:00:02:0${n}`, underlayIp: `192.168.65.20${n}` } : {}),
-    }),
-  );
+  .record({
+    n: number,
+    moved: fc.boolean(),
+    revision: fc.bigInt({ min: 1n, max: 3n }),
+    isRival: fc.boolean(),
+    twin: fc.option(number, { nil: undefined }),
+  })
+  .map(({ n, moved, revision, isRival, twin }) => {
+    const mac = twin === undefined ? `02:00:00:00:02:0${n}` : `02:00:00:00:01:0${twin}`;
+    const changes = moved ? { mac, underlayIp: `192.168.65.20${n}` } : {};
+    const stated = fakePeer(n, { revision, ...changes });
+    return isRival ? { ...stated, key: `rival-${n}` } : stated;
+  });
+const key = fc
+  .record({ n: number, isRival: fc.boolean() })
+  .map(({ n, isRival }) => (isRival ? `rival-${n}` : fakePeer(n).key));
 
 const statement = fc.oneof(
   fc.record({ do: fc.constant('set' as const), peer }),
-  fc.record({ do: fc.constant('remove' as const), n: number }),
+  fc.record({ do: fc.constant('remove' as const), key }),
   fc.record({
     do: fc.constant('set all' as const),
     peers: fc.uniqueArray(peer, { selector: ({ key }) => key, maxLength: 5 }),
@@ -58,11 +69,12 @@ const HARM = [
 ] as const;
 type Harm = (typeof HARM)[number];
 
-/** What somebody else does, to entry number n where it is about one. */
+/** What somebody else does, to entry number n where it is about one; also while a request of ours is handled. */
 const damage = fc.record({
   do: fc.constant('harm' as const),
   what: fc.constantFrom(...HARM),
   n: number,
+  atRequest: fc.option(fc.nat(15), { nil: undefined }),
 });
 
 const trouble = fc.oneof(
@@ -78,6 +90,7 @@ const trouble = fc.oneof(
 
 const pause = fc.oneof(
   fc.record({ do: fc.constant('apply' as const) }),
+  fc.record({ do: fc.constant('begin to apply' as const), turns: fc.nat(6) }),
   fc.record({ do: fc.constant('wait' as const) }),
 );
 
@@ -89,10 +102,23 @@ const step = fc.oneof(
 );
 
 /** Refusals on the way are part of the game: what is not there cannot be changed. */
-async function harm(host: FakeHost, what: Harm, n: number): Promise<void> {
-  const { others } = host;
+async function harm(host: FakeHost, what: Harm, n: number, atRequest: number | undefined): Promise<void> {
   const index = await host.index();
   if (index === 0) return;
+  const changes = changesOf(what, n, index);
+  if (atRequest === undefined) {
+    await host.others.apply(changes);
+    return;
+  }
+  let left = atRequest;
+  host.kernel.refuse('EBUSY', () => {
+    // What is done here is a request as well.
+    if (left-- === 0) for (const one of changes) host.interject(one);
+    return false;
+  });
+}
+
+function changesOf(what: Harm, n: number, index: number): readonly Change[] {
   const gateway = ip(`10.3.${n}.0`);
   const mac = Mac.parse(`02:00:00:00:01:0${n}`);
   const nexthop = { id: ids.of(gateway), family: 'ipv4' as const, oif: index, flags: 4, protocol: 77 };
@@ -121,7 +147,7 @@ async function harm(host: FakeHost, what: Harm, n: number): Promise<void> {
     'change mac': [link({ mac: STRAY })],
     'delete link': [change.deleteLink(index)],
   };
-  await others.apply(changes[what]);
+  return changes[what];
 }
 
 /** Entries that are none of our business, made before anything else. */
@@ -157,14 +183,17 @@ test('after anything the kernel comes to be as stated, and what is foreign stays
           peers.set(now.peer.key, now.peer);
           host.plane.setPeer(now.peer);
         } else if (now.do === 'remove') {
-          peers.delete(`10.3.${now.n}.0-24`);
-          host.plane.removePeer(`10.3.${now.n}.0-24`);
+          peers.delete(now.key);
+          host.plane.removePeer(now.key);
         } else if (now.do === 'set all') {
           peers.clear();
           for (const one of now.peers) peers.set(one.key, one);
           host.plane.setPeers(now.peers);
         } else if (now.do === 'apply') {
           await host.plane.apply().catch(() => undefined);
+        } else if (now.do === 'begin to apply') {
+          void host.plane.apply().catch(() => undefined);
+          for (let turn = 0; turn < now.turns; turn++) await setImmediate();
         } else if (now.do === 'wait') {
           await host.pass(100);
         } else if (now.do === 'overrun') {
@@ -174,7 +203,7 @@ test('after anything the kernel comes to be as stated, and what is foreign stays
         } else if (now.do === 'interrupt dumps') {
           host.kernel.interruptDumps(now.times);
         } else {
-          await harm(host, now.what, now.n);
+          await harm(host, now.what, now.n, now.atRequest);
         }
       }
       void host.plane.apply().catch(() => undefined);

@@ -49,6 +49,8 @@ export class Table<Value extends Entry> {
   /** Differences that are not of our making, until they are repaired: what was found, in words. */
   readonly #drifted = new Map<Key, { readonly cause: RepairCause; readonly found: string | undefined }>();
   readonly #retries: Retries;
+  /** Writes whose answers have not been read yet. */
+  #unsettled = 0;
 
   constructor(kind: EntryKind<Value>, link: string, environment: TableEnvironment) {
     this.kind = kind;
@@ -147,12 +149,12 @@ export class Table<Value extends Entry> {
   note(value: Value, gone: boolean): boolean {
     const key = this.kind.key(value);
     const now = gone ? undefined : value;
-    if (this.#agrees(key, now)) {
-      this.#notes.delete(key);
-      return false;
-    }
-    this.#notes.set(key, now);
-    return true;
+    const isNews = !this.#agrees(key, now);
+    // While answers to our own writes are awaited, what agrees with the belief now may contradict it then.
+    const mayBecomeNews = this.#unsettled > 0 && this.#isKnown(key);
+    if (isNews || mayBecomeNews) this.#notes.set(key, now);
+    else this.#notes.delete(key);
+    return isNews;
   }
 
   /**
@@ -186,8 +188,9 @@ export class Table<Value extends Entry> {
     this.#delta.clearActual();
   }
 
-  /** A dump begins, perhaps once more: what was found until now does not count. */
+  /** A dump begins, perhaps once more: what was found until now does not count. No write is under way. */
   beginDump(): void {
+    this.#unsettled = 0;
     this.#delta.beginReading();
   }
 
@@ -226,6 +229,7 @@ export class Table<Value extends Entry> {
       const believed = obstacle === undefined ? actual : undefined;
       const prelude = believed && this.kind.prelude?.(device, desired, believed);
       if (prelude !== undefined) yield { change: prelude, settle: () => undefined };
+      this.#unsettled++;
       yield new EntryWrite(this, this.kind.write(device, desired, believed), key, desired);
     }
   }
@@ -236,6 +240,7 @@ export class Table<Value extends Entry> {
     for (const { key, desired, actual } of this.#delta.differences()) {
       if (actual === undefined || desired !== undefined || !this.#retries.isDue(key, now)) continue;
       if (this.kind.ours(actual)) {
+        this.#unsettled++;
         yield new EntryWrite(this, this.kind.remove(device, actual), key, undefined);
       } else this.#delta.setActual(key, undefined);
     }
@@ -243,6 +248,7 @@ export class Table<Value extends Entry> {
 
   /** The kernel has taken a write: it holds this now. */
   written(key: Key, value: Value | undefined): void {
+    this.#unsettled--;
     this.#notes.wrote(key);
     this.#delta.setActual(key, value);
     this.#retries.succeeded(key);
@@ -258,6 +264,7 @@ export class Table<Value extends Entry> {
 
   /** The kernel has refused a write. */
   refused(key: Key, error: NetlinkError): void {
+    this.#unsettled--;
     this.#notes.wrote(key);
     const before = this.#retries.reason(key);
     // What was in the way still is.
@@ -299,6 +306,10 @@ export class Table<Value extends Entry> {
       return actual === undefined && (value === undefined || !this.#isRelevant(key, value));
     }
     return this.kind.same(actual, value);
+  }
+
+  #isKnown(key: Key): boolean {
+    return this.#delta.desired(key) !== undefined || this.#delta.actual(key) !== undefined;
   }
 
   /** Entries that are neither wanted nor ours are none of our business. */
