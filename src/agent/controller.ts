@@ -103,7 +103,7 @@ export class Controller {
   setNetwork(network: HostNetwork): void {
     this.#network = network;
     this.#decide();
-    this.#checkBridges();
+    this.#checkSurroundings();
   }
 
   /** This host's own lease, as long as it may be used. */
@@ -261,14 +261,14 @@ export class Controller {
       this.#options.dataPlane.setHost(used.backend.host(lease.subnet));
       this.outcome.set({ plan: used, lease });
       if (before !== undefined) this.#news.changed(before, { plan: used, lease });
-      this.#checkBridges();
+      this.#checkSurroundings();
     }
     this.stated.set(this.stated.value + 1);
   }
 
-  #checkBridges(): void {
+  #checkSurroundings(): void {
     const outcome = this.outcome.value;
-    if (outcome !== undefined && this.#network !== undefined) this.#news.bridges(this.#network, outcome);
+    if (outcome !== undefined && this.#network !== undefined) this.#news.surroundings(this.#network, outcome);
   }
 
   #report(refusal: Refusal | undefined): void {

@@ -93,4 +93,4 @@ export class HostWatch {
 
 /** The kernel announces a link also when only its statistics or its bridge port changed. */
 const sameLink = (a: Link, b: Link | undefined) =>
-  b !== undefined && a.name === b.name && a.up === b.up && a.mtu === b.mtu;
+  b !== undefined && a.name === b.name && a.up === b.up && a.running === b.running && a.mtu === b.mtu;

@@ -174,6 +174,7 @@ export class Membership {
       until => holder.run(until),
       until => tracker.run(until),
       until => this.#followPlan(holder, tracker, until),
+      until => this.#followOutcome(tracker, until),
       until => this.#followLease(holder, until),
       until => this.#followPeers(tracker, until),
       until => this.#followPeerNews(tracker, until),
@@ -186,7 +187,14 @@ export class Membership {
       const { config, attributes } = plan;
       this.#options.onConfigUsed();
       holder.update({ config, attributes });
-      tracker.update({ config, self: attributes });
+      tracker.update({ self: attributes });
+    }
+  }
+
+  /** Peers are judged by the network that is in use: those of the former one stay until we have left it. */
+  async #followOutcome(tracker: PeerTracker, signal: AbortSignal): Promise<void> {
+    for await (const outcome of this.#options.controller.outcome.changes(signal)) {
+      if (outcome !== undefined) tracker.update({ config: outcome.plan.config });
     }
   }
 

@@ -4,7 +4,7 @@ import { bridgeWarnings } from './bridges.ts';
 import { type InUse, tellChanges } from './changes.ts';
 import type { EventLog } from './event-log.ts';
 import { type Handover, handoverWarning } from './handover.ts';
-import type { Health } from './health.ts';
+import type { Health, OwnedWarning } from './health.ts';
 import type { Refusal } from './host-plan.ts';
 import type { HostNetwork } from './underlay.ts';
 
@@ -55,8 +55,12 @@ export class OutcomeNews {
     if (before.lease.key !== after.lease.key) this.#former.push(before.lease.subnet);
   }
 
-  bridges(network: HostNetwork, used: InUse): void {
+  /** What this host's network has to do with what is in use. */
+  surroundings(network: HostNetwork, used: InUse): void {
     this.#health.warn('bridge', bridgeWarnings(network, { ...used, former: this.#former }));
+    const link = network.links.find(({ index }) => index === used.plan.underlay.link.index);
+    const isCut = link?.up === true && !link.running;
+    this.#health.warn('carrier', isCut ? [noCarrier(link.name)] : []);
   }
 
   /** Nothing, or not everything, can be made of what a peer says; or, without problems, everything again. */
@@ -75,4 +79,15 @@ export class OutcomeNews {
       this.#events.add('warning', 'peer-unreachable', text, facts);
     }
   }
+}
+
+function noCarrier(name: string): OwnedWarning {
+  return {
+    id: name,
+    code: 'NO_CARRIER',
+    severity: 'warning',
+    title: 'the underlay interface has no carrier',
+    text: `${name} is up, and nothing is at its other end: no packet leaves this host for its peers`,
+    hint: 'look at the cable, the switch port, or the other end of a virtual link',
+  };
 }

@@ -204,6 +204,35 @@ describe('live changes', needsFaultLab, () => {
     assert.equal(lost, 0);
   });
 
+  test('of the VNI while one host is cut off from the store: it is not left alone', async t => {
+    const [one, two] = [lab.host(1), lab.host(2)];
+    const lost = await lab.survive(async () => {
+      one.way.stall('to-client');
+      await lab.configure({ ...CONFIG, Backend: { ...CONFIG.Backend, VNI: 99 } });
+      const { lease } = await one.client.status();
+      const text = `flannel.99 is in use; flannel.88 stays for the peers that have not followed: ${lease?.key}`;
+      await two.until('it waits for the other', ({ warnings }) =>
+        warnings.some(warning => warning.text === text),
+      );
+      one.way.resume();
+      for (const host of lab.hosts) {
+        await host.until('99 is alone', ({ backend }) => backend?.devices.map(d => d.vni).join() === '99');
+      }
+      // Three more before anybody has followed the first of them.
+      for (const vni of [100, 101, 88]) {
+        await lab.configure({ ...CONFIG, Backend: { ...CONFIG.Backend, VNI: vni } });
+      }
+      for (const host of lab.hosts) {
+        await host.until('88 is alone', ({ backend }) => backend?.devices.map(d => d.vni).join() === '88');
+        await eventually('no other device is left', async () => {
+          return (await host.shell('ip -brief link')).match(/flannel/g)?.length === 1;
+        });
+      }
+    });
+    t.diagnostic(`${lost} packets lost, ${lost * 20} ms`);
+    assert.ok(lost < 25, `${lost} packets were lost`);
+  });
+
   test('of the port: the device is made anew, with the same subnets', async t => {
     const keys = await lab.leaseKeys();
     const last = await lab.host(1).lastEvent();

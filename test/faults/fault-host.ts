@@ -89,6 +89,12 @@ export class FaultHost {
     await this.#start(TULLE, [...this.#arguments, ...flags]);
   }
 
+  /** The same, with these flags that choose the underlay instead of the usual ones. */
+  async startAgentAs(flags: readonly string[]): Promise<void> {
+    const others = this.#arguments.filter(flag => !flag.startsWith('--iface'));
+    await this.#start(TULLE, [...others, ...flags]);
+  }
+
   /** The same, with further variables. */
   async startAgentWith(variables: Readonly<Record<string, string>>): Promise<void> {
     const settings = Object.entries(variables).map(([name, value]) => `${name}=${value}`);

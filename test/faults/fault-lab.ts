@@ -25,6 +25,8 @@ import { plugIn, weaveFabric } from '../../src/lab/fabric.ts';
 import { type LabPlan, planLab } from '../../src/lab/plan.ts';
 import { Site } from '../../src/lab/site.ts';
 import { connectRoute } from '../../src/netlink/connect-route.ts';
+import type { Rtnetlink } from '../../src/netlink/rtnetlink.ts';
+import { EtcdStore } from '../../src/store/etcd/etcd-store.ts';
 import { Netns } from '../../src/sys/netns.ts';
 import { Etcd } from '../support/etcd.ts';
 import { eventually } from '../support/eventually.ts';
@@ -74,6 +76,7 @@ export class FaultLab implements AsyncDisposable {
   /** A new cable from the fabric to this host, whose former one is gone. */
   readonly #plugs: (() => Promise<void>)[] = [];
   #store: StoreServer | undefined;
+  #fabric: Rtnetlink | undefined;
   #isBroken = false;
 
   /** Nothing is made before `raise`, so that a test can arrange for the end first. */
@@ -101,6 +104,7 @@ export class FaultLab implements AsyncDisposable {
     const anchor = this.#resources.use(await Anchor.drop());
     const netns = this.#resources.use(Netns.open(namespacesOf(anchor.id).net));
     const route = this.#resources.use(connectRoute({ netns }));
+    this.#fabric = route;
     await weaveFabric(route);
     for (const hostPlan of plan.hosts) {
       const site = this.#resources.use(
@@ -127,6 +131,11 @@ export class FaultLab implements AsyncDisposable {
   /** Gives a host an uplink of the usual name and address again, as a new link, after the former one was deleted. */
   async replug(number: number): Promise<void> {
     await this.#plugs[number - 1]?.();
+  }
+
+  /** Pulls the cable of a host out of the fabric, or puts it back: its interface stays up without a carrier. */
+  async setCarrier(number: number, on: boolean): Promise<void> {
+    await this.#fabric?.links.change(this.host(number).name, { up: on });
   }
 
   /** Writes the network's configuration. */
@@ -184,6 +193,20 @@ export class FaultLab implements AsyncDisposable {
 
   async deleteLease(key: string): Promise<void> {
     await this.store.ctl('del', `${PREFIX}/subnets/${key}`);
+  }
+
+  /** Writes and deletes leases in one transaction. */
+  async transact(
+    steps: readonly (readonly ['put', string, object] | readonly ['delete', string])[],
+  ): Promise<void> {
+    await using client = new EtcdStore({ endpoints: [this.store.url] });
+    const success = steps.map(([step, key, value]) => {
+      const path = `${PREFIX}/subnets/${key}`;
+      return step === 'put'
+        ? ({ op: step, key: path, value: Buffer.from(JSON.stringify(value)), lease: 0n } as const)
+        : ({ op: step, key: path } as const);
+    });
+    await client.transact({ compare: [], success, failure: [] });
   }
 
   /** Keys below subnets/, without the path. */
