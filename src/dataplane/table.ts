@@ -7,9 +7,10 @@ import { isCode } from '../base/errors.ts';
 import type { NetlinkError } from '../netlink/errors.ts';
 import { Claims } from './claims.ts';
 import { Delta } from './delta.ts';
+import { Drift } from './drift.ts';
 import type { Device, Entry, EntryKind, Key } from './entry.ts';
 import { Notes } from './notes.ts';
-import { type Repair, type RepairCause, repairOf } from './report.ts';
+import type { Repair, RepairCause } from './report.ts';
 import { Retries } from './retries.ts';
 import { Stake, type StakeReport } from './stake.ts';
 import { EntryWrite, type Write } from './write.ts';
@@ -46,8 +47,7 @@ export class Table<Value extends Entry> {
   /** Decides which of several claims is the one desired. */
   readonly #claims = new Claims<Value>();
   readonly #notes = new Notes<Value>();
-  /** Differences that are not of our making, until they are repaired: what was found, in words. */
-  readonly #drifted = new Map<Key, { readonly cause: RepairCause; readonly found: string | undefined }>();
+  readonly #drift: Drift<Value>;
   readonly #retries: Retries;
   /** Writes whose answers have not been read yet. */
   #unsettled = 0;
@@ -57,6 +57,7 @@ export class Table<Value extends Entry> {
     this.#link = link;
     this.#environment = environment;
     this.#delta = new Delta<Value>((desired, actual) => kind.same(desired, actual));
+    this.#drift = new Drift(kind, link, environment.onRepair);
     this.#retries = new Retries(environment.clock, environment.random);
   }
 
@@ -113,7 +114,7 @@ export class Table<Value extends Entry> {
   releaseAll(): void {
     this.#delta.clearDesired();
     this.#claims.clear();
-    this.#drifted.clear();
+    this.#drift.clear();
     this.#retries.clear();
   }
 
@@ -183,7 +184,7 @@ export class Table<Value extends Entry> {
   /** Believes that the kernel holds nothing: the device is gone or new. */
   forgetActual(): void {
     this.#notes.clear();
-    this.#drifted.clear();
+    this.#drift.clear();
     this.#retries.clear();
     this.#delta.clearActual();
   }
@@ -207,7 +208,7 @@ export class Table<Value extends Entry> {
   /** Whether the kernel holds the wanted entry, or did until others changed it. */
   isHeld(key: Key): boolean {
     const isThere = this.#delta.actual(key) !== undefined && !this.#delta.differs(key);
-    return isThere || this.#drifted.get(key)?.cause === 'drift';
+    return isThere || this.#drift.causeOf(key) === 'drift';
   }
 
   /** Believes that the kernel holds nothing but what was found. */
@@ -252,14 +253,7 @@ export class Table<Value extends Entry> {
     this.#notes.wrote(key);
     this.#delta.setActual(key, value);
     this.#retries.succeeded(key);
-    const drift = this.#drifted.get(key);
-    if (drift === undefined) return;
-    this.#drifted.delete(key);
-    const wanted = value && this.kind.text(this.#link, value);
-    const { cause, found } = drift;
-    const { object } = this.kind;
-    const peer = value?.claim?.peer;
-    this.#environment.onRepair(repairOf({ cause, object, link: this.#link, peer, found, wanted }));
+    this.#drift.repaired(key, value);
   }
 
   /** The kernel has refused a write. */
@@ -291,13 +285,13 @@ export class Table<Value extends Entry> {
     const outcome = this.#delta.setActual(key, relevant);
     if (outcome === 'same') {
       this.#retries.succeeded(key);
-      this.#drifted.delete(key);
+      this.#drift.delete(key);
       return;
     }
     // At the start nothing has been programmed: what is missing is new rather than lost. Later, what has been
     // waiting to be programmed is of our own making.
     if (cause === 'start' ? value === undefined : outcome === 'still differs') return;
-    this.#drifted.set(key, { cause, found: value && this.kind.text(this.#link, value) });
+    this.#drift.set(key, cause, value);
   }
 
   #agrees(key: Key, value: Value | undefined): boolean {
@@ -322,7 +316,7 @@ export class Table<Value extends Entry> {
     if (before !== undefined && value !== undefined && this.kind.same(value, before)) return;
     // A new wish has no history.
     this.#retries.succeeded(key);
-    this.#drifted.delete(key);
+    this.#drift.delete(key);
   }
 
   #textOf(key: Key): string {

@@ -1,0 +1,199 @@
+/**
+ * Everything that is wanted of a kernel and believed of it: this host's half (host.ts), and for each of its tunnel
+ * devices the entries of its peers (tunnel.ts). It is told what is stated and what the kernel announces; when to read
+ * and to write is decided elsewhere.
+ */
+import type { Clock } from '../base/clock.ts';
+import type { KernelEvent, Rtnetlink } from '../netlink/rtnetlink.ts';
+import type { SysctlFiles } from './data-plane.ts';
+import type { DesiredHost, DesiredPeer } from './desired.ts';
+import { Host } from './host.ts';
+import { PeerSet } from './peer-set.ts';
+import type { LinkReport, PeerReport, Repair } from './report.ts';
+import { Tunnel } from './tunnel.ts';
+import type { Write } from './write.ts';
+
+export interface DevicesOptions {
+  readonly rtnetlink: Rtnetlink;
+  readonly sysctls: SysctlFiles;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly onRepair: (repair: Repair) => void;
+  /** Resolves when everything the kernel announced before the last acknowledgement has been noted. */
+  readonly heard: () => Promise<void>;
+  /** Something may have changed of which `note` was not told. */
+  readonly onSuspicion: () => void;
+}
+
+export class Devices implements Disposable {
+  readonly #options: DevicesOptions;
+  readonly #host: Host;
+  readonly #peers = new PeerSet();
+  readonly #tunnels = new Map<string, Tunnel>();
+
+  constructor(options: DevicesOptions) {
+    this.#options = options;
+    this.#host = new Host(options);
+  }
+
+  setHost(host: DesiredHost): void {
+    if (!this.#host.set(host)) return;
+    const names = new Set(host.links.map(({ name }) => name));
+    for (const name of this.#tunnels.keys()) if (!names.has(name)) this.#tunnels.delete(name);
+    for (const name of names) {
+      if (!this.#tunnels.has(name)) this.#tunnels.set(name, this.#newTunnel(name));
+    }
+  }
+
+  setPeers(peers: Iterable<DesiredPeer>): void {
+    const stale = new Set(this.#peers.keys());
+    for (const peer of peers) {
+      stale.delete(peer.key);
+      this.setPeer(peer);
+    }
+    for (const key of stale) this.removePeer(key);
+  }
+
+  setPeer(peer: DesiredPeer): void {
+    const changes = this.#peers.set(peer);
+    for (const { link, path, before } of changes) {
+      const tunnel = this.#tunnels.get(link);
+      tunnel?.restate(peer, path, before);
+      if (path === undefined || before !== undefined) continue;
+      const former = changes.find(
+        other => other.path === undefined && other.before?.subnet.equals(path.subnet),
+      );
+      const formerTunnel = former && this.#tunnels.get(former.link);
+      if (formerTunnel !== undefined) tunnel?.replaceRouteOf(formerTunnel, path);
+    }
+  }
+
+  removePeer(key: string): void {
+    const peer = this.#peers.get(key);
+    if (peer === undefined) return;
+    this.#peers.delete(key);
+    for (const path of peer.paths) this.#tunnels.get(path.link)?.restate(peer, undefined, path);
+  }
+
+  /** Entries that are wanted. */
+  get wanted(): number {
+    return this.#tunnelList().reduce((sum, tunnel) => sum + tunnel.wanted, this.#host.wanted);
+  }
+
+  /** Of these, how many the kernel refuses. */
+  get failed(): number {
+    return this.#tunnelList().reduce((sum, tunnel) => sum + tunnel.failed, this.#host.failed);
+  }
+
+  get inSync(): boolean {
+    return this.#host.inSync && this.#tunnelList().every(tunnel => tunnel.inSync);
+  }
+
+  /** Whether there is something to do now. */
+  isDue(): boolean {
+    return this.#host.isDue() || this.#tunnelList().some(tunnel => tunnel.isDue());
+  }
+
+  /** Whether a device itself has to be seen to before anything else. */
+  isHostDue(): boolean {
+    return this.#host.isDue();
+  }
+
+  /** When something refused is to be tried again, on the monotonic clock. */
+  get nextRetry(): number | undefined {
+    const times = [this.#host, ...this.#tunnelList()].map(({ nextRetry }) => nextRetry);
+    return times.reduce(
+      (first, time) => (first === undefined || (time !== undefined && time < first) ? time : first),
+      undefined,
+    );
+  }
+
+  /** Refusals, in words. */
+  *failures(): Generator<string> {
+    yield* this.#host.failures();
+    for (const tunnel of this.#tunnels.values()) yield* tunnel.failures();
+  }
+
+  links(): LinkReport[] {
+    return this.#host.report();
+  }
+
+  /** undefined for a key that is not stated. */
+  peerReport(key: string): PeerReport | undefined {
+    const peer = this.#peers.get(key);
+    if (peer === undefined) return undefined;
+    const stakes = peer.paths.flatMap(path => this.#tunnels.get(path.link)?.inspect(peer, path) ?? []);
+    const waiting = this.#host
+      .report()
+      .find(({ name, inSync }) => !inSync && peer.paths.some(({ link }) => link === name));
+    const failed = stakes.find(({ state }) => state === 'failed');
+    const isOk = stakes.length > 0 && stakes.every(({ state }) => state === 'ok') && waiting === undefined;
+    const reason =
+      waiting === undefined ? failed?.reason : `${waiting.name}: ${waiting.reason ?? 'not there yet'}`;
+    return {
+      key,
+      state: failed !== undefined ? 'failed' : isOk || peer.paths.length === 0 ? 'ok' : 'pending',
+      desired: stakes.map(({ desired }) => desired),
+      actual: stakes.map(({ actual }) => actual).filter(actual => actual !== undefined),
+      ...(reason === undefined ? {} : { reason }),
+    };
+  }
+
+  /** Notes an announcement. True when it contradicts what is believed. */
+  note(event: KernelEvent): boolean {
+    let matters = this.#host.note(event);
+    for (const tunnel of this.#tunnels.values()) if (tunnel.note(event)) matters = true;
+    return matters;
+  }
+
+  /** Weighs the notes. The socket of the announcements must have been read empty after the last acknowledgement. */
+  believe(): void {
+    this.#host.believe();
+    for (const tunnel of this.#tunnels.values()) tunnel.believe();
+  }
+
+  /** Only reading everything can tell what the kernel holds. */
+  doubt(reason: string): void {
+    this.#host.doubt();
+    for (const tunnel of this.#tunnels.values()) tunnel.doubt(reason);
+  }
+
+  /** Makes the devices as they are wanted; what cannot be done is in `failures`. */
+  async ensure(): Promise<void> {
+    const bound = new Map((await this.#host.ensure()).map(link => [link.name, link]));
+    for (const [name, tunnel] of this.#tunnels) {
+      const link = bound.get(name);
+      if (link === undefined) tunnel.unbind();
+      else if (tunnel.index !== link.index || link.shaken) tunnel.bind(link.index);
+    }
+  }
+
+  /** Tunnels whose tables are to be compared with the kernel's. */
+  doubted(): Tunnel[] {
+    return this.#tunnelList().filter(tunnel => tunnel.doubted !== undefined);
+  }
+
+  /** Claims the entries of what was stated. */
+  async claim(): Promise<void> {
+    for (const tunnel of this.#tunnels.values()) await tunnel.claim();
+  }
+
+  /** What there is to write, additions before removals, each part looked for when its turn has come. */
+  *writes(): Generator<Iterable<Write>> {
+    for (const tunnel of this.#tunnels.values()) yield* tunnel.additions();
+    for (const tunnel of this.#tunnels.values()) yield* tunnel.removals();
+  }
+
+  /** Stops listening. */
+  [Symbol.dispose](): void {
+    this.#host[Symbol.dispose]();
+  }
+
+  #tunnelList(): Tunnel[] {
+    return [...this.#tunnels.values()];
+  }
+
+  #newTunnel(name: string): Tunnel {
+    return new Tunnel({ name, peers: () => this.#peers.over(name), environment: this.#options });
+  }
+}

@@ -1,0 +1,52 @@
+/** Differences of one table that are not of our making, until they are repaired; then they are told. */
+import type { Entry, EntryKind, Key } from './entry.ts';
+import { type Repair, type RepairCause, repairOf } from './report.ts';
+
+export class Drift<Value extends Entry> {
+  readonly #kind: EntryKind<Value>;
+  readonly #link: string;
+  readonly #onRepair: (repair: Repair) => void;
+  /** What was found, in words: that of the wanted entry it will be compared with is not known yet. */
+  readonly #found = new Map<Key, { readonly cause: RepairCause; readonly text: string | undefined }>();
+
+  constructor(kind: EntryKind<Value>, link: string, onRepair: (repair: Repair) => void) {
+    this.#kind = kind;
+    this.#link = link;
+    this.#onRepair = onRepair;
+  }
+
+  causeOf(key: Key): RepairCause | undefined {
+    return this.#found.get(key)?.cause;
+  }
+
+  /** @param value what was found; undefined when nothing was. */
+  set(key: Key, cause: RepairCause, value: Value | undefined): void {
+    this.#found.set(key, { cause, text: value && this.#kind.text(this.#link, value) });
+  }
+
+  /** The entry is as it should be again, or is wanted otherwise now. */
+  delete(key: Key): void {
+    this.#found.delete(key);
+  }
+
+  clear(): void {
+    this.#found.clear();
+  }
+
+  /** We have made the kernel hold `value`, or nothing; that is told if it repairs something. */
+  repaired(key: Key, value: Value | undefined): void {
+    const found = this.#found.get(key);
+    if (found === undefined) return;
+    this.#found.delete(key);
+    this.#onRepair(
+      repairOf({
+        cause: found.cause,
+        object: this.#kind.object,
+        link: this.#link,
+        peer: value?.claim?.peer,
+        found: found.text,
+        wanted: value && this.#kind.text(this.#link, value),
+      }),
+    );
+  }
+}
