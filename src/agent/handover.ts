@@ -6,6 +6,7 @@
  *     (over)        everybody has followed: the old device goes
  */
 import { handingOver, preparing } from '../backend/handover.ts';
+import { enumerate } from '../base/enumerate.ts';
 import type { LinkReport } from '../dataplane/report.ts';
 import type { Subnet } from '../subnet/lease.ts';
 import type { OwnedWarning } from './health.ts';
@@ -44,12 +45,10 @@ export function deviceRefusal(broken: readonly LinkReport[]): Refusal | undefine
 /** Which step it is in, as `tulle status` shows it. */
 export function handoverWarning({ step, devices }: Handover, leftBehind: readonly string[]): OwnedWarning {
   const { from, to } = devices;
-  const shown = leftBehind.slice(0, 5).join(', ');
-  const more = leftBehind.length > 5 ? ` and ${leftBehind.length - 5} more` : '';
   const rest =
     leftBehind.length === 0
       ? `every peer has followed, and ${from} is about to go`
-      : `${from} stays for the peers that have not followed: ${shown}${more}`;
+      : `${from} stays for the peers that have not followed: ${enumerate(leftBehind)}`;
   return {
     id: 'handover',
     code: 'NETWORK_CHANGING',

@@ -81,7 +81,7 @@ test('a state of many pieces is one whole', async () => {
 test('a state of nothing is one, too', async () => {
   await save([]);
   const found = await new KnownStateFile(directory, PREFIX, systemClock).load();
-  assert.deepEqual(found, { keys: [], devices: ['flannel.88'] });
+  assert.deepEqual({ keys: found?.keys, devices: found?.devices }, { keys: [], devices: ['flannel.88'] });
 });
 
 test("another network's state is not taken for ours", async () => {

@@ -5,6 +5,7 @@
  * A lease needs something to publish, so the second half begins with the controller's first plan.
  */
 import type { LeaseStatus, StoreStatus } from '../api/status.ts';
+import { backendProblems } from '../backend/registry.ts';
 import { together } from '../base/abort.ts';
 import type { Clock } from '../base/clock.ts';
 import { ConfigError, formatProblem, type Problem } from '../base/errors.ts';
@@ -55,7 +56,7 @@ export class Membership {
 
   constructor(options: MembershipOptions) {
     this.#options = options;
-    this.#config = new ConfigWatch(options.registry);
+    this.#config = new ConfigWatch(options.registry, backendProblems);
     this.#contactSince = options.clock.now();
   }
 

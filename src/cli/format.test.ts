@@ -69,19 +69,19 @@ test('facts without a value are left out', () => {
 });
 
 test('what is wider than the terminal goes on below its own column', () => {
-  const facts = formatFacts([['store', 'http://10.0.0.1:2379, no contact for 3 min']], '', 32);
-  assert.equal(facts, 'store  http://10.0.0.1:2379, no\n       contact for 3 min');
+  const facts = formatFacts([['store', 'http://10.0.0.1:2379, no contact for 3 min']], '', 40);
+  assert.equal(facts, 'store  http://10.0.0.1:2379, no contact\n       for 3 min');
   const columns = [
     { title: 'peer', cell: (row: { peer: string }) => row.peer },
-    { title: 'reason', cell: () => 'a route is in the way of it' },
+    { title: 'reason', cell: () => 'a route of somebody else is in the way' },
   ];
   assert.equal(
-    formatTable(columns, [{ peer: '10.0.0.0/24' }], 30),
-    'PEER         REASON\n10.0.0.0/24  a route is in the\n             way of it',
+    formatTable(columns, [{ peer: '10.0.0.0/24' }], 42),
+    'PEER         REASON\n10.0.0.0/24  a route of somebody else is in\n             the way',
   );
   assert.equal(
-    wrap('a word that is-far-too-long-for-any-line', 2, 20),
-    'a word that\n  is-far-too-long-for-any-line',
+    wrap('a word that is-far-too-long-for-any-line-of-this', 2, 32),
+    'a word that\n  is-far-too-long-for-any-line-of-this',
   );
   assert.equal(wrap('no terminal, no wrapping', 2, undefined), 'no terminal, no wrapping');
 });

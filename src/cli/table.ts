@@ -6,7 +6,7 @@ import { stripVTControlCharacters } from 'node:util';
 import { paint, screenWidth } from './output.ts';
 
 /** A column narrower than this is not worth keeping text in. */
-const LEAST_WIDTH = 16;
+const LEAST_WIDTH = 28;
 
 export interface Column<Row> {
   readonly title: string;

@@ -5,13 +5,17 @@ import { type ConfigReading, ConfigWatch } from './config-watch.ts';
 
 const summary = (reading: ConfigReading) => {
   if (reading.state === 'valid') return `${reading.config.ipv4?.network} ${reading.warnings.length}`;
-  return reading.state === 'invalid' ? `invalid ${reading.problems[0]?.path}` : reading.state;
+  return reading.state === 'invalid'
+    ? `invalid ${reading.problems.map(({ path }) => path).join(' ')}`
+    : reading.state;
 };
 
 test('every configuration is read as it comes, and contact lost or history compacted changes nothing', async t => {
   const world = new World();
   const { store, registry } = world.connect();
-  const watch = new ConfigWatch(registry);
+  const watch = new ConfigWatch(registry, ({ type }) =>
+    type === 'odd' ? [{ path: 'Backend.Type', message: 'is odd' }] : [],
+  );
   const end = new AbortController();
   const seen: string[] = [];
   const following = (async () => {
@@ -34,6 +38,9 @@ test('every configuration is read as it comes, and contact lost or history compa
   assert.deepEqual(await write('{"Network":"10.5.0.0/16"}'), []);
   assert.deepEqual(await write('{"Network":"10.6.0.0/16","VNI":1}'), ['10.6.0.0/16 1']);
   assert.deepEqual(await write('{"Network":"10.6.0.0"}'), ['invalid Network']);
+  assert.deepEqual(await write('{"Network":"10.6.0.0","Backend":{"Type":"odd"}}'), [
+    'invalid Network Backend.Type',
+  ]);
   assert.deepEqual(await write('\u0000'), ['invalid config']);
 
   store.cut();

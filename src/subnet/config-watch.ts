@@ -3,7 +3,7 @@ import { bytesEqual } from '../base/bytes.ts';
 import { ConfigError, type Problem } from '../base/errors.ts';
 import { Latest } from '../base/latest.ts';
 import type { KeyValue } from '../store/store.ts';
-import { type NetworkConfig, parseNetworkConfig } from './config.ts';
+import { type BackendCheck, type NetworkConfig, parseNetworkConfig } from './config.ts';
 import type { Registry } from './registry.ts';
 
 export type ConfigReading =
@@ -24,10 +24,13 @@ export class ConfigWatch {
   /** Changes with the text of the configuration, and not when the same text is written again. */
   readonly reading = new Latest<ConfigReading>({ state: 'unknown' });
   readonly #registry: Registry;
+  readonly #checkBackend: BackendCheck | undefined;
   #value: Uint8Array | undefined;
 
-  constructor(registry: Registry) {
+  /** @param checkBackend finds what is wrong with the Backend, so that it is told together with all else. */
+  constructor(registry: Registry, checkBackend?: BackendCheck) {
     this.#registry = registry;
+    this.#checkBackend = checkBackend;
   }
 
   /** Follows the store until `signal` aborts. */
@@ -47,14 +50,17 @@ export class ConfigWatch {
     this.#value = kv?.value;
     if (kv === undefined) return this.reading.set({ state: 'missing' });
     if (before !== undefined && bytesEqual(before, kv.value)) return;
-    this.reading.set(readConfig(kv.value));
+    this.reading.set(readConfig(kv.value, this.#checkBackend));
   }
 }
 
 /** What the value of the configuration key says. */
-export function readConfig(value: Uint8Array): Extract<ConfigReading, { state: 'valid' | 'invalid' }> {
+export function readConfig(
+  value: Uint8Array,
+  checkBackend?: BackendCheck,
+): Extract<ConfigReading, { state: 'valid' | 'invalid' }> {
   try {
-    return { state: 'valid', ...parseNetworkConfig(new TextDecoder().decode(value)), value };
+    return { state: 'valid', ...parseNetworkConfig(new TextDecoder().decode(value), checkBackend), value };
   } catch (error) {
     if (error instanceof ConfigError) return { state: 'invalid', problems: error.problems };
     throw error;
