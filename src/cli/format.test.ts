@@ -76,7 +76,7 @@ test('what is wider than the terminal goes on below its own column', () => {
     { title: 'reason', cell: () => 'a route of somebody else is in the way' },
   ];
   assert.equal(
-    formatTable(columns, [{ peer: '10.0.0.0/24' }], 42),
+    formatTable(columns, [{ peer: '10.0.0.0/24' }], 43),
     'PEER         REASON\n10.0.0.0/24  a route of somebody else is in\n             the way',
   );
   assert.equal(
