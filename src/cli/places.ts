@@ -14,3 +14,6 @@ export const LOCAL_STORE = 'http://127.0.0.1:2379';
 
 /** Root of the keys of a network; flannel's `--etcd-prefix`. */
 export const NETWORK_PREFIX = '/coreos.com/network';
+
+/** UDP port of a VXLAN device that was given none: `vxlan.udp_port`, before IANA's 4789 (drivers/net/vxlan). */
+export const KERNEL_VXLAN_PORT = 8472;

@@ -53,7 +53,7 @@ const COLUMNS: readonly Column<PeerStatus>[] = [
 
 /** @param everything list all of them with their entries, however many they are. */
 export function peersSection(all: readonly PeerStatus[], everything: boolean): string[] {
-  if (all.length === 0) return ['No peers.'];
+  if (all.length === 0) return [];
   const rank = ({ state }: PeerStatus) => (state === 'ok' ? TROUBLE.length : TROUBLE.indexOf(state));
   const sorted = all.toSorted((a, b) => rank(a) - rank(b));
   const troubled = sorted.filter(({ state }) => state !== 'ok');

@@ -54,7 +54,7 @@ PEER            PUBLIC IP     BACKEND  STATE  REASON
     assert.match(text, /^state +waiting for 2 h 3 min\nreason +no subnet is free$/m);
     assert.match(text, /^hint +widen Network$/m);
     assert.match(text, /^lease +none$/m);
-    assert.match(text, /^No peers\.$/m);
+    assert.match(text, /^peers +none$/m);
     assert.match(
       text,
       /^Also not as wanted:\n {2}lease for 2 h 3 min: all 254 are taken\n {4}hint: see tulle lease list$/m,

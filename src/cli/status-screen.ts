@@ -1,7 +1,8 @@
 /** The status document as one screen: facts first, then the peers, then what needs attention. */
-import type { AgentState, Condition, Status } from '../api/status.ts';
+import type { AgentState, BackendStatus, Condition, Status } from '../api/status.ts';
 import { formatCount, formatDuration, formatNumber } from './format.ts';
 import { paint, type Style } from './output.ts';
+import { KERNEL_VXLAN_PORT } from './places.ts';
 import { peerCounts, peersSection } from './status-peers.ts';
 import { formatFacts, wrap } from './table.ts';
 
@@ -130,10 +131,10 @@ function firewall({ firewall: { mode, masquerade, forward, ok, lastError } }: St
   ]);
 }
 
-function device({ name, vni, port }: { name: string; vni?: number; port?: number }): string {
+function device({ name, kind, vni, port }: BackendStatus['devices'][number]): string {
   const details = [
     vni === undefined ? undefined : `VNI ${vni}`,
-    port === undefined ? undefined : `UDP ${port}`,
+    port !== undefined ? `UDP ${port}` : kind === 'vxlan' ? `UDP ${KERNEL_VXLAN_PORT}` : undefined,
   ].filter(detail => detail !== undefined);
   return details.length === 0 ? name : `${name} (${details.join(', ')})`;
 }
