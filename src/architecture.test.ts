@@ -59,7 +59,7 @@ const FOLDERS: Record<string, { readonly may: readonly string[]; readonly why: s
     why: 'hosts made of namespaces; drives real agents from outside',
   },
   bench: {
-    may: ['base', 'sys', 'netlink', 'store', 'subnet', 'dataplane', 'backend', 'agent', 'cli', 'lab'],
+    may: ['base', 'sys', 'netlink', 'store', 'subnet', 'dataplane', 'backend', 'api', 'agent', 'cli', 'lab'],
     why: 'measures the parts against what a user would pick instead',
   },
 };

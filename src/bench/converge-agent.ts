@@ -10,9 +10,10 @@
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { connect, createServer, type Socket } from 'node:net';
+import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DEFAULT_SOCKET } from '../api/messages.ts';
 import { SUBNET_FILE } from '../cli/places.ts';
 import { agentArguments } from '../lab/agent.ts';
 import { Anchor } from '../lab/anchor.ts';
@@ -31,15 +32,23 @@ const LOG = 'agent';
 
 export class AgentProcess implements AsyncDisposable {
   readonly world: World;
-  readonly process: ProcessId;
-  /** On `performance.now()`. */
-  readonly started = performance.now();
+  /** To the store; it may be shut. */
+  readonly door: Door;
   readonly #host: LabHost;
   readonly #resources: AsyncDisposableStack;
+  #process: ProcessId;
+  #started = performance.now();
 
-  private constructor(world: World, process: ProcessId, host: LabHost, resources: AsyncDisposableStack) {
+  private constructor(
+    world: World,
+    door: Door,
+    process: ProcessId,
+    host: LabHost,
+    resources: AsyncDisposableStack,
+  ) {
     this.world = world;
-    this.process = process;
+    this.door = door;
+    this.#process = process;
     this.#host = host;
     this.#resources = resources;
   }
@@ -49,8 +58,8 @@ export class AgentProcess implements AsyncDisposable {
     await using resources = new AsyncDisposableStack();
     const directory = await mkdtemp(join(tmpdir(), 'tulle-bench-'));
     resources.defer(() => rm(directory, { recursive: true }));
-    const door = join(directory, 'store.sock');
-    resources.use(await openDoor(door, new URL(endpoint)));
+    const door = resources.use(new Door(join(directory, 'store.sock'), new URL(endpoint)));
+    await door.open();
     const anchor = resources.use(await Anchor.drop({ host: true }));
     const host = new LabHost('bench', anchor.id);
     await furnish(host, '127.0.0.1 localhost\n');
@@ -58,10 +67,29 @@ export class AgentProcess implements AsyncDisposable {
     const world = resources.use(await World.within(Netns.open(host.netnsFile), address));
     // As on every host that runs containers.
     writeSysctl('net/ipv4/ip_forward', '1', world.netns);
-    const args = agentArguments({ etcdEndpoint: `unix://${door}`, etcdPrefix: PREFIX });
-    const agent = await host.start(TULLE, args, LOG);
-    resources.defer(() => endProcess(agent));
-    return new AgentProcess(world, agent, host, resources.move());
+    const process = await host.start(TULLE, argumentsFor(door), LOG);
+    return new AgentProcess(world, door, process, host, resources.move());
+  }
+
+  get pid(): number {
+    return this.#process.pid;
+  }
+
+  /** When the program was started, on `performance.now()`. */
+  get started(): number {
+    return this.#started;
+  }
+
+  /** The agent's API, as one finds it from here. */
+  get socketPath(): string {
+    return this.#host.path(DEFAULT_SOCKET);
+  }
+
+  /** Another process in place of the one before. The host, its kernel and its disk stay as they are. */
+  async restart(): Promise<void> {
+    await endProcess(this.#process);
+    this.#started = performance.now();
+    this.#process = await this.#host.start(TULLE, argumentsFor(this.door), LOG);
   }
 
   /**
@@ -85,31 +113,55 @@ export class AgentProcess implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await endProcess(this.#process);
     await this.#resources.disposeAsync();
   }
 }
 
-/** A unix socket that leads to a TCP port of this side. */
-async function openDoor(path: string, { hostname, port }: URL): Promise<AsyncDisposable> {
-  const sockets = new Set<Socket>();
-  const server = createServer(inside => {
-    const outside = connect(Number(port), hostname);
+const argumentsFor = ({ path }: Door) =>
+  agentArguments({ etcdEndpoint: `unix://${path}`, etcdPrefix: PREFIX });
+
+/** A unix socket that leads to a TCP port of this side, while it is open. */
+export class Door implements AsyncDisposable {
+  readonly path: string;
+  readonly #target: URL;
+  readonly #sockets = new Set<Socket>();
+  #server: Server | undefined;
+
+  constructor(path: string, target: URL) {
+    this.path = path;
+    this.#target = target;
+  }
+
+  async open(): Promise<void> {
+    this.#server = createServer(inside => this.#join(inside));
+    this.#server.listen(this.path);
+    await once(this.#server, 'listening');
+  }
+
+  /** Ends every connection; the next ones are refused. */
+  async shut(): Promise<void> {
+    const server = this.#server;
+    if (server === undefined) return;
+    this.#server = undefined;
+    server.close();
+    for (const socket of this.#sockets) socket.destroy();
+    await once(server, 'close');
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.shut();
+  }
+
+  #join(inside: Socket): void {
+    const outside = connect(Number(this.#target.port), this.#target.hostname);
     for (const [socket, other] of [
       [inside, outside],
       [outside, inside],
     ] as const) {
-      sockets.add(socket);
-      socket.on('error', () => other.destroy()).on('close', () => sockets.delete(socket));
+      this.#sockets.add(socket);
+      socket.on('error', () => other.destroy()).on('close', () => this.#sockets.delete(socket));
       socket.pipe(other);
     }
-  });
-  server.listen(path);
-  await once(server, 'listening');
-  return {
-    async [Symbol.asyncDispose]() {
-      server.close();
-      for (const socket of sockets) socket.destroy();
-      await once(server, 'close');
-    },
-  };
+  }
 }

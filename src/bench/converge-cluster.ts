@@ -32,9 +32,9 @@ export interface MadeUpLease {
   readonly attributes: LeaseAttributes;
 }
 
-/** The lease of host `number`, from 0. */
-export function leaseOf(number: number): MadeUpLease {
-  const { subnet, mac, underlayIp } = pathTo(number);
+/** The lease of host `number`, from 0; another `generation` has another address and another device. */
+export function leaseOf(number: number, generation = 0): MadeUpLease {
+  const { subnet, mac, underlayIp } = pathTo(number, generation);
   return {
     key: formatLeaseKey({ ipv4: subnet }),
     subnet,
@@ -70,14 +70,20 @@ export class Author implements AsyncDisposable {
   }
 
   /** Leases of the hosts from number `first` to before `end`, in few transactions. */
-  async fill(first: number, end: number): Promise<void> {
+  async fill(first: number, end: number, generation = 0): Promise<void> {
     for (let next = first; next < end; next += BATCH) {
       const count = Math.min(BATCH, end - next);
       await this.#store.transact({
         compare: [],
-        success: Array.from({ length: count }, (_, index) => this.#put(leaseOf(next + index))),
+        success: Array.from({ length: count }, (_, index) => this.#put(leaseOf(next + index, generation))),
       });
     }
+  }
+
+  /** Makes the store forget its history: who was away has to read everything again. */
+  async compact(): Promise<void> {
+    const { revision } = await this.#store.status();
+    await this.#store.compact(revision);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -9,7 +9,7 @@ import { untilStopped } from '../cli/signals.ts';
 import { type Column, formatTable } from '../cli/table.ts';
 import { writeFileAtomic } from '../sys/file.ts';
 import { type ConvergeRow, measureConvergence } from './converge.ts';
-import { type WeightRow, weighAgents } from './converge-weight.ts';
+import { SITUATIONS, type WeightRow, weighAgents } from './converge-weight.ts';
 import { checkDrawing } from './drawing.ts';
 import { plotLines } from './plot.ts';
 import { withEtcd, withTulleStore } from './store-servers.ts';
@@ -44,7 +44,11 @@ export function convergeCommand(): Command {
         '  checked     the lease is a peer: decoded, valid, overlaps no other\n' +
         '  applied     the kernel has acknowledged neighbor, FDB entry, next hop and route\n' +
         '  announced   the kernel has announced the route, as another program sees it\n' +
-        '  everywhere  announced on the last of all hosts',
+        '  everywhere  announced on the last of all hosts\n' +
+        'The situations of an agent that is weighed:\n' +
+        Object.entries(SITUATIONS)
+          .map(([name, what]) => `  ${name.padEnd(10)}  ${what}`)
+          .join('\n'),
     )
     .addOption(
       new Option(
@@ -72,7 +76,7 @@ export function convergeCommand(): Command {
     { line: 'bench converge --store tulle --svg converge.svg', does: 'on our own store, as a drawing' },
     {
       line: 'bench converge --peers 0,1000,5000,20000',
-      does: 'processor and memory of an agent: five minutes',
+      does: 'processor and memory of an agent: ten minutes',
     },
   ]);
 }
@@ -118,16 +122,16 @@ const STEP_COLUMNS: readonly Column<ConvergeRow>[] = [
 
 const WEIGHT_COLUMNS: readonly Column<WeightRow>[] = [
   { title: 'peers', cell: ({ peers }) => String(peers), align: 'right' },
-  { title: 'start ms', cell: ({ startMs }) => String(startMs), align: 'right' },
-  { title: 'cpu ms', cell: ({ startCpuMs }) => String(startCpuMs), align: 'right' },
-  { title: 'resident MB', cell: ({ residentMb }) => residentMb.toFixed(1), align: 'right' },
-  { title: 'anonymous', cell: ({ anonymousMb }) => anonymousMb.toFixed(1), align: 'right' },
-  { title: 'peak', cell: ({ peakMb }) => peakMb.toFixed(1), align: 'right' },
+  { title: 'situation', cell: ({ situation }) => situation },
   {
-    title: 'idle cpu ms/min',
-    cell: ({ idleCpuMsPerMinute }) => String(idleCpuMsPerMinute),
+    title: 'ready ms',
+    cell: ({ readyMs }) => (readyMs === undefined ? '' : String(readyMs)),
     align: 'right',
   },
+  { title: 'cpu ms', cell: ({ cpuMs }) => String(cpuMs), align: 'right' },
+  { title: 'peak MB', cell: ({ peakMb }) => peakMb.toFixed(1), align: 'right' },
+  { title: 'then', cell: ({ residentMb }) => residentMb.toFixed(1), align: 'right' },
+  { title: 'anonymous', cell: ({ anonymousMb }) => anonymousMb.toFixed(1), align: 'right' },
 ];
 
 function drawing(rows: readonly ConvergeRow[]): string {

@@ -1,30 +1,51 @@
-/** What one agent weighs that is started on a network with this many peers: time, processor, memory. */
+/**
+ * What one agent weighs, processor and memory, on a network that has this many peers, in each situation in which it
+ * has to do with all of them at once. The peak is what it needs of a machine, so it is taken of each situation alone.
+ */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Usage, usageOf } from '../sys/usage.ts';
+import { AgentClient } from '../api/client.ts';
+import { forgetPeak, usageOf } from '../sys/usage.ts';
 import { AgentProcess } from './converge-agent.ts';
 import { Author } from './converge-cluster.ts';
 
-/** Milliseconds. After the last route the agent writes its peers down and gives memory back; V8 then looks, too. */
-const SETTLE = 25_000;
-/** How long it is watched doing nothing. */
-const IDLE = 30_000;
+export const SITUATIONS = {
+  start: 'a host joins: everything is new',
+  rest: 'a minute in which nothing happens',
+  change: 'every lease changes at the same time',
+  resync: 'the kernel is compared as a whole',
+  outage: 'the store is away and comes back without its history, so that all is read again',
+  restart: 'the next process finds everything in the kernel',
+  alone: 'the next process starts without the store, with what is on disk; then the store comes back',
+} as const;
+
+type Situation = keyof typeof SITUATIONS;
+
+/** How long it is watched doing nothing; milliseconds, as below. */
+const REST = 60_000;
+/** It is at rest when it did next to nothing for longer than it waits before it gives memory back. */
+const LOOK = 1_000;
+const QUIET_LOOKS = 7;
+const NEXT_TO_NOTHING = 10;
+/** An outage that is long enough to be noticed, and an outage at the start. */
+const AWAY = 5_000;
+/** An agent that never comes to rest is an outcome, too. */
+const MOST_LOOKS = 180;
 
 /** One measurement; the unit of `--json`. */
 export interface WeightRow {
   readonly op: 'weight';
   readonly peers: number;
-  /** Milliseconds from the start of the process until the kernel has all routes. */
-  readonly startMs: number;
-  /** Milliseconds of processor time, from the start of the process until it has nothing left to do. */
-  readonly startCpuMs: number;
-  /** Megabytes (1,000,000 bytes) in memory afterwards. */
+  readonly situation: Situation;
+  /** Of the start: milliseconds until the kernel has all routes. */
+  readonly readyMs?: number;
+  /** Milliseconds of processor time until it has nothing left to do. */
+  readonly cpuMs: number;
+  /** Megabytes (1,000,000 bytes): the most there was in memory meanwhile. */
+  readonly peakMb: number;
+  /** In memory afterwards. */
   readonly residentMb: number;
   /** Of them, those that no other process could share. */
   readonly anonymousMb: number;
-  /** The most there ever was in memory. */
-  readonly peakMb: number;
-  /** Milliseconds of processor time per minute without any change. */
-  readonly idleCpuMsPerMinute: number;
 }
 
 export interface WeighOptions {
@@ -37,22 +58,23 @@ export interface WeighOptions {
 }
 
 /** Starts an agent for each size, one after the other. */
-export async function weighAgents({
-  endpoint,
-  sizes,
-  onProgress,
-  signal,
-}: WeighOptions): Promise<WeightRow[]> {
+export async function weighAgents(options: WeighOptions): Promise<WeightRow[]> {
+  const { endpoint, sizes, onProgress, signal } = options;
   await using author = await Author.open(endpoint);
   onProgress('an agent, once, for its compiled code to be kept');
   await startOnce(endpoint, signal);
   const rows: WeightRow[] = [];
   let written = 0;
   for (const peers of sizes) {
-    onProgress(`an agent with ${peers} peers`);
     await author.fill(written, peers);
     written = peers;
-    rows.push(await weigh(endpoint, peers, signal));
+    await using agent = await AgentProcess.start(endpoint);
+    for (const [situation, happen] of situationsOf(agent, author, peers, signal)) {
+      onProgress(`${peers} peers: ${SITUATIONS[situation]}`);
+      rows.push(await weigh(agent, peers, situation, happen, signal));
+    }
+    // What was changed is as it was, for the next size.
+    await author.fill(0, peers);
   }
   return rows;
 }
@@ -62,26 +84,80 @@ async function startOnce(endpoint: string, signal: AbortSignal): Promise<void> {
   await agent.ready(0, signal);
 }
 
-async function weigh(endpoint: string, peers: number, signal: AbortSignal): Promise<WeightRow> {
-  await using agent = await AgentProcess.start(endpoint);
-  await agent.ready(peers, signal);
-  const startMs = performance.now() - agent.started;
-  await sleep(SETTLE, undefined, { signal });
-  const settled = usageOf(agent.process.pid);
-  await sleep(IDLE, undefined, { signal });
-  return rowOf(peers, startMs, settled, usageOf(agent.process.pid));
+type Happening = () => Promise<unknown>;
+
+function situationsOf(
+  agent: AgentProcess,
+  author: Author,
+  peers: number,
+  signal: AbortSignal,
+): readonly [Situation, Happening][] {
+  const pause = (ms: number) => sleep(ms, undefined, { signal });
+  return [
+    ['start', () => agent.ready(peers, signal)],
+    ['rest', () => pause(REST)],
+    ['change', () => author.fill(0, peers, 1)],
+    ['resync', () => new AgentClient({ socketPath: agent.socketPath, timeout: 60_000 }).resync(signal)],
+    [
+      'outage',
+      async () => {
+        await agent.door.shut();
+        await author.fill(0, Math.min(1, peers), 2);
+        await author.compact();
+        await pause(AWAY);
+        await agent.door.open();
+      },
+    ],
+    ['restart', () => agent.restart()],
+    [
+      'alone',
+      async () => {
+        await agent.door.shut();
+        await agent.restart();
+        await pause(AWAY);
+        await agent.door.open();
+      },
+    ],
+  ];
 }
 
-function rowOf(peers: number, startMs: number, settled: Usage, idle: Usage): WeightRow {
-  const megabytes = (bytes: number) => Math.round(bytes / 1e5) / 10;
+async function weigh(
+  agent: AgentProcess,
+  peers: number,
+  situation: Situation,
+  happen: Happening,
+  signal: AbortSignal,
+): Promise<WeightRow> {
+  const { pid, started } = agent;
+  const isNew = situation === 'start';
+  const before = isNew ? 0 : usageOf(pid).cpu;
+  if (!isNew) forgetPeak(pid);
+  await happen();
+  const readyMs = isNew ? { readyMs: Math.round(performance.now() - started) } : {};
+  if (situation !== 'rest') await untilAtRest(agent, signal);
+  const { cpu, peak, resident, anonymous } = usageOf(agent.pid);
+  const isSame = agent.started === started;
   return {
     op: 'weight',
     peers,
-    startMs: Math.round(startMs),
-    startCpuMs: Math.round(settled.cpu),
-    residentMb: megabytes(idle.resident),
-    anonymousMb: megabytes(idle.anonymous),
-    peakMb: megabytes(idle.peak),
-    idleCpuMsPerMinute: Math.round(((idle.cpu - settled.cpu) * 60_000) / IDLE),
+    situation,
+    ...readyMs,
+    cpuMs: Math.round(isSame ? cpu - before : cpu),
+    peakMb: megabytes(peak),
+    residentMb: megabytes(resident),
+    anonymousMb: megabytes(anonymous),
   };
 }
+
+async function untilAtRest(agent: AgentProcess, signal: AbortSignal): Promise<void> {
+  let quiet = 0;
+  let before = usageOf(agent.pid).cpu;
+  for (let look = 0; look < MOST_LOOKS && quiet < QUIET_LOOKS; look++) {
+    await sleep(LOOK, undefined, { signal });
+    const { cpu } = usageOf(agent.pid);
+    quiet = cpu - before < NEXT_TO_NOTHING ? quiet + 1 : 0;
+    before = cpu;
+  }
+}
+
+const megabytes = (bytes: number) => Math.round(bytes / 1e5) / 10;

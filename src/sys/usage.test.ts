@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import process from 'node:process';
 import { test } from 'node:test';
-import { usageOf } from './usage.ts';
+import { collectGarbage } from './memory.ts';
+import { forgetPeak, usageOf } from './usage.ts';
 
 test('tells of this process what Node tells of it', () => {
   const { cpu, resident, anonymous, peak } = usageOf(process.pid);
@@ -10,6 +11,17 @@ test('tells of this process what Node tells of it', () => {
   assert.ok(cpu > 0 && cpu <= (user + system) / 1000 + 100, `${cpu} ms of ${(user + system) / 1000}`);
   assert.ok(anonymous > 0 && anonymous < resident && resident <= peak);
   assert.ok(Math.abs(resident - process.memoryUsage.rss()) < resident / 2);
+});
+
+test('forgets a peak that is over', () => {
+  let much: Buffer | undefined = Buffer.alloc(100_000_000, 1);
+  const before = usageOf(process.pid).peak;
+  assert.equal(much[99_999_999], 1);
+  much = undefined;
+  collectGarbage();
+  forgetPeak(process.pid);
+  const { peak, resident } = usageOf(process.pid);
+  assert.ok(peak < before - 50_000_000 && peak >= resident, `${before} before, ${peak} now`);
 });
 
 test('cannot tell of nobody', () => {

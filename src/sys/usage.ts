@@ -1,5 +1,5 @@
 /** What a process has used of the machine so far: proc_pid_status(5), and schedstat of each of its threads. */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 
 export interface Usage {
   /** Milliseconds on a processor, of all threads that still run. */
@@ -8,7 +8,7 @@ export interface Usage {
   readonly resident: number;
   /** Of them, those that are nobody else's. */
   readonly anonymous: number;
-  /** The most that was ever resident. */
+  /** The most that was ever resident, or since the last `forgetPeak`. */
   readonly peak: number;
 }
 
@@ -26,4 +26,9 @@ export function usageOf(pid: number): Usage {
     anonymous: bytes('RssAnon'),
     peak: bytes('VmHWM'),
   };
+}
+
+/** Lets `peak` begin anew: proc_pid_clear_refs(5). @throws Error as `usageOf`, and with EACCES for somebody else's process */
+export function forgetPeak(pid: number): void {
+  writeFileSync(`/proc/${pid}/clear_refs`, '5');
 }

@@ -141,6 +141,11 @@ export class EtcdStore implements Store {
     return { remaining: Number(response.TTL), granted: Number(response.grantedTTL) };
   }
 
+  /** Forgets every state before `revision`, for everybody. */
+  async compact(revision: Revision): Promise<void> {
+    await this.#client.unary(KV.method.compact, { revision, physical: true }, ONCE);
+  }
+
   /** Answered by one member, even when the cluster has no leader. */
   async status(): Promise<StoreStatus> {
     const policy = { repeatable: true, leaderless: true };
