@@ -10,7 +10,7 @@ import { together } from '../base/abort.ts';
 import type { Clock } from '../base/clock.ts';
 import { ConfigError, formatProblem, type Problem } from '../base/errors.ts';
 import { Latest } from '../base/latest.ts';
-import type { Contact, RememberingStore } from '../store/remembering.ts';
+import type { RememberingStore } from '../store/remembering.ts';
 import type { NetworkConfig } from '../subnet/config.ts';
 import { ConfigWatch } from '../subnet/config-watch.ts';
 import type { RejectedLease, Subnet } from '../subnet/lease.ts';
@@ -24,6 +24,7 @@ import { configRefusal, type HostPlan } from './host-plan.ts';
 import { leaseStatus, leaseTrouble, leaseWarnings, ownLeaseAmong, tellLeaseEvent } from './lease-keeper.ts';
 import { tellPeerEvent, warnOfPeers } from './peer-news.ts';
 import { isoTime } from './status-document.ts';
+import { StoreContact } from './store-contact.ts';
 
 /** Milliseconds in which further news of peers are gathered. */
 const NEWS_SETTLE = 200;
@@ -51,13 +52,13 @@ export class Membership {
   #tracker: PeerTracker | undefined;
   /** Grows whenever something about the peers may be remarkable. */
   readonly #peerNews = new Latest(0);
-  #contactSince: number;
+  readonly #contact: StoreContact;
   readonly #configTexts = new WeakMap<NetworkConfig, Uint8Array>();
 
   constructor(options: MembershipOptions) {
     this.#options = options;
     this.#config = new ConfigWatch(options.registry, backendProblems);
-    this.#contactSince = options.clock.now();
+    this.#contact = new StoreContact({ ...options, onAnswer: () => this.#holder?.storeAnswers() });
   }
 
   get rejected(): Iterable<RejectedLease> {
@@ -80,7 +81,7 @@ export class Membership {
       endpoints: [...endpoints],
       prefix,
       connected: connected === true,
-      since: isoTime(this.#contactSince),
+      since: isoTime(this.#contact.since),
       ...(error === undefined ? {} : { lastError: error.message }),
       ...(revision === 0n ? {} : { revision: String(revision) }),
       cached: store.stale,
@@ -91,7 +92,7 @@ export class Membership {
   async run(signal: AbortSignal): Promise<void> {
     await together(
       signal,
-      until => this.#followContact(until),
+      until => this.#contact.run(until),
       until => this.#config.run(until),
       until => this.#followConfig(until),
       until => this.#join(until),
@@ -101,28 +102,6 @@ export class Membership {
   /** Gives the lease back, after `run` has ended; its key, or undefined when there was none. @throws StoreError */
   async release(): Promise<string | undefined> {
     return (await this.#holder?.release())?.key;
-  }
-
-  async #followContact(signal: AbortSignal): Promise<void> {
-    const { store, clock, health } = this.#options;
-    let before: Contact['connected'];
-    for await (const { connected, error } of store.contact.changes(signal)) {
-      if (connected === undefined) continue;
-      if (connected !== before) this.#contactSince = clock.now();
-      if (connected && !before) this.#holder?.storeAnswers();
-      before = connected;
-      health.report(
-        'store',
-        connected || error === undefined
-          ? undefined
-          : {
-              ...(error.retriable
-                ? { code: 'STORE_UNAVAILABLE', reason: `the store does not answer: ${error.message}` }
-                : { code: 'STORE_REFUSED', reason: `the store cannot be used: ${error.message}` }),
-              ...(error.hint === undefined ? {} : { hint: error.hint }),
-            },
-      );
-    }
   }
 
   async #followConfig(signal: AbortSignal): Promise<void> {
