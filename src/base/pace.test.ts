@@ -33,6 +33,12 @@ test('answers that take long take a tenth of the time', async () => {
   assert.ok(times.length * 200 <= 20_000 * 0.12, `${times.length}`);
 });
 
+test('the wait is never longer than the last answer explains', () => {
+  const pace = new Pace(new ManualClock(), { burst: 5, interval: 100 });
+  for (let count = 0; count < 20; count++) pace.answered(50);
+  assert.equal(pace.delay, 500);
+});
+
 test('is pressed until all is quiet again', async () => {
   const clock = new ManualClock();
   const pace = new Pace(clock, { burst: 5, interval: 100 });

@@ -50,7 +50,9 @@ export class Pace {
   /** An answer was given. @param ms how long it took. */
   answered(ms: number): void {
     this.#recover();
-    this.#left -= Math.max(1, ms / (this.#options.interval * SHARE));
+    const cost = Math.max(1, ms / (this.#options.interval * SHARE));
+    // What was spent at first is not held against the answers that follow: they are waited for.
+    this.#left = Math.max(this.#left - cost, 1 - cost);
     if (this.#left < 1) this.#isPressed = true;
   }
 

@@ -55,6 +55,8 @@ class KernelDataPlane implements DataPlane {
   #usesNexthops: boolean | undefined;
   /** Something was noted that contradicts what is believed. */
   #isNoted = false;
+  /** Nobody has asked for the next round: it is for what others have done. */
+  #isProvoked = false;
   #running: Promise<ApplyResult> | undefined;
   #queued: Promise<ApplyResult> | undefined;
   #delays: Generator<number, never>;
@@ -173,7 +175,9 @@ class KernelDataPlane implements DataPlane {
 
   /** A round that nobody waits for; its failure is in the journal, and it is tried again. */
   #applyAlone(): void {
-    if (!this.#stop.signal.aborted) this.apply().catch(() => undefined);
+    if (this.#stop.signal.aborted) return;
+    this.#isProvoked = true;
+    this.apply().catch(() => undefined);
   }
 
   async #round(): Promise<ApplyResult> {
@@ -181,7 +185,8 @@ class KernelDataPlane implements DataPlane {
     const writesBefore = this.#rtnetlink.writes;
     if (started >= this.#resyncs.next) this.#doubtAll('timer');
     const fullResync = this.#resyncs.reason;
-    const isProvoked = this.#isNoted;
+    const isProvoked = this.#isProvoked;
+    this.#isProvoked = false;
     await this.#listen();
     for (let pass = 0; pass < PASSES; pass++) {
       if (this.#devices.isHostDue()) await this.#devices.ensure();
