@@ -15,7 +15,15 @@ import { execIn, statusOf } from './exec.ts';
 import { raiseLab, razeLab } from './lab.ts';
 import { formatMatrix } from './matrix.ts';
 import { pingAll } from './ping.ts';
-import { MOST_CONTAINERS, MOST_HOSTS, parseLabName, planLab, type StoreKind } from './plan.ts';
+import {
+  DEFAULT_LAB,
+  MOST_CONTAINERS,
+  MOST_HOSTS,
+  nameFlag,
+  parseLabName,
+  planLab,
+  type StoreKind,
+} from './plan.ts';
 import { findRecord, recordNames, requireRecord } from './record.ts';
 import { describeLab, LAB_COLUMNS, summarizeLab } from './record-view.ts';
 import { requireRootForLab } from './requirements.ts';
@@ -43,7 +51,7 @@ export function labCommand(): Command {
 }
 
 const nameOption = () =>
-  new Option('--name <name>', 'name of the lab').default('default').argParser(value(parseLabName));
+  new Option('--name <name>', 'name of the lab').default(DEFAULT_LAB).argParser(value(parseLabName));
 
 interface Named {
   readonly name: string;
@@ -89,8 +97,13 @@ function up(): Command {
         });
         await using lab = await withLog(raiseLab(plan, { signal, onStep: stepNoter() }));
         const record = await lab.handOver();
-        if (json === true) printJson(describeLab(record));
-        else print(summarizeLab(record));
+        if (json === true) {
+          printJson(describeLab(record));
+          return;
+        }
+        print(summarizeLab(record));
+        const flag = nameFlag(record.name);
+        note(`look around: tulle lab exec${flag} docker1 -- tulle status; end it: tulle lab down${flag}`);
       }),
     );
   return withExamples(command, [

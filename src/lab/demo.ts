@@ -7,7 +7,7 @@ import { type Hop, traceJourney } from './journey.ts';
 import { raiseLab } from './lab.ts';
 import { formatMatrix } from './matrix.ts';
 import { pingAll } from './ping.ts';
-import { OVERLAY, planLab, UNDERLAY } from './plan.ts';
+import { nameFlag, OVERLAY, planLab, UNDERLAY } from './plan.ts';
 
 const HOSTS = 3;
 const CONTAINERS = 2;
@@ -51,7 +51,7 @@ export async function runDemo(name: string, signal: AbortSignal): Promise<void> 
     print(formatJourney(hops));
   }
 
-  const suffix = name === 'default' ? '' : ` --name ${name}`;
+  const suffix = nameFlag(name);
   title('Explore it');
   print(
     [

@@ -99,6 +99,12 @@ export function planLab(request: LabRequest): LabPlan {
 
 const LAB_NAME = 'want 1 to 32 lower-case letters, digits and hyphens, beginning with a letter or digit';
 
+/** The name of a lab that is given none. */
+export const DEFAULT_LAB = 'default';
+
+/** How a command line names a lab: nothing for the one that is meant anyway. */
+export const nameFlag = (name: string): string => (name === DEFAULT_LAB ? '' : ` --name ${name}`);
+
 /** The name is part of paths that root removes. @throws ParseError */
 export function parseLabName(text: string): string {
   if (!isLabName(text)) throw new ParseError('a name for a lab', text, LAB_NAME);
