@@ -159,9 +159,7 @@ export class Controller {
     if (isSameStep && isSame(this.plan.value, handover?.step === 'preparing' ? handover.from : plan)) return;
     this.#handover = handover;
     this.#obstacle = undefined;
-    if (handover?.step === 'preparing' && before?.to.config !== plan.config) {
-      this.#news.step(`${handover.devices.to} is made, and ${handover.devices.from} stays in use`);
-    }
+    if (handover !== undefined && before?.to.config !== plan.config) this.#news.step(handover);
     const published = this.#handover?.step === 'preparing' ? this.#handover.from : plan;
     if (published.fingerprint !== this.plan.value?.fingerprint) this.plan.set(published);
     this.#state();
@@ -181,7 +179,10 @@ export class Controller {
     if (!canBeSideBySide(from.backend, plan.backend, lease.subnet)) return undefined;
     const namesOf = (side: HostPlan) => devicesOf(side, lease.subnet).join(' and ');
     const devices = { from: namesOf(from), to: namesOf(plan) };
-    return { from, to: plan, step: isGoingOn ? before.step : 'preparing', devices };
+    // The way back to devices that are still there needs no preparation.
+    const isReturn = before?.step === 'handing over' && devices.to === before.devices.from;
+    const step = isGoingOn ? before.step : isReturn ? 'handing over' : 'preparing';
+    return { from, to: plan, step, devices };
   }
 
   /**
@@ -195,11 +196,10 @@ export class Controller {
     const broken = links.filter(({ name, inSync }) => !inSync && this.isPreparing(name));
     this.#obstacle = deviceRefusal(broken);
     if (broken.length > 0) return this.#report(this.#unusable ?? this.#obstacle);
-    const { from, to } = handover.devices;
     this.#handover = { ...handover, step: 'handing over' };
     this.plan.set(handover.to);
     this.#report(this.#unusable);
-    this.#news.step(`${to} is in use and published, and ${from} stays until every peer has followed`);
+    this.#news.step(this.#handover);
     this.#state();
   }
 
@@ -223,8 +223,8 @@ export class Controller {
     }
   }
 
-  #endHandover({ devices }: Handover): void {
-    this.#news.step(`every peer has followed, and ${devices.from} goes`);
+  #endHandover(handover: Handover): void {
+    this.#news.handoverEnds(handover);
     this.#handover = undefined;
     this.#state();
   }

@@ -39,9 +39,17 @@ export class OutcomeNews {
     );
   }
 
-  /** A step of a handover is taken. */
-  step(text: string): void {
-    this.#events.add('info', 'handover', `the network goes over to another device: ${text}`);
+  /** A step of a handover begins. */
+  step({ step, devices: { from, to } }: Handover): void {
+    this.#tellStep(
+      step === 'preparing'
+        ? `${to} is made, and ${from} stays in use`
+        : `${to} is in use and published, and ${from} stays until every peer has followed`,
+    );
+  }
+
+  handoverEnds({ devices: { from } }: Handover): void {
+    this.#tellStep(`every peer has followed, and ${from} goes`);
   }
 
   /** Which step it is in. @param leftBehind keys of the peers that have not followed. */
@@ -61,6 +69,10 @@ export class OutcomeNews {
     const link = network.links.find(({ index }) => index === used.plan.underlay.link.index);
     const isCut = link?.up === true && !link.running;
     this.#health.warn('carrier', isCut ? [noCarrier(link.name)] : []);
+  }
+
+  #tellStep(text: string): void {
+    this.#events.add('info', 'handover', `the network goes over to another device: ${text}`);
   }
 
   /** Nothing, or not everything, can be made of what a peer says; or, without problems, everything again. */

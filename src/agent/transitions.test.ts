@@ -87,6 +87,20 @@ describe('another VNI', () => {
     assert.ok(!rig.controller.isPreparing('flannel.89'));
   });
 
+  test('is taken back at once when others have heard of it: the way to those left behind never ends', () => {
+    begin();
+    rig.links = [device(88), device(89)];
+    rig.controller.checkHandover();
+    rig.taken();
+    rig.controller.setConfig(config(88));
+    assert.deepEqual(published(), { VNI: '88' });
+    assert.deepEqual(rig.taken(), [
+      'peers: 10.3.7.0-24 flannel.88',
+      'host: vni 88 at 192.168.65.3 10.3.5.0/24,vni 89 at 192.168.65.3 10.3.5.0/24',
+    ]);
+    assert.ok(!rig.controller.isPreparing('flannel.88'));
+  });
+
   test('is alone once every peer has followed, and has had time to hear that we have', async () => {
     const stop = new AbortController();
     const running = rig.controller.run(stop.signal);
