@@ -63,6 +63,8 @@ export interface FaultLabOptions {
   readonly store?: StoreKind;
   /** A store that the test has made. */
   readonly open?: () => Promise<StoreServer>;
+  /** What hosts call each other, and the store: their /etc/hosts, besides localhost. */
+  readonly names?: string;
   /** Further flags of every agent. */
   readonly flags?: readonly string[];
   /** Milliseconds that a status may take to become as it should be: 15 s. */
@@ -93,7 +95,7 @@ export class FaultLab implements AsyncDisposable {
   }
 
   async raise(signal: AbortSignal = AbortSignal.timeout(60_000)): Promise<void> {
-    const { hosts: count = 2, store = 'etcd', open = () => openStore(store) } = this.#options;
+    const { hosts: count = 2, store = 'etcd', open = () => openStore(store), names = '' } = this.#options;
     this.#store = this.#resources.use(await open());
     const plan: LabPlan = {
       ...planLab({ name: labName(), hosts: count, containers: 1, runtime: 'namespace', store }),
@@ -108,7 +110,7 @@ export class FaultLab implements AsyncDisposable {
     await weaveFabric(route);
     for (const hostPlan of plan.hosts) {
       const site = this.#resources.use(
-        await Site.prepare(hostPlan, { anchor, route }, '127.0.0.1 localhost\n'),
+        await Site.prepare(hostPlan, { anchor, route }, `127.0.0.1 localhost\n${names}`),
       );
       this.#resources.defer(() => site.anchor.release());
       const { netns, route: host, address } = site;
