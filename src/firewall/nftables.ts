@@ -22,7 +22,7 @@ import {
   replaceScript,
   type Table,
 } from './nftables-rules.ts';
-import { foreignForwardChains, obstacleIn } from './obstacles.ts';
+import { dockerObstacle, foreignForwardChains, isDockersRaw, obstacleIn } from './obstacles.ts';
 
 export class NftablesEngine implements RuleEngine {
   readonly #run: RunProgram;
@@ -50,10 +50,15 @@ export class NftablesEngine implements RuleEngine {
   /** What else drops packets of these networks, whoever accepts them; empty where there is no nft. */
   async obstacles(networks: readonly Prefix[]): Promise<readonly string[]> {
     const chains = await this.#optional(true, () => this.#list(['chains'], parseBaseChains));
-    const found = foreignForwardChains(chains ?? []).map(chain =>
+    const forward = foreignForwardChains(chains ?? []).map(chain =>
       this.#list(['table', chain.family, chain.table], listing => obstacleIn(chain, listing, networks)),
     );
-    return (await Promise.all(found)).filter(obstacle => obstacle !== undefined);
+    const dockers = (chains ?? [])
+      .filter(isDockersRaw)
+      .map(({ family, table }) =>
+        this.#list(['table', family, table], listing => dockerObstacle(listing, networks)),
+      );
+    return (await Promise.all([...forward, ...dockers])).filter(obstacle => obstacle !== undefined);
   }
 
   async verify(wanted: Wanted): Promise<void> {

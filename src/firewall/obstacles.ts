@@ -7,6 +7,7 @@
  * that mentions the network is taken to know about it.
  */
 import * as v from 'valibot';
+import { Ip } from '../base/ip.ts';
 import type { Prefix } from '../base/prefix.ts';
 
 /** A chain that the kernel itself calls. */
@@ -63,6 +64,41 @@ function endsInDrop(rule: readonly Readonly<Record<string, unknown>>[] | undefin
   const effects = rule?.filter(expression => !('counter' in expression || 'log' in expression)) ?? [];
   const [effect] = effects;
   return effects.length === 1 && effect !== undefined && ('drop' in effect || 'reject' in effect);
+}
+
+/** Of dockerd's nftables backend (version 29): the chain that drops what comes to a container past its bridge. */
+export const isDockersRaw = ({ table, name }: BaseChain): boolean =>
+  table === 'docker-bridges' && name === 'raw-PREROUTING';
+
+/**
+ * Why packets of `networks` do not reach containers, one sentence, or undefined when nothing says so. There is one such
+ * rule per container; what they have in common with those of the iptables backend is said in docker-rules.ts, but in
+ * nftables nothing can be accepted before them.
+ * @param listing of the chain's table, from `nft -j list table`. @throws SyntaxError, ValiError
+ */
+export function dockerObstacle(listing: string, networks: readonly Prefix[]): string | undefined {
+  const { nftables } = v.parse(Listing, JSON.parse(listing));
+  const container = nftables
+    .flatMap(({ rule }) => (rule?.expr.some(expression => 'drop' in expression) ? rule.expr : []))
+    .map(destinationOf)
+    .find(ip => ip !== undefined && networks.some(network => network.contains(ip)));
+  if (container === undefined) return undefined;
+  return (
+    `nftables rules of dockerd drop what comes to ${container} and other containers from other hosts; ` +
+    'run dockerd with --firewall-backend=iptables'
+  );
+}
+
+const DestinationMatch = v.object({
+  match: v.object({
+    left: v.object({ payload: v.object({ field: v.literal('daddr') }) }),
+    right: v.string(),
+  }),
+});
+
+function destinationOf(expression: Readonly<Record<string, unknown>>): Ip | undefined {
+  const { success, output } = v.safeParse(DestinationMatch, expression);
+  return success ? Ip.tryParse(output.match.right) : undefined;
 }
 
 const mentions = (listing: string, { ip, length }: Prefix) =>

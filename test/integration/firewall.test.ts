@@ -374,6 +374,25 @@ describe('either mode', needsRoot, () => {
     });
   }
 
+  test("names dockerd's nftables rules, once a container of ours is behind them", async t => {
+    const host = new Host(t);
+    const firewall = host.firewall();
+    for (const command of [
+      'table ip docker-bridges',
+      'chain ip docker-bridges raw-PREROUTING {type filter hook prerouting priority raw; policy accept;}',
+      'rule ip docker-bridges raw-PREROUTING ip daddr 172.17.0.2 iifname != docker0 counter drop',
+    ]) {
+      await host.shell(`nft add ${command}`);
+    }
+    assert.deepEqual((await firewall.apply(IPV4)).obstacles, []);
+    await host.shell(
+      'nft add rule ip docker-bridges raw-PREROUTING ip daddr 10.3.5.2 iifname != br0 counter drop',
+    );
+    firewall.doubt();
+    const { obstacles } = await firewall.apply(IPV4);
+    assert.match(obstacles.join(), /^nftables rules of dockerd drop what comes to 10\.3\.5\.2 /);
+  });
+
   for (const nftables of [true, false]) {
     test(`hears of a foreign flush, ${nftables ? 'nftables' : 'iptables'}`, { timeout: 20_000 }, async t => {
       const host = new Host(t);
