@@ -24,6 +24,8 @@ import type { Trouble } from './health.ts';
  * killed meanwhile leaves an older file behind.
  */
 const SETTLE = 100;
+/** How the file ends. */
+const END = ']}\n';
 /** Characters that are written at once. */
 const PIECE = 1 << 15;
 /** A large file, or a slow disk, is written less often: so many times longer than the last time took. */
@@ -44,9 +46,8 @@ const StoredKey = v.object({
   lease: decimal,
 });
 
-const KnownFile = v.object({
+const Heading = v.object({
   version: v.literal(1),
-  keys: v.array(StoredKey),
   devices: v.array(v.string()),
   /** Absent in files of before it was kept. */
   config: v.optional(v.string()),
@@ -76,21 +77,11 @@ export class KnownStateFile {
     this.#clock = clock;
   }
 
-  /** undefined when there is nothing to be had: no file, or a damaged one. */
-  async load(): Promise<(KnownState & { readonly keys: readonly KeyValue[] }) | undefined> {
+  /** What there is, its keys to be taken once; undefined when there is no file, or a damaged one. */
+  async load(): Promise<KnownState | undefined> {
     await removeUnfinished(this.#path);
     try {
-      const file = v.parse(KnownFile, JSON.parse(await readFile(this.#path, 'utf8')));
-      const keys = file.keys.map(({ key, value, create, mod, version, lease }) => ({
-        key,
-        value: Buffer.from(value, 'base64'),
-        createRevision: create,
-        modRevision: mod,
-        version,
-        lease,
-      }));
-      const config = file.config === undefined ? {} : { config: Buffer.from(file.config, 'base64') };
-      return { keys, devices: file.devices, ...config };
+      return parse(await readFile(this.#path, 'utf8'));
     } catch {
       return undefined;
     }
@@ -140,6 +131,37 @@ export class KnownStateFile {
   }
 }
 
+/** @throws Error when it is not a whole file of ours. */
+function parse(text: string): KnownState {
+  const [heading = '', ...lines] = text.split('\n');
+  if (lines.splice(-2).join('\n') !== END) throw new Error('the end of the file is missing');
+  const { devices, config } = v.parse(Heading, JSON.parse(heading + END));
+  // Once to see that they are good, and again as they are taken: one by one they take no memory.
+  for (const line of lines) parseKey(line);
+  return {
+    keys: keysOf(lines),
+    devices,
+    ...(config === undefined ? {} : { config: Buffer.from(config, 'base64') }),
+  };
+}
+
+function* keysOf(lines: readonly string[]): Generator<KeyValue, void> {
+  for (const line of lines) yield parseKey(line);
+}
+
+function parseKey(line: string): KeyValue {
+  const stored = v.parse(StoredKey, JSON.parse(line.endsWith(',') ? line.slice(0, -1) : line));
+  const { key, value, create, mod, version, lease } = stored;
+  return {
+    key,
+    value: Buffer.from(value, 'base64'),
+    createRevision: create,
+    modRevision: mod,
+    version,
+    lease,
+  };
+}
+
 /** The file line by line: the text as a whole takes megabytes, and what it is made of as many more. */
 function* fileOf({ keys, devices, config }: KnownState): Generator<string, void> {
   const used = config === undefined ? '' : `"config":"${Buffer.from(config).toString('base64')}",`;
@@ -157,7 +179,7 @@ function* fileOf({ keys, devices, config }: KnownState): Generator<string, void>
     yield separator + JSON.stringify(stored);
     separator = ',\n';
   }
-  yield '\n]}\n';
+  yield `\n${END}`;
 }
 
 /** Puts short texts together, so that not each of them is written on its own. */
