@@ -44,6 +44,31 @@ describe('silence', { ...needsFaultLab, concurrency: true }, () => {
         });
         assert.equal(lost, 0);
       });
+
+      test('of a network that swallows the answer to a write: it was done, and nobody else is blamed for it', async () => {
+        const lost = await lab.survive(async () => {
+          const [one, two] = [lab.host(1), lab.host(2)];
+          const last = await one.lastEvent();
+          const { lease } = await one.client.status();
+          one.way.stall('to-client');
+          await one.moveTo('192.168.65.33');
+          await two.until('it is told', ({ peers }) => peers.some(p => p.publicIpv4 === '192.168.65.33'));
+          const { reason } = await one.untilWarned('LEASE_NOT_PUBLISHED');
+          assert.match(reason, /Deadline exceeded|does not answer|Txn/i);
+          one.way.resume();
+          const events = await one.eventsUntil(last, all => all.some(e => e.type === 'lease-published'));
+          await one.until('it knows that it was done', ({ warnings }) => warnings.length === 0);
+          await one.moveTo('192.168.65.3');
+          await two.until('it is told', ({ peers }) => peers.some(p => p.publicIpv4 === '192.168.65.3'));
+          assert.deepEqual(
+            events.filter(({ type }) => /^lease-(lost|overwritten)$/.test(type)),
+            [],
+          );
+          assert.equal((await one.client.status()).lease?.storeLease, lease?.storeLease);
+        });
+        // Those of two moves.
+        assert.ok(lost < 50, `${lost} packets were lost`);
+      });
     });
   }
 });
