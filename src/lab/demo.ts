@@ -8,6 +8,7 @@ import { raiseLab } from './lab.ts';
 import { formatMatrix } from './matrix.ts';
 import { pingAll } from './ping.ts';
 import { nameFlag, OVERLAY, planLab, UNDERLAY } from './plan.ts';
+import { requireRootForLab } from './requirements.ts';
 
 const HOSTS = 3;
 const CONTAINERS = 2;
@@ -25,6 +26,7 @@ export async function runDemo(name: string, signal: AbortSignal): Promise<void> 
     runtime: 'namespace',
     store: 'tulle',
   });
+  requireRootForLab();
   title(`Making ${HOSTS} hosts with ${CONTAINERS} containers each on this machine`);
   const started = performance.now();
   const onStep = (step: string) =>

@@ -25,7 +25,7 @@ const DOCKER_PROGRAMS: Record<string, string> = {
 
 /** @throws CommandError FORBIDDEN */
 export function requireRootForLab(): void {
-  requireRoot('a lab is made of namespaces to be made and entered');
+  requireRoot('a lab makes and enters namespaces');
 }
 
 /** @throws CommandError FORBIDDEN; LabError MISSING_PROGRAM with everything that is missing. */
