@@ -33,7 +33,6 @@ export type AnyTable = Pick<
   | 'isDue'
   | 'failures'
   | 'releaseAll'
-  | 'believe'
   | 'forgetActual'
   | 'additions'
   | 'removals'

@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { describe, test } from 'node:test';
 import { connectRoute } from '../../src/netlink/connect-route.ts';
+import { writeSysctl } from '../../src/sys/sysctl.ts';
 import { needsRoot } from '../support/capabilities.ts';
 import { DEVICE, PATIENCE_MS, peer, Running, summary, TestHost } from './dataplane-host.ts';
 
@@ -114,6 +115,19 @@ describe('the data plane on a host that is not empty', needsRoot, () => {
       ({ inSync }) => inSync,
     );
     assert.match(host.sh('ip route show 10.3.3.0/24'), /proto 77/);
+  });
+
+  test('knows its routes where the kernel does not repeat in them what their next hop objects say', async () => {
+    using host = new TestHost();
+    writeSysctl('net/ipv4/nexthop_compat_mode', '0', host.netns);
+    {
+      await using first = new Running(host);
+      await first.begin(host);
+      assert.match(host.sh('ip route'), /^10\.3\.2\.0\/24 nhid \d+ proto 77 *$/m);
+      assert.equal((await first.plane.resync('test')).writes, 0);
+    }
+    await using second = new Running(host);
+    assert.equal((await second.begin(host)).writes, 0);
   });
 
   test("does not take a next hop's number from others", async () => {
