@@ -422,7 +422,11 @@ describe('the data plane', needsRoot, () => {
       host: {
         links: [...base.links, link],
         addresses: [...base.addresses, { link: link.name, address, ownedWithin: Prefix.parse('fc00::/48') }],
-        sysctls: [{ link: link.name, path: 'net/ipv6/conf/flannel-v6.88/disable_ipv6', value: '0' }],
+        sysctls: ['disable_ipv6', 'accept_ra'].map(name => ({
+          link: link.name,
+          path: `net/ipv6/conf/flannel-v6.88/${name}`,
+          value: '0',
+        })),
       },
       peers: [dual(2), dual(3)],
     });
@@ -447,6 +451,20 @@ describe('the data plane', needsRoot, () => {
       ({ inSync }) => inSync,
     );
     assert.deepEqual(summary(repairs), ['route restored 10.3.3.0-24']);
+    for (const { deed, repaired } of [
+      { deed: 'ip -6 route replace blackhole fc00:0:0:3::/64', repaired: ['route replaced 10.3.3.0-24'] },
+      // Less than IPv6 needs: the kernel takes the addresses and sysctls of the device away.
+      {
+        deed: 'ip link set flannel-v6.88 mtu 1200',
+        repaired: ['address restored', 'link replaced', 'sysctl replaced'],
+      },
+    ]) {
+      const found = await running.after(
+        () => host.sh(deed),
+        ({ inSync }) => inSync && running.repairs.length >= repaired.length,
+      );
+      assert.deepEqual(summary(found), repaired, deed);
+    }
     const whole = host.sh('ip -6 route show proto 77');
     const restored = await running.after(
       () => host.sh('sysctl -q -w net/ipv6/conf/flannel-v6.88/disable_ipv6=1'),
