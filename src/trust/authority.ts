@@ -102,7 +102,7 @@ export class Authority {
     const yearAhead = this.#clock.now() + 365 * 86_400_000;
     return (
       certificate.validToDate.getTime() > yearAhead &&
-      certificate.checkIssued(new X509Certificate(this.certificate)) &&
+      certificate.verify(new X509Certificate(this.certificate).publicKey) &&
       addresses.every(ip => certificate.checkIP(ip.toString()) !== undefined) &&
       names.every(name => certificate.checkHost(name) !== undefined)
     );

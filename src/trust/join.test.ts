@@ -1,11 +1,13 @@
 /** Joining over real TLS on loopback, the store's side and the host's. */
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createServer } from 'node:https';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import type { RequestListener } from 'node:http';
+import { createServer, type ServerOptions } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { type TestContext, test } from 'node:test';
 import { Ip } from '../base/ip.ts';
 import { recordingLogger } from '../base/log.ts';
@@ -19,10 +21,11 @@ import { parseToken } from './token.ts';
 const HOST = '5d1c63e4-7d0c-4f0e-9a53-0f9f3f1f2a11';
 const OTHER = '7e2d74f5-8e1d-4a1f-8b64-1a0a4a2a3b22';
 const HOUR = 3_600_000;
+const YEAR = 365.25 * 86_400_000;
 const names = { addresses: [Ip.parse('127.0.0.1')], names: ['localhost'] };
 const never = new AbortController().signal;
 
-async function store(t: TestContext, on = '127.0.0.1') {
+async function store(t: TestContext) {
   const directory = mkdtempSync(join(tmpdir(), 'tt-trust-'));
   t.after(() => rmSync(directory, { recursive: true }));
   const clock = new ManualClock(Date.now());
@@ -32,21 +35,28 @@ async function store(t: TestContext, on = '127.0.0.1') {
   const { authority, server } = first.authority.files;
   const log = recordingLogger();
   const { welcome } = first.extension(log);
-  const https = createServer(
-    {
-      cert: readFileSync(server.certificate),
-      key: readFileSync(server.key),
-      ca: readFileSync(authority),
-      requestCert: true,
-      rejectUnauthorized: false,
-    },
-    welcome.serve,
-  );
-  await new Promise<void>(resolve => https.listen(0, on, resolve));
-  t.after(() => new Promise(resolve => (https.closeAllConnections(), https.close(resolve))));
-  const address = `127.0.0.1:${(https.address() as AddressInfo).port}`;
+  const tls = {
+    cert: readFileSync(server.certificate),
+    key: readFileSync(server.key),
+    ca: readFileSync(authority),
+    requestCert: true,
+    rejectUnauthorized: false,
+  };
+  const address = await serve(t, tls, welcome.serve);
   const trust = await StoreTrust.init(directory, { ...site, address }, names, clock);
   return { trust, clock, log, directory };
+}
+
+/** A server that somebody else runs; resolves with its address. */
+async function serve(t: TestContext, tls: ServerOptions, listener: RequestListener): Promise<string> {
+  const https = createServer(tls, listener);
+  await new Promise<void>(resolve => https.listen(0, '127.0.0.1', resolve));
+  t.after(() => new Promise(resolve => (https.closeAllConnections(), https.close(resolve))));
+  return `127.0.0.1:${(https.address() as AddressInfo).port}`;
+}
+
+function* endless() {
+  for (;;) yield 'x'.repeat(1024);
 }
 
 test('a host with a token gets a certificate in its own name, and keeps what it needs', async t => {
@@ -75,6 +85,26 @@ test('an authority survives a second init; its store certificate follows the add
   assert.equal(await again.authority.coversStore(more), true);
 });
 
+test('a store certificate is made anew when less than a year of it is left', async t => {
+  const { trust, directory, clock } = await store(t);
+  const fresh = readFileSync(trust.authority.files.server.certificate, 'utf8');
+  await clock.advance(3.5 * YEAR);
+  await StoreTrust.init(directory, trust.site, names, clock);
+  assert.equal(readFileSync(trust.authority.files.server.certificate, 'utf8'), fresh);
+  await clock.advance(YEAR);
+  await StoreTrust.init(directory, trust.site, names, clock);
+  assert.notEqual(readFileSync(trust.authority.files.server.certificate, 'utf8'), fresh);
+  assert.equal(await trust.authority.coversStore(names), true);
+});
+
+test('a store certificate of another authority covers nothing', async t => {
+  const [mine, other] = [await store(t), await store(t)];
+  for (const part of ['certificate', 'key'] as const) {
+    copyFileSync(other.trust.authority.files.server[part], mine.trust.authority.files.server[part]);
+  }
+  assert.equal(await mine.trust.authority.coversStore(names), false);
+});
+
 test('an expired, a revoked and a made-up token are refused', async t => {
   const { trust, clock } = await store(t);
   const [expired, revoked, good] = [
@@ -99,6 +129,38 @@ test('the secret is shown to nobody who has another authority', async t => {
   assert.deepEqual(impostor.log.records, []);
 });
 
+test('nor to one who shows the real authority next to a certificate of another', async t => {
+  const [real, impostor] = [await store(t), await store(t)];
+  const { certificate, key } = impostor.trust.authority.files.server;
+  const [leaf = ''] = readFileSync(certificate, 'utf8').split(/(?<=-----END CERTIFICATE-----\n)/);
+  let asked = false;
+  const address = await serve(
+    t,
+    { cert: `${leaf}${real.trust.authority.certificate}`, key: readFileSync(key) },
+    (_, response) => {
+      asked = true;
+      response.end();
+    },
+  );
+  const token = { ...parseToken(await real.trust.createToken(HOUR)), address };
+  await assert.rejects(joinStore(token, HOST, never), { code: 'NOT_THE_STORE' });
+  assert.equal(asked, false);
+});
+
+test('an answer without end is broken off', async t => {
+  const { trust } = await store(t);
+  const { certificate, key } = trust.authority.files.server;
+  const tls = { cert: readFileSync(certificate), key: readFileSync(key) };
+  const address = await serve(t, tls, (request, response) => {
+    request.resume();
+    Readable.from(endless())
+      .on('error', () => undefined)
+      .pipe(response);
+  });
+  const token = { ...parseToken(await trust.createToken(HOUR)), address };
+  await assert.rejects(joinStore(token, HOST, never), { code: 'NO_ANSWER', message: /too long/ });
+});
+
 test('a host renews with the certificate it has, in its own name only', async t => {
   const { trust } = await store(t);
   const joined = await joinStore(parseToken(await trust.createToken(HOUR)), HOST, never);
@@ -113,10 +175,9 @@ test('a host renews with the certificate it has, in its own name only', async t 
 test('a certificate is due when half of its life is over', async t => {
   const { trust, clock } = await store(t);
   const joined = await joinStore(parseToken(await trust.createToken(HOUR)), HOST, never);
-  const year = 365.25 * 86_400_000;
   assert.equal(isDueForRenewal(joined, clock.now()), false);
-  assert.equal(isDueForRenewal(joined, clock.now() + 2.4 * year), false);
-  assert.equal(isDueForRenewal(joined, clock.now() + 2.6 * year), true);
+  assert.equal(isDueForRenewal(joined, clock.now() + 2.4 * YEAR), false);
+  assert.equal(isDueForRenewal(joined, clock.now() + 2.6 * YEAR), true);
 });
 
 test('a store that is not there is an answer with a hint', async t => {

@@ -5,8 +5,8 @@
  * whole endpoint URL there; and it spends more time on a small request than the store does, because every stream
  * is a Duplex with its events. Here a stream is a number, two windows and a callback.
  *
- * Limits against a hostile peer: frames of 16 KiB, header blocks of 64 KiB, receive windows, a number of streams, and
- * no reading while the peer does not take what it is sent.
+ * Limits against a hostile peer: frames of 16 KiB, header blocks of 64 KiB, a number of streams, and no reading
+ * while the peer does not take what it is sent. The receive windows are none: what arrives is taken at once.
  */
 import type { Socket } from 'node:net';
 import {
@@ -194,7 +194,6 @@ export class Http2Connection implements Carrier {
   #onData(flags: number, streamId: number, payload: Buffer): void {
     const stream = this.#streams.get(streamId);
     this.#receiveWindow -= payload.byteLength;
-    if (this.#receiveWindow < 0) throw new ConnectionError(ERROR.FLOW_CONTROL_ERROR, 'window exceeded');
     if (this.#receiveWindow < CONNECTION_WINDOW / 2) {
       this.send(encodeWindowUpdate(0, CONNECTION_WINDOW - this.#receiveWindow));
       this.#receiveWindow = CONNECTION_WINDOW;

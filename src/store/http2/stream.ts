@@ -7,7 +7,6 @@
  * DATA waits here while a window is exhausted; everything else goes out at once.
  */
 import {
-  ConnectionError,
   ERROR,
   type ErrorCode,
   encodeFrame,
@@ -133,7 +132,6 @@ export class Http2Stream {
       return;
     }
     this.#receiveWindow -= taken;
-    if (this.#receiveWindow < 0) throw new ConnectionError(ERROR.FLOW_CONTROL_ERROR, 'window exceeded');
     this.#peerEnded = ended;
     if (!ended && this.#receiveWindow < this.#windowSize / 2) {
       this.#connection.send(encodeWindowUpdate(this.id, this.#windowSize - this.#receiveWindow));

@@ -5,12 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
-import { ManualClock } from '../../base/manual-clock.ts';
 import { Database } from './database.ts';
 import { identityOf } from './identity.ts';
-import { Lessor } from './lessor.ts';
 import { Mvcc } from './mvcc.ts';
-import { rangeOf } from './range.ts';
 import { restoreSnapshot } from './restore.ts';
 import { SCHEMA_VERSION } from './schema.ts';
 import { Tables } from './tables.ts';
@@ -172,60 +169,4 @@ test('a snapshot that SQLite will not write to is refused in our words', () =>
       name: 'DatabaseError',
       code: 'DISK_FAILED',
     });
-  }));
-
-test('a lease keeps the time it had left while the store is down', () =>
-  withDirectory(async dir => {
-    const path = join(dir, 'x.db');
-    {
-      using database = Database.open(path);
-      const clock = new ManualClock();
-      const lessor = new Lessor(database, new Tables(database), clock);
-      lessor.grant(1n, 100n);
-      lessor.grant(2n, 100n);
-      await clock.advance(60_000);
-      lessor.keepAlive(2n);
-      lessor.checkpoint();
-      await clock.advance(3_000); // lost with the crash
-    }
-    using database = Database.open(path);
-    // A month later.
-    const clock = new ManualClock(Date.UTC(2026, 1, 1));
-    const lessor = new Lessor(database, new Tables(database), clock);
-    assert.deepEqual(lessor.timeToLive(1n), { remaining: 40n, granted: 100n });
-    assert.deepEqual(lessor.timeToLive(2n), { remaining: 100n, granted: 100n });
-    await clock.advance(41_000);
-    assert.deepEqual(lessor.due(), [1n]);
-    await clock.advance(60_000);
-    assert.deepEqual(lessor.due(), [1n, 2n], 'named until revoked');
-  }));
-
-test('a lease that ends takes its keys with it in one revision, in the order of the keys', () =>
-  withDirectory(dir => {
-    using database = Database.open(join(dir, 'x.db'));
-    const tables = new Tables(database);
-    const mvcc = new Mvcc(tables);
-    const lessor = new Lessor(database, tables, new ManualClock());
-    lessor.grant(7n, 10n);
-    const writer = mvcc.write();
-    for (const key of ['b', 'a', 'c']) writer.put(bytes(key), bytes('x'), key === 'c' ? 0n : 7n);
-    mvcc.finish(writer);
-    const ending = mvcc.write();
-    lessor.revoke(7n, ending);
-    const commit = mvcc.finish(ending);
-    assert.deepEqual(
-      commit?.changes.map(({ type, kv }) => [type, Buffer.from(kv.key).toString(), kv.modRevision]),
-      [
-        ['delete', 'a', 3n],
-        ['delete', 'b', 3n],
-      ],
-    );
-    const everything = {
-      range: rangeOf(bytes('a'), bytes('\0')),
-      revision: 0n,
-      limit: 0n,
-      keysOnly: true,
-      countOnly: true,
-    };
-    assert.equal(mvcc.range(everything).count, 1n);
   }));

@@ -22,6 +22,11 @@ export class Tokens {
     this.#clock = clock;
   }
 
+  /** Tokens in memory, also expired ones that have not been swept yet. */
+  get size(): number {
+    return this.#tokens.size;
+  }
+
   issue(user: string): string {
     if (++this.#issued % SWEEP_EVERY === 0) this.#sweep();
     const token = randomBytes(24).toString('base64url');
