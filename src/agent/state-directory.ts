@@ -5,8 +5,8 @@
  *     <state-dir>/identity.json   {"version":1,"hostId":"<uuid>","macs":{"flannel.88":"c6:d2:32:6f:8f:44"}}
  *
  * The MAC of a new device follows from the host id and the device's name; one of a device that was there before
- * us is taken over. Both are stored once they are used. `save` after that. A directory that cannot be read or written never keeps the agent from working: it goes on with what it
- * has, says so, and saves when it can.
+ * us is taken over. `save` stores what has been used since. A directory that cannot be read or written never keeps
+ * the agent from working: it goes on with what it has, says so, and saves when it can.
  */
 import { createHash, randomUUID } from 'node:crypto';
 import { readFile, rename } from 'node:fs/promises';

@@ -98,6 +98,17 @@ describe('AgentClient', () => {
     assert.deepEqual(queries, ['/v1/events?follow=true&after=6']);
   });
 
+  test('follows an agent on which nothing happens for longer than one answer may take', async () => {
+    handler = (_, response) => {
+      response.write(`${JSON.stringify(event(1))}\n`);
+      setTimeout(() => response.end(`${JSON.stringify(event(2))}\n`), 200);
+    };
+    const seen: number[] = [];
+    const client = new AgentClient({ socketPath, timeout: 50 });
+    for await (const { id } of client.events({ follow: true })) seen.push(id);
+    assert.deepEqual(seen, [1, 2]);
+  });
+
   test('ends quietly when the agent stops while it is followed', async () => {
     handler = (_, response) => {
       response.write(`${JSON.stringify(event(1))}\n`, () => response.destroy());

@@ -38,6 +38,8 @@ describe('certificates', () => {
       const { certificate, key } = await issue(purpose);
       const issuer = new X509Certificate(authority.certificate);
       assert.equal(certificate.ca, false);
+      // Critical basic constraints without `cA` (RFC 5280, 4.2.1.9), as DER.
+      assert.ok(certificate.raw.toString('hex').includes('0603551d130101ff04023000'));
       assert.ok(certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey));
       assert.ok(certificate.checkPrivateKey(createPrivateKey(key)));
       assert.deepEqual(certificate.keyUsage, [oid]);
