@@ -28,20 +28,36 @@ export function leaseTrouble({ lease, trouble }: HolderState): Trouble | undefin
   return lease === undefined ? trouble : undefined;
 }
 
+export function leaseWarnings(state: HolderState): OwnedWarning[] {
+  return [unpublished(state), duplicateIdentity(state)].filter(warning => warning !== undefined);
+}
+
 /** What peers believe of this host and is not so any more, because the store does not take the news. */
-export function leaseWarnings({ lease, published, trouble }: HolderState): OwnedWarning[] {
-  if (lease === undefined || published !== false || trouble === undefined) return [];
+function unpublished({ lease, published, trouble }: HolderState): OwnedWarning | undefined {
+  if (lease === undefined || published !== false || trouble === undefined) return undefined;
   const { reason, hint } = trouble;
-  return [
-    {
-      id: 'unpublished',
-      code: 'LEASE_NOT_PUBLISHED',
-      severity: 'error',
-      title: 'this host has changed, and the store does not take the news for its peers',
-      text: `the lease ${lease.key} still has the former address or device: ${reason}`,
-      ...(hint === undefined ? {} : { hint }),
-    },
-  ];
+  return {
+    id: 'unpublished',
+    code: 'LEASE_NOT_PUBLISHED',
+    severity: 'error',
+    title: 'this host has changed, and the store does not take the news for its peers',
+    text: `the lease ${lease.key} still has the former address or device: ${reason}`,
+    ...(hint === undefined ? {} : { hint }),
+  };
+}
+
+/** A host that was cloned with its disk has the identity of the other one, and takes its lease. */
+function duplicateIdentity({ lease, rival }: HolderState): OwnedWarning | undefined {
+  if (lease === undefined || rival === undefined) return undefined;
+  const address = rival.attributes.publicIp ?? rival.attributes.publicIpv6 ?? 'an unknown address';
+  return {
+    id: 'identity',
+    code: 'DUPLICATE_IDENTITY',
+    severity: 'error',
+    title: 'another host has the identity of this one',
+    text: `it publishes ${address} in the lease ${lease.key}, as this host does; peers send the packets of both to one of them`,
+    hint: 'one of them was probably copied with its disk: there, stop the agent, delete identity.json in its state directory, and start it again',
+  };
 }
 
 export function leaseStatus(

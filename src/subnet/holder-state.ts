@@ -18,6 +18,8 @@ export interface HolderState {
   readonly deadline?: number;
   /** Why there is no lease, or no news of it. */
   readonly trouble?: LeaseTrouble;
+  /** What somebody else goes on writing to our key, under our id. */
+  readonly rival?: Lease;
 }
 
 export interface LeaseTrouble {

@@ -21,7 +21,7 @@ import { acquire } from './acquire.ts';
 import type { NetworkConfig } from './config.ts';
 import { fullTrouble, type HolderEvent, type HolderState, lossTrouble } from './holder-state.ts';
 import { Holding } from './holding.ts';
-import { isReservation, type Lease, type LeaseAttributes, type Subnet } from './lease.ts';
+import { isLease, isReservation, type Lease, type LeaseAttributes, type Subnet } from './lease.ts';
 import { KeyWatch, untilFreed } from './lease-watch.ts';
 import type { Registry } from './registry.ts';
 import { Renewal } from './renewal.ts';
@@ -66,6 +66,8 @@ export class LeaseHolder {
   #seeking = true;
   /** Our key may not be as we know it. */
   #inDoubt = false;
+  /** The last of what somebody else wrote to our key, under our id. */
+  #rival: Lease | undefined;
   #watch: KeyWatch | undefined;
 
   constructor(registry: Registry, options: HolderOptions) {
@@ -85,6 +87,7 @@ export class LeaseHolder {
           lease: this.#holding.lease,
           confirmed: !this.#seeking,
           published: this.#holding.says(this.#attributes),
+          rival: this.#truce.isRivalry ? this.#rival : undefined,
         },
       renewal: this.#renewal,
       clock: this.#clock,
@@ -167,7 +170,8 @@ export class LeaseHolder {
   }
 
   #nextTime(): number {
-    return this.#inDoubt ? Math.min(this.#renewal.due, this.#truce.until) : this.#renewal.due;
+    const due = Math.min(this.#renewal.due, this.#truce.rivalryEnds);
+    return this.#inDoubt ? Math.min(due, this.#truce.until) : due;
   }
 
   /** False when the network is full. */
@@ -205,8 +209,8 @@ export class LeaseHolder {
   }
 
   async #renew(): Promise<void> {
-    if (await this.#holding?.renew()) this.#truce.end();
-    else this.#inDoubt = true;
+    if ((await this.#holding?.renew()) !== true) this.#inDoubt = true;
+    else if (!this.#truce.isRivalry) this.#truce.end();
   }
 
   /** Our key may be another's, or nobody's. */
@@ -224,6 +228,7 @@ export class LeaseHolder {
         return this.#standing.tell({ type: 'reserved', lease: holding.lease });
       case 'overwritten':
         this.#truce.provoked();
+        if (isLease(finding.found)) this.#rival = finding.found;
         return this.#standing.tell({ type: 'overwritten', lease, found: finding.found });
       case 'lost': {
         const { type, ...loss } = finding;

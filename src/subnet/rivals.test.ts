@@ -109,6 +109,12 @@ describe('somebody else writes to our key', () => {
     assert.ok(writes > 4 && writes < 60, `${writes} writes in ten minutes`);
     assert.ok(one.events.includes(`overwritten ${one.first.key}`));
     assert.ok(twin.events.includes(`overwritten ${one.first.key}`));
+    assert.equal(`${one.holder.state.value.rival?.attributes.publicIp}`, '192.168.65.33');
+    assert.equal(`${twin.holder.state.value.rival?.attributes.publicIp}`, '192.168.65.3');
+    await twin.stop();
+    await world.clock.advance(600_000);
+    assert.equal(one.holder.state.value.rival, undefined, 'who gave up is no rival');
+    assert.deepEqual((await stored(world, one.first.key)).attributes, hostAttributes(3));
   });
 
   test('a host that holds back because of a rival follows changes of its own all the same', async () => {

@@ -13,6 +13,7 @@ export interface LeaseFacts {
   readonly confirmed: boolean;
   /** Whether it says what peers should know of this host now. */
   readonly published: boolean;
+  readonly rival: Lease | undefined;
 }
 
 export interface StandingOptions {
@@ -77,6 +78,7 @@ export class Standing {
         lease: facts.lease,
         ownership: facts.confirmed && !late ? 'held' : 'unconfirmed',
         published: facts.published,
+        ...(facts.rival && { rival: facts.rival }),
       }),
       ...(deadline !== undefined && { deadline }),
       ...(this.#trouble && { trouble: this.#trouble }),

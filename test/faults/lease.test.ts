@@ -7,10 +7,11 @@
  *           docker3            its lease is revoked, deleted, overwritten, given away
  */
 import assert from 'node:assert/strict';
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import type { AgentEvent } from '../../src/api/messages.ts';
 import type { LeaseStatus } from '../../src/api/status.ts';
-import { countOf, type FaultHost, needsFaultLab } from './fault-host.ts';
+import { type FaultHost, needsFaultLab } from './fault-host.ts';
 import { FaultLab, PREFIX } from './fault-lab.ts';
 
 describe('a lease', needsFaultLab, () => {
@@ -106,8 +107,10 @@ describe('a lease', needsFaultLab, () => {
           );
       }
       // Its own bridge still has the former subnet, until somebody restarts Docker with the new one.
-      const { peers } = await victim.until('the conflict is seen', status => countOf(status, 'failed') === 1);
-      assert.match(peers.find(peer => peer.key === key)?.reason ?? '', /route .* is in the way/);
+      await victim.until('the conflict is explained', ({ peers }) => {
+        const heirs = peers.find(peer => peer.key === key);
+        return heirs?.state === 'failed' && /route .* is in the way/.test(heirs.reason ?? '');
+      });
       await lab.deleteLease(key);
       await told('lease-published', () => victim.moveTo('192.168.65.5'));
     });
@@ -153,5 +156,32 @@ describe('a lease', needsFaultLab, () => {
       for (const host of lab.hosts) await host.until('no warning is left', s => s.warnings.length === 0);
     });
     assert.equal(lost, 0);
+  });
+
+  test('of a host that is a copy of another one, identity and all: both say so, and what ends it', async () => {
+    await lab.survive(async () => {
+      const original = lab.host(1);
+      const path = victim.host.path('/var/lib/tulle/identity.json');
+      const own = readFileSync(path);
+      const { key } = await leaseOf(original);
+      await victim.killAgent();
+      copyFileSync(original.host.path('/var/lib/tulle/identity.json'), path);
+      await victim.startAgent();
+      for (const [host, other] of [
+        [original, victim],
+        [victim, original],
+      ] as const) {
+        const { reason, hint } = await host.untilWarned('DUPLICATE_IDENTITY', new RegExp(other.address));
+        assert.match(reason, new RegExp(key));
+        assert.match(hint ?? '', /identity\.json/);
+      }
+      await victim.killAgent();
+      writeFileSync(path, own);
+      await original.killAgent();
+      await victim.startAgent();
+      await original.startAgent();
+      for (const host of lab.hosts) await host.until('no warning is left', s => s.warnings.length === 0);
+      assert.equal((await leaseOf(original)).key, key);
+    });
   });
 });
