@@ -1,16 +1,11 @@
 /** What is different about this host when another plan comes into use: told once, as events. */
 import type { Underlay } from '../backend/backend.ts';
 import { isObject } from '../base/fields.ts';
-import type { Lease } from '../subnet/lease.ts';
 import type { EventLog } from './event-log.ts';
 import type { HostPlan } from './host-plan.ts';
+import type { Outcome } from './outcome.ts';
 
-export interface InUse {
-  readonly plan: HostPlan;
-  readonly lease: Lease;
-}
-
-export function tellChanges(events: Pick<EventLog, 'add'>, before: InUse, after: InUse): void {
+export function tellChanges(events: Pick<EventLog, 'add'>, before: Outcome, after: Outcome): void {
   const underlay = differences(underlayFacts(before.plan.underlay), underlayFacts(after.plan.underlay));
   if (underlay.length > 0) {
     events.add('info', 'underlay-changed', `the underlay is another one: ${underlay.join(', ')}`);

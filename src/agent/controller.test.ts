@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, type TestContext, test } from 'node:test';
-import { firewallFor } from './controller.ts';
 import { ControllerRig, config, dualStack, lease, network } from './controller-rig.ts';
+import { firewallFor } from './outcome.ts';
 
 let rig: ControllerRig;
 beforeEach(async t => {

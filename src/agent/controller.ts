@@ -13,19 +13,27 @@
  * interface that is gone and a lease that is lost change the conditions, not the kernel.
  */
 import type { Backend, BackendContext } from '../backend/backend.ts';
-import { canBeSideBySide, isLeftBehind } from '../backend/handover.ts';
+import { isLeftBehind } from '../backend/handover.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Problem } from '../base/errors.ts';
 import { Latest } from '../base/latest.ts';
 import type { DataPlane } from '../dataplane/data-plane.ts';
-import type { DesiredFirewall } from '../firewall/rules.ts';
-import { familiesOf, type NetworkConfig } from '../subnet/config.ts';
-import type { Lease, Subnet } from '../subnet/lease.ts';
+import type { NetworkConfig } from '../subnet/config.ts';
+import type { Lease } from '../subnet/lease.ts';
 import type { EventLog } from './event-log.ts';
-import { deviceRefusal, devicesOf, type Handover, LINGER, SETTLE, sideBySide } from './handover.ts';
+import {
+  deviceRefusal,
+  devicesOf,
+  type Handover,
+  LINGER,
+  nextHandover,
+  SETTLE,
+  sideBySide,
+} from './handover.ts';
 import type { Health } from './health.ts';
 import { type HostPlan, type HostPlanResult, planHost, type Refusal } from './host-plan.ts';
 import type { AgentOptions } from './options.ts';
+import { fits, type Outcome } from './outcome.ts';
 import { OutcomeNews } from './outcome-news.ts';
 import { PeerBook } from './peer-book.ts';
 import type { Identity } from './state-directory.ts';
@@ -41,13 +49,6 @@ export interface ControllerOptions {
   readonly createBackend: (context: BackendContext) => Backend;
   /** The configuration that the last run had in use: it stays in use where the store has none that can be. */
   readonly formerConfig?: NetworkConfig;
-}
-
-/** A host that has all it needs: what the firewall and the subnet file are made of. */
-export interface Outcome {
-  /** While the network goes over to another device, its backend is both. */
-  readonly plan: HostPlan;
-  readonly lease: Lease;
 }
 
 export class Controller {
@@ -171,18 +172,10 @@ export class Controller {
     const used = this.plan.value;
     if (lease === undefined || used === undefined || !fits(plan.config, lease.subnet)) return undefined;
     if (this.outcome.value === undefined || !fits(used.config, lease.subnet)) return undefined;
-    const isGoingOn = before?.to.config === plan.config;
-    const predecessor = isGoingOn ? before.from : used;
     // The predecessor follows the host's network for as long as it is there.
+    const predecessor = before?.to.config === plan.config ? before.from : used;
     const renewed = this.#planFor(predecessor.config, network);
-    const from = renewed.ok ? renewed.plan : predecessor;
-    if (!canBeSideBySide(from.backend, plan.backend, lease.subnet)) return undefined;
-    const namesOf = (side: HostPlan) => devicesOf(side, lease.subnet).join(' and ');
-    const devices = { from: namesOf(from), to: namesOf(plan) };
-    // The way back to devices that are still there needs no preparation.
-    const isReturn = before?.step === 'handing over' && devices.to === before.devices.from;
-    const step = isGoingOn ? before.step : isReturn ? 'handing over' : 'preparing';
-    return { from, to: plan, step, devices };
+    return nextHandover(before, renewed.ok ? renewed.plan : predecessor, plan, lease.subnet);
   }
 
   /**
@@ -275,31 +268,4 @@ export class Controller {
     this.#refusal = refusal;
     this.#news.refusal(refusal, this.plan.value !== undefined);
   }
-}
-
-/** The wanted firewall of a host with this lease. */
-export function firewallFor({ plan, lease }: Outcome, options: AgentOptions['firewall']): DesiredFirewall {
-  const { config } = plan;
-  const { addresses } = plan.backend.host(lease.subnet);
-  return {
-    nftables: config.enableNftables,
-    blocks: familiesOf(config).flatMap(family => {
-      const network = config[family]?.network;
-      const subnet = lease.subnet[family];
-      const device = addresses.find(({ ownedWithin }) => ownedWithin.family === family)?.link;
-      if (network === undefined || subnet === undefined) return [];
-      return [{ network, subnet, ...(device === undefined ? {} : { device }) }];
-    }),
-    masquerade: options.masquerade,
-    forward: options.forward,
-    randomFully: options.randomFully,
-  };
-}
-
-/** Whether a lease is of this network; after a change of the network the next one will be. */
-function fits(config: NetworkConfig, subnet: Subnet): boolean {
-  return familiesOf(config).every(family => {
-    const block = subnet[family];
-    return block !== undefined && config[family]?.network.contains(block) === true;
-  });
 }

@@ -17,12 +17,13 @@ import type { DesiredFirewall } from '../firewall/rules.ts';
 import { formatSubnetEnv } from '../subnet/subnet-env.ts';
 import type { Netns } from '../sys/netns.ts';
 import { readSysctl, sysctlsOf } from '../sys/sysctl.ts';
-import { type Controller, firewallFor, type Outcome } from './controller.ts';
+import type { Controller } from './controller.ts';
 import { EnforcementReport, FORWARDING } from './enforcement-report.ts';
 import type { EventLog } from './event-log.ts';
 import type { Health } from './health.ts';
 import { KeptFile } from './kept-file.ts';
 import type { AgentOptions } from './options.ts';
+import { firewallFor, type Outcome } from './outcome.ts';
 
 export interface EnforcerOptions {
   readonly options: AgentOptions;

@@ -5,7 +5,7 @@
  *     handing over  the new plan is published and in use; the old device stays for the peers that have not followed
  *     (over)        everybody has followed: the old device goes
  */
-import { handingOver, preparing } from '../backend/handover.ts';
+import { canBeSideBySide, handingOver, preparing } from '../backend/handover.ts';
 import { enumerate } from '../base/enumerate.ts';
 import type { LinkReport } from '../dataplane/report.ts';
 import type { Subnet } from '../subnet/lease.ts';
@@ -25,6 +25,22 @@ export const LINGER = 3_000;
 
 /** Milliseconds in which further news of peers are gathered before those left behind are counted again. */
 export const SETTLE = 500;
+
+/** From one plan to another; undefined where their devices cannot be there at the same time. */
+export function nextHandover(
+  before: Handover | undefined,
+  from: HostPlan,
+  to: HostPlan,
+  own: Subnet,
+): Handover | undefined {
+  if (!canBeSideBySide(from.backend, to.backend, own)) return undefined;
+  const devices = { from: devicesOf(from, own).join(' and '), to: devicesOf(to, own).join(' and ') };
+  const isGoingOn = before?.to.config === to.config;
+  // The way back to devices that are still there needs no preparation.
+  const isReturn = before?.step === 'handing over' && devices.to === before.devices.from;
+  const step = isGoingOn ? before.step : isReturn ? 'handing over' : 'preparing';
+  return { from, to, step, devices };
+}
 
 /** What is in use meanwhile: the published plan, with both backends. */
 export function sideBySide(published: HostPlan, { from, to, step }: Handover): HostPlan {

@@ -1,11 +1,12 @@
 /** What the controller has to tell: to the conditions and warnings what is so, to the events what has changed. */
 import type { Subnet } from '../subnet/lease.ts';
 import { bridgeWarnings } from './bridges.ts';
-import { type InUse, tellChanges } from './changes.ts';
+import { tellChanges } from './changes.ts';
 import type { EventLog } from './event-log.ts';
 import { type Handover, handoverWarning } from './handover.ts';
 import type { Health, OwnedWarning } from './health.ts';
 import type { Refusal } from './host-plan.ts';
+import type { Outcome } from './outcome.ts';
 import type { HostNetwork } from './underlay.ts';
 
 export class OutcomeNews {
@@ -58,13 +59,13 @@ export class OutcomeNews {
   }
 
   /** Something else is in use. */
-  changed(before: InUse, after: InUse): void {
+  changed(before: Outcome, after: Outcome): void {
     tellChanges(this.#events, before, after);
     if (before.lease.key !== after.lease.key) this.#former.push(before.lease.subnet);
   }
 
   /** What this host's network has to do with what is in use. */
-  surroundings(network: HostNetwork, used: InUse): void {
+  surroundings(network: HostNetwork, used: Outcome): void {
     this.#health.warn('bridge', bridgeWarnings(network, { ...used, former: this.#former }));
     const link = network.links.find(({ index }) => index === used.plan.underlay.link.index);
     const isCut = link?.up === true && !link.running;

@@ -17,10 +17,10 @@ import type { Problem } from '../base/errors.ts';
 import type { DataPlaneReport } from '../dataplane/report.ts';
 import type { FirewallState } from '../firewall/keeper.ts';
 import type { FamilyConfig } from '../subnet/config.ts';
-import type { Outcome } from './controller.ts';
 import type { Health } from './health.ts';
 import type { HostPlan } from './host-plan.ts';
 import type { AgentOptions } from './options.ts';
+import type { Outcome } from './outcome.ts';
 
 /** What the parts of the agent answer at this moment. */
 export interface StatusSources {

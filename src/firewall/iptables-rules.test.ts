@@ -8,7 +8,7 @@ import { type DesiredFirewall, NO_RULES, rulesFor } from './rules.ts';
 const DESIRED: DesiredFirewall = {
   nftables: false,
   blocks: [
-    { network: Prefix.parse('10.3.0.0/16'), subnet: Prefix.parse('10.3.5.0/24'), device: 'flannel.88' },
+    { network: Prefix.parse('10.3.0.0/16'), subnet: Prefix.parse('10.3.5.0/24'), devices: ['flannel.88'] },
   ],
   masquerade: false,
   forward: true,

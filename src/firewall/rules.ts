@@ -14,7 +14,7 @@
  *                 2  any -> N              accept
  *
  * And one that flannel does not have, for hosts whose dockerd (28 and later) drops what comes to a container otherwise
- * than through its bridge. D is the device of the overlay:
+ * than through its bridge. D is the device of the overlay; there are two while a network goes over to another one:
  *
  *     overlay     1  N -> S, in from D     accept
  */
@@ -26,8 +26,8 @@ export interface OverlayBlock {
   readonly network: Prefix;
   /** The subnet leased to this host. */
   readonly subnet: Prefix;
-  /** Name of the link over which packets of other hosts come in; absent where that is any. */
-  readonly device?: string;
+  /** Names of the links over which packets of other hosts come in; absent where that is any. */
+  readonly devices?: readonly string[];
 }
 
 /** The wanted firewall of one host, complete: what is not in it is removed if it is ours. */
@@ -104,9 +104,13 @@ function forwardRules({ network }: OverlayBlock): Rule[] {
   ];
 }
 
-function overlayRules({ network, subnet, device }: OverlayBlock): Rule[] {
-  if (device === undefined) return [];
-  return [{ source: is(network), destination: is(subnet), device, verdict: 'accept' }];
+function overlayRules({ network, subnet, devices = [] }: OverlayBlock): Rule[] {
+  return devices.map(device => ({
+    source: is(network),
+    destination: is(subnet),
+    device,
+    verdict: 'accept',
+  }));
 }
 
 const is = (prefix: Prefix): AddressMatch => ({ prefix, not: false });

@@ -60,7 +60,7 @@ const RULES = rulesFor(
   {
     nftables: false,
     blocks: [
-      { network: Prefix.parse('10.5.0.0/16'), subnet: Prefix.parse('10.5.34.0/24'), device: 'flannel.88' },
+      { network: Prefix.parse('10.5.0.0/16'), subnet: Prefix.parse('10.5.34.0/24'), devices: ['flannel.88'] },
     ],
     masquerade: true,
     forward: true,

@@ -54,7 +54,7 @@ test('finds and removes what is ours, once, and leaves the rest', needsRoot, asy
   await firewall.apply({
     nftables: false,
     blocks: [
-      { network: Prefix.parse('10.3.0.0/16'), subnet: Prefix.parse('10.3.5.0/24'), device: 'flannel.88' },
+      { network: Prefix.parse('10.3.0.0/16'), subnet: Prefix.parse('10.3.5.0/24'), devices: ['flannel.88'] },
     ],
     masquerade: true,
     forward: false,

@@ -78,7 +78,11 @@ for (const nftables of [false, true]) {
       log: silentLogger,
       run: (program, args, options) => run(program, args, { ...options, namespaces: host.namespaces }),
     });
-    const block = { network: Prefix.parse('10.3.0.0/16'), subnet: Prefix.parse('10.3.5.0/24'), device: 'p' };
+    const block = {
+      network: Prefix.parse('10.3.0.0/16'),
+      subnet: Prefix.parse('10.3.5.0/24'),
+      devices: ['p'],
+    };
     const desired = { nftables, blocks: [block], masquerade: true, forward: true, randomFully: true };
     await firewall.apply(desired);
     assert.equal(await container.reaches('192.0.2.2'), true, 'to the world, with the address of the host');
@@ -133,7 +137,7 @@ for (const nftables of [false, true]) {
       run(program, args, { ...options, namespaces: host.namespaces });
     const firewall = new Firewall({ log: silentLogger, run: programs });
     const subnet = Prefix.parse('10.3.5.0/24');
-    const block = { network: Prefix.parse('10.3.0.0/16'), subnet, device: 'p' };
+    const block = { network: Prefix.parse('10.3.0.0/16'), subnet, devices: ['p'] };
     const desired = { nftables, blocks: [block], masquerade: false, forward: true, randomFully: true };
     const foreign = async () =>
       (await programs('iptables-save', [], {})).stdout

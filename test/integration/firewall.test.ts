@@ -20,8 +20,12 @@ import { needsRoot, requires } from '../support/capabilities.ts';
 const DUAL: DesiredFirewall = {
   nftables: false,
   blocks: [
-    { network: Prefix.parse('10.3.0.0/16'), subnet: Prefix.parse('10.3.5.0/24'), device: 'flannel.88' },
-    { network: Prefix.parse('fd00:3::/48'), subnet: Prefix.parse('fd00:3:0:5::/64'), device: 'flannel.88' },
+    { network: Prefix.parse('10.3.0.0/16'), subnet: Prefix.parse('10.3.5.0/24'), devices: ['flannel.88'] },
+    {
+      network: Prefix.parse('fd00:3::/48'),
+      subnet: Prefix.parse('fd00:3:0:5::/64'),
+      devices: ['flannel.88'],
+    },
   ],
   masquerade: true,
   forward: true,
@@ -197,7 +201,7 @@ describe('iptables mode', needsRoot, () => {
     const moved = {
       network: Prefix.parse('10.4.0.0/16'),
       subnet: Prefix.parse('10.4.9.0/24'),
-      device: 'flannel.88',
+      devices: ['flannel.88'],
     };
     await firewall.apply({ ...DUAL, blocks: [moved] });
     const text = (await host.saved()).join('\n');
