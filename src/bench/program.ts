@@ -1,5 +1,6 @@
 /** `bench program`: what it costs to make a kernel know its peers, by number of peers, shape and operation. */
 import type { PeerPath } from '../dataplane/desired.ts';
+import { deleteTunnel } from '../dataplane/links.ts';
 import { lose, SHAPES, type Shape, type ShapeName } from './program-shapes.ts';
 import { DEVICE, pathsTo, pathTo, World } from './program-world.ts';
 
@@ -96,7 +97,8 @@ async function measureShape(
   await assertProgrammed(world, name, peers);
   await measure('noop', () => timed(() => shape.resync()));
   // Taken down here, not in the background of the next measurement.
-  await world.rtnetlink.links.delete(DEVICE);
+  const device = await world.rtnetlink.links.get(DEVICE);
+  if (device !== undefined) await deleteTunnel(world.rtnetlink, device.index);
   return rows;
 }
 
