@@ -1,0 +1,128 @@
+/** Others change the kernel while we read and write it. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
+import { Mac } from '../base/mac.ts';
+import { change } from '../netlink/change.ts';
+import { FakeKernel } from '../netlink/fake/fake-kernel.ts';
+import type { DesiredPeer, PeerPath } from './desired.ts';
+import { damage, PEERS, WORLD } from './fake-damage.ts';
+import { DEVICE, FakeHost, fakePeer } from './fake-host.ts';
+
+function path({ paths: [path] }: DesiredPeer): PeerPath {
+  assert.ok(path);
+  return path;
+}
+
+describe('at the same time', () => {
+  test('compares everything after announcements were lost', async () => {
+    await using host = new FakeHost();
+    await host.begin(PEERS);
+    await damage(host);
+    host.kernel.overrun();
+    await host.pass(100);
+    assert.equal(host.show(), WORLD);
+    assert.equal(host.plane.report().lastResync?.reason, 'announcements were lost');
+  });
+
+  test('looks again where others wrote at the same time, and takes its own last word for what it is', async () => {
+    await using host = new FakeHost();
+    await host.begin(PEERS);
+    const [path] = fakePeer(2, { mac: '02:00:00:00:05:05' }).paths;
+    assert.ok(path);
+    let interjected = false;
+    host.kernel.refuse('EBUSY', request => {
+      // The neighbor is deleted just before our own write makes it anew; the news of that comes after our answer.
+      if (request.type === 'neighbor' && !interjected) {
+        interjected = true;
+        host.interject(change.deleteNeighbor({ index: request.neighbor.index, ip: path.gateway }));
+      }
+      return false;
+    });
+    host.plane.setPeer({ ...fakePeer(2), paths: [path] });
+    assert.equal((await host.plane.apply()).inSync, true);
+    await host.pass(1000);
+    assert.equal(interjected, true);
+    assert.deepEqual(host.repairs, []);
+    assert.match(host.show(), /^10\.3\.2\.0 dev flannel\.88 lladdr 02:00:00:00:05:05 PERMANENT$/m);
+  });
+
+  test('a device that is made anew loses its routes first', async () => {
+    await using host = new FakeHost();
+    await host.begin(PEERS);
+    const ends: string[] = [];
+    host.kernel.refuse('EBUSY', request => {
+      if ('gone' in request && request.gone) ends.push(request.type);
+      return false;
+    });
+    const { links, addresses, sysctls } = host.desired;
+    host.plane.setHost({ links: links.map(link => ({ ...link, port: 8472 })), addresses, sysctls });
+    assert.equal((await host.plane.apply()).inSync, true);
+    assert.deepEqual(ends, ['route', 'route', 'route', 'route', 'link']);
+    assert.equal(host.show(), WORLD.replace('dstport 4789', 'dstport 8472'));
+    ends.length = 0;
+    host.plane.setHost({ links: [], addresses: [], sysctls: [] });
+    await host.plane.apply();
+    assert.deepEqual(ends, ['route', 'route', 'route', 'route', 'link']);
+    assert.equal(host.show(), '');
+  });
+
+  test('announcements that are lost while tables are read are made up for', async () => {
+    const kernel = new FakeKernel();
+    await using rtnetlink = kernel.connect();
+    await using host = new FakeHost({ rtnetlink }, kernel);
+    await host.begin(PEERS);
+    const index = await host.index();
+    const { read } = rtnetlink.neighbors;
+    rtnetlink.neighbors.read = async (filter, reader) => {
+      // The FDB has been read already.
+      host.interject(change.deleteFdb({ index, mac: Mac.parse('02:00:00:00:01:01') }));
+      kernel.overrun();
+      rtnetlink.neighbors.read = read;
+      await setImmediate();
+      return read(filter, reader);
+    };
+    await host.plane.resync('test');
+    await host.pass(1000);
+    assert.equal(host.show(), WORLD);
+  });
+
+  test('what others undo before the answer to our request is read is done again', async () => {
+    const kernel = new FakeKernel();
+    await using rtnetlink = kernel.connect();
+    const { apply } = rtnetlink;
+    rtnetlink.apply = async changes => {
+      const results = await apply(changes);
+      // The announcement is heard first.
+      for (let turn = 0; turn < 3; turn++) await setImmediate();
+      return results;
+    };
+    await using host = new FakeHost({ rtnetlink }, kernel);
+    await host.begin([]);
+    const [first, second] = [1, 2].map(n => path(fakePeer(n)).subnet);
+    assert.ok(first && second);
+    kernel.refuse('EBUSY', request => {
+      if (request.type === 'route' && request.route.destination?.equals(second) === true) {
+        host.interject(change.deleteRoute({ destination: first }));
+      }
+      return false;
+    });
+    host.plane.setPeers(PEERS);
+    await host.plane.apply();
+    await host.pass(1000);
+    assert.equal(host.show(), WORLD);
+  });
+
+  test('the device vanishes while it is programmed', async () => {
+    await using host = new FakeHost();
+    let requests = 0;
+    host.kernel.refuse('EBUSY', request => {
+      if (request.type === 'nexthop' && ++requests === 2) host.interject(change.deleteLink(DEVICE));
+      return false;
+    });
+    await host.begin(PEERS);
+    await host.pass(1000);
+    assert.equal(host.show(), WORLD);
+    assert.equal(host.plane.report().inSync, true);
+  });
+});

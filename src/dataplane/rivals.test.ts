@@ -1,0 +1,115 @@
+/** Others, or other peers, have what a peer needs. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { Prefix } from '../base/prefix.ts';
+import { change } from '../netlink/change.ts';
+import type { DesiredPeer, PeerPath } from './desired.ts';
+import { nexthopId, PEERS, WORLD } from './fake-damage.ts';
+import { FakeHost, fakePeer } from './fake-host.ts';
+
+function path({ paths: [path] }: DesiredPeer): PeerPath {
+  assert.ok(path);
+  return path;
+}
+
+describe('rivals', () => {
+  test('takes the place of a route that flannel made, and not that of another, when a peer comes', async () => {
+    await using host = new FakeHost();
+    await host.begin([]);
+    const [flannels, foreign] = [2, 3].map(n => Prefix.parse(`10.3.${n}.0/24`));
+    assert.ok(flannels && foreign);
+    const underlay = (await host.others.links.get('eth0'))?.index ?? 0;
+    await host.others.apply([
+      change.addRoute({ destination: flannels, gateway: flannels.ip, oif: await host.index(), flags: 4 }),
+      change.addRoute({ destination: foreign, oif: underlay }),
+    ]);
+    host.plane.setPeers([fakePeer(2), fakePeer(3)]);
+    const { failures } = await host.plane.apply();
+    assert.equal(failures.length, 1);
+    assert.match(failures[0] ?? '', /route 10\.3\.3\.0\/24 on link 2 proto boot is in the way$/);
+    assert.equal(host.plane.peerReport('10.3.2.0-24')?.state, 'ok');
+    assert.match(host.show(), /^10\.3\.2\.0\/24 nhid /m);
+    assert.match(host.show(), /^10\.3\.3\.0\/24 dev eth0 scope link$/m);
+    host.plane.removePeer('10.3.3.0-24');
+    assert.equal((await host.plane.apply()).inSync, true);
+    assert.match(host.show(), /^10\.3\.3\.0\/24 dev eth0 scope link$/m);
+  });
+
+  test('a way that others free is taken at once, however long it was blocked', async () => {
+    await using host = new FakeHost();
+    const destination = Prefix.parse('10.3.2.0/24');
+    const underlay = (await host.others.links.get('eth0'))?.index ?? 0;
+    await host.others.apply([change.addRoute({ destination, oif: underlay })]);
+    assert.match((await host.begin(PEERS)).failures.join(), /is in the way$/);
+    await host.pass(300_000);
+    assert.match(host.plane.peerReport('10.3.2.0-24')?.reason ?? '', /is in the way$/);
+    await host.others.apply([change.deleteRoute({ destination })]);
+    await host.pass(100);
+    assert.equal(host.show(), WORLD);
+  });
+
+  test('a way that is freed unannounced is taken in time', async () => {
+    await using host = new FakeHost();
+    const oif = (await host.others.links.get('eth0'))?.index ?? 0;
+    await host.others.apply([
+      change.addNexthop({ id: 5, family: 'ipv4', oif }),
+      change.addRoute({ destination: Prefix.parse('10.3.2.0/24'), nexthopId: 5 }),
+    ]);
+    assert.match((await host.begin(PEERS)).failures.join(), /is in the way$/);
+    // The kernel says nothing of the route that goes with it.
+    await host.others.nexthops.delete(5);
+    await host.pass(60_000);
+    assert.equal(host.show(), WORLD);
+  });
+
+  test('a number that others take for their next hop is given up', async () => {
+    await using host = new FakeHost();
+    await host.begin(PEERS);
+    const underlay = (await host.others.links.get('eth0'))?.index ?? 0;
+    const theirs = { id: nexthopId(2), family: 'ipv4' as const, oif: underlay, protocol: 4 };
+    const taken = async () => {
+      await host.others.apply([change.deleteNexthop(theirs.id), change.addNexthop(theirs)]);
+      await host.pass(5000);
+      assert.match(host.show(), new RegExp(`^id ${theirs.id} dev eth0 scope link proto static$`, 'm'));
+      assert.match(host.show(), new RegExp(`^10\\.3\\.2\\.0/24 nhid (?!${theirs.id} )`, 'm'));
+      assert.equal(host.plane.report().inSync, true);
+    };
+    await taken();
+    // While it is needed, and no announcement of it arrives.
+    host.plane.removePeer('10.3.2.0-24');
+    await host.plane.apply();
+    host.plane.setPeer(fakePeer(2));
+    await host.plane.apply();
+    await taken();
+  });
+
+  test('peers that claim the same are told apart by revision, and the loser gets its turn', async () => {
+    await using host = new FakeHost();
+    const [path] = fakePeer(2).paths;
+    assert.ok(path);
+    const rival = fakePeer(2, { mac: '02:00:00:00:01:01', underlayIp: '192.168.65.109', revision: 7n });
+    // The MAC of peer 1 and the subnet of peer 2.
+    await host.begin([...PEERS, { ...rival, key: 'rival' }]);
+    assert.match(host.plane.peerReport('10.3.1.0-24')?.reason ?? '', /claimed by rival too/);
+    assert.match(host.plane.peerReport('10.3.2.0-24')?.reason ?? '', /claimed by rival too/);
+    assert.equal(host.plane.peerReport('rival')?.state, 'ok');
+    host.plane.setPeer(fakePeer(1, { revision: 8n }));
+    await host.plane.apply();
+    assert.equal(host.plane.peerReport('10.3.1.0-24')?.state, 'ok');
+    host.plane.removePeer('rival');
+    await host.plane.apply();
+    assert.equal(host.show(), WORLD);
+  });
+
+  test('a subnet inside that of another peer is a route of its own', async () => {
+    await using host = new FakeHost();
+    const inner = { ...path(fakePeer(9)), subnet: Prefix.parse('10.3.1.128/25') };
+    await host.begin([...PEERS, { key: 'inner', revision: 1n, paths: [inner] }]);
+    assert.equal(host.plane.peerReport('inner')?.state, 'ok');
+    host.plane.removePeer('10.3.1.0-24');
+    await host.plane.apply();
+    assert.equal(host.plane.peerReport('inner')?.state, 'ok');
+    assert.match(host.show(), /^10\.3\.1\.128\/25 nhid/m);
+    assert.doesNotMatch(host.show(), /^10\.3\.1\.0\/24/m);
+  });
+});
