@@ -70,7 +70,8 @@ export class StoreServer implements AsyncDisposable {
     this.#grpc = new GrpcServer(services, MAX_MESSAGE_BYTES, log, (service, method, status) =>
       metrics.handled(service, method, status),
     );
-    this.#http = httpServer(this.#core, new Gateway(services, MAX_MESSAGE_BYTES), metrics, welcome);
+    const gateway = new Gateway(services, MAX_MESSAGE_BYTES);
+    this.#http = httpServer({ core: this.#core, gateway, metrics, log, welcome });
     this.#compacting =
       autoCompaction === undefined
         ? Promise.resolve()
