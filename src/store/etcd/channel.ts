@@ -70,13 +70,13 @@ export class Channel {
   /** Waits until requests can be sent. @throws StoreError; nothing has been sent to the store then */
   async connected(): Promise<void> {
     const channel = this.client.getChannel();
-    const deadline = Date.now() + this.#timing.connect;
+    const end = performance.now() + this.#timing.connect;
     for (;;) {
       const state = channel.getConnectivityState(true);
       if (state === connectivityState.READY) return;
       if (state === connectivityState.SHUTDOWN) throw this.#unreachable('the connection was given up');
-      if (state === connectivityState.TRANSIENT_FAILURE) await this.#throwReason(deadline);
-      else if (!(await changed(channel, state, deadline))) {
+      if (state === connectivityState.TRANSIENT_FAILURE) await this.#throwReason();
+      else if (!(await changed(channel, state, end - performance.now()))) {
         throw this.#unreachable(`no connection within ${this.#timing.connect} ms`);
       }
     }
@@ -90,7 +90,8 @@ export class Channel {
   }
 
   /** A channel keeps the reason of its failure to itself, and tells it to calls only; they fail at once. */
-  async #throwReason(deadline: number): Promise<void> {
+  async #throwReason(): Promise<void> {
+    const deadline = Date.now() + this.#timing.connect;
     try {
       await callUnary(this.client, Maintenance.method.status, {}, new Metadata(), { deadline });
     } catch (error) {
@@ -107,13 +108,17 @@ export class Channel {
   }
 }
 
-/** Whether the state has changed before the deadline. */
+/** Whether the state changes within `ms` milliseconds. grpc-js would count them by the wall clock, which may jump. */
 function changed(
   channel: ReturnType<Client['getChannel']>,
   from: connectivityState,
-  deadline: number,
+  ms: number,
 ): Promise<boolean> {
-  return new Promise(resolve =>
-    channel.watchConnectivityState(from, deadline, error => resolve(error === undefined)),
-  );
+  return new Promise(resolve => {
+    const timer = setTimeout(() => resolve(false), ms);
+    channel.watchConnectivityState(from, Number.POSITIVE_INFINITY, () => {
+      clearTimeout(timer);
+      resolve(true);
+    });
+  });
 }
