@@ -77,10 +77,20 @@ export class Identity implements HostIdentity {
     const known = this.#macs.get(linkName);
     if (known !== undefined) return known;
     const digest = createHash('sha256').update(`${this.hostId}/${linkName}`).digest();
-    const mac = Mac.random(count => digest.subarray(0, count));
+    const mac = this.#macOfKin(linkName) ?? Mac.random(count => digest.subarray(0, count));
     this.#macs.set(linkName, mac);
     this.#saved = false;
     return mac;
+  }
+
+  /**
+   * A device that takes the place of another, because the VNI changed, has its MAC: a flannel host, which reads the
+   * VNI only when it starts, sends to the MAC of the newest lease with the VNI of the oldest.
+   */
+  #macOfKin(linkName: string): Mac | undefined {
+    const [kin] = /^.*\./.exec(linkName) ?? [];
+    if (kin === undefined) return undefined;
+    return Array.from(this.#macs).findLast(([name]) => name.startsWith(kin))?.[1];
   }
 
   /**

@@ -204,6 +204,34 @@ describe('live changes', needsFaultLab, () => {
     assert.equal(lost, 0);
   });
 
+  test('of the VNI beside a flannel host, which keeps the former one until it is restarted: both ways stay', async () => {
+    const [one, two] = [lab.host(1), lab.host(2)];
+    const lost = await lab.survive(async () => {
+      await two.killAgent();
+      await lab.configure({ ...CONFIG, Backend: { ...CONFIG.Backend, VNI: 99 } });
+      const { lease } = await one.until('it hands over', ({ warnings, backend }) => {
+        return backend?.devices[0]?.vni === 99 && warnings.some(({ code }) => code === 'NETWORK_CHANGING');
+      });
+      // What flannel does when the lease of a peer changes (flannel pkg/backend/vxlan/vxlan_network.go).
+      const published = await eventually('the lease says so', async () => {
+        const { BackendData } = await lab.leaseValue(lease?.key ?? '');
+        const { VNI, VtepMAC } = BackendData as { VNI: number; VtepMAC: string };
+        return VNI === 99 && VtepMAC;
+      });
+      const [base] = (lease?.ipv4 ?? '').split('/');
+      await two.shell(`ip neigh replace ${base} lladdr ${published} dev ${DEVICE} nud permanent`);
+      await two.shell(`bridge fdb replace ${published} dst ${one.address} dev ${DEVICE} self permanent`);
+      await using ping = await lab.ping();
+      await ping.toll();
+      await two.startAgent();
+      await lab.configure();
+      for (const host of lab.hosts) {
+        await host.until('88 is alone', ({ backend }) => backend?.devices.map(d => d.vni).join() === '88');
+      }
+    });
+    assert.ok(lost < 100, `${lost} packets were lost`);
+  });
+
   test('of the VNI while one host is cut off from the store: it is not left alone', async t => {
     const [one, two] = [lab.host(1), lab.host(2)];
     const lost = await lab.survive(async () => {
