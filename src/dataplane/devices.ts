@@ -152,10 +152,10 @@ export class Devices implements Disposable {
     for (const tunnel of this.#tunnels.values()) tunnel.believe();
   }
 
-  /** Only reading everything can tell what the kernel holds. */
-  doubt(reason: string): void {
+  /** Only reading everything can tell what the kernel holds. @param isDeaf announcements were lost. */
+  doubt(reason: string, isDeaf: boolean): void {
     this.#host.doubt();
-    for (const tunnel of this.#tunnels.values()) tunnel.doubt(reason);
+    for (const tunnel of this.#tunnels.values()) tunnel.doubt(reason, isDeaf);
   }
 
   /** Makes the devices as they are wanted; what cannot be done is in `failures`. */

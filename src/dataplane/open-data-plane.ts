@@ -88,7 +88,7 @@ class KernelDataPlane implements DataPlane {
       logger: options.logger,
       onEvent: event => this.#hear(event),
       onMissed: reason => {
-        this.#doubtAll(reason);
+        this.#doubtAll(reason, true);
         this.#wake();
       },
     });
@@ -266,9 +266,10 @@ class KernelDataPlane implements DataPlane {
     for (const time of times) if (time !== undefined) this.#alarm.atLatest(time);
   }
 
-  #doubtAll(reason: string): void {
+  /** @param isDeaf announcements were lost. */
+  #doubtAll(reason: string, isDeaf = false): void {
     this.#resyncs.want(reason);
-    this.#devices.doubt(reason);
+    this.#devices.doubt(reason, isDeaf);
   }
 
   #failures(): string[] {

@@ -83,6 +83,25 @@ describe('rivals', () => {
     await taken();
   });
 
+  test('no route is sent to a next hop that others put under our number unheard', async () => {
+    await using host = new FakeHost();
+    await host.begin(PEERS);
+    const oif = (await host.others.links.get('eth0'))?.index ?? 0;
+    const theirs = { id: nexthopId(2), family: 'ipv4' as const, oif, protocol: 4 };
+    host.interject(change.deleteNexthop(theirs.id));
+    host.interject(change.addNexthop(theirs));
+    host.kernel.overrun();
+    const ways = new Set<number | undefined>();
+    host.kernel.refuse('EBUSY', request => {
+      if (request.type === 'route' && !request.gone) ways.add(request.route.nexthopId);
+      return false;
+    });
+    await host.pass(5000);
+    assert.equal(host.plane.report().inSync, true);
+    assert.equal(ways.has(theirs.id), false);
+    assert.equal(ways.size, 1);
+  });
+
   test('peers that claim the same are told apart by revision, and the loser gets its turn', async () => {
     await using host = new FakeHost();
     const [path] = fakePeer(2).paths;

@@ -36,9 +36,9 @@ export class Tunnel {
   #doubt: { readonly reason: string; readonly cause: RepairCause } | undefined;
   /** Destinations of routes that another device of ours has until now. */
   readonly #inherited = new Map<Key, Tunnel>();
-  /** How often others were heard to have something under a number or to a destination of ours. */
+  /** How often others may have put something under a number or to a destination of ours. */
   #intrusions = 0;
-  /** Of these, how many had been heard of when everything was read last. */
+  /** Of these, how many had happened when all of theirs was read last. */
   #intrusionsRead = 0;
 
   constructor({ name, peers, environment }: TunnelOptions) {
@@ -101,7 +101,9 @@ export class Tunnel {
     this.#tables.forgetActual();
   }
 
-  doubt(reason: string): void {
+  /** @param isDeaf announcements were lost, of what others did too. */
+  doubt(reason: string, isDeaf = false): void {
+    if (isDeaf) this.#intrusions++;
     // Always a new one: a comparison that is under way does not dispel it.
     this.#doubt = { reason, cause: 'drift', ...this.#doubt };
   }
