@@ -39,6 +39,14 @@ test('the wait is never longer than the last answer explains', () => {
   assert.equal(pace.delay, 500);
 });
 
+test('to have looked costs no more than its time', () => {
+  const pace = new Pace(new ManualClock(), { burst: 5, interval: 100 });
+  for (let count = 0; count < 10; count++) pace.answered(1, false);
+  assert.equal(pace.delay, 0);
+  for (let count = 0; count < 40; count++) pace.answered(1, false);
+  assert.ok(pace.delay > 0, 'a tenth of the time is spent');
+});
+
 test('is pressed until all is quiet again', async () => {
   const clock = new ManualClock();
   const pace = new Pace(clock, { burst: 5, interval: 100 });

@@ -47,10 +47,14 @@ export class Pace {
     return (this.#options.burst - this.#left) * this.#options.interval;
   }
 
-  /** An answer was given. @param ms how long it took. */
-  answered(ms: number): void {
+  /**
+   * An answer was given.
+   * @param ms how long it took.
+   * @param isDeed whether something had to be done: only to have looked costs no more than its time.
+   */
+  answered(ms: number, isDeed = true): void {
     this.#recover();
-    const cost = Math.max(1, ms / (this.#options.interval * SHARE));
+    const cost = Math.max(isDeed ? 1 : 0, ms / (this.#options.interval * SHARE));
     // What was spent at first is not held against the answers that follow: they are waited for.
     this.#left = Math.max(this.#left - cost, 1 - cost);
     if (this.#left < 1) this.#isPressed = true;

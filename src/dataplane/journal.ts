@@ -47,6 +47,11 @@ export class Journal {
     return this.#contest;
   }
 
+  /** Whether anything was repaired since the last round ended. */
+  get hasNews(): boolean {
+    return this.#repairs.length > 0;
+  }
+
   repaired(repair: Repair): void {
     this.#repairs.push(repair);
   }

@@ -197,7 +197,7 @@ class KernelDataPlane implements DataPlane {
     }
     if (fullResync !== undefined) this.#resyncs.done(started, fullResync);
     const failures = this.#failures();
-    if (isProvoked) this.#pace.answered(this.#clock.monotonic() - started);
+    if (isProvoked) this.#pace.answered(this.#clock.monotonic() - started, this.#journal.hasNews);
     this.#journal.endRound(failures[0], this.#devices.failed, this.#pace.isPressed);
     this.#schedule();
     this.#delays = this.#newDelays();
