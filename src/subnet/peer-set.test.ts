@@ -14,7 +14,8 @@ import { Ip } from '../base/ip.ts';
 import { MemoryStore } from '../store/memory.ts';
 import { encodeAttributes } from './attributes.ts';
 import { isLease, type Lease, type LeaseAttributes, overlaps, type RejectedLease } from './lease.ts';
-import { type PeerEvent, PeerSet } from './peer-set.ts';
+import type { PeerEvent } from './peer-event.ts';
+import { PeerSet } from './peer-set.ts';
 import { Registry } from './registry.ts';
 
 const registry = new Registry(new MemoryStore(), { prefix: PREFIX });

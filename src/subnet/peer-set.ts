@@ -14,62 +14,21 @@ import { bytesEqual } from '../base/bytes.ts';
 import type { Ip } from '../base/ip.ts';
 import { encodeAttributes } from './attributes.ts';
 import { BlockMap } from './block-map.ts';
-import type { NetworkConfig } from './config.ts';
-import {
-  blocksOf,
-  isLease,
-  type Lease,
-  type LeaseAttributes,
-  leadToOneDevice,
-  type RejectedLease,
-} from './lease.ts';
+import { blocksOf, isLease, type Lease, leadToOneDevice, type RejectedLease } from './lease.ts';
 import { checkLease } from './lease-check.ts';
+import { addressesOf, compareAge, isOlder, type PeerEntry } from './peer-entry.ts';
+import type { PeerChanges, PeerEvent, Self } from './peer-event.ts';
 import { type SharedAddress, SharedAddresses } from './shared-addresses.ts';
-
-export interface Self {
-  readonly config: NetworkConfig;
-  /** What we publish: our id, and the addresses that lead back to us. */
-  readonly self: LeaseAttributes;
-}
-
-/** What is to be told once. */
-export type PeerEvent =
-  | { readonly type: 'rejected'; readonly key: string; readonly reason: string }
-  /** A key that was rejected is a good lease now. */
-  | { readonly type: 'accepted'; readonly key: string }
-  /** A key that was rejected is gone. */
-  | { readonly type: 'withdrawn'; readonly key: string }
-  /** Several peers have one public address: packets for all of them go to whoever really has it. */
-  | { readonly type: 'shared-address'; readonly address: Ip; readonly keys: readonly string[] };
-
-export interface PeerChanges {
-  readonly changed: readonly Lease[];
-  /** Keys. */
-  readonly removed: readonly string[];
-}
-
-interface Entry {
-  readonly key: string;
-  /** What the store has now. */
-  latest: Lease | RejectedLease;
-  /** The last value that was good, perhaps before the latest. */
-  good?: Lease;
-  /** What is in use: a part of `peers`, or our own. */
-  active?: Lease;
-  isOwn: boolean;
-  /** Why the latest value is not in use. */
-  reason?: string;
-}
 
 export class PeerSet {
   readonly #report: (event: PeerEvent) => void;
-  readonly #entries = new Map<string, Entry>();
+  readonly #entries = new Map<string, PeerEntry>();
   /** The blocks of all active leases; they do not overlap. */
-  readonly #blocks = new BlockMap<Entry>();
+  readonly #blocks = new BlockMap<PeerEntry>();
   /** Good leases that wait for an older one, which they overlap, to end. */
-  readonly #blocked = new Set<Entry>();
+  readonly #blocked = new Set<PeerEntry>();
   /** Peers that the store has forgotten. */
-  readonly #kept = new Set<Entry>();
+  readonly #kept = new Set<PeerEntry>();
   readonly #addresses: SharedAddresses;
   #changes = new Map<string, Lease | undefined>();
   #context: Self;
@@ -176,7 +135,7 @@ export class PeerSet {
     this.#retryBlocked();
   }
 
-  #evaluate(entry: Entry): void {
+  #evaluate(entry: PeerEntry): void {
     this.#blocked.delete(entry);
     const { latest, good } = entry;
     const first = this.#check(latest);
@@ -202,7 +161,7 @@ export class PeerSet {
   }
 
   /** Why this lease may not become active beside those that are; younger ones have to make room. */
-  #obstacle(entry: Entry, lease: Lease): string | undefined {
+  #obstacle(entry: PeerEntry, lease: Lease): string | undefined {
     const others = blocksOf(lease.subnet)
       .flatMap(block => this.#blocks.overlaps(block))
       .map(({ value }) => value)
@@ -246,7 +205,7 @@ export class PeerSet {
     for (const entry of former) if (entry.key !== key) this.#forget(entry);
   }
 
-  #forget(entry: Entry): void {
+  #forget(entry: PeerEntry): void {
     this.#entries.delete(entry.key);
     this.#blocked.delete(entry);
     this.#kept.delete(entry);
@@ -266,7 +225,7 @@ export class PeerSet {
     }
   }
 
-  #activate(entry: Entry, lease: Lease): void {
+  #activate(entry: PeerEntry, lease: Lease): void {
     const before = entry.active;
     const same =
       before !== undefined &&
@@ -282,7 +241,7 @@ export class PeerSet {
     for (const address of addressesOf(lease)) this.#addresses.add(entry.key, address);
   }
 
-  #deactivate(entry: Entry): void {
+  #deactivate(entry: PeerEntry): void {
     if (entry.active === undefined) return;
     this.#release(entry);
     delete entry.active;
@@ -290,13 +249,13 @@ export class PeerSet {
   }
 
   /** Undoes what `#activate` entered in the indexes. */
-  #release(entry: Entry): void {
+  #release(entry: PeerEntry): void {
     if (entry.active === undefined) return;
     for (const block of blocksOf(entry.active.subnet)) this.#blocks.delete(block);
     for (const address of addressesOf(entry.active)) this.#addresses.delete(entry.key, address);
   }
 
-  #tell(entry: Entry, reason: string | undefined): void {
+  #tell(entry: PeerEntry, reason: string | undefined): void {
     const before = entry.reason;
     if (reason === before) return;
     if (reason === undefined) delete entry.reason;
@@ -305,19 +264,3 @@ export class PeerSet {
     else this.#report({ type: 'accepted', key: entry.key });
   }
 }
-
-function isOlder(entry: Entry, than: Lease): boolean {
-  return entry.active !== undefined && compareLeases(entry.active, than) < 0;
-}
-
-const compareAge = (a: Entry, b: Entry) =>
-  isLease(a.latest) && isLease(b.latest) ? compareLeases(a.latest, b.latest) : 0;
-
-/** By age, and by key for those that were made in one transaction. */
-function compareLeases(a: Lease, b: Lease): number {
-  if (a.createRevision !== b.createRevision) return a.createRevision < b.createRevision ? -1 : 1;
-  return a.key < b.key ? -1 : a.key > b.key ? 1 : 0;
-}
-
-const addressesOf = ({ attributes: { publicIp, publicIpv6 } }: Pick<Lease, 'attributes'>) =>
-  [publicIp, publicIpv6].filter(ip => ip !== undefined);

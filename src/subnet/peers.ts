@@ -12,10 +12,11 @@ import { Doorbell } from '../base/doorbell.ts';
 import { Latest } from '../base/latest.ts';
 import type { StoreError, StoreEvent, StoreUpdate } from '../store/store.ts';
 import type { Lease, RejectedLease } from './lease.ts';
-import { type PeerChanges, type PeerEvent, PeerSet, type Self } from './peer-set.ts';
+import type { PeerChanges, PeerEvent, Self } from './peer-event.ts';
+import { PeerSet } from './peer-set.ts';
 import type { Registry } from './registry.ts';
 
-export type { PeerChanges, PeerEvent, Self } from './peer-set.ts';
+export type { PeerChanges, PeerEvent, Self } from './peer-event.ts';
 
 export type TrackerEvent =
   | PeerEvent
