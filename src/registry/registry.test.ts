@@ -58,6 +58,23 @@ describe('tulle config', () => {
     });
   });
 
+  test('does not overwrite what somebody else stored meanwhile', async () => {
+    const { registry, store } = new World();
+    const { get } = store;
+    const other = new TextEncoder().encode('{"Network": "10.7.0.0/16"}');
+    store.get = async (...args) => {
+      const found = await get.apply(store, args);
+      await store.put(registry.configKey, other);
+      return found;
+    };
+    const { config } = checkConfig(CONFIG);
+    await assert.rejects(storeConfig(registry, CONFIG, config, false), {
+      code: 'NOT_NOW',
+      message: /somebody else/,
+    });
+    assert.deepEqual((await get.call(store, registry.configKey)).kv?.value, other);
+  });
+
   test('does not take subnets away from hosts unless forced', async () => {
     const world = new World();
     await world.put('10.5.9.0-24', hostAttributes(3), 3600);
@@ -113,6 +130,14 @@ describe('tulle lease', () => {
     }
     await assert.rejects(showLease(registry, '10.5.77.0/24', {}), { code: 'NOT_FOUND' });
     await assert.rejects(showLease(registry, 'printer', {}), /printer is no lease/);
+  });
+
+  test('a name that two leases have is refused, not guessed', async () => {
+    const made = await world();
+    await made.put('10.5.30.0-24', hostAttributes(3), 3600);
+    await assert.rejects(showLease(made.registry, 'host-3', {}), /10\.5\.3\.0\/24.*10\.5\.30\.0\/24/);
+    await assert.rejects(releaseLease(made.registry, 'host-3', true));
+    assert.equal(Object.keys(await made.owners()).length, 4);
   });
 
   test('reserve pins a subnet to a host, and says why it cannot', async t => {
