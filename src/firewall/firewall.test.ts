@@ -1,0 +1,60 @@
+/** What the firewall makes of programs that do not do what they say. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
+import { recordingLogger } from '../base/log.ts';
+import { Prefix } from '../base/prefix.ts';
+import type { RunProgram } from './engine.ts';
+import { Firewall } from './firewall.ts';
+import type { DesiredFirewall } from './rules.ts';
+
+const EMPTY = `*nat
+:POSTROUTING ACCEPT [0:0]
+COMMIT
+*filter
+:FORWARD ACCEPT [0:0]
+COMMIT
+`;
+
+const desired = (network: string): DesiredFirewall => ({
+  nftables: false,
+  blocks: [{ network: Prefix.parse(network), subnet: Prefix.parse(network) }],
+  masquerade: true,
+  forward: true,
+  randomFully: false,
+});
+
+/** A host whose iptables agrees to everything and changes nothing, and that has no nft. */
+function stubborn() {
+  const told: string[] = [];
+  const run: RunProgram = async (program, _args, options) => {
+    if (program === 'nft') throw Object.assign(new Error('no such program'), { code: 'ENOENT' });
+    const [network = ''] = /10\.\d+\.0\.0\/16/.exec(String(options?.input ?? '')) ?? [];
+    told.push(`${program} ${network}`.trim());
+    await setImmediate();
+    const stdout = program.endsWith('-save') ? EMPTY : 'iptables v1.8.9 (nf_tables)\n';
+    return { status: 0, stdout, stderr: '' };
+  };
+  return { told, firewall: new Firewall({ log: recordingLogger(), run }) };
+}
+
+test('a program that agrees and changes nothing is an error, not a success', async () => {
+  const { firewall } = stubborn();
+  for (let time = 0; time < 2; time++) {
+    await assert.rejects(firewall.apply(desired('10.3.0.0/16')), {
+      name: 'FirewallError',
+      code: 'NOT_APPLIED',
+      message: /^iptables-restore: still /,
+    });
+  }
+});
+
+test('two changes at the same moment come one after the other', async () => {
+  const wanted = [desired('10.3.0.0/16'), desired('10.4.0.0/16')];
+  const alone = stubborn();
+  for (const one of wanted) await assert.rejects(alone.firewall.apply(one));
+  const together = stubborn();
+  await Promise.allSettled(wanted.map(one => together.firewall.apply(one)));
+  assert.deepEqual(together.told, alone.told);
+  assert.ok(alone.told.includes('iptables-restore 10.4.0.0/16'));
+});
