@@ -187,6 +187,21 @@ describe('the underlay has IPv6', needsFaultLab, () => {
           return backend?.devices.length === 2 && peers[0]?.ipv6 !== undefined && peers[0].state === 'ok';
         });
       }
+      // Both devices of a host give way to two others, side by side.
+      for (const vni of [99, 88]) {
+        await lab.configure({ ...DUAL, Backend: { ...DUAL.Backend, VNI: vni } });
+        for (const host of lab.hosts) {
+          await host.until(`VNI ${vni} is alone`, ({ backend, peers, dataplane }) => {
+            const vnis = backend?.devices.map(device => device.vni).join();
+            return vnis === `${vni},${vni}` && peers[0]?.state === 'ok' && dataplane.inSync;
+          });
+          const routes = await host.json<{ dst: string; dev: string }>('ip -json -6 route show proto 77');
+          assert.deepEqual(
+            routes.map(({ dev }) => dev),
+            [`flannel-v6.${vni}`],
+          );
+        }
+      }
       // The kernel lists the newest one first.
       await one.shell('ip address add fd65::99/64 dev eth0 nodad');
       await one.shell('ip address del fd65::3/64 dev eth0');
