@@ -158,7 +158,7 @@ export class Agent {
       keep('health server', until => serveHealth(servers, until)),
       keep('metrics server', until => serveMetrics(servers, () => this.#status(), until)),
       keep('memory', until => keepMemorySmall(this.#work, clock, until)),
-      manager && keep('service manager', until => informServiceManager(manager, health, until)),
+      manager && keep('service manager', until => informServiceManager(manager, health, clock, until)),
     ]);
     if (options.lease.releaseOnStop) await this.#tryToRelease();
     this.#events.add('info', 'stop', 'the agent stops; the data plane stays as it is');

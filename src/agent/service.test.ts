@@ -16,7 +16,7 @@ test('ready is told once, every change of state as a line, and the end', async (
     notify: (notification: Notification) => told.push(notification) > 0,
   } as Partial<ServiceManager> as ServiceManager;
   const stop = new AbortController();
-  const informing = informServiceManager(manager, health, stop.signal);
+  const informing = informServiceManager(manager, health, clock, stop.signal);
   await settle();
   for (const { name } of health.conditions()) health.report(name);
   await settle();
@@ -39,14 +39,14 @@ test('signs of life come twice as often as the manager wants them', async () => 
   const clock = new ManualClock();
   const health = new Health(clock, new EventLog({ clock, logger: recordingLogger() }));
   const stop = new AbortController();
-  let signs = 0;
+  const signs: number[] = [];
   const manager = {
-    watchdogTimeout: 10,
-    notify: ({ watchdog }: Notification) => {
-      if (watchdog === true && ++signs === 3) stop.abort();
-      return true;
-    },
+    watchdogTimeout: 10_000,
+    notify: ({ watchdog }: Notification) => watchdog === true && signs.push(clock.monotonic()) > 0,
   } as Partial<ServiceManager> as ServiceManager;
-  await informServiceManager(manager, health, stop.signal);
-  assert.equal(signs, 3);
+  const informing = informServiceManager(manager, health, clock, stop.signal);
+  await clock.advance(12_000);
+  stop.abort();
+  await informing;
+  assert.deepEqual(signs, [0, 5_000, 10_000]);
 });

@@ -1,6 +1,6 @@
 /** Keeps the service manager (systemd) informed: ready once, a line of status, a sign of life where it wants one. */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { together } from '../base/abort.ts';
+import type { Clock } from '../base/clock.ts';
 import type { ServiceManager } from '../sys/notify.ts';
 import type { Health } from './health.ts';
 
@@ -8,6 +8,7 @@ import type { Health } from './health.ts';
 export async function informServiceManager(
   manager: ServiceManager,
   health: Health,
+  clock: Clock,
   signal: AbortSignal,
 ): Promise<void> {
   const informing = async (until: AbortSignal) => {
@@ -18,16 +19,16 @@ export async function informServiceManager(
       wasReady ||= ready;
     }
   };
-  await together(signal, informing, until => giveSignsOfLife(manager, until));
+  await together(signal, informing, until => giveSignsOfLife(manager, clock, until));
   manager.notify({ stopping: true, status: 'stopping' });
 }
 
 /** Comes from the event loop on purpose: a loop that hangs is what a watchdog is for. */
-async function giveSignsOfLife(manager: ServiceManager, signal: AbortSignal): Promise<void> {
+async function giveSignsOfLife(manager: ServiceManager, clock: Clock, signal: AbortSignal): Promise<void> {
   if (manager.watchdogTimeout === undefined) return;
   while (!signal.aborted) {
     manager.notify({ watchdog: true });
     // Half of the limit, as sd_watchdog_enabled(3) recommends.
-    await sleep(manager.watchdogTimeout / 2, undefined, { signal }).catch(() => undefined);
+    await clock.sleep(manager.watchdogTimeout / 2, signal).catch(() => undefined);
   }
 }
