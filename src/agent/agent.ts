@@ -17,8 +17,8 @@ import { Latest } from '../base/latest.ts';
 import type { Logger } from '../base/log.ts';
 import { packageVersion } from '../base/version.ts';
 import type { Rtnetlink } from '../netlink/rtnetlink.ts';
+import type { EtcdStore } from '../store/etcd/etcd-store.ts';
 import { RememberingStore } from '../store/remembering.ts';
-import type { Store } from '../store/store.ts';
 import type { NetworkConfig } from '../subnet/config.ts';
 import { readConfig } from '../subnet/config-watch.ts';
 import type { Subnet } from '../subnet/lease.ts';
@@ -40,13 +40,14 @@ import { openApi, serveHealth, serveMetrics } from './servers.ts';
 import { informServiceManager } from './service.ts';
 import type { Identity } from './state-directory.ts';
 import { statusDocument } from './status-document.ts';
+import { isForeignTo } from './underlay.ts';
 
 /** What an agent is made of that is opened before it and closed after it. */
 export interface AgentParts {
   readonly options: AgentOptions;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly etcd: Store;
+  readonly etcd: EtcdStore;
   readonly knownFile: KnownStateFile;
   readonly identity: Identity;
   readonly netns: Netns;
@@ -166,7 +167,9 @@ export class Agent {
 
   async #followNetwork(signal: AbortSignal): Promise<void> {
     for await (const network of this.#hostWatch.network.changes(signal)) {
-      if (network !== undefined) this.#controller.setNetwork(network);
+      if (network === undefined) continue;
+      this.#parts.etcd.leaveAddress(isForeignTo(network));
+      this.#controller.setNetwork(network);
     }
   }
 

@@ -10,7 +10,7 @@ import { type Family, Ip } from '../base/ip.ts';
 import { parseInterfaceAddress } from '../base/prefix.ts';
 import type { Address, Link, Route } from '../netlink/objects.ts';
 import type { UnderlayCriteria } from './options.ts';
-import { chooseUnderlay, type HostNetwork } from './underlay.ts';
+import { chooseUnderlay, type HostNetwork, isForeignTo } from './underlay.ts';
 
 const link = (index: number, name: string, mtu: number, up = true): Link => ({
   index,
@@ -253,4 +253,15 @@ describe('the address in use', () => {
     assert.equal(choose({ interfaces: ['eth1'] }, '192.168.65.9'), '192.168.65.3');
     assert.equal(choose({ interfaces: ['192.168.65.3'] }, '192.168.65.4'), '192.168.65.3');
   });
+});
+
+test('an address that a socket has kept is foreign when no interface has it any more', () => {
+  const isForeign = isForeignTo(host);
+  const kept = ['10.0.0.5', 'fd00::5', 'fe80::5%eth0', '127.0.0.2', '::1', 'no address'];
+  assert.deepEqual(kept.filter(isForeign), []);
+  assert.deepEqual(['10.0.0.6', 'fd00::6', 'fe80::6%eth0'].filter(isForeign), [
+    '10.0.0.6',
+    'fd00::6',
+    'fe80::6%eth0',
+  ]);
 });

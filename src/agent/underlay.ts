@@ -10,7 +10,7 @@
  * (the kernel lists a new IPv6 address first) does not move the tunnels.
  */
 import type { Underlay } from '../backend/backend.ts';
-import type { Family, Ip } from '../base/ip.ts';
+import { type Family, Ip } from '../base/ip.ts';
 import type { Address, Link, Route } from '../netlink/objects.ts';
 import { linksOfRoute } from '../netlink/route/multipath.ts';
 import type { Rtnetlink } from '../netlink/rtnetlink.ts';
@@ -63,6 +63,16 @@ export async function readHostNetwork(netlink: Rtnetlink, criteria: UnderlayCrit
     addresses,
     defaultRoutes: routes.filter(route => route.destination === undefined && route.type === UNICAST),
     ...(reach === undefined ? {} : { reach }),
+  };
+}
+
+/** Tells an address that this host does not have, among those that its sockets are bound to. */
+export function isForeignTo({ addresses }: HostNetwork): (text: string) => boolean {
+  const own = new Set(addresses.map(({ ip }) => ip.toString()));
+  return text => {
+    const ip = Ip.tryParse(text.replace(/%.*/, ''));
+    // All of 127.0.0.0/8 is here, although the interface has one address of it.
+    return ip !== undefined && !ip.isLoopback && !own.has(ip.toString());
   };
 }
 

@@ -45,7 +45,7 @@ export const CONFIG = {
 };
 export const PREFIX = '/coreos.com/network';
 /** Where every agent finds its own way to the store. */
-const STORE_PORT = 2379;
+export const STORE_PORT = 2379;
 
 /** Small enough to be filled, large enough for a cluster of this size. */
 const QUOTA = '--quota-backend-bytes=4194304';

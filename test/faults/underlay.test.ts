@@ -8,7 +8,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { DEVICE, type FaultHost, needsFaultLab } from './fault-host.ts';
-import { CONFIG, FaultLab } from './fault-lab.ts';
+import { CONFIG, FaultLab, STORE_PORT } from './fault-lab.ts';
 
 /** What the agent and its peer have in common about docker1. */
 async function untilAt(lab: FaultLab, address: string): Promise<void> {
@@ -81,6 +81,24 @@ describe('the underlay changes', needsFaultLab, () => {
       `ip -json -details link show ${DEVICE}`,
     );
     assert.equal(device?.linkinfo.info_data.link, 'eth0');
+  });
+
+  test('the address changes over which the store is reached: the connection goes along, and peers hear of it', async t => {
+    const one = lab.host(1);
+    await one.killAgent();
+    // The way of docker2 listens at its addresses, too.
+    await one.startAgent(`--etcd-endpoints=http://${lab.host(2).address}:${STORE_PORT}`);
+    const lost = await lab.survive(async () => {
+      await one.moveTo('192.168.65.33');
+      await untilAt(lab, '192.168.65.33');
+      await one.moveTo(one.address);
+      await untilAt(lab, one.address);
+    });
+    await one.killAgent();
+    await one.startAgent();
+    t.diagnostic(`${lost} packets lost, ${lost * 20} ms`);
+    // The kernel keeps the connection, and sends nothing: a ping would need 15 s to find out, twice here.
+    assert.ok(lost < 250, `${lost} packets lost`);
   });
 
   test('the interface is renamed: its new name is told, and packets flow on', async () => {

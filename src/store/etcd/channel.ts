@@ -89,6 +89,17 @@ export class Channel {
     if (!connected) this.#sockets.abandon();
   }
 
+  /** Whether it comes from an address of which this is true. */
+  isFrom(test: (address: string) => boolean): boolean {
+    return this.#sockets.localAddresses.some(test);
+  }
+
+  /** Ends it at once, with everything under way. */
+  abandon(): void {
+    this.client.close();
+    this.#sockets.abandon();
+  }
+
   /** A channel keeps the reason of its failure to itself, and tells it to calls only; they fail at once. */
   async #throwReason(): Promise<void> {
     const deadline = Date.now() + this.#timing.connect;

@@ -157,6 +157,18 @@ export class EtcdClient implements AsyncDisposable {
     };
   }
 
+  /**
+   * Gives up a connection that comes from an address of which this is true; what was under way fails, and what follows
+   * makes a new one. For addresses that this host has no more: the kernel keeps such a connection, and sends nothing.
+   */
+  leaveAddress(isGone: (address: string) => boolean): void {
+    const channel = this.#channel;
+    if (channel?.isFrom(isGone) !== true) return;
+    this.logger.debug({ endpoint: this.endpoint }, 'the address of the connection to the store is gone');
+    this.#channel = undefined;
+    channel.abandon();
+  }
+
   /** Ends every call and stream. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort(new StoreError('UNAVAILABLE', 'the store is closed'));

@@ -162,6 +162,11 @@ export class EtcdStore implements Store {
     };
   }
 
+  /** Gives up a connection from an address that this host has no more, which would only be noticed by a ping. */
+  leaveAddress(isGone: (address: string) => boolean): void {
+    this.#client.leaveAddress(isGone);
+  }
+
   /** Ends every call and observation. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#client[Symbol.asyncDispose]();

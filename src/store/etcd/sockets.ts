@@ -25,6 +25,11 @@ export class SocketTracking extends ChannelCredentials {
     for (const socket of this.#sockets) socket.destroy();
   }
 
+  /** Addresses of this host that its connections come from. */
+  get localAddresses(): string[] {
+    return Array.from(this.#sockets, socket => socket.localAddress).filter(address => address !== undefined);
+  }
+
   override _isSecure(): boolean {
     return this.#inner._isSecure();
   }
