@@ -15,16 +15,22 @@ export interface AddressRepairs {
 /** Of an address, what others see of it. */
 export const addressText = ({ ip, length }: InterfaceAddress): string => `${ip}/${length}`;
 
+/** Whether an address is in the block of the wanted one, which is ours, and not the wanted one. */
+export function isStale({ address, ownedWithin }: DesiredAddress, other: InterfaceAddress): boolean {
+  return addressText(other) !== addressText(address) && ownedWithin.contains(other.ip);
+}
+
 /**
  * Makes one wanted address exist, and removes others of its block.
  * @param found what the device has now. @throws NetlinkError
  */
 export async function ensureAddress(
   addresses: Rtnetlink['addresses'],
-  { address, ownedWithin }: DesiredAddress,
+  desired: DesiredAddress,
   index: number,
   found: readonly Address[],
 ): Promise<AddressRepairs> {
+  const { address } = desired;
   const wanted = addressText(address);
   const isMissing = !found.some(other => addressText(other) === wanted);
   if (isMissing) {
@@ -32,7 +38,7 @@ export async function ensureAddress(
     const flags = address.ip.family === 'ipv6' ? { flags: IFA_F_NODAD } : {};
     await addresses.replace({ index, ...address, ...flags });
   }
-  const stale = found.filter(other => addressText(other) !== wanted && ownedWithin.contains(other.ip));
+  const stale = found.filter(other => isStale(desired, other));
   for (const { ip, length } of stale) {
     try {
       await addresses.delete({ index, ip, length });

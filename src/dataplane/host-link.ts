@@ -7,7 +7,7 @@
  */
 import type { Link } from '../netlink/objects.ts';
 import type { KernelEvent, Rtnetlink } from '../netlink/rtnetlink.ts';
-import { addressText, ensureAddress } from './addresses.ts';
+import { addressText, ensureAddress, isStale } from './addresses.ts';
 import type { DesiredAddress, DesiredLink } from './desired.ts';
 import { compareVxlan, ensureVxlan } from './links.ts';
 import { type ObjectType, type Repair, type RepairCause, repairOf } from './report.ts';
@@ -48,6 +48,8 @@ export class HostLink {
   #flapped = false;
   #shaken = false;
   #movedTo: Link['movedTo'];
+  /** Index of the device when it was looked at last: it is not in place yet while its addresses are seen to. */
+  #seen: number | undefined;
 
   constructor(wish: LinkWish, environment: LinkEnvironment) {
     this.#wish = wish;
@@ -88,7 +90,9 @@ export class HostLink {
       this.#notes.set('link', event);
       return true;
     }
-    if (event.type !== 'address' || event.address.index !== this.index) return false;
+    if (event.type !== 'address') return false;
+    const { index } = event.address;
+    if (index !== this.index && index !== this.#seen) return false;
     this.#notes.set(`address ${addressText(event.address)}`, event);
     return true;
   }
@@ -119,6 +123,7 @@ export class HostLink {
     const trace = { index: before?.index, movedTo: this.#movedTo };
     const device = await ensureVxlan(rtnetlink, desired, found, trace);
     this.#movedTo = undefined;
+    this.#seen = device.index;
     if (before?.index !== device.index || device.flushed) this.#shaken = true;
     // A device that was not there at the start is new rather than lost.
     if (device.found !== undefined || (device.outcome === 'created' && before !== undefined)) {
@@ -148,7 +153,10 @@ export class HostLink {
     await heard();
     // The end of one that was made anew for another wish is of our doing, and its tables are read in any case.
     if (device.outcome === 'created') this.#flapped = false;
-    this.#binding = { index: device.index, wish, addresses: new Set(kept.map(addressText)) };
+    // What others did while we looked must not be taken for what is to be there.
+    const others = kept.filter(address => !addresses.some(wanted => isStale(wanted, address)));
+    const expected = [...others, ...addresses.map(({ address }) => address)];
+    this.#binding = { index: device.index, wish, addresses: new Set(expected.map(addressText)) };
   }
 
   async #ensureAddress(

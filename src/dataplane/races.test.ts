@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
+import { Ip } from '../base/ip.ts';
 import { Mac } from '../base/mac.ts';
 import { change } from '../netlink/change.ts';
 import { FakeKernel } from '../netlink/fake/fake-kernel.ts';
@@ -110,6 +111,25 @@ describe('at the same time', () => {
     host.plane.setPeers(PEERS);
     await host.plane.apply();
     await host.pass(1000);
+    assert.equal(host.show(), WORLD);
+  });
+
+  test('addresses that come and go while the device is looked at are put right', async () => {
+    await using host = new FakeHost();
+    await host.begin(PEERS);
+    const index = await host.index();
+    const [own, stray] = ['10.3.0.0', '10.3.91.0'].map(text => ({ index, ip: Ip.parse(text), length: 32 }));
+    assert.ok(own && stray);
+    const deeds = [change.replaceAddress(stray), change.deleteAddress(own)];
+    host.kernel.refuse('EBUSY', request => {
+      // Between the two looks at the addresses of the device it is set up.
+      if (request.type === 'link' && request.link.up)
+        for (const deed of deeds.splice(0)) host.interject(deed);
+      return false;
+    });
+    await host.others.links.change(index, { up: false });
+    await host.pass(1000);
+    assert.equal(deeds.length, 0);
     assert.equal(host.show(), WORLD);
   });
 
