@@ -121,5 +121,8 @@ test('each owner replaces its own warnings only', () => {
   health.warn('b', [{ ...warning, id: '2' }]);
   health.warn('a', []);
   assert.equal(health.warnings().length, 1);
-  assert.equal(events.list().filter(({ type }) => type === 'warning').length, 3);
+  assert.deepEqual(
+    events.list().map(({ type }) => type),
+    ['warning', 'warning', 'warning', 'warning-ended', 'warning-ended'],
+  );
 });

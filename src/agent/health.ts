@@ -92,8 +92,10 @@ export class Health {
   /** Replaces all warnings whose id begins with `owner/`; each part owns its own. */
   warn(owner: string, warnings: readonly OwnedWarning[]): void {
     const wanted = new Map(warnings.map(({ id, ...warning }) => [`${owner}/${id}`, warning]));
-    for (const id of this.#warnings.keys()) {
-      if (id.startsWith(`${owner}/`) && !wanted.has(id)) this.#warnings.delete(id);
+    for (const [id, { title, code }] of this.#warnings) {
+      if (!id.startsWith(`${owner}/`) || wanted.has(id)) continue;
+      this.#warnings.delete(id);
+      this.#events.add('info', 'warning-ended', `no longer: ${title}`, { code });
     }
     for (const [id, warning] of wanted) {
       const since = this.#warnings.get(id)?.since;

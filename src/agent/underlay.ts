@@ -11,6 +11,7 @@
  */
 import type { Underlay } from '../backend/backend.ts';
 import { type Family, Ip } from '../base/ip.ts';
+import { NetlinkError } from '../netlink/errors.ts';
 import type { Address, Link, Route } from '../netlink/objects.ts';
 import { linksOfRoute } from '../netlink/route/multipath.ts';
 import type { Rtnetlink } from '../netlink/rtnetlink.ts';
@@ -53,17 +54,23 @@ export async function readHostNetwork(netlink: Rtnetlink, criteria: UnderlayCrit
     netlink.addresses.list(),
     isChosenByRoute(criteria) ? netlink.routes.list({ table: TABLE_MAIN }) : [],
   ]);
-  // No route to the address is an answer like any other.
-  const reach =
-    criteria.canReach === undefined
-      ? undefined
-      : await netlink.routes.lookup(criteria.canReach).catch(() => undefined);
+  const reach = criteria.canReach && (await routeTo(netlink, criteria.canReach));
   return {
     links,
     addresses,
     defaultRoutes: routes.filter(route => route.destination === undefined && route.type === UNICAST),
     ...(reach === undefined ? {} : { reach }),
   };
+}
+
+/** undefined when there is none, which the kernel says in several ways: unreachable, prohibited, a black hole. */
+async function routeTo(netlink: Rtnetlink, destination: Ip): Promise<Route | undefined> {
+  try {
+    return await netlink.routes.lookup(destination);
+  } catch (error) {
+    if (error instanceof NetlinkError) return undefined;
+    throw error;
+  }
 }
 
 /** Tells an address that this host does not have, among those that its sockets are bound to. */
