@@ -47,6 +47,7 @@ export class HostLink {
   /** Something was heard by which the kernel drops entries without saying which. */
   #flapped = false;
   #shaken = false;
+  /** Where it is that was seen last; told after other signs of its going, so perhaps only when it was missed already. */
   #movedTo: Link['movedTo'];
   /** Index of the device when it was looked at last: it is not in place yet while its addresses are seen to. */
   #seen: number | undefined;
@@ -83,10 +84,11 @@ export class HostLink {
     if (event.type === 'link') {
       const { name, index, up, movedTo } = event.link;
       const isBound = this.index === index;
-      if (!isBound && name !== this.name) return false;
+      const wasSeen = this.#seen === index;
+      if (!isBound && !wasSeen && name !== this.name) return false;
       // It may be up again before anybody looks, and has lost its entries all the same.
       if (isBound && (event.gone || !up)) this.#flapped = true;
-      if (isBound && event.gone) this.#movedTo = movedTo;
+      if (wasSeen && event.gone) this.#movedTo = movedTo;
       this.#notes.set('link', event);
       return true;
     }
@@ -120,7 +122,7 @@ export class HostLink {
     if (before !== undefined && before.index !== found?.index) {
       this.#binding = { wish: before.wish, addresses: new Set() };
     }
-    const trace = { index: before?.index, movedTo: this.#movedTo };
+    const trace = { index: this.#seen, movedTo: this.#movedTo };
     const device = await ensureVxlan(rtnetlink, desired, found, trace);
     this.#movedTo = undefined;
     this.#seen = device.index;
@@ -181,7 +183,7 @@ export class HostLink {
   #contradicts(event: KernelEvent): boolean {
     if (event.type === 'link') {
       const isOurs = this.index === event.link.index;
-      if (event.gone) return isOurs;
+      if (event.gone) return isOurs || this.#movedTo !== undefined;
       if (!isOurs || event.link.name !== this.name) return true;
       return !event.link.up || compareVxlan(this.desired, event.link).outcome !== 'same';
     }

@@ -1,0 +1,47 @@
+/** A device of ours, when the news of what became of it comes late. */
+import assert from 'node:assert/strict';
+import process from 'node:process';
+import { test } from 'node:test';
+import { HostLink } from '../../src/dataplane/host-link.ts';
+import { Sysctls } from '../../src/dataplane/sysctls.ts';
+import { connectRoute } from '../../src/netlink/connect-route.ts';
+import type { KernelEvent } from '../../src/netlink/rtnetlink.ts';
+import { sysctlsOf } from '../../src/sys/sysctl.ts';
+import { needsRoot } from '../support/capabilities.ts';
+import { DEVICE, device, TestHost } from './dataplane-host.ts';
+
+test(
+  'a device is followed into another namespace when its way is told after it was missed',
+  needsRoot,
+  async t => {
+    using host = new TestHost();
+    using other = new TestHost();
+    await using rtnetlink = connectRoute({ netns: host.netns });
+    using sysctls = new Sysctls(sysctlsOf(host.netns), () => undefined);
+    const link = new HostLink(
+      { link: device(host), addresses: [] },
+      {
+        rtnetlink,
+        sysctls,
+        onRepair: () => undefined,
+        heard: () => Promise.resolve(),
+        attempt: (_, work) => work(),
+      },
+    );
+    await link.ensure();
+
+    const events = rtnetlink.watch(['link'], t.signal);
+    host.sh(`ip link set ${DEVICE} netns /proc/${process.pid}/fd/${other.netns.fd}`);
+    await assert.rejects(link.ensure(), { code: 'VNI_IN_USE' });
+
+    const isEnd = (event: KernelEvent) => event.type === 'link' && event.gone && event.link.name === DEVICE;
+    for await (const event of events) {
+      link.note(event);
+      if (isEnd(event)) break;
+    }
+    assert.equal(link.believe(), true, 'there is something to do');
+    await link.ensure();
+    assert.equal(link.index, host.indexOf(DEVICE));
+    assert.doesNotMatch(other.sh('ip link'), /flannel/);
+  },
+);
