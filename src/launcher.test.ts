@@ -45,9 +45,9 @@ function otherNode(): string {
 describe('bin/tulle', () => {
   test('starts the daemon of a host small, and every other command as it is', () => {
     symlinkSync(process.execPath, bundled());
-    for (const command of ['agent', 'up']) {
-      const { args, flags, arenas } = start([command, '--iface=eth0']);
-      assert.deepEqual(args, [command, '--iface=eth0']);
+    for (const line of [['agent', '--iface=eth0'], ['agent'], ['up', '--join=x'], ['bench', 'program']]) {
+      const { args, flags, arenas } = start(line);
+      assert.deepEqual(args, line);
       assert.ok(
         flags.includes('--max-semi-space-size=1') && flags.includes('--no-turbofan'),
         flags.join(' '),
@@ -55,6 +55,7 @@ describe('bin/tulle', () => {
       assert.equal(arenas, '1');
     }
     assert.deepEqual(start(['status', 'agent']), { args: ['status', 'agent'], flags: [] });
+    assert.deepEqual(start(['bench', 'store']), { args: ['bench', 'store'], flags: [] });
     assert.deepEqual(start([]), { args: [], flags: [] });
   });
 
