@@ -28,3 +28,9 @@ test('ports are none that the kernel gives to others', { skip: isAllTheKernels }
     [],
   );
 });
+
+test('a port that was given once is not given again', async () => {
+  const ports = await freePorts(300);
+  const others = await freePorts(300);
+  assert.equal(new Set([...ports, ...others]).size, 600);
+});

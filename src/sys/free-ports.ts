@@ -3,6 +3,9 @@
  *
  * They are taken from below the range out of which the kernel gives ports to outgoing connections and to those who ask
  * for any: a port of that range is free one moment and somebody's connection the next (ip(7), ip_local_port_range).
+ *
+ * Who is told its port listens on it later, perhaps seconds later. Until this process ends a unix socket in the abstract
+ * namespace (unix(7)) keeps the port from others who choose theirs here.
  */
 import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
@@ -17,7 +20,7 @@ const DEFAULT_END = 32_768;
 /** How many ports may be in use before we let the kernel choose. */
 const ATTEMPTS = 100;
 
-/** Ports that were free a moment ago; all different. */
+/** Ports that were free a moment ago; no call returns one of them again, in any process, while this one lives. */
 export async function freePorts(count: number): Promise<number[]> {
   const end = endOfRange();
   const servers: Server[] = [];
@@ -32,14 +35,24 @@ export async function freePorts(count: number): Promise<number[]> {
 async function listenAnywhere(end: number): Promise<Server> {
   for (let attempt = 1; ; attempt++) {
     const isLast = end <= FIRST || attempt === ATTEMPTS;
-    const server = createServer().listen(isLast ? 0 : randomInt(FIRST, end), '127.0.0.1');
+    const port = isLast ? 0 : randomInt(FIRST, end);
     try {
+      if (!isLast) await reserve(port);
+      const server = createServer().listen(port, '127.0.0.1');
       await once(server, 'listening');
       return server;
     } catch (error) {
       if (isLast || !isCode(error, 'EADDRINUSE')) throw error;
     }
   }
+}
+
+/** @throws EADDRINUSE when another has the port reserved */
+async function reserve(port: number): Promise<void> {
+  const reservation = createServer().listen(`\0tulle-port-${port}`);
+  await once(reservation, 'listening');
+  // It ends with the process, and does not keep it from ending.
+  reservation.unref();
 }
 
 function endOfRange(): number {
