@@ -5,6 +5,7 @@
  */
 import type { Address } from '../netlink/objects.ts';
 import { blocksOf, type Lease, type Subnet } from '../subnet/lease.ts';
+import { devicesOf } from './handover.ts';
 import type { OwnedWarning } from './health.ts';
 import type { HostPlan } from './host-plan.ts';
 import type { HostNetwork } from './underlay.ts';
@@ -19,12 +20,12 @@ export interface BridgeCircumstances {
 export function bridgeWarnings(network: HostNetwork, circumstances: BridgeCircumstances): OwnedWarning[] {
   const { plan, lease, former } = circumstances;
   const own = blocksOf(lease.subnet);
-  const devices = new Set(plan.backend.host(lease.subnet).links.map(({ name }) => name));
+  const devices = devicesOf(plan, lease.subnet);
   const foreign = [plan.config.ipv4?.network, plan.config.ipv6?.network, ...former.flatMap(blocksOf)];
   const warnings: OwnedWarning[] = [];
   for (const address of network.addresses) {
     const link = network.links.find(({ index }) => index === address.index);
-    if (link === undefined || devices.has(link.name)) continue;
+    if (link === undefined || devices.includes(link.name)) continue;
     const isOwn = own.some(block => block.contains(address.ip));
     if (!isOwn && foreign.some(block => block?.contains(address.ip))) {
       warnings.push(formerSubnet(link.name, address, own.join(' and ')));

@@ -3,37 +3,23 @@
  * devices the entries of its peers (tunnel.ts). It is told what is stated and what the kernel announces; when to read
  * and to write is decided elsewhere.
  */
-import type { Clock } from '../base/clock.ts';
-import type { KernelEvent, Rtnetlink } from '../netlink/rtnetlink.ts';
-import type { SysctlFiles } from './data-plane.ts';
+import type { KernelEvent } from '../netlink/rtnetlink.ts';
 import type { DesiredHost, DesiredPeer } from './desired.ts';
-import { Host } from './host.ts';
+import { Host, type HostEnvironment } from './host.ts';
 import { PeerSet } from './peer-set.ts';
-import type { LinkReport, PeerReport, Repair } from './report.ts';
+import type { LinkReport, PeerReport } from './report.ts';
 import { Tunnel } from './tunnel.ts';
 import type { Write } from './write.ts';
 
-export interface DevicesOptions {
-  readonly rtnetlink: Rtnetlink;
-  readonly sysctls: SysctlFiles;
-  readonly clock: Clock;
-  readonly random: () => number;
-  readonly onRepair: (repair: Repair) => void;
-  /** Resolves when everything the kernel announced before the last acknowledgement has been noted. */
-  readonly heard: () => Promise<void>;
-  /** Something may have changed of which `note` was not told. */
-  readonly onSuspicion: () => void;
-}
-
 export class Devices implements Disposable {
-  readonly #options: DevicesOptions;
+  readonly #environment: HostEnvironment;
   readonly #host: Host;
   readonly #peers = new PeerSet();
   readonly #tunnels = new Map<string, Tunnel>();
 
-  constructor(options: DevicesOptions) {
-    this.#options = options;
-    this.#host = new Host(options);
+  constructor(environment: HostEnvironment) {
+    this.#environment = environment;
+    this.#host = new Host(environment);
   }
 
   setHost(host: DesiredHost): void {
@@ -194,6 +180,6 @@ export class Devices implements Disposable {
   }
 
   #newTunnel(name: string): Tunnel {
-    return new Tunnel({ name, peers: () => this.#peers.over(name), environment: this.#options });
+    return new Tunnel({ name, peers: () => this.#peers.over(name), environment: this.#environment });
   }
 }
