@@ -52,20 +52,27 @@ class Namespace {
   }
 }
 
+/** A host that forwards, with its container at `c`, the world at `o`, and at `p` a peer that has 10.3.6.0/24. */
+async function neighbourhood(t: TestContext) {
+  const [host, container, outside, peer] = [
+    new Namespace(t),
+    new Namespace(t),
+    new Namespace(t),
+    new Namespace(t),
+  ];
+  await host.cable('c', '10.3.5.1/24', container, '10.3.5.2/24');
+  await host.cable('o', '192.0.2.1/24', outside, '192.0.2.2/24');
+  await host.cable('p', '198.51.100.1/24', peer, '198.51.100.2/24');
+  writeSysctl('net/ipv4/ip_forward', '1', host.netns);
+  await host.do('ip route add 10.3.6.0/24 via 198.51.100.2');
+  await container.do('ip route add default via 10.3.5.1');
+  return { host, container, outside, peer };
+}
+
 for (const nftables of [false, true]) {
   test(`forwards and masquerades, ${nftables ? 'nftables' : 'iptables'}`, needsRoot, async t => {
-    const [host, container, outside, peer] = [0, 1, 2, 3].map(() => new Namespace(t)) as [
-      Namespace,
-      Namespace,
-      Namespace,
-      Namespace,
-    ];
-    await host.cable('c', '10.3.5.1/24', container, '10.3.5.2/24');
-    await host.cable('o', '192.0.2.1/24', outside, '192.0.2.2/24');
-    await host.cable('p', '198.51.100.1/24', peer, '198.51.100.2/24');
-    await host.do('iptables -P FORWARD DROP', 'ip route add 10.3.6.0/24 via 198.51.100.2');
-    writeSysctl('net/ipv4/ip_forward', '1', host.netns);
-    await container.do('ip route add default via 10.3.5.1');
+    const { host, container, peer } = await neighbourhood(t);
+    await host.do('iptables -P FORWARD DROP');
     await peer.do(
       'ip link set lo up',
       'ip addr add 10.3.6.2/32 dev lo',
@@ -111,18 +118,7 @@ const DOCKER_28 = [
 for (const nftables of [false, true]) {
   const mode = nftables ? 'nftables' : 'iptables';
   test(`lets the overlay past what dockerd 28 drops, and nobody else, ${mode}`, needsRoot, async t => {
-    const [host, container, outside, peer] = [0, 1, 2, 3].map(() => new Namespace(t)) as [
-      Namespace,
-      Namespace,
-      Namespace,
-      Namespace,
-    ];
-    await host.cable('c', '10.3.5.1/24', container, '10.3.5.2/24');
-    await host.cable('o', '192.0.2.1/24', outside, '192.0.2.2/24');
-    await host.cable('p', '198.51.100.1/24', peer, '198.51.100.2/24');
-    writeSysctl('net/ipv4/ip_forward', '1', host.netns);
-    await host.do('ip route add 10.3.6.0/24 via 198.51.100.2');
-    await container.do('ip route add default via 10.3.5.1');
+    const { host, outside, peer } = await neighbourhood(t);
     await outside.do('ip route add 10.3.5.0/24 via 192.0.2.1');
     await peer.do(
       'ip link set lo up',

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { connect, createServer } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { create, toBinary } from '@bufbuild/protobuf';
 import { Client, credentials, Metadata } from '@grpc/grpc-js';
@@ -79,20 +79,26 @@ test('statuses and their words arrive, whatever is in them, and are counted', as
   assert.deepEqual(counted, ['Put OUT_OF_RANGE', 'Range INTERNAL', 'Put RESOURCE_EXHAUSTED']);
 });
 
+/** A connection for frames of the test's own making, and the headers of a request for this path. */
+function dial(port: number, path: string): [Socket, Buffer] {
+  const socket = connect(port, '127.0.0.1');
+  socket.on('error', () => undefined);
+  socket.resume();
+  const block = encodeHeaders([
+    [':method', 'POST'],
+    [':path', path],
+    ['content-type', 'application/grpc'],
+  ]);
+  return [socket, block];
+}
+
 test('requests that are sent and reset without end cost their sender the connection', async () => {
   const never = new Promise<never>(() => undefined);
   await withServer(
     [serviceOf(KV, { put: () => never })],
     () => undefined,
     async port => {
-      const socket = connect(port, '127.0.0.1');
-      socket.on('error', () => undefined);
-      socket.resume();
-      const block = encodeHeaders([
-        [':method', 'POST'],
-        [':path', '/etcdserverpb.KV/Put'],
-        ['content-type', 'application/grpc'],
-      ]);
+      const [socket, block] = dial(port, '/etcdserverpb.KV/Put');
       const message = frameMessage(toBinary(PutRequestSchema, create(PutRequestSchema)));
       const one = (id: number) =>
         Buffer.concat([
@@ -123,14 +129,7 @@ test('requests on a stream whose answers nobody reads cost their sender the conn
     [serviceOf(Lease, methods)],
     () => undefined,
     async port => {
-      const socket = connect(port, '127.0.0.1');
-      socket.on('error', () => undefined);
-      socket.resume();
-      const block = encodeHeaders([
-        [':method', 'POST'],
-        [':path', '/etcdserverpb.Lease/LeaseKeepAlive'],
-        ['content-type', 'application/grpc'],
-      ]);
+      const [socket, block] = dial(port, '/etcdserverpb.Lease/LeaseKeepAlive');
       const request = toBinary(LeaseKeepAliveRequestSchema, create(LeaseKeepAliveRequestSchema, { ID: 7n }));
       const many = Buffer.concat(Array.from({ length: 1000 }, () => frameMessage(request)));
       const closed = once(socket, 'close');
