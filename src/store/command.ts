@@ -60,6 +60,18 @@ export function storeCommand(extension: StoreExtension): Command {
         .default('0')
         .argParser(text),
     )
+    .addOption(
+      new Option(
+        '--watch-progress-notify-interval <time>',
+        'time between progress reports to a watcher that hears nothing else: 10s, 1m30s; 100ms at least (default: 10m)',
+      ).argParser(text),
+    )
+    .addOption(
+      new Option(
+        '--experimental-watch-progress-notify-interval <time>',
+        'the same; its name up to etcd 3.5',
+      ).argParser(text),
+    )
     .addCommand(snapshotCommand())
     .addCommand(restoreCommand())
     .addCommand(exportCommand())

@@ -17,6 +17,8 @@ export interface TulleStoreOptions {
   readonly flags?: readonly string[];
   /** Serves https; the flags name the certificate. */
   readonly tls?: boolean;
+  /** Its directory is a disk of its own of so many bytes, empty at every start. */
+  readonly disk?: number;
   /** Whom `ctl` trusts. */
   readonly caFile?: string;
 }
@@ -92,16 +94,15 @@ export class TulleStore implements StoreServer {
   async restart(options: { readonly empty?: boolean } = {}): Promise<void> {
     await this.kill();
     if (options.empty === true) await this.#forget();
-    const child = spawn(
+    const [program = '', ...args] = [
+      ...(this.#options.disk === undefined ? [] : onDisk(this.directory, this.#options.disk)),
       TULLE,
-      [
-        'store',
-        `--data-dir=${this.directory}`,
-        `--listen-client-urls=${this.url}`,
-        ...(this.#options.flags ?? []),
-      ],
-      { stdio: ['ignore', 'ignore', 'pipe'] },
-    );
+      'store',
+      `--data-dir=${this.directory}`,
+      `--listen-client-urls=${this.url}`,
+      ...(this.#options.flags ?? []),
+    ];
+    const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'] });
     // If the test process ends early, its servers end with it.
     const killWithUs = () => child.kill('SIGKILL');
     process.once('exit', killWithUs);
@@ -137,4 +138,10 @@ export class TulleStore implements StoreServer {
     child.kill(signal);
     await exited;
   }
+}
+
+/** What runs a program that sees a disk of `size` bytes mounted on `directory`; nobody else sees it. */
+function onDisk(directory: string, size: number): string[] {
+  const script = `mount -t tmpfs -o size=${size} tulle-store "$0" && exec "$@"`;
+  return ['unshare', '--mount', 'sh', '-c', script, directory];
 }

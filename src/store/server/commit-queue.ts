@@ -14,7 +14,11 @@
  * must not fail: requests are checked before they write. When one does all the same (HalfDone), or the COMMIT
  * fails, nothing of the group happened: every job gets the error, and `onRollback` lets the parts take their state
  * from the tables again. When an fsync fails nobody knows what is on the disk, so from then on every job is refused.
+ *
+ * What a full disk refuses may go through later, so after a COMMIT that failed the next group is tried; until one
+ * succeeds, `failure` says why not.
  */
+import { DatabaseError } from './database-error.ts';
 
 /** Thrown by a job that failed after it had written; the whole group is undone. */
 export class HalfDone extends Error {
@@ -77,15 +81,16 @@ export class CommitQueue {
   /** Settled by the flush that is under way. */
   #flushing: Group[] | undefined;
   #broken: Error | undefined;
+  #failure: DatabaseError | undefined;
 
   constructor(store: Transactional, hooks: CommitHooks) {
     this.#store = store;
     this.#hooks = hooks;
   }
 
-  /** Why nothing works any more: an fsync failed. */
-  get broken(): Error | undefined {
-    return this.#broken;
+  /** Why the last group could not be written, or nothing works any more; undefined when all is well. */
+  get failure(): Error | undefined {
+    return this.#broken ?? this.#failure;
   }
 
   /** Runs a job that changes something. */
@@ -141,9 +146,12 @@ export class CommitQueue {
       }
       if (open) {
         this.#store.commit();
+        this.#failure = undefined;
         onDurable = this.#hooks.onCommit();
       }
     } catch (error) {
+      const cause = error instanceof HalfDone ? error.cause : error;
+      if (cause instanceof DatabaseError) this.#failure = cause;
       this.#store.rollback();
       this.#hooks.onRollback();
       for (const { reject } of jobs) reject(error);
@@ -198,7 +206,10 @@ export class CommitQueue {
   }
 
   #break(error: unknown, groups: readonly Group[]): void {
-    this.#broken = new Error('the store cannot write to its disk any more', { cause: error });
+    this.#broken = new DatabaseError('DISK_FAILED', 'the store cannot write to its disk any more', {
+      cause: error,
+      hint: 'look at the health of the disk, and start the store again',
+    });
     for (const { jobs } of groups) for (const { reject } of jobs) reject(error);
   }
 }

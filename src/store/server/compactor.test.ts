@@ -16,7 +16,13 @@ async function live(policy: AutoCompaction, minutes: number): Promise<{ compacte
   const clock = new ManualClock();
   const stop = new AbortController();
   try {
-    await using core = new Core({ path: join(dir, 'store.db'), clock, log: silentLogger, quota: undefined });
+    await using core = new Core({
+      path: join(dir, 'store.db'),
+      clock,
+      log: silentLogger,
+      quota: undefined,
+      progressMs: 600_000,
+    });
     const compacting = compactAutomatically(core, policy, clock, silentLogger, stop.signal);
     for (let minute = 0; minute < minutes; minute++) {
       for (let index = 0; index < 10; index++) {

@@ -28,6 +28,18 @@ test('the defaults serve loopback, with a directory for its owner only', () => {
   assert.equal(statSync(config.dataDir).mode & 0o777, 0o700);
 });
 
+// E6: Kubernetes' tests of its storage set the interval, as its API server's operators do.
+test('the interval of progress reports is read as etcd reads it, under both of its names', () => {
+  const interval = (given: Partial<StoreFlags>) => storeConfig(flags(given)).progressMs;
+  assert.equal(interval({}), 600_000);
+  assert.equal(interval({ watchProgressNotifyInterval: '1m30s' }), 90_000);
+  assert.equal(interval({ experimentalWatchProgressNotifyInterval: '5s' }), 5000);
+  assert.equal(interval({ watchProgressNotifyInterval: '0' }), 600_000);
+  assert.equal(interval({ watchProgressNotifyInterval: '1us' }), 100);
+  assert.equal(interval({ watchProgressNotifyInterval: '9999h' }), 2 ** 31 - 1);
+  assert.throws(() => interval({ watchProgressNotifyInterval: '10' }), /--watch-progress-notify-interval/);
+});
+
 test('quota and retention are read as etcd reads them', () => {
   assert.equal(storeConfig(flags({ quotaBackendBytes: '-1' })).quota, undefined);
   assert.equal(storeConfig(flags({ quotaBackendBytes: '1000' })).quota, 1000n);

@@ -5,6 +5,7 @@
 import { accessSync, constants, mkdirSync, readFileSync } from 'node:fs';
 import { createSecureContext, type TlsOptions } from 'node:tls';
 import { ConfigError, messageOf, type Problem } from '../../base/errors.ts';
+import { parseGoDuration } from '../../base/go-duration.ts';
 import { Ip } from '../../base/ip.ts';
 import type { AutoCompaction } from './compactor.ts';
 import type { Endpoint } from './listener.ts';
@@ -23,6 +24,9 @@ export interface StoreFlags {
   readonly quotaBackendBytes: string;
   readonly autoCompactionMode: string;
   readonly autoCompactionRetention: string;
+  /** etcd 3.6's name of the flag, and the one up to 3.5. */
+  readonly watchProgressNotifyInterval?: string;
+  readonly experimentalWatchProgressNotifyInterval?: string;
   readonly insecureListen?: boolean;
 }
 
@@ -35,6 +39,8 @@ export interface StoreConfig {
   /** Bytes; undefined: no limit. */
   readonly quota: bigint | undefined;
   readonly autoCompaction: AutoCompaction | undefined;
+  /** Milliseconds between the progress reports to a watcher that hears nothing else. */
+  readonly progressMs: number;
 }
 
 /** @throws ConfigError with every problem found. */
@@ -52,10 +58,11 @@ export function storeConfig(flags: StoreFlags): StoreConfig {
   }
   const quota = readQuota(flags, problems);
   const autoCompaction = readCompaction(flags, problems);
+  const progressMs = readProgressInterval(flags, problems);
   // Making the directory is the one effect, and it waits until everything else is right.
   if (problems.length === 0) ensureDirectory(flags.dataDir, problems);
   if (problems.length > 0) throw new ConfigError('tulle store', problems);
-  return { name: flags.name, dataDir: flags.dataDir, listen, advertise, quota, autoCompaction };
+  return { name: flags.name, dataDir: flags.dataDir, listen, advertise, quota, autoCompaction, progressMs };
 }
 
 const NO_URL = 'want http://HOST:PORT or https://HOST:PORT';
@@ -159,6 +166,9 @@ function readQuota({ quotaBackendBytes: text }: StoreFlags, problems: Problem[])
   return bytes === 0n ? DEFAULT_QUOTA : bytes < 0n ? undefined : bytes;
 }
 
+/** etcd's default and minimum; the longest time that a timer of Node can wait. */
+const PROGRESS_MS = { default: 600_000, min: 100, max: 2 ** 31 - 1 };
+
 const UNITS_MS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000 };
 
 function readCompaction(flags: StoreFlags, problems: Problem[]): AutoCompaction | undefined {
@@ -180,6 +190,25 @@ function readCompaction(flags: StoreFlags, problems: Problem[]): AutoCompaction 
   if (amount !== undefined && unitMs !== undefined) return { mode, keepMs: Number(amount) * unitMs };
   problems.push({ path, value: retention, message: 'want for example 8h or 30m' });
   return undefined;
+}
+
+/** As etcd: 0 and less is the default, and a shorter interval than its shortest is that one. */
+function readProgressInterval(flags: StoreFlags, problems: Problem[]): number {
+  const read = (path: string, value: string | undefined) => {
+    if (value === undefined) return undefined;
+    try {
+      return parseGoDuration(value);
+    } catch (error) {
+      problems.push({ path, value, message: messageOf(error) });
+      return undefined;
+    }
+  };
+  const experimental = read(
+    '--experimental-watch-progress-notify-interval',
+    flags.experimentalWatchProgressNotifyInterval,
+  );
+  const ms = read('--watch-progress-notify-interval', flags.watchProgressNotifyInterval) ?? experimental ?? 0;
+  return ms > 0 ? Math.min(Math.max(ms, PROGRESS_MS.min), PROGRESS_MS.max) : PROGRESS_MS.default;
 }
 
 function ensureDirectory(path: string, problems: Problem[]): void {

@@ -26,6 +26,7 @@ describe('the contract of every store', () => {
       advertise: [],
       quota: undefined,
       autoCompaction: undefined,
+      progressMs: 600_000,
       clock: systemClock,
       log: silentLogger,
     });

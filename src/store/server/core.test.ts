@@ -19,7 +19,13 @@ async function withCore(
   t.mock.timers.enable({ apis: ['setInterval'] });
   const clock = new ManualClock();
   const log = recordingLogger();
-  const core = new Core({ path: join(directory, 'store.db'), clock, log, quota: undefined });
+  const core = new Core({
+    path: join(directory, 'store.db'),
+    clock,
+    log,
+    quota: undefined,
+    progressMs: 600_000,
+  });
   try {
     await body({ core, clock, complaints: () => log.records.map(({ message }) => message) });
   } finally {
@@ -45,7 +51,7 @@ test('a compaction that nobody waits for fails quietly when the disk does', asyn
     core.sweepAlone();
     await settle();
     assert.deepEqual(complaints(), ['could not sweep the history; it will be tried again']);
-    assert.deepEqual(core.troubles, ['the store cannot write to its disk any more']);
+    assert.deepEqual(core.troubles, ['the store cannot write to its disk any more: I/O error']);
   });
 });
 

@@ -12,6 +12,7 @@ import { AuthStore } from './auth-store.ts';
 import { Checkpointer } from './checkpointer.ts';
 import { CommitQueue, HalfDone } from './commit-queue.ts';
 import { Database } from './database.ts';
+import { guarded } from './database-error.ts';
 import type { Guard } from './guard.ts';
 import { identityOf } from './identity.ts';
 import { Lessor } from './lessor.ts';
@@ -28,6 +29,8 @@ export interface CoreOptions {
   readonly clock: Clock;
   /** Bytes of the database file; undefined: no limit. */
   readonly quota: bigint | undefined;
+  /** Milliseconds between progress reports. */
+  readonly progressMs: number;
   readonly log: Logger;
   /** A rule for certain certificates. */
   readonly guard?: Guard;
@@ -47,8 +50,6 @@ const PAGES_PER_GROUP = 3;
 /** Groups after which the log is found too short, and the time between the steps in which it grows. */
 const EXTEND_AFTER = 200;
 const EXTEND_MS = 20;
-/** etcd's interval between progress reports. */
-const PROGRESS_MS = 600_000;
 
 export class Core implements AsyncDisposable {
   readonly database: Database;
@@ -76,7 +77,7 @@ export class Core implements AsyncDisposable {
   #closed = false;
 
   /** @throws DatabaseError */
-  constructor({ path, clock, log, quota, guard }: CoreOptions) {
+  constructor({ path, clock, log, quota, progressMs, guard }: CoreOptions) {
     this.#log = log;
     removeLeftovers(path);
     this.database = Database.open(path);
@@ -104,7 +105,7 @@ export class Core implements AsyncDisposable {
     this.#timers = [
       setInterval(() => this.#expireLeases(), LEASE_TICK_MS),
       setInterval(() => this.#checkpointLeases(), CHECKPOINT_MS),
-      setInterval(() => this.hub.reportProgress(), PROGRESS_MS),
+      setInterval(() => this.hub.reportProgress(), progressMs),
     ];
     this.sweepAlone();
   }
@@ -114,7 +115,7 @@ export class Core implements AsyncDisposable {
     const alarms = [...this.space.alarms].map(alarm =>
       alarm === AlarmType.NOSPACE ? 'ALARM NOSPACE' : 'ALARM CORRUPT',
     );
-    return this.#queue.broken === undefined ? alarms : [...alarms, this.#queue.broken.message];
+    return this.#queue.failure === undefined ? alarms : [...alarms, messageOf(this.#queue.failure)];
   }
 
   /** What every answer begins with; without a `revision` it is that of the state a job sees. */
@@ -124,7 +125,7 @@ export class Core implements AsyncDisposable {
 
   /** Runs a job that reads, in order with the writes around it; answered when what it saw is durable. */
   read<T>(job: () => T): Promise<T> {
-    return this.#queue.read(job);
+    return this.#queue.read(() => guarded(this.database.path, job));
   }
 
   /** Runs a job that changes keys; its changes are one revision. */
@@ -132,7 +133,7 @@ export class Core implements AsyncDisposable {
     return this.#queue.write(() => {
       const writer = this.mvcc.write();
       try {
-        const answer = job(writer);
+        const answer = guarded(this.database.path, () => job(writer));
         const commit = this.mvcc.finish(writer);
         if (commit !== undefined) this.#commits.push(commit);
         return answer;
@@ -144,7 +145,7 @@ export class Core implements AsyncDisposable {
 
   /** Runs a job that changes something besides keys. */
   update<T>(job: () => T): Promise<T> {
-    return this.#queue.write(job);
+    return this.#queue.write(() => guarded(this.database.path, job));
   }
 
   /** Runs a job outside of any transaction, with no other job. */
@@ -172,7 +173,9 @@ export class Core implements AsyncDisposable {
     this.#closed = true;
     for (const timer of this.#timers) clearInterval(timer);
     clearInterval(this.#extending);
-    await this.update(() => this.lessor.checkpoint());
+    await this.update(() => this.lessor.checkpoint()).catch((error: unknown) =>
+      this.#complain('write down the leases', error),
+    );
     await this.#checkpointer[Symbol.asyncDispose]();
     this.database[Symbol.dispose]();
   }
@@ -205,7 +208,11 @@ export class Core implements AsyncDisposable {
   /** A step at a time, and not for a store that is hardly written to. */
   #extendLog(): void {
     this.#extending ??= setInterval(() => {
-      if (!this.database.extendLog()) return;
+      try {
+        if (!this.database.extendLog()) return;
+      } catch (error) {
+        this.#complain('make the log longer', error);
+      }
       clearInterval(this.#extending);
       this.#extending = undefined;
     }, EXTEND_MS);
@@ -220,7 +227,8 @@ export class Core implements AsyncDisposable {
   }
 
   #checkpointLeases(): void {
-    if (!this.lessor.needsCheckpoint) return;
+    // After a failure it is also the attempt that finds out whether the disk takes writes again.
+    if (!this.lessor.needsCheckpoint && this.#queue.failure === undefined) return;
     this.update(() => this.lessor.checkpoint()).catch((error: unknown) =>
       this.#complain('write down the leases', error),
     );

@@ -20,6 +20,7 @@ import { callerOf } from './caller.ts';
 import { Encoded } from './encoding.ts';
 import { GRPC_STATUS, type GrpcStatus, RpcError } from './errors.ts';
 import type { BidiMethod, Outgoing, ServerStreamMethod, Service, UnaryMethod } from './rpc.ts';
+import { statusOf } from './status.ts';
 
 /** `/v3/kv/range` and the like, by service and method. */
 const PATHS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
@@ -203,13 +204,11 @@ function refuse(response: ServerResponse, error: unknown): void {
     return;
   }
   const problem = problemOf(error);
-  const status = error instanceof RpcError ? HTTP_STATUS[error.code] : undefined;
-  writeJson(response, status ?? 500, { error: problem.message, ...problem });
+  writeJson(response, HTTP_STATUS[statusOf(error)] ?? 500, { error: problem.message, ...problem });
 }
 
 function problemOf(error: unknown): { readonly code: number; readonly message: string } {
-  const code = error instanceof RpcError ? error.status : GRPC_STATUS.INTERNAL;
-  return { code, message: messageOf(error) };
+  return { code: GRPC_STATUS[statusOf(error)], message: messageOf(error) };
 }
 
 function writeJson(response: ServerResponse, status: number, body: JsonValue): void {

@@ -4,10 +4,10 @@ import { messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import { encodeHeaders } from '../http2/hpack.ts';
 import type { Http2Stream } from '../http2/stream.ts';
-import { DatabaseError } from './database-error.ts';
 import { Encoded } from './encoding.ts';
 import { GRPC_STATUS, type GrpcStatus, RpcError } from './errors.ts';
 import { frameMessage } from './grpc-messages.ts';
+import { statusOf } from './status.ts';
 
 export const CONTENT_TYPE = 'application/grpc';
 const RESPONSE = [
@@ -77,12 +77,6 @@ export class Answer {
     this.#over = true;
     this.#told(status);
   }
-}
-
-function statusOf(error: unknown): GrpcStatus {
-  if (error instanceof RpcError) return error.code;
-  // Later, on a better disk, the same request may succeed.
-  return error instanceof DatabaseError ? 'UNAVAILABLE' : 'INTERNAL';
 }
 
 function encode(schema: DescMessage, message: object): Uint8Array {

@@ -42,6 +42,7 @@ async function withStore(
       advertise: ['http://127.0.0.1:2379'],
       quota: undefined,
       autoCompaction: undefined,
+      progressMs: 600_000,
       clock: systemClock,
       log: silentLogger,
       ...options,
@@ -145,6 +146,26 @@ test('requests that are too large are refused, the larger ones before they are r
     await assert.rejects(txn(ops), { details: 'etcdserver: too many operations in txn request' });
     assert.equal((await txn(ops.slice(1))).responses.length, 128);
   });
+});
+
+// E6
+test('a quiet watcher is told of progress at the interval that was set', async () => {
+  await withStore(
+    async ({ client }) => {
+      const stream = openStream(client, Watch.method.watch, new Metadata());
+      stream.on('error', () => undefined);
+      try {
+        const value = { key: bytes('k'), progressNotify: true };
+        stream.write({ requestUnion: { case: 'createRequest', value } });
+        await once(stream, 'data');
+        const [{ header, events }] = (await once(stream, 'data')) as [WatchResponse];
+        assert.deepEqual([header?.revision, events], [1n, []]);
+      } finally {
+        stream.cancel();
+      }
+    },
+    { progressMs: 20 },
+  );
 });
 
 test('what is not there answers UNIMPLEMENTED by name', async () => {

@@ -62,9 +62,9 @@ export class StoreServer implements AsyncDisposable {
   }
 
   private constructor(options: StoreServerOptions) {
-    const { dataDir, clock, log, quota, autoCompaction, guard, welcome } = options;
+    const { dataDir, clock, log, quota, progressMs, autoCompaction, guard, welcome } = options;
     const path = join(dataDir, DATABASE_FILE);
-    this.#core = new Core({ path, clock, log, quota, ...(guard === undefined ? {} : { guard }) });
+    this.#core = new Core({ path, clock, log, quota, progressMs, ...(guard === undefined ? {} : { guard }) });
     const metrics = new Metrics(this.#core);
     const services = servicesOf(this.#core, { name: options.name, clientUrls: options.advertise });
     this.#grpc = new GrpcServer(services, MAX_MESSAGE_BYTES, log, (service, method, status) =>
@@ -121,5 +121,5 @@ function servicesOf(core: Core, member: MemberInfo): Service[] {
     serviceOf(Auth, authService(core)),
   ];
   const names = services.map(service => service.description.typeName);
-  return [...services, serviceOf(Health, healthService(names))];
+  return [...services, serviceOf(Health, healthService(names, core))];
 }
