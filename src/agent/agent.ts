@@ -12,7 +12,7 @@ import type { ReleaseResult, ResyncResult } from '../api/messages.ts';
 import type { Status } from '../api/status.ts';
 import { createBackend } from '../backend/registry.ts';
 import type { Clock } from '../base/clock.ts';
-import { messageOf } from '../base/errors.ts';
+import { formatProblem, messageOf, type Problem } from '../base/errors.ts';
 import { Latest } from '../base/latest.ts';
 import type { Logger } from '../base/log.ts';
 import { packageVersion } from '../base/version.ts';
@@ -28,7 +28,7 @@ import { ServiceManager } from '../sys/notify.ts';
 import { Controller } from './controller.ts';
 import { Enforcer } from './enforcer.ts';
 import { EventLog } from './event-log.ts';
-import { Health } from './health.ts';
+import { Health, type OwnedWarning } from './health.ts';
 import { HostWatch } from './host-watch.ts';
 import { keepIdentity, surviveDefects } from './housekeeping.ts';
 import { keepRunning } from './keep-running.ts';
@@ -85,6 +85,7 @@ export class Agent {
     this.#begun = clock.monotonic();
     this.#events = new EventLog({ clock, logger });
     this.#health = new Health(clock, this.#events);
+    this.#health.warn('options', options.warnings.map(optionWarning));
     const shared = { options, clock, logger, health: this.#health, events: this.#events };
     const remember = () => this.#remember();
     this.#store = new RememberingStore(parts.etcd, { remembered: known.keys, onChange: remember });
@@ -247,6 +248,17 @@ export class Agent {
       this.#events.add('warning', 'lease-kept', text);
     }
   }
+}
+
+/** Something that was given when the agent was started does not count, or not as it stands. */
+function optionWarning(problem: Problem): OwnedWarning {
+  return {
+    id: problem.path,
+    code: 'OPTION_QUESTIONABLE',
+    severity: 'info',
+    title: 'the agent was given an option that does not count as it stands',
+    text: formatProblem(problem),
+  };
 }
 
 function formerConfigOf({ config }: KnownState): NetworkConfig | undefined {

@@ -4,18 +4,26 @@
  */
 import { flushCompileCache } from 'node:module';
 import { Command, type Help, Option } from 'commander';
+import { packageVersion } from '../base/version.ts';
 import { withExamples } from '../cli/help.ts';
+import { print } from '../cli/output.ts';
 import { requireNetworkAdmin } from '../cli/require-root.ts';
 import { untilStopped } from '../cli/signals.ts';
 import { FLAG_GROUPS, FLAGS, type Flag } from './flags.ts';
+import { informationWanted } from './option-reader.ts';
 import { parseOptions } from './options.ts';
+
+export const INFORMATION_OPTIONS: readonly Option[] = [
+  new Option('--version', 'print the version'),
+  new Option('-h, --help', 'show help'),
+];
 
 /** A command whose help lists our flags although commander never parses them. */
 class AgentCommand extends Command {
   override createHelp(): Help {
     return Object.assign(super.createHelp(), {
       visibleArguments: () => [],
-      visibleOptions: () => [...flagOptions(), new Option('-h, --help', 'show help')],
+      visibleOptions: () => [...flagOptions(), ...INFORMATION_OPTIONS],
     });
   }
 }
@@ -30,7 +38,7 @@ export function agentCommand(): Command {
     .allowUnknownOption()
     .argument('[flags...]')
     .action(async () => {
-      if (command.args.includes('-help')) command.help();
+      if (answerInformation(command, command.args)) return;
       const options = parseOptions(command.args, process.env);
       requireNetworkAdmin('the agent programs the network of this host');
       // Loaded only now: help and a wrong flag should answer at once.
@@ -61,6 +69,14 @@ Signals:
       does: 'trust one certificate authority',
     },
   ]);
+}
+
+/** Answers a command line that asks for a text instead of a start; false when it does not. */
+export function answerInformation(command: Command, args: readonly string[]): boolean {
+  const wanted = informationWanted(args);
+  if (wanted === 'help') command.help();
+  if (wanted === 'version') print(packageVersion());
+  return wanted !== undefined;
 }
 
 /** The agent's flags as commander shows them in help. */

@@ -33,15 +33,20 @@ export type Flag = FlagBase &
         readonly default: number;
         readonly min: number;
         readonly max: number;
+        /** A value out of range is taken for the nearest in it, with a warning: flannel starts with any. */
+        readonly lenient?: true;
       }
   );
 
-/** A flag of flannel's whose feature does not exist here. Its default is accepted, so that unit files work. */
-export interface RefusedFlag {
+/** A flag of flannel's that has no effect here: it is taken with a warning, so that flannel's unit files work. */
+export interface UnusedFlag {
   readonly name: string;
+  /** flannel's default, which is worth no warning. */
   readonly default: string;
   readonly boolean: boolean;
-  readonly hint: string;
+  readonly why: string;
+  /** Without the feature this host would not do what it is asked for, so that the flag is an error. */
+  readonly refused?: true;
 }
 
 export const FLAGS = [
@@ -195,6 +200,7 @@ export const FLAGS = [
     default: 5,
     min: 1,
     max: 86_400,
+    lenient: true,
     help: 'how often the firewall rules are compared, where the kernel cannot announce changes',
   },
   {
@@ -281,37 +287,32 @@ export const FLAGS = [
     default: 0,
     min: 0,
     max: 10,
+    lenient: true,
     help: 'verbosity of the log; 1 and more adds details',
   },
 ] as const satisfies readonly Flag[];
 
 const kubernetes = 'Tulle takes its configuration from etcd, not from Kubernetes';
+const logging = 'use -v to see more';
 
-export const REFUSED_FLAGS: readonly RefusedFlag[] = [
-  { name: 'kube-subnet-mgr', default: 'false', boolean: true, hint: kubernetes },
-  { name: 'kube-api-url', default: '', boolean: false, hint: kubernetes },
-  { name: 'kubeconfig-file', default: '', boolean: false, hint: kubernetes },
-  {
-    name: 'kube-annotation-prefix',
-    default: 'flannel.alpha.coreos.com',
-    boolean: false,
-    hint: kubernetes,
-  },
-  {
-    name: 'net-config-path',
-    default: '/etc/kube-flannel/net-conf.json',
-    boolean: false,
-    hint: kubernetes,
-  },
-  { name: 'set-node-network-unavailable', default: 'true', boolean: true, hint: kubernetes },
+export const UNUSED_FLAGS: readonly UnusedFlag[] = [
+  { name: 'kube-subnet-mgr', default: 'false', boolean: true, why: kubernetes, refused: true },
+  { name: 'kube-api-url', default: '', boolean: false, why: kubernetes },
+  { name: 'kubeconfig-file', default: '', boolean: false, why: kubernetes },
+  { name: 'kube-annotation-prefix', default: 'flannel.alpha.coreos.com', boolean: false, why: kubernetes },
+  { name: 'net-config-path', default: '/etc/kube-flannel/net-conf.json', boolean: false, why: kubernetes },
+  { name: 'set-node-network-unavailable', default: 'true', boolean: true, why: kubernetes },
   {
     name: 'ip-blackhole-route',
     default: 'false',
     boolean: true,
-    hint: 'Tulle does not add a blackhole route for its own subnet',
+    why: 'Tulle does not add a blackhole route for its own subnet',
   },
-  { name: 'vmodule', default: '', boolean: false, hint: 'use -v to see more' },
-  { name: 'log_backtrace_at', default: '', boolean: false, hint: 'use -v to see more' },
+  { name: 'vmodule', default: '', boolean: false, why: logging },
+  { name: 'log_backtrace_at', default: '', boolean: false, why: logging },
 ];
+
+/** Flags that ask for a text instead of a start, by what they ask for. Go knows `help` and `h` by itself. */
+export const INFORMATION_FLAGS = { help: 'help', h: 'help', version: 'version' } as const;
 
 export type FlagName = (typeof FLAGS)[number]['name'];

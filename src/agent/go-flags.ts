@@ -1,6 +1,7 @@
 /**
  * Command lines in the syntax of Go's flag package, which flannel's users write: one dash or two, `--flag value`
- * or `--flag=value`, booleans only as `--flag` or `--flag=false`, `--` ends the flags.
+ * or `--flag=value`, booleans only as `--flag` or `--flag=false`. The first word that is no flag ends them, and so
+ * does `--`.
  */
 import type { Problem } from '../base/errors.ts';
 
@@ -12,6 +13,8 @@ export interface FlagSyntax {
 export interface ParsedFlags {
   /** Every value given for a flag, in order, as text; `true` for a bare boolean. */
   readonly values: ReadonlyMap<string, readonly string[]>;
+  /** The words after the flags. */
+  readonly operands: readonly string[];
   readonly problems: readonly Problem[];
 }
 
@@ -20,17 +23,16 @@ export function parseGoFlags(args: readonly string[], flags: Iterable<FlagSyntax
   const values = new Map<string, string[]>();
   const problems: Problem[] = [];
   const queue = [...args];
-  let onlyOperands = false;
 
   for (let arg = queue.shift(); arg !== undefined; arg = queue.shift()) {
-    const match = onlyOperands ? null : /^--?([^-=][^=]*)(?:=(.*))?$/s.exec(arg);
-    if (!onlyOperands && arg === '--') {
-      onlyOperands = true;
-      continue;
+    if (arg === '--') break;
+    if (arg === '-' || !arg.startsWith('-')) {
+      queue.unshift(arg);
+      break;
     }
-    const [, name = '', inline] = match ?? [];
-    if (match === null) {
-      problems.push({ path: arg, message: 'is not a flag', hint: 'flags begin with -- or -' });
+    const [, name, inline] = /^--?([^-=][^=]*)(?:=(.*))?$/s.exec(arg) ?? [];
+    if (name === undefined) {
+      problems.push({ path: arg, message: 'is not a flag', hint: 'want --NAME, --NAME=VALUE or -NAME' });
       continue;
     }
     const flag = known.get(name);
@@ -41,13 +43,15 @@ export function parseGoFlags(args: readonly string[], flags: Iterable<FlagSyntax
         message: 'is not a known flag',
         ...(near === undefined ? {} : { hint: `did you mean --${near}?` }),
       });
+      // Most likely its value, and not the end of the flags.
+      if (inline === undefined && queue[0]?.startsWith('-') === false) queue.shift();
       continue;
     }
     const value = inline ?? (flag.boolean ? 'true' : queue.shift());
     if (value === undefined) problems.push({ path: `--${name}`, message: 'needs a value' });
     else values.set(name, [...(values.get(name) ?? []), value]);
   }
-  return { values, problems };
+  return { values, operands: queue, problems };
 }
 
 /** What Go's strconv.ParseBool takes; undefined for anything else. */
@@ -57,11 +61,15 @@ export function parseGoBoolean(text: string): boolean | undefined {
   return undefined;
 }
 
-/** Decimal, `0x` hexadecimal, `0o` or a leading zero octal, as Go's flag.Int takes them; undefined otherwise. */
+/**
+ * What Go's flag.Int takes: decimal, `0x` hexadecimal, `0b` binary, `0o` or a leading zero octal, with `_` between
+ * digits; undefined for anything else.
+ */
 export function parseGoInteger(text: string): number | undefined {
-  const match = /^([+-]?)(0x[0-9a-f]+|0o?[0-7]+|0b[01]+|0|[1-9]\d*)$/i.exec(text);
+  const match = /^([+-]?)(0x(?:_?[\da-f])+|0o?(?:_?[0-7])+|0b(?:_?[01])+|0|[1-9](?:_?\d)*)$/i.exec(text);
   if (match === null) return undefined;
-  const [, sign, digits = ''] = match;
+  const sign = match[1];
+  const digits = (match[2] ?? '').replaceAll('_', '');
   const magnitude = Number(/^0[0-7]/.test(digits) ? `0o${digits.slice(1)}` : digits);
   return sign === '-' ? -magnitude : magnitude;
 }

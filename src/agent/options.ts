@@ -3,16 +3,17 @@
  * once, and nothing that was given is ever ignored in silence.
  */
 import { isIP } from 'node:net';
-import { ConfigError } from '../base/errors.ts';
+import { ConfigError, type Problem } from '../base/errors.ts';
 import { Ip } from '../base/ip.ts';
 import { parseEndpoints } from '../store/etcd/endpoint.ts';
+import { networkPrefix } from '../subnet/key.ts';
 import { OptionReader } from './option-reader.ts';
 
 export interface AgentOptions {
   readonly store: {
     /** Base URLs, at least one. */
     readonly endpoints: readonly string[];
-    /** Absolute and clean: begins with `/`, does not end with one. */
+    /** Clean, as `networkPrefix` gives it. */
     readonly prefix: string;
     readonly caFile?: string;
     readonly certFile?: string;
@@ -38,6 +39,8 @@ export interface AgentOptions {
   readonly stateDirectory: string;
   readonly socketPath: string;
   readonly verbosity: number;
+  /** What was given and does not count, or not as it stands. */
+  readonly warnings: readonly Problem[];
 }
 
 export interface ListenAddress {
@@ -71,15 +74,7 @@ export function parseOptions(
   const metrics = readListen(reader, 'metrics');
   const tls = readMetricsTls(reader, metrics);
   const options: AgentOptions = {
-    store: {
-      endpoints: readEndpoints(reader),
-      prefix: readPrefix(reader),
-      ...reader.optional('caFile', 'etcd-cafile'),
-      ...reader.optional('certFile', 'etcd-certfile'),
-      ...reader.optional('keyFile', 'etcd-keyfile'),
-      ...reader.optional('username', 'etcd-username'),
-      ...reader.optional('password', 'etcd-password'),
-    },
+    store: readStore(reader),
     underlay: {
       interfaces: reader.strings('iface'),
       patterns: readPatterns(reader),
@@ -103,12 +98,11 @@ export function parseOptions(
     stateDirectory: reader.path('state-dir'),
     socketPath: reader.path('socket'),
     verbosity: reader.integer('v'),
+    warnings: reader.warnings,
   };
   if (health.port !== 0 && health.port === metrics.port && health.host === metrics.host) {
     reader.problem('metrics-port', String(metrics.port), 'is taken by --healthz-port');
   }
-  reader.together('etcd-certfile', 'etcd-keyfile');
-  reader.together('etcd-username', 'etcd-password');
   reader.finish();
   return options;
 }
@@ -130,38 +124,42 @@ function readPatterns(reader: OptionReader): readonly RegExp[] {
   });
 }
 
+function readStore(reader: OptionReader): AgentOptions['store'] {
+  const hasClient = reader.together('etcd-certfile', 'etcd-keyfile');
+  const hasUser = reader.together('etcd-username', 'etcd-password');
+  const { endpoints, secure } = readEndpoints(reader, hasClient || reader.string('etcd-cafile') !== '');
+  return {
+    endpoints,
+    prefix: networkPrefix(reader.string('etcd-prefix')),
+    ...(secure && reader.optional('caFile', 'etcd-cafile')),
+    ...(secure && hasClient && reader.optional('certFile', 'etcd-certfile')),
+    ...(secure && hasClient && reader.optional('keyFile', 'etcd-keyfile')),
+    ...(hasUser && reader.optional('username', 'etcd-username')),
+    ...(hasUser && reader.optional('password', 'etcd-password')),
+  };
+}
+
 /** In the store's own spelling, so that one endpoint is not tried under two names. */
-function readEndpoints(reader: OptionReader): readonly string[] {
+function readEndpoints(reader: OptionReader, preferTls: boolean) {
   const texts = reader
     .string('etcd-endpoints')
     .split(',')
     .filter(text => text.trim() !== '');
-  const wantsTls = reader.string('etcd-cafile') !== '' || reader.string('etcd-certfile') !== '';
   try {
-    const endpoints = parseEndpoints(texts, wantsTls);
-    if (wantsTls && !endpoints.some(({ secure }) => secure)) {
-      reader.problem('etcd-cafile', undefined, 'is given, but no endpoint is https');
+    const endpoints = parseEndpoints(texts, preferTls);
+    const secure = endpoints.some(endpoint => endpoint.secure);
+    for (const name of ['etcd-cafile', 'etcd-certfile', 'etcd-keyfile'] as const) {
+      const file = reader.string(name);
+      if (file !== '' && !secure) reader.warning(name, file, 'is not used, because no endpoint is https');
     }
-    return endpoints.map(({ url }) => url);
+    return { endpoints: endpoints.map(({ url }) => url), secure };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     for (const { value, message, hint } of error.problems) {
       reader.problem('etcd-endpoints', typeof value === 'string' ? value : undefined, message, hint);
     }
-    return [];
+    return { endpoints: [], secure: false };
   }
-}
-
-/** `/` joined and cleaned as flannel's path.Join does, so that both find the same keys. */
-function readPrefix(reader: OptionReader): string {
-  const parts = reader
-    .string('etcd-prefix')
-    .split('/')
-    .filter(part => part !== '');
-  if (parts.length === 0 || parts.some(part => part === '.' || part === '..')) {
-    reader.problem('etcd-prefix', reader.string('etcd-prefix'), 'want a key such as /coreos.com/network');
-  }
-  return `/${parts.join('/')}`;
 }
 
 function readMetricsTls(reader: OptionReader, listen: ListenAddress): MetricsTls | undefined {

@@ -5,7 +5,9 @@
 import process from 'node:process';
 import { type Command, Option } from 'commander';
 import { list } from '../cli/options.ts';
+import { warn } from '../cli/output.ts';
 import { LOCAL_STORE, NETWORK_PREFIX, STATE_DIRECTORY, STORE_DIRECTORY } from '../cli/places.ts';
+import { parseEndpoints } from '../store/etcd/endpoint.ts';
 import type { Registry } from '../subnet/registry.ts';
 import { findOwnTrust } from '../trust/host-trust.ts';
 
@@ -44,22 +46,27 @@ export async function withRegistry<T>(
   const named = options.etcdEndpoints ?? fromEnvironment('ENDPOINTS')?.split(',');
   // Where `tulle up` runs, nothing needs to be named: this host knows its store.
   const own = named === undefined ? await findOwnTrust(STATE_DIRECTORY, STORE_DIRECTORY) : undefined;
-  const endpoints = named ?? (own && [own.endpoint]);
+  const endpoints = named ?? [own?.endpoint ?? LOCAL_STORE];
   const caFile = options.etcdCafile ?? fromEnvironment('CAFILE') ?? own?.caFile;
   const certFile = options.etcdCertfile ?? fromEnvironment('CERTFILE') ?? own?.certFile;
   const keyFile = options.etcdKeyfile ?? fromEnvironment('KEYFILE') ?? own?.keyFile;
   const name = options.etcdUsername ?? fromEnvironment('USERNAME');
   const password = fromEnvironment('PASSWORD');
+  const tls = {
+    ...(caFile === undefined ? {} : { caFile }),
+    ...(certFile === undefined ? {} : { certFile }),
+    ...(keyFile === undefined ? {} : { keyFile }),
+  };
+  const files = Object.values(tls);
+  if (files.length > 0 && !parseEndpoints(endpoints, true).some(({ secure }) => secure)) {
+    warn(`no endpoint is https, so that these files are not used: ${files.join(', ')}`);
+  }
   // Loaded only now: help and a wrong option should answer at once.
   const { EtcdStore } = await import('../store/etcd/etcd-store.ts');
   const { Registry } = await import('../subnet/registry.ts');
   await using store = new EtcdStore({
-    endpoints: endpoints ?? [LOCAL_STORE],
-    tls: {
-      ...(caFile === undefined ? {} : { caFile }),
-      ...(certFile === undefined ? {} : { certFile }),
-      ...(keyFile === undefined ? {} : { keyFile }),
-    },
+    endpoints,
+    tls,
     ...(name === undefined ? {} : { user: { name, password: password ?? '' } }),
   });
   const prefix = options.etcdPrefix ?? fromEnvironment('PREFIX') ?? own?.prefix ?? NETWORK_PREFIX;

@@ -41,7 +41,7 @@ import {
 export const DEFAULT_TTL = 86_400;
 
 export interface RegistryOptions {
-  /** Key root, cleaned as flannel does: `/coreos.com/network`. */
+  /** Root of the keys: `/coreos.com/network`. */
   readonly prefix: string;
   /** Seconds; a day unless given. */
   readonly ttl?: number;

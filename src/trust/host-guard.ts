@@ -3,6 +3,7 @@
  * the value says so (`TulleHost` is the host id in the certificate) both before and after the write. A subnet that
  * was reserved (a key without a store lease and without an owner) may be claimed from the address it is for.
  */
+import { posix } from 'node:path';
 import type { Guard, GuardedWrite } from '../store/server/guard.ts';
 import { decodeAttributes } from '../subnet/attributes.ts';
 import { ORGANIZATION } from './authority.ts';
@@ -13,7 +14,7 @@ export class HostGuard implements Guard {
 
   /** @param prefix root of the network's keys: `/coreos.com/network` */
   constructor(prefix: string) {
-    this.#subnets = new TextEncoder().encode(`${prefix}/subnets/`);
+    this.#subnets = new TextEncoder().encode(posix.join(prefix, 'subnets/'));
   }
 
   allows({ name: hostId, address, key, current, next }: GuardedWrite): boolean {

@@ -20,7 +20,7 @@ import { StoreTrust } from './store-trust.ts';
 const StoreFile = v.object({
   version: v.literal(1),
   endpoint: v.pipe(v.string(), v.startsWith('https://')),
-  prefix: v.pipe(v.string(), v.startsWith('/')),
+  prefix: v.string(),
 });
 
 /** Paths for whoever opens a connection to the store. */

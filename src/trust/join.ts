@@ -21,7 +21,7 @@ export const JoinRequest = v.object({
 export const JoinAnswer = v.object({
   certificate: pem('CERTIFICATE'),
   /** Root of the network's keys in the store. */
-  prefix: v.pipe(v.string(), v.startsWith('/')),
+  prefix: v.string(),
 });
 
 export const JoinRefusal = v.object({ error: v.string() });

@@ -26,7 +26,7 @@ const SiteFile = v.object({
   version: v.literal(1),
   /** HOST:PORT that other hosts reach the store at. */
   address: v.string(),
-  prefix: v.pipe(v.string(), v.startsWith('/')),
+  prefix: v.string(),
 });
 
 export interface Site {

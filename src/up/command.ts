@@ -1,6 +1,6 @@
 /** `tulle up`: one command for the first host, and one for every further one. */
 import { Command, type Help, Option } from 'commander';
-import { flagOptions } from '../agent/command.ts';
+import { answerInformation, flagOptions, INFORMATION_OPTIONS } from '../agent/command.ts';
 import type { Prefix } from '../base/prefix.ts';
 import { withExamples } from '../cli/help.ts';
 import { port, prefix, value } from '../cli/options.ts';
@@ -21,11 +21,7 @@ class UpCommand extends Command {
     const help = super.createHelp();
     return Object.assign(help, {
       visibleArguments: () => [],
-      visibleOptions: () => [
-        ...this.options,
-        ...flagOptions(['store']),
-        new Option('-h, --help', 'show help'),
-      ],
+      visibleOptions: () => [...this.options, ...flagOptions(['store']), ...INFORMATION_OPTIONS],
     });
   }
 }
@@ -59,6 +55,7 @@ export function upCommand(): Command {
         .argParser(value(text => text)),
     )
     .action(async (flags: readonly string[], { join, network, port: at, dataDir }: Options) => {
+      if (answerInformation(command, flags)) return;
       const { parseToken } = await import('../trust/token.ts');
       const token = join === undefined ? undefined : parseToken(join);
       requireNetworkAdmin('the agent programs the network of this host');

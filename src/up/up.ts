@@ -4,7 +4,7 @@
  * host of a new network.
  */
 import process from 'node:process';
-import { parseOptions } from '../agent/options.ts';
+import { type AgentOptions, parseOptions } from '../agent/options.ts';
 import { runAgent } from '../agent/run-agent.ts';
 import { Identity } from '../agent/state-directory.ts';
 import { systemClock } from '../base/clock.ts';
@@ -33,15 +33,15 @@ export async function up(options: UpOptions, signal: AbortSignal): Promise<void>
   const agent = parseOptions(flags, process.env);
   const { hostId } = await Identity.open(agent.stateDirectory);
   if (token !== undefined) {
-    return runWith(flags, await joinOnce(agent.stateDirectory, token, hostId, signal), signal);
+    return runWith(agent, await joinOnce(agent.stateDirectory, token, hostId, signal), signal);
   }
   const joined = await readJoined(agent.stateDirectory);
   const keepsStore = (await StoreTrust.open(dataDir, systemClock)) !== undefined;
   if (joined !== undefined && !keepsStore) {
-    return runWith(flags, await renewed(agent.stateDirectory, joined, hostId, signal), signal);
+    return runWith(agent, await renewed(agent.stateDirectory, joined, hostId, signal), signal);
   }
   await using first = await startFirstHost({ ...options, agent, hostId }, signal);
-  await runWith(flags, first.trust, signal);
+  await runWith(agent, first.trust, signal);
 }
 
 /** A host that has joined this very store before keeps its certificate: its token may have expired since. */
@@ -78,13 +78,8 @@ async function renewed(
   }
 }
 
-function runWith(flags: readonly string[], trust: HostTrust, signal: AbortSignal): Promise<void> {
-  const store = [
-    `--etcd-endpoints=${trust.endpoint}`,
-    `--etcd-prefix=${trust.prefix}`,
-    `--etcd-cafile=${trust.caFile}`,
-    `--etcd-certfile=${trust.certFile}`,
-    `--etcd-keyfile=${trust.keyFile}`,
-  ];
-  return runAgent(parseOptions([...flags, ...store], process.env), signal);
+/** The store is the one that the certificate is for, whatever the flags say. */
+function runWith(agent: AgentOptions, trust: HostTrust, signal: AbortSignal): Promise<void> {
+  const { endpoint, prefix, caFile, certFile, keyFile } = trust;
+  return runAgent({ ...agent, store: { endpoints: [endpoint], prefix, caFile, certFile, keyFile } }, signal);
 }

@@ -179,15 +179,17 @@ function decodeFound(result: ResponseOp | undefined): KeyValue[] {
 }
 
 function check({ endpoints, tls, user }: EtcdOptions): readonly Endpoint[] {
-  const problems: Problem[] = tls === undefined ? [] : checkTls(tls);
-  if (user?.name === '') problems.push({ path: 'user.name', message: 'must not be empty' });
+  const problems: Problem[] = [];
   let parsed: readonly Endpoint[] = [];
   try {
-    parsed = parseEndpoints(endpoints, tls !== undefined);
+    parsed = parseEndpoints(endpoints, tls?.caFile !== undefined || tls?.certFile !== undefined);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    problems.unshift(...error.problems);
+    problems.push(...error.problems);
   }
+  // Without TLS its files are not read.
+  if (tls !== undefined && parsed.some(({ secure }) => secure)) problems.push(...checkTls(tls));
+  if (user?.name === '') problems.push({ path: 'user.name', message: 'must not be empty' });
   if (problems.length > 0) throw new ConfigError('etcd client', problems);
   return parsed;
 }
