@@ -9,6 +9,12 @@ import type { AgentEvent } from '../api/messages.ts';
 import type { Clock } from '../base/clock.ts';
 import { Latest } from '../base/latest.ts';
 import type { Logger } from '../base/log.ts';
+import { abridge } from '../base/printable.ts';
+
+/** Characters of a text that are remembered; events are many. */
+const MOST_CHARACTERS = 2000;
+
+const bounded = (value: unknown) => (typeof value === 'string' ? abridge(value, MOST_CHARACTERS) : value);
 
 const LOG_METHOD = { info: 'info', warning: 'warn', error: 'error' } as const;
 
@@ -34,7 +40,7 @@ export class EventLog {
     this.#capacity = capacity;
   }
 
-  /** @param fields facts that JSON can hold; never a secret. */
+  /** @param fields facts that JSON can hold; never a secret. Texts are cut: they may be of somebody else's making. */
   add(
     severity: AgentEvent['severity'],
     type: string,
@@ -46,10 +52,10 @@ export class EventLog {
       time: new Date(this.#clock.now()).toISOString(),
       severity,
       type,
-      text,
-      fields,
+      text: abridge(text, MOST_CHARACTERS),
+      fields: Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, bounded(value)])),
     };
-    this.#logger[LOG_METHOD[severity]]({ ...fields, event: type }, text);
+    this.#logger[LOG_METHOD[severity]]({ ...event.fields, event: type }, event.text);
     this.#events.push(event);
     this.#count(type, 1);
     if (this.#events.length > this.#capacity) this.#forgetOne();

@@ -5,6 +5,7 @@
  * `<NAME>` is the flag in upper case with `_` for `-`; an empty variable counts as not set, as in flannel.
  */
 import { DEFAULT_SOCKET } from '../api/messages.ts';
+import { LOG_FORMATS } from '../cli/log-format.ts';
 import { LOCAL_STORE, NETWORK_PREFIX, STATE_DIRECTORY, SUBNET_FILE } from '../cli/places.ts';
 
 export const FLAG_GROUPS = {
@@ -289,6 +290,14 @@ export const FLAGS = [
     max: 10,
     lenient: true,
     help: 'verbosity of the log; 1 and more adds details',
+  },
+  {
+    name: 'log-format',
+    group: 'host',
+    kind: 'string',
+    value: LOG_FORMATS.join('|'),
+    default: 'auto',
+    help: 'how the log is written; auto is text on a terminal and json elsewhere',
   },
 ] as const satisfies readonly Flag[];
 

@@ -89,6 +89,14 @@ export class OptionReader {
     return value ?? false;
   }
 
+  /** One of a few words; the first of them when it is none. */
+  oneOf<Word extends string>(name: FlagName, words: readonly [Word, ...Word[]]): Word {
+    const text = this.string(name);
+    const found = words.find(word => word === text);
+    if (found === undefined) this.problem(name, text, `want ${words.join(', ')}`);
+    return found ?? words[0];
+  }
+
   integer(name: FlagName): number {
     const flag = FLAG_BY_NAME.get(name);
     if (flag?.kind !== 'integer') throw new TypeError(`${name} is no integer`);

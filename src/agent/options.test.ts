@@ -117,6 +117,7 @@ test("flannel's defaults", () => {
     socketPath: '/run/tulle/agent.sock',
     verbosity: 0,
     warnings: [],
+    logFormat: 'auto',
   });
 });
 

@@ -5,6 +5,7 @@
 import { isIP } from 'node:net';
 import { ConfigError, type Problem } from '../base/errors.ts';
 import { Ip } from '../base/ip.ts';
+import { LOG_FORMATS, type LogFormat } from '../cli/log-format.ts';
 import { parseEndpoints } from '../store/etcd/endpoint.ts';
 import { networkPrefix } from '../subnet/key.ts';
 import { OptionReader } from './option-reader.ts';
@@ -41,6 +42,7 @@ export interface AgentOptions {
   readonly verbosity: number;
   /** What was given and does not count, or not as it stands. */
   readonly warnings: readonly Problem[];
+  readonly logFormat: LogFormat;
 }
 
 export interface ListenAddress {
@@ -99,6 +101,7 @@ export function parseOptions(
     socketPath: reader.path('socket'),
     verbosity: reader.integer('v'),
     warnings: reader.warnings,
+    logFormat: reader.oneOf('log-format', LOG_FORMATS),
   };
   if (health.port !== 0 && health.port === metrics.port && health.host === metrics.host) {
     reader.problem('metrics-port', String(metrics.port), 'is taken by --healthz-port');

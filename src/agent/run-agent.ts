@@ -20,7 +20,7 @@ import { Identity } from './state-directory.ts';
  */
 export async function runAgent(options: AgentOptions, signal: AbortSignal): Promise<void> {
   const clock = systemClock;
-  const logger = openLog(options.verbosity);
+  const logger = openLog(options.verbosity, options.logFormat);
   const { endpoints, prefix, username, password, caFile, certFile, keyFile } = options.store;
   await using etcd = new EtcdStore({
     endpoints,

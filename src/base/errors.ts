@@ -4,6 +4,11 @@
  * what people write, UsageError for what they type. Expected outcomes (a lost compare-and-swap, "already
  * gone") are values, not errors.
  */
+import { abridge } from './printable.ts';
+
+/** Characters of a value that a message shows. What is wrong may be a megabyte of somebody else's. */
+const MOST_OF_A_VALUE = 200;
+
 export interface TulleErrorOptions {
   /** What was being done, in the vocabulary of the boundary: `RTM_NEWLINK`, `connect`, `txn`. */
   readonly op?: string;
@@ -42,7 +47,7 @@ export class ParseError extends TulleError<'INVALID_VALUE'> {
   constructor(what: string, text: string, reason: string, hint?: string) {
     super(
       'INVALID_VALUE',
-      `${JSON.stringify(text)} is not ${what}: ${reason}`,
+      `${JSON.stringify(abridge(text, MOST_OF_A_VALUE))} is not ${what}: ${reason}`,
       hint === undefined ? {} : { hint },
     );
   }
@@ -73,7 +78,7 @@ export class ConfigError extends TulleError<'INVALID_CONFIG'> {
 
 /** One line for one problem: `Backend.VNI = 16777216: must be between 1 and 16777215 (hint)`. */
 export function formatProblem({ path, value, message, hint }: Problem): string {
-  const shown = value === undefined ? '' : ` = ${JSON.stringify(value)}`;
+  const shown = value === undefined ? '' : ` = ${abridge(JSON.stringify(value) ?? '', MOST_OF_A_VALUE)}`;
   return `${path}${shown}: ${message}${hint ? ` (${hint})` : ''}`;
 }
 

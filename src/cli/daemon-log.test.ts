@@ -1,18 +1,19 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { LogOutput, openLog } from './daemon-log.ts';
+import { printableLines } from '../base/printable.ts';
+import { LogOutput, logTo } from './daemon-log.ts';
 
 /** A log on a disk that has room for so many bytes more. */
 function setUp(room: number) {
   const disk = { room, text: '' };
-  const output = new LogOutput(bytes => {
+  const output = new LogOutput(printableLines, bytes => {
     const taken = bytes.subarray(0, disk.room);
     if (taken.length === 0) throw Object.assign(new Error('write'), { code: 'ENOSPC' });
     disk.room -= taken.length;
     disk.text += Buffer.from(taken).toString();
     return taken.length;
   });
-  return { disk, log: openLog(0, output) };
+  return { disk, log: logTo(output, 0) };
 }
 
 const lines = (text: string) =>
@@ -56,10 +57,18 @@ test('a line of which only the beginning was written is ended before the next', 
 
 test('a disk that takes a part at a time gets all of it', () => {
   const parts: string[] = [];
-  const output = new LogOutput(bytes => {
+  const output = new LogOutput(printableLines, bytes => {
     parts.push(Buffer.from(bytes.subarray(0, 7)).toString());
     return Math.min(7, bytes.length);
   });
   output.write('{"msg":"a line of some length"}\n');
   assert.equal(parts.join(''), '{"msg":"a line of some length"}\n');
+});
+
+test('I1: a line holds nothing that a terminal obeys, and is the same JSON', () => {
+  const { disk, log } = setUp(1000);
+  const key = 'a\u009b2J\u202e\u001b\n';
+  log.warn({ key }, `the lease ${key} is not used`);
+  assert.match(disk.text, /^[\x20-\x7e]+\n$/);
+  assert.equal(lines(disk.text)[0]?.['key'], key);
 });

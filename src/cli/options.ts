@@ -13,6 +13,7 @@ import { ConfigError, messageOf, ParseError, type Problem, TulleError } from '..
 import { type Family, Ip } from '../base/ip.ts';
 import { Prefix } from '../base/prefix.ts';
 import { formatDuration } from './format.ts';
+import { LOG_FORMATS } from './log-format.ts';
 
 class Invalid {
   readonly value: string;
@@ -126,6 +127,16 @@ export function duration({ min, max }: { readonly min: number; readonly max: num
 
 /** Of every command that prints state. */
 export const jsonOption = (): Option => new Option('--json', 'print JSON');
+
+/** Of every daemon. */
+export const logFormatOption = (): Option =>
+  withChoices(
+    new Option('--log-format <format>', 'how the log is written'),
+    LOG_FORMATS,
+    'a format of the log',
+  )
+    .default('auto')
+    .env('TULLE_LOG_FORMAT');
 
 /** @throws ConfigError with every value of `command` that could not be parsed. */
 export function assertOptions(command: Command): void {

@@ -1,6 +1,7 @@
 /** An error as a person reads it: `tulle: error: ...` on one line, the problems if there are several, a hint. */
 import { CommanderError } from 'commander';
 import { ConfigError, formatProblem, messageOf, TulleError } from '../base/errors.ts';
+import { abridge } from '../base/printable.ts';
 import { Interrupted } from './errors.ts';
 import { EXIT, OUTCOME_OF_CODE, SIGNAL_BASE } from './exit-codes.ts';
 
@@ -19,7 +20,7 @@ export function reportOf(error: unknown, options: { readonly stack: boolean }): 
   const status = statusOf(error);
   if (status !== undefined) {
     const hint = hintOf(error);
-    const lines = [...headline(error), ...(hint === undefined ? [] : [`hint: ${hint}`])];
+    const lines = [...headline(error), ...(hint === undefined ? [] : [`hint: ${oneLine(hint)}`])];
     return { status, lines: options.stack ? [...lines, ...stackOf(error)] : lines };
   }
   return {
@@ -51,7 +52,10 @@ function reportOfUsage(error: CommanderError): Report {
   const hint = suggestion?.replace(/^\(Did you mean (.*)\?\)$/, "did you mean '$1'?");
   return {
     status: EXIT.usage.status,
-    lines: [`tulle: error: ${message}`, `hint: ${hint ?? "'--help' after the command shows how it is used"}`],
+    lines: [
+      `tulle: error: ${oneLine(message)}`,
+      `hint: ${hint ?? "'--help' after the command shows how it is used"}`,
+    ],
   };
 }
 
@@ -78,4 +82,7 @@ function hintOf(error: unknown): string | undefined {
 
 const stackOf = (error: unknown) => (error instanceof Error ? (error.stack ?? '').split('\n').slice(1) : []);
 
-const oneLine = (text: string) => text.replace(/\s*\n\s*/g, ' ');
+/** Characters of a message: the text of a cause may be as long as somebody else likes. */
+const MOST_CHARACTERS = 2000;
+
+const oneLine = (text: string) => abridge(text.replace(/\s*\n\s*/g, ' '), MOST_CHARACTERS);

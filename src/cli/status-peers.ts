@@ -5,7 +5,7 @@
 import type { PeerState, PeerStatus } from '../api/status.ts';
 import { formatCount, formatNumber } from './format.ts';
 import { paint, type Style } from './output.ts';
-import { type Column, formatTable } from './table.ts';
+import { type Column, formatTable, wrap } from './table.ts';
 
 /** Peers listed one by one. */
 const ENOUGH_PEERS = 20;
@@ -62,7 +62,7 @@ export function peersSection(all: readonly PeerStatus[], everything: boolean): s
   const example = troubled[0] ?? sorted[0];
   const closer = `tulle status --peer ${example === undefined ? 'ADDRESS' : nameForOption(example)}`;
   if (troubled.length > ENOUGH_PEERS) {
-    return [`${reasons(troubled)}\n\`${closer}\` looks at one of them, --all shows every one`];
+    return [`${reasons(troubled)}\n${wrap(`\`${closer}\` looks at one of them, --all shows every one`, 2)}`];
   }
   const shown = sorted.slice(0, ENOUGH_PEERS);
   const hidden = sorted.length - shown.length;
@@ -87,7 +87,7 @@ export function peerEntries({ key, desired, actual }: PeerStatus): string[] {
     .map(entry => paint('yellow', `  + ${entry}`));
   const right = desired.filter(entry => actual.includes(entry)).map(entry => `    ${entry}`);
   const lines = [...right, ...missing, ...extra];
-  return lines.length === 0 ? [] : ['', key, ...lines];
+  return lines.length === 0 ? [] : ['', ...[key, ...lines].map(line => wrap(line, 6))];
 }
 
 const hasEntries = ({ desired, actual }: PeerStatus) => desired.length + actual.length > 0;

@@ -11,6 +11,7 @@ import { jsonOption } from '../cli/options.ts';
 import { note, print, printJson } from '../cli/output.ts';
 import { STATE_DIRECTORY, SUBNET_FILE } from '../cli/places.ts';
 import { requireRoot } from '../cli/require-root.ts';
+import { wrap } from '../cli/table.ts';
 import type { Leftover } from './cleanup.ts';
 
 interface Options {
@@ -97,7 +98,7 @@ function report(leftovers: readonly Leftover[], { dryRun, json }: Options): void
     printJson({ removed: dryRun === undefined, found });
     return;
   }
-  for (const what of found) print(what);
+  for (const what of found) print(wrap(what, 2));
   const verb = dryRun ? 'would be removed' : 'removed';
   note(
     found.length === 0

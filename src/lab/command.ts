@@ -213,7 +213,7 @@ async function withLog<T>(work: Promise<T>): Promise<T> {
     return await work;
   } catch (error) {
     const log = error instanceof LabError ? error.context['log'] : undefined;
-    if (typeof log === 'string' && log !== '') note(log.replaceAll(/^/gm, '  | '));
+    if (typeof log === 'string' && log !== '') for (const line of log.split('\n')) note(`  | ${line}`);
     throw error;
   }
 }

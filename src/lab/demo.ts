@@ -1,7 +1,7 @@
 /** What `npm start` shows: three hosts, who reaches whom, and how one packet gets across. */
-import { styleText } from 'node:util';
 import { formatCount, formatDuration } from '../cli/format.ts';
 import { paint, print } from '../cli/output.ts';
+import { wrap } from '../cli/table.ts';
 import { LabError } from './errors.ts';
 import { type Hop, traceJourney } from './journey.ts';
 import { raiseLab } from './lab.ts';
@@ -78,16 +78,17 @@ export async function runDemo(name: string, signal: AbortSignal): Promise<void> 
 /** One numbered paragraph per hop: place, story, entries. */
 function formatJourney(hops: readonly Hop[]): string {
   const width = Math.max(...hops.map(({ place }) => place.length));
+  const indent = width + 6;
   return hops
     .flatMap(({ place, story, entries }, index) => [
-      `${String(index + 1).padStart(2)}  ${paint('bold', place.padEnd(width))}  ${story}`,
-      ...entries.map(entry => `${' '.repeat(width + 6)}${paint('cyan', entry)}`),
+      wrap(`${String(index + 1).padStart(2)}  ${paint('bold', place.padEnd(width))}  ${story}`, indent),
+      ...entries.map(entry => wrap(`${' '.repeat(indent)}${paint('cyan', entry)}`, indent + 2)),
     ])
     .join('\n');
 }
 
 async function untilAborted(signal: AbortSignal): Promise<void> {
-  print(`\n${styleText('bold', 'Ctrl-C ends it')} and removes everything.`);
+  print(`\n${paint('bold', 'Ctrl-C ends it')} and removes everything.`);
   // A timer keeps the process alive; the lab's own processes do not.
   const alive = setInterval(() => undefined, 2 ** 30);
   if (!signal.aborted)

@@ -1,6 +1,7 @@
 /** Rtnetlink over a netlink connection: its objects over messages, bound to a namespace. */
 import process from 'node:process';
 import { CodecError, isCode } from '../base/errors.ts';
+import { printable } from '../base/printable.ts';
 import { NetlinkSocket } from '../sys/netlink-socket.ts';
 import { Netns } from '../sys/netns.ts';
 import { change } from './change.ts';
@@ -40,7 +41,7 @@ export function rtnetlinkOver(
   onClose: () => void = () => undefined,
 ): Rtnetlink {
   const open: OpenTransport = debugEnabled()
-    ? groups => traced(openTransport(groups), line => process.stderr.write(`${line}\n`))
+    ? groups => traced(openTransport(groups), line => process.stderr.write(`${printable(line)}\n`))
     : openTransport;
   const transport = open([]);
   const connection = new NetlinkConnection(transport);

@@ -25,7 +25,8 @@ export async function showConfig(
   }
   const text = new TextDecoder().decode(kv.value);
   if (!options.effective) {
-    print(text.trimEnd());
+    // Lines end as here, wherever they were written.
+    print(text.trimEnd().replaceAll('\r\n', '\n'));
     return;
   }
   const { config } = checkConfig(text);

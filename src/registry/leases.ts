@@ -5,7 +5,7 @@ import { Prefix } from '../base/prefix.ts';
 import { CommandError } from '../cli/errors.ts';
 import { formatDuration } from '../cli/format.ts';
 import { formatJson, note, paint, print, printJson, warn } from '../cli/output.ts';
-import { formatFacts, formatTable } from '../cli/table.ts';
+import { formatFacts, formatTable, wrap } from '../cli/table.ts';
 import type { StoreUpdate } from '../store/store.ts';
 import { parseNetworkConfig } from '../subnet/config.ts';
 import { parseLeaseKey } from '../subnet/key.ts';
@@ -107,7 +107,7 @@ export async function releaseLease(registry: Registry, which: string, force: boo
 export async function watchLeases(registry: Registry, signal: AbortSignal, { json }: Format): Promise<void> {
   const known = new Map<string, Lease>();
   const say = (sign: '+' | '~' | '-', lease: Lease) =>
-    print(json ? formatJson({ change: sign, ...leaseJson({ lease }) }) : changeLine(sign, lease));
+    print(json ? formatJson({ change: sign, ...leaseJson({ lease }) }) : wrap(changeLine(sign, lease), 2));
   for await (const update of registry.store.observe(registry.subnetsPrefix, { signal })) {
     for (const { key, lease } of changesOf(registry, update, known)) {
       const before = known.get(key);

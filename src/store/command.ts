@@ -3,7 +3,8 @@ import { Command, Option } from 'commander';
 import { systemClock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import { withExamples } from '../cli/help.ts';
-import { list, value } from '../cli/options.ts';
+import type { LogFormat } from '../cli/log-format.ts';
+import { list, logFormatOption, value } from '../cli/options.ts';
 import { LOCAL_STORE, STORE_DIRECTORY } from '../cli/places.ts';
 import { untilStopped } from '../cli/signals.ts';
 import { exportCommand, restoreCommand, snapshotCommand } from './care-command.ts';
@@ -72,16 +73,17 @@ export function storeCommand(extension: StoreExtension): Command {
         'the same; its name up to etcd 3.5',
       ).argParser(text),
     )
+    .addOption(logFormatOption())
     .addCommand(snapshotCommand())
     .addCommand(restoreCommand())
     .addCommand(exportCommand())
-    .action(async (flags: StoreFlags) => {
+    .action(async ({ logFormat, ...flags }: StoreFlags & { readonly logFormat: LogFormat }) => {
       const config = storeConfig(flags);
       // Loaded only now: help and a wrong flag should answer at once.
       const { openLog } = await import('../cli/daemon-log.ts');
       const { StoreServer } = await import('./server/store-server.ts');
       await untilStopped(async signal => {
-        const log = openLog(0);
+        const log = openLog(0, logFormat);
         const rules = await extension.options(config.dataDir, log);
         await using server = await StoreServer.start({ ...config, ...rules, clock: systemClock, log });
         log.info({ dataDir: config.dataDir, ports: server.ports, revision: server.revision }, 'serving');

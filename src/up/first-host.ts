@@ -36,7 +36,7 @@ export interface FirstHost extends AsyncDisposable {
 
 export async function startFirstHost(options: FirstHostOptions, signal: AbortSignal): Promise<FirstHost> {
   const { port, dataDir, agent, hostId } = options;
-  const log = openLog(agent.verbosity);
+  const log = openLog(agent.verbosity, agent.logFormat);
   const network = Prefix.parse(options.network);
   const address = await underlayAddress(agent, network.family, log, signal);
   const isNew = (await StoreTrust.open(dataDir, systemClock)) === undefined;

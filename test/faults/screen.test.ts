@@ -1,0 +1,123 @@
+/** What reaches the terminal of a person: commands as they are, on a terminal of 80 columns. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import process from 'node:process';
+import { after, before, describe, test } from 'node:test';
+import { TULLE } from '../../src/lab/host.ts';
+import { run } from '../../src/sys/process.ts';
+import { healthyPeer, status, T0 } from '../support/status.ts';
+import { onTerminal, withoutColour } from '../support/terminal.ts';
+import { TulleStore } from '../support/tulle-store.ts';
+
+/** A cleared screen, a line that begins anew, one that runs backwards, a colour, an 8-bit CSI, a second line. */
+const HOSTILE = 'x\u001b[2J\u001b[31m\r\u202e\u009b1m\u200b\nREADY';
+const ESCAPED = /x\\u001b\[2J\\u001b\[31m(?:\\u000d|\\r)\\u202e\\u009b1m\\u200b/;
+
+function assertHarmless(text: string): void {
+  assert.doesNotMatch(withoutColour(text), /[^\P{C}\n]/u);
+  assert.match(text, ESCAPED);
+  assert.doesNotMatch(text, /^READY/m);
+}
+
+describe('I1: text from outside is escaped', () => {
+  let directory: string;
+  let socket: string;
+  const refused = { code: 'X', message: `no: ${HOSTILE}`, hint: HOSTILE };
+  const event = {
+    id: 1,
+    time: T0,
+    severity: 'warning',
+    type: 'state',
+    text: HOSTILE,
+    fields: { key: HOSTILE },
+  };
+  const server = createServer((request, response) => {
+    if (request.method === 'POST') response.writeHead(500).end(JSON.stringify(refused));
+    else if (request.url?.startsWith('/v1/events') === true) response.end(`${JSON.stringify(event)}\n`);
+    else response.end(JSON.stringify(hostileStatus()));
+  });
+  before(async () => {
+    directory = mkdtempSync(join(tmpdir(), 'tt-screen-'));
+    socket = join(directory, 'agent.sock');
+    await new Promise<void>(resolve => server.listen(socket, resolve));
+  });
+  after(() => {
+    server.closeAllConnections();
+    server.close();
+    rmSync(directory, { recursive: true });
+  });
+  const tulle = (...args: string[]) => onTerminal(TULLE, [...args, '--socket', socket]);
+
+  for (const [where, ...args] of [
+    ['the status', 'status'],
+    ['the status with all peers', 'status', '--all'],
+    ['the status of one peer', 'status', '--peer', '188.172.9.2'],
+    ['the status as JSON', 'status', '--json'],
+    ['events', 'events'],
+    ['events as JSON', 'events', '--json'],
+    ['errors and hints', 'status', '--resync'],
+  ] as const) {
+    test(`in ${where}`, async () => assertHarmless((await tulle(...args)).text));
+  }
+
+  test('in a command line that is wrong', async () => {
+    assertHarmless((await tulle(HOSTILE)).text);
+    assertHarmless((await onTerminal(TULLE, ['lab', 'down', '--name', HOSTILE])).text);
+  });
+
+  test('in leases, and in keys that are none', async t => {
+    const store = await TulleStore.start();
+    t.after(() => store[Symbol.asyncDispose]());
+    const lease = JSON.stringify({ PublicIP: '192.0.2.4', BackendType: HOSTILE, TulleHost: HOSTILE });
+    await store.ctl('put', '/coreos.com/network/subnets/10.5.34.0-24', lease);
+    await store.ctl('put', `/coreos.com/network/subnets/${HOSTILE}`, '{}');
+    for (const words of [['list'], ['list', '--json'], ['show', '10.5.34.0/24']]) {
+      assertHarmless((await onTerminal(TULLE, ['lease', ...words, '--etcd-endpoints', store.url])).text);
+    }
+  });
+});
+
+describe('I8: the log of a daemon', () => {
+  const program = `
+    import { openLog } from ${JSON.stringify(import.meta.resolve('../../src/cli/daemon-log.ts'))};
+    openLog(0, process.argv[1]).warn({ peer: '10.5.3.0-24' }, 'gone');
+  `;
+  const args = (format: string) => ['--input-type=module', '-e', program, format];
+  const WORDS = /^\d{4}-\d\d-\d\d [\d:.]+Z {2}warn {3}gone {2}peer=10\.5\.3\.0-24\n$/;
+  const JSON_LINE = /^\{"level":"warn","time":"[^"]+","peer":"10\.5\.3\.0-24","msg":"gone"\}\n$/;
+
+  test('is words on a terminal and JSON elsewhere', async () => {
+    assert.match(withoutColour((await onTerminal(process.execPath, args('auto'))).text), WORDS);
+    assert.match((await run(process.execPath, args('auto'))).stderr, JSON_LINE);
+  });
+
+  test('is what is asked for in both places', async () => {
+    assert.match((await onTerminal(process.execPath, args('json'))).text, JSON_LINE);
+    assert.match((await run(process.execPath, args('text'))).stderr, WORDS);
+  });
+});
+
+function hostileStatus() {
+  const peer = {
+    ...healthyPeer,
+    backendType: HOSTILE,
+    hostId: HOSTILE,
+    state: 'failed',
+    reason: HOSTILE,
+    actual: [HOSTILE],
+  };
+  const warning = {
+    code: 'NO_CARRIER',
+    severity: 'warning',
+    title: HOSTILE,
+    text: HOSTILE,
+    hint: HOSTILE,
+    since: T0,
+  };
+  const underlay = { link: { name: HOSTILE, index: 2, mtu: 1500 }, chosenBy: HOSTILE };
+  const condition = { name: 'store', ok: false, required: false, reason: HOSTILE, hint: HOSTILE, since: T0 };
+  return status({ peers: [peer], warnings: [warning], underlay, conditions: [condition] });
+}
