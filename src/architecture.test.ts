@@ -21,7 +21,10 @@ const FOLDERS: Record<string, { readonly may: readonly string[]; readonly why: s
   backend: { may: ['base', 'subnet', 'dataplane'], why: 'pure: facts and peers in, Desired state out' },
   sandbox: { may: ['base', 'sys', 'netlink'], why: 'attaches a network namespace to a bridge' },
   api: { may: ['base'], why: 'what the agent tells its clients; the only thing both sides share' },
-  cli: { may: ['base', 'api'], why: 'thin clients of the agent, and how every command speaks to a person' },
+  cli: {
+    may: ['base', 'sys', 'api'],
+    why: 'thin clients of the agent, and how every command speaks to a person',
+  },
   agent: {
     may: [
       'base',

@@ -10,7 +10,8 @@
  *     },
  */
 import { outputWritten } from './cli/output.ts';
-import { buildProgram, type CommandEntry, run } from './cli/program.ts';
+import { buildProgram, type CommandEntry, endOnDefect, run } from './cli/program.ts';
+import { endProcess } from './sys/end-process.ts';
 
 export const COMMANDS: readonly CommandEntry[] = [
   {
@@ -103,7 +104,8 @@ export const COMMANDS: readonly CommandEntry[] = [
 ];
 
 if (import.meta.main) {
+  process.on('uncaughtException', endOnDefect);
   const status = await run(COMMANDS, process.argv.slice(2));
   await outputWritten();
-  process.exit(status);
+  endProcess(status);
 }

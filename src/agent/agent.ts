@@ -5,7 +5,8 @@
  *     store ─── Membership ─┴─> Controller ──> Enforcer ──> data plane, firewall, subnet.env
  *                   └──────────────┴─────────────┴──> Health ──> API, readyz, metrics, systemd
  *
- * Nothing that happens while it runs ends it: what fails is a condition with a reason, and is tried again.
+ * What can fail in the world around it does not end it: it is a condition with a reason, and is tried again. An error
+ * that no part foresaw ends the process with a report: it is started again and adopts what it finds in the kernel.
  */
 import process from 'node:process';
 import type { ReleaseResult, ResyncResult } from '../api/messages.ts';
@@ -13,7 +14,6 @@ import type { Status } from '../api/status.ts';
 import { createBackend } from '../backend/registry.ts';
 import type { Clock } from '../base/clock.ts';
 import { formatProblem, messageOf, type Problem } from '../base/errors.ts';
-import { Latest } from '../base/latest.ts';
 import type { Logger } from '../base/log.ts';
 import { packageVersion } from '../base/version.ts';
 import type { Rtnetlink } from '../netlink/rtnetlink.ts';
@@ -30,11 +30,9 @@ import { Enforcer } from './enforcer.ts';
 import { EventLog } from './event-log.ts';
 import { Health, type OwnedWarning } from './health.ts';
 import { HostWatch } from './host-watch.ts';
-import { keepIdentity, surviveDefects } from './housekeeping.ts';
-import { keepRunning } from './keep-running.ts';
+import { keepIdentity } from './housekeeping.ts';
 import type { KnownState, KnownStateFile } from './known-state.ts';
 import { Membership } from './membership.ts';
-import { keepMemorySmall } from './memory-keeper.ts';
 import type { AgentOptions } from './options.ts';
 import { openApi, serveHealth, serveMetrics } from './servers.ts';
 import { informServiceManager } from './service.ts';
@@ -72,8 +70,6 @@ export class Agent {
   readonly #membership: Membership;
   readonly #stop = new AbortController();
   readonly #leave = new AbortController();
-  /** Grows with everything that leaves garbage behind. */
-  readonly #work = new Latest(0);
   /** Settles when this host takes no part in the registry any more. */
   #left: Promise<void> = Promise.resolve();
 
@@ -90,17 +86,13 @@ export class Agent {
     const remember = () => this.#remember();
     this.#store = new RememberingStore(parts.etcd, { remembered: known.keys, onChange: remember });
     this.#hostWatch = new HostWatch({ ...shared, rtnetlink, criteria: options.underlay });
-    const onRound = () => {
-      this.#controller.checkHandover();
-      this.#worked();
-    };
     this.#enforcer = new Enforcer({
       ...shared,
       rtnetlink,
       netns: parts.netns,
       identity,
       formerDevices: known.devices,
-      onRound,
+      onRound: () => this.#controller.checkHandover(),
       onDevices: remember,
     });
     const { dataPlane } = this.#enforcer;
@@ -126,7 +118,7 @@ export class Agent {
   }
 
   async run(outside: AbortSignal): Promise<void> {
-    const { options, clock, logger, knownFile, identity } = this.#parts;
+    const { options, clock, knownFile, identity } = this.#parts;
     const signal = AbortSignal.any([outside, this.#stop.signal]);
     await using _enforcer = this.#enforcer;
     const health = this.#health;
@@ -137,30 +129,27 @@ export class Agent {
       releaseLease: () => this.#releaseLease(),
       events: this.#events,
     });
-    using _defects = surviveDefects(health, logger);
     signal.addEventListener('abort', () => health.stopping(), { once: true });
     const version = packageVersion();
     this.#events.add('info', 'start', `tulle ${version} starts`, { version, pid: process.pid });
 
-    const keep = (name: string, work: (signal: AbortSignal) => Promise<void>, until = signal) =>
-      keepRunning(name, work, { signal: until, clock, logger });
     const taking = AbortSignal.any([signal, this.#leave.signal]);
-    this.#left = keep('membership', until => this.#membership.run(until), taking);
+    this.#left = runPart(until => this.#membership.run(until), taking);
+    const keep = (work: (signal: AbortSignal) => Promise<void>) => runPart(work, signal);
     const manager = ServiceManager.fromEnvironment(process.env, process.pid);
     const used = this.#controller.plan;
     await Promise.all([
       this.#left,
-      keep('API', serveApi),
-      keep('host watch', until => this.#hostWatch.run(until)),
-      keep('host network', until => this.#followNetwork(until)),
-      keep('handover', until => this.#controller.run(until)),
-      keep('enforcer', until => this.#enforcer.run(this.#controller, until)),
-      keep('known state', until => knownFile.run(until)),
-      keep('identity', until => keepIdentity({ identity, knownFile, used, health, clock }, until)),
-      keep('health server', until => serveHealth(servers, until)),
-      keep('metrics server', until => serveMetrics(servers, () => this.#status(), until)),
-      keep('memory', until => keepMemorySmall(this.#work, clock, until)),
-      manager && keep('service manager', until => informServiceManager(manager, health, clock, until)),
+      keep(serveApi),
+      keep(until => this.#hostWatch.run(until)),
+      keep(until => this.#followNetwork(until)),
+      keep(until => this.#controller.run(until)),
+      keep(until => this.#enforcer.run(this.#controller, until)),
+      keep(until => knownFile.run(until)),
+      keep(until => keepIdentity({ identity, knownFile, used, health, clock }, until)),
+      keep(until => serveHealth(servers, until)),
+      keep(until => serveMetrics(servers, () => this.#status(), until)),
+      manager && keep(until => informServiceManager(manager, health, clock, until)),
     ]);
     if (options.lease.releaseOnStop) await this.#tryToRelease();
     this.#events.add('info', 'stop', 'the agent stops; the data plane stays as it is');
@@ -189,12 +178,7 @@ export class Agent {
     return config === undefined ? {} : { config };
   }
 
-  #worked(): void {
-    this.#work.set(this.#work.value + 1);
-  }
-
   #status(): Status {
-    this.#worked();
     this.#enforcer.checkForwarding();
     const { options, clock, identity } = this.#parts;
     const { endpoints, prefix } = options.store;
@@ -259,6 +243,18 @@ function optionWarning(problem: Problem): OwnedWarning {
     title: 'the agent was given an option that does not count as it stands',
     text: formatProblem(problem),
   };
+}
+
+/** A part deals with what can fail. Should it fail all the same, nobody knows the state of the others. */
+async function runPart(work: (signal: AbortSignal) => Promise<void>, signal: AbortSignal): Promise<void> {
+  try {
+    await work(signal);
+  } catch (error) {
+    if (signal.aborted) return;
+    queueMicrotask(() => {
+      throw error;
+    });
+  }
 }
 
 function formerConfigOf({ config }: KnownState): NetworkConfig | undefined {

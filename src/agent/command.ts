@@ -8,7 +8,7 @@ import { packageVersion } from '../base/version.ts';
 import { withExamples } from '../cli/help.ts';
 import { print } from '../cli/output.ts';
 import { requireNetworkAdmin } from '../cli/require-root.ts';
-import { untilStopped } from '../cli/signals.ts';
+import { STOP_PATIENCE, untilStopped } from '../cli/signals.ts';
 import { FLAG_GROUPS, FLAGS, type Flag } from './flags.ts';
 import { informationWanted } from './option-reader.ts';
 import { parseOptions } from './options.ts';
@@ -42,14 +42,10 @@ export function agentCommand(): Command {
       const options = parseOptions(command.args, process.env);
       requireNetworkAdmin('the agent programs the network of this host');
       // Loaded only now: help and a wrong flag should answer at once.
-      const { releaseProgram } = await import('../sys/memory.ts');
-      // Of Node as it starts, and of what loads our code, the agent needs half.
-      releaseProgram();
       const { runAgent } = await import('./run-agent.ts');
-      releaseProgram();
       // Node writes its compile cache at exit, which a daemon may never reach in good order.
       flushCompileCache();
-      await untilStopped(signal => runAgent(options, signal));
+      await untilStopped(signal => runAgent(options, signal), { within: STOP_PATIENCE });
     })
     .addHelpText(
       'after',

@@ -77,7 +77,7 @@ export class KnownStateFile {
     this.#clock = clock;
   }
 
-  /** What there is, its keys to be taken once; undefined when there is no file, or a damaged one. */
+  /** What there is; undefined when there is no file, or a damaged one. */
   async load(): Promise<KnownState | undefined> {
     await removeUnfinished(this.#path);
     try {
@@ -136,17 +136,11 @@ function parse(text: string): KnownState {
   const [heading = '', ...lines] = text.split('\n');
   if (lines.splice(-2).join('\n') !== END) throw new Error('the end of the file is missing');
   const { devices, config } = v.parse(Heading, JSON.parse(heading + END));
-  // Once to see that they are good, and again as they are taken: one by one they take no memory.
-  for (const line of lines) parseKey(line);
   return {
-    keys: keysOf(lines),
+    keys: lines.map(parseKey),
     devices,
     ...(config === undefined ? {} : { config: Buffer.from(config, 'base64') }),
   };
-}
-
-function* keysOf(lines: readonly string[]): Generator<KeyValue, void> {
-  for (const line of lines) yield parseKey(line);
 }
 
 function parseKey(line: string): KeyValue {

@@ -7,7 +7,7 @@ import { EtcdStore } from '../store/etcd/etcd-store.ts';
 import { blocksOf } from '../subnet/lease.ts';
 import { parseSubnetEnv } from '../subnet/subnet-env.ts';
 import { Netns } from '../sys/netns.ts';
-import { Agent, type AgentParts } from './agent.ts';
+import { Agent } from './agent.ts';
 import { KnownStateFile } from './known-state.ts';
 import type { AgentOptions } from './options.ts';
 import { Identity } from './state-directory.ts';
@@ -39,14 +39,8 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
   const { subnet } = parseSubnetEnv(await readIfAny(options.lease.subnetFile));
   const previous = blocksOf(subnet).length > 0 ? subnet : undefined;
   const parts = { options, clock, logger, etcd, knownFile, identity, netns, rtnetlink, previous };
-  const agent = await withKnown(parts);
-  await agent.run(signal);
-}
-
-/** A function of its own, because one that waits keeps what its variables held: here every peer there was. */
-async function withKnown(parts: AgentParts): Promise<Agent> {
-  const known = await parts.knownFile.load();
-  return new Agent(parts, known ?? { keys: [], devices: [] });
+  const known = (await knownFile.load()) ?? { keys: [], devices: [] };
+  await new Agent(parts, known).run(signal);
 }
 
 const readIfAny = (path: string) => readFile(path, 'utf8').catch(() => '');

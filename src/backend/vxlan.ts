@@ -179,8 +179,7 @@ function planPeer(vteps: readonly Vtep[], lease: Lease): PeerPlan {
     if (typeof reached === 'string') problems.push(reached);
     else paths.push({ link: vtep.link.name, subnet, gateway: subnet.ip, ...reached });
   }
-  // The copy has no room to grow, unlike what was pushed to; there is one for every peer.
-  return { paths: paths.slice(), problems };
+  return { paths, problems };
 }
 
 /** Where a peer's end of the tunnel is, or why it is not known. */

@@ -20,11 +20,12 @@
  */
 import { Command } from 'commander';
 import { packageVersion } from '../base/version.ts';
+import { endProcess } from '../sys/end-process.ts';
 import { EXIT } from './exit-codes.ts';
 import { HELP_OUTPUT, HELP_STYLE, withExamples } from './help.ts';
 import { assertOptions } from './options.ts';
 import { note } from './output.ts';
-import { reportOf } from './report.ts';
+import { type Report, reportOf, reportOfDefect } from './report.ts';
 
 export type CommandGroup = 'This host:' | 'The network:' | 'Try and measure:' | 'This program:';
 
@@ -53,10 +54,18 @@ export async function run(
     await program.parseAsync(unknown === undefined ? withoutHelpCommand(argv) : [unknown], { from: 'user' });
     return Number(process.exitCode ?? EXIT.ok.status);
   } catch (error) {
-    const { status, lines } = reportOf(error, { stack: env['TULLE_DEBUG']?.includes('stack') === true });
-    for (const line of lines) note(line);
-    return status;
+    return tell(reportOf(error, { stack: env['TULLE_DEBUG']?.includes('stack') === true }));
   }
+}
+
+/** Ends this process with a report of an error that nobody caught: nobody knows what state it is in. */
+export function endOnDefect(error: unknown): never {
+  return endProcess(tell(reportOfDefect(error)));
+}
+
+function tell({ status, lines }: Report): number {
+  for (const line of lines) note(line);
+  return status;
 }
 
 /** The commander tree with the wanted commands loaded and the others as names to list and to suggest. */
@@ -123,7 +132,7 @@ const ignore = () => undefined;
 
 /** `tulle events | head -1`: the reader has seen enough, which is no failure. A full disk behind `>` is one. */
 function onLostOutput(error: NodeJS.ErrnoException): never {
-  if (error.code === 'EPIPE') process.exit(EXIT.ok.status);
+  if (error.code === 'EPIPE') endProcess(EXIT.ok.status);
   note(`tulle: error: the output could not be written: ${error.message}`);
-  process.exit(EXIT.failed.status);
+  endProcess(EXIT.failed.status);
 }

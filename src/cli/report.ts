@@ -1,7 +1,9 @@
 /** An error as a person reads it: `tulle: error: ...` on one line, the problems if there are several, a hint. */
+import process from 'node:process';
 import { CommanderError } from 'commander';
 import { ConfigError, formatProblem, messageOf, TulleError } from '../base/errors.ts';
 import { abridge } from '../base/printable.ts';
+import { packageVersion } from '../base/version.ts';
 import { Interrupted } from './errors.ts';
 import { EXIT, OUTCOME_OF_CODE, SIGNAL_BASE } from './exit-codes.ts';
 
@@ -23,13 +25,18 @@ export function reportOf(error: unknown, options: { readonly stack: boolean }): 
     const lines = [...headline(error), ...(hint === undefined ? [] : [`hint: ${oneLine(hint)}`])];
     return { status, lines: options.stack ? [...lines, ...stackOf(error)] : lines };
   }
+  return reportOfDefect(error);
+}
+
+/** An error that nobody foresaw: all that is needed to find out where it came from. */
+export function reportOfDefect(error: unknown): Report {
   return {
     status: EXIT.internal.status,
     lines: [
       `tulle: error: internal error: ${oneLine(messageOf(error))}`,
-      ...(options.stack
-        ? stackOf(error)
-        : ['hint: this is a defect in Tulle; run it again with TULLE_DEBUG=stack and report what it prints']),
+      ...stackOf(error),
+      `  tulle ${packageVersion()}, Node.js ${process.versions.node}, ${process.platform} ${process.arch}`,
+      'hint: this is a defect in Tulle; report it with these lines',
     ],
   };
 }

@@ -45,6 +45,14 @@ test('installs a unit that starts the daemon with its flags, and takes it away a
   assert.deepEqual(manager.calls, []);
 });
 
+test('a daemon is started again whenever it ends, and never given up (G4)', () => {
+  for (const { text } of Object.values(UNITS)) {
+    const unit = text({ program: PROGRAM, flags: [] });
+    assert.match(unit, /^\[Unit\]\n(.+\n)*StartLimitIntervalSec=0\n/m);
+    assert.match(unit, /^\[Service\]\n(.+\n)*Restart=always\n/m);
+  }
+});
+
 test('a secret in a unit is refused, and nothing is written', async t => {
   const manager = systemd(t);
   for (const flag of ['--etcd-password=x', '-etcd-password', '--join=tulle1.x', '--join']) {

@@ -49,6 +49,7 @@ function hostUnit(
       ['Description', description],
       ['Wants', 'network-online.target'],
       ['After', 'network-online.target tulle-store.service'],
+      NEVER_GIVE_UP,
       ['Before', 'docker.service'],
       ...relations,
     ],
@@ -56,8 +57,7 @@ function hostUnit(
       ['Type', 'notify'],
       ['ExecStart', commandLine(daemon, options)],
       ['EnvironmentFile', `-${environmentFile(daemon)}`],
-      ['Restart', 'always'],
-      ['RestartSec', '2'],
+      ...RESTART,
       // An unreachable store is waited for, which is not a failure to start.
       ['TimeoutStartSec', 'infinity'],
       ['WatchdogSec', '60'],
@@ -83,12 +83,12 @@ function storeUnit(options: UnitOptions): string {
       ['Description', 'Tulle store: the etcd-compatible registry of the network'],
       ['Wants', 'network-online.target'],
       ['After', 'network-online.target'],
+      NEVER_GIVE_UP,
     ],
     Service: [
       ['ExecStart', commandLine('store', options)],
       ['EnvironmentFile', `-${environmentFile('store')}`],
-      ['Restart', 'always'],
-      ['RestartSec', '2'],
+      ...RESTART,
       ['StateDirectory', 'tulle/store'],
       ['StateDirectoryMode', '0700'],
       ['CapabilityBoundingSet', 'CAP_NET_BIND_SERVICE CAP_DAC_OVERRIDE'],
@@ -102,6 +102,14 @@ function storeUnit(options: UnitOptions): string {
 }
 
 type Setting = readonly [name: string, value: string];
+
+/** systemd would leave a service alone that has ended a few times in ten seconds. */
+const NEVER_GIVE_UP: Setting = ['StartLimitIntervalSec', '0'];
+
+const RESTART: readonly Setting[] = [
+  ['Restart', 'always'],
+  ['RestartSec', '2'],
+];
 
 const COMMON: readonly Setting[] = [
   ['NoNewPrivileges', 'yes'],

@@ -6,7 +6,7 @@ import { withExamples } from '../cli/help.ts';
 import type { LogFormat } from '../cli/log-format.ts';
 import { list, logFormatOption, value } from '../cli/options.ts';
 import { LOCAL_STORE, STORE_DIRECTORY } from '../cli/places.ts';
-import { untilStopped } from '../cli/signals.ts';
+import { STOP_PATIENCE, untilStopped } from '../cli/signals.ts';
 import { exportCommand, restoreCommand, snapshotCommand } from './care-command.ts';
 import { type StoreFlags, storeConfig } from './server/config.ts';
 import type { StoreServerOptions } from './server/store-server.ts';
@@ -82,14 +82,15 @@ export function storeCommand(extension: StoreExtension): Command {
       // Loaded only now: help and a wrong flag should answer at once.
       const { openLog } = await import('../cli/daemon-log.ts');
       const { StoreServer } = await import('./server/store-server.ts');
-      await untilStopped(async signal => {
+      const serve = async (signal: AbortSignal) => {
         const log = openLog(0, logFormat);
         const rules = await extension.options(config.dataDir, log);
         await using server = await StoreServer.start({ ...config, ...rules, clock: systemClock, log });
         log.info({ dataDir: config.dataDir, ports: server.ports, revision: server.revision }, 'serving');
         await new Promise<void>(resolve => signal.addEventListener('abort', () => resolve(), { once: true }));
         log.info({}, 'stopping');
-      });
+      };
+      await untilStopped(serve, { within: STOP_PATIENCE });
     });
   for (const more of extension.commands) command.addCommand(more);
   return withExamples(command, [

@@ -88,50 +88,32 @@ export class RememberingStore implements Store {
   ): AsyncGenerator<StoreUpdate, void> {
     const covers = (key: string) => (options.exact === true ? key === prefix : key.startsWith(prefix));
     const range = `${options.exact === true ? 'key' : 'prefix'} ${prefix}`;
-    const updates = this.#inner.observe(prefix, options)[Symbol.asyncIterator]();
-    try {
-      let more = yield* this.#tellNext(updates, range, covers, true);
-      while (more) more = yield* this.#tellNext(updates, range, covers, false);
-    } finally {
-      await updates.return?.();
-      this.#interrupted.delete(range);
+    let isFirst = true;
+    for await (const update of this.#inner.observe(prefix, options)) {
+      this.#noteContact(range, update);
+      const isBehind = update.type === 'snapshot' && update.revision < this.#leftAt;
+      if (isFirst && (update.type === 'interrupted' || isBehind)) {
+        const kvs = [...this.remembered()].filter(({ key }) => covers(key));
+        if (kvs.length > 0) {
+          this.#fromMemory.add(range);
+          yield { type: 'snapshot', revision: this.#leftAt, kvs: kvs.sort(byKey) };
+        }
+      }
+      isFirst = false;
+      if (update.type === 'snapshot') {
+        const isUnrelated = this.#fromMemory.delete(range) && isBehind;
+        this.#replace(covers, update.kvs);
+        yield isUnrelated ? { ...update, unrelated: true } : update;
+        continue;
+      }
+      if (update.type === 'events') this.#apply(update.events);
+      yield update;
     }
+    this.#interrupted.delete(range);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#inner[Symbol.asyncDispose]();
-  }
-
-  /**
-   * Whether there was one more. A part of its own, because a generator that waits for the next update keeps what its
-   * variables held: here all keys there are.
-   */
-  async *#tellNext(
-    updates: AsyncIterator<StoreUpdate>,
-    range: string,
-    covers: (key: string) => boolean,
-    isFirst: boolean,
-  ): AsyncGenerator<StoreUpdate, boolean> {
-    const { done, value: update } = await updates.next();
-    if (done === true) return false;
-    this.#noteContact(range, update);
-    const isBehind = update.type === 'snapshot' && update.revision < this.#leftAt;
-    if (isFirst && (update.type === 'interrupted' || isBehind)) {
-      const kvs = [...this.remembered()].filter(({ key }) => covers(key));
-      if (kvs.length > 0) {
-        this.#fromMemory.add(range);
-        yield { type: 'snapshot', revision: this.#leftAt, kvs: kvs.sort(byKey) };
-      }
-    }
-    if (update.type === 'snapshot') {
-      const isUnrelated = this.#fromMemory.delete(range) && isBehind;
-      this.#replace(covers, update.kvs);
-      yield isUnrelated ? { ...update, unrelated: true } : update;
-      return true;
-    }
-    if (update.type === 'events') this.#apply(update.events);
-    yield update;
-    return true;
   }
 
   #noteContact(range: string, update: StoreUpdate): void {

@@ -9,7 +9,6 @@
 import { together } from '../base/abort.ts';
 import { type Clock, systemClock } from '../base/clock.ts';
 import { Doorbell } from '../base/doorbell.ts';
-import { forEach } from '../base/each.ts';
 import { Latest } from '../base/latest.ts';
 import type { StoreError, StoreEvent, StoreUpdate } from '../store/store.ts';
 import type { Lease, RejectedLease } from './lease.ts';
@@ -111,7 +110,7 @@ export class PeerTracker {
 
   async #follow(signal: AbortSignal): Promise<void> {
     const { store, subnetsPrefix } = this.#registry;
-    await forEach(store.observe(subnetsPrefix, { signal }), update => this.#take(update));
+    for await (const update of store.observe(subnetsPrefix, { signal })) this.#take(update);
   }
 
   async #giveUpInTime(signal: AbortSignal): Promise<void> {

@@ -29,9 +29,7 @@ export class SharedAddresses {
 
   add(key: string, address: Ip): void {
     const text = address.toString();
-    const others = this.#holders.get(text);
-    // Not by spreading nothing: an array that grew has room for more, and there is one for every peer.
-    const keys = others === undefined ? [key] : [...others, key];
+    const keys = [...(this.#holders.get(text) ?? []), key];
     this.#holders.set(text, keys);
     if (keys.length < 2 || this.#told.get(text)?.has(key) === true) return;
     this.#told.set(text, new Set([...(this.#told.get(text) ?? []), ...keys]));

@@ -63,19 +63,9 @@ const raw = {
   pidfdSignal: c.func('long syscall(long, int, int, void *, unsigned int)') as Call<
     [number, number, number, null, number]
   >,
-  madvise: c.func('int madvise(uintptr_t, size_t, int)') as Call<[bigint, number, number]>,
+  exit: c.func('void _exit(int)') as (status: number) => void,
   umount2: c.func('int umount2(const char *, int)') as Call<[string, number]>,
 };
-
-const mallocTrim = optional(() => c.func('int malloc_trim(size_t)') as Call<[number]>);
-
-function optional<T>(load: () => T): T | undefined {
-  try {
-    return load();
-  } catch {
-    return undefined;
-  }
-}
 
 function check(syscall: string, result: number, path?: string): number {
   if (result < 0) throw new SysError(syscall, koffi.errno(), path === undefined ? {} : { path });
@@ -153,17 +143,10 @@ export function mount(source: string, target: string, type: string, flags: numbe
   check('mount', raw.mount(source, target, type, flags, data ?? null), target);
 }
 
-/** include/uapi/asm-generic/mman-common.h. */
-export const MADV_DONTNEED = 4;
-
-/** @param start address of a page. */
-export function madvise(start: bigint, length: number, advice: number): void {
-  check('madvise', raw.madvise(start, length, advice));
-}
-
-/** Returns what free() got back to the kernel; nothing happens where the C library has no such call (musl). */
-export function trimHeap(): void {
-  mallocTrim?.(0);
+/** Ends this process: no handler runs, and no thread is waited for. */
+export function exitNow(status: number): never {
+  raw.exit(status);
+  throw new Error('_exit(2) returned');
 }
 
 export function umount(target: string, flags: number): void {

@@ -6,7 +6,7 @@ import { withExamples } from '../cli/help.ts';
 import { port, prefix, value } from '../cli/options.ts';
 import { STORE_DIRECTORY } from '../cli/places.ts';
 import { requireNetworkAdmin } from '../cli/require-root.ts';
-import { untilStopped } from '../cli/signals.ts';
+import { STOP_PATIENCE, untilStopped } from '../cli/signals.ts';
 
 interface Options {
   readonly join?: string;
@@ -61,7 +61,9 @@ export function upCommand(): Command {
       requireNetworkAdmin('the agent programs the network of this host');
       const { up } = await import('./up.ts');
       const options = { network: String(network), port: at, dataDir, flags };
-      await untilStopped(signal => up({ ...options, ...(token && { token }) }, signal));
+      await untilStopped(signal => up({ ...options, ...(token && { token }) }, signal), {
+        within: STOP_PATIENCE,
+      });
     });
   return withExamples(command, [
     { line: 'up', does: 'the first host: store and agent' },

@@ -105,22 +105,7 @@ export class ClusterHost {
 
   /** Starts the agent and waits until it answers. @throws when it ends instead, with the end of its log */
   async startAgent(...flags: string[]): Promise<void> {
-    const agent = await start(
-      TULLE,
-      [
-        'agent',
-        '--iface=eth0',
-        `--etcd-endpoints=unix://${join(this.directory, `${this.name}.etcd`)}`,
-        `--socket=${join(this.directory, `${this.name}.sock`)}`,
-        `--state-dir=${this.stateDirectory}`,
-        `--subnet-file=${this.subnetFile}`,
-        ...flags,
-      ],
-      {
-        logFile: join(this.directory, `${this.name}.log`),
-        namespaces: { net: `/proc/${process.pid}/fd/${this.netns.fd}` },
-      },
-    );
+    const agent = await this.launchAgent({ flags });
     const ended = agent.exited.then(exit => {
       throw new Error(`the agent ended with ${JSON.stringify(exit)}: ${this.log().slice(-500)}`);
     });
@@ -134,11 +119,39 @@ export class ClusterHost {
       await agent.exited;
       throw error;
     }
-    this.#agent = agent;
+  }
+
+  /** Starts the agent and waits for nothing. @param options `nodeOptions` as in the variable NODE_OPTIONS */
+  async launchAgent(
+    options: { readonly flags?: readonly string[]; readonly nodeOptions?: string } = {},
+  ): Promise<RunningProcess> {
+    const { flags = [], nodeOptions = '' } = options;
+    this.#agent = await start(
+      TULLE,
+      [
+        'agent',
+        '--iface=eth0',
+        `--etcd-endpoints=unix://${join(this.directory, `${this.name}.etcd`)}`,
+        `--socket=${join(this.directory, `${this.name}.sock`)}`,
+        `--state-dir=${this.stateDirectory}`,
+        `--subnet-file=${this.subnetFile}`,
+        ...flags,
+      ],
+      {
+        logFile: join(this.directory, `${this.name}.log`),
+        namespaces: { net: `/proc/${process.pid}/fd/${this.netns.fd}` },
+        env: { ...process.env, NODE_OPTIONS: nodeOptions },
+      },
+    );
+    return this.#agent;
+  }
+
+  get agent(): RunningProcess {
+    return this.#agent ?? assert.fail(`no agent on ${this.name}`);
   }
 
   get agentPid(): number {
-    return this.#agent?.pid ?? assert.fail(`no agent on ${this.name}`);
+    return this.agent.pid;
   }
 
   /** Asks the agent to end and waits for it; its exit status. */

@@ -101,7 +101,7 @@ class Observation {
     }
   }
 
-  /** A part of its own, because a generator that waits keeps what its variables held: here all keys there are. */
+  /** Lists the range, and tells whether the store is the one of before. @returns the revision to watch from */
   async *#snapshot(): AsyncGenerator<StoreUpdate, Revision> {
     const { history } = this.#client;
     const { mark } = history;
