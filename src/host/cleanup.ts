@@ -12,6 +12,7 @@ import { existsSync, lstatSync, readdirSync, readFileSync, type Stats } from 'no
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isCode } from '../base/errors.ts';
+import { parseShellVariables } from '../base/shell-variables.ts';
 import { PROTOCOL } from '../dataplane/entry.ts';
 import type { Firewall } from '../firewall/firewall.ts';
 import type { Link, NewRoute, Route } from '../netlink/objects.ts';
@@ -79,11 +80,14 @@ export interface AgentPlaces {
  */
 export function agentFiles({ subnetFile, socket, stateDirectory }: AgentPlaces): string[] {
   return [
-    ...(isFile(subnetFile) && /^FLANNEL_/m.test(readFileSync(subnetFile, 'utf8')) ? [subnetFile] : []),
+    ...(isFile(subnetFile) && isSubnetFile(readFileSync(subnetFile, 'utf8')) ? [subnetFile] : []),
     ...(statOf(socket)?.isSocket() === true ? [socket] : []),
     ...(stateDirectory === undefined ? [] : agentStateIn(stateDirectory)),
   ];
 }
+
+const isSubnetFile = (text: string) =>
+  [...parseShellVariables(text).keys()].some(name => name.startsWith('FLANNEL_'));
 
 /** All of a state directory, unless others are in it as well: the store's database is, by default. */
 function agentStateIn(directory: string): string[] {

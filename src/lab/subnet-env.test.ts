@@ -18,6 +18,16 @@ describe('parseSubnetEnv', () => {
     assert.deepEqual({ mtu, masquerade }, { mtu: 1450, masquerade: true });
   });
 
+  // H5
+  test('H5: reads what people and shells have made of the file', () => {
+    const edited = `\uFEFF# kept by hand\r\n${TEXT.split('\n')
+      .filter(line => line !== '')
+      .map(line => `export ${line.replace(/=(.*)/, '="$1"')}  # ours`)
+      .reverse()
+      .join('\r\n')}\r\n`;
+    assert.deepEqual(parseSubnetEnv(edited), parseSubnetEnv(TEXT));
+  });
+
   test('refuses a file with a variable missing or out of shape', () => {
     for (const name of ['NETWORK', 'SUBNET', 'MTU', 'IPMASQ']) {
       assert.throws(

@@ -1,6 +1,7 @@
 /** What a host leased, as its agent wrote it: /run/flannel/subnet.env, flannel's file for Docker and CNI. */
 import { ParseError } from '../base/errors.ts';
 import { type InterfaceAddress, Prefix, parseInterfaceAddress } from '../base/prefix.ts';
+import { parseShellVariables } from '../base/shell-variables.ts';
 
 export interface SubnetEnv {
   /** First usable address of the leased block, with the block's length: the bridge's address. */
@@ -14,12 +15,7 @@ export interface SubnetEnv {
 
 /** @throws ParseError when a variable is missing or makes no sense. */
 export function parseSubnetEnv(text: string): SubnetEnv {
-  const variables = new Map(
-    text.split('\n').flatMap(line => {
-      const [, name, value] = /^(FLANNEL_\w+)=(.*)$/.exec(line.trim()) ?? [];
-      return name === undefined || value === undefined ? [] : [[name, value] as const];
-    }),
-  );
+  const variables = parseShellVariables(text);
   const get = (name: string) => {
     const value = variables.get(name);
     if (value === undefined) throw new ParseError('a subnet file', text, `${name} is missing`);

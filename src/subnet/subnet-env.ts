@@ -11,6 +11,7 @@
  * It is written exactly so, and read leniently, as flannel reads it: shells and people write it too.
  */
 import { Prefix } from '../base/prefix.ts';
+import { parseShellVariables } from '../base/shell-variables.ts';
 import type { NetworkConfig } from './config.ts';
 import type { Subnet } from './lease.ts';
 
@@ -43,11 +44,7 @@ export interface FormerRun {
 }
 
 export function parseSubnetEnv(text: string): FormerRun {
-  const values = new Map<string, string>();
-  for (const line of text.split('\n')) {
-    const [, name, value] = /^\s*(?:export\s+)?(\w+)\s*=\s*(.*?)\s*$/.exec(line) ?? [];
-    if (name !== undefined && value !== undefined) values.set(name, unquote(value));
-  }
+  const values = parseShellVariables(text);
   const family = (ipv4: string, ipv6: string): Subnet => {
     const four = firstBlock(values.get(ipv4), 'ipv4');
     const six = firstBlock(values.get(ipv6), 'ipv6');
@@ -70,11 +67,6 @@ function firstBlock(list: string | undefined, family: Prefix['family']): Prefix 
     }
   }
   return undefined;
-}
-
-function unquote(value: string): string {
-  const [, quoted] = /^(?:"(.*)"|'(.*)')$/.exec(value)?.filter(part => part !== undefined) ?? [];
-  return quoted ?? value.replace(/\s+#.*$/, '');
 }
 
 const firstAddress = (block: Prefix) => `${block.ip.plus(1)}/${block.length}`;
