@@ -33,11 +33,8 @@ function underlayFacts({ link, ipv4, ipv6, publicIpv4, publicIpv6 }: Underlay): 
 
 function networkFacts({ config: { backend, ...config } }: HostPlan): Facts {
   // The values print themselves as JSON, as they stand in the configuration.
-  const plain: unknown = JSON.parse(JSON.stringify(config));
-  return Object.fromEntries([
-    ...flatten(plain),
-    ...flatten({ Backend: { ...backend.options, Type: backend.type } }),
-  ]);
+  const written = JSON.stringify({ ...config, Backend: { ...backend.options, Type: backend.type } });
+  return Object.fromEntries(flatten(JSON.parse(written)));
 }
 
 /** Every value inside, by its path. */

@@ -3,7 +3,7 @@
  * when, is the enforcer's affair.
  */
 import { defined } from '../base/defined.ts';
-import type { Family } from '../base/ip.ts';
+import { FAMILY_LABELS, type Family } from '../base/ip.ts';
 import type { ApplyResult, DataPlaneReport, Repair } from '../dataplane/report.ts';
 import type { FirewallState } from '../firewall/keeper.ts';
 import type { EventLog } from './event-log.ts';
@@ -135,7 +135,7 @@ export class EnforcementReport {
         id: family,
         code: 'FORWARDING_OFF',
         severity: 'warning',
-        title: `this host does not forward ${family === 'ipv4' ? 'IPv4' : 'IPv6'} packets`,
+        title: `this host does not forward ${FAMILY_LABELS[family]} packets`,
         text: 'containers of this host cannot be reached by others, nor reach them',
         hint: `sysctl -w ${FORWARDING[family].replaceAll('/', '.')}=1; dockerd does it when it starts`,
       })),

@@ -4,7 +4,7 @@
  */
 import { resolve } from 'node:path';
 import { ConfigError, type Problem } from '../base/errors.ts';
-import { type Family, Ip } from '../base/ip.ts';
+import { FAMILY_LABELS, type Family, Ip } from '../base/ip.ts';
 import { FLAGS, type Flag, type FlagName, INFORMATION_FLAGS, UNUSED_FLAGS } from './flags.ts';
 import { type FlagSyntax, parseGoBoolean, parseGoFlags, parseGoInteger } from './go-flags.ts';
 
@@ -128,11 +128,7 @@ export class OptionReader {
     if (text === '') return {};
     const ip = Ip.tryParse(text);
     if (ip === undefined || (family !== undefined && ip.family !== family)) {
-      this.problem(
-        name,
-        text,
-        `want an ${family === 'ipv6' ? 'IPv6' : family === 'ipv4' ? 'IPv4' : 'IP'} address`,
-      );
+      this.problem(name, text, `want an ${family === undefined ? 'IP' : FAMILY_LABELS[family]} address`);
       return {};
     }
     if (ip.isUnspecified || ip.isMulticast || ip.isReserved) {

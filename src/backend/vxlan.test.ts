@@ -8,7 +8,7 @@ import { decodeAttributes, encodeAttributes } from '../subnet/attributes.ts';
 import { parseNetworkConfig } from '../subnet/config.ts';
 import type { Lease, Subnet } from '../subnet/lease.ts';
 import type { BackendContext, Underlay } from './backend.ts';
-import { createBackend } from './registry.ts';
+import { backendProblems, createBackend } from './registry.ts';
 import { vxlanLinkName } from './vxlan.ts';
 
 const MACS: Record<string, string> = {
@@ -236,6 +236,22 @@ describe('the vxlan backend', () => {
     assert.match(problemsOf({ Type: 'vxlan', VNI: 0 })[0] ?? '', /between 1 and 16777215/);
     assert.match(problemsOf({ Type: 'vxlan', DirectRouting: true })[0] ?? '', /DirectRouting = true: is not/);
     assert.deepEqual(problemsOf({ Type: 'vxlan', DirectRouting: false, VNI: 16777215 }), []);
+  });
+
+  // H6
+  test('H6: refuses options that flannel refuses', () => {
+    const refused = (options: string) => {
+      const { backend } = parseNetworkConfig(
+        `{"Network":"10.3.0.0/16","Backend":{"Type":"vxlan",${options}}}`,
+      ).config;
+      return backendProblems(backend).map(formatProblem);
+    };
+    assert.deepEqual(refused('"VNI": 88.0, "Port": 4.789e3, "MTU": 0.0'), [
+      'Backend.VNI = 88.0: must be a whole number',
+      'Backend.Port = 4.789e3: must be a whole number',
+      'Backend.MTU = 0.0: must be a whole number',
+    ]);
+    assert.deepEqual(refused('"VNI": null, "Port": null, "MTU": -0, "GBP": null'), []);
   });
 
   test('refuses an underlay that cannot carry the network', () => {

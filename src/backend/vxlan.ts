@@ -10,7 +10,7 @@
  */
 import { ConfigError, type Problem } from '../base/errors.ts';
 import { Fields, isObject } from '../base/fields.ts';
-import type { Family, Ip } from '../base/ip.ts';
+import { FAMILY_LABELS, type Family, type Ip } from '../base/ip.ts';
 import { Mac } from '../base/mac.ts';
 import type { DesiredHost, DesiredSysctl, DesiredVxlan, PeerPath } from '../dataplane/desired.ts';
 import { familiesOf } from '../subnet/config.ts';
@@ -90,7 +90,7 @@ function underlayProblems(
   { link: lower, ...underlay }: Underlay,
 ) {
   const problems: Problem[] = [];
-  const label = family === 'ipv4' ? 'IPv4' : 'IPv6';
+  const label = FAMILY_LABELS[family];
   if (link.local === undefined || publicAddress(family, underlay) === undefined) {
     problems.push({
       path: family === 'ipv4' ? 'Network' : 'IPv6Network',
@@ -189,7 +189,7 @@ function peerVtep(
 ): Pick<PeerPath, 'mac' | 'underlayIp'> | string {
   const isIpv4 = family === 'ipv4';
   const underlayIp = isIpv4 ? attributes.publicIp : attributes.publicIpv6;
-  if (underlayIp === undefined) return `it has no public ${isIpv4 ? 'IPv4' : 'IPv6'} address`;
+  if (underlayIp === undefined) return `it has no public ${FAMILY_LABELS[family]} address`;
 
   const [name, data] = isIpv4
     ? ['BackendData', attributes.backendData]

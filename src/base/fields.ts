@@ -5,6 +5,7 @@
  * undefined.
  */
 import type { Problem } from './errors.ts';
+import { FAMILY_LABELS, type Family, Ip } from './ip.ts';
 
 export class Fields {
   readonly #path: string;
@@ -18,14 +19,14 @@ export class Fields {
     this.#path = path;
     this.#problems = problems;
     for (const [name, value] of Object.entries(object)) {
-      this.#members.set(name.toLowerCase(), { name, value });
+      this.#members.set(fold(name), { name, value });
     }
   }
 
   /** The value as it is, null included; undefined when the member is missing. */
   value(name: string): unknown {
-    this.#asked.add(name.toLowerCase());
-    return this.#members.get(name.toLowerCase())?.value;
+    this.#asked.add(fold(name));
+    return this.#members.get(fold(name))?.value;
   }
 
   text(name: string): string | undefined {
@@ -43,7 +44,8 @@ export class Fields {
   integer(name: string, range: { readonly min: number; readonly max: number }): number | undefined {
     const value = this.value(name) ?? undefined;
     if (value === undefined) return undefined;
-    if (!Number.isInteger(value)) return this.problem(name, 'must be a whole number');
+    // Go reads -0 into no unsigned integer.
+    if (!Number.isInteger(value) || Object.is(value, -0)) return this.problem(name, 'must be a whole number');
     const number = value as number;
     if (number >= range.min && number <= range.max) return number;
     return this.problem(name, `must be between ${range.min} and ${range.max}`);
@@ -58,6 +60,15 @@ export class Fields {
     } catch {
       return this.problem(name, `must be ${what}`);
     }
+  }
+
+  /** An address; the unspecified one counts as unset. flannel's type for IPv4 takes no `null`, and that for IPv6 does. */
+  address(name: string, family: Family): Ip | undefined {
+    const what = `an ${FAMILY_LABELS[family]} address`;
+    if (family === 'ipv4' && this.value(name) === null) return this.problem(name, `must be ${what}`);
+    const ip = this.parsed(name, Ip.parse, what);
+    if (ip === undefined || ip.isUnspecified) return undefined;
+    return ip.family === family ? ip : this.problem(name, `must be ${what}`);
   }
 
   /** Reports a problem with one member, with its value. */
@@ -81,6 +92,9 @@ export class Fields {
     return [...this.#members].filter(([key]) => !this.#asked.has(key)).map(([, { name }]) => name);
   }
 }
+
+/** Names that encoding/json takes for the same, which folds one letter more than JavaScript does. */
+const fold = (name: string) => name.toLowerCase().replaceAll('\u017f', 's');
 
 /** Whether a value is what JSON calls an object. */
 export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {

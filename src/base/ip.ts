@@ -6,6 +6,9 @@ export type Family = 'ipv4' | 'ipv6';
 /** Length of an address in bits. */
 export const ADDRESS_BITS = { ipv4: 32, ipv6: 128 } as const satisfies Record<Family, number>;
 
+/** For people. */
+export const FAMILY_LABELS = { ipv4: 'IPv4', ipv6: 'IPv6' } as const satisfies Record<Family, string>;
+
 /** Held as a number, not as bytes: a typed array takes 200 bytes and a host knows thousands of addresses. */
 export class Ip {
   readonly family: Family;

@@ -10,7 +10,7 @@
  */
 import { type Argument, type Command, Option } from 'commander';
 import { ConfigError, messageOf, ParseError, type Problem, TulleError } from '../base/errors.ts';
-import { type Family, Ip } from '../base/ip.ts';
+import { FAMILY_LABELS, type Family, Ip } from '../base/ip.ts';
 import { Prefix } from '../base/prefix.ts';
 import { formatDuration } from './format.ts';
 import { LOG_FORMATS } from './log-format.ts';
@@ -105,7 +105,7 @@ export function ipOf(family: Family): ValueParser<Ip> {
   return value(text => {
     const address = Ip.parse(text);
     if (address.family === family) return address;
-    throw new ParseError(`an ${family === 'ipv4' ? 'IPv4' : 'IPv6'} address`, text, 'other address family');
+    throw new ParseError(`an ${FAMILY_LABELS[family]} address`, text, 'other address family');
   });
 }
 

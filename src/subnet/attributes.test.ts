@@ -49,6 +49,18 @@ describe('the value of a lease', () => {
     assert.match(text(encodeAttributes(attributes)), /"Note":"rack 7","__proto__":\{"a":1\}\}$/);
   });
 
+  // H6
+  test('H6: has no number that flannel would refuse, and is written as it was read', () => {
+    const json = '{"PublicIP":"1.2.3.4","PublicIPv6":null,"BackendData":{"VNI":88.0},"Rack":7e0}';
+    const attributes = decodeAttributes(bytes(json));
+    assert.notDeepEqual(attributes.backendData, { VNI: 88 });
+    assert.equal(text(encodeAttributes(attributes)), json);
+    assert.throws(
+      () => decodeAttributes(bytes('{"PublicIP":null}')),
+      /PublicIP = null: must be an IPv4 address/,
+    );
+  });
+
   test('every value survives', () => {
     const maybe = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined });
     const address = (size: number) =>

@@ -9,7 +9,7 @@
  */
 import { formatProblem, ParseError, type Problem } from '../base/errors.ts';
 import { Fields, isObject } from '../base/fields.ts';
-import { type Family, Ip } from '../base/ip.ts';
+import { parseGoJson } from '../base/go-json.ts';
 import type { LeaseAttributes } from './lease.ts';
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
@@ -18,8 +18,8 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 export function decodeAttributes(value: Uint8Array): LeaseAttributes {
   const problems: Problem[] = [];
   const fields = new Fields(parseObject(value), '', problems);
-  const publicIp = readIp(fields, 'PublicIP', 'ipv4');
-  const publicIpv6 = readIp(fields, 'PublicIPv6', 'ipv6');
+  const publicIp = fields.address('PublicIP', 'ipv4');
+  const publicIpv6 = fields.address('PublicIPv6', 'ipv6');
   const backendType = fields.text('BackendType') || undefined;
   const backendData = fields.value('BackendData') ?? undefined;
   const backendV6Data = fields.value('BackendV6Data') ?? undefined;
@@ -57,19 +57,12 @@ export function encodeAttributes(attributes: LeaseAttributes): Uint8Array {
 function parseObject(value: Uint8Array): object {
   let parsed: unknown;
   try {
-    parsed = JSON.parse(utf8.decode(value));
+    parsed = parseGoJson(utf8.decode(value));
   } catch {
     throw new ParseError('lease attributes', abridge(value), 'want JSON');
   }
   if (isObject(parsed)) return parsed;
   throw new ParseError('lease attributes', abridge(value), 'want a JSON object');
-}
-
-function readIp(fields: Fields, name: string, family: Family): Ip | undefined {
-  const what = family === 'ipv4' ? 'an IPv4 address' : 'an IPv6 address';
-  const ip = fields.parsed(name, Ip.parse, what);
-  if (ip === undefined || ip.isUnspecified) return undefined;
-  return ip.family === family ? ip : fields.problem(name, `must be ${what}`);
 }
 
 /** A start of the value that is fit for a message, whatever its bytes are. */

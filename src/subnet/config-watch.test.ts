@@ -42,6 +42,7 @@ test('every configuration is read as it comes, and contact lost or history compa
     'invalid Network Backend.Type',
   ]);
   assert.deepEqual(await write('\u0000'), ['invalid config']);
+  assert.deepEqual(await write('\uFEFF{"Network":"10.6.0.0/16"}'), ['invalid config']);
 
   store.cut();
   assert.deepEqual(await write('{"Network":"10.7.0.0/16"}'), []);

@@ -54,13 +54,16 @@ export class ConfigWatch {
   }
 }
 
+/** A byte order mark is no JSON, for flannel neither. */
+const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
+
 /** What the value of the configuration key says. */
 export function readConfig(
   value: Uint8Array,
   checkBackend?: BackendCheck,
 ): Extract<ConfigReading, { state: 'valid' | 'invalid' }> {
   try {
-    return { state: 'valid', ...parseNetworkConfig(new TextDecoder().decode(value), checkBackend), value };
+    return { state: 'valid', ...parseNetworkConfig(utf8.decode(value), checkBackend), value };
   } catch (error) {
     if (error instanceof ConfigError) return { state: 'invalid', problems: error.problems };
     throw error;

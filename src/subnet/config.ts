@@ -5,6 +5,7 @@
  */
 import { ConfigError, type Problem } from '../base/errors.ts';
 import { Fields, isObject } from '../base/fields.ts';
+import { parseGoJson } from '../base/go-json.ts';
 import { ADDRESS_BITS, type Family } from '../base/ip.ts';
 import type { Prefix } from '../base/prefix.ts';
 import { type FamilyConfig, parseFamily } from './family-config.ts';
@@ -96,7 +97,7 @@ function parseObject(text: string): object {
     new ConfigError('network configuration', [{ path: 'config', message, hint }]);
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = parseGoJson(text);
   } catch (error) {
     throw refuse(`is not JSON: ${(error as Error).message}`, 'write for example {"Network": "10.5.0.0/16"}');
   }

@@ -11,7 +11,7 @@
  */
 import type { Problem } from '../base/errors.ts';
 import type { Fields } from '../base/fields.ts';
-import { ADDRESS_BITS, type Family, Ip } from '../base/ip.ts';
+import { ADDRESS_BITS, FAMILY_LABELS, type Family, type Ip } from '../base/ip.ts';
 import { Prefix } from '../base/prefix.ts';
 
 export interface FamilyConfig {
@@ -58,6 +58,17 @@ export function parseFamily(
 ): FamilyConfig | undefined {
   const keys = KEYS[family];
   const bits = ADDRESS_BITS[family];
+  // flannel reads what is written whether or not the family is on, and then ignores it.
+  const wanted = {
+    length: fields.integer(keys.length, {
+      min: 0,
+      max: enabled ? bits - HOST_BITS : Number.MAX_SAFE_INTEGER,
+    }),
+    min: fields.address(keys.min, family),
+    max: fields.address(keys.max, family),
+  };
+  const isMissing = fields.value(keys.network) === undefined;
+  const network = isMissing && !enabled ? undefined : parseNetwork(fields, family);
   if (!enabled) {
     for (const name of [keys.network, keys.length, keys.min, keys.max]) {
       if ((fields.value(name) ?? undefined) === undefined) continue;
@@ -66,12 +77,6 @@ export function parseFamily(
     return undefined;
   }
 
-  const wanted = {
-    length: fields.integer(keys.length, { min: 0, max: bits - HOST_BITS }),
-    min: parseBound(fields, family, keys.min),
-    max: parseBound(fields, family, keys.max),
-  };
-  const network = parseNetwork(fields, family);
   if (network === undefined) return undefined;
 
   const subnetLength = subnetLengthOf(fields, network, wanted.length);
@@ -100,15 +105,16 @@ function parseNetwork(fields: Fields, family: Family): Prefix | undefined {
   if (text === undefined) return undefined;
   const network = fields.parsed(name, Prefix.parse, `an address with a prefix length, such as ${example}`);
   if (network === undefined) return undefined;
-  if (network.family !== family) return fields.problem(name, `must be an ${labelOf(family)} network`);
-  if (network.length === 0) {
-    return fields.problem(name, 'must not be the whole address space', `write for example ${example}`);
-  }
+  if (network.family !== family) return fields.problem(name, `must be an ${FAMILY_LABELS[family]} network`);
   return network;
 }
 
 function subnetLengthOf(fields: Fields, network: Prefix, wanted: number | undefined): number | undefined {
-  const { length: name, network: networkName, defaultLength } = KEYS[network.family];
+  const { length: name, network: networkName, example, defaultLength } = KEYS[network.family];
+  if (network.length === 0) {
+    const hint = `write for example ${example}`;
+    return fields.problem(networkName, 'must not be the whole address space', hint);
+  }
   const longest = ADDRESS_BITS[network.family] - HOST_BITS;
   if (network.length + SUBNET_BITS > longest) {
     return fields.problem(networkName, `is too small: must be /${longest - SUBNET_BITS} or shorter`);
@@ -125,13 +131,6 @@ function subnetLengthOf(fields: Fields, network: Prefix, wanted: number | undefi
   return network.length <= defaultLength - SUBNET_BITS ? defaultLength : network.length + SUBNET_BITS;
 }
 
-/** The unspecified address counts as unset. */
-function parseBound(fields: Fields, family: Family, name: string): Ip | undefined {
-  const ip = fields.parsed(name, Ip.parse, `an ${labelOf(family)} address`);
-  if (ip === undefined || ip.isUnspecified) return undefined;
-  return ip.family === family ? ip : fields.problem(name, `must be an ${labelOf(family)} address`);
-}
-
 function checkBound(fields: Fields, name: string, bound: Ip, network: Prefix, length: number): boolean {
   const { ip: base } = Prefix.of(bound, length);
   if (!network.contains(bound)) fields.problem(name, `must be inside ${network}`);
@@ -144,5 +143,3 @@ function checkBound(fields: Fields, name: string, bound: Ip, network: Prefix, le
   } else return true;
   return false;
 }
-
-const labelOf = (family: Family) => (family === 'ipv4' ? 'IPv4' : 'IPv6');
