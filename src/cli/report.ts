@@ -87,7 +87,8 @@ function hintOf(error: unknown): string | undefined {
   return undefined;
 }
 
-const stackOf = (error: unknown) => (error instanceof Error ? (error.stack ?? '').split('\n').slice(1) : []);
+const stackOf = (error: unknown) =>
+  error instanceof Error ? (error.stack ?? '').split('\n').slice(1).map(oneLine) : [];
 
 /** Characters of a message: the text of a cause may be as long as somebody else likes. */
 const MOST_CHARACTERS = 2000;

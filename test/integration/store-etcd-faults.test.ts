@@ -3,6 +3,8 @@
  * the observer must know exactly what the store holds, without an event lost or told twice.
  */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { describe, test } from 'node:test';
 import {
   describeEvents,
@@ -63,6 +65,30 @@ describe('the etcd client on a bad day', () => {
     await expect(observer, 'resumed');
     assert.deepEqual(describeEvents((await observer.events()).events), [`put ${prefix}/a 1`]);
     assert.equal(textOf((await store.get(`${prefix}/a`)).kv), '1');
+  });
+
+  test('the endpoint in use is lost, and the next ones are silent (G2)', options, async t => {
+    await using etcd = await Etcd.start();
+    await using first = await TcpProxy.start(etcd.port);
+    await using last = await TcpProxy.start(etcd.port);
+    const silent = createServer();
+    silent.on('connection', socket => t.after(() => socket.destroy()));
+    t.after(() => silent.close());
+    await once(silent.listen(0, '127.0.0.1'), 'listening');
+    const { port } = silent.address() as AddressInfo;
+    const endpoints = [
+      through(first),
+      `http://127.0.0.1:${port}`,
+      `https://127.0.0.1:${port}`,
+      through(last),
+    ];
+    // Nobody is waited for until he gives up.
+    await using store = new EtcdStore({ endpoints, timing: { ...QUICK, connect: 600_000 } });
+    await using observer = await watching(store, store, freshPrefix());
+    await first.refuse();
+    await expect(observer, 'interrupted');
+    await expect(observer, 'resumed');
+    await store.put('/after', text('1'));
   });
 
   test('connections are reset again and again: every revision is told once, in order', options, async () => {

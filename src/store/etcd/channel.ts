@@ -12,6 +12,8 @@ import { type TlsOptions, transportOf } from './tls.ts';
 export interface Timing {
   /** How long an endpoint may take to accept a connection. */
   readonly connect: number;
+  /** After so long without a connection the next endpoint is tried beside it. RFC 8305, 5. */
+  readonly stagger: number;
   /** How long a call may take. Longer than etcd's own limit of 7 s, so that its reason is heard. */
   readonly call: number;
   /** A connection in use is pinged this often. etcd hangs up on clients that ping more than every 5 s. */
@@ -25,6 +27,7 @@ export interface Timing {
 
 export const DEFAULT_TIMING: Timing = {
   connect: 3_000,
+  stagger: 250,
   call: 8_000,
   ping: 10_000,
   pingTimeout: 5_000,
@@ -67,6 +70,11 @@ export class Channel {
     }
   }
 
+  /** Whether requests can be sent, as far as this side knows. */
+  get isReady(): boolean {
+    return this.client.getChannel().getConnectivityState(false) === connectivityState.READY;
+  }
+
   /** Waits until requests can be sent. @throws StoreError; nothing has been sent to the store then */
   async connected(): Promise<void> {
     const channel = this.client.getChannel();
@@ -84,9 +92,9 @@ export class Channel {
 
   /** Calls and streams under way go on until they end; a connection that is not made yet never will be. */
   close(): void {
-    const connected = this.client.getChannel().getConnectivityState(false) === connectivityState.READY;
+    const { isReady } = this;
     this.client.close();
-    if (!connected) this.#sockets.abandon();
+    if (!isReady) this.#sockets.abandon();
   }
 
   /** Whether it comes from an address of which this is true. */

@@ -1,7 +1,7 @@
 /**
  * Calls to a cluster: which endpoint is asked, with which token, for how long, and what is tried again.
  *
- * One endpoint is used until it fails, then the next one. A call is repeated only when that cannot do it twice:
+ * One endpoint is used until it fails, then the next one that accepts (connect.ts). A call is repeated only when that cannot do it twice:
  * when nothing was sent, when the server says that it refused the request unrun, or when the call only reads.
  * A write whose answer is lost is UNAVAILABLE, and the caller looks what became of it.
  */
@@ -19,8 +19,9 @@ import { type Logger, silentLogger } from '../../base/log.ts';
 import { StoreError } from '../store.ts';
 import { callUnary, openStream, responsesOf } from '../wire/service.ts';
 import { Channel, DEFAULT_TIMING, type Timing } from './channel.ts';
+import { connectAny } from './connect.ts';
 import type { Endpoint } from './endpoint.ts';
-import { isFromServer, isRefusedUnrun, isTokenRefused, storeErrorOf } from './errors.ts';
+import { isFromServer, isRefusedUnrun, isTokenRefused, storeErrorOf, summaryOf } from './errors.ts';
 import { History } from './history.ts';
 import { Login, type User } from './login.ts';
 import type { TlsOptions } from './tls.ts';
@@ -69,6 +70,7 @@ export class EtcdClient implements AsyncDisposable {
   readonly #calls = new Set<Promise<unknown>>();
   #position = 0;
   #channel: Channel | undefined;
+  #connecting: Promise<Channel> | undefined;
 
   /** @param options at least one endpoint */
   constructor(options: ClientOptions) {
@@ -174,6 +176,8 @@ export class EtcdClient implements AsyncDisposable {
     this.#closing.abort(new StoreError('UNAVAILABLE', 'the store is closed'));
     this.#discard();
     await Promise.allSettled(this.#calls);
+    // One that was connected meanwhile.
+    this.#discard();
   }
 
   get #current(): Endpoint {
@@ -204,23 +208,51 @@ export class EtcdClient implements AsyncDisposable {
     const failures: StoreError[] = [];
     while (failures.length < this.#endpoints.length) {
       this.closed.throwIfAborted();
-      const { url } = this.#current;
-      let channel: Channel | undefined;
+      const channel = await this.#connected(op);
       try {
-        channel = this.#channel ??= new Channel(this.#current, this.#tls, this.timing);
-        await channel.connected();
         const token = await this.#login.token(channel, Date.now() + this.timing.call, this.closed);
         const metadata = new Metadata();
         if (token !== undefined) metadata.set('token', token);
         if (leaderless !== true) metadata.set('hasleader', 'true');
         return { channel, token, metadata };
       } catch (error) {
-        const failure = storeErrorOf(error, op, url);
+        const failure = storeErrorOf(error, op, channel.endpoint.url);
         this.#leave(channel, failure);
         failures.push(failure);
       }
     }
-    throw summary(op, failures);
+    throw summaryOf(op, failures);
+  }
+
+  /** The channel in use, or another one where it is lost; calls at the same time share it. @throws StoreError */
+  async #connected(op: string): Promise<Channel> {
+    if (this.#channel?.isReady === true) return this.#channel;
+    this.#connecting ??= this.#connect().finally(() => {
+      this.#connecting = undefined;
+    });
+    try {
+      return await this.#connecting;
+    } catch (error) {
+      this.closed.throwIfAborted();
+      if (error instanceof AggregateError) throw summaryOf(op, error.errors as StoreError[]);
+      throw error;
+    }
+  }
+
+  /** Begins with the endpoint whose turn it is. */
+  async #connect(): Promise<Channel> {
+    this.#discard();
+    const channel = await connectAny({
+      endpoints: [...this.#endpoints.slice(this.#position), ...this.#endpoints.slice(0, this.#position)],
+      open: endpoint => new Channel(endpoint, this.#tls, this.timing),
+      stagger: this.timing.stagger,
+      signal: this.closed,
+      onFailure: ({ url }, reason) =>
+        this.logger.debug({ endpoint: url, reason: reason.message }, 'a store endpoint does not accept'),
+    });
+    this.#channel = channel;
+    this.#position = this.#endpoints.indexOf(channel.endpoint);
+    return channel;
   }
 
   #open<I extends DescMessage, O extends DescMessage>(
@@ -266,19 +298,4 @@ export class EtcdClient implements AsyncDisposable {
       this.#calls.delete(call);
     }
   }
-}
-
-/** One error for a call that no endpoint took. */
-function summary(op: string, failures: readonly StoreError[]): StoreError {
-  const [first] = failures;
-  if (first !== undefined && failures.length === 1) return first;
-  const code =
-    first !== undefined && failures.every(failure => failure.code === first.code)
-      ? first.code
-      : 'UNAVAILABLE';
-  return new StoreError(code, `${op}: no endpoint answers`, {
-    op,
-    cause: new AggregateError(failures, `${failures.length} were tried`),
-    ...(first?.hint === undefined ? {} : { hint: first.hint }),
-  });
 }

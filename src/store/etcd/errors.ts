@@ -57,6 +57,21 @@ export function storeErrorOf(error: unknown, op: string, endpoint: string): Stor
   });
 }
 
+/** One error for a call that no endpoint took. */
+export function summaryOf(op: string, failures: readonly StoreError[]): StoreError {
+  const [first] = failures;
+  if (first !== undefined && failures.length === 1) return first;
+  const code =
+    first !== undefined && failures.every(failure => failure.code === first.code)
+      ? first.code
+      : 'UNAVAILABLE';
+  return new StoreError(code, `${op}: no endpoint answers`, {
+    op,
+    cause: new AggregateError(failures, `${failures.length} were tried`),
+    ...(first?.hint === undefined ? {} : { hint: first.hint }),
+  });
+}
+
 /** Why a watch was cancelled: etcd's text, by some versions as Go prints an error of gRPC. */
 export function storeErrorOfReason(text: string, op: string, endpoint: string): StoreError {
   const reason = text.replace(/^rpc error: code = \w+ desc = /, '');
