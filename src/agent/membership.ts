@@ -11,7 +11,7 @@ import type { Clock } from '../base/clock.ts';
 import { ConfigError, formatProblem, type Problem } from '../base/errors.ts';
 import { Latest } from '../base/latest.ts';
 import type { RememberingStore } from '../store/remembering.ts';
-import type { NetworkConfig } from '../subnet/config.ts';
+import { EXAMPLE_CONFIG, type NetworkConfig } from '../subnet/config.ts';
 import { ConfigWatch } from '../subnet/config-watch.ts';
 import type { RejectedLease, Subnet } from '../subnet/lease.ts';
 import { LeaseHolder } from '../subnet/lease-holder.ts';
@@ -117,7 +117,7 @@ export class Membership {
         const trouble = {
           code: 'NO_CONFIG',
           reason: `the store has no network configuration at ${registry.configKey}`,
-          hint: 'write one with `tulle config set`, for example {"Network": "10.5.0.0/16", "Backend": {"Type": "vxlan"}}',
+          hint: `write one with \`tulle config set\`, for example ${EXAMPLE_CONFIG}`,
         };
         controller.setConfig({ trouble, problems: [] });
       }

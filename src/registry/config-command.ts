@@ -7,10 +7,11 @@ import { CommandError } from '../cli/errors.ts';
 import { withExamples } from '../cli/help.ts';
 import { jsonOption } from '../cli/options.ts';
 import { print, printJson } from '../cli/output.ts';
+import { EXAMPLE_CONFIG } from '../subnet/config.ts';
 import { checkConfig, describeConfig, showConfig, storeConfig } from './config.ts';
 import { addStoreOptions, type StoreCommandOptions, withRegistry } from './store-options.ts';
 
-const EXAMPLE = `'{"Network": "10.5.0.0/16", "Backend": {"Type": "vxlan"}}'`;
+const SET_EXAMPLE = { line: `config set '${EXAMPLE_CONFIG}'`, does: 'a network for up to 255 hosts' };
 
 const SOURCE = 'JSON text, the path of a file, or - for standard input';
 
@@ -38,10 +39,7 @@ export function configCommand(): Command {
       const { config } = checkConfig(text);
       await withRegistry(options, registry => storeConfig(registry, text, config, options.force === true));
     });
-  withExamples(set, [
-    { line: `config set ${EXAMPLE}`, does: 'a network for up to 255 hosts' },
-    { line: 'config set - < net-conf.json', does: 'from a file' },
-  ]);
+  withExamples(set, [SET_EXAMPLE, { line: 'config set - < net-conf.json', does: 'from a file' }]);
   const validate = command
     .command('validate')
     .description('Check a configuration without a store, and show what follows from it.')
@@ -56,7 +54,7 @@ export function configCommand(): Command {
     { line: 'config validate net-conf.json', does: 'what is wrong with it, or what follows from it' },
   ]);
   return withExamples(command, [
-    { line: `config set ${EXAMPLE}`, does: 'a network for up to 255 hosts' },
+    SET_EXAMPLE,
     { line: 'config validate net-conf.json', does: 'check a file before it is used' },
     { line: 'config get --effective', does: 'which subnets are given out' },
   ]);

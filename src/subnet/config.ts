@@ -31,6 +31,9 @@ export interface ParsedConfig {
   readonly warnings: readonly Problem[];
 }
 
+/** For hints and help: a configuration that every host can use. */
+export const EXAMPLE_CONFIG = '{"Network": "10.5.0.0/16", "Backend": {"Type": "vxlan"}}';
+
 /** Written by flanneld's types and read by nobody; not worth a warning. */
 const TOLERATED = ['Networks', 'IPv6Networks'];
 
@@ -93,16 +96,17 @@ export function familiesOf(config: NetworkConfig): readonly Family[] {
 }
 
 function parseObject(text: string): object {
-  const refuse = (message: string, hint: string) =>
+  const hint = `write for example ${EXAMPLE_CONFIG}`;
+  const refuse = (message: string) =>
     new ConfigError('network configuration', [{ path: 'config', message, hint }]);
   let value: unknown;
   try {
     value = parseGoJson(text);
   } catch (error) {
-    throw refuse(`is not JSON: ${(error as Error).message}`, 'write for example {"Network": "10.5.0.0/16"}');
+    throw refuse(`is not JSON: ${(error as Error).message}`);
   }
   if (isObject(value)) return value;
-  throw refuse('must be a JSON object', 'write for example {"Network": "10.5.0.0/16"}');
+  throw refuse('must be a JSON object');
 }
 
 function parseBackend(fields: Fields): NetworkConfig['backend'] | undefined {
@@ -113,7 +117,7 @@ function parseBackend(fields: Fields): NetworkConfig['backend'] | undefined {
   if (!isObject(value)) return fields.problem('Backend', 'must be an object', example);
   const type = Object.entries(value).findLast(([name]) => name.toLowerCase() === 'type')?.[1];
   if (typeof type !== 'string' || type === '') {
-    return fields.problem('Backend', 'has no Type', `${example}; without any Backend the type is udp`);
+    return fields.problem('Backend', 'has no Type', `without any Backend the type is udp; ${example}`);
   }
   return { type: type.toLowerCase(), options: value };
 }
