@@ -12,12 +12,19 @@ const FOLDERS: Record<string, { readonly may: readonly string[]; readonly why: s
   sys: { may: ['base'], why: 'the only door to the operating system' },
   netlink: { may: ['base', 'sys'], why: 'speaks rtnetlink; does not know what Tulle wants from it' },
   store: { may: ['base'], why: 'a key-value store with revisions; does not know what is kept in it' },
+  ownership: {
+    may: ['base', 'netlink'],
+    why: 'whose a thing on this host is: one rule for everybody who takes over, repairs or removes',
+  },
   subnet: { may: ['base', 'store'], why: 'the registry: config, leases, peers; never touches a kernel' },
   dataplane: {
-    may: ['base', 'sys', 'netlink'],
+    may: ['base', 'sys', 'netlink', 'ownership'],
     why: 'makes a Desired state real; does not know where it comes from',
   },
-  firewall: { may: ['base', 'sys'], why: 'rules for masquerading and forwarding, beside the data plane' },
+  firewall: {
+    may: ['base', 'sys', 'ownership'],
+    why: 'rules for masquerading and forwarding, beside the data plane',
+  },
   backend: { may: ['base', 'subnet', 'dataplane'], why: 'pure: facts and peers in, Desired state out' },
   sandbox: { may: ['base', 'sys', 'netlink'], why: 'attaches a network namespace to a bridge' },
   api: { may: ['base'], why: 'what the agent tells its clients; the only thing both sides share' },
@@ -32,6 +39,7 @@ const FOLDERS: Record<string, { readonly may: readonly string[]; readonly why: s
       'netlink',
       'store',
       'subnet',
+      'ownership',
       'dataplane',
       'firewall',
       'backend',
@@ -54,8 +62,8 @@ const FOLDERS: Record<string, { readonly may: readonly string[]; readonly why: s
     why: 'commands on the cluster: they speak to the store, because they must work where no agent runs',
   },
   host: {
-    may: ['base', 'sys', 'netlink', 'dataplane', 'firewall', 'api', 'cli'],
-    why: 'commands that change this host themselves, because no agent runs when they are needed',
+    may: ['base', 'sys', 'netlink', 'subnet', 'ownership', 'dataplane', 'firewall', 'agent', 'api', 'cli'],
+    why: "commands that change this host themselves, from the agent's records, because no agent runs then",
   },
   lab: {
     may: ['base', 'sys', 'netlink', 'sandbox', 'api', 'cli'],

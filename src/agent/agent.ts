@@ -19,8 +19,6 @@ import { packageVersion } from '../base/version.ts';
 import type { Rtnetlink } from '../netlink/rtnetlink.ts';
 import type { EtcdStore } from '../store/etcd/etcd-store.ts';
 import { RememberingStore } from '../store/remembering.ts';
-import type { NetworkConfig } from '../subnet/config.ts';
-import { readConfig } from '../subnet/config-watch.ts';
 import type { Subnet } from '../subnet/lease.ts';
 import { Registry } from '../subnet/registry.ts';
 import type { Netns } from '../sys/netns.ts';
@@ -31,7 +29,7 @@ import { EventLog } from './event-log.ts';
 import { Health, type OwnedWarning } from './health.ts';
 import { HostWatch } from './host-watch.ts';
 import { keepIdentity } from './housekeeping.ts';
-import type { KnownState, KnownStateFile } from './known-state.ts';
+import { formerConfigOf, type KnownState, type KnownStateFile } from './known-state.ts';
 import { Membership } from './membership.ts';
 import type { AgentOptions } from './options.ts';
 import { openApi, serveHealth, serveMetrics } from './servers.ts';
@@ -255,9 +253,4 @@ async function runPart(work: (signal: AbortSignal) => Promise<void>, signal: Abo
       throw error;
     });
   }
-}
-
-function formerConfigOf({ config }: KnownState): NetworkConfig | undefined {
-  const reading = config && readConfig(config);
-  return reading?.state === 'valid' ? reading.config : undefined;
 }

@@ -49,7 +49,7 @@ export class ApiServer implements AsyncDisposable {
     mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
     if (await someoneListens(path)) {
       throw new ApiServerError('ALREADY_RUNNING', `an agent is running already: it answers at ${path}`, {
-        hint: 'stop it, or give this one its own --socket, --state-dir and --subnet-file',
+        hint: 'stop it; an agent of another network needs its own --etcd-prefix and --subnet-file',
       });
     }
     rmSync(path, { force: true });

@@ -227,6 +227,7 @@ test('the firewall is that of the network and the lease', () => {
   assert.deepEqual(JSON.parse(JSON.stringify(firewallFor(outcome, options))), {
     nftables: false,
     blocks: [{ network: '10.3.0.0/16', subnet: '10.3.5.0/24' }],
+    formerNetworks: ['10.3.0.0/16'],
     masquerade: true,
     forward: false,
     randomFully: true,

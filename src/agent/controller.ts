@@ -17,8 +17,9 @@ import { isLeftBehind } from '../backend/handover.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Problem } from '../base/errors.ts';
 import { Latest } from '../base/latest.ts';
+import type { Prefix } from '../base/prefix.ts';
 import type { DataPlane } from '../dataplane/data-plane.ts';
-import type { NetworkConfig } from '../subnet/config.ts';
+import { type NetworkConfig, networksOf } from '../subnet/config.ts';
 import type { Lease } from '../subnet/lease.ts';
 import type { EventLog } from './event-log.ts';
 import {
@@ -74,10 +75,13 @@ export class Controller {
   #network: HostNetwork | undefined;
   #lease: Lease | undefined;
   #arePeersKnown = false;
+  /** Of this host, now and before. */
+  #networks: readonly Prefix[];
 
   constructor(options: ControllerOptions) {
     this.#options = options;
     this.#news = new OutcomeNews(options.health, options.events);
+    this.#networks = options.formerConfig === undefined ? [] : networksOf(options.formerConfig);
     this.peers = new PeerBook(options.dataPlane, (...trouble) => this.#news.peer(...trouble));
   }
 
@@ -252,8 +256,11 @@ export class Controller {
     if (!isSamePlan) this.peers.use(used.backend);
     if (!isSamePlan || !isSameLease) {
       this.#options.dataPlane.setHost(used.backend.host(lease.subnet));
-      this.outcome.set({ plan: used, lease });
-      if (before !== undefined) this.#news.changed(before, { plan: used, lease });
+      const isNew = (network: Prefix) => !this.#networks.some(known => known.equals(network));
+      this.#networks = [...this.#networks, ...networksOf(used.config).filter(isNew)];
+      const outcome = { plan: used, lease, networks: this.#networks };
+      this.outcome.set(outcome);
+      if (before !== undefined) this.#news.changed(before, outcome);
       this.#checkSurroundings();
     }
     this.stated.set(this.stated.value + 1);

@@ -8,14 +8,16 @@
  * The file is a copy and never an authority: it is read once, at the start, through the same decoders as the
  * store's own answers, and the first answer of the store replaces it.
  */
-import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { backoff, type Clock } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
 import { Latest } from '../base/latest.ts';
+import { networkTag } from '../cli/places.ts';
 import type { KeyValue } from '../store/store.ts';
+import type { NetworkConfig } from '../subnet/config.ts';
+import { readConfig } from '../subnet/config-watch.ts';
 import { removeUnfinished, writeFileAtomic } from '../sys/file.ts';
 import type { Trouble } from './health.ts';
 
@@ -62,6 +64,12 @@ export interface KnownState {
   readonly config?: Uint8Array;
 }
 
+/** The configuration that was in use; undefined when there was none, or it makes no sense any more. */
+export function formerConfigOf({ config }: KnownState): NetworkConfig | undefined {
+  const reading = config && readConfig(config);
+  return reading?.state === 'valid' ? reading.config : undefined;
+}
+
 export class KnownStateFile {
   readonly #path: string;
   readonly #clock: Clock;
@@ -72,8 +80,7 @@ export class KnownStateFile {
   /** @param network what the state belongs to: the store's prefix. */
   constructor(directory: string, network: string, clock: Clock) {
     // One host may run several agents on one state directory, one per network.
-    const tag = createHash('sha256').update(network).digest('hex').slice(0, 8);
-    this.#path = join(directory, `known-${tag}.json`);
+    this.#path = join(directory, `known-${networkTag(network)}.json`);
     this.#clock = clock;
   }
 

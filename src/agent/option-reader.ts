@@ -116,9 +116,9 @@ export class OptionReader {
     return (text === '' ? {} : { [key]: text }) as { [K in Key]?: string };
   }
 
-  /** Absolute; one that is not begins at the working directory. */
-  path(name: FlagName): string {
-    const text = this.string(name);
+  /** Absolute; one that is not begins at the working directory. @param otherwise where it is when nothing says so. */
+  path(name: FlagName, otherwise?: string): string {
+    const text = this.#find(name).texts.at(-1) ?? otherwise ?? this.string(name);
     if (text === '') this.problem(name, text, 'want a path');
     return resolve(text);
   }

@@ -6,8 +6,8 @@ import { isIP } from 'node:net';
 import { ConfigError, type Problem } from '../base/errors.ts';
 import { Ip } from '../base/ip.ts';
 import { LOG_FORMATS, type LogFormat } from '../cli/log-format.ts';
+import { agentPlaces, networkPrefix } from '../cli/places.ts';
 import { parseEndpoints } from '../store/etcd/endpoint.ts';
-import { networkPrefix } from '../subnet/key.ts';
 import { OptionReader } from './option-reader.ts';
 
 export interface AgentOptions {
@@ -75,8 +75,10 @@ export function parseOptions(
   const health = readListen(reader, 'healthz');
   const metrics = readListen(reader, 'metrics');
   const tls = readMetricsTls(reader, metrics);
+  const store = readStore(reader);
+  const places = agentPlaces(store.prefix);
   const options: AgentOptions = {
-    store: readStore(reader),
+    store,
     underlay: {
       interfaces: reader.strings('iface'),
       patterns: readPatterns(reader),
@@ -97,8 +99,8 @@ export function parseOptions(
     },
     ...(health.port === 0 ? {} : { health }),
     ...(metrics.port === 0 ? {} : { metrics: { ...metrics, ...(tls && { tls }) } }),
-    stateDirectory: reader.path('state-dir'),
-    socketPath: reader.path('socket'),
+    stateDirectory: reader.path('state-dir', places.stateDirectory),
+    socketPath: reader.path('socket', places.socket),
     verbosity: reader.integer('v'),
     warnings: reader.warnings,
     logFormat: reader.oneOf('log-format', LOG_FORMATS),

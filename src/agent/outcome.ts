@@ -1,4 +1,5 @@
 /** What is in use on this host, and what follows from it for the firewall. */
+import type { Prefix } from '../base/prefix.ts';
 import type { DesiredFirewall } from '../firewall/rules.ts';
 import { familiesOf, type NetworkConfig } from '../subnet/config.ts';
 import type { Lease, Subnet } from '../subnet/lease.ts';
@@ -10,10 +11,15 @@ export interface Outcome {
   /** While the network goes over to another device, its backend is both. */
   readonly plan: HostPlan;
   readonly lease: Lease;
+  /** Every network that this host has, or is on record to have had: what names a block of one is ours. */
+  readonly networks: readonly Prefix[];
 }
 
 /** The wanted firewall of a host with this lease. */
-export function firewallFor({ plan, lease }: Outcome, options: AgentOptions['firewall']): DesiredFirewall {
+export function firewallFor(
+  { plan, lease, networks }: Outcome,
+  options: AgentOptions['firewall'],
+): DesiredFirewall {
   const { config } = plan;
   const { addresses } = plan.backend.host(lease.subnet);
   return {
@@ -27,6 +33,7 @@ export function firewallFor({ plan, lease }: Outcome, options: AgentOptions['fir
       if (network === undefined || subnet === undefined) return [];
       return [{ network, subnet, ...(devices.length === 0 ? {} : { devices }) }];
     }),
+    formerNetworks: networks,
     masquerade: options.masquerade,
     forward: options.forward,
     randomFully: options.randomFully,

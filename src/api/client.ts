@@ -6,7 +6,9 @@
  *     POST /v1/resync                     compare everything with the kernel now
  *     POST /v1/lease/release              give the lease back and stop the agent
  */
+import { readdirSync } from 'node:fs';
 import { type IncomingMessage, request } from 'node:http';
+import { basename, dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import * as v from 'valibot';
 import { isCode, messageOf, TulleError } from '../base/errors.ts';
@@ -131,15 +133,25 @@ export class AgentClient {
     }
   }
 
+  /** How an agent can be named that is there, and is of another network. */
+  #others(): string {
+    const directory = dirname(this.#socketPath);
+    const names = readdirIfAny(directory).filter(
+      name => name.endsWith('.sock') && name !== basename(this.#socketPath),
+    );
+    const listed = names.map(name => join(directory, name)).join(', ');
+    return listed === ''
+      ? 'name its socket with --socket'
+      : `name that of another network with --etcd-prefix or --socket, here ${listed}`;
+  }
+
   #describe(error: unknown, signal: AbortSignal | undefined): Error {
     // Node wraps the reason into an error of its own, and breaking off shows as a broken connection.
     if (signal?.aborted === true) return signal.reason as Error;
     if (error instanceof ApiError) return error;
     if (isCode(error, 'ENOENT', 'ECONNREFUSED')) {
       return new ApiError('AGENT_NOT_RUNNING', `no agent listens at ${this.#socketPath}`, {
-        hint:
-          'start one with `tulle up` or `tulle agent`, or name its socket with --socket; on a host of a lab: ' +
-          '`tulle lab exec docker1 -- tulle ...`',
+        hint: `start one with \`tulle up\` or \`tulle agent\`, or ${this.#others()}; on a host of a lab: \`tulle lab exec docker1 -- tulle ...\``,
       });
     }
     if (isCode(error, 'EACCES', 'EPERM')) {
@@ -150,6 +162,14 @@ export class AgentClient {
     return new ApiError('PROTOCOL', `the agent at ${this.#socketPath}: ${messageOf(error)}`, {
       cause: error,
     });
+  }
+}
+
+function readdirIfAny(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
   }
 }
 

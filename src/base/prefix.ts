@@ -30,6 +30,14 @@ export class Prefix {
     return Prefix.of(ip, length);
   }
 
+  static tryParse(text: string): Prefix | undefined {
+    try {
+      return Prefix.parse(text);
+    } catch {
+      return undefined;
+    }
+  }
+
   get family(): Family {
     return this.ip.family;
   }

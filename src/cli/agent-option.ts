@@ -1,13 +1,29 @@
 /** The way of every client command to the agent of this host. */
 import { Option } from 'commander';
 import { AgentClient } from '../api/client.ts';
-import { DEFAULT_SOCKET } from '../api/messages.ts';
+import { agentPlaces, NETWORK_PREFIX } from './places.ts';
 
 export interface AgentOption {
-  readonly socket: string;
+  readonly socket?: string;
+  /** Of the network whose agent is meant, where several run on one host. */
+  readonly etcdPrefix?: string;
 }
 
 export const socketOption = (): Option =>
-  new Option('--socket <file>', "unix socket of the agent's API").default(DEFAULT_SOCKET).env('TULLE_SOCKET');
+  new Option('--socket <file>', "unix socket of the agent's API (default: that of the network)").env(
+    'TULLE_SOCKET',
+  );
 
-export const agentClient = ({ socket }: AgentOption): AgentClient => new AgentClient({ socketPath: socket });
+export const networkOption = (): Option =>
+  new Option(
+    '--etcd-prefix <key>',
+    'the network, where several have agents on this host: the prefix of its keys',
+  )
+    .default(NETWORK_PREFIX)
+    .env('TULLE_ETCD_PREFIX');
+
+export const socketOf = ({ socket, etcdPrefix = NETWORK_PREFIX }: AgentOption): string =>
+  socket ?? agentPlaces(etcdPrefix).socket;
+
+export const agentClient = (options: AgentOption): AgentClient =>
+  new AgentClient({ socketPath: socketOf(options) });

@@ -2,7 +2,7 @@
 import { Command, Option } from 'commander';
 import type { AgentEvent } from '../api/messages.ts';
 import { ParseError } from '../base/errors.ts';
-import { type AgentOption, agentClient, socketOption } from './agent-option.ts';
+import { type AgentOption, agentClient, networkOption, socketOption } from './agent-option.ts';
 import { formatCount } from './format.ts';
 import { withExamples } from './help.ts';
 import { duration, integer, list, withChoices } from './options.ts';
@@ -63,6 +63,7 @@ export function eventsCommand(): Command {
       new Option('--after <id>', 'only events after this one').argParser(integer(0, Number.MAX_SAFE_INTEGER)),
     )
     .addOption(new Option('--json', 'print one JSON document per line'))
+    .addOption(networkOption())
     .addOption(socketOption())
     .action((options: EventsOptions) => untilStopped(signal => showEvents(options, signal)));
   return withExamples(command, [

@@ -1,4 +1,7 @@
 /** Where things are unless a person says otherwise. What must agree between commands is said here once. */
+import { createHash } from 'node:crypto';
+import { posix } from 'node:path';
+import { DEFAULT_SOCKET } from '../api/messages.ts';
 
 /** What a host keeps over a reboot: its identity, and its way to the store. */
 export const STATE_DIRECTORY = '/var/lib/tulle';
@@ -14,6 +17,37 @@ export const LOCAL_STORE = 'http://127.0.0.1:2379';
 
 /** Root of the keys of a network; flannel's `--etcd-prefix`. */
 export const NETWORK_PREFIX = '/coreos.com/network';
+
+/**
+ * The root of a network's keys as flannel's path.Join cleans it, so that both find the same keys. One without a
+ * leading slash stays so.
+ */
+export function networkPrefix(text: string): string {
+  const clean = posix.join(text);
+  return clean.length > 1 && clean.endsWith('/') ? clean.slice(0, -1) : clean;
+}
+
+/** What the agent of one network has for itself, where several run on one host. */
+export interface NetworkPlaces {
+  readonly socket: string;
+  readonly stateDirectory: string;
+}
+
+/** The places of the agent with this `--etcd-prefix`: flannel's own has the plain ones. */
+export function agentPlaces(etcdPrefix: string): NetworkPlaces {
+  const prefix = networkPrefix(etcdPrefix);
+  if (prefix === NETWORK_PREFIX) return { socket: DEFAULT_SOCKET, stateDirectory: STATE_DIRECTORY };
+  const tag = networkTag(prefix);
+  return {
+    socket: `/run/tulle/agent-${tag}.sock`,
+    stateDirectory: `${STATE_DIRECTORY}/network-${tag}`,
+  };
+}
+
+/** Eight characters that stand for a network in names of files. @param prefix root of its keys. */
+export function networkTag(prefix: string): string {
+  return createHash('sha256').update(prefix).digest('hex').slice(0, 8);
+}
 
 /** UDP port of a VXLAN device that was given none: `vxlan.udp_port`, before IANA's 4789 (drivers/net/vxlan). */
 export const KERNEL_VXLAN_PORT = 8472;

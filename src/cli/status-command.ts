@@ -3,7 +3,7 @@ import { Command } from 'commander';
 import type { AgentClient } from '../api/client.ts';
 import type { AgentEvent } from '../api/messages.ts';
 import type { Status } from '../api/status.ts';
-import { type AgentOption, agentClient, socketOption } from './agent-option.ts';
+import { type AgentOption, agentClient, networkOption, socketOption } from './agent-option.ts';
 import { EXIT } from './exit-codes.ts';
 import { formatCount } from './format.ts';
 import { withExamples } from './help.ts';
@@ -30,6 +30,7 @@ export function statusCommand(): Command {
     .option('--peer <which>', 'one peer: by its subnet, an address inside, its public IP or its host id')
     .option('--resync', 'compare everything with the kernel first, and repair it')
     .addOption(jsonOption())
+    .addOption(networkOption())
     .addOption(socketOption())
     .action(async (options: StatusOptions) => {
       const agent = agentClient(options);

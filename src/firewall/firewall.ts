@@ -12,6 +12,7 @@
  */
 import { isCode, messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
+import type { Prefix } from '../base/prefix.ts';
 import { run as runProgram } from '../sys/process.ts';
 import {
   type Change,
@@ -24,7 +25,7 @@ import {
 } from './engine.ts';
 import { IptablesEngine } from './iptables.ts';
 import { NftablesEngine } from './nftables.ts';
-import { type DesiredFirewall, NO_RULES, rulesFor } from './rules.ts';
+import { type DesiredFirewall, networksOf, noRules, rulesFor } from './rules.ts';
 
 export interface FirewallOptions {
   readonly log: Logger;
@@ -46,8 +47,6 @@ interface Duty {
   readonly engine: RuleEngine;
   readonly wanted: Wanted;
 }
-
-const NOTHING: Wanted = { ipv4: NO_RULES, ipv6: NO_RULES };
 
 export class Firewall {
   readonly #log: Logger;
@@ -110,13 +109,16 @@ export class Firewall {
     });
   }
 
-  /** Removes every rule, chain and table of Tulle's and flannel's; returns what there was, one sentence each. */
-  cleanup(options: { readonly dryRun: boolean }): Promise<readonly string[]> {
+  /** Removes every rule that names one of these networks; returns what there was, one sentence each. */
+  cleanup(options: {
+    readonly networks: readonly Prefix[];
+    readonly dryRun: boolean;
+  }): Promise<readonly string[]> {
     return this.#exclusively(async () => {
       this.#applied = undefined;
       const all: Change[] = [];
       for (const engine of [this.#iptables, this.#nftables]) {
-        const changes = await engine.plan(NOTHING);
+        const changes = await engine.plan(nothingOf(options.networks));
         if (!options.dryRun) await this.#execute(changes);
         all.push(...changes);
       }
@@ -131,7 +133,7 @@ export class Firewall {
     if (engine === 'iptables') {
       return [
         { engine: this.#iptables, wanted },
-        { engine: this.#nftables, wanted: NOTHING },
+        { engine: this.#nftables, wanted: nothingOf(networksOf(desired)) },
       ];
     }
     return [
@@ -197,6 +199,12 @@ export class Firewall {
 }
 
 const differencesOf = (changes: readonly Change[]) => changes.flatMap(({ differences }) => differences);
+
+/** No rule that names one of these networks. */
+function nothingOf(networks: readonly Prefix[]): Wanted {
+  const nothing = noRules(networks);
+  return { ipv4: nothing, ipv6: nothing };
+}
 
 const forwardOnly = ({ ipv4, ipv6 }: Wanted): Wanted => ({
   ipv4: { ...ipv4, masquerade: [] },

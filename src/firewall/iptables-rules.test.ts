@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { Prefix } from '../base/prefix.ts';
 import { forwardBlocker, planScript } from './iptables-rules.ts';
 import { parseSave } from './iptables-save.ts';
-import { type DesiredFirewall, NO_RULES, rulesFor } from './rules.ts';
+import { type DesiredFirewall, noRules, rulesFor } from './rules.ts';
 
 const DESIRED: DesiredFirewall = {
   nftables: false,
@@ -15,6 +15,7 @@ const DESIRED: DesiredFirewall = {
   randomFully: true,
 };
 const FORWARD = rulesFor(DESIRED, 'ipv4');
+const NO_RULES = noRules(FORWARD.networks);
 const COMMENT = '-m comment --comment "flanneld forward"';
 
 /** What iptables-save prints on a host where the table filter has these lines. */
@@ -48,7 +49,7 @@ describe('a restore script', () => {
   test('is not needed when everything is right, and for nothing when nothing is there', () => {
     assert.equal(planScript(filter(...READY), FORWARD), undefined);
     assert.equal(planScript(filter(':FORWARD ACCEPT [0:0]', '-A FORWARD -j DOCKER'), NO_RULES), undefined);
-    assert.equal(rulesFor(DESIRED, 'ipv6'), NO_RULES);
+    assert.deepEqual(rulesFor(DESIRED, 'ipv6'), NO_RULES);
   });
 
   test('removes what is not wanted, jumps first', () => {

@@ -13,6 +13,9 @@
  *     filter  FORWARD      -m comment --comment "tulle overlay"    -j TULLE-OVERLAY
  */
 import { unreachable } from '../base/errors.ts';
+import { Prefix } from '../base/prefix.ts';
+import { ownerOf } from '../ownership/owner.ts';
+import { type Shares, sharesOf } from '../ownership/shared-chain.ts';
 import { dropsInForward, dropsInRaw, leadsToDrop } from './docker-rules.ts';
 import type { SavedTables } from './iptables-save.ts';
 import { type AddressMatch, MASQUERADE_MARK, type Rule, type RuleSet } from './rules.ts';
@@ -67,14 +70,14 @@ export interface Script {
 
 /** How to get from `saved` to `wanted`, or undefined when nothing differs. */
 export function planScript(saved: SavedTables, wanted: RuleSet): Script | undefined {
-  const { masquerade, forward, overlay, randomFully } = wanted;
+  const { masquerade, forward, overlay } = wanted;
   const raw = dropsInRaw(saved.get('raw')?.get('PREROUTING')?.rules ?? []);
   const inForward = dropsInForward(saved.get('filter'));
   const parts = [
-    planHook(saved, RAW_OVERLAY_HOOK, raw ? overlay : [], randomFully),
-    planHook(saved, MASQUERADE_HOOK, masquerade, randomFully),
-    planHook(saved, FORWARD_OVERLAY_HOOK, inForward ? overlay : [], randomFully),
-    planHook(saved, FORWARD_HOOK, forward, randomFully),
+    planHook(saved, RAW_OVERLAY_HOOK, raw ? overlay : [], wanted),
+    planHook(saved, MASQUERADE_HOOK, masquerade, wanted),
+    planHook(saved, FORWARD_OVERLAY_HOOK, inForward ? overlay : [], wanted),
+    planHook(saved, FORWARD_HOOK, forward, wanted),
   ].filter(part => part !== undefined);
   if (parts.length === 0) return undefined;
   return {
@@ -92,37 +95,51 @@ export function forwardBlocker(saved: SavedTables): string | undefined {
   return rule === undefined ? undefined : `FORWARD ends with "${rule}"`;
 }
 
-function planHook(saved: SavedTables, hook: Hook, wanted: readonly Rule[], randomFully: boolean) {
+function planHook(
+  saved: SavedTables,
+  hook: Hook,
+  wanted: readonly Rule[],
+  { networks, randomFully }: Pick<RuleSet, 'networks' | 'randomFully'>,
+) {
   const chains = saved.get(hook.table);
   const chain = chains?.get(hook.chain)?.rules;
   const callers = chains?.get(hook.builtin)?.rules ?? [];
-  const ours = callers.filter(rule => isOurs(rule, hook));
-  const drop = ours.map(rule => `-D ${hook.builtin} ${rule}`);
+  const jumps = callers.filter(rule => isOurs(rule, hook, networks));
+  const dropJumps = jumps.map(rule => `-D ${hook.builtin} ${rule}`);
+  const shares = chain && sharesOf(chain, blocksIn, networks);
 
   if (wanted.length === 0) {
-    if (chain === undefined && ours.length === 0) return undefined;
-    const remove = chain === undefined ? [] : [`-F ${hook.chain}`, `-X ${hook.chain}`];
-    return {
-      table: hook.table,
-      differences: [`chain ${hook.chain} is not wanted`],
-      lines: [...drop, ...remove],
-    };
+    const lines = removal(hook, shares, dropJumps);
+    const differences = [`chain ${hook.chain} is not wanted`];
+    return lines.length === 0 ? undefined : { table: hook.table, differences, lines };
   }
 
   const rules = wanted.map(rule => formatRule(rule, hook.comment, randomFully));
-  const chainProblem = chainDifference(chain, rules, hook);
-  const jumpProblem = jumpDifference(callers, ours, hook);
+  const chainProblem = chainDifference(shares?.ours, rules, hook);
+  const jumpProblem = jumpDifference(callers, jumps, hook);
   if (chainProblem === undefined && jumpProblem === undefined) return undefined;
+  const others = shares?.others.filter(rule => !rules.includes(rule)) ?? [];
   // Naming a chain with --noflush empties it, within the transaction.
-  const refill = [`:${hook.chain} - [0:0]`, ...rules.map(rule => `-A ${hook.chain} ${rule}`)];
+  const refill = [`:${hook.chain} - [0:0]`, ...[...rules, ...others].map(rule => `-A ${hook.chain} ${rule}`)];
   return {
     table: hook.table,
     differences: [chainProblem, jumpProblem].filter(problem => problem !== undefined),
     lines: [
       ...(chainProblem === undefined ? [] : refill),
-      ...(jumpProblem === undefined ? [] : [...drop, addJump(callers, hook)]),
+      ...(jumpProblem === undefined ? [] : [...dropJumps, addJump(callers, jumps, hook)]),
     ],
   };
+}
+
+/** Of a chain that another network uses as well, our rules go; else the chain goes, and all that leads to it. */
+function removal(
+  { chain }: Hook,
+  shares: Shares<string> | undefined,
+  dropJumps: readonly string[],
+): string[] {
+  if (shares === undefined) return [...dropJumps];
+  if (shares.others.length === 0) return [...dropJumps, `-F ${chain}`, `-X ${chain}`];
+  return shares.ours.map(rule => `-D ${chain} ${rule}`);
 }
 
 function chainDifference(chain: readonly string[] | undefined, wanted: readonly string[], hook: Hook) {
@@ -147,17 +164,24 @@ function jumpDifference(callers: readonly string[], ours: readonly string[], hoo
 }
 
 /** The jump goes to the end, as flannel's does, but in front of a rule behind which nothing is reached. */
-function addJump(callers: readonly string[], hook: Hook): string {
-  const foreign = callers.filter(rule => !isOurs(rule, hook));
+function addJump(callers: readonly string[], jumps: readonly string[], hook: Hook): string {
+  const foreign = callers.filter(rule => !jumps.includes(rule));
   const end = foreign.findIndex(hook.blocks);
   return end < 0 ? `-A ${hook.builtin} ${jumpTo(hook)}` : `-I ${hook.builtin} ${end + 1} ${jumpTo(hook)}`;
 }
 
 const jumpTo = ({ comment, chain }: Hook) => `${comment} -j ${chain}`;
 
-/** Our jump, however often and however written, and the rules that old versions of flannel put there directly. */
-const isOurs = (rule: string, { comment, chain }: Hook) =>
-  rule.includes(comment) || rule.split(' ').includes(chain);
+/** The jump, however often and however written, and the rules that old versions of flannel put there directly. */
+const isOurs = (rule: string, { comment, chain }: Hook, networks: readonly Prefix[]) =>
+  rule.split(' ').includes(chain) || (rule.includes(comment) && ownerOf(blocksIn(rule), networks) === 'ours');
+
+/** The blocks that a rule names, as iptables-save prints them: always with a length. */
+function blocksIn(rule: string): Prefix[] {
+  return Array.from(rule.matchAll(/(?:^| )-[sd] (\S+)/g)).flatMap(
+    ([, text = '']) => Prefix.tryParse(text) ?? [],
+  );
+}
 
 /** A rule without a condition that lets no packet go on. */
 function isTerminal(rule: string): boolean {

@@ -21,10 +21,18 @@ export const NFT_TABLE = { ipv4: 'flannel-ipv4', ipv6: 'flannel-ipv6' } as const
   string
 >;
 
-/** Everything in one table of ours, in comparable form: what is listed and what is wanted look the same. */
+type JsonObject = { readonly [key: string]: Json };
+
+/** As nft lists it. */
+export type TableChain = JsonObject & { readonly name: Json };
+
+/** As nft lists it; `chain` is a name. */
+export type TableRule = JsonObject & { readonly chain: Json; readonly expr: Json };
+
+/** Everything in a table of flannel's name, in comparable form: what is listed and what is wanted look the same. */
 export interface Table {
-  readonly chains: readonly Json[];
-  readonly rules: readonly Json[];
+  readonly chains: readonly TableChain[];
+  readonly rules: readonly TableRule[];
 }
 
 /** The table that holds `wanted`, or undefined when there should be none. */
@@ -80,7 +88,10 @@ const Listing = v.object({
 export function parseTable(listing: string): Table {
   // Validation must not add defaults here: what is compared is what was printed.
   const objects = v.parse(v.object({ nftables: v.array(v.record(v.string(), v.unknown())) }), parse(listing));
-  return { chains: pick(objects.nftables, 'chain'), rules: pick(objects.nftables, 'rule') };
+  return {
+    chains: pick<TableChain>(objects.nftables, 'chain'),
+    rules: pick<TableRule>(objects.nftables, 'rule'),
+  };
 }
 
 /** Names (`ip flannel-ipv4`) from `nft -j list tables`. @throws SyntaxError, ValiError */
@@ -103,7 +114,7 @@ const parse = (listing: string): unknown => JSON.parse(listing);
 
 const base = (type: string, hook: string, prio: number) => ({ type, hook, prio, policy: 'accept' });
 
-function renderRule(family: Family, chain: string, rule: Rule, randomFully: boolean): Json {
+function renderRule(family: Family, chain: string, rule: Rule, randomFully: boolean): TableRule {
   const matches = [
     rule.mark && {
       match: {
@@ -149,10 +160,14 @@ function renderVerdict(verdict: Rule['verdict'], randomFully: boolean): Json {
 }
 
 /** The listed objects of one kind, without their handles: the kernel's number of an object says nothing about it. */
-function pick(objects: readonly Readonly<Record<string, unknown>>[], kind: 'chain' | 'rule'): Json[] {
-  return objects.flatMap(object => {
-    if (object[kind] === undefined) return [];
-    const { handle: _, ...rest } = object[kind] as Readonly<Record<string, Json>>;
-    return [rest];
-  });
+function pick<T extends JsonObject>(
+  objects: readonly Readonly<Record<string, unknown>>[],
+  kind: 'chain' | 'rule',
+): T[] {
+  return objects
+    .filter(object => object[kind] !== undefined)
+    .map(
+      object =>
+        Object.fromEntries(Object.entries(object[kind] as T).filter(([name]) => name !== 'handle')) as T,
+    );
 }

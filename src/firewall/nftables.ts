@@ -22,6 +22,7 @@ import {
   replaceScript,
   type Table,
 } from './nftables-rules.ts';
+import { type TableShares, tableShares, together } from './nftables-shares.ts';
 import { dockerObstacle, foreignForwardChains, isDockersRaw, obstacleIn } from './obstacles.ts';
 
 export class NftablesEngine implements RuleEngine {
@@ -42,7 +43,9 @@ export class NftablesEngine implements RuleEngine {
     const installed = await this.#optional(nothing, () => this.#list(['tables'], parseTables));
     if (installed === undefined) return [];
     const changes = await Promise.all(
-      FAMILIES.map((family, index) => this.#planFamily(family, tables[index], installed)),
+      FAMILIES.map((family, index) =>
+        this.#planFamily(family, tables[index], wanted[family].networks, installed.includes(nameOf(family))),
+      ),
     );
     return changes.filter(change => change !== undefined);
   }
@@ -65,7 +68,7 @@ export class NftablesEngine implements RuleEngine {
     for (const family of FAMILIES) {
       const table = renderTable(family, wanted[family]);
       if (table === undefined) continue;
-      const listed = await this.#table(family);
+      const { ours: listed } = tableShares(await this.#table(family), wanted[family].networks);
       if (listed.chains.length !== table.chains.length || listed.rules.length !== table.rules.length) {
         throw new FirewallError('NOT_APPLIED', `nft: table ${nameOf(family)} is not as it was just written`, {
           op: 'nft',
@@ -79,31 +82,30 @@ export class NftablesEngine implements RuleEngine {
   async #planFamily(
     family: Family,
     wanted: Table | undefined,
-    installed: readonly string[],
+    networks: readonly Prefix[],
+    isPresent: boolean,
   ): Promise<Change | undefined> {
-    const present = installed.includes(nameOf(family));
-    const difference = await this.#difference(family, wanted, present);
+    const shares = isPresent ? tableShares(await this.#table(family), networks) : undefined;
+    const difference = this.#difference(wanted, shares);
     if (difference === undefined) return undefined;
     return {
-      differences: [difference],
+      differences: [`table ${nameOf(family)} ${difference}`],
       program: 'nft',
       // Not on standard input: nft opens /dev/stdin by name, which fails for the socket that Node makes it.
-      args: ['-j', JSON.stringify(replaceScript(family, wanted))],
+      args: ['-j', JSON.stringify(replaceScript(family, together(wanted, shares?.others)))],
     };
   }
 
-  async #difference(
-    family: Family,
-    wanted: Table | undefined,
-    present: boolean,
-  ): Promise<string | undefined> {
-    const name = `table ${nameOf(family)}`;
-    if (wanted === undefined) return present ? `${name} is not wanted` : undefined;
-    if (!present) return `${name} is missing`;
-    const listed = JSON.stringify(await this.#table(family));
+  #difference(wanted: Table | undefined, shares: TableShares | undefined): string | undefined {
+    if (wanted === undefined) {
+      const isClean = shares === undefined || (shares.others !== undefined && shares.ours.rules.length === 0);
+      return isClean ? undefined : 'is not wanted';
+    }
+    if (shares === undefined) return 'is missing';
+    const listed = JSON.stringify(shares.ours);
     const written = JSON.stringify(wanted);
     if (listed === written || listed === this.#spelling.get(written)) return undefined;
-    return `${name} differs from what is wanted`;
+    return 'differs from what is wanted';
   }
 
   /** undefined when there is no nft, or none that may look, and that is `optional`. */

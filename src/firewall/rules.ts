@@ -36,6 +36,8 @@ export interface DesiredFirewall {
   readonly nftables: boolean;
   /** At most one per family. */
   readonly blocks: readonly OverlayBlock[];
+  /** Networks that this host had before: rules that name them are ours too. */
+  readonly formerNetworks?: readonly Prefix[];
   /** Hide container addresses from everything outside the overlay (`--ip-masq`). */
   readonly masquerade: boolean;
   /** Let overlay traffic through a FORWARD policy of DROP (`--iptables-forward-rules`). */
@@ -62,8 +64,10 @@ export interface Rule {
 /** The bit kube-proxy sets on packets that it will masquerade itself. */
 export const MASQUERADE_MARK = 0x4000;
 
-/** The rules of one address family; an empty list means that the chain must not exist. */
+/** The rules of one address family. */
 export interface RuleSet {
+  /** Networks whose rules are ours: of these, what is not in a list below is removed. */
+  readonly networks: readonly Prefix[];
   readonly masquerade: readonly Rule[];
   readonly forward: readonly Rule[];
   /** Only where dockerd drops what comes over the overlay. */
@@ -71,20 +75,35 @@ export interface RuleSet {
   readonly randomFully: boolean;
 }
 
-export const NO_RULES: RuleSet = { masquerade: [], forward: [], overlay: [], randomFully: false };
+/** No rule of these networks. */
+export const noRules = (networks: readonly Prefix[]): RuleSet => ({
+  networks,
+  masquerade: [],
+  forward: [],
+  overlay: [],
+  randomFully: false,
+});
 
 const MULTICAST = { ipv4: Prefix.parse('224.0.0.0/4'), ipv6: Prefix.of(Ip.parse('ff00::'), 8) } as const;
 
 export function rulesFor(desired: DesiredFirewall, family: Family): RuleSet {
   const block = desired.blocks.find(({ network }) => network.family === family);
-  if (block === undefined) return NO_RULES;
+  const networks = networksOf(desired);
+  if (block === undefined) return noRules(networks);
   return {
+    networks,
     masquerade: desired.masquerade ? masqueradeRules(block) : [],
     forward: desired.forward ? forwardRules(block) : [],
     overlay: desired.forward ? overlayRules(block) : [],
     randomFully: desired.randomFully,
   };
 }
+
+/** Networks whose rules are ours. */
+export const networksOf = ({ blocks, formerNetworks = [] }: DesiredFirewall): readonly Prefix[] => [
+  ...blocks.map(({ network }) => network),
+  ...formerNetworks,
+];
 
 function masqueradeRules({ network, subnet }: OverlayBlock): Rule[] {
   return [

@@ -1,23 +1,26 @@
 /** `tulle cleanup`: removes every trace of Tulle and flannel from this host. */
 import { Command, Option } from 'commander';
 import { AgentClient } from '../api/client.ts';
+import { systemClock } from '../base/clock.ts';
 import { isCode } from '../base/errors.ts';
 import { silentLogger } from '../base/log.ts';
-import { socketOption } from '../cli/agent-option.ts';
+import type { Prefix } from '../base/prefix.ts';
+import { type AgentOption, networkOption, socketOf, socketOption } from '../cli/agent-option.ts';
 import { CommandError } from '../cli/errors.ts';
 import { formatCount } from '../cli/format.ts';
 import { withExamples } from '../cli/help.ts';
-import { jsonOption } from '../cli/options.ts';
+import { jsonOption, prefix, repeated } from '../cli/options.ts';
 import { note, print, printJson } from '../cli/output.ts';
-import { STATE_DIRECTORY, SUBNET_FILE } from '../cli/places.ts';
+import { agentPlaces, networkPrefix, SUBNET_FILE } from '../cli/places.ts';
 import { requireRoot } from '../cli/require-root.ts';
 import { wrap } from '../cli/table.ts';
-import type { Leftover } from './cleanup.ts';
+import type { Findings, Leftover } from './cleanup.ts';
 
-interface Options {
-  readonly socket: string;
+interface Options extends AgentOption {
+  readonly etcdPrefix: string;
+  readonly network?: readonly Prefix[];
   readonly subnetFile: string;
-  readonly stateDir: string;
+  readonly stateDir?: string;
   readonly keepState?: true;
   readonly dryRun?: true;
   readonly json?: true;
@@ -26,39 +29,56 @@ interface Options {
 export function cleanupCommand(): Command {
   const command = new Command('cleanup')
     .description(
-      'Remove what Tulle or flannel left on this host: devices, routes, firewall rules, files. The containers of ' +
-        'this host can then no longer talk to those of others.\n\n' +
+      'Remove what Tulle or flannel left on this host for a network: devices, routes, firewall rules, files. The ' +
+        'containers of this host can then no longer talk to those of others.\n\n' +
+        'Which network that is, the state directory of the agent tells. What names no block of it stays: it may be ' +
+        "another overlay's. Devices of that kind are listed; --network removes them too.\n\n" +
         'The lease in the store is not touched: it expires by itself, or `tulle lease release` frees it. The data ' +
         "of a store on this host stays too: it is the whole network's.",
     )
     .option('-n, --dry-run', 'only list what would be removed')
     .option('--keep-state', 'keep the state directory, and with it the identity of this host')
     .addOption(new Option('--subnet-file <file>', 'file that Docker and CNI read').default(SUBNET_FILE))
-    .addOption(new Option('--state-dir <dir>', 'state directory of the agent').default(STATE_DIRECTORY))
+    .addOption(new Option('--state-dir <dir>', 'state directory of the agent (default: that of the network)'))
+    .addOption(
+      new Option(
+        '--network <cidr>',
+        'another network whose traces are to go, such as that of a flanneld; repeatable',
+      ).argParser(repeated(prefix)),
+    )
     .addOption(jsonOption())
+    .addOption(networkOption())
     .addOption(socketOption())
     .action(async (options: Options) => {
       requireRoot('cleanup takes devices, routes and rules away');
-      await refuseWhileAgentRuns(options.socket);
+      await refuseWhileAgentRuns(socketOf(options));
       // Loaded only now: help and a refusal should answer at once.
       const { Firewall } = await import('../firewall/firewall.ts');
       const { connectRoute } = await import('../netlink/connect-route.ts');
       const { agentFiles, findLeftovers } = await import('./cleanup.ts');
+      const { stateDir = agentPlaces(options.etcdPrefix).stateDirectory, subnetFile } = options;
+      const networks = [
+        ...(await recordedNetworks(stateDir, options.etcdPrefix)),
+        ...(options.network ?? []),
+      ];
       await using rtnetlink = connectRoute();
-      const leftovers = await findLeftovers({
+      const findings = await findLeftovers({
         rtnetlink,
         firewall: new Firewall({ log: silentLogger }),
+        networks,
         paths: agentFiles({
-          subnetFile: options.subnetFile,
-          socket: options.socket,
-          ...(options.keepState ? {} : { stateDirectory: options.stateDir }),
+          networks,
+          subnetFile,
+          socket: socketOf(options),
+          ...(options.keepState ? {} : { stateDirectory: stateDir }),
         }),
       });
-      if (!options.dryRun) await removeAll(leftovers);
-      report(leftovers, options);
+      if (!options.dryRun) await removeAll(findings.leftovers);
+      report(findings, options);
     });
   return withExamples(command, [
     { line: 'cleanup --dry-run', does: 'what is there' },
+    { line: 'cleanup --network 10.5.0.0/16', does: 'what a flanneld has left, too' },
     { line: 'cleanup', does: 'remove it, after the agent was stopped' },
     {
       line: 'cleanup --keep-state',
@@ -67,7 +87,16 @@ export function cleanupCommand(): Command {
   ]);
 }
 
-/** A running agent would put everything back. */
+/** The blocks of the network that the agent had, as its state directory tells. */
+async function recordedNetworks(stateDirectory: string, network: string): Promise<readonly Prefix[]> {
+  const { formerConfigOf, KnownStateFile } = await import('../agent/known-state.ts');
+  const { networksOf } = await import('../subnet/config.ts');
+  const known = await new KnownStateFile(stateDirectory, networkPrefix(network), systemClock).load();
+  const config = known && formerConfigOf(known);
+  return config === undefined ? [] : networksOf(config);
+}
+
+/** A running agent would restore everything. */
 async function refuseWhileAgentRuns(socketPath: string): Promise<void> {
   let pid: number;
   try {
@@ -92,17 +121,18 @@ async function removeAll(leftovers: readonly Leftover[]): Promise<void> {
   if (failures.length > 0) throw new AggregateError(failures, 'this host is not clean');
 }
 
-function report(leftovers: readonly Leftover[], { dryRun, json }: Options): void {
+function report({ leftovers, kept }: Findings, { dryRun, json }: Options): void {
   const found = leftovers.map(({ what }) => what);
   if (json) {
-    printJson({ removed: dryRun === undefined, found });
+    printJson({ removed: dryRun === undefined, found, kept });
     return;
   }
   for (const what of found) print(wrap(what, 2));
   const verb = dryRun ? 'would be removed' : 'removed';
   note(
     found.length === 0
-      ? 'nothing of Tulle or flannel is on this host'
+      ? 'nothing of this network is on this host'
       : `${formatCount(found.length, 'thing')} ${verb}`,
   );
+  for (const what of kept) note(`not of this network, and kept: ${what}`);
 }

@@ -1,22 +1,28 @@
 /**
- * Everything that Tulle or flannel leaves on a host when it stops, which is on purpose: containers keep talking
- * while the daemon is away. When it is not to come back, all of it can be found and removed.
+ * Everything that Tulle or flannel leaves on a host for a network when it stops, which is on purpose: containers keep
+ * talking while the daemon is away. When it is not to come back, all of it can be found and removed. It is ours when
+ * it names a block of our networks (src/ownership):
  *
- *     routes and next hops   those that carry our protocol number
  *     devices                flannel.<VNI>, flannel-v6.<VNI>, flannel<N>, flannel-wg..., flannel.ipip, with
  *                            their routes, neighbors and FDB entries
- *     firewall rules         the chains and tables named after flannel
+ *     routes and next hops   those that carry our protocol number, over such a device or to such a block
+ *     firewall rules         in the chains and tables named after flannel
  *     files                  what Docker and CNI read, the state directory
  */
 import { existsSync, lstatSync, readdirSync, readFileSync, type Stats } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isCode } from '../base/errors.ts';
-import { parseShellVariables } from '../base/shell-variables.ts';
+import { ADDRESS_BITS, type Ip } from '../base/ip.ts';
+import { Prefix } from '../base/prefix.ts';
 import { PROTOCOL } from '../dataplane/entry.ts';
 import type { Firewall } from '../firewall/firewall.ts';
 import type { Link, NewRoute, Route } from '../netlink/objects.ts';
 import type { Rtnetlink } from '../netlink/rtnetlink.ts';
+import { deviceOwner } from '../ownership/device.ts';
+import { ownerOf } from '../ownership/owner.ts';
+import { blocksOf } from '../subnet/lease.ts';
+import { parseSubnetEnv } from '../subnet/subnet-env.ts';
 
 /** One thing that was left behind. */
 export interface Leftover {
@@ -29,21 +35,38 @@ export interface Leftover {
 export interface CleanupOptions {
   readonly rtnetlink: Rtnetlink;
   readonly firewall: Pick<Firewall, 'cleanup'>;
+  /** Of which all traces are to go. */
+  readonly networks: readonly Prefix[];
   /** Files and directories. */
   readonly paths: readonly string[];
+}
+
+export interface Findings {
+  /** In the order in which it should go. */
+  readonly leftovers: readonly Leftover[];
+  /** Devices with names like ours that are not of these networks, and what shows it. */
+  readonly kept: readonly string[];
 }
 
 const KINDS = ['vxlan', 'tun', 'wireguard', 'ipip'];
 
 const kindOf = ({ info }: Link) => (info?.kind === 'other' ? info.name : info?.kind);
 
-/** Finds everything, in the order in which it should go. */
-export async function findLeftovers({ rtnetlink, firewall, paths }: CleanupOptions): Promise<Leftover[]> {
-  const routes = await rtnetlink.routes.list({ protocol: PROTOCOL });
-  const nexthops = (await rtnetlink.nexthops.list()).filter(({ protocol }) => protocol === PROTOCOL);
-  const links = (await rtnetlink.links.list()).filter(isOurs);
-  const rules = await firewall.cleanup({ dryRun: true });
-  return [
+/** Finds everything. @throws NetlinkError, FirewallError, SysError */
+export async function findLeftovers(options: CleanupOptions): Promise<Findings> {
+  const { rtnetlink, firewall, networks, paths } = options;
+  const { ours, kept } = await findDevices(rtnetlink, networks);
+  const devices = new Set<number | undefined>(ours.map(({ index }) => index));
+  const isNamed = (block: Prefix | undefined) => block !== undefined && ownerOf([block], networks) === 'ours';
+  const routes = (await rtnetlink.routes.list({ protocol: PROTOCOL })).filter(
+    ({ oif, destination }) => devices.has(oif) || isNamed(destination),
+  );
+  const nexthops = (await rtnetlink.nexthops.list()).filter(
+    ({ protocol, oif, gateway }) =>
+      protocol === PROTOCOL && (devices.has(oif) || isNamed(gateway && only(gateway))),
+  );
+  const rules = await firewall.cleanup({ networks, dryRun: true });
+  const leftovers = [
     ...routes.map(route => ({
       what: `route ${route.destination ?? 'default'}`,
       remove: () => unlessGone(rtnetlink.routes.delete(keyOf(route))),
@@ -52,22 +75,46 @@ export async function findLeftovers({ rtnetlink, firewall, paths }: CleanupOptio
       what: `next hop ${id}`,
       remove: () => unlessGone(rtnetlink.nexthops.delete(id)),
     })),
-    ...links.map(({ name, index }) => ({
+    ...ours.map(({ name, index }) => ({
       what: `device ${name}`,
       remove: () => unlessGone(rtnetlink.links.delete(index)),
     })),
     ...(rules.length === 0
       ? []
-      : [{ what: `firewall rules: ${rules.join('; ')}`, remove: () => firewall.cleanup({ dryRun: false }) }]),
+      : [
+          {
+            what: `firewall rules: ${rules.join('; ')}`,
+            remove: () => firewall.cleanup({ networks, dryRun: false }),
+          },
+        ]),
     ...paths.filter(existsSync).map(path => ({
       what: path,
       remove: () => rm(path, { recursive: true, force: true }),
     })),
   ];
+  return { leftovers, kept };
+}
+
+async function findDevices(
+  rtnetlink: Rtnetlink,
+  networks: readonly Prefix[],
+): Promise<{ readonly ours: readonly Link[]; readonly kept: readonly string[] }> {
+  const ours: Link[] = [];
+  const kept: string[] = [];
+  for (const link of (await rtnetlink.links.list()).filter(hasOurName)) {
+    const { owner, evidence } = await deviceOwner(rtnetlink, link.index, networks);
+    if (owner === 'ours') ours.push(link);
+    else
+      kept.push(
+        `device ${link.name}: ${evidence.length === 0 ? 'nothing says whose it is' : evidence.join(', ')}`,
+      );
+  }
+  return { ours, kept };
 }
 
 /** Where an agent of this host was told to keep its files. */
 export interface AgentPlaces {
+  readonly networks: readonly Prefix[];
   readonly subnetFile: string;
   readonly socket: string;
   /** Absent: it is to be kept. */
@@ -78,16 +125,16 @@ export interface AgentPlaces {
  * The agent's files that are there. These places are given by a person, and root removes what is in them: whatever
  * does not look like the agent's own work stays, so that `--socket /etc` does no harm.
  */
-export function agentFiles({ subnetFile, socket, stateDirectory }: AgentPlaces): string[] {
+export function agentFiles({ networks, subnetFile, socket, stateDirectory }: AgentPlaces): string[] {
   return [
-    ...(isFile(subnetFile) && isSubnetFile(readFileSync(subnetFile, 'utf8')) ? [subnetFile] : []),
+    ...(isFile(subnetFile) && isOfNetwork(readFileSync(subnetFile, 'utf8'), networks) ? [subnetFile] : []),
     ...(statOf(socket)?.isSocket() === true ? [socket] : []),
     ...(stateDirectory === undefined ? [] : agentStateIn(stateDirectory)),
   ];
 }
 
-const isSubnetFile = (text: string) =>
-  [...parseShellVariables(text).keys()].some(name => name.startsWith('FLANNEL_'));
+const isOfNetwork = (subnetFile: string, networks: readonly Prefix[]) =>
+  ownerOf(blocksOf(parseSubnetEnv(subnetFile).network), networks) === 'ours';
 
 /** All of a state directory, unless others are in it as well: the store's database is, by default. */
 function agentStateIn(directory: string): string[] {
@@ -103,11 +150,12 @@ const isFile = (path: string) => statOf(path)?.isFile() === true;
 const statOf = (path: string): Stats | undefined => lstatSync(path, { throwIfNoEntry: false });
 
 /** Somebody may have given another kind of device such a name. */
-function isOurs(link: Link): boolean {
-  return (
-    /^flannel(-v6)?\.\w+$|^flannel\d+$|^flannel-wg/.test(link.name) && KINDS.includes(kindOf(link) ?? '')
-  );
+function hasOurName(link: Link): boolean {
+  const isNamed = /^fl(annel)?(-v6)?\.\w+$|^flannel\d+$|^flannel-wg/.test(link.name);
+  return isNamed && KINDS.includes(kindOf(link) ?? '');
 }
+
+const only = (ip: Ip) => Prefix.of(ip, ADDRESS_BITS[ip.family]);
 
 /** What tells a route from others. Its next hop must not be named twice, by id and as the kernel resolved it. */
 function keyOf({ family, destination, table, protocol, priority }: Route): NewRoute {

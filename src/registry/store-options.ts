@@ -6,7 +6,13 @@ import process from 'node:process';
 import { type Command, Option } from 'commander';
 import { list } from '../cli/options.ts';
 import { warn } from '../cli/output.ts';
-import { LOCAL_STORE, NETWORK_PREFIX, STATE_DIRECTORY, STORE_DIRECTORY } from '../cli/places.ts';
+import {
+  LOCAL_STORE,
+  NETWORK_PREFIX,
+  networkPrefix,
+  STATE_DIRECTORY,
+  STORE_DIRECTORY,
+} from '../cli/places.ts';
 import { parseEndpoints } from '../store/etcd/endpoint.ts';
 import type { Registry } from '../subnet/registry.ts';
 import { findOwnTrust } from '../trust/host-trust.ts';
@@ -69,7 +75,9 @@ export async function withRegistry<T>(
     tls,
     ...(name === undefined ? {} : { user: { name, password: password ?? '' } }),
   });
-  const prefix = options.etcdPrefix ?? fromEnvironment('PREFIX') ?? own?.prefix ?? NETWORK_PREFIX;
+  const prefix = networkPrefix(
+    options.etcdPrefix ?? fromEnvironment('PREFIX') ?? own?.prefix ?? NETWORK_PREFIX,
+  );
   return await work(new Registry(store, { prefix }));
 }
 

@@ -95,6 +95,11 @@ export function familiesOf(config: NetworkConfig): readonly Family[] {
   return (['ipv4', 'ipv6'] as const).filter(family => config[family] !== undefined);
 }
 
+/** The blocks of which this configuration is. */
+export function networksOf(config: NetworkConfig): readonly Prefix[] {
+  return familiesOf(config).flatMap(family => config[family]?.network ?? []);
+}
+
 function parseObject(text: string): object {
   const hint = `write for example ${EXAMPLE_CONFIG}`;
   const refuse = (message: string) =>

@@ -9,7 +9,6 @@
  * two keys. flannel reads more than that (any text may stand in front, host bits are kept); `claimsOfKey` says
  * what flannel would take from a key, so that nothing is leased that a flannel host believes to be taken.
  */
-import { posix } from 'node:path';
 import { ParseError } from '../base/errors.ts';
 import { type Family, Ip } from '../base/ip.ts';
 import { Prefix } from '../base/prefix.ts';
@@ -23,15 +22,6 @@ const FLANNEL_FORM = /(?<v4>\d+\.\d+.\d+.\d+)-(?<len4>\d+)(?:&(?<v6>[a-f\d:]+)-(
 
 /** flannel reads the lengths as 5 and 7 bits. */
 const LONGEST = { ipv4: 31, ipv6: 127 } as const satisfies Record<Family, number>;
-
-/**
- * The root of a network's keys as flannel's path.Join cleans it, so that both find the same keys. One without a
- * leading slash stays so.
- */
-export function networkPrefix(text: string): string {
-  const clean = posix.join(text);
-  return clean.length > 1 && clean.endsWith('/') ? clean.slice(0, -1) : clean;
-}
 
 export function formatLeaseKey(subnet: Subnet): string {
   const ipv4 = subnet.ipv4 === undefined ? NO_IPV4 : formatBlock(subnet.ipv4);

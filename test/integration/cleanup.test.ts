@@ -14,6 +14,7 @@ import { Netns } from '../../src/sys/netns.ts';
 import { run } from '../../src/sys/process.ts';
 import { needsRoot } from '../support/capabilities.ts';
 
+const NETWORKS = [Prefix.parse('10.3.0.0/16'), Prefix.parse('fd00:3::/48')];
 const SETUP = [
   'link add underlay type bridge',
   'addr add 192.0.2.1/24 dev underlay',
@@ -25,16 +26,26 @@ const SETUP = [
   'route add 10.3.6.0/24 nhid 77001 protocol 77',
   'route add 10.3.7.0/24 via 10.3.7.0 dev flannel.88 onlink',
   'link add flannel-v6.88 type vxlan id 88 dev underlay local 192.0.2.1 dstport 4790',
+  'addr add fd00:3:0:5::/128 dev flannel-v6.88',
   'tuntap add flannel0 mode tun',
+  'addr add 10.3.5.0/16 dev flannel0',
   'neigh add 10.3.6.0 lladdr 02:00:00:00:00:06 dev flannel.88 nud permanent',
   // Not ours, for all that they resemble it.
+  'link add flannel.1 type vxlan id 1 dev underlay local 192.0.2.1 dstport 8472 nolearning',
+  'addr add 10.42.0.0/32 dev flannel.1',
+  'link set flannel.1 up',
+  'neigh add 10.42.1.0 lladdr 02:00:00:00:00:07 dev flannel.1 nud permanent',
+  'route add 10.42.1.0/24 via 10.42.1.0 dev flannel.1 onlink',
+  'nexthop add id 77002 via 10.42.2.0 dev flannel.1 onlink protocol 77',
+  'route add 10.42.2.0/24 nhid 77002 protocol 77',
+  'link add flannel.2 type vxlan id 2 dev underlay local 192.0.2.1 dstport 8472',
   'link add flannel.99 type bridge',
   'link add vxlan7 type vxlan id 7 dev underlay local 192.0.2.1 dstport 4791',
   'nexthop add id 5 via 192.0.2.9 dev underlay',
   'route add 10.9.0.0/16 nhid 5',
 ];
 
-test('finds and removes what is ours, once, and leaves the rest', needsRoot, async t => {
+test('A1: cleanup finds and removes what is ours, once, and leaves the rest', needsRoot, async t => {
   const netns = Netns.anonymous();
   t.after(() => netns[Symbol.dispose]());
   const namespaces = { net: `/proc/${process.pid}/fd/${netns.fd}` };
@@ -61,9 +72,13 @@ test('finds and removes what is ours, once, and leaves the rest', needsRoot, asy
     randomFully: true,
   });
   await using rtnetlink = connectRoute({ netns });
-  const find = () => findLeftovers({ rtnetlink, firewall, paths });
+  const find = () => findLeftovers({ rtnetlink, firewall, networks: NETWORKS, paths });
 
-  const found = await find();
+  const { leftovers: found, kept } = await find();
+  assert.deepEqual(kept, [
+    'device flannel.1: address 10.42.0.0/32',
+    'device flannel.2: nothing says whose it is',
+  ]);
   assert.deepEqual(
     found.map(({ what }) => what),
     [
@@ -78,14 +93,16 @@ test('finds and removes what is ours, once, and leaves the rest', needsRoot, asy
     ],
   );
   for (const { remove } of found) await remove();
-  assert.deepEqual(await find(), []);
+  assert.deepEqual((await find()).leftovers, []);
   // A second clean-up that started before the first one ended finds everything gone.
   for (const { remove } of found) await remove();
 
   const links = (JSON.parse(await ip('-json link')) as { ifname: string }[])
     .map(({ ifname }) => ifname)
     .sort();
-  assert.deepEqual(links, ['flannel.99', 'lo', 'underlay', 'vxlan7']);
+  assert.deepEqual(links, ['flannel.1', 'flannel.2', 'flannel.99', 'lo', 'underlay', 'vxlan7']);
+  assert.match(await ip('neigh show dev flannel.1'), /^10\.42\.1\.0 lladdr 02:00:00:00:00:07 PERMANENT/m);
+  assert.match(await ip('route'), /^10\.42\.1\.0\/24 via 10\.42\.1\.0 .*\n10\.42\.2\.0\/24 nhid 77002/m);
   assert.match(await ip('route'), /^10\.9\.0\.0\/16 nhid 5/m);
   assert.doesNotMatch(await ip('route'), /10\.3\./);
   assert.ok(!existsSync(join(directory, 'state')));

@@ -31,6 +31,7 @@ const DUAL: DesiredFirewall = {
   forward: true,
   randomFully: true,
 };
+const NETWORKS = DUAL.blocks.map(({ network }) => network);
 const IPV4: DesiredFirewall = { ...DUAL, blocks: DUAL.blocks.slice(0, 1) };
 
 /** A host of the test: its own namespace, a firewall in it, and every program the firewall started. */
@@ -151,7 +152,7 @@ describe('iptables mode', needsRoot, () => {
     ['a doubled jump', ['iptables -A FORWARD -j FLANNEL-FWD'], /holds old rules of ours/],
     [
       "old flannel's rule, which had no chain",
-      ['iptables -A FORWARD -s 10.9.0.0/16 -m comment --comment flanneld%forward -j ACCEPT'],
+      ['iptables -A FORWARD -s 10.3.9.0/24 -m comment --comment flanneld%forward -j ACCEPT'],
       /holds old rules of ours/,
     ],
   ];
@@ -203,12 +204,13 @@ describe('iptables mode', needsRoot, () => {
       subnet: Prefix.parse('10.4.9.0/24'),
       devices: ['flannel.88'],
     };
-    await firewall.apply({ ...DUAL, blocks: [moved] });
+    const formerNetworks = [...NETWORKS, moved.network];
+    await firewall.apply({ ...DUAL, blocks: [moved], formerNetworks });
     const text = (await host.saved()).join('\n');
     assert.doesNotMatch(text, /10\.3\./);
     assert.match(text, /-s 10\.4\.9\.0\/24 -d 10\.4\.0\.0\/16/);
     assert.deepEqual(await host.saved('ip6tables-save'), []);
-    await firewall.apply({ ...IPV4, masquerade: false });
+    await firewall.apply({ ...IPV4, formerNetworks, masquerade: false });
     assert.deepEqual(sorted(await host.saved()), sorted(FORWARD_IPV4));
     await firewall.apply({ ...IPV4, masquerade: false, forward: false });
     assert.deepEqual(await host.saved(), []);
@@ -240,7 +242,7 @@ describe('iptables mode', needsRoot, () => {
     assert.equal((await firewall.apply(DUAL)).repaired.length, 1);
     assert.deepEqual(sorted(await host.saved('iptables-legacy-save')), ALL_IPV4);
     assert.deepEqual(await firewall.check(DUAL), []);
-    await firewall.cleanup({ dryRun: false });
+    await firewall.cleanup({ networks: NETWORKS, dryRun: false });
     assert.deepEqual(await host.saved('iptables-legacy-save'), []);
   });
 
@@ -451,14 +453,14 @@ describe('either mode', needsRoot, () => {
     await host.firewall().apply(DUAL);
     await host.firewall().apply({ ...DUAL, nftables: true });
     const firewall = host.firewall();
-    const named = await firewall.cleanup({ dryRun: true });
+    const named = await firewall.cleanup({ networks: NETWORKS, dryRun: true });
     assert.deepEqual(named, [
       'chain FLANNEL-FWD is not wanted',
       'table ip flannel-ipv4 is not wanted',
       'table ip6 flannel-ipv6 is not wanted',
     ]);
-    assert.deepEqual(await firewall.cleanup({ dryRun: false }), named);
-    assert.deepEqual(await firewall.cleanup({ dryRun: false }), []);
+    assert.deepEqual(await firewall.cleanup({ networks: NETWORKS, dryRun: false }), named);
+    assert.deepEqual(await firewall.cleanup({ networks: NETWORKS, dryRun: false }), []);
     assert.deepEqual(await host.saved(), foreign);
     assert.doesNotMatch(await host.shell('nft list tables'), /flannel/);
     assert.match(await host.shell('nft list tables'), /ip other/);
