@@ -179,7 +179,6 @@ export class Agent {
   #status(): Status {
     this.#enforcer.checkForwarding();
     const { options, clock, identity } = this.#parts;
-    const { endpoints, prefix } = options.store;
     return statusDocument({
       version: packageVersion(),
       hostId: identity.hostId,
@@ -187,7 +186,7 @@ export class Agent {
       uptime: clock.monotonic() - this.#begun,
       options,
       health: this.#health,
-      store: this.#membership.storeStatus(endpoints, prefix),
+      store: this.#membership.storeStatus(options.store),
       plan: this.#controller.plan.value,
       outcome: this.#controller.outcome.value,
       configProblems: this.#controller.configProblems,

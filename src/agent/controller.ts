@@ -12,6 +12,7 @@
  * What is in use stays in use until something better is complete: a configuration that cannot be used, an
  * interface that is gone and a lease that is lost change the conditions, not the kernel.
  */
+import { hostname } from 'node:os';
 import type { Backend, BackendContext } from '../backend/backend.ts';
 import { isLeftBehind } from '../backend/handover.ts';
 import type { Clock } from '../base/clock.ts';
@@ -240,7 +241,9 @@ export class Controller {
   #planFor(config: NetworkConfig, network: HostNetwork): HostPlanResult {
     const { options, identity, createBackend } = this.#options;
     const inUse = this.plan.value?.underlay;
-    return planHost({ config, network, criteria: options.underlay, identity, inUse, createBackend });
+    const criteria = options.underlay;
+    const hostName = hostname();
+    return planHost({ config, network, criteria, identity, hostName, inUse, createBackend });
   }
 
   /** Nothing is stated before the peers are known: until then every entry of theirs would look stale. */

@@ -5,6 +5,7 @@
 import type { ConditionName } from '../api/status.ts';
 import type { Backend, BackendContext, Underlay } from '../backend/backend.ts';
 import { ConfigError, formatProblem, type Problem } from '../base/errors.ts';
+import { isHostName } from '../subnet/attributes.ts';
 import { familiesOf, type NetworkConfig } from '../subnet/config.ts';
 import type { LeaseAttributes } from '../subnet/lease.ts';
 import type { Trouble } from './health.ts';
@@ -28,6 +29,8 @@ export interface HostPlanInputs {
   readonly network: HostNetwork;
   readonly criteria: UnderlayCriteria;
   readonly identity: Identity;
+  /** What the kernel calls this host. */
+  readonly hostName: string;
   /** The underlay that was chosen last. */
   readonly inUse: Underlay | undefined;
   /** @throws ConfigError for a backend that does not exist or whose options make no sense. */
@@ -45,7 +48,7 @@ export interface Refusal {
 }
 
 export function planHost(inputs: HostPlanInputs): HostPlanResult {
-  const { config, network, criteria, identity } = inputs;
+  const { config, network, criteria, identity, hostName } = inputs;
   const choice = chooseUnderlay(network, criteria, familiesOf(config), inputs.inUse);
   if (!choice.found) {
     const { reason, hint } = choice;
@@ -58,6 +61,7 @@ export function planHost(inputs: HostPlanInputs): HostPlanResult {
     const { publicIpv4, publicIpv6 } = underlay;
     const attributes = {
       hostId: identity.hostId,
+      ...(isHostName(hostName) && { hostName }),
       ...(publicIpv4 && { publicIp: publicIpv4 }),
       ...(publicIpv6 && { publicIpv6 }),
       ...backend.attributes(),

@@ -8,6 +8,7 @@ import type { LeaseStatus, StoreStatus } from '../api/status.ts';
 import { backendProblems } from '../backend/registry.ts';
 import { together } from '../base/abort.ts';
 import type { Clock } from '../base/clock.ts';
+import { defined } from '../base/defined.ts';
 import { ConfigError, formatProblem, type Problem } from '../base/errors.ts';
 import { Latest } from '../base/latest.ts';
 import type { RememberingStore } from '../store/remembering.ts';
@@ -22,6 +23,7 @@ import type { EventLog } from './event-log.ts';
 import type { Health, OwnedWarning } from './health.ts';
 import { configRefusal, type HostPlan } from './host-plan.ts';
 import { leaseStatus, leaseTrouble, leaseWarnings, ownLeaseAmong, tellLeaseEvent } from './lease-keeper.ts';
+import type { AgentOptions } from './options.ts';
 import { tellPeerEvent, warnOfPeers } from './peer-news.ts';
 import { isoTime } from './status-document.ts';
 import { StoreContact } from './store-contact.ts';
@@ -74,12 +76,21 @@ export class Membership {
     return this.#holder && leaseStatus(this.#holder.state.value, this.#options.clock);
   }
 
-  storeStatus(endpoints: readonly string[], prefix: string): StoreStatus {
+  /** @param way how the agent was told to reach the store; what is secret in it stays here. */
+  storeStatus({
+    endpoints,
+    prefix,
+    caFile,
+    certFile,
+    keyFile,
+    username,
+  }: AgentOptions['store']): StoreStatus {
     const { store } = this.#options;
     const { connected, error, revision } = store.contact.value;
     return {
       endpoints: [...endpoints],
       prefix,
+      ...defined({ caFile, certFile, keyFile, username }),
       connected: connected === true,
       since: isoTime(this.#contact.since),
       ...(error === undefined ? {} : { lastError: error.message }),

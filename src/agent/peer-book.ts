@@ -95,7 +95,7 @@ export class PeerBook {
   }
 
   #statusOf({ key, subnet, attributes }: Lease): PeerStatus {
-    const { publicIp, publicIpv6, hostId, backendType } = attributes;
+    const { publicIp, publicIpv6, hostId, hostName, backendType } = attributes;
     const report = this.#target.peerReport(key);
     const problems = this.#problems.get(key) ?? [];
     const unreachable = problems.length > 0 && (report?.desired.length ?? 0) === 0;
@@ -107,6 +107,7 @@ export class PeerBook {
       ...(publicIp && { publicIpv4: publicIp.toString() }),
       ...(publicIpv6 && { publicIpv6: publicIpv6.toString() }),
       ...(hostId === undefined ? {} : { hostId }),
+      ...(hostName === undefined ? {} : { hostName }),
       ...(backendType === undefined ? {} : { backendType }),
       state: unreachable ? 'unreachable' : (report?.state ?? 'pending'),
       ...(reasons.length === 0 ? {} : { reason: reasons.join('; ') }),

@@ -57,6 +57,12 @@ const UnderlayStatus = v.object({
 const StoreStatus = v.object({
   endpoints: v.array(text),
   prefix: text,
+  /** Files that the agent shows itself with and trusts the store by, for other commands on this host. */
+  caFile: v.exactOptional(text),
+  certFile: v.exactOptional(text),
+  keyFile: v.exactOptional(text),
+  /** Whose password the agent was given. */
+  username: v.exactOptional(text),
   connected: v.boolean(),
   /** Since when `connected` has its value. */
   since: time,
@@ -145,6 +151,8 @@ const PeerStatus = v.object({
   publicIpv6: v.exactOptional(text),
   /** Identity of a Tulle host; absent when flannel wrote the lease. */
   hostId: v.exactOptional(text),
+  /** What that host calls itself. */
+  hostName: v.exactOptional(text),
   backendType: v.exactOptional(text),
   state: v.picklist(PEER_STATES),
   /** Why the state is not `ok`. */

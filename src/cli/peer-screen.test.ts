@@ -12,18 +12,20 @@ const dual = {
   ipv6: 'fd00:7::/64',
   publicIpv4: '192.168.65.7',
   hostId: 'b8860988',
+  hostName: 'docker7',
 };
 const document = status({ peers: [healthyPeer, flannel, dual] });
 const keysOf = (which: string) => findPeers(document, which).map(({ key }) => key);
 
 describe('findPeers', () => {
-  test('finds a peer by everything that names it', () => {
+  test('I5: finds a peer by everything that names it', () => {
     for (const which of [
       '188.172.7.0/24',
       '188.172.7.2',
       'fd00:7::99',
       '192.168.65.7',
       'b8860988',
+      'docker7',
       dual.key,
     ]) {
       assert.deepEqual(keysOf(which), [dual.key], which);
@@ -39,6 +41,7 @@ describe('findPeers', () => {
       error.code === 'NOT_FOUND' && message.test(error.message);
     assert.throws(() => keysOf('188.172.50.2'), refusal(/belongs to this host itself/));
     assert.throws(() => keysOf('188.172.50.0/24'), refusal(/belongs to this host itself/));
+    assert.throws(() => keysOf('docker1'), refusal(/^docker1 belongs to this host itself/));
     assert.throws(() => keysOf('188.172.77.2'), refusal(/^no host has leased 188\.172\.77\.2/));
     assert.throws(() => keysOf('9.9.9.9'), refusal(/not in the network 188\.172\.0\.0\/16$/));
   });
@@ -51,7 +54,7 @@ describe('the screen of a peer', () => {
       `peer       188.172.9.0/24
 state      ok
 public ip  192.168.65.4
-host       written by flannel
+host       flannel
 backend    vxlan
 compared   with the kernel 3 min ago
 

@@ -10,31 +10,34 @@ import { CommandError } from './errors.ts';
 import { formatDuration } from './format.ts';
 import { paint } from './output.ts';
 import { KERNEL_VXLAN_PORT } from './places.ts';
-import { peerEntries, peerName, peerState } from './status-peers.ts';
+import { peerEntries, peerHost, peerName, peerState } from './status-peers.ts';
 import { formatFacts, wrap } from './table.ts';
 
 /** Events about the peer that are shown: the newest. */
 const ENOUGH_EVENTS = 5;
 
 /**
- * The peers that are meant: by subnet, by an address inside it (a container's), by public IP, by host id or by the
- * key of the lease. Several peers may have one public IP.
+ * The peers that are meant: by subnet, by an address inside it (a container's), by public IP, by host name or id, or by
+ * the key of the lease. Several peers may have one public IP, and one name.
  *
  * @throws CommandError NOT_FOUND
  */
-export function findPeers({ peers, lease, network }: Status, which: string): readonly PeerStatus[] {
+export function findPeers({ peers, lease, network, host }: Status, which: string): readonly PeerStatus[] {
   const address = Ip.tryParse(which);
   const inside = (subnet: string | undefined) =>
     address !== undefined && subnet !== undefined && Prefix.parse(subnet).contains(address);
   const named = peers.filter(peer =>
-    [peer.key, peer.hostId, peer.publicIpv4, peer.publicIpv6, peer.ipv4, peer.ipv6].includes(which),
+    [peer.key, peer.hostId, peer.hostName, peer.publicIpv4, peer.publicIpv6, peer.ipv4, peer.ipv6].includes(
+      which,
+    ),
   );
   const found = named.length > 0 ? named : peers.filter(({ ipv4, ipv6 }) => inside(ipv4) || inside(ipv6));
   if (found.length > 0) return found;
-  if (inside(lease?.ipv4) || inside(lease?.ipv6) || [lease?.ipv4, lease?.ipv6, lease?.key].includes(which)) {
+  const own = [host.name, host.id, lease?.ipv4, lease?.ipv6, lease?.key];
+  if (inside(lease?.ipv4) || inside(lease?.ipv6) || own.includes(which)) {
     throw new CommandError(
       'NOT_FOUND',
-      `${which} belongs to this host itself, whose subnet is ${[lease?.ipv4, lease?.ipv6].filter(Boolean).join(' ')}`,
+      `${which} belongs to this host itself, which has ${[lease?.ipv4, lease?.ipv6].filter(Boolean).join(' ') || 'no lease'}`,
       'packets to it stay on the bridge of this host; `tulle status` shows the host',
     );
   }
@@ -46,7 +49,7 @@ export function findPeers({ peers, lease, network }: Status, which: string): rea
     outside
       ? `${which} is no peer, and not in the network ${networks.join(' ')}`
       : `no host has leased ${which}, as far as this one knows`,
-    'give a subnet, an address inside it, a public IP or a host id; `tulle lease list` shows who has what',
+    'give a subnet, an address inside it, a public IP, a host name or a host id; `tulle lease list` shows who has what',
   );
 }
 
@@ -65,7 +68,8 @@ export function peerScreen(
     ['peer', peerName(peer)],
     ['state', `${peerState(peer.state)}${reason === undefined ? '' : `: ${reason}`}`],
     ['public ip', addresses.join(' ') || undefined],
-    ['host', peer.state === 'rejected' ? undefined : (hostId ?? 'written by flannel')],
+    ['host', peerHost(peer)],
+    ['host id', hostId],
     ['backend', backendType],
     ['compared', lastResync === undefined ? undefined : `with the kernel ${ago(lastResync)}`],
   ]);

@@ -27,7 +27,10 @@ export function statusCommand(): Command {
         `Ends with ${EXIT.differs.status} when the host (with --peer, the peer) is not ready, and with ${EXIT.noAgent.status} when no agent runs.`,
     )
     .option('--all', 'every peer, with its entries in the kernel')
-    .option('--peer <which>', 'one peer: by its subnet, an address inside, its public IP or its host id')
+    .option(
+      '--peer <which>',
+      'one peer: by its host name, its subnet, an address inside, its public IP or its host id',
+    )
     .option('--resync', 'compare everything with the kernel first, and repair it')
     .addOption(jsonOption())
     .addOption(networkOption())
@@ -66,6 +69,7 @@ async function showPeers(
   { json }: StatusOptions,
 ): Promise<void> {
   const peers = findPeers(status, which);
+  if (peers.length > 1) note(`${peers.length} peers are ${which}`);
   if (json) {
     printJson(peers);
   } else {

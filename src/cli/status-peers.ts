@@ -33,6 +33,10 @@ export const peerState = (state: PeerState): string => paint(STYLE[state], state
 export const peerName = ({ ipv4, ipv6, key }: PeerStatus): string =>
   [ipv4, ipv6].filter(subnet => subnet !== undefined).join(' ') || key;
 
+/** What a person calls the host of a peer; undefined where the lease is none. */
+export const peerHost = ({ hostName, hostId, state }: PeerStatus): string | undefined =>
+  hostName ?? hostId ?? (state === 'rejected' ? undefined : 'flannel');
+
 /** `5,002: 4,980 ok, 15 failed, 7 rejected`; just the number when all are well. */
 export function peerCounts(all: readonly PeerStatus[]): string {
   const count = (state: PeerState) => all.filter(peer => peer.state === state).length;
@@ -45,6 +49,7 @@ export function peerCounts(all: readonly PeerStatus[]): string {
 
 const COLUMNS: readonly Column<PeerStatus>[] = [
   { title: 'peer', cell: peerName },
+  { title: 'host', cell: peer => peerHost(peer) ?? '' },
   { title: 'public ip', cell: ({ publicIpv4, publicIpv6 }) => publicIpv4 ?? publicIpv6 ?? '' },
   { title: 'backend', cell: ({ backendType }) => backendType ?? '' },
   { title: 'state', cell: ({ state }) => peerState(state) },

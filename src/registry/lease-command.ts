@@ -1,7 +1,7 @@
 /** `tulle lease`: who has which subnet. */
 import { Command, Option } from 'commander';
 import type { Ip } from '../base/ip.ts';
-import { agentClient, socketOption } from '../cli/agent-option.ts';
+import { agentClient } from '../cli/agent-option.ts';
 import { CommandError } from '../cli/errors.ts';
 import { withExamples } from '../cli/help.ts';
 import { ipOf, jsonOption } from '../cli/options.ts';
@@ -12,7 +12,7 @@ import { addStoreOptions, type StoreCommandOptions, withRegistry } from './store
 
 type WithJson = StoreCommandOptions & { readonly json?: true };
 
-const LEASE = 'a subnet (10.5.34.0/24), a lease key, a public address or a host id';
+const LEASE = 'a subnet (10.5.34.0/24), a lease key, a public address, a host name or a host id';
 
 export function leaseCommand(): Command {
   const command = new Command('lease').description('Which host has which subnet of the network.');
@@ -37,7 +37,7 @@ export function leaseCommand(): Command {
     .argument('<subnet>', 'the subnet: 10.5.34.0/24; both families with a comma between')
     .addOption(new Option('--public-ip <ip>', 'the host, by its public address').argParser(ipOf('ipv4')))
     .addOption(new Option('--public-ipv6 <ip>', 'the same for IPv6').argParser(ipOf('ipv6')))
-    .option('--host <id>', 'the host, by the id that `tulle status` shows')
+    .option('--host <name>', 'the host, by its name or its id')
     .action(
       (subnet: string, options: StoreCommandOptions & { publicIp?: Ip; publicIpv6?: Ip; host?: string }) =>
         withRegistry(options, registry => reserveSubnet(registry, subnet, options)),
@@ -55,7 +55,6 @@ export function leaseCommand(): Command {
     )
     .argument('[lease]', LEASE)
     .option('--force', 'also a lease that is no reservation and has not expired')
-    .addOption(socketOption())
     .action(release);
   withExamples(free, [
     { line: 'lease release', does: 'this host leaves the network' },
@@ -81,7 +80,7 @@ export function leaseCommand(): Command {
 
 async function release(
   which: string | undefined,
-  options: StoreCommandOptions & { readonly force?: true; readonly socket: string },
+  options: StoreCommandOptions & { readonly force?: true },
 ): Promise<void> {
   if (which !== undefined) {
     await withRegistry(options, registry => releaseLease(registry, which, options.force === true));

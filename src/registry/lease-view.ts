@@ -14,8 +14,14 @@ export const LEASE_COLUMNS: readonly Column<LeaseRow>[] = [
   { title: 'public ip', cell: ({ lease }) => addressesOf(lease) },
   { title: 'backend', cell: ({ lease }) => lease.attributes.backendType ?? '' },
   { title: 'expires', cell: expiryOf },
-  { title: 'host', cell: ({ lease }) => lease.attributes.hostId ?? (isReservation(lease) ? '' : 'flannel') },
+  { title: 'host', cell: ({ lease }) => hostOf(lease) ?? '' },
 ];
+
+/** What a person calls the host of a lease; undefined for a reservation that is nobody's yet. */
+export function hostOf(lease: Lease): string | undefined {
+  const { hostName, hostId } = lease.attributes;
+  return hostName ?? hostId ?? (isReservation(lease) ? undefined : 'flannel');
+}
 
 export const addressesOf = ({ attributes: { publicIp, publicIpv6 } }: Lease): string =>
   [publicIp, publicIpv6].filter(ip => ip !== undefined).join(' ');
@@ -27,7 +33,8 @@ export function expiryOf({ lease, remaining }: LeaseRow): string {
 
 /** For `--json`: plain values, and the names that the rest of Tulle uses. */
 export function leaseJson({ lease, remaining }: LeaseRow): object {
-  const { publicIp, publicIpv6, backendType, backendData, backendV6Data, hostId } = lease.attributes;
+  const { publicIp, publicIpv6, backendType, backendData, backendV6Data, hostId, hostName } =
+    lease.attributes;
   return {
     key: lease.key,
     ...lease.subnet,
@@ -37,6 +44,7 @@ export function leaseJson({ lease, remaining }: LeaseRow): object {
     backendData,
     backendV6Data,
     hostId,
+    hostName,
     reservation: isReservation(lease),
     expiresInSeconds: remaining,
     createRevision: lease.createRevision,
@@ -44,9 +52,9 @@ export function leaseJson({ lease, remaining }: LeaseRow): object {
   };
 }
 
-/** What changed, in one line: `+ 10.5.34.0/24 192.168.65.4 vxlan`. */
+/** What changed, in one line: `+ 10.5.34.0/24 192.168.65.4 vxlan docker2`. */
 export function changeLine(sign: '+' | '~' | '-', lease: Lease): string {
-  return [sign, formatSubnet(lease.subnet), addressesOf(lease), lease.attributes.backendType]
+  return [sign, formatSubnet(lease.subnet), addressesOf(lease), lease.attributes.backendType, hostOf(lease)]
     .filter(Boolean)
     .join(' ');
 }

@@ -12,7 +12,15 @@ import { parseLeaseKey } from '../subnet/key.ts';
 import { formatSubnet, isLease, isReservation, type Lease, type Subnet } from '../subnet/lease.ts';
 import type { Registry } from '../subnet/registry.ts';
 import { reserve } from '../subnet/reservations.ts';
-import { addressesOf, changeLine, expiryOf, LEASE_COLUMNS, type LeaseRow, leaseJson } from './lease-view.ts';
+import {
+  addressesOf,
+  changeLine,
+  expiryOf,
+  hostOf,
+  LEASE_COLUMNS,
+  type LeaseRow,
+  leaseJson,
+} from './lease-view.ts';
 
 interface Format {
   readonly json?: true;
@@ -47,7 +55,8 @@ export async function showLease(registry: Registry, which: string, { json }: For
       ['subnet', formatSubnet(subnet)],
       ['key', registry.pathOf(key)],
       ['public ip', addressesOf(row.lease) || undefined],
-      ['host', attributes.hostId ?? 'written by flannel'],
+      ['host', hostOf(row.lease)],
+      ['host id', attributes.hostId],
       ['backend', attributes.backendType],
       ['data', data(attributes.backendData)],
       ['IPv6 data', data(attributes.backendV6Data)],
@@ -63,8 +72,8 @@ export async function reserveSubnet(
   owner: { readonly publicIp?: Ip; readonly publicIpv6?: Ip; readonly host?: string },
 ): Promise<void> {
   const subnet = parseSubnet(text);
-  const { publicIp, publicIpv6, host: hostId } = owner;
-  if (publicIp === undefined && publicIpv6 === undefined && hostId === undefined) {
+  const { publicIp, publicIpv6, host } = owner;
+  if (publicIp === undefined && publicIpv6 === undefined && host === undefined) {
     throw new CommandError('USAGE', 'for which host?', 'give --public-ip, --public-ipv6 or --host');
   }
   const { kv } = await registry.store.get(registry.configKey);
@@ -79,7 +88,7 @@ export async function reserveSubnet(
   const result = await reserve(registry, config, subnet, {
     ...(publicIp === undefined ? {} : { publicIp }),
     ...(publicIpv6 === undefined ? {} : { publicIpv6 }),
-    ...(hostId === undefined ? {} : { hostId }),
+    ...(host === undefined ? {} : { hostId: await hostIdOf(registry, host) }),
   });
   if (!result.ok) {
     throw new CommandError('NOT_NOW', `${formatSubnet(subnet)} cannot be reserved: ${result.reason}`);
@@ -149,7 +158,7 @@ function changesOf(
   }
 }
 
-/** By subnet, key, public address or host id. @throws CommandError unless there is exactly one. */
+/** By subnet, key, public address, host name or host id. @throws CommandError unless there is exactly one. */
 async function find(registry: Registry, which: string): Promise<Lease> {
   const { leases, rejected } = await registry.list();
   const subnet = which.includes('/') ? formatSubnet(parseSubnet(which)) : undefined;
@@ -158,12 +167,13 @@ async function find(registry: Registry, which: string): Promise<Lease> {
       lease.key === which ||
       formatSubnet(lease.subnet) === subnet ||
       lease.attributes.hostId === which ||
+      lease.attributes.hostName === which ||
       addressesOf(lease).split(' ').includes(which),
   );
   const [lease, another] = found;
   if (another !== undefined) {
     const all = found.map(({ subnet: of }) => formatSubnet(of)).join(', ');
-    throw new CommandError('USAGE', `${which} has ${found.length} leases: ${all}`, 'name one by its subnet');
+    throw new CommandError('USAGE', `${found.length} leases are ${which}: ${all}`, 'name one by its subnet');
   }
   if (lease !== undefined) return lease;
   const broken = rejected.find(({ key }) => key === which);
@@ -171,6 +181,19 @@ async function find(registry: Registry, which: string): Promise<Lease> {
     'NOT_FOUND',
     broken === undefined ? `no lease is ${which}` : `${which} is no lease: ${broken.reason}`,
     '`tulle lease list` shows all',
+  );
+}
+
+/** The id of the host of that name; what is nobody's name is an id. @throws CommandError when several have the name */
+async function hostIdOf(registry: Registry, host: string): Promise<string> {
+  const { leases } = await registry.list();
+  const named = leases.filter(({ attributes }) => attributes.hostName === host);
+  const ids = [...new Set(named.map(({ attributes }) => attributes.hostId ?? host))];
+  if (ids.length < 2) return ids[0] ?? host;
+  throw new CommandError(
+    'USAGE',
+    `${ids.length} hosts are named ${host}: ${ids.join(', ')}`,
+    'give the id of one',
   );
 }
 

@@ -179,14 +179,14 @@ describe('tulle lease', () => {
       await watching;
     });
     assert.deepEqual(lines, [
-      '+ 10.5.3.0/24 192.168.65.3 vxlan',
-      '+ 10.5.4.0/24 192.168.65.4 vxlan',
+      '+ 10.5.3.0/24 192.168.65.3 vxlan host-3',
+      '+ 10.5.4.0/24 192.168.65.4 vxlan flannel',
       '+ 10.5.5.0/24 192.168.65.5 vxlan',
-      '~ 10.5.3.0/24 192.168.65.3 host-gw',
-      '+ 10.5.6.0/24 192.168.65.6 vxlan',
+      '~ 10.5.3.0/24 192.168.65.3 host-gw host-3',
+      '+ 10.5.6.0/24 192.168.65.6 vxlan host-6',
       'no contact with the store: connection cut',
       'in contact with the store again',
-      '- 10.5.6.0/24 192.168.65.6 vxlan',
+      '- 10.5.6.0/24 192.168.65.6 vxlan host-6',
     ]);
   });
 });

@@ -1,9 +1,15 @@
 /**
  * The way of every registry command to the store: the agent's flags and variables, so that what starts an agent
- * also serves here. The password is only read from the environment, where `ps` does not show it.
+ * also serves here, and without them what the agent of this host was started with. The password is only read from the
+ * environment, where `ps` does not show it.
  */
+import { readdirSync } from 'node:fs';
 import process from 'node:process';
 import { type Command, Option } from 'commander';
+import { defined } from '../base/defined.ts';
+import { isCode } from '../base/errors.ts';
+import { type AgentOption, agentClient, socketOption } from '../cli/agent-option.ts';
+import { CommandError } from '../cli/errors.ts';
 import { list } from '../cli/options.ts';
 import { warn } from '../cli/output.ts';
 import {
@@ -17,7 +23,7 @@ import { parseEndpoints } from '../store/etcd/endpoint.ts';
 import type { Registry } from '../subnet/registry.ts';
 import { findOwnTrust } from '../trust/host-trust.ts';
 
-export interface StoreCommandOptions {
+export interface StoreCommandOptions extends AgentOption {
   readonly etcdEndpoints?: readonly string[];
   readonly etcdPrefix?: string;
   readonly etcdCafile?: string;
@@ -32,37 +38,30 @@ export function addStoreOptions(command: Command): Command {
   const options = [
     new Option(
       '--etcd-endpoints <urls>',
-      `etcd endpoints, separated by commas (default: those of \`tulle up\`, else ${LOCAL_STORE})`,
+      `etcd endpoints, separated by commas (default: those of this host's agent, else ${LOCAL_STORE})`,
     ).argParser(list(text => text)),
-    new Option('--etcd-prefix <key>', `root of the keys of the network (default: ${NETWORK_PREFIX})`),
+    new Option(
+      '--etcd-prefix <key>',
+      `root of the keys of the network (default: the agent's, else ${NETWORK_PREFIX})`,
+    ),
     new Option('--etcd-cafile <file>', 'certificate authority of the servers (PEM)'),
     new Option('--etcd-certfile <file>', 'client certificate (PEM), together with --etcd-keyfile'),
     new Option('--etcd-keyfile <file>', 'key of the client certificate (PEM)'),
     new Option('--etcd-username <name>', 'user, when etcd has authentication enabled'),
+    socketOption(),
   ];
   for (const option of options) command.addOption(option.helpGroup(GROUP));
   return command;
 }
 
-/** Opens the registry for the time of `work`. */
+/** Opens the registry for the time of `work`. @throws CommandError; ApiError when the agent is not for this user */
 export async function withRegistry<T>(
   options: StoreCommandOptions,
   work: (registry: Registry) => Promise<T>,
 ): Promise<T> {
-  const named = options.etcdEndpoints ?? fromEnvironment('ENDPOINTS')?.split(',');
-  // Where `tulle up` runs, nothing needs to be named: this host knows its store.
-  const own = named === undefined ? await findOwnTrust(STATE_DIRECTORY, STORE_DIRECTORY) : undefined;
-  const endpoints = named ?? [own?.endpoint ?? LOCAL_STORE];
-  const caFile = options.etcdCafile ?? fromEnvironment('CAFILE') ?? own?.caFile;
-  const certFile = options.etcdCertfile ?? fromEnvironment('CERTFILE') ?? own?.certFile;
-  const keyFile = options.etcdKeyfile ?? fromEnvironment('KEYFILE') ?? own?.keyFile;
-  const name = options.etcdUsername ?? fromEnvironment('USERNAME');
-  const password = fromEnvironment('PASSWORD');
-  const tls = {
-    ...(caFile === undefined ? {} : { caFile }),
-    ...(certFile === undefined ? {} : { certFile }),
-    ...(keyFile === undefined ? {} : { keyFile }),
-  };
+  const way = await wayToStore(options);
+  const { endpoints, caFile, certFile, keyFile, username } = way;
+  const tls = defined({ caFile, certFile, keyFile });
   const files = Object.values(tls);
   if (files.length > 0 && !parseEndpoints(endpoints, true).some(({ secure }) => secure)) {
     warn(`no endpoint is https, so that these files are not used: ${files.join(', ')}`);
@@ -73,12 +72,67 @@ export async function withRegistry<T>(
   await using store = new EtcdStore({
     endpoints,
     tls,
-    ...(name === undefined ? {} : { user: { name, password: password ?? '' } }),
+    ...(username && { user: { name: username, password: fromEnvironment('PASSWORD') ?? '' } }),
   });
-  const prefix = networkPrefix(
-    options.etcdPrefix ?? fromEnvironment('PREFIX') ?? own?.prefix ?? NETWORK_PREFIX,
-  );
-  return await work(new Registry(store, { prefix }));
+  return await work(new Registry(store, { prefix: way.prefix }));
+}
+
+/** Everything that is needed to open the store but the password. */
+interface Way {
+  readonly endpoints: readonly string[];
+  readonly prefix: string;
+  readonly caFile?: string | undefined;
+  readonly certFile?: string | undefined;
+  readonly keyFile?: string | undefined;
+  readonly username?: string | undefined;
+}
+
+/** What is named counts, and what is not is as on this host. A store that is named has nothing to do with this host's. */
+async function wayToStore(options: StoreCommandOptions): Promise<Way> {
+  const named = options.etcdEndpoints ?? fromEnvironment('ENDPOINTS')?.split(',');
+  const given = options.etcdPrefix ?? fromEnvironment('PREFIX');
+  const own =
+    named === undefined ? await ownWay({ ...options, ...defined({ etcdPrefix: given }) }) : undefined;
+  return {
+    endpoints: named ?? own?.endpoints ?? [LOCAL_STORE],
+    prefix: networkPrefix(given ?? own?.prefix ?? NETWORK_PREFIX),
+    caFile: options.etcdCafile ?? fromEnvironment('CAFILE') ?? own?.caFile,
+    certFile: options.etcdCertfile ?? fromEnvironment('CERTFILE') ?? own?.certFile,
+    keyFile: options.etcdKeyfile ?? fromEnvironment('KEYFILE') ?? own?.keyFile,
+    username: options.etcdUsername ?? fromEnvironment('USERNAME') ?? own?.username,
+  };
+}
+
+/**
+ * The way that this host has: its agent's, and without one that of `tulle up`. Where the store of the agent is kept on
+ * this host, its administrator may more than the agent.
+ */
+async function ownWay(of: AgentOption): Promise<Way | undefined> {
+  const store = await storeOfAgent(of);
+  const trust = await findOwnTrust(STATE_DIRECTORY, STORE_DIRECTORY);
+  const joined = trust && { ...trust, endpoints: [trust.endpoint] };
+  if (store === undefined) return joined ?? nothingHidden();
+  return joined && store.endpoints.includes(joined.endpoint) ? joined : store;
+}
+
+async function storeOfAgent(of: AgentOption): Promise<Way | undefined> {
+  try {
+    return (await agentClient(of).status()).store;
+  } catch (error) {
+    if (isCode(error, 'AGENT_NOT_RUNNING')) return undefined;
+    throw error;
+  }
+}
+
+/** That a file cannot be found is no answer for somebody who may not look. @throws CommandError FORBIDDEN */
+function nothingHidden(): undefined {
+  try {
+    readdirSync(STATE_DIRECTORY);
+  } catch (cause) {
+    if (!isCode(cause, 'EACCES')) return;
+    const hint = 'run the command with sudo, or name the store with --etcd-endpoints';
+    throw new CommandError('FORBIDDEN', 'permission denied: the way to the store is for root', hint, cause);
+  }
 }
 
 /** An empty variable counts as not set, as for the agent. */

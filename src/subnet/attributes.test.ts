@@ -25,7 +25,7 @@ describe('the value of a lease', () => {
     ['IPv6 alone', '{"PublicIP":"0.0.0.0","PublicIPv6":"2001:db8::1","BackendType":"vxlan"}'],
     [
       'ours, with members of a later version',
-      '{"PublicIP":"1.2.3.4","PublicIPv6":null,"BackendType":"vxlan","TulleHost":"5d1c","Later":[1]}',
+      '{"PublicIP":"1.2.3.4","PublicIPv6":null,"BackendType":"vxlan","TulleHost":"5d1c","TulleHostName":"docker1","Later":[1]}',
     ],
   ] as const) {
     test(`of ${name} is written as it was read`, () => {
@@ -38,6 +38,15 @@ describe('the value of a lease', () => {
       decodeAttributes(bytes('{"publicip":"0.0.0.0","PUBLICIPV6":"::","backendtype":"","BackendData":null}')),
       {},
     );
+  });
+
+  test('I5: has a name of its host that is one plain word, or none', () => {
+    const nameIn = (name: unknown) =>
+      decodeAttributes(bytes(JSON.stringify({ PublicIP: '1.2.3.4', TulleHostName: name })));
+    assert.equal(nameIn('docker1.example.com').hostName, 'docker1.example.com');
+    for (const none of ['', 'two words', '-v', '\u001b[2J', 'größe', 'x'.repeat(65), 7, null, ['a']]) {
+      assert.deepEqual(Object.keys(nameIn(none)), ['publicIp'], JSON.stringify(none));
+    }
   });
 
   test('keeps what nobody here knows', () => {

@@ -2,10 +2,10 @@
  * The JSON value of a lease, in flannel's spelling (flannel pkg/lease/lease.go, LeaseAttrs):
  *
  *     {"PublicIP":"192.168.65.3","PublicIPv6":null,"BackendType":"vxlan",
- *      "BackendData":{"VNI":88,"VtepMAC":"c6:d2:32:6f:8f:44"},"TulleHost":"5d1c..."}
+ *      "BackendData":{"VNI":88,"VtepMAC":"c6:d2:32:6f:8f:44"},"TulleHost":"5d1c...","TulleHostName":"docker1"}
  *
  * PublicIP and PublicIPv6 are always written, as 0.0.0.0 and null when there is none; the others only when they
- * are set. TulleHost is ours: flannel ignores members it does not know. So do we, and keep them.
+ * are set. TulleHost and TulleHostName are ours: flannel ignores members it does not know. So do we, and keep them.
  */
 import { formatProblem, ParseError, type Problem } from '../base/errors.ts';
 import { Fields, isObject } from '../base/fields.ts';
@@ -24,6 +24,7 @@ export function decodeAttributes(value: Uint8Array): LeaseAttributes {
   const backendData = fields.value('BackendData') ?? undefined;
   const backendV6Data = fields.value('BackendV6Data') ?? undefined;
   const hostId = fields.text('TulleHost') || undefined;
+  const hostName = readHostName(fields);
   const extra = fields.unknown().map(name => [name, fields.value(name)] as const);
   if (problems.length > 0) {
     throw new ParseError('lease attributes', abridge(value), problems.map(formatProblem).join('; '));
@@ -35,12 +36,14 @@ export function decodeAttributes(value: Uint8Array): LeaseAttributes {
     ...(backendData === undefined ? {} : { backendData }),
     ...(backendV6Data === undefined ? {} : { backendV6Data }),
     ...(hostId === undefined ? {} : { hostId }),
+    ...(hostName === undefined ? {} : { hostName }),
     ...(extra.length === 0 ? {} : { extra: Object.fromEntries(extra) }),
   };
 }
 
 export function encodeAttributes(attributes: LeaseAttributes): Uint8Array {
-  const { publicIp, publicIpv6, backendType, backendData, backendV6Data, hostId, extra } = attributes;
+  const { publicIp, publicIpv6, backendType, backendData, backendV6Data, hostId, hostName, extra } =
+    attributes;
   const members = {
     PublicIP: publicIp ?? '0.0.0.0',
     PublicIPv6: publicIpv6 ?? null,
@@ -49,9 +52,21 @@ export function encodeAttributes(attributes: LeaseAttributes): Uint8Array {
     BackendData: backendData,
     BackendV6Data: backendV6Data,
     TulleHost: hostId,
+    TulleHostName: hostName,
     ...extra,
   };
   return new TextEncoder().encode(JSON.stringify(members));
+}
+
+/** Whether a host may call itself so: a name of gethostname(2) that is one plain word, on a screen and on a command line. */
+export function isHostName(text: string): boolean {
+  return /^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$/.test(text);
+}
+
+/** A name is for people. One that is none is no reason to do without the lease. */
+function readHostName(fields: Fields): string | undefined {
+  const name = fields.value('TulleHostName');
+  return typeof name === 'string' && isHostName(name) ? name : undefined;
 }
 
 function parseObject(value: Uint8Array): object {

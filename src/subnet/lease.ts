@@ -28,6 +28,8 @@ export interface LeaseAttributes {
   readonly backendV6Data?: unknown;
   /** Stable identity of a Tulle host (our own extra field `TulleHost`); absent on leases flannel wrote. */
   readonly hostId?: string;
+  /** What the host calls itself (our own extra field `TulleHostName`): for people, and no proof of anything. */
+  readonly hostName?: string;
   /** Members of the JSON object that nobody here knows; kept when the lease is written again. */
   readonly extra?: Readonly<Record<string, unknown>>;
 }
@@ -92,7 +94,7 @@ export function isHeldBy(lease: Lease, own: LeaseAttributes): boolean {
 export function leadToOneDevice(a: LeaseAttributes, b: LeaseAttributes): boolean {
   if (a.backendData === undefined && a.backendV6Data === undefined) return false;
   if (!shareAddress(a, b)) return false;
-  const essence = ({ hostId: _id, extra: _extra, ...published }: LeaseAttributes) =>
+  const essence = ({ hostId: _id, hostName: _name, extra: _extra, ...published }: LeaseAttributes) =>
     encodeAttributes(published);
   return bytesEqual(essence(a), essence(b));
 }

@@ -1,0 +1,74 @@
+/** I4: what the agent of this host knows of its store need not be said again. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import process from 'node:process';
+import { after, before, describe, test } from 'node:test';
+import { status } from '../../test/support/status.ts';
+import { TulleStore } from '../../test/support/tulle-store.ts';
+import { run } from '../sys/process.ts';
+
+const MAIN = join(import.meta.dirname, '../main.ts');
+const PREFIX = '/nets/one';
+
+describe('commands on the registry', () => {
+  let directory: string;
+  let socket: string;
+  let store: TulleStore;
+  const agent = createServer((_, response) => {
+    const way = { endpoints: [store.url], prefix: PREFIX };
+    response.end(JSON.stringify(status({ store: { ...status().store, ...way } })));
+  });
+  before(async () => {
+    store = await TulleStore.start();
+    directory = mkdtempSync(join(tmpdir(), 'tt-way-'));
+    socket = join(directory, 'agent.sock');
+    await new Promise<void>(resolve => agent.listen(socket, resolve));
+    await store.ctl('put', `${PREFIX}/config`, '{"Network":"10.5.0.0/16"}');
+    await store.ctl('put', '/other/config', '{"Network":"10.6.0.0/16"}');
+    await store.ctl(
+      'put',
+      `${PREFIX}/subnets/10.5.34.0-24`,
+      '{"PublicIP":"192.0.2.4","TulleHostName":"docker2"}',
+    );
+  });
+  after(async () => {
+    agent.closeAllConnections();
+    agent.close();
+    await store[Symbol.asyncDispose]();
+    rmSync(directory, { recursive: true });
+  });
+  const tulle = (args: readonly string[], env: Record<string, string> = {}) =>
+    run(process.execPath, [MAIN, ...args], {
+      anyStatus: true,
+      env: { PATH: process.env['PATH'], TULLE_SOCKET: socket, ...env },
+    });
+
+  test('I4: learn the store and the prefix from the agent of this host', async () => {
+    assert.equal((await tulle(['config', 'get'])).stdout, '{"Network":"10.5.0.0/16"}\n');
+    assert.match((await tulle(['lease', 'list'])).stdout, /^10\.5\.34\.0\/24 +192\.0\.2\.4 .* docker2$/m);
+  });
+
+  test('I4: and go by what is named where something is', async () => {
+    assert.match((await tulle(['config', 'get', '--etcd-prefix=/other'])).stdout, /10\.6\.0\.0/);
+    const { status: exit, stderr } = await tulle(['config', 'get', `--etcd-endpoints=${store.url}`]);
+    assert.deepEqual([exit, /\/coreos\.com\/network\/config/.test(stderr)], [7, true], stderr);
+    const variable = { FLANNELD_ETCD_PREFIX: '/other' };
+    assert.match((await tulle(['config', 'get'], variable)).stdout, /10\.6\.0\.0/);
+  });
+
+  test('I5: find a lease by the name of its host, and say so when several have it', async () => {
+    const shown = await tulle(['lease', 'show', 'docker2']);
+    assert.match(shown.stdout, /^subnet +10\.5\.34\.0\/24\n[^]*^host +docker2$/m);
+    await store.ctl(
+      'put',
+      `${PREFIX}/subnets/10.5.35.0-24`,
+      '{"PublicIP":"192.0.2.5","TulleHostName":"docker2"}',
+    );
+    const twice = await tulle(['lease', 'release', 'docker2', '--force']);
+    assert.equal(twice.status, 2);
+    assert.match(twice.stderr, /2 leases are docker2: 10\.5\.34\.0\/24, 10\.5\.35\.0\/24/);
+  });
+});
