@@ -38,6 +38,7 @@ import type { AgentOptions } from './options.ts';
 import { fits, type Outcome } from './outcome.ts';
 import { OutcomeNews } from './outcome-news.ts';
 import { PeerBook } from './peer-book.ts';
+import type { PeerMove } from './peer-moves.ts';
 import type { Identity } from './state-directory.ts';
 import type { HostNetwork } from './underlay.ts';
 
@@ -118,11 +119,12 @@ export class Controller {
     this.#state();
   }
 
-  /** What changed among the peers; the first call brings all there are. */
-  changePeers(changed: Iterable<Lease>, gone: Iterable<string>): void {
-    this.peers.change(changed, gone);
+  /** What changed among the peers; the first call brings all there are. @returns what is worth telling */
+  changePeers(changed: Iterable<Lease>, gone: Iterable<string>): PeerMove[] {
+    const moves = this.peers.change(changed, gone);
     this.#arePeersKnown = true;
     this.#state();
+    return moves;
   }
 
   /**

@@ -88,7 +88,7 @@ export class EnforcementReport {
     const warnings: OwnedWarning[] = obstacles.map(text => ({
       id: text,
       code: 'FIREWALL_OBSTACLE',
-      severity: 'warning',
+      severity: 'error',
       title: 'a rule of somebody else stops traffic of the overlay',
       text,
     }));
@@ -134,7 +134,7 @@ export class EnforcementReport {
       families.map(family => ({
         id: family,
         code: 'FORWARDING_OFF',
-        severity: 'warning',
+        severity: 'error',
         title: `this host does not forward ${FAMILY_LABELS[family]} packets`,
         text: 'containers of this host cannot be reached by others, nor reach them',
         hint: `sysctl -w ${FORWARDING[family].replaceAll('/', '.')}=1; dockerd does it when it starts`,

@@ -7,9 +7,9 @@ import { EventLog } from './event-log.ts';
 import { Health } from './health.ts';
 
 const ALL: readonly ConditionName[] = [
+  'underlay',
   'store',
   'config',
-  'underlay',
   'lease',
   'dataplane',
   'firewall',
@@ -61,6 +61,40 @@ describe('the state of the agent', () => {
     assert.equal(brief(), 'waiting: connection refused');
   });
 
+  test('I3: names the underlay before the store that is lost with it', () => {
+    allWell();
+    health.report('store', { code: 'STORE_UNAVAILABLE', reason: 'connection refused' });
+    health.report('lease', { code: 'STORE_UNAVAILABLE', reason: 'not renewed' });
+    health.report('underlay', { code: 'NO_UNDERLAY', reason: 'eth0 has no address' });
+    assert.equal(brief(), 'waiting: eth0 has no address');
+  });
+
+  test('I3: names a warning before the condition that it explains, and no other', () => {
+    allWell();
+    const cut = {
+      id: 'eth0',
+      code: 'NO_CARRIER',
+      severity: 'error',
+      title: 'no carrier',
+      text: 't',
+    } as const;
+    health.warn('carrier', [{ ...cut, explains: 'store' }]);
+    health.report('store', { code: 'STORE_UNAVAILABLE', reason: 'connection refused' });
+    assert.equal(brief(), 'degraded (ready): no carrier');
+    assert.deepEqual(Object.keys(health.warnings()[0] ?? {}), ['code', 'severity', 'title', 'text', 'since']);
+    health.report('lease', { code: 'OUT_OF_SUBNETS', reason: 'no subnet is free' });
+    health.report('store');
+    assert.equal(brief(), 'waiting: no subnet is free');
+  });
+
+  test('I3: names an error before a warning', () => {
+    allWell();
+    const warning = { code: 'C', title: 'two hosts, one address', text: 't' };
+    health.warn('peers', [{ ...warning, id: '1', severity: 'warning' }]);
+    health.warn('forwarding', [{ ...warning, id: '1', severity: 'error', title: 'no forwarding' }]);
+    assert.equal(brief(), 'degraded (ready): no forwarding');
+  });
+
   test('is not ready without a required part', () => {
     allWell();
     health.report('lease', { code: 'OUT_OF_SUBNETS', reason: 'no subnet is free' });
@@ -105,7 +139,7 @@ test('events tell changes, once each', () => {
       'the agent is ready',
       'store: refused',
       'the agent is degraded: refused',
-      'store: well again',
+      'store: recovered',
       'the agent is ready',
     ],
   );

@@ -4,14 +4,15 @@
  */
 import type { AgentState, Condition, ConditionName, Warning } from '../api/status.ts';
 import type { Clock } from '../base/clock.ts';
+import { defined } from '../base/defined.ts';
 import { Latest } from '../base/latest.ts';
 import type { EventLog } from './event-log.ts';
 
 /** In the order in which one needs the other: the first that fails is the reason to tell. */
 const CONDITIONS = {
+  underlay: { required: true },
   store: { required: false },
   config: { required: true },
-  underlay: { required: true },
   lease: { required: true },
   dataplane: { required: true },
   firewall: { required: true },
@@ -28,7 +29,11 @@ export interface Trouble {
 }
 
 /** A warning before it is in force; the id is its owner's own. */
-export type OwnedWarning = Omit<Warning, 'since'> & { readonly id: string };
+export type OwnedWarning = Omit<Warning, 'since'> & {
+  readonly id: string;
+  /** The condition that fails because of this, if it does: the cause is told before what follows from it. */
+  readonly explains?: ConditionName;
+};
 
 export interface Summary {
   readonly state: AgentState;
@@ -45,7 +50,8 @@ export class Health {
   readonly #clock: Clock;
   readonly #events: EventLog;
   readonly #conditions = new Map<ConditionName, Condition>();
-  readonly #warnings = new Map<string, Warning>();
+  /** Under `owner/id`. */
+  readonly #warnings = new Map<string, Warning & Pick<OwnedWarning, 'explains'>>();
   readonly #summary: Latest<Summary>;
   #stopping = false;
 
@@ -68,7 +74,7 @@ export class Health {
   }
 
   warnings(): readonly Warning[] {
-    return [...this.#warnings.values()];
+    return Array.from(this.#warnings.values(), ({ explains: _explains, ...warning }) => warning);
   }
 
   /** States how one part is; undefined means well. Saying the same again changes nothing. */
@@ -84,7 +90,7 @@ export class Health {
     if (trouble !== undefined) {
       this.#events.add('warning', 'condition', `${name}: ${trouble.reason}`, { condition: name, ...trouble });
     } else if (before?.code !== STARTING.code) {
-      this.#events.add('info', 'condition', `${name}: well again`, { condition: name, was: before?.code });
+      this.#events.add('info', 'condition', `${name}: recovered`, { condition: name, was: before?.code });
     }
     this.#refresh();
   }
@@ -134,20 +140,23 @@ export class Health {
     const ready = missing.length === 0 && !this.#stopping;
     const since = this.#now();
     if (this.#stopping) return { state: 'stopping', since, ready };
-    const serious = this.warnings().find(({ severity }) => severity !== 'info');
     // A store that does not answer explains a missing configuration better than its being missing.
-    const cause = missing.length > 0 ? (failing.find(known) ?? missing[0]) : failing.find(known);
-    if (cause === undefined && serious === undefined) return { state: 'ready', since, ready };
+    const cause = failing.find(known) ?? missing[0];
+    const warning = this.#warningToTell(cause?.name);
+    if (cause === undefined && warning === undefined) return { state: 'ready', since, ready };
     const started = failing.some(known);
     const state = missing.length === 0 ? 'degraded' : started ? 'waiting' : 'starting';
-    const hint = cause === undefined ? serious?.hint : cause.hint;
-    return {
-      state,
-      reason: cause?.reason ?? serious?.title ?? '',
-      ...(hint === undefined ? {} : { hint }),
-      since,
-      ready,
-    };
+    const reason = warning?.title ?? cause?.reason ?? '';
+    return { state, reason, ...defined({ hint: (warning ?? cause)?.hint }), since, ready };
+  }
+
+  /** What explains the condition that fails; when none does, the worst there is. */
+  #warningToTell(failing: ConditionName | undefined): Warning | undefined {
+    const all = [...this.#warnings.values()];
+    if (failing !== undefined) return all.find(({ explains }) => explains === failing);
+    return (
+      all.find(({ severity }) => severity === 'error') ?? all.find(({ severity }) => severity === 'warning')
+    );
   }
 
   #now(): string {

@@ -24,6 +24,7 @@ import type { Health, OwnedWarning } from './health.ts';
 import { configRefusal, type HostPlan } from './host-plan.ts';
 import { leaseStatus, leaseTrouble, leaseWarnings, ownLeaseAmong, tellLeaseEvent } from './lease-keeper.ts';
 import type { AgentOptions } from './options.ts';
+import { PeerMoves } from './peer-moves.ts';
 import { tellPeerEvent, warnOfPeers } from './peer-news.ts';
 import { isoTime } from './status-document.ts';
 import { StoreContact } from './store-contact.ts';
@@ -54,12 +55,14 @@ export class Membership {
   #tracker: PeerTracker | undefined;
   /** Grows whenever something about the peers may be remarkable. */
   readonly #peerNews = new Latest(0);
+  readonly #peerMoves: PeerMoves;
   readonly #contact: StoreContact;
   readonly #configTexts = new WeakMap<NetworkConfig, Uint8Array>();
 
   constructor(options: MembershipOptions) {
     this.#options = options;
     this.#config = new ConfigWatch(options.registry, backendProblems);
+    this.#peerMoves = new PeerMoves(options);
     this.#contact = new StoreContact({ ...options, onAnswer: () => this.#holder?.storeAnswers() });
   }
 
@@ -169,6 +172,7 @@ export class Membership {
       until => this.#followLease(holder, until),
       until => this.#followPeers(tracker, until),
       until => this.#followPeerNews(tracker, until),
+      until => this.#peerMoves.run(until),
     );
   }
 
@@ -201,7 +205,7 @@ export class Membership {
 
   async #followPeers(tracker: PeerTracker, signal: AbortSignal): Promise<void> {
     for await (const change of tracker.changes(signal)) {
-      this.#options.controller.changePeers(change.changed, change.removed);
+      this.#peerMoves.add(this.#options.controller.changePeers(change.changed, change.removed));
       this.#peerNews.set(this.#peerNews.value + 1);
     }
   }

@@ -30,7 +30,7 @@ export class OutcomeNews {
             {
               id: 'refused',
               code: 'CONFIG_REFUSED',
-              severity: 'error',
+              severity: 'warning',
               title: 'the network configuration in the store is not the one in use',
               text: refusal.trouble.reason,
               ...(refusal.trouble.hint === undefined ? {} : { hint: refusal.trouble.hint }),
@@ -98,7 +98,8 @@ function noCarrier(name: string): OwnedWarning {
   return {
     id: name,
     code: 'NO_CARRIER',
-    severity: 'warning',
+    severity: 'error',
+    explains: 'store',
     title: 'the underlay interface has no carrier',
     text: `${name} is up, and nothing is at its other end: no packet leaves this host for its peers`,
     hint: 'look at the cable, the switch port, or the other end of a virtual link',

@@ -9,7 +9,8 @@ import type { PeerStatus } from '../api/status.ts';
 import type { Backend } from '../backend/backend.ts';
 import type { DataPlane } from '../dataplane/data-plane.ts';
 import type { DesiredPeer } from '../dataplane/desired.ts';
-import type { Lease, RejectedLease } from '../subnet/lease.ts';
+import { type Lease, type RejectedLease, sayTheSame } from '../subnet/lease.ts';
+import type { PeerMove } from './peer-moves.ts';
 
 type Target = Pick<DataPlane, 'setPeer' | 'setPeers' | 'removePeer' | 'peerReport'>;
 
@@ -49,20 +50,26 @@ export class PeerBook {
     this.#target.setPeers(Array.from(this.#leases.values(), lease => this.#plan(backend, lease)));
   }
 
-  /** Takes over leases that are new or differ from before, and forgets those that are gone. */
-  change(changed: Iterable<Lease>, gone: Iterable<string>): void {
+  /** Takes over leases that are new or differ from before, and forgets those that are gone. @returns what is worth telling */
+  change(changed: Iterable<Lease>, gone: Iterable<string>): PeerMove[] {
+    const moves: PeerMove[] = [];
     for (const lease of changed) {
       const before = this.#leases.get(lease.key);
+      if (before === undefined) moves.push({ kind: 'added', lease });
+      else if (!sayTheSame(before.attributes, lease.attributes)) moves.push({ kind: 'changed', lease });
       if (before !== undefined && !this.#former.has(lease.key)) this.#former.set(lease.key, before);
       this.#leases.set(lease.key, lease);
       if (this.#backend !== undefined) this.#target.setPeer(this.#plan(this.#backend, lease));
     }
     for (const key of gone) {
+      const lease = this.#leases.get(key);
+      if (lease !== undefined) moves.push({ kind: 'removed', lease });
       this.#leases.delete(key);
       this.#problems.delete(key);
       this.#former.delete(key);
       if (this.#backend !== undefined) this.#target.removePeer(key);
     }
+    return moves;
   }
 
   /** One entry per key, in key order. A key that was a good lease before it was rejected stays in use as that. */

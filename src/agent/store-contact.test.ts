@@ -56,7 +56,7 @@ test('an outage of a day is told when it begins and when it ends, whatever the r
     .filter(({ type }) => type === 'condition');
   assert.deepEqual(
     told.map(({ text }) => text),
-    ['store: the store does not answer: connection refused', 'store: well again'],
+    ['store: the store does not answer: connection refused', 'store: recovered'],
   );
 });
 

@@ -14,7 +14,7 @@ const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 /**
  * starting  no part has reported yet
  * waiting   something that containers need is missing; `reason` names it, and the agent keeps trying
- * degraded  containers can talk, and something needs attention; `reason` names the worst of it
+ * degraded  this host does what it should, and something needs attention; `reason` names the worst of it
  * ready     everything is as wanted
  * stopping  a signal or a request came; the data plane stays as it is
  */
@@ -33,7 +33,13 @@ export const Condition = v.object({
   since: time,
 });
 
-/** Something a person should look at. It disappears by itself when its cause does. */
+/**
+ * Something a person should look at. It disappears by itself when its cause does.
+ *
+ * info     a remark
+ * warning  containers can talk, and something is not as it should be
+ * error    containers of this host cannot talk with those of others, or not with all or not always
+ */
 export const Warning = v.object({
   /** Stable: `CONFIG_REFUSED`. One of `docs/reference/warnings.md`. */
   code: text,
@@ -202,6 +208,11 @@ export const Status = v.object({
 });
 
 export type Status = v.InferOutput<typeof Status>;
+
+/** Whether containers of this host can talk with those of others, as far as this host knows. */
+export const containersCanTalk = ({ agent, warnings }: Status): boolean =>
+  agent.ready && !warnings.some(({ severity }) => severity === 'error');
+
 export type Condition = v.InferOutput<typeof Condition>;
 export type ConditionName = Condition['name'];
 export type Warning = v.InferOutput<typeof Warning>;

@@ -72,6 +72,33 @@ describe('a client of the agent', () => {
     assert.match(missing.err, /^tulle: error: no agent listens at .*\nhint: .*\n$/);
   });
 
+  test('I2: the exit status of status says whether containers can talk, also to one peer', async t => {
+    const off = { code: 'FORWARDING_OFF', title: 'no forwarding', text: 'off', since: T0 };
+    const peer = ['--peer', '188.172.9.2'];
+    const exits = async (changes: object) => {
+      answer = (request, response) =>
+        void response.end(request.url === '/v1/status' ? JSON.stringify(status(changes)) : '');
+      const [host, one] = [
+        await tulle(t, 'status', '--socket', socket),
+        await tulle(t, 'status', ...peer, '--socket', socket),
+      ];
+      return [host.exit, one.exit];
+    };
+    assert.deepEqual(await exits({}), [0, 0]);
+    assert.deepEqual(await exits({ warnings: [{ ...off, severity: 'error' }] }), [3, 3]);
+    assert.deepEqual(await exits({ warnings: [{ ...off, severity: 'warning' }] }), [0, 0]);
+    const shared = {
+      ...off,
+      code: 'SHARED_PUBLIC_IP',
+      severity: 'warning',
+      text: 'several have 192.168.65.4',
+    };
+    assert.deepEqual(await exits({ warnings: [shared] }), [0, 3]);
+    assert.deepEqual(await exits({ peers: [{ ...healthyPeer, state: 'failed' }] }), [0, 3]);
+    const waiting = { state: 'waiting', reason: 'no underlay', since: T0, ready: false };
+    assert.deepEqual(await exits({ agent: waiting }), [3, 3]);
+  });
+
   test('status --resync has the kernel compared first, and tells what could not be repaired', async t => {
     const asked: string[] = [];
     answer = (request, response) => {

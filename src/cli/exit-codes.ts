@@ -9,7 +9,7 @@ export const EXIT = {
   differs: {
     status: 3,
     meaning:
-      'The command worked and what it looked at is not as wanted: a host that is not ready, lost packets.',
+      'The command worked and what it looked at is not as wanted: containers of this host, or those of the peer asked for, cannot talk; packets were lost.',
   },
   noAgent: { status: 4, meaning: 'No agent answers on the API socket.' },
   noStore: { status: 5, meaning: 'The store does not answer, has no leader, or is out of space.' },

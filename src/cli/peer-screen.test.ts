@@ -96,8 +96,38 @@ Where to look on:
     assert.match(text, /^state +failed: no memory$/m);
     assert.match(text, /^ {2}- route 188\.172\.9\.0\/24 .*\n {2}\+ route x$/m);
     assert.match(text, /^ {2}SHARED_PUBLIC_IP several peers have the public address 192\.168\.65\.4: /m);
-    assert.doesNotMatch(text, /65\.40/);
+    assert.match(
+      text,
+      /^This host is not as wanted, which comes first:\n {2}SHARED_PUBLIC_IP .*65\.40: .*$/m,
+    );
     assert.match(text, /^Lately:\n {2}3 min ago {2}drift-repaired {2}event 1\n {2}3 min ago .* event 3$/m);
     assert.doesNotMatch(text, /Where to look on/);
+  });
+
+  test('I2: acquits no host that has a condition or a warning', () => {
+    const since = '2026-01-02T03:00:00.000Z';
+    const reason = 'eth0 has no address';
+    const condition = {
+      name: 'underlay',
+      ok: false,
+      required: true,
+      reason,
+      hint: 'give it one',
+      since,
+    } as const;
+    const warning = { code: 'FORWARDING_OFF', title: 'no forwarding', text: 'off', hint: 'sysctl', since };
+    const screenOf = (changes: object) => peerScreen(healthyPeer, status(changes), [], now);
+    for (const changes of [
+      { conditions: [condition] },
+      { warnings: [{ ...warning, severity: 'error' }] },
+      { warnings: [{ ...warning, severity: 'warning' }] },
+      { warnings: [{ ...warning, severity: 'warning', text: 'docker9 has 192.168.65.4 too' }] },
+    ]) {
+      assert.doesNotMatch(screenOf(changes), /does its part/);
+    }
+    const first =
+      /^This host is not as wanted, which comes first:\n {2}underlay eth0 has no address\n {4}hint: give it one$/m;
+    assert.match(screenOf({ conditions: [condition] }), first);
+    assert.match(screenOf({ warnings: [{ ...warning, severity: 'info' }] }), /does its part/);
   });
 });

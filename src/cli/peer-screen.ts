@@ -3,7 +3,7 @@
  * is there, what was said about the peer lately, and where to look on when this host's part is in order.
  */
 import type { AgentEvent } from '../api/messages.ts';
-import type { PeerStatus, Status } from '../api/status.ts';
+import type { PeerStatus, Status, Warning } from '../api/status.ts';
 import { Ip } from '../base/ip.ts';
 import { Prefix } from '../base/prefix.ts';
 import { CommandError } from './errors.ts';
@@ -74,19 +74,17 @@ export function peerScreen(
     ['compared', lastResync === undefined ? undefined : `with the kernel ${ago(lastResync)}`],
   ]);
   const [, , ...entries] = peerEntries(peer);
-  const warnings = status.warnings
-    .filter(({ title, text }) => [key, ...addresses].some(name => mentions(`${title} ${text}`, name)))
-    .map(({ code, title, text }) => `  ${paint('yellow', code)} ${title}: ${text}`);
+  const about = warningsAbout(peer, status);
   const lately = events
-    .filter(({ fields }) => fields['peer'] === key || fields['key'] === key)
+    .filter(({ fields: { peer: of, key: its, keys } }) => [of, its].concat(keys).includes(key))
     .slice(-ENOUGH_EVENTS)
     .map(({ time, type, text }) => `  ${ago(time)}  ${type}  ${text}`);
   return [
     facts,
     ...section('In the kernel (- is missing, + should not be there):', entries),
-    ...section('Warnings:', warnings),
+    ...section('Warnings:', about.flatMap(warningLines)),
     ...section('Lately:', lately),
-    ...section('Where to look on:', lookOn(peer, status)),
+    ...nextSteps(peer, status),
   ].join('\n\n');
 }
 
@@ -99,9 +97,45 @@ function section(title: string, lines: readonly string[]): string[] {
   return lines.length === 0 ? [] : [[title, ...lines.map(line => wrap(line, 4))].join('\n')];
 }
 
+/** Warnings that name this peer. */
+export function warningsAbout(
+  { key, publicIpv4, publicIpv6 }: PeerStatus,
+  status: Status,
+): readonly Warning[] {
+  const names = [key, publicIpv4, publicIpv6].filter(name => name !== undefined);
+  return status.warnings.filter(({ title, text }) => names.some(name => mentions(`${title} ${text}`, name)));
+}
+
+/** A peer in trouble speaks for itself; one without is no reason to look elsewhere before this host is in order. */
+function nextSteps(peer: PeerStatus, status: Status): string[] {
+  const about = warningsAbout(peer, status);
+  const own = troubles(status, about);
+  if (own.length > 0) return section('This host is not as wanted, which comes first:', own);
+  const isInOrder = peer.state === 'ok' && about.length === 0;
+  return isInOrder ? section('Where to look on:', lookOn(peer, status)) : [];
+}
+
+/** What is wrong with this host, whoever the peer is. @param told warnings that are shown already */
+function troubles({ conditions, warnings }: Status, told: readonly Warning[]): string[] {
+  return [
+    ...conditions
+      .filter(({ ok }) => !ok)
+      .flatMap(({ name, reason = '', hint }) => [`  ${paint('red', name)} ${reason}`, ...hintLine(hint)]),
+    ...warnings
+      .filter(warning => warning.severity !== 'info' && !told.includes(warning))
+      .flatMap(warningLines),
+  ];
+}
+
+const warningLines = ({ code, title, text, hint }: Warning): string[] => [
+  `  ${paint('yellow', code)} ${title}: ${text}`,
+  ...hintLine(hint),
+];
+
+const hintLine = (hint: string | undefined) => (hint === undefined ? [] : [`    hint: ${hint}`]);
+
 /** What this host cannot see: the way between the hosts, and the other end. */
-function lookOn({ state, publicIpv4, publicIpv6 }: PeerStatus, status: Status): string[] {
-  if (state !== 'ok') return [];
+function lookOn({ publicIpv4, publicIpv6 }: PeerStatus, status: Status): string[] {
   const { underlay, backend } = status;
   const peer = publicIpv4 ?? publicIpv6 ?? 'the peer';
   const [device] = backend?.devices ?? [];

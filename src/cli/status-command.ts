@@ -2,14 +2,14 @@
 import { Command } from 'commander';
 import type { AgentClient } from '../api/client.ts';
 import type { AgentEvent } from '../api/messages.ts';
-import type { Status } from '../api/status.ts';
+import { containersCanTalk, type Status } from '../api/status.ts';
 import { type AgentOption, agentClient, networkOption, socketOption } from './agent-option.ts';
 import { EXIT } from './exit-codes.ts';
 import { formatCount } from './format.ts';
 import { withExamples } from './help.ts';
 import { jsonOption } from './options.ts';
 import { note, print, printJson, warn } from './output.ts';
-import { findPeers, peerScreen } from './peer-screen.ts';
+import { findPeers, peerScreen, warningsAbout } from './peer-screen.ts';
 import { withProgress } from './progress.ts';
 import { statusScreen } from './status-screen.ts';
 
@@ -24,7 +24,7 @@ export function statusCommand(): Command {
   const command = new Command('status')
     .description(
       'Show what the agent of this host holds, what it wants of the kernel, and why they differ.\n\n' +
-        `Ends with ${EXIT.differs.status} when the host (with --peer, the peer) is not ready, and with ${EXIT.noAgent.status} when no agent runs.`,
+        `Ends with ${EXIT.differs.status} when containers of this host (with --peer, those of the peer) cannot talk, and with ${EXIT.noAgent.status} when no agent runs.`,
     )
     .option('--all', 'every peer, with its entries in the kernel')
     .option(
@@ -42,7 +42,7 @@ export function statusCommand(): Command {
       if (options.peer !== undefined) await showPeers(agent, status, options.peer, options);
       else if (options.json) printJson(status);
       else print(statusScreen(status, { now: Date.now(), all: options.all === true }));
-      if (!status.agent.ready) process.exitCode = EXIT.differs.status;
+      if (!containersCanTalk(status)) process.exitCode = EXIT.differs.status;
     });
   return withExamples(command, [
     { line: 'status', does: 'the lease, the store, the peers and the firewall of this host' },
@@ -76,5 +76,6 @@ async function showPeers(
     const events: AgentEvent[] = await Array.fromAsync(agent.events());
     print(peers.map(peer => peerScreen(peer, status, events, Date.now())).join('\n\n'));
   }
-  if (peers.some(({ state }) => state !== 'ok')) process.exitCode = EXIT.differs.status;
+  if (peers.some(peer => peer.state !== 'ok' || warningsAbout(peer, status).length > 0))
+    process.exitCode = EXIT.differs.status;
 }

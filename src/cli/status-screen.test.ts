@@ -81,6 +81,14 @@ PEER            HOST     PUBLIC IP     BACKEND  STATE  REASON
     assert.doesNotMatch(text, /not as wanted/);
   });
 
+  test('I3: does not claim that containers talk where they cannot', () => {
+    const text = screen({
+      agent: { state: 'waiting', reason: 'eth0 has no address', since: T0, ready: false },
+      store: { ...status().store, connected: false },
+    });
+    assert.doesNotMatch(text, /keep talking/);
+  });
+
   test('tells a host that still writes from one that cannot', () => {
     const dataplane = (failed: number) => ({ ...status().dataplane, inSync: false, failed });
     assert.match(screen({ dataplane: dataplane(0) }), /^data plane +being written, 4 entries$/m);
@@ -139,7 +147,7 @@ PEER            HOST     PUBLIC IP     BACKEND  STATE  REASON
       warnings: [
         {
           code: 'DUPLICATE_PUBLIC_IP',
-          severity: 'error',
+          severity: 'warning',
           title: 'Shared address',
           text: 'docker2 has it too',
           since: T0,

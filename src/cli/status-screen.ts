@@ -1,5 +1,11 @@
 /** The status document as one screen: facts first, then the peers, then what needs attention. */
-import type { AgentState, BackendStatus, Condition, Status } from '../api/status.ts';
+import {
+  type AgentState,
+  type BackendStatus,
+  type Condition,
+  containersCanTalk,
+  type Status,
+} from '../api/status.ts';
 import { formatCount, formatDuration, formatNumber } from './format.ts';
 import { paint, type Style } from './output.ts';
 import { KERNEL_VXLAN_PORT } from './places.ts';
@@ -113,8 +119,13 @@ function store(status: Status, now: number): string {
 }
 
 /** What being without the store means, which is less than one fears. */
-function meanwhile({ store: { connected }, peers, lease: held }: Status): string | undefined {
-  if (connected || held === undefined) return undefined;
+function meanwhile(status: Status): string | undefined {
+  const {
+    store: { connected },
+    peers,
+    lease: held,
+  } = status;
+  if (connected || held === undefined || !containersCanTalk(status)) return undefined;
   return (
     `containers keep talking with the ${formatCount(peers.length, 'peer')} that this host knows; ` +
     'hosts that join, leave or move are seen when the store answers again'

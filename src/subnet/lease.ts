@@ -94,6 +94,11 @@ export function isHeldBy(lease: Lease, own: LeaseAttributes): boolean {
 export function leadToOneDevice(a: LeaseAttributes, b: LeaseAttributes): boolean {
   if (a.backendData === undefined && a.backendV6Data === undefined) return false;
   if (!shareAddress(a, b)) return false;
+  return sayTheSame(a, b);
+}
+
+/** Whether packets go the same way by both: everything but who the host is. */
+export function sayTheSame(a: LeaseAttributes, b: LeaseAttributes): boolean {
   const essence = ({ hostId: _id, hostName: _name, extra: _extra, ...published }: LeaseAttributes) =>
     encodeAttributes(published);
   return bytesEqual(essence(a), essence(b));
