@@ -1,5 +1,14 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { copyFile, open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -39,6 +48,26 @@ test('a second store on the same file is refused', () =>
   withDirectory(dir => {
     using _ = Database.open(join(dir, 'x.db'));
     assert.throws(() => Database.open(join(dir, 'x.db')), { code: 'DATABASE_IN_USE' });
+  }));
+
+test('D6: only the owner reads what a store writes, whatever the directory, the umask and the past', () =>
+  withDirectory(async dir => {
+    chmodSync(dir, 0o755);
+    const umask = process.umask(0o022);
+    try {
+      for (const name of ['x.db', 'x.db-lock']) writeFileSync(join(dir, name), '', { mode: 0o644 });
+      using database = Database.open(join(dir, 'x.db'));
+      fill(database, 1);
+      await database.copyTo(join(dir, 'copy'));
+      const modes = readdirSync(dir).map(name => [name, statSync(join(dir, name)).mode & 0o777] as const);
+      assert.deepEqual(
+        modes.filter(([, mode]) => mode !== 0o600),
+        [],
+      );
+      assert.ok(modes.length >= 5, 'database, log, index, lock, copy');
+    } finally {
+      process.umask(umask);
+    }
   }));
 
 test('a log that ends in a torn write loses that write and no other', () =>

@@ -17,9 +17,20 @@
  * ignored. What it cannot repair (a page of the file that is overwritten, a file cut short) is found by the
  * integrity check at the start, which refuses the file and names the way back.
  */
-import { closeSync, fdatasync, fdatasyncSync, fstatSync, fsyncSync, openSync, writeSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  fdatasync,
+  fdatasyncSync,
+  fstatSync,
+  fsyncSync,
+  openSync,
+  writeSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import { backup, DatabaseSync, type StatementSync } from 'node:sqlite';
+import { isCode } from '../../base/errors.ts';
 import { RESTART_PAGES } from './checkpointer.ts';
 import { diskFailed, guarded } from './database-error.ts';
 import { check, migrate } from './migration.ts';
@@ -64,6 +75,10 @@ export class Database implements Disposable {
 
   private constructor(path: string) {
     this.path = path;
+    // SQLite gives its log and its index the mode of the database, and everything it makes what the umask leaves.
+    for (const suffix of ['', '-lock']) keepPrivate(`${path}${suffix}`);
+    for (const suffix of ['-wal', '-shm'])
+      if (existsSync(`${path}${suffix}`)) chmodSync(`${path}${suffix}`, 0o600);
     this.#lock = lock(path);
     this.#db = new DatabaseSync(path, { timeout: BUSY_MS });
     try {
@@ -153,6 +168,7 @@ export class Database implements Disposable {
 
   /** Writes a consistent copy to `target` while the store goes on. */
   async copyTo(target: string): Promise<void> {
+    keepPrivate(target);
     await backup(this.#db, target, { rate: COPY_PAGES });
   }
 
@@ -172,6 +188,17 @@ function lock(path: string): DatabaseSync {
   } catch (error) {
     db.close();
     throw error;
+  }
+}
+
+/** Everything that hosts have told is in these files, and the hashes of passwords: for the owner only. */
+function keepPrivate(path: string): void {
+  try {
+    closeSync(openSync(path, 'wx', 0o600));
+  } catch (error) {
+    if (!isCode(error, 'EEXIST')) throw error;
+    // Not through a descriptor: closing one would end the locks that this process has on the file.
+    chmodSync(path, 0o600);
   }
 }
 

@@ -1,4 +1,5 @@
 /** `tulle store` as an object: a Core, its services, and the ports they are reached at. */
+import { statSync } from 'node:fs';
 import type { Server as HttpServer } from 'node:http';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
@@ -64,6 +65,7 @@ export class StoreServer implements AsyncDisposable {
   private constructor(options: StoreServerOptions) {
     const { dataDir, clock, log, quota, progressMs, autoCompaction, guard, welcome } = options;
     const path = join(dataDir, DATABASE_FILE);
+    warnOfOpenDirectory(dataDir, log);
     this.#core = new Core({ path, clock, log, quota, progressMs, ...(guard === undefined ? {} : { guard }) });
     const metrics = new Metrics(this.#core);
     const services = servicesOf(this.#core, { name: options.name, clientUrls: options.advertise });
@@ -109,6 +111,17 @@ export class StoreServer implements AsyncDisposable {
       );
     }
   }
+}
+
+/** What Tulle keeps there is for the owner only whatever the directory is; but others see the names, and backups. */
+function warnOfOpenDirectory(dataDir: string, log: Logger): void {
+  const mode = statSync(dataDir).mode & 0o777;
+  if ((mode & 0o077) === 0) return;
+  const hint = `chmod 0700 ${dataDir}`;
+  log.warn(
+    { dataDir, mode: mode.toString(8), hint },
+    'other users can look into the data directory of the store',
+  );
 }
 
 function servicesOf(core: Core, member: MemberInfo): Service[] {
