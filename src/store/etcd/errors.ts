@@ -34,6 +34,17 @@ const HINTS: Readonly<Partial<Record<StoreErrorCode, string>>> = {
   FORBIDDEN: 'grant the user a role that may read and write the prefix',
 };
 
+/** Of the causes that their words tell better than their code. */
+const HINTS_BY_TEXT: readonly (readonly [RegExp, string])[] = [
+  [/database space exceeded/, 'compact and defragment etcd, then disarm its NOSPACE alarm'],
+  [/certificate is not yet valid/, 'compare the clock of this host with the clock of the store, and set it'],
+  [
+    /certificate has expired/,
+    'if the clock of this host is right, renew the certificate of the store: `tulle store cert renew` on its host',
+  ],
+  [/permission denied: /, 'the store lets a host write its own lease only; see `tulle status` on this host'],
+];
+
 /** Anything a call can reject with. A StoreError stays as it is. */
 export function storeErrorOf(error: unknown, op: string, endpoint: string): StoreError {
   if (error instanceof StoreError) return error;
@@ -46,9 +57,7 @@ export function storeErrorOf(error: unknown, op: string, endpoint: string): Stor
     });
   }
   const code = codeOf(error);
-  const hint = /database space exceeded/.test(error.details)
-    ? 'compact and defragment etcd, then disarm its NOSPACE alarm'
-    : HINTS[code];
+  const [, hint = HINTS[code]] = HINTS_BY_TEXT.find(([words]) => words.test(error.details)) ?? [];
   // The cause is left out: it repeats the text and holds the metadata of the call, with the token in it.
   return new StoreError(code, `${op} at ${endpoint}: ${plain(error.details)}`, {
     op,

@@ -12,11 +12,10 @@ import type {
 } from '../wire/generated/kv_pb.ts';
 import type { AuthStore } from './auth-store.ts';
 import { refusal } from './errors.ts';
-import type { Guard } from './guard.ts';
+import type { GuardedAccess } from './guarded-access.ts';
 import type { Access as Kind } from './permissions.ts';
 import { type KeyRange, rangeOf } from './range.ts';
 import type { Caller } from './rpc.ts';
-import type { Kv } from './tables.ts';
 import type { Tokens } from './tokens.ts';
 
 const SINGLE = new Uint8Array();
@@ -26,24 +25,21 @@ export interface AccessOptions {
   readonly auth: AuthStore;
   readonly tokens: Tokens;
   /** Absent: certificates only name users. */
-  readonly guard: Guard | undefined;
+  readonly guarded: GuardedAccess | undefined;
   readonly keysOfLease: (lease: bigint) => Uint8Array[];
-  readonly keysIn: (range: KeyRange) => Kv[];
 }
 
 export class Access {
   readonly #auth: AuthStore;
   readonly #tokens: Tokens;
-  readonly #guard: Guard | undefined;
+  readonly #guarded: GuardedAccess | undefined;
   readonly #keysOfLease: (lease: bigint) => Uint8Array[];
-  readonly #keysIn: (range: KeyRange) => Kv[];
 
-  constructor({ auth, tokens, guard, keysOfLease, keysIn }: AccessOptions) {
+  constructor({ auth, tokens, guarded, keysOfLease }: AccessOptions) {
     this.#auth = auth;
     this.#tokens = tokens;
-    this.#guard = guard;
+    this.#guarded = guarded;
     this.#keysOfLease = keysOfLease;
-    this.#keysIn = keysIn;
   }
 
   /**
@@ -63,7 +59,7 @@ export class Access {
 
   /** For what etcd lets everybody do and a guarded caller has no business with. */
   unguarded(caller: Caller): void {
-    if (this.#isGuarded(caller)) throw refusal('permissionDenied');
+    if (this.#guardedFor(caller) !== undefined) throw refusal('permissionDenied');
   }
 
   admin(caller: Caller): void {
@@ -73,34 +69,57 @@ export class Access {
   }
 
   range(caller: Caller, request: Pick<RangeRequest | Compare, 'key' | 'rangeEnd'>): void {
-    this.#keys(caller, 'read', rangeOf(request.key, request.rangeEnd));
+    if (this.#guardedFor(caller) === undefined) {
+      this.#keys(caller, 'read', rangeOf(request.key, request.rangeEnd));
+    }
   }
 
   put(caller: Caller, request: PutRequest): void {
-    if (!this.#decides(caller)) return;
+    const guarded = this.#guardedFor(caller);
+    if (guarded !== undefined) return guarded.put(caller, request);
     const range = rangeOf(request.key, SINGLE);
-    this.#keys(caller, 'write', range, request.ignoreValue ? this.#keysIn(range)[0]?.value : request.value);
+    this.#keys(caller, 'write', range);
     // Whoever attaches a key to a lease gets a say in when the lease's other keys go away.
-    if (request.lease !== 0n) this.lease(caller, 'write', request.lease);
+    if (request.lease !== 0n) this.#keysOn(caller, 'write', request.lease);
     if (request.prevKv) this.#keys(caller, 'read', range);
   }
 
   deleteRange(caller: Caller, request: DeleteRangeRequest): void {
+    const guarded = this.#guardedFor(caller);
+    if (guarded !== undefined) return guarded.deleteRange(caller, request);
     const range = rangeOf(request.key, request.rangeEnd);
     this.#keys(caller, 'write', range);
     if (request.prevKv) this.#keys(caller, 'read', range);
   }
 
-  txn(caller: Caller, { compare, success, failure }: TxnRequest): void {
-    if (!this.#decides(caller)) return;
-    for (const one of compare) this.range(caller, one);
-    for (const op of [...success, ...failure]) this.#op(caller, op);
+  txn(caller: Caller, request: TxnRequest): void {
+    const guarded = this.#guardedFor(caller);
+    if (guarded !== undefined) return guarded.txn(caller, request);
+    if (!this.#auth.enabled) return;
+    for (const one of request.compare) this.range(caller, one);
+    for (const op of [...request.success, ...request.failure]) this.#op(caller, op);
   }
 
-  /** All keys that hang on a lease. */
-  lease(caller: Caller, kind: Kind, lease: bigint): void {
-    if (!this.#decides(caller)) return;
-    for (const key of this.#keysOfLease(lease)) this.#keys(caller, kind, rangeOf(key, SINGLE));
+  /** @returns whose the new lease is; undefined for a caller who needs no rule for that */
+  grantLease(caller: Caller, ttl: bigint): string | undefined {
+    return this.#guardedFor(caller)?.grant(caller, ttl);
+  }
+
+  /** Anybody may do it, as with etcd, but for those that a rule holds to their own leases. */
+  keepLeaseAlive(caller: Caller, lease: bigint): void {
+    this.#guardedFor(caller)?.lease(caller, lease);
+  }
+
+  /** Ends all keys that hang on the lease. */
+  revokeLease(caller: Caller, lease: bigint): void {
+    const guarded = this.#guardedFor(caller);
+    if (guarded !== undefined) return guarded.lease(caller, lease);
+    this.#keysOn(caller, 'write', lease);
+  }
+
+  /** Shows all keys that hang on the lease. */
+  readLease(caller: Caller, lease: bigint): void {
+    if (this.#guardedFor(caller) === undefined) this.#keysOn(caller, 'read', lease);
   }
 
   #op(caller: Caller, { request }: RequestOp): void {
@@ -117,35 +136,19 @@ export class Access {
     }
   }
 
-  #isGuarded({ organization }: Caller): boolean {
-    return this.#guard !== undefined && organization === this.#guard.organization;
+  /** The rule for this caller, if there is one. */
+  #guardedFor(caller: Caller): GuardedAccess | undefined {
+    return this.#guarded?.concerns(caller) === true ? this.#guarded : undefined;
   }
 
-  /** Whether there is anything to decide about this caller's request. */
-  #decides(caller: Caller): boolean {
-    return this.#auth.enabled || this.#isGuarded(caller);
+  #keysOn(caller: Caller, kind: Kind, lease: bigint): void {
+    if (!this.#auth.enabled) return;
+    for (const key of this.#keysOfLease(lease)) this.#keys(caller, kind, rangeOf(key, SINGLE));
   }
 
-  /** @param next the value that is to be written to the one key of `range`; undefined for a deletion */
-  #keys(caller: Caller, kind: Kind, range: KeyRange, next?: Uint8Array): void {
-    if (this.#isGuarded(caller)) {
-      if (kind === 'write') this.#guarded(caller, range, next);
-      return;
-    }
+  #keys(caller: Caller, kind: Kind, range: KeyRange): void {
     const user = this.userOf(caller);
     if (user === undefined || this.#auth.isRoot(user)) return;
     if (this.#auth.permissionsOf(user)?.allow(kind, range) !== true) throw refusal('permissionDenied');
-  }
-
-  #guarded({ commonName = '', peer }: Caller, range: KeyRange, next: Uint8Array | undefined): void {
-    const address = peer.slice(0, peer.lastIndexOf(':')).replace(/^\[|\]$|^::ffff:/g, '');
-    const present = this.#keysIn(range);
-    const touched = present.length === 0 && next !== undefined ? [undefined] : present;
-    for (const current of touched) {
-      const key = current?.key ?? range.start;
-      if (this.#guard?.allows({ name: commonName, address, key, current, next }) !== true) {
-        throw refusal('permissionDenied');
-      }
-    }
   }
 }

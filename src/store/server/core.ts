@@ -14,6 +14,7 @@ import { CommitQueue, HalfDone } from './commit-queue.ts';
 import { Database } from './database.ts';
 import { guarded } from './database-error.ts';
 import type { Guard } from './guard.ts';
+import { GuardedAccess } from './guarded-access.ts';
 import { identityOf } from './identity.ts';
 import { Lessor } from './lessor.ts';
 import { type Commit, Mvcc, type Writer } from './mvcc.ts';
@@ -63,6 +64,7 @@ export class Core implements AsyncDisposable {
   readonly space: Space;
   readonly clusterId: bigint;
   readonly memberId: bigint;
+  readonly #guard: Guard | undefined;
   readonly #queue: CommitQueue;
   readonly #log: Logger;
   readonly #checkpointer: Checkpointer;
@@ -88,14 +90,12 @@ export class Core implements AsyncDisposable {
     this.hub = new WatchHub(this.mvcc);
     this.auth = new AuthStore(this.database, tables);
     this.tokens = new Tokens(clock);
-    this.access = new Access({
-      auth: this.auth,
-      tokens: this.tokens,
-      guard,
-      keysOfLease: id => this.mvcc.keysOfLease(id),
-      keysIn: range =>
-        this.mvcc.range({ range, revision: 0n, limit: 0n, keysOnly: false, countOnly: false }).kvs,
-    });
+    this.#guard = guard;
+    this.#resetGuard();
+    const keysOfLease = (id: bigint) => this.mvcc.keysOfLease(id);
+    const get = (key: Uint8Array) => tables.get(key);
+    const guarded = guard && new GuardedAccess({ guard, lessor: this.lessor, keysOfLease, get });
+    this.access = new Access({ auth: this.auth, tokens: this.tokens, guarded, keysOfLease });
     this.space = new Space(this.database, tables, quota);
     this.#queue = new CommitQueue(this.database, {
       onCommit: () => this.#committed(),
@@ -135,7 +135,10 @@ export class Core implements AsyncDisposable {
       try {
         const answer = guarded(this.database.path, () => job(writer));
         const commit = this.mvcc.finish(writer);
-        if (commit !== undefined) this.#commits.push(commit);
+        if (commit !== undefined) {
+          this.#commits.push(commit);
+          for (const change of commit.changes) this.#guard?.follow(change);
+        }
         return answer;
       } catch (error) {
         throw writer.changed ? new HalfDone(error) : error;
@@ -203,6 +206,14 @@ export class Core implements AsyncDisposable {
     this.lessor.reload();
     this.auth.reload();
     this.space.reload();
+    this.#resetGuard();
+  }
+
+  #resetGuard(): void {
+    if (this.#guard === undefined) return;
+    const range = { ...this.#guard.keys, single: false };
+    const all = { range, revision: 0n, limit: 0n, keysOnly: false, countOnly: false };
+    this.#guard.reset(this.mvcc.range(all).kvs);
   }
 
   /** A step at a time, and not for a store that is hardly written to. */

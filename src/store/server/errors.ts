@@ -76,3 +76,9 @@ export function refusal(reason: Refusal): RpcError {
   const [status, words] = REFUSALS[reason];
   return new RpcError(status, words);
 }
+
+/** etcd's refusal, with the reason. Clients that know it by its words know its status too. */
+export function denial(reason: string): RpcError {
+  const { code, message } = refusal('permissionDenied');
+  return new RpcError(code, `${message}: ${reason}`);
+}

@@ -6,18 +6,19 @@ import type { Methods } from './rpc.ts';
 
 export function leaseService(core: Core): Methods<typeof Lease> {
   return {
-    leaseGrant(request) {
+    leaseGrant(request, caller) {
       return core.update(() => {
+        const owner = core.access.grantLease(caller, request.TTL);
         core.space.claim(0);
         const id = request.ID === 0n ? freeId(core) : request.ID;
-        const TTL = core.lessor.grant(id, request.TTL);
+        const TTL = core.lessor.grant(id, request.TTL, owner);
         return { header: core.header(), ID: id, TTL };
       });
     },
 
     leaseRevoke(request, caller) {
       return core.write(writer => {
-        core.access.lease(caller, 'write', request.ID);
+        core.access.revokeLease(caller, request.ID);
         core.lessor.revoke(request.ID, writer);
         return { header: core.header(writer.visibleRevision) };
       });
@@ -28,7 +29,7 @@ export function leaseService(core: Core): Methods<typeof Lease> {
         const { ID } = request;
         const lease = core.lessor.timeToLive(ID);
         if (lease === undefined) return { header: core.header(), ID, TTL: -1n };
-        if (request.keys) core.access.lease(caller, 'read', ID);
+        if (request.keys) core.access.readLease(caller, ID);
         const keys = request.keys ? core.mvcc.keysOfLease(ID) : [];
         return { header: core.header(), ID, TTL: lease.remaining, grantedTTL: lease.granted, keys };
       });
@@ -41,14 +42,17 @@ export function leaseService(core: Core): Methods<typeof Lease> {
       }));
     },
 
-    leaseKeepAlive(_caller, out) {
+    leaseKeepAlive(caller, out) {
       let open = 0;
       let ended = false;
       return {
         message({ ID }) {
           open++;
           core
-            .read(() => out.send({ header: core.header(), ID, TTL: core.lessor.keepAlive(ID) ?? 0n }))
+            .read(() => {
+              core.access.keepLeaseAlive(caller, ID);
+              out.send({ header: core.header(), ID, TTL: core.lessor.keepAlive(ID) ?? 0n });
+            })
             .catch((error: Error) => out.close(error))
             .finally(() => {
               if (--open === 0 && ended) out.close();

@@ -50,6 +50,23 @@ test('a lease keeps the time it had left while the store is down', async () => {
   assert.deepEqual(store.lessor.due(), [1n, 2n], 'named until revoked');
 });
 
+test('D2: whose a lease is outlives a restart, and a renewal', async () => {
+  {
+    using store = open();
+    store.lessor.grant(1n, 100n, 'anna');
+    store.lessor.grant(2n, 100n, 'anna');
+    store.lessor.grant(3n, 100n);
+    store.lessor.keepAlive(1n);
+    store.lessor.checkpoint();
+  }
+  using store = open();
+  assert.deepEqual(
+    [1n, 2n, 3n, 4n].map(id => store.lessor.ownerOf(id)),
+    ['anna', 'anna', undefined, undefined],
+  );
+  assert.equal(store.lessor.countOf('anna'), 2);
+});
+
 for (const [what, jump, remaining] of [
   ['back', -10_000_000, 100n],
   ['ahead', 10_000_000, 2n],

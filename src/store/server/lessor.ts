@@ -27,6 +27,8 @@ interface Lease {
   readonly id: bigint;
   /** Seconds. */
   readonly granted: bigint;
+  /** Who asked for it, where a Guard wants to know. */
+  readonly owner: string | undefined;
   /** Monotonic milliseconds. */
   expiresAt: number;
 }
@@ -50,9 +52,9 @@ export class Lessor {
     this.#tables = tables;
     this.#clock = clock;
     this.#nextSlot = slotOf(clock.monotonic());
-    this.#all = database.prepare('SELECT id, granted, expires_at FROM leases');
+    this.#all = database.prepare('SELECT id, granted, expires_at, owner FROM leases');
     this.#write = database.prepare(
-      'INSERT OR REPLACE INTO leases (id, granted, expires_at) VALUES (?, ?, ?)',
+      'INSERT OR REPLACE INTO leases (id, granted, expires_at, owner) VALUES (?, ?, ?, ?)',
     );
     this.#delete = database.prepare('DELETE FROM leases WHERE id = ?');
     this.reload();
@@ -70,7 +72,8 @@ export class Lessor {
       const left = alive === undefined ? granted * 1000n : (row['expires_at'] as bigint) - alive;
       const bounded =
         left > granted * 1000n ? granted * 1000n : left < MIN_TTL * 1000n ? MIN_TTL * 1000n : left;
-      this.#add({ id, granted, expiresAt: this.#clock.monotonic() + Number(bounded) });
+      const owner = (row['owner'] as string | null) ?? undefined;
+      this.#add({ id, granted, owner, expiresAt: this.#clock.monotonic() + Number(bounded) });
     }
     for (const id of this.#leases.keys()) if (!stored.has(id)) this.#leases.delete(id);
   }
@@ -83,12 +86,24 @@ export class Lessor {
     return this.#leases.has(id);
   }
 
+  /** Who asked for this lease; undefined when nobody wanted to know, and for one that is not there. */
+  ownerOf(id: bigint): string | undefined {
+    return this.#leases.get(id)?.owner;
+  }
+
+  /** How many leases this owner has. */
+  countOf(owner: string): number {
+    let count = 0;
+    for (const lease of this.#leases.values()) if (lease.owner === owner) count++;
+    return count;
+  }
+
   /** @returns the seconds granted, at least MIN_TTL. @throws RpcError */
-  grant(id: bigint, ttl: bigint): bigint {
+  grant(id: bigint, ttl: bigint, owner?: string): bigint {
     if (ttl > MAX_TTL) throw refusal('leaseTtlTooLarge');
     if (this.#leases.has(id)) throw refusal('leaseExists');
     const granted = ttl < MIN_TTL ? MIN_TTL : ttl;
-    const lease = { id, granted, expiresAt: this.#clock.monotonic() + Number(granted) * 1000 };
+    const lease = { id, granted, owner, expiresAt: this.#clock.monotonic() + Number(granted) * 1000 };
     this.#store(lease);
     this.#add(lease);
     return granted;
@@ -159,7 +174,8 @@ export class Lessor {
 
   #store(lease: Lease): void {
     const left = lease.expiresAt - this.#clock.monotonic();
-    this.#write.run(lease.id, lease.granted, BigInt(Math.round(this.#clock.now() + left)));
+    const expiresAt = BigInt(Math.round(this.#clock.now() + left));
+    this.#write.run(lease.id, lease.granted, expiresAt, lease.owner ?? null);
   }
 
   #add(lease: Lease): void {

@@ -4,7 +4,7 @@
  *     current           the newest state of every key that exists: what almost every read wants
  *     history           every change since the last compaction, in order; value NULL is a deletion
  *     history_by_key    finds the state of one key at an old revision
- *     leases            granted seconds, and the wall-clock time of expiry (milliseconds since the epoch)
+ *     leases            granted seconds, the wall-clock time of expiry (milliseconds since the epoch), and the owner
  *     meta              one row per number of the store itself: cluster and member id, compacted revision, ...
  *     users, roles, ... who may do what
  *
@@ -72,6 +72,7 @@ export const MIGRATIONS: readonly string[] = [
     PRIMARY KEY (role, key, range_end)
   ) STRICT, WITHOUT ROWID;
   `,
+  'ALTER TABLE leases ADD COLUMN owner TEXT',
 ];
 
 export const SCHEMA_VERSION = MIGRATIONS.length;
