@@ -68,6 +68,14 @@ export class Identity implements HostIdentity {
     }
   }
 
+  /** Makes this host the one with this id, which it was before it lost its directory. @throws why it is not written */
+  static async become(directory: string, hostId: string): Promise<void> {
+    const identity = new Identity(join(directory, 'identity.json'), { version: 1, hostId, macs: {} });
+    identity.#saved = false;
+    await identity.save();
+    if (identity.#trouble !== undefined) throw new Error(identity.#trouble.reason);
+  }
+
   /** Why the identity is not on disk; undefined when it is. */
   get trouble(): Trouble | undefined {
     return this.#trouble;

@@ -7,6 +7,9 @@
  *     tulle:admin   a person with etcdctl: everything
  *
  * Files, in one directory of mode 0700: ca.pem, ca-key.pem, server.pem, server-key.pem, admin.pem, admin-key.pem.
+ *
+ * Every certificate, the authority's own included, is renewed for the key it has: one file is replaced in one step, and
+ * both sides can talk to whoever has the former one still (docs/decisions/0012-certificates.md).
  */
 import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
@@ -17,9 +20,12 @@ import type { Ip } from '../base/ip.ts';
 import { writeFileAtomic } from '../sys/file.ts';
 import { TrustError } from './errors.ts';
 import {
+  isDueForRenewal,
   type KeyedCertificate,
+  keyFingerprint,
   makeAuthority,
   makeRequest,
+  namesOf,
   type Purpose,
   type Subject,
   signRequest,
@@ -27,15 +33,21 @@ import {
 
 export const ORGANIZATION = { store: 'tulle:store', host: 'tulle:host', admin: 'tulle:admin' } as const;
 
+const STORE: Subject = { commonName: 'tulle store', organization: ORGANIZATION.store };
+const ADMIN: Subject = { commonName: 'root', organization: ORGANIZATION.admin };
+
 /** What the store is reached at. */
 export interface StoreNames {
   readonly addresses: readonly Ip[];
   readonly names: readonly string[];
 }
 
+/** Whether a certificate (PEM) is to be renewed. */
+type IsDue = (certificate: string) => boolean;
+
 export class Authority {
   readonly #directory: string;
-  readonly #keyed: KeyedCertificate;
+  #keyed: KeyedCertificate;
   readonly #clock: Clock;
 
   private constructor(directory: string, keyed: KeyedCertificate, clock: Clock) {
@@ -54,11 +66,7 @@ export class Authority {
   static async create(directory: string, store: StoreNames, clock: Clock): Promise<Authority> {
     const authority = new Authority(directory, await makeAuthority(clock.now()), clock);
     await authority.certifyStore(store);
-    const admin = await authority.#issue(
-      { commonName: 'root', organization: ORGANIZATION.admin },
-      { use: 'client' },
-    );
-    await writeKeyed(directory, 'admin', admin);
+    await authority.#certify('admin', ADMIN, { use: 'client' });
     // Last: an authority that is there is complete.
     await writeKeyed(directory, 'ca', authority.#keyed);
     return authority;
@@ -69,9 +77,9 @@ export class Authority {
     return this.#keyed.certificate;
   }
 
-  /** SHA-256 of the certificate, lower-case hex. */
+  /** SHA-256 of the public key, lower-case hex; it outlives the certificate. */
   get fingerprint(): string {
-    return fingerprintOf(new X509Certificate(this.#keyed.certificate));
+    return keyFingerprint(new X509Certificate(this.#keyed.certificate).publicKey);
   }
 
   /** Paths for whoever wants files: the store's flags, etcdctl. */
@@ -85,27 +93,55 @@ export class Authority {
   }
 
   /** Makes the store's own certificate anew; it is sent together with the authority's, for those who join. */
-  async certifyStore({ addresses, names }: StoreNames): Promise<void> {
-    const subject = { commonName: 'tulle store', organization: ORGANIZATION.store };
-    const { certificate, key } = await this.#issue(subject, { use: 'server', addresses, names });
-    await writeKeyed(this.#directory, 'server', {
-      certificate: `${certificate.trimEnd()}\n${this.certificate}`,
-      key,
-    });
+  certifyStore({ addresses, names }: StoreNames): Promise<void> {
+    return this.#certify('server', STORE, { use: 'server', addresses, names }, this.certificate);
   }
 
-  /** Whether the store's certificate is there, is valid for the next year, and covers these addresses and names. */
+  /** Whether the store's certificate is there, is of this authority, and covers these addresses and names. */
   async coversStore({ addresses, names }: StoreNames): Promise<boolean> {
     const keyed = await readKeyed(this.#directory, 'server');
     if (keyed === undefined) return false;
     const certificate = new X509Certificate(keyed.certificate);
-    const yearAhead = this.#clock.now() + 365 * 86_400_000;
     return (
-      certificate.validToDate.getTime() > yearAhead &&
-      certificate.verify(new X509Certificate(this.certificate).publicKey) &&
+      this.hasSigned(keyed.certificate) &&
       addresses.every(ip => certificate.checkIP(ip.toString()) !== undefined) &&
       names.every(name => certificate.checkHost(name) !== undefined)
     );
+  }
+
+  /**
+   * Renews, unless told otherwise, what has half of its life behind it: the authority's certificate, the store's, the
+   * administrator's.
+   * @returns the files that were written
+   */
+  async renew(isDue: IsDue = pem => isDueForRenewal(pem, this.#clock.now())): Promise<string[]> {
+    const { authority, server, admin } = this.files;
+    const written: string[] = [];
+    // Another process may have renewed it: two do no harm, but one is enough.
+    this.#keyed = (await readKeyed(this.#directory, 'ca')) ?? this.#keyed;
+    const isAuthorityDue = isDue(this.#keyed.certificate);
+    if (isAuthorityDue) {
+      this.#keyed = await makeAuthority(this.#clock.now(), this.#keyed.key);
+      await writeKeyed(this.#directory, 'ca', this.#keyed);
+      written.push(authority);
+    }
+    const store = await readKeyed(this.#directory, 'server');
+    // It holds the authority's certificate too.
+    if (store !== undefined && (isAuthorityDue || isDue(store.certificate))) {
+      await this.certifyStore(await namesOf(store.certificate));
+      written.push(server.certificate);
+    }
+    const person = await readKeyed(this.#directory, 'admin');
+    if (person === undefined || isDue(person.certificate) || !this.hasSigned(person.certificate)) {
+      await this.#certify('admin', ADMIN, { use: 'client' });
+      written.push(admin.certificate);
+    }
+    return written;
+  }
+
+  /** Whether a certificate (PEM) is of this authority. */
+  hasSigned(certificate: string): boolean {
+    return new X509Certificate(certificate).verify(new X509Certificate(this.certificate).publicKey);
   }
 
   /** Signs a host's request as this host. @throws Error for a request that is malformed */
@@ -114,15 +150,13 @@ export class Authority {
     return signRequest(this.#keyed, request, subject, { use: 'client' }, this.#clock.now());
   }
 
-  async #issue(subject: Subject, purpose: Purpose): Promise<KeyedCertificate> {
-    const { request, key } = await makeRequest(subject);
-    return { certificate: await signRequest(this.#keyed, request, subject, purpose, this.#clock.now()), key };
+  /** A certificate for the key that `name` has, or for a new one where there is none. */
+  async #certify(name: string, subject: Subject, purpose: Purpose, issuer = ''): Promise<void> {
+    const known = await readKeyed(this.#directory, name);
+    const { request, key } = await makeRequest(subject, known?.key);
+    const leaf = await signRequest(this.#keyed, request, subject, purpose, this.#clock.now());
+    await writeKeyed(this.#directory, name, { certificate: `${leaf.trimEnd()}\n${issuer}`, key });
   }
-}
-
-/** SHA-256 of a certificate, lower-case hex without colons. */
-export function fingerprintOf(certificate: X509Certificate): string {
-  return certificate.fingerprint256.replaceAll(':', '').toLowerCase();
 }
 
 /** The key first: a certificate without its key would be no use to anybody. */
@@ -135,7 +169,7 @@ export async function writeKeyed(
   await writeFileAtomic(join(directory, `${name}.pem`), certificate, { directoryMode: 0o700 });
 }
 
-/** undefined when neither file is there. @throws TrustError when only one is, or one is damaged */
+/** undefined when there is no certificate. @throws TrustError when its key is missing, or one of them is damaged */
 export async function readKeyed(directory: string, name: string): Promise<KeyedCertificate | undefined> {
   const read = (file: string) =>
     readFile(join(directory, file), 'utf8').catch((error: unknown) => {

@@ -86,12 +86,14 @@ const TOKEN_COLUMNS: readonly Column<Omit<TokenEntry, 'hash'>>[] = [
   { title: 'id', cell: token => token.id },
   { title: 'created', cell: token => token.createdAt },
   { title: 'expires', cell: token => token.expiresAt },
+  { title: 'for', cell: token => token.hostId ?? 'new hosts' },
 ];
 
 interface TokenOptions {
   readonly dataDir: string;
   readonly json?: true;
   readonly expires: number;
+  readonly host?: string;
 }
 
 function tokenCommand(): Command {
@@ -103,11 +105,20 @@ function tokenCommand(): Command {
         .default(TOKEN_MS, '24h')
         .argParser(duration({ min: 1000, max: LONGEST_TOKEN_MS })),
     )
+    .addOption(
+      new Option(
+        '--host <id|name>',
+        'for this host only, which has a certificate and lost its key: it gets its id and its subnet again',
+      ).argParser(text),
+    )
     .addOption(jsonOption())
     .action(async (options: TokenOptions) => {
       const trust = await trustIn(options.dataDir);
-      const token = await trust.createToken(options.expires);
-      if (options.json) printJson({ token, address: trust.site.address, expiresInMs: options.expires });
+      const hostId = options.host === undefined ? undefined : await hostNamed(trust, options.host);
+      const token = await trust.createToken(options.expires, hostId);
+      const address = trust.site.address;
+      if (options.json)
+        printJson({ token, address, expiresInMs: options.expires, ...(hostId && { hostId }) });
       else {
         print(token);
         note(`good for ${formatDuration(options.expires)}; on the new host: tulle up --join TOKEN`);
@@ -120,7 +131,12 @@ function tokenCommand(): Command {
     .addOption(jsonOption())
     .action(async (options: TokenOptions) => {
       const tokens = await (await trustIn(options.dataDir)).tokens.list();
-      const shown = tokens.map(({ id, createdAt, expiresAt }) => ({ id, createdAt, expiresAt }));
+      const shown = tokens.map(({ id, createdAt, expiresAt, hostId }) => ({
+        id,
+        createdAt,
+        expiresAt,
+        ...(hostId !== undefined && { hostId }),
+      }));
       if (options.json) printJson(shown);
       else if (shown.length === 0) note('no token is good now');
       else print(formatTable(TOKEN_COLUMNS, shown));
@@ -143,9 +159,25 @@ function tokenCommand(): Command {
   return withExamples(command, [
     { line: 'store token', does: 'a token for a day' },
     { line: 'store token --expires 30m --json', does: 'a short one, for a script' },
+    { line: 'store token --host docker2', does: 'for a host that lost its disk, or its key' },
     { line: 'store token list', does: 'which are good' },
     { line: 'store token revoke 3f9c01a7be52', does: 'refuse one' },
   ]);
+}
+
+/** The id of a host that has a certificate. @throws CommandError */
+async function hostNamed(trust: StoreTrust, idOrName: string): Promise<string> {
+  const found = await trust.hosts.search(idOrName);
+  const [only] = found;
+  if (only !== undefined && found.length === 1) return only.hostId;
+  const hint = '`tulle store cert list` shows every host that has a certificate';
+  if (only === undefined) throw new CommandError('NOT_FOUND', `no host ${idOrName} has a certificate`, hint);
+  const ids = found.map(({ hostId }) => hostId).join(', ');
+  throw new CommandError(
+    'USAGE',
+    `several hosts are called ${idOrName}: ${ids}`,
+    'give the id of one of them',
+  );
 }
 
 /** `192.168.65.3:2379`, `[fd00::3]:2379`. */

@@ -5,7 +5,7 @@
  *     <state-dir>/trust/host.pem, host-key.pem
  *     <state-dir>/trust/store.json         {"version":1,"endpoint":"https://192.168.65.3:2379","prefix":"/coreos.com/network"}
  */
-import { X509Certificate } from 'node:crypto';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
@@ -16,6 +16,7 @@ import { readKeyed, writeKeyed } from './authority.ts';
 import { TrustError } from './errors.ts';
 import type { Joined } from './join-client.ts';
 import { StoreTrust } from './store-trust.ts';
+import { keyFingerprint } from './x509.ts';
 
 const StoreFile = v.object({
   version: v.literal(1),
@@ -71,7 +72,28 @@ export async function readJoined(stateDirectory: string): Promise<Joined | undef
       hint: 'join again: `tulle up --join TOKEN`',
     });
   }
-  return { ...store, ...keyed, authority: await readFile(join(directory, 'ca.pem'), 'utf8') };
+  const hostId = hostIdIn(keyed.certificate);
+  return { ...store, ...keyed, hostId, authority: await readFile(join(directory, 'ca.pem'), 'utf8') };
+}
+
+/** The key that this host has, also when the rest is damaged: it proves to the store that this is the same host. */
+export async function readHostKey(stateDirectory: string): Promise<string | undefined> {
+  const pem = await readFile(join(directoryOf(stateDirectory), 'host-key.pem'), 'utf8').catch(
+    () => undefined,
+  );
+  try {
+    return pem && createPrivateKey(pem) && pem;
+  } catch {
+    return undefined;
+  }
+}
+
+const hostIdIn = (certificate: string) =>
+  /^CN=(?<id>.*)$/m.exec(new X509Certificate(certificate).subject)?.groups?.['id'] ?? '';
+
+/** Whether the store is on this very host: the first host of a network goes there by loopback. */
+export function isOwnStore({ endpoint }: Pick<Joined, 'endpoint'>): boolean {
+  return new URL(endpoint).hostname === '127.0.0.1';
 }
 
 /** The way to the store for a host that has joined; undefined for any other, or when the files are not readable. */
@@ -94,10 +116,24 @@ export async function findOwnTrust(stateDirectory: string, dataDir: string): Pro
   return { ...host, certFile: admin.certificate, keyFile: admin.key };
 }
 
-/** Whether half of a certificate's life is over. */
-export function isDueForRenewal({ certificate }: Joined, now: number): boolean {
-  const { validFromDate, validToDate } = new X509Certificate(certificate);
-  return now - validFromDate.getTime() > validToDate.getTime() - now;
+/**
+ * Why this is no certificate to show to the store of `authority` (SHA-256 of its key, hex) as the host `hostId`;
+ * undefined when it is one. By the clock of this host.
+ */
+export function whyUseless(
+  { certificate, authority, key }: Pick<Joined, 'certificate' | 'authority' | 'key'>,
+  wanted: { readonly hostId: string; readonly fingerprint: string },
+  now: number,
+): string | undefined {
+  const own = new X509Certificate(certificate);
+  const issuer = new X509Certificate(authority);
+  if (keyFingerprint(issuer.publicKey) !== wanted.fingerprint || !own.verify(issuer.publicKey)) {
+    return 'it is of another authority';
+  }
+  if (hostIdIn(certificate) !== wanted.hostId) return 'it is of another host';
+  if (!own.checkPrivateKey(createPrivateKey(key))) return 'its key is another';
+  const ends = [own, issuer].map(({ validToDate }) => validToDate).find(end => end.getTime() <= now);
+  return ends && `it has expired on ${ends.toISOString()}`;
 }
 
 const directoryOf = (stateDirectory: string) => join(stateDirectory, 'trust');

@@ -4,17 +4,19 @@
  */
 import { X509Certificate } from 'node:crypto';
 import { request as httpsRequest, type RequestOptions } from 'node:https';
+import { hostname } from 'node:os';
 import { connect } from 'node:tls';
 import * as v from 'valibot';
-import { messageOf } from '../base/errors.ts';
-import { fingerprintOf, ORGANIZATION } from './authority.ts';
+import { isCode, messageOf } from '../base/errors.ts';
+import { ORGANIZATION } from './authority.ts';
 import { TrustError } from './errors.ts';
-import { JOIN_PATH, JoinAnswer, JoinRefusal, type JoinRequest, MAX_JOIN_BYTES } from './join.ts';
+import { HostName, JOIN_PATH, JoinAnswer, JoinRefusal, type JoinRequest, MAX_JOIN_BYTES } from './join.ts';
 import type { Token } from './token.ts';
-import { type KeyedCertificate, makeRequest } from './x509.ts';
+import { type KeyedCertificate, keyFingerprint, makeRequest } from './x509.ts';
 
 /** What a host has after it joined. */
 export interface Joined extends KeyedCertificate {
+  readonly hostId: string;
   /** PEM of the authority. */
   readonly authority: string;
   /** `https://HOST:PORT` */
@@ -22,42 +24,85 @@ export interface Joined extends KeyedCertificate {
   readonly prefix: string;
 }
 
+/** Who joins. */
+export interface Applicant {
+  readonly hostId: string;
+  /** PEM of the key it had before: with it the host gets its own id again. */
+  readonly key?: string;
+}
+
 const TIMEOUT_MS = 10_000;
 
 /** @throws TrustError */
-export async function joinStore(token: Token, hostId: string, signal: AbortSignal): Promise<Joined> {
-  const authority = await fetchAuthority(token, signal);
-  const { id, secret } = token;
-  const proof = { token: { id, secret } };
-  return certified(token.address, authority, hostId, proof, {}, signal);
+export async function joinStore(
+  token: Token,
+  { hostId, key }: Applicant,
+  signal: AbortSignal,
+): Promise<Joined> {
+  const { id, secret, address } = token;
+  const known = {
+    hostId,
+    key,
+    authority: await fetchAuthority(token, signal),
+    endpoint: `https://${address}`,
+  };
+  return certified(known, { token: { id, secret } }, {}, signal);
 }
 
-/** A fresh certificate for a host that has one. @throws TrustError */
-export function renewCertificate(joined: Joined, hostId: string, signal: AbortSignal): Promise<Joined> {
-  const { certificate, key, authority, endpoint } = joined;
-  return certified(new URL(endpoint).host, authority, hostId, {}, { cert: certificate, key }, signal);
+/** A fresh certificate for a host that has one, for the same key. @throws TrustError */
+export function renewCertificate(joined: Joined, signal: AbortSignal): Promise<Joined> {
+  const { certificate, key } = joined;
+  return certified(joined, {}, { cert: certificate, key }, signal);
+}
+
+interface Known extends Pick<Joined, 'hostId' | 'authority' | 'endpoint'> {
+  readonly key?: string | undefined;
 }
 
 async function certified(
-  address: string,
-  authority: string,
-  hostId: string,
+  known: Known,
   proof: Pick<JoinRequest, 'token'>,
   tls: RequestOptions,
   signal: AbortSignal,
 ): Promise<Joined> {
-  const { request, key } = await makeRequest({ commonName: hostId, organization: ORGANIZATION.host });
-  const endpoint = `https://${address}`;
-  const body = JSON.stringify({ ...proof, hostId, request } satisfies JoinRequest);
-  const { status, text } = await post(`${endpoint}${JOIN_PATH}`, body, { ...tls, ca: authority }, signal);
-  const parsed = v.safeParse(v.union([JoinAnswer, JoinRefusal]), parseJson(text));
-  if (!parsed.success) throw noAnswer(address, `it answered ${status} with something that makes no sense`);
+  const { endpoint, authority } = known;
+  const { body, accept } = await askForCertificate(known, proof);
+  const answer = await post(
+    `${endpoint}${JOIN_PATH}`,
+    JSON.stringify(body),
+    { ...tls, ca: authority },
+    signal,
+  );
+  const { host: address } = new URL(endpoint);
+  const parsed = v.safeParse(v.union([JoinAnswer, JoinRefusal]), parseJson(answer.text));
+  if (!parsed.success)
+    throw noAnswer(address, `it answered ${answer.status} with something that makes no sense`);
   if ('error' in parsed.output) {
-    throw new TrustError('TOKEN_REFUSED', `the store at ${address} refused: ${parsed.output.error}`, {
-      hint: 'make a new token with `tulle store token` on the host of the store',
-    });
+    const { error, hint = 'the log of the store says more' } = parsed.output;
+    throw new TrustError('TOKEN_REFUSED', `the store at ${address} refused: ${error}`, { hint });
   }
-  return { ...parsed.output, key, authority, endpoint };
+  return accept(parsed.output);
+}
+
+/** What is sent, and how to read the answer. */
+export async function askForCertificate(
+  { hostId, authority, endpoint, key: former }: Known,
+  proof: Pick<JoinRequest, 'token'>,
+): Promise<{ readonly body: JoinRequest; readonly accept: (answer: JoinAnswer) => Joined }> {
+  const { request, key } = await makeRequest({ commonName: hostId, organization: ORGANIZATION.host }, former);
+  const name = hostname();
+  const accept = (answer: JoinAnswer): Joined => {
+    // The store may have renewed its authority's certificate, never the key.
+    const issuer = new X509Certificate(answer.authority).publicKey;
+    const isSame = keyFingerprint(issuer) === keyFingerprint(new X509Certificate(authority).publicKey);
+    if (!isSame || !new X509Certificate(answer.certificate).verify(issuer)) {
+      throw new TrustError('NOT_THE_STORE', `the certificate from ${endpoint} is not of its authority`, {
+        hint: 'join again with a new token: `tulle store token` on the host of the store',
+      });
+    }
+    return { ...answer, key, endpoint };
+  };
+  return { body: { ...proof, hostId, ...(v.is(HostName, name) && { name }), request }, accept };
 }
 
 /** The certificate with the token's fingerprint among those that the other side shows. */
@@ -82,7 +127,7 @@ function fetchAuthority({ address, fingerprint }: Token, signal: AbortSignal): P
     socket.once('secureConnect', () => {
       const chain = chainOf(socket.getPeerCertificate(true));
       const [shown] = chain;
-      const authority = chain.find(certificate => fingerprintOf(certificate) === fingerprint);
+      const authority = chain.find(({ publicKey }) => keyFingerprint(publicKey) === fingerprint);
       socket.destroy();
       if (authority !== undefined && shown?.verify(authority.publicKey)) resolve(authority.toString());
       else {
@@ -150,7 +195,17 @@ function parseJson(text: string): unknown {
 
 function noAnswer(address: string, why: string, cause?: unknown): TrustError {
   return new TrustError('NO_ANSWER', `no good answer from the store at ${address}: ${why}`, {
-    hint: 'is the store running, and does a firewall let this host reach it?',
+    hint: hintFor(cause),
     ...(cause === undefined ? {} : { cause }),
   });
+}
+
+/** OpenSSL compares certificates with the clock of this host, which is wrong more often than they are. */
+function hintFor(cause: unknown): string {
+  const clock = `the clock of this host says ${new Date().toISOString()}`;
+  if (isCode(cause, 'CERT_NOT_YET_VALID')) return `${clock}; set it, and try again`;
+  if (isCode(cause, 'CERT_HAS_EXPIRED')) {
+    return `${clock}; if that is right, renew with \`tulle store cert renew\` on the host of the store`;
+  }
+  return 'is the store running, and does a firewall let this host reach it?';
 }

@@ -12,11 +12,12 @@ import { type TestContext, test } from 'node:test';
 import { Ip } from '../base/ip.ts';
 import { recordingLogger } from '../base/log.ts';
 import { ManualClock } from '../base/manual-clock.ts';
-import { isDueForRenewal, readJoined, saveJoined } from './host-trust.ts';
+import { readJoined, saveJoined, whyUseless } from './host-trust.ts';
 import { MAX_JOIN_BYTES } from './join.ts';
 import { joinStore, renewCertificate } from './join-client.ts';
 import { StoreTrust } from './store-trust.ts';
 import { parseToken } from './token.ts';
+import { isDueForRenewal } from './x509.ts';
 
 const HOST = '5d1c63e4-7d0c-4f0e-9a53-0f9f3f1f2a11';
 const OTHER = '7e2d74f5-8e1d-4a1f-8b64-1a0a4a2a3b22';
@@ -25,10 +26,11 @@ const YEAR = 365.25 * 86_400_000;
 const names = { addresses: [Ip.parse('127.0.0.1')], names: ['localhost'] };
 const never = new AbortController().signal;
 
-async function store(t: TestContext) {
+/** @param ahead milliseconds that the store's clock is ahead of the host's */
+async function store(t: TestContext, ahead = 0) {
   const directory = mkdtempSync(join(tmpdir(), 'tt-trust-'));
   t.after(() => rmSync(directory, { recursive: true }));
-  const clock = new ManualClock(Date.now());
+  const clock = new ManualClock(Date.now() + ahead);
   // The port is known only when it is listened on, and the token must hold it: first without, then with it.
   const site = { address: '127.0.0.1:1', prefix: '/coreos.com/network' };
   const first = await StoreTrust.init(directory, site, names, clock);
@@ -62,7 +64,7 @@ function* endless() {
 test('a host with a token gets a certificate in its own name, and keeps what it needs', async t => {
   const { trust, directory } = await store(t);
   const token = parseToken(await trust.createToken(HOUR));
-  const joined = await joinStore(token, HOST, never);
+  const joined = await joinStore(token, { hostId: HOST }, never);
   const certificate = new X509Certificate(joined.certificate);
   assert.equal(certificate.subject, `CN=${HOST}\nO=tulle:host`);
   assert.ok(certificate.verify(new X509Certificate(trust.authority.certificate).publicKey));
@@ -85,15 +87,20 @@ test('an authority survives a second init; its store certificate follows the add
   assert.equal(await again.authority.coversStore(more), true);
 });
 
-test('a store certificate is made anew when less than a year of it is left', async t => {
+test('D3: what the store keeps is renewed when half of it is over, and not before', async t => {
   const { trust, directory, clock } = await store(t);
-  const fresh = readFileSync(trust.authority.files.server.certificate, 'utf8');
-  await clock.advance(3.5 * YEAR);
+  const { authority, server, admin } = trust.authority.files;
+  const read = () =>
+    [authority, server.certificate, admin.certificate].map(file => readFileSync(file, 'utf8'));
+  const fresh = read();
+  await clock.advance(0.4 * YEAR);
   await StoreTrust.init(directory, trust.site, names, clock);
-  assert.equal(readFileSync(trust.authority.files.server.certificate, 'utf8'), fresh);
-  await clock.advance(YEAR);
+  assert.deepEqual(read(), fresh);
+  await clock.advance(0.2 * YEAR);
   await StoreTrust.init(directory, trust.site, names, clock);
-  assert.notEqual(readFileSync(trust.authority.files.server.certificate, 'utf8'), fresh);
+  const [sameAuthority, ...renewed] = read();
+  assert.equal(sameAuthority, fresh[0]);
+  for (const pem of renewed) assert.ok(!fresh.includes(pem) && trust.authority.hasSigned(pem));
   assert.equal(await trust.authority.coversStore(names), true);
 });
 
@@ -116,16 +123,16 @@ test('an expired, a revoked and a made-up token are refused', async t => {
   await trust.tokens.revoke(parseToken(revoked).id);
   const madeUp = { ...parseToken(good), secret: '0'.repeat(32) };
   for (const token of [parseToken(expired), parseToken(revoked), madeUp]) {
-    await assert.rejects(joinStore(token, HOST, never), { code: 'TOKEN_REFUSED' });
+    await assert.rejects(joinStore(token, { hostId: HOST }, never), { code: 'TOKEN_REFUSED' });
   }
-  await joinStore(parseToken(good), HOST, never);
+  await joinStore(parseToken(good), { hostId: HOST }, never);
 });
 
 test('the secret is shown to nobody who has another authority', async t => {
   const [real, impostor] = [await store(t), await store(t)];
   const token = parseToken(await real.trust.createToken(HOUR));
   const misled = { ...token, address: impostor.trust.site.address };
-  await assert.rejects(joinStore(misled, HOST, never), { code: 'NOT_THE_STORE' });
+  await assert.rejects(joinStore(misled, { hostId: HOST }, never), { code: 'NOT_THE_STORE' });
   assert.deepEqual(impostor.log.records, []);
 });
 
@@ -143,7 +150,7 @@ test('nor to one who shows the real authority next to a certificate of another',
     },
   );
   const token = { ...parseToken(await real.trust.createToken(HOUR)), address };
-  await assert.rejects(joinStore(token, HOST, never), { code: 'NOT_THE_STORE' });
+  await assert.rejects(joinStore(token, { hostId: HOST }, never), { code: 'NOT_THE_STORE' });
   assert.equal(asked, false);
 });
 
@@ -158,33 +165,85 @@ test('an answer without end is broken off', async t => {
       .pipe(response);
   });
   const token = { ...parseToken(await trust.createToken(HOUR)), address };
-  await assert.rejects(joinStore(token, HOST, never), { code: 'NO_ANSWER', message: /too long/ });
+  await assert.rejects(joinStore(token, { hostId: HOST }, never), { code: 'NO_ANSWER', message: /too long/ });
 });
 
 test('a host renews with the certificate it has, in its own name only', async t => {
   const { trust } = await store(t);
-  const joined = await joinStore(parseToken(await trust.createToken(HOUR)), HOST, never);
-  const renewed = await renewCertificate(joined, HOST, never);
+  const joined = await joinStore(parseToken(await trust.createToken(HOUR)), { hostId: HOST }, never);
+  const renewed = await renewCertificate(joined, never);
   assert.notEqual(renewed.certificate, joined.certificate);
   assert.equal(new X509Certificate(renewed.certificate).subject, `CN=${HOST}\nO=tulle:host`);
-  await assert.rejects(renewCertificate(joined, OTHER, never), { code: 'TOKEN_REFUSED' });
-  const stranger = { ...joined, certificate: '', key: '' };
-  await assert.rejects(renewCertificate(stranger, HOST, never), { code: 'TOKEN_REFUSED' });
+  await assert.rejects(renewCertificate({ ...joined, hostId: OTHER }, never), { code: 'TOKEN_REFUSED' });
+  const stranger = { ...joined, certificate: '' };
+  await assert.rejects(renewCertificate(stranger, never), { code: 'TOKEN_REFUSED' });
+});
+
+test('D1: an id that has a certificate needs its key, or a token made for it', async t => {
+  const { trust, log } = await store(t);
+  const token = parseToken(await trust.createToken(HOUR));
+  const joined = await joinStore(token, { hostId: HOST }, never);
+  await assert.rejects(joinStore(token, { hostId: HOST }, never), {
+    code: 'TOKEN_REFUSED',
+    message: /does not prove its key/,
+    hint: /store token --host/,
+  });
+  assert.ok(log.records.some(({ message }) => message === 'a host was refused'));
+
+  const again = await joinStore(token, { hostId: HOST, key: joined.key }, never);
+  assert.equal(again.key, joined.key);
+  const made = parseToken(await trust.createToken(HOUR, HOST));
+  const replaced = await joinStore(made, { hostId: OTHER }, never);
+  assert.equal(replaced.hostId, HOST);
+  assert.equal(new X509Certificate(replaced.certificate).subject, `CN=${HOST}\nO=tulle:host`);
+  // From now on the new key is the proof, and the old one is none.
+  await assert.rejects(joinStore(token, { hostId: HOST, key: joined.key }, never), { code: 'TOKEN_REFUSED' });
+  await joinStore(token, { hostId: HOST, key: replaced.key }, never);
+});
+
+test('D1: of two hosts that come with one new id at the same time, one gets it', async t => {
+  const { trust } = await store(t);
+  const token = parseToken(await trust.createToken(HOUR));
+  const outcomes = await Promise.allSettled([1, 2, 3].map(() => joinStore(token, { hostId: HOST }, never)));
+  assert.equal(outcomes.filter(({ status }) => status === 'fulfilled').length, 1);
+});
+
+test('D4: a certificate is of use only while it is valid, of this authority and of this host', async t => {
+  const [mine, other] = [await store(t), await store(t)];
+  const joined = await joinStore(parseToken(await mine.trust.createToken(HOUR)), { hostId: HOST }, never);
+  const { fingerprint } = mine.trust.authority;
+  const now = mine.clock.now();
+  assert.equal(whyUseless(joined, { hostId: HOST, fingerprint }, now), undefined);
+  const strange = other.trust.authority.fingerprint;
+  assert.match(whyUseless(joined, { hostId: HOST, fingerprint: strange }, now) ?? '', /another authority/);
+  assert.match(whyUseless(joined, { hostId: OTHER, fingerprint }, now) ?? '', /another host/);
+  assert.match(whyUseless(joined, { hostId: HOST, fingerprint }, now + YEAR) ?? '', /has expired/);
+  const anew = await joinStore(parseToken(await mine.trust.createToken(HOUR)), { hostId: OTHER }, never);
+  const mixed = { ...joined, key: anew.key };
+  assert.match(whyUseless(mixed, { hostId: HOST, fingerprint }, now) ?? '', /its key/);
+});
+
+test('D7: a host whose clock is ten days behind hears of its clock', async t => {
+  const { trust } = await store(t, 10 * 24 * HOUR);
+  const token = parseToken(await trust.createToken(HOUR));
+  await assert.rejects(joinStore(token, { hostId: HOST }, never), { code: 'NO_ANSWER', hint: /clock/ });
 });
 
 test('a certificate is due when half of its life is over', async t => {
   const { trust, clock } = await store(t);
-  const joined = await joinStore(parseToken(await trust.createToken(HOUR)), HOST, never);
-  assert.equal(isDueForRenewal(joined, clock.now()), false);
-  assert.equal(isDueForRenewal(joined, clock.now() + 2.4 * YEAR), false);
-  assert.equal(isDueForRenewal(joined, clock.now() + 2.6 * YEAR), true);
+  const joined = await joinStore(parseToken(await trust.createToken(HOUR)), { hostId: HOST }, never);
+  assert.equal(isDueForRenewal(joined.certificate, clock.now()), false);
+  assert.equal(isDueForRenewal(joined.certificate, clock.now() + 0.4 * YEAR), false);
+  assert.equal(isDueForRenewal(joined.certificate, clock.now() + 0.6 * YEAR), true);
 });
 
 test('a store that is not there is an answer with a hint', async t => {
   const { trust } = await store(t);
   const token = { ...parseToken(await trust.createToken(HOUR)), address: '127.0.0.1:9' };
-  await assert.rejects(joinStore(token, HOST, never), { code: 'NO_ANSWER' });
-  await assert.rejects(joinStore(token, HOST, AbortSignal.abort(new Error('stop'))), { message: 'stop' });
+  await assert.rejects(joinStore(token, { hostId: HOST }, never), { code: 'NO_ANSWER' });
+  await assert.rejects(joinStore(token, { hostId: HOST }, AbortSignal.abort(new Error('stop'))), {
+    message: 'stop',
+  });
 });
 
 test('what is no join request is refused, and never lets the server fall', async t => {
@@ -215,5 +274,5 @@ test('what is no join request is refused, and never lets the server fall', async
   }
   assert.equal(await post(JSON.stringify({ hostId: HOST, request: csr })), 403);
   assert.equal(await post(JSON.stringify({ token: { id, secret }, hostId: HOST, request: csr })), 400);
-  await joinStore(parseToken(await trust.createToken(HOUR)), HOST, never);
+  await joinStore(parseToken(await trust.createToken(HOUR)), { hostId: HOST }, never);
 });

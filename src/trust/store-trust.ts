@@ -4,6 +4,7 @@
  *     <data-dir>/pki/*.pem       certificates (authority.ts)
  *     <data-dir>/pki/site.json   {"version":1,"address":"192.168.65.3:2379","prefix":"/coreos.com/network"}
  *     <data-dir>/tokens/*.json   tokens (token-book.ts)
+ *     <data-dir>/hosts/*.json    which hosts have a certificate (host-book.ts)
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -14,11 +15,13 @@ import type { Logger } from '../base/log.ts';
 import type { Guard } from '../store/server/guard.ts';
 import type { Welcome } from '../store/server/http-server.ts';
 import { writeFileAtomic } from '../sys/file.ts';
+import { Admission } from './admission.ts';
 import { Authority, type StoreNames } from './authority.ts';
 import { TrustError } from './errors.ts';
+import { HostBook } from './host-book.ts';
 import { HostGuard } from './host-guard.ts';
 import { JOIN_PATH } from './join.ts';
-import { joinServer, verifiedHost } from './join-server.ts';
+import { joinServer } from './join-server.ts';
 import { formatToken } from './token.ts';
 import { TokenBook } from './token-book.ts';
 
@@ -37,11 +40,13 @@ export interface Site {
 export class StoreTrust {
   readonly authority: Authority;
   readonly tokens: TokenBook;
+  readonly hosts: HostBook;
   readonly site: Site;
 
   private constructor(dataDir: string, authority: Authority, site: Site, clock: Clock) {
     this.authority = authority;
     this.tokens = new TokenBook(join(dataDir, 'tokens'), clock);
+    this.hosts = new HostBook(join(dataDir, 'hosts'));
     this.site = site;
   }
 
@@ -53,28 +58,34 @@ export class StoreTrust {
   }
 
   /**
-   * Makes an authority where there is none; otherwise keeps it, and sees to it that the store's certificate covers
-   * these names. Tokens made from now on say `site.address`.
+   * Makes an authority where there is none; otherwise keeps it, renews what is due, and sees to it that the store's
+   * certificate covers these names. Tokens made from now on say `site.address`.
    */
   static async init(dataDir: string, site: Site, names: StoreNames, clock: Clock): Promise<StoreTrust> {
     const known = await Authority.open(pkiOf(dataDir), clock);
     const authority = known ?? (await Authority.create(pkiOf(dataDir), names, clock));
+    await authority.renew();
     if (!(await authority.coversStore(names))) await authority.certifyStore(names);
     await writeFileAtomic(siteOf(dataDir), `${JSON.stringify({ version: 1, ...site })}\n`);
     return new StoreTrust(dataDir, authority, site, clock);
   }
 
-  /** A join token, as text, good for `lifetime` milliseconds. */
-  async createToken(lifetime: number): Promise<string> {
-    const token = await this.tokens.create(lifetime);
+  /** A join token, as text, good for `lifetime` milliseconds; for one host when its id is given. */
+  async createToken(lifetime: number, hostId?: string): Promise<string> {
+    const token = await this.tokens.create(lifetime, hostId);
     return formatToken({ ...token, fingerprint: this.authority.fingerprint, address: this.site.address });
+  }
+
+  /** Who gets a certificate. */
+  admission(log: Logger): Admission {
+    const { authority, tokens, hosts, site } = this;
+    return new Admission({ authority, tokens, hosts, prefix: site.prefix, log });
   }
 
   /** What makes a store server let hosts in, and hold each to its own lease. */
   extension(log: Logger): { readonly guard: Guard; readonly welcome: Welcome } {
-    const { authority, tokens, site } = this;
-    const serve = joinServer({ authority, tokens, prefix: site.prefix, log }, verifiedHost);
-    return { guard: new HostGuard(site.prefix), welcome: { path: JOIN_PATH, serve } };
+    const serve = joinServer(this.admission(log), log);
+    return { guard: new HostGuard(this.site.prefix), welcome: { path: JOIN_PATH, serve } };
   }
 }
 

@@ -4,7 +4,7 @@
  * changes a file that another process may be changing too, so there is nothing to lock. Secrets are kept as hashes:
  * they are 128 random bits, so a plain hash is enough.
  *
- *     <directory>/<id>.json   {"version":1,"hash":"<SHA-256 of the secret>","createdAt":"...","expiresAt":"..."}
+ *     <directory>/<id>.json   {"version":1,"hash":"<SHA-256 of the secret>","createdAt":"...","expiresAt":"...","hostId":"..."}
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { readdir, readFile, unlink } from 'node:fs/promises';
@@ -14,6 +14,7 @@ import type { Clock } from '../base/clock.ts';
 import { isCode, messageOf } from '../base/errors.ts';
 import { writeFileAtomic } from '../sys/file.ts';
 import { TrustError } from './errors.ts';
+import { HostId } from './join.ts';
 import { hexText, newTokenSecret, type Token, TokenId } from './token.ts';
 
 const TokenFile = v.object({
@@ -21,6 +22,7 @@ const TokenFile = v.object({
   hash: hexText(32),
   createdAt: v.pipe(v.string(), v.isoTimestamp()),
   expiresAt: v.pipe(v.string(), v.isoTimestamp()),
+  hostId: v.exactOptional(HostId),
 });
 
 export interface TokenEntry {
@@ -31,6 +33,8 @@ export interface TokenEntry {
   /** ISO 8601, UTC. */
   readonly createdAt: string;
   readonly expiresAt: string;
+  /** The only host that it lets in, whether that has a certificate already or not; absent: any that has none. */
+  readonly hostId?: string;
 }
 
 export class TokenBook {
@@ -44,15 +48,18 @@ export class TokenBook {
 
   /** Tokens that are still good, the oldest first. @throws TrustError when a file is damaged */
   async list(): Promise<readonly TokenEntry[]> {
-    const entries = await Promise.all((await this.#ids()).map(id => this.#find(id)));
+    const entries = await Promise.all((await this.#ids()).map(id => this.#read(id)));
     return entries
       .filter(entry => entry !== undefined)
       .filter(entry => this.#isGood(entry))
       .sort((a, b) => a.createdAt.localeCompare(b.createdAt) || a.id.localeCompare(b.id));
   }
 
-  /** A new token, good for `lifetime` milliseconds and any number of hosts. Those that have expired are removed. */
-  async create(lifetime: number): Promise<Pick<Token, 'id' | 'secret'>> {
+  /**
+   * A new token, good for `lifetime` milliseconds, for one host or for any number of new ones. Those that have expired
+   * are removed.
+   */
+  async create(lifetime: number, hostId?: string): Promise<Pick<Token, 'id' | 'secret'>> {
     await this.#removeExpired();
     const token = newTokenSecret();
     const now = this.#clock.now();
@@ -61,6 +68,7 @@ export class TokenBook {
       hash: hashOf(token.secret),
       createdAt: new Date(now).toISOString(),
       expiresAt: new Date(now + lifetime).toISOString(),
+      ...(hostId !== undefined && { hostId }),
     };
     await writeFileAtomic(this.#fileOf(token.id), `${JSON.stringify(file)}\n`, {
       mode: 0o600,
@@ -81,14 +89,11 @@ export class TokenBook {
     }
   }
 
-  /** Whether this secret belongs to a token that is still good. @throws TrustError when its file is damaged */
-  async accepts({ id, secret }: Pick<Token, 'id' | 'secret'>): Promise<boolean> {
-    const entry = await this.#find(id);
-    return (
-      entry !== undefined &&
-      this.#isGood(entry) &&
-      timingSafeEqual(Buffer.from(entry.hash), Buffer.from(hashOf(secret)))
-    );
+  /** The token with this secret, while it is good. @throws TrustError when its file is damaged */
+  async find({ id, secret }: Pick<Token, 'id' | 'secret'>): Promise<TokenEntry | undefined> {
+    const entry = await this.#read(id);
+    if (entry === undefined || !this.#isGood(entry)) return undefined;
+    return timingSafeEqual(Buffer.from(entry.hash), Buffer.from(hashOf(secret))) ? entry : undefined;
   }
 
   #isGood({ expiresAt }: TokenEntry): boolean {
@@ -110,12 +115,12 @@ export class TokenBook {
   async #removeExpired(): Promise<void> {
     for (const id of await this.#ids()) {
       // A damaged one is no reason not to make another; `list` complains about it.
-      const entry = await this.#find(id).catch(() => undefined);
+      const entry = await this.#read(id).catch(() => undefined);
       if (entry !== undefined && !this.#isGood(entry)) await this.revoke(id);
     }
   }
 
-  async #find(id: string): Promise<TokenEntry | undefined> {
+  async #read(id: string): Promise<TokenEntry | undefined> {
     // An id comes from outside; what is none could name another file.
     if (!v.is(TokenId, id)) return undefined;
     try {

@@ -3,7 +3,7 @@
  *
  *     tulle1.<base64url of>
  *     +---------+------------+--------------------------+-------------------+-----------+
- *     | id: 6   | secret: 16 | SHA-256 of the CA: 32    | HOST:PORT, UTF-8  | check: 4  |
+ *     | id: 6   | secret: 16 | SHA-256 of CA's key: 32  | HOST:PORT, UTF-8  | check: 4  |
  *     +---------+------------+--------------------------+-------------------+-----------+
  *
  * The fingerprint makes the first connection safe: the secret is shown to nobody but the store it belongs to. The
@@ -30,7 +30,7 @@ export interface Token {
   readonly id: string;
   /** Hex. */
   readonly secret: string;
-  /** SHA-256 of the authority's certificate, hex. */
+  /** SHA-256 of the authority's public key, hex: the token outlives a renewal of the authority's certificate. */
   readonly fingerprint: string;
   /** Where the store answers: `192.168.65.3:2379`, `[fd00::3]:2379`. */
   readonly address: string;

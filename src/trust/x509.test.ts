@@ -2,7 +2,14 @@ import assert from 'node:assert/strict';
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { before, describe, test } from 'node:test';
 import { Ip } from '../base/ip.ts';
-import { type KeyedCertificate, makeAuthority, makeRequest, type Purpose, signRequest } from './x509.ts';
+import {
+  type KeyedCertificate,
+  keyFingerprint,
+  makeAuthority,
+  makeRequest,
+  type Purpose,
+  signRequest,
+} from './x509.ts';
 
 const NOW = Date.UTC(2026, 0, 1);
 const DAY = 86_400_000;
@@ -59,7 +66,26 @@ describe('certificates', () => {
   test('a certificate is valid a little before it is made, for clocks that are behind', async () => {
     const { certificate } = await issue(CLIENT);
     assert.equal(certificate.validFromDate.getTime(), NOW - 3_600_000);
-    assert.ok(certificate.validToDate.getTime() > NOW + 4 * 365 * DAY);
+    assert.equal(certificate.validToDate.getTime(), NOW + 365.25 * DAY);
+  });
+
+  test('no certificate outlives that of its authority', async () => {
+    const end = new X509Certificate(authority.certificate).validToDate.getTime();
+    const { request } = await makeRequest(SUBJECT);
+    const late = await signRequest(authority, request, SUBJECT, CLIENT, end - DAY);
+    assert.equal(new X509Certificate(late).validToDate.getTime(), end);
+  });
+
+  test('an authority that is renewed has the key it had, and signs as before', async () => {
+    const { certificate } = await issue(CLIENT);
+    const renewed = await makeAuthority(NOW + 5 * 365 * DAY, authority.key);
+    const issuer = new X509Certificate(renewed.certificate);
+    assert.notEqual(renewed.certificate, authority.certificate);
+    assert.equal(
+      keyFingerprint(issuer.publicKey),
+      keyFingerprint(new X509Certificate(authority.certificate).publicKey),
+    );
+    assert.ok(certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey));
   });
 
   test('a request that its own key did not sign is refused', async () => {

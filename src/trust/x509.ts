@@ -3,15 +3,23 @@
  * them needs only node:crypto. The library is loaded when the first certificate is made: an agent that has its
  * certificate never pays for it.
  */
-import { randomBytes, webcrypto } from 'node:crypto';
-import type { Ip } from '../base/ip.ts';
+import {
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  type KeyObject,
+  randomBytes,
+  webcrypto,
+  X509Certificate,
+} from 'node:crypto';
+import { Ip } from '../base/ip.ts';
 
 const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
 
 const YEAR_MS = 365.25 * 86_400_000;
-/** The authority's certificate, and those it signs. */
-const AUTHORITY_MS = 20 * YEAR_MS;
-const LEAF_MS = 5 * YEAR_MS;
+/** The authority's certificate, and those it signs. Each is renewed when half of its life is over. */
+const AUTHORITY_MS = 10 * YEAR_MS;
+const LEAF_MS = YEAR_MS;
 /** Clocks of hosts differ: a certificate is valid from a little before it is made. */
 const SLACK_MS = 3_600_000;
 
@@ -38,10 +46,15 @@ async function library() {
   return x509;
 }
 
-/** A new authority that signs itself and nothing but leaves. */
-export async function makeAuthority(now: number): Promise<KeyedCertificate> {
+/**
+ * An authority that signs itself and nothing but leaves.
+ *
+ * @param key that of the authority whose certificate is renewed: what it has signed stays good, and whoever trusts the
+ *   former certificate trusts what is signed from now on.
+ */
+export async function makeAuthority(now: number, key?: string): Promise<KeyedCertificate> {
   const x509 = await library();
-  const keys = await newKeys();
+  const keys = await keysOf(key);
   const { keyCertSign, cRLSign } = x509.KeyUsageFlags;
   const certificate = await x509.X509CertificateGenerator.createSelfSigned({
     serialNumber: newSerial(),
@@ -58,12 +71,17 @@ export async function makeAuthority(now: number): Promise<KeyedCertificate> {
   return { certificate: certificate.toString('pem'), key: await exportKey(keys.privateKey) };
 }
 
-/** A key pair and a request for a certificate. What the request says of its owner is only a proposal. */
+/**
+ * A request for a certificate, and its key. What the request says of its owner is only a proposal.
+ *
+ * @param key PEM of the key to use; a new one unless given
+ */
 export async function makeRequest(
   subject: Subject,
+  key?: string,
 ): Promise<{ readonly request: string; readonly key: string }> {
   const x509 = await library();
-  const keys = await newKeys();
+  const keys = await keysOf(key);
   const request = await x509.Pkcs10CertificateRequestGenerator.create({
     name: nameOf(subject),
     keys,
@@ -99,7 +117,7 @@ export async function signRequest(
     serialNumber: newSerial(),
     subject: nameOf(subject),
     issuer: issuer.subject,
-    ...validity(now, LEAF_MS),
+    ...validity(now, Math.min(LEAF_MS, issuer.notAfter.getTime() - now)),
     signingAlgorithm: ALGORITHM,
     publicKey: parsed.publicKey,
     signingKey: await importKey(authority.key),
@@ -115,8 +133,44 @@ export async function signRequest(
   return certificate.toString('pem');
 }
 
-function newKeys(): Promise<webcrypto.CryptoKeyPair> {
-  return webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
+/** SHA-256 of a public key (SubjectPublicKeyInfo), lower-case hex: the same for all certificates of one key. */
+export function keyFingerprint(key: KeyObject): string {
+  return createHash('sha256')
+    .update(key.export({ type: 'spki', format: 'der' }))
+    .digest('hex');
+}
+
+/** `keyFingerprint` of the key in a request. @throws Error for a request that does not parse */
+export async function requestFingerprint(request: string): Promise<string> {
+  const x509 = await library();
+  const { rawData } = new x509.Pkcs10CertificateRequest(request).publicKey;
+  return keyFingerprint(createPublicKey({ key: Buffer.from(rawData), format: 'der', type: 'spki' }));
+}
+
+/** What a server's certificate is good for. */
+export async function namesOf(certificate: string): Promise<{ addresses: Ip[]; names: string[] }> {
+  const x509 = await library();
+  const extension = new x509.X509Certificate(certificate).getExtension(x509.SubjectAlternativeNameExtension);
+  const items = extension?.names.items ?? [];
+  return {
+    addresses: items.flatMap(({ type, value }) => (type === 'ip' ? Ip.parse(value) : [])),
+    names: items.flatMap(({ type, value }) => (type === 'dns' ? value : [])),
+  };
+}
+
+/** Whether half of a certificate's life is over. */
+export function isDueForRenewal(certificate: string, now: number): boolean {
+  const { validFromDate, validToDate } = new X509Certificate(certificate);
+  return now - validFromDate.getTime() > validToDate.getTime() - now;
+}
+
+async function keysOf(pem: string | undefined): Promise<webcrypto.CryptoKeyPair> {
+  if (pem === undefined) return webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
+  const publicKey = createPublicKey(createPrivateKey(pem)).export({ type: 'spki', format: 'der' });
+  return {
+    privateKey: await importKey(pem),
+    publicKey: await webcrypto.subtle.importKey('spki', publicKey, ALGORITHM, true, ['verify']),
+  };
 }
 
 async function exportKey(key: webcrypto.CryptoKey): Promise<string> {
@@ -125,8 +179,8 @@ async function exportKey(key: webcrypto.CryptoKey): Promise<string> {
 }
 
 function importKey(pem: string): Promise<webcrypto.CryptoKey> {
-  const der = Buffer.from(pem.replace(/-----[A-Z ]+-----|\s/g, ''), 'base64');
-  return webcrypto.subtle.importKey('pkcs8', der, ALGORITHM, false, ['sign']);
+  const der = createPrivateKey(pem).export({ type: 'pkcs8', format: 'der' });
+  return webcrypto.subtle.importKey('pkcs8', der, ALGORITHM, true, ['sign']);
 }
 
 /** 16 random bytes, positive, as RFC 5280 4.1.2.2 wants it. */

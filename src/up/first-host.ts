@@ -1,4 +1,5 @@
 /** The first host of a network: makes what is missing (authority, network configuration), and keeps the store. */
+import { hostname } from 'node:os';
 import process from 'node:process';
 import { HostWatch } from '../agent/host-watch.ts';
 import type { AgentOptions } from '../agent/options.ts';
@@ -17,9 +18,16 @@ import { Registry } from '../subnet/registry.ts';
 import { Netns } from '../sys/netns.ts';
 import { ORGANIZATION } from '../trust/authority.ts';
 import { hostAndPort, storeNames, TOKEN_MS } from '../trust/command.ts';
-import { findHostTrust, type HostTrust, saveJoined } from '../trust/host-trust.ts';
+import {
+  type HostTrust,
+  readHostKey,
+  readJoined,
+  saveJoined,
+  trustFiles,
+  whyUseless,
+} from '../trust/host-trust.ts';
 import { StoreTrust } from '../trust/store-trust.ts';
-import { makeRequest } from '../trust/x509.ts';
+import { isDueForRenewal, makeRequest } from '../trust/x509.ts';
 
 export interface FirstHostOptions {
   readonly network: string;
@@ -32,6 +40,8 @@ export interface FirstHostOptions {
 /** The store, which serves until this is disposed of, and this host's way to it. */
 export interface FirstHost extends AsyncDisposable {
   readonly trust: HostTrust;
+  /** Renews what is due of the certificates of the authority, the store, the administrator and this host. */
+  renew(): Promise<readonly string[]>;
 }
 
 export async function startFirstHost(options: FirstHostOptions, signal: AbortSignal): Promise<FirstHost> {
@@ -45,10 +55,17 @@ export async function startFirstHost(options: FirstHostOptions, signal: AbortSig
   const server = await serve(trust, address.family, options, log);
   try {
     await ensureConfig(trust, network, port);
-    const host =
-      (await findHostTrust(agent.stateDirectory)) ?? (await certifyThisHost(trust, agent, hostId, port));
+    const endpoint = `https://127.0.0.1:${port}`;
+    const host = await keepCertified(trust, agent.stateDirectory, hostId, endpoint, log);
     await greet(trust, network, isNew);
-    return { trust: host, [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]() };
+    return {
+      trust: host.files,
+      renew: async () => [
+        ...(await trust.authority.renew()),
+        ...(await keepCertified(trust, agent.stateDirectory, hostId, endpoint, log)).written,
+      ],
+      [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+    };
   } catch (error) {
     await server[Symbol.asyncDispose]();
     throw error;
@@ -131,20 +148,32 @@ async function ensureConfig(trust: StoreTrust, network: Prefix, port: number): P
   });
 }
 
-async function certifyThisHost(
+/** A certificate for this host itself, wherever the one it has is missing, damaged, due, or of another authority. */
+async function keepCertified(
   trust: StoreTrust,
-  { stateDirectory }: AgentOptions,
+  stateDirectory: string,
   hostId: string,
-  port: number,
-): Promise<HostTrust> {
-  const { request, key } = await makeRequest({ commonName: hostId, organization: ORGANIZATION.host });
-  return saveJoined(stateDirectory, {
-    certificate: await trust.authority.certifyHost(request, hostId),
-    key,
-    authority: trust.authority.certificate,
-    endpoint: `https://127.0.0.1:${port}`,
-    prefix: trust.site.prefix,
-  });
+  endpoint: string,
+  log: Logger,
+): Promise<{ readonly files: HostTrust; readonly written: readonly string[] }> {
+  const { prefix } = trust.site;
+  const files = trustFiles(stateDirectory, { endpoint, prefix });
+  const known = await readJoined(stateDirectory).catch(() => undefined);
+  const { fingerprint, certificate: authority } = trust.authority;
+  const now = systemClock.now();
+  const isGood =
+    known !== undefined &&
+    known.endpoint === endpoint &&
+    known.prefix === prefix &&
+    known.authority === authority &&
+    whyUseless(known, { hostId, fingerprint }, now) === undefined &&
+    !isDueForRenewal(known.certificate, now);
+  if (isGood) return { files, written: [] };
+  const subject = { commonName: hostId, organization: ORGANIZATION.host };
+  const { request, key } = await makeRequest(subject, await readHostKey(stateDirectory));
+  const answer = await trust.admission(log).certify({ hostId, name: hostname(), request });
+  await saveJoined(stateDirectory, { ...answer, key, endpoint });
+  return { files, written: [files.certFile] };
 }
 
 /** The line for the next host is a secret: it is shown to a person at a terminal, and never goes into a journal. */

@@ -8,10 +8,20 @@ import { type AgentOptions, parseOptions } from '../agent/options.ts';
 import { runAgent } from '../agent/run-agent.ts';
 import { Identity } from '../agent/state-directory.ts';
 import { systemClock } from '../base/clock.ts';
-import { messageOf } from '../base/errors.ts';
-import { note, warn } from '../cli/output.ts';
-import { type HostTrust, isDueForRenewal, readJoined, saveJoined, trustFiles } from '../trust/host-trust.ts';
-import { type Joined, joinStore, renewCertificate } from '../trust/join-client.ts';
+import { openLog } from '../cli/daemon-log.ts';
+import { note } from '../cli/output.ts';
+import { TrustError } from '../trust/errors.ts';
+import {
+  type HostTrust,
+  isOwnStore,
+  readHostKey,
+  readJoined,
+  saveJoined,
+  trustFiles,
+  whyUseless,
+} from '../trust/host-trust.ts';
+import { joinStore } from '../trust/join-client.ts';
+import { type Renew, renewHost, rotate } from '../trust/rotation.ts';
 import { StoreTrust } from '../trust/store-trust.ts';
 import type { Token } from '../trust/token.ts';
 import { startFirstHost } from './first-host.ts';
@@ -31,20 +41,27 @@ export async function up(options: UpOptions, signal: AbortSignal): Promise<void>
   const { token, dataDir, flags } = options;
   // Checked before anything is made.
   const agent = parseOptions(flags, process.env);
-  const { hostId } = await Identity.open(agent.stateDirectory);
+  const { stateDirectory } = agent;
+  const { hostId } = await Identity.open(stateDirectory);
+  const renew: Renew = until => renewHost(stateDirectory, systemClock.now(), until);
   if (token !== undefined) {
-    return runWith(agent, await joinOnce(agent.stateDirectory, token, hostId, signal), signal);
+    return runWith(agent, await joinOnce(stateDirectory, token, hostId, signal), renew, signal);
   }
-  const joined = await readJoined(agent.stateDirectory);
+  const joined = await readJoined(stateDirectory);
   const keepsStore = (await StoreTrust.open(dataDir, systemClock)) !== undefined;
   if (joined !== undefined && !keepsStore) {
-    return runWith(agent, await renewed(agent.stateDirectory, joined, hostId, signal), signal);
+    if (isOwnStore(joined)) {
+      throw new TrustError('NO_CERTIFICATE', `this host keeps the store, and ${dataDir} has no authority`, {
+        hint: 'restore the directory from a backup, or make a new authority: `tulle store init --address IP`',
+      });
+    }
+    return runWith(agent, trustFiles(stateDirectory, joined), renew, signal);
   }
   await using first = await startFirstHost({ ...options, agent, hostId }, signal);
-  await runWith(agent, first.trust, signal);
+  await runWith(agent, first.trust, () => first.renew(), signal);
 }
 
-/** A host that has joined this very store before keeps its certificate: its token may have expired since. */
+/** A host that has a good certificate for this very store keeps it: its token may have expired since. */
 async function joinOnce(
   stateDirectory: string,
   token: Token,
@@ -53,33 +70,43 @@ async function joinOnce(
 ): Promise<HostTrust> {
   // Damaged files are no reason not to join: they are written anew.
   const known = await readJoined(stateDirectory).catch(() => undefined);
-  if (known !== undefined && new URL(known.endpoint).host === token.address) {
-    return renewed(stateDirectory, known, hostId, signal);
+  if (known !== undefined) {
+    const { fingerprint, address } = token;
+    const useless = whyUseless(known, { hostId, fingerprint }, systemClock.now());
+    if (useless === undefined)
+      return saveJoined(stateDirectory, { ...known, endpoint: `https://${address}` });
+    note(`this host joins again, because its certificate cannot be used: ${useless}`);
   }
-  const trust = await saveJoined(stateDirectory, await joinStore(token, hostId, signal));
+  const key = await readHostKey(stateDirectory);
+  const joined = await joinStore(token, { hostId, ...(key !== undefined && { key }) }, signal);
+  if (joined.hostId !== hostId) {
+    await Identity.become(stateDirectory, joined.hostId);
+    note(`the token makes this host ${joined.hostId}`);
+  }
   note(`joined the store at ${token.address}`);
-  return trust;
+  return saveJoined(stateDirectory, joined);
 }
 
-/** With a fresh certificate when half of the old one's life is over; one that cannot be had yet is asked for next time. */
-async function renewed(
-  stateDirectory: string,
-  joined: Joined,
-  hostId: string,
+/**
+ * The agent, with certificates that are renewed as long as it runs. The store is the one that the certificate is for,
+ * whatever the flags say.
+ */
+async function runWith(
+  agent: AgentOptions,
+  { endpoint, prefix, caFile, certFile, keyFile }: HostTrust,
+  renew: Renew,
   signal: AbortSignal,
-): Promise<HostTrust> {
-  if (!isDueForRenewal(joined, systemClock.now())) return trustFiles(stateDirectory, joined);
+): Promise<void> {
+  const over = new AbortController();
+  const rotating = rotate(renew, {
+    clock: systemClock,
+    log: openLog(agent.verbosity, agent.logFormat),
+    signal: AbortSignal.any([signal, over.signal]),
+  });
   try {
-    return await saveJoined(stateDirectory, await renewCertificate(joined, hostId, signal));
-  } catch (error) {
-    signal.throwIfAborted();
-    warn(`the certificate of this host could not be renewed: ${messageOf(error)}`);
-    return trustFiles(stateDirectory, joined);
+    await runAgent({ ...agent, store: { endpoints: [endpoint], prefix, caFile, certFile, keyFile } }, signal);
+  } finally {
+    over.abort();
+    await rotating;
   }
-}
-
-/** The store is the one that the certificate is for, whatever the flags say. */
-function runWith(agent: AgentOptions, trust: HostTrust, signal: AbortSignal): Promise<void> {
-  const { endpoint, prefix, caFile, certFile, keyFile } = trust;
-  return runAgent({ ...agent, store: { endpoints: [endpoint], prefix, caFile, certFile, keyFile } }, signal);
 }

@@ -6,54 +6,15 @@
  *     docker3   tulle up --join TOKEN    | on one underlay, 192.168.65.0/24
  */
 import assert from 'node:assert/strict';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { Prefix } from '../../src/base/prefix.ts';
-import { Anchor, namespacesOf } from '../../src/lab/anchor.ts';
-import { weaveFabric } from '../../src/lab/fabric.ts';
 import { TULLE } from '../../src/lab/host.ts';
-import { planLab } from '../../src/lab/plan.ts';
-import { Site } from '../../src/lab/site.ts';
-import { connectRoute } from '../../src/netlink/connect-route.ts';
-import type { Route } from '../../src/netlink/objects.ts';
-import { Netns } from '../../src/sys/netns.ts';
+import type { Site } from '../../src/lab/site.ts';
 import { needsRoot } from '../support/capabilities.ts';
+import { etcdctl, machines, peersAfter, tulle, untilServing, up } from '../support/up.ts';
 
 const NETWORK = Prefix.parse('10.244.0.0/16');
-const RTPROT_TULLE = 77;
 const SUBNETS = '/coreos.com/network/subnets/';
-
-async function machines(t: TestContext, count: number): Promise<Site[]> {
-  const stack = new AsyncDisposableStack();
-  t.after(() => stack.disposeAsync());
-  const anchor = stack.use(await Anchor.drop());
-  const route = stack.use(connectRoute({ netns: stack.use(Netns.open(namespacesOf(anchor.id).net)) }));
-  await weaveFabric(route);
-  const plan = planLab({ name: 'tt-up', hosts: count, containers: 0, runtime: 'namespace', store: 'tulle' });
-  const sites: Site[] = [];
-  for (const host of plan.hosts) sites.push(stack.use(await Site.prepare(host, { anchor, route }, '')));
-  return sites;
-}
-
-/** Starts `tulle up`; every machine names its interface, for there is no default route. */
-const up = (site: Site, ...flags: string[]) => site.host.start(TULLE, ['up', '--iface=eth0', ...flags], 'up');
-
-const tulle = (site: Site, ...args: string[]) => site.host.run(TULLE, args, { timeout: 20_000 });
-
-/** Waits until this machine has routes of ours to so many subnets, and returns these. */
-async function peersOf(site: Site, count: number): Promise<string[]> {
-  const found = new Set<string>();
-  const note = ({ destination, protocol }: Route) => {
-    if (protocol === RTPROT_TULLE && destination !== undefined) found.add(destination.toString());
-  };
-  const events = site.route.watch(['route'], AbortSignal.timeout(60_000));
-  for (const route of await site.route.routes.list()) note(route);
-  if (found.size >= count) return [...found];
-  for await (const event of events) {
-    if (event.type === 'route' && !event.gone) note(event.route);
-    if (found.size >= count) break;
-  }
-  return [...found];
-}
 
 test('three machines become a network with two words and a token', {
   ...needsRoot,
@@ -113,34 +74,3 @@ test('three machines become a network with two words and a token', {
     assert.match(stderr, /was revoked/);
   });
 });
-
-async function peersAfter(site: Site, count: number, start: () => Promise<unknown>): Promise<string[]> {
-  const [peers] = await Promise.all([peersOf(site, count), start()]);
-  return peers;
-}
-
-/** The status of the agent, once it answers and has its lease. */
-async function untilServing(site: Site) {
-  const { waitForFile } = await import('../../src/sys/wait-file.ts');
-  await waitForFile(site.host.path('/run/flannel/subnet.env'), AbortSignal.timeout(30_000));
-  return JSON.parse((await tulle(site, 'status', '--json')).stdout) as {
-    network: { config?: { ipv4?: { network: string } } };
-  };
-}
-
-function etcdctl(site: Site, as: 'host' | undefined, ...args: string[]) {
-  const trust = '/var/lib/tulle/trust';
-  const identity = as === undefined ? [] : ['--cert', `${trust}/host.pem`, '--key', `${trust}/host-key.pem`];
-  return site.host.run(
-    'etcdctl',
-    [
-      '--endpoints=https://192.168.65.3:2379',
-      '--command-timeout=2s',
-      '--cacert',
-      `${trust}/ca.pem`,
-      ...identity,
-      ...args,
-    ],
-    { anyStatus: true, timeout: 20_000 },
-  );
-}

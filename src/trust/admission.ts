@@ -1,0 +1,111 @@
+/**
+ * Who gets a certificate, and whose. A host shows its present certificate, or a token:
+ *
+ *     its certificate                    its own id
+ *     a token made for a host            that host's id, whatever id it asks for
+ *     any other token                    an id that has no certificate yet; its own id again, with the key it had
+ *
+ * A request for a certificate is signed by its key, and a certificate is of no use without it: so a request made with
+ * the key in the book proves that the host is the one it was.
+ */
+import { X509Certificate } from 'node:crypto';
+import { messageOf } from '../base/errors.ts';
+import type { Logger } from '../base/log.ts';
+import type { Authority } from './authority.ts';
+import { TrustError } from './errors.ts';
+import type { HostBook } from './host-book.ts';
+import type { JoinAnswer, JoinRefusal, JoinRequest } from './join.ts';
+import type { TokenBook } from './token-book.ts';
+import { requestFingerprint } from './x509.ts';
+
+export interface AdmissionOptions {
+  readonly authority: Authority;
+  readonly tokens: TokenBook;
+  readonly hosts: HostBook;
+  /** Root of the network's keys in the store. */
+  readonly prefix: string;
+  readonly log: Logger;
+}
+
+/** Who asks. */
+export interface Asker {
+  /** By its verified certificate. */
+  readonly host: string | undefined;
+  /** For the log. */
+  readonly peer: string | undefined;
+}
+
+/** An HTTP status and what goes with it. */
+export interface Decision {
+  readonly status: number;
+  readonly body: JoinAnswer | JoinRefusal;
+}
+
+const NEW_TOKEN = 'make a new token with `tulle store token` on the host of the store';
+
+export class Admission {
+  readonly #options: AdmissionOptions;
+
+  constructor(options: AdmissionOptions) {
+    this.#options = options;
+  }
+
+  decide(wanted: JoinRequest, asker: Asker): Promise<Decision> {
+    return this.#options.hosts.exclusively(() => this.#decide(wanted, asker));
+  }
+
+  async #decide(
+    { token, hostId: asked, name, request }: JoinRequest,
+    { host, peer }: Asker,
+  ): Promise<Decision> {
+    const { tokens, hosts, log } = this.#options;
+    const facts = { peer, hostId: asked, token: token?.id };
+    const refuse = (error: string, hint: string): Decision => {
+      log.warn({ ...facts, reason: error }, 'a host was refused');
+      return { status: 403, body: { error, hint } };
+    };
+
+    const pass = token && (await tokens.find(token));
+    if (token !== undefined && pass === undefined) {
+      return refuse('the token is unknown, has expired or was revoked', NEW_TOKEN);
+    }
+    if (token === undefined && host === undefined) return refuse('no token was given', NEW_TOKEN);
+    if (token === undefined && host !== asked) {
+      return refuse(`this certificate is not of the host ${asked}`, 'a host renews its own certificate only');
+    }
+    const hostId = pass?.hostId ?? asked;
+    try {
+      const known = await hosts.find(hostId);
+      const key = await requestFingerprint(request);
+      if (pass !== undefined && pass.hostId === undefined && known !== undefined && known.key !== key) {
+        return refuse(
+          `the host ${hostId} has a certificate, and this request does not prove its key`,
+          `a host that lost its key needs a token made for it: \`tulle store token --host ${hostId}\``,
+        );
+      }
+      const body = await this.certify({ hostId, request, ...(name !== undefined && { name }) });
+      log.info(
+        { ...facts, hostId },
+        token === undefined ? 'a host renewed its certificate' : 'a host joined',
+      );
+      return { status: 200, body };
+    } catch (error) {
+      if (error instanceof TrustError) throw error;
+      return { status: 400, body: { error: `the certificate request is malformed: ${messageOf(error)}` } };
+    }
+  }
+
+  /** Signs a host's request, and writes down for which key. @throws Error for a request that is malformed */
+  async certify({ hostId, name, request }: Omit<JoinRequest, 'token'>): Promise<JoinAnswer> {
+    const { authority, hosts, prefix } = this.#options;
+    const certificate = await authority.certifyHost(request, hostId);
+    const called = name ?? (await hosts.find(hostId))?.name;
+    await hosts.write({
+      hostId,
+      key: await requestFingerprint(request),
+      expiresAt: new X509Certificate(certificate).validToDate.toISOString(),
+      ...(called !== undefined && { name: called }),
+    });
+    return { certificate, authority: authority.certificate, hostId, prefix };
+  }
+}

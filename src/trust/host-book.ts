@@ -1,0 +1,98 @@
+/**
+ * Which hosts a store has certified, and for which key. An id can be read by everybody; the key cannot, so a
+ * certificate for an id that is in this book needs the key that is written here, or an administrator's word.
+ *
+ *     <directory>/<host id>.json   {"version":1,"key":"<SHA-256 of the public key>","name":"docker2","expiresAt":"..."}
+ */
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import * as v from 'valibot';
+import { isCode, messageOf } from '../base/errors.ts';
+import { writeFileAtomic } from '../sys/file.ts';
+import { TrustError } from './errors.ts';
+import { HostId, HostName } from './join.ts';
+import { hexText } from './token.ts';
+
+const HostFile = v.object({
+  version: v.literal(1),
+  key: hexText(32),
+  name: v.exactOptional(HostName),
+  expiresAt: v.pipe(v.string(), v.isoTimestamp()),
+});
+
+export interface CertifiedHost {
+  readonly hostId: string;
+  /** SHA-256 of its public key, hex. */
+  readonly key: string;
+  /** What it called itself when it joined; proves nothing. */
+  readonly name?: string;
+  /** When its certificate ends. ISO 8601, UTC. */
+  readonly expiresAt: string;
+}
+
+export class HostBook {
+  readonly #directory: string;
+  /** One after the other: two hosts that come with one id at the same time must not both find it free. */
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(directory: string) {
+    this.#directory = directory;
+  }
+
+  /** Runs `work` while nobody else changes the book. */
+  exclusively<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#last.then(work);
+    this.#last = result.catch(() => undefined);
+    return result;
+  }
+
+  /** @throws TrustError when its file is damaged: what it says is not known, so nobody gets its certificate */
+  async find(hostId: string): Promise<CertifiedHost | undefined> {
+    // An id comes from outside; what is none could name another file.
+    if (!v.is(HostId, hostId)) return undefined;
+    const path = this.#fileOf(hostId);
+    try {
+      const { version: _, ...rest } = v.parse(HostFile, JSON.parse(await readFile(path, 'utf8')));
+      return { hostId, ...rest };
+    } catch (error) {
+      if (isCode(error, 'ENOENT')) return undefined;
+      throw new TrustError(
+        'NO_CERTIFICATE',
+        `the record ${path} of a host cannot be read: ${messageOf(error)}`,
+        {
+          hint: 'restore it from a backup, or remove it: then any valid token can claim the id of this host',
+          cause: error,
+        },
+      );
+    }
+  }
+
+  /** By id or by name; several when hosts share a name. */
+  async search(idOrName: string): Promise<readonly CertifiedHost[]> {
+    const hosts = await this.list();
+    return hosts.filter(({ hostId, name }) => hostId === idOrName || name === idOrName);
+  }
+
+  /** @throws TrustError when a file is damaged */
+  async list(): Promise<readonly CertifiedHost[]> {
+    const names = await readdir(this.#directory).catch((error: unknown) => {
+      if (isCode(error, 'ENOENT')) return [];
+      throw error;
+    });
+    const ids = names.flatMap(name => /^([^.]+)\.json$/.exec(name)?.[1] ?? []).sort();
+    const found = await Promise.all(ids.map(id => this.find(id)));
+    return found.filter(host => host !== undefined);
+  }
+
+  async write({ hostId, ...rest }: CertifiedHost): Promise<void> {
+    const file: v.InferInput<typeof HostFile> = { version: 1, ...rest };
+    await writeFileAtomic(this.#fileOf(hostId), `${JSON.stringify(file)}\n`, {
+      mode: 0o600,
+      directoryMode: 0o700,
+    });
+  }
+
+  #fileOf(hostId: string): string {
+    return join(this.#directory, `${hostId}.json`);
+  }
+}

@@ -1,0 +1,55 @@
+/** Certificates that are renewed while they are in use: who reads the files next has the new ones. */
+import type { Clock } from '../base/clock.ts';
+import { messageOf, TulleError } from '../base/errors.ts';
+import type { Logger } from '../base/log.ts';
+import { readJoined, saveJoined } from './host-trust.ts';
+import { renewCertificate } from './join-client.ts';
+import { isDueForRenewal } from './x509.ts';
+
+/** Milliseconds between two looks at the longest. Half of a certificate's life is months, so an hour is often. */
+const LOOK_MS = 3_600_000;
+
+/** Renews what is due and returns the files that were written. */
+export type Renew = (signal: AbortSignal) => Promise<readonly string[]>;
+
+export interface RotationOptions {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+}
+
+/** Calls `renew` now and at least once an hour until `signal` aborts. What fails is told and tried again. */
+export async function rotate(renew: Renew, { clock, log, signal }: RotationOptions): Promise<void> {
+  let told: string | undefined;
+  while (!signal.aborted) {
+    try {
+      for (const file of await renew(signal)) log.info({ file }, 'a certificate was renewed');
+      told = undefined;
+    } catch (error) {
+      const reason = messageOf(error);
+      if (!signal.aborted && reason !== told) {
+        const hint = error instanceof TulleError ? error.hint : undefined;
+        log.warn(
+          { error: reason, hint },
+          'a certificate could not be renewed; the next try is within an hour',
+        );
+        told = reason;
+      }
+    }
+    // Spread, so that hosts that started together do not come together.
+    await clock.sleep(LOOK_MS * (0.5 + Math.random() / 2), signal).catch(() => undefined);
+  }
+}
+
+/** For a host that has joined: asks the store for the successor of its certificate. @throws TrustError */
+export async function renewHost(
+  stateDirectory: string,
+  now: number,
+  signal: AbortSignal,
+  isDue = (certificate: string) => isDueForRenewal(certificate, now),
+): Promise<string[]> {
+  const joined = await readJoined(stateDirectory);
+  if (joined === undefined || !isDue(joined.certificate)) return [];
+  const { certFile, caFile } = await saveJoined(stateDirectory, await renewCertificate(joined, signal));
+  return [certFile, caFile];
+}

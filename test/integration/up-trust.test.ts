@@ -1,0 +1,130 @@
+/** Who a host is, and what it may write, with the real programs: tokens, certificates, and the rule of the store. */
+import assert from 'node:assert/strict';
+import { rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { Ip } from '../../src/base/ip.ts';
+import { ManualClock } from '../../src/base/manual-clock.ts';
+import { TULLE } from '../../src/lab/host.ts';
+import type { Site } from '../../src/lab/site.ts';
+import { endProcess } from '../../src/sys/pidfd.ts';
+import { StoreTrust } from '../../src/trust/store-trust.ts';
+import { needsRoot } from '../support/capabilities.ts';
+import { etcdctl, machines, tulle, untilServing, up } from '../support/up.ts';
+
+const PREFIX = '/coreos.com/network';
+const YEAR = 365.25 * 86_400_000;
+
+const tokenOf = async (site: Site, ...flags: string[]) =>
+  (JSON.parse((await tulle(site, 'store', 'token', '--json', ...flags)).stdout) as { token: string }).token;
+
+/** Starts `tulle up` on a machine that may have run it before, and waits until it has a lease. */
+async function start(site: Site, ...flags: string[]) {
+  rmSync(site.host.path('/run/flannel/subnet.env'), { force: true });
+  const daemon = await up(site, ...flags);
+  return { daemon, status: await untilServing(site) };
+}
+
+/** A `tulle up` that ends by itself, because it is refused. */
+const refused = (site: Site, ...flags: string[]) =>
+  site.host.run(TULLE, ['up', '--iface=eth0', ...flags], { anyStatus: true, timeout: 20_000 });
+
+test('a certificate is worth what its host is', { ...needsRoot, timeout: 180_000 }, async t => {
+  const [first, second] = (await machines(t, 2)) as [Site, Site];
+  const one = await start(first);
+  const token = await tokenOf(first);
+  const two = await start(second, '--join', token);
+
+  await t.test("D2: another's lease, and what no lease can be, is refused with the reason", async () => {
+    const own = { id: two.status.host.id, ip: '192.168.65.4' };
+    const value = (fields: object) =>
+      JSON.stringify({ PublicIP: own.ip, TulleHost: own.id, BackendType: 'vxlan', ...fields });
+    const free = two.status.lease.key === '10.244.200.0-24' ? '10.244.201.0' : '10.244.200.0';
+    const { storeLease = '' } = one.status.lease;
+    const puts = [
+      [one.status.lease.key, value({}), /not a lease of this host/],
+      ['10.244.0.0-16', value({}), /more than a quarter/],
+      ['0.0.0.0-0', value({}), /length of 0|names no subnet/],
+      [`${free}-25`, value({}), /gives out \/24/],
+      ['../../x', value({}), /want for example/],
+      [`${free}-24`, value({ PublicIP: '192.168.65.3' }), /is that of the lease/],
+      [`${free}-24`, value({ TulleHost: one.status.host.id }), /and the certificate of/],
+      [`${free}-24`, value({ x: 'x'.repeat(100_000) }), /4096 at most/],
+      [`${free}-24`, value({}), /an administrator makes/],
+      [`${free}-24`, value({}), /store lease .* is not of this host/, `--lease=${storeLease}`],
+    ] as const;
+    for (const [key, content, reason, ...flags] of puts) {
+      const put = await etcdctl(second, 'host', 'put', ...flags, `${PREFIX}/subnets/${key}`, content);
+      assert.match(put.stderr, reason, key);
+      assert.match(put.stderr, /permission denied/);
+    }
+    for (const command of [['keep-alive', '--once'], ['revoke']]) {
+      const { stderr } = await etcdctl(second, 'host', 'lease', ...command, storeLease);
+      assert.match(stderr, /permission denied: the store lease/, command[0]);
+    }
+    let granted = 0;
+    while ((await etcdctl(second, 'host', 'lease', 'grant', '60')).status === 0) granted++;
+    assert.ok(granted > 0 && granted < 20, `${granted} store leases`);
+    const { stdout } = await etcdctl(second, 'host', 'get', '--prefix', '--keys-only', `${PREFIX}/subnets/`);
+    assert.deepEqual(
+      stdout.trim().split(/\s+/).sort(),
+      [one, two].map(({ status }) => `${PREFIX}/subnets/${status.lease.key}`).sort(),
+    );
+  });
+
+  await t.test('D1: a token and the id of another host make nobody that host', async () => {
+    const directory = '/run/thief';
+    await second.host.run('mkdir', ['-m', '0700', directory]);
+    const identity = { version: 1, hostId: one.status.host.id, macs: {} };
+    writeFileSync(second.host.path(`${directory}/identity.json`), JSON.stringify(identity));
+    const flags = [`--state-dir=${directory}`, `--socket=${directory}/socket`, '--join', token];
+    const { status, stderr } = await refused(second, ...flags);
+    assert.notEqual(status, 0);
+    assert.match(stderr, /does not prove its key/);
+    assert.match(stderr, /store token --host/);
+  });
+
+  await t.test(
+    'D1: a host that lost its disk gets its id and its subnet with a token made for it',
+    async () => {
+      await endProcess(two.daemon);
+      rmSync(second.host.path('/var/lib/tulle'), { recursive: true });
+      await second.host.run('ip', ['link', 'delete', two.status.backend.devices[0]?.name ?? '']);
+      const again = await start(second, '--join', await tokenOf(first, '--host', 'docker2'));
+      assert.equal(again.status.host.id, two.status.host.id);
+      assert.equal(again.status.lease.key, two.status.lease.key);
+    },
+  );
+});
+
+test('D3: hosts and their store outlive their certificates', { ...needsRoot, timeout: 180_000 }, async t => {
+  const [first, second] = (await machines(t, 2)) as [Site, Site];
+  const dataDir = first.host.path('/var/lib/tulle/store');
+  const names = { addresses: [Ip.parse('192.168.65.3')], names: [] };
+  const site = { address: '192.168.65.3:2379', prefix: PREFIX };
+  await StoreTrust.init(dataDir, site, names, new ManualClock(Date.now() - 2 * YEAR));
+  await first.host.run('chmod', ['0755', '/var/lib/tulle/store']);
+
+  // D3: the first host starts with certificates that have expired.
+  const started = await start(first);
+  const joined = await start(second, '--join', await tokenOf(first));
+
+  await t.test('D6: only root reads the database, whatever the directory is', () => {
+    for (const name of ['store.db', 'store.db-wal', 'store.db-lock']) {
+      const { mode } = statSync(join(dataDir, name));
+      assert.equal((mode & 0o777).toString(8), '600', name);
+    }
+  });
+
+  await t.test('D4: a fresh token lets a host in when the authority was made anew', async () => {
+    await endProcess(joined.daemon);
+    await endProcess(started.daemon);
+    rmSync(join(dataDir, 'pki'), { recursive: true });
+    const { stderr } = await refused(first);
+    assert.match(stderr, /keeps the store.*\n.*tulle store init/s, 'it is not taken for a host that joined');
+    await tulle(first, 'store', 'init', '--address', '192.168.65.3');
+    await start(first);
+    const again = await start(second, '--join', await tokenOf(first));
+    assert.equal(again.status.lease.key, joined.status.lease.key);
+  });
+});

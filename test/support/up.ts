@@ -1,0 +1,83 @@
+/** Machines in namespaces that run `tulle up`, on one underlay: 192.168.65.3, .4, ... */
+import type { TestContext } from 'node:test';
+import type { Status } from '../../src/api/status.ts';
+import { Anchor, namespacesOf } from '../../src/lab/anchor.ts';
+import { weaveFabric } from '../../src/lab/fabric.ts';
+import { TULLE } from '../../src/lab/host.ts';
+import { planLab } from '../../src/lab/plan.ts';
+import { Site } from '../../src/lab/site.ts';
+import { connectRoute } from '../../src/netlink/connect-route.ts';
+import type { Route } from '../../src/netlink/objects.ts';
+import { Netns } from '../../src/sys/netns.ts';
+import { waitForFile } from '../../src/sys/wait-file.ts';
+
+const RTPROT_TULLE = 77;
+
+export async function machines(t: TestContext, count: number): Promise<Site[]> {
+  const stack = new AsyncDisposableStack();
+  t.after(() => stack.disposeAsync());
+  const anchor = stack.use(await Anchor.drop());
+  const route = stack.use(connectRoute({ netns: stack.use(Netns.open(namespacesOf(anchor.id).net)) }));
+  await weaveFabric(route);
+  const plan = planLab({ name: 'tt-up', hosts: count, containers: 0, runtime: 'namespace', store: 'tulle' });
+  const sites: Site[] = [];
+  for (const host of plan.hosts) sites.push(stack.use(await Site.prepare(host, { anchor, route }, '')));
+  return sites;
+}
+
+/** Starts `tulle up`; every machine names its interface, for there is no default route. */
+export const up = (site: Site, ...flags: string[]) =>
+  site.host.start(TULLE, ['up', '--iface=eth0', ...flags], 'up');
+
+export const tulle = (site: Site, ...args: string[]) => site.host.run(TULLE, args, { timeout: 20_000 });
+
+/** Waits until this machine has routes of ours to so many subnets, and returns these. */
+export async function peersOf(site: Site, count: number): Promise<string[]> {
+  const found = new Set<string>();
+  const note = ({ destination, protocol }: Route) => {
+    if (protocol === RTPROT_TULLE && destination !== undefined) found.add(destination.toString());
+  };
+  const events = site.route.watch(['route'], AbortSignal.timeout(60_000));
+  for (const route of await site.route.routes.list()) note(route);
+  if (found.size >= count) return [...found];
+  for await (const event of events) {
+    if (event.type === 'route' && !event.gone) note(event.route);
+    if (found.size >= count) break;
+  }
+  return [...found];
+}
+
+export async function peersAfter(
+  site: Site,
+  count: number,
+  start: () => Promise<unknown>,
+): Promise<string[]> {
+  const [peers] = await Promise.all([peersOf(site, count), start()]);
+  return peers;
+}
+
+/** The status of the agent, once it answers and has its lease. */
+export async function untilServing(site: Site) {
+  await waitForFile(site.host.path('/run/flannel/subnet.env'), AbortSignal.timeout(30_000));
+  const status = JSON.parse((await tulle(site, 'status', '--json')).stdout) as Status;
+  const { lease, backend } = status;
+  if (lease === undefined || backend === undefined) throw new Error(`${site.host.name} has no lease`);
+  return { ...status, lease, backend };
+}
+
+export function etcdctl(site: Site, as: 'host' | undefined, ...args: string[]) {
+  const trust = '/var/lib/tulle/trust';
+  const identity = as === undefined ? [] : ['--cert', `${trust}/host.pem`, '--key', `${trust}/host-key.pem`];
+  return site.host.run(
+    'etcdctl',
+    [
+      '--endpoints=https://192.168.65.3:2379',
+      '--command-timeout=2s',
+      '--cacert',
+      `${trust}/ca.pem`,
+      ...identity,
+      ...args,
+    ],
+    { anyStatus: true, timeout: 20_000 },
+  );
+}
