@@ -4,6 +4,7 @@
  * does `--`.
  */
 import type { Problem } from '../base/errors.ts';
+import { nearest } from '../base/nearest.ts';
 
 export interface FlagSyntax {
   readonly name: string;
@@ -72,28 +73,4 @@ export function parseGoInteger(text: string): number | undefined {
   const digits = (match[2] ?? '').replaceAll('_', '');
   const magnitude = Number(/^0[0-7]/.test(digits) ? `0o${digits.slice(1)}` : digits);
   return sign === '-' ? -magnitude : magnitude;
-}
-
-/** The candidate within two edits of `name`, if any. */
-function nearest(name: string, candidates: Iterable<string>): string | undefined {
-  let best: string | undefined;
-  let bestDistance = 3;
-  for (const candidate of candidates) {
-    const distance = editDistance(name, candidate);
-    if (distance < bestDistance) [best, bestDistance] = [candidate, distance];
-  }
-  return best;
-}
-
-function editDistance(a: string, b: string): number {
-  let previous = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (const [row, char] of Array.from(a).entries()) {
-    const current = [row + 1];
-    for (let column = 1; column <= b.length; column++) {
-      const substitute = (previous[column - 1] ?? 0) + (char === b[column - 1] ? 0 : 1);
-      current.push(Math.min(substitute, (previous[column] ?? 0) + 1, (current[column - 1] ?? 0) + 1));
-    }
-    previous = current;
-  }
-  return previous[b.length] ?? 0;
 }

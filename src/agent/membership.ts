@@ -5,7 +5,7 @@
  * A lease needs something to publish, so the second half begins with the controller's first plan.
  */
 import type { LeaseStatus, StoreStatus } from '../api/status.ts';
-import { backendProblems } from '../backend/registry.ts';
+import { checkBackend } from '../backend/registry.ts';
 import { together } from '../base/abort.ts';
 import type { Clock } from '../base/clock.ts';
 import { defined } from '../base/defined.ts';
@@ -61,7 +61,7 @@ export class Membership {
 
   constructor(options: MembershipOptions) {
     this.#options = options;
-    this.#config = new ConfigWatch(options.registry, backendProblems);
+    this.#config = new ConfigWatch(options.registry, checkBackend);
     this.#peerMoves = new PeerMoves(options);
     this.#contact = new StoreContact({ ...options, onAnswer: () => this.#holder?.storeAnswers() });
   }

@@ -1,14 +1,18 @@
 /** Which backends there are, by the Type of the configuration. */
 import { ConfigError, type Problem } from '../base/errors.ts';
-import type { NetworkConfig } from '../subnet/config.ts';
+import type { BackendFindings, NetworkConfig } from '../subnet/config.ts';
 import type { Backend, BackendContext } from './backend.ts';
 import { vxlanBackend } from './vxlan.ts';
 import { parseVxlanOptions } from './vxlan-options.ts';
 
 interface BackendKind {
   readonly create: (context: BackendContext) => Backend;
-  /** Appends what is wrong with the options whatever the host. */
-  readonly check: (options: Readonly<Record<string, unknown>>, problems: Problem[]) => unknown;
+  /** Appends what is wrong with the options whatever the host, and what is only odd. */
+  readonly check: (
+    options: Readonly<Record<string, unknown>>,
+    problems: Problem[],
+    warnings: Problem[],
+  ) => unknown;
 }
 
 const BACKENDS: Readonly<Record<string, BackendKind>> = {
@@ -31,17 +35,18 @@ const KNOWN_TO_FLANNEL = [
 export function createBackend(context: BackendContext): Backend {
   const kind = kindOf(context.config.backend.type);
   if (kind === undefined)
-    throw new ConfigError('network configuration', backendProblems(context.config.backend));
+    throw new ConfigError('network configuration', [unknownType(context.config.backend.type)]);
   return kind.create(context);
 }
 
-/** What is wrong with the Backend of a configuration on every host: its type, its options. */
-export function backendProblems({ type, options }: NetworkConfig['backend']): Problem[] {
+/** What is wrong with the Backend of a configuration on every host, and what is only odd: its type, its options. */
+export function checkBackend({ type, options }: NetworkConfig['backend']): BackendFindings {
   const kind = kindOf(type);
-  if (kind === undefined) return [unknownType(type)];
+  if (kind === undefined) return { problems: [unknownType(type)], warnings: [] };
   const problems: Problem[] = [];
-  kind.check(options, problems);
-  return problems;
+  const warnings: Problem[] = [];
+  kind.check(options, problems, warnings);
+  return { problems, warnings };
 }
 
 const kindOf = (type: string): BackendKind | undefined =>

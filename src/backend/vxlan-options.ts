@@ -17,10 +17,14 @@ const VNI = { min: 1, max: 0xffffff };
 /** The least an IPv4 link may have (RFC 791), and the most that fits into the length of a packet. */
 const MTU = { min: 68, max: 65535 };
 
-/** Appends to `problems` whatever is wrong; the result is of use only when nothing is. Zero means "not set". */
+/**
+ * Appends to `problems` whatever is wrong, and to `warnings` what has no effect; the result is of use only when nothing
+ * is wrong. Zero means "not set".
+ */
 export function parseVxlanOptions(
   options: Readonly<Record<string, unknown>>,
   problems: Problem[],
+  warnings: Problem[] = [],
 ): VxlanOptions {
   const fields = new Fields(options, 'Backend', problems);
   const vni = fields.integer('VNI', VNI) ?? 1;
@@ -35,6 +39,8 @@ export function parseVxlanOptions(
       'leave it out: every peer is then reached through the tunnel, also by flannel hosts that have it on',
     );
   }
+  fields.value('Type');
+  warnings.push(...fields.unknownProblems('the backend vxlan'));
   return {
     vni,
     gbp,

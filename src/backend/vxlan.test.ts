@@ -8,7 +8,7 @@ import { decodeAttributes, encodeAttributes } from '../subnet/attributes.ts';
 import { parseNetworkConfig } from '../subnet/config.ts';
 import type { Lease, Subnet } from '../subnet/lease.ts';
 import type { BackendContext, Underlay } from './backend.ts';
-import { backendProblems, createBackend } from './registry.ts';
+import { checkBackend, createBackend } from './registry.ts';
 import { vxlanLinkName } from './vxlan.ts';
 
 const MACS: Record<string, string> = {
@@ -238,13 +238,24 @@ describe('the vxlan backend', () => {
     assert.deepEqual(problemsOf({ Type: 'vxlan', DirectRouting: false, VNI: 16777215 }), []);
   });
 
+  // B2
+  test('B2: names a key that nobody knows, and what was probably meant', () => {
+    const options = { Type: 'vxlan', Prot: 4789, vni: 88, Rack: 7 };
+    const { problems, warnings } = checkBackend({ type: 'vxlan', options });
+    assert.deepEqual(problems, []);
+    assert.deepEqual(warnings.map(formatProblem), [
+      'Backend.Prot: is not a key of the backend vxlan and has no effect (did you mean Port?)',
+      'Backend.Rack: is not a key of the backend vxlan and has no effect',
+    ]);
+  });
+
   // H6
   test('H6: refuses options that flannel refuses', () => {
     const refused = (options: string) => {
       const { backend } = parseNetworkConfig(
         `{"Network":"10.3.0.0/16","Backend":{"Type":"vxlan",${options}}}`,
       ).config;
-      return backendProblems(backend).map(formatProblem);
+      return checkBackend(backend).problems.map(formatProblem);
     };
     assert.deepEqual(refused('"VNI": 88.0, "Port": 4.789e3, "MTU": 0.0'), [
       'Backend.VNI = 88.0: must be a whole number',

@@ -6,13 +6,15 @@
  */
 import type { Problem } from './errors.ts';
 import { FAMILY_LABELS, type Family, Ip } from './ip.ts';
+import { nearest } from './nearest.ts';
 
 export class Fields {
   readonly #path: string;
   readonly #problems: Problem[];
-  /** By lower-case name. */
+  /** By folded name. */
   readonly #members = new Map<string, { readonly name: string; readonly value: unknown }>();
-  readonly #asked = new Set<string>();
+  /** What was asked for, by folded name. */
+  readonly #asked = new Map<string, string>();
 
   /** @param path where the object stands, for the paths of its problems; empty for the outermost. */
   constructor(object: object, path: string, problems: Problem[]) {
@@ -25,7 +27,7 @@ export class Fields {
 
   /** The value as it is, null included; undefined when the member is missing. */
   value(name: string): unknown {
-    this.#asked.add(fold(name));
+    this.#asked.set(fold(name), name);
     return this.#members.get(fold(name))?.value;
   }
 
@@ -90,6 +92,18 @@ export class Fields {
   /** The members nobody asked for, as they were spelled: most likely mistakes. */
   unknown(): readonly string[] {
     return [...this.#members].filter(([key]) => !this.#asked.has(key)).map(([, { name }]) => name);
+  }
+
+  /** A problem for each of them. @param what the object is: `the network configuration` */
+  unknownProblems(what: string): readonly Problem[] {
+    return this.unknown().map(name => {
+      const near = nearest(fold(name), this.#asked.keys());
+      return {
+        path: this.pathOf(name),
+        message: `is not a key of ${what} and has no effect`,
+        ...(near === undefined ? {} : { hint: `did you mean ${this.#asked.get(near)}?` }),
+      };
+    });
   }
 }
 

@@ -1,5 +1,5 @@
 /** What the config commands do, given a registry or a text. */
-import { backendProblems } from '../backend/registry.ts';
+import { checkBackend } from '../backend/registry.ts';
 import { enumerate } from '../base/enumerate.ts';
 import { formatProblem } from '../base/errors.ts';
 import { CommandError } from '../cli/errors.ts';
@@ -66,7 +66,7 @@ function refusal(losing: readonly Lease[]): CommandError {
 
 /** @throws ConfigError with everything that is wrong; what is only odd is said on stderr. */
 export function checkConfig(text: string): ParsedConfig {
-  const parsed = parseNetworkConfig(text, backendProblems);
+  const parsed = parseNetworkConfig(text, checkBackend);
   for (const problem of parsed.warnings) warn(formatProblem(problem));
   return parsed;
 }

@@ -13,9 +13,10 @@ const summary = (reading: ConfigReading) => {
 test('every configuration is read as it comes, and contact lost or history compacted changes nothing', async t => {
   const world = new World();
   const { store, registry } = world.connect();
-  const watch = new ConfigWatch(registry, ({ type }) =>
-    type === 'odd' ? [{ path: 'Backend.Type', message: 'is odd' }] : [],
-  );
+  const watch = new ConfigWatch(registry, ({ type }) => ({
+    problems: type === 'odd' ? [{ path: 'Backend.Type', message: 'is odd' }] : [],
+    warnings: [],
+  }));
   const end = new AbortController();
   const seen: string[] = [];
   const following = (async () => {

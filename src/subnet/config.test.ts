@@ -259,8 +259,13 @@ describe('warnings', () => {
     parse(value).warnings.map(({ path, message }) => `${path} ${message}`);
 
   test('a key nobody knows is named, as it was spelled', () => {
-    assert.deepEqual(warningsOf({ Network: '10.3.0.0/16', SubnetLenght: 24 }), [
-      'SubnetLenght is not a key of the network configuration and has no effect',
+    const { warnings } = parse({ Network: '10.3.0.0/16', SubnetLenght: 24 });
+    assert.deepEqual(warnings, [
+      {
+        path: 'SubnetLenght',
+        message: 'is not a key of the network configuration and has no effect',
+        hint: 'did you mean SubnetLen?',
+      },
     ]);
   });
 

@@ -37,11 +37,19 @@ export const EXAMPLE_CONFIG = '{"Network": "10.5.0.0/16", "Backend": {"Type": "v
 /** Written by flanneld's types and read by nobody; not worth a warning. */
 const TOLERATED = ['Networks', 'IPv6Networks'];
 
-/** Tells what is wrong with a Backend; this folder knows none of them. */
-export type BackendCheck = (backend: NetworkConfig['backend']) => readonly Problem[];
+/** What is wrong with a Backend, and what is only odd. */
+export interface BackendFindings {
+  readonly problems: readonly Problem[];
+  readonly warnings: readonly Problem[];
+}
+
+/** Checks a Backend; this folder knows none of them. */
+export type BackendCheck = (backend: NetworkConfig['backend']) => BackendFindings;
+
+const UNCHECKED: BackendFindings = { problems: [], warnings: [] };
 
 /** @throws ConfigError with every problem of the text. */
-export function parseNetworkConfig(text: string, checkBackend: BackendCheck = () => []): ParsedConfig {
+export function parseNetworkConfig(text: string, checkBackend: BackendCheck = () => UNCHECKED): ParsedConfig {
   const problems: Problem[] = [];
   const fields = new Fields(parseObject(text), '', problems);
   const warnings: Problem[] = [];
@@ -57,12 +65,11 @@ export function parseNetworkConfig(text: string, checkBackend: BackendCheck = ()
   const ipv6 = parseFamily(fields, 'ipv6', enabled.ipv6, warnings);
   const enableNftables = fields.flag('EnableNFTables') ?? false;
   const backend = parseBackend(fields);
-  if (backend !== undefined) problems.push(...checkBackend(backend));
+  const findings = backend === undefined ? UNCHECKED : checkBackend(backend);
+  problems.push(...findings.problems);
 
   for (const name of TOLERATED) fields.value(name);
-  for (const name of fields.unknown()) {
-    warnings.push({ path: name, message: 'is not a key of the network configuration and has no effect' });
-  }
+  warnings.push(...fields.unknownProblems('the network configuration'), ...findings.warnings);
   if (problems.length > 0 || backend === undefined) throw new ConfigError('network configuration', problems);
   const config = {
     ...(ipv4 === undefined ? {} : { ipv4 }),
