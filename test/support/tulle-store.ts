@@ -21,6 +21,8 @@ export interface TulleStoreOptions {
   readonly disk?: number;
   /** Whom `ctl` trusts. */
   readonly caFile?: string;
+  /** Files and connections that the process may have open. */
+  readonly openFiles?: number;
 }
 
 export class TulleStore implements StoreServer {
@@ -94,8 +96,10 @@ export class TulleStore implements StoreServer {
   async restart(options: { readonly empty?: boolean } = {}): Promise<void> {
     await this.kill();
     if (options.empty === true) await this.#forget();
+    const { disk, openFiles } = this.#options;
     const [program = '', ...args] = [
-      ...(this.#options.disk === undefined ? [] : onDisk(this.directory, this.#options.disk)),
+      ...(disk === undefined ? [] : onDisk(this.directory, disk)),
+      ...(openFiles === undefined ? [] : ['prlimit', `--nofile=${openFiles}`]),
       TULLE,
       'store',
       `--data-dir=${this.directory}`,

@@ -1,81 +1,103 @@
 /** The answering half of a call: messages, and a status in the trailers (grpc.io, PROTOCOL-HTTP2). */
+import { constants, type OutgoingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
 import { create, type DescMessage, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import { messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
-import { encodeHeaders } from '../http2/hpack.ts';
-import type { Http2Stream } from '../http2/stream.ts';
 import { Encoded } from './encoding.ts';
 import { GRPC_STATUS, type GrpcStatus, RpcError } from './errors.ts';
 import { frameMessage } from './grpc-messages.ts';
 import { statusOf } from './status.ts';
 
 export const CONTENT_TYPE = 'application/grpc';
-const RESPONSE = [
-  [':status', '200'],
-  ['content-type', CONTENT_TYPE],
-] as const;
-const RESPONSE_BLOCK = encodeHeaders(RESPONSE);
-const OK_BLOCK = encodeHeaders([['grpc-status', '0']]);
+const RESPONSE: OutgoingHttpHeaders = { ':status': 200, 'content-type': CONTENT_TYPE };
+const OK: OutgoingHttpHeaders = { 'grpc-status': '0' };
+const { NGHTTP2_NO_ERROR } = constants;
 
 export class Answer {
-  readonly stream: Http2Stream;
+  readonly #stream: ServerHttp2Stream;
   readonly #log: Logger;
-  readonly #told: (status: string) => void;
-  #begun = false;
-  #over = false;
+  readonly #onEnd: (status: GrpcStatus) => void;
+  #trailers = OK;
+  #isOver = false;
 
-  constructor(stream: Http2Stream, log: Logger, told: (status: string) => void) {
-    this.stream = stream;
+  /** @param onEnd told of the status, once. */
+  constructor(stream: ServerHttp2Stream, log: Logger, onEnd: (status: GrpcStatus) => void) {
+    this.#stream = stream;
     this.#log = log;
-    this.#told = told;
+    this.#onEnd = onEnd;
   }
 
-  get over(): boolean {
-    return this.#over;
+  get isOver(): boolean {
+    return this.#isOver;
   }
 
+  /** Whether another message may be sent without queueing it up in memory. */
+  get isWritable(): boolean {
+    return !this.#isOver && !this.#stream.writableNeedDrain && this.#stream.writable;
+  }
+
+  /** The only message of an answer, and its end. */
   whole(schema: DescMessage, message: object): void {
-    if (this.#over) return;
-    this.stream.respondWhole(RESPONSE_BLOCK, frameMessage(encode(schema, message)), OK_BLOCK);
+    if (this.#isOver) return;
+    const frame = frameMessage(encode(schema, message));
+    this.#begin();
+    this.#stream.end(frame);
     this.#end('OK');
   }
 
   message(schema: DescMessage, message: object): void {
-    if (this.#over) return;
-    if (!this.#begun) this.stream.respond(RESPONSE_BLOCK);
-    this.#begun = true;
-    this.stream.write(frameMessage(encode(schema, message)));
+    if (this.#isOver) return;
+    const frame = frameMessage(encode(schema, message));
+    this.#begin();
+    this.#stream.write(frame);
   }
 
   complete(): void {
-    if (this.#over) return;
-    if (!this.#begun) this.stream.respond(RESPONSE_BLOCK);
-    this.stream.end(OK_BLOCK);
+    if (this.#isOver) return;
+    this.#begin();
+    this.#stream.end();
     this.#end('OK');
   }
 
   /** Refusals go out as they are. Anything else is a defect or a failing disk, and is logged. */
   fail(error: unknown): void {
-    if (this.#over) return;
+    if (this.#isOver) return;
     const status = statusOf(error);
     if (!(error instanceof RpcError)) this.#log.error({ error: messageOf(error) }, 'a request failed');
-    const trailers = [
-      ['grpc-status', String(GRPC_STATUS[status])],
-      ['grpc-message', percentEncode(messageOf(error))],
-    ] as const;
-    if (this.#begun) this.stream.end(encodeHeaders(trailers));
-    else this.stream.respond(encodeHeaders([...RESPONSE, ...trailers]), true);
+    const trailers = {
+      'grpc-status': String(GRPC_STATUS[status]),
+      'grpc-message': percentEncode(messageOf(error)),
+    };
+    if (this.#stream.headersSent) {
+      this.#trailers = trailers;
+      this.#stream.end();
+    } else if (!this.#stream.destroyed) {
+      this.#stream.respond({ ...RESPONSE, ...trailers }, { endStream: true });
+    }
     this.#end(status);
   }
 
   /** The client is gone. */
   abandon(): void {
-    if (!this.#over) this.#end('CANCELLED');
+    if (!this.#isOver) this.#end('CANCELLED');
+  }
+
+  #begin(): void {
+    if (this.#stream.headersSent || this.#stream.destroyed) return;
+    this.#stream.respond(RESPONSE, { waitForTrailers: true });
+    this.#stream.once('wantTrailers', () => this.#stream.sendTrailers(this.#trailers));
   }
 
   #end(status: GrpcStatus): void {
-    this.#over = true;
-    this.#told(status);
+    this.#isOver = true;
+    this.#onEnd(status);
+    const stream = this.#stream;
+    if (stream.readableEnded || stream.destroyed) return;
+    // What the client still sends is not read. When it has more to say after the answer, it is told to stop.
+    stream.resume();
+    stream.once('finish', () => {
+      if (!stream.readableEnded) stream.close(NGHTTP2_NO_ERROR);
+    });
   }
 }
 

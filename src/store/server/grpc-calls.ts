@@ -1,11 +1,11 @@
 /** The two kinds of calls: from the bytes of a request to the method of a service, and back through an Answer. */
+import type { ServerHttp2Stream } from 'node:http2';
 import { type DescMessage, type DescMethod, fromBinary } from '@bufbuild/protobuf';
 import { messageOf } from '../../base/errors.ts';
-import { ConnectionError, ERROR } from '../http2/frames.ts';
-import type { StreamSink } from '../http2/stream.ts';
 import { RpcError } from './errors.ts';
 import type { Answer } from './grpc-answer.ts';
-import type { MessageReader } from './grpc-messages.ts';
+import type { ConnectionLimits } from './grpc-connection.ts';
+import { MessageReader } from './grpc-messages.ts';
 import type { BidiMethod, Caller, Incoming, Outgoing, ServerStreamMethod, UnaryMethod } from './rpc.ts';
 
 /** Where requests for one path go. */
@@ -15,146 +15,125 @@ export interface Route {
   readonly implementation: unknown;
 }
 
-/** What the requests of one connection are worth together. */
-export interface Load {
-  /** That run and are not answered yet, those whose stream was reset included. */
-  requests: number;
+export interface Call {
+  readonly route: Route;
+  readonly caller: Caller;
+  readonly stream: ServerHttp2Stream;
+  readonly answer: Answer;
+  readonly limits: ConnectionLimits;
+  /** Bytes of the largest request. */
+  readonly maxMessage: number;
 }
 
-/** A client that resets its requests and sends more is cut off here; one that waits for answers never gets here. */
-const MAX_REQUESTS = 10_000;
-/** The same for the requests of one stream: each of their answers would wait here until it is read. */
-const MAX_UNREAD = 10_000;
-
 /** A call with one request. */
-export function unary(
-  { method, implementation }: Route,
-  caller: Caller,
-  answer: Answer,
-  reader: MessageReader,
-  load: Load,
-): StreamSink {
+export function unary(call: Call): void {
+  const { route, caller, answer, limits } = call;
   const run = async (bytes: Uint8Array) =>
-    (implementation as UnaryMethod<object, object>)(decode(method.input, bytes), {
+    (route.implementation as UnaryMethod<object, object>)(decode(route.method.input, bytes), {
       ...caller,
       requestBytes: bytes.byteLength,
     });
-  let asked = false;
-  const ask = (bytes: Uint8Array) => {
-    asked = true;
-    if (++load.requests > MAX_REQUESTS) {
-      throw new ConnectionError(ERROR.ENHANCE_YOUR_CALM, 'too many requests without waiting for answers');
-    }
-    run(bytes).then(
-      message => {
-        load.requests--;
-        guarded(answer, () => answer.whole(method.output, message));
-      },
-      (error: unknown) => {
-        load.requests--;
-        answer.fail(error);
-      },
-    );
-  };
-  return {
-    data(chunk, ended) {
-      if (answer.over || asked) return;
-      guarded(answer, () => {
-        reader.push(chunk, bytes => {
-          // A unary request is one message; the first one counts.
-          if (!asked) ask(bytes);
-        });
-        if (ended && !asked) throw new RpcError('INTERNAL', 'the request has no message');
-      });
+  let isAsked = false;
+  receive(call, {
+    message(bytes) {
+      // A unary request is one message; the first one counts.
+      if (isAsked) return;
+      isAsked = true;
+      limits.began();
+      run(bytes)
+        .finally(() => limits.finished())
+        .then(message => guarded(answer, () => answer.whole(route.method.output, message)))
+        .catch((error: unknown) => answer.fail(error));
     },
-    reset: () => answer.abandon(),
-    drained: () => undefined,
-  };
+    end() {
+      if (!isAsked) answer.fail(new RpcError('INTERNAL', 'the request has no message'));
+    },
+    gone: () => answer.abandon(),
+  });
 }
 
 /** A call with a stream of answers, and perhaps one of requests. */
-export function streaming(
-  { method, implementation }: Route,
-  caller: Caller,
-  answer: Answer,
-  reader: MessageReader,
-): StreamSink {
+export function streaming(call: Call): void {
+  const { route, caller, stream, answer } = call;
   const over = new AbortController();
-  let wake: (() => void)[] = [];
-  const release = () => {
-    const waiting = wake;
-    wake = [];
-    for (const resolve of waiting) resolve();
-  };
-  const finish = () => {
-    over.abort();
-    release();
-  };
   const out: Outgoing<object> = {
     signal: over.signal,
     get writable() {
-      return answer.stream.writable;
+      return answer.isWritable;
     },
-    send: message => guarded(answer, () => answer.message(method.output, message)),
+    send(message) {
+      guarded(answer, () => answer.message(route.method.output, message));
+      // The answers to further requests would pile up here; a client reads before it asks for more.
+      if (!answer.isWritable) stream.pause();
+    },
     drained: () =>
-      new Promise(resolve =>
-        over.signal.aborted || answer.stream.writable ? resolve() : wake.push(resolve),
-      ),
+      new Promise(resolve => {
+        if (over.signal.aborted || answer.isWritable) return resolve();
+        stream.once('drain', resolve);
+        over.signal.addEventListener('abort', () => resolve(), { once: true });
+      }),
     close(error) {
       if (error === undefined) answer.complete();
       else answer.fail(error);
-      finish();
+      over.abort();
     },
-    onDrain(listener) {
-      drains.push(listener);
-    },
+    onDrain: listener => void stream.on('drain', listener),
   };
-  const drains: (() => void)[] = [];
+  stream.on('drain', () => stream.resume());
   let incoming: Incoming<object> | undefined;
-  guarded(answer, () => {
-    if (method.methodKind === 'bidi_streaming')
-      incoming = (implementation as BidiMethod<object, object>)(caller, out);
-  });
-  let asked = false;
-  let unread = 0;
-  const message = (bytes: Uint8Array) => {
-    if (answer.stream.writable) unread = 0;
-    else if (++unread > MAX_UNREAD) {
-      throw new ConnectionError(ERROR.ENHANCE_YOUR_CALM, 'too many requests without reading the answers');
-    }
-    const request = decode(method.input, bytes);
-    if (incoming !== undefined) return incoming.message(request);
-    // Without a stream of requests there is one; the first one counts.
-    if (!asked) (implementation as ServerStreamMethod<object, object>)(request, caller, out);
-    asked = true;
-  };
-  return {
-    data(chunk, ended) {
-      if (answer.over) return;
-      const sound = guarded(answer, () => {
-        reader.push(chunk, message);
-        if (ended) incoming?.end();
-      });
-      if (!sound) finish();
+  let isAsked = false;
+  receive(call, {
+    message(bytes) {
+      const request = decode(route.method.input, bytes);
+      if (incoming !== undefined) return incoming.message(request);
+      // Without a stream of requests there is one; the first one counts.
+      if (!isAsked) (route.implementation as ServerStreamMethod<object, object>)(request, caller, out);
+      isAsked = true;
     },
-    reset() {
+    end: () => incoming?.end(),
+    gone() {
       answer.abandon();
-      finish();
+      over.abort();
     },
-    drained() {
-      release();
-      for (const listener of drains) listener();
-    },
-  };
+  });
+  if (route.method.methodKind !== 'bidi_streaming') return;
+  const begin = route.implementation as BidiMethod<object, object>;
+  if (!guarded(answer, () => (incoming = begin(caller, out)))) over.abort();
+}
+
+/** What a call hears of its client. `message` and `end` may throw, which is then the answer. */
+interface Receiver {
+  message(bytes: Uint8Array): void;
+  /** There are no more messages. */
+  end(): void;
+  /** The stream is over, whether it was complete or not. */
+  gone(): void;
+}
+
+function receive({ stream, answer, limits, maxMessage }: Call, receiver: Receiver): void {
+  const reader = new MessageReader(maxMessage);
+  stream.on('data', (chunk: Buffer) => {
+    if (answer.isOver) return;
+    const before = reader.held;
+    const isSound = guarded(answer, () => reader.push(chunk, bytes => receiver.message(bytes)));
+    limits.received(chunk.byteLength, reader.held - before);
+    if (!isSound) receiver.gone();
+  });
+  stream.once('end', () => {
+    if (!answer.isOver) guarded(answer, () => receiver.end());
+  });
+  stream.once('close', () => {
+    limits.released(reader.held);
+    receiver.gone();
+  });
 }
 
 /** @returns false when `act` threw, which is then the answer. */
-function guarded(answer: Answer, act: () => void): boolean {
+function guarded(answer: Answer, act: () => unknown): boolean {
   try {
     act();
     return true;
   } catch (error) {
-    if (error instanceof ConnectionError) throw error;
     answer.fail(error);
     return false;
   }

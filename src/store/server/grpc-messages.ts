@@ -2,6 +2,9 @@
 import { RpcError } from './errors.ts';
 
 const PREFIX_BYTES = 5;
+/** Capacity that a buffer for the first piece of a message has at least. */
+const MIN_CAPACITY = 256;
+const NOTHING = Buffer.alloc(0);
 
 export function frameMessage(message: Uint8Array): Buffer {
   const frame = Buffer.allocUnsafe(PREFIX_BYTES + message.byteLength);
@@ -14,11 +17,18 @@ export function frameMessage(message: Uint8Array): Buffer {
 /** Puts messages together from pieces of a body. */
 export class MessageReader {
   readonly #max: number;
-  #pieces: Buffer[] = [];
-  #bytes = 0;
+  /** The beginning of a message, in the first `held` bytes; pieces are copied, because each is a view of a buffer. */
+  #buffer: Buffer = NOTHING;
+  #held = 0;
 
+  /** @param max bytes of the largest message. */
   constructor(max: number) {
     this.#max = max;
+  }
+
+  /** Bytes of an unfinished message that are kept. */
+  get held(): number {
+    return this.#held;
   }
 
   /**
@@ -26,45 +36,51 @@ export class MessageReader {
    * @throws RpcError for a message that is too large or compressed
    */
   push(chunk: Buffer, onMessage: (message: Uint8Array) => void): void {
-    if (chunk.byteLength > 0) this.#pieces.push(chunk);
-    this.#bytes += chunk.byteLength;
-    for (;;) {
-      const length = this.#length();
-      if (length === undefined || this.#bytes < PREFIX_BYTES + length) break;
-      const all = this.#joined();
+    let bytes = this.#held === 0 ? chunk : this.#append(chunk);
+    for (let length = this.#lengthIn(bytes); length !== undefined; length = this.#lengthIn(bytes)) {
       const end = PREFIX_BYTES + length;
-      this.#pieces = end < all.byteLength ? [all.subarray(end)] : [];
-      this.#bytes -= end;
-      onMessage(new Uint8Array(all.buffer, all.byteOffset + PREFIX_BYTES, length));
+      if (bytes.byteLength < end) break;
+      onMessage(new Uint8Array(bytes.buffer, bytes.byteOffset + PREFIX_BYTES, length));
+      bytes = bytes.subarray(end);
     }
-    // What stays is kept beyond this call, and `chunk` is a view of a buffer that may be large.
-    if (this.#bytes > 0 && this.#pieces.at(-1)?.buffer === chunk.buffer) {
-      this.#pieces[this.#pieces.length - 1] = Buffer.from(this.#pieces.at(-1) ?? chunk);
-    }
+    this.#keep(bytes);
   }
 
-  /** Of the message that is being received; undefined while not even that is known. */
-  #length(): number | undefined {
-    if (this.#bytes < PREFIX_BYTES) return undefined;
-    const head = (this.#pieces[0]?.byteLength ?? 0) >= PREFIX_BYTES ? this.#pieces[0] : this.#joined();
-    const length = head?.readUInt32BE(1) ?? 0;
+  /** Of the message that begins here; undefined while not even that is known. */
+  #lengthIn(bytes: Buffer): number | undefined {
+    if (bytes.byteLength < PREFIX_BYTES) return undefined;
+    const length = bytes.readUInt32BE(1);
     if (length > this.#max) {
       throw new RpcError(
         'RESOURCE_EXHAUSTED',
         `grpc: received message larger than max (${length} vs. ${this.#max})`,
       );
     }
-    if (head?.[0] !== 0) {
+    if (bytes[0] !== 0) {
       throw new RpcError('UNIMPLEMENTED', 'grpc: Decompressor is not installed for grpc-encoding');
     }
     return length;
   }
 
-  #joined(): Buffer {
-    const [first] = this.#pieces;
-    if (first !== undefined && this.#pieces.length === 1) return first;
-    const all = Buffer.concat(this.#pieces);
-    this.#pieces = [all];
-    return all;
+  /** What is held, and `chunk` behind it. */
+  #append(chunk: Buffer): Buffer {
+    const bytes = this.#held + chunk.byteLength;
+    if (bytes > this.#buffer.byteLength) {
+      // Doubled, so that a message in many small pieces is copied a few times only.
+      const larger = Buffer.allocUnsafeSlow(Math.max(bytes, 2 * this.#buffer.byteLength, MIN_CAPACITY));
+      this.#buffer.copy(larger, 0, 0, this.#held);
+      this.#buffer = larger;
+    }
+    chunk.copy(this.#buffer, this.#held);
+    this.#held = bytes;
+    return this.#buffer.subarray(0, bytes);
+  }
+
+  /** Keeps the beginning of the next message, in another buffer than the messages before it are views of. */
+  #keep(rest: Buffer): void {
+    if (this.#held > 0 && rest.byteLength === this.#held) return;
+    this.#held = 0;
+    this.#buffer = NOTHING;
+    if (rest.byteLength > 0) this.#append(rest);
   }
 }

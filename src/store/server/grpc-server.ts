@@ -1,29 +1,31 @@
 /**
  * gRPC over HTTP/2 (grpc.io, PROTOCOL-HTTP2): carries our services. A request is POST /package.Service/Method; a
- * message is one byte "compressed", four bytes length, and protobuf; the status comes in the trailers.
+ * message is one byte "compressed", four bytes length, and protobuf; the status comes in the trailers. HTTP/2 itself is
+ * node:http2 (docs/decisions/0011-node-http2.md).
  */
+import {
+  type IncomingHttpHeaders,
+  performServerHandshake,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from 'node:http2';
 import type { Socket } from 'node:net';
 import { messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
-import { Http2Connection } from '../http2/connection.ts';
-import { encodeHeaders } from '../http2/hpack.ts';
-import type { Http2Stream, StreamSink } from '../http2/stream.ts';
 import { callerOf } from './caller.ts';
 import { RpcError } from './errors.ts';
 import { Answer, CONTENT_TYPE } from './grpc-answer.ts';
-import { type Load, type Route, streaming, unary } from './grpc-calls.ts';
-import { MessageReader } from './grpc-messages.ts';
+import { type Route, streaming, unary } from './grpc-calls.ts';
+import { ConnectionLimits, SESSION_OPTIONS } from './grpc-connection.ts';
 import type { Caller, Service } from './rpc.ts';
 
 /** Told of every request that was answered, with the name of its status. */
 export type Observer = (service: string, method: string, status: string) => void;
 
-const NOT_GRPC_BLOCK = encodeHeaders([[':status', '415']]);
-
 export class GrpcServer {
   readonly #routes = new Map<string, Route>();
   readonly #services: ReadonlySet<string>;
-  readonly #connections = new Set<Http2Connection>();
+  readonly #sessions = new Set<ServerHttp2Session>();
   readonly #maxMessage: number;
   readonly #log: Logger;
   readonly #observe: Observer;
@@ -44,52 +46,53 @@ export class GrpcServer {
     }
   }
 
-  /** Takes over a connection that begins with the preface of HTTP/2. */
+  /** Takes over a connection that begins with the preface of HTTP/2; what was read of it has been put back. */
   accept(socket: Socket): void {
     // Reading a certificate takes longer than a request.
     const caller = callerOf(socket, undefined, 0);
-    const load = { requests: 0 };
-    const connection = new Http2Connection(
-      socket,
-      (stream, headers) => this.#request(stream, headers, caller, load),
-      error => this.#log.error({ peer: caller.peer, error: messageOf(error) }, 'a connection failed'),
-    );
-    this.#connections.add(connection);
-    socket.once('close', () => this.#connections.delete(connection));
+    const session = performServerHandshake(socket, SESSION_OPTIONS);
+    const refused = (reason: string) =>
+      this.#log.debug({ peer: caller.peer, reason }, 'a connection was ended');
+    const limits = new ConnectionLimits(session, refused);
+    this.#sessions.add(session);
+    session.once('close', () => this.#sessions.delete(session));
+    // It is closed then; the streams are told.
+    session.on('error', error => refused(messageOf(error)));
+    session.on('stream', (stream, headers) => this.#request(stream, headers, caller, limits));
   }
 
   /** Lets every connection end when its last request is answered. */
   close(): void {
-    for (const connection of this.#connections) connection.close();
+    for (const session of this.#sessions) session.close();
   }
 
-  #request(stream: Http2Stream, headers: ReadonlyMap<string, string>, peer: Caller, load: Load): StreamSink {
-    if (headers.get('content-type')?.startsWith(CONTENT_TYPE) !== true || headers.get(':method') !== 'POST') {
-      stream.respond(NOT_GRPC_BLOCK, true);
-      return DEAF;
+  #request(
+    stream: ServerHttp2Stream,
+    headers: IncomingHttpHeaders,
+    peer: Caller,
+    limits: ConnectionLimits,
+  ): void {
+    // A stream that is reset says so by 'close' as well.
+    stream.on('error', () => undefined);
+    const isGrpc = headers['content-type']?.startsWith(CONTENT_TYPE) === true;
+    if (!isGrpc || headers[':method'] !== 'POST') {
+      stream.respond({ ':status': 415 }, { endStream: true });
+      stream.resume();
+      return;
     }
-    const path = headers.get(':path') ?? '';
+    const path = headers[':path'] ?? '';
     const route = this.#routes.get(path);
     const answer = new Answer(stream, this.#log, status => {
       if (route !== undefined) this.#observe(route.service, route.method.name, status);
     });
-    if (route === undefined) {
+    if (route === undefined || route.method.methodKind === 'client_streaming') {
       answer.fail(this.#unimplemented(path));
-      return DEAF;
+      return;
     }
-    const reader = new MessageReader(this.#maxMessage);
-    const token = headers.get('token') ?? headers.get('authorization');
-    const caller = { ...peer, token };
-    switch (route.method.methodKind) {
-      case 'unary':
-        return unary(route, caller, answer, reader, load);
-      case 'server_streaming':
-      case 'bidi_streaming':
-        return streaming(route, caller, answer, reader);
-      case 'client_streaming':
-        answer.fail(this.#unimplemented(path));
-        return DEAF;
-    }
+    const token = typeof headers['token'] === 'string' ? headers['token'] : headers.authorization;
+    const call = { route, caller: { ...peer, token }, stream, answer, limits, maxMessage: this.#maxMessage };
+    if (route.method.methodKind === 'unary') unary(call);
+    else streaming(call);
   }
 
   #unimplemented(path: string): RpcError {
@@ -102,6 +105,3 @@ export class GrpcServer {
     );
   }
 }
-
-/** A stream whose answer is complete. */
-const DEAF: StreamSink = { data: () => undefined, reset: () => undefined, drained: () => undefined };

@@ -20,7 +20,8 @@ export interface Welcome {
   readonly serve: RequestListener;
 }
 
-/** Milliseconds from the first byte of a request to its last, and how often they are looked at. */
+/** Milliseconds that a client has for the head of a request, and for all of it, and how often they are looked at. */
+const HEADERS_MS = 10_000;
 const REQUEST_MS = 30_000;
 const CHECK_MS = 1000;
 
@@ -34,7 +35,11 @@ export interface HttpServerOptions {
 
 /** Not listening by itself: connections are handed to it with `emit('connection')`. */
 export function httpServer(options: HttpServerOptions): Server {
-  const limits = { requestTimeout: REQUEST_MS, connectionsCheckingInterval: CHECK_MS };
+  const limits = {
+    headersTimeout: HEADERS_MS,
+    requestTimeout: REQUEST_MS,
+    connectionsCheckingInterval: CHECK_MS,
+  };
   const server = createServer(limits, (request, response) => {
     try {
       serve(options, request, response);

@@ -2,6 +2,7 @@
  * One port for gRPC and HTTP/1.1. A plain connection is looked at: HTTP/2 begins with a fixed preface (RFC 9113,
  * 3.4), everything else is HTTP/1.1. With TLS the client says which it wants (ALPN).
  */
+import { readFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, type TLSSocket, type TlsOptions } from 'node:tls';
 import { messageOf } from '../../base/errors.ts';
@@ -14,8 +15,10 @@ const PREFACE = Buffer.from('PRI * HTTP/2.0');
  * gateway, which are served over HTTP/1.1.
  */
 const PROTOCOLS = ['http/1.1', 'h2'];
-/** A client that says nothing is let go after this long. */
+/** A client has this long for its TLS handshake, and again for the first bytes of what it wants. Milliseconds. */
 const SILENCE_MS = 10_000;
+/** Connections whose client has shown neither a certificate nor a protocol: at most half of the open files, or this. */
+const MAX_UNPROVEN = 4096;
 /**
  * A host that loses its power says no goodbye, and a watch may be silent for hours: after this long the kernel asks
  * whether the other end is still there, and closes the connection when nobody answers.
@@ -46,6 +49,7 @@ export interface Protocols {
 export class Listener implements AsyncDisposable {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
+  readonly #unproven: UnprovenConnections;
 
   /** @throws whatever listening throws: EADDRINUSE, EACCES. */
   static async open(endpoint: Endpoint, protocols: Protocols, log: Logger): Promise<Listener> {
@@ -61,12 +65,16 @@ export class Listener implements AsyncDisposable {
   }
 
   private constructor({ tls, strangers = false }: Endpoint, protocols: Protocols, log: Logger) {
+    this.#unproven = new UnprovenConnections(Math.min(MAX_UNPROVEN, Math.floor(openFilesLimit() / 2)), log);
     if (tls === undefined) {
-      this.#server = createServer({ ...KEEP_ALIVE, noDelay: true }, socket => this.#sniff(socket, protocols));
+      this.#server = createServer({ ...KEEP_ALIVE, noDelay: true }, socket =>
+        this.#sniff(socket, this.#proving(socket, protocols)),
+      );
     } else {
       const insists = tls.rejectUnauthorized === true;
       const options = {
         ...KEEP_ALIVE,
+        handshakeTimeout: SILENCE_MS,
         ...tls,
         rejectUnauthorized: insists && !strangers,
         ALPNProtocols: PROTOCOLS,
@@ -81,7 +89,7 @@ export class Listener implements AsyncDisposable {
           );
           socket.destroy();
         } else if (!shown && insists) this.#sniff(socket, { http1: protocols.http1, http2: refuse });
-        else this.#choose(socket, protocols);
+        else this.#choose(socket, this.#proving(socket, protocols));
       });
       server.on('tlsClientError', (error, socket) =>
         log.debug({ peer: socket.remoteAddress, error: messageOf(error) }, 'TLS handshake failed'),
@@ -90,7 +98,11 @@ export class Listener implements AsyncDisposable {
     }
     this.#server.on('connection', (socket: Socket) => {
       this.#sockets.add(socket);
-      socket.once('close', () => this.#sockets.delete(socket));
+      const forget = this.#unproven.add(socket);
+      socket.once('close', () => {
+        this.#sockets.delete(socket);
+        forget();
+      });
     });
   }
 
@@ -106,6 +118,21 @@ export class Listener implements AsyncDisposable {
     const closed = new Promise<void>(resolve => this.#server.close(() => resolve()));
     for (const socket of this.#sockets) socket.destroy();
     await closed;
+  }
+
+  /** The protocols, for a client of which nothing more is wanted than that it speaks one of them. */
+  #proving(socket: Socket, protocols: Protocols): Protocols {
+    const proven = () => this.#unproven.delete(socket);
+    return {
+      http1(one) {
+        proven();
+        protocols.http1(one);
+      },
+      http2(one) {
+        proven();
+        protocols.http2(one);
+      },
+    };
   }
 
   #choose(socket: TLSSocket, protocols: Protocols): void {
@@ -139,4 +166,54 @@ export class Listener implements AsyncDisposable {
     socket.on('error', giveUp);
     socket.once('close', () => clearTimeout(silence));
   }
+}
+
+/**
+ * Connections that may be nobody's. Whoever opens many of them and stays silent must not use up the files that clients
+ * need: when there are too many, the oldest one is closed. A client proves itself within moments.
+ */
+class UnprovenConnections {
+  readonly #max: number;
+  readonly #log: Logger;
+  /** By the other end: a TLS connection is one socket upon another, and has one other end. The oldest is first. */
+  readonly #sockets = new Map<string, Socket>();
+
+  constructor(max: number, log: Logger) {
+    this.#max = max;
+    this.#log = log;
+  }
+
+  /** Returns how to forget it once it is closed, when its other end is not known any more. */
+  add(socket: Socket): () => void {
+    const [oldest] = this.#sockets;
+    if (oldest !== undefined && this.#sockets.size >= this.#max) {
+      const [peer, former] = oldest;
+      this.#log.debug(
+        { peer, max: this.#max },
+        'too many connections without a request: the oldest is closed',
+      );
+      this.#sockets.delete(peer);
+      former.destroy();
+    }
+    const peer = otherEnd(socket);
+    this.#sockets.set(peer, socket);
+    return () => {
+      if (this.#sockets.get(peer) === socket) this.#sockets.delete(peer);
+    };
+  }
+
+  /** It has proven itself. @param socket the connection, or the TLS connection upon it. */
+  delete(socket: Socket): void {
+    this.#sockets.delete(otherEnd(socket));
+  }
+}
+
+function otherEnd({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`;
+}
+
+/** Of this process (proc_pid_limits(5)). */
+function openFilesLimit(): number {
+  const [, soft] = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8')) ?? [];
+  return Number(soft ?? Number.POSITIVE_INFINITY);
 }
