@@ -82,7 +82,8 @@ export class Health {
     const before = this.#conditions.get(name);
     if (before?.ok === (trouble === undefined) && before.code === trouble?.code) {
       // The words may differ from try to try ("retry in 3 s"); the condition is the same one.
-      if (trouble !== undefined) this.#conditions.set(name, { ...before, ...trouble });
+      if (trouble === undefined) return;
+      this.#conditions.set(name, { ...before, ...trouble });
       return this.#refresh();
     }
     const ok = trouble === undefined;
@@ -97,6 +98,8 @@ export class Health {
 
   /** Replaces all warnings whose id begins with `owner/`; each part owns its own. */
   warn(owner: string, warnings: readonly OwnedWarning[]): void {
+    const owned = [...this.#warnings.keys()].some(id => id.startsWith(`${owner}/`));
+    if (warnings.length === 0 && !owned) return;
     const wanted = new Map(warnings.map(({ id, ...warning }) => [`${owner}/${id}`, warning]));
     for (const [id, { title, code }] of this.#warnings) {
       if (!id.startsWith(`${owner}/`) || wanted.has(id)) continue;

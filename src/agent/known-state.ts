@@ -22,10 +22,10 @@ import { removeUnfinished, writeFileAtomic } from '../sys/file.ts';
 import type { Trouble } from './health.ts';
 
 /**
- * Milliseconds in which further changes are gathered before the file is written: short, because an agent that is
- * killed meanwhile leaves an older file behind.
+ * Milliseconds in which further changes are gathered before the file is written. An agent that is killed meanwhile
+ * leaves an older file behind.
  */
-const SETTLE = 100;
+const SETTLE = 1_000;
 /** How the file ends. */
 const END = ']}\n';
 /** Characters that are written at once. */
@@ -171,7 +171,7 @@ function* fileOf({ keys, devices, config }: KnownState): Generator<string, void>
   for (const { key, value, createRevision, modRevision, version, lease } of keys) {
     const stored = {
       key,
-      value: Buffer.from(value).toString('base64'),
+      value: Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('base64'),
       create: String(createRevision),
       mod: String(modRevision),
       version: String(version),

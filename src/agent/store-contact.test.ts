@@ -30,8 +30,18 @@ async function start(t: TestContext) {
     await clock.advance(0);
   };
   await set(true);
+  const reports = t.mock.method(health, 'report');
   const condition = () => health.conditions().find(({ name }) => name === 'store');
-  return { clock, watch, set, condition, events: () => events.list(), answers: () => answers };
+  return {
+    clock,
+    contact,
+    watch,
+    set,
+    condition,
+    reports,
+    events: () => events.list(),
+    answers: () => answers,
+  };
 }
 
 test('an outage of a day is told when it begins and when it ends, whatever the reasons in between', async t => {
@@ -92,4 +102,15 @@ test('contact that is lost now and then is well at once when it is back', async 
     await set(true);
     assert.equal(condition()?.ok, true);
   }
+});
+
+// G3: every lease of every host is a revision.
+test('a new revision of the store is looked at by nobody', async t => {
+  const { clock, contact, reports } = await start(t);
+  const before = reports.mock.callCount();
+  for (let revision = 1n; revision <= 20n; revision++) {
+    contact.set({ connected: true, revision });
+    await clock.advance(0);
+  }
+  assert.equal(reports.mock.callCount(), before);
 });

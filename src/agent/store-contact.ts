@@ -7,7 +7,7 @@
 import { together } from '../base/abort.ts';
 import type { Clock } from '../base/clock.ts';
 import { Doorbell } from '../base/doorbell.ts';
-import type { RememberingStore } from '../store/remembering.ts';
+import type { Contact, RememberingStore } from '../store/remembering.ts';
 import type { StoreError } from '../store/store.ts';
 import type { Health, Trouble } from './health.ts';
 
@@ -58,7 +58,13 @@ export class StoreContact {
   }
 
   async #listen(signal: AbortSignal): Promise<void> {
-    for await (const _ of this.#options.store.contact.changes(signal)) this.#bell.ring();
+    let before: Contact | undefined;
+    for await (const contact of this.#options.store.contact.changes(signal)) {
+      // A revision, which every change of the store brings, says nothing new.
+      const isNews = contact.connected !== before?.connected || contact.error !== before?.error;
+      before = contact;
+      if (isNews) this.#bell.ring();
+    }
     this.#bell.ring();
   }
 

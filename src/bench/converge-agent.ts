@@ -15,6 +15,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DEFAULT_SOCKET } from '../api/messages.ts';
 import { SUBNET_FILE } from '../cli/places.ts';
+import { PROTOCOL } from '../dataplane/entry.ts';
 import { agentArguments } from '../lab/agent.ts';
 import { Anchor } from '../lab/anchor.ts';
 import { furnish, LabHost, TULLE } from '../lab/host.ts';
@@ -30,22 +31,43 @@ import { OWN_ADDRESS, World } from './program-world.ts';
 const PATIENCE = 180_000;
 const LOG = 'agent';
 
+/** What runs on a host, and is measured. */
+export interface HostProgram {
+  readonly name: string;
+  /** The routing protocol of its routes. */
+  readonly protocol: number;
+  readonly program: string;
+  readonly args: (endpoint: string) => readonly string[];
+  /** What the program expects to find. */
+  readonly prepare?: (world: World) => Promise<unknown>;
+}
+
+export const AGENT: HostProgram = {
+  name: 'agent',
+  protocol: PROTOCOL,
+  program: TULLE,
+  args: etcdEndpoint => agentArguments({ etcdEndpoint, etcdPrefix: PREFIX }),
+};
+
 export class AgentProcess implements AsyncDisposable {
   readonly world: World;
   /** To the store; it may be shut. */
   readonly door: Door;
+  readonly #what: HostProgram;
   readonly #host: LabHost;
   readonly #resources: AsyncDisposableStack;
   #process: ProcessId;
   #started = performance.now();
 
   private constructor(
+    what: HostProgram,
     world: World,
     door: Door,
     process: ProcessId,
     host: LabHost,
     resources: AsyncDisposableStack,
   ) {
+    this.#what = what;
     this.world = world;
     this.door = door;
     this.#process = process;
@@ -53,8 +75,8 @@ export class AgentProcess implements AsyncDisposable {
     this.#resources = resources;
   }
 
-  /** @param number of the agent, from 0: no two have one address. */
-  static async start(endpoint: string, number = 0): Promise<AgentProcess> {
+  /** @param number of the host, from 0: no two have one address. */
+  static async start(endpoint: string, number = 0, what = AGENT): Promise<AgentProcess> {
     await using resources = new AsyncDisposableStack();
     const directory = await mkdtemp(join(tmpdir(), 'tulle-bench-'));
     resources.defer(() => rm(directory, { recursive: true }));
@@ -67,8 +89,9 @@ export class AgentProcess implements AsyncDisposable {
     const world = resources.use(await World.within(Netns.open(host.netnsFile), address));
     // As on every host that runs containers.
     writeSysctl('net/ipv4/ip_forward', '1', world.netns);
-    const process = await host.start(TULLE, argumentsFor(door), LOG);
-    return new AgentProcess(world, door, process, host, resources.move());
+    await what.prepare?.(world);
+    const process = await host.start(what.program, what.args(door.url), LOG);
+    return new AgentProcess(what, world, door, process, host, resources.move());
   }
 
   get pid(): number {
@@ -80,6 +103,11 @@ export class AgentProcess implements AsyncDisposable {
     return this.#started;
   }
 
+  /** The routing protocol of its routes. */
+  get protocol(): number {
+    return this.#what.protocol;
+  }
+
   /** The agent's API, as one finds it from here. */
   get socketPath(): string {
     return this.#host.path(DEFAULT_SOCKET);
@@ -89,7 +117,7 @@ export class AgentProcess implements AsyncDisposable {
   async restart(): Promise<void> {
     await endProcess(this.#process);
     this.#started = performance.now();
-    this.#process = await this.#host.start(TULLE, argumentsFor(this.door), LOG);
+    this.#process = await this.#host.start(this.#what.program, this.#what.args(this.door.url), LOG);
   }
 
   /**
@@ -103,12 +131,14 @@ export class AgentProcess implements AsyncDisposable {
     try {
       await Promise.all([
         waitForFile(this.#host.path(SUBNET_FILE), either),
-        untilRoutes(this.world.rtnetlink, peers, either),
+        untilRoutes(this.world.rtnetlink, this.#what.protocol, peers, either),
       ]);
     } catch (error) {
       if (signal.aborted || !patience.aborted) throw error;
       const words = readFileSync(this.#host.logFile(LOG), 'utf8').trimEnd().split('\n').at(-1);
-      throw new Error(`no route to ${peers} peers within ${PATIENCE / 1000} s; the agent says: ${words}`);
+      throw new Error(
+        `no route to ${peers} peers within ${PATIENCE / 1000} s; the ${this.#what.name} says: ${words}`,
+      );
     }
   }
 
@@ -117,9 +147,6 @@ export class AgentProcess implements AsyncDisposable {
     await this.#resources.disposeAsync();
   }
 }
-
-const argumentsFor = ({ path }: Door) =>
-  agentArguments({ etcdEndpoint: `unix://${path}`, etcdPrefix: PREFIX });
 
 /** A unix socket that leads to a TCP port of this side, while it is open. */
 export class Door implements AsyncDisposable {
@@ -131,6 +158,10 @@ export class Door implements AsyncDisposable {
   constructor(path: string, target: URL) {
     this.path = path;
     this.#target = target;
+  }
+
+  get url(): string {
+    return `unix://${this.path}`;
   }
 
   async open(): Promise<void> {

@@ -2,7 +2,7 @@
 import { Command, Option } from 'commander';
 import { ParseError } from '../base/errors.ts';
 import { withExamples } from '../cli/help.ts';
-import { integer, list, withChoices } from '../cli/options.ts';
+import { integer, list, value, withChoices } from '../cli/options.ts';
 import { note, print, printJson } from '../cli/output.ts';
 import { requireRoot } from '../cli/require-root.ts';
 import { untilStopped } from '../cli/signals.ts';
@@ -21,6 +21,7 @@ const DEFAULT_HOSTS = [1, 10, 100] as const;
 interface Options {
   readonly hosts?: readonly number[];
   readonly agents: number;
+  readonly flanneld?: string;
   readonly leases: number;
   readonly peers?: readonly number[];
   readonly store: 'etcd' | 'tulle';
@@ -35,7 +36,9 @@ export function convergeCommand(): Command {
       'How long it takes from a lease in the store to a route in the kernel of every other host, and what an ' +
         'agent costs by the number of peers. The hosts are in this process, each with a network namespace, a netlink ' +
         'connection and a connection to the store of its own, and with the parts of an agent between the two; so ' +
-        'they share one processor, which hosts do not. A few real agents run beside them. The operations:\n' +
+        'they share one processor, which hosts do not. A few real agents run beside them, and as many processes that do ' +
+        'what flanneld does with a lease; `cpu ms` is the processor time of such a process for one more lease, with ' +
+        'what it does later. The operations:\n' +
         '  burst   as many leases as there are hosts, written at the same moment\n' +
         '  one     one more lease at a time\n' +
         'The steps, in milliseconds since the lease was sent to the store:\n' +
@@ -57,6 +60,11 @@ export function convergeCommand(): Command {
       ).argParser(list(count(MOST_HOSTS))),
     )
     .addOption(new Option('--agents <n>', 'real agents beside them').argParser(integer(0, 20)).default(2))
+    .addOption(
+      new Option('--flanneld <path>', 'a real flanneld, to run instead of its procedure').argParser(
+        value(text => text),
+      ),
+    )
     .addOption(new Option('--leases <n>', 'leases of `one`').argParser(integer(1, 1000)).default(30))
     .addOption(
       new Option('--peers <n,...>', 'weigh one real agent on a network of so many peers').argParser(
@@ -82,7 +90,7 @@ export function convergeCommand(): Command {
 }
 
 async function runConverge(options: Options): Promise<void> {
-  const { store, peers, agents, leases, svg, json } = options;
+  const { store, peers, agents, flanneld, leases, svg, json } = options;
   const sizes = options.hosts ?? (peers === undefined ? DEFAULT_HOSTS : []);
   requireRoot('the measurement makes network namespaces');
   await checkDrawing(svg, sizes.length > 0 ? undefined : 'hosts (--hosts)');
@@ -92,7 +100,15 @@ async function runConverge(options: Options): Promise<void> {
     const measured: ConvergeRow[] = [];
     for (const hosts of sizes) {
       const each = await withStore(signal, ({ endpoint }) =>
-        measureConvergence({ endpoint, hosts, agents, leases, onProgress, signal }),
+        measureConvergence({
+          endpoint,
+          hosts,
+          agents,
+          ...(flanneld && { flanneld }),
+          leases,
+          onProgress,
+          signal,
+        }),
       );
       measured.push(...each);
     }
@@ -116,8 +132,10 @@ const STEP_COLUMNS: readonly Column<ConvergeRow>[] = [
   { title: 'step', cell: ({ step }) => step },
   { title: 'of', cell: ({ of }) => of },
   { title: 'p50 ms', cell: ({ p50 }) => p50.toFixed(1), align: 'right' },
+  { title: 'p95', cell: ({ p95 }) => p95.toFixed(1), align: 'right' },
   { title: 'p99', cell: ({ p99 }) => p99.toFixed(1), align: 'right' },
   { title: 'max', cell: ({ max }) => max.toFixed(1), align: 'right' },
+  { title: 'cpu ms', cell: ({ cpuMs }) => cpuMs?.toFixed(2) ?? '', align: 'right' },
 ];
 
 const WEIGHT_COLUMNS: readonly Column<WeightRow>[] = [

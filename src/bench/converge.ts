@@ -4,9 +4,14 @@
  *     burst  as many leases as there are hosts, written at the same moment: a cluster comes up
  *     one    one more lease at a time, each when the one before is everywhere
  */
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { PROTOCOL } from '../dataplane/entry.ts';
 import { formatLeaseKey } from '../subnet/key.ts';
-import { AgentProcess } from './converge-agent.ts';
+import { usageOf } from '../sys/usage.ts';
+import { AGENT, AgentProcess, type HostProgram } from './converge-agent.ts';
 import { Author, leaseOf, type MadeUpLease } from './converge-cluster.ts';
+import { flannelProgram } from './converge-flannel.ts';
 import { InProcessHost } from './converge-host.ts';
 import { followRoutes } from './converge-routes.ts';
 import { type HostStep, STEPS, type Step, Trace } from './converge-trace.ts';
@@ -20,11 +25,13 @@ export interface ConvergeRow extends Distribution {
   readonly op: ConvergeOperation;
   /** Hosts inside the process of the measurement. */
   readonly hosts: number;
-  /** Agents beside them, each a process. */
+  /** Agents beside them, and as many processes of flannel's procedure. */
   readonly agents: number;
   /** Which of them the row is about. */
-  readonly of: 'hosts' | 'agents' | 'all';
+  readonly of: 'hosts' | 'agents' | 'flannel' | 'all';
   readonly step: Step;
+  /** Of processes, of `one`: milliseconds of processor time for each lease, with what is done for it later. */
+  readonly cpuMs?: number;
 }
 
 export interface ConvergeOptions {
@@ -32,6 +39,8 @@ export interface ConvergeOptions {
   readonly endpoint: string;
   readonly hosts: number;
   readonly agents: number;
+  /** Path of a real flanneld, to run instead of its procedure. */
+  readonly flanneld?: string;
   /** Leases of `one`. */
   readonly leases: number;
   readonly onProgress: (what: string) => void;
@@ -40,13 +49,17 @@ export interface ConvergeOptions {
 
 /** Milliseconds in which leases must be everywhere. */
 const PATIENCE = 120_000;
+/** Milliseconds after the last lease in which a process does what it has put off for later. */
+const AFTERWARDS = 3_000;
 
 export async function measureConvergence(options: ConvergeOptions): Promise<ConvergeRow[]> {
-  const { endpoint, hosts, agents, leases, onProgress, signal } = options;
+  const { endpoint, hosts, agents, flanneld, leases, onProgress, signal } = options;
   await using author = await Author.open(endpoint);
-  onProgress(`making ${hosts} hosts and ${agents} agents`);
+  onProgress(`making ${hosts} hosts, ${agents} agents and as many of flannel's procedure`);
   await using cluster = new Cluster(signal);
-  for (let number = 0; number < agents; number++) await cluster.addAgent(endpoint);
+  for (let number = 0; number < agents; number++) await cluster.addProcess('agents', endpoint, AGENT);
+  const flannel = flannelProgram(flanneld);
+  for (let number = 0; number < agents; number++) await cluster.addProcess('flannel', endpoint, flannel);
   for (let number = 0; number < hosts; number++) await cluster.addHost(endpoint);
   // Whoever has the route of this one follows the store.
   await cluster.carry(author, [leaseOf(0)], 'together');
@@ -55,12 +68,18 @@ export async function measureConvergence(options: ConvergeOptions): Promise<Conv
     Array.from({ length: count }, (_, index) => leaseOf(first + index));
   const rows: ConvergeRow[] = [];
   const measure = async (op: ConvergeOperation, batch: readonly MadeUpLease[]) => {
-    onProgress(`${op}: ${batch.length} leases to ${hosts} hosts and ${agents} agents`);
+    onProgress(`${op}: ${batch.length} leases to all of them`);
+    const before = cluster.processorTimes();
     const trace = await cluster.carry(author, batch, op === 'burst' ? 'together' : 'in turn');
+    if (op === 'one') await sleep(AFTERWARDS, undefined, { signal });
+    const after = cluster.processorTimes();
     for (const step of STEPS) {
       for (const [of, names] of cluster.groups(step)) {
         const distribution = trace.distribution(step, names);
-        if (distribution !== undefined) rows.push({ op, hosts, agents, of, step, ...distribution });
+        if (distribution === undefined) continue;
+        const cpu = ((after.get(of) ?? 0) - (before.get(of) ?? 0)) / agents / batch.length;
+        const cost = op === 'one' && after.has(of) ? { cpuMs: Math.round(cpu * 100) / 100 } : {};
+        rows.push({ op, hosts, agents, of, step, ...distribution, ...cost });
       }
     }
   };
@@ -69,7 +88,9 @@ export async function measureConvergence(options: ConvergeOptions): Promise<Conv
   return rows;
 }
 
-/** The hosts and agents of one measurement. */
+type ProcessGroup = Extract<ConvergeRow['of'], 'agents' | 'flannel'>;
+
+/** The hosts and processes of one measurement. */
 class Cluster implements AsyncDisposable {
   readonly #signal: AbortSignal;
   readonly #resources = new AsyncDisposableStack();
@@ -77,7 +98,10 @@ class Cluster implements AsyncDisposable {
   readonly #end = new AbortController();
   readonly #watching: Promise<void>[] = [];
   readonly #hosts = new Set<string>();
-  readonly #agents = new Set<string>();
+  readonly #processes: Readonly<Record<ProcessGroup, Map<string, AgentProcess>>> = {
+    agents: new Map(),
+    flannel: new Map(),
+  };
   #trace = new Trace(new Map());
 
   constructor(signal: AbortSignal) {
@@ -91,23 +115,37 @@ class Cluster implements AsyncDisposable {
     const host = this.#resources.use(await InProcessHost.open(endpoint, onStep));
     host.running.catch((error: unknown) => this.#end.abort(error));
     this.#hosts.add(name);
-    this.#watch(name, host.world);
+    this.#watch(name, host.world, PROTOCOL);
   }
 
-  async addAgent(endpoint: string): Promise<void> {
-    const name = `agent ${this.#agents.size + 1}`;
-    const agent = this.#resources.use(await AgentProcess.start(endpoint, this.#agents.size));
-    await agent.ready(this.#agents.size, this.#signal);
-    this.#agents.add(name);
-    this.#watch(name, agent.world);
+  async addProcess(group: ProcessGroup, endpoint: string, what: HostProgram): Promise<void> {
+    const { agents, flannel } = this.#processes;
+    const members = this.#processes[group];
+    const name = `${what.name} ${members.size + 1}`;
+    const others = agents.size;
+    const process = this.#resources.use(await AgentProcess.start(endpoint, agents.size + flannel.size, what));
+    await process.ready(others, this.#signal);
+    members.set(name, process);
+    this.#watch(name, process.world, process.protocol);
+  }
+
+  /** Milliseconds of processor time so far, of all processes of a group. */
+  processorTimes(): ReadonlyMap<ConvergeRow['of'], number> {
+    return new Map(
+      Object.entries(this.#processes).map(([group, members]) => [
+        group as ProcessGroup,
+        [...members.values()].reduce((sum, { pid }) => sum + usageOf(pid).cpu, 0),
+      ]),
+    );
   }
 
   /** Those that a row of this step is about. */
-  groups(step: Step): (readonly [ConvergeRow['of'], ReadonlySet<string> | undefined])[] {
+  groups(step: Step): (readonly [ConvergeRow['of'], { has(host: string): boolean } | undefined])[] {
     if (step === 'committed' || step === 'everywhere') return [['all', undefined]];
     return [
       ['hosts', this.#hosts],
-      ['agents', this.#agents],
+      ['agents', this.#processes.agents],
+      ['flannel', this.#processes.flannel],
     ];
   }
 
@@ -116,7 +154,9 @@ class Cluster implements AsyncDisposable {
     const awaited = new Map<string, readonly HostStep[]>();
     for (const name of this.#hosts) awaited.set(name, ['applied', 'announced']);
     // A process is seen from outside only.
-    for (const name of this.#agents) awaited.set(name, ['announced']);
+    for (const members of Object.values(this.#processes)) {
+      for (const name of members.keys()) awaited.set(name, ['announced']);
+    }
     const trace = new Trace(awaited);
     this.#trace = trace;
     const write = async (lease: MadeUpLease) => {
@@ -140,10 +180,10 @@ class Cluster implements AsyncDisposable {
     return trace.complete(AbortSignal.any([this.#signal, this.#end.signal, AbortSignal.timeout(PATIENCE)]));
   }
 
-  #watch(name: string, { rtnetlink }: World): void {
+  #watch(name: string, { rtnetlink }: World, protocol: number): void {
     const onRoute = (subnet: MadeUpLease['subnet']) =>
       this.#trace.reached('announced', formatLeaseKey({ ipv4: subnet }), name);
-    const watching = followRoutes(rtnetlink, onRoute, this.#end.signal);
+    const watching = followRoutes(rtnetlink, protocol, onRoute, this.#end.signal);
     this.#watching.push(watching.catch((error: unknown) => this.#end.abort(error)));
   }
 }

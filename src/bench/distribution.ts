@@ -1,6 +1,7 @@
-/** Times of many, in the three numbers that say most about them. */
+/** Times of many, in the numbers that say most about them. */
 export interface Distribution {
   readonly p50: number;
+  readonly p95: number;
   readonly p99: number;
   readonly max: number;
 }
@@ -14,5 +15,5 @@ export function percentile(sorted: readonly number[], share: number): number {
 export function distributionOf(values: readonly number[]): Distribution {
   const sorted = values.toSorted((a, b) => a - b);
   const rank = (share: number) => Math.round(percentile(sorted, share) * 10) / 10;
-  return { p50: rank(0.5), p99: rank(0.99), max: rank(1) };
+  return { p50: rank(0.5), p95: rank(0.95), p99: rank(0.99), max: rank(1) };
 }

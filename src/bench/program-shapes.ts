@@ -77,7 +77,7 @@ async function openEngine(world: World): Promise<Shape> {
 }
 
 /** The requests of flanneld for one peer, in its order (flannel pkg/backend/vxlan/vxlan_network.go). */
-function flannelChanges(index: number, { subnet, gateway, mac, underlayIp }: PeerPath): Change[] {
+export function flannelChanges(index: number, { subnet, gateway, mac, underlayIp }: PeerPath): Change[] {
   return [
     change.replaceNeighbor({ index, ip: gateway, mac }),
     change.replaceFdb({ index, mac, destination: underlayIp }),

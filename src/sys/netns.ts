@@ -27,6 +27,9 @@ const MNT_DETACH = 2;
 // Not /proc/self, which is the main thread's: a worker has a namespace of its own.
 const OWN = '/proc/thread-self/ns/net';
 
+/** The namespace of this thread, as `Netns.inode` has it; only this module changes it. Undefined until it is asked for. */
+let here: number | undefined;
+
 export class Netns implements Disposable {
   #fd: number;
   /** Identifies the namespace among all of this machine, as in `net:[4026531833]`. */
@@ -117,13 +120,17 @@ export class Netns implements Disposable {
    * run outside, and the rest of the program inside.
    */
   run<T>(fn: () => T extends PromiseLike<unknown> ? never : T): T {
+    if (here === this.inode) return fn();
     using home = Netns.current();
-    if (home.inode === this.inode) return fn();
+    here = home.inode;
+    if (here === this.inode) return fn();
     setns(this.fd, CLONE_NEWNET);
+    here = this.inode;
     try {
       return fn();
     } finally {
       setns(home.fd, CLONE_NEWNET);
+      here = home.inode;
     }
   }
 

@@ -15,6 +15,7 @@ after(() => rmSync(directory, { recursive: true }));
 process.env['TMPDIR'] = directory;
 afterEach(() => assert.deepEqual(readdirSync(directory), []));
 
+// G3: latency and processor time of an agent stand beside those of flannel's procedure, in the same run.
 test(
   'a lease is followed from its author to the kernels of hosts and of a real agent',
   needsRoot,
@@ -38,6 +39,9 @@ test(
       const everywhere = find('everywhere', 'all');
       assert.ok(agent !== undefined && everywhere !== undefined && agent.max <= everywhere.max);
       assert.equal(find('heard', 'agents'), undefined, 'a process does not say when it has heard');
+      const flannel = find('announced', 'flannel');
+      assert.ok(flannel !== undefined && flannel.p50 <= flannel.p95 && flannel.p95 <= everywhere.max);
+      for (const { cpuMs } of [agent, flannel]) assert.equal((cpuMs ?? 0) > 0, op === 'one');
       assert.ok((find('checked', 'hosts')?.p50 ?? 0) >= (find('heard', 'hosts')?.p50 ?? 0));
     }
   },
