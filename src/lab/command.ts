@@ -10,6 +10,7 @@ import { note, print, printJson } from '../cli/output.ts';
 import { untilStopped } from '../cli/signals.ts';
 import { formatTable } from '../cli/table.ts';
 import { runDemo } from './demo.ts';
+import { withContainersAsTheyAre } from './docker.ts';
 import { LabError } from './errors.ts';
 import { execIn, statusOf } from './exec.ts';
 import { raiseLab, razeLab } from './lab.ts';
@@ -31,7 +32,7 @@ import { requireRootForLab } from './requirements.ts';
 export function labCommand(): Command {
   const command = new Command('lab')
     .description(
-      'Hosts made of namespaces on this machine: each has its own network, files in /run and /var/lib,\n' +
+      'Hosts made of namespaces on this machine: each has its own network, files in /etc, /run and /var/lib,\n' +
         'processes and agent. Nothing of them is seen outside, and nothing remains of them.',
     )
     // All commands have this; commander insists that it is said before `exec` is added.
@@ -129,15 +130,18 @@ function list(): Command {
   const command = new Command('list')
     .description('The labs of this machine.')
     .addOption(jsonOption())
-    .action(({ json }: Pick<Named, 'json'>) => {
-      requireRootForLab();
-      const labs = recordNames()
-        .map(findRecord)
-        .filter(record => record !== undefined);
-      if (json === true) return printJson(labs.map(describeLab));
-      if (labs.length === 0) return print('no labs');
-      print(formatTable(LAB_COLUMNS, labs));
-    });
+    .action(({ json }: Pick<Named, 'json'>) =>
+      untilStopped(async signal => {
+        requireRootForLab();
+        const records = recordNames()
+          .map(findRecord)
+          .filter(record => record !== undefined);
+        const labs = await Promise.all(records.map(record => withContainersAsTheyAre(record, signal)));
+        if (json === true) return printJson(labs.map(describeLab));
+        if (labs.length === 0) return print('no labs');
+        print(formatTable(LAB_COLUMNS, labs));
+      }),
+    );
   return withExamples(command, [
     { line: "lab list --json | jq '.[].hosts[].address'", does: 'where the hosts are, for a script' },
   ]);

@@ -10,8 +10,8 @@ import { join } from 'node:path';
 import { isCode } from '../base/errors.ts';
 import { formatInterfaceAddress } from '../base/prefix.ts';
 import { startDaemon } from './daemon.ts';
-import type { LabHost } from './host.ts';
-import type { ContainerRecord } from './record.ts';
+import { LabHost } from './host.ts';
+import type { ContainerRecord, LabRecord } from './record.ts';
 import type { SubnetEnv } from './subnet-env.ts';
 
 const IMAGE = 'busybox';
@@ -56,17 +56,47 @@ export async function runContainers(
       },
     );
   }
+  return inspect(host, names, signal);
+}
+
+/** The lab with every container where it is now: Docker gives one that is restarted another namespace, and may give another address. */
+export async function withContainersAsTheyAre(lab: LabRecord, signal: AbortSignal): Promise<LabRecord> {
+  if (lab.runtime !== 'docker') return lab;
+  const hosts = await Promise.all(
+    lab.hosts.map(async record => {
+      const names = record.containers.map(({ name }) => name);
+      const running = await inspect(new LabHost(record.name, record.anchor), names, signal);
+      // One that does not run stays where it was: nobody answers there.
+      const containers = record.containers.map(
+        known => running.find(({ name }) => name === known.name) ?? known,
+      );
+      return { ...record, containers };
+    }),
+  );
+  return { ...lab, hosts };
+}
+
+const BRIDGE_ADDRESS = '{{with .NetworkSettings.Networks.bridge}}{{.IPAddress}}{{end}}';
+
+/** What Docker says of those of the containers that run. */
+async function inspect(
+  host: LabHost,
+  names: readonly string[],
+  signal: AbortSignal,
+): Promise<ContainerRecord[]> {
   if (names.length === 0) return [];
-  const format = '{{.Name}} {{.NetworkSettings.IPAddress}} {{.NetworkSettings.SandboxKey}}';
-  const { stdout } = await host.run('docker', ['inspect', '--format', format, ...names], { signal });
-  return stdout
-    .trim()
-    .split('\n')
-    .map(line => {
-      const [name = '', ip = '', netns = ''] = line.split(' ');
-      // Docker writes a name as a path, and the sandbox below /var/run, which a symbolic link leads to /run.
-      return { name: name.replace(/^\//, ''), ip, netns: netns.replace(/^\/var\/run\//, '/run/') };
-    });
+  const format = `{{.Name}} ${BRIDGE_ADDRESS} {{.NetworkSettings.SandboxKey}}`;
+  // One that was removed makes the status 1, and the others are told all the same.
+  const { stdout } = await host.run('docker', ['inspect', '--format', format, ...names], {
+    signal,
+    anyStatus: true,
+  });
+  return stdout.split('\n').flatMap(line => {
+    const [name = '', ip = '', netns = ''] = line.split(' ');
+    if (ip === '' || netns === '') return [];
+    // Docker writes a name as a path, and the sandbox below /var/run, which a symbolic link leads to /run.
+    return [{ name: name.replace(/^\//, ''), ip, netns: netns.replace(/^\/var\/run\//, '/run/') }];
+  });
 }
 
 async function importImage(host: LabHost, signal: AbortSignal): Promise<void> {

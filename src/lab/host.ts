@@ -2,6 +2,7 @@
  * One host of a lab, as something to run programs on. It only needs the anchor's process id, so a lab that
  * another command made is driven in the same way as one's own.
  */
+import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { settle } from '../sys/inhabitant.ts';
@@ -72,9 +73,12 @@ export class LabHost {
 /** Directories that must be the host's own, because programs keep their state there by default. */
 const PRIVATE = ['/run', '/var/lib'];
 
+/** What is written over the machine's /etc goes here, and is gone with the host. */
+const ETC_LAYERS = '/run/etc';
+
 /**
- * Turns fresh namespaces into a host: state directories of its own in memory, its host name, names for all
- * hosts.
+ * Turns fresh namespaces into a host: state directories and configuration of its own in memory, its host name, names
+ * for all hosts. Nothing that runs in it writes to a file of the machine.
  */
 export async function furnish(host: LabHost, hostsFile: string): Promise<void> {
   // The program itself may lie in one of the directories that are about to be covered.
@@ -88,8 +92,25 @@ export async function furnish(host: LabHost, hostsFile: string): Promise<void> {
     await host.run('mkdir', ['-p', PROJECT]);
     await host.run('mount', ['--move', shelter, PROJECT]);
   }
-  await host.run('mkdir', ['-p', LOG_DIRECTORY, '/run/flannel', '/run/tulle', '/run/lock']);
-  await host.run('tee', ['/run/hosts'], { input: hostsFile });
-  await host.run('mount', ['--bind', '/run/hosts', '/etc/hosts']);
+  const [written, work] = [`${ETC_LAYERS}/written`, `${ETC_LAYERS}/work`];
+  await host.run('mkdir', ['-p', LOG_DIRECTORY, '/run/flannel', '/run/tulle', '/run/lock', written, work]);
+  const layers = `lowerdir=/etc,upperdir=${written},workdir=${work}`;
+  await host.run('mount', ['-t', 'overlay', '-o', layers, 'tulle-lab', '/etc']);
+  // How the machine's own dockerd is configured, and its key, are none of the lab's.
+  await host.run('rm', ['-rf', '/etc/docker']);
+  for (const [name, text] of Object.entries(ownFiles(host.name, hostsFile))) {
+    const path = `/etc/${name}`;
+    // It may be a link to a file that only the machine has.
+    await host.run('rm', ['-f', path]);
+    await host.run('tee', [path], { input: text });
+  }
   await host.run('hostname', [host.name]);
 }
+
+/** Files below /etc that say which host this is, or would name the machine's own surroundings. */
+const ownFiles = (name: string, hosts: string): Readonly<Record<string, string>> => ({
+  hosts,
+  hostname: `${name}\n`,
+  'machine-id': `${randomUUID().replaceAll('-', '')}\n`,
+  'resolv.conf': '# A host of a lab reaches no name server; /etc/hosts has the names of the others.\n',
+});

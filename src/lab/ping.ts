@@ -1,6 +1,7 @@
 /** Who reaches whom: every container from every container and every host on the other hosts. */
 import { parallel } from '../base/parallel.ts';
 import { run } from '../sys/process.ts';
+import { withContainersAsTheyAre } from './docker.ts';
 import { LabHost } from './host.ts';
 import type { HostRecord, LabRecord } from './record.ts';
 
@@ -42,10 +43,11 @@ interface Place {
 
 /** Pings all pairs. A packet that does not come back is a result, not an error. */
 export async function pingAll(lab: LabRecord, options: PingOptions): Promise<PingReport> {
-  const pairs = lab.hosts
+  const { hosts } = await withContainersAsTheyAre(lab, options.signal);
+  const pairs = hosts
     .flatMap(placesOf)
     .flatMap(from =>
-      lab.hosts
+      hosts
         .filter(host => host.name !== from.host)
         .flatMap(host => host.containers.map(({ name, ip }) => ({ from, to: `${host.name}/${name}`, ip }))),
     );
