@@ -108,7 +108,6 @@ export class Agent {
       store: this.#store,
       registry: new Registry(this.#store, { prefix: options.store.prefix }),
       controller: this.#controller,
-      hostId: identity.hostId,
       renewMargin: options.lease.renewMarginMinutes * 60_000,
       ...(previous === undefined ? {} : { previous }),
       onConfigUsed: remember,

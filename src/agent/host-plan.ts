@@ -58,10 +58,12 @@ export function planHost(inputs: HostPlanInputs): HostPlanResult {
   const { underlay, chosenBy } = choice;
   try {
     const backend = inputs.createBackend({ config, underlay, identity });
-    const { publicIpv4, publicIpv6 } = underlay;
+    const { publicIpv4, publicIpv6, link } = underlay;
+    const machine = identity.machine(network.links.find(({ index }) => index === link.index)?.mac);
     const attributes = {
       hostId: identity.hostId,
       ...(isHostName(hostName) && { hostName }),
+      ...(machine !== undefined && { machine }),
       ...(publicIpv4 && { publicIp: publicIpv4 }),
       ...(publicIpv6 && { publicIpv6 }),
       ...backend.attributes(),

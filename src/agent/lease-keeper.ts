@@ -2,23 +2,26 @@
 import type { LeaseStatus } from '../api/status.ts';
 import type { Clock } from '../base/clock.ts';
 import type { KeyValue } from '../store/store.ts';
-import type { HolderEvent, HolderState } from '../subnet/holder-state.ts';
+import { addressOf, COPIED_DISK, type HolderEvent, type HolderState } from '../subnet/holder-state.ts';
+import { evidenceOf } from '../subnet/identity.ts';
 import { formatSubnet, isLease, isReservation, type Lease } from '../subnet/lease.ts';
+import type { OwnAttributes } from '../subnet/lease-holder.ts';
 import type { Registry } from '../subnet/registry.ts';
 import type { EventLog } from './event-log.ts';
 import type { OwnedWarning, Trouble } from './health.ts';
 import { isoTime } from './status-document.ts';
 
-/** The lease this host had when the store was last heard of. */
+/** The lease this host had when the store was last heard of; not that of the host whose disk was copied to this one. */
 export function ownLeaseAmong(
   known: Iterable<KeyValue>,
   registry: Registry,
-  hostId: string,
+  own: OwnAttributes,
 ): Lease | undefined {
   for (const kv of known) {
     if (!kv.key.startsWith(registry.subnetsPrefix)) continue;
     const lease = registry.decode(kv);
-    if (isLease(lease) && lease.attributes.hostId === hostId) return lease;
+    if (!isLease(lease) || lease.attributes.hostId !== own.hostId) continue;
+    if (evidenceOf(lease.attributes, own) !== 'copy') return lease;
   }
   return undefined;
 }
@@ -46,17 +49,17 @@ function unpublished({ lease, published, trouble }: HolderState): OwnedWarning |
   };
 }
 
-/** A host that was cloned with its disk has the identity of the other one, and takes its lease. */
-function duplicateIdentity({ lease, rival }: HolderState): OwnedWarning | undefined {
-  if (lease === undefined || rival === undefined) return undefined;
-  const address = rival.attributes.publicIp ?? rival.attributes.publicIpv6 ?? 'an unknown address';
+/** A host that was cloned with its disk has the identity of the other one, and wants its lease. */
+function duplicateIdentity({ rival }: HolderState): OwnedWarning | undefined {
+  if (rival === undefined) return undefined;
+  const { key, address = 'an unknown address' } = rival;
   return {
     id: 'identity',
     code: 'DUPLICATE_IDENTITY',
     severity: 'error',
     title: 'another host has the identity of this one',
-    text: `it publishes ${address} in the lease ${lease.key}, as this host does; peers send the packets of both to one of them`,
-    hint: 'one of them was probably copied with its disk: there, stop the agent, delete identity.json in its state directory, and start it again',
+    text: `${address} claims the lease ${key} with the same host id as this host; only one of the two can have it`,
+    hint: COPIED_DISK,
   };
 }
 
@@ -96,14 +99,26 @@ export function tellLeaseEvent(events: EventLog, event: HolderEvent): void {
     }
     case 'lost': {
       const { lease, cause, by } = event;
-      const to = by?.attributes.publicIp ?? by?.attributes.publicIpv6;
+      const to = by && addressOf(by.attributes);
       const whom = to === undefined ? '' : `, and ${to} has it now`;
       const text = `the lease of ${formatSubnet(lease.subnet)} is lost: ${cause}${whom}`;
       return events.add('error', 'lease-lost', text, { key: lease.key, cause });
     }
     case 'overwritten': {
-      const text = 'something else wrote to the lease of this host; it is written again';
+      const { found } = event;
+      const isBare = isLease(found) && isReservation(found) && !isReservation(event.lease);
+      const hint = isBare ? '; it had no expiry any more: `tulle lease reserve` makes a reservation' : '';
+      const text = `something else wrote to the lease of this host; it is written again${hint}`;
       return events.add('warning', 'lease-overwritten', text, { key: event.lease.key });
+    }
+    case 'claimed': {
+      const { lease, by } = event;
+      const text = `${addressOf(by) ?? 'a host'} asked whether the holder of ${lease.key} lives; this host answered`;
+      return events.add('warning', 'lease-claimed', text, { key: lease.key });
+    }
+    case 'contested': {
+      const text = `the lease ${event.lease.key} has the identity of this host, and another host holds it`;
+      return events.add('error', 'lease-contested', text, { key: event.lease.key });
     }
     case 'waiting':
       return events.add('warning', 'lease-waiting', event.reason);

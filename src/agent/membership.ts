@@ -39,7 +39,6 @@ export interface MembershipOptions {
   readonly health: Health;
   readonly events: EventLog;
   readonly clock: Clock;
-  readonly hostId: string;
   /** Milliseconds that must be left when the lease is renewed. */
   readonly renewMargin: number;
   /** The subnet of the last run, from the subnet file. */
@@ -139,10 +138,10 @@ export class Membership {
   }
 
   async #join(signal: AbortSignal): Promise<void> {
-    const { controller, registry, store, hostId, previous, events, clock, renewMargin } = this.#options;
+    const { controller, registry, store, previous, events, clock, renewMargin } = this.#options;
     const plan = await firstPlan(controller, signal);
     if (plan === undefined) return;
-    const known = ownLeaseAmong(store.remembered(), registry, hostId);
+    const known = ownLeaseAmong(store.remembered(), registry, plan.attributes);
     const holder = new LeaseHolder(registry, {
       config: plan.config,
       attributes: plan.attributes,

@@ -5,7 +5,8 @@
  *     <state-dir>/identity.json   {"version":1,"hostId":"<uuid>","macs":{"flannel.88":"c6:d2:32:6f:8f:44"}}
  *
  * The MAC of a new device follows from the host id and the device's name; one of a device that was there before
- * us is taken over. `save` stores what has been used since. A directory that cannot be read or written never keeps
+ * us is taken over. What the hardware says of this host is no part of the file: a copy of the disk must not have it.
+ * `save` stores what has been used since. A directory that cannot be read or written never keeps
  * the agent from working: it goes on with what it has, says so, and saves when it can.
  */
 import { createHash, randomUUID } from 'node:crypto';
@@ -30,15 +31,20 @@ const IdentityFile = v.object({
   macs: v.record(v.string(), MAC_TEXT),
 });
 
+/** Of the machine or virtual machine, for root alone (Documentation/ABI/stable/sysfs-firmware-dmi in Linux). */
+const PRODUCT_UUID = '/sys/class/dmi/id/product_uuid';
+
 export class Identity implements HostIdentity {
   readonly #path: string;
   readonly #macs: Map<string, Mac>;
   readonly hostId: string;
+  readonly #hardware: string | undefined;
   #saved: boolean;
   #trouble: Trouble | undefined;
 
-  private constructor(path: string, file: v.InferOutput<typeof IdentityFile> | undefined) {
+  private constructor(path: string, hardware: string | undefined, file?: v.InferOutput<typeof IdentityFile>) {
     this.#path = path;
+    this.#hardware = hardware;
     this.hostId = file?.hostId ?? randomUUID();
     this.#macs = new Map(Object.entries(file?.macs ?? {}).map(([name, text]) => [name, Mac.parse(text)]));
     this.#saved = file !== undefined;
@@ -46,23 +52,24 @@ export class Identity implements HostIdentity {
 
   /** Reads the identity of this host, or makes a new one. Never fails; see `trouble`. */
   static async open(directory: string): Promise<Identity> {
+    const hardware = await readFile(PRODUCT_UUID, 'utf8').catch(() => undefined);
     const path = join(directory, 'identity.json');
     await removeUnfinished(path);
     let text: string;
     try {
       text = await readFile(path, 'utf8');
     } catch (error) {
-      const identity = new Identity(path, undefined);
+      const identity = new Identity(path, hardware);
       if (isCode(error, 'ENOENT')) await identity.save();
       else identity.#trouble = unreadable(path, error);
       return identity;
     }
     try {
-      return new Identity(path, v.parse(IdentityFile, JSON.parse(text)));
+      return new Identity(path, hardware, v.parse(IdentityFile, JSON.parse(text)));
     } catch {
       // Kept for whoever wants to know what happened; a new identity takes its place.
       await rename(path, `${path}.damaged`).catch(() => undefined);
-      const identity = new Identity(path, undefined);
+      const identity = new Identity(path, hardware);
       await identity.save();
       return identity;
     }
@@ -70,7 +77,11 @@ export class Identity implements HostIdentity {
 
   /** Makes this host the one with this id, which it was before it lost its directory. @throws why it is not written */
   static async become(directory: string, hostId: string): Promise<void> {
-    const identity = new Identity(join(directory, 'identity.json'), { version: 1, hostId, macs: {} });
+    const identity = new Identity(join(directory, 'identity.json'), undefined, {
+      version: 1,
+      hostId,
+      macs: {},
+    });
     identity.#saved = false;
     await identity.save();
     if (identity.#trouble !== undefined) throw new Error(identity.#trouble.reason);
@@ -79,6 +90,16 @@ export class Identity implements HostIdentity {
   /** Why the identity is not on disk; undefined when it is. */
   get trouble(): Trouble | undefined {
     return this.#trouble;
+  }
+
+  /**
+   * What only this machine has, and publishes: made of the firmware's UUID and the MAC address of the underlay, as far
+   * as there are any. It outlives the disk, and differs between a virtual machine and its clone.
+   */
+  machine(underlay: Mac | undefined): string | undefined {
+    const mac = underlay?.isUnicast === true ? underlay.toString() : undefined;
+    if (this.#hardware === undefined && mac === undefined) return undefined;
+    return createHash('sha256').update(`${this.#hardware?.trim()}/${mac}`).digest('hex').slice(0, 16);
   }
 
   mac(linkName: string): Mac {

@@ -3,7 +3,7 @@
  *
  *     1. a reservation made for it, by host id or by public address
  *     2. the lease it has, by host id
- *     3. a lease that leads to this host's very device under another id: this host before it lost its identity
+ *     3. a lease under another id with its address or machine: this host before it lost its identity
  *     4. a lease that flannel wrote for its public address: this host before it became one of ours
  *     5. the subnet it had before, when that is free
  *     6. a free subnet
@@ -12,61 +12,57 @@
  * else has made progress, and the next try looks elsewhere.
  */
 import { bytesEqual } from '../base/bytes.ts';
-import type { Family } from '../base/ip.ts';
+import { type Clock, systemClock } from '../base/clock.ts';
 import { StoreError, type StoreLeaseId } from '../store/store.ts';
 import { allocate } from './allocator.ts';
 import { encodeAttributes } from './attributes.ts';
 import { BlockMap } from './block-map.ts';
-import { claimsWithin, olderClaim } from './claims.ts';
-import { type FamilyConfig, familiesOf, isLeasable, type NetworkConfig, subnetCount } from './config.ts';
+import { type Claim, claimsWithin, olderClaim } from './claims.ts';
+import { type FamilyConfig, familiesOf, isLeasable, subnetCount } from './config.ts';
+import { isReservation, type Lease, type Subnet, valueFor } from './lease.ts';
 import {
-  isReservation,
-  type Lease,
-  type LeaseAttributes,
-  leadToOneDevice,
-  type Subnet,
-  shareAddress,
-} from './lease.ts';
-import type { Finding, Registry } from './registry.ts';
+  type Applicant,
+  chooseOwn,
+  isPinned,
+  type Kinship,
+  mayBeOwn,
+  type OwnLease,
+  proveOwn,
+} from './own-leases.ts';
+import type { Registry } from './registry.ts';
 
-export interface Applicant {
-  readonly config: NetworkConfig;
-  /** What is published; `hostId` is who asks. */
-  readonly attributes: LeaseAttributes & { readonly hostId: string };
-  /** The subnet of the last run, from subnet.env. */
-  readonly previous?: Subnet;
-  /** Keys that somebody with our public address and without identity took from us: they are in use. */
-  readonly avoid?: ReadonlySet<string>;
-}
-
-export type Origin =
-  | 'reservation'
-  | 'host id'
-  | 'earlier identity'
-  | 'public address'
-  | 'previous subnet'
-  | 'new subnet';
+export type Origin = 'reservation' | Kinship | 'previous subnet' | 'new subnet';
 
 export type Acquisition =
   | { readonly outcome: 'acquired'; readonly lease: Lease; readonly origin: Origin }
   /** Every subnet is taken: nothing is wrong, and the host waits until one is free. */
-  | { readonly outcome: 'full'; readonly reason: string };
+  | { readonly outcome: 'full'; readonly reason: string }
+  /** A host that lives has our id and this lease: one of the two is a copy of the other. */
+  | { readonly outcome: 'contested'; readonly lease: Lease };
 
 /** @throws StoreError; the signal's reason on abort. What it granted and did not use it gives back. */
 export async function acquire(
   registry: Registry,
   applicant: Applicant,
   signal: AbortSignal,
+  clock: Clock = systemClock,
 ): Promise<Acquisition> {
   const grant = new Grant(registry);
+  const asking = { clock, signal, alive: new Set<string>() };
   try {
     for (let attempt = 0; ; attempt++) {
       signal.throwIfAborted();
       const listing = await registry.search(lease => mayBeOwn(lease, applicant.attributes));
-      const own = findOwn(listing, applicant);
-      const result = own
-        ? await takeOver(registry, applicant, listing, own, grant)
-        : await create(registry, applicant, listing, attempt, grant);
+      const proof = await proveOwn(registry, listing.leases, applicant, asking);
+      if (proof.outcome === 'contested') return proof;
+      if (proof.outcome === 'changed') continue;
+      const chosen = chooseOwn(proof.own, applicant);
+      const former = proof.own
+        .map(({ lease }) => lease)
+        .filter(lease => lease !== chosen?.lease && !isPinned(lease));
+      const result = chosen
+        ? await takeOver(registry, applicant, chosen, former, grant)
+        : await create(registry, applicant, { claims: listing.claims, former, attempt }, grant);
       if (result === undefined) continue;
       if (result.outcome === 'acquired') grant.isUsedBy(result.lease);
       return result;
@@ -100,56 +96,21 @@ class Grant {
   }
 }
 
-interface Own {
-  readonly lease: Lease;
-  readonly origin: Origin;
-}
-
-/** By the host's id, or by its addresses, which also one with another id has when it lost its identity. */
-const mayBeOwn = ({ attributes }: Lease, own: Applicant['attributes']) =>
-  attributes.hostId === own.hostId || shareAddress(own, attributes);
-
-function findOwn({ leases }: Finding, { config, attributes, avoid }: Applicant): Own | undefined {
-  const byId = (lease: Lease) => lease.attributes.hostId === attributes.hostId;
-  const byDevice = (lease: Lease) =>
-    lease.attributes.hostId !== undefined && leadToOneDevice(attributes, lease.attributes);
-  const byAddress = (lease: Lease) =>
-    lease.attributes.hostId === undefined &&
-    shareAddress(attributes, lease.attributes) &&
-    avoid?.has(lease.key) !== true;
-  const inBothFamilies = (test: typeof isLeasable) => (lease: Lease) =>
-    test(config.ipv4, lease.subnet.ipv4) && test(config.ipv6, lease.subnet.ipv6);
-  const fits = inBothFamilies(isLeasable);
-  const fitsReserved = inBothFamilies(isReservable);
-
-  const wishes: readonly [Origin, (lease: Lease) => boolean][] = [
-    ['reservation', lease => isReservation(lease) && byId(lease) && fitsReserved(lease)],
-    ['reservation', lease => isReservation(lease) && byAddress(lease) && fitsReserved(lease)],
-    ['host id', lease => byId(lease) && fits(lease)],
-    ['earlier identity', lease => byDevice(lease) && (isReservation(lease) ? fitsReserved : fits)(lease)],
-    ['public address', lease => byAddress(lease) && fits(lease)],
-  ];
-  for (const [origin, wanted] of wishes) {
-    const lease = leases.find(wanted);
-    if (lease !== undefined) return { lease, origin };
-  }
-  return undefined;
-}
-
 /** Undefined when somebody changed the lease meanwhile. */
 async function takeOver(
   registry: Registry,
-  { attributes: published }: Applicant,
-  listing: Finding,
-  { lease, origin }: Own,
+  { attributes: own }: Applicant,
+  { lease, kinship }: OwnLease,
+  former: readonly Lease[],
   grant: Grant,
 ): Promise<Acquisition | undefined> {
-  const { extra, hostId } = lease.attributes;
-  const attributes = { ...published, ...(extra === undefined ? {} : { extra }) };
+  const isReserved = isPinned(lease);
+  const attributes = valueFor(lease, own, isReserved);
   let storeLease = 0n;
-  if (!isReservation(lease)) {
+  if (!isReserved) {
     // Our own store lease is kept as long as it lives and lasts as long as it should.
-    const left = hostId === published.hostId ? await registry.store.keepAlive(lease.storeLease) : undefined;
+    const isKept = kinship === 'host id' && !isReservation(lease);
+    const left = isKept ? await registry.store.keepAlive(lease.storeLease) : undefined;
     storeLease = left === registry.ttl ? lease.storeLease : await grant.take();
   }
   let held = lease;
@@ -166,25 +127,28 @@ async function takeOver(
     held = written.lease;
   }
   // One subnet for one host: others of ours are left from before a reservation or a change of configuration.
-  for (const other of formerOf(listing, published.hostId)) {
-    if (other.key !== lease.key) await registry.remove(other);
-  }
-  return { outcome: 'acquired', lease: held, origin };
+  for (const other of former) await registry.remove(other);
+  return { outcome: 'acquired', lease: held, origin: isReserved ? 'reservation' : kinship };
+}
+
+interface Situation {
+  readonly claims: readonly Claim[];
+  /** What we have, and what does not fit any more: given up for the new lease, which keeps what it can of it. */
+  readonly former: readonly Lease[];
+  /** 0 for the first try, one more for each race lost. */
+  readonly attempt: number;
 }
 
 /** Undefined when somebody was faster. */
 async function create(
   registry: Registry,
   { config, attributes, previous }: Applicant,
-  listing: Finding,
-  attempt: number,
+  { claims, former, attempt }: Situation,
   grant: Grant,
 ): Promise<Acquisition | undefined> {
-  // What we have does not fit any more. It is given up for the new lease, which keeps what it can of it.
-  const former = formerOf(listing, attributes.hostId);
   const formerKeys = new Set(former.map(lease => lease.key));
   const taken = new BlockMap<string>();
-  for (const { key, block } of claimsWithin(listing.claims, config)) {
+  for (const { key, block } of claimsWithin(claims, config)) {
     if (!formerKeys.has(key)) taken.add(block, key);
   }
   const wishes = [previous, ...former.map(lease => lease.subnet)];
@@ -205,22 +169,12 @@ async function create(
 
   const written = await registry.create(subnet, attributes, await grant.take(), former);
   if (!written.ok) return undefined;
-  const claims = await registry.claims();
-  if (olderClaim(claimsWithin(claims, config), written.lease) !== undefined) {
+  const now = await registry.claims();
+  if (olderClaim(claimsWithin(now, config), written.lease) !== undefined) {
     await registry.remove(written.lease);
     return undefined;
   }
   return { outcome: 'acquired', lease: written.lease, origin };
-}
-
-/** A reservation may be of another length, and outside the range that is given out by itself. */
-function isReservable(family: NetworkConfig[Family], block: Subnet[Family]): boolean {
-  if (family === undefined || block === undefined) return family === block;
-  return family.network.contains(block) && block.length >= family.network.length + 2;
-}
-
-function formerOf({ leases }: Finding, hostId: string): readonly Lease[] {
-  return leases.filter(lease => lease.attributes.hostId === hostId && !isReservation(lease));
 }
 
 function explainFull(family: FamilyConfig): string {

@@ -27,6 +27,10 @@ describe('the value of a lease', () => {
       'ours, with members of a later version',
       '{"PublicIP":"1.2.3.4","PublicIPv6":null,"BackendType":"vxlan","TulleHost":"5d1c","TulleHostName":"docker1","Later":[1]}',
     ],
+    [
+      'ours, reserved, and asked for by another host',
+      '{"PublicIP":"1.2.3.4","PublicIPv6":null,"TulleHost":"5d1c","TulleMachine":"9f03","TulleReserved":true,"TulleClaim":{"TulleHost":"77ab","PublicIP":"0.0.0.0","PublicIPv6":"2001:db8::1"}}',
+    ],
   ] as const) {
     test(`of ${name} is written as it was read`, () => {
       assert.equal(text(encodeAttributes(decodeAttributes(bytes(json)))), json);
@@ -86,8 +90,11 @@ describe('the value of a lease', () => {
         maybe(json),
         maybe(json),
         maybe(fc.uuid()),
-        (publicIp, publicIpv6, backendType, backendData, backendV6Data, hostId) => {
-          const all = { publicIp, publicIpv6, backendType, backendData, backendV6Data, hostId };
+        maybe(fc.uuid()),
+        maybe(fc.constant(true as const)),
+        (publicIp, publicIpv6, backendType, backendData, backendV6Data, hostId, machine, reserved) => {
+          const backend = { backendType, backendData, backendV6Data };
+          const all = { publicIp, publicIpv6, ...backend, hostId, machine, reserved };
           const given = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
           const read = decodeAttributes(encodeAttributes(given));
           assert.deepEqual(JSON.stringify(read), JSON.stringify(given));
@@ -109,6 +116,8 @@ describe('what is no lease value', () => {
     ['{"PublicIP":16909060}', /PublicIP = 16909060: must be a text$/],
     ['{"PublicIP":"2001:db8::1"}', /PublicIP = "2001:db8::1": must be an IPv4 address$/],
     ['{"PublicIPv6":"1.2.3.4","BackendType":7}', /PublicIPv6 = .*; BackendType = 7: must be a text$/],
+    ['{"PublicIP":"1.2.3.4","TulleClaim":7}', /TulleClaim = 7: must be a JSON object$/],
+    ['{"TulleClaim":{"PublicIP":7}}', /TulleClaim\.PublicIP = 7: must be a text$/],
     ['{"PublicIP":"1.2.3.4","TulleHost":{}}', /TulleHost = \{\}: must be a text$/],
   ] as const) {
     test(JSON.stringify(value), () => {

@@ -2,15 +2,17 @@
  * The JSON value of a lease, in flannel's spelling (flannel pkg/lease/lease.go, LeaseAttrs):
  *
  *     {"PublicIP":"192.168.65.3","PublicIPv6":null,"BackendType":"vxlan",
- *      "BackendData":{"VNI":88,"VtepMAC":"c6:d2:32:6f:8f:44"},"TulleHost":"5d1c...","TulleHostName":"docker1"}
+ *      "BackendData":{"VNI":88,"VtepMAC":"c6:d2:32:6f:8f:44"},"TulleHost":"5d1c...","TulleHostName":"docker1",
+ *      "TulleMachine":"9f03...","TulleReserved":true,
+ *      "TulleClaim":{"TulleHost":"77ab...","PublicIP":"192.168.65.3","PublicIPv6":null}}
  *
  * PublicIP and PublicIPv6 are always written, as 0.0.0.0 and null when there is none; the others only when they
- * are set. TulleHost and TulleHostName are ours: flannel ignores members it does not know. So do we, and keep them.
+ * are set. Those that begin with Tulle are ours: flannel ignores members it does not know. So do we, and keep them.
  */
 import { formatProblem, ParseError, type Problem } from '../base/errors.ts';
 import { Fields, isObject } from '../base/fields.ts';
 import { parseGoJson } from '../base/go-json.ts';
-import type { LeaseAttributes } from './lease.ts';
+import type { Claimant, LeaseAttributes } from './lease.ts';
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
@@ -18,41 +20,47 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 export function decodeAttributes(value: Uint8Array): LeaseAttributes {
   const problems: Problem[] = [];
   const fields = new Fields(parseObject(value), '', problems);
-  const publicIp = fields.address('PublicIP', 'ipv4');
-  const publicIpv6 = fields.address('PublicIPv6', 'ipv6');
+  const addresses = readAddresses(fields);
   const backendType = fields.text('BackendType') || undefined;
   const backendData = fields.value('BackendData') ?? undefined;
   const backendV6Data = fields.value('BackendV6Data') ?? undefined;
   const hostId = fields.text('TulleHost') || undefined;
   const hostName = readHostName(fields);
+  const machine = fields.text('TulleMachine') || undefined;
+  const reserved = fields.flag('TulleReserved') || undefined;
+  const claim = readClaim(fields, problems);
   const extra = fields.unknown().map(name => [name, fields.value(name)] as const);
   if (problems.length > 0) {
     throw new ParseError('lease attributes', abridge(value), problems.map(formatProblem).join('; '));
   }
   return {
-    ...(publicIp === undefined ? {} : { publicIp }),
-    ...(publicIpv6 === undefined ? {} : { publicIpv6 }),
+    ...addresses,
     ...(backendType === undefined ? {} : { backendType }),
     ...(backendData === undefined ? {} : { backendData }),
     ...(backendV6Data === undefined ? {} : { backendV6Data }),
     ...(hostId === undefined ? {} : { hostId }),
     ...(hostName === undefined ? {} : { hostName }),
+    ...(machine === undefined ? {} : { machine }),
+    ...(reserved === undefined ? {} : { reserved }),
+    ...(claim === undefined ? {} : { claim }),
     ...(extra.length === 0 ? {} : { extra: Object.fromEntries(extra) }),
   };
 }
 
 export function encodeAttributes(attributes: LeaseAttributes): Uint8Array {
-  const { publicIp, publicIpv6, backendType, backendData, backendV6Data, hostId, hostName, extra } =
-    attributes;
+  const { backendType, backendData, backendV6Data, extra } = attributes;
+  const { hostId, hostName, machine, reserved, claim } = attributes;
   const members = {
-    PublicIP: publicIp ?? '0.0.0.0',
-    PublicIPv6: publicIpv6 ?? null,
+    ...addressMembers(attributes),
     // JSON.stringify leaves out what is undefined.
     BackendType: backendType,
     BackendData: backendData,
     BackendV6Data: backendV6Data,
     TulleHost: hostId,
     TulleHostName: hostName,
+    TulleMachine: machine,
+    TulleReserved: reserved,
+    TulleClaim: claim && { TulleHost: claim.hostId, ...addressMembers(claim) },
     ...extra,
   };
   return new TextEncoder().encode(JSON.stringify(members));
@@ -67,6 +75,29 @@ export function isHostName(text: string): boolean {
 function readHostName(fields: Fields): string | undefined {
   const name = fields.value('TulleHostName');
   return typeof name === 'string' && isHostName(name) ? name : undefined;
+}
+
+const addressMembers = ({ publicIp, publicIpv6 }: Claimant) => ({
+  PublicIP: publicIp ?? '0.0.0.0',
+  PublicIPv6: publicIpv6 ?? null,
+});
+
+function readAddresses(fields: Fields): Pick<Claimant, 'publicIp' | 'publicIpv6'> {
+  const publicIp = fields.address('PublicIP', 'ipv4');
+  const publicIpv6 = fields.address('PublicIPv6', 'ipv6');
+  return {
+    ...(publicIp === undefined ? {} : { publicIp }),
+    ...(publicIpv6 === undefined ? {} : { publicIpv6 }),
+  };
+}
+
+function readClaim(lease: Fields, problems: Problem[]): Claimant | undefined {
+  const value = lease.value('TulleClaim') ?? undefined;
+  if (value === undefined) return undefined;
+  if (!isObject(value)) return lease.problem('TulleClaim', 'must be a JSON object');
+  const fields = new Fields(value, 'TulleClaim', problems);
+  const hostId = fields.text('TulleHost') || undefined;
+  return { ...readAddresses(fields), ...(hostId === undefined ? {} : { hostId }) };
 }
 
 function parseObject(value: Uint8Array): object {

@@ -1,7 +1,8 @@
 /** What a LeaseHolder tells: how it stands with the lease now, and what happened to it. */
+import type { Ip } from '../base/ip.ts';
 import type { StoreError } from '../store/store.ts';
-import type { Origin } from './acquire.ts';
-import type { Lease, RejectedLease } from './lease.ts';
+import type { Acquisition, Origin } from './acquire.ts';
+import type { Claimant, Lease, RejectedLease } from './lease.ts';
 
 export interface HolderState {
   /** The lease to work with. While it is absent the host keeps what it has and gets no new peers' traffic. */
@@ -18,8 +19,13 @@ export interface HolderState {
   readonly deadline?: number;
   /** Why there is no lease, or no news of it. */
   readonly trouble?: LeaseTrouble;
-  /** What somebody else goes on writing to our key, under our id. */
-  readonly rival?: Lease;
+  /** Another host with our id, which wants this lease too. */
+  readonly rival?: Rival;
+}
+
+export interface Rival {
+  readonly key: string;
+  readonly address: Ip | undefined;
 }
 
 export interface LeaseTrouble {
@@ -27,6 +33,8 @@ export interface LeaseTrouble {
     | 'OUT_OF_SUBNETS'
     /** Somebody else has the subnet now, or it was deleted; the holder is getting another. */
     | 'LEASE_LOST'
+    /** The lease of this host's id is another host's; the holder waits for its end. */
+    | 'DUPLICATE_IDENTITY'
     /** The store does not answer; the holder tries again. */
     | 'STORE_UNAVAILABLE'
     /** The store answers and says no; the holder tries again, in case a person changes that. */
@@ -45,6 +53,10 @@ export type HolderEvent =
   | { readonly type: 'lost'; readonly lease: Lease; readonly cause: LossCause; readonly by?: Lease }
   /** Somebody wrote to our key with our own id, or something that is no lease; we write ours again. */
   | { readonly type: 'overwritten'; readonly lease: Lease; readonly found: Lease | RejectedLease }
+  /** Somebody asked whether we live, and got our answer. */
+  | { readonly type: 'claimed'; readonly lease: Lease; readonly by: Claimant }
+  /** Another host has our id and the lease that goes with it. */
+  | { readonly type: 'contested'; readonly lease: Lease }
   | { readonly type: 'waiting'; readonly reason: string }
   /** The lease's time passed without contact to the store. */
   | { readonly type: 'unconfirmed'; readonly lease: Lease }
@@ -55,7 +67,7 @@ export type HolderEvent =
 export type LossCause = 'expired' | 'deleted' | 'taken';
 
 export function lossTrouble({ key }: Lease, cause: LossCause, by?: Lease): LeaseTrouble {
-  const holder = by?.attributes.publicIp ?? by?.attributes.publicIpv6;
+  const holder = by && addressOf(by.attributes);
   const reason = {
     expired: `the lease ${key} ended: it was revoked, was not renewed in time, or the store has forgotten it`,
     deleted: `the lease ${key} was deleted`,
@@ -64,10 +76,35 @@ export function lossTrouble({ key }: Lease, cause: LossCause, by?: Lease): Lease
   return { code: 'LEASE_LOST', reason };
 }
 
-export function fullTrouble(reason: string): LeaseTrouble {
-  const hint = 'widen the network or its range, or release leases of hosts that are gone';
-  return { code: 'OUT_OF_SUBNETS', reason, hint };
+/** What to tell of a host that has to wait for its lease. */
+export function waitingNews(
+  result: Exclude<Acquisition, { readonly outcome: 'acquired' }>,
+): readonly [HolderEvent, LeaseTrouble] {
+  if (result.outcome === 'full') {
+    const { reason } = result;
+    const hint = 'widen the network or its range, or release leases of hosts that are gone';
+    return [
+      { type: 'waiting', reason },
+      { code: 'OUT_OF_SUBNETS', reason, hint },
+    ];
+  }
+  const { lease } = result;
+  const address = addressOf(lease.attributes) ?? 'without address';
+  const reason = `the lease ${lease.key} has the identity of this host and is that of another one (${address})`;
+  return [
+    { type: 'contested', lease },
+    { code: 'DUPLICATE_IDENTITY', reason, hint: COPIED_DISK },
+  ];
 }
+
+/** What to do about two hosts with one identity. */
+export const COPIED_DISK =
+  'one of them was probably copied with its disk: there, stop the agent, delete identity.json in its state directory, ' +
+  'and start it again; if the other host is gone for good, free its lease with `tulle lease release --force`';
+
+export const rivalFor = ({ key }: Lease, other: Claimant): Rival => ({ key, address: addressOf(other) });
+
+export const addressOf = ({ publicIp, publicIpv6 }: Claimant): Ip | undefined => publicIp ?? publicIpv6;
 
 export function storeTrouble({ retriable, message, hint }: StoreError): LeaseTrouble {
   const code = retriable ? 'STORE_UNAVAILABLE' : 'STORE_REFUSED';

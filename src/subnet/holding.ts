@@ -11,12 +11,14 @@ import { StoreError, type StoreLeaseId } from '../store/store.ts';
 import { encodeAttributes } from './attributes.ts';
 import type { LossCause } from './holder-state.ts';
 import {
+  type Claimant,
   isHeldBy,
   isLease,
   isReservation,
   type Lease,
   type LeaseAttributes,
   type RejectedLease,
+  valueFor,
 } from './lease.ts';
 import type { Registry } from './registry.ts';
 import type { Renewal } from './renewal.ts';
@@ -27,6 +29,8 @@ export type Finding =
   /** What we wrote ourselves, without having heard that it was done. */
   | { readonly type: 'written' }
   | { readonly type: 'overwritten'; readonly found: Lease | RejectedLease }
+  /** Somebody asks whether we live. */
+  | { readonly type: 'claimed'; readonly by: Claimant }
   /** It has no expiry any more. */
   | { readonly type: 'reserved' }
   | { readonly type: 'lost'; readonly cause: LossCause; readonly by?: Lease };
@@ -39,6 +43,7 @@ export class Holding {
   #lease: Lease;
   /** The one we keep alive; 0n for a reservation, and for a lease that is only remembered. */
   #storeLease: StoreLeaseId;
+  #isReserved: boolean;
   #isStoreLeaseGone = false;
   /** What was written without an answer. */
   #unanswered: Uint8Array | undefined;
@@ -52,6 +57,7 @@ export class Holding {
     this.#registry = registry;
     this.#lease = lease;
     this.#storeLease = storeLease;
+    this.#isReserved = isReservation(lease);
     this.#renewal = renewal;
     this.#clock = clock;
   }
@@ -86,16 +92,12 @@ export class Holding {
     if (found === undefined) return { type: 'lost', cause: await this.#causeOfEnd() };
     if (isLease(found) && !isHeldBy(found, own)) return { type: 'lost', cause: 'taken', by: found };
 
-    let finding: Finding = { type: 'unchanged' };
-    if (isLease(found) && isReservation(found)) {
-      if (!isReservation(before)) {
-        await this.revoke();
-        this.#storeLease = 0n;
-        this.#renewal.stop();
-        finding = { type: 'reserved' };
-      }
-    } else if (found.modRevision !== before.modRevision) {
-      finding = this.#isOurWord(found, own) ? { type: 'written' } : { type: 'overwritten', found };
+    const finding = this.#compare(found, own);
+    if (finding.type === 'reserved') {
+      await this.revoke();
+      this.#storeLease = 0n;
+      this.#isReserved = true;
+      this.#renewal.stop();
     }
     if (this.#isStoreLeaseGone && this.#storeLease !== 0n) await this.#replaceStoreLease();
     // A value that is no lease has none of our attributes, so that they are written again.
@@ -109,7 +111,7 @@ export class Holding {
    * @throws StoreError
    */
   async publish(attributes: LeaseAttributes): Promise<boolean> {
-    const value = this.#withExtra(attributes);
+    const value = this.#valueOf(attributes);
     this.#unanswered = encodeAttributes(value);
     try {
       const written = await this.#registry.replace(this.#lease, value, this.#storeLease);
@@ -135,6 +137,15 @@ export class Holding {
     if (this.#storeLease !== 0n) await this.#registry.store.revoke(this.#storeLease);
   }
 
+  #compare(found: Lease | RejectedLease, own: LeaseAttributes): Finding {
+    if (found.modRevision === this.#lease.modRevision) return { type: 'unchanged' };
+    if (!isLease(found)) return { type: 'overwritten', found };
+    const { claim, reserved } = found.attributes;
+    if (claim !== undefined) return { type: 'claimed', by: claim };
+    if (isReservation(found) && reserved === true && !this.#isReserved) return { type: 'reserved' };
+    return this.#isOurWord(found, own) ? { type: 'written' } : { type: 'overwritten', found };
+  }
+
   /** A store lease takes its key along; a key that is gone alone was deleted by somebody. */
   async #causeOfEnd(): Promise<LossCause> {
     if (this.#storeLease !== 0n && !this.#isStoreLeaseGone) await this.renew();
@@ -149,20 +160,18 @@ export class Holding {
     this.#renewal.confirmed(sent, ttl);
   }
 
-  #isOurWord(found: Lease | RejectedLease, own: LeaseAttributes): boolean {
-    if (!isLease(found) || found.storeLease !== this.#storeLease) return false;
+  #isOurWord(found: Lease, own: LeaseAttributes): boolean {
+    if (found.storeLease !== this.#storeLease) return false;
     const value = encodeAttributes(found.attributes);
     const isUnanswered = this.#unanswered !== undefined && bytesEqual(value, this.#unanswered);
     return isUnanswered || bytesEqual(value, this.#encode(own));
   }
 
   #encode(attributes: LeaseAttributes): Uint8Array {
-    return encodeAttributes(this.#withExtra(attributes));
+    return encodeAttributes(this.#valueOf(attributes));
   }
 
-  /** What our lease should say. */
-  #withExtra(attributes: LeaseAttributes): LeaseAttributes {
-    const { extra } = this.#lease.attributes;
-    return { ...attributes, ...(extra === undefined ? {} : { extra }) };
+  #valueOf(attributes: LeaseAttributes): LeaseAttributes {
+    return valueFor(this.#lease, attributes, this.#isReserved);
   }
 }

@@ -17,9 +17,9 @@ import { backoff, type Clock, systemClock } from '../base/clock.ts';
 import { Doorbell } from '../base/doorbell.ts';
 import type { Latest } from '../base/latest.ts';
 import { StoreError } from '../store/store.ts';
-import { acquire } from './acquire.ts';
+import { type Acquisition, acquire } from './acquire.ts';
 import type { NetworkConfig } from './config.ts';
-import { fullTrouble, type HolderEvent, type HolderState, lossTrouble } from './holder-state.ts';
+import { type HolderEvent, type HolderState, lossTrouble, rivalFor, waitingNews } from './holder-state.ts';
 import { Holding } from './holding.ts';
 import { isLease, isReservation, type Lease, type LeaseAttributes, type Subnet } from './lease.ts';
 import { KeyWatch, untilFreed } from './lease-watch.ts';
@@ -66,8 +66,6 @@ export class LeaseHolder {
   #seeking = true;
   /** Our key may not be as we know it. */
   #inDoubt = false;
-  /** The last of what somebody else wrote to our key, under our id. */
-  #rival: Lease | undefined;
   #watch: KeyWatch | undefined;
 
   constructor(registry: Registry, options: HolderOptions) {
@@ -87,8 +85,8 @@ export class LeaseHolder {
           lease: this.#holding.lease,
           confirmed: !this.#seeking,
           published: this.#holding.says(this.#attributes),
-          rival: this.#truce.isRivalry ? this.#rival : undefined,
         },
+      rival: () => this.#truce.rival,
       renewal: this.#renewal,
       clock: this.#clock,
       report: options.onEvent ?? (() => undefined),
@@ -174,7 +172,7 @@ export class LeaseHolder {
     return this.#inDoubt ? Math.min(due, this.#truce.until) : due;
   }
 
-  /** False when the network is full. */
+  /** False when the network is full, or another host has our identity. */
   async #acquire(signal: AbortSignal): Promise<boolean> {
     const applicant = {
       config: this.#config,
@@ -184,21 +182,23 @@ export class LeaseHolder {
     };
     const sent = this.#clock.monotonic();
     this.#seeking = false;
-    let result: Awaited<ReturnType<typeof acquire>>;
+    let result: Acquisition;
     try {
-      result = await acquire(this.#registry, applicant, signal);
+      result = await acquire(this.#registry, applicant, signal, this.#clock);
     } catch (error) {
       this.#seeking = true;
       throw error;
     }
     this.#standing.succeeded();
-    if (result.outcome === 'full') {
+    if (result.outcome !== 'acquired') {
       this.#drop();
       this.#seeking = true;
-      this.#standing.tell({ type: 'waiting', reason: result.reason }, fullTrouble(result.reason));
+      if (result.outcome === 'contested') this.#truce.proven(rivalFor(result.lease, result.lease.attributes));
+      this.#standing.tell(...waitingNews(result));
       return false;
     }
     const { lease, origin } = result;
+    this.#truce.end();
     this.#previous = lease.subnet;
     this.#hold(lease, lease.storeLease);
     if (isReservation(lease)) this.#renewal.stop();
@@ -210,7 +210,7 @@ export class LeaseHolder {
 
   async #renew(): Promise<void> {
     if ((await this.#holding?.renew()) !== true) this.#inDoubt = true;
-    else if (!this.#truce.isRivalry) this.#truce.end();
+    else if (this.#truce.rival === undefined) this.#truce.end();
   }
 
   /** Our key may be another's, or nobody's. */
@@ -226,9 +226,13 @@ export class LeaseHolder {
         return this.#standing.tell({ type: 'published', lease: holding.lease });
       case 'reserved':
         return this.#standing.tell({ type: 'reserved', lease: holding.lease });
+      case 'claimed': {
+        const { type, by } = finding;
+        if (by.hostId === this.#attributes.hostId) this.#truce.proven(rivalFor(lease, by));
+        return this.#standing.tell({ type, lease, by });
+      }
       case 'overwritten':
-        this.#truce.provoked();
-        if (isLease(finding.found)) this.#rival = finding.found;
+        this.#truce.provoked(isLease(finding.found) ? rivalFor(lease, finding.found.attributes) : undefined);
         return this.#standing.tell({ type: 'overwritten', lease, found: finding.found });
       case 'lost': {
         const { type, ...loss } = finding;
@@ -268,9 +272,12 @@ export class LeaseHolder {
     if (this.#watch?.key === key) return;
     await this.#watch?.[Symbol.asyncDispose]();
     this.#watch = new KeyWatch(this.#registry, key, {
-      seen: revision => {
-        if (revision === this.#holding?.lease.modRevision) return;
+      seen: found => {
+        const known = this.#holding?.lease;
+        if (known === undefined || found?.modRevision === known.modRevision) return;
         this.#inDoubt = true;
+        // Nobody is fought with who is gone, or who only asks.
+        if (found === undefined || (isLease(found) && found.attributes.claim)) this.#truce.interrupt();
         this.#bell.ring();
       },
       resumed: () => this.#bell.ring(),

@@ -1,6 +1,6 @@
 /** The two things a LeaseHolder wants to hear of from the store without asking. */
 import type { Doorbell } from '../base/doorbell.ts';
-import type { Revision } from '../store/store.ts';
+import type { Lease, RejectedLease } from './lease.ts';
 import type { Registry } from './registry.ts';
 
 /** Milliseconds after which a full network is looked at even without a notice that something was freed. */
@@ -8,10 +8,10 @@ const FULL_RECHECK = 60_000;
 
 export interface KeyNotices {
   /**
-   * The revision at which our key was last written, whenever the store says something about it; undefined when the
-   * key is gone, or when it cannot be told whether that revision is of the same history.
+   * What our key says, whenever the store says something about it; undefined when the key is gone, or when it cannot
+   * be told whether its revision is of the same history.
    */
-  readonly seen: (revision: Revision | undefined) => void;
+  readonly seen: (found: Lease | RejectedLease | undefined) => void;
   readonly resumed: () => void;
 }
 
@@ -36,11 +36,12 @@ export class KeyWatch implements AsyncDisposable {
     const { signal } = this.#stop;
     for await (const update of registry.store.observe(registry.pathOf(this.key), { signal, exact: true })) {
       if (update.type === 'snapshot') {
-        seen(first ? update.kvs[0]?.modRevision : undefined);
+        const [kv] = update.kvs;
+        seen(first && kv !== undefined ? registry.decode(kv) : undefined);
         first = false;
       } else if (update.type === 'events') {
         const last = update.events.at(-1);
-        seen(last?.type === 'put' ? last.kv.modRevision : undefined);
+        seen(last?.type === 'put' ? registry.decode(last.kv) : undefined);
       } else if (update.type === 'resumed') resumed();
     }
   }

@@ -30,9 +30,18 @@ export interface LeaseAttributes {
   readonly hostId?: string;
   /** What the host calls itself (our own extra field `TulleHostName`): for people, and no proof of anything. */
   readonly hostName?: string;
+  /** What only this machine has (our own extra field `TulleMachine`): see identity.ts. */
+  readonly machine?: string;
+  /** Without expiry on purpose (our own extra field `TulleReserved`), and not because somebody wrote over a lease. */
+  readonly reserved?: true;
+  /** Who asks whether the holder lives (our own extra field `TulleClaim`); a holder that does takes it away. */
+  readonly claim?: Claimant;
   /** Members of the JSON object that nobody here knows; kept when the lease is written again. */
   readonly extra?: Readonly<Record<string, unknown>>;
 }
+
+/** Who a lease says has it, as far as a person needs to know. */
+export type Claimant = Pick<LeaseAttributes, 'hostId' | 'publicIp' | 'publicIpv6'>;
 
 export interface Lease {
   /** The last path element in the store: `10.5.34.0-24`. */
@@ -58,6 +67,15 @@ export function isReservation(lease: Lease): boolean {
   return lease.storeLease === 0n;
 }
 
+/**
+ * Whether a host wrote this lease with an expiry that it has no more: a plain `etcdctl put` over a lease takes it off
+ * its store lease, and says nothing of a reservation.
+ */
+export function hasLostExpiry(lease: Lease): boolean {
+  const { reserved, hostId, backendType } = lease.attributes;
+  return isReservation(lease) && reserved !== true && hostId !== undefined && backendType !== undefined;
+}
+
 /** The blocks of a subnet, IPv4 first. */
 export function blocksOf(subnet: Subnet): readonly Prefix[] {
   return [subnet.ipv4, subnet.ipv6].filter(block => block !== undefined);
@@ -74,15 +92,17 @@ export function formatSubnet(subnet: Subnet): string {
 
 /** Whether two hosts' public addresses show that they are the same host, as far as addresses can show that. */
 export function shareAddress(a: LeaseAttributes, b: LeaseAttributes): boolean {
-  if (a.publicIp !== undefined) return a.publicIp.equals(b.publicIp);
+  if (a.publicIp !== undefined && b.publicIp !== undefined) return a.publicIp.equals(b.publicIp);
   // Without IPv4 all hosts have the same "0.0.0.0", which says nothing.
-  return b.publicIp === undefined && a.publicIpv6?.equals(b.publicIpv6) === true;
+  return a.publicIpv6?.equals(b.publicIpv6) === true;
 }
 
-/** Whether a host that publishes `own` may call this lease its own. */
+/** Whether a lease of the host that publishes `own` is still its own, now that it says this. */
 export function isHeldBy(lease: Lease, own: LeaseAttributes): boolean {
-  const { hostId } = lease.attributes;
+  const { hostId, publicIp, publicIpv6 } = lease.attributes;
   if (hostId !== undefined) return hostId === own.hostId;
+  // It names nobody else.
+  if (publicIp === undefined && publicIpv6 === undefined) return true;
   // The way to pin a host's subnet that flannel documents: a put of its address without expiry.
   return isReservation(lease) && shareAddress(own, lease.attributes);
 }
@@ -99,9 +119,21 @@ export function leadToOneDevice(a: LeaseAttributes, b: LeaseAttributes): boolean
 
 /** Whether packets go the same way by both: everything but who the host is. */
 export function sayTheSame(a: LeaseAttributes, b: LeaseAttributes): boolean {
-  const essence = ({ hostId: _id, hostName: _name, extra: _extra, ...published }: LeaseAttributes) =>
-    encodeAttributes(published);
-  return bytesEqual(essence(a), essence(b));
+  const essence = ({ publicIp, publicIpv6, backendType, backendData, backendV6Data }: LeaseAttributes) =>
+    JSON.stringify([publicIp, publicIpv6, backendType, backendData, backendV6Data]);
+  return essence(a) === essence(b);
+}
+
+/** Whether two values are the same, but for a question to the holder, which is no news for anybody else. */
+export function isSameValue(a: LeaseAttributes, b: LeaseAttributes): boolean {
+  const told = ({ claim: _, ...attributes }: LeaseAttributes) => encodeAttributes(attributes);
+  return bytesEqual(told(a), told(b));
+}
+
+/** What a host that publishes `own` writes to a lease it has: members of others stay, and reservations say so. */
+export function valueFor(lease: Lease, own: LeaseAttributes, isReserved: boolean): LeaseAttributes {
+  const { extra } = lease.attributes;
+  return { ...own, ...(isReserved && { reserved: true }), ...(extra !== undefined && { extra }) };
 }
 
 /** Reads what the store has; `key` is the last path element of `kv.key`. */

@@ -18,7 +18,7 @@ test('a free subnet is reserved for a host that is not there yet, which then get
   assert.equal(held.outcome === 'acquired' && held.lease.key, '10.5.9.0-24');
 });
 
-test('the lease a host holds becomes its reservation, with its value as it is', async () => {
+test('the lease a host holds becomes its reservation, and its value says so', async () => {
   const world = new World();
   const storeLease = await world.put('10.5.9.0-24', hostAttributes(3), 3600);
   assert.ok((await reserve(world.registry, IPV4, subnet, { hostId: 'host-3' })).ok);
@@ -26,7 +26,7 @@ test('the lease a host holds becomes its reservation, with its value as it is', 
   const { leases } = await world.registry.list();
   assert.deepEqual(
     leases.map(({ key, storeLease: id, attributes }) => ({ key, id, attributes })),
-    [{ key: '10.5.9.0-24', id: 0n, attributes: hostAttributes(3) }],
+    [{ key: '10.5.9.0-24', id: 0n, attributes: { ...hostAttributes(3), reserved: true } }],
   );
 });
 

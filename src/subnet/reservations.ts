@@ -1,6 +1,7 @@
 /**
  * Reservations: a subnet pinned to a host by a key that never expires. A host finds its reservation by its id or
- * its public address and uses it as it is; nothing a host does turns it into an ordinary lease.
+ * its public address and uses it as it is; nothing a host does turns it into an ordinary lease. One that is made here
+ * says so in its value: a lease whose expiry somebody wrote over gets it back from its host.
  */
 import { claimsWithin, olderClaim } from './claims.ts';
 import type { NetworkConfig } from './config.ts';
@@ -30,11 +31,11 @@ export async function reserve(
   if (found !== undefined) {
     if (!isLease(found) || !isSameOwner(found.attributes, owner))
       return { ok: false, reason: takenBy(found) };
-    const written = await registry.replace(found, found.attributes, 0n);
+    const written = await registry.replace(found, { ...found.attributes, reserved: true }, 0n);
     return written.ok ? written : { ok: false, reason: takenBy(written.found) };
   }
 
-  const written = await registry.create(subnet, owner, 0n);
+  const written = await registry.create(subnet, { ...owner, reserved: true }, 0n);
   if (!written.ok) return { ok: false, reason: takenBy(written.found) };
   const claims = await registry.claims();
   const older = olderClaim(claimsWithin(claims, config), written.lease);

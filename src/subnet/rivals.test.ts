@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { afterEach, describe, test } from 'node:test';
 import { startHolder, startWithLease, stopHolders, stored } from '../../test/support/holder.ts';
-import { flannelAttributes, hostAttributes, World } from '../../test/support/registry.ts';
+import { flannelAttributes, hostAttributes, IPV4, World } from '../../test/support/registry.ts';
 import { Ip } from '../base/ip.ts';
 import { encodeAttributes } from './attributes.ts';
+import { reserve } from './reservations.ts';
 
 const HOUR = 3_600_000;
 afterEach(stopHolders);
@@ -97,24 +98,50 @@ describe('somebody else writes to our key', () => {
     assert.notEqual(lease()?.key, first.key);
   });
 
-  test('two hosts with one id write ever more slowly, and say so', async () => {
-    const world = new World();
-    const one = await startWithLease(world, 3);
-    const twin = await startHolder(world, 3, {
-      attributes: { ...hostAttributes(3), publicIp: Ip.parse('192.168.65.33') },
+  // C1
+  for (const [name, reservation] of [
+    ['an expiring lease', undefined],
+    ['a reservation', '10.5.200.0-24'],
+  ] as const) {
+    test(`C1: two hosts that nothing tells apart write to ${name} ever more slowly, and say so`, async () => {
+      const world = new World();
+      if (reservation !== undefined) await world.put(reservation, { hostId: 'host-3' });
+      const one = await startWithLease(world, 3);
+      const attributes = { ...hostAttributes(3), backendData: { VNI: 88, VtepMAC: '02:00:00:00:00:33' } };
+      const twin = await startHolder(world, 3, { attributes });
+      const before = world.database.revision;
+      await world.clock.advance(600_000);
+      const writes = Number(world.database.revision - before);
+      assert.ok(writes > 4 && writes < 60, `${writes} writes in ten minutes`);
+      for (const { events, holder } of [one, twin]) {
+        assert.ok(events.includes(`overwritten ${one.first.key}`));
+        assert.equal(`${holder.state.value.rival?.address}`, '192.168.65.3');
+      }
+      await twin.stop();
+      await world.clock.advance(600_000);
+      assert.equal(one.holder.state.value.rival, undefined, 'who gave up is no rival');
+      assert.deepEqual((await stored(world, one.first.key)).attributes, {
+        ...hostAttributes(3),
+        ...(reservation !== undefined && { reserved: true }),
+      });
     });
-    const before = world.database.revision;
-    await world.clock.advance(600_000);
-    const writes = Number(world.database.revision - before);
-    assert.ok(writes > 4 && writes < 60, `${writes} writes in ten minutes`);
-    assert.ok(one.events.includes(`overwritten ${one.first.key}`));
-    assert.ok(twin.events.includes(`overwritten ${one.first.key}`));
-    assert.equal(`${one.holder.state.value.rival?.attributes.publicIp}`, '192.168.65.33');
-    assert.equal(`${twin.holder.state.value.rival?.attributes.publicIp}`, '192.168.65.3');
-    await twin.stop();
-    await world.clock.advance(600_000);
-    assert.equal(one.holder.state.value.rival, undefined, 'who gave up is no rival');
-    assert.deepEqual((await stored(world, one.first.key)).attributes, hostAttributes(3));
+  }
+
+  test('C6: a deletion is answered at once, also when the host holds back because of a rival', async () => {
+    const world = new World();
+    const { first, events, lease } = await startWithLease(world, 3);
+    const rival = encodeAttributes({ ...hostAttributes(3), publicIp: Ip.parse('192.168.65.33') });
+    for (let round = 0; round < 12; round++) {
+      await world.store.put(world.registry.pathOf(first.key), rival, { lease: first.storeLease });
+      await world.clock.advance(61_000);
+    }
+    await world.store.put(world.registry.pathOf(first.key), rival, { lease: first.storeLease });
+    await world.clock.advance(0);
+    events.splice(0);
+    await world.store.delete(world.registry.pathOf(first.key));
+    await world.clock.advance(0);
+    assert.deepEqual(events, [`lost ${first.key}: deleted`, `acquired ${first.key} by previous subnet`]);
+    assert.deepEqual(lease(), await stored(world, first.key));
   });
 
   test('a host that holds back because of a rival follows changes of its own all the same', async () => {
@@ -138,24 +165,52 @@ describe('somebody else writes to our key', () => {
     assert.deepEqual((await stored(world, first.key)).attributes, moved);
   });
 
-  for (const [name, attributes] of [
+  for (const [name, value] of [
     ['as it is', hostAttributes(3)],
-    ["as flannel's documents say", { publicIp: Ip.parse('192.168.65.3') }],
+    ["as flannel's documents pin a subnet", { publicIp: Ip.parse('192.168.65.3') }],
+    ['with nothing', {}],
+    ['with something that is no lease', 'no JSON'],
   ] as const) {
-    test(`without expiry, ${name}: it is a reservation from now on`, async () => {
+    test(`C2: put without expiry, ${name}: it expires again, and that is told`, async () => {
       const world = new World();
       const { first, holder, events } = await startWithLease(world, 3);
-      await world.put(first.key, attributes);
-      await world.clock.advance(48 * HOUR);
-      const now = await stored(world, first.key);
-      assert.equal(now.storeLease, 0n);
-      assert.deepEqual(now.attributes, hostAttributes(3));
-      assert.equal(events[0], `reserved ${first.key}`);
-      assert.equal(holder.state.value.deadline, undefined);
-      assert.equal(await world.store.timeToLive(first.storeLease), undefined);
-      holder.update({ attributes: { ...hostAttributes(3), publicIp: Ip.parse('172.16.0.9') } });
+      await world.put(first.key, value);
       await world.clock.advance(0);
-      assert.equal((await stored(world, first.key)).storeLease, 0n);
+      const now = await stored(world, first.key);
+      assert.equal(now.storeLease, first.storeLease);
+      assert.deepEqual(now.attributes, hostAttributes(3));
+      assert.deepEqual(events, [`overwritten ${first.key}`, `published ${first.key}`]);
+      assert.ok(holder.state.value.deadline !== undefined);
     });
   }
+
+  test('C2: put without expiry while its host is down: it expires again when the host is back', async () => {
+    const world = new World();
+    const { first, stop } = await startWithLease(world, 3);
+    await stop();
+    await world.put(first.key, hostAttributes(3));
+    const { lease, events } = await startHolder(world, 3);
+    assert.deepEqual(events, [`acquired ${first.key} by host id`]);
+    assert.notEqual(lease()?.storeLease, 0n);
+    assert.deepEqual(await stored(world, first.key), lease());
+  });
+
+  test('reserved on purpose: it is a reservation from now on, whatever is put over it', async () => {
+    const world = new World();
+    const { first, holder, events } = await startWithLease(world, 3);
+    const result = await reserve(world.registry, IPV4, first.subnet, { hostId: 'host-3' });
+    assert.equal(result.ok, true);
+    await world.clock.advance(48 * HOUR);
+    assert.deepEqual(events, [`reserved ${first.key}`]);
+    assert.equal(holder.state.value.deadline, undefined);
+    assert.equal(await world.store.timeToLive(first.storeLease), undefined);
+    holder.update({ attributes: { ...hostAttributes(3), publicIp: Ip.parse('172.16.0.9') } });
+    await world.clock.advance(0);
+    for (const value of ['no JSON', hostAttributes(3)]) {
+      await world.put(first.key, value, 3600);
+      await world.clock.advance(60_000);
+      const { storeLease, attributes } = await stored(world, first.key);
+      assert.deepEqual([storeLease, attributes.reserved], [0n, true]);
+    }
+  });
 });

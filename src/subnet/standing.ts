@@ -2,7 +2,13 @@
 import type { Clock } from '../base/clock.ts';
 import { Latest } from '../base/latest.ts';
 import type { StoreError } from '../store/store.ts';
-import { type HolderEvent, type HolderState, type LeaseTrouble, storeTrouble } from './holder-state.ts';
+import {
+  type HolderEvent,
+  type HolderState,
+  type LeaseTrouble,
+  type Rival,
+  storeTrouble,
+} from './holder-state.ts';
 import type { Lease } from './lease.ts';
 import type { Renewal } from './renewal.ts';
 
@@ -13,11 +19,11 @@ export interface LeaseFacts {
   readonly confirmed: boolean;
   /** Whether it says what peers should know of this host now. */
   readonly published: boolean;
-  readonly rival: Lease | undefined;
 }
 
 export interface StandingOptions {
   readonly look: () => LeaseFacts | undefined;
+  readonly rival: () => Rival | undefined;
   readonly renewal: Renewal;
   readonly clock: Clock;
   readonly report: (event: HolderEvent) => void;
@@ -71,6 +77,7 @@ export class Standing {
   #describe(): HolderState {
     const { look, renewal, clock } = this.#options;
     const facts = look();
+    const rival = this.#options.rival();
     const { deadline } = renewal;
     const late = deadline !== undefined && clock.monotonic() >= deadline;
     return {
@@ -78,8 +85,8 @@ export class Standing {
         lease: facts.lease,
         ownership: facts.confirmed && !late ? 'held' : 'unconfirmed',
         published: facts.published,
-        ...(facts.rival && { rival: facts.rival }),
       }),
+      ...(rival && { rival }),
       ...(deadline !== undefined && { deadline }),
       ...(this.#trouble && { trouble: this.#trouble }),
     };

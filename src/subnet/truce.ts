@@ -1,8 +1,9 @@
 /**
- * Restraint towards somebody who writes to our key as us. The first time may be a mistake, and is put right at once; a
+ * Restraint towards somebody who writes to our key as us. The first time may be a mistake, and is repaired at once; a
  * program that goes on is another host with our identity, and is answered ever more slowly.
  */
 import type { Clock } from '../base/clock.ts';
+import type { Rival } from './holder-state.ts';
 
 /** Milliseconds. */
 const FIRST = 500;
@@ -13,6 +14,8 @@ const GRUDGE = 5 * CAP;
 export class Truce {
   readonly #clock: Clock;
   #provocations = 0;
+  #rival: Rival | undefined;
+  #isProven = false;
   #last = Number.NEGATIVE_INFINITY;
   #until = Number.NEGATIVE_INFINITY;
 
@@ -29,26 +32,43 @@ export class Truce {
     return this.#until;
   }
 
-  /** Whether somebody has done it more than once, and lately. */
-  get isRivalry(): boolean {
-    return this.#provocations > 1 && this.#clock.monotonic() < this.#last + GRUDGE;
+  /** Who has done it more than once, or is known to have our identity, and was heard of lately. */
+  get rival(): Rival | undefined {
+    const isKnown = this.#provocations > 1 || this.#isProven;
+    return isKnown && this.#clock.monotonic() < this.#last + GRUDGE ? this.#rival : undefined;
   }
 
   /** On the monotonic clock; when the rivalry is over unless it goes on. */
   get rivalryEnds(): number {
-    return this.isRivalry ? this.#last + GRUDGE : Number.POSITIVE_INFINITY;
+    return this.rival !== undefined ? this.#last + GRUDGE : Number.POSITIVE_INFINITY;
   }
 
-  provoked(): void {
+  /** @param rival undefined when it is not known who it was. */
+  provoked(rival: Rival | undefined): void {
     const now = this.#clock.monotonic();
-    if (now >= this.#last + GRUDGE) this.#provocations = 0;
+    if (now >= this.#last + GRUDGE) this.end();
     this.#last = now;
+    this.#rival = rival ?? this.#rival;
     const pause = Math.min(CAP, FIRST * 2 ** this.#provocations++);
     this.#until = now + pause;
   }
 
+  /** Another host has said that it has our identity. It waits for our answer, so there is no need to hold back. */
+  proven(rival: Rival): void {
+    this.#isProven = true;
+    this.#rival = rival;
+    this.#last = this.#clock.monotonic();
+  }
+
+  /** What came up cannot wait, and nobody is answered by it. */
+  interrupt(): void {
+    this.#until = Number.NEGATIVE_INFINITY;
+  }
+
   end(): void {
     this.#provocations = 0;
-    this.#until = Number.NEGATIVE_INFINITY;
+    this.#isProven = false;
+    this.#rival = undefined;
+    this.interrupt();
   }
 }

@@ -22,6 +22,8 @@ function describeEvent(event: HolderEvent): string {
     case 'published':
     case 'reserved':
     case 'overwritten':
+    case 'contested':
+    case 'claimed':
     case 'unconfirmed':
       return `${event.type} ${event.lease.key}`;
     case 'waiting':
