@@ -168,7 +168,7 @@ export class Membership {
       until => tracker.run(until),
       until => this.#followPlan(holder, tracker, until),
       until => this.#followOutcome(tracker, until),
-      until => this.#followLease(holder, until),
+      until => this.#followLease(holder, tracker, until),
       until => this.#followPeers(tracker, until),
       until => this.#followPeerNews(tracker, until),
       until => this.#peerMoves.run(until),
@@ -192,13 +192,17 @@ export class Membership {
     }
   }
 
-  async #followLease(holder: LeaseHolder, signal: AbortSignal): Promise<void> {
+  async #followLease(holder: LeaseHolder, tracker: PeerTracker, signal: AbortSignal): Promise<void> {
     const { controller, health } = this.#options;
+    let ownKey: string | undefined;
     for await (const state of holder.state.changes(signal)) {
       const trouble = leaseTrouble(state);
       if (state.lease !== undefined || trouble !== undefined) health.report('lease', trouble);
       health.warn('lease', leaseWarnings(state));
-      if (state.lease !== undefined) controller.setLease(state.lease);
+      if (state.lease === undefined) continue;
+      if (state.lease.key !== ownKey) tracker.update({ ownKey: state.lease.key });
+      ownKey = state.lease.key;
+      controller.setLease(state.lease);
     }
   }
 

@@ -126,7 +126,7 @@ export function sayTheSame(a: LeaseAttributes, b: LeaseAttributes): boolean {
 
 /** Whether two values are the same, but for a question to the holder, which is no news for anybody else. */
 export function isSameValue(a: LeaseAttributes, b: LeaseAttributes): boolean {
-  const told = ({ claim: _, ...attributes }: LeaseAttributes) => encodeAttributes(attributes);
+  const told = ({ claim: _claim, ...attributes }: LeaseAttributes) => encodeAttributes(attributes);
   return bytesEqual(told(a), told(b));
 }
 

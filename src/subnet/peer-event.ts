@@ -7,6 +7,8 @@ export interface Self {
   readonly config: NetworkConfig;
   /** What we publish: our id, and the addresses that lead back to us. */
   readonly self: LeaseAttributes;
+  /** The key of our own lease, whatever it says; absent until it is known which one that is. */
+  readonly ownKey?: string;
 }
 
 /** What is to be told once. */

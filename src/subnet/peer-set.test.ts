@@ -14,7 +14,7 @@ import { Ip } from '../base/ip.ts';
 import { MemoryStore } from '../store/memory.ts';
 import { encodeAttributes } from './attributes.ts';
 import { isLease, type Lease, type LeaseAttributes, overlaps, type RejectedLease } from './lease.ts';
-import type { PeerEvent } from './peer-event.ts';
+import type { PeerEvent, Self } from './peer-event.ts';
 import { PeerSet } from './peer-set.ts';
 import { Registry } from './registry.ts';
 
@@ -37,9 +37,13 @@ function read(
   });
 }
 
-function setUp(config = IPV4) {
+/** Of a lease that is nowhere in the tests. */
+const OWN_KEY = '10.5.254.0-24';
+
+function setUp(config = IPV4, own: Pick<Self, 'ownKey'> = { ownKey: OWN_KEY }) {
   const events: PeerEvent[] = [];
-  const set = new PeerSet({ config, self: SELF }, event => events.push(event));
+  const context = { config, self: SELF, ...own };
+  const set = new PeerSet(context, event => events.push(event));
   const put = (...args: Parameters<typeof read>) => set.put(read(...args));
   const told = () =>
     events.splice(0).map(event => `${event.type} ${'key' in event ? event.key : event.keys.join(' ')}`);
@@ -413,4 +417,53 @@ test("a lease of somebody else with this host's address is known as such", () =>
   assert.deepEqual([claim?.key, claim?.address.toString()], ['10.5.3.0-24', '192.168.65.1']);
   set.delete('10.5.3.0-24');
   assert.deepEqual([...set.claimsOfOwnAddress()], []);
+});
+
+test('H4: a lease that this host takes over is not told as wrong before', () => {
+  const { set, put, told } = setUp(IPV4, {});
+  const lost = { ...SELF, hostId: 'before the disk broke' };
+  const { hostId: _, ...flannel } = SELF;
+  put('10.5.9.0-24', flannel);
+  put('10.5.8.0-24', lost, 2n);
+  assert.deepEqual([...set.claimsOfOwnAddress()], []);
+  put('10.5.9.0-24', SELF, 1n, 3n);
+  set.delete('10.5.8.0-24');
+  set.judge({ config: IPV4, self: SELF, ownKey: '10.5.9.0-24' });
+  assert.deepEqual(told(), []);
+});
+
+test('H4: one that turns out to be somebody else is told then', () => {
+  const { set, put, told } = setUp(IPV4, {});
+  put('10.5.9.0-24', { ...SELF, hostId: 'a host with the same address' });
+  assert.deepEqual(told(), []);
+  set.judge({ config: IPV4, self: SELF, ownKey: OWN_KEY });
+  assert.deepEqual(told(), ['rejected 10.5.9.0-24']);
+  assert.deepEqual(
+    Array.from(set.claimsOfOwnAddress(), ({ key }) => key),
+    ['10.5.9.0-24'],
+  );
+});
+
+test("H4: what somebody writes over our own lease is our holder's business, and no news of a peer", () => {
+  const { put, told } = setUp(IPV4, { ownKey: '10.5.9.0-24' });
+  put('10.5.9.0-24', SELF);
+  put('10.5.9.0-24', 'no JSON', 1n, 2n);
+  put('10.5.9.0-24', { publicIp: SELF.publicIp }, 1n, 3n);
+  put('10.5.9.0-24', SELF, 1n, 4n);
+  assert.deepEqual(told(), []);
+});
+
+test('B6: a reservation that this host cannot use is no other host with its address', () => {
+  const { set } = setUp();
+  const reservation = read('10.6.9.0-24', { publicIp: SELF.publicIp });
+  set.put(isLease(reservation) ? { ...reservation, storeLease: 0n } : reservation);
+  assert.deepEqual([...set.claimsOfOwnAddress()], []);
+});
+
+test('a question to the holder of a lease is no change for its peers', () => {
+  const { put, take } = setUp();
+  put(GOOD, hostAttributes(2));
+  take();
+  put(GOOD, { ...hostAttributes(2), claim: { hostId: 'who asks' } }, 1n, 2n);
+  assert.deepEqual(take(), { changed: [], removed: [] });
 });

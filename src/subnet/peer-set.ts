@@ -5,16 +5,22 @@
  * - Nothing malformed removes anybody: while a key is there, the last good value it had stays in use. Only the
  *   end of the key, or a configuration it does not fit, ends a peer.
  * - Of two leases that overlap the older one is right, on every host alike; our own is right for us.
- * - A lease with our id is ours and no peer.
+ * - A lease with our id is ours and no peer. Until we have one, a lease with our address may be the one we take over.
  * - A value that says the same again (flannel's daily renewals are puts) is no change.
  * - A store that was emptied or set back has not ended any lease: peers that it forgot are kept until their hosts
  *   write their leases again, here or elsewhere, or somebody else gets a part of the subnet.
  */
-import { bytesEqual } from '../base/bytes.ts';
 import type { Ip } from '../base/ip.ts';
-import { encodeAttributes } from './attributes.ts';
 import { BlockMap } from './block-map.ts';
-import { blocksOf, isLease, type Lease, leadToOneDevice, type RejectedLease } from './lease.ts';
+import {
+  blocksOf,
+  isLease,
+  isReservation,
+  isSameValue,
+  type Lease,
+  leadToOneDevice,
+  type RejectedLease,
+} from './lease.ts';
 import { checkLease } from './lease-check.ts';
 import { addressesOf, compareAge, isOlder, type PeerEntry } from './peer-entry.ts';
 import type { PeerChanges, PeerEvent, Self } from './peer-event.ts';
@@ -64,13 +70,10 @@ export class PeerSet {
 
   /** Leases of others that publish an address of this host: one of the two gets the other's packets. */
   *claimsOfOwnAddress(): Generator<{ readonly address: Ip; readonly key: string }, void> {
-    const { self } = this.#context;
+    if (this.#context.ownKey === undefined) return;
     for (const { key, latest } of this.#entries.values()) {
-      if (!isLease(latest) || latest.attributes.hostId === self.hostId) continue;
-      const { publicIp, publicIpv6 } = latest.attributes;
-      const address = [publicIp, publicIpv6].find(
-        ip => ip !== undefined && (ip.equals(self.publicIp) || ip.equals(self.publicIpv6)),
-      );
+      if (!isLease(latest) || this.#isOwn(latest) || isForNobody(latest)) continue;
+      const address = this.#ownAddressOf(latest);
       if (address !== undefined) yield { address, key };
     }
   }
@@ -143,21 +146,37 @@ export class PeerSet {
     const wanted = isLease(first) ? first : isLease(second) ? second : undefined;
     if (isLease(first)) entry.good = latest as Lease;
 
-    const own = wanted !== undefined && wanted.attributes.hostId === this.#context.self.hostId;
+    const own = wanted !== undefined && this.#isOwn(wanted);
     if (own !== entry.isOwn) this.#deactivate(entry);
     entry.isOwn = own;
     const obstacle = wanted && this.#obstacle(entry, wanted);
     if (wanted === undefined || obstacle !== undefined) this.#deactivate(entry);
     else this.#activate(entry, wanted);
     if (obstacle !== undefined) this.#blocked.add(entry);
-    this.#tell(entry, isLease(first) ? obstacle : first.reason);
+    if (isLease(first)) this.#tell(entry, obstacle);
+    else if (entry.key !== this.#context.ownKey && !this.#mayBecomeOwn(latest))
+      this.#tell(entry, first.reason);
   }
 
   #check(lease: Lease | RejectedLease): Lease | RejectedLease {
+    if (!isLease(lease) || this.#isOwn(lease)) return lease;
     const { config, self } = this.#context;
-    if (!isLease(lease) || lease.attributes.hostId === self.hostId) return lease;
-    const ownAddresses = [self.publicIp, self.publicIpv6].filter(ip => ip !== undefined);
-    return checkLease(lease, { config, ownAddresses });
+    return checkLease(lease, { config, ownAddresses: addressesOf({ attributes: self }) });
+  }
+
+  /** Whoever wrote it last: what becomes of our own lease is our holder's business. */
+  #isOwn({ key, attributes: { hostId } }: Lease): boolean {
+    const { self, ownKey } = this.#context;
+    return key === ownKey || (hostId !== undefined && hostId === self.hostId);
+  }
+
+  #mayBecomeOwn(lease: Lease | RejectedLease): boolean {
+    return this.#context.ownKey === undefined && isLease(lease) && this.#ownAddressOf(lease) !== undefined;
+  }
+
+  #ownAddressOf(lease: Lease): Ip | undefined {
+    const own = addressesOf({ attributes: this.#context.self });
+    return addressesOf(lease).find(ip => own.some(ours => ours.equals(ip)));
   }
 
   /** Why this lease may not become active beside those that are; younger ones have to make room. */
@@ -231,7 +250,7 @@ export class PeerSet {
       before !== undefined &&
       before.createRevision === lease.createRevision &&
       blocksOf(before.subnet).join() === blocksOf(lease.subnet).join() &&
-      bytesEqual(encodeAttributes(before.attributes), encodeAttributes(lease.attributes));
+      isSameValue(before.attributes, lease.attributes);
     if (same) return;
     this.#release(entry);
     entry.active = lease;
@@ -264,3 +283,6 @@ export class PeerSet {
     else this.#report({ type: 'accepted', key: entry.key });
   }
 }
+
+/** A reservation that nobody has taken says where packets would go, and no host gets any there. */
+const isForNobody = (lease: Lease) => isReservation(lease) && lease.attributes.hostId === undefined;

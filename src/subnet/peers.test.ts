@@ -10,6 +10,7 @@ async function start(t: TestContext, world: World) {
   const tracker = new PeerTracker(registry, {
     config: IPV4,
     self: hostAttributes(1),
+    ownKey: '10.5.254.0-24',
     onEvent: event => events.push(event),
     clock: world.clock,
   });

@@ -55,8 +55,7 @@ export class PeerTracker {
 
   /** Another configuration, or other attributes of this host. */
   update(change: Partial<Self>): void {
-    const { config, self } = { ...this.#context, ...change };
-    this.#context = { config, self };
+    this.#context = { ...this.#context, ...change };
     this.#set.judge(this.#context);
     this.#changed();
   }

@@ -58,6 +58,25 @@ describe('identity', needsFaultLab, () => {
     assert.equal(lost, 0);
   });
 
+  test('H4: a lease of flannel is taken over without a word about a rejected one', async () => {
+    const lost = await lab.survive(async () => {
+      const key = await keyOf(victim);
+      await loseDisk(victim);
+      const { TulleHost: _id, TulleMachine: _machine, ...flannel } = await lab.leaseValue(key);
+      await lab.putLease(Number(key.split('.')[2]), { ttl: 3600, value: flannel });
+      await victim.startAgent();
+      const events = await victim.eventsUntil(0, all =>
+        all.some(({ type, text }) => type === 'state' && /is ready/.test(text)),
+      );
+      assert.ok(events.some(({ type, fields }) => type === 'lease-acquired' && fields['key'] === key));
+      const wrong = events.filter(
+        ({ type, text }) => /^lease-(rejected|accepted)$/.test(type) || /DUPLICATE/.test(text),
+      );
+      assert.deepEqual(wrong, []);
+    });
+    assert.equal(lost, 0);
+  });
+
   test('C2: a plain put over a lease makes no reservation of it', async () => {
     const lost = await lab.survive(async () => {
       const key = await keyOf(victim);
