@@ -43,7 +43,7 @@ export function cleanupCommand(): Command {
     .addOption(
       new Option(
         '--network <cidr>',
-        'another network whose traces are to go, such as that of a flanneld; repeatable',
+        'a further network whose traces are removed (of a flanneld, for one); repeatable',
       ).argParser(repeated(prefix)),
     )
     .addOption(jsonOption())

@@ -134,7 +134,7 @@ describe('D2: a host may not', () => {
       [put(KEY, value(ME, '192.168.65.4'))],
       /is that of the lease 10\.5\.35\.0-24/,
     ],
-    ['publish no address', [], [put(KEY, value(ME, null))], /no public address/],
+    ['publish no address', [], [put(KEY, value(ME, '0.0.0.0'))], /no public address/],
     ['publish an address of the overlay', [], [put(KEY, value(ME, '10.5.1.1'))], /inside the network/],
     [
       'have three',
