@@ -5,7 +5,7 @@
  * A lease needs something to publish, so the second half begins with the controller's first plan.
  */
 import type { LeaseStatus, StoreStatus } from '../api/status.ts';
-import { checkBackend } from '../backend/registry.ts';
+import { checkBackend, stationsOf } from '../backend/registry.ts';
 import { together } from '../base/abort.ts';
 import type { Clock } from '../base/clock.ts';
 import { defined } from '../base/defined.ts';
@@ -154,6 +154,7 @@ export class Membership {
     const tracker = new PeerTracker(registry, {
       config: plan.config,
       self: plan.attributes,
+      stationsOf,
       onEvent: event => {
         tellPeerEvent(events, event);
         this.#peerNews.set(this.#peerNews.value + 1);

@@ -1,8 +1,9 @@
 /** Which backends there are, by the Type of the configuration. */
 import { ConfigError, type Problem } from '../base/errors.ts';
 import type { BackendFindings, NetworkConfig } from '../subnet/config.ts';
+import type { StationsOf } from '../subnet/peer-index.ts';
 import type { Backend, BackendContext } from './backend.ts';
-import { vxlanBackend } from './vxlan.ts';
+import { vxlanBackend, vxlanStations } from './vxlan.ts';
 import { parseVxlanOptions } from './vxlan-options.ts';
 
 interface BackendKind {
@@ -13,10 +14,11 @@ interface BackendKind {
     problems: Problem[],
     warnings: Problem[],
   ) => unknown;
+  readonly stations: StationsOf;
 }
 
 const BACKENDS: Readonly<Record<string, BackendKind>> = {
-  vxlan: { create: vxlanBackend, check: parseVxlanOptions },
+  vxlan: { create: vxlanBackend, check: parseVxlanOptions, stations: vxlanStations },
 };
 
 /** Types that flanneld knows (flannel main.go, pkg/backend/*) and that are not built here. */
@@ -48,6 +50,10 @@ export function checkBackend({ type, options }: NetworkConfig['backend']): Backe
   kind.check(options, problems, warnings);
   return { problems, warnings };
 }
+
+/** What a lease of any backend names its host by on the tunnel. */
+export const stationsOf: StationsOf = lease =>
+  kindOf(lease.attributes.backendType ?? '')?.stations(lease) ?? [];
 
 const kindOf = (type: string): BackendKind | undefined =>
   Object.hasOwn(BACKENDS, type) ? BACKENDS[type] : undefined;

@@ -8,7 +8,7 @@ import { decodeAttributes, encodeAttributes } from '../subnet/attributes.ts';
 import { parseNetworkConfig } from '../subnet/config.ts';
 import type { Lease, Subnet } from '../subnet/lease.ts';
 import type { BackendContext, Underlay } from './backend.ts';
-import { checkBackend, createBackend } from './registry.ts';
+import { checkBackend, createBackend, stationsOf } from './registry.ts';
 import { vxlanLinkName } from './vxlan.ts';
 
 const MACS: Record<string, string> = {
@@ -297,4 +297,15 @@ test('a backend of flannel that is not built here is refused by name, and so is 
     () => createBackend(contextOf('{"Network":"10.3.0.0/16"}', IPV4)),
     /a configuration without a Backend means udp/,
   );
+});
+
+test('a lease names the MAC addresses of its devices, whatever else it says', () => {
+  const named = (changes: object) =>
+    stationsOf(leaseOf(changes)).map(({ family, mac }) => `${family} ${mac}`);
+  assert.deepEqual(named({ BackendV6Data: { vtepmac: '22:00:00:00:00:06' } }), [
+    'ipv4 22:00:00:00:00:01',
+    'ipv6 22:00:00:00:00:06',
+  ]);
+  assert.deepEqual(named({ BackendData: { VNI: 1, VtepMAC: 'x' } }), []);
+  assert.deepEqual(named({ BackendType: 'host-gw' }), []);
 });

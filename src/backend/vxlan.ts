@@ -15,6 +15,7 @@ import { Mac } from '../base/mac.ts';
 import type { DesiredHost, DesiredSysctl, DesiredVxlan, PeerPath } from '../dataplane/desired.ts';
 import { familiesOf } from '../subnet/config.ts';
 import type { Lease, LeaseAttributes, Subnet } from '../subnet/lease.ts';
+import type { Station } from '../subnet/peer-index.ts';
 import type { Backend, BackendContext, PeerPlan, Underlay } from './backend.ts';
 import { parseVxlanOptions, type VxlanOptions } from './vxlan-options.ts';
 
@@ -123,11 +124,11 @@ function publicAddress(
 }
 
 function published(vteps: readonly Vtep[]): Pick<LeaseAttributes, 'backendData' | 'backendV6Data'> {
-  const dataOf = (family: Family) => {
+  const data = (family: Family) => {
     const link = vteps.find(vtep => vtep.family === family)?.link;
     return link && { VNI: link.vni, VtepMAC: link.mac.toString() };
   };
-  const [ipv4, ipv6] = [dataOf('ipv4'), dataOf('ipv6')];
+  const [ipv4, ipv6] = [data('ipv4'), data('ipv6')];
   return {
     ...(ipv4 === undefined ? {} : { backendData: ipv4 }),
     ...(ipv6 === undefined ? {} : { backendV6Data: ipv6 }),
@@ -191,9 +192,7 @@ function peerVtep(
   const underlayIp = isIpv4 ? attributes.publicIp : attributes.publicIpv6;
   if (underlayIp === undefined) return `it has no public ${FAMILY_LABELS[family]} address`;
 
-  const [name, data] = isIpv4
-    ? ['BackendData', attributes.backendData]
-    : ['BackendV6Data', attributes.backendV6Data];
+  const [name, data] = dataOf(family, attributes);
   if (!isObject(data)) return `its ${name} is no object`;
   const problems: Problem[] = [];
   const fields = new Fields(data, name, problems);
@@ -207,3 +206,15 @@ function peerVtep(
     return `its VNI is ${JSON.stringify(vni) ?? 'missing'}, and this network's is ${link.vni}`;
   return { mac, underlayIp };
 }
+
+/** The MAC addresses that a lease of a vxlan host names, whatever else it says. */
+export function vxlanStations({ attributes }: Lease): Station[] {
+  return (['ipv4', 'ipv6'] as const).flatMap(family => {
+    const [name, data] = dataOf(family, attributes);
+    const mac = isObject(data) ? new Fields(data, name, []).parsed('VtepMAC', Mac.parse, '') : undefined;
+    return mac === undefined ? [] : { family, mac };
+  });
+}
+
+const dataOf = (family: Family, { backendData, backendV6Data }: LeaseAttributes) =>
+  family === 'ipv4' ? (['BackendData', backendData] as const) : (['BackendV6Data', backendV6Data] as const);

@@ -1,5 +1,6 @@
-/** One key below `subnets` as the PeerSet knows it, and which of two is right where they overlap: the older one. */
+/** One key below `subnets` as the PeerSet knows it, and which of two is right where they cannot both be: the older one. */
 import type { Ip } from '../base/ip.ts';
+import type { Revision } from '../store/store.ts';
 import { isLease, type Lease, type RejectedLease } from './lease.ts';
 
 export interface PeerEntry {
@@ -11,12 +12,19 @@ export interface PeerEntry {
   /** What is in use: a part of `peers`, or our own. */
   active?: Lease;
   isOwn: boolean;
+  /** Since when it names the stations that it does, as far as this host has seen. */
+  stationsSince: Revision;
   /** Why the latest value is not in use. */
   reason?: string;
 }
 
 export function isOlder(entry: PeerEntry, than: Lease): boolean {
   return entry.active !== undefined && compareLeases(entry.active, than) < 0;
+}
+
+/** A lease may be old, and name the station of somebody else only since yesterday. */
+export function hadStationsBefore(a: PeerEntry, b: PeerEntry): boolean {
+  return a.stationsSince === b.stationsSince ? a.key < b.key : a.stationsSince < b.stationsSince;
 }
 
 /** For sorting, the oldest first. */

@@ -4,14 +4,14 @@
  *
  * - Nothing malformed removes anybody: while a key is there, the last good value it had stays in use. Only the
  *   end of the key, or a configuration it does not fit, ends a peer.
- * - Of two leases that overlap the older one is right, on every host alike; our own is right for us.
+ * - Of two leases that overlap, or name one station at two addresses, the older one is right, on every host alike; our
+ *   own is right for us. A station is whose it was first: a value may change.
  * - A lease with our id is ours and no peer. Until we have one, a lease with our address may be the one we take over.
  * - A value that says the same again (flannel's daily renewals are puts) is no change.
  * - A store that was emptied or set back has not ended any lease: peers that it forgot are kept until their hosts
  *   write their leases again, here or elsewhere, or somebody else gets a part of the subnet.
  */
 import type { Ip } from '../base/ip.ts';
-import { BlockMap } from './block-map.ts';
 import {
   blocksOf,
   isLease,
@@ -22,27 +22,28 @@ import {
   type RejectedLease,
 } from './lease.ts';
 import { checkLease } from './lease-check.ts';
-import { addressesOf, compareAge, isOlder, type PeerEntry } from './peer-entry.ts';
+import { addressesOf, compareAge, hadStationsBefore, isOlder, type PeerEntry } from './peer-entry.ts';
 import type { PeerChanges, PeerEvent, Self } from './peer-event.ts';
+import { PeerIndex, type StationsOf } from './peer-index.ts';
 import { type SharedAddress, SharedAddresses } from './shared-addresses.ts';
 
 export class PeerSet {
   readonly #report: (event: PeerEvent) => void;
   readonly #entries = new Map<string, PeerEntry>();
-  /** The blocks of all active leases; they do not overlap. */
-  readonly #blocks = new BlockMap<PeerEntry>();
-  /** Good leases that wait for an older one, which they overlap, to end. */
+  /** Of all active leases. */
+  readonly #index: PeerIndex;
+  /** Good leases that wait for an older one, which is in their way, to end. */
   readonly #blocked = new Set<PeerEntry>();
   /** Peers that the store has forgotten. */
   readonly #kept = new Set<PeerEntry>();
-  readonly #addresses: SharedAddresses;
   #changes = new Map<string, Lease | undefined>();
   #context: Self;
 
-  constructor(context: Self, report: (event: PeerEvent) => void) {
+  constructor(context: Self, report: (event: PeerEvent) => void, stationsOf: StationsOf = () => []) {
     this.#context = context;
     this.#report = report;
-    this.#addresses = new SharedAddresses(shared => report({ type: 'shared-address', ...shared }));
+    const addresses = new SharedAddresses(shared => report({ type: 'shared-address', ...shared }));
+    this.#index = new PeerIndex(addresses, stationsOf);
   }
 
   *peers(): Generator<Lease, void> {
@@ -65,7 +66,7 @@ export class PeerSet {
 
   /** Public addresses that more than one peer has. */
   sharedAddresses(): Iterable<SharedAddress> {
-    return this.#addresses;
+    return this.#index.addresses;
   }
 
   /** Leases of others that publish an address of this host: one of the two gets the other's packets. */
@@ -90,7 +91,12 @@ export class PeerSet {
 
   put(latest: Lease | RejectedLease): void {
     const { key } = latest;
-    const entry = this.#entries.get(key) ?? { key, latest, isOwn: false };
+    const { createRevision, modRevision } = latest;
+    const entry = this.#entries.get(key) ?? { key, latest, isOwn: false, stationsSince: createRevision };
+    const { active } = entry;
+    if (active !== undefined && isLease(latest) && !this.#index.nameSameStations(active, latest)) {
+      entry.stationsSince = modRevision;
+    }
     entry.latest = latest;
     this.#entries.set(key, entry);
     this.#kept.delete(entry);
@@ -181,29 +187,31 @@ export class PeerSet {
 
   /** Why this lease may not become active beside those that are; younger ones have to make room. */
   #obstacle(entry: PeerEntry, lease: Lease): string | undefined {
-    const others = blocksOf(lease.subnet)
-      .flatMap(block => this.#blocks.overlaps(block))
-      .map(({ value }) => value)
-      .filter(other => other !== entry);
-    const stronger = others.find(other => {
-      if (other.isOwn !== entry.isOwn) return other.isOwn;
-      // Revisions of different stores say nothing about age.
-      const [isOtherKept, isKept] = [this.#kept.has(other), this.#kept.has(entry)];
-      return isOtherKept === isKept ? isOlder(other, lease) : isKept;
-    });
-    if (stronger === undefined) {
-      for (const other of new Set(others)) {
-        if (this.#kept.has(other)) this.#forget(other);
-        else {
-          this.#deactivate(other);
-          this.#blocked.add(other);
-        }
+    const overlapping = this.#index.overlapping(entry, lease);
+    const twins = this.#index.atStationsOf(entry, lease);
+    const owner = overlapping.find(other => this.#yields(entry, other, isOlder(other, lease)));
+    if (owner?.isOwn) return `overlaps this host's own subnet ${owner.key}`;
+    if (owner !== undefined) return `overlaps ${owner.key}, which is older`;
+    const twin = twins.find(other => this.#yields(entry, other, hadStationsBefore(other, entry)));
+    if (twin?.isOwn) return 'names the VTEP MAC address of this host, at another public address';
+    if (twin !== undefined)
+      return `names the VTEP MAC address of ${twin.key}, which had it before, at another public address`;
+    for (const other of new Set([...overlapping, ...twins])) {
+      if (this.#kept.has(other)) this.#forget(other);
+      else {
+        this.#deactivate(other);
+        this.#blocked.add(other);
       }
-      return undefined;
     }
-    return stronger.isOwn
-      ? `overlaps this host's own subnet ${stronger.key}`
-      : `overlaps ${stronger.key}, which is older`;
+    return undefined;
+  }
+
+  /** Whether an entry has to make room for another that wants the same. */
+  #yields(entry: PeerEntry, other: PeerEntry, isOtherFirst: boolean): boolean {
+    if (other.isOwn !== entry.isOwn) return other.isOwn;
+    // Revisions of different stores say nothing about age.
+    const [isOtherKept, isKept] = [this.#kept.has(other), this.#kept.has(entry)];
+    return isOtherKept === isKept ? isOtherFirst : isKept;
   }
 
   /** A host whose lease was forgotten has another one now, perhaps under another id. */
@@ -215,7 +223,7 @@ export class PeerSet {
     });
     // By the index of addresses: devices are compared byte for byte, and there may be many.
     for (const address of addressesOf({ attributes })) {
-      for (const other of this.#addresses.keysOf(address)) {
+      for (const other of this.#index.addresses.keysOf(address)) {
         const entry = this.#entries.get(other);
         if (entry?.active === undefined || !this.#kept.has(entry)) continue;
         if (leadToOneDevice(entry.active.attributes, published)) former.push(entry);
@@ -252,26 +260,17 @@ export class PeerSet {
       blocksOf(before.subnet).join() === blocksOf(lease.subnet).join() &&
       isSameValue(before.attributes, lease.attributes);
     if (same) return;
-    this.#release(entry);
+    if (before !== undefined) this.#index.leave(entry, before);
     entry.active = lease;
-    for (const block of blocksOf(lease.subnet)) this.#blocks.add(block, entry);
-    if (entry.isOwn) return;
-    this.#changes.set(entry.key, lease);
-    for (const address of addressesOf(lease)) this.#addresses.add(entry.key, address);
+    this.#index.enter(entry, lease);
+    if (!entry.isOwn) this.#changes.set(entry.key, lease);
   }
 
   #deactivate(entry: PeerEntry): void {
     if (entry.active === undefined) return;
-    this.#release(entry);
+    this.#index.leave(entry, entry.active);
     delete entry.active;
     if (!entry.isOwn) this.#changes.set(entry.key, undefined);
-  }
-
-  /** Undoes what `#activate` entered in the indexes. */
-  #release(entry: PeerEntry): void {
-    if (entry.active === undefined) return;
-    for (const block of blocksOf(entry.active.subnet)) this.#blocks.delete(block);
-    for (const address of addressesOf(entry.active)) this.#addresses.delete(entry.key, address);
   }
 
   #tell(entry: PeerEntry, reason: string | undefined): void {

@@ -13,6 +13,7 @@ import { Latest } from '../base/latest.ts';
 import type { StoreError, StoreEvent, StoreUpdate } from '../store/store.ts';
 import type { Lease, RejectedLease } from './lease.ts';
 import type { PeerChanges, PeerEvent, Self } from './peer-event.ts';
+import type { StationsOf } from './peer-index.ts';
 import { PeerSet } from './peer-set.ts';
 import type { Registry } from './registry.ts';
 
@@ -29,6 +30,8 @@ export type TrackerEvent =
 export interface TrackerOptions extends Self {
   /** What is worth telling a person, each thing once. */
   readonly onEvent?: (event: TrackerEvent) => void;
+  /** What else hosts are told apart by; nothing unless given. */
+  readonly stationsOf?: StationsOf;
   readonly clock?: Clock;
 }
 
@@ -50,7 +53,7 @@ export class PeerTracker {
     this.#bell = new Doorbell(this.#clock);
     this.#report = options.onEvent ?? (() => undefined);
     this.#context = options;
-    this.#set = new PeerSet(options, this.#report);
+    this.#set = new PeerSet(options, this.#report, options.stationsOf);
   }
 
   /** Another configuration, or other attributes of this host. */

@@ -134,4 +134,19 @@ describe('identity', needsFaultLab, () => {
       for (const host of lab.hosts) await host.until('no warning is left', s => s.warnings.length === 0);
     });
   });
+
+  test('C5: a newer lease does not get the packets of a peer by naming its MAC address', async () => {
+    const lost = await lab.survive(async () => {
+      const { mac } = await lab.host(2).vtep();
+      const key = await lab.putLease(201, { value: { BackendData: { VNI: 88, VtepMAC: mac } } });
+      for (const host of lab.hosts) await host.untilPeer(key, 'rejected');
+      const fdb = await lab.host(1).shell(`bridge fdb show dev ${DEVICE}`);
+      assert.match(fdb, new RegExp(`${mac} dst ${lab.host(2).address} `));
+      const { peers } = await lab.host(2).client.status();
+      assert.match(peers.find(peer => peer.key === key)?.reason ?? '', /MAC address of this host/);
+      await lab.deleteLease(key);
+      for (const host of lab.hosts) await host.untilPeer(key, 'absent');
+    });
+    assert.equal(lost, 0);
+  });
 });
