@@ -14,10 +14,17 @@ import type { StoreServerOptions } from './server/store-server.ts';
 const urls = list(text => text);
 const text = value(given => given);
 
+/** What is kept in the data directory beside the database. */
+export interface StoreAddition {
+  readonly rules: Pick<StoreServerOptions, 'guard' | 'welcome'>;
+  /** Works as long as the store does: until `signal` aborts. */
+  readonly run: (signal: AbortSignal) => Promise<void>;
+}
+
 /** What somebody else adds to the store: more commands, and rules kept in the data directory. */
 export interface StoreExtension {
   readonly commands: readonly Command[];
-  readonly options: (dataDir: string, log: Logger) => Promise<Pick<StoreServerOptions, 'guard' | 'welcome'>>;
+  readonly open: (dataDir: string, log: Logger) => Promise<StoreAddition | undefined>;
 }
 
 export function storeCommand(extension: StoreExtension): Command {
@@ -84,10 +91,18 @@ export function storeCommand(extension: StoreExtension): Command {
       const { StoreServer } = await import('./server/store-server.ts');
       const serve = async (signal: AbortSignal) => {
         const log = openLog(0, logFormat);
-        const rules = await extension.options(config.dataDir, log);
-        await using server = await StoreServer.start({ ...config, ...rules, clock: systemClock, log });
+        const addition = await extension.open(config.dataDir, log);
+        await using server = await StoreServer.start({
+          ...config,
+          ...addition?.rules,
+          clock: systemClock,
+          log,
+        });
         log.info({ dataDir: config.dataDir, ports: server.ports, revision: server.revision }, 'serving');
-        await new Promise<void>(resolve => signal.addEventListener('abort', () => resolve(), { once: true }));
+        const stopped = new Promise<void>(resolve => {
+          signal.addEventListener('abort', () => resolve(), { once: true });
+        });
+        await Promise.all([stopped, addition?.run(signal)]);
         log.info({}, 'stopping');
       };
       await untilStopped(serve, { within: STOP_PATIENCE });

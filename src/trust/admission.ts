@@ -8,24 +8,12 @@
  * A request for a certificate is signed by its key, and a certificate is of no use without it: so a request made with
  * the key in the book proves that the host is the one it was.
  */
-import { X509Certificate } from 'node:crypto';
 import { messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
-import type { Authority } from './authority.ts';
 import { TrustError } from './errors.ts';
-import type { HostBook } from './host-book.ts';
 import type { JoinAnswer, JoinRefusal, JoinRequest } from './join.ts';
-import type { TokenBook } from './token-book.ts';
+import type { StoreTrust } from './store-trust.ts';
 import { requestFingerprint } from './x509.ts';
-
-export interface AdmissionOptions {
-  readonly authority: Authority;
-  readonly tokens: TokenBook;
-  readonly hosts: HostBook;
-  /** Root of the network's keys in the store. */
-  readonly prefix: string;
-  readonly log: Logger;
-}
 
 /** Who asks. */
 export interface Asker {
@@ -44,24 +32,26 @@ export interface Decision {
 const NEW_TOKEN = 'make a new token with `tulle store token` on the host of the store';
 
 export class Admission {
-  readonly #options: AdmissionOptions;
+  readonly #trust: StoreTrust;
+  readonly #log: Logger;
 
-  constructor(options: AdmissionOptions) {
-    this.#options = options;
+  constructor(trust: StoreTrust, log: Logger) {
+    this.#trust = trust;
+    this.#log = log;
   }
 
   decide(wanted: JoinRequest, asker: Asker): Promise<Decision> {
-    return this.#options.hosts.exclusively(() => this.#decide(wanted, asker));
+    return this.#trust.hosts.exclusively(() => this.#decide(wanted, asker));
   }
 
   async #decide(
     { token, hostId: asked, name, request }: JoinRequest,
     { host, peer }: Asker,
   ): Promise<Decision> {
-    const { tokens, hosts, log } = this.#options;
+    const { tokens, hosts } = this.#trust;
     const facts = { peer, hostId: asked, token: token?.id };
     const refuse = (error: string, hint: string): Decision => {
-      log.warn({ ...facts, reason: error }, 'a host was refused');
+      this.#log.warn({ ...facts, reason: error }, 'a host was refused');
       return { status: 403, body: { error, hint } };
     };
 
@@ -83,8 +73,8 @@ export class Admission {
           `a host that lost its key needs a token made for it: \`tulle store token --host ${hostId}\``,
         );
       }
-      const body = await this.certify({ hostId, request, ...(name !== undefined && { name }) });
-      log.info(
+      const body = await this.#trust.certifyHost({ hostId, request, ...(name !== undefined && { name }) });
+      this.#log.info(
         { ...facts, hostId },
         token === undefined ? 'a host renewed its certificate' : 'a host joined',
       );
@@ -93,19 +83,5 @@ export class Admission {
       if (error instanceof TrustError) throw error;
       return { status: 400, body: { error: `the certificate request is malformed: ${messageOf(error)}` } };
     }
-  }
-
-  /** Signs a host's request, and writes down for which key. @throws Error for a request that is malformed */
-  async certify({ hostId, name, request }: Omit<JoinRequest, 'token'>): Promise<JoinAnswer> {
-    const { authority, hosts, prefix } = this.#options;
-    const certificate = await authority.certifyHost(request, hostId);
-    const called = name ?? (await hosts.find(hostId))?.name;
-    await hosts.write({
-      hostId,
-      key: await requestFingerprint(request),
-      expiresAt: new X509Certificate(certificate).validToDate.toISOString(),
-      ...(called !== undefined && { name: called }),
-    });
-    return { certificate, authority: authority.certificate, hostId, prefix };
   }
 }

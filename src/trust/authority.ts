@@ -92,6 +92,20 @@ export class Authority {
     };
   }
 
+  /** What there is of its own, with who it is of. */
+  async certificates(): Promise<{ of: string; file: string; certificate: string }[]> {
+    const { authority, server, admin } = this.files;
+    const found = [{ of: 'authority', file: authority, certificate: this.certificate }];
+    for (const [of, name, file] of [
+      ['store', 'server', server.certificate],
+      ['administrator', 'admin', admin.certificate],
+    ] as const) {
+      const keyed = await readKeyed(this.#directory, name);
+      if (keyed !== undefined) found.push({ of, file, certificate: keyed.certificate });
+    }
+    return found;
+  }
+
   /** Makes the store's own certificate anew; it is sent together with the authority's, for those who join. */
   certifyStore({ addresses, names }: StoreNames): Promise<void> {
     return this.#certify('server', STORE, { use: 'server', addresses, names }, this.certificate);
@@ -117,8 +131,7 @@ export class Authority {
   async renew(isDue: IsDue = pem => isDueForRenewal(pem, this.#clock.now())): Promise<string[]> {
     const { authority, server, admin } = this.files;
     const written: string[] = [];
-    // Another process may have renewed it: two do no harm, but one is enough.
-    this.#keyed = (await readKeyed(this.#directory, 'ca')) ?? this.#keyed;
+    await this.#reload();
     const isAuthorityDue = isDue(this.#keyed.certificate);
     if (isAuthorityDue) {
       this.#keyed = await makeAuthority(this.#clock.now(), this.#keyed.key);
@@ -145,9 +158,15 @@ export class Authority {
   }
 
   /** Signs a host's request as this host. @throws Error for a request that is malformed */
-  certifyHost(request: string, hostId: string): Promise<string> {
+  async certifyHost(request: string, hostId: string): Promise<string> {
+    await this.#reload();
     const subject = { commonName: hostId, organization: ORGANIZATION.host };
     return signRequest(this.#keyed, request, subject, { use: 'client' }, this.#clock.now());
+  }
+
+  /** Another process may have renewed it: a person, with the command. */
+  async #reload(): Promise<void> {
+    this.#keyed = (await readKeyed(this.#directory, 'ca')) ?? this.#keyed;
   }
 
   /** A certificate for the key that `name` has, or for a new one where there is none. */

@@ -10,6 +10,8 @@ import { duration, ip, jsonOption, port, repeated, value } from '../cli/options.
 import { note, print, printJson } from '../cli/output.ts';
 import { NETWORK_PREFIX, STORE_DIRECTORY } from '../cli/places.ts';
 import { type Column, formatTable } from '../cli/table.ts';
+import type { StoreExtension } from '../store/command.ts';
+import { certCommand } from './cert-command.ts';
 import type { StoreTrust } from './store-trust.ts';
 import type { TokenEntry } from './token-book.ts';
 
@@ -22,13 +24,18 @@ const text = value(given => given);
 const dataDir = () =>
   new Option('--data-dir <dir>', 'where the store keeps its data').default(STORE_DIRECTORY).argParser(text);
 
-/** What trust adds to `tulle store`: these commands, and the rules of an authority in its data directory. */
-export function storeTrust() {
+/** What trust adds to `tulle store`: commands, the rules of an authority in its data directory, and its renewal. */
+export function storeTrust(): StoreExtension {
   return {
-    commands: [initCommand(), tokenCommand()],
-    options: async (directory: string, log: Logger) => {
+    commands: [initCommand(), tokenCommand(), certCommand()],
+    async open(directory: string, log: Logger) {
       const { StoreTrust } = await import('./store-trust.ts');
-      return (await StoreTrust.open(directory, systemClock))?.extension(log) ?? {};
+      const trust = await StoreTrust.open(directory, systemClock);
+      if (trust === undefined) return undefined;
+      const { rotate } = await import('./rotation.ts');
+      const run = (signal: AbortSignal) =>
+        rotate(() => trust.authority.renew(), { clock: systemClock, log, signal });
+      return { rules: trust.extension(log), run };
     },
   };
 }

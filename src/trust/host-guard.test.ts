@@ -11,7 +11,7 @@ const CALLER = { name: ME, address: MY_IP };
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 const path = (key: string) => bytes(`${PREFIX}/subnets/${key}`);
-const value = (owner: string | undefined, publicIp: string | null = MY_IP, more: object = {}) =>
+const value = (owner: string | undefined, publicIp = MY_IP, more: object = {}) =>
   bytes(
     JSON.stringify({ PublicIP: publicIp, PublicIPv6: null, ...(owner && { TulleHost: owner }), ...more }),
   );

@@ -55,7 +55,8 @@ export function renewCertificate(joined: Joined, signal: AbortSignal): Promise<J
   return certified(joined, {}, { cert: certificate, key }, signal);
 }
 
-interface Known extends Pick<Joined, 'hostId' | 'authority' | 'endpoint'> {
+/** What is known before a certificate is asked for. */
+export interface Known extends Pick<Joined, 'hostId' | 'authority' | 'endpoint'> {
   readonly key?: string | undefined;
 }
 

@@ -1,7 +1,9 @@
 /** Certificates that are renewed while they are in use: who reads the files next has the new ones. */
+import { X509Certificate } from 'node:crypto';
 import type { Clock } from '../base/clock.ts';
 import { messageOf, TulleError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
+import { TrustError } from './errors.ts';
 import { readJoined, saveJoined } from './host-trust.ts';
 import { renewCertificate } from './join-client.ts';
 import { isDueForRenewal } from './x509.ts';
@@ -41,15 +43,32 @@ export async function rotate(renew: Renew, { clock, log, signal }: RotationOptio
   }
 }
 
+export interface RenewHostOptions {
+  /** Half of its life is over, unless told otherwise. */
+  readonly isDue?: (certificate: string) => boolean;
+  /** How the store is asked. */
+  readonly ask?: typeof renewCertificate;
+}
+
 /** For a host that has joined: asks the store for the successor of its certificate. @throws TrustError */
 export async function renewHost(
   stateDirectory: string,
   now: number,
   signal: AbortSignal,
-  isDue = (certificate: string) => isDueForRenewal(certificate, now),
+  { isDue = pem => isDueForRenewal(pem, now), ask = renewCertificate }: RenewHostOptions = {},
 ): Promise<string[]> {
   const joined = await readJoined(stateDirectory);
   if (joined === undefined || !isDue(joined.certificate)) return [];
-  const { certFile, caFile } = await saveJoined(stateDirectory, await renewCertificate(joined, signal));
+  const end = new X509Certificate(joined.certificate).validToDate;
+  if (end.getTime() <= now) {
+    throw new TrustError(
+      'NO_CERTIFICATE',
+      `the certificate of this host has expired on ${end.toISOString()}`,
+      {
+        hint: 'join again: `tulle store token` on the host of the store, and here `tulle up --join TOKEN`',
+      },
+    );
+  }
+  const { certFile, caFile } = await saveJoined(stateDirectory, await ask(joined, signal));
   return [certFile, caFile];
 }

@@ -6,6 +6,7 @@
  *     <data-dir>/tokens/*.json   tokens (token-book.ts)
  *     <data-dir>/hosts/*.json    which hosts have a certificate (host-book.ts)
  */
+import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
@@ -20,10 +21,11 @@ import { Authority, type StoreNames } from './authority.ts';
 import { TrustError } from './errors.ts';
 import { HostBook } from './host-book.ts';
 import { HostGuard } from './host-guard.ts';
-import { JOIN_PATH } from './join.ts';
+import { JOIN_PATH, type JoinAnswer, type JoinRequest } from './join.ts';
 import { joinServer } from './join-server.ts';
 import { formatToken } from './token.ts';
 import { TokenBook } from './token-book.ts';
+import { requestFingerprint } from './x509.ts';
 
 const SiteFile = v.object({
   version: v.literal(1),
@@ -76,15 +78,23 @@ export class StoreTrust {
     return formatToken({ ...token, fingerprint: this.authority.fingerprint, address: this.site.address });
   }
 
-  /** Who gets a certificate. */
-  admission(log: Logger): Admission {
-    const { authority, tokens, hosts, site } = this;
-    return new Admission({ authority, tokens, hosts, prefix: site.prefix, log });
+  /** Signs a host's request, and writes down for which key. @throws Error for a request that is malformed */
+  async certifyHost({ hostId, name, request }: Omit<JoinRequest, 'token'>): Promise<JoinAnswer> {
+    const certificate = await this.authority.certifyHost(request, hostId);
+    const called = name ?? (await this.hosts.find(hostId))?.name;
+    await this.hosts.write({
+      hostId,
+      key: await requestFingerprint(request),
+      expiresAt: new X509Certificate(certificate).validToDate.toISOString(),
+      ...(called !== undefined && { name: called }),
+    });
+    const { certificate: authority } = this.authority;
+    return { certificate, authority, hostId, prefix: this.site.prefix };
   }
 
   /** What makes a store server let hosts in, and hold each to its own lease. */
   extension(log: Logger): { readonly guard: Guard; readonly welcome: Welcome } {
-    const serve = joinServer(this.admission(log), log);
+    const serve = joinServer(new Admission(this, log), log);
     return { guard: new HostGuard(this.site.prefix), welcome: { path: JOIN_PATH, serve } };
   }
 }

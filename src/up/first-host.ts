@@ -1,5 +1,4 @@
 /** The first host of a network: makes what is missing (authority, network configuration), and keeps the store. */
-import { hostname } from 'node:os';
 import process from 'node:process';
 import { HostWatch } from '../agent/host-watch.ts';
 import type { AgentOptions } from '../agent/options.ts';
@@ -16,18 +15,10 @@ import { storeConfig } from '../store/server/config.ts';
 import { StoreServer } from '../store/server/store-server.ts';
 import { Registry } from '../subnet/registry.ts';
 import { Netns } from '../sys/netns.ts';
-import { ORGANIZATION } from '../trust/authority.ts';
 import { hostAndPort, storeNames, TOKEN_MS } from '../trust/command.ts';
-import {
-  type HostTrust,
-  readHostKey,
-  readJoined,
-  saveJoined,
-  trustFiles,
-  whyUseless,
-} from '../trust/host-trust.ts';
+import { type HostTrust, trustFiles } from '../trust/host-trust.ts';
+import { keepOwnHost } from '../trust/own-host.ts';
 import { StoreTrust } from '../trust/store-trust.ts';
-import { isDueForRenewal, makeRequest } from '../trust/x509.ts';
 
 export interface FirstHostOptions {
   readonly network: string;
@@ -55,15 +46,13 @@ export async function startFirstHost(options: FirstHostOptions, signal: AbortSig
   const server = await serve(trust, address.family, options, log);
   try {
     await ensureConfig(trust, network, port);
-    const endpoint = `https://127.0.0.1:${port}`;
-    const host = await keepCertified(trust, agent.stateDirectory, hostId, endpoint, log);
+    const host = { stateDirectory: agent.stateDirectory, hostId, endpoint: `https://127.0.0.1:${port}` };
+    const keepHost = () => keepOwnHost(trust, host, systemClock.now());
+    await keepHost();
     await greet(trust, network, isNew);
     return {
-      trust: host.files,
-      renew: async () => [
-        ...(await trust.authority.renew()),
-        ...(await keepCertified(trust, agent.stateDirectory, hostId, endpoint, log)).written,
-      ],
+      trust: trustFiles(host.stateDirectory, { endpoint: host.endpoint, prefix: site.prefix }),
+      renew: async () => [...(await trust.authority.renew()), ...(await keepHost())],
       [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
     };
   } catch (error) {
@@ -146,34 +135,6 @@ async function ensureConfig(trust: StoreTrust, network: Prefix, port: number): P
     compare: [{ key, target: 'version', is: '=', operand: 0n }],
     success: [{ op: 'put', key, value }],
   });
-}
-
-/** A certificate for this host itself, wherever the one it has is missing, damaged, due, or of another authority. */
-async function keepCertified(
-  trust: StoreTrust,
-  stateDirectory: string,
-  hostId: string,
-  endpoint: string,
-  log: Logger,
-): Promise<{ readonly files: HostTrust; readonly written: readonly string[] }> {
-  const { prefix } = trust.site;
-  const files = trustFiles(stateDirectory, { endpoint, prefix });
-  const known = await readJoined(stateDirectory).catch(() => undefined);
-  const { fingerprint, certificate: authority } = trust.authority;
-  const now = systemClock.now();
-  const isGood =
-    known !== undefined &&
-    known.endpoint === endpoint &&
-    known.prefix === prefix &&
-    known.authority === authority &&
-    whyUseless(known, { hostId, fingerprint }, now) === undefined &&
-    !isDueForRenewal(known.certificate, now);
-  if (isGood) return { files, written: [] };
-  const subject = { commonName: hostId, organization: ORGANIZATION.host };
-  const { request, key } = await makeRequest(subject, await readHostKey(stateDirectory));
-  const answer = await trust.admission(log).certify({ hostId, name: hostname(), request });
-  await saveJoined(stateDirectory, { ...answer, key, endpoint });
-  return { files, written: [files.certFile] };
 }
 
 /** The line for the next host is a secret: it is shown to a person at a terminal, and never goes into a journal. */

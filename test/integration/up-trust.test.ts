@@ -1,6 +1,6 @@
 /** Who a host is, and what it may write, with the real programs: tokens, certificates, and the rule of the store. */
 import assert from 'node:assert/strict';
-import { rmSync, statSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Ip } from '../../src/base/ip.ts';
@@ -8,6 +8,7 @@ import { ManualClock } from '../../src/base/manual-clock.ts';
 import { TULLE } from '../../src/lab/host.ts';
 import type { Site } from '../../src/lab/site.ts';
 import { endProcess } from '../../src/sys/pidfd.ts';
+import type { CertificateFacts } from '../../src/trust/certificates.ts';
 import { StoreTrust } from '../../src/trust/store-trust.ts';
 import { needsRoot } from '../support/capabilities.ts';
 import { etcdctl, machines, tulle, untilServing, up } from '../support/up.ts';
@@ -108,6 +109,24 @@ test('D3: hosts and their store outlive their certificates', { ...needsRoot, tim
   // D3: the first host starts with certificates that have expired.
   const started = await start(first);
   const joined = await start(second, '--join', await tokenOf(first));
+
+  await t.test('D3: every certificate is shown with its end, and renewed by hand on each host', async () => {
+    const list = async (site: Site) =>
+      JSON.parse((await tulle(site, 'store', 'cert', 'list', '--json')).stdout) as CertificateFacts[];
+    const before = await list(first);
+    const hosts = before.filter(({ of }) => of === 'host').map(({ name }) => name);
+    assert.deepEqual(hosts, ['docker1', 'docker2']);
+    for (const { expiresAt } of before) assert.ok(Date.parse(expiresAt) > Date.now() + YEAR / 2);
+    for (const site of [first, second]) {
+      const files = (await list(site)).flatMap(({ file }) => file ?? []);
+      const former = files.map(file => readFileSync(site.host.path(file), 'utf8'));
+      await tulle(site, 'store', 'cert', 'renew');
+      for (const [index, file] of files.entries()) {
+        assert.notEqual(readFileSync(site.host.path(file), 'utf8'), former[index], file);
+      }
+    }
+    assert.match((await etcdctl(second, 'host', 'get', '--prefix', PREFIX)).stdout, /TulleHost/);
+  });
 
   await t.test('D6: only root reads the database, whatever the directory is', () => {
     for (const name of ['store.db', 'store.db-wal', 'store.db-lock']) {

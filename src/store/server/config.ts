@@ -2,14 +2,14 @@
  * From the flags of `tulle store` to what the server needs: every value is checked, and all problems are told at
  * once. Names and meanings are etcd's.
  */
-import { accessSync, constants, mkdirSync, readFileSync } from 'node:fs';
-import { createSecureContext, type TlsOptions } from 'node:tls';
+import { accessSync, constants, mkdirSync } from 'node:fs';
 import { ConfigError, messageOf, type Problem } from '../../base/errors.ts';
 import { parseGoDuration } from '../../base/go-duration.ts';
 import { Ip } from '../../base/ip.ts';
 import type { AutoCompaction } from './compactor.ts';
 import type { Endpoint } from './listener.ts';
 import { DEFAULT_QUOTA } from './space.ts';
+import { TlsFiles } from './tls-files.ts';
 
 /** As commander parsed them; absent means not given. */
 export interface StoreFlags {
@@ -82,7 +82,7 @@ function parseUrl(text: string): URL | undefined {
 function readListenUrl(
   text: string,
   flags: StoreFlags,
-  tls: TlsOptions | undefined,
+  tls: TlsFiles | undefined,
   problems: Problem[],
 ): Endpoint[] {
   const path = '--listen-client-urls';
@@ -112,49 +112,24 @@ function readListenUrl(
       hint: 'use https with --cert-file, --key-file and --client-cert-auth, or --insecure-listen in a network you trust',
     });
   }
-  return [{ host: address.toString(), port, ...(secure && tls !== undefined ? { tls } : {}) }];
+  return [{ host: address.toString(), port, ...(secure && tls !== undefined ? tlsOf(tls) : {}) }];
 }
 
-function readTls(flags: StoreFlags, problems: Problem[]): TlsOptions | undefined {
-  const { certFile, keyFile, trustedCaFile, clientCertAuth } = flags;
+const tlsOf = (files: TlsFiles) => ({ tls: files.options, renewed: () => files.changed() });
+
+function readTls(flags: StoreFlags, problems: Problem[]): TlsFiles | undefined {
+  const { certFile, keyFile, trustedCaFile: caFile, clientCertAuth } = flags;
   if ((certFile === undefined) !== (keyFile === undefined)) {
     const missing = certFile === undefined ? '--cert-file' : '--key-file';
     problems.push({ path: missing, message: '--cert-file and --key-file come together' });
   }
-  if (clientCertAuth === true && trustedCaFile === undefined) {
+  if (clientCertAuth === true && caFile === undefined) {
     problems.push({
       path: '--client-cert-auth',
       message: 'needs --trusted-ca-file, the CA that signs the certificates of clients',
     });
   }
-  const read = (path: string, file: string | undefined) => {
-    if (file === undefined) return undefined;
-    try {
-      return readFileSync(file);
-    } catch (error) {
-      problems.push({ path, value: file, message: messageOf(error) });
-      return undefined;
-    }
-  };
-  const cert = read('--cert-file', certFile);
-  const key = read('--key-file', keyFile);
-  const ca = read('--trusted-ca-file', trustedCaFile);
-  if (cert === undefined || key === undefined) return undefined;
-  const options: TlsOptions = {
-    cert,
-    key,
-    ...(ca === undefined ? {} : { ca }),
-    // As etcd: a CA alone already asks clients for a certificate; client-cert-auth insists.
-    requestCert: ca !== undefined,
-    rejectUnauthorized: clientCertAuth === true,
-    minVersion: 'TLSv1.2',
-  };
-  try {
-    createSecureContext(options);
-  } catch (error) {
-    problems.push({ path: '--cert-file', value: certFile, message: messageOf(error) });
-  }
-  return options;
+  return TlsFiles.read({ cert: certFile, key: keyFile, ca: caFile }, clientCertAuth === true, problems);
 }
 
 function readQuota({ quotaBackendBytes: text }: StoreFlags, problems: Problem[]): bigint | undefined {

@@ -1,0 +1,81 @@
+/** `tulle store cert`: until when certificates are good, and their renewal by hand. */
+import { Command, Option } from 'commander';
+import { systemClock } from '../base/clock.ts';
+import { CommandError } from '../cli/errors.ts';
+import { withExamples } from '../cli/help.ts';
+import { jsonOption, value } from '../cli/options.ts';
+import { note, print, printJson } from '../cli/output.ts';
+import { STATE_DIRECTORY, STORE_DIRECTORY } from '../cli/places.ts';
+import { untilStopped } from '../cli/signals.ts';
+import { type Column, formatTable } from '../cli/table.ts';
+import type { CertificateFacts } from './certificates.ts';
+
+const text = value(given => given);
+
+interface Options {
+  readonly dataDir: string;
+  readonly stateDir: string;
+  readonly json?: true;
+}
+
+const COLUMNS: readonly Column<CertificateFacts>[] = [
+  { title: 'certificate of', cell: ({ of, hostId, name }) => [of, name ?? hostId ?? ''].join(' ').trim() },
+  { title: 'expires', cell: ({ expiresAt }) => expiresAt },
+  { title: 'file', cell: ({ file, hostId }) => file ?? `on the host ${hostId}` },
+];
+
+export function certCommand(): Command {
+  const command = new Command('cert').description(
+    'Certificates of the store and of hosts. Programs that run renew them when half of their time is over.',
+  );
+  const list = withPlaces(command.command('list'))
+    .description(
+      'Until when the certificates of this host are good; where the store is, also those of all hosts.',
+    )
+    .addOption(jsonOption())
+    .action(async (options: Options) => {
+      const { listCertificates } = await import('./certificates.ts');
+      const found = await listCertificates(placesOf(options), systemClock);
+      if (options.json) printJson(found);
+      else if (found.length === 0) note('this host has no certificate');
+      else print(formatTable(COLUMNS, found));
+    });
+  const renew = withPlaces(command.command('renew'))
+    .description(
+      'Renew the certificates of this host now. The store and the agent use them for the next connection, without a ' +
+        'restart. A certificate that has expired is renewed on the host of the store only; any other host joins again.',
+    )
+    .action(async (options: Options) => {
+      const { renewCertificates } = await import('./certificates.ts');
+      await untilStopped(async signal => {
+        const written = await renewCertificates(placesOf(options), systemClock, signal);
+        if (written.length === 0) {
+          const hint = '`tulle up` makes a certificate, and `tulle up --join TOKEN` asks for one';
+          throw new CommandError('NOT_FOUND', 'this host has no certificate', hint);
+        }
+        for (const file of written) print(`renewed ${file}`);
+      });
+    });
+  withExamples(list, [{ line: 'store cert list', does: 'which end when' }]);
+  withExamples(renew, [{ line: 'store cert renew', does: 'begin their time anew' }]);
+  return withExamples(command, [
+    { line: 'store cert list', does: 'which end when' },
+    { line: 'store cert renew', does: 'renew those of this host' },
+  ]);
+}
+
+function withPlaces(command: Command): Command {
+  return command
+    .addOption(
+      new Option('--data-dir <dir>', 'where the store keeps its data')
+        .default(STORE_DIRECTORY)
+        .argParser(text),
+    )
+    .addOption(
+      new Option('--state-dir <dir>', 'where the agent keeps its state')
+        .default(STATE_DIRECTORY)
+        .argParser(text),
+    );
+}
+
+const placesOf = ({ dataDir, stateDir }: Options) => ({ dataDir, stateDirectory: stateDir });
