@@ -62,6 +62,7 @@ const createBackend = ({ config: { backend }, underlay }: BackendContext): Backe
     overlayMtu: 1450,
     attributes: () => ({ backendType: backend.type, backendData: { VNI: vni } }),
     host: own => ({
+      networks: [],
       links: [{ name: `flannel.${vni}` } as DesiredLink],
       addresses: [],
       sysctls: [{ link: 'flannel', path: `vni ${vni} at ${underlay.ipv4}`, value: String(own.ipv4) }],

@@ -260,10 +260,10 @@ export class Controller {
     const isSameLease = before?.lease.key === lease.key;
     if (!isSamePlan) this.peers.use(used.backend);
     if (!isSamePlan || !isSameLease) {
-      this.#options.dataPlane.setHost(used.backend.host(lease.subnet));
       const isNew = (network: Prefix) => !this.#networks.some(known => known.equals(network));
       this.#networks = [...this.#networks, ...networksOf(used.config).filter(isNew)];
       const outcome = { plan: used, lease, networks: this.#networks };
+      this.#options.dataPlane.setHost({ ...used.backend.host(lease.subnet), networks: this.#networks });
       this.outcome.set(outcome);
       if (before !== undefined) this.#news.changed(before, outcome);
       this.#checkSurroundings();

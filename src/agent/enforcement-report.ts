@@ -4,10 +4,11 @@
  */
 import { defined } from '../base/defined.ts';
 import { FAMILY_LABELS, type Family } from '../base/ip.ts';
-import type { ApplyResult, DataPlaneReport, Repair } from '../dataplane/report.ts';
+import type { ApplyResult, DataPlaneReport, LinkReport, Repair } from '../dataplane/report.ts';
 import type { FirewallState } from '../firewall/keeper.ts';
 import type { EventLog } from './event-log.ts';
-import type { Health, OwnedWarning } from './health.ts';
+import type { Health, OwnedWarning, Trouble } from './health.ts';
+import type { KeptFileState } from './kept-file.ts';
 
 /** Which sysctl makes a host forward, below /proc/sys. */
 export const FORWARDING = {
@@ -37,12 +38,7 @@ export class EnforcementReport {
 
   dataPlane(result: ApplyResult, { links, failed, contest }: DataPlaneReport): void {
     const broken = links.find(link => !link.inSync);
-    this.#health.report(
-      'dataplane',
-      broken === undefined
-        ? undefined
-        : { code: 'DEVICE_FAILED', reason: `${broken.name}: ${broken.reason ?? 'is not as it should be'}` },
-    );
+    this.#health.report('dataplane', broken && deviceTrouble(broken));
     const warnings: OwnedWarning[] = [];
     if (!result.inSync && broken === undefined && failed > 0) {
       const missing = failed === 1 ? '1 kernel entry is missing' : `${failed} kernel entries are missing`;
@@ -108,10 +104,15 @@ export class EnforcementReport {
     }
   }
 
-  subnetFile(path: string, state: { readonly ok: boolean; readonly lastError?: string }): void {
-    const { ok, lastError } = state;
+  subnetFile(path: string, { ok, lastError, owner }: KeptFileState): void {
     if (ok) this.#health.report('subnet-file');
-    else if (lastError !== undefined) {
+    else if (owner !== undefined) {
+      this.#health.report('subnet-file', {
+        code: 'SUBNET_FILE_NOT_OURS',
+        reason: `${path} is that of another network, ${owner}`,
+        hint: 'give the agent a --subnet-file of its own, or remove the file when that overlay is gone; the agent goes on by itself',
+      });
+    } else if (lastError !== undefined) {
       this.#health.report('subnet-file', {
         code: 'SUBNET_FILE_NOT_WRITTEN',
         reason: `${path} could not be written: ${lastError}`,
@@ -141,6 +142,14 @@ export class EnforcementReport {
       })),
     );
   }
+}
+
+function deviceTrouble({ name, code, reason = 'is not as it should be', hint }: LinkReport): Trouble {
+  return {
+    code: code === 'NOT_OURS' ? 'DEVICE_NOT_OURS' : 'DEVICE_FAILED',
+    reason: `${name}: ${reason}`,
+    ...(hint === undefined ? {} : { hint }),
+  };
 }
 
 /** @param what is undone; @param repairs how often it was put back; @param latest what was found then. */

@@ -8,13 +8,16 @@ import { backoff, type Clock } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
 import type { Family } from '../base/ip.ts';
 import type { Logger } from '../base/log.ts';
+import type { Prefix } from '../base/prefix.ts';
 import type { DataPlane, DataPlaneOptions } from '../dataplane/data-plane.ts';
 import { openDataPlane } from '../dataplane/open-data-plane.ts';
 import { ruleChanges } from '../firewall/changes.ts';
 import { Firewall } from '../firewall/firewall.ts';
 import { FirewallKeeper, type FirewallState } from '../firewall/keeper.ts';
 import type { DesiredFirewall } from '../firewall/rules.ts';
-import { formatSubnetEnv } from '../subnet/subnet-env.ts';
+import { ownerByNetwork } from '../ownership/owner.ts';
+import { blocksOf } from '../subnet/lease.ts';
+import { formatSubnetEnv, parseSubnetEnv } from '../subnet/subnet-env.ts';
 import type { Netns } from '../sys/netns.ts';
 import { readSysctl, sysctlsOf } from '../sys/sysctl.ts';
 import type { Controller } from './controller.ts';
@@ -54,6 +57,8 @@ export class Enforcer implements AsyncDisposable {
   /** Whether a device is being made that nothing depends on yet. */
   #isPreparing: (device: string) => boolean = () => false;
   #blocks: DesiredFirewall['blocks'] = [];
+  /** Of this host, now and before. */
+  #networks: Outcome['networks'] = [];
 
   constructor(options: EnforcerOptions) {
     const { rtnetlink, netns, clock, logger } = options;
@@ -63,9 +68,10 @@ export class Enforcer implements AsyncDisposable {
     this.#devices = options.formerDevices;
     this.#formerDevices = options.formerDevices;
     const { subnetFile } = options.options.lease;
-    this.subnetFile = new KeptFile(subnetFile, clock, (before, after) =>
-      report.subnetFileReplaced(subnetFile, before, after),
-    );
+    this.subnetFile = new KeptFile(subnetFile, clock, {
+      onReplaced: (before, after) => report.subnetFileReplaced(subnetFile, before, after),
+      ownerOf: content => anotherNetworkOf(content, this.#networks),
+    });
     this.dataPlane = openDataPlane({
       rtnetlink,
       sysctls: sysctlsOf(netns),
@@ -148,6 +154,7 @@ export class Enforcer implements AsyncDisposable {
   async #followOutcome(controller: Controller, signal: AbortSignal): Promise<void> {
     for await (const outcome of controller.outcome.changes(signal)) {
       if (outcome === undefined) continue;
+      this.#networks = outcome.networks;
       await this.#takeOverDevices(outcome);
       const wanted = firewallFor(outcome, this.#options.options.firewall);
       this.#blocks = wanted.blocks;
@@ -189,6 +196,12 @@ export class Enforcer implements AsyncDisposable {
     const isOff = (family: Family) => readSysctl(FORWARDING[family], this.#options.netns) === '0';
     this.#report.forwardingOff([...families].filter(isOff));
   }
+}
+
+/** The network that a subnet file names, when it is none of ours: an overlay that goes by flannel's file too. */
+function anotherNetworkOf(subnetFile: string, networks: readonly Prefix[]): string | undefined {
+  const named = blocksOf(parseSubnetEnv(subnetFile).network);
+  return ownerByNetwork(named, networks) === 'another' ? named.join(' and ') : undefined;
 }
 
 function subnetEnvOf({ plan, lease }: Outcome, options: AgentOptions): string {

@@ -5,8 +5,10 @@
 import type { ConditionName } from '../api/status.ts';
 import type { Backend, BackendContext, Underlay } from '../backend/backend.ts';
 import { ConfigError, formatProblem, type Problem } from '../base/errors.ts';
+import { Prefix } from '../base/prefix.ts';
+import { ownerOf } from '../ownership/owner.ts';
 import { isHostName } from '../subnet/attributes.ts';
-import { familiesOf, type NetworkConfig } from '../subnet/config.ts';
+import { familiesOf, type NetworkConfig, networksOf } from '../subnet/config.ts';
 import type { LeaseAttributes } from '../subnet/lease.ts';
 import type { Trouble } from './health.ts';
 import type { UnderlayCriteria } from './options.ts';
@@ -54,7 +56,7 @@ export function planHost(inputs: HostPlanInputs): HostPlanResult {
     const { reason, hint } = choice;
     return { ok: false, condition: 'underlay', trouble: { code: 'NO_UNDERLAY', reason, hint }, problems: [] };
   }
-  adoptMacs(network, identity);
+  adoptMacs(network, networksOf(config), identity);
   const { underlay, chosenBy } = choice;
   try {
     const backend = inputs.createBackend({ config, underlay, identity });
@@ -81,11 +83,11 @@ export function configRefusal({ problems }: ConfigError): Refusal {
   return { trouble: { code: 'CONFIG_INVALID', reason }, problems };
 }
 
-/** Devices that flannel made before us have MACs that its peers know. */
-function adoptMacs({ links }: HostNetwork, identity: Identity): void {
-  for (const { name, mac, info } of links) {
-    if (info?.kind === 'vxlan' && mac !== undefined && /^flannel(-v6)?\.\d+$/.test(name)) {
-      identity.adopt(name, mac);
-    }
+/** Devices that flannel made for this network before us have MACs that its peers know. */
+function adoptMacs({ links, addresses }: HostNetwork, networks: readonly Prefix[], identity: Identity): void {
+  for (const { name, mac, info, index } of links) {
+    if (info?.kind !== 'vxlan' || mac === undefined || !/^flannel(-v6)?\.\d+$/.test(name)) continue;
+    const blocks = addresses.filter(address => address.index === index).map(({ ip }) => Prefix.ofOne(ip));
+    if (ownerOf(blocks, networks) === 'ours') identity.adopt(name, mac);
   }
 }

@@ -33,7 +33,7 @@ const run = (file: KeptFile) => {
 
 test('is written, and written again when something else is wanted', async () => {
   const replaced: string[][] = [];
-  const file = new KeptFile(path, systemClock, (...change) => replaced.push(change));
+  const file = new KeptFile(path, systemClock, { onReplaced: (...change) => replaced.push(change) });
   await using running = run(file);
   file.set('A=1\n');
   await running.until(true);
@@ -72,4 +72,22 @@ test('is tried again until the disk lets it be written, with what is wanted by t
   await clock.advance(1000);
   await done;
   assert.equal(readFileSync(path, 'utf8'), 'A=2\n');
+});
+
+test("A1: stays as it is while it is somebody else's, and is written when that is over", async () => {
+  writeFileSync(join(root, 'subnet.env'), 'FLANNEL_NETWORK=10.42.0.0/16\n');
+  const clock = new ManualClock();
+  const file = new KeptFile(join(root, 'subnet.env'), clock, {
+    ownerOf: content => (content.includes('10.42.') ? 'that of 10.42' : undefined),
+  });
+  await using running = run(file);
+  file.set('A=1\n');
+  const { owner } = await file.state.until(state => state.owner !== undefined, AbortSignal.timeout(5000));
+  assert.equal(owner, 'that of 10.42');
+  assert.equal(readFileSync(file.path, 'utf8'), 'FLANNEL_NETWORK=10.42.0.0/16\n');
+  rmSync(file.path);
+  const done = running.until(true);
+  await clock.advance(1000);
+  await done;
+  assert.equal(readFileSync(file.path, 'utf8'), 'A=1\n');
 });

@@ -12,24 +12,28 @@ export interface KeptFileState {
   /** Whether the file has the wanted content. */
   readonly ok: boolean;
   readonly lastError?: string;
+  /** What is there is somebody else's: whose, in words. */
+  readonly owner?: string;
+}
+
+export interface KeptFileOptions {
+  /** Told when a file that was there has another content now. */
+  readonly onReplaced?: (before: string, after: string) => void;
+  /** Whose the file is that is there, in words, when that is somebody else: then it stays. */
+  readonly ownerOf?: (content: string) => string | undefined;
 }
 
 export class KeptFile {
   readonly path: string;
   readonly #clock: Clock;
-  readonly #onReplaced: (before: string, after: string) => void;
+  readonly #options: KeptFileOptions;
   readonly #wanted = new Latest<string | undefined>(undefined);
   readonly state = new Latest<KeptFileState>({ ok: false });
 
-  /** @param onReplaced told when a file that was there has another content now. */
-  constructor(
-    path: string,
-    clock: Clock,
-    onReplaced: (before: string, after: string) => void = () => undefined,
-  ) {
+  constructor(path: string, clock: Clock, options: KeptFileOptions = {}) {
     this.path = path;
     this.#clock = clock;
-    this.#onReplaced = onReplaced;
+    this.#options = options;
   }
 
   /** States what the file should hold; `run` makes it so. */
@@ -53,15 +57,19 @@ export class KeptFile {
       const content = this.#wanted.value ?? '';
       try {
         const before = await readIfAny(this.path);
-        if (before !== content) await writeFileAtomic(this.path, content);
-        if (before !== undefined && before !== content) this.#onReplaced(before, content);
-        this.state.set({ ok: true });
-        return;
+        const owner = before === undefined ? undefined : this.#options.ownerOf?.(before);
+        if (owner === undefined) {
+          if (before !== content) await writeFileAtomic(this.path, content);
+          if (before !== undefined && before !== content) this.#options.onReplaced?.(before, content);
+          this.state.set({ ok: true });
+          return;
+        }
+        this.state.set({ ok: false, owner });
       } catch (error) {
         this.state.set({ ok: false, lastError: messageOf(error) });
-        if (signal.aborted) return;
-        await this.#clock.sleep(delay, signal).catch(() => undefined);
       }
+      if (signal.aborted) return;
+      await this.#clock.sleep(delay, signal).catch(() => undefined);
     }
   }
 }

@@ -27,9 +27,7 @@ export function firewallFor(
     blocks: familiesOf(config).flatMap(family => {
       const network = config[family]?.network;
       const subnet = lease.subnet[family];
-      const devices = addresses.flatMap(({ link, ownedWithin }) =>
-        ownedWithin.family === family ? [link] : [],
-      );
+      const devices = addresses.flatMap(({ link, address }) => (address.ip.family === family ? [link] : []));
       if (network === undefined || subnet === undefined) return [];
       return [{ network, subnet, ...(devices.length === 0 ? {} : { devices }) }];
     }),

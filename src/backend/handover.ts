@@ -40,6 +40,7 @@ export function isLeftBehind(from: Backend, to: Backend, lease: Lease): boolean 
 
 function both(a: DesiredHost, b: DesiredHost): DesiredHost {
   return {
+    networks: [...a.networks, ...b.networks],
     links: [...a.links, ...b.links],
     addresses: [...a.addresses, ...b.addresses],
     sysctls: [...a.sysctls, ...b.sysctls],

@@ -105,11 +105,11 @@ describe('the vxlan backend', () => {
           port: 4789,
         },
       ],
+      networks: ['188.172.0.0/16'],
       addresses: [
         {
           link: 'flannel.88',
           address: { ip: '188.172.50.0', length: 32 },
-          ownedWithin: '188.172.0.0/16',
         },
       ],
       sysctls: [

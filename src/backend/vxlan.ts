@@ -13,7 +13,7 @@ import { Fields, isObject } from '../base/fields.ts';
 import { FAMILY_LABELS, type Family, type Ip } from '../base/ip.ts';
 import { Mac } from '../base/mac.ts';
 import type { DesiredHost, DesiredSysctl, DesiredVxlan, PeerPath } from '../dataplane/desired.ts';
-import { familiesOf } from '../subnet/config.ts';
+import { familiesOf, networksOf } from '../subnet/config.ts';
 import type { Lease, LeaseAttributes, Subnet } from '../subnet/lease.ts';
 import type { Station } from '../subnet/peer-index.ts';
 import type { Backend, BackendContext, PeerPlan, Underlay } from './backend.ts';
@@ -137,12 +137,13 @@ function published(vteps: readonly Vtep[]): Pick<LeaseAttributes, 'backendData' 
 
 function desiredHost(vteps: readonly Vtep[], own: Subnet, { config }: BackendContext): DesiredHost {
   return {
+    networks: networksOf(config),
     links: vteps.map(({ link }) => link),
     addresses: vteps.flatMap(({ family, link }) => {
-      const [subnet, network] = [own[family], config[family]?.network];
-      if (subnet === undefined || network === undefined) return [];
+      const subnet = own[family];
+      if (subnet === undefined) return [];
       const length = family === 'ipv4' ? 32 : 128;
-      return [{ link: link.name, address: { ip: subnet.ip, length }, ownedWithin: network }];
+      return [{ link: link.name, address: { ip: subnet.ip, length } }];
     }),
     sysctls: vteps.flatMap(sysctlsOf),
   };

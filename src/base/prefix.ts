@@ -24,6 +24,11 @@ export class Prefix {
     return new Prefix(network === value ? ip : Ip.fromBigInt(ip.family, network), length);
   }
 
+  /** The block of one address. */
+  static ofOne(ip: Ip): Prefix {
+    return new Prefix(ip, ADDRESS_BITS[ip.family]);
+  }
+
   /** `10.3.4.5/24` is read as `10.3.4.0/24`. @throws ParseError */
   static parse(text: string): Prefix {
     const { ip, length } = parseInterfaceAddress(text);

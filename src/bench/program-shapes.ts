@@ -45,10 +45,10 @@ async function openEngine(world: World): Promise<Shape> {
     logger: silentLogger,
     sysctls: sysctlsOf(netns),
   });
-  const network = Prefix.of(OWN_BASE.ip, 8);
   dataPlane.setHost({
+    networks: [Prefix.of(OWN_BASE.ip, 8)],
     links: [world.device],
-    addresses: [{ link: DEVICE, address: OWN_BASE, ownedWithin: network }],
+    addresses: [{ link: DEVICE, address: OWN_BASE }],
     sysctls: [],
   });
   await dataPlane.apply();

@@ -34,9 +34,8 @@ export type DesiredLink = DesiredVxlan;
 
 export interface DesiredAddress {
   readonly link: string;
+  /** Every other address of the link goes, unless the kernel gave it (link-local). */
   readonly address: InterfaceAddress;
-  /** Other addresses of the link inside this block are ours from before, and removed. */
-  readonly ownedWithin: Prefix;
 }
 
 /** A sysctl of a device. */
@@ -51,6 +50,8 @@ export interface DesiredSysctl {
 
 /** What this host has, whoever its peers are. */
 export interface DesiredHost {
+  /** What this host has and had: a device that carries a block of one is ours (src/ownership). */
+  readonly networks: readonly Prefix[];
   readonly links: readonly DesiredLink[];
   readonly addresses: readonly DesiredAddress[];
   readonly sysctls: readonly DesiredSysctl[];

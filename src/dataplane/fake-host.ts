@@ -60,6 +60,7 @@ export class FakeHost implements AsyncDisposable {
 
   get desired(): DesiredHost {
     return {
+      networks: [Prefix.parse('10.3.0.0/16')],
       links: [
         {
           kind: 'vxlan',
@@ -78,7 +79,6 @@ export class FakeHost implements AsyncDisposable {
         {
           link: DEVICE,
           address: { ip: Ip.parse('10.3.0.0'), length: 32 },
-          ownedWithin: Prefix.parse('10.3.0.0/16'),
         },
       ],
       sysctls: [{ link: DEVICE, path: `net/ipv6/conf/${DEVICE}/accept_ra`, value: '0' }],

@@ -5,11 +5,13 @@
  * The order makes a device useful only when it is complete: it is made, its sysctls are set, it gets its address,
  * then it is set up.
  */
-import type { Link } from '../netlink/objects.ts';
+
+import type { InterfaceAddress, Prefix } from '../base/prefix.ts';
+import type { Address, Link } from '../netlink/objects.ts';
 import type { KernelEvent, Rtnetlink } from '../netlink/rtnetlink.ts';
-import { addressText, ensureAddress, isStale } from './addresses.ts';
+import { addressText, ensureAddress, removeAddress, superfluous } from './addresses.ts';
 import type { DesiredAddress, DesiredLink } from './desired.ts';
-import { compareVxlan, ensureVxlan } from './links.ts';
+import { compareVxlan, ensureVxlan, LinkError } from './links.ts';
 import { type ObjectType, type Repair, type RepairCause, repairOf } from './report.ts';
 import type { Sysctls } from './sysctls.ts';
 
@@ -27,6 +29,8 @@ export interface LinkEnvironment {
 export interface LinkWish {
   readonly link: DesiredLink;
   readonly addresses: readonly DesiredAddress[];
+  /** Of this host, now and before. */
+  readonly networks: readonly Prefix[];
 }
 
 interface Binding {
@@ -51,6 +55,7 @@ export class HostLink {
   #movedTo: Link['movedTo'];
   /** Index of the device when it was looked at last: it is not in place yet while its addresses are seen to. */
   #seen: number | undefined;
+  #refusal: LinkError | undefined;
 
   constructor(wish: LinkWish, environment: LinkEnvironment) {
     this.#wish = wish;
@@ -77,6 +82,16 @@ export class HostLink {
   /** Whether the kernel may have dropped entries of the device before or while it was looked at last. */
   get shaken(): boolean {
     return this.#shaken;
+  }
+
+  /** Index of the device when it was looked at last, and ours. */
+  get seen(): number | undefined {
+    return this.#seen;
+  }
+
+  /** Why the device cannot be made, or is not ours to have. */
+  get refusal(): LinkError | undefined {
+    return this.#refusal;
   }
 
   /** Notes an announcement. True when it is about this device. */
@@ -108,8 +123,19 @@ export class HostLink {
 
   /** Makes it so. @throws NetlinkError, LinkError, SysError */
   async ensure(): Promise<void> {
+    this.#refusal = undefined;
+    try {
+      await this.#ensure();
+    } catch (error) {
+      if (error instanceof LinkError) this.#refusal = error;
+      throw error;
+    }
+  }
+
+  async #ensure(): Promise<void> {
     const { rtnetlink, sysctls, heard, attempt } = this.#environment;
-    const { link: desired, addresses } = this.#wish;
+    const { link: desired, networks } = this.#wish;
+    const addresses = this.#wish.addresses.map(({ address }) => address);
     const { name } = desired;
     const flapped = this.#flapped;
     this.#flapped = false;
@@ -122,7 +148,7 @@ export class HostLink {
     if (before !== undefined && before.index !== found?.index) {
       this.#binding = { wish: before.wish, addresses: new Set() };
     }
-    const trace = { index: this.#seen, movedTo: this.#movedTo };
+    const trace = { index: this.#seen, movedTo: this.#movedTo, networks };
     const device = await ensureVxlan(rtnetlink, desired, found, trace);
     this.#movedTo = undefined;
     this.#seen = device.index;
@@ -143,6 +169,7 @@ export class HostLink {
     }
     const present = await rtnetlink.addresses.list({ index: device.index });
     for (const wanted of addresses) await this.#ensureAddress(wanted, device.index, present, causeWithin);
+    for (const other of superfluous(addresses, present)) await this.#removeAddress(other, causeWithin);
     if (!device.up) {
       await rtnetlink.links.change(name, { up: true });
       this.#shaken = true;
@@ -156,28 +183,37 @@ export class HostLink {
     // The end of one that was made anew for another wish is of our doing, and its tables are read in any case.
     if (device.outcome === 'created') this.#flapped = false;
     // What others did while we looked must not be taken for what is to be there.
-    const others = kept.filter(address => !addresses.some(wanted => isStale(wanted, address)));
-    const expected = [...others, ...addresses.map(({ address }) => address)];
+    const unwanted = superfluous(addresses, kept);
+    const expected = [...kept.filter(address => !unwanted.includes(address)), ...addresses];
     this.#binding = { index: device.index, wish, addresses: new Set(expected.map(addressText)) };
   }
 
   async #ensureAddress(
-    wanted: DesiredAddress,
+    wanted: InterfaceAddress,
     index: number,
     present: Parameters<typeof ensureAddress>[3],
     cause: RepairCause | undefined,
   ): Promise<void> {
-    const text = `address ${addressText(wanted.address)} dev ${this.name}`;
+    const text = this.#textOf(wanted);
     await this.#environment.attempt(text, async () => {
       const { addresses } = this.#environment.rtnetlink;
-      const { isRestored, removed } = await ensureAddress(addresses, wanted, index, present);
+      if (!(await ensureAddress(addresses, wanted, index, present))) return;
       // The kernel may have dropped entries with it.
-      if (isRestored) this.#shaken = true;
-      if (isRestored && cause === 'drift') this.#repaired(cause, 'address', undefined, text);
-      for (const other of removed) {
-        this.#repaired(cause, 'address', `address ${addressText(other)} dev ${this.name}`, undefined);
-      }
+      this.#shaken = true;
+      if (cause === 'drift') this.#repaired(cause, 'address', undefined, text);
     });
+  }
+
+  async #removeAddress(other: Address, cause: RepairCause | undefined): Promise<void> {
+    const text = this.#textOf(other);
+    await this.#environment.attempt(text, async () => {
+      await removeAddress(this.#environment.rtnetlink.addresses, other);
+      this.#repaired(cause, 'address', text, undefined);
+    });
+  }
+
+  #textOf(address: InterfaceAddress): string {
+    return `address ${addressText(address)} dev ${this.name}`;
   }
 
   #contradicts(event: KernelEvent): boolean {

@@ -3,6 +3,7 @@
  * tables: whenever something may be wrong with them they are read and repaired one by one, each on its own.
  */
 import type { Clock } from '../base/clock.ts';
+import { defined } from '../base/defined.ts';
 import { isCode, messageOf } from '../base/errors.ts';
 import { NETCONFA_IFINDEX_ALL } from '../netlink/constants.ts';
 import type { KernelEvent, Rtnetlink } from '../netlink/rtnetlink.ts';
@@ -34,15 +35,15 @@ export interface BoundLink {
   readonly shaken: boolean;
 }
 
-const NOTHING: DesiredHost = { links: [], addresses: [], sysctls: [] };
+const NOTHING: DesiredHost = { networks: [], links: [], addresses: [], sysctls: [] };
 
 export class Host implements Disposable {
   readonly #environment: HostEnvironment;
   readonly #forLinks: LinkEnvironment;
   #desired: DesiredHost = NOTHING;
   readonly #links = new Map<string, HostLink>();
-  /** Names of devices that were wanted and are no more. */
-  readonly #retired = new Set<string>();
+  /** Index by name of devices of ours that are not wanted any more. */
+  readonly #retired = new Map<string, number>();
   readonly #retries: Retries;
   readonly #sysctls: Sysctls;
   /** Somebody may have written to a sysctl. */
@@ -65,16 +66,19 @@ export class Host implements Disposable {
   set(desired: DesiredHost): boolean {
     // The values print themselves as JSON; comparing the text compares everything.
     if (JSON.stringify(desired) === JSON.stringify(this.#desired)) return false;
-    for (const { name } of this.#desired.links) this.#retired.add(name);
+    for (const { name, seen } of this.#links.values()) if (seen !== undefined) this.#retired.set(name, seen);
     this.#sysctls.set(desired.sysctls);
+    const { networks } = desired;
     for (const link of desired.links) {
       this.#retired.delete(link.name);
-      const wish = { link, addresses: desired.addresses.filter(address => address.link === link.name) };
+      const addresses = desired.addresses.filter(address => address.link === link.name);
+      const wish = { link, addresses, networks };
       const known = this.#links.get(link.name);
       if (known === undefined) this.#links.set(link.name, new HostLink(wish, this.#forLinks));
       else known.set(wish);
     }
-    for (const name of this.#retired) this.#links.delete(name);
+    const names = new Set(desired.links.map(({ name }) => name));
+    for (const name of this.#links.keys()) if (!names.has(name)) this.#links.delete(name);
     this.#desired = desired;
     this.#retries.clear();
     this.#dirty = true;
@@ -108,14 +112,14 @@ export class Host implements Disposable {
 
   report(): LinkReport[] {
     return this.#desired.links.map(({ name, kind }) => {
-      const index = this.#links.get(name)?.index;
+      const { index, refusal } = this.#links.get(name) ?? {};
       const reason = this.#retries.reason(`link ${name}`);
       return {
         name,
         kind,
         inSync: index !== undefined && reason === undefined,
         ...(index === undefined ? {} : { index }),
-        ...(reason === undefined ? {} : { reason }),
+        ...defined({ reason, code: refusal?.code, hint: refusal?.hint }),
       };
     });
   }
@@ -134,10 +138,11 @@ export class Host implements Disposable {
     let concerns = false;
     for (const link of this.#links.values()) if (link.note(event)) concerns = true;
     if (event.type !== 'link' || this.#retries.size === 0) return concerns;
-    // News of the underlay matter to a device that could not be made.
+    // To a device that could not be made news of the underlay matter, and that one is gone which was in the way.
     const isUnderlay = this.#desired.links.some(({ underlayIndex }) => underlayIndex === event.link.index);
-    if (isUnderlay) this.#dirty = true;
-    return concerns || isUnderlay;
+    const matters = isUnderlay || event.gone;
+    if (matters) this.#dirty = true;
+    return concerns || matters;
   }
 
   /** Weighs the notes. The notification socket must have been read empty after the last acknowledgement. */
@@ -158,10 +163,10 @@ export class Host implements Disposable {
   /** Reads and repairs. Returns the devices that are in place; the others are in `failures`. */
   async ensure(): Promise<BoundLink[]> {
     this.#dirty = false;
-    for (const name of this.#retired) {
+    for (const [name, index] of this.#retired) {
       await this.#attempt(`link ${name}`, async () => {
-        const link = await this.#environment.rtnetlink.links.get(name);
-        if (link !== undefined) await ignoringGone(deleteTunnel(this.#environment.rtnetlink, link.index));
+        const link = await this.#environment.rtnetlink.links.get(index);
+        if (link !== undefined) await ignoringGone(deleteTunnel(this.#environment.rtnetlink, index));
         this.#retired.delete(name);
       });
     }

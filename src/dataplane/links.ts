@@ -13,9 +13,11 @@ import { defined } from '../base/defined.ts';
 import { isCode, TulleError } from '../base/errors.ts';
 import type { Ip } from '../base/ip.ts';
 import type { Mac } from '../base/mac.ts';
+import type { Prefix } from '../base/prefix.ts';
 import { change } from '../netlink/change.ts';
 import type { Link, LinkChange, VxlanInfo } from '../netlink/objects.ts';
 import type { Change, Rtnetlink } from '../netlink/rtnetlink.ts';
+import { deviceOwner } from '../ownership/device.ts';
 import type { DesiredVxlan } from './desired.ts';
 
 export type Comparison =
@@ -105,6 +107,8 @@ export interface EnsuredLink {
 export type LinkErrorCode =
   /** A link of another kind has the name of one of ours. */
   | 'LINK_IN_THE_WAY'
+  /** A vxlan device that has the name of one of ours carries blocks of another network. */
+  | 'NOT_OURS'
   /** Another link has our VNI on our UDP port, of which there can be but one. */
   | 'VNI_IN_USE'
   /** Somebody removed the link while it was being set up. */
@@ -113,8 +117,10 @@ export type LinkErrorCode =
 /** A device of ours cannot be made or kept. */
 export class LinkError extends TulleError<LinkErrorCode> {}
 
-/** Where the device may be that is not found under its name. */
+/** By which a device of ours is known. */
 export interface LinkTrace {
+  /** Of this host, now and before: what a device carries of them shows that it is ours. */
+  readonly networks: readonly Prefix[];
   /** Its index when it was last seen. */
   readonly index?: number | undefined;
   /** Another namespace that it was moved to. */
@@ -124,15 +130,16 @@ export interface LinkTrace {
 /**
  * Makes the device exist as wanted; it is not set up yet when it is new.
  * @param actual what has the name now.
- * @throws NetlinkError, and LinkError when that is no vxlan device, or another one has the VNI.
+ * @throws NetlinkError, and LinkError when that is another's, or no vxlan device, or another one has the VNI.
  */
 export async function ensureVxlan(
   rtnetlink: Rtnetlink,
   desired: DesiredVxlan,
   actual: Link | undefined,
-  trace: LinkTrace = {},
+  trace: LinkTrace,
 ): Promise<EnsuredLink> {
   if (actual === undefined) return await recover(rtnetlink, desired, trace);
+  await assertOurs(rtnetlink, desired, actual, trace);
   const { links } = rtnetlink;
   const comparison = compareVxlan(desired, actual);
   switch (comparison.outcome) {
@@ -145,23 +152,35 @@ export async function ensureVxlan(
       return { index: actual.index, up: actual.up, outcome: 'changed', found, flushed };
     }
     case 'recreate':
-      // Deleting somebody's bridge because of its name would be worse than not to run.
-      if (actual.info?.kind !== 'vxlan') {
-        throw new LinkError('LINK_IN_THE_WAY', `a device ${desired.name} exists and is no vxlan device`, {
-          hint: 'delete or rename it, or choose another VNI',
-        });
-      }
       await deleteTunnel(rtnetlink, actual.index);
-      return await create(links, desired, comparison.reason);
+      return { ...(await recover(rtnetlink, desired, trace)), found: comparison.reason };
   }
 }
 
-/** Nothing has the name: the device is gone, was renamed, or was moved to another namespace. */
-async function recover(
+/** What this agent has set up, or this host gave its MAC address, is on record as ours; else what it carries decides. */
+async function assertOurs(
   rtnetlink: Rtnetlink,
-  desired: DesiredVxlan,
-  { index, movedTo }: LinkTrace,
-): Promise<EnsuredLink> {
+  { name, mac }: DesiredVxlan,
+  actual: Link,
+  { index, networks }: LinkTrace,
+): Promise<void> {
+  // Deleting somebody's bridge because of its name would be worse than not to run.
+  if (actual.info?.kind !== 'vxlan') {
+    throw new LinkError('LINK_IN_THE_WAY', `a device ${name} exists and is no vxlan device`, {
+      hint: 'delete or rename it, or choose another VNI',
+    });
+  }
+  if (actual.index === index || mac.equals(actual.mac)) return;
+  const { owner, evidence } = await deviceOwner(rtnetlink, actual.index, networks);
+  if (owner !== 'another') return;
+  throw new LinkError('NOT_OURS', `it belongs to another network: it carries ${evidence.join(', ')}`, {
+    hint: `choose another VNI with \`tulle config set\`, or stop the other overlay and \`ip link delete ${name}\`; the agent goes on by itself`,
+  });
+}
+
+/** Nothing has the name: the device is gone, was renamed, or was moved to another namespace. */
+async function recover(rtnetlink: Rtnetlink, desired: DesiredVxlan, trace: LinkTrace): Promise<EnsuredLink> {
+  const { index, movedTo, networks } = trace;
   const { links } = rtnetlink;
   // It keeps its VNI here wherever it is, so that no other can be made before it is gone.
   if (movedTo !== undefined) await deleteMoved(links, movedTo);
@@ -172,10 +191,12 @@ async function recover(
     const holder = (await links.list()).find(link => holdsVni(link, desired));
     if (holder === undefined) throw taken(desired, 'a device in another network namespace has');
     if (holder.index !== index && !desired.mac.equals(holder.mac)) {
-      throw taken(desired, `the device ${holder.name} has`);
+      const { evidence } = await deviceOwner(rtnetlink, holder.index, networks);
+      const carries = evidence.length === 0 ? '' : `, which carries ${evidence.join(', ')},`;
+      throw taken(desired, `the device ${holder.name}${carries} has`);
     }
     await rename(links, holder.index, desired.name);
-    const back = await ensureVxlan(rtnetlink, desired, await links.get(desired.name));
+    const back = await ensureVxlan(rtnetlink, desired, await links.get(desired.name), trace);
     const found = [`renamed to ${holder.name}`, ...(back.found === undefined ? [] : [back.found])].join(', ');
     return { ...back, outcome: back.outcome === 'kept' ? 'changed' : back.outcome, found };
   }

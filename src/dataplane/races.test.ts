@@ -56,13 +56,13 @@ describe('at the same time', () => {
       if ('gone' in request && request.gone) ends.push(request.type);
       return false;
     });
-    const { links, addresses, sysctls } = host.desired;
-    host.plane.setHost({ links: links.map(link => ({ ...link, port: 8472 })), addresses, sysctls });
+    const { links, ...rest } = host.desired;
+    host.plane.setHost({ ...rest, links: links.map(link => ({ ...link, port: 8472 })) });
     assert.equal((await host.plane.apply()).inSync, true);
     assert.deepEqual(ends, ['route', 'route', 'route', 'route', 'link']);
     assert.equal(host.show(), WORLD.replace('dstport 4789', 'dstport 8472'));
     ends.length = 0;
-    host.plane.setHost({ links: [], addresses: [], sysctls: [] });
+    host.plane.setHost({ networks: [], links: [], addresses: [], sysctls: [] });
     await host.plane.apply();
     assert.deepEqual(ends, ['route', 'route', 'route', 'route', 'link']);
     assert.equal(host.show(), '');

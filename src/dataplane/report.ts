@@ -1,5 +1,6 @@
 /** What the data plane tells about itself: results, audit of repairs, status. Plain data, ready to be shown. */
 import { defined } from '../base/defined.ts';
+import type { LinkErrorCode } from './links.ts';
 
 export type ObjectType = 'link' | 'address' | 'sysctl' | 'neighbor' | 'fdb' | 'nexthop' | 'route';
 
@@ -69,6 +70,9 @@ export interface LinkReport {
   readonly inSync: boolean;
   /** Why not. */
   readonly reason?: string;
+  /** Of the reason, when something on this host is in the way. */
+  readonly code?: LinkErrorCode;
+  readonly hint?: string;
 }
 
 export interface DataPlaneReport {

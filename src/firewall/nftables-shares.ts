@@ -1,5 +1,5 @@
 /** Which part of a table of flannel's name is ours, where several networks of one host use it. No effects. */
-import { ADDRESS_BITS, Ip } from '../base/ip.ts';
+import { Ip } from '../base/ip.ts';
 import { Prefix } from '../base/prefix.ts';
 import { sharesOf } from '../ownership/shared-chain.ts';
 import type { Json, Table } from './nftables-rules.ts';
@@ -44,7 +44,7 @@ export function together(wanted: Table | undefined, others: Table | undefined): 
 function blocksIn(expression: Json | undefined): Prefix[] {
   if (typeof expression === 'string') {
     const ip = Ip.tryParse(expression);
-    return ip === undefined ? [] : [Prefix.of(ip, ADDRESS_BITS[ip.family])];
+    return ip === undefined ? [] : [Prefix.ofOne(ip)];
   }
   if (typeof expression !== 'object' || expression === null) return [];
   if (Array.isArray(expression)) return expression.flatMap(blocksIn);

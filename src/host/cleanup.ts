@@ -13,14 +13,13 @@ import { existsSync, lstatSync, readdirSync, readFileSync, type Stats } from 'no
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isCode } from '../base/errors.ts';
-import { ADDRESS_BITS, type Ip } from '../base/ip.ts';
 import { Prefix } from '../base/prefix.ts';
 import { PROTOCOL } from '../dataplane/entry.ts';
 import type { Firewall } from '../firewall/firewall.ts';
 import type { Link, NewRoute, Route } from '../netlink/objects.ts';
 import type { Rtnetlink } from '../netlink/rtnetlink.ts';
 import { deviceOwner } from '../ownership/device.ts';
-import { ownerOf } from '../ownership/owner.ts';
+import { ownerByNetwork, ownerOf } from '../ownership/owner.ts';
 import { blocksOf } from '../subnet/lease.ts';
 import { parseSubnetEnv } from '../subnet/subnet-env.ts';
 
@@ -63,7 +62,7 @@ export async function findLeftovers(options: CleanupOptions): Promise<Findings> 
   );
   const nexthops = (await rtnetlink.nexthops.list()).filter(
     ({ protocol, oif, gateway }) =>
-      protocol === PROTOCOL && (devices.has(oif) || isNamed(gateway && only(gateway))),
+      protocol === PROTOCOL && (devices.has(oif) || isNamed(gateway && Prefix.ofOne(gateway))),
   );
   const rules = await firewall.cleanup({ networks, dryRun: true });
   const leftovers = [
@@ -134,7 +133,7 @@ export function agentFiles({ networks, subnetFile, socket, stateDirectory }: Age
 }
 
 const isOfNetwork = (subnetFile: string, networks: readonly Prefix[]) =>
-  ownerOf(blocksOf(parseSubnetEnv(subnetFile).network), networks) === 'ours';
+  ownerByNetwork(blocksOf(parseSubnetEnv(subnetFile).network), networks) === 'ours';
 
 /** All of a state directory, unless others are in it as well: the store's database is, by default. */
 function agentStateIn(directory: string): string[] {
@@ -154,8 +153,6 @@ function hasOurName(link: Link): boolean {
   const isNamed = /^fl(annel)?(-v6)?\.\w+$|^flannel\d+$|^flannel-wg/.test(link.name);
   return isNamed && KINDS.includes(kindOf(link) ?? '');
 }
-
-const only = (ip: Ip) => Prefix.of(ip, ADDRESS_BITS[ip.family]);
 
 /** What tells a route from others. Its next hop must not be named twice, by id and as the kernel resolved it. */
 function keyOf({ family, destination, table, protocol, priority }: Route): NewRoute {

@@ -3,7 +3,7 @@
  * where it has none, the routes over it, then its neighbors. FDB entries tell of the underlay alone: they show that
  * somebody uses the device, and not that it serves a network of ours.
  */
-import { ADDRESS_BITS, type Ip } from '../base/ip.ts';
+import type { Ip } from '../base/ip.ts';
 import { Prefix } from '../base/prefix.ts';
 import { NUD_NOARP, NUD_PERMANENT, RTPROT_KERNEL } from '../netlink/constants.ts';
 import type { FdbEntry } from '../netlink/objects.ts';
@@ -55,7 +55,7 @@ async function addresses(kernel: Kernel, index: number): Promise<Trace[]> {
   const found = await kernel.addresses.list({ index });
   return found
     .filter(({ ip }) => saysSomething(ip))
-    .map(({ ip, length }) => ({ block: blockOf(ip), text: `address ${ip}/${length}` }));
+    .map(({ ip, length }) => ({ block: Prefix.ofOne(ip), text: `address ${ip}/${length}` }));
 }
 
 async function routes(kernel: Kernel, index: number): Promise<Trace[]> {
@@ -71,10 +71,8 @@ async function neighbors(kernel: Kernel, index: number): Promise<Trace[]> {
   const found = await kernel.neighbors.list({ index });
   return found
     .filter(({ ip, state }) => (state & NUD_PERMANENT) !== 0 && saysSomething(ip))
-    .map(({ ip }) => ({ block: blockOf(ip), text: `neighbor ${ip}` }));
+    .map(({ ip }) => ({ block: Prefix.ofOne(ip), text: `neighbor ${ip}` }));
 }
 
 /** Every link has addresses of these kinds. */
 const saysSomething = (ip: Ip) => !ip.isLinkLocal && !ip.isMulticast;
-
-const blockOf = (ip: Ip) => Prefix.of(ip, ADDRESS_BITS[ip.family]);

@@ -21,3 +21,12 @@ export function ownerOf(blocks: readonly Prefix[], networks: readonly Prefix[]):
   if (blocks.length === 0) return 'nobody';
   return blocks.some(block => networks.some(network => network.contains(block))) ? 'ours' : 'another';
 }
+
+/**
+ * The same of a thing that names whole networks, and is of no other that only contains or is part of one.
+ * @param named what the thing names.
+ */
+export function ownerByNetwork(named: readonly Prefix[], networks: readonly Prefix[]): Owner {
+  if (named.length === 0) return 'nobody';
+  return named.some(block => networks.some(network => network.equals(block))) ? 'ours' : 'another';
+}

@@ -92,8 +92,9 @@ export function device(host: TestHost, changes: Partial<DesiredVxlan> = {}): Des
 export function desiredHost(link: DesiredVxlan): DesiredHost {
   const address = { ip: Ip.parse('10.3.1.0'), length: 32 };
   return {
+    networks: [Prefix.parse('10.3.0.0/16')],
     links: [link],
-    addresses: [{ link: link.name, address, ownedWithin: Prefix.parse('10.3.0.0/16') }],
+    addresses: [{ link: link.name, address }],
     sysctls: [
       { link: link.name, path: `net/ipv6/conf/${link.name}/accept_ra`, value: '0' },
       {

@@ -197,7 +197,6 @@ describe('the data plane', needsRoot, () => {
       `ip link set ${DEVICE} alias uplink`,
       `ip link set ${DEVICE} txqueuelen 77`,
       `ip link property add dev ${DEVICE} altname overlay`,
-      `ip address add 10.99.0.1/24 dev ${DEVICE}`,
       'ip address add 10.3.1.0/32 dev eth1',
       `ip neigh add proxy 10.3.2.0 dev ${DEVICE}`,
       `ip nexthop add id 7 group ${id}`,
@@ -420,8 +419,9 @@ describe('the data plane', needsRoot, () => {
     const address = { ip: Ip.parse('fc00:0:0:1::'), length: 128 };
     running.plane.set({
       host: {
+        networks: [...base.networks, Prefix.parse('fc00::/48')],
         links: [...base.links, link],
-        addresses: [...base.addresses, { link: link.name, address, ownedWithin: Prefix.parse('fc00::/48') }],
+        addresses: [...base.addresses, { link: link.name, address }],
         sysctls: ['disable_ipv6', 'accept_ra'].map(name => ({
           link: link.name,
           path: `net/ipv6/conf/flannel-v6.88/${name}`,

@@ -19,7 +19,7 @@ test(
     await using rtnetlink = connectRoute({ netns: host.netns });
     using sysctls = new Sysctls(sysctlsOf(host.netns), () => undefined);
     const link = new HostLink(
-      { link: device(host), addresses: [] },
+      { link: device(host), addresses: [], networks: [] },
       {
         rtnetlink,
         sysctls,
