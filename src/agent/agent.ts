@@ -23,6 +23,7 @@ import type { Subnet } from '../subnet/lease.ts';
 import { Registry } from '../subnet/registry.ts';
 import type { Netns } from '../sys/netns.ts';
 import { ServiceManager } from '../sys/notify.ts';
+import { CertificateWatch } from './certificates.ts';
 import { Controller } from './controller.ts';
 import { Enforcer } from './enforcer.ts';
 import { EventLog } from './event-log.ts';
@@ -62,6 +63,7 @@ export class Agent {
   readonly #events: EventLog;
   readonly #health: Health;
   readonly #store: RememberingStore;
+  readonly #certificates: CertificateWatch;
   readonly #hostWatch: HostWatch;
   readonly #enforcer: Enforcer;
   readonly #controller: Controller;
@@ -83,6 +85,7 @@ export class Agent {
     const shared = { options, clock, logger, health: this.#health, events: this.#events };
     const remember = () => this.#remember();
     this.#store = new RememberingStore(parts.etcd, { remembered: known.keys, onChange: remember });
+    this.#certificates = new CertificateWatch({ ...shared, files: certificateFiles(options) });
     this.#hostWatch = new HostWatch({ ...shared, rtnetlink, criteria: options.underlay });
     this.#enforcer = new Enforcer({
       ...shared,
@@ -115,11 +118,11 @@ export class Agent {
   }
 
   async run(outside: AbortSignal): Promise<void> {
-    const { options, clock, knownFile, identity } = this.#parts;
+    const { options, clock, logger, knownFile, identity } = this.#parts;
     const signal = AbortSignal.any([outside, this.#stop.signal]);
     await using _enforcer = this.#enforcer;
     const health = this.#health;
-    const servers = { options, health, clock };
+    const servers = { options, health, clock, logger };
     const serveApi = await openApi(servers, {
       status: () => this.#status(),
       resync: () => this.#resync(),
@@ -138,6 +141,7 @@ export class Agent {
     await Promise.all([
       this.#left,
       keep(serveApi),
+      keep(until => this.#certificates.run(until)),
       keep(until => this.#hostWatch.run(until)),
       keep(until => this.#followNetwork(until)),
       keep(until => this.#controller.run(until)),
@@ -185,6 +189,7 @@ export class Agent {
       uptime: clock.monotonic() - this.#begun,
       options,
       health: this.#health,
+      certificates: this.#certificates.status,
       store: this.#membership.storeStatus(options.store),
       plan: this.#controller.plan.value,
       outcome: this.#controller.outcome.value,
@@ -251,4 +256,10 @@ async function runPart(work: (signal: AbortSignal) => Promise<void>, signal: Abo
       throw error;
     });
   }
+}
+
+function certificateFiles({ store, metrics }: AgentOptions): string[] {
+  const { caFile, certFile, certificates = [] } = store;
+  const files = [caFile, certFile, ...certificates, metrics?.tls?.certFile, metrics?.tls?.caFile];
+  return [...new Set(files.filter(file => file !== undefined))];
 }

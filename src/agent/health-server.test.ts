@@ -60,6 +60,7 @@ const status: Status = {
     since: '2026-01-01T00:00:10.000Z',
     cached: false,
   },
+  certificates: [{ file: '/host.pem', subject: 'CN=a', expires: '2026-01-01T00:00:10.000Z' }],
   network: { problems: [] },
   dataplane: {
     inSync: true,
@@ -95,6 +96,7 @@ test('metrics tell what the status tells', async () => {
     'tulle_condition{condition="store"} 0',
     'tulle_store_connected 0',
     'tulle_lease_held 0',
+    'tulle_certificate_expires_seconds{file="/host.pem"} 1767225610',
     'tulle_peers{state="ok"} 2',
     'tulle_peers{state="rejected"} 1',
     'tulle_peers{state="failed"} 0',

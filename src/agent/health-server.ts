@@ -6,12 +6,13 @@
  *     GET /readyz    200 when containers of this host can talk to those of others, else 503; the body says why
  *     GET /metrics   Prometheus text format
  */
-import { readFileSync } from 'node:fs';
 import type { RequestListener, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { type Logger, silentLogger } from '../base/log.ts';
+import type { TlsFiles } from '../store/server/tls-files.ts';
 import type { Health } from './health.ts';
 import { createServer, createTlsServer } from './http.ts';
-import type { ListenAddress, MetricsTls } from './options.ts';
+import type { ListenAddress } from './options.ts';
 
 /** Text of `/metrics` and its content type. */
 export type Exposition = () => Promise<{ readonly contentType: string; readonly text: string }>;
@@ -27,21 +28,10 @@ export class TcpServer implements AsyncDisposable {
   static async open(
     { host, port }: ListenAddress,
     listener: RequestListener,
-    tls?: MetricsTls,
+    tls?: TlsFiles,
+    log: Logger = silentLogger,
   ): Promise<TcpServer> {
-    const server =
-      tls === undefined
-        ? createServer(listener)
-        : createTlsServer(
-            {
-              cert: readFileSync(tls.certFile),
-              key: readFileSync(tls.keyFile),
-              ca: readFileSync(tls.caFile),
-              requestCert: true,
-              rejectUnauthorized: true,
-            },
-            listener,
-          );
+    const server = tls === undefined ? createServer(listener) : createTlsServer(tls, listener, log);
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
       server.listen(port, host, resolve);

@@ -55,6 +55,11 @@ export async function exposeMetrics(
     lease?.expires === undefined ? [] : [[seconds(lease.expires)]],
   );
   gauge(
+    'tulle_certificate_expires_seconds',
+    'When the certificate in this file ends, in seconds since 1970.',
+    (status.certificates ?? []).map(({ file, expires }) => [seconds(expires), { file }]),
+  );
+  gauge(
     'tulle_peers',
     'Peers by state.',
     PEER_STATES.map(state => [peers.filter(peer => peer.state === state).length, { state }]),

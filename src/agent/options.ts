@@ -19,6 +19,8 @@ export interface AgentOptions {
     readonly caFile?: string;
     readonly certFile?: string;
     readonly keyFile?: string;
+    /** More certificates to watch: those of a store on this host. */
+    readonly certificates?: readonly string[];
     readonly username?: string;
     readonly password?: string;
   };

@@ -17,10 +17,11 @@ const NOBODY: Partial<ApiHandlers> = {};
 
 function agent(socketPath: string, port: number) {
   const clock = new ManualClock();
-  const health = new Health(clock, new EventLog({ clock, logger: recordingLogger() }));
+  const logger = recordingLogger();
+  const health = new Health(clock, new EventLog({ clock, logger }));
   const codes = () => health.warnings().map(({ code }) => code);
   const options = { socketPath, health: { host: HOST, port } };
-  return { servers: { options, health, clock }, clock, codes };
+  return { servers: { options, health, clock, logger }, clock, codes };
 }
 
 test('a port that somebody else has is a warning until it is free, and served from then on', async t => {

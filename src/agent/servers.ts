@@ -2,15 +2,18 @@
 import type { Status } from '../api/status.ts';
 import { backoff, type Clock } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
+import type { Logger } from '../base/log.ts';
+import { TlsFiles } from '../store/server/tls-files.ts';
 import { type ApiHandlers, ApiServer, ApiServerError } from './api-server.ts';
 import type { Health } from './health.ts';
 import { healthListener, metricsListener, TcpServer } from './health-server.ts';
-import type { AgentOptions } from './options.ts';
+import type { AgentOptions, MetricsTls } from './options.ts';
 
 export interface ServersOptions {
   readonly options: Pick<AgentOptions, 'socketPath' | 'health' | 'metrics'>;
   readonly health: Health;
   readonly clock: Clock;
+  readonly logger: Logger;
 }
 
 /** Opens a server and keeps it open until `signal` aborts. */
@@ -47,8 +50,14 @@ export async function serveMetrics(
   // Loaded only where it is wanted: it costs memory on every host.
   const { exposeMetrics } = await import('./metrics.ts');
   const listener = metricsListener(() => exposeMetrics(status()));
-  const open = () => TcpServer.open(listen, listener, listen.tls);
+  const open = async () =>
+    TcpServer.open(listen, listener, listen.tls && filesOf(listen.tls), servers.logger);
   await keepOpen('metrics', `${listen.host} port ${listen.port}`, open, servers, signal);
+}
+
+/** @throws Error when they cannot be read */
+function filesOf({ certFile, keyFile, caFile }: MetricsTls): TlsFiles {
+  return new TlsFiles({ cert: certFile, key: keyFile, ca: caFile }, true);
 }
 
 async function keepOpen(

@@ -4,6 +4,7 @@ import process from 'node:process';
 import type { AgentEvent } from '../api/messages.ts';
 import type {
   BackendStatus,
+  CertificateStatus,
   DataPlaneStatus,
   FirewallStatus,
   LeaseStatus,
@@ -32,6 +33,7 @@ export interface StatusSources {
   readonly options: AgentOptions;
   readonly health: Health;
   readonly store: StoreStatus;
+  readonly certificates: CertificateStatus[];
   readonly plan: HostPlan | undefined;
   readonly outcome: Outcome | undefined;
   readonly configProblems: readonly Problem[];
@@ -58,6 +60,7 @@ export function statusDocument(sources: StatusSources): Status {
     conditions: [...health.conditions()],
     ...(plan === undefined ? {} : { underlay: underlayStatus(plan) }),
     store: sources.store,
+    ...(sources.certificates.length === 0 ? {} : { certificates: sources.certificates }),
     network: networkStatus(plan, sources.configProblems),
     ...(lease === undefined ? {} : { lease }),
     ...(outcome === undefined ? {} : { backend: backendStatus(outcome) }),

@@ -79,6 +79,13 @@ const StoreStatus = v.object({
   cached: v.boolean(),
 });
 
+const CertificateStatus = v.object({
+  file: text,
+  /** Its name: `CN=..., O=...`. */
+  subject: text,
+  expires: time,
+});
+
 const FamilyStatus = v.object({ network: text, subnetLength: count, subnetMin: text, subnetMax: text });
 
 const NetworkStatus = v.object({
@@ -196,6 +203,8 @@ export const Status = v.object({
   conditions: v.array(Condition),
   underlay: v.exactOptional(UnderlayStatus),
   store: StoreStatus,
+  /** Those that the agent shows and trusts; on the first host also those of the store. */
+  certificates: v.exactOptional(v.array(CertificateStatus)),
   network: NetworkStatus,
   lease: v.exactOptional(LeaseStatus),
   backend: v.exactOptional(BackendStatus),
@@ -222,6 +231,7 @@ export type PeerStatus = v.InferOutput<typeof PeerStatus>;
 export type LeaseStatus = v.InferOutput<typeof LeaseStatus>;
 export type BackendStatus = v.InferOutput<typeof BackendStatus>;
 export type UnderlayStatus = v.InferOutput<typeof UnderlayStatus>;
+export type CertificateStatus = v.InferOutput<typeof CertificateStatus>;
 export type StoreStatus = v.InferOutput<typeof StoreStatus>;
 export type NetworkStatus = v.InferOutput<typeof NetworkStatus>;
 export type DataPlaneStatus = v.InferOutput<typeof DataPlaneStatus>;

@@ -16,6 +16,7 @@ network      188.172.0.0/16 in /24, vxlan
 backend      vxlan, flannel.88 (VNI 88, UDP 4789), MTU 1450 for containers
 underlay     eth0 192.168.65.3, MTU 1500, chosen by default route
 store        http://192.168.65.3:2379, connected for 2 h 3 min, revision 42
+certificate  good until 2026-11-29 (/var/lib/tulle/trust/host.pem)
 firewall     iptables, masquerade, accept forwarding
 data plane   in sync, 4 entries
 repaired     route 2; last 10 min ago: restored: route 188.172.9.0/24

@@ -55,6 +55,7 @@ function facts(status: Status, now: number): string {
         ),
     ],
     ['store', store(status, now)],
+    ['certificate', firstEnd(status)],
     ['meanwhile', meanwhile(status)],
     ['firewall', firewall(status)],
     [
@@ -116,6 +117,12 @@ function store(status: Status, now: number): string {
     cached ? paint('yellow', 'working from what is on disk') : undefined,
     connected || reason?.includes(lastError ?? '') === true ? undefined : lastError,
   ]);
+}
+
+/** The one that ends first, for the others are good until then too. */
+function firstEnd({ certificates: all = [] }: Status): string | undefined {
+  const [first] = all.toSorted((a, b) => a.expires.localeCompare(b.expires));
+  return first && `good until ${first.expires.slice(0, 10)} (${first.file})`;
 }
 
 /** What being without the store means, which is less than one fears. */

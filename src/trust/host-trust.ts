@@ -31,6 +31,8 @@ export interface HostTrust {
   readonly caFile: string;
   readonly certFile: string;
   readonly keyFile: string;
+  /** More certificates of this host whose end is watched. */
+  readonly certificates?: readonly string[];
 }
 
 export async function saveJoined(stateDirectory: string, joined: Joined): Promise<HostTrust> {

@@ -51,7 +51,10 @@ export async function startFirstHost(options: FirstHostOptions, signal: AbortSig
     await keepHost();
     await greet(trust, network, isNew);
     return {
-      trust: trustFiles(host.stateDirectory, { endpoint: host.endpoint, prefix: site.prefix }),
+      trust: {
+        ...trustFiles(host.stateDirectory, { endpoint: host.endpoint, prefix: site.prefix }),
+        certificates: [trust.authority.files.server.certificate, trust.authority.files.admin.certificate],
+      },
       renew: async () => [...(await trust.authority.renew()), ...(await keepHost())],
       [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
     };

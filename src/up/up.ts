@@ -93,7 +93,7 @@ async function joinOnce(
  */
 async function runWith(
   agent: AgentOptions,
-  { endpoint, prefix, caFile, certFile, keyFile }: HostTrust,
+  { endpoint, ...files }: HostTrust,
   renew: Renew,
   signal: AbortSignal,
 ): Promise<void> {
@@ -104,7 +104,7 @@ async function runWith(
     signal: AbortSignal.any([signal, over.signal]),
   });
   try {
-    await runAgent({ ...agent, store: { endpoints: [endpoint], prefix, caFile, certFile, keyFile } }, signal);
+    await runAgent({ ...agent, store: { endpoints: [endpoint], ...files } }, signal);
   } finally {
     over.abort();
     await rotating;

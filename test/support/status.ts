@@ -40,6 +40,18 @@ export const status = (changes: object = {}): Status => {
       revision: '42',
       cached: false,
     },
+    certificates: [
+      {
+        file: '/var/lib/tulle/trust/ca.pem',
+        subject: 'CN=Tulle authority',
+        expires: '2035-11-29T00:28:59.000Z',
+      },
+      {
+        file: '/var/lib/tulle/trust/host.pem',
+        subject: 'CN=b7a3, O=tulle:host',
+        expires: '2026-11-29T18:29:02.000Z',
+      },
+    ],
     network: {
       config: {
         ipv4: {

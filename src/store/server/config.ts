@@ -112,10 +112,14 @@ function readListenUrl(
       hint: 'use https with --cert-file, --key-file and --client-cert-auth, or --insecure-listen in a network you trust',
     });
   }
-  return [{ host: address.toString(), port, ...(secure && tls !== undefined ? tlsOf(tls) : {}) }];
+  return [
+    {
+      host: address.toString(),
+      port,
+      ...(secure && tls !== undefined ? { tls: tls.options, files: tls } : {}),
+    },
+  ];
 }
-
-const tlsOf = (files: TlsFiles) => ({ tls: files.options, renewed: () => files.changed() });
 
 function readTls(flags: StoreFlags, problems: Problem[]): TlsFiles | undefined {
   const { certFile, keyFile, trustedCaFile: caFile, clientCertAuth } = flags;

@@ -4,14 +4,10 @@
  */
 import { readFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
-import {
-  createServer as createTlsServer,
-  type TLSSocket,
-  type TlsOptions,
-  type Server as TlsServer,
-} from 'node:tls';
+import { createServer as createTlsServer, type TLSSocket, type TlsOptions } from 'node:tls';
 import { messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
+import { followFiles, type TlsFiles } from './tls-files.ts';
 
 /** The first bytes of the preface; no HTTP/1.1 request begins with them. */
 const PREFACE = Buffer.from('PRI * HTTP/2.0');
@@ -36,28 +32,13 @@ export interface Endpoint {
   readonly port: number;
   /** Absent: plain TCP. */
   readonly tls?: TlsOptions;
-  /** What `tls` is from now on, when that has changed since the last call. @throws Error for what cannot be used */
-  readonly renewed?: () => TlsOptions | undefined;
+  /** Where `tls` comes from, when it may change. */
+  readonly files?: TlsFiles;
   /**
    * Clients without a certificate are served HTTP/1.1, and nothing else, although `tls` insists on one: they may
    * ask for a certificate there.
    */
   readonly strangers?: boolean;
-}
-
-/** The next handshakes are made with the certificates that are there now. */
-function renew(server: TlsServer, renewed: () => TlsOptions | undefined, log: Logger): void {
-  try {
-    const options = renewed();
-    if (options === undefined) return;
-    server.setSecureContext(options);
-    log.info({}, 'the certificates have changed and are in use');
-  } catch (error) {
-    log.warn(
-      { error: messageOf(error) },
-      'the certificates have changed and cannot be used; the former ones stay',
-    );
-  }
 }
 
 const refuse = (socket: Socket): unknown => socket.destroy();
@@ -86,7 +67,7 @@ export class Listener implements AsyncDisposable {
     return listener;
   }
 
-  private constructor({ tls, renewed, strangers = false }: Endpoint, protocols: Protocols, log: Logger) {
+  private constructor({ tls, files, strangers = false }: Endpoint, protocols: Protocols, log: Logger) {
     this.#unproven = new UnprovenConnections(Math.min(MAX_UNPROVEN, Math.floor(openFilesLimit() / 2)), log);
     if (tls === undefined) {
       this.#server = createServer({ ...KEEP_ALIVE, noDelay: true }, socket =>
@@ -116,8 +97,7 @@ export class Listener implements AsyncDisposable {
       server.on('tlsClientError', (error, socket) =>
         log.debug({ peer: socket.remoteAddress, error: messageOf(error) }, 'TLS handshake failed'),
       );
-      // Before the server's own listener, which begins the handshake.
-      if (renewed !== undefined) server.prependListener('connection', () => renew(server, renewed, log));
+      if (files !== undefined) followFiles(server, files, log);
       this.#server = server;
     }
     this.#server.on('connection', (socket: Socket) => {

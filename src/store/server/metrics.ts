@@ -1,12 +1,14 @@
 /** Numbers for Prometheus, under etcd's names where etcd has one, so that its dashboards and alerts work. */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { Core } from './core.ts';
+import type { TlsFiles } from './tls-files.ts';
 
 export class Metrics {
   readonly #registry = new Registry();
   readonly #handled: Counter;
 
-  constructor(core: Core) {
+  /** @param tls of the ports that have certificates */
+  constructor(core: Core, tls: readonly TlsFiles[]) {
     const registers = [this.#registry];
     this.#handled = new Counter({
       name: 'grpc_server_handled_total',
@@ -39,6 +41,16 @@ export class Metrics {
     gauge('etcd_debugging_mvcc_watcher_total', 'Watches.', () => core.hub.watchers);
     gauge('etcd_debugging_mvcc_watch_stream_total', 'Streams of watches.', () => core.hub.streams);
     gauge('etcd_debugging_lease_total', 'Leases.', () => core.lessor.size);
+    new Gauge({
+      name: 'tulle_certificate_expires_seconds',
+      help: 'When the certificate in this file ends, in seconds since 1970.',
+      labelNames: ['file'],
+      registers,
+      collect() {
+        const ends = tls.flatMap(files => files.ends);
+        for (const { file, end } of ends) this.set({ file }, end.getTime() / 1000);
+      },
+    });
     gauge('process_resident_memory_bytes', 'Memory of the process.', () => process.memoryUsage.rss());
     const commits = new Histogram({
       name: 'etcd_disk_backend_commit_duration_seconds',

@@ -67,7 +67,10 @@ export class StoreServer implements AsyncDisposable {
     const path = join(dataDir, DATABASE_FILE);
     warnOfOpenDirectory(dataDir, log);
     this.#core = new Core({ path, clock, log, quota, progressMs, ...(guard === undefined ? {} : { guard }) });
-    const metrics = new Metrics(this.#core);
+    const metrics = new Metrics(
+      this.#core,
+      options.listen.flatMap(({ files }) => files ?? []),
+    );
     const services = servicesOf(this.#core, { name: options.name, clientUrls: options.advertise });
     this.#grpc = new GrpcServer(services, MAX_MESSAGE_BYTES, log, (service, method, status) =>
       metrics.handled(service, method, status),

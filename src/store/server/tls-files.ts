@@ -2,9 +2,11 @@
  * The certificates a store shows and accepts, in files. They are read again for the first connection after they have
  * changed, as etcd does it, so that a renewed certificate needs no restart.
  */
+import { X509Certificate } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
-import { createSecureContext, type TlsOptions } from 'node:tls';
+import { createSecureContext, type Server, type TlsOptions } from 'node:tls';
 import { messageOf, type Problem } from '../../base/errors.ts';
+import type { Logger } from '../../base/log.ts';
 
 export interface TlsFilePaths {
   readonly cert?: string | undefined;
@@ -14,6 +16,24 @@ export interface TlsFilePaths {
 }
 
 const FLAGS = { cert: '--cert-file', key: '--key-file', ca: '--trusted-ca-file' } as const;
+
+/** Makes the next handshakes with what is in the files then. One that cannot be used is told, and changes nothing. */
+export function followFiles(server: Server, files: TlsFiles, log: Pick<Logger, 'info' | 'warn'>): void {
+  // Before the server's own listener, which begins the handshake.
+  server.prependListener('connection', () => {
+    try {
+      const options = files.changed();
+      if (options === undefined) return;
+      server.setSecureContext(options);
+      log.info({}, 'the certificates have changed and are in use');
+    } catch (error) {
+      log.warn(
+        { error: messageOf(error) },
+        'the certificates have changed and cannot be used; the former ones stay',
+      );
+    }
+  });
+}
 
 export class TlsFiles {
   readonly #paths: TlsFilePaths;
@@ -41,7 +61,8 @@ export class TlsFiles {
     }
   }
 
-  private constructor(paths: TlsFilePaths, insists: boolean) {
+  /** @throws Error for files that cannot be used */
+  constructor(paths: TlsFilePaths, insists: boolean) {
     this.#paths = paths;
     this.#settings = {
       // As etcd: a CA alone already asks clients for a certificate; client-cert-auth insists.
@@ -56,6 +77,14 @@ export class TlsFiles {
   /** As they were read last. */
   get options(): TlsOptions {
     return this.#options;
+  }
+
+  /** Until when what is in use is good, by file; of several certificates in one file the first counts. */
+  get ends(): readonly { readonly file: string; readonly end: Date }[] {
+    return filesOf(this.#paths).flatMap(([name, file]) => {
+      const pem = this.#options[name];
+      return name === 'key' ? [] : { file, end: new X509Certificate(pem as Buffer).validToDate };
+    });
   }
 
   /**
