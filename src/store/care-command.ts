@@ -1,4 +1,4 @@
-/** `tulle store snapshot`, `restore` and `export`: the ways out of a store, and back. */
+/** `tulle store snapshot`, `restore`, `accept-loss` and `export`: the ways out of a store, and back. */
 import { Command, Option } from 'commander';
 import { withExamples } from '../cli/help.ts';
 import { list, value } from '../cli/options.ts';
@@ -6,6 +6,7 @@ import { note, print } from '../cli/output.ts';
 import { LOCAL_STORE } from '../cli/places.ts';
 import { untilStopped } from '../cli/signals.ts';
 import type { EtcdClient } from './etcd/client.ts';
+import type { Loss } from './server/accept-loss.ts';
 
 const text = value(given => given);
 const urls = list(given => given);
@@ -51,6 +52,36 @@ export function restoreCommand(): Command {
   return withExamples(command, [
     { line: 'store restore /backup/tulle.db --data-dir /var/lib/tulle/store-2', does: 'back to a snapshot' },
   ]);
+}
+
+export function acceptLossCommand(): Command {
+  const command = new Command('accept-loss')
+    .description(
+      'Let a stopped store go on with what is left of it, when writes that it had acknowledged are lost ' +
+        '(WRITES_LOST). Says which; keep a copy of the directory if you want to know why.',
+    )
+    .addOption(new Option('--data-dir <dir>', 'directory of the store').makeOptionMandatory().argParser(text))
+    .action(async ({ dataDir }: { readonly dataDir: string }) => {
+      const { acceptLoss } = await import('./server/accept-loss.ts');
+      const loss = acceptLoss(dataDir);
+      note(
+        `${loss === undefined ? 'nothing is lost' : lossText(loss)}; start it with: tulle store --data-dir ${dataDir}`,
+      );
+    });
+  return withExamples(command, [
+    { line: 'store accept-loss --data-dir /var/lib/tulle/store', does: 'go on without what is lost' },
+  ]);
+}
+
+function lossText({ acknowledged, left }: Loss): string {
+  if (acknowledged === undefined)
+    return `revision ${left} is left; which ones were acknowledged is not known`;
+  if (acknowledged <= left) return `no key is lost, revision ${left} is left; leases and users may be older`;
+  const lost =
+    acknowledged === left + 1n
+      ? `revision ${acknowledged} is`
+      : `revisions ${left + 1n} to ${acknowledged} are`;
+  return `${lost} lost, revision ${left} is left`;
 }
 
 export function exportCommand(): Command {

@@ -7,7 +7,7 @@ import type { LogFormat } from '../cli/log-format.ts';
 import { list, logFormatOption, value } from '../cli/options.ts';
 import { LOCAL_STORE, STORE_DIRECTORY } from '../cli/places.ts';
 import { STOP_PATIENCE, untilStopped } from '../cli/signals.ts';
-import { exportCommand, restoreCommand, snapshotCommand } from './care-command.ts';
+import { acceptLossCommand, exportCommand, restoreCommand, snapshotCommand } from './care-command.ts';
 import { type StoreFlags, storeConfig } from './server/config.ts';
 import type { StoreServerOptions } from './server/store-server.ts';
 
@@ -83,6 +83,7 @@ export function storeCommand(extension: StoreExtension): Command {
     .addOption(logFormatOption())
     .addCommand(snapshotCommand())
     .addCommand(restoreCommand())
+    .addCommand(acceptLossCommand())
     .addCommand(exportCommand())
     .action(async ({ logFormat, ...flags }: StoreFlags & { readonly logFormat: LogFormat }) => {
       const config = storeConfig(flags);

@@ -48,7 +48,7 @@ test('a snapshot of ours and one of etcdctl are both restored', needsEtcd, () =>
       await tulle('restore', snapshot, `--data-dir=${again.directory}`);
       assert.deepEqual(
         await readdir(again.directory),
-        ['store.db'],
+        ['store.db', 'store.db-ack'],
         `nothing else is left by restore ${index}`,
       );
       await again.restart();

@@ -7,6 +7,7 @@ import { refusal } from './errors.ts';
 import type { PasswordHash } from './passwords.ts';
 import { type Grant, Permissions } from './permissions.ts';
 import { compareKeys, keyText } from './range.ts';
+import { into } from './schema.ts';
 import type { Tables } from './tables.ts';
 
 const ROOT = 'root';
@@ -83,7 +84,7 @@ export class AuthStore {
     if (name === '') throw refusal('userEmpty');
     if (this.#users.has(name)) throw refusal('userExists');
     this.#users.set(name, { password, roles: new Set(), permissions: undefined });
-    this.#run('INSERT INTO users (name, salt, hash) VALUES (?, ?, ?)', name, password?.salt, password?.hash);
+    this.#run(`INSERT ${into('users')}`, name, password?.salt, password?.hash);
   }
 
   deleteUser(name: string): void {
@@ -95,7 +96,12 @@ export class AuthStore {
 
   changePassword(name: string, password: PasswordHash): void {
     this.#user(name).password = password;
-    this.#run('UPDATE users SET salt = ?, hash = ? WHERE name = ?', password.salt, password.hash, name);
+    this.#run(
+      'UPDATE users SET salt = ?2, hash = ?3, checksum = checksum_of(?1, ?2, ?3) WHERE name = ?1',
+      name,
+      password.salt,
+      password.hash,
+    );
   }
 
   passwordOf(name: string): PasswordHash | undefined {
@@ -116,7 +122,7 @@ export class AuthStore {
     if (role !== ROOT && !this.#roles.has(role)) throw refusal('roleNotFound');
     if (user.roles.has(role)) return;
     user.roles.add(role);
-    this.#run('INSERT INTO user_roles (user, role) VALUES (?, ?)', name, role);
+    this.#run(`INSERT ${into('user_roles')}`, name, role);
   }
 
   revokeRole(name: string, role: string): void {
@@ -129,7 +135,7 @@ export class AuthStore {
     if (name === '') throw refusal('roleEmpty');
     if (this.#roles.has(name)) throw refusal('roleExists');
     this.#roles.set(name, new Map());
-    this.#run('INSERT INTO roles (name) VALUES (?)', name);
+    this.#run(`INSERT ${into('roles')}`, name);
   }
 
   deleteRole(name: string): void {
@@ -154,13 +160,7 @@ export class AuthStore {
   grantPermission(role: string, { key, rangeEnd, permType }: Grant): void {
     const grant = { key: key.slice(), rangeEnd: rangeEnd.slice(), permType };
     this.#role(role).set(grantId(grant), grant);
-    this.#run(
-      'INSERT OR REPLACE INTO permissions (role, key, range_end, type) VALUES (?, ?, ?, ?)',
-      role,
-      grant.key,
-      grant.rangeEnd,
-      permType,
-    );
+    this.#run(`INSERT OR REPLACE ${into('permissions')}`, role, grant.key, grant.rangeEnd, BigInt(permType));
   }
 
   revokePermission(role: string, key: Uint8Array, rangeEnd: Uint8Array): void {
@@ -198,7 +198,7 @@ export class AuthStore {
     return role;
   }
 
-  #run(sql: string, ...values: (string | number | Uint8Array | undefined)[]): void {
+  #run(sql: string, ...values: (string | bigint | Uint8Array | undefined)[]): void {
     this.#database.prepare(sql).run(...values.map(value => value ?? null));
     this.#changed();
   }

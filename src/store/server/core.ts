@@ -12,7 +12,6 @@ import { AuthStore } from './auth-store.ts';
 import { Checkpointer } from './checkpointer.ts';
 import { CommitQueue, HalfDone } from './commit-queue.ts';
 import { Database } from './database.ts';
-import { guarded } from './database-error.ts';
 import type { Guard } from './guard.ts';
 import { GuardedAccess } from './guarded-access.ts';
 import { identityOf } from './identity.ts';
@@ -115,7 +114,8 @@ export class Core implements AsyncDisposable {
     const alarms = [...this.space.alarms].map(alarm =>
       alarm === AlarmType.NOSPACE ? 'ALARM NOSPACE' : 'ALARM CORRUPT',
     );
-    return this.#queue.failure === undefined ? alarms : [...alarms, messageOf(this.#queue.failure)];
+    const failures = [this.#queue.failure, this.database.damage].filter(error => error !== undefined);
+    return [...alarms, ...failures.map(messageOf)];
   }
 
   /** What every answer begins with; without a `revision` it is that of the state a job sees. */
@@ -125,7 +125,7 @@ export class Core implements AsyncDisposable {
 
   /** Runs a job that reads, in order with the writes around it; answered when what it saw is durable. */
   read<T>(job: () => T): Promise<T> {
-    return this.#queue.read(() => guarded(this.database.path, job));
+    return this.#queue.read(() => this.database.attempt(job));
   }
 
   /** Runs a job that changes keys; its changes are one revision. */
@@ -133,7 +133,7 @@ export class Core implements AsyncDisposable {
     return this.#queue.write(() => {
       const writer = this.mvcc.write();
       try {
-        const answer = guarded(this.database.path, () => job(writer));
+        const answer = this.database.attempt(() => job(writer));
         const commit = this.mvcc.finish(writer);
         if (commit !== undefined) {
           this.#commits.push(commit);
@@ -148,7 +148,7 @@ export class Core implements AsyncDisposable {
 
   /** Runs a job that changes something besides keys. */
   update<T>(job: () => T): Promise<T> {
-    return this.#queue.write(() => guarded(this.database.path, job));
+    return this.#queue.write(() => this.database.attempt(job));
   }
 
   /** Runs a job outside of any transaction, with no other job. */
@@ -186,6 +186,7 @@ export class Core implements AsyncDisposable {
   /** @returns what is to be done when the group is durable: nobody hears of a change that could still be undone. */
   #committed(): () => void {
     const start = performance.now();
+    this.database.reached(this.mvcc.revision);
     const commits = this.#commits;
     const changes = commits.reduce((sum, commit) => sum + commit.changes.length, 0);
     this.#checkpointer.wrote(PAGES_PER_GROUP + PAGES_PER_CHANGE * changes);

@@ -1,9 +1,12 @@
 /** What goes wrong with the database file, in our words and with a way on. */
+import { dirname } from 'node:path';
 import { isCode, messageOf, TulleError } from '../../base/errors.ts';
 
 export type DatabaseErrorCode =
   /** The file is damaged, or is no database of ours. */
   | 'CORRUPT_DATABASE'
+  /** Writes that were acknowledged are not in the files any more. */
+  | 'WRITES_LOST'
   /** Written by a newer Tulle. */
   | 'NEWER_SCHEMA'
   /** Another process has it open. */
@@ -17,25 +20,39 @@ export type DatabaseErrorCode =
 export class DatabaseError extends TulleError<DatabaseErrorCode> {}
 
 /** SQLite's result codes (sqlite.org/rescode.html) by what they mean for us. */
-const SQLITE = { busy: 5, full: 13, ioError: 10, corrupt: 11, notADatabase: 26, cannotOpen: 14, readOnly: 8 };
+const SQLITE = { busy: 5, corrupt: 11, notADatabase: 26 };
+
+/** SQLite's primary result code, of an error that is SQLite's. */
+export function sqliteCode(error: unknown): number | undefined {
+  if (!isCode(error, 'ERR_SQLITE_ERROR')) return undefined;
+  return ((error as { errcode?: number }).errcode ?? 0) & 0xff;
+}
 
 /** Gives SQLite's errors our name and a way on. @throws DatabaseError */
 export function guarded<T>(path: string, act: () => T): T {
   try {
     return act();
   } catch (error) {
-    if (!isCode(error, 'ERR_SQLITE_ERROR')) throw error;
-    const result = ((error as { errcode?: number }).errcode ?? 0) & 0xff;
-    const options = { cause: error, context: { path } };
-    if (result === SQLITE.corrupt || result === SQLITE.notADatabase)
-      throw corrupt(path, messageOf(error), error);
-    if (result === SQLITE.busy) {
-      throw new DatabaseError('DATABASE_IN_USE', `${path} is open in another process`, {
-        ...options,
+    throw translated(path, error);
+  }
+}
+
+/** The same for an error that was caught; what is not SQLite's stays as it is. */
+export function translated(path: string, error: unknown): Error {
+  switch (sqliteCode(error)) {
+    case undefined:
+      return error instanceof Error ? error : new Error(String(error));
+    case SQLITE.corrupt:
+    case SQLITE.notADatabase:
+      return corrupt(path, messageOf(error), error);
+    case SQLITE.busy:
+      return new DatabaseError('DATABASE_IN_USE', `${path} is open in another process`, {
+        cause: error,
+        context: { path },
         hint: 'stop the other store, or choose another --data-dir',
       });
-    }
-    throw diskFailed(path, error);
+    default:
+      return diskFailed(path, error);
   }
 }
 
@@ -52,5 +69,27 @@ export function corrupt(path: string, what: string, cause?: unknown): DatabaseEr
     cause,
     context: { path },
     hint: 'keep the file, and restore a backup or snapshot into a new directory: tulle store restore FILE --data-dir DIR',
+  });
+}
+
+/**
+ * @param acknowledged the newest revision that was acknowledged; undefined: nobody knows
+ * @param left the newest revision that can still be read; undefined: nothing can
+ */
+export function writesLost(
+  path: string,
+  why: string,
+  acknowledged: bigint | undefined,
+  left: bigint | undefined,
+): DatabaseError {
+  const was =
+    acknowledged === undefined
+      ? 'what was acknowledged is not known'
+      : `revision ${acknowledged} was acknowledged`;
+  const is =
+    left === undefined ? 'nothing is left that can be read' : `what is left ends at revision ${left}`;
+  return new DatabaseError('WRITES_LOST', `${why}; ${was}, and ${is}`, {
+    context: { path },
+    hint: `restore a snapshot into a new directory: tulle store restore FILE --data-dir DIR; or go on with what is left: tulle store accept-loss --data-dir ${dirname(path)}`,
   });
 }

@@ -1,48 +1,15 @@
 import assert from 'node:assert/strict';
-import {
-  chmodSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  truncateSync,
-  writeFileSync,
-} from 'node:fs';
-import { copyFile, open } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { chmodSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
+import { bytes, copyOf, fill, read, withDirectory } from '../../../test/support/database.ts';
 import { Database } from './database.ts';
 import { identityOf } from './identity.ts';
-import { Mvcc } from './mvcc.ts';
 import { restoreSnapshot } from './restore.ts';
-import { SCHEMA_VERSION } from './schema.ts';
+import { APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION } from './schema.ts';
 import { Tables } from './tables.ts';
-
-const bytes = (text: string) => Uint8Array.from(Buffer.from(text));
-
-function withDirectory(body: (dir: string) => void | Promise<void>): Promise<void> {
-  const dir = mkdtempSync(join(tmpdir(), 'tt-database-'));
-  return Promise.resolve(body(dir)).finally(() => rmSync(dir, { recursive: true, force: true }));
-}
-
-/** One put per commit, as a client would do them. */
-function fill(database: Database, count: number): void {
-  const mvcc = new Mvcc(new Tables(database));
-  for (let index = 0; index < count; index++) {
-    database.begin();
-    const writer = mvcc.write();
-    writer.put(bytes(`k${index}`), bytes(`value ${index}`), 0n);
-    mvcc.finish(writer);
-    database.commit();
-  }
-  database.flushNow();
-}
-
-const read = (database: Database, key: string) =>
-  Buffer.from(new Tables(database).get(bytes(key))?.value ?? []).toString();
 
 test('a second store on the same file is refused', () =>
   withDirectory(dir => {
@@ -70,68 +37,27 @@ test('D6: only the owner reads what a store writes, whatever the directory, the 
     }
   }));
 
-test('a log that ends in a torn write loses that write and no other', () =>
-  withDirectory(async dir => {
-    const path = join(dir, 'x.db');
-    using database = Database.open(path);
-    fill(database, 30);
-    // What a machine leaves that loses power: the files as they are, the log cut somewhere.
-    const size = statSync(`${path}-wal`).size;
-    let survivors = 30;
-    for (const cut of [0, 7, 4096, 9000, 20_000]) {
-      const copy = join(dir, `copy-${cut}.db`);
-      await copyFile(path, copy);
-      await copyFile(`${path}-wal`, `${copy}-wal`);
-      truncateSync(`${copy}-wal`, size - cut);
-      using after = Database.open(copy);
-      const found = Array.from({ length: 30 }, (_, index) => read(after, `k${index}`)).filter(
-        value => value !== '',
-      );
-      assert.deepEqual(
-        found,
-        Array.from({ length: found.length }, (_, index) => `value ${index}`),
-      );
-      assert.ok(found.length <= survivors, 'the more is cut, the less is left');
-      assert.ok(cut > 0 || found.length === 30);
-      survivors = found.length;
-    }
-  }));
-
 test('zeros behind the log, written to make it longer, change nothing', () =>
-  withDirectory(async dir => {
+  withDirectory(dir => {
     const path = join(dir, 'x.db');
     using database = Database.open(path);
     fill(database, 10);
     while (!database.extendLog());
     fill(database, 20);
-    const copy = join(dir, 'copy.db');
-    await copyFile(path, copy);
-    await copyFile(`${path}-wal`, `${copy}-wal`);
-    using after = Database.open(copy);
+    using after = Database.open(copyOf(path, join(dir, 'copy.db')));
     assert.equal(read(after, 'k19'), 'value 19');
   }));
 
-test('a damaged file is refused, and the error names the way back', () =>
+test('a database of the first version gets its checksums', () =>
   withDirectory(dir => {
     const path = join(dir, 'x.db');
-    {
+    const old = new DatabaseSync(path);
+    old.exec(`${MIGRATIONS[0]}; PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = 1`);
+    old.prepare('INSERT INTO current VALUES (?, 2, 2, 1, 0, ?)').run(bytes('k0'), bytes('value 0'));
+    old.close();
+    for (let start = 0; start < 2; start++) {
       using database = Database.open(path);
-      fill(database, 500);
-    }
-    const whole = readFileSync(path);
-    const damages: [string, (content: Buffer) => Buffer][] = [
-      ['a page overwritten', content => (content.fill(0xa5, 8192, 12_288), content)],
-      ['cut short', content => content.subarray(0, content.byteLength - 8192)],
-      ['another file', () => Buffer.from('this is no database at all, and never was one')],
-    ];
-    for (const [name, damage] of damages) {
-      const target = join(dir, `${name}.db`);
-      writeFileSync(target, damage(Buffer.from(whole)));
-      assert.throws(
-        () => Database.open(target),
-        { code: 'CORRUPT_DATABASE', hint: /tulle store restore/ },
-        name,
-      );
+      assert.equal(read(database, 'k0'), 'value 0');
     }
   }));
 
@@ -165,6 +91,31 @@ test('a snapshot is restored whole, with another cluster id, and never over a da
     assert.equal(read(restored, 'k49'), 'value 49');
     assert.notEqual(identityOf(new Tables(restored)).clusterId, before);
     await assert.rejects(restoreSnapshot(snapshot, target), { code: 'EXISTS' });
+  }));
+
+test('E4: the database of a killed store is restored with what is in its log, and refused without', () =>
+  withDirectory(async dir => {
+    const killed = join(dir, 'killed.db');
+    {
+      using database = Database.open(join(dir, 'x.db'));
+      fill(database, 30);
+      database.flushNow();
+      copyOf(database.path, killed);
+    }
+    assert.equal(await restoreSnapshot(killed, join(dir, 'new')), 31n);
+    writeFileSync(`${killed}-wal`, '');
+    await assert.rejects(restoreSnapshot(killed, join(dir, 'newer')), { code: 'WRITES_LOST' });
+  }));
+
+test('E4: a snapshot is not restored beside the log of another database', () =>
+  withDirectory(async dir => {
+    const snapshot = join(dir, 'snapshot');
+    {
+      using database = Database.open(join(dir, 'x.db'));
+      await database.copyTo(snapshot);
+    }
+    writeFileSync(join(dir, 'store.db-wal'), 'x');
+    await assert.rejects(restoreSnapshot(snapshot, dir), { code: 'EXISTS', message: /store\.db-wal/ });
   }));
 
 test('a snapshot with a wrong checksum is refused, and leaves nothing behind', () =>

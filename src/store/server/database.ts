@@ -13,9 +13,9 @@
  * Two stores on one directory would each believe to be the only one. SQLite would let them: so there is a second,
  * empty database beside the first, which is locked as long as this process lives.
  *
- * SQLite repairs a torn write by itself: a log frame whose checksum is wrong was never acknowledged and is
- * ignored. What it cannot repair (a page of the file that is overwritten, a file cut short) is found by the
- * integrity check at the start, which refuses the file and names the way back.
+ * SQLite repairs a torn write by itself: it was never acknowledged, and is ignored. Everything else that may have
+ * happened to the files is looked for before they are opened (examination.ts), by what was acknowledged (acknowledged.ts)
+ * and by checksums; what is not as it was written is refused, and the files are left as they are.
  */
 import {
   chmodSync,
@@ -30,10 +30,15 @@ import {
 } from 'node:fs';
 import { dirname } from 'node:path';
 import { backup, DatabaseSync, type StatementSync } from 'node:sqlite';
+import { promisify } from 'node:util';
 import { isCode } from '../../base/errors.ts';
+import { type Acknowledged, AcknowledgedFile, NOTHING_YET, readAcknowledged } from './acknowledged.ts';
 import { RESTART_PAGES } from './checkpointer.ts';
-import { diskFailed, guarded } from './database-error.ts';
-import { check, migrate } from './migration.ts';
+import { DatabaseError, diskFailed, guarded, translated } from './database-error.ts';
+import { examine, withChecksums } from './examination.ts';
+import { migrate } from './migration.ts';
+import { NEWEST_REVISION } from './schema.ts';
+import { LogIndex, NOTHING } from './write-ahead-log.ts';
 
 /** The name of the database inside the data directory. */
 export const DATABASE_FILE = 'store.db';
@@ -51,13 +56,21 @@ const CACHE_KIB = 32 * 1024;
 /** Pages of one step of a copy; between two steps the store works. */
 const COPY_PAGES = 256;
 
+const syncInBackground = promisify(fdatasync);
+
 export class Database implements Disposable {
   readonly path: string;
   readonly #db: DatabaseSync;
   /** Descriptor of the write-ahead log. SQLite holds its locks on other files, so closing this one loses none. */
   readonly #log: number;
-  /** Locked as long as it is open. */
-  readonly #lock: DatabaseSync;
+  readonly #index: LogIndex;
+  readonly #acknowledged: AcknowledgedFile;
+  /** The newest one committed. */
+  #revision = 0n;
+  /** How often the log was emptied: what was in it before is not to be looked for any more. */
+  #emptied = 0;
+  #damage: DatabaseError | undefined;
+  readonly #resources: DisposableStack;
   readonly #begin: StatementSync;
   readonly #commit: StatementSync;
   readonly #restart: StatementSync;
@@ -66,43 +79,82 @@ export class Database implements Disposable {
   readonly #pageSize: bigint;
 
   /**
-   * Opens the file, makes or migrates the tables, and checks it.
+   * Examines the files, opens them, and makes or migrates the tables.
+   * @param options `acceptLoss`: goes on with what is left when writes that were acknowledged are lost.
    * @throws DatabaseError
    */
-  static open(path: string): Database {
-    return guarded(path, () => new Database(path));
+  static open(path: string, { acceptLoss = false }: { readonly acceptLoss?: boolean } = {}): Database {
+    return guarded(path, () => new Database(path, acceptLoss));
   }
 
-  private constructor(path: string) {
+  /** Looks for what `open` would refuse, and changes nothing. @throws DatabaseError */
+  static examine(path: string): void {
+    guarded(path, () => {
+      using _ = lock(path);
+      examine(path, false);
+    });
+  }
+
+  private constructor(path: string, acceptLoss: boolean) {
     this.path = path;
+    using undo = new DisposableStack();
     // SQLite gives its log and its index the mode of the database, and everything it makes what the umask leaves.
-    for (const suffix of ['', '-lock']) keepPrivate(`${path}${suffix}`);
-    for (const suffix of ['-wal', '-shm'])
+    for (const suffix of ['', '-wal', '-shm'])
       if (existsSync(`${path}${suffix}`)) chmodSync(`${path}${suffix}`, 0o600);
-    this.#lock = lock(path);
-    this.#db = new DatabaseSync(path, { timeout: BUSY_MS });
+    undo.use(lock(path));
+    examine(path, acceptLoss);
+    keepPrivate(path);
+    this.#acknowledged = undo.use(new AcknowledgedFile(path));
+    const before = acceptLoss ? undefined : readAcknowledged(path);
+    if (before === undefined || before === 'damaged') this.#acknowledged.writeNow(NOTHING_YET);
+    else this.#revision = before.revision;
+    syncDirectory(dirname(path));
+    this.#index = undo.use(new LogIndex(`${path}-shm`));
+    this.#db = withChecksums(new DatabaseSync(path, { timeout: BUSY_MS }));
+    undo.defer(() => this.#close());
+    this.#db.exec('PRAGMA journal_mode = WAL');
+    this.#db.exec('PRAGMA synchronous = NORMAL');
+    // Checkpointer is to be first; this is for the case that it cannot.
+    this.#db.exec(`PRAGMA wal_autocheckpoint = ${2 * RESTART_PAGES}`);
+    this.#db.exec(`PRAGMA cache_size = -${CACHE_KIB}`);
+    this.#db.exec('PRAGMA foreign_keys = ON');
+    migrate(this.#db, path);
+    this.#log = openSync(`${path}-wal`, 'r+');
+    undo.defer(() => closeSync(this.#log));
+    syncDirectory(dirname(path));
+    this.#begin = this.#db.prepare('BEGIN IMMEDIATE');
+    this.#commit = this.#db.prepare('COMMIT');
+    this.#restart = this.prepare('PRAGMA wal_checkpoint(RESTART)');
+    this.#pageCount = this.prepare('PRAGMA page_count');
+    this.#freePages = this.prepare('PRAGMA freelist_count');
+    this.#pageSize = this.prepare('PRAGMA page_size').get()?.['page_size'] as bigint;
+    this.#revision = this.prepare(NEWEST_REVISION).get()?.['revision'] as bigint;
+    // A file that can only be read is found now; and what a killed process has committed is made durable.
+    this.begin();
+    this.rollback();
+    this.flushNow();
+    this.#resources = undo.move();
+  }
+
+  /** What was found damaged while it was read; the next start examines everything. */
+  get damage(): DatabaseError | undefined {
+    return this.#damage;
+  }
+
+  /** Runs a job that reads or writes. @throws DatabaseError for SQLite's errors and for damage, which is remembered. */
+  attempt<T>(job: () => T): T {
     try {
-      this.#db.exec('PRAGMA journal_mode = WAL');
-      this.#db.exec('PRAGMA synchronous = NORMAL');
-      // Checkpointer is to be first; this is for the case that it cannot.
-      this.#db.exec(`PRAGMA wal_autocheckpoint = ${2 * RESTART_PAGES}`);
-      this.#db.exec(`PRAGMA cache_size = -${CACHE_KIB}`);
-      this.#db.exec('PRAGMA foreign_keys = ON');
-      migrate(this.#db, path);
-      check(this.#db, path);
-      this.#log = openSync(`${path}-wal`, 'r+');
-      syncDirectory(dirname(path));
-      this.#begin = this.#db.prepare('BEGIN IMMEDIATE');
-      this.#commit = this.#db.prepare('COMMIT');
-      this.#restart = this.prepare('PRAGMA wal_checkpoint(RESTART)');
-      this.#pageCount = this.prepare('PRAGMA page_count');
-      this.#freePages = this.prepare('PRAGMA freelist_count');
-      this.#pageSize = this.prepare('PRAGMA page_size').get()?.['page_size'] as bigint;
+      return job();
     } catch (error) {
-      this.#db.close();
-      this.#lock.close();
-      throw error;
+      throw this.noted(error);
     }
+  }
+
+  /** The same for an error that was caught. */
+  noted(error: unknown): Error {
+    const noted = translated(this.path, error);
+    if (noted instanceof DatabaseError && noted.code === 'CORRUPT_DATABASE') this.#damage ??= noted;
+    return noted;
   }
 
   /** A statement whose integers are bigints: lease ids use all 64 bits. */
@@ -121,20 +173,36 @@ export class Database implements Disposable {
     guarded(this.path, () => this.#commit.run());
   }
 
-  /** Everything committed so far is on the disk when this resolves. */
-  flush(): Promise<void> {
-    return new Promise((resolve, reject) =>
-      fdatasync(this.#log, error => (error === null ? resolve() : reject(diskFailed(this.path, error)))),
-    );
+  /** The commit made this revision the newest: when it is durable, it is recorded as acknowledged. */
+  reached(revision: bigint): void {
+    this.#revision = revision;
+  }
+
+  /** Everything committed so far is on the disk when this resolves, and recorded as acknowledged. */
+  async flush(): Promise<void> {
+    try {
+      const committed = this.#committed();
+      const emptied = this.#emptied;
+      await syncInBackground(this.#log);
+      if (emptied === this.#emptied) this.#acknowledged.write(committed);
+    } catch (error) {
+      throw diskFailed(this.path, error);
+    }
   }
 
   /** The same, in this thread. */
   flushNow(): void {
     try {
+      const committed = this.#committed();
       fdatasyncSync(this.#log);
+      this.#acknowledged.write(committed);
     } catch (error) {
       throw diskFailed(this.path, error);
     }
+  }
+
+  #committed(): Acknowledged {
+    return { revision: this.#revision, log: this.#index.position() };
   }
 
   /** Makes the log one step longer, up to the length at which it starts over. @returns whether that is reached. */
@@ -163,7 +231,10 @@ export class Database implements Disposable {
 
   /** Gives free pages back to the file system. Outside of a transaction only. */
   defragment(): void {
-    guarded(this.path, () => this.#db.exec('VACUUM; PRAGMA wal_checkpoint(TRUNCATE)'));
+    guarded(this.path, () => {
+      this.#db.exec('VACUUM');
+      if (this.#emptyLog()) this.#db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+    });
   }
 
   /** Writes a consistent copy to `target` while the store goes on. */
@@ -173,14 +244,31 @@ export class Database implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    closeSync(this.#log);
+    this.#resources.dispose();
+  }
+
+  /** Brings everything into the database file and records that the log is not needed. @returns whether it is so. */
+  #emptyLog(): boolean {
+    if (this.#db.prepare('PRAGMA wal_checkpoint(RESTART)').get()?.['busy'] !== 0) return false;
+    this.#acknowledged.writeNow({ revision: this.#revision, log: NOTHING });
+    this.#emptied++;
+    return true;
+  }
+
+  /** SQLite removes the log when it closes, so that must not be needed any more. */
+  #close(): void {
+    try {
+      this.#emptyLog();
+    } catch {
+      // The disk takes nothing any more. SQLite then leaves the log as well.
+    }
     this.#db.close();
-    this.#lock.close();
   }
 }
 
 /** @throws SQLite's "busy" when another process has the lock. */
 function lock(path: string): DatabaseSync {
+  keepPrivate(`${path}-lock`);
   const db = new DatabaseSync(`${path}-lock`, { timeout: 0 });
   try {
     db.exec('BEGIN EXCLUSIVE');

@@ -13,6 +13,7 @@ import type { Database } from './database.ts';
 import { refusal } from './errors.ts';
 import type { Writer } from './mvcc.ts';
 import { rangeOf } from './range.ts';
+import { into } from './schema.ts';
 import type { Tables } from './tables.ts';
 
 /** Seconds; etcd's minimum with its default election timeout: an answer must be able to arrive in time. */
@@ -53,9 +54,7 @@ export class Lessor {
     this.#clock = clock;
     this.#nextSlot = slotOf(clock.monotonic());
     this.#all = database.prepare('SELECT id, granted, expires_at, owner FROM leases');
-    this.#write = database.prepare(
-      'INSERT OR REPLACE INTO leases (id, granted, expires_at, owner) VALUES (?, ?, ?, ?)',
-    );
+    this.#write = database.prepare(`INSERT OR REPLACE ${into('leases')}`);
     this.#delete = database.prepare('DELETE FROM leases WHERE id = ?');
     this.reload();
   }

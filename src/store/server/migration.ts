@@ -1,10 +1,10 @@
-/** Whether a database file is ours and sound, and how one of an older Tulle becomes one of this version. */
+/** Whether a database file is ours, and how one of an older Tulle becomes one of this version. */
 import type { DatabaseSync } from 'node:sqlite';
 import { corrupt, DatabaseError } from './database-error.ts';
 import { APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION } from './schema.ts';
 
-/** Makes the tables, or brings them up to date. @throws DatabaseError for a file of another program or a newer Tulle. */
-export function migrate(db: DatabaseSync, path: string): void {
+/** 0 for a new file. @throws DatabaseError for a file of another program or a newer Tulle. */
+export function versionOf(db: DatabaseSync, path: string): number {
   const read = (pragma: string) => Number(db.prepare(`PRAGMA ${pragma}`).get()?.[pragma]);
   const version = read('user_version');
   const id = read('application_id');
@@ -18,20 +18,14 @@ export function migrate(db: DatabaseSync, path: string): void {
       { context: { path }, hint: 'start the Tulle that wrote it, or a newer one' },
     );
   }
+  return version;
+}
+
+/** Makes the tables, or brings them up to date. @throws DatabaseError */
+export function migrate(db: DatabaseSync, path: string): void {
+  const version = versionOf(db, path);
   if (version === SCHEMA_VERSION) return;
   db.exec('BEGIN IMMEDIATE');
   for (const step of MIGRATIONS.slice(version)) db.exec(step);
   db.exec(`PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${SCHEMA_VERSION}; COMMIT`);
-}
-
-/**
- * Every page is read once: a damaged one must be found now, and not when the key on it is asked for.
- * @throws DatabaseError
- */
-export function check(db: DatabaseSync, path: string): void {
-  const found = db
-    .prepare('PRAGMA quick_check(5)')
-    .all()
-    .map(row => String(row['quick_check']));
-  if (found.length !== 1 || found[0] !== 'ok') throw corrupt(path, found.join('; '));
 }

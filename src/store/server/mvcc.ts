@@ -21,6 +21,8 @@
  *   that is behind reads the history again when its stream drains (watch-hub.ts).
  * - **Checks first.** A request is checked against the state before it writes, so it fails whole or not at all. An
  *   error in the middle is a defect or a failing disk: the group is rolled back and memory is read again.
+ * - **Nothing damaged is served.** Rows have checksums, and what was acknowledged is recorded beside the database
+ *   (examination.ts).
  * - **Time stands still while the store is down.** A lease keeps the time it had left (lessor.ts).
  */
 import { refusal } from './errors.ts';

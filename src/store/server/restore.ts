@@ -3,6 +3,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { copyFile, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { AcknowledgedFile, NOTHING_YET } from './acknowledged.ts';
 import { DATABASE_FILE, Database } from './database.ts';
 import { DatabaseError, guarded } from './database-error.ts';
 import { newIdentity } from './identity.ts';
@@ -21,9 +22,10 @@ const SECTOR = 512;
  */
 export async function restoreSnapshot(file: string, dataDir: string): Promise<bigint> {
   const target = join(dataDir, DATABASE_FILE);
-  if (existsSync(target)) {
-    throw new DatabaseError('EXISTS', `${target} exists already`, {
-      context: { path: target },
+  for (const path of [target, `${target}-wal`]) {
+    if (!existsSync(path)) continue;
+    throw new DatabaseError('EXISTS', `${path} exists already`, {
+      context: { path },
       hint: 'restore into an empty --data-dir, and keep the old one until the new one serves',
     });
   }
@@ -32,8 +34,10 @@ export async function restoreSnapshot(file: string, dataDir: string): Promise<bi
   try {
     await copyFile(file, temporary);
     await cutHash(temporary, file);
+    await copyRest(file, temporary);
     const revision = adopt(temporary);
     await sync(temporary);
+    forget(target);
     await rename(temporary, target);
     await sync(dataDir);
     return revision;
@@ -42,6 +46,18 @@ export async function restoreSnapshot(file: string, dataDir: string): Promise<bi
       if (join(dataDir, name).startsWith(temporary)) await rm(join(dataDir, name));
     }
   }
+}
+
+/** A store that was killed has its newest writes in its log; a snapshot is one file. */
+async function copyRest(file: string, to: string): Promise<void> {
+  if (!existsSync(`${file}-ack`)) return forget(to);
+  for (const rest of ['-ack', '-wal']) if (existsSync(file + rest)) await copyFile(file + rest, to + rest);
+}
+
+/** Nothing was acknowledged by this database yet. */
+function forget(path: string): void {
+  using file = new AcknowledgedFile(path);
+  file.writeNow(NOTHING_YET);
 }
 
 /** Checks the hash behind the database, if there is one, and takes it off. */
@@ -65,7 +81,7 @@ async function cutHash(path: string, source: string): Promise<void> {
   await file.truncate(body);
 }
 
-/** Opening checks every page and migrates the tables. */
+/** Opening examines the file and migrates the tables. */
 function adopt(path: string): bigint {
   return guarded(path, () => {
     using database = Database.open(path);

@@ -10,6 +10,8 @@
  *
  * A position in the history is `revision * 2^24 + sub`, where `sub` counts the changes within a transaction: one
  * integer primary key, in the order of time.
+ *
+ * Every row has a checksum of its other columns (checksum.ts), for SQLite has none of what it keeps.
  */
 
 /** Number of bits of a history position that count the changes within one revision. */
@@ -25,6 +27,35 @@ export function revisionOf(position: bigint): bigint {
 
 /** Marks the file as ours (SQLite's application_id): "TulS". */
 export const APPLICATION_ID = 0x54756c53;
+
+/** The columns of each table that its checksum covers, in their order. A step that adds one computes them anew. */
+export const COLUMNS = {
+  current: 'key, create_revision, mod_revision, version, lease, value',
+  history: 'position, key, create_revision, version, lease, value',
+  leases: 'id, granted, expires_at, owner',
+  meta: 'name, value',
+  users: 'name, salt, hash',
+  roles: 'name',
+  user_roles: 'user, role',
+  permissions: 'role, key, range_end, type',
+} as const;
+
+export type Table = keyof typeof COLUMNS;
+
+/** The end of a statement that inserts a row; the values are bound in the order of COLUMNS. */
+export function into(table: Table): string {
+  const places = COLUMNS[table].split(', ').map((_, index) => `?${index + 1}`);
+  return `INTO ${table} (${COLUMNS[table]}, checksum) VALUES (${places.join(', ')}, checksum_of(${places.join(', ')}))`;
+}
+
+/** The newest revision that changed something; an empty store is at 1, as etcd's. */
+export const NEWEST_REVISION = `
+  SELECT max(
+    1,
+    coalesce((SELECT max(position) FROM history), 0) >> ${SUB_BITS},
+    -- The newest change may be a deletion that is compacted.
+    coalesce((SELECT value FROM meta WHERE name = 'compacted_revision'), 0)
+  ) AS revision`;
 
 /** Step n makes a database of version n + 1 out of one of version n; version 0 is an empty file. */
 export const MIGRATIONS: readonly string[] = [
@@ -73,7 +104,17 @@ export const MIGRATIONS: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   `,
   'ALTER TABLE leases ADD COLUMN owner TEXT',
+  Object.entries(COLUMNS)
+    .map(
+      ([table, columns]) => `
+        ALTER TABLE ${table} ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
+        UPDATE ${table} SET checksum = checksum_of(${columns});`,
+    )
+    .join('\n'),
 ];
+
+/** The first version with checksums, and with a record of what was acknowledged beside the database. */
+export const CHECKSUMS_SINCE = 3;
 
 export const SCHEMA_VERSION = MIGRATIONS.length;
 

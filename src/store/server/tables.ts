@@ -1,11 +1,13 @@
 /**
  * The keys in SQLite: every statement about `current` and `history`, prepared once. No rules live here; mvcc.ts
- * knows what the rows mean.
+ * knows what the rows mean. Every row that is read with its value is checked against its checksum.
  */
-import type { SQLOutputValue, StatementSync } from 'node:sqlite';
+import type { StatementSync } from 'node:sqlite';
+import { type Cell, checksumOf, isSound } from './checksum.ts';
 import type { Database } from './database.ts';
-import type { KeyRange } from './range.ts';
-import { type MetaName, positionOf, revisionOf } from './schema.ts';
+import { corrupt } from './database-error.ts';
+import { type KeyRange, keyText } from './range.ts';
+import { COLUMNS, into, type MetaName, NEWEST_REVISION, positionOf, revisionOf } from './schema.ts';
 
 /** A key's state, with the names of mvccpb.KeyValue. */
 export interface Kv {
@@ -30,9 +32,8 @@ export interface HistoryPage {
 }
 
 const NO_LIMIT = -1n;
-const FIRST_REVISION = 1n;
-const CURRENT = 'key, create_revision, mod_revision, version, lease, value';
-const HISTORY = 'position, key, create_revision, version, lease, value';
+const CURRENT = `${COLUMNS.current}, checksum`;
+const HISTORY = `${COLUMNS.history}, checksum`;
 
 /** A statement for a range with an end and one for a range without. */
 class RangeStatement {
@@ -40,22 +41,23 @@ class RangeStatement {
   readonly #open: StatementSync;
 
   /** `sql` with `RANGE` in place of the condition on `key`. */
-  constructor(database: Database, sql: string) {
+  constructor(database: Pick<Database, 'prepare'>, sql: string) {
     this.#bounded = database.prepare(sql.replace('RANGE', 'key >= ? AND key < ?'));
     this.#open = database.prepare(sql.replace('RANGE', 'key >= ?'));
     this.#bounded.setReturnArrays(true);
     this.#open.setReturnArrays(true);
   }
 
-  all({ start, end }: KeyRange, ...more: bigint[]): SQLOutputValue[][] {
+  all({ start, end }: KeyRange, ...more: bigint[]): Cell[][] {
     // With setReturnArrays the rows are arrays, which @types/node does not know.
     const rows: unknown =
       end === undefined ? this.#open.all(start, ...more) : this.#bounded.all(start, end, ...more);
-    return rows as SQLOutputValue[][];
+    return rows as Cell[][];
   }
 }
 
 export class Tables {
+  readonly #path: string;
   readonly #get: StatementSync;
   readonly #list: RangeStatement;
   readonly #listKeys: RangeStatement;
@@ -70,11 +72,12 @@ export class Tables {
   readonly #between: StatementSync;
   readonly #forgetBefore: StatementSync;
   readonly #forget: StatementSync;
-  readonly #lastPosition: StatementSync;
+  readonly #newestRevision: StatementSync;
   readonly #getMeta: StatementSync;
   readonly #setMeta: StatementSync;
 
-  constructor(database: Database) {
+  constructor(database: Pick<Database, 'path' | 'prepare'>) {
+    this.#path = database.path;
     const arrays = (sql: string) => {
       const statement = database.prepare(sql);
       statement.setReturnArrays(true);
@@ -91,13 +94,14 @@ export class Tables {
     );
     this.#count = new RangeStatement(database, 'SELECT count(*) FROM current WHERE RANGE');
     this.#put = database.prepare(
-      `INSERT INTO current (${CURRENT}) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET
+      `INSERT INTO current (${CURRENT}) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET
        create_revision = excluded.create_revision, mod_revision = excluded.mod_revision,
-       version = excluded.version, lease = excluded.lease, value = excluded.value`,
+       version = excluded.version, lease = excluded.lease, value = excluded.value,
+       checksum = excluded.checksum`,
     );
     this.#remove = database.prepare('DELETE FROM current WHERE key = ?');
     this.#leaseKeys = arrays('SELECT key FROM current WHERE lease = ? AND lease <> 0 ORDER BY key');
-    this.#append = database.prepare(`INSERT INTO history (${HISTORY}) VALUES (?, ?, ?, ?, ?, ?)`);
+    this.#append = database.prepare(`INSERT INTO history (${HISTORY}) VALUES (?, ?, ?, ?, ?, ?, ?)`);
     this.#keyAt = arrays(
       `SELECT ${HISTORY} FROM history WHERE key = ? AND position < ? ORDER BY position DESC LIMIT 1`,
     );
@@ -108,20 +112,21 @@ export class Tables {
     );
     this.#forgetBefore = database.prepare('DELETE FROM history WHERE key = ? AND position < ?');
     this.#forget = database.prepare('DELETE FROM history WHERE position = ?');
-    this.#lastPosition = arrays('SELECT max(position) FROM history');
+    this.#newestRevision = arrays(NEWEST_REVISION);
     this.#getMeta = arrays('SELECT value FROM meta WHERE name = ?');
-    this.#setMeta = database.prepare('INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)');
+    this.#setMeta = database.prepare(`INSERT OR REPLACE ${into('meta')}`);
   }
 
   get(key: Uint8Array): Kv | undefined {
     const row: unknown = this.#get.get(key);
-    return row === undefined ? undefined : kvOf(row as SQLOutputValue[]);
+    return row === undefined ? undefined : this.#kvOf(row as Cell[]);
   }
 
   /** In key order; at most `limit`, 0n for all. Without values when `keysOnly`. */
   list(range: KeyRange, limit: bigint, keysOnly: boolean): Kv[] {
-    const statement = keysOnly ? this.#listKeys : this.#list;
-    return statement.all(range, limit === 0n ? NO_LIMIT : limit).map(kvOf);
+    const most = limit === 0n ? NO_LIMIT : limit;
+    if (keysOnly) return this.#listKeys.all(range, most).map(kvOf);
+    return this.#list.all(range, most).map(row => this.#kvOf(row));
   }
 
   count(range: KeyRange): bigint {
@@ -129,7 +134,9 @@ export class Tables {
   }
 
   put(kv: Kv): void {
-    this.#put.run(kv.key, kv.createRevision, kv.modRevision, kv.version, kv.lease, kv.value);
+    const { key, createRevision, modRevision, version, lease, value } = kv;
+    const sum = checksumOf([key, createRevision, modRevision, version, lease, value]);
+    this.#put.run(key, createRevision, modRevision, version, lease, value, sum);
   }
 
   remove(key: Uint8Array): void {
@@ -139,25 +146,27 @@ export class Tables {
   /** In key order. */
   keysOfLease(lease: bigint): Uint8Array[] {
     const rows: unknown = this.#leaseKeys.all(lease);
-    return (rows as SQLOutputValue[][]).map(row => row[0] as Uint8Array);
+    return (rows as Cell[][]).map(row => row[0] as Uint8Array);
   }
 
   append(row: HistoryRow): void {
-    this.#append.run(row.position, row.key, row.createRevision, row.version, row.lease, row.value ?? null);
+    const { position, key, createRevision, version, lease, value = null } = row;
+    const sum = checksumOf([position, key, createRevision, version, lease, value]);
+    this.#append.run(position, key, createRevision, version, lease, value, sum);
   }
 
   /** The newest row of `key` before `position`; undefined also when that is a deletion. */
   keyAt(key: Uint8Array, position: bigint): Kv | undefined {
     const found: unknown = this.#keyAt.get(key, position);
     if (found === undefined) return undefined;
-    const { value, position: at, ...row } = historyRowOf(found as SQLOutputValue[]);
+    const { value, position: at, ...row } = this.#historyRowOf(found as Cell[]);
     return value === undefined ? undefined : { ...row, value, modRevision: revisionOf(at) };
   }
 
   /** The first key after `key` that the history knows. */
   nextKey(key: Uint8Array): Uint8Array | undefined {
     const row: unknown = this.#nextKey.get(key);
-    return row === undefined ? undefined : ((row as SQLOutputValue[])[0] as Uint8Array);
+    return row === undefined ? undefined : ((row as Cell[])[0] as Uint8Array);
   }
 
   /** Rows from `position` on in order, until they hold `bytes` of keys and values or there are `limit`. */
@@ -165,8 +174,8 @@ export class Tables {
     const rows: HistoryRow[] = [];
     let held = 0;
     const found: unknown = this.#since.iterate(position, limit);
-    for (const cells of found as Iterable<SQLOutputValue[]>) {
-      const row = historyRowOf(cells);
+    for (const cells of found as Iterable<Cell[]>) {
+      const row = this.#historyRowOf(cells);
       rows.push(row);
       held += row.key.byteLength + (row.value?.byteLength ?? 0);
       if (held >= bytes) return { rows, complete: false };
@@ -192,24 +201,47 @@ export class Tables {
 
   /** The newest revision that changed something; an empty store is at 1, as etcd's. */
   newestRevision(): bigint {
-    const row: unknown = this.#lastPosition.get();
-    const last = revisionOf(((row as SQLOutputValue[])[0] as bigint | null) ?? 0n);
-    // The newest change may be a deletion that is compacted.
-    const compacted = this.getMeta('compacted_revision') ?? 0n;
-    return [FIRST_REVISION, compacted, last].reduce((a, b) => (a > b ? a : b));
+    const row: unknown = this.#newestRevision.get();
+    return (row as Cell[])[0] as bigint;
   }
 
   getMeta(name: MetaName): bigint | undefined {
     const row: unknown = this.#getMeta.get(name);
-    return row === undefined ? undefined : ((row as SQLOutputValue[])[0] as bigint);
+    return row === undefined ? undefined : ((row as Cell[])[0] as bigint);
   }
 
   setMeta(name: MetaName, value: bigint): void {
     this.#setMeta.run(name, value);
   }
+
+  /** @throws DatabaseError when the row is damaged. */
+  #kvOf(row: Cell[]): Kv {
+    if (!isSound(row)) throw this.#damaged(row[0]);
+    return kvOf(row);
+  }
+
+  /** @throws DatabaseError when the row is damaged. */
+  #historyRowOf(row: Cell[]): HistoryRow {
+    if (!isSound(row)) throw this.#damaged(row[1]);
+    const position = row[0] as bigint;
+    return {
+      position,
+      key: row[1] as Uint8Array,
+      createRevision: row[2] as bigint,
+      modRevision: revisionOf(position),
+      version: row[3] as bigint,
+      lease: row[4] as bigint,
+      value: (row[5] as Uint8Array | null) ?? undefined,
+    };
+  }
+
+  #damaged(key: Cell | undefined): Error {
+    const name = key instanceof Uint8Array ? JSON.stringify(keyText(key)) : 'a key';
+    return corrupt(this.#path, `the checksum of ${name} is wrong`);
+  }
 }
 
-function kvOf(row: SQLOutputValue[]): Kv {
+function kvOf(row: Cell[]): Kv {
   return {
     key: row[0] as Uint8Array,
     createRevision: row[1] as bigint,
@@ -217,18 +249,5 @@ function kvOf(row: SQLOutputValue[]): Kv {
     version: row[3] as bigint,
     lease: row[4] as bigint,
     value: row[5] as Uint8Array,
-  };
-}
-
-function historyRowOf(row: SQLOutputValue[]): HistoryRow {
-  const position = row[0] as bigint;
-  return {
-    position,
-    key: row[1] as Uint8Array,
-    createRevision: row[2] as bigint,
-    modRevision: revisionOf(position),
-    version: row[3] as bigint,
-    lease: row[4] as bigint,
-    value: (row[5] as Uint8Array | null) ?? undefined,
   };
 }

@@ -128,6 +128,9 @@ function sinkFor(core: Core, out: Outgoing<Response>): WatchSink {
     progress(id, revision) {
       out.send({ header: core.header(revision), watchId: id ?? WHOLE_STREAM });
     },
+    failed(error) {
+      out.close(core.database.noted(error));
+    },
     compacted(watchId, compactRevision) {
       out.send({ header: core.header(0n), watchId, canceled: true, compactRevision });
     },

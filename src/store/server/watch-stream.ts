@@ -51,6 +51,8 @@ export interface WatchSink {
   progress(id: bigint | undefined, revision: bigint): void;
   /** The watcher is gone: history before `compacted` is. */
   compacted(id: bigint, compacted: bigint): void;
+  /** The history cannot be read: the stream is over. */
+  failed(error: unknown): void;
 }
 
 export interface Watcher extends WatchOptions {
@@ -139,7 +141,11 @@ export class WatchStream {
     if (this.#behind.size === 0 && !this.#progressAsked) return;
     this.#catchingUp ??= setImmediate(() => {
       this.#catchingUp = undefined;
-      this.#catchUp();
+      try {
+        this.#catchUp();
+      } catch (error) {
+        this.#sink.failed(error);
+      }
     });
   }
 
