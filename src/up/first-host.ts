@@ -19,6 +19,7 @@ import { hostAndPort, storeNames, TOKEN_MS } from '../trust/command.ts';
 import { type HostTrust, trustFiles } from '../trust/host-trust.ts';
 import { keepOwnHost } from '../trust/own-host.ts';
 import { StoreTrust } from '../trust/store-trust.ts';
+import { drawVni } from './vni.ts';
 
 export interface FirstHostOptions {
   readonly network: string;
@@ -133,7 +134,9 @@ async function ensureConfig(trust: StoreTrust, network: Prefix, port: number): P
     network.family === 'ipv4'
       ? { Network: network }
       : { EnableIPv4: false, EnableIPv6: true, IPv6Network: network };
-  const value = new TextEncoder().encode(JSON.stringify({ ...families, Backend: { Type: 'vxlan' } }));
+  await using rtnetlink = connectRoute();
+  const backend = { Type: 'vxlan', VNI: drawVni(await rtnetlink.links.list(), Math.random) };
+  const value = new TextEncoder().encode(JSON.stringify({ ...families, Backend: backend }));
   await store.transact({
     compare: [{ key, target: 'version', is: '=', operand: 0n }],
     success: [{ op: 'put', key, value }],
