@@ -40,6 +40,7 @@ export const network = (address: string, up = true, ...more: string[]): HostNetw
     return { ...parsed, index: 2, family: parsed.ip.family, scope: 0, flags: 0x80, unknown: [] };
   }),
   defaultRoutes: [],
+  defaultVxlanPort: 8472,
 });
 
 export const lease = (key: string, modRevision = 1n): Lease => ({

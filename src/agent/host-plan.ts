@@ -59,7 +59,12 @@ export function planHost(inputs: HostPlanInputs): HostPlanResult {
   adoptMacs(network, networksOf(config), identity);
   const { underlay, chosenBy } = choice;
   try {
-    const backend = inputs.createBackend({ config, underlay, identity });
+    const backend = inputs.createBackend({
+      config,
+      underlay,
+      defaultVxlanPort: network.defaultVxlanPort,
+      identity,
+    });
     const { publicIpv4, publicIpv6, link } = underlay;
     const machine = identity.machine(network.links.find(({ index }) => index === link.index)?.mac);
     const attributes = {

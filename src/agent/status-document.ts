@@ -63,7 +63,7 @@ export function statusDocument(sources: StatusSources): Status {
     ...(sources.certificates.length === 0 ? {} : { certificates: sources.certificates }),
     network: networkStatus(plan, sources.configProblems),
     ...(lease === undefined ? {} : { lease }),
-    ...(outcome === undefined ? {} : { backend: backendStatus(outcome) }),
+    ...(outcome === undefined ? {} : { backend: backendStatus(outcome, sources.dataPlane) }),
     dataplane: dataPlaneStatus(sources),
     peers: sources.peers,
     firewall: firewallStatus(sources.firewall, options.firewall),
@@ -109,20 +109,23 @@ function familyStatus({ network, subnetLength, subnetMin, subnetMax }: FamilyCon
   };
 }
 
-function backendStatus({ plan, lease }: Outcome): BackendStatus {
+/** The devices as the kernel has them: only the names say what is wanted. */
+function backendStatus({ plan, lease }: Outcome, { links }: DataPlaneReport): BackendStatus {
   const { backend } = plan;
   return {
     type: backend.type,
     overlayMtu: backend.overlayMtu,
-    devices: backend.host(lease.subnet).links.map(({ name, kind, vni, port, mac, mtu, local }) => ({
-      name,
-      kind,
-      vni,
-      ...(port === undefined ? {} : { port }),
-      mac: mac.toString(),
-      mtu,
-      ...(local && { local: local.toString() }),
-    })),
+    devices: backend.host(lease.subnet).links.map(({ name, kind }) => {
+      const { mac, local, addresses, ...numbers } = links.find(link => link.name === name)?.actual ?? {};
+      return {
+        name,
+        kind,
+        ...numbers,
+        ...(mac && { mac: mac.toString() }),
+        ...(local && { local: local.toString() }),
+        ...(addresses && { addresses: [...addresses] }),
+      };
+    }),
   };
 }
 

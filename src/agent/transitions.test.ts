@@ -171,6 +171,7 @@ test('a bridge that still has the former subnet, or too large an MTU, is told of
       links: [eth0, { ...eth0, index: 3, name: 'docker0', mtu }],
       addresses: [addresses[0], { ...addresses[1], index: 3 }],
       defaultRoutes: [],
+      defaultVxlanPort: 8472,
     };
   };
   const codes = () => rig.health.warnings().map(({ code }) => code);

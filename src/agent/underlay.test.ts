@@ -64,6 +64,7 @@ const host: HostNetwork = {
     address(4, '172.16.0.1/24'),
   ],
   defaultRoutes: [defaultRoute('ipv4', 1, 100), defaultRoute('ipv4', 2, 50), defaultRoute('ipv6', 1, 1024)],
+  defaultVxlanPort: 8472,
 };
 
 const none: UnderlayCriteria = { interfaces: [], patterns: [] };

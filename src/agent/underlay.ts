@@ -15,6 +15,7 @@ import { NetlinkError } from '../netlink/errors.ts';
 import type { Address, Link, Route } from '../netlink/objects.ts';
 import { linksOfRoute } from '../netlink/route/multipath.ts';
 import type { Rtnetlink } from '../netlink/rtnetlink.ts';
+import { readModuleParameter } from '../sys/module-parameter.ts';
 import type { UnderlayCriteria } from './options.ts';
 
 /** include/uapi/linux/if_addr.h. */
@@ -28,6 +29,9 @@ const IFA_F_PERMANENT = 0x80;
 const TABLE_MAIN = 254;
 const UNICAST = 1;
 
+/** Linux' default, from before IANA's 4789 (drivers/net/vxlan), for as long as its module is not loaded. */
+const DEFAULT_VXLAN_PORT = 8472;
+
 /** What the kernel has: everything the decision is made of. */
 export interface HostNetwork {
   readonly links: readonly Link[];
@@ -36,6 +40,8 @@ export interface HostNetwork {
   readonly defaultRoutes: readonly Route[];
   /** The route to `--iface-can-reach`; undefined when it is not asked for or the kernel has none. */
   readonly reach?: Route;
+  /** UDP port of a VXLAN device for which none is asked. */
+  readonly defaultVxlanPort: number;
 }
 
 export type UnderlayChoice =
@@ -60,6 +66,7 @@ export async function readHostNetwork(netlink: Rtnetlink, criteria: UnderlayCrit
     addresses,
     defaultRoutes: routes.filter(route => route.destination === undefined && route.type === UNICAST),
     ...(reach === undefined ? {} : { reach }),
+    defaultVxlanPort: Number(readModuleParameter('vxlan', 'udp_port') ?? DEFAULT_VXLAN_PORT),
   };
 }
 

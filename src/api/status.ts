@@ -119,6 +119,7 @@ const LeaseStatus = v.object({
 const BackendStatus = v.object({
   type: text,
   overlayMtu: count,
+  /** As the kernel has them; one that it does not have is no more than its name and kind. */
   devices: v.array(
     v.object({
       name: text,
@@ -128,6 +129,7 @@ const BackendStatus = v.object({
       mac: v.exactOptional(text),
       mtu: v.exactOptional(count),
       local: v.exactOptional(text),
+      addresses: v.exactOptional(v.array(text)),
     }),
   ),
 });

@@ -24,6 +24,8 @@ export interface Underlay {
 export interface BackendContext {
   readonly config: NetworkConfig;
   readonly underlay: Underlay;
+  /** UDP port that this kernel gives a VXLAN device for which none is asked. */
+  readonly defaultVxlanPort: number;
   /** Secrets and identities that survive restarts, by name; created by the agent's state directory. */
   readonly identity: HostIdentity;
 }
@@ -47,7 +49,7 @@ export interface Backend {
   /** Lower case, as in the configuration: `vxlan`. */
   readonly type: string;
   /** What peers are told about this host. */
-  attributes(): Pick<LeaseAttributes, 'backendType' | 'backendData' | 'backendV6Data'>;
+  attributes(): Pick<LeaseAttributes, 'backendType' | 'backendData' | 'backendV6Data' | 'tunnelPort'>;
   /** MTU of packets between containers: FLANNEL_MTU. */
   readonly overlayMtu: number;
   /** What this host's kernel needs, whoever the peers are. */

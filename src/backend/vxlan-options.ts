@@ -4,7 +4,7 @@ import { Fields } from '../base/fields.ts';
 
 export interface VxlanOptions {
   readonly vni: number;
-  /** UDP port; undefined for the kernel's own default, 8472. */
+  /** UDP port; undefined for the kernel's own default. */
   readonly port?: number;
   /** MTU of the underlay, from which the overhead is taken; undefined for that of the interface. */
   readonly mtu?: number;

@@ -32,6 +32,7 @@ function contextOf(network: string, underlay: Underlay): BackendContext {
   return {
     config: parseNetworkConfig(network).config,
     underlay,
+    defaultVxlanPort: 8472,
     identity: {
       hostId: 'b7e4',
       mac: name => Mac.parse(MACS[name] ?? '02:00:00:00:00:00'),
@@ -79,11 +80,11 @@ describe('the vxlan backend', () => {
     };
     assert.equal(
       value(NETWORK_S7, IPV4),
-      '{"PublicIP":"192.168.65.3","PublicIPv6":null,"BackendType":"vxlan","BackendData":{"VNI":88,"VtepMAC":"c6:d2:32:6f:8f:44"}}',
+      '{"PublicIP":"192.168.65.3","PublicIPv6":null,"BackendType":"vxlan","BackendData":{"VNI":88,"VtepMAC":"c6:d2:32:6f:8f:44"},"TulleTunnelPort":4789}',
     );
     assert.equal(
       value(NETWORK_DUAL, DUAL, DUAL.publicIpv6),
-      '{"PublicIP":"192.168.65.3","PublicIPv6":"2001:db8::3","BackendType":"vxlan","BackendData":{"VNI":88,"VtepMAC":"c6:d2:32:6f:8f:44"},"BackendV6Data":{"VNI":88,"VtepMAC":"6a:12:34:56:78:9a"}}',
+      '{"PublicIP":"192.168.65.3","PublicIPv6":"2001:db8::3","BackendType":"vxlan","BackendData":{"VNI":88,"VtepMAC":"c6:d2:32:6f:8f:44"},"BackendV6Data":{"VNI":88,"VtepMAC":"6a:12:34:56:78:9a"},"TulleTunnelPort":8472}',
     );
   });
 
@@ -130,7 +131,7 @@ describe('the vxlan backend', () => {
     const { links, addresses } = backend.host(own);
     assert.deepEqual(
       links.map(({ name, mtu, local, port }) => `${name} ${mtu} ${local} ${port}`),
-      ['flannel.88 1450 192.168.65.3 undefined', 'flannel-v6.88 1430 2001:db8::3 undefined'],
+      ['flannel.88 1450 192.168.65.3 8472', 'flannel-v6.88 1430 2001:db8::3 8472'],
     );
     assert.deepEqual(
       addresses.map(({ link, address }) => `${link} ${address.ip}/${address.length}`),
@@ -183,7 +184,7 @@ describe('the vxlan backend', () => {
     assert.equal(backend.overlayMtu, 1350);
     assert.deepEqual(
       [link?.name, link?.mtu, link?.gbp, link?.learning, link?.port],
-      ['flannel.1', 1350, true, true, undefined],
+      ['flannel.1', 1350, true, true, 8472],
     );
   });
 
@@ -204,6 +205,12 @@ describe('the vxlan backend', () => {
       name: "this host's MAC",
       changes: { BackendData: { VNI: 88, VtepMAC: MACS['flannel.88'] } },
       reason: /this host's own/,
+    },
+    // B2
+    {
+      name: 'another UDP port',
+      changes: { TulleTunnelPort: 8472 },
+      reason: /its UDP port is 8472, .* 4789$/,
     },
     { name: 'no address', changes: { PublicIP: '0.0.0.0' }, reason: /no public IPv4 address/ },
   ]) {

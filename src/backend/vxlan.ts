@@ -49,11 +49,12 @@ export function vxlanBackend(context: BackendContext): Backend {
   const vteps = familiesOf(config).map(family => ({ family, link: vxlanLink(family, options, context) }));
   problems.push(...vteps.flatMap(vtep => underlayProblems(vtep, options, underlay)));
   if (problems.length > 0) throw new ConfigError('vxlan backend', problems);
+  const tunnelPort = options.port ?? context.defaultVxlanPort;
 
   return {
     type: 'vxlan',
     overlayMtu: Math.min(...vteps.map(({ link }) => link.mtu)),
-    attributes: () => ({ backendType: 'vxlan', ...published(vteps) }),
+    attributes: () => ({ backendType: 'vxlan', ...published(vteps), tunnelPort }),
     host: own => desiredHost(vteps, own, context),
     peer: lease => planPeer(vteps, lease),
   };
@@ -62,7 +63,7 @@ export function vxlanBackend(context: BackendContext): Backend {
 function vxlanLink(
   family: Family,
   options: VxlanOptions,
-  { underlay, identity }: BackendContext,
+  { underlay, defaultVxlanPort, identity }: BackendContext,
 ): DesiredVxlan {
   const name = vxlanLinkName(family, options.vni);
   const local = localAddress(family, underlay);
@@ -70,13 +71,13 @@ function vxlanLink(
     kind: 'vxlan',
     name,
     vni: options.vni,
+    port: options.port ?? defaultVxlanPort,
     underlayIndex: underlay.link.index,
     learning: options.learning,
     gbp: options.gbp,
     mtu: (options.mtu ?? underlay.link.mtu) - OVERHEAD[family],
     mac: identity.mac(name),
     ...(local === undefined ? {} : { local }),
-    ...(options.port === undefined ? {} : { port: options.port }),
   };
 }
 
@@ -205,6 +206,8 @@ function peerVtep(
   if (mac.equals(link.mac)) return `its VTEP MAC ${mac} is this host's own`;
   if (vni !== link.vni)
     return `its VNI is ${JSON.stringify(vni) ?? 'missing'}, and this network's is ${link.vni}`;
+  const { tunnelPort = link.port } = attributes;
+  if (tunnelPort !== link.port) return `its UDP port is ${tunnelPort}, and this host's is ${link.port}`;
   return { mac, underlayIp };
 }
 

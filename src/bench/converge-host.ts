@@ -116,6 +116,7 @@ function backendOf(world: World): Backend {
       ipv4: OWN_ADDRESS,
       publicIpv4: OWN_ADDRESS,
     },
+    defaultVxlanPort: 8472,
     identity: { hostId: 'ours', mac: () => world.device.mac },
   });
 }

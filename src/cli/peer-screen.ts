@@ -9,7 +9,6 @@ import { Prefix } from '../base/prefix.ts';
 import { CommandError } from './errors.ts';
 import { formatDuration } from './format.ts';
 import { paint } from './output.ts';
-import { KERNEL_VXLAN_PORT } from './places.ts';
 import { peerEntries, peerHost, peerName, peerState } from './status-peers.ts';
 import { formatFacts, wrap } from './table.ts';
 
@@ -139,7 +138,7 @@ function lookOn({ publicIpv4, publicIpv6 }: PeerStatus, status: Status): string[
   const { underlay, backend } = status;
   const peer = publicIpv4 ?? publicIpv6 ?? 'the peer';
   const [device] = backend?.devices ?? [];
-  const port = device?.port ?? (device?.kind === 'vxlan' ? KERNEL_VXLAN_PORT : undefined);
+  const port = device?.port;
   const here = underlay === undefined ? '' : ` (tcpdump -ni ${underlay.link.name} udp port ${port ?? ''})`;
   return [
     '  This host does its part: every entry is in its kernel. If packets still do not arrive, see',

@@ -48,6 +48,3 @@ export function agentPlaces(etcdPrefix: string): NetworkPlaces {
 export function networkTag(prefix: string): string {
   return createHash('sha256').update(prefix).digest('hex').slice(0, 8);
 }
-
-/** UDP port of a VXLAN device that was given none: `vxlan.udp_port`, before IANA's 4789 (drivers/net/vxlan). */
-export const KERNEL_VXLAN_PORT = 8472;

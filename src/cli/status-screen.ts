@@ -8,7 +8,6 @@ import {
 } from '../api/status.ts';
 import { formatCount, formatDuration, formatNumber } from './format.ts';
 import { paint, type Style } from './output.ts';
-import { KERNEL_VXLAN_PORT } from './places.ts';
 import { peerCounts, peersSection } from './status-peers.ts';
 import { formatFacts, wrap } from './table.ts';
 
@@ -44,7 +43,11 @@ function facts(status: Status, now: number): string {
     [
       'backend',
       backend &&
-        [backend.type, ...backend.devices.map(device), `MTU ${backend.overlayMtu} for containers`].join(', '),
+        [
+          backend.type,
+          ...backend.devices.map(one => device(one, backend)),
+          `MTU ${backend.overlayMtu} for containers`,
+        ].join(', '),
     ],
     [
       'underlay',
@@ -149,12 +152,17 @@ function firewall({ firewall: { mode, masquerade, forward, ok, lastError } }: St
   ]);
 }
 
-function device({ name, kind, vni, port }: BackendStatus['devices'][number]): string {
+/** As the kernel has it; its MTU only where that is not what containers are told. */
+function device(
+  { name, vni, port, mtu }: BackendStatus['devices'][number],
+  { overlayMtu }: BackendStatus,
+): string {
   const details = [
     vni === undefined ? undefined : `VNI ${vni}`,
-    port !== undefined ? `UDP ${port}` : kind === 'vxlan' ? `UDP ${KERNEL_VXLAN_PORT}` : undefined,
+    port === undefined ? undefined : `UDP ${port}`,
+    mtu === undefined || mtu === overlayMtu ? undefined : `MTU ${mtu}`,
   ].filter(detail => detail !== undefined);
-  return details.length === 0 ? name : `${name} (${details.join(', ')})`;
+  return `${name} (${details.length === 0 ? 'not in the kernel' : details.join(', ')})`;
 }
 
 function publicAddress({ underlay }: Status): string | undefined {

@@ -22,8 +22,8 @@ export interface DesiredVxlan {
   /** Index of the underlay link; 0 for none. */
   readonly underlayIndex: number;
   readonly local?: Ip;
-  /** UDP port; undefined leaves the kernel's default (8472) and accepts whatever an adopted device has. */
-  readonly port?: number;
+  /** UDP port. */
+  readonly port: number;
   readonly learning: boolean;
   readonly gbp: boolean;
   readonly mtu: number;

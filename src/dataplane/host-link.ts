@@ -5,14 +5,14 @@
  * The order makes a device useful only when it is complete: it is made, its sysctls are set, it gets its address,
  * then it is set up.
  */
-
+import { defined } from '../base/defined.ts';
 import type { InterfaceAddress, Prefix } from '../base/prefix.ts';
 import type { Address, Link } from '../netlink/objects.ts';
 import type { KernelEvent, Rtnetlink } from '../netlink/rtnetlink.ts';
 import { addressText, ensureAddress, removeAddress, superfluous } from './addresses.ts';
 import type { DesiredAddress, DesiredLink } from './desired.ts';
 import { compareVxlan, ensureVxlan, LinkError } from './links.ts';
-import { type ObjectType, type Repair, type RepairCause, repairOf } from './report.ts';
+import { type LinkFacts, type ObjectType, type Repair, type RepairCause, repairOf } from './report.ts';
 import type { Sysctls } from './sysctls.ts';
 
 export interface LinkEnvironment {
@@ -56,6 +56,7 @@ export class HostLink {
   /** Index of the device when it was looked at last: it is not in place yet while its addresses are seen to. */
   #seen: number | undefined;
   #refusal: LinkError | undefined;
+  #actual: LinkFacts | undefined;
 
   constructor(wish: LinkWish, environment: LinkEnvironment) {
     this.#wish = wish;
@@ -77,6 +78,11 @@ export class HostLink {
   /** undefined while the device is not in place. */
   get index(): number | undefined {
     return this.#binding?.index;
+  }
+
+  /** What the kernel had under the name when it was looked at last; undefined when it had nothing. */
+  get actual(): LinkFacts | undefined {
+    return this.#actual;
   }
 
   /** Whether the kernel may have dropped entries of the device before or while it was looked at last. */
@@ -144,6 +150,7 @@ export class HostLink {
     const wish = JSON.stringify([this.#wish, sysctls.of(name)]);
     const cause = causeOf(before, wish);
     const found = await rtnetlink.links.get(name);
+    this.#actual = found && factsOf(found);
     // It is gone, whatever becomes of the attempt to make it anew.
     if (before !== undefined && before.index !== found?.index) {
       this.#binding = { wish: before.wish, addresses: new Set() };
@@ -178,6 +185,8 @@ export class HostLink {
       this.#repaired(causeWithin, 'link', 'down for a moment', textOf(desired));
     }
     const kept = await rtnetlink.addresses.list({ index: device.index });
+    const link = device.outcome === 'kept' ? found : await rtnetlink.links.get(name);
+    this.#actual = link && { ...factsOf(link), addresses: kept.map(addressText) };
     // That a new device was down at first is heard now, before it counts as ours.
     await heard();
     // The end of one that was made anew for another wish is of our doing, and its tables are read in any case.
@@ -243,6 +252,9 @@ function causeOf(before: Binding | undefined, wish: string): RepairCause | undef
   if (before === undefined) return 'start';
   return before.wish === wish ? 'drift' : undefined;
 }
+
+const factsOf = ({ info, mtu, mac }: Link): LinkFacts =>
+  defined({ ...(info?.kind === 'vxlan' && { vni: info.id, port: info.port, local: info.local }), mtu, mac });
 
 const textOf = ({ name, vni, mac, mtu }: DesiredLink): string =>
   `link ${name} vxlan id ${vni} address ${mac} mtu ${mtu}`;

@@ -112,14 +112,14 @@ export class Host implements Disposable {
 
   report(): LinkReport[] {
     return this.#desired.links.map(({ name, kind }) => {
-      const { index, refusal } = this.#links.get(name) ?? {};
+      const { index, refusal, actual } = this.#links.get(name) ?? {};
       const reason = this.#retries.reason(`link ${name}`);
       return {
         name,
         kind,
         inSync: index !== undefined && reason === undefined,
         ...(index === undefined ? {} : { index }),
-        ...defined({ reason, code: refusal?.code, hint: refusal?.hint }),
+        ...defined({ actual, reason, code: refusal?.code, hint: refusal?.hint }),
       };
     });
   }

@@ -70,9 +70,7 @@ export function compareVxlan(desired: DesiredVxlan, actual: Link): Comparison {
 /** A difference that no change of the living device can mend. */
 function immutableDifference(desired: DesiredVxlan, info: VxlanInfo): string | undefined {
   if (info.id !== desired.vni) return `its VNI is ${info.id ?? 'none'}, not ${desired.vni}`;
-  if (desired.port !== undefined && info.port !== undefined && info.port !== desired.port) {
-    return `its UDP port is ${info.port}, not ${desired.port}`;
-  }
+  if (info.port !== desired.port) return `its UDP port is ${info.port ?? 'none'}, not ${desired.port}`;
   if ((info.gbp ?? false) !== desired.gbp) return desired.gbp ? 'it has no gbp' : 'it has gbp';
   if (info.group !== undefined) return `it has a default destination, ${info.group}`;
   if (info.collectMetadata === true) return 'it is external';
@@ -215,11 +213,11 @@ async function deleteMoved(
 }
 
 function holdsVni({ info }: Link, { vni, port }: DesiredVxlan): boolean {
-  return info?.kind === 'vxlan' && info.id === vni && (port === undefined || info.port === port);
+  return info?.kind === 'vxlan' && info.id === vni && info.port === port;
 }
 
 function taken({ vni, port }: DesiredVxlan, who: string): LinkError {
-  const message = `${who} VNI ${vni}${port === undefined ? '' : ` on UDP port ${port}`} already`;
+  const message = `${who} VNI ${vni} on UDP port ${port} already`;
   return new LinkError('VNI_IN_USE', message, { hint: 'delete it, or choose another VNI or port' });
 }
 
@@ -273,7 +271,7 @@ async function create(
       ...mutableInfo(desired),
       id: desired.vni,
       ...(gbp ? { gbp } : {}),
-      ...(port === undefined ? {} : { port }),
+      port,
     },
   });
   const link = await links.get(name);

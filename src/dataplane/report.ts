@@ -1,5 +1,7 @@
 /** What the data plane tells about itself: results, audit of repairs, status. Plain data, ready to be shown. */
 import { defined } from '../base/defined.ts';
+import type { Ip } from '../base/ip.ts';
+import type { Mac } from '../base/mac.ts';
 import type { LinkErrorCode } from './links.ts';
 
 export type ObjectType = 'link' | 'address' | 'sysctl' | 'neighbor' | 'fdb' | 'nexthop' | 'route';
@@ -62,11 +64,25 @@ export interface ApplyResult {
   readonly failures: readonly string[];
 }
 
+/** What the kernel had under the name of a device when it was looked at last, whatever is wanted. */
+export interface LinkFacts {
+  readonly vni?: number;
+  /** UDP port. */
+  readonly port?: number;
+  readonly mtu?: number;
+  readonly mac?: Mac;
+  readonly local?: Ip;
+  /** With their prefix lengths: `10.5.34.0/32`. Absent when it went wrong before they were read. */
+  readonly addresses?: readonly string[];
+}
+
 export interface LinkReport {
   readonly name: string;
   readonly kind: 'vxlan';
-  /** Absent while the kernel has no such device. */
+  /** Absent while the device is not in place. */
   readonly index?: number;
+  /** Absent while the kernel has no such device. */
+  readonly actual?: LinkFacts;
   readonly inSync: boolean;
   /** Why not. */
   readonly reason?: string;

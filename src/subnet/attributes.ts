@@ -3,7 +3,7 @@
  *
  *     {"PublicIP":"192.168.65.3","PublicIPv6":null,"BackendType":"vxlan",
  *      "BackendData":{"VNI":88,"VtepMAC":"c6:d2:32:6f:8f:44"},"TulleHost":"5d1c...","TulleHostName":"docker1",
- *      "TulleMachine":"9f03...","TulleReserved":true,
+ *      "TulleMachine":"9f03...","TulleTunnelPort":8472,"TulleReserved":true,
  *      "TulleClaim":{"TulleHost":"77ab...","PublicIP":"192.168.65.3","PublicIPv6":null}}
  *
  * PublicIP and PublicIPv6 are always written, as 0.0.0.0 and null when there is none; the others only when they
@@ -29,6 +29,7 @@ export function decodeAttributes(value: Uint8Array): LeaseAttributes {
   const machine = fields.text('TulleMachine') || undefined;
   const reserved = fields.flag('TulleReserved') || undefined;
   const claim = readClaim(fields, problems);
+  const tunnelPort = fields.integer('TulleTunnelPort', { min: 1, max: 65_535 });
   const extra = fields.unknown().map(name => [name, fields.value(name)] as const);
   if (problems.length > 0) {
     throw new ParseError('lease attributes', abridge(value), problems.map(formatProblem).join('; '));
@@ -43,12 +44,13 @@ export function decodeAttributes(value: Uint8Array): LeaseAttributes {
     ...(machine === undefined ? {} : { machine }),
     ...(reserved === undefined ? {} : { reserved }),
     ...(claim === undefined ? {} : { claim }),
+    ...(tunnelPort === undefined ? {} : { tunnelPort }),
     ...(extra.length === 0 ? {} : { extra: Object.fromEntries(extra) }),
   };
 }
 
 export function encodeAttributes(attributes: LeaseAttributes): Uint8Array {
-  const { backendType, backendData, backendV6Data, extra } = attributes;
+  const { backendType, backendData, backendV6Data, tunnelPort, extra } = attributes;
   const { hostId, hostName, machine, reserved, claim } = attributes;
   const members = {
     ...addressMembers(attributes),
@@ -61,6 +63,7 @@ export function encodeAttributes(attributes: LeaseAttributes): Uint8Array {
     TulleMachine: machine,
     TulleReserved: reserved,
     TulleClaim: claim && { TulleHost: claim.hostId, ...addressMembers(claim) },
+    TulleTunnelPort: tunnelPort,
     ...extra,
   };
   return new TextEncoder().encode(JSON.stringify(members));

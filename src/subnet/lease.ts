@@ -36,6 +36,8 @@ export interface LeaseAttributes {
   readonly reserved?: true;
   /** Who asks whether the holder lives (our own extra field `TulleClaim`); a holder that does takes it away. */
   readonly claim?: Claimant;
+  /** UDP port on which the host takes tunnel packets (our own extra field `TulleTunnelPort`); flannel tells none. */
+  readonly tunnelPort?: number;
   /** Members of the JSON object that nobody here knows; kept when the lease is written again. */
   readonly extra?: Readonly<Record<string, unknown>>;
 }
@@ -117,7 +119,7 @@ export function leadToOneDevice(a: LeaseAttributes, b: LeaseAttributes): boolean
   return sayTheSame(a, b);
 }
 
-/** Whether packets go the same way by both: everything but who the host is. */
+/** Whether packets go the same way by both: everything that flannel tells as well. */
 export function sayTheSame(a: LeaseAttributes, b: LeaseAttributes): boolean {
   const essence = ({ publicIp, publicIpv6, backendType, backendData, backendV6Data }: LeaseAttributes) =>
     JSON.stringify([publicIp, publicIpv6, backendType, backendData, backendV6Data]);

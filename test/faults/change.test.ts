@@ -9,10 +9,11 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
 import { SUBNET_FILE } from '../../src/cli/places.ts';
 import { waitForFile } from '../../src/sys/wait-file.ts';
 import { eventually } from '../support/eventually.ts';
-import { countOf, DEVICE, needsFaultLab } from './fault-host.ts';
+import { countOf, DEVICE, type FaultHost, needsFaultLab } from './fault-host.ts';
 import { CONFIG, FaultLab, PREFIX } from './fault-lab.ts';
 
 describe('live changes', needsFaultLab, () => {
@@ -284,6 +285,36 @@ describe('live changes', needsFaultLab, () => {
     );
   });
 
+  // B2
+  for (const [name, backend] of [
+    ['removed', { Type: 'vxlan', VNI: 88 }],
+    ['misspelt', { Type: 'vxlan', VNI: 88, Prot: 4789 }],
+  ] as const) {
+    test(`B2: of the port, which is ${name}: every host has the kernel's own, and tells what its kernel has`, async () => {
+      await lab.survive(async () => {
+        await lab.configure({ ...CONFIG, Backend: backend });
+        for (const host of lab.hosts) {
+          await host.until("the kernel's port is in use", ({ backend: used, peers }) => {
+            const port = used?.devices[0]?.port;
+            return port !== undefined && port !== 4789 && peers[0]?.state === 'ok';
+          });
+          await eventually('the status says what the kernel has', async () => {
+            const [{ backend: told, warnings }, found] = [
+              await host.client.status(),
+              await kernelFacts(host),
+            ];
+            const isNamed = warnings.some(({ text }) => text.includes('did you mean Port?'));
+            return isDeepStrictEqual(told?.devices, [found]) && isNamed === (name === 'misspelt');
+          });
+        }
+        await lab.configure();
+        for (const host of lab.hosts) {
+          await host.until('the port is back', ({ backend: used }) => used?.devices[0]?.port === 4789);
+        }
+      });
+    });
+  }
+
   for (const [name, config, inUse, most] of [
     ['learning', { Backend: { ...CONFIG.Backend, Learning: true } }, /vxlan id 88(?!.*nolearning)/, 0],
     ['the MTU', { Backend: { ...CONFIG.Backend, MTU: 1400 } }, / mtu 1350 /, 0],
@@ -331,3 +362,26 @@ describe('live changes', needsFaultLab, () => {
     assert.deepEqual(await lab.leaseKeys(), keys);
   });
 });
+
+/** The tunnel device of a host in the words of its status, as iproute2 finds it. */
+async function kernelFacts(host: FaultHost) {
+  const [link] = await host.json<{
+    ifname: string;
+    mtu: number;
+    address: string;
+    addr_info: { local: string; prefixlen: number }[];
+    linkinfo: { info_kind: string; info_data: { id: number; port: number; local: string } };
+  }>(`ip -details -json address show dev ${DEVICE}`);
+  if (link === undefined) return undefined;
+  const { info_kind: kind, info_data: data } = link.linkinfo;
+  return {
+    name: link.ifname,
+    kind,
+    vni: data.id,
+    port: data.port,
+    mtu: link.mtu,
+    mac: link.address,
+    local: data.local,
+    addresses: link.addr_info.map(({ local, prefixlen }) => `${local}/${prefixlen}`),
+  };
+}

@@ -28,7 +28,7 @@ describe('two hosts', needs, () => {
       readFileSync(one.subnetFile, 'utf8'),
       `FLANNEL_NETWORK=10.77.0.0/16\nFLANNEL_SUBNET=${ip}/${length}\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=false\n`,
     );
-    const value = await cluster.leaseValue(status.lease?.key ?? '');
+    const { TulleMachine: _, ...value } = await cluster.leaseValue(status.lease?.key ?? '');
     const mac = (await one.ip.links.get('flannel.88'))?.mac;
     assert.deepEqual(value, {
       PublicIP: '192.168.65.3',
@@ -36,6 +36,8 @@ describe('two hosts', needs, () => {
       BackendType: 'vxlan',
       BackendData: { VNI: 88, VtepMAC: String(mac) },
       TulleHost: status.host.id,
+      TulleHostName: status.host.name,
+      TulleTunnelPort: 4789,
     });
   });
 
