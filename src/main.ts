@@ -9,6 +9,7 @@
  *       load: async () => (await import('./cli/status-command.ts')).statusCommand(),
  *     },
  */
+import type { Offer } from './cli/offers.ts';
 import { outputWritten } from './cli/output.ts';
 import { buildProgram, type CommandEntry, endOnDefect, run } from './cli/program.ts';
 import { endProcess } from './sys/end-process.ts';
@@ -93,15 +94,29 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./bench/command.ts')).benchCommand(),
   },
   {
+    name: 'version',
+    group: 'This program:',
+    summary: 'print the version',
+    load: async () => (await import('./cli/version-command.ts')).versionCommand(),
+  },
+  {
     name: 'completion',
     group: 'This program:',
     summary: 'print the completion script for bash, zsh or fish',
     load: async () =>
-      (await import('./cli/completion-command.ts')).completionCommand(() =>
-        buildProgram(COMMANDS, () => true),
+      (await import('./cli/completion-command.ts')).completionCommand(
+        () => buildProgram(COMMANDS, () => true),
+        namesNow,
       ),
   },
 ];
+
+/** Names that completion offers and that change: none of them is in the script. */
+async function namesNow(offer: Offer): Promise<readonly string[]> {
+  if (offer === 'hosts') return (await import('./cli/agent-option.ts')).knownHosts();
+  const { placesIn, runningLabs } = await import('./lab/record.ts');
+  return offer === 'labs' ? runningLabs().map(({ name }) => name) : runningLabs().flatMap(placesIn);
+}
 
 if (import.meta.main) {
   process.on('uncaughtException', endOnDefect);

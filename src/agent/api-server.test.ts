@@ -82,8 +82,8 @@ describe('requests', () => {
   test('events end without following and go on with it', async () => {
     await using _server = await ApiServer.open(socketPath, handlers());
     const client = new AgentClient({ socketPath });
-    events.add('info', 't', 'one');
-    events.add('info', 't', 'two');
+    events.add('info', 'state', 'one');
+    events.add('info', 'state', 'two');
     assert.deepEqual(
       (await Array.fromAsync(client.events({ after: 1 }))).map(({ text }) => text),
       ['two'],
@@ -91,7 +91,7 @@ describe('requests', () => {
     const seen: string[] = [];
     for await (const { text } of client.events({ follow: true })) {
       seen.push(text);
-      if (text === 'two') events.add('info', 't', 'three');
+      if (text === 'two') events.add('info', 'state', 'three');
       if (text === 'three') break;
     }
     assert.deepEqual(seen, ['one', 'two', 'three']);
@@ -99,7 +99,7 @@ describe('requests', () => {
 
   test('a follower is let go when the server closes', async () => {
     const server = await ApiServer.open(socketPath, handlers());
-    events.add('info', 't', 'one');
+    events.add('info', 'state', 'one');
     const seen: string[] = [];
     for await (const { text } of new AgentClient({ socketPath }).events({ follow: true })) {
       seen.push(text);

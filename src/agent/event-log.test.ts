@@ -28,7 +28,7 @@ test('what is an event is also in the log, at its level', () => {
 
 test('keeps the newest', () => {
   const { log } = open(3);
-  for (let index = 1; index <= 5; index++) log.add('info', 't', `event ${index}`);
+  for (let index = 1; index <= 5; index++) log.add('info', 'state', `event ${index}`);
   assert.deepEqual(
     log.list().map(({ id }) => id),
     [3, 4, 5],
@@ -55,13 +55,13 @@ test('a flood of one type leaves what is rare', () => {
 
 test('a follower gets what was, then what comes, without gap or repetition', async () => {
   const { log } = open();
-  log.add('info', 't', 'one');
-  log.add('info', 't', 'two');
+  log.add('info', 'state', 'one');
+  log.add('info', 'state', 'two');
   const stop = new AbortController();
   const seen: string[] = [];
   for await (const { text } of log.follow(1, stop.signal)) {
     seen.push(text);
-    if (seen.length < 4) log.add('info', 't', `after ${text}`);
+    if (seen.length < 4) log.add('info', 'state', `after ${text}`);
     else stop.abort();
   }
   assert.deepEqual(seen, ['two', 'after two', 'after after two', 'after after after two']);
@@ -70,9 +70,9 @@ test('a follower gets what was, then what comes, without gap or repetition', asy
 test('nothing is kept for a follower who does not keep up', async () => {
   const { log } = open();
   const follower = log.follow(0, new AbortController().signal);
-  log.add('info', 't', 'one');
+  log.add('info', 'state', 'one');
   assert.equal((await follower.next()).value?.id, 1);
-  for (let index = 0; index < 1000; index++) log.add('info', 't', `later ${index}`);
+  for (let index = 0; index < 1000; index++) log.add('info', 'state', `later ${index}`);
   const kept = log.list().map(({ id }) => id);
   const told: (number | undefined)[] = [];
   for (const _ of kept) told.push((await follower.next()).value?.id);

@@ -5,7 +5,7 @@
  * When there is no room left, the oldest event of the most frequent type goes: thousands of rejected leases must
  * not push out the one line that says when the host lost its own.
  */
-import type { AgentEvent } from '../api/messages.ts';
+import type { AgentEvent, EventType } from '../api/messages.ts';
 import type { Clock } from '../base/clock.ts';
 import { Latest } from '../base/latest.ts';
 import type { Logger } from '../base/log.ts';
@@ -43,7 +43,7 @@ export class EventLog {
   /** @param fields facts that JSON can hold; never a secret. Texts are cut: they may be of somebody else's making. */
   add(
     severity: AgentEvent['severity'],
-    type: string,
+    type: EventType,
     text: string,
     fields: Readonly<Record<string, unknown>> = {},
   ): void {
@@ -63,7 +63,7 @@ export class EventLog {
   }
 
   /** The newest events of one type, newest first. */
-  newest(type: string, most: number): readonly AgentEvent[] {
+  newest(type: EventType, most: number): readonly AgentEvent[] {
     const found: AgentEvent[] = [];
     for (let index = this.#events.length - 1; index >= 0 && found.length < most; index--) {
       const event = this.#events[index];

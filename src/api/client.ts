@@ -155,7 +155,7 @@ export class AgentClient {
       });
     }
     if (isCode(error, 'EACCES', 'EPERM')) {
-      return new ApiError('PERMISSION_DENIED', `${this.#socketPath} may be opened by root only`, {
+      return new ApiError('PERMISSION_DENIED', `permission denied: ${this.#socketPath} is for root`, {
         hint: 'run the command with sudo',
       });
     }

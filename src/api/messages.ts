@@ -4,13 +4,51 @@ import * as v from 'valibot';
 /** Where the agent listens unless told otherwise. */
 export const DEFAULT_SOCKET = '/run/tulle/agent.sock';
 
+/** What can happen on a host, each a stable word. docs/reference/warnings.md says when. */
+export const EVENT_TYPES = [
+  'start',
+  'stop',
+  'state',
+  'condition',
+  'warning',
+  'warning-ended',
+  'lease-acquired',
+  'lease-published',
+  'lease-reserved',
+  'lease-waiting',
+  'lease-unconfirmed',
+  'lease-overwritten',
+  'lease-claimed',
+  'lease-contested',
+  'lease-lost',
+  'lease-released',
+  'lease-kept',
+  'leases-forgotten',
+  'lease-rejected',
+  'lease-accepted',
+  'lease-withdrawn',
+  'underlay-changed',
+  'network-changed',
+  'handover',
+  'peer-added',
+  'peer-removed',
+  'peer-changed',
+  'peer-differs',
+  'peer-unreachable',
+  'peer-reachable',
+  'subnet-file-changed',
+  'drift-repaired',
+  'state-repaired',
+] as const;
+export type EventType = (typeof EVENT_TYPES)[number];
+
 /** Something that happened on this host: one line of `GET /v1/events`. */
 export const AgentEvent = v.object({
   /** Grows by one; starts again at 1 with the agent. */
   id: v.pipe(v.number(), v.integer(), v.minValue(1)),
   time: v.pipe(v.string(), v.isoTimestamp()),
   severity: v.picklist(['info', 'warning', 'error']),
-  /** Stable word: `state`, `drift-repaired`, `lease-acquired`, `peer-added`. */
+  /** One of EVENT_TYPES, or one of a newer agent's. */
   type: v.string(),
   /** One sentence for people. */
   text: v.string(),

@@ -25,5 +25,11 @@ export const networkOption = (): Option =>
 export const socketOf = ({ socket, etcdPrefix = NETWORK_PREFIX }: AgentOption): string =>
   socket ?? agentPlaces(etcdPrefix).socket;
 
+/** Names of the hosts that the agent of this host knows, its own first. @throws ApiError */
+export async function knownHosts(): Promise<string[]> {
+  const { host, peers } = await new AgentClient().status();
+  return [...new Set([host.name, ...peers.flatMap(({ hostName = [] }) => hostName)])];
+}
+
 export const agentClient = (options: AgentOption): AgentClient =>
   new AgentClient({ socketPath: socketOf(options) });

@@ -175,6 +175,12 @@ describe('a client of the agent', () => {
     assert.match(wrong.err, /4 problems/);
   });
 
+  test('I12: events of a type that there is not are refused with the types there are', async t => {
+    const { exit, err } = await tulle(t, 'events', '--type', 'state,nosuch', '--socket', socket);
+    assert.equal(exit, 2);
+    assert.match(err, /"nosuch" is not a type of event: want start, stop, state, .*peer-added/);
+  });
+
   test('events --follow goes on behind what was remembered', async t => {
     const asked: string[] = [];
     answer = (request, response) => {

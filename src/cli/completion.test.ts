@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { test } from 'node:test';
-import { Command, Option } from 'commander';
+import { Argument, Command, Option } from 'commander';
 import { completionScript, SHELLS } from './completion.ts';
+import { offering } from './offers.ts';
 import { buildProgram } from './program.ts';
 
 const lab = () => {
@@ -50,6 +51,33 @@ test('bash is offered what fits at each place', {
   assert.deepEqual(await offered('lab', 'up', '--json', '--backend', 'h'), ['host-gw']);
   assert.deepEqual(await offered('lab', 'up', '--hosts', ''), [], 'any number: left to the person');
   assert.deepEqual(await offered('help', 's'), ['status']);
+});
+
+test('I12: names that change are asked for when they are wanted', {
+  skip: process.env['CI'] === 'true' ? false : noBash,
+}, async () => {
+  const asked = new Command('status')
+    .addOption(offering(new Option('--peer <which>'), 'hosts'))
+    .addOption(offering(new Option('--type <types>'), ['start', 'stop']))
+    .addArgument(offering(new Argument('<place>'), 'lab-places'));
+  const tree = await buildProgram(
+    [{ name: 'status', group: 'This host:', summary: 'this host', load: async () => asked }],
+    () => true,
+  );
+  const words = (...line: string[]) => {
+    const stub =
+      'tulle() { case "$*" in "completion --offer hosts") echo docker1; echo docker2;; *) echo "c/$3";; esac; }';
+    const probe = 'COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _tulle; printf "%s\n" "${COMPREPLY[@]}"';
+    const script = `${completionScript('bash', tree)}\n${stub}\n${probe}`;
+    return execFileSync('bash', ['-c', script, 'bash', 'tulle', ...line], { encoding: 'utf8' })
+      .trim()
+      .split('\n');
+  };
+  assert.deepEqual(words('status', '--peer', 'docker'), ['docker1', 'docker2']);
+  assert.deepEqual(words('status', ''), ['c/lab-places']);
+  assert.deepEqual(words('status', '--type', 's'), ['start', 'stop']);
+  assert.match(completionScript('zsh', tree), /compadd -- \$\{\(f\)"\$\(tulle completion --offer hosts/);
+  assert.match(completionScript('fish', tree), /-x -a '\(tulle completion --offer hosts/);
 });
 
 test('every script names every command and option, quoted', async () => {

@@ -1,8 +1,9 @@
 /**
  * Completion scripts for the three common shells, made from the tree of commands, so that they cannot know
- * other options than the program. A script is static: pressing TAB starts no program.
+ * other options than the program. Pressing TAB starts the program only for names that it alone knows (offers.ts).
  */
 import type { Command, Option } from 'commander';
+import { type Offer, offerOf } from './offers.ts';
 
 export const SHELLS = ['bash', 'zsh', 'fish'] as const;
 export type Shell = (typeof SHELLS)[number];
@@ -13,16 +14,19 @@ interface Level {
   readonly path: string;
   readonly commands: readonly { readonly name: string; readonly summary: string }[];
   readonly options: readonly Choice[];
-  /** Values of the first argument, when they are fixed. */
-  readonly values: readonly string[];
+  /** Values of the first argument. */
+  readonly values: Values;
 }
+
+/** Fixed words, or the kind of names to ask the program for; empty when any text will do. */
+type Values = Offer | readonly string[];
 
 interface Choice {
   /** `--json`, `-h`. */
   readonly names: readonly string[];
   readonly description: string;
-  /** undefined for an option without a value; empty when any text will do. */
-  readonly values: readonly string[] | undefined;
+  /** undefined for an option without a value. */
+  readonly values: Values | undefined;
 }
 
 export function completionScript(shell: Shell, program: Command): string {
@@ -45,7 +49,7 @@ function levelsOf(command: Command, path: readonly string[] = []): Level[] {
       summary: firstLine(child.summary() || child.description()),
     })),
     options: view.visibleOptions(command).map(choiceOf),
-    values: command.registeredArguments[0]?.argChoices ?? [],
+    values: command.registeredArguments[0] === undefined ? [] : offerOf(command.registeredArguments[0]),
   };
   // `help` is no child but commander's own, and what may follow it are the others.
   const help = children.find(child => !command.commands.includes(child));
@@ -60,7 +64,7 @@ function levelsOf(command: Command, path: readonly string[] = []): Level[] {
 const choiceOf = (option: Option): Choice => ({
   names: [option.long, option.short].filter(name => name !== undefined),
   description: firstLine(option.description),
-  values: option.required || option.optional ? (option.argChoices ?? []) : undefined,
+  values: option.required || option.optional ? offerOf(option) : undefined,
 });
 
 function bashScript(levels: readonly Level[]): string {
@@ -92,7 +96,7 @@ ${withValues
 ${levels
   .map(({ path, commands, options, values }) => {
     const flags = options.flatMap(({ names }) => names);
-    const words = [...commands.map(({ name }) => name), ...values];
+    const words = typeof values === 'string' ? values : [...commands.map(({ name }) => name), ...values];
     return `    ${quote(path)})
       case "$current" in
         -*) ${bashReply(flags)} ;;
@@ -107,10 +111,14 @@ complete -o default -F _tulle tulle
 }
 
 /** An empty reply leaves the word to bash's own completion of file names. */
-const bashReply = (words: readonly string[]) =>
-  words.length === 0
-    ? 'COMPREPLY=()'
-    : `mapfile -t COMPREPLY < <(compgen -W ${quote(words.join(' '))} -- "$current")`;
+const bashReply = (values: Values) => {
+  if (values.length === 0) return 'COMPREPLY=()';
+  const words = typeof values === 'string' ? `"$(${ask(values)})"` : quote(values.join(' '));
+  return `mapfile -t COMPREPLY < <(compgen -W ${words} -- "$current")`;
+};
+
+/** The names of a kind, a line each; none where the program cannot tell. */
+const ask = (offer: Offer) => `tulle completion --offer ${offer} 2>/dev/null`;
 
 function zshScript(levels: readonly Level[]): string {
   const describe = (items: readonly (readonly [string, string])[]) =>
@@ -139,7 +147,7 @@ ${levels
       .map(
         ({ names, values = [] }) =>
           `    ${names.map(name => `(${quote(`${path} ${name}`)})`).join('|')}) ${
-            values.length === 0 ? '_files' : `compadd -- ${values.map(quote).join(' ')}`
+            values.length === 0 ? '_files' : `compadd -- ${zshWords(values)}`
           }; return ;;`,
       ),
   )
@@ -148,13 +156,15 @@ ${levels
   case "$path" in
 ${levels
   .map(({ path, commands, options, values }) => {
+    if (typeof values === 'string') {
+      return `    (${quote(path)})
+      [[ \${words[CURRENT]} == -* ]] || { compadd -- ${zshWords(values)}; return }
+      options=(${describe(optionWords(options))}) ;;`;
+    }
     const words = [...commands.map(({ name, summary }) => [name, summary] as const), ...values.map(pair)];
-    const flags = options.flatMap(({ names, description }) =>
-      names.map(name => [name, description] as const),
-    );
     return `    (${quote(path)})
       commands=(${describe(words)})
-      options=(${describe(flags)}) ;;`;
+      options=(${describe(optionWords(options))}) ;;`;
   })
   .join('\n')}
   esac
@@ -166,6 +176,12 @@ compdef _tulle tulle
 `;
 }
 
+const optionWords = (options: readonly Choice[]) =>
+  options.flatMap(({ names, description }) => names.map(name => [name, description] as const));
+
+const zshWords = (values: Values) =>
+  typeof values === 'string' ? `\${(f)"$(${ask(values)})"}` : values.map(quote).join(' ');
+
 const pair = (value: string): readonly [string, string] => [value, ''];
 
 function fishScript(levels: readonly Level[]): string {
@@ -175,7 +191,7 @@ function fishScript(levels: readonly Level[]): string {
       ...commands.map(
         ({ name, summary }) => `complete -c tulle -f ${at} -a ${quote(name)} -d ${quote(summary)}`,
       ),
-      ...(values.length === 0 ? [] : [`complete -c tulle -f ${at} -a ${quote(values.join(' '))}`]),
+      ...(values.length === 0 ? [] : [`complete -c tulle -f ${at} -a ${fishWords(values)}`]),
       ...options.map(option => fishOption(at, option)),
     ];
   });
@@ -201,10 +217,12 @@ function fishOption(at: string, { names, description, values }: Choice): string 
   const flags = names.map(name =>
     name.startsWith('--') ? `-l ${name.slice(2)}` : `${name.length === 2 ? '-s' : '-o'} ${name.slice(1)}`,
   );
-  const argument =
-    values === undefined ? '' : values.length === 0 ? ' -r' : ` -x -a ${quote(values.join(' '))}`;
+  const argument = values === undefined ? '' : values.length === 0 ? ' -r' : ` -x -a ${fishWords(values)}`;
   return `complete -c tulle ${at} ${flags.join(' ')}${argument} -d ${quote(description)}`;
 }
+
+const fishWords = (values: Values) =>
+  quote(typeof values === 'string' ? `(${ask(values)})` : values.join(' '));
 
 /** For all three shells a single-quoted word, with a quote in it closed, escaped and opened again. */
 const quote = (text: string) => `'${text.replaceAll("'", "'\\''")}'`;

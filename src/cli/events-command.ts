@@ -1,11 +1,11 @@
 /** `tulle events`: what happened on this host, and what is happening. */
 import { Command, Option } from 'commander';
-import type { AgentEvent } from '../api/messages.ts';
-import { ParseError } from '../base/errors.ts';
+import { type AgentEvent, EVENT_TYPES } from '../api/messages.ts';
 import { type AgentOption, agentClient, networkOption, socketOption } from './agent-option.ts';
 import { formatCount } from './format.ts';
 import { withExamples } from './help.ts';
-import { duration, integer, list, withChoices } from './options.ts';
+import { offering } from './offers.ts';
+import { duration, integer, list, oneOf, withChoices } from './options.ts';
 import { formatJson, note, paint, print, type Style } from './output.ts';
 import { untilStopped } from './signals.ts';
 import { wrap } from './table.ts';
@@ -37,6 +37,8 @@ const YEAR = 365 * 86_400_000;
 /** Most types fit, so that the texts begin below each other. */
 const TYPE_WIDTH = 'leases-forgotten'.length;
 
+const eventType = oneOf(EVENT_TYPES, 'a type of event');
+
 export function eventsCommand(): Command {
   const command = new Command('events')
     .description('Show what happened on this host: leases, peers, repairs, failures; oldest first.')
@@ -50,7 +52,10 @@ export function eventsCommand(): Command {
       ),
     )
     .addOption(
-      new Option('--type <types>', 'only of these types, separated by commas').argParser(list(eventType)),
+      offering(
+        new Option('--type <types>', 'only of these types, separated by commas'),
+        EVENT_TYPES,
+      ).argParser(list(eventType)),
     )
     .addOption(
       withChoices(
@@ -114,14 +119,4 @@ function formatEvent({ time, severity: of, type, text }: AgentEvent): string {
   const when = time.replace('T', ' ');
   const padded = type.padEnd(TYPE_WIDTH);
   return wrap(`${paint('dim', when)}  ${paint(STYLE[of], padded)}  ${text}`, when.length + TYPE_WIDTH + 4);
-}
-
-/** The types are the agent's; a newer agent may have more than this client knows. */
-function eventType(text: string): string {
-  if (/^[a-z]+(-[a-z]+)*$/.test(text)) return text;
-  throw new ParseError(
-    'a type of event',
-    text,
-    'want words like drift-repaired; docs/reference/warnings.md lists them',
-  );
 }

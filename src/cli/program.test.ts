@@ -72,8 +72,10 @@ describe('a command line', () => {
     const { status, out } = await tulle(t, commands(undefined, [], loaded), ['--help']);
     assert.equal(status, 0);
     assert.match(out, /fail +fails\n +serve +serves/);
-    const version = await tulle(t, commands(undefined, [], loaded), ['--version']);
-    assert.match(version.out, /^\d+\.\d+\.\d+\n$/);
+    for (const word of ['--version', '-v']) {
+      const version = await tulle(t, commands(undefined, [], loaded), [word]);
+      assert.match(version.out, /^\d+\.\d+\.\d+\n$/);
+    }
     assert.deepEqual(loaded, []);
   });
 
@@ -97,6 +99,27 @@ describe('a command line', () => {
     assert.equal(first.out, second.out);
     const deeper = await tulle(t, commands(undefined), ['help', 'serve', 'deeper']);
     assert.match(deeper.out, /--level <n>/);
+  });
+
+  test('I12: a word that is no command gets the commands there are', async t => {
+    const { err, status } = await tulle(t, commands(undefined), ['xyz']);
+    assert.deepEqual(
+      [status, ...err],
+      [2, "tulle: error: unknown command 'xyz'", 'hint: the commands are fail, serve'],
+    );
+    const table: CommandEntry[] = [
+      {
+        name: 'lab',
+        group: 'This host:',
+        summary: 'a lab',
+        load: async () => new Command('lab').addCommand(new Command('up')).addCommand(new Command('down')),
+      },
+    ];
+    const below = await tulle(t, table, ['lab', 'xyz']);
+    assert.deepEqual(below.err, ["tulle: error: unknown command 'xyz'", 'hint: the commands are up, down']);
+    const helped = await tulle(t, table, ['lab', 'help', 'up']);
+    assert.match(helped.out, /^Usage: tulle lab up/);
+    assert.match((await tulle(t, table, ['lab', 'help'])).out, /^Usage: tulle lab /);
   });
 
   const WRONG: readonly (readonly [string, readonly string[], readonly string[]])[] = [

@@ -18,9 +18,10 @@
  * - sets `process.exitCode = EXIT.differs.status` when it worked and found things not as wanted,
  * - wraps work that lasts in `untilStopped` and work that takes over a second in `withProgress`.
  */
-import { Command } from 'commander';
+import { Command, type CommanderError } from 'commander';
 import { packageVersion } from '../base/version.ts';
 import { endProcess } from '../sys/end-process.ts';
+import { CommandError } from './errors.ts';
 import { EXIT } from './exit-codes.ts';
 import { HELP_OUTPUT, HELP_STYLE, withExamples } from './help.ts';
 import { assertOptions } from './options.ts';
@@ -75,7 +76,7 @@ export async function buildProgram(
 ): Promise<Command> {
   const program = new Command('tulle')
     .description('Containers on different Linux hosts reach each other by their own IP addresses.')
-    .version(packageVersion(), '--version', 'print the version')
+    .version(packageVersion(), '-v, --version', 'print the version')
     .helpOption('-h, --help', 'show help')
     // Inherited by all: a command and its subcommand may have options of the same name.
     .enablePositionalOptions()
@@ -84,7 +85,9 @@ export async function buildProgram(
     .usage('<command> [options]')
     .configureHelp(HELP_STYLE)
     .configureOutput(HELP_OUTPUT)
-    .exitOverride()
+    .exitOverride(error => {
+      throw unknownCommandIn(program, error) ?? error;
+    })
     .hook('preAction', (_, action) => assertOptions(action));
   for (const entry of commands) {
     const command = wanted(entry) ? await entry.load() : new Command(entry.name);
@@ -107,10 +110,11 @@ function commandOf(argv: readonly string[]): string | undefined {
   return words[0] === 'help' ? words[1] : words[0];
 }
 
-/** `help lab up` as `lab up --help`: commander's own help command knows the first level only. */
+/** `help lab up` and `lab help up` as `lab up --help`: commander's own help command knows the first level only. */
 function withoutHelpCommand(argv: readonly string[]): readonly string[] {
-  const [first, ...words] = argv;
-  return first === 'help' && words.length > 0 ? [...words, '--help'] : argv;
+  const [first = '', second, ...words] = argv;
+  if (first === 'help' && second !== undefined) return [second, ...words, '--help'];
+  return second === 'help' && !first.startsWith('-') ? [first, ...words, '--help'] : argv;
 }
 
 /** The name of a command that is not there, in `tulle nope --help` and `tulle help nope`. */
@@ -120,9 +124,27 @@ function unknownCommand(commands: readonly CommandEntry[], argv: readonly string
   return known || !['help', '--help', '-h'].some(word => argv.includes(word)) ? undefined : name;
 }
 
+/** Of a word that is no command of this one, with the commands there are unless one of them is near. */
+function unknownCommandIn(command: Command, error: CommanderError): CommandError | undefined {
+  const isExcess = error.code === 'commander.excessArguments' && command.commands.length > 0;
+  if (error.code !== 'commander.unknownCommand' && !isExcess) return undefined;
+  const message = isExcess ? `unknown command '${command.args[0]}'` : error.message;
+  const [what = '', suggestion] = message.replace(/^error: /, '').split('\n(Did you mean ');
+  const all = command.commands.map(child => child.name()).join(', ');
+  const near = suggestion?.replace('?)', '');
+  const hint =
+    near === undefined
+      ? `the commands are ${all}`
+      : `did you mean ${near.includes(', ') ? near : `'${near}'`}?`;
+  return new CommandError('USAGE', what, hint);
+}
+
 /** Commander hands settings down only to commands it makes itself. */
 function inheriting(parent: Command, command: Command): Command {
   command.copyInheritedSettings(parent).helpCommand(false);
+  command.exitOverride(error => {
+    throw unknownCommandIn(command, error) ?? error;
+  });
   for (const child of command.commands) inheriting(command, child);
   return command;
 }

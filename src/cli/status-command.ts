@@ -1,5 +1,5 @@
 /** `tulle status`: this host on one screen. */
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import type { AgentClient } from '../api/client.ts';
 import type { AgentEvent } from '../api/messages.ts';
 import { containersCanTalk, type Status } from '../api/status.ts';
@@ -7,6 +7,7 @@ import { type AgentOption, agentClient, networkOption, socketOption } from './ag
 import { EXIT } from './exit-codes.ts';
 import { formatCount } from './format.ts';
 import { withExamples } from './help.ts';
+import { offering } from './offers.ts';
 import { jsonOption } from './options.ts';
 import { note, print, printJson, warn } from './output.ts';
 import { findPeers, peerScreen, warningsAbout } from './peer-screen.ts';
@@ -27,9 +28,14 @@ export function statusCommand(): Command {
         `Ends with ${EXIT.differs.status} when containers of this host (with --peer, those of the peer) cannot talk, and with ${EXIT.noAgent.status} when no agent runs.`,
     )
     .option('--all', 'every peer, with its entries in the kernel')
-    .option(
-      '--peer <which>',
-      'one peer: by its host name, its subnet, an address inside, its public IP or its host id',
+    .addOption(
+      offering(
+        new Option(
+          '--peer <which>',
+          'one peer: by its host name, its subnet, an address inside, its public IP or its host id',
+        ),
+        'hosts',
+      ),
     )
     .option('--resync', 'compare everything with the kernel first, and repair it')
     .addOption(jsonOption())

@@ -1,10 +1,11 @@
 /** `tulle lab`: several hosts on this machine, to try Tulle, to reproduce a fault, and to test against. */
-import { Command, Option } from 'commander';
+import { Argument, Command, Option } from 'commander';
 import { ParseError } from '../base/errors.ts';
 import { isObject } from '../base/fields.ts';
 import { EXIT } from '../cli/exit-codes.ts';
 import { formatCount, formatDuration } from '../cli/format.ts';
 import { withExamples } from '../cli/help.ts';
+import { offering } from '../cli/offers.ts';
 import { integer, jsonOption, value, withChoices } from '../cli/options.ts';
 import { note, print, printJson } from '../cli/output.ts';
 import { untilStopped } from '../cli/signals.ts';
@@ -25,7 +26,7 @@ import {
   planLab,
   type StoreKind,
 } from './plan.ts';
-import { findRecord, recordNames, requireRecord } from './record.ts';
+import { requireRecord, runningLabs } from './record.ts';
 import { describeLab, LAB_COLUMNS, summarizeLab } from './record-view.ts';
 import { requireRootForLab } from './requirements.ts';
 
@@ -52,7 +53,9 @@ export function labCommand(): Command {
 }
 
 const nameOption = () =>
-  new Option('--name <name>', 'name of the lab').default(DEFAULT_LAB).argParser(value(parseLabName));
+  offering(new Option('--name <name>', 'name of the lab'), 'labs')
+    .default(DEFAULT_LAB)
+    .argParser(value(parseLabName));
 
 interface Named {
   readonly name: string;
@@ -133,10 +136,7 @@ function list(): Command {
     .action(({ json }: Pick<Named, 'json'>) =>
       untilStopped(async signal => {
         requireRootForLab();
-        const records = recordNames()
-          .map(findRecord)
-          .filter(record => record !== undefined);
-        const labs = await Promise.all(records.map(record => withContainersAsTheyAre(record, signal)));
+        const labs = await Promise.all(runningLabs().map(record => withContainersAsTheyAre(record, signal)));
         if (json === true) return printJson(labs.map(describeLab));
         if (labs.length === 0) return print('no labs');
         print(formatTable(LAB_COLUMNS, labs));
@@ -150,7 +150,7 @@ function list(): Command {
 function exec(): Command {
   const command = new Command('exec')
     .description('Run a program in a host (docker1) or in a container of it (docker1/c1).')
-    .argument('<target>', 'host, or host/container')
+    .addArgument(offering(new Argument('<target>', 'host, or host/container'), 'lab-places'))
     .argument('<program...>', 'program and its arguments')
     .addOption(nameOption())
     .passThroughOptions()

@@ -3,7 +3,7 @@ import { constants } from 'node:os';
 import type { Exit } from '../sys/process.ts';
 import { LabError } from './errors.ts';
 import { LabHost } from './host.ts';
-import type { HostRecord, LabRecord } from './record.ts';
+import { type HostRecord, type LabRecord, placesIn } from './record.ts';
 
 /**
  * Runs it on our own terminal and returns how it ended.
@@ -40,12 +40,8 @@ function findTarget(
   const record = lab.hosts.find(({ name }) => name === hostName);
   const container = record?.containers.find(({ name }) => name === containerName);
   if (record === undefined || more.length > 0 || (containerName !== undefined && container === undefined)) {
-    const known = lab.hosts.flatMap(({ name, containers }) => [
-      name,
-      ...containers.map(c => `${name}/${c.name}`),
-    ]);
     throw new LabError('NOT_FOUND', `lab ${lab.name} has no ${target}`, {
-      hint: `it has ${known.join(', ')}`,
+      hint: `it has ${placesIn(lab).join(', ')}`,
     });
   }
   return { record, container };

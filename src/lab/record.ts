@@ -110,6 +110,19 @@ function filesIn(directory: string): string[] {
   }
 }
 
+/** Labs that run. */
+export const runningLabs = (): LabRecord[] =>
+  recordNames()
+    .map(findRecord)
+    .filter(record => record !== undefined);
+
+/** What `lab exec` takes in a lab: `docker1`, `docker1/c1`. */
+export const placesIn = ({ hosts }: LabRecord): string[] =>
+  hosts.flatMap(({ name, containers }) => [
+    name,
+    ...containers.map(container => `${name}/${container.name}`),
+  ]);
+
 /** The record as it is, whether or not the lab still runs. */
 export function readRecord(name: string): LabRecord | undefined {
   try {

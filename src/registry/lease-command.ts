@@ -1,9 +1,10 @@
 /** `tulle lease`: who has which subnet. */
-import { Command, Option } from 'commander';
+import { Argument, Command, Option } from 'commander';
 import type { Ip } from '../base/ip.ts';
 import { agentClient } from '../cli/agent-option.ts';
 import { CommandError } from '../cli/errors.ts';
 import { withExamples } from '../cli/help.ts';
+import { offering } from '../cli/offers.ts';
 import { ipOf, jsonOption } from '../cli/options.ts';
 import { note } from '../cli/output.ts';
 import { untilStopped } from '../cli/signals.ts';
@@ -26,7 +27,7 @@ export function leaseCommand(): Command {
   ]);
   const show = addStoreOptions(command.command('show'))
     .description('Show one lease with everything that its host tells its peers.')
-    .argument('<lease>', LEASE)
+    .addArgument(offering(new Argument('<lease>', LEASE), 'hosts'))
     .addOption(jsonOption())
     .action((which: string, options: WithJson) =>
       withRegistry(options, registry => showLease(registry, which, options)),
@@ -37,7 +38,7 @@ export function leaseCommand(): Command {
     .argument('<subnet>', 'the subnet: 10.5.34.0/24; both families with a comma between')
     .addOption(new Option('--public-ip <ip>', 'the host, by its public address').argParser(ipOf('ipv4')))
     .addOption(new Option('--public-ipv6 <ip>', 'the same for IPv6').argParser(ipOf('ipv6')))
-    .option('--host <name>', 'the host, by its name or its id')
+    .addOption(offering(new Option('--host <name>', 'the host, by its name or its id'), 'hosts'))
     .action(
       (subnet: string, options: StoreCommandOptions & { publicIp?: Ip; publicIpv6?: Ip; host?: string }) =>
         withRegistry(options, registry => reserveSubnet(registry, subnet, options)),
@@ -53,7 +54,7 @@ export function leaseCommand(): Command {
     .description(
       'Free a subnet. Without an argument it is that of this host, whose agent then gives it back and stops.',
     )
-    .argument('[lease]', LEASE)
+    .addArgument(offering(new Argument('[lease]', LEASE), 'hosts'))
     .option('--force', 'also a lease that is no reservation and has not expired')
     .action(release);
   withExamples(free, [

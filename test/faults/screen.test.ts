@@ -1,6 +1,6 @@
 /** What reaches the terminal of a person: commands as they are, on a terminal of 80 columns. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,6 +8,7 @@ import process from 'node:process';
 import { after, before, describe, test } from 'node:test';
 import { TULLE } from '../../src/lab/host.ts';
 import { run } from '../../src/sys/process.ts';
+import { needsRoot } from '../support/capabilities.ts';
 import { healthyPeer, status, T0 } from '../support/status.ts';
 import { onTerminal, withoutColour } from '../support/terminal.ts';
 import { TulleStore } from '../support/tulle-store.ts';
@@ -98,6 +99,31 @@ describe('I8: the log of a daemon', () => {
     assert.match((await onTerminal(process.execPath, args('json'))).text, JSON_LINE);
     assert.match((await run(process.execPath, args('text'))).stderr, WORDS);
   });
+});
+
+test('I12: a user who may not ask the agent is told to become root', needsRoot, async t => {
+  const directory = mkdtempSync(join(tmpdir(), 'tt-root-'));
+  const socket = join(directory, 'agent.sock');
+  const server = createServer();
+  t.after(() => {
+    server.close();
+    rmSync(directory, { recursive: true });
+  });
+  await new Promise<void>(resolve => server.listen(socket, resolve));
+  chmodSync(directory, 0o755);
+  chmodSync(socket, 0o600);
+  const nobody = ['--reuid=65534', '--regid=65534', '--clear-groups'];
+  for (const words of [['status'], ['lease', 'list'], ['config', 'get'], ['events']]) {
+    const { status: exit, stderr } = await run('setpriv', [...nobody, TULLE, ...words, '--socket', socket], {
+      anyStatus: true,
+      cwd: '/',
+    });
+    assert.match(
+      stderr,
+      /^tulle: error: permission denied: .*agent\.sock is for root\nhint: run the command with sudo\n$/,
+    );
+    assert.equal(exit, 6);
+  }
 });
 
 function hostileStatus() {

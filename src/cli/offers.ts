@@ -1,0 +1,25 @@
+/**
+ * What completion offers for the value of an option or argument that may have any: fixed words, or names that only the
+ * machine knows at the moment and the program is asked for (`tulle completion --offer labs`).
+ */
+import type { Argument, Option } from 'commander';
+
+export const OFFERS = ['labs', 'lab-places', 'hosts'] as const;
+/**
+ * labs        names of the labs of this machine
+ * lab-places  hosts and containers of the labs: docker1, docker1/c1
+ * hosts       names of the hosts that the agent of this host knows
+ */
+export type Offer = (typeof OFFERS)[number];
+
+const offers = new WeakMap<Option | Argument, Offer | readonly string[]>();
+
+/** Has completion offer these for the value. */
+export function offering<Of extends Option | Argument>(of: Of, offer: Offer | readonly string[]): Of {
+  offers.set(of, offer);
+  return of;
+}
+
+/** What is offered: the choices where there are some. */
+export const offerOf = (of: Option | Argument): Offer | readonly string[] =>
+  of.argChoices ?? offers.get(of) ?? [];
