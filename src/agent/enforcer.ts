@@ -78,10 +78,10 @@ export class Enforcer implements AsyncDisposable {
       logger,
       clock,
       onRepair: repair => report.repair(repair),
-      onRound: result => {
+      onRound: (result, hasNews) => {
         const { links, ...rest } = this.dataPlane.report();
         report.dataPlane(result, { ...rest, links: links.filter(({ name }) => !this.#isPreparing(name)) });
-        this.checkForwarding();
+        if (hasNews) this.checkForwarding();
         options.onRound();
       },
     });
@@ -188,8 +188,8 @@ export class Enforcer implements AsyncDisposable {
   }
 
   /**
-   * Warns while this host does not forward packets, without which no container is reached. A change of that leads to
-   * a round of the data plane, and every round here.
+   * Warns while this host does not forward packets, without which no container is reached. The kernel
+   * announces a change of that; status asks again, in case it does not.
    */
   checkForwarding(): void {
     const families = new Set(this.#blocks.map(({ network }) => network.family));

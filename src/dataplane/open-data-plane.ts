@@ -57,6 +57,8 @@ class KernelDataPlane implements DataPlane {
   #isNoted = false;
   /** Nobody has asked for the next round: it is for what others have done. */
   #isProvoked = false;
+  /** The kernel may hold something else than before the last round. */
+  #hasNews = true;
   #running: Promise<ApplyResult> | undefined;
   #queued: Promise<ApplyResult> | undefined;
   #delays: Generator<number, never>;
@@ -202,7 +204,9 @@ class KernelDataPlane implements DataPlane {
     this.#schedule();
     this.#delays = this.#newDelays();
     const result = { inSync: this.#devices.inSync, writes: this.#rtnetlink.writes - writesBefore, failures };
-    this.#options.onRound?.(result);
+    const hasNews = this.#hasNews;
+    this.#hasNews = false;
+    this.#options.onRound?.(result, hasNews);
     return result;
   }
 
@@ -249,6 +253,7 @@ class KernelDataPlane implements DataPlane {
 
   #wake(): void {
     this.#isNoted = true;
+    this.#hasNews = true;
     if (this.#running === undefined) this.#alarm.atLatest(this.#clock.monotonic() + this.#reaction);
   }
 
@@ -268,6 +273,7 @@ class KernelDataPlane implements DataPlane {
 
   /** @param isDeaf announcements were lost. */
   #doubtAll(reason: string, isDeaf = false): void {
+    this.#hasNews = true;
     this.#resyncs.want(reason);
     this.#devices.doubt(reason, isDeaf);
   }
