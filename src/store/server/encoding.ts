@@ -6,6 +6,7 @@
  * protobuf: a field is `number << 3 | type`, then a varint (type 0) or a length and bytes (type 2). Fields that
  * have their default value are left out.
  */
+import { create, type DescMessage, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import type { Selection } from './selection.ts';
 import type { Kv } from './tables.ts';
 
@@ -16,6 +17,12 @@ export class Encoded {
   constructor(bytes: Buffer) {
     this.bytes = bytes;
   }
+}
+
+/** @param message encoded, or what its fields are. */
+export function bytesOf(schema: DescMessage, message: object): Uint8Array {
+  if (message instanceof Encoded) return message.bytes;
+  return toBinary(schema, create(schema, message as MessageInitShape<DescMessage>));
 }
 
 export interface Header {

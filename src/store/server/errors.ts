@@ -82,3 +82,11 @@ export function denial(reason: string): RpcError {
   const { code, message } = refusal('permissionDenied');
   return new RpcError(code, `${message}: ${reason}`);
 }
+
+/** @param most bytes of the largest answer. */
+export function answerTooLarge(most: number): RpcError {
+  return new RpcError(
+    'RESOURCE_EXHAUSTED',
+    `the answer has more than ${most} bytes, the most over HTTP: ask for less (limit, keys_only), or use gRPC`,
+  );
+}

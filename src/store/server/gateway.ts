@@ -2,23 +2,18 @@
  * The JSON gateway: `POST /v3/kv/range` with a JSON request, for curl and for languages without gRPC. Field names,
  * base64 bytes and 64-bit numbers as text are those of protobuf's JSON mapping, paths those of etcd's gateway.
  * Streams answer with one `{"result": ...}` per line; the request body of a watch is its create request.
+ *
+ * JSON costs much more than gRPC, so answers are bounded, and large ones are made in another thread (renderer.ts).
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import {
-  create,
-  type DescMessage,
-  type DescMethod,
-  fromBinary,
-  fromJson,
-  type JsonValue,
-  type MessageInitShape,
-  toJson,
-} from '@bufbuild/protobuf';
+import { type DescMessage, type DescMethod, fromJson, type JsonValue } from '@bufbuild/protobuf';
 import { messageOf } from '../../base/errors.ts';
 import { readAll } from '../../base/read-all.ts';
 import { callerOf } from './caller.ts';
-import { Encoded } from './encoding.ts';
+import { bytesOf } from './encoding.ts';
 import { GRPC_STATUS, type GrpcStatus, RpcError } from './errors.ts';
+import { jsonOf } from './json.ts';
+import { Renderer } from './renderer.ts';
 import type { BidiMethod, Outgoing, ServerStreamMethod, Service, UnaryMethod } from './rpc.ts';
 import { statusOf } from './status.ts';
 
@@ -80,8 +75,13 @@ const HTTP_STATUS: Partial<Record<GrpcStatus, number>> = {
   UNAVAILABLE: 503,
 };
 
-/** Protobuf's names (`range_end`), as etcd's gateway writes them. */
-const JSON_NAMES = { useProtoFieldName: true } as const;
+/** Bytes of the largest answer, as gRPC would send it; it holds any one value. */
+const MAX_ANSWER_BYTES = 2 * 1024 * 1024;
+
+/** Milliseconds without a byte that is read, after which an answer is given up. */
+const READING_MS = 30_000;
+
+const JSON_CONTENT = { 'content-type': 'application/json' };
 
 type Any = object;
 
@@ -90,9 +90,10 @@ interface Route {
   readonly implementation: unknown;
 }
 
-export class Gateway {
+export class Gateway implements AsyncDisposable {
   readonly #routes = new Map<string, Route>();
   readonly #maxBytes: number;
+  readonly #renderer = new Renderer(MAX_ANSWER_BYTES);
 
   constructor(services: readonly Service[], maxBytes: number) {
     this.#maxBytes = maxBytes;
@@ -115,6 +116,10 @@ export class Gateway {
     return true;
   }
 
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#renderer[Symbol.asyncDispose]();
+  }
+
   async #answer(
     { method, implementation }: Route,
     request: IncomingMessage,
@@ -124,16 +129,22 @@ export class Gateway {
       response.writeHead(405, { allow: 'POST' }).end();
       return;
     }
+    const over = ended(response);
     const body = await readAll(request, this.#maxBytes);
     if (body === undefined) throw new RpcError('RESOURCE_EXHAUSTED', 'the request is too large');
     const message = parse(method.input, body);
     const caller = callerOf(request.socket, request.headers.authorization, body.byteLength);
     if (method.methodKind === 'unary') {
-      const answer = await (implementation as UnaryMethod<Any, Any>)(message, caller);
-      writeJson(response, 200, render(method.output, answer));
+      const answer = await (implementation as UnaryMethod<Any, Any>)(message, {
+        ...caller,
+        answerBytes: MAX_ANSWER_BYTES,
+      });
+      // Whoever does not read keeps others from large answers.
+      response.setTimeout(READING_MS, () => response.destroy());
+      write(response, 200, await this.#renderer.render(method.output, answer, over.signal));
       return;
     }
-    const out = lines(response, method.output);
+    const out = lines(response, method.output, over);
     if (method.methodKind === 'server_streaming') {
       (implementation as ServerStreamMethod<Any, Any>)(message, caller, out);
       return;
@@ -154,24 +165,21 @@ function parse(schema: DescMessage, body: Uint8Array): Any {
   }
 }
 
-function render(schema: DescMessage, message: Any): JsonValue {
-  const whole =
-    message instanceof Encoded
-      ? fromBinary(schema, message.bytes)
-      : create(schema, message as MessageInitShape<DescMessage>);
-  return toJson(schema, whole, JSON_NAMES);
+/** Aborted when the response is sent, or its client is gone. */
+function ended(response: ServerResponse): AbortController {
+  const over = new AbortController();
+  response.once('close', () => over.abort());
+  return over;
 }
 
-function lines(response: ServerResponse, schema: DescMessage): Outgoing<Any> {
-  const over = new AbortController();
+function lines(response: ServerResponse, schema: DescMessage, over: AbortController): Outgoing<Any> {
   let full = false;
-  response.once('close', () => over.abort());
   response.on('drain', () => {
     full = false;
   });
-  const write = (line: JsonValue) => {
-    if (!response.headersSent) response.writeHead(200, { 'content-type': 'application/json' });
-    full = !response.write(`${JSON.stringify(line)}\n`);
+  const writeLine = (line: string) => {
+    if (!response.headersSent) response.writeHead(200, JSON_CONTENT);
+    full = !response.write(`${line}\n`);
   };
   return {
     signal: over.signal,
@@ -179,7 +187,7 @@ function lines(response: ServerResponse, schema: DescMessage): Outgoing<Any> {
       return !full && !over.signal.aborted;
     },
     send(message) {
-      if (!over.signal.aborted) write({ result: render(schema, message) });
+      if (!over.signal.aborted) writeLine(`{"result":${jsonOf(schema, bytesOf(schema, message))}}`);
     },
     onDrain: listener => void response.on('drain', listener),
     drained: () =>
@@ -191,7 +199,7 @@ function lines(response: ServerResponse, schema: DescMessage): Outgoing<Any> {
     close(error) {
       if (over.signal.aborted) return;
       if (error !== undefined && !response.headersSent) refuse(response, error);
-      else if (error !== undefined) write({ error: problemOf(error) });
+      else if (error !== undefined) writeLine(JSON.stringify({ error: problemOf(error) }));
       response.end();
       over.abort();
     },
@@ -204,13 +212,17 @@ function refuse(response: ServerResponse, error: unknown): void {
     return;
   }
   const problem = problemOf(error);
-  writeJson(response, HTTP_STATUS[statusOf(error)] ?? 500, { error: problem.message, ...problem });
+  write(
+    response,
+    HTTP_STATUS[statusOf(error)] ?? 500,
+    JSON.stringify({ error: problem.message, ...problem }),
+  );
 }
 
 function problemOf(error: unknown): { readonly code: number; readonly message: string } {
   return { code: GRPC_STATUS[statusOf(error)], message: messageOf(error) };
 }
 
-function writeJson(response: ServerResponse, status: number, body: JsonValue): void {
-  response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+function write(response: ServerResponse, status: number, json: string | Uint8Array): void {
+  response.writeHead(status, JSON_CONTENT).end(json);
 }

@@ -1,9 +1,9 @@
 /** The answering half of a call: messages, and a status in the trailers (grpc.io, PROTOCOL-HTTP2). */
 import { constants, type OutgoingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
-import { create, type DescMessage, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
+import type { DescMessage } from '@bufbuild/protobuf';
 import { messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
-import { Encoded } from './encoding.ts';
+import { bytesOf } from './encoding.ts';
 import { GRPC_STATUS, type GrpcStatus, RpcError } from './errors.ts';
 import { frameMessage } from './grpc-messages.ts';
 import { statusOf } from './status.ts';
@@ -39,7 +39,7 @@ export class Answer {
   /** The only message of an answer, and its end. */
   whole(schema: DescMessage, message: object): void {
     if (this.#isOver) return;
-    const frame = frameMessage(encode(schema, message));
+    const frame = frameMessage(bytesOf(schema, message));
     this.#begin();
     this.#stream.end(frame);
     this.#end('OK');
@@ -47,7 +47,7 @@ export class Answer {
 
   message(schema: DescMessage, message: object): void {
     if (this.#isOver) return;
-    const frame = frameMessage(encode(schema, message));
+    const frame = frameMessage(bytesOf(schema, message));
     this.#begin();
     this.#stream.write(frame);
   }
@@ -99,11 +99,6 @@ export class Answer {
       if (!stream.readableEnded) stream.close(NGHTTP2_NO_ERROR);
     });
   }
-}
-
-function encode(schema: DescMessage, message: object): Uint8Array {
-  if (message instanceof Encoded) return message.bytes;
-  return toBinary(schema, create(schema, message as MessageInitShape<DescMessage>));
 }
 
 /** `grpc-message` is UTF-8 with everything but printable ASCII, and the percent sign, as %XX. */

@@ -1,5 +1,6 @@
 /** The KV service: checks a request, lets the commit queue apply it, adds the header. */
 import type { KV } from '../wire/generated/kv_pb.ts';
+import { AnswerSize } from './answer-size.ts';
 import type { Core } from './core.ts';
 import { encodeRange } from './encoding.ts';
 import { refusal } from './errors.ts';
@@ -19,7 +20,8 @@ export function kvService(core: Core): Methods<typeof KV> {
       return core.read(() => {
         core.access.range(caller, request);
         core.space.assertSound();
-        const selection = select(request, query => core.mvcc.range(query));
+        const size = caller.answerBytes === undefined ? undefined : new AnswerSize(caller.answerBytes);
+        const selection = select(request, query => core.mvcc.range(query), size);
         return encodeRange(core.header(), selection);
       });
     },

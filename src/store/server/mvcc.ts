@@ -25,6 +25,7 @@
  *   (examination.ts).
  * - **Time stands still while the store is down.** A lease keeps the time it had left (lessor.ts).
  */
+import type { AnswerSize } from './answer-size.ts';
 import { refusal } from './errors.ts';
 import { compareKeys, type KeyRange } from './range.ts';
 import { positionOf, SUB_BITS } from './schema.ts';
@@ -38,6 +39,8 @@ export interface RangeQuery {
   readonly limit: bigint;
   readonly keysOnly: boolean;
   readonly countOnly: boolean;
+  /** What the answer may hold; absent: anything. */
+  readonly size?: AnswerSize;
 }
 
 export interface RangeResult {
@@ -95,33 +98,36 @@ export class Mvcc {
     this.#sweepFrom = swept < this.#compacted ? positionOf(swept + 1n) : undefined;
   }
 
-  /** @throws RpcError when the revision is compacted or has not been yet. */
+  /** @throws RpcError when the revision is compacted or has not been yet, or the answer is too large. */
   range(query: RangeQuery, now = this.#revision): RangeResult {
-    const { range, revision, keysOnly, countOnly } = query;
+    const { range, revision, keysOnly, countOnly, size } = query;
     if (revision > now) throw refusal('futureRevision');
     if (revision > 0n && revision < this.#compacted) throw refusal('compacted');
     const limit = query.limit > 0n ? query.limit : 0n;
-    if (revision > 0n && revision < now) return this.#rangeAt(range, revision, limit, countOnly);
+    if (revision > 0n && revision < now) return this.#rangeAt(query, limit);
 
     if (range.single) {
       const kv = this.#tables.get(range.start);
       return { kvs: kv === undefined || countOnly ? [] : [kv], count: kv === undefined ? 0n : 1n };
     }
     if (countOnly) return { kvs: [], count: this.#tables.count(range) };
-    const kvs = this.#tables.list(range, limit, keysOnly);
+    const kvs = this.#tables.list(range, limit, keysOnly, size);
     const complete = limit === 0n || BigInt(kvs.length) < limit;
     return { kvs, count: complete ? BigInt(kvs.length) : this.#tables.count(range) };
   }
 
   /** Two seeks per key that the history knows in the range. */
-  #rangeAt(range: KeyRange, revision: bigint, limit: bigint, countOnly: boolean): RangeResult {
+  #rangeAt({ range, revision, countOnly, size }: RangeQuery, limit: bigint): RangeResult {
     const kvs: Kv[] = [];
     let count = 0n;
     const before = positionOf(revision + 1n);
     for (const key of this.#keysEver(range)) {
       const kv = this.#tables.keyAt(key, before);
       if (kv === undefined) continue;
-      if (!countOnly && (limit === 0n || count < limit)) kvs.push(kv);
+      if (!countOnly && (limit === 0n || count < limit)) {
+        size?.add(kv);
+        kvs.push(kv);
+      }
       count++;
     }
     return { kvs, count };

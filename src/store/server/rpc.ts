@@ -25,6 +25,8 @@ export interface Caller {
   readonly organization?: string | undefined;
   /** Size of the request as it came; 0 on a stream. */
   readonly requestBytes: number;
+  /** Bytes of the largest answer that can be sent; absent: any. */
+  readonly answerBytes?: number;
 }
 
 /** The answering half of a stream. */

@@ -4,6 +4,7 @@ import {
   RangeRequest_SortOrder as SortOrder,
   RangeRequest_SortTarget as SortTarget,
 } from '../wire/generated/kv_pb.ts';
+import type { AnswerSize } from './answer-size.ts';
 import type { RangeQuery, RangeResult } from './mvcc.ts';
 import { compareKeys, rangeOf } from './range.ts';
 import type { Kv } from './tables.ts';
@@ -17,8 +18,15 @@ export interface Selection {
   readonly count: bigint;
 }
 
-/** Runs `request` with `read`, which answers the part of it that an index can answer. */
-export function select(request: RangeRequest, read: (query: RangeQuery) => RangeResult): Selection {
+/**
+ * Runs `request` with `read`, which answers the part of it that an index can answer.
+ * @param size refuses an answer that is too large, while it is read.
+ */
+export function select(
+  request: RangeRequest,
+  read: (query: RangeQuery) => RangeResult,
+  size?: AnswerSize,
+): Selection {
   // Filters and orders need every key; without them one key more than the limit tells whether there are more.
   const needsAll =
     request.sortOrder !== SortOrder.NONE ||
@@ -32,6 +40,7 @@ export function select(request: RangeRequest, read: (query: RangeQuery) => Range
     limit: needsAll || request.limit <= 0n ? 0n : request.limit + 1n,
     keysOnly: request.keysOnly && request.sortTarget !== SortTarget.VALUE,
     countOnly: request.countOnly,
+    ...(needsAll || size === undefined ? {} : { size }),
   });
   const sorted = order(needsAll ? kvs.filter(kv => inBounds(request, kv)) : kvs, request);
   const more = request.limit > 0n && BigInt(sorted.length) > request.limit;

@@ -46,6 +46,7 @@ export class StoreServer implements AsyncDisposable {
   readonly #core: Core;
   readonly #grpc: GrpcServer;
   readonly #http: HttpServer;
+  readonly #gateway: Gateway;
   readonly #listeners: Listener[] = [];
   readonly #stop = new AbortController();
   readonly #compacting: Promise<void>;
@@ -75,8 +76,8 @@ export class StoreServer implements AsyncDisposable {
     this.#grpc = new GrpcServer(services, MAX_MESSAGE_BYTES, log, (service, method, status) =>
       metrics.handled(service, method, status),
     );
-    const gateway = new Gateway(services, MAX_MESSAGE_BYTES);
-    this.#http = httpServer({ core: this.#core, gateway, metrics, log, welcome });
+    this.#gateway = new Gateway(services, MAX_MESSAGE_BYTES);
+    this.#http = httpServer({ core: this.#core, gateway: this.#gateway, metrics, log, welcome });
     this.#compacting =
       autoCompaction === undefined
         ? Promise.resolve()
@@ -98,6 +99,7 @@ export class StoreServer implements AsyncDisposable {
     this.#grpc.close();
     this.#http.close();
     this.#http.closeAllConnections();
+    await this.#gateway[Symbol.asyncDispose]();
     await Promise.all(this.#listeners.map(listener => listener[Symbol.asyncDispose]()));
     await this.#compacting;
     await this.#core[Symbol.asyncDispose]();

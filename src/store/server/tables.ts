@@ -3,10 +3,12 @@
  * knows what the rows mean. Every row that is read with its value is checked against its checksum.
  */
 import type { StatementSync } from 'node:sqlite';
+import type { AnswerSize } from './answer-size.ts';
 import { type Cell, checksumOf, isSound } from './checksum.ts';
 import type { Database } from './database.ts';
 import { corrupt } from './database-error.ts';
 import { type KeyRange, keyText } from './range.ts';
+import { RangeStatement } from './range-statement.ts';
 import { COLUMNS, into, type MetaName, NEWEST_REVISION, positionOf, revisionOf } from './schema.ts';
 
 /** A key's state, with the names of mvccpb.KeyValue. */
@@ -34,27 +36,6 @@ export interface HistoryPage {
 const NO_LIMIT = -1n;
 const CURRENT = `${COLUMNS.current}, checksum`;
 const HISTORY = `${COLUMNS.history}, checksum`;
-
-/** A statement for a range with an end and one for a range without. */
-class RangeStatement {
-  readonly #bounded: StatementSync;
-  readonly #open: StatementSync;
-
-  /** `sql` with `RANGE` in place of the condition on `key`. */
-  constructor(database: Pick<Database, 'prepare'>, sql: string) {
-    this.#bounded = database.prepare(sql.replace('RANGE', 'key >= ? AND key < ?'));
-    this.#open = database.prepare(sql.replace('RANGE', 'key >= ?'));
-    this.#bounded.setReturnArrays(true);
-    this.#open.setReturnArrays(true);
-  }
-
-  all({ start, end }: KeyRange, ...more: bigint[]): Cell[][] {
-    // With setReturnArrays the rows are arrays, which @types/node does not know.
-    const rows: unknown =
-      end === undefined ? this.#open.all(start, ...more) : this.#bounded.all(start, end, ...more);
-    return rows as Cell[][];
-  }
-}
 
 export class Tables {
   readonly #path: string;
@@ -122,11 +103,21 @@ export class Tables {
     return row === undefined ? undefined : this.#kvOf(row as Cell[]);
   }
 
-  /** In key order; at most `limit`, 0n for all. Without values when `keysOnly`. */
-  list(range: KeyRange, limit: bigint, keysOnly: boolean): Kv[] {
+  /**
+   * In key order; at most `limit`, 0n for all. Without values when `keysOnly`.
+   * @param size is told of each key as it is read, and may throw.
+   */
+  list(range: KeyRange, limit: bigint, keysOnly: boolean, size?: AnswerSize): Kv[] {
     const most = limit === 0n ? NO_LIMIT : limit;
-    if (keysOnly) return this.#listKeys.all(range, most).map(kvOf);
-    return this.#list.all(range, most).map(row => this.#kvOf(row));
+    const statement = keysOnly ? this.#listKeys : this.#list;
+    const read = keysOnly ? kvOf : (row: Cell[]) => this.#kvOf(row);
+    // Row by row is slower, and only an answer that may be refused needs it.
+    if (size === undefined) return statement.all(range, most).map(read);
+    return Array.from(statement.each(range, most), row => {
+      const kv = read(row);
+      size.add(kv);
+      return kv;
+    });
   }
 
   count(range: KeyRange): bigint {
