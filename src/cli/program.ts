@@ -111,13 +111,13 @@ function commandOf(argv: readonly string[]): string | undefined {
 }
 
 /** `help lab up` and `lab help up` as `lab up --help`: commander's own help command knows the first level only. */
-function withoutHelpCommand(argv: readonly string[]): readonly string[] {
+export function withoutHelpCommand(argv: readonly string[]): readonly string[] {
   const [first = '', second, ...words] = argv;
   if (first === 'help' && second !== undefined) return [second, ...words, '--help'];
   return second === 'help' && !first.startsWith('-') ? [first, ...words, '--help'] : argv;
 }
 
-/** The name of a command that is not there, in `tulle nope --help` and `tulle help nope`. */
+/** The name of a command that is not there, which is also looked for where help for it is asked. */
 function unknownCommand(commands: readonly CommandEntry[], argv: readonly string[]): string | undefined {
   const name = commandOf(argv);
   const known = name === undefined || name === 'help' || commands.some(entry => entry.name === name);
