@@ -32,7 +32,9 @@ export function leaseTrouble({ lease, trouble }: HolderState): Trouble | undefin
 }
 
 export function leaseWarnings(state: HolderState): OwnedWarning[] {
-  return [unpublished(state), duplicateIdentity(state)].filter(warning => warning !== undefined);
+  return [unpublished(state), refused(state), duplicateIdentity(state)].filter(
+    warning => warning !== undefined,
+  );
 }
 
 /** What peers believe of this host and is not so any more, because the store does not take the news. */
@@ -45,6 +47,21 @@ function unpublished({ lease, published, trouble }: HolderState): OwnedWarning |
     severity: 'error',
     title: 'this host has changed, and the store does not take the news for its peers',
     text: `the lease ${lease.key} still has the former address or device: ${reason}`,
+    ...(hint === undefined ? {} : { hint }),
+  };
+}
+
+/** A lease that is in use and that the store does not give this host any more: for a reason of its own, not for being away. */
+function refused({ lease, ownership, published, trouble }: HolderState): OwnedWarning | undefined {
+  if (lease === undefined || ownership !== 'unconfirmed' || published === false) return undefined;
+  if (trouble === undefined || trouble.code === 'STORE_UNAVAILABLE') return undefined;
+  const { reason, hint } = trouble;
+  return {
+    id: 'refused',
+    code: 'LEASE_REFUSED',
+    severity: 'error',
+    title: 'the store does not give this host a lease',
+    text: `the lease ${lease.key} stays in use meanwhile: ${reason}`,
     ...(hint === undefined ? {} : { hint }),
   };
 }

@@ -11,7 +11,8 @@ import { endProcess } from '../../src/sys/pidfd.ts';
 import type { CertificateFacts } from '../../src/trust/certificates.ts';
 import { StoreTrust } from '../../src/trust/store-trust.ts';
 import { needsRoot } from '../support/capabilities.ts';
-import { etcdctl, machines, tulle, untilServing, up } from '../support/up.ts';
+import { eventually } from '../support/eventually.ts';
+import { etcdctl, machines, statusOf, tulle, untilServing, up } from '../support/up.ts';
 
 const PREFIX = '/coreos.com/network';
 const YEAR = 365.25 * 86_400_000;
@@ -34,7 +35,9 @@ test('a certificate is worth what its host is', { ...needsRoot, timeout: 180_000
   const [first, second] = (await machines(t, 2)) as [Site, Site];
   const one = await start(first);
   const token = await tokenOf(first);
+  await tulle(first, 'lease', 'reserve', '10.244.77.0/24', '--public-ip', '192.168.65.4');
   const two = await start(second, '--join', token);
+  assert.equal(two.status.lease.key, '10.244.77.0-24', 'the subnet that is reserved for its address');
 
   await t.test("D2: another's lease, and what no lease can be, is refused with the reason", async () => {
     const own = { id: two.status.host.id, ip: '192.168.65.4' };
@@ -63,9 +66,14 @@ test('a certificate is worth what its host is', { ...needsRoot, timeout: 180_000
       const { stderr } = await etcdctl(second, 'host', 'lease', ...command, storeLease);
       assert.match(stderr, /permission denied: the store lease/, command[0]);
     }
-    let granted = 0;
-    while ((await etcdctl(second, 'host', 'lease', 'grant', '60')).status === 0) granted++;
-    assert.ok(granted > 0 && granted < 20, `${granted} store leases`);
+    const granted: string[] = [];
+    for (;;) {
+      const { status, stdout: words } = await etcdctl(second, 'host', 'lease', 'grant', '600');
+      if (status !== 0) break;
+      granted.push(words.split(' ')[1] ?? '');
+    }
+    assert.ok(granted.length > 0 && granted.length < 20, `${granted.length} store leases`);
+    await Promise.all(granted.map(id => etcdctl(second, 'host', 'lease', 'revoke', id)));
     const { stdout } = await etcdctl(second, 'host', 'get', '--prefix', '--keys-only', `${PREFIX}/subnets/`);
     assert.deepEqual(
       stdout.trim().split(/\s+/).sort(),
@@ -96,6 +104,19 @@ test('a certificate is worth what its host is', { ...needsRoot, timeout: 180_000
       assert.equal(again.status.lease.key, two.status.lease.key);
     },
   );
+
+  await t.test('D2: hosts follow the network to other addresses, each within what it may write', async () => {
+    await tulle(first, 'config', 'set', '--force', '{"Network":"10.90.0.0/16","Backend":{"Type":"vxlan"}}');
+    for (const site of [first, second]) {
+      const { lease } = await eventually('a lease of the new network', async () => {
+        const status = await statusOf(site);
+        return status.lease?.key.startsWith('10.90.') === true && status;
+      });
+      assert.equal(lease?.ownership, 'held');
+    }
+    const { stdout } = await etcdctl(second, 'host', 'get', '--prefix', '--keys-only', `${PREFIX}/subnets/`);
+    assert.deepEqual(stdout.match(/10\.90\./g)?.length, 2, stdout);
+  });
 });
 
 test('D3: hosts and their store outlive their certificates', { ...needsRoot, timeout: 180_000 }, async t => {
@@ -116,6 +137,10 @@ test('D3: hosts and their store outlive their certificates', { ...needsRoot, tim
     const before = await list(first);
     const hosts = before.filter(({ of }) => of === 'host').map(({ name }) => name);
     assert.deepEqual(hosts, ['docker1', 'docker2']);
+    const shown = (await statusOf(first)).certificates?.map(({ file }) => file) ?? [];
+    for (const name of ['trust/host.pem', 'trust/ca.pem', 'store/pki/server.pem', 'store/pki/admin.pem']) {
+      assert.ok(shown.includes(`/var/lib/tulle/${name}`), name);
+    }
     for (const { expiresAt } of before) assert.ok(Date.parse(expiresAt) > Date.now() + YEAR / 2);
     for (const site of [first, second]) {
       const files = (await list(site)).flatMap(({ file }) => file ?? []);

@@ -56,10 +56,14 @@ export async function peersAfter(
   return peers;
 }
 
+export async function statusOf(site: Site): Promise<Status> {
+  return JSON.parse((await tulle(site, 'status', '--json')).stdout) as Status;
+}
+
 /** The status of the agent, once it answers and has its lease. */
 export async function untilServing(site: Site) {
   await waitForFile(site.host.path('/run/flannel/subnet.env'), AbortSignal.timeout(30_000));
-  const status = JSON.parse((await tulle(site, 'status', '--json')).stdout) as Status;
+  const status = await statusOf(site);
   const { lease, backend } = status;
   if (lease === undefined || backend === undefined) throw new Error(`${site.host.name} has no lease`);
   return { ...status, lease, backend };
