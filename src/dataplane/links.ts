@@ -18,6 +18,7 @@ import { change } from '../netlink/change.ts';
 import type { Link, LinkChange, VxlanInfo } from '../netlink/objects.ts';
 import type { Change, Rtnetlink } from '../netlink/rtnetlink.ts';
 import { deviceOwner } from '../ownership/device.ts';
+import type { Owner } from '../ownership/owner.ts';
 import type { DesiredVxlan } from './desired.ts';
 
 export type Comparison =
@@ -137,9 +138,13 @@ export async function ensureVxlan(
   trace: LinkTrace,
 ): Promise<EnsuredLink> {
   if (actual === undefined) return await recover(rtnetlink, desired, trace);
-  await assertOurs(rtnetlink, desired, actual, trace);
+  const owner = await ownerOf(rtnetlink, desired, actual, trace);
   const { links } = rtnetlink;
-  const comparison = compareVxlan(desired, actual);
+  // One that carries nothing may be just being set up: then whoever does that finds ours, and not its own in our hands.
+  const comparison: Comparison =
+    owner === 'nobody'
+      ? { outcome: 'recreate', reason: 'it carries nothing' }
+      : compareVxlan(desired, actual);
   switch (comparison.outcome) {
     case 'same':
       return { index: actual.index, up: actual.up, outcome: 'kept', flushed: false };
@@ -155,22 +160,25 @@ export async function ensureVxlan(
   }
 }
 
-/** What this agent has set up, or this host gave its MAC address, is on record as ours; else what it carries decides. */
-async function assertOurs(
+/**
+ * What this agent has set up, or this host gave its MAC address, is on record as ours; else what it carries decides.
+ * @throws LinkError when it is another's.
+ */
+async function ownerOf(
   rtnetlink: Rtnetlink,
   { name, mac }: DesiredVxlan,
   actual: Link,
   { index, networks }: LinkTrace,
-): Promise<void> {
+): Promise<Exclude<Owner, 'another'>> {
   // Deleting somebody's bridge because of its name would be worse than not to run.
   if (actual.info?.kind !== 'vxlan') {
     throw new LinkError('LINK_IN_THE_WAY', `a device ${name} exists and is no vxlan device`, {
       hint: 'delete or rename it, or choose another VNI',
     });
   }
-  if (actual.index === index || mac.equals(actual.mac)) return;
+  if (actual.index === index || mac.equals(actual.mac)) return 'ours';
   const { owner, evidence } = await deviceOwner(rtnetlink, actual.index, networks);
-  if (owner !== 'another') return;
+  if (owner !== 'another') return owner;
   throw new LinkError('NOT_OURS', `it belongs to another network: it carries ${evidence.join(', ')}`, {
     hint: `choose another VNI with \`tulle config set\`, or stop the other overlay and \`ip link delete ${name}\`; the agent goes on by itself`,
   });

@@ -17,6 +17,9 @@ import { needsRoot } from '../support/capabilities.ts';
 
 const VXLAN = 'type vxlan id 88 dev eth0 local 192.168.65.3 dstport 4789 nolearning';
 
+/** What the kernel has by itself on every link, as soon as it has a carrier. */
+const BY_ITSELF = /^\d+: (lo|eth\d)\b|fe80|ff00::|33:33:|01:00:5e:/;
+
 /** Everything the kernel has of somebody else. */
 const look = (host: TestHost) =>
   [
@@ -27,7 +30,10 @@ const look = (host: TestHost) =>
     'ip route show table all',
     'ip -6 route show table all',
     'bridge fdb',
-  ].flatMap(command => lines(host.sh(command)));
+  ]
+    .flatMap(command => lines(host.sh(command)))
+    .filter(line => !BY_ITSELF.test(line))
+    .map(line => line.replace(/ (tentative|state \w+|<.*?>)/g, ''));
 
 /** The same host with this network, its own subnet .1. */
 function inNetwork(host: TestHost, network: string, base: string): DesiredHost {

@@ -216,3 +216,53 @@ test(
     assert.ok(stderr.replaceAll(/\s+/g, ' ').includes(agentPlaces(OTHER_PREFIX).socket), stderr);
   },
 );
+
+test(
+  'A3: of two agents that want one VNI at the same moment one has it, and the other is told whose it is',
+  OPTIONS,
+  async t => {
+    const site = await oneMachine(t);
+    await startStore(site);
+    const networks = new Map([
+      [NETWORK_PREFIX, '10.5.'],
+      [OTHER_PREFIX, '10.6.'],
+    ]);
+    for (const [prefix, start] of networks) await configure(site, prefix, `${start}0.0/16`, 5);
+    const started = [
+      startAgent(site, NETWORK_PREFIX),
+      startAgent(site, OTHER_PREFIX, `--subnet-file=${OTHER_FILE}`),
+    ];
+    await Promise.all(started);
+    const [winner, loser] = await eventually('one has the device, and the other has not', async () => {
+      const states = await Promise.all(
+        Array.from(networks.keys(), async prefix => {
+          const condition = conditionOf(await clientOf(site, prefix).status(), 'dataplane');
+          return { prefix, ok: condition?.ok === true, isRefused: condition?.code === 'DEVICE_NOT_OURS' };
+        }),
+      );
+      const one = states.find(({ ok }) => ok)?.prefix;
+      const other = states.find(({ isRefused }) => isRefused)?.prefix;
+      return one !== undefined && other !== undefined && ([one, other] as const);
+    });
+    const { reason } = conditionOf(await clientOf(site, loser).status(), 'dataplane') ?? {};
+    assert.ok(
+      reason?.startsWith(
+        `flannel.5: it belongs to another network: it carries address ${networks.get(winner)}`,
+      ),
+      reason,
+    );
+    assert.equal((await clientOf(site, winner).resync()).writes, 0);
+    assert.deepEqual((await clientOf(site, winner).status()).warnings, []);
+
+    await clientOf(site, winner).releaseLease();
+    await eventually('it ended', async () => {
+      const { status } = await site.host.run(TULLE, ['status', `--etcd-prefix=${winner}`], {
+        anyStatus: true,
+      });
+      return status === EXIT.noAgent.status;
+    });
+    const file = winner === NETWORK_PREFIX ? SUBNET_FILE : OTHER_FILE;
+    await tulle(site, 'cleanup', `--etcd-prefix=${winner}`, `--subnet-file=${file}`);
+    await until(site, 'the other one has it then', ({ agent }) => agent.ready, loser);
+  },
+);
