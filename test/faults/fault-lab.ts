@@ -229,7 +229,7 @@ export class FaultLab implements AsyncDisposable {
 
   /**
    * Does harm while containers talk, and waits until the world is whole again, with no agent ended but by `body`.
-   * Returns how many packets of the containers were lost.
+   * Returns how many packets of the containers were lost. None is a verdict; how many more says how busy the machine is.
    */
   async survive(body: () => Promise<void>): Promise<number> {
     assert.ok(!this.#isBroken, 'the lab did not survive an earlier fault');

@@ -154,8 +154,6 @@ describe('what somebody deletes comes back', needsFaultLab, () => {
         assert.ok((await repairsOf(object)) > counted, 'it is counted');
       });
       assert.deepEqual(await host.vtep(), device, 'peers need not learn anything');
-      // 50 packets are a second.
-      assert.ok(lost < 50, `${lost} packets were lost`);
       t.diagnostic(`${lost} packets lost, ${lost * 20} ms`);
     });
   }
@@ -184,7 +182,6 @@ describe('what somebody deletes comes back', needsFaultLab, () => {
         ['restored link', 'firewall'].every(each => events.map(summary).includes(each)),
       );
     });
-    assert.ok(lost < 100, `${lost} packets were lost`);
     t.diagnostic(`${lost} packets lost, ${lost * 20} ms`);
   });
 

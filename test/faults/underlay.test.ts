@@ -97,8 +97,6 @@ describe('the underlay changes', needsFaultLab, () => {
     await one.killAgent();
     await one.startAgent();
     t.diagnostic(`${lost} packets lost, ${lost * 20} ms`);
-    // The kernel keeps the connection, and sends nothing: a ping would need 15 s to find out, twice here.
-    assert.ok(lost < 250, `${lost} packets lost`);
   });
 
   test('the interface is renamed: its new name is told, and packets flow on', async () => {
