@@ -3,12 +3,32 @@
  * its bridge may still have an address of the former subnet, whose containers nobody reaches any more, or an MTU
  * that is too large for the tunnel.
  */
+import type { Ip } from '../base/ip.ts';
 import type { Address } from '../netlink/objects.ts';
 import { blocksOf, type Lease, type Subnet } from '../subnet/lease.ts';
 import { devicesOf } from './handover.ts';
 import type { OwnedWarning } from './health.ts';
 import type { HostPlan } from './host-plan.ts';
 import type { HostNetwork } from './underlay.ts';
+
+/** An address of this host's subnet, on a link that containers are behind. */
+export interface BridgeAddress {
+  readonly link: string;
+  readonly ip: Ip;
+}
+
+export function bridgeAddresses(
+  { addresses, links }: HostNetwork,
+  { plan, lease }: Pick<BridgeCircumstances, 'plan' | 'lease'>,
+): BridgeAddress[] {
+  const devices = devicesOf(plan, lease.subnet);
+  const own = blocksOf(lease.subnet);
+  return addresses.flatMap(({ index, ip }) => {
+    const link = links.find(each => each.index === index);
+    const isBridge = link !== undefined && !devices.includes(link.name);
+    return isBridge && own.some(block => block.contains(ip)) ? [{ link: link.name, ip }] : [];
+  });
+}
 
 export interface BridgeCircumstances {
   readonly plan: HostPlan;

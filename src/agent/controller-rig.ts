@@ -64,7 +64,7 @@ const createBackend = ({ config: { backend }, underlay }: BackendContext): Backe
     attributes: () => ({ backendType: backend.type, backendData: { VNI: vni } }),
     host: own => ({
       networks: [],
-      links: [{ name: `flannel.${vni}` } as DesiredLink],
+      links: [{ name: `flannel.${vni}`, port: 8472 } as DesiredLink],
       addresses: [],
       sysctls: [{ link: 'flannel', path: `vni ${vni} at ${underlay.ipv4}`, value: String(own.ipv4) }],
     }),
@@ -97,7 +97,7 @@ export class ControllerRig {
     this.controller = new Controller({
       options: {
         underlay: { interfaces: ['eth0'], patterns: [] },
-        firewall: { masquerade: true, forward: false, randomFully: true, resyncSeconds: 5 },
+        firewall: { masquerade: true, forward: false, randomFully: true, openPort: true, resyncSeconds: 5 },
       },
       identity,
       dataPlane: this.#dataPlane(),

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, type TestContext, test } from 'node:test';
+import { Ip } from '../base/ip.ts';
 import { ControllerRig, config, dualStack, lease, network } from './controller-rig.ts';
 import { firewallFor } from './outcome.ts';
 
@@ -223,13 +224,24 @@ test('a peer that cannot be reached is told once, and once that it can', () => {
 test('the firewall is that of the network and the lease', () => {
   rig.start();
   const outcome = rig.controller.outcome.value ?? assert.fail('nothing stated');
-  const options = { masquerade: true, forward: false, randomFully: true, resyncSeconds: 5 };
-  assert.deepEqual(JSON.parse(JSON.stringify(firewallFor(outcome, options))), {
+  const options = { masquerade: true, forward: false, randomFully: true, openPort: true, resyncSeconds: 5 };
+  const surroundings = {
+    bridges: [{ link: 'docker0', ip: Ip.parse('10.3.5.1') }],
+    peers: [Ip.parse('192.0.2.9')],
+  };
+  assert.deepEqual(JSON.parse(JSON.stringify(firewallFor(outcome, options, surroundings))), {
     nftables: false,
-    blocks: [{ network: '10.3.0.0/16', subnet: '10.3.5.0/24' }],
+    blocks: [{ network: '10.3.0.0/16', subnet: '10.3.5.0/24', bridges: ['docker0'] }],
     formerNetworks: ['10.3.0.0/16'],
     masquerade: true,
     forward: false,
     randomFully: true,
+    tunnel: {
+      link: 'eth0',
+      ports: [8472],
+      own: ['192.168.65.3'],
+      peers: ['192.0.2.9'],
+      isOpened: true,
+    },
   });
 });

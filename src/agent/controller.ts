@@ -22,6 +22,7 @@ import type { Prefix } from '../base/prefix.ts';
 import type { DataPlane } from '../dataplane/data-plane.ts';
 import { type NetworkConfig, networksOf } from '../subnet/config.ts';
 import type { Lease } from '../subnet/lease.ts';
+import { type BridgeAddress, bridgeAddresses } from './bridges.ts';
 import type { EventLog } from './event-log.ts';
 import {
   deviceRefusal,
@@ -62,6 +63,8 @@ export class Controller {
   readonly plan = new Latest<HostPlan | undefined>(undefined);
   /** The plan and the lease that are in use. */
   readonly outcome = new Latest<Outcome | undefined>(undefined);
+  /** Where the containers of this host are. */
+  readonly bridges = new Latest<readonly BridgeAddress[]>([]);
   /** Grows with everything that was stated to the data plane and wants to be applied. */
   readonly stated = new Latest(0);
   /** The newest configuration that is worth trying. The one in use is the plan's. */
@@ -273,7 +276,10 @@ export class Controller {
 
   #checkSurroundings(): void {
     const outcome = this.outcome.value;
-    if (outcome !== undefined && this.#network !== undefined) this.#news.surroundings(this.#network, outcome);
+    if (outcome === undefined || this.#network === undefined) return;
+    this.#news.surroundings(this.#network, outcome);
+    const bridges = bridgeAddresses(this.#network, outcome);
+    if (JSON.stringify(bridges) !== JSON.stringify(this.bridges.value)) this.bridges.set(bridges);
   }
 
   #report(refusal: Refusal | undefined): void {

@@ -3,18 +3,11 @@
  * when, is the enforcer's affair.
  */
 import { defined } from '../base/defined.ts';
-import { FAMILY_LABELS, type Family } from '../base/ip.ts';
 import type { ApplyResult, DataPlaneReport, LinkReport, Repair } from '../dataplane/report.ts';
 import type { FirewallState } from '../firewall/keeper.ts';
 import type { EventLog } from './event-log.ts';
 import type { Health, OwnedWarning, Trouble } from './health.ts';
 import type { KeptFileState } from './kept-file.ts';
-
-/** Which sysctl makes a host forward, below /proc/sys. */
-export const FORWARDING = {
-  ipv4: 'net/ipv4/ip_forward',
-  ipv6: 'net/ipv6/conf/all/forwarding',
-} as const satisfies Record<Family, string>;
 
 export interface EnforcementReportOptions {
   readonly health: Health;
@@ -81,12 +74,13 @@ export class EnforcementReport {
   firewall({ ok, lastError, obstacles, contest }: FirewallState): void {
     const reason = lastError ?? 'the rules are not as they should be';
     this.#health.report('firewall', ok ? undefined : { code: 'FIREWALL_FAILED', reason });
-    const warnings: OwnedWarning[] = obstacles.map(text => ({
-      id: text,
+    const warnings: OwnedWarning[] = obstacles.map(({ id, text, hint }) => ({
+      id,
       code: 'FIREWALL_OBSTACLE',
       severity: 'error',
-      title: 'a rule of somebody else stops traffic of the overlay',
+      title: 'a firewall rule of another program stops traffic of the overlay',
       text,
+      hint,
     }));
     if (contest !== undefined) {
       warnings.push(contested('firewall rules', contest.repairs, contest.latest));
@@ -126,21 +120,6 @@ export class EnforcementReport {
     const changed = after.split('\n').filter(line => line !== '' && !former.has(line));
     const text = `${path} is new: ${changed.join(' ')}; restart Docker with it`;
     this.#events.add('warning', 'subnet-file-changed', text, { changed });
-  }
-
-  /** @param families whose packets this host should forward and does not. */
-  forwardingOff(families: readonly Family[]): void {
-    this.#health.warn(
-      'forwarding',
-      families.map(family => ({
-        id: family,
-        code: 'FORWARDING_OFF',
-        severity: 'error',
-        title: `this host does not forward ${FAMILY_LABELS[family]} packets`,
-        text: 'containers of this host cannot be reached by others, nor reach them',
-        hint: `sysctl -w ${FORWARDING[family].replaceAll('/', '.')}=1; dockerd does it when it starts`,
-      })),
-    );
   }
 }
 

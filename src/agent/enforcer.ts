@@ -6,23 +6,24 @@ import type { HostIdentity } from '../backend/backend.ts';
 import { together } from '../base/abort.ts';
 import { backoff, type Clock } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
-import type { Family } from '../base/ip.ts';
+import { Latest } from '../base/latest.ts';
 import type { Logger } from '../base/log.ts';
 import type { Prefix } from '../base/prefix.ts';
 import type { DataPlane, DataPlaneOptions } from '../dataplane/data-plane.ts';
 import { openDataPlane } from '../dataplane/open-data-plane.ts';
-import { ruleChanges } from '../firewall/changes.ts';
+import { ruleChanges, watchLegacyTables } from '../firewall/changes.ts';
+import type { DesiredFirewall } from '../firewall/desired.ts';
 import { Firewall } from '../firewall/firewall.ts';
 import { FirewallKeeper, type FirewallState } from '../firewall/keeper.ts';
-import type { DesiredFirewall } from '../firewall/rules.ts';
 import { ownerByNetwork } from '../ownership/owner.ts';
 import { blocksOf } from '../subnet/lease.ts';
 import { formatSubnetEnv, parseSubnetEnv } from '../subnet/subnet-env.ts';
 import type { Netns } from '../sys/netns.ts';
 import { readSysctl, sysctlsOf } from '../sys/sysctl.ts';
 import type { Controller } from './controller.ts';
-import { EnforcementReport, FORWARDING } from './enforcement-report.ts';
+import { EnforcementReport } from './enforcement-report.ts';
 import type { EventLog } from './event-log.ts';
+import { forwardingWarnings } from './forwarding.ts';
 import type { Health } from './health.ts';
 import { KeptFile } from './kept-file.ts';
 import type { AgentOptions } from './options.ts';
@@ -56,9 +57,10 @@ export class Enforcer implements AsyncDisposable {
   #formerDevices: readonly string[];
   /** Whether a device is being made that nothing depends on yet. */
   #isPreparing: (device: string) => boolean = () => false;
-  #blocks: DesiredFirewall['blocks'] = [];
+  #wanted: Pick<DesiredFirewall, 'blocks' | 'tunnel'> = { blocks: [] };
   /** Of this host, now and before. */
   #networks: Outcome['networks'] = [];
+  readonly #dependsOnPeers = new Latest(false);
 
   constructor(options: EnforcerOptions) {
     const { rtnetlink, netns, clock, logger } = options;
@@ -92,7 +94,11 @@ export class Enforcer implements AsyncDisposable {
       changes: signal => ruleChanges(netns, signal),
       resyncInterval: options.options.firewall.resyncSeconds * 1000,
       onRepair: repaired => report.firewallRepaired(repaired),
-      onState: state => report.firewall(state),
+      onState: state => {
+        report.firewall(state);
+        if (state.dependsOnPeers !== this.#dependsOnPeers.value)
+          this.#dependsOnPeers.set(state.dependsOnPeers);
+      },
     });
   }
 
@@ -118,7 +124,13 @@ export class Enforcer implements AsyncDisposable {
       signal,
       until => this.#applyStatements(controller, until),
       until => this.#followOutcome(controller, until),
+      until => this.#followSurroundings(controller, until),
       until => this.subnetFile.run(until),
+      until => {
+        const { netns, clock, options } = this.#options;
+        const interval = options.firewall.resyncSeconds * 1000;
+        return watchLegacyTables(netns, { clock, interval, onChange: () => this.#firewall.suspect() }, until);
+      },
       async until => {
         const { path, state } = this.subnetFile;
         for await (const news of state.changes(until)) this.#report.subnetFile(path, news);
@@ -156,13 +168,41 @@ export class Enforcer implements AsyncDisposable {
       if (outcome === undefined) continue;
       this.#networks = outcome.networks;
       await this.#takeOverDevices(outcome);
-      const wanted = firewallFor(outcome, this.#options.options.firewall);
-      this.#blocks = wanted.blocks;
-      this.checkForwarding();
-      // A failure is told through `onState`, and the keeper goes on trying.
-      await this.#firewall.apply(wanted).catch(() => undefined);
+      await this.#applyFirewall(controller);
       this.subnetFile.set(subnetEnvOf(outcome, this.#options.options));
     }
+  }
+
+  /** Bridges and peers come and go without another outcome; peers matter to few firewalls, and are many. */
+  async #followSurroundings(controller: Controller, signal: AbortSignal): Promise<void> {
+    const { bridges, stated } = controller;
+    const isConcerned = () => this.#dependsOnPeers.value;
+    await together(
+      signal,
+      async until => {
+        for await (const _ of bridges.changes(until)) await this.#applyFirewall(controller);
+      },
+      async until => {
+        for await (const _ of stated.changes(until)) if (isConcerned()) await this.#applyFirewall(controller);
+      },
+      async until => {
+        for await (const depends of this.#dependsOnPeers.changes(until)) {
+          if (depends) await this.#applyFirewall(controller);
+        }
+      },
+    );
+  }
+
+  /** A failure is told through `onState`, and the keeper goes on trying. */
+  async #applyFirewall({ outcome, bridges, peers }: Controller): Promise<void> {
+    if (outcome.value === undefined) return;
+    const wanted = firewallFor(outcome.value, this.#options.options.firewall, {
+      bridges: bridges.value,
+      peers: peers.underlayAddresses(),
+    });
+    this.#wanted = wanted;
+    this.checkForwarding();
+    await this.#firewall.apply(wanted).catch(() => undefined);
   }
 
   /**
@@ -192,9 +232,15 @@ export class Enforcer implements AsyncDisposable {
    * announces a change of that; status asks again, in case it does not.
    */
   checkForwarding(): void {
-    const families = new Set(this.#blocks.map(({ network }) => network.family));
-    const isOff = (family: Family) => readSysctl(FORWARDING[family], this.#options.netns) === '0';
-    this.#report.forwardingOff([...families].filter(isOff));
+    const { health, netns, options } = this.#options;
+    const { blocks, tunnel } = this.#wanted;
+    const links = [...(tunnel === undefined ? [] : [tunnel.link]), ...this.#devices];
+    const families = blocks.map(({ network }) => network.family);
+    const { masquerade } = options.firewall;
+    health.warn(
+      'forwarding',
+      forwardingWarnings(path => readSysctl(path, netns), { families, links, masquerade }),
+    );
   }
 }
 

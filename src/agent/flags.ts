@@ -194,6 +194,13 @@ export const FLAGS = [
     help: 'leave the forwarding of overlay packets to others; the agent accepts it otherwise',
   },
   {
+    name: 'open-port',
+    group: 'firewall',
+    kind: 'boolean',
+    default: true,
+    help: 'leave it to others to accept tunnel packets of peers where INPUT drops them; the agent does it otherwise',
+  },
+  {
     name: 'iptables-resync',
     group: 'firewall',
     kind: 'integer',

@@ -34,6 +34,7 @@ export interface AgentOptions {
     readonly masquerade: boolean;
     readonly randomFully: boolean;
     readonly forward: boolean;
+    readonly openPort: boolean;
     readonly resyncSeconds: number;
   };
   /** Absent when off. */
@@ -97,6 +98,7 @@ export function parseOptions(
       masquerade: reader.boolean('ip-masq'),
       randomFully: !reader.boolean('ip-masq-fully-random-disable'),
       forward: reader.boolean('iptables-forward-rules'),
+      openPort: reader.boolean('open-port'),
       resyncSeconds: reader.integer('iptables-resync'),
     },
     ...(health.port === 0 ? {} : { health }),

@@ -1,8 +1,10 @@
 /** What is in use on this host, and what follows from it for the firewall. */
+import type { Ip } from '../base/ip.ts';
 import type { Prefix } from '../base/prefix.ts';
-import type { DesiredFirewall } from '../firewall/rules.ts';
+import type { DesiredFirewall } from '../firewall/desired.ts';
 import { familiesOf, type NetworkConfig } from '../subnet/config.ts';
 import type { Lease, Subnet } from '../subnet/lease.ts';
+import type { BridgeAddress } from './bridges.ts';
 import type { HostPlan } from './host-plan.ts';
 import type { AgentOptions } from './options.ts';
 
@@ -15,13 +17,22 @@ export interface Outcome {
   readonly networks: readonly Prefix[];
 }
 
+/** What the firewall needs to know of others. */
+export interface Surroundings {
+  readonly bridges: readonly BridgeAddress[];
+  /** Where tunnel packets of peers come from. */
+  readonly peers: readonly Ip[];
+}
+
 /** The wanted firewall of a host with this lease. */
 export function firewallFor(
   { plan, lease, networks }: Outcome,
   options: AgentOptions['firewall'],
+  { bridges, peers }: Surroundings,
 ): DesiredFirewall {
-  const { config } = plan;
-  const { addresses } = plan.backend.host(lease.subnet);
+  const { config, underlay } = plan;
+  const { addresses, links } = plan.backend.host(lease.subnet);
+  const ports = new Set(links.map(({ port }) => port));
   return {
     nftables: config.enableNftables,
     blocks: familiesOf(config).flatMap(family => {
@@ -29,12 +40,27 @@ export function firewallFor(
       const subnet = lease.subnet[family];
       const devices = addresses.flatMap(({ link, address }) => (address.ip.family === family ? [link] : []));
       if (network === undefined || subnet === undefined) return [];
-      return [{ network, subnet, ...(devices.length === 0 ? {} : { devices }) }];
+      const behind = bridges.filter(({ ip }) => subnet.contains(ip)).map(({ link }) => link);
+      return [
+        {
+          network,
+          subnet,
+          ...(devices.length > 0 && { devices }),
+          ...(behind.length > 0 && { bridges: behind }),
+        },
+      ];
     }),
     formerNetworks: networks,
     masquerade: options.masquerade,
     forward: options.forward,
     randomFully: options.randomFully,
+    tunnel: {
+      link: underlay.link.name,
+      ports: [...ports],
+      own: [underlay.ipv4, underlay.ipv6].filter(ip => ip !== undefined),
+      peers,
+      isOpened: options.openPort,
+    },
   };
 }
 

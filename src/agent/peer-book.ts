@@ -7,6 +7,7 @@
  */
 import type { PeerStatus } from '../api/status.ts';
 import type { Backend } from '../backend/backend.ts';
+import type { Ip } from '../base/ip.ts';
 import type { DataPlane } from '../dataplane/data-plane.ts';
 import type { DesiredPeer } from '../dataplane/desired.ts';
 import { type Lease, type RejectedLease, sayTheSame } from '../subnet/lease.ts';
@@ -42,6 +43,15 @@ export class PeerBook {
     return Array.from(this.#leases.values())
       .filter(test)
       .map(({ key }) => key);
+  }
+
+  /** Where tunnel packets of the peers come from, as the backend in use has it. */
+  underlayAddresses(): Ip[] {
+    const backend = this.#backend;
+    if (backend === undefined) return [];
+    return Array.from(this.#leases.values()).flatMap(lease =>
+      backend.peer(lease).paths.map(({ underlayIp }) => underlayIp),
+    );
   }
 
   /** Maps every lease with this backend from now on. */

@@ -35,6 +35,7 @@ export class Prefix {
     return Prefix.of(ip, length);
   }
 
+  /** undefined for what `parse` refuses. */
   static tryParse(text: string): Prefix | undefined {
     try {
       return Prefix.parse(text);

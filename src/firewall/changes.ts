@@ -1,8 +1,10 @@
 /**
  * Hears of changes to firewall rules from the kernel itself: every transaction of nft and of the iptables that
  * is built on it is announced to a multicast group. What was changed does not matter, only that something was.
- * The legacy iptables has no announcements.
+ * The legacy iptables has no announcements; only which tables it has can be seen cheaply.
  */
+import { readFileSync } from 'node:fs';
+import type { Clock } from '../base/clock.ts';
 import { isCode } from '../base/errors.ts';
 import { NETLINK_NETFILTER, NetlinkSocket } from '../sys/netlink-socket.ts';
 import type { Netns } from '../sys/netns.ts';
@@ -29,6 +31,45 @@ export async function* ruleChanges(netns: Netns, signal: AbortSignal): AsyncGene
     }
     while (readOne(socket, buffer));
     yield;
+  }
+}
+
+/** Lists of the tables of the legacy iptables, one per family, as the thread's namespace has them. */
+const LEGACY_TABLES = ['ip_tables_names', 'ip6_tables_names'].map(name => `/proc/thread-self/net/${name}`);
+
+export interface LegacyWatch {
+  readonly clock: Clock;
+  /** Milliseconds between two looks. */
+  readonly interval: number;
+  readonly onChange: () => void;
+}
+
+/** Calls back when the legacy iptables gets a table, which its first rule makes, until the signal aborts. */
+export async function watchLegacyTables(
+  netns: Netns,
+  { clock, interval, onChange }: LegacyWatch,
+  signal: AbortSignal,
+): Promise<void> {
+  let before = legacyTables(netns);
+  while (!signal.aborted) {
+    await clock.sleep(interval, signal).catch(() => undefined);
+    const now = legacyTables(netns);
+    if (now !== before) onChange();
+    before = now;
+  }
+}
+
+function legacyTables(netns: Netns): string {
+  return netns.run(() => LEGACY_TABLES.map(readIfThere).join('/'));
+}
+
+/** A kernel without the legacy iptables has no such file. */
+function readIfThere(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    if (isCode(error, 'ENOENT')) return '';
+    throw error;
   }
 }
 

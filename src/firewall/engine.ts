@@ -12,6 +12,8 @@ export type FirewallErrorCode =
   | 'NO_PROGRAM'
   /** The program was there and refused what it was given. */
   | 'REFUSED'
+  /** Another program changes the rules, and did not end while this one waited for it. */
+  | 'LOCKED'
   /** The program agreed, and its own listing shows something else. */
   | 'NOT_APPLIED'
   /** The program's output is not what this version of Tulle understands. */
@@ -41,17 +43,54 @@ export interface Change {
 
 export type EngineName = 'iptables' | 'nftables';
 
+/** A rule of somebody else that stops the overlay and that is not ours to change. */
+export interface Obstacle {
+  /** The same for what has one remedy. */
+  readonly id: string;
+  readonly text: string;
+  readonly hint: string;
+}
+
+/** What an engine found. */
+export interface Plan {
+  /** Empty when everything is as wanted. */
+  readonly changes: readonly Change[];
+  readonly obstacles: readonly Obstacle[];
+  /** Whether tunnel packets need an accept for each peer. */
+  readonly isInputGuarded: boolean;
+  /** Whether there are rules at all, ours or others'. */
+  readonly isInUse: boolean;
+}
+
 export interface RuleEngine {
-  /** Reads the kernel and compares; empty when everything is as wanted. @throws FirewallError */
-  plan(wanted: Wanted): Promise<readonly Change[]>;
+  /** Reads the kernel and compares. @throws FirewallError */
+  plan(wanted: Wanted): Promise<Plan>;
   /** After a plan was carried out: whether the kernel has the wanted rules now. @throws FirewallError */
   verify(wanted: Wanted): Promise<void>;
 }
 
 export const FAMILIES = ['ipv4', 'ipv6'] as const satisfies readonly Family[];
 
+/** Exit status of iptables-restore that could not get the lock (include/xtables.h, RESOURCE_PROBLEM). */
+const RESOURCE_PROBLEM = 4;
+
+/** Why a program did not do what it was told. */
+export function refusalOf(
+  program: string,
+  result: RunResult,
+  differences: readonly string[] = [],
+): FirewallError {
+  const complaint = complaintOf(result);
+  const isLocked = result.status === RESOURCE_PROBLEM && /\block\b/.test(complaint);
+  return new FirewallError(isLocked ? 'LOCKED' : 'REFUSED', `${program}: ${complaint}`, {
+    op: program,
+    context: { differences },
+    ...(isLocked && { hint: 'another program holds /run/xtables.lock; `fuser /run/xtables.lock` names it' }),
+  });
+}
+
 /** What a program said went wrong, without the lines that only explain. */
-export function complaintOf({ status, stderr }: RunResult): string {
+function complaintOf({ status, stderr }: RunResult): string {
   const lines = stderr.split('\n').map(line => line.trim());
   const first = lines.find(line => line !== '' && !line.startsWith('#')) ?? `exit status ${status}`;
   return first.replace(/\.$/, '');

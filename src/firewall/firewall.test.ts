@@ -4,9 +4,9 @@ import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { recordingLogger } from '../base/log.ts';
 import { Prefix } from '../base/prefix.ts';
+import type { DesiredFirewall } from './desired.ts';
 import type { RunProgram } from './engine.ts';
 import { Firewall } from './firewall.ts';
-import type { DesiredFirewall } from './rules.ts';
 
 const EMPTY = `*nat
 :POSTROUTING ACCEPT [0:0]

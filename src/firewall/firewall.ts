@@ -7,25 +7,28 @@
  * Both engines are always brought to what is wanted of them, which for the one not in use is nothing: so a
  * change of engine leaves no rule of the other behind.
  *
- * In nftables mode an accept in a table of ours does not overrule a drop elsewhere. Where the chain FORWARD of
- * iptables drops (dockerd sets its policy so), the iptables engine adds flannel's accepting chain there.
+ * An accept in a table of ours does not overrule a drop elsewhere, and iptables has two variants, nft and legacy,
+ * whose rules a kernel can have at the same time. So beside the engine in use the others add what is needed to get past
+ * rules in their tables: where FORWARD drops (dockerd sets its policy so), flannel's accepting chain.
  */
 import { isCode, messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { Prefix } from '../base/prefix.ts';
 import { run as runProgram } from '../sys/process.ts';
+import type { DesiredFirewall } from './desired.ts';
 import {
   type Change,
-  complaintOf,
   type EngineName,
-  FirewallError,
+  type Obstacle,
+  type Plan,
   type RuleEngine,
   type RunProgram,
+  refusalOf,
   type Wanted,
 } from './engine.ts';
 import { IptablesEngine } from './iptables.ts';
 import { NftablesEngine } from './nftables.ts';
-import { type DesiredFirewall, networksOf, noRules, rulesFor } from './rules.ts';
+import { networksOf, noRules, rulesFor } from './rules.ts';
 
 export interface FirewallOptions {
   readonly log: Logger;
@@ -38,21 +41,27 @@ export interface FirewallReport {
   readonly announced: boolean;
   /** What was not as wanted and is now; one sentence each, empty when nothing was written. */
   readonly repaired: readonly string[];
-  /** Foreign rules that stop overlay traffic and that are not ours to change. */
-  readonly obstacles: readonly string[];
+  readonly obstacles: readonly Obstacle[];
+  /** Tunnel packets are accepted peer by peer: other peers want other rules. */
+  readonly dependsOnPeers: boolean;
 }
 
 /** One engine and what is wanted of it. */
 interface Duty {
   readonly engine: RuleEngine;
   readonly wanted: Wanted;
+  /** Whether the kernel tells of changes to its rules. */
+  readonly isAnnounced: boolean;
+}
+
+/** One of the two iptables: as the engine in use, and beside another one. */
+interface Variant extends Pick<Duty, 'engine' | 'isAnnounced'> {
+  readonly companion: RuleEngine;
 }
 
 export class Firewall {
   readonly #log: Logger;
   readonly #run: RunProgram;
-  readonly #iptables: RuleEngine;
-  readonly #companion: RuleEngine;
   readonly #nftables: NftablesEngine;
   /** What was applied last, as text, with its report; undefined when the kernel may differ from it. */
   #applied: { readonly key: string; readonly report: FirewallReport } | undefined;
@@ -67,8 +76,6 @@ export class Firewall {
   constructor(options: FirewallOptions) {
     this.#log = options.log;
     this.#run = options.run ?? runProgram;
-    this.#iptables = new IptablesEngine(this.#run, { forwardOnlyIfBlocked: false });
-    this.#companion = new IptablesEngine(this.#run, { forwardOnlyIfBlocked: true });
     this.#nftables = new NftablesEngine(this.#run);
   }
 
@@ -83,11 +90,22 @@ export class Firewall {
       this.#applied = undefined;
       const doubts = this.#doubts;
       const engine = await this.#choose(desired);
-      const changes: Change[] = [];
-      for (const duty of this.#duties(engine, desired)) changes.push(...(await this.#settle(duty)));
-      const announced = engine === 'nftables' || /nf_tables/.test(this.#iptablesVersion ?? '');
-      const obstacles = await this.#obstacles(desired);
-      const report = { engine, announced, repaired: differencesOf(changes), obstacles };
+      const duties = await this.#duties(engine, desired);
+      const plans: Plan[] = [];
+      for (const duty of duties) plans.push(await this.#settle(duty));
+      const report: FirewallReport = {
+        engine,
+        announced: duties.every(
+          ({ isAnnounced }, index) => isAnnounced || (index > 0 && !plans[index]?.isInUse),
+        ),
+        repaired: differencesOf(plans),
+        obstacles: once([
+          ...plans.flatMap(({ obstacles }) => obstacles),
+          ...(await this.#nftables.obstacles(duties[0].wanted, engine === 'nftables')),
+        ]),
+        dependsOnPeers:
+          desired.tunnel?.isOpened === true && plans.some(({ isInputGuarded }) => isInputGuarded),
+      };
       // A doubt that came up meanwhile is about what was compared just now.
       if (doubts === this.#doubts) this.#applied = { key, report };
       return report;
@@ -104,8 +122,8 @@ export class Firewall {
   check(desired: DesiredFirewall): Promise<readonly string[]> {
     return this.#exclusively(async () => {
       const engine = await this.#choose(desired);
-      const plans = this.#duties(engine, desired).map(duty => duty.engine.plan(duty.wanted));
-      return differencesOf((await Promise.all(plans)).flat());
+      const duties = await this.#duties(engine, desired);
+      return differencesOf(await Promise.all(duties.map(duty => duty.engine.plan(duty.wanted))));
     });
   }
 
@@ -116,69 +134,81 @@ export class Firewall {
   }): Promise<readonly string[]> {
     return this.#exclusively(async () => {
       this.#applied = undefined;
-      const all: Change[] = [];
-      for (const engine of [this.#iptables, this.#nftables]) {
-        const changes = await engine.plan(nothingOf(options.networks));
-        if (!options.dryRun) await this.#execute(changes);
-        all.push(...changes);
+      const plans: Plan[] = [];
+      for (const engine of [...(await this.#variants()).map(({ engine: each }) => each), this.#nftables]) {
+        const plan = await engine.plan(nothingOf(options.networks));
+        if (!options.dryRun) await this.#execute(plan.changes);
+        plans.push(plan);
       }
-      return differencesOf(all);
+      return differencesOf(plans);
     });
   }
 
   /** The engine in use comes first, so that there is no moment without rules while changing over. */
-  #duties(engine: EngineName, desired: DesiredFirewall): readonly Duty[] {
+  async #duties(name: EngineName, desired: DesiredFirewall): Promise<readonly [Duty, ...Duty[]]> {
     const known = this.#randomFullyRefused ? { ...desired, randomFully: false } : desired;
     const wanted = { ipv4: rulesFor(known, 'ipv4'), ipv6: rulesFor(known, 'ipv6') };
-    if (engine === 'iptables') {
+    const nftables = { engine: this.#nftables, isAnnounced: true };
+    const [iptables, other] = await this.#variants();
+    const companion = (variant: Variant | undefined) =>
+      variant === undefined ? [] : [{ ...variant, engine: variant.companion, wanted }];
+    if (name === 'iptables' && iptables !== undefined) {
       return [
-        { engine: this.#iptables, wanted },
-        { engine: this.#nftables, wanted: nothingOf(networksOf(desired)) },
+        { ...iptables, wanted },
+        ...companion(other),
+        { ...nftables, wanted: nothingOf(networksOf(desired)) },
       ];
     }
-    return [
-      { engine: this.#nftables, wanted },
-      { engine: this.#companion, wanted: forwardOnly(wanted) },
-    ];
+    return [{ ...nftables, wanted }, ...companion(iptables), ...companion(other)];
   }
 
-  async #settle(duty: Duty): Promise<readonly Change[]> {
+  /** What is called `iptables` here, if there is one, and the variant that has another name. */
+  async #variants(): Promise<readonly Variant[]> {
+    this.#iptablesVersion ??= await this.#versionOf('iptables');
+    if (this.#iptablesVersion === undefined) return [];
+    const isNft = /nf_tables/.test(this.#iptablesVersion);
+    return [this.#variant(isNft), this.#variant(!isNft, isNft ? 'legacy' : 'nft')];
+  }
+
+  #variant(isAnnounced: boolean, variant?: 'legacy' | 'nft'): Variant {
+    return {
+      isAnnounced,
+      engine: new IptablesEngine(this.#run, {
+        onlyNeeded: variant !== undefined,
+        ...(variant && { variant }),
+      }),
+      companion: new IptablesEngine(this.#run, { onlyNeeded: true, ...(variant && { variant }) }),
+    };
+  }
+
+  async #settle(duty: Duty): Promise<Plan> {
     const { engine, wanted } = duty;
-    const changes = await engine.plan(wanted);
-    if (changes.length === 0) return changes;
+    const plan = await engine.plan(wanted);
+    if (plan.changes.length === 0) return plan;
     try {
-      await this.#execute(changes);
+      await this.#execute(plan.changes);
     } catch (error) {
-      if (!usesRandomFully(wanted) || !isCode(error, 'REFUSED')) throw error;
-      // Old kernels and programs do not know it. If that was not the reason, the second try says what is.
-      const settled = await this.#settle(withoutRandomFully(duty));
+      // Other refusals are no reason to do without it for ever: a lock that somebody holds, for one.
+      if (!usesRandomFully(wanted) || !/random/.test(messageOf(error))) throw error;
       this.#randomFullyRefused = true;
       this.#log.warn({ error: messageOf(error) }, 'masquerading without random source ports');
-      return settled;
+      return await this.#settle(withoutRandomFully(duty));
     }
     await engine.verify(wanted);
-    return changes;
-  }
-
-  async #obstacles({ forward, blocks }: DesiredFirewall): Promise<readonly string[]> {
-    return forward ? this.#nftables.obstacles(blocks.map(({ network }) => network)) : [];
+    return plan;
   }
 
   async #execute(changes: readonly Change[]): Promise<void> {
     for (const { program, args, input = '', differences } of changes) {
       const result = await this.#run(program, args, { input, anyStatus: true });
       if (result.status === 0) continue;
-      throw new FirewallError('REFUSED', `${program}: ${complaintOf(result)}`, {
-        op: program,
-        context: { differences },
-      });
+      throw refusalOf(program, result, differences);
     }
   }
 
   async #choose(desired: DesiredFirewall): Promise<EngineName> {
     if (desired.nftables) return 'nftables';
-    this.#iptablesVersion ??= await this.#versionOf('iptables');
-    return this.#iptablesVersion === undefined ? 'nftables' : 'iptables';
+    return (await this.#variants()).length === 0 ? 'nftables' : 'iptables';
   }
 
   async #versionOf(program: string): Promise<string | undefined> {
@@ -198,7 +228,12 @@ export class Firewall {
   }
 }
 
-const differencesOf = (changes: readonly Change[]) => changes.flatMap(({ differences }) => differences);
+const differencesOf = (plans: readonly Plan[]) =>
+  plans.flatMap(({ changes }) => changes.flatMap(({ differences }) => differences));
+
+/** What stands in the way of both families is one obstacle; of several by one program, the first is told. */
+const once = (obstacles: readonly Obstacle[]): Obstacle[] =>
+  Array.from(Map.groupBy(obstacles, ({ id }) => id).values()).flatMap(([first]) => first ?? []);
 
 /** No rule that names one of these networks. */
 function nothingOf(networks: readonly Prefix[]): Wanted {
@@ -206,13 +241,8 @@ function nothingOf(networks: readonly Prefix[]): Wanted {
   return { ipv4: nothing, ipv6: nothing };
 }
 
-const forwardOnly = ({ ipv4, ipv6 }: Wanted): Wanted => ({
-  ipv4: { ...ipv4, masquerade: [] },
-  ipv6: { ...ipv6, masquerade: [] },
-});
-
-const withoutRandomFully = ({ engine, wanted: { ipv4, ipv6 } }: Duty): Duty => ({
-  engine,
+const withoutRandomFully = ({ wanted: { ipv4, ipv6 }, ...duty }: Duty): Duty => ({
+  ...duty,
   wanted: { ipv4: { ...ipv4, randomFully: false }, ipv6: { ...ipv6, randomFully: false } },
 });
 

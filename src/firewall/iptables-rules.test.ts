@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Prefix } from '../base/prefix.ts';
-import { forwardBlocker, planScript } from './iptables-rules.ts';
+import type { DesiredFirewall } from './desired.ts';
+import { forwardBlocker } from './iptables-hooks.ts';
+import { planScript } from './iptables-rules.ts';
 import { parseSave } from './iptables-save.ts';
-import { type DesiredFirewall, noRules, rulesFor } from './rules.ts';
+import { noRules, rulesFor } from './rules.ts';
 
 const DESIRED: DesiredFirewall = {
   nftables: false,
@@ -14,7 +16,7 @@ const DESIRED: DesiredFirewall = {
   forward: true,
   randomFully: true,
 };
-const FORWARD = rulesFor(DESIRED, 'ipv4');
+const FORWARD = { ...rulesFor(DESIRED, 'ipv4'), mark: [], source: [] };
 const NO_RULES = noRules(FORWARD.networks);
 const COMMENT = '-m comment --comment "flanneld forward"';
 

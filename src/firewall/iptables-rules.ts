@@ -1,66 +1,31 @@
 /**
  * Rules as iptables writes them: rendering them exactly as flannel does, and finding the one restore script that
  * leads from what is there to what is wanted. No effects.
- *
- * Per family there are two chains of ours, each reached by one jump:
- *
- *     nat     POSTROUTING  -m comment --comment "flanneld masq"    -j FLANNEL-POSTRTG
- *     filter  FORWARD      -m comment --comment "flanneld forward" -j FLANNEL-FWD
- *
- * and where dockerd drops what comes over the overlay (docker-rules.ts) two more, in front of its rules:
- *
- *     raw     PREROUTING   -m comment --comment "tulle overlay"    -j TULLE-OVERLAY
- *     filter  FORWARD      -m comment --comment "tulle overlay"    -j TULLE-OVERLAY
  */
 import { unreachable } from '../base/errors.ts';
-import { Prefix } from '../base/prefix.ts';
-import { ownerOf } from '../ownership/owner.ts';
 import { type Shares, sharesOf } from '../ownership/shared-chain.ts';
-import { dropsInForward, dropsInRaw, leadsToDrop } from './docker-rules.ts';
+import { dropsInForward, dropsInRaw } from './docker-rules.ts';
+import {
+  blocksIn,
+  FORWARD_HOOK,
+  FORWARD_OVERLAY_HOOK,
+  forwardBlocker,
+  type Hook,
+  isBlocked,
+  isInputGuarded,
+  isOurs,
+  jumpTo,
+  MARK_HOOK,
+  MASQUERADE_HOOK,
+  RAW_OVERLAY_HOOK,
+  rulesIn,
+  SOURCE_HOOK,
+  stopperOf,
+  TUNNEL_HOOK,
+} from './iptables-hooks.ts';
 import type { SavedTables } from './iptables-save.ts';
+import { OVERLAY_MARK } from './overlay-packets.ts';
 import { type AddressMatch, MASQUERADE_MARK, type Rule, type RuleSet } from './rules.ts';
-
-/** One chain of ours and the place it is called from. */
-interface Hook {
-  readonly table: 'nat' | 'filter' | 'raw';
-  readonly builtin: 'POSTROUTING' | 'FORWARD' | 'PREROUTING';
-  readonly chain: 'FLANNEL-POSTRTG' | 'FLANNEL-FWD' | 'TULLE-OVERLAY';
-  readonly comment: string;
-  /** Whether a rule must not come before the jump: some of our packets do not get past it. */
-  readonly blocks: (rule: string) => boolean;
-}
-
-const MASQUERADE_HOOK: Hook = {
-  table: 'nat',
-  builtin: 'POSTROUTING',
-  chain: 'FLANNEL-POSTRTG',
-  comment: '-m comment --comment "flanneld masq"',
-  blocks: isTerminal,
-};
-
-const FORWARD_HOOK: Hook = {
-  table: 'filter',
-  builtin: 'FORWARD',
-  chain: 'FLANNEL-FWD',
-  comment: '-m comment --comment "flanneld forward"',
-  blocks: isTerminal,
-};
-
-const OVERLAY = { chain: 'TULLE-OVERLAY', comment: '-m comment --comment "tulle overlay"' } as const;
-
-const RAW_OVERLAY_HOOK: Hook = {
-  ...OVERLAY,
-  table: 'raw',
-  builtin: 'PREROUTING',
-  blocks: rule => isTerminal(rule) || dropsInRaw([rule]),
-};
-
-const FORWARD_OVERLAY_HOOK: Hook = {
-  ...OVERLAY,
-  table: 'filter',
-  builtin: 'FORWARD',
-  blocks: rule => isTerminal(rule) || leadsToDrop(rule),
-};
 
 export interface Script {
   readonly differences: readonly string[];
@@ -70,14 +35,28 @@ export interface Script {
 
 /** How to get from `saved` to `wanted`, or undefined when nothing differs. */
 export function planScript(saved: SavedTables, wanted: RuleSet): Script | undefined {
-  const { masquerade, forward, overlay } = wanted;
-  const raw = dropsInRaw(saved.get('raw')?.get('PREROUTING')?.rules ?? []);
-  const inForward = dropsInForward(saved.get('filter'));
+  const { masquerade, forward, source, mark, overlay, tunnel } = wanted;
+  const isRawNeeded =
+    isBlocked(saved, RAW_OVERLAY_HOOK, wanted) || dropsInRaw(rulesIn(saved, RAW_OVERLAY_HOOK));
+  const isForwardNeeded =
+    isBlocked(saved, FORWARD_OVERLAY_HOOK, wanted) || dropsInForward(saved.get('filter'));
+  // Two jumps may be inserted into one chain: the second finds the first.
+  const callers = new Map<string, readonly string[]>();
+  const plan = (hook: Hook, rules: readonly Rule[]) => {
+    const place = `${hook.table} ${hook.builtin}`;
+    const part = planHook(saved, hook, callers.get(place) ?? rulesIn(saved, hook), rules, wanted);
+    if (part !== undefined) callers.set(place, part.callers);
+    return part;
+  };
   const parts = [
-    planHook(saved, RAW_OVERLAY_HOOK, raw ? overlay : [], wanted),
-    planHook(saved, MASQUERADE_HOOK, masquerade, wanted),
-    planHook(saved, FORWARD_OVERLAY_HOOK, inForward ? overlay : [], wanted),
-    planHook(saved, FORWARD_HOOK, forward, wanted),
+    // Where a packet goes out is not known yet in PREROUTING.
+    plan(RAW_OVERLAY_HOOK, isRawNeeded ? overlay.filter(({ input }) => input !== undefined) : []),
+    plan(MARK_HOOK, mark),
+    plan(SOURCE_HOOK, source),
+    plan(MASQUERADE_HOOK, masquerade),
+    plan(FORWARD_OVERLAY_HOOK, isForwardNeeded ? overlay : []),
+    plan(FORWARD_HOOK, forward),
+    plan(TUNNEL_HOOK, isInputGuarded(saved, wanted) ? tunnel : []),
   ].filter(part => part !== undefined);
   if (parts.length === 0) return undefined;
   return {
@@ -86,47 +65,57 @@ export function planScript(saved: SavedTables, wanted: RuleSet): Script | undefi
   };
 }
 
-/** Why forwarded packets that nobody accepts are dropped, or undefined when they are not. */
-export function forwardBlocker(saved: SavedTables): string | undefined {
-  const forward = saved.get('filter')?.get('FORWARD');
-  if (forward === undefined) return undefined;
-  if (forward.policy === 'DROP') return 'the policy of FORWARD is DROP';
-  const rule = forward.rules.find(text => isTerminal(text) && /-j (DROP|REJECT)\b/.test(text));
-  return rule === undefined ? undefined : `FORWARD ends with "${rule}"`;
+/** What is needed of `wanted` where the rules of this host are kept by something else. */
+export function neededOf(saved: SavedTables, wanted: RuleSet): RuleSet {
+  return {
+    ...wanted,
+    masquerade: [],
+    mark: [],
+    source: isBlocked(saved, SOURCE_HOOK, wanted) ? wanted.source : [],
+    forward: forwardBlocker(saved) === undefined ? [] : wanted.forward,
+  };
 }
 
 function planHook(
   saved: SavedTables,
   hook: Hook,
+  callers: readonly string[],
   wanted: readonly Rule[],
-  { networks, randomFully }: Pick<RuleSet, 'networks' | 'randomFully'>,
+  all: RuleSet,
 ) {
-  const chains = saved.get(hook.table);
-  const chain = chains?.get(hook.chain)?.rules;
-  const callers = chains?.get(hook.builtin)?.rules ?? [];
+  const { table, builtin } = hook;
+  const { networks, randomFully } = all;
+  const chain = saved.get(table)?.get(hook.chain)?.rules;
   const jumps = callers.filter(rule => isOurs(rule, hook, networks));
-  const dropJumps = jumps.map(rule => `-D ${hook.builtin} ${rule}`);
+  const foreign = callers.filter(rule => !jumps.includes(rule));
+  const dropJumps = jumps.map(rule => `-D ${builtin} ${rule}`);
   const shares = chain && sharesOf(chain, blocksIn, networks);
 
   if (wanted.length === 0) {
     const lines = removal(hook, shares, dropJumps);
-    const differences = [`chain ${hook.chain} is not wanted`];
-    return lines.length === 0 ? undefined : { table: hook.table, differences, lines };
+    if (lines.length === 0) return undefined;
+    const isShared = shares !== undefined && shares.others.length > 0;
+    const differences = [`chain ${labelOf(hook)} is not wanted`];
+    return { table, callers: isShared ? callers : foreign, differences, lines };
   }
 
+  const stops = stopperOf(saved, hook, all);
+  const blocks = (rule: string) => hook.blocks(rule) || stops(rule);
   const rules = wanted.map(rule => formatRule(rule, hook.comment, randomFully));
   const chainProblem = chainDifference(shares?.ours, rules, hook);
-  const jumpProblem = jumpDifference(callers, jumps, hook);
+  const jumpProblem = jumpDifference(callers, jumps, hook, blocks);
   if (chainProblem === undefined && jumpProblem === undefined) return undefined;
   const others = shares?.others.filter(rule => !rules.includes(rule)) ?? [];
   // Naming a chain with --noflush empties it, within the transaction.
   const refill = [`:${hook.chain} - [0:0]`, ...[...rules, ...others].map(rule => `-A ${hook.chain} ${rule}`)];
+  const jump = addJump(foreign, hook, blocks);
   return {
-    table: hook.table,
+    table,
+    callers: jumpProblem === undefined ? callers : jump.callers,
     differences: [chainProblem, jumpProblem].filter(problem => problem !== undefined),
     lines: [
       ...(chainProblem === undefined ? [] : refill),
-      ...(jumpProblem === undefined ? [] : [...dropJumps, addJump(callers, jumps, hook)]),
+      ...(jumpProblem === undefined ? [] : [...dropJumps, jump.line]),
     ],
   };
 }
@@ -142,61 +131,56 @@ function removal(
   return shares.ours.map(rule => `-D ${chain} ${rule}`);
 }
 
+/** For a chain that is in several tables. */
+const labelOf = ({ chain, table }: Hook) =>
+  chain === 'TULLE-OVERLAY' ? `${chain} of table ${table}` : chain;
+
 function chainDifference(chain: readonly string[] | undefined, wanted: readonly string[], hook: Hook) {
-  if (chain === undefined) return `chain ${hook.chain} is missing`;
+  if (chain === undefined) return `chain ${labelOf(hook)} is missing`;
   const missing = wanted.filter(rule => !chain.includes(rule));
-  if (missing.length === 1) return `chain ${hook.chain} lacks "${missing[0]}"`;
-  if (missing.length > 1) return `chain ${hook.chain} lacks ${missing.length} of its ${wanted.length} rules`;
-  if (chain.length > wanted.length) return `chain ${hook.chain} has rules that do not belong there`;
+  if (missing.length === 1) return `chain ${labelOf(hook)} lacks "${missing[0]}"`;
+  if (missing.length > 1)
+    return `chain ${labelOf(hook)} lacks ${missing.length} of its ${wanted.length} rules`;
+  if (chain.length > wanted.length) return `chain ${labelOf(hook)} has rules that do not belong there`;
   return chain.every((rule, index) => rule === wanted[index])
     ? undefined
-    : `the rules of chain ${hook.chain} are in the wrong order`;
+    : `the rules of chain ${labelOf(hook)} are in the wrong order`;
 }
 
-function jumpDifference(callers: readonly string[], ours: readonly string[], hook: Hook) {
+function jumpDifference(
+  callers: readonly string[],
+  ours: readonly string[],
+  hook: Hook,
+  blocks: (rule: string) => boolean,
+) {
   const place = `${hook.builtin} of table ${hook.table}`;
   if (ours.length === 0) return `${place} does not call ${hook.chain}`;
   if (ours.length > 1 || ours[0] !== jumpTo(hook)) return `${place} holds old rules of ours`;
   const position = callers.indexOf(jumpTo(hook));
-  return callers.slice(0, position).some(hook.blocks)
-    ? `${place} ends before it calls ${hook.chain}`
-    : undefined;
+  return callers.slice(0, position).some(blocks) ? `${place} ends before it calls ${hook.chain}` : undefined;
 }
 
-/** The jump goes to the end, as flannel's does, but in front of a rule behind which nothing is reached. */
-function addJump(callers: readonly string[], jumps: readonly string[], hook: Hook): string {
-  const foreign = callers.filter(rule => !jumps.includes(rule));
-  const end = foreign.findIndex(hook.blocks);
-  return end < 0 ? `-A ${hook.builtin} ${jumpTo(hook)}` : `-I ${hook.builtin} ${end + 1} ${jumpTo(hook)}`;
-}
-
-const jumpTo = ({ comment, chain }: Hook) => `${comment} -j ${chain}`;
-
-/** The jump, however often and however written, and the rules that old versions of flannel put there directly. */
-const isOurs = (rule: string, { comment, chain }: Hook, networks: readonly Prefix[]) =>
-  rule.split(' ').includes(chain) || (rule.includes(comment) && ownerOf(blocksIn(rule), networks) === 'ours');
-
-/** The blocks that a rule names, as iptables-save prints them: always with a length. */
-function blocksIn(rule: string): Prefix[] {
-  return Array.from(rule.matchAll(/(?:^| )-[sd] (\S+)/g)).flatMap(
-    ([, text = '']) => Prefix.tryParse(text) ?? [],
-  );
-}
-
-/** A rule without a condition that lets no packet go on. */
-function isTerminal(rule: string): boolean {
-  return /^(-m comment --comment ("[^"]*"|\S+) )?-j (DROP|REJECT|ACCEPT|RETURN|MASQUERADE|SNAT)\b/.test(rule);
+/** The jump goes to the end, as flannel's does, but in front of a rule that keeps our packets from it. */
+function addJump(foreign: readonly string[], hook: Hook, blocks: (rule: string) => boolean) {
+  const found = foreign.findIndex(blocks);
+  const end = found < 0 ? foreign.length : found;
+  return {
+    line: found < 0 ? `-A ${hook.builtin} ${jumpTo(hook)}` : `-I ${hook.builtin} ${end + 1} ${jumpTo(hook)}`,
+    callers: foreign.toSpliced(end, 0, jumpTo(hook)),
+  };
 }
 
 /** One rule as iptables-save prints it, without its chain. */
 function formatRule(rule: Rule, comment: string, randomFully: boolean): string {
-  const mark = `0x${MASQUERADE_MARK.toString(16)}`;
+  const mark = hex(MASQUERADE_MARK);
   return [
     rule.source && formatMatch('-s', rule.source),
     rule.destination && formatMatch('-d', rule.destination),
-    rule.device && `-i ${rule.device}`,
+    rule.input && `-i ${rule.input}`,
+    rule.output && `-o ${rule.output}`,
+    rule.udpPort && `-p udp -m udp --dport ${rule.udpPort}`,
     rule.mark && `-m mark --mark ${mark}/${mark}`,
-    comment,
+    rule.network === undefined ? comment : comment.replace(/"$/, ` of ${rule.network}"`),
     formatVerdict(rule.verdict, randomFully),
   ]
     .filter(part => part !== undefined)
@@ -206,12 +190,17 @@ function formatRule(rule: Rule, comment: string, randomFully: boolean): string {
 const formatMatch = (flag: '-s' | '-d', { prefix, not }: AddressMatch) =>
   `${not ? '! ' : ''}${flag} ${prefix}`;
 
+const hex = (value: number) => `0x${value.toString(16)}`;
+
 function formatVerdict(verdict: Rule['verdict'], randomFully: boolean): string {
   switch (verdict) {
     case 'return':
       return '-j RETURN';
     case 'accept':
+    case 'keep':
       return '-j ACCEPT';
+    case 'mark':
+      return `-j MARK --set-xmark ${hex(OVERLAY_MARK)}/${hex(OVERLAY_MARK)}`;
     case 'masquerade':
       return randomFully ? '-j MASQUERADE --random-fully' : '-j MASQUERADE';
     default:

@@ -3,25 +3,28 @@ import { isCode } from '../base/errors.ts';
 import type { Family } from '../base/ip.ts';
 import {
   type Change,
-  complaintOf,
   FAMILIES,
   FirewallError,
+  type Plan,
   type RuleEngine,
   type RunProgram,
+  refusalOf,
   type Wanted,
 } from './engine.ts';
-import { forwardBlocker, planScript } from './iptables-rules.ts';
+import { isInputGuarded } from './iptables-hooks.ts';
+import { neededOf, planScript } from './iptables-rules.ts';
 import { parseSave, type SavedTables } from './iptables-save.ts';
+import { obstaclesInSaved } from './obstacles.ts';
 import type { RuleSet } from './rules.ts';
-
-const PROGRAM = { ipv4: 'iptables', ipv6: 'ip6tables' } as const satisfies Record<Family, string>;
 
 /** Seconds to wait for another user of the lock of the legacy variant. */
 const LOCK_WAIT = '5';
 
 export interface IptablesOptions {
-  /** Forwarding rules only where something drops what nobody accepts; for hosts whose rules are in nftables. */
-  readonly forwardOnlyIfBlocked: boolean;
+  /** Only the rules without which others stop the overlay: what is wanted is elsewhere. */
+  readonly onlyNeeded: boolean;
+  /** The variant that is not simply called `iptables`; a kernel has the rules of both. */
+  readonly variant?: 'legacy' | 'nft';
 }
 
 export class IptablesEngine implements RuleEngine {
@@ -33,13 +36,20 @@ export class IptablesEngine implements RuleEngine {
     this.#options = options;
   }
 
-  async plan(wanted: Wanted): Promise<readonly Change[]> {
-    const changes = await Promise.all(FAMILIES.map(family => this.#planFamily(family, wanted[family])));
-    return changes.filter(change => change !== undefined);
+  async plan(wanted: Wanted): Promise<Plan> {
+    const plans = await Promise.all(FAMILIES.map(family => this.#planFamily(family, wanted[family])));
+    return {
+      changes: plans.flatMap(({ change }) => change ?? []),
+      obstacles: plans.flatMap(({ obstacles }) => obstacles),
+      isInputGuarded: plans.some(plan => plan.isInputGuarded),
+      isInUse: plans.some(plan => plan.isInUse),
+    };
   }
 
   async verify(wanted: Wanted): Promise<void> {
-    const [change] = await this.plan(wanted);
+    const {
+      changes: [change],
+    } = await this.plan(wanted);
     if (change === undefined) return;
     throw new FirewallError('NOT_APPLIED', `${change.program}: still ${change.differences.join('; ')}`, {
       op: change.program,
@@ -47,26 +57,35 @@ export class IptablesEngine implements RuleEngine {
     });
   }
 
-  async #planFamily(family: Family, wanted: RuleSet): Promise<Change | undefined> {
-    const saved = await this.#save(family, isEmpty(wanted) || this.#options.forwardOnlyIfBlocked);
-    if (saved === undefined) return undefined;
-    const blocked = forwardBlocker(saved) !== undefined;
-    const rules = this.#options.forwardOnlyIfBlocked && !blocked ? { ...wanted, forward: [] } : wanted;
-    const script = planScript(saved, rules);
-    return (
-      script && { ...script, program: `${PROGRAM[family]}-restore`, args: ['--noflush', '-w', LOCK_WAIT] }
-    );
+  async #planFamily(family: Family, wanted: RuleSet): Promise<FamilyPlan> {
+    const saved = await this.#save(family, isEmpty(wanted) || this.#options.onlyNeeded);
+    if (saved === undefined)
+      return { change: undefined, obstacles: [], isInputGuarded: false, isInUse: false };
+    const script = planScript(saved, this.#options.onlyNeeded ? neededOf(saved, wanted) : wanted);
+    const program = `${this.#program(family)}-restore`;
+    return {
+      change: script && { ...script, program, args: ['--noflush', '-w', LOCK_WAIT] },
+      obstacles: obstaclesInSaved(this.#program(family), saved, wanted.packets),
+      isInputGuarded: isInputGuarded(saved, wanted),
+      isInUse: saved.size > 0,
+    };
+  }
+
+  #program(family: Family): string {
+    const { variant } = this.#options;
+    return `${family === 'ipv4' ? 'iptables' : 'ip6tables'}${variant === undefined ? '' : `-${variant}`}`;
   }
 
   /** undefined when the program is not there, which `optional` allows: then it has left no rules either. */
   async #save(family: Family, optional: boolean): Promise<SavedTables | undefined> {
-    const program = `${PROGRAM[family]}-save`;
+    const program = `${this.#program(family)}-save`;
     try {
+      // It lists the tables that the kernel has, and loads no module for others.
       const result = await this.#run(program, [], { anyStatus: true });
       if (result.status === 0) return parseSave(result.stdout);
       // A kernel without IPv6 or without the legacy tables has no rules of ours either.
       if (optional) return undefined;
-      throw new FirewallError('REFUSED', `${program}: ${complaintOf(result)}`, { op: program });
+      throw refusalOf(program, result);
     } catch (error) {
       if (!isCode(error, 'ENOENT')) throw error;
       if (optional) return undefined;
@@ -79,5 +98,9 @@ export class IptablesEngine implements RuleEngine {
   }
 }
 
-const isEmpty = ({ masquerade, forward, overlay }: RuleSet) =>
-  masquerade.length + forward.length + overlay.length === 0;
+interface FamilyPlan extends Omit<Plan, 'changes'> {
+  readonly change: Change | undefined;
+}
+
+const isEmpty = ({ masquerade, forward, overlay, source, mark, tunnel }: RuleSet) =>
+  [masquerade, forward, overlay, source, mark, tunnel].every(({ length }) => length === 0);

@@ -3,10 +3,10 @@ import { describe, type TestContext, test } from 'node:test';
 import { AsyncQueue } from '../base/async-queue.ts';
 import { recordingLogger } from '../base/log.ts';
 import { ManualClock } from '../base/manual-clock.ts';
+import type { DesiredFirewall } from './desired.ts';
 import { FirewallError } from './engine.ts';
 import type { FirewallReport } from './firewall.ts';
 import { FirewallKeeper } from './keeper.ts';
-import type { DesiredFirewall } from './rules.ts';
 
 const DESIRED: DesiredFirewall = {
   nftables: true,
@@ -15,7 +15,13 @@ const DESIRED: DesiredFirewall = {
   forward: true,
   randomFully: true,
 };
-const FINE: FirewallReport = { engine: 'nftables', announced: true, repaired: [], obstacles: [] };
+const FINE: FirewallReport = {
+  engine: 'nftables',
+  announced: true,
+  repaired: [],
+  obstacles: [],
+  dependsOnPeers: false,
+};
 const BROKEN = new FirewallError('REFUSED', 'nft: busy');
 
 /** A keeper over a firewall that answers what it is told, and remembers when it was asked. */
@@ -98,7 +104,12 @@ describe('FirewallKeeper', () => {
   test('tries again with growing delays, tells of the failure once and of the recovery', async t => {
     const { keeper, clock, log, asked } = keep(t, [BROKEN, BROKEN, BROKEN, BROKEN, FINE]);
     await assert.rejects(keeper.apply(DESIRED), BROKEN);
-    assert.deepEqual(keeper.state, { ok: false, lastError: 'nft: busy', obstacles: [] });
+    assert.deepEqual(keeper.state, {
+      ok: false,
+      lastError: 'nft: busy',
+      obstacles: [],
+      dependsOnPeers: false,
+    });
     await clock.advance(20_000);
     assert.equal(asked.length, 5);
     const gaps = asked.slice(2).map((time, index) => time - (asked[index + 1] ?? 0));

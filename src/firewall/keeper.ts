@@ -7,9 +7,9 @@ import { backoff, type Clock, systemClock } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { Pace } from '../base/pace.ts';
-import type { EngineName } from './engine.ts';
+import type { DesiredFirewall } from './desired.ts';
+import type { EngineName, Obstacle } from './engine.ts';
 import type { Firewall, FirewallReport } from './firewall.ts';
-import type { DesiredFirewall } from './rules.ts';
 
 export interface KeeperOptions {
   readonly firewall: Pick<Firewall, 'apply' | 'doubt'>;
@@ -31,7 +31,9 @@ export interface FirewallState {
   readonly ok: boolean;
   /** Why not. */
   readonly lastError?: string;
-  readonly obstacles: readonly string[];
+  readonly obstacles: readonly Obstacle[];
+  /** Whether other peers want other rules (FirewallReport). */
+  readonly dependsOnPeers: boolean;
   /** Somebody undoes what is repaired, again and again: how many repairs there were since it began. */
   readonly contest?: { readonly repairs: number; readonly latest: string };
 }
@@ -58,7 +60,7 @@ export class FirewallKeeper implements AsyncDisposable {
   readonly #stop = new AbortController();
   readonly #running: Promise<unknown>;
   #desired: DesiredFirewall | undefined;
-  #state: FirewallState = { ok: false, obstacles: [] };
+  #state: FirewallState = { ok: false, obstacles: [], dependsOnPeers: false };
   /** Repaired, and not told yet. */
   #untold: string[] = [];
   #toldAt = Number.NEGATIVE_INFINITY;
@@ -86,7 +88,7 @@ export class FirewallKeeper implements AsyncDisposable {
     try {
       return await this.#apply(desired);
     } catch (error) {
-      this.#nudge();
+      this.suspect();
       throw error;
     }
   }
@@ -99,7 +101,7 @@ export class FirewallKeeper implements AsyncDisposable {
 
   async #listen(signal: AbortSignal): Promise<void> {
     try {
-      for await (const _ of this.#options.changes(signal)) this.#nudge();
+      for await (const _ of this.#options.changes(signal)) this.suspect();
     } catch (error) {
       if (signal.aborted) return;
       this.#options.log.warn(
@@ -174,8 +176,14 @@ export class FirewallKeeper implements AsyncDisposable {
       const report = await this.#options.firewall.apply(desired);
       this.#announced = report.announced;
       const { contest } = before;
-      const { engine, obstacles } = report;
-      this.#become({ engine, ok: true, obstacles, ...(contest === undefined ? {} : { contest }) });
+      const { engine, obstacles, dependsOnPeers } = report;
+      this.#become({
+        engine,
+        ok: true,
+        obstacles,
+        dependsOnPeers,
+        ...(contest === undefined ? {} : { contest }),
+      });
       if (before.lastError !== undefined) this.#options.log.info({}, 'the firewall is as wanted again');
       return report;
     } catch (error) {
@@ -193,7 +201,8 @@ export class FirewallKeeper implements AsyncDisposable {
     this.#options.onState?.(state);
   }
 
-  #nudge(): void {
+  /** Something may have changed the rules: they are compared soon. */
+  suspect(): void {
     this.#due = true;
     this.#wake();
   }

@@ -6,11 +6,13 @@
  * table `ip flannel-ipv4` and `ip6 flannel-ipv6`, each with `postrtg` (nat) and `forward` (filter). The rules
  * are those of iptables mode; flannel's own nftables mode negates the fourth one differently, which makes its
  * last rule unreachable, and compares the whole mark instead of one bit.
+ *
+ * Two more chains are our own: `source` (nat, before everybody else's) and `mark` (filter).
  */
 import * as v from 'valibot';
 import { unreachable } from '../base/errors.ts';
 import { ADDRESS_BITS, type Family } from '../base/ip.ts';
-import type { BaseChain } from './obstacles.ts';
+import { OVERLAY_MARK } from './overlay-packets.ts';
 import { type AddressMatch, MASQUERADE_MARK, type Rule, type RuleSet } from './rules.ts';
 
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
@@ -29,6 +31,15 @@ export type TableChain = JsonObject & { readonly name: Json };
 /** As nft lists it; `chain` is a name. */
 export type TableRule = JsonObject & { readonly chain: Json; readonly expr: Json };
 
+/**
+ * In front of srcnat (100), where dockerd and iptables masquerade. What was given a source here is given no other one:
+ * a mere accept would leave that to the next chain.
+ */
+export const SOURCE_PRIORITY = 99;
+
+/** After mangle (-150), where others restore marks of connections. */
+const MARK_PRIORITY = -149;
+
 /** Everything in a table of flannel's name, in comparable form: what is listed and what is wanted look the same. */
 export interface Table {
   readonly chains: readonly TableChain[];
@@ -37,17 +48,21 @@ export interface Table {
 
 /** The table that holds `wanted`, or undefined when there should be none. */
 export function renderTable(family: Family, wanted: RuleSet): Table | undefined {
-  const { masquerade, forward, randomFully } = wanted;
+  const { masquerade, forward, source, mark, randomFully } = wanted;
   const table = { family: NFT_FAMILY[family], table: NFT_TABLE[family] };
-  const chains = [
-    ...(masquerade.length > 0 ? [{ ...table, name: 'postrtg', ...base('nat', 'postrouting', 100) }] : []),
-    ...(forward.length > 0 ? [{ ...table, name: 'forward', ...base('filter', 'forward', 0) }] : []),
-  ];
-  const rules = [
-    ...masquerade.map(rule => renderRule(family, 'postrtg', rule, randomFully)),
-    ...forward.map(rule => renderRule(family, 'forward', rule, randomFully)),
-  ];
-  return chains.length === 0 ? undefined : { chains, rules };
+  const contents = [
+    { name: 'mark', rules: mark, hook: base('filter', 'prerouting', MARK_PRIORITY) },
+    { name: 'source', rules: source, hook: base('nat', 'postrouting', SOURCE_PRIORITY) },
+    { name: 'postrtg', rules: masquerade, hook: base('nat', 'postrouting', 100) },
+    { name: 'forward', rules: forward, hook: base('filter', 'forward', 0) },
+  ].filter(({ rules }) => rules.length > 0);
+  if (contents.length === 0) return undefined;
+  return {
+    chains: contents.map(({ name, hook }) => ({ ...table, name, ...hook })),
+    rules: contents.flatMap(({ name, rules }) =>
+      rules.map(rule => renderRule(family, name, rule, randomFully)),
+    ),
+  };
 }
 
 /** One transaction that leaves exactly `wanted` in the table, whatever was there. */
@@ -66,21 +81,9 @@ export function replaceScript(family: Family, wanted: Table | undefined): Json {
   return { nftables: [...clear, ...fill] };
 }
 
-const Listing = v.object({
+const Tables = v.object({
   nftables: v.array(
-    v.looseObject({
-      table: v.optional(v.looseObject({ family: v.string(), name: v.string() })),
-      chain: v.optional(
-        v.looseObject({
-          family: v.string(),
-          table: v.string(),
-          name: v.string(),
-          hook: v.optional(v.string()),
-          policy: v.optional(v.string(), 'accept'),
-        }),
-      ),
-      rule: v.optional(v.looseObject({})),
-    }),
+    v.looseObject({ table: v.optional(v.looseObject({ family: v.string(), name: v.string() })) }),
   ),
 });
 
@@ -97,40 +100,34 @@ export function parseTable(listing: string): Table {
 /** Names (`ip flannel-ipv4`) from `nft -j list tables`. @throws SyntaxError, ValiError */
 export function parseTables(listing: string): string[] {
   return v
-    .parse(Listing, parse(listing))
+    .parse(Tables, parse(listing))
     .nftables.flatMap(({ table }) => (table === undefined ? [] : [`${table.family} ${table.name}`]));
-}
-
-/** The base chains from `nft -j list chains`. @throws SyntaxError, ValiError */
-export function parseBaseChains(listing: string): BaseChain[] {
-  return v.parse(Listing, parse(listing)).nftables.flatMap(({ chain }) => {
-    if (chain?.hook === undefined) return [];
-    const { family, table, name, hook, policy } = chain;
-    return [{ family, table, name, hook, policy }];
-  });
 }
 
 const parse = (listing: string): unknown => JSON.parse(listing);
 
 const base = (type: string, hook: string, prio: number) => ({ type, hook, prio, policy: 'accept' });
 
+const MARK = { meta: { key: 'mark' } } as const;
+
 function renderRule(family: Family, chain: string, rule: Rule, randomFully: boolean): TableRule {
   const matches = [
     rule.mark && {
       match: {
         op: '==',
-        left: { '&': [{ meta: { key: 'mark' } }, MASQUERADE_MARK] },
+        left: { '&': [MARK, MASQUERADE_MARK] },
         right: MASQUERADE_MARK,
       },
     },
     rule.source && renderMatch(family, 'saddr', rule.source),
     rule.destination && renderMatch(family, 'daddr', rule.destination),
+    rule.input && { match: { op: '==', left: { meta: { key: 'iifname' } }, right: rule.input } },
   ].filter(match => match !== undefined);
   return {
     family: NFT_FAMILY[family],
     table: NFT_TABLE[family],
     chain,
-    expr: [...matches, renderVerdict(rule.verdict, randomFully)],
+    expr: [...matches, renderVerdict(family, rule.verdict, randomFully)],
   };
 }
 
@@ -146,7 +143,7 @@ function renderMatch(family: Family, field: 'saddr' | 'daddr', { prefix, not }: 
   };
 }
 
-function renderVerdict(verdict: Rule['verdict'], randomFully: boolean): Json {
+function renderVerdict(family: Family, verdict: Rule['verdict'], randomFully: boolean): Json {
   switch (verdict) {
     case 'return':
       return { return: null };
@@ -154,6 +151,10 @@ function renderVerdict(verdict: Rule['verdict'], randomFully: boolean): Json {
       return { accept: null };
     case 'masquerade':
       return { masquerade: randomFully ? { flags: 'fully-random' } : null };
+    case 'keep':
+      return { snat: { addr: { payload: { protocol: NFT_FAMILY[family], field: 'saddr' } } } };
+    case 'mark':
+      return { mangle: { key: MARK, value: { '|': [MARK, OVERLAY_MARK] } } };
     default:
       return unreachable(verdict);
   }

@@ -5,25 +5,28 @@ import type { Prefix } from '../base/prefix.ts';
 import type { RunResult } from '../sys/process.ts';
 import {
   type Change,
-  complaintOf,
   FAMILIES,
   FirewallError,
+  type Obstacle,
+  type Plan,
   type RuleEngine,
   type RunProgram,
+  refusalOf,
   type Wanted,
 } from './engine.ts';
+import { type BaseChain, readRuleset } from './nftables-reader.ts';
 import {
   NFT_FAMILY,
   NFT_TABLE,
-  parseBaseChains,
   parseTable,
   parseTables,
   renderTable,
   replaceScript,
+  SOURCE_PRIORITY,
   type Table,
 } from './nftables-rules.ts';
 import { type TableShares, tableShares, together } from './nftables-shares.ts';
-import { dockerObstacle, foreignForwardChains, isDockersRaw, obstacleIn } from './obstacles.ts';
+import { obstaclesInRuleset } from './obstacles.ts';
 
 export class NftablesEngine implements RuleEngine {
   readonly #run: RunProgram;
@@ -37,31 +40,44 @@ export class NftablesEngine implements RuleEngine {
     this.#run = run;
   }
 
-  async plan(wanted: Wanted): Promise<readonly Change[]> {
+  async plan(wanted: Wanted): Promise<Plan> {
     const tables = FAMILIES.map(family => renderTable(family, wanted[family]));
     const nothing = tables.every(table => table === undefined);
     const installed = await this.#optional(nothing, () => this.#list(['tables'], parseTables));
-    if (installed === undefined) return [];
+    if (installed === undefined) return NOTHING_THERE;
     const changes = await Promise.all(
       FAMILIES.map((family, index) =>
         this.#planFamily(family, tables[index], wanted[family].networks, installed.includes(nameOf(family))),
       ),
     );
-    return changes.filter(change => change !== undefined);
+    return { ...NOTHING_THERE, changes: changes.flatMap(change => change ?? []) };
   }
 
-  /** What else drops packets of these networks, whoever accepts them; empty where there is no nft. */
-  async obstacles(networks: readonly Prefix[]): Promise<readonly string[]> {
-    const chains = await this.#optional(true, () => this.#list(['chains'], parseBaseChains));
-    const forward = foreignForwardChains(chains ?? []).map(chain =>
-      this.#list(['table', chain.family, chain.table], listing => obstacleIn(chain, listing, networks)),
-    );
-    const dockers = (chains ?? [])
-      .filter(isDockersRaw)
-      .map(({ family, table }) =>
-        this.#list(['table', family, table], listing => dockerObstacle(listing, networks)),
+  /** What stops the overlay, whoever accepts it; empty where there is no nft. @param isInUse the wanted rules are ours */
+  async obstacles(wanted: Wanted, isInUse: boolean): Promise<readonly Obstacle[]> {
+    const ruleset = await this.#optional(true, () => this.#list(['ruleset'], readRuleset));
+    if (ruleset === undefined) return [];
+    const devices = new Map<BaseChain, readonly string[]>();
+    for (const base of ruleset.bases) {
+      if (base.family === 'netdev') devices.set(base, await this.#devicesOf(base));
+    }
+    return FAMILIES.flatMap(family => {
+      const { packets, source } = wanted[family];
+      const isFinal = isInUse && source.length > 0;
+      return obstaclesInRuleset(
+        ruleset,
+        packets,
+        chain => devices.get(chain) ?? [],
+        isFinal ? SOURCE_PRIORITY : undefined,
       );
-    return (await Promise.all([...forward, ...dockers])).filter(obstacle => obstacle !== undefined);
+    });
+  }
+
+  /** Of a chain of family netdev. The JSON of nft 1.0.6 does not have them. */
+  async #devicesOf({ family, table, name }: BaseChain): Promise<readonly string[]> {
+    const { stdout } = await this.#nft(['list', 'chain', family, table, name]);
+    const [, devices = ''] = /\bhook \w+ devices? (?:= )?(\{[^}]*\}|\S+)/.exec(stdout) ?? [];
+    return devices.match(/[^\s{},"]+/g) ?? [];
   }
 
   async verify(wanted: Wanted): Promise<void> {
@@ -126,7 +142,7 @@ export class NftablesEngine implements RuleEngine {
     const command = `nft -j list ${what.join(' ')}`;
     const result = await this.#nft(['-j', 'list', ...what]);
     if (result.status !== 0) {
-      throw new FirewallError('REFUSED', `${command}: ${complaintOf(result)}`, { op: 'nft' });
+      throw refusalOf(command, result);
     }
     try {
       return parse(result.stdout);
@@ -148,5 +164,7 @@ export class NftablesEngine implements RuleEngine {
     }
   }
 }
+
+const NOTHING_THERE: Plan = { changes: [], obstacles: [], isInputGuarded: false, isInUse: false };
 
 const nameOf = (family: Family) => `${NFT_FAMILY[family]} ${NFT_TABLE[family]}`;

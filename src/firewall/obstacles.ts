@@ -1,105 +1,184 @@
 /**
- * Foreign nftables chains that stop the overlay. At a hook every base chain must let a packet pass, so an accept
- * of ours does not help against a drop in a table of somebody else, of firewalld for example. Such tables are
- * not ours to change, so they are named to the person who can.
- *
- * Whether a chain lets our packets pass before it drops the rest cannot be told without running it. A table
- * that mentions the network is taken to know about it.
+ * Rules of others that stop the overlay and that are not ours to change, named for the person who can. At a hook of
+ * the kernel every base chain must let a packet pass, so an accept of ours does not help against a drop elsewhere: in
+ * a table of firewalld, of dockerd, or in a table of iptables that is not for accepting.
  */
-import * as v from 'valibot';
-import { Ip } from '../base/ip.ts';
-import type { Prefix } from '../base/prefix.ts';
+import type { Obstacle } from './engine.ts';
+import { readChains } from './iptables-reader.ts';
+import type { SavedTables } from './iptables-save.ts';
+import type { BaseChain, ReadRuleset } from './nftables-reader.ts';
+import { OVERLAY_MARK, type OverlayPackets } from './overlay-packets.ts';
+import type { Packet } from './packet.ts';
+import { type ReadChains, walk } from './walk.ts';
 
-/** A chain that the kernel itself calls. */
-export interface BaseChain {
-  readonly family: string;
-  readonly table: string;
-  readonly name: string;
+/** A chain that the kernel calls at a hook, with the chains it may call itself. */
+interface ForeignChain {
   readonly hook: string;
+  readonly isNat: boolean;
+  readonly isDockers: boolean;
   readonly policy: string;
+  readonly name: string;
+  readonly chains: ReadChains;
+  /** In words, and as the command that shows it. */
+  readonly place: string;
+  readonly look: string;
 }
 
-/** Tables of iptables-nft: getting past their drops is the business of the iptables engine. */
+type Kinds = Readonly<Record<string, readonly (keyof OverlayPackets)[]>>;
+
+/** Which packets come by at which hook of the kernel. */
+const AT_HOOK: Kinds = {
+  ingress: ['tunnelIn', 'fromHosts'],
+  prerouting: ['tunnelIn', 'fromHosts', 'toHosts'],
+  input: ['tunnelIn'],
+  forward: ['fromHosts', 'toHosts'],
+  output: ['tunnelOut'],
+  postrouting: ['fromHosts', 'toHosts', 'tunnelOut'],
+  egress: ['tunnelOut', 'toHosts'],
+};
+
+/** The ports of a bridge see the packets of containers only. */
+const AT_BRIDGE_HOOK: Kinds = {
+  prerouting: ['toHosts'],
+  input: ['toHosts'],
+  output: ['fromHosts'],
+  postrouting: ['fromHosts'],
+};
+
+/** What iptables-save shows, where no chain of ours gets past it. @param program `iptables-legacy` */
+export function obstaclesInSaved(program: string, saved: SavedTables, packets: OverlayPackets): Obstacle[] {
+  return Array.from(saved).flatMap(([table, chains]) => {
+    if (table === 'nat') return [];
+    const read = readChains(chains);
+    return Array.from(chains).flatMap(([name, { policy }]) => {
+      if (policy === '-') return [];
+      const hook = name.toLowerCase();
+      const chain: ForeignChain = {
+        hook,
+        isNat: false,
+        isDockers: false,
+        policy: policy.toLowerCase(),
+        name,
+        chains: read,
+        place: `chain ${name} of ${program} table ${table}`,
+        look: `${program} -t ${table} -S ${name}`,
+      };
+      const kinds = AT_HOOK[hook]?.filter(kind => !OVERCOME[`${table} ${name}`]?.includes(kind));
+      return obstacleIn(chain, pick(packets, kinds)) ?? [];
+    });
+  });
+}
+
+/** What a chain of ours accepts before anybody drops it (iptables-hooks.ts). */
+const OVERCOME: Kinds = {
+  'filter FORWARD': ['fromHosts', 'toHosts'],
+  'filter INPUT': ['tunnelIn'],
+  'raw PREROUTING': ['fromHosts'],
+};
+
+/**
+ * What `nft -j list ruleset` shows besides our own tables and those of iptables.
+ *
+ * @param devicesOf the links that a chain of family netdev is attached to
+ * @param sourcePriority of our chain that makes sources final, if there is one: a chain after it cannot change them
+ */
+export function obstaclesInRuleset(
+  { bases, chainsOf }: ReadRuleset,
+  packets: OverlayPackets,
+  devicesOf: (chain: BaseChain) => readonly string[],
+  sourcePriority: number | undefined,
+): Obstacle[] {
+  return bases.filter(isForeign).flatMap(base => {
+    const { family, table, name, hook, policy, type, priority } = base;
+    const isNat = type === 'nat';
+    if (isNat && (hook !== 'postrouting' || priority > (sourcePriority ?? Infinity))) return [];
+    const known = pick(packets, (family === 'bridge' ? AT_BRIDGE_HOOK : AT_HOOK)[hook]);
+    const passing = family === 'netdev' ? passingBy(known, hook, devicesOf(base)) : known;
+    const chain: ForeignChain = {
+      hook,
+      isNat,
+      isDockers: table === 'docker-bridges',
+      policy,
+      name,
+      chains: chainsOf(family, table),
+      place: `chain ${name} of nftables table ${family} ${table}`,
+      look: `nft -a list table ${family} ${table}`,
+    };
+    return (
+      obstacleIn(
+        chain,
+        passing.filter(packet => isOfFamily(packet, family)),
+      ) ?? []
+    );
+  });
+}
+
+const pick = (packets: OverlayPackets, kinds: readonly (keyof OverlayPackets)[] = []): Packet[] =>
+  kinds.flatMap(kind => packets[kind] ?? []);
+
 const IPTABLES_TABLES = ['filter', 'nat', 'mangle', 'raw', 'security'];
 
-/** The chains that see forwarded packets, except those of iptables and our own. */
-export function foreignForwardChains(chains: readonly BaseChain[]): readonly BaseChain[] {
-  return chains.filter(
-    ({ family, table, hook }) =>
-      hook === 'forward' &&
-      !(['ip', 'ip6'].includes(family) && (IPTABLES_TABLES.includes(table) || table.startsWith('flannel-'))),
+/** A table may be called filter without being of iptables, whose chains have names in capitals. */
+function isForeign({ family, table, name }: BaseChain): boolean {
+  if (family !== 'ip' && family !== 'ip6') return true;
+  return !table.startsWith('flannel-ipv') && !(IPTABLES_TABLES.includes(table) && /^[A-Z]+$/.test(name));
+}
+
+const isOfFamily = ({ family: own }: Packet, family: string): boolean =>
+  family === 'ip' ? own === 'ipv4' : family === 'ip6' ? own === 'ipv6' : true;
+
+function passingBy(packets: readonly Packet[], hook: string, devices: readonly string[]): Packet[] {
+  return packets.filter(({ input, output }) =>
+    (hook === 'ingress' ? input : output)?.some(name => devices.includes(name)),
   );
 }
 
-const Listing = v.object({
-  nftables: v.array(
-    v.looseObject({
-      rule: v.optional(
-        v.looseObject({ chain: v.string(), expr: v.array(v.record(v.string(), v.unknown())) }),
-      ),
-    }),
-  ),
-});
+function obstacleIn(chain: ForeignChain, packets: readonly Packet[]): Obstacle | undefined {
+  const stopped = packets.flatMap(packet => {
+    const cause = causeIn(chain, packet);
+    return cause === undefined ? [] : [{ cause, packet }];
+  });
+  const [first] = stopped;
+  if (first === undefined) return undefined;
+  const names = [...new Set(stopped.map(({ packet }) => packet.name))].join(' and ');
+  const text = `${chain.place} ${chain.isNat ? 'changes the source of' : 'drops'} ${names}: ${first.cause}`;
+  return {
+    id: chain.isDockers ? `dockerd ${chain.isNat ? 'nat' : 'drop'}` : text,
+    text,
+    hint: hintFor(chain, first.packet),
+  };
+}
 
-/**
- * Why packets of `networks` do not pass the chain, one sentence, or undefined when nothing says so.
- * @param listing of the chain's table, from `nft -j list table`. @throws SyntaxError, ValiError
- */
-export function obstacleIn(
-  chain: BaseChain,
-  listing: string,
-  networks: readonly Prefix[],
+/** What stops all packets of a kind, or of one host; dockerd has a rule for each container. */
+function causeIn(
+  { chains, name, hook, policy, isDockers }: ForeignChain,
+  packet: Packet,
 ): string | undefined {
-  const { nftables } = v.parse(Listing, JSON.parse(listing));
-  const rules = nftables.flatMap(({ rule }) => (rule?.chain === chain.name ? [rule.expr] : []));
-  const concerned = networks.filter(({ family }) => chain.family !== (family === 'ipv4' ? 'ip6' : 'ip'));
-  const unknown = concerned.filter(network => !mentions(listing, network));
-  if (unknown.length === 0 || !(chain.policy === 'drop' || endsInDrop(rules.at(-1)))) return undefined;
-  const place = `chain ${chain.name} of nftables table ${chain.family} ${chain.table}`;
-  return `${place} drops what it does not accept itself, and does not mention ${unknown.join(' and ')}`;
+  const passing: Packet = {
+    ...packet,
+    // Marks are made in prerouting, and perhaps after this chain.
+    mark: hook === 'prerouting' || hook === 'ingress' ? 0 : packet.mark,
+    hostLength: isDockers ? 128 : packet.hostLength,
+  };
+  const fate = walk(chains.get(name) ?? [], passing, chains, name);
+  if (fate.kind === 'drop' || fate.kind === 'nat') {
+    return `${fate.rule.text}${fate.chain === name ? '' : ` in chain ${fate.chain}`}`;
+  }
+  return fate.kind === 'continue' && policy === 'drop' ? 'its policy is drop' : undefined;
 }
 
-/** A rule without a condition that drops or rejects; counting and logging on the way are no conditions. */
-function endsInDrop(rule: readonly Readonly<Record<string, unknown>>[] | undefined): boolean {
-  const effects = rule?.filter(expression => !('counter' in expression || 'log' in expression)) ?? [];
-  const [effect] = effects;
-  return effects.length === 1 && effect !== undefined && ('drop' in effect || 'reject' in effect);
+const MARK = `0x${OVERLAY_MARK.toString(16)}/0x${OVERLAY_MARK.toString(16)}`;
+
+function hintFor({ isNat, isDockers, look }: ForeignChain, { destinationPorts }: Packet): string {
+  if (isNat && isDockers) return 'start dockerd with --ip-masq=false, or set "ip-masq": false in daemon.json';
+  if (isDockers) {
+    return (
+      `start dockerd with --allow-direct-routing --bridge-accept-fwmark=${MARK}, or set ` +
+      `"allow-direct-routing": true and "bridge-accept-fwmark": "${MARK}" in daemon.json`
+    );
+  }
+  const what = destinationPorts === undefined ? 'the overlay network' : `UDP port ${destinationPorts.join()}`;
+  return isNat
+    ? `exclude the overlay network there, as a destination; \`${look}\` shows the rules`
+    : `accept ${what} there before it is dropped; \`${look}\` shows the rules`;
 }
-
-/** Of dockerd's nftables backend (version 29): the chain that drops what comes to a container past its bridge. */
-export const isDockersRaw = ({ table, name }: BaseChain): boolean =>
-  table === 'docker-bridges' && name === 'raw-PREROUTING';
-
-/**
- * Why packets of `networks` do not reach containers, one sentence, or undefined when nothing says so. There is one such
- * rule per container; what they have in common with those of the iptables backend is said in docker-rules.ts, but in
- * nftables nothing can be accepted before them.
- * @param listing of the chain's table, from `nft -j list table`. @throws SyntaxError, ValiError
- */
-export function dockerObstacle(listing: string, networks: readonly Prefix[]): string | undefined {
-  const { nftables } = v.parse(Listing, JSON.parse(listing));
-  const container = nftables
-    .flatMap(({ rule }) => (rule?.expr.some(expression => 'drop' in expression) ? rule.expr : []))
-    .map(destinationOf)
-    .find(ip => ip !== undefined && networks.some(network => network.contains(ip)));
-  if (container === undefined) return undefined;
-  return (
-    `nftables rules of dockerd drop what comes to ${container} and other containers from other hosts; ` +
-    'run dockerd with --firewall-backend=iptables'
-  );
-}
-
-const DestinationMatch = v.object({
-  match: v.object({
-    left: v.object({ payload: v.object({ field: v.literal('daddr') }) }),
-    right: v.string(),
-  }),
-});
-
-function destinationOf(expression: Readonly<Record<string, unknown>>): Ip | undefined {
-  const { success, output } = v.safeParse(DestinationMatch, expression);
-  return success ? Ip.tryParse(output.match.right) : undefined;
-}
-
-const mentions = (listing: string, { ip, length }: Prefix) =>
-  listing.includes(`"addr": "${ip}", "len": ${length}`) || listing.includes(`"addr":"${ip}","len":${length}`);

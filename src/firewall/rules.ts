@@ -13,38 +13,22 @@
  *     forward     1  N -> any              accept      dockerd sets the policy of FORWARD to DROP
  *                 2  any -> N              accept
  *
- * And one that flannel does not have, for hosts whose dockerd (28 and later) drops what comes to a container otherwise
- * than through its bridge. D is the device of the overlay; there are two while a network goes over to another one:
+ * And some that flannel does not have. D is the device of the overlay, of which there are two while a network goes over
+ * to another one; P is the underlay address of a peer, for each of them:
  *
- *     overlay     1  N -> S, in from D     accept
+ *     source      1  marked 0x4000         return      what others would masquerade keeps its source, as docker0's
+ *                 2  S -> S                return      MASQUERADE does with all that leaves by another link; but
+ *                 3  S -> N                keep        dockerd needs it for published ports of a container's own host
+ *                 4  N -> S                keep
+ *     mark        1  N, in from D          mark        for dockerd 29 with --bridge-accept-fwmark
+ *     overlay     1  N -> S, in from D     accept      where something drops it before `forward`: dockerd 28 does
+ *                 2  S -> N, out to D      accept
+ *     tunnel      1  P, UDP port           accept      where INPUT drops what nobody accepts
  */
-import { type Family, Ip } from '../base/ip.ts';
+import { ADDRESS_BITS, type Family, Ip } from '../base/ip.ts';
 import { Prefix } from '../base/prefix.ts';
-
-/** One address family of the overlay, as this host sees it. */
-export interface OverlayBlock {
-  readonly network: Prefix;
-  /** The subnet leased to this host. */
-  readonly subnet: Prefix;
-  /** Names of the links over which packets of other hosts come in; absent where that is any. */
-  readonly devices?: readonly string[];
-}
-
-/** The wanted firewall of one host, complete: what is not in it is removed if it is ours. */
-export interface DesiredFirewall {
-  /** Use nftables although iptables is there (`EnableNFTables`). */
-  readonly nftables: boolean;
-  /** At most one per family. */
-  readonly blocks: readonly OverlayBlock[];
-  /** Networks that this host had before: rules that name them are ours too. */
-  readonly formerNetworks?: readonly Prefix[];
-  /** Hide container addresses from everything outside the overlay (`--ip-masq`). */
-  readonly masquerade: boolean;
-  /** Let overlay traffic through a FORWARD policy of DROP (`--iptables-forward-rules`). */
-  readonly forward: boolean;
-  /** Let the kernel pick source ports at random where it can, against collisions under load. */
-  readonly randomFully: boolean;
-}
+import type { DesiredFirewall, OverlayBlock, TunnelTraffic } from './desired.ts';
+import { type OverlayPackets, overlayPackets } from './overlay-packets.ts';
 
 export interface AddressMatch {
   readonly prefix: Prefix;
@@ -56,9 +40,14 @@ export interface Rule {
   readonly mark?: typeof MASQUERADE_MARK;
   readonly source?: AddressMatch;
   readonly destination?: AddressMatch;
-  /** Name of the link a packet came in on. */
-  readonly device?: string;
-  readonly verdict: 'return' | 'accept' | 'masquerade';
+  /** Name of the link a packet came in on, and of the one it goes out by. */
+  readonly input?: string;
+  readonly output?: string;
+  readonly udpPort?: number;
+  /** For whom the rule is, where it does not name one of its addresses. */
+  readonly network?: Prefix;
+  /** `keep` makes the source address final, so that nobody masquerades; `mark` sets OVERLAY_MARK and goes on. */
+  readonly verdict: 'return' | 'accept' | 'masquerade' | 'keep' | 'mark';
 }
 
 /** The bit kube-proxy sets on packets that it will masquerade itself. */
@@ -70,9 +59,16 @@ export interface RuleSet {
   readonly networks: readonly Prefix[];
   readonly masquerade: readonly Rule[];
   readonly forward: readonly Rule[];
-  /** Only where dockerd drops what comes over the overlay. */
+  /** Before whatever changes a source. */
+  readonly source: readonly Rule[];
+  readonly mark: readonly Rule[];
+  /** Only where something drops what comes over the overlay before `forward` accepts it. */
   readonly overlay: readonly Rule[];
+  /** Only where INPUT drops tunnel packets. */
+  readonly tunnel: readonly Rule[];
   readonly randomFully: boolean;
+  /** What the rules of others must let pass. */
+  readonly packets: OverlayPackets;
 }
 
 /** No rule of these networks. */
@@ -80,22 +76,35 @@ export const noRules = (networks: readonly Prefix[]): RuleSet => ({
   networks,
   masquerade: [],
   forward: [],
+  source: [],
+  mark: [],
   overlay: [],
+  tunnel: [],
   randomFully: false,
+  packets: {},
 });
 
 const MULTICAST = { ipv4: Prefix.parse('224.0.0.0/4'), ipv6: Prefix.of(Ip.parse('ff00::'), 8) } as const;
 
 export function rulesFor(desired: DesiredFirewall, family: Family): RuleSet {
+  const { masquerade, forward, randomFully, tunnel } = desired;
   const block = desired.blocks.find(({ network }) => network.family === family);
   const networks = networksOf(desired);
-  if (block === undefined) return noRules(networks);
+  const ofBlock = block && {
+    masquerade: masquerade ? masqueradeRules(block) : [],
+    forward: forward ? forwardRules(block) : [],
+    source: masquerade || forward ? sourceRules(block) : [],
+    mark: forward ? markRules(block) : [],
+    overlay: forward ? overlayRules(block) : [],
+    randomFully,
+  };
+  const [anyNetwork] = networks;
+  const isOpened = tunnel?.isOpened === true && anyNetwork !== undefined;
   return {
-    networks,
-    masquerade: desired.masquerade ? masqueradeRules(block) : [],
-    forward: desired.forward ? forwardRules(block) : [],
-    overlay: desired.forward ? overlayRules(block) : [],
-    randomFully: desired.randomFully,
+    ...noRules(networks),
+    ...ofBlock,
+    tunnel: isOpened ? tunnelRules(tunnel, block?.network ?? anyNetwork, family) : [],
+    packets: overlayPackets(block, tunnel, family),
   };
 }
 
@@ -123,13 +132,36 @@ function forwardRules({ network }: OverlayBlock): Rule[] {
   ];
 }
 
+function sourceRules({ network, subnet }: OverlayBlock): Rule[] {
+  return [
+    { mark: MASQUERADE_MARK, verdict: 'return' },
+    { source: is(subnet), destination: is(subnet), verdict: 'return' },
+    { source: is(subnet), destination: is(network), verdict: 'keep' },
+    { source: is(network), destination: is(subnet), verdict: 'keep' },
+  ];
+}
+
+function markRules({ network, devices = [] }: OverlayBlock): Rule[] {
+  return devices.map(input => ({ source: is(network), input, verdict: 'mark' }));
+}
+
 function overlayRules({ network, subnet, devices = [] }: OverlayBlock): Rule[] {
-  return devices.map(device => ({
-    source: is(network),
-    destination: is(subnet),
-    device,
-    verdict: 'accept',
-  }));
+  return devices.flatMap(device => [
+    { source: is(network), destination: is(subnet), input: device, verdict: 'accept' },
+    { source: is(subnet), destination: is(network), output: device, verdict: 'accept' },
+  ]);
+}
+
+function tunnelRules({ ports, peers }: TunnelTraffic, network: Prefix, family: Family): Rule[] {
+  const sources = peers.filter(peer => peer.family === family).sort((a, b) => a.compare(b));
+  return ports.flatMap(udpPort =>
+    sources.map(ip => ({
+      source: is(Prefix.of(ip, ADDRESS_BITS[family])),
+      udpPort,
+      network,
+      verdict: 'accept',
+    })),
+  );
 }
 
 const is = (prefix: Prefix): AddressMatch => ({ prefix, not: false });

@@ -1,73 +1,13 @@
-/**
- * What the rules do to packets. Four namespaces, with a host in the middle that drops what nobody accepts, as
- * dockerd makes it:
- *
- *     container 10.3.5.2 ─── 10.3.5.1 host 192.0.2.1 ─── 192.0.2.2 outside, which knows no way back to 10.3.0.0/16
- *                                          198.51.100.1 ─── 198.51.100.2 peer, with a container 10.3.6.2;
- *                                                           it drops what comes with the host's own address
- *
- * The cable to the peer stands for the overlay.
- */
+/** What the rules do to packets, on a host that drops what nobody accepts, as dockerd makes it. */
 import assert from 'node:assert/strict';
-import process from 'node:process';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { silentLogger } from '../../src/base/log.ts';
 import { Prefix } from '../../src/base/prefix.ts';
 import type { RunProgram } from '../../src/firewall/engine.ts';
 import { Firewall } from '../../src/firewall/firewall.ts';
-import { Netns } from '../../src/sys/netns.ts';
 import { run } from '../../src/sys/process.ts';
-import { writeSysctl } from '../../src/sys/sysctl.ts';
 import { needsRoot } from '../support/capabilities.ts';
-
-class Namespace {
-  readonly netns = Netns.anonymous();
-  readonly namespaces = { net: `/proc/${process.pid}/fd/${this.netns.fd}` };
-
-  constructor(t: TestContext) {
-    t.after(() => this.netns[Symbol.dispose]());
-  }
-
-  async do(...commands: string[]): Promise<void> {
-    for (const command of commands) {
-      const [program = '', ...args] = command.split(' ');
-      await run(program, args, { namespaces: this.namespaces });
-    }
-  }
-
-  /** Joins this namespace to another with a cable, an address on each end. */
-  async cable(name: string, address: string, other: Namespace, otherAddress: string): Promise<void> {
-    const far = `/proc/${process.pid}/fd/${other.netns.fd}`;
-    await this.do(`ip link add ${name} type veth peer name ${name} netns ${far}`);
-    await this.do(`ip addr add ${address} dev ${name}`, `ip link set ${name} up`);
-    await other.do(`ip addr add ${otherAddress} dev ${name}`, `ip link set ${name} up`);
-  }
-
-  async reaches(address: string): Promise<boolean> {
-    const { status } = await run('ping', ['-c', '1', '-W', '1', address], {
-      namespaces: this.namespaces,
-      anyStatus: true,
-    });
-    return status === 0;
-  }
-}
-
-/** A host that forwards, with its container at `c`, the world at `o`, and at `p` a peer that has 10.3.6.0/24. */
-async function neighbourhood(t: TestContext) {
-  const [host, container, outside, peer] = [
-    new Namespace(t),
-    new Namespace(t),
-    new Namespace(t),
-    new Namespace(t),
-  ];
-  await host.cable('c', '10.3.5.1/24', container, '10.3.5.2/24');
-  await host.cable('o', '192.0.2.1/24', outside, '192.0.2.2/24');
-  await host.cable('p', '198.51.100.1/24', peer, '198.51.100.2/24');
-  writeSysctl('net/ipv4/ip_forward', '1', host.netns);
-  await host.do('ip route add 10.3.6.0/24 via 198.51.100.2');
-  await container.do('ip route add default via 10.3.5.1');
-  return { host, container, outside, peer };
-}
+import { neighbourhood } from '../support/neighbourhood.ts';
 
 for (const nftables of [false, true]) {
   test(`forwards and masquerades, ${nftables ? 'nftables' : 'iptables'}`, needsRoot, async t => {
@@ -158,6 +98,8 @@ for (const nftables of [false, true]) {
     await host.do('iptables -F DOCKER', 'iptables -t raw -F PREROUTING');
     firewall.doubt();
     await firewall.apply(desired);
-    assert.doesNotMatch((await programs('iptables-save', [], {})).stdout, /TULLE-OVERLAY/);
+    for (const table of ['raw', 'filter']) {
+      assert.doesNotMatch((await programs('iptables-save', ['-t', table], {})).stdout, /TULLE-OVERLAY/);
+    }
   });
 }

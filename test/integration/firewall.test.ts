@@ -9,10 +9,10 @@ import { describe, type TestContext, test } from 'node:test';
 import { recordingLogger } from '../../src/base/log.ts';
 import { Prefix } from '../../src/base/prefix.ts';
 import { ruleChanges } from '../../src/firewall/changes.ts';
+import type { DesiredFirewall } from '../../src/firewall/desired.ts';
 import type { RunProgram } from '../../src/firewall/engine.ts';
 import { Firewall } from '../../src/firewall/firewall.ts';
 import { FirewallKeeper } from '../../src/firewall/keeper.ts';
-import type { DesiredFirewall } from '../../src/firewall/rules.ts';
 import { Netns } from '../../src/sys/netns.ts';
 import { run } from '../../src/sys/process.ts';
 import { needsRoot, requires } from '../support/capabilities.ts';
@@ -61,13 +61,13 @@ class Host {
       .stdout;
   }
 
-  /** Chains and rules of iptables-save, without comments, counters and the chains that are empty and built in. */
+  /** Chains and rules of iptables-save as flannel has them, without counters and the built-in chains that are empty. */
   async saved(program = 'iptables-save'): Promise<string[]> {
     const text = await this.shell(program);
     return text
       .split('\n')
       .map(line => line.replace(/ \[\d+:\d+\]$/, ''))
-      .filter(line => /^(-A|:FLANNEL|:\S+ DROP)/.test(line));
+      .filter(line => /^(-A|:FLANNEL|:\S+ DROP)/.test(line) && !line.includes('TULLE-OVERLAY'));
   }
 
   /** How many programs that change something were started since the last call. */
@@ -255,7 +255,7 @@ describe('iptables mode', needsRoot, () => {
         : host.run(program, args, options),
     );
     await assert.rejects(firewall.apply(IPV4), {
-      code: 'REFUSED',
+      code: 'LOCKED',
       message: 'iptables-restore: Another app holds the lock',
     });
     broken = false;
@@ -276,6 +276,19 @@ describe('nftables mode', needsRoot, () => {
     assert.equal(
       await host.shell('nft list ruleset'),
       `table ip flannel-ipv4 {
+	chain mark {
+		type filter hook prerouting priority mangle + 1; policy accept;
+		ip saddr 10.3.0.0/16 iifname "flannel.88" meta mark set meta mark | 0x00010000
+	}
+
+	chain source {
+		type nat hook postrouting priority srcnat - 1; policy accept;
+		meta mark & 0x00004000 == 0x00004000 return
+		ip saddr 10.3.5.0/24 ip daddr 10.3.5.0/24 return
+		ip saddr 10.3.5.0/24 ip daddr 10.3.0.0/16 snat to ip saddr
+		ip saddr 10.3.0.0/16 ip daddr 10.3.5.0/24 snat to ip saddr
+	}
+
 	chain postrtg {
 		type nat hook postrouting priority srcnat; policy accept;
 		meta mark & 0x00004000 == 0x00004000 return
@@ -293,6 +306,19 @@ describe('nftables mode', needsRoot, () => {
 	}
 }
 table ip6 flannel-ipv6 {
+	chain mark {
+		type filter hook prerouting priority mangle + 1; policy accept;
+		ip6 saddr fd00:3::/48 iifname "flannel.88" meta mark set meta mark | 0x00010000
+	}
+
+	chain source {
+		type nat hook postrouting priority srcnat - 1; policy accept;
+		meta mark & 0x00004000 == 0x00004000 return
+		ip6 saddr fd00:3:0:5::/64 ip6 daddr fd00:3:0:5::/64 return
+		ip6 saddr fd00:3:0:5::/64 ip6 daddr fd00:3::/48 snat to ip6 saddr
+		ip6 saddr fd00:3::/48 ip6 daddr fd00:3:0:5::/64 snat to ip6 saddr
+	}
+
 	chain postrtg {
 		type nat hook postrouting priority srcnat; policy accept;
 		meta mark & 0x00004000 == 0x00004000 return
@@ -367,16 +393,17 @@ describe('either mode', needsRoot, () => {
       ]) {
         await host.shell(`nft add ${command}`);
       }
-      const both = '10.3.0.0/16 and fd00:3::/48';
-      assert.deepEqual((await firewall.apply(desired)).obstacles, [
-        `chain transit of nftables table inet guard drops what it does not accept itself, and does not mention ${both}`,
-        `chain filter_FORWARD of nftables table inet firewalld drops what it does not accept itself, and does not mention ${both}`,
+      const both = 'packets of other hosts to containers and packets of containers to other hosts';
+      const texts = async () => (await firewall.apply(desired)).obstacles.map(({ text }) => text);
+      assert.deepEqual(await texts(), [
+        `chain transit of nftables table inet guard drops ${both}: its policy is drop`,
+        `chain filter_FORWARD of nftables table inet firewalld drops ${both}: handle 3`,
       ]);
       await host.shell('nft insert rule inet firewalld filter_FORWARD ip saddr 10.3.0.0/16 accept');
       await host.shell('nft insert rule inet firewalld filter_FORWARD ip6 saddr fd00:3::/48 accept');
       await host.shell('nft delete table inet guard');
       firewall.doubt();
-      assert.deepEqual((await firewall.apply(desired)).obstacles, []);
+      assert.deepEqual(await texts(), []);
     });
   }
 
@@ -395,8 +422,10 @@ describe('either mode', needsRoot, () => {
       'nft add rule ip docker-bridges raw-PREROUTING ip daddr 10.3.5.2 iifname != br0 counter drop',
     );
     firewall.doubt();
-    const { obstacles } = await firewall.apply(IPV4);
-    assert.match(obstacles.join(), /^nftables rules of dockerd drop what comes to 10\.3\.5\.2 /);
+    const [obstacle, ...others] = (await firewall.apply(IPV4)).obstacles;
+    assert.deepEqual(others, []);
+    assert.match(obstacle?.text ?? '', /table ip docker-bridges drops packets of other hosts to containers/);
+    assert.match(obstacle?.hint ?? '', /--allow-direct-routing --bridge-accept-fwmark=0x10000\/0x10000/);
   });
 
   for (const nftables of [true, false]) {

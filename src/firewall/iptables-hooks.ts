@@ -1,0 +1,161 @@
+/**
+ * The chains of ours in iptables, where they are called from, and which rules of others must not come before. No effects.
+ *
+ * Per family there are two chains of flannel's, each reached by one jump, which stands at the end, but in front of a rule
+ * behind which nothing is reached:
+ *
+ *     nat     POSTROUTING  -m comment --comment "flanneld masq"    -j FLANNEL-POSTRTG
+ *     filter  FORWARD      -m comment --comment "flanneld forward" -j FLANNEL-FWD
+ *
+ * and these of our own, in front of the first rule that stops our packets, masquerades them or drops them:
+ *
+ *     nat     POSTROUTING  -m comment --comment "tulle overlay"        -j TULLE-OVERLAY
+ *     mangle  PREROUTING   -m comment --comment "tulle overlay"        -j TULLE-OVERLAY
+ *     raw     PREROUTING   -m comment --comment "tulle overlay"        -j TULLE-OVERLAY   \
+ *     filter  FORWARD      -m comment --comment "tulle overlay"        -j TULLE-OVERLAY    > only where it is needed
+ *     filter  INPUT        -p udp -m comment --comment "tulle tunnel"  -j TULLE-TUNNEL    /
+ */
+import { Prefix } from '../base/prefix.ts';
+import { ownerOf } from '../ownership/owner.ts';
+import { dropsInRaw, leadsToDrop } from './docker-rules.ts';
+import { readChains, readRule } from './iptables-reader.ts';
+import type { SavedTables } from './iptables-save.ts';
+import type { Packet } from './packet.ts';
+import type { RuleSet } from './rules.ts';
+import { walk } from './walk.ts';
+
+/** One chain of ours and the place it is called from. */
+export interface Hook {
+  readonly table: 'nat' | 'filter' | 'raw' | 'mangle';
+  readonly builtin: 'POSTROUTING' | 'FORWARD' | 'PREROUTING' | 'INPUT';
+  readonly chain: 'FLANNEL-POSTRTG' | 'FLANNEL-FWD' | 'TULLE-OVERLAY' | 'TULLE-TUNNEL';
+  /** Which packets the jump is for, where not all. */
+  readonly condition?: string;
+  readonly comment: string;
+  /** The kinds of packets that have to get as far as the jump. */
+  readonly packets?: readonly (keyof RuleSet['packets'])[];
+  /** Whether a rule must not come before the jump, for another reason than what it does to `packets`. */
+  readonly blocks: (rule: string) => boolean;
+}
+
+const OVERLAY = { chain: 'TULLE-OVERLAY', comment: '-m comment --comment "tulle overlay"' } as const;
+const CONTAINERS = ['toHosts', 'fromHosts'] as const;
+
+export const MASQUERADE_HOOK: Hook = {
+  table: 'nat',
+  builtin: 'POSTROUTING',
+  chain: 'FLANNEL-POSTRTG',
+  comment: '-m comment --comment "flanneld masq"',
+  blocks: isTerminal,
+};
+
+export const SOURCE_HOOK: Hook = {
+  ...OVERLAY,
+  table: 'nat',
+  builtin: 'POSTROUTING',
+  packets: CONTAINERS,
+  blocks: isTerminal,
+};
+
+export const MARK_HOOK: Hook = { ...OVERLAY, table: 'mangle', builtin: 'PREROUTING', blocks: isTerminal };
+
+export const FORWARD_HOOK: Hook = {
+  table: 'filter',
+  builtin: 'FORWARD',
+  chain: 'FLANNEL-FWD',
+  comment: '-m comment --comment "flanneld forward"',
+  blocks: isTerminal,
+};
+
+export const RAW_OVERLAY_HOOK: Hook = {
+  ...OVERLAY,
+  table: 'raw',
+  builtin: 'PREROUTING',
+  packets: ['fromHosts'],
+  blocks: rule => isTerminal(rule) || dropsInRaw([rule]),
+};
+
+export const FORWARD_OVERLAY_HOOK: Hook = {
+  ...OVERLAY,
+  table: 'filter',
+  builtin: 'FORWARD',
+  packets: CONTAINERS,
+  blocks: rule => isTerminal(rule) || leadsToDrop(rule),
+};
+
+export const TUNNEL_HOOK: Hook = {
+  table: 'filter',
+  builtin: 'INPUT',
+  chain: 'TULLE-TUNNEL',
+  condition: '-p udp',
+  comment: '-m comment --comment "tulle tunnel"',
+  packets: ['tunnelIn'],
+  blocks: isTerminal,
+};
+
+/** Why forwarded packets that nobody accepts are dropped, or undefined when they are not. */
+export function forwardBlocker(saved: SavedTables): string | undefined {
+  return defaultDrop(saved, 'FORWARD');
+}
+
+/** Whether tunnel packets of peers get past INPUT only when somebody accepts them. */
+export function isInputGuarded(saved: SavedTables, wanted: RuleSet): boolean {
+  if (wanted.packets.tunnelIn === undefined) return false;
+  return defaultDrop(saved, 'INPUT') !== undefined || isBlocked(saved, TUNNEL_HOOK, wanted);
+}
+
+function defaultDrop(saved: SavedTables, name: 'FORWARD' | 'INPUT'): string | undefined {
+  const chain = saved.get('filter')?.get(name);
+  if (chain === undefined) return undefined;
+  if (chain.policy === 'DROP') return `the policy of ${name} is DROP`;
+  const rule = chain.rules.find(text => isTerminal(text) && /-j (DROP|REJECT)\b/.test(text));
+  return rule === undefined ? undefined : `${name} ends with "${rule}"`;
+}
+
+/** Whether a rule of others picks out packets that should get to the jump, and stops them. */
+export function isBlocked(saved: SavedTables, hook: Hook, wanted: RuleSet): boolean {
+  const stops = stopperOf(saved, hook, wanted);
+  return rulesIn(saved, hook).some(
+    rule => !isTerminal(rule) && !isOurs(rule, hook, wanted.networks) && stops(rule),
+  );
+}
+
+export const rulesIn = (saved: SavedTables, { table, builtin }: Hook): readonly string[] =>
+  saved.get(table)?.get(builtin)?.rules ?? [];
+
+const OWN_CHAINS: ReadonlySet<string> = new Set(
+  [MASQUERADE_HOOK, FORWARD_HOOK, SOURCE_HOOK, TUNNEL_HOOK].map(({ chain }) => chain),
+);
+
+/** Tells of a rule whether a packet of the hook's kinds gets no further, or gets another source. */
+export function stopperOf(saved: SavedTables, hook: Hook, wanted: RuleSet): (rule: string) => boolean {
+  const table = saved.get(hook.table) ?? new Map();
+  // What is in our own chains is repaired, not avoided.
+  const chains = new Map(Array.from(readChains(table)).filter(([name]) => !OWN_CHAINS.has(name)));
+  const packets = (hook.packets ?? []).flatMap(kind => wanted.packets[kind] ?? []);
+  return rule => packets.some(packet => isStopped(rule, packet));
+
+  function isStopped(rule: string, packet: Packet): boolean {
+    const { kind } = walk([readRule(rule, table)], packet, chains, hook.builtin);
+    return kind === 'drop' || kind === 'nat';
+  }
+}
+
+export const jumpTo = ({ condition, comment, chain }: Hook) =>
+  [condition, comment, `-j ${chain}`].filter(part => part !== undefined).join(' ');
+
+/** The jump, however often and however written, and the rules that old versions of flannel put there directly. */
+export const isOurs = (rule: string, { comment, chain }: Hook, networks: readonly Prefix[]) =>
+  rule.split(' ').includes(chain) || (rule.includes(comment) && ownerOf(blocksIn(rule), networks) === 'ours');
+
+/** The blocks that a rule names, as iptables-save prints them, always with a length; and the one it is for. */
+export function blocksIn(rule: string): Prefix[] {
+  return Array.from(rule.matchAll(/(?:^| )(?:-[sd]|--comment "tulle tunnel of) ([^\s"]+)/g)).flatMap(
+    ([, text = '']) => Prefix.tryParse(text) ?? [],
+  );
+}
+
+/** A rule without a condition that lets no packet go on. */
+function isTerminal(rule: string): boolean {
+  return /^(-m comment --comment ("[^"]*"|\S+) )?-j (DROP|REJECT|ACCEPT|RETURN|MASQUERADE|SNAT)\b/.test(rule);
+}

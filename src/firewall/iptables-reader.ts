@@ -1,0 +1,95 @@
+/** Rules of iptables-save, read as far as the way of a packet depends on them. */
+import { Prefix } from '../base/prefix.ts';
+import type { SavedTable } from './iptables-save.ts';
+import type { Condition } from './packet.ts';
+import type { ReadChains, ReadRule, Verdict } from './walk.ts';
+
+/** Matches that look at a packet's own kind, not at whose it is; what others look at is not known. */
+const TRAFFIC_MATCHES = new Set(
+  (
+    'tcp udp udplite icmp icmp6 sctp dccp esp ah multiport conntrack state limit hashlimit connlimit recent ' +
+    'statistic length pkttype ttl hl dscp tos ecn tcpmss string time quota owner rpfilter'
+  ).split(' '),
+);
+
+const VERDICTS: Readonly<Record<string, Verdict>> = {
+  ACCEPT: { kind: 'accept' },
+  // What a program in user space decides is its own affair.
+  NFQUEUE: { kind: 'accept' },
+  DROP: { kind: 'drop' },
+  REJECT: { kind: 'drop' },
+  RETURN: { kind: 'return' },
+  MASQUERADE: { kind: 'nat' },
+  SNAT: { kind: 'nat' },
+  NETMAP: { kind: 'nat' },
+};
+
+export function readChains(table: SavedTable): ReadChains {
+  return new Map(Array.from(table, ([name, { rules }]) => [name, rules.map(rule => readRule(rule, table))]));
+}
+
+/** @param text without the `-A CHAIN ` in front. @param table knows which targets are chains. */
+export function readRule(text: string, table: SavedTable): ReadRule {
+  const words = text.match(/"(?:\\.|[^"\\])*"|\S+/g) ?? [];
+  const conditions: Condition[] = [];
+  let verdict: Verdict = { kind: 'none' };
+  let match = '';
+  let not = false;
+  for (let index = 0; index < words.length; ) {
+    const option = words[index++] ?? '';
+    if (option === '!') {
+      not = true;
+      continue;
+    }
+    const values: string[] = [];
+    while (index < words.length && !/^(!|-.*)$/.test(words[index] ?? '')) values.push(words[index++] ?? '');
+    const [value = ''] = values;
+    if (option === '-m') match = value;
+    else if (option === '-j' || option === '-g') {
+      const kind = option === '-j' ? 'jump' : 'goto';
+      verdict = table.has(value) ? { kind, chain: value } : (VERDICTS[value] ?? verdict);
+      // What follows is the target's.
+      break;
+    } else if (option !== '--comment') conditions.push({ not, on: readOption(option, value, match) });
+    not = false;
+  }
+  return { conditions, verdict, text };
+}
+
+function readOption(option: string, value: string, match: string): Condition['on'] {
+  switch (option) {
+    case '-s':
+    case '-d':
+      return readAddress(option === '-s' ? 'source' : 'destination', value);
+    case '-i':
+    case '-o':
+      return { field: option === '-i' ? 'input' : 'output', names: [value.replace(/\+$/, '*')] };
+    case '-p':
+      return { field: 'protocol', names: [value === '17' ? 'udp' : value] };
+    case '--dport':
+    case '--dports':
+      return { field: 'destinationPort', ranges: value.split(',').map(readRange) };
+    case '--state':
+    case '--ctstate':
+      return { field: 'state', states: value.toLowerCase().split(',') };
+    case '--mark':
+      return match === 'mark' ? readMark(value) : { field: 'unknown' };
+    default:
+      return { field: TRAFFIC_MATCHES.has(match) || option === '-f' ? 'traffic' : 'unknown' };
+  }
+}
+
+function readAddress(field: 'source' | 'destination', value: string): Condition['on'] {
+  const prefix = Prefix.tryParse(value);
+  return prefix === undefined ? { field: 'unknown' } : { field, prefixes: [prefix] };
+}
+
+function readRange(text: string): [number, number] {
+  const [low = '', high = low] = text.split(':');
+  return [Number(low), Number(high)];
+}
+
+function readMark(value: string): Condition['on'] {
+  const [wanted = '', mask = '0xffffffff'] = value.split('/');
+  return { field: 'mark', mask: Number(mask), value: Number(wanted) };
+}

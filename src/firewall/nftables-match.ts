@@ -1,0 +1,143 @@
+/** Match expressions of `nft -j list ruleset`, read as conditions on packets. */
+import * as v from 'valibot';
+import { Prefix } from '../base/prefix.ts';
+import type { Condition } from './packet.ts';
+
+/** The elements of the sets and maps of one table, by `@name`. */
+export type Sets = ReadonlyMap<string, readonly unknown[]>;
+
+const Match = v.object({ op: v.string(), left: v.unknown(), right: v.unknown() });
+const Field = v.object({
+  payload: v.optional(v.object({ protocol: v.string(), field: v.string() })),
+  meta: v.optional(v.object({ key: v.string() })),
+  ct: v.optional(v.looseObject({ key: v.string() })),
+  '&': v.optional(v.tuple([v.object({ meta: v.object({ key: v.literal('mark') }) }), v.number()])),
+});
+
+/** A match expression; what is not understood is a condition that may hold. */
+export function readMatch(content: unknown, sets: Sets): Condition[] {
+  const match = v.safeParse(Match, content);
+  const field = match.success && v.safeParse(Field, match.output.left);
+  if (!match.success || !field || !field.success) return [always({ field: 'unknown' })];
+  const { op, right } = match.output;
+  if (!['==', '!=', 'in'].includes(op)) return [always({ field: 'traffic' })];
+  const not = op === '!=';
+  const values = valuesOf(right, sets);
+  const { payload, meta, ct, '&': masked } = field.output;
+  if (payload !== undefined) {
+    const { implied, on } = readPayload(payload, values);
+    return [...implied, { not, on }];
+  }
+  if (masked !== undefined) return [{ not, on: readMark(values, masked[1]) }];
+  if (meta !== undefined) return [{ not, on: readMeta(meta.key, values) }];
+  if (ct?.key === 'state') return [{ not, on: { field: 'state', states: words(values) } }];
+  return [{ not, on: { field: ct !== undefined && ct.key !== 'mark' ? 'traffic' : 'unknown' } }];
+}
+
+interface PayloadMatch {
+  /** What a packet is that has such a field; not subject to a negation. */
+  readonly implied: readonly Condition[];
+  readonly on: Condition['on'];
+}
+
+function readPayload(
+  { protocol, field }: { readonly protocol: string; readonly field: string },
+  values: readonly unknown[],
+): PayloadMatch {
+  switch (protocol) {
+    case 'ip':
+    case 'ip6': {
+      const prefixes = [protocol === 'ip' ? ANY_IPV4 : ANY_IPV6];
+      return { implied: [always({ field: 'source', prefixes })], on: readHeader(field, values) };
+    }
+    case 'tcp':
+    case 'udp':
+      return { implied: [always({ field: 'protocol', names: [protocol] })], on: readPort(field, values) };
+    case 'th':
+      return { implied: [], on: readPort(field, values) };
+    case 'ether':
+    case 'arp':
+      return { implied: [], on: { field: 'unknown' } };
+    default:
+      return { implied: [], on: { field: 'traffic' } };
+  }
+}
+
+function readHeader(field: string, values: readonly unknown[]): Condition['on'] {
+  if (field === 'protocol' || field === 'nexthdr') return { field: 'protocol', names: words(values) };
+  if (field !== 'saddr' && field !== 'daddr') return { field: 'traffic' };
+  const prefixes = values.map(toPrefix);
+  return prefixes.every(prefix => prefix !== undefined)
+    ? { field: field === 'saddr' ? 'source' : 'destination', prefixes }
+    : { field: 'unknown' };
+}
+
+function readPort(field: string, values: readonly unknown[]): Condition['on'] {
+  const ranges = values.map(toRange);
+  return field === 'dport' && ranges.every(range => range !== undefined)
+    ? { field: 'destinationPort', ranges }
+    : { field: 'traffic' };
+}
+
+function readMeta(key: string, values: readonly unknown[]): Condition['on'] {
+  switch (key) {
+    case 'iif':
+    case 'iifname':
+      return { field: 'input', names: words(values) };
+    case 'oif':
+    case 'oifname':
+      return { field: 'output', names: words(values) };
+    case 'l4proto':
+      return { field: 'protocol', names: words(values) };
+    case 'mark':
+      return readMark(values, 0xffffffff);
+    case 'nfproto':
+    case 'protocol': {
+      const prefixes = words(values).flatMap(name =>
+        /^(ipv4|ip)$/.test(name) ? [ANY_IPV4] : /^(ipv6|ip6)$/.test(name) ? [ANY_IPV6] : [],
+      );
+      return { field: 'source', prefixes };
+    }
+    default:
+      return { field: key === 'pkttype' || key === 'length' ? 'traffic' : 'unknown' };
+  }
+}
+
+function readMark(values: readonly unknown[], mask: number): Condition['on'] {
+  const [value] = values;
+  return values.length === 1 && typeof value === 'number'
+    ? { field: 'mark', mask, value }
+    : { field: 'unknown' };
+}
+
+const ANY_IPV4 = Prefix.parse('0.0.0.0/0');
+const ANY_IPV6 = Prefix.parse('::/0');
+
+export const always = (on: Condition['on']): Condition => ({ not: false, on });
+
+const Elements = v.union([v.object({ set: v.array(v.unknown()) }), v.array(v.unknown())]);
+
+/** The elements of a set by name or in place, or the one value. */
+function valuesOf(right: unknown, sets: Sets): readonly unknown[] {
+  if (typeof right === 'string' && right.startsWith('@')) return sets.get(right) ?? [right];
+  if (!v.is(Elements, right)) return [right];
+  return Array.isArray(right) ? right : right.set;
+}
+
+const words = (values: readonly unknown[]): string[] => values.map(value => String(value));
+
+const Block = v.object({ prefix: v.object({ addr: v.string(), len: v.number() }) });
+
+function toPrefix(value: unknown): Prefix | undefined {
+  const inner = v.is(v.object({ elem: v.object({ val: v.unknown() }) }), value) ? value.elem.val : value;
+  if (typeof inner === 'string')
+    return Prefix.tryParse(inner) ?? Prefix.tryParse(`${inner}/${inner.includes(':') ? 128 : 32}`);
+  return v.is(Block, inner) ? Prefix.tryParse(`${inner.prefix.addr}/${inner.prefix.len}`) : undefined;
+}
+
+const Range = v.object({ range: v.tuple([v.number(), v.number()]) });
+
+function toRange(value: unknown): readonly [number, number] | undefined {
+  if (typeof value === 'number') return [value, value];
+  return v.is(Range, value) ? value.range : undefined;
+}

@@ -1,0 +1,169 @@
+/**
+ * Rules of `nft -j list ruleset` (libnftables-json(5)), read as far as the way of a packet depends on them. What is not
+ * understood makes a rule one that may apply.
+ */
+import * as v from 'valibot';
+import { always, readMatch, type Sets } from './nftables-match.ts';
+import type { Condition } from './packet.ts';
+import type { ReadChains, ReadRule, Verdict } from './walk.ts';
+
+/** A chain that the kernel itself calls. */
+export interface BaseChain {
+  readonly family: string;
+  readonly table: string;
+  readonly name: string;
+  readonly type: string;
+  readonly hook: string;
+  readonly priority: number;
+  readonly policy: string;
+}
+
+export interface ReadRuleset {
+  readonly bases: readonly BaseChain[];
+  /** The chains of one table. */
+  chainsOf(family: string, table: string): ReadChains;
+}
+
+const Place = { family: v.string(), table: v.string() };
+const Listing = v.object({
+  nftables: v.array(
+    v.looseObject({
+      chain: v.optional(
+        v.looseObject({
+          ...Place,
+          name: v.string(),
+          type: v.optional(v.string(), ''),
+          hook: v.optional(v.string()),
+          prio: v.optional(v.number(), 0),
+          policy: v.optional(v.string(), 'accept'),
+        }),
+      ),
+      rule: v.optional(
+        v.looseObject({
+          ...Place,
+          chain: v.string(),
+          handle: v.optional(v.number()),
+          comment: v.optional(v.string()),
+          expr: v.array(v.record(v.string(), v.unknown())),
+        }),
+      ),
+      set: v.optional(
+        v.looseObject({ ...Place, name: v.string(), elem: v.optional(v.array(v.unknown()), []) }),
+      ),
+      map: v.optional(
+        v.looseObject({ ...Place, name: v.string(), elem: v.optional(v.array(v.unknown()), []) }),
+      ),
+    }),
+  ),
+});
+
+/** @throws SyntaxError, ValiError */
+export function readRuleset(listing: string): ReadRuleset {
+  const objects = v.parse(Listing, JSON.parse(listing)).nftables;
+  const tables = Map.groupBy(objects, ({ chain, rule, set, map }) => keyOf(chain ?? rule ?? set ?? map));
+  return {
+    bases: objects.flatMap(({ chain }) => {
+      if (chain?.hook === undefined) return [];
+      const { family, table, name, type, hook, prio: priority, policy } = chain;
+      return [{ family, table, name, type, hook, priority, policy }];
+    }),
+    chainsOf(family, table) {
+      const own = tables.get(keyOf({ family, table })) ?? [];
+      const sets: Sets = new Map(
+        own.flatMap(({ set, map }) =>
+          [set, map].flatMap(each => (each ? [[`@${each.name}`, each.elem]] : [])),
+        ),
+      );
+      const chains = new Map<string, ReadRule[]>();
+      for (const { rule } of own) {
+        if (rule === undefined) continue;
+        const { chain, comment, handle, expr } = rule;
+        const text = comment === undefined ? `handle ${handle}` : `comment "${comment}"`;
+        chains.set(chain, [...(chains.get(chain) ?? []), ...readRule(expr, text, sets)]);
+      }
+      return chains;
+    },
+  };
+}
+
+const keyOf = (place?: { readonly family: string; readonly table: string }) =>
+  place && `${place.family} ${place.table}`;
+
+/** A verdict map is one rule per element. */
+function readRule(expressions: readonly Readonly<Record<string, unknown>>[], text: string, sets: Sets) {
+  const conditions: Condition[] = [];
+  const rules: ReadRule[] = [];
+  for (const expression of expressions) {
+    const [[kind, content] = ['', undefined]] = Object.entries(expression);
+    if (kind === 'match') conditions.push(...readMatch(content, sets));
+    else if (kind === 'limit' || kind === 'quota' || kind === 'ct count')
+      conditions.push(always({ field: 'traffic' }));
+    else if (kind === 'xt') conditions.push(...readXtables(content));
+    else if (kind === 'vmap') rules.push(...readVerdictMap(content, conditions, text, sets));
+    const verdict = readVerdict(expression);
+    if (verdict !== undefined) rules.push({ conditions, verdict, text });
+  }
+  return rules;
+}
+
+const Target = v.object({ target: v.string() });
+const VERDICTS: Readonly<Record<string, Verdict>> = {
+  accept: { kind: 'accept' },
+  // What a program in user space decides is its own affair.
+  queue: { kind: 'accept' },
+  drop: { kind: 'drop' },
+  reject: { kind: 'drop' },
+  return: { kind: 'return' },
+  masquerade: { kind: 'nat' },
+  snat: { kind: 'nat' },
+};
+const XT_VERDICTS: Readonly<Record<string, Verdict>> = {
+  REJECT: { kind: 'drop' },
+  MASQUERADE: { kind: 'nat' },
+  SNAT: { kind: 'nat' },
+};
+
+function readVerdict(expression: unknown): Verdict | undefined {
+  const [[kind, content] = ['', undefined]] = Object.entries(expression ?? {});
+  const call = v.safeParse(Target, content);
+  if ((kind === 'jump' || kind === 'goto') && call.success) return { kind, chain: call.output.target };
+  if (kind === 'xt') return XT_VERDICTS[v.is(v.object({ name: v.string() }), content) ? content.name : ''];
+  return VERDICTS[kind];
+}
+
+/** A match or target of iptables, of which nft knows the name only. */
+function readXtables(content: unknown): Condition[] {
+  const isKnown = v.is(
+    v.union([v.object({ type: v.literal('target') }), v.object({ name: v.literal('comment') })]),
+    content,
+  );
+  return isKnown ? [] : [always({ field: 'unknown' })];
+}
+
+const VerdictMap = v.object({
+  key: v.unknown(),
+  data: v.union([v.string(), v.object({ set: v.array(v.unknown()) })]),
+});
+
+function readVerdictMap(
+  content: unknown,
+  before: readonly Condition[],
+  text: string,
+  sets: Sets,
+): ReadRule[] {
+  const { success, output } = v.safeParse(VerdictMap, content);
+  if (!success) return [];
+  const elements = typeof output.data === 'string' ? (sets.get(output.data) ?? []) : output.data.set;
+  return elements.flatMap(element => {
+    const [key, verdict] = Array.isArray(element) ? (element as unknown[]) : [];
+    const read = readVerdict(verdict);
+    if (read === undefined) return [];
+    return [
+      {
+        conditions: [...before, ...readMatch({ op: '==', left: output.key, right: key }, sets)],
+        verdict: read,
+        text,
+      },
+    ];
+  });
+}

@@ -1,0 +1,64 @@
+/**
+ * Four namespaces around a host that forwards:
+ *
+ *     container 10.3.5.2 --c-- 10.3.5.1 host 192.0.2.1 --o-- 192.0.2.2 outside, which knows no way back to 10.3.0.0/16
+ *                                          198.51.100.1 --p-- 198.51.100.2 peer, which has 10.3.6.0/24
+ *
+ * The cable to the peer stands for the overlay.
+ */
+import process from 'node:process';
+import type { TestContext } from 'node:test';
+import { Netns } from '../../src/sys/netns.ts';
+import { run } from '../../src/sys/process.ts';
+import { writeSysctl } from '../../src/sys/sysctl.ts';
+
+export class Namespace {
+  readonly netns = Netns.anonymous();
+  readonly namespaces = { net: `/proc/${process.pid}/fd/${this.netns.fd}` };
+
+  constructor(t: TestContext) {
+    t.after(() => this.netns[Symbol.dispose]());
+  }
+
+  async do(...commands: string[]): Promise<void> {
+    for (const command of commands) {
+      const [program = '', ...args] = command.split(' ');
+      await run(program, args, { namespaces: this.namespaces });
+    }
+  }
+
+  /** Joins this namespace to another with a cable, an address on each end. */
+  async cable(name: string, address: string, other: Namespace, otherAddress: string): Promise<void> {
+    const far = `/proc/${process.pid}/fd/${other.netns.fd}`;
+    await this.do(`ip link add ${name} type veth peer name ${name} netns ${far}`);
+    await this.do(`ip addr add ${address} dev ${name}`, `ip link set ${name} up`);
+    await other.do(`ip addr add ${otherAddress} dev ${name}`, `ip link set ${name} up`);
+  }
+
+  /** @param from address of this namespace that it asks with */
+  async reaches(address: string, from?: string): Promise<boolean> {
+    const source = from === undefined ? [] : ['-I', from];
+    const { status } = await run('ping', ['-c', '1', '-W', '1', ...source, address], {
+      namespaces: this.namespaces,
+      anyStatus: true,
+    });
+    return status === 0;
+  }
+}
+
+/** A host that forwards, with its container at `c`, the world at `o`, and at `p` a peer that has 10.3.6.0/24. */
+export async function neighbourhood(t: TestContext) {
+  const [host, container, outside, peer] = [
+    new Namespace(t),
+    new Namespace(t),
+    new Namespace(t),
+    new Namespace(t),
+  ];
+  await host.cable('c', '10.3.5.1/24', container, '10.3.5.2/24');
+  await host.cable('o', '192.0.2.1/24', outside, '192.0.2.2/24');
+  await host.cable('p', '198.51.100.1/24', peer, '198.51.100.2/24');
+  writeSysctl('net/ipv4/ip_forward', '1', host.netns);
+  await host.do('ip route add 10.3.6.0/24 via 198.51.100.2');
+  await container.do('ip route add default via 10.3.5.1');
+  return { host, container, outside, peer };
+}
