@@ -107,6 +107,9 @@ describe('somebody else writes to our key', () => {
       const world = new World();
       if (reservation !== undefined) await world.put(reservation, { hostId: 'host-3' });
       const one = await startWithLease(world, 3);
+      // Without restraint they would write on for ever, and the clock would never move.
+      let calls = 0;
+      one.store.interfere(() => (++calls > 1000 ? 'refuse' : 'pass'));
       const attributes = { ...hostAttributes(3), backendData: { VNI: 88, VtepMAC: '02:00:00:00:00:33' } };
       const twin = await startHolder(world, 3, { attributes });
       const before = world.database.revision;
