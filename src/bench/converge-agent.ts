@@ -13,8 +13,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { DEFAULT_SOCKET } from '../api/messages.ts';
-import { SUBNET_FILE } from '../cli/places.ts';
+import { agentPlaces, SUBNET_FILE } from '../cli/places.ts';
 import { PROTOCOL } from '../dataplane/entry.ts';
 import { agentArguments } from '../lab/agent.ts';
 import { Anchor } from '../lab/anchor.ts';
@@ -110,7 +109,7 @@ export class AgentProcess implements AsyncDisposable {
 
   /** The agent's API, as one finds it from here. */
   get socketPath(): string {
-    return this.#host.path(DEFAULT_SOCKET);
+    return this.#host.path(agentPlaces(PREFIX).socket);
   }
 
   /** Another process in place of the one before. The host, its kernel and its disk stay as they are. */
