@@ -80,10 +80,10 @@ export class Enforcer implements AsyncDisposable {
       logger,
       clock,
       onRepair: repair => report.repair(repair),
-      onRound: (result, hasNews) => {
+      onRound: (result, settingsChanged) => {
         const { links, ...rest } = this.dataPlane.report();
         report.dataPlane(result, { ...rest, links: links.filter(({ name }) => !this.#isPreparing(name)) });
-        if (hasNews) this.checkForwarding();
+        if (settingsChanged) this.checkForwarding();
         options.onRound();
       },
     });

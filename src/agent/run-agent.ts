@@ -39,8 +39,8 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
   const { subnet } = parseSubnetEnv(await readIfAny(options.lease.subnetFile));
   const previous = blocksOf(subnet).length > 0 ? subnet : undefined;
   const parts = { options, clock, logger, etcd, knownFile, identity, netns, rtnetlink, previous };
-  const known = (await knownFile.load()) ?? { keys: [], devices: [] };
-  await new Agent(parts, known).run(signal);
+  const agent = new Agent(parts, (await knownFile.load()) ?? { keys: [], devices: [] });
+  await agent.run(signal);
 }
 
 const readIfAny = (path: string) => readFile(path, 'utf8').catch(() => '');

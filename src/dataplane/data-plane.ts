@@ -30,9 +30,9 @@ export interface DataPlaneOptions {
   readonly onRepair?: (repair: Repair) => void;
   /**
    * Told how things are after every comparison with the kernel, whether `apply` asked for it or nobody did, and
-   * whether the kernel had announced something since the last one.
+   * whether settings of the kernel (sysctls) may have changed since the last one.
    */
-  readonly onRound?: (result: ApplyResult, hasNews: boolean) => void;
+  readonly onRound?: (result: ApplyResult, settingsChanged: boolean) => void;
   /** `auto` asks the kernel once; `never` programs plain routes, as on kernels before 5.3. */
   readonly nexthopObjects?: 'auto' | 'never';
   /** Milliseconds between full comparisons when nothing calls for one, spread over [1/2, 1) of it: 10 minutes. */

@@ -55,6 +55,20 @@ describe('the data plane', () => {
     assert.deepEqual(host.repairs, []);
   });
 
+  // G3: what sysctls say is asked once for each change of one, not for each lease.
+  test('tells of a round whether settings may have changed since the last one', async () => {
+    const told: boolean[] = [];
+    await using host = new FakeHost({ onRound: (_, settingsChanged) => told.push(settingsChanged) });
+    await host.begin(PEERS);
+    await host.pass(1000);
+    told.length = 0;
+    host.plane.setPeer(fakePeer(7));
+    await host.plane.apply();
+    assert.deepEqual(told, [false]);
+    await host.plane.resync('asked for');
+    assert.deepEqual(told, [false, true]);
+  });
+
   test('another address of its own is no repair of what others did', async () => {
     await using host = new FakeHost();
     await host.begin(PEERS);

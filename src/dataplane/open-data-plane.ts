@@ -57,8 +57,8 @@ class KernelDataPlane implements DataPlane {
   #isNoted = false;
   /** Nobody has asked for the next round: it is for what others have done. */
   #isProvoked = false;
-  /** The kernel may hold something else than before the last round. */
-  #hasNews = true;
+  /** The kernel may have other settings (sysctls) than before the last round. */
+  #settingsChanged = true;
   #running: Promise<ApplyResult> | undefined;
   #queued: Promise<ApplyResult> | undefined;
   #delays: Generator<number, never>;
@@ -204,9 +204,9 @@ class KernelDataPlane implements DataPlane {
     this.#schedule();
     this.#delays = this.#newDelays();
     const result = { inSync: this.#devices.inSync, writes: this.#rtnetlink.writes - writesBefore, failures };
-    const hasNews = this.#hasNews;
-    this.#hasNews = false;
-    this.#options.onRound?.(result, hasNews);
+    const settingsChanged = this.#settingsChanged;
+    this.#settingsChanged = false;
+    this.#options.onRound?.(result, settingsChanged);
     return result;
   }
 
@@ -248,12 +248,12 @@ class KernelDataPlane implements DataPlane {
   }
 
   #hear(event: KernelEvent): void {
+    if (event.type === 'netconf') this.#settingsChanged = true;
     if (this.#devices.note(event)) this.#wake();
   }
 
   #wake(): void {
     this.#isNoted = true;
-    this.#hasNews = true;
     if (this.#running === undefined) this.#alarm.atLatest(this.#clock.monotonic() + this.#reaction);
   }
 
@@ -273,7 +273,7 @@ class KernelDataPlane implements DataPlane {
 
   /** @param isDeaf announcements were lost. */
   #doubtAll(reason: string, isDeaf = false): void {
-    this.#hasNews = true;
+    this.#settingsChanged = true;
     this.#resyncs.want(reason);
     this.#devices.doubt(reason, isDeaf);
   }
