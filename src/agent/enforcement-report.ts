@@ -124,11 +124,8 @@ export class EnforcementReport {
 }
 
 function deviceTrouble({ name, code, reason = 'is not as it should be', hint }: LinkReport): Trouble {
-  return {
-    code: code === 'NOT_OURS' ? 'DEVICE_NOT_OURS' : 'DEVICE_FAILED',
-    reason: `${name}: ${reason}`,
-    ...(hint === undefined ? {} : { hint }),
-  };
+  const why = { reason: `${name}: ${reason}`, ...(hint === undefined ? {} : { hint }) };
+  return code === 'NOT_OURS' ? { code: 'DEVICE_NOT_OURS', ...why } : { code: 'DEVICE_FAILED', ...why };
 }
 
 /** @param what is undone; @param repairs how often it was put back; @param latest what was found then. */

@@ -13,7 +13,12 @@ test('a number with a point or an exponent is no number, and keeps its spelling'
 
 test('whatever else is read as JSON is read', () => {
   const whole = fc.jsonValue().filter(value => !/[:,[]-?\d+[.e]/i.test(JSON.stringify(value)));
-  fc.assert(fc.property(whole, value => assert.deepEqual(parseGoJson(JSON.stringify(value)), value)));
+  fc.assert(
+    fc.property(whole, value => {
+      const text = JSON.stringify(value);
+      assert.deepEqual(parseGoJson(text), JSON.parse(text));
+    }),
+  );
   fc.assert(
     fc.property(fc.json(), text => {
       assert.equal(JSON.stringify(parseGoJson(`[${text}]`)), JSON.stringify(JSON.parse(`[${text}]`)));
