@@ -1,5 +1,6 @@
 /** What happens to the files of a store, and what the store says about it. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import {
   copyFileSync,
   mkdirSync,
@@ -12,11 +13,18 @@ import {
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
+import { Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
 import { bytes, copyOf, fill, read, withDirectory } from '../../../test/support/database.ts';
+import { systemClock } from '../../base/clock.ts';
+import { silentLogger } from '../../base/log.ts';
+import { KV } from '../wire/generated/kv_pb.ts';
+import { Watch } from '../wire/generated/watch_pb.ts';
+import { callUnary, openStream } from '../wire/service.ts';
 import { acceptLoss } from './accept-loss.ts';
 import { AcknowledgedFile, NOTHING_YET } from './acknowledged.ts';
 import { Database } from './database.ts';
 import { identityOf } from './identity.ts';
+import { StoreServer } from './store-server.ts';
 import { Tables } from './tables.ts';
 
 /** The values in key order, as long as there are some. */
@@ -187,4 +195,49 @@ test('a log that is emptied during an fsync is not asked for at the next start',
     await flushed;
     using after = Database.open(copyOf(path, join(dir, 'copy.db')));
     assert.equal(values(after).length, 10);
+  }));
+
+// E4: what a client sees while the store runs.
+test('a damaged value is answered with DATA_LOSS, ends watches that need it, and turns health false', () =>
+  withDirectory(async dir => {
+    await using server = await StoreServer.start({
+      name: 'test',
+      dataDir: dir,
+      listen: [{ host: '127.0.0.1', port: 0 }],
+      advertise: [],
+      quota: undefined,
+      autoCompaction: undefined,
+      progressMs: 600_000,
+      clock: systemClock,
+      log: silentLogger,
+    });
+    const url = `127.0.0.1:${server.ports[0]}`;
+    const client = new Client(url, credentials.createInsecure());
+    try {
+      for (const key of ['a', 'b']) {
+        await callUnary(client, KV.method.put, { key: bytes(key), value: bytes('whole') }, new Metadata());
+      }
+      using disk = new DatabaseSync(join(dir, 'store.db'));
+      for (const table of ['current', 'history']) {
+        disk.prepare(`UPDATE ${table} SET value = ? WHERE key = ?`).run(bytes('wrong'), bytes('a'));
+      }
+      const get = (key: string) => callUnary(client, KV.method.range, { key: bytes(key) }, new Metadata());
+      await assert.rejects(get('a'), { code: 15, details: /the checksum of "a" is wrong/ });
+      assert.equal((await get('b')).kvs.length, 1);
+
+      const watch = openStream(client, Watch.method.watch, new Metadata());
+      const ended = once(watch, 'error');
+      watch.resume();
+      watch.write({
+        requestUnion: { case: 'createRequest', value: { key: bytes('a'), startRevision: 1n } },
+      });
+      const [error] = (await ended) as [ServiceError];
+      assert.equal(error.code, 15);
+
+      const health = await fetch(`http://${url}/health`);
+      assert.equal(health.status, 503);
+      assert.match(await health.text(), /store\.db is damaged/);
+    } finally {
+      client.close();
+    }
   }));

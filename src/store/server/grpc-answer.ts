@@ -73,6 +73,7 @@ export class Answer {
       this.#stream.end();
     } else if (!this.#stream.destroyed) {
       this.#stream.respond({ ...RESPONSE, ...trailers }, { endStream: true });
+      this.#stream.once('finish', () => this.#stopClient());
     }
     this.#end(status);
   }
@@ -85,18 +86,23 @@ export class Answer {
   #begin(): void {
     if (this.#stream.headersSent || this.#stream.destroyed) return;
     this.#stream.respond(RESPONSE, { waitForTrailers: true });
-    this.#stream.once('wantTrailers', () => this.#stream.sendTrailers(this.#trailers));
+    this.#stream.once('wantTrailers', () => {
+      this.#stream.sendTrailers(this.#trailers);
+      this.#stopClient();
+    });
   }
 
   #end(status: GrpcStatus): void {
     this.#isOver = true;
     this.#onEnd(status);
-    const stream = this.#stream;
-    if (stream.readableEnded || stream.destroyed) return;
-    // What the client still sends is not read. When it has more to say after the answer, it is told to stop.
-    stream.resume();
-    stream.once('finish', () => {
-      if (!stream.readableEnded) stream.close(NGHTTP2_NO_ERROR);
+    // What the client still sends is not read.
+    if (!this.#stream.destroyed) this.#stream.resume();
+  }
+
+  /** A client that has more to say after the answer is told to stop; behind the trailers, which are on their way. */
+  #stopClient(): void {
+    setImmediate(() => {
+      if (!this.#stream.readableEnded && !this.#stream.destroyed) this.#stream.close(NGHTTP2_NO_ERROR);
     });
   }
 }
