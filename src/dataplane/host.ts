@@ -42,8 +42,8 @@ export class Host implements Disposable {
   readonly #forLinks: LinkEnvironment;
   #desired: DesiredHost = NOTHING;
   readonly #links = new Map<string, HostLink>();
-  /** Index by name of devices of ours that are not wanted any more. */
-  readonly #retired = new Map<string, number>();
+  /** Devices that are not wanted any more, by name. One may be made just now, and has an index only afterwards. */
+  readonly #retired = new Map<string, HostLink>();
   readonly #retries: Retries;
   readonly #sysctls: Sysctls;
   /** Somebody may have written to a sysctl. */
@@ -66,19 +66,18 @@ export class Host implements Disposable {
   set(desired: DesiredHost): boolean {
     // The values print themselves as JSON; comparing the text compares everything.
     if (JSON.stringify(desired) === JSON.stringify(this.#desired)) return false;
-    for (const { name, seen } of this.#links.values()) if (seen !== undefined) this.#retired.set(name, seen);
+    for (const link of this.#links.values()) this.#retired.set(link.name, link);
+    this.#links.clear();
     this.#sysctls.set(desired.sysctls);
     const { networks } = desired;
     for (const link of desired.links) {
+      const known = this.#retired.get(link.name);
       this.#retired.delete(link.name);
       const addresses = desired.addresses.filter(address => address.link === link.name);
       const wish = { link, addresses, networks };
-      const known = this.#links.get(link.name);
-      if (known === undefined) this.#links.set(link.name, new HostLink(wish, this.#forLinks));
-      else known.set(wish);
+      known?.set(wish);
+      this.#links.set(link.name, known ?? new HostLink(wish, this.#forLinks));
     }
-    const names = new Set(desired.links.map(({ name }) => name));
-    for (const name of this.#links.keys()) if (!names.has(name)) this.#links.delete(name);
     this.#desired = desired;
     this.#retries.clear();
     this.#dirty = true;
@@ -163,10 +162,12 @@ export class Host implements Disposable {
   /** Reads and repairs. Returns the devices that are in place; the others are in `failures`. */
   async ensure(): Promise<BoundLink[]> {
     this.#dirty = false;
-    for (const [name, index] of this.#retired) {
+    for (const [name, { seen }] of this.#retired) {
       await this.#attempt(`link ${name}`, async () => {
-        const link = await this.#environment.rtnetlink.links.get(index);
-        if (link !== undefined) await ignoringGone(deleteTunnel(this.#environment.rtnetlink, index));
+        const { rtnetlink } = this.#environment;
+        // Without an index it was never ours.
+        const link = seen === undefined ? undefined : await rtnetlink.links.get(seen);
+        if (link !== undefined) await ignoringGone(deleteTunnel(rtnetlink, link.index));
         this.#retired.delete(name);
       });
     }
