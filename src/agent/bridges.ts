@@ -6,10 +6,13 @@
 import type { Ip } from '../base/ip.ts';
 import type { Address } from '../netlink/objects.ts';
 import { blocksOf, type Lease, type Subnet } from '../subnet/lease.ts';
-import { devicesOf } from './handover.ts';
 import type { OwnedWarning } from './health.ts';
 import type { HostPlan } from './host-plan.ts';
 import type { HostNetwork } from './underlay.ts';
+
+/** The bridge with this index, unless it is the underlay. */
+const bridgeAt = ({ links }: HostNetwork, index: number, { underlay }: HostPlan) =>
+  links.find(link => link.index === index && link.info?.kind === 'bridge' && index !== underlay.link.index);
 
 /** An address of this host's subnet, on a link that containers are behind. */
 export interface BridgeAddress {
@@ -18,15 +21,13 @@ export interface BridgeAddress {
 }
 
 export function bridgeAddresses(
-  { addresses, links }: HostNetwork,
+  network: HostNetwork,
   { plan, lease }: Pick<BridgeCircumstances, 'plan' | 'lease'>,
 ): BridgeAddress[] {
-  const devices = devicesOf(plan, lease.subnet);
   const own = blocksOf(lease.subnet);
-  return addresses.flatMap(({ index, ip }) => {
-    const link = links.find(each => each.index === index);
-    const isBridge = link !== undefined && !devices.includes(link.name);
-    return isBridge && own.some(block => block.contains(ip)) ? [{ link: link.name, ip }] : [];
+  return network.addresses.flatMap(({ index, ip }) => {
+    const link = bridgeAt(network, index, plan);
+    return link !== undefined && own.some(block => block.contains(ip)) ? [{ link: link.name, ip }] : [];
   });
 }
 
@@ -40,12 +41,11 @@ export interface BridgeCircumstances {
 export function bridgeWarnings(network: HostNetwork, circumstances: BridgeCircumstances): OwnedWarning[] {
   const { plan, lease, former } = circumstances;
   const own = blocksOf(lease.subnet);
-  const devices = devicesOf(plan, lease.subnet);
   const foreign = [plan.config.ipv4?.network, plan.config.ipv6?.network, ...former.flatMap(blocksOf)];
   const warnings: OwnedWarning[] = [];
   for (const address of network.addresses) {
-    const link = network.links.find(({ index }) => index === address.index);
-    if (link === undefined || devices.includes(link.name)) continue;
+    const link = bridgeAt(network, address.index, plan);
+    if (link === undefined) continue;
     const isOwn = own.some(block => block.contains(address.ip));
     if (!isOwn && foreign.some(block => block?.contains(address.ip))) {
       warnings.push(formerSubnet(link.name, address, own.join(' and ')));

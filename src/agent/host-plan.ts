@@ -58,6 +58,11 @@ export function planHost(inputs: HostPlanInputs): HostPlanResult {
   }
   adoptMacs(network, networksOf(config), identity);
   const { underlay, chosenBy } = choice;
+  const captured = underlayInside(config, underlay);
+  if (captured.length > 0) {
+    const error = new ConfigError('network configuration', captured);
+    return { ok: false, condition: 'config', ...configRefusal(error) };
+  }
   try {
     const backend = inputs.createBackend({
       config,
@@ -81,6 +86,23 @@ export function planHost(inputs: HostPlanInputs): HostPlanResult {
     if (!(error instanceof ConfigError)) throw error;
     return { ok: false, condition: 'config', ...configRefusal(error) };
   }
+}
+
+/** The overlay would take the tunnel's own packets, and peers take no lease with an address of the network. */
+function underlayInside(config: NetworkConfig, underlay: Underlay): Problem[] {
+  const { ipv4, ipv6, publicIpv4, publicIpv6, link } = underlay;
+  return networksOf(config).flatMap(network => {
+    const inside = [ipv4, ipv6, publicIpv4, publicIpv6].find(ip => ip !== undefined && network.contains(ip));
+    if (inside === undefined) return [];
+    return [
+      {
+        path: network.family === 'ipv4' ? 'Network' : 'IPv6Network',
+        value: network.toString(),
+        message: `holds ${inside}, the address of this host on ${link.name}`,
+        hint: 'choose a network apart from those that hosts are in',
+      },
+    ];
+  });
 }
 
 export function configRefusal({ problems }: ConfigError): Refusal {

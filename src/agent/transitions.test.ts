@@ -160,6 +160,38 @@ test('what people of this host notice of a change is told once', () => {
   );
 });
 
+// A4
+test('A4: a network that holds the address of this host is refused, and the one before stays in use', () => {
+  rig.start();
+  const used = rig.controller.outcome.value?.plan.config;
+  rig.controller.setConfig(config(88, '192.168.0.0/16'));
+  assert.equal(rig.controller.outcome.value?.plan.config, used);
+  assert.deepEqual(
+    rig.health.warnings().map(({ code, text }) => [code, /192\.168\.65\.3/.test(text)]),
+    [['CONFIG_REFUSED', true]],
+  );
+  rig.controller.setConfig(config(88));
+  assert.deepEqual(rig.health.warnings(), []);
+  // The underlay itself may move into the network.
+  rig.controller.setNetwork(network('10.3.200.1/24'));
+  assert.equal(rig.controller.outcome.value?.plan.underlay.ipv4?.toString(), '192.168.65.3');
+  assert.deepEqual(
+    rig.health.warnings().map(({ code }) => code),
+    ['CONFIG_REFUSED'],
+  );
+});
+
+// A5
+test('A5: no other link than a bridge is told to have a former subnet', () => {
+  rig.start();
+  const inside = network('192.168.65.3/24', true, '10.3.9.1/24');
+  rig.controller.setNetwork(inside);
+  assert.deepEqual(rig.health.warnings(), []);
+  const links = inside.links.map(link => ({ ...link, info: { kind: 'bridge' as const } }));
+  rig.controller.setNetwork({ ...inside, links });
+  assert.deepEqual(rig.health.warnings(), [], 'the underlay may be a bridge');
+});
+
 test('a bridge that still has the former subnet, or too large an MTU, is told of until it is made anew', () => {
   const withBridge = (address: string, mtu: number): HostNetwork => {
     const {
@@ -168,7 +200,7 @@ test('a bridge that still has the former subnet, or too large an MTU, is told of
     } = network('192.168.65.3/24', true, address);
     assert.ok(eth0 && addresses[0] && addresses[1]);
     return {
-      links: [eth0, { ...eth0, index: 3, name: 'docker0', mtu }],
+      links: [eth0, { ...eth0, index: 3, name: 'docker0', mtu, info: { kind: 'bridge' } }],
       addresses: [addresses[0], { ...addresses[1], index: 3 }],
       defaultRoutes: [],
       defaultVxlanPort: 8472,

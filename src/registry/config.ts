@@ -1,12 +1,18 @@
 /** What the config commands do, given a registry or a text. */
 import { checkBackend } from '../backend/registry.ts';
 import { enumerate } from '../base/enumerate.ts';
-import { formatProblem } from '../base/errors.ts';
+import { ConfigError, formatProblem } from '../base/errors.ts';
 import { CommandError } from '../cli/errors.ts';
 import { formatCount } from '../cli/format.ts';
 import { note, print, printJson, warn } from '../cli/output.ts';
 import { formatFacts } from '../cli/table.ts';
-import { type NetworkConfig, type ParsedConfig, parseNetworkConfig, subnetCount } from '../subnet/config.ts';
+import {
+  type NetworkConfig,
+  networksOf,
+  type ParsedConfig,
+  parseNetworkConfig,
+  subnetCount,
+} from '../subnet/config.ts';
 import { formatSubnet, type Lease } from '../subnet/lease.ts';
 import { checkSubnet } from '../subnet/lease-check.ts';
 import type { Registry } from '../subnet/registry.ts';
@@ -44,6 +50,7 @@ export async function storeConfig(
   const key = registry.configKey;
   const { kv } = await registry.store.get(key);
   const { leases } = await registry.list();
+  refuseHostsInside(leases, config);
   const losing = leases.filter(({ subnet }) => checkSubnet(subnet, config) !== undefined);
   if (losing.length > 0 && !force) throw refusal(losing);
   const { ok } = await registry.store.transact({
@@ -53,6 +60,25 @@ export async function storeConfig(
   if (!ok)
     throw new CommandError('NOT_NOW', 'somebody else changed the configuration just now', 'look at it again');
   note(`${kv === undefined ? 'stored' : 'replaced'} ${key}`);
+}
+
+/** No host could use it: each would take the way to that one into the tunnel. @throws ConfigError */
+function refuseHostsInside(leases: readonly Lease[], config: NetworkConfig): void {
+  const problems = networksOf(config).flatMap(network => {
+    const inside = leases
+      .flatMap(({ attributes: { publicIp, publicIpv6 } }) => [publicIp, publicIpv6])
+      .filter(ip => ip !== undefined && network.contains(ip));
+    if (inside.length === 0) return [];
+    return [
+      {
+        path: network.family === 'ipv4' ? 'Network' : 'IPv6Network',
+        value: network.toString(),
+        message: `holds addresses of hosts: ${enumerate(inside.map(String), 3)}`,
+        hint: 'choose a network apart from those that hosts are in',
+      },
+    ];
+  });
+  if (problems.length > 0) throw new ConfigError('network configuration', problems);
 }
 
 function refusal(losing: readonly Lease[]): CommandError {

@@ -46,6 +46,20 @@ describe('tulle config', () => {
     ]);
   });
 
+  // A4
+  test('A4: refuses a network that holds addresses of hosts, whatever is said', async () => {
+    const world = new World();
+    const { registry } = world;
+    await world.store.put(
+      `${registry.subnetsPrefix}/10.5.34.0-24`,
+      new TextEncoder().encode('{"PublicIP":"192.168.65.3","PublicIPv6":null}'),
+    );
+    const text = '{"Network": "192.168.0.0/16", "Backend": {"Type": "vxlan"}}';
+    await assert.rejects(storeConfig(registry, text, checkConfig(text).config, true), {
+      message: /Network = "192\.168\.0\.0\/16": holds addresses of hosts: 192\.168\.65\.3/,
+    });
+  });
+
   test('refuses with every problem, those of the backend too', () => {
     assert.throws(() => checkConfig('{"Network": "10.5.0.0/33", "SubnetLen": "x"}'), /SubnetLen.*Network/);
     assert.throws(

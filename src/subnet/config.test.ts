@@ -84,8 +84,9 @@ describe("flannel's defaults and arithmetic", () => {
   test('whatever the network, the subnets tile it without the first one', () => {
     const given = fc
       .record({
-        address: fc.bigInt(1n << 24n, (1n << 32n) - 1n),
-        length: fc.integer({ min: 1, max: 28 }),
+        // What is neither loopback, link-local nor multicast.
+        address: fc.bigInt(170n << 24n, (224n << 24n) - 1n),
+        length: fc.integer({ min: 8, max: 28 }),
         extra: fc.integer({ min: 2, max: 30 }),
       })
       .filter(({ length, extra }) => length + extra <= 30);
@@ -140,6 +141,19 @@ describe('problems', () => {
     [{ Network: null }, ['Network: must be a text']],
     [{ Network: '10.3.0.0' }, ['Network: must be an address with a prefix length, such as 10.5.0.0/16']],
     [{ Network: 'fc00::/48' }, ['Network: must be an IPv4 network']],
+    // A4
+    [{ Network: '127.5.0.0/16' }, ['Network: must not touch 127.0.0.0/8, which is loopback']],
+    [{ Network: '169.254.0.0/16' }, ['Network: must not touch 169.254.0.0/16, which is link-local']],
+    [{ Network: '128.0.0.0/1' }, ['Network: must not touch 169.254.0.0/16, which is link-local']],
+    [{ Network: '239.0.0.0/8' }, ['Network: must not touch 224.0.0.0/4, which is multicast']],
+    [
+      { EnableIPv4: false, EnableIPv6: true, IPv6Network: 'fe80::/48' },
+      ['IPv6Network: must not touch fe80::/10, which is link-local'],
+    ],
+    [
+      { EnableIPv4: false, EnableIPv6: true, IPv6Network: 'ff05::/16' },
+      ['IPv6Network: must not touch ff00::/8, which is multicast'],
+    ],
     [{ Network: '0.0.0.0/0' }, ['Network: must not be the whole address space']],
     [{ Network: '10.3.0.0/29' }, ['Network: is too small: must be /28 or shorter']],
     [{ Network: '10.3.0.0/31', SubnetLen: 30 }, ['Network: is too small: must be /28 or shorter']],

@@ -44,6 +44,12 @@ const KEYS = {
   },
 } as const;
 
+/** Where no container can have an address, and why. */
+const UNUSABLE = {
+  ipv4: { '127.0.0.0/8': 'loopback', '169.254.0.0/16': 'link-local', '224.0.0.0/4': 'multicast' },
+  ipv6: { '::1/128': 'loopback', 'fe80::/10': 'link-local', 'ff00::/8': 'multicast' },
+} as const;
+
 /** Two bits of subnets: the first is left out, so that one bit would leave room for a single host. */
 const SUBNET_BITS = 2;
 /** Two bits of addresses: a tunnel device and a bridge on each host. */
@@ -114,6 +120,14 @@ function subnetLengthOf(fields: Fields, network: Prefix, wanted: number | undefi
   if (network.length === 0) {
     const hint = `write for example ${example}`;
     return fields.problem(networkName, 'must not be the whole address space', hint);
+  }
+  for (const [range, what] of Object.entries(UNUSABLE[network.family])) {
+    if (!network.overlaps(Prefix.parse(range))) continue;
+    return fields.problem(
+      networkName,
+      `must not touch ${range}, which is ${what}`,
+      `write for example ${example}`,
+    );
   }
   const longest = ADDRESS_BITS[network.family] - HOST_BITS;
   if (network.length + SUBNET_BITS > longest) {

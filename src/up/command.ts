@@ -10,7 +10,7 @@ import { STOP_PATIENCE, untilStopped } from '../cli/signals.ts';
 
 interface Options {
   readonly join?: string;
-  readonly network: Prefix;
+  readonly network?: Prefix;
   readonly port: number;
   readonly dataDir: string;
 }
@@ -42,9 +42,10 @@ export function upCommand(): Command {
         .argParser(value(text => text)),
     )
     .addOption(
-      new Option('--network <cidr>', 'on a first host: the network to cut subnets from')
-        .default('10.244.0.0/16')
-        .argParser(prefix),
+      new Option(
+        '--network <cidr>',
+        'on a first host: the network to cut subnets from (default: 10.244.0.0/16, or another where this host uses it)',
+      ).argParser(prefix),
     )
     .addOption(
       new Option('--port <port>', 'on a first host: where the store listens').default(2379).argParser(port),
@@ -60,7 +61,7 @@ export function upCommand(): Command {
       const token = join === undefined ? undefined : parseToken(join);
       requireNetworkAdmin('the agent programs the network of this host');
       const { up } = await import('./up.ts');
-      const options = { network: String(network), port: at, dataDir, flags };
+      const options = { ...(network && { network }), port: at, dataDir, flags };
       await untilStopped(signal => up({ ...options, ...(token && { token }) }, signal), {
         within: STOP_PATIENCE,
       });

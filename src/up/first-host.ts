@@ -4,25 +4,31 @@ import { HostWatch } from '../agent/host-watch.ts';
 import type { AgentOptions } from '../agent/options.ts';
 import { chooseUnderlay } from '../agent/underlay.ts';
 import { systemClock } from '../base/clock.ts';
+import { ConfigError } from '../base/errors.ts';
 import type { Family, Ip } from '../base/ip.ts';
 import type { Logger } from '../base/log.ts';
-import { Prefix } from '../base/prefix.ts';
+import type { Prefix } from '../base/prefix.ts';
 import { openLog } from '../cli/daemon-log.ts';
 import { note, print } from '../cli/output.ts';
 import { connectRoute } from '../netlink/connect-route.ts';
+import { RT_TABLE_MAIN } from '../netlink/constants.ts';
 import { EtcdStore } from '../store/etcd/etcd-store.ts';
 import { storeConfig } from '../store/server/config.ts';
 import { StoreServer } from '../store/server/store-server.ts';
+import { networksOf, parseNetworkConfig } from '../subnet/config.ts';
+import { readConfig } from '../subnet/config-watch.ts';
 import { Registry } from '../subnet/registry.ts';
 import { Netns } from '../sys/netns.ts';
 import { hostAndPort, storeNames, TOKEN_MS } from '../trust/command.ts';
 import { type HostTrust, trustFiles } from '../trust/host-trust.ts';
 import { keepOwnHost } from '../trust/own-host.ts';
 import { StoreTrust } from '../trust/store-trust.ts';
+import { chooseNetwork, takenRanges } from './free-network.ts';
 import { drawVni } from './vni.ts';
 
 export interface FirstHostOptions {
-  readonly network: string;
+  /** Asked for; a network that is there already cannot be changed by it. */
+  readonly network?: Prefix;
   readonly port: number;
   readonly dataDir: string;
   readonly agent: AgentOptions;
@@ -39,18 +45,17 @@ export interface FirstHost extends AsyncDisposable {
 export async function startFirstHost(options: FirstHostOptions, signal: AbortSignal): Promise<FirstHost> {
   const { port, dataDir, agent, hostId } = options;
   const log = openLog(agent.verbosity, agent.logFormat);
-  const network = Prefix.parse(options.network);
-  const address = await underlayAddress(agent, network.family, log, signal);
-  const isNew = (await StoreTrust.open(dataDir, systemClock)) === undefined;
+  const family = options.network?.family ?? 'ipv4';
+  const address = await underlayAddress(agent, family, log, signal);
   const site = { address: hostAndPort(address, port), prefix: agent.store.prefix };
   const trust = await StoreTrust.init(dataDir, site, storeNames([address], []), systemClock);
   const server = await serve(trust, address.family, options, log);
   try {
-    await ensureConfig(trust, network, port);
+    const network = await ensureNetwork(trust, options.network, port);
     const host = { stateDirectory: agent.stateDirectory, hostId, endpoint: `https://127.0.0.1:${port}` };
     const keepHost = () => keepOwnHost(trust, host, systemClock.now());
     await keepHost();
-    await greet(trust, network, isNew);
+    await greet(trust, network);
     return {
       trust: {
         ...trustFiles(host.stateDirectory, { endpoint: host.endpoint, prefix: site.prefix }),
@@ -122,31 +127,64 @@ function serve(
   return StoreServer.start({ ...config, ...trust.extension(log), clock: systemClock, log });
 }
 
-/** Stores a configuration where there is none; a network that is there already stays as it is. */
-async function ensureConfig(trust: StoreTrust, network: Prefix, port: number): Promise<void> {
+/** Stores a configuration where there is none. @returns what to call the network. @throws ConfigError */
+async function ensureNetwork(trust: StoreTrust, wanted: Prefix | undefined, port: number): Promise<string> {
   const { authority, admin } = trust.authority.files;
   await using store = new EtcdStore({
     endpoints: [`https://127.0.0.1:${port}`],
     tls: { caFile: authority, certFile: admin.certificate, keyFile: admin.key },
   });
   const { configKey: key } = new Registry(store, { prefix: trust.site.prefix });
+  const { kv } = await store.get(key);
+  if (kv !== undefined) return keptNetwork(kv.value, wanted);
+  await using rtnetlink = connectRoute();
+  const [links, addresses, routes] = await Promise.all([
+    rtnetlink.links.list(),
+    rtnetlink.addresses.list(),
+    rtnetlink.routes.list({ table: RT_TABLE_MAIN }),
+  ]);
+  const nameOf = (index: number) => links.find(link => link.index === index)?.name ?? `link ${index}`;
+  const taken = takenRanges(addresses, routes, nameOf);
+  const network = chooseNetwork(wanted, wanted?.family ?? 'ipv4', taken);
   const families =
     network.family === 'ipv4'
       ? { Network: network }
       : { EnableIPv4: false, EnableIPv6: true, IPv6Network: network };
-  await using rtnetlink = connectRoute();
-  const backend = { Type: 'vxlan', VNI: drawVni(await rtnetlink.links.list(), Math.random) };
-  const value = new TextEncoder().encode(JSON.stringify({ ...families, Backend: backend }));
-  await store.transact({
+  const text = JSON.stringify({ ...families, Backend: { Type: 'vxlan', VNI: drawVni(links, Math.random) } });
+  // What no host could use is refused before it is stored.
+  parseNetworkConfig(text);
+  const { ok } = await store.transact({
     compare: [{ key, target: 'version', is: '=', operand: 0n }],
-    success: [{ op: 'put', key, value }],
+    success: [{ op: 'put', key, value: new TextEncoder().encode(text) }],
   });
+  return ok ? `new network ${network}` : await ensureNetwork(trust, wanted, port);
+}
+
+/** A network that is there stays as it is: another one takes their subnets from all hosts. @throws ConfigError */
+function keptNetwork(value: Uint8Array, wanted: Prefix | undefined): string {
+  const reading = readConfig(value);
+  if (reading.state === 'invalid') {
+    // Its hosts say what is wrong with it, and this one starts so that it can be mended.
+    return 'network with a configuration that cannot be used';
+  }
+  const networks = networksOf(reading.config);
+  if (wanted === undefined || networks.some(network => network.equals(wanted))) {
+    return `network ${networks.join(' and ')}`;
+  }
+  throw new ConfigError('command line', [
+    {
+      path: '--network',
+      value: wanted.toString(),
+      message: `is not the network in the store of this host, which is ${networks.join(' and ')}`,
+      hint: 'leave --network out; `tulle config set` changes a network',
+    },
+  ]);
 }
 
 /** The line for the next host is a secret: it is shown to a person at a terminal, and never goes into a journal. */
-async function greet(trust: StoreTrust, network: Prefix, isNew: boolean): Promise<void> {
+async function greet(trust: StoreTrust, network: string): Promise<void> {
   const { address } = trust.site;
-  note(`${isNew ? 'new network' : 'network'} ${network}, store at https://${address}`);
+  note(`${network}, store at https://${address}`);
   if (!process.stdout.isTTY) {
     note('`tulle store token` prints what further hosts need to join');
     return;

@@ -8,6 +8,7 @@ import { type AgentOptions, parseOptions } from '../agent/options.ts';
 import { runAgent } from '../agent/run-agent.ts';
 import { Identity } from '../agent/state-directory.ts';
 import { systemClock } from '../base/clock.ts';
+import type { Prefix } from '../base/prefix.ts';
 import { openLog } from '../cli/daemon-log.ts';
 import { note } from '../cli/output.ts';
 import { TrustError } from '../trust/errors.ts';
@@ -28,8 +29,8 @@ import { startFirstHost } from './first-host.ts';
 
 export interface UpOptions {
   readonly token?: Token;
-  /** For a new network. */
-  readonly network: string;
+  /** For a new network; one that is free on this host unless given. */
+  readonly network?: Prefix;
   readonly port: number;
   readonly dataDir: string;
   /** Flags for the agent. */
