@@ -3,7 +3,7 @@
  *
  *     <state-dir>/trust/ca.pem             the authority
  *     <state-dir>/trust/host.pem, host-key.pem
- *     <state-dir>/trust/store.json         {"version":1,"endpoint":"https://192.168.65.3:2379","prefix":"/coreos.com/network"}
+ *     <state-dir>/trust/store.json         {"version":1,"endpoint":"https://192.168.65.3:2379","prefix":"/coreos.com/network","token":"<id>"}
  */
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
@@ -16,12 +16,14 @@ import { readKeyed, writeKeyed } from './authority.ts';
 import { TrustError } from './errors.ts';
 import type { Joined } from './join-client.ts';
 import { StoreTrust } from './store-trust.ts';
+import { TokenId } from './token.ts';
 import { keyFingerprint } from './x509.ts';
 
 const StoreFile = v.object({
   version: v.literal(1),
   endpoint: v.pipe(v.string(), v.startsWith('https://')),
   prefix: v.string(),
+  token: v.exactOptional(TokenId),
 });
 
 /** Paths for whoever opens a connection to the store. */
@@ -37,13 +39,13 @@ export interface HostTrust {
 
 export async function saveJoined(stateDirectory: string, joined: Joined): Promise<HostTrust> {
   const directory = directoryOf(stateDirectory);
-  const { endpoint, prefix } = joined;
+  const { endpoint, prefix, token } = joined;
   await writeKeyed(directory, 'host', joined);
   await writeFileAtomic(join(directory, 'ca.pem'), joined.authority);
   // Last: a host that has this file has joined.
   await writeFileAtomic(
     join(directory, 'store.json'),
-    `${JSON.stringify({ version: 1, endpoint, prefix })}\n`,
+    `${JSON.stringify({ version: 1, endpoint, prefix, token })}\n`,
   );
   return trustFiles(stateDirectory, joined);
 }
@@ -142,8 +144,8 @@ const directoryOf = (stateDirectory: string) => join(stateDirectory, 'trust');
 
 async function readStore(path: string) {
   try {
-    const { endpoint, prefix } = v.parse(StoreFile, JSON.parse(await readFile(path, 'utf8')));
-    return { endpoint, prefix };
+    const { version: _version, ...store } = v.parse(StoreFile, JSON.parse(await readFile(path, 'utf8')));
+    return store;
   } catch (error) {
     if (isCode(error, 'ENOENT')) return undefined;
     throw new TrustError('NO_CERTIFICATE', `${path} cannot be read: ${messageOf(error)}`, {

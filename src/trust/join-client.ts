@@ -22,6 +22,8 @@ export interface Joined extends KeyedCertificate {
   /** `https://HOST:PORT` */
   readonly endpoint: string;
   readonly prefix: string;
+  /** Id of the token that it joined with, if it did. */
+  readonly token?: string;
 }
 
 /** Who joins. */
@@ -45,6 +47,7 @@ export async function joinStore(
     key,
     authority: await fetchAuthority(token, signal),
     endpoint: `https://${address}`,
+    token: id,
   };
   return certified(known, { token: { id, secret } }, {}, signal);
 }
@@ -56,7 +59,7 @@ export function renewCertificate(joined: Joined, signal: AbortSignal): Promise<J
 }
 
 /** What is known before a certificate is asked for. */
-export interface Known extends Pick<Joined, 'hostId' | 'authority' | 'endpoint'> {
+export interface Known extends Pick<Joined, 'hostId' | 'authority' | 'endpoint' | 'token'> {
   readonly key?: string | undefined;
 }
 
@@ -87,7 +90,7 @@ async function certified(
 
 /** What is sent, and how to read the answer. */
 export async function askForCertificate(
-  { hostId, authority, endpoint, key: former }: Known,
+  { hostId, authority, endpoint, token, key: former }: Known,
   proof: Pick<JoinRequest, 'token'>,
 ): Promise<{ readonly body: JoinRequest; readonly accept: (answer: JoinAnswer) => Joined }> {
   const { request, key } = await makeRequest({ commonName: hostId, organization: ORGANIZATION.host }, former);
@@ -101,7 +104,7 @@ export async function askForCertificate(
         hint: 'join again with a new token: `tulle store token` on the host of the store',
       });
     }
-    return { ...answer, key, endpoint };
+    return { ...answer, key, endpoint, ...(token !== undefined && { token }) };
   };
   return { body: { ...proof, hostId, ...(v.is(HostName, name) && { name }), request }, accept };
 }

@@ -62,7 +62,10 @@ export async function up(options: UpOptions, signal: AbortSignal): Promise<void>
   await runWith(agent, first.trust, () => first.renew(), signal);
 }
 
-/** A host that has a good certificate for this very store keeps it: its token may have expired since. */
+/**
+ * A token that this host has not used yet is what counts. One that is of no use does no harm to a host that has a good
+ * certificate for the same store: it stays in the unit file that starts it, long after it has expired.
+ */
 async function joinOnce(
   stateDirectory: string,
   token: Token,
@@ -71,13 +74,27 @@ async function joinOnce(
 ): Promise<HostTrust> {
   // Damaged files are no reason not to join: they are written anew.
   const known = await readJoined(stateDirectory).catch(() => undefined);
-  if (known !== undefined) {
-    const { fingerprint, address } = token;
-    const useless = whyUseless(known, { hostId, fingerprint }, systemClock.now());
-    if (useless === undefined)
-      return saveJoined(stateDirectory, { ...known, endpoint: `https://${address}` });
+  const { fingerprint } = token;
+  const useless = known && whyUseless(known, { hostId, fingerprint }, systemClock.now());
+  const good = useless === undefined ? known : undefined;
+  if (good?.token === token.id) return trustFiles(stateDirectory, good);
+  if (useless !== undefined)
     note(`this host joins again, because its certificate cannot be used: ${useless}`);
+  try {
+    return await join(stateDirectory, token, hostId, signal);
+  } catch (error) {
+    if (good === undefined || signal.aborted || !(error instanceof TrustError)) throw error;
+    note(`the token has no effect: ${error.message}; this host has a certificate and goes on with it`);
+    return trustFiles(stateDirectory, good);
   }
+}
+
+async function join(
+  stateDirectory: string,
+  token: Token,
+  hostId: string,
+  signal: AbortSignal,
+): Promise<HostTrust> {
   const key = await readHostKey(stateDirectory);
   const joined = await joinStore(token, { hostId, ...(key !== undefined && { key }) }, signal);
   if (joined.hostId !== hostId) {

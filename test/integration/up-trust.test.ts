@@ -10,6 +10,7 @@ import type { Site } from '../../src/lab/site.ts';
 import { endProcess } from '../../src/sys/pidfd.ts';
 import type { CertificateFacts } from '../../src/trust/certificates.ts';
 import { StoreTrust } from '../../src/trust/store-trust.ts';
+import { parseToken } from '../../src/trust/token.ts';
 import { needsRoot } from '../support/capabilities.ts';
 import { eventually } from '../support/eventually.ts';
 import { etcdctl, machines, statusOf, tulle, untilServing, up } from '../support/up.ts';
@@ -99,7 +100,12 @@ test('a certificate is worth what its host is', { ...needsRoot, timeout: 180_000
       await endProcess(two.daemon);
       rmSync(second.host.path('/var/lib/tulle'), { recursive: true });
       await second.host.run('ip', ['link', 'delete', two.status.backend.devices[0]?.name ?? '']);
-      const again = await start(second, '--join', await tokenOf(first, '--host', 'docker2'));
+      const stranger = await start(second, '--join', token);
+      assert.notEqual(stranger.status.host.id, two.status.host.id);
+      await endProcess(stranger.daemon);
+      // By its id, for there are two of this name now.
+      const made = await tokenOf(first, '--host', two.status.host.id);
+      const again = await start(second, '--join', made);
       assert.equal(again.status.host.id, two.status.host.id);
       assert.equal(again.status.lease.key, two.status.lease.key);
     },
@@ -162,6 +168,11 @@ test('D3: hosts and their store outlive their certificates', { ...needsRoot, tim
 
   await t.test('D4: a fresh token lets a host in when the authority was made anew', async () => {
     await endProcess(joined.daemon);
+    // A token that is of no use does no harm to a host that has a good certificate.
+    const spent = await tokenOf(first);
+    await tulle(first, 'store', 'token', 'revoke', parseToken(spent).id);
+    const { daemon } = await start(second, '--join', spent);
+    await endProcess(daemon);
     await endProcess(started.daemon);
     rmSync(join(dataDir, 'pki'), { recursive: true });
     const { stderr } = await refused(first);
