@@ -45,6 +45,18 @@ for (const [code, grpcCode, details] of table) {
   });
 }
 
+test('D7: a certificate that is not valid now hints at the clock, and a refused lease at no role', () => {
+  const hintOf = (code: status, details: string) =>
+    storeErrorOf(serviceError(code, details), 'put', 'x').hint;
+  const failed = (why: string) => hintOf(status.UNAVAILABLE, `No connection established. Last error: ${why}`);
+  assert.match(failed('certificate is not yet valid') ?? '', /clock/);
+  assert.match(failed('certificate has expired') ?? '', /clock/);
+  assert.match(failed('self-signed certificate') ?? '', /certificates of both sides/);
+  const refused = 'etcdserver: permission denied: a host has one lease';
+  assert.match(hintOf(status.PERMISSION_DENIED, refused) ?? '', /its own lease/);
+  assert.match(hintOf(status.PERMISSION_DENIED, 'etcdserver: permission denied') ?? '', /a role/);
+});
+
 test('the same failure has the same words each time', () => {
   const details =
     'No connection established. Last error: connect ECONNREFUSED 127.0.0.1:2379 (2026-01-02T03:04:05.678Z). Resolution note: ';

@@ -99,8 +99,9 @@ export class Database implements Disposable {
     this.path = path;
     using undo = new DisposableStack();
     // SQLite gives its log and its index the mode of the database, and everything it makes what the umask leaves.
-    for (const suffix of ['', '-wal', '-shm'])
+    for (const suffix of ['', '-wal', '-shm', '-ack']) {
       if (existsSync(`${path}${suffix}`)) chmodSync(`${path}${suffix}`, 0o600);
+    }
     undo.use(lock(path));
     examine(path, acceptLoss);
     keepPrivate(path);
