@@ -236,6 +236,7 @@ describe('reservations', () => {
   for (const [name, owner] of [
     ['public address', flannelAttributes(3)],
     ['host id', { hostId: 'host-3' }],
+    ['value', hostAttributes(3)],
   ] as const) {
     test(`one for this ${name} is taken and stays without expiry`, async () => {
       const world = new World();

@@ -71,11 +71,13 @@ export function isReservation(lease: Lease): boolean {
 
 /**
  * Whether a host wrote this lease with an expiry that it has no more: a plain `etcdctl put` over a lease takes it off
- * its store lease, and says nothing of a reservation.
+ * its store lease, and says nothing of a reservation. One that makes the key does.
  */
 export function hasLostExpiry(lease: Lease): boolean {
   const { reserved, hostId, backendType } = lease.attributes;
-  return isReservation(lease) && reserved !== true && hostId !== undefined && backendType !== undefined;
+  const isWrittenOver = lease.modRevision !== lease.createRevision;
+  const isOfHost = hostId !== undefined && backendType !== undefined;
+  return isReservation(lease) && reserved !== true && isWrittenOver && isOfHost;
 }
 
 /** The blocks of a subnet, IPv4 first. */

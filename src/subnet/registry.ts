@@ -15,6 +15,7 @@
  *
  *     for await (const reading of watch.reading.changes(signal)) ...    a new configuration, or its problems
  *     for await (const { lease } of holder.state.changes(signal)) ...   our lease, as it comes and goes
+ *     tracker.update({ ownKey: lease.key });                            which one is no peer's
  *     holder.update({ attributes });                                    publish a change to the peers
  *     for await (const { changed, removed } of tracker.changes(signal)) ...
  *

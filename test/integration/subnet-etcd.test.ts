@@ -75,6 +75,7 @@ class Host implements AsyncDisposable {
       this.#end.signal,
     );
     assert.ok(lease);
+    this.tracker.update({ ownKey: lease.key });
     return lease;
   }
 
