@@ -101,7 +101,10 @@ export class Firewall {
         repaired: differencesOf(plans),
         obstacles: once([
           ...plans.flatMap(({ obstacles }) => obstacles),
-          ...(await this.#nftables.obstacles(duties[0].wanted, engine === 'nftables')),
+          ...(await this.#nftables.obstacles(duties[0].wanted, {
+            isInUse: engine === 'nftables',
+            hasIptables: this.#iptablesVersion !== undefined,
+          })),
         ]),
         dependsOnPeers:
           desired.tunnel?.isOpened === true && plans.some(({ isInputGuarded }) => isInputGuarded),

@@ -98,6 +98,15 @@ export function forwardBlocker(saved: SavedTables): string | undefined {
   return defaultDrop(saved, 'FORWARD');
 }
 
+/** Whether rules of others accept tunnel packets of all peers: then nobody else has to. */
+export function isTunnelAccepted(saved: SavedTables, { packets, networks }: RuleSet): boolean {
+  if (packets.tunnelIn === undefined) return true;
+  const table = saved.get('filter') ?? new Map();
+  const rules = rulesIn(saved, TUNNEL_HOOK).filter(rule => !isOurs(rule, TUNNEL_HOOK, networks));
+  const read = rules.map(rule => readRule(rule, table));
+  return walk(read, packets.tunnelIn, readChains(table), TUNNEL_HOOK.builtin).kind === 'accept';
+}
+
 /** Whether tunnel packets of peers get past INPUT only when somebody accepts them. */
 export function isInputGuarded(saved: SavedTables, wanted: RuleSet): boolean {
   if (wanted.packets.tunnelIn === undefined) return false;

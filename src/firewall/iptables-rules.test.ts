@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { Ip } from '../base/ip.ts';
 import { Prefix } from '../base/prefix.ts';
 import type { DesiredFirewall } from './desired.ts';
 import { forwardBlocker } from './iptables-hooks.ts';
@@ -130,4 +131,41 @@ describe('where dockerd drops what comes over the overlay', () => {
       assert.equal(overlay([rule]), undefined, rule);
     }
   });
+});
+
+test('F4: peers are accepted before a default drop, and where nobody else accepts them', () => {
+  const { packets, networks, tunnel } = rulesFor(
+    {
+      ...DESIRED,
+      tunnel: {
+        link: 'eth0',
+        ports: [4789],
+        own: [Ip.parse('192.0.2.1')],
+        peers: [Ip.parse('192.0.2.3'), Ip.parse('192.0.2.2')],
+        isOpened: true,
+      },
+    },
+    'ipv4',
+  );
+  const planned = (policy: string, ...rules: string[]) =>
+    planScript(filter(`:INPUT ${policy} [0:0]`, ...rules), { ...noRules(networks), packets, tunnel })?.input;
+  const lines = (jump: string) => [
+    '*filter',
+    ':TULLE-TUNNEL - [0:0]',
+    ...[2, 3].map(
+      number =>
+        `-A TULLE-TUNNEL -s 192.0.2.${number}/32 -p udp -m udp --dport 4789 -m comment --comment "tulle tunnel of 10.3.0.0/16" -j ACCEPT`,
+    ),
+    `${jump} -p udp -m comment --comment "tulle tunnel" -j TULLE-TUNNEL`,
+    'COMMIT',
+    '',
+  ];
+  assert.deepEqual(planned('DROP')?.split('\n'), lines('-A INPUT'));
+  assert.deepEqual(planned('DROP', '-A INPUT -p tcp -j ACCEPT')?.split('\n'), lines('-A INPUT'));
+  assert.deepEqual(planned('ACCEPT', '-A INPUT -p udp -j DROP')?.split('\n'), lines('-I INPUT 1'));
+  assert.equal(planned('ACCEPT'), undefined);
+  assert.equal(planned('ACCEPT', '-A INPUT -i eth1 -j DROP'), undefined);
+  for (const accept of ['-i eth0', '-s 192.0.2.0/24', '-p udp -m udp --dport 4789']) {
+    assert.equal(planned('DROP', `-A INPUT ${accept} -j ACCEPT`), undefined, accept);
+  }
 });

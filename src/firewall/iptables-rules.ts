@@ -14,6 +14,7 @@ import {
   isBlocked,
   isInputGuarded,
   isOurs,
+  isTunnelAccepted,
   jumpTo,
   MARK_HOOK,
   MASQUERADE_HOOK,
@@ -56,7 +57,7 @@ export function planScript(saved: SavedTables, wanted: RuleSet): Script | undefi
     plan(MASQUERADE_HOOK, masquerade),
     plan(FORWARD_OVERLAY_HOOK, isForwardNeeded ? overlay : []),
     plan(FORWARD_HOOK, forward),
-    plan(TUNNEL_HOOK, isInputGuarded(saved, wanted) ? tunnel : []),
+    plan(TUNNEL_HOOK, isInputGuarded(saved, wanted) && !isTunnelAccepted(saved, wanted) ? tunnel : []),
   ].filter(part => part !== undefined);
   if (parts.length === 0) return undefined;
   return {

@@ -26,7 +26,7 @@ import {
   type Table,
 } from './nftables-rules.ts';
 import { type TableShares, tableShares, together } from './nftables-shares.ts';
-import { obstaclesInRuleset } from './obstacles.ts';
+import { isForeign, obstaclesInRuleset } from './obstacles.ts';
 
 export class NftablesEngine implements RuleEngine {
   readonly #run: RunProgram;
@@ -53,24 +53,37 @@ export class NftablesEngine implements RuleEngine {
     return { ...NOTHING_THERE, changes: changes.flatMap(change => change ?? []) };
   }
 
-  /** What stops the overlay, whoever accepts it; empty where there is no nft. @param isInUse the wanted rules are ours */
-  async obstacles(wanted: Wanted, isInUse: boolean): Promise<readonly Obstacle[]> {
-    const ruleset = await this.#optional(true, () => this.#list(['ruleset'], readRuleset));
-    if (ruleset === undefined) return [];
-    const devices = new Map<BaseChain, readonly string[]>();
-    for (const base of ruleset.bases) {
-      if (base.family === 'netdev') devices.set(base, await this.#devicesOf(base));
+  /**
+   * What stops the overlay, whoever accepts it; empty where there is no nft.
+   *
+   * @param isInUse the wanted rules are in our tables.
+   * @param hasIptables which looks after the tables that it has made.
+   */
+  async obstacles(
+    wanted: Wanted,
+    { isInUse, hasIptables }: { readonly isInUse: boolean; readonly hasIptables: boolean },
+  ): Promise<readonly Obstacle[]> {
+    const found = await this.#optional(true, () => this.#list(['chains'], readRuleset));
+    const bases = (found?.bases ?? []).filter(chain => isForeign(chain, hasIptables));
+    const devices = new Map<string, readonly string[]>();
+    for (const base of bases) {
+      if (base.family === 'netdev') devices.set(keyOf(base), await this.#devicesOf(base));
     }
-    return FAMILIES.flatMap(family => {
-      const { packets, source } = wanted[family];
-      const isFinal = isInUse && source.length > 0;
-      return obstaclesInRuleset(
-        ruleset,
-        packets,
-        chain => devices.get(chain) ?? [],
-        isFinal ? SOURCE_PRIORITY : undefined,
+    const tables = new Set(bases.map(({ family, table }) => `${family} ${table}`));
+    const obstacles: Obstacle[] = [];
+    for (const table of tables) {
+      const ruleset = await this.#optional(true, () =>
+        this.#list(['table', ...table.split(' ')], readRuleset),
       );
-    });
+      if (ruleset === undefined) continue;
+      for (const family of FAMILIES) {
+        const { packets, source } = wanted[family];
+        const sourcePriority = isInUse && source.length > 0 ? SOURCE_PRIORITY : undefined;
+        const devicesOf = (chain: BaseChain) => devices.get(keyOf(chain)) ?? [];
+        obstacles.push(...obstaclesInRuleset(ruleset, packets, devicesOf, sourcePriority));
+      }
+    }
+    return obstacles;
   }
 
   /** Of a chain of family netdev. The JSON of nft 1.0.6 does not have them. */
@@ -124,12 +137,12 @@ export class NftablesEngine implements RuleEngine {
     return 'differs from what is wanted';
   }
 
-  /** undefined when there is no nft, or none that may look, and that is `optional`. */
+  /** undefined when there is no nft, none that may look, or more than can be read, and that is `optional`. */
   async #optional<T>(optional: boolean, look: () => Promise<T>): Promise<T | undefined> {
     try {
       return await look();
     } catch (error) {
-      if (optional && isCode(error, 'NO_PROGRAM', 'REFUSED')) return undefined;
+      if (optional && isCode(error, 'NO_PROGRAM', 'REFUSED', 'OUTPUT_LIMIT')) return undefined;
       throw error;
     }
   }
@@ -166,5 +179,7 @@ export class NftablesEngine implements RuleEngine {
 }
 
 const NOTHING_THERE: Plan = { changes: [], obstacles: [], isInputGuarded: false, isInUse: false };
+
+const keyOf = ({ family, table, name }: BaseChain) => `${family} ${table} ${name}`;
 
 const nameOf = (family: Family) => `${NFT_FAMILY[family]} ${NFT_TABLE[family]}`;

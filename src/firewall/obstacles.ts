@@ -77,7 +77,7 @@ const OVERCOME: Kinds = {
 };
 
 /**
- * What `nft -j list ruleset` shows besides our own tables and those of iptables.
+ * What `nft -j list table` shows of a table of somebody else.
  *
  * @param devicesOf the links that a chain of family netdev is attached to
  * @param sourcePriority of our chain that makes sources final, if there is one: a chain after it cannot change them
@@ -88,7 +88,7 @@ export function obstaclesInRuleset(
   devicesOf: (chain: BaseChain) => readonly string[],
   sourcePriority: number | undefined,
 ): Obstacle[] {
-  return bases.filter(isForeign).flatMap(base => {
+  return bases.flatMap(base => {
     const { family, table, name, hook, policy, type, priority } = base;
     const isNat = type === 'nat';
     if (isNat && (hook !== 'postrouting' || priority > (sourcePriority ?? Infinity))) return [];
@@ -118,10 +118,16 @@ const pick = (packets: OverlayPackets, kinds: readonly (keyof OverlayPackets)[] 
 
 const IPTABLES_TABLES = ['filter', 'nat', 'mangle', 'raw', 'security'];
 
-/** A table may be called filter without being of iptables, whose chains have names in capitals. */
-function isForeign({ family, table, name }: BaseChain): boolean {
+/**
+ * Whether a chain is neither ours nor looked after by iptables, if that is there. A table may be called filter without
+ * being of iptables, whose chains have names in capitals.
+ */
+export function isForeign({ family, table, name }: BaseChain, hasIptables: boolean): boolean {
   if (family !== 'ip' && family !== 'ip6') return true;
-  return !table.startsWith('flannel-ipv') && !(IPTABLES_TABLES.includes(table) && /^[A-Z]+$/.test(name));
+  return (
+    !table.startsWith('flannel-ipv') &&
+    !(hasIptables && IPTABLES_TABLES.includes(table) && /^[A-Z]+$/.test(name))
+  );
 }
 
 const isOfFamily = ({ family: own }: Packet, family: string): boolean =>
