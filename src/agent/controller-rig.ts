@@ -61,6 +61,7 @@ const createBackend = ({ config: { backend }, underlay }: BackendContext): Backe
   return {
     type: backend.type,
     overlayMtu: 1450,
+    leftOut: [],
     attributes: () => ({ backendType: backend.type, backendData: { VNI: vni } }),
     host: own => ({
       networks: [],

@@ -3,7 +3,7 @@
  * whenever one of its inputs changes. Equal inputs give an equal fingerprint, so that nothing is done twice.
  */
 import type { ConditionName } from '../api/status.ts';
-import type { Backend, BackendContext, Underlay } from '../backend/backend.ts';
+import { type Backend, type BackendContext, LEAST_IPV6_MTU, type Underlay } from '../backend/backend.ts';
 import { ConfigError, formatProblem, type Problem } from '../base/errors.ts';
 import { Prefix } from '../base/prefix.ts';
 import { ownerOf } from '../ownership/owner.ts';
@@ -13,7 +13,7 @@ import type { LeaseAttributes } from '../subnet/lease.ts';
 import type { Trouble } from './health.ts';
 import type { UnderlayCriteria } from './options.ts';
 import type { Identity } from './state-directory.ts';
-import { chooseUnderlay, type HostNetwork } from './underlay.ts';
+import { chooseUnderlay, type HostNetwork, type UnderlayChoice } from './underlay.ts';
 
 export interface HostPlan {
   readonly config: NetworkConfig;
@@ -50,8 +50,8 @@ export interface Refusal {
 }
 
 export function planHost(inputs: HostPlanInputs): HostPlanResult {
-  const { config, network, criteria, identity, hostName } = inputs;
-  const choice = chooseUnderlay(network, criteria, familiesOf(config), inputs.inUse);
+  const { config, network, identity, hostName } = inputs;
+  const choice = chooseForFamilies(inputs);
   if (!choice.found) {
     const { reason, hint } = choice;
     return { ok: false, condition: 'underlay', trouble: { code: 'NO_UNDERLAY', reason, hint }, problems: [] };
@@ -86,6 +86,15 @@ export function planHost(inputs: HostPlanInputs): HostPlanResult {
     if (!(error instanceof ConfigError)) throw error;
     return { ok: false, condition: 'config', ...configRefusal(error) };
   }
+}
+
+/** A link whose MTU is too small for IPv6 has no IPv6 address, and carries IPv4 all the same. */
+function chooseForFamilies({ config, network, criteria, inUse }: HostPlanInputs): UnderlayChoice {
+  const families = familiesOf(config);
+  const choice = chooseUnderlay(network, criteria, families, inUse);
+  if (choice.found || families.length === 1) return choice;
+  const ofIpv4 = chooseUnderlay(network, criteria, ['ipv4'], inUse);
+  return ofIpv4.found && ofIpv4.underlay.link.mtu < LEAST_IPV6_MTU ? ofIpv4 : choice;
 }
 
 /** The overlay would take the tunnel's own packets, and peers take no lease with an address of the network. */

@@ -1,4 +1,5 @@
 /** What the controller has to tell: to the conditions and warnings what is so, to the events what has changed. */
+import { formatProblem, type Problem } from '../base/errors.ts';
 import type { Subnet } from '../subnet/lease.ts';
 import { bridgeWarnings } from './bridges.ts';
 import { tellChanges } from './changes.ts';
@@ -69,6 +70,7 @@ export class OutcomeNews {
     this.#health.warn('bridge', bridgeWarnings(network, { ...used, former: this.#former }));
     const link = network.links.find(({ index }) => index === used.plan.underlay.link.index);
     const isCut = link?.up === true && !link.running;
+    this.#health.warn('left-out', used.plan.backend.leftOut.map(leftOut));
     this.#health.warn('carrier', isCut ? [noCarrier(link.name)] : []);
   }
 
@@ -92,6 +94,17 @@ export class OutcomeNews {
       this.#events.add('warning', 'peer-unreachable', text, facts);
     }
   }
+}
+
+function leftOut(problem: Problem): OwnedWarning {
+  return {
+    id: problem.path,
+    code: 'FAMILY_LEFT_OUT',
+    severity: 'error',
+    title: 'one family of the network cannot be carried by the underlay',
+    text: `${formatProblem(problem)}: containers of this host do not reach others with it`,
+    hint: 'raise the MTU of the underlay; the other family works on',
+  };
 }
 
 function noCarrier(name: string): OwnedWarning {

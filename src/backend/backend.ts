@@ -4,11 +4,15 @@
  * itself; `dataplane` makes the returned state real. A lease is mapped alone, so that one change among many
  * peers costs one mapping.
  */
+import type { Problem } from '../base/errors.ts';
 import type { Ip } from '../base/ip.ts';
 import type { Mac } from '../base/mac.ts';
 import type { DesiredHost, PeerPath } from '../dataplane/desired.ts';
 import type { NetworkConfig } from '../subnet/config.ts';
 import type { Lease, LeaseAttributes, Subnet } from '../subnet/lease.ts';
+
+/** A link that carries IPv6 must have at least this MTU, or the kernel takes IPv6 from it (RFC 8200, section 5). */
+export const LEAST_IPV6_MTU = 1280;
 
 /** The physical path of this host: the link that carries tunnel packets and its addresses. */
 export interface Underlay {
@@ -52,6 +56,8 @@ export interface Backend {
   attributes(): Pick<LeaseAttributes, 'backendType' | 'backendData' | 'backendV6Data' | 'tunnelPort'>;
   /** MTU of packets between containers: FLANNEL_MTU. */
   readonly overlayMtu: number;
+  /** Why a family of the network has no device on this host, while another has one. */
+  readonly leftOut: readonly Problem[];
   /** What this host's kernel needs, whoever the peers are. */
   host(own: Subnet): DesiredHost;
   /** How to reach the holder of a lease that is not our own. */

@@ -282,10 +282,29 @@ describe('the vxlan backend', () => {
       /IPv6Network: needs an IPv6 address on eth0/,
     );
     const small = { ...DUAL, link: { ...ETH0, mtu: 1300 } };
+    const ipv6Alone =
+      '{"EnableIPv4": false, "EnableIPv6": true, "IPv6Network": "fc00::/48", "Backend": {"Type": "vxlan"}}';
     assert.throws(
-      () => createBackend(contextOf(NETWORK_DUAL, small)),
+      () => createBackend(contextOf(ipv6Alone, small)),
       /leaves 1230 bytes for IPv6 packets, and IPv6 needs 1280/,
     );
+  });
+
+  // B3
+  test('B3: leaves out the family that the underlay has no room for, and follows it with the other', () => {
+    const small = { ...DUAL, link: { ...ETH0, mtu: 1300 } };
+    const backend = createBackend(contextOf(NETWORK_DUAL, small));
+    const subnet = { ipv4: Prefix.parse('10.3.5.0/24'), ipv6: Prefix.parse('fc00:0:0:5::/64') };
+    assert.deepEqual(
+      backend.host(subnet).links.map(({ name, mtu }) => [name, mtu]),
+      [['flannel.88', 1250]],
+    );
+    assert.equal(backend.overlayMtu, 1250);
+    assert.equal(backend.attributes().backendV6Data, undefined);
+    assert.deepEqual(backend.leftOut.map(formatProblem), [
+      'MTU of eth0 = 1300: leaves 1230 bytes for IPv6 packets, and IPv6 needs 1280',
+    ]);
+    assert.deepEqual(createBackend(contextOf(NETWORK_DUAL, DUAL)).leftOut, []);
   });
 });
 

@@ -16,14 +16,20 @@ import type { DesiredHost, DesiredSysctl, DesiredVxlan, PeerPath } from '../data
 import { familiesOf, networksOf } from '../subnet/config.ts';
 import type { Lease, LeaseAttributes, Subnet } from '../subnet/lease.ts';
 import type { Station } from '../subnet/peer-index.ts';
-import type { Backend, BackendContext, PeerPlan, Underlay } from './backend.ts';
+import {
+  type Backend,
+  type BackendContext,
+  LEAST_IPV6_MTU,
+  type PeerPlan,
+  type Underlay,
+} from './backend.ts';
 import { parseVxlanOptions, type VxlanOptions } from './vxlan-options.ts';
 
 /** Outer IP header, 8 bytes of UDP, 8 of VXLAN and 14 of inner Ethernet (RFC 7348). */
 const OVERHEAD = { ipv4: 20 + 8 + 8 + 14, ipv6: 40 + 8 + 8 + 14 } as const;
 
-/** A link that carries IPv6 must have at least this (RFC 8200, section 5). */
-const LEAST_MTU = { ipv4: 68, ipv6: 1280 } as const;
+/** The least that a link may have (RFC 791 for IPv4). */
+const LEAST_MTU = { ipv4: 68, ipv6: LEAST_IPV6_MTU } as const;
 
 /** Names of links have at most 15 bytes (IFNAMSIZ), which the largest VNIs do not fit into after flannel's prefix. */
 const PREFIXES = { ipv4: ['flannel.', 'fl.'], ipv6: ['flannel-v6.', 'fl-v6.'] } as const;
@@ -46,7 +52,10 @@ export function vxlanBackend(context: BackendContext): Backend {
   const { config, underlay } = context;
   const problems: Problem[] = [];
   const options = parseVxlanOptions(config.backend.options, problems);
-  const vteps = familiesOf(config).map(family => ({ family, link: vxlanLink(family, options, context) }));
+  const wanted = familiesOf(config).map(family => ({ family, link: vxlanLink(family, options, context) }));
+  // An underlay that has lost room for IPv6 is no reason not to follow it with IPv4.
+  const fitting = options.mtu === undefined ? wanted.filter(isLargeEnough) : wanted;
+  const vteps = fitting.length === 0 ? wanted : fitting;
   problems.push(...vteps.flatMap(vtep => underlayProblems(vtep, options, underlay)));
   if (problems.length > 0) throw new ConfigError('vxlan backend', problems);
   const tunnelPort = options.port ?? context.defaultVxlanPort;
@@ -54,6 +63,9 @@ export function vxlanBackend(context: BackendContext): Backend {
   return {
     type: 'vxlan',
     overlayMtu: Math.min(...vteps.map(({ link }) => link.mtu)),
+    leftOut: wanted
+      .filter(vtep => !vteps.includes(vtep))
+      .map(vtep => mtuProblem(vtep, options, underlay.link)),
     attributes: () => ({ backendType: 'vxlan', ...published(vteps), tunnelPort }),
     host: own => desiredHost(vteps, own, context),
     peer: lease => planPeer(vteps, lease),
@@ -107,14 +119,19 @@ function underlayProblems(
       message: `is more than ${lower.name} can carry, which is ${lower.mtu}`,
     });
   }
-  if (link.mtu < LEAST_MTU[family]) {
-    problems.push({
-      path: options.mtu === undefined ? `MTU of ${lower.name}` : 'Backend.MTU',
-      value: options.mtu ?? lower.mtu,
-      message: `leaves ${link.mtu} bytes for ${label} packets, and ${label} needs ${LEAST_MTU[family]}`,
-    });
-  }
+  if (!isLargeEnough({ family, link })) problems.push(mtuProblem({ family, link }, options, lower));
   return problems;
+}
+
+const isLargeEnough = ({ family, link }: Vtep) => link.mtu >= LEAST_MTU[family];
+
+function mtuProblem({ family, link }: Vtep, options: VxlanOptions, lower: Underlay['link']): Problem {
+  const label = FAMILY_LABELS[family];
+  return {
+    path: options.mtu === undefined ? `MTU of ${lower.name}` : 'Backend.MTU',
+    value: options.mtu ?? lower.mtu,
+    message: `leaves ${link.mtu} bytes for ${label} packets, and ${label} needs ${LEAST_MTU[family]}`,
+  };
 }
 
 function publicAddress(

@@ -7,6 +7,9 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import type { Status } from '../../src/api/status.ts';
+import { SUBNET_FILE } from '../../src/cli/places.ts';
+import { waitForFile } from '../../src/sys/wait-file.ts';
 import { DEVICE, type FaultHost, needsFaultLab } from './fault-host.ts';
 import { CONFIG, FaultLab, STORE_PORT } from './fault-lab.ts';
 
@@ -240,5 +243,43 @@ describe('the underlay has IPv6', needsFaultLab, () => {
       events.filter(({ type }) => noise.includes(type)).map(({ text }) => text),
       [],
     );
+  });
+
+  // B3
+  test('B3: an MTU that is too small for IPv6: IPv4 follows it, and what is left out is told', async () => {
+    const one = lab.host(1);
+    const isWhole = (status: Status) => {
+      const { backend, peers, warnings } = status;
+      const isLeftOut = warnings.some(({ code }) => code === 'FAMILY_LEFT_OUT');
+      return backend?.devices.length === 2 && peers[0]?.state === 'ok' && !isLeftOut;
+    };
+    for (const host of lab.hosts) {
+      await host.shell('sysctl -q -w net.ipv6.conf.all.forwarding=1');
+      await host.shell(`ip address replace fd65::${host.address.split('.')[3]}/64 dev eth0 nodad`);
+    }
+    await lab.survive(async () => {
+      await lab.configure(DUAL);
+      for (const host of lab.hosts) await host.until('both families are in use', isWhole);
+      // Below 1280 the kernel takes IPv6 from eth0 itself.
+      for (const mtu of [1320, 1200]) {
+        await one.shell(`ip link set eth0 mtu ${mtu}`);
+        const { reason } = await one.untilWarned('FAMILY_LEFT_OUT', new RegExp(`MTU of eth0 = ${mtu}`));
+        assert.match(reason, /IPv6 needs 1280/);
+        await one.until('the tunnel of IPv4 has followed', ({ agent, backend }) => {
+          const mtus = backend?.devices.map(device => device.mtu).join();
+          return agent.ready && backend?.overlayMtu === mtu - 50 && mtus === `${mtu - 50}`;
+        });
+        await waitForFile(one.host.path(SUBNET_FILE), AbortSignal.timeout(15_000), text =>
+          text.includes(`FLANNEL_MTU=${mtu - 50}\n`),
+        );
+      }
+      await one.shell('ip link set eth0 mtu 1500');
+      await one.shell('ip address replace fd65::3/64 dev eth0 nodad');
+      for (const host of lab.hosts) await host.until('both families are in use again', isWhole);
+      await lab.configure();
+      for (const host of lab.hosts) {
+        await host.until('IPv4 is alone', ({ backend }) => backend?.devices.length === 1);
+      }
+    });
   });
 });
