@@ -105,6 +105,7 @@ export class ClusterHost {
 
   /** Starts the agent and waits until it answers. @throws when it ends instead, with the end of its log */
   async startAgent(...flags: string[]): Promise<void> {
+    const before = this.#agent;
     const agent = await this.launchAgent({ flags });
     const ended = agent.exited.then(exit => {
       throw new Error(`the agent ended with ${JSON.stringify(exit)}: ${this.log().slice(-500)}`);
@@ -117,6 +118,8 @@ export class ClusterHost {
     } catch (error) {
       agent.kill('SIGKILL');
       await agent.exited;
+      // One that was running is still to be ended.
+      this.#agent = before;
       throw error;
     }
   }
