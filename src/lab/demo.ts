@@ -57,7 +57,8 @@ export async function runDemo(name: string, signal: AbortSignal): Promise<void> 
   title('Explore it');
   print(
     [
-      `Underlay ${UNDERLAY}, overlay ${OVERLAY}. From another terminal, as root:`,
+      `Underlay ${UNDERLAY}, overlay ${OVERLAY}.`,
+      'From another terminal, as root:',
       '',
       `  ./bin/tulle lab exec${suffix} docker1 -- tulle status`,
       `  ./bin/tulle lab exec${suffix} docker1/c1 -- ping ${target?.ip ?? ''}`,

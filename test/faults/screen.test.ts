@@ -81,6 +81,93 @@ describe('I1: text from outside is escaped', () => {
   });
 });
 
+describe('I7: on a terminal of 80 columns, and of its width', () => {
+  const sentence = 'the kernel refuses the route because another program has put one of its own there';
+  const peers = Array.from({ length: 6 }, (_, index) => ({
+    ...healthyPeer,
+    key: `188.172.${index}.0-24&fd00:${index}::-64`,
+    ipv4: `188.172.${index}.0/24`,
+    ipv6: `fd00:${index}::/64`,
+    hostId: `1645bc4e-1366-4a0a-a5b3-fbab5502377${index}`,
+    state: index === 0 ? 'failed' : 'ok',
+    ...(index === 0 ? { reason: sentence } : {}),
+  }));
+  const warning = {
+    code: 'NO_CARRIER',
+    severity: 'warning',
+    title: sentence,
+    text: sentence,
+    hint: sentence,
+    since: T0,
+  };
+  const event = {
+    id: 1,
+    time: T0,
+    severity: 'warning',
+    type: 'state',
+    text: `${sentence}: ${sentence}`,
+    fields: {},
+  };
+  const refused = { code: 'X', message: `${sentence}: ${sentence}`, hint: sentence };
+
+  let directory: string;
+  let socket: string;
+  const server = createServer((request, response) => {
+    if (request.method === 'POST') response.writeHead(500).end(JSON.stringify(refused));
+    else if (request.url?.startsWith('/v1/events') === true) response.end(`${JSON.stringify(event)}\n`);
+    else response.end(JSON.stringify(status({ peers, warnings: [warning] })));
+  });
+  before(async () => {
+    directory = mkdtempSync(join(tmpdir(), 'tt-width-'));
+    socket = join(directory, 'agent.sock');
+    await new Promise<void>(resolve => server.listen(socket, resolve));
+  });
+  after(() => {
+    server.closeAllConnections();
+    server.close();
+    rmSync(directory, { recursive: true });
+  });
+
+  for (const words of [
+    ['status'],
+    ['status', '--all'],
+    ['status', '--peer', '188.172.0.0/24'],
+    ['status', '--resync'],
+    ['events'],
+    ['status', '--help'],
+  ]) {
+    test(`tulle ${words.join(' ')} fits, and breaks no word`, async () => {
+      const shown = async (columns: number) => {
+        const args = words.includes('--help') ? words : [...words, '--socket', socket];
+        return withoutColour((await onTerminal(TULLE, args, { columns })).text)
+          .trimEnd()
+          .split('\n');
+      };
+      const [narrow, wide] = [await shown(80), await shown(132)];
+      assert.deepEqual(
+        narrow.filter(line => line.length > 80),
+        [],
+      );
+      assert.deepEqual(
+        wide.filter(line => line.length > 132),
+        [],
+      );
+      if (!words.includes('--help'))
+        assert.ok(
+          wide.some(line => line.length > 80),
+          wide.join('\n'),
+        );
+      const known = new Set(wide.flatMap(line => line.split(/\s+/)));
+      const broken = narrow.flatMap(line => line.split(/\s+/)).filter(word => !known.has(word));
+      // Ages go on between the two.
+      assert.deepEqual(
+        broken.filter(word => !/^[\d.]+$/.test(word)),
+        [],
+      );
+    });
+  }
+});
+
 describe('I8: the log of a daemon', () => {
   const program = `
     import { openLog } from ${JSON.stringify(import.meta.resolve('../../src/cli/daemon-log.ts'))};
