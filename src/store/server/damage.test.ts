@@ -144,6 +144,7 @@ test('a damaged file is refused, and the error names the way back', () =>
     const damages: [string, (content: Buffer) => Buffer][] = [
       ['a page overwritten', content => content.fill(0xa5, 8192, 12_288)],
       ['cut short', content => content.subarray(0, content.byteLength - 8192)],
+      ['cut within a page', content => content.subarray(0, content.byteLength - 1000)],
       ['another file', () => Buffer.from('this is no database at all, and never was one')],
       // E4
       ['one byte of a value', content => content.fill('w', value, value + 1)],

@@ -22,10 +22,14 @@ export class DatabaseError extends TulleError<DatabaseErrorCode> {}
 /** SQLite's result codes (sqlite.org/rescode.html) by what they mean for us. */
 const SQLITE = { busy: 5, corrupt: 11, notADatabase: 26 };
 
-/** SQLite's primary result code, of an error that is SQLite's. */
+/** "I/O error, short read": the disk works, and the file ends in the middle of a page. */
+const SHORT_READ = 522;
+
+/** SQLite's primary result code, of an error that is SQLite's; a file that is cut short counts as a damaged one. */
 export function sqliteCode(error: unknown): number | undefined {
   if (!isCode(error, 'ERR_SQLITE_ERROR')) return undefined;
-  return ((error as { errcode?: number }).errcode ?? 0) & 0xff;
+  const { errcode = 0 } = error as { errcode?: number };
+  return errcode === SHORT_READ ? SQLITE.corrupt : errcode & 0xff;
 }
 
 /** Gives SQLite's errors our name and a way on. @throws DatabaseError */
