@@ -65,10 +65,11 @@ export async function weighAgents(options: WeighOptions): Promise<WeightRow[]> {
   await startOnce(endpoint, signal);
   const rows: WeightRow[] = [];
   let written = 0;
-  for (const peers of sizes) {
+  for (const [index, peers] of sizes.entries()) {
     await author.fill(written, peers);
     written = peers;
-    await using agent = await AgentProcess.start(endpoint);
+    // A host with an address of its own is new; one with that of an earlier agent would take its lease over.
+    await using agent = await AgentProcess.start(endpoint, index + 1);
     for (const [situation, happen] of situationsOf(agent, author, peers, signal)) {
       onProgress(`${peers} peers: ${SITUATIONS[situation]}`);
       rows.push(await weigh(agent, peers, situation, happen, signal));
