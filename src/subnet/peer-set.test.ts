@@ -1,73 +1,19 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import { GOOD, OWN_KEY, read, registry, SELF, setUp } from '../../test/support/peer-set.ts';
 import {
   configOf,
   DUAL,
-  encodeText,
   flannelAttributes,
   hostAttributes,
   IPV4,
   PREFIX,
 } from '../../test/support/registry.ts';
-import { isObject } from '../base/fields.ts';
 import { Ip } from '../base/ip.ts';
-import { Mac } from '../base/mac.ts';
-import { MemoryStore } from '../store/memory.ts';
 import { encodeAttributes } from './attributes.ts';
 import { isLease, type Lease, type LeaseAttributes, overlaps, type RejectedLease } from './lease.ts';
-import type { PeerEvent, Self } from './peer-event.ts';
-import type { StationsOf } from './peer-index.ts';
 import { PeerSet } from './peer-set.ts';
-import { Registry } from './registry.ts';
-
-const registry = new Registry(new MemoryStore(), { prefix: PREFIX });
-const SELF = { ...hostAttributes(1), publicIp: Ip.parse('192.168.65.1') };
-
-function read(
-  key: string,
-  value: LeaseAttributes | string,
-  createRevision = 1n,
-  modRevision = createRevision,
-) {
-  return registry.decode({
-    key: registry.pathOf(key),
-    value: typeof value === 'string' ? encodeText(value) : encodeAttributes(value),
-    createRevision,
-    modRevision,
-    version: 1n,
-    lease: 7n,
-  });
-}
-
-/** As a backend would tell them. */
-const stationsOf: StationsOf = ({ attributes: { backendData, backendV6Data } }) =>
-  [{ family: 'ipv4', data: backendData } as const, { family: 'ipv6', data: backendV6Data } as const].flatMap(
-    ({ family, data }) =>
-      isObject(data) && typeof data['VtepMAC'] === 'string'
-        ? { family, mac: Mac.parse(data['VtepMAC']) }
-        : [],
-  );
-
-/** Of a lease that is nowhere in the tests. */
-const OWN_KEY = '10.5.254.0-24';
-
-function setUp(config = IPV4, own: Pick<Self, 'ownKey'> = { ownKey: OWN_KEY }) {
-  const events: PeerEvent[] = [];
-  const context = { config, self: SELF, ...own };
-  const set = new PeerSet(context, event => events.push(event), stationsOf);
-  const put = (...args: Parameters<typeof read>) => set.put(read(...args));
-  const told = () =>
-    events.splice(0).map(event => `${event.type} ${'key' in event ? event.key : event.keys.join(' ')}`);
-  const peers = () => Array.from(set.peers(), ({ key }) => key);
-  const take = () => {
-    const { changed, removed } = set.take();
-    return { changed: changed.map(({ key }) => key), removed };
-  };
-  return { set, put, told, peers, take, events };
-}
-
-const GOOD = '10.5.2.0-24';
 
 describe('peers come, change and go', () => {
   test('each change is told once', () => {
@@ -478,74 +424,4 @@ test('a question to the holder of a lease is no change for its peers', () => {
   take();
   put(GOOD, { ...hostAttributes(2), claim: { hostId: 'who asks' } }, 1n, 2n);
   assert.deepEqual(take(), { changed: [], removed: [] });
-});
-
-describe('C5: one VTEP MAC address at two public addresses', () => {
-  const theirs = hostAttributes(2).backendData;
-  const thief = { ...hostAttributes(3), backendData: theirs };
-  const THIEF = '10.5.3.0-24';
-
-  test('stays with the older lease, whichever is seen first, and the newer one waits for its end', () => {
-    for (const order of [
-      [GOOD, THIEF],
-      [THIEF, GOOD],
-    ]) {
-      const { set, put, peers, told } = setUp();
-      for (const key of order) {
-        if (key === GOOD) put(GOOD, hostAttributes(2), 5n);
-        else put(THIEF, thief, 6n);
-      }
-      assert.deepEqual(peers(), [GOOD]);
-      assert.deepEqual(told(), [`rejected ${THIEF}`]);
-      assert.match([...set.rejected()][0]?.reason ?? '', /VTEP MAC address of 10\.5\.2\.0-24/);
-      put(GOOD, hostAttributes(2), 5n, 9n);
-      assert.deepEqual(peers(), [GOOD], 'a renewal by flannel is a put');
-      set.delete(GOOD);
-      assert.deepEqual(peers(), [THIEF]);
-      assert.deepEqual(told(), [`accepted ${THIEF}`]);
-    }
-  });
-
-  test('is not taken by an older lease that names it only now', () => {
-    const { put, peers, told } = setUp();
-    put(THIEF, hostAttributes(3), 2n);
-    put(GOOD, hostAttributes(2), 5n);
-    put(THIEF, thief, 2n, 9n);
-    assert.deepEqual(peers(), [GOOD]);
-    put(GOOD, { ...hostAttributes(2), publicIp: Ip.parse('172.16.0.9') }, 5n, 10n);
-    assert.deepEqual(peers(), [GOOD], 'a host that moves keeps its MAC address');
-    put(THIEF, hostAttributes(3), 2n, 11n);
-    assert.deepEqual(peers().toSorted(), [GOOD, THIEF]);
-    assert.deepEqual(told(), [`rejected ${THIEF}`, `accepted ${THIEF}`]);
-  });
-
-  test('of the IPv6 device', () => {
-    const dual = (number: number, mac: string, publicIpv6: string) => ({
-      ...hostAttributes(number),
-      publicIpv6: Ip.parse(publicIpv6),
-      backendV6Data: { VNI: 88, VtepMAC: mac },
-    });
-    const { put, peers } = setUp(DUAL);
-    put('10.5.2.0-24&fd00:5:0:2::-64', dual(2, '02:00:00:00:06:02', '2001:db8::2'), 5n);
-    put('10.5.3.0-24&fd00:5:0:3::-64', dual(3, '02:00:00:00:06:02', '2001:db8::3'), 6n);
-    assert.deepEqual(peers(), ['10.5.2.0-24&fd00:5:0:2::-64']);
-    // The tables of the two devices are apart.
-    put('10.5.4.0-24&fd00:5:0:4::-64', dual(4, '02:00:00:00:00:02', '2001:db8::4'), 7n);
-    assert.equal(peers().length, 2);
-  });
-
-  test('of this host', () => {
-    const { set, put, peers } = setUp(IPV4, { ownKey: '10.5.1.0-24' });
-    put('10.5.1.0-24', SELF, 7n);
-    put(THIEF, { ...hostAttributes(3), backendData: SELF.backendData }, 2n);
-    assert.deepEqual(peers(), []);
-    assert.match([...set.rejected()][0]?.reason ?? '', /VTEP MAC address of this host/);
-  });
-
-  test('is none where the address is the same: one host, which has two leases while it moves', () => {
-    const { put, peers } = setUp();
-    put(GOOD, hostAttributes(2), 5n);
-    put(THIEF, { ...hostAttributes(2), hostId: 'before its disk was lost' }, 6n);
-    assert.deepEqual(peers(), [GOOD, THIEF]);
-  });
 });

@@ -1,0 +1,65 @@
+/** Peer sets for tests: what each is told, and what it tells. */
+import { isObject } from '../../src/base/fields.ts';
+import { Ip } from '../../src/base/ip.ts';
+import { Mac } from '../../src/base/mac.ts';
+import { MemoryStore } from '../../src/store/memory.ts';
+import { encodeAttributes } from '../../src/subnet/attributes.ts';
+import type { LeaseAttributes } from '../../src/subnet/lease.ts';
+import type { PeerEvent, Self } from '../../src/subnet/peer-event.ts';
+import type { StationsOf } from '../../src/subnet/peer-index.ts';
+import { PeerSet } from '../../src/subnet/peer-set.ts';
+import { Registry } from '../../src/subnet/registry.ts';
+import { encodeText, hostAttributes, IPV4, PREFIX } from './registry.ts';
+
+export const registry = new Registry(new MemoryStore(), { prefix: PREFIX });
+
+/** What this host publishes. */
+export const SELF = { ...hostAttributes(1), publicIp: Ip.parse('192.168.65.1') };
+
+/** A key as the store has it. */
+export function read(
+  key: string,
+  value: LeaseAttributes | string,
+  createRevision = 1n,
+  modRevision = createRevision,
+) {
+  return registry.decode({
+    key: registry.pathOf(key),
+    value: typeof value === 'string' ? encodeText(value) : encodeAttributes(value),
+    createRevision,
+    modRevision,
+    version: 1n,
+    lease: 7n,
+  });
+}
+
+/** As a backend would tell them. */
+const stationsOf: StationsOf = ({ attributes: { backendData, backendV6Data } }) =>
+  [{ family: 'ipv4', data: backendData } as const, { family: 'ipv6', data: backendV6Data } as const].flatMap(
+    ({ family, data }) =>
+      isObject(data) && typeof data['VtepMAC'] === 'string'
+        ? { family, mac: Mac.parse(data['VtepMAC']) }
+        : [],
+  );
+
+/** Of a lease that is nowhere in the tests. */
+export const OWN_KEY = '10.5.254.0-24';
+
+/** A set, with what it was told since the last look. */
+export function setUp(config = IPV4, own: Pick<Self, 'ownKey'> = { ownKey: OWN_KEY }) {
+  const events: PeerEvent[] = [];
+  const context = { config, self: SELF, ...own };
+  const set = new PeerSet(context, event => events.push(event), stationsOf);
+  const put = (...args: Parameters<typeof read>) => set.put(read(...args));
+  const told = () =>
+    events.splice(0).map(event => `${event.type} ${'key' in event ? event.key : event.keys.join(' ')}`);
+  const peers = () => Array.from(set.peers(), ({ key }) => key);
+  const take = () => {
+    const { changed, removed } = set.take();
+    return { changed: changed.map(({ key }) => key), removed };
+  };
+  return { set, put, told, peers, take, events };
+}
+
+/** The key of a good peer. */
+export const GOOD = '10.5.2.0-24';
