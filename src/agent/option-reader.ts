@@ -5,8 +5,9 @@
 import { resolve } from 'node:path';
 import { ConfigError, type Problem } from '../base/errors.ts';
 import { FAMILY_LABELS, type Family, Ip } from '../base/ip.ts';
-import { FLAGS, type Flag, type FlagName, INFORMATION_FLAGS, UNUSED_FLAGS } from './flags.ts';
+import { FLAGS, type Flag, type FlagName, INFORMATION_FLAGS } from './flags.ts';
 import { type FlagSyntax, parseGoBoolean, parseGoFlags, parseGoInteger } from './go-flags.ts';
+import { UNUSED_FLAGS } from './unused-flags.ts';
 
 /** Where the text of one option came from. */
 interface Given {

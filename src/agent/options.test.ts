@@ -2,10 +2,11 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { ConfigError, formatProblem } from '../base/errors.ts';
-import { FLAGS, INFORMATION_FLAGS, UNUSED_FLAGS } from './flags.ts';
+import { FLAGS, INFORMATION_FLAGS } from './flags.ts';
 import { parseGoBoolean, parseGoInteger } from './go-flags.ts';
 import { informationWanted } from './option-reader.ts';
 import { type AgentOptions, parseOptions } from './options.ts';
+import { UNUSED_FLAGS } from './unused-flags.ts';
 
 const problemsOf = (args: readonly string[], environment: Record<string, string> = {}): string[] => {
   try {
@@ -285,6 +286,14 @@ describe("H3: a unit file of flannel's starts Tulle", () => {
     for (const yes of ['1', 't', 'T', 'TRUE', 'true', 'True']) {
       assert.equal(parseOptions([], { FLANNELD_IP_MASQ: yes }).firewall.masquerade, true, yes);
     }
+  });
+
+  test("a regular expression in Go's spelling", () => {
+    const { patterns } = parseOptions(['--iface-regex=(?i)^ETH(?P<number>\\d)$'], {}).underlay;
+    assert.deepEqual(
+      ['eth0', 'Eth1', 'xeth0', 'eth'].map(name => patterns[0]?.test(name)),
+      [true, true, false, false],
+    );
   });
 
   test('asking for a text, in every form that Go takes', () => {

@@ -125,7 +125,7 @@ function readListen(reader: OptionReader, which: 'healthz' | 'metrics'): ListenA
 function readPatterns(reader: OptionReader): readonly RegExp[] {
   return reader.strings('iface-regex').flatMap(text => {
     try {
-      return [new RegExp(text)];
+      return [goRegExp(text)];
     } catch {
       reader.problem('iface-regex', text, 'is not a regular expression');
       return [];
@@ -146,6 +146,12 @@ function readStore(reader: OptionReader): AgentOptions['store'] {
     ...(hasUser && reader.optional('username', 'etcd-username')),
     ...(hasUser && reader.optional('password', 'etcd-password')),
   };
+}
+
+/** What Go spells in another way (pkg.go.dev/regexp/syntax): flags at the start, and names of groups. */
+function goRegExp(text: string): RegExp {
+  const [start = '', flags] = /^\(\?([ims]+)\)/.exec(text) ?? [];
+  return new RegExp(text.slice(start.length).replaceAll('(?P<', '(?<'), flags);
 }
 
 /** In the store's own spelling, so that one endpoint is not tried under two names. */
