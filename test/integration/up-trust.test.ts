@@ -9,8 +9,10 @@ import { TULLE } from '../../src/lab/host.ts';
 import type { Site } from '../../src/lab/site.ts';
 import { endProcess } from '../../src/sys/pidfd.ts';
 import type { CertificateFacts } from '../../src/trust/certificates.ts';
+import { readHostKey } from '../../src/trust/host-trust.ts';
 import { StoreTrust } from '../../src/trust/store-trust.ts';
 import { parseToken } from '../../src/trust/token.ts';
+import { makeRequest } from '../../src/trust/x509.ts';
 import { needsRoot } from '../support/capabilities.ts';
 import { eventually } from '../support/eventually.ts';
 import { etcdctl, machines, statusOf, tulle, untilServing, up } from '../support/up.ts';
@@ -136,6 +138,7 @@ test('D3: hosts and their store outlive their certificates', { ...needsRoot, tim
   // D3: the first host starts with certificates that have expired.
   const started = await start(first);
   const joined = await start(second, '--join', await tokenOf(first));
+  let { daemon } = joined;
 
   await t.test('D3: every certificate is shown with its end, and renewed by hand on each host', async () => {
     const list = async (site: Site) =>
@@ -159,6 +162,18 @@ test('D3: hosts and their store outlive their certificates', { ...needsRoot, tim
     assert.match((await etcdctl(second, 'host', 'get', '--prefix', PREFIX)).stdout, /TulleHost/);
   });
 
+  await t.test('D3: a host whose certificate is due renews it by itself', async () => {
+    await endProcess(daemon);
+    const file = second.host.path('/var/lib/tulle/trust/host.pem');
+    const then = await StoreTrust.open(dataDir, new ManualClock(Date.now() - 0.6 * YEAR));
+    const key = await readHostKey(second.host.path('/var/lib/tulle'));
+    const { request } = await makeRequest({ commonName: '', organization: '' }, key);
+    const due = (await then?.authority.certifyHost(request, joined.status.host.id)) ?? '';
+    writeFileSync(file, due);
+    ({ daemon } = await start(second));
+    await eventually('another certificate', async () => readFileSync(file, 'utf8') !== due);
+  });
+
   await t.test('D6: only root reads the database, whatever the directory is', () => {
     for (const name of ['store.db', 'store.db-wal', 'store.db-lock']) {
       const { mode } = statSync(join(dataDir, name));
@@ -167,11 +182,11 @@ test('D3: hosts and their store outlive their certificates', { ...needsRoot, tim
   });
 
   await t.test('D4: a fresh token lets a host in when the authority was made anew', async () => {
-    await endProcess(joined.daemon);
+    await endProcess(daemon);
     // A token that is of no use does no harm to a host that has a good certificate.
     const spent = await tokenOf(first);
     await tulle(first, 'store', 'token', 'revoke', parseToken(spent).id);
-    const { daemon } = await start(second, '--join', spent);
+    ({ daemon } = await start(second, '--join', spent));
     await endProcess(daemon);
     await endProcess(started.daemon);
     rmSync(join(dataDir, 'pki'), { recursive: true });

@@ -42,7 +42,10 @@ const HINTS_BY_TEXT: readonly (readonly [RegExp, string])[] = [
     /certificate has expired/,
     'if the clock of this host is right, renew the certificate of the store: `tulle store cert renew` on its host',
   ],
-  [/permission denied: /, 'the store lets a host write its own lease only; see `tulle status` on this host'],
+  [
+    /permission denied: /,
+    'a host writes its own lease only; administer the network on the host of the store',
+  ],
 ];
 
 /** Anything a call can reject with. A StoreError stays as it is. */
