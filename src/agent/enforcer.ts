@@ -11,7 +11,7 @@ import type { Logger } from '../base/log.ts';
 import type { Prefix } from '../base/prefix.ts';
 import type { DataPlane, DataPlaneOptions } from '../dataplane/data-plane.ts';
 import { openDataPlane } from '../dataplane/open-data-plane.ts';
-import { ruleChanges, watchLegacyTables } from '../firewall/changes.ts';
+import { hasLegacyTables, ruleChanges, watchLegacyTables } from '../firewall/changes.ts';
 import type { DesiredFirewall } from '../firewall/desired.ts';
 import { Firewall } from '../firewall/firewall.ts';
 import { FirewallKeeper, type FirewallState } from '../firewall/keeper.ts';
@@ -88,7 +88,7 @@ export class Enforcer implements AsyncDisposable {
       },
     });
     this.#firewall = new FirewallKeeper({
-      firewall: new Firewall({ log: logger }),
+      firewall: new Firewall({ log: logger, hasLegacyTables: () => hasLegacyTables(netns) }),
       log: logger,
       clock,
       changes: signal => ruleChanges(netns, signal),

@@ -59,6 +59,9 @@ export async function watchLegacyTables(
   }
 }
 
+/** Whether the legacy iptables has a table; to look at them with it would cost two programs. */
+export const hasLegacyTables = (netns: Netns): boolean => /\w/.test(legacyTables(netns));
+
 function legacyTables(netns: Netns): string {
   return netns.run(() => LEGACY_TABLES.map(readIfThere).join('/'));
 }

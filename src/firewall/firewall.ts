@@ -33,6 +33,8 @@ import { networksOf, noRules, rulesFor } from './rules.ts';
 export interface FirewallOptions {
   readonly log: Logger;
   readonly run?: RunProgram;
+  /** Whether the legacy iptables has tables, where that can be told without it: then it is left alone otherwise. */
+  readonly hasLegacyTables?: () => boolean;
 }
 
 export interface FirewallReport {
@@ -62,6 +64,7 @@ interface Variant extends Pick<Duty, 'engine' | 'isAnnounced'> {
 export class Firewall {
   readonly #log: Logger;
   readonly #run: RunProgram;
+  readonly #hasLegacyTables: () => boolean;
   readonly #nftables: NftablesEngine;
   /** What was applied last, as text, with its report; undefined when the kernel may differ from it. */
   #applied: { readonly key: string; readonly report: FirewallReport } | undefined;
@@ -76,6 +79,7 @@ export class Firewall {
   constructor(options: FirewallOptions) {
     this.#log = options.log;
     this.#run = options.run ?? runProgram;
+    this.#hasLegacyTables = options.hasLegacyTables ?? (() => true);
     this.#nftables = new NftablesEngine(this.#run);
   }
 
@@ -91,21 +95,22 @@ export class Firewall {
       const doubts = this.#doubts;
       const engine = await this.#choose(desired);
       const duties = await this.#duties(engine, desired);
-      const plans: Plan[] = [];
-      for (const duty of duties) plans.push(await this.#settle(duty));
+      // Reading takes almost all of the time, and what is read is apart.
+      const [foreign, ...plans] = await Promise.all([
+        this.#nftables.obstacles(duties[0].wanted, {
+          isInUse: engine === 'nftables',
+          hasIptables: this.#iptablesVersion !== undefined,
+        }),
+        ...duties.map(duty => duty.engine.plan(duty.wanted)),
+      ]);
+      for (const [index, duty] of duties.entries()) await this.#settle(duty, plans[index]?.changes ?? []);
       const report: FirewallReport = {
         engine,
         announced: duties.every(
           ({ isAnnounced }, index) => isAnnounced || (index > 0 && !plans[index]?.isInUse),
         ),
         repaired: differencesOf(plans),
-        obstacles: once([
-          ...plans.flatMap(({ obstacles }) => obstacles),
-          ...(await this.#nftables.obstacles(duties[0].wanted, {
-            isInUse: engine === 'nftables',
-            hasIptables: this.#iptablesVersion !== undefined,
-          })),
-        ]),
+        obstacles: once([...plans.flatMap(({ obstacles }) => obstacles), ...foreign]),
         dependsOnPeers:
           desired.tunnel?.isOpened === true && plans.some(({ isInputGuarded }) => isInputGuarded),
       };
@@ -165,11 +170,12 @@ export class Firewall {
     return [{ ...nftables, wanted }, ...companion(iptables), ...companion(other)];
   }
 
-  /** What is called `iptables` here, if there is one, and the variant that has another name. */
+  /** What is called `iptables` here, if there is one, and the variant that has another name, if it is of use. */
   async #variants(): Promise<readonly Variant[]> {
     this.#iptablesVersion ??= await this.#versionOf('iptables');
     if (this.#iptablesVersion === undefined) return [];
     const isNft = /nf_tables/.test(this.#iptablesVersion);
+    if (isNft && !this.#hasLegacyTables()) return [this.#variant(true)];
     return [this.#variant(isNft), this.#variant(!isNft, isNft ? 'legacy' : 'nft')];
   }
 
@@ -184,21 +190,20 @@ export class Firewall {
     };
   }
 
-  async #settle(duty: Duty): Promise<Plan> {
+  async #settle(duty: Duty, changes: readonly Change[]): Promise<void> {
     const { engine, wanted } = duty;
-    const plan = await engine.plan(wanted);
-    if (plan.changes.length === 0) return plan;
+    if (changes.length === 0) return;
     try {
-      await this.#execute(plan.changes);
+      await this.#execute(changes);
     } catch (error) {
       // Other refusals are no reason to do without it for ever: a lock that somebody holds, for one.
       if (!usesRandomFully(wanted) || !/random/.test(messageOf(error))) throw error;
       this.#randomFullyRefused = true;
       this.#log.warn({ error: messageOf(error) }, 'masquerading without random source ports');
-      return await this.#settle(withoutRandomFully(duty));
+      const plain = withoutRandomFully(duty);
+      return await this.#settle(plain, (await engine.plan(plain.wanted)).changes);
     }
     await engine.verify(wanted);
-    return plan;
   }
 
   async #execute(changes: readonly Change[]): Promise<void> {
