@@ -297,7 +297,4 @@ export const FLAGS = [
   },
 ] as const satisfies readonly Flag[];
 
-/** Flags that ask for a text instead of a start, by what they ask for. Go knows `help` and `h` by itself. */
-export const INFORMATION_FLAGS = { help: 'help', h: 'help', version: 'version' } as const;
-
 export type FlagName = (typeof FLAGS)[number]['name'];

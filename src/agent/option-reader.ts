@@ -5,7 +5,7 @@
 import { resolve } from 'node:path';
 import { ConfigError, type Problem } from '../base/errors.ts';
 import { FAMILY_LABELS, type Family, Ip } from '../base/ip.ts';
-import { FLAGS, type Flag, type FlagName, INFORMATION_FLAGS } from './flags.ts';
+import { FLAGS, type Flag, type FlagName } from './flags.ts';
 import { type FlagSyntax, parseGoBoolean, parseGoFlags, parseGoInteger } from './go-flags.ts';
 import { UNUSED_FLAGS } from './unused-flags.ts';
 
@@ -19,6 +19,9 @@ interface Given {
 }
 
 const FLAG_BY_NAME: ReadonlyMap<FlagName, Flag> = new Map(FLAGS.map(flag => [flag.name, flag]));
+
+/** Flags that ask for a text instead of a start, by what they ask for. Go knows `help` and `h` by itself. */
+export const INFORMATION_FLAGS = { help: 'help', h: 'help', version: 'version' } as const;
 
 const SYNTAX: readonly FlagSyntax[] = [
   ...FLAGS.map(({ name, kind }) => ({ name, boolean: kind === 'boolean' })),

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { ConfigError, formatProblem } from '../base/errors.ts';
-import { FLAGS, INFORMATION_FLAGS } from './flags.ts';
+import { FLAGS } from './flags.ts';
 import { parseGoBoolean, parseGoInteger } from './go-flags.ts';
-import { informationWanted } from './option-reader.ts';
+import { INFORMATION_FLAGS, informationWanted } from './option-reader.ts';
 import { type AgentOptions, parseOptions } from './options.ts';
 import { UNUSED_FLAGS } from './unused-flags.ts';
 
