@@ -125,6 +125,20 @@ describe('rules of others', needsRoot, () => {
       });
     }
 
+    test(`F2: what dockerd 29 masquerades with nftables keeps its source, or is named, ${mode}`, async t => {
+      const { host, container, apply } = await overlay(t);
+      await host.do(
+        'nft add table ip docker-bridges',
+        'nft add chain ip docker-bridges nat-POSTROUTING {type nat hook postrouting priority 100; policy accept;}',
+        'nft add rule ip docker-bridges nat-POSTROUTING ip saddr 10.3.5.0/24 oifname != c masquerade',
+      );
+      assert.equal(await container.reaches('10.3.6.2'), false, 'the peer sees the host');
+      const hints = (await apply(desired)).map(({ hint }) => hint);
+      if (!desired.nftables) return assert.match(hints.join(), /^start dockerd with --ip-masq=false/);
+      assert.deepEqual(hints, []);
+      assert.equal(await container.reaches('10.3.6.2'), true, 'the peer sees the container');
+    });
+
     test(`F2: a chain of nftables that is earlier, and changes the source all the same, is named, ${mode}`, async t => {
       const { host, container, apply } = await overlay(t);
       await host.do(
