@@ -23,11 +23,14 @@ interface Kind {
   readonly files: string;
   /** Files at a time. */
   readonly concurrency: number;
-  /** Milliseconds that one file may take. */
+  /** Milliseconds that one test may take, and one file. A test that waits for ever fails by its name. */
+  readonly testTimeout: number;
   readonly timeout: number;
   /** Runs only when it is named. */
   readonly onRequest?: true;
 }
+
+const SLOW = { testTimeout: 240_000, timeout: 900_000 } as const;
 
 /** In the order in which they run: the quick ones first, those that load the machine alone. */
 const KINDS: readonly Kind[] = [
@@ -35,21 +38,22 @@ const KINDS: readonly Kind[] = [
     name: 'unit',
     files: '{src,scripts,test/support}/**/*.test.ts',
     concurrency: availableParallelism(),
-    timeout: 120_000,
+    testTimeout: 90_000,
+    timeout: 300_000,
   },
-  { name: 'integration', files: 'test/integration/**/*.test.ts', concurrency: 2, timeout: 240_000 },
-  { name: 'oracle', files: 'test/oracle/**/*.test.ts', concurrency: 2, timeout: 240_000 },
-  { name: 'durability', files: 'test/durability/**/*.test.ts', concurrency: 1, timeout: 240_000 },
-  { name: 'faults', files: 'test/faults/*.test.ts', concurrency: 2, timeout: 240_000 },
+  { name: 'integration', files: 'test/integration/**/*.test.ts', concurrency: 2, ...SLOW },
+  { name: 'oracle', files: 'test/oracle/**/*.test.ts', concurrency: 2, ...SLOW },
+  { name: 'durability', files: 'test/durability/**/*.test.ts', concurrency: 1, ...SLOW },
+  { name: 'faults', files: 'test/faults/*.test.ts', concurrency: 2, ...SLOW },
   // Silence is noticed by timers of many seconds.
   {
     name: 'slow-faults',
     files: 'test/faults/slow/*.test.ts',
     concurrency: 2,
-    timeout: 240_000,
+    ...SLOW,
     onRequest: true,
   },
-  { name: 'e2e', files: 'test/e2e/**/*.test.ts', concurrency: 1, timeout: 300_000 },
+  { name: 'e2e', files: 'test/e2e/**/*.test.ts', concurrency: 1, ...SLOW },
 ];
 
 interface Totals {
@@ -82,7 +86,7 @@ function chosen(words: readonly string[]): readonly Kind[] {
   return words.map(word => {
     const kind = KINDS.find(({ name }) => name === word);
     if (kind !== undefined) return kind;
-    if (existsSync(join(ROOT, word))) return { name: word, files: word, concurrency: 1, timeout: 300_000 };
+    if (existsSync(join(ROOT, word))) return { name: word, files: word, concurrency: 1, ...SLOW };
     say(`test: error: ${word} is neither a file nor one of ${KINDS.map(({ name }) => name).join(', ')}`);
     process.exit(2);
   });
@@ -96,6 +100,8 @@ async function runFiles(kind: Kind, files: readonly string[]): Promise<void> {
     cwd: ROOT,
     concurrency: kind.concurrency,
     timeout: kind.timeout,
+    // A file whose tests are over ends, whatever it has left open.
+    execArgv: [`--test-timeout=${kind.testTimeout}`, '--test-force-exit'],
   });
   for await (const { type, data } of stream) {
     const file = 'file' in data && data.file !== undefined ? relative(ROOT, data.file) : '';
