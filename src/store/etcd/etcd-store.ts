@@ -187,8 +187,9 @@ function check({ endpoints, tls, user }: EtcdOptions): readonly Endpoint[] {
     if (!(error instanceof ConfigError)) throw error;
     problems.push(...error.problems);
   }
-  // Without TLS its files are not read.
-  if (tls !== undefined && parsed.some(({ secure }) => secure)) problems.push(...checkTls(tls));
+  // Without TLS its files are not read. An endpoint that is none may be meant to be https.
+  const needsTls = problems.length > 0 || parsed.some(({ secure }) => secure);
+  if (tls !== undefined && needsTls) problems.push(...checkTls(tls));
   if (user?.name === '') problems.push({ path: 'user.name', message: 'must not be empty' });
   if (problems.length > 0) throw new ConfigError('etcd client', problems);
   return parsed;
