@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
 import { after, before, describe, test } from 'node:test';
+import { needsRoot } from '../../test/support/capabilities.ts';
 import { status } from '../../test/support/status.ts';
 import { TulleStore } from '../../test/support/tulle-store.ts';
 import { run } from '../sys/process.ts';
@@ -57,6 +58,24 @@ describe('commands on the registry', () => {
     assert.deepEqual([exit, /\/coreos\.com\/network\/config/.test(stderr)], [7, true], stderr);
     const variable = { FLANNELD_ETCD_PREFIX: '/other' };
     assert.match((await tulle(['config', 'get'], variable)).stdout, /10\.6\.0\.0/);
+  });
+
+  test('I4: and say what to name where nothing on the host tells', needsRoot, async () => {
+    // A machine of its own, on which nothing of Tulle is.
+    const bare = ['--net', '--mount', 'sh', '-c', 'mount -t tmpfs none /var/lib && exec "$0" "$@"'];
+    const { status: exit, stderr } = await run(
+      'unshare',
+      [...bare, process.execPath, MAIN, 'lease', 'list'],
+      {
+        anyStatus: true,
+        env: { PATH: process.env['PATH'], TULLE_SOCKET: join(directory, 'none.sock') },
+      },
+    );
+    assert.match(
+      stderr,
+      /^tulle: error: no store is known on this host, and none is here: .*\nhint: name the store with --etcd-endpoints/,
+    );
+    assert.equal(exit, 5);
   });
 
   test('I5: find a lease by the name of its host, and say so when several have it', async () => {

@@ -7,7 +7,7 @@ import { readdirSync } from 'node:fs';
 import process from 'node:process';
 import { type Command, Option } from 'commander';
 import { defined } from '../base/defined.ts';
-import { isCode } from '../base/errors.ts';
+import { isCode, messageOf } from '../base/errors.ts';
 import { type AgentOption, agentClient, socketOption } from '../cli/agent-option.ts';
 import { CommandError } from '../cli/errors.ts';
 import { list } from '../cli/options.ts';
@@ -20,6 +20,7 @@ import {
   STORE_DIRECTORY,
 } from '../cli/places.ts';
 import { parseEndpoints } from '../store/etcd/endpoint.ts';
+import { StoreError } from '../store/store.ts';
 import type { Registry } from '../subnet/registry.ts';
 import { findOwnTrust } from '../trust/host-trust.ts';
 
@@ -74,7 +75,18 @@ export async function withRegistry<T>(
     tls,
     ...(username && { user: { name: username, password: fromEnvironment('PASSWORD') ?? '' } }),
   });
-  return await work(new Registry(store, { prefix: way.prefix }));
+  try {
+    return await work(new Registry(store, { prefix: way.prefix }));
+  } catch (error) {
+    if (!way.isGuess || !isCode(error, 'UNAVAILABLE')) throw error;
+    throw new StoreError(
+      'UNAVAILABLE',
+      `no store is known on this host, and none is here: ${messageOf(error)}`,
+      {
+        hint: 'name the store with --etcd-endpoints, or start an agent, which knows it',
+      },
+    );
+  }
 }
 
 /** Everything that is needed to open the store but the password. */
@@ -85,6 +97,8 @@ interface Way {
   readonly certFile?: string | undefined;
   readonly keyFile?: string | undefined;
   readonly username?: string | undefined;
+  /** Nothing on this host says where the store is. */
+  readonly isGuess?: boolean;
 }
 
 /** What is named counts, and what is not is as on this host. A store that is named has nothing to do with this host's. */
@@ -99,6 +113,7 @@ async function wayToStore(options: StoreCommandOptions): Promise<Way> {
     caFile: options.etcdCafile ?? fromEnvironment('CAFILE') ?? own?.caFile,
     certFile: options.etcdCertfile ?? fromEnvironment('CERTFILE') ?? own?.certFile,
     keyFile: options.etcdKeyfile ?? fromEnvironment('KEYFILE') ?? own?.keyFile,
+    isGuess: named === undefined && own === undefined,
     username: options.etcdUsername ?? fromEnvironment('USERNAME') ?? own?.username,
   };
 }
