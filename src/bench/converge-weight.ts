@@ -68,7 +68,7 @@ export async function weighAgents(options: WeighOptions): Promise<WeightRow[]> {
   for (const [index, peers] of sizes.entries()) {
     await author.fill(written, peers);
     written = peers;
-    // A host with an address of its own is new; one with that of an earlier agent would take its lease over.
+    // With the address of an earlier agent it would take over the lease of that one.
     await using agent = await AgentProcess.start(endpoint, index + 1);
     for (const [situation, happen] of situationsOf(agent, author, peers, signal)) {
       onProgress(`${peers} peers: ${SITUATIONS[situation]}`);
