@@ -98,6 +98,13 @@ describe('AgentClient', () => {
     assert.deepEqual(queries, ['/v1/events?follow=true&after=6']);
   });
 
+  test('I1: an event that names what a peer has written is one line, whatever ends lines elsewhere', async () => {
+    const told = { ...event(1), text: 'a\u2028b\u2029c\u0085d\re' };
+    handler = (_, response) => void response.end(`${JSON.stringify(told)}\n`);
+    const [read] = await Array.fromAsync(new AgentClient({ socketPath }).events());
+    assert.equal(read?.text, told.text);
+  });
+
   test('follows an agent on which nothing happens for longer than one answer may take', async () => {
     handler = (_, response) => {
       response.write(`${JSON.stringify(event(1))}\n`);

@@ -9,7 +9,6 @@
 import { readdirSync } from 'node:fs';
 import { type IncomingMessage, request } from 'node:http';
 import { basename, dirname, join } from 'node:path';
-import { createInterface } from 'node:readline';
 import * as v from 'valibot';
 import { isCode, messageOf, TulleError } from '../base/errors.ts';
 import { AgentEvent, DEFAULT_SOCKET, Refusal, ReleaseResult, ResyncResult } from './messages.ts';
@@ -72,9 +71,7 @@ export class AgentClient {
     // Nothing may happen for hours.
     response.socket.setTimeout(0);
     try {
-      for await (const line of createInterface({ input: response })) {
-        if (line !== '') yield parse(AgentEvent, line);
-      }
+      for await (const line of linesOf(response)) yield parse(AgentEvent, line);
     } catch (error) {
       // The end of a followed stream is the caller's wish or the agent's end, not a failure.
       if (options.signal?.aborted !== true && !isCode(error, 'ECONNRESET')) throw error;
@@ -162,6 +159,17 @@ export class AgentClient {
     return new ApiError('PROTOCOL', `the agent at ${this.#socketPath}: ${messageOf(error)}`, {
       cause: error,
     });
+  }
+}
+
+/** Only a line feed ends a line of JSON: node:readline would also part it at U+2028, which a string in it may have. */
+async function* linesOf(response: IncomingMessage): AsyncGenerator<string, void> {
+  response.setEncoding('utf8');
+  let rest = '';
+  for await (const chunk of response) {
+    const lines = (rest + (chunk as string)).split('\n');
+    rest = lines.pop() ?? '';
+    yield* lines;
   }
 }
 
