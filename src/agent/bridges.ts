@@ -63,7 +63,7 @@ function formerSubnet(name: string, { ip, length }: Address, own: string): Owned
   return {
     id: `${name} ${ip}`,
     code: 'FORMER_SUBNET',
-    severity: 'warning',
+    severity: 'error',
     title: `${name} has an address of a subnet that is not this host's`,
     text: `${ip}/${length} is not in ${own}: containers behind it cannot talk to other hosts`,
     hint: RESTART,

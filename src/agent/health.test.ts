@@ -95,6 +95,24 @@ describe('the state of the agent', () => {
     assert.equal(brief(), 'degraded (ready): no forwarding');
   });
 
+  // F7
+  test('tells the hint of the obstacle that there is now, and not of the former one', () => {
+    allWell();
+    for (const chain of ['raw PREROUTING', 'mangle OUTPUT']) {
+      health.warn('firewall', [
+        {
+          id: chain,
+          code: 'FIREWALL_OBSTACLE',
+          severity: 'error',
+          title: 'a rule stops the overlay',
+          text: chain,
+          hint: `look at ${chain}`,
+        },
+      ]);
+      assert.equal(health.summary.value.hint, `look at ${chain}`);
+    }
+  });
+
   test('is not ready without a required part', () => {
     allWell();
     health.report('lease', { code: 'OUT_OF_SUBNETS', reason: 'no subnet is free' });

@@ -127,7 +127,8 @@ export class Health {
     const before = this.#summary.value;
     const after = this.#summarise();
     const same = after.state === before.state;
-    if (same && after.reason === before.reason && after.ready === before.ready) return;
+    const told = same && after.reason === before.reason && after.hint === before.hint;
+    if (told && after.ready === before.ready) return;
     this.#summary.set(same ? { ...after, since: before.since } : after);
     if (same) return;
     const reason = after.reason === undefined ? '' : `: ${after.reason}`;

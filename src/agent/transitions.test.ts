@@ -192,6 +192,7 @@ test('A5: no other link than a bridge is told to have a former subnet', () => {
   assert.deepEqual(rig.health.warnings(), [], 'the underlay may be a bridge');
 });
 
+// I2
 test('a bridge that still has the former subnet, or too large an MTU, is told of until it is made anew', () => {
   const withBridge = (address: string, mtu: number): HostNetwork => {
     const {
@@ -214,6 +215,7 @@ test('a bridge that still has the former subnet, or too large an MTU, is told of
   assert.deepEqual(codes(), ['BRIDGE_MTU']);
   rig.controller.setLease(lease('10.3.6.0-24'));
   assert.deepEqual(codes(), ['FORMER_SUBNET']);
+  assert.equal(rig.health.warnings()[0]?.severity, 'error', 'containers behind it cannot talk');
   rig.controller.setConfig(config(88, '10.77.0.0/16'));
   rig.controller.setLease(lease('10.77.2.0-24'));
   assert.deepEqual(codes(), ['FORMER_SUBNET']);
