@@ -4,12 +4,12 @@ import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { CommanderError } from 'commander';
-import { parseOptions } from '../src/agent/options.ts';
-import { buildProgram, withoutHelpCommand } from '../src/cli/program.ts';
+import { parseOptions } from '../src/agent/options/options.ts';
+import { checkConfig } from '../src/cluster/config.ts';
+import { buildProgram, withoutHelpCommand } from '../src/console/program.ts';
 import { unitText } from '../src/host/install.ts';
 import type { Daemon } from '../src/host/units.ts';
 import { COMMANDS } from '../src/main.ts';
-import { checkConfig } from '../src/registry/config.ts';
 import { argumentsOfTulle, commandsIn } from '../test/support/shell-words.ts';
 
 const ROOT = join(import.meta.dirname, '..');

@@ -3,9 +3,9 @@ import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { EVENT_TYPES } from '../src/api/messages.ts';
-import { OUTCOME_OF_CODE } from '../src/cli/exit-codes.ts';
+import { checkConfig } from '../src/cluster/config.ts';
+import { OUTCOME_OF_CODE } from '../src/console/exit-codes.ts';
 import { COMMANDS } from '../src/main.ts';
-import { checkConfig } from '../src/registry/config.ts';
 import { errorClasses, pages } from './docs.ts';
 
 const ROOT = join(import.meta.dirname, '..');
@@ -62,7 +62,7 @@ test('the configurations in the reference are good ones, and every key they may 
 /** Texts of the source, tests left out. */
 function sourcesOf(...folders: readonly string[]): string[] {
   return folders.flatMap(folder =>
-    globSync(`src/${folder}/*.ts`, { cwd: ROOT })
+    globSync(`src/${folder}/**/*.ts`, { cwd: ROOT })
       .filter(file => !file.endsWith('.test.ts'))
       .map(read),
   );
@@ -74,7 +74,10 @@ const matches = (texts: readonly string[], pattern: RegExp) =>
 test('every code and every event of the agent is explained, and no other', () => {
   const page = read('docs/reference/warnings.md');
   const explained = matches([page], /^\| `([A-Z_]+)` \|/gm);
-  const codes = matches(sourcesOf('agent', 'subnet'), /\bcode(?:: | = retriable \? '\w+' : )'([A-Z_]+)'/g);
+  const codes = matches(
+    sourcesOf('agent', 'network', 'subnet'),
+    /\bcode(?:: | = retriable \? '\w+' : )'([A-Z_]+)'/g,
+  );
   // Refusals of API requests and errors, which other pages list.
   for (const other of ['ALREADY_RUNNING', 'UNKNOWN_REQUEST', 'INVALID_VALUE']) codes.delete(other);
   assert.deepEqual([...explained].sort(), [...codes, 'STORE_UNAVAILABLE'].filter(unique).sort());

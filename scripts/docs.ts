@@ -5,10 +5,10 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { exposeMetrics } from '../src/agent/metrics.ts';
+import { exposeMetrics } from '../src/agent/health/metrics.ts';
 import { DEFAULT_SOCKET } from '../src/api/messages.ts';
-import { EXIT, OUTCOME_OF_CODE, SIGNAL_BASE } from '../src/cli/exit-codes.ts';
-import { buildProgram } from '../src/cli/program.ts';
+import { EXIT, OUTCOME_OF_CODE, SIGNAL_BASE } from '../src/console/exit-codes.ts';
+import { buildProgram } from '../src/console/program.ts';
 import { COMMANDS } from '../src/main.ts';
 import { writeFileAtomic } from '../src/sys/file.ts';
 import { status } from '../test/support/status.ts';

@@ -5,16 +5,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { Command, Option } from 'commander';
-import { parseOptions } from '../src/agent/options.ts';
+import { parseOptions } from '../src/agent/options/options.ts';
 import { ConfigError, formatProblem, TulleError } from '../src/base/errors.ts';
 import { parseGoDuration } from '../src/base/go-duration.ts';
 import { Prefix } from '../src/base/prefix.ts';
-import { assertOptions, duration } from '../src/cli/options.ts';
-import { buildProgram } from '../src/cli/program.ts';
+import { checkConfig } from '../src/cluster/config.ts';
+import { assertOptions, duration } from '../src/console/options.ts';
+import { buildProgram } from '../src/console/program.ts';
+import { storeConfig } from '../src/etcdserver/config.ts';
 import { COMMANDS } from '../src/main.ts';
-import { checkConfig } from '../src/registry/config.ts';
-import { storeConfig } from '../src/store/server/config.ts';
-import { parseLeaseKey } from '../src/subnet/key.ts';
+import { parseLeaseKey } from '../src/subnet/lease/key.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 const read = (path: string) => readFileSync(join(ROOT, path), 'utf8');
@@ -101,16 +101,18 @@ describe('H7: every example in an error is accepted by what gave the error', () 
   const givers: Readonly<Record<string, readonly Giver[]>> = {
     'src/base/go-duration.ts': [{ parse: parseGoDuration, wrong: 'x' }],
     'src/base/prefix.ts': [{ parse: Prefix.parse, wrong: 'x' }],
-    'src/cli/options.ts': [{ parse: parsed(duration({ min: 0, max: Number.MAX_SAFE_INTEGER })), wrong: 'x' }],
-    'src/store/server/config.ts': [{ parse: retention, wrong: 'x' }],
-    'src/subnet/key.ts': [{ parse: parseLeaseKey, wrong: 'x' }],
-    'src/subnet/config.ts': [
+    'src/console/options.ts': [
+      { parse: parsed(duration({ min: 0, max: Number.MAX_SAFE_INTEGER })), wrong: 'x' },
+    ],
+    'src/etcdserver/config.ts': [{ parse: retention, wrong: 'x' }],
+    'src/subnet/lease/key.ts': [{ parse: parseLeaseKey, wrong: 'x' }],
+    'src/subnet/config/config.ts': [
       { parse: checkConfig, wrong: '{' },
       { parse: checkConfig, wrong: '[]' },
       { parse: checkConfig, wrong: `{${network}, "Backend": 5}`, put: text => `{${network}, ${text}}` },
       { parse: checkConfig, wrong: `{${network}, "Backend": {}}`, put: text => `{${network}, ${text}}` },
     ],
-    'src/subnet/family-config.ts': [
+    'src/subnet/config/family-config.ts': [
       { parse: checkConfig, wrong: `{${backend}}`, put: text => `{${text}, ${backend}}` },
       { parse: checkConfig, wrong: `{${ipv6}, ${backend}}`, put: text => `{${ipv6}, ${text}, ${backend}}` },
       ...['x', '0.0.0.0/0'].map(wrong => ({
@@ -137,7 +139,7 @@ describe('H7: every example in an error is accepted by what gave the error', () 
   test('no source is left out', () => {
     const giving = SOURCES.filter(file => /^[^*\n]*['"`][^'"`\n]*(for example|such as) /m.test(read(file)));
     // Their examples are configurations, as the first test finds them, or nothing that anybody would write.
-    const others = ['agent/membership.ts', 'agent/enforcement-report.ts', 'host/cleanup-command.ts'];
+    const others = ['agent/membership.ts', 'network/enforcement-report.ts', 'host/cleanup-command.ts'];
     assert.deepEqual(
       giving.filter(file => !others.includes(file.slice('src/'.length))).sort(),
       Object.keys(givers).sort(),
@@ -145,7 +147,7 @@ describe('H7: every example in an error is accepted by what gave the error', () 
   });
 });
 
-/** An option parser of `src/cli/options.ts` leaves what is wrong with a value to the command it belongs to. */
+/** An option parser of `src/console/options.ts` leaves what is wrong with a value to the command it belongs to. */
 function parsed(parser: (text: string) => unknown): (text: string) => void {
   return text => {
     const command = new Command().addOption(new Option('--value <v>').argParser(parser));

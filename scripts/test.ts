@@ -9,8 +9,8 @@
  * the counts. What this machine cannot do is skipped with the reason; with CI=true a skipped test is a failure,
  * because there nobody would notice.
  */
-import { existsSync, globSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
+import { existsSync, globSync, readFileSync } from 'node:fs';
+import { availableParallelism, uptime } from 'node:os';
 import { join, relative } from 'node:path';
 import { run } from 'node:test';
 import { inspect, styleText } from 'node:util';
@@ -29,6 +29,11 @@ interface Kind {
   /** Runs only when it is named. */
   readonly onRequest?: true;
 }
+
+const WATCH_MS = 5000;
+const GRACE_MS = 10_000;
+/** USER_HZ of Linux on every architecture that Node.js runs on. */
+const TICKS_PER_SECOND = 100;
 
 const SLOW = { testTimeout: 240_000, timeout: 900_000 } as const;
 
@@ -100,9 +105,10 @@ async function runFiles(kind: Kind, files: readonly string[]): Promise<void> {
     cwd: ROOT,
     concurrency: kind.concurrency,
     timeout: kind.timeout,
-    // A file whose tests are over ends, whatever it has left open.
-    execArgv: [`--test-timeout=${kind.testTimeout}`, '--test-force-exit'],
+    execArgv: [`--test-timeout=${kind.testTimeout}`],
   });
+  // A file may hold its process open after its last test, and not even heed the signal that its timeout sends.
+  const watchdog = setInterval(() => endOverdue(kind.timeout + GRACE_MS), WATCH_MS);
   for await (const { type, data } of stream) {
     const file = 'file' in data && data.file !== undefined ? relative(ROOT, data.file) : '';
     switch (type) {
@@ -129,6 +135,18 @@ async function runFiles(kind: Kind, files: readonly string[]): Promise<void> {
         }
         break;
     }
+  }
+  clearInterval(watchdog);
+}
+
+/** Ends the processes of test files that have run for longer. @param age milliseconds */
+function endOverdue(age: number): void {
+  const children = readFileSync(`/proc/self/task/${process.pid}/children`, 'utf8').trim().split(' ');
+  for (const child of children.filter(text => text !== '')) {
+    // Field 22, counted from the end of the name in parentheses, in ticks since boot (proc_pid_stat(5)).
+    const stat = readFileSync(`/proc/${child}/stat`, 'utf8');
+    const started = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]) / TICKS_PER_SECOND;
+    if ((uptime() - started) * 1000 > age) process.kill(Number(child), 'SIGKILL');
   }
 }
 

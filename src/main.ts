@@ -1,6 +1,6 @@
 /**
  * The table of contents: every command of Tulle and where it lives. A command is loaded only when it is asked
- * for (src/cli/program.ts says what its module looks like):
+ * for (src/console/program.ts says what its module looks like):
  *
  *     {
  *       name: 'status',
@@ -9,10 +9,10 @@
  *       load: async () => (await import('./cli/status-command.ts')).statusCommand(),
  *     },
  */
-import type { Offer } from './cli/offers.ts';
-import { outputWritten } from './cli/output.ts';
-import { buildProgram, type CommandEntry, endOnDefect, run } from './cli/program.ts';
-import { endProcess } from './sys/end-process.ts';
+import type { Offer } from './console/offers.ts';
+import { outputWritten } from './console/output.ts';
+import { buildProgram, type CommandEntry, endOnDefect, runProgram } from './console/program.ts';
+import { exitProcess } from './sys/exit-process.ts';
 
 export const COMMANDS: readonly CommandEntry[] = [
   {
@@ -61,13 +61,13 @@ export const COMMANDS: readonly CommandEntry[] = [
     name: 'config',
     group: 'The network:',
     summary: 'the configuration of the network: get, set, validate',
-    load: async () => (await import('./registry/config-command.ts')).configCommand(),
+    load: async () => (await import('./cluster/config-command.ts')).configCommand(),
   },
   {
     name: 'lease',
     group: 'The network:',
     summary: 'who has which subnet: list, show, reserve, release, watch',
-    load: async () => (await import('./registry/lease-command.ts')).leaseCommand(),
+    load: async () => (await import('./cluster/lease-command.ts')).leaseCommand(),
   },
   {
     name: 'store',
@@ -75,7 +75,7 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: 'an etcd-compatible store for one machine',
     load: async () => {
       const [{ storeCommand }, { storeTrust }] = await Promise.all([
-        import('./store/command.ts'),
+        import('./etcdserver/command.ts'),
         import('./trust/command.ts'),
       ]);
       return storeCommand(storeTrust());
@@ -97,14 +97,14 @@ export const COMMANDS: readonly CommandEntry[] = [
     name: 'version',
     group: 'This program:',
     summary: 'print the version',
-    load: async () => (await import('./cli/version-command.ts')).versionCommand(),
+    load: async () => (await import('./console/version-command.ts')).versionCommand(),
   },
   {
     name: 'completion',
     group: 'This program:',
     summary: 'print the completion script for bash, zsh or fish',
     load: async () =>
-      (await import('./cli/completion-command.ts')).completionCommand(
+      (await import('./console/completion-command.ts')).completionCommand(
         () => buildProgram(COMMANDS, () => true),
         namesNow,
       ),
@@ -120,7 +120,7 @@ async function namesNow(offer: Offer): Promise<readonly string[]> {
 
 if (import.meta.main) {
   process.on('uncaughtException', endOnDefect);
-  const status = await run(COMMANDS, process.argv.slice(2));
+  const status = await runProgram(COMMANDS, process.argv.slice(2));
   await outputWritten();
-  endProcess(status);
+  exitProcess(status);
 }

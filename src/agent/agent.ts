@@ -16,28 +16,29 @@ import type { Clock } from '../base/clock.ts';
 import { formatProblem, messageOf, type Problem } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { packageVersion } from '../base/version.ts';
-import type { Rtnetlink } from '../netlink/rtnetlink.ts';
+import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
+import { Controller } from '../network/controller.ts';
+import { Enforcer } from '../network/enforcer.ts';
+import { HostWatch } from '../network/host-watch.ts';
+import type { OwnedWarning } from '../network/reports.ts';
+import { isForeignTo } from '../network/underlay.ts';
+import { CachedStore } from '../store/cached-store.ts';
 import type { EtcdStore } from '../store/etcd/etcd-store.ts';
-import { RememberingStore } from '../store/remembering.ts';
-import type { Subnet } from '../subnet/lease.ts';
+import type { Subnet } from '../subnet/lease/lease.ts';
 import { Registry } from '../subnet/registry.ts';
 import type { Netns } from '../sys/netns.ts';
 import { ServiceManager } from '../sys/notify.ts';
-import { CertificateWatch } from './certificates.ts';
-import { Controller } from './controller.ts';
-import { Enforcer } from './enforcer.ts';
-import { EventLog } from './event-log.ts';
-import { Health, type OwnedWarning } from './health.ts';
-import { HostWatch } from './host-watch.ts';
-import { keepIdentity } from './housekeeping.ts';
-import { formerConfigOf, type KnownState, type KnownStateFile } from './known-state.ts';
+import { CertificateWatch } from './health/certificates.ts';
+import { EventLog } from './health/event-log.ts';
+import { Health } from './health/health.ts';
+import { statusDocument } from './health/status-document.ts';
 import { Membership } from './membership.ts';
-import type { AgentOptions } from './options.ts';
-import { openApi, serveHealth, serveMetrics } from './servers.ts';
-import { informServiceManager } from './service.ts';
-import type { Identity } from './state-directory.ts';
-import { statusDocument } from './status-document.ts';
-import { isForeignTo } from './underlay.ts';
+import type { AgentOptions } from './options/options.ts';
+import { openApi, serveHealth, serveMetrics } from './servers/servers.ts';
+import { informServiceManager } from './servers/service-manager.ts';
+import { keepIdentity } from './state/housekeeping.ts';
+import { formerConfigOf, type KnownState, type KnownStateFile } from './state/known-state.ts';
+import type { Identity } from './state/state-directory.ts';
 
 /** What an agent is made of that is opened before it and closed after it. */
 export interface AgentParts {
@@ -62,7 +63,7 @@ export class Agent {
   readonly #begun: number;
   readonly #events: EventLog;
   readonly #health: Health;
-  readonly #store: RememberingStore;
+  readonly #store: CachedStore;
   readonly #certificates: CertificateWatch;
   readonly #hostWatch: HostWatch;
   readonly #enforcer: Enforcer;
@@ -84,7 +85,7 @@ export class Agent {
     this.#health.warn('options', options.warnings.map(optionWarning));
     const shared = { options, clock, logger, health: this.#health, events: this.#events };
     const remember = () => this.#remember();
-    this.#store = new RememberingStore(parts.etcd, { remembered: known.keys, onChange: remember });
+    this.#store = new CachedStore(parts.etcd, { cached: known.keys, onChange: remember });
     this.#certificates = new CertificateWatch({ ...shared, files: certificateFiles(options) });
     this.#hostWatch = new HostWatch({ ...shared, rtnetlink, criteria: options.underlay });
     this.#enforcer = new Enforcer({
@@ -166,7 +167,7 @@ export class Agent {
 
   #remember(): void {
     this.#parts.knownFile.changed(() => ({
-      keys: this.#store.remembered(),
+      keys: this.#store.cached(),
       devices: this.#enforcer.devices,
       ...this.#usedConfig(),
     }));
@@ -192,7 +193,7 @@ export class Agent {
       certificates: this.#certificates.status,
       store: this.#membership.storeStatus(options.store),
       plan: this.#controller.plan.value,
-      outcome: this.#controller.outcome.value,
+      activePlan: this.#controller.activePlan.value,
       configProblems: this.#controller.configProblems,
       lease: this.#membership.leaseStatus(),
       dataPlane: this.#enforcer.dataPlane.report(),

@@ -5,13 +5,13 @@
 import { flushCompileCache } from 'node:module';
 import { Command, type Help, Option } from 'commander';
 import { packageVersion } from '../base/version.ts';
-import { withExamples } from '../cli/help.ts';
-import { print } from '../cli/output.ts';
-import { requireNetworkAdmin } from '../cli/require-root.ts';
-import { STOP_PATIENCE, untilStopped } from '../cli/signals.ts';
-import { FLAG_GROUPS, FLAGS, type Flag } from './flags.ts';
-import { informationWanted } from './option-reader.ts';
-import { parseOptions } from './options.ts';
+import { withExamples } from '../console/help.ts';
+import { print } from '../console/output.ts';
+import { requireNetworkAdmin } from '../console/require-root.ts';
+import { STOP_PATIENCE, untilStopped } from '../console/signals.ts';
+import { FLAG_GROUPS, FLAGS, type Flag } from './options/flags.ts';
+import { informationWanted } from './options/option-reader.ts';
+import { parseOptions } from './options/options.ts';
 
 export const INFORMATION_OPTIONS: readonly Option[] = [
   new Option('--version', 'print the version'),

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { HolderState, LeaseTrouble } from '../subnet/holder-state.ts';
-import { parseLeaseKey } from '../subnet/key.ts';
-import type { Lease } from '../subnet/lease.ts';
+import type { HolderState, LeaseTrouble } from '../subnet/holder/holder-state.ts';
+import { parseLeaseKey } from '../subnet/lease/key.ts';
+import type { Lease } from '../subnet/lease/lease.ts';
 import { leaseWarnings } from './lease-keeper.ts';
 
 const KEY = '10.5.34.0-24';

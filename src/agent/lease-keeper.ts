@@ -1,15 +1,15 @@
 /** This host's own lease as the agent sees it: its condition, its events, and its part of the status document. */
-import type { LeaseStatus } from '../api/status.ts';
+import type { LeaseReport } from '../api/status.ts';
 import type { Clock } from '../base/clock.ts';
+import type { OwnedWarning, Trouble } from '../network/reports.ts';
 import type { KeyValue } from '../store/store.ts';
-import { addressOf, COPIED_DISK, type HolderEvent, type HolderState } from '../subnet/holder-state.ts';
-import { evidenceOf } from '../subnet/identity.ts';
-import { formatSubnet, isLease, isReservation, type Lease } from '../subnet/lease.ts';
-import type { OwnAttributes } from '../subnet/lease-holder.ts';
+import { addressOf, COPIED_DISK, type HolderEvent, type HolderState } from '../subnet/holder/holder-state.ts';
+import { evidenceOf } from '../subnet/holder/identity.ts';
+import type { OwnAttributes } from '../subnet/holder/lease-holder.ts';
+import { formatSubnet, isLease, isReservation, type Lease } from '../subnet/lease/lease.ts';
 import type { Registry } from '../subnet/registry.ts';
-import type { EventLog } from './event-log.ts';
-import type { OwnedWarning, Trouble } from './health.ts';
-import { isoTime } from './status-document.ts';
+import type { EventLog } from './health/event-log.ts';
+import { isoTime } from './health/status-document.ts';
 
 /** The lease this host had when the store was last heard of; not that of the host whose disk was copied to this one. */
 export function ownLeaseAmong(
@@ -67,9 +67,9 @@ function refused({ lease, ownership, published, trouble }: HolderState): OwnedWa
 }
 
 /** A host that was cloned with its disk has the identity of the other one, and wants its lease. */
-function duplicateIdentity({ rival }: HolderState): OwnedWarning | undefined {
-  if (rival === undefined) return undefined;
-  const { key, address = 'an unknown address' } = rival;
+function duplicateIdentity({ otherWriter }: HolderState): OwnedWarning | undefined {
+  if (otherWriter === undefined) return undefined;
+  const { key, address = 'an unknown address' } = otherWriter;
   return {
     id: 'identity',
     code: 'DUPLICATE_IDENTITY',
@@ -83,7 +83,7 @@ function duplicateIdentity({ rival }: HolderState): OwnedWarning | undefined {
 export function leaseStatus(
   { lease, ownership, deadline }: HolderState,
   clock: Clock,
-): LeaseStatus | undefined {
+): LeaseReport | undefined {
   if (lease === undefined) return undefined;
   const { key, subnet, storeLease } = lease;
   return {
@@ -98,7 +98,7 @@ export function leaseStatus(
 }
 
 /** Tells what happened to the lease. What concerns the store alone is told by its condition. */
-export function tellLeaseEvent(events: EventLog, event: HolderEvent): void {
+export function emitLeaseEvent(events: EventLog, event: HolderEvent): void {
   switch (event.type) {
     case 'acquired': {
       const { lease, origin } = event;
@@ -133,9 +133,9 @@ export function tellLeaseEvent(events: EventLog, event: HolderEvent): void {
       const text = `${addressOf(by) ?? 'a host'} asked whether the holder of ${lease.key} lives; this host answered`;
       return events.add('warning', 'lease-claimed', text, { key: lease.key });
     }
-    case 'contested': {
+    case 'conflict': {
       const text = `the lease ${event.lease.key} has the identity of this host, and another host holds it`;
-      return events.add('error', 'lease-contested', text, { key: event.lease.key });
+      return events.add('error', 'lease-conflict', text, { key: event.lease.key });
     }
     case 'waiting':
       return events.add('warning', 'lease-waiting', event.reason);

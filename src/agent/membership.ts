@@ -4,36 +4,37 @@
  *
  * A lease needs something to publish, so the second half begins with the controller's first plan.
  */
-import type { LeaseStatus, StoreStatus } from '../api/status.ts';
+import type { LeaseReport, StoreStatus } from '../api/status.ts';
 import { checkBackend, stationsOf } from '../backend/registry.ts';
 import { together } from '../base/abort.ts';
 import type { Clock } from '../base/clock.ts';
 import { defined } from '../base/defined.ts';
 import { ConfigError, formatProblem, type Problem } from '../base/errors.ts';
-import { Latest } from '../base/latest.ts';
-import type { RememberingStore } from '../store/remembering.ts';
-import { EXAMPLE_CONFIG, type NetworkConfig } from '../subnet/config.ts';
-import { ConfigWatch } from '../subnet/config-watch.ts';
-import type { RejectedLease, Subnet } from '../subnet/lease.ts';
-import { LeaseHolder } from '../subnet/lease-holder.ts';
-import { PeerTracker } from '../subnet/peers.ts';
+import { Watchable } from '../base/watchable.ts';
+import type { Controller } from '../network/controller.ts';
+import { configRefusal, type HostPlan } from '../network/host-plan.ts';
+import { PeerMoves } from '../network/peer-moves.ts';
+import type { OwnedWarning } from '../network/reports.ts';
+import type { CachedStore } from '../store/cached-store.ts';
+import { EXAMPLE_CONFIG, type NetworkConfig } from '../subnet/config/config.ts';
+import { ConfigWatch } from '../subnet/config/config-watch.ts';
+import { LeaseHolder } from '../subnet/holder/lease-holder.ts';
+import type { RejectedLease, Subnet } from '../subnet/lease/lease.ts';
+import { PeerTracker } from '../subnet/peers/peers.ts';
 import type { Registry } from '../subnet/registry.ts';
-import type { Controller } from './controller.ts';
-import type { EventLog } from './event-log.ts';
-import type { Health, OwnedWarning } from './health.ts';
-import { configRefusal, type HostPlan } from './host-plan.ts';
-import { leaseStatus, leaseTrouble, leaseWarnings, ownLeaseAmong, tellLeaseEvent } from './lease-keeper.ts';
-import type { AgentOptions } from './options.ts';
-import { PeerMoves } from './peer-moves.ts';
-import { tellPeerEvent, warnOfPeers } from './peer-news.ts';
-import { isoTime } from './status-document.ts';
-import { StoreContact } from './store-contact.ts';
+import type { EventLog } from './health/event-log.ts';
+import type { Health } from './health/health.ts';
+import { emitPeerEvent, warnOfPeers } from './health/peer-events.ts';
+import { isoTime } from './health/status-document.ts';
+import { StoreContact } from './health/store-contact.ts';
+import { emitLeaseEvent, leaseStatus, leaseTrouble, leaseWarnings, ownLeaseAmong } from './lease-keeper.ts';
+import type { AgentOptions } from './options/options.ts';
 
 /** Milliseconds in which further news of peers are gathered. */
-const NEWS_SETTLE = 200;
+const EVENTS_SETTLE = 200;
 
 export interface MembershipOptions {
-  readonly store: RememberingStore;
+  readonly store: CachedStore;
   readonly registry: Registry;
   readonly controller: Controller;
   readonly health: Health;
@@ -53,7 +54,7 @@ export class Membership {
   #holder: LeaseHolder | undefined;
   #tracker: PeerTracker | undefined;
   /** Grows whenever something about the peers may be remarkable. */
-  readonly #peerNews = new Latest(0);
+  readonly #peerChanges = new Watchable(0);
   readonly #peerMoves: PeerMoves;
   readonly #contact: StoreContact;
   readonly #configTexts = new WeakMap<NetworkConfig, Uint8Array>();
@@ -74,7 +75,7 @@ export class Membership {
     return this.#configTexts.get(config);
   }
 
-  leaseStatus(): LeaseStatus | undefined {
+  leaseStatus(): LeaseReport | undefined {
     return this.#holder && leaseStatus(this.#holder.state.value, this.#options.clock);
   }
 
@@ -141,13 +142,13 @@ export class Membership {
     const { controller, registry, store, previous, events, clock, renewMargin } = this.#options;
     const plan = await firstPlan(controller, signal);
     if (plan === undefined) return;
-    const known = ownLeaseAmong(store.remembered(), registry, plan.attributes);
+    const known = ownLeaseAmong(store.cached(), registry, plan.attributes);
     const holder = new LeaseHolder(registry, {
       config: plan.config,
       attributes: plan.attributes,
       ...(previous === undefined ? {} : { previous }),
       ...(known === undefined ? {} : { known }),
-      onEvent: event => tellLeaseEvent(events, event),
+      onEvent: event => emitLeaseEvent(events, event),
       renewMargin,
       clock,
     });
@@ -156,8 +157,8 @@ export class Membership {
       self: plan.attributes,
       stationsOf,
       onEvent: event => {
-        tellPeerEvent(events, event);
-        this.#peerNews.set(this.#peerNews.value + 1);
+        emitPeerEvent(events, event);
+        this.#peerChanges.set(this.#peerChanges.value + 1);
       },
       clock,
     });
@@ -171,7 +172,7 @@ export class Membership {
       until => this.#followOutcome(tracker, until),
       until => this.#followLease(holder, tracker, until),
       until => this.#followPeers(tracker, until),
-      until => this.#followPeerNews(tracker, until),
+      until => this.#followPeerChanges(tracker, until),
       until => this.#peerMoves.run(until),
     );
   }
@@ -188,8 +189,8 @@ export class Membership {
 
   /** Peers are judged by the network that is in use: those of the former one stay until we have left it. */
   async #followOutcome(tracker: PeerTracker, signal: AbortSignal): Promise<void> {
-    for await (const outcome of this.#options.controller.outcome.changes(signal)) {
-      if (outcome !== undefined) tracker.update({ config: outcome.plan.config });
+    for await (const activePlan of this.#options.controller.activePlan.changes(signal)) {
+      if (activePlan !== undefined) tracker.update({ config: activePlan.plan.config });
     }
   }
 
@@ -210,16 +211,16 @@ export class Membership {
   async #followPeers(tracker: PeerTracker, signal: AbortSignal): Promise<void> {
     for await (const change of tracker.changes(signal)) {
       this.#peerMoves.add(this.#options.controller.changePeers(change.changed, change.removed));
-      this.#peerNews.set(this.#peerNews.value + 1);
+      this.#peerChanges.set(this.#peerChanges.value + 1);
     }
   }
 
   /** Looks at all peers, so it must not be done for each of a thousand events. */
-  async #followPeerNews(tracker: PeerTracker, signal: AbortSignal): Promise<void> {
+  async #followPeerChanges(tracker: PeerTracker, signal: AbortSignal): Promise<void> {
     const { clock, health } = this.#options;
-    for await (const _ of this.#peerNews.changes(signal)) {
+    for await (const _ of this.#peerChanges.changes(signal)) {
       warnOfPeers(health, tracker);
-      await clock.sleep(NEWS_SETTLE, signal).catch(() => undefined);
+      await clock.sleep(EVENTS_SETTLE, signal).catch(() => undefined);
     }
   }
 }

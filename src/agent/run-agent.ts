@@ -1,16 +1,16 @@
 /** From options to a running agent: opens what it is made of, in the network namespace of the calling thread. */
 import { readFile } from 'node:fs/promises';
 import { systemClock } from '../base/clock.ts';
-import { openLog } from '../cli/daemon-log.ts';
-import { connectRoute } from '../netlink/connect-route.ts';
+import { openLog } from '../console/daemon-log.ts';
+import { connectRoute } from '../netlink/route/connect.ts';
 import { EtcdStore } from '../store/etcd/etcd-store.ts';
-import { blocksOf } from '../subnet/lease.ts';
+import { blocksOf } from '../subnet/lease/lease.ts';
 import { parseSubnetEnv } from '../subnet/subnet-env.ts';
 import { Netns } from '../sys/netns.ts';
 import { Agent } from './agent.ts';
-import { KnownStateFile } from './known-state.ts';
-import type { AgentOptions } from './options.ts';
-import { Identity } from './state-directory.ts';
+import type { AgentOptions } from './options/options.ts';
+import { KnownStateFile } from './state/known-state.ts';
+import { Identity } from './state/state-directory.ts';
 
 /**
  * Runs an agent until `signal` aborts.

@@ -19,7 +19,7 @@ export const EVENT_TYPES = [
   'lease-unconfirmed',
   'lease-overwritten',
   'lease-claimed',
-  'lease-contested',
+  'lease-conflict',
   'lease-lost',
   'lease-released',
   'lease-kept',

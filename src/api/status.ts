@@ -103,7 +103,7 @@ const NetworkStatus = v.object({
   ),
 });
 
-const LeaseStatus = v.object({
+const LeaseReport = v.object({
   /** Last element of the key in the store: `10.5.34.0-24`. */
   key: text,
   ipv4: v.exactOptional(text),
@@ -208,7 +208,7 @@ export const Status = v.object({
   /** Those that the agent shows and trusts; on the first host also those of the store. */
   certificates: v.exactOptional(v.array(CertificateStatus)),
   network: NetworkStatus,
-  lease: v.exactOptional(LeaseStatus),
+  lease: v.exactOptional(LeaseReport),
   backend: v.exactOptional(BackendStatus),
   dataplane: DataPlaneStatus,
   peers: v.array(PeerStatus),
@@ -230,7 +230,7 @@ export type Warning = v.InferOutput<typeof Warning>;
 export type AgentState = (typeof AGENT_STATES)[number];
 export type PeerState = (typeof PEER_STATES)[number];
 export type PeerStatus = v.InferOutput<typeof PeerStatus>;
-export type LeaseStatus = v.InferOutput<typeof LeaseStatus>;
+export type LeaseReport = v.InferOutput<typeof LeaseReport>;
 export type BackendStatus = v.InferOutput<typeof BackendStatus>;
 export type UnderlayStatus = v.InferOutput<typeof UnderlayStatus>;
 export type CertificateStatus = v.InferOutput<typeof CertificateStatus>;

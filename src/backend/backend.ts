@@ -8,8 +8,8 @@ import type { Problem } from '../base/errors.ts';
 import type { Ip } from '../base/ip.ts';
 import type { Mac } from '../base/mac.ts';
 import type { DesiredHost, PeerPath } from '../dataplane/desired.ts';
-import type { NetworkConfig } from '../subnet/config.ts';
-import type { Lease, LeaseAttributes, Subnet } from '../subnet/lease.ts';
+import type { NetworkConfig } from '../subnet/config/config.ts';
+import type { Lease, LeaseAttributes, Subnet } from '../subnet/lease/lease.ts';
 
 /** A link that carries IPv6 must have at least this MTU, or the kernel takes IPv6 from it (RFC 8200, section 5). */
 export const LEAST_IPV6_MTU = 1280;

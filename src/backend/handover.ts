@@ -9,7 +9,7 @@
  * So no packet is lost, as long as the devices have different names: VXLAN devices of different VNIs do.
  */
 import type { DesiredHost } from '../dataplane/desired.ts';
-import type { Lease, Subnet } from '../subnet/lease.ts';
+import type { Lease, Subnet } from '../subnet/lease/lease.ts';
 import type { Backend } from './backend.ts';
 
 /** Whether the two can be there at the same time. */

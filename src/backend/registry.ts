@@ -1,7 +1,7 @@
 /** Which backends there are, by the Type of the configuration. */
 import { ConfigError, type Problem } from '../base/errors.ts';
-import type { BackendFindings, NetworkConfig } from '../subnet/config.ts';
-import type { StationsOf } from '../subnet/peer-index.ts';
+import type { BackendFindings, NetworkConfig } from '../subnet/config/config.ts';
+import type { StationsOf } from '../subnet/peers/peer-index.ts';
 import type { Backend, BackendContext } from './backend.ts';
 import { vxlanBackend, vxlanStations } from './vxlan.ts';
 import { parseVxlanOptions } from './vxlan-options.ts';

@@ -13,9 +13,9 @@ import { Fields, isObject } from '../base/fields.ts';
 import { FAMILY_LABELS, type Family, type Ip } from '../base/ip.ts';
 import { Mac } from '../base/mac.ts';
 import type { DesiredHost, DesiredSysctl, DesiredVxlan, PeerPath } from '../dataplane/desired.ts';
-import { familiesOf, networksOf } from '../subnet/config.ts';
-import type { Lease, LeaseAttributes, Subnet } from '../subnet/lease.ts';
-import type { Station } from '../subnet/peer-index.ts';
+import { familiesOf, networksOf } from '../subnet/config/config.ts';
+import type { Lease, LeaseAttributes, Subnet } from '../subnet/lease/lease.ts';
+import type { Station } from '../subnet/peers/peer-index.ts';
 import {
   type Backend,
   type BackendContext,

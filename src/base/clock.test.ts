@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import { ManualClock } from '../testing/manual-clock.ts';
 import { backoff, type Clock, systemClock } from './clock.ts';
-import { ManualClock } from './manual-clock.ts';
 
 for (const [name, make] of [
   ['systemClock', () => ({ clock: systemClock, advance: () => Promise.resolve() })],

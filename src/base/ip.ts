@@ -1,7 +1,8 @@
 /** An IPv4 or IPv6 address, a value: immutable, compared by content, printed in canonical form (RFC 5952). */
 import { CodecError, ParseError } from './errors.ts';
 
-export type Family = 'ipv4' | 'ipv6';
+export const FAMILIES = ['ipv4', 'ipv6'] as const;
+export type Family = (typeof FAMILIES)[number];
 
 /** Length of an address in bits. */
 export const ADDRESS_BITS = { ipv4: 32, ipv6: 128 } as const satisfies Record<Family, number>;

@@ -1,6 +1,6 @@
 /** `tulle bench`: measurements, each against what a user would pick instead, in the same run. */
 import { Command } from 'commander';
-import { withExamples } from '../cli/help.ts';
+import { withExamples } from '../console/help.ts';
 import { convergeCommand } from './converge-command.ts';
 import { hostileCommand } from './hostile-command.ts';
 import { joinCommand } from './join-command.ts';

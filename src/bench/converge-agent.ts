@@ -13,7 +13,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { agentPlaces, SUBNET_FILE } from '../cli/places.ts';
+import { agentPlaces, SUBNET_FILE } from '../console/defaults.ts';
 import { PROTOCOL } from '../dataplane/entry.ts';
 import { agentArguments } from '../lab/agent.ts';
 import { Anchor } from '../lab/anchor.ts';

@@ -1,11 +1,11 @@
 /** The cluster that `bench converge` makes up: its network, its leases, and who writes them into the store. */
 import type { Prefix } from '../base/prefix.ts';
 import { EtcdStore } from '../store/etcd/etcd-store.ts';
-import type { Operation } from '../store/store.ts';
-import { encodeAttributes } from '../subnet/attributes.ts';
-import { type NetworkConfig, parseNetworkConfig } from '../subnet/config.ts';
-import { formatLeaseKey } from '../subnet/key.ts';
-import type { LeaseAttributes } from '../subnet/lease.ts';
+import type { TxnOperation } from '../store/store.ts';
+import { type NetworkConfig, parseNetworkConfig } from '../subnet/config/config.ts';
+import { encodeAttributes } from '../subnet/lease/attributes.ts';
+import { formatLeaseKey } from '../subnet/lease/key.ts';
+import type { LeaseAttributes } from '../subnet/lease/lease.ts';
 import { Registry } from '../subnet/registry.ts';
 import { pathTo } from './program-world.ts';
 
@@ -90,7 +90,7 @@ export class Author implements AsyncDisposable {
     await this.#store[Symbol.asyncDispose]();
   }
 
-  #put({ key, attributes }: MadeUpLease): Operation {
+  #put({ key, attributes }: MadeUpLease): TxnOperation {
     return { op: 'put', key: this.#registry.pathOf(key), value: encodeAttributes(attributes) };
   }
 }

@@ -1,12 +1,12 @@
 /** `tulle bench converge`: the command line of the measurements in `converge.ts` and `converge-weight.ts`. */
 import { Command, Option } from 'commander';
 import { ParseError } from '../base/errors.ts';
-import { withExamples } from '../cli/help.ts';
-import { integer, list, value, withChoices } from '../cli/options.ts';
-import { note, print, printJson } from '../cli/output.ts';
-import { requireRoot } from '../cli/require-root.ts';
-import { untilStopped } from '../cli/signals.ts';
-import { type Column, formatTable } from '../cli/table.ts';
+import { withExamples } from '../console/help.ts';
+import { integer, list, value, withChoices } from '../console/options.ts';
+import { note, print, printJson } from '../console/output.ts';
+import { requireRoot } from '../console/require-root.ts';
+import { untilStopped } from '../console/signals.ts';
+import { type Column, formatTable } from '../console/table.ts';
 import { writeFileAtomic } from '../sys/file.ts';
 import { type ConvergeRow, measureConvergence } from './converge.ts';
 import { SITUATIONS, type WeightRow, weighAgents } from './converge-weight.ts';

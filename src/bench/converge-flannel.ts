@@ -6,18 +6,18 @@
 import process from 'node:process';
 import { Ip } from '../base/ip.ts';
 import { Mac } from '../base/mac.ts';
-import { SUBNET_FILE } from '../cli/places.ts';
-import { connectRoute } from '../netlink/connect-route.ts';
+import { SUBNET_FILE } from '../console/defaults.ts';
+import { connectRoute } from '../netlink/route/connect.ts';
 import { EtcdStore } from '../store/etcd/etcd-store.ts';
 import type { KeyValue } from '../store/store.ts';
-import { parseLeaseKey } from '../subnet/key.ts';
+import { parseLeaseKey } from '../subnet/lease/key.ts';
 import { Registry } from '../subnet/registry.ts';
 import { writeFileAtomic } from '../sys/file.ts';
 import { Netns } from '../sys/netns.ts';
 import type { HostProgram } from './converge-agent.ts';
 import { PREFIX } from './converge-cluster.ts';
 import { flannelChanges } from './program-shapes.ts';
-import { DEVICE } from './program-world.ts';
+import { BENCH_DEVICE } from './program-world.ts';
 
 /** RTPROT_BOOT, include/uapi/linux/rtnetlink.h: what a route has whose maker names no protocol. */
 const PROTOCOL = 3;
@@ -49,14 +49,14 @@ async function follow(endpoint: string): Promise<void> {
   const { subnetsPrefix } = new Registry(store, { prefix: PREFIX });
   using netns = Netns.current();
   await using rtnetlink = connectRoute({ netns });
-  const index = (await rtnetlink.links.get(DEVICE))?.index ?? 0;
+  const index = (await rtnetlink.links.get(BENCH_DEVICE))?.index ?? 0;
   const add = async ({ key, value, lease }: KeyValue) => {
     await store.timeToLive(lease);
     const subnet = parseLeaseKey(key.slice(subnetsPrefix.length + 1)).ipv4;
     const { PublicIP, BackendData } = JSON.parse(new TextDecoder().decode(value)) as FlannelLease;
     if (subnet === undefined) return;
     const path = {
-      link: DEVICE,
+      link: BENCH_DEVICE,
       subnet,
       gateway: subnet.ip,
       mac: Mac.parse(BackendData.VtepMAC),

@@ -3,15 +3,16 @@
  * store of its own, and the parts of an agent between the two, joined as the agent joins them. What it does not
  * have is a lease, a firewall and files, which take no part in what is measured.
  */
-import { PeerBook } from '../agent/peer-book.ts';
+
 import type { Backend } from '../backend/backend.ts';
 import { createBackend } from '../backend/registry.ts';
 import { silentLogger } from '../base/log.ts';
 import type { DataPlane } from '../dataplane/data-plane.ts';
 import { openDataPlane } from '../dataplane/open-data-plane.ts';
+import { PeerMapper } from '../network/peer-mapper.ts';
 import { EtcdStore } from '../store/etcd/etcd-store.ts';
 import type { StoreUpdate } from '../store/store.ts';
-import { PeerTracker } from '../subnet/peers.ts';
+import { PeerTracker } from '../subnet/peers/peers.ts';
 import { Registry } from '../subnet/registry.ts';
 import { sysctlsOf } from '../sys/sysctl.ts';
 import { CONFIG, PREFIX } from './converge-cluster.ts';
@@ -45,7 +46,7 @@ export class InProcessHost implements AsyncDisposable {
   readonly #store: AudibleStore;
   readonly #tracker: PeerTracker;
   readonly #dataPlane: DataPlane;
-  readonly #book: PeerBook;
+  readonly #book: PeerMapper;
   readonly #onStep: OnStep;
   readonly #stop = new AbortController();
   readonly #running: Promise<unknown>;
@@ -63,7 +64,7 @@ export class InProcessHost implements AsyncDisposable {
     });
     const backend = backendOf(world);
     this.#dataPlane.setHost(backend.host({ ipv4: OWN_SUBNET }));
-    this.#book = new PeerBook(this.#dataPlane, (key, problems) => {
+    this.#book = new PeerMapper(this.#dataPlane, (key, problems) => {
       throw new Error(`the lease ${key} cannot be used: ${problems.join('; ')}`);
     });
     this.#book.use(backend);

@@ -7,7 +7,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PROTOCOL } from '../dataplane/entry.ts';
-import { formatLeaseKey } from '../subnet/key.ts';
+import { formatLeaseKey } from '../subnet/lease/key.ts';
 import { usageOf } from '../sys/usage.ts';
 import { AGENT, AgentProcess, type HostProgram } from './converge-agent.ts';
 import { Author, leaseOf, type MadeUpLease } from './converge-cluster.ts';

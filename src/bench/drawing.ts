@@ -2,7 +2,7 @@
 import { access, constants } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { messageOf } from '../base/errors.ts';
-import { CommandError } from '../cli/errors.ts';
+import { CommandError } from '../console/errors.ts';
 
 /** @param missing what has to be measured for the drawing and is not, with the option that asks for it. */
 export async function checkDrawing(file: string | undefined, missing: string | undefined): Promise<void> {

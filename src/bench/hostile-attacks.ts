@@ -3,7 +3,7 @@
  * fast as it is taken. They are known from HTTP/2's history (CVE-2019-9511 to 9518, CVE-2023-44487, CVE-2024-27316)
  * and from what has been done to our store.
  */
-import { frameMessage } from '../store/server/grpc-messages.ts';
+import { frameMessage } from '../etcdserver/http/grpc-messages.ts';
 import { KV } from '../store/wire/generated/kv_pb.ts';
 import { Watch } from '../store/wire/generated/watch_pb.ts';
 import { definitionOf } from '../store/wire/service.ts';
@@ -32,7 +32,7 @@ export interface Attack {
   /** Sent again and again. @param turn counts from 0 on each connection; undefined: nothing more. */
   readonly repeat: (turn: number) => Buffer | undefined;
   /** Reads nothing of what the server sends. */
-  readonly isDeaf?: true;
+  readonly eventsLost?: true;
 }
 
 const { DATA, HEADERS, PING, CONTINUATION } = FRAME;
@@ -196,7 +196,7 @@ export const ATTACKS: readonly Attack[] = [
     connections: 4,
     opening: HELLO,
     repeat: () => times(1000, () => encodeFrame(PING, 0, 0, Buffer.alloc(8))),
-    isDeaf: true,
+    eventsLost: true,
   },
   {
     name: 'settings',
@@ -204,7 +204,7 @@ export const ATTACKS: readonly Attack[] = [
     connections: 4,
     opening: HELLO,
     repeat: () => times(1000, () => encodeSettings([[SETTING.HEADER_TABLE_SIZE, 4096]])),
-    isDeaf: true,
+    eventsLost: true,
   },
   {
     name: 'tiny-frame-size',
@@ -234,6 +234,6 @@ export const ATTACKS: readonly Attack[] = [
             encodeFrame(HEADERS, END_HEADERS, streamId(turn), RANGE),
             encodeFrame(DATA, END_STREAM, streamId(turn), everything),
           ]),
-    isDeaf: true,
+    eventsLost: true,
   },
 ];

@@ -1,10 +1,10 @@
 /** `tulle bench join`: the command line of the measurement in `join.ts`. */
 import { Command, Option } from 'commander';
-import { withExamples } from '../cli/help.ts';
-import { integer } from '../cli/options.ts';
-import { note, print, printJson } from '../cli/output.ts';
-import { untilStopped } from '../cli/signals.ts';
-import { formatTable } from '../cli/table.ts';
+import { withExamples } from '../console/help.ts';
+import { integer } from '../console/options.ts';
+import { note, print, printJson } from '../console/output.ts';
+import { untilStopped } from '../console/signals.ts';
+import { formatTable } from '../console/table.ts';
 import { JOIN_SHAPES, type JoinResult, measureJoin } from './join.ts';
 import { withEtcd } from './store-servers.ts';
 

@@ -1,7 +1,7 @@
 /** Flannel's way to a lease, as its source has it, on the same store client as ours. */
 import { Prefix } from '../base/prefix.ts';
-import { parseNetworkConfig } from '../subnet/config.ts';
-import type { LeaseAttributes } from '../subnet/lease.ts';
+import { parseNetworkConfig } from '../subnet/config/config.ts';
+import type { LeaseAttributes } from '../subnet/lease/lease.ts';
 import type { Participant, Participation } from './join-participant.ts';
 
 /** Seconds: 24 hours. */

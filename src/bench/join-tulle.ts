@@ -1,8 +1,8 @@
 /** Our own way to a lease, as an agent goes it. */
-import { ConfigWatch } from '../subnet/config-watch.ts';
-import { LeaseHolder } from '../subnet/lease-holder.ts';
-import { PeerTracker } from '../subnet/peers.ts';
-import type { Joined, Participant, Participation } from './join-participant.ts';
+import { ConfigWatch } from '../subnet/config/config-watch.ts';
+import { LeaseHolder } from '../subnet/holder/lease-holder.ts';
+import { PeerTracker } from '../subnet/peers/peers.ts';
+import type { JoinedHost, Participant, Participation } from './join-participant.ts';
 
 /**
  * The parts of an agent that speak to the store. An agent follows its peers from the start; here it begins when all
@@ -13,7 +13,7 @@ export function joinLikeTulle(participant: Participant): Participation {
   const signal = AbortSignal.any([participant.signal]);
   const watch = new ConfigWatch(registry);
   const running: Promise<void>[] = [watch.run(signal)];
-  const join = async (): Promise<Joined> => {
+  const join = async (): Promise<JoinedHost> => {
     const reading = await watch.reading.until(({ state }) => state === 'valid', signal);
     if (reading.state !== 'valid') throw new Error('no configuration');
     const holder = new LeaseHolder(registry, { config: reading.config, attributes });

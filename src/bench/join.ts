@@ -8,10 +8,10 @@
  * All hosts are simulated in this process, each with a connection of its own.
  */
 import { Ip } from '../base/ip.ts';
-import { Latest } from '../base/latest.ts';
+import { Watchable } from '../base/watchable.ts';
 import { EtcdStore } from '../store/etcd/etcd-store.ts';
 import type { Store } from '../store/store.ts';
-import { formatSubnet, type LeaseAttributes, overlaps } from '../subnet/lease.ts';
+import { formatSubnet, type LeaseAttributes, overlaps } from '../subnet/lease/lease.ts';
 import { Registry } from '../subnet/registry.ts';
 import { type Distribution, distributionOf } from './distribution.ts';
 import { joinLikeFlannel } from './join-flannel.ts';
@@ -54,7 +54,7 @@ export async function measureJoin(shape: JoinShape, options: JoinOptions): Promi
   const end = new AbortController();
   const either = AbortSignal.any([signal, end.signal]);
   const joining = shape === 'tulle' ? joinLikeTulle : joinLikeFlannel;
-  const leased = new Latest(0);
+  const leased = new Watchable(0);
   const started = performance.now();
   const running = stores.map((store, number) =>
     joining({

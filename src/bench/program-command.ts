@@ -1,18 +1,24 @@
 /** `tulle bench program`: the command line of the measurements in `program.ts`. */
 import { Command, Option } from 'commander';
 import { ParseError } from '../base/errors.ts';
-import { formatNumber } from '../cli/format.ts';
-import { withExamples } from '../cli/help.ts';
-import { list, oneOf } from '../cli/options.ts';
-import { note, print, printJson } from '../cli/output.ts';
-import { requireRoot } from '../cli/require-root.ts';
-import { untilStopped } from '../cli/signals.ts';
-import { formatTable } from '../cli/table.ts';
+import { formatNumber } from '../console/format.ts';
+import { withExamples } from '../console/help.ts';
+import { list, oneOf } from '../console/options.ts';
+import { note, print, printJson } from '../console/output.ts';
+import { requireRoot } from '../console/require-root.ts';
+import { untilStopped } from '../console/signals.ts';
+import { formatTable } from '../console/table.ts';
 import { requirePrograms } from '../lab/requirements.ts';
 import { writeFileAtomic } from '../sys/file.ts';
 import { checkDrawing } from './drawing.ts';
 import { plotLines } from './plot.ts';
-import { measureProgram, OPERATIONS, type Operation, type ProgramRow, SHAPE_NAMES } from './program.ts';
+import {
+  measureProgram,
+  OPERATIONS,
+  type ProgramOperation,
+  type ProgramRow,
+  SHAPE_NAMES,
+} from './program.ts';
 import type { ShapeName } from './program-shapes.ts';
 
 const MOST_PEERS = 200_000;
@@ -20,7 +26,7 @@ const MOST_PEERS = 200_000;
 interface Options {
   readonly peers: readonly number[];
   readonly shapes: readonly ShapeName[];
-  readonly ops: readonly Operation[];
+  readonly ops: readonly ProgramOperation[];
   readonly json?: true;
   readonly svg?: string;
 }

@@ -13,12 +13,12 @@ import { silentLogger } from '../base/log.ts';
 import { Prefix } from '../base/prefix.ts';
 import type { DesiredPeer, PeerPath } from '../dataplane/desired.ts';
 import { openDataPlane } from '../dataplane/open-data-plane.ts';
-import { change } from '../netlink/change.ts';
 import { RTNH_F_ONLINK } from '../netlink/constants.ts';
-import type { Change } from '../netlink/rtnetlink.ts';
+import { change } from '../netlink/route/change.ts';
+import type { Change } from '../netlink/route/rtnetlink.ts';
 import { run } from '../sys/process.ts';
 import { sysctlsOf } from '../sys/sysctl.ts';
-import { DEVICE, OWN_BASE, type World } from './program-world.ts';
+import { BENCH_DEVICE, OWN_BASE, type World } from './program-world.ts';
 
 /** One way of programming, bound to a world. Each step resolves with the requests it took. */
 export interface Shape extends AsyncDisposable {
@@ -48,7 +48,7 @@ async function openEngine(world: World): Promise<Shape> {
   dataPlane.setHost({
     networks: [Prefix.of(OWN_BASE.ip, 8)],
     links: [world.device],
-    addresses: [{ link: DEVICE, address: OWN_BASE }],
+    addresses: [{ link: BENCH_DEVICE, address: OWN_BASE }],
     sysctls: [],
   });
   await dataPlane.apply();
@@ -118,13 +118,13 @@ async function openIproute2(world: World): Promise<Shape> {
   const program = async (paths: readonly PeerPath[]) => {
     for (const path of paths) known.set(path.subnet.toString(), path);
     const neighbors = paths.map(
-      ({ gateway, mac }) => `neighbor replace ${gateway} lladdr ${mac} dev ${DEVICE} nud permanent\n`,
+      ({ gateway, mac }) => `neighbor replace ${gateway} lladdr ${mac} dev ${BENCH_DEVICE} nud permanent\n`,
     );
     const entries = paths.map(
-      ({ mac, underlayIp }) => `fdb replace ${mac} dev ${DEVICE} dst ${underlayIp} self permanent\n`,
+      ({ mac, underlayIp }) => `fdb replace ${mac} dev ${BENCH_DEVICE} dst ${underlayIp} self permanent\n`,
     );
     const routes = paths.map(
-      ({ subnet, gateway }) => `route replace ${subnet} via ${gateway} dev ${DEVICE} onlink\n`,
+      ({ subnet, gateway }) => `route replace ${subnet} via ${gateway} dev ${BENCH_DEVICE} onlink\n`,
     );
     const options = { namespaces: { net: world.path }, timeout: 3_600_000 };
     await run('bridge', ['-batch', '-'], { ...options, input: entries.join('') });
@@ -141,7 +141,7 @@ async function openIproute2(world: World): Promise<Shape> {
 
 /** Takes the entries of these peers away behind the back of whoever made them. */
 export async function lose(world: World, paths: readonly PeerPath[]): Promise<void> {
-  const index = (await world.rtnetlink.links.get(DEVICE))?.index ?? 0;
+  const index = (await world.rtnetlink.links.get(BENCH_DEVICE))?.index ?? 0;
   await world.rtnetlink.apply(
     paths.flatMap(({ subnet, gateway, mac }) => [
       change.deleteRoute({ destination: subnet }),

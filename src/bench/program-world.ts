@@ -3,11 +3,11 @@ import { Ip } from '../base/ip.ts';
 import { Mac } from '../base/mac.ts';
 import { Prefix } from '../base/prefix.ts';
 import type { DesiredVxlan, PeerPath } from '../dataplane/desired.ts';
-import { connectRoute } from '../netlink/connect-route.ts';
-import type { Rtnetlink } from '../netlink/rtnetlink.ts';
+import { connectRoute } from '../netlink/route/connect.ts';
+import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
 import { Netns } from '../sys/netns.ts';
 
-export const DEVICE = 'flannel.88';
+export const BENCH_DEVICE = 'flannel.88';
 /** The overlay's own block, and room for 262,000 more of its size. */
 const NETWORK = Ip.parse('10.0.0.0');
 const UNDERLAY = Ip.parse('172.16.0.0');
@@ -57,7 +57,7 @@ export class World implements AsyncDisposable {
   get device(): DesiredVxlan {
     return {
       kind: 'vxlan',
-      name: DEVICE,
+      name: BENCH_DEVICE,
       vni: 88,
       underlayIndex: this.underlayIndex,
       local: OWN_ADDRESS,
@@ -94,7 +94,7 @@ export class World implements AsyncDisposable {
 export function pathTo(index: number, generation = 0): PeerPath {
   const gateway = NETWORK.plus(2 ** (32 - SUBNET_LENGTH) * (index + 1));
   return {
-    link: DEVICE,
+    link: BENCH_DEVICE,
     subnet: Prefix.of(gateway, SUBNET_LENGTH),
     gateway,
     mac: Mac.fromBytes(Uint8Array.of(2, generation, 0, index >> 16, (index >> 8) & 0xff, index & 0xff)),

@@ -2,10 +2,10 @@
 import type { PeerPath } from '../dataplane/desired.ts';
 import { deleteTunnel } from '../dataplane/links.ts';
 import { lose, SHAPES, type Shape, type ShapeName } from './program-shapes.ts';
-import { DEVICE, pathsTo, pathTo, World } from './program-world.ts';
+import { BENCH_DEVICE, pathsTo, pathTo, World } from './program-world.ts';
 
 export const OPERATIONS = ['cold', 'one', 'resync', 'noop'] as const;
-export type Operation = (typeof OPERATIONS)[number];
+export type ProgramOperation = (typeof OPERATIONS)[number];
 
 export const SHAPE_NAMES = Object.keys(SHAPES) as ShapeName[];
 
@@ -13,7 +13,7 @@ export const SHAPE_NAMES = Object.keys(SHAPES) as ShapeName[];
 export interface ProgramRow {
   readonly peers: number;
   readonly shape: ShapeName;
-  readonly op: Operation;
+  readonly op: ProgramOperation;
   /** Milliseconds from the wish to the last answer of the kernel. */
   readonly ms: number;
   /** Modifying requests. */
@@ -23,7 +23,7 @@ export interface ProgramRow {
 export interface ProgramOptions {
   readonly sizes: readonly number[];
   readonly shapes: readonly ShapeName[];
-  readonly operations: readonly Operation[];
+  readonly operations: readonly ProgramOperation[];
   /** Told before each measurement. */
   readonly onProgress: (what: string) => void;
   readonly signal?: AbortSignal;
@@ -81,7 +81,7 @@ async function measureShape(
   const rows: ProgramRow[] = [];
   await using world = await World.create();
   await using shape = await SHAPES[name](world);
-  const measure = async (op: Operation, sample: () => Promise<Sample>) => {
+  const measure = async (op: ProgramOperation, sample: () => Promise<Sample>) => {
     // Nothing can be measured in an empty table, so the first one always runs.
     if (op !== 'cold' && !operations.includes(op)) return;
     signal?.throwIfAborted();
@@ -97,7 +97,7 @@ async function measureShape(
   await assertProgrammed(world, name, peers);
   await measure('noop', () => timed(() => shape.resync()));
   // Taken down here, not in the background of the next measurement.
-  const device = await world.rtnetlink.links.get(DEVICE);
+  const device = await world.rtnetlink.links.get(BENCH_DEVICE);
   if (device !== undefined) await deleteTunnel(world.rtnetlink, device.index);
   return rows;
 }
@@ -136,7 +136,7 @@ async function loseAndResync(world: World, shape: Shape, paths: readonly PeerPat
 /** A measurement of work that was not done would be worth nothing. */
 async function assertProgrammed(world: World, name: ShapeName, peers: number): Promise<void> {
   const { rtnetlink } = world;
-  const oif = (await rtnetlink.links.get(DEVICE))?.index ?? 0;
+  const oif = (await rtnetlink.links.get(BENCH_DEVICE))?.index ?? 0;
   const counts = {
     routes: (await rtnetlink.routes.list({ family: 'ipv4', table: 254, oif })).length,
     neighbors: (await rtnetlink.neighbors.list({ index: oif, family: 'ipv4' })).length,

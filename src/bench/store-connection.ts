@@ -3,7 +3,7 @@
  * at an answer beyond whether it is one.
  */
 import { connect, type Socket } from 'node:net';
-import { frameMessage } from '../store/server/grpc-messages.ts';
+import { frameMessage } from '../etcdserver/http/grpc-messages.ts';
 import {
   encodeFrame,
   encodeHeaders,

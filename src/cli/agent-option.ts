@@ -1,7 +1,7 @@
 /** The way of every client command to the agent of this host. */
 import { Option } from 'commander';
 import { AgentClient } from '../api/client.ts';
-import { agentPlaces, NETWORK_PREFIX } from './places.ts';
+import { agentPlaces, NETWORK_PREFIX } from '../console/defaults.ts';
 
 export interface AgentOption {
   readonly socket?: string;

@@ -7,8 +7,8 @@ import process from 'node:process';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import { printed } from '../../test/support/output.ts';
 import { healthyPeer, status, T0 } from '../../test/support/status.ts';
+import { type CommandEntry, runProgram } from '../console/program.ts';
 import { eventsCommand } from './events-command.ts';
-import { type CommandEntry, run } from './program.ts';
 import { statusCommand } from './status-command.ts';
 
 const COMMANDS: readonly CommandEntry[] = [
@@ -46,7 +46,7 @@ describe('a client of the agent', () => {
   });
 
   const tulle = async (t: TestContext, ...argv: string[]) => {
-    const { result, out, err } = await printed(t, () => run(COMMANDS, argv));
+    const { result, out, err } = await printed(t, () => runProgram(COMMANDS, argv));
     // The status of a command that found something is also that of the process, which here is the test's.
     process.exitCode = undefined;
     return { exit: result, out, err };

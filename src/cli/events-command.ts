@@ -1,14 +1,14 @@
 /** `tulle events`: what happened on this host, and what is happening. */
 import { Command, Option } from 'commander';
 import { type AgentEvent, EVENT_TYPES } from '../api/messages.ts';
+import { formatCount } from '../console/format.ts';
+import { withExamples } from '../console/help.ts';
+import { offering } from '../console/offers.ts';
+import { duration, integer, list, oneOf, withChoices } from '../console/options.ts';
+import { formatJson, note, paint, print, type Style } from '../console/output.ts';
+import { untilStopped } from '../console/signals.ts';
+import { wrap } from '../console/table.ts';
 import { type AgentOption, agentClient, networkOption, socketOption } from './agent-option.ts';
-import { formatCount } from './format.ts';
-import { withExamples } from './help.ts';
-import { offering } from './offers.ts';
-import { duration, integer, list, oneOf, withChoices } from './options.ts';
-import { formatJson, note, paint, print, type Style } from './output.ts';
-import { untilStopped } from './signals.ts';
-import { wrap } from './table.ts';
 
 type Severity = AgentEvent['severity'];
 

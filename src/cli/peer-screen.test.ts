@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { healthyPeer, now, status } from '../../test/support/status.ts';
-import type { CommandError } from './errors.ts';
+import type { CommandError } from '../console/errors.ts';
 import { findPeers, peerScreen } from './peer-screen.ts';
 
 const flannel = { ...healthyPeer, key: '188.172.8.0-24', ipv4: '188.172.8.0/24' };

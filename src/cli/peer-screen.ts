@@ -6,11 +6,11 @@ import type { AgentEvent } from '../api/messages.ts';
 import type { PeerStatus, Status, Warning } from '../api/status.ts';
 import { Ip } from '../base/ip.ts';
 import { Prefix } from '../base/prefix.ts';
-import { CommandError } from './errors.ts';
-import { formatDuration } from './format.ts';
-import { paint } from './output.ts';
+import { CommandError } from '../console/errors.ts';
+import { formatDuration } from '../console/format.ts';
+import { paint } from '../console/output.ts';
+import { formatFacts, wrap } from '../console/table.ts';
 import { peerEntries, peerHost, peerName, peerState } from './status-peers.ts';
-import { formatFacts, wrap } from './table.ts';
 
 /** Events about the peer that are shown: the newest. */
 const ENOUGH_EVENTS = 5;

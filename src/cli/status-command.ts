@@ -3,15 +3,15 @@ import { Command, Option } from 'commander';
 import type { AgentClient } from '../api/client.ts';
 import type { AgentEvent } from '../api/messages.ts';
 import { containersCanTalk, type Status } from '../api/status.ts';
+import { EXIT } from '../console/exit-codes.ts';
+import { formatCount } from '../console/format.ts';
+import { withExamples } from '../console/help.ts';
+import { offering } from '../console/offers.ts';
+import { jsonOption } from '../console/options.ts';
+import { note, print, printJson, warn } from '../console/output.ts';
+import { withProgress } from '../console/progress.ts';
 import { type AgentOption, agentClient, networkOption, socketOption } from './agent-option.ts';
-import { EXIT } from './exit-codes.ts';
-import { formatCount } from './format.ts';
-import { withExamples } from './help.ts';
-import { offering } from './offers.ts';
-import { jsonOption } from './options.ts';
-import { note, print, printJson, warn } from './output.ts';
 import { findPeers, peerScreen, warningsAbout } from './peer-screen.ts';
-import { withProgress } from './progress.ts';
 import { statusScreen } from './status-screen.ts';
 
 interface StatusOptions extends AgentOption {

@@ -3,9 +3,9 @@
  * the reasons are and how often each, with one peer as an example to look closer at.
  */
 import type { PeerState, PeerStatus } from '../api/status.ts';
-import { formatCount, formatNumber } from './format.ts';
-import { paint, type Style } from './output.ts';
-import { type Column, formatTable, wrap } from './table.ts';
+import { formatCount, formatNumber } from '../console/format.ts';
+import { paint, type Style } from '../console/output.ts';
+import { type Column, formatTable, wrap } from '../console/table.ts';
 
 /** Peers listed one by one. */
 const ENOUGH_PEERS = 20;

@@ -6,10 +6,10 @@ import {
   containersCanTalk,
   type Status,
 } from '../api/status.ts';
-import { formatCount, formatDuration, formatNumber } from './format.ts';
-import { paint, type Style } from './output.ts';
+import { formatCount, formatDuration, formatNumber } from '../console/format.ts';
+import { paint, type Style } from '../console/output.ts';
+import { formatFacts, wrap } from '../console/table.ts';
 import { peerCounts, peersSection } from './status-peers.ts';
-import { formatFacts, wrap } from './table.ts';
 
 export interface ScreenOptions {
   /** Milliseconds since the epoch. */

@@ -6,8 +6,8 @@
 import { isCode } from '../base/errors.ts';
 import type { InterfaceAddress } from '../base/prefix.ts';
 import { IFA_F_NODAD } from '../netlink/constants.ts';
-import type { Address } from '../netlink/objects.ts';
-import type { Rtnetlink } from '../netlink/rtnetlink.ts';
+import type { Address } from '../netlink/route/objects.ts';
+import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
 
 /** Of an address, what others see of it. */
 export const addressText = ({ ip, length }: InterfaceAddress): string => `${ip}/${length}`;

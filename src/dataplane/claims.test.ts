@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { Claims } from './claims.ts';
+import { EntryOwners } from './claims.ts';
 import type { Entry } from './entry.ts';
 
-const claim = (peer: string, revision: bigint): Entry => ({ claim: { peer, revision } });
+const owner = (peer: string, revision: bigint): Entry => ({ owner: { peer, revision } });
 
 const step = fc.record({
   peer: fc.constantFrom('a', 'b', 'c'),
@@ -15,7 +15,7 @@ const step = fc.record({
 test('the highest revision has the entry, and of equals the first name, whatever the order they came in', () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 20 }), steps => {
-      const claims = new Claims<Entry>();
+      const claims = new EntryOwners<Entry>();
       const wanted = new Map<string, bigint>();
       let holder: Entry | undefined;
       for (const { peer, revision } of steps) {
@@ -24,12 +24,12 @@ test('the highest revision has the entry, and of equals the first name, whatever
           holder = claims.remove('key', holder, peer);
         } else {
           wanted.set(peer, revision);
-          holder = claims.add('key', holder, claim(peer, revision));
+          holder = claims.add('key', holder, owner(peer, revision));
         }
         const [first] = [...wanted].sort(([a, left], [b, right]) =>
           left === right ? (a < b ? -1 : 1) : left > right ? -1 : 1,
         );
-        assert.deepEqual(holder, first && claim(...first));
+        assert.deepEqual(holder, first && owner(...first));
       }
     }),
   );

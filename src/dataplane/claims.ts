@@ -1,43 +1,43 @@
 /** Who has an entry that several peers want: the one with the highest revision, on every host alike. */
 import type { Entry, Key } from './entry.ts';
 
-export class Claims<Value extends Entry> {
+export class EntryOwners<Value extends Entry> {
   /** Only entries with more than one claim, with all of them; nearly all entries have one. */
-  readonly #contested = new Map<Key, readonly Value[]>();
+  readonly #conflicting = new Map<Key, readonly Value[]>();
 
   /** Adds a claim, in the place of the peer's former one. Returns who has the entry now. @param holder who had it. */
-  add(key: Key, holder: Value | undefined, claim: Value): Value {
-    if (holder === undefined) return claim;
-    const rivals = this.#claims(key, holder).filter(rival => rival.claim?.peer !== claim.claim?.peer);
-    return this.#decide(key, [...rivals, claim]) ?? claim;
+  add(key: Key, holder: Value | undefined, owner: Value): Value {
+    if (holder === undefined) return owner;
+    const rivals = this.#claims(key, holder).filter(rival => rival.owner?.peer !== owner.owner?.peer);
+    return this.#decide(key, [...rivals, owner]) ?? owner;
   }
 
   /** Takes the claim of a peer back, whatever it was. Returns who has the entry now. @param holder who had it. */
   remove(key: Key, holder: Value | undefined, peer: string | undefined): Value | undefined {
-    const rest = this.#claims(key, holder).filter(rival => rival.claim?.peer !== peer);
+    const rest = this.#claims(key, holder).filter(rival => rival.owner?.peer !== peer);
     return this.#decide(key, rest);
   }
 
   clear(): void {
-    this.#contested.clear();
+    this.#conflicting.clear();
   }
 
   #claims(key: Key, holder: Value | undefined): readonly Value[] {
-    return this.#contested.get(key) ?? (holder === undefined ? [] : [holder]);
+    return this.#conflicting.get(key) ?? (holder === undefined ? [] : [holder]);
   }
 
   #decide(key: Key, claims: readonly Value[]): Value | undefined {
-    if (claims.length > 1) this.#contested.set(key, claims);
-    else this.#contested.delete(key);
+    if (claims.length > 1) this.#conflicting.set(key, claims);
+    else this.#conflicting.delete(key);
     const [first, ...others] = claims;
     return others.reduce(
-      (best, claim) => (best === undefined || precedes(claim, best) ? claim : best),
+      (best, owner) => (best === undefined || precedes(owner, best) ? owner : best),
       first,
     );
   }
 }
 
 function precedes(a: Entry, b: Entry): boolean {
-  const [left, right] = [a.claim?.revision ?? 0n, b.claim?.revision ?? 0n];
-  return left === right ? (a.claim?.peer ?? '') < (b.claim?.peer ?? '') : left > right;
+  const [left, right] = [a.owner?.revision ?? 0n, b.owner?.revision ?? 0n];
+  return left === right ? (a.owner?.peer ?? '') < (b.owner?.peer ?? '') : left > right;
 }

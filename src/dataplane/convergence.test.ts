@@ -6,11 +6,11 @@ import fc from 'fast-check';
 import { Ip } from '../base/ip.ts';
 import { Mac } from '../base/mac.ts';
 import { Prefix } from '../base/prefix.ts';
-import { change } from '../netlink/change.ts';
-import type { NewRoute } from '../netlink/objects.ts';
-import type { Change, Rtnetlink } from '../netlink/rtnetlink.ts';
+import { change } from '../netlink/route/change.ts';
+import type { NewRoute } from '../netlink/route/objects.ts';
+import type { Change, Rtnetlink } from '../netlink/route/rtnetlink.ts';
+import { DEVICE, FakeHost, fakePeer } from '../testing/dataplane/fake-host.ts';
 import type { DesiredPeer } from './desired.ts';
-import { DEVICE, FakeHost, fakePeer } from './fake-host.ts';
 import { NexthopIds } from './nexthops.ts';
 
 const ids = new NexthopIds(DEVICE);
@@ -24,18 +24,18 @@ const peer = fc
     n: number,
     moved: fc.boolean(),
     revision: fc.bigInt({ min: 1n, max: 3n }),
-    isRival: fc.boolean(),
+    isOtherWriter: fc.boolean(),
     twin: fc.option(number, { nil: undefined }),
   })
-  .map(({ n, moved, revision, isRival, twin }) => {
+  .map(({ n, moved, revision, isOtherWriter, twin }) => {
     const mac = twin === undefined ? `02:00:00:00:02:0${n}` : `02:00:00:00:01:0${twin}`;
     const changes = moved ? { mac, underlayIp: `192.168.65.20${n}` } : {};
     const stated = fakePeer(n, { revision, ...changes });
-    return isRival ? { ...stated, key: `rival-${n}` } : stated;
+    return isOtherWriter ? { ...stated, key: `rival-${n}` } : stated;
   });
 const key = fc
-  .record({ n: number, isRival: fc.boolean() })
-  .map(({ n, isRival }) => (isRival ? `rival-${n}` : fakePeer(n).key));
+  .record({ n: number, isOtherWriter: fc.boolean() })
+  .map(({ n, isOtherWriter }) => (isOtherWriter ? `rival-${n}` : fakePeer(n).key));
 
 const statement = fc.oneof(
   fc.record({ do: fc.constant('set' as const), peer }),

@@ -7,7 +7,7 @@
  */
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
-import type { Rtnetlink } from '../netlink/rtnetlink.ts';
+import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
 import type { Desired, DesiredHost, DesiredPeer } from './desired.ts';
 import type { ApplyResult, DataPlaneReport, PeerReport, Repair } from './report.ts';
 

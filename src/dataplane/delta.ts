@@ -23,7 +23,7 @@ interface Slot<Value> {
 }
 
 /** What a change of one side means: whether the sides differ now, and did before. */
-export type Outcome = 'same' | 'begins to differ' | 'still differs';
+export type EntryDifference = 'same' | 'begins to differ' | 'still differs';
 
 /** A key and its two sides, as they are now. */
 export type Difference<Value> = Readonly<Pick<Slot<Value>, 'key' | 'desired' | 'actual'>>;
@@ -75,7 +75,7 @@ export class Delta<Value> {
   }
 
   /** undefined: it is not there. */
-  setActual(key: Key, value: Value | undefined): Outcome {
+  setActual(key: Key, value: Value | undefined): EntryDifference {
     const slot = this.#slot(key);
     slot.actual = value;
     slot.reading = this.#reading;
@@ -124,7 +124,7 @@ export class Delta<Value> {
     return slot;
   }
 
-  #compare(slot: Slot<Value>): Outcome {
+  #compare(slot: Slot<Value>): EntryDifference {
     const { desired, actual, differs: differed } = slot;
     if (desired === undefined && actual === undefined) this.#slots.delete(slot.key);
     slot.differs =

@@ -3,10 +3,10 @@
  * devices the entries of its peers (tunnel.ts). It is told what is stated and what the kernel announces; when to read
  * and to write is decided elsewhere.
  */
-import type { KernelEvent } from '../netlink/rtnetlink.ts';
+import type { KernelEvent } from '../netlink/route/rtnetlink.ts';
 import type { DesiredHost, DesiredPeer } from './desired.ts';
 import { Host, type HostEnvironment } from './host.ts';
-import { PeerSet } from './peer-set.ts';
+import { DesiredPeers } from './peer-set.ts';
 import type { LinkReport, PeerReport } from './report.ts';
 import { Tunnel } from './tunnel.ts';
 import type { Write } from './write.ts';
@@ -14,7 +14,7 @@ import type { Write } from './write.ts';
 export class Devices implements Disposable {
   readonly #environment: HostEnvironment;
   readonly #host: Host;
-  readonly #peers = new PeerSet();
+  readonly #peers = new DesiredPeers();
   readonly #tunnels = new Map<string, Tunnel>();
 
   constructor(environment: HostEnvironment) {
@@ -125,7 +125,7 @@ export class Devices implements Disposable {
     };
   }
 
-  /** Notes an announcement. True when it contradicts what is believed. */
+  /** PendingEvents an announcement. True when it contradicts what is believed. */
   note(event: KernelEvent): boolean {
     let matters = this.#host.note(event);
     for (const tunnel of this.#tunnels.values()) if (tunnel.note(event)) matters = true;
@@ -139,9 +139,9 @@ export class Devices implements Disposable {
   }
 
   /** Only reading everything can tell what the kernel holds. @param isDeaf announcements were lost. */
-  doubt(reason: string, isDeaf: boolean): void {
+  doubt(reason: string, eventsLost: boolean): void {
     this.#host.doubt();
-    for (const tunnel of this.#tunnels.values()) tunnel.doubt(reason, isDeaf);
+    for (const tunnel of this.#tunnels.values()) tunnel.doubt(reason, eventsLost);
   }
 
   /** Makes the devices as they are wanted; what cannot be done is in `failures`. */
@@ -159,9 +159,9 @@ export class Devices implements Disposable {
     return this.#tunnelList().filter(tunnel => tunnel.doubted !== undefined);
   }
 
-  /** Claims the entries of what was stated. */
-  async claim(): Promise<void> {
-    for (const tunnel of this.#tunnels.values()) await tunnel.claim();
+  /** EntryOwners the entries of what was stated. */
+  async owner(): Promise<void> {
+    for (const tunnel of this.#tunnels.values()) await tunnel.owner();
   }
 
   /** What there is to write, additions before removals, each part looked for when its turn has come. */

@@ -43,7 +43,7 @@ export class Drift<Value extends Entry> {
         cause: found.cause,
         object: this.#kind.object,
         link: this.#link,
-        peer: value?.claim?.peer,
+        peer: value?.owner?.peer,
         found: found.text,
         wanted: value && this.#kind.text(this.#link, value),
       }),

@@ -3,21 +3,21 @@
  * is wanted and what the kernel holds. Differences between the tables are in one EntryKind each: how entries are
  * compared, named and written.
  */
-import type { Change } from '../netlink/rtnetlink.ts';
+import type { Change } from '../netlink/route/rtnetlink.ts';
 import type { ObjectType } from './report.ts';
 
 /** Protocol number of our routes and next hops, RTPROT_TULLE: not one of iproute2's rt_protos. */
 export const PROTOCOL = 77;
 
 /** The peer that wants an entry. Absent in what a dump found. */
-export interface Claim {
+export interface EntryOwner {
   /** Lease key. */
   readonly peer: string;
   readonly revision: bigint;
 }
 
 export interface Entry {
-  readonly claim?: Claim;
+  readonly owner?: EntryOwner;
 }
 
 /** What distinguishes the entries of one table. Numbers are what the kernel keys them by, and cheaper than text. */
@@ -37,14 +37,14 @@ export interface EntryKind<Value extends Entry> {
   /** The key in words. */
   name(value: Value): string;
 
-  /** Whether the kernel's entry serves as well as the wanted one. Claims do not count. */
+  /** Whether the kernel's entry serves as well as the wanted one. EntryOwners do not count. */
   same(desired: Value, actual: Value): boolean;
 
   /** Whether an entry that nobody wants is ours to remove. */
   ours(actual: Value): boolean;
 
   /** Why the entry in the place of a wanted one must not be overwritten; undefined when it may be. */
-  inTheWay?(desired: Value, actual: Value): string | undefined;
+  conflict?(desired: Value, actual: Value): string | undefined;
 
   /**
    * Makes the kernel hold `desired`. When nothing of ours is believed to be there, the change is refused (EEXIST)

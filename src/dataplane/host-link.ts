@@ -7,8 +7,8 @@
  */
 import { defined } from '../base/defined.ts';
 import type { InterfaceAddress, Prefix } from '../base/prefix.ts';
-import type { Address, Link } from '../netlink/objects.ts';
-import type { KernelEvent, Rtnetlink } from '../netlink/rtnetlink.ts';
+import type { Address, Link } from '../netlink/route/objects.ts';
+import type { KernelEvent, Rtnetlink } from '../netlink/route/rtnetlink.ts';
 import { addressText, ensureAddress, removeAddress, superfluous } from './addresses.ts';
 import type { DesiredAddress, DesiredLink } from './desired.ts';
 import { compareVxlan, ensureVxlan, LinkError } from './links.ts';
@@ -26,7 +26,7 @@ export interface LinkEnvironment {
 }
 
 /** What is wanted of a device, except for its sysctls. */
-export interface LinkWish {
+export interface LinkSpec {
   readonly link: DesiredLink;
   readonly addresses: readonly DesiredAddress[];
   /** Of this host, now and before. */
@@ -44,7 +44,7 @@ interface Binding {
 
 export class HostLink {
   readonly #environment: LinkEnvironment;
-  #wish: LinkWish;
+  #wish: LinkSpec;
   #binding: Binding | undefined;
   /** The kernel's last word about the device and each address, to be weighed when its socket is read empty. */
   readonly #notes = new Map<string, KernelEvent>();
@@ -58,12 +58,12 @@ export class HostLink {
   #refusal: LinkError | undefined;
   #actual: LinkFacts | undefined;
 
-  constructor(wish: LinkWish, environment: LinkEnvironment) {
+  constructor(wish: LinkSpec, environment: LinkEnvironment) {
     this.#wish = wish;
     this.#environment = environment;
   }
 
-  set(wish: LinkWish): void {
+  set(wish: LinkSpec): void {
     this.#wish = wish;
   }
 
@@ -100,7 +100,7 @@ export class HostLink {
     return this.#refusal;
   }
 
-  /** Notes an announcement. True when it is about this device. */
+  /** PendingEvents an announcement. True when it is about this device. */
   note(event: KernelEvent): boolean {
     if (event.type === 'link') {
       const { name, index, up, movedTo } = event.link;

@@ -6,7 +6,7 @@ import type { Clock } from '../base/clock.ts';
 import { defined } from '../base/defined.ts';
 import { isCode, messageOf } from '../base/errors.ts';
 import { NETCONFA_IFINDEX_ALL } from '../netlink/constants.ts';
-import type { KernelEvent, Rtnetlink } from '../netlink/rtnetlink.ts';
+import type { KernelEvent, Rtnetlink } from '../netlink/route/rtnetlink.ts';
 import type { SysctlFiles } from './data-plane.ts';
 import type { DesiredHost, DesiredLink } from './desired.ts';
 import { HostLink, type LinkEnvironment } from './host-link.ts';
@@ -128,7 +128,7 @@ export class Host implements Disposable {
     this.#dirty = true;
   }
 
-  /** Notes an announcement about a link, an address or a setting. True when it may concern us. */
+  /** PendingEvents an announcement about a link, an address or a setting. True when it may concern us. */
   note(event: KernelEvent): boolean {
     if (event.type === 'netconf' && this.#isGoverned(event.netconf.index)) {
       this.#sysctlsDoubted = true;
@@ -193,7 +193,7 @@ export class Host implements Disposable {
     return index === NETCONFA_IFINDEX_ALL || this.#bound().some(link => link.index === index);
   }
 
-  /** Notes a refusal and goes on. */
+  /** PendingEvents a refusal and goes on. */
   async #attempt(what: string, work: () => Promise<void>): Promise<void> {
     try {
       await work();

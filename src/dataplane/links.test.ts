@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Ip } from '../base/ip.ts';
 import { Mac } from '../base/mac.ts';
-import type { Link, VxlanInfo } from '../netlink/objects.ts';
+import type { Link, VxlanInfo } from '../netlink/route/objects.ts';
 import type { DesiredVxlan } from './desired.ts';
 import { compareVxlan } from './links.ts';
 

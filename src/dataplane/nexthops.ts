@@ -4,9 +4,9 @@
  * they share one hash bucket; one that refers to an object does not.
  */
 import type { Ip } from '../base/ip.ts';
-import { change } from '../netlink/change.ts';
 import { RTNH_F_ONLINK } from '../netlink/constants.ts';
-import type { Nexthop } from '../netlink/objects.ts';
+import { change } from '../netlink/route/change.ts';
+import type { Nexthop } from '../netlink/route/objects.ts';
 import { type Device, type Entry, type EntryKind, PROTOCOL } from './entry.ts';
 
 export interface NexthopEntry extends Entry {

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Ip } from '../base/ip.ts';
-import { FakeKernel } from '../netlink/fake/fake-kernel.ts';
-import { damage, damagedKernel, PEERS, REPAIRS, WORLD } from './fake-damage.ts';
-import { DEVICE, FakeHost, fakePeer } from './fake-host.ts';
+import { damage, damagedKernel, PEERS, REPAIRS, WORLD } from '../testing/dataplane/fake-damage.ts';
+import { DEVICE, FakeHost, fakePeer } from '../testing/dataplane/fake-host.ts';
+import { FakeKernel } from '../testing/netlink/fake-kernel.ts';
 
 describe('the data plane', () => {
   test('programs an empty kernel', async () => {

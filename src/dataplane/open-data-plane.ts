@@ -13,15 +13,15 @@
  */
 import { backoff, type Clock, systemClock } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
-import { Pace } from '../base/pace.ts';
-import type { KernelEvent, Rtnetlink } from '../netlink/rtnetlink.ts';
-import { Alarm } from './alarm.ts';
+import { TokenBucket } from '../base/token-bucket.ts';
+import type { KernelEvent, Rtnetlink } from '../netlink/route/rtnetlink.ts';
 import type { DataPlane, DataPlaneOptions } from './data-plane.ts';
 import type { Desired, DesiredHost, DesiredPeer } from './desired.ts';
 import { Devices } from './devices.ts';
 import { FullResyncs } from './full-resyncs.ts';
-import { Hearing } from './hearing.ts';
-import { Journal } from './journal.ts';
+import { KernelMonitor } from './reconcile/kernel-monitor.ts';
+import { RepairLog } from './reconcile/repair-log.ts';
+import { WakeTimer } from './reconcile/wake-timer.ts';
 import type { ApplyResult, DataPlaneReport, PeerReport } from './report.ts';
 import type { Write } from './write.ts';
 
@@ -47,11 +47,11 @@ class KernelDataPlane implements DataPlane {
   readonly #random: () => number;
   readonly #devices: Devices;
   readonly #stop = new AbortController();
-  readonly #alarm: Alarm;
-  readonly #hearing: Hearing;
-  readonly #journal: Journal;
+  readonly #wakeTimer: WakeTimer;
+  readonly #monitor: KernelMonitor;
+  readonly #repairLog: RepairLog;
   readonly #resyncs: FullResyncs;
-  readonly #pace: Pace;
+  readonly #bucket: TokenBucket;
   #usesNexthops: boolean | undefined;
   /** Something was noted that contradicts what is believed. */
   #isNoted = false;
@@ -69,8 +69,8 @@ class KernelDataPlane implements DataPlane {
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? Math.random;
     const { logger, onRepair } = options;
-    this.#journal = new Journal({ clock: this.#clock, logger, onRepair });
-    this.#pace = new Pace(this.#clock, PACE);
+    this.#repairLog = new RepairLog({ clock: this.#clock, logger, onRepair });
+    this.#bucket = new TokenBucket(this.#clock, PACE);
     this.#delays = this.#newDelays();
     this.#resyncs = new FullResyncs(this.#clock, this.#random, options.resyncInterval);
     this.#devices = new Devices({
@@ -78,12 +78,12 @@ class KernelDataPlane implements DataPlane {
       sysctls: options.sysctls,
       clock: this.#clock,
       random: this.#random,
-      onRepair: repair => this.#journal.repaired(repair),
-      heard: () => this.#hearing.heard(),
+      onRepair: repair => this.#repairLog.repaired(repair),
+      heard: () => this.#monitor.heard(),
       onSuspicion: () => this.#wake(),
     });
-    this.#alarm = new Alarm(this.#clock, () => this.#applyAlone());
-    this.#hearing = new Hearing({
+    this.#wakeTimer = new WakeTimer(this.#clock, () => this.#applyAlone());
+    this.#monitor = new KernelMonitor({
       rtnetlink: options.rtnetlink,
       clock: this.#clock,
       random: this.#random,
@@ -128,7 +128,7 @@ class KernelDataPlane implements DataPlane {
   }
 
   report(): DataPlaneReport {
-    const { driftRepairs, contest, lastError } = this.#journal;
+    const { driftRepairs, conflict, lastError } = this.#repairLog;
     const { last } = this.#resyncs;
     return {
       inSync: this.#devices.inSync,
@@ -138,7 +138,7 @@ class KernelDataPlane implements DataPlane {
       driftRepairs,
       links: this.#devices.links(),
       ...(last === undefined ? {} : { lastResync: last }),
-      ...(contest === undefined ? {} : { contest }),
+      ...(conflict === undefined ? {} : { conflict }),
       ...(lastError === undefined ? {} : { lastError }),
       ...(this.#usesNexthops === undefined ? {} : { nexthopObjects: this.#usesNexthops }),
     };
@@ -150,10 +150,10 @@ class KernelDataPlane implements DataPlane {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
-    this.#alarm[Symbol.dispose]();
+    this.#wakeTimer[Symbol.dispose]();
     this.#devices[Symbol.dispose]();
-    await Promise.allSettled([this.#hearing[Symbol.asyncDispose](), this.#running, this.#queued]);
-    this.#alarm[Symbol.dispose]();
+    await Promise.allSettled([this.#monitor[Symbol.asyncDispose](), this.#running, this.#queued]);
+    this.#wakeTimer[Symbol.dispose]();
   }
 
   async #enqueue(before: Promise<unknown> | undefined): Promise<ApplyResult> {
@@ -163,11 +163,11 @@ class KernelDataPlane implements DataPlane {
     try {
       return await this.#round();
     } catch (error) {
-      this.#journal.failed(messageOf(error));
+      this.#repairLog.failed(messageOf(error));
       // Answers may have been lost, and with them what was done.
       this.#doubtAll('a round failed');
       if (!this.#stop.signal.aborted) {
-        this.#alarm.atLatest(this.#clock.monotonic() + this.#delays.next().value);
+        this.#wakeTimer.atLatest(this.#clock.monotonic() + this.#delays.next().value);
       }
       throw error;
     } finally {
@@ -199,8 +199,8 @@ class KernelDataPlane implements DataPlane {
     }
     if (fullResync !== undefined) this.#resyncs.done(started, fullResync);
     const failures = this.#failures();
-    if (isProvoked) this.#pace.answered(this.#clock.monotonic() - started, this.#journal.hasNews);
-    this.#journal.endRound(failures[0], this.#devices.failed, this.#pace.isPressed);
+    if (isProvoked) this.#bucket.answered(this.#clock.monotonic() - started, this.#repairLog.hasNews);
+    this.#repairLog.endRound(failures[0], this.#devices.failed, this.#bucket.isPressed);
     this.#schedule();
     this.#delays = this.#newDelays();
     const result = { inSync: this.#devices.inSync, writes: this.#rtnetlink.writes - writesBefore, failures };
@@ -212,7 +212,7 @@ class KernelDataPlane implements DataPlane {
 
   /** Hears what the kernel has announced until now, and decides what of it is drift. */
   async #listen(): Promise<void> {
-    await this.#hearing.heard();
+    await this.#monitor.heard();
     this.#isNoted = false;
     this.#devices.believe();
   }
@@ -226,7 +226,7 @@ class KernelDataPlane implements DataPlane {
   }
 
   async #program(): Promise<void> {
-    await this.#devices.claim();
+    await this.#devices.owner();
     let chunk: Write[] = [];
     for (const writes of this.#devices.writes()) {
       for (const write of writes) {
@@ -254,28 +254,28 @@ class KernelDataPlane implements DataPlane {
 
   #wake(): void {
     this.#isNoted = true;
-    if (this.#running === undefined) this.#alarm.atLatest(this.#clock.monotonic() + this.#reaction);
+    if (this.#running === undefined) this.#wakeTimer.atLatest(this.#clock.monotonic() + this.#reaction);
   }
 
   /** Milliseconds to wait before the answer to an announcement. */
   get #reaction(): number {
-    return Math.max(SETTLE, this.#pace.delay);
+    return Math.max(SETTLE, this.#bucket.delay);
   }
 
   #schedule(): void {
     const times = [this.#devices.nextRetry, this.#resyncs.next];
     if (this.#isNoted || this.#devices.isDue()) times.push(this.#clock.monotonic() + this.#reaction);
-    // That a contest is over is told by a round.
-    if (this.#journal.contest !== undefined) times.push(this.#clock.monotonic() + this.#pace.rest);
+    // That a conflict is over is told by a round.
+    if (this.#repairLog.conflict !== undefined) times.push(this.#clock.monotonic() + this.#bucket.rest);
     if (this.#stop.signal.aborted) return;
-    for (const time of times) if (time !== undefined) this.#alarm.atLatest(time);
+    for (const time of times) if (time !== undefined) this.#wakeTimer.atLatest(time);
   }
 
   /** @param isDeaf announcements were lost. */
-  #doubtAll(reason: string, isDeaf = false): void {
+  #doubtAll(reason: string, eventsLost = false): void {
     this.#settingsChanged = true;
     this.#resyncs.want(reason);
-    this.#devices.doubt(reason, isDeaf);
+    this.#devices.doubt(reason, eventsLost);
   }
 
   #failures(): string[] {

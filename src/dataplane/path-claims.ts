@@ -6,12 +6,12 @@
  */
 import { setImmediate } from 'node:timers/promises';
 import type { Ip } from '../base/ip.ts';
-import type { Nexthop } from '../netlink/objects.ts';
+import type { Nexthop } from '../netlink/route/objects.ts';
 import type { DesiredPeer, PeerPath } from './desired.ts';
-import { type Claim, PROTOCOL } from './entry.ts';
+import { type EntryOwner, PROTOCOL } from './entry.ts';
 import { type NexthopEntry, NexthopIds, nexthopKind } from './nexthops.ts';
 import { type Repair, repairOf } from './report.ts';
-import type { AnyStake, StakeReport } from './stake.ts';
+import type { AnyStake, EntryReport } from './stake.ts';
 import type { TunnelTables } from './tunnel-tables.ts';
 
 /** A peer's path now, and as it was claimed last. */
@@ -24,7 +24,7 @@ interface Restatement {
 /** Peers claimed in one go before other work gets its turn. */
 const PEERS_PER_TURN = 1024;
 
-export interface PathClaimsOptions {
+export interface PathOwnersOptions {
   /** Name of the device. */
   readonly link: string;
   readonly tables: TunnelTables;
@@ -33,16 +33,16 @@ export interface PathClaimsOptions {
   readonly onRepair: (repair: Repair) => void;
 }
 
-export class PathClaims {
+export class PathOwners {
   readonly #link: string;
   readonly #tables: TunnelTables;
-  readonly #peers: PathClaimsOptions['peers'];
-  readonly #onRepair: PathClaimsOptions['onRepair'];
+  readonly #peers: PathOwnersOptions['peers'];
+  readonly #onRepair: PathOwnersOptions['onRepair'];
   readonly #ids: NexthopIds;
   readonly #restated = new Map<string, Restatement>();
   #usesNexthops: boolean | undefined;
 
-  constructor({ link, tables, peers, onRepair }: PathClaimsOptions) {
+  constructor({ link, tables, peers, onRepair }: PathOwnersOptions) {
     this.#link = link;
     this.#tables = tables;
     this.#peers = peers;
@@ -67,18 +67,18 @@ export class PathClaims {
     this.#restated.set(peer.key, { peer, path, before: earlier === undefined ? before : earlier.before });
   }
 
-  /** Claims what was stated, also meanwhile. */
-  async claim(): Promise<void> {
+  /** EntryOwners what was stated, also meanwhile. */
+  async owner(): Promise<void> {
     let count = 0;
     for (const [key, { peer, path, before }] of this.#restated) {
       this.#restated.delete(key);
-      this.#claim(peer, path, before);
+      this.#owner(peer, path, before);
       if (++count % PEERS_PER_TURN === 0) await setImmediate();
     }
   }
 
   /** How the entries of a path stand; nothing before the kernel was looked at. */
-  inspect(peer: DesiredPeer, path: PeerPath): StakeReport[] {
+  inspect(peer: DesiredPeer, path: PeerPath): EntryReport[] {
     return this.isReady ? this.#stakes(peer, path).map(stake => stake.inspect()) : [];
   }
 
@@ -99,9 +99,9 @@ export class PathClaims {
     for (const loss of losses) this.#tellTaken(loss);
   }
 
-  #claim(peer: DesiredPeer, path: PeerPath | undefined, before: PeerPath | undefined): void {
+  #owner(peer: DesiredPeer, path: PeerPath | undefined, before: PeerPath | undefined): void {
     const stakes = path === undefined ? [] : this.#stakes(peer, path);
-    for (const stake of stakes) stake.claim();
+    for (const stake of stakes) stake.owner();
     if (before === undefined) return;
     for (const [index, stake] of this.#stakes(peer, before).entries()) {
       if (stakes[index]?.key !== stake.key) stake.release();
@@ -111,16 +111,16 @@ export class PathClaims {
   /** Always in the same order of tables. */
   #stakes(peer: DesiredPeer, { subnet, gateway, mac, underlayIp }: PeerPath): AnyStake[] {
     const { fdb, neighbors, nexthops, routes } = this.#tables;
-    const claim: Claim = { peer: peer.key, revision: peer.revision };
+    const owner: EntryOwner = { peer: peer.key, revision: peer.revision };
     const stakes: AnyStake[] = [
-      fdb.stake({ claim, mac, destination: underlayIp, permanent: true }),
-      neighbors.stake({ claim, ip: gateway, mac, permanent: true }),
+      fdb.stake({ owner, mac, destination: underlayIp, permanent: true }),
+      neighbors.stake({ owner, ip: gateway, mac, permanent: true }),
     ];
-    const route = { claim, destination: subnet, standing: 'ours', gateway, underlayIp } as const;
+    const route = { owner, destination: subnet, standing: 'ours', gateway, underlayIp } as const;
     if (this.#usesNexthops === true) {
       const id = this.#ids.of(gateway);
       stakes.push(
-        nexthops.stake({ claim, id, gateway, onlink: true, protocol: PROTOCOL }),
+        nexthops.stake({ owner, id, gateway, onlink: true, protocol: PROTOCOL }),
         routes.stake({ ...route, nexthopId: id }),
       );
     } else stakes.push(routes.stake(route));
@@ -134,7 +134,7 @@ export class PathClaims {
         cause: 'drift',
         object: 'nexthop',
         link: this.#link,
-        peer: loss.claim?.peer,
+        peer: loss.owner?.peer,
         found: `nexthop id ${loss.id} taken by somebody else`,
         wanted: nexthopKind.text(this.#link, { ...loss, id: this.#ids.of(loss.gateway) }),
       }),

@@ -8,7 +8,7 @@ export interface PathChange {
   readonly before: PeerPath | undefined;
 }
 
-export class PeerSet {
+export class DesiredPeers {
   readonly #peers = new Map<string, DesiredPeer>();
 
   keys(): IterableIterator<string> {

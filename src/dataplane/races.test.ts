@@ -4,11 +4,11 @@ import { describe, test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { Ip } from '../base/ip.ts';
 import { Mac } from '../base/mac.ts';
-import { change } from '../netlink/change.ts';
-import { FakeKernel } from '../netlink/fake/fake-kernel.ts';
+import { change } from '../netlink/route/change.ts';
+import { damage, PEERS, WORLD } from '../testing/dataplane/fake-damage.ts';
+import { DEVICE, FakeHost, fakePeer } from '../testing/dataplane/fake-host.ts';
+import { FakeKernel } from '../testing/netlink/fake-kernel.ts';
 import type { DesiredPeer, PeerPath } from './desired.ts';
-import { damage, PEERS, WORLD } from './fake-damage.ts';
-import { DEVICE, FakeHost, fakePeer } from './fake-host.ts';
 
 function path({ paths: [path] }: DesiredPeer): PeerPath {
   assert.ok(path);

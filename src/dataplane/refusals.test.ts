@@ -1,11 +1,11 @@
 /** The kernel says no, or cannot be read: one entry that fails holds up no other. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { change } from '../netlink/change.ts';
-import { FakeKernel } from '../netlink/fake/fake-kernel.ts';
-import type { KernelEvent } from '../netlink/rtnetlink.ts';
-import { damagedKernel, nexthopId, PEERS, WORLD } from './fake-damage.ts';
-import { FakeHost, fakePeer } from './fake-host.ts';
+import { change } from '../netlink/route/change.ts';
+import type { KernelEvent } from '../netlink/route/rtnetlink.ts';
+import { damagedKernel, nexthopId, PEERS, WORLD } from '../testing/dataplane/fake-damage.ts';
+import { FakeHost, fakePeer } from '../testing/dataplane/fake-host.ts';
+import { FakeKernel } from '../testing/netlink/fake-kernel.ts';
 
 describe('what is refused', () => {
   for (const type of ['neighbor', 'fdb', 'nexthop', 'route'] as const) {

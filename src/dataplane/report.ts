@@ -31,7 +31,7 @@ export interface Repair {
 }
 
 /** Somebody undoes what we repair, again and again. Repairs wait for one another until that ends. */
-export interface Contest {
+export interface WriterConflict {
   /** Milliseconds since the epoch. */
   readonly since: number;
   /** Repairs since then. */
@@ -54,7 +54,7 @@ export function repairOf({
   return { ...rest, action, ...defined({ peer, found, wanted }) };
 }
 
-/** Outcome of one `apply()`: the true state of affairs, also after a partial failure. */
+/** EntryDifference of one `apply()`: the true state of affairs, also after a partial failure. */
 export interface ApplyResult {
   /** Every wanted entry is in the kernel, and no stale one of ours. */
   readonly inSync: boolean;
@@ -102,7 +102,7 @@ export interface DataPlaneReport {
   readonly lastResync?: { readonly at: number; readonly ms: number; readonly reason: string };
   /** Repaired drift since the data plane was opened, by object. */
   readonly driftRepairs: Readonly<Partial<Record<ObjectType, number>>>;
-  readonly contest?: Contest;
+  readonly conflict?: WriterConflict;
   readonly lastError?: string;
   readonly links: readonly LinkReport[];
   /** Whether peers are programmed with nexthop objects; undefined until the kernel was asked. */

@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Prefix } from '../base/prefix.ts';
-import { change } from '../netlink/change.ts';
+import { change } from '../netlink/route/change.ts';
+import { nexthopId, PEERS, WORLD } from '../testing/dataplane/fake-damage.ts';
+import { FakeHost, fakePeer } from '../testing/dataplane/fake-host.ts';
 import type { DesiredPeer, PeerPath } from './desired.ts';
-import { nexthopId, PEERS, WORLD } from './fake-damage.ts';
-import { FakeHost, fakePeer } from './fake-host.ts';
 
 function path({ paths: [path] }: DesiredPeer): PeerPath {
   assert.ok(path);

@@ -3,8 +3,8 @@
  * first of them, and lists it first, so that one counts. What stands in the place where a route of ours was until
  * others came is taken back, unless it only came in front of ours, or an address of this host brought it.
  */
-import type { Route } from '../netlink/objects.ts';
-import type { ListReader } from '../netlink/rtnetlink.ts';
+import type { Route } from '../netlink/route/objects.ts';
+import type { ListReader } from '../netlink/route/rtnetlink.ts';
 import type { Key } from './entry.ts';
 import type { RepairCause } from './report.ts';
 import { type ComparableRoute, isComparable, type RouteEntry } from './routes.ts';
@@ -22,7 +22,7 @@ export class RouteReader implements ListReader<Route> {
   readonly #cause: RepairCause;
   readonly #entry: (route: ComparableRoute) => RouteEntry;
   /** Routes that are in the place of ours, as far as it has been read. */
-  readonly #usurpers = new Map<Key, RouteEntry>();
+  readonly #displaced = new Map<Key, RouteEntry>();
 
   constructor(table: RouteTable, cause: RepairCause, entry: (route: ComparableRoute) => RouteEntry) {
     this.#table = table;
@@ -31,7 +31,7 @@ export class RouteReader implements ListReader<Route> {
   }
 
   begin(): void {
-    this.#usurpers.clear();
+    this.#displaced.clear();
     this.#table.beginDump();
   }
 
@@ -39,16 +39,16 @@ export class RouteReader implements ListReader<Route> {
     if (!isComparable(route)) return;
     const { key } = route.destination;
     const entry = this.#entry(route);
-    const usurper = this.#usurpers.get(key);
-    if (usurper !== undefined) {
+    const displacedBy = this.#displaced.get(key);
+    if (displacedBy !== undefined) {
       if (entry.standing !== 'ours') return;
-      this.#usurpers.delete(key);
-      this.#table.found(usurper, this.#cause);
+      this.#displaced.delete(key);
+      this.#table.found(displacedBy, this.#cause);
     } else if (!this.#table.isFound(key)) {
-      const isUsurper =
+      const isDisplacing =
         entry.standing === 'foreign' && entry.isBroughtByAddress !== true && this.#table.isHeld(key);
-      if (isUsurper) this.#usurpers.set(key, entry);
-      this.#table.found(isUsurper ? { ...entry, standing: 'adoptable' } : entry, this.#cause);
+      if (isDisplacing) this.#displaced.set(key, entry);
+      this.#table.found(isDisplacing ? { ...entry, standing: 'adoptable' } : entry, this.#cause);
     }
   }
 }

@@ -15,7 +15,6 @@
  */
 import type { Ip } from '../base/ip.ts';
 import type { Prefix } from '../base/prefix.ts';
-import { change } from '../netlink/change.ts';
 import {
   RT_SCOPE_UNIVERSE,
   RT_TABLE_MAIN,
@@ -24,8 +23,9 @@ import {
   RTPROT_BOOT,
   RTPROT_KERNEL,
 } from '../netlink/constants.ts';
-import type { Route } from '../netlink/objects.ts';
-import { routeProtocolWord, routeTypeWord } from '../netlink/route-words.ts';
+import { change } from '../netlink/route/change.ts';
+import type { Route } from '../netlink/route/objects.ts';
+import { routeProtocolWord, routeTypeWord } from '../netlink/text/route-words.ts';
 import { type Device, type Entry, type EntryKind, PROTOCOL } from './entry.ts';
 
 export interface RouteEntry extends Entry {
@@ -104,7 +104,7 @@ export const routeKind: EntryKind<RouteEntry> = {
     desired.nexthopId === actual.nexthopId &&
     (desired.nexthopId !== undefined || desired.gateway?.equals(actual.gateway) === true),
   ours: actual => actual.standing === 'ours' || actual.isFlannels === true,
-  inTheWay: (_, actual) =>
+  conflict: (_, actual) =>
     actual.standing === 'foreign' ? `${actual.description ?? 'another route'} is in the way` : undefined,
   write(device, desired, actual) {
     const route = newRoute(device, desired);

@@ -1,7 +1,7 @@
 /** One peer's claim on one entry, in whatever table it is. */
 import type { Entry, EntryKind, Key } from './entry.ts';
 
-export interface StakeReport {
+export interface EntryReport {
   /** In the words of iproute2. */
   readonly desired: string;
   readonly actual?: string;
@@ -12,12 +12,12 @@ export interface StakeReport {
 /** What a stake needs of its table. */
 interface Claimable<Value extends Entry> {
   readonly kind: EntryKind<Value>;
-  claim(value: Value): void;
+  owner(value: Value): void;
   release(value: Value): void;
-  inspect(value: Value): StakeReport;
+  inspect(value: Value): EntryReport;
 }
 
-export class Stake<Value extends Entry> {
+export class EntryStake<Value extends Entry> {
   readonly #table: Claimable<Value>;
   readonly #value: Value;
 
@@ -31,18 +31,18 @@ export class Stake<Value extends Entry> {
     return this.#table.kind.key(this.#value);
   }
 
-  claim(): void {
-    this.#table.claim(this.#value);
+  owner(): void {
+    this.#table.owner(this.#value);
   }
 
   release(): void {
     this.#table.release(this.#value);
   }
 
-  inspect(): StakeReport {
+  inspect(): EntryReport {
     return this.#table.inspect(this.#value);
   }
 }
 
 /** Stakes in different tables have this in common. */
-export type AnyStake = Pick<Stake<Entry>, 'key' | 'claim' | 'release' | 'inspect'>;
+export type AnyStake = Pick<EntryStake<Entry>, 'key' | 'owner' | 'release' | 'inspect'>;

@@ -5,14 +5,14 @@
 import type { Clock } from '../base/clock.ts';
 import { isCode } from '../base/errors.ts';
 import type { NetlinkError } from '../netlink/errors.ts';
-import { Claims } from './claims.ts';
+import { EntryOwners } from './claims.ts';
 import { Delta } from './delta.ts';
 import { Drift } from './drift.ts';
 import type { Device, Entry, EntryKind, Key } from './entry.ts';
-import { Notes } from './notes.ts';
+import { PendingEvents } from './reconcile/pending-events.ts';
 import type { Repair, RepairCause } from './report.ts';
 import { Retries } from './retries.ts';
-import { Stake, type StakeReport } from './stake.ts';
+import { type EntryReport, EntryStake } from './stake.ts';
 import { EntryWrite, type Write } from './write.ts';
 
 export interface TableEnvironment {
@@ -25,7 +25,7 @@ export interface TableEnvironment {
 
 /** What tables of different entries have in common. */
 export type AnyTable = Pick<
-  Table<Entry>,
+  EntryTable<Entry>,
   | 'wanted'
   | 'failed'
   | 'inSync'
@@ -38,14 +38,14 @@ export type AnyTable = Pick<
   | 'removals'
 >;
 
-export class Table<Value extends Entry> {
+export class EntryTable<Value extends Entry> {
   readonly kind: EntryKind<Value>;
   readonly #link: string;
   readonly #environment: TableEnvironment;
   readonly #delta: Delta<Value>;
   /** Decides which of several claims is the one desired. */
-  readonly #claims = new Claims<Value>();
-  readonly #notes = new Notes<Value>();
+  readonly #claims = new EntryOwners<Value>();
+  readonly #notes = new PendingEvents<Value>();
   readonly #drift: Drift<Value>;
   readonly #retries: Retries;
   /** Writes whose answers have not been read yet. */
@@ -92,12 +92,12 @@ export class Table<Value extends Entry> {
   }
 
   /** What a peer can do about an entry it wants. */
-  stake(value: Value): Stake<Value> {
-    return new Stake(this, value);
+  stake(value: Value): EntryStake<Value> {
+    return new EntryStake(this, value);
   }
 
   /** States that a peer wants the entry; whether it gets it is decided among all that do. */
-  claim(value: Value): void {
+  owner(value: Value): void {
     const key = this.kind.key(value);
     const before = this.#delta.desired(key);
     this.#want(key, before, this.#claims.add(key, before, value));
@@ -107,7 +107,7 @@ export class Table<Value extends Entry> {
   release(value: Value): void {
     const key = this.kind.key(value);
     const before = this.#delta.desired(key);
-    this.#want(key, before, this.#claims.remove(key, before, value.claim?.peer));
+    this.#want(key, before, this.#claims.remove(key, before, value.owner?.peer));
   }
 
   releaseAll(): void {
@@ -126,7 +126,7 @@ export class Table<Value extends Entry> {
   }
 
   /** How a claim stands. */
-  inspect(value: Value): StakeReport {
+  inspect(value: Value): EntryReport {
     const key = this.kind.key(value);
     const found = this.#delta.actual(key);
     const report = {
@@ -136,7 +136,7 @@ export class Table<Value extends Entry> {
     const holder = this.#delta.desired(key);
     if (holder !== undefined && !this.kind.same(holder, value)) {
       const entry = `${this.kind.object} ${this.kind.name(value)}`;
-      const reason = `${entry} is claimed by ${holder.claim?.peer ?? 'nobody'} too, and that is newer`;
+      const reason = `${entry} is claimed by ${holder.owner?.peer ?? 'nobody'} too, and that is newer`;
       return { ...report, state: 'failed', reason };
     }
     const reason = this.#retries.reason(key);
@@ -145,7 +145,7 @@ export class Table<Value extends Entry> {
     return { ...report, state: isThere ? 'ok' : 'pending' };
   }
 
-  /** Notes an announcement: the entry is so, or was so and is gone. True when it contradicts what is believed. */
+  /** PendingEvents an announcement: the entry is so, or was so and is gone. True when it contradicts what is believed. */
   note(value: Value, gone: boolean): boolean {
     const key = this.kind.key(value);
     const now = gone ? undefined : value;
@@ -174,7 +174,7 @@ export class Table<Value extends Entry> {
   }
 
   /** Believes, until it is told otherwise, that the kernel holds this in the place of a wanted entry. */
-  suppose(key: Key, value: Value): void {
+  assumeActual(key: Key, value: Value): void {
     if (this.#delta.desired(key) !== undefined && this.#delta.actual(key) === undefined) {
       this.#delta.setActual(key, value);
     }
@@ -220,7 +220,7 @@ export class Table<Value extends Entry> {
     const now = this.#environment.clock.monotonic();
     for (const { key, desired, actual } of this.#delta.differences()) {
       if (desired === undefined || !this.#retries.isDue(key, now)) continue;
-      const obstacle = actual && this.kind.inTheWay?.(desired, actual);
+      const obstacle = actual && this.kind.conflict?.(desired, actual);
       if (obstacle !== undefined && this.#retries.reason(key) === undefined) {
         this.#retries.failed(key, obstacle);
         continue;
@@ -270,7 +270,7 @@ export class Table<Value extends Entry> {
   #isBlocked(key: Key): boolean {
     const [desired, actual] = [this.#delta.desired(key), this.#delta.actual(key)];
     return (
-      desired !== undefined && actual !== undefined && this.kind.inTheWay?.(desired, actual) !== undefined
+      desired !== undefined && actual !== undefined && this.kind.conflict?.(desired, actual) !== undefined
     );
   }
 

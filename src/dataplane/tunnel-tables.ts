@@ -9,23 +9,23 @@ import { fdbKind, type TunnelFdbEntry } from './fdb.ts';
 import { type NeighborEntry, neighborKind } from './neighbors.ts';
 import { type NexthopEntry, nexthopKind } from './nexthops.ts';
 import { type RouteEntry, routeKind } from './routes.ts';
-import { type AnyTable, Table, type TableEnvironment } from './table.ts';
+import { type AnyTable, EntryTable, type TableEnvironment } from './table.ts';
 import type { Write } from './write.ts';
 
 export class TunnelTables {
-  readonly fdb: Table<TunnelFdbEntry>;
-  readonly neighbors: Table<NeighborEntry>;
-  readonly nexthops: Table<NexthopEntry>;
-  readonly routes: Table<RouteEntry>;
+  readonly fdb: EntryTable<TunnelFdbEntry>;
+  readonly neighbors: EntryTable<NeighborEntry>;
+  readonly nexthops: EntryTable<NexthopEntry>;
+  readonly routes: EntryTable<RouteEntry>;
   /** In the order of additions. */
   readonly #all: readonly AnyTable[];
 
   /** @param link the name of the device. */
   constructor(link: string, environment: TableEnvironment) {
-    this.fdb = new Table(fdbKind, link, environment);
-    this.neighbors = new Table(neighborKind, link, environment);
-    this.nexthops = new Table(nexthopKind, link, environment);
-    this.routes = new Table(routeKind, link, environment);
+    this.fdb = new EntryTable(fdbKind, link, environment);
+    this.neighbors = new EntryTable(neighborKind, link, environment);
+    this.nexthops = new EntryTable(nexthopKind, link, environment);
+    this.routes = new EntryTable(routeKind, link, environment);
     this.#all = [this.fdb, this.neighbors, this.nexthops, this.routes];
   }
 
@@ -65,12 +65,12 @@ export class TunnelTables {
     for (const table of this.#all) table.forgetActual();
   }
 
-  /** Table by table. */
+  /** EntryTable by table. */
   additions(device: Device): Iterable<Write>[] {
     return this.#all.map(table => table.additions(device));
   }
 
-  /** Table by table. */
+  /** EntryTable by table. */
   removals(device: Device): Iterable<Write>[] {
     return this.#all.toReversed().map(table => table.removals(device));
   }

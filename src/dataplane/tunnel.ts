@@ -4,19 +4,19 @@
  */
 
 import { RT_TABLE_MAIN } from '../netlink/constants.ts';
-import type { Nexthop } from '../netlink/objects.ts';
-import type { KernelEvent, ListReader, Rtnetlink } from '../netlink/rtnetlink.ts';
+import type { Nexthop } from '../netlink/route/objects.ts';
+import type { KernelEvent, ListReader, Rtnetlink } from '../netlink/route/rtnetlink.ts';
 import type { DesiredPeer, PeerPath } from './desired.ts';
 import type { Device, Entry, Key } from './entry.ts';
 import { fdbEntry } from './fdb.ts';
 import { neighborEntry } from './neighbors.ts';
 import { isOurNexthop, nexthopEntry } from './nexthops.ts';
-import { PathClaims } from './path-claims.ts';
+import { PathOwners } from './path-claims.ts';
 import type { RepairCause } from './report.ts';
 import { RouteReader } from './route-reader.ts';
 import { isComparable, type RouteEntry, routeEntry } from './routes.ts';
-import type { StakeReport } from './stake.ts';
-import type { Table, TableEnvironment } from './table.ts';
+import type { EntryReport } from './stake.ts';
+import type { EntryTable, TableEnvironment } from './table.ts';
 import { TunnelTables } from './tunnel-tables.ts';
 import type { Write } from './write.ts';
 
@@ -30,21 +30,21 @@ export interface TunnelOptions {
 export class Tunnel {
   readonly name: string;
   readonly #tables: TunnelTables;
-  readonly #claims: PathClaims;
+  readonly #claims: PathOwners;
   #device: Device | undefined;
   /** Why only a dump can tell what the kernel holds. */
   #doubt: { readonly reason: string; readonly cause: RepairCause } | undefined;
   /** Destinations of routes that another device of ours has until now. */
   readonly #inherited = new Map<Key, Tunnel>();
   /** How often others may have put something under a number or to a destination of ours. */
-  #intrusions = 0;
+  #foreignChanges = 0;
   /** Of these, how many had happened when all of theirs was read last. */
-  #intrusionsRead = 0;
+  #foreignChangesRead = 0;
 
   constructor({ name, peers, environment }: TunnelOptions) {
     this.name = name;
     this.#tables = new TunnelTables(name, { ...environment, onDoubt: reason => this.doubt(reason) });
-    this.#claims = new PathClaims({
+    this.#claims = new PathOwners({
       link: name,
       tables: this.#tables,
       peers,
@@ -102,8 +102,8 @@ export class Tunnel {
   }
 
   /** @param isDeaf announcements were lost, of what others did too. */
-  doubt(reason: string, isDeaf = false): void {
-    if (isDeaf) this.#intrusions++;
+  doubt(reason: string, eventsLost = false): void {
+    if (eventsLost) this.#foreignChanges++;
     // Always a new one: a comparison that is under way does not dispel it.
     this.#doubt = { reason, cause: 'drift', ...this.#doubt };
   }
@@ -113,13 +113,13 @@ export class Tunnel {
     this.#claims.restate(peer, path, before);
   }
 
-  /** Claims the entries of what was stated. */
-  async claim(): Promise<void> {
-    await this.#claims.claim();
+  /** EntryOwners the entries of what was stated. */
+  async owner(): Promise<void> {
+    await this.#claims.owner();
     const { routes } = this.#tables;
     for (const [key, former] of this.#inherited) {
       const found = former.#tables.routes.actual(key);
-      if (found !== undefined) routes.suppose(key, { ...found, standing: 'adoptable' });
+      if (found !== undefined) routes.assumeActual(key, { ...found, standing: 'adoptable' });
     }
     this.#inherited.clear();
   }
@@ -132,7 +132,7 @@ export class Tunnel {
     this.#inherited.set(subnet.key, other);
   }
 
-  /** Notes an announcement. True when it contradicts what is believed. */
+  /** PendingEvents an announcement. True when it contradicts what is believed. */
   note(event: KernelEvent): boolean {
     const device = this.#device;
     if (device === undefined) return false;
@@ -149,7 +149,7 @@ export class Tunnel {
         const { nexthop } = event;
         if (!isOurNexthop(nexthop, device)) {
           if (this.#tables.nexthops.desired(nexthop.id) === undefined) return false;
-          this.#intrusions++;
+          this.#foreignChanges++;
         }
         return this.#tables.nexthops.note(nexthopEntry(nexthop), event.gone);
       }
@@ -158,7 +158,7 @@ export class Tunnel {
         const entry = this.#routeEntry(event.route, device);
         if (entry.standing === 'foreign' && this.#tables.routes.isHeld(event.route.destination.key)) {
           // It may stand in the place of ours, before it or behind it: only a dump tells.
-          this.#intrusions++;
+          this.#foreignChanges++;
           this.doubt(`${entry.description ?? 'another route'} came or went`);
           return true;
         }
@@ -192,10 +192,10 @@ export class Tunnel {
     const { fdb, neighbors, nexthops, routes } = this.#tables;
     const [link, ofLink] = [{ index: device.index }, { oif: device.index }];
     // Others may have a great deal. It is read only at the start, and when something of theirs may be in the way.
-    const intrusions = this.#intrusions;
+    const foreignChanges = this.#foreignChanges;
     const isAlone =
       this.#claims.isReady &&
-      intrusions === this.#intrusionsRead &&
+      foreignChanges === this.#foreignChangesRead &&
       nexthops.failed === 0 &&
       routes.failed === 0;
     if (isAlone) {
@@ -213,23 +213,23 @@ export class Tunnel {
     const reader = new RouteReader(routes, cause, route => this.#routeEntry(route, device));
     await rtnetlink.routes.read(filter, reader);
     routes.endDump(cause);
-    this.#intrusionsRead = intrusions;
+    this.#foreignChangesRead = foreignChanges;
     // Only now it is dispelled: a dump that fails leaves it, and one that arose meanwhile stays.
     if (this.#doubt === doubt) this.#doubt = undefined;
   }
 
-  /** Table by table. */
+  /** EntryTable by table. */
   additions(): Iterable<Write>[] {
     return this.#device === undefined ? [] : this.#tables.additions(this.#device);
   }
 
-  /** Table by table. */
+  /** EntryTable by table. */
   removals(): Iterable<Write>[] {
     return this.#device === undefined ? [] : this.#tables.removals(this.#device);
   }
 
   /** What a path comes to; nothing before the kernel was looked at. */
-  inspect(peer: DesiredPeer, path: PeerPath): StakeReport[] {
+  inspect(peer: DesiredPeer, path: PeerPath): EntryReport[] {
     return this.#claims.inspect(peer, path);
   }
 
@@ -243,7 +243,7 @@ export class Tunnel {
     const ours = all.filter(nexthop => isOurNexthop(nexthop, device));
     const foreign = all.filter(nexthop => !isOurNexthop(nexthop, device)).map(({ id }) => id);
     this.#claims.takeNexthops(usesNexthops ? ours : undefined, foreign);
-    await this.#claims.claim();
+    await this.#claims.owner();
     return ours;
   }
 
@@ -256,7 +256,7 @@ export class Tunnel {
 
 /** Lets a table believe a dump while it is read. @param entry undefined for what does not belong into the table. */
 async function compare<Item, Value extends Entry>(
-  table: Table<Value>,
+  table: EntryTable<Value>,
   cause: RepairCause,
   read: (reader: ListReader<Item>) => Promise<void>,
   entry: (item: Item) => Value | undefined,

@@ -33,7 +33,7 @@ export type RunProgram = (
 export type Wanted = Readonly<Record<Family, RuleSet>>;
 
 /** One atomic step towards the wanted rules. */
-export interface Change {
+export interface FirewallChange {
   /** What is not as wanted, one sentence each. */
   readonly differences: readonly string[];
   readonly program: string;
@@ -54,7 +54,7 @@ export interface Obstacle {
 /** What an engine found. */
 export interface Plan {
   /** Empty when everything is as wanted. */
-  readonly changes: readonly Change[];
+  readonly changes: readonly FirewallChange[];
   readonly obstacles: readonly Obstacle[];
   /** Whether tunnel packets need an accept for each peer. */
   readonly isInputGuarded: boolean;
@@ -68,8 +68,6 @@ export interface RuleEngine {
   /** After a plan was carried out: whether the kernel has the wanted rules now. @throws FirewallError */
   verify(wanted: Wanted): Promise<void>;
 }
-
-export const FAMILIES = ['ipv4', 'ipv6'] as const satisfies readonly Family[];
 
 /** Exit status of iptables-restore that could not get the lock (include/xtables.h, RESOURCE_PROBLEM). */
 const RESOURCE_PROBLEM = 4;

@@ -17,8 +17,8 @@ import type { Prefix } from '../base/prefix.ts';
 import { run as runProgram } from '../sys/process.ts';
 import type { DesiredFirewall } from './desired.ts';
 import {
-  type Change,
   type EngineName,
+  type FirewallChange,
   type Obstacle,
   type Plan,
   type RuleEngine,
@@ -28,7 +28,7 @@ import {
 } from './engine.ts';
 import { IptablesEngine } from './iptables.ts';
 import { NftablesEngine } from './nftables.ts';
-import { networksOf, noRules, rulesFor } from './rules.ts';
+import { networksIn, noRules, rulesFor } from './rules.ts';
 
 export interface FirewallOptions {
   readonly log: Logger;
@@ -49,7 +49,7 @@ export interface FirewallReport {
 }
 
 /** One engine and what is wanted of it. */
-interface Duty {
+interface EngineTarget {
   readonly engine: RuleEngine;
   readonly wanted: Wanted;
   /** Whether the kernel tells of changes to its rules. */
@@ -57,7 +57,7 @@ interface Duty {
 }
 
 /** One of the two iptables: as the engine in use, and beside another one. */
-interface Variant extends Pick<Duty, 'engine' | 'isAnnounced'> {
+interface Variant extends Pick<EngineTarget, 'engine' | 'isAnnounced'> {
   readonly companion: RuleEngine;
 }
 
@@ -153,7 +153,10 @@ export class Firewall {
   }
 
   /** The engine in use comes first, so that there is no moment without rules while changing over. */
-  async #duties(name: EngineName, desired: DesiredFirewall): Promise<readonly [Duty, ...Duty[]]> {
+  async #duties(
+    name: EngineName,
+    desired: DesiredFirewall,
+  ): Promise<readonly [EngineTarget, ...EngineTarget[]]> {
     const known = this.#randomFullyRefused ? { ...desired, randomFully: false } : desired;
     const wanted = { ipv4: rulesFor(known, 'ipv4'), ipv6: rulesFor(known, 'ipv6') };
     const nftables = { engine: this.#nftables, isAnnounced: true };
@@ -164,7 +167,7 @@ export class Firewall {
       return [
         { ...iptables, wanted },
         ...companion(other),
-        { ...nftables, wanted: nothingOf(networksOf(desired)) },
+        { ...nftables, wanted: nothingOf(networksIn(desired)) },
       ];
     }
     return [{ ...nftables, wanted }, ...companion(iptables), ...companion(other)];
@@ -190,7 +193,7 @@ export class Firewall {
     };
   }
 
-  async #settle(duty: Duty, changes: readonly Change[]): Promise<void> {
+  async #settle(duty: EngineTarget, changes: readonly FirewallChange[]): Promise<void> {
     const { engine, wanted } = duty;
     if (changes.length === 0) return;
     try {
@@ -206,7 +209,7 @@ export class Firewall {
     await engine.verify(wanted);
   }
 
-  async #execute(changes: readonly Change[]): Promise<void> {
+  async #execute(changes: readonly FirewallChange[]): Promise<void> {
     for (const { program, args, input = '', differences } of changes) {
       const result = await this.#run(program, args, { input, anyStatus: true });
       if (result.status === 0) continue;
@@ -249,7 +252,7 @@ function nothingOf(networks: readonly Prefix[]): Wanted {
   return { ipv4: nothing, ipv6: nothing };
 }
 
-const withoutRandomFully = ({ wanted: { ipv4, ipv6 }, ...duty }: Duty): Duty => ({
+const withoutRandomFully = ({ wanted: { ipv4, ipv6 }, ...duty }: EngineTarget): EngineTarget => ({
   ...duty,
   wanted: { ipv4: { ...ipv4, randomFully: false }, ipv6: { ...ipv6, randomFully: false } },
 });

@@ -1,7 +1,7 @@
 /** Rules of iptables-save, read as far as the way of a packet depends on them. */
 import { Prefix } from '../base/prefix.ts';
 import type { SavedTable } from './iptables-save.ts';
-import type { Condition } from './packet.ts';
+import type { PacketCondition } from './packet.ts';
 import type { ReadChains, ReadRule, Verdict } from './walk.ts';
 
 /** Matches that look at a packet's own kind, not at whose it is; what others look at is not known. */
@@ -31,7 +31,7 @@ export function readChains(table: SavedTable): ReadChains {
 /** @param text without the `-A CHAIN ` in front. @param table knows which targets are chains. */
 export function readRule(text: string, table: SavedTable): ReadRule {
   const words = text.match(/"(?:\\.|[^"\\])*"|\S+/g) ?? [];
-  const conditions: Condition[] = [];
+  const conditions: PacketCondition[] = [];
   let verdict: Verdict = { kind: 'none' };
   let match = '';
   let not = false;
@@ -56,7 +56,7 @@ export function readRule(text: string, table: SavedTable): ReadRule {
   return { conditions, verdict, text };
 }
 
-function readOption(option: string, value: string, match: string): Condition['on'] {
+function readOption(option: string, value: string, match: string): PacketCondition['on'] {
   switch (option) {
     case '-s':
     case '-d':
@@ -79,7 +79,7 @@ function readOption(option: string, value: string, match: string): Condition['on
   }
 }
 
-function readAddress(field: 'source' | 'destination', value: string): Condition['on'] {
+function readAddress(field: 'source' | 'destination', value: string): PacketCondition['on'] {
   const prefix = Prefix.tryParse(value);
   return prefix === undefined ? { field: 'unknown' } : { field, prefixes: [prefix] };
 }
@@ -89,7 +89,7 @@ function readRange(text: string): [number, number] {
   return [Number(low), Number(high)];
 }
 
-function readMark(value: string): Condition['on'] {
+function readMark(value: string): PacketCondition['on'] {
   const [wanted = '', mask = '0xffffffff'] = value.split('/');
   return { field: 'mark', mask: Number(mask), value: Number(wanted) };
 }

@@ -26,7 +26,7 @@ import {
 } from './iptables-hooks.ts';
 import type { SavedTables } from './iptables-save.ts';
 import { OVERLAY_MARK } from './overlay-packets.ts';
-import { type AddressMatch, MASQUERADE_MARK, type Rule, type RuleSet } from './rules.ts';
+import { type AddressMatch, type FirewallRule, MASQUERADE_MARK, type RuleSet } from './rules.ts';
 
 export interface Script {
   readonly differences: readonly string[];
@@ -43,7 +43,7 @@ export function planScript(saved: SavedTables, wanted: RuleSet): Script | undefi
     isBlocked(saved, FORWARD_OVERLAY_HOOK, wanted) || dropsInForward(saved.get('filter'));
   // Two jumps may be inserted into one chain: the second finds the first.
   const callers = new Map<string, readonly string[]>();
-  const plan = (hook: Hook, rules: readonly Rule[]) => {
+  const plan = (hook: Hook, rules: readonly FirewallRule[]) => {
     const place = `${hook.table} ${hook.builtin}`;
     const part = planHook(saved, hook, callers.get(place) ?? rulesIn(saved, hook), rules, wanted);
     if (part !== undefined) callers.set(place, part.callers);
@@ -81,7 +81,7 @@ function planHook(
   saved: SavedTables,
   hook: Hook,
   callers: readonly string[],
-  wanted: readonly Rule[],
+  wanted: readonly FirewallRule[],
   all: RuleSet,
 ) {
   const { table, builtin } = hook;
@@ -172,7 +172,7 @@ function addJump(foreign: readonly string[], hook: Hook, blocks: (rule: string) 
 }
 
 /** One rule as iptables-save prints it, without its chain. */
-function formatRule(rule: Rule, comment: string, randomFully: boolean): string {
+function formatRule(rule: FirewallRule, comment: string, randomFully: boolean): string {
   const mark = hex(MASQUERADE_MARK);
   return [
     rule.source && formatMatch('-s', rule.source),
@@ -193,7 +193,7 @@ const formatMatch = (flag: '-s' | '-d', { prefix, not }: AddressMatch) =>
 
 const hex = (value: number) => `0x${value.toString(16)}`;
 
-function formatVerdict(verdict: Rule['verdict'], randomFully: boolean): string {
+function formatVerdict(verdict: FirewallRule['verdict'], randomFully: boolean): string {
   switch (verdict) {
     case 'return':
       return '-j RETURN';

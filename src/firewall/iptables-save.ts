@@ -11,7 +11,7 @@ export interface SavedChain {
 /** Of a table, chain name -> chain. */
 export type SavedTable = ReadonlyMap<string, SavedChain>;
 
-/** Table name -> chain name -> chain. */
+/** NftTable name -> chain name -> chain. */
 export type SavedTables = ReadonlyMap<string, SavedTable>;
 
 /** Reads the output of iptables-save. Lines of no interest (comments, counters) are skipped. */

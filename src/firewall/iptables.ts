@@ -1,9 +1,8 @@
 /** The iptables engine: iptables-save to look, iptables-restore to change, ip6tables for IPv6. */
 import { isCode } from '../base/errors.ts';
-import type { Family } from '../base/ip.ts';
+import { FAMILIES, type Family } from '../base/ip.ts';
 import {
-  type Change,
-  FAMILIES,
+  type FirewallChange,
   FirewallError,
   type Plan,
   type RuleEngine,
@@ -99,7 +98,7 @@ export class IptablesEngine implements RuleEngine {
 }
 
 interface FamilyPlan extends Omit<Plan, 'changes'> {
-  readonly change: Change | undefined;
+  readonly change: FirewallChange | undefined;
 }
 
 const isEmpty = ({ masquerade, forward, overlay, source, mark, tunnel }: RuleSet) =>

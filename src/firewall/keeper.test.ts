@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
 import { AsyncQueue } from '../base/async-queue.ts';
 import { recordingLogger } from '../base/log.ts';
-import { ManualClock } from '../base/manual-clock.ts';
+import { ManualClock } from '../testing/manual-clock.ts';
 import type { DesiredFirewall } from './desired.ts';
 import { FirewallError } from './engine.ts';
 import type { FirewallReport } from './firewall.ts';
@@ -87,10 +87,10 @@ describe('FirewallKeeper', () => {
       await clock.advance(100);
     }
     assert.ok(asked.length >= 45 && asked.length <= 62, `${asked.length} comparisons in 30 s`);
-    assert.equal(keeper.state.contest?.latest, broken.repaired[0]);
+    assert.equal(keeper.state.conflict?.latest, broken.repaired[0]);
     assert.ok(repairs.length <= 16, `told ${repairs.length} times`);
     await clock.advance(15_000);
-    assert.equal(keeper.state.contest, undefined);
+    assert.equal(keeper.state.conflict, undefined);
     assert.equal(repairs.flat().length, 40, 'each was told');
   });
 

@@ -6,7 +6,7 @@
 import { backoff, type Clock, systemClock } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
-import { Pace } from '../base/pace.ts';
+import { TokenBucket } from '../base/token-bucket.ts';
 import type { DesiredFirewall } from './desired.ts';
 import type { EngineName, Obstacle } from './engine.ts';
 import type { Firewall, FirewallReport } from './firewall.ts';
@@ -35,7 +35,7 @@ export interface FirewallState {
   /** Whether other peers want other rules (FirewallReport). */
   readonly dependsOnPeers: boolean;
   /** Somebody undoes what is repaired, again and again: how many repairs there were since it began. */
-  readonly contest?: { readonly repairs: number; readonly latest: string };
+  readonly conflict?: { readonly repairs: number; readonly latest: string };
 }
 
 /** Programs change rules in several steps; one comparison serves them all. Meanwhile packets may be lost. */
@@ -47,8 +47,8 @@ const SLOW_INTERVAL_MS = 10 * 60_000;
 /** Announcements may call for this many comparisons at once; those that follow wait for one another. */
 const PACE = { burst: 10, interval: 600 };
 
-/** Between two tellings of repairs while there is a contest. */
-const CONTEST_INTERVAL_MS = 10_000;
+/** Between two tellings of repairs while there is a conflict. */
+const CONFLICT_INTERVAL_MS = 10_000;
 
 const RETRY_FIRST_MS = 1000;
 const RETRY_CAP_MS = 60_000;
@@ -56,7 +56,7 @@ const RETRY_CAP_MS = 60_000;
 export class FirewallKeeper implements AsyncDisposable {
   readonly #options: KeeperOptions;
   readonly #clock: Clock;
-  readonly #pace: Pace;
+  readonly #pace: TokenBucket;
   readonly #stop = new AbortController();
   readonly #running: Promise<unknown>;
   #desired: DesiredFirewall | undefined;
@@ -74,7 +74,7 @@ export class FirewallKeeper implements AsyncDisposable {
   constructor(options: KeeperOptions) {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
-    this.#pace = new Pace(this.#clock, PACE);
+    this.#pace = new TokenBucket(this.#clock, PACE);
     this.#running = Promise.all([this.#listen(this.#stop.signal), this.#keep(this.#stop.signal)]);
   }
 
@@ -126,8 +126,8 @@ export class FirewallKeeper implements AsyncDisposable {
   }
 
   get #interval(): number {
-    // That a contest is over is told by a comparison.
-    if (this.#state.contest !== undefined) return this.#pace.rest;
+    // That a conflict is over is told by a comparison.
+    if (this.#state.conflict !== undefined) return this.#pace.rest;
     return this.#announced && !this.#deaf ? SLOW_INTERVAL_MS : this.#options.resyncInterval;
   }
 
@@ -150,7 +150,7 @@ export class FirewallKeeper implements AsyncDisposable {
   #tell(repaired: readonly string[]): void {
     this.#untold.push(...repaired);
     const now = this.#clock.monotonic();
-    const isHeld = this.#state.contest !== undefined && now < this.#toldAt + CONTEST_INTERVAL_MS;
+    const isHeld = this.#state.conflict !== undefined && now < this.#toldAt + CONFLICT_INTERVAL_MS;
     if (this.#untold.length === 0 || isHeld) return;
     this.#options.log.info({ repaired: this.#untold }, 'repaired the firewall');
     this.#options.onRepair?.(this.#untold);
@@ -158,16 +158,16 @@ export class FirewallKeeper implements AsyncDisposable {
     this.#toldAt = now;
   }
 
-  /** Others may do with their rules what they like, however often; it is a contest when it is ours they change. */
+  /** Others may do with their rules what they like, however often; it is a conflict when it is ours they change. */
   #weigh(repaired: readonly string[]): void {
-    const { contest, ...state } = this.#state;
+    const { conflict, ...state } = this.#state;
     if (!this.#pace.isPressed) {
-      if (contest !== undefined) this.#become(state);
+      if (conflict !== undefined) this.#become(state);
       return;
     }
-    const latest = repaired.at(-1) ?? contest?.latest;
+    const latest = repaired.at(-1) ?? conflict?.latest;
     if (latest === undefined) return;
-    this.#become({ ...state, contest: { repairs: (contest?.repairs ?? 0) + repaired.length, latest } });
+    this.#become({ ...state, conflict: { repairs: (conflict?.repairs ?? 0) + repaired.length, latest } });
   }
 
   async #apply(desired: DesiredFirewall): Promise<FirewallReport> {
@@ -175,14 +175,14 @@ export class FirewallKeeper implements AsyncDisposable {
     try {
       const report = await this.#options.firewall.apply(desired);
       this.#announced = report.announced;
-      const { contest } = before;
+      const { conflict } = before;
       const { engine, obstacles, dependsOnPeers } = report;
       this.#become({
         engine,
         ok: true,
         obstacles,
         dependsOnPeers,
-        ...(contest === undefined ? {} : { contest }),
+        ...(conflict === undefined ? {} : { conflict }),
       });
       if (before.lastError !== undefined) this.#options.log.info({}, 'the firewall is as wanted again');
       return report;

@@ -1,7 +1,7 @@
 /** Match expressions of `nft -j list ruleset`, read as conditions on packets. */
 import * as v from 'valibot';
 import { Prefix } from '../base/prefix.ts';
-import type { Condition } from './packet.ts';
+import type { PacketCondition } from './packet.ts';
 
 /** The elements of the sets and maps of one table, by `@name`. */
 export type Sets = ReadonlyMap<string, readonly unknown[]>;
@@ -15,7 +15,7 @@ const Field = v.object({
 });
 
 /** A match expression; what is not understood is a condition that may hold. */
-export function readMatch(content: unknown, sets: Sets): Condition[] {
+export function readMatch(content: unknown, sets: Sets): PacketCondition[] {
   const match = v.safeParse(Match, content);
   const field = match.success && v.safeParse(Field, match.output.left);
   if (!match.success || !field || !field.success) return [always({ field: 'unknown' })];
@@ -36,8 +36,8 @@ export function readMatch(content: unknown, sets: Sets): Condition[] {
 
 interface PayloadMatch {
   /** What a packet is that has such a field; not subject to a negation. */
-  readonly implied: readonly Condition[];
-  readonly on: Condition['on'];
+  readonly implied: readonly PacketCondition[];
+  readonly on: PacketCondition['on'];
 }
 
 function readPayload(
@@ -63,7 +63,7 @@ function readPayload(
   }
 }
 
-function readHeader(field: string, values: readonly unknown[]): Condition['on'] {
+function readHeader(field: string, values: readonly unknown[]): PacketCondition['on'] {
   if (field === 'protocol' || field === 'nexthdr') return { field: 'protocol', names: words(values) };
   if (field !== 'saddr' && field !== 'daddr') return { field: 'traffic' };
   const prefixes = values.map(toPrefix);
@@ -72,14 +72,14 @@ function readHeader(field: string, values: readonly unknown[]): Condition['on'] 
     : { field: 'unknown' };
 }
 
-function readPort(field: string, values: readonly unknown[]): Condition['on'] {
+function readPort(field: string, values: readonly unknown[]): PacketCondition['on'] {
   const ranges = values.map(toRange);
   return field === 'dport' && ranges.every(range => range !== undefined)
     ? { field: 'destinationPort', ranges }
     : { field: 'traffic' };
 }
 
-function readMeta(key: string, values: readonly unknown[]): Condition['on'] {
+function readMeta(key: string, values: readonly unknown[]): PacketCondition['on'] {
   switch (key) {
     case 'iif':
     case 'iifname':
@@ -103,7 +103,7 @@ function readMeta(key: string, values: readonly unknown[]): Condition['on'] {
   }
 }
 
-function readMark(values: readonly unknown[], mask: number): Condition['on'] {
+function readMark(values: readonly unknown[], mask: number): PacketCondition['on'] {
   const [value] = values;
   return values.length === 1 && typeof value === 'number'
     ? { field: 'mark', mask, value }
@@ -113,7 +113,7 @@ function readMark(values: readonly unknown[], mask: number): Condition['on'] {
 const ANY_IPV4 = Prefix.parse('0.0.0.0/0');
 const ANY_IPV6 = Prefix.parse('::/0');
 
-export const always = (on: Condition['on']): Condition => ({ not: false, on });
+export const always = (on: PacketCondition['on']): PacketCondition => ({ not: false, on });
 
 const Elements = v.union([v.object({ set: v.array(v.unknown()) }), v.array(v.unknown())]);
 

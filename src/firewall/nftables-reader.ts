@@ -4,7 +4,7 @@
  */
 import * as v from 'valibot';
 import { always, readMatch, type Sets } from './nftables-match.ts';
-import type { Condition } from './packet.ts';
+import type { PacketCondition } from './packet.ts';
 import type { ReadChains, ReadRule, Verdict } from './walk.ts';
 
 /** A chain that the kernel itself calls. */
@@ -91,7 +91,7 @@ const keyOf = (place?: { readonly family: string; readonly table: string }) =>
 
 /** A verdict map is one rule per element. */
 function readRule(expressions: readonly Readonly<Record<string, unknown>>[], text: string, sets: Sets) {
-  const conditions: Condition[] = [];
+  const conditions: PacketCondition[] = [];
   const rules: ReadRule[] = [];
   for (const expression of expressions) {
     const [[kind, content] = ['', undefined]] = Object.entries(expression);
@@ -132,7 +132,7 @@ function readVerdict(expression: unknown): Verdict | undefined {
 }
 
 /** A match or target of iptables, of which nft knows the name only. */
-function readXtables(content: unknown): Condition[] {
+function readXtables(content: unknown): PacketCondition[] {
   const isKnown = v.is(
     v.union([v.object({ type: v.literal('target') }), v.object({ name: v.literal('comment') })]),
     content,
@@ -147,7 +147,7 @@ const VerdictMap = v.object({
 
 function readVerdictMap(
   content: unknown,
-  before: readonly Condition[],
+  before: readonly PacketCondition[],
   text: string,
   sets: Sets,
 ): ReadRule[] {

@@ -13,7 +13,7 @@ import * as v from 'valibot';
 import { unreachable } from '../base/errors.ts';
 import { ADDRESS_BITS, type Family } from '../base/ip.ts';
 import { OVERLAY_MARK } from './overlay-packets.ts';
-import { type AddressMatch, MASQUERADE_MARK, type Rule, type RuleSet } from './rules.ts';
+import { type AddressMatch, type FirewallRule, MASQUERADE_MARK, type RuleSet } from './rules.ts';
 
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
@@ -41,13 +41,13 @@ export const SOURCE_PRIORITY = 99;
 const MARK_PRIORITY = -149;
 
 /** Everything in a table of flannel's name, in comparable form: what is listed and what is wanted look the same. */
-export interface Table {
+export interface NftTable {
   readonly chains: readonly TableChain[];
   readonly rules: readonly TableRule[];
 }
 
 /** The table that holds `wanted`, or undefined when there should be none. */
-export function renderTable(family: Family, wanted: RuleSet): Table | undefined {
+export function renderTable(family: Family, wanted: RuleSet): NftTable | undefined {
   const { masquerade, forward, source, mark, randomFully } = wanted;
   const table = { family: NFT_FAMILY[family], table: NFT_TABLE[family] };
   const contents = [
@@ -66,7 +66,7 @@ export function renderTable(family: Family, wanted: RuleSet): Table | undefined 
 }
 
 /** One transaction that leaves exactly `wanted` in the table, whatever was there. */
-export function replaceScript(family: Family, wanted: Table | undefined): Json {
+export function replaceScript(family: Family, wanted: NftTable | undefined): Json {
   const table = { table: { family: NFT_FAMILY[family], name: NFT_TABLE[family] } };
   // Deleting a table that does not exist is refused; adding one that does is not.
   const clear = [{ add: table }, { delete: table }];
@@ -88,7 +88,7 @@ const Tables = v.object({
 });
 
 /** The content of one table from `nft -j list table`. @throws SyntaxError, ValiError */
-export function parseTable(listing: string): Table {
+export function parseTable(listing: string): NftTable {
   // Validation must not add defaults here: what is compared is what was printed.
   const objects = v.parse(v.object({ nftables: v.array(v.record(v.string(), v.unknown())) }), parse(listing));
   return {
@@ -110,7 +110,7 @@ const base = (type: string, hook: string, prio: number) => ({ type, hook, prio, 
 
 const MARK = { meta: { key: 'mark' } } as const;
 
-function renderRule(family: Family, chain: string, rule: Rule, randomFully: boolean): TableRule {
+function renderRule(family: Family, chain: string, rule: FirewallRule, randomFully: boolean): TableRule {
   const matches = [
     rule.mark && {
       match: {
@@ -143,7 +143,7 @@ function renderMatch(family: Family, field: 'saddr' | 'daddr', { prefix, not }: 
   };
 }
 
-function renderVerdict(family: Family, verdict: Rule['verdict'], randomFully: boolean): Json {
+function renderVerdict(family: Family, verdict: FirewallRule['verdict'], randomFully: boolean): Json {
   switch (verdict) {
     case 'return':
       return { return: null };

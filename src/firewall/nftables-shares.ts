@@ -2,17 +2,17 @@
 import { Ip } from '../base/ip.ts';
 import { Prefix } from '../base/prefix.ts';
 import { sharesOf } from '../ownership/shared-chain.ts';
-import type { Json, Table } from './nftables-rules.ts';
+import type { Json, NftTable } from './nftables-rules.ts';
 
 export interface TableShares {
   /** What must be as we want it. */
-  readonly ours: Table;
+  readonly ours: NftTable;
   /** What stays as it is; undefined when it is all ours. */
-  readonly others: Table | undefined;
+  readonly others: NftTable | undefined;
 }
 
 /** @param networks ours. */
-export function tableShares({ chains, rules }: Table, networks: readonly Prefix[]): TableShares {
+export function tableShares({ chains, rules }: NftTable, networks: readonly Prefix[]): TableShares {
   const parts = chains.map(chain => {
     const own = rules.filter(rule => rule.chain === chain.name);
     return { chain, ...sharesOf(own, ({ expr }) => blocksIn(expr), networks) };
@@ -30,7 +30,7 @@ export function tableShares({ chains, rules }: Table, networks: readonly Prefix[
 }
 
 /** What is wanted, and what others have in the same table. */
-export function together(wanted: Table | undefined, others: Table | undefined): Table | undefined {
+export function inOneTable(wanted: NftTable | undefined, others: NftTable | undefined): NftTable | undefined {
   if (wanted === undefined || others === undefined) return wanted ?? others;
   const known = new Set(wanted.chains.map(({ name }) => name));
   const written = new Set(wanted.rules.map(rule => JSON.stringify(rule)));

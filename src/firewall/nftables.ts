@@ -1,11 +1,10 @@
 /** The nftables engine: nft(8) with JSON in both directions, one transaction per address family. */
 import { isCode } from '../base/errors.ts';
-import type { Family } from '../base/ip.ts';
+import { FAMILIES, type Family } from '../base/ip.ts';
 import type { Prefix } from '../base/prefix.ts';
 import type { RunResult } from '../sys/process.ts';
 import {
-  type Change,
-  FAMILIES,
+  type FirewallChange,
   FirewallError,
   type Obstacle,
   type Plan,
@@ -18,14 +17,14 @@ import { type BaseChain, readRuleset } from './nftables-reader.ts';
 import {
   NFT_FAMILY,
   NFT_TABLE,
+  type NftTable,
   parseTable,
   parseTables,
   renderTable,
   replaceScript,
   SOURCE_PRIORITY,
-  type Table,
 } from './nftables-rules.ts';
-import { type TableShares, tableShares, together } from './nftables-shares.ts';
+import { inOneTable, type TableShares, tableShares } from './nftables-shares.ts';
 import { isForeign, obstaclesInRuleset } from './obstacles.ts';
 
 export class NftablesEngine implements RuleEngine {
@@ -110,10 +109,10 @@ export class NftablesEngine implements RuleEngine {
 
   async #planFamily(
     family: Family,
-    wanted: Table | undefined,
+    wanted: NftTable | undefined,
     networks: readonly Prefix[],
     isPresent: boolean,
-  ): Promise<Change | undefined> {
+  ): Promise<FirewallChange | undefined> {
     const shares = isPresent ? tableShares(await this.#table(family), networks) : undefined;
     const difference = this.#difference(wanted, shares);
     if (difference === undefined) return undefined;
@@ -121,11 +120,11 @@ export class NftablesEngine implements RuleEngine {
       differences: [`table ${nameOf(family)} ${difference}`],
       program: 'nft',
       // Not on standard input: nft opens /dev/stdin by name, which fails for the socket that Node makes it.
-      args: ['-j', JSON.stringify(replaceScript(family, together(wanted, shares?.others)))],
+      args: ['-j', JSON.stringify(replaceScript(family, inOneTable(wanted, shares?.others)))],
     };
   }
 
-  #difference(wanted: Table | undefined, shares: TableShares | undefined): string | undefined {
+  #difference(wanted: NftTable | undefined, shares: TableShares | undefined): string | undefined {
     if (wanted === undefined) {
       const isClean = shares === undefined || (shares.others !== undefined && shares.ours.rules.length === 0);
       return isClean ? undefined : 'is not wanted';
@@ -147,7 +146,7 @@ export class NftablesEngine implements RuleEngine {
     }
   }
 
-  async #table(family: Family): Promise<Table> {
+  async #table(family: Family): Promise<NftTable> {
     return await this.#list(['table', NFT_FAMILY[family], NFT_TABLE[family]], parseTable);
   }
 

@@ -29,9 +29,9 @@ export interface Packet {
  * Whether a condition holds: for all packets of a kind; for none; for all of at least one host; for some of them, by
  * protocol or by what went before; or it cannot be told from the rule.
  */
-export type Answer = 'yes' | 'no' | 'host' | 'some' | 'unknown';
+export type PathAnswer = 'yes' | 'no' | 'host' | 'some' | 'unknown';
 
-export interface Condition {
+export interface PacketCondition {
   readonly not: boolean;
   readonly on:
     | { readonly field: 'source' | 'destination'; readonly prefixes: readonly Prefix[] }
@@ -47,31 +47,31 @@ export interface Condition {
 }
 
 /** Whether a rule with these conditions applies to the packets. */
-export function answerAll(conditions: readonly Condition[], packet: Packet): Answer {
+export function answerAll(conditions: readonly PacketCondition[], packet: Packet): PathAnswer {
   const answers = conditions.map(condition => answer(condition, packet));
   const worst = (['no', 'unknown', 'some', 'host'] as const).find(each => answers.includes(each));
   return worst ?? 'yes';
 }
 
 /** Whether one of the conditions picks these packets out by where they come from or go to. */
-export function isAbout(conditions: readonly Condition[], packet: Packet): boolean {
+export function isAbout(conditions: readonly PacketCondition[], packet: Packet): boolean {
   return conditions.some(({ not, on }) => {
     if (not || !['source', 'destination', 'input', 'output', 'mark'].includes(on.field)) return false;
     return ['yes', 'host', 'unknown'].includes(answer({ not, on }, packet)) && !isEverything(on);
   });
 }
 
-const isEverything = (on: Condition['on']): boolean =>
+const isEverything = (on: PacketCondition['on']): boolean =>
   'prefixes' in on && on.prefixes.some(({ length }) => length === 0);
 
-function answer({ not, on }: Condition, packet: Packet): Answer {
+function answer({ not, on }: PacketCondition, packet: Packet): PathAnswer {
   const plain = answerPlain(on, packet);
   if (!not || plain === 'some' || plain === 'unknown') return plain;
   // What holds for one host does not hold for the others.
   return ({ yes: 'no', no: 'yes', host: 'host' } as const)[plain];
 }
 
-function answerPlain(on: Condition['on'], packet: Packet): Answer {
+function answerPlain(on: PacketCondition['on'], packet: Packet): PathAnswer {
   switch (on.field) {
     case 'source':
     case 'destination':
@@ -95,7 +95,7 @@ function answerPlain(on: Condition['on'], packet: Packet): Answer {
   }
 }
 
-function answerAddress(wanted: readonly Prefix[], actual: readonly Prefix[], hostLength: number): Answer {
+function answerAddress(wanted: readonly Prefix[], actual: readonly Prefix[], hostLength: number): PathAnswer {
   if (actual.length === 0) return 'unknown';
   if (actual.every(block => wanted.some(prefix => prefix.contains(block)))) return 'yes';
   const overlapping = wanted.filter(prefix => actual.some(block => prefix.overlaps(block)));
@@ -103,7 +103,7 @@ function answerAddress(wanted: readonly Prefix[], actual: readonly Prefix[], hos
   return overlapping.some(({ length }) => length <= hostLength) ? 'host' : 'some';
 }
 
-function answerLink(wanted: readonly string[], actual: readonly string[] | undefined): Answer {
+function answerLink(wanted: readonly string[], actual: readonly string[] | undefined): PathAnswer {
   if (actual === undefined) return 'unknown';
   const matching = actual.filter(name => wanted.some(pattern => isNamed(name, pattern)));
   if (matching.length === 0) return 'no';
@@ -113,7 +113,7 @@ function answerLink(wanted: readonly string[], actual: readonly string[] | undef
 const isNamed = (name: string, pattern: string): boolean =>
   pattern.endsWith('*') ? name.startsWith(pattern.slice(0, -1)) : name === pattern;
 
-function answerPort(wanted: readonly (readonly [number, number])[], actual?: readonly number[]): Answer {
+function answerPort(wanted: readonly (readonly [number, number])[], actual?: readonly number[]): PathAnswer {
   if (actual === undefined) return 'some';
   const isWanted = (port: number) => wanted.some(([low, high]) => low <= port && port <= high);
   if (actual.every(isWanted)) return 'yes';

@@ -36,7 +36,7 @@ export interface AddressMatch {
   readonly not: boolean;
 }
 
-export interface Rule {
+export interface FirewallRule {
   readonly mark?: typeof MASQUERADE_MARK;
   readonly source?: AddressMatch;
   readonly destination?: AddressMatch;
@@ -57,15 +57,15 @@ export const MASQUERADE_MARK = 0x4000;
 export interface RuleSet {
   /** Networks whose rules are ours: of these, what is not in a list below is removed. */
   readonly networks: readonly Prefix[];
-  readonly masquerade: readonly Rule[];
-  readonly forward: readonly Rule[];
+  readonly masquerade: readonly FirewallRule[];
+  readonly forward: readonly FirewallRule[];
   /** Before whatever changes a source. */
-  readonly source: readonly Rule[];
-  readonly mark: readonly Rule[];
+  readonly source: readonly FirewallRule[];
+  readonly mark: readonly FirewallRule[];
   /** Only where something drops what comes over the overlay before `forward` accepts it. */
-  readonly overlay: readonly Rule[];
+  readonly overlay: readonly FirewallRule[];
   /** Only where INPUT drops tunnel packets. */
-  readonly tunnel: readonly Rule[];
+  readonly tunnel: readonly FirewallRule[];
   readonly randomFully: boolean;
   /** What the rules of others must let pass. */
   readonly packets: OverlayPackets;
@@ -89,7 +89,7 @@ const MULTICAST = { ipv4: Prefix.parse('224.0.0.0/4'), ipv6: Prefix.of(Ip.parse(
 export function rulesFor(desired: DesiredFirewall, family: Family): RuleSet {
   const { masquerade, forward, randomFully, tunnel } = desired;
   const block = desired.blocks.find(({ network }) => network.family === family);
-  const networks = networksOf(desired);
+  const networks = networksIn(desired);
   const ofBlock = block && {
     masquerade: masquerade ? masqueradeRules(block) : [],
     forward: forward ? forwardRules(block) : [],
@@ -109,12 +109,12 @@ export function rulesFor(desired: DesiredFirewall, family: Family): RuleSet {
 }
 
 /** Networks whose rules are ours. */
-export const networksOf = ({ blocks, formerNetworks = [] }: DesiredFirewall): readonly Prefix[] => [
+export const networksIn = ({ blocks, formerNetworks = [] }: DesiredFirewall): readonly Prefix[] => [
   ...blocks.map(({ network }) => network),
   ...formerNetworks,
 ];
 
-function masqueradeRules({ network, subnet }: OverlayBlock): Rule[] {
+function masqueradeRules({ network, subnet }: OverlayBlock): FirewallRule[] {
   return [
     { mark: MASQUERADE_MARK, verdict: 'return' },
     { source: is(subnet), destination: is(network), verdict: 'return' },
@@ -125,14 +125,14 @@ function masqueradeRules({ network, subnet }: OverlayBlock): Rule[] {
   ];
 }
 
-function forwardRules({ network }: OverlayBlock): Rule[] {
+function forwardRules({ network }: OverlayBlock): FirewallRule[] {
   return [
     { source: is(network), verdict: 'accept' },
     { destination: is(network), verdict: 'accept' },
   ];
 }
 
-function sourceRules({ network, subnet }: OverlayBlock): Rule[] {
+function sourceRules({ network, subnet }: OverlayBlock): FirewallRule[] {
   return [
     { mark: MASQUERADE_MARK, verdict: 'return' },
     { source: is(subnet), destination: is(subnet), verdict: 'return' },
@@ -141,18 +141,18 @@ function sourceRules({ network, subnet }: OverlayBlock): Rule[] {
   ];
 }
 
-function markRules({ network, devices = [] }: OverlayBlock): Rule[] {
+function markRules({ network, devices = [] }: OverlayBlock): FirewallRule[] {
   return devices.map(input => ({ source: is(network), input, verdict: 'mark' }));
 }
 
-function overlayRules({ network, subnet, devices = [] }: OverlayBlock): Rule[] {
+function overlayRules({ network, subnet, devices = [] }: OverlayBlock): FirewallRule[] {
   return devices.flatMap(device => [
     { source: is(network), destination: is(subnet), input: device, verdict: 'accept' },
     { source: is(subnet), destination: is(network), output: device, verdict: 'accept' },
   ]);
 }
 
-function tunnelRules({ ports, peers }: TunnelTraffic, network: Prefix, family: Family): Rule[] {
+function tunnelRules({ ports, peers }: TunnelTraffic, network: Prefix, family: Family): FirewallRule[] {
   const sources = peers.filter(peer => peer.family === family).sort((a, b) => a.compare(b));
   return ports.flatMap(udpPort =>
     sources.map(ip => ({

@@ -2,7 +2,7 @@
  * The way of a packet through chains of rules, as far as it can be told by reading them. Foreign rules are given the
  * benefit of the doubt: what may let the packets pass on purpose does.
  */
-import { answerAll, type Condition, isAbout, type Packet } from './packet.ts';
+import { answerAll, isAbout, type Packet, type PacketCondition } from './packet.ts';
 
 export type Verdict =
   | { readonly kind: 'accept' | 'drop' | 'return' | 'nat' }
@@ -11,7 +11,7 @@ export type Verdict =
   | { readonly kind: 'none' };
 
 export interface ReadRule {
-  readonly conditions: readonly Condition[];
+  readonly conditions: readonly PacketCondition[];
   readonly verdict: Verdict;
   /** As a person would find it. */
   readonly text: string;

@@ -6,14 +6,14 @@ import { isCode } from '../base/errors.ts';
 import { silentLogger } from '../base/log.ts';
 import type { Prefix } from '../base/prefix.ts';
 import { type AgentOption, networkOption, socketOf, socketOption } from '../cli/agent-option.ts';
-import { CommandError } from '../cli/errors.ts';
-import { formatCount } from '../cli/format.ts';
-import { withExamples } from '../cli/help.ts';
-import { jsonOption, prefix, repeated } from '../cli/options.ts';
-import { note, print, printJson } from '../cli/output.ts';
-import { agentPlaces, networkPrefix, SUBNET_FILE } from '../cli/places.ts';
-import { requireRoot } from '../cli/require-root.ts';
-import { wrap } from '../cli/table.ts';
+import { agentPlaces, networkPrefix, SUBNET_FILE } from '../console/defaults.ts';
+import { CommandError } from '../console/errors.ts';
+import { formatCount } from '../console/format.ts';
+import { withExamples } from '../console/help.ts';
+import { jsonOption, prefix, repeated } from '../console/options.ts';
+import { note, print, printJson } from '../console/output.ts';
+import { requireRoot } from '../console/require-root.ts';
+import { wrap } from '../console/table.ts';
 import type { Findings, Leftover } from './cleanup.ts';
 
 interface Options extends AgentOption {
@@ -54,7 +54,7 @@ export function cleanupCommand(): Command {
       await refuseWhileAgentRuns(socketOf(options));
       // Loaded only now: help and a refusal should answer at once.
       const { Firewall } = await import('../firewall/firewall.ts');
-      const { connectRoute } = await import('../netlink/connect-route.ts');
+      const { connectRoute } = await import('../netlink/route/connect.ts');
       const { agentFiles, findLeftovers } = await import('./cleanup.ts');
       const { stateDir = agentPlaces(options.etcdPrefix).stateDirectory, subnetFile } = options;
       const networks = [
@@ -89,8 +89,8 @@ export function cleanupCommand(): Command {
 
 /** The blocks of the network that the agent had, as its state directory tells. */
 async function recordedNetworks(stateDirectory: string, network: string): Promise<readonly Prefix[]> {
-  const { formerConfigOf, KnownStateFile } = await import('../agent/known-state.ts');
-  const { networksOf } = await import('../subnet/config.ts');
+  const { formerConfigOf, KnownStateFile } = await import('../agent/state/known-state.ts');
+  const { networksOf } = await import('../subnet/config/config.ts');
   const known = await new KnownStateFile(stateDirectory, networkPrefix(network), systemClock).load();
   const config = known && formerConfigOf(known);
   return config === undefined ? [] : networksOf(config);

@@ -16,11 +16,11 @@ import { isCode } from '../base/errors.ts';
 import { Prefix } from '../base/prefix.ts';
 import { PROTOCOL } from '../dataplane/entry.ts';
 import type { Firewall } from '../firewall/firewall.ts';
-import type { Link, NewRoute, Route } from '../netlink/objects.ts';
-import type { Rtnetlink } from '../netlink/rtnetlink.ts';
+import type { Link, NewRoute, Route } from '../netlink/route/objects.ts';
+import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
 import { deviceOwner } from '../ownership/device.ts';
 import { ownerByNetwork, ownerOf } from '../ownership/owner.ts';
-import { blocksOf } from '../subnet/lease.ts';
+import { blocksOf } from '../subnet/lease/lease.ts';
 import { parseSubnetEnv } from '../subnet/subnet-env.ts';
 
 /** One thing that was left behind. */
@@ -112,7 +112,7 @@ async function findDevices(
 }
 
 /** Where an agent of this host was told to keep its files. */
-export interface AgentPlaces {
+export interface AgentDefaults {
   readonly networks: readonly Prefix[];
   readonly subnetFile: string;
   readonly socket: string;
@@ -124,7 +124,7 @@ export interface AgentPlaces {
  * The agent's files that are there. These places are given by a person, and root removes what is in them: whatever
  * does not look like the agent's own work stays, so that `--socket /etc` does no harm.
  */
-export function agentFiles({ networks, subnetFile, socket, stateDirectory }: AgentPlaces): string[] {
+export function agentFiles({ networks, subnetFile, socket, stateDirectory }: AgentDefaults): string[] {
   return [
     ...(isFile(subnetFile) && isOfNetwork(readFileSync(subnetFile, 'utf8'), networks) ? [subnetFile] : []),
     ...(statOf(socket)?.isSocket() === true ? [socket] : []),

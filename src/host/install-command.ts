@@ -2,10 +2,10 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Argument, Command } from 'commander';
-import { CommandError } from '../cli/errors.ts';
-import { withExamples } from '../cli/help.ts';
-import { withChoices } from '../cli/options.ts';
-import { note, print } from '../cli/output.ts';
+import { CommandError } from '../console/errors.ts';
+import { withExamples } from '../console/help.ts';
+import { withChoices } from '../console/options.ts';
+import { note, print } from '../console/output.ts';
 import { run } from '../sys/process.ts';
 import { install, type Systemd, uninstall, unitText } from './install.ts';
 import { type Daemon, environmentFile, UNITS } from './units.ts';

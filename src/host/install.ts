@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { CommandError } from '../cli/errors.ts';
+import { CommandError } from '../console/errors.ts';
 import { writeFileAtomic } from '../sys/file.ts';
 import type { run } from '../sys/process.ts';
 import { type Daemon, environmentFile, UNITS, type UnitOptions } from './units.ts';

@@ -1,13 +1,13 @@
 /** The program under study: one `tulle agent` per host, started as a person would. */
 import type { Prefix } from '../base/prefix.ts';
-import { SUBNET_FILE } from '../cli/places.ts';
-import type { Rtnetlink } from '../netlink/rtnetlink.ts';
+import { SUBNET_FILE } from '../console/defaults.ts';
+import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
 import { startDaemon } from './daemon.ts';
 import { LabError } from './errors.ts';
 import { UPLINK } from './fabric.ts';
 import { type LabHost, TULLE } from './host.ts';
 import type { LabPlan } from './plan.ts';
-import { parseSubnetEnv, type SubnetEnv } from './subnet-env.ts';
+import { type HostSubnet, parseHostSubnet } from './subnet-env.ts';
 
 export function agentArguments(plan: Pick<LabPlan, 'etcdEndpoint' | 'etcdPrefix'>): string[] {
   return [
@@ -20,7 +20,7 @@ export function agentArguments(plan: Pick<LabPlan, 'etcdEndpoint' | 'etcdPrefix'
 }
 
 /** Starts the agent and waits until it holds a lease and has written it down. */
-export async function startAgent(host: LabHost, plan: LabPlan, signal: AbortSignal): Promise<SubnetEnv> {
+export async function startAgent(host: LabHost, plan: LabPlan, signal: AbortSignal): Promise<HostSubnet> {
   const text = await startDaemon(host, {
     name: 'agent',
     program: TULLE,
@@ -29,7 +29,7 @@ export async function startAgent(host: LabHost, plan: LabPlan, signal: AbortSign
     patience: 30_000,
     signal,
   });
-  return parseSubnetEnv(text);
+  return parseHostSubnet(text);
 }
 
 const PATIENCE_MS = 30_000;

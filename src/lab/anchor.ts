@@ -12,9 +12,9 @@
  */
 import { once } from 'node:events';
 import { closeSync, writeSync } from 'node:fs';
-import { settle } from '../sys/inhabitant.ts';
 import type { Namespaces } from '../sys/launch.ts';
 import { pipe } from '../sys/libc.ts';
+import { settle } from '../sys/pid-namespace.ts';
 import { endProcess, identify, type ProcessId, waitForEnd } from '../sys/pidfd.ts';
 import { start } from '../sys/process.ts';
 import { LabError } from './errors.ts';

@@ -2,19 +2,19 @@
 import { Argument, Command, Option } from 'commander';
 import { ParseError } from '../base/errors.ts';
 import { isObject } from '../base/fields.ts';
-import { EXIT } from '../cli/exit-codes.ts';
-import { formatCount, formatDuration } from '../cli/format.ts';
-import { withExamples } from '../cli/help.ts';
-import { offering } from '../cli/offers.ts';
-import { integer, jsonOption, value, withChoices } from '../cli/options.ts';
-import { note, print, printJson } from '../cli/output.ts';
-import { untilStopped } from '../cli/signals.ts';
-import { formatTable } from '../cli/table.ts';
+import { EXIT } from '../console/exit-codes.ts';
+import { formatCount, formatDuration } from '../console/format.ts';
+import { withExamples } from '../console/help.ts';
+import { offering } from '../console/offers.ts';
+import { integer, jsonOption, value, withChoices } from '../console/options.ts';
+import { note, print, printJson } from '../console/output.ts';
+import { untilStopped } from '../console/signals.ts';
+import { formatTable } from '../console/table.ts';
 import { runDemo } from './demo.ts';
 import { withContainersAsTheyAre } from './docker.ts';
 import { LabError } from './errors.ts';
-import { execIn, statusOf } from './exec.ts';
-import { raiseLab, razeLab } from './lab.ts';
+import { execIn, exitStatusOf } from './exec.ts';
+import { createLab, destroyLab } from './lab.ts';
 import { formatMatrix } from './matrix.ts';
 import { pingAll } from './ping.ts';
 import {
@@ -99,7 +99,7 @@ function up(): Command {
           store,
           ...(backendConfig === undefined ? {} : { backend: backendConfig }),
         });
-        await using lab = await withLog(raiseLab(plan, { signal, onStep: stepNoter() }));
+        await using lab = await withLog(createLab(plan, { signal, onStep: stepNoter() }));
         const record = await lab.handOver();
         if (json === true) {
           printJson(describeLab(record));
@@ -122,7 +122,7 @@ function down(): Command {
     .addOption(nameOption())
     .addOption(jsonOption())
     .action(async ({ name, json }: Named) => {
-      const existed = await razeLab(name);
+      const existed = await destroyLab(name);
       if (json === true) printJson({ name, existed });
       else print(existed ? `lab ${name} is gone` : `there was no lab named ${name}`);
     });
@@ -157,7 +157,7 @@ function exec(): Command {
     .action(async (target: string, words: string[], { name }: Named) => {
       // Options after the target are the program's, and so commander hands on the separator, too.
       const [program = '', ...args] = words[0] === '--' ? words.slice(1) : words;
-      process.exitCode = statusOf(await execIn(requireRecord(name), target, program, args));
+      process.exitCode = exitStatusOf(await execIn(requireRecord(name), target, program, args));
     });
   return withExamples(command, [
     { line: 'lab exec docker1 -- ip route', does: "the host's routes" },

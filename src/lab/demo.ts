@@ -1,10 +1,10 @@
 /** What `npm start` shows: three hosts, who reaches whom, and how one packet gets across. */
-import { formatCount, formatDuration } from '../cli/format.ts';
-import { paint, print } from '../cli/output.ts';
-import { wrap } from '../cli/table.ts';
+import { formatCount, formatDuration } from '../console/format.ts';
+import { paint, print } from '../console/output.ts';
+import { wrap } from '../console/table.ts';
 import { LabError } from './errors.ts';
 import { type Hop, traceJourney } from './journey.ts';
-import { raiseLab } from './lab.ts';
+import { createLab } from './lab.ts';
 import { formatMatrix } from './matrix.ts';
 import { pingAll } from './ping.ts';
 import { nameFlag, OVERLAY, planLab, UNDERLAY } from './plan.ts';
@@ -31,7 +31,7 @@ export async function runDemo(name: string, signal: AbortSignal): Promise<void> 
   const started = performance.now();
   const onStep = (step: string) =>
     print(`  ${paint('green', '✓')} ${step} (${formatDuration(performance.now() - started)})`);
-  await using lab = await raiseLab(plan, { signal, onStep });
+  await using lab = await createLab(plan, { signal, onStep });
   await lab.publish();
   const { hosts } = lab.record;
 

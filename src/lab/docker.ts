@@ -12,14 +12,14 @@ import { formatInterfaceAddress } from '../base/prefix.ts';
 import { startDaemon } from './daemon.ts';
 import { LabHost } from './host.ts';
 import type { ContainerRecord, LabRecord } from './record.ts';
-import type { SubnetEnv } from './subnet-env.ts';
+import type { HostSubnet } from './subnet-env.ts';
 
 const IMAGE = 'busybox';
 
 export async function startDockerd(
   host: LabHost,
   labName: string,
-  subnet: SubnetEnv,
+  subnet: HostSubnet,
   signal: AbortSignal,
 ): Promise<void> {
   await startDaemon(host, {

@@ -28,7 +28,7 @@ export async function execIn(
 }
 
 /** The status a shell would report: 128 and the number of the signal that ended it. */
-export function statusOf(exit: Exit): number {
+export function exitStatusOf(exit: Exit): number {
   return exit.status ?? 128 + constants.signals[exit.signal];
 }
 

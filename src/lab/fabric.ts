@@ -3,7 +3,7 @@
  * machine's own firewall would see bridged frames (br_netfilter), and dockerd's FORWARD policy would drop them.
  */
 import type { Ip } from '../base/ip.ts';
-import type { Rtnetlink } from '../netlink/rtnetlink.ts';
+import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
 import type { Netns } from '../sys/netns.ts';
 import { UNDERLAY } from './plan.ts';
 
@@ -12,7 +12,7 @@ const BRIDGE = 'underlay';
 export const UPLINK = 'eth0';
 
 /** Makes the bridge. */
-export async function weaveFabric(fabric: Rtnetlink): Promise<void> {
+export async function createUnderlay(fabric: Rtnetlink): Promise<void> {
   await fabric.links.add({ name: BRIDGE, up: true, info: { kind: 'bridge', multicastSnooping: false } });
 }
 

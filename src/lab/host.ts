@@ -5,9 +5,9 @@
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { settle } from '../sys/inhabitant.ts';
+import { settle } from '../sys/pid-namespace.ts';
 import type { ProcessId } from '../sys/pidfd.ts';
-import { attach, type Exit, type RunOptions, type RunResult, run } from '../sys/process.ts';
+import { attachTerminal, type Exit, type RunOptions, type RunResult, run } from '../sys/process.ts';
 import { namespacesOf } from './anchor.ts';
 
 /** The directory of this program, which every host sees as well. */
@@ -61,7 +61,7 @@ export class LabHost {
   attach(program: string, args: readonly string[], netns?: string): Promise<Exit> {
     const namespaces = namespacesOf(this.anchor);
     const cwd = existsSync(this.path(process.cwd())) ? process.cwd() : '/';
-    return attach(program, args, {
+    return attachTerminal(program, args, {
       cwd,
       // So that `tulle` is found although it is not installed.
       env: { ...process.env, PATH: `${join(PROJECT, 'bin')}:${process.env['PATH'] ?? ''}` },

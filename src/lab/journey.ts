@@ -4,10 +4,10 @@
  */
 import { Ip } from '../base/ip.ts';
 import { formatInterfaceAddress, Prefix } from '../base/prefix.ts';
-import { connectRoute } from '../netlink/connect-route.ts';
 import { NUD_PERMANENT, NUD_REACHABLE, RTNH_F_ONLINK } from '../netlink/constants.ts';
-import type { FdbEntry, Link, Neighbor, Route, VxlanInfo } from '../netlink/objects.ts';
-import type { Rtnetlink } from '../netlink/rtnetlink.ts';
+import { connectRoute } from '../netlink/route/connect.ts';
+import type { FdbEntry, Link, Neighbor, Route, VxlanInfo } from '../netlink/route/objects.ts';
+import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
 import { Netns } from '../sys/netns.ts';
 import { LabHost } from './host.ts';
 import type { ContainerRecord, HostRecord } from './record.ts';

@@ -7,14 +7,14 @@
  * Ctrl-C and a `kill -9` at any moment have the same end: nothing is left (src/lab/anchor.ts says why).
  */
 import { parallel } from '../base/parallel.ts';
-import { connectRoute } from '../netlink/connect-route.ts';
+import { connectRoute } from '../netlink/route/connect.ts';
 import { Netns } from '../sys/netns.ts';
 import { endProcess, isAlive } from '../sys/pidfd.ts';
 import { startAgent, waitForRoutes } from './agent.ts';
 import { Anchor, namespacesOf, startKeeper, waitForDeath } from './anchor.ts';
 import { runContainers, startDockerd, sweepControlGroups } from './docker.ts';
 import { LabError } from './errors.ts';
-import { weaveFabric } from './fabric.ts';
+import { createUnderlay } from './fabric.ts';
 import type { LabPlan } from './plan.ts';
 import {
   type ContainerRecord,
@@ -31,12 +31,12 @@ import { requireCapabilities, requireRootForLab } from './requirements.ts';
 import { makeSandboxes } from './sandboxes.ts';
 import { Site } from './site.ts';
 import { startStore } from './store.ts';
-import type { SubnetEnv } from './subnet-env.ts';
+import type { HostSubnet } from './subnet-env.ts';
 
 /** Hosts worked on at the same time. */
 const AT_ONCE = 8;
 
-export interface RaiseOptions {
+export interface CreateOptions {
   readonly signal: AbortSignal;
   /** Told of every step once it is done. */
   readonly onStep?: (step: string) => void;
@@ -93,7 +93,7 @@ export class Lab implements AsyncDisposable {
  *
  * @throws LabError; `signal.reason`. Nothing is left of a failed attempt.
  */
-export async function raiseLab(plan: LabPlan, options: RaiseOptions): Promise<Lab> {
+export async function createLab(plan: LabPlan, options: CreateOptions): Promise<Lab> {
   requireCapabilities(plan);
   await using resources = new AsyncDisposableStack();
   const lock = resources.use(await lockName(plan.name));
@@ -111,7 +111,7 @@ export async function raiseLab(plan: LabPlan, options: RaiseOptions): Promise<La
   const route = doors.use(connectRoute({ netns }));
   const { signal, onStep = () => undefined } = options;
 
-  await weaveFabric(route);
+  await createUnderlay(route);
   const sites = await parallel(plan.hosts, { limit: AT_ONCE, signal }, async hostPlan => {
     const site = doors.use(await Site.prepare(hostPlan, { anchor, route }, hostsFile(plan)));
     resources.defer(() => site.anchor.release());
@@ -155,7 +155,7 @@ export async function raiseLab(plan: LabPlan, options: RaiseOptions): Promise<La
 }
 
 /** Ends a lab, whoever made it. False when there was none; what an earlier end left behind is removed in any case. */
-export async function razeLab(name: string): Promise<boolean> {
+export async function destroyLab(name: string): Promise<boolean> {
   requireRootForLab();
   await using _lock = await lockName(name);
   const record = readRecord(name);
@@ -170,7 +170,7 @@ async function populate(
   { host, route, address, containers }: Site,
   plan: LabPlan,
   signal: AbortSignal,
-): Promise<{ readonly host: HostRecord; readonly subnet: SubnetEnv }> {
+): Promise<{ readonly host: HostRecord; readonly subnet: HostSubnet }> {
   const subnet = await startAgent(host, plan, signal);
   let made: ContainerRecord[];
   if (plan.runtime === 'docker') {

@@ -1,6 +1,6 @@
 /** The reachability matrix: a row per place that asks, a column per container that answers. */
-import { paint } from '../cli/output.ts';
-import { type Column, formatTable } from '../cli/table.ts';
+import { paint } from '../console/output.ts';
+import { type Column, formatTable } from '../console/table.ts';
 import type { PingReport, PingResult } from './ping.ts';
 
 interface Row {

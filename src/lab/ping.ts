@@ -45,7 +45,7 @@ interface Place {
 export async function pingAll(lab: LabRecord, options: PingOptions): Promise<PingReport> {
   const { hosts } = await withContainersAsTheyAre(lab, options.signal);
   const pairs = hosts
-    .flatMap(placesOf)
+    .flatMap(defaultsOf)
     .flatMap(from =>
       hosts
         .filter(host => host.name !== from.host)
@@ -62,7 +62,7 @@ export async function pingAll(lab: LabRecord, options: PingOptions): Promise<Pin
 }
 
 /** A host and its containers, as places to ping from. */
-function placesOf(record: HostRecord): Place[] {
+function defaultsOf(record: HostRecord): Place[] {
   const host = new LabHost(record.name, record.anchor);
   return [
     { name: record.name, host: record.name, netns: host.netnsFile },

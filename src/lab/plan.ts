@@ -10,7 +10,7 @@
 import { ConfigError, ParseError, type Problem } from '../base/errors.ts';
 import { Ip } from '../base/ip.ts';
 import { Prefix } from '../base/prefix.ts';
-import { NETWORK_PREFIX } from '../cli/places.ts';
+import { NETWORK_PREFIX } from '../console/defaults.ts';
 
 export const UNDERLAY = Prefix.parse('192.168.65.0/24');
 export const OVERLAY = Prefix.parse('188.172.0.0/16');
@@ -39,7 +39,7 @@ export interface LabRequest {
   readonly backend?: Readonly<Record<string, unknown>>;
 }
 
-export interface HostPlan {
+export interface LabHostPlan {
   readonly name: string;
   /** On the underlay. */
   readonly address: Ip;
@@ -51,7 +51,7 @@ export interface LabPlan {
   readonly name: string;
   readonly runtime: Runtime;
   readonly store: StoreKind;
-  readonly hosts: readonly HostPlan[];
+  readonly hosts: readonly LabHostPlan[];
   /** Value of `<prefix>/config`. */
   readonly networkConfig: string;
   readonly etcdPrefix: string;

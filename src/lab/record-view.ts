@@ -1,5 +1,5 @@
 /** Labs as a person, or a script, reads them. */
-import { type Column, formatTable } from '../cli/table.ts';
+import { type Column, formatTable } from '../console/table.ts';
 import type { LabRecord } from './record.ts';
 
 export const LAB_COLUMNS: readonly Column<LabRecord>[] = [

@@ -1,7 +1,7 @@
 /** What a machine must have before a lab can be made; asked first, so that nothing is half made. */
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
-import { requireRoot } from '../cli/require-root.ts';
+import { requireRoot } from '../console/require-root.ts';
 import { LabError } from './errors.ts';
 import type { LabRequest } from './plan.ts';
 

@@ -4,14 +4,14 @@
  */
 import { randomBytes } from 'node:crypto';
 import { Mac } from '../base/mac.ts';
-import { connectRoute } from '../netlink/connect-route.ts';
-import type { Rtnetlink } from '../netlink/rtnetlink.ts';
+import { connectRoute } from '../netlink/route/connect.ts';
+import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
 import { ensureBridge } from '../sandbox/bridge.ts';
 import { attach } from '../sandbox/endpoint.ts';
 import { Netns } from '../sys/netns.ts';
 import type { LabHost } from './host.ts';
 import type { ContainerRecord } from './record.ts';
-import type { SubnetEnv } from './subnet-env.ts';
+import type { HostSubnet } from './subnet-env.ts';
 
 const BRIDGE = 'docker0';
 
@@ -20,7 +20,7 @@ export async function makeSandboxes(
   host: LabHost,
   route: Rtnetlink,
   names: readonly string[],
-  subnet: SubnetEnv,
+  subnet: HostSubnet,
 ): Promise<ContainerRecord[]> {
   const { gateway, mtu } = subnet;
   await ensureBridge(route, { name: BRIDGE, mac: Mac.random(randomBytes), addresses: [gateway], mtu });

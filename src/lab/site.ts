@@ -1,13 +1,13 @@
 /** A host while its lab is made: its anchor, and open doors into its network. */
 import type { Ip } from '../base/ip.ts';
-import { connectRoute } from '../netlink/connect-route.ts';
-import type { Rtnetlink } from '../netlink/rtnetlink.ts';
+import { connectRoute } from '../netlink/route/connect.ts';
+import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
 import { Netns } from '../sys/netns.ts';
 import { writeSysctl } from '../sys/sysctl.ts';
 import { Anchor } from './anchor.ts';
 import { plugIn } from './fabric.ts';
 import { furnish, LabHost } from './host.ts';
-import type { HostPlan } from './plan.ts';
+import type { LabHostPlan } from './plan.ts';
 
 export interface Fabric {
   readonly anchor: Anchor;
@@ -23,7 +23,7 @@ export class Site implements AsyncDisposable {
   readonly netns: Netns;
   readonly route: Rtnetlink;
 
-  private constructor({ name, address, containers }: HostPlan, anchor: Anchor) {
+  private constructor({ name, address, containers }: LabHostPlan, anchor: Anchor) {
     this.address = address;
     this.containers = containers;
     this.anchor = anchor;
@@ -37,7 +37,7 @@ export class Site implements AsyncDisposable {
    *
    * @param hostsFile its /etc/hosts.
    */
-  static async prepare(plan: HostPlan, fabric: Fabric, hostsFile: string): Promise<Site> {
+  static async prepare(plan: LabHostPlan, fabric: Fabric, hostsFile: string): Promise<Site> {
     const site = new Site(plan, await Anchor.drop({ host: true, within: fabric.anchor.id }));
     try {
       await furnish(site.host, hostsFile);

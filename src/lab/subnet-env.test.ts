@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { parseSubnetEnv } from './subnet-env.ts';
+import { parseHostSubnet } from './subnet-env.ts';
 
 const TEXT = `FLANNEL_NETWORK=188.172.0.0/16
 FLANNEL_SUBNET=188.172.50.1/24
@@ -10,7 +10,7 @@ FLANNEL_IPMASQ=true
 
 describe('parseSubnetEnv', () => {
   test('reads the gateway and the block it is in', () => {
-    const { gateway, subnet, network, mtu, masquerade } = parseSubnetEnv(TEXT);
+    const { gateway, subnet, network, mtu, masquerade } = parseHostSubnet(TEXT);
     assert.equal(
       `${gateway.ip}/${gateway.length} ${subnet} ${network}`,
       '188.172.50.1/24 188.172.50.0/24 188.172.0.0/16',
@@ -25,17 +25,17 @@ describe('parseSubnetEnv', () => {
       .map(line => `export ${line.replace(/=(.*)/, '="$1"')}  # ours`)
       .reverse()
       .join('\r\n')}\r\n`;
-    assert.deepEqual(parseSubnetEnv(edited), parseSubnetEnv(TEXT));
+    assert.deepEqual(parseHostSubnet(edited), parseHostSubnet(TEXT));
   });
 
   test('refuses a file with a variable missing or out of shape', () => {
     for (const name of ['NETWORK', 'SUBNET', 'MTU', 'IPMASQ']) {
       assert.throws(
-        () => parseSubnetEnv(TEXT.replace(`FLANNEL_${name}=`, 'OTHER=')),
+        () => parseHostSubnet(TEXT.replace(`FLANNEL_${name}=`, 'OTHER=')),
         { name: 'ParseError' },
         name,
       );
     }
-    assert.throws(() => parseSubnetEnv(TEXT.replace('1450', 'big')), { name: 'ParseError' });
+    assert.throws(() => parseHostSubnet(TEXT.replace('1450', 'big')), { name: 'ParseError' });
   });
 });

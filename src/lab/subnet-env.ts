@@ -3,7 +3,7 @@ import { ParseError } from '../base/errors.ts';
 import { type InterfaceAddress, Prefix, parseInterfaceAddress } from '../base/prefix.ts';
 import { parseShellVariables } from '../base/shell-variables.ts';
 
-export interface SubnetEnv {
+export interface HostSubnet {
   /** First usable address of the leased block, with the block's length: the bridge's address. */
   readonly gateway: InterfaceAddress;
   readonly subnet: Prefix;
@@ -14,7 +14,7 @@ export interface SubnetEnv {
 }
 
 /** @throws ParseError when a variable is missing or makes no sense. */
-export function parseSubnetEnv(text: string): SubnetEnv {
+export function parseHostSubnet(text: string): HostSubnet {
   const variables = parseShellVariables(text);
   const get = (name: string) => {
     const value = variables.get(name);

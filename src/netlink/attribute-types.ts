@@ -3,7 +3,7 @@ import type { Reader, Writer } from '../base/bytes.ts';
 import { CodecError } from '../base/errors.ts';
 import { Ip } from '../base/ip.ts';
 import { Mac } from '../base/mac.ts';
-import type { AttributeTable, AttributeType, Encodable, Fields } from './attribute.ts';
+import type { AttributeFields, AttributeTable, AttributeType, Encodable } from './attribute.ts';
 
 function fixed<T>(
   size: number,
@@ -111,7 +111,7 @@ export const mac: AttributeType<Mac> = {
 export const nestedBytes: AttributeType<Uint8Array> = { ...bytes, nested: true };
 
 /** Attributes inside an attribute. */
-export function nested<F extends Fields>(table: AttributeTable<F>): AttributeType<Encodable<F>> {
+export function nested<F extends AttributeFields>(table: AttributeTable<F>): AttributeType<Encodable<F>> {
   return {
     nested: true,
     encode: (writer, values) => table.encode(writer, values),

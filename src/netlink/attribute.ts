@@ -13,7 +13,7 @@
  */
 import { Reader, Writer } from '../base/bytes.ts';
 import { CodecError } from '../base/errors.ts';
-import type { UnknownAttribute } from './objects.ts';
+import type { UnknownAttribute } from './route/objects.ts';
 
 /** How the payload of one attribute reads and writes. */
 export interface AttributeType<T> {
@@ -48,17 +48,19 @@ export function many<T>(id: number, type: AttributeType<T>): Field<T, true> {
 
 // `any` in a constraint only: a field of whatever type.
 // oxlint-disable-next-line typescript/no-explicit-any
-export type Fields = Readonly<Record<string, Field<any, boolean>>>;
+export type AttributeFields = Readonly<Record<string, Field<any, boolean>>>;
 
 type ValueOf<F> = F extends Field<infer T, infer Many> ? (Many extends true ? readonly T[] : T) : never;
 
 /** What a table decodes to. */
-export type Decoded<F extends Fields> = { readonly [Key in keyof F]?: ValueOf<F[Key]> } & {
+export type Decoded<F extends AttributeFields> = { readonly [Key in keyof F]?: ValueOf<F[Key]> } & {
   readonly unknown: readonly UnknownAttribute[];
 };
 
 /** What a table encodes: undefined is as good as absent. */
-export type Encodable<F extends Fields> = { readonly [Key in keyof F]?: ValueOf<F[Key]> | undefined } & {
+export type Encodable<F extends AttributeFields> = {
+  readonly [Key in keyof F]?: ValueOf<F[Key]> | undefined;
+} & {
   readonly unknown?: readonly UnknownAttribute[] | undefined;
 };
 
@@ -66,13 +68,13 @@ export type Encodable<F extends Fields> = { readonly [Key in keyof F]?: ValueOf<
 const NLA_F_NESTED = 0x8000;
 const NLA_TYPE_MASK = 0x3fff;
 
-type NamedField = Fields[string] & { readonly name: string };
+type NamedField = AttributeFields[string] & { readonly name: string };
 
 const HEADER = 4;
 const NONE: readonly UnknownAttribute[] = Object.freeze([]);
 
-export class AttributeTable<F extends Fields> {
-  readonly #fields: Fields;
+export class AttributeTable<F extends AttributeFields> {
+  readonly #fields: AttributeFields;
   readonly #byId: readonly (NamedField | undefined)[];
 
   constructor(fields: F) {
@@ -137,7 +139,7 @@ export class AttributeTable<F extends Fields> {
   }
 }
 
-export function attributes<const F extends Fields>(fields: F): AttributeTable<F> {
+export function attributes<const F extends AttributeFields>(fields: F): AttributeTable<F> {
   return new AttributeTable(fields);
 }
 

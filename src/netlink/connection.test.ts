@@ -3,12 +3,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Writer } from '../base/bytes.ts';
 import { SysError } from '../sys/errors.ts';
+import { encodeAcknowledgement } from '../testing/netlink/fake-messages.ts';
+import { FakeRefusal } from '../testing/netlink/fake-refusal.ts';
 import { NetlinkConnection } from './connection.ts';
 import { NLM_F_ACK, NLMSG_DONE, NLMSG_ERROR } from './constants.ts';
-import { encodeAcknowledgement } from './fake/fake-messages.ts';
-import { Refusal } from './fake/refusal.ts';
 import { type Message, readMessages, writeMessage } from './message.ts';
-import type { Change } from './rtnetlink.ts';
+import type { Change } from './route/rtnetlink.ts';
 
 const someChange = (size: number, what = 'x'): Change => ({
   what,
@@ -112,8 +112,8 @@ test('of a batch only the last change asks for an answer, and refusals find thei
     const [, second, third] = requests;
     return {
       now: [
-        [encodeAcknowledgement(third as Message, new Refusal('EEXIST'))],
-        [encodeAcknowledgement(second as Message, new Refusal('EBUSY', 'try later'))],
+        [encodeAcknowledgement(third as Message, new FakeRefusal('EEXIST'))],
+        [encodeAcknowledgement(second as Message, new FakeRefusal('EBUSY', 'try later'))],
         [encodeAcknowledgement(requests.at(-1) as Message)],
       ],
     };

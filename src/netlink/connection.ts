@@ -24,7 +24,7 @@ import {
 } from './constants.ts';
 import { NetlinkError } from './errors.ts';
 import { HEADER_SIZE, type Message, messageName, patchFlags, readMessages, writeMessage } from './message.ts';
-import type { Change, ListReader } from './rtnetlink.ts';
+import type { Change, ListReader } from './route/rtnetlink.ts';
 import { type NetlinkTransport, RECEIVE_SIZE } from './transport.ts';
 
 /** A question to the kernel. */

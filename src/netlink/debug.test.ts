@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { written } from '../base/bytes.ts';
 import { Prefix } from '../base/prefix.ts';
-import { change } from './change.ts';
-import { rtnetlinkOver } from './connect-route.ts';
+import { FakeKernel } from '../testing/netlink/fake-kernel.ts';
 import { formatMessage, traced } from './debug.ts';
-import { FakeKernel } from './fake/fake-kernel.ts';
+import { change } from './route/change.ts';
+import { rtnetlinkOver } from './route/connect.ts';
 
 const message = { flags: 0x505, sequence: 7, port: 0 };
 

@@ -11,7 +11,7 @@
  */
 import { Reader, Writer } from '../base/bytes.ts';
 import { CodecError } from '../base/errors.ts';
-import type { AttributeTable, Decoded, Encodable, Fields } from './attribute.ts';
+import type { AttributeFields, AttributeTable, Decoded, Encodable } from './attribute.ts';
 import * as constants from './constants.ts';
 
 export const HEADER_SIZE = 16;
@@ -92,7 +92,7 @@ export interface Struct<H> {
 }
 
 /** Payload of one kind of message: struct and attributes. */
-export class MessageCodec<H, F extends Fields> {
+export class MessageCodec<H, F extends AttributeFields> {
   readonly #name: string;
   readonly #struct: Struct<H>;
   readonly #table: AttributeTable<F>;

@@ -11,13 +11,13 @@ import { formatHex, written } from '../base/bytes.ts';
 import { Ip } from '../base/ip.ts';
 import { Mac } from '../base/mac.ts';
 import { Prefix } from '../base/prefix.ts';
-import { change } from './change.ts';
+import { encodeAnnouncement } from '../testing/netlink/fake-messages.ts';
 import { NLM_F_ACK, NLM_F_REQUEST } from './constants.ts';
 import { decodePayload, formatPayload } from './debug.ts';
-import { encodeAnnouncement } from './fake/fake-messages.ts';
 import type { Message } from './message.ts';
-import type { Change } from './rtnetlink.ts';
-import { decodeEvent } from './watch.ts';
+import { change } from './route/change.ts';
+import type { Change } from './route/rtnetlink.ts';
+import { decodeKernelEvent } from './route/watch.ts';
 
 const DIRECTORY = join(import.meta.dirname, '../../test/vectors/netlink');
 
@@ -222,9 +222,9 @@ describe('an object from the kernel survives our encoder', () => {
     if (replies.length === 0) continue;
     test(name, () => {
       for (const { message } of replies) {
-        const event = decodeEvent(message);
+        const event = decodeKernelEvent(message);
         assert.ok(event !== undefined && event.type !== 'overrun' && event.type !== 'idle');
-        const again = decodeEvent({ ...message, ...encodeAnnouncement(event) });
+        const again = decodeKernelEvent({ ...message, ...encodeAnnouncement(event) });
         assert.deepEqual(plain(again), plain(event));
       }
     });

@@ -1,7 +1,7 @@
 /** The bridge that a host's sandboxes hang on, shaped as Docker shapes `docker0`. */
 import type { Mac } from '../base/mac.ts';
 import type { InterfaceAddress } from '../base/prefix.ts';
-import type { Rtnetlink } from '../netlink/rtnetlink.ts';
+import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
 import { SandboxError } from './errors.ts';
 
 export interface BridgeSpec {

@@ -12,7 +12,7 @@ import type { Mac } from '../base/mac.ts';
 import type { InterfaceAddress, Prefix } from '../base/prefix.ts';
 import { Undo } from '../base/undo.ts';
 import { RT_SCOPE_LINK } from '../netlink/constants.ts';
-import type { Rtnetlink } from '../netlink/rtnetlink.ts';
+import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
 import type { Netns } from '../sys/netns.ts';
 import { SandboxError } from './errors.ts';
 

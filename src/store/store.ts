@@ -39,7 +39,7 @@ export type Compare =
       readonly operand: Uint8Array;
     };
 
-export type Operation =
+export type TxnOperation =
   | { readonly op: 'get'; readonly key: string }
   | { readonly op: 'list'; readonly prefix: string }
   | { readonly op: 'put'; readonly key: string; readonly value: Uint8Array; readonly lease?: StoreLeaseId }
@@ -49,8 +49,8 @@ export type Operation =
 export interface Transaction {
   /** All must hold for `success` to run; otherwise `failure` runs. */
   readonly compare: readonly Compare[];
-  readonly success: readonly Operation[];
-  readonly failure?: readonly Operation[];
+  readonly success: readonly TxnOperation[];
+  readonly failure?: readonly TxnOperation[];
 }
 
 /** Losing a comparison is a result, not an error. `found` holds the outcome of each get/list in order. */
@@ -85,7 +85,7 @@ export type StoreUpdate =
   | { readonly type: 'interrupted'; readonly error: StoreError }
   | { readonly type: 'resumed' };
 
-export interface StoreStatus {
+export interface ClusterStatus {
   /** The endpoint in use. */
   readonly endpoint: string;
   /** What the server says it is: `3.4.23`. */
@@ -131,7 +131,7 @@ export interface Store extends AsyncDisposable {
   /** Seconds left and granted, or undefined when the store does not have the lease. */
   timeToLive(id: StoreLeaseId): Promise<{ readonly remaining: number; readonly granted: number } | undefined>;
 
-  status(): Promise<StoreStatus>;
+  status(): Promise<ClusterStatus>;
 }
 
 export type StoreErrorCode =

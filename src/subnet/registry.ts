@@ -25,9 +25,9 @@
  */
 import { posix } from 'node:path';
 import type { KeyValue, Revision, Store, StoreLeaseId } from '../store/store.ts';
-import { encodeAttributes } from './attributes.ts';
-import { type Claim, claimsOf } from './claims.ts';
-import { formatLeaseKey } from './key.ts';
+import { claimsOf, type LeaseClaim } from './allocate/lease-claims.ts';
+import { encodeAttributes } from './lease/attributes.ts';
+import { formatLeaseKey } from './lease/key.ts';
 import {
   decodeLease,
   isLease,
@@ -36,7 +36,7 @@ import {
   type LeaseAttributes,
   type RejectedLease,
   type Subnet,
-} from './lease.ts';
+} from './lease/lease.ts';
 
 /** A day, as flannel: how long a host may be away before its subnet is given to another. */
 export const DEFAULT_TTL = 86_400;
@@ -49,15 +49,15 @@ export interface RegistryOptions {
 }
 
 /** Everything below `<prefix>/subnets` at one revision. */
-export interface Listing {
+export interface LeaseListing {
   readonly leases: readonly Lease[];
   readonly rejected: readonly RejectedLease[];
-  readonly claims: readonly Claim[];
+  readonly claims: readonly LeaseClaim[];
   readonly revision: Revision;
 }
 
 /** What is taken, and some of the leases that took it. */
-export type Finding = Pick<Listing, 'leases' | 'claims'>;
+export type LeaseFindings = Pick<LeaseListing, 'leases' | 'claims'>;
 
 /** What a write did, or what stood in its way: another host's lease, or nothing where one was expected. */
 export type WriteResult =
@@ -79,7 +79,7 @@ export class Registry {
   }
 
   /** @throws StoreError, as every method here. */
-  async list(): Promise<Listing> {
+  async list(): Promise<LeaseListing> {
     const { kvs, revision } = await this.store.list(this.subnetsPrefix);
     const read = kvs.map(kv => this.decode(kv));
     return {
@@ -91,10 +91,10 @@ export class Registry {
   }
 
   /** Keeps of thousands of leases only those that are wanted. */
-  async search(isWanted: (lease: Lease) => boolean): Promise<Finding> {
+  async search(isWanted: (lease: Lease) => boolean): Promise<LeaseFindings> {
     const { kvs } = await this.store.list(this.subnetsPrefix);
     const leases: Lease[] = [];
-    const claims: Claim[] = [];
+    const claims: LeaseClaim[] = [];
     for (const kv of kvs) {
       const read = this.decode(kv);
       if (isLease(read) && isWanted(read)) leases.push(read);
@@ -104,7 +104,7 @@ export class Registry {
   }
 
   /** What is taken, without reading what the leases say. */
-  async claims(): Promise<readonly Claim[]> {
+  async claims(): Promise<readonly LeaseClaim[]> {
     const { kvs } = await this.store.list(this.subnetsPrefix);
     return kvs.flatMap(kv => claimsOf(this.keyOf(kv.key), kv));
   }

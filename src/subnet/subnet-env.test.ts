@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { configOf, DUAL, IPV4 } from '../../test/support/registry.ts';
-import { parseLeaseKey } from './key.ts';
-import { formatSubnet } from './lease.ts';
+import { parseLeaseKey } from './lease/key.ts';
+import { formatSubnet } from './lease/lease.ts';
 import { formatSubnetEnv, parseSubnetEnv } from './subnet-env.ts';
 
 const IPV6 = configOf({ EnableIPv4: false, EnableIPv6: true, IPv6Network: 'fd00:5::/48' });

@@ -12,8 +12,8 @@
  */
 import { Prefix } from '../base/prefix.ts';
 import { parseShellVariables } from '../base/shell-variables.ts';
-import type { NetworkConfig } from './config.ts';
-import type { Subnet } from './lease.ts';
+import type { NetworkConfig } from './config/config.ts';
+import type { Subnet } from './lease/lease.ts';
 
 export interface SubnetEnv {
   readonly config: NetworkConfig;

@@ -82,8 +82,8 @@ describe('start', () => {
 describe('attach', () => {
   test('hands on what asks only us to end, and returns how the program ended', async () => {
     const program = `
-      import { attach } from ${JSON.stringify(import.meta.resolve('./process.ts'))};
-      console.log(JSON.stringify(await attach('sh', ['-c', 'echo started; exec sleep 60'])));
+      import { attachTerminal } from ${JSON.stringify(import.meta.resolve('./process.ts'))};
+      console.log(JSON.stringify(await attachTerminal('sh', ['-c', 'echo started; exec sleep 60'])));
     `;
     const ours = await start(process.execPath, ['--input-type=module', '-e', program], { pipeOutput: true });
     let said = '';

@@ -1,7 +1,7 @@
 /**
  * Starting other programs: always with an argument array, never through a shell.
  *
- * `run` is for a program that does one thing and ends; `start` for one that stays; `attach` for one that takes
+ * `run` is for a program that does one thing and ends; `start` for one that stays; `attachTerminal` for one that takes
  * over our terminal. Each can be put into namespaces (launch.ts).
  */
 import type { ChildProcess, StdioOptions } from 'node:child_process';
@@ -153,7 +153,7 @@ export async function start(
  * Runs a program on our own standard streams and terminal until it ends. Ctrl-C is for it, not for us: the terminal
  * sends it to both. What is sent to us alone is handed on, so that it never outlives us.
  */
-export async function attach(
+export async function attachTerminal(
   program: string,
   args: readonly string[],
   options: Placement = {},

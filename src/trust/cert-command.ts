@@ -1,13 +1,13 @@
 /** `tulle store cert`: until when certificates are good, and their renewal by hand. */
 import { Command, Option } from 'commander';
 import { systemClock } from '../base/clock.ts';
-import { CommandError } from '../cli/errors.ts';
-import { withExamples } from '../cli/help.ts';
-import { jsonOption, value } from '../cli/options.ts';
-import { note, print, printJson } from '../cli/output.ts';
-import { STATE_DIRECTORY, STORE_DIRECTORY } from '../cli/places.ts';
-import { untilStopped } from '../cli/signals.ts';
-import { type Column, formatTable } from '../cli/table.ts';
+import { STATE_DIRECTORY, STORE_DIRECTORY } from '../console/defaults.ts';
+import { CommandError } from '../console/errors.ts';
+import { withExamples } from '../console/help.ts';
+import { jsonOption, value } from '../console/options.ts';
+import { note, print, printJson } from '../console/output.ts';
+import { untilStopped } from '../console/signals.ts';
+import { type Column, formatTable } from '../console/table.ts';
 import type { CertificateFacts } from './certificates.ts';
 
 const text = value(given => given);
@@ -35,7 +35,7 @@ export function certCommand(): Command {
     .addOption(jsonOption())
     .action(async (options: Options) => {
       const { listCertificates } = await import('./certificates.ts');
-      const found = await listCertificates(placesOf(options), systemClock);
+      const found = await listCertificates(defaultsOf(options), systemClock);
       if (options.json) printJson(found);
       else if (found.length === 0) note('this host has no certificate');
       else print(formatTable(COLUMNS, found));
@@ -48,7 +48,7 @@ export function certCommand(): Command {
     .action(async (options: Options) => {
       const { renewCertificates } = await import('./certificates.ts');
       await untilStopped(async signal => {
-        const written = await renewCertificates(placesOf(options), systemClock, signal);
+        const written = await renewCertificates(defaultsOf(options), systemClock, signal);
         if (written.length === 0) {
           const hint = '`tulle up` makes a certificate, and `tulle up --join TOKEN` asks for one';
           throw new CommandError('NOT_FOUND', 'this host has no certificate', hint);
@@ -78,4 +78,4 @@ function withPlaces(command: Command): Command {
     );
 }
 
-const placesOf = ({ dataDir, stateDir }: Options) => ({ dataDir, stateDirectory: stateDir });
+const defaultsOf = ({ dataDir, stateDir }: Options) => ({ dataDir, stateDirectory: stateDir });

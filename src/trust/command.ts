@@ -3,17 +3,17 @@ import { Command, Option } from 'commander';
 import { systemClock } from '../base/clock.ts';
 import { Ip } from '../base/ip.ts';
 import type { Logger } from '../base/log.ts';
-import { CommandError } from '../cli/errors.ts';
-import { formatDuration } from '../cli/format.ts';
-import { withExamples } from '../cli/help.ts';
-import { duration, ip, jsonOption, port, repeated, value } from '../cli/options.ts';
-import { note, print, printJson } from '../cli/output.ts';
-import { NETWORK_PREFIX, STORE_DIRECTORY } from '../cli/places.ts';
-import { type Column, formatTable } from '../cli/table.ts';
-import type { StoreExtension } from '../store/command.ts';
+import { NETWORK_PREFIX, STORE_DIRECTORY } from '../console/defaults.ts';
+import { CommandError } from '../console/errors.ts';
+import { formatDuration } from '../console/format.ts';
+import { withExamples } from '../console/help.ts';
+import { duration, ipAddress, jsonOption, port, repeated, value } from '../console/options.ts';
+import { note, print, printJson } from '../console/output.ts';
+import { type Column, formatTable } from '../console/table.ts';
+import type { StoreExtension } from '../etcdserver/command.ts';
 import { certCommand } from './cert-command.ts';
 import type { StoreTrust } from './store-trust.ts';
-import type { TokenEntry } from './token-book.ts';
+import type { TokenEntry } from './token-store.ts';
 
 /** Without `--expires`; also that of the token which the first host shows. */
 export const TOKEN_MS = 86_400_000;
@@ -60,7 +60,7 @@ function initCommand(): Command {
         '--address <ip>',
         'address that hosts reach the store at; repeatable, the first goes into tokens',
       )
-        .argParser(repeated(ip))
+        .argParser(repeated(ipAddress))
         .makeOptionMandatory(),
     )
     .addOption(new Option('--name <dns>', 'name of the store; repeatable').argParser(repeated(text)))

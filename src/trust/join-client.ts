@@ -27,7 +27,7 @@ export interface Joined extends KeyedCertificate {
 }
 
 /** Who joins. */
-export interface Applicant {
+export interface JoiningHost {
   readonly hostId: string;
   /** PEM of the key it had before: with it the host gets its own id again. */
   readonly key?: string;
@@ -38,7 +38,7 @@ const TIMEOUT_MS = 10_000;
 /** @throws TrustError */
 export async function joinStore(
   token: Token,
-  { hostId, key }: Applicant,
+  { hostId, key }: JoiningHost,
   signal: AbortSignal,
 ): Promise<Joined> {
   const { id, secret, address } = token;

@@ -4,7 +4,7 @@ import * as v from 'valibot';
 import { messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { readAll } from '../base/read-all.ts';
-import { callerOf } from '../store/server/caller.ts';
+import { callerOf } from '../etcdserver/http/caller.ts';
 import type { Admission, Decision } from './admission.ts';
 import { ORGANIZATION } from './authority.ts';
 import { JoinRequest, MAX_JOIN_BYTES } from './join.ts';

@@ -11,7 +11,7 @@ import { Readable } from 'node:stream';
 import { type TestContext, test } from 'node:test';
 import { Ip } from '../base/ip.ts';
 import { recordingLogger } from '../base/log.ts';
-import { ManualClock } from '../base/manual-clock.ts';
+import { ManualClock } from '../testing/manual-clock.ts';
 import { readJoined, saveJoined, whyUseless } from './host-trust.ts';
 import { MAX_JOIN_BYTES } from './join.ts';
 import { joinStore, renewCertificate } from './join-client.ts';
@@ -36,7 +36,7 @@ async function store(t: TestContext, ahead = 0) {
   const first = await StoreTrust.init(directory, site, names, clock);
   const { authority, server } = first.authority.files;
   const log = recordingLogger();
-  const { welcome } = first.extension(log);
+  const { enrollment } = first.extension(log);
   const tls = {
     cert: readFileSync(server.certificate),
     key: readFileSync(server.key),
@@ -44,7 +44,7 @@ async function store(t: TestContext, ahead = 0) {
     requestCert: true,
     rejectUnauthorized: false,
   };
-  const address = await serve(t, tls, welcome.serve);
+  const address = await serve(t, tls, enrollment.serve);
   const trust = await StoreTrust.init(directory, { ...site, address }, names, clock);
   return { trust, clock, log, directory };
 }

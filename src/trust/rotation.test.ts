@@ -11,9 +11,9 @@ import { type TestContext, test } from 'node:test';
 import { connect } from 'node:tls';
 import { Ip } from '../base/ip.ts';
 import { recordingLogger, silentLogger } from '../base/log.ts';
-import { ManualClock } from '../base/manual-clock.ts';
-import { storeConfig } from '../store/server/config.ts';
-import { Listener } from '../store/server/listener.ts';
+import { storeConfig } from '../etcdserver/config.ts';
+import { Listener } from '../etcdserver/http/listener.ts';
+import { ManualClock } from '../testing/manual-clock.ts';
 import { Admission } from './admission.ts';
 import { listCertificates, renewCertificates } from './certificates.ts';
 import { type HostTrust, readJoined, saveJoined, trustFiles } from './host-trust.ts';
@@ -130,12 +130,12 @@ test('D3: the store shows a renewed certificate to the next connection, and keep
   });
   const [endpoint] = listen;
   assert.ok(endpoint);
-  const http = createServer(trust.extension(log).welcome.serve);
+  const http = createServer(trust.extension(log).enrollment.serve);
   const protocols = {
     http1: (socket: Socket) => http.emit('connection', socket),
     http2: (socket: Socket) => socket.destroy(),
   };
-  await using listener = await Listener.open({ ...endpoint, strangers: true }, protocols, log);
+  await using listener = await Listener.open({ ...endpoint, anonymous: true }, protocols, log);
   const at = { ...site, address: `127.0.0.1:${listener.port}` };
   const known = await StoreTrust.init(dataDir, at, names, clock);
 

@@ -13,18 +13,18 @@ import * as v from 'valibot';
 import type { Clock } from '../base/clock.ts';
 import { isCode, messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
-import type { Guard } from '../store/server/guard.ts';
-import type { Welcome } from '../store/server/http-server.ts';
+import type { Guard } from '../etcdserver/auth/guard.ts';
+import type { Enrollment } from '../etcdserver/http/http-server.ts';
 import { writeFileAtomic } from '../sys/file.ts';
 import { Admission } from './admission.ts';
 import { Authority, type StoreNames } from './authority.ts';
 import { TrustError } from './errors.ts';
+import { HostAuthorizer } from './host-authorizer.ts';
 import { HostBook } from './host-book.ts';
-import { HostGuard } from './host-guard.ts';
 import { JOIN_PATH, type JoinAnswer, type JoinRequest } from './join.ts';
 import { joinServer } from './join-server.ts';
 import { formatToken } from './token.ts';
-import { TokenBook } from './token-book.ts';
+import { TokenStore } from './token-store.ts';
 import { requestFingerprint } from './x509.ts';
 
 const SiteFile = v.object({
@@ -34,20 +34,20 @@ const SiteFile = v.object({
   prefix: v.string(),
 });
 
-export interface Site {
+export interface StoreSite {
   readonly address: string;
   readonly prefix: string;
 }
 
 export class StoreTrust {
   readonly authority: Authority;
-  readonly tokens: TokenBook;
+  readonly tokens: TokenStore;
   readonly hosts: HostBook;
-  readonly site: Site;
+  readonly site: StoreSite;
 
-  private constructor(dataDir: string, authority: Authority, site: Site, clock: Clock) {
+  private constructor(dataDir: string, authority: Authority, site: StoreSite, clock: Clock) {
     this.authority = authority;
-    this.tokens = new TokenBook(join(dataDir, 'tokens'), clock);
+    this.tokens = new TokenStore(join(dataDir, 'tokens'), clock);
     this.hosts = new HostBook(join(dataDir, 'hosts'));
     this.site = site;
   }
@@ -63,7 +63,7 @@ export class StoreTrust {
    * Makes an authority where there is none; otherwise keeps it, renews what is due, and sees to it that the store's
    * certificate covers these names. Tokens made from now on say `site.address`.
    */
-  static async init(dataDir: string, site: Site, names: StoreNames, clock: Clock): Promise<StoreTrust> {
+  static async init(dataDir: string, site: StoreSite, names: StoreNames, clock: Clock): Promise<StoreTrust> {
     const known = await Authority.open(pkiOf(dataDir), clock);
     const authority = known ?? (await Authority.create(pkiOf(dataDir), names, clock));
     await authority.renew();
@@ -93,16 +93,16 @@ export class StoreTrust {
   }
 
   /** What makes a store server let hosts in, and hold each to its own lease. */
-  extension(log: Logger): { readonly guard: Guard; readonly welcome: Welcome } {
+  extension(log: Logger): { readonly guard: Guard; readonly enrollment: Enrollment } {
     const serve = joinServer(new Admission(this, log), log);
-    return { guard: new HostGuard(this.site.prefix), welcome: { path: JOIN_PATH, serve } };
+    return { guard: new HostAuthorizer(this.site.prefix), enrollment: { path: JOIN_PATH, serve } };
   }
 }
 
 const pkiOf = (dataDir: string) => join(dataDir, 'pki');
 const siteOf = (dataDir: string) => join(pkiOf(dataDir), 'site.json');
 
-async function readSite(path: string): Promise<Site> {
+async function readSite(path: string): Promise<StoreSite> {
   try {
     const { address, prefix } = v.parse(SiteFile, JSON.parse(await readFile(path, 'utf8')));
     return { address, prefix };

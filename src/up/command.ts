@@ -2,11 +2,11 @@
 import { Command, type Help, Option } from 'commander';
 import { answerInformation, flagOptions, INFORMATION_OPTIONS } from '../agent/command.ts';
 import type { Prefix } from '../base/prefix.ts';
-import { withExamples } from '../cli/help.ts';
-import { port, prefix, value } from '../cli/options.ts';
-import { STORE_DIRECTORY } from '../cli/places.ts';
-import { requireNetworkAdmin } from '../cli/require-root.ts';
-import { STOP_PATIENCE, untilStopped } from '../cli/signals.ts';
+import { STORE_DIRECTORY } from '../console/defaults.ts';
+import { withExamples } from '../console/help.ts';
+import { port, prefix, value } from '../console/options.ts';
+import { requireNetworkAdmin } from '../console/require-root.ts';
+import { STOP_PATIENCE, untilStopped } from '../console/signals.ts';
 
 interface Options {
   readonly join?: string;

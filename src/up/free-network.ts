@@ -6,7 +6,7 @@
 import { ConfigError } from '../base/errors.ts';
 import { FAMILY_LABELS, type Family } from '../base/ip.ts';
 import { Prefix } from '../base/prefix.ts';
-import type { Address, Route } from '../netlink/objects.ts';
+import type { Address, Route } from '../netlink/route/objects.ts';
 
 /** What a host has in a range: `eth0` has an address there, or it is routed. */
 export interface Taken {

@@ -4,13 +4,13 @@
  * host of a new network.
  */
 import process from 'node:process';
-import { type AgentOptions, parseOptions } from '../agent/options.ts';
+import { type AgentOptions, parseOptions } from '../agent/options/options.ts';
 import { runAgent } from '../agent/run-agent.ts';
-import { Identity } from '../agent/state-directory.ts';
+import { Identity } from '../agent/state/state-directory.ts';
 import { systemClock } from '../base/clock.ts';
 import type { Prefix } from '../base/prefix.ts';
-import { openLog } from '../cli/daemon-log.ts';
-import { note } from '../cli/output.ts';
+import { openLog } from '../console/daemon-log.ts';
+import { note } from '../console/output.ts';
 import { TrustError } from '../trust/errors.ts';
 import {
   type HostTrust,

@@ -2,7 +2,7 @@
  * The VNI of a new network. Two overlays of one host cannot have the same (flannel's default, 1, is that of Kubernetes
  * everywhere), so it is one that no device of this host has, and drawn, because those of further hosts are not known.
  */
-import type { Link } from '../netlink/objects.ts';
+import type { Link } from '../netlink/route/objects.ts';
 
 /** Beyond flannel's default, and short enough for the names of devices of both families: `flannel-v6.9999`. */
 const FIRST = 2;

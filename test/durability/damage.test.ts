@@ -14,12 +14,12 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { systemClock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/log.ts';
-import { AuthStore } from '../../src/store/server/auth-store.ts';
-import { Core } from '../../src/store/server/core.ts';
-import { Database } from '../../src/store/server/database.ts';
-import { DatabaseError } from '../../src/store/server/database-error.ts';
-import { Lessor } from '../../src/store/server/lessor.ts';
-import { Tables } from '../../src/store/server/tables.ts';
+import { AuthStore } from '../../src/etcdserver/auth/auth-store.ts';
+import { Core } from '../../src/etcdserver/core.ts';
+import { Lessor } from '../../src/etcdserver/lease/lessor.ts';
+import { Database } from '../../src/etcdserver/sqlite/database.ts';
+import { DatabaseError } from '../../src/etcdserver/sqlite/database-error.ts';
+import { Tables } from '../../src/etcdserver/sqlite/tables.ts';
 
 const DAMAGES = Number(process.env['TULLE_DAMAGES'] ?? 100);
 const SEED = Number(process.env['TULLE_DAMAGE_SEED'] ?? randomInt(2 ** 31));

@@ -15,12 +15,12 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { AgentClient } from '../../src/api/client.ts';
-import { SUBNET_FILE } from '../../src/cli/places.ts';
+import { SUBNET_FILE } from '../../src/console/defaults.ts';
 import { agentArguments } from '../../src/lab/agent.ts';
 import { LabHost, TULLE } from '../../src/lab/host.ts';
 import { type HostRecord, type LabRecord, requireRecord } from '../../src/lab/record.ts';
 import { requireCapabilities } from '../../src/lab/requirements.ts';
-import { parseSubnetEnv } from '../../src/lab/subnet-env.ts';
+import { parseHostSubnet } from '../../src/lab/subnet-env.ts';
 import { endProcess } from '../../src/sys/pidfd.ts';
 import { start } from '../../src/sys/process.ts';
 import { waitForFile } from '../../src/sys/wait-file.ts';
@@ -328,7 +328,7 @@ async function kernelState(host: LabHost): Promise<unknown> {
 async function sideOf(record: HostRecord | undefined): Promise<Side> {
   assert.ok(record);
   const host = new LabHost(record.name, record.anchor);
-  const { gateway, subnet } = parseSubnetEnv(readFileSync(host.path(SUBNET_FILE), 'utf8'));
+  const { gateway, subnet } = parseHostSubnet(readFileSync(host.path(SUBNET_FILE), 'utf8'));
   const [container] = record.containers;
   assert.ok(container);
   return { record, host, gateway: String(gateway.ip), base: String(subnet.ip), container };

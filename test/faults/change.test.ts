@@ -10,7 +10,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
-import { SUBNET_FILE } from '../../src/cli/places.ts';
+import { SUBNET_FILE } from '../../src/console/defaults.ts';
 import { waitForFile } from '../../src/sys/wait-file.ts';
 import { eventually } from '../support/eventually.ts';
 import { countOf, DEVICE, type FaultHost, needsFaultLab } from './fault-host.ts';

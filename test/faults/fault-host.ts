@@ -5,11 +5,11 @@ import { AgentClient } from '../../src/api/client.ts';
 import type { AgentEvent } from '../../src/api/messages.ts';
 import { DEFAULT_SOCKET } from '../../src/api/messages.ts';
 import type { Condition, ConditionName, PeerState, Status } from '../../src/api/status.ts';
-import { SUBNET_FILE } from '../../src/cli/places.ts';
+import { SUBNET_FILE } from '../../src/console/defaults.ts';
 import { type LabHost, TULLE } from '../../src/lab/host.ts';
 import { makeSandboxes } from '../../src/lab/sandboxes.ts';
 import type { Site } from '../../src/lab/site.ts';
-import { parseSubnetEnv, type SubnetEnv } from '../../src/lab/subnet-env.ts';
+import { type HostSubnet, parseHostSubnet } from '../../src/lab/subnet-env.ts';
 import { endProcess, isAlive, type ProcessId } from '../../src/sys/pidfd.ts';
 import { waitForFile } from '../../src/sys/wait-file.ts';
 import { needsRoot } from '../support/capabilities.ts';
@@ -65,7 +65,7 @@ export class FaultHost {
   /** Starts the agent for the first time, and a container in the subnet that it leases. */
   async populate(signal: AbortSignal): Promise<void> {
     this.#agent = await this.host.start(TULLE, this.#arguments, AGENT_LOG);
-    const subnet = parseSubnetEnv(await waitForFile(this.host.path(SUBNET_FILE), signal));
+    const subnet = parseHostSubnet(await waitForFile(this.host.path(SUBNET_FILE), signal));
     const [container] = await makeSandboxes(this.host, this.#site.route, ['c1'], subnet);
     this.#containerAddress = container?.ip ?? '';
   }
@@ -111,8 +111,8 @@ export class FaultHost {
     return readFileSync(this.host.logFile(AGENT_LOG), 'utf8');
   }
 
-  subnetEnv(): SubnetEnv {
-    return parseSubnetEnv(readFileSync(this.host.path(SUBNET_FILE), 'utf8'));
+  subnetEnv(): HostSubnet {
+    return parseHostSubnet(readFileSync(this.host.path(SUBNET_FILE), 'utf8'));
   }
 
   /** Gives the uplink this address instead of the one it has. */

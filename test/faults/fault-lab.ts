@@ -21,11 +21,11 @@ import assert from 'node:assert/strict';
 import process from 'node:process';
 import { agentArguments } from '../../src/lab/agent.ts';
 import { Anchor, namespacesOf } from '../../src/lab/anchor.ts';
-import { plugIn, weaveFabric } from '../../src/lab/fabric.ts';
+import { createUnderlay, plugIn } from '../../src/lab/fabric.ts';
 import { type LabPlan, planLab } from '../../src/lab/plan.ts';
 import { Site } from '../../src/lab/site.ts';
-import { connectRoute } from '../../src/netlink/connect-route.ts';
-import type { Rtnetlink } from '../../src/netlink/rtnetlink.ts';
+import { connectRoute } from '../../src/netlink/route/connect.ts';
+import type { Rtnetlink } from '../../src/netlink/route/rtnetlink.ts';
 import { EtcdStore } from '../../src/store/etcd/etcd-store.ts';
 import { Netns } from '../../src/sys/netns.ts';
 import { Etcd } from '../support/etcd.ts';
@@ -107,7 +107,7 @@ export class FaultLab implements AsyncDisposable {
     const netns = this.#resources.use(Netns.open(namespacesOf(anchor.id).net));
     const route = this.#resources.use(connectRoute({ netns }));
     this.#fabric = route;
-    await weaveFabric(route);
+    await createUnderlay(route);
     for (const hostPlan of plan.hosts) {
       const site = this.#resources.use(
         await Site.prepare(hostPlan, { anchor, route }, `127.0.0.1 localhost\n${names}`),

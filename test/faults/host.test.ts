@@ -10,7 +10,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { SUBNET_FILE } from '../../src/cli/places.ts';
+import { SUBNET_FILE } from '../../src/console/defaults.ts';
 import { waitForFile } from '../../src/sys/wait-file.ts';
 import { eventually } from '../support/eventually.ts';
 import { DEVICE, KNOWN_STATE, needsFaultLab } from './fault-host.ts';

@@ -8,7 +8,7 @@
 import assert from 'node:assert/strict';
 import { copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
-import { SUBNET_FILE } from '../../src/cli/places.ts';
+import { SUBNET_FILE } from '../../src/console/defaults.ts';
 import { DEVICE, type FaultHost, needsFaultLab } from './fault-host.ts';
 import { FaultLab, PREFIX } from './fault-lab.ts';
 

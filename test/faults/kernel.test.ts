@@ -194,7 +194,7 @@ describe('what somebody deletes comes back', needsFaultLab, () => {
     const cpu = await cpuOf();
     const begun = performance.now();
     await host.host.run('sh', ['-c', `for i in $(seq 400); do ${deeds}; sleep 0.01; done 2>/dev/null; true`]);
-    const { reason } = await host.untilWarned('CONTESTED');
+    const { reason } = await host.untilWarned('CONFLICTING_WRITER');
     const used = (await cpuOf()) - cpu;
     assert.match(reason, /were put back/);
     const repairs = (await repairsOf('route')) + (await repairsOf('firewall')) - counted;

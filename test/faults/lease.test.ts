@@ -10,7 +10,7 @@ import assert from 'node:assert/strict';
 import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import type { AgentEvent } from '../../src/api/messages.ts';
-import type { LeaseStatus } from '../../src/api/status.ts';
+import type { LeaseReport } from '../../src/api/status.ts';
 import { type FaultHost, needsFaultLab } from './fault-host.ts';
 import { FaultLab, PREFIX } from './fault-lab.ts';
 
@@ -23,7 +23,7 @@ describe('a lease', needsFaultLab, () => {
     victim = lab.host(3);
   });
 
-  const leaseOf = async (host: FaultHost): Promise<LeaseStatus> => {
+  const leaseOf = async (host: FaultHost): Promise<LeaseReport> => {
     const { lease } = await host.until('it holds a lease', status => status.lease?.ownership === 'held');
     return lease ?? assert.fail();
   };
@@ -41,12 +41,12 @@ describe('a lease', needsFaultLab, () => {
   for (const { name, deed, cause } of [
     {
       name: 'that is revoked',
-      deed: ({ storeLease = '' }: LeaseStatus) => lab.store.ctl('lease', 'revoke', storeLease),
+      deed: ({ storeLease = '' }: LeaseReport) => lab.store.ctl('lease', 'revoke', storeLease),
       cause: 'expired',
     },
     {
       name: 'that is deleted',
-      deed: ({ key }: LeaseStatus) => lab.deleteLease(key),
+      deed: ({ key }: LeaseReport) => lab.deleteLease(key),
       cause: 'deleted',
     },
   ]) {

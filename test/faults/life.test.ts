@@ -8,7 +8,7 @@ import { rmSync } from 'node:fs';
 import process from 'node:process';
 import { describe, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { EXIT } from '../../src/cli/exit-codes.ts';
+import { EXIT } from '../../src/console/exit-codes.ts';
 import type { Exit, RunningProcess } from '../../src/sys/process.ts';
 import { needsRoot } from '../support/capabilities.ts';
 import { Cluster, CONFIG } from '../support/cluster.ts';

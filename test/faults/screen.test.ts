@@ -170,7 +170,7 @@ describe('I7: on a terminal of 80 columns, and of its width', () => {
 
 describe('I8: the log of a daemon', () => {
   const program = `
-    import { openLog } from ${JSON.stringify(import.meta.resolve('../../src/cli/daemon-log.ts'))};
+    import { openLog } from ${JSON.stringify(import.meta.resolve('../../src/console/daemon-log.ts'))};
     openLog(0, process.argv[1]).warn({ peer: '10.5.3.0-24' }, 'gone');
   `;
   const args = (format: string) => ['--input-type=module', '-e', program, format];

@@ -8,7 +8,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { Status } from '../../src/api/status.ts';
-import { SUBNET_FILE } from '../../src/cli/places.ts';
+import { SUBNET_FILE } from '../../src/console/defaults.ts';
 import { waitForFile } from '../../src/sys/wait-file.ts';
 import { DEVICE, type FaultHost, needsFaultLab } from './fault-host.ts';
 import { CONFIG, FaultLab, STORE_PORT } from './fault-lab.ts';

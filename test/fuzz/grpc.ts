@@ -1,6 +1,6 @@
 /** What a client may send to the gRPC services of the store: messages, in pieces. */
-import { RpcError } from '../../src/store/server/errors.ts';
-import { frameMessage, MessageReader } from '../../src/store/server/grpc-messages.ts';
+import { RpcError } from '../../src/etcdserver/errors.ts';
+import { frameMessage, MessageReader } from '../../src/etcdserver/http/grpc-messages.ts';
 import type { FuzzTarget } from './fuzz.ts';
 
 const MAX_MESSAGE = 64;

@@ -10,10 +10,10 @@ import { isCode } from '../../src/base/errors.ts';
 import { decodeAcknowledgement } from '../../src/netlink/acknowledgement.ts';
 import { NLM_F_ACK_TLVS, NLMSG_ERROR } from '../../src/netlink/constants.ts';
 import { decodePayload, formatMessage } from '../../src/netlink/debug.ts';
-import { encodeAcknowledgement } from '../../src/netlink/fake/fake-messages.ts';
-import { Refusal } from '../../src/netlink/fake/refusal.ts';
 import { type Message, readMessages, writeMessage } from '../../src/netlink/message.ts';
-import { decodeEvent } from '../../src/netlink/watch.ts';
+import { decodeKernelEvent } from '../../src/netlink/route/watch.ts';
+import { encodeAcknowledgement } from '../../src/testing/netlink/fake-messages.ts';
+import { FakeRefusal } from '../../src/testing/netlink/fake-refusal.ts';
 import { parseVector, structSize } from '../support/netlink-vector.ts';
 import type { FuzzTarget } from './fuzz.ts';
 
@@ -76,7 +76,7 @@ export const netlinkTargets: readonly FuzzTarget[] = [
   {
     name: 'netlink announcements',
     seeds: datagrams,
-    accepts: input => decodes(input, bytes => readMessages(bytes).map(decodeEvent)),
+    accepts: input => decodes(input, bytes => readMessages(bytes).map(decodeKernelEvent)),
   },
   {
     name: 'netlink messages',
@@ -99,7 +99,7 @@ export const netlinkTargets: readonly FuzzTarget[] = [
     name: 'netlink acknowledgements',
     seeds: messages.flatMap(message => [
       encodeAcknowledgement(message).payload,
-      encodeAcknowledgement(message, new Refusal('EINVAL', 'Nexthop has invalid gateway')).payload,
+      encodeAcknowledgement(message, new FakeRefusal('EINVAL', 'Nexthop has invalid gateway')).payload,
     ]),
     accepts: input =>
       decodes(input, payload =>

@@ -1,6 +1,6 @@
 /** Texts from the store and from people: a parser answers with a value or says what is wrong, and means what it says. */
 import assert from 'node:assert/strict';
-import { parseOptions } from '../../src/agent/options.ts';
+import { parseOptions } from '../../src/agent/options/options.ts';
 import { isCode, ParseError } from '../../src/base/errors.ts';
 import { Ip } from '../../src/base/ip.ts';
 import { Mac } from '../../src/base/mac.ts';
@@ -10,9 +10,9 @@ import { planScript } from '../../src/firewall/iptables-rules.ts';
 import { parseSave } from '../../src/firewall/iptables-save.ts';
 import { rulesFor } from '../../src/firewall/rules.ts';
 import { parseEndpoints } from '../../src/store/etcd/endpoint.ts';
-import { decodeAttributes, encodeAttributes } from '../../src/subnet/attributes.ts';
-import { parseNetworkConfig } from '../../src/subnet/config.ts';
-import { claimsOfKey, formatLeaseKey, parseLeaseKey } from '../../src/subnet/key.ts';
+import { parseNetworkConfig } from '../../src/subnet/config/config.ts';
+import { decodeAttributes, encodeAttributes } from '../../src/subnet/lease/attributes.ts';
+import { claimsOfKey, formatLeaseKey, parseLeaseKey } from '../../src/subnet/lease/key.ts';
 import { parseSubnetEnv } from '../../src/subnet/subnet-env.ts';
 import type { FuzzTarget } from './fuzz.ts';
 

@@ -9,7 +9,7 @@ import { silentLogger } from '../../src/base/log.ts';
 import { Prefix } from '../../src/base/prefix.ts';
 import { Firewall } from '../../src/firewall/firewall.ts';
 import { findLeftovers } from '../../src/host/cleanup.ts';
-import { connectRoute } from '../../src/netlink/connect-route.ts';
+import { connectRoute } from '../../src/netlink/route/connect.ts';
 import { Netns } from '../../src/sys/netns.ts';
 import { run } from '../../src/sys/process.ts';
 import { needsRoot } from '../support/capabilities.ts';

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { describe, test } from 'node:test';
-import { connectRoute } from '../../src/netlink/connect-route.ts';
+import { connectRoute } from '../../src/netlink/route/connect.ts';
 import { writeSysctl } from '../../src/sys/sysctl.ts';
 import { needsRoot } from '../support/capabilities.ts';
 import { DEVICE, PATIENCE_MS, peer, Running, summary, TestHost } from './dataplane-host.ts';

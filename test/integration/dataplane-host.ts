@@ -13,8 +13,8 @@ import type { DataPlane, DataPlaneOptions } from '../../src/dataplane/data-plane
 import type { DesiredHost, DesiredPeer, DesiredVxlan } from '../../src/dataplane/desired.ts';
 import { openDataPlane } from '../../src/dataplane/open-data-plane.ts';
 import type { ApplyResult, Repair } from '../../src/dataplane/report.ts';
-import { connectRoute } from '../../src/netlink/connect-route.ts';
-import type { Rtnetlink } from '../../src/netlink/rtnetlink.ts';
+import { connectRoute } from '../../src/netlink/route/connect.ts';
+import type { Rtnetlink } from '../../src/netlink/route/rtnetlink.ts';
 import { Netns } from '../../src/sys/netns.ts';
 import { sysctlsOf } from '../../src/sys/sysctl.ts';
 

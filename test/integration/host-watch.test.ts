@@ -6,15 +6,15 @@
  */
 import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
-import { HostWatch } from '../../src/agent/host-watch.ts';
-import type { UnderlayCriteria } from '../../src/agent/options.ts';
-import { chooseUnderlay } from '../../src/agent/underlay.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { Ip } from '../../src/base/ip.ts';
 import { silentLogger } from '../../src/base/log.ts';
 import { Prefix, parseInterfaceAddress } from '../../src/base/prefix.ts';
-import { connectRoute } from '../../src/netlink/connect-route.ts';
-import type { Rtnetlink } from '../../src/netlink/rtnetlink.ts';
+import { connectRoute } from '../../src/netlink/route/connect.ts';
+import type { Rtnetlink } from '../../src/netlink/route/rtnetlink.ts';
+import { HostWatch } from '../../src/network/host-watch.ts';
+import type { UnderlayCriteria } from '../../src/network/options.ts';
+import { chooseUnderlay } from '../../src/network/underlay.ts';
 import { Netns } from '../../src/sys/netns.ts';
 import { needsRoot } from '../support/capabilities.ts';
 

@@ -4,13 +4,17 @@ import { execFileSync } from 'node:child_process';
 import { describe, test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { Prefix } from '../../src/base/prefix.ts';
-import { change } from '../../src/netlink/change.ts';
-import { connectRoute, rtnetlinkOver } from '../../src/netlink/connect-route.ts';
 import { NLM_F_DUMP_INTR } from '../../src/netlink/constants.ts';
-import { type KernelFixture, rtnetlinkContract, type ShowCommand } from '../../src/netlink/contract.ts';
 import { readMessages } from '../../src/netlink/message.ts';
+import { change } from '../../src/netlink/route/change.ts';
+import { connectRoute, rtnetlinkOver } from '../../src/netlink/route/connect.ts';
 import { NetlinkSocket } from '../../src/sys/netlink-socket.ts';
 import { Netns } from '../../src/sys/netns.ts';
+import {
+  type KernelFixture,
+  rtnetlinkContract,
+  type ShowCommand,
+} from '../../src/testing/netlink-contract.ts';
 import { needsRoot } from '../support/capabilities.ts';
 
 /** What a command of the contract is on a real machine. */

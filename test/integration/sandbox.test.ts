@@ -9,7 +9,7 @@ import { describe, test } from 'node:test';
 import { Ip } from '../../src/base/ip.ts';
 import { Mac } from '../../src/base/mac.ts';
 import { Prefix, parseInterfaceAddress } from '../../src/base/prefix.ts';
-import { connectRoute } from '../../src/netlink/connect-route.ts';
+import { connectRoute } from '../../src/netlink/route/connect.ts';
 import { ensureBridge } from '../../src/sandbox/bridge.ts';
 import { attach, detach, type EndpointSpec, type Sandbox } from '../../src/sandbox/endpoint.ts';
 import { Netns } from '../../src/sys/netns.ts';

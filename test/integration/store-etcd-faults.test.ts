@@ -6,16 +6,16 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import { describe, test } from 'node:test';
+import { EtcdStore } from '../../src/store/etcd/etcd-store.ts';
+import type { Store, StoreUpdate } from '../../src/store/store.ts';
 import {
   describeEvents,
   freshPrefix,
   keysOf,
-  Observer,
+  StoreObserver,
   text,
   textOf,
-} from '../../src/store/contract/tools.ts';
-import { EtcdStore } from '../../src/store/etcd/etcd-store.ts';
-import type { Store, StoreUpdate } from '../../src/store/store.ts';
+} from '../../src/testing/store-contract/tools.ts';
 import { Etcd, needsEtcd } from '../support/etcd.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';
 
@@ -30,7 +30,7 @@ const through = (proxy: TcpProxy) => `http://127.0.0.1:${proxy.port}`;
 
 /** The next update must be of this type; an interruption may be told for several reasons, one after the other. */
 async function expect<T extends StoreUpdate['type']>(
-  observer: Observer,
+  observer: StoreObserver,
   type: T,
 ): Promise<Extract<StoreUpdate, { type: T }>> {
   let update = await observer.next();
@@ -40,8 +40,8 @@ async function expect<T extends StoreUpdate['type']>(
 }
 
 /** An observer that has its snapshot and a watch that works. */
-async function watching(store: Store, writer: Store, prefix: string): Promise<Observer> {
-  const observer = new Observer(store, prefix);
+async function watching(store: Store, writer: Store, prefix: string): Promise<StoreObserver> {
+  const observer = new StoreObserver(store, prefix);
   await observer.snapshot();
   await writer.put(`${prefix}/watching`, text('yes'));
   await observer.events();
@@ -187,7 +187,7 @@ describe('the etcd client on a bad day', () => {
       const prefix = freshPrefix();
       // What is observed here was written first, and never again.
       await store.put(`${prefix}/old`, text('1'));
-      await using quiet = new Observer(store, `${prefix}/old`);
+      await using quiet = new StoreObserver(store, `${prefix}/old`);
       await quiet.snapshot();
       await using busy = await watching(store, store, `${prefix}/busy`);
       for (let index = 0; index < 20; index++) {

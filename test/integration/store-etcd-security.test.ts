@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { after, before, describe, test } from 'node:test';
 import { inspect } from 'node:util';
-import { describeEvents, Observer, text, textOf } from '../../src/store/contract/tools.ts';
 import { type EtcdOptions, EtcdStore } from '../../src/store/etcd/etcd-store.ts';
+import { describeEvents, StoreObserver, text, textOf } from '../../src/testing/store-contract/tools.ts';
 import { Authority, type Certificate } from '../support/certificates.ts';
 import { Etcd, needsEtcd } from '../support/etcd.ts';
 
@@ -74,7 +74,7 @@ describe('certificates', options, () => {
     const caFile = join(directory, 'replaced.pem');
     await copyFile(stranger.caFile, caFile);
     await using store = open(plain, { caFile });
-    await using observer = new Observer(store, '/tls-observed');
+    await using observer = new StoreObserver(store, '/tls-observed');
     const update = await observer.next();
     assert.ok(update?.type === 'interrupted');
     assert.equal(update.error.code, 'UNAUTHENTICATED');
@@ -106,7 +106,7 @@ describe('certificates', options, () => {
   test('our certificate is shown to a server that asks for one', async () => {
     await using store = open(mutual, { caFile: authority.caFile, ...client });
     await use(store);
-    await using observer = new Observer(store, '/tls');
+    await using observer = new StoreObserver(store, '/tls');
     await observer.snapshot();
     await store.put('/tls', text('again'));
     assert.deepEqual(describeEvents((await observer.events()).events), ['put /tls again']);
@@ -170,7 +170,7 @@ describe('users', options, () => {
     await store.put('/a', text('1'));
     const { id } = await store.grant(60);
     assert.equal(await store.keepAlive(id), 60);
-    await using observer = new Observer(store, '/a');
+    await using observer = new StoreObserver(store, '/a');
     await observer.snapshot();
     await store.put('/a', text('2'));
     assert.deepEqual(describeEvents((await observer.events()).events), ['put /a 2']);
@@ -185,7 +185,7 @@ describe('users', options, () => {
     await assert.rejects(anonymous.get('/a'), refused);
     await using nobody = open(etcd, { name: 'nobody', password: 'n-s3cret' });
     await assert.rejects(nobody.get('/a'), { name: 'StoreError', code: 'FORBIDDEN' });
-    await using shut = new Observer(nobody, '/a');
+    await using shut = new StoreObserver(nobody, '/a');
     const update = await shut.next();
     assert.ok(update?.type === 'interrupted');
     assert.equal(update.error.code, 'FORBIDDEN');
@@ -196,7 +196,7 @@ describe('users', options, () => {
     await enableAuth(etcd);
     await using store = open(etcd, root);
     await store.put('/a', text('1'));
-    await using observer = new Observer(store, '/a');
+    await using observer = new StoreObserver(store, '/a');
     await observer.snapshot();
     await store.put('/a', text('2'));
     await observer.events();
@@ -213,7 +213,7 @@ describe('users', options, () => {
     await using etcd = await Etcd.start({ flags });
     await enableAuth(etcd);
     await using store = open(etcd, root);
-    await using observer = new Observer(store, '/a');
+    await using observer = new StoreObserver(store, '/a');
     await observer.snapshot();
     await store.put('/a', text('1'));
     await observer.events();

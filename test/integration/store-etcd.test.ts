@@ -1,8 +1,8 @@
 /** The etcd client against real etcd: the contract of every store. */
 import { after, before, describe, test } from 'node:test';
-import type { StoreFixture } from '../../src/store/contract/case.ts';
-import { storeContract } from '../../src/store/contract.ts';
 import { EtcdStore } from '../../src/store/etcd/etcd-store.ts';
+import type { StoreFixture } from '../../src/testing/store-contract/case.ts';
+import { storeContract } from '../../src/testing/store-contract.ts';
 import { Etcd, needsEtcd } from '../support/etcd.ts';
 
 describe('the etcd client is a store', needsEtcd, () => {

@@ -25,7 +25,7 @@ const LIMIT_MS = 120_000;
 /** Etcdctl says nothing when a watch is set up, so what happens meanwhile is repeated until it is seen. */
 const REPEAT_MS = 300;
 
-interface Outcome {
+interface ActivePlan {
   /** As a shell shows it: a signal counts 128 and its number. */
   readonly status: number | 'PASS or FAIL';
   readonly output: string;
@@ -42,7 +42,7 @@ class Terminal {
     this.#places = places;
   }
 
-  async run(one: Case): Promise<Outcome> {
+  async run(one: Case): Promise<ActivePlan> {
     const values = { ...this.#places };
     for (const [name, pattern] of Object.entries(one.from ?? {}))
       values[name] = lastMatch(this.#history, pattern);
@@ -140,10 +140,10 @@ const shape = (text: string) =>
     .replaceAll(', ,', ', 9,')
     .replace(/ +/g, ' ');
 
-const same = (outcome: Outcome): Outcome => outcome;
+const same = (outcome: ActivePlan): ActivePlan => outcome;
 
 /** `check perf` judges the machine, and that may be busy: that there is a judgement counts. */
-const verdict = ({ output }: Outcome): Outcome => ({
+const verdict = ({ output }: ActivePlan): ActivePlan => ({
   status: 'PASS or FAIL',
   output: output.replace(/^(PASS|FAIL).*$/gm, 'verdict'),
 });
@@ -180,7 +180,7 @@ test('etcdctl sees no difference', { ...needsEtcd, timeout: 600_000 }, async () 
   }
 });
 
-function row({ args, loose, slow }: Case, { status, output }: Outcome): string {
+function row({ args, loose, slow }: Case, { status, output }: ActivePlan): string {
   const first =
     loose === true || slow === true ? '' : (output.split('\n').find(line => line.trim() !== '') ?? '');
   const cell = (text: string) => text.replaceAll('|', '\\|').replaceAll('`', "'");

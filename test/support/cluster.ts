@@ -13,7 +13,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { connectRoute } from '../../src/netlink/connect-route.ts';
+import { connectRoute } from '../../src/netlink/route/connect.ts';
 import { Netns } from '../../src/sys/netns.ts';
 import { ClusterHost } from './cluster-host.ts';
 import { Etcd } from './etcd.ts';

@@ -2,9 +2,9 @@
 import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Database } from '../../src/store/server/database.ts';
-import { Mvcc } from '../../src/store/server/mvcc.ts';
-import { Tables } from '../../src/store/server/tables.ts';
+import { Mvcc } from '../../src/etcdserver/mvcc/mvcc.ts';
+import type { Database } from '../../src/etcdserver/sqlite/database.ts';
+import { Tables } from '../../src/etcdserver/sqlite/tables.ts';
 
 export const bytes = (text: string) => Uint8Array.from(Buffer.from(text));
 

@@ -1,8 +1,8 @@
 /** Lease holders on a store in memory, for tests: what each told and asked is written down. */
 import assert from 'node:assert/strict';
-import type { HolderEvent } from '../../src/subnet/holder-state.ts';
-import { isLease, type Lease } from '../../src/subnet/lease.ts';
-import { type HolderOptions, LeaseHolder } from '../../src/subnet/lease-holder.ts';
+import type { HolderEvent } from '../../src/subnet/holder/holder-state.ts';
+import { type HolderOptions, LeaseHolder } from '../../src/subnet/holder/lease-holder.ts';
+import { isLease, type Lease } from '../../src/subnet/lease/lease.ts';
 import { hostAttributes, IPV4, type World } from './registry.ts';
 
 const running: { stop: () => Promise<void> }[] = [];
@@ -22,7 +22,7 @@ function describeEvent(event: HolderEvent): string {
     case 'published':
     case 'reserved':
     case 'overwritten':
-    case 'contested':
+    case 'conflict':
     case 'claimed':
     case 'unconfirmed':
       return `${event.type} ${event.lease.key}`;

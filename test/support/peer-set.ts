@@ -2,13 +2,13 @@
 import { isObject } from '../../src/base/fields.ts';
 import { Ip } from '../../src/base/ip.ts';
 import { Mac } from '../../src/base/mac.ts';
-import { MemoryStore } from '../../src/store/memory.ts';
-import { encodeAttributes } from '../../src/subnet/attributes.ts';
-import type { LeaseAttributes } from '../../src/subnet/lease.ts';
-import type { PeerEvent, Self } from '../../src/subnet/peer-event.ts';
-import type { StationsOf } from '../../src/subnet/peer-index.ts';
-import { PeerSet } from '../../src/subnet/peer-set.ts';
+import { encodeAttributes } from '../../src/subnet/lease/attributes.ts';
+import type { LeaseAttributes } from '../../src/subnet/lease/lease.ts';
+import type { PeerEvent, Self } from '../../src/subnet/peers/peer-event.ts';
+import type { StationsOf } from '../../src/subnet/peers/peer-index.ts';
+import { PeerSet } from '../../src/subnet/peers/peer-set.ts';
 import { Registry } from '../../src/subnet/registry.ts';
+import { MemoryStore } from '../../src/testing/memory-store.ts';
 import { encodeText, hostAttributes, IPV4, PREFIX } from './registry.ts';
 
 export const registry = new Registry(new MemoryStore(), { prefix: PREFIX });

@@ -1,12 +1,12 @@
 /** What tests of the registry share: a network, hosts, and a store in memory with a clock that is moved by hand. */
 import { Ip } from '../../src/base/ip.ts';
-import { ManualClock } from '../../src/base/manual-clock.ts';
-import { MemoryStore } from '../../src/store/memory.ts';
-import { MemoryDatabase } from '../../src/store/memory-database.ts';
-import { encodeAttributes } from '../../src/subnet/attributes.ts';
-import { type NetworkConfig, parseNetworkConfig } from '../../src/subnet/config.ts';
-import type { LeaseAttributes } from '../../src/subnet/lease.ts';
+import { type NetworkConfig, parseNetworkConfig } from '../../src/subnet/config/config.ts';
+import { encodeAttributes } from '../../src/subnet/lease/attributes.ts';
+import type { LeaseAttributes } from '../../src/subnet/lease/lease.ts';
 import { Registry } from '../../src/subnet/registry.ts';
+import { ManualClock } from '../../src/testing/manual-clock.ts';
+import { MemoryDatabase } from '../../src/testing/memory-database.ts';
+import { MemoryStore } from '../../src/testing/memory-store.ts';
 
 export const PREFIX = '/coreos.com/network';
 

@@ -2,12 +2,12 @@
 import type { TestContext } from 'node:test';
 import type { Status } from '../../src/api/status.ts';
 import { Anchor, namespacesOf } from '../../src/lab/anchor.ts';
-import { weaveFabric } from '../../src/lab/fabric.ts';
+import { createUnderlay } from '../../src/lab/fabric.ts';
 import { TULLE } from '../../src/lab/host.ts';
 import { planLab } from '../../src/lab/plan.ts';
 import { Site } from '../../src/lab/site.ts';
-import { connectRoute } from '../../src/netlink/connect-route.ts';
-import type { Route } from '../../src/netlink/objects.ts';
+import { connectRoute } from '../../src/netlink/route/connect.ts';
+import type { Route } from '../../src/netlink/route/objects.ts';
 import { Netns } from '../../src/sys/netns.ts';
 import { waitForFile } from '../../src/sys/wait-file.ts';
 
@@ -18,7 +18,7 @@ export async function machines(t: TestContext, count: number): Promise<Site[]> {
   t.after(() => stack.disposeAsync());
   const anchor = stack.use(await Anchor.drop());
   const route = stack.use(connectRoute({ netns: stack.use(Netns.open(namespacesOf(anchor.id).net)) }));
-  await weaveFabric(route);
+  await createUnderlay(route);
   const plan = planLab({ name: 'tt-up', hosts: count, containers: 0, runtime: 'namespace', store: 'tulle' });
   const sites: Site[] = [];
   for (const host of plan.hosts) sites.push(stack.use(await Site.prepare(host, { anchor, route }, '')));

@@ -3,8 +3,6 @@ import { ADDRESS_BITS, type Family, type Ip } from '../../base/ip.ts';
 import { Prefix } from '../../base/prefix.ts';
 import { AF_INET, AF_INET6, AF_UNSPEC } from '../constants.ts';
 
-export const FAMILIES = ['ipv4', 'ipv6'] as const satisfies readonly Family[];
-
 export function familyNumber(family: Family | undefined): number {
   if (family === undefined) return AF_UNSPEC;
   return family === 'ipv4' ? AF_INET : AF_INET6;

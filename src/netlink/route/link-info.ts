@@ -4,7 +4,6 @@ import { unreachable } from '../../base/errors.ts';
 import { attributes, one } from '../attribute.ts';
 import { bytes } from '../attribute-types.ts';
 import { VETH_INFO_PEER } from '../constants.ts';
-import type { LinkInfo, VethInfo, VxlanInfo } from '../objects.ts';
 import {
   bridgeAttributes,
   MACVLAN_MODES,
@@ -14,6 +13,7 @@ import {
   vxlanAttributes,
 } from './link-kind.ts';
 import { ANY_LINK, linkMessage } from './link-message.ts';
+import type { LinkInfo, VethInfo, VxlanInfo } from './objects.ts';
 
 /** The peer is a whole link message of its own. */
 const vethAttributes = attributes({ peer: one(VETH_INFO_PEER, bytes) });

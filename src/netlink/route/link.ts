@@ -2,9 +2,9 @@
 import type { Writer } from '../../base/bytes.ts';
 import { defined } from '../../base/defined.ts';
 import { IFF_LOWER_UP, IFF_UP, IFNAMSIZ, RTEXT_FILTER_SKIP_STATS } from '../constants.ts';
-import type { Link, LinkChange, NewLink } from '../objects.ts';
 import { decodeLinkInfo, encodeLinkInfo } from './link-info.ts';
 import { ANY_LINK, linkMessage } from './link-message.ts';
+import type { Link, LinkChange, NewLink } from './objects.ts';
 
 /** The request for one link, or with `undefined` for all of them; counters are never asked for. */
 export function encodeLinkQuery(nameOrIndex: string | number | undefined): Uint8Array {

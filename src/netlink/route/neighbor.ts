@@ -32,8 +32,8 @@ import {
   NUD_REACHABLE,
 } from '../constants.ts';
 import { MessageCodec, type Struct } from '../message.ts';
-import type { FdbEntry, Neighbor, NewFdbEntry, NewNeighbor } from '../objects.ts';
 import { familyNumber, familyOf } from './family.ts';
+import type { FdbEntry, Neighbor, NewFdbEntry, NewNeighbor } from './objects.ts';
 
 export interface NeighborHeader {
   readonly family: number;

@@ -19,8 +19,8 @@ import {
   NETCONFA_RP_FILTER,
 } from '../constants.ts';
 import { MessageCodec, type Struct } from '../message.ts';
-import type { Netconf } from '../objects.ts';
 import { familyNumber, familyOf } from './family.ts';
+import type { Netconf } from './objects.ts';
 
 interface NetconfHeader {
   readonly family: number;

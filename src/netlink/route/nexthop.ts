@@ -12,8 +12,8 @@ import { attributes, one } from '../attribute.ts';
 import { bytes, flag, ip, u32 } from '../attribute-types.ts';
 import { NHA_BLACKHOLE, NHA_GATEWAY, NHA_GROUP, NHA_ID, NHA_OIF } from '../constants.ts';
 import { MessageCodec, type Struct } from '../message.ts';
-import type { NewNexthop, Nexthop } from '../objects.ts';
 import { familyNumber, familyOf } from './family.ts';
+import type { NewNexthop, Nexthop } from './objects.ts';
 
 export interface NexthopHeader {
   readonly family: number;

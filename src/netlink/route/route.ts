@@ -52,8 +52,8 @@ import {
   RTPROT_BOOT,
 } from '../constants.ts';
 import { MessageCodec, type Struct } from '../message.ts';
-import type { IpEncap, Route } from '../objects.ts';
 import { familyNumber, familyOf, prefixOf } from './family.ts';
+import type { IpEncap, Route } from './objects.ts';
 
 export interface RouteHeader {
   readonly family: number;

@@ -28,8 +28,8 @@ import {
   RT_TABLE_UNSPEC,
 } from '../constants.ts';
 import { MessageCodec, type Struct } from '../message.ts';
-import type { NewRule, Rule } from '../objects.ts';
 import { familyNumber, familyOf, prefixOf } from './family.ts';
+import type { NewRule, Rule } from './objects.ts';
 
 export interface RuleHeader {
   readonly family: number;

@@ -59,14 +59,14 @@ test('a progress report moves on, the beginning of a watch does not', () => {
 });
 
 test('revisions that go back, events without a key, and unknown types make no sense', () => {
-  const senseless: Response[] = [
+  const protocolViolation: Response[] = [
     { events: [event(6n), event(5n)] },
     { events: [{}] },
     { events: [event(5n, '')] },
     // An event of type 9, which no etcd sends: { type: 9, kv: { key: 'k', mod_revision: 5 } }.
     fromBinary(WatchResponseSchema, parseHex('5a 09 08 09 12 05 0a 01 6b 18 05')),
   ];
-  for (const response of senseless) {
+  for (const response of protocolViolation) {
     assert.throws(() => take(new Batches(5n), response), { name: 'StoreError', code: 'PROTOCOL' });
   }
 });

@@ -4,7 +4,7 @@
  */
 import type { Revision, StoreEvent, StoreUpdate } from '../store.ts';
 import type { WatchResponse } from '../wire/generated/watch_pb.ts';
-import { decodeEvent, senseless } from './codec.ts';
+import { decodeStoreEvent, protocolViolation } from './codec.ts';
 
 export class Batches {
   #next: Revision;
@@ -24,10 +24,10 @@ export class Batches {
   /** The updates that this response completes. @throws StoreError PROTOCOL */
   *take(response: WatchResponse): Generator<StoreUpdate> {
     for (const wireEvent of response.events) {
-      const event = decodeEvent(wireEvent, 'watch');
+      const event = decodeStoreEvent(wireEvent, 'watch');
       const revision = event.type === 'put' ? event.kv.modRevision : event.modRevision;
       if (revision < this.#next) continue;
-      if (revision < this.#revision) throw senseless('watch', 'revisions out of order');
+      if (revision < this.#revision) throw protocolViolation('watch', 'revisions out of order');
       if (revision > this.#revision) yield* this.#complete();
       this.#revision = revision;
       this.#events.push(event);

@@ -3,7 +3,7 @@ import { Client, connectivityState, Metadata } from '@grpc/grpc-js';
 import { StoreError } from '../store.ts';
 import { Maintenance } from '../wire/generated/maintenance_pb.ts';
 import { callUnary } from '../wire/service.ts';
-import type { Endpoint } from './endpoint.ts';
+import type { EtcdEndpoint } from './endpoint.ts';
 import { storeErrorOf } from './errors.ts';
 import { SocketTracking } from './sockets.ts';
 import { type TlsOptions, transportOf } from './tls.ts';
@@ -39,13 +39,13 @@ export const DEFAULT_TIMING: Timing = {
 const MAX_MESSAGE = 64 * 1024 * 1024;
 
 export class Channel {
-  readonly endpoint: Endpoint;
+  readonly endpoint: EtcdEndpoint;
   readonly client: Client;
   readonly #timing: Timing;
   readonly #sockets: SocketTracking;
 
   /** Starts no connection yet. @throws StoreError UNAUTHENTICATED when the TLS files cannot be used */
-  constructor(endpoint: Endpoint, tls: TlsOptions, timing: Timing) {
+  constructor(endpoint: EtcdEndpoint, tls: TlsOptions, timing: Timing) {
     this.endpoint = endpoint;
     this.#timing = timing;
     try {

@@ -20,14 +20,14 @@ import { StoreError } from '../store.ts';
 import { callUnary, openStream, responsesOf } from '../wire/service.ts';
 import { Channel, DEFAULT_TIMING, type Timing } from './channel.ts';
 import { connectAny } from './connect.ts';
-import type { Endpoint } from './endpoint.ts';
+import type { EtcdEndpoint } from './endpoint.ts';
 import { isFromServer, isRefusedUnrun, isTokenRefused, storeErrorOf, summaryOf } from './errors.ts';
 import { History } from './history.ts';
 import { Login, type User } from './login.ts';
 import type { TlsOptions } from './tls.ts';
 
 export interface ClientOptions {
-  readonly endpoints: readonly Endpoint[];
+  readonly endpoints: readonly EtcdEndpoint[];
   readonly tls?: TlsOptions;
   readonly user?: User;
   readonly timing?: Partial<Timing>;
@@ -63,7 +63,7 @@ export class EtcdClient implements AsyncDisposable {
   readonly logger: Logger;
   /** What observations have learned of the store. */
   readonly history = new History();
-  readonly #endpoints: readonly Endpoint[];
+  readonly #endpoints: readonly EtcdEndpoint[];
   readonly #tls: TlsOptions;
   readonly #login: Login;
   readonly #closing = new AbortController();
@@ -180,9 +180,9 @@ export class EtcdClient implements AsyncDisposable {
     this.#discard();
   }
 
-  get #current(): Endpoint {
+  get #current(): EtcdEndpoint {
     // The position stays below the length, which is at least 1.
-    return this.#endpoints[this.#position] as Endpoint;
+    return this.#endpoints[this.#position] as EtcdEndpoint;
   }
 
   #call<T>(op: string, policy: CallPolicy, run: (route: Route) => Promise<T>): Promise<T> {

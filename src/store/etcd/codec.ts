@@ -3,10 +3,10 @@ import type { MessageInitShape } from '@bufbuild/protobuf';
 import {
   type Compare,
   type KeyValue,
-  type Operation,
   type Revision,
   StoreError,
   type StoreEvent,
+  type TxnOperation,
 } from '../store.ts';
 import type { ResponseHeader } from '../wire/generated/header_pb.ts';
 import {
@@ -49,13 +49,13 @@ export function prefixRange(prefix: string): Range {
 
 /** @throws StoreError PROTOCOL */
 export function decodeHeader(header: ResponseHeader | undefined, op: string): Header {
-  if (header === undefined || header.revision < 0n) throw senseless(op, 'no header with a revision');
+  if (header === undefined || header.revision < 0n) throw protocolViolation(op, 'no header with a revision');
   return { clusterId: header.clusterId, revision: header.revision, term: header.raftTerm };
 }
 
 /** A copy: the message's own bytes are views of the whole buffer it came in, and would keep it. */
 export function decodeKeyValue(kv: WireKeyValue, op: string): KeyValue {
-  if (kv.key.length === 0) throw senseless(op, 'a key-value without a key');
+  if (kv.key.length === 0) throw protocolViolation(op, 'a key-value without a key');
   return {
     key: decodeKey(kv.key),
     value: kv.value.slice(),
@@ -67,11 +67,11 @@ export function decodeKeyValue(kv: WireKeyValue, op: string): KeyValue {
 }
 
 /** @throws StoreError PROTOCOL */
-export function decodeEvent(event: Event, op: string): StoreEvent {
-  if (event.kv === undefined) throw senseless(op, 'an event without a key');
+export function decodeStoreEvent(event: Event, op: string): StoreEvent {
+  if (event.kv === undefined) throw protocolViolation(op, 'an event without a key');
   if (event.type === Event_EventType.PUT) return { type: 'put', kv: decodeKeyValue(event.kv, op) };
   if (event.type !== Event_EventType.DELETE)
-    throw senseless(op, `an event of the unknown type ${event.type}`);
+    throw protocolViolation(op, `an event of the unknown type ${event.type}`);
   return { type: 'delete', key: decodeKey(event.kv.key), modRevision: event.kv.modRevision };
 }
 
@@ -122,7 +122,7 @@ export function encodeCompare(compare: Compare): MessageInitShape<typeof Compare
   }
 }
 
-export function encodeOperation(operation: Operation): MessageInitShape<typeof RequestOpSchema> {
+export function encodeOperation(operation: TxnOperation): MessageInitShape<typeof RequestOpSchema> {
   switch (operation.op) {
     case 'get':
       return { request: { case: 'requestRange', value: { key: encodeKey(operation.key) } } };
@@ -138,6 +138,6 @@ export function encodeOperation(operation: Operation): MessageInitShape<typeof R
 }
 
 /** What the server sent is well-formed protobuf and still makes no sense. */
-export function senseless(op: string, what: string): StoreError {
+export function protocolViolation(op: string, what: string): StoreError {
   return new StoreError('PROTOCOL', `${op}: the server sent ${what}`, { op });
 }

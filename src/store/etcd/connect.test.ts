@@ -5,7 +5,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { describe, type TestContext, test } from 'node:test';
 import { Channel, DEFAULT_TIMING } from './channel.ts';
 import { type ConnectOptions, connectAny } from './connect.ts';
-import { type Endpoint, parseEndpoints } from './endpoint.ts';
+import { type EtcdEndpoint, parseEndpoints } from './endpoint.ts';
 
 /** Longer than the test may take: nobody is waited for until he gives up. */
 const timing = { ...DEFAULT_TIMING, connect: 600_000, stagger: 20 };
@@ -52,10 +52,10 @@ const BAD: Readonly<Record<string, (t: TestContext) => Promise<string>>> = {
   'is a socket file that is not there': async () => 'unix:///nowhere/at/all',
 };
 
-function options(t: TestContext, endpoints: readonly Endpoint[]): ConnectOptions {
+function options(t: TestContext, endpoints: readonly EtcdEndpoint[]): ConnectOptions {
   const stop = new AbortController();
   t.after(() => stop.abort());
-  const open = (endpoint: Endpoint) => new Channel(endpoint, {}, timing);
+  const open = (endpoint: EtcdEndpoint) => new Channel(endpoint, {}, timing);
   return { endpoints, open, stagger: timing.stagger, signal: stop.signal };
 }
 

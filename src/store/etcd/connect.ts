@@ -10,17 +10,17 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { StoreError } from '../store.ts';
 import type { Channel } from './channel.ts';
-import type { Endpoint } from './endpoint.ts';
+import type { EtcdEndpoint } from './endpoint.ts';
 import { storeErrorOf } from './errors.ts';
 
 export interface ConnectOptions {
-  readonly endpoints: readonly Endpoint[];
+  readonly endpoints: readonly EtcdEndpoint[];
   /** Makes a channel that is not connected yet; what it throws is the failure of that endpoint. */
-  readonly open: (endpoint: Endpoint) => Channel;
+  readonly open: (endpoint: EtcdEndpoint) => Channel;
   /** Milliseconds that an endpoint has for itself. */
   readonly stagger: number;
   readonly signal: AbortSignal;
-  readonly onFailure?: (endpoint: Endpoint, reason: StoreError) => void;
+  readonly onFailure?: (endpoint: EtcdEndpoint, reason: StoreError) => void;
 }
 
 /**
@@ -31,7 +31,7 @@ export async function connectAny(options: ConnectOptions): Promise<Channel> {
   const { endpoints, open, stagger, signal, onFailure } = options;
   const over = new AbortController();
   const opened = new Set<Channel>();
-  const connect = async (endpoint: Endpoint): Promise<Channel> => {
+  const connect = async (endpoint: EtcdEndpoint): Promise<Channel> => {
     try {
       over.signal.throwIfAborted();
       const channel = open(endpoint);

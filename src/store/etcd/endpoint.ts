@@ -2,7 +2,7 @@
 import { ConfigError, type Problem } from '../../base/errors.ts';
 import { Ip } from '../../base/ip.ts';
 
-export interface Endpoint {
+export interface EtcdEndpoint {
   /** Canonical text, for people: `https://[fd00::1]:2379`. */
   readonly url: string;
   /** In grpc-js' notation: `dns:etcd.example:2379`, `ipv4:10.0.0.1:2379`, `unix:/run/etcd.sock`. */
@@ -20,9 +20,9 @@ const DEFAULT_PORT = 2379;
  * for https when TLS is set up (`preferTls`), else for http. Duplicates are dropped.
  * @throws ConfigError with every problem, and when there is no endpoint at all
  */
-export function parseEndpoints(texts: readonly string[], preferTls = false): readonly Endpoint[] {
+export function parseEndpoints(texts: readonly string[], preferTls = false): readonly EtcdEndpoint[] {
   const problems: Problem[] = [];
-  const endpoints = new Map<string, Endpoint>();
+  const endpoints = new Map<string, EtcdEndpoint>();
   if (texts.length === 0) problems.push({ path: 'endpoints', message: 'at least one is needed' });
   for (const [index, text] of texts.entries()) {
     const parsed = parseEndpoint(text.trim(), preferTls);
@@ -33,7 +33,7 @@ export function parseEndpoints(texts: readonly string[], preferTls = false): rea
   return [...endpoints.values()];
 }
 
-function parseEndpoint(text: string, preferTls: boolean): Endpoint | Omit<Problem, 'path'> {
+function parseEndpoint(text: string, preferTls: boolean): EtcdEndpoint | Omit<Problem, 'path'> {
   // A password must not come back in an error message, so that this text is not shown.
   if (text.includes('@')) {
     return {

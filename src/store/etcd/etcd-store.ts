@@ -3,12 +3,12 @@ import { type Clock, systemClock } from '../../base/clock.ts';
 import { ConfigError, type Problem } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import {
+  type ClusterStatus,
   type KeyValue,
   type Revision,
   type Store,
   StoreError,
   type StoreLeaseId,
-  type StoreStatus,
   type StoreUpdate,
   type Transaction,
   type TransactionResult,
@@ -25,9 +25,9 @@ import {
   encodeKey,
   encodeOperation,
   prefixRange,
-  senseless,
+  protocolViolation,
 } from './codec.ts';
-import { type Endpoint, parseEndpoints } from './endpoint.ts';
+import { type EtcdEndpoint, parseEndpoints } from './endpoint.ts';
 import type { User } from './login.ts';
 import { observe } from './observation.ts';
 import { listRange } from './range.ts';
@@ -93,7 +93,7 @@ export class EtcdStore implements Store {
     const writes = [...success, ...failure].some(({ op }) => op === 'put' || op === 'delete');
     const response = await this.#client.unary(KV.method.txn, request, { repeatable: !writes });
     const ran = response.succeeded ? success : failure;
-    if (response.responses.length !== ran.length) throw senseless('txn', 'another number of results');
+    if (response.responses.length !== ran.length) throw protocolViolation('txn', 'another number of results');
     const found = ran.flatMap(({ op }, index) =>
       op === 'get' || op === 'list' ? [decodeFound(response.responses[index])] : [],
     );
@@ -115,13 +115,14 @@ export class EtcdStore implements Store {
       { TTL: BigInt(Math.ceil(ttl)) },
       REPEATABLE,
     );
-    if (response.error !== '' || response.ID === 0n) throw senseless('grant', 'a lease without an id');
+    if (response.error !== '' || response.ID === 0n)
+      throw protocolViolation('grant', 'a lease without an id');
     return { id: response.ID, ttl: Number(response.TTL) };
   }
 
   async keepAlive(id: StoreLeaseId): Promise<number | undefined> {
     const response = await this.#client.exchange(Lease.method.leaseKeepAlive, { ID: id }, REPEATABLE);
-    if (response.ID !== id) throw senseless('keep-alive', 'the state of another lease');
+    if (response.ID !== id) throw protocolViolation('keep-alive', 'the state of another lease');
     return response.TTL > 0n ? Number(response.TTL) : undefined;
   }
 
@@ -147,7 +148,7 @@ export class EtcdStore implements Store {
   }
 
   /** Answered by one member, even when the cluster has no leader. */
-  async status(): Promise<StoreStatus> {
+  async status(): Promise<ClusterStatus> {
     const policy = { repeatable: true, leaderless: true };
     const response = await this.#client.unary(Maintenance.method.status, {}, policy);
     const { clusterId, revision } = decodeHeader(response.header, 'status');
@@ -174,13 +175,13 @@ export class EtcdStore implements Store {
 }
 
 function decodeFound(result: ResponseOp | undefined): KeyValue[] {
-  if (result?.response.case !== 'responseRange') throw senseless('txn', 'another kind of result');
+  if (result?.response.case !== 'responseRange') throw protocolViolation('txn', 'another kind of result');
   return result.response.value.kvs.map(kv => decodeKeyValue(kv, 'txn'));
 }
 
-function check({ endpoints, tls, user }: EtcdOptions): readonly Endpoint[] {
+function check({ endpoints, tls, user }: EtcdOptions): readonly EtcdEndpoint[] {
   const problems: Problem[] = [];
-  let parsed: readonly Endpoint[] = [];
+  let parsed: readonly EtcdEndpoint[] = [];
   try {
     parsed = parseEndpoints(endpoints, tls?.caFile !== undefined || tls?.certFile !== undefined);
   } catch (error) {

@@ -10,7 +10,7 @@ import { type Revision, StoreError, type StoreUpdate } from '../store.ts';
 import { Watch, type WatchResponse } from '../wire/generated/watch_pb.ts';
 import { Batches } from './batches.ts';
 import type { EtcdClient } from './client.ts';
-import { decodeHeader, type Header, type Range, senseless } from './codec.ts';
+import { decodeHeader, type Header, protocolViolation, type Range } from './codec.ts';
 import { storeErrorOf, storeErrorOfReason } from './errors.ts';
 import { follows } from './history.ts';
 import { currentHeader, listRange } from './range.ts';
@@ -139,7 +139,8 @@ class Observation {
         throw error;
       }
       if (!begun) {
-        if (!response.created) throw senseless('watch', 'something else than the beginning of a watch');
+        if (!response.created)
+          throw protocolViolation('watch', 'something else than the beginning of a watch');
         if (!(await this.#isSameStore(decodeHeader(response.header, 'watch')))) {
           return this.#forget('the store is another one');
         }

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { inspect } from 'node:util';
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { Server, ServerCredentials, type ServiceError, status } from '@grpc/grpc-js';
-import { keysOf } from '../contract/tools.ts';
+import { keysOf } from '../../testing/store-contract/tools.ts';
 import { KV, type RangeRequest, type RangeResponseSchema } from '../wire/generated/kv_pb.ts';
 import { definitionOf, type Handlers } from '../wire/service.ts';
 import { EtcdClient } from './client.ts';

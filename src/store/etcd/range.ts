@@ -3,7 +3,7 @@ import { successor } from '../key-order.ts';
 import { type KeyValue, StoreError } from '../store.ts';
 import { KV, type RangeResponse } from '../wire/generated/kv_pb.ts';
 import type { EtcdClient } from './client.ts';
-import { decodeHeader, decodeKeyValue, type Header, type Range, senseless } from './codec.ts';
+import { decodeHeader, decodeKeyValue, type Header, protocolViolation, type Range } from './codec.ts';
 
 /** Keys of one page: some 100 KiB of leases, decoded in a few milliseconds. */
 const PAGE = 1000;
@@ -11,13 +11,13 @@ const PAGE = 1000;
 /** How often a list starts over because its revision was compacted between two pages. */
 const ATTEMPTS = 5;
 
-export interface Listing {
+export interface KeyListing {
   readonly kvs: readonly KeyValue[];
   readonly header: Header;
 }
 
 /** @throws StoreError */
-export async function listRange(client: EtcdClient, range: Range, page = PAGE): Promise<Listing> {
+export async function listRange(client: EtcdClient, range: Range, page = PAGE): Promise<KeyListing> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await listPages(client, range, page);
@@ -28,7 +28,7 @@ export async function listRange(client: EtcdClient, range: Range, page = PAGE): 
   }
 }
 
-async function listPages(client: EtcdClient, range: Range, page: number): Promise<Listing> {
+async function listPages(client: EtcdClient, range: Range, page: number): Promise<KeyListing> {
   const kvs: KeyValue[] = [];
   let header: Header | undefined;
   let { key } = range;
@@ -51,7 +51,8 @@ async function listPages(client: EtcdClient, range: Range, page: number): Promis
 /** Where the next page begins; without progress the list would never end. */
 function nextPage({ kvs }: RangeResponse, from: Uint8Array): Uint8Array {
   const last = kvs.at(-1)?.key;
-  if (last === undefined || Buffer.compare(last, from) < 0) throw senseless('range', 'a page without an end');
+  if (last === undefined || Buffer.compare(last, from) < 0)
+    throw protocolViolation('range', 'a page without an end');
   return successor(last);
 }
 

@@ -8,7 +8,7 @@ import { checkServerIdentity, createSecureContext, type SecureContext } from 'no
 import { type ChannelCredentials, type ChannelOptions, credentials } from '@grpc/grpc-js';
 import { messageOf, type Problem } from '../../base/errors.ts';
 import { Ip } from '../../base/ip.ts';
-import type { Endpoint } from './endpoint.ts';
+import type { EtcdEndpoint } from './endpoint.ts';
 
 /** PEM files. Without `caFile` the authorities of Node.js are trusted. */
 export interface TlsOptions {
@@ -50,7 +50,7 @@ export function checkTls(tls: TlsOptions): Problem[] {
 
 /** What grpc-js needs for a connection to this endpoint. @throws what reading the files and OpenSSL throw */
 export function transportOf(
-  endpoint: Endpoint,
+  endpoint: EtcdEndpoint,
   tls: TlsOptions,
 ): { readonly credentials: ChannelCredentials; readonly options: ChannelOptions } {
   if (!endpoint.secure) return { credentials: credentials.createInsecure(), options: {} };

@@ -1,0 +1,95 @@
+/**
+ * The status document as Prometheus metrics. Nothing is counted twice: what `tulle status` shows and what is
+ * scraped come from the same document.
+ */
+import { Counter, Gauge, Registry } from 'prom-client';
+import { AGENT_STATES, PEER_STATES, type Status } from '../../api/status.ts';
+
+/** A value and its labels. */
+type Sample = readonly [number, Readonly<Record<string, string>>?];
+
+const labelsOf = ([first]: readonly Sample[]) => Object.keys(first?.[1] ?? {});
+
+const seconds = (time: string) => Date.parse(time) / 1000;
+
+/** Text in the Prometheus exposition format, and its content type. */
+export async function exposeMetrics(
+  status: Status,
+): Promise<{ readonly contentType: string; readonly text: string }> {
+  const registry = new Registry();
+  const gauge = (name: string, help: string, samples: readonly Sample[]) => {
+    const metric = new Gauge({ name, help, labelNames: labelsOf(samples), registers: [registry] });
+    for (const [value, labels = {}] of samples) metric.set(labels, value);
+  };
+  const counter = (name: string, help: string, samples: readonly Sample[]) => {
+    const metric = new Counter({ name, help, labelNames: labelsOf(samples), registers: [registry] });
+    for (const [value, labels = {}] of samples) metric.inc(labels, value);
+  };
+  const { agent, conditions, dataplane, lease, peers, store, warnings } = status;
+
+  gauge('tulle_build_info', 'Always 1; the version is a label.', [[1, { version: status.version }]]);
+  gauge('tulle_ready', 'Whether containers of this host can talk to those of others.', [
+    [Number(agent.ready)],
+  ]);
+  gauge(
+    'tulle_state',
+    'The state of the agent: 1 for the one it is in.',
+    AGENT_STATES.map(state => [Number(agent.state === state), { state }]),
+  );
+  gauge(
+    'tulle_condition',
+    'Whether a part of the agent is well.',
+    conditions.map(({ name, ok }) => [Number(ok), { condition: name }]),
+  );
+  gauge('tulle_warnings', 'Warnings that are in force now.', [[warnings.length]]);
+  gauge('tulle_store_connected', 'Whether the store answers.', [[Number(store.connected)]]);
+  gauge('tulle_store_connected_since_seconds', 'When that changed last, in seconds since 1970.', [
+    [seconds(store.since)],
+  ]);
+  gauge('tulle_lease_held', 'Whether this host holds a lease that it renews in time.', [
+    [Number(lease?.ownership === 'held')],
+  ]);
+  gauge(
+    'tulle_lease_expires_seconds',
+    'When the lease ends unless it is renewed, in seconds since 1970.',
+    lease?.expires === undefined ? [] : [[seconds(lease.expires)]],
+  );
+  gauge(
+    'tulle_certificate_expires_seconds',
+    'When the certificate in this file ends, in seconds since 1970.',
+    (status.certificates ?? []).map(({ file, expires }) => [seconds(expires), { file }]),
+  );
+  gauge(
+    'tulle_peers',
+    'Peers by state.',
+    PEER_STATES.map(state => [peers.filter(peer => peer.state === state).length, { state }]),
+  );
+  gauge('tulle_dataplane_in_sync', 'Whether the kernel has what it should have.', [
+    [Number(dataplane.inSync)],
+  ]);
+  gauge('tulle_dataplane_entries_wanted', 'Kernel entries that are wanted.', [[dataplane.wanted]]);
+  gauge('tulle_dataplane_entries_failed', 'Kernel entries that are wanted and not there.', [
+    [dataplane.failed],
+  ]);
+  counter('tulle_netlink_writes_total', 'Modifying netlink requests since the agent started.', [
+    [dataplane.writes],
+  ]);
+  counter(
+    'tulle_drift_repairs_total',
+    'Changes made by others that were repaired, by kind of kernel object.',
+    Object.entries(dataplane.driftRepairs).map(([object, count]) => [count, { object }]),
+  );
+  gauge(
+    'tulle_last_resync_seconds',
+    'When everything was last compared with the kernel, in seconds since 1970.',
+    dataplane.lastResync === undefined ? [] : [[seconds(dataplane.lastResync)]],
+  );
+  gauge('tulle_firewall_ok', 'Whether the firewall rules are as wanted.', [[Number(status.firewall.ok)]]);
+  const { user, system } = process.cpuUsage();
+  counter('process_cpu_seconds_total', 'Processor time of the agent in seconds.', [[(user + system) / 1e6]]);
+  gauge('process_resident_memory_bytes', 'Resident memory of the agent.', [[process.memoryUsage.rss()]]);
+  gauge('process_start_time_seconds', 'When the agent started, in seconds since 1970.', [
+    [seconds(status.startedAt)],
+  ]);
+  return { contentType: registry.contentType, text: await registry.metrics() };
+}

@@ -1,0 +1,165 @@
+/**
+ * The agent's side of the API: HTTP with JSON over a unix socket of mode 0600. What the requests mean is handed
+ * in; this file knows only how they travel.
+ */
+import { chmodSync, mkdirSync, rmSync } from 'node:fs';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import { connect } from 'node:net';
+import { dirname } from 'node:path';
+import type { Refusal, ReleaseResult, ResyncResult } from '../../api/messages.ts';
+import type { Status } from '../../api/status.ts';
+import { isCode, messageOf, TulleError } from '../../base/errors.ts';
+import type { EventLog } from '../health/event-log.ts';
+import { createServer } from './http.ts';
+
+export type ApiServerErrorCode =
+  /** Another agent answers at the socket. */
+  'ALREADY_RUNNING';
+
+/** The agent cannot serve its API. */
+export class ApiServerError extends TulleError<ApiServerErrorCode> {}
+
+/** Milliseconds in which clients may take what they were answered before the server closes. */
+const GRACE_MS = 1000;
+
+/** What clients may ask for. */
+export interface ApiHandlers {
+  status(): Status;
+  resync(): Promise<ResyncResult>;
+  releaseLease(): Promise<ReleaseResult>;
+  readonly events: EventLog;
+}
+
+export class ApiServer implements AsyncDisposable {
+  readonly #server: Server;
+  readonly #handlers: ApiHandlers;
+  readonly #closing = new AbortController();
+
+  private constructor(handlers: ApiHandlers) {
+    this.#handlers = handlers;
+    this.#server = createServer((request, response) => void this.#serve(request, response));
+  }
+
+  /**
+   * Listens at `path`; a socket that nobody listens at any more is replaced.
+   *
+   * @throws ApiServerError when an agent is there already; SysError-shaped errors when the path cannot be used.
+   */
+  static async open(path: string, handlers: ApiHandlers): Promise<ApiServer> {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+    if (await someoneListens(path)) {
+      throw new ApiServerError('ALREADY_RUNNING', `an agent is running already: it answers at ${path}`, {
+        hint: 'stop it; an agent of another network needs its own --etcd-prefix and --subnet-file',
+      });
+    }
+    rmSync(path, { force: true });
+    const api = new ApiServer(handlers);
+    // The mode is right from the start: nobody can connect between bind and chmod.
+    const umask = process.umask(0o177);
+    try {
+      await new Promise<void>((resolve, reject) => {
+        api.#server.once('error', reject);
+        api.#server.listen(path, resolve);
+      });
+    } finally {
+      process.umask(umask);
+    }
+    chmodSync(path, 0o600);
+    return api;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closing.abort();
+    const closed = new Promise<void>(resolve => this.#server.close(() => resolve()));
+    this.#server.closeIdleConnections();
+    // Whoever neither reads its answer nor ends its request must not keep the agent from stopping.
+    const late = setTimeout(() => this.#server.closeAllConnections(), GRACE_MS);
+    await closed;
+    clearTimeout(late);
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    try {
+      const url = new URL(request.url ?? '/', 'http://agent');
+      switch (`${request.method} ${url.pathname}`) {
+        case 'GET /v1/status':
+          return reply(response, 200, this.#handlers.status());
+        case 'GET /v1/events':
+          return await this.#serveEvents(url, request, response);
+        case 'POST /v1/resync':
+          return reply(response, 200, await this.#handlers.resync());
+        case 'POST /v1/lease/release':
+          return reply(response, 200, await this.#handlers.releaseLease());
+        default:
+          return refuse(response, 404, {
+            code: 'UNKNOWN_REQUEST',
+            message: `this agent has no ${request.method} ${url.pathname}`,
+            hint: 'the command and the agent may be of different versions',
+          });
+      }
+    } catch (error) {
+      refuse(response, 500, {
+        code: error instanceof TulleError ? error.code : 'INTERNAL',
+        message: messageOf(error),
+        ...(error instanceof TulleError && error.hint !== undefined ? { hint: error.hint } : {}),
+      });
+    }
+  }
+
+  async #serveEvents(url: URL, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const after = Number(url.searchParams.get('after') ?? 0);
+    if (!Number.isSafeInteger(after) || after < 0) {
+      return refuse(response, 400, { code: 'INVALID_VALUE', message: 'after: want the id of an event' });
+    }
+    response.writeHead(200, { 'content-type': 'application/x-ndjson' });
+    if (url.searchParams.get('follow') !== 'true') {
+      response.end(this.#handlers.events.list(after).map(line).join(''));
+      return;
+    }
+    response.flushHeaders();
+    const left = new AbortController();
+    request.once('close', () => left.abort());
+    const signal = AbortSignal.any([left.signal, this.#closing.signal]);
+    for await (const event of this.#handlers.events.follow(after, signal)) {
+      // A follower who does not read is waited for.
+      if (!response.write(line(event))) await drained(response, signal);
+    }
+    response.end();
+  }
+}
+
+const line = (value: unknown) => `${JSON.stringify(value)}\n`;
+
+function reply(response: ServerResponse, status: number, body: unknown): void {
+  response.writeHead(status, { 'content-type': 'application/json', connection: 'close' }).end(line(body));
+}
+
+function refuse(response: ServerResponse, status: number, refusal: Refusal): void {
+  if (response.headersSent) response.destroy();
+  else reply(response, status, refusal);
+}
+
+function drained(response: ServerResponse, signal: AbortSignal): Promise<void> {
+  return new Promise(resolve => {
+    const done = () => {
+      response.off('drain', done);
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    response.on('drain', done);
+    signal.addEventListener('abort', done, { once: true });
+  });
+}
+
+async function someoneListens(path: string): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(path, () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.on('error', error => {
+      if (isCode(error, 'ENOENT', 'ECONNREFUSED')) resolve(false);
+      else reject(error);
+    });
+  });
+}

@@ -1,0 +1,61 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { eventually } from '../../../test/support/eventually.ts';
+import { recordingLogger } from '../../base/log.ts';
+import { ManualClock } from '../../testing/manual-clock.ts';
+import { EventLog } from '../health/event-log.ts';
+import { Health } from '../health/health.ts';
+import type { ApiHandlers } from './api-server.ts';
+import { TcpServer } from './health-server.ts';
+import { openApi, serveHealth } from './servers.ts';
+
+const HOST = '127.0.0.1';
+const NOBODY: Partial<ApiHandlers> = {};
+
+function agent(socketPath: string, port: number) {
+  const clock = new ManualClock();
+  const logger = recordingLogger();
+  const health = new Health(clock, new EventLog({ clock, logger }));
+  const codes = () => health.warnings().map(({ code }) => code);
+  const options = { socketPath, health: { host: HOST, port } };
+  return { servers: { options, health, clock, logger }, clock, codes };
+}
+
+test('a port that somebody else has is a warning until it is free, and served from then on', async t => {
+  const other = await TcpServer.open({ host: HOST, port: 0 }, () => undefined);
+  const { port } = other;
+  const { servers, clock, codes } = agent('unused', port);
+  const stop = new AbortController();
+  t.after(() => stop.abort());
+  const serving = serveHealth(servers, stop.signal);
+  await eventually('a warning', async () => codes().includes('CANNOT_LISTEN'));
+  await other[Symbol.asyncDispose]();
+  await eventually('the port is served', async () => {
+    await clock.advance(1_000);
+    return codes().length === 0;
+  });
+  assert.equal((await fetch(`http://${HOST}:${port}/healthz`)).status, 200);
+  stop.abort();
+  await serving;
+  await assert.rejects(fetch(`http://${HOST}:${port}/healthz`));
+});
+
+test('a second agent at the same socket is refused; a directory that cannot be is waited for', async t => {
+  const directory = mkdtempSync(join(tmpdir(), 'tt-servers-'));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const stop = new AbortController();
+  t.after(() => stop.abort());
+  const path = join(directory, 'agent.sock');
+  const serve = await openApi(agent(path, 0).servers, NOBODY as ApiHandlers);
+  const serving = serve(stop.signal);
+  await assert.rejects(openApi(agent(path, 0).servers, NOBODY as ApiHandlers), { name: 'ApiServerError' });
+
+  const { servers, codes } = agent(join(path, 'below-a-socket', 'agent.sock'), 0);
+  const waiting = (await openApi(servers, NOBODY as ApiHandlers))(stop.signal);
+  await eventually('a warning', async () => codes().includes('CANNOT_LISTEN'));
+  stop.abort();
+  await Promise.all([serving, waiting]);
+});

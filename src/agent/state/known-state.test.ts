@@ -1,0 +1,137 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, test } from 'node:test';
+import { systemClock } from '../../base/clock.ts';
+import type { KeyValue } from '../../store/store.ts';
+import { ManualClock } from '../../testing/manual-clock.ts';
+import { KnownStateFile } from './known-state.ts';
+
+let root: string;
+let directory: string;
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'tt-known-'));
+  directory = join(root, 'tulle');
+});
+afterEach(() => rmSync(root, { recursive: true }));
+
+const PREFIX = '/coreos.com/network';
+
+const keyValue = (name: string, value: string | Uint8Array, lease = 0n): KeyValue => ({
+  key: `${PREFIX}/${name}`,
+  value: Buffer.from(value),
+  createRevision: 7n,
+  modRevision: 18_446_744_073_709_551_615n,
+  version: 2n,
+  lease,
+});
+
+/** Saves what `states` hold, one after the other, and waits until the last one is on disk. */
+async function save(...states: (readonly KeyValue[])[]): Promise<KnownStateFile> {
+  const clock = new ManualClock();
+  const file = new KnownStateFile(directory, PREFIX, clock);
+  const stop = new AbortController();
+  const running = file.run(stop.signal);
+  for (const state of states) {
+    file.changed(() => ({ keys: state, devices: ['flannel.88'], config: Buffer.from('{"Network": ') }));
+    await clock.advance(10_000);
+    await written(file);
+  }
+  stop.abort();
+  await running;
+  return file;
+}
+
+/** Writing is real I/O: wait for its outcome, whichever it is. */
+async function written(file: KnownStateFile): Promise<void> {
+  for (let round = 0; round < 500; round++) {
+    if (file.trouble.value !== undefined || (await file.load()) !== undefined) return;
+    await systemClock.sleep(2);
+  }
+  assert.fail('nothing was written');
+}
+
+test('what was saved is found by the next agent, to the last bit', async () => {
+  const state = [
+    keyValue('config', '{"Network":"10.3.0.0/16"}'),
+    keyValue('subnets/10.3.4.0-24', '{}', 1_234_567_890_123_456_789n),
+    keyValue('subnets/garbage', Uint8Array.of(0, 255, 128)),
+  ];
+  await save(state);
+  const found = await new KnownStateFile(directory, PREFIX, systemClock).load();
+  assert.deepEqual(
+    [...(found?.keys ?? [])].map(({ value, ...rest }) => ({
+      ...rest,
+      value: Buffer.from(value).toString('hex'),
+    })),
+    state.map(({ value, ...rest }) => ({ ...rest, value: Buffer.from(value).toString('hex') })),
+  );
+  assert.deepEqual(found?.devices, ['flannel.88']);
+  assert.equal(Buffer.from(found?.config ?? []).toString(), '{"Network": ');
+});
+
+test('a state of many pieces is one whole', async () => {
+  const state = Array.from({ length: 500 }, (_, index) => keyValue(`subnets/${index}`, 'é'.repeat(100)));
+  await save(state);
+  const found = await new KnownStateFile(directory, PREFIX, systemClock).load();
+  assert.deepEqual(
+    [...(found?.keys ?? [])].map(({ key, value }) => [key, Buffer.from(value).toString()]),
+    state.map(({ key }) => [key, 'é'.repeat(100)]),
+  );
+});
+
+test('a state of nothing is one, too', async () => {
+  await save([]);
+  const found = await new KnownStateFile(directory, PREFIX, systemClock).load();
+  assert.deepEqual([...(found?.keys ?? ['nothing was found'])], []);
+  assert.deepEqual(found?.devices, ['flannel.88']);
+});
+
+test("another network's state is not taken for ours", async () => {
+  await save([keyValue('config', '{}')]);
+  assert.equal(await new KnownStateFile(directory, '/other', systemClock).load(), undefined);
+  assert.equal(readdirSync(directory).length, 1);
+});
+
+test('a damaged file counts as none', async () => {
+  const file = await save([keyValue('config', '{}')]);
+  const path = join(directory, readdirSync(directory)[0] ?? '');
+  const whole = readFileSync(path, 'utf8');
+  const cut = whole.replace(/"value":"[^"]*"/, '"value":');
+  for (const damage of [
+    '',
+    whole.slice(0, -20),
+    whole.slice(0, -1),
+    cut,
+    whole.replace('"version":1', '"version":2'),
+    '[]',
+    'null',
+  ]) {
+    writeFileSync(path, damage);
+    assert.equal(await file.load(), undefined, damage);
+  }
+});
+
+test('a disk that cannot be written is trouble until it can', async () => {
+  writeFileSync(directory, 'in the way');
+  const clock = new ManualClock();
+  const file = new KnownStateFile(directory, PREFIX, clock);
+  const stop = new AbortController();
+  const running = file.run(stop.signal);
+  file.changed(() => ({ keys: [keyValue('config', 'old')], devices: [] }));
+  await clock.advance(2000);
+  await written(file);
+  assert.equal(file.trouble.value?.code, 'STATE_NOT_SAVED');
+
+  rmSync(directory);
+  file.changed(() => ({ keys: [keyValue('config', 'new')], devices: [] }));
+  for (let round = 0; round < 500 && file.trouble.value !== undefined; round++) {
+    await clock.advance(5000);
+    await systemClock.sleep(2);
+  }
+  assert.equal(file.trouble.value, undefined);
+  assert.equal(Buffer.from([...((await file.load())?.keys ?? [])][0]?.value ?? '').toString(), 'new');
+  stop.abort();
+  await running;
+});

@@ -1,0 +1,117 @@
+/** What the config commands do, given a registry or a text. */
+import { checkBackend } from '../backend/registry.ts';
+import { enumerate } from '../base/enumerate.ts';
+import { ConfigError, formatProblem } from '../base/errors.ts';
+import { CommandError } from '../console/errors.ts';
+import { formatCount } from '../console/format.ts';
+import { note, print, printJson, warn } from '../console/output.ts';
+import { formatFacts } from '../console/table.ts';
+import {
+  type NetworkConfig,
+  networksOf,
+  type ParsedConfig,
+  parseNetworkConfig,
+  subnetCount,
+} from '../subnet/config/config.ts';
+import { formatSubnet, type Lease } from '../subnet/lease/lease.ts';
+import { checkSubnet } from '../subnet/lease/lease-check.ts';
+import type { Registry } from '../subnet/registry.ts';
+
+export async function showConfig(
+  registry: Registry,
+  options: { json?: true; effective?: true },
+): Promise<void> {
+  const { kv } = await registry.store.get(registry.configKey);
+  if (kv === undefined) {
+    throw new CommandError(
+      'NOT_FOUND',
+      `there is no configuration at ${registry.configKey}`,
+      'store one with `tulle config set`',
+    );
+  }
+  const text = new TextDecoder().decode(kv.value);
+  if (!options.effective) {
+    // Lines end as here, wherever they were written.
+    print(text.trimEnd().replaceAll('\r\n', '\n'));
+    return;
+  }
+  const { config } = checkConfig(text);
+  if (options.json) printJson(config);
+  else print(describeConfig(config));
+}
+
+/** @throws CommandError when hosts would lose their subnet, or when somebody else changed it meanwhile. */
+export async function writeConfig(
+  registry: Registry,
+  text: string,
+  config: NetworkConfig,
+  force: boolean,
+): Promise<void> {
+  const key = registry.configKey;
+  const { kv } = await registry.store.get(key);
+  const { leases } = await registry.list();
+  refuseHostsInside(leases, config);
+  const losing = leases.filter(({ subnet }) => checkSubnet(subnet, config) !== undefined);
+  if (losing.length > 0 && !force) throw refusal(losing);
+  const { ok } = await registry.store.transact({
+    compare: [{ key, target: 'mod', is: '=', operand: kv?.modRevision ?? 0n }],
+    success: [{ op: 'put', key, value: new TextEncoder().encode(text) }],
+  });
+  if (!ok)
+    throw new CommandError('NOT_NOW', 'somebody else changed the configuration just now', 'look at it again');
+  note(`${kv === undefined ? 'stored' : 'replaced'} ${key}`);
+}
+
+/** No host could use it: each would take the way to that one into the tunnel. @throws ConfigError */
+function refuseHostsInside(leases: readonly Lease[], config: NetworkConfig): void {
+  const problems = networksOf(config).flatMap(network => {
+    const inside = leases
+      .flatMap(({ attributes: { publicIp, publicIpv6 } }) => [publicIp, publicIpv6])
+      .filter(ip => ip !== undefined && network.contains(ip));
+    if (inside.length === 0) return [];
+    return [
+      {
+        path: network.family === 'ipv4' ? 'Network' : 'IPv6Network',
+        value: network.toString(),
+        message: `holds addresses of hosts: ${enumerate(inside.map(String), 3)}`,
+        hint: 'choose a network apart from those that hosts are in',
+      },
+    ];
+  });
+  if (problems.length > 0) throw new ConfigError('network configuration', problems);
+}
+
+function refusal(losing: readonly Lease[]): CommandError {
+  const subnets = losing.map(({ subnet }) => formatSubnet(subnet));
+  return new CommandError(
+    'NOT_NOW',
+    `${formatCount(losing.length, 'lease')} would not fit: ${enumerate(subnets, 3)}`,
+    'with --force these hosts give up their subnets and get others, and their containers must be started again',
+  );
+}
+
+/** @throws ConfigError with everything that is wrong; what is only odd is said on stderr. */
+export function checkConfig(text: string): ParsedConfig {
+  const parsed = parseNetworkConfig(text, checkBackend);
+  for (const problem of parsed.warnings) warn(formatProblem(problem));
+  return parsed;
+}
+
+/** The configuration in the words of a person. */
+export function describeConfig(config: NetworkConfig): string {
+  const families = [config.ipv4, config.ipv6].flatMap(family => {
+    if (family === undefined) return [];
+    const { network, subnetLength, subnetMin, subnetMax } = family;
+    return [
+      ['network', `${network}`],
+      ['subnets', `${subnetCount(family)} of /${subnetLength}, ${subnetMin} to ${subnetMax}`],
+    ] as const;
+  });
+  const { type, options } = config.backend;
+  const settings = Object.entries(options).filter(([name]) => name.toLowerCase() !== 'type');
+  return formatFacts([
+    ...families,
+    ['backend', [type, ...settings.map(([name, value]) => `${name} ${JSON.stringify(value)}`)].join(', ')],
+    ['firewall', config.enableNftables ? 'nftables' : 'iptables where it is installed'],
+  ]);
+}

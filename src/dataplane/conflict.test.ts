@@ -1,0 +1,34 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { Prefix } from '../base/prefix.ts';
+import { change } from '../netlink/route/change.ts';
+import { FakeHost, fakePeer } from '../testing/dataplane/fake-host.ts';
+
+const PEERS = [1, 2, 3].map(n => fakePeer(n));
+const ROUTE = Prefix.parse('10.3.1.0/24');
+
+describe('somebody who undoes what is repaired', () => {
+  test('is answered ever less often, told of now and then, and forgotten when he rests', async () => {
+    await using host = new FakeHost();
+    await host.begin(PEERS);
+    const before = host.show();
+    const rounds = host.rounds.length;
+    for (let deed = 0; deed < 300; deed++) {
+      if (host.show() === before) host.interject(change.deleteRoute({ destination: ROUTE }));
+      await host.pass(50);
+    }
+    const { conflict, driftRepairs } = host.plane.report();
+    assert.ok(conflict, 'there is a conflict');
+    assert.equal(conflict.latest.object, 'route');
+    // 20 at once, and two a second for 15 seconds.
+    const answers = host.rounds.length - rounds;
+    assert.ok(answers >= 40 && answers <= 55, `${answers} rounds`);
+    assert.ok((driftRepairs.route ?? 0) >= 40, 'every repair is counted');
+    assert.ok(host.repairs.length <= 22, `${host.repairs.length} were told`);
+    await host.pass(15_000);
+    assert.equal(host.plane.report().conflict, undefined);
+    assert.equal(host.show(), before);
+    const told = host.repairs.reduce((sum, { others = 0 }) => sum + 1 + others, 0);
+    assert.equal(told, host.plane.report().driftRepairs.route, 'all were told in the end');
+  });
+});

@@ -1,0 +1,71 @@
+/** Listens to the kernel's announcements as long as it lives, and knows when all there were have been heard. */
+import { setImmediate } from 'node:timers/promises';
+import { backoff, type Clock } from '../../base/clock.ts';
+import { messageOf } from '../../base/errors.ts';
+import type { Logger } from '../../base/log.ts';
+import type { EventGroup, KernelEvent, Rtnetlink } from '../../netlink/route/rtnetlink.ts';
+
+const GROUPS: readonly EventGroup[] = ['link', 'address', 'neighbor', 'netconf', 'nexthop', 'route'];
+
+/** Turns of the event loop after which announcements that do not stop are no longer waited for. */
+const MOST_TURNS = 10_000;
+
+export interface KernelMonitorOptions {
+  readonly rtnetlink: Rtnetlink;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly logger: Logger;
+  readonly onEvent: (event: KernelEvent) => void;
+  /** Announcements were lost: only a full comparison tells what they said. */
+  readonly onMissed: (reason: string) => void;
+}
+
+export class KernelMonitor implements AsyncDisposable {
+  readonly #options: KernelMonitorOptions;
+  readonly #stop = new AbortController();
+  readonly #listening: Promise<void>;
+  /** The listener waits: all there was has been heard. */
+  #isIdle = false;
+
+  constructor(options: KernelMonitorOptions) {
+    this.#options = options;
+    this.#listening = this.#listen();
+  }
+
+  /** Resolves when everything that was announced before the call has been heard. */
+  async heard(): Promise<void> {
+    for (let turn = 1; turn <= MOST_TURNS; turn++) {
+      await setImmediate();
+      // The first turn may have looked at the sockets before we were called.
+      if (turn > 1 && (this.#isIdle || this.#stop.signal.aborted)) return;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort();
+    await this.#listening;
+  }
+
+  async #listen(): Promise<void> {
+    const { rtnetlink, clock, random, logger, onMissed } = this.#options;
+    const { signal } = this.#stop;
+    for (const delay of backoff(500, 30_000, random)) {
+      try {
+        for await (const event of rtnetlink.watch(GROUPS, signal, { exceptOwn: true })) this.#hear(event);
+        if (signal.aborted) return;
+      } catch (error) {
+        if (signal.aborted) return;
+        logger.warn({ error: messageOf(error) }, 'announcements of the kernel cannot be heard');
+      }
+      this.#isIdle = true;
+      await clock.sleep(delay, signal).catch(() => undefined);
+      onMissed('announcements were missed');
+    }
+  }
+
+  #hear(event: KernelEvent): void {
+    this.#isIdle = event.type === 'idle';
+    if (event.type === 'overrun') this.#options.onMissed('announcements were lost');
+    else if (event.type !== 'idle') this.#options.onEvent(event);
+  }
+}

@@ -1,0 +1,47 @@
+/**
+ * What the kernel has announced about entries and has not been weighed yet.
+ *
+ * What we believe comes from dumps, from acknowledgements of our own writes, and from the kernel's announcements.
+ * The last two come through different sockets, so an announcement may be older than an acknowledgement that was read
+ * before it. It is therefore only noted, and weighed later, when the socket of the announcements has been read empty:
+ * a note on an entry we have not written meanwhile is true; one on an entry we have written may be either, and only a
+ * dump can tell.
+ */
+import type { Key } from '../entry.ts';
+
+/** The last word about an entry: undefined for "gone". */
+export interface Note<Value> {
+  readonly key: Key;
+  readonly value: Value | undefined;
+  /** We have written the entry since the notes were weighed last. */
+  readonly isAmbiguous: boolean;
+}
+
+export class PendingEvents<Value> {
+  readonly #noted = new Map<Key, Value | undefined>();
+  readonly #written = new Set<Key>();
+
+  set(key: Key, value: Value | undefined): void {
+    this.#noted.set(key, value);
+  }
+
+  /** What was noted of the entry has been taken back. */
+  delete(key: Key): void {
+    this.#noted.delete(key);
+  }
+
+  /** We have written the entry. */
+  wrote(key: Key): void {
+    this.#written.add(key);
+  }
+
+  *[Symbol.iterator](): Generator<Note<Value>> {
+    for (const [key, value] of this.#noted) yield { key, value, isAmbiguous: this.#written.has(key) };
+  }
+
+  /** They have been weighed, or a dump that starts now says more. */
+  clear(): void {
+    this.#noted.clear();
+    this.#written.clear();
+  }
+}

@@ -1,0 +1,118 @@
+/**
+ * What the data plane has to tell: repairs, counted and handed on; the first refusal, and that all is well again.
+ *
+ * Every repair counts, but not every one is told. Of many like it in one round the first few are, with the number of
+ * the others; and while somebody undoes what we do again and again, what happened is told every now and then.
+ */
+import type { Clock } from '../../base/clock.ts';
+import type { Logger } from '../../base/log.ts';
+import type { ObjectType, Repair, WriterConflict } from '../report.ts';
+
+/** Repairs of one kind that are told one by one. */
+const MOST_ALIKE = 10;
+/** Milliseconds between two tellings while there is a conflict. */
+const CONFLICT_INTERVAL = 10_000;
+
+export interface RepairLogOptions {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly onRepair: ((repair: Repair) => void) | undefined;
+}
+
+export class RepairLog {
+  readonly #options: RepairLogOptions;
+  readonly #driftRepairs = new Map<ObjectType, number>();
+  /** Not counted yet. */
+  #repairs: Repair[] = [];
+  /** Counted, and not told yet. */
+  #untold: Repair[] = [];
+  #toldAt = Number.NEGATIVE_INFINITY;
+  #conflict: WriterConflict | undefined;
+  #lastError: string | undefined;
+
+  constructor(options: RepairLogOptions) {
+    this.#options = options;
+  }
+
+  /** Repairs of drift so far, by object. */
+  get driftRepairs(): Partial<Record<ObjectType, number>> {
+    return Object.fromEntries(this.#driftRepairs);
+  }
+
+  get lastError(): string | undefined {
+    return this.#lastError;
+  }
+
+  get conflict(): WriterConflict | undefined {
+    return this.#conflict;
+  }
+
+  /** Whether anything was repaired since the last round ended. */
+  get hasNews(): boolean {
+    return this.#repairs.length > 0;
+  }
+
+  repaired(repair: Repair): void {
+    this.#repairs.push(repair);
+  }
+
+  /**
+   * The end of a round.
+   * @param failure the first of those that remain, if any; of `failed` in all.
+   * @param isPressed others change things faster than they are repaired.
+   */
+  endRound(failure: string | undefined, failed: number, isPressed: boolean): void {
+    this.#count(isPressed);
+    const isDue = this.#options.clock.monotonic() >= this.#toldAt + CONFLICT_INTERVAL;
+    if (this.#conflict === undefined || isDue) this.#tell(this.#conflict === undefined ? MOST_ALIKE : 1);
+    const { logger } = this.#options;
+    if (failure !== undefined && this.#lastError === undefined) {
+      logger.warn({ failed, first: failure }, 'the kernel refuses entries');
+    } else if (failure === undefined && this.#lastError !== undefined) {
+      logger.info({}, 'the kernel holds every entry again');
+    }
+    this.#lastError = failure;
+  }
+
+  /** A round that could not be ended. */
+  failed(reason: string): void {
+    if (this.#lastError === undefined) {
+      this.#options.logger.warn({ error: reason }, 'the kernel could not be read');
+    }
+    this.#lastError = reason;
+  }
+
+  #count(isPressed: boolean): void {
+    const drifts = this.#repairs.filter(({ cause }) => cause === 'drift');
+    for (const { object } of drifts) {
+      this.#driftRepairs.set(object, (this.#driftRepairs.get(object) ?? 0) + 1);
+    }
+    this.#untold.push(...this.#repairs);
+    this.#repairs = [];
+    if (!isPressed) {
+      this.#conflict = undefined;
+      return;
+    }
+    const latest = drifts.at(-1) ?? this.#conflict?.latest;
+    if (latest === undefined) return;
+    const { since = this.#options.clock.now(), repairs = 0 } = this.#conflict ?? {};
+    this.#conflict = { since, repairs: repairs + drifts.length, latest };
+  }
+
+  #tell(mostAlike: number): void {
+    const [first] = this.#untold;
+    if (first === undefined) return;
+    const groups = Map.groupBy(this.#untold, repair => `${repair.cause} ${repair.object} ${repair.action}`);
+    for (const group of groups.values()) {
+      const told = group.slice(0, mostAlike);
+      const others = group.length - told.length;
+      for (const [index, repair] of told.entries()) {
+        const isLast = index === told.length - 1;
+        this.#options.onRepair?.(isLast && others > 0 ? { ...repair, others } : repair);
+      }
+    }
+    this.#options.logger.info({ count: this.#untold.length, first }, 'repaired what others had changed');
+    this.#untold = [];
+    this.#toldAt = this.#options.clock.monotonic();
+  }
+}

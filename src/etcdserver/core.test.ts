@@ -1,0 +1,71 @@
+/** What a store does when its disk fails under it. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { recordingLogger } from '../base/log.ts';
+import { ManualClock, settle } from '../testing/manual-clock.ts';
+import { Core } from './core.ts';
+
+const KEY = Uint8Array.of(1);
+
+async function withCore(
+  t: TestContext,
+  body: (world: { core: Core; clock: ManualClock; complaints: () => string[] }) => Promise<void>,
+): Promise<void> {
+  const directory = mkdtempSync(join(tmpdir(), 'tt-core-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  t.mock.timers.enable({ apis: ['setInterval'] });
+  const clock = new ManualClock();
+  const log = recordingLogger();
+  const core = new Core({
+    path: join(directory, 'store.db'),
+    clock,
+    log,
+    quota: undefined,
+    progressMs: 600_000,
+  });
+  try {
+    await body({ core, clock, complaints: () => log.records.map(({ message }) => message) });
+  } finally {
+    core.database[Symbol.dispose]();
+  }
+}
+
+/** Every fsync fails from now on. */
+function breakDisk({ database }: Core): void {
+  const fail = () => {
+    throw new Error('I/O error');
+  };
+  Object.assign(database, { flushNow: fail, flush: async () => fail() });
+}
+
+test('a compaction that nobody waits for fails quietly when the disk does', async t => {
+  await withCore(t, async ({ core, complaints }) => {
+    for (let value = 0; value < 3; value++) {
+      await core.write(writer => writer.put(KEY, Uint8Array.of(value), 0n));
+    }
+    await core.update(() => core.mvcc.compact(core.mvcc.revision));
+    breakDisk(core);
+    core.sweepAlone();
+    await settle();
+    assert.deepEqual(complaints(), ['could not sweep the history; it will be tried again']);
+    assert.deepEqual(core.troubles, ['the store cannot write to its disk any more: I/O error']);
+  });
+});
+
+test('what fails over and over for one reason is told once', async t => {
+  await withCore(t, async ({ core, clock, complaints }) => {
+    for (let id = 1n; id <= 3n; id++) await core.update(() => core.lessor.grant(id, 5n));
+    breakDisk(core);
+    await clock.advance(10_000);
+    for (let tick = 0; tick < 4; tick++) {
+      t.mock.timers.tick(250);
+      await settle();
+    }
+    // The first fsync that fails gives its own reason; after it every job is refused.
+    assert.deepEqual(complaints().slice(2), []);
+    assert.equal(complaints()[0], 'could not expire a lease; it will be tried again');
+  });
+});

@@ -1,0 +1,81 @@
+/** The KV service: checks a request, lets the commit queue apply it, adds the header. */
+import type { KV } from '../../store/wire/generated/kv_pb.ts';
+import type { Core } from '../core.ts';
+import { refusal } from '../errors.ts';
+import { AnswerSize } from '../http/answer-size.ts';
+import { encodeRange } from '../mvcc/encoding.ts';
+import type { MvccWriter } from '../mvcc/mvcc.ts';
+import type { Caller, Methods } from '../rpc.ts';
+import { applyDelete, applyPut, applyTxn, bytesPut, writes } from './apply.ts';
+import { checkDelete, checkPut, checkRange, checkTxn } from './checks.ts';
+import { select } from './selection.ts';
+
+/** etcd's limit of a request that changes something. */
+const MAX_REQUEST_BYTES = 1536 * 1024;
+
+export function kvService(core: Core): Methods<typeof KV> {
+  return {
+    range(request, caller) {
+      checkRange(request);
+      return core.read(() => {
+        core.access.range(caller, request);
+        core.space.assertSound();
+        const size = caller.answerBytes === undefined ? undefined : new AnswerSize(caller.answerBytes);
+        const selection = select(request, query => core.mvcc.range(query), size);
+        return encodeRange(core.header(), selection);
+      });
+    },
+
+    put(request, caller) {
+      checkSize(caller);
+      checkPut(request);
+      const bytes = request.key.byteLength + request.value.byteLength;
+      return core.write(writer => {
+        core.access.put(caller, request);
+        core.space.claim(bytes);
+        const { header, ...result } = applyPut(writer, core.lessor, request);
+        return { ...result, header: core.header(header.revision) };
+      });
+    },
+
+    deleteRange(request, caller) {
+      checkSize(caller);
+      checkDelete(request);
+      return core.write(writer => {
+        core.access.deleteRange(caller, request);
+        core.space.assertSound();
+        const { header, ...result } = applyDelete(writer, request);
+        return { ...result, header: core.header(header.revision) };
+      });
+    },
+
+    txn(request, caller) {
+      checkSize(caller);
+      checkTxn(request);
+      const bytes = bytesPut(request);
+      const job = (writer: MvccWriter) => {
+        core.access.txn(caller, request);
+        if (bytes > 0) core.space.claim(bytes);
+        else core.space.assertSound();
+        const { header, ...result } = applyTxn(writer, core.lessor, request);
+        return { ...result, header: core.header(header.revision) };
+      };
+      return writes(request) ? core.write(job) : core.read(() => job(core.mvcc.write()));
+    },
+
+    async compact(request, caller) {
+      core.access.unguarded(caller);
+      const answer = await core.update(() => {
+        core.mvcc.compact(request.revision);
+        return { header: core.header() };
+      });
+      if (request.physical) await core.sweep();
+      else core.sweepAlone();
+      return answer;
+    },
+  };
+}
+
+function checkSize({ requestBytes }: Caller): void {
+  if (requestBytes > MAX_REQUEST_BYTES) throw refusal('requestTooLarge');
+}

@@ -1,0 +1,174 @@
+/** Rtnetlink over a netlink connection: its objects over messages, bound to a namespace. */
+import process from 'node:process';
+import { CodecError, isCode } from '../../base/errors.ts';
+import { printable } from '../../base/printable.ts';
+import { NetlinkSocket } from '../../sys/netlink-socket.ts';
+import { Netns } from '../../sys/netns.ts';
+import { NetlinkConnection } from '../connection.ts';
+import { RTM_GETLINK, RTM_GETNEXTHOP, RTM_GETROUTE } from '../constants.ts';
+import { traced } from '../debug.ts';
+import type { OpenTransport } from '../transport.ts';
+import { change } from './change.ts';
+import { decodeLink, encodeLinkQuery } from './link.ts';
+import type { ObjectListing } from './listings.ts';
+import * as listings from './listings.ts';
+import { encodeNexthopQuery } from './nexthop.ts';
+import { decodeRoute, encodeRouteLookup } from './route.ts';
+import type { Change, ListReader, Rtnetlink } from './rtnetlink.ts';
+import { events, GROUPS } from './watch.ts';
+
+/**
+ * The kernel's network configuration of one namespace; of the calling thread's own unless another is given. The
+ * connection stays bound to it, also when the given handle is closed.
+ * @throws SysError
+ */
+export function connectRoute(options: { readonly netns?: Netns } = {}): Rtnetlink {
+  const netns = options.netns?.clone() ?? Netns.current();
+  try {
+    return rtnetlinkOver(
+      groups => NetlinkSocket.open(netns, groups),
+      () => netns[Symbol.dispose](),
+    );
+  } catch (error) {
+    netns[Symbol.dispose]();
+    throw error;
+  }
+}
+
+/** The same over any transport. @param onClose runs when the connection is disposed of. */
+export function rtnetlinkOver(
+  openTransport: OpenTransport,
+  onClose: () => void = () => undefined,
+): Rtnetlink {
+  const open: OpenTransport = debugEnabled()
+    ? groups => traced(openTransport(groups), line => process.stderr.write(`${printable(line)}\n`))
+    : openTransport;
+  const transport = open([]);
+  const connection = new NetlinkConnection(transport);
+  const closing = new AbortController();
+
+  const apply = (changes: readonly Change[]) => connection.apply(changes);
+  const applyOne = async (one: Change) => {
+    const [error] = await connection.apply([one]);
+    if (error !== undefined) throw error;
+  };
+  const read = <T>({ queries, decode }: ObjectListing<T>, reader: ListReader<T>) =>
+    connection.dump(queries, {
+      begin: () => reader.begin(),
+      each({ payload }) {
+        const item = decode(payload);
+        if (item !== undefined) reader.each(item);
+      },
+    });
+  const list = async <T>(listing: ObjectListing<T>) => {
+    let items: T[] = [];
+    await read(listing, {
+      begin() {
+        items = [];
+      },
+      each: item => items.push(item),
+    });
+    return items;
+  };
+  const getLink = async (nameOrIndex: string | number) => {
+    const query = {
+      what: `get link ${nameOrIndex}`,
+      type: RTM_GETLINK,
+      payload: encodeLinkQuery(nameOrIndex),
+    };
+    try {
+      return await connection.get(query, ({ payload }) => decodeLink(payload));
+    } catch (error) {
+      if (isCode(error, 'ENODEV')) return undefined;
+      throw error;
+    }
+  };
+
+  return {
+    links: {
+      list: () => list(listings.links()),
+      get: getLink,
+      add: link => applyOne(change.addLink(link)),
+      async change(nameOrIndex, to) {
+        // In a request with a name but no index, the name says which link is meant, so it cannot be the new one.
+        const renamed = to.name !== undefined && typeof nameOrIndex === 'string';
+        const index = renamed ? (await getLink(nameOrIndex))?.index : undefined;
+        return applyOne(change.changeLink(index ?? nameOrIndex, to));
+      },
+      delete: (nameOrIndex, inside) => applyOne(change.deleteLink(nameOrIndex, inside)),
+    },
+    addresses: {
+      list: (filter = {}) => list(listings.addresses(filter)),
+      replace: address => applyOne(change.replaceAddress(address)),
+      delete: address => applyOne(change.deleteAddress(address)),
+    },
+    routes: {
+      list: (filter = {}) => list(listings.routes(filter)),
+      read: (filter, reader) => read(listings.routes(filter), reader),
+      async lookup(destination) {
+        const payload = encodeRouteLookup(destination);
+        const query = { what: `look up the route to ${destination}`, type: RTM_GETROUTE, payload };
+        const route = await connection.get(query, message => decodeRoute(message.payload));
+        if (route === undefined) throw new CodecError('route lookup', 0, 'a route', 'none');
+        return route;
+      },
+      replace: route => applyOne(change.replaceRoute(route)),
+      delete: route => applyOne(change.deleteRoute(route)),
+    },
+    nexthops: {
+      async supported() {
+        const query = { what: 'look for nexthops', type: RTM_GETNEXTHOP, payload: encodeNexthopQuery() };
+        try {
+          await connection.dump([query], { begin: () => undefined, each: () => undefined });
+          return true;
+        } catch (error) {
+          if (isCode(error, 'ENOTSUP')) return false;
+          throw error;
+        }
+      },
+      list: () => list(listings.nexthops()),
+      read: (filter, reader) => read(listings.nexthops(filter), reader),
+      replace: nexthop => applyOne(change.replaceNexthop(nexthop)),
+      delete: id => applyOne(change.deleteNexthop(id)),
+    },
+    neighbors: {
+      list: (filter = {}) => list(listings.neighbors(filter)),
+      read: (filter, reader) => read(listings.neighbors(filter), reader),
+      replace: neighbor => applyOne(change.replaceNeighbor(neighbor)),
+      delete: neighbor => applyOne(change.deleteNeighbor(neighbor)),
+    },
+    fdb: {
+      list: async index => [
+        ...(await list(listings.fdb(index))),
+        ...(await list(listings.fdbOfPorts(index))),
+      ],
+      read: ({ index }, reader) => read(listings.fdb(index), reader),
+      replace: entry => applyOne(change.replaceFdb(entry)),
+      append: entry => applyOne(change.appendFdb(entry)),
+      delete: entry => applyOne(change.deleteFdb(entry)),
+    },
+    rules: {
+      list: family => list(listings.rules(family)),
+      add: rule => applyOne(change.addRule(rule)),
+      delete: rule => applyOne(change.deleteRule(rule)),
+    },
+    apply,
+    watch(groups, signal, { exceptOwn = false } = {}) {
+      const listener = open(groups.flatMap(group => GROUPS[group]));
+      if (exceptOwn) listener.ignore(transport.port);
+      return events(listener, AbortSignal.any([signal, closing.signal]));
+    },
+    get writes() {
+      return connection.writes;
+    },
+    async [Symbol.asyncDispose]() {
+      closing.abort(new Error('the netlink connection is closed'));
+      await connection[Symbol.asyncDispose]();
+      onClose();
+    },
+  };
+}
+
+function debugEnabled(): boolean {
+  return process.env['TULLE_DEBUG']?.split(',').includes('netlink') === true;
+}

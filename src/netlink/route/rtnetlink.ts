@@ -1,0 +1,144 @@
+/**
+ * The kernel's network configuration, as an interface of one page. `connectRoute` gives the real one, bound to
+ * a network namespace; the fake kernel speaks the same bytes underneath.
+ *
+ * Every method rejects with NetlinkError when the kernel says no, and with SysError when the socket fails.
+ * A list that changed while it was read is read again.
+ */
+import type { Writer } from '../../base/bytes.ts';
+import type { Family, Ip } from '../../base/ip.ts';
+import type { NetlinkError } from '../errors.ts';
+import type {
+  Address,
+  FdbEntry,
+  Link,
+  LinkChange,
+  Neighbor,
+  Netconf,
+  NewAddress,
+  NewFdbEntry,
+  NewLink,
+  NewNeighbor,
+  NewNexthop,
+  NewRoute,
+  NewRule,
+  Nexthop,
+  Route,
+  Rule,
+} from './objects.ts';
+
+/** One modification, not yet sent. Made by `change.*`, sent alone or many at a time by `apply`. */
+export interface Change {
+  /** For reports: `replace route 10.3.2.0/24`. */
+  readonly what: string;
+  /** RTM_*. */
+  readonly type: number;
+  /** NLM_F_* besides REQUEST and ACK. */
+  readonly flags: number;
+  /** Writes the message after its netlink header. */
+  write(writer: Writer): void;
+}
+
+/** Takes in a list while it is read, so that nobody has to hold the whole of it. */
+export interface ListReader<T> {
+  /** The list begins; once more when it changed while it was read: what was told before does not count. */
+  begin(): void;
+  each(item: T): void;
+}
+
+export interface RouteFilter {
+  readonly family?: Family | undefined;
+  readonly table?: number | undefined;
+  readonly protocol?: number | undefined;
+  readonly oif?: number | undefined;
+}
+
+/** What the kernel announces on its multicast groups, decoded. */
+export type KernelEvent =
+  | { readonly type: 'link'; readonly gone: boolean; readonly link: Link }
+  | { readonly type: 'address'; readonly gone: boolean; readonly address: Address }
+  | { readonly type: 'route'; readonly gone: boolean; readonly route: Route }
+  | { readonly type: 'nexthop'; readonly gone: boolean; readonly nexthop: Nexthop }
+  | { readonly type: 'neighbor'; readonly gone: boolean; readonly neighbor: Neighbor }
+  | { readonly type: 'fdb'; readonly gone: boolean; readonly entry: FdbEntry }
+  | { readonly type: 'rule'; readonly gone: boolean; readonly rule: Rule }
+  | { readonly type: 'netconf'; readonly gone: boolean; readonly netconf: Netconf }
+  /** The socket's buffer overflowed (ENOBUFS): events were lost, only a full comparison helps. */
+  | { readonly type: 'overrun' }
+  /** Everything announced so far has been told. Comes after events, and before the next wait. */
+  | { readonly type: 'idle' };
+
+export type EventGroup = 'link' | 'address' | 'route' | 'nexthop' | 'neighbor' | 'rule' | 'netconf';
+
+export interface Rtnetlink extends AsyncDisposable {
+  links: {
+    list(): Promise<Link[]>;
+    /** undefined when there is none. */
+    get(nameOrIndex: string | number): Promise<Link | undefined>;
+    add(link: NewLink): Promise<void>;
+    change(nameOrIndex: string | number, change: LinkChange): Promise<void>;
+    delete(nameOrIndex: string | number, inside?: Pick<LinkChange, 'targetNetnsId'>): Promise<void>;
+  };
+  addresses: {
+    list(filter?: { index?: number; family?: Family }): Promise<Address[]>;
+    replace(address: NewAddress): Promise<void>;
+    delete(address: NewAddress): Promise<void>;
+  };
+  routes: {
+    list(filter?: RouteFilter): Promise<Route[]>;
+    read(filter: RouteFilter, reader: ListReader<Route>): Promise<void>;
+    /** The route the kernel would use for a packet to `destination` (`ip route get`). */
+    lookup(destination: Ip): Promise<Route>;
+    replace(route: NewRoute): Promise<void>;
+    delete(route: NewRoute): Promise<void>;
+  };
+  nexthops: {
+    /** False for kernels before 5.3, where the list is always empty. */
+    supported(): Promise<boolean>;
+    list(): Promise<Nexthop[]>;
+    /** Those of one link. */
+    read(filter: { readonly oif: number }, reader: ListReader<Nexthop>): Promise<void>;
+    replace(nexthop: NewNexthop): Promise<void>;
+    delete(id: number): Promise<void>;
+  };
+  neighbors: {
+    list(filter?: { index?: number; family?: Family }): Promise<Neighbor[]>;
+    read(filter: { readonly index: number }, reader: ListReader<Neighbor>): Promise<void>;
+    replace(neighbor: NewNeighbor): Promise<void>;
+    delete(neighbor: NewNeighbor): Promise<void>;
+  };
+  fdb: {
+    /** Entries of one link; of a bridge, those of its ports too. None when the link is gone. */
+    list(index: number): Promise<FdbEntry[]>;
+    /** Entries of one link, without those of its ports. */
+    read(filter: { readonly index: number }, reader: ListReader<FdbEntry>): Promise<void>;
+    replace(entry: NewFdbEntry): Promise<void>;
+    /** Adds another destination for the same address (head-end replication). */
+    append(entry: NewFdbEntry): Promise<void>;
+    delete(entry: NewFdbEntry): Promise<void>;
+  };
+  rules: {
+    list(family?: Family): Promise<Rule[]>;
+    add(rule: NewRule): Promise<void>;
+    delete(rule: NewRule): Promise<void>;
+  };
+
+  /**
+   * Sends many changes in few system calls, in order, and waits for all answers. A refused change never stops
+   * the next one; the result has one element per change, undefined where the kernel agreed.
+   */
+  apply(changes: readonly Change[]): Promise<(NetlinkError | undefined)[]>;
+
+  /**
+   * Announcements from now on; ends when `signal` aborts. Waits on the socket, never polls. With `exceptOwn` without
+   * those that this connection has caused, as far as the kernel knows the cause: of FDB entries it never does.
+   */
+  watch(
+    groups: readonly EventGroup[],
+    signal: AbortSignal,
+    options?: { readonly exceptOwn?: boolean },
+  ): AsyncIterable<KernelEvent>;
+
+  /** Modifying requests sent since the connection was opened. */
+  readonly writes: number;
+}

@@ -1,0 +1,141 @@
+/**
+ * What the data plane and the firewall tell, in the words of conditions, warnings and events. What is made real, and
+ * when, is the enforcer's affair.
+ */
+
+import { defined } from '../base/defined.ts';
+import type { ApplyResult, DataPlaneReport, LinkReport, Repair } from '../dataplane/report.ts';
+import type { FirewallState } from '../firewall/keeper.ts';
+import type { ManagedFileState } from '../sys/managed-file.ts';
+import type { EventReporter, HealthReporter, OwnedWarning, Trouble } from './reports.ts';
+
+export interface EnforcementReportOptions {
+  readonly health: HealthReporter;
+  readonly events: EventReporter;
+}
+
+export class EnforcementReport {
+  readonly #health: HealthReporter;
+  readonly #events: EventReporter;
+  #firewallRepairs = 0;
+
+  constructor({ health, events }: EnforcementReportOptions) {
+    this.#health = health;
+    this.#events = events;
+  }
+
+  /** Rules that others had changed and that were put back. */
+  get firewallRepairs(): number {
+    return this.#firewallRepairs;
+  }
+
+  dataPlane(result: ApplyResult, { links, failed, conflict }: DataPlaneReport): void {
+    const broken = links.find(link => !link.inSync);
+    this.#health.report('dataplane', broken && deviceTrouble(broken));
+    const warnings: OwnedWarning[] = [];
+    if (!result.inSync && broken === undefined && failed > 0) {
+      const missing = failed === 1 ? '1 kernel entry is missing' : `${failed} kernel entries are missing`;
+      warnings.push({
+        id: 'failed',
+        code: 'ENTRIES_FAILED',
+        severity: 'warning',
+        title: 'some peers cannot be reached',
+        text: `${missing}, for example ${result.failures[0] ?? 'one that is tried again'}`,
+      });
+    }
+    if (conflict !== undefined) {
+      const { found = 'nothing', wanted } = conflict.latest;
+      const latest =
+        wanted === undefined ? `${found} where nothing belongs` : `${found} in the place of ${wanted}`;
+      warnings.push(conflictWarning('kernel entries', conflict.repairs, latest));
+    }
+    this.#health.warn('dataplane', warnings);
+  }
+
+  kernelUnreachable(cause: string): void {
+    const reason = `the kernel could not be talked to: ${cause}`;
+    this.#health.report('dataplane', { code: 'KERNEL_UNREACHABLE', reason });
+  }
+
+  repair({ others = 0, ...repair }: Repair): void {
+    const { cause, object, action, found, wanted } = repair;
+    const isDrift = cause === 'drift';
+    const what = wanted ?? found ?? object;
+    const before = wanted !== undefined && found !== undefined ? `, found: ${found}` : '';
+    const more = others > 0 ? `, and ${others} more` : '';
+    this.#events.add(
+      isDrift ? 'warning' : 'info',
+      isDrift ? 'drift-repaired' : 'state-repaired',
+      `${action}: ${what}${before}${more}`,
+      defined({ ...repair, others: others > 0 ? others : undefined }),
+    );
+  }
+
+  firewall({ ok, lastError, obstacles, conflict }: FirewallState): void {
+    const reason = lastError ?? 'the rules are not as they should be';
+    this.#health.report('firewall', ok ? undefined : { code: 'FIREWALL_FAILED', reason });
+    const warnings: OwnedWarning[] = obstacles.map(({ id, text, hint }) => ({
+      id,
+      code: 'FIREWALL_OBSTACLE',
+      severity: 'error',
+      title: 'a firewall rule of another program stops traffic of the overlay',
+      text,
+      hint,
+    }));
+    if (conflict !== undefined) {
+      warnings.push(conflictWarning('firewall rules', conflict.repairs, conflict.latest));
+    }
+    this.#health.warn('firewall', warnings);
+  }
+
+  firewallRepaired(repaired: readonly string[]): void {
+    this.#firewallRepairs += repaired.length;
+    for (const [what, { length }] of Map.groupBy(repaired, text => text)) {
+      const times = length > 1 ? ` (${length} times)` : '';
+      this.#events.add('warning', 'drift-repaired', `put right: firewall, ${what}${times}`, {
+        object: 'firewall',
+      });
+    }
+  }
+
+  subnetFile(path: string, { ok, lastError, owner }: ManagedFileState): void {
+    if (ok) this.#health.report('subnet-file');
+    else if (owner !== undefined) {
+      this.#health.report('subnet-file', {
+        code: 'SUBNET_FILE_NOT_OURS',
+        reason: `${path} is that of another network, ${owner}`,
+        hint: 'give the agent a --subnet-file of its own, or remove the file when that overlay is gone; the agent goes on by itself',
+      });
+    } else if (lastError !== undefined) {
+      this.#health.report('subnet-file', {
+        code: 'SUBNET_FILE_NOT_WRITTEN',
+        reason: `${path} could not be written: ${lastError}`,
+      });
+    }
+  }
+
+  /** Who reads the file reads it once: Docker and CNI go on with the former values until they are restarted. */
+  subnetFileReplaced(path: string, before: string, after: string): void {
+    const former = new Set(before.split('\n'));
+    const changed = after.split('\n').filter(line => line !== '' && !former.has(line));
+    const text = `${path} is new: ${changed.join(' ')}; restart Docker with it`;
+    this.#events.add('warning', 'subnet-file-changed', text, { changed });
+  }
+}
+
+function deviceTrouble({ name, code, reason = 'is not as it should be', hint }: LinkReport): Trouble {
+  const why = { reason: `${name}: ${reason}`, ...(hint === undefined ? {} : { hint }) };
+  return code === 'NOT_OURS' ? { code: 'DEVICE_NOT_OURS', ...why } : { code: 'DEVICE_FAILED', ...why };
+}
+
+/** @param what is undone; @param repairs how often it was put back; @param latest what was found then. */
+function conflictWarning(what: string, repairs: number, latest: string): OwnedWarning {
+  return {
+    id: 'conflict',
+    code: 'CONFLICTING_WRITER',
+    severity: 'warning',
+    title: `somebody keeps changing ${what} of the overlay`,
+    text: `${repairs} were put back, now at most two times a second; found last: ${latest}`,
+    hint: 'stop who does it, perhaps another overlay agent or a network manager; `tulle events` lists what was changed',
+  };
+}

@@ -1,0 +1,58 @@
+/** What the kernel is told to do with packets that are not for this host itself: settings of the host, not ours to change. */
+
+import { FAMILY_LABELS, type Family } from '../base/ip.ts';
+import type { OwnedWarning } from './reports.ts';
+
+/** Which sysctl makes a host forward, below /proc/sys. */
+const FORWARDING = {
+  ipv4: 'net/ipv4/ip_forward',
+  ipv6: 'net/ipv6/conf/all/forwarding',
+} as const satisfies Record<Family, string>;
+
+export interface ForwardingCircumstances {
+  /** Those in use. */
+  readonly families: readonly Family[];
+  /** Names of the underlay link and of the tunnel devices. */
+  readonly links: readonly string[];
+  /** Whether the agent masquerades. */
+  readonly masquerade: boolean;
+}
+
+/** @param read the value of a kernel parameter (src/sys/sysctl.ts) */
+export function forwardingWarnings(
+  read: (path: string) => string | undefined,
+  { families, links, masquerade }: ForwardingCircumstances,
+): OwnedWarning[] {
+  const off = families.filter(family => read(FORWARDING[family]) === '0').map(forwardingOff);
+  if (masquerade || !families.includes('ipv4')) return off;
+  const strict = links.filter(link => isStrict(read, link));
+  return strict.length === 0 ? off : [...off, strictFilter(strict)];
+}
+
+/** The larger one of two values is in force (Documentation/networking/ip-sysctl.rst): 0 is off, 1 strict, 2 loose. */
+function isStrict(read: (path: string) => string | undefined, link: string): boolean {
+  const values = ['all', link].map(name => Number(read(`net/ipv4/conf/${name}/rp_filter`) ?? 0));
+  return Math.max(...values) === 1;
+}
+
+function forwardingOff(family: Family): OwnedWarning {
+  return {
+    id: family,
+    code: 'FORWARDING_OFF',
+    severity: 'error',
+    title: `this host does not forward ${FAMILY_LABELS[family]} packets`,
+    text: 'containers of this host cannot be reached by others, nor reach them',
+    hint: `sysctl -w ${FORWARDING[family].replaceAll('/', '.')}=1; dockerd does it when it starts`,
+  };
+}
+
+function strictFilter(links: readonly string[]): OwnedWarning {
+  return {
+    id: 'rp_filter',
+    code: 'STRICT_RP_FILTER',
+    severity: 'info',
+    title: 'a process bound to the address of the underlay does not reach containers of other hosts',
+    text: `the kernel drops the answers: rp_filter is strict on ${links.join(' and ')}, and nothing masquerades; everything else works`,
+    hint: 'start the agents with --ip-masq, or set net.ipv4.conf.all.rp_filter=2 on all hosts',
+  };
+}

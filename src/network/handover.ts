@@ -1,0 +1,81 @@
+/**
+ * How this host goes over from one plan to the next when their devices can stand side by side (a changed VNI):
+ *
+ *     preparing     the new device is made; peers are told nothing, and nothing depends on it
+ *     handing over  the new plan is published and in use; the old device stays for the peers that have not followed
+ *     (over)        everybody has followed: the old device goes
+ */
+
+import { canBeSideBySide, handingOver, preparing } from '../backend/handover.ts';
+import { enumerate } from '../base/enumerate.ts';
+import type { LinkReport } from '../dataplane/report.ts';
+import type { Subnet } from '../subnet/lease/lease.ts';
+import type { HostPlan, PlanRefusal } from './host-plan.ts';
+import type { OwnedWarning } from './reports.ts';
+
+export interface Handover {
+  readonly from: HostPlan;
+  readonly to: HostPlan;
+  readonly step: 'preparing' | 'handing over';
+  /** Names of the devices, for people. */
+  readonly devices: { readonly from: string; readonly to: string };
+}
+
+/** Milliseconds that the old device stays when all have followed: they may not know yet that we have. */
+export const LINGER = 3_000;
+
+/** Milliseconds in which further news of peers are gathered before those left behind are counted again. */
+export const SETTLE = 500;
+
+/** From one plan to another; undefined where their devices cannot be there at the same time. */
+export function nextHandover(
+  before: Handover | undefined,
+  from: HostPlan,
+  to: HostPlan,
+  own: Subnet,
+): Handover | undefined {
+  if (!canBeSideBySide(from.backend, to.backend, own)) return undefined;
+  const devices = { from: devicesOf(from, own).join(' and '), to: devicesOf(to, own).join(' and ') };
+  const isGoingOn = before?.to.config === to.config;
+  // The way back to devices that are still there needs no preparation.
+  const isReturn = before?.step === 'handing over' && devices.to === before.devices.from;
+  const step = isGoingOn ? before.step : isReturn ? 'handing over' : 'preparing';
+  return { from, to, step, devices };
+}
+
+/** What is in use meanwhile: the published plan, with both backends. */
+export function sideBySide(published: HostPlan, { from, to, step }: Handover): HostPlan {
+  const combine = step === 'preparing' ? preparing : handingOver;
+  const fingerprint = [step, from.fingerprint, to.fingerprint].join();
+  return { ...published, backend: combine(from.backend, to.backend), fingerprint };
+}
+
+/** The new device cannot be made, so that the configuration that wants it cannot be used. */
+export function deviceRefusal(broken: readonly LinkReport[]): PlanRefusal | undefined {
+  const failures = broken.flatMap(({ name, reason }) => (reason === undefined ? [] : [`${name}: ${reason}`]));
+  if (failures.length === 0) return undefined;
+  const reason = `the network configuration cannot be used: its device cannot be made: ${failures.join('; ')}`;
+  const hint = 'remove what is in the way, or choose another VNI or Port; the agent tries again by itself';
+  return { trouble: { code: 'CONFIG_INVALID', reason, hint }, problems: [] };
+}
+
+/** Which step it is in, as `tulle status` shows it. */
+export function handoverWarning({ step, devices }: Handover, leftBehind: readonly string[]): OwnedWarning {
+  const { from, to } = devices;
+  const rest =
+    leftBehind.length === 0
+      ? `every peer has followed, and ${from} is about to go`
+      : `${from} stays for the peers that have not followed: ${enumerate(leftBehind)}`;
+  return {
+    id: 'handover',
+    code: 'NETWORK_CHANGING',
+    severity: 'info',
+    title: 'the network goes over to another device',
+    text: step === 'preparing' ? `${to} is being made, and ${from} is in use` : `${to} is in use; ${rest}`,
+  };
+}
+
+/** Names of the devices of a plan. */
+export function devicesOf({ backend }: HostPlan, own: Subnet): readonly string[] {
+  return backend.host(own).links.map(({ name }) => name);
+}

@@ -1,0 +1,150 @@
+/**
+ * From what is configured and what this host has to what this host should be: one pure decision, made anew
+ * whenever one of its inputs changes. Equal inputs give an equal fingerprint, so that nothing is done twice.
+ */
+
+import type { ConditionName } from '../api/status.ts';
+
+import {
+  type Backend,
+  type BackendContext,
+  type HostIdentity,
+  LEAST_IPV6_MTU,
+  type Underlay,
+} from '../backend/backend.ts';
+import { ConfigError, formatProblem, type Problem } from '../base/errors.ts';
+import type { Mac } from '../base/mac.ts';
+import { Prefix } from '../base/prefix.ts';
+import { ownerOf } from '../ownership/owner.ts';
+import { familiesOf, type NetworkConfig, networksOf } from '../subnet/config/config.ts';
+import { isHostName } from '../subnet/lease/attributes.ts';
+import type { LeaseAttributes } from '../subnet/lease/lease.ts';
+import type { UnderlayCriteria } from './options.ts';
+import type { Trouble } from './reports.ts';
+import { chooseUnderlay, type HostNetwork, type UnderlayChoice } from './underlay.ts';
+
+export interface HostPlan {
+  readonly config: NetworkConfig;
+  readonly underlay: Underlay;
+  /** Which rule chose the underlay. */
+  readonly chosenBy: string;
+  readonly backend: Backend;
+  /** What this host publishes in its lease. */
+  readonly attributes: LeaseAttributes & { readonly hostId: string };
+  readonly fingerprint: string;
+}
+
+/** Who this host is, over restarts and reboots (docs/decisions/0010-identity.md). */
+export interface DurableIdentity extends HostIdentity {
+  /** Takes over the MAC address of a device that was there before this host ever had one of that name. */
+  adopt(linkName: string, mac: Mac): void;
+
+  /** What only this machine has, and publishes. @param underlay MAC address of the underlay link. */
+  machine(underlay: Mac | undefined): string | undefined;
+}
+
+export interface HostPlanInputs {
+  readonly config: NetworkConfig;
+  readonly network: HostNetwork;
+  readonly criteria: UnderlayCriteria;
+  readonly identity: DurableIdentity;
+  /** What the kernel calls this host. */
+  readonly hostName: string;
+  /** The underlay that was chosen last. */
+  readonly inUse: Underlay | undefined;
+  /** @throws ConfigError for a backend that does not exist or whose options make no sense. */
+  readonly createBackend: (context: BackendContext) => Backend;
+}
+
+export type HostPlanResult =
+  | { readonly ok: true; readonly plan: HostPlan }
+  | ({ readonly ok: false; readonly condition: ConditionName } & PlanRefusal);
+
+/** Why a configuration is not used: in one text for people, and problem by problem where the text has several. */
+export interface PlanRefusal {
+  readonly trouble: Trouble;
+  readonly problems: readonly Problem[];
+}
+
+export function planHost(inputs: HostPlanInputs): HostPlanResult {
+  const { config, network, identity, hostName } = inputs;
+  const choice = chooseForFamilies(inputs);
+  if (!choice.found) {
+    const { reason, hint } = choice;
+    return { ok: false, condition: 'underlay', trouble: { code: 'NO_UNDERLAY', reason, hint }, problems: [] };
+  }
+  adoptMacs(network, networksOf(config), identity);
+  const { underlay, chosenBy } = choice;
+  const captured = underlayInside(config, underlay);
+  if (captured.length > 0) {
+    const error = new ConfigError('network configuration', captured);
+    return { ok: false, condition: 'config', ...configRefusal(error) };
+  }
+  try {
+    const backend = inputs.createBackend({
+      config,
+      underlay,
+      defaultVxlanPort: network.defaultVxlanPort,
+      identity,
+    });
+    const { publicIpv4, publicIpv6, link } = underlay;
+    const machine = identity.machine(network.links.find(({ index }) => index === link.index)?.mac);
+    const attributes = {
+      hostId: identity.hostId,
+      ...(isHostName(hostName) && { hostName }),
+      ...(machine !== undefined && { machine }),
+      ...(publicIpv4 && { publicIp: publicIpv4 }),
+      ...(publicIpv6 && { publicIpv6 }),
+      ...backend.attributes(),
+    };
+    const fingerprint = JSON.stringify([config, underlay, attributes]);
+    return { ok: true, plan: { config, underlay, chosenBy, backend, attributes, fingerprint } };
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return { ok: false, condition: 'config', ...configRefusal(error) };
+  }
+}
+
+/** A link whose MTU is too small for IPv6 has no IPv6 address, and carries IPv4 all the same. */
+function chooseForFamilies({ config, network, criteria, inUse }: HostPlanInputs): UnderlayChoice {
+  const families = familiesOf(config);
+  const choice = chooseUnderlay(network, criteria, families, inUse);
+  if (choice.found || families.length === 1) return choice;
+  const ofIpv4 = chooseUnderlay(network, criteria, ['ipv4'], inUse);
+  return ofIpv4.found && ofIpv4.underlay.link.mtu < LEAST_IPV6_MTU ? ofIpv4 : choice;
+}
+
+/** The overlay would take the tunnel's own packets, and peers take no lease with an address of the network. */
+function underlayInside(config: NetworkConfig, underlay: Underlay): Problem[] {
+  const { ipv4, ipv6, publicIpv4, publicIpv6, link } = underlay;
+  return networksOf(config).flatMap(network => {
+    const inside = [ipv4, ipv6, publicIpv4, publicIpv6].find(ip => ip !== undefined && network.contains(ip));
+    if (inside === undefined) return [];
+    return [
+      {
+        path: network.family === 'ipv4' ? 'Network' : 'IPv6Network',
+        value: network.toString(),
+        message: `holds ${inside}, the address of this host on ${link.name}`,
+        hint: 'choose a network apart from those that hosts are in',
+      },
+    ];
+  });
+}
+
+export function configRefusal({ problems }: ConfigError): PlanRefusal {
+  const reason = `the network configuration cannot be used: ${problems.map(formatProblem).join('; ')}`;
+  return { trouble: { code: 'CONFIG_INVALID', reason }, problems };
+}
+
+/** Devices that flannel made for this network before us have MACs that its peers know. */
+function adoptMacs(
+  { links, addresses }: HostNetwork,
+  networks: readonly Prefix[],
+  identity: DurableIdentity,
+): void {
+  for (const { name, mac, info, index } of links) {
+    if (info?.kind !== 'vxlan' || mac === undefined || !/^flannel(-v6)?\.\d+$/.test(name)) continue;
+    const blocks = addresses.filter(address => address.index === index).map(({ ip }) => Prefix.ofOne(ip));
+    if (ownerOf(blocks, networks) === 'ours') identity.adopt(name, mac);
+  }
+}

@@ -1,0 +1,97 @@
+/**
+ * This host's own network, kept up to date from the kernel's announcements: what the choice of the underlay is
+ * made of. An announcement only says that something may have changed; what is there now is read again.
+ */
+
+import type { Clock } from '../base/clock.ts';
+import { backoff } from '../base/clock.ts';
+import { messageOf } from '../base/errors.ts';
+import type { Logger } from '../base/log.ts';
+import { Watchable } from '../base/watchable.ts';
+import type { Link } from '../netlink/route/objects.ts';
+import type { EventGroup, KernelEvent, Rtnetlink } from '../netlink/route/rtnetlink.ts';
+import type { UnderlayCriteria } from './options.ts';
+import { type HostNetwork, isChosenByRoute, readHostNetwork } from './underlay.ts';
+
+/** Milliseconds in which further changes are gathered: an address often moves in several steps. */
+const SETTLE = 100;
+
+export interface HostWatchOptions {
+  readonly rtnetlink: Rtnetlink;
+  readonly criteria: UnderlayCriteria;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+export class HostWatch {
+  readonly #options: HostWatchOptions;
+  /** undefined until it was read for the first time. */
+  readonly network = new Watchable<HostNetwork | undefined>(undefined);
+
+  constructor(options: HostWatchOptions) {
+    this.#options = options;
+  }
+
+  /** Reads, and reads again after every change that matters; ends when `signal` aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, logger } = this.#options;
+    let delays = backoff(500, 30_000);
+    while (!signal.aborted) {
+      try {
+        await this.#follow(signal, () => {
+          delays = backoff(500, 30_000);
+        });
+      } catch (error) {
+        if (signal.aborted) return;
+        logger.warn({ error: messageOf(error) }, "this host's links and addresses could not be read");
+        await clock.sleep(delays.next().value, signal).catch(() => undefined);
+      }
+    }
+  }
+
+  async #follow(signal: AbortSignal, onSuccess: () => void): Promise<void> {
+    const { rtnetlink, criteria, clock } = this.#options;
+    const changed = new Watchable(0);
+    const stop = new AbortController();
+    const both = AbortSignal.any([signal, stop.signal]);
+    // Watching begins before reading, so that a change in between is not missed.
+    const watching = (async () => {
+      for await (const event of rtnetlink.watch(this.#groups(), both)) {
+        if (this.#matters(event)) changed.set(changed.value + 1);
+      }
+    })();
+    const reading = (async () => {
+      for await (const _ of changed.changes(both)) {
+        this.network.set(await readHostNetwork(rtnetlink, criteria));
+        onSuccess();
+        await clock.sleep(SETTLE, both).catch(() => undefined);
+      }
+    })();
+    try {
+      await Promise.race([watching, reading]);
+    } finally {
+      stop.abort();
+      await Promise.allSettled([watching, reading]);
+    }
+  }
+
+  #groups(): readonly EventGroup[] {
+    return isChosenByRoute(this.#options.criteria) ? ['link', 'address', 'route'] : ['link', 'address'];
+  }
+
+  #matters(event: KernelEvent): boolean {
+    if (event.type === 'link') return event.gone || !sameLink(event.link, this.#linkBefore(event.link.index));
+    if (event.type === 'route') {
+      return event.route.destination === undefined || this.#options.criteria.canReach !== undefined;
+    }
+    return event.type === 'address' || event.type === 'overrun';
+  }
+
+  #linkBefore(index: number): Link | undefined {
+    return this.network.value?.links.find(link => link.index === index);
+  }
+}
+
+/** The kernel announces a link also when only its statistics or its bridge port changed. */
+const sameLink = (a: Link, b: Link | undefined) =>
+  b !== undefined && a.name === b.name && a.up === b.up && a.running === b.running && a.mtu === b.mtu;

@@ -1,0 +1,29 @@
+/** What a person can choose about a network on this host. */
+import type { Ip } from '../base/ip.ts';
+
+/** How the underlay interface is chosen: all of `interfaces`, then `patterns`, then `canReach`. */
+export interface UnderlayCriteria {
+  readonly interfaces: readonly string[];
+  readonly patterns: readonly RegExp[];
+  readonly canReach?: Ip;
+  readonly publicIpv4?: Ip;
+  readonly publicIpv6?: Ip;
+}
+
+export interface FirewallPolicy {
+  /** Packets that leave the network get the address of this host. */
+  readonly masquerade: boolean;
+  /** With a random source port. */
+  readonly randomFully: boolean;
+  /** Packets of the network are forwarded, whatever the policy of the host is. */
+  readonly forward: boolean;
+  /** Tunnel packets of peers are let in where the host's INPUT drops them. */
+  readonly openPort: boolean;
+  readonly resyncSeconds: number;
+}
+
+export interface NetworkOptions {
+  readonly underlay: UnderlayCriteria;
+  readonly firewall: FirewallPolicy;
+  readonly lease: { readonly subnetFile: string };
+}

@@ -1,0 +1,135 @@
+/**
+ * The peers of this host: each lease, and what the backend in use makes of it for the data plane. One changed
+ * lease among thousands costs one mapping; a changed backend maps all of them again.
+ *
+ * A peer that says something this host can make nothing of is reached as it said before: it may be ahead of us on the
+ * way to another configuration, and still has what it had.
+ */
+import type { PeerStatus } from '../api/status.ts';
+import type { Backend } from '../backend/backend.ts';
+import type { Ip } from '../base/ip.ts';
+import type { DataPlane } from '../dataplane/data-plane.ts';
+import type { DesiredPeer } from '../dataplane/desired.ts';
+import { type Lease, type RejectedLease, sayTheSame } from '../subnet/lease/lease.ts';
+import type { PeerMove } from './peer-moves.ts';
+
+type Target = Pick<DataPlane, 'setPeer' | 'setPeers' | 'removePeer' | 'peerReport'>;
+
+/** @param problems none when there were some. @param isReached as it said before, or for one of its families. */
+type PeerTrouble = (key: string, problems: readonly string[], isReached: boolean) => void;
+
+export class PeerMapper {
+  readonly #target: Target;
+  readonly #onProblem: PeerTrouble;
+  readonly #leases = new Map<string, Lease>();
+  /** Why the backend made nothing, or not everything, of a lease; most peers have no entry. */
+  readonly #problems = new Map<string, readonly string[]>();
+  /** The last lease of which something could be made, where that is not the present one. */
+  readonly #former = new Map<string, Lease>();
+  #backend: Backend | undefined;
+
+  /** @param onProblem told once when a peer has problems, again when it has others, and with none when it is well. */
+  constructor(target: Target, onProblem: PeerTrouble) {
+    this.#target = target;
+    this.#onProblem = onProblem;
+  }
+
+  get size(): number {
+    return this.#leases.size;
+  }
+
+  /** Keys of the leases that satisfy `test`. */
+  keysOf(test: (lease: Lease) => boolean): string[] {
+    return Array.from(this.#leases.values())
+      .filter(test)
+      .map(({ key }) => key);
+  }
+
+  /** Where tunnel packets of the peers come from, as the backend in use has it. */
+  underlayAddresses(): Ip[] {
+    const backend = this.#backend;
+    if (backend === undefined) return [];
+    return Array.from(this.#leases.values()).flatMap(lease =>
+      backend.peer(lease).paths.map(({ underlayIp }) => underlayIp),
+    );
+  }
+
+  /** Maps every lease with this backend from now on. */
+  use(backend: Backend): void {
+    this.#backend = backend;
+    this.#target.setPeers(Array.from(this.#leases.values(), lease => this.#plan(backend, lease)));
+  }
+
+  /** Takes over leases that are new or differ from before, and forgets those that are gone. @returns what is worth telling */
+  change(changed: Iterable<Lease>, gone: Iterable<string>): PeerMove[] {
+    const moves: PeerMove[] = [];
+    for (const lease of changed) {
+      const before = this.#leases.get(lease.key);
+      if (before === undefined) moves.push({ kind: 'added', lease });
+      else if (!sayTheSame(before.attributes, lease.attributes)) moves.push({ kind: 'changed', lease });
+      if (before !== undefined && !this.#former.has(lease.key)) this.#former.set(lease.key, before);
+      this.#leases.set(lease.key, lease);
+      if (this.#backend !== undefined) this.#target.setPeer(this.#plan(this.#backend, lease));
+    }
+    for (const key of gone) {
+      const lease = this.#leases.get(key);
+      if (lease !== undefined) moves.push({ kind: 'removed', lease });
+      this.#leases.delete(key);
+      this.#problems.delete(key);
+      this.#former.delete(key);
+      if (this.#backend !== undefined) this.#target.removePeer(key);
+    }
+    return moves;
+  }
+
+  /** One entry per key, in key order. A key that was a good lease before it was rejected stays in use as that. */
+  status(rejected: Iterable<RejectedLease>): PeerStatus[] {
+    const peers = new Map(Array.from(this.#leases.values(), lease => [lease.key, this.#statusOf(lease)]));
+    for (const { key, reason } of rejected) {
+      const inUse = peers.get(key);
+      peers.set(
+        key,
+        inUse === undefined
+          ? { key, state: 'rejected', reason, desired: [], actual: [] }
+          : { ...inUse, state: 'rejected', reason: `${reason}; what it was before stays in use` },
+      );
+    }
+    return [...peers.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
+  }
+
+  #plan(backend: Backend, lease: Lease): DesiredPeer {
+    const { paths, problems } = backend.peer(lease);
+    const isKnown = this.#problems.get(lease.key)?.join() === problems.join();
+    const { key, modRevision: revision } = lease;
+    if (problems.length > 0) this.#problems.set(key, problems);
+    else if (this.#problems.delete(key)) this.#onProblem(key, [], true);
+    const isSaid = paths.length > 0 || problems.length === 0;
+    if (isSaid) this.#former.delete(key);
+    const former = this.#former.get(key);
+    const used = isSaid || former === undefined ? paths : backend.peer(former).paths;
+    if (problems.length > 0 && !isKnown) this.#onProblem(key, problems, used.length > 0);
+    return { key, revision, paths: used };
+  }
+
+  #statusOf({ key, subnet, attributes }: Lease): PeerStatus {
+    const { publicIp, publicIpv6, hostId, hostName, backendType } = attributes;
+    const report = this.#target.peerReport(key);
+    const problems = this.#problems.get(key) ?? [];
+    const unreachable = problems.length > 0 && (report?.desired.length ?? 0) === 0;
+    const reasons = report?.reason === undefined ? problems : [report.reason, ...problems];
+    return {
+      key,
+      ...(subnet.ipv4 && { ipv4: subnet.ipv4.toString() }),
+      ...(subnet.ipv6 && { ipv6: subnet.ipv6.toString() }),
+      ...(publicIp && { publicIpv4: publicIp.toString() }),
+      ...(publicIpv6 && { publicIpv6: publicIpv6.toString() }),
+      ...(hostId === undefined ? {} : { hostId }),
+      ...(hostName === undefined ? {} : { hostName }),
+      ...(backendType === undefined ? {} : { backendType }),
+      state: unreachable ? 'unreachable' : (report?.state ?? 'pending'),
+      ...(reasons.length === 0 ? {} : { reason: reasons.join('; ') }),
+      desired: [...(report?.desired ?? [])],
+      actual: [...(report?.actual ?? [])],
+    };
+  }
+}

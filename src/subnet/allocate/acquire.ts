@@ -1,0 +1,183 @@
+/**
+ * How a host comes to its lease. In this order it takes
+ *
+ *     1. a reservation made for it, by host id or by public address
+ *     2. the lease it has, by host id
+ *     3. a lease under another id with its address or machine: this host before it lost its identity
+ *     4. a lease that flannel wrote for its public address: this host before it became one of ours
+ *     5. the subnet it had before, when that is free
+ *     6. a free subnet
+ *
+ * as long as the subnet fits the configuration. A race that is lost starts over with a fresh list: somebody
+ * else has made progress, and the next try looks elsewhere.
+ */
+import { bytesEqual } from '../../base/bytes.ts';
+import { type Clock, systemClock } from '../../base/clock.ts';
+import { StoreError, type StoreLeaseId } from '../../store/store.ts';
+import { type FamilyConfig, familiesOf, isLeasable, subnetCount } from '../config/config.ts';
+import {
+  type Applicant,
+  chooseOwn,
+  isPinned,
+  type Kinship,
+  mayBeOwn,
+  type OwnLease,
+  proveOwn,
+} from '../holder/own-leases.ts';
+import { encodeAttributes } from '../lease/attributes.ts';
+import { isReservation, type Lease, type Subnet, valueFor } from '../lease/lease.ts';
+import type { Registry } from '../registry.ts';
+import { allocate } from './allocator.ts';
+import { BlockMap } from './block-map.ts';
+import { claimsWithin, type LeaseClaim, olderClaim } from './lease-claims.ts';
+
+export type Origin = 'reservation' | Kinship | 'previous subnet' | 'new subnet';
+
+export type Acquisition =
+  | { readonly outcome: 'acquired'; readonly lease: Lease; readonly origin: Origin }
+  /** Every subnet is taken: nothing is wrong, and the host waits until one is free. */
+  | { readonly outcome: 'full'; readonly reason: string }
+  /** A host that lives has our id and this lease: one of the two is a copy of the other. */
+  | { readonly outcome: 'conflict'; readonly lease: Lease };
+
+/** @throws StoreError; the signal's reason on abort. What it granted and did not use it gives back. */
+export async function acquire(
+  registry: Registry,
+  applicant: Applicant,
+  signal: AbortSignal,
+  clock: Clock = systemClock,
+): Promise<Acquisition> {
+  const grant = new Grant(registry);
+  const asking = { clock, signal, alive: new Set<string>() };
+  try {
+    for (let attempt = 0; ; attempt++) {
+      signal.throwIfAborted();
+      const listing = await registry.search(lease => mayBeOwn(lease, applicant.attributes));
+      const proof = await proveOwn(registry, listing.leases, applicant, asking);
+      if (proof.outcome === 'conflict') return proof;
+      if (proof.outcome === 'changed') continue;
+      const chosen = chooseOwn(proof.own, applicant);
+      const former = proof.own
+        .map(({ lease }) => lease)
+        .filter(lease => lease !== chosen?.lease && !isPinned(lease));
+      const result = chosen
+        ? await takeOver(registry, applicant, chosen, former, grant)
+        : await create(registry, applicant, { claims: listing.claims, former, attempt }, grant);
+      if (result === undefined) continue;
+      if (result.outcome === 'acquired') grant.isUsedBy(result.lease);
+      return result;
+    }
+  } finally {
+    // Without an answer the store may have created the lease all the same; then it goes too, and nobody is hurt.
+    await grant.giveBack();
+  }
+}
+
+/** A store lease, granted when it is first needed, and given back unless it is used. */
+class Grant {
+  readonly #registry: Registry;
+  #id: StoreLeaseId | undefined;
+
+  constructor(registry: Registry) {
+    this.#registry = registry;
+  }
+
+  async take(): Promise<StoreLeaseId> {
+    this.#id ??= (await this.#registry.store.grant(this.#registry.ttl)).id;
+    return this.#id;
+  }
+
+  isUsedBy({ storeLease }: Pick<Lease, 'storeLease'>): void {
+    if (storeLease === this.#id) this.#id = undefined;
+  }
+
+  async giveBack(): Promise<void> {
+    if (this.#id !== undefined) await this.#registry.store.revoke(this.#id).catch(() => undefined);
+  }
+}
+
+/** Undefined when somebody changed the lease meanwhile. */
+async function takeOver(
+  registry: Registry,
+  { attributes: own }: Applicant,
+  { lease, kinship }: OwnLease,
+  former: readonly Lease[],
+  grant: Grant,
+): Promise<Acquisition | undefined> {
+  const isReserved = isPinned(lease);
+  const attributes = valueFor(lease, own, isReserved);
+  let storeLease = 0n;
+  if (!isReserved) {
+    // Our own store lease is kept as long as it lives and lasts as long as it should.
+    const isKept = kinship === 'host id' && !isReservation(lease);
+    const left = isKept ? await registry.store.keepAlive(lease.storeLease) : undefined;
+    storeLease = left === registry.ttl ? lease.storeLease : await grant.take();
+  }
+  let held = lease;
+  if (
+    storeLease !== lease.storeLease ||
+    !bytesEqual(encodeAttributes(attributes), encodeAttributes(lease.attributes))
+  ) {
+    const written = await registry.replace(lease, attributes, storeLease).catch((error: unknown) => {
+      // It may have been done, and the lease that this host has must not end with what is given back.
+      if (error instanceof StoreError && error.code === 'UNAVAILABLE') grant.isUsedBy({ storeLease });
+      throw error;
+    });
+    if (!written.ok) return undefined;
+    held = written.lease;
+  }
+  // One subnet for one host: others of ours are left from before a reservation or a change of configuration.
+  for (const other of former) await registry.remove(other);
+  return { outcome: 'acquired', lease: held, origin: isReserved ? 'reservation' : kinship };
+}
+
+interface Situation {
+  readonly claims: readonly LeaseClaim[];
+  /** What we have, and what does not fit any more: given up for the new lease, which keeps what it can of it. */
+  readonly former: readonly Lease[];
+  /** 0 for the first try, one more for each race lost. */
+  readonly attempt: number;
+}
+
+/** Undefined when somebody was faster. */
+async function create(
+  registry: Registry,
+  { config, attributes, previous }: Applicant,
+  { claims, former, attempt }: Situation,
+  grant: Grant,
+): Promise<Acquisition | undefined> {
+  const formerKeys = new Set(former.map(lease => lease.key));
+  const taken = new BlockMap<string>();
+  for (const { key, block } of claimsWithin(claims, config)) {
+    if (!formerKeys.has(key)) taken.add(block, key);
+  }
+  const wishes = [previous, ...former.map(lease => lease.subnet)];
+
+  const subnet: { -readonly [Name in keyof Subnet]: Subnet[Name] } = {};
+  let origin: Origin = 'previous subnet';
+  for (const name of familiesOf(config)) {
+    const family = config[name];
+    if (family === undefined) continue;
+    const known = wishes
+      .map(wish => wish?.[name])
+      .find(block => block && isLeasable(family, block) && taken.overlaps(block).length === 0);
+    if (known === undefined) origin = 'new subnet';
+    const block = known ?? allocate(family, taken, attributes.hostId, attempt);
+    if (block === undefined) return { outcome: 'full', reason: explainFull(family) };
+    subnet[name] = block;
+  }
+
+  const written = await registry.create(subnet, attributes, await grant.take(), former);
+  if (!written.ok) return undefined;
+  const now = await registry.claims();
+  if (olderClaim(claimsWithin(now, config), written.lease) !== undefined) {
+    await registry.remove(written.lease);
+    return undefined;
+  }
+  return { outcome: 'acquired', lease: written.lease, origin };
+}
+
+function explainFull(family: FamilyConfig): string {
+  const range = `${family.subnetMin} to ${family.subnetMax}`;
+  return `all ${subnetCount(family)} subnets (/${family.subnetLength}) from ${range} are taken`;
+}

@@ -1,0 +1,69 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { DUAL, flannelAttributes, hostAttributes, IPV4, World } from '../../../test/support/registry.ts';
+import { parseLeaseKey } from '../lease/key.ts';
+import { acquire } from './acquire.ts';
+import { reserve } from './reservations.ts';
+
+const { signal } = new AbortController();
+const subnet = parseLeaseKey('10.5.9.0-24');
+
+test('a free subnet is reserved for a host that is not there yet, which then gets it', async () => {
+  const world = new World();
+  const { publicIp } = flannelAttributes(3);
+  const result = await reserve(world.registry, IPV4, subnet, publicIp === undefined ? {} : { publicIp });
+  assert.ok(result.ok);
+  assert.equal(result.lease.storeLease, 0n);
+  const held = await acquire(world.registry, { config: IPV4, attributes: hostAttributes(3) }, signal);
+  assert.equal(held.outcome === 'acquired' && held.lease.key, '10.5.9.0-24');
+});
+
+test('the lease a host holds becomes its reservation, and its value says so', async () => {
+  const world = new World();
+  const storeLease = await world.put('10.5.9.0-24', hostAttributes(3), 3600);
+  assert.ok((await reserve(world.registry, IPV4, subnet, { hostId: 'host-3' })).ok);
+  await world.store.revoke(storeLease);
+  const { leases } = await world.registry.list();
+  assert.deepEqual(
+    leases.map(({ key, storeLease: id, attributes }) => ({ key, id, attributes })),
+    [{ key: '10.5.9.0-24', id: 0n, attributes: { ...hostAttributes(3), reserved: true } }],
+  );
+});
+
+for (const [name, key, value, wanted, reason] of [
+  [
+    'another host holds it',
+    '10.5.9.0-24',
+    hostAttributes(4),
+    '10.5.9.0-24',
+    /held by 192\.168\.65\.4 \(host host-4\)/,
+  ],
+  ['its value is no lease', '10.5.9.0-24', 'printer', '10.5.9.0-24', /not a lease/],
+  ['a part of it is taken', '10.5.9.64-26', hostAttributes(4), '10.5.9.0-24', /overlaps 10\.5\.9\.64\/26/],
+  [
+    'it is a part of what is taken',
+    '10.5.8.0-22',
+    hostAttributes(4),
+    '10.5.9.0-24',
+    /overlaps 10\.5\.8\.0\/22/,
+  ],
+  ['it is outside the network', '10.5.8.0-24', hostAttributes(4), '10.6.9.0-24', /outside the network/],
+  ['its family is not there', '10.5.8.0-24', hostAttributes(4), '0.0.0.0-0&fd00:5:0:1::-64', /of a family/],
+] as const) {
+  test(`refused with a reason: ${name}`, async () => {
+    const world = new World();
+    await world.put(key, value, 3600);
+    const before = await world.registry.list();
+    const result = await reserve(world.registry, IPV4, parseLeaseKey(wanted), { hostId: 'host-3' });
+    assert.match(result.ok ? 'reserved' : result.reason, reason);
+    assert.deepEqual((await world.registry.list()).leases, before.leases);
+  });
+}
+
+test('in a network of both families a reservation may have both', async () => {
+  const world = new World();
+  const both = parseLeaseKey('10.5.9.0-24&fd00:5:0:9::-64');
+  assert.ok((await reserve(world.registry, DUAL, both, { hostId: 'host-3' })).ok);
+  const held = await acquire(world.registry, { config: DUAL, attributes: hostAttributes(3) }, signal);
+  assert.equal(held.outcome === 'acquired' && held.origin, 'reservation');
+});

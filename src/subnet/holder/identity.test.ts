@@ -1,0 +1,338 @@
+/** What a clone, a reinstalled host, a host with a lost disk and hosts with one address get: docs/decisions/0010-identity.md. */
+import assert from 'node:assert/strict';
+import { afterEach, describe, test } from 'node:test';
+import { startHolder, startWithLease, stopHolders, stored } from '../../../test/support/holder.ts';
+import {
+  configOf,
+  DUAL,
+  flannelAttributes,
+  hostAttributes,
+  IPV4,
+  SMALL,
+  World,
+} from '../../../test/support/registry.ts';
+import { Ip } from '../../base/ip.ts';
+import { StoreError } from '../../store/store.ts';
+import { acquire } from '../allocate/acquire.ts';
+import type { LeaseAttributes } from '../lease/lease.ts';
+import { evidenceOf } from './identity.ts';
+
+afterEach(stopHolders);
+
+/** Longer than a holder has for its answer. */
+const SILENCE = 10_000;
+
+const host = (number: number) => ({ ...hostAttributes(number), machine: `machine-${number}` });
+/** The same host after its disk was lost: another id, and with it another device. */
+const reborn = (number: number, life: number) => ({
+  ...host(number),
+  hostId: `host-${number}, life ${life}`,
+  backendData: { VNI: 88, VtepMAC: `02:00:00:00:${number.toString(16).padStart(2, '0')}:0${life}` },
+});
+const at = (address: string) => ({ publicIp: Ip.parse(address) });
+
+describe('what speaks for a lease', () => {
+  const elsewhere = at('192.168.65.99');
+  for (const [name, found, evidence] of [
+    ['id, address and machine', host(3), 'certain'],
+    ['id and machine', { ...host(3), ...elsewhere }, 'certain'],
+    ['id and address of another machine', { ...host(3), machine: 'new parts' }, 'likely'],
+    ['id and address', hostAttributes(3), 'certain'],
+    ['the id, of a machine that is not known', { ...hostAttributes(3), ...elsewhere }, 'likely'],
+    ['the id alone', { ...host(3), ...elsewhere, machine: 'another' }, 'copy'],
+    ['address and machine', { ...host(3), hostId: 'other' }, 'likely'],
+    ['the address', { ...host(3), hostId: 'other', machine: 'another' }, 'likely'],
+    ['the machine', { ...host(3), hostId: 'other', ...elsewhere }, 'likely'],
+    ['the address, as flannel has it', flannelAttributes(3), 'likely'],
+    ['nothing', host(4), 'none'],
+    ['a reservation for the id', { hostId: 'host-3' }, 'certain'],
+    ['a reservation for another id at the address', { ...at('192.168.65.3'), hostId: 'other' }, 'none'],
+  ] as const satisfies readonly (readonly [string, LeaseAttributes, string])[]) {
+    test(name, () => assert.equal(evidenceOf(found, host(3)), evidence));
+  }
+});
+
+describe('C4: a host with a lost disk', () => {
+  test('has the same subnet at each of six starts, and one key, in a network of three subnets', async () => {
+    const world = new World();
+    const { stop, first } = await startWithLease(world, 3, { attributes: host(3), config: SMALL });
+    await stop();
+    for (let life = 1; life <= 6; life++) {
+      const {
+        lease,
+        events,
+        stop: end,
+      } = await startHolder(world, 3, {
+        attributes: reborn(3, life),
+        config: SMALL,
+      });
+      assert.equal(lease(), undefined, 'it asks before it takes');
+      await world.clock.advance(SILENCE);
+      assert.deepEqual(events, [`acquired ${first.key} by earlier identity`]);
+      assert.deepEqual(await world.owners(), { [first.key]: `host-3, life ${life}` });
+      await end();
+    }
+  });
+
+  test('has its subnet by its machine, when it has another address', async () => {
+    const world = new World();
+    const { stop, first } = await startWithLease(world, 3, { attributes: host(3) });
+    await stop();
+    const attributes = { ...reborn(3, 1), ...at('192.168.65.99') };
+    const { lease } = await startHolder(world, 3, { attributes });
+    await world.clock.advance(SILENCE);
+    assert.equal(lease()?.key, first.key);
+  });
+
+  test('has its subnet by its address, when its hardware was replaced too', async () => {
+    const world = new World();
+    const { stop, first } = await startWithLease(world, 3, { attributes: host(3) });
+    await stop();
+    const attributes = { ...reborn(3, 1), machine: 'new parts' };
+    const { lease } = await startHolder(world, 3, { attributes });
+    await world.clock.advance(SILENCE);
+    assert.equal(lease()?.key, first.key);
+    assert.equal((await stored(world, first.key)).attributes.claim, undefined);
+  });
+
+  test('of several that earlier identities left, it keeps the one of subnet.env and frees the others', async () => {
+    const world = new World();
+    await world.put('10.5.7.0-24', reborn(3, 1), 3600);
+    await world.put('10.5.8.0-24', reborn(3, 2), 3600);
+    await world.put('10.5.9.0-24', reborn(3, 3), 3600);
+    const previous = (await stored(world, '10.5.8.0-24')).subnet;
+    const { lease } = await startHolder(world, 3, { attributes: host(3), previous });
+    await world.clock.advance(SILENCE);
+    assert.equal(lease()?.key, '10.5.8.0-24');
+    assert.deepEqual(await world.owners(), { '10.5.8.0-24': 'host-3' });
+  });
+
+  test('does not ask a store that lets it write no lease but its own', async () => {
+    const world = new World();
+    const { stop, first } = await startWithLease(world, 3, { attributes: host(3) });
+    await stop();
+    const { registry } = world.connect();
+    const replace = registry.replace.bind(registry);
+    registry.replace = async (lease, ...rest) => {
+      if (lease.attributes.hostId !== 'host-3, life 1') throw new StoreError('FORBIDDEN', 'not yours');
+      return replace(lease, ...rest);
+    };
+    const result = await acquire(
+      registry,
+      { config: IPV4, attributes: reborn(3, 1) },
+      new AbortController().signal,
+      world.clock,
+    );
+    assert.equal(result.outcome, 'acquired');
+    assert.deepEqual(Object.keys(await world.owners()).length, 2);
+    assert.equal((await world.owners())[first.key], 'host-3');
+  });
+});
+
+describe('C4: two hosts with one public address', () => {
+  for (const [name, machine] of [
+    ['', 'machine-4'],
+    [' and one machine mark', 'machine-3'],
+  ] as const) {
+    test(`each keep a subnet of their own${name}, and both start again with it`, async () => {
+      const world = new World();
+      const one = await startWithLease(world, 3, { attributes: host(3) });
+      const twin = { ...host(4), ...at('192.168.65.3'), machine };
+      const two = await startWithLease(world, 4, { attributes: twin });
+      assert.notEqual(two.first.key, one.first.key);
+      assert.deepEqual(one.events, [`claimed ${one.first.key}`, `published ${one.first.key}`]);
+      assert.equal(one.holder.state.value.otherWriter, undefined, 'it has an id of its own');
+      assert.deepEqual((await stored(world, one.first.key)).attributes, host(3));
+      for (const [{ stop, first }, attributes] of [
+        [one, host(3)],
+        [two, twin],
+      ] as const) {
+        await stop();
+        const { lease } = await startHolder(world, 3, { attributes });
+        assert.equal(lease()?.key, first.key);
+      }
+      const before = world.database.revision;
+      await world.clock.advance(600_000);
+      assert.equal(world.database.revision, before, 'nobody writes at rest');
+    });
+  }
+  test('is answered at once by a holder that holds back because of a rival', async () => {
+    const world = new World();
+    const { first, lease: held } = await startWithLease(world, 3, { attributes: host(3) });
+    for (let round = 0; round < 12; round++) {
+      await world.put(first.key, 'no JSON', 3600);
+      await world.clock.advance(61_000);
+    }
+    await world.put(first.key, host(3), 3600);
+    const { lease } = await startHolder(world, 3, { attributes: reborn(3, 1) });
+    await world.clock.advance(SILENCE);
+    assert.ok(lease());
+    assert.notEqual(lease()?.key, first.key);
+    assert.equal(held()?.key, first.key);
+  });
+});
+
+describe('C1: a clone with the disk of another host', () => {
+  const clone = { ...host(3), ...at('192.168.65.33'), machine: 'of the clone' };
+
+  for (const [name, reservation] of [
+    ['an expiring lease', undefined],
+    ['a reservation', '10.5.200.0-24'],
+  ] as const) {
+    test(`does not get ${name} of its twin, both say so, and few write`, async () => {
+      const world = new World();
+      if (reservation !== undefined) await world.put(reservation, { hostId: 'host-3' });
+      const twin = await startWithLease(world, 3, { attributes: host(3) });
+      const before = await stored(world, twin.first.key);
+      const { lease, holder, events } = await startHolder(world, 3, { attributes: clone });
+      const revision = world.database.revision;
+      await world.clock.advance(600_000);
+      assert.ok(Number(world.database.revision - revision) <= 22, 'a question and an answer a minute');
+      assert.equal(lease(), undefined);
+      assert.deepEqual([...new Set(events)], ['conflict ' + twin.first.key]);
+      assert.equal(holder.state.value.trouble?.code, 'DUPLICATE_IDENTITY');
+      assert.equal(`${holder.state.value.otherWriter?.address}`, '192.168.65.3');
+      assert.equal(`${twin.holder.state.value.otherWriter?.address}`, '192.168.65.33');
+      const now = await stored(world, twin.first.key);
+      assert.deepEqual([now.attributes, now.storeLease], [before.attributes, before.storeLease]);
+    });
+  }
+
+  test('does not get the lease of a twin that is down either, until a person frees it', async () => {
+    const world = new World();
+    const twin = await startWithLease(world, 3, { attributes: host(3) });
+    await twin.stop();
+    const { lease, holder } = await startHolder(world, 3, { attributes: clone });
+    await world.clock.advance(600_000);
+    assert.equal(lease(), undefined);
+    await world.store.delete(world.registry.pathOf(twin.first.key));
+    await world.clock.advance(0);
+    assert.ok(lease());
+    assert.equal(holder.state.value.otherWriter, undefined);
+  });
+
+  test('is left alone with what it gets under an identity of its own', async () => {
+    const world = new World();
+    const twin = await startWithLease(world, 3, { attributes: host(3) });
+    const { lease } = await startHolder(world, 3, { attributes: { ...clone, hostId: 'its own' } });
+    assert.ok(lease());
+    assert.notEqual(lease()?.key, twin.first.key);
+    assert.deepEqual(twin.events, []);
+  });
+});
+
+describe('a host that changed', () => {
+  test('in its address has its lease at once', async () => {
+    const world = new World();
+    const { stop, first } = await startWithLease(world, 3, { attributes: host(3) });
+    await stop();
+    const { lease } = await startHolder(world, 3, { attributes: { ...host(3), ...at('192.168.65.99') } });
+    assert.equal(lease()?.key, first.key);
+  });
+
+  test('in its hardware has its lease when nobody answers for it', async () => {
+    const world = new World();
+    const { stop, first } = await startWithLease(world, 3, { attributes: host(3) });
+    await stop();
+    const { lease } = await startHolder(world, 3, { attributes: { ...host(3), machine: 'new parts' } });
+    await world.clock.advance(SILENCE);
+    assert.equal(lease()?.key, first.key);
+  });
+});
+
+describe('C3: a reservation for an address', () => {
+  const reserved = '10.5.200.0-24';
+
+  test('belongs to whoever has that address now, however often the host is reinstalled', async () => {
+    const world = new World();
+    await world.put(reserved, at('192.168.65.3'));
+    for (let life = 1; life <= 3; life++) {
+      const { lease, stop } = await startHolder(world, 3, { attributes: reborn(3, life) });
+      await world.clock.advance(SILENCE);
+      assert.equal(lease()?.key, reserved);
+      assert.equal(lease()?.storeLease, 0n);
+      await stop();
+    }
+    assert.deepEqual(await world.owners(), { [reserved]: 'host-3, life 3' });
+  });
+
+  test('is found by a host that got another subnet meanwhile', async () => {
+    const world = new World();
+    await world.put(reserved, { ...reborn(3, 1), reserved: true });
+    await world.put('10.5.7.0-24', host(3), 3600);
+    const { lease } = await startHolder(world, 3, { attributes: host(3) });
+    await world.clock.advance(SILENCE);
+    assert.equal(lease()?.key, reserved);
+    assert.deepEqual(await world.owners(), { [reserved]: 'host-3' });
+  });
+
+  test('stays with a host that lives, when another one has its address', async () => {
+    const world = new World();
+    await world.put(reserved, at('192.168.65.3'));
+    const one = await startWithLease(world, 3, { attributes: host(3) });
+    const { lease } = await startHolder(world, 4, { attributes: { ...host(4), ...at('192.168.65.3') } });
+    assert.ok(lease());
+    assert.notEqual(lease()?.key, reserved);
+    assert.equal((await world.owners())[reserved], 'host-3');
+    assert.equal(one.lease()?.key, reserved);
+  });
+
+  test('of its IPv6 address is that of a host with both families', async () => {
+    const world = new World();
+    const publicIpv6 = Ip.parse('2001:db8::3');
+    await world.put('10.5.200.0-24&fd00:5:0:200::-64', { publicIpv6 });
+    const { lease } = await startHolder(world, 3, { attributes: { ...host(3), publicIpv6 }, config: DUAL });
+    assert.equal(lease()?.key, '10.5.200.0-24&fd00:5:0:200::-64');
+  });
+});
+
+describe('B5, B6: what a host had before, as another identity or under another configuration', () => {
+  for (const [name, before] of [
+    ['flannel wrote', flannelAttributes(3)],
+    ['it wrote itself', host(3)],
+    ['it wrote before its disk was lost', reborn(3, 1)],
+  ] as const) {
+    test(`B5: the IPv4 subnet of a lease that ${name} stays when the network gets IPv6`, async () => {
+      const world = new World();
+      await world.put('10.5.77.0-24', before, 3600);
+      const { lease } = await startHolder(world, 3, { attributes: host(3), config: DUAL });
+      await world.clock.advance(SILENCE);
+      assert.match(lease()?.key ?? '', /^10\.5\.77\.0-24&fd00:5:/);
+      assert.deepEqual(await world.owners(), { [lease()?.key ?? '']: 'host-3' });
+    });
+
+    for (const [what, key, json] of [
+      ['out of range', '10.5.9.0-24', { Network: '10.5.0.0/16', SubnetMin: '10.5.100.0' }],
+      ['of another length', '10.5.100.0-26', { Network: '10.5.0.0/16', SubnetMin: '10.5.100.0' }],
+      ['of another network', '10.6.9.0-24', { Network: '10.5.0.0/16' }],
+    ] as const) {
+      test(`B6: a lease ${what} that ${name} is removed, and its subnet is free`, async () => {
+        const world = new World();
+        await world.put(key, before, 3600);
+        const { lease } = await startHolder(world, 3, { attributes: host(3), config: configOf(json) });
+        await world.clock.advance(SILENCE);
+        assert.ok(lease());
+        assert.deepEqual(await world.owners(), { [lease()?.key ?? '']: 'host-3' });
+      });
+    }
+  }
+
+  test('B6: what the machine left behind as another host is removed, also when it has a lease', async () => {
+    const world = new World();
+    const { stop, first } = await startWithLease(world, 3, { attributes: host(3) });
+    await stop();
+    await world.put('10.5.77.0-24', reborn(3, 1), 3600);
+    await startHolder(world, 3, { attributes: host(3) });
+    await world.clock.advance(SILENCE);
+    assert.deepEqual(await world.owners(), { [first.key]: 'host-3' });
+  });
+
+  test('B6: a lease that flannel wrote for the address of a host that has one is not removed', async () => {
+    const world = new World();
+    const { stop, first } = await startWithLease(world, 3, { attributes: host(3) });
+    await stop();
+    await world.put('10.5.77.0-24', flannelAttributes(3), 3600);
+    await startHolder(world, 3, { attributes: host(3) });
+    assert.deepEqual(await world.owners(), { [first.key]: 'host-3', '10.5.77.0-24': '192.168.65.3' });
+  });
+});

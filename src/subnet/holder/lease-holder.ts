@@ -1,0 +1,290 @@
+/**
+ * Holds this host's lease for as long as the host runs.
+ *
+ *          +---------------- lost: expired, deleted, taken <---------------+
+ *          v                                                               |
+ *     [ seeking ] --acquire()--> [ held ] --keep-alive, every third of the TTL--> [ held ]
+ *       |     ^                    |  ^
+ *      full   | something freed    |  | attributes changed: guarded write on the same store lease
+ *       v     |                    v  |
+ *     [ waiting ]                [ publishing ]
+ *
+ * The loop is level-triggered: what happens (a notice about our key, a new configuration, a renewal that is due)
+ * only marks what is in doubt, and one step reads and acts. Failures of the store are retried for ever; they
+ * change nothing about the lease, except that after its time it counts as unconfirmed.
+ */
+import { backoff, type Clock, systemClock } from '../../base/clock.ts';
+import { Wakeup } from '../../base/wakeup.ts';
+import type { Watchable } from '../../base/watchable.ts';
+import { StoreError } from '../../store/store.ts';
+import { type Acquisition, acquire } from '../allocate/acquire.ts';
+import type { NetworkConfig } from '../config/config.ts';
+import { isLease, isReservation, type Lease, type LeaseAttributes, type Subnet } from '../lease/lease.ts';
+import { KeyWatch, untilFreed } from '../lease/lease-watch.ts';
+import type { Registry } from '../registry.ts';
+import { ConflictBackoff } from './conflict-backoff.ts';
+import { HeldLease } from './held-lease.ts';
+import { type HolderEvent, type HolderState, lossTrouble, rivalFor, waitingNews } from './holder-state.ts';
+import { LeaseStatus } from './lease-status.ts';
+import { Renewal } from './renewal.ts';
+
+export type OwnAttributes = LeaseAttributes & { readonly hostId: string };
+
+export interface HolderOptions {
+  readonly config: NetworkConfig;
+  readonly attributes: OwnAttributes;
+  /** The subnet of the last run, from subnet.env. */
+  readonly previous?: Subnet;
+  /** The lease as last seen, when the store may be away: in use, unconfirmed, until the store answers. */
+  readonly known?: Lease;
+  readonly onEvent?: (event: HolderEvent) => void;
+  /** Milliseconds that must be left when the lease is renewed; it is renewed every third of its time anyway. */
+  readonly renewMargin?: number;
+  readonly clock?: Clock;
+  readonly random?: () => number;
+}
+
+/** Milliseconds between tries while the store does not answer. */
+const RETRY = { first: 250, cap: 15_000 } as const;
+
+export class LeaseHolder {
+  readonly #registry: Registry;
+  readonly #clock: Clock;
+  readonly #random: () => number;
+  readonly #renewal: Renewal;
+  readonly #standing: LeaseStatus;
+  readonly #avoid = new Set<string>();
+  readonly #bell: Wakeup;
+  readonly #conflictBackoff: ConflictBackoff;
+
+  #config: NetworkConfig;
+  #attributes: OwnAttributes;
+  #previous: Subnet | undefined;
+
+  #holding: HeldLease | undefined;
+  /** The lease, if any, has to be chosen anew. */
+  #seeking = true;
+  /** Our key may not be as we know it. */
+  #inDoubt = false;
+  #watch: KeyWatch | undefined;
+
+  constructor(registry: Registry, options: HolderOptions) {
+    this.#registry = registry;
+    this.#clock = options.clock ?? systemClock;
+    this.#bell = new Wakeup(this.#clock);
+    this.#conflictBackoff = new ConflictBackoff(this.#clock);
+    this.#random = options.random ?? Math.random;
+    this.#renewal = new Renewal({ margin: options.renewMargin ?? 0, random: this.#random });
+    this.#config = options.config;
+    this.#attributes = options.attributes;
+    this.#previous = options.previous ?? options.known?.subnet;
+    if (options.known !== undefined) this.#hold(options.known, 0n);
+    this.#standing = new LeaseStatus({
+      look: () =>
+        this.#holding && {
+          lease: this.#holding.lease,
+          confirmed: !this.#seeking,
+          published: this.#holding.says(this.#attributes),
+        },
+      otherWriter: () => this.#conflictBackoff.otherWriter,
+      renewal: this.#renewal,
+      clock: this.#clock,
+      report: options.onEvent ?? (() => undefined),
+    });
+  }
+
+  get state(): Watchable<HolderState> {
+    return this.#standing.state;
+  }
+
+  /** Changes what is wanted: another configuration may mean another subnet, other attributes are published. */
+  update(change: { readonly config?: NetworkConfig; readonly attributes?: OwnAttributes }): void {
+    if (change.config !== undefined && change.config !== this.#config) this.#seeking = true;
+    this.#config = change.config ?? this.#config;
+    this.#attributes = change.attributes ?? this.#attributes;
+    this.#conflictBackoff.end();
+    this.#bell.ring();
+  }
+
+  /** Somebody has heard from the store: what failed is tried again at once. */
+  storeAnswers(): void {
+    this.#bell.ring();
+  }
+
+  /** Gets the lease and holds it until `signal` aborts. The lease then stays in the store until its time is over. */
+  async run(signal: AbortSignal): Promise<void> {
+    const wake = () => this.#bell.ring();
+    signal.addEventListener('abort', wake, { once: true });
+    let delays = backoff(RETRY.first, RETRY.cap, this.#random);
+    try {
+      while (!signal.aborted) {
+        try {
+          await this.#step(signal);
+          delays = backoff(RETRY.first, RETRY.cap, this.#random);
+          this.#standing.succeeded();
+          await this.#bell.pause(this.#nextTime() - this.#clock.monotonic());
+        } catch (error) {
+          if (signal.aborted) break;
+          if (!(error instanceof StoreError)) throw error;
+          this.#standing.failed(error);
+          const delay = delays.next().value;
+          const left = (this.#renewal.deadline ?? Number.POSITIVE_INFINITY) - this.#clock.monotonic();
+          await this.#bell.pause(left > 0 ? Math.min(delay, left) : delay);
+        }
+      }
+    } finally {
+      signal.removeEventListener('abort', wake);
+      await this.#watch?.[Symbol.asyncDispose]();
+    }
+  }
+
+  /** Gives the lease back, after `run` has ended; a reservation stays. @throws StoreError */
+  async release(): Promise<Lease | undefined> {
+    const lease = this.#holding?.lease;
+    await this.#holding?.giveBack();
+    this.#drop();
+    this.#standing.refresh();
+    return lease;
+  }
+
+  async #step(signal: AbortSignal): Promise<void> {
+    while ((this.#holding === undefined || this.#seeking) && !(await this.#acquire(signal))) {
+      await untilFreed(this.#registry, this.#bell, signal);
+      signal.throwIfAborted();
+    }
+    if (this.#clock.monotonic() >= this.#renewal.due) await this.#renew();
+    if (this.#inDoubt && this.#conflictBackoff.isOver) {
+      this.#inDoubt = false;
+      try {
+        await this.#look();
+      } catch (error) {
+        this.#inDoubt = true;
+        throw error;
+      }
+    }
+    if (!this.#inDoubt) await this.#publish();
+    // What came up meanwhile does not wait for the next renewal.
+    if (this.#holding === undefined || this.#seeking) this.#bell.ring();
+  }
+
+  #nextTime(): number {
+    const due = Math.min(this.#renewal.due, this.#conflictBackoff.conflictEnds);
+    return this.#inDoubt ? Math.min(due, this.#conflictBackoff.until) : due;
+  }
+
+  /** False when the network is full, or another host has our identity. */
+  async #acquire(signal: AbortSignal): Promise<boolean> {
+    const applicant = {
+      config: this.#config,
+      attributes: this.#attributes,
+      ...(this.#previous === undefined ? {} : { previous: this.#previous }),
+      avoid: this.#avoid,
+    };
+    const sent = this.#clock.monotonic();
+    this.#seeking = false;
+    let result: Acquisition;
+    try {
+      result = await acquire(this.#registry, applicant, signal, this.#clock);
+    } catch (error) {
+      this.#seeking = true;
+      throw error;
+    }
+    this.#standing.succeeded();
+    if (result.outcome !== 'acquired') {
+      this.#drop();
+      this.#seeking = true;
+      if (result.outcome === 'conflict')
+        this.#conflictBackoff.proven(rivalFor(result.lease, result.lease.attributes));
+      this.#standing.tell(...waitingNews(result));
+      return false;
+    }
+    const { lease, origin } = result;
+    this.#conflictBackoff.end();
+    this.#previous = lease.subnet;
+    this.#hold(lease, lease.storeLease);
+    if (isReservation(lease)) this.#renewal.stop();
+    else this.#renewal.confirmed(sent, this.#registry.ttl);
+    await this.#watchKey(lease.key);
+    this.#standing.tell({ type: 'acquired', lease, origin });
+    return true;
+  }
+
+  async #renew(): Promise<void> {
+    if ((await this.#holding?.renew()) !== true) this.#inDoubt = true;
+    else if (this.#conflictBackoff.otherWriter === undefined) this.#conflictBackoff.end();
+  }
+
+  /** Our key may be another's, or nobody's. */
+  async #look(): Promise<void> {
+    const holding = this.#holding;
+    if (holding === undefined) return;
+    const { lease } = holding;
+    const finding = await holding.look(this.#attributes);
+    switch (finding.type) {
+      case 'unchanged':
+        return;
+      case 'written':
+        return this.#standing.tell({ type: 'published', lease: holding.lease });
+      case 'reserved':
+        return this.#standing.tell({ type: 'reserved', lease: holding.lease });
+      case 'claimed': {
+        const { type, by } = finding;
+        if (by.hostId === this.#attributes.hostId) this.#conflictBackoff.proven(rivalFor(lease, by));
+        return this.#standing.tell({ type, lease, by });
+      }
+      case 'overwritten':
+        this.#conflictBackoff.provoked(
+          isLease(finding.found) ? rivalFor(lease, finding.found.attributes) : undefined,
+        );
+        return this.#standing.tell({ type: 'overwritten', lease, found: finding.found });
+      case 'lost': {
+        const { type, ...loss } = finding;
+        if (loss.by !== undefined && loss.by.attributes.hostId === undefined) this.#avoid.add(lease.key);
+        await holding.revoke();
+        this.#drop();
+        return this.#standing.tell({ type, lease, ...loss }, lossTrouble(lease, loss.cause, loss.by));
+      }
+    }
+  }
+
+  /** Makes the value in the store ours, when it is not. */
+  async #publish(): Promise<void> {
+    const holding = this.#holding;
+    if (holding?.differsFrom(this.#attributes)) {
+      if (await holding.publish(this.#attributes)) {
+        this.#standing.tell({ type: 'published', lease: holding.lease });
+      } else {
+        this.#inDoubt = true;
+        this.#bell.ring();
+      }
+    }
+    this.#standing.refresh();
+  }
+
+  #hold(lease: Lease, storeLease: bigint): void {
+    const parts = { renewal: this.#renewal, clock: this.#clock };
+    this.#holding = new HeldLease(this.#registry, lease, storeLease, parts);
+  }
+
+  #drop(): void {
+    this.#holding = undefined;
+    this.#renewal.stop();
+  }
+
+  async #watchKey(key: string): Promise<void> {
+    if (this.#watch?.key === key) return;
+    await this.#watch?.[Symbol.asyncDispose]();
+    this.#watch = new KeyWatch(this.#registry, key, {
+      seen: found => {
+        const known = this.#holding?.lease;
+        if (known === undefined || found?.modRevision === known.modRevision) return;
+        this.#inDoubt = true;
+        // Nobody is fought with who is gone, or who only asks.
+        if (found === undefined || (isLease(found) && found.attributes.claim))
+          this.#conflictBackoff.interrupt();
+        this.#bell.ring();
+      },
+      resumed: () => this.#bell.ring(),
+    });
+  }
+}

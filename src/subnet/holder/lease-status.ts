@@ -1,0 +1,94 @@
+/** How it stands with this host's lease, for others to see: the state, why it is not better, and what happened. */
+import type { Clock } from '../../base/clock.ts';
+import { Watchable } from '../../base/watchable.ts';
+import type { StoreError } from '../../store/store.ts';
+import type { Lease } from '../lease/lease.ts';
+import {
+  type HolderEvent,
+  type HolderState,
+  type LeaseTrouble,
+  type Rival,
+  storeTrouble,
+} from './holder-state.ts';
+import type { Renewal } from './renewal.ts';
+
+/** What the holder knows at this moment. */
+export interface LeaseFacts {
+  readonly lease: Lease;
+  /** Whether the store has confirmed it for the configuration in use. */
+  readonly confirmed: boolean;
+  /** Whether it says what peers should know of this host now. */
+  readonly published: boolean;
+}
+
+export interface LeaseStatusOptions {
+  readonly look: () => LeaseFacts | undefined;
+  readonly otherWriter: () => Rival | undefined;
+  readonly renewal: Renewal;
+  readonly clock: Clock;
+  readonly report: (event: HolderEvent) => void;
+}
+
+export class LeaseStatus {
+  readonly state: Watchable<HolderState>;
+  readonly #options: LeaseStatusOptions;
+  #trouble: LeaseTrouble | undefined;
+  #failing = false;
+
+  constructor(options: LeaseStatusOptions) {
+    this.#options = options;
+    this.state = new Watchable(this.#describe());
+  }
+
+  /** Tells what happened, to somebody who finds the same in the state. */
+  tell(event: HolderEvent, trouble?: LeaseTrouble): void {
+    if (trouble !== undefined) this.#trouble = trouble;
+    this.refresh();
+    this.#options.report(event);
+  }
+
+  refresh(): void {
+    if (this.#options.look() !== undefined && !this.#failing) this.#trouble = undefined;
+    this.state.set(this.#describe());
+  }
+
+  /** The store did not do what it was asked for. */
+  failed(error: StoreError): void {
+    const { report } = this.#options;
+    const wasFailing = this.#failing;
+    const { ownership: before } = this.state.value;
+    this.#trouble = storeTrouble(error);
+    this.#failing = true;
+    this.refresh();
+    if (!wasFailing) report({ type: 'store-failed', error });
+    const { lease, ownership } = this.state.value;
+    if (lease !== undefined && before === 'held' && ownership === 'unconfirmed') {
+      report({ type: 'unconfirmed', lease });
+    }
+  }
+
+  /** The store did what it was asked for. */
+  succeeded(): void {
+    if (!this.#failing) return;
+    this.#failing = false;
+    this.tell({ type: 'store-recovered' });
+  }
+
+  #describe(): HolderState {
+    const { look, renewal, clock } = this.#options;
+    const facts = look();
+    const otherWriter = this.#options.otherWriter();
+    const { deadline } = renewal;
+    const late = deadline !== undefined && clock.monotonic() >= deadline;
+    return {
+      ...(facts && {
+        lease: facts.lease,
+        ownership: facts.confirmed && !late ? 'held' : 'unconfirmed',
+        published: facts.published,
+      }),
+      ...(otherWriter && { otherWriter }),
+      ...(deadline !== undefined && { deadline }),
+      ...(this.#trouble && { trouble: this.#trouble }),
+    };
+  }
+}

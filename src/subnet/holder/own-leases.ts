@@ -1,0 +1,143 @@
+/**
+ * Which of the leases in the store are this host's. What carries its id is, when more than the id speaks for it. A
+ * host that has nothing by its id was somebody else before: one that lost its disk, or ran flanneld. Then a lease with
+ * its address or its machine is its own, if nobody answers for it; flannel's are known by their address alone.
+ */
+import type { Clock } from '../../base/clock.ts';
+import { isLeasable, type NetworkConfig } from '../config/config.ts';
+import { askHolder } from '../lease/claim.ts';
+import {
+  hasLostExpiry,
+  isReservation,
+  type Lease,
+  type LeaseAttributes,
+  overlaps,
+  type Subnet,
+  shareAddress,
+} from '../lease/lease.ts';
+import { checkSubnet } from '../lease/lease-check.ts';
+import type { Registry } from '../registry.ts';
+import { evidenceOf } from './identity.ts';
+
+export interface Applicant {
+  readonly config: NetworkConfig;
+  /** What is published; `hostId` is who asks. */
+  readonly attributes: LeaseAttributes & { readonly hostId: string };
+  /** The subnet of the last run, from subnet.env. */
+  readonly previous?: Subnet;
+  /** Keys that somebody with our public address and without identity took from us: they are in use. */
+  readonly avoid?: ReadonlySet<string>;
+}
+
+export type Kinship = 'host id' | 'earlier identity' | 'public address';
+
+export interface OwnLease {
+  readonly lease: Lease;
+  readonly kinship: Kinship;
+}
+
+export type Proof =
+  | { readonly outcome: 'proven'; readonly own: readonly OwnLease[] }
+  /** A host that lives has our id, and this lease. */
+  | { readonly outcome: 'conflict'; readonly lease: Lease }
+  /** Somebody changed a lease meanwhile. */
+  | { readonly outcome: 'changed' };
+
+export interface Asking {
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  /** Keys whose holders have answered; grows. */
+  readonly alive: Set<string>;
+}
+
+/** Whether a lease may turn out to be this host's. */
+export function mayBeOwn({ attributes }: Lease, own: Applicant['attributes']): boolean {
+  return evidenceOf(attributes, own) !== 'none';
+}
+
+/** @param leases those that may be own. @throws StoreError; the signal's reason on abort */
+export async function proveOwn(
+  registry: Registry,
+  leases: readonly Lease[],
+  { attributes: own, avoid }: Applicant,
+  asking: Asking,
+): Promise<Proof> {
+  const byId = leases.filter(({ attributes }) => attributes.hostId === own.hostId);
+  const isFirstContact = byId.length === 0;
+  const rest = leases.filter(
+    lease =>
+      !byId.includes(lease) &&
+      avoid?.has(lease.key) !== true &&
+      !asking.alive.has(lease.key) &&
+      (isFirstContact || concernsAlways(lease, own)),
+  );
+  const proofs = await Promise.all([...byId, ...rest].map(lease => proveOne(registry, lease, own, asking)));
+  return (
+    proofs.find(({ outcome }) => outcome === 'conflict') ??
+    proofs.find(({ outcome }) => outcome === 'changed') ?? {
+      outcome: 'proven',
+      own: proofs.flatMap(proof => (proof.outcome === 'proven' ? proof.own : [])),
+    }
+  );
+}
+
+/** What is reserved for an address is for whoever has it, and what this machine left behind is to go. */
+function concernsAlways(lease: Lease, own: Applicant['attributes']): boolean {
+  const { machine } = lease.attributes;
+  if (isReservation(lease)) return shareAddress(own, lease.attributes);
+  return machine !== undefined && machine === own.machine;
+}
+
+async function proveOne(
+  registry: Registry,
+  lease: Lease,
+  own: Applicant['attributes'],
+  asking: Asking,
+): Promise<Proof> {
+  const { hostId } = lease.attributes;
+  const proven = (kinship: Kinship, proof = lease) =>
+    ({ outcome: 'proven', own: [{ lease: proof, kinship }] }) as const;
+  // flannel has no other identity than the address, and answers nobody.
+  if (hostId === undefined) return proven('public address');
+  const evidence = evidenceOf(lease.attributes, own);
+  const isSameId = hostId === own.hostId;
+  if (evidence === 'certain') return proven('host id');
+
+  const answer = await askHolder(registry, lease, own, asking);
+  if (answer.type === 'changed') return { outcome: 'changed' };
+  if (answer.type === 'silent' && evidence === 'likely') {
+    return proven(isSameId ? 'host id' : 'earlier identity', answer.lease);
+  }
+  if (isSameId) return { outcome: 'conflict', lease };
+  asking.alive.add(lease.key);
+  return { outcome: 'proven', own: [] };
+}
+
+/** The lease to go on with, of those that fit the configuration; undefined when none does. */
+export function chooseOwn(own: readonly OwnLease[], { config, previous }: Applicant): OwnLease | undefined {
+  const order: readonly ((candidate: OwnLease) => boolean)[] = [
+    ({ lease, kinship }) => isPinned(lease) && kinship === 'host id',
+    ({ lease }) => isPinned(lease),
+    ({ kinship }) => kinship === 'host id',
+    ({ lease }) => previous !== undefined && overlaps(lease.subnet, previous),
+    ({ kinship }) => kinship === 'earlier identity',
+    () => true,
+  ];
+  const fitting = own.filter(({ lease }) => fits(lease, config));
+  return order.map(test => fitting.find(test)).find(found => found !== undefined);
+}
+
+/** Whether a lease has no expiry, and is to have none. */
+export function isPinned(lease: Lease): boolean {
+  return isReservation(lease) && !hasLostExpiry(lease);
+}
+
+/** A reservation may be of another length, and outside the range that is given out by itself. */
+function fits(lease: Lease, config: NetworkConfig): boolean {
+  const { ipv4, ipv6 } = lease.subnet;
+  const isOfFamilies =
+    (config.ipv4 === undefined) === (ipv4 === undefined) &&
+    (config.ipv6 === undefined) === (ipv6 === undefined);
+  if (isPinned(lease)) return isOfFamilies && checkSubnet(lease.subnet, config) === undefined;
+  return isLeasable(config.ipv4, ipv4) && isLeasable(config.ipv6, ipv6);
+}

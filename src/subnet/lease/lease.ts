@@ -1,0 +1,166 @@
+/**
+ * The nouns of the registry. A Lease is a subnet held by a host, as stored at `<prefix>/subnets/<key>` (flannel
+ * pkg/lease/lease.go). The etcd lease it hangs on is the StoreLease.
+ */
+import { bytesEqual } from '../../base/bytes.ts';
+import { messageOf } from '../../base/errors.ts';
+import type { Ip } from '../../base/ip.ts';
+import type { Prefix } from '../../base/prefix.ts';
+import type { KeyValue, Revision, StoreLeaseId } from '../../store/store.ts';
+import { decodeAttributes, encodeAttributes } from './attributes.ts';
+import { parseLeaseKey } from './key.ts';
+
+/** The block or blocks of one host: at least one of the two is set. */
+export interface Subnet {
+  readonly ipv4?: Prefix;
+  readonly ipv6?: Prefix;
+}
+
+/** The JSON value of a lease key. */
+export interface LeaseAttributes {
+  /** Where peers send packets for this subnet; undefined when the host has no IPv4 (stored as 0.0.0.0). */
+  readonly publicIp?: Ip;
+  readonly publicIpv6?: Ip;
+  /** Absent for udp and alloc, as flannel stores it. */
+  readonly backendType?: string;
+  /** What the backend wants peers to know; its own JSON, checked by the backend. */
+  readonly backendData?: unknown;
+  readonly backendV6Data?: unknown;
+  /** Stable identity of a Tulle host (our own extra field `TulleHost`); absent on leases flannel wrote. */
+  readonly hostId?: string;
+  /** What the host calls itself (our own extra field `TulleHostName`): for people, and no proof of anything. */
+  readonly hostName?: string;
+  /** What only this machine has (our own extra field `TulleMachine`): see identity.ts. */
+  readonly machine?: string;
+  /** Without expiry on purpose (our own extra field `TulleReserved`), and not because somebody wrote over a lease. */
+  readonly reserved?: true;
+  /** Who asks whether the holder lives (our own extra field `TulleClaim`); a holder that does takes it away. */
+  readonly claim?: Claimant;
+  /** UDP port on which the host takes tunnel packets (our own extra field `TulleTunnelPort`); flannel tells none. */
+  readonly tunnelPort?: number;
+  /** Members of the JSON object that nobody here knows; kept when the lease is written again. */
+  readonly extra?: Readonly<Record<string, unknown>>;
+}
+
+/** Who a lease says has it, as far as a person needs to know. */
+export type Claimant = Pick<LeaseAttributes, 'hostId' | 'publicIp' | 'publicIpv6'>;
+
+export interface Lease {
+  /** The last path element in the store: `10.5.34.0-24`. */
+  readonly key: string;
+  readonly subnet: Subnet;
+  readonly attributes: LeaseAttributes;
+  /** 0n for a reservation: a key without expiry. */
+  readonly storeLease: StoreLeaseId;
+  /** The older of two leases has the lower one. */
+  readonly createRevision: Revision;
+  readonly modRevision: Revision;
+}
+
+/** A key or value below `<prefix>/subnets` that is not a usable lease, and why. */
+export interface RejectedLease {
+  readonly key: string;
+  readonly reason: string;
+  readonly createRevision: Revision;
+  readonly modRevision: Revision;
+}
+
+export function isReservation(lease: Lease): boolean {
+  return lease.storeLease === 0n;
+}
+
+/**
+ * Whether a host wrote this lease with an expiry that it has no more: a plain `etcdctl put` over a lease takes it off
+ * its store lease, and says nothing of a reservation. One that makes the key does.
+ */
+export function hasLostExpiry(lease: Lease): boolean {
+  const { reserved, hostId, backendType } = lease.attributes;
+  const isWrittenOver = lease.modRevision !== lease.createRevision;
+  const isOfHost = hostId !== undefined && backendType !== undefined;
+  return isReservation(lease) && reserved !== true && isWrittenOver && isOfHost;
+}
+
+/** The blocks of a subnet, IPv4 first. */
+export function blocksOf(subnet: Subnet): readonly Prefix[] {
+  return [subnet.ipv4, subnet.ipv6].filter(block => block !== undefined);
+}
+
+export function overlaps(a: Subnet, b: Subnet): boolean {
+  return blocksOf(a).some(block => blocksOf(b).some(other => block.overlaps(other)));
+}
+
+/** `10.5.34.0/24`, `fd00:0:0:1::/64`, or both with a comma between. */
+export function formatSubnet(subnet: Subnet): string {
+  return blocksOf(subnet).join(', ');
+}
+
+/** Whether two hosts' public addresses show that they are the same host, as far as addresses can show that. */
+export function shareAddress(a: LeaseAttributes, b: LeaseAttributes): boolean {
+  if (a.publicIp !== undefined && b.publicIp !== undefined) return a.publicIp.equals(b.publicIp);
+  // Without IPv4 all hosts have the same "0.0.0.0", which says nothing.
+  return a.publicIpv6?.equals(b.publicIpv6) === true;
+}
+
+/** Whether a lease of the host that publishes `own` is still its own, now that it says this. */
+export function isHeldBy(lease: Lease, own: LeaseAttributes): boolean {
+  const { hostId, publicIp, publicIpv6 } = lease.attributes;
+  if (hostId !== undefined) return hostId === own.hostId;
+  // It names nobody else.
+  if (publicIp === undefined && publicIpv6 === undefined) return true;
+  // The way to pin a host's subnet that flannel documents: a put of its address without expiry.
+  return isReservation(lease) && shareAddress(own, lease.attributes);
+}
+
+/**
+ * Whether two hosts, by what they publish, are one: same addresses, and the same device behind them. A device has a
+ * MAC address that no other host makes, so this says more than the address, which two hosts may share by mistake.
+ */
+export function leadToOneDevice(a: LeaseAttributes, b: LeaseAttributes): boolean {
+  if (a.backendData === undefined && a.backendV6Data === undefined) return false;
+  if (!shareAddress(a, b)) return false;
+  return sayTheSame(a, b);
+}
+
+/** Whether packets go the same way by both: everything that flannel tells as well. */
+export function sayTheSame(a: LeaseAttributes, b: LeaseAttributes): boolean {
+  const essence = ({ publicIp, publicIpv6, backendType, backendData, backendV6Data }: LeaseAttributes) =>
+    JSON.stringify([publicIp, publicIpv6, backendType, backendData, backendV6Data]);
+  return essence(a) === essence(b);
+}
+
+/** Whether two values are the same, but for a question to the holder, which is no news for anybody else. */
+export function isSameValue(a: LeaseAttributes, b: LeaseAttributes): boolean {
+  const told = ({ claim: _claim, ...attributes }: LeaseAttributes) => encodeAttributes(attributes);
+  return bytesEqual(told(a), told(b));
+}
+
+/** What a host that publishes `own` writes to a lease it has: members of others stay, and reservations say so. */
+export function valueFor(lease: Lease, own: LeaseAttributes, isReserved: boolean): LeaseAttributes {
+  const { extra } = lease.attributes;
+  return { ...own, ...(isReserved && { reserved: true }), ...(extra !== undefined && { extra }) };
+}
+
+/** Reads what the store has; `key` is the last path element of `kv.key`. */
+export function decodeLease(key: string, kv: KeyValue): Lease | RejectedLease {
+  try {
+    return {
+      key,
+      subnet: parseLeaseKey(key),
+      attributes: decodeAttributes(kv.value),
+      storeLease: kv.lease,
+      createRevision: kv.createRevision,
+      modRevision: kv.modRevision,
+    };
+  } catch (error) {
+    const { createRevision, modRevision } = kv;
+    return { key, reason: messageOf(error), createRevision, modRevision };
+  }
+}
+
+export function isLease(read: Lease | RejectedLease | undefined): read is Lease {
+  return read !== undefined && 'subnet' in read;
+}
+
+export function isRejected(read: Lease | RejectedLease): read is RejectedLease {
+  return !isLease(read);
+}

@@ -1,0 +1,174 @@
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { configOf, hostAttributes, IPV4, World } from '../../../test/support/registry.ts';
+import { Prefix } from '../../base/prefix.ts';
+import { PeerTracker, type TrackerEvent } from './peers.ts';
+
+async function start(t: TestContext, world: World) {
+  const { store, registry } = world.connect();
+  const events: TrackerEvent[] = [];
+  const tracker = new PeerTracker(registry, {
+    config: IPV4,
+    self: hostAttributes(1),
+    ownKey: '10.5.254.0-24',
+    onEvent: event => events.push(event),
+    clock: world.clock,
+  });
+  const end = new AbortController();
+  const told: string[] = [];
+  let hold: Promise<void> | undefined;
+  const running = tracker.run(end.signal);
+  const following = (async () => {
+    for await (const { changed, removed } of tracker.changes(end.signal)) {
+      told.push([...changed.map(({ key }) => `+${key}`), ...removed.map(key => `-${key}`)].join(' '));
+      await hold;
+    }
+  })();
+  t.after(async () => {
+    end.abort();
+    await Promise.all([running, following]);
+  });
+  return {
+    store,
+    tracker,
+    news: async () => {
+      await world.clock.advance(0);
+      return told.splice(0);
+    },
+    happened: () => events.splice(0).map(({ type }) => type),
+    holdConsumer: (promise: Promise<void>) => {
+      hold = promise;
+    },
+  };
+}
+
+test('an empty cluster is known to be empty, and not before the store has answered', async t => {
+  const world = new World();
+  const { store, registry } = world.connect();
+  store.cut();
+  const end = new AbortController();
+  const tracker = new PeerTracker(registry, { config: IPV4, self: hostAttributes(1), clock: world.clock });
+  const running = tracker.run(end.signal);
+  const first = tracker.changes(end.signal).next();
+  t.after(() => running);
+  await world.clock.advance(1000);
+  assert.equal(await Promise.race([first, Promise.resolve('not yet')]), 'not yet');
+  store.heal();
+  assert.deepEqual((await first).value, { changed: [], removed: [] });
+  end.abort();
+});
+
+test('peers as they come and go; our own lease is none', async t => {
+  const world = new World();
+  await world.put('10.5.1.0-24', hostAttributes(1), 60);
+  await world.put('10.5.2.0-24', hostAttributes(2), 60);
+  const { news, tracker } = await start(t, world);
+  assert.deepEqual(await news(), ['+10.5.2.0-24']);
+  await world.put('10.5.3.0-24', hostAttributes(3), 3600);
+  assert.deepEqual(await news(), ['+10.5.3.0-24']);
+  await world.put('config', '{}');
+  await world.clock.advance(61_000);
+  assert.deepEqual(await news(), ['-10.5.2.0-24']);
+  assert.deepEqual(
+    Array.from(tracker.peers(), ({ key }) => key),
+    ['10.5.3.0-24'],
+  );
+  assert.deepEqual(
+    Array.from(tracker.rejected(), ({ key }) => key),
+    ['config'],
+  );
+});
+
+test('a host that exchanges its lease for one that overlaps it is not told to be in its own way', async t => {
+  const world = new World();
+  await world.put('10.5.2.0-24', hostAttributes(2), 60);
+  const { news, happened } = await start(t, world);
+  assert.deepEqual(await news(), ['+10.5.2.0-24']);
+  const { registry } = world.connect();
+  const { leases } = await registry.list();
+  const subnet = { ipv4: Prefix.parse('10.5.2.0/25') };
+  assert.ok((await registry.create(subnet, hostAttributes(2), 0n, leases)).ok);
+  assert.deepEqual(await news(), ['+10.5.2.0-25 -10.5.2.0-24']);
+  assert.deepEqual(happened(), []);
+});
+
+test('a slow consumer gets the newest state, not the way to it', async t => {
+  const world = new World();
+  const { news, holdConsumer } = await start(t, world);
+  await news();
+  const { promise, resolve } = Promise.withResolvers<void>();
+  holdConsumer(promise);
+  await world.put('10.5.2.0-24', hostAttributes(2));
+  assert.deepEqual(await news(), ['+10.5.2.0-24']);
+  for (let round = 0; round < 5; round++)
+    await world.put('10.5.3.0-24', { ...hostAttributes(3), backendData: round });
+  await world.store.delete(world.registry.pathOf('10.5.2.0-24'));
+  assert.deepEqual(await news(), []);
+  resolve();
+  assert.deepEqual(await news(), ['+10.5.3.0-24 -10.5.2.0-24']);
+});
+
+test('an interruption removes nobody; what was missed is told when contact is back', async t => {
+  const world = new World();
+  await world.put('10.5.2.0-24', hostAttributes(2));
+  await world.put('10.5.3.0-24', hostAttributes(3));
+  const { store, news, happened, tracker } = await start(t, world);
+  await news();
+  store.cut();
+  await world.store.delete(world.registry.pathOf('10.5.2.0-24'));
+  await world.put('10.5.4.0-24', hostAttributes(4));
+  await world.clock.advance(3_600_000);
+  assert.deepEqual(await news(), []);
+  assert.equal(Array.from(tracker.peers()).length, 2);
+  store.heal();
+  assert.deepEqual((await news()).join(' ').split(' ').sort(), ['+10.5.4.0-24', '-10.5.2.0-24']);
+  assert.deepEqual(happened(), ['interrupted', 'resumed']);
+});
+
+test('a compaction in an outage: exactly the differences are told, and none about ourselves', async t => {
+  const world = new World();
+  await world.put('10.5.1.0-24', hostAttributes(1));
+  for (const number of [2, 3, 4]) await world.put(`10.5.${number}.0-24`, hostAttributes(number));
+  const { store, news } = await start(t, world);
+  await news();
+  store.cut();
+  await world.store.delete(world.registry.pathOf('10.5.2.0-24'));
+  await world.put('10.5.3.0-24', { ...hostAttributes(3), backendData: 'new' });
+  world.database.compact();
+  store.heal();
+  assert.deepEqual(await news(), ['+10.5.3.0-24 -10.5.2.0-24']);
+});
+
+test('a store that has forgotten everything ends no lease before its time', async t => {
+  const world = new World();
+  await world.put('10.5.2.0-24', hostAttributes(2));
+  await world.put('10.5.3.0-24', hostAttributes(3));
+  const { news, tracker, happened } = await start(t, world);
+  await news();
+  world.database.reset();
+  assert.deepEqual(await news(), []);
+  assert.deepEqual(happened(), ['forgotten']);
+  assert.deepEqual([...tracker.kept()], ['10.5.2.0-24', '10.5.3.0-24']);
+  await world.put('10.5.3.0-24', hostAttributes(3));
+  await world.put('10.5.4.0-24', hostAttributes(4));
+  assert.deepEqual((await news()).join(' '), '+10.5.3.0-24 +10.5.4.0-24');
+  assert.deepEqual([...tracker.kept()], ['10.5.2.0-24']);
+  await world.clock.advance(86_399_000);
+  assert.deepEqual(await news(), []);
+  await world.clock.advance(1000);
+  assert.deepEqual(await news(), ['-10.5.2.0-24']);
+  assert.deepEqual([...tracker.kept()], []);
+});
+
+test('another configuration and another address of ours judge the peers anew', async t => {
+  const world = new World();
+  await world.put('10.5.2.0-24', hostAttributes(2));
+  await world.put('10.6.2.0-24', hostAttributes(3));
+  const { news, tracker } = await start(t, world);
+  await news();
+  tracker.update({ config: configOf({ Network: '10.6.0.0/16' }) });
+  assert.deepEqual(await news(), ['+10.6.2.0-24 -10.5.2.0-24']);
+  tracker.update({ self: { ...hostAttributes(1), ...hostAttributes(3), hostId: 'host-1' } });
+  assert.deepEqual(await news(), ['-10.6.2.0-24']);
+  assert.match(Array.from(tracker.rejected(), ({ reason }) => reason).join(), /outside the network.*own/);
+});

@@ -1,0 +1,28 @@
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import process from 'node:process';
+import { test } from 'node:test';
+
+// G1: a thread that waits for ever keeps process.exit() waiting for ever, too.
+test('a process ends with its status although a thread of it never ends', t => {
+  const directory = mkdtempSync(join(tmpdir(), 'tt-end-'));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const fifo = join(directory, 'fifo');
+  execFileSync('mkfifo', [fifo]);
+  // Opened twice by nobody: one thread of libuv's pool waits in open(2). The second call starts after the first.
+  const code = `
+    import { open, stat } from 'node:fs/promises';
+    import { exitProcess } from ${JSON.stringify(join(import.meta.dirname, 'exit-process.ts'))};
+    open(${JSON.stringify(fifo)}).catch(() => undefined);
+    await stat('/');
+    exitProcess(3);`;
+  const ended = spawnSync(process.execPath, ['--input-type=module', '--eval', code], {
+    timeout: 30_000,
+    killSignal: 'SIGKILL',
+    encoding: 'utf8',
+  });
+  assert.deepEqual([ended.status, ended.signal, ended.stderr], [3, null, '']);
+});

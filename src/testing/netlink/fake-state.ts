@@ -1,0 +1,38 @@
+/** What the fake kernel knows, and the announcements it makes about it. */
+import type { Address, FdbEntry, Link, Neighbor, Nexthop, Route, Rule } from '../../netlink/route/objects.ts';
+import type { KernelEvent } from '../../netlink/route/rtnetlink.ts';
+import { FakeRefusal } from './fake-refusal.ts';
+
+/** What the kernel says; the other events are about the listening itself. */
+export type Announcement = Exclude<KernelEvent, { readonly type: 'overrun' | 'idle' }>;
+
+export interface FakeState {
+  readonly links: Map<number, Link>;
+  addresses: Address[];
+  routes: Route[];
+  nexthops: Nexthop[];
+  neighbors: Neighbor[];
+  fdb: FdbEntry[];
+  rules: Rule[];
+  readonly announce: (event: Announcement) => void;
+}
+
+/** @throws FakeRefusal ENODEV */
+export function linkByIndex({ links }: FakeState, index: number): Link {
+  const link = links.get(index);
+  if (link === undefined) throw new FakeRefusal('ENODEV');
+  return link;
+}
+
+/** The entries that stay, after telling about those that go. */
+export function without<T>(
+  entries: readonly T[],
+  goes: (entry: T) => boolean,
+  tell: (entry: T) => void,
+): T[] {
+  return entries.filter(entry => {
+    if (!goes(entry)) return true;
+    tell(entry);
+    return false;
+  });
+}

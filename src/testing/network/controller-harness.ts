@@ -1,0 +1,152 @@
+/** A controller whose data plane writes down what is stated to it, for tests. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { EventLog } from '../../agent/health/event-log.ts';
+import { Health } from '../../agent/health/health.ts';
+import { Identity } from '../../agent/state/state-directory.ts';
+import type { Backend, BackendContext } from '../../backend/backend.ts';
+import { ConfigError } from '../../base/errors.ts';
+import { recordingLogger } from '../../base/log.ts';
+import { Prefix, parseInterfaceAddress } from '../../base/prefix.ts';
+import type { DataPlane } from '../../dataplane/data-plane.ts';
+import type { DesiredLink, DesiredPeer } from '../../dataplane/desired.ts';
+import type { DataPlaneReport, LinkReport } from '../../dataplane/report.ts';
+import { Controller } from '../../network/controller.ts';
+import type { HostNetwork } from '../../network/underlay.ts';
+import { type NetworkConfig, parseNetworkConfig } from '../../subnet/config/config.ts';
+import { parseLeaseKey } from '../../subnet/lease/key.ts';
+import type { Lease } from '../../subnet/lease/lease.ts';
+import { ManualClock } from '../manual-clock.ts';
+
+export const config = (vni: number, network = '10.3.0.0/16') =>
+  parseNetworkConfig(JSON.stringify({ Network: network, Backend: { Type: 'vxlan', VNI: vni } })).config;
+
+export const dualStack = parseNetworkConfig(
+  JSON.stringify({
+    Network: '10.3.0.0/16',
+    EnableIPv6: true,
+    IPv6Network: 'fd03::/48',
+    Backend: { Type: 'vxlan', VNI: 88 },
+  }),
+).config;
+
+export const network = (address: string, up = true, ...more: string[]): HostNetwork => ({
+  links: [{ index: 2, name: 'eth0', type: 1, flags: 0, up, running: up, mtu: 1500, unknown: [] }],
+  addresses: [address, ...more].map(text => {
+    const parsed = parseInterfaceAddress(text);
+    return { ...parsed, index: 2, family: parsed.ip.family, scope: 0, flags: 0x80, unknown: [] };
+  }),
+  defaultRoutes: [],
+  defaultVxlanPort: 8472,
+});
+
+export const lease = (key: string, modRevision = 1n): Lease => ({
+  key,
+  subnet: parseLeaseKey(key),
+  attributes: {},
+  storeLease: 1n,
+  createRevision: 1n,
+  modRevision,
+});
+
+/** A backend whose state names what it was made of. */
+const createBackend = ({ config: { backend }, underlay }: BackendContext): Backend => {
+  const vni = String(backend.options['VNI']);
+  if (Number(vni) > 16_777_215) {
+    throw new ConfigError('backend', [{ path: 'Backend.VNI', value: vni, message: 'is too large' }]);
+  }
+  return {
+    type: backend.type,
+    overlayMtu: 1450,
+    leftOut: [],
+    attributes: () => ({ backendType: backend.type, backendData: { VNI: vni } }),
+    host: own => ({
+      networks: [],
+      links: [{ name: `flannel.${vni}`, port: 8472 } as DesiredLink],
+      addresses: [],
+      sysctls: [{ link: 'flannel', path: `vni ${vni} at ${underlay.ipv4}`, value: String(own.ipv4) }],
+    }),
+    peer: ({ key, modRevision, attributes: { backendData = vni } }) =>
+      (key === '10.3.99.0-24' && modRevision === 1n) || backendData !== vni
+        ? { paths: [], problems: ['is of another kind'] }
+        : {
+            paths: [
+              {
+                link: `flannel.${vni}`,
+                subnet: Prefix.parse('10.3.0.0/24'),
+                gateway: underlay.ipv4 ?? assert.fail(),
+              } as DesiredPeer['paths'][number],
+            ],
+            problems: [],
+          },
+  };
+};
+
+export class ControllerRig {
+  readonly clock = new ManualClock();
+  readonly events = new EventLog({ clock: this.clock, logger: recordingLogger() });
+  readonly health = new Health(this.clock, this.events);
+  readonly controller: Controller;
+  /** Devices that the kernel has. */
+  links: readonly LinkReport[] = [];
+  readonly #statements: string[] = [];
+
+  private constructor(identity: Identity, formerConfig: NetworkConfig | undefined) {
+    this.controller = new Controller({
+      options: {
+        underlay: { interfaces: ['eth0'], patterns: [] },
+        firewall: { masquerade: true, forward: false, randomFully: true, openPort: true, resyncSeconds: 5 },
+      },
+      identity,
+      dataPlane: this.#dataPlane(),
+      health: this.health,
+      events: this.events,
+      clock: this.clock,
+      createBackend,
+      ...(formerConfig && { formerConfig }),
+    });
+  }
+
+  /** @param formerConfig what the last run had in use */
+  static async make(t: TestContext, formerConfig?: NetworkConfig): Promise<ControllerRig> {
+    const directory = mkdtempSync(join(tmpdir(), 'tt-controller-'));
+    t.after(() => rmSync(directory, { recursive: true }));
+    return new ControllerRig(await Identity.open(directory), formerConfig);
+  }
+
+  /** Host, peer and lease of a small network. */
+  start(): void {
+    this.controller.setConfig(config(88));
+    this.controller.setNetwork(network('192.168.65.3/24'));
+    this.controller.changePeers([lease('10.3.7.0-24')], []);
+    this.controller.setLease(lease('10.3.5.0-24'));
+  }
+
+  /** What was stated since the last call. */
+  taken(): string[] {
+    return this.#statements.splice(0);
+  }
+
+  isWell(name: 'config' | 'underlay'): boolean {
+    return this.health.conditions().find(condition => condition.name === name)?.ok === true;
+  }
+
+  #dataPlane(): DataPlane {
+    const note = (text: string) => void this.#statements.push(text);
+    return {
+      setHost: ({ sysctls }) => note(`host: ${sysctls.map(({ path, value }) => `${path} ${value}`).join()}`),
+      setPeers: peers =>
+        note(`peers: ${Array.from(peers, ({ key, paths }) => `${key} ${paths[0]?.link}`).join(', ')}`),
+      setPeer: ({ key, paths }) => note(`peer: ${key} ${paths[0]?.link}`),
+      removePeer: key => note(`gone: ${key}`),
+      report: () => ({ links: this.links }) as Partial<DataPlaneReport> as DataPlaneReport,
+      peerReport: key => {
+        const entries = key === '10.3.99.0-24' ? [] : ['route'];
+        return { key, state: 'ok', desired: entries, actual: entries };
+      },
+    } as Partial<DataPlane> as DataPlane;
+  }
+}

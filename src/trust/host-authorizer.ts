@@ -1,0 +1,212 @@
+/**
+ * What a host's certificate allows: to read everything, and to write its own lease.
+ *
+ *     whose     a lease is its own when the value names the host of the certificate (`TulleHost`), before and after the
+ *               write. A reservation for an address may be taken by a host that comes from this address.
+ *     what      a key and a value that every host of the network would accept, and for a new key a subnet that the
+ *               network gives out and nobody has. A public address that another lease publishes only from there.
+ *     how many  one lease; two while it moves to another subnet
+ *
+ * Writes are judged together, as they happen. A reservation, the configuration and all else is an administrator's.
+ */
+import { posix } from 'node:path';
+import type { Guard, GuardedCaller, GuardedWrite } from '../etcdserver/auth/guard.ts';
+import { keyText } from '../etcdserver/kv/range.ts';
+import type { KeyChange } from '../etcdserver/mvcc/mvcc.ts';
+import type { Kv } from '../etcdserver/sqlite/tables.ts';
+import type { KeyValue } from '../store/store.ts';
+import { claimsWithin } from '../subnet/allocate/lease-claims.ts';
+import { type FamilyConfig, familiesOf, isLeasable, type NetworkConfig } from '../subnet/config/config.ts';
+import { readConfig } from '../subnet/config/config-watch.ts';
+import {
+  decodeLease,
+  formatSubnet,
+  isLease,
+  isReservation,
+  type Lease,
+  type RejectedLease,
+} from '../subnet/lease/lease.ts';
+import { checkLease } from '../subnet/lease/lease-check.ts';
+import { LeaseLedger } from '../subnet/lease/lease-ledger.ts';
+import { ORGANIZATION } from './authority.ts';
+
+/** Leases of one host: that from which it moves, and that to which. */
+const MOST_LEASES = 2;
+/** Bytes of a value; a lease with both families and a WireGuard key takes about 500. */
+const MOST_BYTES = 4096;
+/** A host has one store lease, and leaves one behind each time it is killed before it has used it. */
+const STORE_LEASES = { most: 16, longest: 7n * 86_400n };
+
+export class HostAuthorizer implements Guard {
+  readonly organization = ORGANIZATION.host;
+  readonly storeLeases = STORE_LEASES;
+  readonly keys: Guard['keys'];
+  readonly #configKey: string;
+  /** What the keys of leases begin with. */
+  readonly #directory: string;
+  readonly #ledger = new LeaseLedger();
+  /** The last valid one: hosts keep working with it too. */
+  #config: NetworkConfig | undefined;
+
+  /** @param prefix root of the network's keys: `/coreos.com/network` */
+  constructor(prefix: string) {
+    const root = keyText(new TextEncoder().encode(prefix));
+    this.#configKey = posix.join(root, 'config');
+    this.#directory = posix.join(root, 'subnets/');
+    // "0" comes after "/".
+    this.keys = { start: bytesOf(this.#configKey), end: bytesOf(posix.join(root, 'subnets0')) };
+  }
+
+  reset(kvs: Iterable<Kv>): void {
+    this.#ledger.clear();
+    for (const kv of kvs) this.#take(kv);
+  }
+
+  follow({ type, kv }: KeyChange): void {
+    if (type === 'put') this.#take(kv);
+    else {
+      const key = this.#keyOf(kv.key);
+      if (key !== undefined) this.#ledger.delete(key);
+    }
+  }
+
+  owns(hostId: string, path: Uint8Array): boolean {
+    const key = this.#keyOf(path);
+    return key !== undefined && this.#ledger.keysOfHost(hostId).has(key);
+  }
+
+  refuses(caller: GuardedCaller, writes: readonly GuardedWrite[]): string | undefined {
+    const leases = writes.map(({ key, next }) => ({ key: this.#keyOf(key) ?? '', path: key, next }));
+    if (leases.some(({ key }) => key === ''))
+      return `a host writes nothing but leases below ${this.#directory}`;
+    const gone = new Set(leases.flatMap(({ key, next }) => (next === undefined ? key : [])));
+    for (const { key, path, next } of leases) {
+      const wrong =
+        next === undefined
+          ? this.#deletionProblem(caller, key)
+          : this.#putProblem(caller, decode(key, path, next), next.value.byteLength, gone);
+      if (wrong !== undefined) return wrong;
+    }
+    const own = this.#ledger.keysOfHost(caller.name);
+    const after = new Set([...own, ...leases.map(({ key }) => key)]);
+    const grows = after.size > own.size;
+    for (const key of gone) after.delete(key);
+    if (!grows || after.size <= MOST_LEASES) return undefined;
+    return `a host has one lease, and two while it moves; this would be ${after.size}`;
+  }
+
+  #deletionProblem({ name }: GuardedCaller, key: string): string | undefined {
+    const present = this.#ledger.get(key);
+    if (present === undefined || this.#ledger.keysOfHost(name).has(key)) return undefined;
+    return `${key} is not a lease of this host`;
+  }
+
+  #putProblem(
+    caller: GuardedCaller,
+    lease: Lease | RejectedLease,
+    bytes: number,
+    gone: ReadonlySet<string>,
+  ): string | undefined {
+    if (bytes > MOST_BYTES) return `the value has ${bytes} bytes; a lease has ${MOST_BYTES} at most`;
+    if (!isLease(lease)) return lease.reason;
+    const { key, attributes } = lease;
+    if (attributes.hostId !== caller.name) {
+      return `the lease ${key} is of ${attributes.hostId ?? 'no host'}, and the certificate of ${caller.name}`;
+    }
+    const present = this.#ledger.get(key);
+    if (present !== undefined && !this.#mayTake(caller, present)) return `${key} is not a lease of this host`;
+    if (this.#config === undefined) return 'the network has no valid configuration';
+    const checked = checkLease(lease, { config: this.#config, ownAddresses: [] });
+    if (!isLease(checked)) return `the lease ${key} ${checked.reason}`;
+    const wrong = present === undefined ? this.#subnetProblem(lease, this.#config, gone) : undefined;
+    return wrong ?? this.#addressProblem(caller, lease, gone) ?? reservationProblem(lease, present);
+  }
+
+  /** Whether a host may write where this is. */
+  #mayTake(caller: GuardedCaller, present: Lease | RejectedLease): boolean {
+    if (this.#ledger.keysOfHost(caller.name).has(present.key)) return true;
+    if (!isLease(present) || !isReservation(present)) return false;
+    const { hostId, publicIp, publicIpv6 } = present.attributes;
+    const reservedFor = publicIp ?? publicIpv6;
+    return hostId === undefined && reservedFor !== undefined && comesFrom(caller, reservedFor.toString());
+  }
+
+  /** A new lease must be one that the network gives out now, and free. */
+  #subnetProblem(
+    { key, subnet }: Lease,
+    config: NetworkConfig,
+    gone: ReadonlySet<string>,
+  ): string | undefined {
+    if (!isLeasable(config.ipv4, subnet.ipv4) || !isLeasable(config.ipv6, subnet.ipv6)) {
+      const ranges = familiesOf(config).map(family => rangeOf(config[family]));
+      return `the network gives out ${ranges.join(' with ')}, and not ${formatSubnet(subnet)}`;
+    }
+    for (const block of [subnet.ipv4, subnet.ipv6]) {
+      if (block === undefined) continue;
+      const claims = claimsWithin(this.#ledger.overlapping(block), config);
+      const other = claims.find(claim => !gone.has(claim.key));
+      if (other !== undefined) return `the lease ${key} overlaps ${other.key}`;
+    }
+    return undefined;
+  }
+
+  #addressProblem(
+    caller: GuardedCaller,
+    { attributes }: Lease,
+    gone: ReadonlySet<string>,
+  ): string | undefined {
+    const { publicIp, publicIpv6 } = attributes;
+    for (const address of [publicIp, publicIpv6]) {
+      if (address === undefined || comesFrom(caller, address.toString())) continue;
+      const own = this.#ledger.keysOfHost(caller.name);
+      const other = [...this.#ledger.keysOfAddress(address)].find(key => !own.has(key) && !gone.has(key));
+      if (other !== undefined) return `the public address ${address} is that of the lease ${other}`;
+    }
+    return undefined;
+  }
+
+  #take(kv: Kv): void {
+    const path = keyText(kv.key);
+    if (path === this.#configKey) {
+      const reading = readConfig(kv.value);
+      if (reading.state === 'valid') this.#config = reading.config;
+    }
+    const key = this.#keyOf(kv.key);
+    if (key !== undefined) this.#ledger.put(key, { ...kv, key: path });
+  }
+
+  /** The last part of a lease's key; undefined for all other keys. */
+  #keyOf(path: Uint8Array): string | undefined {
+    const text = keyText(path);
+    return text.startsWith(this.#directory) ? text.slice(this.#directory.length) : undefined;
+  }
+}
+
+function reservationProblem(lease: Lease, present: Lease | RejectedLease | undefined): string | undefined {
+  if (!isReservation(lease) || (present && isLease(present) && isReservation(present))) return undefined;
+  return 'a lease without a store lease is a reservation, which an administrator makes';
+}
+
+/** What will be there, with revisions that nothing here asks for. */
+function decode(key: string, path: Uint8Array, { value, lease }: { value: Uint8Array; lease: bigint }) {
+  const kv: KeyValue = {
+    key: keyText(path),
+    value,
+    lease,
+    createRevision: 0n,
+    modRevision: 0n,
+    version: 0n,
+  };
+  return decodeLease(key, kv);
+}
+
+/** Whether a caller has this address. One that comes by loopback is on the machine that keeps the store. */
+function comesFrom({ address: from }: GuardedCaller, address: string): boolean {
+  return from === address || from === '::1' || from.startsWith('127.');
+}
+
+/** The bytes of what `keyText` has made: no two keys look alike, as they may in UTF-8. */
+const bytesOf = (text: string) => Buffer.from(text, 'latin1');
+
+const rangeOf = (family: FamilyConfig | undefined) =>
+  family && `/${family.subnetLength} from ${family.subnetMin} to ${family.subnetMax}`;
