@@ -228,12 +228,14 @@ export class FaultLab implements AsyncDisposable {
   }
 
   /**
-   * Does harm while containers talk, and waits until the world is whole again, with no agent ended but by `body`.
+   * Does harm to a lab that is whole while containers talk, and waits until it is whole again, with no agent ended but
+   * by `body`. An agent that was started just before reports conditions as failed that it has not checked yet.
    * Returns how many packets of the containers were lost. None is a verdict; how many more says how busy the machine is.
    */
   async survive(body: () => Promise<void>): Promise<number> {
     assert.ok(!this.#isBroken, 'the lab did not survive an earlier fault');
     try {
+      await this.whole();
       await using ping = await this.ping();
       await body();
       await this.whole();
