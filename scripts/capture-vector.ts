@@ -16,6 +16,7 @@ import { parseHex } from '../src/base/bytes.ts';
 import { NLM_F_DUMP, NLMSG_DONE, NLMSG_ERROR } from '../src/netlink/constants.ts';
 import { formatPayload } from '../src/netlink/debug.ts';
 import { HEADER_SIZE, type Message, readMessages } from '../src/netlink/message.ts';
+import { ROUTE_PROTOCOL } from '../src/netlink/route/protocol.ts';
 import { formatVector, parseVector, type Vector } from '../test/support/netlink-vector.ts';
 
 const DIRECTORY = join(import.meta.dirname, '../test/vectors/netlink');
@@ -82,7 +83,7 @@ function capture({ setup, command }: Pick<Vector, 'setup' | 'command'>, wantsRep
       messages: kept.map(({ sent, message }) => ({
         direction: sent ? 'request' : 'reply',
         message,
-        decoded: formatPayload(message),
+        decoded: formatPayload(ROUTE_PROTOCOL, message),
       })),
     };
   } finally {

@@ -5,7 +5,7 @@
  */
 import { isCode } from '../base/errors.ts';
 import type { InterfaceAddress } from '../base/prefix.ts';
-import { IFA_F_NODAD } from '../netlink/constants.ts';
+import { IFA_F_NODAD } from '../netlink/route/constants.ts';
 import type { Address } from '../netlink/route/objects.ts';
 import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
 

@@ -5,7 +5,7 @@
 import type { Clock } from '../base/clock.ts';
 import { defined } from '../base/defined.ts';
 import { isCode, messageOf } from '../base/errors.ts';
-import { NETCONFA_IFINDEX_ALL } from '../netlink/constants.ts';
+import { NETCONFA_IFINDEX_ALL } from '../netlink/route/constants.ts';
 import type { KernelEvent, Rtnetlink } from '../netlink/route/rtnetlink.ts';
 import type { SysctlFiles } from './data-plane.ts';
 import type { DesiredHost, DesiredLink } from './desired.ts';

@@ -4,8 +4,8 @@
  * they share one hash bucket; one that refers to an object does not.
  */
 import type { Ip } from '../base/ip.ts';
-import { RTNH_F_ONLINK } from '../netlink/constants.ts';
 import { change } from '../netlink/route/change.ts';
+import { RTNH_F_ONLINK } from '../netlink/route/constants.ts';
 import type { Nexthop } from '../netlink/route/objects.ts';
 import { type Device, type Entry, type EntryKind, PROTOCOL } from './entry.ts';
 

@@ -3,8 +3,9 @@
  * first of them, and lists it first, so that one counts. What stands in the place where a route of ours was until
  * others came is taken back, unless it only came in front of ours, or an address of this host brought it.
  */
+
+import type { ListReader } from '../netlink/protocol.ts';
 import type { Route } from '../netlink/route/objects.ts';
-import type { ListReader } from '../netlink/route/rtnetlink.ts';
 import type { Key } from './entry.ts';
 import type { RepairCause } from './report.ts';
 import { type ComparableRoute, isComparable, type RouteEntry } from './routes.ts';

@@ -15,6 +15,7 @@
  */
 import type { Ip } from '../base/ip.ts';
 import type { Prefix } from '../base/prefix.ts';
+import { change } from '../netlink/route/change.ts';
 import {
   RT_SCOPE_UNIVERSE,
   RT_TABLE_MAIN,
@@ -22,8 +23,7 @@ import {
   RTNH_F_ONLINK,
   RTPROT_BOOT,
   RTPROT_KERNEL,
-} from '../netlink/constants.ts';
-import { change } from '../netlink/route/change.ts';
+} from '../netlink/route/constants.ts';
 import type { Route } from '../netlink/route/objects.ts';
 import { routeProtocolWord, routeTypeWord } from '../netlink/text/route-words.ts';
 import { type Device, type Entry, type EntryKind, PROTOCOL } from './entry.ts';

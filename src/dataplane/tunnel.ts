@@ -3,9 +3,10 @@
  * of all of them with the kernel.
  */
 
-import { RT_TABLE_MAIN } from '../netlink/constants.ts';
+import type { ListReader } from '../netlink/protocol.ts';
+import { RT_TABLE_MAIN } from '../netlink/route/constants.ts';
 import type { Nexthop } from '../netlink/route/objects.ts';
-import type { KernelEvent, ListReader, Rtnetlink } from '../netlink/route/rtnetlink.ts';
+import type { KernelEvent, Rtnetlink } from '../netlink/route/rtnetlink.ts';
 import type { DesiredPeer, PeerPath } from './desired.ts';
 import type { Device, Entry, Key } from './entry.ts';
 import { fdbEntry } from './fdb.ts';

@@ -4,8 +4,8 @@
  */
 import { Ip } from '../base/ip.ts';
 import { formatInterfaceAddress, Prefix } from '../base/prefix.ts';
-import { NUD_PERMANENT, NUD_REACHABLE, RTNH_F_ONLINK } from '../netlink/constants.ts';
 import { connectRoute } from '../netlink/route/connect.ts';
+import { NUD_PERMANENT, NUD_REACHABLE, RTNH_F_ONLINK } from '../netlink/route/constants.ts';
 import type { FdbEntry, Link, Neighbor, Route, VxlanInfo } from '../netlink/route/objects.ts';
 import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
 import { Netns } from '../sys/netns.ts';

@@ -13,7 +13,16 @@
  */
 import { Reader, Writer } from '../base/bytes.ts';
 import { CodecError } from '../base/errors.ts';
-import type { UnknownAttribute } from './route/objects.ts';
+
+/** An attribute a table has no name for. */
+export interface UnknownAttribute {
+  /** As on the wire, flags (NLA_F_*) included. */
+  readonly type: number;
+  readonly payload: Uint8Array;
+}
+
+/** In the order of the message; empty in most objects. */
+export type UnknownAttributes = readonly UnknownAttribute[];
 
 /** How the payload of one attribute reads and writes. */
 export interface AttributeType<T> {
@@ -54,14 +63,14 @@ type ValueOf<F> = F extends Field<infer T, infer Many> ? (Many extends true ? re
 
 /** What a table decodes to. */
 export type Decoded<F extends AttributeFields> = { readonly [Key in keyof F]?: ValueOf<F[Key]> } & {
-  readonly unknown: readonly UnknownAttribute[];
+  readonly unknown: UnknownAttributes;
 };
 
 /** What a table encodes: undefined is as good as absent. */
 export type Encodable<F extends AttributeFields> = {
   readonly [Key in keyof F]?: ValueOf<F[Key]> | undefined;
 } & {
-  readonly unknown?: readonly UnknownAttribute[] | undefined;
+  readonly unknown?: UnknownAttributes | undefined;
 };
 
 /** Flag in the type field: this attribute holds attributes. */
@@ -71,7 +80,7 @@ const NLA_TYPE_MASK = 0x3fff;
 type NamedField = AttributeFields[string] & { readonly name: string };
 
 const HEADER = 4;
-const NONE: readonly UnknownAttribute[] = Object.freeze([]);
+const NONE: UnknownAttributes = Object.freeze([]);
 
 export class AttributeTable<F extends AttributeFields> {
   readonly #fields: AttributeFields;

@@ -8,7 +8,8 @@ import { FakeRefusal } from '../testing/netlink/fake-refusal.ts';
 import { NetlinkConnection } from './connection.ts';
 import { NLM_F_ACK, NLMSG_DONE, NLMSG_ERROR } from './constants.ts';
 import { type Message, readMessages, writeMessage } from './message.ts';
-import type { Change } from './route/rtnetlink.ts';
+import type { Change } from './protocol.ts';
+import { ROUTE_PROTOCOL } from './route/protocol.ts';
 
 const someChange = (size: number, what = 'x'): Change => ({
   what,
@@ -56,33 +57,36 @@ function scripted(answer: (requests: Message[]) => { now?: Message[][]; later?: 
     for (const message of messages) writeMessage(writer, message);
     return writer.finish();
   };
-  const connection = new NetlinkConnection({
-    port: 1,
-    ignore: () => undefined,
-    send(datagram) {
-      const requests = readMessages(datagram.slice());
-      sent.push(requests);
-      const script = answer(requests);
-      queue.push(...(script.now ?? []).map(encode));
-      later = (script.later ?? []).map(encode);
+  const connection = new NetlinkConnection(
+    {
+      port: 1,
+      ignore: () => undefined,
+      send(datagram) {
+        const requests = readMessages(datagram.slice());
+        sent.push(requests);
+        const script = answer(requests);
+        queue.push(...(script.now ?? []).map(encode));
+        later = (script.later ?? []).map(encode);
+      },
+      receive(buffer) {
+        const next = queue.shift();
+        if (next === undefined) return undefined;
+        if (next instanceof Error) throw next;
+        buffer.set(next);
+        return next.length;
+      },
+      async readable(signal) {
+        signal.throwIfAborted();
+        if (later.length === 0)
+          await new Promise((_, reject) =>
+            signal.addEventListener('abort', () => reject(signal.reason as Error)),
+          );
+        queue.push(...later.splice(0));
+      },
+      [Symbol.dispose]: () => undefined,
     },
-    receive(buffer) {
-      const next = queue.shift();
-      if (next === undefined) return undefined;
-      if (next instanceof Error) throw next;
-      buffer.set(next);
-      return next.length;
-    },
-    async readable(signal) {
-      signal.throwIfAborted();
-      if (later.length === 0)
-        await new Promise((_, reject) =>
-          signal.addEventListener('abort', () => reject(signal.reason as Error)),
-        );
-      queue.push(...later.splice(0));
-    },
-    [Symbol.dispose]: () => undefined,
-  });
+    ROUTE_PROTOCOL,
+  );
   return { connection, sent, queue };
 }
 

@@ -1,9 +1,14 @@
 /**
- * Requests and their answers over one netlink socket.
+ * This room speaks netlink, the protocol by which programs read and change the kernel's network configuration. The
+ * files beside this one are the protocol itself: messages, attributes, acknowledgements, and here the connection.
+ * They know of no kind of object. What exists only in one protocol of netlink has a folder: `route/` (links, addresses,
+ * routes, neighbors), `generic/` (families by name); `text/` writes the objects as `ip` and `bridge` do. What Tulle
+ * wants of the kernel, and whose an object is, has no place in this room.
  *
- * The kernel handles a datagram inside the `send` call, message by message, and queues the answers on the socket. So
- * nothing is ever "in flight": after `send`, the answers are read until all are there. Requests of many callers take
- * turns, and a long piece of work lets the event loop breathe between datagrams.
+ * The connection: requests and their answers over one netlink socket. The kernel handles a datagram inside the `send`
+ * call, message by message, and queues the answers on the socket. So nothing is ever "in flight": after `send`, the
+ * answers are read until all are there. Requests of many callers take turns, and other work gets its turn between
+ * datagrams.
  *
  * Two properties of the kernel (net/netlink/af_netlink.c) shape the code:
  * - A refused request is always answered; an accepted one only when it asks (NLM_F_ACK). In a batch of changes only
@@ -23,20 +28,9 @@ import {
   NLMSG_ERROR,
 } from './constants.ts';
 import { NetlinkError } from './errors.ts';
-import { HEADER_SIZE, type Message, messageName, patchFlags, readMessages, writeMessage } from './message.ts';
-import type { Change, ListReader } from './route/rtnetlink.ts';
+import { HEADER_SIZE, type Message, patchFlags, readMessages, writeMessage } from './message.ts';
+import { type Change, type ListReader, messageName, type NetlinkProtocol, type Query } from './protocol.ts';
 import { type NetlinkTransport, RECEIVE_SIZE } from './transport.ts';
-
-/** A question to the kernel. */
-export interface Query {
-  /** For errors: `list routes`. */
-  readonly what: string;
-  /** RTM_GET*. */
-  readonly type: number;
-  readonly payload: Uint8Array;
-  /** Codes of refusals that mean: there is nothing to list. */
-  readonly emptyOn?: readonly string[];
-}
 
 /** One datagram carries at most this; every request in it may be answered with an error of about 1 KiB. */
 const BATCH_MESSAGES = 256;
@@ -50,6 +44,7 @@ const DUMP_TRIES = 10;
 
 export class NetlinkConnection implements AsyncDisposable {
   readonly #transport: NetlinkTransport;
+  readonly #protocol: NetlinkProtocol;
   readonly #closing = new AbortController();
   readonly #buffer = new Uint8Array(RECEIVE_SIZE);
   readonly #datagram = new Writer(BATCH_BYTES);
@@ -58,8 +53,9 @@ export class NetlinkConnection implements AsyncDisposable {
   #received = 0;
   #writes = 0;
 
-  constructor(transport: NetlinkTransport) {
+  constructor(transport: NetlinkTransport, protocol: NetlinkProtocol) {
     this.#transport = transport;
+    this.#protocol = protocol;
   }
 
   /** Changes sent so far. */
@@ -92,7 +88,7 @@ export class NetlinkConnection implements AsyncDisposable {
             answer ??= decode(message);
             continue;
           }
-          const error = refusal(query, message);
+          const error = this.#refusal(query, message);
           if (error !== undefined) throw error;
           return answer;
         }
@@ -110,7 +106,7 @@ export class NetlinkConnection implements AsyncDisposable {
       const interrupted = await this.#dumpAll(queries, reader);
       if (interrupted === undefined) return;
       if (tries < DUMP_TRIES) continue;
-      throw NetlinkError.interrupted(messageName(interrupted.type), interrupted.what, tries);
+      throw NetlinkError.interrupted(messageName(this.#protocol, interrupted.type), interrupted.what, tries);
     }
   }
 
@@ -137,7 +133,7 @@ export class NetlinkConnection implements AsyncDisposable {
         // The distance to the first sequence number; that of a stale answer is out of range.
         const index = start + ((message.sequence - first) >>> 0);
         if (message.type !== NLMSG_ERROR || index >= end) continue;
-        results[index] = refusal(changes[index] as Change, message);
+        results[index] = this.#refusal(changes[index] as Change, message);
         if (index === end - 1) return end;
       }
     }
@@ -161,7 +157,7 @@ export class NetlinkConnection implements AsyncDisposable {
         if (message.sequence !== sequence) continue;
         if ((message.flags & NLM_F_DUMP_INTR) !== 0) interrupted = true;
         if (message.type === NLMSG_DONE || message.type === NLMSG_ERROR) {
-          const error = refusal(query, message);
+          const error = this.#refusal(query, message);
           if (error !== undefined && query.emptyOn?.includes(error.code) !== true) throw error;
           return !interrupted;
         }
@@ -194,6 +190,13 @@ export class NetlinkConnection implements AsyncDisposable {
       if (length !== undefined) return readMessages(this.#buffer.subarray(0, length));
       await this.#transport.readable(this.#closing.signal);
     }
+  }
+
+  /** What an acknowledgement says of a request: undefined for yes. */
+  #refusal({ type, what }: Change | Query, message: Message): NetlinkError | undefined {
+    const { errno, extendedAck } = decodeAcknowledgement(message);
+    if (errno === 0) return undefined;
+    return new NetlinkError(messageName(this.#protocol, type), what, errno, extendedAck);
   }
 
   async #exclusively<T>(work: () => Promise<T>): Promise<T> {
@@ -236,11 +239,4 @@ function writeBatch(
   }
   patchFlags(writer, last, (changes[start + count - 1]?.flags ?? 0) | NLM_F_REQUEST | NLM_F_ACK);
   return count;
-}
-
-/** What an acknowledgement says of a request: undefined for yes. */
-function refusal(request: Change | Query, message: Message): NetlinkError | undefined {
-  const { errno, extendedAck } = decodeAcknowledgement(message);
-  if (errno === 0) return undefined;
-  return new NetlinkError(messageName(request.type), request.what, errno, extendedAck);
 }

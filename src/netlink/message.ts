@@ -6,22 +6,15 @@
  *     | length        | type  | flags | sequence      | port          | payload
  *     +---------------+-------+-------+---------------+---------------+------- - -
  *
- * `length` counts the header; messages start at multiples of 4. A payload is, for every type of rtnetlink, a fixed
- * struct followed by attributes: MessageCodec.
+ * `length` counts the header; messages start at multiples of 4. A payload is a fixed struct followed by attributes:
+ * MessageCodec.
  */
 import { Reader, Writer } from '../base/bytes.ts';
 import { CodecError } from '../base/errors.ts';
 import type { AttributeFields, AttributeTable, Decoded, Encodable } from './attribute.ts';
-import * as constants from './constants.ts';
 
 export const HEADER_SIZE = 16;
 const FLAGS_OFFSET = 6;
-
-const MESSAGE_NAMES: ReadonlyMap<number, string> = new Map(
-  Object.entries(constants).flatMap(([name, value]) =>
-    /^(RTM|NLMSG)_[A-Z]+$/.test(name) ? [[value, name]] : [],
-  ),
-);
 
 export interface Message {
   readonly type: number;
@@ -32,11 +25,6 @@ export interface Message {
   readonly port: number;
   /** A view into the datagram: valid until its buffer is used again. */
   readonly payload: Uint8Array;
-}
-
-/** `RTM_NEWROUTE` for 24, and the number itself for what nobody named. */
-export function messageName(type: number): string {
-  return MESSAGE_NAMES.get(type) ?? `type ${type}`;
 }
 
 type OutgoingMessage = Pick<Message, 'type' | 'flags' | 'sequence'> & {

@@ -1,6 +1,6 @@
 /**
  * Where datagrams go: the seam between the netlink connection and the kernel. `sys/netlink-socket.ts` is the real
- * one, `netlink/fake` speaks the same bytes in memory.
+ * one; the fake kernel of the tests speaks the same bytes in memory.
  */
 export interface NetlinkTransport extends Disposable {
   /** The number by which the kernel knows it: announcements carry that of their cause, or 0. */
@@ -18,7 +18,7 @@ export interface NetlinkTransport extends Disposable {
   readable(signal: AbortSignal): Promise<void>;
 }
 
-/** Opens one more transport, which also hears these multicast groups (RTNLGRP_*). */
+/** Opens one more transport, which also receives these multicast groups. */
 export type OpenTransport = (groups: readonly number[]) => NetlinkTransport;
 
 /** Room for the largest datagram the kernel makes: a dump is sent in pieces of at most 32 KiB. */

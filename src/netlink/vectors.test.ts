@@ -13,10 +13,11 @@ import { Mac } from '../base/mac.ts';
 import { Prefix } from '../base/prefix.ts';
 import { encodeAnnouncement } from '../testing/netlink/fake-messages.ts';
 import { NLM_F_ACK, NLM_F_REQUEST } from './constants.ts';
-import { decodePayload, formatPayload } from './debug.ts';
+import { formatPayload } from './debug.ts';
 import type { Message } from './message.ts';
+import type { Change } from './protocol.ts';
 import { change } from './route/change.ts';
-import type { Change } from './route/rtnetlink.ts';
+import { ROUTE_PROTOCOL } from './route/protocol.ts';
 import { decodeKernelEvent } from './route/watch.ts';
 
 const DIRECTORY = join(import.meta.dirname, '../../test/vectors/netlink');
@@ -189,13 +190,14 @@ function plain(value: unknown): unknown {
 const meaning = ({ type, flags, payload }: Pick<Message, 'type' | 'flags' | 'payload'>) => ({
   type,
   flags: flags & ~(NLM_F_REQUEST | NLM_F_ACK),
-  decoded: plain(decodePayload({ type, flags, payload, sequence: 0, port: 0 })),
+  decoded: plain(ROUTE_PROTOCOL.decode({ type, flags, payload, sequence: 0, port: 0 })),
 });
 
 describe('a captured message decodes as it is written down', () => {
   for (const [name, { messages }] of vectors) {
     test(name, () => {
-      for (const { message, decoded } of messages) assert.equal(formatPayload(message), decoded);
+      for (const { message, decoded } of messages)
+        assert.equal(formatPayload(ROUTE_PROTOCOL, message), decoded);
     });
   }
 });

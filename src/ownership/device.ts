@@ -5,7 +5,7 @@
  */
 import type { Ip } from '../base/ip.ts';
 import { Prefix } from '../base/prefix.ts';
-import { NUD_NOARP, NUD_PERMANENT, RTPROT_KERNEL } from '../netlink/constants.ts';
+import { NUD_NOARP, NUD_PERMANENT, RTPROT_KERNEL } from '../netlink/route/constants.ts';
 import type { FdbEntry } from '../netlink/route/objects.ts';
 import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
 import { type Owner, ownerOf } from './owner.ts';

@@ -11,7 +11,7 @@ import type { Ip } from '../base/ip.ts';
 import type { Mac } from '../base/mac.ts';
 import type { InterfaceAddress, Prefix } from '../base/prefix.ts';
 import { Undo } from '../base/undo.ts';
-import { RT_SCOPE_LINK } from '../netlink/constants.ts';
+import { RT_SCOPE_LINK } from '../netlink/route/constants.ts';
 import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
 import type { Netns } from '../sys/netns.ts';
 import { SandboxError } from './errors.ts';

@@ -9,8 +9,9 @@ import { formatHex, Writer } from '../../src/base/bytes.ts';
 import { isCode } from '../../src/base/errors.ts';
 import { decodeAcknowledgement } from '../../src/netlink/acknowledgement.ts';
 import { NLM_F_ACK_TLVS, NLMSG_ERROR } from '../../src/netlink/constants.ts';
-import { decodePayload, formatMessage } from '../../src/netlink/debug.ts';
+import { formatMessage } from '../../src/netlink/debug.ts';
 import { type Message, readMessages, writeMessage } from '../../src/netlink/message.ts';
+import { ROUTE_PROTOCOL } from '../../src/netlink/route/protocol.ts';
 import { decodeKernelEvent } from '../../src/netlink/route/watch.ts';
 import { encodeAcknowledgement } from '../../src/testing/netlink/fake-messages.ts';
 import { FakeRefusal } from '../../src/testing/netlink/fake-refusal.ts';
@@ -87,7 +88,7 @@ export const netlinkTargets: readonly FuzzTarget[] = [
         payload: input,
       });
       return decodes(message.payload, payload => {
-        const decoded = decodePayload({ ...message, payload })?.attributes;
+        const decoded = ROUTE_PROTOCOL.decode({ ...message, payload })?.attributes;
         assert.ok(decoded !== undefined && 'unknown' in decoded && Array.isArray(decoded.unknown));
         const first = decoded.unknown[0] as { type: number; payload: Uint8Array };
         assert.deepEqual([first.type, formatHex(first.payload)], [NAMELESS, '010203']);
@@ -115,6 +116,7 @@ export const netlinkTargets: readonly FuzzTarget[] = [
   {
     name: 'netlink as TULLE_DEBUG prints it',
     seeds: datagrams,
-    accepts: input => decodes(input, bytes => readMessages(bytes).map(formatMessage)),
+    accepts: input =>
+      decodes(input, bytes => readMessages(bytes).map(message => formatMessage(ROUTE_PROTOCOL, message))),
   },
 ];

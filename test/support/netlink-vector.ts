@@ -16,8 +16,9 @@
  * are left away. After `=` stands what our decoder makes of it, which a person has looked at.
  */
 import { formatHex, parseHex } from '../../src/base/bytes.ts';
-import * as constants from '../../src/netlink/constants.ts';
-import { type Message, messageName } from '../../src/netlink/message.ts';
+import type { Message } from '../../src/netlink/message.ts';
+import { messageName } from '../../src/netlink/protocol.ts';
+import { ROUTE_PROTOCOL } from '../../src/netlink/route/protocol.ts';
 
 export interface VectorMessage {
   /** What the program sent, or what the kernel answered. */
@@ -36,6 +37,9 @@ export interface Vector {
   readonly messages: readonly VectorMessage[];
 }
 
+/** All that have a name are among them. */
+const TYPES = Array.from({ length: 256 }, (_, type) => type);
+
 /** By what the message is about. */
 const STRUCT_SIZES: readonly (readonly [pattern: RegExp, size: number])[] = [
   [/LINK$/, 16],
@@ -47,7 +51,7 @@ const STRUCT_SIZES: readonly (readonly [pattern: RegExp, size: number])[] = [
 
 /** Length of the fixed struct that a payload of this type begins with. */
 export function structSize(type: number): number {
-  const name = messageName(type);
+  const name = messageName(ROUTE_PROTOCOL, type);
   return STRUCT_SIZES.find(([pattern]) => pattern.test(name))?.[1] ?? fail(name);
 }
 
@@ -59,7 +63,7 @@ export function formatVector({ setup, command, kernel, iproute2, messages }: Vec
     `iproute2: ${iproute2}`,
     ...messages.flatMap(({ direction, message: { type, flags, payload }, decoded }) => [
       '',
-      `${direction} ${messageName(type)} 0x${flags.toString(16)}`,
+      `${direction} ${messageName(ROUTE_PROTOCOL, type)} 0x${flags.toString(16)}`,
       ...attributeLines(type, payload).map(line => `  ${line}`),
       `= ${decoded}`,
     ]),
@@ -83,8 +87,7 @@ export function parseVector(text: string): Vector {
 function parseMessage(block: string): VectorMessage {
   const [first = '', ...lines] = block.split('\n');
   const [, direction, name = '', flags] = /^(request|reply) (\w+) (0x[0-9a-f]+)$/.exec(first) ?? fail(first);
-  const type = Object.entries(constants).find(([key]) => key === name)?.[1];
-  if (typeof type !== 'number') return fail(name);
+  const type = TYPES.find(one => messageName(ROUTE_PROTOCOL, one) === name) ?? fail(name);
   const hex = lines.filter(line => line.startsWith('  '));
   const decoded = lines.find(line => line.startsWith('= ')) ?? fail(block);
   return {

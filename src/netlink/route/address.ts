@@ -11,8 +11,8 @@ import { defined } from '../../base/defined.ts';
 import type { Family, Ip } from '../../base/ip.ts';
 import { attributes, one } from '../attribute.ts';
 import { bytes, ip, text, u32 } from '../attribute-types.ts';
-import { IFA_ADDRESS, IFA_BROADCAST, IFA_CACHEINFO, IFA_FLAGS, IFA_LABEL, IFA_LOCAL } from '../constants.ts';
 import { MessageCodec, type Struct } from '../message.ts';
+import { IFA_ADDRESS, IFA_BROADCAST, IFA_CACHEINFO, IFA_FLAGS, IFA_LABEL, IFA_LOCAL } from './constants.ts';
 import { familyNumber, familyOf } from './family.ts';
 import type { Address, NewAddress } from './objects.ts';
 

@@ -4,11 +4,10 @@
  */
 import type { Writer } from '../../base/bytes.ts';
 import type { Ip } from '../../base/ip.ts';
+import { NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE } from '../constants.ts';
+import type { Change } from '../protocol.ts';
+import { writeAddress } from './address.ts';
 import {
-  NLM_F_APPEND,
-  NLM_F_CREATE,
-  NLM_F_EXCL,
-  NLM_F_REPLACE,
   RTM_DELADDR,
   RTM_DELLINK,
   RTM_DELNEIGH,
@@ -21,8 +20,7 @@ import {
   RTM_NEWNEXTHOP,
   RTM_NEWROUTE,
   RTM_NEWRULE,
-} from '../constants.ts';
-import { writeAddress } from './address.ts';
+} from './constants.ts';
 import { writeLinkChange, writeNewLink } from './link.ts';
 import { writeFdbEntry, writeNeighbor } from './neighbor.ts';
 import { writeNexthop, writeNexthopId } from './nexthop.ts';
@@ -37,7 +35,6 @@ import type {
   NewRule,
 } from './objects.ts';
 import { writeRoute, writeRouteSelector } from './route.ts';
-import type { Change } from './rtnetlink.ts';
 import { writeRule, writeRuleSelector } from './rule.ts';
 
 const ADD = NLM_F_CREATE | NLM_F_EXCL;

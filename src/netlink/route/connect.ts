@@ -1,20 +1,20 @@
 /** Rtnetlink over a netlink connection: its objects over messages, bound to a namespace. */
-import process from 'node:process';
 import { CodecError, isCode } from '../../base/errors.ts';
-import { printable } from '../../base/printable.ts';
 import { NetlinkSocket } from '../../sys/netlink-socket.ts';
 import { Netns } from '../../sys/netns.ts';
 import { NetlinkConnection } from '../connection.ts';
-import { RTM_GETLINK, RTM_GETNEXTHOP, RTM_GETROUTE } from '../constants.ts';
-import { traced } from '../debug.ts';
+import { tracedIfAsked } from '../debug.ts';
+import type { Change, ListReader } from '../protocol.ts';
 import type { OpenTransport } from '../transport.ts';
 import { change } from './change.ts';
+import { RTM_GETLINK, RTM_GETNEXTHOP, RTM_GETROUTE } from './constants.ts';
 import { decodeLink, encodeLinkQuery } from './link.ts';
 import type { ObjectListing } from './listings.ts';
 import * as listings from './listings.ts';
 import { encodeNexthopQuery } from './nexthop.ts';
+import { ROUTE_PROTOCOL } from './protocol.ts';
 import { decodeRoute, encodeRouteLookup } from './route.ts';
-import type { Change, ListReader, Rtnetlink } from './rtnetlink.ts';
+import type { Rtnetlink } from './rtnetlink.ts';
 import { events, GROUPS } from './watch.ts';
 
 /**
@@ -26,7 +26,7 @@ export function connectRoute(options: { readonly netns?: Netns } = {}): Rtnetlin
   const netns = options.netns?.clone() ?? Netns.current();
   try {
     return rtnetlinkOver(
-      groups => NetlinkSocket.open(netns, groups),
+      groups => NetlinkSocket.open(netns, groups, ROUTE_PROTOCOL.number),
       () => netns[Symbol.dispose](),
     );
   } catch (error) {
@@ -40,11 +40,9 @@ export function rtnetlinkOver(
   openTransport: OpenTransport,
   onClose: () => void = () => undefined,
 ): Rtnetlink {
-  const open: OpenTransport = debugEnabled()
-    ? groups => traced(openTransport(groups), line => process.stderr.write(`${printable(line)}\n`))
-    : openTransport;
+  const open = tracedIfAsked(openTransport, ROUTE_PROTOCOL);
   const transport = open([]);
-  const connection = new NetlinkConnection(transport);
+  const connection = new NetlinkConnection(transport, ROUTE_PROTOCOL);
   const closing = new AbortController();
 
   const apply = (changes: readonly Change[]) => connection.apply(changes);
@@ -167,8 +165,4 @@ export function rtnetlinkOver(
       onClose();
     },
   };
-}
-
-function debugEnabled(): boolean {
-  return process.env['TULLE_DEBUG']?.split(',').includes('netlink') === true;
 }

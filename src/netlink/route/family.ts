@@ -1,7 +1,7 @@
 /** Address families between the kernel's numbers and ours. */
 import { ADDRESS_BITS, type Family, type Ip } from '../../base/ip.ts';
 import { Prefix } from '../../base/prefix.ts';
-import { AF_INET, AF_INET6, AF_UNSPEC } from '../constants.ts';
+import { AF_INET, AF_INET6, AF_UNSPEC } from './constants.ts';
 
 export function familyNumber(family: Family | undefined): number {
   if (family === undefined) return AF_UNSPEC;

@@ -3,7 +3,7 @@ import { defined } from '../../base/defined.ts';
 import { unreachable } from '../../base/errors.ts';
 import { attributes, one } from '../attribute.ts';
 import { bytes } from '../attribute-types.ts';
-import { VETH_INFO_PEER } from '../constants.ts';
+import { VETH_INFO_PEER } from './constants.ts';
 import {
   bridgeAttributes,
   MACVLAN_MODES,

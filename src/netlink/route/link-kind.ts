@@ -50,7 +50,7 @@ import {
   IFLA_VXLAN_UDP_ZERO_CSUM6_RX,
   IFLA_VXLAN_UDP_ZERO_CSUM6_TX,
   IFLA_VXLAN_VNIFILTER,
-} from '../constants.ts';
+} from './constants.ts';
 
 /** struct ifla_vxlan_port_range: both in network order. */
 const portRange: AttributeType<{ readonly low: number; readonly high: number }> = {

@@ -10,6 +10,7 @@
  */
 import { attributes, many, one } from '../attribute.ts';
 import { mac, nested, nestedBytes, text, u8, u32 } from '../attribute-types.ts';
+import { MessageCodec, type Struct } from '../message.ts';
 import {
   IFLA_ADDRESS,
   IFLA_ALT_IFNAME,
@@ -30,8 +31,7 @@ import {
   IFLA_PROP_LIST,
   IFLA_TARGET_NETNSID,
   IFLA_TXQLEN,
-} from '../constants.ts';
-import { MessageCodec, type Struct } from '../message.ts';
+} from './constants.ts';
 
 export interface LinkHeader {
   readonly family: number;

@@ -1,7 +1,7 @@
 /** Links between our objects and the kernel's messages. */
 import type { Writer } from '../../base/bytes.ts';
 import { defined } from '../../base/defined.ts';
-import { IFF_LOWER_UP, IFF_UP, IFNAMSIZ, RTEXT_FILTER_SKIP_STATS } from '../constants.ts';
+import { IFF_LOWER_UP, IFF_UP, IFNAMSIZ, RTEXT_FILTER_SKIP_STATS } from './constants.ts';
 import { decodeLinkInfo, encodeLinkInfo } from './link-info.ts';
 import { ANY_LINK, linkMessage } from './link-message.ts';
 import type { Link, LinkChange, NewLink } from './objects.ts';

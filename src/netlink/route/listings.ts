@@ -3,7 +3,8 @@
  * kernel too old for one sends everything, so they are applied again here.
  */
 import { FAMILIES, type Family } from '../../base/ip.ts';
-import type { Query } from '../connection.ts';
+import type { Query } from '../protocol.ts';
+import { decodeAddress, encodeAddressQuery } from './address.ts';
 import {
   RTM_GETADDR,
   RTM_GETLINK,
@@ -11,8 +12,7 @@ import {
   RTM_GETNEXTHOP,
   RTM_GETROUTE,
   RTM_GETRULE,
-} from '../constants.ts';
-import { decodeAddress, encodeAddressQuery } from './address.ts';
+} from './constants.ts';
 import { decodeLink, encodeLinkQuery } from './link.ts';
 import { decodeFdbEntry, decodeNeighbor, encodeFdbQuery, encodeNeighborQuery } from './neighbor.ts';
 import { decodeNexthop, encodeNexthopQuery } from './nexthop.ts';

@@ -8,7 +8,7 @@
  *     +--------+-------+------+---------------+---- ... -----+
  */
 import { Reader } from '../../base/bytes.ts';
-import { RTA_MULTIPATH } from '../constants.ts';
+import { RTA_MULTIPATH } from './constants.ts';
 import type { Route } from './objects.ts';
 
 const RTNEXTHOP_LENGTH = 8;

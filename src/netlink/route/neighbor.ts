@@ -13,6 +13,7 @@ import { defined } from '../../base/defined.ts';
 import type { Family } from '../../base/ip.ts';
 import { attributes, one } from '../attribute.ts';
 import { bytes, ip, mac, u8, u16, u16be, u32 } from '../attribute-types.ts';
+import { MessageCodec, type Struct } from '../message.ts';
 import {
   AF_BRIDGE,
   NDA_CACHEINFO,
@@ -30,8 +31,7 @@ import {
   NUD_NOARP,
   NUD_PERMANENT,
   NUD_REACHABLE,
-} from '../constants.ts';
-import { MessageCodec, type Struct } from '../message.ts';
+} from './constants.ts';
 import { familyNumber, familyOf } from './family.ts';
 import type { FdbEntry, Neighbor, NewFdbEntry, NewNeighbor } from './objects.ts';
 

@@ -12,13 +12,13 @@ import type { Writer } from '../../base/bytes.ts';
 import { defined } from '../../base/defined.ts';
 import { attributes, one } from '../attribute.ts';
 import { i32 } from '../attribute-types.ts';
+import { MessageCodec, type Struct } from '../message.ts';
 import {
   NETCONFA_FORWARDING,
   NETCONFA_IFINDEX,
   NETCONFA_PROXY_NEIGH,
   NETCONFA_RP_FILTER,
-} from '../constants.ts';
-import { MessageCodec, type Struct } from '../message.ts';
+} from './constants.ts';
 import { familyNumber, familyOf } from './family.ts';
 import type { Netconf } from './objects.ts';
 

@@ -10,8 +10,8 @@ import type { Writer } from '../../base/bytes.ts';
 import { defined } from '../../base/defined.ts';
 import { attributes, one } from '../attribute.ts';
 import { bytes, flag, ip, u32 } from '../attribute-types.ts';
-import { NHA_BLACKHOLE, NHA_GATEWAY, NHA_GROUP, NHA_ID, NHA_OIF } from '../constants.ts';
 import { MessageCodec, type Struct } from '../message.ts';
+import { NHA_BLACKHOLE, NHA_GATEWAY, NHA_GROUP, NHA_ID, NHA_OIF } from './constants.ts';
 import { familyNumber, familyOf } from './family.ts';
 import type { NewNexthop, Nexthop } from './objects.ts';
 

@@ -5,16 +5,7 @@
 import type { Family, Ip } from '../../base/ip.ts';
 import type { Mac } from '../../base/mac.ts';
 import type { InterfaceAddress, Prefix } from '../../base/prefix.ts';
-
-/** An attribute the codec has no name for. */
-export interface UnknownAttribute {
-  /** As on the wire, flags (NLA_F_*) included. */
-  readonly type: number;
-  readonly payload: Uint8Array;
-}
-
-/** In the order of the message; empty in most objects. */
-export type UnknownAttributes = readonly UnknownAttribute[];
+import type { UnknownAttributes } from '../attribute.ts';
 
 /** IFLA_VXLAN_*: include/uapi/linux/if_link.h. */
 export interface VxlanInfo {

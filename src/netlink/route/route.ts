@@ -13,6 +13,7 @@ import { defined } from '../../base/defined.ts';
 import { ADDRESS_BITS, type Family, type Ip } from '../../base/ip.ts';
 import { attributes, one } from '../attribute.ts';
 import { bytes, ip, nested, nestedBytes, u8, u16, u16be, u32, u64be } from '../attribute-types.ts';
+import { MessageCodec, type Struct } from '../message.ts';
 import {
   LWTUNNEL_ENCAP_IP,
   LWTUNNEL_ENCAP_IP6,
@@ -50,8 +51,7 @@ import {
   RTN_MULTICAST,
   RTN_UNICAST,
   RTPROT_BOOT,
-} from '../constants.ts';
-import { MessageCodec, type Struct } from '../message.ts';
+} from './constants.ts';
 import { familyNumber, familyOf, prefixOf } from './family.ts';
 import type { IpEncap, Route } from './objects.ts';
 

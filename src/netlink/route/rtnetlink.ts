@@ -5,9 +5,9 @@
  * Every method rejects with NetlinkError when the kernel says no, and with SysError when the socket fails.
  * A list that changed while it was read is read again.
  */
-import type { Writer } from '../../base/bytes.ts';
 import type { Family, Ip } from '../../base/ip.ts';
 import type { NetlinkError } from '../errors.ts';
+import type { Change, ListReader } from '../protocol.ts';
 import type {
   Address,
   FdbEntry,
@@ -26,25 +26,6 @@ import type {
   Route,
   Rule,
 } from './objects.ts';
-
-/** One modification, not yet sent. Made by `change.*`, sent alone or many at a time by `apply`. */
-export interface Change {
-  /** For reports: `replace route 10.3.2.0/24`. */
-  readonly what: string;
-  /** RTM_*. */
-  readonly type: number;
-  /** NLM_F_* besides REQUEST and ACK. */
-  readonly flags: number;
-  /** Writes the message after its netlink header. */
-  write(writer: Writer): void;
-}
-
-/** Takes in a list while it is read, so that nobody has to hold the whole of it. */
-export interface ListReader<T> {
-  /** The list begins; once more when it changed while it was read: what was told before does not count. */
-  begin(): void;
-  each(item: T): void;
-}
 
 export interface RouteFilter {
   readonly family?: Family | undefined;

@@ -11,6 +11,7 @@ import { defined } from '../../base/defined.ts';
 import type { Family } from '../../base/ip.ts';
 import { attributes, one } from '../attribute.ts';
 import { ip, text, u8, u32 } from '../attribute-types.ts';
+import { MessageCodec, type Struct } from '../message.ts';
 import {
   FR_ACT_TO_TBL,
   FR_ACT_UNSPEC,
@@ -26,8 +27,7 @@ import {
   FRA_TABLE,
   RT_TABLE_MAIN,
   RT_TABLE_UNSPEC,
-} from '../constants.ts';
-import { MessageCodec, type Struct } from '../message.ts';
+} from './constants.ts';
 import { familyNumber, familyOf, prefixOf } from './family.ts';
 import type { NewRule, Rule } from './objects.ts';
 

@@ -4,6 +4,9 @@
  */
 import { setImmediate } from 'node:timers/promises';
 import { isCode } from '../../base/errors.ts';
+import { type Message, readMessages } from '../message.ts';
+import { type NetlinkTransport, RECEIVE_SIZE } from '../transport.ts';
+import { decodeAddress } from './address.ts';
 import {
   AF_BRIDGE,
   RTM_DELADDR,
@@ -31,10 +34,7 @@ import {
   RTNLGRP_LINK,
   RTNLGRP_NEIGH,
   RTNLGRP_NEXTHOP,
-} from '../constants.ts';
-import { type Message, readMessages } from '../message.ts';
-import { type NetlinkTransport, RECEIVE_SIZE } from '../transport.ts';
-import { decodeAddress } from './address.ts';
+} from './constants.ts';
 import { decodeLink } from './link.ts';
 import { decodeFdbEntry, decodeNeighbor } from './neighbor.ts';
 import { decodeNetconf } from './netconf.ts';

@@ -15,7 +15,8 @@ import { openDataPlane } from '../../dataplane/open-data-plane.ts';
 import type { ApplyResult, Repair } from '../../dataplane/report.ts';
 import { NLM_F_REQUEST } from '../../netlink/constants.ts';
 import { writeMessage } from '../../netlink/message.ts';
-import type { Change, Rtnetlink } from '../../netlink/route/rtnetlink.ts';
+import type { Change } from '../../netlink/protocol.ts';
+import type { Rtnetlink } from '../../netlink/route/rtnetlink.ts';
 import { ManualClock } from '../manual-clock.ts';
 import { FakeKernel } from '../netlink/fake-kernel.ts';
 

@@ -13,19 +13,10 @@
 
 import { isCode } from '../../base/errors.ts';
 import { FAMILIES } from '../../base/ip.ts';
-import {
-  FR_ACT_TO_TBL,
-  NLM_F_ACK,
-  NLM_F_DUMP,
-  NLM_F_DUMP_INTR,
-  NLM_F_MULTI,
-  NLMSG_DONE,
-  RTM_DELLINK,
-  RTM_NEWLINK,
-  RTM_NEWNEXTHOP,
-} from '../../netlink/constants.ts';
+import { NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_MULTI, NLMSG_DONE } from '../../netlink/constants.ts';
 import { type Message, readMessages } from '../../netlink/message.ts';
 import { rtnetlinkOver } from '../../netlink/route/connect.ts';
+import { FR_ACT_TO_TBL, RTM_DELLINK, RTM_NEWLINK, RTM_NEWNEXTHOP } from '../../netlink/route/constants.ts';
 import type { Link } from '../../netlink/route/objects.ts';
 import type { Rtnetlink } from '../../netlink/route/rtnetlink.ts';
 import { decodeKernelEvent, GROUPS } from '../../netlink/route/watch.ts';

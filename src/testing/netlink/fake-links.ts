@@ -1,6 +1,7 @@
 /** Links of the fake kernel, and what happens to everything else when they go. */
 import { Mac } from '../../base/mac.ts';
-import { IFF_LOWER_UP, IFF_UP, NLM_F_CREATE, NLM_F_EXCL } from '../../netlink/constants.ts';
+import { NLM_F_CREATE, NLM_F_EXCL } from '../../netlink/constants.ts';
+import { IFF_LOWER_UP, IFF_UP } from '../../netlink/route/constants.ts';
 import type { Link, LinkInfo, VxlanInfo } from '../../netlink/route/objects.ts';
 import { flushFdb, flushNeighbors } from './fake-neighbors.ts';
 import { FakeRefusal } from './fake-refusal.ts';

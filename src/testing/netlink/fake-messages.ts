@@ -3,11 +3,10 @@ import { Writer, written } from '../../base/bytes.ts';
 import { defined } from '../../base/defined.ts';
 import { attributes, one } from '../../netlink/attribute.ts';
 import { text } from '../../netlink/attribute-types.ts';
+import { NLM_F_ACK_TLVS, NLM_F_CAPPED, NLMSG_ERROR, NLMSGERR_ATTR_MSG } from '../../netlink/constants.ts';
+import { type Message, writeMessage } from '../../netlink/message.ts';
+import { writeAddress } from '../../netlink/route/address.ts';
 import {
-  NLM_F_ACK_TLVS,
-  NLM_F_CAPPED,
-  NLMSG_ERROR,
-  NLMSGERR_ATTR_MSG,
   RTM_DELADDR,
   RTM_DELLINK,
   RTM_DELNEIGH,
@@ -22,9 +21,7 @@ import {
   RTM_NEWNEXTHOP,
   RTM_NEWROUTE,
   RTM_NEWRULE,
-} from '../../netlink/constants.ts';
-import { type Message, writeMessage } from '../../netlink/message.ts';
-import { writeAddress } from '../../netlink/route/address.ts';
+} from '../../netlink/route/constants.ts';
 import { decodeLinkInfo, encodeLinkInfo } from '../../netlink/route/link-info.ts';
 import { linkMessage } from '../../netlink/route/link-message.ts';
 import { writeFdbEntry, writeNeighbor } from '../../netlink/route/neighbor.ts';

@@ -1,12 +1,7 @@
 /** Neighbors and FDB entries of the fake kernel. */
 import type { Family } from '../../base/ip.ts';
-import {
-  NLM_F_APPEND,
-  NLM_F_EXCL,
-  NLM_F_REPLACE,
-  NTF_MASTER,
-  NUD_PERMANENT,
-} from '../../netlink/constants.ts';
+import { NLM_F_APPEND, NLM_F_EXCL, NLM_F_REPLACE } from '../../netlink/constants.ts';
+import { NTF_MASTER, NUD_PERMANENT } from '../../netlink/route/constants.ts';
 import type { FdbEntry, Neighbor } from '../../netlink/route/objects.ts';
 import { FakeRefusal } from './fake-refusal.ts';
 import { type FakeState, linkByIndex, without } from './fake-state.ts';

@@ -1,4 +1,7 @@
 /** Questions to the fake kernel: lists with their filters, one link, one route. */
+
+import type { Message } from '../../netlink/message.ts';
+import { addressMessage } from '../../netlink/route/address.ts';
 import {
   AF_BRIDGE,
   RTM_GETADDR,
@@ -7,9 +10,7 @@ import {
   RTM_GETNEXTHOP,
   RTM_GETROUTE,
   RTM_GETRULE,
-} from '../../netlink/constants.ts';
-import type { Message } from '../../netlink/message.ts';
-import { addressMessage } from '../../netlink/route/address.ts';
+} from '../../netlink/route/constants.ts';
 import { familyOf } from '../../netlink/route/family.ts';
 import { neighborMessage } from '../../netlink/route/neighbor.ts';
 import { nexthopMessage } from '../../netlink/route/nexthop.ts';

@@ -1,17 +1,16 @@
 /** Addresses, routes, next hops and rules of the fake kernel. */
 import { Ip } from '../../base/ip.ts';
 import { Prefix } from '../../base/prefix.ts';
+import { NLM_F_EXCL, NLM_F_REPLACE } from '../../netlink/constants.ts';
 import {
   FR_ACT_UNSPEC,
-  NLM_F_EXCL,
-  NLM_F_REPLACE,
   RT_SCOPE_LINK,
   RT_SCOPE_NOWHERE,
   RT_SCOPE_UNIVERSE,
   RT_TABLE_MAIN,
   RT_TABLE_UNSPEC,
   RTN_UNICAST,
-} from '../../netlink/constants.ts';
+} from '../../netlink/route/constants.ts';
 import type { Address, Link, Nexthop, Route, Rule } from '../../netlink/route/objects.ts';
 import { flushNeighbors } from './fake-neighbors.ts';
 import { FakeRefusal } from './fake-refusal.ts';

@@ -6,7 +6,7 @@ import {
   RT_TABLE_MAIN,
   RTNH_F_ONLINK,
   RTPROT_BOOT,
-} from '../../netlink/constants.ts';
+} from '../../netlink/route/constants.ts';
 import type { Address, FdbEntry, Link, Neighbor, Nexthop, Route, Rule } from '../../netlink/route/objects.ts';
 import type { FakeState } from './fake-state.ts';
 
