@@ -41,7 +41,6 @@ export class HeldLease {
   readonly #clock: Clock;
   /** As it is in the store, to the best of our knowledge. */
   #lease: Lease;
-  /** The one we keep alive; 0n for a reservation, and for a lease that is only remembered. */
   #storeLease: StoreLeaseId;
   #isReserved: boolean;
   #isStoreLeaseGone = false;
@@ -64,6 +63,11 @@ export class HeldLease {
 
   get lease(): Lease {
     return this.#lease;
+  }
+
+  /** The one we keep alive; 0n for a reservation, and for a lease that is only remembered. */
+  get storeLease(): StoreLeaseId {
+    return this.#storeLease;
   }
 
   /** Whether this is what the lease in the store says. */

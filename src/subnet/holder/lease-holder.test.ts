@@ -163,6 +163,18 @@ describe('changes are published', () => {
     assert.deepEqual(await world.owners(), { [lease()?.key ?? '']: 'host-3' });
     assert.deepEqual(events, [`acquired ${first.key} by host id`, `acquired ${lease()?.key} by new subnet`]);
   });
+
+  test('D2: a host that moves leaves no store lease behind, however often', async () => {
+    const world = new World();
+    const { holder, lease } = await startWithLease(world, 3);
+    for (const network of ['10.6.0.0/16', '10.7.0.0/16', '10.6.0.0/16']) {
+      const { storeLease } = lease() ?? assert.fail('no lease');
+      holder.update({ config: configOf({ Network: network }) });
+      await world.clock.advance(0);
+      assert.notEqual(lease()?.storeLease, storeLease);
+      assert.equal(world.database.timeToLive(storeLease), undefined);
+    }
+  });
 });
 
 describe('an outage of the store', () => {

@@ -201,11 +201,14 @@ export class LeaseHolder {
     const { lease, origin } = result;
     this.#conflictBackoff.end();
     this.#previous = lease.subnet;
+    const former = this.#holding;
     this.#hold(lease, lease.storeLease);
     if (isReservation(lease)) this.#renewal.stop();
     else this.#renewal.confirmed(sent, this.#registry.ttl);
     await this.#watchKey(lease.key);
     this.#standing.tell({ type: 'acquired', lease, origin });
+    // A store that bounds what one host has would refuse one that has moved often.
+    if (former?.storeLease !== lease.storeLease) await former?.revoke();
     return true;
   }
 
