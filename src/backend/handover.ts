@@ -21,13 +21,13 @@ export function canBeSideBySide(from: Backend, to: Backend, own: Subnet): boolea
 
 /** Everything as `from` has it, and the devices of `to`. */
 export function preparing(from: Backend, to: Backend): Backend {
-  return { ...from, host: own => both(from.host(own), to.host(own)) };
+  return { ...delegate(from), host: own => both(from.host(own), to.host(own)) };
 }
 
 /** Everything as `to` has it, and `from` for the peers that have not followed. */
 export function handingOver(from: Backend, to: Backend): Backend {
   return {
-    ...to,
+    ...delegate(to),
     host: own => both(to.host(own), from.host(own)),
     peer: lease => (isLeftBehind(from, to, lease) ? from.peer(lease) : to.peer(lease)),
   };
@@ -36,6 +36,19 @@ export function handingOver(from: Backend, to: Backend): Backend {
 /** Whether the holder of this lease is reached by `from` and not by `to`. */
 export function isLeftBehind(from: Backend, to: Backend, lease: Lease): boolean {
   return to.peer(lease).problems.length > 0 && from.peer(lease).problems.length === 0;
+}
+
+/** A backend that does what this one does, also when that is an object of a class, whose methods a spread leaves out. */
+function delegate(backend: Backend): Backend {
+  const { type, overlayMtu, leftOut } = backend;
+  return {
+    type,
+    overlayMtu,
+    leftOut,
+    attributes: () => backend.attributes(),
+    host: own => backend.host(own),
+    peer: lease => backend.peer(lease),
+  };
 }
 
 function both(a: DesiredHost, b: DesiredHost): DesiredHost {

@@ -102,6 +102,7 @@ describe('the vxlan backend', () => {
           gbp: false,
           mtu: 1450,
           mac: 'c6:d2:32:6f:8f:44',
+          master: 'nomaster',
           local: '192.168.65.3',
           port: 4789,
         },

@@ -89,6 +89,8 @@ function vxlanLink(
     gbp: options.gbp,
     mtu: (options.mtu ?? underlay.link.mtu) - OVERHEAD[family],
     mac: identity.mac(name),
+    // A port of a bridge gives what it receives to the bridge, and nothing to the host's routes.
+    master: 'nomaster',
     ...(local === undefined ? {} : { local }),
   };
 }

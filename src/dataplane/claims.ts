@@ -1,40 +1,47 @@
-/** Who has an entry that several peers want: the one with the highest revision, on every host alike. */
-import type { Entry, Key } from './entry.ts';
+/** Who has an entry that several paths want: the one with the highest revision, on every host alike. */
+import type { Entry, EntryOwner, Key } from './entry.ts';
 
 export class EntryOwners<Value extends Entry> {
-  /** Only entries with more than one claim, with all of them; nearly all entries have one. */
-  readonly #conflicting = new Map<Key, readonly Value[]>();
+  /** Only entries that more than one path wants, as each of them wants it; nearly all entries have one owner. */
+  readonly #shared = new Map<Key, readonly Value[]>();
 
-  /** Adds a claim, in the place of the peer's former one. Returns who has the entry now. @param holder who had it. */
-  add(key: Key, holder: Value | undefined, owner: Value): Value {
-    if (holder === undefined) return owner;
-    const rivals = this.#claims(key, holder).filter(rival => rival.owner?.peer !== owner.owner?.peer);
-    return this.#decide(key, [...rivals, owner]) ?? owner;
+  /** Adds what an owner wants, in the place of what it wanted before. Returns what counts. @param holder what counted. */
+  add(key: Key, holder: Value | undefined, value: Value): Value {
+    if (holder === undefined) return value;
+    const others = this.#wanted(key, holder).filter(other => !isSame(other.owner, value.owner));
+    return this.#decide(key, [...others, value]) ?? value;
   }
 
-  /** Takes the claim of a peer back, whatever it was. Returns who has the entry now. @param holder who had it. */
-  remove(key: Key, holder: Value | undefined, peer: string | undefined): Value | undefined {
-    const rest = this.#claims(key, holder).filter(rival => rival.owner?.peer !== peer);
-    return this.#decide(key, rest);
+  /** An owner wants the entry no more. Returns what counts now. @param holder what counted. */
+  remove(key: Key, holder: Value | undefined, owner: EntryOwner | undefined): Value | undefined {
+    return this.#decide(
+      key,
+      this.#wanted(key, holder).filter(other => !isSame(other.owner, owner)),
+    );
   }
 
   clear(): void {
-    this.#conflicting.clear();
+    this.#shared.clear();
   }
 
-  #claims(key: Key, holder: Value | undefined): readonly Value[] {
-    return this.#conflicting.get(key) ?? (holder === undefined ? [] : [holder]);
+  #wanted(key: Key, holder: Value | undefined): readonly Value[] {
+    return this.#shared.get(key) ?? (holder === undefined ? [] : [holder]);
   }
 
-  #decide(key: Key, claims: readonly Value[]): Value | undefined {
-    if (claims.length > 1) this.#conflicting.set(key, claims);
-    else this.#conflicting.delete(key);
-    const [first, ...others] = claims;
+  #decide(key: Key, values: readonly Value[]): Value | undefined {
+    if (values.length > 1) this.#shared.set(key, values);
+    else this.#shared.delete(key);
+    const [first, ...others] = values;
     return others.reduce(
-      (best, owner) => (best === undefined || precedes(owner, best) ? owner : best),
+      (best, value) => (best === undefined || precedes(value, best) ? value : best),
       first,
     );
   }
+}
+
+function isSame(a: EntryOwner | undefined, b: EntryOwner | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return a.peer === b.peer && a.subnet.key === b.subnet.key;
 }
 
 function precedes(a: Entry, b: Entry): boolean {

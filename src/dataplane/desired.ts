@@ -28,6 +28,8 @@ export interface DesiredVxlan {
   readonly gbp: boolean;
   readonly mtu: number;
   readonly mac: Mac;
+  /** It must be in no bridge; absent: whether it is in one is somebody else's decision. */
+  readonly master?: 'nomaster';
 }
 
 export type DesiredLink = DesiredVxlan;
@@ -59,7 +61,7 @@ export interface DesiredHost {
 
 /** How packets for one subnet reach its host over one of our devices. */
 export interface PeerPath {
-  /** Name of a desired link. */
+  /** Name of a desired link; a path over any other cannot be programmed, and is reported as failed. */
   readonly link: string;
   readonly subnet: Prefix;
   /** Base address of the peer's subnet: the gateway, and the neighbor's address. */
@@ -77,7 +79,7 @@ export interface DesiredPeer {
    * revision has it and the other peer is reported as failed. The store's modification revision, if any.
    */
   readonly revision: bigint;
-  /** One per address family, each over a link of its own; empty when there is no way to this peer. */
+  /** Each with another link or subnet; empty when there is no way to this peer. */
   readonly paths: readonly PeerPath[];
 }
 

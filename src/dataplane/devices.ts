@@ -4,10 +4,11 @@
  * and to write is decided elsewhere.
  */
 import type { KernelEvent } from '../netlink/route/rtnetlink.ts';
-import type { DesiredHost, DesiredPeer } from './desired.ts';
+import type { DesiredHost, DesiredPeer, PeerPath } from './desired.ts';
 import { Host, type HostEnvironment } from './host.ts';
 import { DesiredPeers } from './peer-set.ts';
 import type { LinkReport, PeerReport } from './report.ts';
+import type { EntryReport } from './stake.ts';
 import { Tunnel } from './tunnel.ts';
 import type { Write } from './write.ts';
 
@@ -57,22 +58,26 @@ export class Devices implements Disposable {
   removePeer(key: string): void {
     const peer = this.#peers.get(key);
     if (peer === undefined) return;
-    this.#peers.delete(key);
-    for (const path of peer.paths) this.#tunnels.get(path.link)?.restate(peer, undefined, path);
+    for (const { link, before } of this.#peers.delete(key)) {
+      this.#tunnels.get(link)?.restate(peer, undefined, before);
+    }
   }
 
   /** Entries that are wanted. */
   get wanted(): number {
-    return this.#tunnelList().reduce((sum, tunnel) => sum + tunnel.wanted, this.#host.wanted);
+    const others = this.#host.wanted + this.#pathsWithoutLink;
+    return this.#tunnelList().reduce((sum, tunnel) => sum + tunnel.wanted, others);
   }
 
-  /** Of these, how many the kernel refuses. */
+  /** Of these, how many the kernel refuses, or nobody can program. */
   get failed(): number {
-    return this.#tunnelList().reduce((sum, tunnel) => sum + tunnel.failed, this.#host.failed);
+    const others = this.#host.failed + this.#pathsWithoutLink;
+    return this.#tunnelList().reduce((sum, tunnel) => sum + tunnel.failed, others);
   }
 
   get inSync(): boolean {
-    return this.#host.inSync && this.#tunnelList().every(tunnel => tunnel.inSync);
+    const isComplete = this.#host.inSync && this.#pathsWithoutLink === 0;
+    return isComplete && this.#tunnelList().every(tunnel => tunnel.inSync);
   }
 
   /** Whether there is something to do now. */
@@ -97,6 +102,10 @@ export class Devices implements Disposable {
   /** Refusals, in words. */
   *failures(): Generator<string> {
     yield* this.#host.failures();
+    for (const [link] of this.#peers.links()) {
+      if (this.#tunnels.has(link)) continue;
+      for (const [{ key }, path] of this.#peers.over(link)) yield `peer ${key}: ${noLink(path)}`;
+    }
     for (const tunnel of this.#tunnels.values()) yield* tunnel.failures();
   }
 
@@ -108,7 +117,7 @@ export class Devices implements Disposable {
   peerReport(key: string): PeerReport | undefined {
     const peer = this.#peers.get(key);
     if (peer === undefined) return undefined;
-    const stakes = peer.paths.flatMap(path => this.#tunnels.get(path.link)?.inspect(peer, path) ?? []);
+    const stakes = peer.paths.flatMap(path => this.#inspect(peer, path));
     const waiting = this.#host
       .report()
       .find(({ name, inSync }) => !inSync && peer.paths.some(({ link }) => link === name));
@@ -175,6 +184,19 @@ export class Devices implements Disposable {
     this.#host[Symbol.dispose]();
   }
 
+  #inspect(peer: DesiredPeer, path: PeerPath): EntryReport[] {
+    const tunnel = this.#tunnels.get(path.link);
+    if (tunnel !== undefined) return tunnel.inspect(peer, path);
+    return [{ desired: `path ${path.subnet} dev ${path.link}`, state: 'failed', reason: noLink(path) }];
+  }
+
+  /** Paths that nobody can program. */
+  get #pathsWithoutLink(): number {
+    let sum = 0;
+    for (const [link, count] of this.#peers.links()) if (!this.#tunnels.has(link)) sum += count;
+    return sum;
+  }
+
   #tunnelList(): Tunnel[] {
     return [...this.#tunnels.values()];
   }
@@ -183,3 +205,6 @@ export class Devices implements Disposable {
     return new Tunnel({ name, peers: () => this.#peers.over(name), environment: this.#environment });
   }
 }
+
+const noLink = ({ subnet, link }: PeerPath) =>
+  `${subnet} cannot be routed over ${link}, which is no desired link`;

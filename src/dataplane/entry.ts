@@ -3,17 +3,20 @@
  * is wanted and what the kernel holds. Differences between the tables are in one EntryKind each: how entries are
  * compared, named and written.
  */
+import type { Prefix } from '../base/prefix.ts';
 import type { Change } from '../netlink/protocol.ts';
 import type { ObjectType } from './report.ts';
 
 /** Protocol number of our routes and next hops, RTPROT_TULLE: not one of iproute2's rt_protos. */
 export const PROTOCOL = 77;
 
-/** The peer that wants an entry. Absent in what a dump found. */
+/** The path that wants an entry. Absent in what a dump found. */
 export interface EntryOwner {
-  /** Lease key. */
+  /** Lease key of the peer. */
   readonly peer: string;
   readonly revision: bigint;
+  /** Of the path: a peer may have several over one link. */
+  readonly subnet: Prefix;
 }
 
 export interface Entry {

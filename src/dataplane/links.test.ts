@@ -20,6 +20,7 @@ const desired: DesiredVxlan = {
   gbp: false,
   mtu: 1450,
   mac: MAC,
+  master: 'nomaster',
 };
 
 /** A device as `ip -d link show` has it after flanneld made it. */

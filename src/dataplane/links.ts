@@ -42,8 +42,8 @@ export function compareVxlan(desired: DesiredVxlan, actual: Link): Comparison {
   const mtuDiffers = actual.mtu !== desired.mtu;
   if (mtuDiffers) differ('mtu', actual.mtu, desired.mtu);
   if (macDiffers) differ('address', actual.mac, desired.mac);
-  // A port of a bridge gives what it receives to the bridge.
-  const isEnslaved = actual.master !== undefined && actual.master !== 0;
+  // A port of a bridge gives what it receives to the bridge. Where nothing is said of it, that is another's decision.
+  const isEnslaved = desired.master === 'nomaster' && actual.master !== undefined && actual.master !== 0;
   if (isEnslaved) differ('master', actual.master, 0);
   const before = differences.length;
   if (desired.local !== undefined && !desired.local.equals(info.local)) {

@@ -39,6 +39,7 @@ export class PathOwners {
   readonly #peers: PathOwnersOptions['peers'];
   readonly #onRepair: PathOwnersOptions['onRepair'];
   readonly #ids: NexthopIds;
+  /** By peer and subnet. */
   readonly #restated = new Map<string, Restatement>();
   #usesNexthops: boolean | undefined;
 
@@ -63,8 +64,9 @@ export class PathOwners {
   /** States a peer's path, in the place of what it was. */
   restate(peer: DesiredPeer, path: PeerPath | undefined, before: PeerPath | undefined): void {
     if (!this.isReady) return;
-    const earlier = this.#restated.get(peer.key);
-    this.#restated.set(peer.key, { peer, path, before: earlier === undefined ? before : earlier.before });
+    const key = `${peer.key} ${(path ?? before)?.subnet}`;
+    const earlier = this.#restated.get(key);
+    this.#restated.set(key, { peer, path, before: earlier === undefined ? before : earlier.before });
   }
 
   /** EntryOwners what was stated, also meanwhile. */
@@ -111,7 +113,7 @@ export class PathOwners {
   /** Always in the same order of tables. */
   #stakes(peer: DesiredPeer, { subnet, gateway, mac, underlayIp }: PeerPath): AnyStake[] {
     const { fdb, neighbors, nexthops, routes } = this.#tables;
-    const owner: EntryOwner = { peer: peer.key, revision: peer.revision };
+    const owner: EntryOwner = { peer: peer.key, revision: peer.revision, subnet };
     const stakes: AnyStake[] = [
       fdb.stake({ owner, mac, destination: underlayIp, permanent: true }),
       neighbors.stake({ owner, ip: gateway, mac, permanent: true }),

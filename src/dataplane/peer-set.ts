@@ -1,7 +1,7 @@
-/** The wanted peers by lease key, and what a change of one of them means for each device. */
+/** The desired peers by lease key, and what a change of one of them means for each path and each link. */
 import type { DesiredPeer, PeerPath } from './desired.ts';
 
-/** What a peer has over one device: now, and before. */
+/** A path of a peer, which its link and subnet identify: as it is desired now, and as it was before. */
 export interface PathChange {
   readonly link: string;
   readonly path: PeerPath | undefined;
@@ -10,6 +10,8 @@ export interface PathChange {
 
 export class DesiredPeers {
   readonly #peers = new Map<string, DesiredPeer>();
+  /** How many paths there are over each link. */
+  readonly #counts = new Map<string, number>();
 
   keys(): IterableIterator<string> {
     return this.#peers.keys();
@@ -19,7 +21,12 @@ export class DesiredPeers {
     return this.#peers.get(key);
   }
 
-  /** All peers with a path over this device, with that path. */
+  /** Names of the links that paths lead over, with the number of these. */
+  links(): IterableIterator<[string, number]> {
+    return this.#counts.entries();
+  }
+
+  /** All paths over this link, with their peers. */
   *over(link: string): Generator<readonly [DesiredPeer, PeerPath]> {
     for (const peer of this.#peers.values()) {
       for (const path of peer.paths) if (path.link === link) yield [peer, path];
@@ -32,35 +39,42 @@ export class DesiredPeers {
     this.#peers.set(peer.key, peer);
     const changes: PathChange[] = [];
     for (const path of peer.paths) {
-      const old = pathOver(before, path.link);
-      // A new revision alone decides between rival claims, so it is a change, though it writes nothing.
-      if (before?.revision === peer.revision && samePath(path, old)) continue;
+      const old = before && samePlace(before, path);
+      if (old === undefined) this.#count(path.link, 1);
+      // A new revision alone decides who of several peers has an entry, so it is a change, though it writes nothing.
+      if (before?.revision === peer.revision && old !== undefined && equal(path, old)) continue;
       changes.push({ link: path.link, path, before: old });
     }
     for (const path of before?.paths ?? []) {
-      if (pathOver(peer, path.link) === undefined) {
-        changes.push({ link: path.link, path: undefined, before: path });
-      }
+      if (samePlace(peer, path) !== undefined) continue;
+      this.#count(path.link, -1);
+      changes.push({ link: path.link, path: undefined, before: path });
     }
     return changes;
   }
 
-  delete(key: string): void {
+  /** Returns what changes. */
+  delete(key: string): PathChange[] {
+    const { paths = [] } = this.#peers.get(key) ?? {};
     this.#peers.delete(key);
+    return paths.map(before => {
+      this.#count(before.link, -1);
+      return { link: before.link, path: undefined, before };
+    });
+  }
+
+  #count(link: string, change: number): void {
+    const count = (this.#counts.get(link) ?? 0) + change;
+    if (count === 0) this.#counts.delete(link);
+    else this.#counts.set(link, count);
   }
 }
 
-function pathOver(peer: DesiredPeer | undefined, link: string): PeerPath | undefined {
-  return peer?.paths.find(path => path.link === link);
+/** The peer's path over the same link for the same subnet. */
+function samePlace({ paths }: DesiredPeer, { link, subnet }: PeerPath): PeerPath | undefined {
+  return paths.find(other => other.link === link && other.subnet.equals(subnet));
 }
 
-function samePath(a: PeerPath, b: PeerPath | undefined): boolean {
-  return (
-    b !== undefined &&
-    a.link === b.link &&
-    a.subnet.equals(b.subnet) &&
-    a.gateway.equals(b.gateway) &&
-    a.mac.equals(b.mac) &&
-    a.underlayIp.equals(b.underlayIp)
-  );
+function equal(a: PeerPath, b: PeerPath): boolean {
+  return a.gateway.equals(b.gateway) && a.mac.equals(b.mac) && a.underlayIp.equals(b.underlayIp);
 }

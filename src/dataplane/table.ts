@@ -107,7 +107,7 @@ export class EntryTable<Value extends Entry> {
   release(value: Value): void {
     const key = this.kind.key(value);
     const before = this.#delta.desired(key);
-    this.#want(key, before, this.#claims.remove(key, before, value.owner?.peer));
+    this.#want(key, before, this.#claims.remove(key, before, value.owner));
   }
 
   releaseAll(): void {

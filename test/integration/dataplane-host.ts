@@ -85,6 +85,7 @@ export function device(host: TestHost, changes: Partial<DesiredVxlan> = {}): Des
     gbp: false,
     mtu: 1450,
     mac: Mac.parse('02:00:00:00:00:01'),
+    master: 'nomaster',
     ...changes,
   };
 }
