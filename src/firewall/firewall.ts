@@ -1,15 +1,14 @@
 /**
- * Keeps the firewall of this host as it is wanted. Level-triggered like the data plane: what is wanted is
- * stated as a whole, compared with the kernel, and the difference is made good, one transaction per table.
- * Others flush and reorder rules (firewalld, docker, people), so the kernel's announcements of rule changes
- * lead to the same comparison again.
+ * The firewall rules of this host: DesiredFirewall in, rules in the kernel out. Level-triggered like the data plane:
+ * the desired state is stated as a whole, compared with the kernel, and the difference is written, one transaction per
+ * table. What triggers a comparison, and when, is the FirewallReconciler's business.
  *
- * Both engines are always brought to what is wanted of them, which for the one not in use is nothing: so a
+ * Both engines are always brought to the rules that they should have, which for the one not in use are none: so a
  * change of engine leaves no rule of the other behind.
  *
  * An accept in a table of ours does not overrule a drop elsewhere, and iptables has two variants, nft and legacy,
- * whose rules a kernel can have at the same time. So beside the engine in use the others add what is needed to get past
- * rules in their tables: where FORWARD drops (dockerd sets its policy so), flannel's accepting chain.
+ * whose rules a kernel can have at the same time. So beside the engine in use the others add the rules without which
+ * their tables would stop the overlay: where FORWARD drops (dockerd sets its policy so), flannel's accepting chain.
  */
 import { isCode, messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
@@ -26,39 +25,41 @@ import {
   refusalOf,
   type Wanted,
 } from './engine.ts';
-import { IptablesEngine } from './iptables.ts';
-import { NftablesEngine } from './nftables.ts';
+import { IptablesEngine } from './iptables/engine.ts';
+import { NftablesEngine } from './nftables/engine.ts';
 import { networksIn, noRules, rulesFor } from './rules.ts';
 
 export interface FirewallOptions {
   readonly log: Logger;
   readonly run?: RunProgram;
-  /** Whether the legacy iptables has tables, where that can be told without it: then it is left alone otherwise. */
+  /** Whether the legacy iptables has tables, as far as the kernel says: without any its programs are not run. */
   readonly hasLegacyTables?: () => boolean;
 }
 
 export interface FirewallReport {
   readonly engine: EngineName;
-  /** Whether the kernel tells of changes to rules of this kind; it does not for the legacy iptables. */
+  /** Whether the kernel announces changes to rules of this kind; it does not for the legacy iptables. */
   readonly announced: boolean;
-  /** What was not as wanted and is now; one sentence each, empty when nothing was written. */
+  /** What differed and was written; one sentence each. */
   readonly repaired: readonly string[];
   readonly obstacles: readonly Obstacle[];
   /** Tunnel packets are accepted peer by peer: other peers want other rules. */
   readonly dependsOnPeers: boolean;
 }
 
-/** One engine and what is wanted of it. */
+/** One engine and the rules that it should have. */
 interface EngineTarget {
   readonly engine: RuleEngine;
   readonly wanted: Wanted;
-  /** Whether the kernel tells of changes to its rules. */
+  /** Whether the kernel announces changes to its rules. */
   readonly isAnnounced: boolean;
 }
 
-/** One of the two iptables: as the engine in use, and beside another one. */
-interface Variant extends Pick<EngineTarget, 'engine' | 'isAnnounced'> {
-  readonly companion: RuleEngine;
+/** One of the two programs that are iptables; a kernel can have the rules of both. */
+interface IptablesVariant {
+  /** Absent for the one that is called `iptables` on this host. */
+  readonly name?: 'legacy' | 'nft';
+  readonly isAnnounced: boolean;
 }
 
 export class Firewall {
@@ -71,8 +72,8 @@ export class Firewall {
   /** What iptables says it is; undefined while there is none. */
   #iptablesVersion: string | undefined;
   #randomFullyRefused = false;
-  /** How often `doubt` was called. */
-  #doubts = 0;
+  /** How often `markStale` was called. */
+  #staleMarks = 0;
   /** One change at a time: two restores in parallel see each other's rules half done. */
   #queue: Promise<unknown> = Promise.resolve();
 
@@ -85,28 +86,29 @@ export class Firewall {
 
   /**
    * Makes the kernel's rules those of `desired`. Starts no program when this very state was applied before and
-   * `doubt` was not called since. @throws FirewallError; the next call then tries again.
+   * `markStale` was not called since. @throws FirewallError; the next call then tries again.
    */
   apply(desired: DesiredFirewall): Promise<FirewallReport> {
     return this.#exclusively(async () => {
       const key = JSON.stringify(desired);
       if (this.#applied?.key === key) return { ...this.#applied.report, repaired: [] };
       this.#applied = undefined;
-      const doubts = this.#doubts;
+      const staleMarks = this.#staleMarks;
       const engine = await this.#choose(desired);
-      const duties = await this.#duties(engine, desired);
-      // Reading takes almost all of the time, and what is read is apart.
+      const targets = await this.#targets(engine, desired);
+      // Reading takes almost all of the time, and no reader depends on another.
       const [foreign, ...plans] = await Promise.all([
-        this.#nftables.obstacles(duties[0].wanted, {
+        this.#nftables.obstacles(targets[0].wanted, {
           isInUse: engine === 'nftables',
           hasIptables: this.#iptablesVersion !== undefined,
         }),
-        ...duties.map(duty => duty.engine.plan(duty.wanted)),
+        ...targets.map(target => target.engine.plan(target.wanted)),
       ]);
-      for (const [index, duty] of duties.entries()) await this.#settle(duty, plans[index]?.changes ?? []);
+      for (const [index, target] of targets.entries())
+        await this.#settle(target, plans[index]?.changes ?? []);
       const report: FirewallReport = {
         engine,
-        announced: duties.every(
+        announced: targets.every(
           ({ isAnnounced }, index) => isAnnounced || (index > 0 && !plans[index]?.isInUse),
         ),
         repaired: differencesOf(plans),
@@ -114,15 +116,15 @@ export class Firewall {
         dependsOnPeers:
           desired.tunnel?.isOpened === true && plans.some(({ isInputGuarded }) => isInputGuarded),
       };
-      // A doubt that came up meanwhile is about what was compared just now.
-      if (doubts === this.#doubts) this.#applied = { key, report };
+      // A change during the comparison may have been missed by it.
+      if (staleMarks === this.#staleMarks) this.#applied = { key, report };
       return report;
     });
   }
 
   /** Something may have changed the kernel's rules: the next `apply` compares again. */
-  doubt(): void {
-    this.#doubts++;
+  markStale(): void {
+    this.#staleMarks++;
     this.#applied = undefined;
   }
 
@@ -130,8 +132,8 @@ export class Firewall {
   check(desired: DesiredFirewall): Promise<readonly string[]> {
     return this.#exclusively(async () => {
       const engine = await this.#choose(desired);
-      const duties = await this.#duties(engine, desired);
-      return differencesOf(await Promise.all(duties.map(duty => duty.engine.plan(duty.wanted))));
+      const targets = await this.#targets(engine, desired);
+      return differencesOf(await Promise.all(targets.map(target => target.engine.plan(target.wanted))));
     });
   }
 
@@ -143,7 +145,8 @@ export class Firewall {
     return this.#exclusively(async () => {
       this.#applied = undefined;
       const plans: Plan[] = [];
-      for (const engine of [...(await this.#variants()).map(({ engine: each }) => each), this.#nftables]) {
+      const iptables = (await this.#variants()).map(variant => this.#iptables(variant, { onlyNeeded: true }));
+      for (const engine of [...iptables, this.#nftables]) {
         const plan = await engine.plan(nothingOf(options.networks));
         if (!options.dryRun) await this.#execute(plan.changes);
         plans.push(plan);
@@ -153,57 +156,51 @@ export class Firewall {
   }
 
   /** The engine in use comes first, so that there is no moment without rules while changing over. */
-  async #duties(
+  async #targets(
     name: EngineName,
     desired: DesiredFirewall,
   ): Promise<readonly [EngineTarget, ...EngineTarget[]]> {
     const known = this.#randomFullyRefused ? { ...desired, randomFully: false } : desired;
     const wanted = { ipv4: rulesFor(known, 'ipv4'), ipv6: rulesFor(known, 'ipv6') };
+    const variants = await this.#variants();
+    const inUse = name === 'iptables' ? variants[0] : undefined;
+    const targetOf = (variant: IptablesVariant, onlyNeeded: boolean): EngineTarget => ({
+      engine: this.#iptables(variant, { onlyNeeded }),
+      wanted,
+      isAnnounced: variant.isAnnounced,
+    });
+    const others = variants.filter(variant => variant !== inUse).map(variant => targetOf(variant, true));
     const nftables = { engine: this.#nftables, isAnnounced: true };
-    const [iptables, other] = await this.#variants();
-    const companion = (variant: Variant | undefined) =>
-      variant === undefined ? [] : [{ ...variant, engine: variant.companion, wanted }];
-    if (name === 'iptables' && iptables !== undefined) {
-      return [
-        { ...iptables, wanted },
-        ...companion(other),
-        { ...nftables, wanted: nothingOf(networksIn(desired)) },
-      ];
-    }
-    return [{ ...nftables, wanted }, ...companion(iptables), ...companion(other)];
+    return inUse === undefined
+      ? [{ ...nftables, wanted }, ...others]
+      : [targetOf(inUse, false), ...others, { ...nftables, wanted: nothingOf(networksIn(desired)) }];
   }
 
   /** What is called `iptables` here, if there is one, and the variant that has another name, if it is of use. */
-  async #variants(): Promise<readonly Variant[]> {
+  async #variants(): Promise<readonly IptablesVariant[]> {
     this.#iptablesVersion ??= await this.#versionOf('iptables');
     if (this.#iptablesVersion === undefined) return [];
     const isNft = /nf_tables/.test(this.#iptablesVersion);
-    if (isNft && !this.#hasLegacyTables()) return [this.#variant(true)];
-    return [this.#variant(isNft), this.#variant(!isNft, isNft ? 'legacy' : 'nft')];
+    const plain = { isAnnounced: isNft };
+    if (isNft && !this.#hasLegacyTables()) return [plain];
+    return [plain, { name: isNft ? 'legacy' : 'nft', isAnnounced: !isNft }];
   }
 
-  #variant(isAnnounced: boolean, variant?: 'legacy' | 'nft'): Variant {
-    return {
-      isAnnounced,
-      engine: new IptablesEngine(this.#run, {
-        onlyNeeded: variant !== undefined,
-        ...(variant && { variant }),
-      }),
-      companion: new IptablesEngine(this.#run, { onlyNeeded: true, ...(variant && { variant }) }),
-    };
+  #iptables({ name }: IptablesVariant, options: { readonly onlyNeeded: boolean }): RuleEngine {
+    return new IptablesEngine(this.#run, { ...options, ...(name && { variant: name }) });
   }
 
-  async #settle(duty: EngineTarget, changes: readonly FirewallChange[]): Promise<void> {
-    const { engine, wanted } = duty;
+  async #settle(target: EngineTarget, changes: readonly FirewallChange[]): Promise<void> {
+    const { engine, wanted } = target;
     if (changes.length === 0) return;
     try {
       await this.#execute(changes);
     } catch (error) {
-      // Other refusals are no reason to do without it for ever: a lock that somebody holds, for one.
+      // Only a refusal of this very option is a reason to do without it: a held lock, for one, is not.
       if (!usesRandomFully(wanted) || !/random/.test(messageOf(error))) throw error;
       this.#randomFullyRefused = true;
       this.#log.warn({ error: messageOf(error) }, 'masquerading without random source ports');
-      const plain = withoutRandomFully(duty);
+      const plain = withoutRandomFully(target);
       return await this.#settle(plain, (await engine.plan(plain.wanted)).changes);
     }
     await engine.verify(wanted);
@@ -242,7 +239,7 @@ export class Firewall {
 const differencesOf = (plans: readonly Plan[]) =>
   plans.flatMap(({ changes }) => changes.flatMap(({ differences }) => differences));
 
-/** What stands in the way of both families is one obstacle; of several by one program, the first is told. */
+/** An obstacle to both families is one; of several by one program, the first is reported. */
 const once = (obstacles: readonly Obstacle[]): Obstacle[] =>
   Array.from(Map.groupBy(obstacles, ({ id }) => id).values()).flatMap(([first]) => first ?? []);
 
@@ -252,8 +249,8 @@ function nothingOf(networks: readonly Prefix[]): Wanted {
   return { ipv4: nothing, ipv6: nothing };
 }
 
-const withoutRandomFully = ({ wanted: { ipv4, ipv6 }, ...duty }: EngineTarget): EngineTarget => ({
-  ...duty,
+const withoutRandomFully = ({ wanted: { ipv4, ipv6 }, ...target }: EngineTarget): EngineTarget => ({
+  ...target,
   wanted: { ipv4: { ...ipv4, randomFully: false }, ipv6: { ...ipv6, randomFully: false } },
 });
 

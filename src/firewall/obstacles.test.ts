@@ -4,8 +4,8 @@ import { describe, test } from 'node:test';
 import { Ip } from '../base/ip.ts';
 import { Prefix } from '../base/prefix.ts';
 import type { DesiredFirewall } from './desired.ts';
-import { parseSave } from './iptables-save.ts';
-import { readRuleset } from './nftables-reader.ts';
+import { parseSave } from './iptables/saved.ts';
+import { readRuleset } from './nftables/reader.ts';
 import { obstaclesInRuleset, obstaclesInSaved } from './obstacles.ts';
 import { rulesFor } from './rules.ts';
 

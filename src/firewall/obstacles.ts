@@ -4,12 +4,11 @@
  * a table of firewalld, of dockerd, or in a table of iptables that is not for accepting.
  */
 import type { Obstacle } from './engine.ts';
-import { readChains } from './iptables-reader.ts';
-import type { SavedTables } from './iptables-save.ts';
-import type { BaseChain, ReadRuleset } from './nftables-reader.ts';
-import { OVERLAY_MARK, type OverlayPackets } from './overlay-packets.ts';
-import type { Packet } from './packet.ts';
-import { type ReadChains, walk } from './walk.ts';
+import { readChains, type SavedTables } from './iptables/saved.ts';
+import type { BaseChain, ReadRuleset } from './nftables/reader.ts';
+import { OVERLAY_MARK, type OverlayPackets } from './packets/overlay-packets.ts';
+import type { Packet } from './packets/packet.ts';
+import { type ReadChains, walk } from './packets/walk.ts';
 
 /** A chain that the kernel calls at a hook, with the chains it may call itself. */
 interface ForeignChain {
@@ -69,7 +68,7 @@ export function obstaclesInSaved(program: string, saved: SavedTables, packets: O
   });
 }
 
-/** What a chain of ours accepts before anybody drops it (iptables-hooks.ts). */
+/** What a chain of ours accepts before anybody drops it (iptables/hooks.ts). */
 const OVERCOME: Kinds = {
   'filter FORWARD': ['fromHosts', 'toHosts'],
   'filter INPUT': ['tunnelIn'],

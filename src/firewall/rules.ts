@@ -28,7 +28,7 @@
 import { ADDRESS_BITS, type Family, Ip } from '../base/ip.ts';
 import { Prefix } from '../base/prefix.ts';
 import type { DesiredFirewall, OverlayBlock, TunnelTraffic } from './desired.ts';
-import { type OverlayPackets, overlayPackets } from './overlay-packets.ts';
+import { type OverlayPackets, overlayPackets } from './packets/overlay-packets.ts';
 
 export interface AddressMatch {
   readonly prefix: Prefix;

@@ -5,7 +5,7 @@
 
 import { defined } from '../base/defined.ts';
 import type { ApplyResult, DataPlaneReport, LinkReport, Repair } from '../dataplane/report.ts';
-import type { FirewallState } from '../firewall/keeper.ts';
+import type { FirewallState } from '../firewall/reconciler.ts';
 import type { ManagedFileState } from '../sys/managed-file.ts';
 import type { EventReporter, HealthReporter, OwnedWarning, Trouble } from './reports.ts';
 

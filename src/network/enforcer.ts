@@ -15,7 +15,7 @@ import { openDataPlane } from '../dataplane/open-data-plane.ts';
 import { hasLegacyTables, ruleChanges, watchLegacyTables } from '../firewall/changes.ts';
 import type { DesiredFirewall } from '../firewall/desired.ts';
 import { Firewall } from '../firewall/firewall.ts';
-import { FirewallKeeper, type FirewallState } from '../firewall/keeper.ts';
+import { FirewallReconciler, type FirewallState } from '../firewall/reconciler.ts';
 import { ownerByNetwork } from '../ownership/owner.ts';
 import { blocksOf } from '../subnet/lease/lease.ts';
 import { formatSubnetEnv, parseSubnetEnv } from '../subnet/subnet-env.ts';
@@ -49,7 +49,7 @@ export interface EnforcerOptions {
 export class Enforcer implements AsyncDisposable {
   readonly dataPlane: DataPlane;
   readonly subnetFile: ManagedFile;
-  readonly #firewall: FirewallKeeper;
+  readonly #firewall: FirewallReconciler;
   readonly #options: EnforcerOptions;
   readonly #report: EnforcementReport;
   #devices: readonly string[];
@@ -87,7 +87,7 @@ export class Enforcer implements AsyncDisposable {
         options.onRound();
       },
     });
-    this.#firewall = new FirewallKeeper({
+    this.#firewall = new FirewallReconciler({
       firewall: new Firewall({ log: logger, hasLegacyTables: () => hasLegacyTables(netns) }),
       log: logger,
       clock,
@@ -129,7 +129,7 @@ export class Enforcer implements AsyncDisposable {
       until => {
         const { netns, clock, options } = this.#options;
         const interval = options.firewall.resyncSeconds * 1000;
-        return watchLegacyTables(netns, { clock, interval, onChange: () => this.#firewall.suspect() }, until);
+        return watchLegacyTables(netns, { clock, interval, onChange: () => this.#firewall.resync() }, until);
       },
       async until => {
         const { path, state } = this.subnetFile;

@@ -63,7 +63,7 @@ async function overlay(t: TestContext) {
   const firewall = new Firewall({ log: recordingLogger(), run: programsIn(all.host) });
   /** As the agent does when it hears of a change. @returns what is in the way */
   const apply = async (desired: DesiredFirewall) => {
-    firewall.doubt();
+    firewall.markStale();
     return (await firewall.apply(desired)).obstacles;
   };
   return { ...all, firewall, apply };
@@ -95,12 +95,12 @@ describe('rules of others', needsRoot, () => {
       assert.equal(await container.reaches('10.3.6.2'), false);
       const ipv6 = { network: Prefix.parse('fd00:3::/48'), subnet: Prefix.parse('fd00:3:0:5::/64') };
       const dual = { ...desired, blocks: [BLOCK, ipv6] };
-      firewall.doubt();
+      firewall.markStale();
       assert.equal((await firewall.apply(dual)).announced, false, 'nobody announces changes of these rules');
       assert.equal(await container.reaches('10.3.6.2'), true);
       const { stdout } = await programsIn(host)('ip6tables-legacy-save', []);
       assert.match(stdout, /-A FORWARD .* -j FLANNEL-FWD\n-A FORWARD -j REJECT/);
-      firewall.doubt();
+      firewall.markStale();
       assert.deepEqual((await firewall.apply(dual)).repaired, []);
       await host.do('iptables-legacy -P FORWARD ACCEPT');
       await apply(dual);

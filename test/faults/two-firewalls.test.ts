@@ -81,7 +81,7 @@ describe('two networks on one host', needsRoot, () => {
         [two, second],
         [one, first],
       ] as const) {
-        firewall.doubt();
+        firewall.markStale();
         assert.deepEqual((await firewall.apply(wanted)).repaired, []);
       }
       assert.equal(host.writes, 0);
@@ -101,7 +101,7 @@ describe('two networks on one host', needsRoot, () => {
         [one, first],
         [two, second],
       ] as const) {
-        firewall.doubt();
+        firewall.markStale();
         assert.equal((await firewall.apply(wanted)).repaired.length, 1);
       }
       assert.deepEqual((await host.rules()).toSorted(), before.toSorted());

@@ -84,19 +84,19 @@ for (const nftables of [false, true]) {
     assert.equal(await peer.reaches('10.3.5.2'), true, 'the overlay is let through');
     assert.equal(await outside.reaches('10.3.5.2'), false, 'and nobody else');
     assert.deepEqual(await foreign(), before);
-    firewall.doubt();
+    firewall.markStale();
     assert.deepEqual((await firewall.apply(desired)).repaired, []);
 
     // As dockerd does when it makes a network: its jumps go to the top again.
     await host.do('iptables -D FORWARD -j DOCKER-FORWARD', 'iptables -I FORWARD -j DOCKER-FORWARD');
     await host.do('iptables -t raw -I PREROUTING -d 10.3.5.2/32 ! -i c -j DROP');
     assert.equal(await peer.reaches('10.3.5.2'), false, 'dockerd is first again');
-    firewall.doubt();
+    firewall.markStale();
     assert.equal((await firewall.apply(desired)).repaired.length, 2);
     assert.equal(await peer.reaches('10.3.5.2'), true);
 
     await host.do('iptables -F DOCKER', 'iptables -t raw -F PREROUTING');
-    firewall.doubt();
+    firewall.markStale();
     await firewall.apply(desired);
     for (const table of ['raw', 'filter']) {
       assert.doesNotMatch((await programs('iptables-save', ['-t', table], {})).stdout, /TULLE-OVERLAY/);

@@ -12,7 +12,7 @@ import { ruleChanges } from '../../src/firewall/changes.ts';
 import type { DesiredFirewall } from '../../src/firewall/desired.ts';
 import type { RunProgram } from '../../src/firewall/engine.ts';
 import { Firewall } from '../../src/firewall/firewall.ts';
-import { FirewallKeeper } from '../../src/firewall/keeper.ts';
+import { FirewallReconciler } from '../../src/firewall/reconciler.ts';
 import { Netns } from '../../src/sys/netns.ts';
 import { run } from '../../src/sys/process.ts';
 import { needsRoot, requires } from '../support/capabilities.ts';
@@ -130,7 +130,7 @@ describe('iptables mode', needsRoot, () => {
     host.writes();
     assert.deepEqual((await firewall.apply({ ...DUAL })).repaired, []);
     assert.deepEqual(host.started, []);
-    firewall.doubt();
+    firewall.markStale();
     assert.deepEqual((await firewall.apply(DUAL)).repaired, []);
     assert.notEqual(host.started.length, 0);
     assert.equal(host.writes(), 0);
@@ -172,7 +172,7 @@ describe('iptables mode', needsRoot, () => {
       }
       const found = await firewall.check(IPV4);
       assert.match(found.join('\n'), difference);
-      firewall.doubt();
+      firewall.markStale();
       assert.deepEqual((await firewall.apply(IPV4)).repaired, found);
       assert.deepEqual(sorted(await host.saved()), ALL_IPV4);
       assert.deepEqual(await firewall.check(IPV4), []);
@@ -190,7 +190,7 @@ describe('iptables mode', needsRoot, () => {
     const reject = 'icmp-port-unreachable';
     assert.deepEqual(await order(), ['ACCEPT', 'FLANNEL-FWD', reject]);
     await host.shell('iptables -I FORWARD -j REJECT');
-    firewall.doubt();
+    firewall.markStale();
     assert.match((await firewall.apply(IPV4)).repaired.join(), /ends before it calls FLANNEL-FWD/);
     assert.deepEqual(await order(), ['FLANNEL-FWD', reject, 'ACCEPT', reject]);
   });
@@ -238,7 +238,7 @@ describe('iptables mode', needsRoot, () => {
     assert.equal((await firewall.apply(DUAL)).announced, false);
     assert.deepEqual(sorted(await host.saved('iptables-legacy-save')), ALL_IPV4);
     await host.shell('iptables-legacy -t nat -D FLANNEL-POSTRTG 3');
-    firewall.doubt();
+    firewall.markStale();
     assert.equal((await firewall.apply(DUAL)).repaired.length, 1);
     assert.deepEqual(sorted(await host.saved('iptables-legacy-save')), ALL_IPV4);
     assert.deepEqual(await firewall.check(DUAL), []);
@@ -355,7 +355,7 @@ table ip6 flannel-ipv6 {
       await firewall.apply(NFT);
       const whole = await tables();
       await host.shell(command);
-      firewall.doubt();
+      firewall.markStale();
       assert.notDeepEqual((await firewall.apply(NFT)).repaired, []);
       assert.deepEqual(await tables(), whole);
     });
@@ -368,7 +368,7 @@ table ip6 flannel-ipv6 {
     await firewall.apply({ ...IPV4, nftables: true });
     assert.deepEqual(sorted(await host.saved()), sorted([':FORWARD DROP', ...FORWARD_IPV4]));
     await host.shell('iptables -P FORWARD ACCEPT');
-    firewall.doubt();
+    firewall.markStale();
     await firewall.apply({ ...IPV4, nftables: true });
     assert.deepEqual(await host.saved(), []);
   });
@@ -402,7 +402,7 @@ describe('either mode', needsRoot, () => {
       await host.shell('nft insert rule inet firewalld filter_FORWARD ip saddr 10.3.0.0/16 accept');
       await host.shell('nft insert rule inet firewalld filter_FORWARD ip6 saddr fd00:3::/48 accept');
       await host.shell('nft delete table inet guard');
-      firewall.doubt();
+      firewall.markStale();
       assert.deepEqual(await texts(), []);
     });
   }
@@ -421,7 +421,7 @@ describe('either mode', needsRoot, () => {
     await host.shell(
       'nft add rule ip docker-bridges raw-PREROUTING ip daddr 10.3.5.2 iifname != br0 counter drop',
     );
-    firewall.doubt();
+    firewall.markStale();
     const [obstacle, ...others] = (await firewall.apply(IPV4)).obstacles;
     assert.deepEqual(others, []);
     assert.match(obstacle?.text ?? '', /table ip docker-bridges drops packets of other hosts to containers/);
@@ -432,7 +432,7 @@ describe('either mode', needsRoot, () => {
     test(`hears of a foreign flush, ${nftables ? 'nftables' : 'iptables'}`, { timeout: 20_000 }, async t => {
       const host = new Host(t);
       const repaired = Promise.withResolvers<readonly string[]>();
-      const keeper = new FirewallKeeper({
+      const reconciler = new FirewallReconciler({
         firewall: host.firewall(),
         log: recordingLogger(),
         changes: signal => ruleChanges(host.netns, signal),
@@ -440,13 +440,13 @@ describe('either mode', needsRoot, () => {
         resyncInterval: 3_600_000,
         onRepair: repaired.resolve,
       });
-      t.after(() => keeper[Symbol.asyncDispose]());
-      await keeper.apply({ ...IPV4, nftables });
+      t.after(() => reconciler[Symbol.asyncDispose]());
+      await reconciler.apply({ ...IPV4, nftables });
       const before = await host.shell('nft list ruleset');
       await host.shell('nft flush ruleset');
       assert.notDeepEqual(await repaired.promise, []);
       assert.equal(await host.shell('nft list ruleset'), before);
-      assert.equal(keeper.state.ok, true);
+      assert.equal(reconciler.state.ok, true);
     });
   }
 

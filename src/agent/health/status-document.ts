@@ -16,7 +16,7 @@ import type {
 } from '../../api/status.ts';
 import type { Problem } from '../../base/errors.ts';
 import type { DataPlaneReport } from '../../dataplane/report.ts';
-import type { FirewallState } from '../../firewall/keeper.ts';
+import type { FirewallState } from '../../firewall/reconciler.ts';
 import type { ActivePlan } from '../../network/active-plan.ts';
 import type { HostPlan } from '../../network/host-plan.ts';
 import type { FamilyConfig } from '../../subnet/config/config.ts';

@@ -3,8 +3,8 @@
  * (all packets from this host's subnet to other hosts, say), and about rules that nobody here wrote, so there are
  * four answers.
  */
-import type { Family } from '../base/ip.ts';
-import type { Prefix } from '../base/prefix.ts';
+import type { Family } from '../../base/ip.ts';
+import type { Prefix } from '../../base/prefix.ts';
 
 /** What is known of every packet of a kind; what is absent differs from packet to packet. */
 export interface Packet {

@@ -1,6 +1,6 @@
 /** The iptables engine: iptables-save to look, iptables-restore to change, ip6tables for IPv6. */
-import { isCode } from '../base/errors.ts';
-import { FAMILIES, type Family } from '../base/ip.ts';
+import { isCode } from '../../base/errors.ts';
+import { FAMILIES, type Family } from '../../base/ip.ts';
 import {
   type FirewallChange,
   FirewallError,
@@ -9,12 +9,12 @@ import {
   type RunProgram,
   refusalOf,
   type Wanted,
-} from './engine.ts';
-import { isInputGuarded } from './iptables-hooks.ts';
-import { neededOf, planScript } from './iptables-rules.ts';
-import { parseSave, type SavedTables } from './iptables-save.ts';
-import { obstaclesInSaved } from './obstacles.ts';
-import type { RuleSet } from './rules.ts';
+} from '../engine.ts';
+import { obstaclesInSaved } from '../obstacles.ts';
+import type { RuleSet } from '../rules.ts';
+import { isInputGuarded } from './hooks.ts';
+import { parseSave, type SavedTables } from './saved.ts';
+import { neededOf, planScript } from './script.ts';
 
 /** Seconds to wait for another user of the lock of the legacy variant. */
 const LOCK_WAIT = '5';

@@ -6,7 +6,7 @@ import { ManualClock } from '../testing/manual-clock.ts';
 import type { DesiredFirewall } from './desired.ts';
 import { FirewallError } from './engine.ts';
 import type { FirewallReport } from './firewall.ts';
-import { FirewallKeeper } from './keeper.ts';
+import { FirewallReconciler } from './reconciler.ts';
 
 const DESIRED: DesiredFirewall = {
   nftables: true,
@@ -24,22 +24,22 @@ const FINE: FirewallReport = {
 };
 const BROKEN = new FirewallError('REFUSED', 'nft: busy');
 
-/** A keeper over a firewall that answers what it is told, and remembers when it was asked. */
-function keep(t: TestContext, answers: (FirewallReport | Error)[]) {
+/** A reconciler over a firewall with the given answers, which remembers when it was asked. */
+function reconcile(t: TestContext, answers: (FirewallReport | Error)[]) {
   const clock = new ManualClock();
   const changes = new AsyncQueue<void>();
   const log = recordingLogger();
   const asked: number[] = [];
   const repairs: (readonly string[])[] = [];
-  let doubts = 0;
-  const keeper = new FirewallKeeper({
+  let staleMarks = 0;
+  const reconciler = new FirewallReconciler({
     clock,
     log,
     resyncInterval: 5000,
     changes: signal => changes.consume(signal),
     onRepair: repaired => repairs.push(repaired),
     firewall: {
-      doubt: () => void doubts++,
+      markStale: () => void staleMarks++,
       apply: async () => {
         asked.push(clock.monotonic());
         const answer = answers.shift() ?? FINE;
@@ -48,30 +48,33 @@ function keep(t: TestContext, answers: (FirewallReport | Error)[]) {
       },
     },
   });
-  t.after(() => keeper[Symbol.asyncDispose]());
-  return { keeper, clock, changes, log, asked, repairs, doubts: () => doubts };
+  t.after(() => reconciler[Symbol.asyncDispose]());
+  return { reconciler, clock, changes, log, asked, repairs, staleMarks: () => staleMarks };
 }
 
-describe('FirewallKeeper', () => {
+describe('FirewallReconciler', () => {
   test('compares once after a burst of changes, and reports what it repaired', async t => {
-    const { keeper, clock, changes, asked, repairs, doubts } = keep(t, [FINE, { ...FINE, repaired: ['x'] }]);
-    await keeper.apply(DESIRED);
+    const { reconciler, clock, changes, asked, repairs, staleMarks } = reconcile(t, [
+      FINE,
+      { ...FINE, repaired: ['x'] },
+    ]);
+    await reconciler.apply(DESIRED);
     changes.push(undefined, undefined, undefined);
     await clock.advance(1000);
     assert.equal(asked.length, 2);
-    assert.equal(doubts(), 1);
+    assert.equal(staleMarks(), 1);
     assert.deepEqual(repairs, [['x']]);
   });
 
   test('does nothing while nothing is wanted and nothing changes', async t => {
-    const { keeper, clock, changes, asked } = keep(t, []);
+    const { reconciler, clock, changes, asked } = reconcile(t, []);
     const sleep = t.mock.method(clock, 'sleep');
     changes.push(undefined);
     await clock.advance(60_000);
     assert.deepEqual(asked, []);
     assert.ok(sleep.mock.callCount() < 60, `woke up ${sleep.mock.callCount()} times for one change`);
-    assert.equal(keeper.state.ok, false);
-    await keeper.apply(DESIRED);
+    assert.equal(reconciler.state.ok, false);
+    await reconciler.apply(DESIRED);
     await clock.advance(60_000);
     assert.equal(asked.length, 2, 'the interval that ran when it was applied, and no more');
     await clock.advance(10 * 60_000);
@@ -80,31 +83,31 @@ describe('FirewallKeeper', () => {
 
   test('makes somebody wait who undoes every repair, and tells of it until he rests', async t => {
     const broken = { ...FINE, repaired: ['the jump to FLANNEL-FWD is missing'] };
-    const { keeper, clock, changes, asked, repairs } = keep(t, [FINE, ...Array(40).fill(broken)]);
-    await keeper.apply(DESIRED);
+    const { reconciler, clock, changes, asked, repairs } = reconcile(t, [FINE, ...Array(40).fill(broken)]);
+    await reconciler.apply(DESIRED);
     for (let time = 0; time < 30_000; time += 100) {
       changes.push(undefined);
       await clock.advance(100);
     }
     assert.ok(asked.length >= 45 && asked.length <= 62, `${asked.length} comparisons in 30 s`);
-    assert.equal(keeper.state.conflict?.latest, broken.repaired[0]);
+    assert.equal(reconciler.state.conflict?.latest, broken.repaired[0]);
     assert.ok(repairs.length <= 16, `told ${repairs.length} times`);
     await clock.advance(15_000);
-    assert.equal(keeper.state.conflict, undefined);
+    assert.equal(reconciler.state.conflict, undefined);
     assert.equal(repairs.flat().length, 40, 'each was told');
   });
 
   test('compares by time where changes are not announced', async t => {
-    const { keeper, clock, asked } = keep(t, Array(20).fill({ ...FINE, announced: false }));
-    await keeper.apply(DESIRED);
+    const { reconciler, clock, asked } = reconcile(t, Array(20).fill({ ...FINE, announced: false }));
+    await reconciler.apply(DESIRED);
     await clock.advance(26_000);
     assert.equal(asked.length, 6);
   });
 
   test('tries again with growing delays, tells of the failure once and of the recovery', async t => {
-    const { keeper, clock, log, asked } = keep(t, [BROKEN, BROKEN, BROKEN, BROKEN, FINE]);
-    await assert.rejects(keeper.apply(DESIRED), BROKEN);
-    assert.deepEqual(keeper.state, {
+    const { reconciler, clock, log, asked } = reconcile(t, [BROKEN, BROKEN, BROKEN, BROKEN, FINE]);
+    await assert.rejects(reconciler.apply(DESIRED), BROKEN);
+    assert.deepEqual(reconciler.state, {
       ok: false,
       lastError: 'nft: busy',
       obstacles: [],
@@ -121,6 +124,6 @@ describe('FirewallKeeper', () => {
       log.records.map(({ level, message }) => `${level}: ${message}`),
       ['error: cannot set up the firewall', 'info: the firewall is as wanted again'],
     );
-    assert.equal(keeper.state.ok, true);
+    assert.equal(reconciler.state.ok, true);
   });
 });

@@ -1,6 +1,6 @@
 /**
- * The way of a packet through chains of rules, as far as it can be told by reading them. Foreign rules are given the
- * benefit of the doubt: what may let the packets pass on purpose does.
+ * The way of a packet through chains of rules, as far as the rules' text shows it. A rule that may be there to let the
+ * packets pass counts as one that does, so that nothing is reported as an obstacle that is none.
  */
 import { answerAll, isAbout, type Packet, type PacketCondition } from './packet.ts';
 

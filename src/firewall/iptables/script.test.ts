@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { Ip } from '../base/ip.ts';
-import { Prefix } from '../base/prefix.ts';
-import type { DesiredFirewall } from './desired.ts';
-import { forwardBlocker } from './iptables-hooks.ts';
-import { planScript } from './iptables-rules.ts';
-import { parseSave } from './iptables-save.ts';
-import { noRules, rulesFor } from './rules.ts';
+import { Ip } from '../../base/ip.ts';
+import { Prefix } from '../../base/prefix.ts';
+import type { DesiredFirewall } from '../desired.ts';
+import { noRules, rulesFor } from '../rules.ts';
+import { forwardBlocker } from './hooks.ts';
+import { parseSave } from './saved.ts';
+import { planScript } from './script.ts';
 
 const DESIRED: DesiredFirewall = {
   nftables: false,

@@ -14,15 +14,21 @@
  *     raw     PREROUTING   -m comment --comment "tulle overlay"        -j TULLE-OVERLAY   \
  *     filter  FORWARD      -m comment --comment "tulle overlay"        -j TULLE-OVERLAY    > only where it is needed
  *     filter  INPUT        -p udp -m comment --comment "tulle tunnel"  -j TULLE-TUNNEL    /
+ *
+ * Since version 28 dockerd drops what comes to a container otherwise than through its bridge (moby,
+ * daemon/libnetwork/drivers/bridge), in two places:
+ *
+ *     raw     PREROUTING  -d 172.18.0.2/32 ! -i br-1 [-p tcp -m tcp --dport 80] -j DROP     per container, or port
+ *     filter  DOCKER      ! -i br-1 -o br-1 -j DROP                                         per bridge
+ *
+ * The second is reached from FORWARD before the end, where flannel's chain is.
  */
-import { Prefix } from '../base/prefix.ts';
-import { ownerOf } from '../ownership/owner.ts';
-import { dropsInRaw, leadsToDrop } from './docker-rules.ts';
-import { readChains, readRule } from './iptables-reader.ts';
-import type { SavedTables } from './iptables-save.ts';
-import type { Packet } from './packet.ts';
-import type { RuleSet } from './rules.ts';
-import { walk } from './walk.ts';
+import { Prefix } from '../../base/prefix.ts';
+import { ownerOf } from '../../ownership/owner.ts';
+import type { Packet } from '../packets/packet.ts';
+import { walk } from '../packets/walk.ts';
+import type { RuleSet } from '../rules.ts';
+import { readChains, readRule, type SavedTable, type SavedTables } from './saved.ts';
 
 /** One chain of ours and the place it is called from. */
 export interface Hook {
@@ -148,6 +154,21 @@ export function stopperOf(saved: SavedTables, hook: Hook, wanted: RuleSet): (rul
     const { kind } = walk([readRule(rule, table)], packet, chains, hook.builtin);
     return kind === 'drop' || kind === 'nat';
   }
+}
+
+/** Whether one of these rules of PREROUTING is dockerd's, which drops what comes to a container from elsewhere. */
+export function dropsInRaw(rules: readonly string[]): boolean {
+  return rules.some(rule => /^-d \S+ ! -i \S+ (-p \S+ -m \S+ --dport \S+ )?-j DROP$/.test(rule));
+}
+
+/** Whether dockerd drops forwarded packets unless they come from the bridge they go to. */
+export function dropsInForward(filter: SavedTable | undefined): boolean {
+  return filter?.get('DOCKER')?.rules.some(rule => /^! -i (\S+) -o \1 -j DROP$/.test(rule)) === true;
+}
+
+/** Whether a rule of FORWARD leads to such a drop: DOCKER-FORWARD since 28.0.1, and DOCKER itself before. */
+function leadsToDrop(rule: string): boolean {
+  return /(^| )-j (DOCKER-FORWARD|DOCKER)$/.test(rule);
 }
 
 export const jumpTo = ({ condition, comment, chain }: Hook) =>

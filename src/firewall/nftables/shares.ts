@@ -1,8 +1,8 @@
 /** Which part of a table of flannel's name is ours, where several networks of one host use it. No effects. */
-import { Ip } from '../base/ip.ts';
-import { Prefix } from '../base/prefix.ts';
-import { sharesOf } from '../ownership/shared-chain.ts';
-import type { Json, NftTable } from './nftables-rules.ts';
+import { Ip } from '../../base/ip.ts';
+import { Prefix } from '../../base/prefix.ts';
+import { sharesOf } from '../../ownership/shared-chain.ts';
+import type { Json, NftTable } from './table.ts';
 
 export interface TableShares {
   /** What must be as we want it. */

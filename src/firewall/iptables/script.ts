@@ -2,11 +2,14 @@
  * Rules as iptables writes them: rendering them exactly as flannel does, and finding the one restore script that
  * leads from what is there to what is wanted. No effects.
  */
-import { unreachable } from '../base/errors.ts';
-import { type Shares, sharesOf } from '../ownership/shared-chain.ts';
-import { dropsInForward, dropsInRaw } from './docker-rules.ts';
+import { unreachable } from '../../base/errors.ts';
+import { type Shares, sharesOf } from '../../ownership/shared-chain.ts';
+import { OVERLAY_MARK } from '../packets/overlay-packets.ts';
+import { type AddressMatch, type FirewallRule, MASQUERADE_MARK, type RuleSet } from '../rules.ts';
 import {
   blocksIn,
+  dropsInForward,
+  dropsInRaw,
   FORWARD_HOOK,
   FORWARD_OVERLAY_HOOK,
   forwardBlocker,
@@ -23,10 +26,8 @@ import {
   SOURCE_HOOK,
   stopperOf,
   TUNNEL_HOOK,
-} from './iptables-hooks.ts';
-import type { SavedTables } from './iptables-save.ts';
-import { OVERLAY_MARK } from './overlay-packets.ts';
-import { type AddressMatch, type FirewallRule, MASQUERADE_MARK, type RuleSet } from './rules.ts';
+} from './hooks.ts';
+import type { SavedTables } from './saved.ts';
 
 export interface Script {
   readonly differences: readonly string[];
@@ -95,9 +96,9 @@ function planHook(
   if (wanted.length === 0) {
     const lines = removal(hook, shares, dropJumps);
     if (lines.length === 0) return undefined;
-    const isShared = shares !== undefined && shares.others.length > 0;
+    const isUsedByOthers = shares !== undefined && shares.others.length > 0;
     const differences = [`chain ${labelOf(hook)} is not wanted`];
-    return { table, callers: isShared ? callers : foreign, differences, lines };
+    return { table, callers: isUsedByOthers ? callers : foreign, differences, lines };
   }
 
   const stops = stopperOf(saved, hook, all);

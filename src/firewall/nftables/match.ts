@@ -1,7 +1,7 @@
 /** Match expressions of `nft -j list ruleset`, read as conditions on packets. */
 import * as v from 'valibot';
-import { Prefix } from '../base/prefix.ts';
-import type { PacketCondition } from './packet.ts';
+import { Prefix } from '../../base/prefix.ts';
+import type { PacketCondition } from '../packets/packet.ts';
 
 /** The elements of the sets and maps of one table, by `@name`. */
 export type Sets = ReadonlyMap<string, readonly unknown[]>;

@@ -1,7 +1,7 @@
 /** The kinds of packets that an overlay is made of, as the firewall of one host sees them. */
-import { ADDRESS_BITS, type Family } from '../base/ip.ts';
-import { Prefix } from '../base/prefix.ts';
-import type { OverlayBlock, TunnelTraffic } from './desired.ts';
+import { ADDRESS_BITS, type Family } from '../../base/ip.ts';
+import { Prefix } from '../../base/prefix.ts';
+import type { OverlayBlock, TunnelTraffic } from '../desired.ts';
 import type { Packet } from './packet.ts';
 
 /** The bit by which dockerd is told what to let through: `--bridge-accept-fwmark=0x10000/0x10000`. */

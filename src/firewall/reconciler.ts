@@ -1,7 +1,7 @@
 /**
- * The firewall over time: what was applied stays applied. The kernel's announcement that somebody changed rules
- * leads to a comparison, and so does a slow timer, for changes that are not announced. What fails is tried again
- * with growing delays, for as long as it takes.
+ * Keeps the applied firewall applied. The kernel's announcement that somebody changed rules (firewalld, dockerd, people)
+ * leads to a comparison, and so does a slow timer, for changes that are not announced. What fails is tried again with
+ * growing delays, without end.
  */
 import { backoff, type Clock, systemClock } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
@@ -11,16 +11,16 @@ import type { DesiredFirewall } from './desired.ts';
 import type { EngineName, Obstacle } from './engine.ts';
 import type { Firewall, FirewallReport } from './firewall.ts';
 
-export interface KeeperOptions {
-  readonly firewall: Pick<Firewall, 'apply' | 'doubt'>;
+export interface ReconcilerOptions {
+  readonly firewall: Pick<Firewall, 'apply' | 'markStale'>;
   readonly log: Logger;
-  /** Yields whenever rules were changed in the kernel, by us or by others, until the signal aborts. */
+  /** Yields whenever rules were changed in the kernel, by Tulle or by others, until the signal aborts. */
   readonly changes: (signal: AbortSignal) => AsyncIterable<void>;
   /** Milliseconds between comparisons of rules whose changes the kernel does not announce. */
   readonly resyncInterval: number;
-  /** Told what was repaired that others had changed. */
+  /** Called with what others had changed and was repaired. */
   readonly onRepair?: (repaired: readonly string[]) => void;
-  /** Told how the rules are after every comparison. */
+  /** Called after every comparison. */
   readonly onState?: (state: FirewallState) => void;
   readonly clock?: Clock;
 }
@@ -32,92 +32,98 @@ export interface FirewallState {
   /** Why not. */
   readonly lastError?: string;
   readonly obstacles: readonly Obstacle[];
-  /** Whether other peers want other rules (FirewallReport). */
+  /** See FirewallReport. */
   readonly dependsOnPeers: boolean;
-  /** Somebody undoes what is repaired, again and again: how many repairs there were since it began. */
+  /** Another writer undoes what is repaired, again and again: how many repairs there were since it began. */
   readonly conflict?: { readonly repairs: number; readonly latest: string };
 }
 
-/** Programs change rules in several steps; one comparison serves them all. Meanwhile packets may be lost. */
+/** Programs change rules in several steps, which one comparison covers. Packets may be lost meanwhile. */
 const SETTLE_MS = 50;
 
-/** Even announced changes are not trusted for ever. */
+/** An announcement can be lost. */
 const SLOW_INTERVAL_MS = 10 * 60_000;
 
-/** Announcements may call for this many comparisons at once; those that follow wait for one another. */
-const PACE = { burst: 10, interval: 600 };
+/** Comparisons that announcements may lead to: ten at once, then one in 600 ms. */
+const COMPARISONS = { burst: 10, interval: 600 };
 
-/** Between two tellings of repairs while there is a conflict. */
+/** Between two reports of repairs while there is a conflict. */
 const CONFLICT_INTERVAL_MS = 10_000;
 
 const RETRY_FIRST_MS = 1000;
 const RETRY_CAP_MS = 60_000;
 
-export class FirewallKeeper implements AsyncDisposable {
-  readonly #options: KeeperOptions;
+export class FirewallReconciler implements AsyncDisposable {
+  readonly #options: ReconcilerOptions;
   readonly #clock: Clock;
-  readonly #pace: TokenBucket;
+  readonly #bucket: TokenBucket;
   readonly #stop = new AbortController();
   readonly #running: Promise<unknown>;
   #desired: DesiredFirewall | undefined;
   #state: FirewallState = { ok: false, obstacles: [], dependsOnPeers: false };
-  /** Repaired, and not told yet. */
-  #untold: string[] = [];
-  #toldAt = Number.NEGATIVE_INFINITY;
+  /** Repairs that were not reported yet. */
+  #unreported: string[] = [];
+  #reportedAt = Number.NEGATIVE_INFINITY;
   #announced = false;
-  /** The kernel's announcements do not reach us. */
-  #deaf = false;
-  /** A comparison is due as soon as the loop looks. */
+  /** The kernel's announcements do not reach this process. */
+  #eventsLost = false;
+  /** A comparison was asked for. */
   #due = false;
   #wake: () => void = () => undefined;
 
-  constructor(options: KeeperOptions) {
+  constructor(options: ReconcilerOptions) {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
-    this.#pace = new TokenBucket(this.#clock, PACE);
-    this.#running = Promise.all([this.#listen(this.#stop.signal), this.#keep(this.#stop.signal)]);
+    this.#bucket = new TokenBucket(this.#clock, COMPARISONS);
+    this.#running = Promise.all([this.#listen(this.#stop.signal), this.#loop(this.#stop.signal)]);
   }
 
   get state(): FirewallState {
     return this.#state;
   }
 
-  /** Makes it so, and keeps it so from now on. @throws FirewallError; it is then tried again by itself. */
+  /** Applies, and keeps it applied from now on. @throws FirewallError; it is then tried again without another call. */
   async apply(desired: DesiredFirewall): Promise<FirewallReport> {
     this.#desired = desired;
     try {
       return await this.#apply(desired);
     } catch (error) {
-      this.suspect();
+      this.resync();
       throw error;
     }
   }
 
-  /** Stops watching. The rules stay as they are. */
+  /** Something may have changed the rules: they are compared soon. */
+  resync(): void {
+    this.#due = true;
+    this.#wake();
+  }
+
+  /** Stops watching. The rules stay. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#stop.abort(new Error('the firewall is not kept any longer'));
+    this.#stop.abort(new Error('the firewall is not watched any longer'));
     await this.#running;
   }
 
   async #listen(signal: AbortSignal): Promise<void> {
     try {
-      for await (const _ of this.#options.changes(signal)) this.suspect();
+      for await (const _ of this.#options.changes(signal)) this.resync();
     } catch (error) {
       if (signal.aborted) return;
       this.#options.log.warn(
         { error: messageOf(error) },
-        'cannot hear of firewall changes, comparing by time',
+        'no announcements of firewall changes, comparing by time',
       );
-      this.#deaf = true;
+      this.#eventsLost = true;
     }
   }
 
-  async #keep(signal: AbortSignal): Promise<void> {
+  async #loop(signal: AbortSignal): Promise<void> {
     let delays = backoff(RETRY_FIRST_MS, RETRY_CAP_MS);
     let failed = false;
     while (!signal.aborted) {
       await this.#wait(failed ? delays.next().value : this.#interval, signal);
-      if (!failed) await this.#sleep(Math.max(SETTLE_MS, this.#pace.delay), signal);
+      if (!failed) await this.#sleep(Math.max(SETTLE_MS, this.#bucket.delay), signal);
       this.#due = false;
       if (signal.aborted || this.#desired === undefined) continue;
       failed = !(await this.#repair(this.#desired));
@@ -126,48 +132,48 @@ export class FirewallKeeper implements AsyncDisposable {
   }
 
   get #interval(): number {
-    // That a conflict is over is told by a comparison.
-    if (this.#state.conflict !== undefined) return this.#pace.rest;
-    return this.#announced && !this.#deaf ? SLOW_INTERVAL_MS : this.#options.resyncInterval;
+    // Only a comparison shows that a conflict is over.
+    if (this.#state.conflict !== undefined) return this.#bucket.rest;
+    return this.#announced && !this.#eventsLost ? SLOW_INTERVAL_MS : this.#options.resyncInterval;
   }
 
   /** Whether the rules are as wanted now. */
   async #repair(desired: DesiredFirewall): Promise<boolean> {
-    this.#options.firewall.doubt();
+    this.#options.firewall.markStale();
     const begun = this.#clock.monotonic();
     try {
       const { repaired } = await this.#apply(desired);
-      this.#pace.answered(this.#clock.monotonic() - begun);
-      this.#weigh(repaired);
-      this.#tell(repaired);
+      this.#bucket.answered(this.#clock.monotonic() - begun);
+      this.#updateConflict(repaired);
+      this.#report(repaired);
       return true;
     } catch {
-      // Told already, by #apply.
+      // Logged already, by #apply.
       return false;
     }
   }
 
-  #tell(repaired: readonly string[]): void {
-    this.#untold.push(...repaired);
+  #report(repaired: readonly string[]): void {
+    this.#unreported.push(...repaired);
     const now = this.#clock.monotonic();
-    const isHeld = this.#state.conflict !== undefined && now < this.#toldAt + CONFLICT_INTERVAL_MS;
-    if (this.#untold.length === 0 || isHeld) return;
-    this.#options.log.info({ repaired: this.#untold }, 'repaired the firewall');
-    this.#options.onRepair?.(this.#untold);
-    this.#untold = [];
-    this.#toldAt = now;
+    const isHeld = this.#state.conflict !== undefined && now < this.#reportedAt + CONFLICT_INTERVAL_MS;
+    if (this.#unreported.length === 0 || isHeld) return;
+    this.#options.log.info({ repaired: this.#unreported }, 'repaired the firewall');
+    this.#options.onRepair?.(this.#unreported);
+    this.#unreported = [];
+    this.#reportedAt = now;
   }
 
-  /** Others may do with their rules what they like, however often; it is a conflict when it is ours they change. */
-  #weigh(repaired: readonly string[]): void {
+  /** Others may change their own rules as often as they like; it is a conflict when they change ours. */
+  #updateConflict(repaired: readonly string[]): void {
     const { conflict, ...state } = this.#state;
-    if (!this.#pace.isPressed) {
-      if (conflict !== undefined) this.#become(state);
+    if (!this.#bucket.isPressed) {
+      if (conflict !== undefined) this.#setState(state);
       return;
     }
     const latest = repaired.at(-1) ?? conflict?.latest;
     if (latest === undefined) return;
-    this.#become({ ...state, conflict: { repairs: (conflict?.repairs ?? 0) + repaired.length, latest } });
+    this.#setState({ ...state, conflict: { repairs: (conflict?.repairs ?? 0) + repaired.length, latest } });
   }
 
   async #apply(desired: DesiredFirewall): Promise<FirewallReport> {
@@ -177,7 +183,7 @@ export class FirewallKeeper implements AsyncDisposable {
       this.#announced = report.announced;
       const { conflict } = before;
       const { engine, obstacles, dependsOnPeers } = report;
-      this.#become({
+      this.#setState({
         engine,
         ok: true,
         obstacles,
@@ -188,7 +194,7 @@ export class FirewallKeeper implements AsyncDisposable {
       return report;
     } catch (error) {
       const lastError = messageOf(error);
-      this.#become({ ...before, ok: false, lastError });
+      this.#setState({ ...before, ok: false, lastError });
       if (before.lastError !== lastError) {
         this.#options.log.error({ error: lastError }, 'cannot set up the firewall');
       }
@@ -196,15 +202,9 @@ export class FirewallKeeper implements AsyncDisposable {
     }
   }
 
-  #become(state: FirewallState): void {
+  #setState(state: FirewallState): void {
     this.#state = state;
     this.#options.onState?.(state);
-  }
-
-  /** Something may have changed the rules: they are compared soon. */
-  suspect(): void {
-    this.#due = true;
-    this.#wake();
   }
 
   /** Until something is due, or the time is over. */

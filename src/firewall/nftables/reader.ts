@@ -3,9 +3,9 @@
  * understood makes a rule one that may apply.
  */
 import * as v from 'valibot';
-import { always, readMatch, type Sets } from './nftables-match.ts';
-import type { PacketCondition } from './packet.ts';
-import type { ReadChains, ReadRule, Verdict } from './walk.ts';
+import type { PacketCondition } from '../packets/packet.ts';
+import type { ReadChains, ReadRule, Verdict } from '../packets/walk.ts';
+import { always, readMatch, type Sets } from './match.ts';
 
 /** A chain that the kernel itself calls. */
 export interface BaseChain {

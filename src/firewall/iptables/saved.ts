@@ -1,8 +1,39 @@
-/** Rules of iptables-save, read as far as the way of a packet depends on them. */
-import { Prefix } from '../base/prefix.ts';
-import type { SavedTable } from './iptables-save.ts';
-import type { PacketCondition } from './packet.ts';
-import type { ReadChains, ReadRule, Verdict } from './walk.ts';
+/** What iptables-save prints: tables of chains of rules, and each rule as far as the way of a packet depends on it. */
+import { Prefix } from '../../base/prefix.ts';
+import type { PacketCondition } from '../packets/packet.ts';
+import type { ReadChains, ReadRule, Verdict } from '../packets/walk.ts';
+
+/** One chain as iptables-save shows it. */
+export interface SavedChain {
+  /** `ACCEPT` or `DROP` for a built-in chain, `-` for others. */
+  readonly policy: string;
+  /** Without the `-A CHAIN ` in front. */
+  readonly rules: readonly string[];
+}
+
+/** Of a table, chain name -> chain. */
+export type SavedTable = ReadonlyMap<string, SavedChain>;
+
+/** Table name -> chain name -> chain. */
+export type SavedTables = ReadonlyMap<string, SavedTable>;
+
+/** Reads the output of iptables-save. Lines of no interest (comments, counters) are skipped. */
+export function parseSave(text: string): SavedTables {
+  const tables = new Map<string, Map<string, { policy: string; rules: string[] }>>();
+  let chains = new Map<string, { policy: string; rules: string[] }>();
+  for (const line of text.split('\n')) {
+    if (line.startsWith('*')) {
+      chains = new Map();
+      tables.set(line.slice(1).trim(), chains);
+      continue;
+    }
+    const chain = /^:(\S+) (\S+)/.exec(line);
+    if (chain?.[1] !== undefined) chains.set(chain[1], { policy: chain[2] ?? '-', rules: [] });
+    const rule = /^-A (\S+) (.*)$/.exec(line);
+    if (rule?.[1] !== undefined) chains.get(rule[1])?.rules.push((rule[2] ?? '').trim());
+  }
+  return tables;
+}
 
 /** Matches that look at a packet's own kind, not at whose it is; what others look at is not known. */
 const TRAFFIC_MATCHES = new Set(

@@ -10,10 +10,10 @@
  * Two more chains are our own: `source` (nat, before everybody else's) and `mark` (filter).
  */
 import * as v from 'valibot';
-import { unreachable } from '../base/errors.ts';
-import { ADDRESS_BITS, type Family } from '../base/ip.ts';
-import { OVERLAY_MARK } from './overlay-packets.ts';
-import { type AddressMatch, type FirewallRule, MASQUERADE_MARK, type RuleSet } from './rules.ts';
+import { unreachable } from '../../base/errors.ts';
+import { ADDRESS_BITS, type Family } from '../../base/ip.ts';
+import { OVERLAY_MARK } from '../packets/overlay-packets.ts';
+import { type AddressMatch, type FirewallRule, MASQUERADE_MARK, type RuleSet } from '../rules.ts';
 
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 

@@ -1,8 +1,8 @@
 /** The nftables engine: nft(8) with JSON in both directions, one transaction per address family. */
-import { isCode } from '../base/errors.ts';
-import { FAMILIES, type Family } from '../base/ip.ts';
-import type { Prefix } from '../base/prefix.ts';
-import type { RunResult } from '../sys/process.ts';
+import { isCode } from '../../base/errors.ts';
+import { FAMILIES, type Family } from '../../base/ip.ts';
+import type { Prefix } from '../../base/prefix.ts';
+import type { RunResult } from '../../sys/process.ts';
 import {
   type FirewallChange,
   FirewallError,
@@ -12,8 +12,10 @@ import {
   type RunProgram,
   refusalOf,
   type Wanted,
-} from './engine.ts';
-import { type BaseChain, readRuleset } from './nftables-reader.ts';
+} from '../engine.ts';
+import { isForeign, obstaclesInRuleset } from '../obstacles.ts';
+import { type BaseChain, readRuleset } from './reader.ts';
+import { inOneTable, type TableShares, tableShares } from './shares.ts';
 import {
   NFT_FAMILY,
   NFT_TABLE,
@@ -23,9 +25,7 @@ import {
   renderTable,
   replaceScript,
   SOURCE_PRIORITY,
-} from './nftables-rules.ts';
-import { inOneTable, type TableShares, tableShares } from './nftables-shares.ts';
-import { isForeign, obstaclesInRuleset } from './obstacles.ts';
+} from './table.ts';
 
 export class NftablesEngine implements RuleEngine {
   readonly #run: RunProgram;
