@@ -4,8 +4,10 @@
  *     scripts/capture-vector NAME [--setup COMMAND]... [--reply] -- COMMAND...
  *     scripts/capture-vector NAME...      captures vectors again that exist already
  *
- * Needs root and strace. Runs in a network namespace of its own, which is gone afterwards. Kept are the last request
- * of the command and, with --reply, the objects that the kernel answered with.
+ * Needs root and strace. Runs in a network namespace of its own, which is gone afterwards. Kept is the last request
+ * of the command; with --reply its list, or else its first question, and the objects that the kernel answered with.
+ * A request is kept also when the kernel
+ * refuses it: it may have been built without that kind of link.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -61,19 +63,15 @@ function capture({ setup, command }: Pick<Vector, 'setup' | 'command'>, wantsRep
     const trace = join(directory, 'trace');
     const strace = `strace -e trace=sendmsg,sendto,recvmsg -e write=all -e read=all -s 0 -o ${trace}`;
     // The commands are the caller's own, typed as a shell would read them.
-    const script = [...setup, `${strace} ${command} >/dev/null`].join('\n');
+    const script = [...setup, `${strace} ${command} >/dev/null || true`].join('\n');
     execFileSync('unshare', ['--net', 'sh', '-ec', script], { stdio: ['ignore', 'inherit', 'inherit'] });
     const exchanged = readTrace(readFileSync(trace, 'utf8'));
-    const isList = ({ sent, message }: Exchanged) => sent && (message.flags & NLM_F_DUMP) === NLM_F_DUMP;
-    const list = wantsReplies ? exchanged.findLastIndex(isList) : -1;
-    const request = list < 0 ? exchanged.findLastIndex(({ sent }) => sent) : list;
+    const request = wantsReplies ? questionIn(exchanged) : exchanged.findLastIndex(({ sent }) => sent);
     const next = exchanged.findIndex(({ sent }, index) => sent && index > request);
     const replies = exchanged.slice(request + 1, next < 0 ? undefined : next);
     const kept = [
       ...exchanged.slice(request, request + 1),
-      ...replies.filter(
-        ({ message: { type } }) => wantsReplies && type !== NLMSG_DONE && type !== NLMSG_ERROR,
-      ),
+      ...replies.filter(one => wantsReplies && isObject(one)),
     ];
     return {
       setup,
@@ -89,6 +87,18 @@ function capture({ setup, command }: Pick<Vector, 'setup' | 'command'>, wantsRep
   } finally {
     rmSync(directory, { recursive: true });
   }
+}
+
+/** The last list that was asked for; where there is none, the first question that was answered with an object. */
+function questionIn(exchanged: readonly Exchanged[]): number {
+  const isList = ({ sent, message }: Exchanged) => sent && (message.flags & NLM_F_DUMP) === NLM_F_DUMP;
+  const list = exchanged.findLastIndex(isList);
+  const answer = exchanged.findIndex(isObject);
+  return list >= 0 ? list : answer - 1;
+}
+
+function isObject({ sent, message: { type } }: Exchanged): boolean {
+  return !sent && type !== NLMSG_DONE && type !== NLMSG_ERROR;
 }
 
 /** The messages in strace's hex dumps, in order. */

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Ip } from '../base/ip.ts';
 import { Mac } from '../base/mac.ts';
-import type { Link, VxlanInfo } from '../netlink/route/objects.ts';
+import type { VxlanInfo } from '../netlink/route/link-info.ts';
+import type { Link } from '../netlink/route/objects.ts';
 import type { DesiredVxlan } from './desired.ts';
 import { compareVxlan } from './links.ts';
 

@@ -16,6 +16,7 @@ import { isCode } from '../base/errors.ts';
 import { Prefix } from '../base/prefix.ts';
 import { PROTOCOL } from '../dataplane/entry.ts';
 import type { Firewall } from '../firewall/firewall.ts';
+import { linkKind } from '../netlink/route/link-info.ts';
 import type { Link, NewRoute, Route } from '../netlink/route/objects.ts';
 import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
 import { deviceOwner } from '../ownership/device.ts';
@@ -49,7 +50,7 @@ export interface Findings {
 
 const KINDS = ['vxlan', 'tun', 'wireguard', 'ipip'];
 
-const kindOf = ({ info }: Link) => (info?.kind === 'other' ? info.name : info?.kind);
+const kindOf = ({ info }: Link) => info && linkKind(info);
 
 /** Finds everything. @throws NetlinkError, FirewallError, SysError */
 export async function findLeftovers(options: CleanupOptions): Promise<Findings> {

@@ -40,6 +40,9 @@ const vxlan = (info: object): Change => change.addLink({ name: 'vx', info: { kin
 const fdb = { index: VX, mac, destination: ip('192.168.65.4'), state: PERMANENT };
 const peerRoute = { destination: prefix('10.3.2.0/24'), protocol: 77 };
 
+/** What `ip` says of an ipip link's outer UDP header when there is none. */
+const NO_ENCAP = { encapType: 0, encapFlags: 0, encapSourcePort: 0, encapDestinationPort: 0 };
+
 /** For every captured request, the change that says the same. */
 const OURS: Readonly<Record<string, Change>> = {
   'vxlan-add': change.addLink({
@@ -79,6 +82,58 @@ const OURS: Readonly<Record<string, Change>> = {
     learning: true,
     port: 4789,
   }),
+  'vxlan-multicast': vxlan({
+    id: 7,
+    link: V0,
+    group: ip('ff05::100'),
+    ttl: 0,
+    learning: true,
+    limit: 100,
+    port: 4789,
+    udpZeroCsum6Rx: false,
+  }),
+  'vxlan-vnifilter': vxlan({ collectMetadata: true, vnifilter: true, learning: false, port: 4789 }),
+  'vxlan-change': change.changeLink(4, {
+    info: { kind: 'vxlan', ageing: 60, learning: true, local: ip('192.168.65.3') },
+  }),
+  'ipip-add': change.addLink({
+    name: 'flannel.ipip',
+    info: {
+      kind: 'ipip',
+      link: V0,
+      local: ip('192.168.65.3'),
+      remote: ip('192.168.65.4'),
+      ttl: 64,
+      tos: 4,
+      pmtuDiscovery: true,
+      protocol: 0,
+      fwmark: 7,
+      ...NO_ENCAP,
+    },
+  }),
+  'ipip-gue': change.addLink({
+    name: 'ip0',
+    info: {
+      kind: 'ipip',
+      link: 0,
+      remote: ip('192.168.65.4'),
+      ttl: 0,
+      tos: 0,
+      pmtuDiscovery: false,
+      protocol: 0,
+      fwmark: 0,
+      ...NO_ENCAP,
+      encapType: 2,
+      encapFlags: 1,
+      encapDestinationPort: 6080,
+    },
+  }),
+  'ipip-external': change.addLink({
+    name: 'ip0',
+    info: { kind: 'ipip', protocol: 0, collectMetadata: true },
+  }),
+  'wireguard-add': change.addLink({ name: 'flannel-wg', info: { kind: 'wireguard' } }),
+  'veth-master': change.addLink({ name: 'v0', master: 2, info: { kind: 'veth', peer: { name: 'v1' } } }),
   'veth-add': change.addLink({
     name: 'v0',
     mtu: 1400,
@@ -88,6 +143,15 @@ const OURS: Readonly<Record<string, Change>> = {
   'bridge-add': change.addLink({
     name: 'br0',
     info: { kind: 'bridge', forwardDelay: 200, ageingTime: 1000, multicastSnooping: false, stpState: 0 },
+  }),
+  'bridge-vlan': change.addLink({
+    name: 'br0',
+    info: { kind: 'bridge', vlanFiltering: true, multicastSnooping: true },
+  }),
+  'macvlan-passthru': change.addLink({
+    name: 'mv0',
+    lower: V0,
+    info: { kind: 'macvlan', mode: 'passthru', flags: 1 },
   }),
   'macvlan-add': change.addLink({ name: 'mv0', lower: V0, info: { kind: 'macvlan', mode: 'bridge' } }),
   'link-set': change.changeLink(V0, { mac, mtu: 1400, txQueueLength: 500, up: true }),

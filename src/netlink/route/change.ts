@@ -22,6 +22,7 @@ import {
   RTM_NEWRULE,
 } from './constants.ts';
 import { writeLinkChange, writeNewLink } from './link.ts';
+import { linkKind } from './link-info.ts';
 import { writeFdbEntry, writeNeighbor } from './neighbor.ts';
 import { writeNexthop, writeNexthopId } from './nexthop.ts';
 import type {
@@ -114,7 +115,7 @@ export const change = {
     verb: 'add',
     type: RTM_NEWLINK,
     flags: ADD,
-    name: ({ name, info }) => `${info.kind === 'other' ? info.name : info.kind} link ${name}`,
+    name: ({ name, info }) => `${linkKind(info)} link ${name}`,
     write: writeNewLink,
   }),
   /** A link that is to be renamed must be given by its index. @throws RangeError */

@@ -117,7 +117,23 @@ export const IFLA_TUN_VNET_HDR = 5;
 export const IFLA_TUN_PERSIST = 6;
 export const IFLA_TUN_MULTI_QUEUE = 7;
 export const IFLA_MACVLAN_MODE = 1;
+export const IFLA_MACVLAN_FLAGS = 2;
 export const VETH_INFO_PEER = 1;
+
+/** if_tunnel.h: ipip. */
+export const IFLA_IPTUN_LINK = 1;
+export const IFLA_IPTUN_LOCAL = 2;
+export const IFLA_IPTUN_REMOTE = 3;
+export const IFLA_IPTUN_TTL = 4;
+export const IFLA_IPTUN_TOS = 5;
+export const IFLA_IPTUN_PROTO = 9;
+export const IFLA_IPTUN_PMTUDISC = 10;
+export const IFLA_IPTUN_ENCAP_TYPE = 15;
+export const IFLA_IPTUN_ENCAP_FLAGS = 16;
+export const IFLA_IPTUN_ENCAP_SPORT = 17;
+export const IFLA_IPTUN_ENCAP_DPORT = 18;
+export const IFLA_IPTUN_COLLECT_METADATA = 19;
+export const IFLA_IPTUN_FWMARK = 20;
 
 /** if_addr.h. */
 export const IFA_ADDRESS = 1;

@@ -1,16 +1,31 @@
 /**
- * What makes a link the kind it is: the attributes inside IFLA_INFO_DATA, one table per kind
- * (include/uapi/linux/if_link.h; veth.h).
+ * The data of each kind of link (IFLA_INFO_DATA): its attributes, include/uapi/linux/if_link.h, if_tunnel.h and veth.h,
+ * between messages and LinkInfo.
  */
-import type { Reader, Writer } from '../../base/bytes.ts';
-import { type AttributeType, attributes, one } from '../attribute.ts';
-import { bool, flag, ip, u8, u16be, u32, u32be } from '../attribute-types.ts';
+import { defined } from '../../base/defined.ts';
+import { unreachable } from '../../base/errors.ts';
+import { attributes, one } from '../attribute.ts';
+import { bool, bytes, flag, ip, u8, u16, u16be, u32 } from '../attribute-types.ts';
 import {
   IFLA_BR_AGEING_TIME,
   IFLA_BR_FORWARD_DELAY,
   IFLA_BR_MCAST_SNOOPING,
   IFLA_BR_STP_STATE,
   IFLA_BR_VLAN_FILTERING,
+  IFLA_IPTUN_COLLECT_METADATA,
+  IFLA_IPTUN_ENCAP_DPORT,
+  IFLA_IPTUN_ENCAP_FLAGS,
+  IFLA_IPTUN_ENCAP_SPORT,
+  IFLA_IPTUN_ENCAP_TYPE,
+  IFLA_IPTUN_FWMARK,
+  IFLA_IPTUN_LINK,
+  IFLA_IPTUN_LOCAL,
+  IFLA_IPTUN_PMTUDISC,
+  IFLA_IPTUN_PROTO,
+  IFLA_IPTUN_REMOTE,
+  IFLA_IPTUN_TOS,
+  IFLA_IPTUN_TTL,
+  IFLA_MACVLAN_FLAGS,
   IFLA_MACVLAN_MODE,
   IFLA_TUN_GROUP,
   IFLA_TUN_MULTI_QUEUE,
@@ -19,81 +34,13 @@ import {
   IFLA_TUN_PI,
   IFLA_TUN_TYPE,
   IFLA_TUN_VNET_HDR,
-  IFLA_VXLAN_AGEING,
-  IFLA_VXLAN_COLLECT_METADATA,
-  IFLA_VXLAN_DF,
-  IFLA_VXLAN_GBP,
-  IFLA_VXLAN_GPE,
-  IFLA_VXLAN_GROUP,
-  IFLA_VXLAN_GROUP6,
-  IFLA_VXLAN_ID,
-  IFLA_VXLAN_L2MISS,
-  IFLA_VXLAN_L3MISS,
-  IFLA_VXLAN_LABEL,
-  IFLA_VXLAN_LEARNING,
-  IFLA_VXLAN_LIMIT,
-  IFLA_VXLAN_LINK,
-  IFLA_VXLAN_LOCAL,
-  IFLA_VXLAN_LOCAL6,
-  IFLA_VXLAN_LOCALBYPASS,
-  IFLA_VXLAN_PORT,
-  IFLA_VXLAN_PORT_RANGE,
-  IFLA_VXLAN_PROXY,
-  IFLA_VXLAN_REMCSUM_NOPARTIAL,
-  IFLA_VXLAN_REMCSUM_RX,
-  IFLA_VXLAN_REMCSUM_TX,
-  IFLA_VXLAN_RSC,
-  IFLA_VXLAN_TOS,
-  IFLA_VXLAN_TTL,
-  IFLA_VXLAN_TTL_INHERIT,
-  IFLA_VXLAN_UDP_CSUM,
-  IFLA_VXLAN_UDP_ZERO_CSUM6_RX,
-  IFLA_VXLAN_UDP_ZERO_CSUM6_TX,
-  IFLA_VXLAN_VNIFILTER,
+  VETH_INFO_PEER,
 } from './constants.ts';
+import type { LinkInfo, VethInfo } from './link-info.ts';
+import { ANY_LINK, linkMessage } from './link-message.ts';
+import { decodeVxlan, encodeVxlan } from './vxlan.ts';
 
-/** struct ifla_vxlan_port_range: both in network order. */
-const portRange: AttributeType<{ readonly low: number; readonly high: number }> = {
-  encode: (writer: Writer, { low, high }) => writer.u16be(low).u16be(high),
-  decode: (reader: Reader, length) =>
-    length === 4 ? { low: reader.u16be(), high: reader.u16be() } : undefined,
-};
-
-export const vxlanAttributes = attributes({
-  id: one(IFLA_VXLAN_ID, u32),
-  group: one(IFLA_VXLAN_GROUP, ip),
-  group6: one(IFLA_VXLAN_GROUP6, ip),
-  local: one(IFLA_VXLAN_LOCAL, ip),
-  local6: one(IFLA_VXLAN_LOCAL6, ip),
-  link: one(IFLA_VXLAN_LINK, u32),
-  ttl: one(IFLA_VXLAN_TTL, u8),
-  ttlInherit: one(IFLA_VXLAN_TTL_INHERIT, flag),
-  tos: one(IFLA_VXLAN_TOS, u8),
-  df: one(IFLA_VXLAN_DF, u8),
-  label: one(IFLA_VXLAN_LABEL, u32be),
-  learning: one(IFLA_VXLAN_LEARNING, bool),
-  proxy: one(IFLA_VXLAN_PROXY, bool),
-  rsc: one(IFLA_VXLAN_RSC, bool),
-  l2miss: one(IFLA_VXLAN_L2MISS, bool),
-  l3miss: one(IFLA_VXLAN_L3MISS, bool),
-  ageing: one(IFLA_VXLAN_AGEING, u32),
-  limit: one(IFLA_VXLAN_LIMIT, u32),
-  portRange: one(IFLA_VXLAN_PORT_RANGE, portRange),
-  port: one(IFLA_VXLAN_PORT, u16be),
-  udpCsum: one(IFLA_VXLAN_UDP_CSUM, bool),
-  udpZeroCsum6Tx: one(IFLA_VXLAN_UDP_ZERO_CSUM6_TX, bool),
-  udpZeroCsum6Rx: one(IFLA_VXLAN_UDP_ZERO_CSUM6_RX, bool),
-  remcsumTx: one(IFLA_VXLAN_REMCSUM_TX, bool),
-  remcsumRx: one(IFLA_VXLAN_REMCSUM_RX, bool),
-  remcsumNoPartial: one(IFLA_VXLAN_REMCSUM_NOPARTIAL, flag),
-  collectMetadata: one(IFLA_VXLAN_COLLECT_METADATA, bool),
-  vnifilter: one(IFLA_VXLAN_VNIFILTER, bool),
-  localbypass: one(IFLA_VXLAN_LOCALBYPASS, bool),
-  gbp: one(IFLA_VXLAN_GBP, flag),
-  gpe: one(IFLA_VXLAN_GPE, flag),
-});
-
-export const bridgeAttributes = attributes({
+const bridgeAttributes = attributes({
   forwardDelay: one(IFLA_BR_FORWARD_DELAY, u32),
   ageingTime: one(IFLA_BR_AGEING_TIME, u32),
   stpState: one(IFLA_BR_STP_STATE, u32),
@@ -101,7 +48,7 @@ export const bridgeAttributes = attributes({
   multicastSnooping: one(IFLA_BR_MCAST_SNOOPING, bool),
 });
 
-export const tunAttributes = attributes({
+const tunAttributes = attributes({
   owner: one(IFLA_TUN_OWNER, u32),
   group: one(IFLA_TUN_GROUP, u32),
   type: one(IFLA_TUN_TYPE, u8),
@@ -111,10 +58,119 @@ export const tunAttributes = attributes({
   multiQueue: one(IFLA_TUN_MULTI_QUEUE, bool),
 });
 
-export const macvlanAttributes = attributes({ mode: one(IFLA_MACVLAN_MODE, u32) });
+const macvlanAttributes = attributes({
+  mode: one(IFLA_MACVLAN_MODE, u32),
+  flags: one(IFLA_MACVLAN_FLAGS, u16),
+});
+
+const ipipAttributes = attributes({
+  link: one(IFLA_IPTUN_LINK, u32),
+  local: one(IFLA_IPTUN_LOCAL, ip),
+  remote: one(IFLA_IPTUN_REMOTE, ip),
+  ttl: one(IFLA_IPTUN_TTL, u8),
+  tos: one(IFLA_IPTUN_TOS, u8),
+  pmtuDiscovery: one(IFLA_IPTUN_PMTUDISC, bool),
+  protocol: one(IFLA_IPTUN_PROTO, u8),
+  fwmark: one(IFLA_IPTUN_FWMARK, u32),
+  collectMetadata: one(IFLA_IPTUN_COLLECT_METADATA, flag),
+  encapType: one(IFLA_IPTUN_ENCAP_TYPE, u16),
+  encapFlags: one(IFLA_IPTUN_ENCAP_FLAGS, u16),
+  encapSourcePort: one(IFLA_IPTUN_ENCAP_SPORT, u16be),
+  encapDestinationPort: one(IFLA_IPTUN_ENCAP_DPORT, u16be),
+});
 
 /** enum macvlan_mode. */
-export const MACVLAN_MODES = { private: 1, vepa: 2, bridge: 4, passthru: 8, source: 16 } as const;
+const MACVLAN_MODES = { private: 1, vepa: 2, bridge: 4, passthru: 8, source: 16 } as const;
 
 /** IFF_TUN and IFF_TAP of include/uapi/linux/if_tun.h. */
-export const TUN_TYPES = { tun: 1, tap: 2 } as const;
+const TUN_TYPES = { tun: 1, tap: 2 } as const;
+
+/** The peer is a whole link message of its own. */
+const vethAttributes = attributes({ peer: one(VETH_INFO_PEER, bytes) });
+
+interface KindAndData {
+  readonly kind: string;
+  readonly data: Uint8Array | undefined;
+}
+
+export function encodeLinkInfo(info: LinkInfo): KindAndData {
+  switch (info.kind) {
+    case 'vxlan':
+      return { kind: 'vxlan', data: encodeVxlan(info) };
+    case 'veth':
+      return { kind: 'veth', data: info.peer && encodePeer(info.peer) };
+    case 'bridge':
+      return { kind: 'bridge', data: orNothing(bridgeAttributes.toBytes(info)) };
+    case 'tun': {
+      const type = info.type && TUN_TYPES[info.type];
+      return { kind: 'tun', data: orNothing(tunAttributes.toBytes({ ...info, type })) };
+    }
+    case 'macvlan': {
+      const mode = info.mode && MACVLAN_MODES[info.mode];
+      return { kind: 'macvlan', data: orNothing(macvlanAttributes.toBytes({ ...info, mode })) };
+    }
+    case 'ipip':
+      return { kind: 'ipip', data: orNothing(ipipAttributes.toBytes(info)) };
+    case 'wireguard':
+      return { kind: 'wireguard', data: undefined };
+    case 'other':
+      return { kind: info.name, data: info.data };
+    default:
+      return unreachable(info);
+  }
+}
+
+/** @param kind absent for a physical device. @throws CodecError */
+export function decodeLinkInfo(
+  kind: string | undefined,
+  data: Uint8Array = new Uint8Array(),
+): LinkInfo | undefined {
+  switch (kind) {
+    case undefined:
+      return undefined;
+    case 'vxlan':
+      return decodeVxlan(data);
+    case 'veth': {
+      const { peer } = vethAttributes.fromBytes(data, 'veth');
+      return defined({ kind, peer: peer && decodePeer(peer) });
+    }
+    case 'bridge':
+      return { kind, ...bridgeAttributes.fromBytes(data, 'bridge') };
+    case 'tun': {
+      const { type, ...rest } = tunAttributes.fromBytes(data, 'tun');
+      return defined({ kind, ...rest, type: keyOf(TUN_TYPES, type) });
+    }
+    case 'macvlan': {
+      const { mode, ...rest } = macvlanAttributes.fromBytes(data, 'macvlan');
+      return defined({ kind, ...rest, mode: keyOf(MACVLAN_MODES, mode) });
+    }
+    case 'ipip':
+      return { kind, ...ipipAttributes.fromBytes(data, 'ipip') };
+    case 'wireguard':
+      return { kind };
+    default:
+      return { kind: 'other', name: kind, data };
+  }
+}
+
+type Peer = NonNullable<VethInfo['peer']>;
+
+function encodePeer(peer: Peer): Uint8Array {
+  return vethAttributes.toBytes({ peer: linkMessage.encode(ANY_LINK, peer) });
+}
+
+function decodePeer(payload: Uint8Array): Peer {
+  const { name, mac, mtu, netnsFd } = linkMessage.decode(payload).attributes;
+  return defined({ name, mac, mtu, netnsFd });
+}
+
+function orNothing(data: Uint8Array): Uint8Array | undefined {
+  return data.byteLength === 0 ? undefined : data;
+}
+
+function keyOf<T extends Readonly<Record<string, number>>>(
+  table: T,
+  value: number | undefined,
+): keyof T | undefined {
+  return Object.keys(table).find(key => table[key] === value);
+}

@@ -2,7 +2,7 @@
 import type { Writer } from '../../base/bytes.ts';
 import { defined } from '../../base/defined.ts';
 import { IFF_LOWER_UP, IFF_UP, IFNAMSIZ, RTEXT_FILTER_SKIP_STATS } from './constants.ts';
-import { decodeLinkInfo, encodeLinkInfo } from './link-info.ts';
+import { decodeLinkInfo, encodeLinkInfo } from './link-kind.ts';
 import { ANY_LINK, linkMessage } from './link-message.ts';
 import type { Link, LinkChange, NewLink } from './objects.ts';
 

@@ -9,10 +9,10 @@ import { Mac } from '../../base/mac.ts';
 import { Prefix } from '../../base/prefix.ts';
 import { decodeAddress, writeAddress } from './address.ts';
 import { familyNumber, familyOf } from './family.ts';
-import { decodeLinkInfo, encodeLinkInfo } from './link-info.ts';
+import type { LinkInfo } from './link-info.ts';
+import { decodeLinkInfo, encodeLinkInfo } from './link-kind.ts';
 import { decodeFdbEntry, decodeNeighbor, writeFdbEntry, writeNeighbor } from './neighbor.ts';
 import { decodeNexthop, writeNexthop } from './nexthop.ts';
-import type { LinkInfo } from './objects.ts';
 import { decodeRoute, writeRoute } from './route.ts';
 import { decodeRule, writeRule } from './rule.ts';
 
@@ -212,11 +212,30 @@ test('kinds of links', () => {
         'passthru' as const,
         'source' as const,
       ),
+      flags: u16,
       unknown,
     }),
     fc.record({
+      kind: fc.constant('ipip' as const),
+      link: u32,
+      local: ip4,
+      remote: ip4,
+      ttl: u8,
+      tos: u8,
+      pmtuDiscovery: fc.boolean(),
+      protocol: u8,
+      fwmark: u32,
+      collectMetadata: fc.constant(true),
+      encapType: u16,
+      encapFlags: u16,
+      encapSourcePort: u16,
+      encapDestinationPort: u16,
+      unknown,
+    }),
+    fc.record({ kind: fc.constant('wireguard' as const) }),
+    fc.record({
       kind: fc.constant('other' as const),
-      name: fc.constant('ipip'),
+      name: fc.constant('dummy'),
       data: fc.uint8Array({ maxLength: 20 }),
     }),
   );

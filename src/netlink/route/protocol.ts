@@ -3,7 +3,7 @@ import type { Message } from '../message.ts';
 import type { DecodedMessage, NetlinkProtocol } from '../protocol.ts';
 import { addressMessage } from './address.ts';
 import * as constants from './constants.ts';
-import { decodeLinkInfo } from './link-info.ts';
+import { decodeLinkInfo } from './link-kind.ts';
 import { linkMessage } from './link-message.ts';
 import { neighborMessage } from './neighbor.ts';
 import { netconfMessage } from './netconf.ts';

@@ -1,5 +1,6 @@
 /** Links: what they keep, what changes, what is refused, and what goes with them. */
 import assert from 'node:assert/strict';
+import { isCode } from '../../base/errors.ts';
 import { addLink, addVxlan, indexOf, ip, mac, type NetlinkCase } from './tools.ts';
 
 export const linkCases: readonly NetlinkCase[] = [
@@ -122,6 +123,48 @@ export const linkCases: readonly NetlinkCase[] = [
       const link = await links.get('mv0');
       assert.ok(link?.info?.kind === 'macvlan');
       assert.deepEqual([link.info.mode, link.lower], ['bridge', lower]);
+    },
+  },
+  {
+    name: 'a vxlan link that leaves the far end to others needs no VNI',
+    async run({ rtnetlink: { links } }) {
+      await links.add({ name: 'vx', info: { kind: 'vxlan', collectMetadata: true, port: 4789, id: 0 } });
+      const info = (await links.get('vx'))?.info;
+      assert.ok(info?.kind === 'vxlan');
+      assert.deepEqual([info.collectMetadata, info.id, info.group], [true, 0, undefined]);
+    },
+  },
+  {
+    name: 'a new link can be a port of a bridge at once',
+    async run({ rtnetlink }) {
+      const master = await addLink(rtnetlink, { name: 'br0', info: { kind: 'bridge' } });
+      await rtnetlink.links.add({ name: 'v0', info: { kind: 'veth', peer: { name: 'v1' } }, master });
+      await rtnetlink.links.add({ name: 'vx', info: { kind: 'vxlan', id: 7, port: 4789 }, master });
+      const links = await rtnetlink.links.list();
+      assert.deepEqual(
+        links.filter(link => link.master === master).map(({ name }) => name),
+        ['v0', 'vx'],
+      );
+    },
+  },
+  {
+    name: 'an ipip or wireguard link keeps what it was made with, where the kernel has such links',
+    async run({ rtnetlink: { links } }) {
+      const asked = [
+        { kind: 'ipip', local: ip('192.0.2.1'), remote: ip('192.0.2.2'), ttl: 64, pmtuDiscovery: true },
+        { kind: 'wireguard' },
+      ] as const;
+      for (const info of asked) {
+        try {
+          await links.add({ name: 'tunnel', info });
+        } catch (error) {
+          if (!isCode(error, 'ENOTSUP')) throw error;
+          continue;
+        }
+        const found = (await links.get('tunnel'))?.info;
+        assert.partialDeepStrictEqual(JSON.parse(JSON.stringify(found)), JSON.parse(JSON.stringify(info)));
+        await links.delete('tunnel');
+      }
     },
   },
   {

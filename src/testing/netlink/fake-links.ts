@@ -2,7 +2,8 @@
 import { Mac } from '../../base/mac.ts';
 import { NLM_F_CREATE, NLM_F_EXCL } from '../../netlink/constants.ts';
 import { IFF_LOWER_UP, IFF_UP } from '../../netlink/route/constants.ts';
-import type { Link, LinkInfo, VxlanInfo } from '../../netlink/route/objects.ts';
+import type { LinkInfo, VxlanInfo } from '../../netlink/route/link-info.ts';
+import type { Link } from '../../netlink/route/objects.ts';
 import { flushFdb, flushNeighbors } from './fake-neighbors.ts';
 import { FakeRefusal } from './fake-refusal.ts';
 import { addConnectedRoute, flushAddresses, flushRouting } from './fake-routing.ts';
@@ -233,7 +234,7 @@ function remove(state: FakeState, link: Link): void {
   flushAddresses(state, link);
   state.announce({ type: 'link', gone: true, link });
   for (const other of state.links.values()) {
-    const standsOn = other.info?.kind === 'vxlan' ? other.info.link : other.lower;
+    const standsOn = other.info !== undefined && 'link' in other.info ? other.info.link : other.lower;
     if (standsOn === link.index) remove(state, other);
     else if (other.master === link.index)
       changeLink(state, other, { index: other.index, flags: 0, change: 0, master: 0 });

@@ -22,7 +22,7 @@ import {
   RTM_NEWROUTE,
   RTM_NEWRULE,
 } from '../../netlink/route/constants.ts';
-import { decodeLinkInfo, encodeLinkInfo } from '../../netlink/route/link-info.ts';
+import { decodeLinkInfo, encodeLinkInfo } from '../../netlink/route/link-kind.ts';
 import { linkMessage } from '../../netlink/route/link-message.ts';
 import { writeFdbEntry, writeNeighbor } from '../../netlink/route/neighbor.ts';
 import { writeNetconf } from '../../netlink/route/netconf.ts';
