@@ -14,7 +14,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { agentPlaces, SUBNET_FILE } from '../console/defaults.ts';
-import { PROTOCOL } from '../dataplane/entry.ts';
+import { PROTOCOL } from '../dataplane/tables/entry.ts';
 import { agentArguments } from '../lab/agent.ts';
 import { Anchor } from '../lab/anchor.ts';
 import { furnish, LabHost, TULLE } from '../lab/host.ts';

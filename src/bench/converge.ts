@@ -6,7 +6,7 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { PROTOCOL } from '../dataplane/entry.ts';
+import { PROTOCOL } from '../dataplane/tables/entry.ts';
 import { formatLeaseKey } from '../subnet/lease/key.ts';
 import { usageOf } from '../sys/usage.ts';
 import { AGENT, AgentProcess, type HostProgram } from './converge-agent.ts';

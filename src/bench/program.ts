@@ -1,6 +1,6 @@
 /** `bench program`: what it costs to make a kernel know its peers, by number of peers, shape and operation. */
 import type { PeerPath } from '../dataplane/desired.ts';
-import { deleteTunnel } from '../dataplane/links.ts';
+import { deleteTunnel } from '../dataplane/links/vxlan.ts';
 import { lose, SHAPES, type Shape, type ShapeName } from './program-shapes.ts';
 import { BENCH_DEVICE, pathsTo, pathTo, World } from './program-world.ts';
 

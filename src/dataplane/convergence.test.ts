@@ -12,7 +12,7 @@ import type { NewRoute } from '../netlink/route/objects.ts';
 import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
 import { DEVICE, FakeHost, fakePeer } from '../testing/dataplane/fake-host.ts';
 import type { DesiredPeer } from './desired.ts';
-import { NexthopIds } from './nexthops.ts';
+import { NexthopIds } from './tables/nexthops.ts';
 
 const ids = new NexthopIds(DEVICE);
 const ip = (text: string) => Ip.parse(text);

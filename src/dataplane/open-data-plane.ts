@@ -3,12 +3,12 @@
  *
  *     listens   to what the kernel has announced, and decides what of it is drift
  *     ensures   that the devices are as wanted (host.ts)
- *     resyncs   the tables of devices about which there is doubt: a dump is compared (tunnel.ts)
+ *     resyncs   the tables of devices about which there is doubt: a dump is compared (link-entries.ts)
  *     programs  every difference, additions before removals, a thousand changes at a time
  *     listens   again, so that its own echo is not taken for news later
  *
  * and is repeated a few times while there is something to do. What remains is tried again later, each entry after a
- * delay of its own. Rounds are started by `apply`, by announcements that contradict what is believed, by retries that
+ * delay of its own. Rounds are started by `apply`, by announcements that contradict what is known, by retries that
  * are due, and every ten minutes or so by a full comparison: that timer is the only thing an idle data plane has.
  */
 import { backoff, type Clock, systemClock } from '../base/clock.ts';
@@ -17,13 +17,13 @@ import { TokenBucket } from '../base/token-bucket.ts';
 import type { KernelEvent, Rtnetlink } from '../netlink/route/rtnetlink.ts';
 import type { DataPlane, DataPlaneOptions } from './data-plane.ts';
 import type { Desired, DesiredHost, DesiredPeer } from './desired.ts';
-import { Devices } from './devices.ts';
-import { FullResyncs } from './full-resyncs.ts';
+import { FullResyncs } from './reconcile/full-resyncs.ts';
 import { KernelMonitor } from './reconcile/kernel-monitor.ts';
 import { RepairLog } from './reconcile/repair-log.ts';
+import { HostState } from './reconcile/state.ts';
 import { WakeTimer } from './reconcile/wake-timer.ts';
 import type { ApplyResult, DataPlaneReport, PeerReport } from './report.ts';
-import type { Write } from './write.ts';
+import type { Write } from './tables/write.ts';
 
 /** Programs the namespace that `options.rtnetlink` is bound to, from now until it is disposed of. */
 export function openDataPlane(options: DataPlaneOptions): DataPlane {
@@ -45,7 +45,7 @@ class KernelDataPlane implements DataPlane {
   readonly #rtnetlink: Rtnetlink;
   readonly #clock: Clock;
   readonly #random: () => number;
-  readonly #devices: Devices;
+  readonly #devices: HostState;
   readonly #stop = new AbortController();
   readonly #wakeTimer: WakeTimer;
   readonly #monitor: KernelMonitor;
@@ -54,9 +54,9 @@ class KernelDataPlane implements DataPlane {
   readonly #bucket: TokenBucket;
   #usesNexthops: boolean | undefined;
   /** Something was noted that contradicts what is believed. */
-  #isNoted = false;
+  #hasPending = false;
   /** Nobody has asked for the next round: it is for what others have done. */
-  #isProvoked = false;
+  #isReaction = false;
   /** The kernel may have other settings (sysctls) than before the last round. */
   #settingsChanged = true;
   #running: Promise<ApplyResult> | undefined;
@@ -73,14 +73,14 @@ class KernelDataPlane implements DataPlane {
     this.#bucket = new TokenBucket(this.#clock, PACE);
     this.#delays = this.#newDelays();
     this.#resyncs = new FullResyncs(this.#clock, this.#random, options.resyncInterval);
-    this.#devices = new Devices({
+    this.#devices = new HostState({
       rtnetlink: options.rtnetlink,
       sysctls: options.sysctls,
       clock: this.#clock,
       random: this.#random,
       onRepair: repair => this.#repairLog.repaired(repair),
-      heard: () => this.#monitor.heard(),
-      onSuspicion: () => this.#wake(),
+      caughtUp: () => this.#monitor.caughtUp(),
+      onPossibleChange: () => this.#wake(),
     });
     this.#wakeTimer = new WakeTimer(this.#clock, () => this.#applyAlone());
     this.#monitor = new KernelMonitor({
@@ -88,9 +88,9 @@ class KernelDataPlane implements DataPlane {
       clock: this.#clock,
       random: this.#random,
       logger: options.logger,
-      onEvent: event => this.#hear(event),
+      onEvent: event => this.#receive(event),
       onMissed: reason => {
-        this.#doubtAll(reason, true);
+        this.#markAllStale(reason, true);
         this.#wake();
       },
     });
@@ -123,7 +123,7 @@ class KernelDataPlane implements DataPlane {
   }
 
   resync(reason: string): Promise<ApplyResult> {
-    this.#doubtAll(reason);
+    this.#markAllStale(reason);
     return this.apply();
   }
 
@@ -165,7 +165,7 @@ class KernelDataPlane implements DataPlane {
     } catch (error) {
       this.#repairLog.failed(messageOf(error));
       // Answers may have been lost, and with them what was done.
-      this.#doubtAll('a round failed');
+      this.#markAllStale('a round failed');
       if (!this.#stop.signal.aborted) {
         this.#wakeTimer.atLatest(this.#clock.monotonic() + this.#delays.next().value);
       }
@@ -178,28 +178,28 @@ class KernelDataPlane implements DataPlane {
   /** A round that nobody waits for; its failure is in the journal, and it is tried again. */
   #applyAlone(): void {
     if (this.#stop.signal.aborted) return;
-    this.#isProvoked = true;
+    this.#isReaction = true;
     this.apply().catch(() => undefined);
   }
 
   async #round(): Promise<ApplyResult> {
     const started = this.#clock.monotonic();
     const writesBefore = this.#rtnetlink.writes;
-    if (started >= this.#resyncs.next) this.#doubtAll('timer');
+    if (started >= this.#resyncs.next) this.#markAllStale('timer');
     const fullResync = this.#resyncs.reason;
-    const isProvoked = this.#isProvoked;
-    this.#isProvoked = false;
-    await this.#listen();
+    const isReaction = this.#isReaction;
+    this.#isReaction = false;
+    await this.#catchUp();
     for (let pass = 0; pass < PASSES; pass++) {
       if (this.#devices.isHostDue()) await this.#devices.ensure();
-      await this.#resyncDoubted();
+      await this.#resyncStale();
       await this.#program();
-      await this.#listen();
+      await this.#catchUp();
       if (!this.#devices.isDue()) break;
     }
     if (fullResync !== undefined) this.#resyncs.done(started, fullResync);
     const failures = this.#failures();
-    if (isProvoked) this.#bucket.answered(this.#clock.monotonic() - started, this.#repairLog.hasNews);
+    if (isReaction) this.#bucket.answered(this.#clock.monotonic() - started, this.#repairLog.hasRepairs);
     this.#repairLog.endRound(failures[0], this.#devices.failed, this.#bucket.isPressed);
     this.#schedule();
     this.#delays = this.#newDelays();
@@ -211,18 +211,18 @@ class KernelDataPlane implements DataPlane {
   }
 
   /** Hears what the kernel has announced until now, and decides what of it is drift. */
-  async #listen(): Promise<void> {
-    await this.#monitor.heard();
-    this.#isNoted = false;
-    this.#devices.believe();
+  async #catchUp(): Promise<void> {
+    await this.#monitor.caughtUp();
+    this.#hasPending = false;
+    this.#devices.processPending();
   }
 
-  async #resyncDoubted(): Promise<void> {
-    const doubted = this.#devices.doubted();
-    if (doubted.length === 0) return;
+  async #resyncStale(): Promise<void> {
+    const stale = this.#devices.stale();
+    if (stale.length === 0) return;
     this.#usesNexthops ??=
       this.#options.nexthopObjects !== 'never' && (await this.#rtnetlink.nexthops.supported());
-    for (const tunnel of doubted) await tunnel.resync(this.#rtnetlink, this.#usesNexthops);
+    for (const entries of stale) await entries.resync(this.#rtnetlink, this.#usesNexthops);
   }
 
   async #program(): Promise<void> {
@@ -235,7 +235,7 @@ class KernelDataPlane implements DataPlane {
         await this.#send(chunk);
         chunk = [];
         // Before the echo of our own writes fills the socket's buffer, and to stop when the device is gone.
-        await this.#listen();
+        await this.#catchUp();
         if (this.#devices.isHostDue()) return;
       }
     }
@@ -247,13 +247,13 @@ class KernelDataPlane implements DataPlane {
     for (const [index, write] of writes.entries()) write.settle(results[index]);
   }
 
-  #hear(event: KernelEvent): void {
+  #receive(event: KernelEvent): void {
     if (event.type === 'netconf') this.#settingsChanged = true;
-    if (this.#devices.note(event)) this.#wake();
+    if (this.#devices.observe(event)) this.#wake();
   }
 
   #wake(): void {
-    this.#isNoted = true;
+    this.#hasPending = true;
     if (this.#running === undefined) this.#wakeTimer.atLatest(this.#clock.monotonic() + this.#reaction);
   }
 
@@ -264,7 +264,7 @@ class KernelDataPlane implements DataPlane {
 
   #schedule(): void {
     const times = [this.#devices.nextRetry, this.#resyncs.next];
-    if (this.#isNoted || this.#devices.isDue()) times.push(this.#clock.monotonic() + this.#reaction);
+    if (this.#hasPending || this.#devices.isDue()) times.push(this.#clock.monotonic() + this.#reaction);
     // That a conflict is over is told by a round.
     if (this.#repairLog.conflict !== undefined) times.push(this.#clock.monotonic() + this.#bucket.rest);
     if (this.#stop.signal.aborted) return;
@@ -272,10 +272,10 @@ class KernelDataPlane implements DataPlane {
   }
 
   /** @param isDeaf announcements were lost. */
-  #doubtAll(reason: string, eventsLost = false): void {
+  #markAllStale(reason: string, eventsLost = false): void {
     this.#settingsChanged = true;
     this.#resyncs.want(reason);
-    this.#devices.doubt(reason, eventsLost);
+    this.#devices.markStale(reason, eventsLost);
   }
 
   #failures(): string[] {

@@ -2,7 +2,7 @@
 import { defined } from '../base/defined.ts';
 import type { Ip } from '../base/ip.ts';
 import type { Mac } from '../base/mac.ts';
-import type { LinkErrorCode } from './links.ts';
+import type { LinkErrorCode } from './links/vxlan.ts';
 
 export type ObjectType = 'link' | 'address' | 'sysctl' | 'neighbor' | 'fdb' | 'nexthop' | 'route';
 
@@ -54,7 +54,7 @@ export function repairOf({
   return { ...rest, action, ...defined({ peer, found, wanted }) };
 }
 
-/** EntryDifference of one `apply()`: the true state of affairs, also after a partial failure. */
+/** Result of one `apply()`: the true state of affairs, also after a partial failure. */
 export interface ApplyResult {
   /** Every wanted entry is in the kernel, and no stale one of ours. */
   readonly inSync: boolean;

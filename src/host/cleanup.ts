@@ -14,7 +14,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isCode } from '../base/errors.ts';
 import { Prefix } from '../base/prefix.ts';
-import { PROTOCOL } from '../dataplane/entry.ts';
+import { PROTOCOL } from '../dataplane/tables/entry.ts';
 import type { Firewall } from '../firewall/firewall.ts';
 import { linkKind } from '../netlink/route/link-info.ts';
 import type { Link, NewRoute, Route } from '../netlink/route/objects.ts';

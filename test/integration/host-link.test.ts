@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import process from 'node:process';
 import { test } from 'node:test';
-import { HostLink } from '../../src/dataplane/host-link.ts';
-import { Sysctls } from '../../src/dataplane/sysctls.ts';
+import { HostLink } from '../../src/dataplane/links/host-link.ts';
+import { Sysctls } from '../../src/dataplane/links/sysctls.ts';
 import { connectRoute } from '../../src/netlink/route/connect.ts';
 import type { KernelEvent } from '../../src/netlink/route/rtnetlink.ts';
 import { sysctlsOf } from '../../src/sys/sysctl.ts';
@@ -24,7 +24,7 @@ test(
         rtnetlink,
         sysctls,
         onRepair: () => undefined,
-        heard: () => Promise.resolve(),
+        caughtUp: () => Promise.resolve(),
         attempt: (_, work) => work(),
       },
     );
@@ -36,10 +36,10 @@ test(
 
     const isEnd = (event: KernelEvent) => event.type === 'link' && event.gone && event.link.name === DEVICE;
     for await (const event of events) {
-      link.note(event);
+      link.observe(event);
       if (isEnd(event)) break;
     }
-    assert.equal(link.believe(), true, 'there is something to do');
+    assert.equal(link.processPending(), true, 'there is something to do');
     await link.ensure();
     assert.equal(link.index, host.indexOf(DEVICE));
     assert.doesNotMatch(other.sh('ip link'), /flannel/);

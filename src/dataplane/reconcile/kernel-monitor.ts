@@ -29,11 +29,11 @@ export class KernelMonitor implements AsyncDisposable {
 
   constructor(options: KernelMonitorOptions) {
     this.#options = options;
-    this.#listening = this.#listen();
+    this.#listening = this.#catchUp();
   }
 
   /** Resolves when everything that was announced before the call has been heard. */
-  async heard(): Promise<void> {
+  async caughtUp(): Promise<void> {
     for (let turn = 1; turn <= MOST_TURNS; turn++) {
       await setImmediate();
       // The first turn may have looked at the sockets before we were called.
@@ -46,12 +46,12 @@ export class KernelMonitor implements AsyncDisposable {
     await this.#listening;
   }
 
-  async #listen(): Promise<void> {
+  async #catchUp(): Promise<void> {
     const { rtnetlink, clock, random, logger, onMissed } = this.#options;
     const { signal } = this.#stop;
     for (const delay of backoff(500, 30_000, random)) {
       try {
-        for await (const event of rtnetlink.watch(GROUPS, signal, { exceptOwn: true })) this.#hear(event);
+        for await (const event of rtnetlink.watch(GROUPS, signal, { exceptOwn: true })) this.#receive(event);
         if (signal.aborted) return;
       } catch (error) {
         if (signal.aborted) return;
@@ -63,7 +63,7 @@ export class KernelMonitor implements AsyncDisposable {
     }
   }
 
-  #hear(event: KernelEvent): void {
+  #receive(event: KernelEvent): void {
     this.#isIdle = event.type === 'idle';
     if (event.type === 'overrun') this.#options.onMissed('announcements were lost');
     else if (event.type !== 'idle') this.#options.onEvent(event);

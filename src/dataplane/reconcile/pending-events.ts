@@ -7,10 +7,10 @@
  * a note on an entry we have not written meanwhile is true; one on an entry we have written may be either, and only a
  * dump can tell.
  */
-import type { Key } from '../entry.ts';
+import type { Key } from '../tables/entry.ts';
 
 /** The last word about an entry: undefined for "gone". */
-export interface Note<Value> {
+export interface PendingEvent<Value> {
   readonly key: Key;
   readonly value: Value | undefined;
   /** We have written the entry since the notes were weighed last. */
@@ -18,16 +18,16 @@ export interface Note<Value> {
 }
 
 export class PendingEvents<Value> {
-  readonly #noted = new Map<Key, Value | undefined>();
+  readonly #values = new Map<Key, Value | undefined>();
   readonly #written = new Set<Key>();
 
   set(key: Key, value: Value | undefined): void {
-    this.#noted.set(key, value);
+    this.#values.set(key, value);
   }
 
   /** What was noted of the entry has been taken back. */
   delete(key: Key): void {
-    this.#noted.delete(key);
+    this.#values.delete(key);
   }
 
   /** We have written the entry. */
@@ -35,13 +35,13 @@ export class PendingEvents<Value> {
     this.#written.add(key);
   }
 
-  *[Symbol.iterator](): Generator<Note<Value>> {
-    for (const [key, value] of this.#noted) yield { key, value, isAmbiguous: this.#written.has(key) };
+  *[Symbol.iterator](): Generator<PendingEvent<Value>> {
+    for (const [key, value] of this.#values) yield { key, value, isAmbiguous: this.#written.has(key) };
   }
 
   /** They have been weighed, or a dump that starts now says more. */
   clear(): void {
-    this.#noted.clear();
+    this.#values.clear();
     this.#written.clear();
   }
 }

@@ -9,7 +9,7 @@ import type { Logger } from '../../base/log.ts';
 import type { ObjectType, Repair, WriterConflict } from '../report.ts';
 
 /** Repairs of one kind that are told one by one. */
-const MOST_ALIKE = 10;
+const MOST_REPORTED = 10;
 /** Milliseconds between two tellings while there is a conflict. */
 const CONFLICT_INTERVAL = 10_000;
 
@@ -25,8 +25,8 @@ export class RepairLog {
   /** Not counted yet. */
   #repairs: Repair[] = [];
   /** Counted, and not told yet. */
-  #untold: Repair[] = [];
-  #toldAt = Number.NEGATIVE_INFINITY;
+  #unreported: Repair[] = [];
+  #reportedAt = Number.NEGATIVE_INFINITY;
   #conflict: WriterConflict | undefined;
   #lastError: string | undefined;
 
@@ -48,7 +48,7 @@ export class RepairLog {
   }
 
   /** Whether anything was repaired since the last round ended. */
-  get hasNews(): boolean {
+  get hasRepairs(): boolean {
     return this.#repairs.length > 0;
   }
 
@@ -63,8 +63,8 @@ export class RepairLog {
    */
   endRound(failure: string | undefined, failed: number, isPressed: boolean): void {
     this.#count(isPressed);
-    const isDue = this.#options.clock.monotonic() >= this.#toldAt + CONFLICT_INTERVAL;
-    if (this.#conflict === undefined || isDue) this.#tell(this.#conflict === undefined ? MOST_ALIKE : 1);
+    const isDue = this.#options.clock.monotonic() >= this.#reportedAt + CONFLICT_INTERVAL;
+    if (this.#conflict === undefined || isDue) this.#emit(this.#conflict === undefined ? MOST_REPORTED : 1);
     const { logger } = this.#options;
     if (failure !== undefined && this.#lastError === undefined) {
       logger.warn({ failed, first: failure }, 'the kernel refuses entries');
@@ -87,7 +87,7 @@ export class RepairLog {
     for (const { object } of drifts) {
       this.#driftRepairs.set(object, (this.#driftRepairs.get(object) ?? 0) + 1);
     }
-    this.#untold.push(...this.#repairs);
+    this.#unreported.push(...this.#repairs);
     this.#repairs = [];
     if (!isPressed) {
       this.#conflict = undefined;
@@ -99,20 +99,23 @@ export class RepairLog {
     this.#conflict = { since, repairs: repairs + drifts.length, latest };
   }
 
-  #tell(mostAlike: number): void {
-    const [first] = this.#untold;
+  #emit(limit: number): void {
+    const [first] = this.#unreported;
     if (first === undefined) return;
-    const groups = Map.groupBy(this.#untold, repair => `${repair.cause} ${repair.object} ${repair.action}`);
+    const groups = Map.groupBy(
+      this.#unreported,
+      repair => `${repair.cause} ${repair.object} ${repair.action}`,
+    );
     for (const group of groups.values()) {
-      const told = group.slice(0, mostAlike);
+      const told = group.slice(0, limit);
       const others = group.length - told.length;
       for (const [index, repair] of told.entries()) {
         const isLast = index === told.length - 1;
         this.#options.onRepair?.(isLast && others > 0 ? { ...repair, others } : repair);
       }
     }
-    this.#options.logger.info({ count: this.#untold.length, first }, 'repaired what others had changed');
-    this.#untold = [];
-    this.#toldAt = this.#options.clock.monotonic();
+    this.#options.logger.info({ count: this.#unreported.length, first }, 'repaired what others had changed');
+    this.#unreported = [];
+    this.#reportedAt = this.#options.clock.monotonic();
   }
 }

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { Ip } from '../../base/ip.ts';
 import { Mac } from '../../base/mac.ts';
 import { Prefix } from '../../base/prefix.ts';
-import { NexthopIds } from '../../dataplane/nexthops.ts';
+import { NexthopIds } from '../../dataplane/tables/nexthops.ts';
 import { change } from '../../netlink/route/change.ts';
 import { FakeKernel } from '../netlink/fake-kernel.ts';
 import { DEVICE, FakeHost, fakePeer } from './fake-host.ts';

@@ -3,11 +3,11 @@
  * the first of them as the source of what this host sends. Wanted ones are added before, as a device without any loses
  * its neighbors.
  */
-import { isCode } from '../base/errors.ts';
-import type { InterfaceAddress } from '../base/prefix.ts';
-import { IFA_F_NODAD } from '../netlink/route/constants.ts';
-import type { Address } from '../netlink/route/objects.ts';
-import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
+import { isCode } from '../../base/errors.ts';
+import type { InterfaceAddress } from '../../base/prefix.ts';
+import { IFA_F_NODAD } from '../../netlink/route/constants.ts';
+import type { Address } from '../../netlink/route/objects.ts';
+import type { Rtnetlink } from '../../netlink/route/rtnetlink.ts';
 
 /** Of an address, what others see of it. */
 export const addressText = ({ ip, length }: InterfaceAddress): string => `${ip}/${length}`;

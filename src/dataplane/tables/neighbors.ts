@@ -1,9 +1,9 @@
 /** Neighbor entries of a tunnel device: overlay address -> inner MAC, so that no ARP is ever asked. */
-import type { Ip } from '../base/ip.ts';
-import type { Mac } from '../base/mac.ts';
-import { change } from '../netlink/route/change.ts';
-import { NUD_PERMANENT } from '../netlink/route/constants.ts';
-import type { Neighbor } from '../netlink/route/objects.ts';
+import type { Ip } from '../../base/ip.ts';
+import type { Mac } from '../../base/mac.ts';
+import { change } from '../../netlink/route/change.ts';
+import { NUD_PERMANENT } from '../../netlink/route/constants.ts';
+import type { Neighbor } from '../../netlink/route/objects.ts';
 import type { Entry, EntryKind } from './entry.ts';
 
 export interface NeighborEntry extends Entry {

@@ -11,7 +11,7 @@
  * Every change of either side costs O(1) and keeps the set of differences current, so that finding out what
  * to do costs as much as there is to do, however much there is in all.
  */
-import type { Key } from './entry.ts';
+import type { Key } from '../tables/entry.ts';
 
 interface Slot<Value> {
   readonly key: Key;
@@ -66,7 +66,7 @@ export class Delta<Value> {
     return this.#differing.values();
   }
 
-  /** undefined takes the wish away. */
+  /** undefined takes the spec away. */
   setDesired(key: Key, value: Value | undefined): void {
     const slot = this.#slot(key);
     this.#desiredSize += Number(value !== undefined) - Number(slot.desired !== undefined);

@@ -3,48 +3,48 @@
  * of all of them with the kernel.
  */
 
-import type { ListReader } from '../netlink/protocol.ts';
-import { RT_TABLE_MAIN } from '../netlink/route/constants.ts';
-import type { Nexthop } from '../netlink/route/objects.ts';
-import type { KernelEvent, Rtnetlink } from '../netlink/route/rtnetlink.ts';
-import type { DesiredPeer, PeerPath } from './desired.ts';
-import type { Device, Entry, Key } from './entry.ts';
-import { fdbEntry } from './fdb.ts';
-import { neighborEntry } from './neighbors.ts';
-import { isOurNexthop, nexthopEntry } from './nexthops.ts';
-import { PathOwners } from './path-claims.ts';
-import type { RepairCause } from './report.ts';
-import { RouteReader } from './route-reader.ts';
-import { isComparable, type RouteEntry, routeEntry } from './routes.ts';
-import type { EntryReport } from './stake.ts';
-import type { EntryTable, TableEnvironment } from './table.ts';
-import { TunnelTables } from './tunnel-tables.ts';
-import type { Write } from './write.ts';
+import type { ListReader } from '../../netlink/protocol.ts';
+import { RT_TABLE_MAIN } from '../../netlink/route/constants.ts';
+import type { Nexthop } from '../../netlink/route/objects.ts';
+import type { KernelEvent, Rtnetlink } from '../../netlink/route/rtnetlink.ts';
+import type { DesiredPeer, PeerPath } from '../desired.ts';
+import type { RepairCause } from '../report.ts';
+import type { Device, Entry, Key } from '../tables/entry.ts';
+import { fdbEntry } from '../tables/fdb.ts';
+import { LinkTables } from '../tables/link-tables.ts';
+import { neighborEntry } from '../tables/neighbors.ts';
+import { isOurNexthop, nexthopEntry } from '../tables/nexthops.ts';
+import { RouteReader } from '../tables/route-reader.ts';
+import { isComparable, type RouteEntry, routeEntry } from '../tables/routes.ts';
+import type { EntryReport } from '../tables/stake.ts';
+import type { EntryTable, TableEnvironment } from '../tables/table.ts';
+import type { Write } from '../tables/write.ts';
+import { PathOwners } from './path-owners.ts';
 
-export interface TunnelOptions {
+export interface LinkEntriesOptions {
   readonly name: string;
   /** All peers with a path over this device, with that path. */
   readonly peers: () => Iterable<readonly [DesiredPeer, PeerPath]>;
-  readonly environment: Omit<TableEnvironment, 'onDoubt'>;
+  readonly environment: Omit<TableEnvironment, 'onStale'>;
 }
 
-export class Tunnel {
+export class LinkEntries {
   readonly name: string;
-  readonly #tables: TunnelTables;
+  readonly #tables: LinkTables;
   readonly #claims: PathOwners;
   #device: Device | undefined;
   /** Why only a dump can tell what the kernel holds. */
-  #doubt: { readonly reason: string; readonly cause: RepairCause } | undefined;
+  #stale: { readonly reason: string; readonly cause: RepairCause } | undefined;
   /** Destinations of routes that another device of ours has until now. */
-  readonly #inherited = new Map<Key, Tunnel>();
+  readonly #inherited = new Map<Key, LinkEntries>();
   /** How often others may have put something under a number or to a destination of ours. */
   #foreignChanges = 0;
   /** Of these, how many had happened when all of theirs was read last. */
   #foreignChangesRead = 0;
 
-  constructor({ name, peers, environment }: TunnelOptions) {
+  constructor({ name, peers, environment }: LinkEntriesOptions) {
     this.name = name;
-    this.#tables = new TunnelTables(name, { ...environment, onDoubt: reason => this.doubt(reason) });
+    this.#tables = new LinkTables(name, { ...environment, onStale: reason => this.markStale(reason) });
     this.#claims = new PathOwners({
       link: name,
       tables: this.#tables,
@@ -57,14 +57,14 @@ export class Tunnel {
     return this.#device?.index;
   }
 
-  get doubted(): string | undefined {
-    return this.#device === undefined ? undefined : this.#doubt?.reason;
+  get staleReason(): string | undefined {
+    return this.#device === undefined ? undefined : this.#stale?.reason;
   }
 
   /** Whether there is something to do about it now. */
   isDue(): boolean {
     if (this.#device === undefined) return false;
-    return this.#doubt !== undefined || !this.#claims.isDone || this.#tables.isDue();
+    return this.#stale !== undefined || !this.#claims.isDone || this.#tables.isDue();
   }
 
   get wanted(): number {
@@ -77,7 +77,7 @@ export class Tunnel {
 
   get inSync(): boolean {
     return (
-      this.#device !== undefined && this.#doubt === undefined && this.#claims.isDone && this.#tables.inSync
+      this.#device !== undefined && this.#stale === undefined && this.#claims.isDone && this.#tables.inSync
     );
   }
 
@@ -93,7 +93,7 @@ export class Tunnel {
   bind(index: number): void {
     this.#device = { name: this.name, index };
     this.#tables.forgetActual();
-    this.#doubt = { reason: `${this.name} was set up`, cause: 'start' };
+    this.#stale = { reason: `${this.name} was set up`, cause: 'start' };
   }
 
   /** The device is gone, and everything with it. */
@@ -103,10 +103,10 @@ export class Tunnel {
   }
 
   /** @param isDeaf announcements were lost, of what others did too. */
-  doubt(reason: string, eventsLost = false): void {
+  markStale(reason: string, eventsLost = false): void {
     if (eventsLost) this.#foreignChanges++;
     // Always a new one: a comparison that is under way does not dispel it.
-    this.#doubt = { reason, cause: 'drift', ...this.#doubt };
+    this.#stale = { reason, cause: 'drift', ...this.#stale };
   }
 
   /** States a peer's path over this device, in the place of what it was. */
@@ -114,7 +114,7 @@ export class Tunnel {
     this.#claims.restate(peer, path, before);
   }
 
-  /** EntryOwners the entries of what was stated. */
+  /** States the entries of the paths that were stated. */
   async owner(): Promise<void> {
     await this.#claims.owner();
     const { routes } = this.#tables;
@@ -129,22 +129,22 @@ export class Tunnel {
    * The wanted route takes the place of the one that another device of ours has for the same subnet, in one step:
    * there is no moment without a route.
    */
-  replaceRouteOf(other: Tunnel, { subnet }: PeerPath): void {
+  replaceRouteOf(other: LinkEntries, { subnet }: PeerPath): void {
     this.#inherited.set(subnet.key, other);
   }
 
-  /** PendingEvents an announcement. True when it contradicts what is believed. */
-  note(event: KernelEvent): boolean {
+  /** Takes an event. True when it contradicts what is believed. */
+  observe(event: KernelEvent): boolean {
     const device = this.#device;
     if (device === undefined) return false;
     switch (event.type) {
       case 'neighbor': {
         if (event.neighbor.index !== device.index) return false;
-        return this.#tables.neighbors.note(neighborEntry(event.neighbor), event.gone);
+        return this.#tables.neighbors.observe(neighborEntry(event.neighbor), event.gone);
       }
       case 'fdb': {
         if (event.entry.index !== device.index) return false;
-        return this.#tables.fdb.note(fdbEntry(event.entry), event.gone);
+        return this.#tables.fdb.observe(fdbEntry(event.entry), event.gone);
       }
       case 'nexthop': {
         const { nexthop } = event;
@@ -152,7 +152,7 @@ export class Tunnel {
           if (this.#tables.nexthops.desired(nexthop.id) === undefined) return false;
           this.#foreignChanges++;
         }
-        return this.#tables.nexthops.note(nexthopEntry(nexthop), event.gone);
+        return this.#tables.nexthops.observe(nexthopEntry(nexthop), event.gone);
       }
       case 'route': {
         if (!isComparable(event.route)) return false;
@@ -160,10 +160,10 @@ export class Tunnel {
         if (entry.standing === 'foreign' && this.#tables.routes.isHeld(event.route.destination.key)) {
           // It may stand in the place of ours, before it or behind it: only a dump tells.
           this.#foreignChanges++;
-          this.doubt(`${entry.description ?? 'another route'} came or went`);
+          this.markStale(`${entry.description ?? 'another route'} came or went`);
           return true;
         }
-        return this.#tables.routes.note(entry, event.gone);
+        return this.#tables.routes.observe(entry, event.gone);
       }
       case 'link':
       case 'address':
@@ -175,21 +175,21 @@ export class Tunnel {
     }
   }
 
-  /** Weighs the notes. The notification socket must have been read empty after the last acknowledgement. */
-  believe(): void {
-    this.#tables.fdb.believe();
-    this.#tables.neighbors.believe();
+  /** Compares the pending events with what is known. The notification socket must have been read empty after the last acknowledgement. */
+  processPending(): void {
+    this.#tables.fdb.processPending();
+    this.#tables.neighbors.processPending();
     // The kernel removes the routes of a next hop together with it, and says nothing of them.
-    if (this.#tables.nexthops.believe() > 0) this.doubt('next hops were changed');
-    this.#tables.routes.believe();
+    if (this.#tables.nexthops.processPending() > 0) this.markStale('next hops were changed');
+    this.#tables.routes.processPending();
   }
 
   /** Compares everything with the kernel. The socket of its announcements must have been read empty. */
   async resync(rtnetlink: Rtnetlink, usesNexthops: boolean): Promise<void> {
     const device = this.#device;
     if (device === undefined) return;
-    const doubt = this.#doubt;
-    const cause = doubt?.cause ?? 'drift';
+    const stale = this.#stale;
+    const cause = stale?.cause ?? 'drift';
     const { fdb, neighbors, nexthops, routes } = this.#tables;
     const [link, ofLink] = [{ index: device.index }, { oif: device.index }];
     // Others may have a great deal. It is read only at the start, and when something of theirs may be in the way.
@@ -216,15 +216,15 @@ export class Tunnel {
     routes.endDump(cause);
     this.#foreignChangesRead = foreignChanges;
     // Only now it is dispelled: a dump that fails leaves it, and one that arose meanwhile stays.
-    if (this.#doubt === doubt) this.#doubt = undefined;
+    if (this.#stale === stale) this.#stale = undefined;
   }
 
-  /** EntryTable by table. */
+  /** One iterable per table. */
   additions(): Iterable<Write>[] {
     return this.#device === undefined ? [] : this.#tables.additions(this.#device);
   }
 
-  /** EntryTable by table. */
+  /** One iterable per table. */
   removals(): Iterable<Write>[] {
     return this.#device === undefined ? [] : this.#tables.removals(this.#device);
   }

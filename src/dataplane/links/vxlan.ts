@@ -9,19 +9,19 @@
  * What decides whether and where packets arrive is ours. What else a person may give a device is not: alias, further
  * names, queue length, TOS.
  */
-import { defined } from '../base/defined.ts';
-import { isCode, TulleError } from '../base/errors.ts';
-import type { Ip } from '../base/ip.ts';
-import type { Mac } from '../base/mac.ts';
-import type { Prefix } from '../base/prefix.ts';
-import type { Change } from '../netlink/protocol.ts';
-import { change } from '../netlink/route/change.ts';
-import type { VxlanInfo } from '../netlink/route/link-info.ts';
-import type { Link, LinkChange } from '../netlink/route/objects.ts';
-import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
-import { deviceOwner } from '../ownership/device.ts';
-import type { Owner } from '../ownership/owner.ts';
-import type { DesiredVxlan } from './desired.ts';
+import { defined } from '../../base/defined.ts';
+import { isCode, TulleError } from '../../base/errors.ts';
+import type { Ip } from '../../base/ip.ts';
+import type { Mac } from '../../base/mac.ts';
+import type { Prefix } from '../../base/prefix.ts';
+import type { Change } from '../../netlink/protocol.ts';
+import { change } from '../../netlink/route/change.ts';
+import type { VxlanInfo } from '../../netlink/route/link-info.ts';
+import type { Link, LinkChange } from '../../netlink/route/objects.ts';
+import type { Rtnetlink } from '../../netlink/route/rtnetlink.ts';
+import { deviceOwner } from '../../ownership/device.ts';
+import type { Owner } from '../../ownership/owner.ts';
+import type { DesiredVxlan } from '../desired.ts';
 
 export type Comparison =
   | { readonly outcome: 'same' }

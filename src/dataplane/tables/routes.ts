@@ -13,9 +13,9 @@
  * What nobody wants is removed when it is ours, or flannel's on our device: there it made one route per peer, always
  * in the same form, and whoever was a peer then need not be one now.
  */
-import type { Ip } from '../base/ip.ts';
-import type { Prefix } from '../base/prefix.ts';
-import { change } from '../netlink/route/change.ts';
+import type { Ip } from '../../base/ip.ts';
+import type { Prefix } from '../../base/prefix.ts';
+import { change } from '../../netlink/route/change.ts';
 import {
   RT_SCOPE_UNIVERSE,
   RT_TABLE_MAIN,
@@ -23,9 +23,9 @@ import {
   RTNH_F_ONLINK,
   RTPROT_BOOT,
   RTPROT_KERNEL,
-} from '../netlink/route/constants.ts';
-import type { Route } from '../netlink/route/objects.ts';
-import { routeProtocolWord, routeTypeWord } from '../netlink/text/route-words.ts';
+} from '../../netlink/route/constants.ts';
+import type { Route } from '../../netlink/route/objects.ts';
+import { routeProtocolWord, routeTypeWord } from '../../netlink/text/route-words.ts';
 import { type Device, type Entry, type EntryKind, PROTOCOL } from './entry.ts';
 
 export interface RouteEntry extends Entry {

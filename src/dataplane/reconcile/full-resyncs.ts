@@ -1,6 +1,6 @@
 /** When everything is to be compared with the kernel: once at the start, when something calls for it, and now and then. */
-import type { Clock } from '../base/clock.ts';
-import type { DataPlaneReport } from './report.ts';
+import type { Clock } from '../../base/clock.ts';
+import type { DataPlaneReport } from '../report.ts';
 
 const INTERVAL = 600_000;
 

@@ -5,8 +5,8 @@
  *     a watched file   for the others, when somebody writes to it; not through another mount of /proc
  *     a comparison     whenever the device is looked at, and every few minutes
  */
-import type { SysctlFiles } from './data-plane.ts';
-import type { DesiredSysctl } from './desired.ts';
+import type { SysctlFiles } from '../data-plane.ts';
+import type { DesiredSysctl } from '../desired.ts';
 
 export interface SysctlRepair {
   readonly found: string;

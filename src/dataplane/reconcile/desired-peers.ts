@@ -1,5 +1,5 @@
 /** The desired peers by lease key, and what a change of one of them means for each path and each link. */
-import type { DesiredPeer, PeerPath } from './desired.ts';
+import type { DesiredPeer, PeerPath } from '../desired.ts';
 
 /** A path of a peer, which its link and subnet identify: as it is desired now, and as it was before. */
 export interface PathChange {

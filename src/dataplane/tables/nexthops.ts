@@ -3,10 +3,10 @@
  * number. A route with a gateway of its own costs the kernel time in proportion to all routes of the device, because
  * they share one hash bucket; one that refers to an object does not.
  */
-import type { Ip } from '../base/ip.ts';
-import { change } from '../netlink/route/change.ts';
-import { RTNH_F_ONLINK } from '../netlink/route/constants.ts';
-import type { Nexthop } from '../netlink/route/objects.ts';
+import type { Ip } from '../../base/ip.ts';
+import { change } from '../../netlink/route/change.ts';
+import { RTNH_F_ONLINK } from '../../netlink/route/constants.ts';
+import type { Nexthop } from '../../netlink/route/objects.ts';
 import { type Device, type Entry, type EntryKind, PROTOCOL } from './entry.ts';
 
 export interface NexthopEntry extends Entry {

@@ -5,14 +5,14 @@
  * shares the event loop is not kept waiting.
  */
 import { setImmediate } from 'node:timers/promises';
-import type { Ip } from '../base/ip.ts';
-import type { Nexthop } from '../netlink/route/objects.ts';
-import type { DesiredPeer, PeerPath } from './desired.ts';
-import { type EntryOwner, PROTOCOL } from './entry.ts';
-import { type NexthopEntry, NexthopIds, nexthopKind } from './nexthops.ts';
-import { type Repair, repairOf } from './report.ts';
-import type { AnyStake, EntryReport } from './stake.ts';
-import type { TunnelTables } from './tunnel-tables.ts';
+import type { Ip } from '../../base/ip.ts';
+import type { Nexthop } from '../../netlink/route/objects.ts';
+import type { DesiredPeer, PeerPath } from '../desired.ts';
+import { type Repair, repairOf } from '../report.ts';
+import { type EntryOwner, PROTOCOL } from '../tables/entry.ts';
+import type { LinkTables } from '../tables/link-tables.ts';
+import { type NexthopEntry, NexthopIds, nexthopKind } from '../tables/nexthops.ts';
+import type { AnyStake, EntryReport } from '../tables/stake.ts';
 
 /** A peer's path now, and as it was claimed last. */
 interface Restatement {
@@ -27,7 +27,7 @@ const PEERS_PER_TURN = 1024;
 export interface PathOwnersOptions {
   /** Name of the device. */
   readonly link: string;
-  readonly tables: TunnelTables;
+  readonly tables: LinkTables;
   /** All peers with a path over the device, with that path. */
   readonly peers: () => Iterable<readonly [DesiredPeer, PeerPath]>;
   readonly onRepair: (repair: Repair) => void;
@@ -35,7 +35,7 @@ export interface PathOwnersOptions {
 
 export class PathOwners {
   readonly #link: string;
-  readonly #tables: TunnelTables;
+  readonly #tables: LinkTables;
   readonly #peers: PathOwnersOptions['peers'];
   readonly #onRepair: PathOwnersOptions['onRepair'];
   readonly #ids: NexthopIds;
@@ -98,7 +98,7 @@ export class PathOwners {
     this.#tables.releaseAll();
     this.#restated.clear();
     for (const [peer, path] of this.#peers()) this.restate(peer, path, undefined);
-    for (const loss of losses) this.#tellTaken(loss);
+    for (const loss of losses) this.#reportTaken(loss);
   }
 
   #owner(peer: DesiredPeer, path: PeerPath | undefined, before: PeerPath | undefined): void {
@@ -129,7 +129,7 @@ export class PathOwners {
     return stakes;
   }
 
-  #tellTaken(loss: NexthopEntry): void {
+  #reportTaken(loss: NexthopEntry): void {
     if (loss.gateway === undefined) return;
     this.#onRepair(
       repairOf({

@@ -2,16 +2,16 @@
  * One kind of entry on one device: what is wanted, what the kernel is believed to hold, who wants what, what the
  * kernel refused and when to try again, and which differences are not of our making.
  */
-import type { Clock } from '../base/clock.ts';
-import { isCode } from '../base/errors.ts';
-import type { NetlinkError } from '../netlink/errors.ts';
-import { EntryOwners } from './claims.ts';
-import { Delta } from './delta.ts';
-import { Drift } from './drift.ts';
+import type { Clock } from '../../base/clock.ts';
+import { isCode } from '../../base/errors.ts';
+import type { NetlinkError } from '../../netlink/errors.ts';
+import { Delta } from '../reconcile/delta.ts';
+import { Drift } from '../reconcile/drift.ts';
+import { EntryOwners } from '../reconcile/entry-owners.ts';
+import { PendingEvents } from '../reconcile/pending-events.ts';
+import { Retries } from '../reconcile/retries.ts';
+import type { Repair, RepairCause } from '../report.ts';
 import type { Device, Entry, EntryKind, Key } from './entry.ts';
-import { PendingEvents } from './reconcile/pending-events.ts';
-import type { Repair, RepairCause } from './report.ts';
-import { Retries } from './retries.ts';
 import { type EntryReport, EntryStake } from './stake.ts';
 import { EntryWrite, type Write } from './write.ts';
 
@@ -20,7 +20,7 @@ export interface TableEnvironment {
   readonly random: () => number;
   readonly onRepair: (repair: Repair) => void;
   /** Only a dump can tell what is in the kernel. */
-  readonly onDoubt: (reason: string) => void;
+  readonly onStale: (reason: string) => void;
 }
 
 /** What tables of different entries have in common. */
@@ -45,7 +45,7 @@ export class EntryTable<Value extends Entry> {
   readonly #delta: Delta<Value>;
   /** Decides which of several claims is the one desired. */
   readonly #claims = new EntryOwners<Value>();
-  readonly #notes = new PendingEvents<Value>();
+  readonly #pending = new PendingEvents<Value>();
   readonly #drift: Drift<Value>;
   readonly #retries: Retries;
   /** Writes whose answers have not been read yet. */
@@ -145,31 +145,31 @@ export class EntryTable<Value extends Entry> {
     return { ...report, state: isThere ? 'ok' : 'pending' };
   }
 
-  /** PendingEvents an announcement: the entry is so, or was so and is gone. True when it contradicts what is believed. */
-  note(value: Value, gone: boolean): boolean {
+  /** Takes an event: the entry is so, or was so and is gone. True when it contradicts what is believed. */
+  observe(value: Value, gone: boolean): boolean {
     const key = this.kind.key(value);
     const now = gone ? undefined : value;
-    const isNews = !this.#agrees(key, now);
+    const contradicts = !this.#agrees(key, now);
     // While answers to our own writes are awaited, what agrees with the belief now may contradict it then.
-    const mayBecomeNews = this.#unsettled > 0 && this.#isKnown(key);
-    if (isNews || mayBecomeNews) this.#notes.set(key, now);
-    else this.#notes.delete(key);
-    return isNews;
+    const mayContradict = this.#unsettled > 0 && this.#isKnown(key);
+    if (contradicts || mayContradict) this.#pending.set(key, now);
+    else this.#pending.delete(key);
+    return contradicts;
   }
 
   /**
-   * Weighs the notes, and returns how many entries others have changed. The socket of the announcements must have been
+   * Compares the pending events with what is known, and returns how many entries others have changed. The socket of the announcements must have been
    * read empty after the last acknowledgement.
    */
-  believe(): number {
+  processPending(): number {
     let changed = 0;
-    for (const { key, value, isAmbiguous } of this.#notes) {
+    for (const { key, value, isAmbiguous } of this.#pending) {
       if (this.#agrees(key, value)) continue;
       changed++;
-      if (isAmbiguous) this.#environment.onDoubt(`${this.#textOf(key)} was changed twice`);
+      if (isAmbiguous) this.#environment.onStale(`${this.#textOf(key)} was changed twice`);
       else this.#learn(key, value, 'drift');
     }
-    this.#notes.clear();
+    this.#pending.clear();
     return changed;
   }
 
@@ -182,7 +182,7 @@ export class EntryTable<Value extends Entry> {
 
   /** Believes that the kernel holds nothing: the device is gone or new. */
   forgetActual(): void {
-    this.#notes.clear();
+    this.#pending.clear();
     this.#drift.clear();
     this.#retries.clear();
     this.#delta.clearActual();
@@ -226,11 +226,11 @@ export class EntryTable<Value extends Entry> {
         continue;
       }
       // An obstacle may have vanished unannounced: to try costs less than to look, and overwrites nothing.
-      const believed = obstacle === undefined ? actual : undefined;
-      const prelude = believed && this.kind.prelude?.(device, desired, believed);
+      const known = obstacle === undefined ? actual : undefined;
+      const prelude = known && this.kind.prelude?.(device, desired, known);
       if (prelude !== undefined) yield { change: prelude, settle: () => undefined };
       this.#unsettled++;
-      yield new EntryWrite(this, this.kind.write(device, desired, believed), key, desired);
+      yield new EntryWrite(this, this.kind.write(device, desired, known), key, desired);
     }
   }
 
@@ -249,7 +249,7 @@ export class EntryTable<Value extends Entry> {
   /** The kernel has taken a write: it holds this now. */
   written(key: Key, value: Value | undefined): void {
     this.#unsettled--;
-    this.#notes.wrote(key);
+    this.#pending.wrote(key);
     this.#delta.setActual(key, value);
     this.#retries.succeeded(key);
     this.#drift.repaired(key, value);
@@ -258,13 +258,13 @@ export class EntryTable<Value extends Entry> {
   /** The kernel has refused a write. */
   refused(key: Key, error: NetlinkError): void {
     this.#unsettled--;
-    this.#notes.wrote(key);
+    this.#pending.wrote(key);
     const before = this.#retries.reason(key);
     // What was in the way still is.
     const isStillBlocked = this.#isBlocked(key) && isCode(error, 'EEXIST');
     this.#retries.failed(key, before !== undefined && isStillBlocked ? before : error.message);
     // The kernel is not as we believe it to be, or it would have agreed. Once is enough to look.
-    if (before !== error.message && !isStillBlocked) this.#environment.onDoubt(error.message);
+    if (before !== error.message && !isStillBlocked) this.#environment.onStale(error.message);
   }
 
   #isBlocked(key: Key): boolean {
@@ -313,7 +313,7 @@ export class EntryTable<Value extends Entry> {
   #want(key: Key, before: Value | undefined, value: Value | undefined): void {
     this.#delta.setDesired(key, value);
     if (before !== undefined && value !== undefined && this.kind.same(value, before)) return;
-    // A new wish has no history.
+    // A new spec has no history.
     this.#retries.succeeded(key);
     this.#drift.delete(key);
   }

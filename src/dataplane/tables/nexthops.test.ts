@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { Ip } from '../base/ip.ts';
+import { Ip } from '../../base/ip.ts';
 import { FIRST_NEXTHOP_ID, NexthopIds } from './nexthops.ts';
 
 const gateway = (index: number) => Ip.parse('10.0.0.0').plus(index * 256);

@@ -2,18 +2,18 @@
  * This host's half of the wanted world: devices, their addresses, sysctls. They are few, so they are not kept in
  * tables: whenever something may be wrong with them they are read and repaired one by one, each on its own.
  */
-import type { Clock } from '../base/clock.ts';
-import { defined } from '../base/defined.ts';
-import { isCode, messageOf } from '../base/errors.ts';
-import { NETCONFA_IFINDEX_ALL } from '../netlink/route/constants.ts';
-import type { KernelEvent, Rtnetlink } from '../netlink/route/rtnetlink.ts';
-import type { SysctlFiles } from './data-plane.ts';
-import type { DesiredHost, DesiredLink } from './desired.ts';
+import type { Clock } from '../../base/clock.ts';
+import { defined } from '../../base/defined.ts';
+import { isCode, messageOf } from '../../base/errors.ts';
+import { NETCONFA_IFINDEX_ALL } from '../../netlink/route/constants.ts';
+import type { KernelEvent, Rtnetlink } from '../../netlink/route/rtnetlink.ts';
+import type { SysctlFiles } from '../data-plane.ts';
+import type { DesiredHost, DesiredLink } from '../desired.ts';
+import { Retries } from '../reconcile/retries.ts';
+import type { LinkReport, Repair } from '../report.ts';
 import { HostLink, type LinkEnvironment } from './host-link.ts';
-import { deleteTunnel } from './links.ts';
-import type { LinkReport, Repair } from './report.ts';
-import { Retries } from './retries.ts';
 import { Sysctls } from './sysctls.ts';
+import { deleteTunnel } from './vxlan.ts';
 
 export interface HostEnvironment {
   readonly rtnetlink: Rtnetlink;
@@ -22,9 +22,9 @@ export interface HostEnvironment {
   readonly random: () => number;
   readonly onRepair: (repair: Repair) => void;
   /** Resolves when everything the kernel announced before the last acknowledgement has been noted. */
-  readonly heard: () => Promise<void>;
-  /** Something may have changed of which `note` was not told. */
-  readonly onSuspicion: () => void;
+  readonly caughtUp: () => Promise<void>;
+  /** Something may have changed of which `observe` was not told. */
+  readonly onPossibleChange: () => void;
 }
 
 /** A device that is in place. */
@@ -32,7 +32,7 @@ export interface BoundLink {
   readonly name: string;
   readonly index: number;
   /** Something happened to it by which the kernel drops entries without saying which. */
-  readonly shaken: boolean;
+  readonly entriesLost: boolean;
 }
 
 const NOTHING: DesiredHost = { networks: [], links: [], addresses: [], sysctls: [] };
@@ -42,24 +42,24 @@ export class Host implements Disposable {
   readonly #forLinks: LinkEnvironment;
   #desired: DesiredHost = NOTHING;
   readonly #links = new Map<string, HostLink>();
-  /** Devices that are not wanted any more, by name. One may be made just now, and has an index only afterwards. */
+  /** HostState that are not wanted any more, by name. One may be made just now, and has an index only afterwards. */
   readonly #retired = new Map<string, HostLink>();
   readonly #retries: Retries;
   readonly #sysctls: Sysctls;
   /** Somebody may have written to a sysctl. */
-  #sysctlsDoubted = false;
+  #sysctlsStale = false;
   #dirty = false;
 
   constructor(environment: HostEnvironment) {
-    const { rtnetlink, clock, random, onRepair, heard, onSuspicion } = environment;
+    const { rtnetlink, clock, random, onRepair, caughtUp, onPossibleChange } = environment;
     this.#environment = environment;
     this.#retries = new Retries(clock, random);
     this.#sysctls = new Sysctls(environment.sysctls, () => {
-      this.#sysctlsDoubted = true;
-      onSuspicion();
+      this.#sysctlsStale = true;
+      onPossibleChange();
     });
     const attempt = (what: string, work: () => Promise<void>) => this.#attempt(what, work);
-    this.#forLinks = { rtnetlink, sysctls: this.#sysctls, onRepair, heard, attempt };
+    this.#forLinks = { rtnetlink, sysctls: this.#sysctls, onRepair, caughtUp, attempt };
   }
 
   /** True when it differs from what was stated before. */
@@ -74,9 +74,9 @@ export class Host implements Disposable {
       const known = this.#retired.get(link.name);
       this.#retired.delete(link.name);
       const addresses = desired.addresses.filter(address => address.link === link.name);
-      const wish = { link, addresses, networks };
-      known?.set(wish);
-      this.#links.set(link.name, known ?? new HostLink(wish, this.#forLinks));
+      const spec = { link, addresses, networks };
+      known?.set(spec);
+      this.#links.set(link.name, known ?? new HostLink(spec, this.#forLinks));
     }
     this.#desired = desired;
     this.#retries.clear();
@@ -124,18 +124,18 @@ export class Host implements Disposable {
   }
 
   /** Everything is to be read again. */
-  doubt(): void {
+  markStale(): void {
     this.#dirty = true;
   }
 
-  /** PendingEvents an announcement about a link, an address or a setting. True when it may concern us. */
-  note(event: KernelEvent): boolean {
+  /** Takes an event about a link, an address or a setting. True when it may concern us. */
+  observe(event: KernelEvent): boolean {
     if (event.type === 'netconf' && this.#isGoverned(event.netconf.index)) {
-      this.#sysctlsDoubted = true;
+      this.#sysctlsStale = true;
       return true;
     }
     let concerns = false;
-    for (const link of this.#links.values()) if (link.note(event)) concerns = true;
+    for (const link of this.#links.values()) if (link.observe(event)) concerns = true;
     if (event.type !== 'link' || this.#retries.size === 0) return concerns;
     // To a device that could not be made news of the underlay matter, and that one is gone which was in the way.
     const isUnderlay = this.#desired.links.some(({ underlayIndex }) => underlayIndex === event.link.index);
@@ -144,13 +144,13 @@ export class Host implements Disposable {
     return concerns || matters;
   }
 
-  /** Weighs the notes. The notification socket must have been read empty after the last acknowledgement. */
-  believe(): void {
-    for (const link of this.#links.values()) if (link.believe()) this.#dirty = true;
-    if (this.#sysctlsDoubted && this.#bound().some(({ name }) => this.#sysctls.differ(name))) {
+  /** Compares the pending events with what is known. The notification socket must have been read empty after the last acknowledgement. */
+  processPending(): void {
+    for (const link of this.#links.values()) if (link.processPending()) this.#dirty = true;
+    if (this.#sysctlsStale && this.#bound().some(({ name }) => this.#sysctls.differ(name))) {
       this.#dirty = true;
     }
-    this.#sysctlsDoubted = false;
+    this.#sysctlsStale = false;
   }
 
   /** Whether `ensure` has something to do now. */
@@ -183,8 +183,8 @@ export class Host implements Disposable {
   }
 
   #bound(): BoundLink[] {
-    return Array.from(this.#links.values()).flatMap(({ name, index, shaken }) =>
-      index === undefined ? [] : [{ name, index, shaken }],
+    return Array.from(this.#links.values()).flatMap(({ name, index, entriesLost }) =>
+      index === undefined ? [] : [{ name, index, entriesLost }],
     );
   }
 
@@ -193,7 +193,7 @@ export class Host implements Disposable {
     return index === NETCONFA_IFINDEX_ALL || this.#bound().some(link => link.index === index);
   }
 
-  /** PendingEvents a refusal and goes on. */
+  /** Records a refusal and goes on. */
   async #attempt(what: string, work: () => Promise<void>): Promise<void> {
     try {
       await work();

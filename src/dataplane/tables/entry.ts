@@ -3,9 +3,9 @@
  * is wanted and what the kernel holds. Differences between the tables are in one EntryKind each: how entries are
  * compared, named and written.
  */
-import type { Prefix } from '../base/prefix.ts';
-import type { Change } from '../netlink/protocol.ts';
-import type { ObjectType } from './report.ts';
+import type { Prefix } from '../../base/prefix.ts';
+import type { Change } from '../../netlink/protocol.ts';
+import type { ObjectType } from '../report.ts';
 
 /** Protocol number of our routes and next hops, RTPROT_TULLE: not one of iproute2's rt_protos. */
 export const PROTOCOL = 77;

@@ -1,5 +1,5 @@
 /** Who has an entry that several paths want: the one with the highest revision, on every host alike. */
-import type { Entry, EntryOwner, Key } from './entry.ts';
+import type { Entry, EntryOwner, Key } from '../tables/entry.ts';
 
 export class EntryOwners<Value extends Entry> {
   /** Only entries that more than one path wants, as each of them wants it; nearly all entries have one owner. */

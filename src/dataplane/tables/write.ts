@@ -1,7 +1,7 @@
 /** A change that is to be sent, and what to do with the kernel's answer. */
-import { isCode } from '../base/errors.ts';
-import type { NetlinkError } from '../netlink/errors.ts';
-import type { Change } from '../netlink/protocol.ts';
+import { isCode } from '../../base/errors.ts';
+import type { NetlinkError } from '../../netlink/errors.ts';
+import type { Change } from '../../netlink/protocol.ts';
 import type { Entry, Key } from './entry.ts';
 
 export interface Write {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ManualClock } from '../testing/manual-clock.ts';
+import { ManualClock } from '../../testing/manual-clock.ts';
 import { Retries } from './retries.ts';
 
 test('each refusal waits longer, up to a minute, and a success forgets it', async () => {

@@ -1,6 +1,6 @@
 /** When to try again what was refused, and what the refusal was. One entry's refusal never delays another. */
-import { backoff, type Clock } from '../base/clock.ts';
-import type { Key } from './entry.ts';
+import { backoff, type Clock } from '../../base/clock.ts';
+import type { Key } from '../tables/entry.ts';
 
 const FIRST_MS = 200;
 const CAP_MS = 60_000;

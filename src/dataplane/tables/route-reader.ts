@@ -4,10 +4,10 @@
  * others came is taken back, unless it only came in front of ours, or an address of this host brought it.
  */
 
-import type { ListReader } from '../netlink/protocol.ts';
-import type { Route } from '../netlink/route/objects.ts';
+import type { ListReader } from '../../netlink/protocol.ts';
+import type { Route } from '../../netlink/route/objects.ts';
+import type { RepairCause } from '../report.ts';
 import type { Key } from './entry.ts';
-import type { RepairCause } from './report.ts';
 import { type ComparableRoute, isComparable, type RouteEntry } from './routes.ts';
 
 /** What the reader needs of the table. */

@@ -12,7 +12,7 @@ import { type RouteEntry, routeKind } from './routes.ts';
 import { type AnyTable, EntryTable, type TableEnvironment } from './table.ts';
 import type { Write } from './write.ts';
 
-export class TunnelTables {
+export class LinkTables {
   readonly fdb: EntryTable<TunnelFdbEntry>;
   readonly neighbors: EntryTable<NeighborEntry>;
   readonly nexthops: EntryTable<NexthopEntry>;
@@ -65,12 +65,12 @@ export class TunnelTables {
     for (const table of this.#all) table.forgetActual();
   }
 
-  /** EntryTable by table. */
+  /** One iterable per table. */
   additions(device: Device): Iterable<Write>[] {
     return this.#all.map(table => table.additions(device));
   }
 
-  /** EntryTable by table. */
+  /** One iterable per table. */
   removals(device: Device): Iterable<Write>[] {
     return this.#all.toReversed().map(table => table.removals(device));
   }

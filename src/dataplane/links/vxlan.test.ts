@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { Ip } from '../base/ip.ts';
-import { Mac } from '../base/mac.ts';
-import type { VxlanInfo } from '../netlink/route/link-info.ts';
-import type { Link } from '../netlink/route/objects.ts';
-import type { DesiredVxlan } from './desired.ts';
-import { compareVxlan } from './links.ts';
+import { Ip } from '../../base/ip.ts';
+import { Mac } from '../../base/mac.ts';
+import type { VxlanInfo } from '../../netlink/route/link-info.ts';
+import type { Link } from '../../netlink/route/objects.ts';
+import type { DesiredVxlan } from '../desired.ts';
+import { compareVxlan } from './vxlan.ts';
 
 const MAC = Mac.parse('c6:d2:32:6f:8f:44');
 const LOCAL = Ip.parse('192.168.65.3');

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { Prefix } from '../base/prefix.ts';
-import { EntryOwners } from './claims.ts';
-import type { Entry } from './entry.ts';
+import { Prefix } from '../../base/prefix.ts';
+import type { Entry } from '../tables/entry.ts';
+import { EntryOwners } from './entry-owners.ts';
 
 const subnet = Prefix.parse('10.3.1.0/24');
 const entry = (peer: string, revision: bigint): Entry => ({ owner: { peer, subnet, revision } });

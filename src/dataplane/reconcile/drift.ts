@@ -1,6 +1,7 @@
 /** Differences of one table that are not of our making, until they are repaired; then they are told. */
-import type { Entry, EntryKind, Key } from './entry.ts';
-import { type Repair, type RepairCause, repairOf } from './report.ts';
+
+import { type Repair, type RepairCause, repairOf } from '../report.ts';
+import type { Entry, EntryKind, Key } from '../tables/entry.ts';
 
 export class Drift<Value extends Entry> {
   readonly #kind: EntryKind<Value>;

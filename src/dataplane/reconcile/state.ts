@@ -1,22 +1,22 @@
 /**
  * Everything that is wanted of a kernel and believed of it: this host's half (host.ts), and for each of its tunnel
- * devices the entries of its peers (tunnel.ts). It is told what is stated and what the kernel announces; when to read
+ * devices the entries of its peers (link-entries.ts). It is told what is stated and what the kernel announces; when to read
  * and to write is decided elsewhere.
  */
-import type { KernelEvent } from '../netlink/route/rtnetlink.ts';
-import type { DesiredHost, DesiredPeer, PeerPath } from './desired.ts';
-import { Host, type HostEnvironment } from './host.ts';
-import { DesiredPeers } from './peer-set.ts';
-import type { LinkReport, PeerReport } from './report.ts';
-import type { EntryReport } from './stake.ts';
-import { Tunnel } from './tunnel.ts';
-import type { Write } from './write.ts';
+import type { KernelEvent } from '../../netlink/route/rtnetlink.ts';
+import type { DesiredHost, DesiredPeer, PeerPath } from '../desired.ts';
+import { Host, type HostEnvironment } from '../links/host.ts';
+import type { LinkReport, PeerReport } from '../report.ts';
+import type { EntryReport } from '../tables/stake.ts';
+import type { Write } from '../tables/write.ts';
+import { DesiredPeers } from './desired-peers.ts';
+import { LinkEntries } from './link-entries.ts';
 
-export class Devices implements Disposable {
+export class HostState implements Disposable {
   readonly #environment: HostEnvironment;
   readonly #host: Host;
   readonly #peers = new DesiredPeers();
-  readonly #tunnels = new Map<string, Tunnel>();
+  readonly #entries = new Map<string, LinkEntries>();
 
   constructor(environment: HostEnvironment) {
     this.#environment = environment;
@@ -26,9 +26,9 @@ export class Devices implements Disposable {
   setHost(host: DesiredHost): void {
     if (!this.#host.set(host)) return;
     const names = new Set(host.links.map(({ name }) => name));
-    for (const name of this.#tunnels.keys()) if (!names.has(name)) this.#tunnels.delete(name);
+    for (const name of this.#entries.keys()) if (!names.has(name)) this.#entries.delete(name);
     for (const name of names) {
-      if (!this.#tunnels.has(name)) this.#tunnels.set(name, this.#newTunnel(name));
+      if (!this.#entries.has(name)) this.#entries.set(name, this.#newEntries(name));
     }
   }
 
@@ -44,14 +44,14 @@ export class Devices implements Disposable {
   setPeer(peer: DesiredPeer): void {
     const changes = this.#peers.set(peer);
     for (const { link, path, before } of changes) {
-      const tunnel = this.#tunnels.get(link);
-      tunnel?.restate(peer, path, before);
+      const entries = this.#entries.get(link);
+      entries?.restate(peer, path, before);
       if (path === undefined || before !== undefined) continue;
       const former = changes.find(
         other => other.path === undefined && other.before?.subnet.equals(path.subnet),
       );
-      const formerTunnel = former && this.#tunnels.get(former.link);
-      if (formerTunnel !== undefined) tunnel?.replaceRouteOf(formerTunnel, path);
+      const formerEntries = former && this.#entries.get(former.link);
+      if (formerEntries !== undefined) entries?.replaceRouteOf(formerEntries, path);
     }
   }
 
@@ -59,30 +59,30 @@ export class Devices implements Disposable {
     const peer = this.#peers.get(key);
     if (peer === undefined) return;
     for (const { link, before } of this.#peers.delete(key)) {
-      this.#tunnels.get(link)?.restate(peer, undefined, before);
+      this.#entries.get(link)?.restate(peer, undefined, before);
     }
   }
 
   /** Entries that are wanted. */
   get wanted(): number {
     const others = this.#host.wanted + this.#pathsWithoutLink;
-    return this.#tunnelList().reduce((sum, tunnel) => sum + tunnel.wanted, others);
+    return this.#entriesList().reduce((sum, entries) => sum + entries.wanted, others);
   }
 
   /** Of these, how many the kernel refuses, or nobody can program. */
   get failed(): number {
     const others = this.#host.failed + this.#pathsWithoutLink;
-    return this.#tunnelList().reduce((sum, tunnel) => sum + tunnel.failed, others);
+    return this.#entriesList().reduce((sum, entries) => sum + entries.failed, others);
   }
 
   get inSync(): boolean {
     const isComplete = this.#host.inSync && this.#pathsWithoutLink === 0;
-    return isComplete && this.#tunnelList().every(tunnel => tunnel.inSync);
+    return isComplete && this.#entriesList().every(entries => entries.inSync);
   }
 
   /** Whether there is something to do now. */
   isDue(): boolean {
-    return this.#host.isDue() || this.#tunnelList().some(tunnel => tunnel.isDue());
+    return this.#host.isDue() || this.#entriesList().some(entries => entries.isDue());
   }
 
   /** Whether a device itself has to be seen to before anything else. */
@@ -92,7 +92,7 @@ export class Devices implements Disposable {
 
   /** When something refused is to be tried again, on the monotonic clock. */
   get nextRetry(): number | undefined {
-    const times = [this.#host, ...this.#tunnelList()].map(({ nextRetry }) => nextRetry);
+    const times = [this.#host, ...this.#entriesList()].map(({ nextRetry }) => nextRetry);
     return times.reduce(
       (first, time) => (first === undefined || (time !== undefined && time < first) ? time : first),
       undefined,
@@ -103,10 +103,10 @@ export class Devices implements Disposable {
   *failures(): Generator<string> {
     yield* this.#host.failures();
     for (const [link] of this.#peers.links()) {
-      if (this.#tunnels.has(link)) continue;
+      if (this.#entries.has(link)) continue;
       for (const [{ key }, path] of this.#peers.over(link)) yield `peer ${key}: ${noLink(path)}`;
     }
-    for (const tunnel of this.#tunnels.values()) yield* tunnel.failures();
+    for (const entries of this.#entries.values()) yield* entries.failures();
   }
 
   links(): LinkReport[] {
@@ -134,49 +134,49 @@ export class Devices implements Disposable {
     };
   }
 
-  /** PendingEvents an announcement. True when it contradicts what is believed. */
-  note(event: KernelEvent): boolean {
-    let matters = this.#host.note(event);
-    for (const tunnel of this.#tunnels.values()) if (tunnel.note(event)) matters = true;
+  /** Takes an event. True when it contradicts what is believed. */
+  observe(event: KernelEvent): boolean {
+    let matters = this.#host.observe(event);
+    for (const entries of this.#entries.values()) if (entries.observe(event)) matters = true;
     return matters;
   }
 
-  /** Weighs the notes. The socket of the announcements must have been read empty after the last acknowledgement. */
-  believe(): void {
-    this.#host.believe();
-    for (const tunnel of this.#tunnels.values()) tunnel.believe();
+  /** Compares the pending events with what is known. The socket of the announcements must have been read empty after the last acknowledgement. */
+  processPending(): void {
+    this.#host.processPending();
+    for (const entries of this.#entries.values()) entries.processPending();
   }
 
   /** Only reading everything can tell what the kernel holds. @param isDeaf announcements were lost. */
-  doubt(reason: string, eventsLost: boolean): void {
-    this.#host.doubt();
-    for (const tunnel of this.#tunnels.values()) tunnel.doubt(reason, eventsLost);
+  markStale(reason: string, eventsLost: boolean): void {
+    this.#host.markStale();
+    for (const entries of this.#entries.values()) entries.markStale(reason, eventsLost);
   }
 
   /** Makes the devices as they are wanted; what cannot be done is in `failures`. */
   async ensure(): Promise<void> {
     const bound = new Map((await this.#host.ensure()).map(link => [link.name, link]));
-    for (const [name, tunnel] of this.#tunnels) {
+    for (const [name, entries] of this.#entries) {
       const link = bound.get(name);
-      if (link === undefined) tunnel.unbind();
-      else if (tunnel.index !== link.index || link.shaken) tunnel.bind(link.index);
+      if (link === undefined) entries.unbind();
+      else if (entries.index !== link.index || link.entriesLost) entries.bind(link.index);
     }
   }
 
   /** Tunnels whose tables are to be compared with the kernel's. */
-  doubted(): Tunnel[] {
-    return this.#tunnelList().filter(tunnel => tunnel.doubted !== undefined);
+  stale(): LinkEntries[] {
+    return this.#entriesList().filter(entries => entries.staleReason !== undefined);
   }
 
-  /** EntryOwners the entries of what was stated. */
+  /** States the entries of the paths that were stated. */
   async owner(): Promise<void> {
-    for (const tunnel of this.#tunnels.values()) await tunnel.owner();
+    for (const entries of this.#entries.values()) await entries.owner();
   }
 
   /** What there is to write, additions before removals, each part looked for when its turn has come. */
   *writes(): Generator<Iterable<Write>> {
-    for (const tunnel of this.#tunnels.values()) yield* tunnel.additions();
-    for (const tunnel of this.#tunnels.values()) yield* tunnel.removals();
+    for (const entries of this.#entries.values()) yield* entries.additions();
+    for (const entries of this.#entries.values()) yield* entries.removals();
   }
 
   /** Stops listening. */
@@ -185,24 +185,24 @@ export class Devices implements Disposable {
   }
 
   #inspect(peer: DesiredPeer, path: PeerPath): EntryReport[] {
-    const tunnel = this.#tunnels.get(path.link);
-    if (tunnel !== undefined) return tunnel.inspect(peer, path);
+    const entries = this.#entries.get(path.link);
+    if (entries !== undefined) return entries.inspect(peer, path);
     return [{ desired: `path ${path.subnet} dev ${path.link}`, state: 'failed', reason: noLink(path) }];
   }
 
   /** Paths that nobody can program. */
   get #pathsWithoutLink(): number {
     let sum = 0;
-    for (const [link, count] of this.#peers.links()) if (!this.#tunnels.has(link)) sum += count;
+    for (const [link, count] of this.#peers.links()) if (!this.#entries.has(link)) sum += count;
     return sum;
   }
 
-  #tunnelList(): Tunnel[] {
-    return [...this.#tunnels.values()];
+  #entriesList(): LinkEntries[] {
+    return [...this.#entries.values()];
   }
 
-  #newTunnel(name: string): Tunnel {
-    return new Tunnel({ name, peers: () => this.#peers.over(name), environment: this.#environment });
+  #newEntries(name: string): LinkEntries {
+    return new LinkEntries({ name, peers: () => this.#peers.over(name), environment: this.#environment });
   }
 }
 

@@ -5,22 +5,22 @@
  * The order makes a device useful only when it is complete: it is made, its sysctls are set, it gets its address,
  * then it is set up.
  */
-import { defined } from '../base/defined.ts';
-import type { InterfaceAddress, Prefix } from '../base/prefix.ts';
-import type { Address, Link } from '../netlink/route/objects.ts';
-import type { KernelEvent, Rtnetlink } from '../netlink/route/rtnetlink.ts';
+import { defined } from '../../base/defined.ts';
+import type { InterfaceAddress, Prefix } from '../../base/prefix.ts';
+import type { Address, Link } from '../../netlink/route/objects.ts';
+import type { KernelEvent, Rtnetlink } from '../../netlink/route/rtnetlink.ts';
+import type { DesiredAddress, DesiredLink } from '../desired.ts';
+import { type LinkFacts, type ObjectType, type Repair, type RepairCause, repairOf } from '../report.ts';
 import { addressText, ensureAddress, removeAddress, superfluous } from './addresses.ts';
-import type { DesiredAddress, DesiredLink } from './desired.ts';
-import { compareVxlan, ensureVxlan, LinkError } from './links.ts';
-import { type LinkFacts, type ObjectType, type Repair, type RepairCause, repairOf } from './report.ts';
 import type { Sysctls } from './sysctls.ts';
+import { compareVxlan, ensureVxlan, LinkError } from './vxlan.ts';
 
 export interface LinkEnvironment {
   readonly rtnetlink: Rtnetlink;
   readonly sysctls: Sysctls;
   readonly onRepair: (repair: Repair) => void;
   /** Resolves when everything the kernel announced before the last acknowledgement has been noted. */
-  readonly heard: () => Promise<void>;
+  readonly caughtUp: () => Promise<void>;
   /** Does one thing; notes a refusal and goes on. */
   readonly attempt: (what: string, work: () => Promise<void>) => Promise<void>;
 }
@@ -37,20 +37,20 @@ interface Binding {
   /** Absent while the device cannot be made. */
   readonly index?: number;
   /** What was wanted of it when it was made so, as text. */
-  readonly wish: string;
+  readonly spec: string;
   /** Addresses of the device when it was last looked at. */
   readonly addresses: ReadonlySet<string>;
 }
 
 export class HostLink {
   readonly #environment: LinkEnvironment;
-  #wish: LinkSpec;
+  #spec: LinkSpec;
   #binding: Binding | undefined;
   /** The kernel's last word about the device and each address, to be weighed when its socket is read empty. */
-  readonly #notes = new Map<string, KernelEvent>();
+  readonly #pending = new Map<string, KernelEvent>();
   /** Something was heard by which the kernel drops entries without saying which. */
   #flapped = false;
-  #shaken = false;
+  #entriesLost = false;
   /** Where it is that was seen last; told after other signs of its going, so perhaps only when it was missed already. */
   #movedTo: Link['movedTo'];
   /** Index of the device when it was looked at last: it is not in place yet while its addresses are seen to. */
@@ -58,21 +58,21 @@ export class HostLink {
   #refusal: LinkError | undefined;
   #actual: LinkFacts | undefined;
 
-  constructor(wish: LinkSpec, environment: LinkEnvironment) {
-    this.#wish = wish;
+  constructor(spec: LinkSpec, environment: LinkEnvironment) {
+    this.#spec = spec;
     this.#environment = environment;
   }
 
-  set(wish: LinkSpec): void {
-    this.#wish = wish;
+  set(spec: LinkSpec): void {
+    this.#spec = spec;
   }
 
   get desired(): DesiredLink {
-    return this.#wish.link;
+    return this.#spec.link;
   }
 
   get name(): string {
-    return this.#wish.link.name;
+    return this.#spec.link.name;
   }
 
   /** undefined while the device is not in place. */
@@ -86,8 +86,8 @@ export class HostLink {
   }
 
   /** Whether the kernel may have dropped entries of the device before or while it was looked at last. */
-  get shaken(): boolean {
-    return this.#shaken;
+  get entriesLost(): boolean {
+    return this.#entriesLost;
   }
 
   /** Index of the device when it was looked at last, and ours. */
@@ -100,8 +100,8 @@ export class HostLink {
     return this.#refusal;
   }
 
-  /** PendingEvents an announcement. True when it is about this device. */
-  note(event: KernelEvent): boolean {
+  /** Takes an event. True when it is about this device. */
+  observe(event: KernelEvent): boolean {
     if (event.type === 'link') {
       const { name, index, up, movedTo } = event.link;
       const isBound = this.index === index;
@@ -110,20 +110,20 @@ export class HostLink {
       // It may be up again before anybody looks, and has lost its entries all the same.
       if (isBound && (event.gone || !up)) this.#flapped = true;
       if (wasSeen && event.gone) this.#movedTo = movedTo;
-      this.#notes.set('link', event);
+      this.#pending.set('link', event);
       return true;
     }
     if (event.type !== 'address') return false;
     const { index } = event.address;
     if (index !== this.index && index !== this.#seen) return false;
-    this.#notes.set(`address ${addressText(event.address)}`, event);
+    this.#pending.set(`address ${addressText(event.address)}`, event);
     return true;
   }
 
-  /** Weighs the notes. True when the device is to be looked at. */
-  believe(): boolean {
-    const isContradicted = [...this.#notes.values()].some(event => this.#contradicts(event));
-    this.#notes.clear();
+  /** Compares the pending events with what is known. True when the device is to be looked at. */
+  processPending(): boolean {
+    const isContradicted = [...this.#pending.values()].some(event => this.#contradicts(event));
+    this.#pending.clear();
     return isContradicted || this.#flapped;
   }
 
@@ -139,27 +139,27 @@ export class HostLink {
   }
 
   async #ensure(): Promise<void> {
-    const { rtnetlink, sysctls, heard, attempt } = this.#environment;
-    const { link: desired, networks } = this.#wish;
-    const addresses = this.#wish.addresses.map(({ address }) => address);
+    const { rtnetlink, sysctls, caughtUp, attempt } = this.#environment;
+    const { link: desired, networks } = this.#spec;
+    const addresses = this.#spec.addresses.map(({ address }) => address);
     const { name } = desired;
     const flapped = this.#flapped;
     this.#flapped = false;
-    this.#shaken = flapped;
+    this.#entriesLost = flapped;
     const before = this.#binding;
-    const wish = JSON.stringify([this.#wish, sysctls.of(name)]);
-    const cause = causeOf(before, wish);
+    const spec = JSON.stringify([this.#spec, sysctls.of(name)]);
+    const cause = causeOf(before, spec);
     const found = await rtnetlink.links.get(name);
     this.#actual = found && factsOf(found);
     // It is gone, whatever becomes of the attempt to make it anew.
     if (before !== undefined && before.index !== found?.index) {
-      this.#binding = { wish: before.wish, addresses: new Set() };
+      this.#binding = { spec: before.spec, addresses: new Set() };
     }
     const trace = { index: this.#seen, movedTo: this.#movedTo, networks };
     const device = await ensureVxlan(rtnetlink, desired, found, trace);
     this.#movedTo = undefined;
     this.#seen = device.index;
-    if (before?.index !== device.index || device.flushed) this.#shaken = true;
+    if (before?.index !== device.index || device.flushed) this.#entriesLost = true;
     // A device that was not there at the start is new rather than lost.
     if (device.found !== undefined || (device.outcome === 'created' && before !== undefined)) {
       this.#repaired(cause, 'link', device.found, textOf(desired));
@@ -179,7 +179,7 @@ export class HostLink {
     for (const other of superfluous(addresses, present)) await this.#removeAddress(other, causeWithin);
     if (!device.up) {
       await rtnetlink.links.change(name, { up: true });
-      this.#shaken = true;
+      this.#entriesLost = true;
       this.#repaired(causeWithin, 'link', 'down', textOf(desired));
     } else if (flapped && device.found === undefined) {
       this.#repaired(causeWithin, 'link', 'down for a moment', textOf(desired));
@@ -188,13 +188,13 @@ export class HostLink {
     const link = device.outcome === 'kept' ? found : await rtnetlink.links.get(name);
     this.#actual = link && { ...factsOf(link), addresses: kept.map(addressText) };
     // That a new device was down at first is heard now, before it counts as ours.
-    await heard();
-    // The end of one that was made anew for another wish is of our doing, and its tables are read in any case.
+    await caughtUp();
+    // The end of one that was made anew for another spec is of our doing, and its tables are read in any case.
     if (device.outcome === 'created') this.#flapped = false;
     // What others did while we looked must not be taken for what is to be there.
     const unwanted = superfluous(addresses, kept);
     const expected = [...kept.filter(address => !unwanted.includes(address)), ...addresses];
-    this.#binding = { index: device.index, wish, addresses: new Set(expected.map(addressText)) };
+    this.#binding = { index: device.index, spec, addresses: new Set(expected.map(addressText)) };
   }
 
   async #ensureAddress(
@@ -208,7 +208,7 @@ export class HostLink {
       const { addresses } = this.#environment.rtnetlink;
       if (!(await ensureAddress(addresses, wanted, index, present))) return;
       // The kernel may have dropped entries with it.
-      this.#shaken = true;
+      this.#entriesLost = true;
       if (cause === 'drift') this.#repaired(cause, 'address', undefined, text);
     });
   }
@@ -247,10 +247,10 @@ export class HostLink {
   }
 }
 
-/** undefined when the wish itself has changed: then a difference is of our making. */
-function causeOf(before: Binding | undefined, wish: string): RepairCause | undefined {
+/** undefined when the spec itself has changed: then a difference is of our making. */
+function causeOf(before: Binding | undefined, spec: string): RepairCause | undefined {
   if (before === undefined) return 'start';
-  return before.wish === wish ? 'drift' : undefined;
+  return before.spec === spec ? 'drift' : undefined;
 }
 
 const factsOf = ({ info, mtu, mac }: Link): LinkFacts =>

@@ -1,9 +1,9 @@
 /** FDB entries of a vxlan device: inner MAC -> underlay address of the host that has it. */
-import type { Ip } from '../base/ip.ts';
-import type { Mac } from '../base/mac.ts';
-import { change } from '../netlink/route/change.ts';
-import { NTF_SELF, NUD_PERMANENT } from '../netlink/route/constants.ts';
-import type { FdbEntry } from '../netlink/route/objects.ts';
+import type { Ip } from '../../base/ip.ts';
+import type { Mac } from '../../base/mac.ts';
+import { change } from '../../netlink/route/change.ts';
+import { NTF_SELF, NUD_PERMANENT } from '../../netlink/route/constants.ts';
+import type { FdbEntry } from '../../netlink/route/objects.ts';
 import type { Entry, EntryKind, Key } from './entry.ts';
 
 export interface TunnelFdbEntry extends Entry {
