@@ -198,7 +198,7 @@ describe('a client of the agent', () => {
     const told = { ...EVENTS[1], fields: { peer: peer.key } };
     answer = (request, response) => {
       const events = request.url?.startsWith('/v1/events') === true;
-      response.end(JSON.stringify(events ? told : status({ peers: [peer] })));
+      response.end(`${JSON.stringify(events ? told : status({ peers: [peer] }))}\n`);
     };
     const screen = await tulle(t, 'status', '--peer', '188.172.9.2', '--socket', socket);
     assert.equal(screen.exit, 3);
