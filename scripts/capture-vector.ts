@@ -1,5 +1,5 @@
 /**
- * Captures what a real `ip` or `bridge` exchanges with the kernel, as a vector for our codec tests.
+ * Captures what a real `ip`, `bridge` or `genl` exchanges with the kernel, as a vector for our codec tests.
  *
  *     scripts/capture-vector NAME [--setup COMMAND]... [--reply] -- COMMAND...
  *     scripts/capture-vector NAME...      captures vectors again that exist already
@@ -18,8 +18,7 @@ import { parseHex } from '../src/base/bytes.ts';
 import { NLM_F_DUMP, NLMSG_DONE, NLMSG_ERROR } from '../src/netlink/constants.ts';
 import { formatPayload } from '../src/netlink/debug.ts';
 import { HEADER_SIZE, type Message, readMessages } from '../src/netlink/message.ts';
-import { ROUTE_PROTOCOL } from '../src/netlink/route/protocol.ts';
-import { formatVector, parseVector, type Vector } from '../test/support/netlink-vector.ts';
+import { formatVector, parseVector, protocolOf, type Vector } from '../test/support/netlink-vector.ts';
 
 const DIRECTORY = join(import.meta.dirname, '../test/vectors/netlink');
 
@@ -81,7 +80,7 @@ function capture({ setup, command }: Pick<Vector, 'setup' | 'command'>, wantsRep
       messages: kept.map(({ sent, message }) => ({
         direction: sent ? 'request' : 'reply',
         message,
-        decoded: formatPayload(ROUTE_PROTOCOL, message),
+        decoded: formatPayload(protocolOf({ command }), message),
       })),
     };
   } finally {

@@ -10,19 +10,24 @@ import { isCode } from '../../src/base/errors.ts';
 import { decodeAcknowledgement } from '../../src/netlink/acknowledgement.ts';
 import { NLM_F_ACK_TLVS, NLMSG_ERROR } from '../../src/netlink/constants.ts';
 import { formatMessage } from '../../src/netlink/debug.ts';
+import { decodeFamily, GENERIC_PROTOCOL } from '../../src/netlink/generic/controller.ts';
 import { type Message, readMessages, writeMessage } from '../../src/netlink/message.ts';
+import type { NetlinkProtocol } from '../../src/netlink/protocol.ts';
 import { ROUTE_PROTOCOL } from '../../src/netlink/route/protocol.ts';
 import { decodeKernelEvent } from '../../src/netlink/route/watch.ts';
 import { encodeAcknowledgement } from '../../src/testing/netlink/fake-messages.ts';
 import { FakeRefusal } from '../../src/testing/netlink/fake-refusal.ts';
-import { parseVector, structSize } from '../support/netlink-vector.ts';
+import { parseVector, protocolOf, structSize } from '../support/netlink-vector.ts';
 import type { FuzzTarget } from './fuzz.ts';
 
 const VECTORS = join(import.meta.dirname, '../vectors/netlink');
 
-const messages: readonly Message[] = readdirSync(VECTORS).flatMap(file =>
-  parseVector(readFileSync(join(VECTORS, file), 'utf8')).messages.map(({ message }) => message),
+const vectors = readdirSync(VECTORS).map(file => parseVector(readFileSync(join(VECTORS, file), 'utf8')));
+
+const captured = vectors.flatMap(vector =>
+  vector.messages.map(({ message }) => ({ message, protocol: protocolOf(vector) })),
 );
+const messages = captured.map(({ message }) => message);
 
 const datagramOf = (...parts: readonly Message[]) => {
   const writer = new Writer();
@@ -60,8 +65,8 @@ function decodes(input: Uint8Array, decode: (input: Uint8Array) => unknown): boo
 }
 
 /** A payload with one more attribute, the first, which must be found again. */
-function withNameless({ payload, ...rest }: Message): Message {
-  const size = structSize(rest.type);
+function withNameless(protocol: NetlinkProtocol, { payload, ...rest }: Message): Message {
+  const size = structSize(protocol, rest.type);
   const struct = payload.subarray(0, size);
   const writer = new Writer().bytes(struct).zeros(size - struct.length);
   writer
@@ -83,18 +88,25 @@ export const netlinkTargets: readonly FuzzTarget[] = [
     name: 'netlink messages',
     seeds: messages.map(message => message.payload),
     accepts(input) {
-      const message = withNameless({
-        ...(messages[input.length % messages.length] as Message),
-        payload: input,
-      });
+      const { protocol, message: seed } = captured[
+        input.length % captured.length
+      ] as (typeof captured)[number];
+      const message = withNameless(protocol, { ...seed, payload: input });
       return decodes(message.payload, payload => {
-        const decoded = ROUTE_PROTOCOL.decode({ ...message, payload })?.attributes;
+        const decoded = protocol.decode({ ...message, payload })?.attributes;
         assert.ok(decoded !== undefined && 'unknown' in decoded && Array.isArray(decoded.unknown));
         const first = decoded.unknown[0] as { type: number; payload: Uint8Array };
         assert.deepEqual([first.type, formatHex(first.payload)], [NAMELESS, '010203']);
         return decoded;
       });
     },
+  },
+  {
+    name: 'families of generic netlink',
+    seeds: captured
+      .filter(({ protocol }) => protocol === GENERIC_PROTOCOL)
+      .map(({ message }) => message.payload),
+    accepts: input => decodes(input, decodeFamily),
   },
   {
     name: 'netlink acknowledgements',

@@ -5,16 +5,13 @@ import { describe, test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { Prefix } from '../../src/base/prefix.ts';
 import { NLM_F_DUMP_INTR } from '../../src/netlink/constants.ts';
+import { connectGeneric } from '../../src/netlink/generic/connect.ts';
 import { readMessages } from '../../src/netlink/message.ts';
 import { change } from '../../src/netlink/route/change.ts';
 import { connectRoute, rtnetlinkOver } from '../../src/netlink/route/connect.ts';
 import { NetlinkSocket } from '../../src/sys/netlink-socket.ts';
 import { Netns } from '../../src/sys/netns.ts';
-import {
-  type KernelFixture,
-  rtnetlinkContract,
-  type ShowCommand,
-} from '../../src/testing/netlink-contract.ts';
+import { type KernelFixture, netlinkContract, type ShowCommand } from '../../src/testing/netlink-contract.ts';
 import { needsRoot } from '../support/capabilities.ts';
 
 /** What a command of the contract is on a real machine. */
@@ -32,6 +29,7 @@ const KERNELS_OWN = /^(33:33:|01:00:5e:)|master \S+ permanent$/;
 async function inNamespace(run: (fixture: KernelFixture) => Promise<void>): Promise<void> {
   using netns = Netns.anonymous();
   await using rtnetlink = connectRoute({ netns });
+  await using generic = connectGeneric({ netns });
   await rtnetlink.links.change('lo', { up: true });
   const show = (command: ShowCommand) => {
     const [program = '', ...args] = COMMANDS[command];
@@ -43,11 +41,11 @@ async function inNamespace(run: (fixture: KernelFixture) => Promise<void>): Prom
       .sort((a, b) => a.localeCompare(b, 'en', { numeric: true }))
       .join('\n');
   };
-  await run({ rtnetlink, show });
+  await run({ rtnetlink, generic, show });
 }
 
 describe('the contract of every kernel', () => {
-  for (const { name, run } of rtnetlinkContract) test(name, needsRoot, () => inNamespace(run));
+  for (const { name, run } of netlinkContract) test(name, needsRoot, () => inNamespace(run));
 });
 
 test('a link is made in one namespace and moved to another', needsRoot, async () => {

@@ -16,8 +16,9 @@
  * are left away. After `=` stands what our decoder makes of it, which a person has looked at.
  */
 import { formatHex, parseHex } from '../../src/base/bytes.ts';
+import { GENERIC_PROTOCOL } from '../../src/netlink/generic/controller.ts';
 import type { Message } from '../../src/netlink/message.ts';
-import { messageName } from '../../src/netlink/protocol.ts';
+import { messageName, type NetlinkProtocol } from '../../src/netlink/protocol.ts';
 import { ROUTE_PROTOCOL } from '../../src/netlink/route/protocol.ts';
 
 export interface VectorMessage {
@@ -37,6 +38,11 @@ export interface Vector {
   readonly messages: readonly VectorMessage[];
 }
 
+/** The protocol that a command speaks: `genl` is for generic netlink, `ip` and `bridge` are for rtnetlink. */
+export function protocolOf({ command }: Pick<Vector, 'command'>): NetlinkProtocol {
+  return command.startsWith('genl ') ? GENERIC_PROTOCOL : ROUTE_PROTOCOL;
+}
+
 /** All that have a name are among them. */
 const TYPES = Array.from({ length: 256 }, (_, type) => type);
 
@@ -46,16 +52,17 @@ const STRUCT_SIZES: readonly (readonly [pattern: RegExp, size: number])[] = [
   [/ADDR$/, 8],
   [/ROUTE$|NEIGH$|RULE$/, 12],
   [/NEXTHOP$/, 8],
-  [/NETCONF$/, 4],
+  [/NETCONF$|^nlctrl$/, 4],
 ];
 
 /** Length of the fixed struct that a payload of this type begins with. */
-export function structSize(type: number): number {
-  const name = messageName(ROUTE_PROTOCOL, type);
+export function structSize(protocol: NetlinkProtocol, type: number): number {
+  const name = messageName(protocol, type);
   return STRUCT_SIZES.find(([pattern]) => pattern.test(name))?.[1] ?? fail(name);
 }
 
 export function formatVector({ setup, command, kernel, iproute2, messages }: Vector): string {
+  const protocol = protocolOf({ command });
   return [
     ...setup.map(line => `setup: ${line}`),
     `command: ${command}`,
@@ -63,8 +70,8 @@ export function formatVector({ setup, command, kernel, iproute2, messages }: Vec
     `iproute2: ${iproute2}`,
     ...messages.flatMap(({ direction, message: { type, flags, payload }, decoded }) => [
       '',
-      `${direction} ${messageName(ROUTE_PROTOCOL, type)} 0x${flags.toString(16)}`,
-      ...attributeLines(type, payload).map(line => `  ${line}`),
+      `${direction} ${messageName(protocol, type)} 0x${flags.toString(16)}`,
+      ...attributeLines(payload, structSize(protocol, type)).map(line => `  ${line}`),
       `= ${decoded}`,
     ]),
     '',
@@ -80,14 +87,14 @@ export function parseVector(text: string): Vector {
     command: only('command'),
     kernel: only('kernel'),
     iproute2: only('iproute2'),
-    messages: blocks.map(parseMessage),
+    messages: blocks.map(block => parseMessage(protocolOf({ command: only('command') }), block)),
   };
 }
 
-function parseMessage(block: string): VectorMessage {
+function parseMessage(protocol: NetlinkProtocol, block: string): VectorMessage {
   const [first = '', ...lines] = block.split('\n');
   const [, direction, name = '', flags] = /^(request|reply) (\w+) (0x[0-9a-f]+)$/.exec(first) ?? fail(first);
-  const type = TYPES.find(one => messageName(ROUTE_PROTOCOL, one) === name) ?? fail(name);
+  const type = TYPES.find(one => messageName(protocol, one) === name) ?? fail(name);
   const hex = lines.filter(line => line.startsWith('  '));
   const decoded = lines.find(line => line.startsWith('= ')) ?? fail(block);
   return {
@@ -98,8 +105,7 @@ function parseMessage(block: string): VectorMessage {
 }
 
 /** The struct, then each attribute of the top level. */
-function attributeLines(type: number, payload: Uint8Array): string[] {
-  const size = structSize(type);
+function attributeLines(payload: Uint8Array, size: number): string[] {
   const view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
   const lines = [formatHex(payload.subarray(0, size), ' ')];
   for (let start = size; start + 4 <= payload.length; ) {

@@ -4,7 +4,7 @@ import { Ip } from '../../base/ip.ts';
 import { Mac } from '../../base/mac.ts';
 import { Prefix } from '../../base/prefix.ts';
 import { change } from '../../netlink/route/change.ts';
-import { rtnetlinkContract } from '../netlink-contract.ts';
+import { netlinkContract } from '../netlink-contract.ts';
 import { FakeKernel } from './fake-kernel.ts';
 
 async function setUp() {
@@ -21,10 +21,11 @@ const sortedLines = (text: string) =>
     .join('\n');
 
 describe('the contract of every kernel', () => {
-  for (const { name, run } of rtnetlinkContract) {
+  for (const { name, run } of netlinkContract) {
     test(name, async () => {
       const { kernel, rtnetlink } = await setUp();
-      await run({ rtnetlink, show: command => sortedLines(kernel.show(command)) });
+      await using generic = kernel.connectGeneric();
+      await run({ rtnetlink, generic, show: command => sortedLines(kernel.show(command)) });
       await rtnetlink[Symbol.asyncDispose]();
     });
   }
