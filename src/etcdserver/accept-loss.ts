@@ -1,9 +1,9 @@
 /** A store that has lost writes goes on with what is left, when somebody says so. */
-import { join } from 'node:path';
 import { isCode } from '../base/errors.ts';
 import { newIdentity } from './identity.ts';
 import { readAcknowledged } from './sqlite/acknowledged.ts';
-import { DATABASE_FILE, Database } from './sqlite/database.ts';
+import { Database } from './sqlite/database.ts';
+import { databaseIn } from './sqlite/files.ts';
 import { Tables } from './sqlite/tables.ts';
 
 export interface Loss {
@@ -19,7 +19,7 @@ export interface Loss {
  * @returns undefined when nothing was lost, and nothing was changed. @throws DatabaseError
  */
 export function acceptLoss(dataDir: string): Loss | undefined {
-  const path = join(dataDir, DATABASE_FILE);
+  const path = databaseIn(dataDir);
   try {
     Database.examine(path);
     return undefined;

@@ -114,8 +114,9 @@ export class Core implements AsyncDisposable {
     const alarms = [...this.space.alarms].map(alarm =>
       alarm === AlarmType.NOSPACE ? 'ALARM NOSPACE' : 'ALARM CORRUPT',
     );
-    const failures = [this.#queue.failure, this.database.damage].filter(error => error !== undefined);
-    return [...alarms, ...failures.map(messageOf)];
+    const { damage, removal } = this.database;
+    const failures = [this.#queue.failure, damage, removal].filter(error => error !== undefined);
+    return [...alarms, ...new Set(failures.map(messageOf))];
   }
 
   /** What every answer begins with; without a `revision` it is that of the state a job sees. */

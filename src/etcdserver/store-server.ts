@@ -2,7 +2,6 @@
 import { statSync } from 'node:fs';
 import type { Server as HttpServer } from 'node:http';
 import type { Socket } from 'node:net';
-import { join } from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import { Auth } from '../store/wire/generated/auth_pb.ts';
@@ -27,7 +26,7 @@ import { clusterService, type MemberInfo, maintenanceService } from './maintenan
 import { Metrics } from './metrics.ts';
 import { compactAutomatically } from './mvcc/compactor.ts';
 import { type Service, serviceOf } from './rpc.ts';
-import { DATABASE_FILE } from './sqlite/database.ts';
+import { databaseIn } from './sqlite/files.ts';
 import { watchService } from './watch/watch-service.ts';
 
 export type StoreServerOptions = StoreConfig & {
@@ -65,7 +64,7 @@ export class StoreServer implements AsyncDisposable {
 
   private constructor(options: StoreServerOptions) {
     const { dataDir, clock, log, quota, progressMs, autoCompaction, guard, enrollment } = options;
-    const path = join(dataDir, DATABASE_FILE);
+    const path = databaseIn(dataDir);
     warnOfOpenDirectory(dataDir, log);
     this.#core = new Core({ path, clock, log, quota, progressMs, ...(guard === undefined ? {} : { guard }) });
     const metrics = new Metrics(

@@ -24,24 +24,20 @@ import {
   fdatasync,
   fdatasyncSync,
   fstatSync,
-  fsyncSync,
   openSync,
   writeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
 import { backup, DatabaseSync, type StatementSync } from 'node:sqlite';
 import { promisify } from 'node:util';
-import { isCode } from '../../base/errors.ts';
 import { type Acknowledged, AcknowledgedFile, NOTHING_YET, readAcknowledged } from './acknowledged.ts';
 import { RESTART_PAGES } from './checkpointer.ts';
 import { DatabaseError, diskFailed, guarded, translated } from './database-error.ts';
 import { examine, withChecksums } from './examination.ts';
+import { keepPrivate, lock, OpenFiles, syncDirectory } from './files.ts';
 import { migrate } from './migration.ts';
 import { NEWEST_REVISION } from './schema.ts';
 import { LogIndex, NOTHING } from './write-ahead-log.ts';
-
-/** The name of the database inside the data directory. */
-export const DATABASE_FILE = 'store.db';
 
 /** The log at its longest: that many pages with a frame header of 24 bytes, and what comes during a checkpoint. */
 const LOG_BYTES = (RESTART_PAGES + 4096) * (4096 + 24);
@@ -65,6 +61,7 @@ export class Database implements Disposable {
   readonly #log: number;
   readonly #index: LogIndex;
   readonly #acknowledged: AcknowledgedFile;
+  readonly #files: OpenFiles;
   /** The newest one committed. */
   #revision = 0n;
   /** How often the log was emptied: what was in it before is not to be looked for any more. */
@@ -123,6 +120,7 @@ export class Database implements Disposable {
     this.#log = openSync(`${path}-wal`, 'r+');
     undo.defer(() => closeSync(this.#log));
     syncDirectory(dirname(path));
+    this.#files = new OpenFiles([path, `${path}-wal`, `${path}-ack`]);
     this.#begin = this.#db.prepare('BEGIN IMMEDIATE');
     this.#commit = this.#db.prepare('COMMIT');
     this.#restart = this.prepare('PRAGMA wal_checkpoint(RESTART)');
@@ -140,6 +138,11 @@ export class Database implements Disposable {
   /** What was found damaged while it was read; the next start examines everything. */
   get damage(): DatabaseError | undefined {
     return this.#damage;
+  }
+
+  /** Why nothing that is written now would last; files that come back are good again. */
+  get removal(): DatabaseError | undefined {
+    return this.#files.removal;
   }
 
   /** Runs a job that reads or writes. @throws DatabaseError for SQLite's errors and for damage, which is remembered. */
@@ -171,6 +174,8 @@ export class Database implements Disposable {
 
   /** Visible now, durable after `flush`. @throws DatabaseError, and nothing of it happened. */
   commit(): void {
+    const { removal } = this.#files;
+    if (removal !== undefined) throw removal;
     guarded(this.path, () => this.#commit.run());
   }
 
@@ -264,39 +269,5 @@ export class Database implements Disposable {
       // The disk takes nothing any more. SQLite then leaves the log as well.
     }
     this.#db.close();
-  }
-}
-
-/** @throws SQLite's "busy" when another process has the lock. */
-function lock(path: string): DatabaseSync {
-  keepPrivate(`${path}-lock`);
-  const db = new DatabaseSync(`${path}-lock`, { timeout: 0 });
-  try {
-    db.exec('BEGIN EXCLUSIVE');
-    return db;
-  } catch (error) {
-    db.close();
-    throw error;
-  }
-}
-
-/** Everything that hosts have told is in these files, and the hashes of passwords: for the owner only. */
-function keepPrivate(path: string): void {
-  try {
-    closeSync(openSync(path, 'wx', 0o600));
-  } catch (error) {
-    if (!isCode(error, 'EEXIST')) throw error;
-    // Not through a descriptor: closing one would end the locks that this process has on the file.
-    chmodSync(path, 0o600);
-  }
-}
-
-/** The log's contents are safe on the disk only when its name is. */
-function syncDirectory(path: string): void {
-  const directory = openSync(path, 'r');
-  try {
-    fsyncSync(directory);
-  } finally {
-    closeSync(directory);
   }
 }

@@ -5,8 +5,9 @@ import { copyFile, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { newIdentity } from '../identity.ts';
 import { AcknowledgedFile, NOTHING_YET } from './acknowledged.ts';
-import { DATABASE_FILE, Database } from './database.ts';
+import { Database } from './database.ts';
 import { DatabaseError, guarded } from './database-error.ts';
+import { DATABASE_FILE } from './files.ts';
 import { Tables } from './tables.ts';
 
 /** Bytes of the SHA-256 behind the database in a snapshot that came over the wire. */
