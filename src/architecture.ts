@@ -63,23 +63,22 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     why: 'attaches a network namespace to a bridge',
   },
   network: {
-    may: ['base', 'sys', 'netlink', 'ownership', 'api', 'subnet', 'dataplane', 'firewall', 'backend'],
-    why: 'one overlay on this host: underlay, plan, handover, peers, what is enforced',
-  },
-  agent: {
     may: [
       'base',
       'sys',
       'netlink',
+      'ownership',
       'store',
       'api',
-      'console',
       'subnet',
       'dataplane',
       'firewall',
       'backend',
-      'network',
     ],
+    why: 'one overlay on this host: underlay, plan, handover, peers, what is enforced',
+  },
+  agent: {
+    may: ['base', 'sys', 'netlink', 'store', 'api', 'console', 'subnet', 'backend', 'network'],
     why: 'the composition root of the daemon',
   },
   cli: {

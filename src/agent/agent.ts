@@ -1,12 +1,10 @@
 /**
  * The composition root of the daemon: builds the parts, joins them, and waits for the end.
  *
- *     kernel ── HostWatch ──┐
- *     store ─── Membership ─┴─> Controller ──> Enforcer ──> data plane, firewall, subnet.env
- *                   └──────────────┴─────────────┴──> Health ──> API, readyz, metrics, systemd
+ *     store ── CachedStore ──> Network ──> Health, EventLog ──> API, readyz, metrics, systemd
  *
- * What can fail in the world around it does not end it: it is a condition with a reason, and is tried again. An error
- * that no part foresaw ends the process with a report: it is started again and adopts what it finds in the kernel.
+ * A failure in the world around it does not end it: it is a condition with a reason, and is tried again. An error that
+ * no part foresaw ends the process with a report: it is started again and adopts what it finds in the kernel.
  */
 import process from 'node:process';
 import type { ReleaseResult, ResyncResult } from '../api/messages.ts';
@@ -17,9 +15,7 @@ import { formatProblem, messageOf, type Problem } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { packageVersion } from '../base/version.ts';
 import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
-import { Controller } from '../network/controller.ts';
-import { Enforcer } from '../network/enforcer.ts';
-import { HostWatch } from '../network/host-watch.ts';
+import { Network } from '../network/network.ts';
 import type { OwnedWarning } from '../network/reports.ts';
 import { isForeignTo } from '../network/underlay.ts';
 import { CachedStore } from '../store/cached-store.ts';
@@ -28,11 +24,11 @@ import type { Subnet } from '../subnet/lease/lease.ts';
 import { Registry } from '../subnet/registry.ts';
 import type { Netns } from '../sys/netns.ts';
 import { ServiceManager } from '../sys/notify.ts';
-import { CertificateWatch } from './health/certificates.ts';
+import { CertificateWatch, certificateFiles } from './health/certificates.ts';
 import { EventLog } from './health/event-log.ts';
 import { Health } from './health/health.ts';
-import { statusDocument } from './health/status-document.ts';
-import { Membership } from './membership.ts';
+import { statusDocument, storeStatus } from './health/status-document.ts';
+import { StoreContact } from './health/store-contact.ts';
 import type { AgentOptions } from './options/options.ts';
 import { openApi, serveHealth, serveMetrics } from './servers/servers.ts';
 import { informServiceManager } from './servers/service-manager.ts';
@@ -56,72 +52,48 @@ export interface AgentParts {
 
 export class Agent {
   readonly #parts: AgentParts;
-  readonly #startedAt: number;
+  /** On the wall clock and on the monotonic one. */
+  readonly #started: { readonly at: number; readonly monotonic: number };
   /** The configuration of the last run. */
-  readonly #formerConfigText: Uint8Array | undefined;
-  /** On the monotonic clock. */
-  readonly #begun: number;
+  readonly #formerConfig: Uint8Array | undefined;
   readonly #events: EventLog;
   readonly #health: Health;
   readonly #store: CachedStore;
+  readonly #contact: StoreContact;
   readonly #certificates: CertificateWatch;
-  readonly #hostWatch: HostWatch;
-  readonly #enforcer: Enforcer;
-  readonly #controller: Controller;
-  readonly #membership: Membership;
+  readonly #network: Network;
   readonly #stop = new AbortController();
-  readonly #leave = new AbortController();
-  /** Settles when this host takes no part in the registry any more. */
-  #left: Promise<void> = Promise.resolve();
 
   /** @param known what the last run knew; nothing of it is kept as it is. */
   constructor(parts: AgentParts, known: KnownState) {
-    const { options, clock, logger, identity, rtnetlink, previous } = parts;
+    const { options, clock, logger } = parts;
     this.#parts = parts;
-    this.#startedAt = clock.now();
-    this.#begun = clock.monotonic();
+    this.#started = { at: clock.now(), monotonic: clock.monotonic() };
+    this.#formerConfig = known.config;
     this.#events = new EventLog({ clock, logger });
     this.#health = new Health(clock, this.#events);
     this.#health.warn('options', options.warnings.map(optionWarning));
-    const shared = { options, clock, logger, health: this.#health, events: this.#events };
-    const remember = () => this.#remember();
-    this.#store = new CachedStore(parts.etcd, { cached: known.keys, onChange: remember });
-    this.#certificates = new CertificateWatch({ ...shared, files: certificateFiles(options) });
-    this.#hostWatch = new HostWatch({ ...shared, rtnetlink, criteria: options.underlay });
-    this.#enforcer = new Enforcer({
-      ...shared,
-      rtnetlink,
-      netns: parts.netns,
-      identity,
-      formerDevices: known.devices,
-      onRound: () => this.#controller.checkHandover(),
-      onDevices: remember,
-    });
-    const { dataPlane } = this.#enforcer;
-    const formerConfig = formerConfigOf(known);
-    this.#formerConfigText = known.config;
-    this.#controller = new Controller({
-      ...shared,
-      identity,
-      dataPlane,
-      createBackend,
-      ...(formerConfig && { formerConfig }),
-    });
-    this.#membership = new Membership({
+    const shared = { ...parts, health: this.#health, events: this.#events };
+    this.#store = new CachedStore(parts.etcd, { cached: known.keys, onChange: () => this.#remember() });
+    this.#contact = new StoreContact({
       ...shared,
       store: this.#store,
+      onAnswer: () => this.#network.storeAnswers(),
+    });
+    this.#certificates = new CertificateWatch({ ...shared, files: certificateFiles(options) });
+    this.#network = new Network({
+      ...shared,
       registry: new Registry(this.#store, { prefix: options.store.prefix }),
-      controller: this.#controller,
-      renewMargin: options.lease.renewMarginMinutes * 60_000,
-      ...(previous === undefined ? {} : { previous }),
-      onConfigUsed: remember,
+      cachedKeys: () => this.#store.cached(),
+      createBackend,
+      former: { subnet: parts.previous, config: formerConfigOf(known), devices: known.devices },
     });
   }
 
   async run(outside: AbortSignal): Promise<void> {
     const { options, clock, logger, knownFile, identity } = this.#parts;
     const signal = AbortSignal.any([outside, this.#stop.signal]);
-    await using _enforcer = this.#enforcer;
+    await using network = this.#network;
     const health = this.#health;
     const servers = { options, health, clock, logger };
     const serveApi = await openApi(servers, {
@@ -134,21 +106,17 @@ export class Agent {
     const version = packageVersion();
     this.#events.add('info', 'start', `tulle ${version} starts`, { version, pid: process.pid });
 
-    const taking = AbortSignal.any([signal, this.#leave.signal]);
-    this.#left = runPart(until => this.#membership.run(until), taking);
     const keep = (work: (signal: AbortSignal) => Promise<void>) => runPart(work, signal);
     const manager = ServiceManager.fromEnvironment(process.env, process.pid);
-    const used = this.#controller.plan;
     await Promise.all([
-      this.#left,
+      keep(until => network.run(until)),
       keep(serveApi),
+      keep(until => this.#contact.run(until)),
       keep(until => this.#certificates.run(until)),
-      keep(until => this.#hostWatch.run(until)),
-      keep(until => this.#followNetwork(until)),
-      keep(until => this.#controller.run(until)),
-      keep(until => this.#enforcer.run(this.#controller, until)),
+      keep(until => this.#followHost(until)),
+      keep(until => network.followUsed(() => this.#remember(), until)),
       keep(until => knownFile.run(until)),
-      keep(until => keepIdentity({ identity, knownFile, used, health, clock }, until)),
+      keep(until => keepIdentity({ identity, knownFile, used: network.plan, health, clock }, until)),
       keep(until => serveHealth(servers, until)),
       keep(until => serveMetrics(servers, () => this.#status(), until)),
       manager && keep(until => informServiceManager(manager, health, clock, until)),
@@ -157,67 +125,47 @@ export class Agent {
     this.#events.add('info', 'stop', 'the agent stops; the data plane stays as it is');
   }
 
-  async #followNetwork(signal: AbortSignal): Promise<void> {
-    for await (const network of this.#hostWatch.network.changes(signal)) {
-      if (network === undefined) continue;
-      this.#parts.etcd.leaveAddress(isForeignTo(network));
-      this.#controller.setNetwork(network);
+  /** Connections to the store from an address that this host has no more are given up. */
+  async #followHost(signal: AbortSignal): Promise<void> {
+    for await (const host of this.#network.host.changes(signal)) {
+      if (host !== undefined) this.#parts.etcd.leaveAddress(isForeignTo(host));
     }
   }
 
-  #remember(): void {
-    this.#parts.knownFile.changed(() => ({
-      keys: this.#store.cached(),
-      devices: this.#enforcer.devices,
-      ...this.#usedConfig(),
-    }));
-  }
-
   /** The configuration in use, for the next run; until there is one, that of the last run. */
-  #usedConfig(): Pick<KnownState, 'config'> {
-    const used = this.#controller.plan.value?.config;
-    const config = (used && this.#membership.textOf(used)) ?? this.#formerConfigText;
-    return config === undefined ? {} : { config };
+  #remember(): void {
+    this.#parts.knownFile.changed(() => {
+      const { config = this.#formerConfig, devices } = this.#network.used;
+      return { keys: this.#store.cached(), devices, ...(config && { config }) };
+    });
   }
 
   #status(): Status {
-    this.#enforcer.checkForwarding();
     const { options, clock, identity } = this.#parts;
+    const overlay = this.#network.status();
     return statusDocument({
-      version: packageVersion(),
       hostId: identity.hostId,
-      startedAt: this.#startedAt,
-      uptime: clock.monotonic() - this.#begun,
-      options,
+      startedAt: this.#started.at,
+      uptime: clock.monotonic() - this.#started.monotonic,
       health: this.#health,
       certificates: this.#certificates.status,
-      store: this.#membership.storeStatus(options.store),
-      plan: this.#controller.plan.value,
-      activePlan: this.#controller.activePlan.value,
-      configProblems: this.#controller.configProblems,
-      lease: this.#membership.leaseStatus(),
-      dataPlane: this.#enforcer.dataPlane.report(),
-      driftRepairs: this.#enforcer.driftRepairs(),
+      store: storeStatus(this.#store, options.store, this.#contact.since),
+      overlay,
       recentRepairs: this.#events.newest('drift-repaired', 5),
-      peers: this.#controller.peers.status(this.#membership.rejected),
-      firewall: this.#enforcer.firewallState,
-      subnetFileWritten: this.#enforcer.subnetFile.state.value.ok,
     });
   }
 
   async #resync(): Promise<ResyncResult> {
-    const { inSync, writes, failures } = await this.#enforcer.dataPlane.resync('asked for');
+    const { inSync, writes, failures } = await this.#network.resync('asked for');
     return { inSync, writes, failures: [...failures] };
   }
 
-  /** Leaves the network first: nobody renews or takes a lease while it is given back. Then the agent stops. */
+  /** The agent stops then: it would take a lease again. */
   async #releaseLease(): Promise<ReleaseResult> {
     const { connected, error } = this.#store.contact.value;
     if (connected === false && error !== undefined) throw error;
-    this.#leave.abort();
     try {
-      await this.#left;
-      const released = await this.#membership.release();
+      const released = await this.#network.leave();
       this.#events.add('info', 'lease-released', 'the lease was given back on request; the agent stops');
       return released === undefined ? {} : { released };
     } finally {
@@ -228,7 +176,7 @@ export class Agent {
 
   async #tryToRelease(): Promise<void> {
     try {
-      await this.#membership.release();
+      await this.#network.leave();
     } catch (error) {
       const text = `the lease could not be given back and ends by itself: ${messageOf(error)}`;
       this.#events.add('warning', 'lease-kept', text);
@@ -247,7 +195,7 @@ function optionWarning(problem: Problem): OwnedWarning {
   };
 }
 
-/** A part deals with what can fail. Should it fail all the same, nobody knows the state of the others. */
+/** A part deals with the failures it knows. After any other the state of the parts is unknown, and the process ends. */
 async function runPart(work: (signal: AbortSignal) => Promise<void>, signal: AbortSignal): Promise<void> {
   try {
     await work(signal);
@@ -257,10 +205,4 @@ async function runPart(work: (signal: AbortSignal) => Promise<void>, signal: Abo
       throw error;
     });
   }
-}
-
-function certificateFiles({ store, metrics }: AgentOptions): string[] {
-  const { caFile, certFile, certificates = [] } = store;
-  const files = [caFile, certFile, ...certificates, metrics?.tls?.certFile, metrics?.tls?.caFile];
-  return [...new Set(files.filter(file => file !== undefined))];
 }

@@ -1,45 +1,49 @@
-/** What is in use on this host, and what follows from it for the firewall. */
-
+/** The plan in use on this host with its lease, and the state it asks for. */
 import type { Ip } from '../base/ip.ts';
 import type { Prefix } from '../base/prefix.ts';
+import type { DesiredHost } from '../dataplane/desired.ts';
 import type { DesiredFirewall } from '../firewall/desired.ts';
 import { familiesOf, type NetworkConfig } from '../subnet/config/config.ts';
 import type { Lease, Subnet } from '../subnet/lease/lease.ts';
+import { formatSubnetEnv } from '../subnet/subnet-env.ts';
 import type { BridgeAddress } from './bridges.ts';
 import type { HostPlan } from './host-plan.ts';
 import type { FirewallPolicy } from './options.ts';
 
-/** A host that has all it needs: what the firewall and the subnet file are made of. */
 export interface ActivePlan {
-  /** While the network goes over to another device, its backend is both. */
+  /** During a handover its backend is both. */
   readonly plan: HostPlan;
   readonly lease: Lease;
-  /** Every network that this host has, or is on record to have had: what names a block of one is ours. */
-  readonly networks: readonly Prefix[];
+  /** What the kernel of this host needs for it. */
+  readonly host: DesiredHost;
 }
 
-/** What the firewall needs to know of others. */
-export interface Surroundings {
-  readonly bridges: readonly BridgeAddress[];
-  /** Where tunnel packets of peers come from. */
-  readonly peers: readonly Ip[];
+/** @param networks those that this host has or had: a device or file that names a block of one is ours */
+export function activate(plan: HostPlan, lease: Lease, networks: readonly Prefix[]): ActivePlan {
+  return { plan, lease, host: { ...plan.backend.host(lease.subnet), networks } };
 }
 
-/** The wanted firewall of a host with this lease. */
+/**
+ * The desired firewall of a host with this plan.
+ * @param bridges addresses of its subnet on bridges
+ * @param peers source addresses of the tunnel packets of peers
+ */
 export function firewallFor(
-  { plan, lease, networks }: ActivePlan,
-  options: FirewallPolicy,
-  { bridges, peers }: Surroundings,
+  { plan, lease, host }: ActivePlan,
+  policy: FirewallPolicy,
+  bridges: readonly BridgeAddress[],
+  peers: readonly Ip[],
 ): DesiredFirewall {
   const { config, underlay } = plan;
-  const { addresses, links } = plan.backend.host(lease.subnet);
-  const ports = new Set(links.map(({ port }) => port));
+  const ports = new Set(host.links.map(({ port }) => port));
   return {
     nftables: config.enableNftables,
     blocks: familiesOf(config).flatMap(family => {
       const network = config[family]?.network;
       const subnet = lease.subnet[family];
-      const devices = addresses.flatMap(({ link, address }) => (address.ip.family === family ? [link] : []));
+      const devices = host.addresses.flatMap(({ link, address }) =>
+        address.ip.family === family ? [link] : [],
+      );
       if (network === undefined || subnet === undefined) return [];
       const behind = bridges.filter(({ ip }) => subnet.contains(ip)).map(({ link }) => link);
       return [
@@ -51,18 +55,24 @@ export function firewallFor(
         },
       ];
     }),
-    formerNetworks: networks,
-    masquerade: options.masquerade,
-    forward: options.forward,
-    randomFully: options.randomFully,
+    formerNetworks: host.networks,
+    masquerade: policy.masquerade,
+    forward: policy.forward,
+    randomFully: policy.randomFully,
     tunnel: {
       link: underlay.link.name,
       ports: [...ports],
       own: [underlay.ipv4, underlay.ipv6].filter(ip => ip !== undefined),
       peers,
-      isOpened: options.openPort,
+      isOpened: policy.openPort,
     },
   };
+}
+
+/** The content of the subnet file for Docker and CNI. */
+export function subnetEnvFor({ plan, lease }: ActivePlan, { masquerade }: FirewallPolicy): string {
+  const { config, backend } = plan;
+  return formatSubnetEnv({ config, subnet: lease.subnet, mtu: backend.overlayMtu, masquerade });
 }
 
 /** Whether a lease is of this network; after a change of the network the next one will be. */

@@ -1,7 +1,7 @@
 /**
  * How this host goes over from one plan to the next when their devices can stand side by side (a changed VNI):
  *
- *     preparing     the new device is made; peers are told nothing, and nothing depends on it
+ *     preparing     the new device is made; peers do not know of it, and nothing depends on it
  *     handing over  the new plan is published and in use; the old device stays for the peers that have not followed
  *     (over)        everybody has followed: the old device goes
  */
@@ -17,14 +17,14 @@ export interface Handover {
   readonly from: HostPlan;
   readonly to: HostPlan;
   readonly step: 'preparing' | 'handing over';
-  /** Names of the devices, for people. */
-  readonly devices: { readonly from: string; readonly to: string };
+  /** Names of the devices. */
+  readonly devices: { readonly from: readonly string[]; readonly to: readonly string[] };
 }
 
-/** Milliseconds that the old device stays when all have followed: they may not know yet that we have. */
+/** Milliseconds that the old device stays when all have followed: they may not know yet that this host has. */
 export const LINGER = 3_000;
 
-/** Milliseconds in which further news of peers are gathered before those left behind are counted again. */
+/** Milliseconds in which further changes of peers are gathered before those left behind are counted again. */
 export const SETTLE = 500;
 
 /** From one plan to another; undefined where their devices cannot be there at the same time. */
@@ -35,15 +35,15 @@ export function nextHandover(
   own: Subnet,
 ): Handover | undefined {
   if (!canBeSideBySide(from.backend, to.backend, own)) return undefined;
-  const devices = { from: devicesOf(from, own).join(' and '), to: devicesOf(to, own).join(' and ') };
+  const devices = { from: devicesOf(from, own), to: devicesOf(to, own) };
   const isGoingOn = before?.to.config === to.config;
   // The way back to devices that are still there needs no preparation.
-  const isReturn = before?.step === 'handing over' && devices.to === before.devices.from;
+  const isReturn = before?.step === 'handing over' && devices.to.join() === before.devices.from.join();
   const step = isGoingOn ? before.step : isReturn ? 'handing over' : 'preparing';
   return { from, to, step, devices };
 }
 
-/** What is in use meanwhile: the published plan, with both backends. */
+/** What is applied meanwhile: the published plan, with both backends. */
 export function sideBySide(published: HostPlan, { from, to, step }: Handover): HostPlan {
   const combine = step === 'preparing' ? preparing : handingOver;
   const fingerprint = [step, from.fingerprint, to.fingerprint].join();
@@ -61,7 +61,7 @@ export function deviceRefusal(broken: readonly LinkReport[]): PlanRefusal | unde
 
 /** Which step it is in, as `tulle status` shows it. */
 export function handoverWarning({ step, devices }: Handover, leftBehind: readonly string[]): OwnedWarning {
-  const { from, to } = devices;
+  const { from, to } = deviceNames(devices);
   const rest =
     leftBehind.length === 0
       ? `every peer has followed, and ${from} is about to go`
@@ -75,7 +75,11 @@ export function handoverWarning({ step, devices }: Handover, leftBehind: readonl
   };
 }
 
-/** Names of the devices of a plan. */
-export function devicesOf({ backend }: HostPlan, own: Subnet): readonly string[] {
+function devicesOf({ backend }: HostPlan, own: Subnet): readonly string[] {
   return backend.host(own).links.map(({ name }) => name);
+}
+
+/** For a text: `flannel.88 and flannel-v6.88`. */
+export function deviceNames({ from, to }: Handover['devices']): Record<'from' | 'to', string> {
+  return { from: from.join(' and '), to: to.join(' and ') };
 }

@@ -25,5 +25,9 @@ export interface FirewallPolicy {
 export interface NetworkOptions {
   readonly underlay: UnderlayCriteria;
   readonly firewall: FirewallPolicy;
-  readonly lease: { readonly subnetFile: string };
+  readonly lease: {
+    readonly subnetFile: string;
+    /** A lease is renewed when this much of its time is left. */
+    readonly renewMarginMinutes: number;
+  };
 }

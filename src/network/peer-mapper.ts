@@ -11,7 +11,7 @@ import type { Ip } from '../base/ip.ts';
 import type { DataPlane } from '../dataplane/data-plane.ts';
 import type { DesiredPeer } from '../dataplane/desired.ts';
 import { type Lease, type RejectedLease, sayTheSame } from '../subnet/lease/lease.ts';
-import type { PeerMove } from './peer-moves.ts';
+import type { PeerMove } from './peer-report.ts';
 
 type Target = Pick<DataPlane, 'setPeer' | 'setPeers' | 'removePeer' | 'peerReport'>;
 

@@ -196,7 +196,7 @@ describe('what somebody deletes comes back', needsFaultLab, () => {
     await host.host.run('sh', ['-c', `for i in $(seq 400); do ${deeds}; sleep 0.01; done 2>/dev/null; true`]);
     const { reason } = await host.untilWarned('CONFLICTING_WRITER');
     const used = (await cpuOf()) - cpu;
-    assert.match(reason, /were put back/);
+    assert.match(reason, /were repaired/);
     const repairs = (await repairsOf('route')) + (await repairsOf('firewall')) - counted;
     const events = (await Array.fromAsync(host.client.events({ after: last }))).filter(
       ({ type }) => type === 'drift-repaired',

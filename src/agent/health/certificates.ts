@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import type { CertificateStatus } from '../../api/status.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { OwnedWarning } from '../../network/reports.ts';
+import type { AgentOptions } from '../options/options.ts';
 import type { Health } from './health.ts';
 
 /** Milliseconds between two looks. */
@@ -73,4 +74,11 @@ function warningOf({ file, subject, expires }: CertificateStatus, now: number): 
       hint: 'renew one of `tulle up` with `tulle store cert renew`, and replace the file of any other',
     },
   ];
+}
+
+/** Files of the certificates that the agent shows and trusts. */
+export function certificateFiles({ store, metrics }: AgentOptions): string[] {
+  const { caFile, certFile, certificates = [] } = store;
+  const files = [caFile, certFile, ...certificates, metrics?.tls?.certFile, metrics?.tls?.caFile];
+  return [...new Set(files.filter(file => file !== undefined))];
 }

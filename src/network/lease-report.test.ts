@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { HolderState, LeaseTrouble } from '../subnet/holder/holder-state.ts';
 import { parseLeaseKey } from '../subnet/lease/key.ts';
 import type { Lease } from '../subnet/lease/lease.ts';
-import { leaseWarnings } from './lease-keeper.ts';
+import { leaseWarnings } from './lease-report.ts';
 
 const KEY = '10.5.34.0-24';
 const LEASE: Lease = {

@@ -1,4 +1,4 @@
-/** A controller whose data plane writes down what is stated to it, for tests. */
+/** An overlay whose data plane records what is desired of it, for tests. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -13,12 +13,14 @@ import { recordingLogger } from '../../base/log.ts';
 import { Prefix, parseInterfaceAddress } from '../../base/prefix.ts';
 import type { DataPlane } from '../../dataplane/data-plane.ts';
 import type { DesiredLink, DesiredPeer } from '../../dataplane/desired.ts';
-import type { DataPlaneReport, LinkReport } from '../../dataplane/report.ts';
-import { Controller } from '../../network/controller.ts';
+import type { ApplyResult, DataPlaneReport, LinkReport } from '../../dataplane/report.ts';
+import { Overlay } from '../../network/overlay.ts';
+import type { TargetListener, Targets } from '../../network/targets.ts';
 import type { HostNetwork } from '../../network/underlay.ts';
 import { type NetworkConfig, parseNetworkConfig } from '../../subnet/config/config.ts';
 import { parseLeaseKey } from '../../subnet/lease/key.ts';
 import type { Lease } from '../../subnet/lease/lease.ts';
+import { ManagedFile } from '../../sys/managed-file.ts';
 import { ManualClock } from '../manual-clock.ts';
 
 export const config = (vni: number, network = '10.3.0.0/16') =>
@@ -85,63 +87,97 @@ const createBackend = ({ config: { backend }, underlay }: BackendContext): Backe
   };
 };
 
-export class ControllerRig {
+const IN_SYNC: ApplyResult = { inSync: true, writes: 0, failures: [] };
+
+export class OverlayHarness {
   readonly clock = new ManualClock();
   readonly events = new EventLog({ clock: this.clock, logger: recordingLogger() });
   readonly health = new Health(this.clock, this.events);
-  readonly controller: Controller;
+  readonly overlay: Overlay;
   /** Devices that the kernel has. */
   links: readonly LinkReport[] = [];
-  readonly #statements: string[] = [];
+  readonly #desired: string[] = [];
+  #listener: TargetListener | undefined;
 
   private constructor(identity: Identity, formerConfig: NetworkConfig | undefined) {
-    this.controller = new Controller({
+    this.overlay = new Overlay({
       options: {
         underlay: { interfaces: ['eth0'], patterns: [] },
+        lease: { subnetFile: '/run/subnet.env', renewMarginMinutes: 60 },
         firewall: { masquerade: true, forward: false, randomFully: true, openPort: true, resyncSeconds: 5 },
       },
       identity,
-      dataPlane: this.#dataPlane(),
       health: this.health,
       events: this.events,
       clock: this.clock,
       createBackend,
-      ...(formerConfig && { formerConfig }),
+      formerConfig,
+      formerDevices: [],
+      openTargets: listener => {
+        this.#listener = listener;
+        return this.#targets();
+      },
     });
   }
 
   /** @param formerConfig what the last run had in use */
-  static async make(t: TestContext, formerConfig?: NetworkConfig): Promise<ControllerRig> {
-    const directory = mkdtempSync(join(tmpdir(), 'tt-controller-'));
+  static async make(t: TestContext, formerConfig?: NetworkConfig): Promise<OverlayHarness> {
+    const directory = mkdtempSync(join(tmpdir(), 'tt-overlay-'));
     t.after(() => rmSync(directory, { recursive: true }));
-    return new ControllerRig(await Identity.open(directory), formerConfig);
+    return new OverlayHarness(await Identity.open(directory), formerConfig);
   }
 
   /** Host, peer and lease of a small network. */
   start(): void {
-    this.controller.setConfig(config(88));
-    this.controller.setNetwork(network('192.168.65.3/24'));
-    this.controller.changePeers([lease('10.3.7.0-24')], []);
-    this.controller.setLease(lease('10.3.5.0-24'));
+    this.overlay.setConfig(config(88));
+    this.overlay.setNetwork(network('192.168.65.3/24'));
+    this.overlay.changePeers([lease('10.3.7.0-24')], []);
+    this.overlay.setLease(lease('10.3.5.0-24'));
   }
 
-  /** What was stated since the last call. */
+  /** What was desired of the data plane since the last call. */
   taken(): string[] {
-    return this.#statements.splice(0);
+    return this.#desired.splice(0);
   }
 
-  isWell(name: 'config' | 'underlay'): boolean {
+  /** The data plane was compared with the kernel, which has `links`. */
+  round(): void {
+    this.#listener?.onRound(IN_SYNC, false);
+  }
+
+  isPreparing(device: string): boolean {
+    const { handover } = this.overlay;
+    return handover?.step === 'preparing' && handover.devices.to.includes(device);
+  }
+
+  isOk(name: 'config' | 'underlay'): boolean {
     return this.health.conditions().find(condition => condition.name === name)?.ok === true;
   }
 
+  #targets(): Targets {
+    return {
+      dataPlane: this.#dataPlane(),
+      firewall: {
+        state: { ok: true, obstacles: [], dependsOnPeers: false },
+        apply: async () => undefined,
+      },
+      subnetFile: new ManagedFile('/run/subnet.env', this.clock),
+      readSysctl: () => undefined,
+      async *removeDevices() {},
+      run: async () => undefined,
+      [Symbol.asyncDispose]: async () => undefined,
+    };
+  }
+
   #dataPlane(): DataPlane {
-    const note = (text: string) => void this.#statements.push(text);
+    const note = (text: string) => void this.#desired.push(text);
     return {
       setHost: ({ sysctls }) => note(`host: ${sysctls.map(({ path, value }) => `${path} ${value}`).join()}`),
       setPeers: peers =>
         note(`peers: ${Array.from(peers, ({ key, paths }) => `${key} ${paths[0]?.link}`).join(', ')}`),
       setPeer: ({ key, paths }) => note(`peer: ${key} ${paths[0]?.link}`),
       removePeer: key => note(`gone: ${key}`),
+      apply: async () => IN_SYNC,
       report: () => ({ links: this.links }) as Partial<DataPlaneReport> as DataPlaneReport,
       peerReport: key => {
         const entries = key === '10.3.99.0-24' ? [] : ['route'];

@@ -1,17 +1,15 @@
-/** This host's own lease as the agent sees it: its condition, its events, and its part of the status document. */
+/** Reports on this host's own lease: its condition, its warnings, its events and its part of the status. */
 import type { LeaseReport } from '../api/status.ts';
 import type { Clock } from '../base/clock.ts';
-import type { OwnedWarning, Trouble } from '../network/reports.ts';
 import type { KeyValue } from '../store/store.ts';
 import { addressOf, COPIED_DISK, type HolderEvent, type HolderState } from '../subnet/holder/holder-state.ts';
 import { evidenceOf } from '../subnet/holder/identity.ts';
 import type { OwnAttributes } from '../subnet/holder/lease-holder.ts';
 import { formatSubnet, isLease, isReservation, type Lease } from '../subnet/lease/lease.ts';
 import type { Registry } from '../subnet/registry.ts';
-import type { EventLog } from './health/event-log.ts';
-import { isoTime } from './health/status-document.ts';
+import type { EventReporter, OwnedWarning, Trouble } from './reports.ts';
 
-/** The lease this host had when the store was last heard of; not that of the host whose disk was copied to this one. */
+/** The lease this host had at the last contact with the store; not that of the host whose disk was copied to this one. */
 export function ownLeaseAmong(
   known: Iterable<KeyValue>,
   registry: Registry,
@@ -37,7 +35,7 @@ export function leaseWarnings(state: HolderState): OwnedWarning[] {
   );
 }
 
-/** What peers believe of this host and is not so any more, because the store does not take the news. */
+/** The store does not accept what has changed on this host, so that peers know what was. */
 function unpublished({ lease, published, trouble }: HolderState): OwnedWarning | undefined {
   if (lease === undefined || published !== false || trouble === undefined) return undefined;
   const { reason, hint } = trouble;
@@ -45,7 +43,7 @@ function unpublished({ lease, published, trouble }: HolderState): OwnedWarning |
     id: 'unpublished',
     code: 'LEASE_NOT_PUBLISHED',
     severity: 'error',
-    title: 'this host has changed, and the store does not take the news for its peers',
+    title: 'this host has changed, and the store does not accept the change',
     text: `the lease ${lease.key} still has the former address or device: ${reason}`,
     ...(hint === undefined ? {} : { hint }),
   };
@@ -91,14 +89,16 @@ export function leaseStatus(
     ...(subnet.ipv4 && { ipv4: subnet.ipv4.toString() }),
     ...(subnet.ipv6 && { ipv6: subnet.ipv6.toString() }),
     ...(storeLease === 0n ? {} : { storeLease: storeLease.toString(16) }),
-    ...(deadline === undefined ? {} : { expires: isoTime(clock.now() + deadline - clock.monotonic()) }),
+    ...(deadline === undefined
+      ? {}
+      : { expires: new Date(clock.now() + deadline - clock.monotonic()).toISOString() }),
     reservation: isReservation(lease),
     ownership: ownership ?? 'unconfirmed',
   };
 }
 
-/** Tells what happened to the lease. What concerns the store alone is told by its condition. */
-export function emitLeaseEvent(events: EventLog, event: HolderEvent): void {
+/** Contact with the store is a condition of its own. */
+export function emitLeaseEvent(events: EventReporter, event: HolderEvent): void {
   switch (event.type) {
     case 'acquired': {
       const { lease, origin } = event;

@@ -6,9 +6,9 @@ import { EventLog } from '../agent/health/event-log.ts';
 import { Ip } from '../base/ip.ts';
 import { recordingLogger } from '../base/log.ts';
 import { ManualClock } from '../testing/manual-clock.ts';
-import { lease } from '../testing/network/controller-harness.ts';
+import { lease } from '../testing/network/overlay-harness.ts';
 import { PeerMapper } from './peer-mapper.ts';
-import { PeerMoves } from './peer-moves.ts';
+import { PeerMoves } from './peer-report.ts';
 
 const host = (number: number, changes: object = {}) => ({
   ...lease(`10.${number >> 8}.${number & 255}.0-24`),

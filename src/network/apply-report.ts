@@ -1,7 +1,4 @@
-/**
- * What the data plane and the firewall tell, in the words of conditions, warnings and events. What is made real, and
- * when, is the enforcer's affair.
- */
+/** Reports on what was applied: the data plane, the firewall and the subnet file as conditions, warnings and events. */
 
 import { defined } from '../base/defined.ts';
 import type { ApplyResult, DataPlaneReport, LinkReport, Repair } from '../dataplane/report.ts';
@@ -9,22 +6,17 @@ import type { FirewallState } from '../firewall/reconciler.ts';
 import type { ManagedFileState } from '../sys/managed-file.ts';
 import type { EventReporter, HealthReporter, OwnedWarning, Trouble } from './reports.ts';
 
-export interface EnforcementReportOptions {
-  readonly health: HealthReporter;
-  readonly events: EventReporter;
-}
-
-export class EnforcementReport {
+export class ApplyReport {
   readonly #health: HealthReporter;
   readonly #events: EventReporter;
   #firewallRepairs = 0;
 
-  constructor({ health, events }: EnforcementReportOptions) {
+  constructor(health: HealthReporter, events: EventReporter) {
     this.#health = health;
     this.#events = events;
   }
 
-  /** Rules that others had changed and that were put back. */
+  /** Firewall rules that others had changed and that were repaired. */
   get firewallRepairs(): number {
     return this.#firewallRepairs;
   }
@@ -53,7 +45,7 @@ export class EnforcementReport {
   }
 
   kernelUnreachable(cause: string): void {
-    const reason = `the kernel could not be talked to: ${cause}`;
+    const reason = `the kernel does not answer: ${cause}`;
     this.#health.report('dataplane', { code: 'KERNEL_UNREACHABLE', reason });
   }
 
@@ -92,7 +84,7 @@ export class EnforcementReport {
     this.#firewallRepairs += repaired.length;
     for (const [what, { length }] of Map.groupBy(repaired, text => text)) {
       const times = length > 1 ? ` (${length} times)` : '';
-      this.#events.add('warning', 'drift-repaired', `put right: firewall, ${what}${times}`, {
+      this.#events.add('warning', 'drift-repaired', `repaired: firewall, ${what}${times}`, {
         object: 'firewall',
       });
     }
@@ -128,14 +120,14 @@ function deviceTrouble({ name, code, reason = 'is not as it should be', hint }: 
   return code === 'NOT_OURS' ? { code: 'DEVICE_NOT_OURS', ...why } : { code: 'DEVICE_FAILED', ...why };
 }
 
-/** @param what is undone; @param repairs how often it was put back; @param latest what was found then. */
+/** @param what others change; @param repairs how often it was repaired; @param latest what was found then. */
 function conflictWarning(what: string, repairs: number, latest: string): OwnedWarning {
   return {
     id: 'conflict',
     code: 'CONFLICTING_WRITER',
     severity: 'warning',
     title: `somebody keeps changing ${what} of the overlay`,
-    text: `${repairs} were put back, now at most two times a second; found last: ${latest}`,
+    text: `${repairs} were repaired, now at most two times a second; found last: ${latest}`,
     hint: 'stop who does it, perhaps another overlay agent or a network manager; `tulle events` lists what was changed',
   };
 }

@@ -1,0 +1,160 @@
+/**
+ * The room of one network on this host: which underlay carries it, what this host should be for it, the way from one
+ * configuration to the next, the peers, and all of it applied and reported.
+ *
+ *     kernel ── HostWatch ──┐
+ *     store ─── Membership ─┴─> Overlay ──> data plane, firewall, subnet.env
+ *
+ * It reports to a HealthReporter and an EventReporter. What belongs to the daemon around it (its servers, options,
+ * files and connection to the store) may not enter.
+ */
+import type { Backend, BackendContext } from '../backend/backend.ts';
+import { together } from '../base/abort.ts';
+import type { Clock } from '../base/clock.ts';
+import type { Logger } from '../base/log.ts';
+import { Watchable } from '../base/watchable.ts';
+import type { ApplyResult } from '../dataplane/report.ts';
+import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
+import type { KeyValue } from '../store/store.ts';
+import type { NetworkConfig } from '../subnet/config/config.ts';
+import type { Subnet } from '../subnet/lease/lease.ts';
+import type { Registry } from '../subnet/registry.ts';
+import type { Netns } from '../sys/netns.ts';
+import type { DurableIdentity, HostPlan } from './host-plan.ts';
+import { HostWatch } from './host-watch.ts';
+import { Membership } from './membership.ts';
+import type { NetworkOptions } from './options.ts';
+import { Overlay } from './overlay.ts';
+import { type OverlayStatus, overlayStatus } from './overlay-status.ts';
+import type { EventReporter, HealthReporter } from './reports.ts';
+import { openTargets } from './targets.ts';
+import type { HostNetwork } from './underlay.ts';
+
+export interface NetworkParts {
+  readonly options: NetworkOptions;
+  readonly registry: Registry;
+  readonly rtnetlink: Rtnetlink;
+  readonly netns: Netns;
+  readonly identity: DurableIdentity;
+  readonly createBackend: (context: BackendContext) => Backend;
+  readonly health: HealthReporter;
+  readonly events: EventReporter;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** What the store had below the network's prefix when it was last read, in this run or before. */
+  readonly cachedKeys: () => Iterable<KeyValue>;
+  readonly former: LastRun;
+}
+
+/** What is known of the last run on this host. */
+export interface LastRun {
+  readonly subnet: Subnet | undefined;
+  readonly config: NetworkConfig | undefined;
+  /** Names of the devices that were in use. */
+  readonly devices: readonly string[];
+}
+
+export class Network implements AsyncDisposable {
+  readonly #options: NetworkOptions;
+  readonly #hostWatch: HostWatch;
+  readonly #overlay: Overlay;
+  readonly #membership: Membership;
+  readonly #leaving = new AbortController();
+  /** Settles when this host takes no part in the registry any more. */
+  #left: Promise<void> = Promise.resolve();
+
+  constructor(parts: NetworkParts) {
+    const { options, identity, former } = parts;
+    this.#options = options;
+    this.#hostWatch = new HostWatch({ ...parts, criteria: options.underlay });
+    this.#overlay = new Overlay({
+      ...parts,
+      formerConfig: former.config,
+      formerDevices: former.devices,
+      openTargets: listener => openTargets({ ...parts, identity }, listener),
+    });
+    this.#membership = new Membership({
+      ...parts,
+      overlay: this.#overlay,
+      renewMargin: options.lease.renewMarginMinutes * 60_000,
+      previous: former.subnet,
+    });
+  }
+
+  /** Links and addresses of this host; undefined until they were read. */
+  get host(): Watchable<HostNetwork | undefined> {
+    return this.#hostWatch.network;
+  }
+
+  /** What this host should be. */
+  get plan(): Watchable<HostPlan | undefined> {
+    return this.#overlay.plan;
+  }
+
+  /** What the next run should know of this one. */
+  get used(): { readonly config: Uint8Array | undefined; readonly devices: readonly string[] } {
+    const config = this.#overlay.plan.value?.config;
+    return { config: config && this.#membership.textOf(config), devices: this.#overlay.devices };
+  }
+
+  /** Takes part in the network until `signal` aborts. The kernel and the lease stay as they are. */
+  async run(signal: AbortSignal): Promise<void> {
+    this.#left = this.#membership.run(AbortSignal.any([signal, this.#leaving.signal]));
+    await together(
+      signal,
+      () => this.#left,
+      until => this.#hostWatch.run(until),
+      until => this.#followHost(until),
+      until => this.#overlay.run(until),
+    );
+  }
+
+  /** Calls back when `used` has changed, until `signal` aborts. */
+  async followUsed(onChange: () => void, signal: AbortSignal): Promise<void> {
+    const follow = async (changes: AsyncIterable<unknown>) => {
+      for await (const value of changes) if (value !== undefined) onChange();
+    };
+    await together(
+      signal,
+      until => follow(this.#overlay.plan.changes(until)),
+      until => follow(this.#overlay.active.changes(until)),
+    );
+  }
+
+  /**
+   * Leaves the registry and gives the lease back; nobody renews or takes one meanwhile.
+   * @returns the key of the lease; undefined when there was none
+   * @throws StoreError
+   */
+  async leave(): Promise<string | undefined> {
+    this.#leaving.abort();
+    await this.#left;
+    return this.#membership.release();
+  }
+
+  /** The store answers again after an outage. */
+  storeAnswers(): void {
+    this.#membership.storeAnswers();
+  }
+
+  /** Compares everything with the kernel, and repairs what differs. */
+  resync(reason: string): Promise<ApplyResult> {
+    return this.#overlay.targets.dataPlane.resync(reason);
+  }
+
+  status(): OverlayStatus {
+    const { rejected } = this.#membership;
+    this.#overlay.checkForwarding();
+    return overlayStatus(this.#overlay, this.#options, this.#membership.leaseStatus(), rejected);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#overlay[Symbol.asyncDispose]();
+  }
+
+  async #followHost(signal: AbortSignal): Promise<void> {
+    for await (const network of this.host.changes(signal)) {
+      if (network !== undefined) this.#overlay.setNetwork(network);
+    }
+  }
+}

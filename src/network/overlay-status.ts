@@ -1,0 +1,127 @@
+/** What a network on this host is in the status document: read from its parts when somebody asks, and not kept. */
+import type {
+  BackendStatus,
+  DataPlaneStatus,
+  FirewallStatus,
+  LeaseReport,
+  NetworkStatus,
+  Status,
+  UnderlayStatus,
+} from '../api/status.ts';
+import type { Problem } from '../base/errors.ts';
+import type { DataPlaneReport } from '../dataplane/report.ts';
+import type { FirewallState } from '../firewall/reconciler.ts';
+import type { FamilyConfig } from '../subnet/config/config.ts';
+import type { RejectedLease } from '../subnet/lease/lease.ts';
+import type { ActivePlan } from './active-plan.ts';
+import type { HostPlan } from './host-plan.ts';
+import type { FirewallPolicy, NetworkOptions } from './options.ts';
+import type { Overlay } from './overlay.ts';
+
+/** The part of the status document that a network fills in. */
+export type OverlayStatus = Pick<
+  Status,
+  'underlay' | 'network' | 'lease' | 'backend' | 'peers' | 'firewall' | 'subnetFile'
+> & { readonly dataplane: Omit<DataPlaneStatus, 'recentRepairs'> };
+
+export function overlayStatus(
+  overlay: Overlay,
+  options: NetworkOptions,
+  lease: LeaseReport | undefined,
+  rejected: Iterable<RejectedLease>,
+): OverlayStatus {
+  const plan = overlay.plan.value;
+  const active = overlay.active.value;
+  const { dataPlane, firewall, subnetFile } = overlay.targets;
+  const report = dataPlane.report();
+  return {
+    ...(plan === undefined ? {} : { underlay: underlayStatus(plan) }),
+    network: networkStatus(plan, overlay.configProblems),
+    ...(lease === undefined ? {} : { lease }),
+    ...(active === undefined ? {} : { backend: backendStatus(active, report) }),
+    dataplane: dataPlaneStatus(report, overlay.driftRepairs()),
+    peers: overlay.peers.status(rejected),
+    firewall: firewallStatus(firewall.state, options.firewall),
+    ...(subnetFile.state.value.ok ? { subnetFile: subnetFile.path } : {}),
+  };
+}
+
+function underlayStatus({ underlay, chosenBy }: HostPlan): UnderlayStatus {
+  const { link, ipv4, ipv6, publicIpv4, publicIpv6 } = underlay;
+  return {
+    link,
+    ...(ipv4 && { ipv4: ipv4.toString() }),
+    ...(ipv6 && { ipv6: ipv6.toString() }),
+    ...(publicIpv4 && { publicIpv4: publicIpv4.toString() }),
+    ...(publicIpv6 && { publicIpv6: publicIpv6.toString() }),
+    chosenBy,
+  };
+}
+
+function networkStatus(plan: HostPlan | undefined, problems: readonly Problem[]): NetworkStatus {
+  const config = plan?.config;
+  return {
+    ...(config && {
+      config: {
+        ...(config.ipv4 && { ipv4: familyStatus(config.ipv4) }),
+        ...(config.ipv6 && { ipv6: familyStatus(config.ipv6) }),
+        backendType: config.backend.type,
+      },
+    }),
+    problems: problems.map(problem => ({ ...problem })),
+  };
+}
+
+function familyStatus({ network, subnetLength, subnetMin, subnetMax }: FamilyConfig) {
+  return {
+    network: network.toString(),
+    subnetLength,
+    subnetMin: subnetMin.toString(),
+    subnetMax: subnetMax.toString(),
+  };
+}
+
+/** The devices as the kernel has them: only the names say what is wanted. */
+function backendStatus({ plan, host }: ActivePlan, { links }: DataPlaneReport): BackendStatus {
+  const { backend } = plan;
+  return {
+    type: backend.type,
+    overlayMtu: backend.overlayMtu,
+    devices: host.links.map(({ name, kind }) => {
+      const { mac, local, addresses, ...numbers } = links.find(link => link.name === name)?.actual ?? {};
+      return {
+        name,
+        kind,
+        ...numbers,
+        ...(mac && { mac: mac.toString() }),
+        ...(local && { local: local.toString() }),
+        ...(addresses && { addresses: [...addresses] }),
+      };
+    }),
+  };
+}
+
+function dataPlaneStatus(
+  { inSync, wanted, failed, writes, lastResync, lastError }: DataPlaneReport,
+  driftRepairs: Record<string, number>,
+): OverlayStatus['dataplane'] {
+  return {
+    inSync,
+    wanted,
+    failed,
+    writes,
+    ...(lastResync && { lastResync: new Date(lastResync.at).toISOString() }),
+    driftRepairs,
+    ...(lastError === undefined ? {} : { lastError }),
+  };
+}
+
+function firewallStatus(state: FirewallState, wanted: FirewallPolicy): FirewallStatus {
+  return {
+    masquerade: wanted.masquerade,
+    forward: wanted.forward,
+    ...(state.engine === undefined ? {} : { mode: state.engine }),
+    ok: state.ok,
+    ...(state.lastError === undefined ? {} : { lastError: state.lastError }),
+  };
+}

@@ -1,0 +1,293 @@
+/**
+ * The overlay on this host. One object holds the active plan with the state it asks for, applies that to the data
+ * plane, the firewall and the subnet file, and reports how each of them is.
+ *
+ *     configuration ─┐
+ *     host network  ─┴─> Planner ─┬─> published in the lease
+ *                                 │
+ *     own lease     ──────────────┴─> ActivePlan ─┬─> data plane
+ *     peers         ────────────────> PeerMapper ─┤
+ *     bridges       ──────────────────────────────┴─> firewall, subnet.env
+ *
+ * What is in use stays in use until its replacement is complete: a configuration that cannot be used, a missing
+ * interface or a lost lease changes the conditions, not the kernel.
+ */
+import type { Backend, BackendContext } from '../backend/backend.ts';
+import { isLeftBehind } from '../backend/handover.ts';
+import { together } from '../base/abort.ts';
+import { backoff, type Clock } from '../base/clock.ts';
+import { messageOf, type Problem } from '../base/errors.ts';
+import type { Prefix } from '../base/prefix.ts';
+import { Watchable } from '../base/watchable.ts';
+import type { ApplyResult } from '../dataplane/report.ts';
+import type { FirewallState } from '../firewall/reconciler.ts';
+import { type NetworkConfig, networksOf } from '../subnet/config/config.ts';
+import type { Lease } from '../subnet/lease/lease.ts';
+import { type ActivePlan, activate, firewallFor, fits, subnetEnvFor } from './active-plan.ts';
+import { ApplyReport } from './apply-report.ts';
+import { type Handover, LINGER, SETTLE } from './handover.ts';
+import type { DurableIdentity, HostPlan, PlanRefusal } from './host-plan.ts';
+import type { NetworkOptions } from './options.ts';
+import { PeerMapper } from './peer-mapper.ts';
+import type { PeerMove } from './peer-report.ts';
+import { PlanReport } from './plan-report.ts';
+import { Planner } from './planner.ts';
+import type { EventReporter, HealthReporter } from './reports.ts';
+import { Surroundings } from './surroundings.ts';
+import type { OpenTargets, Targets } from './targets.ts';
+import type { HostNetwork } from './underlay.ts';
+
+export interface OverlayOptions {
+  readonly options: NetworkOptions;
+  readonly identity: DurableIdentity;
+  readonly health: HealthReporter;
+  readonly events: EventReporter;
+  readonly clock: Clock;
+  readonly createBackend: (context: BackendContext) => Backend;
+  /** The configuration that the last run had in use. */
+  readonly formerConfig: NetworkConfig | undefined;
+  /** Names of the devices that were in use in the last run. */
+  readonly formerDevices: readonly string[];
+  readonly openTargets: OpenTargets;
+}
+
+export class Overlay implements AsyncDisposable {
+  readonly #options: OverlayOptions;
+  readonly #targets: Targets;
+  readonly #planner: Planner;
+  readonly #planReport: PlanReport;
+  readonly #applyReport: ApplyReport;
+  readonly #surroundings: Surroundings;
+  readonly peers: PeerMapper;
+  /** The plan and the lease in use, and the state of the host that follows from them. */
+  readonly active = new Watchable<ActivePlan | undefined>(undefined);
+  /** Grows with every change of what the data plane should be. */
+  readonly #desiredVersion = new Watchable(0);
+  /** Grows with every change of what the firewall and the subnet file should be. */
+  readonly #rulesVersion = new Watchable(0);
+  #lease: Lease | undefined;
+  #arePeersKnown = false;
+  /** Networks that this host has or had. */
+  #networks: readonly Prefix[];
+  /** Devices of the last run that have not been compared with the plan yet. */
+  #formerDevices: readonly string[];
+  #dependsOnPeers = false;
+
+  constructor(options: OverlayOptions) {
+    const { health, events, identity, createBackend, formerConfig, formerDevices } = options;
+    const { subnetFile } = options.options.lease;
+    this.#options = options;
+    this.#networks = formerConfig === undefined ? [] : networksOf(formerConfig);
+    this.#formerDevices = formerDevices;
+    this.#planReport = new PlanReport(health, events);
+    this.#applyReport = new ApplyReport(health, events);
+    this.#planner = new Planner({
+      criteria: options.options.underlay,
+      identity,
+      createBackend,
+      report: this.#planReport,
+      formerConfig,
+    });
+    this.#targets = options.openTargets({
+      networks: () => this.#networks,
+      onRound: (result, settingsChanged) => this.#afterRound(result, settingsChanged),
+      onRepair: repair => this.#applyReport.repair(repair),
+      onFirewallState: state => this.#afterFirewall(state),
+      onFirewallRepair: repaired => this.#applyReport.firewallRepaired(repaired),
+      onSubnetFileReplaced: (...texts) => this.#applyReport.subnetFileReplaced(subnetFile, ...texts),
+    });
+    this.#surroundings = new Surroundings({
+      health,
+      readSysctl: path => this.#targets.readSysctl(path),
+      masquerade: options.options.firewall.masquerade,
+    });
+    this.peers = new PeerMapper(this.#targets.dataPlane, (...problem) => this.#planReport.peer(...problem));
+  }
+
+  /** What this host should be; undefined until it could be decided. */
+  get plan(): Watchable<HostPlan | undefined> {
+    return this.#planner.plan;
+  }
+
+  get handover(): Handover | undefined {
+    return this.#planner.handover;
+  }
+
+  /** What is wrong with the configuration in the store; empty when it is the one in use. */
+  get configProblems(): readonly Problem[] {
+    return this.#planner.problems;
+  }
+
+  get targets(): Pick<Targets, 'dataPlane' | 'firewall' | 'subnetFile'> {
+    return this.#targets;
+  }
+
+  /** Names of the network devices in use; until there is a plan, those of the last run. */
+  get devices(): readonly string[] {
+    return this.active.value?.host.links.map(({ name }) => name) ?? this.#options.formerDevices;
+  }
+
+  /** Repaired drift by kind of object, the firewall included. */
+  driftRepairs(): Record<string, number> {
+    const firewall = this.#applyReport.firewallRepairs;
+    return { ...this.#targets.dataPlane.report().driftRepairs, ...(firewall === 0 ? {} : { firewall }) };
+  }
+
+  /** A valid configuration, or why there is none. */
+  setConfig(reading: NetworkConfig | PlanRefusal): void {
+    if (this.#planner.setConfig(reading, this.#leaseInUse)) this.#updateDesired();
+  }
+
+  setNetwork(network: HostNetwork): void {
+    if (this.#planner.setNetwork(network, this.#leaseInUse)) this.#updateDesired();
+    if (this.#surroundings.setNetwork(network)) increment(this.#rulesVersion);
+  }
+
+  /** This host's own lease, as long as it may be used. */
+  setLease(lease: Lease): void {
+    this.#lease = lease;
+    this.#updateDesired();
+  }
+
+  /** Changes among the peers; the first call brings all there are. @returns what is worth an event */
+  changePeers(changed: Iterable<Lease>, gone: Iterable<string>): PeerMove[] {
+    const moves = this.peers.change(changed, gone);
+    this.#arePeersKnown = true;
+    this.#updateDesired();
+    return moves;
+  }
+
+  /** Applies what is desired until `signal` aborts. The kernel stays as it is. */
+  async run(signal: AbortSignal): Promise<void> {
+    await together(
+      signal,
+      until => this.#applyDataPlane(until),
+      until => this.#applyRules(until),
+      until => this.#endHandovers(until),
+      until => this.#reportSubnetFile(until),
+      until => this.#targets.run(until),
+    );
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#targets[Symbol.asyncDispose]();
+  }
+
+  /** The kernel announces changes of sysctls; this looks at them in case it does not. */
+  checkForwarding(): void {
+    this.#surroundings.checkForwarding();
+  }
+
+  get #leaseInUse(): Lease | undefined {
+    return this.active.value && this.#lease;
+  }
+
+  /** Nothing is desired before the peers are known: until then each of their entries would look stale. */
+  #updateDesired(): void {
+    const plan = this.#planner.applied;
+    const lease = this.#lease;
+    if (plan === undefined || lease === undefined || !this.#arePeersKnown) return;
+    if (!fits(plan.config, lease.subnet)) return;
+    const before = this.active.value;
+    const isSamePlan = before?.plan.fingerprint === plan.fingerprint;
+    if (!isSamePlan) this.peers.use(plan.backend);
+    if (!isSamePlan || before?.lease.key !== lease.key) {
+      const isNew = (network: Prefix) => !this.#networks.some(known => known.equals(network));
+      this.#networks = [...this.#networks, ...networksOf(plan.config).filter(isNew)];
+      const active = activate(plan, lease, this.#networks);
+      this.#targets.dataPlane.setHost(active.host);
+      this.active.set(active);
+      if (before !== undefined) this.#planReport.changed(before, active);
+      this.#surroundings.setActive(active);
+      increment(this.#rulesVersion);
+    } else if (this.#dependsOnPeers) increment(this.#rulesVersion);
+    increment(this.#desiredVersion);
+  }
+
+  async #applyDataPlane(signal: AbortSignal): Promise<void> {
+    for await (const version of this.#desiredVersion.changes(signal)) {
+      if (version > 0) await this.#applyUntilAnswered(signal);
+    }
+  }
+
+  /** The data plane itself tries again what the kernel refuses; a kernel that does not answer is tried again here. */
+  async #applyUntilAnswered(signal: AbortSignal): Promise<void> {
+    for (const delay of backoff(500, 30_000)) {
+      try {
+        await this.#targets.dataPlane.apply();
+        return;
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#applyReport.kernelUnreachable(messageOf(error));
+        await this.#options.clock.sleep(delay, signal).catch(() => undefined);
+      }
+    }
+  }
+
+  async #applyRules(signal: AbortSignal): Promise<void> {
+    const { options, events } = this.#options;
+    for await (const _ of this.#rulesVersion.changes(signal)) {
+      const active = this.active.value;
+      if (active === undefined) continue;
+      const former = this.#formerDevices.filter(name => !this.devices.includes(name));
+      this.#formerDevices = [];
+      for await (const name of this.#targets.removeDevices(former)) {
+        events.add('info', 'state-repaired', `removed: the former device ${name}`, { link: name });
+      }
+      this.checkForwarding();
+      const peers = this.peers.underlayAddresses();
+      const desired = firewallFor(active, options.firewall, this.#surroundings.bridges, peers);
+      // A failure is reported through `onFirewallState`, and the firewall is tried again by itself.
+      await this.#targets.firewall.apply(desired).catch(() => undefined);
+      // The file comes last: it tells Docker and CNI that there is something to use.
+      this.#targets.subnetFile.set(subnetEnvFor(active, options.firewall));
+    }
+  }
+
+  async #reportSubnetFile(signal: AbortSignal): Promise<void> {
+    const { path, state } = this.#targets.subnetFile;
+    for await (const now of state.changes(signal)) this.#applyReport.subnetFile(path, now);
+  }
+
+  #afterRound(result: ApplyResult, settingsChanged: boolean): void {
+    const { links, ...rest } = this.#targets.dataPlane.report();
+    const depended = links.filter(({ name }) => !this.#planner.isPreparing(name));
+    this.#applyReport.dataPlane(result, { ...rest, links: depended });
+    if (settingsChanged) this.checkForwarding();
+    if (this.#planner.proceed(links)) this.#updateDesired();
+  }
+
+  #afterFirewall(state: FirewallState): void {
+    this.#applyReport.firewall(state);
+    const isNew = state.dependsOnPeers && !this.#dependsOnPeers;
+    this.#dependsOnPeers = state.dependsOnPeers;
+    if (isNew) increment(this.#rulesVersion);
+  }
+
+  async #endHandovers(signal: AbortSignal): Promise<void> {
+    for await (const _ of this.#desiredVersion.changes(signal)) {
+      const { handover } = this.#planner;
+      const leftBehind = this.#leftBehind(handover);
+      this.#planReport.handover(handover, leftBehind);
+      if (handover === undefined) continue;
+      const isFollowed = handover.step === 'handing over' && leftBehind.length === 0;
+      // Changes during this time are looked at in the next turn.
+      await this.#options.clock.sleep(isFollowed ? LINGER : SETTLE, signal).catch(() => undefined);
+      const isStillFollowed = handover === this.#planner.handover && this.#leftBehind(handover).length === 0;
+      if (!isFollowed || !isStillFollowed) continue;
+      this.#planner.endHandover();
+      this.#updateDesired();
+    }
+  }
+
+  /** Keys of the peers that are still reached by the former device. */
+  #leftBehind(handover: Handover | undefined): string[] {
+    if (handover === undefined) return [];
+    const { from, to } = handover;
+    return this.peers.keysOf(lease => isLeftBehind(from.backend, to.backend, lease));
+  }
+}
+
+function increment(version: Watchable<number>): void {
+  version.set(version.value + 1);
+}

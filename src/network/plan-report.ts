@@ -1,0 +1,128 @@
+/** Reports on plans: conditions and warnings of the one in use, and events when it changes. */
+
+import type { Underlay } from '../backend/backend.ts';
+import { isObject } from '../base/fields.ts';
+import type { ActivePlan } from './active-plan.ts';
+import { deviceNames, type Handover, handoverWarning } from './handover.ts';
+import type { HostPlan, PlanRefusal } from './host-plan.ts';
+import type { EventReporter, HealthReporter } from './reports.ts';
+
+export class PlanReport {
+  readonly health: HealthReporter;
+  readonly #events: EventReporter;
+
+  constructor(health: HealthReporter, events: EventReporter) {
+    this.health = health;
+    this.#events = events;
+  }
+
+  /** Why the configuration in the store is not in use; undefined when it is. @param isInUse whether another one is. */
+  refusal(refusal: PlanRefusal | undefined, isInUse: boolean): void {
+    this.health.report('config', isInUse ? undefined : refusal?.trouble);
+    this.health.warn(
+      'config',
+      isInUse && refusal !== undefined
+        ? [
+            {
+              id: 'refused',
+              code: 'CONFIG_REFUSED',
+              severity: 'warning',
+              title: 'the network configuration in the store is not the one in use',
+              text: refusal.trouble.reason,
+              ...(refusal.trouble.hint === undefined ? {} : { hint: refusal.trouble.hint }),
+            },
+          ]
+        : [],
+    );
+  }
+
+  /** A step of a handover begins. */
+  step({ step, devices }: Handover): void {
+    const { from, to } = deviceNames(devices);
+    this.#emitStep(
+      step === 'preparing'
+        ? `${to} is made, and ${from} stays in use`
+        : `${to} is in use and published, and ${from} stays until every peer has followed`,
+    );
+  }
+
+  handoverEnds({ devices }: Handover): void {
+    this.#emitStep(`every peer has followed, and ${deviceNames(devices).from} goes`);
+  }
+
+  /** Which step it is in. @param leftBehind keys of the peers that have not followed. */
+  handover(handover: Handover | undefined, leftBehind: readonly string[]): void {
+    this.health.warn('handover', handover ? [handoverWarning(handover, leftBehind)] : []);
+  }
+
+  /** Another plan is in use: one event for the underlay and one for the network, where they differ. */
+  changed(before: ActivePlan, after: ActivePlan): void {
+    const underlay = differences(underlayFacts(before.plan.underlay), underlayFacts(after.plan.underlay));
+    const network = differences(networkFacts(before.plan), networkFacts(after.plan));
+    if (underlay.length > 0) {
+      this.#events.add('info', 'underlay-changed', `the underlay is another one: ${underlay.join(', ')}`);
+    }
+    if (network.length > 0) {
+      this.#events.add('info', 'network-changed', `the network is another one: ${network.join(', ')}`);
+    }
+  }
+
+  #emitStep(text: string): void {
+    this.#events.add('info', 'handover', `the network goes over to another device: ${text}`);
+  }
+
+  /** Nothing, or not everything, can be made of what a peer says; or, without problems, everything again. */
+  peer(key: string, problems: readonly string[], isReached: boolean): void {
+    if (problems.length === 0) {
+      this.#events.add('info', 'peer-reachable', `the peer ${key} can be reached now`, { key });
+      return;
+    }
+    const reasons = problems.join('; ');
+    const facts = { key, problems };
+    if (isReached) {
+      const text = `the peer ${key} is reached as before, or in part: ${reasons}`;
+      this.#events.add('info', 'peer-differs', text, facts);
+    } else {
+      const text = `the peer ${key} cannot be reached: ${reasons}`;
+      this.#events.add('warning', 'peer-unreachable', text, facts);
+    }
+  }
+}
+
+/** Facts by name, as text; undefined where there is none. */
+type Facts = Readonly<Record<string, string | undefined>>;
+
+function underlayFacts({ link, ipv4, ipv6, publicIpv4, publicIpv6 }: Underlay): Facts {
+  return {
+    interface: link.name,
+    index: `${link.index}`,
+    MTU: `${link.mtu}`,
+    ipv4: ipv4?.toString(),
+    ipv6: ipv6?.toString(),
+    publicIpv4: publicIpv4?.toString(),
+    publicIpv6: publicIpv6?.toString(),
+  };
+}
+
+function networkFacts({ config: { backend, ...config } }: HostPlan): Facts {
+  // The values print themselves as JSON, as they stand in the configuration.
+  const written = JSON.stringify({ ...config, Backend: { ...backend.options, Type: backend.type } });
+  return Object.fromEntries(flatten(JSON.parse(written)));
+}
+
+/** Every value inside, by its path. */
+function* flatten(value: unknown, path = ''): Generator<[string, string]> {
+  if (!isObject(value)) {
+    yield [path, typeof value === 'string' ? value : JSON.stringify(value)];
+    return;
+  }
+  for (const [name, member] of Object.entries(value))
+    yield* flatten(member, path === '' ? name : `${path}.${name}`);
+}
+
+function differences(before: Facts, after: Facts): string[] {
+  const names = new Set([...Object.keys(before), ...Object.keys(after)]);
+  return Array.from(names)
+    .filter(name => before[name] !== after[name])
+    .map(name => `${name} ${after[name] ?? 'none'} instead of ${before[name] ?? 'none'}`);
+}

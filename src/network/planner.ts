@@ -1,0 +1,192 @@
+/**
+ * Decides which plan this host follows. Each change of the configuration or of this host's network leads to the same
+ * decision: make a plan of the newest configuration, and replace the plan in use with it, in the steps of a handover
+ * where both devices can exist at the same time.
+ *
+ * A configuration that cannot be used changes a condition or a warning, and the plan in use stays. The newest one is
+ * tried again whenever something changes, because what this host lacked for it may be there now.
+ */
+import { hostname } from 'node:os';
+import type { Backend, BackendContext } from '../backend/backend.ts';
+import type { Problem } from '../base/errors.ts';
+import { Watchable } from '../base/watchable.ts';
+import type { LinkReport } from '../dataplane/report.ts';
+import type { NetworkConfig } from '../subnet/config/config.ts';
+import type { Lease } from '../subnet/lease/lease.ts';
+import { fits } from './active-plan.ts';
+import { deviceRefusal, type Handover, nextHandover, sideBySide } from './handover.ts';
+import {
+  type DurableIdentity,
+  type HostPlan,
+  type HostPlanResult,
+  type PlanRefusal,
+  planHost,
+} from './host-plan.ts';
+import type { UnderlayCriteria } from './options.ts';
+import type { PlanReport } from './plan-report.ts';
+import type { HostNetwork } from './underlay.ts';
+
+export interface PlannerOptions {
+  readonly criteria: UnderlayCriteria;
+  readonly identity: DurableIdentity;
+  readonly createBackend: (context: BackendContext) => Backend;
+  readonly report: PlanReport;
+  /** The configuration that the last run had in use: used while the store has none that can be used. */
+  readonly formerConfig: NetworkConfig | undefined;
+}
+
+export class Planner {
+  readonly #options: PlannerOptions;
+  /** What this host should be. It is published in the lease. */
+  readonly plan = new Watchable<HostPlan | undefined>(undefined);
+  /** The newest configuration that is worth trying. The one in use is the plan's. */
+  #config: NetworkConfig | undefined;
+  /** Why the store has no such configuration now. */
+  #unusable: PlanRefusal | undefined;
+  /** Why the device of the newest configuration cannot be made. */
+  #obstacle: PlanRefusal | undefined;
+  /** Why the configuration in the store is not the one in use. */
+  #refusal: PlanRefusal | undefined;
+  #handover: Handover | undefined;
+  #network: HostNetwork | undefined;
+
+  constructor(options: PlannerOptions) {
+    this.#options = options;
+  }
+
+  /** The plan to apply: while a handover lasts, its backend is both. */
+  get applied(): HostPlan | undefined {
+    const plan = this.plan.value;
+    return plan && this.#handover ? sideBySide(plan, this.#handover) : plan;
+  }
+
+  /** The way to a plan that is not applied alone yet. */
+  get handover(): Handover | undefined {
+    return this.#handover;
+  }
+
+  /** What is wrong with the configuration in the store; empty when it is the one in use. */
+  get problems(): readonly Problem[] {
+    return this.#refusal?.problems ?? [];
+  }
+
+  /**
+   * @param reading a valid configuration, or why there is none
+   * @param inUse the lease that the present plan is applied with
+   * @returns whether `applied` has changed
+   */
+  setConfig(reading: NetworkConfig | PlanRefusal, inUse: Lease | undefined): boolean {
+    if (!('trouble' in reading)) {
+      this.#unusable = undefined;
+      this.#config = reading;
+      return this.#decide(inUse);
+    }
+    this.#unusable = reading;
+    // What was refused before is not what the store has now, and is not tried again.
+    this.#config = this.#usedConfig ?? this.#config;
+    this.#reportRefusal(reading);
+    return this.plan.value === undefined && this.#decide(inUse);
+  }
+
+  /** @param inUse as for `setConfig` @returns whether `applied` has changed */
+  setNetwork(network: HostNetwork, inUse: Lease | undefined): boolean {
+    this.#network = network;
+    return this.#decide(inUse);
+  }
+
+  /**
+   * Publishes the new plan of a handover as soon as its devices are in place.
+   * @param links as the data plane has them, after a comparison with the kernel
+   * @returns whether `applied` has changed
+   */
+  proceed(links: readonly LinkReport[]): boolean {
+    const handover = this.#handover;
+    if (handover?.step !== 'preparing') return false;
+    const broken = links.filter(({ name, inSync }) => !inSync && this.isPreparing(name));
+    this.#obstacle = deviceRefusal(broken);
+    if (broken.length > 0) {
+      this.#reportRefusal(this.#unusable ?? this.#obstacle);
+      return false;
+    }
+    this.#handover = { ...handover, step: 'handing over' };
+    this.plan.set(handover.to);
+    this.#reportRefusal(this.#unusable);
+    this.#options.report.step(this.#handover);
+    return true;
+  }
+
+  /** Whether nothing depends on this device yet, because it is only being prepared. */
+  isPreparing(device: string): boolean {
+    return this.#handover?.step === 'preparing' && this.#handover.devices.to.includes(device);
+  }
+
+  /** The new plan is applied alone from now on. */
+  endHandover(): void {
+    if (this.#handover !== undefined) this.#options.report.handoverEnds(this.#handover);
+    this.#handover = undefined;
+  }
+
+  #decide(inUse: Lease | undefined): boolean {
+    const { health } = this.#options.report;
+    if (this.#config === undefined || this.#network === undefined) return false;
+    const used = this.#usedConfig;
+    const newest = this.#planFor(this.#config, this.#network);
+    const isRefused = !newest.ok && used !== undefined && used !== this.#config;
+    const result = isRefused ? this.#planFor(used, this.#network) : newest;
+    const isUnusable = isRefused || (!newest.ok && newest.condition === 'config');
+    const refusal = isUnusable ? newest : (this.#unusable ?? this.#obstacle);
+    this.#reportRefusal(refusal);
+
+    if (!result.ok) {
+      if (result.condition !== 'config') health.report(result.condition, result.trouble);
+      return false;
+    }
+    health.report('underlay');
+    const isFirst = this.plan.value === undefined;
+    const isChanged = this.#adopt(result.plan, this.#network, inUse);
+    // A refused configuration is a warning as soon as this host has another one to work with.
+    if (isFirst) this.#reportRefusal(refusal);
+    return isChanged;
+  }
+
+  /** The configuration that this host works with, now or before it was started. */
+  get #usedConfig(): NetworkConfig | undefined {
+    return this.plan.value?.config ?? this.#options.formerConfig;
+  }
+
+  /** Replaces the plan in use: in steps where both devices can exist at the same time, else at once. */
+  #adopt(plan: HostPlan, network: HostNetwork, inUse: Lease | undefined): boolean {
+    const before = this.#handover;
+    const handover = inUse && this.#handoverTo(plan, network, inUse);
+    const isSame = (a: HostPlan | undefined, b: HostPlan | undefined) => a?.fingerprint === b?.fingerprint;
+    const isSameStep = isSame(before?.from, handover?.from) && isSame(before?.to, handover?.to);
+    const published = handover?.step === 'preparing' ? handover.from : plan;
+    if (isSameStep && isSame(this.plan.value, published)) return false;
+    this.#handover = handover;
+    this.#obstacle = undefined;
+    if (handover !== undefined && before?.to.config !== plan.config) this.#options.report.step(handover);
+    if (!isSame(this.plan.value, published)) this.plan.set(published);
+    return true;
+  }
+
+  #handoverTo(plan: HostPlan, network: HostNetwork, { subnet }: Lease): Handover | undefined {
+    const before = this.#handover;
+    const used = this.plan.value;
+    if (used === undefined || !fits(plan.config, subnet) || !fits(used.config, subnet)) return undefined;
+    // The former plan follows the host's network for as long as it is there.
+    const former = before?.to.config === plan.config ? before.from : used;
+    const renewed = this.#planFor(former.config, network);
+    return nextHandover(before, renewed.ok ? renewed.plan : former, plan, subnet);
+  }
+
+  #planFor(config: NetworkConfig, network: HostNetwork): HostPlanResult {
+    const { criteria, identity, createBackend } = this.#options;
+    const inUse = this.plan.value?.underlay;
+    return planHost({ config, network, criteria, identity, hostName: hostname(), inUse, createBackend });
+  }
+
+  #reportRefusal(refusal: PlanRefusal | undefined): void {
+    this.#refusal = refusal;
+    this.#options.report.refusal(refusal, this.plan.value !== undefined);
+  }
+}

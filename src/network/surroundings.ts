@@ -1,0 +1,102 @@
+/**
+ * What this host has around the overlay and Tulle does not change: the carrier of the underlay, the bridges of
+ * container runtimes, and kernel parameters. Reported where it keeps containers from talking.
+ */
+import { formatProblem, type Problem } from '../base/errors.ts';
+import { familiesOf } from '../subnet/config/config.ts';
+import type { Subnet } from '../subnet/lease/lease.ts';
+import type { ActivePlan } from './active-plan.ts';
+import { type BridgeAddress, bridgeAddresses, bridgeWarnings } from './bridges.ts';
+import { forwardingWarnings } from './forwarding.ts';
+import type { HealthReporter, OwnedWarning } from './reports.ts';
+import type { HostNetwork } from './underlay.ts';
+
+export interface SurroundingsOptions {
+  readonly health: HealthReporter;
+  /** The value of a kernel parameter (src/sys/sysctl.ts). */
+  readonly readSysctl: (path: string) => string | undefined;
+  /** Whether the agent masquerades. */
+  readonly masquerade: boolean;
+}
+
+export class Surroundings {
+  readonly #options: SurroundingsOptions;
+  #network: HostNetwork | undefined;
+  #active: ActivePlan | undefined;
+  #bridges: readonly BridgeAddress[] = [];
+  /** Subnets that this host had since the agent started. */
+  readonly #formerSubnets: Subnet[] = [];
+
+  constructor(options: SurroundingsOptions) {
+    this.#options = options;
+  }
+
+  /** Addresses of this host's subnet on bridges. */
+  get bridges(): readonly BridgeAddress[] {
+    return this.#bridges;
+  }
+
+  /** @returns whether `bridges` has changed */
+  setNetwork(network: HostNetwork): boolean {
+    this.#network = network;
+    return this.#check();
+  }
+
+  /** The plan in use is another one. */
+  setActive(active: ActivePlan): void {
+    const before = this.#active?.lease;
+    if (before !== undefined && before.key !== active.lease.key) this.#formerSubnets.push(before.subnet);
+    this.#active = active;
+    this.#check();
+  }
+
+  /** Warns while this host does not forward packets. To be called when sysctls may have changed. */
+  checkForwarding(): void {
+    if (this.#active === undefined) return;
+    const { health, readSysctl, masquerade } = this.#options;
+    const { plan, host } = this.#active;
+    const families = familiesOf(plan.config);
+    const links = [plan.underlay.link.name, ...host.links.map(({ name }) => name)];
+    health.warn('forwarding', forwardingWarnings(readSysctl, { families, links, masquerade }));
+  }
+
+  #check(): boolean {
+    const { health } = this.#options;
+    const network = this.#network;
+    const active = this.#active;
+    if (active === undefined || network === undefined) return false;
+    const { plan } = active;
+    const link = network.links.find(({ index }) => index === plan.underlay.link.index);
+    const isCut = link?.up === true && !link.running;
+    health.warn('bridge', bridgeWarnings(network, { ...active, former: this.#formerSubnets }));
+    health.warn('left-out', plan.backend.leftOut.map(leftOut));
+    health.warn('carrier', isCut ? [noCarrier(link.name)] : []);
+    const bridges = bridgeAddresses(network, active);
+    const isChanged = JSON.stringify(bridges) !== JSON.stringify(this.#bridges);
+    this.#bridges = bridges;
+    return isChanged;
+  }
+}
+
+function leftOut(problem: Problem): OwnedWarning {
+  return {
+    id: problem.path,
+    code: 'FAMILY_LEFT_OUT',
+    severity: 'error',
+    title: 'one family of the network cannot be carried by the underlay',
+    text: `${formatProblem(problem)}: containers of this host do not reach others with it`,
+    hint: 'raise the MTU of the underlay; the other family works on',
+  };
+}
+
+function noCarrier(name: string): OwnedWarning {
+  return {
+    id: name,
+    code: 'NO_CARRIER',
+    severity: 'error',
+    explains: 'store',
+    title: 'the underlay interface has no carrier',
+    text: `${name} is up, and nothing is at its other end: no packet leaves this host for its peers`,
+    hint: 'look at the cable, the switch port, or the other end of a virtual link',
+  };
+}

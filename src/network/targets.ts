@@ -1,0 +1,128 @@
+/** What a network is applied to on this host: the data plane, the firewall, and the file for Docker and CNI. */
+import type { HostIdentity } from '../backend/backend.ts';
+import { together } from '../base/abort.ts';
+import type { Clock } from '../base/clock.ts';
+import { messageOf } from '../base/errors.ts';
+import type { Logger } from '../base/log.ts';
+import type { Prefix } from '../base/prefix.ts';
+import type { DataPlane, DataPlaneOptions } from '../dataplane/data-plane.ts';
+import { openDataPlane } from '../dataplane/open-data-plane.ts';
+import type { ApplyResult, Repair } from '../dataplane/report.ts';
+import { hasLegacyTables, ruleChanges, watchLegacyTables } from '../firewall/changes.ts';
+import type { DesiredFirewall } from '../firewall/desired.ts';
+import { Firewall } from '../firewall/firewall.ts';
+import { FirewallReconciler, type FirewallState } from '../firewall/reconciler.ts';
+import { ownerByNetwork } from '../ownership/owner.ts';
+import { blocksOf } from '../subnet/lease/lease.ts';
+import { parseSubnetEnv } from '../subnet/subnet-env.ts';
+import { ManagedFile } from '../sys/managed-file.ts';
+import type { Netns } from '../sys/netns.ts';
+import { readSysctl, sysctlsOf } from '../sys/sysctl.ts';
+import type { NetworkOptions } from './options.ts';
+
+export interface Targets extends AsyncDisposable {
+  readonly dataPlane: DataPlane;
+  readonly firewall: Pick<FirewallReconciler, 'state'> & {
+    /** @throws FirewallError; it is then tried again by itself. */
+    apply(desired: DesiredFirewall): Promise<unknown>;
+  };
+  readonly subnetFile: Pick<ManagedFile, 'path' | 'set' | 'state'>;
+  /** The value of a kernel parameter (src/sys/sysctl.ts). */
+  readSysctl(path: string): string | undefined;
+  /** Deletes those of these devices that an earlier run of this host made; yields the name of each. */
+  removeDevices(names: readonly string[]): AsyncIterable<string>;
+  /** Writes the subnet file and watches the firewall until `signal` aborts. */
+  run(signal: AbortSignal): Promise<void>;
+}
+
+/** What happens at the targets. */
+export interface TargetListener {
+  /** The data plane was compared with the kernel. @param settingsChanged whether sysctls may have changed */
+  onRound(result: ApplyResult, settingsChanged: boolean): void;
+  onRepair(repair: Repair): void;
+  onFirewallState(state: FirewallState): void;
+  onFirewallRepair(repaired: readonly string[]): void;
+  onSubnetFileReplaced(before: string, after: string): void;
+  /** Networks that this host has or had. */
+  networks(): readonly Prefix[];
+}
+
+export type OpenTargets = (listener: TargetListener) => Targets;
+
+export interface TargetOptions {
+  readonly options: NetworkOptions;
+  readonly rtnetlink: DataPlaneOptions['rtnetlink'];
+  readonly netns: Netns;
+  readonly identity: HostIdentity;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** The targets in the network namespace of `netns`. */
+export function openTargets(given: TargetOptions, listener: TargetListener): Targets {
+  const { rtnetlink, netns, clock, logger, options } = given;
+  const resyncInterval = options.firewall.resyncSeconds * 1000;
+  const dataPlane = openDataPlane({
+    rtnetlink,
+    sysctls: sysctlsOf(netns),
+    logger,
+    clock,
+    onRepair: repair => listener.onRepair(repair),
+    onRound: (result, settingsChanged) => listener.onRound(result, settingsChanged),
+  });
+  const firewall = new FirewallReconciler({
+    firewall: new Firewall({ log: logger, hasLegacyTables: () => hasLegacyTables(netns) }),
+    log: logger,
+    clock,
+    changes: signal => ruleChanges(netns, signal),
+    resyncInterval,
+    onRepair: repaired => listener.onFirewallRepair(repaired),
+    onState: state => listener.onFirewallState(state),
+  });
+  const subnetFile = new ManagedFile(options.lease.subnetFile, clock, {
+    onReplaced: (before, after) => listener.onSubnetFileReplaced(before, after),
+    ownerOf: content => anotherNetworkOf(content, listener.networks()),
+  });
+  const legacy = { clock, interval: resyncInterval, onChange: () => firewall.resync() };
+  return {
+    dataPlane,
+    firewall,
+    subnetFile,
+    readSysctl: path => readSysctl(path, netns),
+    removeDevices: names => removeDevices(names, given),
+    run: signal =>
+      together(
+        signal,
+        until => subnetFile.run(until),
+        until => watchLegacyTables(netns, legacy, until),
+      ),
+    async [Symbol.asyncDispose]() {
+      await firewall[Symbol.asyncDispose]();
+      await dataPlane[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** The network that a subnet file names, when it is none of ours: an overlay that uses flannel's file too. */
+function anotherNetworkOf(subnetFile: string, networks: readonly Prefix[]): string | undefined {
+  const named = blocksOf(parseSubnetEnv(subnetFile).network);
+  return ownerByNetwork(named, networks) === 'another' ? named.join(' and ') : undefined;
+}
+
+/** A device with another MAC than this host gave it is not ours, whatever its name. */
+async function* removeDevices(
+  names: readonly string[],
+  { rtnetlink, identity, logger }: TargetOptions,
+): AsyncGenerator<string, void> {
+  for (const name of names) {
+    try {
+      const link = await rtnetlink.links.get(name);
+      if (link?.info?.kind !== 'vxlan' || !identity.mac(name).equals(link.mac)) continue;
+      await rtnetlink.links.delete(link.index);
+    } catch (error) {
+      logger.warn({ link: name, error: messageOf(error) }, 'a former device could not be removed');
+      continue;
+    }
+    yield name;
+  }
+}
