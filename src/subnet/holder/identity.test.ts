@@ -198,6 +198,17 @@ describe('C1: a clone with the disk of another host', () => {
     });
   }
 
+  test('does not ask its twin again when it is told once more what it wants', async () => {
+    const world = new World();
+    await startWithLease(world, 3, { attributes: host(3) });
+    const { holder } = await startHolder(world, 3, { attributes: clone });
+    await world.clock.advance(SILENCE);
+    const { revision } = world.database;
+    holder.update({ config: IPV4, attributes: clone });
+    await world.clock.advance(SILENCE);
+    assert.equal(world.database.revision, revision);
+  });
+
   test('does not get the lease of a twin that is down either, until a person frees it', async () => {
     const world = new World();
     const twin = await startWithLease(world, 3, { attributes: host(3) });

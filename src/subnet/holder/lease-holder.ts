@@ -98,10 +98,18 @@ export class LeaseHolder {
   }
 
   /** Changes what is wanted: another configuration may mean another subnet, other attributes are published. */
-  update(change: { readonly config?: NetworkConfig; readonly attributes?: OwnAttributes }): void {
-    if (change.config !== undefined && change.config !== this.#config) this.#seeking = true;
-    this.#config = change.config ?? this.#config;
-    this.#attributes = change.attributes ?? this.#attributes;
+  update({
+    config = this.#config,
+    attributes = this.#attributes,
+  }: {
+    readonly config?: NetworkConfig;
+    readonly attributes?: OwnAttributes;
+  }): void {
+    // Nothing is tried again at once, and no other host is asked again, because the same is said again.
+    if (config === this.#config && attributes === this.#attributes) return;
+    if (config !== this.#config) this.#seeking = true;
+    this.#config = config;
+    this.#attributes = attributes;
     this.#conflictBackoff.end();
     this.#bell.ring();
   }
