@@ -25,6 +25,7 @@ import { endProcess } from '../../src/sys/pidfd.ts';
 import { start } from '../../src/sys/process.ts';
 import { waitForFile } from '../../src/sys/wait-file.ts';
 import { requires } from '../support/capabilities.ts';
+import { deadline, within } from '../support/eventually.ts';
 import { dumpHost, lab, labName, programsOf } from '../support/lab.ts';
 import { decodeFrame, type Layer } from '../support/packet.ts';
 import { decodePcap } from '../support/pcap.ts';
@@ -256,7 +257,7 @@ for (const store of ['etcd', 'tulle'] as const) {
 
         const log = 'agent-again';
         await one.host.start(TULLE, agentArguments(record), log);
-        await waitForFile(one.host.logFile(log), AbortSignal.timeout(30_000), text =>
+        await waitForFile(one.host.logFile(log), deadline('the agent is ready', 30_000), text =>
           text.includes('the agent is ready'),
         );
         const client = new AgentClient({ socketPath: one.host.path('/run/tulle/agent.sock') });
@@ -297,7 +298,7 @@ function assertTunnelled(layers: readonly Layer[], from: Side, to: Side, vtep: s
 /** The VXLAN frames that a host's uplink sees until there are as many pings and answers as `body` makes. */
 async function capture(host: LabHost, pings: number, body: () => Promise<void>): Promise<Layer[][]> {
   const path = '/run/capture.pcap';
-  const patience = AbortSignal.timeout(20_000);
+  const patience = deadline(`tcpdump sees ${pings} echoes`, 20_000);
   const echoes = () =>
     decodePcap(readFileSync(host.path(path)))
       .map(({ bytes }) => decodeFrame(bytes))
@@ -404,7 +405,7 @@ async function textOf(stream: NodeJS.ReadableStream | undefined): Promise<string
   stream.on('data', (chunk: Buffer) => {
     text += chunk.toString('utf8');
   });
-  await once(stream, 'end');
+  await within('the stream ends', once(stream, 'end'), 60_000);
   return text;
 }
 

@@ -12,7 +12,7 @@ import { after, before, describe, test } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
 import { SUBNET_FILE } from '../../src/console/defaults.ts';
 import { waitForFile } from '../../src/sys/wait-file.ts';
-import { eventually } from '../support/eventually.ts';
+import { deadline, eventually } from '../support/eventually.ts';
 import { countOf, DEVICE, type FaultHost, needsFaultLab } from './fault-host.ts';
 import { CONFIG, FaultLab, PREFIX } from './fault-lab.ts';
 
@@ -61,7 +61,7 @@ describe('live changes', needsFaultLab, () => {
     const lost = await lab.survive(async () => {
       for (const mtu of [1400, 1500]) {
         await one.shell(`ip link set eth0 mtu ${mtu}`);
-        await waitForFile(one.host.path(SUBNET_FILE), AbortSignal.timeout(15_000), text =>
+        await waitForFile(one.host.path(SUBNET_FILE), deadline('subnet.env has the MTU'), text =>
           text.includes(`FLANNEL_MTU=${mtu - 50}\n`),
         );
         const [link] = await one.json<{ mtu: number }>(`ip -json link show ${DEVICE}`);
@@ -353,7 +353,7 @@ describe('live changes', needsFaultLab, () => {
         await host.until('its lease is of the new network', status => {
           return status.lease?.ipv4?.startsWith('188.180.') === true && countOf(status, 'ok') === 1;
         });
-        await waitForFile(host.host.path(SUBNET_FILE), AbortSignal.timeout(15_000), text =>
+        await waitForFile(host.host.path(SUBNET_FILE), deadline('subnet.env has the new subnet'), text =>
           text.startsWith('FLANNEL_NETWORK=188.180.0.0/16\nFLANNEL_SUBNET=188.180.'),
         );
       }

@@ -14,7 +14,7 @@ import { endProcess, isAlive, type ProcessId } from '../../src/sys/pidfd.ts';
 import { waitForFile } from '../../src/sys/wait-file.ts';
 import { needsRoot } from '../support/capabilities.ts';
 import { needsEtcd } from '../support/etcd.ts';
-import { eventually } from '../support/eventually.ts';
+import { deadline, eventually } from '../support/eventually.ts';
 import type { TcpProxy } from '../support/tcp-proxy.ts';
 
 const AGENT_LOG = 'agent';
@@ -140,7 +140,9 @@ export class FaultHost {
   /** Waits until this lease is on the agent's disk, for the next one. */
   async untilKnown(key: string): Promise<void> {
     const path = this.host.path(KNOWN_STATE);
-    await waitForFile(path, AbortSignal.timeout(15_000), text => text.includes(`/subnets/${key}"`));
+    await waitForFile(path, deadline(`${this.name} has ${key} on its disk`), text =>
+      text.includes(`/subnets/${key}"`),
+    );
   }
 
   /** Waits until a lease is a peer in this state, or none. */

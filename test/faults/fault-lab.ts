@@ -29,7 +29,7 @@ import type { Rtnetlink } from '../../src/netlink/route/rtnetlink.ts';
 import { EtcdStore } from '../../src/store/etcd/etcd-store.ts';
 import { Netns } from '../../src/sys/netns.ts';
 import { Etcd } from '../support/etcd.ts';
-import { eventually } from '../support/eventually.ts';
+import { deadline, eventually } from '../support/eventually.ts';
 import { dumpHost, labName } from '../support/lab.ts';
 import type { StoreServer } from '../support/store-server.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';
@@ -94,7 +94,7 @@ export class FaultLab implements AsyncDisposable {
     return this.hosts[number - 1] ?? assert.fail(`no host ${number}`);
   }
 
-  async raise(signal: AbortSignal = AbortSignal.timeout(60_000)): Promise<void> {
+  async raise(signal: AbortSignal = deadline('every host of the lab has a subnet', 60_000)): Promise<void> {
     const { hosts: count = 2, store = 'etcd', open = () => openStore(store), names = '' } = this.#options;
     this.#store = this.#resources.use(await open());
     const plan: LabPlan = {

@@ -18,6 +18,7 @@ import { forwardingWarnings } from '../../src/network/forwarding.ts';
 import { run, start } from '../../src/sys/process.ts';
 import { readSysctl, writeSysctl } from '../../src/sys/sysctl.ts';
 import { needsRoot } from '../support/capabilities.ts';
+import { within } from '../support/eventually.ts';
 import { type Namespace, neighbourhood } from '../support/neighbourhood.ts';
 
 const BLOCK = {
@@ -262,11 +263,11 @@ describe('rules of others', needsRoot, () => {
       pipeOutput: true,
     });
     t.after(() => holder.kill('SIGKILL'));
-    if (holder.stdout !== undefined) await once(holder.stdout, 'data');
+    if (holder.stdout !== undefined) await within('flock has the lock', once(holder.stdout, 'data'));
     const firewall = new Firewall({ log: recordingLogger(), run: legacy });
     await assert.rejects(firewall.apply(DESIRED), { code: 'LOCKED', message: /lock/ });
     holder.kill('SIGKILL');
-    await holder.exited;
+    await within('flock ends', holder.exited);
     await firewall.apply(DESIRED);
     const { stdout } = await programsIn(host)('iptables-legacy-save', ['-t', 'nat']);
     assert.match(stdout, /MASQUERADE --random-fully/);

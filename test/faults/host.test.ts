@@ -12,7 +12,7 @@ import { basename, dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { SUBNET_FILE } from '../../src/console/defaults.ts';
 import { waitForFile } from '../../src/sys/wait-file.ts';
-import { eventually } from '../support/eventually.ts';
+import { deadline, eventually } from '../support/eventually.ts';
 import { DEVICE, KNOWN_STATE, needsFaultLab } from './fault-host.ts';
 import { FaultLab } from './fault-lab.ts';
 
@@ -71,11 +71,15 @@ describe('a host on a bad day', needsFaultLab, () => {
         assert.match(reason ?? '', /\/run\/flannel\/subnet\.env could not be written: .*ENOSPC/);
         assert.equal(readFileSync(host.host.path(SUBNET_FILE), 'utf8'), before);
       }
-      await waitForFile(host.host.path(SUBNET_FILE), AbortSignal.timeout(15_000), text =>
+      await waitForFile(host.host.path(SUBNET_FILE), deadline('subnet.env follows'), text =>
         text.includes('MTU=1350'),
       );
       await host.shell('ip link set eth0 mtu 1500');
-      await waitForFile(host.host.path(SUBNET_FILE), AbortSignal.timeout(15_000), text => text === before);
+      await waitForFile(
+        host.host.path(SUBNET_FILE),
+        deadline('subnet.env is as before'),
+        text => text === before,
+      );
     });
     assert.equal(lost, 0);
   });

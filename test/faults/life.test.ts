@@ -14,7 +14,7 @@ import { needsRoot } from '../support/capabilities.ts';
 import { Cluster, CONFIG } from '../support/cluster.ts';
 import type { ClusterHost } from '../support/cluster-host.ts';
 import { needsEtcd } from '../support/etcd.ts';
-import { eventually } from '../support/eventually.ts';
+import { eventually, within } from '../support/eventually.ts';
 
 const needs = needsRoot.skip === false ? needsEtcd : needsRoot;
 const ROUNDS = Number(process.env['TULLE_STOP_ROUNDS'] ?? 20);
@@ -24,12 +24,8 @@ const LAST = 1_200;
 /** Milliseconds in which a process must have ended. */
 const PATIENCE = 60_000;
 
-async function ended(agent: RunningProcess, what: string): Promise<Exit> {
-  const late = sleep(PATIENCE, undefined, { ref: false }).then(() =>
-    assert.fail(`the agent has not ended within ${PATIENCE / 1000} s: ${what}`),
-  );
-  return Promise.race([agent.exited, late]);
-}
+const ended = (agent: RunningProcess, what: string): Promise<Exit> =>
+  within(`the agent ends after ${what}`, agent.exited, PATIENCE);
 
 /** Starts an agent that knows nothing and stops it, at a different moment each time. */
 async function stopAtEveryMoment(host: ClusterHost, onRound: () => Promise<void>): Promise<void> {

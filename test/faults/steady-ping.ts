@@ -5,14 +5,12 @@
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { type RunningProcess, start } from '../../src/sys/process.ts';
+import { within } from '../support/eventually.ts';
 
 export interface Toll {
   readonly sent: number;
   readonly lost: number;
 }
-
-/** Milliseconds; the last word of a conversation may take this long to come back. */
-const PATIENCE = 10_000;
 
 export class SteadyPing implements AsyncDisposable {
   readonly #ping: RunningProcess;
@@ -43,14 +41,7 @@ export class SteadyPing implements AsyncDisposable {
 
   /** Resolves with the next answer that comes. @throws Error when none comes */
   async answered(): Promise<void> {
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const timer = setTimeout(() => reject(new Error(`no ping was answered in ${PATIENCE} ms`)), PATIENCE);
-    void this.#heard.promise.then(resolve);
-    try {
-      await promise;
-    } finally {
-      clearTimeout(timer);
-    }
+    await within('a ping is answered', this.#heard.promise);
   }
 
   /** What was lost since the first answer: requests without an answer although later ones have one. */
@@ -62,8 +53,8 @@ export class SteadyPing implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#ping.kill('SIGKILL');
-    await this.#ping.exited;
-    await this.#reading;
+    await within('ping ends', this.#ping.exited);
+    await within('the output of ping ends', this.#reading);
   }
 
   async #read(): Promise<void> {

@@ -10,6 +10,7 @@ import { after, before, describe, test } from 'node:test';
 import type { Status } from '../../src/api/status.ts';
 import { SUBNET_FILE } from '../../src/console/defaults.ts';
 import { waitForFile } from '../../src/sys/wait-file.ts';
+import { deadline } from '../support/eventually.ts';
 import { DEVICE, type FaultHost, needsFaultLab } from './fault-host.ts';
 import { CONFIG, FaultLab, STORE_PORT } from './fault-lab.ts';
 
@@ -269,7 +270,7 @@ describe('the underlay has IPv6', needsFaultLab, () => {
           const mtus = backend?.devices.map(device => device.mtu).join();
           return agent.ready && backend?.overlayMtu === mtu - 50 && mtus === `${mtu - 50}`;
         });
-        await waitForFile(one.host.path(SUBNET_FILE), AbortSignal.timeout(15_000), text =>
+        await waitForFile(one.host.path(SUBNET_FILE), deadline(`subnet.env has the MTU ${mtu - 50}`), text =>
           text.includes(`FLANNEL_MTU=${mtu - 50}\n`),
         );
       }

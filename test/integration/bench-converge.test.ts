@@ -8,6 +8,7 @@ import { measureConvergence } from '../../src/bench/converge.ts';
 import { STEPS } from '../../src/bench/converge-trace.ts';
 import { withTulleStore } from '../../src/bench/store-servers.ts';
 import { needsRoot } from '../support/capabilities.ts';
+import { deadline } from '../support/eventually.ts';
 
 /** Where everything temporary of these tests is, and nothing of anybody else's. */
 const directory = mkdtempSync(join(tmpdir(), 'tt-converge-'));
@@ -20,7 +21,7 @@ test(
   'a lease is followed from its author to the kernels of hosts and of a real agent',
   needsRoot,
   async () => {
-    const signal = AbortSignal.timeout(120_000);
+    const signal = deadline('everything is measured', 120_000);
     const rows = await withTulleStore(signal, ({ endpoint }) =>
       measureConvergence({ endpoint, hosts: 2, agents: 1, leases: 3, onProgress: () => undefined, signal }),
     );

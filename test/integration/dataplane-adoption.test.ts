@@ -6,7 +6,8 @@ import { describe, test } from 'node:test';
 import { connectRoute } from '../../src/netlink/route/connect.ts';
 import { writeSysctl } from '../../src/sys/sysctl.ts';
 import { needsRoot } from '../support/capabilities.ts';
-import { DEVICE, PATIENCE_MS, peer, Running, summary, TestHost } from './dataplane-host.ts';
+import { within } from '../support/eventually.ts';
+import { DEVICE, peer, Running, summary, TestHost } from './dataplane-host.ts';
 
 describe('the data plane on a host that is not empty', needsRoot, () => {
   test('adopts what a former run left: no write at all when nothing differs', async () => {
@@ -194,8 +195,7 @@ describe('the data plane on a host that is not empty', needsRoot, () => {
     try {
       const replied = async (count: number) => {
         const goal = replies(output) + count;
-        while (replies(output) < goal)
-          await once(ping.stdout, 'data', { signal: AbortSignal.timeout(PATIENCE_MS) });
+        while (replies(output) < goal) await within(`${count} replies`, once(ping.stdout, 'data'));
       };
       await replied(10);
       const peers = [peer(2)];
@@ -209,7 +209,7 @@ describe('the data plane on a host that is not empty', needsRoot, () => {
       }
     } finally {
       ping.kill('SIGINT');
-      await once(ping, 'close');
+      await within('ping ends', once(ping, 'close'));
     }
     assert.match(output, /, 0% packet loss/);
   });

@@ -17,9 +17,9 @@ import { connectRoute } from '../../src/netlink/route/connect.ts';
 import type { Rtnetlink } from '../../src/netlink/route/rtnetlink.ts';
 import { Netns } from '../../src/sys/netns.ts';
 import { sysctlsOf } from '../../src/sys/sysctl.ts';
+import { within } from '../support/eventually.ts';
 
 export const DEVICE = 'flannel.88';
-export const PATIENCE_MS = 10_000;
 
 /** A namespace that plays a host, and the programs that look at it. */
 export class TestHost implements Disposable {
@@ -155,15 +155,10 @@ export class Running implements AsyncDisposable {
   /** Does something, and resolves with the repairs when a round ends that satisfies `test`. */
   async after(deed: () => unknown, test: (result: ApplyResult) => boolean): Promise<Repair[]> {
     this.repairs.length = 0;
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const timer = setTimeout(() => reject(new Error('it did not happen')), PATIENCE_MS);
+    const { promise, resolve } = Promise.withResolvers<void>();
     this.#onRound = result => test(result) && resolve();
-    try {
-      deed();
-      await promise;
-    } finally {
-      clearTimeout(timer);
-    }
+    deed();
+    await within(`a round satisfies ${String(test)}`, promise);
     return this.repairs;
   }
 

@@ -8,12 +8,13 @@ import { connectRoute } from '../../src/netlink/route/connect.ts';
 import type { KernelEvent } from '../../src/netlink/route/rtnetlink.ts';
 import { sysctlsOf } from '../../src/sys/sysctl.ts';
 import { needsRoot } from '../support/capabilities.ts';
+import { deadline } from '../support/eventually.ts';
 import { DEVICE, device, TestHost } from './dataplane-host.ts';
 
 test(
   'a device is followed into another namespace when its way is told after it was missed',
   needsRoot,
-  async t => {
+  async () => {
     using host = new TestHost();
     using other = new TestHost();
     await using rtnetlink = connectRoute({ netns: host.netns });
@@ -30,7 +31,8 @@ test(
     );
     await link.ensure();
 
-    const events = rtnetlink.watch(['link'], t.signal);
+    const late = deadline('the kernel says that the device is gone');
+    const events = rtnetlink.watch(['link'], late);
     host.sh(`ip link set ${DEVICE} netns /proc/${process.pid}/fd/${other.netns.fd}`);
     await assert.rejects(link.ensure(), { code: 'VNI_IN_USE' });
 
@@ -39,6 +41,7 @@ test(
       link.observe(event);
       if (isEnd(event)) break;
     }
+    late.throwIfAborted();
     assert.equal(link.processPending(), true, 'there is something to do');
     await link.ensure();
     assert.equal(link.index, host.indexOf(DEVICE));

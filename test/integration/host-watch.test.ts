@@ -17,14 +17,12 @@ import type { UnderlayCriteria } from '../../src/network/options.ts';
 import { chooseUnderlay } from '../../src/network/underlay.ts';
 import { Netns } from '../../src/sys/netns.ts';
 import { needsRoot } from '../support/capabilities.ts';
-
-const TIMEOUT = 10_000;
+import { deadline } from '../support/eventually.ts';
 
 class Host {
   readonly ip: Rtnetlink;
   readonly #watch: HostWatch;
   readonly #criteria: UnderlayCriteria;
-  readonly #stop = AbortSignal.timeout(TIMEOUT);
 
   constructor(t: TestContext, criteria: Partial<UnderlayCriteria> = {}) {
     const netns = Netns.anonymous();
@@ -66,11 +64,14 @@ class Host {
 
   /** Waits until the choice is this one. */
   async becomes(want: string): Promise<void> {
-    await this.#watch.network.until(network => {
-      if (network === undefined) return false;
-      const choice = chooseUnderlay(network, this.#criteria, ['ipv4']);
-      return (choice.found ? `${choice.underlay.link.name} ${choice.underlay.ipv4}` : 'none') === want;
-    }, this.#stop);
+    await this.#watch.network.until(
+      network => {
+        if (network === undefined) return false;
+        const choice = chooseUnderlay(network, this.#criteria, ['ipv4']);
+        return (choice.found ? `${choice.underlay.link.name} ${choice.underlay.ipv4}` : 'none') === want;
+      },
+      deadline(`the choice is ${want}`),
+    );
   }
 }
 

@@ -11,6 +11,7 @@ import { requireCapabilities } from '../../src/lab/requirements.ts';
 import { endProcess, identify } from '../../src/sys/pidfd.ts';
 import { type RunningProcess, start } from '../../src/sys/process.ts';
 import { requires } from '../support/capabilities.ts';
+import { within } from '../support/eventually.ts';
 import { lab, labName, markedWith, survivors, tracesOf } from '../support/lab.ts';
 
 const possible = requires(...canRun());
@@ -201,7 +202,10 @@ async function makeMarked(t: {
 }
 
 /** Resolves when the process has said `words`; fails when it ends without. */
-async function toldBy(maker: RunningProcess, words: string): Promise<void> {
+const toldBy = (maker: RunningProcess, words: string): Promise<void> =>
+  within(`it says "${words}"`, listen(maker, words), 60_000);
+
+async function listen(maker: RunningProcess, words: string): Promise<void> {
   let said = '';
   for await (const chunk of maker.stdout ?? []) {
     said += String(chunk);

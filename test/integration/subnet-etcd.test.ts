@@ -16,12 +16,16 @@ import { isLease, type Subnet } from '../../src/subnet/lease/lease.ts';
 import { PeerTracker, type TrackerEvent } from '../../src/subnet/peers/peers.ts';
 import { Registry } from '../../src/subnet/registry.ts';
 import { Etcd, needsEtcd } from '../support/etcd.ts';
+import { deadline, within } from '../support/eventually.ts';
 import { configOf, hostAttributes, IPV4, PREFIX } from '../support/registry.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';
 
 const options = { ...needsEtcd, timeout: 90_000 };
 /** Tries again at once, and takes no machine that is busy for a store that is gone. */
 const timing = { connect: 5_000, retryFirst: 20, retryCap: 200 };
+/** Milliseconds; store leases live for some seconds. */
+const PATIENCE = 30_000;
+
 const CONFIG_TEXT = '{"Network":"10.5.0.0/16","Backend":{"Type":"vxlan"}}';
 
 /** Everything of one host that speaks to the store; ends what it started. */
@@ -72,7 +76,7 @@ class Host implements AsyncDisposable {
   async held(wanted: (key: string) => boolean = () => true) {
     const { lease } = await this.holder.state.until(
       ({ lease, ownership }) => ownership === 'held' && lease !== undefined && wanted(lease.key),
-      this.#end.signal,
+      deadline(`host ${this.number} holds a lease`, PATIENCE),
     );
     assert.ok(lease);
     this.tracker.update({ ownKey: lease.key });
@@ -86,7 +90,10 @@ class Host implements AsyncDisposable {
 
   /** Returns once `test` holds; looks whenever a peer or a report came. */
   async until(test: () => boolean): Promise<void> {
-    while (!test()) await this.#changed.promise;
+    const look = async () => {
+      while (!test()) await this.#changed.promise;
+    };
+    await within(`host ${this.number} sees ${String(test)}`, look(), PATIENCE);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -131,7 +138,7 @@ describe('the registry on etcd', () => {
       const { leases, unique, exited, allKnown } = await measureJoin('tulle', {
         endpoint: etcd.url,
         agents: 200,
-        signal: AbortSignal.timeout(50_000),
+        signal: deadline('200 agents know each other', 50_000),
       });
       assert.deepEqual({ leases, unique, exited }, { leases: 200, unique: 200, exited: 0 });
       assert.ok(allKnown !== undefined, 'every agent knows every other');
@@ -153,10 +160,10 @@ describe('the registry on etcd', () => {
           '{"PublicIP":"192.168.65.3","PublicIPv6":null,"BackendType":"vxlan","BackendData":{"VNI":88,"VtepMAC":"02:00:00:00:00:03"},"TulleHost":"host-3"}',
         );
         // For longer than its time: each renewal moves the deadline.
-        const { deadline = 0 } = host.holder.state.value;
+        const before = host.holder.state.value.deadline ?? 0;
         await host.holder.state.until(
-          state => (state.deadline ?? 0) > deadline + 5_000,
-          AbortSignal.timeout(30_000),
+          state => (state.deadline ?? 0) > before + 5_000,
+          deadline('the lease is renewed', PATIENCE),
         );
         assert.deepEqual(await stored(etcd, key), first);
       }
@@ -180,7 +187,7 @@ describe('the registry on etcd', () => {
     const before = await stored(etcd, lost.key);
     await cutOff.holder.state.until(
       ({ ownership }) => ownership === 'unconfirmed',
-      AbortSignal.timeout(30_000),
+      deadline('the lease counts as unconfirmed', PATIENCE),
     );
     await proxy.listen();
 
@@ -256,7 +263,7 @@ describe('the registry on etcd', () => {
       host.holder.update({ attributes: { ...hostAttributes(3), backendData: round } });
       await host.holder.state.until(
         ({ lease }) => lease?.attributes.backendData === round,
-        AbortSignal.timeout(30_000),
+        deadline(`round ${round} is published`, PATIENCE),
       );
       assert.equal(host.holder.state.value.deadline, undefined);
     }
@@ -277,7 +284,7 @@ describe('the registry on etcd', () => {
     late.holder.update({ config });
     await late.holder.state.until(
       ({ trouble }) => trouble?.code === 'OUT_OF_SUBNETS',
-      AbortSignal.timeout(30_000),
+      deadline('the network is full', PATIENCE),
     );
     await etcd.ctl('del', pathOf('10.9.0.8-30'));
     assert.equal((await late.held(key => key.startsWith('10.9.'))).key, '10.9.0.8-30');
@@ -291,7 +298,7 @@ describe('the registry on etcd', () => {
         reading =>
           reading.state === state &&
           (reading.state !== 'valid' || `${reading.config.ipv4?.network}` === network),
-        AbortSignal.timeout(30_000),
+        deadline(`it reads ${state} ${network}`, PATIENCE),
       );
     await reads('missing');
     await etcd.ctl('put', `${PREFIX}/config`, CONFIG_TEXT);
@@ -355,7 +362,7 @@ describe('the registry on etcd', () => {
           trouble === undefined &&
           lease?.key === keys[index] &&
           host.leaseEvents.length > 2,
-        AbortSignal.timeout(30_000),
+        deadline(`host ${index} has its lease again`, PATIENCE),
       );
     }
     const { leases } = await first.registry.list();

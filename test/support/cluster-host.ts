@@ -14,10 +14,10 @@ import type { Rtnetlink } from '../../src/netlink/route/rtnetlink.ts';
 import { ensureBridge } from '../../src/sandbox/bridge.ts';
 import { attach } from '../../src/sandbox/endpoint.ts';
 import { Netns } from '../../src/sys/netns.ts';
-import { type RunningProcess, run, start } from '../../src/sys/process.ts';
+import { type Exit, type RunningProcess, run, start } from '../../src/sys/process.ts';
 import { writeSysctl } from '../../src/sys/sysctl.ts';
 import type { Etcd } from './etcd.ts';
-import { eventually } from './eventually.ts';
+import { eventually, within } from './eventually.ts';
 import { TcpProxy } from './tcp-proxy.ts';
 
 const TULLE = join(import.meta.dirname, '../../bin/tulle');
@@ -160,12 +160,16 @@ export class ClusterHost {
   /** Asks the agent to end and waits for it; its exit status. */
   async stopAgent(): Promise<number | undefined> {
     this.#agent?.kill('SIGTERM');
-    return (await this.#agent?.exited)?.status;
+    return (await this.#ended())?.status;
   }
 
   async killAgent(): Promise<void> {
     this.#agent?.kill('SIGKILL');
-    await this.#agent?.exited;
+    await this.#ended();
+  }
+
+  async #ended(): Promise<Exit | undefined> {
+    return this.#agent && within(`the agent of ${this.name} ends`, this.#agent.exited);
   }
 
   /** Waits until the status satisfies `test`, and returns it. */

@@ -12,6 +12,7 @@ import { setTimeout } from 'node:timers/promises';
 import { freePorts } from '../../src/sys/free-ports.ts';
 import { requires } from './capabilities.ts';
 import type { Certificate } from './certificates.ts';
+import { within } from './eventually.ts';
 import { etcdctl, type StoreServer } from './store-server.ts';
 
 /** Options for `test`. */
@@ -106,7 +107,7 @@ export class Etcd implements StoreServer {
     this.#process = undefined;
     const exited = child.exitCode === null && child.signalCode === null ? once(child, 'exit') : undefined;
     child.kill('SIGKILL');
-    await exited;
+    if (exited !== undefined) await within('etcd ends', exited);
   }
 
   /** Serves again, on the same ports. `empty` loses the data first. */

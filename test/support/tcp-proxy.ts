@@ -9,6 +9,7 @@ import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { setTimeout } from 'node:timers/promises';
 import type { Netns } from '../../src/sys/netns.ts';
+import { within } from './eventually.ts';
 
 /** A port in another network namespace, of all of its addresses; a socket stays where it was made. */
 export interface PortElsewhere {
@@ -54,7 +55,7 @@ export class TcpProxy implements AsyncDisposable {
   static async start(target: number, place: number | string | PortElsewhere = 0): Promise<TcpProxy> {
     const server = createServer();
     listenAt(server, place);
-    await once(server, 'listening');
+    await within('the proxy listens', once(server, 'listening'));
     const address = server.address();
     const port = address !== null && typeof address === 'object' ? address.port : 0;
     const again = place === 0 ? port : place;
@@ -105,12 +106,12 @@ export class TcpProxy implements AsyncDisposable {
     const closed = once(this.#server, 'close');
     this.#server.close();
     this.reset();
-    await closed;
+    await within('the proxy has closed', closed);
   }
 
   async listen(): Promise<void> {
     this.#listen(this.#server);
-    await once(this.#server, 'listening');
+    await within('the proxy listens again', once(this.#server, 'listening'));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

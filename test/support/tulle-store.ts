@@ -6,8 +6,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
 import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
 import { freePorts } from '../../src/sys/free-ports.ts';
 import { run } from '../../src/sys/process.ts';
+import { within } from './eventually.ts';
 import { etcdctl, type StoreServer } from './store-server.ts';
 
 const TULLE = join(import.meta.dirname, '../../bin/tulle');
@@ -112,15 +114,7 @@ export class TulleStore implements StoreServer {
     process.once('exit', killWithUs);
     child.once('exit', () => process.off('exit', killWithUs));
     this.#process = child;
-    const said: string[] = [];
-    for await (const line of createInterface(child.stderr)) {
-      if (line.includes('"msg":"serving"')) {
-        child.stderr.resume();
-        return;
-      }
-      said.push(line);
-    }
-    throw new Error(said.join('\n'));
+    await within('the store serves', untilServing(child.stderr));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -140,8 +134,21 @@ export class TulleStore implements StoreServer {
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
     const exited = once(child, 'exit');
     child.kill(signal);
-    await exited;
+    await within(`the store ends after ${signal}`, exited);
   }
+}
+
+/** @throws Error with what the process said when it ends instead. */
+async function untilServing(stderr: Readable): Promise<void> {
+  const said: string[] = [];
+  for await (const line of createInterface(stderr)) {
+    if (line.includes('"msg":"serving"')) {
+      stderr.resume();
+      return;
+    }
+    said.push(line);
+  }
+  throw new Error(said.join('\n'));
 }
 
 /** What runs a program that sees a disk of `size` bytes mounted on `directory`; nobody else sees it. */

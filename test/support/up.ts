@@ -10,6 +10,7 @@ import { connectRoute } from '../../src/netlink/route/connect.ts';
 import type { Route } from '../../src/netlink/route/objects.ts';
 import { Netns } from '../../src/sys/netns.ts';
 import { waitForFile } from '../../src/sys/wait-file.ts';
+import { deadline } from './eventually.ts';
 
 const RTPROT_TULLE = 77;
 
@@ -37,13 +38,15 @@ export async function peersOf(site: Site, count: number): Promise<string[]> {
   const note = ({ destination, protocol }: Route) => {
     if (protocol === RTPROT_TULLE && destination !== undefined) found.add(destination.toString());
   };
-  const events = site.route.watch(['route'], AbortSignal.timeout(60_000));
+  const late = deadline(`${site.host.name} has ${count} peers`, 60_000);
+  const events = site.route.watch(['route'], late);
   for (const route of await site.route.routes.list()) note(route);
   if (found.size >= count) return [...found];
   for await (const event of events) {
     if (event.type === 'route' && !event.gone) note(event.route);
     if (found.size >= count) break;
   }
+  late.throwIfAborted();
   return [...found];
 }
 
@@ -62,7 +65,10 @@ export async function statusOf(site: Site): Promise<Status> {
 
 /** The status of the agent, once it answers and has its lease. */
 export async function untilServing(site: Site) {
-  await waitForFile(site.host.path('/run/flannel/subnet.env'), AbortSignal.timeout(30_000));
+  await waitForFile(
+    site.host.path('/run/flannel/subnet.env'),
+    deadline(`${site.host.name} has a subnet`, 30_000),
+  );
   const status = await statusOf(site);
   const { lease, backend } = status;
   if (lease === undefined || backend === undefined) throw new Error(`${site.host.name} has no lease`);
