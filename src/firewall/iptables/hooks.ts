@@ -15,6 +15,9 @@
  *     filter  FORWARD      -m comment --comment "tulle overlay"        -j TULLE-OVERLAY    > only where it is needed
  *     filter  INPUT        -p udp -m comment --comment "tulle tunnel"  -j TULLE-TUNNEL    /
  *
+ * TULLE-TUNNEL has a rule per peer, so that a tunnel packet costs time in proportion to the peers (with the nft variant
+ * 13 us at 1,000 of them, measured), in both directions of a ping. iptables knows no sets without a program more, ipset.
+ *
  * Since version 28 dockerd drops what comes to a container otherwise than through its bridge (moby,
  * daemon/libnetwork/drivers/bridge), in two places:
  *
