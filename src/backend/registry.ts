@@ -1,9 +1,9 @@
 /** Which backends there are, by the Type of the configuration. */
 import { ConfigError, type Problem } from '../base/errors.ts';
 import type { BackendFindings, NetworkConfig } from '../subnet/config/config.ts';
-import type { StationsOf } from '../subnet/peers/peer-index.ts';
+import type { VtepMacsOf } from '../subnet/peers/peer-index.ts';
 import type { Backend, BackendContext } from './backend.ts';
-import { vxlanBackend, vxlanStations } from './vxlan.ts';
+import { vxlanBackend, vxlanVtepMacs } from './vxlan.ts';
 import { parseVxlanOptions } from './vxlan-options.ts';
 
 interface BackendKind {
@@ -14,11 +14,11 @@ interface BackendKind {
     problems: Problem[],
     warnings: Problem[],
   ) => unknown;
-  readonly stations: StationsOf;
+  readonly vtepMacs: VtepMacsOf;
 }
 
 const BACKENDS: Readonly<Record<string, BackendKind>> = {
-  vxlan: { create: vxlanBackend, check: parseVxlanOptions, stations: vxlanStations },
+  vxlan: { create: vxlanBackend, check: parseVxlanOptions, vtepMacs: vxlanVtepMacs },
 };
 
 /** Types that flanneld knows (flannel main.go, pkg/backend/*) and that are not built here. */
@@ -52,8 +52,8 @@ export function checkBackend({ type, options }: NetworkConfig['backend']): Backe
 }
 
 /** What a lease of any backend names its host by on the tunnel. */
-export const stationsOf: StationsOf = lease =>
-  kindOf(lease.attributes.backendType ?? '')?.stations(lease) ?? [];
+export const vtepMacsOf: VtepMacsOf = lease =>
+  kindOf(lease.attributes.backendType ?? '')?.vtepMacs(lease) ?? [];
 
 const kindOf = (type: string): BackendKind | undefined =>
   Object.hasOwn(BACKENDS, type) ? BACKENDS[type] : undefined;

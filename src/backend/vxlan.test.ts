@@ -8,7 +8,7 @@ import { parseNetworkConfig } from '../subnet/config/config.ts';
 import { decodeAttributes, encodeAttributes } from '../subnet/lease/attributes.ts';
 import type { Lease, Subnet } from '../subnet/lease/lease.ts';
 import type { BackendContext, Underlay } from './backend.ts';
-import { checkBackend, createBackend, stationsOf } from './registry.ts';
+import { checkBackend, createBackend, vtepMacsOf } from './registry.ts';
 import { vxlanLinkName } from './vxlan.ts';
 
 const MACS: Record<string, string> = {
@@ -328,7 +328,7 @@ test('a backend of flannel that is not built here is refused by name, and so is 
 
 test('a lease names the MAC addresses of its devices, whatever else it says', () => {
   const named = (changes: object) =>
-    stationsOf(leaseOf(changes)).map(({ family, mac }) => `${family} ${mac}`);
+    vtepMacsOf(leaseOf(changes)).map(({ family, mac }) => `${family} ${mac}`);
   assert.deepEqual(named({ BackendV6Data: { vtepmac: '22:00:00:00:00:06' } }), [
     'ipv4 22:00:00:00:00:01',
     'ipv6 22:00:00:00:00:06',

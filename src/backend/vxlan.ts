@@ -15,7 +15,7 @@ import { Mac } from '../base/mac.ts';
 import type { DesiredHost, DesiredSysctl, DesiredVxlan, PeerPath } from '../dataplane/desired.ts';
 import { familiesOf, networksOf } from '../subnet/config/config.ts';
 import type { Lease, LeaseAttributes, Subnet } from '../subnet/lease/lease.ts';
-import type { Station } from '../subnet/peers/peer-index.ts';
+import type { VtepMac } from '../subnet/peers/peer-index.ts';
 import {
   type Backend,
   type BackendContext,
@@ -231,7 +231,7 @@ function peerVtep(
 }
 
 /** The MAC addresses that a lease of a vxlan host names, whatever else it says. */
-export function vxlanStations({ attributes }: Lease): Station[] {
+export function vxlanVtepMacs({ attributes }: Lease): VtepMac[] {
   return (['ipv4', 'ipv6'] as const).flatMap(family => {
     const [name, data] = dataOf(family, attributes);
     const mac = isObject(data) ? new Fields(data, name, []).parsed('VtepMAC', Mac.parse, '') : undefined;

@@ -5,20 +5,20 @@ import { Wakeup } from './wakeup.ts';
 
 test('a pause ends by itself, by the bell, and at once after a ring that nobody heard', async () => {
   const clock = new ManualClock();
-  const bell = new Wakeup(clock);
+  const wakeup = new Wakeup(clock);
   const ends: number[] = [];
   const pause = async (ms: number) => {
-    await bell.pause(ms);
+    await wakeup.pause(ms);
     ends.push(clock.monotonic());
   };
   void pause(100);
   await clock.advance(100);
   void pause(Number.POSITIVE_INFINITY);
   await clock.advance(50);
-  bell.ring();
+  wakeup.ring();
   await clock.advance(0);
-  bell.ring();
-  bell.ring();
+  wakeup.ring();
+  wakeup.ring();
   void pause(1000);
   await clock.advance(10);
   assert.deepEqual(ends, [100, 150, 150]);

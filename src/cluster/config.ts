@@ -13,7 +13,7 @@ import {
   parseNetworkConfig,
   subnetCount,
 } from '../subnet/config/config.ts';
-import { formatSubnet, type Lease } from '../subnet/lease/lease.ts';
+import { addressesOf, formatSubnet, type Lease } from '../subnet/lease/lease.ts';
 import { checkSubnet } from '../subnet/lease/lease-check.ts';
 import type { Registry } from '../subnet/registry.ts';
 
@@ -66,8 +66,8 @@ export async function writeConfig(
 function refuseHostsInside(leases: readonly Lease[], config: NetworkConfig): void {
   const problems = networksOf(config).flatMap(network => {
     const inside = leases
-      .flatMap(({ attributes: { publicIp, publicIpv6 } }) => [publicIp, publicIpv6])
-      .filter(ip => ip !== undefined && network.contains(ip));
+      .flatMap(({ attributes }) => addressesOf(attributes))
+      .filter(ip => network.contains(ip));
     if (inside.length === 0) return [];
     return [
       {

@@ -1,7 +1,7 @@
 /** Leases as a person reads them. */
 import { formatDuration } from '../console/format.ts';
 import type { Column } from '../console/table.ts';
-import { formatSubnet, isReservation, type Lease } from '../subnet/lease/lease.ts';
+import { addressesOf, formatSubnet, isReservation, type Lease } from '../subnet/lease/lease.ts';
 
 export interface LeaseRow {
   readonly lease: Lease;
@@ -23,8 +23,7 @@ export function hostOf(lease: Lease): string | undefined {
   return hostName ?? hostId ?? (isReservation(lease) ? undefined : 'flannel');
 }
 
-export const publicAddressesOf = ({ attributes: { publicIp, publicIpv6 } }: Lease): string =>
-  [publicIp, publicIpv6].filter(ip => ip !== undefined).join(' ');
+export const publicAddressesOf = ({ attributes }: Lease): string => addressesOf(attributes).join(' ');
 
 export function expiryOf({ lease, remaining }: LeaseRow): string {
   if (isReservation(lease)) return 'never, reserved';

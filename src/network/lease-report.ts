@@ -2,10 +2,10 @@
 import type { LeaseReport } from '../api/status.ts';
 import type { Clock } from '../base/clock.ts';
 import type { KeyValue } from '../store/store.ts';
-import { addressOf, COPIED_DISK, type HolderEvent, type HolderState } from '../subnet/holder/holder-state.ts';
-import { evidenceOf } from '../subnet/holder/identity.ts';
+import { evidenceOf } from '../subnet/allocate/identity.ts';
+import { COPIED_DISK, type HolderEvent, type HolderState } from '../subnet/holder/holder-state.ts';
 import type { OwnAttributes } from '../subnet/holder/lease-holder.ts';
-import { formatSubnet, isLease, isReservation, type Lease } from '../subnet/lease/lease.ts';
+import { addressOf, formatSubnet, isLease, isReservation, type Lease } from '../subnet/lease/lease.ts';
 import type { Registry } from '../subnet/registry.ts';
 import type { EventReporter, OwnedWarning, Trouble } from './reports.ts';
 

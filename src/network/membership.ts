@@ -5,7 +5,7 @@
  * A lease needs something to publish, so the second half begins with the first plan.
  */
 import type { LeaseReport } from '../api/status.ts';
-import { checkBackend, stationsOf } from '../backend/registry.ts';
+import { checkBackend, vtepMacsOf } from '../backend/registry.ts';
 import { together } from '../base/abort.ts';
 import type { Clock } from '../base/clock.ts';
 import { ConfigError, formatProblem, type Problem } from '../base/errors.ts';
@@ -126,7 +126,7 @@ export class Membership {
     const tracker = new PeerTracker(registry, {
       config: plan.config,
       self: plan.attributes,
-      stationsOf,
+      vtepMacsOf,
       onEvent: event => {
         emitPeerEvent(events, event);
         this.#peerChanges.set(this.#peerChanges.value + 1);

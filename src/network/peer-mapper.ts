@@ -10,7 +10,7 @@ import type { Backend } from '../backend/backend.ts';
 import type { Ip } from '../base/ip.ts';
 import type { DataPlane } from '../dataplane/data-plane.ts';
 import type { DesiredPeer } from '../dataplane/desired.ts';
-import { type Lease, type RejectedLease, sayTheSame } from '../subnet/lease/lease.ts';
+import { isSamePath, type Lease, type RejectedLease } from '../subnet/lease/lease.ts';
 import type { PeerMove } from './peer-report.ts';
 
 type Target = Pick<DataPlane, 'setPeer' | 'setPeers' | 'removePeer' | 'peerReport'>;
@@ -66,7 +66,7 @@ export class PeerMapper {
     for (const lease of changed) {
       const before = this.#leases.get(lease.key);
       if (before === undefined) moves.push({ kind: 'added', lease });
-      else if (!sayTheSame(before.attributes, lease.attributes)) moves.push({ kind: 'changed', lease });
+      else if (!isSamePath(before.attributes, lease.attributes)) moves.push({ kind: 'changed', lease });
       if (before !== undefined && !this.#former.has(lease.key)) this.#former.set(lease.key, before);
       this.#leases.set(lease.key, lease);
       if (this.#backend !== undefined) this.#target.setPeer(this.#plan(this.#backend, lease));

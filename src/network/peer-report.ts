@@ -130,7 +130,7 @@ export function warnOfPeers(health: HealthReporter, tracker: PeerTracker): void 
     text: `packets for ${enumerate(keys)} all go to whichever host really has it`,
     hint,
   }));
-  const claimed = Array.from(tracker.claimsOfOwnAddress(), ({ address, key }) => ({
+  const claimed = Array.from(tracker.leasesAtOwnAddress(), ({ address, key }) => ({
     id: `own ${key}`,
     code: 'DUPLICATE_PUBLIC_IP',
     severity: 'warning' as const,

@@ -25,7 +25,6 @@
  */
 import { posix } from 'node:path';
 import type { KeyValue, Revision, Store, StoreLeaseId } from '../store/store.ts';
-import { claimsOf, type LeaseClaim } from './allocate/lease-claims.ts';
 import { encodeAttributes } from './lease/attributes.ts';
 import { formatLeaseKey } from './lease/key.ts';
 import {
@@ -37,6 +36,7 @@ import {
   type RejectedLease,
   type Subnet,
 } from './lease/lease.ts';
+import { type TakenBlock, takenBlocksOf } from './lease/taken-blocks.ts';
 
 /** A day, as flannel: how long a host may be away before its subnet is given to another. */
 export const DEFAULT_TTL = 86_400;
@@ -52,12 +52,12 @@ export interface RegistryOptions {
 export interface LeaseListing {
   readonly leases: readonly Lease[];
   readonly rejected: readonly RejectedLease[];
-  readonly claims: readonly LeaseClaim[];
+  readonly takenBlocks: readonly TakenBlock[];
   readonly revision: Revision;
 }
 
 /** What is taken, and some of the leases that took it. */
-export type LeaseFindings = Pick<LeaseListing, 'leases' | 'claims'>;
+export type LeaseFindings = Pick<LeaseListing, 'leases' | 'takenBlocks'>;
 
 /** What a write did, or what stood in its way: another host's lease, or nothing where one was expected. */
 export type WriteResult =
@@ -85,7 +85,7 @@ export class Registry {
     return {
       leases: read.filter(isLease),
       rejected: read.filter(isRejected),
-      claims: kvs.flatMap(kv => claimsOf(this.keyOf(kv.key), kv)),
+      takenBlocks: kvs.flatMap(kv => takenBlocksOf(this.keyOf(kv.key), kv)),
       revision,
     };
   }
@@ -94,19 +94,19 @@ export class Registry {
   async search(isWanted: (lease: Lease) => boolean): Promise<LeaseFindings> {
     const { kvs } = await this.store.list(this.subnetsPrefix);
     const leases: Lease[] = [];
-    const claims: LeaseClaim[] = [];
+    const takenBlocks: TakenBlock[] = [];
     for (const kv of kvs) {
       const read = this.decode(kv);
       if (isLease(read) && isWanted(read)) leases.push(read);
-      claims.push(...claimsOf(this.keyOf(kv.key), kv));
+      takenBlocks.push(...takenBlocksOf(this.keyOf(kv.key), kv));
     }
-    return { leases, claims };
+    return { leases, takenBlocks };
   }
 
   /** What is taken, without reading what the leases say. */
-  async claims(): Promise<readonly LeaseClaim[]> {
+  async takenBlocks(): Promise<readonly TakenBlock[]> {
     const { kvs } = await this.store.list(this.subnetsPrefix);
-    return kvs.flatMap(kv => claimsOf(this.keyOf(kv.key), kv));
+    return kvs.flatMap(kv => takenBlocksOf(this.keyOf(kv.key), kv));
   }
 
   async get(key: string): Promise<Lease | RejectedLease | undefined> {

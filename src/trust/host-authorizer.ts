@@ -15,10 +15,11 @@ import { keyText } from '../etcdserver/kv/range.ts';
 import type { KeyChange } from '../etcdserver/mvcc/mvcc.ts';
 import type { Kv } from '../etcdserver/sqlite/tables.ts';
 import type { KeyValue } from '../store/store.ts';
-import { claimsWithin } from '../subnet/allocate/lease-claims.ts';
 import { type FamilyConfig, familiesOf, isLeasable, type NetworkConfig } from '../subnet/config/config.ts';
 import { readConfig } from '../subnet/config/config-watch.ts';
 import {
+  addressesOf,
+  addressOf,
   decodeLease,
   formatSubnet,
   isLease,
@@ -28,6 +29,7 @@ import {
 } from '../subnet/lease/lease.ts';
 import { checkLease } from '../subnet/lease/lease-check.ts';
 import { LeaseLedger } from '../subnet/lease/lease-ledger.ts';
+import { takenWithin } from '../subnet/lease/taken-blocks.ts';
 import { ORGANIZATION } from './authority.ts';
 
 /** Leases of one host: that from which it moves, and that to which. */
@@ -126,8 +128,8 @@ export class HostAuthorizer implements Guard {
   #mayTake(caller: GuardedCaller, present: Lease | RejectedLease): boolean {
     if (this.#ledger.keysOfHost(caller.name).has(present.key)) return true;
     if (!isLease(present) || !isReservation(present)) return false;
-    const { hostId, publicIp, publicIpv6 } = present.attributes;
-    const reservedFor = publicIp ?? publicIpv6;
+    const { hostId } = present.attributes;
+    const reservedFor = addressOf(present.attributes);
     return hostId === undefined && reservedFor !== undefined && comesFrom(caller, reservedFor.toString());
   }
 
@@ -143,8 +145,8 @@ export class HostAuthorizer implements Guard {
     }
     for (const block of [subnet.ipv4, subnet.ipv6]) {
       if (block === undefined) continue;
-      const claims = claimsWithin(this.#ledger.overlapping(block), config);
-      const other = claims.find(claim => !gone.has(claim.key));
+      const takenBlocks = takenWithin(this.#ledger.overlapping(block), config);
+      const other = takenBlocks.find(claim => !gone.has(claim.key));
       if (other !== undefined) return `the lease ${key} overlaps ${other.key}`;
     }
     return undefined;
@@ -155,9 +157,8 @@ export class HostAuthorizer implements Guard {
     { attributes }: Lease,
     gone: ReadonlySet<string>,
   ): string | undefined {
-    const { publicIp, publicIpv6 } = attributes;
-    for (const address of [publicIp, publicIpv6]) {
-      if (address === undefined || comesFrom(caller, address.toString())) continue;
+    for (const address of addressesOf(attributes)) {
+      if (comesFrom(caller, address.toString())) continue;
       const own = this.#ledger.keysOfHost(caller.name);
       const other = [...this.#ledger.keysOfAddress(address)].find(key => !own.has(key) && !gone.has(key));
       if (other !== undefined) return `the public address ${address} is that of the lease ${other}`;

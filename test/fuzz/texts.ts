@@ -12,7 +12,7 @@ import { rulesFor } from '../../src/firewall/rules.ts';
 import { parseEndpoints } from '../../src/store/etcd/endpoint.ts';
 import { parseNetworkConfig } from '../../src/subnet/config/config.ts';
 import { decodeAttributes, encodeAttributes } from '../../src/subnet/lease/attributes.ts';
-import { claimsOfKey, formatLeaseKey, parseLeaseKey } from '../../src/subnet/lease/key.ts';
+import { formatLeaseKey, parseLeaseKey, takenBlocksOfKey } from '../../src/subnet/lease/key.ts';
 import { parseSubnetEnv } from '../../src/subnet/subnet-env.ts';
 import type { FuzzTarget } from './fuzz.ts';
 
@@ -90,7 +90,7 @@ export const textTargets: readonly FuzzTarget[] = [
     ['INVALID_VALUE'],
     key => {
       // Reads what flannel would read; that is never an error.
-      claimsOfKey(key);
+      takenBlocksOfKey(key);
       return formatLeaseKey(parseLeaseKey(key));
     },
   ),

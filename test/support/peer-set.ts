@@ -4,8 +4,8 @@ import { Ip } from '../../src/base/ip.ts';
 import { Mac } from '../../src/base/mac.ts';
 import { encodeAttributes } from '../../src/subnet/lease/attributes.ts';
 import type { LeaseAttributes } from '../../src/subnet/lease/lease.ts';
-import type { PeerEvent, Self } from '../../src/subnet/peers/peer-event.ts';
-import type { StationsOf } from '../../src/subnet/peers/peer-index.ts';
+import type { PeerEvent, Self } from '../../src/subnet/peers/peer-entry.ts';
+import type { VtepMacsOf } from '../../src/subnet/peers/peer-index.ts';
 import { PeerSet } from '../../src/subnet/peers/peer-set.ts';
 import { Registry } from '../../src/subnet/registry.ts';
 import { MemoryStore } from '../../src/testing/memory-store.ts';
@@ -34,7 +34,7 @@ export function read(
 }
 
 /** As a backend would tell them. */
-const stationsOf: StationsOf = ({ attributes: { backendData, backendV6Data } }) =>
+const vtepMacsOf: VtepMacsOf = ({ attributes: { backendData, backendV6Data } }) =>
   [{ family: 'ipv4', data: backendData } as const, { family: 'ipv6', data: backendV6Data } as const].flatMap(
     ({ family, data }) =>
       isObject(data) && typeof data['VtepMAC'] === 'string'
@@ -49,16 +49,16 @@ export const OWN_KEY = '10.5.254.0-24';
 export function setUp(config = IPV4, own: Pick<Self, 'ownKey'> = { ownKey: OWN_KEY }) {
   const events: PeerEvent[] = [];
   const context = { config, self: SELF, ...own };
-  const set = new PeerSet(context, event => events.push(event), stationsOf);
+  const set = new PeerSet(context, event => events.push(event), vtepMacsOf);
   const put = (...args: Parameters<typeof read>) => set.put(read(...args));
-  const told = () =>
+  const reported = () =>
     events.splice(0).map(event => `${event.type} ${'key' in event ? event.key : event.keys.join(' ')}`);
   const peers = () => Array.from(set.peers(), ({ key }) => key);
   const take = () => {
     const { changed, removed } = set.take();
     return { changed: changed.map(({ key }) => key), removed };
   };
-  return { set, put, told, peers, take, events };
+  return { set, put, reported, peers, take, events };
 }
 
 /** The key of a good peer. */

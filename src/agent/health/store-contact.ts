@@ -30,7 +30,7 @@ export interface StoreContactOptions {
 
 export class StoreContact {
   readonly #options: StoreContactOptions;
-  readonly #bell: Wakeup;
+  readonly #wakeup: Wakeup;
   /** On the wall clock; when contact came or went. */
   #since: number;
   #connected: boolean | undefined;
@@ -41,7 +41,7 @@ export class StoreContact {
 
   constructor(options: StoreContactOptions) {
     this.#options = options;
-    this.#bell = new Wakeup(options.clock);
+    this.#wakeup = new Wakeup(options.clock);
     this.#since = options.clock.now();
   }
 
@@ -64,16 +64,16 @@ export class StoreContact {
       // A revision, which every change of the store brings, says nothing new.
       const isNews = contact.connected !== before?.connected || contact.error !== before?.error;
       before = contact;
-      if (isNews) this.#bell.ring();
+      if (isNews) this.#wakeup.ring();
     }
-    this.#bell.ring();
+    this.#wakeup.ring();
   }
 
   async #judge(signal: AbortSignal): Promise<void> {
     const { clock } = this.#options;
     while (!signal.aborted) {
       this.#look();
-      await this.#bell.pause((this.#trialEnds ?? Number.POSITIVE_INFINITY) - clock.monotonic());
+      await this.#wakeup.pause((this.#trialEnds ?? Number.POSITIVE_INFINITY) - clock.monotonic());
     }
   }
 

@@ -11,9 +11,9 @@ import {
 } from '../../../test/support/registry.ts';
 import { Ip } from '../../base/ip.ts';
 import { Prefix } from '../../base/prefix.ts';
-import type { Applicant } from '../holder/own-leases.ts';
 import { parseLeaseKey } from '../lease/key.ts';
 import { type Acquisition, acquire } from './acquire.ts';
+import type { Applicant } from './own-leases.ts';
 
 const { signal } = new AbortController();
 

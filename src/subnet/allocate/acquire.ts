@@ -8,39 +8,39 @@
  *     5. the subnet it had before, when that is free
  *     6. a free subnet
  *
- * as long as the subnet fits the configuration. A race that is lost starts over with a fresh list: somebody
- * else has made progress, and the next try looks elsewhere.
+ * as long as the subnet fits the configuration. After a lost race it starts over with a fresh list, and the next try
+ * looks elsewhere.
  */
 import { bytesEqual } from '../../base/bytes.ts';
 import { type Clock, systemClock } from '../../base/clock.ts';
 import { StoreError, type StoreLeaseId } from '../../store/store.ts';
 import { type FamilyConfig, familiesOf, isLeasable, subnetCount } from '../config/config.ts';
+import { encodeAttributes } from '../lease/attributes.ts';
+import { BlockMap } from '../lease/block-map.ts';
+import { isReservation, type Lease, type Subnet, valueFor } from '../lease/lease.ts';
+import { olderOverlap, type TakenBlock, takenWithin } from '../lease/taken-blocks.ts';
+import type { Registry } from '../registry.ts';
+import { allocate } from './allocator.ts';
 import {
   type Applicant,
   chooseOwn,
   isPinned,
-  type Kinship,
+  type MatchedBy,
   mayBeOwn,
   type OwnLease,
   proveOwn,
-} from '../holder/own-leases.ts';
-import { encodeAttributes } from '../lease/attributes.ts';
-import { isReservation, type Lease, type Subnet, valueFor } from '../lease/lease.ts';
-import type { Registry } from '../registry.ts';
-import { allocate } from './allocator.ts';
-import { BlockMap } from './block-map.ts';
-import { claimsWithin, type LeaseClaim, olderClaim } from './lease-claims.ts';
+} from './own-leases.ts';
 
-export type Origin = 'reservation' | Kinship | 'previous subnet' | 'new subnet';
+export type Origin = 'reservation' | MatchedBy | 'previous subnet' | 'new subnet';
 
 export type Acquisition =
   | { readonly outcome: 'acquired'; readonly lease: Lease; readonly origin: Origin }
   /** Every subnet is taken: nothing is wrong, and the host waits until one is free. */
   | { readonly outcome: 'full'; readonly reason: string }
-  /** A host that lives has our id and this lease: one of the two is a copy of the other. */
+  /** A running host has our id and this lease: one of the two is a copy of the other. */
   | { readonly outcome: 'conflict'; readonly lease: Lease };
 
-/** @throws StoreError; the signal's reason on abort. What it granted and did not use it gives back. */
+/** @throws StoreError; the signal's reason on abort. A store lease that was granted and not used is revoked. */
 export async function acquire(
   registry: Registry,
   applicant: Applicant,
@@ -48,12 +48,12 @@ export async function acquire(
   clock: Clock = systemClock,
 ): Promise<Acquisition> {
   const grant = new Grant(registry);
-  const asking = { clock, signal, alive: new Set<string>() };
+  const context = { clock, signal, alive: new Set<string>() };
   try {
     for (let attempt = 0; ; attempt++) {
       signal.throwIfAborted();
       const listing = await registry.search(lease => mayBeOwn(lease, applicant.attributes));
-      const proof = await proveOwn(registry, listing.leases, applicant, asking);
+      const proof = await proveOwn(registry, listing.leases, applicant, context);
       if (proof.outcome === 'conflict') return proof;
       if (proof.outcome === 'changed') continue;
       const chosen = chooseOwn(proof.own, applicant);
@@ -62,13 +62,13 @@ export async function acquire(
         .filter(lease => lease !== chosen?.lease && !isPinned(lease));
       const result = chosen
         ? await takeOver(registry, applicant, chosen, former, grant)
-        : await create(registry, applicant, { claims: listing.claims, former, attempt }, grant);
+        : await create(registry, applicant, { takenBlocks: listing.takenBlocks, former, attempt }, grant);
       if (result === undefined) continue;
       if (result.outcome === 'acquired') grant.isUsedBy(result.lease);
       return result;
     }
   } finally {
-    // Without an answer the store may have created the lease all the same; then it goes too, and nobody is hurt.
+    // A create whose answer was lost may have been done; its key then ends with the store lease.
     await grant.giveBack();
   }
 }
@@ -96,11 +96,11 @@ class Grant {
   }
 }
 
-/** Undefined when somebody changed the lease meanwhile. */
+/** Undefined when another host changed the lease meanwhile. */
 async function takeOver(
   registry: Registry,
   { attributes: own }: Applicant,
-  { lease, kinship }: OwnLease,
+  { lease, matchedBy }: OwnLease,
   former: readonly Lease[],
   grant: Grant,
 ): Promise<Acquisition | undefined> {
@@ -109,7 +109,7 @@ async function takeOver(
   let storeLease = 0n;
   if (!isReserved) {
     // Our own store lease is kept as long as it lives and lasts as long as it should.
-    const isKept = kinship === 'host id' && !isReservation(lease);
+    const isKept = matchedBy === 'host id' && !isReservation(lease);
     const left = isKept ? await registry.store.keepAlive(lease.storeLease) : undefined;
     storeLease = left === registry.ttl ? lease.storeLease : await grant.take();
   }
@@ -119,7 +119,7 @@ async function takeOver(
     !bytesEqual(encodeAttributes(attributes), encodeAttributes(lease.attributes))
   ) {
     const written = await registry.replace(lease, attributes, storeLease).catch((error: unknown) => {
-      // It may have been done, and the lease that this host has must not end with what is given back.
+      // It may have been done: then the lease of this host must not end with the store lease that is revoked.
       if (error instanceof StoreError && error.code === 'UNAVAILABLE') grant.isUsedBy({ storeLease });
       throw error;
     });
@@ -128,27 +128,27 @@ async function takeOver(
   }
   // One subnet for one host: others of ours are left from before a reservation or a change of configuration.
   for (const other of former) await registry.remove(other);
-  return { outcome: 'acquired', lease: held, origin: isReserved ? 'reservation' : kinship };
+  return { outcome: 'acquired', lease: held, origin: isReserved ? 'reservation' : matchedBy };
 }
 
 interface Situation {
-  readonly claims: readonly LeaseClaim[];
-  /** What we have, and what does not fit any more: given up for the new lease, which keeps what it can of it. */
+  readonly takenBlocks: readonly TakenBlock[];
+  /** Leases of ours that do not fit any more: replaced by the new one, which keeps their blocks where it can. */
   readonly former: readonly Lease[];
   /** 0 for the first try, one more for each race lost. */
   readonly attempt: number;
 }
 
-/** Undefined when somebody was faster. */
+/** Undefined when another host took the subnet first. */
 async function create(
   registry: Registry,
   { config, attributes, previous }: Applicant,
-  { claims, former, attempt }: Situation,
+  { takenBlocks, former, attempt }: Situation,
   grant: Grant,
 ): Promise<Acquisition | undefined> {
   const formerKeys = new Set(former.map(lease => lease.key));
   const taken = new BlockMap<string>();
-  for (const { key, block } of claimsWithin(claims, config)) {
+  for (const { key, block } of takenWithin(takenBlocks, config)) {
     if (!formerKeys.has(key)) taken.add(block, key);
   }
   const wishes = [previous, ...former.map(lease => lease.subnet)];
@@ -169,8 +169,8 @@ async function create(
 
   const written = await registry.create(subnet, attributes, await grant.take(), former);
   if (!written.ok) return undefined;
-  const now = await registry.claims();
-  if (olderClaim(claimsWithin(now, config), written.lease) !== undefined) {
+  const now = await registry.takenBlocks();
+  if (olderOverlap(takenWithin(now, config), written.lease) !== undefined) {
     await registry.remove(written.lease);
     return undefined;
   }

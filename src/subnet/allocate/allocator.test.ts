@@ -4,8 +4,8 @@ import fc from 'fast-check';
 import { Ip } from '../../base/ip.ts';
 import { Prefix } from '../../base/prefix.ts';
 import { type FamilyConfig, isLeasable, parseNetworkConfig, subnetCount } from '../config/config.ts';
+import { BlockMap } from '../lease/block-map.ts';
 import { allocate } from './allocator.ts';
-import { BlockMap } from './block-map.ts';
 
 function family(json: object, name: 'ipv4' | 'ipv6' = 'ipv4'): FamilyConfig {
   const found = parseNetworkConfig(JSON.stringify(json)).config[name];

@@ -9,7 +9,7 @@ import { ADDRESS_BITS } from '../../base/ip.ts';
 import { Prefix } from '../../base/prefix.ts';
 import { subnetCount } from '../config/config.ts';
 import type { FamilyConfig } from '../config/family-config.ts';
-import type { BlockMap } from './block-map.ts';
+import type { BlockMap } from '../lease/block-map.ts';
 
 /**
  * The first free subnet from the host's starting place on, or undefined when all of them are taken.

@@ -6,10 +6,10 @@
 
 import type { NetworkConfig } from '../config/config.ts';
 import { formatLeaseKey } from '../lease/key.ts';
-import { isLease, type Lease, type LeaseAttributes, type Subnet } from '../lease/lease.ts';
+import { addressOf, isLease, type Lease, type LeaseAttributes, type Subnet } from '../lease/lease.ts';
 import { checkSubnet } from '../lease/lease-check.ts';
+import { olderOverlap, takenWithin } from '../lease/taken-blocks.ts';
 import type { Registry } from '../registry.ts';
-import { claimsWithin, olderClaim } from './lease-claims.ts';
 
 /** Who a subnet is reserved for: at least one of the three. */
 export type ReservationOwner = Pick<LeaseAttributes, 'hostId' | 'publicIp' | 'publicIpv6'>;
@@ -38,8 +38,8 @@ export async function reserve(
 
   const written = await registry.create(subnet, { ...owner, reserved: true }, 0n);
   if (!written.ok) return { ok: false, reason: takenBy(written.found) };
-  const claims = await registry.claims();
-  const older = olderClaim(claimsWithin(claims, config), written.lease);
+  const takenBlocks = await registry.takenBlocks();
+  const older = olderOverlap(takenWithin(takenBlocks, config), written.lease);
   if (older === undefined) return written;
   await registry.remove(written.lease);
   return { ok: false, reason: `it overlaps ${older.block}, which is taken (${older.key})` };
@@ -57,7 +57,7 @@ function isSameOwner(attributes: LeaseAttributes, owner: ReservationOwner): bool
 
 function takenBy(found: Awaited<ReturnType<Registry['get']>>): string {
   if (!isLease(found)) return 'somebody else changed it at the same moment, or its value is not a lease';
-  const { publicIp, publicIpv6, hostId } = found.attributes;
-  const address = publicIp ?? publicIpv6;
-  return `it is held by ${address === undefined ? 'a host without address' : `${address}`}${hostId === undefined ? '' : ` (host ${hostId})`}`;
+  const { hostId } = found.attributes;
+  const holder = addressOf(found.attributes) ?? 'a host without address';
+  return `it is held by ${holder}${hostId === undefined ? '' : ` (host ${hostId})`}`;
 }

@@ -27,7 +27,7 @@ export class ConfigWatch {
   readonly #checkBackend: BackendCheck | undefined;
   #value: Uint8Array | undefined;
 
-  /** @param checkBackend finds what is wrong with the Backend, so that it is told together with all else. */
+  /** @param checkBackend finds what is wrong with the Backend, so that all problems are reported together. */
   constructor(registry: Registry, checkBackend?: BackendCheck) {
     this.#registry = registry;
     this.#checkBackend = checkBackend;
@@ -54,7 +54,7 @@ export class ConfigWatch {
   }
 }
 
-/** A byte order mark is no JSON, for flannel neither. */
+/** A byte order mark is no JSON, neither for flannel. */
 const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
 
 /** What the value of the configuration key says. */

@@ -1,9 +1,9 @@
 /**
- * A lease that is this host's, and the store lease it hangs on: renewed, written, and looked after when it may not be
- * as we know it. What is to be done about what is found is the LeaseHolder's business.
+ * A lease that is this host's, and the store lease that its key is attached to: renews it, writes it, and reads it again
+ * when it may have changed. The LeaseHolder decides what follows from what was read.
  *
- * A write whose answer was lost may have been done. It is remembered, so that our own words are not taken for those
- * of a stranger when they are found.
+ * A write whose answer was lost may have been done. It is remembered, so that it is not taken for another writer's when
+ * it is found.
  */
 import { bytesEqual } from '../../base/bytes.ts';
 import type { Clock } from '../../base/clock.ts';
@@ -23,13 +23,13 @@ import type { Registry } from '../registry.ts';
 import type { LossCause } from './holder-state.ts';
 import type { Renewal } from './renewal.ts';
 
-/** What our key says. */
+/** What became of our key. */
 export type Finding =
   | { readonly type: 'unchanged' }
-  /** What we wrote ourselves, without having heard that it was done. */
+  /** Our own write, whose answer was lost. */
   | { readonly type: 'written' }
   | { readonly type: 'overwritten'; readonly found: Lease | RejectedLease }
-  /** Somebody asks whether we live. */
+  /** Another host asks whether we run. */
   | { readonly type: 'claimed'; readonly by: Claimant }
   /** It has no expiry any more. */
   | { readonly type: 'reserved' }
@@ -70,14 +70,14 @@ export class HeldLease {
     return this.#storeLease;
   }
 
-  /** Whether this is what the lease in the store says. */
-  says(attributes: LeaseAttributes): boolean {
+  /** Whether the lease in the store has these attributes. */
+  isPublished(attributes: LeaseAttributes): boolean {
     return bytesEqual(this.#encode(attributes), encodeAttributes(this.#lease.attributes));
   }
 
   /** Whether there is something to write: another value, or another store lease. */
   differsFrom(attributes: LeaseAttributes): boolean {
-    return !this.says(attributes) || this.#lease.storeLease !== this.#storeLease;
+    return !this.isPublished(attributes) || this.#lease.storeLease !== this.#storeLease;
   }
 
   /** False when the store lease is gone. @throws StoreError */
@@ -89,7 +89,7 @@ export class HeldLease {
     return ttl !== undefined;
   }
 
-  /** Reads our key and draws the conclusion; one that is still ours hangs on a good store lease then. @throws StoreError */
+  /** Reads our key; one that is still ours is attached to a valid store lease afterwards. @throws StoreError */
   async look(own: LeaseAttributes): Promise<Finding> {
     const before = this.#lease;
     const found = await this.#registry.get(before.key);
@@ -104,7 +104,7 @@ export class HeldLease {
       this.#renewal.stop();
     }
     if (this.#isStoreLeaseGone && this.#storeLease !== 0n) await this.#replaceStoreLease();
-    // A value that is no lease has none of our attributes, so that they are written again.
+    // A value that is no lease has none of our attributes, so they are written again.
     const { createRevision, modRevision } = found;
     this.#lease = isLease(found) ? found : { ...before, attributes: {}, createRevision, modRevision };
     return finding;
@@ -130,13 +130,13 @@ export class HeldLease {
     }
   }
 
-  /** What nobody uses any more ends by itself too; this only tidies up earlier. */
+  /** Ends the store lease before its time is over; a failure is of no consequence. */
   async revoke(): Promise<void> {
     if (this.#isStoreLeaseGone) return;
     await this.giveBack().catch(() => undefined);
   }
 
-  /** Deletes our key, but only where it still hangs on this store lease: nobody else can be hurt. @throws StoreError */
+  /** Deletes our key, but only while it is attached to this store lease: never another host's. @throws StoreError */
   async giveBack(): Promise<void> {
     if (this.#storeLease !== 0n) await this.#registry.store.revoke(this.#storeLease);
   }
@@ -147,10 +147,10 @@ export class HeldLease {
     const { claim, reserved } = found.attributes;
     if (claim !== undefined) return { type: 'claimed', by: claim };
     if (isReservation(found) && reserved === true && !this.#isReserved) return { type: 'reserved' };
-    return this.#isOurWord(found, own) ? { type: 'written' } : { type: 'overwritten', found };
+    return this.#isOurWrite(found, own) ? { type: 'written' } : { type: 'overwritten', found };
   }
 
-  /** A store lease takes its key along; a key that is gone alone was deleted by somebody. */
+  /** A store lease that ends deletes its key; a key that is gone without it was deleted. */
   async #causeOfEnd(): Promise<LossCause> {
     if (this.#storeLease !== 0n && !this.#isStoreLeaseGone) await this.renew();
     return this.#isStoreLeaseGone ? 'expired' : 'deleted';
@@ -164,7 +164,7 @@ export class HeldLease {
     this.#renewal.confirmed(sent, ttl);
   }
 
-  #isOurWord(found: Lease, own: LeaseAttributes): boolean {
+  #isOurWrite(found: Lease, own: LeaseAttributes): boolean {
     if (found.storeLease !== this.#storeLease) return false;
     const value = encodeAttributes(found.attributes);
     const isUnanswered = this.#unanswered !== undefined && bytesEqual(value, this.#unanswered);

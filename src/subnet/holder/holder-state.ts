@@ -1,8 +1,8 @@
-/** What a LeaseHolder tells: how it stands with the lease now, and what happened to it. */
+/** What a LeaseHolder reports: the state of the lease, and what happened to it. */
 import type { Ip } from '../../base/ip.ts';
 import type { StoreError } from '../../store/store.ts';
 import type { Acquisition, Origin } from '../allocate/acquire.ts';
-import type { Claimant, Lease, RejectedLease } from '../lease/lease.ts';
+import { addressOf, type Claimant, type Lease, type RejectedLease } from '../lease/lease.ts';
 
 export interface HolderState {
   /** The lease to work with. While it is absent the host keeps what it has and gets no new peers' traffic. */
@@ -10,20 +10,20 @@ export interface HolderState {
   /**
    * held         the store has confirmed it, and its time is not over
    * unconfirmed  known from before, or the store was away for longer than the lease lasts: still ours unless
-   *              somebody took it, which will be seen when the store is back
+   *              another host took it, which shows when the store is back
    */
   readonly ownership?: 'held' | 'unconfirmed';
   /** Whether the lease in the store says what peers should know of this host now. */
   readonly published?: boolean;
   /** When the store would let it go without renewal, on the monotonic clock; absent for a reservation. */
   readonly deadline?: number;
-  /** Why there is no lease, or no news of it. */
+  /** Why there is no lease, or no contact to the store. */
   readonly trouble?: LeaseTrouble;
   /** Another host with our id, which wants this lease too. */
-  readonly otherWriter?: Rival;
+  readonly otherWriter?: OtherWriter;
 }
 
-export interface Rival {
+export interface OtherWriter {
   readonly key: string;
   readonly address: Ip | undefined;
 }
@@ -31,13 +31,13 @@ export interface Rival {
 export interface LeaseTrouble {
   readonly code: /** Every subnet is taken; the holder waits for one. */
     | 'OUT_OF_SUBNETS'
-    /** Somebody else has the subnet now, or it was deleted; the holder is getting another. */
+    /** Another host has the subnet now, or it was deleted; the holder is getting another. */
     | 'LEASE_LOST'
-    /** The lease of this host's id is another host's; the holder waits for its end. */
+    /** Another host has this host's id and its lease; the holder waits for its end. */
     | 'DUPLICATE_IDENTITY'
     /** The store does not answer; the holder tries again. */
     | 'STORE_UNAVAILABLE'
-    /** The store answers and says no; the holder tries again, in case a person changes that. */
+    /** The store refuses; the holder tries again, in case a person changes that. */
     | 'STORE_REFUSED';
   readonly reason: string;
   readonly hint?: string;
@@ -46,14 +46,14 @@ export interface LeaseTrouble {
 /** One change of state; every one is reported, in order. */
 export type HolderEvent =
   | { readonly type: 'acquired'; readonly lease: Lease; readonly origin: Origin }
-  /** Our attributes were written: peers are told. */
+  /** Our attributes were written, for peers to read. */
   | { readonly type: 'published'; readonly lease: Lease }
   /** The lease has become a reservation: it does not expire any more. */
   | { readonly type: 'reserved'; readonly lease: Lease }
   | { readonly type: 'lost'; readonly lease: Lease; readonly cause: LossCause; readonly by?: Lease }
-  /** Somebody wrote to our key with our own id, or something that is no lease; we write ours again. */
+  /** Our key was written with our own id, or with a value that is no lease; ours is written again. */
   | { readonly type: 'overwritten'; readonly lease: Lease; readonly found: Lease | RejectedLease }
-  /** Somebody asked whether we live, and got our answer. */
+  /** Another host asked whether we run, and got our answer. */
   | { readonly type: 'claimed'; readonly lease: Lease; readonly by: Claimant }
   /** Another host has our id and the lease that goes with it. */
   | { readonly type: 'conflict'; readonly lease: Lease }
@@ -76,8 +76,8 @@ export function lossTrouble({ key }: Lease, cause: LossCause, by?: Lease): Lease
   return { code: 'LEASE_LOST', reason };
 }
 
-/** What to tell of a host that has to wait for its lease. */
-export function waitingNews(
+/** Event and trouble of a host that has to wait for its lease. */
+export function waitingEvent(
   result: Exclude<Acquisition, { readonly outcome: 'acquired' }>,
 ): readonly [HolderEvent, LeaseTrouble] {
   if (result.outcome === 'full') {
@@ -102,9 +102,10 @@ export const COPIED_DISK =
   'one of them was probably copied with its disk: there, stop the agent, delete identity.json in its state directory, ' +
   'and start it again; if the other host is gone for good, free its lease with `tulle lease release --force`';
 
-export const rivalFor = ({ key }: Lease, other: Claimant): Rival => ({ key, address: addressOf(other) });
-
-export const addressOf = ({ publicIp, publicIpv6 }: Claimant): Ip | undefined => publicIp ?? publicIpv6;
+export const otherWriterOf = ({ key }: Lease, other: Claimant): OtherWriter => ({
+  key,
+  address: addressOf(other),
+});
 
 export function storeTrouble({ retriable, message, hint }: StoreError): LeaseTrouble {
   const code = retriable ? 'STORE_UNAVAILABLE' : 'STORE_REFUSED';

@@ -9,9 +9,9 @@
  *       v     |                    v  |
  *     [ waiting ]                [ publishing ]
  *
- * The loop is level-triggered: what happens (a notice about our key, a new configuration, a renewal that is due)
- * only marks what is in doubt, and one step reads and acts. Failures of the store are retried for ever; they
- * change nothing about the lease, except that after its time it counts as unconfirmed.
+ * The loop is level-triggered: an event (a notice about our key, a new configuration, a renewal that is due) only marks
+ * what is stale, and one step reads and acts. Failures of the store are retried without end; they change nothing about
+ * the lease, except that after its time it counts as unconfirmed.
  */
 import { backoff, type Clock, systemClock } from '../../base/clock.ts';
 import { Wakeup } from '../../base/wakeup.ts';
@@ -24,7 +24,13 @@ import { KeyWatch, untilFreed } from '../lease/lease-watch.ts';
 import type { Registry } from '../registry.ts';
 import { ConflictBackoff } from './conflict-backoff.ts';
 import { HeldLease } from './held-lease.ts';
-import { type HolderEvent, type HolderState, lossTrouble, rivalFor, waitingNews } from './holder-state.ts';
+import {
+  type HolderEvent,
+  type HolderState,
+  lossTrouble,
+  otherWriterOf,
+  waitingEvent,
+} from './holder-state.ts';
 import { LeaseStatus } from './lease-status.ts';
 import { Renewal } from './renewal.ts';
 
@@ -52,26 +58,26 @@ export class LeaseHolder {
   readonly #clock: Clock;
   readonly #random: () => number;
   readonly #renewal: Renewal;
-  readonly #standing: LeaseStatus;
+  readonly #status: LeaseStatus;
   readonly #avoid = new Set<string>();
-  readonly #bell: Wakeup;
+  readonly #wakeup: Wakeup;
   readonly #conflictBackoff: ConflictBackoff;
 
   #config: NetworkConfig;
   #attributes: OwnAttributes;
   #previous: Subnet | undefined;
 
-  #holding: HeldLease | undefined;
+  #held: HeldLease | undefined;
   /** The lease, if any, has to be chosen anew. */
   #seeking = true;
-  /** Our key may not be as we know it. */
-  #inDoubt = false;
+  /** Our key may have changed in the store. */
+  #isStale = false;
   #watch: KeyWatch | undefined;
 
   constructor(registry: Registry, options: HolderOptions) {
     this.#registry = registry;
     this.#clock = options.clock ?? systemClock;
-    this.#bell = new Wakeup(this.#clock);
+    this.#wakeup = new Wakeup(this.#clock);
     this.#conflictBackoff = new ConflictBackoff(this.#clock);
     this.#random = options.random ?? Math.random;
     this.#renewal = new Renewal({ margin: options.renewMargin ?? 0, random: this.#random });
@@ -79,12 +85,12 @@ export class LeaseHolder {
     this.#attributes = options.attributes;
     this.#previous = options.previous ?? options.known?.subnet;
     if (options.known !== undefined) this.#hold(options.known, 0n);
-    this.#standing = new LeaseStatus({
+    this.#status = new LeaseStatus({
       look: () =>
-        this.#holding && {
-          lease: this.#holding.lease,
+        this.#held && {
+          lease: this.#held.lease,
           confirmed: !this.#seeking,
-          published: this.#holding.says(this.#attributes),
+          published: this.#held.isPublished(this.#attributes),
         },
       otherWriter: () => this.#conflictBackoff.otherWriter,
       renewal: this.#renewal,
@@ -94,10 +100,10 @@ export class LeaseHolder {
   }
 
   get state(): Watchable<HolderState> {
-    return this.#standing.state;
+    return this.#status.state;
   }
 
-  /** Changes what is wanted: another configuration may mean another subnet, other attributes are published. */
+  /** Another configuration, which may need another subnet, or other attributes to publish. */
   update({
     config = this.#config,
     attributes = this.#attributes,
@@ -105,23 +111,23 @@ export class LeaseHolder {
     readonly config?: NetworkConfig;
     readonly attributes?: OwnAttributes;
   }): void {
-    // Nothing is tried again at once, and no other host is asked again, because the same is said again.
+    // The same values again cause no retry and no new claim.
     if (config === this.#config && attributes === this.#attributes) return;
     if (config !== this.#config) this.#seeking = true;
     this.#config = config;
     this.#attributes = attributes;
-    this.#conflictBackoff.end();
-    this.#bell.ring();
+    this.#conflictBackoff.reset();
+    this.#wakeup.ring();
   }
 
-  /** Somebody has heard from the store: what failed is tried again at once. */
+  /** Another part of the agent has an answer from the store: what failed is tried again at once. */
   storeAnswers(): void {
-    this.#bell.ring();
+    this.#wakeup.ring();
   }
 
   /** Gets the lease and holds it until `signal` aborts. The lease then stays in the store until its time is over. */
   async run(signal: AbortSignal): Promise<void> {
-    const wake = () => this.#bell.ring();
+    const wake = () => this.#wakeup.ring();
     signal.addEventListener('abort', wake, { once: true });
     let delays = backoff(RETRY.first, RETRY.cap, this.#random);
     try {
@@ -129,15 +135,15 @@ export class LeaseHolder {
         try {
           await this.#step(signal);
           delays = backoff(RETRY.first, RETRY.cap, this.#random);
-          this.#standing.succeeded();
-          await this.#bell.pause(this.#nextTime() - this.#clock.monotonic());
+          this.#status.succeeded();
+          await this.#wakeup.pause(this.#nextTime() - this.#clock.monotonic());
         } catch (error) {
           if (signal.aborted) break;
           if (!(error instanceof StoreError)) throw error;
-          this.#standing.failed(error);
+          this.#status.failed(error);
           const delay = delays.next().value;
           const left = (this.#renewal.deadline ?? Number.POSITIVE_INFINITY) - this.#clock.monotonic();
-          await this.#bell.pause(left > 0 ? Math.min(delay, left) : delay);
+          await this.#wakeup.pause(left > 0 ? Math.min(delay, left) : delay);
         }
       }
     } finally {
@@ -148,36 +154,36 @@ export class LeaseHolder {
 
   /** Gives the lease back, after `run` has ended; a reservation stays. @throws StoreError */
   async release(): Promise<Lease | undefined> {
-    const lease = this.#holding?.lease;
-    await this.#holding?.giveBack();
+    const lease = this.#held?.lease;
+    await this.#held?.giveBack();
     this.#drop();
-    this.#standing.refresh();
+    this.#status.refresh();
     return lease;
   }
 
   async #step(signal: AbortSignal): Promise<void> {
-    while ((this.#holding === undefined || this.#seeking) && !(await this.#acquire(signal))) {
-      await untilFreed(this.#registry, this.#bell, signal);
+    while ((this.#held === undefined || this.#seeking) && !(await this.#acquire(signal))) {
+      await untilFreed(this.#registry, this.#wakeup, signal);
       signal.throwIfAborted();
     }
     if (this.#clock.monotonic() >= this.#renewal.due) await this.#renew();
-    if (this.#inDoubt && this.#conflictBackoff.isOver) {
-      this.#inDoubt = false;
+    if (this.#isStale && this.#conflictBackoff.isOver) {
+      this.#isStale = false;
       try {
         await this.#look();
       } catch (error) {
-        this.#inDoubt = true;
+        this.#isStale = true;
         throw error;
       }
     }
-    if (!this.#inDoubt) await this.#publish();
-    // What came up meanwhile does not wait for the next renewal.
-    if (this.#holding === undefined || this.#seeking) this.#bell.ring();
+    if (!this.#isStale) await this.#publish();
+    // A change meanwhile does not wait for the next renewal.
+    if (this.#held === undefined || this.#seeking) this.#wakeup.ring();
   }
 
   #nextTime(): number {
     const due = Math.min(this.#renewal.due, this.#conflictBackoff.conflictEnds);
-    return this.#inDoubt ? Math.min(due, this.#conflictBackoff.until) : due;
+    return this.#isStale ? Math.min(due, this.#conflictBackoff.until) : due;
   }
 
   /** False when the network is full, or another host has our identity. */
@@ -197,88 +203,89 @@ export class LeaseHolder {
       this.#seeking = true;
       throw error;
     }
-    this.#standing.succeeded();
+    this.#status.succeeded();
     if (result.outcome !== 'acquired') {
       this.#drop();
       this.#seeking = true;
       if (result.outcome === 'conflict')
-        this.#conflictBackoff.proven(rivalFor(result.lease, result.lease.attributes));
-      this.#standing.tell(...waitingNews(result));
+        this.#conflictBackoff.recordDuplicate(otherWriterOf(result.lease, result.lease.attributes));
+      this.#status.report(...waitingEvent(result));
       return false;
     }
     const { lease, origin } = result;
-    this.#conflictBackoff.end();
+    this.#conflictBackoff.reset();
     this.#previous = lease.subnet;
-    const former = this.#holding;
+    const former = this.#held;
     this.#hold(lease, lease.storeLease);
     if (isReservation(lease)) this.#renewal.stop();
     else this.#renewal.confirmed(sent, this.#registry.ttl);
     await this.#watchKey(lease.key);
-    this.#standing.tell({ type: 'acquired', lease, origin });
+    this.#status.report({ type: 'acquired', lease, origin });
     // A store that bounds what one host has would refuse one that has moved often.
     if (former?.storeLease !== lease.storeLease) await former?.revoke();
     return true;
   }
 
   async #renew(): Promise<void> {
-    if ((await this.#holding?.renew()) !== true) this.#inDoubt = true;
-    else if (this.#conflictBackoff.otherWriter === undefined) this.#conflictBackoff.end();
+    if ((await this.#held?.renew()) !== true) this.#isStale = true;
+    else if (this.#conflictBackoff.otherWriter === undefined) this.#conflictBackoff.reset();
   }
 
-  /** Our key may be another's, or nobody's. */
+  /** Reads our key again, which may be another host's or gone. */
   async #look(): Promise<void> {
-    const holding = this.#holding;
-    if (holding === undefined) return;
-    const { lease } = holding;
-    const finding = await holding.look(this.#attributes);
+    const held = this.#held;
+    if (held === undefined) return;
+    const { lease } = held;
+    const finding = await held.look(this.#attributes);
     switch (finding.type) {
       case 'unchanged':
         return;
       case 'written':
-        return this.#standing.tell({ type: 'published', lease: holding.lease });
+        return this.#status.report({ type: 'published', lease: held.lease });
       case 'reserved':
-        return this.#standing.tell({ type: 'reserved', lease: holding.lease });
+        return this.#status.report({ type: 'reserved', lease: held.lease });
       case 'claimed': {
         const { type, by } = finding;
-        if (by.hostId === this.#attributes.hostId) this.#conflictBackoff.proven(rivalFor(lease, by));
-        return this.#standing.tell({ type, lease, by });
+        if (by.hostId === this.#attributes.hostId)
+          this.#conflictBackoff.recordDuplicate(otherWriterOf(lease, by));
+        return this.#status.report({ type, lease, by });
       }
       case 'overwritten':
-        this.#conflictBackoff.provoked(
-          isLease(finding.found) ? rivalFor(lease, finding.found.attributes) : undefined,
+        this.#conflictBackoff.recordOverwrite(
+          isLease(finding.found) ? otherWriterOf(lease, finding.found.attributes) : undefined,
         );
-        return this.#standing.tell({ type: 'overwritten', lease, found: finding.found });
+        return this.#status.report({ type: 'overwritten', lease, found: finding.found });
       case 'lost': {
         const { type, ...loss } = finding;
         if (loss.by !== undefined && loss.by.attributes.hostId === undefined) this.#avoid.add(lease.key);
-        await holding.revoke();
+        await held.revoke();
         this.#drop();
-        return this.#standing.tell({ type, lease, ...loss }, lossTrouble(lease, loss.cause, loss.by));
+        return this.#status.report({ type, lease, ...loss }, lossTrouble(lease, loss.cause, loss.by));
       }
     }
   }
 
-  /** Makes the value in the store ours, when it is not. */
+  /** Writes our value where the store has another. */
   async #publish(): Promise<void> {
-    const holding = this.#holding;
-    if (holding?.differsFrom(this.#attributes)) {
-      if (await holding.publish(this.#attributes)) {
-        this.#standing.tell({ type: 'published', lease: holding.lease });
+    const held = this.#held;
+    if (held?.differsFrom(this.#attributes)) {
+      if (await held.publish(this.#attributes)) {
+        this.#status.report({ type: 'published', lease: held.lease });
       } else {
-        this.#inDoubt = true;
-        this.#bell.ring();
+        this.#isStale = true;
+        this.#wakeup.ring();
       }
     }
-    this.#standing.refresh();
+    this.#status.refresh();
   }
 
   #hold(lease: Lease, storeLease: bigint): void {
     const parts = { renewal: this.#renewal, clock: this.#clock };
-    this.#holding = new HeldLease(this.#registry, lease, storeLease, parts);
+    this.#held = new HeldLease(this.#registry, lease, storeLease, parts);
   }
 
   #drop(): void {
-    this.#holding = undefined;
+    this.#held = undefined;
     this.#renewal.stop();
   }
 
@@ -287,15 +294,15 @@ export class LeaseHolder {
     await this.#watch?.[Symbol.asyncDispose]();
     this.#watch = new KeyWatch(this.#registry, key, {
       seen: found => {
-        const known = this.#holding?.lease;
+        const known = this.#held?.lease;
         if (known === undefined || found?.modRevision === known.modRevision) return;
-        this.#inDoubt = true;
-        // Nobody is fought with who is gone, or who only asks.
+        this.#isStale = true;
+        // A deletion and a claim are no conflict.
         if (found === undefined || (isLease(found) && found.attributes.claim))
           this.#conflictBackoff.interrupt();
-        this.#bell.ring();
+        this.#wakeup.ring();
       },
-      resumed: () => this.#bell.ring(),
+      resumed: () => this.#wakeup.ring(),
     });
   }
 }

@@ -1,4 +1,4 @@
-/** How it stands with this host's lease, for others to see: the state, why it is not better, and what happened. */
+/** The status of this host's lease for the rest of the agent: the state, the trouble with it, and events. */
 import type { Clock } from '../../base/clock.ts';
 import { Watchable } from '../../base/watchable.ts';
 import type { StoreError } from '../../store/store.ts';
@@ -7,7 +7,7 @@ import {
   type HolderEvent,
   type HolderState,
   type LeaseTrouble,
-  type Rival,
+  type OtherWriter,
   storeTrouble,
 } from './holder-state.ts';
 import type { Renewal } from './renewal.ts';
@@ -23,7 +23,7 @@ export interface LeaseFacts {
 
 export interface LeaseStatusOptions {
   readonly look: () => LeaseFacts | undefined;
-  readonly otherWriter: () => Rival | undefined;
+  readonly otherWriter: () => OtherWriter | undefined;
   readonly renewal: Renewal;
   readonly clock: Clock;
   readonly report: (event: HolderEvent) => void;
@@ -40,8 +40,8 @@ export class LeaseStatus {
     this.state = new Watchable(this.#describe());
   }
 
-  /** Tells what happened, to somebody who finds the same in the state. */
-  tell(event: HolderEvent, trouble?: LeaseTrouble): void {
+  /** Sets the state, then reports what happened, so that the reader of an event finds it in the state. */
+  report(event: HolderEvent, trouble?: LeaseTrouble): void {
     if (trouble !== undefined) this.#trouble = trouble;
     this.refresh();
     this.#options.report(event);
@@ -71,7 +71,7 @@ export class LeaseStatus {
   succeeded(): void {
     if (!this.#failing) return;
     this.#failing = false;
-    this.tell({ type: 'store-recovered' });
+    this.report({ type: 'store-recovered' });
   }
 
   #describe(): HolderState {

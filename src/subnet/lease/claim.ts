@@ -1,10 +1,10 @@
 /**
- * A question to the holder of a lease: do you live? It is written into the lease itself, where the holder looks anyway,
- * changes nothing for peers, and costs nothing while nobody asks.
+ * A claim asks the holder of a lease whether it runs. It is written into the lease itself, which the holder watches
+ * anyway, and changes nothing for peers.
  *
- *     claimant   puts TulleClaim into the lease                    lease stays on its holder's store lease
- *     holder     writes its lease again, without the question     at once, however busy it is with rivals
- *     claimant   has its answer; without one after a while nobody is there
+ *     claimant   puts TulleClaim into the lease             the lease stays on its holder's store lease
+ *     holder     writes its lease again, without the claim  at once, also while it backs off from a conflict
+ *     claimant   has its answer; after a time without one the holder does not run
  */
 import type { Clock } from '../../base/clock.ts';
 import { Wakeup } from '../../base/wakeup.ts';
@@ -15,14 +15,14 @@ import { KeyWatch } from './lease-watch.ts';
 
 /** Milliseconds that a holder has for its answer, on a machine that is busy with other things. */
 const PATIENCE = 3_000;
-/** The store may be far away, and the holder needs it three times: to hear, to read and to write. */
+/** The store may be far away, and the holder needs three round trips: to be notified, to read and to write. */
 const ROUND_TRIPS = 10;
 
 export type ClaimAnswer =
   | { readonly type: 'alive' }
-  /** Nobody answered; the lease as it is with the question. */
+  /** The holder did not answer; the lease as it is with the claim. */
   | { readonly type: 'silent'; readonly lease: Lease }
-  /** Somebody else changed the lease at the same moment. */
+  /** Another host changed the lease at the same moment. */
   | { readonly type: 'changed' };
 
 /** @throws StoreError; the signal's reason on abort */
@@ -43,8 +43,8 @@ export async function askHolder(
   const isOurs = (found: { readonly modRevision: bigint } | undefined) =>
     found?.modRevision === asked.modRevision;
 
-  const bell = new Wakeup(clock);
-  const wake = () => bell.ring();
+  const wakeup = new Wakeup(clock);
+  const wake = () => wakeup.ring();
   signal.addEventListener('abort', wake, { once: true });
   try {
     await using _watch = new KeyWatch(registry, lease.key, {
@@ -53,7 +53,7 @@ export async function askHolder(
       },
       resumed: () => undefined,
     });
-    await bell.pause(PATIENCE + ROUND_TRIPS * (clock.monotonic() - begun));
+    await wakeup.pause(PATIENCE + ROUND_TRIPS * (clock.monotonic() - begun));
   } finally {
     signal.removeEventListener('abort', wake);
   }
@@ -71,7 +71,7 @@ async function write(
     return written.ok ? written.lease : 'changed';
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
-    // A store that lets nobody ask lets nobody take it either.
+    // A store that forbids the claim forbids to take the lease as well.
     if (error.code === 'FORBIDDEN') return 'alive';
     if (error.code === 'LEASE_LOST') return 'changed';
     throw error;

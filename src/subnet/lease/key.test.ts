@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { ParseError } from '../../base/errors.ts';
 import { type Family, Ip } from '../../base/ip.ts';
 import { Prefix } from '../../base/prefix.ts';
-import { claimsOfKey, formatLeaseKey, parseLeaseKey } from './key.ts';
+import { formatLeaseKey, parseLeaseKey, takenBlocksOfKey } from './key.ts';
 import { formatSubnet } from './lease.ts';
 
 const block = (family: Family) =>
@@ -95,7 +95,7 @@ describe('lease keys', () => {
       });
     fc.assert(
       fc.property(fc.oneof(fc.string(), nearly, spoiled), key => {
-        const claims = claimsOfKey(key).map(String);
+        const takenBlocks = takenBlocksOfKey(key).map(String);
         let subnet: ReturnType<typeof parseLeaseKey>;
         try {
           subnet = parseLeaseKey(key);
@@ -104,7 +104,7 @@ describe('lease keys', () => {
           return;
         }
         assert.equal(formatLeaseKey(subnet), key);
-        assert.deepEqual(claims.join(', '), formatSubnet(subnet));
+        assert.deepEqual(takenBlocks.join(', '), formatSubnet(subnet));
       }),
       { numRuns: 3000 },
     );
@@ -112,7 +112,7 @@ describe('lease keys', () => {
 });
 
 describe('what a flannel host takes from a key', () => {
-  for (const [key, claims] of [
+  for (const [key, takenBlocks] of [
     ['10.12.13.0-24', ['10.12.13.0/24']],
     ['hi10.12.13.7-24', ['10.12.13.0/24']],
     ['-x/10.12.13.0-24&fc00:0:0:0::-64', ['10.12.13.0/24', 'fc00::/64']],
@@ -122,6 +122,6 @@ describe('what a flannel host takes from a key', () => {
     ['10.12.13.0-24&fc00-64', []],
     ['0.0.0.0-0', []],
   ] as const) {
-    test(key, () => assert.deepEqual(claimsOfKey(key).map(String), claims));
+    test(key, () => assert.deepEqual(takenBlocksOfKey(key).map(String), takenBlocks));
   }
 });

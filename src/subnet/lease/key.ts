@@ -50,7 +50,7 @@ export function parseLeaseKey(key: string): Subnet {
 }
 
 /** The blocks a flannel host takes from a key when it looks for a free one; empty when it ignores the key. */
-export function claimsOfKey(key: string): readonly Prefix[] {
+export function takenBlocksOfKey(key: string): readonly Prefix[] {
   const groups = FLANNEL_FORM.exec(key)?.groups;
   if (groups === undefined) return [];
   const { v4 = '', len4 = '', v6, len6 = '' } = groups;

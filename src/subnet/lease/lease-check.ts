@@ -7,14 +7,14 @@
 import { ADDRESS_BITS, type Ip } from '../../base/ip.ts';
 import { Prefix } from '../../base/prefix.ts';
 import { familiesOf, type NetworkConfig } from '../config/config.ts';
-import { blocksOf, type Lease, type RejectedLease, type Subnet } from './lease.ts';
+import { addressesOf, blocksOf, type Lease, type RejectedLease, type Subnet } from './lease.ts';
 
 /** RFC 791: addresses of this network's own hosts, never seen on the wire. */
 const THIS_NETWORK = Prefix.parse('0.0.0.0/8');
 
 export interface CheckContext {
   readonly config: NetworkConfig;
-  /** Addresses that peers are told about this host: a lease with one of them leads back to ourselves. */
+  /** The addresses that this host publishes: a lease with one of them leads back to it. */
   readonly ownAddresses: readonly Ip[];
 }
 
@@ -31,8 +31,7 @@ export function checkLease(lease: Lease, { config, ownAddresses }: CheckContext)
   const wrong = checkSubnet(subnet, config);
   if (wrong !== undefined) return reject(wrong);
 
-  const { publicIp, publicIpv6 } = lease.attributes;
-  const addresses = [publicIp, publicIpv6].filter(ip => ip !== undefined);
+  const addresses = addressesOf(lease.attributes);
   if (addresses.length === 0) return reject('has no public address');
   for (const ip of addresses) {
     const wrong = addressProblem(ip, config);

@@ -5,14 +5,14 @@
 import type { Ip } from '../../base/ip.ts';
 import type { Prefix } from '../../base/prefix.ts';
 import type { KeyValue } from '../../store/store.ts';
-import { BlockMap } from '../allocate/block-map.ts';
-import { claimsOf, type LeaseClaim } from '../allocate/lease-claims.ts';
-import { decodeLease, isLease, type Lease, type RejectedLease } from './lease.ts';
+import { BlockMap } from './block-map.ts';
+import { addressesOf, decodeLease, isLease, type Lease, type RejectedLease } from './lease.ts';
+import { type TakenBlock, takenBlocksOf } from './taken-blocks.ts';
 
 interface Entry {
   readonly read: Lease | RejectedLease;
   /** As flannel reads it: what is no good lease takes its blocks all the same. */
-  readonly claims: readonly LeaseClaim[];
+  readonly takenBlocks: readonly TakenBlock[];
 }
 
 /** Keys by what they have in common. */
@@ -29,28 +29,28 @@ export class LeaseLedger {
   put(key: string, kv: KeyValue): void {
     this.delete(key);
     const read = decodeLease(key, kv);
-    const claims = claimsOf(key, kv);
-    this.#entries.set(key, { read, claims });
-    for (const { block } of claims) {
+    const takenBlocks = takenBlocksOf(key, kv);
+    this.#entries.set(key, { read, takenBlocks });
+    for (const { block } of takenBlocks) {
       add(this.#byBlock, block.toString(), key);
       this.#blocks.add(block, block.toString());
     }
     if (!isLease(read)) return;
     const { hostId } = read.attributes;
     if (hostId !== undefined) add(this.#byHost, hostId, key);
-    for (const address of addressesOf(read)) add(this.#byAddress, address, key);
+    for (const address of addressesOf(read.attributes)) add(this.#byAddress, `${address}`, key);
   }
 
   delete(key: string): void {
     const entry = this.#entries.get(key);
     if (entry === undefined) return;
     this.#entries.delete(key);
-    for (const { block } of entry.claims) {
+    for (const { block } of entry.takenBlocks) {
       if (remove(this.#byBlock, block.toString(), key)) this.#blocks.delete(block);
     }
     if (!isLease(entry.read)) return;
     remove(this.#byHost, entry.read.attributes.hostId ?? '', key);
-    for (const address of addressesOf(entry.read)) remove(this.#byAddress, address, key);
+    for (const address of addressesOf(entry.read.attributes)) remove(this.#byAddress, `${address}`, key);
   }
 
   clear(): void {
@@ -72,17 +72,14 @@ export class LeaseLedger {
   }
 
   /** What takes a part of this block. */
-  overlapping(block: Prefix): readonly LeaseClaim[] {
+  overlapping(block: Prefix): readonly TakenBlock[] {
     const keys = this.#blocks.overlaps(block).flatMap(({ value }) => [...(this.#byBlock.get(value) ?? NONE)]);
-    const claims = keys.flatMap(key => this.#entries.get(key)?.claims ?? []);
-    return claims.filter(claim => claim.block.overlaps(block));
+    const takenBlocks = keys.flatMap(key => this.#entries.get(key)?.takenBlocks ?? []);
+    return takenBlocks.filter(claim => claim.block.overlaps(block));
   }
 }
 
 const NONE: ReadonlySet<string> = new Set();
-
-const addressesOf = ({ attributes: { publicIp, publicIpv6 } }: Lease) =>
-  [publicIp, publicIpv6].filter(ip => ip !== undefined).map(ip => ip.toString());
 
 function add(index: Index, by: string, key: string): void {
   const keys = index.get(by);

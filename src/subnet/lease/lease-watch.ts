@@ -1,15 +1,15 @@
-/** The two things a LeaseHolder wants to hear of from the store without asking. */
+/** What a LeaseHolder waits for in the store: a change of its key, or a subnet that becomes free. */
 import type { Wakeup } from '../../base/wakeup.ts';
 import type { Registry } from '../registry.ts';
 import type { Lease, RejectedLease } from './lease.ts';
 
-/** Milliseconds after which a full network is looked at even without a notice that something was freed. */
+/** Milliseconds after which a full network is listed again, even without a notice that a subnet was freed. */
 const FULL_RECHECK = 60_000;
 
 export interface KeyNotices {
   /**
-   * What our key says, whenever the store says something about it; undefined when the key is gone, or when it cannot
-   * be told whether its revision is of the same history.
+   * The value of the key after each change; undefined when the key is gone, or when the store's history was lost, so
+   * that revisions cannot be compared.
    */
   readonly seen: (found: Lease | RejectedLease | undefined) => void;
   readonly resumed: () => void;
@@ -47,11 +47,11 @@ export class KeyWatch implements AsyncDisposable {
   }
 }
 
-/** Returns when a subnet may have become free, when the bell rings, or when a minute is over. */
-export async function untilFreed(registry: Registry, bell: Wakeup, signal: AbortSignal): Promise<void> {
+/** Returns when a subnet may have become free, when `wakeup` is rung, or after a minute. */
+export async function untilFreed(registry: Registry, wakeup: Wakeup, signal: AbortSignal): Promise<void> {
   const stop = new AbortController();
-  const watching = watchFreed(registry, AbortSignal.any([signal, stop.signal]), () => bell.ring());
-  await bell.pause(FULL_RECHECK);
+  const watching = watchFreed(registry, AbortSignal.any([signal, stop.signal]), () => wakeup.ring());
+  await wakeup.pause(FULL_RECHECK);
   stop.abort();
   await watching;
 }
@@ -60,7 +60,7 @@ async function watchFreed(registry: Registry, signal: AbortSignal, freed: () => 
   let first = true;
   for await (const update of registry.store.observe(registry.subnetsPrefix, { signal })) {
     const deleted = update.type === 'events' && update.events.some(event => event.type === 'delete');
-    // A second snapshot means that history was lost, and with it perhaps the news of a deletion.
+    // A second snapshot means that history was lost, and with it perhaps a deletion.
     if (deleted || (update.type === 'snapshot' && !first)) freed();
     if (update.type === 'snapshot') first = false;
   }

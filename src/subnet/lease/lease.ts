@@ -32,17 +32,19 @@ export interface LeaseAttributes {
   readonly hostName?: string;
   /** What only this machine has (our own extra field `TulleMachine`): see identity.ts. */
   readonly machine?: string;
-  /** Without expiry on purpose (our own extra field `TulleReserved`), and not because somebody wrote over a lease. */
+  /** Without expiry on purpose (our own extra field `TulleReserved`), and not because a put took it off its store lease. */
   readonly reserved?: true;
-  /** Who asks whether the holder lives (our own extra field `TulleClaim`); a holder that does takes it away. */
+  /** Which host asks whether the holder runs (our own extra field `TulleClaim`); a running holder removes it. */
   readonly claim?: Claimant;
-  /** UDP port on which the host takes tunnel packets (our own extra field `TulleTunnelPort`); flannel tells none. */
+  /** UDP port on which the host takes tunnel packets (our own extra field `TulleTunnelPort`); flannel publishes none. */
   readonly tunnelPort?: number;
-  /** Members of the JSON object that nobody here knows; kept when the lease is written again. */
+  /** Unknown members of the JSON object; kept when the lease is written again. */
   readonly extra?: Readonly<Record<string, unknown>>;
 }
 
-/** Who a lease says has it, as far as a person needs to know. */
+type PublicAddresses = Pick<LeaseAttributes, 'publicIp' | 'publicIpv6'>;
+
+/** A host as a lease names it. */
 export type Claimant = Pick<LeaseAttributes, 'hostId' | 'publicIp' | 'publicIpv6'>;
 
 export interface Lease {
@@ -70,8 +72,8 @@ export function isReservation(lease: Lease): boolean {
 }
 
 /**
- * Whether a host wrote this lease with an expiry that it has no more: a plain `etcdctl put` over a lease takes it off
- * its store lease, and says nothing of a reservation. One that makes the key does.
+ * Whether a host wrote this lease with an expiry that it has lost: a plain `etcdctl put` over a lease takes it off its
+ * store lease, which makes no reservation of it. A put that makes the key does.
  */
 export function hasLostExpiry(lease: Lease): boolean {
   const { reserved, hostId, backendType } = lease.attributes;
@@ -94,6 +96,16 @@ export function formatSubnet(subnet: Subnet): string {
   return blocksOf(subnet).join(', ');
 }
 
+/** The public addresses of a host, IPv4 first. */
+export function addressesOf({ publicIp, publicIpv6 }: PublicAddresses): readonly Ip[] {
+  return [publicIp, publicIpv6].filter(ip => ip !== undefined);
+}
+
+/** The public address by which a message names a host. */
+export function addressOf(host: PublicAddresses): Ip | undefined {
+  return addressesOf(host)[0];
+}
+
 /** Whether two hosts' public addresses show that they are the same host, as far as addresses can show that. */
 export function shareAddress(a: LeaseAttributes, b: LeaseAttributes): boolean {
   if (a.publicIp !== undefined && b.publicIp !== undefined) return a.publicIp.equals(b.publicIp);
@@ -103,35 +115,35 @@ export function shareAddress(a: LeaseAttributes, b: LeaseAttributes): boolean {
 
 /** Whether a lease of the host that publishes `own` is still its own, now that it says this. */
 export function isHeldBy(lease: Lease, own: LeaseAttributes): boolean {
-  const { hostId, publicIp, publicIpv6 } = lease.attributes;
+  const { hostId } = lease.attributes;
   if (hostId !== undefined) return hostId === own.hostId;
-  // It names nobody else.
-  if (publicIp === undefined && publicIpv6 === undefined) return true;
+  // It names no other host.
+  if (addressesOf(lease.attributes).length === 0) return true;
   // The way to pin a host's subnet that flannel documents: a put of its address without expiry.
   return isReservation(lease) && shareAddress(own, lease.attributes);
 }
 
 /**
- * Whether two hosts, by what they publish, are one: same addresses, and the same device behind them. A device has a
- * MAC address that no other host makes, so this says more than the address, which two hosts may share by mistake.
+ * Whether two hosts are one by what they publish: same addresses and same device. A device has a MAC address that no
+ * other host makes, so this proves more than the address, which two hosts may share by mistake.
  */
 export function leadToOneDevice(a: LeaseAttributes, b: LeaseAttributes): boolean {
   if (a.backendData === undefined && a.backendV6Data === undefined) return false;
   if (!shareAddress(a, b)) return false;
-  return sayTheSame(a, b);
+  return isSamePath(a, b);
 }
 
-/** Whether packets go the same way by both: everything that flannel tells as well. */
-export function sayTheSame(a: LeaseAttributes, b: LeaseAttributes): boolean {
+/** Whether packets take the same path by both: all members that flannel publishes as well. */
+export function isSamePath(a: LeaseAttributes, b: LeaseAttributes): boolean {
   const essence = ({ publicIp, publicIpv6, backendType, backendData, backendV6Data }: LeaseAttributes) =>
     JSON.stringify([publicIp, publicIpv6, backendType, backendData, backendV6Data]);
   return essence(a) === essence(b);
 }
 
-/** Whether two values are the same, but for a question to the holder, which is no news for anybody else. */
+/** Whether two values are the same but for a claim, which is for the holder alone. */
 export function isSameValue(a: LeaseAttributes, b: LeaseAttributes): boolean {
-  const told = ({ claim: _claim, ...attributes }: LeaseAttributes) => encodeAttributes(attributes);
-  return bytesEqual(told(a), told(b));
+  const encode = ({ claim: _claim, ...attributes }: LeaseAttributes) => encodeAttributes(attributes);
+  return bytesEqual(encode(a), encode(b));
 }
 
 /** What a host that publishes `own` writes to a lease it has: members of others stay, and reservations say so. */

@@ -1,7 +1,33 @@
-/** One key below `subnets` as the PeerSet knows it, and which of two is right where they cannot both be: the older one. */
+/** The data of a PeerSet: its context, what it reports, and one entry per key below `subnets`, ordered by age. */
 import type { Ip } from '../../base/ip.ts';
 import type { Revision } from '../../store/store.ts';
-import { isLease, type Lease, type RejectedLease } from '../lease/lease.ts';
+import type { NetworkConfig } from '../config/config.ts';
+import { isLease, type Lease, type LeaseAttributes, type RejectedLease } from '../lease/lease.ts';
+
+/** What leases are judged by. */
+export interface Self {
+  readonly config: NetworkConfig;
+  /** What we publish: our id, and the addresses that lead back to us. */
+  readonly self: LeaseAttributes;
+  /** The key of our own lease, whatever it says; absent until it is known which one that is. */
+  readonly ownKey?: string;
+}
+
+/** Reported once. */
+export type PeerEvent =
+  | { readonly type: 'rejected'; readonly key: string; readonly reason: string }
+  /** A key that was rejected is a good lease now. */
+  | { readonly type: 'accepted'; readonly key: string }
+  /** A key that was rejected is gone. */
+  | { readonly type: 'withdrawn'; readonly key: string }
+  /** Several peers have one public address: packets for all of them go to whoever really has it. */
+  | { readonly type: 'shared-address'; readonly address: Ip; readonly keys: readonly string[] };
+
+export interface PeerChanges {
+  readonly changed: readonly Lease[];
+  /** Keys. */
+  readonly removed: readonly string[];
+}
 
 export interface PeerEntry {
   readonly key: string;
@@ -12,8 +38,8 @@ export interface PeerEntry {
   /** What is in use: a part of `peers`, or our own. */
   active?: Lease;
   isOwn: boolean;
-  /** Since when it names the stations that it does, as far as this host has seen. */
-  stationsSince: Revision;
+  /** Since when it names its VTEP MAC addresses, as far as this host has seen. */
+  vtepsSince: Revision;
   /** Why the latest value is not in use. */
   reason?: string;
 }
@@ -22,9 +48,9 @@ export function isOlder(entry: PeerEntry, than: Lease): boolean {
   return entry.active !== undefined && compareLeases(entry.active, than) < 0;
 }
 
-/** A lease may be old, and name the station of somebody else only since yesterday. */
-export function hadStationsBefore(a: PeerEntry, b: PeerEntry): boolean {
-  return a.stationsSince === b.stationsSince ? a.key < b.key : a.stationsSince < b.stationsSince;
+/** A lease may be old, and name another host's VTEP MAC address only since yesterday. */
+export function hadVtepsBefore(a: PeerEntry, b: PeerEntry): boolean {
+  return a.vtepsSince === b.vtepsSince ? a.key < b.key : a.vtepsSince < b.vtepsSince;
 }
 
 /** For sorting, the oldest first. */
@@ -36,7 +62,3 @@ function compareLeases(a: Lease, b: Lease): number {
   if (a.createRevision !== b.createRevision) return a.createRevision < b.createRevision ? -1 : 1;
   return a.key < b.key ? -1 : a.key > b.key ? 1 : 0;
 }
-
-export const addressesOf = ({
-  attributes: { publicIp, publicIpv6 },
-}: Pick<Lease, 'attributes'>): readonly Ip[] => [publicIp, publicIpv6].filter(ip => ip !== undefined);

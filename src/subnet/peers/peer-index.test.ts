@@ -14,24 +14,24 @@ describe('C5: one VTEP MAC address at two public addresses', () => {
       [GOOD, THIEF],
       [THIEF, GOOD],
     ]) {
-      const { set, put, peers, told } = setUp();
+      const { set, put, peers, reported } = setUp();
       for (const key of order) {
         if (key === GOOD) put(GOOD, hostAttributes(2), 5n);
         else put(THIEF, thief, 6n);
       }
       assert.deepEqual(peers(), [GOOD]);
-      assert.deepEqual(told(), [`rejected ${THIEF}`]);
+      assert.deepEqual(reported(), [`rejected ${THIEF}`]);
       assert.match([...set.rejected()][0]?.reason ?? '', /VTEP MAC address of 10\.5\.2\.0-24/);
       put(GOOD, hostAttributes(2), 5n, 9n);
       assert.deepEqual(peers(), [GOOD], 'a renewal by flannel is a put');
       set.delete(GOOD);
       assert.deepEqual(peers(), [THIEF]);
-      assert.deepEqual(told(), [`accepted ${THIEF}`]);
+      assert.deepEqual(reported(), [`accepted ${THIEF}`]);
     }
   });
 
   test('is not taken by an older lease that names it only now', () => {
-    const { put, peers, told } = setUp();
+    const { put, peers, reported } = setUp();
     put(THIEF, hostAttributes(3), 2n);
     put(GOOD, hostAttributes(2), 5n);
     put(THIEF, thief, 2n, 9n);
@@ -40,7 +40,7 @@ describe('C5: one VTEP MAC address at two public addresses', () => {
     assert.deepEqual(peers(), [GOOD], 'a host that moves keeps its MAC address');
     put(THIEF, hostAttributes(3), 2n, 11n);
     assert.deepEqual(peers().toSorted(), [GOOD, THIEF]);
-    assert.deepEqual(told(), [`rejected ${THIEF}`, `accepted ${THIEF}`]);
+    assert.deepEqual(reported(), [`rejected ${THIEF}`, `accepted ${THIEF}`]);
   });
 
   test('of the IPv6 device', () => {

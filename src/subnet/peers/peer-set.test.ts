@@ -59,14 +59,14 @@ describe('peers come, change and go', () => {
   });
 
   test('our own lease is none, and never removed by a snapshot without it', () => {
-    const { set, peers, take, told } = setUp();
+    const { set, peers, take, reported } = setUp();
     const own = read('10.5.1.0-24', SELF);
     set.replace([own, read(GOOD, hostAttributes(2))]);
     set.replace([own, read(GOOD, hostAttributes(2))]);
     set.replace([read(GOOD, hostAttributes(2))]);
     assert.deepEqual(peers(), [GOOD]);
     assert.deepEqual(take(), { changed: [GOOD], removed: [] });
-    assert.deepEqual(told(), []);
+    assert.deepEqual(reported(), []);
   });
 });
 
@@ -194,17 +194,17 @@ describe('what is not a good lease', () => {
   }
 
   test('the end of a rejected key is told, that of a good one is a removed peer', () => {
-    const { set, put, told } = setUp();
+    const { set, put, reported } = setUp();
     put('10.5.4.0-24', 'no JSON');
     put(GOOD, hostAttributes(2));
-    told();
+    reported();
     set.delete('10.5.4.0-24');
     set.delete(GOOD);
-    assert.deepEqual(told(), ['withdrawn 10.5.4.0-24']);
+    assert.deepEqual(reported(), ['withdrawn 10.5.4.0-24']);
   });
 
   test('a bad value at the key of a good peer does not remove it', () => {
-    const { put, peers, take, told } = setUp();
+    const { put, peers, take, reported } = setUp();
     put(GOOD, hostAttributes(2));
     take();
     for (const [index, bad] of [
@@ -216,10 +216,10 @@ describe('what is not a good lease', () => {
     }
     assert.deepEqual(peers(), [GOOD]);
     assert.deepEqual(take(), { changed: [], removed: [] });
-    assert.deepEqual(told(), [`rejected ${GOOD}`, `rejected ${GOOD}`, `rejected ${GOOD}`]);
+    assert.deepEqual(reported(), [`rejected ${GOOD}`, `rejected ${GOOD}`, `rejected ${GOOD}`]);
     put(GOOD, { ...hostAttributes(2), backendData: 'new' }, 1n, 9n);
     assert.deepEqual(take(), { changed: [GOOD], removed: [] });
-    assert.deepEqual(told(), [`accepted ${GOOD}`]);
+    assert.deepEqual(reported(), [`accepted ${GOOD}`]);
   });
 
   test('a key beside the directory is rejected by its full name', () => {
@@ -261,7 +261,7 @@ describe('families', () => {
 });
 
 test('another configuration judges everything anew, and back', () => {
-  const { set, put, take, told } = setUp();
+  const { set, put, take, reported } = setUp();
   put(GOOD, hostAttributes(2));
   put('10.6.2.0-24', hostAttributes(3));
   take();
@@ -269,12 +269,12 @@ test('another configuration judges everything anew, and back', () => {
   assert.deepEqual(take(), { changed: ['10.6.2.0-24'], removed: [GOOD] });
   set.judge({ config: IPV4, self: SELF });
   assert.deepEqual(take(), { changed: [GOOD], removed: ['10.6.2.0-24'] });
-  assert.equal(told().length, 5);
+  assert.equal(reported().length, 5);
 });
 
 describe('one public address', () => {
   test('of several peers is reported once for each that joins, and all stay', () => {
-    const { set, put, peers, told } = setUp();
+    const { set, put, peers, reported } = setUp();
     const { publicIp } = hostAttributes(2);
     for (const number of [2, 3, 4]) {
       put(
@@ -283,12 +283,12 @@ describe('one public address', () => {
         BigInt(number),
       );
     }
-    assert.deepEqual(told(), [
+    assert.deepEqual(reported(), [
       'shared-address 10.5.2.0-24 10.5.3.0-24',
       'shared-address 10.5.2.0-24 10.5.3.0-24 10.5.4.0-24',
     ]);
     put('10.5.3.0-24', { ...hostAttributes(3), ...(publicIp && { publicIp }), backendData: 'new' }, 3n, 9n);
-    assert.deepEqual(told(), []);
+    assert.deepEqual(reported(), []);
     assert.equal(peers().length, 3);
     assert.deepEqual(
       Array.from(set.sharedAddresses(), ({ address, keys }) => `${address} ${keys.length}`),
@@ -323,7 +323,7 @@ test('whatever the order of events, the peers are the good leases without those 
   fc.assert(
     fc.property(fc.array(step, { maxLength: 40 }), steps => {
       const { set } = setUp();
-      const told = new Map<string, Lease>();
+      const reported = new Map<string, Lease>();
       const model = new Map<string, { latest: Lease | RejectedLease; good?: Lease }>();
       let revision = 1n;
       for (const { act, key, value } of steps) {
@@ -356,9 +356,9 @@ test('whatever the order of events, the peers are the good leases without those 
         const keys = (leases: Iterable<Lease>) => Array.from(leases, lease => lease.key).sort();
         assert.deepEqual(keys(set.peers()), keys(want));
         const { changed, removed } = set.take();
-        for (const lease of changed) told.set(lease.key, lease);
-        for (const each of removed) told.delete(each);
-        assert.deepEqual(keys(told.values()), keys(want));
+        for (const lease of changed) reported.set(lease.key, lease);
+        for (const each of removed) reported.delete(each);
+        assert.deepEqual(keys(reported.values()), keys(want));
       }
     }),
     { numRuns: 500 },
@@ -369,53 +369,53 @@ test("a lease of somebody else with this host's address is known as such", () =>
   const { set, put } = setUp();
   put(GOOD, hostAttributes(2));
   put('10.5.9.0-24', SELF);
-  assert.deepEqual([...set.claimsOfOwnAddress()], []);
+  assert.deepEqual([...set.leasesAtOwnAddress()], []);
   put('10.5.3.0-24', { ...hostAttributes(3), publicIp: SELF.publicIp });
-  const [claim] = set.claimsOfOwnAddress();
+  const [claim] = set.leasesAtOwnAddress();
   assert.deepEqual([claim?.key, claim?.address.toString()], ['10.5.3.0-24', '192.168.65.1']);
   set.delete('10.5.3.0-24');
-  assert.deepEqual([...set.claimsOfOwnAddress()], []);
+  assert.deepEqual([...set.leasesAtOwnAddress()], []);
 });
 
 test('H4: a lease that this host takes over is not told as wrong before', () => {
-  const { set, put, told } = setUp(IPV4, {});
+  const { set, put, reported } = setUp(IPV4, {});
   const lost = { ...SELF, hostId: 'before the disk broke' };
   const { hostId: _, ...flannel } = SELF;
   put('10.5.9.0-24', flannel);
   put('10.5.8.0-24', lost, 2n);
-  assert.deepEqual([...set.claimsOfOwnAddress()], []);
+  assert.deepEqual([...set.leasesAtOwnAddress()], []);
   put('10.5.9.0-24', SELF, 1n, 3n);
   set.delete('10.5.8.0-24');
   set.judge({ config: IPV4, self: SELF, ownKey: '10.5.9.0-24' });
-  assert.deepEqual(told(), []);
+  assert.deepEqual(reported(), []);
 });
 
 test('H4: one that turns out to be somebody else is told then', () => {
-  const { set, put, told } = setUp(IPV4, {});
+  const { set, put, reported } = setUp(IPV4, {});
   put('10.5.9.0-24', { ...SELF, hostId: 'a host with the same address' });
-  assert.deepEqual(told(), []);
+  assert.deepEqual(reported(), []);
   set.judge({ config: IPV4, self: SELF, ownKey: OWN_KEY });
-  assert.deepEqual(told(), ['rejected 10.5.9.0-24']);
+  assert.deepEqual(reported(), ['rejected 10.5.9.0-24']);
   assert.deepEqual(
-    Array.from(set.claimsOfOwnAddress(), ({ key }) => key),
+    Array.from(set.leasesAtOwnAddress(), ({ key }) => key),
     ['10.5.9.0-24'],
   );
 });
 
 test("H4: what somebody writes over our own lease is our holder's business, and no news of a peer", () => {
-  const { put, told } = setUp(IPV4, { ownKey: '10.5.9.0-24' });
+  const { put, reported } = setUp(IPV4, { ownKey: '10.5.9.0-24' });
   put('10.5.9.0-24', SELF);
   put('10.5.9.0-24', 'no JSON', 1n, 2n);
   put('10.5.9.0-24', { publicIp: SELF.publicIp }, 1n, 3n);
   put('10.5.9.0-24', SELF, 1n, 4n);
-  assert.deepEqual(told(), []);
+  assert.deepEqual(reported(), []);
 });
 
 test('B6: a reservation that this host cannot use is no other host with its address', () => {
   const { set } = setUp();
   const reservation = read('10.6.9.0-24', { publicIp: SELF.publicIp });
   set.put(isLease(reservation) ? { ...reservation, storeLease: 0n } : reservation);
-  assert.deepEqual([...set.claimsOfOwnAddress()], []);
+  assert.deepEqual([...set.leasesAtOwnAddress()], []);
 });
 
 test('a question to the holder of a lease is no change for its peers', () => {

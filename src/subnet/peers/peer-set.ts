@@ -1,18 +1,19 @@
 /**
- * Which leases are peers of this host. Told about every key below `<prefix>/subnets`, it keeps the good ones and
- * says why the others are not:
+ * Which leases are peers of this host. It gets every key below `<prefix>/subnets`, keeps the valid ones and says why
+ * the others are not used:
  *
  * - Nothing malformed removes anybody: while a key is there, the last good value it had stays in use. Only the
  *   end of the key, or a configuration it does not fit, ends a peer.
- * - Of two leases that overlap, or name one station at two addresses, the older one is right, on every host alike; our
- *   own is right for us. A station is whose it was first: a value may change.
+ * - Of two leases that overlap, the older one is right, on every host alike; our own is right for us. The same holds of
+ *   two that name one VTEP MAC address at two public addresses, by when they first named it: a value may change.
  * - A lease with our id is ours and no peer. Until we have one, a lease with our address may be the one we take over.
  * - A value that says the same again (flannel's daily renewals are puts) is no change.
- * - A store that was emptied or set back has not ended any lease: peers that it forgot are kept until their hosts
- *   write their leases again, here or elsewhere, or somebody else gets a part of the subnet.
+ * - A store that was emptied or restored from a backup has not ended any lease: peers that it forgot are kept until
+ *   their hosts write their leases again, here or elsewhere, or another host gets a part of the subnet.
  */
 import type { Ip } from '../../base/ip.ts';
 import {
+  addressesOf,
   blocksOf,
   isLease,
   isReservation,
@@ -22,10 +23,16 @@ import {
   type RejectedLease,
 } from '../lease/lease.ts';
 import { checkLease } from '../lease/lease-check.ts';
-import { addressesOf, compareAge, hadStationsBefore, isOlder, type PeerEntry } from './peer-entry.ts';
-import type { PeerChanges, PeerEvent, Self } from './peer-event.ts';
-import { PeerIndex, type StationsOf } from './peer-index.ts';
-import { type SharedAddress, SharedAddresses } from './shared-addresses.ts';
+import {
+  compareAge,
+  hadVtepsBefore,
+  isOlder,
+  type PeerChanges,
+  type PeerEntry,
+  type PeerEvent,
+  type Self,
+} from './peer-entry.ts';
+import { PeerIndex, type SharedAddress, SharedAddresses, type VtepMacsOf } from './peer-index.ts';
 
 export class PeerSet {
   readonly #report: (event: PeerEvent) => void;
@@ -39,11 +46,11 @@ export class PeerSet {
   #changes = new Map<string, Lease | undefined>();
   #context: Self;
 
-  constructor(context: Self, report: (event: PeerEvent) => void, stationsOf: StationsOf = () => []) {
+  constructor(context: Self, report: (event: PeerEvent) => void, vtepMacsOf: VtepMacsOf = () => []) {
     this.#context = context;
     this.#report = report;
     const addresses = new SharedAddresses(shared => report({ type: 'shared-address', ...shared }));
-    this.#index = new PeerIndex(addresses, stationsOf);
+    this.#index = new PeerIndex(addresses, vtepMacsOf);
   }
 
   *peers(): Generator<Lease, void> {
@@ -70,7 +77,7 @@ export class PeerSet {
   }
 
   /** Leases of others that publish an address of this host: one of the two gets the other's packets. */
-  *claimsOfOwnAddress(): Generator<{ readonly address: Ip; readonly key: string }, void> {
+  *leasesAtOwnAddress(): Generator<{ readonly address: Ip; readonly key: string }, void> {
     if (this.#context.ownKey === undefined) return;
     for (const { key, latest } of this.#entries.values()) {
       if (!isLease(latest) || this.#isOwn(latest) || isForNobody(latest)) continue;
@@ -92,10 +99,10 @@ export class PeerSet {
   put(latest: Lease | RejectedLease): void {
     const { key } = latest;
     const { createRevision, modRevision } = latest;
-    const entry = this.#entries.get(key) ?? { key, latest, isOwn: false, stationsSince: createRevision };
+    const entry = this.#entries.get(key) ?? { key, latest, isOwn: false, vtepsSince: createRevision };
     const { active } = entry;
-    if (active !== undefined && isLease(latest) && !this.#index.nameSameStations(active, latest)) {
-      entry.stationsSince = modRevision;
+    if (active !== undefined && isLease(latest) && !this.#index.nameSameVteps(active, latest)) {
+      entry.vtepsSince = modRevision;
     }
     entry.latest = latest;
     this.#entries.set(key, entry);
@@ -115,7 +122,7 @@ export class PeerSet {
   /**
    * Everything there is; what is not among it is gone.
    *
-   * @param options `unrelated` when the store is not the one that was told of before: what is not among it stays.
+   * @param options `unrelated` when the store has lost its history: what is not among it stays.
    */
   replace(
     all: readonly (Lease | RejectedLease)[],
@@ -159,15 +166,15 @@ export class PeerSet {
     if (wanted === undefined || obstacle !== undefined) this.#deactivate(entry);
     else this.#activate(entry, wanted);
     if (obstacle !== undefined) this.#blocked.add(entry);
-    if (isLease(first)) this.#tell(entry, obstacle);
+    if (isLease(first)) this.#setReason(entry, obstacle);
     else if (entry.key !== this.#context.ownKey && !this.#mayBecomeOwn(latest))
-      this.#tell(entry, first.reason);
+      this.#setReason(entry, first.reason);
   }
 
   #check(lease: Lease | RejectedLease): Lease | RejectedLease {
     if (!isLease(lease) || this.#isOwn(lease)) return lease;
     const { config, self } = this.#context;
-    return checkLease(lease, { config, ownAddresses: addressesOf({ attributes: self }) });
+    return checkLease(lease, { config, ownAddresses: addressesOf(self) });
   }
 
   /** Whoever wrote it last: what becomes of our own lease is our holder's business. */
@@ -181,22 +188,22 @@ export class PeerSet {
   }
 
   #ownAddressOf(lease: Lease): Ip | undefined {
-    const own = addressesOf({ attributes: this.#context.self });
-    return addressesOf(lease).find(ip => own.some(ours => ours.equals(ip)));
+    const own = addressesOf(this.#context.self);
+    return addressesOf(lease.attributes).find(ip => own.some(ours => ours.equals(ip)));
   }
 
   /** Why this lease may not become active beside those that are; younger ones have to make room. */
   #obstacle(entry: PeerEntry, lease: Lease): string | undefined {
     const overlapping = this.#index.overlapping(entry, lease);
-    const twins = this.#index.atStationsOf(entry, lease);
+    const sameVteps = this.#index.atVtepsOf(entry, lease);
     const owner = overlapping.find(other => this.#yields(entry, other, isOlder(other, lease)));
     if (owner?.isOwn) return `overlaps this host's own subnet ${owner.key}`;
     if (owner !== undefined) return `overlaps ${owner.key}, which is older`;
-    const twin = twins.find(other => this.#yields(entry, other, hadStationsBefore(other, entry)));
-    if (twin?.isOwn) return 'names the VTEP MAC address of this host, at another public address';
-    if (twin !== undefined)
-      return `names the VTEP MAC address of ${twin.key}, which had it before, at another public address`;
-    for (const other of new Set([...overlapping, ...twins])) {
+    const sameVtep = sameVteps.find(other => this.#yields(entry, other, hadVtepsBefore(other, entry)));
+    if (sameVtep?.isOwn) return 'names the VTEP MAC address of this host, at another public address';
+    if (sameVtep !== undefined)
+      return `names the VTEP MAC address of ${sameVtep.key}, which had it before, at another public address`;
+    for (const other of new Set([...overlapping, ...sameVteps])) {
       if (this.#kept.has(other)) this.#forget(other);
       else {
         this.#deactivate(other);
@@ -222,7 +229,7 @@ export class PeerSet {
       return hostId !== undefined && active?.attributes.hostId === hostId;
     });
     // By the index of addresses: devices are compared byte for byte, and there may be many.
-    for (const address of addressesOf({ attributes })) {
+    for (const address of addressesOf(attributes)) {
       for (const other of this.#index.addresses.keysOf(address)) {
         const entry = this.#entries.get(other);
         if (entry?.active === undefined || !this.#kept.has(entry)) continue;
@@ -273,7 +280,7 @@ export class PeerSet {
     if (!entry.isOwn) this.#changes.set(entry.key, undefined);
   }
 
-  #tell(entry: PeerEntry, reason: string | undefined): void {
+  #setReason(entry: PeerEntry, reason: string | undefined): void {
     const before = entry.reason;
     if (reason === before) return;
     if (reason === undefined) delete entry.reason;

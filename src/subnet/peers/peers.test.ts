@@ -15,12 +15,12 @@ async function start(t: TestContext, world: World) {
     clock: world.clock,
   });
   const end = new AbortController();
-  const told: string[] = [];
+  const reported: string[] = [];
   let hold: Promise<void> | undefined;
   const running = tracker.run(end.signal);
   const following = (async () => {
     for await (const { changed, removed } of tracker.changes(end.signal)) {
-      told.push([...changed.map(({ key }) => `+${key}`), ...removed.map(key => `-${key}`)].join(' '));
+      reported.push([...changed.map(({ key }) => `+${key}`), ...removed.map(key => `-${key}`)].join(' '));
       await hold;
     }
   })();
@@ -33,7 +33,7 @@ async function start(t: TestContext, world: World) {
     tracker,
     news: async () => {
       await world.clock.advance(0);
-      return told.splice(0);
+      return reported.splice(0);
     },
     happened: () => events.splice(0).map(({ type }) => type),
     holdConsumer: (promise: Promise<void>) => {

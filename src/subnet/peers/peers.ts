@@ -1,8 +1,8 @@
 /**
  * The peers of this host, live from the store. An interruption of the store changes nothing: what is known stays
- * in use, and when contact is back the store says what was missed. A store that comes back without its memory ends
- * no lease either: peers it does not know any more stay for as long as a lease lasts. Their hosts write them again
- * as soon as they notice; one that is cut off from the store may take hours, and its containers talk meanwhile.
+ * in use, and when contact is back the store says what was missed. A store that comes back without its data ends no
+ * lease either: peers that it does not know any more stay for as long as a lease lasts. Their hosts write them again as
+ * soon as they notice; one that is cut off from the store may take hours, and its containers stay reachable meanwhile.
  *
  * Consumers get the newest state, however much happened since they last looked.
  */
@@ -13,25 +13,25 @@ import { Watchable } from '../../base/watchable.ts';
 import type { StoreError, StoreEvent, StoreUpdate } from '../../store/store.ts';
 import type { Lease, RejectedLease } from '../lease/lease.ts';
 import type { Registry } from '../registry.ts';
-import type { PeerChanges, PeerEvent, Self } from './peer-event.ts';
-import type { StationsOf } from './peer-index.ts';
+import type { PeerChanges, PeerEvent, Self } from './peer-entry.ts';
+import type { VtepMacsOf } from './peer-index.ts';
 import { PeerSet } from './peer-set.ts';
 
-export type { PeerChanges, PeerEvent, Self } from './peer-event.ts';
+export type { PeerChanges, PeerEvent, Self } from './peer-entry.ts';
 
 export type TrackerEvent =
   | PeerEvent
   /** No contact to the store, and again when there is another reason for it. */
   | { readonly type: 'interrupted'; readonly error: StoreError }
   | { readonly type: 'resumed' }
-  /** The store is not what it was, and knows no more of these peers; they are kept for a while. */
+  /** The store has lost its history, and with it these peers; they are kept for the time of a lease. */
   | { readonly type: 'forgotten'; readonly keys: readonly string[] };
 
 export interface TrackerOptions extends Self {
-  /** What is worth telling a person, each thing once. */
+  /** Called with each event once. */
   readonly onEvent?: (event: TrackerEvent) => void;
-  /** What else hosts are told apart by; nothing unless given. */
-  readonly stationsOf?: StationsOf;
+  /** The VTEP MAC addresses of a lease; none unless given. */
+  readonly vtepMacsOf?: VtepMacsOf;
   readonly clock?: Clock;
 }
 
@@ -43,17 +43,17 @@ export class PeerTracker {
   #context: Self;
   #isLoaded = false;
   readonly #clock: Clock;
-  readonly #bell: Wakeup;
+  readonly #wakeup: Wakeup;
   /** On the monotonic clock; when peers that the store has forgotten are given up. */
   #keptUntil = Number.POSITIVE_INFINITY;
 
   constructor(registry: Registry, options: TrackerOptions) {
     this.#registry = registry;
     this.#clock = options.clock ?? systemClock;
-    this.#bell = new Wakeup(this.#clock);
+    this.#wakeup = new Wakeup(this.#clock);
     this.#report = options.onEvent ?? (() => undefined);
     this.#context = options;
-    this.#set = new PeerSet(options, this.#report, options.stationsOf);
+    this.#set = new PeerSet(options, this.#report, options.vtepMacsOf);
   }
 
   /** Another configuration, or other attributes of this host. */
@@ -106,8 +106,8 @@ export class PeerTracker {
   }
 
   /** Leases of others that publish an address of this host. */
-  claimsOfOwnAddress(): ReturnType<PeerSet['claimsOfOwnAddress']> {
-    return this.#set.claimsOfOwnAddress();
+  leasesAtOwnAddress(): ReturnType<PeerSet['leasesAtOwnAddress']> {
+    return this.#set.leasesAtOwnAddress();
   }
 
   async #follow(signal: AbortSignal): Promise<void> {
@@ -116,10 +116,10 @@ export class PeerTracker {
   }
 
   async #giveUpInTime(signal: AbortSignal): Promise<void> {
-    const wake = () => this.#bell.ring();
+    const wake = () => this.#wakeup.ring();
     signal.addEventListener('abort', wake, { once: true });
     while (!signal.aborted) {
-      await this.#bell.pause(this.#keptUntil - this.#clock.monotonic());
+      await this.#wakeup.pause(this.#keptUntil - this.#clock.monotonic());
       if (this.#clock.monotonic() < this.#keptUntil) continue;
       this.#keptUntil = Number.POSITIVE_INFINITY;
       this.#set.forgetKept();
@@ -164,7 +164,7 @@ export class PeerTracker {
     const keys = [...this.#set.kept()];
     if (keys.length === 0) return;
     this.#keptUntil = this.#clock.monotonic() + this.#registry.ttl * 1000;
-    this.#bell.ring();
+    this.#wakeup.ring();
     this.#report({ type: 'forgotten', keys });
   }
 

@@ -13,8 +13,8 @@ import {
 } from '../../../test/support/registry.ts';
 import { Ip } from '../../base/ip.ts';
 import { StoreError } from '../../store/store.ts';
-import { acquire } from '../allocate/acquire.ts';
 import type { LeaseAttributes } from '../lease/lease.ts';
+import { acquire } from './acquire.ts';
 import { evidenceOf } from './identity.ts';
 
 afterEach(stopHolders);

@@ -1,7 +1,7 @@
 /**
- * Which of the leases in the store are this host's. What carries its id is, when more than the id speaks for it. A
- * host that has nothing by its id was somebody else before: one that lost its disk, or ran flanneld. Then a lease with
- * its address or its machine is its own, if nobody answers for it; flannel's are known by their address alone.
+ * Which of the leases in the store are this host's: those with its id, when the id is not the only evidence. A host
+ * without a lease by its id had another one before, which it lost with its disk, or ran flanneld. Then a lease with its
+ * address or its machine is its own, unless the holder answers; flannel's are known by their address alone.
  */
 import type { Clock } from '../../base/clock.ts';
 import { isLeasable, type NetworkConfig } from '../config/config.ts';
@@ -21,29 +21,29 @@ import { evidenceOf } from './identity.ts';
 
 export interface Applicant {
   readonly config: NetworkConfig;
-  /** What is published; `hostId` is who asks. */
+  /** What this host publishes. */
   readonly attributes: LeaseAttributes & { readonly hostId: string };
   /** The subnet of the last run, from subnet.env. */
   readonly previous?: Subnet;
-  /** Keys that somebody with our public address and without identity took from us: they are in use. */
+  /** Keys that a host with our public address and without an identity (flannel) took from us: they are in use. */
   readonly avoid?: ReadonlySet<string>;
 }
 
-export type Kinship = 'host id' | 'earlier identity' | 'public address';
+export type MatchedBy = 'host id' | 'earlier identity' | 'public address';
 
 export interface OwnLease {
   readonly lease: Lease;
-  readonly kinship: Kinship;
+  readonly matchedBy: MatchedBy;
 }
 
 export type Proof =
   | { readonly outcome: 'proven'; readonly own: readonly OwnLease[] }
-  /** A host that lives has our id, and this lease. */
+  /** A running host has our id, and this lease. */
   | { readonly outcome: 'conflict'; readonly lease: Lease }
-  /** Somebody changed a lease meanwhile. */
+  /** Another host changed a lease meanwhile. */
   | { readonly outcome: 'changed' };
 
-export interface Asking {
+export interface AskContext {
   readonly clock: Clock;
   readonly signal: AbortSignal;
   /** Keys whose holders have answered; grows. */
@@ -60,7 +60,7 @@ export async function proveOwn(
   registry: Registry,
   leases: readonly Lease[],
   { attributes: own, avoid }: Applicant,
-  asking: Asking,
+  context: AskContext,
 ): Promise<Proof> {
   const byId = leases.filter(({ attributes }) => attributes.hostId === own.hostId);
   const isFirstContact = byId.length === 0;
@@ -68,10 +68,10 @@ export async function proveOwn(
     lease =>
       !byId.includes(lease) &&
       avoid?.has(lease.key) !== true &&
-      !asking.alive.has(lease.key) &&
+      !context.alive.has(lease.key) &&
       (isFirstContact || concernsAlways(lease, own)),
   );
-  const proofs = await Promise.all([...byId, ...rest].map(lease => proveOne(registry, lease, own, asking)));
+  const proofs = await Promise.all([...byId, ...rest].map(lease => proveOne(registry, lease, own, context)));
   return (
     proofs.find(({ outcome }) => outcome === 'conflict') ??
     proofs.find(({ outcome }) => outcome === 'changed') ?? {
@@ -81,7 +81,7 @@ export async function proveOwn(
   );
 }
 
-/** What is reserved for an address is for whoever has it, and what this machine left behind is to go. */
+/** A reservation for an address is for whoever has it; a lease that this machine left behind is to be removed. */
 function concernsAlways(lease: Lease, own: Applicant['attributes']): boolean {
   const { machine } = lease.attributes;
   if (isReservation(lease)) return shareAddress(own, lease.attributes);
@@ -92,35 +92,35 @@ async function proveOne(
   registry: Registry,
   lease: Lease,
   own: Applicant['attributes'],
-  asking: Asking,
+  context: AskContext,
 ): Promise<Proof> {
   const { hostId } = lease.attributes;
-  const proven = (kinship: Kinship, proof = lease) =>
-    ({ outcome: 'proven', own: [{ lease: proof, kinship }] }) as const;
-  // flannel has no other identity than the address, and answers nobody.
+  const proven = (matchedBy: MatchedBy, proof = lease) =>
+    ({ outcome: 'proven', own: [{ lease: proof, matchedBy }] }) as const;
+  // A flannel host has no identity but its address, and does not answer claims.
   if (hostId === undefined) return proven('public address');
   const evidence = evidenceOf(lease.attributes, own);
   const isSameId = hostId === own.hostId;
   if (evidence === 'certain') return proven('host id');
 
-  const answer = await askHolder(registry, lease, own, asking);
+  const answer = await askHolder(registry, lease, own, context);
   if (answer.type === 'changed') return { outcome: 'changed' };
   if (answer.type === 'silent' && evidence === 'likely') {
     return proven(isSameId ? 'host id' : 'earlier identity', answer.lease);
   }
   if (isSameId) return { outcome: 'conflict', lease };
-  asking.alive.add(lease.key);
+  context.alive.add(lease.key);
   return { outcome: 'proven', own: [] };
 }
 
 /** The lease to go on with, of those that fit the configuration; undefined when none does. */
 export function chooseOwn(own: readonly OwnLease[], { config, previous }: Applicant): OwnLease | undefined {
   const order: readonly ((candidate: OwnLease) => boolean)[] = [
-    ({ lease, kinship }) => isPinned(lease) && kinship === 'host id',
+    ({ lease, matchedBy }) => isPinned(lease) && matchedBy === 'host id',
     ({ lease }) => isPinned(lease),
-    ({ kinship }) => kinship === 'host id',
+    ({ matchedBy }) => matchedBy === 'host id',
     ({ lease }) => previous !== undefined && overlaps(lease.subnet, previous),
-    ({ kinship }) => kinship === 'earlier identity',
+    ({ matchedBy }) => matchedBy === 'earlier identity',
     () => true,
   ];
   const fitting = own.filter(({ lease }) => fits(lease, config));

@@ -1,29 +1,29 @@
 /**
- * What a lease and this host have in common, and what that proves. Three marks tell hosts apart, and each fails in a
+ * What a lease and this host have in common, and what that proves. Three marks distinguish hosts, and each fails in a
  * way of its own:
  *
  *     id         on the disk: lost with it, and copied with it
  *     address    in the network: goes to another host when this one is gone
  *     machine    the hardware: changes when a part is replaced
  *
- * So no mark alone is a proof, and the holder of a lease has the last word while it lives: see claim.ts. The table of
- * who gets what is in docs/decisions/0010-identity.md.
+ * So no mark alone is a proof, and the holder of a lease decides while it runs: see lease/claim.ts. Which host gets which
+ * lease is a table in docs/decisions/0010-identity.md.
  */
 import { type LeaseAttributes, shareAddress } from '../lease/lease.ts';
 
 export type Evidence =
   /** It is this host's lease. */
   | 'certain'
-  /** It is, unless its holder lives. */
+  /** It is, unless its holder runs. */
   | 'likely'
-  /** It has our id, and nothing else of us: this host's disk was copied from the holder's. */
+  /** It has our id alone: this host's disk was copied from the holder's. */
   | 'copy'
   /** It is somebody else's. */
   | 'none';
 
 type Own = LeaseAttributes & { readonly hostId: string };
 
-/** What speaks for it that a lease with these attributes is that of the host that publishes `own`. */
+/** Evidence that a lease with these attributes is that of the host that publishes `own`. */
 export function evidenceOf(found: LeaseAttributes, own: Own): Evidence {
   const isSameId = found.hostId === own.hostId;
   // A reservation for an id that no host has used yet: whoever made it meant that id.
