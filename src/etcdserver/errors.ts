@@ -87,6 +87,6 @@ export function denial(reason: string): RpcError {
 export function answerTooLarge(most: number): RpcError {
   return new RpcError(
     'RESOURCE_EXHAUSTED',
-    `the answer has more than ${most} bytes, the most over HTTP: ask for less (limit, keys_only), or use gRPC`,
+    `the answer has more than ${most} bytes, the most for such a request: ask for less (limit, keys_only), or in several requests over gRPC`,
   );
 }

@@ -84,6 +84,27 @@ test('E2: an answer that is too large is refused before it is read, and says wha
   assert.equal((await ask('kv/range', { ...EVERYTHING, count_only: true })).status, 200);
 });
 
+test('E2: what would change something and answer too much changes nothing', async t => {
+  const { fill, ask } = await serve(t);
+  await fill(400, 10_000);
+  const put = { request_put: { key: 'bmV3', value: 'bmV3' } };
+  const everything = { ...EVERYTHING, prev_kv: true };
+  const requests = [
+    ['kv/txn', { success: [put, { request_range: EVERYTHING }] }],
+    ['kv/txn', { success: [put, { request_range: { ...EVERYTHING, sort_order: 'DESCEND' } }] }],
+    ['kv/txn', { success: [put, { request_txn: { success: [{ request_range: EVERYTHING }] } }] }],
+    ['kv/txn', { success: [{ request_delete_range: everything }] }],
+    ['kv/deleterange', everything],
+  ] as const;
+  for (const [path, body] of requests) {
+    const { status, text } = await ask(path, body);
+    assert.equal(status, 429, path);
+    assert.match(text, /more than 2097152 bytes/);
+  }
+  const { text } = await ask('kv/range', { ...EVERYTHING, count_only: true });
+  assert.equal((JSON.parse(text) as { count: string }).count, '400');
+});
+
 test('E2: a large answer is made in another thread, and is the same as a small one', async t => {
   const { fill, ask } = await serve(t);
   await fill(5000, 100);

@@ -148,6 +148,22 @@ test('requests that are too large are refused, the larger ones before they are r
   });
 });
 
+test('a transaction that reads too much is refused before it writes', async () => {
+  await withStore(async ({ client }) => {
+    await put(client, 'large', new Uint8Array(1_400_000));
+    const range = { request: { case: 'requestRange' as const, value: { key: bytes('large') } } };
+    const write = { request: { case: 'requestPut' as const, value: { key: bytes('new') } } };
+    const txn = (ranges: number) => {
+      const success = [write, ...Array.from({ length: ranges }, () => range)];
+      return callUnary(client, KV.method.txn, { success }, new Metadata());
+    };
+    await assert.rejects(txn(50), { code: 8, details: /more than 67108864 bytes/ });
+    const { count } = await callUnary(client, KV.method.range, { key: bytes('new') }, new Metadata());
+    assert.equal(count, 0n);
+    assert.equal((await txn(2)).responses.length, 3);
+  });
+});
+
 // E6
 test('a quiet watcher is told of progress at the interval that was set', async () => {
   await withStore(

@@ -2,20 +2,18 @@
  * KV requests applied to the keys (etcd 3.4, etcdserver/apply.go). Every function either finds the request in
  * order and does all of it, or throws before anything is written.
  */
-import {
-  type Compare,
-  Compare_CompareResult as CompareResult,
-  Compare_CompareTarget as CompareTarget,
-  type DeleteRangeRequest,
-  type PutRequest,
-  type RangeRequest,
-  type RequestOp,
-  type TxnRequest,
+import type {
+  DeleteRangeRequest,
+  PutRequest,
+  RequestOp,
+  TxnRequest,
 } from '../../store/wire/generated/kv_pb.ts';
 import { refusal } from '../errors.ts';
-import type { MvccWriter, RangeQuery, RangeResult } from '../mvcc/mvcc.ts';
+import type { MvccWriter } from '../mvcc/mvcc.ts';
 import type { Kv } from '../sqlite/tables.ts';
-import { compareKeys, rangeOf } from './range.ts';
+import type { AnswerSize } from './answer-size.ts';
+import { holds, type Read } from './compare.ts';
+import { rangeOf } from './range.ts';
 import { type Selection, select } from './selection.ts';
 
 /** What the keys need to know of leases: whether there is one. */
@@ -56,8 +54,6 @@ interface Path {
   readonly nested: ReadonlyMap<RequestOp, Path>;
 }
 
-type Read = (query: RangeQuery) => RangeResult;
-
 export function applyPut(writer: MvccWriter, leases: LeaseLookup, request: PutRequest): PutResult {
   checkLease(leases, request);
   checkKeptKey(writer, request);
@@ -70,10 +66,31 @@ export function applyDelete(writer: MvccWriter, request: DeleteRangeRequest): De
   return { header, deleted: BigInt(kvs.length), prevKvs: request.prevKv ? kvs : [] };
 }
 
-export function applyTxn(writer: MvccWriter, leases: LeaseLookup, request: TxnRequest): TxnResult {
+/**
+ * @param size of the answer. A transaction that writes is measured before it does, on the state before it; what it
+ *   puts itself may come on top, which a request's size bounds.
+ */
+export function applyTxn(
+  writer: MvccWriter,
+  leases: LeaseLookup,
+  request: TxnRequest,
+  size?: AnswerSize,
+): TxnResult {
   const path = decide(request, query => writer.range(query));
-  checkPath(writer, leases, path);
-  return { ...run(writer, path), header: { revision: writer.visibleRevision } };
+  const isWrite = writes(request);
+  if (isWrite) checkPath(writer, leases, path, size);
+  return { ...run(writer, path, isWrite ? undefined : size), header: { revision: writer.visibleRevision } };
+}
+
+/** Refuses a deletion whose previous values are too large an answer. */
+export function checkPrevious(
+  writer: MvccWriter,
+  { key, rangeEnd }: DeleteRangeRequest,
+  size: AnswerSize | undefined,
+): void {
+  if (size === undefined) return;
+  const range = rangeOf(key, rangeEnd);
+  writer.range({ range, revision: 0n, limit: 0n, keysOnly: false, countOnly: false, size });
 }
 
 /** Bytes of keys and values that a transaction may put, whichever branch runs: more than 0 when it has a put. */
@@ -129,75 +146,8 @@ function decide(request: TxnRequest, read: Read): Path {
   return { succeeded, ops, nested };
 }
 
-function holds(compare: Compare, read: Read): boolean {
-  const range = rangeOf(compare.key, compare.rangeEnd);
-  const { kvs } = read({ range, revision: 0n, limit: 0n, keysOnly: false, countOnly: false });
-  // There is no value to compare with when there is no key; its numbers count as 0.
-  if (kvs.length === 0) return compare.target !== CompareTarget.VALUE && matches(compare, undefined);
-  return kvs.every(kv => matches(compare, kv));
-}
-
-function matches(compare: Compare, kv: Kv | undefined): boolean {
-  const order =
-    compare.target === CompareTarget.VALUE
-      ? compareKeys(
-          kv?.value ?? EMPTY,
-          compare.targetUnion.case === 'value' ? compare.targetUnion.value : EMPTY,
-        )
-      : compareNumbers(numberOf(compare.target, kv), operandOf(compare));
-  switch (compare.result) {
-    case CompareResult.EQUAL:
-      return order === 0;
-    case CompareResult.NOT_EQUAL:
-      return order !== 0;
-    case CompareResult.GREATER:
-      return order > 0;
-    case CompareResult.LESS:
-      return order < 0;
-    default:
-      return true; // as etcd: a comparison it does not know holds
-  }
-}
-
-const EMPTY = new Uint8Array();
-
-function numberOf(target: CompareTarget, kv: Kv | undefined): bigint {
-  if (kv === undefined) return 0n;
-  switch (target) {
-    case CompareTarget.VERSION:
-      return kv.version;
-    case CompareTarget.CREATE:
-      return kv.createRevision;
-    case CompareTarget.MOD:
-      return kv.modRevision;
-    case CompareTarget.LEASE:
-      return kv.lease;
-    case CompareTarget.VALUE:
-    default:
-      return 0n;
-  }
-}
-
-/** The operand given for another target than the one compared counts as 0, as a field that is absent does. */
-function operandOf({ target, targetUnion }: Compare): bigint {
-  if (targetUnion.case === undefined || targetUnion.case === 'value') return 0n;
-  return targetUnion.case === OPERAND_OF[target] ? targetUnion.value : 0n;
-}
-
-const OPERAND_OF: Readonly<Record<number, Compare['targetUnion']['case']>> = {
-  [CompareTarget.VERSION]: 'version',
-  [CompareTarget.CREATE]: 'createRevision',
-  [CompareTarget.MOD]: 'modRevision',
-  [CompareTarget.VALUE]: 'value',
-  [CompareTarget.LEASE]: 'lease',
-};
-
-function compareNumbers(a: bigint, b: bigint): number {
-  return a < b ? -1 : a > b ? 1 : 0;
-}
-
 /** Everything that could fail while the path runs, asked of the state before it. */
-function checkPath(writer: MvccWriter, leases: LeaseLookup, path: Path): void {
+function checkPath(writer: MvccWriter, leases: LeaseLookup, path: Path, size: AnswerSize | undefined): void {
   for (const op of path.ops) {
     const { request } = op;
     if (request.case === 'requestPut') {
@@ -205,26 +155,25 @@ function checkPath(writer: MvccWriter, leases: LeaseLookup, path: Path): void {
       checkKeptKey(writer, request.value);
       checkLease(leases, request.value);
     }
-    if (request.case === 'requestRange') checkRevision(writer, request.value);
+    if (request.case === 'requestRange') select(request.value, query => writer.range(query), size);
+    if (request.case === 'requestDeleteRange' && request.value.prevKv) {
+      checkPrevious(writer, request.value, size);
+    }
     const nested = path.nested.get(op);
-    if (nested !== undefined) checkPath(writer, leases, nested);
+    if (nested !== undefined) checkPath(writer, leases, nested, size);
   }
 }
 
-function checkRevision(writer: MvccWriter, { revision, key }: RangeRequest): void {
-  writer.range({ range: rangeOf(key, EMPTY), revision, limit: 1n, keysOnly: true, countOnly: true });
-}
-
-function run(writer: MvccWriter, path: Path): TxnResult {
-  const responses = path.ops.map(op => ({ response: runOp(writer, op, path) }));
+function run(writer: MvccWriter, path: Path, size: AnswerSize | undefined): TxnResult {
+  const responses = path.ops.map(op => ({ response: runOp(writer, op, path, size) }));
   return { header: {}, succeeded: path.succeeded, responses };
 }
 
-function runOp(writer: MvccWriter, op: RequestOp, path: Path): OpResult {
+function runOp(writer: MvccWriter, op: RequestOp, path: Path, size: AnswerSize | undefined): OpResult {
   const { request } = op;
   switch (request.case) {
     case 'requestRange': {
-      const selection = select(request.value, query => writer.range(query));
+      const selection = select(request.value, query => writer.range(query), size);
       return { case: 'responseRange', value: { ...selection, header: { revision: writer.visibleRevision } } };
     }
     case 'requestPut':
@@ -234,7 +183,7 @@ function runOp(writer: MvccWriter, op: RequestOp, path: Path): OpResult {
     case 'requestTxn': {
       const nested = path.nested.get(op);
       if (nested === undefined) throw refusal('keyNotFound');
-      return { case: 'responseTxn', value: run(writer, nested) };
+      return { case: 'responseTxn', value: run(writer, nested, size) };
     }
     case undefined:
       throw refusal('keyNotFound');

@@ -2,16 +2,18 @@
 import type { KV } from '../../store/wire/generated/kv_pb.ts';
 import type { Core } from '../core.ts';
 import { refusal } from '../errors.ts';
-import { AnswerSize } from '../http/answer-size.ts';
 import { encodeRange } from '../mvcc/encoding.ts';
 import type { MvccWriter } from '../mvcc/mvcc.ts';
 import type { Caller, Methods } from '../rpc.ts';
-import { applyDelete, applyPut, applyTxn, bytesPut, writes } from './apply.ts';
+import { AnswerSize } from './answer-size.ts';
+import { applyDelete, applyPut, applyTxn, bytesPut, checkPrevious, writes } from './apply.ts';
 import { checkDelete, checkPut, checkRange, checkTxn } from './checks.ts';
 import { select } from './selection.ts';
 
 /** etcd's limit of a request that changes something. */
 const MAX_REQUEST_BYTES = 1536 * 1024;
+/** Of the answer to one transaction: it may hold many ranges, each of which could be everything there is. */
+const MAX_TXN_ANSWER_BYTES = 64 * 1024 * 1024;
 
 export function kvService(core: Core): Methods<typeof KV> {
   return {
@@ -20,8 +22,7 @@ export function kvService(core: Core): Methods<typeof KV> {
       return core.read(() => {
         core.access.range(caller, request);
         core.space.assertSound();
-        const size = caller.answerBytes === undefined ? undefined : new AnswerSize(caller.answerBytes);
-        const selection = select(request, query => core.mvcc.range(query), size);
+        const selection = select(request, query => core.mvcc.range(query), answerSize(caller));
         return encodeRange(core.header(), selection);
       });
     },
@@ -44,6 +45,7 @@ export function kvService(core: Core): Methods<typeof KV> {
       return core.write(writer => {
         core.access.deleteRange(caller, request);
         core.space.assertSound();
+        if (request.prevKv) checkPrevious(writer, request, answerSize(caller));
         const { header, ...result } = applyDelete(writer, request);
         return { ...result, header: core.header(header.revision) };
       });
@@ -57,7 +59,12 @@ export function kvService(core: Core): Methods<typeof KV> {
         core.access.txn(caller, request);
         if (bytes > 0) core.space.claim(bytes);
         else core.space.assertSound();
-        const { header, ...result } = applyTxn(writer, core.lessor, request);
+        const { header, ...result } = applyTxn(
+          writer,
+          core.lessor,
+          request,
+          answerSize(caller, MAX_TXN_ANSWER_BYTES),
+        );
         return { ...result, header: core.header(header.revision) };
       };
       return writes(request) ? core.write(job) : core.read(() => job(core.mvcc.write()));
@@ -74,6 +81,12 @@ export function kvService(core: Core): Methods<typeof KV> {
       return answer;
     },
   };
+}
+
+/** undefined: any size. @param most bytes, where the way to the caller has no lower limit. */
+function answerSize({ answerBytes }: Caller, most?: number): AnswerSize | undefined {
+  const limit = answerBytes ?? most;
+  return limit === undefined ? undefined : new AnswerSize(limit);
 }
 
 function checkSize({ requestBytes }: Caller): void {

@@ -4,9 +4,9 @@ import {
   RangeRequest_SortOrder as SortOrder,
   RangeRequest_SortTarget as SortTarget,
 } from '../../store/wire/generated/kv_pb.ts';
-import type { AnswerSize } from '../http/answer-size.ts';
 import type { RangeQuery, RangeResult } from '../mvcc/mvcc.ts';
 import type { Kv } from '../sqlite/tables.ts';
+import type { AnswerSize } from './answer-size.ts';
 import { compareKeys, rangeOf } from './range.ts';
 
 const EMPTY = new Uint8Array();
@@ -20,7 +20,7 @@ export interface Selection {
 
 /**
  * Runs `request` with `read`, which answers the part of it that an index can answer.
- * @param size refuses an answer that is too large, while it is read.
+ * @param size refuses an answer that is too large; without a filter or an order while it is read.
  */
 export function select(
   request: RangeRequest,
@@ -45,7 +45,9 @@ export function select(
   const sorted = order(needsAll ? kvs.filter(kv => inBounds(request, kv)) : kvs, request);
   const more = request.limit > 0n && BigInt(sorted.length) > request.limit;
   const cut = more ? sorted.slice(0, Number(request.limit)) : sorted;
-  return { kvs: request.keysOnly ? cut.map(kv => ({ ...kv, value: EMPTY })) : cut, more, count };
+  const selected = request.keysOnly ? cut.map(kv => ({ ...kv, value: EMPTY })) : cut;
+  if (needsAll) for (const kv of selected) size?.add(kv);
+  return { kvs: selected, more, count };
 }
 
 function inBounds(request: RangeRequest, { modRevision, createRevision }: Kv): boolean {

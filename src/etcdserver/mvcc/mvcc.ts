@@ -27,7 +27,7 @@
  */
 
 import { refusal } from '../errors.ts';
-import type { AnswerSize } from '../http/answer-size.ts';
+import type { AnswerSize } from '../kv/answer-size.ts';
 import { compareKeys, type KeyRange } from '../kv/range.ts';
 import { positionOf, SUB_BITS } from '../sqlite/schema.ts';
 import type { HistoryPage, Kv, Tables } from '../sqlite/tables.ts';
@@ -109,7 +109,9 @@ export class Mvcc {
 
     if (range.single) {
       const kv = this.#tables.get(range.start);
-      return { kvs: kv === undefined || countOnly ? [] : [kv], count: kv === undefined ? 0n : 1n };
+      if (kv === undefined) return { kvs: [], count: 0n };
+      if (!countOnly && !keysOnly) size?.add(kv);
+      return { kvs: countOnly ? [] : [kv], count: 1n };
     }
     if (countOnly) return { kvs: [], count: this.#tables.count(range) };
     const kvs = this.#tables.list(range, limit, keysOnly, size);

@@ -3,7 +3,7 @@
  * knows what the rows mean. Every row that is read with its value is checked against its checksum.
  */
 import type { StatementSync } from 'node:sqlite';
-import type { AnswerSize } from '../http/answer-size.ts';
+import type { AnswerSize } from '../kv/answer-size.ts';
 import { type KeyRange, keyText } from '../kv/range.ts';
 import { RangeStatement } from '../kv/range-statement.ts';
 import { type Cell, checksumOf, isSound } from './checksum.ts';

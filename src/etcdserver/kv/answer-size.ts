@@ -1,4 +1,4 @@
-/** Adds up what an answer holds while it is read, so that one that is too large is not read to its end. */
+/** Adds up what an answer holds while it is read: one that is too large is refused, and not read to its end. */
 import { answerTooLarge } from '../errors.ts';
 import type { Kv } from '../sqlite/tables.ts';
 
