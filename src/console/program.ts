@@ -64,6 +64,11 @@ export function endOnDefect(error: unknown): never {
   return exitProcess(tell(reportOfDefect(error)));
 }
 
+/** The same for a failure that has a name and a way on, after which the process cannot go on either. */
+export function endOnFailure(error: unknown): never {
+  return exitProcess(tell(reportOf(error, { stack: false })));
+}
+
 function tell({ status, lines }: Report): number {
   for (const line of lines) note(line);
   return status;

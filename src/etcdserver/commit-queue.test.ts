@@ -36,6 +36,7 @@ function setUp() {
   const queue = new CommitQueue(store, {
     onCommit: () => () => log.push('published'),
     onRollback: () => log.push('reload'),
+    onDiskFailed: ({ code }) => log.push(code),
   });
   const write = (name: string) =>
     queue
@@ -116,11 +117,12 @@ test('a job that fails half way, and a commit that fails, undo the whole group',
 });
 
 test('after a flush that failed nothing is believed any more', async () => {
-  const { store, queue, write } = setUp();
+  const { store, log, queue, write } = setUp();
   const writes = Promise.allSettled(['a', 'b', 'c', 'd', 'e'].map(write));
   await setImmediate();
   store.flushes[0]?.reject(new Error('EIO'));
   assert.ok((await writes).every(({ status }) => status === 'rejected'));
+  assert.equal(log.at(-1), 'DISK_FAILED');
   await assert.rejects(
     queue.read(() => 'x'),
     /cannot write to its disk/,

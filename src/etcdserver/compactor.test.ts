@@ -22,6 +22,7 @@ async function live(policy: AutoCompaction, minutes: number): Promise<{ compacte
       log: silentLogger,
       quota: undefined,
       progressMs: 600_000,
+      onDiskFailed: assert.ifError,
     });
     const compacting = compactAutomatically(core, policy, clock, silentLogger, stop.signal);
     for (let minute = 0; minute < minutes; minute++) {

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { messageOf } from '../base/errors.ts';
 import { recordingLogger } from '../base/log.ts';
 import { ManualClock, settle } from '../testing/manual-clock.ts';
 import { Core } from './core.ts';
@@ -12,22 +13,29 @@ const KEY = Uint8Array.of(1);
 
 async function withCore(
   t: TestContext,
-  body: (world: { core: Core; clock: ManualClock; complaints: () => string[] }) => Promise<void>,
+  body: (world: {
+    core: Core;
+    clock: ManualClock;
+    complaints: () => string[];
+    ended: Error[];
+  }) => Promise<void>,
 ): Promise<void> {
   const directory = mkdtempSync(join(tmpdir(), 'tt-core-'));
   t.after(() => rmSync(directory, { recursive: true, force: true }));
   t.mock.timers.enable({ apis: ['setInterval'] });
   const clock = new ManualClock();
   const log = recordingLogger();
+  const ended: Error[] = [];
   const core = new Core({
     path: join(directory, 'store.db'),
     clock,
     log,
     quota: undefined,
     progressMs: 600_000,
+    onDiskFailed: error => ended.push(error),
   });
   try {
-    await body({ core, clock, complaints: () => log.records.map(({ message }) => message) });
+    await body({ core, clock, complaints: () => log.records.map(({ message }) => message), ended });
   } finally {
     core.database[Symbol.dispose]();
   }
@@ -42,7 +50,7 @@ function breakDisk({ database }: Core): void {
 }
 
 test('a compaction that nobody waits for fails quietly when the disk does', async t => {
-  await withCore(t, async ({ core, complaints }) => {
+  await withCore(t, async ({ core, complaints, ended }) => {
     for (let value = 0; value < 3; value++) {
       await core.write(writer => writer.put(KEY, Uint8Array.of(value), 0n));
     }
@@ -52,6 +60,7 @@ test('a compaction that nobody waits for fails quietly when the disk does', asyn
     await settle();
     assert.deepEqual(complaints(), ['could not sweep the history; it will be tried again']);
     assert.deepEqual(core.troubles, ['the store cannot write to its disk any more: I/O error']);
+    assert.deepEqual(ended.map(messageOf), core.troubles, 'the process is told once, to end');
   });
 });
 

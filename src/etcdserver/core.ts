@@ -34,6 +34,8 @@ export interface CoreOptions {
   readonly log: Logger;
   /** A rule for certain certificates. */
   readonly guard?: Guard;
+  /** Called when an fsync failed and nobody knows what is on the disk: ends the process, without closing the file. */
+  readonly onDiskFailed: (error: Error) => void;
 }
 
 /** What the name of the copy for a snapshot ends with. */
@@ -78,7 +80,7 @@ export class Core implements AsyncDisposable {
   #closed = false;
 
   /** @throws DatabaseError */
-  constructor({ path, clock, log, quota, progressMs, guard }: CoreOptions) {
+  constructor({ path, clock, log, quota, progressMs, guard, onDiskFailed }: CoreOptions) {
     this.#log = log;
     removeLeftovers(path);
     this.database = Database.open(path);
@@ -99,6 +101,7 @@ export class Core implements AsyncDisposable {
     this.#queue = new CommitQueue(this.database, {
       onCommit: () => this.#committed(),
       onRollback: () => this.#reload(),
+      onDiskFailed,
     });
     this.#checkpointer = new Checkpointer(this.database, error => this.#complain('checkpoint', error));
     this.#timers = [

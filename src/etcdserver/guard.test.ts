@@ -42,6 +42,7 @@ test('D2: a guard knows what is there at the start, after a change, and after on
       log: silentLogger,
       quota: undefined,
       progressMs: 600_000,
+      onDiskFailed: assert.ifError,
       guard,
     });
   const put = (core: Core, key: string, value: string) =>

@@ -4,6 +4,7 @@ import type { Server as HttpServer } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
+import { endOnFailure } from '../console/program.ts';
 import { Auth } from '../store/wire/generated/auth_pb.ts';
 import { Cluster } from '../store/wire/generated/cluster_pb.ts';
 import { Health } from '../store/wire/generated/health_pb.ts';
@@ -66,7 +67,15 @@ export class StoreServer implements AsyncDisposable {
     const { dataDir, clock, log, quota, progressMs, autoCompaction, guard, enrollment } = options;
     const path = databaseIn(dataDir);
     warnOfOpenDirectory(dataDir, log);
-    this.#core = new Core({ path, clock, log, quota, progressMs, ...(guard === undefined ? {} : { guard }) });
+    this.#core = new Core({
+      path,
+      clock,
+      log,
+      quota,
+      progressMs,
+      ...(guard === undefined ? {} : { guard }),
+      onDiskFailed: endOnFailure,
+    });
     const metrics = new Metrics(
       this.#core,
       options.listen.flatMap(({ files }) => files ?? []),

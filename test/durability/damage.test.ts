@@ -90,6 +90,7 @@ async function fill(
       log: silentLogger,
       quota: undefined,
       progressMs: 600_000,
+      onDiskFailed: assert.ifError,
     });
     await core.update(() => core.lessor.grant(7n, 3600n));
     await core.update(() =>

@@ -1,7 +1,8 @@
-/** A store whose disk is full says so to everybody who asks, and serves again when there is room. */
+/** A store whose disk is full says so, and serves again when there is room; one whose disk fails ends. */
 import assert from 'node:assert/strict';
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import process from 'node:process';
 import { test } from 'node:test';
 import { Client, credentials, Metadata } from '@grpc/grpc-js';
 import {
@@ -56,6 +57,44 @@ test('E5: a full disk is told as such, and everything goes on when there is room
       async () => (await health()).http === 200,
     );
     await put();
+  } finally {
+    client.close();
+  }
+});
+
+/** Makes every fsync of the write-ahead log fail once the process is told to by SIGUSR2. */
+const FAILING_DISK = `
+  import fs from 'node:fs';
+  import { syncBuiltinESMExports } from 'node:module';
+  import process from 'node:process';
+  process.on('SIGUSR2', () => {
+    fs.fdatasyncSync = () => { throw Object.assign(new Error('EIO: i/o error, fdatasync'), { code: 'EIO' }); };
+    syncBuiltinESMExports();
+  });`;
+
+test('G4: a store whose disk fails ends with a report, and the next one has what was acknowledged', async () => {
+  const nodeOptions = `--import=data:text/javascript,${encodeURIComponent(FAILING_DISK)}`;
+  await using store = await TulleStore.start({ nodeOptions });
+  const client = new Client(`127.0.0.1:${store.port}`, credentials.createInsecure());
+  const put = (value: string) =>
+    callUnary(client, KV.method.put, { key: KEY, value: Buffer.from(value) }, new Metadata());
+  try {
+    await put('acknowledged');
+    const ended = store.ended();
+    process.kill(store.pid, 'SIGUSR2');
+    const untilRefused = async () => {
+      for (;;) await put('later');
+    };
+    await assert.rejects(untilRefused(), { code: 14 });
+    const { output, status } = await ended;
+    assert.equal(status, 1);
+    assert.match(output, /tulle: error: the store cannot write to its disk any more: .*EIO/);
+    assert.match(output, /\nhint: look at the health of the disk/);
+
+    await store.restart();
+    const { kvs } = await callUnary(client, KV.method.range, { key: KEY }, new Metadata());
+    // What was not acknowledged may be there or not.
+    assert.match(String(Buffer.from(kvs[0]?.value ?? [])), /^(acknowledged|later)$/);
   } finally {
     client.close();
   }

@@ -23,6 +23,8 @@ export interface TulleStoreOptions {
   readonly disk?: number;
   /** Whom `ctl` trusts. */
   readonly caFile?: string;
+  /** Further options of Node.js. */
+  readonly nodeOptions?: string;
   /** Files and connections that the process may have open. */
   readonly openFiles?: number;
 }
@@ -59,6 +61,17 @@ export class TulleStore implements StoreServer {
   /** The database file. */
   get database(): string {
     return join(this.directory, 'store.db');
+  }
+
+  /** What the process says on stderr from now on until it ends, and how it ended. */
+  async ended(): Promise<{ readonly output: string; readonly status: number | null }> {
+    const child = this.#process;
+    if (child?.stderr === null || child === undefined) throw new Error('the store does not run');
+    const exited = once(child, 'exit') as Promise<[number | null]>;
+    let output = '';
+    child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
+    const [status] = await exited;
+    return { output, status };
   }
 
   get pid(): number {
@@ -98,7 +111,7 @@ export class TulleStore implements StoreServer {
   async restart(options: { readonly empty?: boolean } = {}): Promise<void> {
     await this.kill();
     if (options.empty === true) await this.#forget();
-    const { disk, openFiles } = this.#options;
+    const { disk, openFiles, nodeOptions } = this.#options;
     const [program = '', ...args] = [
       ...(disk === undefined ? [] : onDisk(this.directory, disk)),
       ...(openFiles === undefined ? [] : ['prlimit', `--nofile=${openFiles}`]),
@@ -108,7 +121,10 @@ export class TulleStore implements StoreServer {
       `--listen-client-urls=${this.url}`,
       ...(this.#options.flags ?? []),
     ];
-    const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+    const child = spawn(program, args, {
+      stdio: ['ignore', 'ignore', 'pipe'],
+      env: nodeOptions === undefined ? process.env : { ...process.env, NODE_OPTIONS: nodeOptions },
+    });
     // If the test process ends early, its servers end with it.
     const killWithUs = () => child.kill('SIGKILL');
     process.once('exit', killWithUs);

@@ -13,7 +13,8 @@
  * A job returns its answer or throws; a throw is that job's own answer and touches no other. A job that has written
  * must not fail: requests are checked before they write. When one does all the same (HalfDone), or the COMMIT
  * fails, nothing of the group happened: every job gets the error, and `onRollback` lets the parts take their state
- * from the tables again. When an fsync fails nobody knows what is on the disk, so from then on every job is refused.
+ * from the tables again. When an fsync fails nobody knows what is on the disk: from then on every job is refused, and
+ * `onDiskFailed` ends the process. The next start reads the files and finds out (sqlite/examination.ts).
  *
  * What a full disk refuses may go through later, so after a COMMIT that failed the next group is tried; until one
  * succeeds, `failure` says why not.
@@ -43,6 +44,8 @@ export interface CommitHooks {
   /** After a COMMIT; what it returns is called when that commit is durable, before the answers. */
   onCommit(): () => void;
   onRollback(): void;
+  /** After an fsync that failed; no job runs any more. */
+  onDiskFailed(error: DatabaseError): void;
 }
 
 /** `alone`: in no transaction, and with no other job. */
@@ -80,7 +83,7 @@ export class CommitQueue {
   #waiting: Group[] = [];
   /** Settled by the flush that is under way. */
   #flushing: Group[] | undefined;
-  #broken: Error | undefined;
+  #broken: DatabaseError | undefined;
   #failure: DatabaseError | undefined;
 
   constructor(store: Transactional, hooks: CommitHooks) {
@@ -206,11 +209,13 @@ export class CommitQueue {
   }
 
   #break(error: unknown, groups: readonly Group[]): void {
-    this.#broken = new DatabaseError('DISK_FAILED', 'the store cannot write to its disk any more', {
+    const broken = new DatabaseError('DISK_FAILED', 'the store cannot write to its disk any more', {
       cause: error,
-      hint: 'look at the health of the disk, and start the store again',
+      hint: 'look at the health of the disk; the store examines its files when it is started again',
     });
+    this.#broken = broken;
     for (const { jobs } of groups) for (const { reject } of jobs) reject(error);
+    this.#hooks.onDiskFailed(broken);
   }
 }
 
