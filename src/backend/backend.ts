@@ -58,6 +58,8 @@ export interface Backend {
   readonly overlayMtu: number;
   /** Why a family of the network has no device on this host, while another has one. */
   readonly leftOut: readonly Problem[];
+  /** What of the configuration gives way to what the underlay can do. */
+  readonly reduced: readonly Problem[];
   /** What this host's kernel needs, whoever the peers are. */
   host(own: Subnet): DesiredHost;
   /** How to reach the holder of a lease that is not our own. */

@@ -9,6 +9,7 @@ import { handingOver, preparing } from './handover.ts';
 class NamedBackend implements Backend {
   readonly type: string;
   readonly leftOut = [];
+  readonly reduced = [];
   readonly #problems: readonly string[];
 
   constructor(type: string, problems: readonly string[] = []) {

@@ -40,11 +40,12 @@ export function isLeftBehind(from: Backend, to: Backend, lease: Lease): boolean 
 
 /** A backend that does what this one does, also when that is an object of a class, whose methods a spread leaves out. */
 function delegate(backend: Backend): Backend {
-  const { type, overlayMtu, leftOut } = backend;
+  const { type, overlayMtu, leftOut, reduced } = backend;
   return {
     type,
     overlayMtu,
     leftOut,
+    reduced,
     attributes: () => backend.attributes(),
     host: own => backend.host(own),
     peer: lease => backend.peer(lease),

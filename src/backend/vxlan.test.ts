@@ -274,10 +274,6 @@ describe('the vxlan backend', () => {
   });
 
   test('refuses an underlay that cannot carry the network', () => {
-    assert.match(
-      problemsOf({ Type: 'vxlan', MTU: 9000 })[0] ?? '',
-      /more than eth0 can carry, which is 1500/,
-    );
     assert.throws(
       () => createBackend(contextOf(NETWORK_DUAL, IPV4)),
       /IPv6Network: needs an IPv6 address on eth0/,
@@ -306,6 +302,20 @@ describe('the vxlan backend', () => {
       'MTU of eth0 = 1300: leaves 1230 bytes for IPv6 packets, and IPv6 needs 1280',
     ]);
     assert.deepEqual(createBackend(contextOf(NETWORK_DUAL, DUAL)).leftOut, []);
+  });
+
+  test('B3: an MTU in the configuration gives way to an underlay that carries less', () => {
+    const configured = NETWORK_DUAL.replace('"Type"', '"MTU": 1500, "Type"');
+    const made = (mtu: number) => createBackend(contextOf(configured, { ...DUAL, link: { ...ETH0, mtu } }));
+    assert.deepEqual([made(9000).overlayMtu, made(9000).reduced], [1430, []]);
+    assert.equal(made(1400).overlayMtu, 1330);
+    assert.deepEqual(made(1400).reduced.map(formatProblem), [
+      'Backend.MTU = 1500: is more than eth0 can carry, which is 1400',
+    ]);
+    assert.equal(made(1300).overlayMtu, 1250, 'of IPv4 alone');
+    assert.deepEqual(made(1300).leftOut.map(formatProblem), [
+      'MTU of eth0 = 1300: leaves 1230 bytes for IPv6 packets, and IPv6 needs 1280',
+    ]);
   });
 });
 

@@ -54,7 +54,7 @@ export function vxlanBackend(context: BackendContext): Backend {
   const options = parseVxlanOptions(config.backend.options, problems);
   const wanted = familiesOf(config).map(family => ({ family, link: vxlanLink(family, options, context) }));
   // An underlay that has lost room for IPv6 is no reason not to follow it with IPv4.
-  const fitting = options.mtu === undefined ? wanted.filter(isLargeEnough) : wanted;
+  const fitting = isBoundByUnderlay(options, underlay.link) ? wanted.filter(isLargeEnough) : wanted;
   const vteps = fitting.length === 0 ? wanted : fitting;
   problems.push(...vteps.flatMap(vtep => underlayProblems(vtep, options, underlay)));
   if (problems.length > 0) throw new ConfigError('vxlan backend', problems);
@@ -66,6 +66,7 @@ export function vxlanBackend(context: BackendContext): Backend {
     leftOut: wanted
       .filter(vtep => !vteps.includes(vtep))
       .map(vtep => mtuProblem(vtep, options, underlay.link)),
+    reduced: reductions(options, underlay.link),
     attributes: () => ({ backendType: 'vxlan', ...published(vteps), tunnelPort }),
     host: own => desiredHost(vteps, own, context),
     peer: lease => planPeer(vteps, lease),
@@ -87,7 +88,7 @@ function vxlanLink(
     underlayIndex: underlay.link.index,
     learning: options.learning,
     gbp: options.gbp,
-    mtu: (options.mtu ?? underlay.link.mtu) - OVERHEAD[family],
+    mtu: Math.min(options.mtu ?? Infinity, underlay.link.mtu) - OVERHEAD[family],
     mac: identity.mac(name),
     // A port of a bridge gives what it receives to the bridge, and nothing to the host's routes.
     master: 'nomaster',
@@ -114,24 +115,28 @@ function underlayProblems(
       hint: `add one, choose another interface with --iface, or turn ${label} off in the configuration`,
     });
   }
-  if (options.mtu !== undefined && options.mtu > lower.mtu) {
-    problems.push({
-      path: 'Backend.MTU',
-      value: options.mtu,
-      message: `is more than ${lower.name} can carry, which is ${lower.mtu}`,
-    });
-  }
   if (!isLargeEnough({ family, link })) problems.push(mtuProblem({ family, link }, options, lower));
   return problems;
+}
+
+/** An MTU in the configuration that is more than the underlay carries gives way to that: packets of its size would be lost. */
+const isBoundByUnderlay = ({ mtu }: VxlanOptions, lower: Underlay['link']) =>
+  mtu === undefined || mtu > lower.mtu;
+
+function reductions({ mtu }: VxlanOptions, lower: Underlay['link']): Problem[] {
+  if (mtu === undefined || mtu <= lower.mtu) return [];
+  const message = `is more than ${lower.name} can carry, which is ${lower.mtu}`;
+  return [{ path: 'Backend.MTU', value: mtu, message }];
 }
 
 const isLargeEnough = ({ family, link }: Vtep) => link.mtu >= LEAST_MTU[family];
 
 function mtuProblem({ family, link }: Vtep, options: VxlanOptions, lower: Underlay['link']): Problem {
   const label = FAMILY_LABELS[family];
+  const isBound = isBoundByUnderlay(options, lower);
   return {
-    path: options.mtu === undefined ? `MTU of ${lower.name}` : 'Backend.MTU',
-    value: options.mtu ?? lower.mtu,
+    path: isBound ? `MTU of ${lower.name}` : 'Backend.MTU',
+    value: isBound ? lower.mtu : options.mtu,
     message: `leaves ${link.mtu} bytes for ${label} packets, and ${label} needs ${LEAST_MTU[family]}`,
   };
 }

@@ -70,6 +70,7 @@ export class Surroundings {
     const isCut = link?.up === true && !link.running;
     health.warn('bridge', bridgeWarnings(network, { ...active, former: this.#formerSubnets }));
     health.warn('left-out', plan.backend.leftOut.map(leftOut));
+    health.warn('reduced', plan.backend.reduced.map(reduced));
     health.warn('carrier', isCut ? [noCarrier(link.name)] : []);
     const bridges = bridgeAddresses(network, active);
     const isChanged = JSON.stringify(bridges) !== JSON.stringify(this.#bridges);
@@ -86,6 +87,17 @@ function leftOut(problem: Problem): OwnedWarning {
     title: 'one family of the network cannot be carried by the underlay',
     text: `${formatProblem(problem)}: containers of this host do not reach others with it`,
     hint: 'raise the MTU of the underlay; the other family works on',
+  };
+}
+
+function reduced(problem: Problem): OwnedWarning {
+  return {
+    id: problem.path,
+    code: 'MTU_REDUCED',
+    severity: 'warning',
+    title: 'the underlay cannot carry the MTU of the configuration',
+    text: `${formatProblem(problem)}: the tunnel of this host has the MTU that fits`,
+    hint: 'raise the MTU of the underlay, or lower Backend.MTU for all hosts with `tulle config set`',
   };
 }
 

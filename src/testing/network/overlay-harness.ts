@@ -64,6 +64,7 @@ const createBackend = ({ config: { backend }, underlay }: BackendContext): Backe
     type: backend.type,
     overlayMtu: 1450,
     leftOut: [],
+    reduced: [],
     attributes: () => ({ backendType: backend.type, backendData: { VNI: vni } }),
     host: own => ({
       networks: [],
