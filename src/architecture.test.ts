@@ -1,6 +1,6 @@
 /** The folder tree is the architecture: who may import whom, and why. A rule here is changed on purpose or not at all. */
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { test } from 'node:test';
 import { CONFINED, PICTURE, ROOMS } from './architecture.ts';
@@ -70,6 +70,24 @@ test('every folder is a room', () => {
     .filter(entry => entry.isDirectory())
     .map(entry => entry.name);
   assert.deepEqual(folders.toSorted(), Object.keys(ROOMS).toSorted());
+});
+
+test("a room's README.md says what it is, what may not enter, and what its folders hold", () => {
+  const wrong = Object.keys(ROOMS).flatMap(room => {
+    const path = join(SRC, room, 'README.md');
+    const page = existsSync(path) ? readFileSync(path, 'utf8') : '';
+    const folders = readdirSync(join(SRC, room), { withFileTypes: true })
+      .filter(entry => entry.isDirectory())
+      .map(({ name }) => name);
+    return [
+      ...(page.startsWith(`# ${room}\n\n`) ? [] : [`${room}: want the title "# ${room}"`]),
+      ...(page.includes('\nNot here: ') ? [] : [`${room}: want a paragraph "Not here: ..."`]),
+      ...folders
+        .filter(name => !page.includes(`| \`${name}/\` |`))
+        .map(name => `${room}: want a row for \`${name}/\``),
+    ];
+  });
+  assert.deepEqual(wrong, []);
 });
 
 test('outside modules are confined to the rooms that own them', () => {
