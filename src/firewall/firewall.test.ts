@@ -58,3 +58,19 @@ test('two changes at the same moment come one after the other', async () => {
   assert.deepEqual(together.told, alone.told);
   assert.ok(alone.told.includes('iptables-restore 10.4.0.0/16'));
 });
+
+test('a change of the rules that comes while they are compared is not missed', async () => {
+  const { told, firewall } = stubborn();
+  // Nothing to do, so that the program's word is true.
+  const nothing = { ...desired('10.3.0.0/16'), masquerade: false, forward: false };
+  const applying = firewall.apply(nothing);
+  await setImmediate();
+  firewall.markStale();
+  await applying;
+  told.length = 0;
+  await firewall.apply(nothing);
+  assert.notDeepEqual(told, []);
+  told.length = 0;
+  await firewall.apply(nothing);
+  assert.deepEqual(told, [], 'until then nothing is compared again');
+});

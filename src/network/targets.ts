@@ -110,9 +110,9 @@ function anotherNetworkOf(subnetFile: string, networks: readonly Prefix[]): stri
 }
 
 /** A device with another MAC than this host gave it is not ours, whatever its name. */
-async function* removeDevices(
+export async function* removeDevices(
   names: readonly string[],
-  { rtnetlink, identity, logger }: TargetOptions,
+  { rtnetlink, identity, logger }: Pick<TargetOptions, 'rtnetlink' | 'identity' | 'logger'>,
 ): AsyncGenerator<string, void> {
   for (const name of names) {
     try {
