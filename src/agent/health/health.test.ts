@@ -178,3 +178,14 @@ test('each owner replaces its own warnings only', () => {
     ['warning', 'warning', 'warning', 'warning-ended', 'warning-ended'],
   );
 });
+
+test('an owner does not replace the warnings of one whose name begins with its own', () => {
+  const warning = { id: '1', code: 'C', severity: 'warning', title: 't', text: 'x' } as const;
+  health.warn('config-text', [warning]);
+  health.warn('config', [{ ...warning, code: 'D' }]);
+  health.warn('config', []);
+  assert.deepEqual(
+    health.warnings().map(({ code }) => code),
+    ['C'],
+  );
+});
