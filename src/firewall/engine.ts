@@ -72,7 +72,7 @@ export interface RuleEngine {
 /** Exit status of iptables-restore that could not get the lock (include/xtables.h, RESOURCE_PROBLEM). */
 const RESOURCE_PROBLEM = 4;
 
-/** Why a program did not do what it was told. */
+/** Why a program did not do what it was asked. */
 export function refusalOf(
   program: string,
   result: RunResult,

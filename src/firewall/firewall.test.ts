@@ -26,16 +26,16 @@ const desired = (network: string): DesiredFirewall => ({
 
 /** A host whose iptables agrees to everything and changes nothing, and that has no nft. */
 function stubborn() {
-  const told: string[] = [];
+  const started: string[] = [];
   const run: RunProgram = async (program, _args, options) => {
     if (program === 'nft') throw Object.assign(new Error('no such program'), { code: 'ENOENT' });
     const [network = ''] = /10\.\d+\.0\.0\/16/.exec(String(options?.input ?? '')) ?? [];
-    told.push(`${program} ${network}`.trim());
+    started.push(`${program} ${network}`.trim());
     await setImmediate();
     const stdout = program.endsWith('-save') ? EMPTY : 'iptables v1.8.9 (nf_tables)\n';
     return { status: 0, stdout, stderr: '' };
   };
-  return { told, firewall: new Firewall({ log: recordingLogger(), run }) };
+  return { started, firewall: new Firewall({ log: recordingLogger(), run }) };
 }
 
 test('a program that agrees and changes nothing is an error, not a success', async () => {
@@ -55,22 +55,22 @@ test('two changes at the same moment come one after the other', async () => {
   for (const one of wanted) await assert.rejects(alone.firewall.apply(one));
   const together = stubborn();
   await Promise.allSettled(wanted.map(one => together.firewall.apply(one)));
-  assert.deepEqual(together.told, alone.told);
-  assert.ok(alone.told.includes('iptables-restore 10.4.0.0/16'));
+  assert.deepEqual(together.started, alone.started);
+  assert.ok(alone.started.includes('iptables-restore 10.4.0.0/16'));
 });
 
 test('a change of the rules that comes while they are compared is not missed', async () => {
-  const { told, firewall } = stubborn();
+  const { started, firewall } = stubborn();
   // Nothing to do, so that the program's word is true.
   const nothing = { ...desired('10.3.0.0/16'), masquerade: false, forward: false };
   const applying = firewall.apply(nothing);
   await setImmediate();
   firewall.markStale();
   await applying;
-  told.length = 0;
+  started.length = 0;
   await firewall.apply(nothing);
-  assert.notDeepEqual(told, []);
-  told.length = 0;
+  assert.notDeepEqual(started, []);
+  started.length = 0;
   await firewall.apply(nothing);
-  assert.deepEqual(told, [], 'until then nothing is compared again');
+  assert.deepEqual(started, [], 'until then nothing is compared again');
 });

@@ -167,7 +167,7 @@ const HARMLESS: readonly (Ruleset & { readonly name: string })[] = [
   { name: 'of one container', hook: 'forward', rules: [[match(ip('daddr'), '10.3.5.9'), DROP]] },
   { name: 'of a kind of traffic', hook: 'forward', rules: [[match(meta('l4proto'), 'tcp'), DROP]] },
   {
-    name: 'where it cannot be told',
+    name: 'where it is not known',
     hook: 'forward',
     rules: [[{ xt: { type: 'match', name: 'bpf' } }, DROP]],
   },

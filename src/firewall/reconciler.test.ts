@@ -81,7 +81,7 @@ describe('FirewallReconciler', () => {
     assert.equal(asked.length, 3, 'announced changes are trusted for ten minutes');
   });
 
-  test('makes somebody wait who undoes every repair, and tells of it until he rests', async t => {
+  test('makes another writer wait that undoes every repair, and reports it until it rests', async t => {
     const broken = { ...FINE, repaired: ['the jump to FLANNEL-FWD is missing'] };
     const { reconciler, clock, changes, asked, repairs } = reconcile(t, [FINE, ...Array(40).fill(broken)]);
     await reconciler.apply(DESIRED);
@@ -91,10 +91,10 @@ describe('FirewallReconciler', () => {
     }
     assert.ok(asked.length >= 45 && asked.length <= 62, `${asked.length} comparisons in 30 s`);
     assert.equal(reconciler.state.conflict?.latest, broken.repaired[0]);
-    assert.ok(repairs.length <= 16, `told ${repairs.length} times`);
+    assert.ok(repairs.length <= 16, `reported ${repairs.length} times`);
     await clock.advance(15_000);
     assert.equal(reconciler.state.conflict, undefined);
-    assert.equal(repairs.flat().length, 40, 'each was told');
+    assert.equal(repairs.flat().length, 40, 'each was reported');
   });
 
   test('compares by time where changes are not announced', async t => {
@@ -104,7 +104,7 @@ describe('FirewallReconciler', () => {
     assert.equal(asked.length, 6);
   });
 
-  test('tries again with growing delays, tells of the failure once and of the recovery', async t => {
+  test('tries again with growing delays, reports the failure once and the recovery', async t => {
     const { reconciler, clock, log, asked } = reconcile(t, [BROKEN, BROKEN, BROKEN, BROKEN, FINE]);
     await assert.rejects(reconciler.apply(DESIRED), BROKEN);
     assert.deepEqual(reconciler.state, {

@@ -4,7 +4,7 @@ import { Prefix } from '../../base/prefix.ts';
 import type { OverlayBlock, TunnelTraffic } from '../desired.ts';
 import type { Packet } from './packet.ts';
 
-/** The bit by which dockerd is told what to let through: `--bridge-accept-fwmark=0x10000/0x10000`. */
+/** The bit by which dockerd knows what to let through: `--bridge-accept-fwmark=0x10000/0x10000`. */
 export const OVERLAY_MARK = 0x10000;
 
 /** A kind is absent where there is none, or where nothing is known of it yet. */

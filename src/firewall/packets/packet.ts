@@ -27,7 +27,7 @@ export interface Packet {
 
 /**
  * Whether a condition holds: for all packets of a kind; for none; for all of at least one host; for some of them, by
- * protocol or by what went before; or it cannot be told from the rule.
+ * protocol or by what went before; or the rule does not say.
  */
 export type PathAnswer = 'yes' | 'no' | 'host' | 'some' | 'unknown';
 

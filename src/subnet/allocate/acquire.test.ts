@@ -181,7 +181,7 @@ describe('races', () => {
     });
   }
 
-  test('of five hosts for three subnets, three get one and two are told that it is full', async () => {
+  test('of five hosts for three subnets, three get one and the other two learn that it is full', async () => {
     const world = new World();
     const results = await Promise.all(
       [1, 2, 3, 4, 5].map(number =>

@@ -156,7 +156,7 @@ describe('C4: two hosts with one public address', () => {
       assert.equal(world.database.revision, before, 'nobody writes at rest');
     });
   }
-  test('is answered at once by a holder that holds back because of a rival', async () => {
+  test('is answered at once by a holder that backs off', async () => {
     const world = new World();
     const { first, lease: held } = await startWithLease(world, 3, { attributes: host(3) });
     for (let round = 0; round < 12; round++) {

@@ -3,6 +3,7 @@
  * goes on is another host with our identity, and each repair waits longer than the one before.
  */
 import type { Clock } from '../../base/clock.ts';
+import { addressOf, type Claimant, isLease, type Lease, type RejectedLease } from '../lease/lease.ts';
 import type { OtherWriter } from './holder-state.ts';
 
 /** Milliseconds. */
@@ -43,20 +44,20 @@ export class ConflictBackoff {
     return this.otherWriter !== undefined ? this.#last + QUIET_PERIOD : Number.POSITIVE_INFINITY;
   }
 
-  /** @param otherWriter undefined when it is not known which host it was. */
-  recordOverwrite(otherWriter: OtherWriter | undefined): void {
+  /** @param found what our key was overwritten with. */
+  recordOverwrite(lease: Lease, found: Lease | RejectedLease): void {
     const now = this.#clock.monotonic();
     if (now >= this.#last + QUIET_PERIOD) this.reset();
     this.#last = now;
-    this.#otherWriter = otherWriter ?? this.#otherWriter;
+    if (isLease(found)) this.#otherWriter = otherWriterOf(lease, found.attributes);
     const pause = Math.min(CAP, FIRST * 2 ** this.#overwrites++);
     this.#until = now + pause;
   }
 
   /** Another host has claimed our identity. It waits for our answer, so there is no need to wait. */
-  recordDuplicate(otherWriter: OtherWriter): void {
+  recordDuplicate(lease: Lease, other: Claimant): void {
     this.#isDuplicate = true;
-    this.#otherWriter = otherWriter;
+    this.#otherWriter = otherWriterOf(lease, other);
     this.#last = this.#clock.monotonic();
   }
 
@@ -72,3 +73,5 @@ export class ConflictBackoff {
     this.interrupt();
   }
 }
+
+const otherWriterOf = ({ key }: Lease, other: Claimant): OtherWriter => ({ key, address: addressOf(other) });

@@ -43,7 +43,7 @@ describe('somebody else writes to our key', () => {
     assert.equal((await world.owners())[first.key], 'host-9');
   });
 
-  test('a flannel host with our public address takes it: we leave it and do not fight', async () => {
+  test('a flannel host with our public address takes it: we leave it and write no more', async () => {
     const world = new World();
     const { first, lease, events } = await startWithLease(world, 3);
     await world.put(first.key, flannelAttributes(3), 3600);
@@ -103,7 +103,7 @@ describe('somebody else writes to our key', () => {
     ['an expiring lease', undefined],
     ['a reservation', '10.5.200.0-24'],
   ] as const) {
-    test(`C1: two hosts that nothing tells apart write to ${name} ever more slowly, and say so`, async () => {
+    test(`C1: two hosts that nothing tells apart write to ${name} ever more slowly, and report it`, async () => {
       const world = new World();
       if (reservation !== undefined) await world.put(reservation, { hostId: 'host-3' });
       const one = await startWithLease(world, 3);
@@ -122,7 +122,7 @@ describe('somebody else writes to our key', () => {
       }
       await twin.stop();
       await world.clock.advance(600_000);
-      assert.equal(one.holder.state.value.otherWriter, undefined, 'who gave up is no rival');
+      assert.equal(one.holder.state.value.otherWriter, undefined, 'who gave up is no other writer');
       assert.deepEqual((await stored(world, one.first.key)).attributes, {
         ...hostAttributes(3),
         ...(reservation !== undefined && { reserved: true }),
@@ -130,7 +130,7 @@ describe('somebody else writes to our key', () => {
     });
   }
 
-  test('C6: a deletion is answered at once, also when the host holds back because of a rival', async () => {
+  test('C6: a deletion is answered at once, also while the host backs off', async () => {
     const world = new World();
     const { first, events, lease } = await startWithLease(world, 3);
     const otherWriter = encodeAttributes({ ...hostAttributes(3), publicIp: Ip.parse('192.168.65.33') });
@@ -147,7 +147,7 @@ describe('somebody else writes to our key', () => {
     assert.deepEqual(lease(), await stored(world, first.key));
   });
 
-  test('a host that holds back because of a rival follows changes of its own all the same', async () => {
+  test('a host that backs off publishes changes of its own all the same', async () => {
     const world = new World();
     const { first, holder } = await startWithLease(world, 3);
     const otherWriter = { ...hostAttributes(3), publicIp: Ip.parse('192.168.65.33') };
@@ -174,7 +174,7 @@ describe('somebody else writes to our key', () => {
     ['with nothing', {}],
     ['with something that is no lease', 'no JSON'],
   ] as const) {
-    test(`C2: put without expiry, ${name}: it expires again, and that is told`, async () => {
+    test(`C2: put without expiry, ${name}: it expires again, and that is reported`, async () => {
       const world = new World();
       const { first, holder, events } = await startWithLease(world, 3);
       await world.put(first.key, value);

@@ -10,7 +10,6 @@ import type { Clock } from '../../base/clock.ts';
 import { StoreError, type StoreLeaseId } from '../../store/store.ts';
 import { encodeAttributes } from '../lease/attributes.ts';
 import {
-  type Claimant,
   isHeldBy,
   isLease,
   isReservation,
@@ -20,20 +19,8 @@ import {
   valueFor,
 } from '../lease/lease.ts';
 import type { Registry } from '../registry.ts';
-import type { LossCause } from './holder-state.ts';
+import type { KeyEvent, LossCause } from './holder-state.ts';
 import type { Renewal } from './renewal.ts';
-
-/** What became of our key. */
-export type Finding =
-  | { readonly type: 'unchanged' }
-  /** Our own write, whose answer was lost. */
-  | { readonly type: 'written' }
-  | { readonly type: 'overwritten'; readonly found: Lease | RejectedLease }
-  /** Another host asks whether we run. */
-  | { readonly type: 'claimed'; readonly by: Claimant }
-  /** It has no expiry any more. */
-  | { readonly type: 'reserved' }
-  | { readonly type: 'lost'; readonly cause: LossCause; readonly by?: Lease };
 
 export class HeldLease {
   readonly #registry: Registry;
@@ -89,15 +76,19 @@ export class HeldLease {
     return ttl !== undefined;
   }
 
-  /** Reads our key; one that is still ours is attached to a valid store lease afterwards. @throws StoreError */
-  async look(own: LeaseAttributes): Promise<Finding> {
+  /**
+   * Reads our key, and says what became of it since it was last read, if anything; one that is still ours is attached
+   * to a valid store lease afterwards. @throws StoreError
+   */
+  async look(own: LeaseAttributes): Promise<KeyEvent | undefined> {
     const before = this.#lease;
     const found = await this.#registry.get(before.key);
-    if (found === undefined) return { type: 'lost', cause: await this.#causeOfEnd() };
-    if (isLease(found) && !isHeldBy(found, own)) return { type: 'lost', cause: 'taken', by: found };
+    if (found === undefined) return { type: 'lost', lease: before, cause: await this.#causeOfEnd() };
+    if (isLease(found) && !isHeldBy(found, own))
+      return { type: 'lost', lease: before, cause: 'taken', by: found };
 
-    const finding = this.#compare(found, own);
-    if (finding.type === 'reserved') {
+    const event = this.#compare(found, own);
+    if (event?.type === 'reserved') {
       await this.revoke();
       this.#storeLease = 0n;
       this.#isReserved = true;
@@ -107,7 +98,7 @@ export class HeldLease {
     // A value that is no lease has none of our attributes, so they are written again.
     const { createRevision, modRevision } = found;
     this.#lease = isLease(found) ? found : { ...before, attributes: {}, createRevision, modRevision };
-    return finding;
+    return event;
   }
 
   /**
@@ -141,13 +132,17 @@ export class HeldLease {
     if (this.#storeLease !== 0n) await this.#registry.store.revoke(this.#storeLease);
   }
 
-  #compare(found: Lease | RejectedLease, own: LeaseAttributes): Finding {
-    if (found.modRevision === this.#lease.modRevision) return { type: 'unchanged' };
-    if (!isLease(found)) return { type: 'overwritten', found };
+  #compare(found: Lease | RejectedLease, own: LeaseAttributes): KeyEvent | undefined {
+    const lease = this.#lease;
+    if (found.modRevision === lease.modRevision) return undefined;
+    if (!isLease(found)) return { type: 'overwritten', lease, found };
     const { claim, reserved } = found.attributes;
-    if (claim !== undefined) return { type: 'claimed', by: claim };
-    if (isReservation(found) && reserved === true && !this.#isReserved) return { type: 'reserved' };
-    return this.#isOurWrite(found, own) ? { type: 'written' } : { type: 'overwritten', found };
+    if (claim !== undefined) return { type: 'claimed', lease, by: claim };
+    if (isReservation(found) && reserved === true && !this.#isReserved)
+      return { type: 'reserved', lease: found };
+    // Our own write, whose answer was lost.
+    if (this.#isOurWrite(found, own)) return { type: 'published', lease: found };
+    return { type: 'overwritten', lease, found };
   }
 
   /** A store lease that ends deletes its key; a key that is gone without it was deleted. */

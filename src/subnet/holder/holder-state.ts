@@ -63,10 +63,20 @@ export type HolderEvent =
   | { readonly type: 'store-failed'; readonly error: StoreError }
   | { readonly type: 'store-recovered' };
 
+/** What may become of our key without us. */
+export type KeyEvent = Extract<
+  HolderEvent,
+  { readonly type: 'published' | 'reserved' | 'claimed' | 'overwritten' | 'lost' }
+>;
+
 /** The store lease ended; the key was deleted by a person or program; another host has the key. */
 export type LossCause = 'expired' | 'deleted' | 'taken';
 
-export function lossTrouble({ key }: Lease, cause: LossCause, by?: Lease): LeaseTrouble {
+export function lossTrouble({
+  lease: { key },
+  cause,
+  by,
+}: Extract<HolderEvent, { readonly type: 'lost' }>): LeaseTrouble {
   const holder = by && addressOf(by.attributes);
   const reason = {
     expired: `the lease ${key} ended: it was revoked, was not renewed in time, or the store has forgotten it`,
@@ -101,11 +111,6 @@ export function waitingEvent(
 export const COPIED_DISK =
   'one of them was probably copied with its disk: there, stop the agent, delete identity.json in its state directory, ' +
   'and start it again; if the other host is gone for good, free its lease with `tulle lease release --force`';
-
-export const otherWriterOf = ({ key }: Lease, other: Claimant): OtherWriter => ({
-  key,
-  address: addressOf(other),
-});
 
 export function storeTrouble({ retriable, message, hint }: StoreError): LeaseTrouble {
   const code = retriable ? 'STORE_UNAVAILABLE' : 'STORE_REFUSED';

@@ -134,7 +134,7 @@ describe('changes are published', () => {
     assert.deepEqual([holder.state.value.lease, holder.state.value.published], [written, true]);
   });
 
-  test('a write whose answer is lost, and that is out of date when it is found, is not taken for a stranger', async () => {
+  test('a write whose answer is lost, and that is out of date when it is found, is not taken for another writer', async () => {
     const world = new World();
     const { store, first, holder, events } = await startWithLease(world, 3);
     store.interfere(op => (op === 'transact' ? 'lose answer' : op === 'get' ? 'refuse' : 'pass'));
@@ -264,7 +264,7 @@ describe('an outage of the store', () => {
     assert.deepEqual(holder.state.value.lease, first);
   });
 
-  test('a refusal is told with its hint and tried again', async () => {
+  test('a refusal is reported with its hint and tried again', async () => {
     const world = new World();
     const { store, holder, first } = await startWithLease(world, 3, { ttl: 60 });
     store.cut(new StoreError('FORBIDDEN', 'permission denied', { hint: 'grant the role' }));
@@ -279,7 +279,7 @@ describe('an outage of the store', () => {
     assert.deepEqual([holder.state.value.lease, holder.state.value.trouble], [first, undefined]);
   });
 
-  test('what failed is tried again as soon as somebody hears from the store', async () => {
+  test('what failed is tried again as soon as the store answers somebody', async () => {
     const world = new World();
     const { store, holder } = await startWithLease(world, 3, { ttl: 60 });
     store.cut();
@@ -322,7 +322,7 @@ describe('an outage of the store', () => {
 });
 
 describe('a full network', () => {
-  test('is waited out: told once with the reason, and the first subnet that is freed is taken', async () => {
+  test('is waited out: reported once with the reason, and the first subnet that is freed is taken', async () => {
     const world = new World();
     const hosts = [];
     for (const number of [1, 2, 3]) hosts.push(await startWithLease(world, number, { config: SMALL }));

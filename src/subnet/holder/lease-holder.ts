@@ -24,13 +24,7 @@ import { KeyWatch, untilFreed } from '../lease/lease-watch.ts';
 import type { Registry } from '../registry.ts';
 import { ConflictBackoff } from './conflict-backoff.ts';
 import { HeldLease } from './held-lease.ts';
-import {
-  type HolderEvent,
-  type HolderState,
-  lossTrouble,
-  otherWriterOf,
-  waitingEvent,
-} from './holder-state.ts';
+import { type HolderEvent, type HolderState, lossTrouble, waitingEvent } from './holder-state.ts';
 import { LeaseStatus } from './lease-status.ts';
 import { Renewal } from './renewal.ts';
 
@@ -208,7 +202,7 @@ export class LeaseHolder {
       this.#drop();
       this.#seeking = true;
       if (result.outcome === 'conflict')
-        this.#conflictBackoff.recordDuplicate(otherWriterOf(result.lease, result.lease.attributes));
+        this.#conflictBackoff.recordDuplicate(result.lease, result.lease.attributes);
       this.#status.report(...waitingEvent(result));
       return false;
     }
@@ -234,35 +228,18 @@ export class LeaseHolder {
   /** Reads our key again, which may be another host's or gone. */
   async #look(): Promise<void> {
     const held = this.#held;
-    if (held === undefined) return;
-    const { lease } = held;
-    const finding = await held.look(this.#attributes);
-    switch (finding.type) {
-      case 'unchanged':
-        return;
-      case 'written':
-        return this.#status.report({ type: 'published', lease: held.lease });
-      case 'reserved':
-        return this.#status.report({ type: 'reserved', lease: held.lease });
-      case 'claimed': {
-        const { type, by } = finding;
-        if (by.hostId === this.#attributes.hostId)
-          this.#conflictBackoff.recordDuplicate(otherWriterOf(lease, by));
-        return this.#status.report({ type, lease, by });
-      }
-      case 'overwritten':
-        this.#conflictBackoff.recordOverwrite(
-          isLease(finding.found) ? otherWriterOf(lease, finding.found.attributes) : undefined,
-        );
-        return this.#status.report({ type: 'overwritten', lease, found: finding.found });
-      case 'lost': {
-        const { type, ...loss } = finding;
-        if (loss.by !== undefined && loss.by.attributes.hostId === undefined) this.#avoid.add(lease.key);
-        await held.revoke();
-        this.#drop();
-        return this.#status.report({ type, lease, ...loss }, lossTrouble(lease, loss.cause, loss.by));
-      }
-    }
+    const event = await held?.look(this.#attributes);
+    if (held === undefined || event === undefined) return;
+    const { type, lease } = event;
+    if (type === 'claimed' && event.by.hostId === this.#attributes.hostId)
+      this.#conflictBackoff.recordDuplicate(lease, event.by);
+    else if (type === 'overwritten') this.#conflictBackoff.recordOverwrite(lease, event.found);
+    if (type !== 'lost') return this.#status.report(event);
+
+    if (event.by !== undefined && event.by.attributes.hostId === undefined) this.#avoid.add(lease.key);
+    await held.revoke();
+    this.#drop();
+    this.#status.report(event, lossTrouble(event));
   }
 
   /** Writes our value where the store has another. */

@@ -16,7 +16,7 @@ import { isLease, type Lease, type LeaseAttributes, overlaps, type RejectedLease
 import { PeerSet } from './peer-set.ts';
 
 describe('peers come, change and go', () => {
-  test('each change is told once', () => {
+  test('each change is reported once', () => {
     const { set, put, take } = setUp();
     put(GOOD, hostAttributes(2));
     assert.deepEqual(take(), { changed: [GOOD], removed: [] });
@@ -27,7 +27,7 @@ describe('peers come, change and go', () => {
     assert.deepEqual(take(), { changed: [], removed: [GOOD] });
   });
 
-  test('what comes and changes between two looks is told in its last state', () => {
+  test('what comes and changes between two looks is reported in its last state', () => {
     const { set, put } = setUp();
     put(GOOD, hostAttributes(2));
     put(GOOD, { ...hostAttributes(2), backendData: 'new' }, 1n, 2n);
@@ -49,7 +49,7 @@ describe('peers come, change and go', () => {
     assert.deepEqual(take(), { changed: [], removed: [] });
   });
 
-  test('a peer whose data changed in a gap is told as changed', () => {
+  test('a peer whose data changed in a gap is reported as changed', () => {
     const { set, take } = setUp();
     set.replace([read(GOOD, hostAttributes(2)), read('10.5.3.0-24', hostAttributes(3))]);
     take();
@@ -193,7 +193,7 @@ describe('what is not a good lease', () => {
     });
   }
 
-  test('the end of a rejected key is told, that of a good one is a removed peer', () => {
+  test('the end of a rejected key is reported, that of a valid one is a removed peer', () => {
     const { set, put, reported } = setUp();
     put('10.5.4.0-24', 'no JSON');
     put(GOOD, hostAttributes(2));
@@ -377,7 +377,7 @@ test("a lease of somebody else with this host's address is known as such", () =>
   assert.deepEqual([...set.leasesAtOwnAddress()], []);
 });
 
-test('H4: a lease that this host takes over is not told as wrong before', () => {
+test('H4: a lease that this host takes over is not reported as wrong before', () => {
   const { set, put, reported } = setUp(IPV4, {});
   const lost = { ...SELF, hostId: 'before the disk broke' };
   const { hostId: _, ...flannel } = SELF;
@@ -390,7 +390,7 @@ test('H4: a lease that this host takes over is not told as wrong before', () => 
   assert.deepEqual(reported(), []);
 });
 
-test('H4: one that turns out to be somebody else is told then', () => {
+test('H4: one that turns out to be of another host is reported then', () => {
   const { set, put, reported } = setUp(IPV4, {});
   put('10.5.9.0-24', { ...SELF, hostId: 'a host with the same address' });
   assert.deepEqual(reported(), []);

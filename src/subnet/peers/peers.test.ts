@@ -79,7 +79,7 @@ test('peers as they come and go; our own lease is none', async t => {
   );
 });
 
-test('a host that exchanges its lease for one that overlaps it is not told to be in its own way', async t => {
+test('a host that exchanges its lease for one that overlaps it is not reported as in its own way', async t => {
   const world = new World();
   await world.put('10.5.2.0-24', hostAttributes(2), 60);
   const { news, happened } = await start(t, world);
@@ -108,7 +108,7 @@ test('a slow consumer gets the newest state, not the way to it', async t => {
   assert.deepEqual(await news(), ['+10.5.3.0-24 -10.5.2.0-24']);
 });
 
-test('an interruption removes nobody; what was missed is told when contact is back', async t => {
+test('an interruption removes nobody; what was missed is reported when contact is back', async t => {
   const world = new World();
   await world.put('10.5.2.0-24', hostAttributes(2));
   await world.put('10.5.3.0-24', hostAttributes(3));
@@ -125,7 +125,7 @@ test('an interruption removes nobody; what was missed is told when contact is ba
   assert.deepEqual(happened(), ['interrupted', 'resumed']);
 });
 
-test('a compaction in an outage: exactly the differences are told, and none about ourselves', async t => {
+test('a compaction in an outage: exactly the differences are reported, and none about ourselves', async t => {
   const world = new World();
   await world.put('10.5.1.0-24', hostAttributes(1));
   for (const number of [2, 3, 4]) await world.put(`10.5.${number}.0-24`, hostAttributes(number));
