@@ -36,13 +36,13 @@ export const COMMANDS: readonly CommandEntry[] = [
   {
     name: 'events',
     group: 'This host:',
-    summary: 'what happened on this host, and what is happening',
+    summary: 'events on this host, past and new',
     load: async () => (await import('./cli/events-command.ts')).eventsCommand(),
   },
   {
     name: 'install',
     group: 'This host:',
-    summary: 'run a daemon as a service of systemd',
+    summary: 'run a daemon as a systemd service',
     load: async () => (await import('./host/install-command.ts')).installCommand(),
   },
   {
@@ -66,7 +66,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   {
     name: 'lease',
     group: 'The network:',
-    summary: 'who has which subnet: list, show, reserve, release, watch',
+    summary: 'subnets and their hosts: list, show, reserve, release, watch',
     load: async () => (await import('./cluster/lease-command.ts')).leaseCommand(),
   },
   {
@@ -90,7 +90,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   {
     name: 'bench',
     group: 'Try and measure:',
-    summary: 'measure the parts against what one would use instead',
+    summary: 'compare Tulle with flannel, etcd and iproute2',
     load: async () => (await import('./bench/command.ts')).benchCommand(),
   },
   {

@@ -166,7 +166,7 @@ export class Agent {
     if (connected === false && error !== undefined) throw error;
     try {
       const released = await this.#network.leave();
-      this.#events.add('info', 'lease-released', 'the lease was given back on request; the agent stops');
+      this.#events.add('info', 'lease-released', 'the lease was released on request; the agent stops');
       return released === undefined ? {} : { released };
     } finally {
       // The answer goes out before the server closes.
@@ -178,7 +178,7 @@ export class Agent {
     try {
       await this.#network.leave();
     } catch (error) {
-      const text = `the lease could not be given back and ends by itself: ${messageOf(error)}`;
+      const text = `the lease could not be released and will expire: ${messageOf(error)}`;
       this.#events.add('warning', 'lease-kept', text);
     }
   }
@@ -190,7 +190,7 @@ function optionWarning(problem: Problem): OwnedWarning {
     id: problem.path,
     code: 'OPTION_QUESTIONABLE',
     severity: 'info',
-    title: 'the agent was given an option that does not count as it stands',
+    title: 'an option of the agent does not have the effect that it seems to have',
     text: formatProblem(problem),
   };
 }

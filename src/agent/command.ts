@@ -31,8 +31,8 @@ class AgentCommand extends Command {
 export function agentCommand(): Command {
   const command = new AgentCommand('agent')
     .description(
-      'The daemon of one host: leases a subnet, keeps the tunnels to all peers, and writes the file that Docker ' +
-        "and CNI read. Takes flannel's flags, with one dash or two, and flannel's variables.",
+      'The daemon of one host: leases a subnet, maintains the tunnels to all peers, and writes the file that Docker ' +
+        "and CNI read. Accepts flannel's flags, with one dash or two, and flannel's variables.",
     )
     .usage('[flags]')
     .allowUnknownOption()
@@ -40,7 +40,7 @@ export function agentCommand(): Command {
     .action(async () => {
       if (answerInformation(command, command.args)) return;
       const options = parseOptions(command.args, process.env);
-      requireNetworkAdmin('the agent programs the network of this host');
+      requireNetworkAdmin('the agent changes the network of this host');
       // Loaded only now: help and a wrong flag should answer at once.
       const { runAgent } = await import('./run-agent.ts');
       // Node writes its compile cache at exit, which a daemon may never reach in good order.
@@ -51,15 +51,18 @@ export function agentCommand(): Command {
       'after',
       `
 Variables:
-  Every flag is also read from the environment: TULLE_<FLAG>, then FLANNELD_<FLAG>, in upper case and with _
-  for -. The command line comes first. An empty variable counts as not set.
+  Every flag is also read from the environment: TULLE_<FLAG>, then FLANNELD_<FLAG>, in upper
+  case and with _ for -. The command line takes precedence. An empty variable counts as unset.
 
 Signals:
-  SIGTERM, SIGINT  stop; containers keep talking, the lease is kept unless --release-lease is given`,
+  SIGTERM, SIGINT  stop; the network stays in place, and the lease too unless --release-lease is given`,
     );
   return withExamples(command, [
     { line: 'agent --etcd-endpoints=http://192.168.65.3:2379 --iface=eth0', does: 'join a network' },
-    { line: 'agent --ip-masq --healthz-port=8080', does: 'let containers reach the world, serve /readyz' },
+    {
+      line: 'agent --ip-masq --healthz-port=8080',
+      does: 'let containers reach the internet, and serve /readyz',
+    },
     {
       line: 'agent --etcd-endpoints=https://etcd:2379 --etcd-cafile=/etc/tulle/ca.pem',
       does: 'trust one certificate authority',

@@ -138,8 +138,8 @@ export class AgentClient {
     );
     const listed = names.map(name => join(directory, name)).join(', ');
     return listed === ''
-      ? 'name its socket with --socket'
-      : `name that of another network with --etcd-prefix or --socket, here ${listed}`;
+      ? 'give its socket with --socket'
+      : `select an agent of another network with --etcd-prefix or --socket, here ${listed}`;
   }
 
   #describe(error: unknown, signal: AbortSignal | undefined): Error {
@@ -152,7 +152,7 @@ export class AgentClient {
       });
     }
     if (isCode(error, 'EACCES', 'EPERM')) {
-      return new ApiError('PERMISSION_DENIED', `permission denied: ${this.#socketPath} is for root`, {
+      return new ApiError('PERMISSION_DENIED', `permission denied: only root can use ${this.#socketPath}`, {
         hint: 'run the command with sudo',
       });
     }
@@ -186,12 +186,12 @@ function parse<Schema extends v.GenericSchema>(schema: Schema, body: string): v.
   try {
     value = JSON.parse(body);
   } catch (cause) {
-    throw new ApiError('PROTOCOL', 'the agent answered something that is not JSON', { cause });
+    throw new ApiError('PROTOCOL', 'the answer of the agent is not JSON', { cause });
   }
   const result = v.safeParse(schema, value);
   if (result.success) return result.output;
   const [issue] = result.issues;
   throw new ApiError('PROTOCOL', `the agent's answer: ${v.getDotPath(issue) ?? ''}: ${issue.message}`, {
-    hint: 'the command and the agent may be of different versions',
+    hint: 'the command and the agent may have different versions',
   });
 }

@@ -66,7 +66,7 @@ function unknownType(type: string): Problem {
     value: type,
     message: isKnown
       ? `flannel's backend ${type} is not built into this version of Tulle`
-      : 'is no backend of flannel or Tulle',
+      : 'is not a backend of flannel or Tulle',
     hint:
       type === 'udp'
         ? `a configuration without a Backend means udp; available: ${available}`

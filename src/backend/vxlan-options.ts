@@ -36,7 +36,7 @@ export function parseVxlanOptions(
     fields.problem(
       'DirectRouting',
       'is not built into this version of Tulle',
-      'leave it out: every peer is then reached through the tunnel, also by flannel hosts that have it on',
+      'remove it: every peer is then reached through the tunnel, also by flannel hosts that use it',
     );
   }
   fields.value('Type');

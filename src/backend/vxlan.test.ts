@@ -168,7 +168,7 @@ describe('the vxlan backend', () => {
       backend.peer(halfBad).paths.map(({ link }) => link),
       ['flannel.88'],
     );
-    assert.deepEqual(backend.peer(halfBad).problems, ['its BackendV6Data is no object']);
+    assert.deepEqual(backend.peer(halfBad).problems, ['its BackendV6Data is not an object']);
   });
 
   test('sends from an address of the link, not from the public one in front of a NAT', () => {
@@ -194,13 +194,17 @@ describe('the vxlan backend', () => {
     { name: 'no backend type', changes: { BackendType: undefined }, reason: /no backend type/ },
     { name: 'another VNI', changes: { BackendData: { ...DATA, VNI: 1 } }, reason: /its VNI is 1, .* 88$/ },
     { name: 'no VNI', changes: { BackendData: { VtepMAC: DATA.VtepMAC } }, reason: /its VNI is missing/ },
-    { name: 'no data', changes: { BackendData: null }, reason: /BackendData is no object/ },
+    { name: 'no data', changes: { BackendData: null }, reason: /BackendData is not an object/ },
     { name: 'no MAC', changes: { BackendData: { VNI: 88 } }, reason: /VtepMAC is missing/ },
-    { name: 'a bad MAC', changes: { BackendData: { VNI: 88, VtepMAC: 'x' } }, reason: /is no MAC address/ },
+    {
+      name: 'a bad MAC',
+      changes: { BackendData: { VNI: 88, VtepMAC: 'x' } },
+      reason: /is not a MAC address/,
+    },
     {
       name: 'a group MAC',
       changes: { BackendData: { VNI: 88, VtepMAC: 'ff:ff:ff:ff:ff:ff' } },
-      reason: /not that of one station/,
+      reason: /is not a unicast address/,
     },
     {
       name: "this host's MAC",
@@ -329,7 +333,7 @@ test('the name of a device is that of flannel as long as it fits', () => {
 
 test('a backend of flannel that is not built here is refused by name, and so is nonsense', () => {
   assert.match(problemsOf({ Type: 'WireGuard' })[0] ?? '', /flannel's backend wireguard is not built into/);
-  assert.match(problemsOf({ Type: 'toString' })[0] ?? '', /is no backend of flannel or Tulle/);
+  assert.match(problemsOf({ Type: 'toString' })[0] ?? '', /is not a backend of flannel or Tulle/);
   assert.throws(
     () => createBackend(contextOf('{"Network":"10.3.0.0/16"}', IPV4)),
     /a configuration without a Backend means udp/,

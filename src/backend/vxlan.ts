@@ -219,14 +219,14 @@ function peerVtep(
   if (underlayIp === undefined) return `it has no public ${FAMILY_LABELS[family]} address`;
 
   const [name, data] = dataOf(family, attributes);
-  if (!isObject(data)) return `its ${name} is no object`;
+  if (!isObject(data)) return `its ${name} is not an object`;
   const problems: Problem[] = [];
   const fields = new Fields(data, name, problems);
   const vni = fields.value('VNI');
   const mac = fields.parsed('VtepMAC', Mac.parse, 'a MAC address');
   if (mac === undefined)
-    return `its ${name}.VtepMAC is ${problems.length === 0 ? 'missing' : 'no MAC address'}`;
-  if (!mac.isUnicast) return `its VTEP MAC ${mac} is not that of one station`;
+    return `its ${name}.VtepMAC is ${problems.length === 0 ? 'missing' : 'is not a MAC address'}`;
+  if (!mac.isUnicast) return `its VTEP MAC ${mac} is not a unicast address`;
   if (mac.equals(link.mac)) return `its VTEP MAC ${mac} is this host's own`;
   if (vni !== link.vni)
     return `its VNI is ${JSON.stringify(vni) ?? 'missing'}, and this network's is ${link.vni}`;

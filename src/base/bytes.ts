@@ -186,7 +186,7 @@ export class Writer {
     return this;
   }
 
-  /** What has been written, in place: good until the next write. */
+  /** What has been written, in place: valid until the next write. */
   view(): Uint8Array {
     return this.#bytes.subarray(0, this.#length);
   }

@@ -35,7 +35,7 @@ test('every wrong value is reported with its path', () => {
   fields.parsed('p', text => Ip.parse(text), 'an IP address');
   fields.problem('gone', 'is missing', 'add it');
   assert.deepEqual(problems, [
-    { path: 'Backend.t', value: 1, message: 'must be a text' },
+    { path: 'Backend.t', value: 1, message: 'must be a string' },
     { path: 'Backend.f', value: 'true', message: 'must be true or false' },
     { path: 'Backend.i', value: 1.5, message: 'must be a whole number' },
     { path: 'Backend.r', value: 70000, message: 'must be between 1 and 65535' },

@@ -34,7 +34,7 @@ export class Fields {
   text(name: string): string | undefined {
     const value = this.value(name) ?? undefined;
     if (value === undefined || typeof value === 'string') return value;
-    return this.problem(name, 'must be a text');
+    return this.problem(name, 'must be a string');
   }
 
   flag(name: string): boolean | undefined {

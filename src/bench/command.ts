@@ -10,8 +10,8 @@ import { storeBenchCommand } from './store-command.ts';
 export function benchCommand(): Command {
   const command = new Command('bench')
     .description(
-      'Measure the parts of Tulle against what one would use instead, in one run on this machine.\n' +
-        'Absolute numbers are those of the machine; the ratios are what to look at.',
+      'Compare parts of Tulle with flannel, etcd and iproute2, in one run on this machine.\n' +
+        'Absolute numbers depend on the machine; compare the ratios.',
     )
     .addCommand(programCommand())
     .addCommand(convergeCommand())
@@ -19,10 +19,13 @@ export function benchCommand(): Command {
     .addCommand(storeBenchCommand())
     .addCommand(hostileCommand());
   return withExamples(command, [
-    { line: 'bench program --peers 1000,5000', does: 'peers into the kernel: ours, flannel, iproute2' },
+    {
+      line: 'bench program --peers 1000,5000',
+      does: 'program peers into the kernel: Tulle, flannel, iproute2',
+    },
     { line: 'bench converge', does: 'from a lease in the store to a route in every kernel' },
-    { line: 'bench store', does: 'our store and etcd: puts, ranges, watches, memory' },
+    { line: 'bench store', does: '`tulle store` and etcd: puts, ranges, watches, memory' },
     { line: 'bench hostile', does: 'what a hostile client of the store costs the others' },
-    { line: 'bench join --agents 200', does: 'hosts that start at once, each to a subnet of its own' },
+    { line: 'bench join --agents 200', does: 'hosts that start at once, and lease a subnet each' },
   ]);
 }

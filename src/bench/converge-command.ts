@@ -31,7 +31,7 @@ interface Options {
 
 export function convergeCommand(): Command {
   const command = new Command('converge')
-    .summary('from a lease to a route in every kernel; the weight of an agent')
+    .summary('time from a lease to a route in every kernel; cost of an agent')
     .description(
       'How long it takes from a lease in the store to a route in the kernel of every other host, and what an ' +
         'agent costs by the number of peers. The hosts are in this process, each with a network namespace, a netlink ' +
@@ -48,7 +48,7 @@ export function convergeCommand(): Command {
         '  applied     the kernel has acknowledged neighbor, FDB entry, next hop and route\n' +
         '  announced   the kernel has announced the route, as another program sees it\n' +
         '  everywhere  announced on the last of all hosts\n' +
-        'The situations of an agent that is weighed:\n' +
+        'The situations in which an agent is measured:\n' +
         Object.entries(SITUATIONS)
           .map(([name, what]) => `  ${name.padEnd(10)}  ${what}`)
           .join('\n'),
@@ -67,21 +67,21 @@ export function convergeCommand(): Command {
     )
     .addOption(new Option('--leases <n>', 'leases of `one`').argParser(integer(1, 1000)).default(30))
     .addOption(
-      new Option('--peers <n,...>', 'weigh one real agent on a network of so many peers').argParser(
+      new Option('--peers <n,...>', 'measure one real agent on a network with this many peers').argParser(
         list(count(MOST_PEERS)),
       ),
     )
     .addOption(
-      withChoices(new Option('--store <name>', 'the store under it'), ['etcd', 'tulle'], 'a store').default(
+      withChoices(new Option('--store <name>', 'the store to use'), ['etcd', 'tulle'], 'a store').default(
         'etcd',
       ),
     )
     .addOption(new Option('--svg <file>', 'also draw milliseconds over hosts, of `one`, into a file'))
-    .addOption(new Option('--json', 'print one JSON array: a row per step, and per agent that was weighed'))
+    .addOption(new Option('--json', 'print one JSON array: a row per step and per measured agent'))
     .action(runConverge);
   return withExamples(command, [
     { line: 'bench converge --hosts 10', does: 'a quick look: some seconds' },
-    { line: 'bench converge --store tulle --svg converge.svg', does: 'on our own store, as a drawing' },
+    { line: 'bench converge --store tulle --svg converge.svg', does: 'on `tulle store`, with a drawing' },
     {
       line: 'bench converge --peers 0,1000,5000,20000',
       does: 'processor and memory of an agent: ten minutes',

@@ -32,7 +32,7 @@ export async function followRoutes(
 ): Promise<void> {
   for await (const event of rtnetlink.watch(['route'], signal)) {
     // It would look like a route that never came.
-    if (event.type === 'overrun') throw new Error('announcements of the kernel were lost');
+    if (event.type === 'overrun') throw new Error('kernel notifications were lost');
     if (event.type !== 'route' || event.gone || event.route.protocol !== protocol) continue;
     if (event.route.destination !== undefined) onRoute(event.route.destination);
   }

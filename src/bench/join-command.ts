@@ -28,8 +28,8 @@ export function joinCommand(): Command {
         '  all known  ms until every agent knew every other; they follow their peers once all have a lease',
     )
     .addOption(new Option('--agents <n>', 'how many').argParser(integer(1, 250)).default(200))
-    .addOption(new Option('--alone', 'leave the comparison out'))
-    .addOption(new Option('--json', 'print JSON: our numbers, and those of flannel under "flannel"'))
+    .addOption(new Option('--alone', 'omit the comparison'))
+    .addOption(new Option('--json', 'print JSON: the numbers of Tulle, and those of flannel under "flannel"'))
     .action(runJoin);
   return withExamples(command, [
     { line: 'bench join', does: '200 agents, and 200 hosts of flannel' },

@@ -33,17 +33,17 @@ interface Options {
 
 export function programCommand(): Command {
   const command = new Command('program')
-    .summary('peers into the kernel: our engine, flannel, iproute2')
+    .summary('program peers into the kernel: Tulle, flannel, iproute2')
     .description(
-      'What it costs to make the kernel know its peers, in a fresh namespace, by three means in one run:\n' +
-        '  engine    our data plane, with all that the agent has running\n' +
+      'The cost of programming peers into the kernel of a fresh namespace, in three ways in one run:\n' +
+        '  engine    the data plane of the agent\n' +
         '  flannel   neighbor, FDB entry and plain route per peer, one answered request at a time\n' +
         '  iproute2  the same entries through `ip -batch` and `bridge -batch`\n' +
         'The operations:\n' +
         '  cold      from an empty device to all peers\n' +
         '  one       one peer among all gets another MAC and underlay address (median of 9)\n' +
-        '  resync    one peer in 100 has lost its entries; everything is made right\n' +
-        '  noop      nothing is wrong; make sure of it\n' +
+        '  resync    one peer in 100 has lost its entries; they are repaired\n' +
+        '  noop      nothing is wrong; verify that\n' +
         'flannel and iproute2 cannot compare: for them resync and noop write everything again.\n' +
         'What takes under 5 seconds in all is measured three times, for the median.',
     )

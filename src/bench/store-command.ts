@@ -24,7 +24,7 @@ interface Options {
 
 export function storeBenchCommand(): Command {
   const command = new Command('store')
-    .summary('our store against etcd: puts, ranges, watches, memory')
+    .summary('`tulle store` and etcd: puts, ranges, watches, memory')
     .description(
       '`tulle store` against the etcd that is installed, on the same disk in one run, each alone while it is ' +
         'measured:\n' +

@@ -17,7 +17,7 @@ export const socketOption = (): Option =>
 export const networkOption = (): Option =>
   new Option(
     '--etcd-prefix <key>',
-    'the network, where several have agents on this host: the prefix of its keys',
+    'key prefix of the network, where several networks have an agent on this host',
   )
     .default(NETWORK_PREFIX)
     .env('TULLE_ETCD_PREFIX');

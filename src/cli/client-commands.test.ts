@@ -23,7 +23,7 @@ const EVENTS = [
     time: T0,
     severity: 'warning',
     type: 'drift-repaired',
-    text: 'put back a route',
+    text: 'restored: a route',
     fields: { count: 1 },
   },
 ];
@@ -128,7 +128,7 @@ describe('a client of the agent', () => {
     assert.equal(
       lines.out,
       '2026-01-02 03:00:00.000Z  lease-acquired    leased 10.5.3.0/24\n' +
-        '2026-01-02 03:00:00.000Z  drift-repaired    put back a route\n',
+        '2026-01-02 03:00:00.000Z  drift-repaired    restored: a route\n',
     );
     const json = await tulle(t, 'events', '--json', '--socket', socket);
     assert.deepEqual(
@@ -203,7 +203,7 @@ describe('a client of the agent', () => {
     const screen = await tulle(t, 'status', '--peer', '188.172.9.2', '--socket', socket);
     assert.equal(screen.exit, 3);
     assert.match(screen.out, /^peer +188\.172\.9\.0\/24\nstate +failed: route in the way$/m);
-    assert.match(screen.out, /drift-repaired {2}put back a route/);
+    assert.match(screen.out, /drift-repaired {2}restored: a route/);
     const json = await tulle(t, 'status', '--peer', '192.168.65.4', '--json', '--socket', socket);
     assert.deepEqual(JSON.parse(json.out), [peer]);
     assert.equal((await tulle(t, 'status', '--peer', '188.172.77.1', '--socket', socket)).exit, 7);

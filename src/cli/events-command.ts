@@ -1,4 +1,4 @@
-/** `tulle events`: what happened on this host, and what is happening. */
+/** `tulle events`: events on this host, past and new. */
 import { Command, Option } from 'commander';
 import { type AgentEvent, EVENT_TYPES } from '../api/messages.ts';
 import { formatCount } from '../console/format.ts';
@@ -42,30 +42,28 @@ const eventType = oneOf(EVENT_TYPES, 'a type of event');
 export function eventsCommand(): Command {
   const command = new Command('events')
     .description('Show what happened on this host: leases, peers, repairs, failures; oldest first.')
-    .option('-f, --follow', 'then show what happens, until Ctrl-C')
+    .option('-f, --follow', 'then show new events, until Ctrl-C')
+    .addOption(new Option('-n, --last <n>', 'only the last n events').argParser(integer(0, 1_000_000)))
     .addOption(
-      new Option('-n, --last <n>', 'only the last n of what is remembered').argParser(integer(0, 1_000_000)),
-    )
-    .addOption(
-      new Option('--since <duration>', 'only of so long ago: 90s, 10m, 2h').argParser(
+      new Option('--since <duration>', 'only events newer than this: 90s, 10m, 2h').argParser(
         duration({ min: 0, max: YEAR }),
       ),
     )
     .addOption(
       offering(
-        new Option('--type <types>', 'only of these types, separated by commas'),
+        new Option('--type <types>', 'only events of these types, separated by commas'),
         EVENT_TYPES,
       ).argParser(list(eventType)),
     )
     .addOption(
       withChoices(
-        new Option('--severity <least>', 'only as serious as this, and more'),
+        new Option('--severity <least>', 'only events of this severity or higher'),
         SEVERITIES,
         'a severity',
       ),
     )
     .addOption(
-      new Option('--after <id>', 'only events after this one').argParser(integer(0, Number.MAX_SAFE_INTEGER)),
+      new Option('--after <id>', 'only events after this id').argParser(integer(0, Number.MAX_SAFE_INTEGER)),
     )
     .addOption(new Option('--json', 'print one JSON document per line'))
     .addOption(networkOption())
@@ -73,12 +71,12 @@ export function eventsCommand(): Command {
     .action((options: EventsOptions) => untilStopped(signal => showEvents(options, signal)));
   return withExamples(command, [
     { line: 'events', does: 'what the agent remembers' },
-    { line: 'events --follow --last 0', does: 'watch a host while something is changed' },
-    { line: 'events --type drift-repaired --since 1h', does: 'what of ours did somebody touch?' },
-    { line: 'events --severity warning --last 5', does: 'the last things that went wrong' },
+    { line: 'events --follow --last 0', does: 'watch a host while you change something' },
+    { line: 'events --type drift-repaired --since 1h', does: 'what did other programs change?' },
+    { line: 'events --severity warning --last 5', does: 'the last five problems' },
     {
       line: 'events --json | jq \'select(.fields.object == "route")\'',
-      does: 'by the facts of an event',
+      does: 'select by the fields of an event',
     },
   ]);
 }
@@ -96,7 +94,7 @@ async function showEvents(options: EventsOptions, signal: AbortSignal): Promise<
     if (wanted.length === 0) {
       note(
         remembered.length === 0
-          ? 'nothing has happened'
+          ? 'there are no events yet'
           : `none of the ${formatCount(remembered.length, 'event')} that the agent remembers`,
       );
     }

@@ -39,11 +39,11 @@ describe('findPeers', () => {
   test('says what an address is that is no peer', () => {
     const refusal = (message: RegExp) => (error: CommandError) =>
       error.code === 'NOT_FOUND' && message.test(error.message);
-    assert.throws(() => keysOf('188.172.50.2'), refusal(/belongs to this host itself/));
-    assert.throws(() => keysOf('188.172.50.0/24'), refusal(/belongs to this host itself/));
-    assert.throws(() => keysOf('docker1'), refusal(/^docker1 belongs to this host itself/));
-    assert.throws(() => keysOf('188.172.77.2'), refusal(/^no host has leased 188\.172\.77\.2/));
-    assert.throws(() => keysOf('9.9.9.9'), refusal(/not in the network 188\.172\.0\.0\/16$/));
+    assert.throws(() => keysOf('188.172.50.2'), refusal(/belongs to this host, which has/));
+    assert.throws(() => keysOf('188.172.50.0/24'), refusal(/belongs to this host, which has/));
+    assert.throws(() => keysOf('docker1'), refusal(/^docker1 belongs to this host, which has/));
+    assert.throws(() => keysOf('188.172.77.2'), refusal(/^no host known here has leased 188\.172\.77\.2/));
+    assert.throws(() => keysOf('9.9.9.9'), refusal(/outside the network 188\.172\.0\.0\/16$/));
   });
 });
 
@@ -61,10 +61,10 @@ compared   with the kernel 3 min ago
 In the kernel (- is missing, + should not be there):
     route 188.172.9.0/24 via 188.172.9.0 dev flannel.88 onlink
 
-Where to look on:
-  This host does its part: every entry is in its kernel. If packets still do not arrive, see
+Where to look next:
+  This host is complete: every entry is in its kernel. If packets still do not arrive, check
   - tulle status on 192.168.65.4: whether it knows this host, 188.172.50.0/24
-  - the way between: UDP 4789 must pass to 192.168.65.4 and back (tcpdump -ni eth0 udp port 4789)
+  - the path between the hosts: UDP 4789 must pass to 192.168.65.4 and back (tcpdump -ni eth0 udp port 4789)
   - the MTU of the containers: 1450 at most`,
     );
   });
@@ -98,7 +98,7 @@ Where to look on:
     assert.match(text, /^ {2}SHARED_PUBLIC_IP several peers have the public address 192\.168\.65\.4: /m);
     assert.match(
       text,
-      /^This host is not as wanted, which comes first:\n {2}SHARED_PUBLIC_IP .*65\.40: .*$/m,
+      /^This host itself has problems. Solve these first:\n {2}SHARED_PUBLIC_IP .*65\.40: .*$/m,
     );
     assert.match(text, /^Lately:\n {2}3 min ago {2}drift-repaired {2}event 1\n {2}3 min ago .* event 3$/m);
     assert.doesNotMatch(text, /Where to look on/);
@@ -123,11 +123,11 @@ Where to look on:
       { warnings: [{ ...warning, severity: 'warning' }] },
       { warnings: [{ ...warning, severity: 'warning', text: 'docker9 has 192.168.65.4 too' }] },
     ]) {
-      assert.doesNotMatch(screenOf(changes), /does its part/);
+      assert.doesNotMatch(screenOf(changes), /This host is complete/);
     }
     const first =
-      /^This host is not as wanted, which comes first:\n {2}underlay eth0 has no address\n {4}hint: give it one$/m;
+      /^This host itself has problems. Solve these first:\n {2}underlay eth0 has no address\n {4}hint: give it one$/m;
     assert.match(screenOf({ conditions: [condition] }), first);
-    assert.match(screenOf({ warnings: [{ ...warning, severity: 'info' }] }), /does its part/);
+    assert.match(screenOf({ warnings: [{ ...warning, severity: 'info' }] }), /This host is complete/);
   });
 });

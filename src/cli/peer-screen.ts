@@ -36,7 +36,7 @@ export function findPeers({ peers, lease, network, host }: Status, which: string
   if (inside(lease?.ipv4) || inside(lease?.ipv6) || own.includes(which)) {
     throw new CommandError(
       'NOT_FOUND',
-      `${which} belongs to this host itself, which has ${[lease?.ipv4, lease?.ipv6].filter(Boolean).join(' ') || 'no lease'}`,
+      `${which} belongs to this host, which has ${[lease?.ipv4, lease?.ipv6].filter(Boolean).join(' ') || 'no lease'}`,
       'packets to it stay on the bridge of this host; `tulle status` shows the host',
     );
   }
@@ -46,8 +46,8 @@ export function findPeers({ peers, lease, network, host }: Status, which: string
   throw new CommandError(
     'NOT_FOUND',
     outside
-      ? `${which} is no peer, and not in the network ${networks.join(' ')}`
-      : `no host has leased ${which}, as far as this one knows`,
+      ? `${which} is not a peer, and is outside the network ${networks.join(' ')}`
+      : `no host known here has leased ${which}`,
     'give a subnet, an address inside it, a public IP, a host name or a host id; `tulle lease list` shows who has what',
   );
 }
@@ -109,9 +109,9 @@ export function warningsAbout(
 function nextSteps(peer: PeerStatus, status: Status): string[] {
   const about = warningsAbout(peer, status);
   const own = troubles(status, about);
-  if (own.length > 0) return section('This host is not as wanted, which comes first:', own);
+  if (own.length > 0) return section('This host itself has problems. Solve these first:', own);
   const isInOrder = peer.state === 'ok' && about.length === 0;
-  return isInOrder ? section('Where to look on:', lookOn(peer, status)) : [];
+  return isInOrder ? section('Where to look next:', lookOn(peer, status)) : [];
 }
 
 /** What is wrong with this host, whoever the peer is. @param told warnings that are shown already */
@@ -141,9 +141,11 @@ function lookOn({ publicIpv4, publicIpv6 }: PeerStatus, status: Status): string[
   const port = device?.port;
   const here = underlay === undefined ? '' : ` (tcpdump -ni ${underlay.link.name} udp port ${port ?? ''})`;
   return [
-    '  This host does its part: every entry is in its kernel. If packets still do not arrive, see',
+    '  This host is complete: every entry is in its kernel. If packets still do not arrive, check',
     `  - tulle status on ${peer}: whether it knows this host, ${status.lease?.ipv4 ?? status.lease?.ipv6 ?? 'which has no lease'}`,
-    ...(port === undefined ? [] : [`  - the way between: UDP ${port} must pass to ${peer} and back${here}`]),
+    ...(port === undefined
+      ? []
+      : [`  - the path between the hosts: UDP ${port} must pass to ${peer} and back${here}`]),
     `  - the MTU of the containers: ${backend?.overlayMtu ?? 'unknown'} at most`,
   ];
 }

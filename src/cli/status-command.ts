@@ -24,20 +24,20 @@ interface StatusOptions extends AgentOption {
 export function statusCommand(): Command {
   const command = new Command('status')
     .description(
-      'Show what the agent of this host holds, what it wants of the kernel, and why they differ.\n\n' +
-        `Ends with ${EXIT.differs.status} when containers of this host (with --peer, those of the peer) cannot talk, and with ${EXIT.noAgent.status} when no agent runs.`,
+      'Show the lease, the store, the peers and the firewall of this host, and the reason for every problem.\n\n' +
+        `Ends with ${EXIT.differs.status} when containers of this host (with --peer, those of the peer) cannot communicate, and ${EXIT.noAgent.status} when no agent runs.`,
     )
-    .option('--all', 'every peer, with its entries in the kernel')
+    .option('--all', 'show every peer, with its kernel entries')
     .addOption(
       offering(
         new Option(
           '--peer <which>',
-          'one peer: by its host name, its subnet, an address inside, its public IP or its host id',
+          'show one peer: host name, subnet, an address inside it, public IP or host id',
         ),
         'hosts',
       ),
     )
-    .option('--resync', 'compare everything with the kernel first, and repair it')
+    .option('--resync', 'first compare everything with the kernel, and repair what differs')
     .addOption(jsonOption())
     .addOption(networkOption())
     .addOption(socketOption())

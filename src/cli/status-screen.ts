@@ -93,7 +93,7 @@ function network({ network: { config, problems } }: Status): string {
   const wrong =
     config === undefined
       ? problems.map(({ path, message }) => paint('red', `${path} ${message}`))
-      : problems.slice(0, 1).map(() => paint('yellow', 'not what the store has'));
+      : problems.slice(0, 1).map(() => paint('yellow', 'differs from the store'));
   if (config === undefined) return joined([paint('yellow', 'no configuration yet'), ...wrong]);
   const families = [config.ipv4, config.ipv6].flatMap(family =>
     family === undefined ? [] : [`${family.network} in /${family.subnetLength}`],
@@ -117,15 +117,15 @@ function store(status: Status, now: number): string {
     endpoints.join(' '),
     `${contact} for ${since(from, now)}`,
     revision === undefined ? undefined : `revision ${revision}`,
-    cached ? paint('yellow', 'working from what is on disk') : undefined,
+    cached ? paint('yellow', 'using the copy on disk') : undefined,
     connected || reason?.includes(lastError ?? '') === true ? undefined : lastError,
   ]);
 }
 
-/** The one that ends first, for the others are good until then too. */
+/** The one that ends first, for the others are valid until then too. */
 function firstEnd({ certificates: all = [] }: Status): string | undefined {
   const [first] = all.toSorted((a, b) => a.expires.localeCompare(b.expires));
-  return first && `good until ${first.expires.slice(0, 10)} (${first.file})`;
+  return first && `valid until ${first.expires.slice(0, 10)} (${first.file})`;
 }
 
 /** What being without the store means, which is less than one fears. */
@@ -137,8 +137,8 @@ function meanwhile(status: Status): string | undefined {
   } = status;
   if (connected || held === undefined || !containersCanTalk(status)) return undefined;
   return (
-    `containers keep talking with the ${formatCount(peers.length, 'peer')} that this host knows; ` +
-    'hosts that join, leave or move are seen when the store answers again'
+    `containers still reach the ${formatCount(peers.length, 'known peer')}; ` +
+    'changes of other hosts are seen when the store answers again'
   );
 }
 
@@ -147,8 +147,8 @@ function firewall({ firewall: { mode, masquerade, forward, ok, lastError } }: St
   const on = duties.some(duty => duty !== undefined);
   return joined([
     mode,
-    ...(on ? duties : ['no rules wanted']),
-    ok ? undefined : paint('red', lastError ?? 'not as wanted'),
+    ...(on ? duties : ['no rules configured']),
+    ok ? undefined : paint('red', lastError ?? 'rules are missing'),
   ]);
 }
 
@@ -170,7 +170,7 @@ function publicAddress({ underlay }: Status): string | undefined {
     underlay?.publicIpv4 === underlay?.ipv4 ? undefined : underlay?.publicIpv4,
     underlay?.publicIpv6 === underlay?.ipv6 ? undefined : underlay?.publicIpv6,
   ].filter(address => address !== undefined);
-  return told.length === 0 ? undefined : `peers are told ${told.join(' and ')}`;
+  return told.length === 0 ? undefined : `published as ${told.join(' and ')}`;
 }
 
 /** How often somebody changed what is ours, and the last time. */
@@ -190,7 +190,7 @@ function conditions(status: Status, now: number): string[] {
     `  ${paint('red', name)} for ${since(from, now)}${because(reason)}`,
     ...(hint === undefined ? [] : [`    hint: ${hint}`]),
   ]);
-  return [['Also not as wanted:', ...lines.map(line => wrap(line, 4))].join('\n')];
+  return [['Other problems:', ...lines.map(line => wrap(line, 4))].join('\n')];
 }
 
 function warnings(status: Status, now: number): string[] {

@@ -17,23 +17,23 @@ const SOURCE = 'JSON text, the path of a file, or - for standard input';
 
 export function configCommand(): Command {
   const command = new Command('config').description(
-    'The configuration of the network. Every host follows a change of it without a restart.',
+    'The configuration of the network. Hosts apply a change without a restart.',
   );
   const get = addStoreOptions(command.command('get'))
     .description('Print the configuration in the store.')
-    .option('--effective', 'what follows from it, defaults included')
-    .addOption(new Option('--json', 'with --effective: print JSON, which what is stored is anyway'))
+    .option('--effective', 'print the effective values, including defaults')
+    .addOption(new Option('--json', 'print JSON (the stored configuration is JSON in any case)'))
     .action((options: StoreCommandOptions & { json?: true; effective?: true }) =>
       withRegistry(options, registry => showConfig(registry, options)),
     );
   withExamples(get, [
-    { line: 'config get', does: 'what is stored, as it was written' },
-    { line: 'config get --effective', does: 'which subnets are given out' },
+    { line: 'config get', does: 'the stored configuration, as it was written' },
+    { line: 'config get --effective', does: 'which subnets hosts can get' },
   ]);
   const set = addStoreOptions(command.command('set'))
-    .description('Check a configuration and store it. What no host could use is refused.')
+    .description('Check a configuration and store it. One that no host could use is refused.')
     .argument('<source>', SOURCE)
-    .option('--force', 'also when hosts lose the subnets they have')
+    .option('--force', 'store it even if hosts lose their subnets')
     .action(async (source: string, options: StoreCommandOptions & { force?: true }) => {
       const text = await read(source);
       const { config } = checkConfig(text);
@@ -42,7 +42,7 @@ export function configCommand(): Command {
   withExamples(set, [SET_EXAMPLE, { line: 'config set - < net-conf.json', does: 'from a file' }]);
   const validate = command
     .command('validate')
-    .description('Check a configuration without a store, and show what follows from it.')
+    .description('Check a configuration without a store, and show its effective values.')
     .argument('<source>', SOURCE)
     .addOption(jsonOption())
     .action(async (source: string, { json }: { json?: true }) => {
@@ -51,12 +51,12 @@ export function configCommand(): Command {
       else print(describeConfig(config));
     });
   withExamples(validate, [
-    { line: 'config validate net-conf.json', does: 'what is wrong with it, or what follows from it' },
+    { line: 'config validate net-conf.json', does: 'show its problems, or its effective values' },
   ]);
   return withExamples(command, [
     SET_EXAMPLE,
     { line: 'config validate net-conf.json', does: 'check a file before it is used' },
-    { line: 'config get --effective', does: 'which subnets are given out' },
+    { line: 'config get --effective', does: 'which subnets hosts can get' },
   ]);
 }
 

@@ -58,7 +58,11 @@ export async function writeConfig(
     success: [{ op: 'put', key, value: new TextEncoder().encode(text) }],
   });
   if (!ok)
-    throw new CommandError('NOT_NOW', 'somebody else changed the configuration just now', 'look at it again');
+    throw new CommandError(
+      'NOT_NOW',
+      'another writer has just changed the configuration',
+      'look at it again',
+    );
   note(`${kv === undefined ? 'stored' : 'replaced'} ${key}`);
 }
 
@@ -73,8 +77,8 @@ function refuseHostsInside(leases: readonly Lease[], config: NetworkConfig): voi
       {
         path: network.family === 'ipv4' ? 'Network' : 'IPv6Network',
         value: network.toString(),
-        message: `holds addresses of hosts: ${enumerate(inside.map(String), 3)}`,
-        hint: 'choose a network apart from those that hosts are in',
+        message: `contains addresses of hosts: ${enumerate(inside.map(String), 3)}`,
+        hint: 'choose a network that contains no address of a host',
       },
     ];
   });
@@ -86,7 +90,7 @@ function refusal(losing: readonly Lease[]): CommandError {
   return new CommandError(
     'NOT_NOW',
     `${formatCount(losing.length, 'lease')} would not fit: ${enumerate(subnets, 3)}`,
-    'with --force these hosts give up their subnets and get others, and their containers must be started again',
+    'with --force these hosts get other subnets, and their containers must be restarted',
   );
 }
 

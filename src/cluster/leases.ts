@@ -38,7 +38,7 @@ export async function listLeases(registry: Registry, { json }: Format): Promise<
   }
   if (rows.length === 0) print('No leases.');
   else print(formatTable(LEASE_COLUMNS, rows));
-  for (const { key, reason } of rejected) warn(`${key} is no lease: ${reason}`);
+  for (const { key, reason } of rejected) warn(`${key} is not a lease: ${reason}`);
 }
 
 export async function showLease(registry: Registry, which: string, { json }: Format): Promise<void> {
@@ -104,11 +104,11 @@ export async function releaseLease(registry: Registry, which: string, force: boo
     throw new CommandError(
       'NOT_NOW',
       `${publicAddressesOf(lease) || 'a host'} holds ${formatSubnet(lease.subnet)}${left}`,
-      'with --force it is freed; a host that still runs then takes another subnet',
+      'use --force to release it; a host that still runs then gets another subnet',
     );
   }
   const result = await registry.remove(lease);
-  if (!result.ok) throw new CommandError('NOT_NOW', `${lease.key} was changed just now`, 'look at it again');
+  if (!result.ok) throw new CommandError('NOT_NOW', `${lease.key} has just changed`, 'look at it again');
   note(`released ${formatSubnet(lease.subnet)}`);
 }
 
@@ -131,7 +131,7 @@ export async function watchLeases(registry: Registry, signal: AbortSignal, { jso
   }
 }
 
-/** Keys with the lease they have now; without one when it is gone, or is no lease any more. */
+/** Keys with the lease they have now; without one when it is gone, or is not a lease any more. */
 function changesOf(
   registry: Registry,
   update: StoreUpdate,
@@ -179,7 +179,7 @@ async function find(registry: Registry, which: string): Promise<Lease> {
   const broken = rejected.find(({ key }) => key === which);
   throw new CommandError(
     'NOT_FOUND',
-    broken === undefined ? `no lease is ${which}` : `${which} is no lease: ${broken.reason}`,
+    broken === undefined ? `no lease is ${which}` : `${which} is not a lease: ${broken.reason}`,
     '`tulle lease list` shows all',
   );
 }

@@ -56,7 +56,7 @@ describe('tulle config', () => {
     );
     const text = '{"Network": "192.168.0.0/16", "Backend": {"Type": "vxlan"}}';
     await assert.rejects(writeConfig(registry, text, checkConfig(text).config, true), {
-      message: /Network = "192\.168\.0\.0\/16": holds addresses of hosts: 192\.168\.65\.3/,
+      message: /Network = "192\.168\.0\.0\/16": contains addresses of hosts: 192\.168\.65\.3/,
     });
   });
 
@@ -84,7 +84,7 @@ describe('tulle config', () => {
     const { config } = checkConfig(CONFIG);
     await assert.rejects(writeConfig(registry, CONFIG, config, false), {
       code: 'NOT_NOW',
-      message: /somebody else/,
+      message: /another writer/,
     });
     assert.deepEqual((await get.call(store, registry.configKey)).kv?.value, other);
   });
@@ -124,7 +124,7 @@ describe('tulle lease', () => {
       '10.5.4.0/24  192.168.65.4  vxlan    in 2 h           flannel',
       '10.5.5.0/24  192.168.65.5  vxlan    never, reserved  -',
     ]);
-    assert.match(lines[4] ?? '', /warning: printer is no lease: /);
+    assert.match(lines[4] ?? '', /warning: printer is not a lease: /);
     const { out: json } = await printed(t, () => listLeases(registry, { json: true }));
     const { leases, rejected } = JSON.parse(json) as { leases: object[]; rejected: object[] };
     assert.partialDeepStrictEqual(leases[0], {
@@ -143,7 +143,7 @@ describe('tulle lease', () => {
       assert.match(text, /^data +\{"VNI":88,"VtepMAC":"02:00:00:00:00:03"\}$/m);
     }
     await assert.rejects(showLease(registry, '10.5.77.0/24', {}), { code: 'NOT_FOUND' });
-    await assert.rejects(showLease(registry, 'printer', {}), /printer is no lease/);
+    await assert.rejects(showLease(registry, 'printer', {}), /printer is not a lease/);
   });
 
   test('a name that two leases have is refused, not guessed', async () => {

@@ -73,7 +73,7 @@ describe('commands on the registry', () => {
     );
     assert.match(
       stderr,
-      /^tulle: error: no store is known on this host, and none is here: .*\nhint: name the store with --etcd-endpoints/,
+      /^tulle: error: the store is unknown: no agent runs here, and no local store answers: .*\nhint: give --etcd-endpoints/,
     );
     assert.equal(exit, 5);
   });

@@ -39,11 +39,11 @@ export function addStoreOptions(command: Command): Command {
   const options = [
     new Option(
       '--etcd-endpoints <urls>',
-      `etcd endpoints, separated by commas (default: those of this host's agent, else ${LOCAL_STORE})`,
+      `etcd endpoints, separated by commas (default: those of the agent on this host, otherwise ${LOCAL_STORE})`,
     ).argParser(list(text => text)),
     new Option(
       '--etcd-prefix <key>',
-      `root of the keys of the network (default: the agent's, else ${NETWORK_PREFIX})`,
+      `key prefix of the network (default: that of the agent, otherwise ${NETWORK_PREFIX})`,
     ),
     new Option('--etcd-cafile <file>', 'certificate authority of the servers (PEM)'),
     new Option('--etcd-certfile <file>', 'client certificate (PEM), together with --etcd-keyfile'),
@@ -65,7 +65,7 @@ export async function withRegistry<T>(
   const tls = defined({ caFile, certFile, keyFile });
   const files = Object.values(tls);
   if (files.length > 0 && !parseEndpoints(endpoints, true).some(({ secure }) => secure)) {
-    warn(`no endpoint is https, so that these files are not used: ${files.join(', ')}`);
+    warn(`no endpoint uses https, so these files are not used: ${files.join(', ')}`);
   }
   // Loaded only now: help and a wrong option should answer at once.
   const { EtcdStore } = await import('../store/etcd/etcd-store.ts');
@@ -81,9 +81,9 @@ export async function withRegistry<T>(
     if (!way.isGuess || !isCode(error, 'UNAVAILABLE')) throw error;
     throw new StoreError(
       'UNAVAILABLE',
-      `no store is known on this host, and none is here: ${messageOf(error)}`,
+      `the store is unknown: no agent runs here, and no local store answers: ${messageOf(error)}`,
       {
-        hint: 'name the store with --etcd-endpoints, or start an agent, which knows it',
+        hint: 'give --etcd-endpoints, or start an agent',
       },
     );
   }
@@ -145,8 +145,13 @@ function nothingHidden(): undefined {
     readdirSync(STATE_DIRECTORY);
   } catch (cause) {
     if (!isCode(cause, 'EACCES')) return;
-    const hint = 'run the command with sudo, or name the store with --etcd-endpoints';
-    throw new CommandError('FORBIDDEN', 'permission denied: the way to the store is for root', hint, cause);
+    const hint = 'run the command with sudo, or give --etcd-endpoints';
+    throw new CommandError(
+      'FORBIDDEN',
+      'permission denied: only root can read how to reach the store',
+      hint,
+      cause,
+    );
   }
 }
 

@@ -3,18 +3,18 @@
  * never given a second meaning.
  */
 export const EXIT = {
-  ok: { status: 0, meaning: 'Done, or everything is as it should be.' },
+  ok: { status: 0, meaning: 'Success.' },
   failed: { status: 1, meaning: 'The operation failed; the message says why.' },
   usage: { status: 2, meaning: 'The command line, an environment variable or a configuration is wrong.' },
   differs: {
     status: 3,
     meaning:
-      'The command worked and what it looked at is not as wanted: containers of this host, or those of the peer asked for, cannot talk; packets were lost.',
+      'The command worked and found a problem: containers of this host, or of the requested peer, cannot communicate, or packets were lost.',
   },
   noAgent: { status: 4, meaning: 'No agent answers on the API socket.' },
   noStore: { status: 5, meaning: 'The store does not answer, has no leader, or is out of space.' },
   forbidden: { status: 6, meaning: 'Not allowed: root is needed, or the store refused the credentials.' },
-  missing: { status: 7, meaning: 'What the command was about does not exist.' },
+  missing: { status: 7, meaning: 'The requested object does not exist.' },
   internal: { status: 70, meaning: 'A defect in Tulle itself.' },
 } as const satisfies Record<string, { readonly status: number; readonly meaning: string }>;
 

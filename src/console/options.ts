@@ -130,11 +130,7 @@ export const jsonOption = (): Option => new Option('--json', 'print JSON');
 
 /** Of every daemon. */
 export const logFormatOption = (): Option =>
-  withChoices(
-    new Option('--log-format <format>', 'how the log is written'),
-    LOG_FORMATS,
-    'a format of the log',
-  )
+  withChoices(new Option('--log-format <format>', 'format of the log'), LOG_FORMATS, 'a format of the log')
     .default('auto')
     .env('TULLE_LOG_FORMAT');
 

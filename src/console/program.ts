@@ -105,7 +105,7 @@ export async function buildProgram(
       does: 'configure a network, in the etcd on this machine',
     },
     { line: 'agent --ip-masq', does: 'join it' },
-    { line: 'status', does: 'see how this host is' },
+    { line: 'status', does: 'show the state of this host' },
   ]);
 }
 

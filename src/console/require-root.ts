@@ -8,7 +8,7 @@ const CAP_NET_ADMIN = 12n;
 /** @param why what the command does that needs it: `a lab is made of namespaces`. @throws CommandError FORBIDDEN */
 export function requireRoot(why: string): void {
   if (process.getuid?.() === 0) return;
-  throw new CommandError('FORBIDDEN', `${why}, which only root may do`, 'run the command with sudo');
+  throw new CommandError('FORBIDDEN', `${why}, which requires root`, 'run the command with sudo');
 }
 
 /** The same for what programs the network, which a service may also have been given the capability for. */

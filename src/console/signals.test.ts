@@ -21,5 +21,5 @@ test('a daemon that cannot stop in time ends all the same, and says so', { timeo
   await once(child.stdout, 'data');
   child.kill('SIGTERM');
   assert.deepEqual(await once(child, 'exit'), [143, null]);
-  assert.match((await said).join(''), /not stopped within 0\.05 s after SIGTERM; the process ends/);
+  assert.match((await said).join(''), /not stopped within 0\.05 s after SIGTERM; the process exits/);
 });

@@ -33,7 +33,7 @@ export async function untilStopped<T>(
     controller.abort(reason);
     if (within === undefined) return;
     overdue = setTimeout(() => {
-      warn(`not stopped within ${within / 1000} s after ${name}; the process ends with work undone`);
+      warn(`not stopped within ${within / 1000} s after ${name}; the process exits with unfinished work`);
       exitProcess(status);
     }, within);
   };

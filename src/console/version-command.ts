@@ -8,5 +8,5 @@ export function versionCommand(): Command {
   const command = new Command('version')
     .description('Print the version.')
     .action(() => print(packageVersion()));
-  return withExamples(command, [{ line: 'version', does: 'which version this is' }]);
+  return withExamples(command, [{ line: 'version', does: 'show the installed version' }]);
 }

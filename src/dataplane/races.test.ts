@@ -23,7 +23,7 @@ describe('at the same time', () => {
     host.kernel.overrun();
     await host.pass(100);
     assert.equal(host.show(), WORLD);
-    assert.equal(host.plane.report().lastResync?.reason, 'announcements were lost');
+    assert.equal(host.plane.report().lastResync?.reason, 'notifications were lost');
   });
 
   test('looks again where others wrote at the same time, and takes its own last word for what it is', async () => {

@@ -31,21 +31,21 @@ export function storeCommand(extension: StoreExtension): Command {
   const command = new Command('store')
     .description(
       'A store for one machine that speaks the etcd v3 API: the agent, etcdctl and flanneld use it unchanged. ' +
-        'It does not replicate; docs/guide/store.md says where it ends and how to move to etcd.',
+        'It does not replicate; docs/guide/store.md describes its limits and how to move to etcd.',
     )
     .addOption(new Option('--name <name>', 'name of this member').default('default').argParser(text))
     .addOption(
       new Option('--data-dir <dir>', 'where the database is kept').default(STORE_DIRECTORY).argParser(text),
     )
     .addOption(
-      new Option('--listen-client-urls <urls>', 'addresses to serve on, with commas between')
+      new Option('--listen-client-urls <urls>', 'addresses to serve on, separated by commas')
         .default([LOCAL_STORE], LOCAL_STORE)
         .argParser(urls),
     )
     .addOption(
       new Option(
         '--advertise-client-urls <urls>',
-        'addresses that clients are told of (default: those served)',
+        'addresses to announce to clients (default: those served)',
       ).argParser(urls),
     )
     .addOption(new Option('--cert-file <file>', "the server's certificate, PEM").argParser(text))
@@ -71,13 +71,13 @@ export function storeCommand(extension: StoreExtension): Command {
     .addOption(
       new Option(
         '--watch-progress-notify-interval <time>',
-        'time between progress reports to a watcher that hears nothing else: 10s, 1m30s; 100ms at least (default: 10m)',
+        'time between progress reports to a watcher without events: 10s, 1m30s; 100ms at least (default: 10m)',
       ).argParser(text),
     )
     .addOption(
       new Option(
         '--experimental-watch-progress-notify-interval <time>',
-        'the same; its name up to etcd 3.5',
+        'the name of that flag up to etcd 3.5',
       ).argParser(text),
     )
     .addOption(logFormatOption())

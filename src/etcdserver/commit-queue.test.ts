@@ -125,7 +125,7 @@ test('after a flush that failed nothing is believed any more', async () => {
   assert.equal(log.at(-1), 'DISK_FAILED');
   await assert.rejects(
     queue.read(() => 'x'),
-    /cannot write to its disk/,
+    /no longer write to its disk/,
   );
 });
 

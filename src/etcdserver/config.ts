@@ -108,7 +108,7 @@ function readListenUrl(
       path,
       value: text,
       message:
-        'plain TCP is served on loopback only: anybody who reaches the port could read and write everything',
+        'plain TCP is served on loopback only: anyone who reaches the port could read and write everything',
       hint: 'use https with --cert-file, --key-file and --client-cert-auth, or --insecure-listen in a network you trust',
     });
   }
@@ -125,7 +125,7 @@ function readTls(flags: StoreFlags, problems: Problem[]): TlsFiles | undefined {
   const { certFile, keyFile, trustedCaFile: caFile, clientCertAuth } = flags;
   if ((certFile === undefined) !== (keyFile === undefined)) {
     const missing = certFile === undefined ? '--cert-file' : '--key-file';
-    problems.push({ path: missing, message: '--cert-file and --key-file come together' });
+    problems.push({ path: missing, message: '--cert-file and --key-file must be given together' });
   }
   if (clientCertAuth === true && caFile === undefined) {
     problems.push({

@@ -58,8 +58,8 @@ test('a compaction that nobody waits for fails quietly when the disk does', asyn
     breakDisk(core);
     core.sweepAlone();
     await settle();
-    assert.deepEqual(complaints(), ['could not sweep the history; it will be tried again']);
-    assert.deepEqual(core.troubles, ['the store cannot write to its disk any more: I/O error']);
+    assert.deepEqual(complaints(), ['could not remove old history; it will be tried again']);
+    assert.deepEqual(core.troubles, ['the store can no longer write to its disk: I/O error']);
     assert.deepEqual(ended.map(messageOf), core.troubles, 'the process is told once, to end');
   });
 });

@@ -172,7 +172,7 @@ export class Core implements AsyncDisposable {
 
   /** The same, for nobody to wait for; what fails now is swept after the next compaction. */
   sweepAlone(): void {
-    this.sweep().catch((error: unknown) => this.#complain('sweep the history', error));
+    this.sweep().catch((error: unknown) => this.#complain('remove old history', error));
   }
 
   /** Waits for what was submitted, writes down the leases' time, and closes the file. */
@@ -181,7 +181,7 @@ export class Core implements AsyncDisposable {
     for (const timer of this.#timers) clearInterval(timer);
     clearInterval(this.#extending);
     await this.update(() => this.lessor.checkpoint()).catch((error: unknown) =>
-      this.#complain('write down the leases', error),
+      this.#complain('save the leases', error),
     );
     await this.#checkpointer[Symbol.asyncDispose]();
     this.database[Symbol.dispose]();
@@ -227,7 +227,7 @@ export class Core implements AsyncDisposable {
       try {
         if (!this.database.extendLog()) return;
       } catch (error) {
-        this.#complain('make the log longer', error);
+        this.#complain('extend the log', error);
       }
       clearInterval(this.#extending);
       this.#extending = undefined;
@@ -246,7 +246,7 @@ export class Core implements AsyncDisposable {
     // After a failure it is also the attempt that finds out whether the disk takes writes again.
     if (!this.lessor.needsCheckpoint && this.#queue.failure === undefined) return;
     this.update(() => this.lessor.checkpoint()).catch((error: unknown) =>
-      this.#complain('write down the leases', error),
+      this.#complain('save the leases', error),
     );
   }
 

@@ -39,7 +39,7 @@ export function snapshotCommand(): Command {
 
 export function restoreCommand(): Command {
   const command = new Command('restore')
-    .description('Make the database of a new store out of a snapshot.')
+    .description('Create the database of a new store from a snapshot.')
     .argument('<file>', 'a snapshot, or the database of a stopped store')
     .addOption(
       new Option('--data-dir <dir>', 'directory of the new store').makeOptionMandatory().argParser(text),
@@ -57,8 +57,8 @@ export function restoreCommand(): Command {
 export function acceptLossCommand(): Command {
   const command = new Command('accept-loss')
     .description(
-      'Let a stopped store go on with what is left of it, when writes that it had acknowledged are lost ' +
-        '(WRITES_LOST). Says which; keep a copy of the directory if you want to know why.',
+      'Let a stopped store start with what is left, although acknowledged writes are lost (WRITES_LOST). Prints ' +
+        'which revisions are lost. Keep a copy of the directory if you want to find out why.',
     )
     .addOption(new Option('--data-dir <dir>', 'directory of the store').makeOptionMandatory().argParser(text))
     .action(async ({ dataDir }: { readonly dataDir: string }) => {
@@ -69,7 +69,7 @@ export function acceptLossCommand(): Command {
       );
     });
   return withExamples(command, [
-    { line: 'store accept-loss --data-dir /var/lib/tulle/store', does: 'go on without what is lost' },
+    { line: 'store accept-loss --data-dir /var/lib/tulle/store', does: 'continue without the lost writes' },
   ]);
 }
 
@@ -88,7 +88,7 @@ export function exportCommand(): Command {
   const command = connecting(
     new Command('export').description(
       'Print every key as one line of JSON (bytes in base64), or put them all into another store or etcd. ' +
-        'Leases go along with the time they have left.',
+        'Leases are copied with their remaining time.',
     ),
   )
     .addOption(new Option('--to <urls>', 'endpoints of the store to put the keys into').argParser(urls))
@@ -120,7 +120,7 @@ function connecting(command: Command): Command {
         .argParser(urls),
     )
     .addOption(new Option('--cacert <file>', 'CA of the server, PEM').argParser(text))
-    .addOption(new Option('--cert <file>', 'our certificate, PEM').argParser(text))
+    .addOption(new Option('--cert <file>', 'client certificate, PEM').argParser(text))
     .addOption(new Option('--key <file>', 'its private key, PEM').argParser(text))
     .addOption(
       new Option('--user <name:password>', 'user of the store').env('TULLE_STORE_USER').argParser(text),

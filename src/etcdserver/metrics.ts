@@ -29,7 +29,7 @@ export class Metrics {
     gauge('etcd_mvcc_db_total_size_in_bytes', 'Size of the database file.', () => core.database.size().total);
     gauge(
       'etcd_mvcc_db_total_size_in_use_in_bytes',
-      'Part of the file that holds something.',
+      'Part of the file that is in use.',
       () => core.database.size().inUse,
     );
     gauge('etcd_debugging_mvcc_current_revision', 'The newest revision.', () => core.mvcc.revision);

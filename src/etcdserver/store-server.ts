@@ -131,10 +131,7 @@ function warnOfOpenDirectory(dataDir: string, log: Logger): void {
   const mode = statSync(dataDir).mode & 0o777;
   if ((mode & 0o077) === 0) return;
   const hint = `chmod 0700 ${dataDir}`;
-  log.warn(
-    { dataDir, mode: mode.toString(8), hint },
-    'other users can look into the data directory of the store',
-  );
+  log.warn({ dataDir, mode: mode.toString(8), hint }, 'other users can read the data directory of the store');
 }
 
 function servicesOf(core: Core, member: MemberInfo): Service[] {

@@ -122,7 +122,7 @@ describe('FirewallReconciler', () => {
     );
     assert.deepEqual(
       log.records.map(({ level, message }) => `${level}: ${message}`),
-      ['error: cannot set up the firewall', 'info: the firewall is as wanted again'],
+      ['error: cannot set up the firewall', 'info: the firewall has recovered'],
     );
     assert.equal(reconciler.state.ok, true);
   });

@@ -190,7 +190,7 @@ export class FirewallReconciler implements AsyncDisposable {
         dependsOnPeers,
         ...(conflict === undefined ? {} : { conflict }),
       });
-      if (before.lastError !== undefined) this.#options.log.info({}, 'the firewall is as wanted again');
+      if (before.lastError !== undefined) this.#options.log.info({}, 'the firewall has recovered');
       return report;
     } catch (error) {
       const lastError = messageOf(error);

@@ -29,28 +29,28 @@ interface Options extends AgentOption {
 export function cleanupCommand(): Command {
   const command = new Command('cleanup')
     .description(
-      'Remove what Tulle or flannel left on this host for a network: devices, routes, firewall rules, files. The ' +
-        'containers of this host can then no longer talk to those of others.\n\n' +
-        'Which network that is, the state directory of the agent tells. What names no block of it stays: it may be ' +
-        "another overlay's. Devices of that kind are listed; --network removes them too.\n\n" +
-        'The lease in the store is not touched: it expires by itself, or `tulle lease release` frees it. The data ' +
-        "of a store on this host stays too: it is the whole network's.",
+      'Remove what Tulle or flannel left on this host for a network: devices, routes, firewall rules, files. ' +
+        'Containers of this host can then no longer reach those of other hosts.\n\n' +
+        'The network is read from the state directory of the agent. Anything without an address of that network is ' +
+        'kept, because it may belong to another overlay. Devices of that kind are listed; --network removes them.\n\n' +
+        'The lease in the store is not touched: it expires, or `tulle lease release` frees it. The data of a store on ' +
+        'this host is kept too, because it belongs to the whole network.',
     )
     .option('-n, --dry-run', 'only list what would be removed')
-    .option('--keep-state', 'keep the state directory, and with it the identity of this host')
+    .option('--keep-state', 'keep the state directory with the identity of this host')
     .addOption(new Option('--subnet-file <file>', 'file that Docker and CNI read').default(SUBNET_FILE))
     .addOption(new Option('--state-dir <dir>', 'state directory of the agent (default: that of the network)'))
     .addOption(
       new Option(
         '--network <cidr>',
-        'a further network whose traces are removed (of a flanneld, for one); repeatable',
+        'also remove the traces of this network, for example of a former flanneld; repeatable',
       ).argParser(repeated(prefix)),
     )
     .addOption(jsonOption())
     .addOption(networkOption())
     .addOption(socketOption())
     .action(async (options: Options) => {
-      requireRoot('cleanup takes devices, routes and rules away');
+      requireRoot('cleanup removes devices, routes and rules');
       await refuseWhileAgentRuns(socketOf(options));
       // Loaded only now: help and a refusal should answer at once.
       const { Firewall } = await import('../firewall/firewall.ts');
@@ -77,12 +77,12 @@ export function cleanupCommand(): Command {
       report(findings, options);
     });
   return withExamples(command, [
-    { line: 'cleanup --dry-run', does: 'what is there' },
-    { line: 'cleanup --network 10.5.0.0/16', does: 'what a flanneld has left, too' },
-    { line: 'cleanup', does: 'remove it, after the agent was stopped' },
+    { line: 'cleanup --dry-run', does: 'list what would be removed' },
+    { line: 'cleanup --network 10.5.0.0/16', does: 'also remove what flanneld left behind' },
+    { line: 'cleanup', does: 'remove everything, after the agent was stopped' },
     {
       line: 'cleanup --keep-state',
-      does: 'remove it and keep who this host is, to come back with the same subnet',
+      does: 'keep the identity, to get the same subnet again later',
     },
   ]);
 }
@@ -118,7 +118,7 @@ async function removeAll(leftovers: readonly Leftover[]): Promise<void> {
       failures.push(new CommandError('FAILED', `could not remove ${what}`, undefined, cause));
     }
   }
-  if (failures.length > 0) throw new AggregateError(failures, 'this host is not clean');
+  if (failures.length > 0) throw new AggregateError(failures, 'cleanup is not complete');
 }
 
 function report({ leftovers, kept }: Findings, { dryRun, json }: Options): void {
@@ -131,8 +131,8 @@ function report({ leftovers, kept }: Findings, { dryRun, json }: Options): void 
   const verb = dryRun ? 'would be removed' : 'removed';
   note(
     found.length === 0
-      ? 'nothing of this network is on this host'
+      ? 'this host has no traces of this network'
       : `${formatCount(found.length, 'thing')} ${verb}`,
   );
-  for (const what of kept) note(`not of this network, and kept: ${what}`);
+  for (const what of kept) note(`kept, because it is not of this network: ${what}`);
 }

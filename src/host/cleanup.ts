@@ -106,7 +106,7 @@ async function findDevices(
     if (owner === 'ours') ours.push(link);
     else
       kept.push(
-        `device ${link.name}: ${evidence.length === 0 ? 'nothing says whose it is' : evidence.join(', ')}`,
+        `device ${link.name}: ${evidence.length === 0 ? 'its network is unknown' : evidence.join(', ')}`,
       );
   }
   return { ours, kept };

@@ -17,8 +17,8 @@ const PROGRAM = fileURLToPath(new URL('../../bin/tulle', import.meta.url));
 export function installCommand(): Command {
   const command = new Command('install')
     .description(
-      'Run a daemon as a service of systemd, now and at every boot. Flags after -- are those of the daemon. ' +
-        `Variables, and secrets above all, go into ${environmentFile('agent')} and the like.`,
+      'Run a daemon as a systemd service, now and at every boot. Flags after -- are passed to the daemon. ' +
+        `Variables, and especially secrets, belong in its environment file: ${environmentFile('agent')} and the like.`,
     )
     .addArgument(withChoices(new Argument('<daemon>', 'which one'), Object.keys(UNITS), 'a daemon'))
     .argument('[flags...]', 'flags of the daemon, after --')
@@ -47,15 +47,17 @@ export function installCommand(): Command {
 export function uninstallCommand(): Command {
   const command = new Command('uninstall')
     .description(
-      'Stop the daemons and remove their units. Containers keep talking until `tulle cleanup`; the data of the ' +
-        'store stays where it is.',
+      'Stop the daemons and remove their units. Containers can communicate until `tulle cleanup`. The data of the ' +
+        'store is kept.',
     )
     .action(async () => {
-      assertSystemd('no unit of Tulle can be installed here');
+      assertSystemd('no systemd unit can be installed here');
       const removed = await uninstall(SYSTEMD);
       for (const path of removed) print(path);
       note(
-        removed.length === 0 ? 'no unit of Tulle is installed' : 'removed; `tulle cleanup` removes the rest',
+        removed.length === 0
+          ? 'no systemd unit of Tulle is installed'
+          : 'removed; `tulle cleanup` removes the rest',
       );
     });
   return withExamples(command, [{ line: 'uninstall && tulle cleanup', does: 'leave nothing behind' }]);
@@ -64,5 +66,5 @@ export function uninstallCommand(): Command {
 /** sd_booted(3). */
 function assertSystemd(hint: string): void {
   if (existsSync('/run/systemd/system')) return;
-  throw new CommandError('NOT_NOW', 'systemd does not run this machine', hint);
+  throw new CommandError('NOT_NOW', 'this machine does not run systemd', hint);
 }

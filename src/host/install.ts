@@ -52,15 +52,15 @@ function refuseSecrets(daemon: Daemon, flags: readonly string[]): void {
   if (given(/^--?\w[\w-]*password\b/)) {
     throw new CommandError(
       'USAGE',
-      'a password does not belong on a command line',
+      'a password must not be on a command line',
       `write TULLE_ETCD_PASSWORD=... into ${environmentFile(daemon)}, mode 0600`,
     );
   }
   if (given(/^--join\b/)) {
     throw new CommandError(
       'USAGE',
-      'a token does not belong in a unit',
-      'join once with `tulle up --join`, stop it, and install it without the token: it goes on as what it is',
+      'a token must not be in a unit file',
+      'join once with `tulle up --join`, stop it, and install it without the token: it does not need it again',
     );
   }
 }

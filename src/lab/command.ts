@@ -33,8 +33,8 @@ import { requireRootForLab } from './requirements.ts';
 export function labCommand(): Command {
   const command = new Command('lab')
     .description(
-      'Hosts made of namespaces on this machine: each has its own network, files in /etc, /run and /var/lib,\n' +
-        'processes and agent. Nothing of them is seen outside, and nothing remains of them.',
+      'Hosts made of namespaces on this machine: each has its own network, processes and agent, and its own\n' +
+        'files in /etc, /run and /var/lib. They change nothing outside, and leave nothing behind.',
     )
     // All commands have this; commander insists that it is said before `exec` is added.
     .enablePositionalOptions()
@@ -46,8 +46,8 @@ export function labCommand(): Command {
     .addCommand(demo());
   return withExamples(command, [
     { line: 'lab up --hosts 3', does: 'three hosts with two containers each' },
-    { line: 'lab exec docker1 -- tulle status', does: 'what an agent says about its host' },
-    { line: 'lab ping', does: 'who reaches whom' },
+    { line: 'lab exec docker1 -- tulle status', does: 'the status of one host' },
+    { line: 'lab ping', does: 'which containers reach each other' },
     { line: 'lab down', does: 'remove every trace' },
   ]);
 }
@@ -107,7 +107,7 @@ function up(): Command {
         }
         print(summarizeLab(record));
         const flag = nameFlag(record.name);
-        note(`look around: tulle lab exec${flag} docker1 -- tulle status; end it: tulle lab down${flag}`);
+        note(`explore it: tulle lab exec${flag} docker1 -- tulle status; end it: tulle lab down${flag}`);
       }),
     );
   return withExamples(command, [
@@ -118,7 +118,7 @@ function up(): Command {
 
 function down(): Command {
   const command = new Command('down')
-    .description('End a lab and remove every trace of it. Fine when there is none.')
+    .description('Remove a lab and every trace of it. Succeeds if there is none.')
     .addOption(nameOption())
     .addOption(jsonOption())
     .action(async ({ name, json }: Named) => {
@@ -126,12 +126,12 @@ function down(): Command {
       if (json === true) printJson({ name, existed });
       else print(existed ? `lab ${name} is gone` : `there was no lab named ${name}`);
     });
-  return withExamples(command, [{ line: 'lab down --name s7', does: 'end the lab that was named so' }]);
+  return withExamples(command, [{ line: 'lab down --name s7', does: 'remove the lab with this name' }]);
 }
 
 function list(): Command {
   const command = new Command('list')
-    .description('The labs of this machine.')
+    .description('List the labs on this machine.')
     .addOption(jsonOption())
     .action(({ json }: Pick<Named, 'json'>) =>
       untilStopped(async signal => {
@@ -168,7 +168,7 @@ function exec(): Command {
 
 function ping(): Command {
   const command = new Command('ping')
-    .description('Ping every container from every container and every host on the other hosts.')
+    .description('Ping every container from all other hosts and from their containers.')
     .addOption(new Option('--count <n>', 'packets per pair').argParser(integer(1, 10_000)).default(3))
     .addOption(nameOption())
     .addOption(jsonOption())
@@ -186,7 +186,7 @@ function ping(): Command {
   return withExamples(command, [
     {
       line: 'lab ping --count 10 || tulle lab exec docker1 -- tulle status',
-      does: 'look closer when packets are lost',
+      does: 'show the status if packets are lost',
     },
   ]);
 }

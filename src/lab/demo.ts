@@ -65,7 +65,7 @@ export async function runDemo(name: string, signal: AbortSignal): Promise<void> 
       `  ./bin/tulle lab exec${suffix} docker2 -- bridge fdb show dev flannel.88`,
       `  ./bin/tulle lab exec${suffix} docker1 -- tulle lease list`,
       '',
-      'Break it, and see why packets arrive all the same:',
+      'Break something, and see how it is repaired:',
       '',
       `  ./bin/tulle lab exec${suffix} docker1 -- ip link delete flannel.88`,
       `  ./bin/tulle lab exec${suffix} docker1 -- tulle events`,

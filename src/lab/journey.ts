@@ -54,7 +54,7 @@ export async function traceJourney(from: End, to: End): Promise<Hop[]> {
   const name = link?.name ?? '?';
   hops.push({
     place: near.name,
-    story: `The route for the peer's block says which gateway, through which device.`,
+    story: `The route to the peer's subnet names a gateway and a device.`,
     entries: [formatRoute(route, name)],
   });
   if (link?.info?.kind === 'vxlan' && route.gateway !== undefined) {
@@ -76,7 +76,7 @@ async function leaveContainer(inside: Rtnetlink, { host, container }: End): Prom
   const device = links.find(({ index }) => index === route?.oif)?.name ?? '?';
   return {
     place: `${host.name}/${container.name}`,
-    story: `The container has ${container.ip}. The target is in no network of its own, so the default route is taken.`,
+    story: `The container has ${container.ip}. The target is outside its subnet, so it takes the default route.`,
     entries: route === undefined ? [] : [formatRoute(route, device)],
   };
 }
@@ -89,7 +89,7 @@ async function enterHost(source: Rtnetlink, { host }: End): Promise<Hop> {
   const bridge = (await source.links.list()).find(({ index }) => index === gateway?.index);
   return {
     place: host.name,
-    story: `The gateway is the host's bridge. The host forwards what is not for itself: TTL 64 becomes 63.`,
+    story: `The gateway is the host's bridge. The host forwards packets for others: TTL 64 becomes 63.`,
     entries: gateway === undefined ? [] : [`${bridge?.name ?? '?'} inet ${formatInterfaceAddress(gateway)}`],
   };
 }
@@ -106,7 +106,7 @@ async function throughTunnel(
   const hops: Hop[] = [
     {
       place: link.name,
-      story: `Which MAC address has ${gateway}? Nobody is asked: the agent has written it down (ARP: IP to inner MAC).`,
+      story: `Which MAC address has ${gateway}? No ARP request is sent: the agent has added the entry (IP to inner MAC).`,
       entries: neighbor === undefined ? [] : [formatNeighbor(neighbor, link.name)],
     },
   ];
@@ -116,7 +116,7 @@ async function throughTunnel(
   );
   hops.push({
     place: link.name,
-    story: `Behind which host is that MAC address? The forwarding database knows (FDB: inner MAC to outer IP).`,
+    story: `Behind which host is that MAC address? The forwarding database says it (FDB: inner MAC to outer IP).`,
     entries: entry === undefined ? [] : [formatFdbEntry(entry, link.name)],
   });
   if (entry?.destination === undefined) return hops;
@@ -140,7 +140,7 @@ async function leaveTunnel(destination: Rtnetlink, name: string, info: VxlanInfo
   const own = link?.info?.kind === 'vxlan' ? link.info : undefined;
   return {
     place: name,
-    story: `The kernel knows the port and the VNI, unwraps the frame, and finds its own MAC address on it.`,
+    story: `The kernel knows the port and the VNI, unwraps the frame, and finds its own MAC address in it.`,
     entries:
       link === undefined
         ? []
@@ -161,7 +161,7 @@ async function arrive(destination: Rtnetlink, name: string, to: End, target: Ip)
   return [
     {
       place: name,
-      story: `The target is in this host's own block, so it is on the bridge. Forwarded again: TTL 63 becomes 62.`,
+      story: `The target is in this host's own subnet, so it is on the bridge. Forwarded again: TTL 63 becomes 62.`,
       entries: [
         `${to.host.subnet} dev ${device}`,
         ...(neighbor === undefined ? [] : [formatNeighbor(neighbor, device)]),
@@ -169,7 +169,7 @@ async function arrive(destination: Rtnetlink, name: string, to: End, target: Ip)
     },
     {
       place: `${to.host.name}/${to.container.name}`,
-      story: `The container gets what was sent, from the sender's own address: nothing was translated on the way.`,
+      story: `The container gets the packet from the sender's own address: no address was translated on the way.`,
       entries: [],
     },
   ];

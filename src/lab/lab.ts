@@ -98,8 +98,8 @@ export async function createLab(plan: LabPlan, options: CreateOptions): Promise<
   await using resources = new AsyncDisposableStack();
   const lock = resources.use(await lockName(plan.name));
   if (findRecord(plan.name) !== undefined) {
-    throw new LabError('NAME_TAKEN', `there is a lab named ${plan.name} already`, {
-      hint: `choose another --name, or end it with \`tulle lab down --name ${plan.name}\``,
+    throw new LabError('NAME_TAKEN', `a lab named ${plan.name} already exists`, {
+      hint: `choose another --name, or remove it with \`tulle lab down --name ${plan.name}\``,
     });
   }
   await removeTraces(plan.name);

@@ -149,7 +149,7 @@ export async function lockName(name: string): Promise<AsyncDisposable> {
     });
   } catch (cause) {
     if (!isCode(cause, 'EADDRINUSE')) throw cause;
-    throw new LabError('BUSY', `lab ${name} is just being made or removed by another process`, {
+    throw new LabError('BUSY', `another process is creating or removing lab ${name}`, {
       hint: 'wait for it, or choose another --name',
       cause,
     });

@@ -23,7 +23,7 @@ export async function startStore(host: LabHost, plan: LabPlan, signal: AbortSign
   if (status === 0) return;
   throw new LabError('START_FAILED', stderr.trim().replace(/^tulle: error: /, ''), {
     op: 'config set',
-    hint: '`tulle config validate` says what is right without a lab',
+    hint: '`tulle config validate` checks a configuration without a lab',
   });
 }
 

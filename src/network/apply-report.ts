@@ -38,7 +38,7 @@ export class ApplyReport {
     if (conflict !== undefined) {
       const { found = 'nothing', wanted } = conflict.latest;
       const latest =
-        wanted === undefined ? `${found} where nothing belongs` : `${found} in the place of ${wanted}`;
+        wanted === undefined ? `${found} where nothing should be` : `${found} instead of ${wanted}`;
       warnings.push(conflictWarning('kernel entries', conflict.repairs, latest));
     }
     this.#health.warn('dataplane', warnings);
@@ -64,7 +64,7 @@ export class ApplyReport {
   }
 
   firewall({ ok, lastError, obstacles, conflict }: FirewallState): void {
-    const reason = lastError ?? 'the rules are not as they should be';
+    const reason = lastError ?? 'the rules are not in place';
     this.#health.report('firewall', ok ? undefined : { code: 'FIREWALL_FAILED', reason });
     const warnings: OwnedWarning[] = obstacles.map(({ id, text, hint }) => ({
       id,
@@ -95,8 +95,8 @@ export class ApplyReport {
     else if (owner !== undefined) {
       this.#health.report('subnet-file', {
         code: 'SUBNET_FILE_NOT_OURS',
-        reason: `${path} is that of another network, ${owner}`,
-        hint: 'give the agent a --subnet-file of its own, or remove the file when that overlay is gone; the agent goes on by itself',
+        reason: `${path} belongs to another network, ${owner}`,
+        hint: 'give the agent a --subnet-file of its own, or remove the file when that overlay is gone; the agent then continues by itself',
       });
     } else if (lastError !== undefined) {
       this.#health.report('subnet-file', {
@@ -110,12 +110,12 @@ export class ApplyReport {
   subnetFileReplaced(path: string, before: string, after: string): void {
     const former = new Set(before.split('\n'));
     const changed = after.split('\n').filter(line => line !== '' && !former.has(line));
-    const text = `${path} is new: ${changed.join(' ')}; restart Docker with it`;
+    const text = `${path} has changed: ${changed.join(' ')}; restart Docker to use it`;
     this.#events.add('warning', 'subnet-file-changed', text, { changed });
   }
 }
 
-function deviceTrouble({ name, code, reason = 'is not as it should be', hint }: LinkReport): Trouble {
+function deviceTrouble({ name, code, reason = 'is not ready', hint }: LinkReport): Trouble {
   const why = { reason: `${name}: ${reason}`, ...(hint === undefined ? {} : { hint }) };
   return code === 'NOT_OURS' ? { code: 'DEVICE_NOT_OURS', ...why } : { code: 'DEVICE_FAILED', ...why };
 }
@@ -126,8 +126,8 @@ function conflictWarning(what: string, repairs: number, latest: string): OwnedWa
     id: 'conflict',
     code: 'CONFLICTING_WRITER',
     severity: 'warning',
-    title: `somebody keeps changing ${what} of the overlay`,
-    text: `${repairs} were repaired, now at most two times a second; found last: ${latest}`,
-    hint: 'stop who does it, perhaps another overlay agent or a network manager; `tulle events` lists what was changed',
+    title: `another program keeps changing ${what} of the overlay`,
+    text: `${repairs} were repaired, now at most twice a second; last found: ${latest}`,
+    hint: 'find and stop that program, perhaps another overlay agent or a network manager; `tulle events` lists what was changed',
   };
 }

@@ -58,7 +58,7 @@ export function bridgeWarnings(network: HostNetwork, circumstances: BridgeCircum
   return warnings;
 }
 
-const RESTART = 'restart Docker, or what else made it, with the new subnet file, and then its containers';
+const RESTART = 'restart Docker, or whatever created it, with the new subnet file, and then the containers';
 
 function formerSubnet(name: string, { ip, length }: Address, own: string): OwnedWarning {
   return {

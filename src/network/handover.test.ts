@@ -117,7 +117,10 @@ describe('another VNI', () => {
     assert.notEqual(harness.taken().at(-1), present);
     harness.overlay.changePeers([peerWith(89)], []);
     await harness.clock.advance(SETTLE);
-    assert.equal(warning(), 'flannel.89 is in use; every peer has followed, and flannel.88 is about to go');
+    assert.equal(
+      warning(),
+      'flannel.89 is in use; every peer has followed, and flannel.88 is about to be removed',
+    );
     await harness.clock.advance(LINGER);
     assert.equal(harness.taken().at(-1), present);
     await harness.clock.advance(0);
@@ -154,8 +157,8 @@ test('what people of this host notice of a change is told once', () => {
   assert.deepEqual(
     harness.events.list().flatMap(({ type, text }) => (types.includes(type) ? [text] : [])),
     [
-      'the underlay is another one: ipv4 192.168.65.99 instead of 192.168.65.3, publicIpv4 192.168.65.99 instead of 192.168.65.3',
-      'the network is another one: ipv4.network 10.3.0.0/17 instead of 10.3.0.0/16, ipv4.subnetMax 10.3.127.0 instead of 10.3.255.0',
+      'the underlay has changed: ipv4 192.168.65.99 instead of 192.168.65.3, publicIpv4 192.168.65.99 instead of 192.168.65.3',
+      'the network has changed: ipv4.network 10.3.0.0/17 instead of 10.3.0.0/16, ipv4.subnetMax 10.3.127.0 instead of 10.3.255.0',
     ],
   );
 });

@@ -54,7 +54,7 @@ export function sideBySide(published: HostPlan, { from, to, step }: Handover): H
 export function deviceRefusal(broken: readonly LinkReport[]): PlanRefusal | undefined {
   const failures = broken.flatMap(({ name, reason }) => (reason === undefined ? [] : [`${name}: ${reason}`]));
   if (failures.length === 0) return undefined;
-  const reason = `the network configuration cannot be used: its device cannot be made: ${failures.join('; ')}`;
+  const reason = `the network configuration cannot be used: its device cannot be created: ${failures.join('; ')}`;
   const hint = 'remove what is in the way, or choose another VNI or Port; the agent tries again by itself';
   return { trouble: { code: 'CONFIG_INVALID', reason, hint }, problems: [] };
 }
@@ -64,14 +64,14 @@ export function handoverWarning({ step, devices }: Handover, leftBehind: readonl
   const { from, to } = deviceNames(devices);
   const rest =
     leftBehind.length === 0
-      ? `every peer has followed, and ${from} is about to go`
+      ? `every peer has followed, and ${from} is about to be removed`
       : `${from} stays for the peers that have not followed: ${enumerate(leftBehind)}`;
   return {
     id: 'handover',
     code: 'NETWORK_CHANGING',
     severity: 'info',
-    title: 'the network goes over to another device',
-    text: step === 'preparing' ? `${to} is being made, and ${from} is in use` : `${to} is in use; ${rest}`,
+    title: 'the network is moving to another device',
+    text: step === 'preparing' ? `${to} is being created, and ${from} is in use` : `${to} is in use; ${rest}`,
   };
 }
 

@@ -124,8 +124,8 @@ function underlayInside(config: NetworkConfig, underlay: Underlay): Problem[] {
       {
         path: network.family === 'ipv4' ? 'Network' : 'IPv6Network',
         value: network.toString(),
-        message: `holds ${inside}, the address of this host on ${link.name}`,
-        hint: 'choose a network apart from those that hosts are in',
+        message: `contains ${inside}, the address of this host on ${link.name}`,
+        hint: 'choose a network that contains no address of a host',
       },
     ];
   });

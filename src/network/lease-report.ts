@@ -44,7 +44,7 @@ function unpublished({ lease, published, trouble }: HolderState): OwnedWarning |
     code: 'LEASE_NOT_PUBLISHED',
     severity: 'error',
     title: 'this host has changed, and the store does not accept the change',
-    text: `the lease ${lease.key} still has the former address or device: ${reason}`,
+    text: `the lease ${lease.key} still has the previous address or device: ${reason}`,
     ...(hint === undefined ? {} : { hint }),
   };
 }
@@ -107,7 +107,7 @@ export function emitLeaseEvent(events: EventReporter, event: HolderEvent): void 
     }
     case 'published': {
       const { key, modRevision } = event.lease;
-      const text = 'what peers need to know of this host was written to the lease';
+      const text = 'the address and device of this host were published in its lease';
       return events.add('info', 'lease-published', text, { key, revision: String(modRevision) });
     }
     case 'reserved': {
@@ -124,13 +124,13 @@ export function emitLeaseEvent(events: EventReporter, event: HolderEvent): void 
     case 'overwritten': {
       const { found } = event;
       const isBare = isLease(found) && isReservation(found) && !isReservation(event.lease);
-      const hint = isBare ? '; it had no expiry any more: `tulle lease reserve` makes a reservation' : '';
-      const text = `something else wrote to the lease of this host; it is written again${hint}`;
+      const hint = isBare ? '; it had lost its expiry: use `tulle lease reserve` for a reservation' : '';
+      const text = `another program wrote to the lease of this host; it is restored${hint}`;
       return events.add('warning', 'lease-overwritten', text, { key: event.lease.key });
     }
     case 'claimed': {
       const { lease, by } = event;
-      const text = `${addressOf(by) ?? 'a host'} asked whether the holder of ${lease.key} lives; this host answered`;
+      const text = `${addressOf(by) ?? 'a host'} asked whether the holder of ${lease.key} is alive; this host answered`;
       return events.add('warning', 'lease-claimed', text, { key: lease.key });
     }
     case 'conflict': {

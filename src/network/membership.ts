@@ -206,7 +206,7 @@ function configWarning(problem: Problem): OwnedWarning {
     id: problem.path,
     code: 'CONFIG_QUESTIONABLE',
     severity: 'info',
-    title: 'the network configuration has something that is probably not meant',
+    title: 'the network configuration has a probable mistake',
     text: formatProblem(problem),
   };
 }

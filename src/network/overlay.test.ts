@@ -205,7 +205,7 @@ test('a peer whose new lease is rejected is one peer, and shows what of it is in
   ]);
   assert.deepEqual(more, []);
   assert.equal(peer?.state, 'rejected');
-  assert.equal(peer?.reason, 'want JSON; what it was before stays in use');
+  assert.equal(peer?.reason, 'want JSON; its previous data stays in use');
   assert.deepEqual(peer?.actual, ['route']);
 });
 

@@ -91,7 +91,7 @@ export class PeerMapper {
         key,
         inUse === undefined
           ? { key, state: 'rejected', reason, desired: [], actual: [] }
-          : { ...inUse, state: 'rejected', reason: `${reason}; what it was before stays in use` },
+          : { ...inUse, state: 'rejected', reason: `${reason}; its previous data stays in use` },
       );
     }
     return [...peers.values()].sort((a, b) => (a.key < b.key ? -1 : 1));

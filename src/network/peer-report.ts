@@ -127,7 +127,7 @@ export function warnOfPeers(health: HealthReporter, tracker: PeerTracker): void 
     code: 'SHARED_PUBLIC_IP',
     severity: 'warning' as const,
     title: `several peers have the public address ${address}`,
-    text: `packets for ${enumerate(keys)} all go to whichever host really has it`,
+    text: `packets for ${enumerate(keys)} all go to the host that really has it`,
     hint,
   }));
   const claimed = Array.from(tracker.leasesAtOwnAddress(), ({ address, key }) => ({
@@ -136,7 +136,7 @@ export function warnOfPeers(health: HealthReporter, tracker: PeerTracker): void 
     severity: 'warning' as const,
     title: `another lease has the public address of this host, ${address}`,
     text: `the lease ${key} is not used here, and other hosts send its packets to one of the two`,
-    hint: `${hint}; a lease that is left from an earlier identity of this host ends by itself`,
+    hint: `${hint}; a lease from an earlier identity of this host expires by itself`,
   }));
   const kept = [...tracker.kept()];
   const forgotten = {
@@ -145,7 +145,7 @@ export function warnOfPeers(health: HealthReporter, tracker: PeerTracker): void 
     severity: 'warning' as const,
     title: 'the store was emptied or set back, and has forgotten leases that are in use',
     text: `they stay in use until their hosts write them again, for a day at most: ${enumerate(kept)}`,
-    hint: 'if those hosts are gone for good, a restart of this agent forgets them too',
+    hint: 'if those hosts are gone permanently, restart this agent to forget them',
   };
   health.warn('peers', [...shared, ...claimed, ...(kept.length === 0 ? [] : [forgotten])]);
 }

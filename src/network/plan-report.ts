@@ -41,7 +41,7 @@ export class PlanReport {
     const { from, to } = deviceNames(devices);
     this.#emitStep(
       step === 'preparing'
-        ? `${to} is made, and ${from} stays in use`
+        ? `${to} is created, and ${from} stays in use`
         : `${to} is in use and published, and ${from} stays until every peer has followed`,
     );
   }
@@ -60,15 +60,15 @@ export class PlanReport {
     const underlay = differences(underlayFacts(before.plan.underlay), underlayFacts(after.plan.underlay));
     const network = differences(networkFacts(before.plan), networkFacts(after.plan));
     if (underlay.length > 0) {
-      this.#events.add('info', 'underlay-changed', `the underlay is another one: ${underlay.join(', ')}`);
+      this.#events.add('info', 'underlay-changed', `the underlay has changed: ${underlay.join(', ')}`);
     }
     if (network.length > 0) {
-      this.#events.add('info', 'network-changed', `the network is another one: ${network.join(', ')}`);
+      this.#events.add('info', 'network-changed', `the network has changed: ${network.join(', ')}`);
     }
   }
 
   #emitStep(text: string): void {
-    this.#events.add('info', 'handover', `the network goes over to another device: ${text}`);
+    this.#events.add('info', 'handover', `the network is moving to another device: ${text}`);
   }
 
   /** Nothing, or not everything, can be made of what a peer says; or, without problems, everything again. */

@@ -82,7 +82,7 @@ export class Planner {
       return this.#decide(inUse);
     }
     this.#unusable = reading;
-    // What was refused before is not what the store has now, and is not tried again.
+    // What was refused before is differs from the store now, and is not tried again.
     this.#config = this.#usedConfig ?? this.#config;
     this.#reportRefusal(reading);
     return this.plan.value === undefined && this.#decide(inUse);

@@ -86,7 +86,7 @@ function leftOut(problem: Problem): OwnedWarning {
     severity: 'error',
     title: 'one family of the network cannot be carried by the underlay',
     text: `${formatProblem(problem)}: containers of this host do not reach others with it`,
-    hint: 'raise the MTU of the underlay; the other family works on',
+    hint: 'raise the MTU of the underlay; the other family keeps working',
   };
 }
 
@@ -108,7 +108,7 @@ function noCarrier(name: string): OwnedWarning {
     severity: 'error',
     explains: 'store',
     title: 'the underlay interface has no carrier',
-    text: `${name} is up, and nothing is at its other end: no packet leaves this host for its peers`,
+    text: `${name} is up but has no carrier: no packet leaves this host for its peers`,
     hint: 'look at the cable, the switch port, or the other end of a virtual link',
   };
 }

@@ -212,7 +212,7 @@ describe('the interface', () => {
       links: host.links.map(each => ({ ...each, name: each.name.replace('eth0', 'lan') })),
     };
     const choice = chooseUnderlay(renamed, { ...none, interfaces: ['eth0'] }, ['ipv4'], inUse('10.0.0.5'));
-    assert.match(choice.found ? '' : choice.hint, /^eth0 is called lan now; name it with --iface/);
+    assert.match(choice.found ? '' : choice.hint, /^eth0 was renamed to lan; name it with --iface/);
   });
 });
 

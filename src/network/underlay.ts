@@ -114,7 +114,7 @@ export function chooseUnderlay(
   }
   const now = inUse && linkOf(host, inUse.link.index)?.name;
   const renamed =
-    now === undefined || now === inUse?.link.name ? '' : `${inUse?.link.name} is called ${now} now; `;
+    now === undefined || now === inUse?.link.name ? '' : `${inUse?.link.name} was renamed to ${now}; `;
   return {
     found: false,
     reason: `no usable underlay interface: ${failures.join('; ')}`,

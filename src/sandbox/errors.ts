@@ -14,7 +14,7 @@ export class SandboxError extends TulleError<SandboxErrorCode> {
   }
 
   static vanished(name: string): SandboxError {
-    return new SandboxError('VANISHED', `${name} disappeared while it was set up`, {
+    return new SandboxError('VANISHED', `${name} disappeared while it was being set up`, {
       op: 'attach',
       context: { name },
     });

@@ -61,7 +61,10 @@ export class Admission {
     }
     if (token === undefined && host === undefined) return refuse('no token was given', NEW_TOKEN);
     if (token === undefined && host !== asked) {
-      return refuse(`this certificate is not of the host ${asked}`, 'a host renews its own certificate only');
+      return refuse(
+        `this certificate does not belong to the host ${asked}`,
+        'a host renews its own certificate only',
+      );
     }
     const hostId = pass?.hostId ?? asked;
     try {
@@ -69,7 +72,7 @@ export class Admission {
       const key = await requestFingerprint(request);
       if (pass !== undefined && pass.hostId === undefined && known !== undefined && known.key !== key) {
         return refuse(
-          `the host ${hostId} has a certificate, and this request does not prove its key`,
+          `the host ${hostId} has a certificate, and this request does not prove that it has its key`,
           `a host that lost its key needs a token made for it: \`tulle store token --host ${hostId}\``,
         );
       }

@@ -203,7 +203,7 @@ export async function readKeyed(directory: string, name: string): Promise<KeyedC
       'NO_CERTIFICATE',
       `the certificate ${join(directory, `${name}.pem`)} or its key is damaged`,
       {
-        hint: `restore both from a backup, or remove ${directory} and begin anew`,
+        hint: `restore both from a backup, or remove ${directory} and start over`,
       },
     );
   }

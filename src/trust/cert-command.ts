@@ -26,11 +26,11 @@ const COLUMNS: readonly Column<CertificateFacts>[] = [
 
 export function certCommand(): Command {
   const command = new Command('cert').description(
-    'Certificates of the store and of hosts. Programs that run renew them when half of their time is over.',
+    'Certificates of the store and of hosts. Running programs renew them after half of their lifetime.',
   );
   const list = withPlaces(command.command('list'))
     .description(
-      'Until when the certificates of this host are good; where the store is, also those of all hosts.',
+      'List the certificates of this host and their expiry; on the host of the store, those of all hosts too.',
     )
     .addOption(jsonOption())
     .action(async (options: Options) => {
@@ -42,8 +42,8 @@ export function certCommand(): Command {
     });
   const renew = withPlaces(command.command('renew'))
     .description(
-      'Renew the certificates of this host now. The store and the agent use them for the next connection, without a ' +
-        'restart. A certificate that has expired is renewed on the host of the store only; any other host joins again.',
+      'Renew the certificates of this host now. The store and the agent use them from the next connection on, without a ' +
+        'restart. Only the host of the store can renew an expired certificate; any other host must join again.',
     )
     .action(async (options: Options) => {
       const { renewCertificates } = await import('./certificates.ts');
@@ -56,11 +56,11 @@ export function certCommand(): Command {
         for (const file of written) print(`renewed ${file}`);
       });
     });
-  withExamples(list, [{ line: 'store cert list', does: 'which end when' }]);
-  withExamples(renew, [{ line: 'store cert renew', does: 'begin their time anew' }]);
+  withExamples(list, [{ line: 'store cert list', does: 'when each certificate expires' }]);
+  withExamples(renew, [{ line: 'store cert renew', does: 'renew the certificates of this host' }]);
   return withExamples(command, [
-    { line: 'store cert list', does: 'which end when' },
-    { line: 'store cert renew', does: 'renew those of this host' },
+    { line: 'store cert list', does: 'when each certificate expires' },
+    { line: 'store cert renew', does: 'renew the certificates of this host' },
   ]);
 }
 

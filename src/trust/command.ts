@@ -51,14 +51,14 @@ interface InitOptions {
 function initCommand(): Command {
   const command = new Command('init')
     .description(
-      'Make a certificate authority for a store, and certificates for the store and its administrator. Run again ' +
-        'with other addresses, it keeps the authority and renews what has to change.',
+      'Create a certificate authority for a store, and certificates for the store and its administrator. Run again ' +
+        'with other addresses, it keeps the authority and renews the certificates that must change.',
     )
     .addOption(dataDir())
     .addOption(
       new Option(
         '--address <ip>',
-        'address that hosts reach the store at; repeatable, the first goes into tokens',
+        'address at which hosts reach the store; repeatable, tokens contain the first',
       )
         .argParser(repeated(ipAddress))
         .makeOptionMandatory(),
@@ -66,9 +66,7 @@ function initCommand(): Command {
     .addOption(new Option('--name <dns>', 'name of the store; repeatable').argParser(repeated(text)))
     .addOption(new Option('--port <port>', 'its port').default(2379).argParser(port))
     .addOption(
-      new Option('--etcd-prefix <key>', 'root of the keys of the network')
-        .default(NETWORK_PREFIX)
-        .argParser(text),
+      new Option('--etcd-prefix <key>', 'key prefix of the network').default(NETWORK_PREFIX).argParser(text),
     )
     .action(async (options: InitOptions) => {
       const { StoreTrust } = await import('./store-trust.ts');
@@ -105,17 +103,17 @@ interface TokenOptions {
 
 function tokenCommand(): Command {
   const command = new Command('token')
-    .description('Print a token that lets further hosts join; `tulle up --join TOKEN` on such a host is all.')
+    .description('Print a token with which further hosts join: run `tulle up --join TOKEN` there.')
     .addOption(dataDir())
     .addOption(
-      new Option('--expires <duration>', 'how long it is good for: 30m, 24h')
+      new Option('--expires <duration>', 'how long it is valid: 30m, 24h')
         .default(TOKEN_MS, '24h')
         .argParser(duration({ min: 1000, max: LONGEST_TOKEN_MS })),
     )
     .addOption(
       new Option(
         '--host <id|name>',
-        'for this host only, which has a certificate and lost its key: it gets its id and its subnet again',
+        'only for this host, which has lost its key: it gets its id and its subnet again',
       ).argParser(text),
     )
     .addOption(jsonOption())
@@ -128,12 +126,12 @@ function tokenCommand(): Command {
         printJson({ token, address, expiresInMs: options.expires, ...(hostId && { hostId }) });
       else {
         print(token);
-        note(`good for ${formatDuration(options.expires)}; on the new host: tulle up --join TOKEN`);
+        note(`valid for ${formatDuration(options.expires)}; on the new host: tulle up --join TOKEN`);
       }
     });
   const list = command
     .command('list')
-    .description('Tokens that are still good. The secrets are not kept, so they cannot be shown again.')
+    .description('List the valid tokens. Their secrets are not stored, so they cannot be shown again.')
     .addOption(dataDir())
     .addOption(jsonOption())
     .action(async (options: TokenOptions) => {
@@ -145,29 +143,33 @@ function tokenCommand(): Command {
         ...(hostId !== undefined && { hostId }),
       }));
       if (options.json) printJson(shown);
-      else if (shown.length === 0) note('no token is good now');
+      else if (shown.length === 0) note('there is no valid token');
       else print(formatTable(TOKEN_COLUMNS, shown));
     });
-  withExamples(list, [{ line: 'store token list', does: 'ids, and until when each is good' }]);
+  withExamples(list, [{ line: 'store token list', does: 'the id and the expiry of each token' }]);
   const revoke = command
     .command('revoke')
-    .description('Refuse a token from now on. Hosts that joined with it stay.')
-    .argument('<id>', 'as `list` shows it')
+    .description('Revoke a token. Hosts that joined with it are not affected.')
+    .argument('<id>', 'id, as `list` shows it')
     .addOption(dataDir())
     .action(async (id: string, options: TokenOptions) => {
       if (!(await (await trustIn(options.dataDir)).tokens.revoke(id))) {
-        throw new CommandError('NOT_FOUND', `there is no token ${id}`, '`tulle store token list` shows all');
+        throw new CommandError(
+          'NOT_FOUND',
+          `there is no token with the id ${id}`,
+          '`tulle store token list` shows all',
+        );
       }
-      note(`token ${id} is refused from now on`);
+      note(`token ${id} is revoked`);
     });
   withExamples(revoke, [
-    { line: 'store token revoke 3f9c01a7be52', does: 'let nobody join with it any more' },
+    { line: 'store token revoke 3f9c01a7be52', does: 'no further host can join with it' },
   ]);
   return withExamples(command, [
     { line: 'store token', does: 'a token for a day' },
     { line: 'store token --expires 30m --json', does: 'a short one, for a script' },
     { line: 'store token --host docker2', does: 'for a host that lost its disk, or its key' },
-    { line: 'store token list', does: 'which are good' },
+    { line: 'store token list', does: 'the valid tokens' },
     { line: 'store token revoke 3f9c01a7be52', does: 'refuse one' },
   ]);
 }

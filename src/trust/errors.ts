@@ -6,7 +6,7 @@ export type TrustErrorCode =
   | 'TOKEN_REFUSED'
   /** Who answers at the address is not the store that made the token. */
   | 'NOT_THE_STORE'
-  /** The store cannot be reached, or answered with something that makes no sense. */
+  /** The store cannot be reached, or answered with an unexpected body. */
   | 'NO_ANSWER'
   /** Certificates of this host are missing or damaged. */
   | 'NO_CERTIFICATE';

@@ -79,8 +79,7 @@ export class HostAuthorizer implements Guard {
 
   refuses(caller: GuardedCaller, writes: readonly GuardedWrite[]): string | undefined {
     const leases = writes.map(({ key, next }) => ({ key: this.#keyOf(key) ?? '', path: key, next }));
-    if (leases.some(({ key }) => key === ''))
-      return `a host writes nothing but leases below ${this.#directory}`;
+    if (leases.some(({ key }) => key === '')) return `a host may write only leases below ${this.#directory}`;
     const gone = new Set(leases.flatMap(({ key, next }) => (next === undefined ? key : [])));
     for (const { key, path, next } of leases) {
       const wrong =
@@ -94,7 +93,7 @@ export class HostAuthorizer implements Guard {
     const grows = after.size > own.size;
     for (const key of gone) after.delete(key);
     if (!grows || after.size <= MOST_LEASES) return undefined;
-    return `a host has one lease, and two while it moves; this would be ${after.size}`;
+    return `a host may have one lease, or two while it moves; this would be ${after.size}`;
   }
 
   #deletionProblem({ name }: GuardedCaller, key: string): string | undefined {
@@ -113,7 +112,7 @@ export class HostAuthorizer implements Guard {
     if (!isLease(lease)) return lease.reason;
     const { key, attributes } = lease;
     if (attributes.hostId !== caller.name) {
-      return `the lease ${key} is of ${attributes.hostId ?? 'no host'}, and the certificate of ${caller.name}`;
+      return `the lease ${key} belongs to ${attributes.hostId ?? 'no host'}, but the certificate to ${caller.name}`;
     }
     const present = this.#ledger.get(key);
     if (present !== undefined && !this.#mayTake(caller, present)) return `${key} is not a lease of this host`;
@@ -185,7 +184,7 @@ export class HostAuthorizer implements Guard {
 
 function reservationProblem(lease: Lease, present: Lease | RejectedLease | undefined): string | undefined {
   if (!isReservation(lease) || (present && isLease(present) && isReservation(present))) return undefined;
-  return 'a lease without a store lease is a reservation, which an administrator makes';
+  return 'a lease without a store lease is a reservation, which only an administrator can create';
 }
 
 /** What will be there, with revisions that nothing here asks for. */

@@ -79,8 +79,7 @@ async function certified(
   );
   const { host: address } = new URL(endpoint);
   const parsed = v.safeParse(v.union([JoinAnswer, JoinRefusal]), parseJson(answer.text));
-  if (!parsed.success)
-    throw noAnswer(address, `it answered ${answer.status} with something that makes no sense`);
+  if (!parsed.success) throw noAnswer(address, `it answered ${answer.status} with an unexpected body`);
   if ('error' in parsed.output) {
     const { error, hint = 'the log of the store says more' } = parsed.output;
     throw new TrustError('TOKEN_REFUSED', `the store at ${address} refused: ${error}`, { hint });
@@ -136,7 +135,7 @@ function fetchAuthority({ address, fingerprint }: Token, signal: AbortSignal): P
       if (authority !== undefined && shown?.verify(authority.publicKey)) resolve(authority.toString());
       else {
         reject(
-          new TrustError('NOT_THE_STORE', `who answers at ${address} is not the store that made this token`, {
+          new TrustError('NOT_THE_STORE', `the server at ${address} is not the store that made this token`, {
             hint: 'check the address, or make a new token with `tulle store token`; nothing was sent',
           }),
         );
@@ -198,7 +197,7 @@ function parseJson(text: string): unknown {
 }
 
 function noAnswer(address: string, why: string, cause?: unknown): TrustError {
-  return new TrustError('NO_ANSWER', `no good answer from the store at ${address}: ${why}`, {
+  return new TrustError('NO_ANSWER', `no valid answer from the store at ${address}: ${why}`, {
     hint: hintFor(cause),
     ...(cause === undefined ? {} : { cause }),
   });

@@ -14,13 +14,10 @@ export function joinServer(admission: Admission, log: Logger) {
     handle(admission, request).then(
       decision => answer(response, decision),
       (error: unknown) => {
-        log.error(
-          { peer: request.socket.remoteAddress, error: messageOf(error) },
-          'a host could not be let in',
-        );
+        log.error({ peer: request.socket.remoteAddress, error: messageOf(error) }, 'a host could not join');
         answer(response, {
           status: 500,
-          body: { error: 'the store cannot let hosts in', hint: 'the log of the store says why' },
+          body: { error: 'the store cannot admit hosts', hint: 'the log of the store says why' },
         });
       },
     );
@@ -31,7 +28,7 @@ async function handle(admission: Admission, request: IncomingMessage): Promise<D
   if (request.method !== 'POST') return { status: 405, body: { error: 'want POST' } };
   const bytes = await readAll(request, MAX_JOIN_BYTES);
   const wanted = bytes === undefined ? undefined : parse(bytes);
-  if (wanted === undefined) return { status: 400, body: { error: 'the request makes no sense' } };
+  if (wanted === undefined) return { status: 400, body: { error: 'the request is not valid' } };
   return admission.decide(wanted, { host: verifiedHost(request), peer: request.socket.remoteAddress });
 }
 

@@ -185,7 +185,7 @@ test('D1: an id that has a certificate needs its key, or a token made for it', a
   const joined = await joinStore(token, { hostId: HOST }, never);
   await assert.rejects(joinStore(token, { hostId: HOST }, never), {
     code: 'TOKEN_REFUSED',
-    message: /does not prove its key/,
+    message: /does not prove that it has its key/,
     hint: /store token --host/,
   });
   assert.ok(log.records.some(({ message }) => message === 'a host was refused'));

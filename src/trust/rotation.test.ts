@@ -153,7 +153,7 @@ test('D3: the store shows a renewed certificate to the next connection, and keep
   writeFileSync(server.certificate, 'nonsense');
   const later = await connected(t, listener.port, joined);
   assert.equal(later.shown, after.shown);
-  assert.ok(log.records.some(({ message }) => /cannot be used; the former ones stay/.test(message)));
+  assert.ok(log.records.some(({ message }) => /cannot be used; the previous ones stay/.test(message)));
 });
 
 test('what cannot be renewed is told once, and tried again until it can', async () => {

@@ -112,7 +112,7 @@ async function readSite(path: string): Promise<StoreSite> {
       'NO_CERTIFICATE',
       `${path} ${missing ? 'is missing' : `is damaged: ${messageOf(error)}`}`,
       {
-        hint: 'run `tulle store init` again; it keeps the authority and writes the file anew',
+        hint: 'run `tulle store init` again; it keeps the authority and writes the file again',
         cause: error,
       },
     );

@@ -60,7 +60,7 @@ export function parseToken(text: string): Token {
   const bytes = Buffer.from(encoded, 'base64url');
   const body = bytes.subarray(0, -CHECK);
   if (body.byteLength <= ID + SECRET + FINGERPRINT || !checkOf(body).equals(bytes.subarray(-CHECK))) {
-    throw wrong('something of it is missing or was changed');
+    throw wrong('a part of it is missing or was changed');
   }
   const reader = new Reader(body, 'join token');
   const hex = (length: number) => Buffer.from(reader.bytes(length)).toString('hex');

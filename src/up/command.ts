@@ -29,22 +29,22 @@ class UpCommand extends Command {
 export function upCommand(): Command {
   const command = new UpCommand('up')
     .description(
-      'Start this host. The first host of a network also keeps the store for all, with certificates on both ' +
-        'sides; every further one joins with a token that `tulle store token` prints on the first. Started ' +
-        'again, each goes on as what it was. For a cluster of etcd servers use `tulle agent`.',
+      'Start this host. The first host of a network also runs the store for all hosts, with certificates on both ' +
+        'sides. Further hosts join with a token, which `tulle store token` prints on the first. After a restart each ' +
+        'keeps its role, and the token is not needed again. With an etcd cluster, use `tulle agent` instead.',
     )
     .usage('[options] [agent flags]')
     .allowUnknownOption()
     .argument('[flags...]')
     .addOption(
-      new Option('--join <token>', 'join the network that this token is for')
+      new Option('--join <token>', 'join the network of this token')
         .env('TULLE_JOIN_TOKEN')
         .argParser(value(text => text)),
     )
     .addOption(
       new Option(
         '--network <cidr>',
-        'on a first host: the network to cut subnets from (default: 10.244.0.0/16, or another where this host uses it)',
+        'on a first host: the network to take subnets from (default: 10.244.0.0/16, or another if this host uses that)',
       ).argParser(prefix),
     )
     .addOption(
@@ -59,7 +59,7 @@ export function upCommand(): Command {
       if (answerInformation(command, flags)) return;
       const { parseToken } = await import('../trust/token.ts');
       const token = join === undefined ? undefined : parseToken(join);
-      requireNetworkAdmin('the agent programs the network of this host');
+      requireNetworkAdmin('the agent changes the network of this host');
       const { up } = await import('./up.ts');
       const options = { ...(network && { network }), port: at, dataDir, flags };
       await untilStopped(signal => up({ ...options, ...(token && { token }) }, signal), {

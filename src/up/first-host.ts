@@ -176,7 +176,7 @@ function keptNetwork(value: Uint8Array, wanted: Prefix | undefined): string {
       path: '--network',
       value: wanted.toString(),
       message: `is not the network in the store of this host, which is ${networks.join(' and ')}`,
-      hint: 'leave --network out; `tulle config set` changes a network',
+      hint: 'omit --network; `tulle config set` changes a network',
     },
   ]);
 }

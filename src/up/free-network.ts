@@ -60,12 +60,12 @@ export function chooseNetwork(wanted: Prefix | undefined, family: Family, taken:
     if (free !== undefined) return free;
     throw refuse(
       `every private ${FAMILY_LABELS[family]} network is in use on this host`,
-      'name one that is not',
+      'give one that is unused',
     );
   }
   const holder = holderOf(wanted);
   if (holder === undefined) return wanted;
-  const hint = free === undefined ? 'name a network that this host has no way to' : `${free} is free`;
+  const hint = free === undefined ? 'give a network that this host has no route to' : `${free} is free`;
   throw refuse(`is in use on this host: ${holder.by}`, hint);
 }
 

@@ -52,9 +52,13 @@ export async function up(options: UpOptions, signal: AbortSignal): Promise<void>
   const keepsStore = (await StoreTrust.open(dataDir, systemClock)) !== undefined;
   if (joined !== undefined && !keepsStore) {
     if (isOwnStore(joined)) {
-      throw new TrustError('NO_CERTIFICATE', `this host keeps the store, and ${dataDir} has no authority`, {
-        hint: 'restore the directory from a backup, or make a new authority: `tulle store init --address IP`',
-      });
+      throw new TrustError(
+        'NO_CERTIFICATE',
+        `this host runs the store, but ${dataDir} has no certificate authority`,
+        {
+          hint: 'restore the directory from a backup, or make a new authority: `tulle store init --address IP`',
+        },
+      );
     }
     return runWith(agent, trustFiles(stateDirectory, joined), renew, signal);
   }
@@ -84,7 +88,7 @@ async function joinOnce(
     return await join(stateDirectory, token, hostId, signal);
   } catch (error) {
     if (good === undefined || signal.aborted || !(error instanceof TrustError)) throw error;
-    note(`the token has no effect: ${error.message}; this host has a certificate and goes on with it`);
+    note(`the token has no effect: ${error.message}; this host continues with its certificate`);
     return trustFiles(stateDirectory, good);
   }
 }
@@ -99,7 +103,7 @@ async function join(
   const joined = await joinStore(token, { hostId, ...(key !== undefined && { key }) }, signal);
   if (joined.hostId !== hostId) {
     await Identity.become(stateDirectory, joined.hostId);
-    note(`the token makes this host ${joined.hostId}`);
+    note(`the token gives this host the id ${joined.hostId}`);
   }
   note(`joined the store at ${token.address}`);
   return saveJoined(stateDirectory, joined);

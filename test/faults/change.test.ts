@@ -164,14 +164,14 @@ describe('live changes', needsFaultLab, () => {
     assert.deepEqual(
       events.filter(({ type }) => ['handover', 'network-changed'].includes(type)).map(({ text }) => text),
       [
-        'the network goes over to another device: flannel.99 is made, and flannel.88 stays in use',
-        'the network goes over to another device: flannel.99 is in use and published, and flannel.88 stays until every peer has followed',
-        'the network is another one: Backend.VNI 99 instead of 88',
-        'the network goes over to another device: every peer has followed, and flannel.88 goes',
-        'the network goes over to another device: flannel.88 is made, and flannel.99 stays in use',
-        'the network goes over to another device: flannel.88 is in use and published, and flannel.99 stays until every peer has followed',
-        'the network is another one: Backend.VNI 88 instead of 99',
-        'the network goes over to another device: every peer has followed, and flannel.99 goes',
+        'the network is moving to another device: flannel.99 is created, and flannel.88 stays in use',
+        'the network is moving to another device: flannel.99 is in use and published, and flannel.88 stays until every peer has followed',
+        'the network has changed: Backend.VNI 99 instead of 88',
+        'the network is moving to another device: every peer has followed, and flannel.88 is removed',
+        'the network is moving to another device: flannel.88 is created, and flannel.99 stays in use',
+        'the network is moving to another device: flannel.88 is in use and published, and flannel.99 stays until every peer has followed',
+        'the network has changed: Backend.VNI 88 instead of 99',
+        'the network is moving to another device: every peer has followed, and flannel.99 is removed',
       ],
     );
     assert.deepEqual(
@@ -186,7 +186,7 @@ describe('live changes', needsFaultLab, () => {
       await one.shell('ip link add flannel.99 type bridge');
       await lab.configure({ ...CONFIG, Backend: { ...CONFIG.Backend, VNI: 99 } });
       const { reason, hint } = await one.untilWarned('CONFIG_REFUSED');
-      assert.match(reason, /flannel\.99: a device flannel\.99 exists and is no vxlan device/);
+      assert.match(reason, /flannel\.99: a device flannel\.99 exists and is not a vxlan device/);
       assert.match(hint ?? '', /remove what is in the way/);
       const { agent, peers, conditions } = await one.client.status();
       assert.deepEqual([agent.ready, peers[0]?.state], [true, 'ok']);

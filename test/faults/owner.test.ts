@@ -127,7 +127,7 @@ describe('a device of another network', needsRoot, () => {
     [
       'of our name that is no vxlan',
       [`ip link add ${DEVICE} type bridge`, `ip address add 10.3.1.0/32 dev ${DEVICE}`],
-      /flannel\.88 exists and is no vxlan device/,
+      /flannel\.88 exists and is not a vxlan device/,
     ],
   ] as const) {
     test(`A1: stays as it is, one ${what}, and is named`, async () => {

@@ -207,7 +207,7 @@ test('I12: a user who may not ask the agent is told to become root', needsRoot, 
     });
     assert.match(
       stderr,
-      /^tulle: error: permission denied: .*agent\.sock is for root\nhint: run the command with sudo\n$/,
+      /^tulle: error: permission denied: only root can use .*agent\.sock\nhint: run the command with sudo\n$/,
     );
     assert.equal(exit, 6);
   }

@@ -88,7 +88,7 @@ test('G4: a store whose disk fails ends with a report, and the next one has what
     await assert.rejects(untilRefused(), { code: 14 });
     const { output, status } = await ended;
     assert.equal(status, 1);
-    assert.match(output, /tulle: error: the store cannot write to its disk any more: .*EIO/);
+    assert.match(output, /tulle: error: the store can no longer write to its disk: .*EIO/);
     assert.match(output, /\nhint: look at the health of the disk/);
 
     await store.restart();

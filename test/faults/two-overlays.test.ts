@@ -138,7 +138,10 @@ test(
     });
     const { stdout, stderr } = await tulle(site, 'cleanup');
     assert.match(stdout, new RegExp(`^device ${device}$`, 'm'));
-    assert.match(stderr, /not of this network, and kept: device flannel\.1: address 10\.42\.0\.0\/32/);
+    assert.match(
+      stderr,
+      /kept, because it is not of this network: device flannel\.1: address 10\.42\.0\.0\/32/,
+    );
     assert.equal(await kubernetesOf(site), before);
     assert.equal(await sh(site, 'ip -o link show type vxlan | wc -l'), '1\n');
   },
@@ -161,7 +164,7 @@ test('A1: an agent waits while another overlay has its device, and goes on by it
     reason ?? '',
     /^flannel\.1: it belongs to another network: it carries address 10\.42\.0\.0\/32$/,
   );
-  assert.match(hint ?? '', /another VNI.*goes on by itself/);
+  assert.match(hint ?? '', /another VNI.*continues by itself/);
   assert.equal(waiting.agent.ready, false);
   assert.equal(await kubernetesOf(site), before);
   await sh(site, `ip link del flannel.1; rm ${SUBNET_FILE}`);

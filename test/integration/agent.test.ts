@@ -97,7 +97,7 @@ describe('two hosts', needs, () => {
     await cluster.startAgents();
     const host = cluster.host(1);
     const { pid } = await host.client.status();
-    await assert.rejects(host.startAgent(), /an agent is running already/);
+    await assert.rejects(host.startAgent(), /an agent already runs/);
     assert.equal((await host.client.status()).pid, pid);
   });
 });

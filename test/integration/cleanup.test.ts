@@ -77,7 +77,7 @@ test('A1: cleanup finds and removes what is ours, once, and leaves the rest', ne
   const { leftovers: found, kept } = await find();
   assert.deepEqual(kept, [
     'device flannel.1: address 10.42.0.0/32',
-    'device flannel.2: nothing says whose it is',
+    'device flannel.2: its network is unknown',
   ]);
   assert.deepEqual(
     found.map(({ what }) => what),

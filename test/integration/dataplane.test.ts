@@ -369,7 +369,7 @@ describe('the data plane', needsRoot, () => {
     host.sh(`ip link add ${DEVICE} type bridge`);
     await using running = new Running(host);
     const result = await running.begin(host);
-    assert.match(result.failures.join(), /a device flannel\.88 exists and is no vxlan device/);
+    assert.match(result.failures.join(), /a device flannel\.88 exists and is not a vxlan device/);
     assert.match(running.plane.peerReport('10.3.2.0-24')?.reason ?? '', /is no vxlan device/);
     await running.after(
       () => host.sh(`ip link del ${DEVICE}`),

@@ -149,12 +149,12 @@ describe('iptables mode', needsRoot, () => {
       ['iptables -t nat -D FLANNEL-POSTRTG 1', 'APPEND-MARK-RULE'],
       /FLANNEL-POSTRTG are in the wrong order/,
     ],
-    ['a foreign rule among ours', ['iptables -I FLANNEL-FWD -j DROP'], /that do not belong/],
-    ['a doubled jump', ['iptables -A FORWARD -j FLANNEL-FWD'], /holds old rules of ours/],
+    ['a foreign rule among ours', ['iptables -I FLANNEL-FWD -j DROP'], /has unexpected rules/],
+    ['a doubled jump', ['iptables -A FORWARD -j FLANNEL-FWD'], /has outdated rules of Tulle/],
     [
       "old flannel's rule, which had no chain",
       ['iptables -A FORWARD -s 10.3.9.0/24 -m comment --comment flanneld%forward -j ACCEPT'],
-      /holds old rules of ours/,
+      /has outdated rules of Tulle/,
     ],
   ];
   for (const [what, commands, difference] of DAMAGE) {

@@ -40,7 +40,7 @@ test('A4, B4: the network of a first host is none that it uses, and is not chang
       { anyStatus: true },
     );
     assert.notEqual(exit, 0);
-    assert.match(stderr, /holds addresses of hosts: 192\.168\.65\.3/);
+    assert.match(stderr, /contains addresses of hosts: 192\.168\.65\.3/);
   });
 
   await t.test('another network is refused with the one that is there, and nothing is changed', async () => {

@@ -55,9 +55,9 @@ test('a certificate is worth what its host is', { ...needsRoot, timeout: 180_000
       [`${free}-25`, value({}), /gives out \/24/],
       ['../../x', value({}), /want for example/],
       [`${free}-24`, value({ PublicIP: '192.168.65.3' }), /is that of the lease/],
-      [`${free}-24`, value({ TulleHost: one.status.host.id }), /and the certificate of/],
+      [`${free}-24`, value({ TulleHost: one.status.host.id }), /but the certificate to/],
       [`${free}-24`, value({ x: 'x'.repeat(100_000) }), /4096 at most/],
-      [`${free}-24`, value({}), /an administrator makes/],
+      [`${free}-24`, value({}), /only an administrator can create/],
       [`${free}-24`, value({}), /store lease .* is not of this host/, `--lease=${storeLease}`],
     ] as const;
     for (const [key, content, reason, ...flags] of puts) {
@@ -92,7 +92,7 @@ test('a certificate is worth what its host is', { ...needsRoot, timeout: 180_000
     const flags = [`--state-dir=${directory}`, `--socket=${directory}/socket`, '--join', token];
     const { status, stderr } = await refused(second, ...flags);
     assert.notEqual(status, 0);
-    assert.match(stderr, /does not prove its key/);
+    assert.match(stderr, /does not prove that it has its key/);
     assert.match(stderr, /store token --host/);
   });
 

@@ -34,7 +34,7 @@ test('D3: a certificate is told of 30 days before its end, until it is renewed',
   await clock.advance(LIFE - 31 * DAY);
   assert.deepEqual(await warnings(), []);
   await clock.advance(2 * DAY);
-  const text = `${file} (CN=Tulle authority) is good until ${end}`;
+  const text = `${file} (CN=Tulle authority) is valid until ${end}`;
   const code = 'CERTIFICATE_EXPIRES';
   assert.deepEqual(await warnings(), [{ code, severity: 'warning', text: `${text}, for 29 more days` }]);
   await clock.advance(29 * DAY);

@@ -70,8 +70,8 @@ function warningOf({ file, subject, expires }: CertificateStatus, now: number): 
       code: 'CERTIFICATE_EXPIRES',
       severity: left > 0 ? 'warning' : 'error',
       title: left > 0 ? 'a certificate expires soon' : 'a certificate has expired',
-      text: `${file} (${subject}) is good until ${expires}${left > 0 ? `, for ${days} more day${days === 1 ? '' : 's'}` : ''}`,
-      hint: 'renew one of `tulle up` with `tulle store cert renew`, and replace the file of any other',
+      text: `${file} (${subject}) is valid until ${expires}${left > 0 ? `, for ${days} more day${days === 1 ? '' : 's'}` : ''}`,
+      hint: 'renew a certificate of `tulle up` with `tulle store cert renew`, and replace the file of any other',
     },
   ];
 }

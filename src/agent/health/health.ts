@@ -90,7 +90,7 @@ export class Health implements HealthReporter {
     for (const [id, { title, code }] of this.#warnings) {
       if (!id.startsWith(`${owner}/`) || wanted.has(id)) continue;
       this.#warnings.delete(id);
-      this.#events.add('info', 'warning-ended', `no longer: ${title}`, { code });
+      this.#events.add('info', 'warning-ended', `ended: ${title}`, { code });
     }
     for (const [id, warning] of wanted) {
       const since = this.#warnings.get(id)?.since;

@@ -38,14 +38,16 @@ export async function exposeMetrics(
   );
   gauge(
     'tulle_condition',
-    'Whether a part of the agent is well.',
+    'Whether the condition is met.',
     conditions.map(({ name, ok }) => [Number(ok), { condition: name }]),
   );
-  gauge('tulle_warnings', 'Warnings that are in force now.', [[warnings.length]]);
+  gauge('tulle_warnings', 'Active warnings.', [[warnings.length]]);
   gauge('tulle_store_connected', 'Whether the store answers.', [[Number(store.connected)]]);
-  gauge('tulle_store_connected_since_seconds', 'When that changed last, in seconds since 1970.', [
-    [seconds(store.since)],
-  ]);
+  gauge(
+    'tulle_store_connected_since_seconds',
+    'When `tulle_store_connected` last changed, in seconds since 1970.',
+    [[seconds(store.since)]],
+  );
   gauge('tulle_lease_held', 'Whether this host holds a lease that it renews in time.', [
     [Number(lease?.ownership === 'held')],
   ]);
@@ -64,13 +66,11 @@ export async function exposeMetrics(
     'Peers by state.',
     PEER_STATES.map(state => [peers.filter(peer => peer.state === state).length, { state }]),
   );
-  gauge('tulle_dataplane_in_sync', 'Whether the kernel has what it should have.', [
+  gauge('tulle_dataplane_in_sync', 'Whether the kernel has every desired entry.', [
     [Number(dataplane.inSync)],
   ]);
-  gauge('tulle_dataplane_entries_wanted', 'Kernel entries that are wanted.', [[dataplane.wanted]]);
-  gauge('tulle_dataplane_entries_failed', 'Kernel entries that are wanted and not there.', [
-    [dataplane.failed],
-  ]);
+  gauge('tulle_dataplane_entries_wanted', 'Desired kernel entries.', [[dataplane.wanted]]);
+  gauge('tulle_dataplane_entries_failed', 'Desired kernel entries that are missing.', [[dataplane.failed]]);
   counter('tulle_netlink_writes_total', 'Modifying netlink requests since the agent started.', [
     [dataplane.writes],
   ]);
@@ -84,7 +84,7 @@ export async function exposeMetrics(
     'When everything was last compared with the kernel, in seconds since 1970.',
     dataplane.lastResync === undefined ? [] : [[seconds(dataplane.lastResync)]],
   );
-  gauge('tulle_firewall_ok', 'Whether the firewall rules are as wanted.', [[Number(status.firewall.ok)]]);
+  gauge('tulle_firewall_ok', 'Whether the firewall rules are in place.', [[Number(status.firewall.ok)]]);
   const { user, system } = process.cpuUsage();
   counter('process_cpu_seconds_total', 'Processor time of the agent in seconds.', [[(user + system) / 1e6]]);
   gauge('process_resident_memory_bytes', 'Resident memory of the agent.', [[process.memoryUsage.rss()]]);

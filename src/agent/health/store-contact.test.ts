@@ -85,7 +85,7 @@ test('a store that comes and goes each second for a day does not fill the log, a
   assert.equal((events().at(-1)?.id ?? 0) - before, 0, 'there is nothing new to be told');
   assert.match(
     condition()?.reason ?? '',
-    /^the store answers, but contact was lost \d+ times in the last hour/,
+    /^the store answers, but the connection was lost \d+ times in the last hour/,
   );
   assert.equal(answers(), 3601, 'who waits for the store is told at once all the same');
   await clock.advance(59_000);

@@ -121,7 +121,7 @@ function unsteadiness(losses: number, error: StoreError | undefined): Trouble {
   const last = error === undefined ? '' : `; the last time: ${error.message}`;
   return {
     code: 'STORE_UNAVAILABLE',
-    reason: `the store answers, but contact was lost ${losses} times in the last hour${last}`,
-    hint: 'look at the network between this host and the store, and at the load of the store',
+    reason: `the store answers, but the connection was lost ${losses} times in the last hour${last}`,
+    hint: 'check the network between this host and the store, and the load of the store',
   };
 }

@@ -54,7 +54,7 @@ export const FLAGS = [
     kind: 'string',
     value: 'KEY',
     default: NETWORK_PREFIX,
-    help: 'root of the keys of this network',
+    help: 'key prefix of this network',
   },
   {
     name: 'etcd-cafile',
@@ -62,7 +62,7 @@ export const FLAGS = [
     kind: 'string',
     value: 'FILE',
     default: '',
-    help: 'certificate authority of the servers (PEM); enough on its own',
+    help: 'certificate authority of the servers (PEM); sufficient on its own',
   },
   {
     name: 'etcd-certfile',
@@ -94,7 +94,7 @@ export const FLAGS = [
     kind: 'string',
     value: 'TEXT',
     default: '',
-    help: 'its password; better given as TULLE_ETCD_PASSWORD, where `ps` does not show it',
+    help: 'password of that user; prefer TULLE_ETCD_PASSWORD, which `ps` does not show',
   },
   {
     name: 'iface',
@@ -126,7 +126,7 @@ export const FLAGS = [
     kind: 'string',
     value: 'IP',
     default: '',
-    help: 'IPv4 address that peers are told; without an --iface flag it also selects the interface',
+    help: 'IPv4 address to publish to peers; without an --iface flag it also selects the interface',
   },
   {
     name: 'public-ipv6',
@@ -142,7 +142,7 @@ export const FLAGS = [
     kind: 'string',
     value: 'FILE',
     default: SUBNET_FILE,
-    help: 'file that tells Docker and CNI the subnet and the MTU',
+    help: 'file with the subnet and the MTU, for Docker and CNI',
   },
   {
     name: 'subnet-lease-renew-margin',
@@ -159,35 +159,35 @@ export const FLAGS = [
     group: 'lease',
     kind: 'boolean',
     default: false,
-    help: 'give the subnet back on a graceful stop',
+    help: 'release the subnet on a graceful stop',
   },
   {
     name: 'ip-masq',
     group: 'firewall',
     kind: 'boolean',
     default: false,
-    help: 'masquerade traffic from the overlay to the outside world',
+    help: 'masquerade traffic that leaves the overlay',
   },
   {
     name: 'ip-masq-fully-random-disable',
     group: 'firewall',
     kind: 'boolean',
     default: false,
-    help: 'let masquerading keep source ports where it can',
+    help: 'let masquerading keep source ports where possible',
   },
   {
     name: 'iptables-forward-rules',
     group: 'firewall',
     kind: 'boolean',
     default: true,
-    help: 'leave the forwarding of overlay packets to others; the agent accepts it otherwise',
+    help: 'do not add rules that accept forwarded overlay packets',
   },
   {
     name: 'open-port',
     group: 'firewall',
     kind: 'boolean',
     default: true,
-    help: 'leave it to others to accept tunnel packets of peers where INPUT drops them; the agent does it otherwise',
+    help: 'do not add rules that accept tunnel packets of peers where INPUT drops them',
   },
   {
     name: 'iptables-resync',
@@ -198,7 +198,7 @@ export const FLAGS = [
     min: 1,
     max: 86_400,
     lenient: true,
-    help: 'how often the firewall rules are compared, where the kernel cannot announce changes',
+    help: 'interval of firewall comparisons, where the kernel does not announce changes',
   },
   {
     name: 'healthz-ip',
@@ -258,7 +258,7 @@ export const FLAGS = [
     kind: 'string',
     value: 'FILE',
     default: '',
-    help: 'authority that signs the certificates of those who may read /metrics (PEM)',
+    help: 'certificate authority of the clients of /metrics (PEM)',
   },
   {
     name: 'state-dir',
@@ -266,7 +266,7 @@ export const FLAGS = [
     kind: 'string',
     value: 'DIR',
     default: '',
-    help: `what survives a reboot: identity of the host, last known peers (default: ${STATE_DIRECTORY}, and a directory in it for another --etcd-prefix)`,
+    help: `directory for the identity of the host and the last known peers (default: ${STATE_DIRECTORY}, or a directory in it for another --etcd-prefix)`,
   },
   {
     name: 'socket',
@@ -274,7 +274,7 @@ export const FLAGS = [
     kind: 'string',
     value: 'FILE',
     default: '',
-    help: `unix socket of the API that \`tulle status\` and others use (default: ${DEFAULT_SOCKET}, and one beside it for another --etcd-prefix)`,
+    help: `unix socket of the API, which \`tulle status\` and other commands use (default: ${DEFAULT_SOCKET}, or one beside it for another --etcd-prefix)`,
   },
   {
     name: 'v',
@@ -293,7 +293,7 @@ export const FLAGS = [
     kind: 'string',
     value: LOG_FORMATS.join('|'),
     default: 'auto',
-    help: 'how the log is written; auto is text on a terminal and json elsewhere',
+    help: 'format of the log; auto means text on a terminal and json elsewhere',
   },
 ] as const satisfies readonly Flag[];
 

@@ -57,7 +57,7 @@ export class OptionReader {
       this.warnings.push({
         path: first,
         message: `has no effect${rest}: the first word that is no flag ends the flags, as in flannel`,
-        hint: 'write --FLAG=VALUE; a boolean takes its value only so',
+        hint: 'write --FLAG=VALUE; the value of a boolean needs the =',
       });
     }
   }
@@ -103,7 +103,7 @@ export class OptionReader {
 
   integer(name: FlagName): number {
     const flag = FLAG_BY_NAME.get(name);
-    if (flag?.kind !== 'integer') throw new TypeError(`${name} is no integer`);
+    if (flag?.kind !== 'integer') throw new TypeError(`${name} is not an integer`);
     const { min, max } = flag;
     const text = this.string(name);
     const range = `want a whole number from ${min} to ${max}`;

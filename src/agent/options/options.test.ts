@@ -51,7 +51,7 @@ describe('the syntax of Go flags', () => {
     assert.equal(parseOptions(['--ip-masq', 'false'], {}).firewall.masquerade, true);
     assert.deepEqual(warningsOf(['--ip-masq', 'false', '--v=1']), [
       'false: has no effect, and 1 more after it: the first word that is no flag ends the flags, as in flannel ' +
-        '(write --FLAG=VALUE; a boolean takes its value only so)',
+        '(write --FLAG=VALUE; the value of a boolean needs the =)',
     ]);
   });
 

@@ -172,7 +172,7 @@ function readMetricsTls(reader: OptionReader, listen: ListenAddress): MetricsTls
   if (given === 3) return { certFile, keyFile, caFile };
   const hint = 'give --metrics-certfile, --metrics-keyfile and --metrics-cafile';
   if (given > 0) {
-    reader.problem('metrics-certfile', undefined, 'is one of three that belong together', hint);
+    reader.problem('metrics-certfile', undefined, 'is one of three that must be given together', hint);
   } else if (listen.port !== 0 && Ip.tryParse(listen.host)?.isLoopback === false) {
     reader.problem('metrics-ip', listen.host, 'is not loopback, so it needs certificates', hint);
   }

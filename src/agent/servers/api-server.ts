@@ -48,7 +48,7 @@ export class ApiServer implements AsyncDisposable {
   static async open(path: string, handlers: ApiHandlers): Promise<ApiServer> {
     mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
     if (await someoneListens(path)) {
-      throw new ApiServerError('ALREADY_RUNNING', `an agent is running already: it answers at ${path}`, {
+      throw new ApiServerError('ALREADY_RUNNING', `an agent already runs: it answers at ${path}`, {
         hint: 'stop it; an agent of another network needs its own --etcd-prefix and --subnet-file',
       });
     }
@@ -94,7 +94,7 @@ export class ApiServer implements AsyncDisposable {
           return refuse(response, 404, {
             code: 'UNKNOWN_REQUEST',
             message: `this agent has no ${request.method} ${url.pathname}`,
-            hint: 'the command and the agent may be of different versions',
+            hint: 'the command and the agent may have different versions',
           });
       }
     } catch (error) {

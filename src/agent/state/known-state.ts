@@ -124,7 +124,7 @@ export class KnownStateFile {
         this.trouble.set({
           code: 'STATE_NOT_SAVED',
           reason: `the last known peers could not be saved: ${messageOf(error)}`,
-          hint: 'an agent that is restarted while the store is away starts with older ones',
+          hint: 'an agent that is restarted without the store starts with older ones',
         });
         if (signal.aborted) return;
         await this.#clock.sleep(delay, signal).catch(() => undefined);

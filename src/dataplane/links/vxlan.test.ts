@@ -120,7 +120,11 @@ describe('compareVxlan', () => {
       actual: link({ local: Ip.parse('2001:db8::1') }),
       reason: 'its local address is 2001:db8::1',
     },
-    { name: 'another kind', actual: link({}, { info: { kind: 'bridge' } }), reason: 'it is no vxlan device' },
+    {
+      name: 'another kind',
+      actual: link({}, { info: { kind: 'bridge' } }),
+      reason: 'it is not a vxlan device',
+    },
   ]) {
     test(`makes a device with ${name} anew`, () => {
       assert.deepEqual(compareVxlan(desired, actual), { outcome: 'recreate', reason });

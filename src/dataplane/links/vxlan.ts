@@ -32,7 +32,7 @@ export type Comparison =
 /** What has to be done to a device of the right name. Whether it is up does not count: addresses come first. */
 export function compareVxlan(desired: DesiredVxlan, actual: Link): Comparison {
   const info = actual.info;
-  if (info?.kind !== 'vxlan') return { outcome: 'recreate', reason: 'it is no vxlan device' };
+  if (info?.kind !== 'vxlan') return { outcome: 'recreate', reason: 'it is not a vxlan device' };
   const obstacle = immutableDifference(desired, info);
   if (obstacle !== undefined) return { outcome: 'recreate', reason: obstacle };
 
@@ -174,7 +174,7 @@ async function ownerOf(
 ): Promise<Exclude<Owner, 'another'>> {
   // Deleting somebody's bridge because of its name would be worse than not to run.
   if (actual.info?.kind !== 'vxlan') {
-    throw new LinkError('LINK_IN_THE_WAY', `a device ${name} exists and is no vxlan device`, {
+    throw new LinkError('LINK_IN_THE_WAY', `a device ${name} exists and is not a vxlan device`, {
       hint: 'delete or rename it, or choose another VNI',
     });
   }
@@ -182,7 +182,7 @@ async function ownerOf(
   const { owner, evidence } = await deviceOwner(rtnetlink, actual.index, networks);
   if (owner !== 'another') return owner;
   throw new LinkError('NOT_OURS', `it belongs to another network: it carries ${evidence.join(', ')}`, {
-    hint: `choose another VNI with \`tulle config set\`, or stop the other overlay and \`ip link delete ${name}\`; the agent goes on by itself`,
+    hint: `choose another VNI with \`tulle config set\`, or stop the other overlay and \`ip link delete ${name}\`; the agent then continues by itself`,
   });
 }
 
@@ -285,7 +285,8 @@ async function create(
     },
   });
   const link = await links.get(name);
-  if (link === undefined) throw new LinkError('LINK_VANISHED', `${name} vanished as soon as it was made`);
+  if (link === undefined)
+    throw new LinkError('LINK_VANISHED', `${name} disappeared as soon as it was created`);
   return {
     index: link.index,
     up: link.up,

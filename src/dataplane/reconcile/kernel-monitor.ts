@@ -55,17 +55,17 @@ export class KernelMonitor implements AsyncDisposable {
         if (signal.aborted) return;
       } catch (error) {
         if (signal.aborted) return;
-        logger.warn({ error: messageOf(error) }, 'announcements of the kernel cannot be heard');
+        logger.warn({ error: messageOf(error) }, 'kernel notifications cannot be received');
       }
       this.#isIdle = true;
       await clock.sleep(delay, signal).catch(() => undefined);
-      onMissed('announcements were missed');
+      onMissed('notifications were missed');
     }
   }
 
   #receive(event: KernelEvent): void {
     this.#isIdle = event.type === 'idle';
-    if (event.type === 'overrun') this.#options.onMissed('announcements were lost');
+    if (event.type === 'overrun') this.#options.onMissed('notifications were lost');
     else if (event.type !== 'idle') this.#options.onEvent(event);
   }
 }

@@ -137,7 +137,7 @@ export class PathOwners {
         object: 'nexthop',
         link: this.#link,
         peer: loss.owner?.peer,
-        found: `nexthop id ${loss.id} taken by somebody else`,
+        found: `nexthop id ${loss.id} taken by another program`,
         wanted: nexthopKind.text(this.#link, { ...loss, id: this.#ids.of(loss.gateway) }),
       }),
     );

@@ -69,7 +69,7 @@ export class RepairLog {
     if (failure !== undefined && this.#lastError === undefined) {
       logger.warn({ failed, first: failure }, 'the kernel refuses entries');
     } else if (failure === undefined && this.#lastError !== undefined) {
-      logger.info({}, 'the kernel holds every entry again');
+      logger.info({}, 'the kernel has accepted every entry again');
     }
     this.#lastError = failure;
   }

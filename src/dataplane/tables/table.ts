@@ -136,7 +136,7 @@ export class EntryTable<Value extends Entry> {
     const holder = this.#delta.desired(key);
     if (holder !== undefined && !this.kind.same(holder, value)) {
       const entry = `${this.kind.object} ${this.kind.name(value)}`;
-      const reason = `${entry} is claimed by ${holder.owner?.peer ?? 'nobody'} too, and that is newer`;
+      const reason = `${entry} is claimed by ${holder.owner?.peer ?? 'nobody'} too, whose lease is newer`;
       return { ...report, state: 'failed', reason };
     }
     const reason = this.#retries.reason(key);

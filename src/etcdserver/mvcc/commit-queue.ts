@@ -209,7 +209,7 @@ export class CommitQueue {
   }
 
   #break(error: unknown, groups: readonly Group[]): void {
-    const broken = new DatabaseError('DISK_FAILED', 'the store cannot write to its disk any more', {
+    const broken = new DatabaseError('DISK_FAILED', 'the store can no longer write to its disk', {
       cause: error,
       hint: 'look at the health of the disk; the store examines its files when it is started again',
     });

@@ -64,7 +64,7 @@ export function diskFailed(path: string, cause: unknown): DatabaseError {
   return new DatabaseError('DISK_FAILED', `${path} cannot be read or written`, {
     cause,
     context: { path },
-    hint: 'look at the free space, the permissions and the health of the disk',
+    hint: 'check the free space, the permissions and the health of the disk',
   });
 }
 
@@ -94,6 +94,6 @@ export function writesLost(
     left === undefined ? 'nothing is left that can be read' : `what is left ends at revision ${left}`;
   return new DatabaseError('WRITES_LOST', `${why}; ${was}, and ${is}`, {
     context: { path },
-    hint: `restore a snapshot into a new directory: tulle store restore FILE --data-dir DIR; or go on with what is left: tulle store accept-loss --data-dir ${dirname(path)}`,
+    hint: `restore a snapshot into a new directory: tulle store restore FILE --data-dir DIR; or continue with what is left: tulle store accept-loss --data-dir ${dirname(path)}`,
   });
 }

@@ -97,7 +97,7 @@ function planHook(
     const lines = removal(hook, shares, dropJumps);
     if (lines.length === 0) return undefined;
     const isUsedByOthers = shares !== undefined && shares.others.length > 0;
-    const differences = [`chain ${labelOf(hook)} is not wanted`];
+    const differences = [`chain ${labelOf(hook)} should not exist`];
     return { table, callers: isUsedByOthers ? callers : foreign, differences, lines };
   }
 
@@ -143,7 +143,7 @@ function chainDifference(chain: readonly string[] | undefined, wanted: readonly 
   if (missing.length === 1) return `chain ${labelOf(hook)} lacks "${missing[0]}"`;
   if (missing.length > 1)
     return `chain ${labelOf(hook)} lacks ${missing.length} of its ${wanted.length} rules`;
-  if (chain.length > wanted.length) return `chain ${labelOf(hook)} has rules that do not belong there`;
+  if (chain.length > wanted.length) return `chain ${labelOf(hook)} has unexpected rules`;
   return chain.every((rule, index) => rule === wanted[index])
     ? undefined
     : `the rules of chain ${labelOf(hook)} are in the wrong order`;
@@ -157,7 +157,7 @@ function jumpDifference(
 ) {
   const place = `${hook.builtin} of table ${hook.table}`;
   if (ours.length === 0) return `${place} does not call ${hook.chain}`;
-  if (ours.length > 1 || ours[0] !== jumpTo(hook)) return `${place} holds old rules of ours`;
+  if (ours.length > 1 || ours[0] !== jumpTo(hook)) return `${place} has outdated rules of Tulle`;
   const position = callers.indexOf(jumpTo(hook));
   return callers.slice(0, position).some(blocks) ? `${place} ends before it calls ${hook.chain}` : undefined;
 }

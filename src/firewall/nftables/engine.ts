@@ -98,10 +98,14 @@ export class NftablesEngine implements RuleEngine {
       if (table === undefined) continue;
       const { ours: listed } = tableShares(await this.#table(family), wanted[family].networks);
       if (listed.chains.length !== table.chains.length || listed.rules.length !== table.rules.length) {
-        throw new FirewallError('NOT_APPLIED', `nft: table ${nameOf(family)} is not as it was just written`, {
-          op: 'nft',
-          hint: 'another program may be changing the same rules',
-        });
+        throw new FirewallError(
+          'NOT_APPLIED',
+          `nft: table ${nameOf(family)} differs from what was just written`,
+          {
+            op: 'nft',
+            hint: 'another program may be changing the same rules',
+          },
+        );
       }
       this.#spelling.set(JSON.stringify(table), JSON.stringify(listed));
     }
@@ -133,7 +137,7 @@ export class NftablesEngine implements RuleEngine {
     const listed = JSON.stringify(shares.ours);
     const written = JSON.stringify(wanted);
     if (listed === written || listed === this.#spelling.get(written)) return undefined;
-    return 'differs from what is wanted';
+    return 'differs from the desired rules';
   }
 
   /** undefined when there is no nft, none that may look, or more than can be read, and that is `optional`. */
@@ -159,7 +163,7 @@ export class NftablesEngine implements RuleEngine {
     try {
       return parse(result.stdout);
     } catch (cause) {
-      throw new FirewallError('PROTOCOL', `${command} printed something unknown`, { op: 'nft', cause });
+      throw new FirewallError('PROTOCOL', `${command} printed unexpected output`, { op: 'nft', cause });
     }
   }
 

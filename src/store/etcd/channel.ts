@@ -82,7 +82,8 @@ export class Channel {
     for (;;) {
       const state = channel.getConnectivityState(true);
       if (state === connectivityState.READY) return;
-      if (state === connectivityState.SHUTDOWN) throw this.#unreachable('the connection was given up');
+      if (state === connectivityState.SHUTDOWN)
+        throw this.#unreachable('the connection attempt was abandoned');
       if (state === connectivityState.TRANSIENT_FAILURE) await this.#throwReason();
       else if (!(await changed(channel, state, end - performance.now()))) {
         throw this.#unreachable(`no connection within ${this.#timing.connect} ms`);

@@ -29,22 +29,22 @@ const BY_STATUS: Readonly<Partial<Record<status, StoreErrorCode>>> = {
 };
 
 const HINTS: Readonly<Partial<Record<StoreErrorCode, string>>> = {
-  UNAVAILABLE: 'is the store running at this endpoint, reachable from here, and has its cluster a leader?',
-  UNAUTHENTICATED: 'check user and password, and the certificates of both sides',
+  UNAVAILABLE: 'check that the store runs at this endpoint, is reachable from here, and has a leader',
+  UNAUTHENTICATED: 'check the user, the password, and the certificates of both sides',
   FORBIDDEN: 'grant the user a role that may read and write the prefix',
 };
 
 /** Of the causes that their words tell better than their code. */
 const HINTS_BY_TEXT: readonly (readonly [RegExp, string])[] = [
   [/database space exceeded/, 'compact and defragment etcd, then disarm its NOSPACE alarm'],
-  [/certificate is not yet valid/, 'compare the clock of this host with the clock of the store, and set it'],
+  [/certificate is not yet valid/, 'compare the clocks of this host and of the store, and correct them'],
   [
     /certificate has expired/,
     'if the clock of this host is right, renew the certificate of the store: `tulle store cert renew` on its host',
   ],
   [
     /permission denied: /,
-    'a host writes its own lease only; administer the network on the host of the store',
+    'a host can write only its own lease; administer the network on the host of the store',
   ],
 ];
 

@@ -38,7 +38,7 @@ for (const [name, key, value, wanted, reason] of [
     '10.5.9.0-24',
     /held by 192\.168\.65\.4 \(host host-4\)/,
   ],
-  ['its value is no lease', '10.5.9.0-24', 'printer', '10.5.9.0-24', /not a lease/],
+  ['its value is not a lease', '10.5.9.0-24', 'printer', '10.5.9.0-24', /not a lease/],
   ['a part of it is taken', '10.5.9.64-26', hostAttributes(4), '10.5.9.0-24', /overlaps 10\.5\.9\.64\/26/],
   [
     'it is a part of what is taken',

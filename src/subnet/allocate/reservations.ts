@@ -56,7 +56,7 @@ function isSameOwner(attributes: LeaseAttributes, owner: ReservationOwner): bool
 }
 
 function takenBy(found: Awaited<ReturnType<Registry['get']>>): string {
-  if (!isLease(found)) return 'somebody else changed it at the same moment, or its value is not a lease';
+  if (!isLease(found)) return 'another writer changed it at the same time, or its value is not a lease';
   const { hostId } = found.attributes;
   const holder = addressOf(found.attributes) ?? 'a host without address';
   return `it is held by ${holder}${hostId === undefined ? '' : ` (host ${hostId})`}`;

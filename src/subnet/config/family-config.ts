@@ -107,7 +107,7 @@ function parseNetwork(fields: Fields, family: Family): Prefix | undefined {
   if (value === undefined || value === '') {
     return fields.problem(name, 'is missing', `write for example "${name}": "${example}"`);
   }
-  const text = value === null ? fields.problem(name, 'must be a text') : fields.text(name);
+  const text = value === null ? fields.problem(name, 'must be a string') : fields.text(name);
   if (text === undefined) return undefined;
   const network = fields.parsed(name, Prefix.parse, `an address with a prefix length, such as ${example}`);
   if (network === undefined) return undefined;
@@ -125,7 +125,7 @@ function subnetLengthOf(fields: Fields, network: Prefix, wanted: number | undefi
     if (!network.overlaps(Prefix.parse(range))) continue;
     return fields.problem(
       networkName,
-      `must not touch ${range}, which is ${what}`,
+      `must not overlap ${range}, which is ${what}`,
       `write for example ${example}`,
     );
   }
@@ -152,7 +152,7 @@ function checkBound(fields: Fields, name: string, bound: Ip, network: Prefix, le
     fields.problem(
       name,
       `must be the first address of a /${length}`,
-      `the one that holds it begins at ${base}`,
+      `the subnet that contains it begins at ${base}`,
     );
   } else return true;
   return false;

@@ -172,7 +172,7 @@ describe('somebody else writes to our key', () => {
     ['as it is', hostAttributes(3)],
     ["as flannel's documents pin a subnet", { publicIp: Ip.parse('192.168.65.3') }],
     ['with nothing', {}],
-    ['with something that is no lease', 'no JSON'],
+    ['with something that is not a lease', 'no JSON'],
   ] as const) {
     test(`C2: put without expiry, ${name}: it expires again, and that is reported`, async () => {
       const world = new World();

@@ -95,7 +95,7 @@ export class HeldLease {
       this.#renewal.stop();
     }
     if (this.#isStoreLeaseGone && this.#storeLease !== 0n) await this.#replaceStoreLease();
-    // A value that is no lease has none of our attributes, so they are written again.
+    // A value that is not a lease has none of our attributes, so they are written again.
     const { createRevision, modRevision } = found;
     this.#lease = isLease(found) ? found : { ...before, attributes: {}, createRevision, modRevision };
     return event;

@@ -51,7 +51,7 @@ export type HolderEvent =
   /** The lease has become a reservation: it does not expire any more. */
   | { readonly type: 'reserved'; readonly lease: Lease }
   | { readonly type: 'lost'; readonly lease: Lease; readonly cause: LossCause; readonly by?: Lease }
-  /** Our key was written with our own id, or with a value that is no lease; ours is written again. */
+  /** Our key was written with our own id, or with a value that is not a lease; ours is written again. */
   | { readonly type: 'overwritten'; readonly lease: Lease; readonly found: Lease | RejectedLease }
   /** Another host asked whether we run, and got our answer. */
   | { readonly type: 'claimed'; readonly lease: Lease; readonly by: Claimant }
@@ -100,7 +100,7 @@ export function waitingEvent(
   }
   const { lease } = result;
   const address = addressOf(lease.attributes) ?? 'without address';
-  const reason = `the lease ${lease.key} has the identity of this host and is that of another one (${address})`;
+  const reason = `the lease ${lease.key} has the id of this host, but belongs to another host (${address})`;
   return [
     { type: 'conflict', lease },
     { code: 'DUPLICATE_IDENTITY', reason, hint: COPIED_DISK },
@@ -109,8 +109,8 @@ export function waitingEvent(
 
 /** What to do about two hosts with one identity. */
 export const COPIED_DISK =
-  'one of them was probably copied with its disk: there, stop the agent, delete identity.json in its state directory, ' +
-  'and start it again; if the other host is gone for good, free its lease with `tulle lease release --force`';
+  'one of them is probably a copy of the other disk: there, stop the agent, delete identity.json in its state directory, ' +
+  'and start it again; if the other host is gone permanently, release its lease with `tulle lease release --force`';
 
 export function storeTrouble({ retriable, message, hint }: StoreError): LeaseTrouble {
   const code = retriable ? 'STORE_UNAVAILABLE' : 'STORE_REFUSED';

@@ -104,7 +104,7 @@ describe('the value of a lease', () => {
   });
 });
 
-describe('what is no lease value', () => {
+describe('what is not a lease value', () => {
   for (const [value, reason] of [
     ['', /want JSON$/],
     ['hello', /want JSON$/],
@@ -113,12 +113,12 @@ describe('what is no lease value', () => {
     ['"1.2.3.4"', /want a JSON object$/],
     ['{"PublicIP":"1.2.3"}', /PublicIP = "1.2.3": must be an IPv4 address$/],
     ['{"PublicIP":""}', /PublicIP = "": must be an IPv4 address$/],
-    ['{"PublicIP":16909060}', /PublicIP = 16909060: must be a text$/],
+    ['{"PublicIP":16909060}', /PublicIP = 16909060: must be a string$/],
     ['{"PublicIP":"2001:db8::1"}', /PublicIP = "2001:db8::1": must be an IPv4 address$/],
-    ['{"PublicIPv6":"1.2.3.4","BackendType":7}', /PublicIPv6 = .*; BackendType = 7: must be a text$/],
+    ['{"PublicIPv6":"1.2.3.4","BackendType":7}', /PublicIPv6 = .*; BackendType = 7: must be a string$/],
     ['{"PublicIP":"1.2.3.4","TulleClaim":7}', /TulleClaim = 7: must be a JSON object$/],
-    ['{"TulleClaim":{"PublicIP":7}}', /TulleClaim\.PublicIP = 7: must be a text$/],
-    ['{"PublicIP":"1.2.3.4","TulleHost":{}}', /TulleHost = \{\}: must be a text$/],
+    ['{"TulleClaim":{"PublicIP":7}}', /TulleClaim\.PublicIP = 7: must be a string$/],
+    ['{"PublicIP":"1.2.3.4","TulleHost":{}}', /TulleHost = \{\}: must be a string$/],
   ] as const) {
     test(JSON.stringify(value), () => {
       assert.throws(

@@ -47,7 +47,7 @@ export function checkLease(lease: Lease, { config, ownAddresses }: CheckContext)
 /** What is wrong with a subnet in this network, if anything. */
 export function checkSubnet(subnet: Subnet, config: NetworkConfig): string | undefined {
   if (blocksOf(subnet).length === 0) {
-    return `has no ${familiesOf(config).join(' or ')} subnet, and the network has nothing else`;
+    return `has no ${familiesOf(config).join(' or ')} subnet, and the network has no other family`;
   }
   for (const block of blocksOf(subnet)) {
     const network = config[block.family]?.network;
