@@ -217,10 +217,31 @@ describe('C1: a clone with the disk of another host', () => {
     await world.clock.advance(600_000);
     assert.equal(lease(), undefined);
     await world.store.delete(world.registry.pathOf(twin.first.key));
-    await world.clock.advance(0);
+    await world.clock.advance(SILENCE);
     assert.ok(lease());
     assert.equal(holder.state.value.otherWriter, undefined);
   });
+
+  for (const [name, lostId] of [
+    ['a fresh machine', undefined],
+    ['a machine that had a lease before', 'host-7'],
+  ] as const) {
+    test(`gets nothing, on ${name}, while its twin takes a lease back that somebody has deleted`, async () => {
+      const world = new World();
+      const twin = await startWithLease(world, 3, { attributes: host(3) });
+      if (lostId !== undefined) {
+        const before = await startHolder(world, 7, { attributes: { ...clone, hostId: lostId } });
+        await before.stop();
+      }
+      const { lease, holder } = await startHolder(world, 3, { attributes: clone });
+      await world.clock.advance(SILENCE);
+      await world.store.delete(world.registry.pathOf(twin.first.key));
+      await world.clock.advance(600_000);
+      assert.equal(twin.lease()?.key, twin.first.key);
+      assert.equal(lease(), undefined);
+      assert.equal(holder.state.value.trouble?.code, 'DUPLICATE_IDENTITY');
+    });
+  }
 
   test('is left alone with what it gets under an identity of its own', async () => {
     const world = new World();

@@ -19,6 +19,7 @@ import type { Watchable } from '../../base/watchable.ts';
 import { StoreError } from '../../store/store.ts';
 import { type Acquisition, acquire } from '../allocate/acquire.ts';
 import type { NetworkConfig } from '../config/config.ts';
+import { PATIENCE } from '../lease/claim.ts';
 import { isLease, isReservation, type Lease, type LeaseAttributes, type Subnet } from '../lease/lease.ts';
 import { KeyWatch, untilFreed } from '../lease/lease-watch.ts';
 import type { Registry } from '../registry.ts';
@@ -159,6 +160,8 @@ export class LeaseHolder {
     while ((this.#held === undefined || this.#seeking) && !(await this.#acquire(signal))) {
       await untilFreed(this.#registry, this.#wakeup, signal);
       signal.throwIfAborted();
+      // A lease under this id that is gone may be back in a moment: its holder lives, and this host is a copy of it.
+      if (this.#conflictBackoff.otherWriter !== undefined) await this.#clock.sleep(PATIENCE, signal);
     }
     if (this.#clock.monotonic() >= this.#renewal.due) await this.#renew();
     if (this.#isStale && this.#conflictBackoff.isOver) {

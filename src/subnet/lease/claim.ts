@@ -14,7 +14,7 @@ import type { Claimant, Lease } from './lease.ts';
 import { KeyWatch } from './lease-watch.ts';
 
 /** Milliseconds that a holder has for its answer, on a machine that is busy with other things. */
-const PATIENCE = 3_000;
+export const PATIENCE = 3_000;
 /** The store may be far away, and the holder needs three round trips: to be notified, to read and to write. */
 const ROUND_TRIPS = 10;
 
