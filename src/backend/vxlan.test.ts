@@ -4,6 +4,7 @@ import { ConfigError, formatProblem } from '../base/errors.ts';
 import { Ip } from '../base/ip.ts';
 import { Mac } from '../base/mac.ts';
 import { Prefix } from '../base/prefix.ts';
+import type { DesiredHost } from '../dataplane/desired.ts';
 import { parseNetworkConfig } from '../subnet/config/config.ts';
 import { decodeAttributes, encodeAttributes } from '../subnet/lease/attributes.ts';
 import type { Lease, Subnet } from '../subnet/lease/lease.ts';
@@ -69,6 +70,8 @@ function problemsOf(backend: object, underlay = IPV4): string[] {
   }
 }
 
+const devices = (host: DesiredHost) => host.links.filter(link => link.kind === 'vxlan');
+
 describe('the vxlan backend', () => {
   test('publishes what flannel publishes, byte for byte', () => {
     const publicIp = Ip.parse('192.168.65.3');
@@ -129,9 +132,10 @@ describe('the vxlan backend', () => {
   test('has a second device for IPv6, with the larger overhead, and tells containers the smaller MTU', () => {
     const backend = createBackend(contextOf(NETWORK_DUAL, DUAL));
     const own = { ipv4: Prefix.parse('10.3.5.0/24'), ipv6: Prefix.parse('fc00:0:0:5::/64') };
-    const { links, addresses } = backend.host(own);
+    const host = backend.host(own);
+    const { addresses } = host;
     assert.deepEqual(
-      links.map(({ name, mtu, local, port }) => `${name} ${mtu} ${local} ${port}`),
+      devices(host).map(({ name, mtu, local, port }) => `${name} ${mtu} ${local} ${port}`),
       ['flannel.88 1450 192.168.65.3 8472', 'flannel-v6.88 1430 2001:db8::3 8472'],
     );
     assert.deepEqual(
@@ -173,7 +177,7 @@ describe('the vxlan backend', () => {
 
   test('sends from an address of the link, not from the public one in front of a NAT', () => {
     const behindNat = { ...IPV4, publicIpv4: Ip.parse('203.0.113.9') };
-    const [link] = createBackend(contextOf(NETWORK_S7, behindNat)).host({}).links;
+    const [link] = devices(createBackend(contextOf(NETWORK_S7, behindNat)).host({}));
     assert.equal(link?.local?.toString(), '192.168.65.3');
   });
 
@@ -181,7 +185,7 @@ describe('the vxlan backend', () => {
     const network =
       '{"Network":"10.3.0.0/16","Backend":{"type":"VXLAN","mtu":1400,"gbp":true,"learning":true,"port":0,"Unknown":1}}';
     const backend = createBackend(contextOf(network, IPV4));
-    const [link] = backend.host({}).links;
+    const [link] = devices(backend.host({}));
     assert.equal(backend.overlayMtu, 1350);
     assert.deepEqual(
       [link?.name, link?.mtu, link?.gbp, link?.learning, link?.port],
@@ -297,7 +301,7 @@ describe('the vxlan backend', () => {
     const backend = createBackend(contextOf(NETWORK_DUAL, small));
     const subnet = { ipv4: Prefix.parse('10.3.5.0/24'), ipv6: Prefix.parse('fc00:0:0:5::/64') };
     assert.deepEqual(
-      backend.host(subnet).links.map(({ name, mtu }) => [name, mtu]),
+      devices(backend.host(subnet)).map(({ name, mtu }) => [name, mtu]),
       [['flannel.88', 1250]],
     );
     assert.equal(backend.overlayMtu, 1250);

@@ -2,7 +2,8 @@
 import { Ip } from '../base/ip.ts';
 import { Mac } from '../base/mac.ts';
 import { Prefix } from '../base/prefix.ts';
-import type { DesiredVxlan, PeerPath } from '../dataplane/desired.ts';
+import type { PeerPath } from '../dataplane/desired.ts';
+import type { DesiredVxlan } from '../dataplane/desired-link.ts';
 import { connectRoute } from '../netlink/route/connect.ts';
 import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
 import { Netns } from '../sys/netns.ts';

@@ -1,6 +1,6 @@
 /** `bench program`: what it costs to make a kernel know its peers, by number of peers, shape and operation. */
 import type { PeerPath } from '../dataplane/desired.ts';
-import { deleteTunnel } from '../dataplane/links/vxlan.ts';
+import { deleteLink } from '../dataplane/links/link.ts';
 import { lose, SHAPES, type Shape, type ShapeName } from './program-shapes.ts';
 import { BENCH_DEVICE, pathsTo, pathTo, World } from './program-world.ts';
 
@@ -98,7 +98,7 @@ async function measureShape(
   await measure('noop', () => timed(() => shape.resync()));
   // Taken down here, not in the background of the next measurement.
   const device = await world.rtnetlink.links.get(BENCH_DEVICE);
-  if (device !== undefined) await deleteTunnel(world.rtnetlink, device.index);
+  if (device !== undefined) await deleteLink(world.rtnetlink, device.index);
   return rows;
 }
 

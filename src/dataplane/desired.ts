@@ -13,26 +13,7 @@
 import type { Ip } from '../base/ip.ts';
 import type { Mac } from '../base/mac.ts';
 import type { InterfaceAddress, Prefix } from '../base/prefix.ts';
-
-/** A VXLAN device we own, by name. Everything permanent in its FDB and neighbor table is ours. */
-export interface DesiredVxlan {
-  readonly kind: 'vxlan';
-  readonly name: string;
-  readonly vni: number;
-  /** Index of the underlay link; 0 for none. */
-  readonly underlayIndex: number;
-  readonly local?: Ip;
-  /** UDP port. */
-  readonly port: number;
-  readonly learning: boolean;
-  readonly gbp: boolean;
-  readonly mtu: number;
-  readonly mac: Mac;
-  /** It must be in no bridge; absent: whether it is in one is somebody else's decision. */
-  readonly master?: 'nomaster';
-}
-
-export type DesiredLink = DesiredVxlan;
+import type { DesiredLink } from './desired-link.ts';
 
 export interface DesiredAddress {
   readonly link: string;

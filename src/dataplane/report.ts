@@ -2,7 +2,8 @@
 import { defined } from '../base/defined.ts';
 import type { Ip } from '../base/ip.ts';
 import type { Mac } from '../base/mac.ts';
-import type { LinkErrorCode } from './links/vxlan.ts';
+import type { DesiredLink } from './desired-link.ts';
+import type { LinkErrorCode } from './links/link.ts';
 
 export type ObjectType = 'link' | 'address' | 'sysctl' | 'neighbor' | 'fdb' | 'nexthop' | 'route';
 
@@ -78,7 +79,7 @@ export interface LinkFacts {
 
 export interface LinkReport {
   readonly name: string;
-  readonly kind: 'vxlan';
+  readonly kind: DesiredLink['kind'];
   /** Absent while the device is not in place. */
   readonly index?: number;
   /** Absent while the kernel has no such device. */

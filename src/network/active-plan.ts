@@ -35,7 +35,7 @@ export function firewallFor(
   peers: readonly Ip[],
 ): DesiredFirewall {
   const { config, underlay } = plan;
-  const ports = new Set(host.links.map(({ port }) => port));
+  const ports = new Set(host.links.flatMap(link => (link.kind === 'vxlan' ? [link.port] : [])));
   return {
     nftables: config.enableNftables,
     blocks: familiesOf(config).flatMap(family => {

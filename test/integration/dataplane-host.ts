@@ -10,7 +10,8 @@ import { recordingLogger } from '../../src/base/log.ts';
 import { Mac } from '../../src/base/mac.ts';
 import { Prefix } from '../../src/base/prefix.ts';
 import type { DataPlane, DataPlaneOptions } from '../../src/dataplane/data-plane.ts';
-import type { DesiredHost, DesiredPeer, DesiredVxlan } from '../../src/dataplane/desired.ts';
+import type { DesiredHost, DesiredPeer } from '../../src/dataplane/desired.ts';
+import type { DesiredVxlan } from '../../src/dataplane/desired-link.ts';
 import { openDataPlane } from '../../src/dataplane/open-data-plane.ts';
 import type { ApplyResult, Repair } from '../../src/dataplane/report.ts';
 import { connectRoute } from '../../src/netlink/route/connect.ts';
@@ -27,6 +28,8 @@ export class TestHost implements Disposable {
 
   constructor() {
     for (const line of [
+      // No address is tentative for a while, so that what is shown does not change by itself.
+      'sysctl -qw net.ipv6.conf.default.accept_dad=0',
       'ip link set lo up',
       'ip link add eth0 type veth peer name eth1',
       // No addresses that change by themselves once nobody else is found to have them.

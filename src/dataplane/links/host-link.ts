@@ -9,11 +9,13 @@ import { defined } from '../../base/defined.ts';
 import type { InterfaceAddress, Prefix } from '../../base/prefix.ts';
 import type { Address, Link } from '../../netlink/route/objects.ts';
 import type { KernelEvent, Rtnetlink } from '../../netlink/route/rtnetlink.ts';
-import type { DesiredAddress, DesiredLink } from '../desired.ts';
+import type { DesiredAddress } from '../desired.ts';
+import type { DesiredLink, OwnLink } from '../desired-link.ts';
 import { type LinkFacts, type ObjectType, type Repair, type RepairCause, repairOf } from '../report.ts';
 import { addressText, ensureAddress, removeAddress, superfluous } from './addresses.ts';
+import { kindOf } from './kinds.ts';
+import { compareLink, ensureLink, LinkError } from './link.ts';
 import type { Sysctls } from './sysctls.ts';
-import { compareVxlan, ensureVxlan, LinkError } from './vxlan.ts';
 
 export interface LinkEnvironment {
   readonly rtnetlink: Rtnetlink;
@@ -38,6 +40,8 @@ interface Binding {
   readonly index?: number;
   /** What was wanted of it when it was made so, as text. */
   readonly spec: string;
+  /** Whether it was up; a link of our own always is. */
+  readonly up?: boolean;
   /** Addresses of the device when it was last looked at. */
   readonly addresses: ReadonlySet<string>;
 }
@@ -55,6 +59,8 @@ export class HostLink {
   #movedTo: Link['movedTo'];
   /** Index of the device when it was looked at last: it is not in place yet while its addresses are seen to. */
   #seen: number | undefined;
+  /** Index of the bridge it is a port of, 0 for none; undefined when that is not ours to say. */
+  #master: number | undefined;
   #refusal: LinkError | undefined;
   #actual: LinkFacts | undefined;
 
@@ -116,7 +122,9 @@ export class HostLink {
     if (event.type !== 'address') return false;
     const { index } = event.address;
     if (index !== this.index && index !== this.#seen) return false;
-    this.#pending.set(`address ${addressText(event.address)}`, event);
+    // With the last address of a link the kernel drops its routes.
+    if (this.desired.kind === 'existing') this.#flapped = true;
+    else this.#pending.set(`address ${addressText(event.address)}`, event);
     return true;
   }
 
@@ -155,8 +163,13 @@ export class HostLink {
     if (before !== undefined && before.index !== found?.index) {
       this.#binding = { spec: before.spec, addresses: new Set() };
     }
-    const trace = { index: this.#seen, movedTo: this.#movedTo, networks };
-    const device = await ensureVxlan(rtnetlink, desired, found, trace);
+    if (desired.kind === 'existing') {
+      this.#useExisting(found, before, spec);
+      return;
+    }
+    this.#master = await this.#masterOf(desired);
+    const context = { index: this.#seen, movedTo: this.#movedTo, networks, master: this.#master };
+    const device = await ensureLink(rtnetlink, desired, found, context);
     this.#movedTo = undefined;
     this.#seen = device.index;
     if (before?.index !== device.index || device.flushed) this.#entriesLost = true;
@@ -197,6 +210,23 @@ export class HostLink {
     this.#binding = { index: device.index, spec, addresses: new Set(expected.map(addressText)) };
   }
 
+  /** A link of the host is only looked at. @throws LinkError */
+  #useExisting(found: Link | undefined, before: Binding | undefined, spec: string): void {
+    if (found === undefined) throw new LinkError('LINK_MISSING', `this host has no link ${this.name}`);
+    const { index, up } = found;
+    if (before?.index !== index || before.up !== up) this.#entriesLost = true;
+    this.#seen = index;
+    this.#binding = { index, up, spec, addresses: new Set() };
+  }
+
+  async #masterOf({ master }: OwnLink): Promise<number | undefined> {
+    if (master === undefined) return undefined;
+    if (master === 'nomaster') return 0;
+    const link = await this.#environment.rtnetlink.links.get(master);
+    if (link !== undefined) return link.index;
+    throw new LinkError('LINK_MISSING', `there is no bridge ${master} for it to be a port of`);
+  }
+
   async #ensureAddress(
     wanted: InterfaceAddress,
     index: number,
@@ -230,7 +260,9 @@ export class HostLink {
       const isOurs = this.index === event.link.index;
       if (event.gone) return isOurs || this.#movedTo !== undefined;
       if (!isOurs || event.link.name !== this.name) return true;
-      return !event.link.up || compareVxlan(this.desired, event.link).outcome !== 'same';
+      const { desired } = this;
+      if (desired.kind === 'existing') return event.link.up !== this.#binding?.up;
+      return !event.link.up || compareLink(desired, event.link, this.#master).outcome !== 'same';
     }
     if (event.type !== 'address') return false;
     return this.#binding?.addresses.has(addressText(event.address)) === event.gone;
@@ -256,5 +288,10 @@ function causeOf(before: Binding | undefined, spec: string): RepairCause | undef
 const factsOf = ({ info, mtu, mac }: Link): LinkFacts =>
   defined({ ...(info?.kind === 'vxlan' && { vni: info.id, port: info.port, local: info.local }), mtu, mac });
 
-const textOf = ({ name, vni, mac, mtu }: DesiredLink): string =>
-  `link ${name} vxlan id ${vni} address ${mac} mtu ${mtu}`;
+function textOf(desired: OwnLink): string {
+  const { name, kind, mac, mtu } = desired;
+  const words = ['link', name, kind, kindOf(desired).text(desired)];
+  if (mac !== undefined) words.push(`address ${mac}`);
+  if (mtu !== undefined) words.push(`mtu ${mtu}`);
+  return words.filter(word => word !== '').join(' ');
+}

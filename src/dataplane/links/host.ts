@@ -6,14 +6,17 @@ import type { Clock } from '../../base/clock.ts';
 import { defined } from '../../base/defined.ts';
 import { isCode, messageOf } from '../../base/errors.ts';
 import { NETCONFA_IFINDEX_ALL } from '../../netlink/route/constants.ts';
+import type { Link } from '../../netlink/route/objects.ts';
 import type { KernelEvent, Rtnetlink } from '../../netlink/route/rtnetlink.ts';
 import type { SysctlFiles } from '../data-plane.ts';
-import type { DesiredHost, DesiredLink } from '../desired.ts';
+import type { DesiredHost } from '../desired.ts';
+import type { DesiredLink } from '../desired-link.ts';
 import { Retries } from '../reconcile/retries.ts';
 import type { LinkReport, Repair } from '../report.ts';
 import { HostLink, type LinkEnvironment } from './host-link.ts';
+import { kindOf } from './kinds.ts';
+import { deleteLink } from './link.ts';
 import { Sysctls } from './sysctls.ts';
-import { deleteTunnel } from './vxlan.ts';
 
 export interface HostEnvironment {
   readonly rtnetlink: Rtnetlink;
@@ -31,6 +34,7 @@ export interface HostEnvironment {
 export interface BoundLink {
   readonly name: string;
   readonly index: number;
+  readonly desired: DesiredLink;
   /** Something happened to it by which the kernel drops entries without saying which. */
   readonly entriesLost: boolean;
 }
@@ -71,7 +75,7 @@ export class Host implements Disposable {
     this.#sysctls.set(desired.sysctls);
     const { networks } = desired;
     for (const link of desired.links) {
-      const known = this.#retired.get(link.name);
+      const known = reusable(this.#retired.get(link.name), link);
       this.#retired.delete(link.name);
       const addresses = desired.addresses.filter(address => address.link === link.name);
       const spec = { link, addresses, networks };
@@ -138,8 +142,7 @@ export class Host implements Disposable {
     for (const link of this.#links.values()) if (link.observe(event)) concerns = true;
     if (event.type !== 'link' || this.#retries.size === 0) return concerns;
     // To a device that could not be made news of the underlay matter, and that one is gone which was in the way.
-    const isUnderlay = this.#desired.links.some(({ underlayIndex }) => underlayIndex === event.link.index);
-    const matters = isUnderlay || event.gone;
+    const matters = event.gone || this.#desired.links.some(link => standsOn(link, event.link));
     if (matters) this.#dirty = true;
     return concerns || matters;
   }
@@ -162,12 +165,13 @@ export class Host implements Disposable {
   /** Reads and repairs. Returns the devices that are in place; the others are in `failures`. */
   async ensure(): Promise<BoundLink[]> {
     this.#dirty = false;
-    for (const [name, { seen }] of this.#retired) {
+    for (const [name, { seen, desired }] of this.#retired) {
       await this.#attempt(`link ${name}`, async () => {
         const { rtnetlink } = this.#environment;
         // Without an index it was never ours.
-        const link = seen === undefined ? undefined : await rtnetlink.links.get(seen);
-        if (link !== undefined) await ignoringGone(deleteTunnel(rtnetlink, link.index));
+        const isOurs = seen !== undefined && desired.kind !== 'existing';
+        const link = isOurs ? await rtnetlink.links.get(seen) : undefined;
+        if (link !== undefined) await ignoringGone(deleteLink(rtnetlink, link.index));
         this.#retired.delete(name);
       });
     }
@@ -183,8 +187,8 @@ export class Host implements Disposable {
   }
 
   #bound(): BoundLink[] {
-    return Array.from(this.#links.values()).flatMap(({ name, index, entriesLost }) =>
-      index === undefined ? [] : [{ name, index, entriesLost }],
+    return Array.from(this.#links.values()).flatMap(({ name, index, desired, entriesLost }) =>
+      index === undefined ? [] : [{ name, index, desired, entriesLost }],
     );
   }
 
@@ -202,6 +206,18 @@ export class Host implements Disposable {
       this.#retries.failed(what, messageOf(error));
     }
   }
+}
+
+/** A link of the host that becomes ours, or the other way round, shares nothing but the name with what it was. */
+function reusable(known: HostLink | undefined, { kind }: DesiredLink): HostLink | undefined {
+  const wasExisting = known?.desired.kind === 'existing';
+  return wasExisting === (kind === 'existing') ? known : undefined;
+}
+
+/** Whether the link needs this other one. */
+function standsOn(desired: DesiredLink, { index, name }: Link): boolean {
+  if (desired.kind === 'existing') return false;
+  return desired.master === name || kindOf(desired).lower(desired).includes(index);
 }
 
 async function ignoringGone(work: Promise<void>): Promise<void> {

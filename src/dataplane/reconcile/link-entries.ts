@@ -8,6 +8,8 @@ import { RT_TABLE_MAIN } from '../../netlink/route/constants.ts';
 import type { Nexthop } from '../../netlink/route/objects.ts';
 import type { KernelEvent, Rtnetlink } from '../../netlink/route/rtnetlink.ts';
 import type { DesiredPeer, PeerPath } from '../desired.ts';
+import type { DesiredLink } from '../desired-link.ts';
+import type { BoundLink } from '../links/host.ts';
 import type { RepairCause } from '../report.ts';
 import type { Device, Entry, Key } from '../tables/entry.ts';
 import { fdbEntry } from '../tables/fdb.ts';
@@ -90,8 +92,8 @@ export class LinkEntries {
   }
 
   /** The device is there, under this index, and may have lost entries unannounced. */
-  bind(index: number): void {
-    this.#device = { name: this.name, index };
+  bind({ index, desired }: BoundLink): void {
+    this.#device = { name: this.name, index, owns: ownTables(desired) };
     this.#tables.forgetActual();
     this.#stale = { reason: `${this.name} was set up`, cause: 'start' };
   }
@@ -140,11 +142,13 @@ export class LinkEntries {
     switch (event.type) {
       case 'neighbor': {
         if (event.neighbor.index !== device.index) return false;
-        return this.#tables.neighbors.observe(neighborEntry(event.neighbor), event.gone);
+        return (
+          device.owns.neighbors && this.#tables.neighbors.observe(neighborEntry(event.neighbor), event.gone)
+        );
       }
       case 'fdb': {
         if (event.entry.index !== device.index) return false;
-        return this.#tables.fdb.observe(fdbEntry(event.entry), event.gone);
+        return device.owns.fdb && this.#tables.fdb.observe(fdbEntry(event.entry), event.gone);
       }
       case 'nexthop': {
         const { nexthop } = event;
@@ -208,8 +212,11 @@ export class LinkEntries {
       for (const nexthop of ours) nexthops.found(nexthopEntry(nexthop), cause);
       nexthops.endDump(cause);
     }
-    await compare(fdb, cause, reader => rtnetlink.fdb.read(link, reader), fdbEntry);
-    await compare(neighbors, cause, reader => rtnetlink.neighbors.read(link, reader), neighborEntry);
+    const { owns } = device;
+    if (owns.fdb) await compare(fdb, cause, reader => rtnetlink.fdb.read(link, reader), fdbEntry);
+    if (owns.neighbors) {
+      await compare(neighbors, cause, reader => rtnetlink.neighbors.read(link, reader), neighborEntry);
+    }
     const filter = { table: RT_TABLE_MAIN, ...(isAlone ? ofLink : {}) };
     const reader = new RouteReader(routes, cause, route => this.#routeEntry(route, device));
     await rtnetlink.routes.read(filter, reader);
@@ -270,4 +277,13 @@ async function compare<Item, Value extends Entry>(
     },
   });
   table.endDump(cause);
+}
+
+/**
+ * The kernel has permanent FDB entries of its own on links of every kind but vxlan, and there too where it has a default
+ * destination.
+ */
+function ownTables(desired: DesiredLink): Device['owns'] {
+  const fdb = desired.kind === 'vxlan' && desired.remote === undefined && desired.external !== true;
+  return { fdb, neighbors: desired.kind !== 'existing' };
 }

@@ -159,7 +159,7 @@ export class HostState implements Disposable {
     for (const [name, entries] of this.#entries) {
       const link = bound.get(name);
       if (link === undefined) entries.unbind();
-      else if (entries.index !== link.index || link.entriesLost) entries.bind(link.index);
+      else if (entries.index !== link.index || link.entriesLost) entries.bind(link);
     }
   }
 

@@ -30,6 +30,8 @@ export type Key = number | bigint | string;
 export interface Device {
   readonly name: string;
   readonly index: number;
+  /** The tables that are ours alone: what nobody desires in them is removed. Of the others nothing is touched. */
+  readonly owns: { readonly fdb: boolean; readonly neighbors: boolean };
 }
 
 export interface EntryKind<Value extends Entry> {

@@ -43,7 +43,9 @@ export const fdbKind: EntryKind<TunnelFdbEntry> = {
       : desired.destination.equals(actual.destination)),
   // Learned entries come and go by themselves.
   ours: actual => actual.permanent,
-  write: ({ index }, entry) => change.replaceFdb(onLink(index, entry)),
+  // What is not one station's may have several destinations.
+  write: ({ index }, entry) =>
+    entry.mac.isUnicast ? change.replaceFdb(onLink(index, entry)) : change.appendFdb(onLink(index, entry)),
   remove: ({ index }, entry) => change.deleteFdb(onLink(index, entry)),
   text: (device, { mac, destination, permanent, diversion = '' }) =>
     `fdb ${mac} dst ${destination ?? '(none)'}${diversion} dev ${device} self${permanent ? ' permanent' : ''}`,

@@ -157,8 +157,11 @@ function addLink(state: FakeState, request: LinkRequest): void {
   });
 }
 
-function checkVxlan(state: FakeState, { id, port = VXLAN_DEFAULTS.port, link }: VxlanInfo): void {
-  if (id === undefined || id >= 1 << 24) throw new FakeRefusal('ERANGE');
+function checkVxlan(
+  state: FakeState,
+  { id, port = VXLAN_DEFAULTS.port, link, collectMetadata }: VxlanInfo,
+): void {
+  if (collectMetadata !== true && (id === undefined || id >= 1 << 24)) throw new FakeRefusal('ERANGE');
   if (link !== undefined && !state.links.has(link)) {
     throw new FakeRefusal('ENODEV', 'Invalid local interface, device not found');
   }

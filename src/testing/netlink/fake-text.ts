@@ -7,6 +7,7 @@ import {
   RTNH_F_ONLINK,
   RTPROT_BOOT,
 } from '../../netlink/route/constants.ts';
+import type { LinkInfo } from '../../netlink/route/link-info.ts';
 import type { Address, FdbEntry, Link, Neighbor, Nexthop, Route, Rule } from '../../netlink/route/objects.ts';
 import type { FakeState } from './fake-state.ts';
 
@@ -59,6 +60,37 @@ export function show(
 
 type NameOf = (index: number | undefined) => string;
 
+/** What only links of this kind have. */
+function infoText(info: LinkInfo, nameOf: NameOf): string | undefined {
+  switch (info.kind) {
+    case 'vxlan':
+      return words(
+        info.collectMetadata === true ? 'external' : `id ${info.id}`,
+        info.group && `remote ${info.group}`,
+        info.local && `local ${info.local}`,
+        info.link && `dev ${nameOf(info.link)}`,
+        `dstport ${info.port}`,
+        info.learning === false && 'nolearning',
+        info.gbp && 'gbp',
+      );
+    case 'bridge':
+      return words(
+        info.stpState === undefined ? undefined : `stp_state ${info.stpState}`,
+        info.vlanFiltering === undefined ? undefined : `vlan_filtering ${Number(info.vlanFiltering)}`,
+        info.multicastSnooping === undefined ? undefined : `mcast_snooping ${Number(info.multicastSnooping)}`,
+      );
+    case 'macvlan':
+      return `mode ${info.mode}`;
+    case 'ipip':
+      return `remote ${info.remote ?? '0.0.0.0'} local ${info.local ?? '0.0.0.0'}`;
+    case 'veth':
+    case 'tun':
+    case 'wireguard':
+    case 'other':
+      return undefined;
+  }
+}
+
 function linkText({ index, name, mtu, up, master, mac, info }: Link, nameOf: NameOf): string {
   const kind = info?.kind === 'other' ? info.name : info?.kind;
   return words(
@@ -66,16 +98,7 @@ function linkText({ index, name, mtu, up, master, mac, info }: Link, nameOf: Nam
     master && `master ${nameOf(master)}`,
     `link/ether ${mac}`,
     kind,
-    info?.kind === 'vxlan' &&
-      words(
-        `id ${info.id}`,
-        info.group && `remote ${info.group}`,
-        info.local && `local ${info.local}`,
-        info.link && `dev ${nameOf(info.link)}`,
-        `dstport ${info.port}`,
-        info.learning === false && 'nolearning',
-        info.gbp && 'gbp',
-      ),
+    info && infoText(info, nameOf),
   );
 }
 

@@ -12,7 +12,8 @@ import { ConfigError } from '../../base/errors.ts';
 import { recordingLogger } from '../../base/log.ts';
 import { Prefix, parseInterfaceAddress } from '../../base/prefix.ts';
 import type { DataPlane } from '../../dataplane/data-plane.ts';
-import type { DesiredLink, DesiredPeer } from '../../dataplane/desired.ts';
+import type { DesiredPeer } from '../../dataplane/desired.ts';
+import type { DesiredLink } from '../../dataplane/desired-link.ts';
 import type { ApplyResult, DataPlaneReport, LinkReport } from '../../dataplane/report.ts';
 import { Overlay } from '../../network/overlay.ts';
 import type { TargetListener, Targets } from '../../network/targets.ts';
@@ -68,7 +69,7 @@ const createBackend = ({ config: { backend }, underlay }: BackendContext): Backe
     attributes: () => ({ backendType: backend.type, backendData: { VNI: vni } }),
     host: own => ({
       networks: [],
-      links: [{ name: `flannel.${vni}`, port: 8472 } as DesiredLink],
+      links: [{ kind: 'vxlan', name: `flannel.${vni}`, port: 8472 } as DesiredLink],
       addresses: [],
       sysctls: [{ link: 'flannel', path: `vni ${vni} at ${underlay.ipv4}`, value: String(own.ipv4) }],
     }),

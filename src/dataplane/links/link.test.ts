@@ -4,8 +4,8 @@ import { Ip } from '../../base/ip.ts';
 import { Mac } from '../../base/mac.ts';
 import type { VxlanInfo } from '../../netlink/route/link-info.ts';
 import type { Link } from '../../netlink/route/objects.ts';
-import type { DesiredVxlan } from '../desired.ts';
-import { compareVxlan } from './vxlan.ts';
+import type { DesiredVxlan } from '../desired-link.ts';
+import { compareLink } from './link.ts';
 
 const MAC = Mac.parse('c6:d2:32:6f:8f:44');
 const LOCAL = Ip.parse('192.168.65.3');
@@ -54,10 +54,10 @@ function link(info: Partial<VxlanInfo> = {}, changes: Partial<Link> = {}): Link 
 /** What a vxlan device is told when anything of it that can be changed is wrong. */
 const REPAIRED = { kind: 'vxlan' as const, learning: false, link: 2, local: LOCAL, ttl: 0, df: 0 };
 
-describe('compareVxlan', () => {
+describe('compareLink', () => {
   test("adopts flanneld's device as it is, whatever it says besides", () => {
-    assert.deepEqual(compareVxlan(desired, link()), { outcome: 'same' });
-    assert.deepEqual(compareVxlan(desired, link({ udpCsum: false, l3miss: true }, { txQueueLength: 0 })), {
+    assert.deepEqual(compareLink(desired, link(), 0), { outcome: 'same' });
+    assert.deepEqual(compareLink(desired, link({ udpCsum: false, l3miss: true }, { txQueueLength: 0 }), 0), {
       outcome: 'same',
     });
   });
@@ -101,7 +101,7 @@ describe('compareVxlan', () => {
     },
   ]) {
     test(`repairs ${name} on the living device`, () => {
-      assert.deepEqual(compareVxlan(desired, actual), { outcome: 'change', change, differences });
+      assert.deepEqual(compareLink(desired, actual, 0), { outcome: 'change', change, differences });
     });
   }
 
@@ -127,7 +127,7 @@ describe('compareVxlan', () => {
     },
   ]) {
     test(`makes a device with ${name} anew`, () => {
-      assert.deepEqual(compareVxlan(desired, actual), { outcome: 'recreate', reason });
+      assert.deepEqual(compareLink(desired, actual, 0), { outcome: 'recreate', reason });
     });
   }
 });

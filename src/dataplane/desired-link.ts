@@ -1,0 +1,95 @@
+/** The links that a host should have, by kind. What is absent is left as it is found. */
+import type { Ip } from '../base/ip.ts';
+import type { Mac } from '../base/mac.ts';
+
+/** What may be said of a link of any kind. */
+interface CommonLink {
+  readonly name: string;
+  readonly mtu?: number;
+  readonly mac?: Mac;
+  /** Name of the bridge that it is a port of, or `nomaster`: it must be a port of none. */
+  readonly master?: string;
+}
+
+/**
+ * A VXLAN device. Everything permanent in its FDB and neighbor table is ours. Every packet's far end is that of an FDB
+ * entry, or else `remote`; with `external` the routes or a program name the VNI and the far end.
+ */
+export interface DesiredVxlan extends CommonLink {
+  readonly kind: 'vxlan';
+  /** 0 for an external one. */
+  readonly vni: number;
+  /** Index of the underlay link; 0 for none. */
+  readonly underlayIndex: number;
+  readonly local?: Ip;
+  /** UDP port. */
+  readonly port: number;
+  readonly learning: boolean;
+  readonly gbp: boolean;
+  readonly mtu: number;
+  readonly mac: Mac;
+  /** Far end, or multicast group, of packets that no FDB entry names one for. */
+  readonly remote?: Ip;
+  readonly external?: boolean;
+}
+
+export interface DesiredBridge extends CommonLink {
+  readonly kind: 'bridge';
+  readonly stp?: boolean;
+  readonly vlanFiltering?: boolean;
+  readonly multicastSnooping?: boolean;
+}
+
+/** A pair of links; the other end is the container's, or a port of a bridge. */
+export interface DesiredVeth extends CommonLink {
+  readonly kind: 'veth';
+  /** Name of the other end when the pair is made. */
+  readonly peer: string;
+}
+
+/** The kernel makes one only for the process that holds it open: it is waited for, and kept as it should be. */
+export interface DesiredTun extends CommonLink {
+  readonly kind: 'tun';
+  readonly type: 'tun' | 'tap';
+}
+
+export interface DesiredMacvlan extends CommonLink {
+  readonly kind: 'macvlan';
+  readonly lowerIndex: number;
+  readonly mode: 'private' | 'vepa' | 'bridge';
+}
+
+/** IP in IPv4. Without `remote` the next hop of a route is the far end. */
+export interface DesiredIpip extends CommonLink {
+  readonly kind: 'ipip';
+  /** Index of the underlay link; 0 for any. */
+  readonly underlayIndex: number;
+  readonly local?: Ip;
+  readonly remote?: Ip;
+}
+
+/** The link alone: its keys and peers are set through generic netlink. */
+export interface DesiredWireguard extends CommonLink {
+  readonly kind: 'wireguard';
+}
+
+/**
+ * A link of the host, of whatever kind, that is used as it is: it is neither made, changed nor deleted. Of its entries
+ * only routes and next hops of protocol 77 are ours.
+ */
+export interface ExistingLink {
+  readonly kind: 'existing';
+  readonly name: string;
+}
+
+/** A link of our own. */
+export type OwnLink =
+  | DesiredVxlan
+  | DesiredBridge
+  | DesiredVeth
+  | DesiredTun
+  | DesiredMacvlan
+  | DesiredIpip
+  | DesiredWireguard;
+
+export type DesiredLink = OwnLink | ExistingLink;

@@ -1,0 +1,49 @@
+/** Links of every kind, on a real kernel: what `kinds.test.ts` has on the fake one. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { DesiredLink } from '../../src/dataplane/desired-link.ts';
+import { connectRoute } from '../../src/netlink/route/connect.ts';
+import { linkCases } from '../../src/testing/dataplane/link-cases.ts';
+import { needsRoot } from '../support/capabilities.ts';
+import { Running, summary, TestHost } from './dataplane-host.ts';
+
+const hostWith = (...links: DesiredLink[]) => ({ networks: [], links, addresses: [], sysctls: [] });
+
+describe('a link', needsRoot, () => {
+  for (const { title, link, changed, harm } of linkCases(3)) {
+    test(`${title} is made, adopted, repaired, changed in place and deleted`, async t => {
+      using host = new TestHost();
+      assert.equal(host.indexOf('eth0'), 3);
+      await using running = new Running(host);
+      await using others = connectRoute({ netns: host.netns });
+      const { plane, rtnetlink } = running;
+      const look = () => host.sh(`ip -d -o link show ${link.name}`).replace(/ gc_timer +\S+/, '');
+      plane.setHost(hostWith(link));
+      const { failures } = await plane.apply();
+      if (failures.some(failure => failure.includes('Unknown device type'))) {
+        t.skip(`this kernel has no ${link.kind}`);
+        return;
+      }
+      assert.deepEqual(failures, []);
+      const made = look();
+      assert.equal((await plane.resync('test')).writes, 0);
+      assert.equal(look(), made);
+
+      if (harm !== undefined) {
+        const repairs = await running.after(
+          () => others.links.change(link.name, harm),
+          ({ inSync }) => inSync && running.repairs.length > 0,
+        );
+        assert.deepEqual(summary(repairs), ['link replaced']);
+        assert.equal(look(), made);
+      }
+      plane.setHost(hostWith(changed));
+      assert.deepEqual((await plane.apply()).failures, []);
+      assert.notEqual(look(), made);
+      assert.equal((await rtnetlink.links.get(link.name))?.index, Number(made.split(':')[0]));
+      plane.setHost(hostWith());
+      assert.equal((await plane.apply()).inSync, true);
+      assert.equal(await rtnetlink.links.get(link.name), undefined);
+    });
+  }
+});
