@@ -61,7 +61,7 @@ function exitCodesPage(): string {
     'Every command of `tulle` ends with one of these. A number never gets a second meaning.',
     ['| status | meaning | error codes |', '| --- | --- | --- |', ...rows].join('\n'),
     `A command that a signal cut short ends with ${SIGNAL_BASE} and the signal's number: ${SIGNAL_BASE + 2} ` +
-      'after Ctrl-C. One that runs until it is told to stop, such as `tulle agent`, ends with 0 then. ' +
+      'after Ctrl-C. One that runs until it is stopped, such as `tulle agent`, ends with 0 then. ' +
       '`bin/tulle` itself ends with 127 when it finds no Node.js that is new enough.',
     'Errors and what they mean are listed in [errors.md](errors.md).',
   ]);
@@ -81,15 +81,15 @@ function errorsPage(): string {
     return [`## ${name}`, about, `Declared in \`${file}\`. ${codesText(codes)}`].join('\n\n');
   });
   return page('Errors', [
-    'Each boundary has one class of error. A command prints the message on one line, after it what can be done ' +
-      'about it, and ends with the [exit status](exit-codes.md) that belongs to the code.',
+    'Each boundary has one error class. A command prints the message on one line, then a hint on what to do, ' +
+      'and exits with the [exit status](exit-codes.md) that belongs to the code.',
     ...sections,
   ]);
 }
 
 function codesText(codes: ErrorClass['codes']): string {
   const [only, ...others] = codes;
-  if (only === undefined) return 'Its codes are names that others gave: of errno (`EEXIST`), of gRPC.';
+  if (only === undefined) return 'Its codes are names of errno (`EEXIST`) or of gRPC.';
   if (others.length === 0) return `Its code is \`${only.code}\`.`;
   const rows = codes.map(({ code, meaning }) => `| \`${code}\` | ${meaning} |`);
   return ['Its codes:\n', '| code | meaning |', '| --- | --- |', ...rows].join('\n');

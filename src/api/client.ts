@@ -15,13 +15,13 @@ import { AgentEvent, DEFAULT_SOCKET, Refusal, ReleaseResult, ResyncResult } from
 import { Status } from './status.ts';
 
 export type ApiErrorCode =
-  /** Nobody listens at the socket. */
+  /** No process listens at the socket. */
   | 'AGENT_NOT_RUNNING'
-  /** The socket is there and not for us. */
+  /** The socket exists, but access to it is denied. */
   | 'PERMISSION_DENIED'
   /** The agent did not answer in time. */
   | 'TIMEOUT'
-  /** The agent understood and said no. */
+  /** The agent refused the request. */
   | 'REFUSED'
   /** The answer is not what this version of the client expects. */
   | 'PROTOCOL';

@@ -64,7 +64,7 @@ export interface Problem {
   readonly hint?: string;
 }
 
-/** What a person wrote is wrong; carries every problem found, never just the first. */
+/** Input from the user is invalid; carries every problem found, not only the first. */
 export class ConfigError extends TulleError<'INVALID_CONFIG'> {
   readonly subject: string;
   readonly problems: readonly Problem[];

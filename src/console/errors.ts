@@ -3,13 +3,13 @@ import { constants } from 'node:os';
 import { TulleError } from '../base/errors.ts';
 
 export type CommandErrorCode =
-  /** The command line makes no sense. */
+  /** The command line is invalid. */
   | 'USAGE'
   /** What the command line names does not exist. */
   | 'NOT_FOUND'
   /** Only root, or only the holder of other credentials, may do this. */
   | 'FORBIDDEN'
-  /** The command makes sense, and something must be done or ended first. */
+  /** The command is valid, but something else must be done or ended first. */
   | 'NOT_NOW'
   /** A part of the work failed; the cause says why. */
   | 'FAILED';

@@ -10,11 +10,11 @@ import type { RuleSet } from './rules.ts';
 export type FirewallErrorCode =
   /** The program that the engine needs is not installed. */
   | 'NO_PROGRAM'
-  /** The program was there and refused what it was given. */
+  /** The program refused its input. */
   | 'REFUSED'
-  /** Another program changes the rules, and did not end while this one waited for it. */
+  /** Another program holds the lock of the rules, and did not release it in time. */
   | 'LOCKED'
-  /** The program agreed, and its own listing shows something else. */
+  /** The program reported success, but its listing shows other rules. */
   | 'NOT_APPLIED'
   /** The program's output is not what this version of Tulle understands. */
   | 'PROTOCOL';

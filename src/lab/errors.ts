@@ -6,9 +6,9 @@ export type LabErrorCode =
   | 'FORBIDDEN'
   /** A program that the lab needs is not installed. */
   | 'MISSING_PROGRAM'
-  /** There is a lab of that name. */
+  /** A lab of that name exists. */
   | 'NAME_TAKEN'
-  /** Another process is making or removing this lab at the moment. */
+  /** Another process is creating or removing this lab. */
   | 'BUSY'
   /** There is no such lab, host or container. */
   | 'NOT_FOUND'

@@ -13,7 +13,7 @@ export interface ExtendedAck {
 
 const EINTR = 4;
 
-/** The kernel answered no, in its own words where it has some. */
+/** The kernel refused a request; the message has its error text if there is one. */
 export class NetlinkError extends TulleError {
   /** Positive errno. */
   readonly errno: number;

@@ -4,7 +4,7 @@ import { TulleError } from '../base/errors.ts';
 export type SandboxErrorCode =
   /** The bridge to attach to does not exist, or is something else. */
   | 'NO_BRIDGE'
-  /** Somebody removed the link while it was being set up. */
+  /** The link was removed while it was being set up. */
   | 'VANISHED';
 
 /** A container cannot be attached to its network. */

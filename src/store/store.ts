@@ -145,9 +145,9 @@ export type StoreErrorCode =
   | 'LEASE_LOST'
   /** User, password, token or certificate refused. */
   | 'UNAUTHENTICATED'
-  /** Known to the server and not allowed to do this. */
+  /** The user is known, but not allowed to do this. */
   | 'FORBIDDEN'
-  /** The server said something that makes no sense to us, or refused a request as malformed. */
+  /** The answer of the server is not understood, or it refused a request as malformed. */
   | 'PROTOCOL';
 
 /** A call to the store failed. */

@@ -35,7 +35,7 @@ export type ProcessErrorCode =
   | 'SIGNALED'
   /** It did not end in time, and was killed. */
   | 'TIMEOUT'
-  /** It said more than `maxOutput`. */
+  /** It wrote more than `maxOutput`. */
   | 'OUTPUT_LIMIT';
 
 /** A program was started and did not do what it was started for. */

@@ -4,12 +4,12 @@ import { TulleError } from '../base/errors.ts';
 export type TrustErrorCode =
   /** The token does not exist, has expired or was revoked. */
   | 'TOKEN_REFUSED'
-  /** Who answers at the address is not the store that made the token. */
+  /** The server at the address is not the store that made the token. */
   | 'NOT_THE_STORE'
   /** The store cannot be reached, or answered with an unexpected body. */
   | 'NO_ANSWER'
   /** Certificates of this host are missing or damaged. */
   | 'NO_CERTIFICATE';
 
-/** Hosts and the store do not come to trust each other. */
+/** A host and the store cannot authenticate each other. */
 export class TrustError extends TulleError<TrustErrorCode> {}

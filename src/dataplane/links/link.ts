@@ -72,12 +72,12 @@ export type LinkErrorCode =
   | 'LINK_MISSING'
   /** A device that has the name of one of ours carries blocks of another network. */
   | 'NOT_OURS'
-  /** Another link has our VNI on our UDP port, of which there can be but one. */
+  /** Another link has our VNI on our UDP port; the pair must be unique. */
   | 'VNI_IN_USE'
-  /** Somebody removed the link while it was being set up. */
+  /** The link was removed while it was being set up. */
   | 'LINK_VANISHED';
 
-/** A device of ours cannot be made or kept. */
+/** A device of Tulle cannot be created or maintained. */
 export class LinkError extends TulleError<LinkErrorCode> {}
 
 /** By which a device of ours is known, and what it belongs to. */

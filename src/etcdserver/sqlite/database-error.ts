@@ -5,7 +5,7 @@ import { isCode, messageOf, TulleError } from '../../base/errors.ts';
 export type DatabaseErrorCode =
   /** The file is damaged, or is no database of ours. */
   | 'CORRUPT_DATABASE'
-  /** Writes that were acknowledged are not in the files any more. */
+  /** Acknowledged writes are missing from the files. */
   | 'WRITES_LOST'
   /** Written by a newer Tulle. */
   | 'NEWER_SCHEMA'
