@@ -157,7 +157,7 @@ export class Core implements AsyncDisposable {
 
   /** Runs a job outside of any transaction, with no other job. */
   alone<T>(job: () => T): Promise<T> {
-    return this.#queue.alone(job).finally(() => this.space.measure());
+    return this.#queue.alone(job);
   }
 
   /** Tells the listener how long it took to make each group durable. */
@@ -195,7 +195,6 @@ export class Core implements AsyncDisposable {
     const changes = commits.reduce((sum, commit) => sum + commit.changes.length, 0);
     this.#checkpointer.wrote(PAGES_PER_GROUP + PAGES_PER_CHANGE * changes);
     this.#commits = [];
-    this.space.measure();
     if (++this.#groups % EXTEND_AFTER === 0) this.#extendLog();
     return () => {
       this.#complaints.clear();

@@ -3,10 +3,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import fc from 'fast-check';
-import { RangeResponseSchema } from '../store/wire/generated/kv_pb.ts';
+import { PutResponseSchema, RangeResponseSchema } from '../store/wire/generated/kv_pb.ts';
 import { Event_EventType as EventType } from '../store/wire/generated/mvcc_pb.ts';
 import { WatchResponseSchema } from '../store/wire/generated/watch_pb.ts';
-import { encodeEvent, encodeRange, encodeWatch } from './mvcc/encoding.ts';
+import { encodeEvent, encodePut, encodeRange, encodeWatch } from './mvcc/encoding.ts';
 
 const int64 = fc.oneof(fc.bigInt(-(2n ** 63n), 2n ** 63n - 1n), fc.bigInt(0n, 300n));
 const bytes = fc.oneof(
@@ -32,6 +32,17 @@ test('a range response', () => {
         RangeResponseSchema,
         create(RangeResponseSchema, { header: head, kvs, more, count }),
       );
+      assert.deepEqual(new Uint8Array(encoded), new Uint8Array(expected));
+    }),
+  );
+});
+
+test('a put response', () => {
+  fc.assert(
+    fc.property(header, fc.option(kv, { nil: undefined }), (head, prevKv) => {
+      const { bytes: encoded } = encodePut(head, prevKv);
+      const fields = prevKv === undefined ? { header: head } : { header: head, prevKv };
+      const expected = toBinary(PutResponseSchema, create(PutResponseSchema, fields));
       assert.deepEqual(new Uint8Array(encoded), new Uint8Array(expected));
     }),
   );

@@ -2,7 +2,7 @@
 import type { KV } from '../../store/wire/generated/kv_pb.ts';
 import type { Core } from '../core.ts';
 import { refusal } from '../errors.ts';
-import { encodeRange } from '../mvcc/encoding.ts';
+import { encodePut, encodeRange } from '../mvcc/encoding.ts';
 import type { MvccWriter } from '../mvcc/mvcc.ts';
 import type { Caller, Methods } from '../rpc.ts';
 import { AnswerSize } from './answer-size.ts';
@@ -34,8 +34,8 @@ export function kvService(core: Core): Methods<typeof KV> {
       return core.write(writer => {
         core.access.put(caller, request);
         core.space.claim(bytes);
-        const { header, ...result } = applyPut(writer, core.lessor, request);
-        return { ...result, header: core.header(header.revision) };
+        const { header, prevKv } = applyPut(writer, core.lessor, request);
+        return encodePut(core.header(header.revision), prevKv);
       });
     },
 

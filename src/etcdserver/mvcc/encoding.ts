@@ -57,6 +57,15 @@ export function encodeRange(header: ResponseHeader, { kvs, more, count }: Select
   return new Encoded(writer.finish());
 }
 
+/** The answer to a put. */
+export function encodePut(header: ResponseHeader, prevKv: Kv | undefined): Encoded {
+  const size = prevKv === undefined ? 0 : MOST_TAG + sizeOf(prevKv);
+  const writer = new MessageWriter(MOST_TAG + HEADER_BYTES + size);
+  writer.nested(1, inner => writeHeader(inner, header));
+  if (prevKv !== undefined) writer.nested(2, inner => writeKv(inner, prevKv));
+  return new Encoded(writer.finish());
+}
+
 /** One event of a watch response, which is the same for every watcher. */
 export function encodeEvent({ type, kv, prevKv }: Event): Buffer {
   const writer = new MessageWriter(4 * MOST_TAG + sizeOf(kv) + (prevKv === undefined ? 0 : sizeOf(prevKv)));

@@ -64,6 +64,7 @@ export class Database implements Disposable {
   readonly #files: OpenFiles;
   /** The newest one committed. */
   #revision = 0n;
+  #committedBytes: bigint;
   /** How often the log was emptied: what was in it before is not to be looked for any more. */
   #emptied = 0;
   #damage: DatabaseError | undefined;
@@ -127,6 +128,7 @@ export class Database implements Disposable {
     this.#pageCount = this.prepare('PRAGMA page_count');
     this.#freePages = this.prepare('PRAGMA freelist_count');
     this.#pageSize = this.prepare('PRAGMA page_size').get()?.['page_size'] as bigint;
+    this.#committedBytes = this.#total();
     this.#revision = this.prepare(NEWEST_REVISION).get()?.['revision'] as bigint;
     // A file that can only be read is found now; and what a killed process has committed is made durable.
     this.begin();
@@ -176,7 +178,17 @@ export class Database implements Disposable {
   commit(): void {
     const { removal } = this.#files;
     if (removal !== undefined) throw removal;
-    guarded(this.path, () => this.#commit.run());
+    guarded(this.path, () => {
+      // Asked within the transaction it costs no locks of its own.
+      const total = this.#total();
+      this.#commit.run();
+      this.#committedBytes = total;
+    });
+  }
+
+  /** Bytes of the file, as of the newest commit. */
+  get committedBytes(): bigint {
+    return this.#committedBytes;
   }
 
   /** The commit made this revision the newest: when it is durable, it is recorded as acknowledged. */
@@ -225,9 +237,13 @@ export class Database implements Disposable {
 
   /** Bytes of the file, and bytes of it that hold something. */
   size(): { readonly total: bigint; readonly inUse: bigint } {
-    const pages = this.#pageCount.get()?.['page_count'] as bigint;
+    const total = this.#total();
     const free = this.#freePages.get()?.['freelist_count'] as bigint;
-    return { total: pages * this.#pageSize, inUse: (pages - free) * this.#pageSize };
+    return { total, inUse: total - free * this.#pageSize };
+  }
+
+  #total(): bigint {
+    return (this.#pageCount.get()?.['page_count'] as bigint) * this.#pageSize;
   }
 
   /** Copies what is left of the log into the file, so that the log starts over with the next write. */
@@ -240,6 +256,7 @@ export class Database implements Disposable {
     guarded(this.path, () => {
       this.#db.exec('VACUUM');
       if (this.#emptyLog()) this.#db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+      this.#committedBytes = this.#total();
     });
   }
 

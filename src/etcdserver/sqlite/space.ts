@@ -18,7 +18,6 @@ export class Space {
   readonly #database: Database;
   readonly #tables: Tables;
   readonly #quota: bigint;
-  #size = 0n;
   #alarms: ReadonlySet<AlarmType> = new Set();
 
   /** @param quota bytes of the database file; undefined: no limit. */
@@ -26,17 +25,11 @@ export class Space {
     this.#database = database;
     this.#tables = tables;
     this.#quota = quota ?? 2n ** 63n;
-    this.measure();
     this.reload();
   }
 
   get alarms(): ReadonlySet<AlarmType> {
     return this.#alarms;
-  }
-
-  /** Takes the size of the file again, after a commit. */
-  measure(): void {
-    this.#size = this.#database.size().total;
   }
 
   reload(): void {
@@ -51,7 +44,7 @@ export class Space {
   claim(bytes: number): void {
     this.assertSound();
     if (this.#alarms.has(AlarmType.NOSPACE)) throw refusal('noSpace');
-    if (this.#size + BigInt(bytes + OVERHEAD) <= this.#quota) return;
+    if (this.#database.committedBytes + BigInt(bytes + OVERHEAD) <= this.#quota) return;
     this.set(AlarmType.NOSPACE, true);
     throw refusal('noSpace');
   }
