@@ -32,7 +32,7 @@ export interface Attack {
   /** Sent again and again. @param turn counts from 0 on each connection; undefined: nothing more. */
   readonly repeat: (turn: number) => Buffer | undefined;
   /** Reads nothing of what the server sends. */
-  readonly eventsLost?: true;
+  readonly neverReads?: true;
 }
 
 const { DATA, HEADERS, PING, CONTINUATION } = FRAME;
@@ -196,7 +196,7 @@ export const ATTACKS: readonly Attack[] = [
     connections: 4,
     opening: HELLO,
     repeat: () => times(1000, () => encodeFrame(PING, 0, 0, Buffer.alloc(8))),
-    eventsLost: true,
+    neverReads: true,
   },
   {
     name: 'settings',
@@ -204,7 +204,7 @@ export const ATTACKS: readonly Attack[] = [
     connections: 4,
     opening: HELLO,
     repeat: () => times(1000, () => encodeSettings([[SETTING.HEADER_TABLE_SIZE, 4096]])),
-    eventsLost: true,
+    neverReads: true,
   },
   {
     name: 'tiny-frame-size',
@@ -223,7 +223,7 @@ export const ATTACKS: readonly Attack[] = [
     repeat: () => undefined,
   },
   {
-    name: 'deaf-ranges',
+    name: 'unread-ranges',
     summary: 'ranges of everything, whose answers nobody reads',
     connections: 4,
     opening: GENEROUS,
@@ -234,6 +234,6 @@ export const ATTACKS: readonly Attack[] = [
             encodeFrame(HEADERS, END_HEADERS, streamId(turn), RANGE),
             encodeFrame(DATA, END_STREAM, streamId(turn), everything),
           ]),
-    eventsLost: true,
+    neverReads: true,
   },
 ];

@@ -39,7 +39,7 @@ function connection(which: Attack, port: number, stop: AbortSignal): Promise<voi
       stop.removeEventListener('abort', end);
       resolve();
     });
-    if (which.eventsLost !== true) socket.resume();
+    if (which.neverReads !== true) socket.resume();
     socket.once('connect', () => {
       socket.write(which.opening);
       let turn = 0;

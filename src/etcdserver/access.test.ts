@@ -49,7 +49,7 @@ beforeEach(() => {
   access = new Access({
     auth,
     tokens: new Tokens(new ManualClock()),
-    guarded: undefined,
+    restricted: undefined,
     keysOfLease: lease => CONTENTS.filter(one => one.lease === lease).map(one => one.key),
   });
 });

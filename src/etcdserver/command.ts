@@ -16,7 +16,7 @@ const text = value(given => given);
 
 /** What is kept in the data directory beside the database. */
 export interface StoreAddition {
-  readonly rules: Pick<StoreServerOptions, 'guard' | 'enrollment'>;
+  readonly rules: Pick<StoreServerOptions, 'authorizer' | 'enrollment'>;
   /** Works as long as the store does: until `signal` aborts. */
   readonly run: (signal: AbortSignal) => Promise<void>;
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
-import { CommitQueue, HalfDone, type Transactional } from './mvcc/commit-queue.ts';
+import { CommitQueue, PartialWriteError, type Transactional } from './mvcc/commit-queue.ts';
 
 /** A disk that is told when to finish, and writes down what it is asked. */
 class FakeStore implements Transactional {
@@ -101,10 +101,10 @@ test('a job that fails half way, and a commit that fails, undo the whole group',
   const { store, queue, log } = setUp();
   const innocent = queue.write(() => 'x');
   const half = queue.write(() => {
-    throw new HalfDone('defect');
+    throw new PartialWriteError('defect');
   });
-  await assert.rejects(innocent, HalfDone);
-  await assert.rejects(half, HalfDone);
+  await assert.rejects(innocent, PartialWriteError);
+  await assert.rejects(half, PartialWriteError);
   assert.deepEqual(log.slice(-2), ['rollback', 'reload']);
 
   store.failCommit = true;

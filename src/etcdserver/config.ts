@@ -1,5 +1,5 @@
 /**
- * From the flags of `tulle store` to what the server needs: every value is checked, and all problems are told at
+ * From the flags of `tulle store` to what the server needs: every value is checked, and all problems are reported at
  * once. Names and meanings are etcd's.
  */
 import { accessSync, constants, mkdirSync } from 'node:fs';
@@ -9,7 +9,7 @@ import { Ip } from '../base/ip.ts';
 import { TlsFiles } from '../store/tls-files.ts';
 import type { ListenEndpoint } from './http/listener.ts';
 import type { AutoCompaction } from './mvcc/compactor.ts';
-import { DEFAULT_QUOTA } from './sqlite/space.ts';
+import { DEFAULT_QUOTA } from './sqlite/quota.ts';
 
 /** As commander parsed them; absent means not given. */
 export interface StoreFlags {

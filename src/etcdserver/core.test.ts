@@ -16,7 +16,7 @@ async function withCore(
   body: (world: {
     core: Core;
     clock: ManualClock;
-    complaints: () => string[];
+    reported: () => string[];
     ended: Error[];
   }) => Promise<void>,
 ): Promise<void> {
@@ -35,7 +35,7 @@ async function withCore(
     onDiskFailed: error => ended.push(error),
   });
   try {
-    await body({ core, clock, complaints: () => log.records.map(({ message }) => message), ended });
+    await body({ core, clock, reported: () => log.records.map(({ message }) => message), ended });
   } finally {
     core.database[Symbol.dispose]();
   }
@@ -50,7 +50,7 @@ function breakDisk({ database }: Core): void {
 }
 
 test('a compaction that nobody waits for fails quietly when the disk does', async t => {
-  await withCore(t, async ({ core, complaints, ended }) => {
+  await withCore(t, async ({ core, reported, ended }) => {
     for (let value = 0; value < 3; value++) {
       await core.write(writer => writer.put(KEY, Uint8Array.of(value), 0n));
     }
@@ -58,14 +58,14 @@ test('a compaction that nobody waits for fails quietly when the disk does', asyn
     breakDisk(core);
     core.sweepAlone();
     await settle();
-    assert.deepEqual(complaints(), ['could not remove old history; it will be tried again']);
-    assert.deepEqual(core.troubles, ['the store can no longer write to its disk: I/O error']);
-    assert.deepEqual(ended.map(messageOf), core.troubles, 'the process is told once, to end');
+    assert.deepEqual(reported(), ['could not remove old history; it will be tried again']);
+    assert.deepEqual(core.problems, ['the store can no longer write to its disk: I/O error']);
+    assert.deepEqual(ended.map(messageOf), core.problems, 'the process is told once, to end');
   });
 });
 
 test('what fails over and over for one reason is told once', async t => {
-  await withCore(t, async ({ core, clock, complaints }) => {
+  await withCore(t, async ({ core, clock, reported }) => {
     for (let id = 1n; id <= 3n; id++) await core.update(() => core.lessor.grant(id, 5n));
     breakDisk(core);
     await clock.advance(10_000);
@@ -74,7 +74,7 @@ test('what fails over and over for one reason is told once', async t => {
       await settle();
     }
     // The first fsync that fails gives its own reason; after it every job is refused.
-    assert.deepEqual(complaints().slice(2), []);
-    assert.equal(complaints()[0], 'could not expire a lease; it will be tried again');
+    assert.deepEqual(reported().slice(2), []);
+    assert.equal(reported()[0], 'could not expire a lease; it will be tried again');
   });
 });

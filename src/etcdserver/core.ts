@@ -9,17 +9,17 @@ import type { Logger } from '../base/log.ts';
 import { AlarmType } from '../store/wire/generated/maintenance_pb.ts';
 import { Access } from './auth/access.ts';
 import { AuthStore } from './auth/auth-store.ts';
-import type { Guard } from './auth/guard.ts';
-import { GuardedAccess } from './auth/guarded-access.ts';
+import type { Authorizer } from './auth/authorizer.ts';
 import { Passwords } from './auth/passwords.ts';
+import { RestrictedAccess } from './auth/restricted-access.ts';
 import { Tokens } from './auth/tokens.ts';
 import { identityOf } from './identity.ts';
 import { Lessor } from './lease/lessor.ts';
-import { CommitQueue, HalfDone } from './mvcc/commit-queue.ts';
+import { CommitQueue, PartialWriteError } from './mvcc/commit-queue.ts';
 import { type Commit, Mvcc, type MvccWriter } from './mvcc/mvcc.ts';
 import { Checkpointer } from './sqlite/checkpointer.ts';
 import { Database } from './sqlite/database.ts';
-import { Space } from './sqlite/space.ts';
+import { Quota } from './sqlite/quota.ts';
 import { Tables } from './sqlite/tables.ts';
 import { WatchHub } from './watch/watch-hub.ts';
 
@@ -32,8 +32,8 @@ export interface CoreOptions {
   /** Milliseconds between progress reports. */
   readonly progressMs: number;
   readonly log: Logger;
-  /** A rule for certain certificates. */
-  readonly guard?: Guard;
+  /** Decides what callers with certain certificates may write. */
+  readonly authorizer?: Authorizer;
   /** Called when an fsync failed and nobody knows what is on the disk: ends the process, without closing the file. */
   readonly onDiskFailed: (error: Error) => void;
 }
@@ -62,10 +62,10 @@ export class Core implements AsyncDisposable {
   readonly tokens: Tokens;
   readonly passwords = new Passwords();
   readonly access: Access;
-  readonly space: Space;
+  readonly quota: Quota;
   readonly clusterId: bigint;
   readonly memberId: bigint;
-  readonly #guard: Guard | undefined;
+  readonly #authorizer: Authorizer | undefined;
   readonly #queue: CommitQueue;
   readonly #log: Logger;
   readonly #checkpointer: Checkpointer;
@@ -73,14 +73,14 @@ export class Core implements AsyncDisposable {
   /** Commits of the group that runs. */
   #commits: Commit[] = [];
   readonly #listeners: ((seconds: number) => void)[] = [];
-  /** By what was tried: why it failed last. */
-  readonly #complaints = new Map<string, string>();
+  /** The reason of the last failure that was logged, by what was tried. */
+  readonly #reported = new Map<string, string>();
   #groups = 0;
   #extending: NodeJS.Timeout | undefined;
   #closed = false;
 
   /** @throws DatabaseError */
-  constructor({ path, clock, log, quota, progressMs, guard, onDiskFailed }: CoreOptions) {
+  constructor({ path, clock, log, quota, progressMs, authorizer, onDiskFailed }: CoreOptions) {
     this.#log = log;
     removeLeftovers(path);
     this.database = Database.open(path);
@@ -91,19 +91,20 @@ export class Core implements AsyncDisposable {
     this.hub = new WatchHub(this.mvcc);
     this.auth = new AuthStore(this.database, tables);
     this.tokens = new Tokens(clock);
-    this.#guard = guard;
-    this.#resetGuard();
+    this.#authorizer = authorizer;
+    this.#resetAuthorizer();
     const keysOfLease = (id: bigint) => this.mvcc.keysOfLease(id);
     const get = (key: Uint8Array) => tables.get(key);
-    const guarded = guard && new GuardedAccess({ guard, lessor: this.lessor, keysOfLease, get });
-    this.access = new Access({ auth: this.auth, tokens: this.tokens, guarded, keysOfLease });
-    this.space = new Space(this.database, tables, quota);
+    const restricted =
+      authorizer && new RestrictedAccess({ authorizer, lessor: this.lessor, keysOfLease, get });
+    this.access = new Access({ auth: this.auth, tokens: this.tokens, restricted, keysOfLease });
+    this.quota = new Quota(this.database, tables, quota);
     this.#queue = new CommitQueue(this.database, {
       onCommit: () => this.#committed(),
       onRollback: () => this.#reload(),
       onDiskFailed,
     });
-    this.#checkpointer = new Checkpointer(this.database, error => this.#complain('checkpoint', error));
+    this.#checkpointer = new Checkpointer(this.database, error => this.#reportOnce('checkpoint', error));
     this.#timers = [
       setInterval(() => this.#expireLeases(), LEASE_TICK_MS),
       setInterval(() => this.#checkpointLeases(), CHECKPOINT_MS),
@@ -112,9 +113,9 @@ export class Core implements AsyncDisposable {
     this.sweepAlone();
   }
 
-  /** What keeps the store from serving, in words for a probe; empty when nothing does. */
-  get troubles(): string[] {
-    const alarms = [...this.space.alarms].map(alarm =>
+  /** Why the store does not serve, for a probe; empty when it does. */
+  get problems(): string[] {
+    const alarms = [...this.quota.alarms].map(alarm =>
       alarm === AlarmType.NOSPACE ? 'ALARM NOSPACE' : 'ALARM CORRUPT',
     );
     const { damage, removal } = this.database;
@@ -141,11 +142,11 @@ export class Core implements AsyncDisposable {
         const commit = this.mvcc.finish(writer);
         if (commit !== undefined) {
           this.#commits.push(commit);
-          for (const change of commit.changes) this.#guard?.follow(change);
+          for (const change of commit.changes) this.#authorizer?.follow(change);
         }
         return answer;
       } catch (error) {
-        throw writer.changed ? new HalfDone(error) : error;
+        throw writer.changed ? new PartialWriteError(error) : error;
       }
     });
   }
@@ -160,7 +161,7 @@ export class Core implements AsyncDisposable {
     return this.#queue.alone(job);
   }
 
-  /** Tells the listener how long it took to make each group durable. */
+  /** The listener is called with the seconds that it took to make each group durable. */
   onCommit(listener: (seconds: number) => void): void {
     this.#listeners.push(listener);
   }
@@ -172,7 +173,7 @@ export class Core implements AsyncDisposable {
 
   /** The same, for nobody to wait for; what fails now is swept after the next compaction. */
   sweepAlone(): void {
-    this.sweep().catch((error: unknown) => this.#complain('remove old history', error));
+    this.sweep().catch((error: unknown) => this.#reportOnce('remove old history', error));
   }
 
   /** Waits for what was submitted, writes down the leases' time, and closes the file. */
@@ -181,13 +182,13 @@ export class Core implements AsyncDisposable {
     for (const timer of this.#timers) clearInterval(timer);
     clearInterval(this.#extending);
     await this.update(() => this.lessor.checkpoint()).catch((error: unknown) =>
-      this.#complain('save the leases', error),
+      this.#reportOnce('save the leases', error),
     );
     await this.#checkpointer[Symbol.asyncDispose]();
     this.database[Symbol.dispose]();
   }
 
-  /** @returns what is to be done when the group is durable: nobody hears of a change that could still be undone. */
+  /** @returns what is to be done when the group is durable: no change is published that could still be undone. */
   #committed(): () => void {
     const start = performance.now();
     this.database.reached(this.mvcc.revision);
@@ -197,7 +198,7 @@ export class Core implements AsyncDisposable {
     this.#commits = [];
     if (++this.#groups % EXTEND_AFTER === 0) this.#extendLog();
     return () => {
-      this.#complaints.clear();
+      this.#reported.clear();
       for (const commit of commits) this.hub.publish(commit);
       const seconds = (performance.now() - start) / 1000;
       for (const listener of this.#listeners) listener(seconds);
@@ -209,15 +210,15 @@ export class Core implements AsyncDisposable {
     this.mvcc.reload();
     this.lessor.reload();
     this.auth.reload();
-    this.space.reload();
-    this.#resetGuard();
+    this.quota.reload();
+    this.#resetAuthorizer();
   }
 
-  #resetGuard(): void {
-    if (this.#guard === undefined) return;
-    const range = { ...this.#guard.keys, single: false };
+  #resetAuthorizer(): void {
+    if (this.#authorizer === undefined) return;
+    const range = { ...this.#authorizer.keys, single: false };
     const all = { range, revision: 0n, limit: 0n, keysOnly: false, countOnly: false };
-    this.#guard.reset(this.mvcc.range(all).kvs);
+    this.#authorizer.reset(this.mvcc.range(all).kvs);
   }
 
   /** A step at a time, and not for a store that is hardly written to. */
@@ -226,7 +227,7 @@ export class Core implements AsyncDisposable {
       try {
         if (!this.database.extendLog()) return;
       } catch (error) {
-        this.#complain('extend the log', error);
+        this.#reportOnce('extend the log', error);
       }
       clearInterval(this.#extending);
       this.#extending = undefined;
@@ -237,7 +238,7 @@ export class Core implements AsyncDisposable {
     for (const id of this.lessor.due()) {
       // The lease may be revoked by somebody else while this job waits for its turn.
       const expire = (writer: MvccWriter) => this.lessor.has(id) && this.lessor.revoke(id, writer);
-      this.write(expire).catch((error: unknown) => this.#complain('expire a lease', error));
+      this.write(expire).catch((error: unknown) => this.#reportOnce('expire a lease', error));
     }
   }
 
@@ -245,15 +246,15 @@ export class Core implements AsyncDisposable {
     // After a failure it is also the attempt that finds out whether the disk takes writes again.
     if (!this.lessor.needsCheckpoint && this.#queue.failure === undefined) return;
     this.update(() => this.lessor.checkpoint()).catch((error: unknown) =>
-      this.#complain('save the leases', error),
+      this.#reportOnce('save the leases', error),
     );
   }
 
   /** Once for each reason, until something could be done again: a full disk would fill the log as well. */
-  #complain(what: string, error: unknown): void {
+  #reportOnce(what: string, error: unknown): void {
     const reason = messageOf(error);
-    if (this.#complaints.get(what) === reason) return;
-    this.#complaints.set(what, reason);
+    if (this.#reported.get(what) === reason) return;
+    this.#reported.set(what, reason);
     this.#log.error({ error: reason }, `could not ${what}; it will be tried again`);
   }
 }

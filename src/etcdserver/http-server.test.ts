@@ -16,7 +16,7 @@ import { type Service, serviceOf } from './rpc.ts';
 async function serve(
   t: TestContext,
   services: readonly Service[] = [],
-  core: Partial<Core> = { troubles: [] },
+  core: Partial<Core> = { problems: [] },
 ) {
   const log = recordingLogger();
   const http = httpServer({
@@ -99,7 +99,7 @@ test('whatever is asked for, the store answers and lives on', async t => {
 
 test('a defect of ours ends the connection it happens on, and is told', async t => {
   const { port, log } = await serve(t, [], {
-    get troubles(): never {
+    get problems(): never {
       throw new TypeError('a defect');
     },
   });

@@ -33,7 +33,7 @@ test('the kernel looks after connections whose other end may be gone', async () 
   client.destroy();
 });
 
-describe('a listener that insists on certificates and serves strangers', () => {
+describe('a listener that insists on certificates and serves anonymous clients', () => {
   let directory: string;
   let authority: Authority;
   let server: Certificate;

@@ -37,11 +37,11 @@ export function maintenanceService(core: Core): Methods<typeof Maintenance> {
     alarm({ action, alarm }, caller) {
       return core.update(() => {
         if (action === AlarmAction.GET) {
-          const wanted = [...core.space.alarms].filter(one => alarm === AlarmType.NONE || one === alarm);
+          const wanted = [...core.quota.alarms].filter(one => alarm === AlarmType.NONE || one === alarm);
           return { header: core.header(), alarms: wanted.map(alarmOf) };
         }
         core.access.admin(caller);
-        const changed = alarm !== AlarmType.NONE && core.space.set(alarm, action === AlarmAction.ACTIVATE);
+        const changed = alarm !== AlarmType.NONE && core.quota.set(alarm, action === AlarmAction.ACTIVATE);
         return { header: core.header(), alarms: changed ? [alarmOf(alarm)] : [] };
       });
     },
@@ -59,7 +59,7 @@ export function maintenanceService(core: Core): Methods<typeof Maintenance> {
           // There is no log of requests; the revision is the number that grows with the contents.
           raftIndex: core.mvcc.revision,
           raftAppliedIndex: core.mvcc.revision,
-          errors: [...core.space.alarms].map(
+          errors: [...core.quota.alarms].map(
             alarm =>
               `memberID:${core.memberId} alarm:${alarm === AlarmType.NOSPACE ? 'NOSPACE' : 'CORRUPT'} `,
           ),

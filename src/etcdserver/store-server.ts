@@ -13,7 +13,7 @@ import { Lease } from '../store/wire/generated/lease_pb.ts';
 import { Maintenance } from '../store/wire/generated/maintenance_pb.ts';
 import { Watch } from '../store/wire/generated/watch_pb.ts';
 import { authService } from './auth/auth-service.ts';
-import type { Guard } from './auth/guard.ts';
+import type { Authorizer } from './auth/authorizer.ts';
 import type { StoreConfig } from './config.ts';
 import { Core } from './core.ts';
 import { Gateway } from './http/gateway.ts';
@@ -33,8 +33,8 @@ import { watchService } from './watch/watch-service.ts';
 export type StoreServerOptions = StoreConfig & {
   readonly clock: Clock;
   readonly log: Logger;
-  /** A rule for certain certificates. */
-  readonly guard?: Guard;
+  /** Decides what callers with certain certificates may write. */
+  readonly authorizer?: Authorizer;
   /** Lets clients without a certificate ask for one. */
   readonly enrollment?: Enrollment;
 };
@@ -64,7 +64,7 @@ export class StoreServer implements AsyncDisposable {
   }
 
   private constructor(options: StoreServerOptions) {
-    const { dataDir, clock, log, quota, progressMs, autoCompaction, guard, enrollment } = options;
+    const { dataDir, clock, log, quota, progressMs, autoCompaction, authorizer, enrollment } = options;
     const path = databaseIn(dataDir);
     warnOfOpenDirectory(dataDir, log);
     this.#core = new Core({
@@ -73,7 +73,7 @@ export class StoreServer implements AsyncDisposable {
       log,
       quota,
       progressMs,
-      ...(guard === undefined ? {} : { guard }),
+      ...(authorizer === undefined ? {} : { authorizer }),
       onDiskFailed: endOnFailure,
     });
     const metrics = new Metrics(

@@ -1,4 +1,4 @@
-/** Versions the store tells its clients. */
+/** The versions of etcd that the store reports to its clients. */
 
 /** The etcd whose API this is; clients decide by it what they may ask for. */
 export const ETCD_VERSION = '3.4.23';

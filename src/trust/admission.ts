@@ -6,7 +6,7 @@
  *     any other token                    an id that has no certificate yet; its own id again, with the key it had
  *
  * A request for a certificate is signed by its key, and a certificate is of no use without it: so a request made with
- * the key in the book proves that the host is the one it was.
+ * the key in the list (certified-hosts.ts) proves that the host is the one it was.
  */
 import { messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
@@ -16,7 +16,7 @@ import type { StoreTrust } from './store-trust.ts';
 import { requestFingerprint } from './x509.ts';
 
 /** Who asks. */
-export interface Asker {
+export interface Requester {
   /** By its verified certificate. */
   readonly host: string | undefined;
   /** For the log. */
@@ -40,13 +40,13 @@ export class Admission {
     this.#log = log;
   }
 
-  decide(wanted: JoinRequest, asker: Asker): Promise<Decision> {
-    return this.#trust.hosts.exclusively(() => this.#decide(wanted, asker));
+  decide(wanted: JoinRequest, requester: Requester): Promise<Decision> {
+    return this.#trust.hosts.exclusively(() => this.#decide(wanted, requester));
   }
 
   async #decide(
     { token, hostId: asked, name, request }: JoinRequest,
-    { host, peer }: Asker,
+    { host, peer }: Requester,
   ): Promise<Decision> {
     const { tokens, hosts } = this.#trust;
     const facts = { peer, hostId: asked, token: token?.id };

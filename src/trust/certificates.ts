@@ -20,14 +20,14 @@ export interface CertificateFacts {
   readonly expiresAt: string;
 }
 
-export interface Places {
+export interface TrustDirectories {
   readonly stateDirectory: string;
   readonly dataDir: string;
 }
 
 /** @throws TrustError for what is damaged */
 export async function listCertificates(
-  { stateDirectory, dataDir }: Places,
+  { stateDirectory, dataDir }: TrustDirectories,
   clock: Clock,
 ): Promise<CertificateFacts[]> {
   const joined = await readJoined(stateDirectory);
@@ -69,7 +69,7 @@ async function ofOthers({ hosts }: StoreTrust, own: string | undefined): Promise
  * @returns the files that were written; none where there is no certificate. @throws TrustError
  */
 export async function renewCertificates(
-  { stateDirectory, dataDir }: Places,
+  { stateDirectory, dataDir }: TrustDirectories,
   clock: Clock,
   signal: AbortSignal,
 ): Promise<string[]> {

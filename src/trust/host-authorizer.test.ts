@@ -31,11 +31,11 @@ const put = (key: string, content: Uint8Array, lease = 7n) => ({
 });
 const remove = (key: string) => ({ key: path(key), next: undefined });
 
-function guardOf(...present: Kv[]): HostAuthorizer {
-  const guard = new HostAuthorizer(PREFIX);
+function authorizerOf(...present: Kv[]): HostAuthorizer {
+  const authorizer = new HostAuthorizer(PREFIX);
   const config = '{"Network":"10.5.0.0/16","SubnetMax":"10.5.99.0","Backend":{"Type":"vxlan"}}';
-  guard.reset([kv(bytes(`${PREFIX}/config`), bytes(config), 0n), ...present]);
-  return guard;
+  authorizer.reset([kv(bytes(`${PREFIX}/config`), bytes(config), 0n), ...present]);
+  return authorizer;
 }
 
 const KEY = '10.5.34.0-24';
@@ -72,12 +72,15 @@ describe('a host may', () => {
     ],
     ['take over the subnet that it deletes', [held(KEY, value(ME))], [remove(KEY)]],
   ] as const) {
-    test(name, () => assert.equal(guardOf(...present).refuses(CALLER, writes), undefined));
+    test(name, () => assert.equal(authorizerOf(...present).refuses(CALLER, writes), undefined));
   }
 
   test('take what is reserved for its address also by loopback, where the store is', () => {
-    const guard = guardOf(reserved(KEY, value(undefined)));
-    assert.equal(guard.refuses({ name: ME, address: '127.0.0.1' }, [put(KEY, value(ME), 0n)]), undefined);
+    const authorizer = authorizerOf(reserved(KEY, value(undefined)));
+    assert.equal(
+      authorizer.refuses({ name: ME, address: '127.0.0.1' }, [put(KEY, value(ME), 0n)]),
+      undefined,
+    );
   });
 });
 
@@ -144,7 +147,7 @@ describe('D2: a host may not', () => {
     ],
     ['have three at once', [], [1, 2, 3].map(n => put(`10.5.${n}.0-24`, value(ME))), /one lease, or two/],
   ] as const) {
-    test(name, () => assert.match(guardOf(...present).refuses(CALLER, writes) ?? 'allowed', reason));
+    test(name, () => assert.match(authorizerOf(...present).refuses(CALLER, writes) ?? 'allowed', reason));
   }
 
   test('write anything beside the leases', () => {
@@ -158,29 +161,29 @@ describe('D2: a host may not', () => {
       '',
     ]) {
       for (const next of [{ value: value(ME), lease: 7n }, undefined]) {
-        assert.match(guardOf().refuses(CALLER, [{ key: bytes(key), next }]) ?? 'allowed', notBelow, key);
+        assert.match(authorizerOf().refuses(CALLER, [{ key: bytes(key), next }]) ?? 'allowed', notBelow, key);
       }
     }
   });
 
   test('write while the network has no configuration', () => {
-    const guard = new HostAuthorizer(PREFIX);
-    assert.match(guard.refuses(CALLER, [put(KEY, value(ME))]) ?? 'allowed', /no valid configuration/);
+    const authorizer = new HostAuthorizer(PREFIX);
+    assert.match(authorizer.refuses(CALLER, [put(KEY, value(ME))]) ?? 'allowed', /no valid configuration/);
   });
 });
 
 test('D2: what is there is followed from change to change, whatever the order', () => {
-  const guard = guardOf();
+  const authorizer = authorizerOf();
   const theirs = held(KEY, value(OTHER, '192.168.65.4'));
-  guard.follow({ type: 'put', kv: theirs, previous: undefined });
-  assert.ok(guard.owns(OTHER, path(KEY)));
-  assert.ok(guard.refuses(CALLER, [put(KEY, value(ME))]));
+  authorizer.follow({ type: 'put', kv: theirs, previous: undefined });
+  assert.ok(authorizer.owns(OTHER, path(KEY)));
+  assert.ok(authorizer.refuses(CALLER, [put(KEY, value(ME))]));
   // The same block twice, as flannel hosts may have it: the second still takes it when the first is gone.
   const twin = held(`${KEY}&fd00:0:0:1::-64`, value(OTHER, '192.168.65.4'));
-  guard.follow({ type: 'put', kv: twin, previous: undefined });
-  guard.follow({ type: 'delete', kv: theirs, previous: theirs });
-  assert.match(guard.refuses(CALLER, [put(KEY, value(ME))]) ?? 'allowed', /overlaps/);
-  guard.follow({ type: 'delete', kv: twin, previous: twin });
-  assert.equal(guard.refuses(CALLER, [put(KEY, value(ME))]), undefined);
-  assert.equal(guard.owns(OTHER, path(KEY)), false);
+  authorizer.follow({ type: 'put', kv: twin, previous: undefined });
+  authorizer.follow({ type: 'delete', kv: theirs, previous: theirs });
+  assert.match(authorizer.refuses(CALLER, [put(KEY, value(ME))]) ?? 'allowed', /overlaps/);
+  authorizer.follow({ type: 'delete', kv: twin, previous: twin });
+  assert.equal(authorizer.refuses(CALLER, [put(KEY, value(ME))]), undefined);
+  assert.equal(authorizer.owns(OTHER, path(KEY)), false);
 });

@@ -10,7 +10,7 @@
  * Writes are judged together, as they happen. A reservation, the configuration and all else is an administrator's.
  */
 import { posix } from 'node:path';
-import type { Guard, GuardedCaller, GuardedWrite } from '../etcdserver/auth/guard.ts';
+import type { Authorizer, ProposedWrite, RestrictedCaller } from '../etcdserver/auth/authorizer.ts';
 import { keyText } from '../etcdserver/kv/range.ts';
 import type { KeyChange } from '../etcdserver/mvcc/mvcc.ts';
 import type { Kv } from '../etcdserver/sqlite/tables.ts';
@@ -39,10 +39,10 @@ const MOST_BYTES = 4096;
 /** A host has one store lease, and leaves one behind each time it is killed before it has used it. */
 const STORE_LEASES = { most: 16, longest: 7n * 86_400n };
 
-export class HostAuthorizer implements Guard {
+export class HostAuthorizer implements Authorizer {
   readonly organization = ORGANIZATION.host;
   readonly storeLeases = STORE_LEASES;
-  readonly keys: Guard['keys'];
+  readonly keys: Authorizer['keys'];
   readonly #configKey: string;
   /** What the keys of leases begin with. */
   readonly #directory: string;
@@ -77,7 +77,7 @@ export class HostAuthorizer implements Guard {
     return key !== undefined && this.#ledger.keysOfHost(hostId).has(key);
   }
 
-  refuses(caller: GuardedCaller, writes: readonly GuardedWrite[]): string | undefined {
+  refuses(caller: RestrictedCaller, writes: readonly ProposedWrite[]): string | undefined {
     const leases = writes.map(({ key, next }) => ({ key: this.#keyOf(key) ?? '', path: key, next }));
     if (leases.some(({ key }) => key === '')) return `a host may write only leases below ${this.#directory}`;
     const gone = new Set(leases.flatMap(({ key, next }) => (next === undefined ? key : [])));
@@ -96,14 +96,14 @@ export class HostAuthorizer implements Guard {
     return `a host may have one lease, or two while it moves; this would be ${after.size}`;
   }
 
-  #deletionProblem({ name }: GuardedCaller, key: string): string | undefined {
+  #deletionProblem({ name }: RestrictedCaller, key: string): string | undefined {
     const present = this.#ledger.get(key);
     if (present === undefined || this.#ledger.keysOfHost(name).has(key)) return undefined;
     return `${key} is not a lease of this host`;
   }
 
   #putProblem(
-    caller: GuardedCaller,
+    caller: RestrictedCaller,
     lease: Lease | RejectedLease,
     bytes: number,
     gone: ReadonlySet<string>,
@@ -124,7 +124,7 @@ export class HostAuthorizer implements Guard {
   }
 
   /** Whether a host may write where this is. */
-  #mayTake(caller: GuardedCaller, present: Lease | RejectedLease): boolean {
+  #mayTake(caller: RestrictedCaller, present: Lease | RejectedLease): boolean {
     if (this.#ledger.keysOfHost(caller.name).has(present.key)) return true;
     if (!isLease(present) || !isReservation(present)) return false;
     const { hostId } = present.attributes;
@@ -152,7 +152,7 @@ export class HostAuthorizer implements Guard {
   }
 
   #addressProblem(
-    caller: GuardedCaller,
+    caller: RestrictedCaller,
     { attributes }: Lease,
     gone: ReadonlySet<string>,
   ): string | undefined {
@@ -201,7 +201,7 @@ function decode(key: string, path: Uint8Array, { value, lease }: { value: Uint8A
 }
 
 /** Whether a caller has this address. One that comes by loopback is on the machine that keeps the store. */
-function comesFrom({ address: from }: GuardedCaller, address: string): boolean {
+function comesFrom({ address: from }: RestrictedCaller, address: string): boolean {
   return from === address || from === '::1' || from.startsWith('127.');
 }
 

@@ -20,22 +20,22 @@ export interface RotationOptions {
   readonly signal: AbortSignal;
 }
 
-/** Calls `renew` now and at least once an hour until `signal` aborts. What fails is told and tried again. */
+/** Calls `renew` now and at least once an hour until `signal` aborts. A failure is logged and tried again. */
 export async function rotate(renew: Renew, { clock, log, signal }: RotationOptions): Promise<void> {
-  let told: string | undefined;
+  let reported: string | undefined;
   while (!signal.aborted) {
     try {
       for (const file of await renew(signal)) log.info({ file }, 'a certificate was renewed');
-      told = undefined;
+      reported = undefined;
     } catch (error) {
       const reason = messageOf(error);
-      if (!signal.aborted && reason !== told) {
+      if (!signal.aborted && reason !== reported) {
         const hint = error instanceof TulleError ? error.hint : undefined;
         log.warn(
           { error: reason, hint },
           'a certificate could not be renewed; the next try is within an hour',
         );
-        told = reason;
+        reported = reason;
       }
     }
     // Spread, so that hosts that started together do not come together.

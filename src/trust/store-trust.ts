@@ -3,8 +3,8 @@
  *
  *     <data-dir>/pki/*.pem       certificates (authority.ts)
  *     <data-dir>/pki/site.json   {"version":1,"address":"192.168.65.3:2379","prefix":"/coreos.com/network"}
- *     <data-dir>/tokens/*.json   tokens (token-book.ts)
- *     <data-dir>/hosts/*.json    which hosts have a certificate (host-book.ts)
+ *     <data-dir>/tokens/*.json   tokens (token-store.ts)
+ *     <data-dir>/hosts/*.json    which hosts have a certificate (certified-hosts.ts)
  */
 import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
@@ -13,14 +13,14 @@ import * as v from 'valibot';
 import type { Clock } from '../base/clock.ts';
 import { isCode, messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
-import type { Guard } from '../etcdserver/auth/guard.ts';
+import type { Authorizer } from '../etcdserver/auth/authorizer.ts';
 import type { Enrollment } from '../etcdserver/http/http-server.ts';
 import { writeFileAtomic } from '../sys/file.ts';
 import { Admission } from './admission.ts';
 import { Authority, type StoreNames } from './authority.ts';
+import { CertifiedHosts } from './certified-hosts.ts';
 import { TrustError } from './errors.ts';
 import { HostAuthorizer } from './host-authorizer.ts';
-import { HostBook } from './host-book.ts';
 import { JOIN_PATH, type JoinAnswer, type JoinRequest } from './join.ts';
 import { joinServer } from './join-server.ts';
 import { formatToken } from './token.ts';
@@ -42,13 +42,13 @@ export interface StoreSite {
 export class StoreTrust {
   readonly authority: Authority;
   readonly tokens: TokenStore;
-  readonly hosts: HostBook;
+  readonly hosts: CertifiedHosts;
   readonly site: StoreSite;
 
   private constructor(dataDir: string, authority: Authority, site: StoreSite, clock: Clock) {
     this.authority = authority;
     this.tokens = new TokenStore(join(dataDir, 'tokens'), clock);
-    this.hosts = new HostBook(join(dataDir, 'hosts'));
+    this.hosts = new CertifiedHosts(join(dataDir, 'hosts'));
     this.site = site;
   }
 
@@ -93,9 +93,9 @@ export class StoreTrust {
   }
 
   /** What makes a store server let hosts in, and hold each to its own lease. */
-  extension(log: Logger): { readonly guard: Guard; readonly enrollment: Enrollment } {
+  extension(log: Logger): { readonly authorizer: Authorizer; readonly enrollment: Enrollment } {
     const serve = joinServer(new Admission(this, log), log);
-    return { guard: new HostAuthorizer(this.site.prefix), enrollment: { path: JOIN_PATH, serve } };
+    return { authorizer: new HostAuthorizer(this.site.prefix), enrollment: { path: JOIN_PATH, serve } };
   }
 }
 

@@ -8,7 +8,7 @@ import { TokenStore } from './token-store.ts';
 
 const HOUR = 3_600_000;
 
-function book(t: TestContext) {
+function setUp(t: TestContext) {
   const directory = mkdtempSync(join(tmpdir(), 'tt-tokens-'));
   t.after(() => rmSync(directory, { recursive: true }));
   const tokens = join(directory, 'tokens');
@@ -18,13 +18,13 @@ function book(t: TestContext) {
     directory: tokens,
     fileOf: (id: string) => join(tokens, `${id}.json`),
     clock,
-    book: again(),
+    store: again(),
     again,
   };
 }
 
 test('a token is accepted until it expires, by every reader of the file', async t => {
-  const { book: first, again, clock } = book(t);
+  const { store: first, again, clock } = setUp(t);
   const token = await first.create(HOUR);
   assert.equal((await again().find(token)) !== undefined, true);
   await clock.advance(HOUR - 1);
@@ -35,7 +35,7 @@ test('a token is accepted until it expires, by every reader of the file', async 
 });
 
 test('a revoked token is refused at once, and the others stay', async t => {
-  const { book: first, again } = book(t);
+  const { store: first, again } = setUp(t);
   const [one, two] = [await first.create(HOUR), await first.create(HOUR)];
   assert.equal(await again().revoke(one.id), true);
   assert.equal((await first.find(one)) !== undefined, false);
@@ -44,7 +44,7 @@ test('a revoked token is refused at once, and the others stay', async t => {
 });
 
 test('a wrong secret, another token’s secret and an unknown id are refused', async t => {
-  const { book: first } = book(t);
+  const { store: first } = setUp(t);
   const [one, two] = [await first.create(HOUR), await first.create(HOUR)];
   assert.equal((await first.find({ id: one.id, secret: two.secret })) !== undefined, false);
   assert.equal((await first.find({ id: one.id, secret: '' })) !== undefined, false);
@@ -52,7 +52,7 @@ test('a wrong secret, another token’s secret and an unknown id are refused', a
 });
 
 test('tokens that are made and revoked in the same moment get not in each other’s way', async t => {
-  const { book: first, again } = book(t);
+  const { store: first, again } = setUp(t);
   const old = await Promise.all(Array.from({ length: 8 }, () => first.create(HOUR)));
   const [made] = await Promise.all([
     Promise.all(Array.from({ length: 8 }, () => again().create(HOUR))),
@@ -63,7 +63,7 @@ test('tokens that are made and revoked in the same moment get not in each other�
 });
 
 test('the oldest token is listed first, and a new one takes the place of those that have expired', async t => {
-  const { book: first, clock, directory } = book(t);
+  const { store: first, clock, directory } = setUp(t);
   const made: string[] = [];
   for (const hours of [3, 1, 2]) {
     made.push((await first.create(hours * HOUR)).id);
@@ -79,7 +79,7 @@ test('the oldest token is listed first, and a new one takes the place of those t
 });
 
 test('a name that is no id reaches no file', async t => {
-  const { book: first, directory } = book(t);
+  const { store: first, directory } = setUp(t);
   await first.create(HOUR);
   writeFileSync(join(directory, '..', 'victim.json'), '{}');
   assert.equal(await first.revoke('../victim'), false);
@@ -88,7 +88,7 @@ test('a name that is no id reaches no file', async t => {
 });
 
 test('the file holds no secret, and only root reads it', async t => {
-  const { book: first, fileOf, directory } = book(t);
+  const { store: first, fileOf, directory } = setUp(t);
   const { id, secret } = await first.create(HOUR);
   assert.ok(!readFileSync(fileOf(id), 'utf8').includes(secret));
   assert.equal(statSync(fileOf(id)).mode & 0o777, 0o600);
@@ -96,7 +96,7 @@ test('the file holds no secret, and only root reads it', async t => {
 });
 
 test('a damaged file lets nobody in and says what to do; other tokens are as good as before', async t => {
-  const { book: first, fileOf } = book(t);
+  const { store: first, fileOf } = setUp(t);
   const [token, other] = [await first.create(HOUR), await first.create(HOUR)];
   writeFileSync(fileOf(token.id), readFileSync(fileOf(token.id), 'utf8').slice(0, -10));
   await assert.rejects(first.find(token), { code: 'TOKEN_REFUSED' });

@@ -14,8 +14,8 @@ import { refusal } from '../errors.ts';
 import { type KeyRange, rangeOf } from '../kv/range.ts';
 import type { Caller } from '../rpc.ts';
 import type { AuthStore } from './auth-store.ts';
-import type { GuardedAccess } from './guarded-access.ts';
 import type { AccessKind } from './permissions.ts';
+import type { RestrictedAccess } from './restricted-access.ts';
 import type { Tokens } from './tokens.ts';
 
 const SINGLE = new Uint8Array();
@@ -25,20 +25,20 @@ export interface AccessOptions {
   readonly auth: AuthStore;
   readonly tokens: Tokens;
   /** Absent: certificates only name users. */
-  readonly guarded: GuardedAccess | undefined;
+  readonly restricted: RestrictedAccess | undefined;
   readonly keysOfLease: (lease: bigint) => Uint8Array[];
 }
 
 export class Access {
   readonly #auth: AuthStore;
   readonly #tokens: Tokens;
-  readonly #guarded: GuardedAccess | undefined;
+  readonly #restricted: RestrictedAccess | undefined;
   readonly #keysOfLease: (lease: bigint) => Uint8Array[];
 
-  constructor({ auth, tokens, guarded, keysOfLease }: AccessOptions) {
+  constructor({ auth, tokens, restricted, keysOfLease }: AccessOptions) {
     this.#auth = auth;
     this.#tokens = tokens;
-    this.#guarded = guarded;
+    this.#restricted = restricted;
     this.#keysOfLease = keysOfLease;
   }
 
@@ -57,26 +57,26 @@ export class Access {
     return caller.commonName;
   }
 
-  /** For what etcd lets everybody do and a guarded caller has no business with. */
-  unguarded(caller: Caller): void {
-    if (this.#guardedFor(caller) !== undefined) throw refusal('permissionDenied');
+  /** For what every caller may do but a restricted one. */
+  unrestricted(caller: Caller): void {
+    if (this.#restrictedFor(caller) !== undefined) throw refusal('permissionDenied');
   }
 
   admin(caller: Caller): void {
-    this.unguarded(caller);
+    this.unrestricted(caller);
     const user = this.userOf(caller);
     if (user !== undefined && !this.#auth.isRoot(user)) throw refusal('permissionDenied');
   }
 
   range(caller: Caller, request: Pick<RangeRequest | Compare, 'key' | 'rangeEnd'>): void {
-    if (this.#guardedFor(caller) === undefined) {
+    if (this.#restrictedFor(caller) === undefined) {
       this.#keys(caller, 'read', rangeOf(request.key, request.rangeEnd));
     }
   }
 
   put(caller: Caller, request: PutRequest): void {
-    const guarded = this.#guardedFor(caller);
-    if (guarded !== undefined) return guarded.put(caller, request);
+    const restricted = this.#restrictedFor(caller);
+    if (restricted !== undefined) return restricted.put(caller, request);
     const range = rangeOf(request.key, SINGLE);
     this.#keys(caller, 'write', range);
     // Whoever attaches a key to a lease gets a say in when the lease's other keys go away.
@@ -85,16 +85,16 @@ export class Access {
   }
 
   deleteRange(caller: Caller, request: DeleteRangeRequest): void {
-    const guarded = this.#guardedFor(caller);
-    if (guarded !== undefined) return guarded.deleteRange(caller, request);
+    const restricted = this.#restrictedFor(caller);
+    if (restricted !== undefined) return restricted.deleteRange(caller, request);
     const range = rangeOf(request.key, request.rangeEnd);
     this.#keys(caller, 'write', range);
     if (request.prevKv) this.#keys(caller, 'read', range);
   }
 
   txn(caller: Caller, request: TxnRequest): void {
-    const guarded = this.#guardedFor(caller);
-    if (guarded !== undefined) return guarded.txn(caller, request);
+    const restricted = this.#restrictedFor(caller);
+    if (restricted !== undefined) return restricted.txn(caller, request);
     if (!this.#auth.enabled) return;
     for (const one of request.compare) this.range(caller, one);
     for (const op of [...request.success, ...request.failure]) this.#op(caller, op);
@@ -102,24 +102,24 @@ export class Access {
 
   /** @returns whose the new lease is; undefined for a caller who needs no rule for that */
   grantLease(caller: Caller, ttl: bigint): string | undefined {
-    return this.#guardedFor(caller)?.grant(caller, ttl);
+    return this.#restrictedFor(caller)?.grant(caller, ttl);
   }
 
   /** Anybody may do it, as with etcd, but for those that a rule holds to their own leases. */
   keepLeaseAlive(caller: Caller, lease: bigint): void {
-    this.#guardedFor(caller)?.lease(caller, lease);
+    this.#restrictedFor(caller)?.lease(caller, lease);
   }
 
   /** Ends all keys that hang on the lease. */
   revokeLease(caller: Caller, lease: bigint): void {
-    const guarded = this.#guardedFor(caller);
-    if (guarded !== undefined) return guarded.lease(caller, lease);
+    const restricted = this.#restrictedFor(caller);
+    if (restricted !== undefined) return restricted.lease(caller, lease);
     this.#keysOn(caller, 'write', lease);
   }
 
   /** Shows all keys that hang on the lease. */
   readLease(caller: Caller, lease: bigint): void {
-    if (this.#guardedFor(caller) === undefined) this.#keysOn(caller, 'read', lease);
+    if (this.#restrictedFor(caller) === undefined) this.#keysOn(caller, 'read', lease);
   }
 
   #op(caller: Caller, { request }: RequestOp): void {
@@ -137,8 +137,8 @@ export class Access {
   }
 
   /** The rule for this caller, if there is one. */
-  #guardedFor(caller: Caller): GuardedAccess | undefined {
-    return this.#guarded?.concerns(caller) === true ? this.#guarded : undefined;
+  #restrictedFor(caller: Caller): RestrictedAccess | undefined {
+    return this.#restricted?.concerns(caller) === true ? this.#restricted : undefined;
   }
 
   #keysOn(caller: Caller, kind: AccessKind, lease: bigint): void {

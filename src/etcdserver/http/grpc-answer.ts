@@ -20,7 +20,7 @@ export class GrpcAnswer {
   #trailers = OK;
   #isOver = false;
 
-  /** @param onEnd told of the status, once. */
+  /** @param onEnd called once, with the status. */
   constructor(stream: ServerHttp2Stream, log: Logger, onEnd: (status: GrpcStatus) => void) {
     this.#stream = stream;
     this.#log = log;
@@ -37,7 +37,7 @@ export class GrpcAnswer {
   }
 
   /** The only message of an answer, and its end. */
-  whole(schema: DescMessage, message: object): void {
+  respond(schema: DescMessage, message: object): void {
     if (this.#isOver) return;
     const frame = frameMessage(bytesOf(schema, message));
     this.#begin();
@@ -99,7 +99,7 @@ export class GrpcAnswer {
     if (!this.#stream.destroyed) this.#stream.resume();
   }
 
-  /** A client that has more to say after the answer is told to stop; behind the trailers, which are on their way. */
+  /** Resets a stream whose client still sends after the answer; behind the trailers, which are on their way. */
   #stopClient(): void {
     setImmediate(() => {
       if (!this.#stream.readableEnded && !this.#stream.destroyed) this.#stream.close(NGHTTP2_NO_ERROR);

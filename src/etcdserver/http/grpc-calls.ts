@@ -1,4 +1,4 @@
-/** The two kinds of calls: from the bytes of a request to the method of a service, and back through an GrpcAnswer. */
+/** The two kinds of calls: from the bytes of a request to the method of a service, and back through a GrpcAnswer. */
 import type { ServerHttp2Stream } from 'node:http2';
 import { type DescMessage, type DescMethod, fromBinary } from '@bufbuild/protobuf';
 import { messageOf } from '../../base/errors.ts';
@@ -42,7 +42,7 @@ export function unary(call: Call): void {
       limits.began();
       run(bytes)
         .finally(() => limits.finished())
-        .then(message => guarded(answer, () => answer.whole(route.method.output, message)))
+        .then(message => runOrFail(answer, () => answer.respond(route.method.output, message)))
         .catch((error: unknown) => answer.fail(error));
     },
     end() {
@@ -62,7 +62,7 @@ export function streaming(call: Call): void {
       return answer.isWritable;
     },
     send(message) {
-      guarded(answer, () => answer.message(route.method.output, message));
+      runOrFail(answer, () => answer.message(route.method.output, message));
       // The answers to further requests would pile up here; a client reads before it asks for more.
       if (!answer.isWritable) stream.pause();
     },
@@ -98,7 +98,7 @@ export function streaming(call: Call): void {
   });
   if (route.method.methodKind !== 'bidi_streaming') return;
   const begin = route.implementation as BidiMethod<object, object>;
-  if (!guarded(answer, () => (incoming = begin(caller, out)))) over.abort();
+  if (!runOrFail(answer, () => (incoming = begin(caller, out)))) over.abort();
 }
 
 /** What a call hears of its client. `message` and `end` may throw, which is then the answer. */
@@ -115,12 +115,12 @@ function receive({ stream, answer, limits, maxMessage }: Call, receiver: Receive
   stream.on('data', (chunk: Buffer) => {
     if (answer.isOver) return;
     const before = reader.held;
-    const isSound = guarded(answer, () => reader.push(chunk, bytes => receiver.message(bytes)));
+    const isSound = runOrFail(answer, () => reader.push(chunk, bytes => receiver.message(bytes)));
     limits.received(chunk.byteLength, reader.held - before);
     if (!isSound) receiver.gone();
   });
   stream.once('end', () => {
-    if (!answer.isOver) guarded(answer, () => receiver.end());
+    if (!answer.isOver) runOrFail(answer, () => receiver.end());
   });
   stream.once('close', () => {
     limits.released(reader.held);
@@ -129,7 +129,7 @@ function receive({ stream, answer, limits, maxMessage }: Call, receiver: Receive
 }
 
 /** @returns false when `act` threw, which is then the answer. */
-function guarded(answer: GrpcAnswer, act: () => unknown): boolean {
+function runOrFail(answer: GrpcAnswer, act: () => unknown): boolean {
   try {
     act();
     return true;

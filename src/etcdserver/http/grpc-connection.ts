@@ -46,7 +46,7 @@ export class ConnectionLimits {
   #smallPieces = 0;
   #since = performance.now();
 
-  /** @param onExceeded told once, of the limit that was exceeded. */
+  /** @param onExceeded called once, with the limit that was exceeded. */
   constructor(session: ServerHttp2Session, onExceeded: (limit: string) => void) {
     this.#session = session;
     this.#onExceeded = onExceeded;

@@ -19,7 +19,7 @@ import { CONTENT_TYPE, GrpcAnswer } from './grpc-answer.ts';
 import { type RpcRoute, streaming, unary } from './grpc-calls.ts';
 import { ConnectionLimits, SESSION_OPTIONS } from './grpc-connection.ts';
 
-/** Told of every request that was answered, with the name of its status. */
+/** Called for every request that was answered, with the name of its status. */
 export type OnAnswered = (service: string, method: string, status: string) => void;
 
 export class GrpcServer {
@@ -56,7 +56,7 @@ export class GrpcServer {
     const limits = new ConnectionLimits(session, refused);
     this.#sessions.add(session);
     session.once('close', () => this.#sessions.delete(session));
-    // It is closed then; the streams are told.
+    // It is closed then; its streams emit 'close'.
     session.on('error', error => refused(messageOf(error)));
     session.on('stream', (stream, headers) => this.#request(stream, headers, caller, limits));
   }

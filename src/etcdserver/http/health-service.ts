@@ -15,10 +15,10 @@ const LOOK_MS = 1000;
  */
 export function healthService(
   services: readonly string[],
-  core: { readonly troubles: readonly string[] },
+  core: { readonly problems: readonly string[] },
 ): Methods<typeof Health> {
   const known = new Set(['', ...services]);
-  const now = () => (core.troubles.length === 0 ? ServingStatus.SERVING : ServingStatus.NOT_SERVING);
+  const now = () => (core.problems.length === 0 ? ServingStatus.SERVING : ServingStatus.NOT_SERVING);
   return {
     check({ service }) {
       if (!known.has(service)) throw new RpcError('NOT_FOUND', 'unknown service');
@@ -26,12 +26,12 @@ export function healthService(
     },
     watch({ service }, _caller, out) {
       if (!known.has(service)) return out.send({ status: ServingStatus.SERVICE_UNKNOWN });
-      let told = now();
-      out.send({ status: told });
+      let sent = now();
+      out.send({ status: sent });
       const timer = setInterval(() => {
         const status = now();
-        if (status === told || !out.writable) return;
-        told = status;
+        if (status === sent || !out.writable) return;
+        sent = status;
         out.send({ status });
       }, LOOK_MS);
       out.signal.addEventListener('abort', () => clearInterval(timer), { once: true });

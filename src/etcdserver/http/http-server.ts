@@ -48,8 +48,8 @@ export function httpServer(options: HttpServerOptions): Server {
       request.socket.destroy();
     }
   });
-  // Node watches over requests that never end from this event on, which a server that does not listen lacks; and a
-  // stranger could hold connections for ever.
+  // Node watches over requests that never end from this event on, which a server that does not listen lacks; and an
+  // anonymous client could hold connections forever.
   server.emit('listening');
   return server;
 }
@@ -84,12 +84,12 @@ const PAGES: ReadonlyMap<string, Page> = new Map<string, Page>(
   Object.entries<Page>({
     // etcd's probes read the text "true", not only the status.
     '/health'(core, _metrics, to) {
-      const { troubles } = core;
-      const healthy = troubles.length === 0;
+      const { problems } = core;
+      const healthy = problems.length === 0;
       json(
         to,
         healthy ? 200 : 503,
-        healthy ? { health: 'true' } : { health: 'false', reason: troubles.join(', ') },
+        healthy ? { health: 'true' } : { health: 'false', reason: problems.join(', ') },
       );
     },
     '/version'(_core, _metrics, to) {

@@ -21,7 +21,7 @@ export function kvService(core: Core): Methods<typeof KV> {
       checkRange(request);
       return core.read(() => {
         core.access.range(caller, request);
-        core.space.assertSound();
+        core.quota.assertSound();
         const selection = select(request, query => core.mvcc.range(query), answerSize(caller));
         return encodeRange(core.header(), selection);
       });
@@ -33,7 +33,7 @@ export function kvService(core: Core): Methods<typeof KV> {
       const bytes = request.key.byteLength + request.value.byteLength;
       return core.write(writer => {
         core.access.put(caller, request);
-        core.space.claim(bytes);
+        core.quota.claim(bytes);
         const { header, prevKv } = applyPut(writer, core.lessor, request);
         return encodePut(core.header(header.revision), prevKv);
       });
@@ -44,7 +44,7 @@ export function kvService(core: Core): Methods<typeof KV> {
       checkDelete(request);
       return core.write(writer => {
         core.access.deleteRange(caller, request);
-        core.space.assertSound();
+        core.quota.assertSound();
         if (request.prevKv) checkPrevious(writer, request, answerSize(caller));
         const { header, ...result } = applyDelete(writer, request);
         return { ...result, header: core.header(header.revision) };
@@ -57,8 +57,8 @@ export function kvService(core: Core): Methods<typeof KV> {
       const bytes = bytesPut(request);
       const job = (writer: MvccWriter) => {
         core.access.txn(caller, request);
-        if (bytes > 0) core.space.claim(bytes);
-        else core.space.assertSound();
+        if (bytes > 0) core.quota.claim(bytes);
+        else core.quota.assertSound();
         const { header, ...result } = applyTxn(
           writer,
           core.lessor,
@@ -71,7 +71,7 @@ export function kvService(core: Core): Methods<typeof KV> {
     },
 
     async compact(request, caller) {
-      core.access.unguarded(caller);
+      core.access.unrestricted(caller);
       const answer = await core.update(() => {
         core.mvcc.compact(request.revision);
         return { header: core.header() };

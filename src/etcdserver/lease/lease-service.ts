@@ -9,7 +9,7 @@ export function leaseService(core: Core): Methods<typeof Lease> {
     leaseGrant(request, caller) {
       return core.update(() => {
         const owner = core.access.grantLease(caller, request.TTL);
-        core.space.claim(0);
+        core.quota.claim(0);
         const id = request.ID === 0n ? freeId(core) : request.ID;
         const TTL = core.lessor.grant(id, request.TTL, owner);
         return { header: core.header(), ID: id, TTL };

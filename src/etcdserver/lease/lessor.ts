@@ -28,7 +28,7 @@ interface Lease {
   readonly id: bigint;
   /** Seconds. */
   readonly granted: bigint;
-  /** Who asked for it, where a Guard wants to know. */
+  /** The restricted caller that asked for it. */
   readonly owner: string | undefined;
   /** Monotonic milliseconds. */
   expiresAt: number;

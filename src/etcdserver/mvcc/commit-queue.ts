@@ -11,7 +11,7 @@
  * on the disk, which without writes is at once.
  *
  * A job returns its answer or throws; a throw is that job's own answer and touches no other. A job that has written
- * must not fail: requests are checked before they write. When one does all the same (HalfDone), or the COMMIT
+ * must not fail: requests are checked before they write. When one does all the same (PartialWriteError), or the COMMIT
  * fails, nothing of the group happened: every job gets the error, and `onRollback` lets the parts take their state
  * from the tables again. When an fsync fails nobody knows what is on the disk: from then on every job is refused, and
  * `onDiskFailed` ends the process. The next start reads the files and finds out (sqlite/examination.ts).
@@ -22,10 +22,10 @@
 import { DatabaseError } from '../sqlite/database-error.ts';
 
 /** Thrown by a job that failed after it had written; the whole group is undone. */
-export class HalfDone extends Error {
+export class PartialWriteError extends Error {
   constructor(cause: unknown) {
     super('a request failed half way', { cause });
-    this.name = 'HalfDone';
+    this.name = 'PartialWriteError';
   }
 }
 
@@ -153,7 +153,7 @@ export class CommitQueue {
         onDurable = this.#hooks.onCommit();
       }
     } catch (error) {
-      const cause = error instanceof HalfDone ? error.cause : error;
+      const cause = error instanceof PartialWriteError ? error.cause : error;
       if (cause instanceof DatabaseError) this.#failure = cause;
       this.#store.rollback();
       this.#hooks.onRollback();
@@ -232,7 +232,7 @@ function attempt(run: () => unknown): Outcome {
   try {
     return { ok: true, answer: run() };
   } catch (error) {
-    if (error instanceof HalfDone) throw error;
+    if (error instanceof PartialWriteError) throw error;
     return { ok: false, error };
   }
 }

@@ -37,7 +37,7 @@ const SYNC_MS = 1000;
 
 const fileOf = (database: string) => `${database}-ack`;
 
-/** @returns undefined when there is no such file, 'damaged' when neither record in it is whole. */
+/** @returns undefined when there is no such file, 'damaged' when both records in it are damaged. */
 export function readAcknowledged(database: string): Recorded | 'damaged' | undefined {
   let file: Buffer;
   try {

@@ -1,4 +1,4 @@
-/** The checksum of a row: it tells a damaged one, which SQLite would hand out as it is. */
+/** The checksum of a row: it finds a damaged one, which SQLite would return as it is. */
 import { crc32 } from 'node:zlib';
 
 /** A value of a row, as SQLite keeps it. */

@@ -33,7 +33,7 @@ export function sqliteCode(error: unknown): number | undefined {
 }
 
 /** Gives SQLite's errors our name and a way on. @throws DatabaseError */
-export function guarded<T>(path: string, act: () => T): T {
+export function translating<T>(path: string, act: () => T): T {
   try {
     return act();
   } catch (error) {

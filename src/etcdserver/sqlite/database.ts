@@ -32,11 +32,10 @@ import { backup, DatabaseSync, type StatementSync } from 'node:sqlite';
 import { promisify } from 'node:util';
 import { type Acknowledged, AcknowledgedFile, NOTHING_YET, readAcknowledged } from './acknowledged.ts';
 import { RESTART_PAGES } from './checkpointer.ts';
-import { DatabaseError, diskFailed, guarded, translated } from './database-error.ts';
+import { DatabaseError, diskFailed, translated, translating } from './database-error.ts';
 import { examine, withChecksums } from './examination.ts';
 import { keepPrivate, lock, OpenFiles, syncDirectory } from './files.ts';
-import { migrate } from './migration.ts';
-import { NEWEST_REVISION } from './schema.ts';
+import { migrate, NEWEST_REVISION } from './schema.ts';
 import { LogIndex, NOTHING } from './write-ahead-log.ts';
 
 /** The log at its longest: that many pages with a frame header of 24 bytes, and what comes during a checkpoint. */
@@ -82,12 +81,12 @@ export class Database implements Disposable {
    * @throws DatabaseError
    */
   static open(path: string, { acceptLoss = false }: { readonly acceptLoss?: boolean } = {}): Database {
-    return guarded(path, () => new Database(path, acceptLoss));
+    return translating(path, () => new Database(path, acceptLoss));
   }
 
   /** Looks for what `open` would refuse, and changes nothing. @throws DatabaseError */
   static examine(path: string): void {
-    guarded(path, () => {
+    translating(path, () => {
       using _ = lock(path);
       examine(path, false);
     });
@@ -178,7 +177,7 @@ export class Database implements Disposable {
   commit(): void {
     const { removal } = this.#files;
     if (removal !== undefined) throw removal;
-    guarded(this.path, () => {
+    translating(this.path, () => {
       // Asked within the transaction it costs no locks of its own.
       const total = this.#total();
       this.#commit.run();
@@ -248,12 +247,12 @@ export class Database implements Disposable {
 
   /** Copies what is left of the log into the file, so that the log starts over with the next write. */
   finishCheckpoint(): void {
-    guarded(this.path, () => this.#restart.get());
+    translating(this.path, () => this.#restart.get());
   }
 
   /** Gives free pages back to the file system. Outside of a transaction only. */
   defragment(): void {
-    guarded(this.path, () => {
+    translating(this.path, () => {
       this.#db.exec('VACUUM');
       if (this.#emptyLog()) this.#db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
       this.#committedBytes = this.#total();

@@ -17,8 +17,7 @@ import { messageOf } from '../../base/errors.ts';
 import { type Acknowledged, NOTHING_YET, readAcknowledged } from './acknowledged.ts';
 import { checksumOf } from './checksum.ts';
 import { corrupt, type DatabaseError, sqliteCode, writesLost } from './database-error.ts';
-import { versionOf } from './migration.ts';
-import { CHECKSUMS_SINCE, COLUMNS, MIGRATIONS, NEWEST_REVISION } from './schema.ts';
+import { CHECKSUMS_SINCE, COLUMNS, MIGRATIONS, NEWEST_REVISION, versionOf } from './schema.ts';
 import { logProblem } from './write-ahead-log.ts';
 
 /** Lets SQL compute the checksum of a row. */

@@ -32,7 +32,7 @@ export function lock(path: string): DatabaseSync {
   }
 }
 
-/** Everything that hosts have told is in these files, and the hashes of passwords: for the owner only. */
+/** The whole registry is in these files, and the hashes of passwords: for the owner only. */
 export function keepPrivate(path: string): void {
   try {
     closeSync(openSync(path, 'wx', 0o600));

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { newIdentity } from '../identity.ts';
 import { AcknowledgedFile, NOTHING_YET } from './acknowledged.ts';
 import { Database } from './database.ts';
-import { DatabaseError, guarded } from './database-error.ts';
+import { DatabaseError, translating } from './database-error.ts';
 import { DATABASE_FILE } from './files.ts';
 import { Tables } from './tables.ts';
 
@@ -84,7 +84,7 @@ async function cutHash(path: string, source: string): Promise<void> {
 
 /** Opening examines the file and migrates the tables. */
 function adopt(path: string): bigint {
-  return guarded(path, () => {
+  return translating(path, () => {
     using database = Database.open(path);
     const tables = new Tables(database);
     newIdentity(tables);

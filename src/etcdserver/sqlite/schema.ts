@@ -13,6 +13,8 @@
  *
  * Every row has a checksum of its other columns (checksum.ts), for SQLite has none of what it keeps.
  */
+import type { DatabaseSync } from 'node:sqlite';
+import { corrupt, DatabaseError } from './database-error.ts';
 
 /** Number of bits of a history position that count the changes within one revision. */
 export const SUB_BITS = 24n;
@@ -44,8 +46,8 @@ export type Table = keyof typeof COLUMNS;
 
 /** The end of a statement that inserts a row; the values are bound in the order of COLUMNS. */
 export function into(table: Table): string {
-  const places = COLUMNS[table].split(', ').map((_, index) => `?${index + 1}`);
-  return `INTO ${table} (${COLUMNS[table]}, checksum) VALUES (${places.join(', ')}, checksum_of(${places.join(', ')}))`;
+  const parameters = COLUMNS[table].split(', ').map((_, index) => `?${index + 1}`);
+  return `INTO ${table} (${COLUMNS[table]}, checksum) VALUES (${parameters.join(', ')}, checksum_of(${parameters.join(', ')}))`;
 }
 
 /** The newest revision that changed something; an empty store is at 1, as etcd's. */
@@ -134,3 +136,30 @@ export type MetaName =
   | 'alarm_corrupt'
   | 'auth_enabled'
   | 'auth_revision';
+
+/** 0 for a new file. @throws DatabaseError for a file of another program or a newer Tulle. */
+export function versionOf(db: DatabaseSync, path: string): number {
+  const read = (pragma: string) => Number(db.prepare(`PRAGMA ${pragma}`).get()?.[pragma]);
+  const version = read('user_version');
+  const id = read('application_id');
+  if (id !== APPLICATION_ID && (id !== 0 || version !== 0 || read('schema_version') !== 0)) {
+    throw corrupt(path, 'it is a SQLite database of another program');
+  }
+  if (version > SCHEMA_VERSION) {
+    throw new DatabaseError(
+      'NEWER_SCHEMA',
+      `${path} has schema version ${version}, this Tulle knows up to ${SCHEMA_VERSION}`,
+      { context: { path }, hint: 'start the Tulle that wrote it, or a newer one' },
+    );
+  }
+  return version;
+}
+
+/** Makes the tables, or brings them up to date. @throws DatabaseError */
+export function migrate(db: DatabaseSync, path: string): void {
+  const version = versionOf(db, path);
+  if (version === SCHEMA_VERSION) return;
+  db.exec('BEGIN IMMEDIATE');
+  for (const step of MIGRATIONS.slice(version)) db.exec(step);
+  db.exec(`PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${SCHEMA_VERSION}; COMMIT`);
+}

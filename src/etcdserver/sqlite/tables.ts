@@ -105,7 +105,7 @@ export class Tables {
 
   /**
    * In key order; at most `limit`, 0n for all. Without values when `keysOnly`.
-   * @param size is told of each key as it is read, and may throw.
+   * @param size adds each key as it is read, and may throw.
    */
   list(range: KeyRange, limit: bigint, keysOnly: boolean, size?: AnswerSize): Kv[] {
     const most = limit === 0n ? NO_LIMIT : limit;

@@ -1,5 +1,5 @@
 /**
- * SQLite's write-ahead log as a file (sqlite.org/fileformat2.html, section 4): whether it is whole up to a position.
+ * SQLite's write-ahead log as a file (sqlite.org/fileformat2.html, section 4): whether it is intact up to a position.
  *
  *     header   magic, version, page size, number of checkpoints, salt 1, salt 2, checksum
  *     frame    page number, size of the database, salt 1, salt 2, checksum; then the page
@@ -72,12 +72,12 @@ function problemIn(file: number, needed: LogPosition): string | undefined {
     const count = Math.min(BATCH, needed.frames - done);
     const frames = readAt(file, HEADER_BYTES + done * frameBytes, count * frameBytes);
     for (let at = 0; at < count * frameBytes; at += frameBytes, done++) {
-      const place = `at page ${done + 1} of the ${needed.frames} that were acknowledged`;
-      if (at + frameBytes > frames.byteLength) return `is cut short ${place}`;
+      const where = `at page ${done + 1} of the ${needed.frames} that were acknowledged`;
+      if (at + frameBytes > frames.byteLength) return `is cut short ${where}`;
       sum.add(frames, at, 8);
       sum.add(frames, at + FRAME_HEADER_BYTES, frameBytes - FRAME_HEADER_BYTES);
       if (!isNext(frames, at) || !sum.is(frames.getUint32(at + 16), frames.getUint32(at + 20))) {
-        return `is damaged ${place}`;
+        return `is damaged ${where}`;
       }
     }
   }

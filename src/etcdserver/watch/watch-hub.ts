@@ -28,7 +28,7 @@ export class WatchHub {
     this.#revision = mvcc.revision;
   }
 
-  /** The newest revision that was published. What is newer may not be durable yet, and is not told to anybody. */
+  /** The newest revision that was published. What is newer may not be durable yet, and is not delivered to anybody. */
   get revision(): bigint {
     return this.#revision;
   }
@@ -75,7 +75,7 @@ export class WatchHub {
     return previous?.modRevision === revision ? this.#mvcc.stateAt(previous.key, revision - 1n) : previous;
   }
 
-  /** Reports progress to the watchers that asked for it and have heard nothing since the last call. */
+  /** Reports progress to the watchers that asked for it and have received nothing since the last call. */
   reportProgress(): void {
     for (const stream of this.#streams) stream.reportProgress();
   }

@@ -10,7 +10,7 @@ import { positionOf } from '../sqlite/schema.ts';
 import type { HistoryRow, Kv } from '../sqlite/tables.ts';
 import type { WatcherIndex } from './watcher-index.ts';
 
-/** What a watcher is told; all watchers of a change are given the same one. */
+/** An event for watchers; all watchers of a change share one. */
 export class WatchEvent implements Event {
   readonly type: KeyChange['type'];
   readonly kv: Kv;
@@ -33,7 +33,7 @@ export class WatchEvent implements Event {
 export interface WatchOptions {
   readonly id: bigint;
   readonly range: KeyRange;
-  /** The first revision to tell of. */
+  /** The first revision to deliver. */
   readonly from: bigint;
   readonly noPut: boolean;
   readonly noDelete: boolean;
@@ -70,7 +70,7 @@ const PAGE = 1000;
 const PAGE_BYTES = 1024 * 1024;
 
 export class WatchStream {
-  /** Knows the newest revision that may be told of. */
+  /** Knows the newest revision that may be delivered. */
   readonly #hub: { readonly revision: bigint };
   readonly #mvcc: Mvcc;
   readonly #index: WatcherIndex<Watcher>;
@@ -110,7 +110,7 @@ export class WatchStream {
     return this.#nextId++;
   }
 
-  /** Begins to tell of `options.range`; the id must be free. Events follow in a later turn at the earliest. */
+  /** Begins to deliver changes of `options.range`; the id must be free. Events follow in a later turn at the earliest. */
   add(options: WatchOptions): void {
     const live = options.from > this.#hub.revision;
     const watcher = { ...options, stream: this, next: options.from, live, active: false };
@@ -207,17 +207,17 @@ export class WatchStream {
     this.#behind.delete(watcher);
   }
 
-  /** Whole revisions from `from` on, and the revision to go on with. */
+  /** Complete revisions from `from` on, and the revision to go on with. */
   #page(from: bigint): { readonly rows: readonly HistoryRow[]; readonly end: bigint } {
     const { revision } = this.#hub;
     for (let times = 1; ; times *= 2) {
       const found = this.#mvcc.history(positionOf(from), times * PAGE, times * PAGE_BYTES);
       const rows = found.rows.filter(row => row.modRevision <= revision);
       if (found.complete || rows.length < found.rows.length) return { rows, end: revision + 1n };
-      // The last revision of a page may be cut; a revision is told whole or not at all.
+      // The last revision of a page may be cut; a revision is delivered completely or not at all.
       const last = rows.at(-1)?.modRevision ?? from;
-      const whole = rows.filter(row => row.modRevision < last);
-      if (whole.length > 0) return { rows: whole, end: last };
+      const complete = rows.filter(row => row.modRevision < last);
+      if (complete.length > 0) return { rows: complete, end: last };
     }
   }
 
@@ -236,7 +236,7 @@ export class WatchStream {
 
 const EMPTY = new Uint8Array();
 
-/** Whether a watcher is told of changes of this type. */
+/** Whether a watcher wants changes of this type. */
 export function wants(watcher: WatchOptions, type: KeyChange['type']): boolean {
   return type === 'put' ? !watcher.noPut : !watcher.noDelete;
 }

@@ -1,6 +1,6 @@
 /**
- * Which hosts a store has certified, and for which key. An id can be read by everybody; the key cannot, so a
- * certificate for an id that is in this book needs the key that is written here, or an administrator's word.
+ * Which hosts a store has certified, and for which key. Everybody can read an id, and nobody but its host has the key: so
+ * another certificate for an id that is listed here needs the same key, or a token that an administrator made for the id.
  *
  *     <directory>/<host id>.json   {"version":1,"key":"<SHA-256 of the public key>","name":"docker2","expiresAt":"..."}
  */
@@ -30,7 +30,7 @@ export interface CertifiedHost {
   readonly expiresAt: string;
 }
 
-export class HostBook {
+export class CertifiedHosts {
   readonly #directory: string;
   /** One after the other: two hosts that come with one id at the same time must not both find it free. */
   #last: Promise<unknown> = Promise.resolve();
@@ -39,7 +39,7 @@ export class HostBook {
     this.#directory = directory;
   }
 
-  /** Runs `work` while nobody else changes the book. */
+  /** Runs `work` while nobody else changes the files. */
   exclusively<T>(work: () => Promise<T>): Promise<T> {
     const result = this.#last.then(work);
     this.#last = result.catch(() => undefined);

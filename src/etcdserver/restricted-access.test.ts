@@ -8,8 +8,8 @@ import {
   TxnRequestSchema,
 } from '../store/wire/generated/kv_pb.ts';
 import { Access } from './auth/access.ts';
-import type { Guard } from './auth/guard.ts';
-import { GuardedAccess } from './auth/guarded-access.ts';
+import type { Authorizer } from './auth/authorizer.ts';
+import { RestrictedAccess } from './auth/restricted-access.ts';
 import type { Caller } from './rpc.ts';
 import type { Kv } from './sqlite/tables.ts';
 
@@ -36,8 +36,8 @@ const OWNERS = new Map([
 const valueAt = (key: Uint8Array) => CONTENTS.find(one => text(one.key) === text(key));
 
 /** Everybody may write what bears their own name. */
-const GUARD: Guard = {
-  organization: 'guarded',
+const AUTHORIZER: Authorizer = {
+  organization: 'restricted',
   storeLeases: { most: 2, longest: 100n },
   keys: { start: bytes('a'), end: bytes('z') },
   reset: () => undefined,
@@ -52,8 +52,8 @@ const GUARD: Guard = {
 };
 
 let granted = 0;
-const guarded = new GuardedAccess({
-  guard: GUARD,
+const restricted = new RestrictedAccess({
+  authorizer: AUTHORIZER,
   lessor: { has: id => OWNERS.has(id), ownerOf: id => OWNERS.get(id), countOf: () => granted },
   keysOfLease: lease => CONTENTS.filter(one => one.lease === lease).map(one => one.key),
   get: valueAt,
@@ -61,7 +61,7 @@ const guarded = new GuardedAccess({
 const access = new Access({
   auth: { enabled: false } as ConstructorParameters<typeof Access>[0]['auth'],
   tokens: {} as ConstructorParameters<typeof Access>[0]['tokens'],
-  guarded,
+  restricted,
   keysOfLease: () => [],
 });
 
@@ -72,12 +72,12 @@ const caller = (commonName: string, organization?: string): Caller => ({
   organization,
   requestBytes: 0,
 });
-const anna = caller('anna', 'guarded');
+const anna = caller('anna', 'restricted');
 const put = (request: MessageInitShape<typeof PutRequestSchema>) => create(PutRequestSchema, request);
 const DENIED = { code: 'PERMISSION_DENIED', message: /^etcdserver: permission denied/ };
 const OWN = { key: bytes('a'), value: bytes('anna') };
 
-describe('a guarded caller', () => {
+describe('a restricted caller', () => {
   test('writes what the rule allows, and hears why not', () => {
     access.put(anna, put(OWN));
     access.put(anna, put({ key: bytes('new'), value: bytes('anna') }));
@@ -158,7 +158,7 @@ describe('a guarded caller', () => {
 
   test('administers nothing', () => {
     assert.throws(() => access.admin(anna), DENIED);
-    assert.throws(() => access.unguarded(anna), DENIED);
+    assert.throws(() => access.unrestricted(anna), DENIED);
     access.admin(caller('anna'));
   });
 });

@@ -1,4 +1,4 @@
-/** What callers under a Guard may do. Each refusal says why: the other end is a program of ours, and a person reads its log. */
+/** What restricted callers may do. Each refusal has a reason: the caller is an agent, and a person reads its log. */
 import type {
   DeleteRangeRequest,
   PutRequest,
@@ -9,25 +9,25 @@ import { denial, refusal } from '../errors.ts';
 import type { Lessor } from '../lease/lessor.ts';
 import type { Caller } from '../rpc.ts';
 import type { Kv } from '../sqlite/tables.ts';
-import type { Guard, GuardedWrite } from './guard.ts';
+import type { Authorizer, ProposedWrite } from './authorizer.ts';
 
 export interface GuardedAccessOptions {
-  readonly guard: Guard;
+  readonly authorizer: Authorizer;
   readonly lessor: Pick<Lessor, 'has' | 'ownerOf' | 'countOf'>;
   readonly keysOfLease: (lease: bigint) => Uint8Array[];
   readonly get: (key: Uint8Array) => Kv | undefined;
 }
 
-export class GuardedAccess {
+export class RestrictedAccess {
   readonly #options: GuardedAccessOptions;
 
   constructor(options: GuardedAccessOptions) {
     this.#options = options;
   }
 
-  /** Whether the rule is for this caller. */
+  /** Whether this caller is restricted. */
   concerns({ organization }: Caller): boolean {
-    return organization === this.#options.guard.organization;
+    return organization === this.#options.authorizer.organization;
   }
 
   /** @throws RpcError, as all here */
@@ -53,8 +53,8 @@ export class GuardedAccess {
 
   /** @returns whose the new lease is */
   grant(caller: Caller, ttl: bigint): string {
-    const { guard, lessor } = this.#options;
-    const { most, longest } = guard.storeLeases;
+    const { authorizer, lessor } = this.#options;
+    const { most, longest } = authorizer.storeLeases;
     const name = nameOf(caller);
     if (ttl > longest) throw denial(`a host has its leases for ${longest} seconds at the longest`);
     if (lessor.countOf(name) >= most) {
@@ -67,21 +67,21 @@ export class GuardedAccess {
 
   /** Whether the caller may keep alive, use and revoke this lease. One that is not there refuses itself. */
   lease(caller: Caller, id: bigint): void {
-    const { guard, lessor, keysOfLease } = this.#options;
+    const { authorizer, lessor, keysOfLease } = this.#options;
     if (!lessor.has(id)) return;
     const name = nameOf(caller);
     const owner = lessor.ownerOf(id);
     if (owner === name) return;
     // Granted by an administrator, or before owners were written down: it belongs to whom all its keys belong.
     const keys = owner === undefined ? keysOfLease(id) : [];
-    if (keys.length > 0 && keys.every(key => guard.owns(name, key))) return;
+    if (keys.length > 0 && keys.every(key => authorizer.owns(name, key))) return;
     throw denial(`the store lease ${id.toString(16)} is not of this host`);
   }
 
-  #check(caller: Caller, writes: readonly GuardedWrite[]): void {
+  #check(caller: Caller, writes: readonly ProposedWrite[]): void {
     const { peer } = caller;
     const address = peer.slice(0, peer.lastIndexOf(':')).replace(/^\[|\]$|^::ffff:/g, '');
-    const reason = this.#options.guard.refuses({ name: nameOf(caller), address }, writes);
+    const reason = this.#options.authorizer.refuses({ name: nameOf(caller), address }, writes);
     if (reason !== undefined) throw denial(reason);
   }
 
@@ -90,14 +90,14 @@ export class GuardedAccess {
     if (!request.ignoreLease && request.lease !== 0n) this.lease(caller, request.lease);
   }
 
-  #writesOf({ request }: RequestOp): GuardedWrite[] {
+  #writesOf({ request }: RequestOp): ProposedWrite[] {
     if (request.case === 'requestPut') return [this.#writeOf(request.value)];
     if (request.case === 'requestDeleteRange') return [deletionOf(request.value)];
     if (request.case === 'requestTxn') throw denial('a host makes no transactions within transactions');
     return [];
   }
 
-  #writeOf({ key, value, lease, ignoreValue, ignoreLease }: PutRequest): GuardedWrite {
+  #writeOf({ key, value, lease, ignoreValue, ignoreLease }: PutRequest): ProposedWrite {
     const present = ignoreValue || ignoreLease ? this.#options.get(key) : undefined;
     if (present === undefined) {
       if (ignoreValue || ignoreLease) throw refusal('keyNotFound');
@@ -108,7 +108,7 @@ export class GuardedAccess {
   }
 }
 
-function deletionOf({ key, rangeEnd }: DeleteRangeRequest): GuardedWrite {
+function deletionOf({ key, rangeEnd }: DeleteRangeRequest): ProposedWrite {
   if (rangeEnd.byteLength > 0) throw denial('a host deletes keys one by one');
   return { key, next: undefined };
 }

@@ -14,7 +14,7 @@ export const DEFAULT_QUOTA = 2n * 1024n ** 3n;
 /** A small put costs this much of the quota at least, in bytes: its rows and its share of the indexes. */
 const OVERHEAD = 256;
 
-export class Space {
+export class Quota {
   readonly #database: Database;
   readonly #tables: Tables;
   readonly #quota: bigint;

@@ -1,4 +1,4 @@
-/** What a Guard hears of: it must know what is there whatever happened to the writes before. */
+/** What an Authorizer hears of: it must know what is there whatever happened to the writes before. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -6,19 +6,19 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { silentLogger } from '../base/log.ts';
 import { ManualClock } from '../testing/manual-clock.ts';
-import type { Guard } from './auth/guard.ts';
+import type { Authorizer } from './auth/authorizer.ts';
 import { Core } from './core.ts';
 import type { Kv } from './sqlite/tables.ts';
 
 const bytes = (text: string) => Uint8Array.from(Buffer.from(text));
 const text = (value: Uint8Array) => Buffer.from(value).toString();
 
-/** Keeps what it is told of. */
-function recordingGuard() {
+/** Records the calls. */
+function recordingAuthorizer() {
   const known = new Map<string, string>();
   const take = (kv: Kv) => known.set(text(kv.key), text(kv.value));
-  const guard: Guard = {
-    organization: 'guarded',
+  const authorizer: Authorizer = {
+    organization: 'restricted',
     storeLeases: { most: 1, longest: 1n },
     keys: { start: bytes('a'), end: bytes('c') },
     reset(kvs) {
@@ -29,13 +29,13 @@ function recordingGuard() {
     refuses: () => undefined,
     owns: () => false,
   };
-  return { guard, known };
+  return { authorizer, known };
 }
 
-test('D2: a guard knows what is there at the start, after a change, and after one that was undone', async t => {
-  const directory = mkdtempSync(join(tmpdir(), 'tt-guard-'));
+test('D2: an authorizer knows what is there at the start, after a change, and after one that was undone', async t => {
+  const directory = mkdtempSync(join(tmpdir(), 'tt-authorizer-'));
   t.after(() => rmSync(directory, { recursive: true }));
-  const open = (guard: Guard) =>
+  const open = (authorizer: Authorizer) =>
     new Core({
       path: join(directory, 'store.db'),
       clock: new ManualClock(),
@@ -43,17 +43,17 @@ test('D2: a guard knows what is there at the start, after a change, and after on
       quota: undefined,
       progressMs: 600_000,
       onDiskFailed: assert.ifError,
-      guard,
+      authorizer,
     });
   const put = (core: Core, key: string, value: string) =>
     core.write(writer => writer.put(bytes(key), bytes(value), 0n));
   {
-    await using core = open(recordingGuard().guard);
+    await using core = open(recordingAuthorizer().authorizer);
     await put(core, 'a', '1');
     await put(core, 'c', 'beyond its keys');
   }
-  const { guard, known } = recordingGuard();
-  await using core = open(guard);
+  const { authorizer, known } = recordingAuthorizer();
+  await using core = open(authorizer);
   assert.deepEqual([...known], [['a', '1']]);
   await put(core, 'b', '2');
   assert.equal(known.get('b'), '2');
