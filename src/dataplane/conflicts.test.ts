@@ -70,7 +70,7 @@ describe('rivals', () => {
     const taken = async () => {
       await host.others.apply([change.deleteNexthop(theirs.id), change.addNexthop(theirs)]);
       await host.pass(5000);
-      assert.match(host.show(), new RegExp(`^id ${theirs.id} dev eth0 scope link proto static$`, 'm'));
+      assert.match(host.show(), new RegExp(`^id ${theirs.id} dev eth0 scope host proto static$`, 'm'));
       assert.match(host.show(), new RegExp(`^10\\.3\\.2\\.0/24 nhid (?!${theirs.id} )`, 'm'));
       assert.equal(host.plane.report().inSync, true);
     };

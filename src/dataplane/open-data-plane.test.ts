@@ -76,7 +76,7 @@ describe('the data plane', () => {
     const moved = { ip: Ip.parse('10.3.200.0'), length: 32 };
     host.plane.setHost({ ...rest, addresses: addresses.map(own => ({ ...own, address: moved })) });
     assert.equal((await host.plane.apply()).inSync, true);
-    assert.match(host.show(), /^flannel\.88 inet 10\.3\.200\.0\/32$/m);
+    assert.match(host.show(), /^flannel\.88 inet 10\.3\.200\.0\/32 scope global flannel\.88$/m);
     assert.doesNotMatch(host.show(), /inet 10\.3\.0\.0/);
     assert.deepEqual(host.repairs, []);
   });

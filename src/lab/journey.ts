@@ -3,12 +3,13 @@
  * one is looked up as the kernel would: what one step finds is what the next one searches for.
  */
 import { Ip } from '../base/ip.ts';
-import { formatInterfaceAddress, Prefix } from '../base/prefix.ts';
+import { Prefix } from '../base/prefix.ts';
 import { connectRoute } from '../netlink/route/connect.ts';
-import { NUD_PERMANENT, NUD_REACHABLE, RTNH_F_ONLINK } from '../netlink/route/constants.ts';
 import type { VxlanInfo } from '../netlink/route/link-info.ts';
-import type { FdbEntry, Link, Neighbor, Route } from '../netlink/route/objects.ts';
+import type { Link } from '../netlink/route/objects.ts';
 import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
+import { addressLine, fdbLine, neighborLine, routeLine } from '../netlink/text/entries.ts';
+import { linkLine, linkNames } from '../netlink/text/link.ts';
 import { Netns } from '../sys/netns.ts';
 import { LabHost } from './host.ts';
 import type { ContainerRecord, HostRecord } from './record.ts';
@@ -51,11 +52,10 @@ export async function traceJourney(from: End, to: End): Promise<Hop[]> {
   }
   const links = await source.links.list();
   const link = links.find(({ index }) => index === route.oif);
-  const name = link?.name ?? '?';
   hops.push({
     place: near.name,
     story: `The route to the peer's subnet names a gateway and a device.`,
-    entries: [formatRoute(route, name)],
+    entries: [routeLine(route, linkNames(links))],
   });
   if (link?.info?.kind === 'vxlan' && route.gateway !== undefined) {
     hops.push(...(await throughTunnel(source, link, link.info, route.gateway, links)));
@@ -71,13 +71,13 @@ export async function traceJourney(from: End, to: End): Promise<Hop[]> {
 }
 
 async function leaveContainer(inside: Rtnetlink, { host, container }: End): Promise<Hop> {
-  const [links, routes] = [await inside.links.list(), await inside.routes.list({ family: 'ipv4' })];
+  const routes = await inside.routes.list({ family: 'ipv4' });
   const route = routes.find(({ destination }) => destination === undefined);
-  const device = links.find(({ index }) => index === route?.oif)?.name ?? '?';
+  const nameOf = linkNames(await inside.links.list());
   return {
     place: `${host.name}/${container.name}`,
     story: `The container has ${container.ip}. The target is outside its subnet, so it takes the default route.`,
-    entries: route === undefined ? [] : [formatRoute(route, device)],
+    entries: route === undefined ? [] : [routeLine(route, nameOf)],
   };
 }
 
@@ -86,11 +86,11 @@ async function enterHost(source: Rtnetlink, { host }: End): Promise<Hop> {
   const addresses = await source.addresses.list({ family: 'ipv4' });
   // The tunnel device has the base address of the same block, as a /32.
   const gateway = addresses.find(({ ip, length }) => block.contains(ip) && length === block.length);
-  const bridge = (await source.links.list()).find(({ index }) => index === gateway?.index);
+  const nameOf = linkNames(await source.links.list());
   return {
     place: host.name,
     story: `The gateway is the host's bridge. The host forwards packets for others: TTL 64 becomes 63.`,
-    entries: gateway === undefined ? [] : [`${bridge?.name ?? '?'} inet ${formatInterfaceAddress(gateway)}`],
+    entries: gateway === undefined ? [] : [addressLine(gateway, nameOf)],
   };
 }
 
@@ -101,13 +101,13 @@ async function throughTunnel(
   gateway: Ip,
   links: readonly Link[],
 ): Promise<Hop[]> {
-  const place = links.find(({ index }) => index === info.link)?.name ?? 'uplink';
+  const nameOf = linkNames(links);
   const neighbor = (await source.neighbors.list({ index: link.index })).find(({ ip }) => ip.equals(gateway));
   const hops: Hop[] = [
     {
       place: link.name,
       story: `Which MAC address has ${gateway}? No ARP request is sent: the agent has added the entry (IP to inner MAC).`,
-      entries: neighbor === undefined ? [] : [formatNeighbor(neighbor, link.name)],
+      entries: neighbor === undefined ? [] : [neighborLine(neighbor, nameOf)],
     },
   ];
   const mac = neighbor?.mac;
@@ -117,54 +117,43 @@ async function throughTunnel(
   hops.push({
     place: link.name,
     story: `Behind which host is that MAC address? The forwarding database says it (FDB: inner MAC to outer IP).`,
-    entries: entry === undefined ? [] : [formatFdbEntry(entry, link.name)],
+    entries: entry === undefined ? [] : [fdbLine(entry, nameOf)],
   });
   if (entry?.destination === undefined) return hops;
   const route = await source.routes.lookup(entry.destination);
-  const device = links.find(({ index }) => index === route.oif)?.name ?? '?';
   hops.push({
-    place: `underlay (${place})`,
+    place: `underlay (${info.link === undefined ? 'uplink' : nameOf(info.link)})`,
     story: `The frame is wrapped into a UDP packet, 50 bytes longer, that any network can carry.`,
     entries: [
       `${info.local ?? '?'} > ${entry.destination} UDP ${info.port ?? '?'} VXLAN vni ${info.id ?? '?'} [inner frame]`,
-      `${entry.destination} dev ${device}`,
+      routeLine(route, nameOf),
     ],
   });
   return hops;
 }
 
 async function leaveTunnel(destination: Rtnetlink, name: string, info: VxlanInfo): Promise<Hop> {
-  const link = (await destination.links.list()).find(
-    candidate => candidate.info?.kind === 'vxlan' && candidate.info.id === info.id,
-  );
-  const own = link?.info?.kind === 'vxlan' ? link.info : undefined;
+  const links = await destination.links.list();
+  const link = links.find(candidate => candidate.info?.kind === 'vxlan' && candidate.info.id === info.id);
   return {
     place: name,
     story: `The kernel knows the port and the VNI, unwraps the frame, and finds its own MAC address in it.`,
-    entries:
-      link === undefined
-        ? []
-        : [
-            `${link.name} vxlan id ${own?.id ?? '?'} local ${own?.local ?? '?'} dstport ${own?.port ?? '?'} lladdr ${link.mac ?? '?'}`,
-          ],
+    entries: link === undefined ? [] : [linkLine(link, linkNames(links))],
   };
 }
 
 async function arrive(destination: Rtnetlink, name: string, to: End, target: Ip): Promise<Hop[]> {
   const route = await destination.routes.lookup(target);
-  const links = await destination.links.list();
-  const bridge = links.find(({ index }) => index === route.oif);
-  const device = bridge?.name ?? '?';
-  const neighbor = (
-    await destination.neighbors.list(bridge === undefined ? {} : { index: bridge.index })
-  ).find(({ ip }) => ip.equals(target));
+  const nameOf = linkNames(await destination.links.list());
+  const neighbors = await destination.neighbors.list(route.oif === undefined ? {} : { index: route.oif });
+  const neighbor = neighbors.find(({ ip }) => ip.equals(target));
   return [
     {
       place: name,
       story: `The target is in this host's own subnet, so it is on the bridge. Forwarded again: TTL 63 becomes 62.`,
       entries: [
-        `${to.host.subnet} dev ${device}`,
-        ...(neighbor === undefined ? [] : [formatNeighbor(neighbor, device)]),
+        routeLine(route, nameOf),
+        ...(neighbor === undefined ? [] : [neighborLine(neighbor, nameOf)]),
       ],
     },
     {
@@ -173,24 +162,4 @@ async function arrive(destination: Rtnetlink, name: string, to: End, target: Ip)
       entries: [],
     },
   ];
-}
-
-function formatRoute(route: Route, device: string): string {
-  return [
-    route.destination?.toString() ?? 'default',
-    ...(route.nexthopId === undefined ? [] : ['nhid', route.nexthopId]),
-    ...(route.gateway === undefined ? [] : ['via', route.gateway]),
-    'dev',
-    device,
-    ...((route.flags & RTNH_F_ONLINK) === 0 ? [] : ['onlink']),
-  ].join(' ');
-}
-
-function formatNeighbor({ ip, mac, state }: Neighbor, device: string): string {
-  const word = state === NUD_PERMANENT ? 'PERMANENT' : state === NUD_REACHABLE ? 'REACHABLE' : 'learned';
-  return `${ip} dev ${device} lladdr ${mac ?? '?'} ${word}`;
-}
-
-function formatFdbEntry({ mac, destination, state }: FdbEntry, device: string): string {
-  return `${mac} dev ${device} dst ${destination ?? '?'} self${state === NUD_PERMANENT ? ' permanent' : ''}`;
 }

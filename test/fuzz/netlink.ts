@@ -14,7 +14,17 @@ import { decodeFamily, GENERIC_PROTOCOL } from '../../src/netlink/generic/contro
 import { type Message, readMessages, writeMessage } from '../../src/netlink/message.ts';
 import type { NetlinkProtocol } from '../../src/netlink/protocol.ts';
 import { ROUTE_PROTOCOL } from '../../src/netlink/route/protocol.ts';
+import type { KernelEvent } from '../../src/netlink/route/rtnetlink.ts';
 import { decodeKernelEvent } from '../../src/netlink/route/watch.ts';
+import {
+  addressLine,
+  fdbLine,
+  neighborLine,
+  nexthopLine,
+  routeLine,
+  ruleLine,
+} from '../../src/netlink/text/entries.ts';
+import { linkLine, linkNames } from '../../src/netlink/text/link.ts';
 import { encodeAcknowledgement } from '../../src/testing/netlink/fake-messages.ts';
 import { FakeRefusal } from '../../src/testing/netlink/fake-refusal.ts';
 import { parseVector, protocolOf, structSize } from '../support/netlink-vector.ts';
@@ -78,6 +88,31 @@ function withNameless(protocol: NetlinkProtocol, { payload, ...rest }: Message):
   return { ...rest, payload: writer.finish() };
 }
 
+function lineOf(event: KernelEvent | undefined): string {
+  if (event === undefined) return '';
+  const nameOf = linkNames([]);
+  switch (event.type) {
+    case 'link':
+      return linkLine(event.link, nameOf);
+    case 'address':
+      return addressLine(event.address, nameOf);
+    case 'route':
+      return routeLine(event.route, nameOf);
+    case 'nexthop':
+      return nexthopLine(event.nexthop, nameOf);
+    case 'neighbor':
+      return neighborLine(event.neighbor, nameOf);
+    case 'fdb':
+      return fdbLine(event.entry, nameOf);
+    case 'rule':
+      return ruleLine(event.rule);
+    case 'netconf':
+    case 'overrun':
+    case 'idle':
+      return '';
+  }
+}
+
 export const netlinkTargets: readonly FuzzTarget[] = [
   {
     name: 'netlink announcements',
@@ -100,6 +135,11 @@ export const netlinkTargets: readonly FuzzTarget[] = [
         return decoded;
       });
     },
+  },
+  {
+    name: 'kernel objects in the words of ip and bridge',
+    seeds: datagrams,
+    accepts: input => decodes(input, bytes => readMessages(bytes).map(decodeKernelEvent).map(lineOf)),
   },
   {
     name: 'families of generic netlink',

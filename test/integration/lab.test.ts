@@ -171,7 +171,7 @@ describe('the demo', possible, () => {
     assert.match(stdout, /36 pairs, 108 packets sent, 0 lost/);
     for (const entry of [
       /default via 188\.172\.\d+\.1 dev eth0/,
-      /188\.172\.\d+\.0\/24 (nhid \d+ )?via 188\.172\.\d+\.0 dev flannel\.88 onlink/,
+      /188\.172\.\d+\.0\/24 (nhid \d+ )?via 188\.172\.\d+\.0 dev flannel\.88 proto 77 onlink/,
       /188\.172\.\d+\.0 dev flannel\.88 lladdr [0-9a-f:]{17} PERMANENT/,
       /[0-9a-f:]{17} dev flannel\.88 dst 192\.168\.65\.4 self permanent/,
       /192\.168\.65\.3 > 192\.168\.65\.4 UDP 4789 VXLAN vni 88/,

@@ -63,7 +63,7 @@ describe('a link', () => {
     host.kernel.plugIn({ name: 't0', info: { kind: 'tun', type: 'tun' } });
     await host.pass(1000);
     assert.equal(host.plane.report().inSync, true);
-    assert.match(host.show(), /^t0: mtu 1472 up /m);
+    assert.match(host.show(), /^t0: <[^>]*\bUP\b[^>]*> mtu 1472 /m);
   });
 
   test('of another kind under the name of ours stays', async () => {

@@ -25,7 +25,7 @@ import {
   RTPROT_KERNEL,
 } from '../../netlink/route/constants.ts';
 import type { Route } from '../../netlink/route/objects.ts';
-import { routeProtocolWord, routeTypeWord } from '../../netlink/text/route-words.ts';
+import { routeProtocolWord, routeTypeWord } from '../../netlink/text/words.ts';
 import { type Device, type Entry, type EntryKind, PROTOCOL } from './entry.ts';
 
 export interface RouteEntry extends Entry {

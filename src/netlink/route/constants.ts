@@ -175,6 +175,8 @@ export const RTN_LOCAL = 2;
 export const RTN_BROADCAST = 3;
 export const RTN_ANYCAST = 4;
 export const RTN_MULTICAST = 5;
+/** The answer to a lookup. */
+export const RTM_F_CLONED = 0x200;
 export const RTM_F_LOOKUP_TABLE = 0x1000;
 
 /** lwtunnel.h; the numbers for IPv6 are the same. */

@@ -48,12 +48,12 @@ export const nexthopMessage = new MessageCodec(
 
 export function writeNexthop(
   writer: Writer,
-  nexthop: Omit<NewNexthop, 'family'> & Partial<Pick<Nexthop, 'family' | 'unknown'>>,
+  nexthop: Omit<NewNexthop, 'family'> & Partial<Pick<Nexthop, 'family' | 'scope' | 'unknown'>>,
 ): void {
-  const { id, family, protocol = 0, flags = 0, gateway, oif, blackhole, unknown } = nexthop;
+  const { id, family, scope = 0, protocol = 0, flags = 0, gateway, oif, blackhole, unknown } = nexthop;
   nexthopMessage.write(
     writer,
-    { family: familyNumber(family), scope: 0, protocol, flags },
+    { family: familyNumber(family), scope, protocol, flags },
     { id, oif, gateway, blackhole, unknown },
   );
 }
@@ -70,6 +70,7 @@ export function decodeNexthop(payload: Uint8Array): Nexthop | undefined {
   return defined({
     id: found.id,
     family: familyOf(header.family),
+    scope: header.scope,
     protocol: header.protocol,
     flags: header.flags,
     gateway: found.gateway,

@@ -141,6 +141,7 @@ test('next hops', () => {
   const nexthop = fc.record({
     id: u32,
     family: fc.constantFrom('ipv4' as const, 'ipv6' as const),
+    scope: u8,
     protocol: u8,
     flags: u32,
     gateway: maybe(ip),

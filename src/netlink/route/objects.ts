@@ -126,6 +126,8 @@ export interface Nexthop {
   readonly id: number;
   /** Absent for a group of next hops. */
   readonly family?: Family;
+  /** RT_SCOPE_*, chosen by the kernel: 253 link through a gateway, 254 host without one. */
+  readonly scope?: number;
   readonly protocol: number;
   readonly flags: number;
   readonly gateway?: Ip;

@@ -15,8 +15,9 @@ const ids = new NexthopIds(DEVICE);
 export const nexthopId = (n: number) => ids.of(Ip.parse(`10.3.${n}.0`));
 
 export const WORLD = [
-  `${DEVICE}: mtu 1450 up link/ether 02:00:00:00:00:01 vxlan id 88 local 192.168.65.3 dev eth0 dstport 4789 nolearning`,
-  `${DEVICE} inet 10.3.0.0/32`,
+  `${DEVICE}: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1450 link/ether 02:00:00:00:00:01 vxlan id 88 local 192.168.65.3 dev eth0 ` +
+    'srcport 0 0 dstport 4789 nolearning ttl auto ageing 300 udpcsum noudp6zerocsumtx noudp6zerocsumrx',
+  `${DEVICE} inet 10.3.0.0/32 scope global ${DEVICE}`,
   ...[1, 2, 3, 4].map(n => `10.3.${n}.0 dev ${DEVICE} lladdr 02:00:00:00:01:0${n} PERMANENT`),
   ...[1, 2, 3, 4].map(n => `02:00:00:00:01:0${n} dev ${DEVICE} dst 192.168.65.10${n} self permanent`),
   ...[1, 2, 3, 4]

@@ -99,10 +99,11 @@ test('the state prints as ip and bridge do', async () => {
   assert.equal(
     kernel.show('ip link'),
     [
-      '1: lo: mtu 65536 up link/ether 00:00:00:00:00:00',
-      '2: eth0: mtu 1500 up link/ether 02:fa:4e:00:00:02',
-      '3: flannel.88: mtu 1450 up link/ether 02:00:00:00:00:01 vxlan id 88 local 192.168.65.3 dev eth0 dstport 4789 nolearning',
+      '1: lo: <LOOPBACK,UP,LOWER_UP> mtu 65536 link/loopback 00:00:00:00:00:00',
+      '2: eth0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 link/ether 02:fa:4e:00:00:02',
+      '3: flannel.88: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1450 link/ether 02:00:00:00:00:01 ' +
+        'vxlan id 88 local 192.168.65.3 dev eth0 srcport 0 0 dstport 4789 nolearning ttl auto ageing 300 udpcsum noudp6zerocsumtx noudp6zerocsumrx',
     ].join('\n'),
   );
-  assert.equal(kernel.show('ip addr'), 'flannel.88 inet 10.3.1.0/32');
+  assert.equal(kernel.show('ip addr'), 'flannel.88 inet 10.3.1.0/32 scope global flannel.88');
 });

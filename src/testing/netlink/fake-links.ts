@@ -12,8 +12,11 @@ import type { FakeState } from './fake-state.ts';
 const ARPHRD_ETHER = 1;
 const ARPHRD_LOOPBACK = 772;
 const IFF_LOOPBACK = 8;
+const IFF_RUNNING = 0x40;
 /** What Ethernet links have: BROADCAST and MULTICAST. */
 const ETHERNET_FLAGS = 0x1002;
+/** What a link has that is up: its carrier is always there. */
+const UP_FLAGS = IFF_UP | IFF_RUNNING | IFF_LOWER_UP;
 
 /** What the kernel fills in for a vxlan link that was not told otherwise. */
 const VXLAN_DEFAULTS: Omit<VxlanInfo, 'kind'> = {
@@ -104,7 +107,7 @@ export function plugIn(state: FakeState, link: Pick<Link, 'name'> & Partial<Link
   const added: Link = {
     index,
     type: ARPHRD_ETHER,
-    flags: ETHERNET_FLAGS | (up ? IFF_UP | IFF_LOWER_UP : 0),
+    flags: ETHERNET_FLAGS | (up ? UP_FLAGS : 0),
     up,
     running: up,
     mtu: 1500,
@@ -194,7 +197,7 @@ function changeLink(state: FakeState, link: Link, request: LinkRequest): void {
     ...(info === undefined ? {} : { info }),
     up,
     running: up,
-    flags: (link.flags & ~(IFF_UP | IFF_LOWER_UP)) | (up ? IFF_UP | IFF_LOWER_UP : 0),
+    flags: (link.flags & ~UP_FLAGS) | (up ? UP_FLAGS : 0),
   };
   state.links.set(link.index, changed);
   if (mac !== undefined && !mac.equals(link.mac)) flushNeighbors(state, link.index);

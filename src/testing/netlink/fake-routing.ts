@@ -4,6 +4,7 @@ import { Prefix } from '../../base/prefix.ts';
 import { NLM_F_EXCL, NLM_F_REPLACE } from '../../netlink/constants.ts';
 import {
   FR_ACT_UNSPEC,
+  RT_SCOPE_HOST,
   RT_SCOPE_LINK,
   RT_SCOPE_NOWHERE,
   RT_SCOPE_UNIVERSE,
@@ -172,8 +173,9 @@ export function setNexthop(state: FakeState, asked: Nexthop, flags: number): voi
   if (asked.blackhole !== true && !state.links.has(asked.oif ?? 0))
     throw new FakeRefusal('EINVAL', 'Invalid device index');
   if (asked.blackhole !== true) outgoing(state, asked);
-  state.nexthops = [...state.nexthops.filter(({ id }) => id !== asked.id), asked];
-  state.announce({ type: 'nexthop', gone: false, nexthop: asked });
+  const nexthop = { ...asked, scope: scopeOf(asked) };
+  state.nexthops = [...state.nexthops.filter(({ id }) => id !== asked.id), nexthop];
+  state.announce({ type: 'nexthop', gone: false, nexthop });
   state.routes = state.routes.map(route =>
     route.nexthopId === asked.id ? { ...route, ...through(asked) } : route,
   );
@@ -242,3 +244,9 @@ const sameRule = (a: Rule) => (b: Rule) =>
   a.oifName === b.oifName &&
   `${a.source}` === `${b.source}` &&
   `${a.destination}` === `${b.destination}`;
+
+/** How far away the kernel takes what is behind a next hop to be. */
+function scopeOf({ oif, gateway }: Nexthop): number {
+  if (oif === undefined) return RT_SCOPE_UNIVERSE;
+  return gateway === undefined ? RT_SCOPE_HOST : RT_SCOPE_LINK;
+}
