@@ -32,9 +32,6 @@ export class TestHost implements Disposable {
       'sysctl -qw net.ipv6.conf.default.accept_dad=0',
       'ip link set lo up',
       'ip link add eth0 type veth peer name eth1',
-      // No addresses that change by themselves once nobody else is found to have them.
-      'ip link set eth0 addrgenmode none',
-      'ip link set eth1 addrgenmode none',
       'ip link set eth0 up',
       'ip link set eth1 up',
       'ip address add 192.168.65.3/24 dev eth0',
