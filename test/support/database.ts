@@ -8,9 +8,13 @@ import { Tables } from '../../src/etcdserver/sqlite/tables.ts';
 
 export const bytes = (text: string) => Uint8Array.from(Buffer.from(text));
 
-export function withDirectory(body: (dir: string) => void | Promise<void>): Promise<void> {
+export async function withDirectory(body: (dir: string) => void | Promise<void>): Promise<void> {
   const dir = mkdtempSync(join(tmpdir(), 'tt-database-'));
-  return Promise.resolve(body(dir)).finally(() => rmSync(dir, { recursive: true, force: true }));
+  try {
+    await body(dir);
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
 }
 
 /** Puts `k<from>` to `k<count - 1>`, one per commit, as a client would do it. */
