@@ -3,6 +3,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
 import { test } from 'node:test';
+import { within } from '../../test/support/eventually.ts';
 
 const LINES = 20_000;
 
@@ -38,5 +39,5 @@ test('a command ends as it should when nobody reads its remarks', async () => {
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   child.stderr.destroy();
-  assert.deepEqual(await once(child, 'exit'), [2, null]);
+  assert.deepEqual(await within('the process ends', once(child, 'exit')), [2, null]);
 });

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import process from 'node:process';
 import { test } from 'node:test';
+import { within } from '../../test/support/eventually.ts';
 
 const MODULE = JSON.stringify(join(import.meta.dirname, 'signals.ts'));
 
@@ -18,8 +19,8 @@ test('a daemon that cannot stop in time ends all the same, and says so', { timeo
   const child = spawn(process.execPath, ['--input-type=module', '--eval', code]);
   t.after(() => child.kill('SIGKILL'));
   const said = child.stderr.setEncoding('utf8').toArray();
-  await once(child.stdout, 'data');
+  await within('something comes', once(child.stdout, 'data'));
   child.kill('SIGTERM');
-  assert.deepEqual(await once(child, 'exit'), [143, null]);
+  assert.deepEqual(await within('the process ends', once(child, 'exit')), [143, null]);
   assert.match((await said).join(''), /not stopped within 0\.05 s after SIGTERM; the process exits/);
 });

@@ -5,6 +5,7 @@ import { connect, createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { create, toBinary } from '@bufbuild/protobuf';
 import { Client, credentials, Metadata } from '@grpc/grpc-js';
+import { within } from '../../test/support/eventually.ts';
 import { silentLogger } from '../base/log.ts';
 import {
   ERROR,
@@ -34,7 +35,7 @@ async function withServer(
   const grpc = new GrpcServer(services, 1000, silentLogger, observe);
   const server = createServer(socket => grpc.accept(socket));
   server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
+  await within('the server listens', once(server, 'listening'));
   try {
     const address = server.address();
     assert.ok(address !== null && typeof address !== 'string');
@@ -112,7 +113,7 @@ test('requests that are sent and reset without end cost their sender the connect
       const closed = once(socket, 'close');
       socket.write(Buffer.concat([PREFACE, encodeSettings([])]));
       socket.write(Buffer.concat(Array.from({ length: 12_000 }, (_, index) => one(2 * index + 1))));
-      await closed;
+      await within('the connection is closed', closed);
     },
   );
 });
@@ -140,7 +141,7 @@ test('requests on a stream whose answers nobody reads cost their sender the conn
       socket.write(Buffer.concat([PREFACE, encodeSettings([[SETTING.INITIAL_WINDOW_SIZE, 0]])]));
       socket.write(encodeFrame(FRAME.HEADERS, FLAG.END_HEADERS, 1, block));
       for (let batch = 0; batch < 400; batch++) socket.write(encodeFrame(FRAME.DATA, 0, 1, many));
-      await closed;
+      await within('the connection is closed', closed);
     },
   );
   assert.ok(asked <= 10_000, `${asked} answers wait for a client that does not want them`);
@@ -166,7 +167,9 @@ test('a call that takes one request takes no second one', async () => {
         'content-type': 'application/grpc',
       });
       stream.end(Buffer.concat(Array.from({ length: 100 }, () => frameMessage(new Uint8Array()))));
-      const [trailers] = (await once(stream.resume(), 'trailers')) as [IncomingHttpHeaders];
+      const [trailers] = (await within('the trailers come', once(stream.resume(), 'trailers'))) as [
+        IncomingHttpHeaders,
+      ];
       assert.equal(trailers['grpc-status'], '0');
       session.destroy();
     },

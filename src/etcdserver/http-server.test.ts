@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import fc from 'fast-check';
+import { within } from '../../test/support/eventually.ts';
 import { recordingLogger } from '../base/log.ts';
 import { KV } from '../store/wire/generated/kv_pb.ts';
 import type { Core } from './core.ts';
@@ -32,7 +33,7 @@ async function serve(
     http.closeAllConnections();
     listener.close();
   });
-  await once(listener, 'listening');
+  await within('the server listens', once(listener, 'listening'));
   return { http, log, port: (listener.address() as AddressInfo).port };
 }
 
@@ -47,7 +48,7 @@ for (const [what, begun] of Object.entries(REQUESTS)) {
     [http.headersTimeout, http.requestTimeout] = [50, 50];
     const socket = connect(port, '127.0.0.1').resume();
     socket.write(begun);
-    await once(socket, 'close');
+    await within('the connection is closed', once(socket, 'close'));
   });
 }
 
@@ -56,7 +57,7 @@ test('a connection serves one request after the other', async t => {
   const socket = connect(port, '127.0.0.1').setEncoding('utf8');
   for (let request = 0; request < 2; request++) {
     socket.write('GET /health HTTP/1.1\r\nhost: x\r\n\r\n');
-    const [answer] = (await once(socket, 'data')) as [string];
+    const [answer] = (await within('something comes', once(socket, 'data'))) as [string];
     assert.match(answer, /^HTTP\/1\.1 200 .*\{"health":"true"\}/s);
   }
   socket.destroy();
@@ -89,7 +90,7 @@ test('whatever is asked for, the store answers and lives on', async t => {
     fc.asyncProperty(fc.constantFrom('GET', 'POST', 'OPTIONS'), target, async (method, path) => {
       const socket = connect(port, '127.0.0.1').setEncoding('utf8');
       socket.write(`${method} ${path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n`);
-      const [answer] = (await once(socket, 'data')) as [string];
+      const [answer] = (await within('something comes', once(socket, 'data'))) as [string];
       assert.match(answer, /^HTTP\/1\.1 (200|400|404) /);
       socket.destroy();
     }),
@@ -105,7 +106,7 @@ test('a defect of ours ends the connection it happens on, and is told', async t 
   });
   const socket = connect(port, '127.0.0.1').resume();
   socket.write('GET /health HTTP/1.1\r\nhost: x\r\n\r\n');
-  await once(socket, 'close');
+  await within('the connection is closed', once(socket, 'close'));
   assert.match(JSON.stringify(log.records), /a defect in the store/);
 });
 

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { type ConnectionOptions, connect as connectTls } from 'node:tls';
 import { Authority, type Certificate } from '../../test/support/certificates.ts';
+import { within } from '../../test/support/eventually.ts';
 import { silentLogger } from '../base/log.ts';
 import { Listener } from './http/listener.ts';
 
@@ -26,9 +27,9 @@ test('the kernel looks after connections whose other end may be gone', async () 
   const protocols = { http2: () => assert.fail('no HTTP/2'), http1: (socket: Socket) => taken(socket) };
   await using listener = await Listener.open({ host: '127.0.0.1', port: 0 }, protocols, silentLogger);
   const client = connect(listener.port, '127.0.0.1');
-  await once(client, 'connect');
+  await within('the connection is made', once(client, 'connect'));
   client.write('GET / HTTP/1.1\r\n');
-  await accepted;
+  await within('the connection is accepted', accepted);
   assert.equal(timerOf(listener.port, client.localPort ?? 0), '02');
   client.destroy();
 });

@@ -9,7 +9,7 @@ import { test } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
-import { eventually } from '../../test/support/eventually.ts';
+import { eventually, within } from '../../test/support/eventually.ts';
 import { systemClock } from '../base/clock.ts';
 import { silentLogger } from '../base/log.ts';
 import { Cluster } from '../store/wire/generated/cluster_pb.ts';
@@ -109,7 +109,9 @@ test('a watch over the gateway is one line per response', async () => {
   await withStore(async ({ client, port }) => {
     const request = httpRequest({ port, host: '127.0.0.1', method: 'POST', path: '/v3/watch' });
     request.end(JSON.stringify({ create_request: { key: base64('foo') } }));
-    const [response] = (await once(request, 'response')) as [AsyncIterable<Buffer>];
+    const [response] = (await within('the response comes', once(request, 'response'))) as [
+      AsyncIterable<Buffer>,
+    ];
     let text = '';
     for await (const chunk of response) {
       text += chunk.toString();
@@ -173,8 +175,10 @@ test('a quiet watcher is told of progress at the interval that was set', async (
       try {
         const value = { key: bytes('k'), progressNotify: true };
         stream.write({ requestUnion: { case: 'createRequest', value } });
-        await once(stream, 'data');
-        const [{ header, events }] = (await once(stream, 'data')) as [WatchResponse];
+        await within('something comes', once(stream, 'data'));
+        const [{ header, events }] = (await within('something comes', once(stream, 'data'))) as [
+          WatchResponse,
+        ];
         assert.deepEqual([header?.revision, events], [1n, []]);
       } finally {
         stream.cancel();
@@ -244,7 +248,7 @@ test('a watcher that does not read costs no memory, and in the end misses nothin
     stream.on('error', () => undefined);
     try {
       stream.write({ requestUnion: { case: 'createRequest', value: { key: bytes('k') } } });
-      await once(stream, 'data');
+      await within('something comes', once(stream, 'data'));
       stream.pause();
       const before = heldBytes();
       const value = new Uint8Array(100_000);
@@ -279,7 +283,7 @@ test('a connection that says nothing sensible is closed, and the others go on', 
       'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nand now something else entirely, long enough to be a frame',
     );
     socket.resume();
-    await once(socket, 'close');
+    await within('the connection is closed', once(socket, 'close'));
     await put(client, 'k', bytes('x'));
   });
 });

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { within } from '../../test/support/eventually.ts';
 import { MemoryStore } from '../testing/memory-store.ts';
 import { CachedStore } from './cached-store.ts';
 import type { KeyValue, StoreUpdate } from './store.ts';
@@ -31,7 +32,7 @@ function observe(store: CachedStore, prefix: string) {
   const updates = store.observe(prefix, { signal: stop.signal });
   return {
     next: async () => {
-      const { value, done } = await updates.next();
+      const { value, done } = await within('the next update comes', updates.next());
       return done === true ? 'end' : text(value);
     },
     [Symbol.asyncDispose]: async () => {

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { test } from 'node:test';
+import { within } from '../../test/support/eventually.ts';
 import { freePorts } from './free-ports.ts';
 
 const [first = 0, last = 0] = readFileSync('/proc/sys/net/ipv4/ip_local_port_range', 'utf8')
@@ -15,7 +16,7 @@ test('ports are different and can be listened on', async () => {
   assert.equal(new Set(ports).size, 20);
   for (const port of ports) {
     const server = createServer().listen(port, '127.0.0.1');
-    await once(server, 'listening');
+    await within('the server listens', once(server, 'listening'));
     server.close();
   }
 });

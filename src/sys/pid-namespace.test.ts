@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFileSync, readlinkSync } from 'node:fs';
 import { describe, test } from 'node:test';
+import { within } from '../../test/support/eventually.ts';
 import { settle } from './pid-namespace.ts';
 import { endProcess, identify, isAlive, waitForEnd } from './pidfd.ts';
 import { start } from './process.ts';
@@ -14,7 +15,7 @@ describe('an inhabitant of a PID namespace', { skip: root ? false : 'needs root'
     const outer = await start('unshare', ['--pid', '--fork', '--kill-child', ...init], { pipeOutput: true });
     try {
       // Only now does the namespace exist.
-      if (outer.stdout !== undefined) await once(outer.stdout, 'data');
+      if (outer.stdout !== undefined) await within('something comes', once(outer.stdout, 'data'));
       const pid = `/proc/${outer.pid}/ns/pid_for_children`;
       const namespaces = { pid };
       // Several at once must not be taken for each other.

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { describe, test } from 'node:test';
+import { within } from '../../test/support/eventually.ts';
 import { endProcess, identify, isAlive, waitForEnd } from './pidfd.ts';
 import { start } from './process.ts';
 
@@ -13,7 +14,7 @@ describe('processes by identity', () => {
     const id = identify(child.pid);
     assert.ok(id);
     await endProcess(id);
-    assert.deepEqual(await child.exited, { signal: 'SIGTERM' });
+    assert.deepEqual(await within('the process ends', child.exited), { signal: 'SIGTERM' });
     assert.equal(isAlive(id), false);
     await endProcess(id);
   });
@@ -21,11 +22,11 @@ describe('processes by identity', () => {
   test('SIGKILL follows for one that does not', async () => {
     const child = await start(process.execPath, ['-e', STUBBORN], { pipeOutput: true });
     assert.ok(child.stdout);
-    await once(child.stdout, 'data');
+    await within('something comes', once(child.stdout, 'data'));
     const id = identify(child.pid);
     assert.ok(id);
     await endProcess(id, 50);
-    assert.deepEqual(await child.exited, { signal: 'SIGKILL' });
+    assert.deepEqual(await within('the process ends', child.exited), { signal: 'SIGKILL' });
   });
 
   test('a number that now names another process is left alone', async () => {

@@ -3,6 +3,7 @@ import { closeSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { within } from '../../test/support/eventually.ts';
 import { pipe } from './libc.ts';
 import { identify, waitForEnd } from './pidfd.ts';
 import { run, start } from './process.ts';
@@ -54,7 +55,7 @@ describe('start', () => {
     try {
       const logFile = join(directory, 'log');
       const child = await start('ls', ['/no/such/place'], { logFile });
-      assert.deepEqual(await child.exited, { status: 2 });
+      assert.deepEqual(await within('the process ends', child.exited), { status: 2 });
       assert.match(readFileSync(logFile, 'utf8'), /No such file/);
     } finally {
       rmSync(directory, { recursive: true });
@@ -72,7 +73,7 @@ describe('start', () => {
       assert.ok(id, 'the reader runs on although we closed our end');
       assert.equal(await waitForEnd(id, AbortSignal.timeout(50)), false);
       holder.kill('SIGKILL');
-      assert.deepEqual(await reader.exited, { status: 0 });
+      assert.deepEqual(await within('the process ends', reader.exited), { status: 0 });
     } finally {
       holder.kill('SIGKILL');
     }
@@ -92,6 +93,6 @@ describe('attach', () => {
       if (said === 'started\n') ours.kill('SIGTERM');
     }
     assert.equal(said, 'started\n{"signal":"SIGTERM"}\n');
-    assert.deepEqual(await ours.exited, { status: 0 });
+    assert.deepEqual(await within('the process ends', ours.exited), { status: 0 });
   });
 });

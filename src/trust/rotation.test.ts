@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { connect } from 'node:tls';
+import { within } from '../../test/support/eventually.ts';
 import { Ip } from '../base/ip.ts';
 import { recordingLogger, silentLogger } from '../base/log.ts';
 import { storeConfig } from '../etcdserver/config.ts';
@@ -199,6 +200,6 @@ const read = (file: string) => readFileSync(file, 'utf8');
 async function connected(t: TestContext, port: number, { certificate, key, authority }: Joined) {
   const socket = connect({ port, host: '127.0.0.1', cert: certificate, key, ca: authority });
   t.after(() => socket.destroy());
-  await once(socket, 'secureConnect');
+  await within('the connection is made', once(socket, 'secureConnect'));
   return { socket, shown: new X509Certificate(socket.getPeerCertificate().raw).toString() };
 }

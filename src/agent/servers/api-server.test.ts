@@ -5,6 +5,7 @@ import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
+import { within } from '../../../test/support/eventually.ts';
 import { AgentClient } from '../../api/client.ts';
 import { recordingLogger } from '../../base/log.ts';
 import { ManualClock } from '../../testing/manual-clock.ts';
@@ -113,12 +114,12 @@ test('a client that never ends its request does not keep the server from closing
   const server = await ApiServer.open(socketPath, handlers());
   const client = connect(socketPath);
   client.write('POST /v1/resync HTTP/1.1\r\nhost: agent\r\n');
-  await once(client, 'connect');
+  await within('the connection is made', once(client, 'connect'));
   // Answered on another connection, so that the first one has been read by then.
   await new AgentClient({ socketPath }).resync();
   const gone = once(client, 'close');
   await server[Symbol.asyncDispose]();
-  await gone;
+  await within('the connection is closed', gone);
 });
 
 test('a socket of something else is not taken for a stale one', async () => {

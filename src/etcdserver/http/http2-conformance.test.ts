@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
+import { within } from '../../../test/support/eventually.ts';
 import { silentLogger } from '../../base/log.ts';
 import {
   ERROR,
@@ -314,7 +315,7 @@ async function served(t: TestContext): Promise<{ readonly port: number; readonly
   const never = new Promise<never>(() => undefined);
   const grpc = new GrpcServer([serviceOf(KV, { put: () => never })], 1000, silentLogger, () => undefined);
   const server = createServer(socket => grpc.accept(socket)).listen(0, '127.0.0.1');
-  await once(server, 'listening');
+  await within('the server listens', once(server, 'listening'));
   const address = server.address();
   assert.ok(address !== null && typeof address !== 'string');
   const client = connect(address.port, '127.0.0.1').on('error', () => undefined);
@@ -359,5 +360,5 @@ test('something else than the preface ends the connection', { timeout: 10_000 },
   const { port } = await served(t);
   const client = connect(port, '127.0.0.1').on('error', () => undefined);
   client.resume().write('INVALID CONNECTION PREFACE\r\n\r\n');
-  await once(client, 'close');
+  await within('the connection is closed', once(client, 'close'));
 });

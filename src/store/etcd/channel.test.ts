@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
+import { within } from '../../../test/support/eventually.ts';
 import { Channel, DEFAULT_TIMING } from './channel.ts';
 import { parseEndpoints } from './endpoint.ts';
 
@@ -17,7 +18,7 @@ test('a server that says nothing is given up in time, even when the wall clock i
     for (const socket of sockets) socket.destroy();
     server.close();
   });
-  await once(server, 'listening');
+  await within('the server listens', once(server, 'listening'));
   const address = server.address();
   assert.ok(address !== null && typeof address === 'object');
   const [endpoint] = parseEndpoints([`http://127.0.0.1:${address.port}`]);

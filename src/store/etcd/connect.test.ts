@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createServer as createHttp2Server } from 'node:http2';
 import { createServer, type Server, type Socket } from 'node:net';
 import { describe, type TestContext, test } from 'node:test';
+import { within } from '../../../test/support/eventually.ts';
 import { Channel, DEFAULT_TIMING } from './channel.ts';
 import { type ConnectOptions, connectAny } from './connect.ts';
 import { type EtcdEndpoint, parseEndpoints } from './endpoint.ts';
@@ -17,7 +18,7 @@ async function listening(t: TestContext, server: Server): Promise<number> {
     for (const socket of sockets) socket.destroy();
     server.close();
   });
-  await once(server.listen(0, '127.0.0.1'), 'listening');
+  await within('the server listens', once(server.listen(0, '127.0.0.1'), 'listening'));
   const address = server.address();
   assert.ok(address !== null && typeof address === 'object');
   return address.port;
@@ -35,7 +36,7 @@ const hangingUp = (t: TestContext) =>
 
 async function refusing(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
+  await within('the server listens', once(server, 'listening'));
   const address = server.address();
   assert.ok(address !== null && typeof address === 'object');
   await new Promise(resolve => server.close(resolve));

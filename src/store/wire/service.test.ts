@@ -9,6 +9,7 @@ import {
   ServerCredentials,
   status,
 } from '@grpc/grpc-js';
+import { within } from '../../../test/support/eventually.ts';
 import { KV, type RangeRequest } from './generated/kv_pb.ts';
 import { Watch } from './generated/watch_pb.ts';
 import { callUnary, definitionOf, type Handlers, openStream } from './service.ts';
@@ -97,10 +98,10 @@ test('an aborted call rejects with the reason of the abort, and the server sees 
     async client => {
       const abort = new AbortController();
       const call = callUnary(client, KV.method.range, { key: KEY }, new Metadata(), { signal: abort.signal });
-      await reached.promise;
+      await within('the request comes', reached.promise);
       abort.abort(new Error('enough'));
       await assert.rejects(call, { message: 'enough' });
-      await cancelled.promise;
+      await within('the cancellation comes', cancelled.promise);
       await assert.rejects(
         callUnary(client, KV.method.range, { key: KEY }, new Metadata(), { signal: abort.signal }),
         { message: 'enough' },
