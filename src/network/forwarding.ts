@@ -1,4 +1,4 @@
-/** What the kernel is told to do with packets that are not for this host itself: settings of the host, not ours to change. */
+/** Whether the kernel forwards packets that are not for this host itself: settings of the host, which the agent does not change. */
 
 import { FAMILY_LABELS, type Family } from '../base/ip.ts';
 import type { OwnedWarning } from './reports.ts';

@@ -79,7 +79,7 @@ describe('another VNI', () => {
     assert.deepEqual(harness.health.warnings(), []);
   });
 
-  test('is taken back before anybody has heard of it', () => {
+  test('is taken back before it was published', () => {
     begin();
     harness.overlay.setConfig(config(88));
     assert.equal(harness.taken().at(-1), former);
@@ -87,7 +87,7 @@ describe('another VNI', () => {
     assert.ok(!harness.isPreparing('flannel.89'));
   });
 
-  test('is taken back at once when others have heard of it: the way to those left behind never ends', () => {
+  test('is taken back at once after it was published: the way to those left behind never ends', () => {
     begin();
     harness.links = [device(88), device(89)];
     harness.round();
@@ -101,7 +101,7 @@ describe('another VNI', () => {
     assert.ok(!harness.isPreparing('flannel.88'));
   });
 
-  test('is alone once every peer has followed, and has had time to hear that we have', async () => {
+  test('is alone once every peer has followed, and has had time to learn that this host has', async () => {
     const stop = new AbortController();
     const running = harness.overlay.run(stop.signal);
     begin();
@@ -148,7 +148,7 @@ describe('another VNI', () => {
   });
 });
 
-test('what people of this host notice of a change is told once', () => {
+test('what people of this host notice of a change is one event', () => {
   harness.start();
   harness.overlay.setNetwork(network('192.168.65.99/24'));
   harness.overlay.setNetwork(network('192.168.65.99/24'));
@@ -185,7 +185,7 @@ test('A4: a network that holds the address of this host is refused, and the one 
 });
 
 // A5
-test('A5: no other link than a bridge is told to have a former subnet', () => {
+test('A5: no other link than a bridge is reported to have a former subnet', () => {
   harness.start();
   const inside = network('192.168.65.3/24', true, '10.3.9.1/24');
   harness.overlay.setNetwork(inside);
@@ -196,7 +196,7 @@ test('A5: no other link than a bridge is told to have a former subnet', () => {
 });
 
 // I2
-test('a bridge that still has the former subnet, or too large an MTU, is told of until it is made anew', () => {
+test('a bridge that still has the former subnet, or too large an MTU, is a warning until it is made anew', () => {
   const withBridge = (address: string, mtu: number): HostNetwork => {
     const {
       links: [eth0],

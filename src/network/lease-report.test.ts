@@ -22,7 +22,7 @@ const state = (code: LeaseTrouble['code'], more: Partial<HolderState> = {}): Hol
   ...more,
 });
 
-test('D2: a store that refuses the lease of a host is told of while the host works on with it', () => {
+test('D2: a store that refuses the lease of a host is a warning while the host works on with it', () => {
   const [warning, ...others] = leaseWarnings(state('STORE_REFUSED'));
   assert.equal(warning?.code, 'LEASE_REFUSED');
   assert.match(warning.text, /10\.5\.34\.0-24.*a host has one lease/);

@@ -9,7 +9,7 @@ beforeEach(async t => {
   harness = await OverlayHarness.make(t as TestContext);
 });
 
-describe('nothing is stated', () => {
+describe('nothing is applied', () => {
   test('before every input is there, in whatever order they come', () => {
     const inputs = [
       () => harness.overlay.setLease(lease('10.3.5.0-24')),
@@ -47,7 +47,7 @@ describe('nothing is stated', () => {
 });
 
 describe('a change', () => {
-  test("of the underlay's address is published and stated", () => {
+  test("of the underlay's address is published and applied", () => {
     harness.start();
     harness.taken();
     harness.overlay.setNetwork(network('192.168.65.99/24'));
@@ -65,14 +65,14 @@ describe('a change', () => {
     assert.equal(harness.taken().at(-1), 'host: vni 88 at 192.168.65.3 10.77.2.0/24');
   });
 
-  test('of the lease states the host, and the peers stay', () => {
+  test('of the lease changes the host, and the peers stay', () => {
     harness.start();
     harness.taken();
     harness.overlay.setLease(lease('10.3.6.0-24'));
     assert.deepEqual(harness.taken(), ['host: vni 88 at 192.168.65.3 10.3.6.0/24']);
   });
 
-  test('of one peer states that peer', () => {
+  test('of one peer changes that peer', () => {
     harness.start();
     harness.taken();
     harness.overlay.changePeers([lease('10.3.7.0-24', 2n), lease('10.3.9.0-24')], []);
@@ -182,7 +182,7 @@ describe('trouble', () => {
   });
 });
 
-test('the status of peers tells the good, the useless and the rejected', () => {
+test('the status of peers has the good, the useless and the rejected', () => {
   harness.start();
   harness.overlay.changePeers([lease('10.3.99.0-24')], []);
   const status = harness.overlay.peers.status([
@@ -209,7 +209,7 @@ test('a peer whose new lease is rejected is one peer, and shows what of it is in
   assert.deepEqual(peer?.actual, ['route']);
 });
 
-test('a peer that cannot be reached is told once, and once that it can', () => {
+test('a peer that cannot be reached is one event, and one when it can', () => {
   harness.start();
   for (const revision of [1n, 1n, 2n, 3n]) harness.overlay.changePeers([lease('10.3.99.0-24', revision)], []);
   assert.deepEqual(

@@ -2,8 +2,8 @@
  * The peers of this host: each lease, and what the backend in use makes of it for the data plane. One changed
  * lease among thousands costs one mapping; a changed backend maps all of them again.
  *
- * A peer that says something this host can make nothing of is reached as it said before: it may be ahead of us on the
- * way to another configuration, and still has what it had.
+ * A peer whose lease this host cannot use is reached as before: it may be ahead on the way to another configuration, and
+ * still has its former device.
  */
 import type { PeerStatus } from '../api/status.ts';
 import type { Backend } from '../backend/backend.ts';
@@ -28,7 +28,7 @@ export class PeerMapper {
   readonly #former = new Map<string, Lease>();
   #backend: Backend | undefined;
 
-  /** @param onProblem told once when a peer has problems, again when it has others, and with none when it is well. */
+  /** @param onProblem called once when a peer has problems, again when it has others, and with none when they are over */
   constructor(target: Target, onProblem: PeerTrouble) {
     this.#target = target;
     this.#onProblem = onProblem;
@@ -60,7 +60,7 @@ export class PeerMapper {
     this.#target.setPeers(Array.from(this.#leases.values(), lease => this.#plan(backend, lease)));
   }
 
-  /** Takes over leases that are new or differ from before, and forgets those that are gone. @returns what is worth telling */
+  /** Takes over leases that are new or differ from before, and forgets those that are gone. @returns what is worth an event */
   change(changed: Iterable<Lease>, gone: Iterable<string>): PeerMove[] {
     const moves: PeerMove[] = [];
     for (const lease of changed) {

@@ -30,21 +30,21 @@ function setUp(t: TestContext) {
       moves.add(book.change(changed, gone));
       await setImmediate();
     },
-    told: () => events.list().map(({ type, text }) => `${type}: ${text}`),
+    texts: () => events.list().map(({ type, text }) => `${type}: ${text}`),
     facts: () => events.list().map(({ fields }) => fields),
   };
 }
 
 describe('I9: peers', () => {
-  test('that join, change and leave are told one by one', async t => {
-    const { change, told, facts, clock } = setUp(t);
+  test('that join, change and leave are events one by one', async t => {
+    const { change, texts, facts, clock } = setUp(t);
     await change([host(7)]);
     await change([host(7)]);
     await clock.advance(1000);
     await change([host(7, { publicIp: Ip.parse('192.0.2.99') })]);
     await clock.advance(1000);
     await change([], [host(7).key]);
-    assert.deepEqual(told(), [
+    assert.deepEqual(texts(), [
       'peer-added: docker7 joined: 10.0.7.0/24 at 192.0.2.7',
       'peer-changed: docker7 changed: 10.0.7.0/24 at 192.0.2.99',
       'peer-removed: docker7 left: 10.0.7.0/24 at 192.0.2.99',
@@ -52,27 +52,27 @@ describe('I9: peers', () => {
     assert.deepEqual(facts()[0], { key: '10.0.7.0-24', host: 'docker7', addresses: '192.0.2.7' });
   });
 
-  test('that come by thousands are told in a line a second', async t => {
-    const { change, told, facts, clock } = setUp(t);
+  test('that come by thousands are one event a second', async t => {
+    const { change, texts, facts, clock } = setUp(t);
     await change(Array.from({ length: 5000 }, (_, number) => host(number)));
     for (let number = 5000; number < 5100; number++) await change([host(number)]);
-    assert.equal(told().length, 1);
+    assert.equal(texts().length, 1);
     await clock.advance(1000);
-    assert.equal(told().length, 2);
+    assert.equal(texts().length, 2);
     assert.match(
-      told()[0] ?? '',
+      texts()[0] ?? '',
       /^peer-added: 5,000 hosts joined: docker0 10\.0\.0\.0\/24, .* and 4,995 more$/,
     );
-    assert.match(told()[1] ?? '', /^peer-added: 100 hosts joined: docker5000 /);
+    assert.match(texts()[1] ?? '', /^peer-added: 100 hosts joined: docker5000 /);
     const keys = facts()[0]?.['keys'];
     assert.ok(Array.isArray(keys) && keys.length === 100);
   });
 
   test('of flannel have no name', async t => {
-    const { change, told } = setUp(t);
+    const { change, texts } = setUp(t);
     await change([
       { ...host(7), attributes: { publicIp: Ip.parse('192.0.2.7') } } as ReturnType<typeof host>,
     ]);
-    assert.deepEqual(told(), ['peer-added: a flannel host joined: 10.0.7.0/24 at 192.0.2.7']);
+    assert.deepEqual(texts(), ['peer-added: a flannel host joined: 10.0.7.0/24 at 192.0.2.7']);
   });
 });

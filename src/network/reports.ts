@@ -1,4 +1,4 @@
-/** Where a part of the host says how it is and what happens; the agent's HealthReporter and EventReporter take it. */
+/** Where the parts of a network report their health and events; the agent implements both. */
 import type { AgentEvent, EventType } from '../api/messages.ts';
 import type { ConditionName, Warning } from '../api/status.ts';
 
@@ -18,7 +18,7 @@ export type OwnedWarning = Omit<Warning, 'since'> & {
 };
 
 export interface HealthReporter {
-  /** States how one part is; without trouble it is as it should be. Saying the same again changes nothing. */
+  /** Sets how one part is; no trouble means ok. The same report again changes nothing. */
   report(name: ConditionName, trouble?: Trouble): void;
 
   /** Replaces all warnings of this owner. */

@@ -75,8 +75,8 @@ const decide = (criteria: Partial<UnderlayCriteria>, families: Family[] = ['ipv4
   if (!choice.found) return choice.reason;
   const { link: chosen, ipv4, ipv6, publicIpv4, publicIpv6 } = choice.underlay;
   const parts = [chosen.name, ipv4, ipv6].filter(part => part !== undefined);
-  const told = [publicIpv4, publicIpv6].filter(part => part !== undefined);
-  return `${parts.join(' ')} tells ${told.join(' ')} by ${choice.chosenBy}`;
+  const published = [publicIpv4, publicIpv6].filter(part => part !== undefined);
+  return `${parts.join(' ')} publishes ${published.join(' ')} by ${choice.chosenBy}`;
 };
 
 describe('the interface', () => {
@@ -89,75 +89,75 @@ describe('the interface', () => {
     {
       name: 'default route with the lowest metric',
       criteria: {},
-      want: 'eth1 192.168.65.3 tells 192.168.65.3 by default route',
+      want: 'eth1 192.168.65.3 publishes 192.168.65.3 by default route',
     },
     {
       name: 'two families need one device with both default routes',
       criteria: {},
       families: ['ipv4', 'ipv6'],
-      want: 'eth0 10.0.0.5 fd00::5 tells 10.0.0.5 fd00::5 by default route',
+      want: 'eth0 10.0.0.5 fd00::5 publishes 10.0.0.5 fd00::5 by default route',
     },
     {
       name: 'IPv6 only',
       criteria: {},
       families: ['ipv6'],
-      want: 'eth0 fd00::5 tells fd00::5 by default route',
+      want: 'eth0 fd00::5 publishes fd00::5 by default route',
     },
     {
       name: 'by name',
       criteria: { interfaces: ['eth0'] },
-      want: 'eth0 10.0.0.5 tells 10.0.0.5 by --iface=eth0',
+      want: 'eth0 10.0.0.5 publishes 10.0.0.5 by --iface=eth0',
     },
     {
       name: 'by alternative name',
       criteria: { interfaces: ['enp3s0'] },
-      want: 'eth1 192.168.65.3 tells 192.168.65.3 by --iface=enp3s0',
+      want: 'eth1 192.168.65.3 publishes 192.168.65.3 by --iface=enp3s0',
     },
     {
       name: 'by address, which is then used',
       criteria: { interfaces: ['192.168.65.4'] },
-      want: 'eth1 192.168.65.4 tells 192.168.65.4 by --iface=192.168.65.4',
+      want: 'eth1 192.168.65.4 publishes 192.168.65.4 by --iface=192.168.65.4',
     },
     {
       name: 'by address, with two families',
       criteria: { interfaces: ['192.168.65.4'] },
       families: ['ipv4', 'ipv6'],
-      want: 'eth1 192.168.65.4 fd01::3 tells 192.168.65.4 fd01::3 by --iface=192.168.65.4',
+      want: 'eth1 192.168.65.4 fd01::3 publishes 192.168.65.4 fd01::3 by --iface=192.168.65.4',
     },
     {
       name: 'the first that works',
       criteria: { interfaces: ['nope', 'down', 'eth0'] },
-      want: 'eth0 10.0.0.5 tells 10.0.0.5 by --iface=eth0',
+      want: 'eth0 10.0.0.5 publishes 10.0.0.5 by --iface=eth0',
     },
     {
       name: 'pattern on addresses',
       criteria: { patterns: [/^192\.168\.65\.4$/] },
-      want: 'eth1 192.168.65.4 tells 192.168.65.4 by --iface-regex=^192\\.168\\.65\\.4$',
+      want: 'eth1 192.168.65.4 publishes 192.168.65.4 by --iface-regex=^192\\.168\\.65\\.4$',
     },
     {
       name: 'pattern on names',
       criteria: { patterns: [/^eth[01]$/] },
-      want: 'eth0 10.0.0.5 tells 10.0.0.5 by --iface-regex=^eth[01]$',
+      want: 'eth0 10.0.0.5 publishes 10.0.0.5 by --iface-regex=^eth[01]$',
     },
     {
       name: 'patterns come after names',
       criteria: { patterns: [/eth1/], interfaces: ['nope'] },
-      want: 'eth1 192.168.65.3 tells 192.168.65.3 by --iface-regex=eth1',
+      want: 'eth1 192.168.65.3 publishes 192.168.65.3 by --iface-regex=eth1',
     },
     {
       name: 'public address of an interface selects it',
       criteria: { publicIpv4: Ip.parse('10.0.0.5') },
-      want: 'eth0 10.0.0.5 tells 10.0.0.5 by address 10.0.0.5',
+      want: 'eth0 10.0.0.5 publishes 10.0.0.5 by address 10.0.0.5',
     },
     {
       name: 'public address that no interface has',
       criteria: { publicIpv4: Ip.parse('203.0.113.7') },
-      want: 'eth1 192.168.65.3 tells 203.0.113.7 by default route',
+      want: 'eth1 192.168.65.3 publishes 203.0.113.7 by default route',
     },
     {
-      name: 'public address beside a name is only told',
+      name: 'public address beside a name is only published',
       criteria: { interfaces: ['eth0'], publicIpv4: Ip.parse('192.168.65.3') },
-      want: 'eth0 10.0.0.5 tells 192.168.65.3 by --iface=eth0',
+      want: 'eth0 10.0.0.5 publishes 192.168.65.3 by --iface=eth0',
     },
     {
       name: 'interfaces that cannot be used, each with its reason',
@@ -170,7 +170,7 @@ describe('the interface', () => {
       name: 'an address family that is missing',
       criteria: { interfaces: ['eth2', 'down', 'eth1'] },
       families: ['ipv4', 'ipv6'],
-      want: 'eth1 192.168.65.3 fd01::3 tells 192.168.65.3 fd01::3 by --iface=eth1',
+      want: 'eth1 192.168.65.3 fd01::3 publishes 192.168.65.3 fd01::3 by --iface=eth1',
     },
   ];
   for (const { name, criteria, families, want } of cases) {
@@ -181,7 +181,7 @@ describe('the interface', () => {
     const route = { ...defaultRoute('ipv4', 2, 0), preferredSource: Ip.parse('192.168.65.4') };
     assert.equal(
       decide({ canReach: Ip.parse('192.168.65.77') }, ['ipv4'], { ...host, reach: route }),
-      'eth1 192.168.65.4 tells 192.168.65.4 by --iface-can-reach=192.168.65.77',
+      'eth1 192.168.65.4 publishes 192.168.65.4 by --iface-can-reach=192.168.65.77',
     );
   });
 
@@ -202,11 +202,11 @@ describe('the interface', () => {
     const unknown = [{ type: 9, payload: Uint8Array.of(...hop(1), ...hop(2)) }];
     assert.equal(
       decide({}, ['ipv4'], { ...host, defaultRoutes: [{ ...shared, unknown }] }),
-      'eth0 10.0.0.5 tells 10.0.0.5 by default route',
+      'eth0 10.0.0.5 publishes 10.0.0.5 by default route',
     );
   });
 
-  test('an interface that has another name now is told of', () => {
+  test('an interface that has another name now is reported', () => {
     const renamed = {
       ...host,
       links: host.links.map(each => ({ ...each, name: each.name.replace('eth0', 'lan') })),
@@ -216,7 +216,7 @@ describe('the interface', () => {
   });
 });
 
-test('a link-local address, which peers refuse, is used only when they are told another', () => {
+test('a link-local address, which peers refuse, is used only when another one is published', () => {
   const at = { ...host, links: [link(3, 'eth2', 1500)] };
   assert.equal(
     decide({ interfaces: ['eth2'] }, ['ipv4'], at),
@@ -224,7 +224,7 @@ test('a link-local address, which peers refuse, is used only when they are told 
   );
   assert.equal(
     decide({ interfaces: ['eth2'], publicIpv4: Ip.parse('203.0.113.7') }, ['ipv4'], at),
-    'eth2 169.254.7.7 tells 203.0.113.7 by --iface=eth2',
+    'eth2 169.254.7.7 publishes 203.0.113.7 by --iface=eth2',
   );
 });
 

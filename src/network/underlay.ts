@@ -1,5 +1,5 @@
 /**
- * Which interface carries the tunnels, and which address peers are told. A pure decision over what the kernel
+ * Which interface carries the tunnels, and which address is published to peers. A pure decision over what the kernel
  * has at one moment, made again whenever that changes.
  *
  * The ways are flannel's (pkg/ipmatch/match.go), in its order: every `--iface`, every `--iface-regex`,
@@ -81,7 +81,7 @@ async function routeTo(netlink: Rtnetlink, destination: Ip): Promise<Route | und
   }
 }
 
-/** Tells an address that this host does not have, among those that its sockets are bound to. */
+/** Whether this host lacks an address, among those that its sockets are bound to. */
 export function isForeignTo({ addresses }: HostNetwork): (text: string) => boolean {
   const own = new Set(addresses.map(({ ip }) => ip.toString()));
   return text => {
@@ -231,7 +231,7 @@ function describe(
 
 /**
  * Addresses of a link, best first: the one in use, permanent before dynamic, lasting before temporary. Peers refuse
- * a lease with a link-local address, so one is of use only where another address is told to them.
+ * a lease with a link-local address, so one is of use only where another address is published.
  */
 function usable({ addresses, criteria, inUse }: Circumstances, link: Link): Address[] {
   const unusable = IFA_F_DEPRECATED | IFA_F_TENTATIVE | IFA_F_DADFAILED;
@@ -241,10 +241,10 @@ function usable({ addresses, criteria, inUse }: Circumstances, link: Link): Addr
     (address.ip.isLinkLocal ? 4 : 0) +
     (address.flags & IFA_F_PERMANENT ? 0 : 2) +
     (address.flags & IFA_F_TEMPORARY && address.family === 'ipv6' ? 1 : 0);
-  const isToldOther = { ipv4: criteria.publicIpv4 !== undefined, ipv6: criteria.publicIpv6 !== undefined };
+  const hasPublicIp = { ipv4: criteria.publicIpv4 !== undefined, ipv6: criteria.publicIpv6 !== undefined };
   return addresses
     .filter(({ index, flags }) => index === link.index && (flags & unusable) === 0)
-    .filter(({ ip, family }) => !ip.isLinkLocal || isToldOther[family])
+    .filter(({ ip, family }) => !ip.isLinkLocal || hasPublicIp[family])
     .sort((a, b) => rank(a) - rank(b));
 }
 

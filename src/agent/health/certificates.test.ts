@@ -13,7 +13,7 @@ import { Health } from './health.ts';
 const DAY = 86_400_000;
 const LIFE = 10 * 365.25 * DAY;
 
-test('D3: a certificate is told of 30 days before its end, until it is renewed', async t => {
+test('D3: a certificate is a warning 30 days before its end, until it is renewed', async t => {
   const directory = mkdtempSync(join(tmpdir(), 'tt-certificates-'));
   t.after(() => rmSync(directory, { recursive: true }));
   const clock = new ManualClock();

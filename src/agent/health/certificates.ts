@@ -10,7 +10,7 @@ import type { Health } from './health.ts';
 /** Milliseconds between two looks. */
 const LOOK_MS = 3_600_000;
 const DAY_MS = 86_400_000;
-/** Those that Tulle made are renewed months before: who hears of it then has a fault to find. */
+/** Those that Tulle made are renewed months before: a warning then means that renewal fails. */
 const WARN_MS = 30 * DAY_MS;
 
 export interface CertificateWatchOptions {
@@ -55,7 +55,7 @@ async function read(file: string): Promise<CertificateStatus | undefined> {
     const { subject, validToDate } = new X509Certificate(await readFile(file));
     return { file, subject: subject.replaceAll('\n', ', '), expires: validToDate.toISOString() };
   } catch {
-    // Whoever connects with it has told why.
+    // Whoever connects with it reports why.
     return undefined;
   }
 }

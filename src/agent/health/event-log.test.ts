@@ -74,8 +74,8 @@ test('nothing is kept for a follower who does not keep up', async () => {
   assert.equal((await follower.next()).value?.id, 1);
   for (let index = 0; index < 1000; index++) log.add('info', 'state', `later ${index}`);
   const kept = log.list().map(({ id }) => id);
-  const told: (number | undefined)[] = [];
-  for (const _ of kept) told.push((await follower.next()).value?.id);
-  assert.deepEqual(told, kept);
+  const yielded: (number | undefined)[] = [];
+  for (const _ of kept) yielded.push((await follower.next()).value?.id);
+  assert.deepEqual(yielded, kept);
   await follower.return();
 });

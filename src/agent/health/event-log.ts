@@ -1,6 +1,6 @@
 /**
  * What happened on this host: written to the log, kept for `tulle events`, and handed to those who follow. One
- * call says it once, so the log and the events never tell different stories.
+ * call does both, so the log and the events never differ.
  *
  * When there is no room left, the oldest event of the most frequent type goes: thousands of rejected leases must
  * not push out the one line that says when the host lost its own.

@@ -44,7 +44,7 @@ describe('the state of the agent', () => {
     assert.equal(brief(), 'waiting: no configuration at /x/config');
   });
 
-  test('is ready when every part is well', () => {
+  test('is ready when every part is ok', () => {
     allWell();
     assert.equal(brief(), 'ready (ready)');
   });
@@ -96,7 +96,7 @@ describe('the state of the agent', () => {
   });
 
   // F7
-  test('tells the hint of the obstacle that there is now, and not of the former one', () => {
+  test('has the hint of the obstacle that there is now, and not of the former one', () => {
     allWell();
     for (const chain of ['raw PREROUTING', 'mangle OUTPUT']) {
       health.warn('firewall', [
@@ -146,7 +146,7 @@ test('a condition keeps its time while only its words change', async () => {
   assert.deepEqual([now?.since, now?.reason], [since, 'try 2']);
 });
 
-test('events tell changes, once each', () => {
+test('a change is one event', () => {
   allWell();
   health.report('store', { code: 'STORE_UNAVAILABLE', reason: 'refused' });
   health.report('store', { code: 'STORE_UNAVAILABLE', reason: 'refused again' });

@@ -9,7 +9,7 @@ import { Watchable } from '../../base/watchable.ts';
 import type { HealthReporter, OwnedWarning, Trouble } from '../../network/reports.ts';
 import type { EventLog } from './event-log.ts';
 
-/** In the order in which one needs the other: the first that fails is the reason to tell. */
+/** In the order in which one needs the other: the first that fails is the reason in the summary. */
 const CONDITIONS = {
   underlay: { required: true },
   store: { required: false },
@@ -26,7 +26,7 @@ export interface Summary {
   readonly reason?: string;
   readonly hint?: string;
   readonly since: string;
-  /** Containers of this host can talk to those of others, as far as this host can tell. */
+  /** Containers of this host can talk to those of others, as far as this host knows. */
   readonly ready: boolean;
 }
 
@@ -63,7 +63,7 @@ export class Health implements HealthReporter {
     return Array.from(this.#warnings.values(), ({ explains: _explains, ...warning }) => warning);
   }
 
-  /** States how one part is; undefined means well. Saying the same again changes nothing. */
+  /** Sets how one part is; no trouble means ok. The same report again changes nothing. */
   report(name: ConditionName, trouble?: Trouble): void {
     const before = this.#conditions.get(name);
     if (before?.ok === (trouble === undefined) && before.code === trouble?.code) {
@@ -113,8 +113,8 @@ export class Health implements HealthReporter {
     const before = this.#summary.value;
     const after = this.#summarise();
     const same = after.state === before.state;
-    const told = same && after.reason === before.reason && after.hint === before.hint;
-    if (told && after.ready === before.ready) return;
+    const isReported = same && after.reason === before.reason && after.hint === before.hint;
+    if (isReported && after.ready === before.ready) return;
     this.#summary.set(same ? { ...after, since: before.since } : after);
     if (same) return;
     const reason = after.reason === undefined ? '' : `: ${after.reason}`;

@@ -44,7 +44,7 @@ async function start(t: TestContext) {
   };
 }
 
-test('an outage of a day is told when it begins and when it ends, whatever the reasons in between', async t => {
+test('an outage of a day is reported when it begins and when it ends, whatever the reasons in between', async t => {
   const { clock, watch, set, condition, events, answers } = await start(t);
   const before = events().length;
   await clock.advance(HOUR);
@@ -61,16 +61,16 @@ test('an outage of a day is told when it begins and when it ends, whatever the r
   await set(true);
   assert.equal(condition()?.ok, true);
   assert.equal(answers(), 2);
-  const told = events()
+  const listed = events()
     .slice(before)
     .filter(({ type }) => type === 'condition');
   assert.deepEqual(
-    told.map(({ text }) => text),
+    listed.map(({ text }) => text),
     ['store: the store does not answer: connection refused', 'store: recovered'],
   );
 });
 
-test('a store that comes and goes each second for a day does not fill the log, and is well once it stays', async t => {
+test('a store that comes and goes each second for a day does not fill the log, and is ok once it stays', async t => {
   const { clock, set, condition, events, answers } = await start(t);
   for (let second = 0; second < 3600; second++) {
     await set(second % 2 === 1, 'connection reset');
@@ -82,18 +82,18 @@ test('a store that comes and goes each second for a day does not fill the log, a
     await set(second % 2 === 1, 'connection reset');
     await clock.advance(1000);
   }
-  assert.equal((events().at(-1)?.id ?? 0) - before, 0, 'there is nothing new to be told');
+  assert.equal((events().at(-1)?.id ?? 0) - before, 0, 'there is nothing new to report');
   assert.match(
     condition()?.reason ?? '',
     /^the store answers, but the connection was lost \d+ times in the last hour/,
   );
-  assert.equal(answers(), 3601, 'who waits for the store is told at once all the same');
+  assert.equal(answers(), 3601, 'who waits for the store learns it at once all the same');
   await clock.advance(59_000);
   assert.equal(condition()?.ok, true);
   assert.equal(events().at(-1)?.type, 'state');
 });
 
-test('contact that is lost now and then is well at once when it is back', async t => {
+test('contact that is lost now and then is ok at once when it is back', async t => {
   const { clock, set, condition } = await start(t);
   for (let round = 0; round < 100; round++) {
     await clock.advance(HOUR / 15);

@@ -1,8 +1,8 @@
 /**
  * Whether the store answers, as a condition of the agent: since when not, and why.
  *
- * An outage is told once when it begins and once when it ends, however long it is. A store that comes and goes all
- * day would fill the log that way, so that contact which was lost often has to last before it is called well.
+ * An outage is reported once when it begins and once when it ends, however long it is. A store that comes and goes all
+ * day would fill the log that way, so that contact which was lost often has to last before it is called stable.
  */
 import { together } from '../../base/abort.ts';
 import type { Clock } from '../../base/clock.ts';
@@ -36,7 +36,7 @@ export class StoreContact {
   #connected: boolean | undefined;
   /** On the monotonic clock; when contact was lost, in the last hour. */
   #losses: number[] = [];
-  /** On the monotonic clock; contact that lasts until then is called well. Undefined when that is settled. */
+  /** On the monotonic clock; contact that lasts until then is called stable. Undefined when that is settled. */
   #trialEnds: number | undefined;
 
   constructor(options: StoreContactOptions) {
@@ -49,22 +49,22 @@ export class StoreContact {
     return this.#since;
   }
 
-  /** Tells how it is until `signal` aborts. */
+  /** Reports it until `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
     await together(
       signal,
-      until => this.#listen(until),
+      until => this.#followContact(until),
       until => this.#judge(until),
     );
   }
 
-  async #listen(signal: AbortSignal): Promise<void> {
+  async #followContact(signal: AbortSignal): Promise<void> {
     let before: Contact | undefined;
     for await (const contact of this.#options.store.contact.changes(signal)) {
-      // A revision, which every change of the store brings, says nothing new.
-      const isNews = contact.connected !== before?.connected || contact.error !== before?.error;
+      // A revision, which every change of the store brings, changes nothing here.
+      const isNew = contact.connected !== before?.connected || contact.error !== before?.error;
       before = contact;
-      if (isNews) this.#wakeup.ring();
+      if (isNew) this.#wakeup.ring();
     }
     this.#wakeup.ring();
   }

@@ -67,12 +67,12 @@ export class OptionReader {
     if (this.#problems.length > 0) throw new ConfigError('agent options', this.#problems);
   }
 
-  /** PendingEvents what is wrong with an option; without `value` it is not shown. */
+  /** Adds a problem with an option; without `value` that is not shown. */
   problem(name: FlagName, value: string | undefined, message: string, hint?: string): void {
     this.#problems.push(this.#about(name, value, message, hint));
   }
 
-  /** PendingEvents that an option does not count, or not as it stands. */
+  /** Adds a warning that an option does not count, or not as it stands. */
   warning(name: FlagName, value: string | undefined, message: string, hint?: string): void {
     this.warnings.push(this.#about(name, value, message, hint));
   }

@@ -47,7 +47,7 @@ describe('the syntax of Go flags', () => {
     test(args.join(' '), () => assert.ok(want(parseOptions(args, {}))));
   }
 
-  test('a boolean takes no following word, which ends the flags and is told', () => {
+  test('a boolean takes no following word, which ends the flags and is a warning', () => {
     assert.equal(parseOptions(['--ip-masq', 'false'], {}).firewall.masquerade, true);
     assert.deepEqual(warningsOf(['--ip-masq', 'false', '--v=1']), [
       'false: has no effect, and 1 more after it: the first word that is no flag ends the flags, as in flannel ' +
@@ -172,7 +172,7 @@ describe('what is wrong', () => {
 });
 
 // H1: the flags of flannel's functional tests name the files of TLS beside an http endpoint.
-describe('H1: what etcd access does not need is told and not used', () => {
+describe('H1: what etcd access does not need is a warning and not used', () => {
   const files = ['--etcd-cafile=/ca', '--etcd-certfile=/cert', '--etcd-keyfile=/key'];
 
   test('files without an https endpoint', () => {
@@ -233,7 +233,7 @@ describe("H3: a unit file of flannel's starts Tulle", () => {
   const other: Record<string, string> = { 'ip-blackhole-route': 'true', 'set-node-network-unavailable': '0' };
 
   for (const { name, default: standard, refused } of UNUSED_FLAGS) {
-    test(`--${name} is taken, and told unless it has its default`, () => {
+    test(`--${name} is taken, and a warning unless it has its default`, () => {
       const variable = `FLANNELD_${name.toUpperCase().replaceAll('-', '_')}`;
       assert.deepEqual(warningsOf([`--${name}=${standard}`]), []);
       assert.deepEqual(warningsOf([], { [variable]: standard }), []);
@@ -272,7 +272,7 @@ describe("H3: a unit file of flannel's starts Tulle", () => {
     ]);
   });
 
-  test("a variable of flannel's that cannot be read counts as zero or false, which is told", () => {
+  test("a variable of flannel's that cannot be read counts as zero or false, with a warning", () => {
     const { firewall, health } = parseOptions([], {
       FLANNELD_IP_MASQ: 'yes',
       FLANNELD_IPTABLES_FORWARD_RULES: 'on',

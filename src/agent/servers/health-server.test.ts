@@ -79,7 +79,7 @@ const status: Status = {
   warnings: [],
 };
 
-test('metrics tell what the status tells', async () => {
+test('metrics have what the status has', async () => {
   const server = await TcpServer.open(
     LOOPBACK,
     metricsListener(() => exposeMetrics(status)),

@@ -7,13 +7,13 @@ import { EventLog } from '../health/event-log.ts';
 import { Health } from '../health/health.ts';
 import { informServiceManager } from './service-manager.ts';
 
-test('ready is told once, every change of state as a line, and the end', async () => {
+test('ready is sent once, every change of state as a line, and the end', async () => {
   const clock = new ManualClock();
   const health = new Health(clock, new EventLog({ clock, logger: recordingLogger() }));
-  const told: Notification[] = [];
+  const sent: Notification[] = [];
   const manager = {
     watchdogTimeout: undefined,
-    notify: (notification: Notification) => told.push(notification) > 0,
+    notify: (notification: Notification) => sent.push(notification) > 0,
   } as Partial<ServiceManager> as ServiceManager;
   const stop = new AbortController();
   const informing = informServiceManager(manager, health, clock, stop.signal);
@@ -26,7 +26,7 @@ test('ready is told once, every change of state as a line, and the end', async (
   await settle();
   stop.abort();
   await informing;
-  assert.deepEqual(told, [
+  assert.deepEqual(sent, [
     { status: 'starting: not checked yet' },
     { status: 'ready', ready: true },
     { status: 'waiting: expired' },

@@ -55,7 +55,7 @@ export const lease = (key: string, modRevision = 1n): Lease => ({
   modRevision,
 });
 
-/** A backend whose state names what it was made of. */
+/** A backend whose state names its inputs. */
 const createBackend = ({ config: { backend }, underlay }: BackendContext): Backend => {
   const vni = String(backend.options['VNI']);
   if (Number(vni) > 16_777_215) {
