@@ -238,9 +238,11 @@ export class Overlay implements AsyncDisposable {
       const peers = this.peers.underlayAddresses();
       const desired = firewallFor(active, options.firewall, this.#surroundings.bridges, peers);
       // A failure is reported through `onFirewallState`, and the firewall is tried again by itself.
-      await this.#targets.firewall.apply(desired).catch(() => undefined);
-      // The file comes last: it tells Docker and CNI that there is something to use.
+      const applied = this.#targets.firewall.apply(desired).catch(() => undefined);
+      // Containers start when the file is there, and a connection that begins without masquerading stays without it.
+      if (options.firewall.masquerade) await applied;
       this.#targets.subnetFile.set(subnetEnvFor(active, options.firewall));
+      await applied;
     }
   }
 
