@@ -9,7 +9,8 @@ import { defined } from '../base/defined.ts';
 import { enumerate } from '../base/enumerate.ts';
 import { unreachable } from '../base/errors.ts';
 import { Watchable } from '../base/watchable.ts';
-import { formatSubnet, type Lease } from '../subnet/lease/lease.ts';
+import { COPIED_DISK } from '../subnet/holder/holder-state.ts';
+import { addressesOf, formatSubnet, type Lease } from '../subnet/lease/lease.ts';
 import type { PeerTracker, TrackerEvent } from '../subnet/peers/peers.ts';
 import type { EventReporter, HealthReporter } from './reports.ts';
 
@@ -138,6 +139,14 @@ export function warnOfPeers(health: HealthReporter, tracker: PeerTracker): void 
     text: `the lease ${key} is not used here, and other hosts send its packets to one of the two`,
     hint: `${hint}; a lease from an earlier identity of this host expires by itself`,
   }));
+  const twins = Array.from(tracker.leasesOfTwin(), ({ key, attributes }) => ({
+    id: `twin ${key}`,
+    code: 'DUPLICATE_IDENTITY',
+    severity: 'error' as const,
+    title: 'another host has the identity of this one',
+    text: `the lease ${key} at ${enumerate(addressesOf(attributes).map(String))} has the host id of this host, and is of another machine`,
+    hint: COPIED_DISK,
+  }));
   const kept = [...tracker.kept()];
   const forgotten = {
     id: 'forgotten',
@@ -147,5 +156,5 @@ export function warnOfPeers(health: HealthReporter, tracker: PeerTracker): void 
     text: `they stay in use until their hosts write them again, for a day at most: ${enumerate(kept)}`,
     hint: 'if those hosts are gone permanently, restart this agent to forget them',
   };
-  health.warn('peers', [...shared, ...claimed, ...(kept.length === 0 ? [] : [forgotten])]);
+  health.warn('peers', [...twins, ...shared, ...claimed, ...(kept.length === 0 ? [] : [forgotten])]);
 }

@@ -2,7 +2,13 @@
 import type { Ip } from '../../base/ip.ts';
 import type { Revision } from '../../store/store.ts';
 import type { NetworkConfig } from '../config/config.ts';
-import { isLease, type Lease, type LeaseAttributes, type RejectedLease } from '../lease/lease.ts';
+import {
+  addressesOf,
+  isLease,
+  type Lease,
+  type LeaseAttributes,
+  type RejectedLease,
+} from '../lease/lease.ts';
 
 /** What leases are judged by. */
 export interface Self {
@@ -61,4 +67,24 @@ export const compareAge = (a: PeerEntry, b: PeerEntry) =>
 function compareLeases(a: Lease, b: Lease): number {
   if (a.createRevision !== b.createRevision) return a.createRevision < b.createRevision ? -1 : 1;
   return a.key < b.key ? -1 : a.key > b.key ? 1 : 0;
+}
+
+/** Whoever wrote it last: what becomes of our own lease is our holder's business. */
+export function isOfSelf(lease: Lease, context: Self): boolean {
+  const { hostId } = lease.attributes;
+  if (lease.key === context.ownKey) return true;
+  return hostId !== undefined && hostId === context.self.hostId && !isOfTwin(lease, context);
+}
+
+/**
+ * Whether a lease is of another machine, at another address, under the id of this host, which has a lease itself: one
+ * of the two is a copy of the other.
+ */
+export function isOfTwin({ key, attributes }: Lease, { self, ownKey }: Self): boolean {
+  const { hostId, machine } = attributes;
+  if (ownKey === undefined || key === ownKey || machine === undefined || self.machine === undefined)
+    return false;
+  if (hostId === undefined || hostId !== self.hostId || machine === self.machine) return false;
+  const own = addressesOf(self);
+  return !addressesOf(attributes).some(ip => own.some(ours => ours.equals(ip)));
 }

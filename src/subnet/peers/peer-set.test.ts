@@ -377,6 +377,21 @@ test("a lease of somebody else with this host's address is known as such", () =>
   assert.deepEqual([...set.leasesAtOwnAddress()], []);
 });
 
+test('C1: a lease of another machine under our id is no lease of ours, and is told', () => {
+  const self = { ...SELF, machine: 'this one' };
+  const { set, put, reported } = setUp();
+  set.judge({ config: IPV4, self, ownKey: OWN_KEY });
+  put(OWN_KEY, self);
+  put('10.5.7.0-24', { ...hostAttributes(7), hostId: SELF.hostId, machine: 'a copy' });
+  assert.deepEqual(
+    Array.from(set.leasesOfTwin(), ({ key }) => key),
+    ['10.5.7.0-24'],
+  );
+  put('10.5.7.0-24', { ...self, machine: 'this one with other hardware' }, 1n, 2n);
+  assert.deepEqual([...set.leasesOfTwin()], []);
+  assert.deepEqual(reported(), []);
+});
+
 test('H4: a lease that this host takes over is not reported as wrong before', () => {
   const { set, put, reported } = setUp(IPV4, {});
   const lost = { ...SELF, hostId: 'before the disk broke' };

@@ -6,7 +6,7 @@
  *   end of the key, or a configuration it does not fit, ends a peer.
  * - Of two leases that overlap, the older one is right, on every host alike; our own is right for us. The same holds of
  *   two that name one VTEP MAC address at two public addresses, by when they first named it: a value may change.
- * - A lease with our id is ours and no peer. Until we have one, a lease with our address may be the one we take over.
+ * - A lease with our id is ours and no peer, unless another machine has written it (`isOfTwin`). Until we have one, a lease with our address may be the one we take over.
  * - A value that says the same again (flannel's daily renewals are puts) is no change.
  * - A store that was emptied or restored from a backup has not ended any lease: peers that it forgot are kept until
  *   their hosts write their leases again, here or elsewhere, or another host gets a part of the subnet.
@@ -26,6 +26,8 @@ import { checkLease } from '../lease/lease-check.ts';
 import {
   compareAge,
   hadVtepsBefore,
+  isOfSelf,
+  isOfTwin,
   isOlder,
   type PeerChanges,
   type PeerEntry,
@@ -84,6 +86,12 @@ export class PeerSet {
       const address = this.#ownAddressOf(latest);
       if (address !== undefined) yield { address, key };
     }
+  }
+
+  /** Leases of another machine under the id of this host. */
+  *leasesOfTwin(): Generator<Lease, void> {
+    for (const { latest } of this.#entries.values())
+      if (isLease(latest) && isOfTwin(latest, this.#context)) yield latest;
   }
 
   /** What is different since the last call. */
@@ -177,10 +185,8 @@ export class PeerSet {
     return checkLease(lease, { config, ownAddresses: addressesOf(self) });
   }
 
-  /** Whoever wrote it last: what becomes of our own lease is our holder's business. */
-  #isOwn({ key, attributes: { hostId } }: Lease): boolean {
-    const { self, ownKey } = this.#context;
-    return key === ownKey || (hostId !== undefined && hostId === self.hostId);
+  #isOwn(lease: Lease): boolean {
+    return isOfSelf(lease, this.#context);
   }
 
   #mayBecomeOwn(lease: Lease | RejectedLease): boolean {

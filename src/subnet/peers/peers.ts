@@ -105,6 +105,11 @@ export class PeerTracker {
     return this.#set.sharedAddresses();
   }
 
+  /** Leases of another machine under the id of this host. */
+  leasesOfTwin(): ReturnType<PeerSet['leasesOfTwin']> {
+    return this.#set.leasesOfTwin();
+  }
+
   /** Leases of others that publish an address of this host. */
   leasesAtOwnAddress(): ReturnType<PeerSet['leasesAtOwnAddress']> {
     return this.#set.leasesAtOwnAddress();
