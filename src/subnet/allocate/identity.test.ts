@@ -243,6 +243,18 @@ describe('C1: a clone with the disk of another host', () => {
     });
   }
 
+  // C1
+  test('keeps its twin from nothing that is of the machine of the twin, at its next start either', async () => {
+    const world = new World();
+    const twin = await startWithLease(world, 3, { attributes: host(3) });
+    await twin.stop();
+    await world.put('10.5.200.0-24', clone);
+    const again = await startHolder(world, 3, { attributes: host(3) });
+    await world.clock.advance(SILENCE);
+    assert.equal(again.lease()?.key, twin.first.key);
+    assert.ok(await world.registry.get('10.5.200.0-24'), 'it is not removed either');
+  });
+
   test('is left alone with what it gets under an identity of its own', async () => {
     const world = new World();
     const twin = await startWithLease(world, 3, { attributes: host(3) });

@@ -72,12 +72,15 @@ export async function proveOwn(
       (isFirstContact || concernsAlways(lease, own)),
   );
   const proofs = await Promise.all([...byId, ...rest].map(lease => proveOne(registry, lease, own, context)));
+  const found = proofs.flatMap(proof => (proof.outcome === 'proven' ? proof.own : []));
+  // What another host has under our id, or somebody has written, takes nothing from a lease of this very machine.
+  const isKnownHere = found.some(
+    ({ lease: { attributes }, matchedBy }) =>
+      matchedBy === 'host id' && attributes.machine !== undefined && attributes.machine === own.machine,
+  );
   return (
-    proofs.find(({ outcome }) => outcome === 'conflict') ??
-    proofs.find(({ outcome }) => outcome === 'changed') ?? {
-      outcome: 'proven',
-      own: proofs.flatMap(proof => (proof.outcome === 'proven' ? proof.own : [])),
-    }
+    (isKnownHere ? undefined : proofs.find(({ outcome }) => outcome === 'conflict')) ??
+    proofs.find(({ outcome }) => outcome === 'changed') ?? { outcome: 'proven', own: found }
   );
 }
 
