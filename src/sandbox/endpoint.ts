@@ -1,4 +1,7 @@
 /**
+ * This room attaches the network namespaces of containers to a bridge of their host. Names, addresses and routes are
+ * given to it: how they are chosen, and what a container is to Docker, the lab or CNI, does not belong here.
+ *
  * An endpoint: the attachment of a sandbox (a container's network namespace) to a bridge of its host.
  *
  *     sandbox                    host
