@@ -87,7 +87,7 @@ test('A1: cleanup finds and removes what is ours, once, and leaves the rest', ne
       'device flannel.88',
       'device flannel-v6.88',
       'device flannel0',
-      'firewall rules: chain TULLE-OVERLAY of table nat is not wanted; chain FLANNEL-POSTRTG is not wanted',
+      'firewall rules: chain TULLE-OVERLAY of table nat should not exist; chain FLANNEL-POSTRTG should not exist',
       join(directory, 'subnet.env'),
       join(directory, 'state'),
     ],

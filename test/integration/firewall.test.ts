@@ -485,9 +485,9 @@ describe('either mode', needsRoot, () => {
     const firewall = host.firewall();
     const named = await firewall.cleanup({ networks: NETWORKS, dryRun: true });
     assert.deepEqual(named, [
-      'chain FLANNEL-FWD is not wanted',
-      'table ip flannel-ipv4 is not wanted',
-      'table ip6 flannel-ipv6 is not wanted',
+      'chain FLANNEL-FWD should not exist',
+      'table ip flannel-ipv4 should not exist',
+      'table ip6 flannel-ipv6 should not exist',
     ]);
     assert.deepEqual(await firewall.cleanup({ networks: NETWORKS, dryRun: false }), named);
     assert.deepEqual(await firewall.cleanup({ networks: NETWORKS, dryRun: false }), []);

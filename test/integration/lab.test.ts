@@ -89,7 +89,7 @@ describe('a lab', possible, () => {
     await t.test('its name is taken', async () => {
       const { status, stderr } = await lab(['up', '--name', name]);
       assert.equal(status, 1);
-      assert.match(stderr, /there is a lab named .* already\nhint: /);
+      assert.match(stderr, /a lab named .* already exists\nhint: /);
     });
 
     const programs = [name, other].flatMap(programsOfLab);

@@ -131,7 +131,7 @@ export class NftablesEngine implements RuleEngine {
   #difference(wanted: NftTable | undefined, shares: TableShares | undefined): string | undefined {
     if (wanted === undefined) {
       const isClean = shares === undefined || (shares.others !== undefined && shares.ours.rules.length === 0);
-      return isClean ? undefined : 'is not wanted';
+      return isClean ? undefined : 'should not exist';
     }
     if (shares === undefined) return 'is missing';
     const listed = JSON.stringify(shares.ours);
