@@ -17,7 +17,7 @@ import { agentPlaces, SUBNET_FILE } from '../console/defaults.ts';
 import { PROTOCOL } from '../dataplane/tables/entry.ts';
 import { agentArguments } from '../lab/agent.ts';
 import { Anchor } from '../lab/anchor.ts';
-import { furnish, LabHost, TULLE } from '../lab/host.ts';
+import { LabHost, prepareHost, TULLE } from '../lab/host.ts';
 import { Netns } from '../sys/netns.ts';
 import { endProcess, type ProcessId } from '../sys/pidfd.ts';
 import { writeSysctl } from '../sys/sysctl.ts';
@@ -83,7 +83,7 @@ export class AgentProcess implements AsyncDisposable {
     await door.open();
     const anchor = resources.use(await Anchor.drop({ host: true }));
     const host = new LabHost('bench', anchor.id);
-    await furnish(host, '127.0.0.1 localhost\n');
+    await prepareHost(host, '127.0.0.1 localhost\n');
     const address = OWN_ADDRESS.plus(number + 1);
     const world = resources.use(await World.within(Netns.open(host.netnsFile), address));
     // As on every host that runs containers.

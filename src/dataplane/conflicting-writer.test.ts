@@ -13,7 +13,7 @@ describe('somebody who undoes what is repaired', () => {
     await host.begin(PEERS);
     const before = host.show();
     const rounds = host.rounds.length;
-    for (let deed = 0; deed < 300; deed++) {
+    for (let action = 0; action < 300; action++) {
       if (host.show() === before) host.interject(change.deleteRoute({ destination: ROUTE }));
       await host.pass(50);
     }

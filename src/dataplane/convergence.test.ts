@@ -47,7 +47,7 @@ const statement = fc.oneof(
   }),
 );
 
-const HARM = [
+const FAULTS = [
   'delete route',
   'divert route',
   'add route',
@@ -68,12 +68,12 @@ const HARM = [
   'change mac',
   'delete link',
 ] as const;
-type Harm = (typeof HARM)[number];
+type Fault = (typeof FAULTS)[number];
 
 /** What somebody else does, to entry number n where it is about one; also while a request of ours is handled. */
 const damage = fc.record({
-  do: fc.constant('harm' as const),
-  what: fc.constantFrom(...HARM),
+  do: fc.constant('fault' as const),
+  what: fc.constantFrom(...FAULTS),
   n: number,
   atRequest: fc.option(fc.nat(15), { nil: undefined }),
 });
@@ -103,7 +103,7 @@ const step = fc.oneof(
 );
 
 /** Refusals on the way are part of the game: what is not there cannot be changed. */
-async function harm(host: FakeHost, what: Harm, n: number, atRequest: number | undefined): Promise<void> {
+async function inject(host: FakeHost, what: Fault, n: number, atRequest: number | undefined): Promise<void> {
   const index = await host.index();
   if (index === 0) return;
   const changes = changesOf(what, n, index);
@@ -119,7 +119,7 @@ async function harm(host: FakeHost, what: Harm, n: number, atRequest: number | u
   });
 }
 
-function changesOf(what: Harm, n: number, index: number): readonly Change[] {
+function changesOf(what: Fault, n: number, index: number): readonly Change[] {
   const gateway = ip(`10.3.${n}.0`);
   const mac = Mac.parse(`02:00:00:00:01:0${n}`);
   const nexthop = { id: ids.of(gateway), family: 'ipv4' as const, oif: index, flags: 4, protocol: 77 };
@@ -127,7 +127,7 @@ function changesOf(what: Harm, n: number, index: number): readonly Change[] {
   const link = (to: Parameters<Rtnetlink['links']['change']>[1]) => change.changeLink(index, to);
   const route = (destination: Ip, more: NewRoute) => ({ destination: Prefix.of(destination, 24), ...more });
   const onlink = { oif: index, flags: 4 };
-  const changes: Record<Harm, Change[]> = {
+  const changes: Record<Fault, Change[]> = {
     'delete route': [change.deleteRoute(route(gateway, {}))],
     'divert route': [change.replaceRoute(route(gateway, { gateway: stray, ...onlink, protocol: 77 }))],
     'add route': [change.replaceRoute(route(stray, { gateway: stray, ...onlink, protocol: 77 }))],
@@ -204,7 +204,7 @@ test('after anything the kernel comes to be as stated, and what is foreign stays
         } else if (now.do === 'interrupt dumps') {
           host.kernel.interruptDumps(now.times);
         } else {
-          await harm(host, now.what, now.n, now.atRequest);
+          await inject(host, now.what, now.n, now.atRequest);
         }
       }
       void host.plane.apply().catch(() => undefined);

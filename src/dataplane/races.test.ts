@@ -120,16 +120,16 @@ describe('at the same time', () => {
     const index = await host.index();
     const [own, stray] = ['10.3.0.0', '10.3.91.0'].map(text => ({ index, ip: Ip.parse(text), length: 32 }));
     assert.ok(own && stray);
-    const deeds = [change.replaceAddress(stray), change.deleteAddress(own)];
+    const actions = [change.replaceAddress(stray), change.deleteAddress(own)];
     host.kernel.refuse('EBUSY', request => {
       // Between the two looks at the addresses of the device it is set up.
       if (request.type === 'link' && request.link.up)
-        for (const deed of deeds.splice(0)) host.interject(deed);
+        for (const action of actions.splice(0)) host.interject(action);
       return false;
     });
     await host.others.links.change(index, { up: false });
     await host.pass(1000);
-    assert.equal(deeds.length, 0);
+    assert.equal(actions.length, 0);
     assert.equal(host.show(), WORLD);
   });
 

@@ -80,7 +80,7 @@ const ETC_LAYERS = '/run/etc';
  * Turns fresh namespaces into a host: state directories and configuration of its own in memory, its host name, names
  * for all hosts. Nothing that runs in it writes to a file of the machine.
  */
-export async function furnish(host: LabHost, hostsFile: string): Promise<void> {
+export async function prepareHost(host: LabHost, hostsFile: string): Promise<void> {
   // The program itself may lie in one of the directories that are about to be covered.
   const hidden = PRIVATE.some(directory => PROJECT.startsWith(`${directory}/`));
   const shelter = '/mnt';

@@ -6,7 +6,7 @@ import { Netns } from '../sys/netns.ts';
 import { writeSysctl } from '../sys/sysctl.ts';
 import { Anchor } from './anchor.ts';
 import { plugIn } from './fabric.ts';
-import { furnish, LabHost } from './host.ts';
+import { LabHost, prepareHost } from './host.ts';
 import type { LabHostPlan } from './plan.ts';
 
 export interface Fabric {
@@ -40,7 +40,7 @@ export class Site implements AsyncDisposable {
   static async prepare(plan: LabHostPlan, fabric: Fabric, hostsFile: string): Promise<Site> {
     const site = new Site(plan, await Anchor.drop({ host: true, within: fabric.anchor.id }));
     try {
-      await furnish(site.host, hostsFile);
+      await prepareHost(site.host, hostsFile);
       const { netns, route } = site;
       await plugIn(fabric.route, { name: plan.name, address: plan.address, netns, route });
       // As on every host that runs containers; Docker sets it, too.

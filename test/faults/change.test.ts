@@ -19,7 +19,7 @@ import { CONFIG, FaultLab, PREFIX } from './fault-lab.ts';
 describe('live changes', needsFaultLab, () => {
   const lab = new FaultLab();
   after(() => lab[Symbol.asyncDispose]());
-  before(() => lab.raise());
+  before(() => lab.create());
 
   test("of the underlay's address: peers are told, and the subnet stays", async t => {
     const [one, two] = [lab.host(1), lab.host(2)];

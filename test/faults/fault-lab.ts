@@ -81,20 +81,20 @@ export class FaultLab implements AsyncDisposable {
   #fabric: Rtnetlink | undefined;
   #isBroken = false;
 
-  /** Nothing is made before `raise`, so that a test can arrange for the end first. */
+  /** Nothing is made before `create`, so that a test can arrange for the end first. */
   constructor(options: FaultLabOptions = {}) {
     this.#options = options;
   }
 
   get store(): StoreServer {
-    return this.#store ?? assert.fail('the lab was not raised');
+    return this.#store ?? assert.fail('the lab was not created');
   }
 
   host(number: number): FaultHost {
     return this.hosts[number - 1] ?? assert.fail(`no host ${number}`);
   }
 
-  async raise(signal: AbortSignal = deadline('every host of the lab has a subnet', 60_000)): Promise<void> {
+  async create(signal: AbortSignal = deadline('every host of the lab has a subnet', 60_000)): Promise<void> {
     const { hosts: count = 2, store = 'etcd', open = () => openStore(store), names = '' } = this.#options;
     this.#store = this.#resources.use(await open());
     const plan: LabPlan = {

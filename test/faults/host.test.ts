@@ -21,7 +21,7 @@ const IDENTITY = '/var/lib/tulle/identity.json';
 describe('a host on a bad day', needsFaultLab, () => {
   const lab = new FaultLab();
   after(() => lab[Symbol.asyncDispose]());
-  before(() => lab.raise());
+  before(() => lab.create());
 
   /** Until the returned object is disposed of, nothing more can be written to the file system of this directory. */
   const fill = async (directory: string): Promise<AsyncDisposable> => {

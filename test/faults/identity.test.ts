@@ -19,7 +19,7 @@ describe('identity', needsFaultLab, () => {
   let victim: FaultHost;
   after(() => lab[Symbol.asyncDispose]());
   before(async () => {
-    await lab.raise();
+    await lab.create();
     victim = lab.host(3);
   });
 

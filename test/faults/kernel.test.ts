@@ -17,23 +17,23 @@ import { FaultLab } from './fault-lab.ts';
 
 const METRICS_PORT = 9100;
 
-interface Harm {
+interface Fault {
   readonly object: string;
   readonly name?: string;
-  readonly deed: (host: FaultHost, peer: FaultHost) => Promise<unknown>;
+  readonly action: (host: FaultHost, peer: FaultHost) => Promise<unknown>;
   /** What is told of it, at least. */
   readonly repairs: readonly string[];
 }
 
-const HARMS: readonly Harm[] = [
+const FAULTS: readonly Fault[] = [
   {
     object: 'route',
-    deed: (host, peer) => host.shell(`ip route del ${peer.subnetEnv().subnet}`),
+    action: (host, peer) => host.shell(`ip route del ${peer.subnetEnv().subnet}`),
     repairs: ['restored route'],
   },
   {
     object: 'nexthop',
-    deed: async host => {
+    action: async host => {
       const [nexthop] = await host.json<{ id: number }>('ip -json nexthop');
       await host.shell(`ip nexthop del id ${nexthop?.id}`);
     },
@@ -42,75 +42,75 @@ const HARMS: readonly Harm[] = [
   },
   {
     object: 'neighbor',
-    deed: async (host, peer) => host.shell(`ip neigh del ${(await peer.vtep()).base} dev ${DEVICE}`),
+    action: async (host, peer) => host.shell(`ip neigh del ${(await peer.vtep()).base} dev ${DEVICE}`),
     repairs: ['restored neighbor'],
   },
   {
     object: 'fdb',
-    deed: async (host, peer) => host.shell(`bridge fdb del ${(await peer.vtep()).mac} dev ${DEVICE}`),
+    action: async (host, peer) => host.shell(`bridge fdb del ${(await peer.vtep()).mac} dev ${DEVICE}`),
     repairs: ['restored fdb'],
   },
   {
     object: 'address',
-    deed: async host => host.shell(`ip address del ${(await host.vtep()).base}/32 dev ${DEVICE}`),
+    action: async host => host.shell(`ip address del ${(await host.vtep()).base}/32 dev ${DEVICE}`),
     repairs: ['restored address'],
   },
   {
     object: 'link',
     name: 'link, deleted',
-    deed: host => host.shell(`ip link del ${DEVICE}`),
+    action: host => host.shell(`ip link del ${DEVICE}`),
     repairs: ['restored link'],
   },
   {
     object: 'link',
     name: 'link, set down',
-    deed: host => host.shell(`ip link set ${DEVICE} down`),
+    action: host => host.shell(`ip link set ${DEVICE} down`),
     repairs: ['replaced link'],
   },
   {
     object: 'link',
     name: 'link, given another MAC address and MTU',
-    deed: host => host.shell(`ip link set ${DEVICE} address 02:00:00:00:00:99 mtu 1300`),
+    action: host => host.shell(`ip link set ${DEVICE} address 02:00:00:00:00:99 mtu 1300`),
     repairs: ['replaced link'],
   },
   {
     object: 'route',
     name: 'route, replaced by a blackhole',
-    deed: (host, peer) => host.shell(`ip route replace blackhole ${peer.subnetEnv().subnet}`),
+    action: (host, peer) => host.shell(`ip route replace blackhole ${peer.subnetEnv().subnet}`),
     repairs: ['replaced route'],
   },
   {
     object: 'link',
     name: 'link, renamed',
-    deed: host => host.shell(`ip link set ${DEVICE} name elsewhere`),
+    action: host => host.shell(`ip link set ${DEVICE} name elsewhere`),
     repairs: ['replaced link'],
   },
   {
     object: 'link',
     name: "link, moved into a container's namespace",
-    deed: host => host.shell(`ip link set ${DEVICE} netns c1`),
+    action: host => host.shell(`ip link set ${DEVICE} netns c1`),
     repairs: ['replaced link'],
   },
   {
     object: 'firewall',
-    deed: host => host.shell('iptables -F FLANNEL-FWD'),
+    action: host => host.shell('iptables -F FLANNEL-FWD'),
     repairs: ['firewall'],
   },
   {
     object: 'firewall',
     name: 'firewall, a rule that drops everything in front of ours',
-    deed: host => host.shell('iptables -I FORWARD -j DROP'),
+    action: host => host.shell('iptables -I FORWARD -j DROP'),
     repairs: ['firewall'],
   },
   {
     object: 'sysctl',
-    deed: host => host.shell(`sysctl -q -w net/ipv4/conf/${DEVICE}/forwarding=0`),
+    action: host => host.shell(`sysctl -q -w net/ipv4/conf/${DEVICE}/forwarding=0`),
     repairs: ['replaced sysctl'],
   },
   {
     object: 'sysctl',
     name: 'sysctl, of which the kernel announces no change',
-    deed: host => host.shell(`sysctl -q -w net/ipv6/conf/${DEVICE}/accept_ra=1`),
+    action: host => host.shell(`sysctl -q -w net/ipv6/conf/${DEVICE}/accept_ra=1`),
     repairs: ['replaced sysctl'],
   },
 ];
@@ -123,7 +123,7 @@ describe('what somebody deletes comes back', needsFaultLab, () => {
   const lab = new FaultLab({ flags: [`--metrics-port=${METRICS_PORT}`] });
   after(() => lab[Symbol.asyncDispose]());
   before(async () => {
-    await lab.raise();
+    await lab.create();
     // As dockerd does; without the agent's rules nothing passes.
     await lab.host(1).shell('iptables -P FORWARD DROP');
   });
@@ -140,13 +140,13 @@ describe('what somebody deletes comes back', needsFaultLab, () => {
     return Number(/^process_cpu_seconds_total (\S+)$/m.exec(text)?.[1]);
   };
 
-  for (const { object, name = object, deed, repairs } of HARMS) {
+  for (const { object, name = object, action, repairs } of FAULTS) {
     test(name, async t => {
       const host = lab.host(1);
       const device = await host.vtep();
       const lost = await lab.survive(async () => {
         const [counted, last] = [await repairsOf(object), await host.lastEvent()];
-        await deed(host, lab.host(2));
+        await action(host, lab.host(2));
         const told = await host.eventsUntil(last, events =>
           repairs.every(repair => events.map(summary).includes(repair)),
         );
@@ -188,12 +188,15 @@ describe('what somebody deletes comes back', needsFaultLab, () => {
   test('somebody who undoes every repair is told of, and does not keep the agent busy', async t => {
     const host = lab.host(1);
     const subnet = lab.host(2).subnetEnv().subnet;
-    const deeds = `ip route del ${subnet}; iptables -F FLANNEL-FWD`;
+    const actions = `ip route del ${subnet}; iptables -F FLANNEL-FWD`;
     const last = await host.lastEvent();
     const counted = (await repairsOf('route')) + (await repairsOf('firewall'));
     const cpu = await cpuOf();
     const begun = performance.now();
-    await host.host.run('sh', ['-c', `for i in $(seq 400); do ${deeds}; sleep 0.01; done 2>/dev/null; true`]);
+    await host.host.run('sh', [
+      '-c',
+      `for i in $(seq 400); do ${actions}; sleep 0.01; done 2>/dev/null; true`,
+    ]);
     const { reason } = await host.untilWarned('CONFLICTING_WRITER');
     const used = (await cpuOf()) - cpu;
     assert.match(reason, /were repaired/);
@@ -218,7 +221,7 @@ describe('what somebody deletes comes back', needsFaultLab, () => {
       .split('\n')
       .map(line => JSON.parse(line) as AgentEvent);
     const told = new Set(events.filter(({ type }) => type === 'drift-repaired').map(summary));
-    for (const { repairs } of HARMS) for (const repair of repairs) assert.ok(told.has(repair), repair);
+    for (const { repairs } of FAULTS) for (const repair of repairs) assert.ok(told.has(repair), repair);
     assert.match(await lab.host(1).shell(`${TULLE} status`), /repaired .*route \d+/);
   });
 });

@@ -19,7 +19,7 @@ describe('a lease', needsFaultLab, () => {
   let victim: FaultHost;
   after(() => lab[Symbol.asyncDispose]());
   before(async () => {
-    await lab.raise();
+    await lab.create();
     victim = lab.host(3);
   });
 
@@ -29,31 +29,31 @@ describe('a lease', needsFaultLab, () => {
   };
 
   /** The victim's events about its lease, from now on until one of this type. */
-  const told = async (type: string, deed: () => Promise<unknown>): Promise<AgentEvent[]> => {
+  const told = async (type: string, action: () => Promise<unknown>): Promise<AgentEvent[]> => {
     const last = await victim.lastEvent();
-    await deed();
+    await action();
     const events = await victim.eventsUntil(last, all => all.some(event => event.type === type));
     return events.filter(event => /^lease-(acquired|lost|overwritten|published)$/.test(event.type));
   };
 
   const types = (events: readonly AgentEvent[]) => events.map(({ type }) => type);
 
-  for (const { name, deed, cause } of [
+  for (const { name, action, cause } of [
     {
       name: 'that is revoked',
-      deed: ({ storeLease = '' }: LeaseReport) => lab.store.ctl('lease', 'revoke', storeLease),
+      action: ({ storeLease = '' }: LeaseReport) => lab.store.ctl('lease', 'revoke', storeLease),
       cause: 'expired',
     },
     {
       name: 'that is deleted',
-      deed: ({ key }: LeaseReport) => lab.deleteLease(key),
+      action: ({ key }: LeaseReport) => lab.deleteLease(key),
       cause: 'deleted',
     },
   ]) {
     test(`${name} is taken again, the same subnet on a new store lease`, async () => {
       const lost = await lab.survive(async () => {
         const before = await leaseOf(victim);
-        const events = await told('lease-acquired', () => deed(before));
+        const events = await told('lease-acquired', () => action(before));
         assert.deepEqual(types(events), ['lease-lost', 'lease-acquired']);
         assert.equal(events[0]?.fields['cause'], cause);
         const now = await leaseOf(victim);

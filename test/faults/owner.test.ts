@@ -49,7 +49,7 @@ const addresses = (host: TestHost) =>
   lines(host.sh(`ip -o address show dev ${DEVICE} scope global`)).map(line => line.split(' ')[3]);
 
 describe('a device of another network', needsRoot, () => {
-  for (const [what, evidence, deeds] of [
+  for (const [what, evidence, actions] of [
     [
       'as k3s has it',
       /address 10\.42\.0\.0\/32/,
@@ -96,7 +96,7 @@ describe('a device of another network', needsRoot, () => {
     test(`A1: stays as it is, ${what}, and gives way by going`, async () => {
       using host = new TestHost();
       host.sh(`ip link add ${DEVICE} ${VXLAN}`);
-      for (const deed of deeds) host.sh(deed);
+      for (const action of actions) host.sh(action);
       const before = look(host);
       await using running = new Running(host);
       const result = await running.begin(host);
@@ -118,7 +118,7 @@ describe('a device of another network', needsRoot, () => {
     });
   }
 
-  for (const [what, deeds, reason] of [
+  for (const [what, actions, reason] of [
     [
       'of another name that has our VNI',
       [`ip link add wolke ${VXLAN}`, 'ip address add 10.42.0.0/32 dev wolke'],
@@ -132,13 +132,13 @@ describe('a device of another network', needsRoot, () => {
   ] as const) {
     test(`A1: stays as it is, one ${what}, and is named`, async () => {
       using host = new TestHost();
-      for (const deed of deeds) host.sh(deed);
+      for (const action of actions) host.sh(action);
       const before = look(host);
       await using running = new Running(host);
       const { failures } = await running.begin(host);
       assert.match(failures.join(), reason);
       assert.deepEqual(look(host), before);
-      const [, , , name = ''] = (deeds[0] ?? '').split(' ');
+      const [, , , name = ''] = (actions[0] ?? '').split(' ');
       await running.after(
         () => host.sh(`ip link del ${name}`),
         ({ inSync }) => inSync,
@@ -165,14 +165,14 @@ describe('a device of another network', needsRoot, () => {
 
   test('A1: of the same network is taken over, whatever its MAC address', async () => {
     using host = new TestHost();
-    for (const deed of [
+    for (const action of [
       `ip link add ${DEVICE} ${VXLAN}`,
       `ip address add 10.3.1.0/32 dev ${DEVICE}`,
       `ip link set ${DEVICE} up`,
       `ip route add 10.3.2.0/24 via 10.3.2.0 dev ${DEVICE} onlink`,
       `ip route add 10.99.0.0/24 via 10.3.2.0 dev ${DEVICE} onlink`,
     ]) {
-      host.sh(deed);
+      host.sh(action);
     }
     const index = host.indexOf(DEVICE);
     await using running = new Running(host);

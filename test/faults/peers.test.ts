@@ -22,7 +22,7 @@ const lease = (address: string, mac: string, more: object = {}) => ({
 describe('peers change', needsFaultLab, () => {
   const lab = new FaultLab();
   after(() => lab[Symbol.asyncDispose]());
-  before(() => lab.raise());
+  before(() => lab.create());
 
   const put = (key: string, value: object) =>
     lab.store.ctl('put', `${PREFIX}/subnets/${key}`, JSON.stringify(value));

@@ -21,7 +21,7 @@ describe('a cluster of three', needsFaultLab, () => {
   });
   after(() => Promise.all(members.map(member => member[Symbol.asyncDispose]())));
   after(() => lab[Symbol.asyncDispose]());
-  before(() => lab.raise());
+  before(() => lab.create());
 
   test('without its majority: told as such, and survived', async () => {
     const lost = await lab.survive(async () => {
@@ -52,7 +52,7 @@ describe('a host that knows nothing yet', needsFaultLab, () => {
   test('waits for its store, says so, and goes on by itself', async t => {
     const lab = new FaultLab();
     t.after(() => lab[Symbol.asyncDispose]());
-    await lab.raise();
+    await lab.create();
     const host = lab.host(1);
     const lost = await lab.survive(async () => {
       await host.killAgent();

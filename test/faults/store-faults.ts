@@ -23,7 +23,7 @@ export function storeFaults(kind: StoreKind): void {
   describe(`hosts that use ${kind}`, needsFaultLab, () => {
     const lab = new FaultLab({ store: kind });
     after(() => lab[Symbol.asyncDispose]());
-    before(() => lab.raise());
+    before(() => lab.create());
 
     test('the store crashes: the status says since when and why; an agent that restarts meanwhile knows its peers', async () => {
       const lost = await lab.survive(async () => {

@@ -142,7 +142,7 @@ export function storeStarts(kind: StoreKind): void {
     after(() => rm(directory, { recursive: true, force: true }));
     before(async () => {
       directory = await mkdtemp(join(tmpdir(), 'tt-starts-'));
-      await lab.raise();
+      await lab.create();
     });
 
     const says = (host: FaultHost, told: RegExp) =>

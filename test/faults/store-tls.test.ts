@@ -48,7 +48,7 @@ describe('the certificate of the store', needsFaultLab, () => {
               }),
       });
       t.after(() => lab[Symbol.asyncDispose]());
-      await lab.raise();
+      await lab.create();
       for (const [bad, told] of [
         [await authority.issue(`expired-${kind}`, { expired: true }), /certificate has expired/],
         [await stranger.issue(kind), /unable to verify|self.signed|unknown/i],

@@ -31,7 +31,7 @@ describe('the way to the store', needsFaultLab, () => {
       flags: ['--etcd-endpoints=http://store.lab:2379'],
     });
     t.after(() => lab[Symbol.asyncDispose]());
-    await lab.raise();
+    await lab.create();
     const lost = await lab.survive(async () => {
       for (const host of lab.hosts) {
         await host.shell(
@@ -53,7 +53,7 @@ describe('the way to the store', needsFaultLab, () => {
     const endpoints = [...dead, 'http://127.0.0.1:2379'].join();
     const lab = new FaultLab({ flags: [`--etcd-endpoints=${endpoints}`], patience: 60_000 });
     t.after(() => lab[Symbol.asyncDispose]());
-    await lab.raise();
+    await lab.create();
     const lost = await lab.survive(async () => {
       // Whoever loses the one that works asks all others first.
       for (const host of lab.hosts) await host.reconnect();
@@ -92,7 +92,7 @@ describe('the way to the store', needsFaultLab, () => {
       ],
     });
     t.after(() => lab[Symbol.asyncDispose]());
-    await lab.raise();
+    await lab.create();
     const lost = await lab.survive(async () => {
       use(bad);
       for (const host of lab.hosts) {

@@ -31,7 +31,7 @@ const underlayOf = async (host: FaultHost) => (await host.client.status()).under
 describe('the underlay changes', needsFaultLab, () => {
   const lab = new FaultLab();
   after(() => lab[Symbol.asyncDispose]());
-  before(() => lab.raise());
+  before(() => lab.create());
 
   test('a second address comes and goes: the one in use stays', async () => {
     const one = lab.host(1);
@@ -131,7 +131,7 @@ describe('the underlay changes', needsFaultLab, () => {
 describe('the underlay is chosen anew', needsFaultLab, () => {
   const lab = new FaultLab();
   after(() => lab[Symbol.asyncDispose]());
-  before(() => lab.raise());
+  before(() => lab.create());
 
   /** Puts a bridge between the host and its cable, or takes it away, with the address on what the host then uses. */
   const bridge = async (host: FaultHost, address: string, on: boolean) => {
@@ -188,7 +188,7 @@ describe('the underlay is chosen anew', needsFaultLab, () => {
 describe('the underlay has IPv6', needsFaultLab, () => {
   const lab = new FaultLab();
   after(() => lab[Symbol.asyncDispose]());
-  before(() => lab.raise());
+  before(() => lab.create());
   const DUAL = { ...CONFIG, EnableIPv6: true, IPv6Network: 'fd77::/48' };
 
   test('the second family comes with its addresses and goes; IPv4 loses no packet', async () => {

@@ -156,11 +156,11 @@ export class Running implements AsyncDisposable {
   }
 
   /** Does something, and resolves with the repairs when a round ends that satisfies `test`. */
-  async after(deed: () => unknown, test: (result: ApplyResult) => boolean): Promise<Repair[]> {
+  async after(action: () => unknown, test: (result: ApplyResult) => boolean): Promise<Repair[]> {
     this.repairs.length = 0;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#onRound = result => test(result) && resolve();
-    deed();
+    action();
     await within(`a round satisfies ${String(test)}`, promise);
     return this.repairs;
   }

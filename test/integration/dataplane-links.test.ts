@@ -10,7 +10,7 @@ import { Running, summary, TestHost } from './dataplane-host.ts';
 const hostWith = (...links: DesiredLink[]) => ({ networks: [], links, addresses: [], sysctls: [] });
 
 describe('a link', needsRoot, () => {
-  for (const { title, link, changed, harm } of linkCases(3)) {
+  for (const { title, link, changed, fault } of linkCases(3)) {
     test(`${title} is made, adopted, repaired, changed in place and deleted`, async t => {
       using host = new TestHost();
       assert.equal(host.indexOf('eth0'), 3);
@@ -29,9 +29,9 @@ describe('a link', needsRoot, () => {
       assert.equal((await plane.resync('test')).writes, 0);
       assert.equal(look(), made);
 
-      if (harm !== undefined) {
+      if (fault !== undefined) {
         const repairs = await running.after(
-          () => others.links.change(link.name, harm),
+          () => others.links.change(link.name, fault),
           ({ inSync }) => inSync && running.repairs.length > 0,
         );
         assert.deepEqual(summary(repairs), ['link replaced']);

@@ -42,93 +42,95 @@ describe('the data plane', needsRoot, () => {
     }
     const before = host.show();
     const nexthop = /id (\d+) via 10\.3\.2\.0 /.exec(before)?.[1] ?? '';
-    for (const { deeds, repaired } of [
-      { deeds: ['ip route del 10.3.2.0/24'], repaired: ['route restored 10.3.2.0-24'] },
-      { deeds: ['ip route replace blackhole 10.3.2.0/24'], repaired: ['route replaced 10.3.2.0-24'] },
+    for (const { actions, repaired } of [
+      { actions: ['ip route del 10.3.2.0/24'], repaired: ['route restored 10.3.2.0-24'] },
+      { actions: ['ip route replace blackhole 10.3.2.0/24'], repaired: ['route replaced 10.3.2.0-24'] },
       {
-        deeds: ['ip route replace 10.3.2.0/24 via 192.168.65.9 dev eth0'],
+        actions: ['ip route replace 10.3.2.0/24 via 192.168.65.9 dev eth0'],
         repaired: ['route replaced 10.3.2.0-24'],
       },
       {
-        deeds: [`ip route replace 10.3.2.0/24 nhid ${nexthop} proto 77 mtu 500`],
+        actions: [`ip route replace 10.3.2.0/24 nhid ${nexthop} proto 77 mtu 500`],
         repaired: ['route replaced 10.3.2.0-24'],
       },
       {
-        deeds: [`ip route replace 10.3.2.0/24 nhid ${nexthop} proto 77 src 192.168.65.3`],
+        actions: [`ip route replace 10.3.2.0/24 nhid ${nexthop} proto 77 src 192.168.65.3`],
         repaired: ['route replaced 10.3.2.0-24'],
       },
       {
-        deeds: [`ip nexthop replace id ${nexthop} via 10.3.2.0 dev ${DEVICE} onlink`],
+        actions: [`ip nexthop replace id ${nexthop} via 10.3.2.0 dev ${DEVICE} onlink`],
         repaired: ['nexthop replaced 10.3.2.0-24'],
       },
       {
-        deeds: [`ip route replace 10.3.2.0/24 via 10.3.3.0 dev ${DEVICE} onlink`],
+        actions: [`ip route replace 10.3.2.0/24 via 10.3.3.0 dev ${DEVICE} onlink`],
         repaired: ['route replaced 10.3.2.0-24'],
       },
-      { deeds: [`ip neigh del 10.3.2.0 dev ${DEVICE}`], repaired: ['neighbor restored 10.3.2.0-24'] },
+      { actions: [`ip neigh del 10.3.2.0 dev ${DEVICE}`], repaired: ['neighbor restored 10.3.2.0-24'] },
       {
-        deeds: [`ip neigh replace 10.3.2.0 lladdr 02:00:00:00:09:09 dev ${DEVICE} nud permanent`],
+        actions: [`ip neigh replace 10.3.2.0 lladdr 02:00:00:00:09:09 dev ${DEVICE} nud permanent`],
         repaired: ['neighbor replaced 10.3.2.0-24'],
       },
       {
-        deeds: [`ip neigh add 10.3.99.0 lladdr 02:00:00:00:09:09 dev ${DEVICE} nud permanent`],
+        actions: [`ip neigh add 10.3.99.0 lladdr 02:00:00:00:09:09 dev ${DEVICE} nud permanent`],
         repaired: ['neighbor removed'],
       },
-      { deeds: [`bridge fdb del 02:00:00:00:01:02 dev ${DEVICE}`], repaired: ['fdb restored 10.3.2.0-24'] },
+      { actions: [`bridge fdb del 02:00:00:00:01:02 dev ${DEVICE}`], repaired: ['fdb restored 10.3.2.0-24'] },
       {
-        deeds: [`bridge fdb replace 02:00:00:00:01:02 dev ${DEVICE} dst 192.168.65.9 self permanent`],
+        actions: [`bridge fdb replace 02:00:00:00:01:02 dev ${DEVICE} dst 192.168.65.9 self permanent`],
         repaired: ['fdb replaced 10.3.2.0-24'],
       },
       {
-        deeds: [
+        actions: [
           `bridge fdb replace 02:00:00:00:01:02 dev ${DEVICE} dst 192.168.65.102 via eth1 self permanent`,
         ],
         repaired: ['fdb replaced 10.3.2.0-24'],
       },
       {
-        deeds: [`bridge fdb replace 02:00:00:00:01:02 dev ${DEVICE} dst 192.168.65.102 vni 9 self permanent`],
+        actions: [
+          `bridge fdb replace 02:00:00:00:01:02 dev ${DEVICE} dst 192.168.65.102 vni 9 self permanent`,
+        ],
         repaired: ['fdb replaced 10.3.2.0-24'],
       },
       {
-        deeds: [`bridge fdb add 02:00:00:00:09:09 dev ${DEVICE} dst 192.168.65.9 self permanent`],
+        actions: [`bridge fdb add 02:00:00:00:09:09 dev ${DEVICE} dst 192.168.65.9 self permanent`],
         repaired: ['fdb removed'],
       },
       {
-        deeds: [`ip nexthop del id ${nexthop}`],
+        actions: [`ip nexthop del id ${nexthop}`],
         repaired: ['nexthop restored 10.3.2.0-24', 'route restored 10.3.2.0-24'],
       },
       {
-        deeds: [`ip nexthop replace id ${nexthop} via 10.3.3.0 dev ${DEVICE} onlink proto 77`],
+        actions: [`ip nexthop replace id ${nexthop} via 10.3.3.0 dev ${DEVICE} onlink proto 77`],
         repaired: ['nexthop replaced 10.3.2.0-24'],
       },
       {
-        deeds: [`ip route add 10.3.98.0/24 via 10.3.98.0 dev ${DEVICE} onlink proto 77`],
+        actions: [`ip route add 10.3.98.0/24 via 10.3.98.0 dev ${DEVICE} onlink proto 77`],
         repaired: ['route removed'],
       },
-      { deeds: [`ip address flush dev ${DEVICE}`], repaired: ['address restored'] },
-      { deeds: [`ip address add 10.3.97.0/32 dev ${DEVICE}`], repaired: ['address removed'] },
-      { deeds: [`ip link set ${DEVICE} down`], repaired: ['link replaced'] },
-      { deeds: [`ip link set ${DEVICE} mtu 1300`], repaired: ['link replaced'] },
-      { deeds: [`ip link set ${DEVICE} address 02:00:00:00:09:09`], repaired: ['link replaced'] },
-      { deeds: [`ip link set ${DEVICE} type vxlan learning`], repaired: ['link replaced'] },
-      { deeds: [`ip link set ${DEVICE} type vxlan ttl 1`], repaired: ['link replaced'] },
-      { deeds: [`ip link set ${DEVICE} name elsewhere`], repaired: ['link replaced'] },
+      { actions: [`ip address flush dev ${DEVICE}`], repaired: ['address restored'] },
+      { actions: [`ip address add 10.3.97.0/32 dev ${DEVICE}`], repaired: ['address removed'] },
+      { actions: [`ip link set ${DEVICE} down`], repaired: ['link replaced'] },
+      { actions: [`ip link set ${DEVICE} mtu 1300`], repaired: ['link replaced'] },
+      { actions: [`ip link set ${DEVICE} address 02:00:00:00:09:09`], repaired: ['link replaced'] },
+      { actions: [`ip link set ${DEVICE} type vxlan learning`], repaired: ['link replaced'] },
+      { actions: [`ip link set ${DEVICE} type vxlan ttl 1`], repaired: ['link replaced'] },
+      { actions: [`ip link set ${DEVICE} name elsewhere`], repaired: ['link replaced'] },
       {
-        deeds: [`ip link set ${DEVICE} down`, `ip link set ${DEVICE} name elsewhere`],
+        actions: [`ip link set ${DEVICE} down`, `ip link set ${DEVICE} name elsewhere`],
         repaired: ['link replaced', 'link replaced'],
       },
-      { deeds: [`ip link del ${DEVICE}`], repaired: ['link restored'] },
+      { actions: [`ip link del ${DEVICE}`], repaired: ['link restored'] },
       {
-        deeds: [`ip link del ${DEVICE}`, `ip link add ${DEVICE} type vxlan id 88 dev eth0 dstport 8472`],
+        actions: [`ip link del ${DEVICE}`, `ip link add ${DEVICE} type vxlan id 88 dev eth0 dstport 8472`],
         repaired: ['link replaced'],
       },
     ]) {
-      await t.test(deeds.join('; '), async () => {
+      await t.test(actions.join('; '), async () => {
         // One for each: somebody who did all of this in a row would be kept waiting.
         await using running = new Running(host);
         await running.begin(host);
         const repairs = await running.after(
-          () => deeds.map(deed => host.sh(deed)),
+          () => actions.map(action => host.sh(action)),
           ({ inSync }) => inSync && running.repairs.length >= repaired.length,
         );
         assert.deepEqual(summary(repairs), repaired);
@@ -195,7 +197,7 @@ describe('the data plane', needsRoot, () => {
       ['ip -d link', 'ip address', 'ip neigh show proxy', 'ip nexthop', 'ip route show table all']
         .map(command => host.sh(command))
         .join('\n');
-    for (const deed of [
+    for (const action of [
       `ip link set ${DEVICE} alias uplink`,
       `ip link set ${DEVICE} txqueuelen 77`,
       `ip link property add dev ${DEVICE} altname overlay`,
@@ -209,8 +211,8 @@ describe('the data plane', needsRoot, () => {
       'ip route add 10.3.2.0/25 via 192.168.65.9 dev eth0',
       `ip route add 10.99.5.0/24 dev ${DEVICE}`,
     ]) {
-      await t.test(deed, async () => {
-        host.sh(deed);
+      await t.test(action, async () => {
+        host.sh(action);
         const shown = look();
         running.repairs.length = 0;
         const { inSync, writes } = await running.plane.resync('test');
@@ -372,7 +374,7 @@ describe('the data plane', needsRoot, () => {
     await using running = new Running(host);
     const result = await running.begin(host);
     assert.match(result.failures.join(), /a device flannel\.88 exists and is not a vxlan device/);
-    assert.match(running.plane.peerReport('10.3.2.0-24')?.reason ?? '', /is no vxlan device/);
+    assert.match(running.plane.peerReport('10.3.2.0-24')?.reason ?? '', /is not a vxlan device/);
     await running.after(
       () => host.sh(`ip link del ${DEVICE}`),
       ({ inSync }) => inSync,
@@ -453,19 +455,19 @@ describe('the data plane', needsRoot, () => {
       ({ inSync }) => inSync,
     );
     assert.deepEqual(summary(repairs), ['route restored 10.3.3.0-24']);
-    for (const { deed, repaired } of [
-      { deed: 'ip -6 route replace blackhole fc00:0:0:3::/64', repaired: ['route replaced 10.3.3.0-24'] },
+    for (const { action, repaired } of [
+      { action: 'ip -6 route replace blackhole fc00:0:0:3::/64', repaired: ['route replaced 10.3.3.0-24'] },
       // Less than IPv6 needs: the kernel takes the addresses and sysctls of the device away.
       {
-        deed: 'ip link set flannel-v6.88 mtu 1200',
+        action: 'ip link set flannel-v6.88 mtu 1200',
         repaired: ['address restored', 'link replaced', 'sysctl replaced'],
       },
     ]) {
       const found = await running.after(
-        () => host.sh(deed),
+        () => host.sh(action),
         ({ inSync }) => inSync && running.repairs.length >= repaired.length,
       );
-      assert.deepEqual(summary(found), repaired, deed);
+      assert.deepEqual(summary(found), repaired, action);
     }
     const whole = host.sh('ip -6 route show proto 77');
     const restored = await running.after(

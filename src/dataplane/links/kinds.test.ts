@@ -8,7 +8,7 @@ import type { DesiredLink } from '../desired-link.ts';
 const hostWith = (...links: DesiredLink[]) => ({ networks: [], links, addresses: [], sysctls: [] });
 
 describe('a link', () => {
-  for (const { title, link, changed, harm } of linkCases(2)) {
+  for (const { title, link, changed, fault } of linkCases(2)) {
     test(`${title} is made, adopted, repaired, changed in place and deleted`, async () => {
       await using host = new FakeHost();
       const before = host.show();
@@ -18,8 +18,8 @@ describe('a link', () => {
       const index = (await host.others.links.get(link.name))?.index;
       assert.equal((await host.plane.resync('test')).writes, 0);
 
-      if (harm !== undefined) {
-        await host.others.links.change(link.name, harm);
+      if (fault !== undefined) {
+        await host.others.links.change(link.name, fault);
         assert.notEqual(host.show(), made);
         await host.pass(1000);
         assert.equal(host.show(), made);

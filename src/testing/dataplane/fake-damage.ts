@@ -1,4 +1,4 @@
-/** A host with four peers, and every kind of harm that can be done to what is programmed for them. */
+/** A host with four peers, and every kind of fault that can be done to what is programmed for them. */
 import assert from 'node:assert/strict';
 import { Ip } from '../../base/ip.ts';
 import { Mac } from '../../base/mac.ts';

@@ -10,7 +10,7 @@ export interface LinkCase {
   /** Another desired state, which the living link can be changed to. */
   readonly changed: OwnLink;
   /** Somebody else's change of the link, in place; undefined where nothing of it matters. */
-  readonly harm: LinkChange | undefined;
+  readonly fault: LinkChange | undefined;
 }
 
 /** @param underlay index of a link with the address 192.168.65.3. */
@@ -30,48 +30,48 @@ export function linkCases(underlay: number): LinkCase[] {
   } as const;
   const remote = Ip.parse('192.168.65.9');
   return [
-    { title: 'a vxlan', link: vxlan, changed: { ...vxlan, learning: true }, harm: { mtu: 1400 } },
+    { title: 'a vxlan', link: vxlan, changed: { ...vxlan, learning: true }, fault: { mtu: 1400 } },
     {
       title: 'a vxlan with a default destination',
       link: { ...vxlan, remote },
       changed: { ...vxlan, remote: Ip.parse('192.168.65.8') },
-      harm: { info: { kind: 'vxlan', group: Ip.parse('192.168.65.7') } },
+      fault: { info: { kind: 'vxlan', group: Ip.parse('192.168.65.7') } },
     },
     {
       title: 'an external vxlan',
       link: { ...vxlan, vni: 0, external: true },
       changed: { ...vxlan, vni: 0, external: true, mtu: 1300 },
-      harm: { mac: Mac.parse('02:00:00:00:07:02') },
+      fault: { mac: Mac.parse('02:00:00:00:07:02') },
     },
     {
       title: 'a bridge',
       link: { kind: 'bridge', name: 'b0', stp: false },
       changed: { kind: 'bridge', name: 'b0', stp: true },
-      harm: { info: { kind: 'bridge', stpState: 1 } },
+      fault: { info: { kind: 'bridge', stpState: 1 } },
     },
     {
       title: 'a veth',
       link: { kind: 'veth', name: 'c0', peer: 'c1', mtu: 1400 },
       changed: { kind: 'veth', name: 'c0', peer: 'c1', mtu: 1300 },
-      harm: { mtu: 1500 },
+      fault: { mtu: 1500 },
     },
     {
       title: 'a macvlan',
       link: { kind: 'macvlan', name: 'm0', lowerIndex: underlay, mode: 'bridge' },
       changed: { kind: 'macvlan', name: 'm0', lowerIndex: underlay, mode: 'private' },
-      harm: { info: { kind: 'macvlan', mode: 'vepa' } },
+      fault: { info: { kind: 'macvlan', mode: 'vepa' } },
     },
     {
       title: 'an ipip tunnel',
       link: { kind: 'ipip', name: 'i0', underlayIndex: underlay, local, mtu: 1480 },
       changed: { kind: 'ipip', name: 'i0', underlayIndex: underlay, local, mtu: 1400 },
-      harm: { info: { kind: 'ipip', local, remote, link: underlay } },
+      fault: { info: { kind: 'ipip', local, remote, link: underlay } },
     },
     {
       title: 'a wireguard',
       link: { kind: 'wireguard', name: 'w0', mtu: 1420 },
       changed: { kind: 'wireguard', name: 'w0', mtu: 1380 },
-      harm: { mtu: 1500 },
+      fault: { mtu: 1500 },
     },
   ];
 }

@@ -15,7 +15,7 @@ describe('silence', { ...needsFaultLab, concurrency: true }, () => {
     describe(store, { concurrency: false }, () => {
       const lab = new FaultLab({ store, patience: 60_000 });
       after(() => lab[Symbol.asyncDispose]());
-      before(() => lab.raise());
+      before(() => lab.create());
 
       test('of a store that is frozen', async () => {
         const lost = await lab.survive(async () => {
