@@ -26,6 +26,7 @@ describe('processes by identity', () => {
     const id = identify(child.pid);
     assert.ok(id);
     await endProcess(id, 50);
+    assert.equal(isAlive(id), false);
     assert.deepEqual(await within('the process ends', child.exited), { signal: 'SIGKILL' });
   });
 

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { inspect } from 'node:util';
 import { Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import { StoreError, type StoreErrorCode } from '../store.ts';
-import { isRefusedUnrun, isTokenRefused, storeErrorOf, storeErrorOfReason } from './errors.ts';
+import { isRefusedUnrun, isTokenRefused, storeErrorOf, storeErrorOfReason, summaryOf } from './errors.ts';
 
 function serviceError(code: status, details: string): ServiceError {
   const metadata = new Metadata();
@@ -103,4 +103,18 @@ test('why a watch was cancelled is understood in the words of etcd and in those 
     '',
   ].map(reason => storeErrorOfReason(reason, 'watch', 'http://a').code);
   assert.deepEqual(codes, ['FORBIDDEN', 'UNAUTHENTICATED', 'COMPACTED', 'UNAVAILABLE', 'UNAVAILABLE']);
+});
+
+test('one failure speaks for itself; several become one, with a code that all of them have', () => {
+  const failure = (code: StoreErrorCode, hint?: string) =>
+    new StoreError(code, `no: ${code}`, hint === undefined ? {} : { hint });
+  const refused = failure('UNAUTHENTICATED', 'look at the certificate');
+  assert.equal(summaryOf('get', [refused]), refused);
+  for (const [failures, code] of [
+    [[refused, failure('UNAUTHENTICATED')], 'UNAUTHENTICATED'],
+    [[refused, failure('UNAVAILABLE')], 'UNAVAILABLE'],
+  ] as const) {
+    const { message, hint, ...summary } = summaryOf('get', failures);
+    assert.deepEqual([message, summary.code, hint], ['get: no endpoint answers', code, refused.hint]);
+  }
 });
