@@ -11,7 +11,7 @@ async function answer(bucket: TokenBucket, clock: ManualClock, ms: number, took:
     await clock.advance(bucket.delay);
     times.push(clock.monotonic());
     await clock.advance(took);
-    bucket.answered(took);
+    bucket.take(took);
   }
   return times;
 }
@@ -35,27 +35,27 @@ test('answers that take long take a tenth of the time', async () => {
 
 test('the wait is never longer than the last answer explains', () => {
   const bucket = new TokenBucket(new ManualClock(), { burst: 5, interval: 100 });
-  for (let count = 0; count < 20; count++) bucket.answered(50);
+  for (let count = 0; count < 20; count++) bucket.take(50);
   assert.equal(bucket.delay, 500);
 });
 
 test('to have looked costs no more than its time', () => {
   const bucket = new TokenBucket(new ManualClock(), { burst: 5, interval: 100 });
-  for (let count = 0; count < 10; count++) bucket.answered(1, false);
+  for (let count = 0; count < 10; count++) bucket.take(1, false);
   assert.equal(bucket.delay, 0);
-  for (let count = 0; count < 40; count++) bucket.answered(1, false);
+  for (let count = 0; count < 40; count++) bucket.take(1, false);
   assert.ok(bucket.delay > 0, 'a tenth of the time is spent');
 });
 
 test('is pressed until all is quiet again', async () => {
   const clock = new ManualClock();
   const bucket = new TokenBucket(clock, { burst: 5, interval: 100 });
-  for (let count = 0; count < 4; count++) bucket.answered(0);
-  assert.deepEqual([bucket.isPressed, bucket.delay], [false, 0]);
-  bucket.answered(0);
-  assert.deepEqual([bucket.isPressed, bucket.delay, bucket.rest], [true, 100, 500]);
+  for (let count = 0; count < 4; count++) bucket.take(0);
+  assert.deepEqual([bucket.isExhausted, bucket.delay], [false, 0]);
+  bucket.take(0);
+  assert.deepEqual([bucket.isExhausted, bucket.delay, bucket.refillTime], [true, 100, 500]);
   await clock.advance(499);
-  assert.deepEqual([bucket.isPressed, bucket.delay], [true, 0]);
+  assert.deepEqual([bucket.isExhausted, bucket.delay], [true, 0]);
   await clock.advance(1);
-  assert.deepEqual([bucket.isPressed, bucket.rest], [false, 0]);
+  assert.deepEqual([bucket.isExhausted, bucket.refillTime], [false, 0]);
 });

@@ -1,26 +1,27 @@
 /**
- * How soon to answer what others do, so that they cannot keep us busy: the first answers in a row come at once, later
- * ones one interval apart, and those that take long further apart. Quiet makes up for it.
+ * Limits how often this process reacts to others, so that they cannot keep it busy: a token bucket. The first reactions
+ * in a row are immediate, later ones one interval apart, and those that take long further apart; the bucket refills
+ * with time.
  */
 import type { Clock } from './clock.ts';
 
 export interface TokenBucketOptions {
-  /** Answers in a row that come at once. */
+  /** Reactions in a row that are immediate. */
   readonly burst: number;
-  /** Milliseconds between those that follow, and to win one back. */
+  /** Milliseconds between those that follow, in which one token refills. */
   readonly interval: number;
 }
 
-/** Answers take at most this part of the time, once the burst is over. */
+/** Reactions take at most this share of the time, once the burst is over. */
 const SHARE = 0.1;
 
 export class TokenBucket {
   readonly #clock: Clock;
   readonly #options: TokenBucketOptions;
-  /** Answers that may be given at once; below 1, none. */
+  /** Tokens; a reaction needs a whole one. */
   #left: number;
   #asOf: number;
-  #isPressed = false;
+  #isExhausted = false;
 
   constructor(clock: Clock, options: TokenBucketOptions) {
     this.#clock = clock;
@@ -29,35 +30,35 @@ export class TokenBucket {
     this.#asOf = clock.monotonic();
   }
 
-  /** Milliseconds until the next answer may be given. */
+  /** Milliseconds until the next reaction. */
   get delay(): number {
     this.#recover();
     return Math.max(0, (1 - this.#left) * this.#options.interval);
   }
 
-  /** From the moment when answers had to wait until all is quiet again. */
-  get isPressed(): boolean {
+  /** From the moment when a reaction has to wait until the bucket is full again. */
+  get isExhausted(): boolean {
     this.#recover();
-    return this.#isPressed;
+    return this.#isExhausted;
   }
 
-  /** Milliseconds until all is quiet, unless something is to be answered meanwhile. */
-  get rest(): number {
+  /** Milliseconds until the bucket is full, without another reaction. */
+  get refillTime(): number {
     this.#recover();
     return (this.#options.burst - this.#left) * this.#options.interval;
   }
 
   /**
-   * An answer was given.
+   * Takes the tokens of one reaction.
    * @param ms how long it took.
-   * @param isDeed whether something had to be done: only to have looked costs no more than its time.
+   * @param isWork whether something was written: one that only read costs no more than its time.
    */
-  answered(ms: number, isDeed = true): void {
+  take(ms: number, isWork = true): void {
     this.#recover();
-    const cost = Math.max(isDeed ? 1 : 0, ms / (this.#options.interval * SHARE));
-    // What was spent at first is not held against the answers that follow: they are waited for.
+    const cost = Math.max(isWork ? 1 : 0, ms / (this.#options.interval * SHARE));
+    // At most one reaction in debt: what the burst cost is not held against those that follow.
     this.#left = Math.max(this.#left - cost, 1 - cost);
-    if (this.#left < 1) this.#isPressed = true;
+    if (this.#left < 1) this.#isExhausted = true;
   }
 
   #recover(): void {
@@ -65,6 +66,6 @@ export class TokenBucket {
     const { burst, interval } = this.#options;
     this.#left = Math.min(burst, this.#left + (now - this.#asOf) / interval);
     this.#asOf = now;
-    if (this.#left === burst) this.#isPressed = false;
+    if (this.#left === burst) this.#isExhausted = false;
   }
 }

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { ManualClock } from '../testing/manual-clock.ts';
 import { Wakeup } from './wakeup.ts';
 
-test('a pause ends by itself, by the bell, and at once after a ring that nobody heard', async () => {
+test('a pause ends by itself, by a wake-up, and at once after one that came before it', async () => {
   const clock = new ManualClock();
   const wakeup = new Wakeup(clock);
   const ends: number[] = [];
@@ -15,10 +15,10 @@ test('a pause ends by itself, by the bell, and at once after a ring that nobody 
   await clock.advance(100);
   void pause(Number.POSITIVE_INFINITY);
   await clock.advance(50);
-  wakeup.ring();
+  wakeup.wake();
   await clock.advance(0);
-  wakeup.ring();
-  wakeup.ring();
+  wakeup.wake();
+  wakeup.wake();
   void pause(1000);
   await clock.advance(10);
   assert.deepEqual(ends, [100, 150, 150]);

@@ -1,29 +1,29 @@
-/** A pause that somebody else can end: for loops that look after things at times, and at once when called. */
+/** A pause that another part can end: for loops that act at intervals, and at once when something happened. */
 import type { Clock } from './clock.ts';
 
 export class Wakeup {
   readonly #clock: Clock;
-  #rung = false;
-  #nap: AbortController | undefined;
+  #isDue = false;
+  #sleep: AbortController | undefined;
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
   /** Ends the pause under way, or else the next one before it begins. */
-  ring(): void {
-    this.#rung = true;
-    this.#nap?.abort();
+  wake(): void {
+    this.#isDue = true;
+    this.#sleep?.abort();
   }
 
-  /** Waits `ms` milliseconds, or until the bell rings. A timer holds 24 days, so that longer pauses are cut. */
+  /** Waits `ms` milliseconds, or until `wake`. A timer holds 24 days, so that longer pauses are cut. */
   async pause(ms: number): Promise<void> {
-    if (!this.#rung && ms > 0) {
-      const nap = new AbortController();
-      this.#nap = nap;
-      await this.#clock.sleep(Math.min(ms, 2 ** 31 - 1), nap.signal).catch(() => undefined);
-      this.#nap = undefined;
+    if (!this.#isDue && ms > 0) {
+      const sleep = new AbortController();
+      this.#sleep = sleep;
+      await this.#clock.sleep(Math.min(ms, 2 ** 31 - 1), sleep.signal).catch(() => undefined);
+      this.#sleep = undefined;
     }
-    this.#rung = false;
+    this.#isDue = false;
   }
 }

@@ -2,10 +2,10 @@
  * A real agent: the program as it is installed, in namespaces of its own.
  *
  *     [ bench ]                    [ host ]
- *     store on loopback <── door ──> tulle agent      the door is a unix socket: paths know no network namespaces
+ *     store on loopback <─ socket ─> tulle agent      a unix socket, whose path is the same in every network namespace
  *                                    eth0 192.168.65.4, and nobody on the other end
  *
- * Whatever happens to us, nothing of it stays: the host ends with its anchor.
+ * The host ends with its anchor, also when this process is killed.
  */
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -27,7 +27,7 @@ import { untilRoutes } from './converge-routes.ts';
 import { OWN_ADDRESS, World } from './program-world.ts';
 
 /** Milliseconds that an agent gets until it has a lease and every route is there. */
-const PATIENCE = 180_000;
+const TIMEOUT = 180_000;
 const LOG = 'agent';
 
 /** What runs on a host, and is measured. */
@@ -50,8 +50,8 @@ export const AGENT: HostProgram = {
 
 export class AgentProcess implements AsyncDisposable {
   readonly world: World;
-  /** To the store; it may be shut. */
-  readonly door: Door;
+  /** The way to the store; it may be shut. */
+  readonly store: SocketForwarder;
   readonly #what: HostProgram;
   readonly #host: LabHost;
   readonly #resources: AsyncDisposableStack;
@@ -61,14 +61,14 @@ export class AgentProcess implements AsyncDisposable {
   private constructor(
     what: HostProgram,
     world: World,
-    door: Door,
+    store: SocketForwarder,
     process: ProcessId,
     host: LabHost,
     resources: AsyncDisposableStack,
   ) {
     this.#what = what;
     this.world = world;
-    this.door = door;
+    this.store = store;
     this.#process = process;
     this.#host = host;
     this.#resources = resources;
@@ -79,8 +79,8 @@ export class AgentProcess implements AsyncDisposable {
     await using resources = new AsyncDisposableStack();
     const directory = await mkdtemp(join(tmpdir(), 'tulle-bench-'));
     resources.defer(() => rm(directory, { recursive: true }));
-    const door = resources.use(new Door(join(directory, 'store.sock'), new URL(endpoint)));
-    await door.open();
+    const store = resources.use(new SocketForwarder(join(directory, 'store.sock'), new URL(endpoint)));
+    await store.open();
     const anchor = resources.use(await Anchor.drop({ host: true }));
     const host = new LabHost('bench', anchor.id);
     await prepareHost(host, '127.0.0.1 localhost\n');
@@ -89,8 +89,8 @@ export class AgentProcess implements AsyncDisposable {
     // As on every host that runs containers.
     writeSysctl('net/ipv4/ip_forward', '1', world.netns);
     await what.prepare?.(world);
-    const process = await host.start(what.program, what.args(door.url), LOG);
-    return new AgentProcess(what, world, door, process, host, resources.move());
+    const process = await host.start(what.program, what.args(store.url), LOG);
+    return new AgentProcess(what, world, store, process, host, resources.move());
   }
 
   get pid(): number {
@@ -116,27 +116,27 @@ export class AgentProcess implements AsyncDisposable {
   async restart(): Promise<void> {
     await endProcess(this.#process);
     this.#started = performance.now();
-    this.#process = await this.#host.start(this.#what.program, this.#what.args(this.door.url), LOG);
+    this.#process = await this.#host.start(this.#what.program, this.#what.args(this.store.url), LOG);
   }
 
   /**
    * Resolves when the agent has a lease and its kernel a route to each of so many peers.
    *
-   * @throws Error with the agent's last words when it takes too long; `signal.reason`.
+   * @throws Error with the last line of the agent's log when it takes too long; `signal.reason`.
    */
   async ready(peers: number, signal: AbortSignal): Promise<void> {
-    const patience = AbortSignal.timeout(PATIENCE);
-    const either = AbortSignal.any([signal, patience]);
+    const timeout = AbortSignal.timeout(TIMEOUT);
+    const either = AbortSignal.any([signal, timeout]);
     try {
       await Promise.all([
         waitForFile(this.#host.path(SUBNET_FILE), either),
         untilRoutes(this.world.rtnetlink, this.#what.protocol, peers, either),
       ]);
     } catch (error) {
-      if (signal.aborted || !patience.aborted) throw error;
+      if (signal.aborted || !timeout.aborted) throw error;
       const words = readFileSync(this.#host.logFile(LOG), 'utf8').trimEnd().split('\n').at(-1);
       throw new Error(
-        `no route to ${peers} peers within ${PATIENCE / 1000} s; the ${this.#what.name} says: ${words}`,
+        `no route to ${peers} peers within ${TIMEOUT / 1000} s; the ${this.#what.name} says: ${words}`,
       );
     }
   }
@@ -148,7 +148,7 @@ export class AgentProcess implements AsyncDisposable {
 }
 
 /** A unix socket that leads to a TCP port of this side, while it is open. */
-export class Door implements AsyncDisposable {
+export class SocketForwarder implements AsyncDisposable {
   readonly path: string;
   readonly #target: URL;
   readonly #sockets = new Set<Socket>();

@@ -24,16 +24,16 @@ export const PREFIX = '/bench/network';
 const BATCH = 100;
 
 /** Milliseconds that the store may take for one write. A disk that others use takes its time. */
-const PATIENCE = 60_000;
+const TIMEOUT = 60_000;
 
-export interface MadeUpLease {
+export interface SyntheticLease {
   readonly key: string;
   readonly subnet: Prefix;
   readonly attributes: LeaseAttributes;
 }
 
 /** The lease of host `number`, from 0; another `generation` has another address and another device. */
-export function leaseOf(number: number, generation = 0): MadeUpLease {
+export function leaseOf(number: number, generation = 0): SyntheticLease {
   const { subnet, mac, underlayIp } = pathTo(number, generation);
   return {
     key: formatLeaseKey({ ipv4: subnet }),
@@ -48,24 +48,24 @@ export function leaseOf(number: number, generation = 0): MadeUpLease {
 }
 
 /** Writes what the hosts of the cluster would write. */
-export class Author implements AsyncDisposable {
+export class LeaseWriter implements AsyncDisposable {
   readonly #store: EtcdStore;
   readonly #registry: Registry;
 
   private constructor(endpoint: string) {
-    this.#store = new EtcdStore({ endpoints: [endpoint], timing: { call: PATIENCE } });
+    this.#store = new EtcdStore({ endpoints: [endpoint], timing: { call: TIMEOUT } });
     this.#registry = new Registry(this.#store, { prefix: PREFIX });
   }
 
   /** Connected, and the network's configuration is written. */
-  static async open(endpoint: string): Promise<Author> {
-    const author = new Author(endpoint);
-    await author.#store.put(author.#registry.configKey, new TextEncoder().encode(NETWORK));
-    return author;
+  static async open(endpoint: string): Promise<LeaseWriter> {
+    const writer = new LeaseWriter(endpoint);
+    await writer.#store.put(writer.#registry.configKey, new TextEncoder().encode(NETWORK));
+    return writer;
   }
 
   /** Resolves when the store has acknowledged the lease. */
-  async write(lease: MadeUpLease): Promise<void> {
+  async write(lease: SyntheticLease): Promise<void> {
     await this.#store.put(this.#registry.pathOf(lease.key), encodeAttributes(lease.attributes));
   }
 
@@ -90,7 +90,7 @@ export class Author implements AsyncDisposable {
     await this.#store[Symbol.asyncDispose]();
   }
 
-  #put({ key, attributes }: MadeUpLease): TxnOperation {
+  #put({ key, attributes }: SyntheticLease): TxnOperation {
     return { op: 'put', key: this.#registry.pathOf(key), value: encodeAttributes(attributes) };
   }
 }

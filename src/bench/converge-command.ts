@@ -1,8 +1,7 @@
 /** `tulle bench converge`: the command line of the measurements in `converge.ts` and `converge-weight.ts`. */
 import { Command, Option } from 'commander';
-import { ParseError } from '../base/errors.ts';
 import { withExamples } from '../console/help.ts';
-import { integer, list, value, withChoices } from '../console/options.ts';
+import { integer, list, value, wholeNumber, withChoices } from '../console/options.ts';
 import { note, print, printJson } from '../console/output.ts';
 import { requireRoot } from '../console/require-root.ts';
 import { untilStopped } from '../console/signals.ts';
@@ -10,8 +9,7 @@ import { type Column, formatTable } from '../console/table.ts';
 import { writeFileAtomic } from '../sys/file.ts';
 import { type ConvergeRow, measureConvergence } from './converge.ts';
 import { SITUATIONS, type WeightRow, weighAgents } from './converge-weight.ts';
-import { checkDrawing } from './drawing.ts';
-import { plotLines } from './plot.ts';
+import { checkDrawing, plotLines } from './plot.ts';
 import { withEtcd, withTulleStore } from './store-servers.ts';
 
 const MOST_HOSTS = 250;
@@ -57,7 +55,7 @@ export function convergeCommand(): Command {
       new Option(
         '--hosts <n,...>',
         `hosts in this process (default: ${DEFAULT_HOSTS.join()}; none when only --peers is given)`,
-      ).argParser(list(count(MOST_HOSTS))),
+      ).argParser(list(wholeNumber(0, MOST_HOSTS))),
     )
     .addOption(new Option('--agents <n>', 'real agents beside them').argParser(integer(0, 20)).default(2))
     .addOption(
@@ -68,7 +66,7 @@ export function convergeCommand(): Command {
     .addOption(new Option('--leases <n>', 'leases of `one`').argParser(integer(1, 1000)).default(30))
     .addOption(
       new Option('--peers <n,...>', 'measure one real agent on a network with this many peers').argParser(
-        list(count(MOST_PEERS)),
+        list(wholeNumber(0, MOST_PEERS)),
       ),
     )
     .addOption(
@@ -168,12 +166,4 @@ function drawing(rows: readonly ConvergeRow[]): string {
       { name: 'committed, p50', points: points('committed', 'all', 'p50') },
     ],
   });
-}
-
-function count(most: number): (text: string) => number {
-  return text => {
-    const number = /^\d+$/.test(text) ? Number(text) : -1;
-    if (number >= 0 && number <= most) return number;
-    throw new ParseError('a number', text, `want a whole number from 0 to ${most}`);
-  };
 }

@@ -19,11 +19,11 @@ import { CONFIG, PREFIX } from './converge-cluster.ts';
 import type { HostStep } from './converge-trace.ts';
 import { OWN_ADDRESS, OWN_SUBNET, World } from './program-world.ts';
 
-/** Told of every step of every lease, by its key. */
+/** Called with every step of every lease, by its key. */
 export type OnStep = (step: HostStep, key: string) => void;
 
-/** A store that tells when an observer hears of a key. */
-class AudibleStore extends EtcdStore {
+/** A store that reports when an observer gets the event of a key. */
+class ObservedStore extends EtcdStore {
   readonly #onHeard: (path: string) => void;
 
   constructor(endpoint: string, onHeard: (path: string) => void) {
@@ -43,10 +43,10 @@ class AudibleStore extends EtcdStore {
 
 export class InProcessHost implements AsyncDisposable {
   readonly world: World;
-  readonly #store: AudibleStore;
+  readonly #store: ObservedStore;
   readonly #tracker: PeerTracker;
   readonly #dataPlane: DataPlane;
-  readonly #book: PeerMapper;
+  readonly #mapper: PeerMapper;
   readonly #onStep: OnStep;
   readonly #stop = new AbortController();
   readonly #running: Promise<unknown>;
@@ -54,7 +54,7 @@ export class InProcessHost implements AsyncDisposable {
   private constructor(world: World, endpoint: string, onStep: OnStep) {
     this.world = world;
     this.#onStep = onStep;
-    this.#store = new AudibleStore(endpoint, path => onStep('heard', registry.keyOf(path)));
+    this.#store = new ObservedStore(endpoint, path => onStep('heard', registry.keyOf(path)));
     const registry = new Registry(this.#store, { prefix: PREFIX });
     const { netns, rtnetlink } = world;
     this.#dataPlane = openDataPlane({
@@ -64,10 +64,10 @@ export class InProcessHost implements AsyncDisposable {
     });
     const backend = backendOf(world);
     this.#dataPlane.setHost(backend.host({ ipv4: OWN_SUBNET }));
-    this.#book = new PeerMapper(this.#dataPlane, (key, problems) => {
+    this.#mapper = new PeerMapper(this.#dataPlane, (key, problems) => {
       throw new Error(`the lease ${key} cannot be used: ${problems.join('; ')}`);
     });
-    this.#book.use(backend);
+    this.#mapper.use(backend);
     const self = { ...backend.attributes(), publicIp: OWN_ADDRESS, hostId: 'ours' };
     this.#tracker = new PeerTracker(registry, { config: CONFIG, self });
     this.#running = Promise.all([this.#tracker.run(this.#stop.signal), this.#follow()]);
@@ -95,7 +95,7 @@ export class InProcessHost implements AsyncDisposable {
     const applying = new Set<Promise<void>>();
     for await (const { changed, removed } of this.#tracker.changes(this.#stop.signal)) {
       for (const { key } of changed) this.#onStep('checked', key);
-      this.#book.change(changed, removed);
+      this.#mapper.change(changed, removed);
       const round = this.#apply(changed.map(({ key }) => key)).finally(() => applying.delete(round));
       applying.add(round);
     }

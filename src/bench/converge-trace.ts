@@ -1,7 +1,7 @@
 /**
  * The way of leases to many hosts, with the time of each step:
  *
- *     sent ── committed                               the store has answered its author
+ *     sent ── committed                               the store has answered its writer
  *        └─── heard ── checked ─┬─ applied            the kernel of a host has acknowledged every entry
  *                               └─ announced          the kernel of a host has announced the route
  *

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { AgentClient } from '../api/client.ts';
 import { forgetPeak, usageOf } from '../sys/usage.ts';
 import { AgentProcess } from './converge-agent.ts';
-import { Author } from './converge-cluster.ts';
+import { LeaseWriter } from './converge-cluster.ts';
 
 export const SITUATIONS = {
   start: 'a host joins: everything is new',
@@ -60,22 +60,22 @@ export interface WeighOptions {
 /** Starts an agent for each size, one after the other. */
 export async function weighAgents(options: WeighOptions): Promise<WeightRow[]> {
   const { endpoint, sizes, onProgress, signal } = options;
-  await using author = await Author.open(endpoint);
+  await using writer = await LeaseWriter.open(endpoint);
   onProgress('an agent, once, for its compiled code to be kept');
   await startOnce(endpoint, signal);
   const rows: WeightRow[] = [];
   let written = 0;
   for (const [index, peers] of sizes.entries()) {
-    await author.fill(written, peers);
+    await writer.fill(written, peers);
     written = peers;
     // With the address of an earlier agent it would take over the lease of that one.
     await using agent = await AgentProcess.start(endpoint, index + 1);
-    for (const [situation, happen] of situationsOf(agent, author, peers, signal)) {
+    for (const [situation, happen] of situationsOf(agent, writer, peers, signal)) {
       onProgress(`${peers} peers: ${SITUATIONS[situation]}`);
       rows.push(await weigh(agent, peers, situation, happen, signal));
     }
     // What was changed is as it was, for the next size.
-    await author.fill(0, peers);
+    await writer.fill(0, peers);
   }
   return rows;
 }
@@ -89,7 +89,7 @@ type Happening = () => Promise<unknown>;
 
 function situationsOf(
   agent: AgentProcess,
-  author: Author,
+  writer: LeaseWriter,
   peers: number,
   signal: AbortSignal,
 ): readonly [Situation, Happening][] {
@@ -97,26 +97,26 @@ function situationsOf(
   return [
     ['start', () => agent.ready(peers, signal)],
     ['rest', () => pause(REST)],
-    ['change', () => author.fill(0, peers, 1)],
+    ['change', () => writer.fill(0, peers, 1)],
     ['resync', () => new AgentClient({ socketPath: agent.socketPath, timeout: 60_000 }).resync(signal)],
     [
       'outage',
       async () => {
-        await agent.door.shut();
-        await author.fill(0, Math.min(1, peers), 2);
-        await author.compact();
+        await agent.store.shut();
+        await writer.fill(0, Math.min(1, peers), 2);
+        await writer.compact();
         await pause(AWAY);
-        await agent.door.open();
+        await agent.store.open();
       },
     ],
     ['restart', () => agent.restart()],
     [
       'alone',
       async () => {
-        await agent.door.shut();
+        await agent.store.shut();
         await agent.restart();
         await pause(AWAY);
-        await agent.door.open();
+        await agent.store.open();
       },
     ],
   ];

@@ -10,7 +10,7 @@ import { PROTOCOL } from '../dataplane/tables/entry.ts';
 import { formatLeaseKey } from '../subnet/lease/key.ts';
 import { usageOf } from '../sys/usage.ts';
 import { AGENT, AgentProcess, type HostProgram } from './converge-agent.ts';
-import { Author, leaseOf, type MadeUpLease } from './converge-cluster.ts';
+import { LeaseWriter, leaseOf, type SyntheticLease } from './converge-cluster.ts';
 import { flannelProgram } from './converge-flannel.ts';
 import { InProcessHost } from './converge-host.ts';
 import { followRoutes } from './converge-routes.ts';
@@ -54,7 +54,7 @@ const AFTERWARDS = 3_000;
 
 export async function measureConvergence(options: ConvergeOptions): Promise<ConvergeRow[]> {
   const { endpoint, hosts, agents, flanneld, leases, onProgress, signal } = options;
-  await using author = await Author.open(endpoint);
+  await using writer = await LeaseWriter.open(endpoint);
   onProgress(`making ${hosts} hosts, ${agents} agents and as many of flannel's procedure`);
   await using cluster = new Cluster(signal);
   for (let number = 0; number < agents; number++) await cluster.addProcess('agents', endpoint, AGENT);
@@ -62,15 +62,15 @@ export async function measureConvergence(options: ConvergeOptions): Promise<Conv
   for (let number = 0; number < agents; number++) await cluster.addProcess('flannel', endpoint, flannel);
   for (let number = 0; number < hosts; number++) await cluster.addHost(endpoint);
   // Whoever has the route of this one follows the store.
-  await cluster.carry(author, [leaseOf(0)], 'together');
+  await cluster.carry(writer, [leaseOf(0)], 'together');
 
   const numbered = (first: number, count: number) =>
     Array.from({ length: count }, (_, index) => leaseOf(first + index));
   const rows: ConvergeRow[] = [];
-  const measure = async (op: ConvergeOperation, batch: readonly MadeUpLease[]) => {
+  const measure = async (op: ConvergeOperation, batch: readonly SyntheticLease[]) => {
     onProgress(`${op}: ${batch.length} leases to all of them`);
     const before = cluster.processorTimes();
-    const trace = await cluster.carry(author, batch, op === 'burst' ? 'together' : 'in turn');
+    const trace = await cluster.carry(writer, batch, op === 'burst' ? 'together' : 'in turn');
     if (op === 'one') await sleep(AFTERWARDS, undefined, { signal });
     const after = cluster.processorTimes();
     for (const step of STEPS) {
@@ -150,7 +150,11 @@ class Cluster implements AsyncDisposable {
   }
 
   /** Writes the leases, and waits until the kernels of all have their routes. */
-  async carry(author: Author, leases: readonly MadeUpLease[], how: 'together' | 'in turn'): Promise<Trace> {
+  async carry(
+    writer: LeaseWriter,
+    leases: readonly SyntheticLease[],
+    how: 'together' | 'in turn',
+  ): Promise<Trace> {
     const awaited = new Map<string, readonly HostStep[]>();
     for (const name of this.#hosts) awaited.set(name, ['applied', 'announced']);
     // A process is seen from outside only.
@@ -159,9 +163,9 @@ class Cluster implements AsyncDisposable {
     }
     const trace = new Trace(awaited);
     this.#trace = trace;
-    const write = async (lease: MadeUpLease) => {
+    const write = async (lease: SyntheticLease) => {
       trace.sent(lease.key);
-      await author.write(lease);
+      await writer.write(lease);
       trace.committed(lease.key);
     };
     if (how === 'together') await Promise.all([...leases.map(write), this.#arrival(trace)]);
@@ -181,7 +185,7 @@ class Cluster implements AsyncDisposable {
   }
 
   #watch(name: string, { rtnetlink }: World, protocol: number): void {
-    const onRoute = (subnet: MadeUpLease['subnet']) =>
+    const onRoute = (subnet: SyntheticLease['subnet']) =>
       this.#trace.reached('announced', formatLeaseKey({ ipv4: subnet }), name);
     const watching = followRoutes(rtnetlink, protocol, onRoute, this.#end.signal);
     this.#watching.push(watching.catch((error: unknown) => this.#end.abort(error)));

@@ -1,16 +1,16 @@
 /** `tulle bench join`: the command line of the measurement in `join.ts`. */
 import { Command, Option } from 'commander';
 import { withExamples } from '../console/help.ts';
-import { integer } from '../console/options.ts';
+import { integer, list, oneOf } from '../console/options.ts';
 import { note, print, printJson } from '../console/output.ts';
 import { untilStopped } from '../console/signals.ts';
 import { formatTable } from '../console/table.ts';
-import { JOIN_SHAPES, type JoinResult, measureJoin } from './join.ts';
+import { JOIN_SHAPES, type JoinResult, type JoinShape, measureJoin } from './join.ts';
 import { withEtcd } from './store-servers.ts';
 
 interface Options {
   readonly agents: number;
-  readonly alone?: true;
+  readonly shapes: readonly JoinShape[];
   readonly json?: true;
 }
 
@@ -28,32 +28,37 @@ export function joinCommand(): Command {
         '  all known  ms until every agent knew every other; they follow their peers once all have a lease',
     )
     .addOption(new Option('--agents <n>', 'how many').argParser(integer(1, 250)).default(200))
-    .addOption(new Option('--alone', 'omit the comparison'))
-    .addOption(new Option('--json', 'print JSON: the numbers of Tulle, and those of flannel under "flannel"'))
+    .addOption(
+      new Option('--shapes <names>', 'only these')
+        .argParser(list(oneOf(JOIN_SHAPES, 'a shape')))
+        .default(JOIN_SHAPES, 'all'),
+    )
+    .addOption(
+      new Option(
+        '--json',
+        'print one JSON array: {"shape","agents","leases","unique","exited","ms","allKnown"}',
+      ),
+    )
     .action(runJoin);
   return withExamples(command, [
     { line: 'bench join', does: '200 agents, and 200 hosts of flannel' },
-    { line: 'bench join --agents 50 --alone --json', does: 'ours only, for a script' },
+    { line: 'bench join --agents 50 --shapes tulle --json', does: 'ours only, for a script' },
   ]);
 }
 
-async function runJoin({ agents, alone, json }: Options): Promise<void> {
+async function runJoin({ agents, shapes, json }: Options): Promise<void> {
   const results = await untilStopped(signal =>
     withEtcd(signal, async ({ endpoint }) => {
       const rows: JoinResult[] = [];
-      for (const shape of alone ? (['tulle'] as const) : JOIN_SHAPES) {
+      for (const shape of shapes) {
         note(`${agents} agents join as ${shape} ...`);
         rows.push(await measureJoin(shape, { endpoint, agents, signal }));
       }
       return rows;
     }),
   );
-  if (json) printJson(documentOf(results));
+  if (json) printJson(results);
   else print(tableOf(results));
-}
-
-function documentOf([ours, flannel]: readonly JoinResult[]) {
-  return { ...ours, ...(flannel && { flannel }) };
 }
 
 function tableOf(results: readonly JoinResult[]): string {
@@ -61,7 +66,7 @@ function tableOf(results: readonly JoinResult[]): string {
     ({ title, cell: (row: JoinResult) => String(cell(row) ?? ''), align: 'right' }) as const;
   return formatTable<JoinResult>(
     [
-      { title: 'as', cell: ({ shape }) => shape },
+      { title: 'shape', cell: ({ shape }) => shape },
       number('agents', ({ agents }) => agents),
       number('leases', ({ leases }) => leases),
       number('unique', ({ unique }) => unique),

@@ -14,9 +14,9 @@ import type { Store } from '../store/store.ts';
 import { formatSubnet, type LeaseAttributes, overlaps } from '../subnet/lease/lease.ts';
 import { Registry } from '../subnet/registry.ts';
 import { type Distribution, distributionOf } from './distribution.ts';
-import { joinLikeFlannel } from './join-flannel.ts';
-import { joinLikeTulle } from './join-tulle.ts';
+import { joinLikeFlannel, joinLikeTulle } from './join-hosts.ts';
 
+/** Named as the shapes of `bench program`: whose procedure it is. */
 export const JOIN_SHAPES = ['tulle', 'flannel'] as const;
 export type JoinShape = (typeof JOIN_SHAPES)[number];
 

@@ -2,6 +2,10 @@
  * A line chart with two logarithmic axes, as an SVG document. It brings its own background, so it looks the same on
  * light and dark pages; lines differ by colour, dashes and marks, so it can be read in grey as well.
  */
+import { access, constants } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { messageOf } from '../base/errors.ts';
+import { CommandError } from '../console/errors.ts';
 
 export interface Plot {
   readonly title: string;
@@ -159,3 +163,20 @@ function text(x: number, y: number, content: string, anchor: string, attributes 
 }
 
 const escaped = (content: string) => content.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
+
+/**
+ * Refuses `--svg <file>` before the measurement when there will be nothing to draw, or nowhere to write it.
+ *
+ * @param missing what has to be measured for the drawing and is not, with the option that asks for it.
+ * @throws CommandError
+ */
+export async function checkDrawing(file: string | undefined, missing: string | undefined): Promise<void> {
+  if (file === undefined) return;
+  if (missing !== undefined)
+    throw new CommandError('USAGE', `--svg: there is nothing to draw without ${missing}`);
+  try {
+    await access(dirname(file), constants.W_OK);
+  } catch (error) {
+    throw new CommandError('USAGE', `--svg: ${file} cannot be written: ${messageOf(error)}`);
+  }
+}

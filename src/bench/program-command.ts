@@ -1,17 +1,15 @@
 /** `tulle bench program`: the command line of the measurements in `program.ts`. */
 import { Command, Option } from 'commander';
-import { ParseError } from '../base/errors.ts';
 import { formatNumber } from '../console/format.ts';
 import { withExamples } from '../console/help.ts';
-import { list, oneOf } from '../console/options.ts';
+import { list, oneOf, wholeNumber } from '../console/options.ts';
 import { note, print, printJson } from '../console/output.ts';
 import { requireRoot } from '../console/require-root.ts';
 import { untilStopped } from '../console/signals.ts';
 import { formatTable } from '../console/table.ts';
 import { requirePrograms } from '../lab/requirements.ts';
 import { writeFileAtomic } from '../sys/file.ts';
-import { checkDrawing } from './drawing.ts';
-import { plotLines } from './plot.ts';
+import { checkDrawing, plotLines } from './plot.ts';
 import {
   measureProgram,
   OPERATIONS,
@@ -49,7 +47,7 @@ export function programCommand(): Command {
     )
     .addOption(
       new Option('--peers <n,...>', 'numbers of peers')
-        .argParser(list(peerCount))
+        .argParser(list(wholeNumber(1, MOST_PEERS, 'a number of peers')))
         .default([1000, 5000, 20_000, 50_000], '1000,5000,20000,50000'),
     )
     .addOption(
@@ -91,12 +89,12 @@ async function runProgram(options: Options): Promise<void> {
   else print(tableOf(rows));
 }
 
-/** What is measured several times is told once. */
-function onceEach(tell: (what: string) => void): (what: string) => void {
-  const told = new Set<string>();
+/** Reports once what is measured several times. */
+function onceEach(report: (what: string) => void): (what: string) => void {
+  const reported = new Set<string>();
   return what => {
-    if (!told.has(what)) tell(what);
-    told.add(what);
+    if (!reported.has(what)) report(what);
+    reported.add(what);
   };
 }
 
@@ -154,10 +152,4 @@ function drawing(rows: readonly ProgramRow[]): string {
         .map(({ peers, ms }) => [peers, ms]),
     })),
   });
-}
-
-function peerCount(text: string): number {
-  const count = /^\d+$/.test(text) ? Number(text) : 0;
-  if (count >= 1 && count <= MOST_PEERS) return count;
-  throw new ParseError('a number of peers', text, `want a whole number from 1 to ${MOST_PEERS}`);
 }

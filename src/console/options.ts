@@ -84,14 +84,17 @@ export function withChoices<Of extends Option | Argument>(
   return of;
 }
 
-/** A decimal integer from `min` to `max`, both included. */
-export function integer(min: number, max: number): ValueParser<number> {
-  return value(text => {
+/** A decimal integer from `min` to `max`, both included; for an element of a `list`, as `oneOf`. */
+export function wholeNumber(min: number, max: number, what = 'a number'): (text: string) => number {
+  return text => {
     const number = /^-?\d+$/.test(text.trim()) ? Number(text) : Number.NaN;
     if (number >= min && number <= max) return number;
-    throw new ParseError('a number', text, `want a whole number from ${min} to ${max}`);
-  });
+    throw new ParseError(what, text, `want a whole number from ${min} to ${max}`);
+  };
 }
+
+/** A `wholeNumber` as the value of an option. */
+export const integer = (min: number, max: number): ValueParser<number> => value(wholeNumber(min, max));
 
 /** A TCP or UDP port; 0 is accepted only where it means "off" or "any", with `integer(0, 65535)`. */
 export const port: ValueParser<number> = integer(1, 65535);

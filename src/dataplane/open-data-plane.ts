@@ -199,8 +199,8 @@ class KernelDataPlane implements DataPlane {
     }
     if (fullResync !== undefined) this.#resyncs.done(started, fullResync);
     const failures = this.#failures();
-    if (isReaction) this.#bucket.answered(this.#clock.monotonic() - started, this.#repairLog.hasRepairs);
-    this.#repairLog.endRound(failures[0], this.#devices.failed, this.#bucket.isPressed);
+    if (isReaction) this.#bucket.take(this.#clock.monotonic() - started, this.#repairLog.hasRepairs);
+    this.#repairLog.endRound(failures[0], this.#devices.failed, this.#bucket.isExhausted);
     this.#schedule();
     this.#delays = this.#newDelays();
     const result = { inSync: this.#devices.inSync, writes: this.#rtnetlink.writes - writesBefore, failures };
@@ -266,7 +266,7 @@ class KernelDataPlane implements DataPlane {
     const times = [this.#devices.nextRetry, this.#resyncs.next];
     if (this.#hasPending || this.#devices.isDue()) times.push(this.#clock.monotonic() + this.#reaction);
     // That a conflict is over is told by a round.
-    if (this.#repairLog.conflict !== undefined) times.push(this.#clock.monotonic() + this.#bucket.rest);
+    if (this.#repairLog.conflict !== undefined) times.push(this.#clock.monotonic() + this.#bucket.refillTime);
     if (this.#stop.signal.aborted) return;
     for (const time of times) if (time !== undefined) this.#wakeTimer.atLatest(time);
   }

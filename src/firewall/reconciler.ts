@@ -133,7 +133,7 @@ export class FirewallReconciler implements AsyncDisposable {
 
   get #interval(): number {
     // Only a comparison shows that a conflict is over.
-    if (this.#state.conflict !== undefined) return this.#bucket.rest;
+    if (this.#state.conflict !== undefined) return this.#bucket.refillTime;
     return this.#announced && !this.#eventsLost ? SLOW_INTERVAL_MS : this.#options.resyncInterval;
   }
 
@@ -143,7 +143,7 @@ export class FirewallReconciler implements AsyncDisposable {
     const begun = this.#clock.monotonic();
     try {
       const { repaired } = await this.#apply(desired);
-      this.#bucket.answered(this.#clock.monotonic() - begun);
+      this.#bucket.take(this.#clock.monotonic() - begun);
       this.#updateConflict(repaired);
       this.#report(repaired);
       return true;
@@ -167,7 +167,7 @@ export class FirewallReconciler implements AsyncDisposable {
   /** Others may change their own rules as often as they like; it is a conflict when they change ours. */
   #updateConflict(repaired: readonly string[]): void {
     const { conflict, ...state } = this.#state;
-    if (!this.#bucket.isPressed) {
+    if (!this.#bucket.isExhausted) {
       if (conflict !== undefined) this.#setState(state);
       return;
     }

@@ -18,7 +18,7 @@ afterEach(() => assert.deepEqual(readdirSync(directory), []));
 
 // G3: latency and processor time of an agent stand beside those of flannel's procedure, in the same run.
 test(
-  'a lease is followed from its author to the kernels of hosts and of a real agent',
+  'a lease is followed from its writer to the kernels of hosts and of a real agent',
   needsRoot,
   async () => {
     const signal = deadline('everything is measured', 120_000);

@@ -64,9 +64,9 @@ export class StoreContact {
       // A revision, which every change of the store brings, changes nothing here.
       const isNew = contact.connected !== before?.connected || contact.error !== before?.error;
       before = contact;
-      if (isNew) this.#wakeup.ring();
+      if (isNew) this.#wakeup.wake();
     }
-    this.#wakeup.ring();
+    this.#wakeup.wake();
   }
 
   async #judge(signal: AbortSignal): Promise<void> {

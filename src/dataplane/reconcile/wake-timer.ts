@@ -3,13 +3,13 @@ import type { Clock } from '../../base/clock.ts';
 
 export class WakeTimer implements Disposable {
   readonly #clock: Clock;
-  readonly #ring: () => void;
+  readonly #wake: () => void;
   #at = Number.POSITIVE_INFINITY;
   #cancel: AbortController | undefined;
 
-  constructor(clock: Clock, ring: () => void) {
+  constructor(clock: Clock, wake: () => void) {
     this.#clock = clock;
-    this.#ring = ring;
+    this.#wake = wake;
   }
 
   /** Rings at `time` on the monotonic clock, or earlier when that was asked for before. */
@@ -22,7 +22,7 @@ export class WakeTimer implements Disposable {
     this.#clock.sleep(Math.max(0, time - this.#clock.monotonic()), cancel.signal).then(
       () => {
         this.#unset();
-        this.#ring();
+        this.#wake();
       },
       () => undefined,
     );

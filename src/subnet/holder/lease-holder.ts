@@ -112,17 +112,17 @@ export class LeaseHolder {
     this.#config = config;
     this.#attributes = attributes;
     this.#conflictBackoff.reset();
-    this.#wakeup.ring();
+    this.#wakeup.wake();
   }
 
   /** Another part of the agent has an answer from the store: what failed is tried again at once. */
   storeAnswers(): void {
-    this.#wakeup.ring();
+    this.#wakeup.wake();
   }
 
   /** Gets the lease and holds it until `signal` aborts. The lease then stays in the store until its time is over. */
   async run(signal: AbortSignal): Promise<void> {
-    const wake = () => this.#wakeup.ring();
+    const wake = () => this.#wakeup.wake();
     signal.addEventListener('abort', wake, { once: true });
     let delays = backoff(RETRY.first, RETRY.cap, this.#random);
     try {
@@ -175,7 +175,7 @@ export class LeaseHolder {
     }
     if (!this.#isStale) await this.#publish();
     // A change meanwhile does not wait for the next renewal.
-    if (this.#held === undefined || this.#seeking) this.#wakeup.ring();
+    if (this.#held === undefined || this.#seeking) this.#wakeup.wake();
   }
 
   #nextTime(): number {
@@ -253,7 +253,7 @@ export class LeaseHolder {
         this.#status.report({ type: 'published', lease: held.lease });
       } else {
         this.#isStale = true;
-        this.#wakeup.ring();
+        this.#wakeup.wake();
       }
     }
     this.#status.refresh();
@@ -280,9 +280,9 @@ export class LeaseHolder {
         // A deletion and a claim are no conflict.
         if (found === undefined || (isLease(found) && found.attributes.claim))
           this.#conflictBackoff.interrupt();
-        this.#wakeup.ring();
+        this.#wakeup.wake();
       },
-      resumed: () => this.#wakeup.ring(),
+      resumed: () => this.#wakeup.wake(),
     });
   }
 }

@@ -44,7 +44,7 @@ export async function askHolder(
     found?.modRevision === asked.modRevision;
 
   const wakeup = new Wakeup(clock);
-  const wake = () => wakeup.ring();
+  const wake = () => wakeup.wake();
   signal.addEventListener('abort', wake, { once: true });
   try {
     await using _watch = new KeyWatch(registry, lease.key, {

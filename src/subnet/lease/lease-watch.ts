@@ -47,10 +47,10 @@ export class KeyWatch implements AsyncDisposable {
   }
 }
 
-/** Returns when a subnet may have become free, when `wakeup` is rung, or after a minute. */
+/** Returns when a subnet may have become free, when `wakeup` ends the pause, or after a minute. */
 export async function untilFreed(registry: Registry, wakeup: Wakeup, signal: AbortSignal): Promise<void> {
   const stop = new AbortController();
-  const watching = watchFreed(registry, AbortSignal.any([signal, stop.signal]), () => wakeup.ring());
+  const watching = watchFreed(registry, AbortSignal.any([signal, stop.signal]), () => wakeup.wake());
   await wakeup.pause(FULL_RECHECK);
   stop.abort();
   await watching;

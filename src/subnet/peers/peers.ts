@@ -121,7 +121,7 @@ export class PeerTracker {
   }
 
   async #giveUpInTime(signal: AbortSignal): Promise<void> {
-    const wake = () => this.#wakeup.ring();
+    const wake = () => this.#wakeup.wake();
     signal.addEventListener('abort', wake, { once: true });
     while (!signal.aborted) {
       await this.#wakeup.pause(this.#keptUntil - this.#clock.monotonic());
@@ -169,7 +169,7 @@ export class PeerTracker {
     const keys = [...this.#set.kept()];
     if (keys.length === 0) return;
     this.#keptUntil = this.#clock.monotonic() + this.#registry.ttl * 1000;
-    this.#wakeup.ring();
+    this.#wakeup.wake();
     this.#report({ type: 'forgotten', keys });
   }
 
