@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
-import { AsyncQueue } from '../base/async-queue.ts';
 import { recordingLogger } from '../base/log.ts';
+import { AsyncQueue } from '../testing/async-queue.ts';
 import { ManualClock } from '../testing/manual-clock.ts';
 import type { DesiredFirewall } from './desired.ts';
 import { FirewallError } from './engine.ts';

@@ -16,7 +16,7 @@ import { NetlinkError } from '../netlink/errors.ts';
 import { linksOfRoute } from '../netlink/route/multipath.ts';
 import type { Address, Link, Route } from '../netlink/route/objects.ts';
 import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
-import { readModuleParameter } from '../sys/module-parameter.ts';
+import { readModuleParameter } from '../sys/sysctl.ts';
 import type { UnderlayCriteria } from './options.ts';
 
 /** include/uapi/linux/if_addr.h. */

@@ -1,5 +1,5 @@
 /**
- * Kernel parameters below /proc/sys.
+ * Kernel parameters: those below /proc/sys, and one function for those of modules.
  *
  * Those under `net/` exist once per network namespace, and the namespace is that of the thread that opens the
  * file. So the whole access is synchronous, inside `Netns.run`.
@@ -76,4 +76,16 @@ function fileOf(path: string): string {
     throw new RangeError(`${JSON.stringify(path)} is no path of a kernel parameter`);
   }
   return `/proc/sys/${path}`;
+}
+
+/**
+ * A parameter of a kernel module, below /sys/module, the same in every network namespace. Its value without the newline;
+ * undefined while the module is not loaded, and where it has no such parameter.
+ */
+export function readModuleParameter(module: string, name: string): string | undefined {
+  try {
+    return readFileSync(`/sys/module/${module}/parameters/${name}`, 'utf8').trimEnd();
+  } catch {
+    return undefined;
+  }
 }

@@ -3,7 +3,7 @@
  * the same suite as the etcd client (`contract.ts`), and makes in a test what takes minutes and luck with a
  * cluster: a partition of one host, a compaction at the worst moment, a write whose answer is lost.
  */
-import { AsyncQueue } from '../base/async-queue.ts';
+
 import {
   type ClusterStatus,
   type KeyValue,
@@ -16,6 +16,7 @@ import {
   type Transaction,
   type TransactionResult,
 } from '../store/store.ts';
+import { AsyncQueue } from './async-queue.ts';
 import { MemoryDatabase, type Notice } from './memory-database.ts';
 
 /** What becomes of one call: done; not done and refused; done, and its answer lost on the way. */
