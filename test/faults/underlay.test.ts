@@ -108,7 +108,7 @@ describe('the underlay changes', needsFaultLab, () => {
     const lost = await lab.survive(async () => {
       await one.shell('ip link set eth0 name lan0');
       const { hint } = await one.untilCondition('underlay', false);
-      assert.match(hint ?? '', /eth0 is called lan0 now/);
+      assert.match(hint ?? '', /eth0 was renamed to lan0/);
       await one.shell('ip link set lan0 name eth0');
     });
     assert.equal(lost, 0);
