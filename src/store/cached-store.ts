@@ -1,8 +1,8 @@
 /**
- * A store that remembers what its observers were told, and tells it to the next ones while the real store is
+ * A store that remembers what its observers received, and gives it to the next ones while the real store is
  * away: an agent that starts during an outage sees what the one before it saw. As soon as the store answers, its
  * snapshot replaces what was remembered, as any snapshot does; one that is older than the memory is of a store that
- * has forgotten, so that observers are told what is remembered before it.
+ * has forgotten, so observers receive what is remembered before it.
  *
  * Only observers are served from memory. Everything else, above all every write, goes to the real store.
  */
@@ -22,7 +22,7 @@ export interface Contact {
 export interface CachedStoreOptions {
   /** From an earlier run. */
   readonly cached: Iterable<KeyValue>;
-  /** Told after every change of what is remembered. */
+  /** Called after every change of what is remembered. */
   readonly onChange: () => void;
 }
 
@@ -72,7 +72,7 @@ export class CachedStore implements Store {
     this.status = inner.status.bind(inner);
   }
 
-  /** Whether an observer was told something from memory that the real store has not replaced yet. */
+  /** Whether an observer received something from memory that the real store has not replaced yet. */
   get stale(): boolean {
     return this.#fromMemory.size > 0;
   }

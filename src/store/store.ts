@@ -1,6 +1,6 @@
 /**
  * The seam to the registry's key-value store: etcd's model (revisions, leases, transactions, watches) without
- * its wire. `etcd/` speaks to a server, `memory.ts` is the twin for tests, and `contract.ts` is the suite that
+ * its wire. `etcd/` speaks to a server. src/testing has its twin in memory, and `store-contract/`, the suite that
  * both pass.
  *
  * Keys are text. Values are bytes: what somebody else wrote need not be text at all.
@@ -65,12 +65,12 @@ export type StoreEvent =
   | { readonly type: 'delete'; readonly key: string; readonly modRevision: Revision };
 
 /**
- * What an observer of a prefix is told. `snapshot` replaces everything known; it comes before any `events`, and
+ * What an observer of a prefix receives. `snapshot` replaces everything known; it comes before any `events`, and
  * again whenever history was lost. After a compaction what is missing from it was deleted. After the store itself was
  * replaced (emptied, restored from a backup, another cluster behind the address) the snapshot is `unrelated` to what
- * was told before: what is missing may never have been deleted by anybody. `events` is one revision's changes.
+ * was sent before: what is missing may never have been deleted by anybody. `events` is one revision's changes.
  *
- * `interrupted` and `resumed` bracket a time without contact, which may be the first thing told; `interrupted` comes
+ * `interrupted` and `resumed` bracket a time without contact, which may be the first update; `interrupted` comes
  * again when there is another reason. Nothing that is known becomes wrong through them, it only may be old. An RPC
  * failure never means "gone".
  */

@@ -17,7 +17,7 @@ export interface TlsFilePaths {
 
 const FLAGS = { cert: '--cert-file', key: '--key-file', ca: '--trusted-ca-file' } as const;
 
-/** Makes the next handshakes with what is in the files then. One that cannot be used is told, and changes nothing. */
+/** Makes the next handshakes with what is in the files then. One that cannot be used is logged, and changes nothing. */
 export function followFiles(server: Server, files: TlsFiles, log: Pick<Logger, 'info' | 'warn'>): void {
   // Before the server's own listener, which begins the handshake.
   server.prependListener('connection', () => {

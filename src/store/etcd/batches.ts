@@ -11,12 +11,12 @@ export class Batches {
   #revision: Revision = 0n;
   #events: StoreEvent[] = [];
 
-  /** @param next the first revision that has not been told yet */
+  /** @param next the first revision that has not been delivered yet */
   constructor(next: Revision) {
     this.#next = next;
   }
 
-  /** Everything before this revision has been told. */
+  /** Everything before this revision has been delivered. */
   get next(): Revision {
     return this.#next;
   }
@@ -34,11 +34,11 @@ export class Batches {
     }
     if (response.fragment) return;
     yield* this.#complete();
-    // Without events it is a progress report, that all is told up to its revision; or the first one, which
+    // Without events it is a progress report, that everything up to its revision was delivered; or the first one, which
     // comes before the history it leaves open.
-    const told = response.header?.revision ?? 0n;
+    const reached = response.header?.revision ?? 0n;
     const isProgress = response.events.length === 0 && !response.created;
-    if (isProgress && told >= this.#next) this.#next = told + 1n;
+    if (isProgress && reached >= this.#next) this.#next = reached + 1n;
   }
 
   *#complete(): Generator<StoreUpdate> {

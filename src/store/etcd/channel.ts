@@ -109,7 +109,7 @@ export class Channel {
     this.#sockets.abandon();
   }
 
-  /** A channel keeps the reason of its failure to itself, and tells it to calls only; they fail at once. */
+  /** A channel keeps the reason of its failure to itself, and gives it to calls only; they fail at once. */
   async #throwReason(): Promise<void> {
     const deadline = Date.now() + this.#timing.connect;
     try {

@@ -1,9 +1,9 @@
 /**
- * Calls to a cluster: which endpoint is asked, with which token, for how long, and what is tried again.
+ * Calls to a cluster: with which token, for how long, and what is tried again, at the endpoint that failover.ts chooses.
  *
- * One endpoint is used until it fails, then the next one that accepts (connect.ts). A call is repeated only when that cannot do it twice:
- * when nothing was sent, when the server says that it refused the request unrun, or when the call only reads.
- * A write whose answer is lost is UNAVAILABLE, and the caller looks what became of it.
+ * A call is repeated only when that cannot do it twice: when nothing was sent, when the server says that it refused the
+ * request unrun, or when the call only reads. A write whose answer is lost is UNAVAILABLE, and the caller looks what
+ * became of it.
  */
 import type {
   DescMessage,
@@ -14,14 +14,13 @@ import type {
   MessageShape,
 } from '@bufbuild/protobuf';
 import { type ClientDuplexStream, Metadata } from '@grpc/grpc-js';
-import { messageOf } from '../../base/errors.ts';
 import { type Logger, silentLogger } from '../../base/log.ts';
 import { StoreError } from '../store.ts';
 import { callUnary, openStream, responsesOf } from '../wire/service.ts';
-import { Channel, DEFAULT_TIMING, type Timing } from './channel.ts';
-import { connectAny } from './connect.ts';
+import { type Channel, DEFAULT_TIMING, type Timing } from './channel.ts';
 import type { EtcdEndpoint } from './endpoint.ts';
 import { isFromServer, isRefusedUnrun, isTokenRefused, storeErrorOf, summaryOf } from './errors.ts';
+import { Failover } from './failover.ts';
 import { History } from './history.ts';
 import { Login, type User } from './login.ts';
 import type { TlsOptions } from './tls.ts';
@@ -63,27 +62,23 @@ export class EtcdClient implements AsyncDisposable {
   readonly logger: Logger;
   /** What observations have learned of the store. */
   readonly history = new History();
-  readonly #endpoints: readonly EtcdEndpoint[];
-  readonly #tls: TlsOptions;
+  readonly #failover: Failover;
   readonly #login: Login;
   readonly #closing = new AbortController();
   readonly #calls = new Set<Promise<unknown>>();
-  #position = 0;
-  #channel: Channel | undefined;
-  #connecting: Promise<Channel> | undefined;
 
   /** @param options at least one endpoint */
   constructor(options: ClientOptions) {
     this.timing = { ...DEFAULT_TIMING, ...options.timing };
     this.logger = options.logger ?? silentLogger;
-    this.#endpoints = options.endpoints;
-    this.#tls = options.tls ?? {};
+    const { timing, logger, closed } = this;
+    this.#failover = new Failover(options.endpoints, { tls: options.tls ?? {}, timing, logger, closed });
     this.#login = new Login(options.user);
   }
 
   /** The endpoint in use. */
   get endpoint(): string {
-    return this.#current.url;
+    return this.#failover.endpoint;
   }
 
   /** Aborts when the client is closed, with a StoreError as reason. */
@@ -159,30 +154,18 @@ export class EtcdClient implements AsyncDisposable {
     };
   }
 
-  /**
-   * Gives up a connection that comes from an address of which this is true; what was under way fails, and what follows
-   * makes a new one. For addresses that this host has no more: the kernel keeps such a connection, and sends nothing.
-   */
+  /** Gives up a connection that comes from an address of which this is true (Failover). */
   leaveAddress(isGone: (address: string) => boolean): void {
-    const channel = this.#channel;
-    if (channel?.isFrom(isGone) !== true) return;
-    this.logger.debug({ endpoint: this.endpoint }, 'the address of the connection to the store is gone');
-    this.#channel = undefined;
-    channel.abandon();
+    this.#failover.leaveAddress(isGone);
   }
 
   /** Ends every call and stream. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort(new StoreError('UNAVAILABLE', 'the store is closed'));
-    this.#discard();
+    this.#failover.disconnect();
     await Promise.allSettled(this.#calls);
     // One that was connected meanwhile.
-    this.#discard();
-  }
-
-  get #current(): EtcdEndpoint {
-    // The position stays below the length, which is at least 1.
-    return this.#endpoints[this.#position] as EtcdEndpoint;
+    this.#failover.disconnect();
   }
 
   #call<T>(op: string, policy: CallPolicy, run: (route: Route) => Promise<T>): Promise<T> {
@@ -190,7 +173,7 @@ export class EtcdClient implements AsyncDisposable {
   }
 
   async #callRepeatedly<T>(op: string, policy: CallPolicy, run: (route: Route) => Promise<T>): Promise<T> {
-    for (let left = Math.max(1, this.#endpoints.length - 1); ; left--) {
+    for (let left = Math.max(1, this.#failover.size - 1); ; left--) {
       const route = await this.#route(op, policy);
       try {
         return await run(route);
@@ -206,9 +189,9 @@ export class EtcdClient implements AsyncDisposable {
   /** A connected channel and what a call on it must carry. Asks each endpoint once. @throws StoreError */
   async #route(op: string, { leaderless }: Pick<CallPolicy, 'leaderless'>): Promise<Route> {
     const failures: StoreError[] = [];
-    while (failures.length < this.#endpoints.length) {
+    while (failures.length < this.#failover.size) {
       this.closed.throwIfAborted();
-      const channel = await this.#connected(op);
+      const channel = await this.#failover.connected(op);
       try {
         const token = await this.#login.token(channel, Date.now() + this.timing.call, this.closed);
         const metadata = new Metadata();
@@ -217,42 +200,11 @@ export class EtcdClient implements AsyncDisposable {
         return { channel, token, metadata };
       } catch (error) {
         const failure = storeErrorOf(error, op, channel.endpoint.url);
-        this.#leave(channel, failure);
+        this.#failover.leave(channel, failure);
         failures.push(failure);
       }
     }
     throw summaryOf(op, failures);
-  }
-
-  /** The channel in use, or another one where it is lost; calls at the same time share it. @throws StoreError */
-  async #connected(op: string): Promise<Channel> {
-    if (this.#channel?.isReady === true) return this.#channel;
-    this.#connecting ??= this.#connect().finally(() => {
-      this.#connecting = undefined;
-    });
-    try {
-      return await this.#connecting;
-    } catch (error) {
-      this.closed.throwIfAborted();
-      if (error instanceof AggregateError) throw summaryOf(op, error.errors as StoreError[]);
-      throw error;
-    }
-  }
-
-  /** Begins with the endpoint whose turn it is. */
-  async #connect(): Promise<Channel> {
-    this.#discard();
-    const channel = await connectAny({
-      endpoints: [...this.#endpoints.slice(this.#position), ...this.#endpoints.slice(0, this.#position)],
-      open: endpoint => new Channel(endpoint, this.#tls, this.timing),
-      stagger: this.timing.stagger,
-      signal: this.closed,
-      onFailure: ({ url }, reason) =>
-        this.logger.debug({ endpoint: url, reason: reason.message }, 'a store endpoint does not accept'),
-    });
-    this.#channel = channel;
-    this.#position = this.#endpoints.indexOf(channel.endpoint);
-    return channel;
   }
 
   #open<I extends DescMessage, O extends DescMessage>(
@@ -270,23 +222,9 @@ export class EtcdClient implements AsyncDisposable {
   #failed(route: Route, error: unknown, op: string): StoreError {
     const failure = storeErrorOf(error, op, route.channel.endpoint.url);
     if (isTokenRefused(error)) this.#login.renew(route.token);
-    else if (failure.code === 'UNAVAILABLE') this.#leave(route.channel, failure, isFromServer(error));
+    else if (failure.code === 'UNAVAILABLE')
+      this.#failover.leave(route.channel, failure, isFromServer(error));
     return failure;
-  }
-
-  /** Turns to the next endpoint, unless another call has done so already. */
-  #leave(channel: Channel | undefined, reason: StoreError, connectionIsGood = false): void {
-    if (channel !== this.#channel || this.closed.aborted) return;
-    if (connectionIsGood && this.#endpoints.length === 1) return;
-    const from = this.endpoint;
-    this.#discard();
-    this.#position = (this.#position + 1) % this.#endpoints.length;
-    this.logger.debug({ from, to: this.endpoint, reason: messageOf(reason) }, 'leaving a store endpoint');
-  }
-
-  #discard(): void {
-    this.#channel?.close();
-    this.#channel = undefined;
   }
 
   /** Keeps what is under way, so that closing can wait for it. */

@@ -23,7 +23,7 @@ export interface Range {
   readonly rangeEnd?: Uint8Array;
 }
 
-/** The part of a response's header that tells one store, and one state of it, from another. */
+/** The part of a response's header that distinguishes one store, and one state of it, from another. */
 export interface Header {
   readonly clusterId: bigint;
   readonly revision: Revision;

@@ -34,7 +34,7 @@ const HINTS: Readonly<Partial<Record<StoreErrorCode, string>>> = {
   FORBIDDEN: 'grant the user a role that may read and write the prefix',
 };
 
-/** Of the causes that their words tell better than their code. */
+/** Of causes whose message says more than their code. */
 const HINTS_BY_TEXT: readonly (readonly [RegExp, string])[] = [
   [/database space exceeded/, 'compact and defragment etcd, then disarm its NOSPACE alarm'],
   [/certificate is not yet valid/, 'compare the clocks of this host and of the store, and correct them'],
@@ -135,7 +135,7 @@ export function isTokenRefused(error: unknown): boolean {
   );
 }
 
-/** Whether the server tells that it has not run the request, so that even a write may go to another member. */
+/** Whether the server says that it has not run the request, so that even a write may go to another member. */
 export function isRefusedUnrun(error: unknown): boolean {
   return (
     isServiceError(error) &&

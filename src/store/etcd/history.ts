@@ -3,7 +3,7 @@
  * One that was emptied, restored from a backup or replaced is behind that, or has another name. An observer of a key
  * that was last written long ago would not notice by itself: for that key alone, the new store looks like the old one.
  *
- * (One that has the same identity, the same term and more revisions cannot be told from the old one by any client.)
+ * (One that has the same identity, the same term and more revisions cannot be distinguished from the old one by any client.)
  */
 import type { Revision } from '../store.ts';
 import type { Header } from './codec.ts';
@@ -35,13 +35,13 @@ export class History {
     this.#mark = { generation, seen: newest };
   }
 
-  /** It has told what it had at this revision. */
+  /** It has delivered what it had at this revision. */
   reached(revision: Revision): void {
     const { seen } = this.#mark;
     if (seen !== undefined && revision > seen.revision) this.note({ ...seen, revision });
   }
 
-  /** The store is another one, and everybody is told. */
+  /** The store is another one, and everybody is notified. */
   beginAnew(seen: Header): void {
     this.#mark = { generation: this.#mark.generation + 1, seen };
     for (const listener of this.#listeners) listener();

@@ -15,7 +15,7 @@ import { storeErrorOf, storeErrorOfReason } from './errors.ts';
 import { follows } from './history.ts';
 import { currentHeader, listRange } from './range.ts';
 
-/** The server has answered, and has nothing new to tell. */
+/** The server has answered, and has nothing new. */
 interface Contact {
   readonly type: 'contact';
 }
@@ -32,7 +32,7 @@ export async function* observe(
   const observation = new Observation(client, range, signal);
   const newDelays = () => backoff(client.timing.retryFirst, client.timing.retryCap);
   let delays = newDelays();
-  /** Why there is no contact, as it was told last. */
+  /** Why there is no contact, as it was reported last. */
   let interruption: string | undefined;
   while (!signal.aborted) {
     try {
@@ -61,9 +61,9 @@ class Observation {
   readonly #client: EtcdClient;
   readonly #range: Range;
   readonly #signal: AbortSignal;
-  /** The first revision that has not been told yet; undefined when everything has to be told. */
+  /** The first revision that has not been delivered yet; undefined when everything has to be. */
   #next: Revision | undefined;
-  /** Of the store that was told of last; undefined before there was one. */
+  /** Of the store whose contents were delivered last; undefined before there was one. */
   #generation: number | undefined;
 
   constructor(client: EtcdClient, range: Range, signal: AbortSignal) {
@@ -101,7 +101,7 @@ class Observation {
     }
   }
 
-  /** Lists the range, and tells whether the store is the one of before. @returns the revision to watch from */
+  /** Lists the range, and finds out whether the store is the one of before. @returns the revision to watch from */
   async *#snapshot(): AsyncGenerator<StoreUpdate, Revision> {
     const { history } = this.#client;
     const { mark } = history;
@@ -133,7 +133,7 @@ class Observation {
         if (response.compactRevision !== 0n || error.code === 'COMPACTED') {
           return this.#forget('its history was compacted');
         }
-        // Our token may have ended: etcd tells so clearly only when called, and then we get a new one.
+        // Our token may have ended: etcd says so clearly only when called, and then we get a new one.
         if (error.code === 'FORBIDDEN' || error.code === 'UNAUTHENTICATED')
           await this.#wait(currentHeader(this.#client, this.#range));
         throw error;
@@ -169,7 +169,7 @@ class Observation {
       history.note(seen);
       return true;
     }
-    // So does a member that lags behind the others look. What the cluster agrees on tells the two apart.
+    // So does a member that lags behind the others look. What the cluster agrees on distinguishes the two.
     const agreed = await this.#wait(currentHeader(this.#client, this.#range));
     if (this.#generation !== history.generation) return false;
     const isSame = follows(mark, agreed);
