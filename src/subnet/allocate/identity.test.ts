@@ -255,6 +255,25 @@ describe('C1: a clone with the disk of another host', () => {
     assert.ok(await world.registry.get('10.5.200.0-24'), 'it is not removed either');
   });
 
+  // C1
+  test('and others that have leases under the same id each start with their own, and few write', async () => {
+    const world = new World();
+    const copies = [33, 34, 35].map(number => ({
+      ...host(3),
+      ...at(`192.168.65.${number}`),
+      machine: `machine ${number}`,
+    }));
+    for (const [index, copy] of copies.entries()) await world.put(`10.5.20${index}.0-24`, copy);
+    const { revision } = world.database;
+    const holders = await Promise.all(copies.map(attributes => startHolder(world, 3, { attributes })));
+    await world.clock.advance(600_000);
+    assert.deepEqual(
+      holders.map(({ lease }) => lease()?.key),
+      ['10.5.200.0-24', '10.5.201.0-24', '10.5.202.0-24'],
+    );
+    assert.ok(Number(world.database.revision - revision) <= 6);
+  });
+
   test('is left alone with what it gets under an identity of its own', async () => {
     const world = new World();
     const twin = await startWithLease(world, 3, { attributes: host(3) });

@@ -64,6 +64,14 @@ export async function proveOwn(
 ): Promise<Proof> {
   const byId = leases.filter(({ attributes }) => attributes.hostId === own.hostId);
   const isFirstContact = byId.length === 0;
+  const isKnownHere = byId.some(
+    ({ attributes: { machine } }) => machine !== undefined && machine === own.machine,
+  );
+  // What copies of this host have takes nothing from a lease of this very machine. Nor are they asked for it: they would
+  // all ask each other, and each question changes what the others have just read.
+  const ofThisHost = isKnownHere
+    ? byId.filter(({ attributes }) => evidenceOf(attributes, own) !== 'copy')
+    : byId;
   const rest = leases.filter(
     lease =>
       !byId.includes(lease) &&
@@ -71,16 +79,15 @@ export async function proveOwn(
       !context.alive.has(lease.key) &&
       (isFirstContact || concernsAlways(lease, own)),
   );
-  const proofs = await Promise.all([...byId, ...rest].map(lease => proveOne(registry, lease, own, context)));
-  const found = proofs.flatMap(proof => (proof.outcome === 'proven' ? proof.own : []));
-  // What another host has under our id, or somebody has written, takes nothing from a lease of this very machine.
-  const isKnownHere = found.some(
-    ({ lease: { attributes }, matchedBy }) =>
-      matchedBy === 'host id' && attributes.machine !== undefined && attributes.machine === own.machine,
+  const proofs = await Promise.all(
+    [...ofThisHost, ...rest].map(lease => proveOne(registry, lease, own, context)),
   );
   return (
-    (isKnownHere ? undefined : proofs.find(({ outcome }) => outcome === 'conflict')) ??
-    proofs.find(({ outcome }) => outcome === 'changed') ?? { outcome: 'proven', own: found }
+    proofs.find(({ outcome }) => outcome === 'conflict') ??
+    proofs.find(({ outcome }) => outcome === 'changed') ?? {
+      outcome: 'proven',
+      own: proofs.flatMap(proof => (proof.outcome === 'proven' ? proof.own : [])),
+    }
   );
 }
 
