@@ -1,6 +1,7 @@
 /** `tulle up`: one command for the first host, and one for every further one. */
 import { Command, type Help, Option } from 'commander';
 import { answerInformation, flagOptions, INFORMATION_OPTIONS } from '../agent/command.ts';
+import { parseOptions } from '../agent/options/options.ts';
 import type { Prefix } from '../base/prefix.ts';
 import { STORE_DIRECTORY } from '../console/defaults.ts';
 import { withExamples } from '../console/help.ts';
@@ -59,9 +60,10 @@ export function upCommand(): Command {
       if (answerInformation(command, flags)) return;
       const { parseToken } = await import('../trust/token.ts');
       const token = join === undefined ? undefined : parseToken(join);
+      const agent = parseOptions(flags, process.env);
       requireNetworkAdmin('the agent changes the network of this host');
       const { up } = await import('./up.ts');
-      const options = { ...(network && { network }), port: at, dataDir, flags };
+      const options = { ...(network && { network }), port: at, dataDir, agent };
       await untilStopped(signal => up({ ...options, ...(token && { token }) }, signal), {
         within: STOP_PATIENCE,
       });

@@ -83,7 +83,7 @@ async function underlayAddress(
   const watch = new HostWatch({ rtnetlink, criteria, clock: systemClock, logger });
   const watching = watch.run(AbortSignal.any([signal, stop.signal]));
   try {
-    let told: string | undefined;
+    let reported: string | undefined;
     for await (const host of watch.network.changes(signal)) {
       if (host === undefined) continue;
       const choice = chooseUnderlay(host, criteria, [family]);
@@ -91,8 +91,8 @@ async function underlayAddress(
         const { publicIpv4, publicIpv6 } = choice.underlay;
         const address = family === 'ipv4' ? publicIpv4 : publicIpv6;
         if (address !== undefined) return address;
-      } else if (choice.reason !== told) {
-        told = choice.reason;
+      } else if (choice.reason !== reported) {
+        reported = choice.reason;
         note(`waiting: ${choice.reason}; ${choice.hint}`);
       }
     }

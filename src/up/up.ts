@@ -3,8 +3,7 @@
  * host of the store, again; a certificate makes it a host that joined before. With none of them it is the first
  * host of a new network.
  */
-import process from 'node:process';
-import { type AgentOptions, parseOptions } from '../agent/options/options.ts';
+import type { AgentOptions } from '../agent/options/options.ts';
 import { runAgent } from '../agent/run-agent.ts';
 import { Identity } from '../agent/state/state-directory.ts';
 import { systemClock } from '../base/clock.ts';
@@ -33,15 +32,13 @@ export interface UpOptions {
   readonly network?: Prefix;
   readonly port: number;
   readonly dataDir: string;
-  /** Flags for the agent. */
-  readonly flags: readonly string[];
+  /** Of the agent; its store is the one that the certificate is for. */
+  readonly agent: AgentOptions;
 }
 
-/** Runs until `signal` aborts. @throws TrustError, ConfigError, CommandError before anything was started */
+/** Runs until `signal` aborts. @throws TrustError, ConfigError before anything was started */
 export async function up(options: UpOptions, signal: AbortSignal): Promise<void> {
-  const { token, dataDir, flags } = options;
-  // Checked before anything is made.
-  const agent = parseOptions(flags, process.env);
+  const { token, dataDir, agent } = options;
   const { stateDirectory } = agent;
   const { hostId } = await Identity.open(stateDirectory);
   const renew: Renew = until => renewHost(stateDirectory, systemClock.now(), until);
@@ -62,7 +59,7 @@ export async function up(options: UpOptions, signal: AbortSignal): Promise<void>
     }
     return runWith(agent, trustFiles(stateDirectory, joined), renew, signal);
   }
-  await using first = await startFirstHost({ ...options, agent, hostId }, signal);
+  await using first = await startFirstHost({ ...options, hostId }, signal);
   await runWith(agent, first.trust, () => first.renew(), signal);
 }
 
