@@ -153,16 +153,22 @@ describe('the vxlan backend', () => {
         {
           link: 'flannel.88',
           subnet: '10.3.6.0/24',
-          gateway: '10.3.6.0',
-          mac: '22:00:00:00:00:01',
           underlayIp: '192.168.65.4',
+          entries: [
+            { kind: 'fdb', mac: '22:00:00:00:00:01', destination: '192.168.65.4' },
+            { kind: 'neighbor', ip: '10.3.6.0', mac: '22:00:00:00:00:01' },
+            { kind: 'route', destination: '10.3.6.0/24', gateway: '10.3.6.0', onlink: true },
+          ],
         },
         {
           link: 'flannel-v6.88',
           subnet: 'fc00:0:0:6::/64',
-          gateway: 'fc00:0:0:6::',
-          mac: '22:00:00:00:00:06',
           underlayIp: '2001:db8::4',
+          entries: [
+            { kind: 'fdb', mac: '22:00:00:00:00:06', destination: '2001:db8::4' },
+            { kind: 'neighbor', ip: 'fc00:0:0:6::', mac: '22:00:00:00:00:06' },
+            { kind: 'route', destination: 'fc00:0:0:6::/64', gateway: 'fc00:0:0:6::', onlink: true },
+          ],
         },
       ],
       problems: [],

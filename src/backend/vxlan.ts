@@ -25,6 +25,7 @@ import {
   type Underlay,
 } from './backend.ts';
 import { parseVxlanOptions, type VxlanOptions } from './vxlan-options.ts';
+import { type VxlanPeer, vxlanPath } from './vxlan-path.ts';
 
 /** Outer IP header, 8 bytes of UDP, 8 of VXLAN and 14 of inner Ethernet (RFC 7348). */
 const OVERHEAD = { ipv4: 20 + 8 + 8 + 14, ipv6: 40 + 8 + 8 + 14 } as const;
@@ -205,7 +206,7 @@ function planPeer(vteps: readonly Vtep[], lease: Lease): PeerPlan {
     if (subnet === undefined) continue;
     const reached = peerVtep(vtep, lease.attributes);
     if (typeof reached === 'string') problems.push(reached);
-    else paths.push({ link: vtep.link.name, subnet, gateway: subnet.ip, ...reached });
+    else paths.push(vxlanPath({ link: vtep.link.name, subnet, ...reached }));
   }
   return { paths, problems };
 }
@@ -214,7 +215,7 @@ function planPeer(vteps: readonly Vtep[], lease: Lease): PeerPlan {
 function peerVtep(
   { family, link }: Vtep,
   attributes: LeaseAttributes,
-): Pick<PeerPath, 'mac' | 'underlayIp'> | string {
+): Pick<VxlanPeer, 'mac' | 'underlayIp'> | string {
   const isIpv4 = family === 'ipv4';
   const underlayIp = isIpv4 ? attributes.publicIp : attributes.publicIpv6;
   if (underlayIp === undefined) return `it has no public ${FAMILY_LABELS[family]} address`;

@@ -9,22 +9,23 @@
  * Only the engine compares, so for the two others `resync` and `noop` are the same: everything is written again,
  * which is what a restart of flanneld or a rerun of a script does.
  */
+import { vxlanPath } from '../backend/vxlan-path.ts';
 import { silentLogger } from '../base/log.ts';
 import { Prefix } from '../base/prefix.ts';
-import type { DesiredPeer, PeerPath } from '../dataplane/desired.ts';
+import type { DesiredPeer } from '../dataplane/desired.ts';
 import { openDataPlane } from '../dataplane/open-data-plane.ts';
 import type { Change } from '../netlink/protocol.ts';
 import { change } from '../netlink/route/change.ts';
 import { RTNH_F_ONLINK } from '../netlink/route/constants.ts';
 import { run } from '../sys/process.ts';
 import { sysctlsOf } from '../sys/sysctl.ts';
-import { BENCH_DEVICE, OWN_BASE, type World } from './program-world.ts';
+import { BENCH_DEVICE, type BenchPeer, OWN_BASE, type World } from './program-world.ts';
 
 /** One way of programming, bound to a world. Each step resolves with the requests it took. */
 export interface Shape extends AsyncDisposable {
-  cold(paths: readonly PeerPath[]): Promise<number>;
+  cold(paths: readonly BenchPeer[]): Promise<number>;
   /** @param path replaces that of the same subnet. */
-  one(path: PeerPath): Promise<number>;
+  one(path: BenchPeer): Promise<number>;
   /** Makes everything right, whatever is wrong. */
   resync(): Promise<number>;
 }
@@ -52,10 +53,10 @@ async function openEngine(world: World): Promise<Shape> {
     sysctls: [],
   });
   await dataPlane.apply();
-  const peer = (path: PeerPath): DesiredPeer => ({
+  const peer = (path: BenchPeer): DesiredPeer => ({
     key: path.subnet.toString(),
     revision: 1n,
-    paths: [path],
+    paths: [vxlanPath(path)],
   });
   const applied = async (result = dataPlane.apply()) => {
     const { inSync, writes, failures } = await result;
@@ -77,7 +78,7 @@ async function openEngine(world: World): Promise<Shape> {
 }
 
 /** The requests of flanneld for one peer, in its order (flannel pkg/backend/vxlan/vxlan_network.go). */
-export function flannelChanges(index: number, { subnet, gateway, mac, underlayIp }: PeerPath): Change[] {
+export function flannelChanges(index: number, { subnet, gateway, mac, underlayIp }: BenchPeer): Change[] {
   return [
     change.replaceNeighbor({ index, ip: gateway, mac }),
     change.replaceFdb({ index, mac, destination: underlayIp }),
@@ -89,8 +90,8 @@ export function flannelChanges(index: number, { subnet, gateway, mac, underlayIp
 async function openFlannel(world: World): Promise<Shape> {
   const { rtnetlink } = world;
   const index = await world.addDevice();
-  const known = new Map<string, PeerPath>();
-  const add = async (path: PeerPath) => {
+  const known = new Map<string, BenchPeer>();
+  const add = async (path: BenchPeer) => {
     known.set(path.subnet.toString(), path);
     for (const one of flannelChanges(index, path)) {
       const [error] = await rtnetlink.apply([one]);
@@ -98,7 +99,7 @@ async function openFlannel(world: World): Promise<Shape> {
     }
     return 3;
   };
-  const addAll = async (paths: Iterable<PeerPath>) => {
+  const addAll = async (paths: Iterable<BenchPeer>) => {
     let writes = 0;
     for (const path of paths) writes += await add(path);
     return writes;
@@ -114,8 +115,8 @@ async function openFlannel(world: World): Promise<Shape> {
 /** A script's: the lines for all peers through one `ip` and one `bridge`. */
 async function openIproute2(world: World): Promise<Shape> {
   await world.addDevice();
-  const known = new Map<string, PeerPath>();
-  const program = async (paths: readonly PeerPath[]) => {
+  const known = new Map<string, BenchPeer>();
+  const program = async (paths: readonly BenchPeer[]) => {
     for (const path of paths) known.set(path.subnet.toString(), path);
     const neighbors = paths.map(
       ({ gateway, mac }) => `neighbor replace ${gateway} lladdr ${mac} dev ${BENCH_DEVICE} nud permanent\n`,
@@ -140,7 +141,7 @@ async function openIproute2(world: World): Promise<Shape> {
 }
 
 /** Takes the entries of these peers away behind the back of whoever made them. */
-export async function lose(world: World, paths: readonly PeerPath[]): Promise<void> {
+export async function lose(world: World, paths: readonly BenchPeer[]): Promise<void> {
   const index = (await world.rtnetlink.links.get(BENCH_DEVICE))?.index ?? 0;
   await world.rtnetlink.apply(
     paths.flatMap(({ subnet, gateway, mac }) => [

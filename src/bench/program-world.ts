@@ -1,8 +1,8 @@
 /** What the shapes of `bench program` have in common: a host in a namespace of its own, and its peers. */
+import type { VxlanPeer } from '../backend/vxlan-path.ts';
 import { Ip } from '../base/ip.ts';
 import { Mac } from '../base/mac.ts';
 import { Prefix } from '../base/prefix.ts';
-import type { PeerPath } from '../dataplane/desired.ts';
 import type { DesiredVxlan } from '../dataplane/desired-link.ts';
 import { connectRoute } from '../netlink/route/connect.ts';
 import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
@@ -17,6 +17,11 @@ const SUBNET_LENGTH = 24;
 
 export const OWN_SUBNET = Prefix.of(NETWORK, SUBNET_LENGTH);
 export const OWN_BASE = { ip: NETWORK, length: 32 };
+
+export interface BenchPeer extends VxlanPeer {
+  /** Base address of its subnet. */
+  readonly gateway: Ip;
+}
 
 /** A namespace with an underlay link that is up, and nothing else. */
 export class World implements AsyncDisposable {
@@ -92,7 +97,7 @@ export class World implements AsyncDisposable {
 }
 
 /** The way to peer number `index`, from 0; another `generation` has another MAC and underlay address. */
-export function pathTo(index: number, generation = 0): PeerPath {
+export function pathTo(index: number, generation = 0): BenchPeer {
   const gateway = NETWORK.plus(2 ** (32 - SUBNET_LENGTH) * (index + 1));
   return {
     link: BENCH_DEVICE,
@@ -103,6 +108,6 @@ export function pathTo(index: number, generation = 0): PeerPath {
   };
 }
 
-export function pathsTo(count: number): PeerPath[] {
+export function pathsTo(count: number): BenchPeer[] {
   return Array.from({ length: count }, (_, index) => pathTo(index));
 }

@@ -1,8 +1,7 @@
 /** `bench program`: what it costs to make a kernel know its peers, by number of peers, shape and operation. */
-import type { PeerPath } from '../dataplane/desired.ts';
 import { deleteLink } from '../dataplane/links/link.ts';
 import { lose, SHAPES, type Shape, type ShapeName } from './program-shapes.ts';
-import { BENCH_DEVICE, pathsTo, pathTo, World } from './program-world.ts';
+import { BENCH_DEVICE, type BenchPeer, pathsTo, pathTo, World } from './program-world.ts';
 
 export const OPERATIONS = ['cold', 'one', 'resync', 'noop'] as const;
 export type ProgramOperation = (typeof OPERATIONS)[number];
@@ -125,7 +124,7 @@ async function movePeers(shape: Shape, peers: number): Promise<Sample> {
   return middle;
 }
 
-async function loseAndResync(world: World, shape: Shape, paths: readonly PeerPath[]): Promise<Sample> {
+async function loseAndResync(world: World, shape: Shape, paths: readonly BenchPeer[]): Promise<Sample> {
   await lose(
     world,
     paths.filter((_, index) => index % LOST === 0),

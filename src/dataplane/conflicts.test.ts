@@ -4,13 +4,7 @@ import { describe, test } from 'node:test';
 import { Prefix } from '../base/prefix.ts';
 import { change } from '../netlink/route/change.ts';
 import { nexthopId, PEERS, WORLD } from '../testing/dataplane/fake-damage.ts';
-import { FakeHost, fakePeer } from '../testing/dataplane/fake-host.ts';
-import type { DesiredPeer, PeerPath } from './desired.ts';
-
-function path({ paths: [path] }: DesiredPeer): PeerPath {
-  assert.ok(path);
-  return path;
-}
+import { FakeHost, fakePath, fakePeer } from '../testing/dataplane/fake-host.ts';
 
 describe('rivals', () => {
   test('takes the place of a route that flannel made, and not that of another, when a peer comes', async () => {
@@ -122,7 +116,7 @@ describe('rivals', () => {
 
   test('a subnet inside that of another peer is a route of its own', async () => {
     await using host = new FakeHost();
-    const inner = { ...path(fakePeer(9)), subnet: Prefix.parse('10.3.1.128/25') };
+    const inner = fakePath(9, Prefix.parse('10.3.1.128/25'));
     await host.begin([...PEERS, { key: 'inner', revision: 1n, paths: [inner] }]);
     assert.equal(host.plane.peerReport('inner')?.state, 'ok');
     host.plane.removePeer('10.3.1.0-24');

@@ -17,7 +17,7 @@ export interface SysctlFiles {
   read(path: string): string | undefined;
   /** @throws SysError */
   write(path: string, value: string): void;
-  /** Calls back when the file is written to, at best; undefined when that cannot be heard at all. */
+  /** Calls back when the file is written to, where the kernel reports it; undefined where it does not. */
   watch(path: string, onWrite: () => void): Disposable | undefined;
 }
 
@@ -65,7 +65,7 @@ export interface DataPlane extends AsyncDisposable {
    */
   apply(): Promise<ApplyResult>;
 
-  /** Compares everything with the kernel, whatever we believe, and repairs what differs. */
+  /** Compares everything with the kernel, whatever is known, and repairs what differs. */
   resync(reason: string): Promise<ApplyResult>;
 
   report(): DataPlaneReport;

@@ -2,13 +2,6 @@
  * The wanted state of one host's kernel, as plain data, and nothing about how to reach it. It has two halves
  * that change at different speeds: what belongs to this host, stated as a whole, and the peers, each under the
  * key of its lease, so that one peer among 20,000 can change at the price of one.
- *
- * For VXLAN a path to a peer is four entries, which are easily confused:
- *
- *     route     peer subnet            -> next hop id                     (which packets)
- *     nexthop   id                     -> via overlay base address onlink (through which VTEP)
- *     neighbor  overlay base address   -> VTEP MAC                        (ARP: IP -> inner MAC)
- *     FDB entry VTEP MAC               -> underlay address                (inner MAC -> outer IP)
  */
 import type { Ip } from '../base/ip.ts';
 import type { Mac } from '../base/mac.ts';
@@ -40,23 +33,48 @@ export interface DesiredHost {
   readonly sysctls: readonly DesiredSysctl[];
 }
 
-/** How packets for one subnet reach its host over one of our devices. */
+/** Packets to a destination leave over the link of the path. */
+export interface DesiredRoute {
+  readonly kind: 'route';
+  readonly destination: Prefix;
+  /** Absent: straight over the link. Where the kernel has next hop objects, the gateway becomes one of its own. */
+  readonly gateway?: Ip;
+  /** The gateway is on the link, though no address of the link says so. */
+  readonly onlink?: boolean;
+}
+
+/** An address that is reached over the link has this MAC address. */
+export interface DesiredNeighbor {
+  readonly kind: 'neighbor';
+  readonly ip: Ip;
+  readonly mac: Mac;
+}
+
+/** Frames to a MAC address are sent to this underlay address, by a vxlan link. */
+export interface DesiredFdbEntry {
+  readonly kind: 'fdb';
+  readonly mac: Mac;
+  readonly destination: Ip;
+}
+
+/** One thing that the kernel must know for a path. Each kind has a table, and each table its writer. */
+export type PathEntry = DesiredRoute | DesiredNeighbor | DesiredFdbEntry;
+
+/** How packets for one subnet reach its host over one link. Peer, link and subnet together identify it. */
 export interface PeerPath {
   /** Name of a desired link; a path over any other cannot be programmed, and is reported as failed. */
   readonly link: string;
   readonly subnet: Prefix;
-  /** Base address of the peer's subnet: the gateway, and the neighbor's address. */
-  readonly gateway: Ip;
-  readonly mac: Mac;
-  /** Where the tunnel packets go. */
+  /** Address of the peer's host in the underlay. */
   readonly underlayIp: Ip;
+  readonly entries: readonly PathEntry[];
 }
 
 export interface DesiredPeer {
   /** Lease key: the peer's identity here, and in reports. */
   readonly key: string;
   /**
-   * When two peers claim the same entry with different content (one VTEP MAC at two addresses), the higher
+   * When two peers want the same entry with different content (one VTEP MAC at two addresses), the higher
    * revision has it and the other peer is reported as failed. The store's modification revision, if any.
    */
   readonly revision: bigint;

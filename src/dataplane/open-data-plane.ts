@@ -3,7 +3,7 @@
  *
  *     listens   to what the kernel has announced, and decides what of it is drift
  *     ensures   that the devices are as wanted (host.ts)
- *     resyncs   the tables of devices about which there is doubt: a dump is compared (link-entries.ts)
+ *     resyncs   the tables of links that are stale: a dump is compared (link-entries.ts)
  *     programs  every difference, additions before removals, a thousand changes at a time
  *     listens   again, so that its own echo is not taken for news later
  *
@@ -53,7 +53,7 @@ class KernelDataPlane implements DataPlane {
   readonly #resyncs: FullResyncs;
   readonly #bucket: TokenBucket;
   #usesNexthops: boolean | undefined;
-  /** Something was noted that contradicts what is believed. */
+  /** An event contradicts what is known. */
   #hasPending = false;
   /** Nobody has asked for the next round: it is for what others have done. */
   #isReaction = false;
@@ -226,7 +226,7 @@ class KernelDataPlane implements DataPlane {
   }
 
   async #program(): Promise<void> {
-    await this.#devices.owner();
+    await this.#devices.stateAll();
     let chunk: Write[] = [];
     for (const writes of this.#devices.writes()) {
       for (const write of writes) {
@@ -265,7 +265,7 @@ class KernelDataPlane implements DataPlane {
   #schedule(): void {
     const times = [this.#devices.nextRetry, this.#resyncs.next];
     if (this.#hasPending || this.#devices.isDue()) times.push(this.#clock.monotonic() + this.#reaction);
-    // That a conflict is over is told by a round.
+    // A round reports that a conflict is over.
     if (this.#repairLog.conflict !== undefined) times.push(this.#clock.monotonic() + this.#bucket.refillTime);
     if (this.#stop.signal.aborted) return;
     for (const time of times) if (time !== undefined) this.#wakeTimer.atLatest(time);

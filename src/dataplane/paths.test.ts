@@ -2,18 +2,29 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Ip } from '../base/ip.ts';
+import { Mac } from '../base/mac.ts';
 import { Prefix } from '../base/prefix.ts';
-import { DEVICE, FakeHost, fakePeer } from '../testing/dataplane/fake-host.ts';
+import { change } from '../netlink/route/change.ts';
+import { DEVICE, FakeHost, fakePath, fakePeer } from '../testing/dataplane/fake-host.ts';
 import type { DesiredPeer } from './desired.ts';
 
 /** Peer n with a second subnet, 10.4.n.0/24, behind the same VTEP. */
 function twoSubnets(n: number): DesiredPeer {
   const peer = fakePeer(n);
-  const second = Ip.parse(`10.4.${n}.0`);
-  return {
-    ...peer,
-    paths: peer.paths.flatMap(path => [path, { ...path, subnet: Prefix.of(second, 24), gateway: second }]),
-  };
+  return { ...peer, paths: [...peer.paths, fakePath(n, Prefix.parse(`10.4.${n}.0/24`))] };
+}
+
+/** A link of the host, and peer n as host-gw reaches it. */
+const ETH0 = { kind: 'existing', name: 'eth0' } as const;
+function direct(n: number): DesiredPeer {
+  const peer = fakePeer(n);
+  const paths = peer.paths.map(({ subnet, underlayIp }) => ({
+    link: 'eth0',
+    subnet,
+    underlayIp,
+    entries: [{ kind: 'route', destination: subnet, gateway: underlayIp } as const],
+  }));
+  return { ...peer, paths };
 }
 
 const routes = (host: FakeHost) => host.show().match(/^10\.\S+\/24(?= nhid)/gm);
@@ -51,6 +62,77 @@ describe('paths', () => {
     assert.equal((await host.plane.apply()).inSync, true);
     assert.match(host.show(), /^10\.3\.1\.0\/24 nhid \d+ via 10\.3\.1\.0 dev flannel\.99 /m);
     assert.equal(host.plane.peerReport(peer.key)?.state, 'ok');
+  });
+
+  for (const nexthopObjects of ['auto', 'never'] as const) {
+    test(`one over a link of the host, next hop objects: ${nexthopObjects}`, async () => {
+      await using host = new FakeHost({ nexthopObjects });
+      const index = (await host.others.links.get('eth0'))?.index ?? 0;
+      const foreign = {
+        destination: Prefix.parse('10.8.0.0/16'),
+        gateway: Ip.parse('192.168.65.9'),
+        oif: index,
+      };
+      const stale = { ...foreign, destination: Prefix.parse('10.3.9.0/24'), protocol: 77 };
+      await host.others.addresses.replace({ index, ip: Ip.parse('192.168.65.3'), length: 24 });
+      await host.others.neighbors.replace({
+        index,
+        ip: foreign.gateway,
+        mac: Mac.parse('02:00:00:00:09:09'),
+      });
+      await host.others.apply([change.addRoute(foreign)]);
+      const before = host.show();
+      await host.others.apply([change.addRoute(stale)]);
+
+      host.plane.set({
+        host: { ...host.desired, links: [ETH0], addresses: [], sysctls: [] },
+        peers: [1, 2].map(direct),
+      });
+      assert.deepEqual((await host.plane.apply()).failures, []);
+      const made = host.show();
+      assert.match(made, /^10\.3\.1\.0\/24 .*via 192\.168\.65\.101 dev eth0 proto 77$/m);
+      assert.doesNotMatch(made, /10\.3\.9\.0/, 'what is ours and not desired goes');
+      assert.equal((await host.plane.resync('test')).writes, 0);
+
+      host.repairs.length = 0;
+      await host.others.apply([change.deleteRoute({ destination: Prefix.parse('10.3.1.0/24') })]);
+      await host.pass(1000);
+      assert.equal(host.show(), made);
+      assert.deepEqual(
+        host.repairs.map(({ object, action, peer }) => [object, action, peer]),
+        [['route', 'restored', '10.3.1.0-24']],
+      );
+      // The kernel drops the routes, and says nothing of them.
+      await host.others.links.change('eth0', { up: false });
+      await host.others.links.change('eth0', { up: true });
+      await host.others.apply([change.addRoute(foreign)]);
+      await host.pass(1000);
+      assert.match(host.show(), /^10\.3\.2\.0\/24 .*via 192\.168\.65\.102 dev eth0 proto 77$/m);
+
+      host.plane.set({ host: { ...host.desired, links: [], addresses: [], sysctls: [] }, peers: [] });
+      assert.equal((await host.plane.apply()).inSync, true);
+      assert.doesNotMatch(host.show(), /proto 77/);
+      const routesOf = (text: string) => text.match(/^10\..*$/gm);
+      assert.deepEqual(routesOf(host.show()), routesOf(before), 'what is not ours stays');
+      assert.deepEqual(host.plane.report().links, []);
+    });
+  }
+
+  test('what only a device of our own can hold is a failure on a link of the host', async () => {
+    await using host = new FakeHost();
+    const paths = fakePeer(1).paths.map(path => ({ ...path, link: 'eth0' }));
+    host.plane.set({
+      host: { ...host.desired, links: [ETH0], addresses: [], sysctls: [] },
+      peers: [{ ...fakePeer(1), paths }],
+    });
+    const { inSync, failures } = await host.plane.apply();
+    assert.equal(inSync, false);
+    assert.match(
+      failures.join(),
+      /FDB entries are programmed on vxlan links of our own only, and not on eth0/,
+    );
+    assert.equal(host.plane.peerReport('10.3.1.0-24')?.state, 'failed');
+    assert.doesNotMatch(host.show(), /02:00:00:00:01:01/);
   });
 
   test('a device that somebody makes a port of a bridge stays one, where nothing was said of that', async () => {

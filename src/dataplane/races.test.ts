@@ -36,7 +36,7 @@ describe('at the same time', () => {
       // The neighbor is deleted just before our own write makes it anew; the news of that comes after our answer.
       if (request.type === 'neighbor' && !interjected) {
         interjected = true;
-        host.interject(change.deleteNeighbor({ index: request.neighbor.index, ip: path.gateway }));
+        host.interject(change.deleteNeighbor({ index: request.neighbor.index, ip: path.subnet.ip }));
       }
       return false;
     });

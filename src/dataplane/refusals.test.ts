@@ -4,7 +4,7 @@ import { describe, test } from 'node:test';
 import { change } from '../netlink/route/change.ts';
 import type { KernelEvent } from '../netlink/route/rtnetlink.ts';
 import { damagedKernel, nexthopId, PEERS, WORLD } from '../testing/dataplane/fake-damage.ts';
-import { FakeHost, fakePeer } from '../testing/dataplane/fake-host.ts';
+import { FakeHost, fakePeer, macOf } from '../testing/dataplane/fake-host.ts';
 import { FakeKernel } from '../testing/netlink/fake-kernel.ts';
 
 describe('what is refused', () => {
@@ -61,8 +61,8 @@ describe('what is refused', () => {
     await host.others.apply([
       change.deleteRoute({ destination: path.subnet }),
       change.deleteNexthop(nexthopId(4)),
-      change.deleteFdb({ index, mac: path.mac }),
-      change.deleteNeighbor({ index, ip: path.gateway }),
+      change.deleteFdb({ index, mac: macOf(path) }),
+      change.deleteNeighbor({ index, ip: path.subnet.ip }),
     ]);
     host.kernel.overrun();
     host.plane.removePeer('10.3.4.0-24');

@@ -1,4 +1,4 @@
-/** What the data plane tells about itself: results, audit of repairs, status. Plain data, ready to be shown. */
+/** What the data plane reports of itself: results, repairs, status. Plain data, ready to be shown. */
 import { defined } from '../base/defined.ts';
 import type { Ip } from '../base/ip.ts';
 import type { Mac } from '../base/mac.ts';
@@ -27,7 +27,7 @@ export interface Repair {
   readonly found?: string;
   /** What is there now; absent when it was removed. */
   readonly wanted?: string;
-  /** How many more of this kind were repaired with it, and are not told one by one. */
+  /** How many more of this kind were repaired with it, and are not reported one by one. */
   readonly others?: number;
 }
 
@@ -112,7 +112,7 @@ export interface DataPlaneReport {
 
 export interface PeerReport {
   readonly key: string;
-  /** pending: wanted and not in the kernel yet; failed: the kernel refused, or another claims the entry. */
+  /** pending: wanted and not in the kernel yet; failed: the kernel refused, or another peer has the entry. */
   readonly state: 'ok' | 'pending' | 'failed';
   readonly reason?: string;
   /** Kernel entries in the words of iproute2: `route 10.3.2.0/24 via 10.3.2.0 dev flannel.1 onlink`. */

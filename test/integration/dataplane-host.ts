@@ -5,6 +5,7 @@
  *                      flannel.88 10.3.1.0/32, peers 10.3.2.0/24, 10.3.3.0/24, 10.3.4.0/24
  */
 import { execFileSync } from 'node:child_process';
+import { vxlanPath } from '../../src/backend/vxlan-path.ts';
 import { Ip } from '../../src/base/ip.ts';
 import { recordingLogger } from '../../src/base/log.ts';
 import { Mac } from '../../src/base/mac.ts';
@@ -117,13 +118,12 @@ export function peer(
   changes: { mac?: string; underlayIp?: string; revision?: bigint } = {},
 ): DesiredPeer {
   const gateway = Ip.parse(`10.3.${n}.0`);
-  const path = {
+  const path = vxlanPath({
     link: DEVICE,
     subnet: Prefix.of(gateway, 24),
-    gateway,
     mac: Mac.parse(changes.mac ?? `02:00:00:00:01:0${n}`),
     underlayIp: Ip.parse(changes.underlayIp ?? `192.168.65.${100 + n}`),
-  };
+  });
   return { key: `10.3.${n}.0-24`, revision: changes.revision ?? 1n, paths: [path] };
 }
 

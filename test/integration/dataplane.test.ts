@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { describe, test } from 'node:test';
+import { vxlanPath } from '../../src/backend/vxlan-path.ts';
 import { Ip } from '../../src/base/ip.ts';
 import { Mac } from '../../src/base/mac.ts';
 import { Prefix } from '../../src/base/prefix.ts';
@@ -411,13 +412,13 @@ describe('the data plane', needsRoot, () => {
       mtu: 1430,
       mac: Mac.parse('02:00:00:00:00:06'),
     });
-    const path = (n: number) => ({
-      link: 'flannel-v6.88',
-      subnet: Prefix.parse(`fc00:0:0:${n}::/64`),
-      gateway: Ip.parse(`fc00:0:0:${n}::`),
-      mac: Mac.parse(`02:00:00:00:06:0${n}`),
-      underlayIp: Ip.parse(`2001:db8::${n}`),
-    });
+    const path = (n: number) =>
+      vxlanPath({
+        link: 'flannel-v6.88',
+        subnet: Prefix.parse(`fc00:0:0:${n}::/64`),
+        mac: Mac.parse(`02:00:00:00:06:0${n}`),
+        underlayIp: Ip.parse(`2001:db8::${n}`),
+      });
     const dual = (n: number): DesiredPeer => ({ ...peer(n), paths: [...peer(n).paths, path(n)] });
     const base = desiredHost(device(host));
     const address = { ip: Ip.parse('fc00:0:0:1::'), length: 128 };

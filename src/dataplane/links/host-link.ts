@@ -1,6 +1,5 @@
 /**
- * One device of this host over time: where it is, what was heard of it since it was looked at last, and how it is
- * made what it should be.
+ * One link of this host over time: where it is, which events concern it, and how it is made what it should be.
  *
  * The order makes a device useful only when it is complete: it is made, its sysctls are set, it gets its address,
  * then it is set up.
@@ -52,10 +51,10 @@ export class HostLink {
   #binding: Binding | undefined;
   /** The kernel's last word about the device and each address, to be weighed when its socket is read empty. */
   readonly #pending = new Map<string, KernelEvent>();
-  /** Something was heard by which the kernel drops entries without saying which. */
+  /** The kernel may have dropped entries without saying which: the link was down, or lost addresses. */
   #flapped = false;
   #entriesLost = false;
-  /** Where it is that was seen last; told after other signs of its going, so perhaps only when it was missed already. */
+  /** Where the link is that was seen last. The event comes after others of its removal, so perhaps only after it was missed. */
   #movedTo: Link['movedTo'];
   /** Index of the device when it was looked at last: it is not in place yet while its addresses are seen to. */
   #seen: number | undefined;
@@ -177,7 +176,7 @@ export class HostLink {
     if (device.found !== undefined || (device.outcome === 'created' && before !== undefined)) {
       this.#repaired(cause, 'link', device.found, textOf(desired));
     }
-    // What a new device lacks was lost with the old one, of which is told already.
+    // What a new device lacks was lost with the old one, which is reported already.
     const causeWithin = device.outcome === 'created' ? undefined : cause;
     for (const sysctl of sysctls.of(name)) {
       await attempt(`sysctl ${sysctl.path}`, async () => {
@@ -200,7 +199,7 @@ export class HostLink {
     const kept = await rtnetlink.addresses.list({ index: device.index });
     const link = device.outcome === 'kept' ? found : await rtnetlink.links.get(name);
     this.#actual = link && { ...factsOf(link), addresses: kept.map(addressText) };
-    // That a new device was down at first is heard now, before it counts as ours.
+    // The events that say the new device was down come before it counts as ours.
     await caughtUp();
     // The end of one that was made anew for another spec is of our doing, and its tables are read in any case.
     if (device.outcome === 'created') this.#flapped = false;

@@ -26,7 +26,7 @@ export interface HostEnvironment {
   readonly onRepair: (repair: Repair) => void;
   /** Resolves when everything the kernel announced before the last acknowledgement has been noted. */
   readonly caughtUp: () => Promise<void>;
-  /** Something may have changed of which `observe` was not told. */
+  /** Something may have changed that no event reports. */
   readonly onPossibleChange: () => void;
 }
 

@@ -82,7 +82,7 @@ export class Delta<Value> {
     return this.#compare(slot);
   }
 
-  /** Everything is about to be read: what `setActual` does not tell from now on will be among `unread`. */
+  /** Everything is about to be read: what is not passed to `setActual` from now on will be among `unread`. */
   beginReading(): void {
     this.#reading++;
   }
@@ -93,7 +93,7 @@ export class Delta<Value> {
     return slot?.actual !== undefined && slot.reading === this.#reading;
   }
 
-  /** Keys that are believed to be there and were not found since `beginReading`. May change while it is read. */
+  /** Keys that are known to be there and were not found since `beginReading`. May change while it is read. */
   *unread(): Generator<Key> {
     for (const { key, actual, reading } of this.#slots.values()) {
       if (actual !== undefined && reading !== this.#reading) yield key;

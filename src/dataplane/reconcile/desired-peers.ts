@@ -1,5 +1,5 @@
 /** The desired peers by lease key, and what a change of one of them means for each path and each link. */
-import type { DesiredPeer, PeerPath } from '../desired.ts';
+import type { DesiredPeer, PathEntry, PeerPath } from '../desired.ts';
 
 /** A path of a peer, which its link and subnet identify: as it is desired now, and as it was before. */
 export interface PathChange {
@@ -76,5 +76,25 @@ function samePlace({ paths }: DesiredPeer, { link, subnet }: PeerPath): PeerPath
 }
 
 function equal(a: PeerPath, b: PeerPath): boolean {
-  return a.gateway.equals(b.gateway) && a.mac.equals(b.mac) && a.underlayIp.equals(b.underlayIp);
+  return (
+    a.underlayIp.equals(b.underlayIp) &&
+    a.entries.length === b.entries.length &&
+    a.entries.every((entry, index) => sameEntry(entry, b.entries[index]))
+  );
+}
+
+function sameEntry(a: PathEntry, b: PathEntry | undefined): boolean {
+  switch (a.kind) {
+    case 'fdb':
+      return b?.kind === a.kind && a.mac.equals(b.mac) && a.destination.equals(b.destination);
+    case 'neighbor':
+      return b?.kind === a.kind && a.ip.equals(b.ip) && a.mac.equals(b.mac);
+    case 'route':
+      return (
+        b?.kind === a.kind &&
+        a.destination.equals(b.destination) &&
+        a.gateway?.key === b.gateway?.key &&
+        (a.onlink ?? false) === (b.onlink ?? false)
+      );
+  }
 }

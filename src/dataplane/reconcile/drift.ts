@@ -1,4 +1,4 @@
-/** Differences of one table that are not of our making, until they are repaired; then they are told. */
+/** Differences of one table that are not of our making, until they are repaired; then they are reported. */
 
 import { type Repair, type RepairCause, repairOf } from '../report.ts';
 import type { Entry, EntryKind, Key } from '../tables/entry.ts';
@@ -34,7 +34,7 @@ export class Drift<Value extends Entry> {
     this.#found.clear();
   }
 
-  /** We have made the kernel hold `value`, or nothing; that is told if it repairs something. */
+  /** We have made the kernel hold `value`, or nothing; that is reported if it repairs something. */
   repaired(key: Key, value: Value | undefined): void {
     const found = this.#found.get(key);
     if (found === undefined) return;

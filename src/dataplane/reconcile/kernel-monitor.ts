@@ -1,4 +1,4 @@
-/** Listens to the kernel's announcements as long as it lives, and knows when all there were have been heard. */
+/** Listens to the kernel's announcements as long as it lives, and knows when all of them have been received. */
 import { setImmediate } from 'node:timers/promises';
 import { backoff, type Clock } from '../../base/clock.ts';
 import { messageOf } from '../../base/errors.ts';
@@ -16,7 +16,7 @@ export interface KernelMonitorOptions {
   readonly random: () => number;
   readonly logger: Logger;
   readonly onEvent: (event: KernelEvent) => void;
-  /** Announcements were lost: only a full comparison tells what they said. */
+  /** Announcements were lost: only a full comparison finds what they said. */
   readonly onMissed: (reason: string) => void;
 }
 
@@ -24,7 +24,7 @@ export class KernelMonitor implements AsyncDisposable {
   readonly #options: KernelMonitorOptions;
   readonly #stop = new AbortController();
   readonly #listening: Promise<void>;
-  /** The listener waits: all there was has been heard. */
+  /** The listener waits: everything has been received. */
   #isIdle = false;
 
   constructor(options: KernelMonitorOptions) {
@@ -32,7 +32,7 @@ export class KernelMonitor implements AsyncDisposable {
     this.#listening = this.#catchUp();
   }
 
-  /** Resolves when everything that was announced before the call has been heard. */
+  /** Resolves when everything that was announced before the call has been received. */
   async caughtUp(): Promise<void> {
     for (let turn = 1; turn <= MOST_TURNS; turn++) {
       await setImmediate();

@@ -1,6 +1,6 @@
 /**
- * One tunnel device: what of the kernel's announcements concerns its tables, when they are in doubt, and the comparison
- * of all of them with the kernel.
+ * The entries of one link: which events concern its tables, when the tables are stale, and how they are compared with
+ * the kernel.
  */
 
 import type { ListReader } from '../../netlink/protocol.ts';
@@ -11,17 +11,17 @@ import type { DesiredPeer, PeerPath } from '../desired.ts';
 import type { DesiredLink } from '../desired-link.ts';
 import type { BoundLink } from '../links/host.ts';
 import type { RepairCause } from '../report.ts';
-import type { Device, Entry, Key } from '../tables/entry.ts';
+import { type Device, type Entry, type Key, PROTOCOL } from '../tables/entry.ts';
 import { fdbEntry } from '../tables/fdb.ts';
 import { LinkTables } from '../tables/link-tables.ts';
 import { neighborEntry } from '../tables/neighbors.ts';
 import { isOurNexthop, nexthopEntry } from '../tables/nexthops.ts';
 import { RouteReader } from '../tables/route-reader.ts';
 import { isComparable, type RouteEntry, routeEntry } from '../tables/routes.ts';
-import type { EntryReport } from '../tables/stake.ts';
 import type { EntryTable, TableEnvironment } from '../tables/table.ts';
+import type { EntryReport } from '../tables/table-entry.ts';
 import type { Write } from '../tables/write.ts';
-import { PathOwners } from './path-owners.ts';
+import { PathEntries } from './path-entries.ts';
 
 export interface LinkEntriesOptions {
   readonly name: string;
@@ -33,9 +33,9 @@ export interface LinkEntriesOptions {
 export class LinkEntries {
   readonly name: string;
   readonly #tables: LinkTables;
-  readonly #claims: PathOwners;
+  readonly #paths: PathEntries;
   #device: Device | undefined;
-  /** Why only a dump can tell what the kernel holds. */
+  /** Why the tables are to be read again. */
   #stale: { readonly reason: string; readonly cause: RepairCause } | undefined;
   /** Destinations of routes that another device of ours has until now. */
   readonly #inherited = new Map<Key, LinkEntries>();
@@ -47,7 +47,7 @@ export class LinkEntries {
   constructor({ name, peers, environment }: LinkEntriesOptions) {
     this.name = name;
     this.#tables = new LinkTables(name, { ...environment, onStale: reason => this.markStale(reason) });
-    this.#claims = new PathOwners({
+    this.#paths = new PathEntries({
       link: name,
       tables: this.#tables,
       peers,
@@ -66,7 +66,7 @@ export class LinkEntries {
   /** Whether there is something to do about it now. */
   isDue(): boolean {
     if (this.#device === undefined) return false;
-    return this.#stale !== undefined || !this.#claims.isDone || this.#tables.isDue();
+    return this.#stale !== undefined || !this.#paths.isDone || this.#tables.isDue();
   }
 
   get wanted(): number {
@@ -79,7 +79,7 @@ export class LinkEntries {
 
   get inSync(): boolean {
     return (
-      this.#device !== undefined && this.#stale === undefined && this.#claims.isDone && this.#tables.inSync
+      this.#device !== undefined && this.#stale === undefined && this.#paths.isDone && this.#tables.inSync
     );
   }
 
@@ -113,12 +113,18 @@ export class LinkEntries {
 
   /** States a peer's path over this device, in the place of what it was. */
   restate(peer: DesiredPeer, path: PeerPath | undefined, before: PeerPath | undefined): void {
-    this.#claims.restate(peer, path, before);
+    this.#paths.restate(peer, path, before);
+  }
+
+  /** No path wants anything here any more. */
+  removeAll(): void {
+    this.#paths.clear();
+    this.#tables.removeAll();
   }
 
   /** States the entries of the paths that were stated. */
-  async owner(): Promise<void> {
-    await this.#claims.owner();
+  async stateAll(): Promise<void> {
+    await this.#paths.stateAll();
     const { routes } = this.#tables;
     for (const [key, former] of this.#inherited) {
       const found = former.#tables.routes.actual(key);
@@ -135,7 +141,7 @@ export class LinkEntries {
     this.#inherited.set(subnet.key, other);
   }
 
-  /** Takes an event. True when it contradicts what is believed. */
+  /** Takes an event. True when it contradicts what is known. */
   observe(event: KernelEvent): boolean {
     const device = this.#device;
     if (device === undefined) return false;
@@ -162,7 +168,7 @@ export class LinkEntries {
         if (!isComparable(event.route)) return false;
         const entry = this.#routeEntry(event.route, device);
         if (entry.standing === 'foreign' && this.#tables.routes.isHeld(event.route.destination.key)) {
-          // It may stand in the place of ours, before it or behind it: only a dump tells.
+          // It may stand in the place of ours, before it or behind it: only a dump decides.
           this.#foreignChanges++;
           this.markStale(`${entry.description ?? 'another route'} came or went`);
           return true;
@@ -199,7 +205,7 @@ export class LinkEntries {
     // Others may have a great deal. It is read only at the start, and when something of theirs may be in the way.
     const foreignChanges = this.#foreignChanges;
     const isAlone =
-      this.#claims.isReady &&
+      this.#paths.isReady &&
       foreignChanges === this.#foreignChangesRead &&
       nexthops.failed === 0 &&
       routes.failed === 0;
@@ -217,7 +223,8 @@ export class LinkEntries {
     if (owns.neighbors) {
       await compare(neighbors, cause, reader => rtnetlink.neighbors.read(link, reader), neighborEntry);
     }
-    const filter = { table: RT_TABLE_MAIN, ...(isAlone ? ofLink : {}) };
+    const ofOurs = owns.routes ? ofLink : { ...ofLink, protocol: PROTOCOL };
+    const filter = { table: RT_TABLE_MAIN, ...(isAlone ? ofOurs : {}) };
     const reader = new RouteReader(routes, cause, route => this.#routeEntry(route, device));
     await rtnetlink.routes.read(filter, reader);
     routes.endDump(cause);
@@ -238,7 +245,7 @@ export class LinkEntries {
 
   /** What a path comes to; nothing before the kernel was looked at. */
   inspect(peer: DesiredPeer, path: PeerPath): EntryReport[] {
-    return this.#claims.inspect(peer, path);
+    return this.#paths.inspect(peer, path);
   }
 
   /** Reads those of others too, whose numbers ours must not have. Returns ours. */
@@ -250,8 +257,8 @@ export class LinkEntries {
     const all = usesNexthops ? await rtnetlink.nexthops.list() : [];
     const ours = all.filter(nexthop => isOurNexthop(nexthop, device));
     const foreign = all.filter(nexthop => !isOurNexthop(nexthop, device)).map(({ id }) => id);
-    this.#claims.takeNexthops(usesNexthops ? ours : undefined, foreign);
-    await this.#claims.owner();
+    this.#paths.takeNexthops(usesNexthops ? ours : undefined, foreign);
+    await this.#paths.stateAll();
     return ours;
   }
 
@@ -262,7 +269,7 @@ export class LinkEntries {
   }
 }
 
-/** Lets a table believe a dump while it is read. @param entry undefined for what does not belong into the table. */
+/** Passes a dump to a table while it is read. @param entry undefined for what does not belong into the table. */
 async function compare<Item, Value extends Entry>(
   table: EntryTable<Value>,
   cause: RepairCause,
@@ -285,5 +292,6 @@ async function compare<Item, Value extends Entry>(
  */
 function ownTables(desired: DesiredLink): Device['owns'] {
   const fdb = desired.kind === 'vxlan' && desired.remote === undefined && desired.external !== true;
-  return { fdb, neighbors: desired.kind !== 'existing' };
+  const isOurs = desired.kind !== 'existing';
+  return { fdb, neighbors: isOurs, routes: isOurs };
 }

@@ -1,11 +1,11 @@
 /**
  * What the kernel has announced about entries and has not been weighed yet.
  *
- * What we believe comes from dumps, from acknowledgements of our own writes, and from the kernel's announcements.
+ * What is known comes from dumps, from acknowledgements of our own writes, and from the kernel's announcements.
  * The last two come through different sockets, so an announcement may be older than an acknowledgement that was read
  * before it. It is therefore only noted, and weighed later, when the socket of the announcements has been read empty:
  * a note on an entry we have not written meanwhile is true; one on an entry we have written may be either, and only a
- * dump can tell.
+ * dump decides.
  */
 import type { Key } from '../tables/entry.ts';
 

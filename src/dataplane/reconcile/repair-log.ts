@@ -1,16 +1,16 @@
 /**
- * What the data plane has to tell: repairs, counted and handed on; the first refusal, and that all is well again.
+ * What the data plane reports: repairs, counted and handed on; the first refusal, and that there is none any more.
  *
- * Every repair counts, but not every one is told. Of many like it in one round the first few are, with the number of
- * the others; and while somebody undoes what we do again and again, what happened is told every now and then.
+ * Every repair counts, but not every one is reported. Of many like it in one round the first few are, with the number of
+ * the others; and while another writer undoes repairs again and again, they are reported every ten seconds.
  */
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import type { ObjectType, Repair, WriterConflict } from '../report.ts';
 
-/** Repairs of one kind that are told one by one. */
+/** Repairs of one kind that are reported one by one. */
 const MOST_REPORTED = 10;
-/** Milliseconds between two tellings while there is a conflict. */
+/** Milliseconds between two reports while there is a conflict. */
 const CONFLICT_INTERVAL = 10_000;
 
 export interface RepairLogOptions {
@@ -24,7 +24,7 @@ export class RepairLog {
   readonly #driftRepairs = new Map<ObjectType, number>();
   /** Not counted yet. */
   #repairs: Repair[] = [];
-  /** Counted, and not told yet. */
+  /** Counted, and not reported yet. */
   #unreported: Repair[] = [];
   #reportedAt = Number.NEGATIVE_INFINITY;
   #conflict: WriterConflict | undefined;
@@ -107,10 +107,10 @@ export class RepairLog {
       repair => `${repair.cause} ${repair.object} ${repair.action}`,
     );
     for (const group of groups.values()) {
-      const told = group.slice(0, limit);
-      const others = group.length - told.length;
-      for (const [index, repair] of told.entries()) {
-        const isLast = index === told.length - 1;
+      const reported = group.slice(0, limit);
+      const others = group.length - reported.length;
+      for (const [index, repair] of reported.entries()) {
+        const isLast = index === reported.length - 1;
         this.#options.onRepair?.(isLast && others > 0 ? { ...repair, others } : repair);
       }
     }

@@ -1,13 +1,13 @@
 /**
- * Everything that is wanted of a kernel and believed of it: this host's half (host.ts), and for each of its tunnel
- * devices the entries of its peers (link-entries.ts). It is told what is stated and what the kernel announces; when to read
- * and to write is decided elsewhere.
+ * What this host should have and what its kernel is known to have: links, addresses and sysctls (host.ts), and for each
+ * link the entries of the peers' paths (link-entries.ts). When to read and to write is decided in open-data-plane.ts.
  */
 import type { KernelEvent } from '../../netlink/route/rtnetlink.ts';
 import type { DesiredHost, DesiredPeer, PeerPath } from '../desired.ts';
+import type { DesiredLink } from '../desired-link.ts';
 import { Host, type HostEnvironment } from '../links/host.ts';
 import type { LinkReport, PeerReport } from '../report.ts';
-import type { EntryReport } from '../tables/stake.ts';
+import type { EntryReport } from '../tables/table-entry.ts';
 import type { Write } from '../tables/write.ts';
 import { DesiredPeers } from './desired-peers.ts';
 import { LinkEntries } from './link-entries.ts';
@@ -17,6 +17,9 @@ export class HostState implements Disposable {
   readonly #host: Host;
   readonly #peers = new DesiredPeers();
   readonly #entries = new Map<string, LinkEntries>();
+  #desired: DesiredHost = { networks: [], links: [], addresses: [], sysctls: [] };
+  /** Links of the host that are desired no more, and may still have entries of ours. */
+  readonly #retiring = new Map<string, DesiredLink>();
 
   constructor(environment: HostEnvironment) {
     this.#environment = environment;
@@ -24,12 +27,45 @@ export class HostState implements Disposable {
   }
 
   setHost(host: DesiredHost): void {
-    if (!this.#host.set(host)) return;
     const names = new Set(host.links.map(({ name }) => name));
-    for (const name of this.#entries.keys()) if (!names.has(name)) this.#entries.delete(name);
-    for (const name of names) {
-      if (!this.#entries.has(name)) this.#entries.set(name, this.#newEntries(name));
+    for (const link of this.#desired.links) {
+      if (!names.has(link.name)) this.#retire(link);
     }
+    const isNew = (name: string) => !this.#desired.links.some(link => link.name === name);
+    const added = [...names].filter(isNew);
+    this.#desired = host;
+    for (const name of added) {
+      const former = this.#entries.get(name);
+      this.#retiring.delete(name);
+      if (former === undefined) this.#entries.set(name, this.#newEntries(name));
+      else for (const [peer, path] of this.#peers.over(name)) former.restate(peer, path, undefined);
+    }
+    this.#host.set(this.#withRetiring());
+  }
+
+  /** A link of our own goes with everything on it. From one of the host our entries are removed first. */
+  #retire(link: DesiredLink): void {
+    if (link.kind === 'existing') {
+      this.#entries.get(link.name)?.removeAll();
+      this.#retiring.set(link.name, link);
+    } else this.#entries.delete(link.name);
+  }
+
+  #withRetiring(): DesiredHost {
+    if (this.#retiring.size === 0) return this.#desired;
+    return { ...this.#desired, links: [...this.#desired.links, ...this.#retiring.values()] };
+  }
+
+  /** Forgets links of the host on which nothing of ours is left. */
+  #dropRetired(): void {
+    if (this.#retiring.size === 0) return;
+    for (const name of this.#retiring.keys()) {
+      const entries = this.#entries.get(name);
+      if (entries?.index !== undefined && !entries.inSync) continue;
+      this.#retiring.delete(name);
+      this.#entries.delete(name);
+    }
+    this.#host.set(this.#withRetiring());
   }
 
   setPeers(peers: Iterable<DesiredPeer>): void {
@@ -44,7 +80,7 @@ export class HostState implements Disposable {
   setPeer(peer: DesiredPeer): void {
     const changes = this.#peers.set(peer);
     for (const { link, path, before } of changes) {
-      const entries = this.#entries.get(link);
+      const entries = this.#entriesOf(link);
       entries?.restate(peer, path, before);
       if (path === undefined || before !== undefined) continue;
       const former = changes.find(
@@ -59,7 +95,7 @@ export class HostState implements Disposable {
     const peer = this.#peers.get(key);
     if (peer === undefined) return;
     for (const { link, before } of this.#peers.delete(key)) {
-      this.#entries.get(link)?.restate(peer, undefined, before);
+      this.#entriesOf(link)?.restate(peer, undefined, before);
     }
   }
 
@@ -103,7 +139,7 @@ export class HostState implements Disposable {
   *failures(): Generator<string> {
     yield* this.#host.failures();
     for (const [link] of this.#peers.links()) {
-      if (this.#entries.has(link)) continue;
+      if (this.#isDesired(link)) continue;
       for (const [{ key }, path] of this.#peers.over(link)) yield `peer ${key}: ${noLink(path)}`;
     }
     for (const entries of this.#entries.values()) yield* entries.failures();
@@ -117,24 +153,24 @@ export class HostState implements Disposable {
   peerReport(key: string): PeerReport | undefined {
     const peer = this.#peers.get(key);
     if (peer === undefined) return undefined;
-    const stakes = peer.paths.flatMap(path => this.#inspect(peer, path));
+    const entries = peer.paths.flatMap(path => this.#inspect(peer, path));
     const waiting = this.#host
       .report()
       .find(({ name, inSync }) => !inSync && peer.paths.some(({ link }) => link === name));
-    const failed = stakes.find(({ state }) => state === 'failed');
-    const isOk = stakes.length > 0 && stakes.every(({ state }) => state === 'ok') && waiting === undefined;
+    const failed = entries.find(({ state }) => state === 'failed');
+    const isOk = entries.length > 0 && entries.every(({ state }) => state === 'ok') && waiting === undefined;
     const reason =
       waiting === undefined ? failed?.reason : `${waiting.name}: ${waiting.reason ?? 'not there yet'}`;
     return {
       key,
       state: failed !== undefined ? 'failed' : isOk || peer.paths.length === 0 ? 'ok' : 'pending',
-      desired: stakes.map(({ desired }) => desired),
-      actual: stakes.map(({ actual }) => actual).filter(actual => actual !== undefined),
+      desired: entries.map(({ desired }) => desired),
+      actual: entries.map(({ actual }) => actual).filter(actual => actual !== undefined),
       ...(reason === undefined ? {} : { reason }),
     };
   }
 
-  /** Takes an event. True when it contradicts what is believed. */
+  /** Takes an event. True when it contradicts what is known. */
   observe(event: KernelEvent): boolean {
     let matters = this.#host.observe(event);
     for (const entries of this.#entries.values()) if (entries.observe(event)) matters = true;
@@ -145,9 +181,10 @@ export class HostState implements Disposable {
   processPending(): void {
     this.#host.processPending();
     for (const entries of this.#entries.values()) entries.processPending();
+    this.#dropRetired();
   }
 
-  /** Only reading everything can tell what the kernel holds. @param isDeaf announcements were lost. */
+  /** Everything is to be read again. @param eventsLost announcements were lost. */
   markStale(reason: string, eventsLost: boolean): void {
     this.#host.markStale();
     for (const entries of this.#entries.values()) entries.markStale(reason, eventsLost);
@@ -159,7 +196,11 @@ export class HostState implements Disposable {
     for (const [name, entries] of this.#entries) {
       const link = bound.get(name);
       if (link === undefined) entries.unbind();
-      else if (entries.index !== link.index || link.entriesLost) entries.bind(link);
+      else if (entries.index !== link.index) entries.bind(link);
+      else if (!link.entriesLost) continue;
+      // Its loss of entries is reported as drift, as nothing was repaired about the link itself.
+      else if (link.desired.kind === 'existing') entries.markStale(`${name} changed`);
+      else entries.bind(link);
     }
   }
 
@@ -169,8 +210,8 @@ export class HostState implements Disposable {
   }
 
   /** States the entries of the paths that were stated. */
-  async owner(): Promise<void> {
-    for (const entries of this.#entries.values()) await entries.owner();
+  async stateAll(): Promise<void> {
+    for (const entries of this.#entries.values()) await entries.stateAll();
   }
 
   /** What there is to write, additions before removals, each part looked for when its turn has come. */
@@ -185,15 +226,24 @@ export class HostState implements Disposable {
   }
 
   #inspect(peer: DesiredPeer, path: PeerPath): EntryReport[] {
-    const entries = this.#entries.get(path.link);
+    const entries = this.#entriesOf(path.link);
     if (entries !== undefined) return entries.inspect(peer, path);
     return [{ desired: `path ${path.subnet} dev ${path.link}`, state: 'failed', reason: noLink(path) }];
+  }
+
+  #isDesired(name: string): boolean {
+    return this.#entries.has(name) && !this.#retiring.has(name);
+  }
+
+  /** Entries of a desired link. */
+  #entriesOf(name: string): LinkEntries | undefined {
+    return this.#retiring.has(name) ? undefined : this.#entries.get(name);
   }
 
   /** Paths that nobody can program. */
   get #pathsWithoutLink(): number {
     let sum = 0;
-    for (const [link, count] of this.#peers.links()) if (!this.#entries.has(link)) sum += count;
+    for (const [link, count] of this.#peers.links()) if (!this.#isDesired(link)) sum += count;
     return sum;
   }
 
@@ -202,7 +252,11 @@ export class HostState implements Disposable {
   }
 
   #newEntries(name: string): LinkEntries {
-    return new LinkEntries({ name, peers: () => this.#peers.over(name), environment: this.#environment });
+    return new LinkEntries({
+      name,
+      peers: () => (this.#isDesired(name) ? this.#peers.over(name) : []),
+      environment: this.#environment,
+    });
   }
 }
 

@@ -30,8 +30,11 @@ export type Key = number | bigint | string;
 export interface Device {
   readonly name: string;
   readonly index: number;
-  /** The tables that are ours alone: what nobody desires in them is removed. Of the others nothing is touched. */
-  readonly owns: { readonly fdb: boolean; readonly neighbors: boolean };
+  /**
+   * The tables that are ours alone: what no path wants in them is removed. Of the others nothing is touched, but for
+   * routes and next hops of our protocol.
+   */
+  readonly owns: { readonly fdb: boolean; readonly neighbors: boolean; readonly routes: boolean };
 }
 
 export interface EntryKind<Value extends Entry> {
@@ -52,13 +55,16 @@ export interface EntryKind<Value extends Entry> {
   conflict?(desired: Value, actual: Value): string | undefined;
 
   /**
-   * Makes the kernel hold `desired`. When nothing of ours is believed to be there, the change is refused (EEXIST)
+   * Makes the kernel hold `desired`. When nothing of ours is known to be there, the change is refused (EEXIST)
    * rather than to overwrite what we have not seen, in tables we share with others.
    */
   write(device: Device, desired: Value, actual: Value | undefined): Change;
 
   /** A change to be sent before `write`, for the kernel to see the difference; its outcome does not matter. */
   prelude?(device: Device, desired: Value, actual: Value): Change | undefined;
+
+  /** Why no entry can be programmed on this device; undefined when one can. */
+  impossible?(device: Device): string | undefined;
 
   remove(device: Device, actual: Value): Change;
 

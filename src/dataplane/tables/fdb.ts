@@ -46,6 +46,8 @@ export const fdbKind: EntryKind<TunnelFdbEntry> = {
   // What is not one station's may have several destinations.
   write: ({ index }, entry) =>
     entry.mac.isUnicast ? change.replaceFdb(onLink(index, entry)) : change.appendFdb(onLink(index, entry)),
+  impossible: ({ name, owns }) =>
+    owns.fdb ? undefined : `FDB entries are programmed on vxlan links of our own only, and not on ${name}`,
   remove: ({ index }, entry) => change.deleteFdb(onLink(index, entry)),
   text: (device, { mac, destination, permanent, diversion = '' }) =>
     `fdb ${mac} dst ${destination ?? '(none)'}${diversion} dev ${device} self${permanent ? ' permanent' : ''}`,

@@ -1,5 +1,5 @@
 /**
- * The four tables of one tunnel device, and what there is to say of all of them.
+ * The four tables of one link together.
  *
  * Entries are added from the far end of the packet's way to the near one (FDB, neighbor, next hop, route) and removed
  * in the other direction, so that no packet is sent into a way that is not complete.
@@ -57,8 +57,8 @@ export class LinkTables {
     for (const table of this.#all) yield* table.failures();
   }
 
-  releaseAll(): void {
-    for (const table of this.#all) table.releaseAll();
+  removeAll(): void {
+    for (const table of this.#all) table.removeAll();
   }
 
   forgetActual(): void {

@@ -29,6 +29,8 @@ export const neighborKind: EntryKind<NeighborEntry> = {
   ours: actual => actual.permanent,
   write: ({ index }, { ip, mac }) =>
     change.replaceNeighbor({ index, ip, state: NUD_PERMANENT, ...(mac === undefined ? {} : { mac }) }),
+  impossible: ({ name, owns }) =>
+    owns.neighbors ? undefined : `neighbors are programmed on links of our own only, and not on ${name}`,
   remove: ({ index }, { ip }) => change.deleteNeighbor({ index, ip }),
   text: (device, { ip, mac, permanent }) =>
     `neighbor ${ip} lladdr ${mac ?? '(none)'} dev ${device}${permanent ? ' nud permanent' : ''}`,

@@ -22,9 +22,9 @@ export function nexthopEntry({ id, gateway, flags, protocol }: Nexthop): Nexthop
   return gateway === undefined ? { id, onlink, protocol } : { id, gateway, onlink, protocol };
 }
 
-/** On our device, and either with our protocol or with a number that only we would give. */
-export function isOurNexthop({ id, protocol, oif }: Nexthop, { index }: Device): boolean {
-  const isOfOurs = id >= FIRST_NEXTHOP_ID && id < FIRST_NEXTHOP_ID + COUNT;
+/** On this device, and either with our protocol or, on a link of our own, with a number that only we would give. */
+export function isOurNexthop({ id, protocol, oif }: Nexthop, { index, owns }: Device): boolean {
+  const isOfOurs = owns.routes && id >= FIRST_NEXTHOP_ID && id < FIRST_NEXTHOP_ID + COUNT;
   return oif === index && (protocol === PROTOCOL || isOfOurs);
 }
 
@@ -38,13 +38,13 @@ export const nexthopKind: EntryKind<NexthopEntry> = {
     (desired.gateway === undefined ? actual.gateway === undefined : desired.gateway.equals(actual.gateway)),
   // Only those for which `isOurNexthop` holds are ever looked at.
   ours: () => true,
-  write({ index }, { id, gateway }, actual) {
+  write({ index }, { id, gateway, onlink }, actual) {
     const nexthop = {
       id,
       family: gateway?.family ?? 'ipv4',
       protocol: PROTOCOL,
       oif: index,
-      flags: RTNH_F_ONLINK,
+      flags: onlink ? RTNH_F_ONLINK : 0,
       ...(gateway === undefined ? {} : { gateway }),
     };
     return actual === undefined ? change.addNexthop(nexthop) : change.replaceNexthop(nexthop);

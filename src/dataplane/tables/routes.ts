@@ -4,7 +4,7 @@
  *
  * A route is looked at when its destination is wanted or when it is ours. What stands at a wanted destination is
  *
- *     ours       protocol 77 on our device
+ *     ours       protocol 77 on the device
  *     adoptable  made by flannel for the same peer: anything on our device, or straight to the peer's public
  *                address, which is what DirectRouting and host-gw leave behind; and ours that was led astray, by
  *                another next hop object under our number, or by another route in its place
@@ -17,6 +17,7 @@ import type { Ip } from '../../base/ip.ts';
 import type { Prefix } from '../../base/prefix.ts';
 import { change } from '../../netlink/route/change.ts';
 import {
+  RT_SCOPE_LINK,
   RT_SCOPE_UNIVERSE,
   RT_TABLE_MAIN,
   RTN_UNICAST,
@@ -35,6 +36,7 @@ export interface RouteEntry extends Entry {
   readonly nexthopId?: number;
   /** With a next hop object it is the object's, and here only to be shown. */
   readonly gateway?: Ip;
+  readonly onlink: boolean;
   /** Of what is wanted: how the peer's host is reached. */
   readonly underlayIp?: Ip;
   /** Of one that is not ours: how it differs, in words. */
@@ -72,7 +74,9 @@ export function routeEntry(
   isOurNexthop: (id: number) => boolean,
 ): RouteEntry {
   const { destination, nexthopId, gateway, protocol } = route;
+  const { owns } = device;
   const way = {
+    onlink: (route.flags & RTNH_F_ONLINK) !== 0,
     ...(nexthopId === undefined ? {} : { nexthopId }),
     ...(gateway === undefined ? {} : { gateway }),
   };
@@ -85,10 +89,10 @@ export function routeEntry(
   }
   const direct = protocol === RTPROT_BOOT && gateway !== undefined && gateway.equals(desired?.underlayIp);
   const description = describe(route);
-  if (onDevice && isFlannels(route)) {
+  if (onDevice && owns.routes && isFlannels(route)) {
     return { destination, standing: 'adoptable', ...way, description, isFlannels: true };
   }
-  if (onDevice || direct || protocol === PROTOCOL) {
+  if ((onDevice && owns.routes) || direct || protocol === PROTOCOL) {
     return { destination, standing: 'adoptable', ...way, description };
   }
   const isBroughtByAddress = protocol === RTPROT_KERNEL;
@@ -102,7 +106,7 @@ export const routeKind: EntryKind<RouteEntry> = {
   same: (desired, actual) =>
     desired.standing === actual.standing &&
     desired.nexthopId === actual.nexthopId &&
-    (desired.nexthopId !== undefined || desired.gateway?.equals(actual.gateway) === true),
+    (desired.nexthopId !== undefined || (desired.onlink === actual.onlink && sameGateway(desired, actual))),
   ours: actual => actual.standing === 'ours' || actual.isFlannels === true,
   conflict: (_, actual) =>
     actual.standing === 'foreign' ? `${actual.description ?? 'another route'} is in the way` : undefined,
@@ -120,23 +124,38 @@ export const routeKind: EntryKind<RouteEntry> = {
     const route = newRoute(device, actual);
     return change.deleteRoute(actual.isFlannels === true ? { ...route, protocol: RTPROT_BOOT } : route);
   },
-  text: (device, { destination, nexthopId, gateway, description }) =>
-    description ??
-    `route ${destination}${nexthopId === undefined ? '' : ` nhid ${nexthopId}`} via ${gateway ?? '(none)'} dev ${device} onlink`,
+  text(device, { destination, nexthopId, gateway, onlink, description }) {
+    if (description !== undefined) return description;
+    const words = ['route', destination.toString()];
+    if (nexthopId !== undefined) words.push(`nhid ${nexthopId}`);
+    if (gateway !== undefined) words.push(`via ${gateway}`);
+    words.push(`dev ${device}`);
+    if (onlink) words.push('onlink');
+    return words.join(' ');
+  },
 };
 
-type Way = { readonly nexthopId?: number | undefined } & Pick<RouteEntry, 'destination' | 'gateway'>;
+function sameGateway(a: RouteEntry, b: RouteEntry): boolean {
+  return a.gateway === undefined ? b.gateway === undefined : a.gateway.equals(b.gateway);
+}
 
-function newRoute({ index }: Device, { destination, nexthopId, gateway }: Way) {
+type Way = { readonly nexthopId?: number | undefined } & Pick<
+  RouteEntry,
+  'destination' | 'gateway' | 'onlink'
+>;
+
+function newRoute({ index }: Device, { destination, nexthopId, gateway, onlink }: Way) {
+  const isDirect = nexthopId === undefined && gateway === undefined && destination.family === 'ipv4';
   const route = {
     destination,
     protocol: PROTOCOL,
     table: RT_TABLE_MAIN,
-    scope: RT_SCOPE_UNIVERSE,
+    scope: isDirect ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE,
     type: RTN_UNICAST,
   };
   if (nexthopId !== undefined) return { ...route, nexthopId };
-  return { ...route, oif: index, flags: RTNH_F_ONLINK, ...(gateway === undefined ? {} : { gateway }) };
+  const flags = onlink ? RTNH_F_ONLINK : 0;
+  return { ...route, oif: index, flags, ...(gateway === undefined ? {} : { gateway }) };
 }
 
 /** The route that flannel makes for a peer (pkg/backend/vxlan/vxlan_network.go): through the subnet's own base. */

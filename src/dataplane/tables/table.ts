@@ -1,5 +1,5 @@
 /**
- * One kind of entry on one device: what is wanted, what the kernel is believed to hold, who wants what, what the
+ * One kind of entry on one device: what is wanted, what the kernel is known to hold, who wants what, what the
  * kernel refused and when to try again, and which differences are not of our making.
  */
 import type { Clock } from '../../base/clock.ts';
@@ -12,7 +12,7 @@ import { PendingEvents } from '../reconcile/pending-events.ts';
 import { Retries } from '../reconcile/retries.ts';
 import type { Repair, RepairCause } from '../report.ts';
 import type { Device, Entry, EntryKind, Key } from './entry.ts';
-import { type EntryReport, EntryStake } from './stake.ts';
+import { type EntryReport, TableEntry } from './table-entry.ts';
 import { EntryWrite, type Write } from './write.ts';
 
 export interface TableEnvironment {
@@ -32,7 +32,7 @@ export type AnyTable = Pick<
   | 'nextRetry'
   | 'isDue'
   | 'failures'
-  | 'releaseAll'
+  | 'removeAll'
   | 'forgetActual'
   | 'additions'
   | 'removals'
@@ -43,8 +43,8 @@ export class EntryTable<Value extends Entry> {
   readonly #link: string;
   readonly #environment: TableEnvironment;
   readonly #delta: Delta<Value>;
-  /** Decides which of several claims is the one desired. */
-  readonly #claims = new EntryOwners<Value>();
+  /** Decides whose value is desired where several paths want the entry. */
+  readonly #owners = new EntryOwners<Value>();
   readonly #pending = new PendingEvents<Value>();
   readonly #drift: Drift<Value>;
   readonly #retries: Retries;
@@ -91,28 +91,27 @@ export class EntryTable<Value extends Entry> {
     for (const [key, reason] of this.#retries.reasons()) yield `${this.#textOf(key)}: ${reason}`;
   }
 
-  /** What a peer can do about an entry it wants. */
-  stake(value: Value): EntryStake<Value> {
-    return new EntryStake(this, value);
+  entry(value: Value): TableEntry<Value> {
+    return new TableEntry(this, value);
   }
 
-  /** States that a peer wants the entry; whether it gets it is decided among all that do. */
-  owner(value: Value): void {
+  /** A path wants the entry; whose is programmed is decided among all that do. */
+  add(value: Value): void {
     const key = this.kind.key(value);
     const before = this.#delta.desired(key);
-    this.#want(key, before, this.#claims.add(key, before, value));
+    this.#want(key, before, this.#owners.add(key, before, value));
   }
 
-  /** Takes a peer's claim back. */
-  release(value: Value): void {
+  /** The path wants it no more. */
+  remove(value: Value): void {
     const key = this.kind.key(value);
     const before = this.#delta.desired(key);
-    this.#want(key, before, this.#claims.remove(key, before, value.owner));
+    this.#want(key, before, this.#owners.remove(key, before, value.owner));
   }
 
-  releaseAll(): void {
+  removeAll(): void {
     this.#delta.clearDesired();
-    this.#claims.clear();
+    this.#owners.clear();
     this.#drift.clear();
     this.#retries.clear();
   }
@@ -125,7 +124,7 @@ export class EntryTable<Value extends Entry> {
     return this.#delta.actual(key);
   }
 
-  /** How a claim stands. */
+  /** Whether the kernel holds the entry as this path wants it. */
   inspect(value: Value): EntryReport {
     const key = this.kind.key(value);
     const found = this.#delta.actual(key);
@@ -145,7 +144,7 @@ export class EntryTable<Value extends Entry> {
     return { ...report, state: isThere ? 'ok' : 'pending' };
   }
 
-  /** Takes an event: the entry is so, or was so and is gone. True when it contradicts what is believed. */
+  /** Takes an event: the entry is so, or was so and is gone. True when it contradicts what is known. */
   observe(value: Value, gone: boolean): boolean {
     const key = this.kind.key(value);
     const now = gone ? undefined : value;
@@ -173,7 +172,7 @@ export class EntryTable<Value extends Entry> {
     return changed;
   }
 
-  /** Believes, until it is told otherwise, that the kernel holds this in the place of a wanted entry. */
+  /** Takes it that the kernel holds this in the place of a desired entry, until a dump or an event says otherwise. */
   assumeActual(key: Key, value: Value): void {
     if (this.#delta.desired(key) !== undefined && this.#delta.actual(key) === undefined) {
       this.#delta.setActual(key, value);
@@ -220,6 +219,11 @@ export class EntryTable<Value extends Entry> {
     const now = this.#environment.clock.monotonic();
     for (const { key, desired, actual } of this.#delta.differences()) {
       if (desired === undefined || !this.#retries.isDue(key, now)) continue;
+      const impossible = this.kind.impossible?.(device);
+      if (impossible !== undefined) {
+        this.#retries.failed(key, impossible);
+        continue;
+      }
       const obstacle = actual && this.kind.conflict?.(desired, actual);
       if (obstacle !== undefined && this.#retries.reason(key) === undefined) {
         this.#retries.failed(key, obstacle);
@@ -263,7 +267,7 @@ export class EntryTable<Value extends Entry> {
     // What was in the way still is.
     const isStillBlocked = this.#isBlocked(key) && isCode(error, 'EEXIST');
     this.#retries.failed(key, before !== undefined && isStillBlocked ? before : error.message);
-    // The kernel is not as we believe it to be, or it would have agreed. Once is enough to look.
+    // What is known of the kernel is wrong, or it would have agreed. Reading it once is enough.
     if (before !== error.message && !isStillBlocked) this.#environment.onStale(error.message);
   }
 
@@ -313,7 +317,7 @@ export class EntryTable<Value extends Entry> {
   #want(key: Key, before: Value | undefined, value: Value | undefined): void {
     this.#delta.setDesired(key, value);
     if (before !== undefined && value !== undefined && this.kind.same(value, before)) return;
-    // A new spec has no history.
+    // Refusals and drift were those of the former value.
     this.#retries.succeeded(key);
     this.#drift.delete(key);
   }

@@ -6,7 +6,7 @@ import { Prefix } from '../../base/prefix.ts';
 import { NexthopIds } from '../../dataplane/tables/nexthops.ts';
 import { change } from '../../netlink/route/change.ts';
 import { FakeKernel } from '../netlink/fake-kernel.ts';
-import { DEVICE, FakeHost, fakePeer } from './fake-host.ts';
+import { DEVICE, FakeHost, fakePeer, macOf } from './fake-host.ts';
 
 /** Four of them, and what the kernel shows when they are programmed. */
 export const PEERS = [1, 2, 3, 4].map(n => fakePeer(n));
@@ -37,11 +37,11 @@ export async function damage(host: FakeHost): Promise<void> {
   assert.ok(two && three);
   const onlink = { oif: index, flags: 4, protocol: 77 };
   const results = await host.others.apply([
-    change.replaceNeighbor({ index, ip: two.gateway, mac: stray.mac }),
-    change.deleteNeighbor({ index, ip: three.gateway }),
+    change.replaceNeighbor({ index, ip: two.subnet.ip, mac: stray.mac }),
+    change.deleteNeighbor({ index, ip: three.subnet.ip }),
     change.replaceNeighbor({ index, ip: stray.ip, mac: stray.mac }),
-    change.replaceFdb({ index, mac: two.mac, destination: Ip.parse('192.0.2.1') }),
-    change.deleteFdb({ index, mac: three.mac }),
+    change.replaceFdb({ index, mac: macOf(two), destination: Ip.parse('192.0.2.1') }),
+    change.deleteFdb({ index, mac: macOf(three) }),
     change.replaceFdb({ index, mac: stray.mac, destination: Ip.parse('192.0.2.1') }),
     change.replaceNexthop({ id: nexthopId(2), family: 'ipv4', gateway: Ip.parse('10.3.77.0'), ...onlink }),
     change.replaceRoute({ destination: two.subnet, gateway: Ip.parse('10.3.77.0'), ...onlink, protocol: 3 }),

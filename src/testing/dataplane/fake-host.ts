@@ -3,6 +3,7 @@
  * connection through which others change what they should not.
  */
 import { setImmediate } from 'node:timers/promises';
+import { vxlanPath } from '../../backend/vxlan-path.ts';
 import { Writer } from '../../base/bytes.ts';
 import type { Clock } from '../../base/clock.ts';
 import { Ip } from '../../base/ip.ts';
@@ -10,7 +11,7 @@ import { silentLogger } from '../../base/log.ts';
 import { Mac } from '../../base/mac.ts';
 import { Prefix } from '../../base/prefix.ts';
 import type { DataPlane, DataPlaneOptions } from '../../dataplane/data-plane.ts';
-import type { DesiredHost, DesiredPeer } from '../../dataplane/desired.ts';
+import type { DesiredHost, DesiredPeer, PeerPath } from '../../dataplane/desired.ts';
 import { openDataPlane } from '../../dataplane/open-data-plane.ts';
 import type { ApplyResult, Repair } from '../../dataplane/report.ts';
 import { NLM_F_REQUEST } from '../../netlink/constants.ts';
@@ -140,18 +141,30 @@ function underlayOf(kernel: FakeKernel): number {
   return index === undefined ? kernel.plugIn({ name: 'eth0', up: true }).index : Number(index);
 }
 
+/** Of the peer's VTEP. */
+export function macOf({ entries }: PeerPath): Mac {
+  for (const entry of entries) if (entry.kind === 'fdb') return entry.mac;
+  throw new Error('the path has no FDB entry');
+}
+
+interface FakePeerChanges {
+  readonly mac?: string;
+  readonly underlayIp?: string;
+  readonly revision?: bigint;
+}
+
 /** Peer n, from 1 to 9: subnet 10.3.n.0/24, VTEP MAC 02::1:0n at 192.168.65.10n, unless told. */
-export function fakePeer(
-  n: number,
-  changes: { readonly mac?: string; readonly underlayIp?: string; readonly revision?: bigint } = {},
-): DesiredPeer {
-  const gateway = Ip.parse(`10.3.${n}.0`);
-  const path = {
+export function fakePeer(n: number, changes: FakePeerChanges = {}): DesiredPeer {
+  const paths = [fakePath(n, Prefix.parse(`10.3.${n}.0/24`), changes)];
+  return { key: `10.3.${n}.0-24`, revision: changes.revision ?? 1n, paths };
+}
+
+/** The path to a subnet behind the VTEP of peer n. */
+export function fakePath(n: number, subnet: Prefix, changes: FakePeerChanges = {}): PeerPath {
+  return vxlanPath({
     link: DEVICE,
-    subnet: Prefix.of(gateway, 24),
-    gateway,
+    subnet,
     mac: Mac.parse(changes.mac ?? `02:00:00:00:01:0${n}`),
     underlayIp: Ip.parse(changes.underlayIp ?? `192.168.65.10${n}`),
-  };
-  return { key: `10.3.${n}.0-24`, revision: changes.revision ?? 1n, paths: [path] };
+  });
 }

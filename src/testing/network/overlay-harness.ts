@@ -12,7 +12,6 @@ import { ConfigError } from '../../base/errors.ts';
 import { recordingLogger } from '../../base/log.ts';
 import { Prefix, parseInterfaceAddress } from '../../base/prefix.ts';
 import type { DataPlane } from '../../dataplane/data-plane.ts';
-import type { DesiredPeer } from '../../dataplane/desired.ts';
 import type { DesiredLink } from '../../dataplane/desired-link.ts';
 import type { ApplyResult, DataPlaneReport, LinkReport } from '../../dataplane/report.ts';
 import { Overlay } from '../../network/overlay.ts';
@@ -81,8 +80,9 @@ const createBackend = ({ config: { backend }, underlay }: BackendContext): Backe
               {
                 link: `flannel.${vni}`,
                 subnet: Prefix.parse('10.3.0.0/24'),
-                gateway: underlay.ipv4 ?? assert.fail(),
-              } as DesiredPeer['paths'][number],
+                underlayIp: underlay.ipv4 ?? assert.fail(),
+                entries: [],
+              },
             ],
             problems: [],
           },

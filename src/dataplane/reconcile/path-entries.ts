@@ -1,8 +1,8 @@
 /**
- * What the paths over one device come to: four entries each, claimed in the tables of the device.
+ * The entries that paths over one link want, in the tables of the link.
  *
- * Paths may be stated by the ten thousand in one call, so they are only noted then, and claimed by and by: whoever
- * shares the event loop is not kept waiting.
+ * Paths may be stated by the ten thousand in one call, so they are only kept then, and their entries are stated a
+ * thousand peers at a time: nothing else on the event loop has to wait for all of them.
  */
 import { setImmediate } from 'node:timers/promises';
 import type { Ip } from '../../base/ip.ts';
@@ -12,19 +12,19 @@ import { type Repair, repairOf } from '../report.ts';
 import { type EntryOwner, PROTOCOL } from '../tables/entry.ts';
 import type { LinkTables } from '../tables/link-tables.ts';
 import { type NexthopEntry, NexthopIds, nexthopKind } from '../tables/nexthops.ts';
-import type { AnyStake, EntryReport } from '../tables/stake.ts';
+import type { AnyTableEntry, EntryReport } from '../tables/table-entry.ts';
 
-/** A peer's path now, and as it was claimed last. */
+/** A peer's path now, and as it was when its entries were stated last. */
 interface Restatement {
   readonly peer: DesiredPeer;
   readonly path: PeerPath | undefined;
   readonly before: PeerPath | undefined;
 }
 
-/** Peers claimed in one go before other work gets its turn. */
+/** Peers whose entries are stated before other work gets its turn. */
 const PEERS_PER_TURN = 1024;
 
-export interface PathOwnersOptions {
+export interface PathEntriesOptions {
   /** Name of the device. */
   readonly link: string;
   readonly tables: LinkTables;
@@ -33,17 +33,17 @@ export interface PathOwnersOptions {
   readonly onRepair: (repair: Repair) => void;
 }
 
-export class PathOwners {
+export class PathEntries {
   readonly #link: string;
   readonly #tables: LinkTables;
-  readonly #peers: PathOwnersOptions['peers'];
-  readonly #onRepair: PathOwnersOptions['onRepair'];
+  readonly #peers: PathEntriesOptions['peers'];
+  readonly #onRepair: PathEntriesOptions['onRepair'];
   readonly #ids: NexthopIds;
   /** By peer and subnet. */
   readonly #restated = new Map<string, Restatement>();
   #usesNexthops: boolean | undefined;
 
-  constructor({ link, tables, peers, onRepair }: PathOwnersOptions) {
+  constructor({ link, tables, peers, onRepair }: PathEntriesOptions) {
     this.#link = link;
     this.#tables = tables;
     this.#peers = peers;
@@ -51,12 +51,12 @@ export class PathOwners {
     this.#ids = new NexthopIds(link);
   }
 
-  /** Whether paths can be claimed: not before it is known which next hops the kernel has. */
+  /** Whether entries can be stated: not before it is known which next hops the kernel has. */
   get isReady(): boolean {
     return this.#usesNexthops !== undefined;
   }
 
-  /** Whether all that was stated has been claimed. */
+  /** Whether the entries of all paths are stated. */
   get isDone(): boolean {
     return this.#restated.size === 0;
   }
@@ -69,19 +69,24 @@ export class PathOwners {
     this.#restated.set(key, { peer, path, before: earlier === undefined ? before : earlier.before });
   }
 
-  /** EntryOwners what was stated, also meanwhile. */
-  async owner(): Promise<void> {
+  /** States the entries of all paths that were stated, also meanwhile. */
+  async stateAll(): Promise<void> {
     let count = 0;
     for (const [key, { peer, path, before }] of this.#restated) {
       this.#restated.delete(key);
-      this.#owner(peer, path, before);
+      this.#state(peer, path, before);
       if (++count % PEERS_PER_TURN === 0) await setImmediate();
     }
   }
 
+  /** Forgets what was stated and is not in the tables yet. */
+  clear(): void {
+    this.#restated.clear();
+  }
+
   /** How the entries of a path stand; nothing before the kernel was looked at. */
   inspect(peer: DesiredPeer, path: PeerPath): EntryReport[] {
-    return this.isReady ? this.#stakes(peer, path).map(stake => stake.inspect()) : [];
+    return this.isReady ? this.#entriesOf(peer, path).map(entry => entry.inspect()) : [];
   }
 
   /**
@@ -95,38 +100,48 @@ export class PathOwners {
     const usesNexthops = ours !== undefined;
     if (losses.length === 0 && usesNexthops === this.#usesNexthops) return;
     this.#usesNexthops = usesNexthops;
-    this.#tables.releaseAll();
+    this.#tables.removeAll();
     this.#restated.clear();
     for (const [peer, path] of this.#peers()) this.restate(peer, path, undefined);
     for (const loss of losses) this.#reportTaken(loss);
   }
 
-  #owner(peer: DesiredPeer, path: PeerPath | undefined, before: PeerPath | undefined): void {
-    const stakes = path === undefined ? [] : this.#stakes(peer, path);
-    for (const stake of stakes) stake.owner();
+  #state(peer: DesiredPeer, path: PeerPath | undefined, before: PeerPath | undefined): void {
+    const entries = path === undefined ? [] : this.#entriesOf(peer, path);
+    for (const entry of entries) entry.add();
     if (before === undefined) return;
-    for (const [index, stake] of this.#stakes(peer, before).entries()) {
-      if (stakes[index]?.key !== stake.key) stake.release();
+    for (const former of this.#entriesOf(peer, before)) {
+      const isKept = entries.some(({ object, key }) => object === former.object && key === former.key);
+      if (!isKept) former.remove();
     }
   }
 
-  /** Always in the same order of tables. */
-  #stakes(peer: DesiredPeer, { subnet, gateway, mac, underlayIp }: PeerPath): AnyStake[] {
+  #entriesOf(peer: DesiredPeer, { subnet, underlayIp, entries }: PeerPath): AnyTableEntry[] {
     const { fdb, neighbors, nexthops, routes } = this.#tables;
     const owner: EntryOwner = { peer: peer.key, revision: peer.revision, subnet };
-    const stakes: AnyStake[] = [
-      fdb.stake({ owner, mac, destination: underlayIp, permanent: true }),
-      neighbors.stake({ owner, ip: gateway, mac, permanent: true }),
-    ];
-    const route = { owner, destination: subnet, standing: 'ours', gateway, underlayIp } as const;
-    if (this.#usesNexthops === true) {
-      const id = this.#ids.of(gateway);
-      stakes.push(
-        nexthops.stake({ owner, id, gateway, onlink: true, protocol: PROTOCOL }),
-        routes.stake({ ...route, nexthopId: id }),
-      );
-    } else stakes.push(routes.stake(route));
-    return stakes;
+    return entries.flatMap((entry): AnyTableEntry[] => {
+      switch (entry.kind) {
+        case 'fdb': {
+          const { mac, destination } = entry;
+          return [fdb.entry({ owner, mac, destination, permanent: true })];
+        }
+        case 'neighbor': {
+          const { ip, mac } = entry;
+          return [neighbors.entry({ owner, ip, mac, permanent: true })];
+        }
+        case 'route': {
+          const { destination, gateway, onlink = false } = entry;
+          const route = { owner, destination, standing: 'ours', onlink, underlayIp } as const;
+          if (gateway === undefined) return [routes.entry(route)];
+          if (this.#usesNexthops !== true) return [routes.entry({ ...route, gateway })];
+          const nexthopId = this.#ids.of(gateway);
+          return [
+            nexthops.entry({ owner, id: nexthopId, gateway, onlink, protocol: PROTOCOL }),
+            routes.entry({ ...route, gateway, nexthopId }),
+          ];
+        }
+      }
+    });
   }
 
   #reportTaken(loss: NexthopEntry): void {
@@ -146,7 +161,11 @@ export class PathOwners {
   /** Keeps the numbers that wanted gateways have from before. */
   #adoptIds(ours: readonly Nexthop[]): void {
     const wanted = new Set<Ip['key']>();
-    for (const [, { gateway }] of this.#peers()) wanted.add(gateway.key);
+    for (const [, { entries }] of this.#peers()) {
+      for (const entry of entries) {
+        if (entry.kind === 'route' && entry.gateway !== undefined) wanted.add(entry.gateway.key);
+      }
+    }
     for (const { id, gateway } of ours) {
       if (gateway !== undefined && wanted.has(gateway.key)) this.#ids.adopt(id, gateway);
     }
