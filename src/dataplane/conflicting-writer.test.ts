@@ -8,7 +8,7 @@ const PEERS = [1, 2, 3].map(n => fakePeer(n));
 const ROUTE = Prefix.parse('10.3.1.0/24');
 
 describe('somebody who undoes what is repaired', () => {
-  test('is answered ever less often, told of now and then, and forgotten when he rests', async () => {
+  test('is answered less and less often, reported at intervals, and forgotten when it stops', async () => {
     await using host = new FakeHost();
     await host.begin(PEERS);
     const before = host.show();
@@ -24,11 +24,11 @@ describe('somebody who undoes what is repaired', () => {
     const answers = host.rounds.length - rounds;
     assert.ok(answers >= 40 && answers <= 55, `${answers} rounds`);
     assert.ok((driftRepairs.route ?? 0) >= 40, 'every repair is counted');
-    assert.ok(host.repairs.length <= 22, `${host.repairs.length} were told`);
+    assert.ok(host.repairs.length <= 22, `${host.repairs.length} were reported`);
     await host.pass(15_000);
     assert.equal(host.plane.report().conflict, undefined);
     assert.equal(host.show(), before);
-    const told = host.repairs.reduce((sum, { others = 0 }) => sum + 1 + others, 0);
-    assert.equal(told, host.plane.report().driftRepairs.route, 'all were told in the end');
+    const reported = host.repairs.reduce((sum, { others = 0 }) => sum + 1 + others, 0);
+    assert.equal(reported, host.plane.report().driftRepairs.route, 'all were reported in the end');
   });
 });

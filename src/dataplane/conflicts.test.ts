@@ -6,7 +6,7 @@ import { change } from '../netlink/route/change.ts';
 import { nexthopId, PEERS, WORLD } from '../testing/dataplane/fake-damage.ts';
 import { FakeHost, fakePath, fakePeer } from '../testing/dataplane/fake-host.ts';
 
-describe('rivals', () => {
+describe('conflicts', () => {
   test('takes the place of a route that flannel made, and not that of another, when a peer comes', async () => {
     await using host = new FakeHost();
     await host.begin([]);
@@ -77,7 +77,7 @@ describe('rivals', () => {
     await taken();
   });
 
-  test('no route is sent to a next hop that others put under our number unheard', async () => {
+  test('no route is sent to a next hop that others put under our number unnoticed', async () => {
     await using host = new FakeHost();
     await host.begin(PEERS);
     const oif = (await host.others.links.get('eth0'))?.index ?? 0;
@@ -96,20 +96,20 @@ describe('rivals', () => {
     assert.equal(ways.size, 1);
   });
 
-  test('peers that claim the same are told apart by revision, and the loser gets its turn', async () => {
+  test('of peers that want the same entry the newer one has it, and the other one afterwards', async () => {
     await using host = new FakeHost();
     const [path] = fakePeer(2).paths;
     assert.ok(path);
-    const rival = fakePeer(2, { mac: '02:00:00:00:01:01', underlayIp: '192.168.65.109', revision: 7n });
+    const newer = fakePeer(2, { mac: '02:00:00:00:01:01', underlayIp: '192.168.65.109', revision: 7n });
     // The MAC of peer 1 and the subnet of peer 2.
-    await host.begin([...PEERS, { ...rival, key: 'rival' }]);
-    assert.match(host.plane.peerReport('10.3.1.0-24')?.reason ?? '', /claimed by rival too/);
-    assert.match(host.plane.peerReport('10.3.2.0-24')?.reason ?? '', /claimed by rival too/);
-    assert.equal(host.plane.peerReport('rival')?.state, 'ok');
+    await host.begin([...PEERS, { ...newer, key: 'newer' }]);
+    assert.match(host.plane.peerReport('10.3.1.0-24')?.reason ?? '', /claimed by newer too/);
+    assert.match(host.plane.peerReport('10.3.2.0-24')?.reason ?? '', /claimed by newer too/);
+    assert.equal(host.plane.peerReport('newer')?.state, 'ok');
     host.plane.setPeer(fakePeer(1, { revision: 8n }));
     await host.plane.apply();
     assert.equal(host.plane.peerReport('10.3.1.0-24')?.state, 'ok');
-    host.plane.removePeer('rival');
+    host.plane.removePeer('newer');
     await host.plane.apply();
     assert.equal(host.show(), WORLD);
   });

@@ -10,33 +10,49 @@ import type { Change } from '../netlink/protocol.ts';
 import { change } from '../netlink/route/change.ts';
 import type { NewRoute } from '../netlink/route/objects.ts';
 import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
-import { DEVICE, FakeHost, fakePeer } from '../testing/dataplane/fake-host.ts';
-import type { DesiredPeer } from './desired.ts';
+import { DEVICE, FakeHost, fakePath, fakePeer } from '../testing/dataplane/fake-host.ts';
+import type { DesiredPeer, PeerPath } from './desired.ts';
 import { NexthopIds } from './tables/nexthops.ts';
 
 const ids = new NexthopIds(DEVICE);
 const ip = (text: string) => Ip.parse(text);
 const STRAY = Mac.parse('02:00:00:00:09:09');
 
+/** Straight over the link of the host: several have the same gateway. */
+const directPath = (subnet: Prefix, underlayIp: Ip): PeerPath => ({
+  link: 'eth0',
+  subnet,
+  underlayIp,
+  entries: [{ kind: 'route', destination: subnet, gateway: underlayIp }],
+});
+
 const number = fc.integer({ min: 1, max: 5 });
-/** Now and then one that claims the subnet of a peer, or the MAC of one, or the subnet of one and the MAC of another. */
+/**
+ * Now and then one that wants the subnet of another peer, or its MAC, or the subnet of one and the MAC of another; with a
+ * second subnet over the same device, and a third one straight over the link of the host.
+ */
 const peer = fc
   .record({
     n: number,
     moved: fc.boolean(),
     revision: fc.bigInt({ min: 1n, max: 3n }),
-    isOtherWriter: fc.boolean(),
+    isOther: fc.boolean(),
     twin: fc.option(number, { nil: undefined }),
+    hasSecond: fc.boolean(),
+    hasDirect: fc.boolean(),
   })
-  .map(({ n, moved, revision, isOtherWriter, twin }) => {
+  .map(({ n, moved, revision, isOther, twin, hasSecond, hasDirect }) => {
     const mac = twin === undefined ? `02:00:00:00:02:0${n}` : `02:00:00:00:01:0${twin}`;
     const changes = moved ? { mac, underlayIp: `192.168.65.20${n}` } : {};
-    const stated = fakePeer(n, { revision, ...changes });
-    return isOtherWriter ? { ...stated, key: `rival-${n}` } : stated;
+    const one = fakePeer(n, { revision, ...changes });
+    const second = fakePath(n, Prefix.parse(`10.4.${n}.0/24`), changes);
+    const direct = directPath(Prefix.parse(`10.5.${n}.0/24`), ip(`192.168.65.${moved ? 20 : 10}`));
+    const paths = [...one.paths, ...(hasSecond ? [second] : []), ...(hasDirect ? [direct] : [])];
+    return { ...one, paths, key: isOther ? `other-${n}` : one.key };
   });
 const key = fc
-  .record({ n: number, isOtherWriter: fc.boolean() })
-  .map(({ n, isOtherWriter }) => (isOtherWriter ? `rival-${n}` : fakePeer(n).key));
+  .record({ n: number, isOther: fc.boolean() })
+  .map(({ n, isOther }) => (isOther ? `other-${n}` : fakePeer(n).key));
 
 const statement = fc.oneof(
   fc.record({ do: fc.constant('set' as const), peer }),
@@ -51,6 +67,8 @@ const FAULTS = [
   'delete route',
   'divert route',
   'add route',
+  'delete direct route',
+  'divert direct route',
   'delete neighbor',
   'divert neighbor',
   'add neighbor',
@@ -131,6 +149,10 @@ function changesOf(what: Fault, n: number, index: number): readonly Change[] {
     'delete route': [change.deleteRoute(route(gateway, {}))],
     'divert route': [change.replaceRoute(route(gateway, { gateway: stray, ...onlink, protocol: 77 }))],
     'add route': [change.replaceRoute(route(stray, { gateway: stray, ...onlink, protocol: 77 }))],
+    'delete direct route': [change.deleteRoute(route(ip(`10.5.${n}.0`), {}))],
+    'divert direct route': [
+      change.replaceRoute(route(ip(`10.5.${n}.0`), { gateway: stray, ...onlink, protocol: 77 })),
+    ],
     'delete neighbor': [change.deleteNeighbor({ index, ip: gateway })],
     'divert neighbor': [change.replaceNeighbor({ index, ip: gateway, mac: STRAY })],
     'add neighbor': [change.replaceNeighbor({ index, ip: stray, mac: STRAY })],
@@ -154,21 +176,29 @@ function changesOf(what: Fault, n: number, index: number): readonly Change[] {
 /** Entries that are none of our business, made before anything else. */
 async function addForeign(host: FakeHost): Promise<void> {
   const index = (await host.others.links.get('eth0'))?.index ?? 0;
+  const other = host.kernel.plugIn({ name: 'eth1', up: true });
   const results = await host.others.apply([
     change.replaceAddress({ index, ip: ip('192.168.65.3'), length: 24 }),
     change.addRoute({ destination: Prefix.parse('10.3.77.0/24'), gateway: ip('192.168.65.1'), oif: index }),
-    change.addRoute({ destination: Prefix.parse('10.3.78.0/24'), oif: index, protocol: 77 }),
+    change.addRoute({ destination: Prefix.parse('10.3.78.0/24'), oif: other.index, protocol: 77 }),
     change.replaceNeighbor({ index, ip: ip('192.168.65.1'), mac: STRAY }),
     change.addNexthop({ id: 5, family: 'ipv4', gateway: ip('192.168.65.1'), oif: index }),
   ]);
   assert.ok(results.every(error => error === undefined));
 }
 
+/** With the link of the host, which direct paths lead over. */
+function begin(host: FakeHost, peers: Iterable<DesiredPeer>): Promise<unknown> {
+  const links = [...host.desired.links, { kind: 'existing', name: 'eth0' } as const];
+  host.plane.set({ host: { ...host.desired, links }, peers });
+  return host.plane.apply();
+}
+
 /** What the kernel must show for these peers, besides what is foreign. */
 async function expected(peers: Iterable<DesiredPeer>): Promise<string> {
   await using fresh = new FakeHost();
   await addForeign(fresh);
-  await fresh.begin(peers);
+  await begin(fresh, peers);
   return fresh.show();
 }
 
@@ -178,7 +208,7 @@ test('after anything the kernel comes to be as stated, and what is foreign stays
       await using host = new FakeHost();
       await addForeign(host);
       const peers = new Map([1, 2, 3, 4, 5].map(n => [fakePeer(n).key, fakePeer(n)]));
-      await host.begin(peers.values());
+      await begin(host, peers.values());
       for (const now of steps) {
         if (now.do === 'set') {
           peers.set(now.peer.key, now.peer);

@@ -31,9 +31,9 @@ describe('the data plane', () => {
     assert.equal(host.show(), WORLD);
     assert.equal(host.writes - before, REPAIRS);
     assert.deepEqual(host.plane.report().driftRepairs, { fdb: 3, neighbor: 3, nexthop: 3, route: 3 });
-    const told = host.repairs.map(({ object, action, peer = '-' }) => `${object} ${action} ${peer}`);
+    const reported = host.repairs.map(({ object, action, peer = '-' }) => `${object} ${action} ${peer}`);
     assert.deepEqual(
-      told.sort(),
+      reported.sort(),
       ['fdb', 'neighbor', 'nexthop', 'route'].flatMap(object => [
         `${object} removed -`,
         `${object} replaced 10.3.2.0-24`,
@@ -57,16 +57,16 @@ describe('the data plane', () => {
 
   // G3: what sysctls say is asked once for each change of one, not for each lease.
   test('tells of a round whether settings may have changed since the last one', async () => {
-    const told: boolean[] = [];
-    await using host = new FakeHost({ onRound: (_, settingsChanged) => told.push(settingsChanged) });
+    const reported: boolean[] = [];
+    await using host = new FakeHost({ onRound: (_, settingsChanged) => reported.push(settingsChanged) });
     await host.begin(PEERS);
     await host.pass(1000);
-    told.length = 0;
+    reported.length = 0;
     host.plane.setPeer(fakePeer(7));
     await host.plane.apply();
-    assert.deepEqual(told, [false]);
+    assert.deepEqual(reported, [false]);
     await host.plane.resync('asked for');
-    assert.deepEqual(told, [false, true]);
+    assert.deepEqual(reported, [false, true]);
   });
 
   test('another address of its own is no repair of what others did', async () => {

@@ -5,12 +5,12 @@ import { ManualClock } from '../../testing/manual-clock.ts';
 import { type Repair, repairOf } from '../report.ts';
 import { RepairLog } from './repair-log.ts';
 
-test('of many repairs of one kind a few are told, with the number of the others, and all are counted', () => {
-  const told: Repair[] = [];
+test('of many repairs of one kind a few are reported, with the number of the others, and all are counted', () => {
+  const reported: Repair[] = [];
   const repairLog = new RepairLog({
     clock: new ManualClock(),
     logger: silentLogger,
-    onRepair: repair => told.push(repair),
+    onRepair: repair => reported.push(repair),
   });
   for (let number = 1; number <= 25; number++) {
     repairLog.repaired(
@@ -22,7 +22,7 @@ test('of many repairs of one kind a few are told, with the number of the others,
   );
   repairLog.endRound(undefined, 0, false);
   assert.deepEqual(
-    told.map(({ object, wanted, others }) => [object, wanted, others]),
+    reported.map(({ object, wanted, others }) => [object, wanted, others]),
     [
       ...Array.from({ length: 9 }, (_, index) => ['route', `${index + 1}`, undefined]),
       ['route', '10', 15],

@@ -3,9 +3,10 @@
  * is wanted and what the kernel holds. Differences between the tables are in one EntryKind each: how entries are
  * compared, named and written.
  */
+import type { Clock } from '../../base/clock.ts';
 import type { Prefix } from '../../base/prefix.ts';
 import type { Change } from '../../netlink/protocol.ts';
-import type { ObjectType } from '../report.ts';
+import type { ObjectType, Repair } from '../report.ts';
 
 /** Protocol number of our routes and next hops, RTPROT_TULLE: not one of iproute2's rt_protos. */
 export const PROTOCOL = 77;
@@ -70,4 +71,13 @@ export interface EntryKind<Value extends Entry> {
 
   /** In the words of iproute2. */
   text(device: string, value: Value): string;
+}
+
+/** What a table needs of its surroundings. */
+export interface TableEnvironment {
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly onRepair: (repair: Repair) => void;
+  /** Only a dump can tell what is in the kernel. */
+  readonly onStale: (reason: string) => void;
 }

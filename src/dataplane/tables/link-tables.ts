@@ -4,13 +4,28 @@
  * Entries are added from the far end of the packet's way to the near one (FDB, neighbor, next hop, route) and removed
  * in the other direction, so that no packet is sent into a way that is not complete.
  */
-import type { Device } from './entry.ts';
+import type { Device, Entry, TableEnvironment } from './entry.ts';
 import { fdbKind, type TunnelFdbEntry } from './fdb.ts';
 import { type NeighborEntry, neighborKind } from './neighbors.ts';
 import { type NexthopEntry, nexthopKind } from './nexthops.ts';
 import { type RouteEntry, routeKind } from './routes.ts';
-import { type AnyTable, EntryTable, type TableEnvironment } from './table.ts';
+import { EntryTable } from './table.ts';
 import type { Write } from './write.ts';
+
+/** What tables of different entries have in common. */
+type AnyTable = Pick<
+  EntryTable<Entry>,
+  | 'wanted'
+  | 'failed'
+  | 'inSync'
+  | 'nextRetry'
+  | 'isDue'
+  | 'failures'
+  | 'removeAll'
+  | 'forgetActual'
+  | 'additions'
+  | 'removals'
+>;
 
 export class LinkTables {
   readonly fdb: EntryTable<TunnelFdbEntry>;

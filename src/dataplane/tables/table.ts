@@ -2,7 +2,6 @@
  * One kind of entry on one device: what is wanted, what the kernel is known to hold, who wants what, what the
  * kernel refused and when to try again, and which differences are not of our making.
  */
-import type { Clock } from '../../base/clock.ts';
 import { isCode } from '../../base/errors.ts';
 import type { NetlinkError } from '../../netlink/errors.ts';
 import { Delta } from '../reconcile/delta.ts';
@@ -10,33 +9,10 @@ import { Drift } from '../reconcile/drift.ts';
 import { EntryOwners } from '../reconcile/entry-owners.ts';
 import { PendingEvents } from '../reconcile/pending-events.ts';
 import { Retries } from '../reconcile/retries.ts';
-import type { Repair, RepairCause } from '../report.ts';
-import type { Device, Entry, EntryKind, Key } from './entry.ts';
+import type { RepairCause } from '../report.ts';
+import type { Device, Entry, EntryKind, Key, TableEnvironment } from './entry.ts';
 import { type EntryReport, TableEntry } from './table-entry.ts';
 import { EntryWrite, type Write } from './write.ts';
-
-export interface TableEnvironment {
-  readonly clock: Clock;
-  readonly random: () => number;
-  readonly onRepair: (repair: Repair) => void;
-  /** Only a dump can tell what is in the kernel. */
-  readonly onStale: (reason: string) => void;
-}
-
-/** What tables of different entries have in common. */
-export type AnyTable = Pick<
-  EntryTable<Entry>,
-  | 'wanted'
-  | 'failed'
-  | 'inSync'
-  | 'nextRetry'
-  | 'isDue'
-  | 'failures'
-  | 'removeAll'
-  | 'forgetActual'
-  | 'additions'
-  | 'removals'
->;
 
 export class EntryTable<Value extends Entry> {
   readonly kind: EntryKind<Value>;
@@ -150,7 +126,8 @@ export class EntryTable<Value extends Entry> {
     const now = gone ? undefined : value;
     const contradicts = !this.#agrees(key, now);
     // While answers to our own writes are awaited, what agrees with the belief now may contradict it then.
-    const mayContradict = this.#unsettled > 0 && this.#isKnown(key);
+    const isKnown = (this.#delta.desired(key) ?? this.#delta.actual(key)) !== undefined;
+    const mayContradict = this.#unsettled > 0 && isKnown;
     if (contradicts || mayContradict) this.#pending.set(key, now);
     else this.#pending.delete(key);
     return contradicts;
@@ -220,12 +197,9 @@ export class EntryTable<Value extends Entry> {
     for (const { key, desired, actual } of this.#delta.differences()) {
       if (desired === undefined || !this.#retries.isDue(key, now)) continue;
       const impossible = this.kind.impossible?.(device);
-      if (impossible !== undefined) {
-        this.#retries.failed(key, impossible);
-        continue;
-      }
-      const obstacle = actual && this.kind.conflict?.(desired, actual);
-      if (obstacle !== undefined && this.#retries.reason(key) === undefined) {
+      const obstacle = impossible ?? (actual && this.kind.conflict?.(desired, actual));
+      const isNew = this.#retries.reason(key) === undefined;
+      if (obstacle !== undefined && (isNew || impossible !== undefined)) {
         this.#retries.failed(key, obstacle);
         continue;
       }
@@ -303,10 +277,6 @@ export class EntryTable<Value extends Entry> {
       return actual === undefined && (value === undefined || !this.#isRelevant(key, value));
     }
     return this.kind.same(actual, value);
-  }
-
-  #isKnown(key: Key): boolean {
-    return this.#delta.desired(key) !== undefined || this.#delta.actual(key) !== undefined;
   }
 
   /** Entries that are neither wanted nor ours are none of our business. */
