@@ -4,15 +4,15 @@ import { StoreError } from '../store.ts';
 import { Maintenance } from '../wire/generated/maintenance_pb.ts';
 import { callUnary } from '../wire/service.ts';
 import type { EtcdEndpoint } from './endpoint.ts';
-import { storeErrorOf } from './errors.ts';
+import { isFromServer, storeErrorOf } from './errors.ts';
 import { SocketTracking } from './sockets.ts';
 import { type TlsOptions, transportOf } from './tls.ts';
 
 /** Milliseconds. */
 export interface Timing {
-  /** How long an endpoint may take to accept a connection. */
+  /** How long an endpoint may take to accept a connection, and then to answer the first request. */
   readonly connect: number;
-  /** After so long without a connection the next endpoint is tried beside it. RFC 8305, 5. */
+  /** After so long without an answer the next endpoint is tried beside it. RFC 8305, 5. */
   readonly stagger: number;
   /** How long a call may take. Longer than etcd's own limit of 7 s, so that its reason is heard. */
   readonly call: number;
@@ -75,17 +75,21 @@ export class Channel {
     return this.client.getChannel().getConnectivityState(false) === connectivityState.READY;
   }
 
-  /** Waits until requests can be sent. @throws StoreError; nothing has been sent to the store then */
+  /**
+   * Waits until the endpoint has answered a request: a frozen server, or a proxy without one, accepts connections too.
+   * @throws StoreError; the store has got no request that changes anything then
+   */
   async connected(): Promise<void> {
     const channel = this.client.getChannel();
     const end = performance.now() + this.#timing.connect;
     for (;;) {
       const state = channel.getConnectivityState(true);
-      if (state === connectivityState.READY) return;
       if (state === connectivityState.SHUTDOWN)
         throw this.#unreachable('the connection attempt was abandoned');
-      if (state === connectivityState.TRANSIENT_FAILURE) await this.#throwReason();
-      else if (!(await changed(channel, state, end - performance.now()))) {
+      // A failed channel keeps its reason to itself, and gives it to requests only; they fail at once.
+      if (state === connectivityState.READY || state === connectivityState.TRANSIENT_FAILURE)
+        return await this.#answer();
+      if (!(await changed(channel, state, end - performance.now()))) {
         throw this.#unreachable(`no connection within ${this.#timing.connect} ms`);
       }
     }
@@ -109,13 +113,15 @@ export class Channel {
     this.#sockets.abandon();
   }
 
-  /** A channel keeps the reason of its failure to itself, and gives it to calls only; they fail at once. */
-  async #throwReason(): Promise<void> {
+  /** A refusal is an answer as well: etcd may show its status to nobody without a token. */
+  async #answer(): Promise<void> {
     const deadline = Date.now() + this.#timing.connect;
     try {
       await callUnary(this.client, Maintenance.method.status, {}, new Metadata(), { deadline });
     } catch (error) {
-      throw storeErrorOf(error, 'connect', this.endpoint.url);
+      const failure = storeErrorOf(error, 'connect', this.endpoint.url);
+      const isAnswer = failure.code !== 'UNAVAILABLE' && failure.code !== 'UNAUTHENTICATED';
+      if (!isAnswer && !isFromServer(error)) throw failure;
     }
   }
 

@@ -24,7 +24,22 @@ async function listening(t: TestContext, server: Server): Promise<number> {
   return address.port;
 }
 
-const willing = (t: TestContext) => listening(t, createHttp2Server());
+/** Answers every request, if only with an empty response. */
+const willing = (t: TestContext) => {
+  const server = createHttp2Server();
+  server.on('stream', stream => {
+    stream.respond({ 'content-type': 'application/grpc' }, { waitForTrailers: true });
+    stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
+    stream.end(Buffer.alloc(5));
+  });
+  return listening(t, server);
+};
+/** Speaks HTTP/2, and answers no request. */
+const unanswering = (t: TestContext) => {
+  const server = createHttp2Server();
+  server.on('stream', stream => stream.on('error', () => undefined));
+  return listening(t, server);
+};
 /** Accepts, and says nothing: a frozen server. To us it is the same as an address that nobody answers at. */
 const silent = (t: TestContext) => listening(t, createServer());
 /** Hangs up at once. */
@@ -46,6 +61,7 @@ async function refusing(): Promise<number> {
 const BAD: Readonly<Record<string, (t: TestContext) => Promise<string>>> = {
   'is silent': async t => `http://127.0.0.1:${await silent(t)}`,
   'is silent in the middle of TLS': async t => `https://127.0.0.1:${await silent(t)}`,
+  'accepts the connection and answers no request': async t => `http://127.0.0.1:${await unanswering(t)}`,
   'hangs up': async t => `http://127.0.0.1:${await hangingUp(t)}`,
   'speaks no TLS': async t => `https://127.0.0.1:${await willing(t)}`,
   refuses: async () => `http://127.0.0.1:${await refusing()}`,
@@ -81,7 +97,7 @@ describe('a store is reached although the first endpoint (G2)', { timeout: 60_00
 });
 
 describe('connecting to any endpoint', { timeout: 60_000 }, () => {
-  test('asks only the first one when it accepts', async t => {
+  test('asks only the first one when it answers', async t => {
     const [first, second] = parseEndpoints([
       `http://127.0.0.1:${await willing(t)}`,
       `http://127.0.0.1:${await willing(t)}`,
@@ -100,7 +116,7 @@ describe('connecting to any endpoint', { timeout: 60_000 }, () => {
     assert.deepEqual(asked, [first.url]);
   });
 
-  test('tells the failure of each in their order when none accepts', async t => {
+  test('tells the failure of each in their order when none answers', async t => {
     const urls = [`http://127.0.0.1:${await refusing()}`, 'unix:///nowhere', 'http://store.invalid:2379'];
     await assert.rejects(connectAny(options(t, parseEndpoints(urls))), (error: AggregateError) => {
       const messages = error.errors.map(({ message }: Error) => message);

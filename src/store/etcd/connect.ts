@@ -1,11 +1,11 @@
 /**
  * The first connection to a cluster, and the next one after a loss, as RFC 8305 ("happy eyeballs") has it: an endpoint
- * that is not connected within a moment does not hold up the next one. The first that accepts is used.
+ * that has answered no request within a moment does not hold up the next one. The first that answers is used.
  *
  *     0 ms     250 ms   500 ms
  *     |--- first ------------------ nothing yet
  *              |--- second -- refused
- *                           |--- third -- accepts: the others are given up
+ *                           |--- third -- answers: the others are given up
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { StoreError } from '../store.ts';
@@ -25,7 +25,7 @@ export interface ConnectOptions {
 
 /**
  * Connects to one of these endpoints, tried in their order.
- * @throws AggregateError of a StoreError per endpoint, in their order, when none of them accepts
+ * @throws AggregateError of a StoreError per endpoint, in their order, when none of them answers
  */
 export async function connectAny(options: ConnectOptions): Promise<Channel> {
   const { endpoints, open, stagger, signal, onFailure } = options;

@@ -1,4 +1,4 @@
-/** Which endpoint of a cluster is asked: one is used until it fails, then the next one that accepts (connect.ts). */
+/** Which endpoint of a cluster is asked: one is used until it fails, then the next one that answers (connect.ts). */
 import { messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import type { StoreError } from '../store.ts';
@@ -82,7 +82,7 @@ export class Failover {
       stagger: this.#timing.stagger,
       signal: this.#closed,
       onFailure: ({ url }, reason) =>
-        this.#logger.debug({ endpoint: url, reason: reason.message }, 'a store endpoint does not accept'),
+        this.#logger.debug({ endpoint: url, reason: reason.message }, 'a store endpoint does not answer'),
     });
     this.#channel = channel;
     this.#position = this.#endpoints.indexOf(channel.endpoint);
