@@ -47,7 +47,7 @@ export class PlanReport {
   }
 
   handoverEnds({ devices }: Handover): void {
-    this.#emitStep(`every peer has followed, and ${deviceNames(devices).from} goes`);
+    this.#emitStep(`every peer has followed, and ${deviceNames(devices).from} is removed`);
   }
 
   /** Which step it is in. @param leftBehind keys of the peers that have not followed. */
