@@ -180,7 +180,7 @@ test('A4: a network that holds the address of this host is refused, and the one 
   assert.equal(harness.overlay.active.value?.plan.underlay.ipv4?.toString(), '192.168.65.3');
   assert.deepEqual(
     harness.health.warnings().map(({ code }) => code),
-    ['CONFIG_REFUSED'],
+    ['UNDERLAY_UNFIT'],
   );
 });
 

@@ -116,6 +116,30 @@ describe('trouble', () => {
     assert.equal(harness.overlay.configProblems[0]?.path, 'Backend.VNI');
   });
 
+  test('B3: of the underlay that no longer carries the network in use is an error of the underlay', () => {
+    harness.start();
+    // The same again, as a store that was away delivers it.
+    harness.overlay.setConfig(config(88));
+    const good = network('192.168.65.3/24');
+    for (const [changed, cause] of [
+      [
+        { ...good, links: good.links.map(link => ({ ...link, mtu: 1300 })) },
+        /^MTU of eth0 = 1300: is too small/,
+      ],
+      [network('10.3.0.3/24'), /^Network = "10\.3\.0\.0\/16": contains 10\.3\.0\.3/],
+    ] as const) {
+      harness.overlay.setNetwork(changed);
+      const [warning, another] = harness.health.warnings();
+      assert.equal(warning?.code, 'UNDERLAY_UNFIT');
+      assert.equal(warning.severity, 'error');
+      assert.match(warning.text, cause);
+      assert.equal(another, undefined, 'the configuration in the store is in use');
+      assert.deepEqual(harness.overlay.configProblems, []);
+      harness.overlay.setNetwork(good);
+      assert.deepEqual(harness.health.warnings(), []);
+    }
+  });
+
   test('with what a later configuration needs of this host is over when the host has it', () => {
     harness.start();
     harness.overlay.setConfig(dualStack);

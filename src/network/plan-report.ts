@@ -1,11 +1,12 @@
 /** Reports on plans: conditions and warnings of the one in use, and events when it changes. */
 
 import type { Underlay } from '../backend/backend.ts';
+import { formatProblem } from '../base/errors.ts';
 import { isObject } from '../base/fields.ts';
 import type { ActivePlan } from './active-plan.ts';
 import { deviceNames, type Handover, handoverWarning } from './handover.ts';
 import type { HostPlan, PlanRefusal } from './host-plan.ts';
-import type { EventReporter, HealthReporter } from './reports.ts';
+import type { EventReporter, HealthReporter, OwnedWarning } from './reports.ts';
 
 export class PlanReport {
   readonly health: HealthReporter;
@@ -34,6 +35,11 @@ export class PlanReport {
           ]
         : [],
     );
+  }
+
+  /** Why the underlay can no longer carry the network in use; undefined when it can. */
+  misfit(refusal: PlanRefusal | undefined): void {
+    this.health.warn('misfit', refusal === undefined ? [] : [underlayUnfit(refusal)]);
   }
 
   /** A step of a handover begins. */
@@ -87,6 +93,17 @@ export class PlanReport {
       this.#events.add('warning', 'peer-unreachable', text, facts);
     }
   }
+}
+
+function underlayUnfit({ problems }: PlanRefusal): OwnedWarning {
+  return {
+    id: 'underlay',
+    code: 'UNDERLAY_UNFIT',
+    severity: 'error',
+    title: 'the underlay has changed, and cannot carry the network in use',
+    text: `${problems.map(formatProblem).join('; ')}: the tunnel stays as it was, and loses what the underlay does not carry`,
+    hint: 'raise the MTU of the underlay or correct its address, or choose another interface with --iface',
+  };
 }
 
 /** Facts by name, as text; undefined where there is none. */

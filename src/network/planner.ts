@@ -131,11 +131,14 @@ export class Planner {
     if (this.#config === undefined || this.#network === undefined) return false;
     const used = this.#usedConfig;
     const newest = this.#planFor(this.#config, this.#network);
-    const isRefused = !newest.ok && used !== undefined && used !== this.#config;
+    const isRefused = !newest.ok && used !== undefined && !isEqual(used, this.#config);
     const result = isRefused ? this.#planFor(used, this.#network) : newest;
-    const isUnusable = isRefused || (!newest.ok && newest.condition === 'config');
-    const refusal = isUnusable ? newest : (this.#unusable ?? this.#obstacle);
+    const failed = !result.ok && result.condition === 'config' ? result : undefined;
+    // A plan in use was good when it was made: it is the underlay that has changed.
+    const [misfit, unusable] = this.plan.value === undefined ? [undefined, failed] : [failed, undefined];
+    const refusal = isRefused ? newest : (unusable ?? this.#unusable ?? this.#obstacle);
     this.#reportRefusal(refusal);
+    this.#options.report.misfit(misfit);
 
     if (!result.ok) {
       if (result.condition !== 'config') health.report(result.condition, result.trouble);
@@ -190,3 +193,6 @@ export class Planner {
     this.#options.report.refusal(refusal, this.plan.value !== undefined);
   }
 }
+
+/** The values print themselves as JSON, as they stand in the store. */
+const isEqual = (a: NetworkConfig, b: NetworkConfig) => JSON.stringify(a) === JSON.stringify(b);

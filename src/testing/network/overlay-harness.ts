@@ -60,6 +60,9 @@ const createBackend = ({ config: { backend }, underlay }: BackendContext): Backe
   if (Number(vni) > 16_777_215) {
     throw new ConfigError('backend', [{ path: 'Backend.VNI', value: vni, message: 'is too large' }]);
   }
+  const { name, mtu } = underlay.link;
+  if (mtu < 1350)
+    throw new ConfigError('backend', [{ path: `MTU of ${name}`, value: mtu, message: 'is too small' }]);
   return {
     type: backend.type,
     overlayMtu: 1450,
