@@ -1,4 +1,4 @@
-/** One timer for many reasons to wake up: it rings at the earliest time asked for, once, and is then unset. */
+/** One timer for many reasons to wake up: it fires once, at the earliest time asked for, and is then unset. */
 import type { Clock } from '../../base/clock.ts';
 
 export class WakeTimer implements Disposable {
@@ -12,7 +12,7 @@ export class WakeTimer implements Disposable {
     this.#wake = wake;
   }
 
-  /** Rings at `time` on the monotonic clock, or earlier when that was asked for before. */
+  /** Fires at `time` on the monotonic clock, or earlier when that was asked for before. */
   atLatest(time: number): void {
     if (time >= this.#at) return;
     this.#unset();
