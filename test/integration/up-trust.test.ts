@@ -191,7 +191,7 @@ test('D3: hosts and their store outlive their certificates', { ...needsRoot, tim
     await endProcess(started.daemon);
     rmSync(join(dataDir, 'pki'), { recursive: true });
     const { stderr } = await refused(first);
-    assert.match(stderr, /keeps the store.*\n.*tulle store init/s, 'it is not taken for a host that joined');
+    assert.match(stderr, /runs the store.*\n.*tulle store init/s, 'it is not taken for a host that joined');
     await tulle(first, 'store', 'init', '--address', '192.168.65.3');
     await start(first);
     const again = await start(second, '--join', await tokenOf(first));
