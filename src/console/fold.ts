@@ -1,4 +1,4 @@
-/** Text that is fitted to the width of a terminal, between words only: a name that is cut cannot be copied. */
+/** Text that is fitted to the width of a terminal, between words: a name that is cut cannot be copied. */
 
 /**
  * Stands for ESC in what `paint` makes, until it is printed. Text from outside cannot hold it, because nobody outside
@@ -47,3 +47,16 @@ export function foldWords(line: string, width: number, hanging = 0): string[] {
 /** Columns of the widest word. */
 export const widestWord = (text: string): number =>
   text.split(' ').reduce((widest, word) => Math.max(widest, widthOf(word)), 0);
+
+/** The longest name that Linux gives a host (HOST_NAME_MAX); what is longer is nobody's name. */
+const LONGEST_NAME = 64;
+
+/** Columns of each part of a word that is cut. */
+const PART = new RegExp(`.{1,${LONGEST_NAME / 2}}`, 'gu');
+
+/** Cuts words that are longer than any name, so that one of them in a column leaves room for the others. */
+export const cutWords = (text: string): string =>
+  text
+    .split(' ')
+    .map(word => (widthOf(word) <= LONGEST_NAME ? word : (uncoloured(word).match(PART) ?? []).join(' ')))
+    .join(' ');

@@ -43,6 +43,32 @@ test('what is wider than the terminal goes on below its own column', () => {
   assert.equal(wrap('no terminal, no wrapping', 2, undefined), 'no terminal, no wrapping');
 });
 
+test('I7: a word that is longer than any name does not widen the table', () => {
+  const columns = ['key', 'state', 'reason'].map((title, index) => ({
+    title,
+    cell: (row: readonly string[]) => row[index] ?? '',
+  }));
+  const key = 'x'.repeat(150);
+  const rows = [
+    ['10.0.0.0-24', 'ok', ''],
+    [key, 'rejected', 'is not a key of a lease'],
+  ];
+  const lines = formatTable(columns, rows, 80).split('\n');
+  assert.ok(
+    lines.every(line => line.length <= 80),
+    lines.join('\n'),
+  );
+  assert.match(lines[0] ?? '', /^KEY +STATE +REASON$/);
+  assert.equal(
+    lines
+      .map(line => line.split(' ')[0])
+      .filter(word => word?.startsWith('x'))
+      .join(''),
+    key,
+  );
+  assert.match(formatTable(columns, rows, undefined), new RegExp(key), 'whole for a program');
+});
+
 const columnsOf = (titles: readonly string[], align: 'left' | 'right') =>
   titles.map((title, index) => ({
     title,

@@ -5,7 +5,7 @@
  * A cell and a fact are one line of text, wherever it comes from: what would begin another one is escaped.
  */
 import { abridge, printable } from '../base/printable.ts';
-import { foldWords, uncoloured, widestWord, widthOf, wrapTo } from './fold.ts';
+import { cutWords, foldWords, uncoloured, widestWord, widthOf, wrapTo } from './fold.ts';
 import { paint, screenWidth } from './output.ts';
 
 /** More than any text of ours. `--json` has the whole. */
@@ -36,9 +36,10 @@ export function formatTable<Row>(
   rows: readonly Row[],
   width = screenWidth(),
 ): string {
+  const lineIn = (text: string) => (width === undefined ? oneLine(text) : cutWords(oneLine(text)));
   const stacks = columns.map(({ title, cell, align = 'left', verbatim }): Stack => {
-    const name = oneLine(verbatim === true ? title : title.toUpperCase());
-    const cells = [name, ...rows.map(row => oneLine(cell(row)) || '-')];
+    const name = lineIn(verbatim === true ? title : title.toUpperCase());
+    const cells = [name, ...rows.map(row => lineIn(cell(row)) || '-')];
     return { cells, align, width: most(cells.map(widthOf)) };
   });
   if (width === undefined) return linesOf(stacks);
