@@ -10,7 +10,7 @@ import { storeBenchCommand } from './store-command.ts';
 export function benchCommand(): Command {
   const command = new Command('bench')
     .description(
-      'Compare parts of Tulle with flannel, etcd and iproute2, in one run on this machine.\n' +
+      'Compare parts of Tulle with flannel, etcd and iproute2, in one run on this machine. ' +
         'Absolute numbers depend on the machine; compare the ratios.',
     )
     .addCommand(programCommand())

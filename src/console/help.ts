@@ -1,8 +1,12 @@
 /** How help looks: examples at its end, colour on terminals, lines no wider than a page. */
 import { styleText } from 'node:util';
-import type { Command, HelpConfiguration, OutputConfiguration } from 'commander';
+import { type Command, Help, type HelpConfiguration, type OutputConfiguration } from 'commander';
 
 const WIDEST = 100;
+
+/** A description is given at least this many columns beside what it describes, and stands below it, indented, otherwise. */
+const LEAST_BESIDE = 30;
+const BELOW = 6;
 
 export interface Example {
   /** The command line without `tulle`: `lab up --hosts 3`. */
@@ -17,8 +21,16 @@ export function withExamples(command: Command, examples: readonly Example[]): Co
   return command.addHelpText('after', `\nExamples:\n${lines.join('\n\n')}`);
 }
 
-/** Bold headings; commander strips colour from help that does not go to a terminal. */
+/** Bold headings, and lines that fit; commander strips colour from help that does not go to a terminal. */
 export const HELP_STYLE: HelpConfiguration = {
+  minWidthToWrap: LEAST_BESIDE,
+  formatItem(term, termWidth, description, helper) {
+    const width = helper.helpWidth ?? WIDEST;
+    if (description === '' || width - termWidth - 4 >= LEAST_BESIDE)
+      return Help.prototype.formatItem.call(helper, term, termWidth, description, helper);
+    const start = `\n${' '.repeat(BELOW)}`;
+    return `  ${term}${start}${helper.boxWrap(description, width - BELOW).replaceAll('\n', start)}`;
+  },
   styleTitle: title => styleText('bold', title, { validateStream: false }),
   styleCommandText: text => styleText('cyan', text, { validateStream: false }),
   styleSubcommandText: text => styleText('cyan', text, { validateStream: false }),

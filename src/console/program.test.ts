@@ -101,6 +101,31 @@ describe('a command line', () => {
     assert.match(deeper.out, /--level <n>/);
   });
 
+  test('I12: help folds in a narrow terminal, with the descriptions below what they describe', async t => {
+    const { columns } = process.stdout;
+    process.stdout.columns = 40;
+    t.after(() => {
+      process.stdout.columns = columns;
+    });
+    const table: CommandEntry[] = [
+      {
+        name: 'lab',
+        group: 'This host:',
+        summary: 'a lab',
+        load: async () =>
+          new Command('lab')
+            .description('Hosts made of namespaces on this machine: each has its own network.')
+            .option('--backend-config <json>', 'the Backend object of the configuration of the network'),
+      },
+    ];
+    const { out } = await tulle(t, table, ['lab', '--help']);
+    assert.ok(
+      out.split('\n').every(line => line.length <= 40),
+      out,
+    );
+    assert.match(out, /\n {2}--backend-config <json>\n {6}the Backend object of the\n {6}configuration/);
+  });
+
   test('I12: a word that is no command gets the commands there are', async t => {
     const { err, status } = await tulle(t, commands(undefined), ['xyz']);
     assert.deepEqual(
@@ -117,6 +142,14 @@ describe('a command line', () => {
     ];
     const below = await tulle(t, table, ['lab', 'xyz']);
     assert.deepEqual(below.err, ["tulle: error: unknown command 'xyz'", 'hint: the commands are up, down']);
+    for (const argv of [
+      ['help', 'lab', 'xyz'],
+      ['lab', 'help', 'xyz'],
+      ['lab', 'xyz', '--help'],
+    ]) {
+      const unknown = await tulle(t, table, argv);
+      assert.deepEqual([unknown.status, unknown.out, unknown.err], [2, '', below.err]);
+    }
     const helped = await tulle(t, table, ['lab', 'help', 'up']);
     assert.match(helped.out, /^Usage: tulle lab up/);
     assert.match((await tulle(t, table, ['lab', 'help'])).out, /^Usage: tulle lab /);

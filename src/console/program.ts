@@ -50,9 +50,8 @@ export async function runProgram(
   process.stderr.off('error', ignore).on('error', ignore);
   try {
     const program = await buildProgram(commands, entry => entry.name === commandOf(argv));
-    const unknown = unknownCommand(commands, argv);
     // commander answers a wish for help before it sees that there is no such command.
-    await program.parseAsync(unknown === undefined ? withoutHelpCommand(argv) : [unknown], { from: 'user' });
+    await program.parseAsync(unknownCommand(program, argv) ?? withoutHelpCommand(argv), { from: 'user' });
     return Number(process.exitCode ?? EXIT.ok.status);
   } catch (error) {
     return tell(reportOf(error, { stack: env['TULLE_DEBUG']?.includes('stack') === true }));
@@ -122,11 +121,19 @@ export function withoutHelpCommand(argv: readonly string[]): readonly string[] {
   return second === 'help' && !first.startsWith('-') ? [first, ...words, '--help'] : argv;
 }
 
-/** The name of a command that is not there, which is also looked for where help for it is asked. */
-function unknownCommand(commands: readonly CommandEntry[], argv: readonly string[]): string | undefined {
-  const name = commandOf(argv);
-  const known = name === undefined || name === 'help' || commands.some(entry => entry.name === name);
-  return known || !['help', '--help', '-h'].some(word => argv.includes(word)) ? undefined : name;
+/** Where help is asked for a command that is not there: the words up to its name. */
+function unknownCommand(program: Command, argv: readonly string[]): readonly string[] | undefined {
+  if (!['help', '--help', '-h'].some(word => argv.includes(word))) return undefined;
+  const words = withoutHelpCommand(argv.slice(argv.findIndex(word => !word.startsWith('-'))));
+  let command = program;
+  for (const [index, word] of words.entries()) {
+    const isName = !word.startsWith('-') && command.registeredArguments.length === 0;
+    if (!isName || word === 'help' || command.commands.length === 0) return undefined;
+    const child = command.commands.find(one => one.name() === word);
+    if (child === undefined) return words.slice(0, index + 1);
+    command = child;
+  }
+  return undefined;
 }
 
 /** Of a word that is no command of this one, with the commands there are unless one of them is near. */

@@ -33,7 +33,7 @@ import { requireRootForLab } from './requirements.ts';
 export function labCommand(): Command {
   const command = new Command('lab')
     .description(
-      'Hosts made of namespaces on this machine: each has its own network, processes and agent, and its own\n' +
+      'Hosts made of namespaces on this machine: each has its own network, processes and agent, and its own ' +
         'files in /etc, /run and /var/lib. They change nothing outside, and leave nothing behind.',
     )
     // All commands have this; commander insists that it is said before `exec` is added.
