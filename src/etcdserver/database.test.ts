@@ -7,6 +7,7 @@ import { test } from 'node:test';
 import { bytes, copyOf, fill, read, withDirectory } from '../../test/support/database.ts';
 import { identityOf } from './identity.ts';
 import { Database } from './sqlite/database.ts';
+import type { DatabaseError } from './sqlite/database-error.ts';
 import { restoreSnapshot } from './sqlite/restore.ts';
 import { APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION } from './sqlite/schema.ts';
 import { Tables } from './sqlite/tables.ts';
@@ -130,6 +131,27 @@ test('a snapshot with a wrong checksum is refused, and leaves nothing behind', (
     await file.write(Buffer.alloc(32, 1));
     await assert.rejects(restoreSnapshot(snapshot, join(dir, 'new')), { code: 'CORRUPT_DATABASE' });
     assert.throws(() => statSync(join(dir, 'new', 'store.db')), { code: 'ENOENT' });
+  }));
+
+test('a file that cannot be restored is named, and not the copy of it that was tried', () =>
+  withDirectory(async dir => {
+    const text = join(dir, 'text');
+    writeFileSync(text, 'no database\n'.repeat(1000));
+    const half = join(dir, 'half');
+    {
+      using database = Database.open(join(dir, 'x.db'));
+      fill(database, 30);
+      database.flushNow();
+      copyOf(database.path, half);
+      writeFileSync(`${half}-wal`, '');
+    }
+    for (const file of [text, half, join(dir, 'missing'), dir]) {
+      await assert.rejects(restoreSnapshot(file, join(dir, 'new')), (error: DatabaseError) => {
+        assert.doesNotMatch(`${error.message} ${error.hint}`, /store\.db/);
+        if (file !== dir) assert.ok(error.message.includes(file), error.message);
+        return true;
+      });
+    }
   }));
 
 test('a snapshot that SQLite will not write to is refused in our words', () =>

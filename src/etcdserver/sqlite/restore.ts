@@ -1,7 +1,7 @@
 /** A snapshot becomes the database of a new store. */
 import { createHash, randomUUID } from 'node:crypto';
-import { existsSync } from 'node:fs';
-import { copyFile, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { createReadStream, existsSync } from 'node:fs';
+import { copyFile, mkdir, open, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { newIdentity } from '../identity.ts';
 import { AcknowledgedFile, NOTHING_YET } from './acknowledged.ts';
@@ -14,6 +14,8 @@ import { Tables } from './tables.ts';
 const HASH_BYTES = 32;
 /** A database is a multiple of this, so the remainder tells whether there is a hash; etcd's own rule. */
 const SECTOR = 512;
+
+const OTHER_SNAPSHOT = 'take another snapshot, or use an older one';
 
 /**
  * Checks `file` (of `tulle store snapshot`, `etcdctl snapshot save`, or a copy of a stopped store's database) and
@@ -33,10 +35,11 @@ export async function restoreSnapshot(file: string, dataDir: string): Promise<bi
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
   const temporary = join(dataDir, `${DATABASE_FILE}.${randomUUID()}`);
   try {
-    await copyFile(file, temporary);
+    // Unlike copyFile, a failure names the file that it is about, and no other.
+    await writeFile(temporary, createReadStream(file), { mode: 0o600, flag: 'wx' });
     await cutHash(temporary, file);
     await copyRest(file, temporary);
-    const revision = adopt(temporary);
+    const revision = adopt(temporary, file);
     await sync(temporary);
     forget(target);
     await rename(temporary, target);
@@ -76,19 +79,34 @@ async function cutHash(path: string, source: string): Promise<void> {
   if (!hash.digest().equals(wanted)) {
     throw new DatabaseError('CORRUPT_DATABASE', `${source} is damaged: its checksum is wrong`, {
       context: { path: source },
-      hint: 'take another snapshot, or use an older one',
+      hint: OTHER_SNAPSHOT,
     });
   }
   await file.truncate(body);
 }
 
-/** Opening examines the file and migrates the tables. */
-function adopt(path: string): bigint {
-  return translating(path, () => {
-    using database = Database.open(path);
-    const tables = new Tables(database);
-    newIdentity(tables);
-    return tables.newestRevision();
+/** Opening examines the file and migrates the tables. @param source the file it is a copy of, which errors name */
+function adopt(path: string, source: string): bigint {
+  try {
+    return translating(path, () => {
+      using database = Database.open(path);
+      const tables = new Tables(database);
+      newIdentity(tables);
+      return tables.newestRevision();
+    });
+  } catch (error) {
+    throw error instanceof DatabaseError ? aboutSource(error, path, source) : error;
+  }
+}
+
+/** Advice on the database of a store does not fit a snapshot: the copy is gone, and the source is in no store. */
+function aboutSource({ code, message, cause, hint }: DatabaseError, path: string, source: string) {
+  const isBad = code === 'CORRUPT_DATABASE' || code === 'WRITES_LOST';
+  const advice = isBad ? OTHER_SNAPSHOT : hint;
+  return new DatabaseError(code, message.replaceAll(path, source), {
+    cause,
+    context: { path: source },
+    ...(advice === undefined ? {} : { hint: advice }),
   });
 }
 
