@@ -29,6 +29,7 @@ import {
 import { requireRecord, runningLabs } from './record.ts';
 import { describeLab, LAB_COLUMNS, summarizeLab } from './record-view.ts';
 import { requireRootForLab } from './requirements.ts';
+import { validateConfig } from './store.ts';
 
 export function labCommand(): Command {
   const command = new Command('lab')
@@ -99,6 +100,7 @@ function up(): Command {
           store,
           ...(backendConfig === undefined ? {} : { backend: backendConfig }),
         });
+        if (backendConfig !== undefined) await validateConfig(plan.networkConfig, signal);
         await using lab = await withLog(createLab(plan, { signal, onStep: stepNoter() }));
         const record = await lab.handOver();
         if (json === true) {

@@ -1,10 +1,19 @@
 /** The lab's registry, on the first host: a real etcd, or Tulle's own store where etcd is not installed. */
+import { CommandError } from '../console/errors.ts';
+import { run } from '../sys/process.ts';
 import { startDaemon } from './daemon.ts';
 import { LabError } from './errors.ts';
 import { type LabHost, TULLE } from './host.ts';
 import type { LabPlan } from './plan.ts';
 
 const CLIENT_PORT = 2379;
+
+/** Asks our own command whether any host could use this configuration. @throws CommandError USAGE */
+export async function validateConfig(networkConfig: string, signal: AbortSignal): Promise<void> {
+  const options = { signal, anyStatus: true } as const;
+  const { status, stderr } = await run(TULLE, ['config', 'validate', networkConfig], options);
+  if (status !== 0) throw new CommandError('USAGE', complaintOf(stderr));
+}
 
 /** Starts the store and puts the network's configuration into it. */
 export async function startStore(host: LabHost, plan: LabPlan, signal: AbortSignal): Promise<void> {
@@ -21,11 +30,18 @@ export async function startStore(host: LabHost, plan: LabPlan, signal: AbortSign
     { signal, anyStatus: true },
   );
   if (status === 0) return;
-  throw new LabError('START_FAILED', stderr.trim().replace(/^tulle: error: /, ''), {
+  throw new LabError('START_FAILED', complaintOf(stderr), {
     op: 'config set',
     hint: '`tulle config validate` checks a configuration without a lab',
   });
 }
+
+/** What a command of ours says when it fails, in one line. */
+const complaintOf = (stderr: string) =>
+  stderr
+    .trim()
+    .replace(/^tulle: error: /, '')
+    .replaceAll('\n  ', '; ');
 
 function etcd(plan: LabPlan, loopback: string) {
   const peers = 'http://127.0.0.1:2380';
