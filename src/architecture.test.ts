@@ -7,7 +7,7 @@ import { CONFINED, PICTURE, ROOMS } from './architecture.ts';
 
 const SRC = import.meta.dirname;
 /** More of one file than anybody wants to read at a time. */
-const MAX_LINES = 350;
+const MAX_LINES = 300;
 
 interface Import {
   readonly file: string;
