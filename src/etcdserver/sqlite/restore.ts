@@ -1,8 +1,9 @@
 /** A snapshot becomes the database of a new store. */
 import { createHash, randomUUID } from 'node:crypto';
-import { createReadStream, existsSync } from 'node:fs';
-import { copyFile, mkdir, open, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { createReadStream, createWriteStream, existsSync } from 'node:fs';
+import { copyFile, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import { newIdentity } from '../identity.ts';
 import { AcknowledgedFile, NOTHING_YET } from './acknowledged.ts';
 import { Database } from './database.ts';
@@ -36,7 +37,7 @@ export async function restoreSnapshot(file: string, dataDir: string): Promise<bi
   const temporary = join(dataDir, `${DATABASE_FILE}.${randomUUID()}`);
   try {
     // Unlike copyFile, a failure names the file that it is about, and no other.
-    await writeFile(temporary, createReadStream(file), { mode: 0o600, flag: 'wx' });
+    await pipeline(createReadStream(file), createWriteStream(temporary, { mode: 0o600, flags: 'wx' }));
     await cutHash(temporary, file);
     await copyRest(file, temporary);
     const revision = adopt(temporary, file);
