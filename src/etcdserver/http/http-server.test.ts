@@ -3,15 +3,15 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import fc from 'fast-check';
-import { within } from '../../test/support/eventually.ts';
-import { recordingLogger } from '../base/log.ts';
-import { KV } from '../store/wire/generated/kv_pb.ts';
-import type { Core } from './core.ts';
-import { type GrpcStatus, RpcError } from './errors.ts';
-import { Gateway } from './http/gateway.ts';
-import { httpServer } from './http/http-server.ts';
-import type { Metrics } from './metrics.ts';
-import { type Service, serviceOf } from './rpc.ts';
+import { within } from '../../../test/support/eventually.ts';
+import { recordingLogger } from '../../base/log.ts';
+import { KV } from '../../store/wire/generated/kv_pb.ts';
+import type { Core } from '../core.ts';
+import { type GrpcStatus, RpcError } from '../errors.ts';
+import type { Metrics } from '../metrics.ts';
+import { type Service, serviceOf } from '../rpc.ts';
+import { Gateway } from './gateway.ts';
+import { httpServer } from './http-server.ts';
 
 /** Connections are handed over as the store's listener does it. */
 async function serve(

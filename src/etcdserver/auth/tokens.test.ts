@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ManualClock } from '../testing/manual-clock.ts';
-import { Tokens } from './auth/tokens.ts';
+import { ManualClock } from '../../testing/manual-clock.ts';
+import { Tokens } from './tokens.ts';
 
 test('a token lives as long as it is used, and no longer', async () => {
   const clock = new ManualClock();

@@ -4,11 +4,11 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { silentLogger } from '../base/log.ts';
-import { ManualClock } from '../testing/manual-clock.ts';
-import type { Authorizer } from './auth/authorizer.ts';
-import { Core } from './core.ts';
-import type { Kv } from './sqlite/tables.ts';
+import { silentLogger } from '../../base/log.ts';
+import { ManualClock } from '../../testing/manual-clock.ts';
+import { Core } from '../core.ts';
+import type { Kv } from '../sqlite/tables.ts';
+import type { Authorizer } from './authorizer.ts';
 
 const bytes = (text: string) => Uint8Array.from(Buffer.from(text));
 const text = (value: Uint8Array) => Buffer.from(value).toString();

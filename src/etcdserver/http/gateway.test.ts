@@ -6,12 +6,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { Client, credentials, Metadata } from '@grpc/grpc-js';
-import { eventually } from '../../test/support/eventually.ts';
-import { systemClock } from '../base/clock.ts';
-import { silentLogger } from '../base/log.ts';
-import { KV } from '../store/wire/generated/kv_pb.ts';
-import { callUnary } from '../store/wire/service.ts';
-import { StoreServer } from './store-server.ts';
+import { eventually } from '../../../test/support/eventually.ts';
+import { systemClock } from '../../base/clock.ts';
+import { silentLogger } from '../../base/log.ts';
+import { KV } from '../../store/wire/generated/kv_pb.ts';
+import { callUnary } from '../../store/wire/service.ts';
+import { StoreServer } from '../store-server.ts';
 
 const MIB = 1024 * 1024;
 /** Every key. */

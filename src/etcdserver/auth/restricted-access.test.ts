@@ -6,12 +6,12 @@ import {
   PutRequestSchema,
   RequestOpSchema,
   TxnRequestSchema,
-} from '../store/wire/generated/kv_pb.ts';
-import { Access } from './auth/access.ts';
-import type { Authorizer } from './auth/authorizer.ts';
-import { RestrictedAccess } from './auth/restricted-access.ts';
-import type { Caller } from './rpc.ts';
-import type { Kv } from './sqlite/tables.ts';
+} from '../../store/wire/generated/kv_pb.ts';
+import type { Caller } from '../rpc.ts';
+import type { Kv } from '../sqlite/tables.ts';
+import { Access } from './access.ts';
+import type { Authorizer } from './authorizer.ts';
+import { RestrictedAccess } from './restricted-access.ts';
 
 const bytes = (text: string) => Uint8Array.from(Buffer.from(text));
 const text = (value: Uint8Array | undefined) => Buffer.from(value ?? '').toString();

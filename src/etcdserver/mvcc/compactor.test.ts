@@ -3,10 +3,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { silentLogger } from '../base/log.ts';
-import { ManualClock } from '../testing/manual-clock.ts';
-import { Core } from './core.ts';
-import { type AutoCompaction, compactAutomatically } from './mvcc/compactor.ts';
+import { silentLogger } from '../../base/log.ts';
+import { ManualClock } from '../../testing/manual-clock.ts';
+import { Core } from '../core.ts';
+import { type AutoCompaction, compactAutomatically } from './compactor.ts';
 
 const MINUTE = 60_000;
 

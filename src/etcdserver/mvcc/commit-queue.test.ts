@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
-import { CommitQueue, PartialWriteError, type Transactional } from './mvcc/commit-queue.ts';
+import { CommitQueue, PartialWriteError, type Transactional } from './commit-queue.ts';
 
 /** A disk that is told when to finish, and writes down what it is asked. */
 class FakeStore implements Transactional {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { contains, rangeOf } from './kv/range.ts';
-import { WatcherIndex } from './watch/watcher-index.ts';
+import { contains, rangeOf } from '../kv/range.ts';
+import { WatcherIndex } from './watcher-index.ts';
 
 /** Few and short, with the bytes that ranges are told apart by: many of them meet. */
 const key = fc.string({ unit: fc.constantFrom('a', 'b', '\0', ' '), minLength: 1, maxLength: 3 });

@@ -4,13 +4,13 @@ import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
-import { bytes, copyOf, fill, read, withDirectory } from '../../test/support/database.ts';
-import { identityOf } from './identity.ts';
-import { Database } from './sqlite/database.ts';
-import type { DatabaseError } from './sqlite/database-error.ts';
-import { restoreSnapshot } from './sqlite/restore.ts';
-import { APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION } from './sqlite/schema.ts';
-import { Tables } from './sqlite/tables.ts';
+import { bytes, copyOf, fill, read, withDirectory } from '../../../test/support/database.ts';
+import { identityOf } from '../identity.ts';
+import { Database } from './database.ts';
+import type { DatabaseError } from './database-error.ts';
+import { restoreSnapshot } from './restore.ts';
+import { APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION } from './schema.ts';
+import { Tables } from './tables.ts';
 
 test('a second store on the same file is refused', () =>
   withDirectory(dir => {

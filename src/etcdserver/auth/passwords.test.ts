@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Passwords } from './auth/passwords.ts';
+import { Passwords } from './passwords.ts';
 
 test('a password matches its own hash and no other', async () => {
   const passwords = new Passwords();

@@ -4,11 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { rangeOf } from './kv/range.ts';
-import { Mvcc } from './mvcc/mvcc.ts';
-import { Database } from './sqlite/database.ts';
-import { positionOf } from './sqlite/schema.ts';
-import { Tables } from './sqlite/tables.ts';
+import { rangeOf } from '../kv/range.ts';
+import { Database } from '../sqlite/database.ts';
+import { positionOf } from '../sqlite/schema.ts';
+import { Tables } from '../sqlite/tables.ts';
+import { Mvcc } from './mvcc.ts';
 
 const bytes = (text: string) => Uint8Array.from(Buffer.from(text));
 const NONE = new Uint8Array();

@@ -6,10 +6,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { type ConnectionOptions, connect as connectTls } from 'node:tls';
-import { Authority, type Certificate } from '../../test/support/certificates.ts';
-import { within } from '../../test/support/eventually.ts';
-import { silentLogger } from '../base/log.ts';
-import { Listener } from './http/listener.ts';
+import { Authority, type Certificate } from '../../../test/support/certificates.ts';
+import { within } from '../../../test/support/eventually.ts';
+import { silentLogger } from '../../base/log.ts';
+import { Listener } from './listener.ts';
 
 /** What the kernel's timer of a connection waits for: 2 is a keep-alive probe (Documentation/networking/proc_net_tcp.rst). */
 function timerOf(localPort: number, remotePort: number): string | undefined {

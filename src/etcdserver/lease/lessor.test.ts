@@ -3,12 +3,12 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
-import { ManualClock } from '../testing/manual-clock.ts';
-import { rangeOf } from './kv/range.ts';
-import { Lessor } from './lease/lessor.ts';
-import { Mvcc } from './mvcc/mvcc.ts';
-import { Database } from './sqlite/database.ts';
-import { Tables } from './sqlite/tables.ts';
+import { ManualClock } from '../../testing/manual-clock.ts';
+import { rangeOf } from '../kv/range.ts';
+import { Mvcc } from '../mvcc/mvcc.ts';
+import { Database } from '../sqlite/database.ts';
+import { Tables } from '../sqlite/tables.ts';
+import { Lessor } from './lessor.ts';
 
 const bytes = (text: string) => Uint8Array.from(Buffer.from(text));
 

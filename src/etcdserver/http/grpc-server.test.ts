@@ -5,8 +5,8 @@ import { connect, createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { create, toBinary } from '@bufbuild/protobuf';
 import { Client, credentials, Metadata } from '@grpc/grpc-js';
-import { within } from '../../test/support/eventually.ts';
-import { silentLogger } from '../base/log.ts';
+import { within } from '../../../test/support/eventually.ts';
+import { silentLogger } from '../../base/log.ts';
 import {
   ERROR,
   encodeFrame,
@@ -17,15 +17,15 @@ import {
   FRAME,
   PREFACE,
   SETTING,
-} from '../bench/http2-frames.ts';
-import { KV, PutRequestSchema } from '../store/wire/generated/kv_pb.ts';
-import { Lease, LeaseKeepAliveRequestSchema } from '../store/wire/generated/lease_pb.ts';
-import { Maintenance } from '../store/wire/generated/maintenance_pb.ts';
-import { callUnary } from '../store/wire/service.ts';
-import { RpcError } from './errors.ts';
-import { frameMessage, MessageReader } from './http/grpc-messages.ts';
-import { GrpcServer, type OnAnswered } from './http/grpc-server.ts';
-import { type Methods, type Service, serviceOf } from './rpc.ts';
+} from '../../bench/http2-frames.ts';
+import { KV, PutRequestSchema } from '../../store/wire/generated/kv_pb.ts';
+import { Lease, LeaseKeepAliveRequestSchema } from '../../store/wire/generated/lease_pb.ts';
+import { Maintenance } from '../../store/wire/generated/maintenance_pb.ts';
+import { callUnary } from '../../store/wire/service.ts';
+import { RpcError } from '../errors.ts';
+import { type Methods, type Service, serviceOf } from '../rpc.ts';
+import { frameMessage, MessageReader } from './grpc-messages.ts';
+import { GrpcServer, type OnAnswered } from './grpc-server.ts';
 
 async function withServer(
   services: readonly Service[],
