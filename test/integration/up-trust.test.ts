@@ -46,7 +46,8 @@ test('a certificate is worth what its host is', { ...needsRoot, timeout: 180_000
     const own = { id: two.status.host.id, ip: '192.168.65.4' };
     const value = (fields: object) =>
       JSON.stringify({ PublicIP: own.ip, TulleHost: own.id, BackendType: 'vxlan', ...fields });
-    const free = two.status.lease.key === '10.244.200.0-24' ? '10.244.201.0' : '10.244.200.0';
+    const taken = [one, two].map(({ status }) => status.lease.key);
+    const free = ['10.244.200.0', '10.244.201.0', '10.244.202.0'].find(base => !taken.includes(`${base}-24`));
     const { storeLease = '' } = one.status.lease;
     const puts = [
       [one.status.lease.key, value({}), /not a lease of this host/],
@@ -62,7 +63,7 @@ test('a certificate is worth what its host is', { ...needsRoot, timeout: 180_000
     ] as const;
     for (const [key, content, reason, ...flags] of puts) {
       const put = await etcdctl(second, 'host', 'put', ...flags, `${PREFIX}/subnets/${key}`, content);
-      assert.match(put.stderr, reason, key);
+      assert.match(put.stderr, reason, `${key}: ${put.stderr}`);
       assert.match(put.stderr, /permission denied/);
     }
     for (const command of [['keep-alive', '--once'], ['revoke']]) {
