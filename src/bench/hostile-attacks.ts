@@ -21,6 +21,7 @@ import {
   PREFACE,
   SETTING,
 } from './http2-frames.ts';
+import { headersFor } from './store-connection.ts';
 
 export interface Attack {
   readonly name: string;
@@ -46,20 +47,11 @@ const GENEROUS = Buffer.concat([
   encodeWindowUpdate(0, MAX_WINDOW - DEFAULT_WINDOW),
 ]);
 
-const requestFor = (path: string) =>
-  encodeHeaders([
-    [':method', 'POST'],
-    [':scheme', 'http'],
-    [':path', path],
-    [':authority', 'localhost'],
-    ['content-type', 'application/grpc'],
-    ['te', 'trailers'],
-  ]);
 const { put, range } = definitionOf(KV);
 const { watch } = definitionOf(Watch);
-const PUT = requestFor(put.path);
-const RANGE = requestFor(range.path);
-const WATCH = requestFor(watch.path);
+const PUT = headersFor(put.path);
+const RANGE = headersFor(range.path);
+const WATCH = headersFor(watch.path);
 
 /** Every key there is (etcd's "from key" from the first). */
 const ALL = { key: Buffer.of(0), rangeEnd: Buffer.of(0) };
