@@ -1,16 +1,16 @@
 /** Our server, through our etcd client, does what every store must do. */
+
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { Client, credentials, Metadata } from '@grpc/grpc-js';
-import { systemClock } from '../base/clock.ts';
-import { silentLogger } from '../base/log.ts';
 import { EtcdStore } from '../store/etcd/etcd-store.ts';
 import { KV } from '../store/wire/generated/kv_pb.ts';
 import { callUnary } from '../store/wire/service.ts';
 import { storeContract } from '../testing/store-contract.ts';
+import { storeOptions } from '../testing/store-options.ts';
 import { StoreServer } from './store-server.ts';
 
 describe('the contract of every store', () => {
@@ -19,17 +19,7 @@ describe('the contract of every store', () => {
   let endpoint: string;
 
   before(async () => {
-    server = await StoreServer.start({
-      name: 'test',
-      dataDir: dir,
-      listen: [{ host: '127.0.0.1', port: 0 }],
-      advertise: [],
-      quota: undefined,
-      autoCompaction: undefined,
-      progressMs: 600_000,
-      clock: systemClock,
-      log: silentLogger,
-    });
+    server = await StoreServer.start({ ...storeOptions(dir), advertise: [] });
     endpoint = `127.0.0.1:${server.ports[0]}`;
   });
 

@@ -10,14 +10,13 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
 import { eventually, within } from '../../test/support/eventually.ts';
-import { systemClock } from '../base/clock.ts';
-import { silentLogger } from '../base/log.ts';
 import { Cluster } from '../store/wire/generated/cluster_pb.ts';
 import { Health } from '../store/wire/generated/health_pb.ts';
 import { KV } from '../store/wire/generated/kv_pb.ts';
 import { AlarmType, Maintenance } from '../store/wire/generated/maintenance_pb.ts';
 import { Watch, type WatchResponse } from '../store/wire/generated/watch_pb.ts';
 import { callUnary, openStream } from '../store/wire/service.ts';
+import { storeOptions } from '../testing/store-options.ts';
 import { StoreServer, type StoreServerOptions } from './store-server.ts';
 
 const bytes = (text: string) => Uint8Array.from(Buffer.from(text));
@@ -35,18 +34,7 @@ async function withStore(
 ): Promise<void> {
   const dataDir = mkdtempSync(join(tmpdir(), 'tt-store-'));
   try {
-    await using server = await StoreServer.start({
-      name: 'test',
-      dataDir,
-      listen: [{ host: '127.0.0.1', port: 0 }],
-      advertise: ['http://127.0.0.1:2379'],
-      quota: undefined,
-      autoCompaction: undefined,
-      progressMs: 600_000,
-      clock: systemClock,
-      log: silentLogger,
-      ...options,
-    });
+    await using server = await StoreServer.start({ ...storeOptions(dataDir), ...options });
     const port = server.ports[0] ?? 0;
     const client = new Client(`127.0.0.1:${port}`, credentials.createInsecure());
     try {

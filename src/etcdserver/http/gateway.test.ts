@@ -1,4 +1,5 @@
 /** Large answers as JSON: what one client asks for holds nobody else up. */
+
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
@@ -7,10 +8,9 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { Client, credentials, Metadata } from '@grpc/grpc-js';
 import { eventually } from '../../../test/support/eventually.ts';
-import { systemClock } from '../../base/clock.ts';
-import { silentLogger } from '../../base/log.ts';
 import { KV } from '../../store/wire/generated/kv_pb.ts';
 import { callUnary } from '../../store/wire/service.ts';
+import { storeOptions } from '../../testing/store-options.ts';
 import { StoreServer } from '../store-server.ts';
 
 const MIB = 1024 * 1024;
@@ -26,17 +26,7 @@ interface World {
 
 async function serve(t: TestContext): Promise<World> {
   const dataDir = mkdtempSync(join(tmpdir(), 'tt-gateway-'));
-  const server = await StoreServer.start({
-    name: 'test',
-    dataDir,
-    listen: [{ host: '127.0.0.1', port: 0 }],
-    advertise: ['http://127.0.0.1:2379'],
-    quota: undefined,
-    autoCompaction: undefined,
-    progressMs: 600_000,
-    clock: systemClock,
-    log: silentLogger,
-  });
+  const server = await StoreServer.start(storeOptions(dataDir));
   const port = server.ports[0] ?? 0;
   const client = new Client(`127.0.0.1:${port}`, credentials.createInsecure());
   t.after(async () => {

@@ -1,4 +1,5 @@
 /** What happens to the files of a store, and what the store says about it. */
+
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import {
@@ -15,11 +16,10 @@ import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
 import { bytes, copyOf, fill, read, withDirectory } from '../../../test/support/database.ts';
-import { systemClock } from '../../base/clock.ts';
-import { silentLogger } from '../../base/log.ts';
 import { KV } from '../../store/wire/generated/kv_pb.ts';
 import { Watch } from '../../store/wire/generated/watch_pb.ts';
 import { callUnary, openStream } from '../../store/wire/service.ts';
+import { storeOptions } from '../../testing/store-options.ts';
 import { acceptLoss } from '../accept-loss.ts';
 import { identityOf } from '../identity.ts';
 import { StoreServer } from '../store-server.ts';
@@ -201,17 +201,7 @@ test('a log that is emptied during an fsync is not asked for at the next start',
 // E4: what a client sees while the store runs.
 test('a damaged value is answered with DATA_LOSS, ends watches that need it, and turns health false', () =>
   withDirectory(async dir => {
-    await using server = await StoreServer.start({
-      name: 'test',
-      dataDir: dir,
-      listen: [{ host: '127.0.0.1', port: 0 }],
-      advertise: [],
-      quota: undefined,
-      autoCompaction: undefined,
-      progressMs: 600_000,
-      clock: systemClock,
-      log: silentLogger,
-    });
+    await using server = await StoreServer.start({ ...storeOptions(dir), advertise: [] });
     const url = `127.0.0.1:${server.ports[0]}`;
     const client = new Client(url, credentials.createInsecure());
     try {
