@@ -106,16 +106,16 @@ test('outside modules are confined to the rooms that own them', () => {
 });
 
 test('an exported name has one meaning', () => {
-  const places = new Map<string, Set<string>>();
+  const files = new Map<string, Set<string>>();
   for (const [file, text] of sources) {
     if (isTest(file) || roomOf(file) === 'testing') continue;
     for (const [, name = ''] of text.matchAll(
       /^export (?:abstract |async )?(?:class|function\*?|const|interface|type) (\w+)/gm,
     )) {
-      places.set(name, (places.get(name) ?? new Set()).add(file));
+      files.set(name, (files.get(name) ?? new Set()).add(file));
     }
   }
-  const shared = Array.from(places)
+  const shared = Array.from(files)
     .filter(([, files]) => files.size > 1)
     .map(([name, files]) => `${name}: ${[...files].join(', ')}`);
   assert.deepEqual(shared, []);

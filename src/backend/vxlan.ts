@@ -177,20 +177,20 @@ function desiredHost(vteps: readonly Vtep[], own: Subnet, { config }: BackendCon
 }
 
 function sysctlsOf({ family, link: { name } }: Vtep): DesiredSysctl[] {
-  // The tunnel is no place to hear router advertisements from, and peers are not to be believed as routers.
-  const deafness = { link: name, path: `net/ipv6/conf/${name}/accept_ra`, value: '0' };
+  // Router advertisements from a peer must not change the routes of this host.
+  const ignoreRouters = { link: name, path: `net/ipv6/conf/${name}/accept_ra`, value: '0' };
   if (family === 'ipv6') {
-    // A host that turns IPv6 off by default means its other links.
-    return [{ link: name, path: `net/ipv6/conf/${name}/disable_ipv6`, value: '0' }, deafness];
+    // The default of a host may turn IPv6 off; the overlay needs it on this link.
+    return [{ link: name, path: `net/ipv6/conf/${name}/disable_ipv6`, value: '0' }, ignoreRouters];
   }
-  // Whether a host forwards is its owner's choice; that a host which does so stops at the tunnel is nobody's.
+  // The administrator decides whether a host forwards at all. If it does, it must forward on this link, too.
   const forwarding = {
     link: name,
     path: `net/ipv4/conf/${name}/forwarding`,
     value: '1',
     whenever: { path: 'net/ipv4/ip_forward', value: '1' },
   };
-  return [deafness, forwarding];
+  return [ignoreRouters, forwarding];
 }
 
 function planPeer(vteps: readonly Vtep[], lease: Lease): PeerPlan {

@@ -1,4 +1,4 @@
-/** `tulle bench converge`: the command line of the measurements in `converge.ts` and `converge-weight.ts`. */
+/** `tulle bench converge`: the command line of the measurements in `converge.ts` and `converge-usage.ts`. */
 import { Command, Option } from 'commander';
 import { withExamples } from '../console/help.ts';
 import { integer, list, value, wholeNumber, withChoices } from '../console/options.ts';
@@ -8,7 +8,7 @@ import { untilStopped } from '../console/signals.ts';
 import { type Column, formatTable } from '../console/table.ts';
 import { writeFileAtomic } from '../sys/file.ts';
 import { type ConvergeRow, measureConvergence } from './converge.ts';
-import { SITUATIONS, type WeightRow, weighAgents } from './converge-weight.ts';
+import { measureAgents, SITUATIONS, type UsageRow } from './converge-usage.ts';
 import { checkDrawing, plotLines } from './plot.ts';
 import { withEtcd, withTulleStore } from './store-servers.ts';
 
@@ -40,8 +40,8 @@ export function convergeCommand(): Command {
         '  burst   as many leases as there are hosts, written at the same moment\n' +
         '  one     one more lease at a time\n' +
         'The steps, in milliseconds since the lease was sent to the store:\n' +
-        '  committed   the store has answered; hosts may hear of the lease before\n' +
-        '  heard       a host has the event of its watch\n' +
+        '  committed   the store has answered; hosts may have received the lease before\n' +
+        '  received    a host has the watch event\n' +
         '  checked     the lease is a peer: decoded, valid, overlaps no other\n' +
         '  applied     the kernel has acknowledged neighbor, FDB entry, next hop and route\n' +
         '  announced   the kernel has announced the route, as another program sees it\n' +
@@ -94,7 +94,7 @@ async function runConverge(options: Options): Promise<void> {
   await checkDrawing(svg, sizes.length > 0 ? undefined : 'hosts (--hosts)');
   const withStore = store === 'etcd' ? withEtcd : withTulleStore;
   const onProgress = (what: string) => note(`${what} ...`);
-  const [rows, weights] = await untilStopped(async signal => {
+  const [rows, usages] = await untilStopped(async signal => {
     const measured: ConvergeRow[] = [];
     for (const hosts of sizes) {
       const each = await withStore(signal, ({ endpoint }) =>
@@ -110,18 +110,18 @@ async function runConverge(options: Options): Promise<void> {
       );
       measured.push(...each);
     }
-    const weighed = await (peers === undefined
+    const measuredAgents = await (peers === undefined
       ? []
       : withStore(signal, ({ endpoint }) => {
           const ascending = peers.toSorted((a, b) => a - b);
-          return weighAgents({ endpoint, sizes: ascending, onProgress, signal });
+          return measureAgents({ endpoint, sizes: ascending, onProgress, signal });
         }));
-    return [measured, weighed];
+    return [measured, measuredAgents];
   });
   if (svg !== undefined) await writeFileAtomic(svg, drawing(rows));
-  if (json) return printJson([...rows, ...weights]);
+  if (json) return printJson([...rows, ...usages]);
   if (rows.length > 0) print(formatTable(STEP_COLUMNS, rows));
-  if (weights.length > 0) print(formatTable(WEIGHT_COLUMNS, weights));
+  if (usages.length > 0) print(formatTable(USAGE_COLUMNS, usages));
 }
 
 const STEP_COLUMNS: readonly Column<ConvergeRow>[] = [
@@ -136,7 +136,7 @@ const STEP_COLUMNS: readonly Column<ConvergeRow>[] = [
   { title: 'cpu ms', cell: ({ cpuMs }) => cpuMs?.toFixed(2) ?? '', align: 'right' },
 ];
 
-const WEIGHT_COLUMNS: readonly Column<WeightRow>[] = [
+const USAGE_COLUMNS: readonly Column<UsageRow>[] = [
   { title: 'peers', cell: ({ peers }) => String(peers), align: 'right' },
   { title: 'situation', cell: ({ situation }) => situation },
   {

@@ -54,7 +54,7 @@ export class InProcessHost implements AsyncDisposable {
   private constructor(world: World, endpoint: string, onStep: OnStep) {
     this.world = world;
     this.#onStep = onStep;
-    this.#store = new ObservedStore(endpoint, path => onStep('heard', registry.keyOf(path)));
+    this.#store = new ObservedStore(endpoint, path => onStep('received', registry.keyOf(path)));
     const registry = new Registry(this.#store, { prefix: PREFIX });
     const { netns, rtnetlink } = world;
     this.#dataPlane = openDataPlane({

@@ -16,7 +16,7 @@ test('a lease is through when it is committed and every host has taken the steps
   const through = trace.complete(never).then(() => {
     isThrough = true;
   });
-  trace.reached('heard', 'one', 'a');
+  trace.reached('received', 'one', 'a');
   trace.reached('announced', 'one', 'a');
   trace.reached('announced', 'one', 'a');
   trace.reached('announced', 'one', 'stranger');

@@ -2,15 +2,15 @@
  * The way of leases to many hosts, with the time of each step:
  *
  *     sent ── committed                               the store has answered its writer
- *        └─── heard ── checked ─┬─ applied            the kernel of a host has acknowledged every entry
- *                               └─ announced          the kernel of a host has announced the route
+ *        └─── received ── checked ─┬─ applied         the kernel of a host has acknowledged every entry
+ *                                  └─ announced       the kernel of a host has announced the route
  *
  * All times are milliseconds since the lease was sent.
  */
 import { type Distribution, distributionOf } from './distribution.ts';
 
 /** Of each host. */
-export const HOST_STEPS = ['heard', 'checked', 'applied', 'announced'] as const;
+export const HOST_STEPS = ['received', 'checked', 'applied', 'announced'] as const;
 export type HostStep = (typeof HOST_STEPS)[number];
 
 /** `everywhere` is `announced` on the last of the hosts. */
@@ -76,8 +76,8 @@ export class Trace {
   }
 
   /**
-   * Of these hosts, where the step is one of a host. Undefined for a step that none of them tells of: a process does
-   * not say when it has heard.
+   * Of these hosts, where the step is one of a host. Undefined for a step that none of them reports: a process does
+   * not report when it receives.
    */
   distribution(step: Step, hosts: { has(host: string): boolean } = this.#awaited): Distribution | undefined {
     const times = [...this.#journeys.values()].flatMap(journey => timesOf(journey, step, hosts));

@@ -143,11 +143,11 @@ function meanwhile(status: Status): string | undefined {
 }
 
 function firewall({ firewall: { mode, masquerade, forward, ok, lastError } }: Status): string {
-  const duties = [masquerade ? 'masquerade' : undefined, forward ? 'accept forwarding' : undefined];
-  const on = duties.some(duty => duty !== undefined);
+  const rules = [masquerade ? 'masquerade' : undefined, forward ? 'accept forwarding' : undefined];
+  const on = rules.some(rule => rule !== undefined);
   return joined([
     mode,
-    ...(on ? duties : ['no rules configured']),
+    ...(on ? rules : ['no rules configured']),
     ok ? undefined : paint('red', lastError ?? 'rules are missing'),
   ]);
 }

@@ -33,7 +33,7 @@ export function openDataPlane(options: DataPlaneOptions): DataPlane {
 /** Announcements come in bursts; this long the first one waits for the others. Milliseconds. */
 const SETTLE = 20;
 /** Announcements may call for this many rounds at once; those that follow are half a second apart. */
-const PACE = { burst: 20, interval: 500 };
+const ROUND_RATE = { burst: 20, interval: 500 };
 /** Changes made between two looks at what else there is to do. */
 const CHUNK = 1024;
 /** A round that always finds more to do is given up, to go on a moment later. */
@@ -70,7 +70,7 @@ class KernelDataPlane implements DataPlane {
     this.#random = options.random ?? Math.random;
     const { logger, onRepair } = options;
     this.#repairLog = new RepairLog({ clock: this.#clock, logger, onRepair });
-    this.#bucket = new TokenBucket(this.#clock, PACE);
+    this.#bucket = new TokenBucket(this.#clock, ROUND_RATE);
     this.#delays = this.#newDelays();
     this.#resyncs = new FullResyncs(this.#clock, this.#random, options.resyncInterval);
     this.#devices = new HostState({

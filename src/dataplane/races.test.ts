@@ -94,7 +94,7 @@ describe('at the same time', () => {
     const { apply } = rtnetlink;
     rtnetlink.apply = async changes => {
       const results = await apply(changes);
-      // The announcement is heard first.
+      // The announcement is seen first.
       for (let turn = 0; turn < 3; turn++) await setImmediate();
       return results;
     };

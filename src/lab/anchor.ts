@@ -14,7 +14,7 @@ import { once } from 'node:events';
 import { closeSync, writeSync } from 'node:fs';
 import type { Namespaces } from '../sys/launch.ts';
 import { pipe } from '../sys/libc.ts';
-import { settle } from '../sys/pid-namespace.ts';
+import { spawnInPidNamespace } from '../sys/pid-namespace.ts';
 import { endProcess, identify, type ProcessId, waitForEnd } from '../sys/pidfd.ts';
 import { start } from '../sys/process.ts';
 import { LabError } from './errors.ts';
@@ -88,7 +88,7 @@ async function launch(args: readonly string[], stdin: number): Promise<ProcessId
 
 function launchWithin(outer: ProcessId, args: readonly string[], stdin: number): Promise<ProcessId> {
   const namespaces = { pid: namespacesOf(outer).pid };
-  return settle('unshare', args, { stdin, namespaces, awaitOutput: true });
+  return spawnInPidNamespace('unshare', args, { stdin, namespaces, awaitOutput: true });
 }
 
 /** Paths of an anchor's namespaces. The launcher itself stays outside of the PID namespace it made. */
@@ -101,7 +101,7 @@ export function namespacesOf({
 
 /** Starts a process inside `within` that holds on to the lifelines until it is ended. */
 export function startKeeper(within: ProcessId, lifelines: readonly number[]): Promise<ProcessId> {
-  return settle('sleep', ['infinity'], {
+  return spawnInPidNamespace('sleep', ['infinity'], {
     inherit: lifelines,
     namespaces: { pid: namespacesOf(within).pid },
   });

@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { settle } from '../sys/pid-namespace.ts';
+import { spawnInPidNamespace } from '../sys/pid-namespace.ts';
 import type { ProcessId } from '../sys/pidfd.ts';
 import { attachTerminal, type Exit, type RunOptions, type RunResult, run } from '../sys/process.ts';
 import { namespacesOf } from './anchor.ts';
@@ -51,7 +51,10 @@ export class LabHost {
 
   /** Starts a daemon that logs to `logFile(log)`. */
   start(program: string, args: readonly string[], log: string): Promise<ProcessId> {
-    return settle(program, args, { logFile: this.logFile(log), namespaces: namespacesOf(this.anchor) });
+    return spawnInPidNamespace(program, args, {
+      logFile: this.logFile(log),
+      namespaces: namespacesOf(this.anchor),
+    });
   }
 
   /**

@@ -16,7 +16,7 @@ export interface ManagedFileState {
   readonly owner?: string;
 }
 
-export interface KeptFileOptions {
+export interface ManagedFileOptions {
   /** Told when a file that was there has another content now. */
   readonly onReplaced?: (before: string, after: string) => void;
   /** Whose the file is that is there, in words, when that is somebody else: then it stays. */
@@ -26,11 +26,11 @@ export interface KeptFileOptions {
 export class ManagedFile {
   readonly path: string;
   readonly #clock: Clock;
-  readonly #options: KeptFileOptions;
+  readonly #options: ManagedFileOptions;
   readonly #wanted = new Watchable<string | undefined>(undefined);
   readonly state = new Watchable<ManagedFileState>({ ok: false });
 
-  constructor(path: string, clock: Clock, options: KeptFileOptions = {}) {
+  constructor(path: string, clock: Clock, options: ManagedFileOptions = {}) {
     this.path = path;
     this.#clock = clock;
     this.#options = options;

@@ -42,11 +42,8 @@ const NETLINK_CAP_ACK = 10;
 const NETLINK_EXT_ACK = 11;
 const NETLINK_GET_STRICT_CHK = 12;
 
-/**
- * The kernel's own words in errors; the offending request not sent back with them; filters of a list obeyed or refused,
- * never ignored.
- */
-const WISHES = [NETLINK_EXT_ACK, NETLINK_CAP_ACK, NETLINK_GET_STRICT_CHK];
+/** Error texts from the kernel; errors without a copy of the request; a filter of a dump is obeyed or refused, never ignored. */
+const SOCKET_OPTIONS = [NETLINK_EXT_ACK, NETLINK_CAP_ACK, NETLINK_GET_STRICT_CHK];
 
 /** Only what is queued takes memory, so room for a burst costs nothing. */
 const RECEIVE_BUFFER = 8 << 20;
@@ -84,7 +81,7 @@ export class NetlinkSocket implements Disposable {
       new DataView(address.buffer).setUint16(0, AF_NETLINK, HOST_IS_LITTLE);
       bind(fd, address);
       enlargeReceiveBuffer(fd);
-      for (const option of WISHES) wish(fd, option);
+      for (const option of SOCKET_OPTIONS) enable(fd, option);
       for (const group of groups) setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group);
       return opened;
     } catch (error) {
@@ -146,8 +143,8 @@ export class NetlinkSocket implements Disposable {
   }
 }
 
-/** A kernel before 4.20 does not know all of them, and is good enough without. */
-function wish(fd: number, option: number): void {
+/** Linux before 4.20 does not have all of these options, and none of them is necessary. */
+function enable(fd: number, option: number): void {
   try {
     setsockopt(fd, SOL_NETLINK, option, 1);
   } catch (error) {
@@ -155,7 +152,7 @@ function wish(fd: number, option: number): void {
   }
 }
 
-/** Beyond the system's limit when we may, up to it otherwise. */
+/** With CAP_NET_ADMIN beyond the limit of the system (net.core.rmem_max), otherwise up to it. */
 function enlargeReceiveBuffer(fd: number): void {
   try {
     setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER);

@@ -3,13 +3,13 @@ import { once } from 'node:events';
 import { readFileSync, readlinkSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { within } from '../../test/support/eventually.ts';
-import { settle } from './pid-namespace.ts';
+import { spawnInPidNamespace } from './pid-namespace.ts';
 import { endProcess, identify, isAlive, waitForEnd } from './pidfd.ts';
 import { start } from './process.ts';
 
 const root = process.getuid?.() === 0;
 
-describe('an inhabitant of a PID namespace', { skip: root ? false : 'needs root' }, () => {
+describe('a program in a PID namespace', { skip: root ? false : 'needs root' }, () => {
   test('is found by its identity, is a child of PID 1 there, and ends with it', async () => {
     const init = ['env', '--ignore-signal=CHLD', 'sh', '-c', 'echo up; exec sleep 600'];
     const outer = await start('unshare', ['--pid', '--fork', '--kill-child', ...init], { pipeOutput: true });
@@ -21,7 +21,7 @@ describe('an inhabitant of a PID namespace', { skip: root ? false : 'needs root'
       // Several at once must not be taken for each other.
       const ids = await Promise.all(
         ['601', '602', '603'].map(async length => {
-          const id = await settle('sleep', [length], { namespaces });
+          const id = await spawnInPidNamespace('sleep', [length], { namespaces });
           return [length, id] as const;
         }),
       );
@@ -36,7 +36,10 @@ describe('an inhabitant of a PID namespace', { skip: root ? false : 'needs root'
           1,
         );
       }
-      const spoken = await settle('sh', ['-c', 'echo up; exec sleep 604'], { namespaces, awaitOutput: true });
+      const spoken = await spawnInPidNamespace('sh', ['-c', 'echo up; exec sleep 604'], {
+        namespaces,
+        awaitOutput: true,
+      });
       assert.ok(isAlive(spoken));
 
       const launcher = identify(outer.pid);

@@ -1,8 +1,8 @@
 /**
- * Programs that belong to a PID namespace. Born there of a parent that stays outside, a process is buried by that
- * parent or, when the parent is gone, by the machine's PID 1; until then it is a zombie, and the namespace
- * cannot end. Some machines, containers above all, have a PID 1 that buries nobody. So an inhabitant is
- * orphaned at once inside of the namespace, whose own PID 1 is then responsible for it.
+ * Programs that belong to a PID namespace. A process whose parent stays outside is reaped by that parent or, when the
+ * parent is gone, by the machine's PID 1; until then it is a zombie, and the namespace cannot end. On some machines,
+ * containers above all, PID 1 reaps nothing. So the program is orphaned at once inside of the namespace, whose own
+ * PID 1 then reaps it.
  */
 import { once } from 'node:events';
 import { closeSync, fstatSync, readdirSync, readlinkSync } from 'node:fs';
@@ -11,7 +11,7 @@ import { pipe } from './libc.ts';
 import { identify, type ProcessId } from './pidfd.ts';
 import { ProcessError, type StartOptions, start } from './process.ts';
 
-export interface SettleOptions extends Omit<StartOptions, 'pipeOutput' | 'namespaces'> {
+export interface SpawnInPidNamespaceOptions extends Omit<StartOptions, 'pipeOutput' | 'namespaces'> {
   readonly namespaces: Namespaces & { readonly pid: string };
   /** Resolve only when it has said something on its standard output, which is not logged then. */
   readonly awaitOutput?: boolean;
@@ -23,10 +23,10 @@ export interface SettleOptions extends Omit<StartOptions, 'pipeOutput' | 'namesp
  *
  * @throws ProcessError when it has ended already; SysError.
  */
-export async function settle(
+export async function spawnInPidNamespace(
   program: string,
   args: readonly string[],
-  { awaitOutput = false, inherit = [], ...options }: SettleOptions,
+  { awaitOutput = false, inherit = [], ...options }: SpawnInPidNamespaceOptions,
 ): Promise<ProcessId> {
   const mark = pipe();
   try {

@@ -39,11 +39,11 @@ test(
       const agent = find('announced', 'agents');
       const everywhere = find('everywhere', 'all');
       assert.ok(agent !== undefined && everywhere !== undefined && agent.max <= everywhere.max);
-      assert.equal(find('heard', 'agents'), undefined, 'a process does not say when it has heard');
+      assert.equal(find('received', 'agents'), undefined, 'a process does not report when it receives');
       const flannel = find('announced', 'flannel');
       assert.ok(flannel !== undefined && flannel.p50 <= flannel.p95 && flannel.p95 <= everywhere.max);
       for (const { cpuMs } of [agent, flannel]) assert.equal((cpuMs ?? 0) > 0, op === 'one');
-      assert.ok((find('checked', 'hosts')?.p50 ?? 0) >= (find('heard', 'hosts')?.p50 ?? 0));
+      assert.ok((find('checked', 'hosts')?.p50 ?? 0) >= (find('received', 'hosts')?.p50 ?? 0));
     }
   },
 );

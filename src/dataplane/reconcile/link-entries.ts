@@ -128,7 +128,7 @@ export class LinkEntries {
     const { routes } = this.#tables;
     for (const [key, former] of this.#inherited) {
       const found = former.#tables.routes.actual(key);
-      if (found !== undefined) routes.assumeActual(key, { ...found, standing: 'adoptable' });
+      if (found !== undefined) routes.assumeActual(key, { ...found, ownership: 'adoptable' });
     }
     this.#inherited.clear();
   }
@@ -167,7 +167,7 @@ export class LinkEntries {
       case 'route': {
         if (!isComparable(event.route)) return false;
         const entry = this.#routeEntry(event.route, device);
-        if (entry.standing === 'foreign' && this.#tables.routes.isHeld(event.route.destination.key)) {
+        if (entry.ownership === 'foreign' && this.#tables.routes.isHeld(event.route.destination.key)) {
           // It may stand in the place of ours, before it or behind it: only a dump decides.
           this.#foreignChanges++;
           this.markStale(`${entry.description ?? 'another route'} came or went`);

@@ -131,7 +131,7 @@ export class PathEntries {
         }
         case 'route': {
           const { destination, gateway, onlink = false } = entry;
-          const route = { owner, destination, standing: 'ours', onlink, underlayIp } as const;
+          const route = { owner, destination, ownership: 'ours', onlink, underlayIp } as const;
           if (gateway === undefined) return [routes.entry(route)];
           if (this.#usesNexthops !== true) return [routes.entry({ ...route, gateway })];
           const nexthopId = this.#ids.of(gateway);

@@ -42,14 +42,14 @@ export class RouteReader implements ListReader<Route> {
     const entry = this.#entry(route);
     const displacedBy = this.#displaced.get(key);
     if (displacedBy !== undefined) {
-      if (entry.standing !== 'ours') return;
+      if (entry.ownership !== 'ours') return;
       this.#displaced.delete(key);
       this.#table.found(displacedBy, this.#cause);
     } else if (!this.#table.isFound(key)) {
       const isDisplacing =
-        entry.standing === 'foreign' && entry.isBroughtByAddress !== true && this.#table.isHeld(key);
+        entry.ownership === 'foreign' && entry.isBroughtByAddress !== true && this.#table.isHeld(key);
       if (isDisplacing) this.#displaced.set(key, entry);
-      this.#table.found(isDisplacing ? { ...entry, standing: 'adoptable' } : entry, this.#cause);
+      this.#table.found(isDisplacing ? { ...entry, ownership: 'adoptable' } : entry, this.#cause);
     }
   }
 }

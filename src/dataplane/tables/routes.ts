@@ -32,7 +32,7 @@ import { type Device, type Entry, type EntryKind, PROTOCOL } from './entry.ts';
 export interface RouteEntry extends Entry {
   readonly destination: Prefix;
   /** Of what is wanted, always `ours`. */
-  readonly standing: 'ours' | 'adoptable' | 'foreign';
+  readonly ownership: 'ours' | 'adoptable' | 'foreign';
   readonly nexthopId?: number;
   /** With a next hop object it is the object's, and here only to be shown. */
   readonly gateway?: Ip;
@@ -85,18 +85,18 @@ export function routeEntry(
     route.oif === device.index ||
     (route.oif === undefined && nexthopId !== undefined && isOurNexthop(nexthopId));
   if (onDevice && protocol === PROTOCOL && isPlainUnicast(route)) {
-    return { destination, standing: 'ours', ...way };
+    return { destination, ownership: 'ours', ...way };
   }
   const direct = protocol === RTPROT_BOOT && gateway !== undefined && gateway.equals(desired?.underlayIp);
   const description = describe(route);
   if (onDevice && owns.routes && isFlannels(route)) {
-    return { destination, standing: 'adoptable', ...way, description, isFlannels: true };
+    return { destination, ownership: 'adoptable', ...way, description, isFlannels: true };
   }
   if ((onDevice && owns.routes) || direct || protocol === PROTOCOL) {
-    return { destination, standing: 'adoptable', ...way, description };
+    return { destination, ownership: 'adoptable', ...way, description };
   }
   const isBroughtByAddress = protocol === RTPROT_KERNEL;
-  return { destination, standing: 'foreign', ...way, description, isBroughtByAddress };
+  return { destination, ownership: 'foreign', ...way, description, isBroughtByAddress };
 }
 
 export const routeKind: EntryKind<RouteEntry> = {
@@ -104,12 +104,12 @@ export const routeKind: EntryKind<RouteEntry> = {
   key: ({ destination }) => destination.key,
   name: ({ destination }) => destination.toString(),
   same: (desired, actual) =>
-    desired.standing === actual.standing &&
+    desired.ownership === actual.ownership &&
     desired.nexthopId === actual.nexthopId &&
     (desired.nexthopId !== undefined || (desired.onlink === actual.onlink && sameGateway(desired, actual))),
-  ours: actual => actual.standing === 'ours' || actual.isFlannels === true,
+  ours: actual => actual.ownership === 'ours' || actual.isFlannels === true,
   conflict: (_, actual) =>
-    actual.standing === 'foreign' ? `${actual.description ?? 'another route'} is in the way` : undefined,
+    actual.ownership === 'foreign' ? `${actual.description ?? 'another route'} is in the way` : undefined,
   write(device, desired, actual) {
     const route = newRoute(device, desired);
     return actual === undefined ? change.addRoute(route) : change.replaceRoute(route);

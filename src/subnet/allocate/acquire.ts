@@ -151,15 +151,15 @@ async function create(
   for (const { key, block } of takenWithin(takenBlocks, config)) {
     if (!formerKeys.has(key)) taken.add(block, key);
   }
-  const wishes = [previous, ...former.map(lease => lease.subnet)];
+  const candidates = [previous, ...former.map(lease => lease.subnet)];
 
   const subnet: { -readonly [Name in keyof Subnet]: Subnet[Name] } = {};
   let origin: Origin = 'previous subnet';
   for (const name of familiesOf(config)) {
     const family = config[name];
     if (family === undefined) continue;
-    const known = wishes
-      .map(wish => wish?.[name])
+    const known = candidates
+      .map(candidate => candidate?.[name])
       .find(block => block && isLeasable(family, block) && taken.overlaps(block).length === 0);
     if (known === undefined) origin = 'new subnet';
     const block = known ?? allocate(family, taken, attributes.hostId, attempt);

@@ -53,30 +53,30 @@ describe('allocate', () => {
   test('the same host gets the same subnet while it is free, whoever else came and went', () => {
     fc.assert(
       fc.property(fc.uuid(), fc.array(foreign, { maxLength: 20 }), (hostId, blocks) => {
-        const wish = allocate(SMALL, takenOf([]), hostId);
-        assert.ok(wish);
-        const others = blocks.filter(block => !block.overlaps(wish));
-        assert.ok(allocate(SMALL, takenOf(others), hostId)?.equals(wish));
-        assert.ok(!allocate(SMALL, takenOf([wish]), hostId)?.equals(wish));
+        const preferred = allocate(SMALL, takenOf([]), hostId);
+        assert.ok(preferred);
+        const others = blocks.filter(block => !block.overlaps(preferred));
+        assert.ok(allocate(SMALL, takenOf(others), hostId)?.equals(preferred));
+        assert.ok(!allocate(SMALL, takenOf([preferred]), hostId)?.equals(preferred));
       }),
     );
   });
 
   test('who lost a race goes elsewhere', () => {
     const wide = family({ Network: '10.0.0.0/8' });
-    const places = Array.from(
+    const starts = Array.from(
       { length: 8 },
       (_, attempt) => `${allocate(wide, takenOf([]), 'host', attempt)}`,
     );
-    assert.ok(new Set(places).size >= 7, places.join(' '));
+    assert.ok(new Set(starts).size >= 7, starts.join(' '));
   });
 
   test('hosts spread over the network', () => {
     const wide = family({ Network: '10.0.0.0/8' });
     const nothing = takenOf([]);
-    const places = Array.from({ length: 1000 }, (_, index) => `${allocate(wide, nothing, `host-${index}`)}`);
-    // A thousand hosts on 65,535 places: about 8 collisions are expected of a good hash.
-    assert.ok(new Set(places).size > 970);
+    const starts = Array.from({ length: 1000 }, (_, index) => `${allocate(wide, nothing, `host-${index}`)}`);
+    // A thousand hosts on 65,535 starts: about 8 collisions are expected of a good hash.
+    assert.ok(new Set(starts).size > 970);
   });
 
   test('every subnet is given out before one is refused', () => {

@@ -1,6 +1,6 @@
 /**
- * What one agent weighs, processor and memory, on a network that has this many peers, in each situation in which it
- * has to do with all of them at once. The peak is what it needs of a machine, so it is taken of each situation alone.
+ * Processor time and memory of one agent on a network with this many peers, in each situation that concerns all of
+ * them at once. The peak is what a machine must provide, so it is measured for each situation alone.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AgentClient } from '../api/client.ts';
@@ -20,36 +20,36 @@ export const SITUATIONS = {
 
 type Situation = keyof typeof SITUATIONS;
 
-/** How long it is watched doing nothing; milliseconds, as below. */
+/** How long an idle agent is measured; milliseconds, as below. */
 const REST = 60_000;
-/** It is at rest when it did next to nothing for longer than it waits before it gives memory back. */
-const LOOK = 1_000;
-const QUIET_LOOKS = 7;
-const NEXT_TO_NOTHING = 10;
-/** An outage that is long enough to be noticed, and an outage at the start. */
-const AWAY = 5_000;
-/** An agent that never comes to rest is an outcome, too. */
-const MOST_LOOKS = 180;
+/** It is at rest when it has used almost no processor time in this many intervals in a row. */
+const SAMPLE_INTERVAL = 1_000;
+const QUIET_SAMPLES = 7;
+const QUIET_CPU = 10;
+/** Long enough that the agent notices the outage. */
+const OUTAGE = 5_000;
+/** An agent that never comes to rest is measured all the same. */
+const MAX_SAMPLES = 180;
 
 /** One measurement; the unit of `--json`. */
-export interface WeightRow {
-  readonly op: 'weight';
+export interface UsageRow {
+  readonly op: 'usage';
   readonly peers: number;
   readonly situation: Situation;
-  /** Of the start: milliseconds until the kernel has all routes. */
+  /** At the start: milliseconds until the kernel has all routes. */
   readonly readyMs?: number;
-  /** Milliseconds of processor time until it has nothing left to do. */
+  /** Milliseconds of processor time until the agent is at rest. */
   readonly cpuMs: number;
-  /** Megabytes (1,000,000 bytes): the most there was in memory meanwhile. */
+  /** Megabytes (1,000,000 bytes): peak resident memory meanwhile. */
   readonly peakMb: number;
-  /** In memory afterwards. */
+  /** Resident memory afterwards. */
   readonly residentMb: number;
-  /** Of them, those that no other process could share. */
+  /** The part of it that no other process can share. */
   readonly anonymousMb: number;
 }
 
-export interface WeighOptions {
-  /** Of a store without a network. */
+export interface MeasureAgentsOptions {
+  /** A store without a network. */
   readonly endpoint: string;
   /** Numbers of peers, ascending. */
   readonly sizes: readonly number[];
@@ -58,12 +58,12 @@ export interface WeighOptions {
 }
 
 /** Starts an agent for each size, one after the other. */
-export async function weighAgents(options: WeighOptions): Promise<WeightRow[]> {
+export async function measureAgents(options: MeasureAgentsOptions): Promise<UsageRow[]> {
   const { endpoint, sizes, onProgress, signal } = options;
   await using writer = await LeaseWriter.open(endpoint);
   onProgress('an agent, once, for its compiled code to be kept');
   await startOnce(endpoint, signal);
-  const rows: WeightRow[] = [];
+  const rows: UsageRow[] = [];
   let written = 0;
   for (const [index, peers] of sizes.entries()) {
     await writer.fill(written, peers);
@@ -72,7 +72,7 @@ export async function weighAgents(options: WeighOptions): Promise<WeightRow[]> {
     await using agent = await AgentProcess.start(endpoint, index + 1);
     for (const [situation, happen] of situationsOf(agent, writer, peers, signal)) {
       onProgress(`${peers} peers: ${SITUATIONS[situation]}`);
-      rows.push(await weigh(agent, peers, situation, happen, signal));
+      rows.push(await measureSituation(agent, peers, situation, happen, signal));
     }
     // What was changed is as it was, for the next size.
     await writer.fill(0, peers);
@@ -105,7 +105,7 @@ function situationsOf(
         await agent.store.shut();
         await writer.fill(0, Math.min(1, peers), 2);
         await writer.compact();
-        await pause(AWAY);
+        await pause(OUTAGE);
         await agent.store.open();
       },
     ],
@@ -115,20 +115,20 @@ function situationsOf(
       async () => {
         await agent.store.shut();
         await agent.restart();
-        await pause(AWAY);
+        await pause(OUTAGE);
         await agent.store.open();
       },
     ],
   ];
 }
 
-async function weigh(
+async function measureSituation(
   agent: AgentProcess,
   peers: number,
   situation: Situation,
   happen: Happening,
   signal: AbortSignal,
-): Promise<WeightRow> {
+): Promise<UsageRow> {
   const { pid, started } = agent;
   const isNew = situation === 'start';
   const before = isNew ? 0 : usageOf(pid).cpu;
@@ -139,7 +139,7 @@ async function weigh(
   const { cpu, peak, resident, anonymous } = usageOf(agent.pid);
   const isSame = agent.started === started;
   return {
-    op: 'weight',
+    op: 'usage',
     peers,
     situation,
     ...readyMs,
@@ -153,10 +153,10 @@ async function weigh(
 async function untilAtRest(agent: AgentProcess, signal: AbortSignal): Promise<void> {
   let quiet = 0;
   let before = usageOf(agent.pid).cpu;
-  for (let look = 0; look < MOST_LOOKS && quiet < QUIET_LOOKS; look++) {
-    await sleep(LOOK, undefined, { signal });
+  for (let sample = 0; sample < MAX_SAMPLES && quiet < QUIET_SAMPLES; sample++) {
+    await sleep(SAMPLE_INTERVAL, undefined, { signal });
     const { cpu } = usageOf(agent.pid);
-    quiet = cpu - before < NEXT_TO_NOTHING ? quiet + 1 : 0;
+    quiet = cpu - before < QUIET_CPU ? quiet + 1 : 0;
     before = cpu;
   }
 }
