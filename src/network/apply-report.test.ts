@@ -4,13 +4,15 @@ import { ApplyReport } from './apply-report.ts';
 import type { EventReporter, HealthReporter } from './reports.ts';
 
 /** What is reported: conditions as `name` or `name: reason`, warnings as their codes. */
-function record() {
+function record({ texts = false } = {}) {
   const said: string[] = [];
   const health: HealthReporter = {
     report: (name, trouble) => void said.push(trouble === undefined ? name : `${name}: ${trouble.reason}`),
     warn: (_, warnings) => void said.push(...warnings.map(({ code }) => code)),
   };
-  const events: EventReporter = { add: (_severity, type) => void said.push(type) };
+  const events: EventReporter = {
+    add: (severity, type, text) => void said.push(texts ? `${severity} ${type}: ${text}` : type),
+  };
   return { report: new ApplyReport(health, events), take: () => said.splice(0) };
 }
 
@@ -48,4 +50,62 @@ test('the firewall: its condition, what is in its way, and who keeps changing it
     report.firewall(state);
     assert.deepEqual(take(), said);
   }
+});
+
+test('repairs: what others had changed is a warning, what an earlier run had left is not', () => {
+  const { report, take } = record({ texts: true });
+  const route = { object: 'route', action: 'restored', link: 'flannel.88', wanted: '10.3.7.0/24' } as const;
+  report.repair({ ...route, cause: 'drift' });
+  report.repair({ ...route, cause: 'drift', action: 'replaced', found: '10.3.7.0/24 dev lo', others: 3 });
+  report.repair({ cause: 'start', object: 'fdb', action: 'removed', link: 'flannel.88', found: 'an entry' });
+  report.firewallRepaired(['a jump is missing', 'a rule is missing', 'a rule is missing']);
+  assert.deepEqual(take(), [
+    'warning drift-repaired: restored: 10.3.7.0/24',
+    'warning drift-repaired: replaced: 10.3.7.0/24, found: 10.3.7.0/24 dev lo, and 3 more',
+    'info state-repaired: removed: an entry',
+    'warning drift-repaired: repaired: firewall, a jump is missing',
+    'warning drift-repaired: repaired: firewall, a rule is missing (2 times)',
+  ]);
+  assert.equal(report.firewallRepairs, 3);
+});
+
+test('a subnet file with other values says which, and that Docker has not read them', () => {
+  const { report, take } = record({ texts: true });
+  report.subnetFileReplaced('/run/subnet.env', 'A=1\nB=2\n', 'A=1\nB=3\n');
+  assert.deepEqual(take(), [
+    'warning subnet-file-changed: /run/subnet.env has changed: B=3; restart Docker to use it',
+  ]);
+});
+
+test('the data plane: a device that is not there is its condition, entries that failed a warning', () => {
+  const { report, take } = record();
+  const fine = { inSync: true, writes: 0, failures: [] };
+  const bad = { inSync: false, writes: 0, failures: ['a route: no route to host'] };
+  const link = { name: 'flannel.88', kind: 'vxlan', inSync: true } as const;
+  const now = { inSync: true, wanted: 9, failed: 0, writes: 0, driftRepairs: {}, links: [link] };
+  const broken = { ...link, inSync: false };
+  const repair = {
+    cause: 'drift',
+    object: 'route',
+    action: 'removed',
+    link: 'flannel.88',
+    found: 'x',
+  } as const;
+  for (const [result, state, said] of [
+    [fine, now, ['dataplane']],
+    [bad, { ...now, failed: 1 }, ['dataplane', 'ENTRIES_FAILED']],
+    [bad, now, ['dataplane']],
+    [bad, { ...now, failed: 1, links: [broken] }, ['dataplane: flannel.88: is not ready']],
+    [bad, { ...now, links: [link, { ...broken, reason: 'busy' }] }, ['dataplane: flannel.88: busy']],
+    [
+      fine,
+      { ...now, conflict: { since: 0, repairs: 9, latest: repair } },
+      ['dataplane', 'CONFLICTING_WRITER'],
+    ],
+  ] as const) {
+    report.dataPlane(result, state);
+    assert.deepEqual(take(), said);
+  }
+  report.kernelUnreachable('timed out');
+  assert.deepEqual(take(), ['dataplane: the kernel does not answer: timed out']);
 });

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { HolderState, LeaseTrouble } from '../subnet/holder/holder-state.ts';
 import { parseLeaseKey } from '../subnet/lease/key.ts';
 import type { Lease } from '../subnet/lease/lease.ts';
-import { leaseWarnings } from './lease-report.ts';
+import { leaseTrouble, leaseWarnings } from './lease-report.ts';
 
 const KEY = '10.5.34.0-24';
 const LEASE: Lease = {
@@ -35,4 +35,24 @@ test('D2: a store that refuses the lease of a host is a warning while the host w
     ['LEASE_NOT_PUBLISHED'],
     'says it already',
   );
+});
+
+test('a warning has the hint of its trouble, and none where that has none', () => {
+  const trouble = { code: 'STORE_REFUSED', reason: 'permission denied' } as const;
+  for (const given of [trouble, { ...trouble, hint: 'enroll this host again' }]) {
+    for (const published of [true, false]) {
+      const [warning] = leaseWarnings(state('STORE_REFUSED', { published, trouble: given }));
+      assert.ok(warning);
+      assert.deepEqual(
+        'hint' in warning ? { hint: warning.hint } : {},
+        'hint' in given ? { hint: given.hint } : {},
+      );
+    }
+  }
+});
+
+test('trouble is a condition only while there is no lease', () => {
+  const { lease: _, ...without } = state('STORE_REFUSED');
+  assert.equal(leaseTrouble(state('STORE_REFUSED')), undefined);
+  assert.equal(leaseTrouble(without)?.code, 'STORE_REFUSED');
 });

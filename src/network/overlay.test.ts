@@ -155,7 +155,7 @@ describe('trouble', () => {
     ['replaced by one that cannot be used', config(16_777_216)],
   ] as const) {
     test(`with a configuration that was ${name}: after a restart, that of the last run stays in use`, async t => {
-      const restarted = await OverlayHarness.make(t, config(88));
+      const restarted = await OverlayHarness.make(t, { config: config(88) });
       const { overlay, health } = restarted;
       overlay.setNetwork(network('192.168.65.3/24'));
       assert.equal(overlay.plan.value, undefined, 'the store is asked first');

@@ -11,16 +11,18 @@ import type { Backend, BackendContext } from '../../backend/backend.ts';
 import { ConfigError } from '../../base/errors.ts';
 import { recordingLogger } from '../../base/log.ts';
 import { Prefix, parseInterfaceAddress } from '../../base/prefix.ts';
+import { Watchable } from '../../base/watchable.ts';
 import type { DataPlane } from '../../dataplane/data-plane.ts';
 import type { DesiredLink } from '../../dataplane/desired-link.ts';
 import type { ApplyResult, DataPlaneReport, LinkReport } from '../../dataplane/report.ts';
+import type { LastRun } from '../../network/network.ts';
 import { Overlay } from '../../network/overlay.ts';
 import type { TargetListener, Targets } from '../../network/targets.ts';
 import type { HostNetwork } from '../../network/underlay.ts';
-import { type NetworkConfig, parseNetworkConfig } from '../../subnet/config/config.ts';
+import { parseNetworkConfig } from '../../subnet/config/config.ts';
 import { parseLeaseKey } from '../../subnet/lease/key.ts';
 import type { Lease } from '../../subnet/lease/lease.ts';
-import { ManagedFile } from '../../sys/managed-file.ts';
+import type { ManagedFileState } from '../../sys/managed-file.ts';
 import { ManualClock } from '../manual-clock.ts';
 
 export const config = (vni: number, network = '10.3.0.0/16') =>
@@ -92,6 +94,9 @@ const createBackend = ({ config: { backend }, underlay }: BackendContext): Backe
   };
 };
 
+type DesiredFirewall = Parameters<Targets['firewall']['apply']>[0];
+type FirewallState = Targets['firewall']['state'];
+
 const IN_SYNC: ApplyResult = { inSync: true, writes: 0, failures: [] };
 
 export class OverlayHarness {
@@ -101,10 +106,22 @@ export class OverlayHarness {
   readonly overlay: Overlay;
   /** Devices that the kernel has. */
   links: readonly LinkReport[] = [];
+  /** What the data plane reports besides. */
+  report: Partial<DataPlaneReport> = {};
+  /** Of the firewall, as it was compared last. */
+  firewall: Partial<FirewallState> = {};
+  /** Kernel parameters that differ from those of a host that forwards. */
+  readonly sysctls = new Map<string, string>();
+  /** The desired firewall and the text of the subnet file, as they were set one after the other. */
+  readonly rules: (DesiredFirewall | string)[] = [];
+  /** What the firewall makes of the next desired state. */
+  applyFirewall: () => Promise<unknown> = async () => undefined;
+  /** How the writing of the subnet file went. */
+  readonly subnetFile = new Watchable<ManagedFileState>({ ok: false });
   readonly #desired: string[] = [];
   #listener: TargetListener | undefined;
 
-  private constructor(identity: Identity, formerConfig: NetworkConfig | undefined) {
+  private constructor(identity: Identity, former: Partial<LastRun>) {
     this.overlay = new Overlay({
       options: {
         underlay: { interfaces: ['eth0'], patterns: [] },
@@ -116,8 +133,8 @@ export class OverlayHarness {
       events: this.events,
       clock: this.clock,
       createBackend,
-      formerConfig,
-      formerDevices: [],
+      formerConfig: former.config,
+      formerDevices: former.devices ?? [],
       openTargets: listener => {
         this.#listener = listener;
         return this.#targets();
@@ -125,11 +142,10 @@ export class OverlayHarness {
     });
   }
 
-  /** @param formerConfig what the last run had in use */
-  static async make(t: TestContext, formerConfig?: NetworkConfig): Promise<OverlayHarness> {
+  static async make(t: TestContext, former: Partial<LastRun> = {}): Promise<OverlayHarness> {
     const directory = mkdtempSync(join(tmpdir(), 'tt-overlay-'));
     t.after(() => rmSync(directory, { recursive: true }));
-    return new OverlayHarness(await Identity.open(directory), formerConfig);
+    return new OverlayHarness(await Identity.open(directory), former);
   }
 
   /** Host, peer and lease of a small network. */
@@ -146,8 +162,22 @@ export class OverlayHarness {
   }
 
   /** The data plane was compared with the kernel, which has `links`. */
-  round(): void {
-    this.#listener?.onRound(IN_SYNC, false);
+  round({ settingsChanged = false } = {}): void {
+    this.#listener?.onRound(IN_SYNC, settingsChanged);
+  }
+
+  /** The firewall was compared with the kernel. */
+  firewallIs(state: Partial<FirewallState>): void {
+    this.firewall = state;
+    this.#listener?.onFirewallState(this.#firewallState);
+  }
+
+  repairFirewall(repaired: readonly string[]): void {
+    this.#listener?.onFirewallRepair(repaired);
+  }
+
+  get #firewallState(): FirewallState {
+    return { ok: true, obstacles: [], dependsOnPeers: false, ...this.firewall };
   }
 
   isPreparing(device: string): boolean {
@@ -160,15 +190,27 @@ export class OverlayHarness {
   }
 
   #targets(): Targets {
+    const state = () => this.#firewallState;
     return {
       dataPlane: this.#dataPlane(),
       firewall: {
-        state: { ok: true, obstacles: [], dependsOnPeers: false },
-        apply: async () => undefined,
+        get state() {
+          return state();
+        },
+        apply: desired => {
+          this.rules.push(desired);
+          return this.applyFirewall();
+        },
       },
-      subnetFile: new ManagedFile('/run/subnet.env', this.clock),
-      readSysctl: () => undefined,
-      async *removeDevices() {},
+      subnetFile: {
+        path: '/run/subnet.env',
+        state: this.subnetFile,
+        set: text => void this.rules.push(text),
+      },
+      readSysctl: path => this.sysctls.get(path),
+      async *removeDevices(names) {
+        yield* names;
+      },
       run: async () => undefined,
       [Symbol.asyncDispose]: async () => undefined,
     };
@@ -183,7 +225,15 @@ export class OverlayHarness {
       setPeer: ({ key, paths }) => note(`peer: ${key} ${paths[0]?.link}`),
       removePeer: key => note(`gone: ${key}`),
       apply: async () => IN_SYNC,
-      report: () => ({ links: this.links }) as Partial<DataPlaneReport> as DataPlaneReport,
+      report: () => ({
+        inSync: true,
+        wanted: 9,
+        failed: 0,
+        writes: 7,
+        driftRepairs: { route: 2 },
+        ...this.report,
+        links: this.links,
+      }),
       peerReport: key => {
         const entries = key === '10.3.99.0-24' ? [] : ['route'];
         return { key, state: 'ok', desired: entries, actual: entries };
