@@ -51,7 +51,14 @@ export const Warning = v.object({
 });
 
 const UnderlayStatus = v.object({
-  link: v.object({ name: text, index: count, mtu: count }),
+  link: v.object({
+    name: text,
+    index: count,
+    /** The MTU that the network in use was made for. */
+    mtu: count,
+    /** The present MTU where it differs: the warning `UNDERLAY_UNFIT` says why the network has not followed it. */
+    currentMtu: v.exactOptional(count),
+  }),
   ipv4: v.exactOptional(text),
   ipv6: v.exactOptional(text),
   publicIpv4: v.exactOptional(text),

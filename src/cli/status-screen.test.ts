@@ -12,7 +12,7 @@ describe('the status screen', () => {
       `host         docker1, tulle 0.1.0, up 2 h 3 min
 state        ready for 2 h 3 min
 lease        188.172.50.0/24, expires in 22 h 57 min
-network      188.172.0.0/16 in /24, vxlan
+network      188.172.0.0/16, /24 per host, vxlan
 backend      vxlan, flannel.88 (VNI 88, UDP 4789), MTU 1450 for containers
 underlay     eth0 192.168.65.3, MTU 1500, chosen by default route
 store        http://192.168.65.3:2379, connected for 2 h 3 min, revision 42
@@ -144,7 +144,11 @@ PEER            HOST     PUBLIC IP     BACKEND  STATE  REASON
       store: { ...status().store, connected: false, cached: true, lastError: 'no leader' },
       network: { problems: [{ path: 'Network', message: 'is missing' }] },
       firewall: { masquerade: true, forward: false, ok: false, lastError: 'iptables-restore: locked' },
-      underlay: { ...status().underlay, publicIpv4: '203.0.113.9' },
+      underlay: {
+        ...status().underlay,
+        publicIpv4: '203.0.113.9',
+        link: { name: 'eth0', index: 2, mtu: 1500, currentMtu: 1300 },
+      },
       warnings: [
         {
           code: 'DUPLICATE_PUBLIC_IP',
@@ -156,6 +160,7 @@ PEER            HOST     PUBLIC IP     BACKEND  STATE  REASON
       ],
     });
     assert.match(text, /^store .*no contact for 2 h 3 min, revision 42, using the copy on disk, no leader$/m);
+    assert.match(text, /^underlay .*published as 203\.0\.113\.9, MTU 1500, now 1300, chosen by/m);
     assert.match(text, /^meanwhile +containers still reach the 1 known peer; /m);
     assert.match(text, /^network +no configuration yet, Network is missing$/m);
     assert.match(text, /^firewall +masquerade, iptables-restore: locked$/m);

@@ -54,7 +54,7 @@ function facts(status: Status, now: number): string {
       underlay &&
         joined(
           [underlay.link.name, underlay.ipv4, underlay.ipv6],
-          [publicAddress(status), `MTU ${underlay.link.mtu}`, `chosen by ${underlay.chosenBy}`],
+          [publicAddress(status), underlayMtu(underlay), `chosen by ${underlay.chosenBy}`],
         ),
     ],
     ['store', store(status, now)],
@@ -96,7 +96,7 @@ function network({ network: { config, problems } }: Status): string {
       : problems.slice(0, 1).map(() => paint('yellow', 'differs from the store'));
   if (config === undefined) return joined([paint('yellow', 'no configuration yet'), ...wrong]);
   const families = [config.ipv4, config.ipv6].flatMap(family =>
-    family === undefined ? [] : [`${family.network} in /${family.subnetLength}`],
+    family === undefined ? [] : [`${family.network}, /${family.subnetLength} per host`],
   );
   return joined([...families, config.backendType, ...wrong]);
 }
@@ -165,12 +165,17 @@ function device(
   return `${name} (${details.length === 0 ? 'not in the kernel' : details.join(', ')})`;
 }
 
+/** The MTU that the network in use was made for, and the present one where the network does not fit it. */
+function underlayMtu({ link: { mtu, currentMtu } }: NonNullable<Status['underlay']>): string {
+  return currentMtu === undefined ? `MTU ${mtu}` : `MTU ${mtu}, now ${currentMtu}`;
+}
+
 function publicAddress({ underlay }: Status): string | undefined {
-  const told = [
+  const published = [
     underlay?.publicIpv4 === underlay?.ipv4 ? undefined : underlay?.publicIpv4,
     underlay?.publicIpv6 === underlay?.ipv6 ? undefined : underlay?.publicIpv6,
   ].filter(address => address !== undefined);
-  return told.length === 0 ? undefined : `published as ${told.join(' and ')}`;
+  return published.length === 0 ? undefined : `published as ${published.join(' and ')}`;
 }
 
 /** How often somebody changed what is ours, and the last time. */

@@ -38,7 +38,7 @@ export async function listLeases(registry: Registry, { json }: Format): Promise<
   }
   if (rows.length === 0) print('No leases.');
   else print(formatTable(LEASE_COLUMNS, rows));
-  for (const { key, reason } of rejected) warn(`${key} is not a lease: ${reason}`);
+  for (const { key, reason } of rejected) warn(`${key} is not a lease: ${reason}`, { cut: true });
 }
 
 export async function showLease(registry: Registry, which: string, { json }: Format): Promise<void> {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
+import { stripVTControlCharacters } from 'node:util';
 import { printed } from '../../test/support/output.ts';
 import { flannelAttributes, hostAttributes, World } from '../../test/support/registry.ts';
 import type { ConfigError } from '../base/errors.ts';
@@ -133,6 +134,24 @@ describe('tulle lease', () => {
       expiresInSeconds: 3600,
     });
     assert.equal(rejected.length, 1);
+  });
+
+  test('list folds a long key that is no lease for a terminal, and leaves it whole for a script', async t => {
+    const { registry, store } = await world();
+    const long = 'x'.repeat(300);
+    await store.put(registry.pathOf(long), new TextEncoder().encode('x'));
+    const { err: whole } = await printed(t, () => listLeases(registry, {}));
+    assert.ok(whole.includes(`${long} is not a lease`));
+    const { isTTY, columns } = process.stderr;
+    t.after(() => Object.assign(process.stderr, { isTTY, columns }));
+    Object.assign(process.stderr, { isTTY: true, columns: 80 });
+    const { err: folded } = await printed(t, () => listLeases(registry, {}));
+    const lines = stripVTControlCharacters(folded).split('\n');
+    assert.deepEqual(
+      lines.filter(line => line.length > 80),
+      [],
+    );
+    assert.equal(lines.join('').match(/x/g)?.length, whole.match(/x/g)?.length, 'nothing is left out');
   });
 
   test('show finds a lease by each of its names', async t => {

@@ -7,21 +7,28 @@
  */
 import { styleText } from 'node:util';
 import { printable, printableLines } from '../base/printable.ts';
-import { ESC_MARK, wrapTo } from './fold.ts';
+import { cutWords, ESC_MARK, wrapTo } from './fold.ts';
 
 /** A result: one line or several. */
 export function print(text = ''): void {
   process.stdout.write(`${shown(text)}\n`);
 }
 
-/** A remark beside the result: one line, folded to the width of the terminal that shows it. */
-export function note(line: string): void {
-  process.stderr.write(`${shown(wrapTo(printable(line), 2, widthOfTerminal(process.stderr)))}\n`);
+interface NoteOptions {
+  /** On a terminal, words that are longer than any name are cut: for text of other programs, such as keys of the store. */
+  readonly cut?: true;
 }
 
-/** A remark about something that a person should look at. */
-export function warn(message: string): void {
-  note(`tulle: ${paint('yellow', 'warning:', process.stderr)} ${message}`);
+/** A remark beside the result: one line, folded to the width of the terminal that shows it. */
+export function note(line: string, { cut }: NoteOptions = {}): void {
+  const width = widthOfTerminal(process.stderr);
+  const text = cut === true && width !== undefined ? cutWords(printable(line)) : printable(line);
+  process.stderr.write(`${shown(wrapTo(text, 2, width))}\n`);
+}
+
+/** A remark about a problem. */
+export function warn(message: string, options: NoteOptions = {}): void {
+  note(`tulle: ${paint('yellow', 'warning:', process.stderr)} ${message}`, options);
 }
 
 /**

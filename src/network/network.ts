@@ -145,7 +145,8 @@ export class Network implements AsyncDisposable {
   status(): OverlayStatus {
     const { rejected } = this.#membership;
     this.#overlay.checkForwarding();
-    return overlayStatus(this.#overlay, this.#options, this.#membership.leaseStatus(), rejected);
+    const lease = this.#membership.leaseStatus();
+    return overlayStatus(this.#overlay, this.#options, lease, rejected, this.host.value);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -4,6 +4,7 @@ import { Ip } from '../base/ip.ts';
 import { Mac } from '../base/mac.ts';
 import { dualStack, lease, network, OverlayHarness } from '../testing/network/overlay-harness.ts';
 import { overlayStatus } from './overlay-status.ts';
+import type { HostNetwork } from './underlay.ts';
 
 const OPTIONS = {
   underlay: { interfaces: ['eth0'], patterns: [] },
@@ -16,7 +17,9 @@ beforeEach(async t => {
   harness = await OverlayHarness.make(t as TestContext);
 });
 
-const status = () => overlayStatus(harness.overlay, OPTIONS, undefined, []);
+const HOST = network('192.168.65.3/24', true, 'fd65::3/64');
+
+const status = (host?: HostNetwork) => overlayStatus(harness.overlay, OPTIONS, undefined, [], host);
 
 test('before anything is known, a network is its targets alone', () => {
   assert.deepEqual(status(), {
@@ -29,7 +32,7 @@ test('before anything is known, a network is its targets alone', () => {
 
 test('a network of both families says all of its underlay, its configuration and its device', () => {
   harness.overlay.setConfig(dualStack);
-  harness.overlay.setNetwork(network('192.168.65.3/24', true, 'fd65::3/64'));
+  harness.overlay.setNetwork(HOST);
   harness.overlay.changePeers([], []);
   harness.overlay.setLease(lease('10.3.5.0-24&fd03:0:0:5::-64'));
   harness.subnetFile.set({ ok: true });
@@ -50,7 +53,7 @@ test('a network of both families says all of its underlay, its configuration and
     backend,
     lease: own,
     subnetFile,
-  } = overlayStatus(harness.overlay, OPTIONS, report, []);
+  } = overlayStatus(harness.overlay, OPTIONS, report, [], HOST);
   assert.deepEqual(underlay, {
     link: { index: 2, name: 'eth0', mtu: 1500 },
     ipv4: '192.168.65.3',
@@ -89,6 +92,14 @@ test('a network of both families says all of its underlay, its configuration and
     ],
   });
   assert.deepEqual([own, subnetFile], [report, '/run/subnet.env']);
+});
+
+test('an underlay that the network has not followed has both MTUs', () => {
+  harness.start();
+  const changed = { ...HOST, links: HOST.links.map(link => ({ ...link, mtu: 1300 })) };
+  harness.overlay.setNetwork(changed);
+  assert.deepEqual(status(changed).underlay?.link, { index: 2, name: 'eth0', mtu: 1500, currentMtu: 1300 });
+  assert.deepEqual(status({ ...HOST, links: [] }).underlay?.link, { index: 2, name: 'eth0', mtu: 1500 });
 });
 
 test('a device that the kernel does not have is its name and kind', () => {

@@ -17,6 +17,7 @@ import type { ActivePlan } from './active-plan.ts';
 import type { HostPlan } from './host-plan.ts';
 import type { FirewallPolicy, NetworkOptions } from './options.ts';
 import type { Overlay } from './overlay.ts';
+import type { HostNetwork } from './underlay.ts';
 
 /** The part of the status document that a network fills in. */
 export type OverlayStatus = Pick<
@@ -29,13 +30,14 @@ export function overlayStatus(
   options: NetworkOptions,
   lease: LeaseReport | undefined,
   rejected: Iterable<RejectedLease>,
+  host: HostNetwork | undefined,
 ): OverlayStatus {
   const plan = overlay.plan.value;
   const active = overlay.active.value;
   const { dataPlane, firewall, subnetFile } = overlay.targets;
   const report = dataPlane.report();
   return {
-    ...(plan === undefined ? {} : { underlay: underlayStatus(plan) }),
+    ...(plan === undefined ? {} : { underlay: underlayStatus(plan, host) }),
     network: networkStatus(plan, overlay.configProblems),
     ...(lease === undefined ? {} : { lease }),
     ...(active === undefined ? {} : { backend: backendStatus(active, report) }),
@@ -46,10 +48,12 @@ export function overlayStatus(
   };
 }
 
-function underlayStatus({ underlay, chosenBy }: HostPlan): UnderlayStatus {
+/** @param host this host at present, which the plan need not have followed */
+function underlayStatus({ underlay, chosenBy }: HostPlan, host: HostNetwork | undefined): UnderlayStatus {
   const { link, ipv4, ipv6, publicIpv4, publicIpv6 } = underlay;
+  const currentMtu = host?.links.find(({ index }) => index === link.index)?.mtu;
   return {
-    link,
+    link: { ...link, ...(currentMtu === undefined || currentMtu === link.mtu ? {} : { currentMtu }) },
     ...(ipv4 && { ipv4: ipv4.toString() }),
     ...(ipv6 && { ipv6: ipv6.toString() }),
     ...(publicIpv4 && { publicIpv4: publicIpv4.toString() }),
