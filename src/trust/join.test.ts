@@ -1,17 +1,11 @@
 /** Joining over real TLS on loopback, the store's side and the host's. */
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
-import { copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import type { RequestListener } from 'node:http';
-import { createServer, type ServerOptions } from 'node:https';
-import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { copyFileSync, readFileSync } from 'node:fs';
 import { Readable } from 'node:stream';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
+import { joinableStore, names, serveTls } from '../../test/support/join-store.ts';
 import { Ip } from '../base/ip.ts';
-import { recordingLogger } from '../base/log.ts';
-import { ManualClock } from '../testing/manual-clock.ts';
 import { readJoined, saveJoined, whyUseless } from './host-trust.ts';
 import { MAX_JOIN_BYTES } from './join.ts';
 import { joinStore, renewCertificate } from './join-client.ts';
@@ -23,46 +17,14 @@ const HOST = '5d1c63e4-7d0c-4f0e-9a53-0f9f3f1f2a11';
 const OTHER = '7e2d74f5-8e1d-4a1f-8b64-1a0a4a2a3b22';
 const HOUR = 3_600_000;
 const YEAR = 365.25 * 86_400_000;
-const names = { addresses: [Ip.parse('127.0.0.1')], names: ['localhost'] };
 const never = new AbortController().signal;
-
-/** @param ahead milliseconds that the store's clock is ahead of the host's */
-async function store(t: TestContext, ahead = 0) {
-  const directory = mkdtempSync(join(tmpdir(), 'tt-trust-'));
-  t.after(() => rmSync(directory, { recursive: true }));
-  const clock = new ManualClock(Date.now() + ahead);
-  // The port is known only when it is listened on, and the token must hold it: first without, then with it.
-  const site = { address: '127.0.0.1:1', prefix: '/coreos.com/network' };
-  const first = await StoreTrust.init(directory, site, names, clock);
-  const { authority, server } = first.authority.files;
-  const log = recordingLogger();
-  const { enrollment } = first.extension(log);
-  const tls = {
-    cert: readFileSync(server.certificate),
-    key: readFileSync(server.key),
-    ca: readFileSync(authority),
-    requestCert: true,
-    rejectUnauthorized: false,
-  };
-  const address = await serve(t, tls, enrollment.serve);
-  const trust = await StoreTrust.init(directory, { ...site, address }, names, clock);
-  return { trust, clock, log, directory };
-}
-
-/** A server that somebody else runs; resolves with its address. */
-async function serve(t: TestContext, tls: ServerOptions, listener: RequestListener): Promise<string> {
-  const https = createServer(tls, listener);
-  await new Promise<void>(resolve => https.listen(0, '127.0.0.1', resolve));
-  t.after(() => new Promise(resolve => (https.closeAllConnections(), https.close(resolve))));
-  return `127.0.0.1:${(https.address() as AddressInfo).port}`;
-}
 
 function* endless() {
   for (;;) yield 'x'.repeat(1024);
 }
 
 test('a host with a token gets a certificate in its own name, and keeps what it needs', async t => {
-  const { trust, directory } = await store(t);
+  const { trust, directory } = await joinableStore(t);
   const token = parseToken(await trust.createToken(HOUR));
   const joined = await joinStore(token, { hostId: HOST }, never);
   const certificate = new X509Certificate(joined.certificate);
@@ -78,7 +40,7 @@ test('a host with a token gets a certificate in its own name, and keeps what it 
 });
 
 test('an authority survives a second init; its store certificate follows the addresses', async t => {
-  const { trust, directory, clock } = await store(t);
+  const { trust, directory, clock } = await joinableStore(t);
   const more = { addresses: [...names.addresses, Ip.parse('192.0.2.7')], names: ['store.example'] };
   assert.equal(await trust.authority.coversStore(names), true);
   assert.equal(await trust.authority.coversStore(more), false);
@@ -88,7 +50,7 @@ test('an authority survives a second init; its store certificate follows the add
 });
 
 test('D3: what the store keeps is renewed when half of it is over, and not before', async t => {
-  const { trust, directory, clock } = await store(t);
+  const { trust, directory, clock } = await joinableStore(t);
   const { authority, server, admin } = trust.authority.files;
   const read = () =>
     [authority, server.certificate, admin.certificate].map(file => readFileSync(file, 'utf8'));
@@ -105,7 +67,7 @@ test('D3: what the store keeps is renewed when half of it is over, and not befor
 });
 
 test('a store certificate of another authority covers nothing', async t => {
-  const [mine, other] = [await store(t), await store(t)];
+  const [mine, other] = [await joinableStore(t), await joinableStore(t)];
   for (const part of ['certificate', 'key'] as const) {
     copyFileSync(other.trust.authority.files.server[part], mine.trust.authority.files.server[part]);
   }
@@ -113,7 +75,7 @@ test('a store certificate of another authority covers nothing', async t => {
 });
 
 test('an expired, a revoked and a made-up token are refused', async t => {
-  const { trust, clock } = await store(t);
+  const { trust, clock } = await joinableStore(t);
   const [expired, revoked, good] = [
     await trust.createToken(HOUR),
     await trust.createToken(2 * HOUR),
@@ -129,7 +91,7 @@ test('an expired, a revoked and a made-up token are refused', async t => {
 });
 
 test('the secret is shown to nobody who has another authority', async t => {
-  const [real, impostor] = [await store(t), await store(t)];
+  const [real, impostor] = [await joinableStore(t), await joinableStore(t)];
   const token = parseToken(await real.trust.createToken(HOUR));
   const misled = { ...token, address: impostor.trust.site.address };
   await assert.rejects(joinStore(misled, { hostId: HOST }, never), { code: 'NOT_THE_STORE' });
@@ -137,11 +99,11 @@ test('the secret is shown to nobody who has another authority', async t => {
 });
 
 test('nor to one who shows the real authority next to a certificate of another', async t => {
-  const [real, impostor] = [await store(t), await store(t)];
+  const [real, impostor] = [await joinableStore(t), await joinableStore(t)];
   const { certificate, key } = impostor.trust.authority.files.server;
   const [leaf = ''] = readFileSync(certificate, 'utf8').split(/(?<=-----END CERTIFICATE-----\n)/);
   let asked = false;
-  const address = await serve(
+  const address = await serveTls(
     t,
     { cert: `${leaf}${real.trust.authority.certificate}`, key: readFileSync(key) },
     (_, response) => {
@@ -155,10 +117,10 @@ test('nor to one who shows the real authority next to a certificate of another',
 });
 
 test('an answer without end is broken off', async t => {
-  const { trust } = await store(t);
+  const { trust } = await joinableStore(t);
   const { certificate, key } = trust.authority.files.server;
   const tls = { cert: readFileSync(certificate), key: readFileSync(key) };
-  const address = await serve(t, tls, (request, response) => {
+  const address = await serveTls(t, tls, (request, response) => {
     request.resume();
     Readable.from(endless())
       .on('error', () => undefined)
@@ -169,7 +131,7 @@ test('an answer without end is broken off', async t => {
 });
 
 test('a host renews with the certificate it has, in its own name only', async t => {
-  const { trust } = await store(t);
+  const { trust } = await joinableStore(t);
   const joined = await joinStore(parseToken(await trust.createToken(HOUR)), { hostId: HOST }, never);
   const renewed = await renewCertificate(joined, never);
   assert.notEqual(renewed.certificate, joined.certificate);
@@ -180,7 +142,7 @@ test('a host renews with the certificate it has, in its own name only', async t 
 });
 
 test('D1: an id that has a certificate needs its key, or a token made for it', async t => {
-  const { trust, log } = await store(t);
+  const { trust, log } = await joinableStore(t);
   const token = parseToken(await trust.createToken(HOUR));
   const joined = await joinStore(token, { hostId: HOST }, never);
   await assert.rejects(joinStore(token, { hostId: HOST }, never), {
@@ -202,14 +164,14 @@ test('D1: an id that has a certificate needs its key, or a token made for it', a
 });
 
 test('D1: of two hosts that come with one new id at the same time, one gets it', async t => {
-  const { trust } = await store(t);
+  const { trust } = await joinableStore(t);
   const token = parseToken(await trust.createToken(HOUR));
   const outcomes = await Promise.allSettled([1, 2, 3].map(() => joinStore(token, { hostId: HOST }, never)));
   assert.equal(outcomes.filter(({ status }) => status === 'fulfilled').length, 1);
 });
 
 test('D4: a certificate is of use only while it is valid, of this authority and of this host', async t => {
-  const [mine, other] = [await store(t), await store(t)];
+  const [mine, other] = [await joinableStore(t), await joinableStore(t)];
   const joined = await joinStore(parseToken(await mine.trust.createToken(HOUR)), { hostId: HOST }, never);
   const { fingerprint } = mine.trust.authority;
   const now = mine.clock.now();
@@ -224,13 +186,13 @@ test('D4: a certificate is of use only while it is valid, of this authority and 
 });
 
 test('D7: a host whose clock is ten days behind hears of its clock', async t => {
-  const { trust } = await store(t, 10 * 24 * HOUR);
+  const { trust } = await joinableStore(t, 10 * 24 * HOUR);
   const token = parseToken(await trust.createToken(HOUR));
   await assert.rejects(joinStore(token, { hostId: HOST }, never), { code: 'NO_ANSWER', hint: /clock/ });
 });
 
 test('a certificate is due when half of its life is over', async t => {
-  const { trust, clock } = await store(t);
+  const { trust, clock } = await joinableStore(t);
   const joined = await joinStore(parseToken(await trust.createToken(HOUR)), { hostId: HOST }, never);
   assert.equal(isDueForRenewal(joined.certificate, clock.now()), false);
   assert.equal(isDueForRenewal(joined.certificate, clock.now() + 0.4 * YEAR), false);
@@ -238,7 +200,7 @@ test('a certificate is due when half of its life is over', async t => {
 });
 
 test('a store that is not there is an answer with a hint', async t => {
-  const { trust } = await store(t);
+  const { trust } = await joinableStore(t);
   const token = { ...parseToken(await trust.createToken(HOUR)), address: '127.0.0.1:9' };
   await assert.rejects(joinStore(token, { hostId: HOST }, never), { code: 'NO_ANSWER' });
   await assert.rejects(joinStore(token, { hostId: HOST }, AbortSignal.abort(new Error('stop'))), {
@@ -247,7 +209,7 @@ test('a store that is not there is an answer with a hint', async t => {
 });
 
 test('what is no join request is refused, and never lets the server fall', async t => {
-  const { trust } = await store(t);
+  const { trust } = await joinableStore(t);
   const post = async (body: string) => {
     const { request } = await import('node:https');
     return new Promise<number | undefined>((resolve, reject) => {
