@@ -53,6 +53,28 @@ test('a daemon is started again whenever it ends, and never given up (G4)', () =
   }
 });
 
+test('what other services and the next start need of a unit is in it', () => {
+  const unitOf = (daemon: keyof typeof UNITS) => UNITS[daemon].text({ program: PROGRAM, flags: [] });
+  // A host without an environment file is in order.
+  for (const daemon of ['up', 'agent', 'store'] as const) {
+    assert.match(unitOf(daemon), new RegExp(`^EnvironmentFile=-/etc/tulle/${daemon}\\.env$`, 'm'));
+    assert.match(unitOf(daemon), /^WantedBy=multi-user\.target$/m);
+  }
+  for (const daemon of ['up', 'agent'] as const) {
+    const unit = unitOf(daemon);
+    // Docker is started with the subnet, and reads its file also while the agent is away.
+    assert.match(unit, /^Before=docker\.service$/m);
+    assert.match(unit, /^RuntimeDirectoryPreserve=yes$/m);
+    // The store may be down for as long as it likes.
+    assert.match(unit, /^TimeoutStartSec=infinity$/m);
+    assert.match(unit, /^RestrictAddressFamilies=.*\bAF_NETLINK\b/m);
+    assert.match(unit, /^CapabilityBoundingSet=.*\bCAP_NET_ADMIN\b/m);
+  }
+  // Both would hold a lease of this host.
+  assert.match(unitOf('up'), /^Conflicts=.*\btulle-agent\.service\b/m);
+  assert.match(unitOf('agent'), /^Conflicts=tulle\.service$/m);
+});
+
 test('a secret in a unit is refused, and nothing is written', async t => {
   const manager = systemd(t);
   for (const flag of ['--etcd-password=x', '-etcd-password', '--join=tulle1.x', '--join']) {

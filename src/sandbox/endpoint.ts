@@ -14,7 +14,6 @@ import type { Ip } from '../base/ip.ts';
 import type { Mac } from '../base/mac.ts';
 import type { InterfaceAddress, Prefix } from '../base/prefix.ts';
 import { Undo } from '../base/undo.ts';
-import { RT_SCOPE_LINK } from '../netlink/route/constants.ts';
 import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
 import type { Netns } from '../sys/netns.ts';
 import { SandboxError } from './errors.ts';
@@ -96,14 +95,5 @@ async function configure(route: Rtnetlink, spec: EndpointSpec): Promise<void> {
   if (link === undefined) throw SandboxError.vanished(spec.sandboxLink);
   for (const address of spec.addresses) await route.addresses.replace({ ...address, index: link.index });
   await route.links.change(link.index, { up: true });
-  for (const { destination, gateway } of spec.routes) {
-    await route.routes.replace({
-      oif: link.index,
-      ...(destination === undefined ? {} : { destination }),
-      ...(gateway === undefined ? { scope: RT_SCOPE_LINK } : { gateway }),
-      ...((destination ?? gateway) === undefined
-        ? {}
-        : { family: (destination?.family ?? gateway?.family) as 'ipv4' | 'ipv6' }),
-    });
-  }
+  for (const way of spec.routes) await route.routes.replace({ ...way, oif: link.index });
 }

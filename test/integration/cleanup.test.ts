@@ -30,6 +30,17 @@ const SETUP = [
   'tuntap add flannel0 mode tun',
   'addr add 10.3.5.0/16 dev flannel0',
   'neigh add 10.3.6.0 lladdr 02:00:00:00:00:06 dev flannel.88 nud permanent',
+  'tuntap add flannel-wg mode tun',
+  'addr add 10.3.5.0/32 dev flannel-wg',
+  // Ours, although the device or the block is not.
+  'nexthop add id 77003 via 10.3.8.0 dev underlay onlink protocol 77',
+  'route add 10.3.8.0/24 nhid 77003 protocol 77',
+  'route add 10.3.9.0/24 via 192.0.2.9 dev underlay protocol 77 table 100',
+  'nexthop add id 77004 via 10.77.1.0 dev flannel.88 onlink protocol 77',
+  'route add 10.77.1.0/24 nhid 77004 protocol 77',
+  // Two routes of one destination, of which the second is ours.
+  'route add 10.3.10.0/24 via 192.0.2.9 dev underlay metric 200',
+  'route append 10.3.10.0/24 via 192.0.2.8 dev underlay metric 200 protocol 77',
   // Not ours, for all that they resemble it.
   'link add flannel.1 type vxlan id 1 dev underlay local 192.0.2.1 dstport 8472 nolearning',
   'addr add 10.42.0.0/32 dev flannel.1',
@@ -41,6 +52,7 @@ const SETUP = [
   'link add flannel.2 type vxlan id 2 dev underlay local 192.0.2.1 dstport 8472',
   'link add flannel.99 type bridge',
   'link add vxlan7 type vxlan id 7 dev underlay local 192.0.2.1 dstport 4791',
+  'nexthop add id 6 via 10.3.6.9 dev underlay onlink',
   'nexthop add id 5 via 192.0.2.9 dev underlay',
   'route add 10.9.0.0/16 nhid 5',
 ];
@@ -82,18 +94,27 @@ test('A1: cleanup finds and removes what is ours, once, and leaves the rest', ne
   assert.deepEqual(
     found.map(({ what }) => what),
     [
+      'route 10.3.9.0/24',
       'route 10.3.6.0/24',
+      'route 10.3.8.0/24',
+      'route 10.3.10.0/24',
+      'route 10.77.1.0/24',
       'next hop 77001',
+      'next hop 77003',
+      'next hop 77004',
       'device flannel.88',
       'device flannel-v6.88',
       'device flannel0',
+      'device flannel-wg',
       'firewall rules: chain TULLE-OVERLAY of table nat should not exist; chain FLANNEL-POSTRTG should not exist',
       join(directory, 'subnet.env'),
       join(directory, 'state'),
     ],
   );
+  const names = (leftovers: typeof found) => leftovers.map(({ what }) => what);
+  assert.deepEqual(names((await find()).leftovers), names(found), 'looking changes nothing');
   for (const { remove } of found) await remove();
-  assert.deepEqual((await find()).leftovers, []);
+  assert.deepEqual(names((await find()).leftovers), []);
   // A second clean-up that started before the first one ended finds everything gone.
   for (const { remove } of found) await remove();
 
@@ -104,6 +125,9 @@ test('A1: cleanup finds and removes what is ours, once, and leaves the rest', ne
   assert.match(await ip('neigh show dev flannel.1'), /^10\.42\.1\.0 lladdr 02:00:00:00:00:07 PERMANENT/m);
   assert.match(await ip('route'), /^10\.42\.1\.0\/24 via 10\.42\.1\.0 .*\n10\.42\.2\.0\/24 nhid 77002/m);
   assert.match(await ip('route'), /^10\.9\.0\.0\/16 nhid 5/m);
-  assert.doesNotMatch(await ip('route'), /10\.3\./);
+  assert.deepEqual((await ip('route show table all')).match(/^10\.(3|77)\..*/gm), [
+    '10.3.10.0/24 via 192.0.2.9 dev underlay metric 200 ',
+  ]);
+  assert.match(await ip('nexthop'), /^id 6 via 10\.3\.6\.9 dev underlay/m);
   assert.ok(!existsSync(join(directory, 'state')));
 });

@@ -52,6 +52,53 @@ describe('an endpoint', needsRoot, () => {
       for (const target of ['127.0.0.1', '10.88.0.1', '10.88.0.3']) await ping(one, target);
     }));
 
+  test('has IPv6, and gateways behind a destination that is on the link', () =>
+    inWorld(async ({ host, sandbox }) => {
+      const one = await sandbox();
+      await attach(host.route, one, {
+        ...endpoint(1),
+        addresses: [parseInterfaceAddress('10.88.0.2/24'), parseInterfaceAddress('fd00:88::2/64')],
+        routes: [
+          { gateway: Ip.parse('fd00:88::1') },
+          { destination: Prefix.parse('10.99.0.0/16') },
+          { destination: Prefix.parse('10.98.0.0/16'), gateway: Ip.parse('10.99.0.1') },
+        ],
+      });
+      const found = await one.route.routes.list({
+        oif: (await one.route.links.get('eth0'))?.index,
+        table: 254,
+      });
+      const lines = found.map(
+        ({ destination, gateway }) => `${destination ?? 'default'} ${gateway ?? 'link'}`,
+      );
+      for (const line of ['default fd00:88::1', '10.99.0.0/16 link', '10.98.0.0/16 10.99.0.1']) {
+        assert.ok(lines.includes(line), `${line} is not among ${lines.join(', ')}`);
+      }
+    }));
+
+  test('is a port of the bridge only when the sandbox has its addresses and routes', () =>
+    inWorld(async ({ host, sandbox }) => {
+      const one = await sandbox();
+      const seen: string[][] = [];
+      const links = Object.assign(Object.create(host.route.links) as typeof host.route.links, {
+        change: async (...args: Parameters<typeof host.route.links.change>) => {
+          const index = (await one.route.links.get('eth0'))?.index ?? 0;
+          const addresses = await one.route.addresses.list({ family: 'ipv4', index });
+          const routes = await one.route.routes.list({ family: 'ipv4', oif: index, table: 254 });
+          seen.push([...addresses.map(({ ip }) => `${ip}`), `${routes.length} routes`]);
+          return host.route.links.change(...args);
+        },
+      });
+      await attach(
+        Object.assign(Object.create(host.route) as typeof host.route, { links }),
+        one,
+        endpoint(1),
+      );
+      assert.deepEqual(seen, [['10.88.0.2', '3 routes']]);
+      const port = await host.route.links.get('p1');
+      assert.deepEqual([port?.up, port?.master], [true, (await host.route.links.get('tb0'))?.index]);
+    }));
+
   test('is gone as a whole, and detaching again is fine', () =>
     inWorld(async ({ host, sandbox }) => {
       const one = await sandbox();
