@@ -2,6 +2,7 @@
 import { Command } from 'commander';
 import { withExamples } from '../console/help.ts';
 import { convergeCommand } from './converge-command.ts';
+import { datapathCommand } from './datapath/command.ts';
 import { hostileCommand } from './hostile-command.ts';
 import { joinCommand } from './join-command.ts';
 import { programCommand } from './program-command.ts';
@@ -15,6 +16,7 @@ export function benchCommand(): Command {
     )
     .addCommand(programCommand())
     .addCommand(convergeCommand())
+    .addCommand(datapathCommand())
     .addCommand(joinCommand())
     .addCommand(storeBenchCommand())
     .addCommand(hostileCommand());
@@ -25,6 +27,7 @@ export function benchCommand(): Command {
     },
     { line: 'bench converge', does: 'from a lease in the store to a route in every kernel' },
     { line: 'bench store', does: '`tulle store` and etcd: puts, ranges, watches, memory' },
+    { line: 'bench datapath', does: 'container to container: Tulle, host to host, Docker' },
     { line: 'bench hostile', does: 'what a hostile client of the store costs the others' },
     { line: 'bench join --agents 200', does: 'hosts that start at once, and lease a subnet each' },
   ]);

@@ -36,6 +36,9 @@ interface FilterInstruction {
 koffi.struct('sock_filter', { code: 'uint16_t', jt: 'uint8_t', jf: 'uint8_t', k: 'uint32_t' });
 const sockFprog = koffi.struct('sock_fprog', { len: 'uint16_t', filter: 'sock_filter *' });
 
+/** struct __kernel_old_timeval, include/uapi/linux/time_types.h. */
+const timeval = koffi.struct('timeval', { seconds: 'long', microseconds: 'long' });
+
 type Call<Arguments extends unknown[]> = (...args: Arguments) => number;
 
 const raw = {
@@ -45,10 +48,15 @@ const raw = {
   setsockopt: c.func('int setsockopt(int, int, int, const void *, uint32_t)') as Call<
     [number, number, number, Uint8Array, number]
   >,
+  setTimeval: c.func('int setsockopt(int, int, int, const timeval *, uint32_t)') as Call<
+    [number, number, number, { seconds: number; microseconds: number }, number]
+  >,
   attachFilter: c.func('int setsockopt(int, int, int, const sock_fprog *, uint32_t)') as Call<
     [number, number, number, { len: number; filter: readonly FilterInstruction[] }, number]
   >,
   getsockname: c.func('int getsockname(int, void *, void *)') as Call<[number, Uint8Array, Uint32Array]>,
+  listen: c.func('int listen(int, int)') as Call<[number, number]>,
+  accept4: c.func('int accept4(int, void *, void *, int)') as Call<[number, null, null, number]>,
   send: c.func('intptr_t send(int, const void *, size_t, int)') as Call<[number, Uint8Array, number, number]>,
   recv: c.func('intptr_t recv(int, void *, size_t, int)') as Call<[number, Uint8Array, number, number]>,
   close: c.func('int close(int)') as Call<[number]>,
@@ -98,6 +106,21 @@ export function connect(fd: number, address: Uint8Array): void {
 export function setsockopt(fd: number, level: number, option: number, value: number): void {
   const bytes = new Uint8Array(Int32Array.of(value).buffer);
   check('setsockopt', raw.setsockopt(fd, level, option, bytes, bytes.byteLength));
+}
+
+/** An option whose value is a time: SO_RCVTIMEO, SO_SNDTIMEO. @param milliseconds 0 for no limit */
+export function setTimeval(fd: number, level: number, option: number, milliseconds: number): void {
+  const value = { seconds: Math.floor(milliseconds / 1000), microseconds: (milliseconds % 1000) * 1000 };
+  check('setsockopt', raw.setTimeval(fd, level, option, value, koffi.sizeof(timeval)));
+}
+
+export function listen(fd: number, backlog: number): void {
+  check('listen', raw.listen(fd, backlog));
+}
+
+/** Descriptor of the next connection; undefined when there is none, or none came within SO_RCVTIMEO. */
+export function accept(fd: number): number | undefined {
+  return transferred('accept4', raw.accept4(fd, null, null, SOCK_CLOEXEC));
 }
 
 /** Lets a program decide what a socket receives: SO_ATTACH_FILTER. */

@@ -1,0 +1,115 @@
+/** `tulle bench datapath`: the command line of the measurements in `datapath.ts`. */
+import { Command, Option } from 'commander';
+import { formatNumber } from '../../console/format.ts';
+import { withExamples } from '../../console/help.ts';
+import { list, oneOf, wholeNumber } from '../../console/options.ts';
+import { note, print, printJson } from '../../console/output.ts';
+import { untilStopped } from '../../console/signals.ts';
+import { type Column, formatTable } from '../../console/table.ts';
+import { requireCapabilities, requirePrograms } from '../../lab/requirements.ts';
+import { writeFileAtomic } from '../../sys/file.ts';
+import { plotBars } from '../bars.ts';
+import { checkDrawing } from '../plot.ts';
+import { type DatapathRow, measureDatapath } from './datapath.ts';
+import { PATH_NAMES, PATHS, type PathName } from './paths.ts';
+
+interface Options {
+  readonly paths: readonly PathName[];
+  readonly rounds: number;
+  readonly seconds: number;
+  readonly json?: true;
+  readonly svg?: string;
+}
+
+export function datapathCommand(): Command {
+  const width = Math.max(...PATH_NAMES.map(name => name.length));
+  const command = new Command('datapath')
+    .summary('container to container over two hosts: Tulle, host to host, Docker')
+    .description(
+      'What the ways across cost, between two hosts of a lab on this machine, each as a ratio to host to host in the ' +
+        'same round. Sender and receiver are pinned to a processor each; medians of interleaved rounds. The paths:\n' +
+        PATH_NAMES.map(name => `  ${name.padEnd(width)}  ${PATHS[name].does}`).join('\n') +
+        '\nThe columns:\n' +
+        '  stream  one TCP connection\n' +
+        '  rr      requests of one byte, answered one at a time\n' +
+        '  small   datagrams of 64 bytes that arrive in a second\n' +
+        '  s/GB    seconds that all processors work for 10^9 bytes of the stream',
+    )
+    .addOption(
+      new Option('--paths <names>', 'only these')
+        .argParser(list(oneOf(PATH_NAMES, 'a path')))
+        .default(PATH_NAMES, 'all'),
+    )
+    .addOption(
+      new Option('--rounds <n>', 'how often each is measured')
+        .argParser(wholeNumber(1, 100, 'a number of rounds'))
+        .default(5),
+    )
+    .addOption(
+      new Option('--seconds <n>', 'how long each load runs')
+        .argParser(wholeNumber(1, 60, 'a number of seconds'))
+        .default(2),
+    )
+    .addOption(new Option('--svg <file>', 'also draw the ratios into a file'))
+    .addOption(
+      new Option(
+        '--json',
+        'print one JSON array of {"path", "streamGbps", "rrPerSecond", "ratioStream", "ratioRr", "smallPerSecond", "cpuSecondsPerGigabyte"}',
+      ),
+    )
+    .action(runDatapath);
+  return withExamples(command, [
+    { line: 'bench datapath', does: 'all paths: about two minutes' },
+    { line: 'bench datapath --paths host,vxlan --rounds 9 --json', does: 'two of them, more exactly' },
+  ]);
+}
+
+async function runDatapath(options: Options): Promise<void> {
+  const runtime = options.paths.some(path => 'runtime' in PATHS[path]) ? 'docker' : 'namespace';
+  requireCapabilities({ runtime, store: 'tulle' });
+  requirePrograms({ taskset: 'util-linux' });
+  await checkDrawing(options.svg, options.paths.includes('host') ? undefined : 'the path host (--paths)');
+  const rows = await untilStopped(signal =>
+    measureDatapath({ ...options, onProgress: what => note(`${what} ...`), signal }),
+  );
+  if (options.svg !== undefined) await writeFileAtomic(options.svg, drawing(rows));
+  if (options.json) printJson(rows);
+  else print(formatTable(COLUMNS, rows));
+}
+
+const figure = (
+  title: string,
+  of: (row: DatapathRow) => number | undefined,
+  digits: number,
+): Column<DatapathRow> => ({
+  title,
+  cell: row => formatNumber(of(row), digits),
+  align: 'right',
+});
+
+const COLUMNS: readonly Column<DatapathRow>[] = [
+  { title: 'path', cell: ({ path }) => path },
+  figure('stream Gbit/s', row => row.streamGbps, 2),
+  figure('of host', row => row.ratioStream, 2),
+  figure('rr/s', row => row.rrPerSecond, 0),
+  figure('of host', row => row.ratioRr, 2),
+  figure('small/s', row => row.smallPerSecond, 0),
+  figure('s/GB', row => row.cpuSecondsPerGigabyte, 2),
+];
+
+function drawing(rows: readonly DatapathRow[]): string {
+  return plotBars({
+    title: 'Container to container over two hosts',
+    digits: 2,
+    groups: [
+      {
+        title: 'stream, of host to host',
+        values: rows.map(row => ({ name: row.path, value: row.ratioStream })),
+      },
+      {
+        title: 'request and response, of host to host',
+        values: rows.map(row => ({ name: row.path, value: row.ratioRr })),
+      },
+    ],
+  });
+}

@@ -1,0 +1,95 @@
+/**
+ * The ways across that `bench datapath` compares. Each is a lab of two hosts of its own, so that all are there at the
+ * same time and rounds can go from one to the next.
+ */
+import { namespacesOf } from '../../lab/anchor.ts';
+import { LabHost } from '../../lab/host.ts';
+import { createLab, type Lab } from '../../lab/lab.ts';
+import { planLab, type Runtime } from '../../lab/plan.ts';
+import type { HostRecord } from '../../lab/record.ts';
+import { joinSwarm } from './swarm.ts';
+
+/** Where a load runs: from a namespace, to an address in another one. */
+export interface Way {
+  readonly path: PathName;
+  /** Files of network namespaces. */
+  readonly from: string;
+  readonly to: string;
+  /** Of the receiver. */
+  readonly ip: string;
+}
+
+interface Path {
+  readonly does: string;
+  /** The `Backend` of the network; absent for a path that does without one. */
+  readonly backend?: Readonly<Record<string, unknown>>;
+  readonly runtime?: Runtime;
+}
+
+/** The limit first: the others are its ratios. */
+export const PATHS = {
+  host: { does: 'from host to host, without containers: the limit' },
+  vxlan: { does: "bridge, route and the kernel's VXLAN", backend: { Type: 'vxlan', VNI: 88, Port: 4789 } },
+  'docker-overlay': { does: "Docker's overlay network, in swarm mode", runtime: 'docker' },
+} as const satisfies Readonly<Record<string, Path>>;
+
+export type PathName = keyof typeof PATHS;
+export const PATH_NAMES = Object.keys(PATHS) as PathName[];
+
+/** Port of the labs' own tunnel where Docker's overlay has 4789. */
+const BESIDE_SWARM = { Type: 'vxlan', VNI: 88, Port: 8472 };
+
+/** A path that stands until it is disposed. */
+export class OpenPath implements AsyncDisposable {
+  readonly way: Way;
+  readonly #lab: Lab;
+
+  private constructor(way: Way, lab: Lab) {
+    this.way = way;
+    this.#lab = lab;
+  }
+
+  static async open(path: PathName, signal: AbortSignal): Promise<OpenPath> {
+    const { backend, runtime = 'namespace' }: Path = PATHS[path];
+    const lab = await createLab(
+      planLab({
+        name: `bench-${path}`,
+        hosts: 2,
+        containers: path === 'host' || runtime === 'docker' ? 0 : 1,
+        runtime,
+        store: 'tulle',
+        backend: backend ?? BESIDE_SWARM,
+      }),
+      { signal },
+    );
+    try {
+      return new OpenPath({ path, ...(await endsOf(path, lab.record.hosts, signal)) }, lab);
+    } catch (error) {
+      await lab[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#lab[Symbol.asyncDispose]();
+  }
+}
+
+async function endsOf(
+  path: PathName,
+  hosts: readonly HostRecord[],
+  signal: AbortSignal,
+): Promise<Omit<Way, 'path'>> {
+  const [a, b] = hosts.map(record => ({ record, host: new LabHost(record.name, record.anchor) }));
+  if (a === undefined || b === undefined) throw new Error('a lab of two hosts has fewer');
+  if (path === 'host') {
+    const [from, to] = [a, b].map(({ host }) => namespacesOf(host.anchor).net) as [string, string];
+    return { from, to, ip: b.record.address };
+  }
+  if (path === 'docker-overlay') return await joinSwarm(a.host, b.host, a.record.address, signal);
+  const [sender, receiver] = [a, b].map(({ record, host }) => {
+    const [container] = record.containers;
+    return { netns: host.path(container?.netns ?? ''), ip: container?.ip ?? '' };
+  }) as [{ netns: string; ip: string }, { netns: string; ip: string }];
+  return { from: sender.netns, to: receiver.netns, ip: receiver.ip };
+}

@@ -1,0 +1,115 @@
+/**
+ * TCP and UDP sockets that block, for programs that do nothing but move bytes through one: a load generator spends its
+ * time in the kernel, and an event loop in between would be what is measured. Every wait is bounded.
+ */
+import { endianness } from 'node:os';
+import { Ip } from '../base/ip.ts';
+import { SysError } from './errors.ts';
+import { accept, bind, close, connect, listen, recv, send, setsockopt, setTimeval, socket } from './libc.ts';
+
+/** include/linux/socket.h and include/linux/net.h. */
+const FAMILIES = { ipv4: 2, ipv6: 10 } as const;
+const TYPES = { tcp: 1, udp: 2 } as const;
+
+/** include/uapi/asm-generic/socket.h, include/uapi/linux/tcp.h. */
+const SOL_SOCKET = 1;
+const SO_REUSEADDR = 2;
+const SO_RCVBUF = 8;
+const SO_RCVTIMEO = 20;
+const SO_SNDTIMEO = 21;
+const IPPROTO_TCP = 6;
+const TCP_NODELAY = 1;
+
+const ECONNREFUSED = 111;
+const HOST_IS_LITTLE = endianness() === 'LE';
+
+export type Transport = keyof typeof TYPES;
+
+export interface Endpoint {
+  readonly ip: Ip;
+  readonly port: number;
+}
+
+export class BlockingSocket implements Disposable {
+  readonly #fd: number;
+
+  private constructor(fd: number) {
+    this.#fd = fd;
+  }
+
+  /** @param patience milliseconds that any call may wait. @throws SysError */
+  static connect(transport: Transport, to: Endpoint, patience: number): BlockingSocket {
+    return BlockingSocket.#open(transport, to, patience, fd => {
+      if (transport === 'tcp') setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+      connect(fd, sockaddrOf(to));
+    });
+  }
+
+  /** Receives at this address: datagrams, or with TCP connections. @throws SysError */
+  static bind(transport: Transport, at: Endpoint, patience: number): BlockingSocket {
+    return BlockingSocket.#open(transport, at, patience, fd => {
+      setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+      if (transport === 'udp') setsockopt(fd, SOL_SOCKET, SO_RCVBUF, 4 << 20);
+      bind(fd, sockaddrOf(at));
+      if (transport === 'tcp') listen(fd, 16);
+    });
+  }
+
+  static #open(transport: Transport, { ip }: Endpoint, patience: number, prepare: (fd: number) => void) {
+    const fd = socket(FAMILIES[ip.family], TYPES[transport], 0);
+    try {
+      const opened = new BlockingSocket(fd);
+      opened.patience = patience;
+      prepare(fd);
+      return opened;
+    } catch (error) {
+      close(fd);
+      throw error;
+    }
+  }
+
+  /** Milliseconds that a call may wait. */
+  set patience(milliseconds: number) {
+    for (const option of [SO_RCVTIMEO, SO_SNDTIMEO]) setTimeval(this.#fd, SOL_SOCKET, option, milliseconds);
+  }
+
+  /** The next connection; undefined when none came in time. */
+  accept(): BlockingSocket | undefined {
+    const fd = accept(this.#fd);
+    if (fd === undefined) return undefined;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    // It waits as long as the socket that it came from: Linux hands SO_RCVTIMEO and SO_SNDTIMEO on.
+    return new BlockingSocket(fd);
+  }
+
+  /** Bytes sent; undefined when the peer took none in time, or refused a datagram. */
+  send(bytes: Uint8Array): number | undefined {
+    try {
+      return send(this.#fd, bytes);
+    } catch (error) {
+      // The answer to an earlier datagram: nobody listens there yet.
+      if (error instanceof SysError && error.errno === ECONNREFUSED) return undefined;
+      throw error;
+    }
+  }
+
+  /** Bytes received, 0 at the end of a connection; undefined when nothing came in time. */
+  receive(buffer: Uint8Array): number | undefined {
+    return recv(this.#fd, buffer);
+  }
+
+  [Symbol.dispose](): void {
+    close(this.#fd);
+  }
+}
+
+/** struct sockaddr_in and sockaddr_in6: include/uapi/linux/in.h, in6.h. */
+function sockaddrOf({ ip, port }: Endpoint): Uint8Array {
+  const isIpv4 = ip.family === 'ipv4';
+  const bytes = new Uint8Array(isIpv4 ? 16 : 28);
+  const view = new DataView(bytes.buffer);
+  view.setUint16(0, FAMILIES[ip.family], HOST_IS_LITTLE);
+  view.setUint16(2, port);
+  bytes.set(ip.bytes, isIpv4 ? 4 : 8);
+  return bytes;
+}
