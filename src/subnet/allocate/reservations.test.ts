@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { DUAL, flannelAttributes, hostAttributes, IPV4, World } from '../../../test/support/registry.ts';
+import { Ip } from '../../base/ip.ts';
 import { parseLeaseKey } from '../lease/key.ts';
+import type { LeaseAttributes } from '../lease/lease.ts';
 import { acquire } from './acquire.ts';
-import { reserve } from './reservations.ts';
+import { type ReservationOwner, reserve } from './reservations.ts';
 
 const { signal } = new AbortController();
 const subnet = parseLeaseKey('10.5.9.0-24');
@@ -59,6 +61,42 @@ for (const [name, key, value, wanted, reason] of [
     assert.deepEqual((await world.registry.list()).leases, before.leases);
   });
 }
+
+test('a lease belongs to the host with its id; where one of the two has none, to the one with its address', async () => {
+  const ipv6 = Ip.parse('2001:db8::3');
+  const ipv4 = Ip.parse('192.168.65.3');
+  const holder = { ...hostAttributes(3), publicIpv6: ipv6 };
+  const { hostId: _, ...flannelHolder } = holder;
+  for (const [attributes, owner, ok] of [
+    [holder, { hostId: 'host-3' }, true],
+    [holder, { hostId: 'host-4', publicIp: ipv4, publicIpv6: ipv6 }, false],
+    [holder, { publicIp: ipv4 }, true],
+    [holder, { publicIpv6: ipv6 }, true],
+    [holder, { publicIp: ipv4.plus(1) }, false],
+    [holder, { publicIpv6: ipv6.plus(1) }, false],
+    [flannelHolder, { hostId: 'host-3' }, false],
+    [flannelHolder, { hostId: 'host-4', publicIpv6: ipv6 }, true],
+  ] satisfies [LeaseAttributes, ReservationOwner, boolean][]) {
+    const world = new World();
+    await world.put('10.5.9.0-24', attributes, 3600);
+    const result = await reserve(world.registry, IPV4, subnet, owner);
+    assert.equal(result.ok, ok, JSON.stringify([attributes, owner]));
+  }
+});
+
+test('a reservation for an IPv6 address is found by the host that has it', async () => {
+  const world = new World();
+  const publicIpv6 = Ip.parse('2001:db8::3');
+  const both = parseLeaseKey('10.5.9.0-24&fd00:5:0:9::-64');
+  assert.ok((await reserve(world.registry, DUAL, both, { publicIpv6 })).ok);
+  const take = async (ip: Ip) => {
+    const attributes = { ...hostAttributes(3), hostId: `host-${ip}`, publicIpv6: ip };
+    const held = await acquire(world.registry, { config: DUAL, attributes }, signal);
+    return held.outcome === 'acquired' && held.origin;
+  };
+  assert.notEqual(await take(publicIpv6.plus(1)), 'reservation');
+  assert.equal(await take(publicIpv6), 'reservation');
+});
 
 test('in a network of both families a reservation may have both', async () => {
   const world = new World();
