@@ -1,7 +1,7 @@
-/** What follows the data plane on a host: former devices go, the firewall is set, and then the subnet file. */
+/** How an overlay is applied: the data plane, then former devices go, the firewall is set, and the subnet file is written. */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { lease, network, OverlayHarness } from '../testing/network/overlay-harness.ts';
+import { config, lease, network, OverlayHarness } from '../testing/network/overlay-harness.ts';
 import type { HostNetwork } from './underlay.ts';
 
 const SUBNET_ENV = [
@@ -134,4 +134,37 @@ test('an underlay without a carrier is a warning while the interface is up', asy
   assert.deepEqual(codes(), ['NO_CARRIER']);
   harness.overlay.setNetwork({ ...rest, links });
   assert.deepEqual(codes(), []);
+});
+
+test('the data plane is applied once for each change, and not at all before there is something to apply', async t => {
+  const harness = await run(t);
+  const rounds = async () => {
+    await harness.clock.advance(60_000);
+    const { rounds } = harness;
+    harness.rounds = 0;
+    return rounds;
+  };
+  assert.equal(await rounds(), 0);
+  harness.start();
+  assert.equal(await rounds(), 1);
+  harness.overlay.changePeers([lease('10.3.8.0-24')], []);
+  assert.equal(await rounds(), 1);
+  const device = (vni: number) => ({ name: `flannel.${vni}`, kind: 'vxlan', inSync: true }) as const;
+  harness.links = [device(88), device(89)];
+  harness.overlay.setConfig(config(89));
+  assert.equal(await rounds(), 3, 'another device is prepared, handed over to, and alone');
+});
+
+test('a kernel that does not answer is a condition, and tried again until it does', async t => {
+  const harness = await run(t);
+  const reason = () => harness.health.conditions().find(({ name }) => name === 'dataplane')?.reason;
+  const { applyDataPlane } = harness;
+  harness.applyDataPlane = () => Promise.reject(new Error('timed out'));
+  harness.start();
+  await harness.clock.advance(10_000);
+  assert.equal(reason(), 'the kernel does not answer: timed out');
+  assert.ok(harness.rounds > 3 && harness.rounds < 8, `${harness.rounds} tries in ten seconds`);
+  harness.applyDataPlane = applyDataPlane;
+  await harness.clock.advance(30_000);
+  assert.equal(reason(), undefined);
 });

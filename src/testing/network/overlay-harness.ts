@@ -114,6 +114,9 @@ export class OverlayHarness {
   readonly sysctls = new Map<string, string>();
   /** The desired firewall and the text of the subnet file, as they were set one after the other. */
   readonly rules: (DesiredFirewall | string)[] = [];
+  /** How often the data plane was to be applied, and what the kernel makes of it. */
+  rounds = 0;
+  applyDataPlane: () => Promise<ApplyResult> = async () => IN_SYNC;
   /** What the firewall makes of the next desired state. */
   applyFirewall: () => Promise<unknown> = async () => undefined;
   /** How the writing of the subnet file went. */
@@ -224,7 +227,12 @@ export class OverlayHarness {
         note(`peers: ${Array.from(peers, ({ key, paths }) => `${key} ${paths[0]?.link}`).join(', ')}`),
       setPeer: ({ key, paths }) => note(`peer: ${key} ${paths[0]?.link}`),
       removePeer: key => note(`gone: ${key}`),
-      apply: async () => IN_SYNC,
+      apply: async () => {
+        this.rounds++;
+        const result = await this.applyDataPlane();
+        this.round();
+        return result;
+      },
       report: () => ({
         inSync: true,
         wanted: 9,
