@@ -104,10 +104,20 @@ describe('a client of the agent', () => {
     answer = (request, response) => {
       asked.push(`${request.method} ${request.url}`);
       const resynced = { inSync: false, writes: 1, failures: ['route 10.3.9.0/24: no such device'] };
-      response.end(JSON.stringify(request.url === '/v1/resync' ? resynced : status()));
+      const body = JSON.stringify(request.url === '/v1/resync' ? resynced : status());
+      // Whoever does not wait for the answer has asked for the status by then.
+      setImmediate(() => {
+        asked.push(`answer to ${request.url}`);
+        response.end(body);
+      });
     };
     const { err, exit } = await tulle(t, 'status', '--resync', '--socket', socket);
-    assert.deepEqual(asked, ['POST /v1/resync', 'GET /v1/status']);
+    assert.deepEqual(asked, [
+      'POST /v1/resync',
+      'answer to /v1/resync',
+      'GET /v1/status',
+      'answer to /v1/status',
+    ]);
     assert.equal(err, 'tulle: warning: route 10.3.9.0/24: no such device\n');
     assert.equal(exit, 0);
     answer = (request, response) => {
@@ -191,6 +201,17 @@ describe('a client of the agent', () => {
     const followed = await tulle(t, 'events', '--follow', '--last', '0', '--json', '--socket', socket);
     assert.match(followed.out, /^\{"id":3.*\n$/);
     assert.deepEqual(asked, ['/v1/events?after=0', '/v1/events?follow=true&after=1']);
+    const other = await tulle(
+      t,
+      'events',
+      '--follow',
+      '--type',
+      'lease-acquired',
+      '--json',
+      '--socket',
+      socket,
+    );
+    assert.match(other.out, /^\{"id":1.*\n$/);
   });
 
   test('status --peer tells why one peer does not work', async t => {

@@ -104,6 +104,19 @@ Where to look next:
     assert.doesNotMatch(text, /Where to look on/);
   });
 
+  test('shows the newest of its events, those about several peers too', () => {
+    const events = [1, 2, 3, 4, 5, 6, 7].map(id => ({
+      id,
+      time: '2026-01-02T05:00:00.000Z',
+      severity: 'info' as const,
+      type: 'peer-changed',
+      text: `event ${id}`,
+      fields: id === 6 ? { keys: ['another', healthyPeer.key] } : { peer: healthyPeer.key },
+    }));
+    const text = peerScreen(healthyPeer, document, events, now);
+    assert.deepEqual(text.match(/event \d/g), ['event 3', 'event 4', 'event 5', 'event 6', 'event 7']);
+  });
+
   test('I2: acquits no host that has a condition or a warning', () => {
     const since = '2026-01-02T03:00:00.000Z';
     const reason = 'eth0 has no address';

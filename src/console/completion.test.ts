@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { Argument, Command, Option } from 'commander';
+import { printed } from '../../test/support/output.ts';
 import { completionScript, SHELLS } from './completion.ts';
+import { completionCommand } from './completion-command.ts';
 import { offering } from './offers.ts';
 import { buildProgram } from './program.ts';
 
@@ -88,4 +90,12 @@ test('every script names every command and option, quoted', async () => {
     const quotes = script.replaceAll("'\\''", '').split("'").length - 1;
     assert.equal(quotes % 2, 0, `${shell}: quotes are balanced`);
   }
+});
+
+test('a script gets names a line each, and a person who names no shell the shells there are', async t => {
+  const command = () => completionCommand(program, async offer => [`${offer}-1`, `${offer}-2`]);
+  const run = (...argv: string[]) => printed(t, () => command().parseAsync(argv, { from: 'user' }));
+  assert.equal((await run('--offer', 'hosts')).out, 'hosts-1\nhosts-2\n');
+  assert.match((await run('fish')).out, /^# fish completion for tulle/);
+  await assert.rejects(run(), { code: 'USAGE', hint: `give one of ${SHELLS.join(', ')}` });
 });

@@ -31,6 +31,19 @@ test('a line is JSON with level, time and message', () => {
   assert.equal(new Date(String(line?.['time'])).toISOString(), line?.['time']);
 });
 
+test('-v 1 also logs what led to a change', () => {
+  let text = '';
+  const output = new LogOutput(printableLines, bytes => {
+    text += Buffer.from(bytes).toString();
+    return bytes.length;
+  });
+  logTo(output, 1).debug({}, 'why');
+  assert.deepEqual(
+    lines(text).map(({ level, msg }) => [level, msg]),
+    [['debug', 'why']],
+  );
+});
+
 test('what there is no room for is lost, counted, and told when there is room again', () => {
   const { disk, log } = setUp(0);
   for (let index = 0; index < 3; index++) log.info({ index }, 'lost');

@@ -13,7 +13,10 @@ test('durations have at most two units', () => {
     [59_999, '59.9 s'],
     [60_000, '1 min'],
     [250_400, '4 min 10 s'],
+    [3_599_999, '59 min 59 s'],
+    [3_600_000, '1 h'],
     [7_380_000, '2 h 3 min'],
+    [86_400_000, '1 d'],
     [86_400_000 * 5 + 7_200_000, '5 d 2 h'],
   ] as const) {
     assert.equal(formatDuration(ms), text);

@@ -33,6 +33,21 @@ test('output that does not fit on the disk is a failure with a reason', t => {
   assert.equal(status, 1);
 });
 
+test('a reader that has seen enough is no failure', async () => {
+  const program = `
+    import { print } from ${JSON.stringify(import.meta.resolve('./output.ts'))};
+    import { runProgram } from ${JSON.stringify(import.meta.resolve('./program.ts'))};
+    await runProgram([], ['--version']);
+    for (let line = 0; line < ${LINES}; line++) print('x'.repeat(99));
+  `;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', program]);
+  const said = child.stderr.setEncoding('utf8').toArray();
+  await within('the first line', once(child.stdout, 'data'));
+  child.stdout.destroy();
+  assert.deepEqual(await within('the process ends', once(child, 'exit')), [0, null]);
+  assert.equal((await said).join(''), '');
+});
+
 test('a command ends as it should when nobody reads its remarks', async () => {
   const main = new URL('../main.ts', import.meta.url).pathname;
   const child = spawn(process.execPath, [main, 'completion', 'no-such-shell'], {

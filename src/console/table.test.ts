@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { ESC_MARK, widestWord, widthOf } from './fold.ts';
+import { ESC_MARK, widestWord, widthOf, wrapTo } from './fold.ts';
 import { formatFacts, formatTable, wrap } from './table.ts';
 
 test('a table aligns its columns by what is seen, not by what colours it', () => {
@@ -126,4 +126,18 @@ test('I1: a cell of a megabyte is cut, and its colour ends with it', () => {
   ]);
   assert.ok(table.length < 3000);
   assert.match(table, /x\.\.\. \(1048576 characters\)$/);
+});
+
+test('in a narrow terminal a text is given room beside its indentation', () => {
+  const words = 'twenty columns are little room for any text';
+  const folded = wrapTo(`${'x'.repeat(12)} ${words}`, 30, 40).split('\n');
+  assert.deepEqual(
+    folded.map(line => line.search(/\S/)),
+    [0, 12],
+  );
+  assert.ok(
+    folded.every(line => line.length <= 40),
+    folded.join('\n'),
+  );
+  assert.deepEqual(wrapTo('more words than fit', 8, 10).split('\n'), ['more words', 'than fit']);
 });
