@@ -1,9 +1,7 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer, type RequestListener } from 'node:http';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import type { RequestListener } from 'node:http';
+import { describe, test } from 'node:test';
+import { serveAsAgent } from '../../test/support/fake-agent.ts';
 import { AgentClient, ApiError } from './client.ts';
 
 const event = (id: number) => ({
@@ -16,24 +14,11 @@ const event = (id: number) => ({
 });
 
 describe('AgentClient', () => {
-  let directory: string;
-  let socketPath: string;
   let handler: RequestListener;
-  const server = createServer((request, response) => handler(request, response));
-
-  before(async () => {
-    directory = mkdtempSync(join(tmpdir(), 'tt-api-'));
-    socketPath = join(directory, 'agent.sock');
-    await new Promise<void>(resolve => server.listen(socketPath, resolve));
-  });
-  after(() => {
-    server.closeAllConnections();
-    server.close();
-    rmSync(directory, { recursive: true });
-  });
+  const socketPath = serveAsAgent((request, response) => handler(request, response));
 
   test('says that no agent runs when there is no socket', async () => {
-    const client = new AgentClient({ socketPath: join(directory, 'none.sock') });
+    const client = new AgentClient({ socketPath: `${socketPath}-none` });
     await assert.rejects(client.status(), { name: 'ApiError', code: 'AGENT_NOT_RUNNING' });
   });
 
@@ -99,10 +84,10 @@ describe('AgentClient', () => {
   });
 
   test('I1: an event that names what a peer has written is one line, whatever ends lines elsewhere', async () => {
-    const told = { ...event(1), text: 'a\u2028b\u2029c\u0085d\re' };
-    handler = (_, response) => void response.end(`${JSON.stringify(told)}\n`);
+    const sent = { ...event(1), text: 'a\u2028b\u2029c\u0085d\re' };
+    handler = (_, response) => void response.end(`${JSON.stringify(sent)}\n`);
     const [read] = await Array.fromAsync(new AgentClient({ socketPath }).events());
-    assert.equal(read?.text, told.text);
+    assert.equal(read?.text, sent.text);
   });
 
   test('follows an agent on which nothing happens for longer than one answer may take', async () => {

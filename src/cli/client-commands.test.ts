@@ -1,10 +1,8 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer, type RequestListener } from 'node:http';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import type { RequestListener } from 'node:http';
 import process from 'node:process';
-import { after, before, describe, type TestContext, test } from 'node:test';
+import { describe, type TestContext, test } from 'node:test';
+import { serveAsAgent } from '../../test/support/fake-agent.ts';
 import { printed } from '../../test/support/output.ts';
 import { healthyPeer, status, T0 } from '../../test/support/status.ts';
 import { type CommandEntry, runProgram } from '../console/program.ts';
@@ -29,21 +27,8 @@ const EVENTS = [
 ];
 
 describe('a client of the agent', () => {
-  let directory: string;
-  let socket: string;
   let answer: RequestListener;
-  const server = createServer((request, response) => answer(request, response));
-
-  before(async () => {
-    directory = mkdtempSync(join(tmpdir(), 'tt-cli-'));
-    socket = join(directory, 'agent.sock');
-    await new Promise<void>(resolve => server.listen(socket, resolve));
-  });
-  after(() => {
-    server.closeAllConnections();
-    server.close();
-    rmSync(directory, { recursive: true });
-  });
+  const socket = serveAsAgent((request, response) => answer(request, response));
 
   const tulle = async (t: TestContext, ...argv: string[]) => {
     const { result, out, err } = await printed(t, () => runProgram(COMMANDS, argv));
@@ -67,7 +52,7 @@ describe('a client of the agent', () => {
   test('status of a host that is not ready ends with 3, and without an agent with 4', async t => {
     answerStatus({ agent: { state: 'waiting', reason: 'no lease', since: T0, ready: false } });
     assert.equal((await tulle(t, 'status', '--socket', socket)).exit, 3);
-    const missing = await tulle(t, 'status', '--socket', join(directory, 'none'));
+    const missing = await tulle(t, 'status', '--socket', `${socket}-none`);
     assert.equal(missing.exit, 4);
     assert.match(missing.err, /^tulle: error: no agent listens at .*\nhint: .*\n$/);
   });

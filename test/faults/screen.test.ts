@@ -1,14 +1,15 @@
 /** What reaches the terminal of a person: commands as they are, on a terminal of 80 columns. */
 import assert from 'node:assert/strict';
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:http';
+import { createServer, type RequestListener } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
-import { after, before, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { TULLE } from '../../src/lab/host.ts';
 import { run } from '../../src/sys/process.ts';
 import { needsRoot } from '../support/capabilities.ts';
+import { serveAsAgent } from '../support/fake-agent.ts';
 import { healthyPeer, status, T0 } from '../support/status.ts';
 import { onTerminal, withoutColour } from '../support/terminal.ts';
 import { TulleStore } from '../support/tulle-store.ts';
@@ -23,10 +24,17 @@ function assertHarmless(text: string): void {
   assert.doesNotMatch(text, /^READY/m);
 }
 
+/** What an agent answers to its clients: its status, one event, and a refusal of every command. */
+const answers =
+  (parts: { readonly status: object; readonly event: object; readonly refusal: object }): RequestListener =>
+  (request, response) => {
+    if (request.method === 'POST') response.writeHead(500).end(JSON.stringify(parts.refusal));
+    else if (request.url?.startsWith('/v1/events') === true) response.end(`${JSON.stringify(parts.event)}\n`);
+    else response.end(JSON.stringify(parts.status));
+  };
+
 describe('I1: text from outside is escaped', () => {
-  let directory: string;
-  let socket: string;
-  const refused = { code: 'X', message: `no: ${HOSTILE}`, hint: HOSTILE };
+  const refusal = { code: 'X', message: `no: ${HOSTILE}`, hint: HOSTILE };
   const event = {
     id: 1,
     time: T0,
@@ -35,21 +43,7 @@ describe('I1: text from outside is escaped', () => {
     text: HOSTILE,
     fields: { key: HOSTILE },
   };
-  const server = createServer((request, response) => {
-    if (request.method === 'POST') response.writeHead(500).end(JSON.stringify(refused));
-    else if (request.url?.startsWith('/v1/events') === true) response.end(`${JSON.stringify(event)}\n`);
-    else response.end(JSON.stringify(hostileStatus()));
-  });
-  before(async () => {
-    directory = mkdtempSync(join(tmpdir(), 'tt-screen-'));
-    socket = join(directory, 'agent.sock');
-    await new Promise<void>(resolve => server.listen(socket, resolve));
-  });
-  after(() => {
-    server.closeAllConnections();
-    server.close();
-    rmSync(directory, { recursive: true });
-  });
+  const socket = serveAsAgent(answers({ status: hostileStatus(), event, refusal }));
   const tulle = (...args: string[]) => onTerminal(TULLE, [...args, '--socket', socket]);
 
   for (const [where, ...args] of [
@@ -108,25 +102,8 @@ describe('I7: on a terminal of 80 columns, and of its width', () => {
     text: `${sentence}: ${sentence}`,
     fields: {},
   };
-  const refused = { code: 'X', message: `${sentence}: ${sentence}`, hint: sentence };
-
-  let directory: string;
-  let socket: string;
-  const server = createServer((request, response) => {
-    if (request.method === 'POST') response.writeHead(500).end(JSON.stringify(refused));
-    else if (request.url?.startsWith('/v1/events') === true) response.end(`${JSON.stringify(event)}\n`);
-    else response.end(JSON.stringify(status({ peers, warnings: [warning] })));
-  });
-  before(async () => {
-    directory = mkdtempSync(join(tmpdir(), 'tt-width-'));
-    socket = join(directory, 'agent.sock');
-    await new Promise<void>(resolve => server.listen(socket, resolve));
-  });
-  after(() => {
-    server.closeAllConnections();
-    server.close();
-    rmSync(directory, { recursive: true });
-  });
+  const refusal = { code: 'X', message: `${sentence}: ${sentence}`, hint: sentence };
+  const socket = serveAsAgent(answers({ status: status({ peers, warnings: [warning] }), event, refusal }));
 
   for (const words of [
     ['status'],

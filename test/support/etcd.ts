@@ -97,7 +97,7 @@ export class Etcd implements StoreServer {
 
   /** etcdctl's output; `args` begin with further flags, such as those of TLS. */
   ctl(...args: string[]): Promise<string> {
-    return etcdctl(this.url, args, this.#options.caFile);
+    return etcdctl(this.url, args, { caFile: this.#options.caFile });
   }
 
   /** Ends the member at once, as a crash does. */

@@ -38,6 +38,21 @@ export function flannelAttributes(number: number): LeaseAttributes {
   return attributes;
 }
 
+/** Names below `subnets` that are no lease keys, as flannel's own tests have them (pkg/subnet/subnet_test.go). */
+export const KEYS_FLANNEL_REJECTS = [
+  '10',
+  '10.12.13.0',
+  '10.12.13-24',
+  '10.12.13.300-24',
+  '10.12.13.0-24hi',
+  '&2001::-56',
+  '10.12.13.0-24&:12:13:-56',
+  '10.12.13.0-24&20011::-56',
+  '10.12.13.0-24&2001-56',
+  '10.12.13.0-24&2001::',
+  '10.12.13.0-24&2001::-56hi',
+] as const;
+
 export const encodeText = (text: string) => new TextEncoder().encode(text);
 
 export class World {

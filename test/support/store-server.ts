@@ -19,16 +19,27 @@ export interface StoreServer extends AsyncDisposable {
   resume(): void;
 }
 
+interface EtcdctlOptions {
+  /** Authority of the server's certificate, when it has one. */
+  readonly caFile?: string | undefined;
+  /** Standard input. */
+  readonly input?: string;
+}
+
 /**
  * Runs etcdctl against a server. Without TLS the endpoint is bare: etcdctl 3.4 sends the whole of `http://HOST:PORT`
  * as `:authority` in some commands, which HTTP/2 does not allow (docs/reference/store-etcdctl.md).
- * @param caFile whom to trust, when the server has a certificate
  */
-export async function etcdctl(url: string, args: readonly string[], caFile?: string): Promise<string> {
+export async function etcdctl(
+  url: string,
+  args: readonly string[],
+  { caFile, input = '' }: EtcdctlOptions = {},
+): Promise<string> {
   const trust = caFile === undefined ? {} : { ETCDCTL_CACERT: caFile };
   const endpoint = url.replace(/^http:\/\//, '');
   const { stdout } = await run('etcdctl', [`--endpoints=${endpoint}`, '--command-timeout=10s', ...args], {
     env: { PATH: process.env['PATH'], ETCDCTL_API: '3', ...trust },
+    input,
   });
   return stdout;
 }

@@ -89,7 +89,7 @@ export class TulleStore implements StoreServer {
   }
 
   ctl(...args: string[]): Promise<string> {
-    return etcdctl(this.url, args, this.#options.caFile);
+    return etcdctl(this.url, args, { caFile: this.#options.caFile });
   }
 
   pause(): void {

@@ -4,10 +4,10 @@ import { execFile } from 'node:child_process';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import process from 'node:process';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { Etcd, needsEtcd } from '../support/etcd.ts';
+import { etcdctl } from '../support/store-server.ts';
 import { TulleStore } from '../support/tulle-store.ts';
 
 const run = promisify(execFile);
@@ -15,15 +15,8 @@ const TULLE = join(import.meta.dirname, '../../bin/tulle');
 
 const tulle = async (...args: string[]) => (await run(TULLE, ['store', ...args])).stdout;
 
-const ctl = async (url: string, ...args: string[]) =>
-  (
-    await run('etcdctl', [`--endpoints=${url}`, '--command-timeout=10s', ...args], {
-      env: { PATH: process.env['PATH'], ETCDCTL_API: '3' },
-    })
-  ).stdout;
-
 async function withDirectory(body: (directory: string) => Promise<void>): Promise<void> {
-  const directory = await mkdtemp(join(tmpdir(), 'tulle-care-'));
+  const directory = await mkdtemp(join(tmpdir(), 'tulle-maintenance-'));
   try {
     await body(directory);
   } finally {
@@ -34,12 +27,12 @@ async function withDirectory(body: (directory: string) => Promise<void>): Promis
 test('a snapshot of ours and one of etcdctl are both restored', needsEtcd, () =>
   withDirectory(async directory => {
     await using store = await TulleStore.start();
-    await ctl(store.url, 'put', 'a', '1');
-    await ctl(store.url, 'put', 'b', '2');
+    await store.ctl('put', 'a', '1');
+    await store.ctl('put', 'b', '2');
     const [ours, theirs] = [join(directory, 'ours'), join(directory, 'theirs')];
     await tulle('snapshot', ours, `--endpoints=${store.url}`);
-    await ctl(store.url, 'snapshot', 'save', theirs);
-    await ctl(store.url, 'put', 'a', 'later');
+    await store.ctl('snapshot', 'save', theirs);
+    await store.ctl('put', 'a', 'later');
     await store.stop();
     for (const [index, snapshot] of [ours, theirs].entries()) {
       await using again = await TulleStore.start();
@@ -52,7 +45,7 @@ test('a snapshot of ours and one of etcdctl are both restored', needsEtcd, () =>
         `nothing else is left by restore ${index}`,
       );
       await again.restart();
-      assert.equal(await ctl(again.url, 'get', '', '--prefix', '--print-value-only'), '1\n2\n');
+      assert.equal(await again.ctl('get', '', '--prefix', '--print-value-only'), '1\n2\n');
     }
   }),
 );
@@ -70,9 +63,9 @@ test('everything moves to etcd, leases with the time they have left', needsEtcd,
       await txn(store.url, puts);
     }
   }
-  const granted = await ctl(store.url, 'lease', 'grant', '500');
+  const granted = await store.ctl('lease', 'grant', '500');
   const [, lease = ''] = /lease ([0-9a-f]+)/.exec(granted) ?? [];
-  await ctl(store.url, 'put', `--lease=${lease}`, 'leased', 'x');
+  await store.ctl('put', `--lease=${lease}`, 'leased', 'x');
 
   const lines = (await tulle('export', `--endpoints=${store.url}`)).trim().split('\n');
   assert.equal(lines.length, 251);
@@ -84,32 +77,28 @@ test('everything moves to etcd, leases with the time they have left', needsEtcd,
   await tulle('export', `--endpoints=${store.url}`, `--to=${etcd.url}`);
   await tulle('export', `--endpoints=${store.url}`, `--to=${etcd.url}`);
   const everything = ['get', '', '--prefix'];
-  assert.equal(await etcd.ctl(...everything), await ctl(store.url, ...everything));
+  assert.equal(await etcd.ctl(...everything), await store.ctl(...everything));
   const ttl = await etcd.ctl('lease', 'timetolive', lease, '--keys');
   assert.match(ttl, /granted with TTL\((4\d\d|500)s\), remaining\(\d+s\), attached keys\(\[leased\]\)/);
 });
 
 async function txn(url: string, puts: readonly string[]): Promise<void> {
-  const child = run('etcdctl', [`--endpoints=${url}`, 'txn'], {
-    env: { PATH: process.env['PATH'], ETCDCTL_API: '3' },
-  });
-  child.child.stdin?.end(`\n${puts.join('\n')}\n\n\n`);
-  assert.match((await child).stdout, /SUCCESS/);
+  assert.match(await etcdctl(url, ['txn'], { input: `\n${puts.join('\n')}\n\n\n` }), /SUCCESS/);
 }
 
 test('keys, leases, users and alarms survive SIGTERM and SIGKILL', needsEtcd, async () => {
   await using store = await TulleStore.start();
-  await ctl(store.url, 'put', 'k', 'v');
-  const [, lease = ''] = /lease ([0-9a-f]+)/.exec(await ctl(store.url, 'lease', 'grant', '600')) ?? [];
-  await ctl(store.url, 'put', `--lease=${lease}`, 'leased', 'x');
-  await ctl(store.url, 'user', 'add', 'ann:secret');
-  const before = await ctl(store.url, 'get', '', '--prefix', '-w', 'json');
+  await store.ctl('put', 'k', 'v');
+  const [, lease = ''] = /lease ([0-9a-f]+)/.exec(await store.ctl('lease', 'grant', '600')) ?? [];
+  await store.ctl('put', `--lease=${lease}`, 'leased', 'x');
+  await store.ctl('user', 'add', 'ann:secret');
+  const before = await store.ctl('get', '', '--prefix', '-w', 'json');
   for (const end of ['stop', 'kill'] as const) {
     await store[end]();
     await store.restart();
-    assert.equal(await ctl(store.url, 'get', '', '--prefix', '-w', 'json'), before, `after ${end}`);
-    assert.match(await ctl(store.url, 'lease', 'timetolive', lease), /remaining\((5[5-9]\d|600)s\)/);
-    assert.equal(await ctl(store.url, 'user', 'list'), 'ann\n');
+    assert.equal(await store.ctl('get', '', '--prefix', '-w', 'json'), before, `after ${end}`);
+    assert.match(await store.ctl('lease', 'timetolive', lease), /remaining\((5[5-9]\d|600)s\)/);
+    assert.equal(await store.ctl('user', 'list'), 'ann\n');
   }
   await assert.rejects(tulle(`--data-dir=${store.directory}`, '--listen-client-urls=http://127.0.0.1:0'), {
     stderr: /is open in another process/,
