@@ -22,6 +22,10 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     may: ['base', 'sys'],
     why: 'speaks netlink; does not know what Tulle wants from the kernel',
   },
+  probe: {
+    may: ['base', 'sys'],
+    why: 'sends a packet and says what came back; does not know what that means for a network',
+  },
   ownership: {
     may: ['base', 'netlink'],
     why: 'the one rule that says whose a thing on this host is',

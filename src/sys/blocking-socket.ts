@@ -2,13 +2,11 @@
  * TCP and UDP sockets that block, for programs that do nothing but move bytes through one: a load generator spends its
  * time in the kernel, and an event loop in between would be what is measured. Every wait is bounded.
  */
-import { endianness } from 'node:os';
-import { Ip } from '../base/ip.ts';
 import { SysError } from './errors.ts';
 import { accept, bind, close, connect, listen, recv, send, setsockopt, setTimeval, socket } from './libc.ts';
+import { ADDRESS_FAMILIES, type Endpoint, sockaddrOf } from './sockaddr.ts';
 
-/** include/linux/socket.h and include/linux/net.h. */
-const FAMILIES = { ipv4: 2, ipv6: 10 } as const;
+/** SOCK_STREAM and SOCK_DGRAM, include/linux/net.h. */
 const TYPES = { tcp: 1, udp: 2 } as const;
 
 /** include/uapi/asm-generic/socket.h, include/uapi/linux/tcp.h. */
@@ -21,14 +19,8 @@ const IPPROTO_TCP = 6;
 const TCP_NODELAY = 1;
 
 const ECONNREFUSED = 111;
-const HOST_IS_LITTLE = endianness() === 'LE';
 
 export type Transport = keyof typeof TYPES;
-
-export interface Endpoint {
-  readonly ip: Ip;
-  readonly port: number;
-}
 
 export class BlockingSocket implements Disposable {
   readonly #fd: number;
@@ -56,7 +48,7 @@ export class BlockingSocket implements Disposable {
   }
 
   static #open(transport: Transport, { ip }: Endpoint, patience: number, prepare: (fd: number) => void) {
-    const fd = socket(FAMILIES[ip.family], TYPES[transport], 0);
+    const fd = socket(ADDRESS_FAMILIES[ip.family], TYPES[transport], 0);
     try {
       const opened = new BlockingSocket(fd);
       opened.patience = patience;
@@ -101,15 +93,4 @@ export class BlockingSocket implements Disposable {
   [Symbol.dispose](): void {
     close(this.#fd);
   }
-}
-
-/** struct sockaddr_in and sockaddr_in6: include/uapi/linux/in.h, in6.h. */
-function sockaddrOf({ ip, port }: Endpoint): Uint8Array {
-  const isIpv4 = ip.family === 'ipv4';
-  const bytes = new Uint8Array(isIpv4 ? 16 : 28);
-  const view = new DataView(bytes.buffer);
-  view.setUint16(0, FAMILIES[ip.family], HOST_IS_LITTLE);
-  view.setUint16(2, port);
-  bytes.set(ip.bytes, isIpv4 ? 4 : 8);
-  return bytes;
 }

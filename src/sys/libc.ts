@@ -59,6 +59,12 @@ const raw = {
   accept4: c.func('int accept4(int, void *, void *, int)') as Call<[number, null, null, number]>,
   send: c.func('intptr_t send(int, const void *, size_t, int)') as Call<[number, Uint8Array, number, number]>,
   recv: c.func('intptr_t recv(int, void *, size_t, int)') as Call<[number, Uint8Array, number, number]>,
+  sendto: c.func('intptr_t sendto(int, const void *, size_t, int, const void *, uint32_t)') as Call<
+    [number, Uint8Array, number, number, Uint8Array, number]
+  >,
+  recvfrom: c.func('intptr_t recvfrom(int, void *, size_t, int, void *, void *)') as Call<
+    [number, Uint8Array, number, number, Uint8Array, Uint32Array]
+  >,
   close: c.func('int close(int)') as Call<[number]>,
   setns: c.func('int setns(int, int)') as Call<[number, number]>,
   unshare: c.func('int unshare(int)') as Call<[number]>,
@@ -108,6 +114,11 @@ export function setsockopt(fd: number, level: number, option: number, value: num
   check('setsockopt', raw.setsockopt(fd, level, option, bytes, bytes.byteLength));
 }
 
+/** An option whose value is neither an int nor a time: SO_BINDTODEVICE. */
+export function setsockoptBytes(fd: number, level: number, option: number, value: Uint8Array): void {
+  check('setsockopt', raw.setsockopt(fd, level, option, value, value.byteLength));
+}
+
 /** An option whose value is a time: SO_RCVTIMEO, SO_SNDTIMEO. @param milliseconds 0 for no limit */
 export function setTimeval(fd: number, level: number, option: number, milliseconds: number): void {
   const value = { seconds: Math.floor(milliseconds / 1000), microseconds: (milliseconds % 1000) * 1000 };
@@ -145,6 +156,17 @@ export function send(fd: number, bytes: Uint8Array, flags = 0): number | undefin
 /** Bytes received; undefined when there is nothing. With MSG_TRUNC the real length, which may exceed `buffer`. */
 export function recv(fd: number, buffer: Uint8Array, flags = 0): number | undefined {
   return transferred('recv', raw.recv(fd, buffer, buffer.byteLength, flags));
+}
+
+/** Bytes sent; undefined when the socket's buffer is full. @param address a struct sockaddr of any family. */
+export function sendto(fd: number, bytes: Uint8Array, address: Uint8Array): number | undefined {
+  return transferred('sendto', raw.sendto(fd, bytes, bytes.byteLength, 0, address, address.byteLength));
+}
+
+/** Bytes received; undefined when there is nothing. @param address filled with the struct sockaddr of the sender. */
+export function recvfrom(fd: number, buffer: Uint8Array, address: Uint8Array): number | undefined {
+  const length = Uint32Array.of(address.byteLength);
+  return transferred('recvfrom', raw.recvfrom(fd, buffer, buffer.byteLength, 0, address, length));
 }
 
 export function close(fd: number): void {
