@@ -25,15 +25,15 @@ const desired = (network: string): DesiredFirewall => ({
 });
 
 /** A host whose iptables agrees to everything and changes nothing, and that has no nft. */
-function stubborn() {
+function stubborn({ saved = EMPTY, restores = 0 } = {}) {
   const started: string[] = [];
   const run: RunProgram = async (program, _args, options) => {
     if (program === 'nft') throw Object.assign(new Error('no such program'), { code: 'ENOENT' });
     const [network = ''] = /10\.\d+\.0\.0\/16/.exec(String(options?.input ?? '')) ?? [];
     started.push(`${program} ${network}`.trim());
     await setImmediate();
-    const stdout = program.endsWith('-save') ? EMPTY : 'iptables v1.8.9 (nf_tables)\n';
-    return { status: 0, stdout, stderr: '' };
+    const stdout = program.endsWith('-save') ? saved : 'iptables v1.8.9 (nf_tables)\n';
+    return { status: program.endsWith('-restore') ? restores : 0, stdout, stderr: '' };
   };
   return { started, firewall: new Firewall({ log: recordingLogger(), run }) };
 }
@@ -73,4 +73,31 @@ test('a change of the rules that comes while they are compared is not missed', a
   started.length = 0;
   await firewall.apply(nothing);
   assert.deepEqual(started, [], 'until then nothing is compared again');
+});
+
+const LEFT = EMPTY.replace(
+  'COMMIT',
+  ':FLANNEL-POSTRTG - [0:0]\n-A POSTROUTING -j FLANNEL-POSTRTG\n-A FLANNEL-POSTRTG -s 10.3.0.0/16 -j MASQUERADE\nCOMMIT',
+);
+
+test('after a cleanup the same rules are compared again', async () => {
+  const { started, firewall } = stubborn();
+  const nothing = { ...desired('10.3.0.0/16'), masquerade: false, forward: false };
+  await firewall.apply(nothing);
+  assert.deepEqual(await firewall.cleanup({ networks: [Prefix.parse('10.3.0.0/16')], dryRun: false }), []);
+  started.length = 0;
+  await firewall.apply(nothing);
+  assert.notDeepEqual(started, []);
+});
+
+test('a cleanup that a program refuses fails, and one that is only shown starts no such program', async () => {
+  const options = { networks: [Prefix.parse('10.3.0.0/16')], dryRun: false };
+  const refusing = stubborn({ saved: LEFT, restores: 1 });
+  await assert.rejects(refusing.firewall.cleanup(options), { code: 'REFUSED' });
+  const shown = stubborn({ saved: LEFT, restores: 1 });
+  assert.equal((await shown.firewall.cleanup({ ...options, dryRun: true })).length > 0, true);
+  assert.deepEqual(
+    shown.started.filter(program => program.includes('-restore')),
+    [],
+  );
 });

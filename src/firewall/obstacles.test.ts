@@ -31,9 +31,14 @@ const DESIRED: DesiredFirewall = {
   },
 };
 const { packets } = rulesFor(DESIRED, 'ipv4');
+const IPV6_PACKETS = rulesFor(
+  { ...DESIRED, blocks: [{ network: Prefix.parse('fd03::/48'), subnet: Prefix.parse('fd03:0:0:5::/64') }] },
+  'ipv6',
+).packets;
 
 const match = (left: object, right: unknown, op = '==') => ({ match: { op, left, right } });
 const meta = (key: string) => ({ meta: { key } });
+const ip6 = (field: string) => ({ payload: { protocol: 'ip6', field } });
 const ip = (field: string) => ({ payload: { protocol: 'ip', field } });
 const udpPort = { payload: { protocol: 'udp', field: 'dport' } };
 const block = (addr: string, len: number) => ({ prefix: { addr, len } });
@@ -49,6 +54,7 @@ interface Ruleset {
   readonly rules: readonly (readonly object[])[];
   /** Other objects of the table. */
   readonly also?: readonly object[];
+  readonly concerned?: typeof packets;
 }
 
 function obstaclesOf({
@@ -59,6 +65,7 @@ function obstaclesOf({
   policy = 'accept',
   rules,
   also = [],
+  concerned = packets,
 }: Ruleset) {
   const place = { family, table: 'guard' };
   const listing = {
@@ -68,7 +75,7 @@ function obstaclesOf({
       ...also,
     ],
   };
-  return obstaclesInRuleset(readRuleset(JSON.stringify(listing)), packets, () => ['eth0'], 99);
+  return obstaclesInRuleset(readRuleset(JSON.stringify(listing)), concerned, () => ['eth0'], 99);
 }
 
 const NAMED: readonly (Ruleset & { readonly name: string; readonly drops: RegExp })[] = [
@@ -139,6 +146,54 @@ const NAMED: readonly (Ruleset & { readonly name: string; readonly drops: RegExp
     drops: /packets of other hosts to containers: comment "the end" in chain far$/,
   },
   {
+    name: 'in a chain that a rule jumps to',
+    hook: 'forward',
+    rules: [[match(meta('oifname'), 'docker0'), { jump: { target: 'far' } }]],
+    also: [{ rule: { family: 'inet', table: 'guard', chain: 'far', handle: 9, expr: [DROP] } }],
+    drops: /packets of other hosts to containers: handle 9 in chain far$/,
+  },
+  {
+    name: 'after a chain that lets nothing pass',
+    hook: 'forward',
+    rules: [
+      [{ xt: { type: 'match', name: 'bpf' } }, { jump: { target: 'empty' } }],
+      [match(meta('oifname'), 'docker0'), DROP],
+    ],
+    drops: /packets of other hosts to containers: handle 2$/,
+  },
+  {
+    name: 'of one protocol, by its name',
+    hook: 'input',
+    rules: [[match(ip('protocol'), 'udp'), DROP]],
+    drops: /tunnel packets of peers/,
+  },
+  {
+    name: 'of everything that some hosts have not sent',
+    hook: 'forward',
+    rules: [[match(meta('iifname'), 'flannel.88'), match(ip('saddr'), block('10.3.128.0', 17), '!='), DROP]],
+    drops: /packets of other hosts to containers/,
+  },
+  {
+    name: 'of everything but one protocol from anywhere',
+    hook: 'forward',
+    policy: 'drop',
+    rules: [
+      [
+        match(ip('saddr'), block('0.0.0.0', 0)),
+        match({ payload: { protocol: 'tcp', field: 'dport' } }, 22),
+        ACCEPT,
+      ],
+    ],
+    drops: /its policy is drop/,
+  },
+  {
+    name: 'of IPv6, where that is used',
+    hook: 'forward',
+    rules: [[match(meta('nfproto'), 'ipv6'), match(ip6('saddr'), block('fd03:0:0:5::', 64)), DROP]],
+    concerned: IPV6_PACKETS,
+    drops: /packets of containers to other hosts/,
+  },
+  {
     name: 'of a whole host',
     hook: 'forward',
     rules: [[match(ip('saddr'), '@bad'), DROP]],
@@ -164,6 +219,20 @@ const HARMLESS: readonly (Ruleset & { readonly name: string })[] = [
   },
   { name: 'on another link', hook: 'forward', rules: [[match(meta('iifname'), 'eth1'), DROP]] },
   { name: 'of IPv6', hook: 'forward', rules: [[match(meta('nfproto'), 'ipv6'), DROP]] },
+  {
+    name: 'of IPv4, where that is not used',
+    hook: 'forward',
+    rules: [[match(meta('nfproto'), 'ipv4'), DROP]],
+    concerned: IPV6_PACKETS,
+  },
+  {
+    name: 'of what does not have our mark',
+    hook: 'forward',
+    rules: [
+      [match({ '&': [meta('mark'), 0x10000] }, 0x10000), ACCEPT],
+      [match(meta('iifname'), 'flannel.88'), DROP],
+    ],
+  },
   { name: 'of one container', hook: 'forward', rules: [[match(ip('daddr'), '10.3.5.9'), DROP]] },
   { name: 'of a kind of traffic', hook: 'forward', rules: [[match(meta('l4proto'), 'tcp'), DROP]] },
   {

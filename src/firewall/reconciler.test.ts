@@ -36,7 +36,10 @@ function reconcile(t: TestContext, answers: (FirewallReport | Error)[]) {
     clock,
     log,
     resyncInterval: 5000,
-    changes: signal => changes.consume(signal),
+    async *changes(signal) {
+      yield* changes.consume(signal);
+      if (!signal.aborted) throw new Error('the socket is gone');
+    },
     onRepair: repaired => repairs.push(repaired),
     firewall: {
       markStale: () => void staleMarks++,
@@ -125,5 +128,16 @@ describe('FirewallReconciler', () => {
       ['error: cannot set up the firewall', 'info: the firewall has recovered'],
     );
     assert.equal(reconciler.state.ok, true);
+  });
+
+  test('compares by time once announcements do not come any more, and says why', async t => {
+    const { reconciler, clock, changes, log, asked } = reconcile(t, []);
+    await reconciler.apply(DESIRED);
+    await clock.advance(6000);
+    changes.end();
+    asked.length = 0;
+    await clock.advance(11 * 60_000);
+    assert.ok(asked.length > 10, `${asked.length} comparisons in the minute after the last long wait`);
+    assert.deepEqual(log.records[0]?.fields, { error: 'the socket is gone' });
   });
 });
