@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
 import { test } from 'node:test';
 import { together, untilAborted } from './abort.ts';
 
@@ -50,4 +51,11 @@ test('parts that all end well, or end because they were asked to, are no failure
   );
   stop.abort();
   await waiting;
+});
+
+test('a wait that is over leaves nothing at its signal', async () => {
+  const { signal } = new AbortController();
+  await untilAborted(Promise.resolve(), signal);
+  await untilAborted(Promise.reject(new Error('no')), signal).catch(() => undefined);
+  assert.equal(getEventListeners(signal, 'abort').length, 0);
 });

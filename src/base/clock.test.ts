@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { ManualClock } from '../testing/manual-clock.ts';
@@ -23,6 +24,16 @@ for (const [name, make] of [
       await slept;
       // Timers may fire a fraction of a millisecond early by this clock.
       assert.ok(clock.monotonic() - before > 4);
+    });
+
+    test('a sleep that is over leaves nothing at its signal', async () => {
+      const { clock, advance } = make();
+      const { signal } = new AbortController();
+      const slept = clock.sleep(1, signal);
+      assert.equal(getEventListeners(signal, 'abort').length, 1);
+      await advance(1);
+      await slept;
+      assert.equal(getEventListeners(signal, 'abort').length, 0);
     });
 
     test('an abort ends a sleep with its reason, before or during it', async () => {

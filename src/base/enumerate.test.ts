@@ -5,6 +5,7 @@ import { enumerate } from './enumerate.ts';
 test('names what fits, and counts what does not', () => {
   assert.equal(enumerate([]), '');
   assert.equal(enumerate(['a', 'b']), 'a, b');
+  assert.equal(enumerate(['a', 'b'], 2), 'a, b');
   assert.equal(enumerate(['a', 'b', 'c'], 2), 'a, b and 1 more');
   assert.equal(
     enumerate(Array.from({ length: 5000 }, (_, index) => String(index))),

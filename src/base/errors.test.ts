@@ -27,8 +27,10 @@ test('an error says who it is, its code, what was done and what to do', () => {
   );
 });
 
-test('an error without a cause has no cause property', () => {
-  assert.equal('cause' in new ProbeError('COLD', 'too cold'), false);
+test('an error without a cause has no cause property, and one without a context an empty one', () => {
+  const error = new ProbeError('COLD', 'too cold');
+  assert.equal('cause' in error, false);
+  assert.deepEqual(error.context, {});
 });
 
 test('a configuration error carries every problem and prints each on its own', () => {
