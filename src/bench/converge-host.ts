@@ -63,8 +63,9 @@ export class InProcessHost implements AsyncDisposable {
       sysctls: sysctlsOf(netns),
     });
     const backend = backendOf(world);
-    this.#dataPlane.setHost(backend.host({ ipv4: OWN_SUBNET }));
-    this.#mapper = new PeerMapper(this.#dataPlane, (key, problems) => {
+    const network = this.#dataPlane.network('benchmark');
+    network.setHost(backend.host({ ipv4: OWN_SUBNET }));
+    this.#mapper = new PeerMapper(network, (key, problems) => {
       throw new Error(`the lease ${key} cannot be used: ${problems.join('; ')}`);
     });
     this.#mapper.use(backend);

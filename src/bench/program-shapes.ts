@@ -46,7 +46,8 @@ async function openEngine(world: World): Promise<Shape> {
     logger: silentLogger,
     sysctls: sysctlsOf(netns),
   });
-  dataPlane.setHost({
+  const network = dataPlane.network('benchmark');
+  network.setHost({
     networks: [Prefix.of(OWN_BASE.ip, 8)],
     links: [world.device],
     addresses: [{ link: BENCH_DEVICE, address: OWN_BASE }],
@@ -65,11 +66,11 @@ async function openEngine(world: World): Promise<Shape> {
   };
   return {
     cold(paths) {
-      dataPlane.setPeers(paths.map(peer));
+      network.setPeers(paths.map(peer));
       return applied();
     },
     one(path) {
-      dataPlane.setPeer(peer(path));
+      network.setPeer(peer(path));
       return applied();
     },
     resync: () => applied(dataPlane.resync('benchmark')),

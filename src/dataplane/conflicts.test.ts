@@ -17,14 +17,14 @@ describe('conflicts', () => {
       change.addRoute({ destination: flannels, gateway: flannels.ip, oif: await host.index(), flags: 4 }),
       change.addRoute({ destination: foreign, oif: underlay }),
     ]);
-    host.plane.setPeers([fakePeer(2), fakePeer(3)]);
+    host.network.setPeers([fakePeer(2), fakePeer(3)]);
     const { failures } = await host.plane.apply();
     assert.equal(failures.length, 1);
     assert.match(failures[0] ?? '', /route 10\.3\.3\.0\/24 on link 2 proto boot is in the way$/);
-    assert.equal(host.plane.peerReport('10.3.2.0-24')?.state, 'ok');
+    assert.equal(host.network.peerReport('10.3.2.0-24')?.state, 'ok');
     assert.match(host.show(), /^10\.3\.2\.0\/24 nhid /m);
     assert.match(host.show(), /^10\.3\.3\.0\/24 dev eth0 scope link$/m);
-    host.plane.removePeer('10.3.3.0-24');
+    host.network.removePeer('10.3.3.0-24');
     assert.equal((await host.plane.apply()).inSync, true);
     assert.match(host.show(), /^10\.3\.3\.0\/24 dev eth0 scope link$/m);
   });
@@ -36,7 +36,7 @@ describe('conflicts', () => {
     await host.others.apply([change.addRoute({ destination, oif: underlay })]);
     assert.match((await host.begin(PEERS)).failures.join(), /is in the way$/);
     await host.pass(300_000);
-    assert.match(host.plane.peerReport('10.3.2.0-24')?.reason ?? '', /is in the way$/);
+    assert.match(host.network.peerReport('10.3.2.0-24')?.reason ?? '', /is in the way$/);
     await host.others.apply([change.deleteRoute({ destination })]);
     await host.pass(100);
     assert.equal(host.show(), WORLD);
@@ -70,9 +70,9 @@ describe('conflicts', () => {
     };
     await taken();
     // While it is needed, and no announcement of it arrives.
-    host.plane.removePeer('10.3.2.0-24');
+    host.network.removePeer('10.3.2.0-24');
     await host.plane.apply();
-    host.plane.setPeer(fakePeer(2));
+    host.network.setPeer(fakePeer(2));
     await host.plane.apply();
     await taken();
   });
@@ -103,13 +103,13 @@ describe('conflicts', () => {
     const newer = fakePeer(2, { mac: '02:00:00:00:01:01', underlayIp: '192.168.65.109', revision: 7n });
     // The MAC of peer 1 and the subnet of peer 2.
     await host.begin([...PEERS, { ...newer, key: 'newer' }]);
-    assert.match(host.plane.peerReport('10.3.1.0-24')?.reason ?? '', /claimed by newer too/);
-    assert.match(host.plane.peerReport('10.3.2.0-24')?.reason ?? '', /claimed by newer too/);
-    assert.equal(host.plane.peerReport('newer')?.state, 'ok');
-    host.plane.setPeer(fakePeer(1, { revision: 8n }));
+    assert.match(host.network.peerReport('10.3.1.0-24')?.reason ?? '', /claimed by newer too/);
+    assert.match(host.network.peerReport('10.3.2.0-24')?.reason ?? '', /claimed by newer too/);
+    assert.equal(host.network.peerReport('newer')?.state, 'ok');
+    host.network.setPeer(fakePeer(1, { revision: 8n }));
     await host.plane.apply();
-    assert.equal(host.plane.peerReport('10.3.1.0-24')?.state, 'ok');
-    host.plane.removePeer('newer');
+    assert.equal(host.network.peerReport('10.3.1.0-24')?.state, 'ok');
+    host.network.removePeer('newer');
     await host.plane.apply();
     assert.equal(host.show(), WORLD);
   });
@@ -118,10 +118,10 @@ describe('conflicts', () => {
     await using host = new FakeHost();
     const inner = fakePath(9, Prefix.parse('10.3.1.128/25'));
     await host.begin([...PEERS, { key: 'inner', revision: 1n, paths: [inner] }]);
-    assert.equal(host.plane.peerReport('inner')?.state, 'ok');
-    host.plane.removePeer('10.3.1.0-24');
+    assert.equal(host.network.peerReport('inner')?.state, 'ok');
+    host.network.removePeer('10.3.1.0-24');
     await host.plane.apply();
-    assert.equal(host.plane.peerReport('inner')?.state, 'ok');
+    assert.equal(host.network.peerReport('inner')?.state, 'ok');
     assert.match(host.show(), /^10\.3\.1\.128\/25 nhid/m);
     assert.doesNotMatch(host.show(), /^10\.3\.1\.0\/24/m);
   });

@@ -9,7 +9,8 @@ import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
 import type { Desired, DesiredHost, DesiredPeer } from './desired.ts';
-import type { ApplyResult, DataPlaneReport, PeerReport, Repair } from './report.ts';
+import type { ApplyResult, DataPlaneReport, NetworkReport, PeerReport, Repair } from './report.ts';
+import type { TableStores } from './tables/store.ts';
 
 /** Files below /proc/sys of one network namespace. */
 export interface SysctlFiles {
@@ -33,6 +34,8 @@ export interface DataPlaneOptions {
    * whether settings of the kernel (sysctls) may have changed since the last one.
    */
   readonly onRound?: (result: ApplyResult, settingsChanged: boolean) => void;
+  /** Tables that are not the kernel's rtnetlink, by kind of entry. A kind without one cannot be programmed. */
+  readonly stores?: TableStores;
   /** `auto` asks the kernel once; `never` programs plain routes, as on kernels before 5.3. */
   readonly nexthopObjects?: 'auto' | 'never';
   /** Milliseconds between full comparisons when nothing calls for one, spread over [1/2, 1) of it: 10 minutes. */
@@ -41,8 +44,11 @@ export interface DataPlaneOptions {
   readonly random?: () => number;
 }
 
-export interface DataPlane extends AsyncDisposable {
-  /** States the whole world: `setHost` and `setPeers`. */
+/** What one network wants of the host: an overlay, a tunnel, an L2 segment. */
+export interface NetworkScope {
+  readonly name: string;
+
+  /** States everything: `setHost` and `setPeers`. */
   set(desired: Desired): void;
 
   /** States this host's half. A link that was desired before and is no more is deleted. */
@@ -58,8 +64,30 @@ export interface DataPlane extends AsyncDisposable {
   removePeer(key: string): void;
 
   /**
-   * Makes it so. Resolves when everything stated before the call has been tried; calls made meanwhile share one
-   * further round. Never rejects because the kernel refused something: that is in the result, and is retried
+   * Takes the network away: its links, and its entries on links that are not ours. Nothing may be stated with this
+   * scope afterwards; another one may have the name.
+   */
+  remove(): void;
+
+  report(): NetworkReport;
+
+  /** undefined for a key that is not stated. */
+  peerReport(key: string): PeerReport | undefined;
+}
+
+export interface DataPlane extends AsyncDisposable {
+  /**
+   * The network of this name, which begins to exist with the first call. Where two networks want one link or entry, the
+   * one that began first has it, and the other one reports a failure; so peers of two networks may have the same key.
+   */
+  network(name: string): NetworkScope;
+
+  /** In the order in which they began. */
+  readonly networks: readonly NetworkScope[];
+
+  /**
+   * Makes it so, for all networks. Resolves when everything stated before the call has been tried; calls made meanwhile
+   * share one further round. Never rejects because an entry was refused: that is in the result, and is retried
    * with backoff. Rejects when the kernel cannot be talked to at all (SysError), or its tables change so fast that
    * they cannot be read (NetlinkError, DUMP_INTERRUPTED); that is retried too.
    */
@@ -68,10 +96,8 @@ export interface DataPlane extends AsyncDisposable {
   /** Compares everything with the kernel, whatever is known, and repairs what differs. */
   resync(reason: string): Promise<ApplyResult>;
 
+  /** Of all networks together. */
   report(): DataPlaneReport;
-
-  /** undefined for a key that is not stated. */
-  peerReport(key: string): PeerReport | undefined;
 
   /** Stops watching and waits for the round that runs. Leaves the kernel as it is. */
   [Symbol.asyncDispose](): Promise<void>;

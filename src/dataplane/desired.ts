@@ -1,5 +1,5 @@
 /**
- * The wanted state of one host's kernel, as plain data, and nothing about how to reach it. It has two halves
+ * The wanted state of one network on one host, as plain data, and nothing about how to reach it. It has two halves
  * that change at different speeds: what belongs to this host, stated as a whole, and the peers, each under the
  * key of its lease, so that one peer among 20,000 can change at the price of one.
  */
@@ -41,6 +41,8 @@ export interface DesiredRoute {
   readonly gateway?: Ip;
   /** The gateway is on the link, though no address of the link says so. */
   readonly onlink?: boolean;
+  /** Largest packet over this route, in bytes; absent: that of the link. */
+  readonly mtu?: number;
 }
 
 /** An address that is reached over the link has this MAC address. */
@@ -57,8 +59,17 @@ export interface DesiredFdbEntry {
   readonly destination: Ip;
 }
 
-/** One thing that the kernel must know for a path. Each kind has a table, and each table its writer. */
-export type PathEntry = DesiredRoute | DesiredNeighbor | DesiredFdbEntry;
+/** Packets to a subnet are sent to this UDP address, by the program that holds the link open (tables/tunnels.ts). */
+export interface DesiredTunnel {
+  readonly kind: 'tunnel';
+  readonly subnet: Prefix;
+  readonly destination: Ip;
+  /** UDP port. */
+  readonly port: number;
+}
+
+/** One thing that must be known for a path. Each kind has a table, and each table its writer. */
+export type PathEntry = DesiredRoute | DesiredNeighbor | DesiredFdbEntry | DesiredTunnel;
 
 /** How packets for one subnet reach its host over one link. Peer, link and subnet together identify it. */
 export interface PeerPath {

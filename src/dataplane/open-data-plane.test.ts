@@ -62,7 +62,7 @@ describe('the data plane', () => {
     await host.begin(PEERS);
     await host.pass(1000);
     reported.length = 0;
-    host.plane.setPeer(fakePeer(7));
+    host.network.setPeer(fakePeer(7));
     await host.plane.apply();
     assert.deepEqual(reported, [false]);
     await host.plane.resync('asked for');
@@ -74,7 +74,7 @@ describe('the data plane', () => {
     await host.begin(PEERS);
     const { addresses, ...rest } = host.desired;
     const moved = { ip: Ip.parse('10.3.200.0'), length: 32 };
-    host.plane.setHost({ ...rest, addresses: addresses.map(own => ({ ...own, address: moved })) });
+    host.network.setHost({ ...rest, addresses: addresses.map(own => ({ ...own, address: moved })) });
     assert.equal((await host.plane.apply()).inSync, true);
     assert.match(host.show(), /^flannel\.88 inet 10\.3\.200\.0\/32 scope global flannel\.88$/m);
     assert.doesNotMatch(host.show(), /inet 10\.3\.0\.0/);
@@ -97,9 +97,9 @@ describe('the data plane', () => {
   test('states that come while it works share one further round', async () => {
     await using host = new FakeHost();
     const first = host.begin(PEERS.slice(0, 1));
-    host.plane.setPeers(PEERS.slice(0, 2));
+    host.network.setPeers(PEERS.slice(0, 2));
     const second = host.plane.apply();
-    host.plane.setPeers(PEERS);
+    host.network.setPeers(PEERS);
     const third = host.plane.apply();
     assert.equal(second, third);
     assert.equal((await first).failures.length, 0);
@@ -122,13 +122,13 @@ describe('the data plane', () => {
   test('one peer among many costs its own entries', async () => {
     await using host = new FakeHost();
     await host.begin(PEERS);
-    host.plane.setPeer(fakePeer(2, { mac: '02:00:00:00:05:05' }));
+    host.network.setPeer(fakePeer(2, { mac: '02:00:00:00:05:05' }));
     assert.equal((await host.plane.apply()).writes, 3);
-    host.plane.setPeer(fakePeer(2, { mac: '02:00:00:00:05:05', revision: 9n }));
+    host.network.setPeer(fakePeer(2, { mac: '02:00:00:00:05:05', revision: 9n }));
     assert.equal((await host.plane.apply()).writes, 0);
-    host.plane.setPeer({ ...fakePeer(2), paths: [] });
+    host.network.setPeer({ ...fakePeer(2), paths: [] });
     assert.equal((await host.plane.apply()).writes, 4);
-    assert.deepEqual(host.plane.peerReport('10.3.2.0-24'), {
+    assert.deepEqual(host.network.peerReport('10.3.2.0-24'), {
       key: '10.3.2.0-24',
       state: 'ok',
       desired: [],

@@ -15,14 +15,14 @@ import { backoff, type Clock, systemClock } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
 import { TokenBucket } from '../base/token-bucket.ts';
 import type { KernelEvent, Rtnetlink } from '../netlink/route/rtnetlink.ts';
-import type { DataPlane, DataPlaneOptions } from './data-plane.ts';
-import type { Desired, DesiredHost, DesiredPeer } from './desired.ts';
+import type { DataPlane, DataPlaneOptions, NetworkScope } from './data-plane.ts';
 import { FullResyncs } from './reconcile/full-resyncs.ts';
 import { KernelMonitor } from './reconcile/kernel-monitor.ts';
 import { RepairLog } from './reconcile/repair-log.ts';
 import { HostState } from './reconcile/state.ts';
 import { WakeTimer } from './reconcile/wake-timer.ts';
-import type { ApplyResult, DataPlaneReport, PeerReport } from './report.ts';
+import type { ApplyResult, DataPlaneReport } from './report.ts';
+import { HostNetworkScope } from './scope.ts';
 import type { Write } from './tables/write.ts';
 
 /** Programs the namespace that `options.rtnetlink` is bound to, from now until it is disposed of. */
@@ -38,20 +38,22 @@ const ROUND_RATE = { burst: 20, interval: 500 };
 const CHUNK = 1024;
 /** A round that always finds more to do is given up, to go on a moment later. */
 const PASSES = 4;
-const MAX_FAILURES = 100;
 
 class KernelDataPlane implements DataPlane {
   readonly #options: DataPlaneOptions;
   readonly #rtnetlink: Rtnetlink;
   readonly #clock: Clock;
   readonly #random: () => number;
-  readonly #devices: HostState;
+  readonly #scopes = new Map<string, NetworkScope>();
+  readonly #state: HostState;
   readonly #stop = new AbortController();
   readonly #wakeTimer: WakeTimer;
   readonly #monitor: KernelMonitor;
   readonly #repairLog: RepairLog;
   readonly #resyncs: FullResyncs;
   readonly #bucket: TokenBucket;
+  /** Changes that were sent to others than the kernel. */
+  #storeWrites = 0;
   #usesNexthops: boolean | undefined;
   /** An event contradicts what is known. */
   #hasPending = false;
@@ -73,9 +75,10 @@ class KernelDataPlane implements DataPlane {
     this.#bucket = new TokenBucket(this.#clock, ROUND_RATE);
     this.#delays = this.#newDelays();
     this.#resyncs = new FullResyncs(this.#clock, this.#random, options.resyncInterval);
-    this.#devices = new HostState({
+    this.#state = new HostState({
       rtnetlink: options.rtnetlink,
       sysctls: options.sysctls,
+      stores: options.stores ?? {},
       clock: this.#clock,
       random: this.#random,
       onRepair: repair => this.#repairLog.repaired(repair),
@@ -96,25 +99,18 @@ class KernelDataPlane implements DataPlane {
     });
   }
 
-  set({ host, peers }: Desired): void {
-    this.setHost(host);
-    this.setPeers(peers);
+  network(name: string): NetworkScope {
+    let scope = this.#scopes.get(name);
+    if (scope === undefined) {
+      const forget = () => this.#scopes.delete(name);
+      scope = new HostNetworkScope(this.#state, this.#state.network(name), forget);
+      this.#scopes.set(name, scope);
+    }
+    return scope;
   }
 
-  setHost(host: DesiredHost): void {
-    this.#devices.setHost(host);
-  }
-
-  setPeers(peers: Iterable<DesiredPeer>): void {
-    this.#devices.setPeers(peers);
-  }
-
-  setPeer(peer: DesiredPeer): void {
-    this.#devices.setPeer(peer);
-  }
-
-  removePeer(key: string): void {
-    this.#devices.removePeer(key);
+  get networks(): readonly NetworkScope[] {
+    return [...this.#scopes.values()];
   }
 
   apply(): Promise<ApplyResult> {
@@ -131,12 +127,12 @@ class KernelDataPlane implements DataPlane {
     const { driftRepairs, conflict, lastError } = this.#repairLog;
     const { last } = this.#resyncs;
     return {
-      inSync: this.#devices.inSync,
-      wanted: this.#devices.wanted,
-      failed: this.#devices.failed,
-      writes: this.#rtnetlink.writes,
+      inSync: this.#state.report.inSync,
+      wanted: this.#state.report.wanted,
+      failed: this.#state.report.failed,
+      writes: this.#writes,
       driftRepairs,
-      links: this.#devices.links(),
+      links: this.#state.report.links(),
       ...(last === undefined ? {} : { lastResync: last }),
       ...(conflict === undefined ? {} : { conflict }),
       ...(lastError === undefined ? {} : { lastError }),
@@ -144,14 +140,10 @@ class KernelDataPlane implements DataPlane {
     };
   }
 
-  peerReport(key: string): PeerReport | undefined {
-    return this.#devices.peerReport(key);
-  }
-
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
     this.#wakeTimer[Symbol.dispose]();
-    this.#devices[Symbol.dispose]();
+    this.#state[Symbol.dispose]();
     await Promise.allSettled([this.#monitor[Symbol.asyncDispose](), this.#running, this.#queued]);
     this.#wakeTimer[Symbol.dispose]();
   }
@@ -184,26 +176,26 @@ class KernelDataPlane implements DataPlane {
 
   async #round(): Promise<ApplyResult> {
     const started = this.#clock.monotonic();
-    const writesBefore = this.#rtnetlink.writes;
+    const writesBefore = this.#writes;
     if (started >= this.#resyncs.next) this.#markAllStale('timer');
     const fullResync = this.#resyncs.reason;
     const isReaction = this.#isReaction;
     this.#isReaction = false;
     await this.#catchUp();
     for (let pass = 0; pass < PASSES; pass++) {
-      if (this.#devices.isHostDue()) await this.#devices.ensure();
+      if (this.#state.isHostDue()) await this.#state.ensure();
       await this.#resyncStale();
       await this.#program();
       await this.#catchUp();
-      if (!this.#devices.isDue()) break;
+      if (!this.#state.isDue()) break;
     }
     if (fullResync !== undefined) this.#resyncs.done(started, fullResync);
-    const failures = this.#failures();
+    const failures = this.#state.report.failures();
     if (isReaction) this.#bucket.take(this.#clock.monotonic() - started, this.#repairLog.hasRepairs);
-    this.#repairLog.endRound(failures[0], this.#devices.failed, this.#bucket.isExhausted);
+    this.#repairLog.endRound(failures[0], this.#state.report.failed, this.#bucket.isExhausted);
     this.#schedule();
     this.#delays = this.#newDelays();
-    const result = { inSync: this.#devices.inSync, writes: this.#rtnetlink.writes - writesBefore, failures };
+    const result = { inSync: this.#state.report.inSync, writes: this.#writes - writesBefore, failures };
     const settingsChanged = this.#settingsChanged;
     this.#settingsChanged = false;
     this.#options.onRound?.(result, settingsChanged);
@@ -214,11 +206,11 @@ class KernelDataPlane implements DataPlane {
   async #catchUp(): Promise<void> {
     await this.#monitor.caughtUp();
     this.#hasPending = false;
-    this.#devices.processPending();
+    this.#state.processPending();
   }
 
   async #resyncStale(): Promise<void> {
-    const stale = this.#devices.stale();
+    const stale = this.#state.stale();
     if (stale.length === 0) return;
     this.#usesNexthops ??=
       this.#options.nexthopObjects !== 'never' && (await this.#rtnetlink.nexthops.supported());
@@ -226,35 +218,47 @@ class KernelDataPlane implements DataPlane {
   }
 
   async #program(): Promise<void> {
-    await this.#devices.stateAll();
+    await this.#state.stateAll();
     let chunk: Write[] = [];
-    for (const writes of this.#devices.writes()) {
+    for (const writes of this.#state.writes()) {
       for (const write of writes) {
+        if (chunk[0] !== undefined && chunk[0].writer !== write.writer) {
+          await this.#send(chunk);
+          chunk = [];
+        }
         chunk.push(write);
         if (chunk.length < CHUNK) continue;
         await this.#send(chunk);
         chunk = [];
         // Before the echo of our own writes fills the socket's buffer, and to stop when the device is gone.
         await this.#catchUp();
-        if (this.#devices.isHostDue()) return;
+        if (this.#state.isHostDue()) return;
       }
     }
     if (chunk.length > 0) await this.#send(chunk);
   }
 
   async #send(writes: readonly Write[]): Promise<void> {
-    const results = await this.#rtnetlink.apply(writes.map(({ change }) => change));
+    const [first] = writes;
+    if (first === undefined) return;
+    const results = await first.writer.write(writes.map(({ change }) => change));
     for (const [index, write] of writes.entries()) write.settle(results[index]);
+    if (first.writer !== this.#state.netlinkWriter) this.#storeWrites += writes.length;
   }
 
   #receive(event: KernelEvent): void {
     if (event.type === 'netconf') this.#settingsChanged = true;
-    if (this.#devices.observe(event)) this.#wake();
+    if (this.#state.observe(event)) this.#wake();
   }
 
   #wake(): void {
     this.#hasPending = true;
     if (this.#running === undefined) this.#wakeTimer.atLatest(this.#clock.monotonic() + this.#reaction);
+  }
+
+  /** Changes that were sent until now. */
+  get #writes(): number {
+    return this.#rtnetlink.writes + this.#storeWrites;
   }
 
   /** Milliseconds to wait before the answer to an announcement. */
@@ -263,8 +267,8 @@ class KernelDataPlane implements DataPlane {
   }
 
   #schedule(): void {
-    const times = [this.#devices.nextRetry, this.#resyncs.next];
-    if (this.#hasPending || this.#devices.isDue()) times.push(this.#clock.monotonic() + this.#reaction);
+    const times = [this.#state.nextRetry, this.#resyncs.next];
+    if (this.#hasPending || this.#state.isDue()) times.push(this.#clock.monotonic() + this.#reaction);
     // A round reports that a conflict is over.
     if (this.#repairLog.conflict !== undefined) times.push(this.#clock.monotonic() + this.#bucket.refillTime);
     if (this.#stop.signal.aborted) return;
@@ -275,13 +279,7 @@ class KernelDataPlane implements DataPlane {
   #markAllStale(reason: string, eventsLost = false): void {
     this.#settingsChanged = true;
     this.#resyncs.want(reason);
-    this.#devices.markStale(reason, eventsLost);
-  }
-
-  #failures(): string[] {
-    const failures: string[] = [];
-    for (const failure of this.#devices.failures()) if (failures.push(failure) === MAX_FAILURES) break;
-    return failures;
+    this.#state.markStale(reason, eventsLost);
   }
 
   #newDelays(): Generator<number, never> {

@@ -13,7 +13,7 @@ test('peers come from the far end of their way, and go from the near one', async
     return false;
   });
   const apply = async (...numbers: number[]) => {
-    host.plane.setPeers(numbers.map(number => fakePeer(number)));
+    host.network.setPeers(numbers.map(number => fakePeer(number)));
     await host.plane.apply();
     return changes.splice(0);
   };

@@ -34,10 +34,10 @@ describe('paths', () => {
     await using host = new FakeHost();
     assert.equal((await host.begin([twoSubnets(1), fakePeer(2)])).inSync, true);
     assert.deepEqual(routes(host), ['10.3.1.0/24', '10.3.2.0/24', '10.4.1.0/24']);
-    const entries = host.plane.peerReport('10.3.1.0-24')?.actual ?? [];
+    const entries = host.network.peerReport('10.3.1.0-24')?.actual ?? [];
     assert.equal(entries.filter(text => text.startsWith('route ')).length, 2);
 
-    host.plane.setPeer(fakePeer(1));
+    host.network.setPeer(fakePeer(1));
     assert.equal((await host.plane.apply()).inSync, true);
     assert.deepEqual(routes(host), ['10.3.1.0/24', '10.3.2.0/24']);
     assert.match(host.show(), /^02:00:00:00:01:01 dev flannel\.88 dst/m, 'the FDB entry of both stays');
@@ -54,14 +54,14 @@ describe('paths', () => {
     const { inSync, failures } = await host.begin([{ ...peer, paths }]);
     assert.deepEqual({ inSync, failures }, { inSync: false, failures: [`peer ${peer.key}: ${reason}`] });
     assert.equal(host.plane.report().failed, 1);
-    const report = host.plane.peerReport(peer.key);
+    const report = host.network.peerReport(peer.key);
     assert.deepEqual([report?.state, report?.reason], ['failed', reason]);
 
     const link = host.desired.links.map(one => ({ ...one, name: 'flannel.99', vni: 99 }));
-    host.plane.setHost({ ...host.desired, links: [...host.desired.links, ...link] });
+    host.network.setHost({ ...host.desired, links: [...host.desired.links, ...link] });
     assert.equal((await host.plane.apply()).inSync, true);
     assert.match(host.show(), /^10\.3\.1\.0\/24 nhid \d+ via 10\.3\.1\.0 dev flannel\.99 /m);
-    assert.equal(host.plane.peerReport(peer.key)?.state, 'ok');
+    assert.equal(host.network.peerReport(peer.key)?.state, 'ok');
   });
 
   for (const nexthopObjects of ['auto', 'never'] as const) {
@@ -84,7 +84,7 @@ describe('paths', () => {
       const before = host.show();
       await host.others.apply([change.addRoute(stale)]);
 
-      host.plane.set({
+      host.network.set({
         host: { ...host.desired, links: [ETH0], addresses: [], sysctls: [] },
         peers: [1, 2].map(direct),
       });
@@ -109,7 +109,7 @@ describe('paths', () => {
       await host.pass(1000);
       assert.match(host.show(), /^10\.3\.2\.0\/24 .*via 192\.168\.65\.102 dev eth0 proto 77$/m);
 
-      host.plane.set({ host: { ...host.desired, links: [], addresses: [], sysctls: [] }, peers: [] });
+      host.network.set({ host: { ...host.desired, links: [], addresses: [], sysctls: [] }, peers: [] });
       assert.equal((await host.plane.apply()).inSync, true);
       assert.doesNotMatch(host.show(), /proto 77/);
       const routesOf = (text: string) => text.match(/^10\..*$/gm);
@@ -121,7 +121,7 @@ describe('paths', () => {
   test('what only a device of our own can hold is a failure on a link of the host', async () => {
     await using host = new FakeHost();
     const paths = fakePeer(1).paths.map(path => ({ ...path, link: 'eth0' }));
-    host.plane.set({
+    host.network.set({
       host: { ...host.desired, links: [ETH0], addresses: [], sysctls: [] },
       peers: [{ ...fakePeer(1), paths }],
     });
@@ -131,7 +131,7 @@ describe('paths', () => {
       failures.join(),
       /FDB entries are programmed on vxlan links of our own only, and not on eth0/,
     );
-    assert.equal(host.plane.peerReport('10.3.1.0-24')?.state, 'failed');
+    assert.equal(host.network.peerReport('10.3.1.0-24')?.state, 'failed');
     assert.doesNotMatch(host.show(), /02:00:00:00:01:01/);
   });
 

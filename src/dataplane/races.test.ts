@@ -40,7 +40,7 @@ describe('at the same time', () => {
       }
       return false;
     });
-    host.plane.setPeer({ ...fakePeer(2), paths: [path] });
+    host.network.setPeer({ ...fakePeer(2), paths: [path] });
     assert.equal((await host.plane.apply()).inSync, true);
     await host.pass(1000);
     assert.equal(interjected, true);
@@ -57,12 +57,12 @@ describe('at the same time', () => {
       return false;
     });
     const { links, ...rest } = host.desired;
-    host.plane.setHost({ ...rest, links: links.map(link => ({ ...link, port: 8472 })) });
+    host.network.setHost({ ...rest, links: links.map(link => ({ ...link, port: 8472 })) });
     assert.equal((await host.plane.apply()).inSync, true);
     assert.deepEqual(ends, ['route', 'route', 'route', 'route', 'link']);
     assert.equal(host.show(), WORLD.replace('dstport 4789', 'dstport 8472'));
     ends.length = 0;
-    host.plane.setHost({ networks: [], links: [], addresses: [], sysctls: [] });
+    host.network.setHost({ networks: [], links: [], addresses: [], sysctls: [] });
     await host.plane.apply();
     assert.deepEqual(ends, ['route', 'route', 'route', 'route', 'link']);
     assert.equal(host.show(), '');
@@ -108,7 +108,7 @@ describe('at the same time', () => {
       }
       return false;
     });
-    host.plane.setPeers(PEERS);
+    host.network.setPeers(PEERS);
     await host.plane.apply();
     await host.pass(1000);
     assert.equal(host.show(), WORLD);

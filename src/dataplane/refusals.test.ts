@@ -21,8 +21,8 @@ describe('what is refused', () => {
           // A route cannot be made without its next hop.
           assert.ok(result.failures.length <= (gone ? 1 : 4), result.failures.join('\n'));
           assert.match(result.failures.join('\n'), /not now/);
-          assert.equal(host.plane.peerReport('10.3.1.0-24')?.state, 'ok');
-          assert.equal(host.plane.peerReport('10.3.4.0-24')?.state, 'ok');
+          assert.equal(host.network.peerReport('10.3.1.0-24')?.state, 'ok');
+          assert.equal(host.network.peerReport('10.3.4.0-24')?.state, 'ok');
           await host.pass(2000);
           assert.equal(host.show(), WORLD);
           assert.equal(host.plane.report().inSync, true);
@@ -38,7 +38,7 @@ describe('what is refused', () => {
       request.type === 'neighbor' && request.neighbor.ip.toString() === '10.3.2.0';
     host.kernel.refuse('EBUSY', isPeer2, 5, 'table is locked');
     await host.begin(PEERS);
-    const report = host.plane.peerReport('10.3.2.0-24');
+    const report = host.network.peerReport('10.3.2.0-24');
     assert.equal(report?.state, 'failed');
     assert.match(report.reason ?? '', /table is locked/);
     assert.equal(report.desired.length, 4);
@@ -47,7 +47,7 @@ describe('what is refused', () => {
     await host.pass(1000);
     assert.equal(host.plane.report().failed, 1);
     await host.pass(10_000);
-    assert.equal(host.plane.peerReport('10.3.2.0-24')?.state, 'ok');
+    assert.equal(host.network.peerReport('10.3.2.0-24')?.state, 'ok');
     assert.equal(host.show(), WORLD);
   });
 
@@ -65,7 +65,7 @@ describe('what is refused', () => {
       change.deleteNeighbor({ index, ip: path.subnet.ip }),
     ]);
     host.kernel.overrun();
-    host.plane.removePeer('10.3.4.0-24');
+    host.network.removePeer('10.3.4.0-24');
     const { inSync, failures } = await host.plane.apply();
     assert.deepEqual({ inSync, failures }, { inSync: true, failures: [] });
   });
@@ -75,7 +75,7 @@ describe('what is refused', () => {
     await host.begin(PEERS.slice(1));
     // The addresses of the device cannot be read, then the next hops.
     host.kernel.interruptDumps(25);
-    host.plane.setPeers(PEERS);
+    host.network.setPeers(PEERS);
     await assert.rejects(host.plane.resync('test'), { code: 'DUMP_INTERRUPTED' });
     assert.equal(host.plane.report().inSync, false);
     await host.pass(2000);

@@ -5,7 +5,7 @@ import type { Mac } from '../base/mac.ts';
 import type { DesiredLink } from './desired-link.ts';
 import type { LinkErrorCode } from './links/link.ts';
 
-export type ObjectType = 'link' | 'address' | 'sysctl' | 'neighbor' | 'fdb' | 'nexthop' | 'route';
+export type ObjectType = 'link' | 'address' | 'sysctl' | 'neighbor' | 'fdb' | 'nexthop' | 'route' | 'tunnel';
 
 /**
  * start  left by an earlier run, by flannel or by hand, and found when the device was taken over
@@ -21,6 +21,8 @@ export interface Repair {
   readonly action: 'restored' | 'replaced' | 'removed';
   /** Device it belongs to. */
   readonly link: string;
+  /** The network that wants what is there now; absent when nobody wants anything. */
+  readonly network?: string;
   /** Lease key of the peer it serves, if any. */
   readonly peer?: string;
   /** What was found, in the words of iproute2; absent when nothing was there. */
@@ -44,22 +46,24 @@ export interface WriterConflict {
 export function repairOf({
   found,
   wanted,
+  network,
   peer,
   ...rest
 }: Pick<Repair, 'cause' | 'object' | 'link'> & {
+  readonly network?: string | undefined;
   readonly peer?: string | undefined;
   readonly found: string | undefined;
   readonly wanted: string | undefined;
 }): Repair {
   const action = wanted === undefined ? 'removed' : found === undefined ? 'restored' : 'replaced';
-  return { ...rest, action, ...defined({ peer, found, wanted }) };
+  return { ...rest, action, ...defined({ network, peer, found, wanted }) };
 }
 
 /** Result of one `apply()`: the true state of affairs, also after a partial failure. */
 export interface ApplyResult {
   /** Every wanted entry is in the kernel, and no stale one of ours. */
   readonly inSync: boolean;
-  /** Modifying netlink requests that were sent. */
+  /** Changes that were sent: modifying netlink requests, and entries of other tables. */
   readonly writes: number;
   /** What could not be done, one sentence each. At most the first 100. */
   readonly failures: readonly string[];
@@ -78,6 +82,8 @@ export interface LinkFacts {
 }
 
 export interface LinkReport {
+  /** The first of the networks that want it; absent for one that is about to be left alone. */
+  readonly network?: string;
   readonly name: string;
   readonly kind: DesiredLink['kind'];
   /** Absent while the device is not in place. */
@@ -92,12 +98,25 @@ export interface LinkReport {
   readonly hint?: string;
 }
 
-export interface DataPlaneReport {
+/** One network's part of the data plane. */
+export interface NetworkReport {
+  readonly name: string;
+  /** Everything that it wants is in place. */
   readonly inSync: boolean;
-  /** Entries (neighbor, FDB, nexthop, route, address, sysctl, link) wanted, and those that failed. */
+  /** What it wants; an entry that several of its peers or networks want counts for each. And what of that failed. */
   readonly wanted: number;
   readonly failed: number;
-  /** Modifying netlink requests since the data plane was opened. */
+  /** What could not be done, one sentence each. At most the first 100. */
+  readonly failures: readonly string[];
+  readonly links: readonly LinkReport[];
+}
+
+export interface DataPlaneReport {
+  readonly inSync: boolean;
+  /** Entries (neighbor, FDB, nexthop, route, tunnel, address, sysctl, link) wanted, and those that failed. */
+  readonly wanted: number;
+  readonly failed: number;
+  /** Changes that were sent since the data plane was opened. */
   readonly writes: number;
   /** When everything was last compared with the kernel, milliseconds since the epoch; and how long that took. */
   readonly lastResync?: { readonly at: number; readonly ms: number; readonly reason: string };

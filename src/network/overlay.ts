@@ -101,7 +101,7 @@ export class Overlay implements AsyncDisposable {
       readSysctl: path => this.#targets.readSysctl(path),
       masquerade: options.options.firewall.masquerade,
     });
-    this.peers = new PeerMapper(this.#targets.dataPlane, (...problem) => this.#planReport.peer(...problem));
+    this.peers = new PeerMapper(this.#targets.network, (...problem) => this.#planReport.peer(...problem));
   }
 
   /** What this host should be; undefined until it could be decided. */
@@ -195,7 +195,7 @@ export class Overlay implements AsyncDisposable {
       const isNew = (network: Prefix) => !this.#networks.some(known => known.equals(network));
       this.#networks = [...this.#networks, ...networksOf(plan.config).filter(isNew)];
       const active = activate(plan, lease, this.#networks);
-      this.#targets.dataPlane.setHost(active.host);
+      this.#targets.network.setHost(active.host);
       this.active.set(active);
       if (before !== undefined) this.#planReport.changed(before, active);
       this.#surroundings.setActive(active);

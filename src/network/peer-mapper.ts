@@ -8,12 +8,12 @@
 import type { PeerStatus } from '../api/status.ts';
 import type { Backend } from '../backend/backend.ts';
 import type { Ip } from '../base/ip.ts';
-import type { DataPlane } from '../dataplane/data-plane.ts';
+import type { NetworkScope } from '../dataplane/data-plane.ts';
 import type { DesiredPeer } from '../dataplane/desired.ts';
 import { isSamePath, type Lease, type RejectedLease } from '../subnet/lease/lease.ts';
 import type { PeerMove } from './peer-report.ts';
 
-type Target = Pick<DataPlane, 'setPeer' | 'setPeers' | 'removePeer' | 'peerReport'>;
+type Target = Pick<NetworkScope, 'setPeer' | 'setPeers' | 'removePeer' | 'peerReport'>;
 
 /** @param problems none when there were some. @param isReached as it said before, or for one of its families. */
 type PeerTrouble = (key: string, problems: readonly string[], isReached: boolean) => void;

@@ -5,7 +5,7 @@ import type { Clock } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { Prefix } from '../base/prefix.ts';
-import type { DataPlane, DataPlaneOptions } from '../dataplane/data-plane.ts';
+import type { DataPlane, DataPlaneOptions, NetworkScope } from '../dataplane/data-plane.ts';
 import { openDataPlane } from '../dataplane/open-data-plane.ts';
 import type { ApplyResult, Repair } from '../dataplane/report.ts';
 import { hasLegacyTables, ruleChanges, watchLegacyTables } from '../firewall/changes.ts';
@@ -22,6 +22,8 @@ import type { NetworkOptions } from './options.ts';
 
 export interface Targets extends AsyncDisposable {
   readonly dataPlane: DataPlane;
+  /** The overlay's part of the data plane. */
+  readonly network: NetworkScope;
   readonly firewall: Pick<FirewallReconciler, 'state'> & {
     /** @throws FirewallError; it is then tried again by itself. */
     apply(desired: DesiredFirewall): Promise<unknown>;
@@ -86,6 +88,7 @@ export function openTargets(given: TargetOptions, listener: TargetListener): Tar
   const legacy = { clock, interval: resyncInterval, onChange: () => firewall.resync() };
   return {
     dataPlane,
+    network: dataPlane.network('overlay'),
     firewall,
     subnetFile,
     readSysctl: path => readSysctl(path, netns),

@@ -106,7 +106,7 @@ describe('a device of another network', needsRoot, () => {
       assert.match(link.reason ?? '', evidence);
       assert.match(link.hint ?? '', /another VNI.*ip link delete flannel\.88/);
       // What is not wanted any more goes, and this was never ours.
-      running.plane.setHost({ networks: [], links: [], addresses: [], sysctls: [] });
+      running.network.setHost({ networks: [], links: [], addresses: [], sysctls: [] });
       await running.plane.apply();
       assert.deepEqual(look(host), before);
       await running.begin(host);
@@ -186,7 +186,7 @@ describe('addresses of our device', needsRoot, () => {
     using host = new TestHost();
     await using running = new Running(host);
     await running.begin(host);
-    running.plane.set({ host: inNetwork(host, '10.77.0.0/16', '10.77.1.0'), peers: [] });
+    running.network.set({ host: inNetwork(host, '10.77.0.0/16', '10.77.1.0'), peers: [] });
     assert.equal((await running.plane.apply()).inSync, true);
     assert.deepEqual(addresses(host), ['10.77.1.0/32']);
   });
@@ -199,7 +199,7 @@ describe('addresses of our device', needsRoot, () => {
     }
     host.sh(`ip address add fd00:3::/128 dev ${DEVICE} nodad`);
     await using running = new Running(host);
-    running.plane.set({ host: inNetwork(host, '10.77.0.0/16', '10.77.1.0'), peers: [peer(2)] });
+    running.network.set({ host: inNetwork(host, '10.77.0.0/16', '10.77.1.0'), peers: [peer(2)] });
     assert.equal((await running.plane.apply()).inSync, true);
     assert.deepEqual(addresses(host), ['10.77.1.0/32']);
     assert.match(host.sh(`ip -6 address show dev ${DEVICE}`), /fe80::/);

@@ -109,8 +109,8 @@ describe('the data plane on a host that is not empty', needsRoot, () => {
     assert.equal(result.inSync, false);
     assert.match(result.failures[0] ?? '', /route 10\.3\.3\.0\/24 via 192\.168\.65\.1 .*is in the way$/);
     assert.match(host.sh('ip route show 10.3.3.0/24'), /via 192\.168\.65\.1/);
-    assert.equal(running.plane.peerReport('10.3.3.0-24')?.state, 'failed');
-    assert.equal(running.plane.peerReport('10.3.2.0-24')?.state, 'ok');
+    assert.equal(running.network.peerReport('10.3.3.0-24')?.state, 'failed');
+    assert.equal(running.network.peerReport('10.3.2.0-24')?.state, 'ok');
     await running.after(
       () => host.sh('ip route del 10.3.3.0/24'),
       ({ inSync }) => inSync,

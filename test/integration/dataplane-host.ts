@@ -10,7 +10,7 @@ import { Ip } from '../../src/base/ip.ts';
 import { recordingLogger } from '../../src/base/log.ts';
 import { Mac } from '../../src/base/mac.ts';
 import { Prefix } from '../../src/base/prefix.ts';
-import type { DataPlane, DataPlaneOptions } from '../../src/dataplane/data-plane.ts';
+import type { DataPlane, DataPlaneOptions, NetworkScope } from '../../src/dataplane/data-plane.ts';
 import type { DesiredHost, DesiredPeer } from '../../src/dataplane/desired.ts';
 import type { DesiredVxlan } from '../../src/dataplane/desired-link.ts';
 import { openDataPlane } from '../../src/dataplane/open-data-plane.ts';
@@ -133,6 +133,8 @@ const PEERS = [peer(2), peer(3), peer(4)];
 export class Running implements AsyncDisposable {
   readonly rtnetlink: Rtnetlink;
   readonly plane: DataPlane;
+  /** The only network of most tests. */
+  readonly network: NetworkScope;
   readonly repairs: Repair[] = [];
   readonly logger = recordingLogger();
   #onRound: (result: ApplyResult) => void = () => undefined;
@@ -147,11 +149,12 @@ export class Running implements AsyncDisposable {
       onRound: result => this.#onRound(result),
       ...options,
     });
+    this.network = this.plane.network('overlay');
   }
 
   /** Makes the usual world. */
   async begin(host: TestHost, peers: readonly DesiredPeer[] = PEERS): Promise<ApplyResult> {
-    this.plane.set({ host: desiredHost(device(host)), peers });
+    this.network.set({ host: desiredHost(device(host)), peers });
     return await this.plane.apply();
   }
 

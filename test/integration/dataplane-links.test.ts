@@ -19,18 +19,18 @@ describe('a link', needsRoot, () => {
       assert.equal(host.indexOf('eth0'), 3);
       await using running = new Running(host);
       await using others = connectRoute({ netns: host.netns });
-      const { plane, rtnetlink } = running;
+      const { plane, network, rtnetlink } = running;
       const look = async () => {
         const { index, up, mtu, mac, master, lower, info } = (await others.links.get(link.name)) ?? {};
         // What has no name here is often a timer.
         return JSON.stringify({ index, up, mtu, mac, master, lower, info: { ...info, unknown: undefined } });
       };
-      plane.setHost(hostWith(link));
+      network.setHost(hostWith(link));
       const { failures, inSync } = await plane.apply();
       if (MAY_LACK.has(link.kind) && failures.some(failure => failure.includes('Unknown device type'))) {
         t.diagnostic(`this kernel has no ${link.kind}: what is tested is that it is reported`);
         assert.equal(inSync, false);
-        plane.setHost(hostWith());
+        network.setHost(hostWith());
         assert.deepEqual(await plane.apply().then(result => [result.inSync, result.failures.length]), [
           true,
           0,
@@ -51,11 +51,11 @@ describe('a link', needsRoot, () => {
         assert.deepEqual(summary(repairs), ['link replaced']);
         assert.equal(await look(), made);
       }
-      plane.setHost(hostWith(changed));
+      network.setHost(hostWith(changed));
       assert.deepEqual((await plane.apply()).failures, []);
       assert.notEqual(await look(), made);
       assert.equal((await rtnetlink.links.get(link.name))?.index, index);
-      plane.setHost(hostWith());
+      network.setHost(hostWith());
       assert.equal((await plane.apply()).inSync, true);
       assert.equal(await rtnetlink.links.get(link.name), undefined);
     });

@@ -30,7 +30,7 @@ describe('the data plane', needsRoot, () => {
     assert.match(shown, /^02:00:00:00:01:02 dst 192\.168\.65\.102 self permanent$/m);
     assert.match(shown, /^10\.3\.2\.0\/24 nhid \d+ via 10\.3\.2\.0 dev flannel\.88 proto 77 onlink$/m);
     assert.deepEqual(running.repairs, []);
-    const report = running.plane.peerReport('10.3.2.0-24');
+    const report = running.network.peerReport('10.3.2.0-24');
     assert.equal(report?.state, 'ok');
     assert.deepEqual(report.actual, report.desired);
   });
@@ -301,13 +301,16 @@ describe('the data plane', needsRoot, () => {
     using host = new TestHost();
     await using running = new Running(host);
     await running.begin(host);
-    running.plane.setPeer(peer(2, { mac: '02:00:00:00:09:02' }));
+    running.network.setPeer(peer(2, { mac: '02:00:00:00:09:02' }));
     assert.equal((await running.plane.apply()).writes, 3);
-    running.plane.setPeer(peer(3, { underlayIp: '192.168.65.9' }));
+    running.network.setPeer(peer(3, { underlayIp: '192.168.65.9' }));
     assert.equal((await running.plane.apply()).writes, 1);
-    running.plane.removePeer('10.3.4.0-24');
+    running.network.removePeer('10.3.4.0-24');
     assert.equal((await running.plane.apply()).writes, 4);
-    running.plane.setPeers([peer(2, { mac: '02:00:00:00:09:02' }), peer(3, { underlayIp: '192.168.65.9' })]);
+    running.network.setPeers([
+      peer(2, { mac: '02:00:00:00:09:02' }),
+      peer(3, { underlayIp: '192.168.65.9' }),
+    ]);
     assert.equal((await running.plane.apply()).writes, 0);
     assert.deepEqual(lines(host.sh(`bridge fdb show dev ${DEVICE}`)), [
       '02:00:00:00:01:03 dst 192.168.65.9 self permanent',
@@ -330,12 +333,12 @@ describe('the data plane', needsRoot, () => {
     await running.begin(host, [newer, older]);
     const fdb = () => host.sh(`bridge fdb show dev ${DEVICE}`);
     assert.match(fdb(), /^02:00:00:00:07:07 dst 192\.168\.65\.103 /);
-    assert.equal(running.plane.peerReport('10.3.3.0-24')?.state, 'ok');
-    assert.match(running.plane.peerReport('10.3.2.0-24')?.reason ?? '', /is claimed by 10\.3\.3\.0-24 too/);
-    running.plane.removePeer('10.3.3.0-24');
+    assert.equal(running.network.peerReport('10.3.3.0-24')?.state, 'ok');
+    assert.match(running.network.peerReport('10.3.2.0-24')?.reason ?? '', /is claimed by 10\.3\.3\.0-24 too/);
+    running.network.removePeer('10.3.3.0-24');
     assert.equal((await running.plane.apply()).inSync, true);
     assert.match(fdb(), /^02:00:00:00:07:07 dst 192\.168\.65\.102 /);
-    assert.equal(running.plane.peerReport('10.3.2.0-24')?.state, 'ok');
+    assert.equal(running.network.peerReport('10.3.2.0-24')?.state, 'ok');
   });
 
   test('moves a living device to another address and link without making it anew', async () => {
@@ -345,7 +348,7 @@ describe('the data plane', needsRoot, () => {
     const index = host.indexOf(DEVICE);
     host.sh('ip address add 192.168.65.33/24 dev eth1');
     const moved = device(host, { local: Ip.parse('192.168.65.33'), underlayIndex: host.indexOf('eth1') });
-    running.plane.setHost(desiredHost(moved));
+    running.network.setHost(desiredHost(moved));
     assert.deepEqual(await running.plane.apply(), { inSync: true, writes: 1, failures: [] });
     assert.equal(host.indexOf(DEVICE), index);
     assert.match(host.show(), /local 192\.168\.65\.33 dev eth1 /);
@@ -359,7 +362,7 @@ describe('the data plane', needsRoot, () => {
     const other = device(host, { name: 'flannel.89', vni: 89 });
     const [path] = peer(2).paths;
     assert.ok(path);
-    running.plane.set({
+    running.network.set({
       host: desiredHost(other),
       peers: [{ key: 'p', revision: 1n, paths: [{ ...path, link: 'flannel.89' }] }],
     });
@@ -375,7 +378,7 @@ describe('the data plane', needsRoot, () => {
     await using running = new Running(host);
     const result = await running.begin(host);
     assert.match(result.failures.join(), /a device flannel\.88 exists and is not a vxlan device/);
-    assert.match(running.plane.peerReport('10.3.2.0-24')?.reason ?? '', /is not a vxlan device/);
+    assert.match(running.network.peerReport('10.3.2.0-24')?.reason ?? '', /is not a vxlan device/);
     await running.after(
       () => host.sh(`ip link del ${DEVICE}`),
       ({ inSync }) => inSync,
@@ -393,7 +396,7 @@ describe('the data plane', needsRoot, () => {
     );
     assert.equal(running.plane.report().inSync, false);
     host.sh('ip link add eth0 type veth peer name eth1');
-    running.plane.setHost(desiredHost(device(host)));
+    running.network.setHost(desiredHost(device(host)));
     assert.equal((await running.plane.apply()).inSync, true);
     assert.match(host.show(), /^10\.3\.2\.0\/24 nhid /m);
   });
@@ -422,7 +425,7 @@ describe('the data plane', needsRoot, () => {
     const dual = (n: number): DesiredPeer => ({ ...peer(n), paths: [...peer(n).paths, path(n)] });
     const base = desiredHost(device(host));
     const address = { ip: Ip.parse('fc00:0:0:1::'), length: 128 };
-    running.plane.set({
+    running.network.set({
       host: {
         networks: [...base.networks, Prefix.parse('fc00::/48')],
         links: [...base.links, link],
@@ -476,7 +479,7 @@ describe('the data plane', needsRoot, () => {
       ({ inSync }) => inSync && host.sh('ip -6 route show proto 77') === whole,
     );
     assert.deepEqual(new Set(summary(restored)), new Set(['address restored', 'sysctl replaced']));
-    running.plane.setPeer(peer(3));
+    running.network.setPeer(peer(3));
     assert.equal((await running.plane.apply()).writes, 4);
   });
 });

@@ -20,13 +20,13 @@ test(
     await using rtnetlink = connectRoute({ netns: host.netns });
     using sysctls = new Sysctls(sysctlsOf(host.netns), () => undefined);
     const link = new HostLink(
-      { link: device(host), addresses: [], networks: [] },
+      { network: 'overlay', link: device(host), addresses: [], sysctls: [], networks: [] },
       {
         rtnetlink,
         sysctls,
         onRepair: () => undefined,
         caughtUp: () => Promise.resolve(),
-        attempt: (_, work) => work(),
+        attempt: (_link, _what, work) => work(),
       },
     );
     await link.ensure();

@@ -8,7 +8,7 @@ import { defined } from '../../base/defined.ts';
 import type { InterfaceAddress, Prefix } from '../../base/prefix.ts';
 import type { Address, Link } from '../../netlink/route/objects.ts';
 import type { KernelEvent, Rtnetlink } from '../../netlink/route/rtnetlink.ts';
-import type { DesiredAddress } from '../desired.ts';
+import type { DesiredAddress, DesiredSysctl } from '../desired.ts';
 import type { DesiredLink, OwnLink } from '../desired-link.ts';
 import { type LinkFacts, type ObjectType, type Repair, type RepairCause, repairOf } from '../report.ts';
 import { addressText, ensureAddress, removeAddress, superfluous } from './addresses.ts';
@@ -23,14 +23,17 @@ export interface LinkEnvironment {
   /** Resolves when everything the kernel announced before the last acknowledgement has been noted. */
   readonly caughtUp: () => Promise<void>;
   /** Does one thing; notes a refusal and goes on. */
-  readonly attempt: (what: string, work: () => Promise<void>) => Promise<void>;
+  readonly attempt: (link: string, what: string, work: () => Promise<void>) => Promise<void>;
 }
 
-/** What is wanted of a device, except for its sysctls. */
+/** What is wanted of a device. */
 export interface LinkSpec {
+  /** The first of the networks that want it; undefined when none does any more, and it is used until nothing is left on it. */
+  readonly network: string | undefined;
   readonly link: DesiredLink;
   readonly addresses: readonly DesiredAddress[];
-  /** Of this host, now and before. */
+  readonly sysctls: readonly DesiredSysctl[];
+  /** Of this host in the network, now and before. */
   readonly networks: readonly Prefix[];
 }
 
@@ -147,14 +150,14 @@ export class HostLink {
 
   async #ensure(): Promise<void> {
     const { rtnetlink, sysctls, caughtUp, attempt } = this.#environment;
-    const { link: desired, networks } = this.#spec;
+    const { link: desired, networks, sysctls: settings } = this.#spec;
     const addresses = this.#spec.addresses.map(({ address }) => address);
     const { name } = desired;
     const flapped = this.#flapped;
     this.#flapped = false;
     this.#entriesLost = flapped;
     const before = this.#binding;
-    const spec = JSON.stringify([this.#spec, sysctls.of(name)]);
+    const spec = JSON.stringify(this.#spec);
     const cause = causeOf(before, spec);
     const found = await rtnetlink.links.get(name);
     this.#actual = found && factsOf(found);
@@ -178,8 +181,8 @@ export class HostLink {
     }
     // What a new device lacks was lost with the old one, which is reported already.
     const causeWithin = device.outcome === 'created' ? undefined : cause;
-    for (const sysctl of sysctls.of(name)) {
-      await attempt(`sysctl ${sysctl.path}`, async () => {
+    for (const sysctl of settings) {
+      await attempt(name, `sysctl ${sysctl.path}`, async () => {
         const repair = sysctls.ensure(sysctl);
         if (repair !== undefined && causeWithin === 'drift') {
           this.#repaired(causeWithin, 'sysctl', repair.found, repair.wanted);
@@ -233,7 +236,7 @@ export class HostLink {
     cause: RepairCause | undefined,
   ): Promise<void> {
     const text = this.#textOf(wanted);
-    await this.#environment.attempt(text, async () => {
+    await this.#environment.attempt(this.name, text, async () => {
       const { addresses } = this.#environment.rtnetlink;
       if (!(await ensureAddress(addresses, wanted, index, present))) return;
       // The kernel may have dropped entries with it.
@@ -244,7 +247,7 @@ export class HostLink {
 
   async #removeAddress(other: Address, cause: RepairCause | undefined): Promise<void> {
     const text = this.#textOf(other);
-    await this.#environment.attempt(text, async () => {
+    await this.#environment.attempt(this.name, text, async () => {
       await removeAddress(this.#environment.rtnetlink.addresses, other);
       this.#repaired(cause, 'address', text, undefined);
     });
@@ -274,7 +277,8 @@ export class HostLink {
     wanted: string | undefined,
   ): void {
     if (cause === undefined) return;
-    this.#environment.onRepair(repairOf({ cause, object, link: this.name, found, wanted }));
+    const { network } = this.#spec;
+    this.#environment.onRepair(repairOf({ cause, object, network, link: this.name, found, wanted }));
   }
 }
 

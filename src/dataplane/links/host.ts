@@ -1,5 +1,5 @@
 /**
- * This host's half of the wanted world: devices, their addresses, sysctls. They are few, so they are not kept in
+ * The devices of all networks on this host, their addresses and sysctls. They are few, so they are not kept in
  * tables: whenever something may be wrong with them they are read and repaired one by one, each on its own.
  */
 import type { Clock } from '../../base/clock.ts';
@@ -9,11 +9,10 @@ import { NETCONFA_IFINDEX_ALL } from '../../netlink/route/constants.ts';
 import type { Link } from '../../netlink/route/objects.ts';
 import type { KernelEvent, Rtnetlink } from '../../netlink/route/rtnetlink.ts';
 import type { SysctlFiles } from '../data-plane.ts';
-import type { DesiredHost } from '../desired.ts';
 import type { DesiredLink } from '../desired-link.ts';
 import { Retries } from '../reconcile/retries.ts';
 import type { LinkReport, Repair } from '../report.ts';
-import { HostLink, type LinkEnvironment } from './host-link.ts';
+import { HostLink, type LinkEnvironment, type LinkSpec } from './host-link.ts';
 import { kindOf } from './kinds.ts';
 import { deleteLink } from './link.ts';
 import { Sysctls } from './sysctls.ts';
@@ -39,16 +38,16 @@ export interface BoundLink {
   readonly entriesLost: boolean;
 }
 
-const NOTHING: DesiredHost = { networks: [], links: [], addresses: [], sysctls: [] };
-
 export class Host implements Disposable {
   readonly #environment: HostEnvironment;
   readonly #forLinks: LinkEnvironment;
-  #desired: DesiredHost = NOTHING;
+  #desired: readonly LinkSpec[] = [];
   readonly #links = new Map<string, HostLink>();
-  /** HostState that are not wanted any more, by name. One may be made just now, and has an index only afterwards. */
+  /** Links that are not wanted any more, by name. One may be made just now, and has an index only afterwards. */
   readonly #retired = new Map<string, HostLink>();
   readonly #retries: Retries;
+  /** The link that each refusal is about. */
+  readonly #subjects = new Map<string, string>();
   readonly #sysctls: Sysctls;
   /** Somebody may have written to a sysctl. */
   #sysctlsStale = false;
@@ -62,39 +61,39 @@ export class Host implements Disposable {
       this.#sysctlsStale = true;
       onPossibleChange();
     });
-    const attempt = (what: string, work: () => Promise<void>) => this.#attempt(what, work);
+    const attempt: LinkEnvironment['attempt'] = (link, what, work) => this.#attempt(link, what, work);
     this.#forLinks = { rtnetlink, sysctls: this.#sysctls, onRepair, caughtUp, attempt };
   }
 
-  /** True when it differs from what was stated before. */
-  set(desired: DesiredHost): boolean {
+  /** True when it differs from what was stated before. @param desired each with another name */
+  set(desired: readonly LinkSpec[]): boolean {
     // The values print themselves as JSON; comparing the text compares everything.
     if (JSON.stringify(desired) === JSON.stringify(this.#desired)) return false;
     for (const link of this.#links.values()) this.#retired.set(link.name, link);
     this.#links.clear();
-    this.#sysctls.set(desired.sysctls);
-    const { networks } = desired;
-    for (const link of desired.links) {
-      const known = reusable(this.#retired.get(link.name), link);
-      this.#retired.delete(link.name);
-      const addresses = desired.addresses.filter(address => address.link === link.name);
-      const spec = { link, addresses, networks };
+    this.#sysctls.set(desired.flatMap(({ sysctls }) => sysctls));
+    for (const spec of desired) {
+      const { name } = spec.link;
+      const known = reusable(this.#retired.get(name), spec.link);
+      this.#retired.delete(name);
       known?.set(spec);
-      this.#links.set(link.name, known ?? new HostLink(spec, this.#forLinks));
+      this.#links.set(name, known ?? new HostLink(spec, this.#forLinks));
     }
     this.#desired = desired;
     this.#retries.clear();
+    this.#subjects.clear();
     this.#dirty = true;
     return true;
   }
 
-  get links(): readonly DesiredLink[] {
-    return this.#desired.links;
+  get wanted(): number {
+    return this.#desired.reduce((sum, spec) => sum + wantedBy(spec), 0);
   }
 
-  get wanted(): number {
-    const { links, addresses } = this.#desired;
-    return links.length + addresses.length + this.#sysctls.size;
+  /** What a network wants of the links that it has or has first asked for. */
+  wantedBy(network: string): number {
+    const own = this.#desired.filter(spec => spec.network === network);
+    return own.reduce((sum, spec) => sum + wantedBy(spec), 0);
   }
 
   get failed(): number {
@@ -109,12 +108,15 @@ export class Host implements Disposable {
     return !this.#dirty && this.#retries.size === 0 && this.#retired.size === 0;
   }
 
-  *failures(): Generator<string> {
-    for (const [what, reason] of this.#retries.reasons()) yield `${what}: ${reason}`;
+  /** What could not be done, and the link that it is about. */
+  *failures(): Generator<{ readonly text: string; readonly link: string }> {
+    for (const [what, reason] of this.#retries.reasons()) {
+      yield { text: `${what}: ${reason}`, link: this.#subjects.get(String(what)) ?? '' };
+    }
   }
 
   report(): LinkReport[] {
-    return this.#desired.links.map(({ name, kind }) => {
+    return this.#desired.map(({ network, link: { name, kind } }) => {
       const { index, refusal, actual } = this.#links.get(name) ?? {};
       const reason = this.#retries.reason(`link ${name}`);
       return {
@@ -122,9 +124,14 @@ export class Host implements Disposable {
         kind,
         inSync: index !== undefined && reason === undefined,
         ...(index === undefined ? {} : { index }),
-        ...defined({ actual, reason, code: refusal?.code, hint: refusal?.hint }),
+        ...defined({ network, actual, reason, code: refusal?.code, hint: refusal?.hint }),
       };
     });
+  }
+
+  /** Whether links are to be read again. */
+  get isStale(): boolean {
+    return this.#dirty;
   }
 
   /** Everything is to be read again. */
@@ -142,7 +149,7 @@ export class Host implements Disposable {
     for (const link of this.#links.values()) if (link.observe(event)) concerns = true;
     if (event.type !== 'link' || this.#retries.size === 0) return concerns;
     // To a device that could not be made news of the underlay matter, and that one is gone which was in the way.
-    const matters = event.gone || this.#desired.links.some(link => standsOn(link, event.link));
+    const matters = event.gone || this.#desired.some(({ link }) => standsOn(link, event.link));
     if (matters) this.#dirty = true;
     return concerns || matters;
   }
@@ -166,7 +173,7 @@ export class Host implements Disposable {
   async ensure(): Promise<BoundLink[]> {
     this.#dirty = false;
     for (const [name, { seen, desired }] of this.#retired) {
-      await this.#attempt(`link ${name}`, async () => {
+      await this.#attempt(name, `link ${name}`, async () => {
         const { rtnetlink } = this.#environment;
         // Without an index it was never ours.
         const isOurs = seen !== undefined && desired.kind !== 'existing';
@@ -176,7 +183,7 @@ export class Host implements Disposable {
       });
     }
     for (const link of this.#links.values()) {
-      await this.#attempt(`link ${link.name}`, () => link.ensure());
+      await this.#attempt(link.name, `link ${link.name}`, () => link.ensure());
     }
     return this.#bound();
   }
@@ -198,15 +205,19 @@ export class Host implements Disposable {
   }
 
   /** Records a refusal and goes on. */
-  async #attempt(what: string, work: () => Promise<void>): Promise<void> {
+  async #attempt(link: string, what: string, work: () => Promise<void>): Promise<void> {
     try {
       await work();
       this.#retries.succeeded(what);
+      this.#subjects.delete(what);
     } catch (error) {
       this.#retries.failed(what, messageOf(error));
+      this.#subjects.set(what, link);
     }
   }
 }
+
+const wantedBy = ({ addresses, sysctls }: LinkSpec) => 1 + addresses.length + sysctls.length;
 
 /** A link of the host that becomes ours, or the other way round, shares nothing but the name with what it was. */
 function reusable(known: HostLink | undefined, { kind }: DesiredLink): HostLink | undefined {

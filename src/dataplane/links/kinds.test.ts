@@ -12,7 +12,7 @@ describe('a link', () => {
     test(`${title} is made, adopted, repaired, changed in place and deleted`, async () => {
       await using host = new FakeHost();
       const before = host.show();
-      host.plane.setHost(hostWith(link));
+      host.network.setHost(hostWith(link));
       assert.deepEqual((await host.plane.apply()).failures, []);
       const made = host.show();
       const index = (await host.others.links.get(link.name))?.index;
@@ -28,11 +28,11 @@ describe('a link', () => {
           ['link replaced'],
         );
       }
-      host.plane.setHost(hostWith(changed));
+      host.network.setHost(hostWith(changed));
       assert.equal((await host.plane.apply()).inSync, true);
       assert.notEqual(host.show(), made);
       assert.equal((await host.others.links.get(link.name))?.index, index, 'it is the same link');
-      host.plane.setHost(hostWith());
+      host.network.setHost(hostWith());
       assert.equal((await host.plane.apply()).inSync, true);
       assert.equal(host.show(), before);
     });
@@ -42,7 +42,7 @@ describe('a link', () => {
     await using host = new FakeHost();
     const bridge = { kind: 'bridge', name: 'b0' } as const;
     const links = linkCases(2).flatMap(({ title, link }) => (title === 'a vxlan' ? [link] : []));
-    host.plane.setHost(hostWith(bridge, ...links.map(link => ({ ...link, master: 'b0' }))));
+    host.network.setHost(hostWith(bridge, ...links.map(link => ({ ...link, master: 'b0' }))));
     assert.deepEqual((await host.plane.apply()).failures, []);
     const made = host.show();
     assert.match(made, /^v0: .* master b0 /m);
@@ -56,7 +56,7 @@ describe('a link', () => {
 
   test('that only another process can make is waited for, and then kept as it should be', async () => {
     await using host = new FakeHost();
-    host.plane.setHost(hostWith({ kind: 'tun', name: 't0', type: 'tun', mtu: 1472 }));
+    host.network.setHost(hostWith({ kind: 'tun', name: 't0', type: 'tun', mtu: 1472 }));
     const [failure] = (await host.plane.apply()).failures;
     assert.equal(failure, 'link t0: no process has made the tun device t0');
     assert.equal(host.plane.report().links[0]?.code, 'LINK_MISSING');
@@ -70,7 +70,7 @@ describe('a link', () => {
     await using host = new FakeHost();
     host.kernel.plugIn({ name: 'b0', info: { kind: 'wireguard' } });
     const before = host.show();
-    host.plane.setHost(hostWith({ kind: 'bridge', name: 'b0' }));
+    host.network.setHost(hostWith({ kind: 'bridge', name: 'b0' }));
     const [failure] = (await host.plane.apply()).failures;
     assert.equal(failure, 'link b0: a device b0 exists and is not a bridge device');
     assert.equal(host.show(), before);
@@ -79,13 +79,13 @@ describe('a link', () => {
   test('of the host is used as it is, and missed when it is not there', async () => {
     await using host = new FakeHost();
     const before = host.show();
-    host.plane.setHost(hostWith({ kind: 'existing', name: 'eth0' }, { kind: 'existing', name: 'eth9' }));
+    host.network.setHost(hostWith({ kind: 'existing', name: 'eth0' }, { kind: 'existing', name: 'eth9' }));
     const { failures, writes } = await host.plane.apply();
     assert.deepEqual([failures, writes], [['link eth9: this host has no link eth9'], 0]);
     host.kernel.plugIn({ name: 'eth9' });
     await host.pass(1000);
     assert.equal(host.plane.report().inSync, true);
-    host.plane.setHost(hostWith());
+    host.network.setHost(hostWith());
     assert.equal((await host.plane.apply()).inSync, true);
     assert.ok(await host.others.links.get('eth9'), 'it is not deleted');
     assert.match(host.show(), new RegExp(before));

@@ -72,6 +72,8 @@ export type LinkErrorCode =
   | 'LINK_MISSING'
   /** A device that has the name of one of ours carries blocks of another network. */
   | 'NOT_OURS'
+  /** Another network on this host has a link of this name. */
+  | 'LINK_OF_ANOTHER_NETWORK'
   /** Another link has our VNI on our UDP port; the pair must be unique. */
   | 'VNI_IN_USE'
   /** The link was removed while it was being set up. */

@@ -94,7 +94,15 @@ function sameEntry(a: PathEntry, b: PathEntry | undefined): boolean {
         b?.kind === a.kind &&
         a.destination.equals(b.destination) &&
         a.gateway?.key === b.gateway?.key &&
-        (a.onlink ?? false) === (b.onlink ?? false)
+        (a.onlink ?? false) === (b.onlink ?? false) &&
+        a.mtu === b.mtu
+      );
+    case 'tunnel':
+      return (
+        b?.kind === a.kind &&
+        a.subnet.equals(b.subnet) &&
+        a.destination.equals(b.destination) &&
+        a.port === b.port
       );
   }
 }

@@ -44,6 +44,7 @@ export class Drift<Value extends Entry> {
         cause: found.cause,
         object: this.#kind.object,
         link: this.#link,
+        network: value?.owner?.network.name,
         peer: value?.owner?.peer,
         found: found.text,
         wanted: value && this.#kind.text(this.#link, value),

@@ -9,13 +9,21 @@ import type { Ip } from '../../base/ip.ts';
 import type { Nexthop } from '../../netlink/route/objects.ts';
 import type { DesiredPeer, PeerPath } from '../desired.ts';
 import { type Repair, repairOf } from '../report.ts';
-import { type EntryOwner, PROTOCOL } from '../tables/entry.ts';
+import { type EntryOwner, type NetworkRank, PROTOCOL } from '../tables/entry.ts';
 import type { LinkTables } from '../tables/link-tables.ts';
 import { type NexthopEntry, NexthopIds, nexthopKind } from '../tables/nexthops.ts';
 import type { AnyTableEntry, EntryReport } from '../tables/table-entry.ts';
 
-/** A peer's path now, and as it was when its entries were stated last. */
+/** A path that a peer of a network has. */
+export interface OwnedPath {
+  readonly network: NetworkRank;
+  readonly peer: DesiredPeer;
+  readonly path: PeerPath;
+}
+
+/** A path now, and as it was when its entries were stated last. */
 interface Restatement {
+  readonly network: NetworkRank;
   readonly peer: DesiredPeer;
   readonly path: PeerPath | undefined;
   readonly before: PeerPath | undefined;
@@ -28,25 +36,27 @@ export interface PathEntriesOptions {
   /** Name of the device. */
   readonly link: string;
   readonly tables: LinkTables;
-  /** All peers with a path over the device, with that path. */
-  readonly peers: () => Iterable<readonly [DesiredPeer, PeerPath]>;
+  /** All paths over the device. */
+  readonly paths: () => Iterable<OwnedPath>;
   readonly onRepair: (repair: Repair) => void;
 }
 
 export class PathEntries {
   readonly #link: string;
   readonly #tables: LinkTables;
-  readonly #peers: PathEntriesOptions['peers'];
+  readonly #paths: PathEntriesOptions['paths'];
   readonly #onRepair: PathEntriesOptions['onRepair'];
   readonly #ids: NexthopIds;
-  /** By peer and subnet. */
+  /** By network, peer and subnet. */
   readonly #restated = new Map<string, Restatement>();
+  /** How many entries the paths of each network want. */
+  readonly #wanted = new Map<NetworkRank, number>();
   #usesNexthops: boolean | undefined;
 
-  constructor({ link, tables, peers, onRepair }: PathEntriesOptions) {
+  constructor({ link, tables, paths, onRepair }: PathEntriesOptions) {
     this.#link = link;
     this.#tables = tables;
-    this.#peers = peers;
+    this.#paths = paths;
     this.#onRepair = onRepair;
     this.#ids = new NexthopIds(link);
   }
@@ -62,19 +72,19 @@ export class PathEntries {
   }
 
   /** States a peer's path, in the place of what it was. */
-  restate(peer: DesiredPeer, path: PeerPath | undefined, before: PeerPath | undefined): void {
+  restate({ network, peer, path, before }: Restatement): void {
     if (!this.isReady) return;
-    const key = `${peer.key} ${(path ?? before)?.subnet}`;
+    const key = `${network.rank} ${peer.key} ${(path ?? before)?.subnet}`;
     const earlier = this.#restated.get(key);
-    this.#restated.set(key, { peer, path, before: earlier === undefined ? before : earlier.before });
+    this.#restated.set(key, { network, peer, path, before: earlier === undefined ? before : earlier.before });
   }
 
   /** States the entries of all paths that were stated, also meanwhile. */
   async stateAll(): Promise<void> {
     let count = 0;
-    for (const [key, { peer, path, before }] of this.#restated) {
+    for (const [key, restatement] of this.#restated) {
       this.#restated.delete(key);
-      this.#state(peer, path, before);
+      this.#state(restatement);
       if (++count % PEERS_PER_TURN === 0) await setImmediate();
     }
   }
@@ -82,11 +92,17 @@ export class PathEntries {
   /** Forgets what was stated and is not in the tables yet. */
   clear(): void {
     this.#restated.clear();
+    this.#wanted.clear();
+  }
+
+  /** How many entries the paths of a network want. */
+  wantedBy(network: NetworkRank): number {
+    return this.#wanted.get(network) ?? 0;
   }
 
   /** How the entries of a path stand; nothing before the kernel was looked at. */
-  inspect(peer: DesiredPeer, path: PeerPath): EntryReport[] {
-    return this.isReady ? this.#entriesOf(peer, path).map(entry => entry.inspect()) : [];
+  inspect(owned: OwnedPath): EntryReport[] {
+    return this.isReady ? this.#entriesOf(owned).map(entry => entry.inspect()) : [];
   }
 
   /**
@@ -101,24 +117,26 @@ export class PathEntries {
     if (losses.length === 0 && usesNexthops === this.#usesNexthops) return;
     this.#usesNexthops = usesNexthops;
     this.#tables.removeAll();
-    this.#restated.clear();
-    for (const [peer, path] of this.#peers()) this.restate(peer, path, undefined);
+    this.clear();
+    for (const owned of this.#paths()) this.restate({ ...owned, before: undefined });
     for (const loss of losses) this.#reportTaken(loss);
   }
 
-  #state(peer: DesiredPeer, path: PeerPath | undefined, before: PeerPath | undefined): void {
-    const entries = path === undefined ? [] : this.#entriesOf(peer, path);
+  #state({ network, peer, path, before }: Restatement): void {
+    const entries = path === undefined ? [] : this.#entriesOf({ network, peer, path });
     for (const entry of entries) entry.add();
-    if (before === undefined) return;
-    for (const former of this.#entriesOf(peer, before)) {
+    const formerEntries = before === undefined ? [] : this.#entriesOf({ network, peer, path: before });
+    for (const former of formerEntries) {
       const isKept = entries.some(({ object, key }) => object === former.object && key === former.key);
       if (!isKept) former.remove();
     }
+    this.#wanted.set(network, this.wantedBy(network) + entries.length - formerEntries.length);
   }
 
-  #entriesOf(peer: DesiredPeer, { subnet, underlayIp, entries }: PeerPath): AnyTableEntry[] {
-    const { fdb, neighbors, nexthops, routes } = this.#tables;
-    const owner: EntryOwner = { peer: peer.key, revision: peer.revision, subnet };
+  #entriesOf({ network, peer, path }: OwnedPath): AnyTableEntry[] {
+    const { tunnels, fdb, neighbors, nexthops, routes } = this.#tables;
+    const { subnet, underlayIp, entries } = path;
+    const owner: EntryOwner = { network, link: this.#link, peer: peer.key, revision: peer.revision, subnet };
     return entries.flatMap((entry): AnyTableEntry[] => {
       switch (entry.kind) {
         case 'fdb': {
@@ -129,12 +147,17 @@ export class PathEntries {
           const { ip, mac } = entry;
           return [neighbors.entry({ owner, ip, mac, permanent: true })];
         }
+        case 'tunnel': {
+          const { kind: _, ...tunnel } = entry;
+          return [tunnels.entry({ owner, ...tunnel })];
+        }
         case 'route': {
-          const { destination, gateway, onlink = false } = entry;
-          const route = { owner, destination, ownership: 'ours', onlink, underlayIp } as const;
+          const { destination, gateway, onlink = false, mtu } = entry;
+          const ofMtu = mtu === undefined ? {} : { mtu };
+          const route = { owner, destination, ownership: 'ours', onlink, underlayIp, ...ofMtu } as const;
           if (gateway === undefined) return [routes.entry(route)];
           if (this.#usesNexthops !== true) return [routes.entry({ ...route, gateway })];
-          const nexthopId = this.#ids.of(gateway);
+          const nexthopId = this.#ids.of(gateway, mtu);
           return [
             nexthops.entry({ owner, id: nexthopId, gateway, onlink, protocol: PROTOCOL }),
             routes.entry({ ...route, gateway, nexthopId }),
@@ -151,6 +174,7 @@ export class PathEntries {
         cause: 'drift',
         object: 'nexthop',
         link: this.#link,
+        network: loss.owner?.network.name,
         peer: loss.owner?.peer,
         found: `nexthop id ${loss.id} taken by another program`,
         wanted: nexthopKind.text(this.#link, { ...loss, id: this.#ids.of(loss.gateway) }),
@@ -161,9 +185,10 @@ export class PathEntries {
   /** Keeps the numbers that wanted gateways have from before. */
   #adoptIds(ours: readonly Nexthop[]): void {
     const wanted = new Set<Ip['key']>();
-    for (const [, { entries }] of this.#peers()) {
-      for (const entry of entries) {
-        if (entry.kind === 'route' && entry.gateway !== undefined) wanted.add(entry.gateway.key);
+    for (const { path } of this.#paths()) {
+      for (const entry of path.entries) {
+        const isNumbered = entry.kind === 'route' && entry.mtu === undefined;
+        if (isNumbered && entry.gateway !== undefined) wanted.add(entry.gateway.key);
       }
     }
     for (const { id, gateway } of ours) {

@@ -67,9 +67,9 @@ export class RepairLog {
     if (this.#conflict === undefined || isDue) this.#emit(this.#conflict === undefined ? MOST_REPORTED : 1);
     const { logger } = this.#options;
     if (failure !== undefined && this.#lastError === undefined) {
-      logger.warn({ failed, first: failure }, 'the kernel refuses entries');
+      logger.warn({ failed, first: failure }, 'entries could not be programmed');
     } else if (failure === undefined && this.#lastError !== undefined) {
-      logger.info({}, 'the kernel has accepted every entry again');
+      logger.info({}, 'every entry is programmed again');
     }
     this.#lastError = failure;
   }

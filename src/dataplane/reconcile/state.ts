@@ -1,119 +1,102 @@
 /**
- * What this host should have and what its kernel is known to have: links, addresses and sysctls (host.ts), and for each
- * link the entries of the peers' paths (link-entries.ts). When to read and to write is decided in open-data-plane.ts.
+ * What this host should have and what it is known to have: links, addresses and sysctls (host.ts), and for each
+ * link the entries of the paths over it (link-entries.ts), which all networks share. When to read and to write is
+ * decided in open-data-plane.ts.
  */
+import type { Change } from '../../netlink/protocol.ts';
 import type { KernelEvent } from '../../netlink/route/rtnetlink.ts';
-import type { DesiredHost, DesiredPeer, PeerPath } from '../desired.ts';
-import type { DesiredLink } from '../desired-link.ts';
+import type { DesiredHost, DesiredPeer } from '../desired.ts';
 import { Host, type HostEnvironment } from '../links/host.ts';
-import type { LinkReport, PeerReport } from '../report.ts';
-import type { EntryReport } from '../tables/table-entry.ts';
-import type { Write } from '../tables/write.ts';
-import { DesiredPeers } from './desired-peers.ts';
+import type { LinkSpec } from '../links/host-link.ts';
+import type { Entry } from '../tables/entry.ts';
+import type { RouteEntry } from '../tables/routes.ts';
+import type { StoreLoss, TableStore, TableStores } from '../tables/store.ts';
+import type { TableWriter, Write } from '../tables/write.ts';
+import type { PathChange } from './desired-peers.ts';
+import { EntryOwners } from './entry-owners.ts';
+import { HostReport } from './host-report.ts';
 import { LinkEntries } from './link-entries.ts';
+import { type AssignedLink, assignLinks, DesiredNetwork } from './networks.ts';
+import type { OwnedPath } from './path-entries.ts';
+
+export interface HostStateOptions extends HostEnvironment {
+  readonly stores: TableStores;
+}
 
 export class HostState implements Disposable {
-  readonly #environment: HostEnvironment;
+  /** Sends what is for the kernel. */
+  readonly netlinkWriter: TableWriter<Change>;
+  readonly #options: HostStateOptions;
   readonly #host: Host;
-  readonly #peers = new DesiredPeers();
+  /** What is reported of it. */
+  readonly report: HostReport;
+  readonly #networks = new Map<string, DesiredNetwork>();
+  #nextRank = 0;
+  /** The links that networks have, by name. */
+  #links: ReadonlyMap<string, AssignedLink> = new Map();
   readonly #entries = new Map<string, LinkEntries>();
-  #desired: DesiredHost = { networks: [], links: [], addresses: [], sysctls: [] };
   /** Links of the host that are desired no more, and may still have entries of ours. */
-  readonly #retiring = new Map<string, DesiredLink>();
+  readonly #retiring = new Map<string, LinkSpec>();
+  readonly #routeOwners = new EntryOwners<RouteEntry>(true);
+  readonly #watches: readonly Disposable[];
 
-  constructor(environment: HostEnvironment) {
-    this.#environment = environment;
-    this.#host = new Host(environment);
+  constructor(options: HostStateOptions) {
+    this.#options = options;
+    this.#host = new Host(options);
+    this.report = new HostReport({
+      host: this.#host,
+      networks: this.#networks,
+      entries: this.#entries,
+      links: () => this.#links,
+    });
+    this.netlinkWriter = { write: changes => options.rtnetlink.apply(changes) };
+    this.#watches = Object.entries(options.stores).map(([kind, store]: [string, TableStore<Entry>]) =>
+      store.watch(loss => this.#lost(kind, loss)),
+    );
   }
 
-  setHost(host: DesiredHost): void {
-    const names = new Set(host.links.map(({ name }) => name));
-    for (const link of this.#desired.links) {
-      if (!names.has(link.name)) this.#retire(link);
+  /** In the order in which they began. */
+  get networks(): Iterable<DesiredNetwork> {
+    return this.#networks.values();
+  }
+
+  /** The network of this name, which begins to exist with the first call. */
+  network(name: string): DesiredNetwork {
+    let network = this.#networks.get(name);
+    if (network === undefined) {
+      network = new DesiredNetwork(name, this.#nextRank++);
+      this.#networks.set(name, network);
     }
-    const isNew = (name: string) => !this.#desired.links.some(link => link.name === name);
-    const added = [...names].filter(isNew);
-    this.#desired = host;
-    for (const name of added) {
-      const former = this.#entries.get(name);
-      this.#retiring.delete(name);
-      if (former === undefined) this.#entries.set(name, this.#newEntries(name));
-      else for (const [peer, path] of this.#peers.over(name)) former.restate(peer, path, undefined);
-    }
-    this.#host.set(this.#withRetiring());
+    return network;
   }
 
-  /** A link of our own goes with everything on it. From one of the host our entries are removed first. */
-  #retire(link: DesiredLink): void {
-    if (link.kind === 'existing') {
-      this.#entries.get(link.name)?.removeAll();
-      this.#retiring.set(link.name, link);
-    } else this.#entries.delete(link.name);
+  removeNetwork(network: DesiredNetwork): void {
+    this.setPeers(network, []);
+    this.#networks.delete(network.name);
+    this.#assign();
   }
 
-  #withRetiring(): DesiredHost {
-    if (this.#retiring.size === 0) return this.#desired;
-    return { ...this.#desired, links: [...this.#desired.links, ...this.#retiring.values()] };
+  setHost(network: DesiredNetwork, host: DesiredHost): void {
+    network.host = host;
+    this.#assign();
   }
 
-  /** Forgets links of the host on which nothing of ours is left. */
-  #dropRetired(): void {
-    if (this.#retiring.size === 0) return;
-    for (const name of this.#retiring.keys()) {
-      const entries = this.#entries.get(name);
-      if (entries?.index !== undefined && !entries.inSync) continue;
-      this.#retiring.delete(name);
-      this.#entries.delete(name);
-    }
-    this.#host.set(this.#withRetiring());
-  }
-
-  setPeers(peers: Iterable<DesiredPeer>): void {
-    const stale = new Set(this.#peers.keys());
+  setPeers(network: DesiredNetwork, peers: Iterable<DesiredPeer>): void {
+    const stale = new Set(network.peers.keys());
     for (const peer of peers) {
       stale.delete(peer.key);
-      this.setPeer(peer);
+      this.setPeer(network, peer);
     }
-    for (const key of stale) this.removePeer(key);
+    for (const key of stale) this.removePeer(network, key);
   }
 
-  setPeer(peer: DesiredPeer): void {
-    const changes = this.#peers.set(peer);
-    for (const { link, path, before } of changes) {
-      const entries = this.#entriesOf(link);
-      entries?.restate(peer, path, before);
-      if (path === undefined || before !== undefined) continue;
-      const former = changes.find(
-        other => other.path === undefined && other.before?.subnet.equals(path.subnet),
-      );
-      const formerEntries = former && this.#entries.get(former.link);
-      if (formerEntries !== undefined) entries?.replaceRouteOf(formerEntries, path);
-    }
+  setPeer(network: DesiredNetwork, peer: DesiredPeer): void {
+    this.#restate(network, peer, network.peers.set(peer));
   }
 
-  removePeer(key: string): void {
-    const peer = this.#peers.get(key);
-    if (peer === undefined) return;
-    for (const { link, before } of this.#peers.delete(key)) {
-      this.#entriesOf(link)?.restate(peer, undefined, before);
-    }
-  }
-
-  /** Entries that are wanted. */
-  get wanted(): number {
-    const others = this.#host.wanted + this.#pathsWithoutLink;
-    return this.#entriesList().reduce((sum, entries) => sum + entries.wanted, others);
-  }
-
-  /** Of these, how many the kernel refuses, or nobody can program. */
-  get failed(): number {
-    const others = this.#host.failed + this.#pathsWithoutLink;
-    return this.#entriesList().reduce((sum, entries) => sum + entries.failed, others);
-  }
-
-  get inSync(): boolean {
-    const isComplete = this.#host.inSync && this.#pathsWithoutLink === 0;
-    return isComplete && this.#entriesList().every(entries => entries.inSync);
+  removePeer(network: DesiredNetwork, key: string): void {
+    const peer = network.peers.get(key);
+    if (peer !== undefined) this.#restate(network, peer, network.peers.delete(key));
   }
 
   /** Whether there is something to do now. */
@@ -135,41 +118,6 @@ export class HostState implements Disposable {
     );
   }
 
-  /** Refusals, in words. */
-  *failures(): Generator<string> {
-    yield* this.#host.failures();
-    for (const [link] of this.#peers.links()) {
-      if (this.#isDesired(link)) continue;
-      for (const [{ key }, path] of this.#peers.over(link)) yield `peer ${key}: ${noLink(path)}`;
-    }
-    for (const entries of this.#entries.values()) yield* entries.failures();
-  }
-
-  links(): LinkReport[] {
-    return this.#host.report();
-  }
-
-  /** undefined for a key that is not stated. */
-  peerReport(key: string): PeerReport | undefined {
-    const peer = this.#peers.get(key);
-    if (peer === undefined) return undefined;
-    const entries = peer.paths.flatMap(path => this.#inspect(peer, path));
-    const waiting = this.#host
-      .report()
-      .find(({ name, inSync }) => !inSync && peer.paths.some(({ link }) => link === name));
-    const failed = entries.find(({ state }) => state === 'failed');
-    const isOk = entries.length > 0 && entries.every(({ state }) => state === 'ok') && waiting === undefined;
-    const reason =
-      waiting === undefined ? failed?.reason : `${waiting.name}: ${waiting.reason ?? 'not there yet'}`;
-    return {
-      key,
-      state: failed !== undefined ? 'failed' : isOk || peer.paths.length === 0 ? 'ok' : 'pending',
-      desired: entries.map(({ desired }) => desired),
-      actual: entries.map(({ actual }) => actual).filter(actual => actual !== undefined),
-      ...(reason === undefined ? {} : { reason }),
-    };
-  }
-
   /** Takes an event. True when it contradicts what is known. */
   observe(event: KernelEvent): boolean {
     let matters = this.#host.observe(event);
@@ -187,7 +135,7 @@ export class HostState implements Disposable {
   /** Everything is to be read again. @param eventsLost announcements were lost. */
   markStale(reason: string, eventsLost: boolean): void {
     this.#host.markStale();
-    for (const entries of this.#entries.values()) entries.markStale(reason, eventsLost);
+    for (const entries of this.#entries.values()) entries.markAllStale(reason, eventsLost);
   }
 
   /** Makes the devices as they are wanted; what cannot be done is in `failures`. */
@@ -204,9 +152,9 @@ export class HostState implements Disposable {
     }
   }
 
-  /** Tunnels whose tables are to be compared with the kernel's. */
+  /** Links with tables that are to be compared with what there is. */
   stale(): LinkEntries[] {
-    return this.#entriesList().filter(entries => entries.staleReason !== undefined);
+    return this.#entriesList().filter(entries => entries.isStale);
   }
 
   /** States the entries of the paths that were stated. */
@@ -223,28 +171,72 @@ export class HostState implements Disposable {
   /** Stops listening. */
   [Symbol.dispose](): void {
     this.#host[Symbol.dispose]();
+    for (const watch of this.#watches) watch[Symbol.dispose]();
   }
 
-  #inspect(peer: DesiredPeer, path: PeerPath): EntryReport[] {
-    const entries = this.#entriesOf(path.link);
-    if (entries !== undefined) return entries.inspect(peer, path);
-    return [{ desired: `path ${path.subnet} dev ${path.link}`, state: 'failed', reason: noLink(path) }];
+  /** Networks want other links, or one of them is new or gone. */
+  #assign(): void {
+    const before = this.#links;
+    const now = assignLinks(this.networks);
+    this.#links = now;
+    for (const [name, { spec }] of before) {
+      const next = now.get(name);
+      if (next === undefined) this.#retire(spec);
+      else if (isExisting(next.spec) !== isExisting(spec)) this.#forget(name);
+    }
+    for (const [name, { users }] of now) {
+      const entries = this.#entries.get(name) ?? this.#newEntries(name);
+      const former = this.#retiring.delete(name) ? [] : (before.get(name)?.users ?? []);
+      const gained = users.filter(user => !former.includes(user));
+      const lost = former.filter(user => !users.includes(user));
+      for (const owned of pathsOf(lost, name))
+        entries.restate({ ...owned, path: undefined, before: owned.path });
+      for (const owned of pathsOf(gained, name)) entries.restate({ ...owned, before: undefined });
+    }
+    this.#setLinks();
   }
 
-  #isDesired(name: string): boolean {
-    return this.#entries.has(name) && !this.#retiring.has(name);
+  #setLinks(): void {
+    this.#host.set([...Array.from(this.#links.values(), ({ spec }) => spec), ...this.#retiring.values()]);
   }
 
-  /** Entries of a desired link. */
-  #entriesOf(name: string): LinkEntries | undefined {
-    return this.#retiring.has(name) ? undefined : this.#entries.get(name);
+  /** A link of our own goes with everything on it. From one of the host our entries are removed first. */
+  #retire(spec: LinkSpec): void {
+    const { name } = spec.link;
+    if (!isExisting(spec)) this.#forget(name);
+    else {
+      this.#entries.get(name)?.removeAll();
+      this.#retiring.set(name, { ...spec, network: undefined });
+    }
   }
 
-  /** Paths that nobody can program. */
-  get #pathsWithoutLink(): number {
-    let sum = 0;
-    for (const [link, count] of this.#peers.links()) if (!this.#isDesired(link)) sum += count;
-    return sum;
+  #forget(name: string): void {
+    this.#entries.get(name)?.forget();
+    this.#entries.delete(name);
+  }
+
+  /** Forgets links of the host on which nothing of ours is left. */
+  #dropRetired(): void {
+    if (this.#retiring.size === 0) return;
+    for (const name of this.#retiring.keys()) {
+      const entries = this.#entries.get(name);
+      if (entries?.index !== undefined && !entries.inSync) continue;
+      this.#retiring.delete(name);
+      this.#forget(name);
+    }
+    this.#setLinks();
+  }
+
+  #restate(network: DesiredNetwork, peer: DesiredPeer, changes: readonly PathChange[]): void {
+    for (const { link, path, before } of changes) {
+      if (this.#users(link).includes(network)) {
+        this.#entries.get(link)?.restate({ network, peer, path, before });
+      }
+    }
+  }
+
+  #users(link: string): readonly DesiredNetwork[] {
+    return this.#links.get(link)?.users ?? [];
   }
 
   #entriesList(): LinkEntries[] {
@@ -252,13 +244,32 @@ export class HostState implements Disposable {
   }
 
   #newEntries(name: string): LinkEntries {
-    return new LinkEntries({
+    const entries = new LinkEntries({
       name,
-      peers: () => (this.#isDesired(name) ? this.#peers.over(name) : []),
-      environment: this.#environment,
+      paths: () => pathsOf(this.#users(name), name),
+      environment: {
+        ...this.#options,
+        netlinkWriter: this.netlinkWriter,
+        routeOwners: this.#routeOwners,
+      },
     });
+    this.#entries.set(name, entries);
+    return entries;
+  }
+
+  #lost(kind: string, loss: StoreLoss): void {
+    for (const [name, entries] of this.#entries) {
+      if (loss.link === undefined || loss.link === name) entries.markStored(kind, loss);
+    }
+    this.#options.onPossibleChange();
   }
 }
 
-const noLink = ({ subnet, link }: PeerPath) =>
-  `${subnet} cannot be routed over ${link}, which is no desired link`;
+const isExisting = ({ link }: LinkSpec) => link.kind === 'existing';
+
+/** All paths of these networks over a link. */
+function* pathsOf(networks: readonly DesiredNetwork[], link: string): Generator<OwnedPath> {
+  for (const network of networks) {
+    for (const [peer, path] of network.peers.over(link)) yield { network, peer, path };
+  }
+}

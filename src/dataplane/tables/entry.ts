@@ -1,18 +1,26 @@
 /**
- * What the four tables of a device have in common. An entry is a small immutable value; the same type says what
- * is wanted and what the kernel holds. Differences between the tables are in one EntryKind each: how entries are
- * compared, named and written.
+ * What the tables of a device have in common. An entry is a small immutable value; the same type says what
+ * is wanted and what the table holds. Differences between the tables are in one EntryKind each: how entries are
+ * compared and named, and which changes write them. A change is a value of the table's own type (a netlink message, a
+ * message to a program), and the table's writer sends it.
  */
 import type { Clock } from '../../base/clock.ts';
 import type { Prefix } from '../../base/prefix.ts';
-import type { Change } from '../../netlink/protocol.ts';
 import type { ObjectType, Repair } from '../report.ts';
 
 /** Protocol number of our routes and next hops, RTPROT_TULLE: not one of iproute2's rt_protos. */
 export const PROTOCOL = 77;
 
+/** A network, and its place in the order in which they began. */
+export interface NetworkRank {
+  readonly name: string;
+  readonly rank: number;
+}
+
 /** The path that wants an entry. Absent in what a dump found. */
 export interface EntryOwner {
+  readonly network: NetworkRank;
+  readonly link: string;
   /** Lease key of the peer. */
   readonly peer: string;
   readonly revision: bigint;
@@ -38,7 +46,8 @@ export interface Device {
   readonly owns: { readonly fdb: boolean; readonly neighbors: boolean; readonly routes: boolean };
 }
 
-export interface EntryKind<Value extends Entry> {
+/** @typeParam Change what the writer of the table sends. */
+export interface EntryKind<Value extends Entry, Change = unknown> {
   readonly object: ObjectType;
 
   key(value: Value): Key;
@@ -54,6 +63,9 @@ export interface EntryKind<Value extends Entry> {
 
   /** Why the entry in the place of a wanted one must not be overwritten; undefined when it may be. */
   conflict?(desired: Value, actual: Value): string | undefined;
+
+  /** How the table of another link sees an entry of this one that stands in the place of a wanted one. */
+  displaced?(actual: Value): Value;
 
   /**
    * Makes the kernel hold `desired`. When nothing of ours is known to be there, the change is refused (EEXIST)

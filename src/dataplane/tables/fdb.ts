@@ -1,6 +1,7 @@
 /** FDB entries of a vxlan device: inner MAC -> underlay address of the host that has it. */
 import type { Ip } from '../../base/ip.ts';
 import type { Mac } from '../../base/mac.ts';
+import type { Change } from '../../netlink/protocol.ts';
 import { change } from '../../netlink/route/change.ts';
 import { NTF_SELF, NUD_PERMANENT } from '../../netlink/route/constants.ts';
 import type { FdbEntry } from '../../netlink/route/objects.ts';
@@ -31,7 +32,7 @@ export function fdbEntry({ mac, destination, state, vni, port, via }: FdbEntry):
   return { ...entry, diversion: diversion.join('') };
 }
 
-export const fdbKind: EntryKind<TunnelFdbEntry> = {
+export const fdbKind: EntryKind<TunnelFdbEntry, Change> = {
   object: 'fdb',
   key: fdbKey,
   name: ({ mac }) => mac.toString(),

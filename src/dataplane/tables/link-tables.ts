@@ -1,16 +1,22 @@
 /**
- * The four tables of one link together.
+ * The tables of one link together.
  *
- * Entries are added from the far end of the packet's way to the near one (FDB, neighbor, next hop, route) and removed
- * in the other direction, so that no packet is sent into a way that is not complete.
+ * Entries are added from the far end of the packet's way to the near one (tunnel, FDB, neighbor, next hop, route) and
+ * removed in the other direction, so that no packet is sent into a way that is not complete.
  */
+import type { Change } from '../../netlink/protocol.ts';
+import type { EntryOwners } from '../reconcile/entry-owners.ts';
 import type { Device, Entry, TableEnvironment } from './entry.ts';
 import { fdbKind, type TunnelFdbEntry } from './fdb.ts';
 import { type NeighborEntry, neighborKind } from './neighbors.ts';
 import { type NexthopEntry, nexthopKind } from './nexthops.ts';
 import { type RouteEntry, routeKind } from './routes.ts';
-import { EntryTable } from './table.ts';
-import type { Write } from './write.ts';
+import type { TableStores } from './store.ts';
+import { StoredTable } from './stored-table.ts';
+import { EntryTable, type EntryTableOptions } from './table.ts';
+import type { EntryFailure } from './table-entry.ts';
+import { type TunnelEntry, tunnelKind } from './tunnels.ts';
+import type { TableWriter, Write } from './write.ts';
 
 /** What tables of different entries have in common. */
 type AnyTable = Pick<
@@ -20,14 +26,26 @@ type AnyTable = Pick<
   | 'inSync'
   | 'nextRetry'
   | 'isDue'
+  | 'isDoneFor'
   | 'failures'
   | 'removeAll'
   | 'forgetActual'
-  | 'additions'
-  | 'removals'
->;
+> & {
+  additions(device: Device): Iterable<Write>;
+  removals(device: Device): Iterable<Write>;
+};
+
+/** What the tables of all links share. */
+export interface TablesEnvironment extends Omit<TableEnvironment, 'onStale'> {
+  /** Sends the changes of the kernel's tables. */
+  readonly netlinkWriter: TableWriter<Change>;
+  /** A host has one route to a destination, whichever link it leads over. */
+  readonly routeOwners: EntryOwners<RouteEntry>;
+  readonly stores: TableStores;
+}
 
 export class LinkTables {
+  readonly tunnels: StoredTable<TunnelEntry>;
   readonly fdb: EntryTable<TunnelFdbEntry>;
   readonly neighbors: EntryTable<NeighborEntry>;
   readonly nexthops: EntryTable<NexthopEntry>;
@@ -35,13 +53,26 @@ export class LinkTables {
   /** In the order of additions. */
   readonly #all: readonly AnyTable[];
 
-  /** @param link the name of the device. */
-  constructor(link: string, environment: TableEnvironment) {
-    this.fdb = new EntryTable(fdbKind, link, environment);
-    this.neighbors = new EntryTable(neighborKind, link, environment);
-    this.nexthops = new EntryTable(nexthopKind, link, environment);
-    this.routes = new EntryTable(routeKind, link, environment);
-    this.#all = [this.fdb, this.neighbors, this.nexthops, this.routes];
+  /** @param link the name of the device. @param onStale of the kernel's tables */
+  constructor(link: string, environment: TablesEnvironment, onStale: TableEnvironment['onStale']) {
+    const { netlinkWriter: writer, routeOwners: owners, stores } = environment;
+    const common = { writer, link, environment: { ...environment, onStale } };
+    this.tunnels = new StoredTable({
+      kind: tunnelKind(stores.tunnel !== undefined),
+      link,
+      environment,
+      store: stores.tunnel,
+    });
+    this.fdb = tableOf({ ...common, kind: fdbKind });
+    this.neighbors = tableOf({ ...common, kind: neighborKind });
+    this.nexthops = tableOf({ ...common, kind: nexthopKind });
+    this.routes = tableOf({ ...common, kind: routeKind, owners });
+    this.#all = [this.tunnels, this.fdb, this.neighbors, this.nexthops, this.routes];
+  }
+
+  /** Those that are not the kernel's. */
+  get stored(): readonly Pick<StoredTable<Entry>, 'staleReason' | 'read' | 'markStale' | 'object'>[] {
+    return [this.tunnels];
   }
 
   get wanted(): number {
@@ -61,14 +92,18 @@ export class LinkTables {
     return this.#all.some(table => table.isDue());
   }
 
+  /** Whether nothing that this network wants is still to be written. */
+  isDoneFor(network: string): boolean {
+    return this.#all.every(table => table.isDoneFor(network));
+  }
+
   /** When the next refused entry is to be tried again, on the monotonic clock; undefined when there is none. */
   get nextRetry(): number | undefined {
     const times = this.#all.map(table => table.nextRetry).filter(time => time !== undefined);
     return times.length === 0 ? undefined : Math.min(...times);
   }
 
-  /** Refusals, in words. */
-  *failures(): Generator<string> {
+  *failures(): Generator<EntryFailure> {
     for (const table of this.#all) yield* table.failures();
   }
 
@@ -89,4 +124,9 @@ export class LinkTables {
   removals(device: Device): Iterable<Write>[] {
     return this.#all.toReversed().map(table => table.removals(device));
   }
+}
+
+/** Its kind makes the changes that its writer sends. */
+function tableOf<Value extends Entry>(options: EntryTableOptions<Value, Change>): EntryTable<Value> {
+  return new EntryTable<Value>(options);
 }

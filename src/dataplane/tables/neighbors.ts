@@ -1,6 +1,7 @@
 /** Neighbor entries of a tunnel device: overlay address -> inner MAC, so that no ARP is ever asked. */
 import type { Ip } from '../../base/ip.ts';
 import type { Mac } from '../../base/mac.ts';
+import type { Change } from '../../netlink/protocol.ts';
 import { change } from '../../netlink/route/change.ts';
 import { NUD_PERMANENT } from '../../netlink/route/constants.ts';
 import type { Neighbor } from '../../netlink/route/objects.ts';
@@ -18,7 +19,7 @@ export function neighborEntry({ ip, mac, state }: Neighbor): NeighborEntry {
   return { ip, permanent: (state & NUD_PERMANENT) !== 0, ...(mac === undefined ? {} : { mac }) };
 }
 
-export const neighborKind: EntryKind<NeighborEntry> = {
+export const neighborKind: EntryKind<NeighborEntry, Change> = {
   object: 'neighbor',
   key: ({ ip }) => ip.key,
   name: ({ ip }) => ip.toString(),

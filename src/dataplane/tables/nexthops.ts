@@ -4,6 +4,7 @@
  * they share one hash bucket; one that refers to an object does not.
  */
 import type { Ip } from '../../base/ip.ts';
+import type { Change } from '../../netlink/protocol.ts';
 import { change } from '../../netlink/route/change.ts';
 import { RTNH_F_ONLINK } from '../../netlink/route/constants.ts';
 import type { Nexthop } from '../../netlink/route/objects.ts';
@@ -28,7 +29,7 @@ export function isOurNexthop({ id, protocol, oif }: Nexthop, { index, owns }: De
   return oif === index && (protocol === PROTOCOL || isOfOurs);
 }
 
-export const nexthopKind: EntryKind<NexthopEntry> = {
+export const nexthopKind: EntryKind<NexthopEntry, Change> = {
   object: 'nexthop',
   key: ({ id }) => id,
   name: ({ id }) => String(id),
@@ -58,16 +59,21 @@ export const nexthopKind: EntryKind<NexthopEntry> = {
 export const FIRST_NEXTHOP_ID = PROTOCOL * 2 ** 24;
 const COUNT = 2 ** 24;
 
+/** A gateway, with the MTU of its routes where they have one. */
+type GatewayKey = Ip['key'] | string;
+
 /**
  * Numbers for next hops. They are all of one namespace of numbers, shared with everybody. Ours are derived from the
  * gateway, so that they are the same after a restart; a number that is taken gives way to the next one. What the
  * kernel holds of ours from before is kept, whatever its number.
+ *
+ * Routes of another MTU have an object of their own: the kernel takes two routes through one for the same whatever their
+ * MTU (net/ipv4/fib_semantics.c, fib_find_info_nh).
  */
 export class NexthopIds {
   readonly #seed: number;
-  /** By the keys of gateways. */
-  readonly #ids = new Map<Ip['key'], number>();
-  readonly #gateways = new Map<number, Ip['key']>();
+  readonly #ids = new Map<GatewayKey, number>();
+  readonly #gateways = new Map<number, GatewayKey>();
   readonly #foreign = new Set<number>();
 
   /** @param salt sets apart devices that have the same gateways. */
@@ -76,18 +82,19 @@ export class NexthopIds {
   }
 
   /** The number of a gateway; always the same until it is found in other hands. */
-  of(gateway: Ip): number {
-    const known = this.#ids.get(gateway.key);
+  of(gateway: Ip, mtu = 0): number {
+    const key = mtu === 0 ? gateway.key : `${gateway} mtu ${mtu}`;
+    const known = this.#ids.get(key);
     if (known !== undefined) return known;
-    let offset = hash(gateway.bytes, this.#seed) % COUNT;
+    let offset = (hash(gateway.bytes, this.#seed) + mtu) % COUNT;
     while (this.#isTaken(FIRST_NEXTHOP_ID + offset)) offset = (offset + 1) % COUNT;
-    this.#assign(FIRST_NEXTHOP_ID + offset, gateway);
+    this.#assign(FIRST_NEXTHOP_ID + offset, key);
     return FIRST_NEXTHOP_ID + offset;
   }
 
   /** Takes a number over that the kernel holds for this gateway; not when the gateway has one already. */
   adopt(id: number, gateway: Ip): void {
-    if (!this.#ids.has(gateway.key) && !this.#isTaken(id)) this.#assign(id, gateway);
+    if (!this.#ids.has(gateway.key) && !this.#isTaken(id)) this.#assign(id, gateway.key);
   }
 
   /** Others use these numbers. Returns those that were ours: their gateways get others. */
@@ -105,7 +112,7 @@ export class NexthopIds {
     return displaced;
   }
 
-  #assign(id: number, { key }: Ip): void {
+  #assign(id: number, key: GatewayKey): void {
     this.#ids.set(key, id);
     this.#gateways.set(id, key);
   }

@@ -6,8 +6,9 @@
  *
  *     ours       protocol 77 on the device
  *     adoptable  made by flannel for the same peer: anything on our device, or straight to the peer's public
- *                address, which is what DirectRouting and host-gw leave behind; and ours that was led astray, by
- *                another next hop object under our number, or by another route in its place
+ *                address, which is what DirectRouting and host-gw leave behind; what somebody has stated by hand just
+ *                as it is wanted; and ours that was led astray, by another next hop object under our number, or by
+ *                another route in its place
  *     foreign    anything else; it is in the way, and stays
  *
  * What nobody wants is removed when it is ours, or flannel's on our device: there it made one route per peer, always
@@ -15,6 +16,7 @@
  */
 import type { Ip } from '../../base/ip.ts';
 import type { Prefix } from '../../base/prefix.ts';
+import type { Change } from '../../netlink/protocol.ts';
 import { change } from '../../netlink/route/change.ts';
 import {
   RT_SCOPE_LINK,
@@ -24,6 +26,7 @@ import {
   RTNH_F_ONLINK,
   RTPROT_BOOT,
   RTPROT_KERNEL,
+  RTPROT_STATIC,
 } from '../../netlink/route/constants.ts';
 import type { Route } from '../../netlink/route/objects.ts';
 import { routeProtocolWord, routeTypeWord } from '../../netlink/text/words.ts';
@@ -37,6 +40,8 @@ export interface RouteEntry extends Entry {
   /** With a next hop object it is the object's, and here only to be shown. */
   readonly gateway?: Ip;
   readonly onlink: boolean;
+  /** Absent: that of the link. */
+  readonly mtu?: number;
   /** Of what is wanted: how the peer's host is reached. */
   readonly underlayIp?: Ip;
   /** Of one that is not ours: how it differs, in words. */
@@ -79,6 +84,7 @@ export function routeEntry(
     onlink: (route.flags & RTNH_F_ONLINK) !== 0,
     ...(nexthopId === undefined ? {} : { nexthopId }),
     ...(gateway === undefined ? {} : { gateway }),
+    ...(route.mtu === undefined ? {} : { mtu: route.mtu }),
   };
   // With nexthop_compat_mode=0 the kernel does not repeat the device of the object.
   const onDevice =
@@ -88,26 +94,29 @@ export function routeEntry(
     return { destination, ownership: 'ours', ...way };
   }
   const direct = protocol === RTPROT_BOOT && gateway !== undefined && gateway.equals(desired?.underlayIp);
+  const isAlreadyRight = onDevice && desired !== undefined && isStatedAs(desired, route);
   const description = describe(route);
   if (onDevice && owns.routes && isFlannels(route)) {
     return { destination, ownership: 'adoptable', ...way, description, isFlannels: true };
   }
-  if ((onDevice && owns.routes) || direct || protocol === PROTOCOL) {
+  if ((onDevice && owns.routes) || direct || isAlreadyRight || protocol === PROTOCOL) {
     return { destination, ownership: 'adoptable', ...way, description };
   }
   const isBroughtByAddress = protocol === RTPROT_KERNEL;
   return { destination, ownership: 'foreign', ...way, description, isBroughtByAddress };
 }
 
-export const routeKind: EntryKind<RouteEntry> = {
+export const routeKind: EntryKind<RouteEntry, Change> = {
   object: 'route',
   key: ({ destination }) => destination.key,
   name: ({ destination }) => destination.toString(),
   same: (desired, actual) =>
     desired.ownership === actual.ownership &&
     desired.nexthopId === actual.nexthopId &&
+    desired.mtu === actual.mtu &&
     (desired.nexthopId !== undefined || (desired.onlink === actual.onlink && sameGateway(desired, actual))),
   ours: actual => actual.ownership === 'ours' || actual.isFlannels === true,
+  displaced: actual => ({ ...actual, ownership: 'adoptable' }),
   conflict: (_, actual) =>
     actual.ownership === 'foreign' ? `${actual.description ?? 'another route'} is in the way` : undefined,
   write(device, desired, actual) {
@@ -124,13 +133,14 @@ export const routeKind: EntryKind<RouteEntry> = {
     const route = newRoute(device, actual);
     return change.deleteRoute(actual.isFlannels === true ? { ...route, protocol: RTPROT_BOOT } : route);
   },
-  text(device, { destination, nexthopId, gateway, onlink, description }) {
+  text(device, { destination, nexthopId, gateway, onlink, mtu, description }) {
     if (description !== undefined) return description;
     const words = ['route', destination.toString()];
     if (nexthopId !== undefined) words.push(`nhid ${nexthopId}`);
     if (gateway !== undefined) words.push(`via ${gateway}`);
     words.push(`dev ${device}`);
     if (onlink) words.push('onlink');
+    if (mtu !== undefined) words.push(`mtu ${mtu}`);
     return words.join(' ');
   },
 };
@@ -141,10 +151,10 @@ function sameGateway(a: RouteEntry, b: RouteEntry): boolean {
 
 type Way = { readonly nexthopId?: number | undefined } & Pick<
   RouteEntry,
-  'destination' | 'gateway' | 'onlink'
+  'destination' | 'gateway' | 'onlink' | 'mtu'
 >;
 
-function newRoute({ index }: Device, { destination, nexthopId, gateway, onlink }: Way) {
+function newRoute({ index }: Device, { destination, nexthopId, gateway, onlink, mtu }: Way) {
   const isDirect = nexthopId === undefined && gateway === undefined && destination.family === 'ipv4';
   const route = {
     destination,
@@ -152,6 +162,7 @@ function newRoute({ index }: Device, { destination, nexthopId, gateway, onlink }
     table: RT_TABLE_MAIN,
     scope: isDirect ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE,
     type: RTN_UNICAST,
+    ...(mtu === undefined ? {} : { mtu }),
   };
   if (nexthopId !== undefined) return { ...route, nexthopId };
   const flags = onlink ? RTNH_F_ONLINK : 0;
@@ -164,10 +175,18 @@ function isFlannels({ destination, gateway, protocol, flags, nexthopId, ...rest 
   return hasForm && protocol === RTPROT_BOOT && nexthopId === undefined && rest.type === RTN_UNICAST;
 }
 
-/** Whether nothing but the next hop distinguishes it from ours. */
-function isPlainUnicast(route: Route): boolean {
-  const { type, encap, mtu, preferredSource } = route;
-  return type === RTN_UNICAST && encap === undefined && mtu === undefined && preferredSource === undefined;
+/** Whether nothing but the next hop and the MTU distinguishes it from ours. */
+function isPlainUnicast({ type, encap, preferredSource }: Route): boolean {
+  return type === RTN_UNICAST && encap === undefined && preferredSource === undefined;
+}
+
+/** Whether somebody, or flannel's host-gw, has stated by hand what is wanted; those of a routing daemon are the daemon's. */
+function isStatedAs(desired: RouteEntry, route: ComparableRoute): boolean {
+  const { protocol, gateway, mtu, nexthopId, flags } = route;
+  const isByHand = protocol === RTPROT_BOOT || protocol === RTPROT_STATIC;
+  const onlink = (flags & RTNH_F_ONLINK) !== 0;
+  const isSameWay = gateway?.key === desired.gateway?.key && mtu === desired.mtu && onlink === desired.onlink;
+  return isByHand && isSameWay && nexthopId === undefined && isPlainUnicast(route);
 }
 
 function describe(route: Route): string {

@@ -9,6 +9,13 @@ export interface EntryReport {
   readonly reason?: string;
 }
 
+/** What could not be done. */
+export interface EntryFailure {
+  readonly text: string;
+  /** Who wants it; absent for the removal of what nobody wants. */
+  readonly network: string | undefined;
+}
+
 /** What it needs of its table. */
 interface Table<Value extends Entry> {
   readonly kind: EntryKind<Value>;

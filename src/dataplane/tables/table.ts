@@ -3,49 +3,74 @@
  * kernel refused and when to try again, and which differences are not of our making.
  */
 import { isCode } from '../../base/errors.ts';
-import type { NetlinkError } from '../../netlink/errors.ts';
 import { Delta } from '../reconcile/delta.ts';
-import { Drift } from '../reconcile/drift.ts';
-import { EntryOwners } from '../reconcile/entry-owners.ts';
-import { PendingEvents } from '../reconcile/pending-events.ts';
+import { type EntryClaim, EntryOwners } from '../reconcile/entry-owners.ts';
+import { KnownEntries } from '../reconcile/known-entries.ts';
 import { Retries } from '../reconcile/retries.ts';
-import type { RepairCause } from '../report.ts';
 import type { Device, Entry, EntryKind, Key, TableEnvironment } from './entry.ts';
-import { type EntryReport, TableEntry } from './table-entry.ts';
-import { EntryWrite, type Write } from './write.ts';
+import { type EntryFailure, type EntryReport, TableEntry } from './table-entry.ts';
+import { EntryWrite, type TableWriter, type Write } from './write.ts';
+
+/** What a table is made of. @typeParam Change what its writer sends. */
+export interface EntryTableOptions<Value extends Entry, Change> {
+  readonly kind: EntryKind<Value, Change>;
+  readonly writer: TableWriter<Change>;
+  /** Name of the device. */
+  readonly link: string;
+  readonly environment: TableEnvironment;
+  /** Decides whose value is desired where several paths want the entry; shared with tables of other links, or its own. */
+  readonly owners?: EntryOwners<Value>;
+}
 
 export class EntryTable<Value extends Entry> {
   readonly kind: EntryKind<Value>;
+  readonly writer: TableWriter<unknown>;
+  /** What the table holds, as far as it is known. */
+  readonly known: KnownEntries<Value>;
   readonly #link: string;
   readonly #environment: TableEnvironment;
   readonly #delta: Delta<Value>;
-  /** Decides whose value is desired where several paths want the entry. */
-  readonly #owners = new EntryOwners<Value>();
-  readonly #pending = new PendingEvents<Value>();
-  readonly #drift: Drift<Value>;
+  readonly #owners: EntryOwners<Value>;
   readonly #retries: Retries;
-  /** Writes whose answers have not been read yet. */
-  #unsettled = 0;
 
-  constructor(kind: EntryKind<Value>, link: string, environment: TableEnvironment) {
+  constructor(options: EntryTableOptions<Value, unknown>) {
+    const { kind, writer, link, environment, owners = new EntryOwners<Value>() } = options;
     this.kind = kind;
+    this.writer = writer;
+    this.#owners = owners;
     this.#link = link;
     this.#environment = environment;
     this.#delta = new Delta<Value>((desired, actual) => kind.same(desired, actual));
-    this.#drift = new Drift(kind, link, environment.onRepair);
     this.#retries = new Retries(environment.clock, environment.random);
+    this.known = new KnownEntries({
+      kind,
+      link,
+      environment,
+      delta: this.#delta,
+      retries: this.#retries,
+      onGone: key => owners.forget(key, this),
+      textOf: key => this.#textOf(key),
+    });
   }
 
   get wanted(): number {
     return this.#delta.desiredSize;
   }
 
-  get failed(): number {
+  /** What was refused. */
+  get refusals(): number {
     return this.#retries.size;
   }
 
+  /** What was refused, and what another path wants otherwise. */
+  get failed(): number {
+    let sum = this.#retries.size;
+    for (const _ of this.#losers()) sum++;
+    return sum;
+  }
+
   get inSync(): boolean {
-    return this.#delta.differingSize === 0;
+    return this.#delta.differingSize === 0 && this.#losers().next().done === true;
   }
 
   /** When the next refused entry is to be tried again, on the monotonic clock; undefined when there is none. */
@@ -62,9 +87,23 @@ export class EntryTable<Value extends Entry> {
     );
   }
 
-  /** Refusals, in words. */
-  *failures(): Generator<string> {
-    for (const [key, reason] of this.#retries.reasons()) yield `${this.#textOf(key)}: ${reason}`;
+  /** What failed. */
+  *failures(): Generator<EntryFailure> {
+    for (const [key, reason] of this.#retries.reasons()) {
+      yield { text: `${this.#textOf(key)}: ${reason}`, network: this.#networkOf(key) };
+    }
+    for (const { value, winner } of this.#losers()) {
+      const text = `${this.kind.text(this.#link, value)}: ${this.#lossOf(value, winner)}`;
+      yield { text, network: value.owner?.network.name };
+    }
+  }
+
+  /** Whether nothing that this network wants is still to be written. */
+  isDoneFor(network: string): boolean {
+    for (const { desired } of this.#delta.differences()) {
+      if (desired?.owner?.network.name === network) return false;
+    }
+    return true;
   }
 
   entry(value: Value): TableEntry<Value> {
@@ -73,23 +112,29 @@ export class EntryTable<Value extends Entry> {
 
   /** A path wants the entry; whose is programmed is decided among all that do. */
   add(value: Value): void {
-    const key = this.kind.key(value);
-    const before = this.#delta.desired(key);
-    this.#want(key, before, this.#owners.add(key, before, value));
+    this.#owners.add(this.kind.key(value), this, value);
   }
 
   /** The path wants it no more. */
   remove(value: Value): void {
-    const key = this.kind.key(value);
-    const before = this.#delta.desired(key);
-    this.#want(key, before, this.#owners.remove(key, before, value.owner));
+    this.#owners.remove(this.kind.key(value), this, value);
   }
 
   removeAll(): void {
     this.#delta.clearDesired();
-    this.#owners.clear();
-    this.#drift.clear();
+    this.known.forgetDrift();
     this.#retries.clear();
+    this.#owners.release(this);
+  }
+
+  /** What is programmed from now on. For the owners of the entries. */
+  want(key: Key, value: Value | undefined): void {
+    const before = this.#delta.desired(key);
+    this.#delta.setDesired(key, value);
+    if (before !== undefined && value !== undefined && this.kind.same(value, before)) return;
+    // Refusals and drift were those of the former value.
+    this.#retries.succeeded(key);
+    this.known.restated(key);
   }
 
   desired(key: Key): Value | undefined {
@@ -108,11 +153,9 @@ export class EntryTable<Value extends Entry> {
       desired: this.kind.text(this.#link, value),
       ...(found === undefined ? {} : { actual: this.kind.text(this.#link, found) }),
     };
-    const holder = this.#delta.desired(key);
-    if (holder !== undefined && !this.kind.same(holder, value)) {
-      const entry = `${this.kind.object} ${this.kind.name(value)}`;
-      const reason = `${entry} is claimed by ${holder.owner?.peer ?? 'nobody'} too, whose lease is newer`;
-      return { ...report, state: 'failed', reason };
+    const winner = this.#owners.winner(key, this);
+    if (winner !== undefined && (winner.table !== this || !this.kind.same(winner.value, value))) {
+      return { ...report, state: 'failed', reason: this.#lossOf(value, winner) };
     }
     const reason = this.#retries.reason(key);
     if (reason !== undefined) return { ...report, state: 'failed', reason };
@@ -120,75 +163,17 @@ export class EntryTable<Value extends Entry> {
     return { ...report, state: isThere ? 'ok' : 'pending' };
   }
 
-  /** Takes an event: the entry is so, or was so and is gone. True when it contradicts what is known. */
-  observe(value: Value, gone: boolean): boolean {
-    const key = this.kind.key(value);
-    const now = gone ? undefined : value;
-    const contradicts = !this.#agrees(key, now);
-    // While answers to our own writes are awaited, what agrees with the belief now may contradict it then.
-    const isKnown = (this.#delta.desired(key) ?? this.#delta.actual(key)) !== undefined;
-    const mayContradict = this.#unsettled > 0 && isKnown;
-    if (contradicts || mayContradict) this.#pending.set(key, now);
-    else this.#pending.delete(key);
-    return contradicts;
-  }
-
-  /**
-   * Compares the pending events with what is known, and returns how many entries others have changed. The socket of the announcements must have been
-   * read empty after the last acknowledgement.
-   */
-  processPending(): number {
-    let changed = 0;
-    for (const { key, value, isAmbiguous } of this.#pending) {
-      if (this.#agrees(key, value)) continue;
-      changed++;
-      if (isAmbiguous) this.#environment.onStale(`${this.#textOf(key)} was changed twice`);
-      else this.#learn(key, value, 'drift');
-    }
-    this.#pending.clear();
-    return changed;
-  }
-
-  /** Takes it that the kernel holds this in the place of a desired entry, until a dump or an event says otherwise. */
-  assumeActual(key: Key, value: Value): void {
-    if (this.#delta.desired(key) !== undefined && this.#delta.actual(key) === undefined) {
-      this.#delta.setActual(key, value);
-    }
-  }
-
-  /** Believes that the kernel holds nothing: the device is gone or new. */
+  /** The device is gone or new: the table holds nothing. */
   forgetActual(): void {
-    this.#pending.clear();
-    this.#drift.clear();
+    this.known.forget();
     this.#retries.clear();
     this.#delta.clearActual();
   }
 
-  /** A dump begins, perhaps once more: what was found until now does not count. No write is under way. */
-  beginDump(): void {
-    this.#unsettled = 0;
-    this.#delta.beginReading();
-  }
-
-  /** Believes one entry of a dump. What differs and did not before was changed by others, or long ago (`start`). */
-  found(value: Value, cause: RepairCause): void {
-    this.#learn(this.kind.key(value), value, cause);
-  }
-
-  /** Whether the dump that is being read had an entry under this key already. */
-  isFound(key: Key): boolean {
-    return this.#delta.isRead(key);
-  }
-
-  /** Whether the kernel holds the wanted entry, or did until others changed it. */
-  isHeld(key: Key): boolean {
-    const isThere = this.#delta.actual(key) !== undefined && !this.#delta.differs(key);
-    return isThere || this.#drift.causeOf(key) === 'drift';
-  }
-
-  /** Believes that the kernel holds nothing but what was found. */
-  endDump(cause: RepairCause): void {
-    for (const key of this.#delta.unread()) this.#learn(key, undefined, cause);
+  /** The table of another link holds this in the place of a desired entry, as far as it is known. */
+  displace(key: Key, found: Value): void {
+    if (this.#delta.desired(key) === undefined || this.#delta.actual(key) !== undefined) return;
+    this.#delta.setActual(key, this.kind.displaced?.(found) ?? found);
   }
 
   /** Writes that put wanted entries in place. What is put in place while they are read is left out. */
@@ -206,8 +191,8 @@ export class EntryTable<Value extends Entry> {
       // An obstacle may have vanished unannounced: to try costs less than to look, and overwrites nothing.
       const known = obstacle === undefined ? actual : undefined;
       const prelude = known && this.kind.prelude?.(device, desired, known);
-      if (prelude !== undefined) yield { change: prelude, settle: () => undefined };
-      this.#unsettled++;
+      if (prelude !== undefined) yield { writer: this.writer, change: prelude, settle: () => undefined };
+      this.known.writing();
       yield new EntryWrite(this, this.kind.write(device, desired, known), key, desired);
     }
   }
@@ -218,7 +203,7 @@ export class EntryTable<Value extends Entry> {
     for (const { key, desired, actual } of this.#delta.differences()) {
       if (actual === undefined || desired !== undefined || !this.#retries.isDue(key, now)) continue;
       if (this.kind.ours(actual)) {
-        this.#unsettled++;
+        this.known.writing();
         yield new EntryWrite(this, this.kind.remove(device, actual), key, undefined);
       } else this.#delta.setActual(key, undefined);
     }
@@ -226,17 +211,16 @@ export class EntryTable<Value extends Entry> {
 
   /** The kernel has taken a write: it holds this now. */
   written(key: Key, value: Value | undefined): void {
-    this.#unsettled--;
-    this.#pending.wrote(key);
+    this.known.answered(key);
     this.#delta.setActual(key, value);
+    if (value === undefined) this.#owners.forget(key, this);
     this.#retries.succeeded(key);
-    this.#drift.repaired(key, value);
+    this.known.repaired(key, value);
   }
 
   /** The kernel has refused a write. */
-  refused(key: Key, error: NetlinkError): void {
-    this.#unsettled--;
-    this.#pending.wrote(key);
+  refused(key: Key, error: Error): void {
+    this.known.answered(key);
     const before = this.#retries.reason(key);
     // What was in the way still is.
     const isStillBlocked = this.#isBlocked(key) && isCode(error, 'EEXIST');
@@ -252,44 +236,24 @@ export class EntryTable<Value extends Entry> {
     );
   }
 
-  /** Others have made the kernel hold this, or nothing. */
-  #learn(key: Key, value: Value | undefined, cause: RepairCause): void {
-    if (this.#retries.size > 0 && !this.#agrees(key, value)) {
-      // The cause of a refusal may be gone.
-      this.#retries.succeeded(key);
-    }
-    const relevant = value !== undefined && this.#isRelevant(key, value) ? value : undefined;
-    const outcome = this.#delta.setActual(key, relevant);
-    if (outcome === 'same') {
-      this.#retries.succeeded(key);
-      this.#drift.delete(key);
-      return;
-    }
-    // At the start nothing has been programmed: what is missing is new rather than lost. Later, what has been
-    // waiting to be programmed is of our own making.
-    if (cause === 'start' ? value === undefined : outcome === 'still differs') return;
-    this.#drift.set(key, cause, value);
+  *#losers() {
+    yield* this.#owners.losers(this, this.kind.same);
   }
 
-  #agrees(key: Key, value: Value | undefined): boolean {
-    const actual = this.#delta.actual(key);
-    if (actual === undefined || value === undefined) {
-      return actual === undefined && (value === undefined || !this.#isRelevant(key, value));
+  /** Why a path does not get what it wants. */
+  #lossOf({ owner }: Value, { value }: EntryClaim<Value>): string {
+    const holder = value.owner;
+    const entry = `${this.kind.object} ${this.kind.name(value)}`;
+    if (holder?.network !== owner?.network) {
+      return `${entry} belongs to network ${holder?.network.name}, where peer ${holder?.peer} has it`;
     }
-    return this.kind.same(actual, value);
+    if (holder?.peer !== owner?.peer)
+      return `${entry} is claimed by ${holder?.peer} too, whose lease is newer`;
+    return `${entry} is wanted for ${holder?.subnet} over ${holder?.link} too`;
   }
 
-  /** Entries that are neither wanted nor ours are none of our business. */
-  #isRelevant(key: Key, value: Value): boolean {
-    return this.kind.ours(value) || this.#delta.desired(key) !== undefined;
-  }
-
-  #want(key: Key, before: Value | undefined, value: Value | undefined): void {
-    this.#delta.setDesired(key, value);
-    if (before !== undefined && value !== undefined && this.kind.same(value, before)) return;
-    // Refusals and drift were those of the former value.
-    this.#retries.succeeded(key);
-    this.#drift.delete(key);
+  #networkOf(key: Key): string | undefined {
+    return this.#delta.desired(key)?.owner?.network.name;
   }
 
   #textOf(key: Key): string {

@@ -10,7 +10,7 @@ import { Ip } from '../../base/ip.ts';
 import { silentLogger } from '../../base/log.ts';
 import { Mac } from '../../base/mac.ts';
 import { Prefix } from '../../base/prefix.ts';
-import type { DataPlane, DataPlaneOptions } from '../../dataplane/data-plane.ts';
+import type { DataPlane, DataPlaneOptions, NetworkScope } from '../../dataplane/data-plane.ts';
 import type { DesiredHost, DesiredPeer, PeerPath } from '../../dataplane/desired.ts';
 import { openDataPlane } from '../../dataplane/open-data-plane.ts';
 import type { ApplyResult, Repair } from '../../dataplane/report.ts';
@@ -33,6 +33,8 @@ export class FakeHost implements AsyncDisposable {
   /** Somebody else's connection. */
   readonly others: Rtnetlink;
   readonly plane: DataPlane;
+  /** The only network of most tests. */
+  readonly network: NetworkScope;
   readonly repairs: Repair[] = [];
   readonly rounds: ApplyResult[] = [];
   readonly sysctls = new Map([[`net/ipv6/conf/${DEVICE}/accept_ra`, '1']]);
@@ -58,6 +60,7 @@ export class FakeHost implements AsyncDisposable {
       random: () => 0.5,
       ...options,
     });
+    this.network = this.plane.network('overlay');
   }
 
   get desired(): DesiredHost {
@@ -99,7 +102,7 @@ export class FakeHost implements AsyncDisposable {
 
   /** States this host and these peers, and applies. */
   begin(peers: Iterable<DesiredPeer>): Promise<ApplyResult> {
-    this.plane.set({ host: this.desired, peers });
+    this.network.set({ host: this.desired, peers });
     return this.plane.apply();
   }
 

@@ -12,7 +12,7 @@ import { ConfigError } from '../../base/errors.ts';
 import { recordingLogger } from '../../base/log.ts';
 import { Prefix, parseInterfaceAddress } from '../../base/prefix.ts';
 import { Watchable } from '../../base/watchable.ts';
-import type { DataPlane } from '../../dataplane/data-plane.ts';
+import type { DataPlane, NetworkScope } from '../../dataplane/data-plane.ts';
 import type { DesiredLink } from '../../dataplane/desired-link.ts';
 import type { ApplyResult, DataPlaneReport, LinkReport } from '../../dataplane/report.ts';
 import type { LastRun } from '../../network/network.ts';
@@ -195,7 +195,24 @@ export class OverlayHarness {
   #targets(): Targets {
     const state = () => this.#firewallState;
     return {
-      dataPlane: this.#dataPlane(),
+      dataPlane: {
+        apply: async () => {
+          this.rounds++;
+          const result = await this.applyDataPlane();
+          this.round();
+          return result;
+        },
+        report: () => ({
+          inSync: true,
+          wanted: 9,
+          failed: 0,
+          writes: 7,
+          driftRepairs: { route: 2 },
+          ...this.report,
+          links: this.links,
+        }),
+      } as Partial<DataPlane> as DataPlane,
+      network: this.#network(),
       firewall: {
         get state() {
           return state();
@@ -219,7 +236,7 @@ export class OverlayHarness {
     };
   }
 
-  #dataPlane(): DataPlane {
+  #network(): NetworkScope {
     const note = (text: string) => void this.#desired.push(text);
     return {
       setHost: ({ sysctls }) => note(`host: ${sysctls.map(({ path, value }) => `${path} ${value}`).join()}`),
@@ -227,25 +244,10 @@ export class OverlayHarness {
         note(`peers: ${Array.from(peers, ({ key, paths }) => `${key} ${paths[0]?.link}`).join(', ')}`),
       setPeer: ({ key, paths }) => note(`peer: ${key} ${paths[0]?.link}`),
       removePeer: key => note(`gone: ${key}`),
-      apply: async () => {
-        this.rounds++;
-        const result = await this.applyDataPlane();
-        this.round();
-        return result;
-      },
-      report: () => ({
-        inSync: true,
-        wanted: 9,
-        failed: 0,
-        writes: 7,
-        driftRepairs: { route: 2 },
-        ...this.report,
-        links: this.links,
-      }),
       peerReport: key => {
         const entries = key === '10.3.99.0-24' ? [] : ['route'];
         return { key, state: 'ok', desired: entries, actual: entries };
       },
-    } as Partial<DataPlane> as DataPlane;
+    } as Partial<NetworkScope> as NetworkScope;
   }
 }
