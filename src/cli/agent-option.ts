@@ -25,9 +25,12 @@ export const networkOption = (): Option =>
 export const socketOf = ({ socket, etcdPrefix = NETWORK_PREFIX }: AgentOption): string =>
   socket ?? agentPlaces(etcdPrefix).socket;
 
-/** Names of the hosts that the agent of this host knows, its own first. @throws ApiError */
-export async function knownHosts(): Promise<string[]> {
-  const { host, peers } = await new AgentClient().status();
+/** Names of the hosts that the agent of this host knows, its own first; it is the one that the environment names. @throws ApiError */
+export async function knownHosts(
+  { TULLE_SOCKET: socket, TULLE_ETCD_PREFIX: etcdPrefix }: NodeJS.ProcessEnv = process.env,
+): Promise<string[]> {
+  const agent = agentClient({ ...(socket && { socket }), ...(etcdPrefix && { etcdPrefix }) });
+  const { host, peers } = await agent.status();
   return [...new Set([host.name, ...peers.flatMap(({ hostName = [] }) => hostName)])];
 }
 

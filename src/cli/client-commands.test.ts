@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import type { RequestListener } from 'node:http';
 import process from 'node:process';
 import { describe, type TestContext, test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { serveAsAgent } from '../../test/support/fake-agent.ts';
 import { printed } from '../../test/support/output.ts';
 import { healthyPeer, status, T0 } from '../../test/support/status.ts';
@@ -25,6 +26,10 @@ const EVENTS = [
     fields: { count: 1 },
   },
 ];
+
+async function turns(count: number): Promise<void> {
+  for (let turn = 0; turn < count; turn++) await setImmediate();
+}
 
 describe('a client of the agent', () => {
   let answer: RequestListener;
@@ -91,7 +96,7 @@ describe('a client of the agent', () => {
       const resynced = { inSync: false, writes: 1, failures: ['route 10.3.9.0/24: no such device'] };
       const body = JSON.stringify(request.url === '/v1/resync' ? resynced : status());
       // Whoever does not wait for the answer has asked for the status by then.
-      setImmediate(() => {
+      void turns(500).then(() => {
         asked.push(`answer to ${request.url}`);
         response.end(body);
       });

@@ -17,6 +17,7 @@ import { Listener } from '../etcdserver/http/listener.ts';
 import { ManualClock } from '../testing/manual-clock.ts';
 import { Admission } from './admission.ts';
 import { listCertificates, renewCertificates } from './certificates.ts';
+import { TrustError } from './errors.ts';
 import { type HostTrust, readJoined, saveJoined, trustFiles } from './host-trust.ts';
 import type { JoinAnswer, JoinRequest } from './join.ts';
 import { askForCertificate, type Joined, joinStore, type Known } from './join-client.ts';
@@ -171,10 +172,46 @@ test('what cannot be renewed is told once, and tried again until it can', async 
   );
   await clock.advance(DAY);
   stop.abort();
-  await rotating;
+  await within('the rotation ends', rotating);
   assert.ok(calls >= 24, `${calls} tries in a day`);
   assert.equal(log.records.filter(({ level }) => level === 'warn').length, 1);
   assert.deepEqual(log.records.find(({ level }) => level === 'info')?.fields, { file: 'host.pem' });
+});
+
+test('a failure that comes back is reported again, with its hint; one of stopping is not', async () => {
+  const clock = new ManualClock();
+  const log = recordingLogger();
+  const stop = new AbortController();
+  const failure = new TrustError('NO_ANSWER', 'no answer', { hint: 'is the store running?' });
+  let calls = 0;
+  const rotating = rotate(
+    signal => {
+      calls++;
+      if (calls === 5) stop.abort(new Error('stopped'));
+      if (signal.aborted) return Promise.reject(new Error('stopped'));
+      return calls === 3 ? Promise.resolve([]) : Promise.reject(failure);
+    },
+    { clock, log, signal: stop.signal },
+  );
+  await clock.advance(DAY);
+  await within('the rotation ends', rotating);
+  const reported = { error: 'no answer', hint: 'is the store running?' };
+  assert.deepEqual(
+    log.records.map(({ fields }) => fields),
+    [reported, reported],
+  );
+});
+
+test('a certificate that is not due is not asked for', async t => {
+  const [dataDir, stateDirectory] = [directory(t), directory(t)];
+  const clock = new ManualClock(Date.now());
+  const site = { address: '127.0.0.1:1', prefix: '/coreos.com/network' };
+  const trust = await StoreTrust.init(dataDir, site, names, clock);
+  const ask = () => Promise.reject(new Error('asked'));
+  assert.deepEqual(await renewHost(stateDirectory, clock.now(), never, { ask }), [], 'it has not joined');
+  await keepOwnHost(trust, { stateDirectory, hostId: FIRST, endpoint: 'https://192.0.2.1:1' }, clock.now());
+  assert.deepEqual(await renewHost(stateDirectory, clock.now(), never, { ask }), []);
+  await assert.rejects(renewHost(stateDirectory, clock.now() + 0.6 * YEAR, never, { ask }), /asked/);
 });
 
 test('a certificate that has expired is not shown to the store: the way back is told', async t => {
