@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
+import { within } from '../../test/support/eventually.ts';
 import { printed } from '../../test/support/output.ts';
 import { encodeText, flannelAttributes, hostAttributes, World } from '../../test/support/registry.ts';
 import { Ip } from '../base/ip.ts';
@@ -107,7 +108,7 @@ test('watch compares with what it knows when the store has forgotten the changes
     await world.put('10.5.5.0-24', 'no lease');
     await turns();
     stop.abort(new Error('enough'));
-    await watching;
+    await within('the watch ends', watching);
   });
   assert.deepEqual(
     lines.filter(line => /^[+~-]/.test(line)),

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { stripVTControlCharacters } from 'node:util';
+import { within } from '../../test/support/eventually.ts';
 import { printed } from '../../test/support/output.ts';
 import { flannelAttributes, hostAttributes, World } from '../../test/support/registry.ts';
 import type { ConfigError } from '../base/errors.ts';
@@ -209,7 +210,7 @@ describe('tulle lease', () => {
       store.heal();
       await turns();
       stop.abort(new Error('enough'));
-      await watching;
+      await within('the watch ends', watching);
     });
     assert.deepEqual(lines, [
       '+ 10.5.3.0/24 192.168.65.3 vxlan host-3',

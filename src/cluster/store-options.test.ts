@@ -13,6 +13,8 @@ import { run } from '../sys/process.ts';
 
 const MAIN = join(import.meta.dirname, '../main.ts');
 const PREFIX = '/nets/one';
+/** Of a command, in milliseconds. */
+const TIMEOUT = 30_000;
 
 describe('commands on the registry', () => {
   let directory: string;
@@ -44,6 +46,7 @@ describe('commands on the registry', () => {
   const tulle = (args: readonly string[], env: Record<string, string> = {}) =>
     run(process.execPath, [MAIN, ...args], {
       anyStatus: true,
+      timeout: TIMEOUT,
       env: { PATH: process.env['PATH'], TULLE_SOCKET: socket, ...env },
     });
 
@@ -68,6 +71,7 @@ describe('commands on the registry', () => {
       [...bare, process.execPath, MAIN, 'lease', 'list'],
       {
         anyStatus: true,
+        timeout: TIMEOUT,
         env: { PATH: process.env['PATH'], TULLE_SOCKET: join(directory, 'none.sock') },
       },
     );

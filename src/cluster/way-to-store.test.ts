@@ -15,7 +15,8 @@ import { withRegistry } from './store-options.ts';
 const MAIN = join(import.meta.dirname, '../main.ts');
 const CONFIG = '{"Network":"10.5.0.0/16"}';
 const KEY = '/coreos.com/network/config';
-const TIMEOUT = 20_000;
+/** Of a command, in milliseconds. */
+const TIMEOUT = 30_000;
 
 describe('the way to the store', () => {
   let directory: string;

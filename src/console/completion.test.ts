@@ -8,6 +8,9 @@ import { completionCommand } from './completion-command.ts';
 import { offering } from './offers.ts';
 import { buildProgram } from './program.ts';
 
+/** Of a shell, in milliseconds. */
+const TIMEOUT = 30_000;
+
 const lab = () => {
   const command = new Command('lab');
   command
@@ -35,6 +38,7 @@ async function offered(...words: string[]): Promise<string[]> {
   const probe = 'COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _tulle; printf "%s\\n" "${COMPREPLY[@]}"';
   const text = execFileSync('bash', ['-c', `${script}\n${probe}`, 'bash', 'tulle', ...words], {
     encoding: 'utf8',
+    timeout: TIMEOUT,
   });
   return text.split('\n').filter(line => line !== '');
 }
@@ -71,7 +75,10 @@ test('I12: names that change are asked for when they are wanted', {
       'tulle() { case "$*" in "completion --offer hosts") echo docker1; echo docker2;; *) echo "c/$3";; esac; }';
     const probe = 'COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _tulle; printf "%s\n" "${COMPREPLY[@]}"';
     const script = `${completionScript('bash', tree)}\n${stub}\n${probe}`;
-    return execFileSync('bash', ['-c', script, 'bash', 'tulle', ...line], { encoding: 'utf8' })
+    return execFileSync('bash', ['-c', script, 'bash', 'tulle', ...line], {
+      encoding: 'utf8',
+      timeout: TIMEOUT,
+    })
       .trim()
       .split('\n');
   };

@@ -6,6 +6,8 @@ import { test } from 'node:test';
 import { within } from '../../test/support/eventually.ts';
 
 const LINES = 20_000;
+/** Of a program, in milliseconds. */
+const TIMEOUT = 30_000;
 
 test('what is printed arrives whole, also when it is more than a pipe takes at once', () => {
   const program = `
@@ -16,6 +18,7 @@ test('what is printed arrives whole, also when it is more than a pipe takes at o
   `;
   const { stdout, status } = spawnSync(process.execPath, ['--input-type=module', '-e', program], {
     maxBuffer: 2 ** 26,
+    timeout: TIMEOUT,
   });
   assert.equal(status, 0);
   assert.equal(stdout.byteLength, LINES * 100);
@@ -28,6 +31,7 @@ test('output that does not fit on the disk is a failure with a reason', t => {
   const { stderr, status } = spawnSync(process.execPath, [main, 'completion', 'bash'], {
     stdio: ['ignore', full, 'pipe'],
     encoding: 'utf8',
+    timeout: TIMEOUT,
   });
   assert.match(stderr, /^tulle: error: the output could not be written: ENOSPC/);
   assert.equal(status, 1);

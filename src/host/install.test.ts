@@ -107,6 +107,7 @@ test('systemd itself finds nothing wrong with the units', { skip: noAnalyze }, t
   });
   const { stderr, status } = spawnSync('systemd-analyze', ['verify', '--man=no', ...files], {
     encoding: 'utf8',
+    timeout: 60_000,
   });
   const about = stderr
     .split('\n')

@@ -8,7 +8,7 @@ test('a lab with a backend that no host could use is refused before anything is 
   const { status, stdout, stderr } = spawnSync(
     TULLE,
     ['lab', 'up', '--name', 'tt-backend', '--backend-config', backend],
-    { encoding: 'utf8' },
+    { encoding: 'utf8', timeout: 30_000 },
   );
   assert.equal(status, 2, stderr);
   assert.equal(stdout, '');

@@ -31,11 +31,19 @@ const put = (key: string, content: Uint8Array, lease = 7n) => ({
 });
 const remove = (key: string) => ({ key: path(key), next: undefined });
 
+const configured = (config: string) => kv(bytes(`${PREFIX}/config`), bytes(config), 0n);
+const CONFIG = configured('{"Network":"10.5.0.0/16","SubnetMax":"10.5.99.0","Backend":{"Type":"vxlan"}}');
+
 function authorizerOf(...present: Kv[]): HostAuthorizer {
   const authorizer = new HostAuthorizer(PREFIX);
-  const config = '{"Network":"10.5.0.0/16","SubnetMax":"10.5.99.0","Backend":{"Type":"vxlan"}}';
-  authorizer.reset([kv(bytes(`${PREFIX}/config`), bytes(config), 0n), ...present]);
+  authorizer.reset([CONFIG, ...present]);
   return authorizer;
+}
+
+/** A lease of so many bytes. */
+function valueOfSize(size: number): Uint8Array {
+  const rest = value(ME, MY_IP, { x: '' }).byteLength;
+  return value(ME, MY_IP, { x: 'x'.repeat(size - rest) });
 }
 
 const KEY = '10.5.34.0-24';
@@ -70,17 +78,26 @@ describe('a host may', () => {
       [held('10.5.35.0-24', value(OTHER))],
       [put(KEY, value(ME))],
     ],
-    ['take over the subnet that it deletes', [held(KEY, value(ME))], [remove(KEY)]],
+    ['write 4096 bytes', [], [put(KEY, valueOfSize(4096))]],
+    [
+      'move to a subnet that overlaps the one it leaves',
+      [held('10.5.34.128-25', value(ME))],
+      [put(KEY, value(ME)), remove('10.5.34.128-25')],
+    ],
+    [
+      'keep the address that it publishes, from wherever it comes',
+      [held(KEY, value(ME, '192.168.65.9'))],
+      [put(KEY, value(ME, '192.168.65.9'))],
+    ],
   ] as const) {
     test(name, () => assert.equal(authorizerOf(...present).refuses(CALLER, writes), undefined));
   }
 
   test('take what is reserved for its address also by loopback, where the store is', () => {
     const authorizer = authorizerOf(reserved(KEY, value(undefined)));
-    assert.equal(
-      authorizer.refuses({ name: ME, address: '127.0.0.1' }, [put(KEY, value(ME), 0n)]),
-      undefined,
-    );
+    for (const address of ['127.0.0.1', '::1']) {
+      assert.equal(authorizer.refuses({ name: ME, address }, [put(KEY, value(ME), 0n)]), undefined, address);
+    }
   });
 });
 
@@ -130,6 +147,13 @@ describe('D2: a host may not', () => {
     ['write a path', [], [put('../../x', value(ME))], /want for example/],
     ['write below a lease', [], [put(`${KEY}/x`, value(ME))], /want for example/],
     ['write IPv6 where there is none', [], [put(`${KEY}&fd00:0:0:1::-64`, value(ME))], /gives out/],
+    [
+      'write into the subnet that it has, beside it',
+      [held('10.5.34.128-25', value(ME))],
+      [put(KEY, value(ME))],
+      /overlaps 10\.5\.34\.128-25/,
+    ],
+    ['write 4097 bytes', [], [put(KEY, valueOfSize(4097))], /has 4097 bytes; a lease has 4096 at most/],
     ['write 1.4 MB', [], [put(KEY, value(ME, MY_IP, { x: 'x'.repeat(1_400_000) }))], /4096 at most/],
     [
       "publish another's address",
@@ -186,4 +210,37 @@ test('D2: what is there is followed from change to change, whatever the order', 
   authorizer.follow({ type: 'delete', kv: twin, previous: twin });
   assert.equal(authorizer.refuses(CALLER, [put(KEY, value(ME))]), undefined);
   assert.equal(authorizer.owns(OTHER, path(KEY)), false);
+});
+
+test('a configuration that cannot be used leaves the one in force', () => {
+  const authorizer = authorizerOf();
+  authorizer.follow({ type: 'put', kv: configured('{"Network":'), previous: undefined });
+  assert.equal(authorizer.refuses(CALLER, [put(KEY, value(ME))]), undefined);
+  assert.match(
+    authorizer.refuses(CALLER, [put('10.6.34.0-24', value(ME))]) ?? 'allowed',
+    /outside the network/,
+  );
+});
+
+test('another database has none of the leases of the former one', () => {
+  const authorizer = authorizerOf(held(KEY, value(OTHER, '192.168.65.4')));
+  assert.ok(authorizer.refuses(CALLER, [put(KEY, value(ME))]));
+  authorizer.reset([CONFIG]);
+  assert.equal(authorizer.refuses(CALLER, [put(KEY, value(ME))]), undefined);
+});
+
+test("another's IPv6 block is taken as its IPv4 block is", () => {
+  const authorizer = new HostAuthorizer(PREFIX);
+  const dual =
+    '{"Network":"10.5.0.0/16","EnableIPv6":true,"IPv6Network":"fd00:5::/48","Backend":{"Type":"vxlan"}}';
+  const both = { PublicIPv6: 'fd65::4' };
+  authorizer.reset([
+    configured(dual),
+    held('10.5.34.0-24&fd00:5:0:1::-64', value(OTHER, '192.168.65.4', both)),
+  ]);
+  const mine = (key: string) =>
+    authorizer.refuses(CALLER, [put(key, value(ME, MY_IP, { PublicIPv6: 'fd65::3' }))]);
+  assert.match(mine('10.5.35.0-24&fd00:5:0:1::-64') ?? 'allowed', /overlaps 10\.5\.34\.0-24&fd00:5:0:1::-64/);
+  assert.match(mine('10.5.34.0-24&fd00:5:0:2::-64') ?? 'allowed', /overlaps/);
+  assert.equal(mine('10.5.35.0-24&fd00:5:0:2::-64'), undefined);
 });

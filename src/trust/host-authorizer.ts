@@ -120,7 +120,7 @@ export class HostAuthorizer implements Authorizer {
     const checked = checkLease(lease, { config: this.#config, ownAddresses: [] });
     if (!isLease(checked)) return `the lease ${key} ${checked.reason}`;
     const wrong = present === undefined ? this.#subnetProblem(lease, this.#config, gone) : undefined;
-    return wrong ?? this.#addressProblem(caller, lease, gone) ?? reservationProblem(lease, present);
+    return wrong ?? this.#addressProblem(caller, lease) ?? reservationProblem(lease, present);
   }
 
   /** Whether a host may write where this is. */
@@ -151,15 +151,12 @@ export class HostAuthorizer implements Authorizer {
     return undefined;
   }
 
-  #addressProblem(
-    caller: RestrictedCaller,
-    { attributes }: Lease,
-    gone: ReadonlySet<string>,
-  ): string | undefined {
+  /** A host deletes no lease but its own, so no other one can be on its way out. */
+  #addressProblem(caller: RestrictedCaller, { attributes }: Lease): string | undefined {
     for (const address of addressesOf(attributes)) {
       if (comesFrom(caller, address.toString())) continue;
       const own = this.#ledger.keysOfHost(caller.name);
-      const other = [...this.#ledger.keysOfAddress(address)].find(key => !own.has(key) && !gone.has(key));
+      const other = [...this.#ledger.keysOfAddress(address)].find(key => !own.has(key));
       if (other !== undefined) return `the public address ${address} is that of the lease ${other}`;
     }
     return undefined;

@@ -16,6 +16,7 @@ test('a network is configured, and a subnet reserved, shown and released', needs
     run(process.execPath, [MAIN, ...args], {
       input,
       anyStatus: true,
+      timeout: 30_000,
       env: { ...process.env, FLANNELD_ETCD_ENDPOINTS: etcd.url, TULLE_ETCD_PREFIX: '/test/net' },
     });
 
