@@ -1,12 +1,10 @@
 /** I4: what the agent of this host knows of its store need not be said again. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:http';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
 import { after, before, describe, test } from 'node:test';
 import { needsRoot } from '../../test/support/capabilities.ts';
+import { serveAsAgent } from '../../test/support/fake-agent.ts';
 import { status } from '../../test/support/status.ts';
 import { TulleStore } from '../../test/support/tulle-store.ts';
 import { run } from '../sys/process.ts';
@@ -17,18 +15,13 @@ const PREFIX = '/nets/one';
 const TIMEOUT = 30_000;
 
 describe('commands on the registry', () => {
-  let directory: string;
-  let socket: string;
   let store: TulleStore;
-  const agent = createServer((_, response) => {
+  const socket = serveAsAgent((_, response) => {
     const way = { endpoints: [store.url], prefix: PREFIX };
     response.end(JSON.stringify(status({ store: { ...status().store, ...way } })));
   });
   before(async () => {
     store = await TulleStore.start();
-    directory = mkdtempSync(join(tmpdir(), 'tt-way-'));
-    socket = join(directory, 'agent.sock');
-    await new Promise<void>(resolve => agent.listen(socket, resolve));
     await store.ctl('put', `${PREFIX}/config`, '{"Network":"10.5.0.0/16"}');
     await store.ctl('put', '/other/config', '{"Network":"10.6.0.0/16"}');
     await store.ctl(
@@ -37,12 +30,7 @@ describe('commands on the registry', () => {
       '{"PublicIP":"192.0.2.4","TulleHostName":"docker2"}',
     );
   });
-  after(async () => {
-    agent.closeAllConnections();
-    agent.close();
-    await store[Symbol.asyncDispose]();
-    rmSync(directory, { recursive: true });
-  });
+  after(() => store[Symbol.asyncDispose]());
   const tulle = (args: readonly string[], env: Record<string, string> = {}) =>
     run(process.execPath, [MAIN, ...args], {
       anyStatus: true,
@@ -72,7 +60,7 @@ describe('commands on the registry', () => {
       {
         anyStatus: true,
         timeout: TIMEOUT,
-        env: { PATH: process.env['PATH'], TULLE_SOCKET: join(directory, 'none.sock') },
+        env: { PATH: process.env['PATH'], TULLE_SOCKET: `${socket}.none` },
       },
     );
     assert.match(

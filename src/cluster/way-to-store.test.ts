@@ -1,12 +1,11 @@
 /** How a command on the registry chooses its way to the store, and what it says when that way is not open to it. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer, type RequestListener } from 'node:http';
-import { tmpdir } from 'node:os';
+import type { RequestListener } from 'node:http';
 import { join } from 'node:path';
 import process from 'node:process';
 import { after, before, describe, test } from 'node:test';
 import { needsRoot } from '../../test/support/capabilities.ts';
+import { serveAsAgent } from '../../test/support/fake-agent.ts';
 import { status } from '../../test/support/status.ts';
 import { TulleStore } from '../../test/support/tulle-store.ts';
 import { run } from '../sys/process.ts';
@@ -19,28 +18,18 @@ const KEY = '/coreos.com/network/config';
 const TIMEOUT = 30_000;
 
 describe('the way to the store', () => {
-  let directory: string;
-  let socket: string;
   let store: TulleStore;
   const ofStore: RequestListener = (_, response) => {
     const way = { endpoints: [store.url], prefix: '/coreos.com/network' };
     response.end(JSON.stringify(status({ store: { ...status().store, ...way } })));
   };
   let answer = ofStore;
-  const agent = createServer((request, response) => answer(request, response));
+  const socket = serveAsAgent((request, response) => answer(request, response));
   before(async () => {
     store = await TulleStore.start();
-    directory = mkdtempSync(join(tmpdir(), 'tt-way-'));
-    socket = join(directory, 'agent.sock');
-    await new Promise<void>(resolve => agent.listen(socket, resolve));
     await store.ctl('put', KEY, CONFIG);
   });
-  after(async () => {
-    agent.closeAllConnections();
-    agent.close();
-    await store[Symbol.asyncDispose]();
-    rmSync(directory, { recursive: true });
-  });
+  after(() => store[Symbol.asyncDispose]());
   const options = (env: Record<string, string> = {}) => ({
     anyStatus: true,
     timeout: TIMEOUT,
@@ -79,7 +68,7 @@ describe('the way to the store', () => {
   test('a failure of another kind is not one of finding the store', async () => {
     const failure = new Error('of another kind');
     const work = () => Promise.reject(failure);
-    await assert.rejects(withRegistry({ socket: join(directory, 'none.sock') }, work), failure);
+    await assert.rejects(withRegistry({ socket: `${socket}.none` }, work), failure);
   });
 
   test('a store that this host joined once is not that of an agent with another', needsRoot, async () => {
@@ -92,7 +81,7 @@ describe('the way to the store', () => {
   test('who may not look where the way is kept is told so', needsRoot, async () => {
     const foreign = 'mkdir -m 0700 /var/lib/tulle && chown 65534 /var/lib/tulle';
     const unprivileged = 'exec setpriv --bounding-set=-dac_override,-dac_read_search';
-    const none = { TULLE_SOCKET: join(directory, 'none.sock') };
+    const none = { TULLE_SOCKET: `${socket}.none` };
     const { status: exit, stderr } = await elsewhere(`${foreign} && ${unprivileged}`, none);
     assert.match(stderr, /^tulle: error: permission denied: only root can read .*\nhint: .* sudo/);
     assert.equal(exit, 6);
