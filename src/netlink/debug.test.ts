@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import process from 'node:process';
 import { test } from 'node:test';
 import { written } from '../base/bytes.ts';
 import { Prefix } from '../base/prefix.ts';
@@ -42,4 +43,26 @@ test('a traced transport prints both directions and changes nothing', async () =
     'netlink > #1 RTM_DELLINK flags=0x5 {family=0 type=0 index=0 flags=0 change=0} {name=nope}',
     'netlink < #1 NLMSG_ERROR flags=0x100 {errno=19 extendedAck={}}',
   ]);
+});
+
+test('messages are traced where TULLE_DEBUG names netlink, alone or among others', async t => {
+  const before = process.env['TULLE_DEBUG'];
+  t.after(() => {
+    if (before === undefined) delete process.env['TULLE_DEBUG'];
+    else process.env['TULLE_DEBUG'] = before;
+  });
+  const lines: string[] = [];
+  t.mock.method(process.stderr, 'write', (text: string) => lines.push(text) > 0);
+  for (const [words, expected] of [
+    [undefined, 0],
+    ['http', 0],
+    ['netlink', 2],
+    ['http,netlink', 2],
+  ] as const) {
+    if (words === undefined) delete process.env['TULLE_DEBUG'];
+    else process.env['TULLE_DEBUG'] = words;
+    await using rtnetlink = new FakeKernel().connect();
+    await assert.rejects(rtnetlink.links.delete('nope'), { code: 'ENODEV' });
+    assert.equal(lines.splice(0).filter(line => line.startsWith('netlink ')).length, expected, words);
+  }
 });
