@@ -30,6 +30,9 @@ describe('planLab', () => {
   test('the largest lab stays inside the underlay', () => {
     const last = planLab({ ...REQUEST, hosts: 250 }).hosts.at(-1);
     assert.equal(String(last?.address), '192.168.65.252');
+    assert.throws(() => planLab({ ...REQUEST, hosts: 251 }), { code: 'INVALID_CONFIG' });
+    assert.equal(planLab({ ...REQUEST, containers: 200 }).hosts[0]?.containers.at(-1), 'c200');
+    assert.throws(() => planLab({ ...REQUEST, containers: 201 }), { code: 'INVALID_CONFIG' });
   });
 
   test('reports everything that is wrong at once', () => {

@@ -16,6 +16,7 @@ describe('parseSubnetEnv', () => {
       '188.172.50.1/24 188.172.50.0/24 188.172.0.0/16',
     );
     assert.deepEqual({ mtu, masquerade }, { mtu: 1450, masquerade: true });
+    assert.equal(parseHostSubnet(TEXT.replace('true', 'false')).masquerade, false);
   });
 
   // H5
@@ -36,6 +37,9 @@ describe('parseSubnetEnv', () => {
         name,
       );
     }
-    assert.throws(() => parseHostSubnet(TEXT.replace('1450', 'big')), { name: 'ParseError' });
+    for (const mtu of ['big', '', '-1', '67', '1450.5']) {
+      assert.throws(() => parseHostSubnet(TEXT.replace('1450', mtu)), { name: 'ParseError' }, mtu);
+    }
+    assert.equal(parseHostSubnet(TEXT.replace('1450', '68')).mtu, 68);
   });
 });

@@ -122,7 +122,7 @@ describe('a lab', possible, () => {
       const { name, maker } = await makeMarked(t);
       await toldBy(maker, step);
       maker.kill('SIGKILL');
-      await maker.exited;
+      await within('the maker ends', maker.exited);
       const programs = markedWith(MARK, name);
       if (findRecord(name) !== undefined) assert.equal((await lab(['ping', '--name', name])).status, 0);
       // A record that was written and given to no keeper is void, and goes with the next command.
@@ -136,7 +136,7 @@ describe('a lab', possible, () => {
     const { name, maker } = await makeMarked(t);
     await toldBy(maker, 'hosts on a common underlay');
     maker.kill('SIGINT');
-    assert.deepEqual(await maker.exited, { status: 130 });
+    assert.deepEqual(await within('the maker ends', maker.exited, 60_000), { status: 130 });
     assert.deepEqual(await survivors(markedWith(MARK, name)), []);
     assert.deepEqual(await tracesOf(name), []);
   });
