@@ -6,6 +6,7 @@
  *     docker3   tulle up --join TOKEN    | on one underlay, 192.168.65.0/24
  */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { Prefix } from '../../src/base/prefix.ts';
 import { TULLE } from '../../src/lab/host.ts';
@@ -26,6 +27,10 @@ test('three machines become a network with two words and a token', {
   await up(first);
   const ready = await untilServing(first);
   assert.equal(ready.network.config?.ipv4?.network, String(NETWORK));
+  // What it prints goes into a journal here, where a token would be kept for everybody who reads it.
+  const log = readFileSync(first.host.logFile('up'), 'utf8');
+  assert.match(log, /`tulle store token` prints what further hosts need to join/);
+  assert.doesNotMatch(log, /tulle1\./);
 
   const { token } = JSON.parse((await tulle(first, 'store', 'token', '--json')).stdout) as { token: string };
   const [seenBySecond, seenByFirst] = await Promise.all([
@@ -58,6 +63,15 @@ test('three machines become a network with two words and a token', {
   await t.test('a stranger without a certificate gets nothing', async () => {
     const { status } = await etcdctl(second, undefined, 'get', '--prefix', '/');
     assert.notEqual(status, 0);
+  });
+
+  await t.test('a second one on the same host is refused, and ends', async () => {
+    const { status, stderr } = await second.host.run(TULLE, ['up', '--iface=eth0'], {
+      anyStatus: true,
+      timeout: 30_000,
+    });
+    assert.notEqual(status, 0);
+    assert.match(stderr, /an agent already runs/);
   });
 
   await t.test('a revoked token lets nobody in', async () => {
