@@ -101,7 +101,7 @@ Where to look next:
       /^This host itself has problems. Solve these first:\n {2}SHARED_PUBLIC_IP .*65\.40: .*$/m,
     );
     assert.match(text, /^Lately:\n {2}3 min ago {2}drift-repaired {2}event 1\n {2}3 min ago .* event 3$/m);
-    assert.doesNotMatch(text, /Where to look on/);
+    assert.doesNotMatch(text, /Where to look next/);
   });
 
   test('shows the newest of its events, those about several peers too', () => {

@@ -112,6 +112,14 @@ PEER            HOST     PUBLIC IP     BACKEND  STATE  REASON
     assert.match(screen({ peers: [healthyPeer, failed] }, true), /\n188\.172\.9\.0-24\n {4}route 188/);
   });
 
+  test('shows the MTU of a device only where it is not that of containers', () => {
+    const { backend } = status();
+    const withMtu = (mtu: number) =>
+      screen({ backend: { ...backend, devices: backend?.devices.map(device => ({ ...device, mtu })) } });
+    assert.match(withMtu(1450), /flannel\.88 \(VNI 88, UDP 4789\), MTU 1450 for containers/);
+    assert.match(withMtu(1400), /flannel\.88 \(VNI 88, UDP 4789, MTU 1400\), MTU 1450 for containers/);
+  });
+
   test('counts the healthy peers that do not fit', () => {
     const many = Array.from({ length: 500 }, (_, index) => ({ ...healthyPeer, ipv4: `10.${index}.0.0/24` }));
     assert.match(screen({ peers: many }), /\nand 480 more that are ok; --all shows them$/);
