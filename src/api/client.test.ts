@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import type { RequestListener } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { within } from '../../test/support/eventually.ts';
 import { serveAsAgent } from '../../test/support/fake-agent.ts';
 import { AgentClient, ApiError } from './client.ts';
 
@@ -108,5 +112,64 @@ describe('AgentClient', () => {
     const seen: number[] = [];
     for await (const { id } of new AgentClient({ socketPath }).events({ follow: true })) seen.push(id);
     assert.deepEqual(seen, [1]);
+  });
+
+  test('reads a letter that comes in two pieces', async () => {
+    const text = 'größer';
+    const [first, second] = [event(1), { ...event(2), text }].map(sent =>
+      Buffer.from(`${JSON.stringify(sent)}\n`),
+    );
+    assert.ok(first && second);
+    const inside = second.indexOf('ö') + 1;
+    let finish = () => {};
+    handler = (_, response) => {
+      response.write(Buffer.concat([first, second.subarray(0, inside)]));
+      finish = () => void response.end(second.subarray(inside));
+    };
+    const texts: string[] = [];
+    for await (const read of new AgentClient({ socketPath }).events()) {
+      texts.push(read.text);
+      // The rest is sent when the first piece has been read.
+      if (texts.length === 1) finish();
+    }
+    assert.equal(texts[1], text);
+  });
+
+  test('takes an answer that is no success for none, whatever it says', async () => {
+    const body = JSON.stringify({ inSync: true, writes: 0, failures: [] });
+    handler = (_, response) => void response.writeHead(300).end(body);
+    await assert.rejects(new AgentClient({ socketPath }).resync(), { code: 'PROTOCOL' });
+    handler = (_, response) => void response.writeHead(200).end(body);
+    assert.equal((await new AgentClient({ socketPath }).resync()).inSync, true);
+  });
+
+  test('fails when what it follows is no event, and hangs up when nobody follows any longer', async () => {
+    const closed = Promise.withResolvers<void>();
+    handler = (_, response) => {
+      response.on('close', () => closed.resolve());
+      response.write(`${JSON.stringify(event(1))}\n`);
+    };
+    const client = new AgentClient({ socketPath });
+    for await (const _ of client.events({ follow: true })) break;
+    await within('the connection is closed', closed.promise);
+    handler = (_, response) => void response.end('no event\n');
+    const { signal } = new AbortController();
+    for (const options of [{ follow: true }, { follow: true, signal }]) {
+      await assert.rejects(Array.fromAsync(client.events(options)), { code: 'PROTOCOL' });
+    }
+  });
+
+  test('names the agents that are there beside the one that is not', async t => {
+    const directory = mkdtempSync(join(tmpdir(), 'tt-sockets-'));
+    t.after(() => rmSync(directory, { recursive: true }));
+    const client = new AgentClient({ socketPath: join(directory, 'agent.sock') });
+    const hint = async () => {
+      const error: unknown = await client.status().catch((reason: unknown) => reason);
+      return error instanceof ApiError ? (error.hint ?? '') : '';
+    };
+    assert.match(await hint(), /give its socket with --socket/);
+    for (const name of ['blue.sock', 'notes.txt']) writeFileSync(join(directory, name), '');
+    assert.match(await hint(), /another network .* here \S*blue\.sock;/);
+    assert.doesNotMatch(await hint(), /notes/);
   });
 });
