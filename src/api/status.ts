@@ -50,6 +50,11 @@ export const Warning = v.object({
   since: time,
 });
 
+/** One value per address family; a family that has none is absent. */
+const perFamilyOf = <const T extends v.GenericSchema>(value: T) =>
+  v.object({ ipv4: v.exactOptional(value), ipv6: v.exactOptional(value) });
+const textPerFamily = perFamilyOf(text);
+
 const UnderlayStatus = v.object({
   link: v.object({
     name: text,
@@ -59,10 +64,10 @@ const UnderlayStatus = v.object({
     /** The present MTU where it differs: the warning `UNDERLAY_UNFIT` says why the network has not followed it. */
     currentMtu: v.exactOptional(count),
   }),
-  ipv4: v.exactOptional(text),
-  ipv6: v.exactOptional(text),
-  publicIpv4: v.exactOptional(text),
-  publicIpv6: v.exactOptional(text),
+  /** Addresses of the link. */
+  ip: textPerFamily,
+  /** Addresses that peers send to. */
+  publicIp: textPerFamily,
   /** Which rule chose it: `--iface=eth0`, `default route`. */
   chosenBy: text,
 });
@@ -99,8 +104,7 @@ const NetworkStatus = v.object({
   /** The configuration in use; absent until there was a valid one. */
   config: v.exactOptional(
     v.object({
-      ipv4: v.exactOptional(FamilyStatus),
-      ipv6: v.exactOptional(FamilyStatus),
+      ...perFamilyOf(FamilyStatus).entries,
       backendType: text,
     }),
   ),
@@ -113,8 +117,7 @@ const NetworkStatus = v.object({
 const LeaseReport = v.object({
   /** Last element of the key in the store: `10.5.34.0-24`. */
   key: text,
-  ipv4: v.exactOptional(text),
-  ipv6: v.exactOptional(text),
+  subnet: textPerFamily,
   /** Hexadecimal, as etcdctl prints it; absent for a reservation, which has no expiry. */
   storeLease: v.exactOptional(text),
   expires: v.exactOptional(time),
@@ -167,10 +170,10 @@ export const PEER_STATES = ['ok', 'pending', 'failed', 'unreachable', 'rejected'
  */
 const PeerStatus = v.object({
   key: text,
-  ipv4: v.exactOptional(text),
-  ipv6: v.exactOptional(text),
-  publicIpv4: v.exactOptional(text),
-  publicIpv6: v.exactOptional(text),
+  /** Empty when the key names no subnet. */
+  subnet: textPerFamily,
+  /** Where this host sends packets for the peer. */
+  publicIp: textPerFamily,
   /** Identity of a Tulle host; absent when flannel wrote the lease. */
   hostId: v.exactOptional(text),
   /** What that host calls itself. */
@@ -240,6 +243,7 @@ export type PeerStatus = v.InferOutput<typeof PeerStatus>;
 export type LeaseReport = v.InferOutput<typeof LeaseReport>;
 export type BackendStatus = v.InferOutput<typeof BackendStatus>;
 export type UnderlayStatus = v.InferOutput<typeof UnderlayStatus>;
+export type FamilyStatus = v.InferOutput<typeof FamilyStatus>;
 export type CertificateStatus = v.InferOutput<typeof CertificateStatus>;
 export type StoreStatus = v.InferOutput<typeof StoreStatus>;
 export type NetworkStatus = v.InferOutput<typeof NetworkStatus>;

@@ -7,6 +7,7 @@
 import type { Problem } from '../base/errors.ts';
 import type { Ip } from '../base/ip.ts';
 import type { Mac } from '../base/mac.ts';
+import type { PerFamily } from '../base/per-family.ts';
 import type { DesiredHost, PeerPath } from '../dataplane/desired.ts';
 import type { NetworkConfig } from '../subnet/config/config.ts';
 import type { Lease, LeaseAttributes, Subnet } from '../subnet/lease/lease.ts';
@@ -17,12 +18,10 @@ export const LEAST_IPV6_MTU = 1280;
 /** The physical path of this host: the link that carries tunnel packets and its addresses. */
 export interface Underlay {
   readonly link: { readonly index: number; readonly name: string; readonly mtu: number };
-  /** Address of the link itself. */
-  readonly ipv4?: Ip;
-  readonly ipv6?: Ip;
-  /** Address that peers are told; equal to the link's unless given by `--public-ip`. */
-  readonly publicIpv4?: Ip;
-  readonly publicIpv6?: Ip;
+  /** Of the link itself. */
+  readonly ip: PerFamily<Ip>;
+  /** Published to peers; the link's own unless given by `--public-ip`. */
+  readonly publicIp: PerFamily<Ip>;
 }
 
 export interface BackendContext {
@@ -53,7 +52,7 @@ export interface Backend {
   /** Lower case, as in the configuration: `vxlan`. */
   readonly type: string;
   /** What peers are told about this host. */
-  attributes(): Pick<LeaseAttributes, 'backendType' | 'backendData' | 'backendV6Data' | 'tunnelPort'>;
+  attributes(): Pick<LeaseAttributes, 'backendType' | 'backendData' | 'tunnelPort'>;
   /** MTU of packets between containers: FLANNEL_MTU. */
   readonly overlayMtu: number;
   /** Why a family of the network has no device on this host, while another has one. */

@@ -1,6 +1,7 @@
 /** The Backend object of a network configuration when its Type is vxlan (flannel pkg/backend/vxlan/vxlan.go). */
 import type { Problem } from '../base/errors.ts';
 import { Fields } from '../base/fields.ts';
+import { mtuOption, portOption, unusedOptions } from './options.ts';
 
 export interface VxlanOptions {
   readonly vni: number;
@@ -14,8 +15,6 @@ export interface VxlanOptions {
 
 /** 24 bits on the wire (RFC 7348); 0 is the segment of switches that have none. */
 const VNI = { min: 1, max: 0xffffff };
-/** The least an IPv4 link may have (RFC 791), and the most that fits into the length of a packet. */
-const MTU = { min: 68, max: 65535 };
 
 /**
  * Appends to `problems` whatever is wrong, and to `warnings` what has no effect; the result is of use only when nothing
@@ -28,8 +27,8 @@ export function parseVxlanOptions(
 ): VxlanOptions {
   const fields = new Fields(options, 'Backend', problems);
   const vni = fields.integer('VNI', VNI) ?? 1;
-  const port = unlessZero(fields, 'Port', { min: 1, max: 65535 });
-  const mtu = unlessZero(fields, 'MTU', MTU);
+  const port = portOption(fields);
+  const mtu = mtuOption(fields);
   const gbp = fields.flag('GBP') ?? false;
   const learning = fields.flag('Learning') ?? false;
   if (fields.flag('DirectRouting') === true) {
@@ -39,8 +38,7 @@ export function parseVxlanOptions(
       'remove it: every peer is then reached through the tunnel, also by flannel hosts that use it',
     );
   }
-  fields.value('Type');
-  warnings.push(...fields.unknownProblems('the backend vxlan'));
+  warnings.push(...unusedOptions(fields, 'vxlan'));
   return {
     vni,
     gbp,
@@ -48,12 +46,4 @@ export function parseVxlanOptions(
     ...(port === undefined ? {} : { port }),
     ...(mtu === undefined ? {} : { mtu }),
   };
-}
-
-function unlessZero(
-  fields: Fields,
-  name: string,
-  range: { readonly min: number; readonly max: number },
-): number | undefined {
-  return fields.value(name) === 0 ? undefined : fields.integer(name, range);
 }

@@ -3,6 +3,7 @@ import { describe, test } from 'node:test';
 import { ConfigError, formatProblem } from '../base/errors.ts';
 import { Ip } from '../base/ip.ts';
 import { Mac } from '../base/mac.ts';
+import { byFamily } from '../base/per-family.ts';
 import { Prefix } from '../base/prefix.ts';
 import type { DesiredHost } from '../dataplane/desired.ts';
 import { parseNetworkConfig } from '../subnet/config/config.ts';
@@ -20,10 +21,11 @@ const MACS: Record<string, string> = {
 const ETH0 = { index: 2, name: 'eth0', mtu: 1500 };
 const IPV4: Underlay = {
   link: ETH0,
-  ipv4: Ip.parse('192.168.65.3'),
-  publicIpv4: Ip.parse('192.168.65.3'),
+  ip: byFamily(Ip.parse('192.168.65.3')),
+  publicIp: byFamily(Ip.parse('192.168.65.3')),
 };
-const DUAL: Underlay = { ...IPV4, ipv6: Ip.parse('2001:db8::3'), publicIpv6: Ip.parse('2001:db8::3') };
+const BOTH = byFamily(Ip.parse('192.168.65.3'), Ip.parse('2001:db8::3'));
+const DUAL: Underlay = { link: ETH0, ip: BOTH, publicIp: BOTH };
 
 const NETWORK_S7 = '{ "Network": "188.172.0.0/16", "Backend": {"Type": "vxlan", "VNI": 88, "Port": 4789}}';
 const NETWORK_DUAL =
@@ -74,19 +76,16 @@ const devices = (host: DesiredHost) => host.links.filter(link => link.kind === '
 
 describe('the vxlan backend', () => {
   test('publishes what flannel publishes, byte for byte', () => {
-    const publicIp = Ip.parse('192.168.65.3');
-    const value = (network: string, underlay: Underlay, publicIpv6?: Ip) => {
+    const value = (network: string, underlay: Underlay) => {
       const attributes = createBackend(contextOf(network, underlay)).attributes();
-      return new TextDecoder().decode(
-        encodeAttributes({ publicIp, ...(publicIpv6 && { publicIpv6 }), ...attributes }),
-      );
+      return new TextDecoder().decode(encodeAttributes({ publicIp: underlay.publicIp, ...attributes }));
     };
     assert.equal(
       value(NETWORK_S7, IPV4),
       '{"PublicIP":"192.168.65.3","PublicIPv6":null,"BackendType":"vxlan","BackendData":{"VNI":88,"VtepMAC":"c6:d2:32:6f:8f:44"},"TulleTunnelPort":4789}',
     );
     assert.equal(
-      value(NETWORK_DUAL, DUAL, DUAL.publicIpv6),
+      value(NETWORK_DUAL, DUAL),
       '{"PublicIP":"192.168.65.3","PublicIPv6":"2001:db8::3","BackendType":"vxlan","BackendData":{"VNI":88,"VtepMAC":"c6:d2:32:6f:8f:44"},"BackendV6Data":{"VNI":88,"VtepMAC":"6a:12:34:56:78:9a"},"TulleTunnelPort":8472}',
     );
   });
@@ -182,7 +181,7 @@ describe('the vxlan backend', () => {
   });
 
   test('sends from an address of the link, not from the public one in front of a NAT', () => {
-    const behindNat = { ...IPV4, publicIpv4: Ip.parse('203.0.113.9') };
+    const behindNat = { ...IPV4, publicIp: byFamily(Ip.parse('203.0.113.9')) };
     const [link] = devices(createBackend(contextOf(NETWORK_S7, behindNat)).host({}));
     assert.equal(link?.local?.toString(), '192.168.65.3');
   });
@@ -311,7 +310,7 @@ describe('the vxlan backend', () => {
       [['flannel.88', 1250]],
     );
     assert.equal(backend.overlayMtu, 1250);
-    assert.equal(backend.attributes().backendV6Data, undefined);
+    assert.deepEqual(Object.keys(backend.attributes().backendData ?? {}), ['ipv4']);
     assert.deepEqual(backend.leftOut.map(formatProblem), [
       'MTU of eth0 = 1300: leaves 1230 bytes for IPv6 packets, and IPv6 needs 1280',
     ]);

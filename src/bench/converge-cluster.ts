@@ -39,9 +39,9 @@ export function leaseOf(number: number, generation = 0): SyntheticLease {
     key: formatLeaseKey({ ipv4: subnet }),
     subnet,
     attributes: {
-      publicIp: underlayIp,
+      publicIp: { ipv4: underlayIp },
       backendType: 'vxlan',
-      backendData: { VNI: 88, VtepMAC: mac.toString() },
+      backendData: { ipv4: { VNI: 88, VtepMAC: mac.toString() } },
       hostId: `00000000-0000-4000-8000-${number.toString(16).padStart(12, '0')}`,
     },
   };

@@ -69,7 +69,7 @@ export class InProcessHost implements AsyncDisposable {
       throw new Error(`the lease ${key} cannot be used: ${problems.join('; ')}`);
     });
     this.#mapper.use(backend);
-    const self = { ...backend.attributes(), publicIp: OWN_ADDRESS, hostId: 'ours' };
+    const self = { ...backend.attributes(), publicIp: { ipv4: OWN_ADDRESS }, hostId: 'ours' };
     this.#tracker = new PeerTracker(registry, { config: CONFIG, self });
     this.#running = Promise.all([this.#tracker.run(this.#stop.signal), this.#follow()]);
   }
@@ -115,8 +115,8 @@ function backendOf(world: World): Backend {
     config: CONFIG,
     underlay: {
       link: { index: world.underlayIndex, name: 'eth0', mtu: 1500 },
-      ipv4: OWN_ADDRESS,
-      publicIpv4: OWN_ADDRESS,
+      ip: { ipv4: OWN_ADDRESS },
+      publicIp: { ipv4: OWN_ADDRESS },
     },
     defaultVxlanPort: 8472,
     identity: { hostId: 'ours', mac: () => world.device.mac },

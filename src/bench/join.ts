@@ -93,9 +93,9 @@ export async function measureJoin(shape: JoinShape, options: JoinOptions): Promi
 function attributesOf(number: number): LeaseAttributes & { readonly hostId: string } {
   const mac = number.toString(16).padStart(4, '0');
   return {
-    publicIp: Ip.parse('192.168.0.1').plus(number),
+    publicIp: { ipv4: Ip.parse('192.168.0.1').plus(number) },
     backendType: 'vxlan',
-    backendData: { VNI: 1, VtepMAC: `02:00:00:00:${mac.slice(0, 2)}:${mac.slice(2)}` },
+    backendData: { ipv4: { VNI: 1, VtepMAC: `02:00:00:00:${mac.slice(0, 2)}:${mac.slice(2)}` } },
     hostId: `bench-${number}`,
   };
 }

@@ -4,13 +4,12 @@ import { healthyPeer, now, status } from '../../test/support/status.ts';
 import type { CommandError } from '../console/errors.ts';
 import { findPeers, peerScreen } from './peer-screen.ts';
 
-const flannel = { ...healthyPeer, key: '188.172.8.0-24', ipv4: '188.172.8.0/24' };
+const flannel = { ...healthyPeer, key: '188.172.8.0-24', subnet: { ipv4: '188.172.8.0/24' } };
 const dual = {
   ...healthyPeer,
   key: '188.172.7.0-24&fd00:7::-64',
-  ipv4: '188.172.7.0/24',
-  ipv6: 'fd00:7::/64',
-  publicIpv4: '192.168.65.7',
+  subnet: { ipv4: '188.172.7.0/24', ipv6: 'fd00:7::/64' },
+  publicIp: { ipv4: '192.168.65.7' },
   hostId: 'b8860988',
   hostName: 'docker7',
 };

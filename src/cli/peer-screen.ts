@@ -3,8 +3,9 @@
  * is there, what was said about the peer lately, and where to look on when this host's part is in order.
  */
 import type { AgentEvent } from '../api/messages.ts';
-import type { PeerStatus, Status, Warning } from '../api/status.ts';
+import type { FamilyStatus, PeerStatus, Status, Warning } from '../api/status.ts';
 import { Ip } from '../base/ip.ts';
+import { valuesOf } from '../base/per-family.ts';
 import { Prefix } from '../base/prefix.ts';
 import { CommandError } from '../console/errors.ts';
 import { formatDuration } from '../console/format.ts';
@@ -23,25 +24,21 @@ const ENOUGH_EVENTS = 5;
  */
 export function findPeers({ peers, lease, network, host }: Status, which: string): readonly PeerStatus[] {
   const address = Ip.tryParse(which);
-  const inside = (subnet: string | undefined) =>
-    address !== undefined && subnet !== undefined && Prefix.parse(subnet).contains(address);
-  const named = peers.filter(peer =>
-    [peer.key, peer.hostId, peer.hostName, peer.publicIpv4, peer.publicIpv6, peer.ipv4, peer.ipv6].includes(
-      which,
-    ),
+  const inside = (block: string) => address !== undefined && Prefix.parse(block).contains(address);
+  const named = peers.filter(({ key, hostId, hostName, publicIp, subnet }) =>
+    [key, hostId, hostName, ...valuesOf(publicIp), ...valuesOf(subnet)].includes(which),
   );
-  const found = named.length > 0 ? named : peers.filter(({ ipv4, ipv6 }) => inside(ipv4) || inside(ipv6));
+  const found = named.length > 0 ? named : peers.filter(({ subnet }) => valuesOf(subnet).some(inside));
   if (found.length > 0) return found;
-  const own = [host.name, host.id, lease?.ipv4, lease?.ipv6, lease?.key];
-  if (inside(lease?.ipv4) || inside(lease?.ipv6) || own.includes(which)) {
+  const ownBlocks = valuesOf(lease?.subnet ?? {});
+  if (ownBlocks.some(inside) || [host.name, host.id, lease?.key, ...ownBlocks].includes(which)) {
     throw new CommandError(
       'NOT_FOUND',
-      `${which} belongs to this host, which has ${[lease?.ipv4, lease?.ipv6].filter(Boolean).join(' ') || 'no lease'}`,
+      `${which} belongs to this host, which has ${ownBlocks.join(' ') || 'no lease'}`,
       'packets to it stay on the bridge of this host; `tulle status` shows the host',
     );
   }
-  const { ipv4, ipv6 } = network.config ?? {};
-  const networks = [ipv4?.network, ipv6?.network].filter(one => one !== undefined);
+  const networks = valuesOf<FamilyStatus>(network.config ?? {}).map(family => family.network);
   const outside = address !== undefined && networks.length > 0 && !networks.some(inside);
   throw new CommandError(
     'NOT_FOUND',
@@ -59,14 +56,13 @@ export function peerScreen(
   events: readonly AgentEvent[],
   now: number,
 ): string {
-  const { publicIpv4, publicIpv6, hostId, backendType, reason, key } = peer;
+  const { publicIp, hostId, backendType, reason, key } = peer;
   const ago = (time: string) => `${formatDuration(Math.max(0, now - Date.parse(time)))} ago`;
-  const addresses = [publicIpv4, publicIpv6].filter(address => address !== undefined);
   const { lastResync } = status.dataplane;
   const facts = formatFacts([
     ['peer', peerName(peer)],
     ['state', `${peerState(peer.state)}${reason === undefined ? '' : `: ${reason}`}`],
-    ['public ip', addresses.join(' ') || undefined],
+    ['public ip', valuesOf(publicIp).join(' ') || undefined],
     ['host', peerHost(peer)],
     ['host id', hostId],
     ['backend', backendType],
@@ -97,11 +93,8 @@ function section(title: string, lines: readonly string[]): string[] {
 }
 
 /** Warnings that name this peer. */
-export function warningsAbout(
-  { key, publicIpv4, publicIpv6 }: PeerStatus,
-  status: Status,
-): readonly Warning[] {
-  const names = [key, publicIpv4, publicIpv6].filter(name => name !== undefined);
+export function warningsAbout({ key, publicIp }: PeerStatus, status: Status): readonly Warning[] {
+  const names = [key, ...valuesOf(publicIp)];
   return status.warnings.filter(({ title, text }) => names.some(name => mentions(`${title} ${text}`, name)));
 }
 
@@ -134,15 +127,15 @@ const warningLines = ({ code, title, text, hint }: Warning): string[] => [
 const hintLine = (hint: string | undefined) => (hint === undefined ? [] : [`    hint: ${hint}`]);
 
 /** What this host cannot see: the way between the hosts, and the other end. */
-function lookOn({ publicIpv4, publicIpv6 }: PeerStatus, status: Status): string[] {
+function lookOn({ publicIp }: PeerStatus, status: Status): string[] {
   const { underlay, backend } = status;
-  const peer = publicIpv4 ?? publicIpv6 ?? 'the peer';
+  const peer = valuesOf(publicIp)[0] ?? 'the peer';
   const [device] = backend?.devices ?? [];
   const port = device?.port;
   const here = underlay === undefined ? '' : ` (tcpdump -ni ${underlay.link.name} udp port ${port ?? ''})`;
   return [
     '  This host is complete: every entry is in its kernel. If packets still do not arrive, check',
-    `  - tulle status on ${peer}: whether it knows this host, ${status.lease?.ipv4 ?? status.lease?.ipv6 ?? 'which has no lease'}`,
+    `  - tulle status on ${peer}: whether it knows this host, ${valuesOf(status.lease?.subnet ?? {})[0] ?? 'which has no lease'}`,
     ...(port === undefined
       ? []
       : [`  - the path between the hosts: UDP ${port} must pass to ${peer} and back${here}`]),

@@ -3,6 +3,7 @@
  * the reasons are and how often each, with one peer as an example to look closer at.
  */
 import type { PeerState, PeerStatus } from '../api/status.ts';
+import { valuesOf } from '../base/per-family.ts';
 import { formatCount, formatNumber } from '../console/format.ts';
 import { paint, type Style } from '../console/output.ts';
 import { type Column, formatTable, wrap } from '../console/table.ts';
@@ -30,8 +31,7 @@ const STYLE: Readonly<Record<PeerState, Style>> = {
 export const peerState = (state: PeerState): string => paint(STYLE[state], state);
 
 /** What a person calls a peer: its subnets, or the key when it has none. */
-export const peerName = ({ ipv4, ipv6, key }: PeerStatus): string =>
-  [ipv4, ipv6].filter(subnet => subnet !== undefined).join(' ') || key;
+export const peerName = ({ subnet, key }: PeerStatus): string => valuesOf(subnet).join(' ') || key;
 
 /** What a person calls the host of a peer; undefined where the lease is none. */
 export const peerHost = ({ hostName, hostId, state }: PeerStatus): string | undefined =>
@@ -50,7 +50,7 @@ export function peerCounts(all: readonly PeerStatus[]): string {
 const COLUMNS: readonly Column<PeerStatus>[] = [
   { title: 'peer', cell: peerName },
   { title: 'host', cell: peer => peerHost(peer) ?? '' },
-  { title: 'public ip', cell: ({ publicIpv4, publicIpv6 }) => publicIpv4 ?? publicIpv6 ?? '' },
+  { title: 'public ip', cell: ({ publicIp }) => valuesOf(publicIp)[0] ?? '' },
   { title: 'backend', cell: ({ backendType }) => backendType ?? '' },
   { title: 'state', cell: ({ state }) => peerState(state) },
   { title: 'reason', cell: ({ reason }) => reason ?? '' },
@@ -97,7 +97,7 @@ export function peerEntries({ key, desired, actual }: PeerStatus): string[] {
 
 const hasEntries = ({ desired, actual }: PeerStatus) => desired.length + actual.length > 0;
 
-const nameForOption = ({ ipv4, ipv6, key }: PeerStatus) => ipv4 ?? ipv6 ?? key;
+const nameForOption = ({ subnet, key }: PeerStatus) => valuesOf(subnet)[0] ?? key;
 
 interface Group {
   readonly state: PeerState;

@@ -121,7 +121,10 @@ PEER            HOST     PUBLIC IP     BACKEND  STATE  REASON
   });
 
   test('counts the healthy peers that do not fit', () => {
-    const many = Array.from({ length: 500 }, (_, index) => ({ ...healthyPeer, ipv4: `10.${index}.0.0/24` }));
+    const many = Array.from({ length: 500 }, (_, index) => ({
+      ...healthyPeer,
+      subnet: { ipv4: `10.${index}.0.0/24` },
+    }));
     assert.match(screen({ peers: many }), /\nand 480 more that are ok; --all shows them$/);
     assert.equal(screen({ peers: many }).split('\n').length < 40, true);
     assert.match(screen({ peers: many }, true), /10\.499\.0\.0/);
@@ -131,7 +134,7 @@ PEER            HOST     PUBLIC IP     BACKEND  STATE  REASON
     const peer = (index: number, change: object) => ({
       ...healthyPeer,
       key: `10.${index >> 8}.${index & 255}.0-24`,
-      ipv4: `10.${index >> 8}.${index & 255}.0/24`,
+      subnet: { ipv4: `10.${index >> 8}.${index & 255}.0/24` },
       ...change,
     });
     const peers = Array.from({ length: 5000 }, (_, index) => {
@@ -154,7 +157,7 @@ PEER            HOST     PUBLIC IP     BACKEND  STATE  REASON
       firewall: { masquerade: true, forward: false, ok: false, lastError: 'iptables-restore: locked' },
       underlay: {
         ...status().underlay,
-        publicIpv4: '203.0.113.9',
+        publicIp: { ipv4: '203.0.113.9' },
         link: { name: 'eth0', index: 2, mtu: 1500, currentMtu: 1300 },
       },
       warnings: [

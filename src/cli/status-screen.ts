@@ -4,8 +4,10 @@ import {
   type BackendStatus,
   type Condition,
   containersCanTalk,
+  type FamilyStatus,
   type Status,
 } from '../api/status.ts';
+import { mapFamilies, valuesOf } from '../base/per-family.ts';
 import { formatCount, formatDuration, formatNumber } from '../console/format.ts';
 import { paint, type Style } from '../console/output.ts';
 import { formatFacts, wrap } from '../console/table.ts';
@@ -53,7 +55,7 @@ function facts(status: Status, now: number): string {
       'underlay',
       underlay &&
         joined(
-          [underlay.link.name, underlay.ipv4, underlay.ipv6],
+          [underlay.link.name, ...valuesOf(underlay.ip)],
           [publicAddress(status), underlayMtu(underlay), `chosen by ${underlay.chosenBy}`],
         ),
     ],
@@ -86,7 +88,7 @@ function lease({ lease: held }: Status, now: number): string {
       ? undefined
       : `expires in ${formatDuration(Math.max(0, Date.parse(held.expires) - now))}`;
   const ownership = held.ownership === 'held' ? undefined : paint('yellow', 'not confirmed by the store');
-  return joined([held.ipv4, held.ipv6, held.reservation ? 'reserved' : expiry, ownership]);
+  return joined([...valuesOf(held.subnet), held.reservation ? 'reserved' : expiry, ownership]);
 }
 
 function network({ network: { config, problems } }: Status): string {
@@ -95,8 +97,8 @@ function network({ network: { config, problems } }: Status): string {
       ? problems.map(({ path, message }) => paint('red', `${path} ${message}`))
       : problems.slice(0, 1).map(() => paint('yellow', 'differs from the store'));
   if (config === undefined) return joined([paint('yellow', 'no configuration yet'), ...wrong]);
-  const families = [config.ipv4, config.ipv6].flatMap(family =>
-    family === undefined ? [] : [`${family.network}, /${family.subnetLength} per host`],
+  const families = valuesOf<FamilyStatus>(config).map(
+    ({ network, subnetLength }) => `${network}, /${subnetLength} per host`,
   );
   return joined([...families, config.backendType, ...wrong]);
 }
@@ -171,11 +173,12 @@ function underlayMtu({ link: { mtu, currentMtu } }: NonNullable<Status['underlay
 }
 
 function publicAddress({ underlay }: Status): string | undefined {
-  const published = [
-    underlay?.publicIpv4 === underlay?.ipv4 ? undefined : underlay?.publicIpv4,
-    underlay?.publicIpv6 === underlay?.ipv6 ? undefined : underlay?.publicIpv6,
-  ].filter(address => address !== undefined);
-  return published.length === 0 ? undefined : `published as ${published.join(' and ')}`;
+  if (underlay === undefined) return undefined;
+  const { ip, publicIp } = underlay;
+  const others = valuesOf(
+    mapFamilies(publicIp, (address, family) => (address === ip[family] ? undefined : address)),
+  );
+  return others.length === 0 ? undefined : `published as ${others.join(' and ')}`;
 }
 
 /** How often somebody changed what is ours, and the last time. */

@@ -2,11 +2,14 @@
 import { checkBackend } from '../backend/registry.ts';
 import { enumerate } from '../base/enumerate.ts';
 import { ConfigError, formatProblem } from '../base/errors.ts';
+import { valuesOf } from '../base/per-family.ts';
 import { CommandError } from '../console/errors.ts';
 import { formatCount } from '../console/format.ts';
 import { note, print, printJson, warn } from '../console/output.ts';
 import { formatFacts } from '../console/table.ts';
 import {
+  CONFIG_KEYS,
+  type FamilyConfig,
   type NetworkConfig,
   networksOf,
   type ParsedConfig,
@@ -75,7 +78,7 @@ function refuseHostsInside(leases: readonly Lease[], config: NetworkConfig): voi
     if (inside.length === 0) return [];
     return [
       {
-        path: network.family === 'ipv4' ? 'Network' : 'IPv6Network',
+        path: CONFIG_KEYS[network.family].network,
         value: network.toString(),
         message: `contains addresses of hosts: ${enumerate(inside.map(String), 3)}`,
         hint: 'choose a network that contains no address of a host',
@@ -103,8 +106,7 @@ export function checkConfig(text: string): ParsedConfig {
 
 /** The configuration in the words of a person. */
 export function describeConfig(config: NetworkConfig): string {
-  const families = [config.ipv4, config.ipv6].flatMap(family => {
-    if (family === undefined) return [];
+  const families = valuesOf<FamilyConfig>(config).flatMap(family => {
     const { network, subnetLength, subnetMin, subnetMax } = family;
     return [
       ['network', `${network}`],

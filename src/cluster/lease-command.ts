@@ -1,6 +1,7 @@
 /** `tulle lease`: who has which subnet. */
 import { Argument, Command, Option } from 'commander';
 import type { Ip } from '../base/ip.ts';
+import { byFamily } from '../base/per-family.ts';
 import { agentClient } from '../cli/agent-option.ts';
 import { CommandError } from '../console/errors.ts';
 import { withExamples } from '../console/help.ts';
@@ -25,7 +26,7 @@ export function leaseCommand(): Command {
     .action((options: WithJson) => withRegistry(options, registry => listLeases(registry, options)));
   withExamples(list, [
     { line: 'lease list', does: 'every host of the network' },
-    { line: "lease list --json | jq -r '.leases[].publicIp'", does: 'their addresses, for a script' },
+    { line: "lease list --json | jq -r '.leases[].publicIp.ipv4'", does: 'their addresses, for a script' },
   ]);
   const show = addStoreOptions(command.command('show'))
     .description('Show one lease with everything that its host publishes.')
@@ -43,7 +44,12 @@ export function leaseCommand(): Command {
     .addOption(offering(new Option('--host <name>', 'the host, by its name or its id'), 'hosts'))
     .action(
       (subnet: string, options: StoreCommandOptions & { publicIp?: Ip; publicIpv6?: Ip; host?: string }) =>
-        withRegistry(options, registry => reserveSubnet(registry, subnet, options)),
+        withRegistry(options, registry =>
+          reserveSubnet(registry, subnet, {
+            ...options,
+            publicIp: byFamily(...[options.publicIp, options.publicIpv6].filter(ip => ip !== undefined)),
+          }),
+        ),
     );
   withExamples(reserve, [
     {

@@ -32,16 +32,13 @@ export function expiryOf({ lease, remaining }: LeaseRow): string {
 
 /** For `--json`: plain values, and the names that the rest of Tulle uses. */
 export function leaseJson({ lease, remaining }: LeaseRow): object {
-  const { publicIp, publicIpv6, backendType, backendData, backendV6Data, hostId, hostName } =
-    lease.attributes;
+  const { publicIp, backendType, backendData, hostId, hostName } = lease.attributes;
   return {
     key: lease.key,
-    ...lease.subnet,
+    subnet: lease.subnet,
     publicIp,
-    publicIpv6,
     backendType,
     backendData,
-    backendV6Data,
     hostId,
     hostName,
     reservation: isReservation(lease),

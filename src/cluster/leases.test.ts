@@ -6,6 +6,7 @@ import { within } from '../../test/support/eventually.ts';
 import { printed } from '../../test/support/output.ts';
 import { encodeText, flannelAttributes, hostAttributes, World } from '../../test/support/registry.ts';
 import { Ip } from '../base/ip.ts';
+import { byFamily } from '../base/per-family.ts';
 import { listLeases, releaseLease, reserveSubnet, showLease, watchLeases } from './leases.ts';
 
 const CONFIG = '{"Network": "10.5.0.0/16", "Backend": {"Type": "vxlan"}}';
@@ -24,7 +25,11 @@ async function turns(): Promise<void> {
 
 test('a lease is found by each of its public addresses', async t => {
   const world = await network();
-  await world.put('10.5.3.0-24', { ...hostAttributes(3), publicIpv6: Ip.parse('fd65::3') }, 3600);
+  await world.put(
+    '10.5.3.0-24',
+    { ...hostAttributes(3), publicIp: byFamily(Ip.parse('192.168.65.3'), Ip.parse('fd65::3')) },
+    3600,
+  );
   for (const address of ['192.168.65.3', 'fd65::3']) {
     const { out } = await printed(t, () => showLease(world.registry, address, {}));
     assert.match(out, /^public ip +192\.168\.65\.3 fd65::3$/m, address);
@@ -46,8 +51,8 @@ describe('a reservation for a host by its name', () => {
     const world = await network();
     await world.put('10.5.3.0-24', named(3, 'docker3'), 3600);
     await world.put('10.5.4.0-24', named(4, 'docker4'), 3600);
-    await reserveSubnet(world.registry, '10.5.9.0/24', { host: 'docker4' });
-    await reserveSubnet(world.registry, '10.5.10.0/24', { host: 'an-id' });
+    await reserveSubnet(world.registry, '10.5.9.0/24', { publicIp: {}, host: 'docker4' });
+    await reserveSubnet(world.registry, '10.5.10.0/24', { publicIp: {}, host: 'an-id' });
     const { '10.5.9.0-24': first, '10.5.10.0-24': second } = await world.owners();
     assert.deepEqual([first, second], ['host-4', 'an-id']);
   });
@@ -56,7 +61,7 @@ describe('a reservation for a host by its name', () => {
     const world = await network();
     await world.put('10.5.3.0-24', named(3, 'docker'), 3600);
     await world.put('10.5.4.0-24', named(4, 'docker'), 3600);
-    await assert.rejects(reserveSubnet(world.registry, '10.5.9.0/24', { host: 'docker' }), {
+    await assert.rejects(reserveSubnet(world.registry, '10.5.9.0/24', { publicIp: {}, host: 'docker' }), {
       code: 'USAGE',
       message: '2 hosts are named docker: host-3, host-4',
     });
@@ -66,7 +71,7 @@ describe('a reservation for a host by its name', () => {
 
 test('more blocks than one per family are no subnet', async () => {
   const { registry } = await network();
-  const owner = { publicIp: Ip.parse('192.168.65.9') };
+  const owner = { publicIp: byFamily(Ip.parse('192.168.65.9')) };
   for (const text of ['10.5.1.0/24,10.5.2.0/24', '10.5.1.0/24,fd00::/64,fd01::/64', 'fd00::/64,fd01::/64']) {
     await assert.rejects(reserveSubnet(registry, text, owner), { code: 'USAGE', message: /more than one/ });
   }

@@ -1,6 +1,7 @@
 /** What the lease commands do, given a registry. */
 import type { Ip } from '../base/ip.ts';
 import { parallel } from '../base/parallel.ts';
+import { byFamily, familiesOf, type PerFamily, valuesOf } from '../base/per-family.ts';
 import { Prefix } from '../base/prefix.ts';
 import { CommandError } from '../console/errors.ts';
 import { formatDuration } from '../console/format.ts';
@@ -58,8 +59,8 @@ export async function showLease(registry: Registry, which: string, { json }: For
       ['host', hostOf(row.lease)],
       ['host id', attributes.hostId],
       ['backend', attributes.backendType],
-      ['data', data(attributes.backendData)],
-      ['IPv6 data', data(attributes.backendV6Data)],
+      ['data', data(attributes.backendData?.ipv4)],
+      ['IPv6 data', data(attributes.backendData?.ipv6)],
       ['expires', expiryOf(row)],
       ['revision', `${modRevision}, made at ${createRevision}`],
     ]),
@@ -69,11 +70,10 @@ export async function showLease(registry: Registry, which: string, { json }: For
 export async function reserveSubnet(
   registry: Registry,
   text: string,
-  owner: { readonly publicIp?: Ip; readonly publicIpv6?: Ip; readonly host?: string },
+  { publicIp, host }: { readonly publicIp: PerFamily<Ip>; readonly host?: string },
 ): Promise<void> {
   const subnet = parseSubnet(text);
-  const { publicIp, publicIpv6, host } = owner;
-  if (publicIp === undefined && publicIpv6 === undefined && host === undefined) {
+  if (familiesOf(publicIp).length === 0 && host === undefined) {
     throw new CommandError('USAGE', 'for which host?', 'give --public-ip, --public-ipv6 or --host');
   }
   const { kv } = await registry.store.get(registry.configKey);
@@ -86,8 +86,7 @@ export async function reserveSubnet(
   }
   const { config } = parseNetworkConfig(new TextDecoder().decode(kv.value));
   const result = await reserve(registry, config, subnet, {
-    ...(publicIp === undefined ? {} : { publicIp }),
-    ...(publicIpv6 === undefined ? {} : { publicIpv6 }),
+    publicIp,
     ...(host === undefined ? {} : { hostId: await hostIdOf(registry, host) }),
   });
   if (!result.ok) {
@@ -201,12 +200,9 @@ async function hostIdOf(registry: Registry, host: string): Promise<string> {
 function parseSubnet(text: string): Subnet {
   if (!text.includes('/')) return parseLeaseKey(text);
   const blocks = text.split(',').map(part => Prefix.parse(part.trim()));
-  const ipv4 = blocks.find(({ family }) => family === 'ipv4');
-  const ipv6 = blocks.find(({ family }) => family === 'ipv6');
-  if (blocks.length > 2 || (blocks.length === 2 && (ipv4 === undefined || ipv6 === undefined))) {
-    throw new CommandError('USAGE', `${text} is more than one block per family`);
-  }
-  return { ...(ipv4 === undefined ? {} : { ipv4 }), ...(ipv6 === undefined ? {} : { ipv6 }) };
+  const subnet = byFamily(...blocks);
+  if (blocks.length === valuesOf(subnet).length) return subnet;
+  throw new CommandError('USAGE', `${text} is more than one block per family`);
 }
 
 function withExpiry(registry: Registry, leases: readonly Lease[]): Promise<LeaseRow[]> {

@@ -132,7 +132,7 @@ describe('tulle lease', () => {
     const { leases, rejected } = JSON.parse(json) as { leases: object[]; rejected: object[] };
     assert.partialDeepStrictEqual(leases[0], {
       key: '10.5.3.0-24',
-      ipv4: '10.5.3.0/24',
+      subnet: { ipv4: '10.5.3.0/24' },
       expiresInSeconds: 3600,
     });
     assert.equal(rejected.length, 1);
@@ -177,11 +177,11 @@ describe('tulle lease', () => {
 
   test('reserve pins a subnet to a host, and says why it cannot', async t => {
     const { registry } = await world();
-    const publicIp = Ip.parse('192.168.65.9');
+    const publicIp = { ipv4: Ip.parse('192.168.65.9') };
     const { lines: said } = await printed(t, () => reserveSubnet(registry, '10.5.9.0/24', { publicIp }));
     assert.deepEqual(said, ['reserved 10.5.9.0/24']);
     await assert.rejects(reserveSubnet(registry, '10.5.3.0/24', { publicIp }), /held by 192\.168\.65\.3/);
-    await assert.rejects(reserveSubnet(registry, '10.5.8.0/24', {}), { code: 'USAGE' });
+    await assert.rejects(reserveSubnet(registry, '10.5.8.0/24', { publicIp: {} }), { code: 'USAGE' });
     await assert.rejects(reserveSubnet(registry, '10.5.8.0/24,10.5.7.0/24', { publicIp }), { code: 'USAGE' });
   });
 

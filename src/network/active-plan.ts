@@ -1,9 +1,10 @@
 /** The plan in use on this host with its lease, and the state it asks for. */
 import type { Ip } from '../base/ip.ts';
+import { familiesOf, valuesOf } from '../base/per-family.ts';
 import type { Prefix } from '../base/prefix.ts';
 import type { DesiredHost } from '../dataplane/desired.ts';
 import type { DesiredFirewall } from '../firewall/desired.ts';
-import { familiesOf, type NetworkConfig } from '../subnet/config/config.ts';
+import type { NetworkConfig } from '../subnet/config/config.ts';
 import type { Lease, Subnet } from '../subnet/lease/lease.ts';
 import { formatSubnetEnv } from '../subnet/subnet-env.ts';
 import type { BridgeAddress } from './bridges.ts';
@@ -62,7 +63,7 @@ export function firewallFor(
     tunnel: {
       link: underlay.link.name,
       ports: [...ports],
-      own: [underlay.ipv4, underlay.ipv6].filter(ip => ip !== undefined),
+      own: valuesOf(underlay.ip),
       peers,
       isOpened: policy.openPort,
     },

@@ -6,6 +6,7 @@
 
 import type { Ip } from '../base/ip.ts';
 import type { Address } from '../netlink/route/objects.ts';
+import { networksOf } from '../subnet/config/config.ts';
 import { blocksOf, type Lease, type Subnet } from '../subnet/lease/lease.ts';
 import type { HostPlan } from './host-plan.ts';
 import type { OwnedWarning } from './reports.ts';
@@ -42,13 +43,13 @@ export interface BridgeCircumstances {
 export function bridgeWarnings(network: HostNetwork, circumstances: BridgeCircumstances): OwnedWarning[] {
   const { plan, lease, former } = circumstances;
   const own = blocksOf(lease.subnet);
-  const foreign = [plan.config.ipv4?.network, plan.config.ipv6?.network, ...former.flatMap(blocksOf)];
+  const foreign = [...networksOf(plan.config), ...former.flatMap(blocksOf)];
   const warnings: OwnedWarning[] = [];
   for (const address of network.addresses) {
     const link = bridgeAt(network, address.index, plan);
     if (link === undefined) continue;
     const isOwn = own.some(block => block.contains(address.ip));
-    if (!isOwn && foreign.some(block => block?.contains(address.ip))) {
+    if (!isOwn && foreign.some(block => block.contains(address.ip))) {
       warnings.push(formerSubnet(link.name, address, own.join(' and ')));
     }
     if (isOwn && link.mtu !== undefined && link.mtu > plan.backend.overlayMtu) {

@@ -25,7 +25,7 @@ describe('another VNI', () => {
   });
   const peerWith = (vni: number) => ({
     ...lease('10.3.7.0-24', 2n),
-    attributes: { backendData: String(vni) },
+    attributes: { publicIp: {}, backendData: { ipv4: String(vni) } },
   });
   const begin = () => {
     harness.start();
@@ -33,7 +33,7 @@ describe('another VNI', () => {
     harness.taken();
     harness.overlay.setConfig(config(89));
   };
-  const published = () => harness.overlay.plan.value?.attributes.backendData;
+  const published = () => harness.overlay.plan.value?.attributes.backendData?.ipv4;
 
   test('is made ready beside the one in use, which alone is published', () => {
     begin();
@@ -157,7 +157,7 @@ test('what people of this host notice of a change is one event', () => {
   assert.deepEqual(
     harness.events.list().flatMap(({ type, text }) => (types.includes(type) ? [text] : [])),
     [
-      'the underlay has changed: ipv4 192.168.65.99 instead of 192.168.65.3, publicIpv4 192.168.65.99 instead of 192.168.65.3',
+      'the underlay has changed: IPv4 address 192.168.65.99 instead of 192.168.65.3, public IPv4 address 192.168.65.99 instead of 192.168.65.3',
       'the network has changed: ipv4.network 10.3.0.0/17 instead of 10.3.0.0/16, ipv4.subnetMax 10.3.127.0 instead of 10.3.255.0',
     ],
   );
@@ -177,7 +177,7 @@ test('A4: a network that holds the address of this host is refused, and the one 
   assert.deepEqual(harness.health.warnings(), []);
   // The underlay itself may move into the network.
   harness.overlay.setNetwork(network('10.3.200.1/24'));
-  assert.equal(harness.overlay.active.value?.plan.underlay.ipv4?.toString(), '192.168.65.3');
+  assert.equal(harness.overlay.active.value?.plan.underlay.ip.ipv4?.toString(), '192.168.65.3');
   assert.deepEqual(
     harness.health.warnings().map(({ code }) => code),
     ['UNDERLAY_UNFIT'],

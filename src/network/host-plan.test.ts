@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createBackend } from '../backend/registry.ts';
 import { Mac } from '../base/mac.ts';
+import { valuesOf } from '../base/per-family.ts';
 import { parseInterfaceAddress } from '../base/prefix.ts';
 import { config, network } from '../testing/network/overlay-harness.ts';
 import { planHost } from './host-plan.ts';
@@ -29,7 +30,7 @@ function plan(device: { name: string; kind: 'vxlan' | 'bridge'; address: string 
       ],
       addresses: [...addresses, { ...addresses[0], ...address, index: 3 }],
     },
-    criteria: { interfaces: ['eth0'], patterns: [] },
+    criteria: { interfaces: ['eth0'], patterns: [], publicIp: {} },
     identity: {
       hostId: 'b7e4',
       mac: () => OWN,
@@ -57,15 +58,14 @@ test('a host publishes its id, its name, its machine and its address', () => {
   const published = (changes: object) => {
     const { result } = plan(device, changes);
     assert.ok(result.ok);
-    const { hostId, hostName, machine, publicIp, publicIpv6, backendType } = result.plan.attributes;
-    return { hostId, hostName, machine, publicIp: String(publicIp), publicIpv6, backendType };
+    const { hostId, hostName, machine, publicIp, backendType } = result.plan.attributes;
+    return { hostId, hostName, machine, publicIp: valuesOf(publicIp).join(), backendType };
   };
   const all = {
     hostId: 'b7e4',
     hostName: 'docker1',
     machine: `machine with ${UNDERLAY}`,
     publicIp: '192.168.65.3',
-    publicIpv6: undefined,
     backendType: 'vxlan',
   };
   assert.deepEqual(published({}), all);

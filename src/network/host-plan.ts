@@ -14,9 +14,10 @@ import {
 } from '../backend/backend.ts';
 import { ConfigError, formatProblem, type Problem } from '../base/errors.ts';
 import type { Mac } from '../base/mac.ts';
+import { familiesOf, valuesOf } from '../base/per-family.ts';
 import { Prefix } from '../base/prefix.ts';
 import { ownerOf } from '../ownership/owner.ts';
-import { familiesOf, type NetworkConfig, networksOf } from '../subnet/config/config.ts';
+import { CONFIG_KEYS, type NetworkConfig, networksOf } from '../subnet/config/config.ts';
 import { isHostName } from '../subnet/lease/attributes.ts';
 import type { LeaseAttributes } from '../subnet/lease/lease.ts';
 import type { UnderlayCriteria } from './options.ts';
@@ -87,14 +88,13 @@ export function planHost(inputs: HostPlanInputs): HostPlanResult {
       defaultVxlanPort: network.defaultVxlanPort,
       identity,
     });
-    const { publicIpv4, publicIpv6, link } = underlay;
+    const { publicIp, link } = underlay;
     const machine = identity.machine(network.links.find(({ index }) => index === link.index)?.mac);
     const attributes = {
       hostId: identity.hostId,
       ...(isHostName(hostName) && { hostName }),
       ...(machine !== undefined && { machine }),
-      ...(publicIpv4 && { publicIp: publicIpv4 }),
-      ...(publicIpv6 && { publicIpv6 }),
+      publicIp,
       ...backend.attributes(),
     };
     const fingerprint = JSON.stringify([config, underlay, attributes]);
@@ -116,13 +116,14 @@ function chooseForFamilies({ config, network, criteria, inUse }: HostPlanInputs)
 
 /** The overlay would take the tunnel's own packets, and peers take no lease with an address of the network. */
 function underlayInside(config: NetworkConfig, underlay: Underlay): Problem[] {
-  const { ipv4, ipv6, publicIpv4, publicIpv6, link } = underlay;
+  const { ip, publicIp, link } = underlay;
+  const addresses = [...valuesOf(ip), ...valuesOf(publicIp)];
   return networksOf(config).flatMap(network => {
-    const inside = [ipv4, ipv6, publicIpv4, publicIpv6].find(ip => ip !== undefined && network.contains(ip));
+    const inside = addresses.find(address => network.contains(address));
     if (inside === undefined) return [];
     return [
       {
-        path: network.family === 'ipv4' ? 'Network' : 'IPv6Network',
+        path: CONFIG_KEYS[network.family].network,
         value: network.toString(),
         message: `contains ${inside}, the address of this host on ${link.name}`,
         hint: 'choose a network that contains no address of a host',

@@ -9,8 +9,8 @@ import { FakeKernel } from '../testing/netlink/fake-kernel.ts';
 import { HostWatch } from './host-watch.ts';
 import type { UnderlayCriteria } from './options.ts';
 
-const BY_NAME: UnderlayCriteria = { interfaces: ['eth0'], patterns: [] };
-const BY_DEFAULT_ROUTE: UnderlayCriteria = { interfaces: [], patterns: [] };
+const BY_NAME: UnderlayCriteria = { interfaces: ['eth0'], patterns: [], publicIp: {} };
+const BY_DEFAULT_ROUTE: UnderlayCriteria = { interfaces: [], patterns: [], publicIp: {} };
 
 const ADDRESS = parseInterfaceAddress('192.168.65.3/24');
 const PEER = Prefix.parse('10.3.7.0/24');

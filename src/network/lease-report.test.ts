@@ -9,7 +9,7 @@ const KEY = '10.5.34.0-24';
 const LEASE: Lease = {
   key: KEY,
   subnet: parseLeaseKey(KEY),
-  attributes: {},
+  attributes: { publicIp: {} },
   storeLease: 7n,
   createRevision: 1n,
   modRevision: 1n,

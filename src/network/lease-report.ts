@@ -1,6 +1,7 @@
 /** Reports on this host's own lease: its condition, its warnings, its events and its part of the status. */
 import type { LeaseReport } from '../api/status.ts';
 import type { Clock } from '../base/clock.ts';
+import { mapFamilies } from '../base/per-family.ts';
 import type { KeyValue } from '../store/store.ts';
 import { evidenceOf } from '../subnet/allocate/identity.ts';
 import { COPIED_DISK, type HolderEvent, type HolderState } from '../subnet/holder/holder-state.ts';
@@ -86,8 +87,7 @@ export function leaseStatus(
   const { key, subnet, storeLease } = lease;
   return {
     key,
-    ...(subnet.ipv4 && { ipv4: subnet.ipv4.toString() }),
-    ...(subnet.ipv6 && { ipv6: subnet.ipv6.toString() }),
+    subnet: mapFamilies(subnet, String),
     ...(storeLease === 0n ? {} : { storeLease: storeLease.toString(16) }),
     ...(deadline === undefined
       ? {}

@@ -46,7 +46,7 @@ const configure = (world: World, network: string) =>
 
 test('a new network is followed: with a lease of it, and with the peers that are in it', async t => {
   const world = new World();
-  const peer = { ...hostAttributes(7), backendData: '88' };
+  const peer = { ...hostAttributes(7), backendData: { ipv4: '88' } };
   await configure(world, '10.3.0.0/16');
   await world.put('10.3.7.0-24', peer);
   await world.put('10.77.7.0-24', peer);
@@ -75,7 +75,7 @@ test('a host that starts while the store is away works on with the lease it had'
   harness.overlay.setConfig({ trouble: { code: 'NO_CONFIG', reason: 'not read yet' }, problems: [] });
   const own = harness.overlay.plan.value?.attributes ?? assert.fail('no plan');
   await configure(world, '10.3.0.0/16');
-  await world.put('10.3.7.0-24', { ...hostAttributes(7), backendData: '88' }, 86_400);
+  await world.put('10.3.7.0-24', { ...hostAttributes(7), backendData: { ipv4: '88' } }, 86_400);
   await world.put('10.3.5.0-24', own, 86_400);
   const { kvs } = await world.store.list('');
   const { membership, condition, store } = await join(t, world, harness, kvs);
@@ -136,7 +136,7 @@ test('what is wrong with the leases of peers is a warning for as long as it last
 test('peers that an emptied store has forgotten are a warning until their hosts write them again', async t => {
   const world = new World();
   await configure(world, '10.3.0.0/16');
-  const peer = { ...hostAttributes(7), backendData: '88' };
+  const peer = { ...hostAttributes(7), backendData: { ipv4: '88' } };
   await world.put('10.3.7.0-24', peer);
   const { warnings, harness } = await join(t, world);
   await world.clock.advance(1000);

@@ -1,13 +1,14 @@
 /** What a person can choose about a network on this host. */
 import type { Ip } from '../base/ip.ts';
+import type { PerFamily } from '../base/per-family.ts';
 
 /** How the underlay interface is chosen: all of `interfaces`, then `patterns`, then `canReach`. */
 export interface UnderlayCriteria {
   readonly interfaces: readonly string[];
   readonly patterns: readonly RegExp[];
   readonly canReach?: Ip;
-  readonly publicIpv4?: Ip;
-  readonly publicIpv6?: Ip;
+  /** Published instead of the address of the interface. */
+  readonly publicIp: PerFamily<Ip>;
 }
 
 export interface FirewallPolicy {

@@ -7,7 +7,7 @@ import { overlayStatus } from './overlay-status.ts';
 import type { HostNetwork } from './underlay.ts';
 
 const OPTIONS = {
-  underlay: { interfaces: ['eth0'], patterns: [] },
+  underlay: { interfaces: ['eth0'], patterns: [], publicIp: {} },
   lease: { subnetFile: '/run/subnet.env', renewMarginMinutes: 60 },
   firewall: { masquerade: true, forward: false, randomFully: true, openPort: true, resyncSeconds: 5 },
 };
@@ -46,7 +46,7 @@ test('a network of both families says all of its underlay, its configuration and
     addresses: ['10.3.5.0/32'],
   };
   harness.links = [{ name: 'flannel.88', kind: 'vxlan', inSync: true, actual }];
-  const report = { key: '10.3.5.0-24', reservation: false, ownership: 'held' } as const;
+  const report = { key: '10.3.5.0-24', subnet: {}, reservation: false, ownership: 'held' } as const;
   const {
     underlay,
     network: config,
@@ -56,10 +56,8 @@ test('a network of both families says all of its underlay, its configuration and
   } = overlayStatus(harness.overlay, OPTIONS, report, [], HOST);
   assert.deepEqual(underlay, {
     link: { index: 2, name: 'eth0', mtu: 1500 },
-    ipv4: '192.168.65.3',
-    ipv6: 'fd65::3',
-    publicIpv4: '192.168.65.3',
-    publicIpv6: 'fd65::3',
+    ip: { ipv4: '192.168.65.3', ipv6: 'fd65::3' },
+    publicIp: { ipv4: '192.168.65.3', ipv6: 'fd65::3' },
     chosenBy: '--iface=eth0',
   });
   assert.deepEqual(config, {

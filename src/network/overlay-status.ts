@@ -9,6 +9,7 @@ import type {
   UnderlayStatus,
 } from '../api/status.ts';
 import type { Problem } from '../base/errors.ts';
+import { mapFamilies } from '../base/per-family.ts';
 import type { DataPlaneReport } from '../dataplane/report.ts';
 import type { FirewallState } from '../firewall/reconciler.ts';
 import type { FamilyConfig } from '../subnet/config/config.ts';
@@ -50,14 +51,12 @@ export function overlayStatus(
 
 /** @param host this host at present, which the plan need not have followed */
 function underlayStatus({ underlay, chosenBy }: HostPlan, host: HostNetwork | undefined): UnderlayStatus {
-  const { link, ipv4, ipv6, publicIpv4, publicIpv6 } = underlay;
+  const { link, ip, publicIp } = underlay;
   const currentMtu = host?.links.find(({ index }) => index === link.index)?.mtu;
   return {
     link: { ...link, ...(currentMtu === undefined || currentMtu === link.mtu ? {} : { currentMtu }) },
-    ...(ipv4 && { ipv4: ipv4.toString() }),
-    ...(ipv6 && { ipv6: ipv6.toString() }),
-    ...(publicIpv4 && { publicIpv4: publicIpv4.toString() }),
-    ...(publicIpv6 && { publicIpv6: publicIpv6.toString() }),
+    ip: mapFamilies(ip, String),
+    publicIp: mapFamilies(publicIp, String),
     chosenBy,
   };
 }
@@ -65,13 +64,7 @@ function underlayStatus({ underlay, chosenBy }: HostPlan, host: HostNetwork | un
 function networkStatus(plan: HostPlan | undefined, problems: readonly Problem[]): NetworkStatus {
   const config = plan?.config;
   return {
-    ...(config && {
-      config: {
-        ...(config.ipv4 && { ipv4: familyStatus(config.ipv4) }),
-        ...(config.ipv6 && { ipv6: familyStatus(config.ipv6) }),
-        backendType: config.backend.type,
-      },
-    }),
+    ...(config && { config: { ...mapFamilies(config, familyStatus), backendType: config.backend.type } }),
     problems: problems.map(problem => ({ ...problem })),
   };
 }

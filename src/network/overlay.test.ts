@@ -52,7 +52,7 @@ describe('a change', () => {
     harness.taken();
     harness.overlay.setNetwork(network('192.168.65.99/24'));
     assert.equal(harness.taken().at(-1), 'host: vni 88 at 192.168.65.99 10.3.5.0/24');
-    assert.equal(String(harness.overlay.plan.value?.attributes.publicIp), '192.168.65.99');
+    assert.equal(String(harness.overlay.plan.value?.attributes.publicIp.ipv4), '192.168.65.99');
   });
 
   test('of the network waits for a lease of it, and keeps what there is meanwhile', () => {
@@ -111,7 +111,7 @@ describe('trouble', () => {
     harness.taken();
     harness.overlay.setNetwork(network('192.168.65.99/24'));
     assert.equal(harness.taken().at(-1), 'host: vni 88 at 192.168.65.99 10.3.5.0/24');
-    assert.equal(String(harness.overlay.plan.value?.attributes.publicIp), '192.168.65.99');
+    assert.equal(String(harness.overlay.plan.value?.attributes.publicIp.ipv4), '192.168.65.99');
     assert.equal(harness.health.warnings()[0]?.code, 'CONFIG_REFUSED');
     assert.equal(harness.overlay.configProblems[0]?.path, 'Backend.VNI');
   });

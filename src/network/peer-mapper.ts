@@ -8,6 +8,7 @@
 import type { PeerStatus } from '../api/status.ts';
 import type { Backend } from '../backend/backend.ts';
 import type { Ip } from '../base/ip.ts';
+import { mapFamilies } from '../base/per-family.ts';
 import type { NetworkScope } from '../dataplane/data-plane.ts';
 import type { DesiredPeer } from '../dataplane/desired.ts';
 import { isSamePath, type Lease, type RejectedLease } from '../subnet/lease/lease.ts';
@@ -90,7 +91,7 @@ export class PeerMapper {
       peers.set(
         key,
         inUse === undefined
-          ? { key, state: 'rejected', reason, desired: [], actual: [] }
+          ? { key, subnet: {}, publicIp: {}, state: 'rejected', reason, desired: [], actual: [] }
           : { ...inUse, state: 'rejected', reason: `${reason}; its previous data stays in use` },
       );
     }
@@ -112,17 +113,15 @@ export class PeerMapper {
   }
 
   #statusOf({ key, subnet, attributes }: Lease): PeerStatus {
-    const { publicIp, publicIpv6, hostId, hostName, backendType } = attributes;
+    const { publicIp, hostId, hostName, backendType } = attributes;
     const report = this.#target.peerReport(key);
     const problems = this.#problems.get(key) ?? [];
     const unreachable = problems.length > 0 && (report?.desired.length ?? 0) === 0;
     const reasons = report?.reason === undefined ? problems : [report.reason, ...problems];
     return {
       key,
-      ...(subnet.ipv4 && { ipv4: subnet.ipv4.toString() }),
-      ...(subnet.ipv6 && { ipv6: subnet.ipv6.toString() }),
-      ...(publicIp && { publicIpv4: publicIp.toString() }),
-      ...(publicIpv6 && { publicIpv6: publicIpv6.toString() }),
+      subnet: mapFamilies(subnet, String),
+      publicIp: mapFamilies(publicIp, String),
       ...(hostId === undefined ? {} : { hostId }),
       ...(hostName === undefined ? {} : { hostName }),
       ...(backendType === undefined ? {} : { backendType }),

@@ -5,6 +5,7 @@ import { setImmediate } from 'node:timers/promises';
 import { EventLog } from '../agent/health/event-log.ts';
 import { Ip } from '../base/ip.ts';
 import { recordingLogger } from '../base/log.ts';
+import { byFamily } from '../base/per-family.ts';
 import { ManualClock } from '../testing/manual-clock.ts';
 import { lease } from '../testing/network/overlay-harness.ts';
 import { PeerMapper } from './peer-mapper.ts';
@@ -12,7 +13,11 @@ import { PeerMoves } from './peer-report.ts';
 
 const host = (number: number, changes: object = {}) => ({
   ...lease(`10.${number >> 8}.${number & 255}.0-24`),
-  attributes: { hostName: `docker${number}`, publicIp: Ip.parse(`192.0.2.${number & 127}`), ...changes },
+  attributes: {
+    hostName: `docker${number}`,
+    publicIp: byFamily(Ip.parse(`192.0.2.${number & 127}`)),
+    ...changes,
+  },
 });
 
 function setUp(t: TestContext) {
@@ -41,7 +46,7 @@ describe('I9: peers', () => {
     await change([host(7)]);
     await change([host(7)]);
     await clock.advance(1000);
-    await change([host(7, { publicIp: Ip.parse('192.0.2.99') })]);
+    await change([host(7, { publicIp: byFamily(Ip.parse('192.0.2.99')) })]);
     await clock.advance(1000);
     await change([], [host(7).key]);
     assert.deepEqual(texts(), [
@@ -71,7 +76,7 @@ describe('I9: peers', () => {
   test('of flannel have no name', async t => {
     const { change, texts } = setUp(t);
     await change([
-      { ...host(7), attributes: { publicIp: Ip.parse('192.0.2.7') } } as ReturnType<typeof host>,
+      { ...host(7), attributes: { publicIp: byFamily(Ip.parse('192.0.2.7')) } } as ReturnType<typeof host>,
     ]);
     assert.deepEqual(texts(), ['peer-added: a flannel host joined: 10.0.7.0/24 at 192.0.2.7']);
   });

@@ -72,8 +72,8 @@ export class PeerMoves {
   }
 
   #emitOne(kind: PeerMove['kind'], lease: Lease): void {
-    const { hostName, hostId, publicIp, publicIpv6 } = lease.attributes;
-    const addresses = [publicIp, publicIpv6].filter(ip => ip !== undefined).join(' ');
+    const { hostName, hostId } = lease.attributes;
+    const addresses = addressesOf(lease.attributes).join(' ');
     const text = `${nameOf(lease)} ${VERB[kind]}: ${formatSubnet(lease.subnet)}${addresses && ` at ${addresses}`}`;
     const facts = { key: lease.key, host: hostName, hostId, addresses };
     this.#events.add('info', `peer-${kind}`, text, defined(facts));

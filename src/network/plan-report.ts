@@ -3,6 +3,8 @@
 import type { Underlay } from '../backend/backend.ts';
 import { formatProblem } from '../base/errors.ts';
 import { isObject } from '../base/fields.ts';
+import { FAMILIES, FAMILY_LABELS, type Ip } from '../base/ip.ts';
+import type { PerFamily } from '../base/per-family.ts';
 import type { ActivePlan } from './active-plan.ts';
 import { deviceNames, type Handover, handoverWarning } from './handover.ts';
 import type { HostPlan, PlanRefusal } from './host-plan.ts';
@@ -109,15 +111,16 @@ function underlayUnfit({ problems }: PlanRefusal): OwnedWarning {
 /** Facts by name, as text; undefined where there is none. */
 type Facts = Readonly<Record<string, string | undefined>>;
 
-function underlayFacts({ link, ipv4, ipv6, publicIpv4, publicIpv6 }: Underlay): Facts {
+function underlayFacts({ link, ip, publicIp }: Underlay): Facts {
+  const facts = (what: string, addresses: PerFamily<Ip>) =>
+    FAMILIES.map(
+      family => [`${what}${FAMILY_LABELS[family]} address`, addresses[family]?.toString()] as const,
+    );
   return {
     interface: link.name,
     index: `${link.index}`,
     MTU: `${link.mtu}`,
-    ipv4: ipv4?.toString(),
-    ipv6: ipv6?.toString(),
-    publicIpv4: publicIpv4?.toString(),
-    publicIpv6: publicIpv6?.toString(),
+    ...Object.fromEntries([...facts('', ip), ...facts('public ', publicIp)]),
   };
 }
 

@@ -3,7 +3,7 @@
  * container runtimes, and kernel parameters. Reported where it keeps containers from talking.
  */
 import { formatProblem, type Problem } from '../base/errors.ts';
-import { familiesOf } from '../subnet/config/config.ts';
+import { familiesOf } from '../base/per-family.ts';
 import type { Subnet } from '../subnet/lease/lease.ts';
 import type { ActivePlan } from './active-plan.ts';
 import { type BridgeAddress, bridgeAddresses, bridgeWarnings } from './bridges.ts';

@@ -7,6 +7,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { type Family, Ip } from '../base/ip.ts';
+import { byFamily, valuesOf } from '../base/per-family.ts';
 import { parseInterfaceAddress } from '../base/prefix.ts';
 import type { Address, Link, Route } from '../netlink/route/objects.ts';
 import type { UnderlayCriteria } from './options.ts';
@@ -67,15 +68,15 @@ const host: HostNetwork = {
   defaultVxlanPort: 8472,
 };
 
-const none: UnderlayCriteria = { interfaces: [], patterns: [] };
+const none: UnderlayCriteria = { interfaces: [], patterns: [], publicIp: {} };
 
 /** `eth1 192.168.65.3 (public 192.168.65.3) by ...`, or the reason. */
 const decide = (criteria: Partial<UnderlayCriteria>, families: Family[] = ['ipv4'], at = host): string => {
   const choice = chooseUnderlay(at, { ...none, ...criteria }, families);
   if (!choice.found) return choice.reason;
-  const { link: chosen, ipv4, ipv6, publicIpv4, publicIpv6 } = choice.underlay;
-  const parts = [chosen.name, ipv4, ipv6].filter(part => part !== undefined);
-  const published = [publicIpv4, publicIpv6].filter(part => part !== undefined);
+  const { link: chosen, ip, publicIp } = choice.underlay;
+  const parts = [chosen.name, ...valuesOf(ip)];
+  const published = valuesOf(publicIp);
   return `${parts.join(' ')} publishes ${published.join(' ')} by ${choice.chosenBy}`;
 };
 
@@ -146,17 +147,17 @@ describe('the interface', () => {
     },
     {
       name: 'public address of an interface selects it',
-      criteria: { publicIpv4: Ip.parse('10.0.0.5') },
+      criteria: { publicIp: byFamily(Ip.parse('10.0.0.5')) },
       want: 'eth0 10.0.0.5 publishes 10.0.0.5 by address 10.0.0.5',
     },
     {
       name: 'public address that no interface has',
-      criteria: { publicIpv4: Ip.parse('203.0.113.7') },
+      criteria: { publicIp: byFamily(Ip.parse('203.0.113.7')) },
       want: 'eth1 192.168.65.3 publishes 203.0.113.7 by default route',
     },
     {
       name: 'public address beside a name is only published',
-      criteria: { interfaces: ['eth0'], publicIpv4: Ip.parse('192.168.65.3') },
+      criteria: { interfaces: ['eth0'], publicIp: byFamily(Ip.parse('192.168.65.3')) },
       want: 'eth0 10.0.0.5 publishes 192.168.65.3 by --iface=eth0',
     },
     {
@@ -223,24 +224,21 @@ test('a link-local address, which peers refuse, is used only when another one is
     'no usable underlay interface: --iface=eth2: eth2 has no usable ipv4 address',
   );
   assert.equal(
-    decide({ interfaces: ['eth2'], publicIpv4: Ip.parse('203.0.113.7') }, ['ipv4'], at),
+    decide({ interfaces: ['eth2'], publicIp: byFamily(Ip.parse('203.0.113.7')) }, ['ipv4'], at),
     'eth2 169.254.7.7 publishes 203.0.113.7 by --iface=eth2',
   );
 });
 
 const inUse = (text: string) => {
-  const ip = Ip.parse(text);
-  return {
-    link: { index: 1, name: 'eth0', mtu: 1500 },
-    ...(ip.family === 'ipv4' ? { ipv4: ip } : { ipv6: ip }),
-  };
+  const ip = byFamily(Ip.parse(text));
+  return { link: { index: 1, name: 'eth0', mtu: 1500 }, ip, publicIp: ip };
 };
 
 describe('the address in use', () => {
   const choose = (criteria: Partial<UnderlayCriteria>, address: string, at = host) => {
     const used = inUse(address);
     const choice = chooseUnderlay(at, { ...none, ...criteria }, [Ip.parse(address).family], used);
-    return choice.found ? String(choice.underlay.ipv4 ?? choice.underlay.ipv6) : choice.reason;
+    return choice.found ? valuesOf(choice.underlay.ip).join() : choice.reason;
   };
 
   test('stays when others, also better ones, are beside it', () => {

@@ -12,6 +12,7 @@
 
 import type { Underlay } from '../backend/backend.ts';
 import { type Family, Ip } from '../base/ip.ts';
+import { mapFamilies, perFamily } from '../base/per-family.ts';
 import { NetlinkError } from '../netlink/errors.ts';
 import { linksOfRoute } from '../netlink/route/multipath.ts';
 import type { Address, Link, Route } from '../netlink/route/objects.ts';
@@ -153,7 +154,7 @@ function* candidates(host: Circumstances, families: readonly Family[]): Generato
   }
   if (interfaces.length > 0 || patterns.length > 0 || canReach !== undefined) return;
 
-  const publicIp = families.includes('ipv4') ? criteria.publicIpv4 : criteria.publicIpv6;
+  const publicIp = families[0] && criteria.publicIp[families[0]];
   const owner = host.addresses.find(({ ip }) => ip.equals(publicIp));
   if (publicIp !== undefined && owner !== undefined) {
     yield { by: `address ${publicIp}`, link: linkOf(host, owner.index), prefer: publicIp };
@@ -208,25 +209,14 @@ function describe(
   if (!link.up) return `${link.name} is down`;
   if (link.mtu === undefined || link.mtu === 0) return `${link.name} has no MTU`;
   const addresses = usable(host, link);
-  const pick = (family: Family) =>
-    families.includes(family)
-      ? prefer?.family === family
-        ? prefer
-        : addresses.find(address => address.family === family)?.ip
-      : undefined;
-  const ipv4 = pick('ipv4');
-  const ipv6 = pick('ipv6');
-  const missing = families.filter(family => (family === 'ipv4' ? ipv4 : ipv6) === undefined);
+  const ip = perFamily(family => {
+    if (!families.includes(family)) return undefined;
+    return prefer?.family === family ? prefer : addresses.find(address => address.family === family)?.ip;
+  });
+  const missing = families.filter(family => ip[family] === undefined);
   if (missing.length > 0) return `${link.name} has no usable ${missing.join(' and ')} address`;
-  const publicIpv4 = ipv4 && (criteria.publicIpv4 ?? ipv4);
-  const publicIpv6 = ipv6 && (criteria.publicIpv6 ?? ipv6);
-  return {
-    link: { index: link.index, name: link.name, mtu: link.mtu },
-    ...(ipv4 && { ipv4 }),
-    ...(ipv6 && { ipv6 }),
-    ...(publicIpv4 && { publicIpv4 }),
-    ...(publicIpv6 && { publicIpv6 }),
-  };
+  const publicIp = mapFamilies(ip, (own, family) => criteria.publicIp[family] ?? own);
+  return { link: { index: link.index, name: link.name, mtu: link.mtu }, ip, publicIp };
 }
 
 /**
@@ -235,16 +225,15 @@ function describe(
  */
 function usable({ addresses, criteria, inUse }: Circumstances, link: Link): Address[] {
   const unusable = IFA_F_DEPRECATED | IFA_F_TENTATIVE | IFA_F_DADFAILED;
-  const isUsed = ({ ip }: Address) => ip.equals(inUse?.ipv4) || ip.equals(inUse?.ipv6);
+  const isUsed = ({ ip, family }: Address) => ip.equals(inUse?.ip[family]);
   const rank = (address: Address) =>
     (isUsed(address) ? 0 : 8) +
     (address.ip.isLinkLocal ? 4 : 0) +
     (address.flags & IFA_F_PERMANENT ? 0 : 2) +
     (address.flags & IFA_F_TEMPORARY && address.family === 'ipv6' ? 1 : 0);
-  const hasPublicIp = { ipv4: criteria.publicIpv4 !== undefined, ipv6: criteria.publicIpv6 !== undefined };
   return addresses
     .filter(({ index, flags }) => index === link.index && (flags & unusable) === 0)
-    .filter(({ ip, family }) => !ip.isLinkLocal || hasPublicIp[family])
+    .filter(({ ip, family }) => !ip.isLinkLocal || criteria.publicIp[family] !== undefined)
     .sort((a, b) => rank(a) - rank(b));
 }
 

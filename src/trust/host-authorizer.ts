@@ -10,16 +10,19 @@
  * Writes are judged together, as they happen. A reservation, the configuration and all else is an administrator's.
  */
 import { posix } from 'node:path';
+import { FAMILIES } from '../base/ip.ts';
+import { familiesOf } from '../base/per-family.ts';
 import type { Authorizer, ProposedWrite, RestrictedCaller } from '../etcdserver/auth/authorizer.ts';
 import { keyText } from '../etcdserver/kv/range.ts';
 import type { KeyChange } from '../etcdserver/mvcc/mvcc.ts';
 import type { Kv } from '../etcdserver/sqlite/tables.ts';
 import type { KeyValue } from '../store/store.ts';
-import { type FamilyConfig, familiesOf, isLeasable, type NetworkConfig } from '../subnet/config/config.ts';
+import { type FamilyConfig, isLeasable, type NetworkConfig } from '../subnet/config/config.ts';
 import { readConfig } from '../subnet/config/config-watch.ts';
 import {
   addressesOf,
   addressOf,
+  blocksOf,
   decodeLease,
   formatSubnet,
   isLease,
@@ -138,12 +141,11 @@ export class HostAuthorizer implements Authorizer {
     config: NetworkConfig,
     gone: ReadonlySet<string>,
   ): string | undefined {
-    if (!isLeasable(config.ipv4, subnet.ipv4) || !isLeasable(config.ipv6, subnet.ipv6)) {
+    if (!FAMILIES.every(family => isLeasable(config[family], subnet[family]))) {
       const ranges = familiesOf(config).map(family => rangeOf(config[family]));
       return `the network gives out ${ranges.join(' with ')}, and not ${formatSubnet(subnet)}`;
     }
-    for (const block of [subnet.ipv4, subnet.ipv6]) {
-      if (block === undefined) continue;
+    for (const block of blocksOf(subnet)) {
       const takenBlocks = takenWithin(this.#ledger.overlapping(block), config);
       const other = takenBlocks.find(claim => !gone.has(claim.key));
       if (other !== undefined) return `the lease ${key} overlaps ${other.key}`;

@@ -88,8 +88,7 @@ async function underlayAddress(
       if (host === undefined) continue;
       const choice = chooseUnderlay(host, criteria, [family]);
       if (choice.found) {
-        const { publicIpv4, publicIpv6 } = choice.underlay;
-        const address = family === 'ipv4' ? publicIpv4 : publicIpv6;
+        const address = choice.underlay.publicIp[family];
         if (address !== undefined) return address;
       } else if (choice.reason !== reported) {
         reported = choice.reason;

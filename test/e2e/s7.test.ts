@@ -265,7 +265,7 @@ for (const store of ['etcd', 'tulle'] as const) {
         const { dataplane, lease } = await client.status();
         assert.equal(dataplane.inSync, true);
         assert.equal(dataplane.writes, 0, 'nothing differed, so nothing was written');
-        assert.equal(lease?.ipv4, `${one.base}/24`);
+        assert.equal(lease?.subnet.ipv4, `${one.base}/24`);
         assert.deepEqual(await kernelState(one.host), before);
 
         ping.kill('SIGINT');

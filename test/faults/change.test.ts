@@ -27,7 +27,7 @@ describe('live changes', needsFaultLab, () => {
     for (const address of ['192.168.65.33', one.address]) {
       const lost = await lab.survive(async () => {
         await one.moveTo(address);
-        await two.until('it sends to the new address', ({ peers }) => peers[0]?.publicIpv4 === address);
+        await two.until('it sends to the new address', ({ peers }) => peers[0]?.publicIp.ipv4 === address);
       });
       t.diagnostic(`${lost} packets lost until ${address} was in use, ${lost * 20} ms`);
       assert.equal((await one.client.status()).lease?.key, lease?.key);
@@ -112,7 +112,7 @@ describe('live changes', needsFaultLab, () => {
       assert.equal((await one.client.status()).agent.ready, true);
       for (const address of ['192.168.65.33', one.address]) {
         await one.moveTo(address);
-        await two.until('it sends to the new address', ({ peers }) => peers[0]?.publicIpv4 === address);
+        await two.until('it sends to the new address', ({ peers }) => peers[0]?.publicIp.ipv4 === address);
       }
       await lab.configure({ ...CONFIG, Backend: { Type: 'host-gw' } });
       await one.untilWarned('CONFIG_REFUSED', /host-gw is not built/);
@@ -218,7 +218,7 @@ describe('live changes', needsFaultLab, () => {
         const { VNI, VtepMAC } = BackendData as { VNI: number; VtepMAC: string };
         return VNI === 99 && VtepMAC;
       });
-      const [base] = (lease?.ipv4 ?? '').split('/');
+      const [base] = (lease?.subnet.ipv4 ?? '').split('/');
       await two.shell(`ip neigh replace ${base} lladdr ${published} dev ${DEVICE} nud permanent`);
       await two.shell(`bridge fdb replace ${published} dst ${one.address} dev ${DEVICE} self permanent`);
       await using ping = await lab.ping();
@@ -351,7 +351,7 @@ describe('live changes', needsFaultLab, () => {
       await lab.configure({ ...CONFIG, Network: '188.180.0.0/16', SubnetMax: '188.180.199.0' });
       for (const host of lab.hosts) {
         await host.until('its lease is of the new network', status => {
-          return status.lease?.ipv4?.startsWith('188.180.') === true && countOf(status, 'ok') === 1;
+          return status.lease?.subnet.ipv4?.startsWith('188.180.') === true && countOf(status, 'ok') === 1;
         });
         await waitForFile(host.host.path(SUBNET_FILE), deadline('subnet.env has the new subnet'), text =>
           text.startsWith('FLANNEL_NETWORK=188.180.0.0/16\nFLANNEL_SUBNET=188.180.'),

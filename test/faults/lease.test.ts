@@ -103,7 +103,7 @@ describe('a lease', needsFaultLab, () => {
         await lab
           .host(other)
           .until('the new address is known', ({ peers }) =>
-            peers.some(peer => peer.key === now.key && peer.publicIpv4 === '192.168.65.55'),
+            peers.some(peer => peer.key === now.key && peer.publicIp.ipv4 === '192.168.65.55'),
           );
       }
       // Its own bridge still has the former subnet, until somebody restarts Docker with the new one.

@@ -80,8 +80,7 @@ describe('I7: on a terminal of 80 columns, and of its width', () => {
   const peers = Array.from({ length: 6 }, (_, index) => ({
     ...healthyPeer,
     key: `188.172.${index}.0-24&fd00:${index}::-64`,
-    ipv4: `188.172.${index}.0/24`,
-    ipv6: `fd00:${index}::/64`,
+    subnet: { ipv4: `188.172.${index}.0/24`, ipv6: `fd00:${index}::/64` },
     hostId: `1645bc4e-1366-4a0a-a5b3-fbab5502377${index}`,
     state: index === 0 ? 'failed' : 'ok',
     ...(index === 0 ? { reason: sentence } : {}),

@@ -212,7 +212,7 @@ export function storeFaults(kind: StoreKind): void {
           }),
         );
         await lab.makeRoom();
-        await two.until('it is told', ({ peers }) => peers.some(p => p.publicIpv4 === '192.168.65.33'));
+        await two.until('it is told', ({ peers }) => peers.some(p => p.publicIp.ipv4 === '192.168.65.33'));
         await one.moveTo('192.168.65.3');
       });
     });

@@ -19,10 +19,10 @@ async function untilAt(lab: FaultLab, address: string): Promise<void> {
   const [one, two] = [lab.host(1), lab.host(2)];
   await one.until(
     `it is at ${address}`,
-    ({ underlay, agent }) => agent.ready && underlay?.publicIpv4 === address,
+    ({ underlay, agent }) => agent.ready && underlay?.publicIp.ipv4 === address,
   );
   await two.until(`docker1 is at ${address}`, ({ peers }) => {
-    return peers[0]?.publicIpv4 === address && peers[0].state === 'ok';
+    return peers[0]?.publicIp.ipv4 === address && peers[0].state === 'ok';
   });
 }
 
@@ -45,7 +45,7 @@ describe('the underlay changes', needsFaultLab, () => {
       await one.until('1350 is in use', ({ backend }) => backend?.overlayMtu === 1350);
       await one.shell('ip link set eth0 mtu 1500');
       await one.until('1450 is in use', ({ backend }) => backend?.overlayMtu === 1450);
-      assert.equal((await underlayOf(one))?.ipv4, one.address);
+      assert.equal((await underlayOf(one))?.ip.ipv4, one.address);
       await one.shell('ip address del 192.168.65.104/32 dev lo');
       await one.shell('ip address del 10.1.1.1/32 dev eth0');
       await one.shell('ip address del 192.168.65.103/24 dev eth0');
@@ -204,7 +204,9 @@ describe('the underlay has IPv6', needsFaultLab, () => {
       }
       for (const host of lab.hosts) {
         await host.until('both families are in use', ({ backend, peers }) => {
-          return backend?.devices.length === 2 && peers[0]?.ipv6 !== undefined && peers[0].state === 'ok';
+          return (
+            backend?.devices.length === 2 && peers[0]?.subnet.ipv6 !== undefined && peers[0].state === 'ok'
+          );
         });
       }
       // Both devices of a host give way to two others, side by side.
@@ -225,11 +227,13 @@ describe('the underlay has IPv6', needsFaultLab, () => {
       // The kernel lists the newest one first.
       await one.shell('ip address add fd65::99/64 dev eth0 nodad');
       await one.shell('ip address del fd65::3/64 dev eth0');
-      await lab.host(2).until('docker1 has moved', ({ peers }) => peers[0]?.publicIpv6 === 'fd65::99');
+      await lab.host(2).until('docker1 has moved', ({ peers }) => peers[0]?.publicIp.ipv6 === 'fd65::99');
       await lab.configure();
       for (const host of lab.hosts) {
         await host.until('IPv4 is alone', ({ backend, peers }) => {
-          return backend?.devices.length === 1 && peers[0]?.ipv6 === undefined && peers[0]?.state === 'ok';
+          return (
+            backend?.devices.length === 1 && peers[0]?.subnet.ipv6 === undefined && peers[0]?.state === 'ok'
+          );
         });
       }
     });

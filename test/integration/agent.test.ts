@@ -123,7 +123,7 @@ test('two families: two devices, one lease, both ways', needs, async t => {
   const { lease } = await two.client.status();
   assert.deepEqual(
     routes.map(({ destination }) => String(destination)),
-    [lease?.ipv6],
+    [lease?.subnet.ipv6],
   );
 });
 
@@ -282,7 +282,7 @@ describe('what changes, changes live', needs, () => {
     await cluster.configure({ ...CONFIG, Network: '10.88.0.0/16' });
     for (const host of cluster.hosts) {
       await host.until('it is in the new network', status => {
-        return status.lease?.ipv4?.startsWith('10.88.') === true && countOf(status, 'ok') === 1;
+        return status.lease?.subnet.ipv4?.startsWith('10.88.') === true && countOf(status, 'ok') === 1;
       });
       await eventually('Docker and CNI are told', async () => {
         return /^FLANNEL_SUBNET=10\.88\./m.test(readFileSync(host.subnetFile, 'utf8'));
@@ -316,7 +316,7 @@ describe('what changes, changes live', needs, () => {
     await one.until('it misses its address', ({ agent }) => !agent.ready);
     await one.addAddress('192.168.65.77/24');
     await two.until('it knows the new address', ({ peers }) => {
-      return peers.some(({ publicIpv4, state }) => publicIpv4 === '192.168.65.77' && state === 'ok');
+      return peers.some(({ publicIp, state }) => publicIp.ipv4 === '192.168.65.77' && state === 'ok');
     });
     const after = await one.untilConnected(1);
     assert.equal(after.lease?.key, before.lease?.key);

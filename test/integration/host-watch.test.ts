@@ -27,7 +27,7 @@ class Host {
   constructor(t: TestContext, criteria: Partial<UnderlayCriteria> = {}) {
     const netns = Netns.anonymous();
     t.after(() => netns[Symbol.dispose]());
-    this.#criteria = { interfaces: [], patterns: [], ...criteria };
+    this.#criteria = { interfaces: [], patterns: [], publicIp: {}, ...criteria };
     this.ip = connectRoute({ netns });
     t.after(() => this.ip[Symbol.asyncDispose]());
     this.#watch = new HostWatch({
@@ -68,7 +68,7 @@ class Host {
       network => {
         if (network === undefined) return false;
         const choice = chooseUnderlay(network, this.#criteria, ['ipv4']);
-        return (choice.found ? `${choice.underlay.link.name} ${choice.underlay.ipv4}` : 'none') === want;
+        return (choice.found ? `${choice.underlay.link.name} ${choice.underlay.ip.ipv4}` : 'none') === want;
       },
       deadline(`the choice is ${want}`),
     );

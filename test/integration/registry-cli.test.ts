@@ -36,7 +36,9 @@ test('a network is configured, and a subnet reserved, shown and released', needs
   assert.equal((await etcd.ctl('get', '--print-value-only', '/test/net/config')).trim(), config);
   assert.equal((await tulle(['lease', 'reserve', '10.5.34.0/24', '--public-ip', '192.0.2.4'])).status, 0);
   const { leases } = JSON.parse((await tulle(['lease', 'list', '--json'])).stdout) as { leases: object[] };
-  assert.partialDeepStrictEqual(leases, [{ key: '10.5.34.0-24', publicIp: '192.0.2.4', reservation: true }]);
+  assert.partialDeepStrictEqual(leases, [
+    { key: '10.5.34.0-24', publicIp: { ipv4: '192.0.2.4' }, reservation: true },
+  ]);
   assert.equal((await tulle(['lease', 'release', '192.0.2.4'])).status, 0);
   assert.equal((await tulle(['lease', 'show', '192.0.2.4'])).status, 7);
 });

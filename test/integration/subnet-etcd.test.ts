@@ -104,7 +104,8 @@ class Host implements AsyncDisposable {
 
   async #follow(signal: AbortSignal): Promise<void> {
     for await (const { changed, removed } of this.tracker.changes(signal)) {
-      for (const { key, attributes } of changed) this.#peers.set(key, JSON.stringify(attributes.backendData));
+      for (const { key, attributes } of changed)
+        this.#peers.set(key, JSON.stringify(attributes.backendData?.ipv4));
       for (const key of removed) this.#peers.delete(key);
       this.#tell();
     }
@@ -180,7 +181,9 @@ describe('the registry on etcd', () => {
     await witness.until(() => witness.peers.has(lost.key));
 
     await proxy.refuse();
-    cutOff.holder.update({ attributes: { ...hostAttributes(3), backendData: 'written while cut off' } });
+    cutOff.holder.update({
+      attributes: { ...hostAttributes(3), backendData: { ipv4: 'written while cut off' } },
+    });
     await witness.until(() => !witness.peers.has(lost.key));
     await using heir = new Host(4, etcd.url, { previous: lost.subnet });
     assert.equal((await heir.held()).key, lost.key);
@@ -247,9 +250,9 @@ describe('the registry on etcd', () => {
     for (let round = 0; round < 2; round++) {
       await using host = new Host(3, etcd.url, { ttl: 2 });
       assert.equal((await host.held()).key, key);
-      host.holder.update({ attributes: { ...hostAttributes(3), backendData: round } });
+      host.holder.update({ attributes: { ...hostAttributes(3), backendData: { ipv4: round } } });
       await host.holder.state.until(
-        ({ lease }) => lease?.attributes.backendData === round,
+        ({ lease }) => lease?.attributes.backendData?.ipv4 === round,
         deadline(`round ${round} is published`, PATIENCE),
       );
       assert.equal(host.holder.state.value.deadline, undefined);

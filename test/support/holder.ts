@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import type { HolderEvent } from '../../src/subnet/holder/holder-state.ts';
 import { type HolderOptions, LeaseHolder } from '../../src/subnet/holder/lease-holder.ts';
-import { isLease, type Lease } from '../../src/subnet/lease/lease.ts';
+import { addressOf, isLease, type Lease } from '../../src/subnet/lease/lease.ts';
 import { hostAttributes, IPV4, type World } from './registry.ts';
 
 const running: { stop: () => Promise<void> }[] = [];
@@ -18,7 +18,7 @@ function describeEvent(event: HolderEvent): string {
     case 'acquired':
       return `acquired ${event.lease.key} by ${event.origin}`;
     case 'lost':
-      return `lost ${event.lease.key}: ${event.cause}${event.by ? ` by ${event.by.attributes.publicIp}` : ''}`;
+      return `lost ${event.lease.key}: ${event.cause}${event.by ? ` by ${addressOf(event.by.attributes)}` : ''}`;
     case 'published':
     case 'reserved':
     case 'overwritten':

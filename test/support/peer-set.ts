@@ -2,6 +2,7 @@
 import { isObject } from '../../src/base/fields.ts';
 import { Ip } from '../../src/base/ip.ts';
 import { Mac } from '../../src/base/mac.ts';
+import { byFamily, mapFamilies, valuesOf } from '../../src/base/per-family.ts';
 import { encodeAttributes } from '../../src/subnet/lease/attributes.ts';
 import type { LeaseAttributes } from '../../src/subnet/lease/lease.ts';
 import type { PeerEvent, Self } from '../../src/subnet/peers/peer-entry.ts';
@@ -14,7 +15,7 @@ import { encodeText, hostAttributes, IPV4, PREFIX } from './registry.ts';
 export const registry = new Registry(new MemoryStore(), { prefix: PREFIX });
 
 /** What this host publishes. */
-export const SELF = { ...hostAttributes(1), publicIp: Ip.parse('192.168.65.1') };
+export const SELF = { ...hostAttributes(1), publicIp: byFamily(Ip.parse('192.168.65.1')) };
 
 /** A key as the store has it. */
 export function read(
@@ -34,12 +35,13 @@ export function read(
 }
 
 /** As a backend would tell them. */
-const vtepMacsOf: VtepMacsOf = ({ attributes: { backendData, backendV6Data } }) =>
-  [{ family: 'ipv4', data: backendData } as const, { family: 'ipv6', data: backendV6Data } as const].flatMap(
-    ({ family, data }) =>
+const vtepMacsOf: VtepMacsOf = ({ attributes: { backendData = {} } }) =>
+  valuesOf(
+    mapFamilies(backendData, (data, family) =>
       isObject(data) && typeof data['VtepMAC'] === 'string'
         ? { family, mac: Mac.parse(data['VtepMAC']) }
-        : [],
+        : undefined,
+    ),
   );
 
 /** Of a lease that is nowhere in the tests. */

@@ -1,8 +1,9 @@
 /** What tests of the registry share: a network, hosts, and a store in memory with a clock that is moved by hand. */
 import { Ip } from '../../src/base/ip.ts';
+import { byFamily } from '../../src/base/per-family.ts';
 import { type NetworkConfig, parseNetworkConfig } from '../../src/subnet/config/config.ts';
 import { encodeAttributes } from '../../src/subnet/lease/attributes.ts';
-import type { LeaseAttributes } from '../../src/subnet/lease/lease.ts';
+import { addressOf, type LeaseAttributes } from '../../src/subnet/lease/lease.ts';
 import { Registry } from '../../src/subnet/registry.ts';
 import { ManualClock } from '../../src/testing/manual-clock.ts';
 import { MemoryDatabase } from '../../src/testing/memory-database.ts';
@@ -25,9 +26,9 @@ export const SMALL = configOf({ Network: '10.5.0.0/28', Backend: { Type: 'vxlan'
 /** The attributes of the host with this number. */
 export function hostAttributes(number: number): LeaseAttributes & { readonly hostId: string } {
   return {
-    publicIp: Ip.parse('192.168.65.0').plus(number),
+    publicIp: byFamily(Ip.parse('192.168.65.0').plus(number)),
     backendType: 'vxlan',
-    backendData: { VNI: 88, VtepMAC: `02:00:00:00:00:${number.toString(16).padStart(2, '0')}` },
+    backendData: { ipv4: { VNI: 88, VtepMAC: `02:00:00:00:00:${number.toString(16).padStart(2, '0')}` } },
     hostId: `host-${number}`,
   };
 }
@@ -80,10 +81,7 @@ export class World {
   async owners(): Promise<Record<string, string>> {
     const { leases } = await this.registry.list();
     return Object.fromEntries(
-      leases.map(({ key, attributes }) => [
-        key,
-        attributes.hostId ?? `${attributes.publicIp ?? attributes.publicIpv6}`,
-      ]),
+      leases.map(({ key, attributes }) => [key, attributes.hostId ?? `${addressOf(attributes)}`]),
     );
   }
 }

@@ -7,8 +7,8 @@ export const now = Date.parse('2026-01-02T05:03:00.000Z');
 
 export const healthyPeer = {
   key: '188.172.9.0-24',
-  ipv4: '188.172.9.0/24',
-  publicIpv4: '192.168.65.4',
+  subnet: { ipv4: '188.172.9.0/24' },
+  publicIp: { ipv4: '192.168.65.4' },
   backendType: 'vxlan',
   state: 'ok',
   desired: ['route 188.172.9.0/24 via 188.172.9.0 dev flannel.88 onlink'],
@@ -28,8 +28,8 @@ export const status = (changes: object = {}): Status => {
     conditions: [{ name: 'store', ok: true, required: true, since: T0 }],
     underlay: {
       link: { name: 'eth0', index: 2, mtu: 1500 },
-      ipv4: '192.168.65.3',
-      publicIpv4: '192.168.65.3',
+      ip: { ipv4: '192.168.65.3' },
+      publicIp: { ipv4: '192.168.65.3' },
       chosenBy: 'default route',
     },
     store: {
@@ -66,7 +66,7 @@ export const status = (changes: object = {}): Status => {
     },
     lease: {
       key: '188.172.50.0-24',
-      ipv4: '188.172.50.0/24',
+      subnet: { ipv4: '188.172.50.0/24' },
       storeLease: '7c',
       expires: '2026-01-03T04:00:00.000Z',
       reservation: false,

@@ -112,7 +112,7 @@ test("flannel's defaults", () => {
       endpoints: ['http://127.0.0.1:4001', 'http://127.0.0.1:2379'],
       prefix: '/coreos.com/network',
     },
-    underlay: { interfaces: [], patterns: [] },
+    underlay: { interfaces: [], patterns: [], publicIp: {} },
     lease: { subnetFile: '/run/flannel/subnet.env', renewMarginMinutes: 60, releaseOnStop: false },
     firewall: { masquerade: false, randomFully: true, forward: true, openPort: true, resyncSeconds: 5 },
     stateDirectory: '/var/lib/tulle',

@@ -73,8 +73,10 @@ export function parseOptions(
       interfaces: reader.strings('iface'),
       patterns: readPatterns(reader),
       ...reader.ip('canReach', 'iface-can-reach'),
-      ...reader.ip('publicIpv4', 'public-ip', 'ipv4'),
-      ...reader.ip('publicIpv6', 'public-ipv6', 'ipv6'),
+      publicIp: {
+        ...reader.ip('ipv4', 'public-ip', 'ipv4'),
+        ...reader.ip('ipv6', 'public-ipv6', 'ipv6'),
+      },
     },
     lease: {
       subnetFile: reader.path('subnet-file'),

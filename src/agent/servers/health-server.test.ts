@@ -71,9 +71,9 @@ const status: Status = {
     recentRepairs: [],
   },
   peers: [
-    { key: 'a', state: 'ok', desired: [], actual: [] },
-    { key: 'b', state: 'ok', desired: [], actual: [] },
-    { key: 'c', state: 'rejected', desired: [], actual: [] },
+    { key: 'a', subnet: {}, publicIp: {}, state: 'ok', desired: [], actual: [] },
+    { key: 'b', subnet: {}, publicIp: {}, state: 'ok', desired: [], actual: [] },
+    { key: 'c', subnet: {}, publicIp: {}, state: 'rejected', desired: [], actual: [] },
   ],
   firewall: { masquerade: false, forward: true, ok: true },
   warnings: [],

@@ -10,6 +10,7 @@ import {
   World,
 } from '../../../test/support/registry.ts';
 import { Ip } from '../../base/ip.ts';
+import { byFamily } from '../../base/per-family.ts';
 import { Prefix } from '../../base/prefix.ts';
 import { parseLeaseKey } from '../lease/key.ts';
 import { type Acquisition, acquire } from './acquire.ts';
@@ -59,7 +60,7 @@ describe('a host comes to its lease', () => {
   test('with another public address: the same subnet by its id', async () => {
     const world = new World();
     const first = lease(await acquire(world.registry, applicant(3), signal));
-    const moved = { ...hostAttributes(3), publicIp: Ip.parse('172.16.0.9') };
+    const moved = { ...hostAttributes(3), publicIp: byFamily(Ip.parse('172.16.0.9')) };
     const again = lease(await acquire(world.registry, applicant(3, { attributes: moved }), signal));
     assert.equal(again.key, first.key);
     assert.equal(again.storeLease, first.storeLease);
@@ -89,9 +90,9 @@ describe('a host comes to its lease', () => {
     const ipv6 = configOf({ EnableIPv4: false, EnableIPv6: true, IPv6Network: 'fd00:5::/48' });
     const host = (number: number) => ({
       hostId: `host-${number}`,
-      publicIpv6: Ip.parse(`2001:db8::${number}`),
+      publicIp: byFamily(Ip.parse(`2001:db8::${number}`)),
     });
-    await world.put('0.0.0.0-0&fd00:5:0:7::-64', { publicIpv6: Ip.parse('2001:db8::1') }, 3600);
+    await world.put('0.0.0.0-0&fd00:5:0:7::-64', { publicIp: byFamily(Ip.parse('2001:db8::1')) }, 3600);
     const second = await acquire(world.registry, { config: ipv6, attributes: host(2) }, signal);
     assert.match(summary(second), /^new subnet: 0\.0\.0\.0-0&fd00:5:0:/);
     const first = await acquire(world.registry, { config: ipv6, attributes: host(1) }, signal);
@@ -235,7 +236,7 @@ describe('reservations', () => {
 
   for (const [name, owner] of [
     ['public address', flannelAttributes(3)],
-    ['host id', { hostId: 'host-3' }],
+    ['host id', { publicIp: {}, hostId: 'host-3' }],
     ['value', hostAttributes(3)],
   ] as const) {
     test(`one for this ${name} is taken and stays without expiry`, async () => {
@@ -261,7 +262,7 @@ describe('reservations', () => {
   test('one that is made while the host has a lease replaces it', async () => {
     const world = new World();
     await acquire(world.registry, applicant(3), signal);
-    await world.put(reserved, { hostId: 'host-3' });
+    await world.put(reserved, { publicIp: {}, hostId: 'host-3' });
     assert.equal(summary(await acquire(world.registry, applicant(3), signal)), `reservation: ${reserved}`);
     assert.deepEqual(await world.owners(), { [reserved]: 'host-3' });
   });
@@ -269,8 +270,8 @@ describe('reservations', () => {
   test('one outside the range and of another length is good, one outside the network is not', async () => {
     const config = configOf({ Network: '10.5.0.0/16', SubnetMin: '10.5.10.0', SubnetMax: '10.5.20.0' });
     const world = new World();
-    await world.put('10.6.0.0-24', { hostId: 'host-3' });
-    await world.put('10.5.200.0-26', { hostId: 'host-3' });
+    await world.put('10.6.0.0-24', { publicIp: {}, hostId: 'host-3' });
+    await world.put('10.5.200.0-26', { publicIp: {}, hostId: 'host-3' });
     assert.equal(
       summary(await acquire(world.registry, applicant(3, { config }), signal)),
       'reservation: 10.5.200.0-26',
@@ -279,7 +280,7 @@ describe('reservations', () => {
 
   test('one for another host is left alone', async () => {
     const world = new World();
-    await world.put('10.5.0.4-30', { hostId: 'host-9' });
+    await world.put('10.5.0.4-30', { publicIp: {}, hostId: 'host-9' });
     await world.put('10.5.0.8-30', flannelAttributes(8));
     const results = await Promise.all(
       [1, 2].map(number => acquire(world.registry, applicant(number, { config: SMALL }), signal)),

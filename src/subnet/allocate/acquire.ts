@@ -13,8 +13,9 @@
  */
 import { bytesEqual } from '../../base/bytes.ts';
 import { type Clock, systemClock } from '../../base/clock.ts';
+import { familiesOf } from '../../base/per-family.ts';
 import { StoreError, type StoreLeaseId } from '../../store/store.ts';
-import { type FamilyConfig, familiesOf, isLeasable, subnetCount } from '../config/config.ts';
+import { type FamilyConfig, isLeasable, subnetCount } from '../config/config.ts';
 import { encodeAttributes } from '../lease/attributes.ts';
 import { BlockMap } from '../lease/block-map.ts';
 import { isReservation, type Lease, type Subnet, valueFor } from '../lease/lease.ts';

@@ -12,6 +12,7 @@ import {
   World,
 } from '../../../test/support/registry.ts';
 import { Ip } from '../../base/ip.ts';
+import { byFamily } from '../../base/per-family.ts';
 import { StoreError } from '../../store/store.ts';
 import type { LeaseAttributes } from '../lease/lease.ts';
 import { acquire } from './acquire.ts';
@@ -27,9 +28,9 @@ const host = (number: number) => ({ ...hostAttributes(number), machine: `machine
 const reborn = (number: number, life: number) => ({
   ...host(number),
   hostId: `host-${number}, life ${life}`,
-  backendData: { VNI: 88, VtepMAC: `02:00:00:00:${number.toString(16).padStart(2, '0')}:0${life}` },
+  backendData: { ipv4: { VNI: 88, VtepMAC: `02:00:00:00:${number.toString(16).padStart(2, '0')}:0${life}` } },
 });
-const at = (address: string) => ({ publicIp: Ip.parse(address) });
+const at = (address: string) => ({ publicIp: byFamily(Ip.parse(address)) });
 
 describe('what speaks for a lease', () => {
   const elsewhere = at('192.168.65.99');
@@ -45,7 +46,7 @@ describe('what speaks for a lease', () => {
     ['the machine', { ...host(3), hostId: 'other', ...elsewhere }, 'likely'],
     ['the address, as flannel has it', flannelAttributes(3), 'likely'],
     ['nothing', host(4), 'none'],
-    ['a reservation for the id', { hostId: 'host-3' }, 'certain'],
+    ['a reservation for the id', { publicIp: {}, hostId: 'host-3' }, 'certain'],
     ['a reservation for another id at the address', { ...at('192.168.65.3'), hostId: 'other' }, 'none'],
   ] as const satisfies readonly (readonly [string, LeaseAttributes, string])[]) {
     test(name, () => assert.equal(evidenceOf(found, host(3)), evidence));
@@ -181,7 +182,7 @@ describe('C1: a clone with the disk of another host', () => {
   ] as const) {
     test(`does not get ${name} of its twin, both say so, and few write`, async () => {
       const world = new World();
-      if (reservation !== undefined) await world.put(reservation, { hostId: 'host-3' });
+      if (reservation !== undefined) await world.put(reservation, { publicIp: {}, hostId: 'host-3' });
       const twin = await startWithLease(world, 3, { attributes: host(3) });
       const before = await stored(world, twin.first.key);
       const { lease, holder, events } = await startHolder(world, 3, { attributes: clone });
@@ -342,9 +343,12 @@ describe('C3: a reservation for an address', () => {
 
   test('of its IPv6 address is that of a host with both families', async () => {
     const world = new World();
-    const publicIpv6 = Ip.parse('2001:db8::3');
-    await world.put('10.5.200.0-24&fd00:5:0:200::-64', { publicIpv6 });
-    const { lease } = await startHolder(world, 3, { attributes: { ...host(3), publicIpv6 }, config: DUAL });
+    const ipv6 = Ip.parse('2001:db8::3');
+    await world.put('10.5.200.0-24&fd00:5:0:200::-64', { publicIp: { ipv6 } });
+    const { lease } = await startHolder(world, 3, {
+      attributes: { ...host(3), publicIp: { ...host(3).publicIp, ipv6 } },
+      config: DUAL,
+    });
     assert.equal(lease()?.key, '10.5.200.0-24&fd00:5:0:200::-64');
   });
 });

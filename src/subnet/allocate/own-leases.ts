@@ -4,6 +4,8 @@
  * address or its machine is its own, unless the holder answers; flannel's are known by their address alone.
  */
 import type { Clock } from '../../base/clock.ts';
+import { FAMILIES } from '../../base/ip.ts';
+import { familiesOf } from '../../base/per-family.ts';
 import { isLeasable, type NetworkConfig } from '../config/config.ts';
 import { askHolder } from '../lease/claim.ts';
 import {
@@ -144,10 +146,8 @@ export function isPinned(lease: Lease): boolean {
 
 /** A reservation may be of another length, and outside the range that is given out by itself. */
 function fits(lease: Lease, config: NetworkConfig): boolean {
-  const { ipv4, ipv6 } = lease.subnet;
-  const isOfFamilies =
-    (config.ipv4 === undefined) === (ipv4 === undefined) &&
-    (config.ipv6 === undefined) === (ipv6 === undefined);
-  if (isPinned(lease)) return isOfFamilies && checkSubnet(lease.subnet, config) === undefined;
-  return isLeasable(config.ipv4, ipv4) && isLeasable(config.ipv6, ipv6);
+  const { subnet } = lease;
+  if (!isPinned(lease)) return FAMILIES.every(family => isLeasable(config[family], subnet[family]));
+  const isOfFamilies = familiesOf(config).join() === familiesOf(subnet).join();
+  return isOfFamilies && checkSubnet(subnet, config) === undefined;
 }

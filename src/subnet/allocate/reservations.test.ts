@@ -13,7 +13,7 @@ const subnet = parseLeaseKey('10.5.9.0-24');
 test('a free subnet is reserved for a host that is not there yet, which then gets it', async () => {
   const world = new World();
   const { publicIp } = flannelAttributes(3);
-  const result = await reserve(world.registry, IPV4, subnet, publicIp === undefined ? {} : { publicIp });
+  const result = await reserve(world.registry, IPV4, subnet, { publicIp });
   assert.ok(result.ok);
   assert.equal(result.lease.storeLease, 0n);
   const held = await acquire(world.registry, { config: IPV4, attributes: hostAttributes(3) }, signal);
@@ -23,7 +23,7 @@ test('a free subnet is reserved for a host that is not there yet, which then get
 test('the lease a host holds becomes its reservation, and its value says so', async () => {
   const world = new World();
   const storeLease = await world.put('10.5.9.0-24', hostAttributes(3), 3600);
-  assert.ok((await reserve(world.registry, IPV4, subnet, { hostId: 'host-3' })).ok);
+  assert.ok((await reserve(world.registry, IPV4, subnet, { publicIp: {}, hostId: 'host-3' })).ok);
   await world.store.revoke(storeLease);
   const { leases } = await world.registry.list();
   assert.deepEqual(
@@ -56,7 +56,10 @@ for (const [name, key, value, wanted, reason] of [
     const world = new World();
     await world.put(key, value, 3600);
     const before = await world.registry.list();
-    const result = await reserve(world.registry, IPV4, parseLeaseKey(wanted), { hostId: 'host-3' });
+    const result = await reserve(world.registry, IPV4, parseLeaseKey(wanted), {
+      publicIp: {},
+      hostId: 'host-3',
+    });
     assert.match(result.ok ? 'reserved' : result.reason, reason);
     assert.deepEqual((await world.registry.list()).leases, before.leases);
   });
@@ -65,17 +68,17 @@ for (const [name, key, value, wanted, reason] of [
 test('a lease belongs to the host with its id; where one of the two has none, to the one with its address', async () => {
   const ipv6 = Ip.parse('2001:db8::3');
   const ipv4 = Ip.parse('192.168.65.3');
-  const holder = { ...hostAttributes(3), publicIpv6: ipv6 };
+  const holder = { ...hostAttributes(3), publicIp: { ...hostAttributes(3).publicIp, ipv6 } };
   const { hostId: _, ...flannelHolder } = holder;
   for (const [attributes, owner, ok] of [
-    [holder, { hostId: 'host-3' }, true],
-    [holder, { hostId: 'host-4', publicIp: ipv4, publicIpv6: ipv6 }, false],
-    [holder, { publicIp: ipv4 }, true],
-    [holder, { publicIpv6: ipv6 }, true],
-    [holder, { publicIp: ipv4.plus(1) }, false],
-    [holder, { publicIpv6: ipv6.plus(1) }, false],
-    [flannelHolder, { hostId: 'host-3' }, false],
-    [flannelHolder, { hostId: 'host-4', publicIpv6: ipv6 }, true],
+    [holder, { publicIp: {}, hostId: 'host-3' }, true],
+    [holder, { hostId: 'host-4', publicIp: { ipv4, ipv6 } }, false],
+    [holder, { publicIp: { ipv4 } }, true],
+    [holder, { publicIp: { ipv6 } }, true],
+    [holder, { publicIp: { ipv4: ipv4.plus(1) } }, false],
+    [holder, { publicIp: { ipv6: ipv6.plus(1) } }, false],
+    [flannelHolder, { publicIp: {}, hostId: 'host-3' }, false],
+    [flannelHolder, { hostId: 'host-4', publicIp: { ipv6 } }, true],
   ] satisfies [LeaseAttributes, ReservationOwner, boolean][]) {
     const world = new World();
     await world.put('10.5.9.0-24', attributes, 3600);
@@ -86,22 +89,26 @@ test('a lease belongs to the host with its id; where one of the two has none, to
 
 test('a reservation for an IPv6 address is found by the host that has it', async () => {
   const world = new World();
-  const publicIpv6 = Ip.parse('2001:db8::3');
+  const ipv6 = Ip.parse('2001:db8::3');
   const both = parseLeaseKey('10.5.9.0-24&fd00:5:0:9::-64');
-  assert.ok((await reserve(world.registry, DUAL, both, { publicIpv6 })).ok);
+  assert.ok((await reserve(world.registry, DUAL, both, { publicIp: { ipv6 } })).ok);
   const take = async (ip: Ip) => {
-    const attributes = { ...hostAttributes(3), hostId: `host-${ip}`, publicIpv6: ip };
+    const attributes = {
+      ...hostAttributes(3),
+      hostId: `host-${ip}`,
+      publicIp: { ...hostAttributes(3).publicIp, ipv6: ip },
+    };
     const held = await acquire(world.registry, { config: DUAL, attributes }, signal);
     return held.outcome === 'acquired' && held.origin;
   };
-  assert.notEqual(await take(publicIpv6.plus(1)), 'reservation');
-  assert.equal(await take(publicIpv6), 'reservation');
+  assert.notEqual(await take(ipv6.plus(1)), 'reservation');
+  assert.equal(await take(ipv6), 'reservation');
 });
 
 test('in a network of both families a reservation may have both', async () => {
   const world = new World();
   const both = parseLeaseKey('10.5.9.0-24&fd00:5:0:9::-64');
-  assert.ok((await reserve(world.registry, DUAL, both, { hostId: 'host-3' })).ok);
+  assert.ok((await reserve(world.registry, DUAL, both, { publicIp: {}, hostId: 'host-3' })).ok);
   const held = await acquire(world.registry, { config: DUAL, attributes: hostAttributes(3) }, signal);
   assert.equal(held.outcome === 'acquired' && held.origin, 'reservation');
 });

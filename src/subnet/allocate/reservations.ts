@@ -4,6 +4,7 @@
  * says so in its value: a lease whose expiry somebody wrote over gets it back from its host.
  */
 
+import { FAMILIES } from '../../base/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { formatLeaseKey } from '../lease/key.ts';
 import { addressOf, isLease, type Lease, type LeaseAttributes, type Subnet } from '../lease/lease.ts';
@@ -11,8 +12,8 @@ import { checkSubnet } from '../lease/lease-check.ts';
 import { olderOverlap, takenWithin } from '../lease/taken-blocks.ts';
 import type { Registry } from '../registry.ts';
 
-/** Who a subnet is reserved for: at least one of the three. */
-export type ReservationOwner = Pick<LeaseAttributes, 'hostId' | 'publicIp' | 'publicIpv6'>;
+/** Who a subnet is reserved for: an id, an address, or several. */
+export type ReservationOwner = Pick<LeaseAttributes, 'hostId' | 'publicIp'>;
 
 export type ReserveResult =
   | { readonly ok: true; readonly lease: Lease }
@@ -49,10 +50,7 @@ function isSameOwner(attributes: LeaseAttributes, owner: ReservationOwner): bool
   if (owner.hostId !== undefined && attributes.hostId !== undefined) {
     return owner.hostId === attributes.hostId;
   }
-  return (
-    owner.publicIp?.equals(attributes.publicIp) === true ||
-    owner.publicIpv6?.equals(attributes.publicIpv6) === true
-  );
+  return FAMILIES.some(family => owner.publicIp[family]?.equals(attributes.publicIp[family]) === true);
 }
 
 function takenBy(found: Awaited<ReturnType<Registry['get']>>): string {

@@ -3,8 +3,9 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { ConfigError } from '../../base/errors.ts';
 import { Ip } from '../../base/ip.ts';
+import { familiesOf } from '../../base/per-family.ts';
 import { Prefix } from '../../base/prefix.ts';
-import { familiesOf, isLeasable, parseNetworkConfig, subnetCount } from './config.ts';
+import { isLeasable, parseNetworkConfig, subnetCount } from './config.ts';
 
 const parse = (value: unknown) => parseNetworkConfig(JSON.stringify(value));
 

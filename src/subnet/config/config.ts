@@ -6,16 +6,15 @@
 import { ConfigError, type Problem } from '../../base/errors.ts';
 import { Fields, isObject } from '../../base/fields.ts';
 import { parseGoJson } from '../../base/go-json.ts';
-import { ADDRESS_BITS, type Family } from '../../base/ip.ts';
+import { ADDRESS_BITS } from '../../base/ip.ts';
+import { type PerFamily, perFamily, valuesOf } from '../../base/per-family.ts';
 import type { Prefix } from '../../base/prefix.ts';
-import { type FamilyConfig, parseFamily } from './family-config.ts';
+import { CONFIG_KEYS, type FamilyConfig, parseFamily } from './family-config.ts';
 
-export type { FamilyConfig } from './family-config.ts';
+export { CONFIG_KEYS, type FamilyConfig } from './family-config.ts';
 
-export interface NetworkConfig {
-  /** At least one of the two is set. */
-  readonly ipv4?: FamilyConfig;
-  readonly ipv6?: FamilyConfig;
+/** Has at least one family. */
+export interface NetworkConfig extends PerFamily<FamilyConfig> {
   readonly enableNftables: boolean;
   readonly backend: {
     /** Lower case. */
@@ -55,14 +54,13 @@ export function parseNetworkConfig(text: string, checkBackend: BackendCheck = ()
   const warnings: Problem[] = [];
 
   const enabled = {
-    ipv4: fields.flag('EnableIPv4') ?? true,
-    ipv6: fields.flag('EnableIPv6') ?? false,
+    ipv4: fields.flag(CONFIG_KEYS.ipv4.enable) ?? true,
+    ipv6: fields.flag(CONFIG_KEYS.ipv6.enable) ?? false,
   };
   if (!enabled.ipv4 && !enabled.ipv6) {
     fields.problem('EnableIPv4', 'IPv4 and IPv6 are both off', 'set EnableIPv4 or EnableIPv6 to true');
   }
-  const ipv4 = parseFamily(fields, 'ipv4', enabled.ipv4, warnings);
-  const ipv6 = parseFamily(fields, 'ipv6', enabled.ipv6, warnings);
+  const families = perFamily(family => parseFamily(fields, family, enabled[family], warnings));
   const enableNftables = fields.flag('EnableNFTables') ?? false;
   const backend = parseBackend(fields);
   const findings = backend === undefined ? UNCHECKED : checkBackend(backend);
@@ -71,13 +69,7 @@ export function parseNetworkConfig(text: string, checkBackend: BackendCheck = ()
   for (const name of TOLERATED) fields.value(name);
   warnings.push(...fields.unknownProblems('the network configuration'), ...findings.warnings);
   if (problems.length > 0 || backend === undefined) throw new ConfigError('network configuration', problems);
-  const config = {
-    ...(ipv4 === undefined ? {} : { ipv4 }),
-    ...(ipv6 === undefined ? {} : { ipv6 }),
-    enableNftables,
-    backend,
-  };
-  return { config, warnings };
+  return { config: { ...families, enableNftables, backend }, warnings };
 }
 
 /** How many subnets can be leased in one family. */
@@ -97,14 +89,9 @@ export function isLeasable(family: FamilyConfig | undefined, subnet: Prefix | un
   );
 }
 
-/** The families this configuration has, IPv4 first. */
-export function familiesOf(config: NetworkConfig): readonly Family[] {
-  return (['ipv4', 'ipv6'] as const).filter(family => config[family] !== undefined);
-}
-
 /** The blocks of which this configuration is. */
 export function networksOf(config: NetworkConfig): readonly Prefix[] {
-  return familiesOf(config).flatMap(family => config[family]?.network ?? []);
+  return valuesOf(config).map(({ network }) => network);
 }
 
 function parseObject(text: string): object {

@@ -23,7 +23,8 @@ export interface FamilyConfig {
   readonly subnetMax: Ip;
 }
 
-const KEYS = {
+/** flannel's names in the configuration, and the length of a subnet where none is given. */
+export const CONFIG_KEYS = {
   ipv4: {
     network: 'Network',
     length: 'SubnetLen',
@@ -42,7 +43,7 @@ const KEYS = {
     example: 'fd00:5::/48',
     defaultLength: 64,
   },
-} as const;
+} as const satisfies Record<Family, object>;
 
 /** Where no container can have an address, and why. */
 const UNUSABLE = {
@@ -62,7 +63,7 @@ export function parseFamily(
   enabled: boolean,
   warnings: Problem[],
 ): FamilyConfig | undefined {
-  const keys = KEYS[family];
+  const keys = CONFIG_KEYS[family];
   const bits = ADDRESS_BITS[family];
   // flannel reads what is written whether or not the family is on, and then ignores it.
   const wanted = {
@@ -102,7 +103,7 @@ export function parseFamily(
 }
 
 function parseNetwork(fields: Fields, family: Family): Prefix | undefined {
-  const { network: name, example } = KEYS[family];
+  const { network: name, example } = CONFIG_KEYS[family];
   const value = fields.value(name);
   if (value === undefined || value === '') {
     return fields.problem(name, 'is missing', `write for example "${name}": "${example}"`);
@@ -116,7 +117,7 @@ function parseNetwork(fields: Fields, family: Family): Prefix | undefined {
 }
 
 function subnetLengthOf(fields: Fields, network: Prefix, wanted: number | undefined): number | undefined {
-  const { length: name, network: networkName, example, defaultLength } = KEYS[network.family];
+  const { length: name, network: networkName, example, defaultLength } = CONFIG_KEYS[network.family];
   if (network.length === 0) {
     const hint = `write for example ${example}`;
     return fields.problem(networkName, 'must not be the whole address space', hint);

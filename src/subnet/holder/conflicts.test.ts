@@ -3,6 +3,7 @@ import { afterEach, describe, test } from 'node:test';
 import { startHolder, startWithLease, stopHolders, stored } from '../../../test/support/holder.ts';
 import { flannelAttributes, hostAttributes, IPV4, World } from '../../../test/support/registry.ts';
 import { Ip } from '../../base/ip.ts';
+import { byFamily } from '../../base/per-family.ts';
 import { reserve } from '../allocate/reservations.ts';
 import { encodeAttributes } from '../lease/attributes.ts';
 
@@ -105,12 +106,15 @@ describe('somebody else writes to our key', () => {
   ] as const) {
     test(`C1: two hosts that nothing tells apart write to ${name} ever more slowly, and report it`, async () => {
       const world = new World();
-      if (reservation !== undefined) await world.put(reservation, { hostId: 'host-3' });
+      if (reservation !== undefined) await world.put(reservation, { publicIp: {}, hostId: 'host-3' });
       const one = await startWithLease(world, 3);
       // Without restraint they would write on for ever, and the clock would never move.
       let calls = 0;
       one.store.interfere(() => (++calls > 1000 ? 'refuse' : 'pass'));
-      const attributes = { ...hostAttributes(3), backendData: { VNI: 88, VtepMAC: '02:00:00:00:00:33' } };
+      const attributes = {
+        ...hostAttributes(3),
+        backendData: { ipv4: { VNI: 88, VtepMAC: '02:00:00:00:00:33' } },
+      };
       const twin = await startHolder(world, 3, { attributes });
       const before = world.database.revision;
       await world.clock.advance(600_000);
@@ -133,7 +137,10 @@ describe('somebody else writes to our key', () => {
   test('C6: a deletion is answered at once, also while the host backs off', async () => {
     const world = new World();
     const { first, events, lease } = await startWithLease(world, 3);
-    const otherWriter = encodeAttributes({ ...hostAttributes(3), publicIp: Ip.parse('192.168.65.33') });
+    const otherWriter = encodeAttributes({
+      ...hostAttributes(3),
+      publicIp: byFamily(Ip.parse('192.168.65.33')),
+    });
     for (let round = 0; round < 12; round++) {
       await world.store.put(world.registry.pathOf(first.key), otherWriter, { lease: first.storeLease });
       await world.clock.advance(61_000);
@@ -150,7 +157,7 @@ describe('somebody else writes to our key', () => {
   test('a host that backs off publishes changes of its own all the same', async () => {
     const world = new World();
     const { first, holder } = await startWithLease(world, 3);
-    const otherWriter = { ...hostAttributes(3), publicIp: Ip.parse('192.168.65.33') };
+    const otherWriter = { ...hostAttributes(3), publicIp: byFamily(Ip.parse('192.168.65.33')) };
     for (let round = 0; round < 12; round++) {
       await world.store.put(world.registry.pathOf(first.key), encodeAttributes(otherWriter), {
         lease: first.storeLease,
@@ -162,7 +169,7 @@ describe('somebody else writes to our key', () => {
     });
     await world.clock.advance(1_000);
     assert.deepEqual((await stored(world, first.key)).attributes, otherWriter, 'it holds back');
-    const moved = { ...hostAttributes(3), publicIp: Ip.parse('172.16.0.9') };
+    const moved = { ...hostAttributes(3), publicIp: byFamily(Ip.parse('172.16.0.9')) };
     holder.update({ attributes: moved });
     await world.clock.advance(0);
     assert.deepEqual((await stored(world, first.key)).attributes, moved);
@@ -170,8 +177,8 @@ describe('somebody else writes to our key', () => {
 
   for (const [name, value] of [
     ['as it is', hostAttributes(3)],
-    ["as flannel's documents pin a subnet", { publicIp: Ip.parse('192.168.65.3') }],
-    ['with nothing', {}],
+    ["as flannel's documents pin a subnet", { publicIp: byFamily(Ip.parse('192.168.65.3')) }],
+    ['with nothing', { publicIp: {} }],
     ['with something that is not a lease', 'no JSON'],
   ] as const) {
     test(`C2: put without expiry, ${name}: it expires again, and that is reported`, async () => {
@@ -201,13 +208,13 @@ describe('somebody else writes to our key', () => {
   test('reserved on purpose: it is a reservation from now on, whatever is put over it', async () => {
     const world = new World();
     const { first, holder, events } = await startWithLease(world, 3);
-    const result = await reserve(world.registry, IPV4, first.subnet, { hostId: 'host-3' });
+    const result = await reserve(world.registry, IPV4, first.subnet, { publicIp: {}, hostId: 'host-3' });
     assert.equal(result.ok, true);
     await world.clock.advance(48 * HOUR);
     assert.deepEqual(events, [`reserved ${first.key}`]);
     assert.equal(holder.state.value.deadline, undefined);
     assert.equal(await world.store.timeToLive(first.storeLease), undefined);
-    holder.update({ attributes: { ...hostAttributes(3), publicIp: Ip.parse('172.16.0.9') } });
+    holder.update({ attributes: { ...hostAttributes(3), publicIp: byFamily(Ip.parse('172.16.0.9')) } });
     await world.clock.advance(0);
     for (const value of ['no JSON', hostAttributes(3)]) {
       await world.put(first.key, value, 3600);

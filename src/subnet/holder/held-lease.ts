@@ -97,7 +97,9 @@ export class HeldLease {
     if (this.#isStoreLeaseGone && this.#storeLease !== 0n) await this.#replaceStoreLease();
     // A value that is not a lease has none of our attributes, so they are written again.
     const { createRevision, modRevision } = found;
-    this.#lease = isLease(found) ? found : { ...before, attributes: {}, createRevision, modRevision };
+    this.#lease = isLease(found)
+      ? found
+      : { ...before, attributes: { publicIp: {} }, createRevision, modRevision };
     return event;
   }
 

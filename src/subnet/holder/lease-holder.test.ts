@@ -10,6 +10,7 @@ import {
   World,
 } from '../../../test/support/registry.ts';
 import { Ip } from '../../base/ip.ts';
+import { byFamily } from '../../base/per-family.ts';
 import { Prefix } from '../../base/prefix.ts';
 import { StoreError } from '../../store/store.ts';
 import type { Lease } from '../lease/lease.ts';
@@ -91,7 +92,7 @@ describe('changes are published', () => {
   test('by one guarded write on the same store lease', async () => {
     const world = new World();
     const { first, holder, events } = await startWithLease(world, 3);
-    const attributes = { ...hostAttributes(3), publicIp: Ip.parse('172.16.0.9') };
+    const attributes = { ...hostAttributes(3), publicIp: byFamily(Ip.parse('172.16.0.9')) };
     holder.update({ attributes });
     await world.clock.advance(0);
     const now = await stored(world, first.key);
@@ -110,7 +111,7 @@ describe('changes are published', () => {
     const { store, holder, events } = await startWithLease(world, 3);
     const before = world.database.revision;
     store.cut();
-    holder.update({ attributes: { ...hostAttributes(3), publicIp: Ip.parse('172.16.0.9') } });
+    holder.update({ attributes: { ...hostAttributes(3), publicIp: byFamily(Ip.parse('172.16.0.9')) } });
     await world.clock.advance(1000);
     holder.update({ attributes: hostAttributes(3) });
     store.heal();
@@ -123,7 +124,7 @@ describe('changes are published', () => {
     const world = new World();
     const { store, first, holder, events } = await startWithLease(world, 3);
     store.interfere(op => (op === 'transact' ? 'lose answer' : 'pass'));
-    holder.update({ attributes: { ...hostAttributes(3), publicIp: Ip.parse('172.16.0.9') } });
+    holder.update({ attributes: { ...hostAttributes(3), publicIp: byFamily(Ip.parse('172.16.0.9')) } });
     await world.clock.advance(0);
     store.interfere(() => 'pass');
     const written = await stored(world, first.key);
@@ -138,9 +139,9 @@ describe('changes are published', () => {
     const world = new World();
     const { store, first, holder, events } = await startWithLease(world, 3);
     store.interfere(op => (op === 'transact' ? 'lose answer' : op === 'get' ? 'refuse' : 'pass'));
-    holder.update({ attributes: { ...hostAttributes(3), publicIp: Ip.parse('172.16.0.9') } });
+    holder.update({ attributes: { ...hostAttributes(3), publicIp: byFamily(Ip.parse('172.16.0.9')) } });
     await world.clock.advance(0);
-    const attributes = { ...hostAttributes(3), publicIp: Ip.parse('172.16.0.10') };
+    const attributes = { ...hostAttributes(3), publicIp: byFamily(Ip.parse('172.16.0.10')) };
     holder.update({ attributes });
     store.interfere(() => 'pass');
     await world.clock.advance(60_000);
@@ -217,7 +218,9 @@ describe('an outage of the store', () => {
     const world = new World();
     const cutOff = await startWithLease(world, 3, { config: SMALL });
     cutOff.store.cut();
-    cutOff.holder.update({ attributes: { ...hostAttributes(3), publicIp: Ip.parse('172.16.0.9') } });
+    cutOff.holder.update({
+      attributes: { ...hostAttributes(3), publicIp: byFamily(Ip.parse('172.16.0.9')) },
+    });
     await world.clock.advance(25 * HOUR);
     const previous = cutOff.first.subnet;
     const heir = await startWithLease(world, 4, { config: SMALL, previous });
@@ -301,7 +304,7 @@ describe('an outage of the store', () => {
     const { store, holder } = await startWithLease(world, 3, { ttl: 60 });
     assert.equal(holder.state.value.published, true);
     store.cut(new StoreError('EXHAUSTED', 'no space', { hint: 'make room' }));
-    holder.update({ attributes: { ...hostAttributes(3), backendData: 'new' } });
+    holder.update({ attributes: { ...hostAttributes(3), backendData: { ipv4: 'new' } } });
     await world.clock.advance(1000);
     const { published, trouble, ownership } = holder.state.value;
     assert.deepEqual([published, trouble?.reason, ownership], [false, 'no space', 'held']);
@@ -401,7 +404,8 @@ test('random mischief: whatever happens to the store, the host ends with one goo
       () => write(hostAttributes(3)),
       () => store.interfere(() => (['lose answer', 'refuse', 'pass'] as const)[random(3)] ?? 'pass'),
       () => store.interfere(() => 'pass'),
-      () => holder.update({ attributes: { ...hostAttributes(3), backendData: { VNI: random(99) } } }),
+      () =>
+        holder.update({ attributes: { ...hostAttributes(3), backendData: { ipv4: { VNI: random(99) } } } }),
     ];
     for (let step = 0; step < 12; step++) {
       await Promise.resolve(mischief[random(mischief.length)]?.());

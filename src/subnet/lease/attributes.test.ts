@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import { defined } from '../../base/defined.ts';
 import { ParseError } from '../../base/errors.ts';
 import { Ip } from '../../base/ip.ts';
+import { familiesOf, perFamily } from '../../base/per-family.ts';
 import { decodeAttributes, encodeAttributes } from './attributes.ts';
 
 const bytes = (text: string) => new TextEncoder().encode(text);
@@ -40,7 +42,7 @@ describe('the value of a lease', () => {
   test('has names in any case, and no address for unspecified ones', () => {
     assert.deepEqual(
       decodeAttributes(bytes('{"publicip":"0.0.0.0","PUBLICIPV6":"::","backendtype":"","BackendData":null}')),
-      {},
+      { publicIp: {} },
     );
   });
 
@@ -66,7 +68,7 @@ describe('the value of a lease', () => {
   test('H6: has no number that flannel would refuse, and is written as it was read', () => {
     const json = '{"PublicIP":"1.2.3.4","PublicIPv6":null,"BackendData":{"VNI":88.0},"Rack":7e0}';
     const attributes = decodeAttributes(bytes(json));
-    assert.notDeepEqual(attributes.backendData, { VNI: 88 });
+    assert.notDeepEqual(attributes.backendData?.ipv4, { VNI: 88 });
     assert.equal(text(encodeAttributes(attributes)), json);
     assert.throws(
       () => decodeAttributes(bytes('{"PublicIP":null}')),
@@ -81,21 +83,20 @@ describe('the value of a lease', () => {
         .uint8Array({ minLength: size, maxLength: size })
         .filter(value => value.some(byte => byte !== 0))
         .map(value => Ip.fromBytes(value));
+    const perFamilyOf = <T>(ipv4: fc.Arbitrary<T | undefined>, ipv6: fc.Arbitrary<T | undefined>) =>
+      fc.record({ ipv4, ipv6 }).map(record => perFamily(family => record[family]));
     const json = fc.jsonValue().filter(value => value !== null);
     fc.assert(
       fc.property(
-        maybe(address(4)),
-        maybe(address(16)),
+        perFamilyOf(maybe(address(4)), maybe(address(16))),
         maybe(fc.string({ minLength: 1 })),
-        maybe(json),
-        maybe(json),
+        perFamilyOf(maybe(json), maybe(json)),
         maybe(fc.uuid()),
         maybe(fc.uuid()),
         maybe(fc.constant(true as const)),
-        (publicIp, publicIpv6, backendType, backendData, backendV6Data, hostId, machine, reserved) => {
-          const backend = { backendType, backendData, backendV6Data };
-          const all = { publicIp, publicIpv6, ...backend, hostId, machine, reserved };
-          const given = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
+        (publicIp, backendType, data, hostId, machine, reserved) => {
+          const backendData = familiesOf(data).length === 0 ? undefined : data;
+          const given = { publicIp, ...defined({ backendType, backendData, hostId, machine, reserved }) };
           const read = decodeAttributes(encodeAttributes(given));
           assert.deepEqual(JSON.stringify(read), JSON.stringify(given));
         },

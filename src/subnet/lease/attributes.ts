@@ -12,7 +12,15 @@
 import { formatProblem, ParseError, type Problem } from '../../base/errors.ts';
 import { Fields, isObject } from '../../base/fields.ts';
 import { parseGoJson } from '../../base/go-json.ts';
+import { FAMILIES, type Family, type Ip } from '../../base/ip.ts';
+import { familiesOf, type PerFamily, perFamily } from '../../base/per-family.ts';
 import type { Claimant, LeaseAttributes } from './lease.ts';
+
+/** flannel's names of what each family has, and its public address where there is none. */
+export const LEASE_MEMBERS = {
+  ipv4: { publicIp: 'PublicIP', noPublicIp: '0.0.0.0', backendData: 'BackendData' },
+  ipv6: { publicIp: 'PublicIPv6', noPublicIp: null, backendData: 'BackendV6Data' },
+} as const satisfies Record<Family, object>;
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
@@ -20,10 +28,9 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 export function decodeAttributes(value: Uint8Array): LeaseAttributes {
   const problems: Problem[] = [];
   const fields = new Fields(parseObject(value), '', problems);
-  const addresses = readAddresses(fields);
+  const publicIp = readPublicIp(fields);
   const backendType = fields.text('BackendType') || undefined;
-  const backendData = fields.value('BackendData') ?? undefined;
-  const backendV6Data = fields.value('BackendV6Data') ?? undefined;
+  const backendData = perFamily(family => fields.value(LEASE_MEMBERS[family].backendData) ?? undefined);
   const hostId = fields.text('TulleHost') || undefined;
   const hostName = readHostName(fields);
   const machine = fields.text('TulleMachine') || undefined;
@@ -35,10 +42,9 @@ export function decodeAttributes(value: Uint8Array): LeaseAttributes {
     throw new ParseError('lease attributes', abridge(value), problems.map(formatProblem).join('; '));
   }
   return {
-    ...addresses,
+    publicIp,
     ...(backendType === undefined ? {} : { backendType }),
-    ...(backendData === undefined ? {} : { backendData }),
-    ...(backendV6Data === undefined ? {} : { backendV6Data }),
+    ...(familiesOf(backendData).length === 0 ? {} : { backendData }),
     ...(hostId === undefined ? {} : { hostId }),
     ...(hostName === undefined ? {} : { hostName }),
     ...(machine === undefined ? {} : { machine }),
@@ -50,23 +56,22 @@ export function decodeAttributes(value: Uint8Array): LeaseAttributes {
 }
 
 export function encodeAttributes(attributes: LeaseAttributes): Uint8Array {
-  const { backendType, backendData, backendV6Data, tunnelPort, extra } = attributes;
+  const { publicIp, backendType, backendData = {}, tunnelPort, extra } = attributes;
   const { hostId, hostName, machine, reserved, claim } = attributes;
-  const members = {
-    ...addressMembers(attributes),
+  const value = {
+    ...publicIpMembers(publicIp),
     // JSON.stringify leaves out what is undefined.
     BackendType: backendType,
-    BackendData: backendData,
-    BackendV6Data: backendV6Data,
+    ...members('backendData', family => backendData[family]),
     TulleHost: hostId,
     TulleHostName: hostName,
     TulleMachine: machine,
     TulleReserved: reserved,
-    TulleClaim: claim && { TulleHost: claim.hostId, ...addressMembers(claim) },
+    TulleClaim: claim && { TulleHost: claim.hostId, ...publicIpMembers(claim.publicIp) },
     TulleTunnelPort: tunnelPort,
     ...extra,
   };
-  return new TextEncoder().encode(JSON.stringify(members));
+  return new TextEncoder().encode(JSON.stringify(value));
 }
 
 /** Whether a host may call itself so: a name of gethostname(2) that is one plain word, on a screen and on a command line. */
@@ -80,18 +85,15 @@ function readHostName(fields: Fields): string | undefined {
   return typeof name === 'string' && isHostName(name) ? name : undefined;
 }
 
-const addressMembers = ({ publicIp, publicIpv6 }: Claimant) => ({
-  PublicIP: publicIp ?? '0.0.0.0',
-  PublicIPv6: publicIpv6 ?? null,
-});
+const readPublicIp = (fields: Fields): PerFamily<Ip> =>
+  perFamily(family => fields.address(LEASE_MEMBERS[family].publicIp, family));
 
-function readAddresses(fields: Fields): Pick<Claimant, 'publicIp' | 'publicIpv6'> {
-  const publicIp = fields.address('PublicIP', 'ipv4');
-  const publicIpv6 = fields.address('PublicIPv6', 'ipv6');
-  return {
-    ...(publicIp === undefined ? {} : { publicIp }),
-    ...(publicIpv6 === undefined ? {} : { publicIpv6 }),
-  };
+const publicIpMembers = (publicIp: PerFamily<Ip>) =>
+  members('publicIp', family => publicIp[family] ?? LEASE_MEMBERS[family].noPublicIp);
+
+/** Members of a JSON object, one per family, under flannel's names. */
+function members(of: 'publicIp' | 'backendData', valueOf: (family: Family) => unknown): object {
+  return Object.fromEntries(FAMILIES.map(family => [LEASE_MEMBERS[family][of], valueOf(family)]));
 }
 
 function readClaim(lease: Fields, problems: Problem[]): Claimant | undefined {
@@ -100,7 +102,7 @@ function readClaim(lease: Fields, problems: Problem[]): Claimant | undefined {
   if (!isObject(value)) return lease.problem('TulleClaim', 'must be a JSON object');
   const fields = new Fields(value, 'TulleClaim', problems);
   const hostId = fields.text('TulleHost') || undefined;
-  return { ...readAddresses(fields), ...(hostId === undefined ? {} : { hostId }) };
+  return { publicIp: readPublicIp(fields), ...(hostId === undefined ? {} : { hostId }) };
 }
 
 function parseObject(value: Uint8Array): object {

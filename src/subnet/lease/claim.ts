@@ -29,14 +29,10 @@ export type ClaimAnswer =
 export async function askHolder(
   registry: Registry,
   lease: Lease,
-  { hostId, publicIp, publicIpv6 }: Claimant,
+  { hostId, publicIp }: Claimant,
   { clock, signal }: { readonly clock: Clock; readonly signal: AbortSignal },
 ): Promise<ClaimAnswer> {
-  const claim = {
-    ...(hostId === undefined ? {} : { hostId }),
-    ...(publicIp === undefined ? {} : { publicIp }),
-    ...(publicIpv6 === undefined ? {} : { publicIpv6 }),
-  };
+  const claim = { publicIp, ...(hostId === undefined ? {} : { hostId }) };
   const begun = clock.monotonic();
   const asked = await write(registry, lease, claim);
   if (typeof asked === 'string') return { type: asked };

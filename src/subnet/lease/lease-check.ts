@@ -5,8 +5,9 @@
  * What depends on other leases (overlaps, shared addresses) is decided by the PeerTracker.
  */
 import { ADDRESS_BITS, type Ip } from '../../base/ip.ts';
+import { familiesOf, mapFamilies } from '../../base/per-family.ts';
 import { Prefix } from '../../base/prefix.ts';
-import { familiesOf, type NetworkConfig } from '../config/config.ts';
+import type { NetworkConfig } from '../config/config.ts';
 import { addressesOf, blocksOf, type Lease, type RejectedLease, type Subnet } from './lease.ts';
 
 /** RFC 791: addresses of this network's own hosts, never seen on the wire. */
@@ -26,8 +27,7 @@ export function checkLease(lease: Lease, { config, ownAddresses }: CheckContext)
   const { key, createRevision, modRevision } = lease;
   const reject = (reason: string): RejectedLease => ({ key, reason, createRevision, modRevision });
 
-  const { ipv4, ipv6 } = lease.subnet;
-  const subnet = { ...(ipv4 && config.ipv4 && { ipv4 }), ...(ipv6 && config.ipv6 && { ipv6 }) };
+  const subnet = mapFamilies(lease.subnet, (block, family) => config[family] && block);
   const wrong = checkSubnet(subnet, config);
   if (wrong !== undefined) return reject(wrong);
 

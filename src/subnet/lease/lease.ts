@@ -5,27 +5,23 @@
 import { bytesEqual } from '../../base/bytes.ts';
 import { messageOf } from '../../base/errors.ts';
 import type { Ip } from '../../base/ip.ts';
+import { familiesOf, type PerFamily, valuesOf } from '../../base/per-family.ts';
 import type { Prefix } from '../../base/prefix.ts';
 import type { KeyValue, Revision, StoreLeaseId } from '../../store/store.ts';
 import { decodeAttributes, encodeAttributes } from './attributes.ts';
 import { parseLeaseKey } from './key.ts';
 
-/** The block or blocks of one host: at least one of the two is set. */
-export interface Subnet {
-  readonly ipv4?: Prefix;
-  readonly ipv6?: Prefix;
-}
+/** The block or blocks of one host, at least one. */
+export type Subnet = PerFamily<Prefix>;
 
 /** The JSON value of a lease key. */
 export interface LeaseAttributes {
-  /** Where peers send packets for this subnet; undefined when the host has no IPv4 (stored as 0.0.0.0). */
-  readonly publicIp?: Ip;
-  readonly publicIpv6?: Ip;
+  /** Where peers send packets for this subnet. */
+  readonly publicIp: PerFamily<Ip>;
   /** Absent for udp and alloc, as flannel stores it. */
   readonly backendType?: string;
-  /** What the backend wants peers to know; its own JSON, checked by the backend. */
-  readonly backendData?: unknown;
-  readonly backendV6Data?: unknown;
+  /** What the backend wants peers to know; its own JSON, checked by the backend. Absent where no family has any. */
+  readonly backendData?: PerFamily<unknown>;
   /** Stable identity of a Tulle host (our own extra field `TulleHost`); absent on leases flannel wrote. */
   readonly hostId?: string;
   /** What the host calls itself (our own extra field `TulleHostName`): for people, and no proof of anything. */
@@ -42,10 +38,8 @@ export interface LeaseAttributes {
   readonly extra?: Readonly<Record<string, unknown>>;
 }
 
-type PublicAddresses = Pick<LeaseAttributes, 'publicIp' | 'publicIpv6'>;
-
 /** A host as a lease names it. */
-export type Claimant = Pick<LeaseAttributes, 'hostId' | 'publicIp' | 'publicIpv6'>;
+export type Claimant = Pick<LeaseAttributes, 'hostId' | 'publicIp'>;
 
 export interface Lease {
   /** The last path element in the store: `10.5.34.0-24`. */
@@ -84,7 +78,7 @@ export function hasLostExpiry(lease: Lease): boolean {
 
 /** The blocks of a subnet, IPv4 first. */
 export function blocksOf(subnet: Subnet): readonly Prefix[] {
-  return [subnet.ipv4, subnet.ipv6].filter(block => block !== undefined);
+  return valuesOf(subnet);
 }
 
 export function overlaps(a: Subnet, b: Subnet): boolean {
@@ -97,20 +91,20 @@ export function formatSubnet(subnet: Subnet): string {
 }
 
 /** The public addresses of a host, IPv4 first. */
-export function addressesOf({ publicIp, publicIpv6 }: PublicAddresses): readonly Ip[] {
-  return [publicIp, publicIpv6].filter(ip => ip !== undefined);
+export function addressesOf({ publicIp }: Pick<LeaseAttributes, 'publicIp'>): readonly Ip[] {
+  return valuesOf(publicIp);
 }
 
 /** The public address by which a message names a host. */
-export function addressOf(host: PublicAddresses): Ip | undefined {
+export function addressOf(host: Pick<LeaseAttributes, 'publicIp'>): Ip | undefined {
   return addressesOf(host)[0];
 }
 
 /** Whether two hosts' public addresses show that they are the same host, as far as addresses can show that. */
-export function shareAddress(a: LeaseAttributes, b: LeaseAttributes): boolean {
-  if (a.publicIp !== undefined && b.publicIp !== undefined) return a.publicIp.equals(b.publicIp);
-  // Without IPv4 all hosts have the same "0.0.0.0", which says nothing.
-  return a.publicIpv6?.equals(b.publicIpv6) === true;
+export function shareAddress({ publicIp: a }: LeaseAttributes, { publicIp: b }: LeaseAttributes): boolean {
+  // The first family that both have decides.
+  const family = familiesOf(a).find(one => b[one] !== undefined);
+  return family !== undefined && a[family]?.equals(b[family]) === true;
 }
 
 /** Whether a lease of the host that publishes `own` is still its own, now that it says this. */
@@ -128,15 +122,13 @@ export function isHeldBy(lease: Lease, own: LeaseAttributes): boolean {
  * other host makes, so this proves more than the address, which two hosts may share by mistake.
  */
 export function leadToOneDevice(a: LeaseAttributes, b: LeaseAttributes): boolean {
-  if (a.backendData === undefined && a.backendV6Data === undefined) return false;
-  if (!shareAddress(a, b)) return false;
-  return isSamePath(a, b);
+  return a.backendData !== undefined && shareAddress(a, b) && isSamePath(a, b);
 }
 
 /** Whether packets take the same path by both: all members that flannel publishes as well. */
 export function isSamePath(a: LeaseAttributes, b: LeaseAttributes): boolean {
-  const essence = ({ publicIp, publicIpv6, backendType, backendData, backendV6Data }: LeaseAttributes) =>
-    JSON.stringify([publicIp, publicIpv6, backendType, backendData, backendV6Data]);
+  const essence = ({ publicIp, backendType, backendData }: LeaseAttributes) =>
+    JSON.stringify([publicIp, backendType, backendData]);
   return essence(a) === essence(b);
 }
 

@@ -3,9 +3,10 @@ import { describe, test } from 'node:test';
 import { GOOD, SELF, setUp } from '../../../test/support/peer-set.ts';
 import { DUAL, hostAttributes, IPV4 } from '../../../test/support/registry.ts';
 import { Ip } from '../../base/ip.ts';
+import { byFamily } from '../../base/per-family.ts';
 
 describe('C5: one VTEP MAC address at two public addresses', () => {
-  const theirs = hostAttributes(2).backendData;
+  const theirs = hostAttributes(2).backendData ?? {};
   const thief = { ...hostAttributes(3), backendData: theirs };
   const THIEF = '10.5.3.0-24';
 
@@ -36,7 +37,7 @@ describe('C5: one VTEP MAC address at two public addresses', () => {
     put(GOOD, hostAttributes(2), 5n);
     put(THIEF, thief, 2n, 9n);
     assert.deepEqual(peers(), [GOOD]);
-    put(GOOD, { ...hostAttributes(2), publicIp: Ip.parse('172.16.0.9') }, 5n, 10n);
+    put(GOOD, { ...hostAttributes(2), publicIp: byFamily(Ip.parse('172.16.0.9')) }, 5n, 10n);
     assert.deepEqual(peers(), [GOOD], 'a host that moves keeps its MAC address');
     put(THIEF, hostAttributes(3), 2n, 11n);
     assert.deepEqual(peers().toSorted(), [GOOD, THIEF]);
@@ -46,8 +47,8 @@ describe('C5: one VTEP MAC address at two public addresses', () => {
   test('of the IPv6 device', () => {
     const dual = (number: number, mac: string, publicIpv6: string) => ({
       ...hostAttributes(number),
-      publicIpv6: Ip.parse(publicIpv6),
-      backendV6Data: { VNI: 88, VtepMAC: mac },
+      publicIp: { ...hostAttributes(number).publicIp, ipv6: Ip.parse(publicIpv6) },
+      backendData: { ...hostAttributes(number).backendData, ipv6: { VNI: 88, VtepMAC: mac } },
     });
     const { put, peers } = setUp(DUAL);
     put('10.5.2.0-24&fd00:5:0:2::-64', dual(2, '02:00:00:00:06:02', '2001:db8::2'), 5n);
@@ -61,7 +62,7 @@ describe('C5: one VTEP MAC address at two public addresses', () => {
   test('of this host', () => {
     const { set, put, peers } = setUp(IPV4, { ownKey: '10.5.1.0-24' });
     put('10.5.1.0-24', SELF, 7n);
-    put(THIEF, { ...hostAttributes(3), backendData: SELF.backendData }, 2n);
+    put(THIEF, { ...hostAttributes(3), backendData: SELF.backendData ?? {} }, 2n);
     assert.deepEqual(peers(), []);
     assert.match([...set.rejected()][0]?.reason ?? '', /VTEP MAC address of this host/);
   });

@@ -64,10 +64,11 @@ export class PeerIndex {
   /** Others with a VTEP MAC address of this lease, at another public address. */
   atVtepsOf(entry: PeerEntry, lease: Lease): readonly PeerEntry[] {
     return this.#vtepMacsOf(lease).flatMap(({ family, mac }) => {
-      const address = addressOf(lease, family);
+      const address = lease.attributes.publicIp[family];
       const others = this.#vtepMacs[family].get(mac.key) ?? [];
       return others.filter(
-        other => other !== entry && other.active && !address?.equals(addressOf(other.active, family)),
+        other =>
+          other !== entry && other.active && !address?.equals(other.active.attributes.publicIp[family]),
       );
     });
   }
@@ -78,9 +79,6 @@ export class PeerIndex {
     return names(a).join() === names(b).join();
   }
 }
-
-const addressOf = ({ attributes: { publicIp, publicIpv6 } }: Lease, family: Family): Ip | undefined =>
-  family === 'ipv4' ? publicIp : publicIpv6;
 
 export interface SharedAddress {
   readonly address: Ip;

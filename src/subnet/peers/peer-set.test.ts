@@ -12,6 +12,7 @@ import {
   PREFIX,
 } from '../../../test/support/registry.ts';
 import { Ip } from '../../base/ip.ts';
+import { byFamily } from '../../base/per-family.ts';
 import { encodeAttributes } from '../lease/attributes.ts';
 import { isLease, type Lease, type LeaseAttributes, overlaps, type RejectedLease } from '../lease/lease.ts';
 import { PeerSet } from './peer-set.ts';
@@ -22,7 +23,7 @@ describe('peers come, change and go', () => {
     put(GOOD, hostAttributes(2));
     assert.deepEqual(take(), { changed: [GOOD], removed: [] });
     assert.deepEqual(take(), { changed: [], removed: [] });
-    put(GOOD, { ...hostAttributes(2), backendData: { VNI: 1 } }, 1n, 2n);
+    put(GOOD, { ...hostAttributes(2), backendData: { ipv4: { VNI: 1 } } }, 1n, 2n);
     assert.deepEqual(take(), { changed: [GOOD], removed: [] });
     set.delete(GOOD);
     assert.deepEqual(take(), { changed: [], removed: [GOOD] });
@@ -31,12 +32,12 @@ describe('peers come, change and go', () => {
   test('what comes and changes between two looks is reported in its last state', () => {
     const { set, put } = setUp();
     put(GOOD, hostAttributes(2));
-    put(GOOD, { ...hostAttributes(2), backendData: 'new' }, 1n, 2n);
+    put(GOOD, { ...hostAttributes(2), backendData: { ipv4: 'new' } }, 1n, 2n);
     put('10.5.3.0-24', hostAttributes(3));
     set.delete('10.5.3.0-24');
     const { changed, removed } = set.take();
     assert.deepEqual(
-      changed.map(({ attributes }) => attributes.backendData),
+      changed.map(({ attributes }) => attributes.backendData?.ipv4),
       ['new'],
     );
     assert.deepEqual(removed, ['10.5.3.0-24']);
@@ -54,7 +55,10 @@ describe('peers come, change and go', () => {
     const { set, take } = setUp();
     set.replace([read(GOOD, hostAttributes(2)), read('10.5.3.0-24', hostAttributes(3))]);
     take();
-    const changed = { ...hostAttributes(2), backendData: { VNI: 88, VtepMAC: '02:00:00:00:00:99' } };
+    const changed = {
+      ...hostAttributes(2),
+      backendData: { ipv4: { VNI: 88, VtepMAC: '02:00:00:00:00:99' } },
+    };
     set.replace([read(GOOD, changed, 1n, 5n), read('10.5.4.0-24', hostAttributes(4), 6n)]);
     assert.deepEqual(take(), { changed: [GOOD, '10.5.4.0-24'], removed: ['10.5.3.0-24'] });
   });
@@ -107,7 +111,7 @@ describe('a store that has forgotten its leases', () => {
     const { set, put, take } = setUpForgotten();
     put('10.5.8.0-24', { ...hostAttributes(2), hostId: 'another' }, 2n);
     assert.deepEqual(take(), { changed: ['10.5.8.0-24'], removed: [GOOD] });
-    put('10.5.9.0-24', { ...hostAttributes(3), hostId: 'the third', backendData: { VNI: 88 } }, 3n);
+    put('10.5.9.0-24', { ...hostAttributes(3), hostId: 'the third', backendData: { ipv4: { VNI: 88 } } }, 3n);
     assert.deepEqual([...set.kept()], ['10.5.3.0-24'], 'the address alone says too little');
   });
 
@@ -143,14 +147,14 @@ const BAD: readonly (readonly [key: string, value: LeaseAttributes | string, rea
   ['10.5.0.0-17', hostAttributes(9), /more than a quarter/],
   ['10.5.9.0-31', hostAttributes(9), /too small/],
   ['0.0.0.0-0&fd00:5:0:1::-64', hostAttributes(9), /has no ipv4 subnet/],
-  ['10.5.9.0-24', { publicIp: Ip.parse('192.168.65.1') }, /is this host's own/],
-  ['10.5.9.0-24', { publicIp: Ip.parse('127.0.0.1') }, /loopback/],
-  ['10.5.9.0-24', { publicIp: Ip.parse('224.0.0.9') }, /multicast/],
-  ['10.5.9.0-24', { publicIp: Ip.parse('169.254.7.7') }, /link-local/],
-  ['10.5.9.0-24', { publicIp: Ip.parse('255.255.255.255') }, /reserved/],
-  ['10.5.9.0-24', { publicIp: Ip.parse('0.1.2.3') }, /reserved/],
-  ['10.5.9.0-24', { publicIp: Ip.parse('10.5.7.7') }, /inside the network/],
-  ['10.5.9.0-24', { publicIp: Ip.parse('1.2.3.4'), publicIpv6: Ip.parse('fe80::1') }, /link-local/],
+  ['10.5.9.0-24', { publicIp: byFamily(Ip.parse('192.168.65.1')) }, /is this host's own/],
+  ['10.5.9.0-24', { publicIp: byFamily(Ip.parse('127.0.0.1')) }, /loopback/],
+  ['10.5.9.0-24', { publicIp: byFamily(Ip.parse('224.0.0.9')) }, /multicast/],
+  ['10.5.9.0-24', { publicIp: byFamily(Ip.parse('169.254.7.7')) }, /link-local/],
+  ['10.5.9.0-24', { publicIp: byFamily(Ip.parse('255.255.255.255')) }, /reserved/],
+  ['10.5.9.0-24', { publicIp: byFamily(Ip.parse('0.1.2.3')) }, /reserved/],
+  ['10.5.9.0-24', { publicIp: byFamily(Ip.parse('10.5.7.7')) }, /inside the network/],
+  ['10.5.9.0-24', { publicIp: byFamily(Ip.parse('1.2.3.4'), Ip.parse('fe80::1')) }, /link-local/],
   ['10.5.2.128-25', hostAttributes(9), /overlaps 10\.5\.2\.0-24, which is older/],
   ['10.5.1.128-25', hostAttributes(9), /overlaps this host's own subnet 10\.5\.1\.0-24/],
 ];
@@ -205,7 +209,7 @@ describe('what is not a good lease', () => {
     assert.deepEqual(peers(), [GOOD]);
     assert.deepEqual(take(), { changed: [], removed: [] });
     assert.deepEqual(reported(), [`rejected ${GOOD}`, `rejected ${GOOD}`, `rejected ${GOOD}`]);
-    put(GOOD, { ...hostAttributes(2), backendData: 'new' }, 1n, 9n);
+    put(GOOD, { ...hostAttributes(2), backendData: { ipv4: 'new' } }, 1n, 9n);
     assert.deepEqual(take(), { changed: [GOOD], removed: [] });
     assert.deepEqual(reported(), [`accepted ${GOOD}`]);
   });
@@ -265,17 +269,13 @@ describe('one public address', () => {
     const { set, put, peers, reported } = setUp();
     const { publicIp } = hostAttributes(2);
     for (const number of [2, 3, 4]) {
-      put(
-        `10.5.${number}.0-24`,
-        { ...hostAttributes(number), ...(publicIp && { publicIp }) },
-        BigInt(number),
-      );
+      put(`10.5.${number}.0-24`, { ...hostAttributes(number), publicIp }, BigInt(number));
     }
     assert.deepEqual(reported(), [
       'shared-address 10.5.2.0-24 10.5.3.0-24',
       'shared-address 10.5.2.0-24 10.5.3.0-24 10.5.4.0-24',
     ]);
-    put('10.5.3.0-24', { ...hostAttributes(3), ...(publicIp && { publicIp }), backendData: 'new' }, 3n, 9n);
+    put('10.5.3.0-24', { ...hostAttributes(3), publicIp, backendData: { ipv4: 'new' } }, 3n, 9n);
     assert.deepEqual(reported(), []);
     assert.equal(peers().length, 3);
     assert.deepEqual(
@@ -425,6 +425,6 @@ test('a question to the holder of a lease is no change for its peers', () => {
   const { put, take } = setUp();
   put(GOOD, hostAttributes(2));
   take();
-  put(GOOD, { ...hostAttributes(2), claim: { hostId: 'who asks' } }, 1n, 2n);
+  put(GOOD, { ...hostAttributes(2), claim: { publicIp: {}, hostId: 'who asks' } }, 1n, 2n);
   assert.deepEqual(take(), { changed: [], removed: [] });
 });

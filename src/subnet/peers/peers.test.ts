@@ -101,7 +101,7 @@ test('a slow consumer gets the newest state, not the way to it', async t => {
   await world.put('10.5.2.0-24', hostAttributes(2));
   assert.deepEqual(await news(), ['+10.5.2.0-24']);
   for (let round = 0; round < 5; round++)
-    await world.put('10.5.3.0-24', { ...hostAttributes(3), backendData: round });
+    await world.put('10.5.3.0-24', { ...hostAttributes(3), backendData: { ipv4: round } });
   await world.store.delete(world.registry.pathOf('10.5.2.0-24'));
   assert.deepEqual(await news(), []);
   resolve();
@@ -133,7 +133,7 @@ test('a compaction in an outage: exactly the differences are reported, and none 
   await news();
   store.cut();
   await world.store.delete(world.registry.pathOf('10.5.2.0-24'));
-  await world.put('10.5.3.0-24', { ...hostAttributes(3), backendData: 'new' });
+  await world.put('10.5.3.0-24', { ...hostAttributes(3), backendData: { ipv4: 'new' } });
   world.database.compact();
   store.heal();
   assert.deepEqual(await news(), ['+10.5.3.0-24 -10.5.2.0-24']);

@@ -50,7 +50,7 @@ export const network = (address: string, up = true, ...more: string[]): HostNetw
 export const lease = (key: string, modRevision = 1n): Lease => ({
   key,
   subnet: parseLeaseKey(key),
-  attributes: {},
+  attributes: { publicIp: {} },
   storeLease: 1n,
   createRevision: 1n,
   modRevision,
@@ -70,22 +70,22 @@ const createBackend = ({ config: { backend }, underlay }: BackendContext): Backe
     overlayMtu: 1450,
     leftOut: [],
     reduced: [],
-    attributes: () => ({ backendType: backend.type, backendData: { VNI: vni } }),
+    attributes: () => ({ backendType: backend.type, backendData: { ipv4: { VNI: vni } } }),
     host: own => ({
       networks: [],
       links: [{ kind: 'vxlan', name: `flannel.${vni}`, port: 8472 } as DesiredLink],
       addresses: [],
-      sysctls: [{ link: 'flannel', path: `vni ${vni} at ${underlay.ipv4}`, value: String(own.ipv4) }],
+      sysctls: [{ link: 'flannel', path: `vni ${vni} at ${underlay.ip.ipv4}`, value: String(own.ipv4) }],
     }),
-    peer: ({ key, modRevision, attributes: { backendData = vni } }) =>
-      (key === '10.3.99.0-24' && modRevision === 1n) || backendData !== vni
+    peer: ({ key, modRevision, attributes: { backendData } }) =>
+      (key === '10.3.99.0-24' && modRevision === 1n) || (backendData?.ipv4 ?? vni) !== vni
         ? { paths: [], problems: ['is of another kind'] }
         : {
             paths: [
               {
                 link: `flannel.${vni}`,
                 subnet: Prefix.parse('10.3.0.0/24'),
-                underlayIp: underlay.ipv4 ?? assert.fail(),
+                underlayIp: underlay.ip.ipv4 ?? assert.fail(),
                 entries: [],
               },
             ],
@@ -127,7 +127,7 @@ export class OverlayHarness {
   private constructor(identity: Identity, former: Partial<LastRun>) {
     this.overlay = new Overlay({
       options: {
-        underlay: { interfaces: ['eth0'], patterns: [] },
+        underlay: { interfaces: ['eth0'], patterns: [], publicIp: {} },
         lease: { subnetFile: '/run/subnet.env', renewMarginMinutes: 60 },
         firewall: { masquerade: true, forward: false, randomFully: true, openPort: true, resyncSeconds: 5 },
       },

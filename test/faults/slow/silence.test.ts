@@ -52,14 +52,14 @@ describe('silence', { ...needsFaultLab, concurrency: true }, () => {
           const { lease } = await one.client.status();
           one.way.stall('to-client');
           await one.moveTo('192.168.65.33');
-          await two.until('it is told', ({ peers }) => peers.some(p => p.publicIpv4 === '192.168.65.33'));
+          await two.until('it is told', ({ peers }) => peers.some(p => p.publicIp.ipv4 === '192.168.65.33'));
           const { reason } = await one.untilWarned('LEASE_NOT_PUBLISHED');
           assert.match(reason, /Deadline exceeded|does not answer|Txn/i);
           one.way.resume();
           const events = await one.eventsUntil(last, all => all.some(e => e.type === 'lease-published'));
           await one.until('it knows that it was done', ({ warnings }) => warnings.length === 0);
           await one.moveTo('192.168.65.3');
-          await two.until('it is told', ({ peers }) => peers.some(p => p.publicIpv4 === '192.168.65.3'));
+          await two.until('it is told', ({ peers }) => peers.some(p => p.publicIp.ipv4 === '192.168.65.3'));
           assert.deepEqual(
             events.filter(({ type }) => /^lease-(lost|overwritten)$/.test(type)),
             [],

@@ -1,0 +1,32 @@
+/** Options in the Backend object of a network configuration that several backends have. */
+import type { Problem } from '../base/errors.ts';
+import type { Fields } from '../base/fields.ts';
+import { LEAST_MTU } from './underlay-fit.ts';
+
+/** The most that fits into the length of an IP packet. */
+const LARGEST_MTU = 65535;
+
+/** A whole number; zero means "not set", as in flannel. */
+export function numberUnlessZero(
+  fields: Fields,
+  name: string,
+  range: { readonly min: number; readonly max: number },
+): number | undefined {
+  return fields.value(name) === 0 ? undefined : fields.integer(name, range);
+}
+
+export function portOption(fields: Fields): number | undefined {
+  return numberUnlessZero(fields, 'Port', { min: 1, max: 65535 });
+}
+
+/** MTU of the underlay, from which the overhead is taken. */
+export function mtuOption(fields: Fields): number | undefined {
+  return numberUnlessZero(fields, 'MTU', { min: LEAST_MTU.ipv4, max: LARGEST_MTU });
+}
+
+/** Whatever has not been read by now, and so has no effect. */
+export function unusedOptions(fields: Fields, type: string): readonly Problem[] {
+  // It chose the backend.
+  fields.value('Type');
+  return fields.unknownProblems(`the backend ${type}`);
+}

@@ -1,0 +1,71 @@
+/**
+ * What the underlay of this host can carry of a network: which families, and with which MTU. The same for every
+ * backend; they differ in the bytes that they add to a packet.
+ */
+import type { Problem } from '../base/errors.ts';
+import { FAMILY_LABELS, type Family } from '../base/ip.ts';
+import { familiesOf, mapFamilies, type PerFamily, perFamily } from '../base/per-family.ts';
+import { CONFIG_KEYS } from '../subnet/config/config.ts';
+import { type Backend, type BackendContext, LEAST_IPV6_MTU, type Underlay } from './backend.ts';
+
+/** The least that a link may have (RFC 791 for IPv4). */
+export const LEAST_MTU = { ipv4: 68, ipv6: LEAST_IPV6_MTU } as const satisfies Record<Family, number>;
+
+export interface UnderlayFit extends Pick<Backend, 'leftOut' | 'reduced'> {
+  /** MTU of the packets between containers, of each family that is carried: at least one. */
+  readonly mtu: PerFamily<number>;
+  /** Everything that makes the network impossible on this host. */
+  readonly problems: readonly Problem[];
+}
+
+/**
+ * @param overhead bytes that the backend puts around a packet of each family
+ * @param configured MTU of the underlay as the configuration has it, if it does
+ */
+export function fitUnderlay(
+  { config, underlay }: Pick<BackendContext, 'config' | 'underlay'>,
+  overhead: Readonly<Record<Family, number>>,
+  configured?: number,
+): UnderlayFit {
+  const { link } = underlay;
+  const outer = Math.min(configured ?? Infinity, link.mtu);
+  // Packets of a configured size that the underlay does not carry would be lost.
+  const isBoundByLink = configured === undefined || configured > link.mtu;
+  const wanted = perFamily(family => config[family] && outer - overhead[family]);
+  const fitting = mapFamilies(wanted, (mtu, family) => (mtu < LEAST_MTU[family] ? undefined : mtu));
+  const misfits = familiesOf(wanted)
+    .filter(family => fitting[family] === undefined)
+    .map(family => ({
+      path: isBoundByLink ? `MTU of ${link.name}` : 'Backend.MTU',
+      value: isBoundByLink ? link.mtu : configured,
+      message: `leaves ${wanted[family]} bytes for ${FAMILY_LABELS[family]} packets, and ${FAMILY_LABELS[family]} needs ${LEAST_MTU[family]}`,
+    }));
+  // An underlay that has lost room for IPv6 is no reason not to follow it with IPv4; a configuration is corrected.
+  const isPartial = isBoundByLink && familiesOf(fitting).length > 0;
+  const mtu = isPartial ? fitting : wanted;
+  const problems = familiesOf(mtu).flatMap(family => addressProblems(family, underlay));
+  return {
+    mtu,
+    problems: isPartial ? problems : [...problems, ...misfits],
+    leftOut: isPartial ? misfits : [],
+    reduced: reductions(link, configured),
+  };
+}
+
+function addressProblems(family: Family, { link, ip, publicIp }: Underlay): Problem[] {
+  if (ip[family] !== undefined && publicIp[family] !== undefined) return [];
+  const label = FAMILY_LABELS[family];
+  return [
+    {
+      path: CONFIG_KEYS[family].network,
+      message: `needs an ${label} address on ${link.name}, and there is none`,
+      hint: `add one, choose another interface with --iface, or turn ${label} off in the configuration`,
+    },
+  ];
+}
+
+function reductions({ name, mtu }: Underlay['link'], configured: number | undefined): Problem[] {
+  if (configured === undefined || configured <= mtu) return [];
+  const message = `is more than ${name} can carry, which is ${mtu}`;
+  return [{ path: 'Backend.MTU', value: configured, message }];
+}
