@@ -24,7 +24,7 @@ const DOCUMENTS = [
 /** Stops a command before it does anything, once its command line has been read. */
 class Read extends Error {}
 
-/** @throws what the program would tell a person about this command line */
+/** @throws the error that the program would print for this command line */
 async function read(args: readonly string[]): Promise<void> {
   const [name] = args;
   const program = await buildProgram(COMMANDS, entry => entry.name === name);

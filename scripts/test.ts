@@ -156,7 +156,7 @@ function reportFailure(
   error: Error & { failureType?: string },
   said: string,
 ): void {
-  // A suite fails because a test in it did, which has been told already.
+  // A suite fails because a test in it did, which has been reported already.
   if (error.failureType === 'subtestsFailed') return;
   totals.failed.push(`${file}: ${name}`);
   say(`  ${styleText('red', '✗')} ${file}: ${name}`);

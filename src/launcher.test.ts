@@ -1,4 +1,4 @@
-/** How `bin/tulle` starts the program, with a stub in its place that tells how it was started. */
+/** How `bin/tulle` starts the program, with a stub in its place that prints how it was started. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -14,8 +14,8 @@ beforeEach(() => {
     mkdirSync(join(root, directory), { recursive: true });
   }
   copyFileSync(join(import.meta.dirname, '../bin/tulle'), join(root, 'bin/tulle'));
-  const told = '{ args: process.argv.slice(2), flags: process.execArgv }';
-  writeFileSync(join(root, 'src/main.ts'), `console.log(JSON.stringify(${told}));\n`);
+  const expected = '{ args: process.argv.slice(2), flags: process.execArgv }';
+  writeFileSync(join(root, 'src/main.ts'), `console.log(JSON.stringify(${expected}));\n`);
 });
 afterEach(() => rmSync(root, { recursive: true }));
 

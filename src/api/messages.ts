@@ -1,7 +1,7 @@
 /** The smaller messages of the API: events, and the answers and refusals of requests that do something. */
 import * as v from 'valibot';
 
-/** Where the agent listens unless told otherwise. */
+/** Where the agent listens by default. */
 export const DEFAULT_SOCKET = '/run/tulle/agent.sock';
 
 /** What can happen on a host, each a stable word. docs/reference/warnings.md says when. */

@@ -51,7 +51,7 @@ export interface PeerPlan {
 export interface Backend {
   /** Lower case, as in the configuration: `vxlan`. */
   readonly type: string;
-  /** What peers are told about this host. */
+  /** What is published to peers about this host. */
   attributes(): Pick<LeaseAttributes, 'backendType' | 'backendData' | 'tunnelPort'>;
   /** MTU of packets between containers: FLANNEL_MTU. */
   readonly overlayMtu: number;

@@ -3,7 +3,7 @@
  *
  *     preparing    the devices of the new one are made beside those of the old one, which alone is in use. What the
  *                  kernel refuses is known before anybody relies on it.
- *     handing over peers are told of the new one. Each is reached over what it says of itself: by the new device as
+ *     handing over peers learn of the new one. Each is reached over what it says of itself: by the new device as
  *                  soon as it has one, until then by the old one. Both devices receive.
  *
  * So no packet is lost, as long as the devices have different names: VXLAN devices of different VNIs do.

@@ -128,7 +128,7 @@ describe('the vxlan backend', () => {
     });
   });
 
-  test('has a second device for IPv6, with the larger overhead, and tells containers the smaller MTU', () => {
+  test('has a second device for IPv6, with the larger overhead, and gives containers the smaller MTU', () => {
     const backend = createBackend(contextOf(NETWORK_DUAL, DUAL));
     const own = { ipv4: Prefix.parse('10.3.5.0/24'), ipv6: Prefix.parse('fc00:0:0:5::/64') };
     const host = backend.host(own);

@@ -25,7 +25,7 @@ export interface LogRecord {
   readonly message: string;
 }
 
-/** A logger that keeps what it is told, for tests. */
+/** A logger that records its lines, for tests. */
 export function recordingLogger(
   records: LogRecord[] = [],
   bound: object = {},

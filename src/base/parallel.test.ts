@@ -16,7 +16,7 @@ describe('parallel', () => {
     assert.equal(most, 2);
   });
 
-  test('after a failure begins nothing new, tells the others and waits for them', async () => {
+  test('after a failure begins nothing new, aborts the others and waits for them', async () => {
     const log: string[] = [];
     const failure = new Error('no');
     const work = parallel(['slow', 'bad', 'later'], { limit: 2 }, async (item, signal) => {

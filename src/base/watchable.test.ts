@@ -15,7 +15,7 @@ test('a reader gets the value now, then only the newest of those it missed', asy
   assert.deepEqual(seen, [0, 3, 4]);
 });
 
-test('every reader is told', async () => {
+test('every reader gets the change', async () => {
   const latest = new Watchable('a');
   const { signal } = new AbortController();
   const readers = [1, 2, 3].map(() => latest.until(value => value === 'c', signal));

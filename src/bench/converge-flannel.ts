@@ -1,6 +1,6 @@
 /**
  * What flanneld does with one more lease (flannel pkg/subnet/etcd/registry.go, pkg/backend/vxlan/vxlan_network.go), in a
- * process of its own beside the agents: it hears of the event, asks the store how long the lease lasts, and sends
+ * process of its own beside the agents: it receives the event, asks the store how long the lease lasts, and sends
  * three requests, each answered before the next one. On our own clients of store and kernel.
  */
 import process from 'node:process';

@@ -23,7 +23,7 @@ export async function untilRoutes(
   if (!enough.signal.aborted) signal.throwIfAborted();
 }
 
-/** Tells of every route of this routing protocol that the kernel announces, until `signal` aborts. */
+/** Reports every route of this routing protocol that the kernel announces, until `signal` aborts. */
 export async function followRoutes(
   rtnetlink: Rtnetlink,
   protocol: number,

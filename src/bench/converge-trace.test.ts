@@ -36,7 +36,7 @@ test('a lease is through when it is committed and every host has taken the steps
   assert.equal(everywhere?.p50, announced?.max);
 });
 
-test('who waits for a host that is silent is told to give up', async () => {
+test('waiting for a silent host ends with an abort', async () => {
   const trace = new Trace(new Map([['a', ['announced']]]));
   trace.sent('one');
   await assert.rejects(trace.complete(AbortSignal.abort(new Error('enough'))), /enough/);

@@ -27,7 +27,7 @@ const FONT_SIZE = 13;
 const CHARACTER = 8.8;
 const LINE = 17;
 
-/** Told apart also by those who do not see all colours (after Okabe and Ito), and dark enough for text on white. */
+/** Distinguishable without colour vision, too (after Okabe and Ito), and dark enough for text on white. */
 const LOOKS = [
   { colour: '#0072b2', dashes: '', mark: circle },
   { colour: '#d55e00', dashes: '9 4', mark: square },

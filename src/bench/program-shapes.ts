@@ -1,5 +1,5 @@
 /**
- * Three ways to tell a kernel about peers. Each does the same four things in a fresh namespace:
+ * Three ways to program peers into a kernel. Each does the same four things in a fresh namespace:
  *
  *     cold    from an empty device to all peers
  *     one     a peer among all has another MAC and another underlay address

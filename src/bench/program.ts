@@ -23,7 +23,7 @@ export interface ProgramOptions {
   readonly sizes: readonly number[];
   readonly shapes: readonly ShapeName[];
   readonly operations: readonly ProgramOperation[];
-  /** Told before each measurement. */
+  /** Called before each measurement. */
   readonly onProgress: (what: string) => void;
   readonly signal?: AbortSignal;
 }

@@ -91,7 +91,7 @@ async function run(load: Load): Promise<LoadResult> {
   return { latencies, seconds: (performance.now() - start) / 1000, failures };
 }
 
-/** Puts one value after the other, each when every watcher has been told of the one before. */
+/** Puts one value after the other, each when every watcher has received the one before. */
 async function fanOut(
   load: Load,
   connections: StoreConnection[],
@@ -101,10 +101,10 @@ async function fanOut(
 ): Promise<void> {
   const [writer, ...readers] = connections;
   if (writer === undefined) return;
-  let told = 0;
+  let received = 0;
   let wake: () => void = () => undefined;
   const until = async (count: number) => {
-    while (told < count) await new Promise<void>(resolve => (wake = resolve));
+    while (received < count) await new Promise<void>(resolve => (wake = resolve));
   };
   const request = WATCH.requestSerialize({
     requestUnion: { case: 'createRequest', value: { key: keyOf(0), rangeEnd: keyOf(load.keys) } },
@@ -119,13 +119,13 @@ async function fanOut(
         latencies.push(performance.now() - sent);
       }
       created = true;
-      told++;
+      received++;
       wake();
     });
   }
   await until(load.clients);
   while (performance.now() < end) {
-    const wanted = told + load.clients;
+    const wanted = received + load.clients;
     const stamp = String(Math.round(performance.now() * 1000)).padStart(STAMP_DIGITS, '0');
     const content = Buffer.concat([value.subarray(0, value.byteLength - STAMP_DIGITS), Buffer.from(stamp)]);
     await writer.ask(HEADERS.put, PUT.requestSerialize({ key: keyOf(1), value: content }));

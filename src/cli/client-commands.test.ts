@@ -89,7 +89,7 @@ describe('a client of the agent', () => {
     assert.deepEqual(await exits({ agent: waiting }), [3, 3]);
   });
 
-  test('status --resync has the kernel compared first, and tells what could not be repaired', async t => {
+  test('status --resync has the kernel compared first, and reports what could not be repaired', async t => {
     const asked: string[] = [];
     answer = (request, response) => {
       asked.push(`${request.method} ${request.url}`);
@@ -204,12 +204,12 @@ describe('a client of the agent', () => {
     assert.match(other.out, /^\{"id":1.*\n$/);
   });
 
-  test('status --peer tells why one peer does not work', async t => {
+  test('status --peer reports why one peer does not work', async t => {
     const peer = { ...healthyPeer, state: 'failed', reason: 'route in the way', actual: ['route x'] };
-    const told = { ...EVENTS[1], fields: { peer: peer.key } };
+    const sent = { ...EVENTS[1], fields: { peer: peer.key } };
     answer = (request, response) => {
       const events = request.url?.startsWith('/v1/events') === true;
-      response.end(`${JSON.stringify(events ? told : status({ peers: [peer] }))}\n`);
+      response.end(`${JSON.stringify(events ? sent : status({ peers: [peer] }))}\n`);
     };
     const screen = await tulle(t, 'status', '--peer', '188.172.9.2', '--socket', socket);
     assert.equal(screen.exit, 3);

@@ -31,7 +31,7 @@ describe('findPeers', () => {
     }
   });
 
-  test('finds all that have told one public address', () => {
+  test('finds all that publish one public address', () => {
     assert.deepEqual(keysOf('192.168.65.4'), [healthyPeer.key, flannel.key]);
   });
 

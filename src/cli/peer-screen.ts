@@ -107,14 +107,14 @@ function nextSteps(peer: PeerStatus, status: Status): string[] {
   return isInOrder ? section('Where to look next:', lookOn(peer, status)) : [];
 }
 
-/** What is wrong with this host, whoever the peer is. @param told warnings that are shown already */
-function troubles({ conditions, warnings }: Status, told: readonly Warning[]): string[] {
+/** What is wrong with this host, whoever the peer is. @param shown warnings that are shown already */
+function troubles({ conditions, warnings }: Status, shown: readonly Warning[]): string[] {
   return [
     ...conditions
       .filter(({ ok }) => !ok)
       .flatMap(({ name, reason = '', hint }) => [`  ${paint('red', name)} ${reason}`, ...hintLine(hint)]),
     ...warnings
-      .filter(warning => warning.severity !== 'info' && !told.includes(warning))
+      .filter(warning => warning.severity !== 'info' && !shown.includes(warning))
       .flatMap(warningLines),
   ];
 }

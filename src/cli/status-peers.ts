@@ -1,5 +1,5 @@
 /**
- * The peers of the status screen. Few are listed one by one; of thousands the screen tells how many are how, what
+ * The peers of the status screen. Few are listed one by one; of thousands the screen shows how many are in each state, what
  * the reasons are and how often each, with one peer as an example to look closer at.
  */
 import type { PeerState, PeerStatus } from '../api/status.ts';

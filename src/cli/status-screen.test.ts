@@ -62,7 +62,7 @@ PEER            HOST     PUBLIC IP     BACKEND  STATE  REASON
     );
   });
 
-  test('tells the reason of the state once, with its own age', () => {
+  test('shows the reason of the state once, with its own age', () => {
     const reason = 'the store does not answer: no leader';
     const text = screen({
       agent: { state: 'degraded', reason, since: T0, ready: true },
@@ -90,7 +90,7 @@ PEER            HOST     PUBLIC IP     BACKEND  STATE  REASON
     assert.doesNotMatch(text, /containers still reach/);
   });
 
-  test('tells a host that still writes from one that cannot', () => {
+  test('distinguishes a host that still writes from one that cannot', () => {
     const dataplane = (failed: number) => ({ ...status().dataplane, inSync: false, failed });
     assert.match(screen({ dataplane: dataplane(0) }), /^data plane +being written, 4 entries$/m);
     assert.match(screen({ dataplane: dataplane(1) }), /^data plane +not in sync, 4 entries, 1 failed$/m);
@@ -130,7 +130,7 @@ PEER            HOST     PUBLIC IP     BACKEND  STATE  REASON
     assert.match(screen({ peers: many }, true), /10\.499\.0\.0/);
   });
 
-  test('of thousands of peers in trouble tells the reasons, and names one of each', () => {
+  test('of thousands of failing peers shows the reasons, and names one peer of each', () => {
     const peer = (index: number, change: object) => ({
       ...healthyPeer,
       key: `10.${index >> 8}.${index & 255}.0-24`,

@@ -71,7 +71,7 @@ function facts(status: Status, now: number): string {
           : paint('yellow', dataplane.failed === 0 ? 'being written' : 'not in sync'),
         formatCount(dataplane.wanted, 'entry', 'entries'),
         dataplane.failed === 0 ? undefined : paint('red', `${dataplane.failed} failed`),
-        // What is wrong with a peer is told with the peer.
+        // A problem of a peer is shown with the peer.
         status.peers.some(peer => peer.state === 'failed') ? undefined : dataplane.lastError,
       ]),
     ],
@@ -154,7 +154,7 @@ function firewall({ firewall: { mode, masquerade, forward, ok, lastError } }: St
   ]);
 }
 
-/** As the kernel has it; its MTU only where that is not what containers are told. */
+/** As the kernel has it; its MTU only where containers get another. */
 function device(
   { name, vni, port, mtu }: BackendStatus['devices'][number],
   { overlayMtu }: BackendStatus,

@@ -18,7 +18,7 @@ async function turns(): Promise<void> {
 }
 
 describe('tulle config', () => {
-  test('everything that is wrong is told at once, the backend included', () => {
+  test('every problem is reported at once, the backend included', () => {
     const wrong = '{"Network":"10.3.0.0/16","SubnetLen":99,"Backend":{"Type":"wireguard"}}';
     assert.throws(
       () => checkConfig(wrong),
@@ -196,7 +196,7 @@ describe('tulle lease', () => {
     assert.deepEqual(Object.keys(await made.owners()), ['10.5.4.0-24']);
   });
 
-  test('watch tells what is there, what changes and what goes, and what was lost in a gap', async t => {
+  test('watch prints what is there, what changes and what goes, and what was lost in a gap', async t => {
     const made = await world();
     const { store, registry } = made.connect();
     const stop = new AbortController();

@@ -51,7 +51,7 @@ describe('commands on the registry', () => {
     assert.match((await tulle(['config', 'get'], variable)).stdout, /10\.6\.0\.0/);
   });
 
-  test('I4: and say what to name where nothing on the host tells', needsRoot, async () => {
+  test('I4: and say which option to give where nothing on the host helps', needsRoot, async () => {
     // A machine of its own, on which nothing of Tulle is.
     const bare = ['--net', '--mount', 'sh', '-c', 'mount -t tmpfs none /var/lib && exec "$0" "$@"'];
     const { status: exit, stderr } = await run(

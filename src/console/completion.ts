@@ -117,7 +117,7 @@ const bashReply = (values: Values) => {
   return `mapfile -t COMPREPLY < <(compgen -W ${words} -- "$current")`;
 };
 
-/** The names of a kind, a line each; none where the program cannot tell. */
+/** The names of a kind, a line each; none where the program cannot know. */
 const ask = (offer: Offer) => `tulle completion --offer ${offer} 2>/dev/null`;
 
 function zshScript(levels: readonly Level[]): string {

@@ -25,7 +25,7 @@ const lines = (text: string) =>
 test('a line is JSON with level, time and message', () => {
   const { disk, log } = setUp(1000);
   log.warn({ peer: 'x' }, 'gone');
-  log.debug({}, 'not told');
+  log.debug({}, 'not written');
   const [line, ...more] = lines(disk.text);
   assert.deepEqual([line?.['level'], line?.['peer'], line?.['msg'], more], ['warn', 'x', 'gone', []]);
   assert.equal(new Date(String(line?.['time'])).toISOString(), line?.['time']);
@@ -44,7 +44,7 @@ test('-v 1 also logs what led to a change', () => {
   );
 });
 
-test('what there is no room for is lost, counted, and told when there is room again', () => {
+test('what there is no room for is lost, counted, and reported when there is room again', () => {
   const { disk, log } = setUp(0);
   for (let index = 0; index < 3; index++) log.info({ index }, 'lost');
   assert.equal(disk.text, '');

@@ -14,7 +14,7 @@ import { type LogFormat, readableLine } from './log-format.ts';
 /**
  * The log on stderr, in the form that is wanted.
  *
- * @param verbosity flannel's `-v`: 0 tells changes of state, 1 and more also what led to them.
+ * @param verbosity flannel's `-v`: 0 logs changes of state, 1 and more also what led to them.
  */
 export function openLog(verbosity: number, format: LogFormat): Logger {
   const isText = format === 'text' || (format === 'auto' && process.stderr.isTTY);

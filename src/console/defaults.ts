@@ -9,7 +9,7 @@ export const STATE_DIRECTORY = '/var/lib/tulle';
 /** The database of a store on this host, and its certificates. */
 export const STORE_DIRECTORY = '/var/lib/tulle/store';
 
-/** What tells Docker and CNI the subnet of this host; where flannel writes it. */
+/** The file from which Docker and CNI read the subnet of this host; where flannel writes it. */
 export const SUBNET_FILE = '/run/flannel/subnet.env';
 
 /** A store, or etcd, on this host. */

@@ -7,7 +7,7 @@ import { reportOf } from './report.ts';
 
 const statusOf = (error: unknown) => reportOf(error, { stack: false }).status;
 
-test('a number has one meaning, and each cause that scripts tell apart has its number', () => {
+test('a number has one meaning, and each cause that scripts distinguish has its number', () => {
   const numbers = Object.values(EXIT).map(({ status }) => status);
   assert.equal(new Set(numbers).size, numbers.length);
   const codes = [...Object.keys(OUTCOME_OF_CODE), 'ANY_OTHER'];

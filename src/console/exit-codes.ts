@@ -23,7 +23,7 @@ export type ExitReason = keyof typeof EXIT;
 /** A command stopped by a signal ends with 128 and the signal's number, as a shell reports it. */
 export const SIGNAL_BASE = 128;
 
-/** Codes of errors whose cause a script may want to tell apart; every other error is `failed`. */
+/** Codes of errors whose cause a script may want to distinguish; every other error is `failed`. */
 export const OUTCOME_OF_CODE: Readonly<Record<string, ExitReason>> = {
   USAGE: 'usage',
   INVALID_CONFIG: 'usage',

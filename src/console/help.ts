@@ -37,7 +37,7 @@ export const HELP_STYLE: HelpConfiguration = {
   styleOptionText: text => styleText('cyan', text, { validateStream: false }),
 };
 
-/** Errors are told by `report.ts`, so commander itself says nothing about them. */
+/** Errors are printed by `report.ts`, so commander itself says nothing about them. */
 export const HELP_OUTPUT: OutputConfiguration = {
   getOutHelpWidth: () => Math.min(process.stdout.columns ?? WIDEST, WIDEST),
   getErrHelpWidth: () => Math.min(process.stderr.columns ?? WIDEST, WIDEST),

@@ -5,7 +5,7 @@ import { readableLine } from './log-format.ts';
 const line = (fields: object) =>
   readableLine(`${JSON.stringify({ level: 'warn', time: '2026-01-02T03:04:05.678Z', ...fields })}\n`);
 
-test('I8: a line for people has time, level, message, and the facts that the message does not tell', () => {
+test('I8: a line for people has time, level, message, and the facts that the message does not contain', () => {
   assert.equal(
     line({
       msg: 'the lease 10.5.3.0-24 is not used: no PublicIP',

@@ -13,7 +13,7 @@ const LEVEL_WIDTH = 'error'.length;
 const MOST_CHARACTERS = 200;
 
 /**
- * A line in words: time, level, message, and the facts that the message does not tell.
+ * A line in words: time, level, message, and the facts that the message does not contain.
  *
  * @param line JSON as pino writes it, with `level`, `time` and `msg`.
  */

@@ -8,7 +8,7 @@ import { CommandError, Interrupted } from './errors.ts';
 import { integer, ipAddress, list, port, repeated, withChoices } from './options.ts';
 import { type CommandEntry, runProgram } from './program.ts';
 
-/** Two commands: `fail`, which throws what it is told, and `serve`, which takes values. */
+/** Two commands: `fail`, which throws what it is given, and `serve`, which takes values. */
 function commands(failure: unknown, seen: unknown[] = [], loaded: string[] = []): CommandEntry[] {
   return [
     {

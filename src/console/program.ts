@@ -40,7 +40,7 @@ export interface CommandEntry {
   readonly load: () => Promise<Command>;
 }
 
-/** Runs one command line and returns the exit status; errors have been told on stderr. */
+/** Runs one command line and returns the exit status; errors have been printed on stderr. */
 export async function runProgram(
   commands: readonly CommandEntry[],
   argv: readonly string[],
@@ -54,21 +54,21 @@ export async function runProgram(
     await program.parseAsync(unknownCommand(program, argv) ?? withoutHelpCommand(argv), { from: 'user' });
     return Number(process.exitCode ?? EXIT.ok.status);
   } catch (error) {
-    return tell(reportOf(error, { stack: env['TULLE_DEBUG']?.includes('stack') === true }));
+    return report(reportOf(error, { stack: env['TULLE_DEBUG']?.includes('stack') === true }));
   }
 }
 
 /** Ends this process with a report of an error that nobody caught: nobody knows what state it is in. */
 export function endOnDefect(error: unknown): never {
-  return exitProcess(tell(reportOfDefect(error)));
+  return exitProcess(report(reportOfDefect(error)));
 }
 
 /** The same for a failure that has a name and a way on, after which the process cannot go on either. */
 export function endOnFailure(error: unknown): never {
-  return exitProcess(tell(reportOf(error, { stack: false })));
+  return exitProcess(report(reportOf(error, { stack: false })));
 }
 
-function tell({ status, lines }: Report): number {
+function report({ status, lines }: Report): number {
   for (const line of lines) note(line);
   return status;
 }

@@ -1,5 +1,5 @@
 /**
- * Stopping a command that runs until it is told to. The first SIGINT, SIGTERM or SIGHUP aborts; the second ends
+ * Stopping a command that runs until it is asked to stop. The first SIGINT, SIGTERM or SIGHUP aborts; the second ends
  * the process at once, for the person whose first Ctrl-C is not answered. A daemon has nobody who sends a second one:
  * it ends by itself when stopping takes too long, for example on a disk that does not answer any more.
  */

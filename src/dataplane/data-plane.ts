@@ -27,10 +27,10 @@ export interface DataPlaneOptions {
   readonly rtnetlink: Rtnetlink;
   readonly sysctls: SysctlFiles;
   readonly logger: Logger;
-  /** Told of every repair of something that was not of our making. */
+  /** Called after every repair of a change that another program made. */
   readonly onRepair?: (repair: Repair) => void;
   /**
-   * Told how things are after every comparison with the kernel, whether `apply` asked for it or nobody did, and
+   * Called with the state after every comparison with the kernel, whether `apply` asked for it or nobody did, and
    * whether settings of the kernel (sysctls) may have changed since the last one.
    */
   readonly onRound?: (result: ApplyResult, settingsChanged: boolean) => void;

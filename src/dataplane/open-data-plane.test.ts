@@ -22,7 +22,7 @@ describe('the data plane', () => {
     assert.equal(host.show(), WORLD);
   });
 
-  test('under way does the same by itself, and tells of each repair', async () => {
+  test('in operation does the same by itself, and reports each repair', async () => {
     await using host = new FakeHost();
     await host.begin(PEERS);
     const before = host.writes;
@@ -56,7 +56,7 @@ describe('the data plane', () => {
   });
 
   // G3: what sysctls say is asked once for each change of one, not for each lease.
-  test('tells of a round whether settings may have changed since the last one', async () => {
+  test('reports with a round whether settings may have changed since the last one', async () => {
     const reported: boolean[] = [];
     await using host = new FakeHost({ onRound: (_, settingsChanged) => reported.push(settingsChanged) });
     await host.begin(PEERS);

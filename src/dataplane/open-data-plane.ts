@@ -202,7 +202,7 @@ class KernelDataPlane implements DataPlane {
     return result;
   }
 
-  /** Hears what the kernel has announced until now, and decides what of it is drift. */
+  /** Processes what the kernel has announced until now, and decides what of it is drift. */
   async #catchUp(): Promise<void> {
     await this.#monitor.caughtUp();
     this.#hasPending = false;

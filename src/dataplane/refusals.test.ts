@@ -55,7 +55,7 @@ describe('what is refused', () => {
     await using host = new FakeHost();
     await host.begin(PEERS);
     const index = await host.index();
-    // Nobody has heard of it yet when the peer is removed.
+    // The loss is not known yet when the peer is removed.
     const path = fakePeer(4).paths[0];
     assert.ok(path);
     await host.others.apply([

@@ -50,7 +50,7 @@ test('quota and retention are read as etcd reads them', () => {
   assert.deepEqual(retention('revision', '1000'), { mode: 'revision', keep: 1000n });
 });
 
-test('plain TCP leaves loopback only when told to', () => {
+test('plain TCP leaves loopback only on request', () => {
   const open = { listenClientUrls: ['http://[::1]:1', 'http://0.0.0.0:2379'] };
   assert.throws(
     () => storeConfig(flags(open)),
@@ -63,7 +63,7 @@ test('plain TCP leaves loopback only when told to', () => {
   ]);
 });
 
-test('everything that is wrong is told at once, and nothing is made', () => {
+test('every problem is reported at once, and nothing is created', () => {
   const dataDir = join(parent, 'untouched');
   try {
     storeConfig(

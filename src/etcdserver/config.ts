@@ -39,7 +39,7 @@ export interface StoreConfig {
   /** Bytes; undefined: no limit. */
   readonly quota: bigint | undefined;
   readonly autoCompaction: AutoCompaction | undefined;
-  /** Milliseconds between the progress reports to a watcher that hears nothing else. */
+  /** Milliseconds between the progress reports to a watcher without events. */
   readonly progressMs: number;
 }
 

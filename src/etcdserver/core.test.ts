@@ -60,11 +60,11 @@ test('a compaction that nobody waits for fails quietly when the disk does', asyn
     await settle();
     assert.deepEqual(reported(), ['could not remove old history; it will be tried again']);
     assert.deepEqual(core.problems, ['the store can no longer write to its disk: I/O error']);
-    assert.deepEqual(ended.map(messageOf), core.problems, 'the process is told once, to end');
+    assert.deepEqual(ended.map(messageOf), core.problems, 'the process is asked once to end');
   });
 });
 
-test('what fails over and over for one reason is told once', async t => {
+test('what keeps failing for one reason is reported once', async t => {
   await withCore(t, async ({ core, clock, reported }) => {
     for (let id = 1n; id <= 3n; id++) await core.update(() => core.lessor.grant(id, 5n));
     breakDisk(core);

@@ -155,7 +155,7 @@ test('a transaction that reads too much is refused before it writes', async () =
 });
 
 // E6
-test('a quiet watcher is told of progress at the interval that was set', async () => {
+test('a quiet watcher gets progress reports at the interval that was set', async () => {
   await withStore(
     async ({ client }) => {
       const stream = openStream(client, Watch.method.watch, new Metadata());

@@ -1,5 +1,5 @@
 /**
- * Hears of changes to firewall rules from the kernel itself: every transaction of nft and of the iptables that
+ * Notices changes to firewall rules from the kernel's announcements: every transaction of nft and of the iptables that
  * is built on it is announced to a multicast group. What was changed does not matter, only that something was.
  * The legacy iptables has no announcements; only which tables it has can be seen cheaply.
  */

@@ -87,7 +87,7 @@ export function cleanupCommand(): Command {
   ]);
 }
 
-/** The blocks of the network that the agent had, as its state directory tells. */
+/** The blocks of the agent's network, from its state directory. */
 async function recordedNetworks(stateDirectory: string, network: string): Promise<readonly Prefix[]> {
   const { formerConfigOf, KnownStateFile } = await import('../agent/state/known-state.ts');
   const { networksOf } = await import('../subnet/config/config.ts');

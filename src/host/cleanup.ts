@@ -112,7 +112,7 @@ async function findDevices(
   return { ours, kept };
 }
 
-/** Where an agent of this host was told to keep its files. */
+/** Where an agent of this host keeps its files. */
 export interface AgentDefaults {
   readonly networks: readonly Prefix[];
   readonly subnetFile: string;
@@ -155,7 +155,7 @@ function hasOurName(link: Link): boolean {
   return isNamed && KINDS.includes(kindOf(link) ?? '');
 }
 
-/** What tells a route from others. Its next hop must not be named twice, by id and as the kernel resolved it. */
+/** What identifies a route. Its next hop must not be named twice, by id and as the kernel resolved it. */
 function keyOf({ family, destination, table, protocol, priority }: Route): NewRoute {
   return {
     family,

@@ -7,7 +7,7 @@ import { type TestContext, test } from 'node:test';
 import { install, type Systemd, uninstall } from './install.ts';
 import { UNITS } from './units.ts';
 
-/** A directory for units, and a systemctl that remembers what it was told. */
+/** A directory for units, and a systemctl that records its arguments. */
 function systemd(t: TestContext): Systemd & { readonly calls: string[] } {
   const directory = mkdtempSync(join(tmpdir(), 'tt-units-'));
   t.after(() => rmSync(directory, { recursive: true }));

@@ -45,7 +45,7 @@ export class Anchor implements AsyncDisposable {
     // With SIGCHLD ignored the kernel buries orphans by itself, which PID 1 would have to do otherwise.
     const args = [...separate, '--', 'env', '--ignore-signal=CHLD', 'cat'];
     const { read, write } = pipe();
-    // What cat says after us tells that it runs, and so that the namespaces are complete.
+    // The output of cat shows that it runs, and so that the namespaces are complete.
     writeSync(write, '?');
     try {
       const id = await (within === undefined ? launch(args, read) : launchWithin(within, args, read));

@@ -203,7 +203,7 @@ function demo(): Command {
   return withExamples(command, [{ line: 'lab demo', does: 'see it once, and explore it until Ctrl-C' }]);
 }
 
-/** Tells each step on stderr with the time it took. */
+/** Prints each step on stderr with the time it took. */
 function stepNoter(): (step: string) => void {
   let last = performance.now();
   return step => {

@@ -20,7 +20,7 @@ export interface DaemonSpec {
 }
 
 /**
- * Starts it, waits until it is ready, and returns the text of the file that told so.
+ * Starts it, waits until it is ready, and returns the text of the file that showed it.
  *
  * @throws LabError START_FAILED, with its last words, when it ends or is not ready in time; `signal.reason`.
  */

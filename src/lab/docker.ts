@@ -86,7 +86,7 @@ async function inspect(
 ): Promise<ContainerRecord[]> {
   if (names.length === 0) return [];
   const format = `{{.Name}} ${BRIDGE_ADDRESS} {{.NetworkSettings.SandboxKey}}`;
-  // One that was removed makes the status 1, and the others are told all the same.
+  // One that was removed makes the status 1, and the others are printed all the same.
   const { stdout } = await host.run('docker', ['inspect', '--format', format, ...names], {
     signal,
     anyStatus: true,

@@ -1,5 +1,5 @@
 /**
- * The journey of one packet between containers on two hosts, told by the entries that the kernels follow. Each
+ * The journey of one packet between containers on two hosts, explained by the entries that the kernels use. Each
  * one is looked up as the kernel would: what one step finds is what the next one searches for.
  */
 import { Ip } from '../base/ip.ts';

@@ -38,7 +38,7 @@ const AT_ONCE = 8;
 
 export interface CreateOptions {
   readonly signal: AbortSignal;
-  /** Told of every step once it is done. */
+  /** Called after every step. */
   readonly onStep?: (step: string) => void;
 }
 

@@ -80,7 +80,7 @@ async function ping(
   { count, signal }: PingOptions,
 ): Promise<Pick<PingResult, 'sent' | 'lost' | 'rtt'>> {
   const args = ['-n', '-q', '-c', `${count}`, '-i', `${INTERVAL_SECONDS}`, '-W', `${WAIT_SECONDS}`, ip];
-  // Status 1 is "no answer", 2 "no route"; both are told by the counts.
+  // Status 1 is "no answer", 2 "no route"; the counts show both.
   const { stdout } = await run('ping', args, { namespaces: { net: netns }, anyStatus: true, signal });
   return parsePing(stdout, count);
 }

@@ -55,7 +55,7 @@ export interface LabPlan {
   /** Value of `<prefix>/config`. */
   readonly networkConfig: string;
   readonly etcdPrefix: string;
-  /** What every agent is told; the store runs on the first host. */
+  /** The flags of every agent; the store runs on the first host. */
   readonly etcdEndpoint: string;
 }
 

@@ -88,7 +88,7 @@ export const text: AttributeType<string> = {
   },
 };
 
-/** An address of either family, told by its length. */
+/** An address of either family, recognized by its length. */
 export const ip: AttributeType<Ip> = {
   encode(writer, { key }) {
     if (typeof key === 'number') writer.u32be(key);

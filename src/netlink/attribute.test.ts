@@ -29,7 +29,7 @@ const cases: readonly { readonly name: string; readonly hex: string; readonly va
   { name: 'network order', hex: '0600 0200 12b5 0000', value: { port: 4789 } },
   { name: 'host order', hex: '0800 0300 01020000', value: { index: 513 } },
   { name: '64 bits', hex: '0c00 0400 0000000000000058', value: { id: 88n } },
-  { name: 'false is told', hex: '0500 0500 00 000000', value: { on: false } },
+  { name: 'false is encoded', hex: '0500 0500 00 000000', value: { on: false } },
   { name: 'a flag is there', hex: '0400 0600', value: { set: true } },
   { name: 'text ends with NUL', hex: '0700 0700 6c6f00 00', value: { name: 'lo' } },
   {
@@ -121,7 +121,7 @@ test('what a table writes it reads, and shares no memory with it', () => {
   );
 });
 
-test('an address is told by its length', () => {
+test('the length of an address decides its family', () => {
   const writer = new Writer();
   table.encode(writer, { address: Ip.parse('fd00::1') });
   const reader = new Reader(writer.finish(), 'test');

@@ -1,6 +1,6 @@
 /**
  * Whose a network device is that has a name of ours and that we are not on record to have made. Its addresses say it;
- * where it has none, the routes over it, then its neighbors. FDB entries tell of the underlay alone: they show that
+ * where it has none, the routes over it, then its neighbors. FDB entries name the underlay alone: they show that
  * somebody uses the device, and not that it serves a network of ours.
  */
 import type { Ip } from '../base/ip.ts';
@@ -25,7 +25,7 @@ export interface DeviceOwner {
 
 type Kernel = Pick<Rtnetlink, 'addresses' | 'routes' | 'neighbors' | 'fdb'>;
 
-/** As many traces as tell a person whose it is. */
+/** As many traces as a person needs to recognize the owner. */
 const SHOWN = 3;
 
 /** @param networks ours. @throws NetlinkError, SysError */

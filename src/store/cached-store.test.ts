@@ -50,7 +50,7 @@ const open = (inner: MemoryStore, known: KeyValue[] = []) => {
   return { store, shown, changes: () => changes };
 };
 
-test('an observer that starts during an outage is told what is remembered, then the truth', async () => {
+test('an observer that starts during an outage gets the cached state, then the present one', async () => {
   const inner = new MemoryStore();
   await inner.put('/n/subnets/b', bytes('new'));
   inner.cut();

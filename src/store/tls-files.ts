@@ -99,7 +99,7 @@ export class TlsFiles {
     return this.#options;
   }
 
-  /** A file is another one after a rename; its length and time tell of one that was written in place. */
+  /** A file is another one after a rename; its length and time change when it is written in place. */
   #stampNow(): string {
     return filesOf(this.#paths)
       .map(([, file]) => statSync(file, { throwIfNoEntry: false, bigint: true }))

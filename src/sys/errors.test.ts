@@ -8,7 +8,7 @@ test('a failed call says which one, about what, and why', () => {
   assert.deepEqual([error.code, error.errno, error.op], ['ENOENT', 2, 'open']);
 });
 
-test('a number nobody named is still told', () => {
+test('an unknown error number is still shown', () => {
   assert.deepEqual(describeErrno(530), { code: 'ERRNO_530', text: 'error 530' });
 });
 

@@ -1,10 +1,10 @@
 /**
- * Free TCP ports of the loopback interface, for servers that are told their port and may be restarted on it.
+ * Free TCP ports of the loopback interface, for servers that get their port as an option and may be restarted on it.
  *
  * They are taken from below the range out of which the kernel gives ports to outgoing connections and to those who ask
  * for any: a port of that range is free one moment and somebody's connection the next (ip(7), ip_local_port_range).
  *
- * Who is told its port listens on it later, perhaps seconds later. Until this process ends a unix socket in the abstract
+ * A server listens on its port later, perhaps seconds later. Until this process ends a unix socket in the abstract
  * namespace (unix(7)) keeps the port from others who choose theirs here.
  */
 import { randomInt } from 'node:crypto';

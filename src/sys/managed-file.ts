@@ -17,7 +17,7 @@ export interface ManagedFileState {
 }
 
 export interface ManagedFileOptions {
-  /** Told when a file that was there has another content now. */
+  /** Called when the content of an existing file has changed. */
   readonly onReplaced?: (before: string, after: string) => void;
   /** Whose the file is that is there, in words, when that is somebody else: then it stays. */
   readonly ownerOf?: (content: string) => string | undefined;

@@ -64,7 +64,7 @@ test('a manager that has gone away is no failure', () => {
   assert.equal(service?.notify({ ready: true }), false);
 });
 
-test('nobody to tell without a usable NOTIFY_SOCKET', () => {
+test('nothing is sent without a usable NOTIFY_SOCKET', () => {
   for (const path of [undefined, '', 'relative', '@', `/${'x'.repeat(120)}`]) {
     assert.equal(ServiceManager.fromEnvironment({ NOTIFY_SOCKET: path }, 1), undefined, path);
   }

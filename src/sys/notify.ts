@@ -1,5 +1,5 @@
 /**
- * Telling the service manager how we are: the protocol of sd_notify(3). One datagram of `KEY=value` lines to the
+ * Reports the state of this process to the service manager: the protocol of sd_notify(3). One datagram of `KEY=value` lines to the
  * unix socket named by NOTIFY_SOCKET; no answer, and nobody listening is no failure of ours.
  */
 import { close, connect, SOCK_NONBLOCK, send, socket } from './libc.ts';

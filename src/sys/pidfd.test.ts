@@ -43,7 +43,7 @@ describe('processes by identity', () => {
     }
   });
 
-  test('waiting ends early when told to', async () => {
+  test('waiting ends early when it is aborted', async () => {
     const child = await start('sleep', ['600'], {});
     try {
       const id = identify(child.pid);

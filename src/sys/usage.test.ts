@@ -5,7 +5,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { forgetPeak, usageOf } from './usage.ts';
 
-test('tells of this process what Node tells of it', () => {
+test('reports of this process what Node reports', () => {
   const { cpu, resident, anonymous, peak } = usageOf(process.pid);
   const { user, system } = process.cpuUsage();
   // The kernel samples the two sides differently, and Node's count includes threads that have ended.
@@ -26,6 +26,6 @@ test('forgets a peak that is over', () => {
   assert.ok(peak < before - 50_000_000 && peak >= resident, `${before} before, ${peak} now`);
 });
 
-test('cannot tell of nobody', () => {
+test('cannot report on a process that does not exist', () => {
   assert.throws(() => usageOf(2 ** 22 + 1), { code: 'ENOENT' });
 });

@@ -32,7 +32,7 @@ describe('waitForFile', () => {
     assert.match(await waiting, /ready/);
   });
 
-  test('gives up when told to', async () => {
+  test('gives up when it is aborted', async () => {
     const reason = new Error('enough');
     const stop = new AbortController();
     const waiting = waitForFile(join(directory, 'never'), stop.signal);

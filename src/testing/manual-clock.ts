@@ -1,5 +1,5 @@
 /**
- * A clock that stands still until it is told to move, for tests of everything that waits: leases that expire,
+ * A clock that a test moves, for tests of everything that waits: leases that expire,
  * retries, deadlines. A day passes in a microsecond, and always in the same order.
  */
 import { setImmediate } from 'node:timers/promises';

@@ -26,7 +26,7 @@ export interface MemoryCommit {
   readonly events: readonly StoreEvent[];
 }
 
-/** What an observer of a database is told: a commit, or that the contents were replaced as a whole. */
+/** What an observer of a database receives: a commit, or that the contents were replaced as a whole. */
 export type Notice = { readonly type: 'commit'; readonly commit: MemoryCommit } | { readonly type: 'reset' };
 
 interface Grant {

@@ -124,7 +124,7 @@ export class Authority {
   }
 
   /**
-   * Renews, unless told otherwise, what has half of its life behind it: the authority's certificate, the store's, the
+   * Renews, by default, what has half of its lifetime behind it: the authority's certificate, the store's, the
    * administrator's.
    * @returns the files that were written
    */

@@ -185,7 +185,7 @@ test('D4: a certificate is of use only while it is valid, of this authority and 
   assert.match(whyUseless(mixed, { hostId: HOST, fingerprint }, now) ?? '', /its key/);
 });
 
-test('D7: a host whose clock is ten days behind hears of its clock', async t => {
+test('D7: a host whose clock is ten days behind gets a hint about its clock', async t => {
   const { trust } = await joinableStore(t, 10 * 24 * HOUR);
   const token = parseToken(await trust.createToken(HOUR));
   await assert.rejects(joinStore(token, { hostId: HOST }, never), { code: 'NO_ANSWER', hint: /clock/ });

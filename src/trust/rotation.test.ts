@@ -158,7 +158,7 @@ test('D3: the store shows a renewed certificate to the next connection, and keep
   assert.ok(log.records.some(({ message }) => /cannot be used; the previous ones stay/.test(message)));
 });
 
-test('what cannot be renewed is told once, and tried again until it can', async () => {
+test('what cannot be renewed is reported once, and tried again until it can', async () => {
   const clock = new ManualClock();
   const log = recordingLogger();
   const stop = new AbortController();
@@ -214,7 +214,7 @@ test('a certificate that is not due is not asked for', async t => {
   await assert.rejects(renewHost(stateDirectory, clock.now() + 0.6 * YEAR, never, { ask }), /asked/);
 });
 
-test('a certificate that has expired is not shown to the store: the way back is told', async t => {
+test('a certificate that has expired is not shown to the store: the hint says how to join again', async t => {
   const [dataDir, stateDirectory] = [directory(t), directory(t)];
   const clock = new ManualClock(Date.now());
   const site = { address: '127.0.0.1:1', prefix: '/coreos.com/network' };

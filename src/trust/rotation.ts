@@ -44,7 +44,7 @@ export async function rotate(renew: Renew, { clock, log, signal }: RotationOptio
 }
 
 export interface RenewHostOptions {
-  /** Half of its life is over, unless told otherwise. */
+  /** Half of its lifetime is over, by default. */
   readonly isDue?: (certificate: string) => boolean;
   /** How the store is asked. */
   readonly ask?: typeof renewCertificate;

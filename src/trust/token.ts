@@ -7,7 +7,7 @@
  *     +---------+------------+--------------------------+-------------------+-----------+
  *
  * The fingerprint makes the first connection safe: the secret is shown to nobody but the store it belongs to. The
- * check (the beginning of SHA-256 over the rest) tells a mistyped token from a refused one.
+ * check (the beginning of SHA-256 over the rest) distinguishes a mistyped token from a refused one.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import * as v from 'valibot';

@@ -23,7 +23,7 @@ const bytes = (value: string) => Uint8Array.from(Buffer.from(value));
 /** Two keys that every write of one writer sets together, to the same number. */
 const pairOf = (writer: number) => [`w${writer}/left`, `w${writer}/right`] as const;
 
-/** The last number each writer was told is stored, and the last it has asked for. */
+/** The last number of each writer that was acknowledged, and the last that it has sent. */
 interface Progress {
   acknowledged: number;
   asked: number;
@@ -33,7 +33,7 @@ function connect(store: TulleStore): Client {
   return new Client(`127.0.0.1:${store.port}`, credentials.createInsecure());
 }
 
-/** Writes 1, 2, 3, ... until the store is gone. @returns the newest revision it was told of. */
+/** Writes 1, 2, 3, ... until the store is gone. @returns the newest acknowledged revision. */
 async function write(client: Client, writer: number, progress: Progress): Promise<bigint> {
   let revision = 0n;
   for (;;) {
@@ -68,13 +68,13 @@ async function read(
 test(`${ROUNDS} kills lose no acknowledged write and show no half one`, { timeout: 3_600_000 }, async () => {
   await using store = await TulleStore.start();
   const progress: Progress[] = Array.from({ length: WRITERS }, () => ({ acknowledged: 0, asked: 0 }));
-  let told = 0n;
+  let acknowledged = 0n;
   for (let round = 0; round < ROUNDS; round++) {
     const writing = connect(store);
     const writers = progress.map((own, writer) => write(writing, writer, own));
     await sleep(randomInt(WRITING_MS.min, WRITING_MS.max));
     await store.kill();
-    for (const revision of await Promise.all(writers)) if (revision > told) told = revision;
+    for (const revision of await Promise.all(writers)) if (revision > acknowledged) acknowledged = revision;
     writing.close();
 
     await store.restart();
@@ -88,7 +88,7 @@ test(`${ROUNDS} kills lose no acknowledged write and show no half one`, { timeou
         `round ${round}: writer ${writer} lost ${own.acknowledged}, found ${found}`,
       );
       assert.ok(found <= own.asked, `round ${round}: writer ${writer} never wrote ${found}`);
-      assert.ok((left?.revision ?? 0n) >= told, `round ${round}: the revision went back`);
+      assert.ok((left?.revision ?? 0n) >= acknowledged, `round ${round}: the revision went back`);
       own.asked = found;
       own.acknowledged = found;
     }

@@ -21,7 +21,7 @@ describe('live changes', needsFaultLab, () => {
   after(() => lab[Symbol.asyncDispose]());
   before(() => lab.create());
 
-  test("of the underlay's address: peers are told, and the subnet stays", async t => {
+  test("of the underlay's address: it is published, and the subnet stays", async t => {
     const [one, two] = [lab.host(1), lab.host(2)];
     const { lease } = await one.client.status();
     for (const address of ['192.168.65.33', one.address]) {
@@ -287,7 +287,7 @@ describe('live changes', needsFaultLab, () => {
     ['removed', { Type: 'vxlan', VNI: 88 }],
     ['misspelt', { Type: 'vxlan', VNI: 88, Prot: 4789 }],
   ] as const) {
-    test(`B2: of the port, which is ${name}: every host has the kernel's own, and tells what its kernel has`, async () => {
+    test(`B2: of the port, which is ${name}: every host uses the kernel's default, and reports what its kernel has`, async () => {
       await lab.survive(async () => {
         await lab.configure({ ...CONFIG, Backend: backend });
         for (const host of lab.hosts) {
@@ -296,12 +296,12 @@ describe('live changes', needsFaultLab, () => {
             return port !== undefined && port !== 4789 && peers[0]?.state === 'ok';
           });
           await eventually('the status says what the kernel has', async () => {
-            const [{ backend: told, warnings }, found] = [
+            const [{ backend: published, warnings }, found] = [
               await host.client.status(),
               await kernelFacts(host),
             ];
             const isNamed = warnings.some(({ text }) => text.includes('did you mean Port?'));
-            return isDeepStrictEqual(told?.devices, [found]) && isNamed === (name === 'misspelt');
+            return isDeepStrictEqual(published?.devices, [found]) && isNamed === (name === 'misspelt');
           });
         }
         await lab.configure();
@@ -345,7 +345,7 @@ describe('live changes', needsFaultLab, () => {
     });
   }
 
-  test('of the network: new subnets, told to Docker and CNI; and back, the former ones', async () => {
+  test('of the network: new subnets, written for Docker and CNI; and back, the former ones', async () => {
     const keys = await lab.leaseKeys();
     await lab.survive(async () => {
       await lab.configure({ ...CONFIG, Network: '188.180.0.0/16', SubnetMax: '188.180.199.0' });

@@ -252,7 +252,7 @@ export class FaultLab implements AsyncDisposable {
   /** Waits until every agent is ready and in sync, and every kernel has what it should have. */
   async whole(): Promise<void> {
     await Promise.all(this.hosts.map(host => host.untilWhole(this.hosts.length - 1)));
-    // What one host has just become, its peers may hear a moment later.
+    // What one host has just become, its peers may learn a moment later.
     await eventually('every kernel is right', async () => {
       await Promise.all(
         this.hosts.map(host => host.assertKernel(this.hosts.filter(other => other !== host))),

@@ -62,7 +62,7 @@ async function overlay(t: TestContext) {
     'iptables -A INPUT -s 198.51.100.1 -p icmp -j DROP',
   );
   const firewall = new Firewall({ log: recordingLogger(), run: programsIn(all.host) });
-  /** As the agent does when it hears of a change. @returns what is in the way */
+  /** As the agent does after a change. @returns what is in the way */
   const apply = async (desired: DesiredFirewall) => {
     firewall.markStale();
     return (await firewall.apply(desired)).obstacles;
@@ -177,7 +177,7 @@ describe('rules of others', needsRoot, () => {
       }
     });
 
-    test(`F8: dockerd 29 is told by a mark what to let through, ${mode}`, async t => {
+    test(`F8: dockerd 29 lets through what has the mark, ${mode}`, async t => {
       const { host, container, outside, peer, apply } = await overlay(t);
       await outside.do('ip route add 10.3.5.0/24 via 192.0.2.1');
       // With --firewall-backend=nftables --allow-direct-routing, and the bridge `c`.
@@ -194,7 +194,7 @@ describe('rules of others', needsRoot, () => {
       );
       const [obstacle, ...others] = await apply(desired);
       assert.equal(await peer.reaches('10.3.5.2'), false);
-      // F7: one obstacle is told once, with what to do.
+      // F7: one obstacle is reported once, with a hint.
       assert.deepEqual(others, []);
       assert.match(obstacle?.text ?? '', /UNPUBLISHED.PORT.DROP.* in chain filter-forward-in__c$/);
       assert.match(obstacle?.hint ?? '', /--allow-direct-routing --bridge-accept-fwmark=0x10000\/0x10000/);

@@ -205,7 +205,7 @@ describe('a host on a bad day', needsFaultLab, () => {
         writeFileSync(host.host.path(file), String(hours * 3_600_000));
         process.kill(host.agent.pid, 'SIGUSR2');
         const now = Date.now() + hours * 3_600_000;
-        // The lease lasts a day, which is told as a time of this clock.
+        // The lease lasts a day, which is shown as a time of this clock.
         const { lease, store, uptimeSeconds } = await host.until('its clock has jumped', status => {
           return Math.abs(Date.parse(status.lease?.expires ?? '') - now - 24 * 3_600_000) < 3_600_000;
         });

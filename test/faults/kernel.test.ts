@@ -1,6 +1,6 @@
 /**
  * Somebody deletes what the agent has made, one kind of object after the other, while containers talk. All of it
- * comes back on the kernel's own announcements, well within a second, and is told.
+ * is repaired when the kernel announces the change, well within a second, and reported.
  *
  *     docker1                                            docker2
  *     c1 - docker0 - FORWARD, FLANNEL-FWD                c1
@@ -21,7 +21,7 @@ interface Fault {
   readonly object: string;
   readonly name?: string;
   readonly action: (host: FaultHost, peer: FaultHost) => Promise<unknown>;
-  /** What is told of it, at least. */
+  /** The repairs that are reported, at least. */
   readonly repairs: readonly string[];
 }
 
@@ -147,10 +147,10 @@ describe('what somebody deletes comes back', needsFaultLab, () => {
       const lost = await lab.survive(async () => {
         const [counted, last] = [await repairsOf(object), await host.lastEvent()];
         await action(host, lab.host(2));
-        const told = await host.eventsUntil(last, events =>
+        const repaired = await host.eventsUntil(last, events =>
           repairs.every(repair => events.map(summary).includes(repair)),
         );
-        assert.ok(told.filter(({ type }) => type === 'drift-repaired').length >= repairs.length);
+        assert.ok(repaired.filter(({ type }) => type === 'drift-repaired').length >= repairs.length);
         assert.ok((await repairsOf(object)) > counted, 'it is counted');
       });
       assert.deepEqual(await host.vtep(), device, 'peers need not learn anything');
@@ -158,7 +158,7 @@ describe('what somebody deletes comes back', needsFaultLab, () => {
     });
   }
 
-  test('that the host stops forwarding is told at once, and left to it', async () => {
+  test('that the host stops forwarding is reported at once, and not changed', async () => {
     const host = lab.host(1);
     const last = await host.lastEvent();
     await host.shell('sysctl -q -w net/ipv4/ip_forward=0');
@@ -185,7 +185,7 @@ describe('what somebody deletes comes back', needsFaultLab, () => {
     t.diagnostic(`${lost} packets lost, ${lost * 20} ms`);
   });
 
-  test('somebody who undoes every repair is told of, and does not keep the agent busy', async t => {
+  test('a program that undoes every repair is reported, and does not keep the agent busy', async t => {
     const host = lab.host(1);
     const subnet = lab.host(2).subnetEnv().subnet;
     const actions = `ip route del ${subnet}; iptables -F FLANNEL-FWD`;
@@ -206,7 +206,7 @@ describe('what somebody deletes comes back', needsFaultLab, () => {
     );
     const seconds = (performance.now() - begun) / 1000;
     assert.ok(repairs > 10 && repairs < 40 + seconds * 6, `${repairs} repairs in ${seconds} s`);
-    assert.ok(events.length <= repairs, 'they are not told more than once');
+    assert.ok(events.length <= repairs, 'each is reported once');
     await host.until('it is over', ({ warnings }) => warnings.length === 0);
     await lab.whole();
     t.diagnostic(
@@ -214,14 +214,14 @@ describe('what somebody deletes comes back', needsFaultLab, () => {
     );
   });
 
-  test('`tulle events` and `tulle status` tell what was repaired', async () => {
+  test('`tulle events` and `tulle status` show what was repaired', async () => {
     const { stdout } = await lab.host(1).host.run(TULLE, ['events', '--json']);
     const events = stdout
       .trim()
       .split('\n')
       .map(line => JSON.parse(line) as AgentEvent);
-    const told = new Set(events.filter(({ type }) => type === 'drift-repaired').map(summary));
-    for (const { repairs } of FAULTS) for (const repair of repairs) assert.ok(told.has(repair), repair);
+    const repaired = new Set(events.filter(({ type }) => type === 'drift-repaired').map(summary));
+    for (const { repairs } of FAULTS) for (const repair of repairs) assert.ok(repaired.has(repair), repair);
     assert.match(await lab.host(1).shell(`${TULLE} status`), /repaired .*route \d+/);
   });
 });

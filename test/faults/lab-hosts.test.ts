@@ -44,7 +44,7 @@ describe('a lab with dockerd', requires(...canRun()), () => {
     assert.equal(existsSync(mark), false);
   });
 
-  test("A7: the files of /etc that tell who and where a host is are the host's own", async () => {
+  test("A7: the files of /etc with the name and the place of a host are the host's own", async () => {
     const read = async (file: string) =>
       Promise.all(['docker1', 'docker2'].map(async host => (await on(host, 'cat', `/etc/${file}`)).stdout));
     const [one = '', two] = await read('machine-id');

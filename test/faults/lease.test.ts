@@ -29,7 +29,7 @@ describe('a lease', needsFaultLab, () => {
   };
 
   /** The victim's events about its lease, from now on until one of this type. */
-  const told = async (type: string, action: () => Promise<unknown>): Promise<AgentEvent[]> => {
+  const eventsUntil = async (type: string, action: () => Promise<unknown>): Promise<AgentEvent[]> => {
     const last = await victim.lastEvent();
     await action();
     const events = await victim.eventsUntil(last, all => all.some(event => event.type === type));
@@ -53,7 +53,7 @@ describe('a lease', needsFaultLab, () => {
     test(`${name} is taken again, the same subnet on a new store lease`, async () => {
       const lost = await lab.survive(async () => {
         const before = await leaseOf(victim);
-        const events = await told('lease-acquired', () => action(before));
+        const events = await eventsUntil('lease-acquired', () => action(before));
         assert.deepEqual(types(events), ['lease-lost', 'lease-acquired']);
         assert.equal(events[0]?.fields['cause'], cause);
         const now = await leaseOf(victim);
@@ -68,7 +68,7 @@ describe('a lease', needsFaultLab, () => {
     const lost = await lab.survive(async () => {
       const { key, storeLease } = await leaseOf(victim);
       const before = await lab.leaseValue(key);
-      const events = await told('lease-published', () =>
+      const events = await eventsUntil('lease-published', () =>
         lab.store.ctl('put', `${PREFIX}/subnets/${key}`, 'no JSON'),
       );
       assert.deepEqual(types(events), ['lease-overwritten', 'lease-published']);
@@ -93,7 +93,7 @@ describe('a lease', needsFaultLab, () => {
       const { reason } = await victim.untilWarned('LEASE_NOT_PUBLISHED');
       assert.match(reason, new RegExp(key));
 
-      const events = await told('lease-acquired', () => victim.way.listen());
+      const events = await eventsUntil('lease-acquired', () => victim.way.listen());
       assert.deepEqual(types(events), ['lease-lost', 'lease-acquired']);
       assert.match(events[0]?.text ?? '', /taken, and 192\.168\.65\.200 has it now/);
       assert.deepEqual(await lab.leaseValue(key), heir);
@@ -112,7 +112,7 @@ describe('a lease', needsFaultLab, () => {
         return heirs?.state === 'failed' && /route .* is in the way/.test(heirs.reason ?? '');
       });
       await lab.deleteLease(key);
-      await told('lease-published', () => victim.moveTo('192.168.65.5'));
+      await eventsUntil('lease-published', () => victim.moveTo('192.168.65.5'));
     });
     assert.equal(lost, 0);
   });
@@ -121,7 +121,7 @@ describe('a lease', needsFaultLab, () => {
     const lost = await lab.survive(async () => {
       const { key } = await leaseOf(victim);
       const number = Number(key.split('.')[2]);
-      const events = await told('lease-acquired', () =>
+      const events = await eventsUntil('lease-acquired', () =>
         lab.putLease(number, { ttl: 3600, value: { PublicIP: victim.address } }),
       );
       assert.deepEqual(types(events), ['lease-lost', 'lease-acquired']);
@@ -137,7 +137,7 @@ describe('a lease', needsFaultLab, () => {
     assert.equal(lost, 0);
   });
 
-  test('each, for two hosts with one public address: told on all sides, and the others talk on', async () => {
+  test('each, for two hosts with one public address: reported on all hosts, and the others keep talking', async () => {
     const lost = await lab.survive(async () => {
       await victim.killAgent();
       await victim.startAgent(`--public-ip=${lab.host(1).address}`);

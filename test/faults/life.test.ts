@@ -18,7 +18,7 @@ import { eventually, within } from '../support/eventually.ts';
 
 const needs = needsRoot.skip === false ? needsEtcd : needsRoot;
 const ROUNDS = Number(process.env['TULLE_STOP_ROUNDS'] ?? 20);
-/** The moments of a start at which it is told to stop, in milliseconds after it. */
+/** The moments of a start at which it is asked to stop, in milliseconds after it. */
 const FIRST = 100;
 const LAST = 1_200;
 /** Milliseconds in which a process must have ended. */
@@ -63,7 +63,7 @@ describe('an agent that is asked to stop ends, at every moment of its start', ne
   });
 });
 
-/** Makes the program fail where nobody expects it, when it is told to by SIGUSR2. */
+/** Makes the program fail unexpectedly on SIGUSR2. */
 const PLANTED = {
   exception: `throw new TypeError('a planted defect')`,
   rejection: `Promise.reject(new TypeError('a planted defect'))`,

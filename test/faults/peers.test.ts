@@ -73,7 +73,7 @@ describe('peers change', needsFaultLab, () => {
     assert.equal(lost, 0);
   });
 
-  test('one takes the address of another: both are told of, until one has another', async () => {
+  test('one takes the address of another: both are reported, until one has another', async () => {
     const lost = await lab.survive(async () => {
       await put(A, lease('192.168.65.200', MAC.a));
       await put(B, lease('192.168.65.200', MAC.b));
@@ -90,7 +90,7 @@ describe('peers change', needsFaultLab, () => {
     assert.equal(lost, 0);
   });
 
-  test('one goes over to another VNI or backend: it is reached as before, and told of', async () => {
+  test('one goes over to another VNI or backend: it is reached as before, and reported', async () => {
     const one = lab.host(1);
     const lost = await lab.survive(async () => {
       await put(A, lease('192.168.65.200', MAC.a));
@@ -100,8 +100,8 @@ describe('peers change', needsFaultLab, () => {
         [lease('192.168.65.200', MAC.b, { BackendType: 'host-gw' }), /the backend host-gw/],
       ] as const) {
         await put(A, value);
-        const { peers } = await one.until('it is told of', status =>
-          status.peers.some(({ key, reason: told }) => key === A && reason.test(told ?? '')),
+        const { peers } = await one.until('it is reported', status =>
+          status.peers.some(({ key, reason: shown }) => key === A && reason.test(shown ?? '')),
         );
         assert.equal(peers.find(({ key }) => key === A)?.state, 'ok');
         await untilWay('188.172.200.0', MAC.a, '192.168.65.200');

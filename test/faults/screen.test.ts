@@ -164,7 +164,7 @@ describe('I8: the log of a daemon', () => {
   });
 });
 
-test('I12: a user who may not ask the agent is told to become root', needsRoot, async t => {
+test('I12: a user who may not ask the agent gets a hint to become root', needsRoot, async t => {
   const directory = mkdtempSync(join(tmpdir(), 'tt-root-'));
   const socket = join(directory, 'agent.sock');
   const server = createServer();

@@ -19,7 +19,7 @@ export class SteadyPing implements AsyncDisposable {
   /** The first request that was answered; what went before it was sent while the way was still being made. */
   #first = 0;
   #last = 0;
-  #heard = Promise.withResolvers<void>();
+  #nextAnswer = Promise.withResolvers<void>();
 
   private constructor(ping: RunningProcess) {
     this.#ping = ping;
@@ -41,7 +41,7 @@ export class SteadyPing implements AsyncDisposable {
 
   /** Resolves with the next answer that comes. @throws Error when none comes */
   async answered(): Promise<void> {
-    await within('a ping is answered', this.#heard.promise);
+    await within('a ping is answered', this.#nextAnswer.promise);
   }
 
   /** What was lost since the first answer: requests without an answer although later ones have one. */
@@ -69,8 +69,8 @@ export class SteadyPing implements AsyncDisposable {
       if (number < this.#first) continue;
       this.#answered.add(number);
       this.#last = Math.max(this.#last, number);
-      this.#heard.resolve();
-      this.#heard = Promise.withResolvers();
+      this.#nextAnswer.resolve();
+      this.#nextAnswer = Promise.withResolvers();
     }
     await closed;
   }

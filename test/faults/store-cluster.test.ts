@@ -23,7 +23,7 @@ describe('a cluster of three', needsFaultLab, () => {
   after(() => lab[Symbol.asyncDispose]());
   before(() => lab.create());
 
-  test('without its majority: told as such, and survived', async () => {
+  test('without its majority: reported as such, and survived', async () => {
     const lost = await lab.survive(async () => {
       const [, second, third] = members;
       assert.ok(second && third);

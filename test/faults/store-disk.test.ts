@@ -19,50 +19,54 @@ const DISK = 8 * 1024 * 1024;
 const KEY = Buffer.from('k');
 const VALUE = Buffer.alloc(100_000, 'x');
 
-test('E5: a full disk is told as such, and everything goes on when there is room', needsRoot, async () => {
-  await using store = await TulleStore.start({ disk: DISK });
-  const client = new Client(`127.0.0.1:${store.port}`, credentials.createInsecure());
-  const put = () => callUnary(client, KV.method.put, { key: KEY, value: VALUE }, new Metadata());
-  const post = () =>
-    fetch(`${store.url}/v3/kv/put`, {
-      method: 'POST',
-      body: JSON.stringify({ key: KEY.toString('base64'), value: VALUE.toString('base64') }),
-    });
-  const health = async () => {
-    const page = await fetch(`${store.url}/health`);
-    const { status } = await callUnary(client, Health.method.check, {}, new Metadata());
-    return { http: page.status, text: await page.text(), serving: status === ServingStatus.SERVING };
-  };
-  try {
-    await put();
-    assert.deepEqual(await health(), { http: 200, text: '{"health":"true"}', serving: true });
-
-    // The disk as the store sees it.
-    const filler = join(`/proc/${store.pid}/root`, store.directory, 'filler');
-    assert.throws(() => writeFileSync(filler, Buffer.alloc(DISK)), { code: 'ENOSPC' });
-    const fill = async () => {
-      for (let more = 0; more < DISK / VALUE.byteLength; more++) await put();
+test(
+  'E5: a full disk is reported as such, and everything goes on when there is room',
+  needsRoot,
+  async () => {
+    await using store = await TulleStore.start({ disk: DISK });
+    const client = new Client(`127.0.0.1:${store.port}`, credentials.createInsecure());
+    const put = () => callUnary(client, KV.method.put, { key: KEY, value: VALUE }, new Metadata());
+    const post = () =>
+      fetch(`${store.url}/v3/kv/put`, {
+        method: 'POST',
+        body: JSON.stringify({ key: KEY.toString('base64'), value: VALUE.toString('base64') }),
+      });
+    const health = async () => {
+      const page = await fetch(`${store.url}/health`);
+      const { status } = await callUnary(client, Health.method.check, {}, new Metadata());
+      return { http: page.status, text: await page.text(), serving: status === ServingStatus.SERVING };
     };
-    await assert.rejects(fill(), { code: 14, details: /store\.db cannot be read or written/ });
-    const refused = await post();
-    assert.equal(refused.status, 503);
-    assert.partialDeepStrictEqual(await refused.json(), { code: 14 });
-    const full = await health();
-    assert.deepEqual([full.http, full.serving], [503, false]);
-    assert.match(full.text, /"health":"false".*cannot be read or written.*full/);
+    try {
+      await put();
+      assert.deepEqual(await health(), { http: 200, text: '{"health":"true"}', serving: true });
 
-    rmSync(filler);
-    await eventually(
-      'the store finds by itself that there is room',
-      async () => (await health()).http === 200,
-    );
-    await put();
-  } finally {
-    client.close();
-  }
-});
+      // The disk as the store sees it.
+      const filler = join(`/proc/${store.pid}/root`, store.directory, 'filler');
+      assert.throws(() => writeFileSync(filler, Buffer.alloc(DISK)), { code: 'ENOSPC' });
+      const fill = async () => {
+        for (let more = 0; more < DISK / VALUE.byteLength; more++) await put();
+      };
+      await assert.rejects(fill(), { code: 14, details: /store\.db cannot be read or written/ });
+      const refused = await post();
+      assert.equal(refused.status, 503);
+      assert.partialDeepStrictEqual(await refused.json(), { code: 14 });
+      const full = await health();
+      assert.deepEqual([full.http, full.serving], [503, false]);
+      assert.match(full.text, /"health":"false".*cannot be read or written.*full/);
 
-/** Makes every fsync of the write-ahead log fail once the process is told to by SIGUSR2. */
+      rmSync(filler);
+      await eventually(
+        'the store finds by itself that there is room',
+        async () => (await health()).http === 200,
+      );
+      await put();
+    } finally {
+      client.close();
+    }
+  },
+);
+
+/** Makes every fsync of the write-ahead log fail once the process gets SIGUSR2. */
 const FAILING_DISK = `
   import fs from 'node:fs';
   import { syncBuiltinESMExports } from 'node:module';

@@ -179,7 +179,7 @@ export function storeFaults(kind: StoreKind): void {
         await lab.store.ctl('snapshot', 'save', snapshot);
         await lab.deleteLease(ended);
         const forgotten = await lab.putLease(201);
-        // So that revisions alone do not tell that the store went back.
+        // So that revisions alone do not show that the store went back.
         for (const host of lab.hosts) await host.untilPeer(forgotten, 'ok');
         await lab.store.restore(snapshot);
         for (const host of lab.hosts) {
@@ -212,7 +212,9 @@ export function storeFaults(kind: StoreKind): void {
           }),
         );
         await lab.makeRoom();
-        await two.until('it is told', ({ peers }) => peers.some(p => p.publicIp.ipv4 === '192.168.65.33'));
+        await two.until('it is reported', ({ peers }) =>
+          peers.some(p => p.publicIp.ipv4 === '192.168.65.33'),
+        );
         await one.moveTo('192.168.65.3');
       });
     });

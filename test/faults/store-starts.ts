@@ -26,7 +26,7 @@ interface StoreTrouble {
   /** What an agent without memory waits for; undefined when it need not wait. */
   readonly newcomer?: RegExp;
   /** What the others say, in a condition or a warning. */
-  readonly told?: RegExp;
+  readonly reason?: RegExp;
   /** A lease that was deleted is gone until its host writes it again: packets are lost meanwhile. */
   readonly losesPackets?: boolean;
 }
@@ -60,21 +60,21 @@ function troubles(early: () => string): readonly StoreTrouble[] {
       begin: lab => lab.store.kill(),
       end: lab => lab.store.restart(),
       newcomer: /the store does not answer: .*127\.0\.0\.1:2379/,
-      told: /the store does not answer: .*127\.0\.0\.1:2379/,
+      reason: /the store does not answer: .*127\.0\.0\.1:2379/,
     },
     {
       name: 'lets nobody in, because the password was changed',
       begin: lab => withUsers(lab, 'another-secret'),
       end: withoutUsers,
       newcomer: /the store cannot be used: .*authentication failed, invalid user ID or password/,
-      told: /the store cannot be used: .*authentication failed, invalid user ID or password/,
+      reason: /the store cannot be used: .*authentication failed, invalid user ID or password/,
     },
     {
       name: 'has taken the rights of its user away',
       begin: lab => withUsers(lab, USER[1]),
       end: withoutUsers,
       newcomer: /the store cannot be used: .*permission denied/,
-      told: /the store cannot be used: .*permission denied/,
+      reason: /the store cannot be used: .*permission denied/,
     },
     {
       name: 'is full',
@@ -87,28 +87,28 @@ function troubles(early: () => string): readonly StoreTrouble[] {
       begin: lab => lab.store.restart({ empty: true }),
       end: lab => lab.configure(),
       newcomer: /has no network configuration/,
-      told: /has no network configuration/,
+      reason: /has no network configuration/,
     },
     {
       name: 'has no configuration any more',
       begin: async lab => void (await lab.store.ctl('del', `${PREFIX}/config`)),
       end: lab => lab.configure(),
       newcomer: /has no network configuration/,
-      told: /has no network configuration/,
+      reason: /has no network configuration/,
     },
     {
       name: 'has a configuration that is no JSON',
       begin: writeConfig('{"Network": '),
       end: lab => lab.configure(),
       newcomer: /JSON/,
-      told: /JSON/,
+      reason: /JSON/,
     },
     {
       name: 'has a configuration that nobody can follow',
       begin: writeConfig('{"Network": "188.172.0.0/16", "Backend": {"Type": "carrier-pigeon"}}'),
       end: lab => lab.configure(),
       newcomer: /carrier-pigeon/,
-      told: /carrier-pigeon/,
+      reason: /carrier-pigeon/,
     },
     {
       name: 'was set back to before the leases of all hosts',
@@ -145,14 +145,14 @@ export function storeStarts(kind: StoreKind): void {
       await lab.create();
     });
 
-    const says = (host: FaultHost, told: RegExp) =>
-      host.until(`it says ${told}`, ({ conditions, warnings }) =>
+    const says = (host: FaultHost, reason: RegExp) =>
+      host.until(`it says ${reason}`, ({ conditions, warnings }) =>
         [...conditions.map(({ reason }) => reason), ...warnings.map(({ text }) => text)].some(text =>
-          told.test(text ?? ''),
+          reason.test(text ?? ''),
         ),
       );
 
-    for (const { name, begin, end, newcomer, told, losesPackets = false } of troubles(early)) {
+    for (const { name, begin, end, newcomer, reason, losesPackets = false } of troubles(early)) {
       test(`that ${name}: ${losesPackets ? '' : 'no packet is lost, and '}every host has its subnet afterwards`, async () => {
         const lost = await lab.survive(async () => {
           const [runs, restarts, forgets] = [lab.host(1), lab.host(2), lab.host(3)];
@@ -166,7 +166,7 @@ export function storeStarts(kind: StoreKind): void {
           await forgets.startAgent();
           for (const host of [runs, restarts]) {
             await host.until('it is ready', ({ agent }) => agent.ready);
-            if (told !== undefined) await says(host, told);
+            if (reason !== undefined) await says(host, reason);
           }
           if (newcomer !== undefined) {
             const { agent } = await forgets.until('it waits', s => newcomer.test(s.agent.reason ?? ''));

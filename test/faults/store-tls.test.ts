@@ -28,7 +28,7 @@ describe('the certificate of the store', needsFaultLab, () => {
   });
 
   for (const kind of ['etcd', 'tulle'] as const) {
-    test(`ends, and is of a stranger: told, and survived (${kind})`, async t => {
+    test(`has expired, and is of another authority: reported, and survived (${kind})`, async t => {
       const good = await authority.issue(`good-${kind}`);
       const used = await authority.issue(kind);
       const use = ({ certFile, keyFile }: Certificate) => {
@@ -49,7 +49,7 @@ describe('the certificate of the store', needsFaultLab, () => {
       });
       t.after(() => lab[Symbol.asyncDispose]());
       await lab.create();
-      for (const [bad, told] of [
+      for (const [bad, reason] of [
         [await authority.issue(`expired-${kind}`, { expired: true }), /certificate has expired/],
         [await stranger.issue(kind), /unable to verify|self.signed|unknown/i],
         [
@@ -63,7 +63,7 @@ describe('the certificate of the store', needsFaultLab, () => {
           for (const host of lab.hosts) {
             await host.until('it says what is wrong with the certificate', ({ conditions, agent }) => {
               const condition = conditions.find(({ name }) => name === 'store');
-              return agent.ready && told.test(condition?.reason ?? '');
+              return agent.ready && reason.test(condition?.reason ?? '');
             });
           }
           use(good);

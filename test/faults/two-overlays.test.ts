@@ -201,29 +201,25 @@ test('A2: a second network needs a prefix, a VNI and a subnet file, as with flan
   assert.equal(Number(rules), 15);
 });
 
-test(
-  'A2: two networks cannot share a subnet file, and a client is told of the other agent',
-  OPTIONS,
-  async t => {
-    const site = await oneMachine(t);
-    await startStore(site);
-    await configure(site, OTHER_PREFIX, '10.6.0.0/16', 6);
-    await sh(site, `printf '${KUBERNETES_FILE}' > ${SUBNET_FILE}`);
-    await startAgent(site, OTHER_PREFIX);
-    await until(
-      site,
-      'the subnet file is refused',
-      state => conditionOf(state, 'subnet-file')?.code === 'SUBNET_FILE_NOT_OURS',
-      OTHER_PREFIX,
-    );
-    const { status, stderr } = await site.host.run(TULLE, ['status'], { anyStatus: true });
-    assert.equal(status, EXIT.noAgent.status);
-    assert.ok(stderr.replaceAll(/\s+/g, ' ').includes(agentPlaces(OTHER_PREFIX).socket), stderr);
-  },
-);
+test('A2: two networks cannot share a subnet file, and a client names the other agent', OPTIONS, async t => {
+  const site = await oneMachine(t);
+  await startStore(site);
+  await configure(site, OTHER_PREFIX, '10.6.0.0/16', 6);
+  await sh(site, `printf '${KUBERNETES_FILE}' > ${SUBNET_FILE}`);
+  await startAgent(site, OTHER_PREFIX);
+  await until(
+    site,
+    'the subnet file is refused',
+    state => conditionOf(state, 'subnet-file')?.code === 'SUBNET_FILE_NOT_OURS',
+    OTHER_PREFIX,
+  );
+  const { status, stderr } = await site.host.run(TULLE, ['status'], { anyStatus: true });
+  assert.equal(status, EXIT.noAgent.status);
+  assert.ok(stderr.replaceAll(/\s+/g, ' ').includes(agentPlaces(OTHER_PREFIX).socket), stderr);
+});
 
 test(
-  'A3: of two agents that want one VNI at the same moment one has it, and the other is told whose it is',
+  'A3: of two agents that want one VNI at the same moment one has it, and the other learns whose it is',
   OPTIONS,
   async t => {
     const site = await oneMachine(t);

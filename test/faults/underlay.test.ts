@@ -1,6 +1,6 @@
 /**
  * The underlay of a host changes in every way an underlay can, while its container talks to another one: the agent
- * follows without a restart, and what cannot be followed is told with its reason.
+ * follows without a restart, and what cannot be followed is reported with its reason.
  *
  *     docker1   eth0  192.168.65.3, a cable to the fabric       docker2  eth0 192.168.65.4
  *               br0   in the place of eth0, for a while
@@ -87,7 +87,7 @@ describe('the underlay changes', needsFaultLab, () => {
     assert.equal(device?.linkinfo.info_data.link, 'eth0');
   });
 
-  test('the address changes over which the store is reached: the connection goes along, and peers hear of it', async t => {
+  test('the address changes over which the store is reached: the connection follows, and peers learn of it', async t => {
     const one = lab.host(1);
     await one.killAgent();
     // The way of docker2 listens at its addresses, too.
@@ -103,7 +103,7 @@ describe('the underlay changes', needsFaultLab, () => {
     t.diagnostic(`${lost} packets lost, ${lost * 20} ms`);
   });
 
-  test('the interface is renamed: its new name is told, and packets flow on', async () => {
+  test('the interface is renamed: its new name is reported, and packets flow on', async () => {
     const one = lab.host(1);
     const lost = await lab.survive(async () => {
       await one.shell('ip link set eth0 name lan0');
@@ -251,7 +251,7 @@ describe('the underlay has IPv6', needsFaultLab, () => {
   });
 
   // B3
-  test('B3: an MTU that is too small for IPv6: IPv4 follows it, and what is left out is told', async () => {
+  test('B3: an MTU that is too small for IPv6: IPv4 follows it, and what is left out is reported', async () => {
     const one = lab.host(1);
     const isWhole = (status: Status) => {
       const { backend, peers, warnings } = status;

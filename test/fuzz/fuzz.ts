@@ -25,7 +25,7 @@ export interface FuzzCount {
   accepted: number;
 }
 
-/** The same number tells the same story: a 32-bit generator (Marsaglia's xorshift). */
+/** The same seed gives the same sequence: a 32-bit generator (Marsaglia's xorshift). */
 export class Random {
   #state: number;
 

@@ -112,7 +112,7 @@ export function desiredHost(link: DesiredVxlan): DesiredHost {
   };
 }
 
-/** Peer n has the subnet 10.3.n.0/24, the MAC 02::n and the underlay address 192.168.65.100+n, unless told. */
+/** Peer n has the subnet 10.3.n.0/24, the MAC 02::n and the underlay address 192.168.65.100+n, unless given. */
 export function peer(
   n: number,
   changes: { mac?: string; underlayIp?: string; revision?: bigint } = {},
@@ -129,7 +129,7 @@ export function peer(
 
 const PEERS = [peer(2), peer(3), peer(4)];
 
-/** A data plane on a host, what it told, and a way to wait for it. */
+/** A data plane on a host, what it reported, and a way to wait for it. */
 export class Running implements AsyncDisposable {
   readonly rtnetlink: Rtnetlink;
   readonly plane: DataPlane;

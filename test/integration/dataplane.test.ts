@@ -160,7 +160,7 @@ describe('the data plane', needsRoot, () => {
       assert.equal(summary(repairs).at(-1), 'link replaced');
       host.sh('ip link del br0');
     });
-    await t.test('a flap of the link, of which only the routes tell', async () => {
+    await t.test('a flap of the link, which only the routes show', async () => {
       host.sh(`ip link set ${DEVICE} down`);
       host.sh(`ip link set ${DEVICE} up`);
       running.repairs.length = 0;
@@ -243,7 +243,7 @@ describe('the data plane', needsRoot, () => {
     await using running = new Running(host);
     await running.begin(host);
     const byHand = (path: string, value: string) => host.sh(`sysctl -q -w ${path}=${value}`);
-    // A container has a mount of /proc of its own; files watched through another one hear nothing of it.
+    // A container has a mount of /proc of its own; files watched through another one do not notice it.
     const fromContainer = (path: string, value: string) =>
       host.netns.run(() =>
         execFileSync('unshare', [
@@ -281,7 +281,7 @@ describe('the data plane', needsRoot, () => {
     });
   });
 
-  test('leaves forwarding off that the host has off, and is told of both', async () => {
+  test('leaves forwarding off where the host has it off, and notices both changes', async () => {
     using host = new TestHost();
     host.sh('sysctl -q -w net/ipv4/ip_forward=1');
     await using running = new Running(host);
@@ -372,7 +372,7 @@ describe('the data plane', needsRoot, () => {
     assert.match(host.sh('ip route show proto 77'), /dev flannel\.89 onlink/);
   });
 
-  test('waits for the name of its device, and tells who has it', async () => {
+  test('waits for the name of its device, and names who has it', async () => {
     using host = new TestHost();
     host.sh(`ip link add ${DEVICE} type bridge`);
     await using running = new Running(host);

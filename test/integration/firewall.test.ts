@@ -430,7 +430,7 @@ describe('either mode', needsRoot, () => {
   });
 
   for (const nftables of [true, false]) {
-    test(`hears of a foreign flush, ${nftables ? 'nftables' : 'iptables'}`, async t => {
+    test(`notices a foreign flush, ${nftables ? 'nftables' : 'iptables'}`, async t => {
       const host = new Host(t);
       const repaired = Promise.withResolvers<readonly string[]>();
       const reconciler = new FirewallReconciler({

@@ -12,7 +12,7 @@ import { deadline } from '../support/eventually.ts';
 import { DEVICE, device, TestHost } from './dataplane-host.ts';
 
 test(
-  'a device is followed into another namespace when its way is told after it was missed',
+  'a device is followed into another namespace when the move is announced after the loss',
   needsRoot,
   async () => {
     using host = new TestHost();

@@ -188,7 +188,7 @@ async function makeMarked(t: {
 }): Promise<{ name: string; maker: RunningProcess }> {
   const name = labName();
   t.after(() => lab(['down', '--name', name]));
-  // `sh` swaps the streams: what is told on standard error comes through the pipe.
+  // `sh` swaps the streams: standard error comes through the pipe.
   const maker = await start(
     'sh',
     ['-c', 'exec "$0" "$@" 2>&1 >/dev/null', TULLE, 'lab', 'up', '--hosts', '3', '--name', name],

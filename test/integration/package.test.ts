@@ -39,12 +39,12 @@ test('I11: a packed Tulle is installed elsewhere, and runs from the PATH', async
   const [, program = ''] = /^ExecStart=(\S+) up$/m.exec(unit) ?? [];
   assert.match(readFileSync(program, 'utf8'), /^#!\/bin\/sh/, 'a service starts what was installed');
   // The parts that only TypeScript's compiler sees as modules: foreign functions, generated types, workers.
-  const { stdout: told } = await tulle(
+  const { stdout } = await tulle(
     'config',
     'validate',
     '{"Network": "10.5.0.0/16", "Backend": {"Type": "vxlan"}}',
   );
-  assert.match(told, /^network +10\.5\.0\.0\/16$/m);
+  assert.match(stdout, /^network +10\.5\.0\.0\/16$/m);
   const loaded = await run(
     process.execPath,
     ['-e', `await import('${join(program, '../../dist/up/up.js')}')`],

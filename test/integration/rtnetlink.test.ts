@@ -101,11 +101,11 @@ test('a list that changes while it is read is read again', needsRoot, async () =
   assert.equal(listed.filter(({ id }) => id <= stable).length, stable);
 });
 
-test('a watcher that is too slow is told that it missed something', needsRoot, async () => {
+test('a watcher that is too slow learns that it missed something', needsRoot, async () => {
   using netns = Netns.anonymous();
   await using rtnetlink = connectRoute({ netns });
   await rtnetlink.links.change('lo', { up: true });
-  const late = deadline('the watcher has heard everything');
+  const late = deadline('the watcher has received everything');
   const events = rtnetlink.watch(['route'], late);
   const route = (number: number) => ({
     destination: Prefix.parse(`10.${number >> 8}.${number & 255}.0/24`),

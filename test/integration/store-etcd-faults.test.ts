@@ -1,6 +1,6 @@
 /**
  * The etcd client on a bad day: servers that crash, freeze and forget, and networks that lie. After each fault
- * the observer must know exactly what the store holds, without an event lost or told twice.
+ * the observer must know exactly what the store holds, without an event lost or received twice.
  */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -28,7 +28,7 @@ const open = (...endpoints: string[]) => new EtcdStore({ endpoints, timing: QUIC
 const openImpatient = (...endpoints: string[]) => new EtcdStore({ endpoints, timing: IMPATIENT });
 const through = (proxy: TcpProxy) => `http://127.0.0.1:${proxy.port}`;
 
-/** The next update must be of this type; an interruption may be told for several reasons, one after the other. */
+/** The next update must be of this type; an interruption may be reported for several reasons, one after the other. */
 async function expect<T extends StoreUpdate['type']>(
   observer: StoreObserver,
   type: T,
@@ -91,32 +91,36 @@ describe('the etcd client on a bad day', () => {
     await store.put('/after', text('1'));
   });
 
-  test('connections are reset again and again: every revision is told once, in order', options, async () => {
-    await using etcd = await Etcd.start();
-    await using proxy = await TcpProxy.start(etcd.port);
-    await using store = open(through(proxy));
-    await using writer = open(etcd.url);
-    const prefix = freshPrefix();
-    await using observer = await watching(store, writer, prefix);
-    const written: bigint[] = [];
-    const writing = (async () => {
-      for (let index = 0; index < 400; index++) {
-        written.push(await writer.put(`${prefix}/${index % 7}`, text(String(index))));
-        if (index % 80 === 40) proxy.reset();
+  test(
+    'connections are reset again and again: every revision is received once, in order',
+    options,
+    async () => {
+      await using etcd = await Etcd.start();
+      await using proxy = await TcpProxy.start(etcd.port);
+      await using store = open(through(proxy));
+      await using writer = open(etcd.url);
+      const prefix = freshPrefix();
+      await using observer = await watching(store, writer, prefix);
+      const written: bigint[] = [];
+      const writing = (async () => {
+        for (let index = 0; index < 400; index++) {
+          written.push(await writer.put(`${prefix}/${index % 7}`, text(String(index))));
+          if (index % 80 === 40) proxy.reset();
+        }
+      })();
+      const received: bigint[] = [];
+      let interruptions = 0;
+      while (received.length < 400) {
+        const update = await observer.next();
+        assert.ok(update !== undefined && update.type !== 'snapshot');
+        if (update.type === 'events') received.push(update.revision);
+        if (update.type === 'interrupted') interruptions++;
       }
-    })();
-    const told: bigint[] = [];
-    let interruptions = 0;
-    while (told.length < 400) {
-      const update = await observer.next();
-      assert.ok(update !== undefined && update.type !== 'snapshot');
-      if (update.type === 'events') told.push(update.revision);
-      if (update.type === 'interrupted') interruptions++;
-    }
-    await writing;
-    assert.deepEqual(told, written);
-    assert.ok(interruptions > 0, 'a reset was noticed');
-  });
+      await writing;
+      assert.deepEqual(received, written);
+      assert.ok(interruptions > 0, 'a reset was noticed');
+    },
+  );
 
   test('history is compacted while we are cut off: a snapshot replaces what we knew', options, async () => {
     await using etcd = await Etcd.start();
@@ -236,14 +240,14 @@ describe('the etcd client on a bad day', () => {
     await expect(observer, 'resumed');
     // What became of the write without an answer is open; the observer and the store must agree on it.
     const revision = await store.put(`${prefix}/last`, text('1'));
-    const told: string[] = [];
+    const received: string[] = [];
     for (let seen = 0n; seen < revision; ) {
       const update = await observer.events();
-      told.push(...update.events.map(event => (event.type === 'put' ? event.kv.key : '')));
+      received.push(...update.events.map(event => (event.type === 'put' ? event.kv.key : '')));
       seen = update.revision;
     }
     const { kv: lost } = await store.get(`${prefix}/lost`);
-    assert.deepEqual(told, [...(lost ? [`${prefix}/lost`] : []), `${prefix}/last`]);
+    assert.deepEqual(received, [...(lost ? [`${prefix}/lost`] : []), `${prefix}/last`]);
   });
 
   for (const direction of ['to-server', 'to-client'] as const) {

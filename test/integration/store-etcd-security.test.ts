@@ -70,7 +70,7 @@ describe('certificates', options, () => {
     }
   });
 
-  test('an observer hears of the refused certificate, and goes on when the file is replaced', async () => {
+  test('an observer learns of the refused certificate, and continues when the file is replaced', async () => {
     const caFile = join(directory, 'replaced.pem');
     await copyFile(stranger.caFile, caFile);
     await using store = open(plain, { caFile });
@@ -128,7 +128,7 @@ describe('certificates', options, () => {
     await assert.rejects(https.get('/tls'), { name: 'StoreError' });
   });
 
-  test('unusable files are told at once, all of them', () => {
+  test('unusable files are reported at once, all of them', () => {
     const tls = { caFile: '/nonexistent/ca.pem', certFile: join(directory, 'ca-key.pem') };
     assert.throws(
       () => new EtcdStore({ endpoints: ['ftp://x'], tls, user: { name: '', password: 'x' } }),
@@ -222,7 +222,7 @@ describe('users', options, () => {
     await other.put('/a', text('2'));
     let update = await observer.next();
     assert.equal(update?.type, 'interrupted');
-    // Told again whenever the reason is another: no contact, then the old token.
+    // Reported again whenever the reason changes: no contact, then the old token.
     while (update?.type === 'interrupted') update = await observer.next();
     assert.equal(update?.type, 'resumed');
     assert.deepEqual(describeEvents((await observer.events()).events), ['put /a 2']);

@@ -59,7 +59,7 @@ class Host implements AsyncDisposable {
       self: attributes,
       onEvent: event => {
         this.peerEvents.push(event);
-        this.#tell();
+        this.#report();
       },
     });
     this.config = new ConfigWatch(this.registry);
@@ -107,11 +107,11 @@ class Host implements AsyncDisposable {
       for (const { key, attributes } of changed)
         this.#peers.set(key, JSON.stringify(attributes.backendData?.ipv4));
       for (const key of removed) this.#peers.delete(key);
-      this.#tell();
+      this.#report();
     }
   }
 
-  #tell(): void {
+  #report(): void {
     this.#changed.resolve();
     this.#changed = Promise.withResolvers();
   }
@@ -304,7 +304,7 @@ describe('the registry on etcd', () => {
   });
 
   test(
-    'an outage with a compaction in it: exactly what changed is told, and the lease is kept',
+    'an outage with a compaction in it: exactly what changed is reported, and the lease is kept',
     options,
     async () => {
       await using etcd = await Etcd.start();

@@ -13,7 +13,7 @@ import { Session } from './session.ts';
 
 const RUNS = Number(process.env['TULLE_ORACLE_RUNS'] ?? 100);
 const EVERYTHING = { key: Uint8Array.of(0), rangeEnd: Uint8Array.of(0) };
-/** etcd looks after watches of the past every 100 ms, and does not tell when it has. */
+/** etcd serves watches of the past every 100 ms, and does not report when it has. */
 const REPLAY_MS = 400;
 const PATIENCE_MS = 5_000;
 
@@ -38,9 +38,9 @@ test('answers and watch events are those of etcd', { ...needsEtcd, timeout: 3_60
         for (const command of sequence) await both(command);
         await Promise.all([ours.settle(), theirs.settle()]);
         for (const deadline = Date.now() + PATIENCE_MS; Date.now() < deadline; await sleep(10)) {
-          if (JSON.stringify(ours.told) === JSON.stringify(theirs.told)) break;
+          if (JSON.stringify(ours.received) === JSON.stringify(theirs.received)) break;
         }
-        assert.deepEqual(ours.told, theirs.told, 'what the watches were told');
+        assert.deepEqual(ours.received, theirs.received, 'what the watches received');
         sequences++;
       } finally {
         ours.close();

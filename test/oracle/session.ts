@@ -31,8 +31,8 @@ export function plain(given: unknown): unknown {
 export class Session {
   readonly #member: Member;
   readonly #watch: ClientDuplexStream<MessageInitShape<typeof WatchRequestSchema>, WatchResponse>;
-  /** What each watch has been told, by id; the answers to requests under `answers`. */
-  readonly #told = new Map<string, unknown[]>();
+  /** What each watch has received, by id; the answers to requests under `answers`. */
+  readonly #received = new Map<string, unknown[]>();
   #waiting: (() => void) | undefined;
   /** Answers to create and cancel requests. */
   #answers = 0;
@@ -52,12 +52,12 @@ export class Session {
     this.#watch.cancel();
   }
 
-  /** Everything the watches were told so far, in order per watch. */
-  get told(): Record<string, unknown[]> {
-    return Object.fromEntries([...this.#told].sort(([a], [b]) => (a < b ? -1 : 1)));
+  /** Everything that the watches have received so far, in order per watch. */
+  get received(): Record<string, unknown[]> {
+    return Object.fromEntries([...this.#received].sort(([a], [b]) => (a < b ? -1 : 1)));
   }
 
-  /** Runs a command. @returns its answer or its refusal; for watch commands nothing, their answers are in `told`. */
+  /** Runs a command. @returns its answer or its refusal; for watch commands nothing, their answers are in `received`. */
   run(command: Command): Promise<unknown> {
     switch (command.do) {
       case 'put':
@@ -110,7 +110,7 @@ export class Session {
     }
   }
 
-  /** Waits until the stream has told of everything that has happened: a watch of its own sees a mark. */
+  /** Waits until the stream has delivered every event so far: a watch of its own sees a mark. */
   async settle(): Promise<void> {
     const mark = Buffer.from('\x7fmark');
     const wanted = ++this.#sentinels;
@@ -120,7 +120,7 @@ export class Session {
       });
     }
     await this.call(KV.method.put, { key: mark, value: Buffer.from(String(wanted)) });
-    await this.#until(() => (this.#told.get(`watch ${MARK_WATCH}`)?.length ?? 0) >= wanted);
+    await this.#until(() => (this.#received.get(`watch ${MARK_WATCH}`)?.length ?? 0) >= wanted);
   }
 
   #see(answer: MessageShape<DescMessage>): void {
@@ -191,16 +191,16 @@ export class Session {
     else if (canceled) this.#active.delete(watchId);
     if (created || (canceled && compactRevision === 0n)) this.#answers++;
     const answer = { revision: response.header?.revision, watchId, created, canceled, cancelReason };
-    if (compactRevision !== 0n) this.#tell(`watch ${watchId}`, { ...answer, compactRevision });
-    else if (created || canceled) this.#tell('answers', answer);
+    if (compactRevision !== 0n) this.#record(`watch ${watchId}`, { ...answer, compactRevision });
+    else if (created || canceled) this.#record('answers', answer);
     // How events are grouped into responses is the server's business; their order is not.
-    for (const event of events) this.#tell(`watch ${watchId}`, event);
+    for (const event of events) this.#record(`watch ${watchId}`, event);
     this.#waiting?.();
   }
 
-  #tell(to: string, what: unknown): void {
-    const list = this.#told.get(to);
-    if (list === undefined) this.#told.set(to, [plain(what)]);
+  #record(to: string, what: unknown): void {
+    const list = this.#received.get(to);
+    if (list === undefined) this.#received.set(to, [plain(what)]);
     else list.push(plain(what));
   }
 }

@@ -1,4 +1,4 @@
-/** Lease holders on a store in memory, for tests: what each told and asked is written down. */
+/** Lease holders on a store in memory, for tests: their events and questions are recorded. */
 import assert from 'node:assert/strict';
 import type { HolderEvent } from '../../src/subnet/holder/holder-state.ts';
 import { type HolderOptions, LeaseHolder } from '../../src/subnet/holder/lease-holder.ts';

@@ -41,7 +41,7 @@ describe('decodeFrame', () => {
     ]);
   });
 
-  test('takes another port for VXLAN when told so, and not otherwise', () => {
+  test('takes another port for VXLAN only when it is given', () => {
     const moved = VXLAN_ECHO.slice();
     moved.set([0x30, 0x39], 36);
     assert.deepEqual(words(moved).at(-1), '106 bytes');

@@ -4,7 +4,7 @@
  *     header   magic u32 | version u16 u16 | reserved u32 u32 | snaplen u32 | link type u32
  *     packet   seconds u32 | fraction u32 | captured length u32 | original length u32 | bytes
  *
- * The magic tells the byte order of the writer and the unit of the fraction.
+ * The magic number gives the byte order of the writer and the unit of the fraction.
  */
 import { CodecError } from '../../src/base/errors.ts';
 

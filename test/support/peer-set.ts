@@ -1,4 +1,4 @@
-/** Peer sets for tests: what each is told, and what it tells. */
+/** Peer sets for tests: what goes in, and what comes out. */
 import { isObject } from '../../src/base/fields.ts';
 import { Ip } from '../../src/base/ip.ts';
 import { Mac } from '../../src/base/mac.ts';
@@ -34,7 +34,7 @@ export function read(
   });
 }
 
-/** As a backend would tell them. */
+/** As a backend would report them. */
 const vtepMacsOf: VtepMacsOf = ({ attributes: { backendData = {} } }) =>
   valuesOf(
     mapFamilies(backendData, (data, family) =>
@@ -47,7 +47,7 @@ const vtepMacsOf: VtepMacsOf = ({ attributes: { backendData = {} } }) =>
 /** Of a lease that is nowhere in the tests. */
 export const OWN_KEY = '10.5.254.0-24';
 
-/** A set, with what it was told since the last look. */
+/** A set, with what it reported since the last look. */
 export function setUp(config = IPV4, own: Pick<Self, 'ownKey'> = { ownKey: OWN_KEY }) {
   const events: PeerEvent[] = [];
   const context = { config, self: SELF, ...own };

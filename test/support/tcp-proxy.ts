@@ -159,7 +159,7 @@ function listenAt(server: Server, place: number | string | PortElsewhere): void 
   else place.netns.run(() => void server.listen(place.port));
 }
 
-/** Ends a connection without ceremony; only TCP can tell the other side so. */
+/** Resets a connection, which only TCP can do. */
 function reset(socket: Socket): void {
   if (socket.remoteFamily === undefined) socket.destroy();
   else socket.resetAndDestroy();

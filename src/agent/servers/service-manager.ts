@@ -4,7 +4,7 @@ import type { Clock } from '../../base/clock.ts';
 import type { ServiceManager } from '../../sys/notify.ts';
 import type { Health } from '../health/health.ts';
 
-/** Tells what `health` says until `signal` aborts. */
+/** Reports the state of `health` until `signal` aborts. */
 export async function informServiceManager(
   manager: ServiceManager,
   health: Health,

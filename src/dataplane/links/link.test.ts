@@ -51,7 +51,7 @@ function link(info: Partial<VxlanInfo> = {}, changes: Partial<Link> = {}): Link 
   };
 }
 
-/** What a vxlan device is told when anything of it that can be changed is wrong. */
+/** What a vxlan device is set to when anything of it that can be changed is wrong. */
 const REPAIRED = { kind: 'vxlan' as const, learning: false, link: 2, local: LOCAL, ttl: 0, df: 0 };
 
 describe('compareLink', () => {

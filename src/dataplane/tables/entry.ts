@@ -90,6 +90,6 @@ export interface TableEnvironment {
   readonly clock: Clock;
   readonly random: () => number;
   readonly onRepair: (repair: Repair) => void;
-  /** Only a dump can tell what is in the kernel. */
+  /** Only a dump shows what is in the kernel. */
   readonly onStale: (reason: string) => void;
 }

@@ -1,4 +1,4 @@
-/** What an Authorizer hears of: it must know what is there whatever happened to the writes before. */
+/** What an Authorizer is notified of: it must know what the store has, whether the writes before succeeded or failed. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -78,7 +78,7 @@ const DENIED = { code: 'PERMISSION_DENIED', message: /^etcdserver: permission de
 const OWN = { key: bytes('a'), value: bytes('anna') };
 
 describe('a restricted caller', () => {
-  test('writes what the rule allows, and hears why not', () => {
+  test('may write what the rule allows, and gets the reason otherwise', () => {
     access.put(anna, put(OWN));
     access.put(anna, put({ key: bytes('new'), value: bytes('anna') }));
     assert.throws(() => access.put(anna, put({ key: bytes('a'), value: bytes('bert') })), {

@@ -101,7 +101,7 @@ export function streaming(call: Call): void {
   if (!runOrFail(answer, () => (incoming = begin(caller, out)))) over.abort();
 }
 
-/** What a call hears of its client. `message` and `end` may throw, which is then the answer. */
+/** What a call receives from its client. `message` and `end` may throw, which is then the answer. */
 interface Receiver {
   message(bytes: Uint8Array): void;
   /** There are no more messages. */

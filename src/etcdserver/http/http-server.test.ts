@@ -98,7 +98,7 @@ test('whatever is asked for, the store answers and lives on', async t => {
   );
 });
 
-test('a defect of ours ends the connection it happens on, and is told', async t => {
+test('a defect of ours ends the connection it happens on, and is reported', async t => {
   const { port, log } = await serve(t, [], {
     get problems(): never {
       throw new TypeError('a defect');
@@ -122,7 +122,7 @@ const STATUSES = [
 ] as const satisfies readonly (readonly [GrpcStatus, number])[];
 
 for (const [code, status] of STATUSES) {
-  test(`the gateway tells ${code} as HTTP's ${status}`, async t => {
+  test(`the gateway translates ${code} to HTTP's ${status}`, async t => {
     const refusing = serviceOf(KV, {
       put: () => {
         throw new RpcError(code, 'in so many words');

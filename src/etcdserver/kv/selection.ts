@@ -27,7 +27,7 @@ export function select(
   read: (query: RangeQuery) => RangeResult,
   size?: AnswerSize,
 ): Selection {
-  // Filters and orders need every key; without them one key more than the limit tells whether there are more.
+  // Filters and orders need every key; without them one key more than the limit shows whether there are more.
   const needsAll =
     request.sortOrder !== SortOrder.NONE ||
     request.minModRevision !== 0n ||

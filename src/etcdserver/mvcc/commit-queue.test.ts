@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { CommitQueue, PartialWriteError, type Transactional } from './commit-queue.ts';
 
-/** A disk that is told when to finish, and writes down what it is asked. */
+/** A disk whose writes end when the test says so, and which records them. */
 class FakeStore implements Transactional {
   readonly calls: string[] = [];
   readonly flushes: PromiseWithResolvers<void>[] = [];

@@ -1,7 +1,7 @@
 /**
  * What was acknowledged, in a small file beside the database: the newest revision, and the end of the write-ahead
  * log that holds it. A log that lost its end, and a database that was emptied, look like ones that were never
- * written; this file is how a start tells the difference.
+ * written; this file shows a start the difference.
  *
  * It is written after each fsync of the log and before the answers, so it never promises more than the disk has. It
  * is brought to the disk itself once a second: after a killed process it is exact, and after a power cut at most a

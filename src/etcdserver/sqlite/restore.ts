@@ -13,7 +13,7 @@ import { Tables } from './tables.ts';
 
 /** Bytes of the SHA-256 behind the database in a snapshot that came over the wire. */
 const HASH_BYTES = 32;
-/** A database is a multiple of this, so the remainder tells whether there is a hash; etcd's own rule. */
+/** A database is a multiple of this, so the remainder shows whether there is a hash; etcd's own rule. */
 const SECTOR = 512;
 
 const OTHER_SNAPSHOT = 'take another snapshot, or use an older one';

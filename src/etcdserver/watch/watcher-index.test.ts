@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { contains, rangeOf } from '../kv/range.ts';
 import { WatcherIndex } from './watcher-index.ts';
 
-/** Few and short, with the bytes that ranges are told apart by: many of them meet. */
+/** Few and short, with the bytes that bound ranges, so that many of them coincide. */
 const key = fc.string({ unit: fc.constantFrom('a', 'b', '\0', ' '), minLength: 1, maxLength: 3 });
 const bytes = (text: string) => Uint8Array.from(Buffer.from(text));
 

@@ -145,7 +145,7 @@ const OWN_CHAINS: ReadonlySet<string> = new Set(
   [MASQUERADE_HOOK, FORWARD_HOOK, SOURCE_HOOK, TUNNEL_HOOK].map(({ chain }) => chain),
 );
 
-/** Tells of a rule whether a packet of the hook's kinds gets no further, or gets another source. */
+/** Whether a rule stops a packet of the hook's kinds, or changes its source. */
 export function stopperOf(saved: SavedTables, hook: Hook, wanted: RuleSet): (rule: string) => boolean {
   const table = saved.get(hook.table) ?? new Map();
   // What is in our own chains is repaired, not avoided.

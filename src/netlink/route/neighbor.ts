@@ -1,5 +1,5 @@
 /**
- * Neighbors and FDB entries share messages (RTM_*NEIGH), struct ndmsg and attributes; the family tells them apart:
+ * Neighbors and FDB entries share messages (RTM_*NEIGH), struct ndmsg and attributes; the family distinguishes them:
  * AF_INET and AF_INET6 map an IP address to a link-layer address, AF_BRIDGE maps a link-layer address to where its
  * frames go. include/uapi/linux/neighbour.h:
  *

@@ -133,7 +133,7 @@ test('routes', () => {
   );
 });
 
-test('a route needs something that tells its family', () => {
+test('a route needs something that decides its family', () => {
   assert.throws(() => written(writer => writeRoute(writer, { oif: 1 })), RangeError);
 });
 

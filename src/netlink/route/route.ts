@@ -197,7 +197,7 @@ export function encodeRouteLookup(destination: Ip): Uint8Array {
   );
 }
 
-/** @throws RangeError when nothing tells the family. */
+/** @throws RangeError when nothing decides the family. */
 function routeFamily({ family, destination, gateway, preferredSource }: RouteFields): Family {
   const known = family ?? destination?.family ?? gateway?.family ?? preferredSource?.family;
   if (known === undefined) throw new RangeError('a default route needs a family or a gateway');

@@ -46,7 +46,7 @@ export type KernelEvent =
   | { readonly type: 'netconf'; readonly gone: boolean; readonly netconf: Netconf }
   /** The socket's buffer overflowed (ENOBUFS): events were lost, only a full comparison helps. */
   | { readonly type: 'overrun' }
-  /** Everything announced so far has been told. Comes after events, and before the next wait. */
+  /** Everything announced so far has been delivered. Comes after events, and before the next wait. */
   | { readonly type: 'idle' };
 
 export type EventGroup = 'link' | 'address' | 'route' | 'nexthop' | 'neighbor' | 'rule' | 'netconf';

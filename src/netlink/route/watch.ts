@@ -1,6 +1,6 @@
 /**
  * Announcements of the kernel. The socket is read only when the consumer asks for more, so a slow consumer fills the
- * kernel's bounded buffer, not our memory; what is lost then is told as an `overrun` event.
+ * kernel's bounded buffer, not our memory; what is lost then is reported as an `overrun` event.
  */
 import { setImmediate } from 'node:timers/promises';
 import { isCode } from '../../base/errors.ts';

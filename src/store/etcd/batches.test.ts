@@ -33,10 +33,14 @@ test('one update per revision, however a response groups them', () => {
   assert.equal(batches.next, 9n);
 });
 
-test('a revision in fragments is told when it is complete', () => {
+test('a revision in fragments is delivered when it is complete', () => {
   const batches = new Batches(1n);
   assert.deepEqual(sizes(take(batches, { fragment: true, events: [event(1n), event(2n, 'a')] })), [[1n, 1]]);
-  assert.equal(batches.next, 2n, 'half a revision is not told, and asked for again after a reconnect');
+  assert.equal(
+    batches.next,
+    2n,
+    'half a revision is not delivered, and is requested again after a reconnect',
+  );
   assert.deepEqual(sizes(take(batches, { fragment: true, events: [event(2n, 'b')] })), []);
   assert.deepEqual(sizes(take(batches, { events: [event(2n, 'c'), event(3n)] })), [
     [2n, 3],
@@ -44,7 +48,7 @@ test('a revision in fragments is told when it is complete', () => {
   ]);
 });
 
-test('what was told before is not told again', () => {
+test('what was delivered before is not delivered again', () => {
   assert.deepEqual(sizes(take(new Batches(5n), { events: [event(3n), event(4n), event(5n)] })), [[5n, 1]]);
 });
 
@@ -87,9 +91,9 @@ test('any cut into responses and fragments gives the same updates', () => {
         responses.push({ events: events.slice(start, end), fragment });
         start = end;
       }
-      const told = sizes(take(new Batches(1n), ...responses));
+      const sent = sizes(take(new Batches(1n), ...responses));
       assert.deepEqual(
-        told,
+        sent,
         counts.map((count, index) => [BigInt(index + 1), count]),
       );
     }),

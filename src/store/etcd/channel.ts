@@ -14,7 +14,7 @@ export interface Timing {
   readonly connect: number;
   /** After so long without an answer the next endpoint is tried beside it. RFC 8305, 5. */
   readonly stagger: number;
-  /** How long a call may take. Longer than etcd's own limit of 7 s, so that its reason is heard. */
+  /** How long a call may take. Longer than etcd's own limit of 7 s, so that its reason arrives. */
   readonly call: number;
   /** A connection in use is pinged this often. etcd hangs up on clients that ping more than every 5 s. */
   readonly ping: number;

@@ -116,7 +116,7 @@ describe('connecting to any endpoint', { timeout: 60_000 }, () => {
     assert.deepEqual(asked, [first.url]);
   });
 
-  test('tells the failure of each in their order when none answers', async t => {
+  test('reports the failure of each in their order when none answers', async t => {
     const urls = [`http://127.0.0.1:${await refusing()}`, 'unix:///nowhere', 'http://store.invalid:2379'];
     await assert.rejects(connectAny(options(t, parseEndpoints(urls))), (error: AggregateError) => {
       const messages = error.errors.map(({ message }: Error) => message);
@@ -124,7 +124,7 @@ describe('connecting to any endpoint', { timeout: 60_000 }, () => {
     });
   });
 
-  test('ends when it is told to', async t => {
+  test('ends when it is aborted', async t => {
     const stop = new AbortController();
     const endpoints = parseEndpoints([`http://127.0.0.1:${await silent(t)}`]);
     const connecting = connectAny({ ...options(t, endpoints), signal: stop.signal });

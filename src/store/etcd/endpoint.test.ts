@@ -37,7 +37,7 @@ test('drops duplicates and keeps the order', () => {
   assert.deepEqual(urls, ['http://b:2379', 'http://a:2379']);
 });
 
-test('tells every problem at once', () => {
+test('reports every problem at once', () => {
   const texts = [
     '',
     'ftp://host',

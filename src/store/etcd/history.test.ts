@@ -27,18 +27,18 @@ test('an answer that was under way while others came is judged by what was known
   assert.ok(follows(mark, header(6n)));
 });
 
-test('what was seen never becomes less, until the store is another one, which everybody is told', () => {
+test('the newest revision seen never decreases, unless the store is replaced, which every listener is notified of', () => {
   const history = new History();
-  let told = 0;
+  let replaced = 0;
   {
-    using _listening = history.onReplaced(() => told++);
+    using _listening = history.onReplaced(() => replaced++);
     history.note(header(5n, { term: 4n }));
     history.note(header(3n));
     history.reached(2n);
     assert.deepEqual(history.mark, { generation: 0, seen: header(5n, { term: 4n }) });
     history.beginAnew(header(1n));
-    assert.deepEqual([history.mark, told], [{ generation: 1, seen: header(1n) }, 1]);
+    assert.deepEqual([history.mark, replaced], [{ generation: 1, seen: header(1n) }, 1]);
   }
   history.beginAnew(header(1n));
-  assert.equal(told, 1);
+  assert.equal(replaced, 1);
 });

@@ -1,4 +1,4 @@
-/** Nothing that a server sends may crash the client, hang it, or make an observer hear nonsense. */
+/** Nothing that a server sends may crash the client, hang it, or give an observer wrong updates. */
 import assert from 'node:assert/strict';
 import { createServer as createHttp2Server, type ServerHttp2Stream } from 'node:http2';
 import { createServer, type Server as NetServer } from 'node:net';
@@ -59,7 +59,7 @@ async function useAll(store: Store): Promise<void> {
   }
 }
 
-/** Follows until the server has been asked often enough; what is told must keep to the contract. */
+/** Follows until the server has been asked often enough; its updates must keep to the contract. */
 async function follow(store: Store, enough: AbortSignal): Promise<void> {
   let interruption: string | undefined;
   let last: bigint | undefined;
@@ -75,7 +75,11 @@ async function follow(store: Store, enough: AbortSignal): Promise<void> {
         break;
       case 'interrupted':
         assert.ok(update.error instanceof StoreError);
-        assert.notEqual(update.error.message, interruption, 'only news are told');
+        assert.notEqual(
+          update.error.message,
+          interruption,
+          'an interruption is reported again only for another reason',
+        );
         interruption = update.error.message;
         break;
       case 'resumed':

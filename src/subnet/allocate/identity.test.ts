@@ -199,7 +199,7 @@ describe('C1: a clone with the disk of another host', () => {
     });
   }
 
-  test('does not ask its twin again when it is told once more what it wants', async () => {
+  test('does not ask its duplicate again when it gets the same request once more', async () => {
     const world = new World();
     await startWithLease(world, 3, { attributes: host(3) });
     const { holder } = await startHolder(world, 3, { attributes: clone });

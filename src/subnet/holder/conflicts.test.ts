@@ -104,7 +104,7 @@ describe('somebody else writes to our key', () => {
     ['an expiring lease', undefined],
     ['a reservation', '10.5.200.0-24'],
   ] as const) {
-    test(`C1: two hosts that nothing tells apart write to ${name} ever more slowly, and report it`, async () => {
+    test(`C1: two hosts that nothing distinguishes write to ${name} ever more slowly, and report it`, async () => {
       const world = new World();
       if (reservation !== undefined) await world.put(reservation, { publicIp: {}, hostId: 'host-3' });
       const one = await startWithLease(world, 3);

@@ -365,7 +365,7 @@ test("a lease of somebody else with this host's address is known as such", () =>
   assert.deepEqual([...set.leasesAtOwnAddress()], []);
 });
 
-test('C1: a lease of another machine under our id is no lease of ours, and is told', () => {
+test('C1: a lease of another machine under our id is no lease of ours, and is reported', () => {
   const self = { ...SELF, machine: 'this one' };
   const { set, put, reported } = setUp();
   set.judge({ config: IPV4, self, ownKey: OWN_KEY });

@@ -156,7 +156,7 @@ interface FakePeerChanges {
   readonly revision?: bigint;
 }
 
-/** Peer n, from 1 to 9: subnet 10.3.n.0/24, VTEP MAC 02::1:0n at 192.168.65.10n, unless told. */
+/** Peer n, from 1 to 9: subnet 10.3.n.0/24, VTEP MAC 02::1:0n at 192.168.65.10n, unless given. */
 export function fakePeer(n: number, changes: FakePeerChanges = {}): DesiredPeer {
   const paths = [fakePath(n, Prefix.parse(`10.3.${n}.0/24`), changes)];
   return { key: `10.3.${n}.0-24`, revision: changes.revision ?? 1n, paths };

@@ -193,7 +193,7 @@ export const connectionCases: readonly NetlinkCase[] = [
     },
   },
   {
-    name: 'a watch ends when it is told to, also when nobody listens yet',
+    name: 'a watch ends when it is aborted, also when nothing reads it yet',
     async run({ rtnetlink: rt }) {
       const stop = new AbortController();
       const seen: string[] = [];

@@ -87,7 +87,7 @@ export const linkCases: readonly NetlinkCase[] = [
     },
   },
   {
-    name: 'a link changes in what it is told, and keeps the rest',
+    name: 'a link changes in what the request names, and keeps the rest',
     async run({ rtnetlink: { links } }) {
       await links.add({ name: 'br0', info: { kind: 'bridge' } });
       const master = await indexOf(links, 'br0');

@@ -54,7 +54,7 @@ export async function indexOf(links: Rtnetlink['links'], name: string): Promise<
   return link.index;
 }
 
-/** Every announcement that `cause` leads to, in one word each, once the kernel has told them all. */
+/** Every announcement that `cause` leads to, in one word each, once the kernel has sent them all. */
 export async function announced(
   rtnetlink: Rtnetlink,
   groups: readonly EventGroup[],

@@ -33,7 +33,7 @@ describe('the contract of every kernel', () => {
 
 const route = (destination: string) => ({ destination: Prefix.parse(destination), oif: 1 });
 
-test('a fault hits the requests it matches, as often as it was told', async () => {
+test('a fault hits the requests it matches, as often as it should', async () => {
   const { kernel, rtnetlink } = await setUp();
   const isSecond = (text: string) => text === '10.2.0.0/16';
   kernel.refuse(
@@ -63,7 +63,7 @@ test('a list that changed while it was read is read again, but not for ever', as
   assert.equal((await rtnetlink.routes.list({ family: 'ipv4' })).length, 1);
 });
 
-test('a watcher that was too slow is told that it missed something', async () => {
+test('a watcher that was too slow learns that it missed something', async () => {
   const { kernel, rtnetlink } = await setUp();
   const stop = new AbortController();
   const events = rtnetlink.watch(['route'], stop.signal);

@@ -1,7 +1,7 @@
 /**
  * A kernel in memory, for tests of everything above netlink. It speaks bytes at the transport seam, so the real
  * connection, codecs and watcher run on top of it. Links, addresses, routes, next hops, neighbors, FDB entries and
- * rules behave and refuse as Linux does, as far as the conformance suite can tell, which runs against both.
+ * rules behave and refuse as Linux does, as far as the conformance suite shows, which runs against both.
  *
  *     const kernel = new FakeKernel();
  *     kernel.plugIn({ name: 'eth0', up: true });
@@ -247,7 +247,7 @@ function remove(state: FakeState, wanted: Announcement): void {
   }
 }
 
-/** The multicast groups that hear of it: of two groups, the first is IPv4's. */
+/** The multicast groups that get it: of two groups, the first is IPv4's. */
 function groupsOf(event: Announcement): readonly number[] {
   const groups = GROUPS[event.type === 'fdb' ? 'neighbor' : event.type];
   if (groups.length < 2) return groups;

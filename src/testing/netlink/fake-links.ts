@@ -18,7 +18,7 @@ const ETHERNET_FLAGS = 0x1002;
 /** What a link has that is up: its carrier is always there. */
 const UP_FLAGS = IFF_UP | IFF_RUNNING | IFF_LOWER_UP;
 
-/** What the kernel fills in for a vxlan link that was not told otherwise. */
+/** The kernel's defaults for a vxlan link. */
 const VXLAN_DEFAULTS: Omit<VxlanInfo, 'kind'> = {
   ttl: 0,
   tos: 0,

@@ -1,4 +1,4 @@
-/** The fake kernel's side of the messages: its objects as it tells them, link requests as it reads them. */
+/** The fake kernel's side of the messages: its objects as it sends them, link requests as it reads them. */
 import { Writer, written } from '../../base/bytes.ts';
 import { defined } from '../../base/defined.ts';
 import { attributes, one } from '../../netlink/attribute.ts';
@@ -34,7 +34,7 @@ import type { LinkRequest } from './fake-links.ts';
 import type { FakeRefusal } from './fake-refusal.ts';
 import type { Announcement } from './fake-state.ts';
 
-/** Types of the messages that tell of an object, and of its end. */
+/** Types of the messages for an object, and for its removal. */
 const TYPES = {
   link: [RTM_NEWLINK, RTM_DELLINK],
   address: [RTM_NEWADDR, RTM_DELADDR],
@@ -46,7 +46,7 @@ const TYPES = {
   netconf: [RTM_NEWNETCONF, RTM_DELNETCONF],
 } as const satisfies Record<Announcement['type'], readonly [present: number, gone: number]>;
 
-/** Type and payload of the message that tells an object, as an announcement or as part of a list. */
+/** Type and payload of the message for an object, as an announcement or as part of a list. */
 export function encodeAnnouncement(event: Announcement): Pick<Message, 'type' | 'payload'> {
   const [present, gone] = TYPES[event.type];
   return { type: event.gone ? gone : present, payload: written(writer => writeObject(writer, event)) };

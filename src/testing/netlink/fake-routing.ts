@@ -181,7 +181,7 @@ export function setNexthop(state: FakeState, asked: Nexthop, flags: number): voi
   );
 }
 
-/** The routes through a next hop go with it, and nobody is told about the IPv4 ones. */
+/** The routes through a next hop go with it, and the IPv4 ones are not announced. */
 export function deleteNexthop(state: FakeState, id: number): void {
   if (!state.nexthops.some(nexthop => nexthop.id === id)) throw new FakeRefusal('ENOENT');
   state.nexthops = without(

@@ -24,15 +24,15 @@ export function linkByIndex({ links }: FakeState, index: number): Link {
   return link;
 }
 
-/** The entries that stay, after telling about those that go. */
+/** The entries that stay; those that go are announced. */
 export function without<T>(
   entries: readonly T[],
   goes: (entry: T) => boolean,
-  tell: (entry: T) => void,
+  notify: (entry: T) => void,
 ): T[] {
   return entries.filter(entry => {
     if (!goes(entry)) return true;
-    tell(entry);
+    notify(entry);
     return false;
   });
 }

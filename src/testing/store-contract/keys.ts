@@ -35,7 +35,7 @@ export const keyCases: readonly StoreCase[] = [
     },
   },
   {
-    name: 'delete tells whether there was something; a key made again starts over',
+    name: 'delete reports whether there was a key; a key that is created again starts over',
     async run({ store }) {
       const key = `${freshPrefix()}/a`;
       const created = await store.put(key, text('1'));
@@ -149,7 +149,7 @@ export const keyCases: readonly StoreCase[] = [
     },
   },
   {
-    name: 'status tells the state of the store',
+    name: 'status reports the state of the store',
     async run({ store }) {
       const revision = await store.put(`${freshPrefix()}/a`, text('1'));
       const status = await store.status();

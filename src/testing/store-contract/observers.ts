@@ -5,7 +5,7 @@ import { describeEvents, freshPrefix, keysOf, StoreObserver, text } from './tool
 
 export const observerCases: readonly StoreCase[] = [
   {
-    name: 'an observer is told what is there, then what changes, one revision at a time',
+    name: 'an observer gets what is there, then what changes, one revision at a time',
     async run({ store }) {
       const prefix = freshPrefix();
       await store.put(`${prefix}/b`, text('1'));
@@ -40,7 +40,7 @@ export const observerCases: readonly StoreCase[] = [
     },
   },
   {
-    name: 'a prefix needs no slash, and what is outside it is not told',
+    name: 'a prefix needs no slash, and what is outside it is not reported',
     async run({ store }) {
       const prefix = freshPrefix();
       await using observer = new StoreObserver(store, `${prefix}/subnets`);

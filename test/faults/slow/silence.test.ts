@@ -1,6 +1,6 @@
 /**
  * A store that stops answering while its connections stay open: it is frozen, or the network swallows one direction.
- * Nothing but unanswered pings tells, every 10 s with 5 s to answer; containers do not notice at all.
+ * Nothing but unanswered pings shows it, every 10 s with 5 s to answer; containers do not notice at all.
  *
  *     docker1 agent ---> TcpProxy --x        what it sends is swallowed, no error comes back
  *     docker2 agent <--x TcpProxy <--- store what it is sent is swallowed
@@ -52,14 +52,18 @@ describe('silence', { ...needsFaultLab, concurrency: true }, () => {
           const { lease } = await one.client.status();
           one.way.stall('to-client');
           await one.moveTo('192.168.65.33');
-          await two.until('it is told', ({ peers }) => peers.some(p => p.publicIp.ipv4 === '192.168.65.33'));
+          await two.until('it is reported', ({ peers }) =>
+            peers.some(p => p.publicIp.ipv4 === '192.168.65.33'),
+          );
           const { reason } = await one.untilWarned('LEASE_NOT_PUBLISHED');
           assert.match(reason, /Deadline exceeded|does not answer|Txn/i);
           one.way.resume();
           const events = await one.eventsUntil(last, all => all.some(e => e.type === 'lease-published'));
           await one.until('it knows that it was done', ({ warnings }) => warnings.length === 0);
           await one.moveTo('192.168.65.3');
-          await two.until('it is told', ({ peers }) => peers.some(p => p.publicIp.ipv4 === '192.168.65.3'));
+          await two.until('it is reported', ({ peers }) =>
+            peers.some(p => p.publicIp.ipv4 === '192.168.65.3'),
+          );
           assert.deepEqual(
             events.filter(({ type }) => /^lease-(lost|overwritten)$/.test(type)),
             [],
