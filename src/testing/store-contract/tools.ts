@@ -1,6 +1,7 @@
 /** What the cases of the contract share: names nobody else uses, text values, and an observer read step by step. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { untilAborted } from '../../base/abort.ts';
 import type { KeyValue, Store, StoreEvent, StoreUpdate } from '../../store/store.ts';
 
 /** A prefix of this case alone, without a trailing slash. */
@@ -19,6 +20,16 @@ export const describeEvents = (events: readonly StoreEvent[]): string[] =>
     event.type === 'put' ? `put ${event.kv.key} ${textOf(event.kv)}` : `delete ${event.key}`,
   );
 
+/** Milliseconds that an update may take, on a machine that is busy with other things. */
+const PATIENCE = 15_000;
+
+function deadline(): AbortSignal {
+  const late = new AbortController();
+  const reason = new Error(`no update of the observed keys within ${PATIENCE} ms`);
+  setTimeout(() => late.abort(reason), PATIENCE).unref();
+  return late.signal;
+}
+
 /** An observation that the case reads update by update. */
 export class StoreObserver implements AsyncDisposable {
   readonly #stop = new AbortController();
@@ -28,9 +39,9 @@ export class StoreObserver implements AsyncDisposable {
     this.#updates = store.observe(prefix, { ...options, signal: this.#stop.signal })[Symbol.asyncIterator]();
   }
 
-  /** The next update; undefined when the observation has ended. */
+  /** The next update; undefined when the observation has ended. @throws Error when none comes in time */
   async next(): Promise<StoreUpdate | undefined> {
-    const { done, value } = await this.#updates.next();
+    const { done, value } = await untilAborted(this.#updates.next(), deadline());
     return done === true ? undefined : value;
   }
 
