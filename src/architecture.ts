@@ -42,6 +42,10 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     may: ['base', 'sys', 'api'],
     why: 'how every command speaks to a person or a script',
   },
+  forwarder: {
+    may: ['base', 'sys', 'console'],
+    why: 'packets in user space: the only room on their path',
+  },
   etcdserver: {
     may: ['base', 'store', 'console'],
     why: "the embedded store: etcd's API on SQLite; does not know what is kept in it",
@@ -139,7 +143,18 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     why: 'measures the parts against what a user would pick instead',
   },
   testing: {
-    may: ['base', 'sys', 'netlink', 'store', 'subnet', 'dataplane', 'backend', 'network', 'agent'],
+    may: [
+      'base',
+      'sys',
+      'forwarder',
+      'netlink',
+      'store',
+      'subnet',
+      'dataplane',
+      'backend',
+      'network',
+      'agent',
+    ],
     why: 'fakes, harnesses and contracts for tests; not in the package',
   },
 };
@@ -158,13 +173,25 @@ export const CONFINED: Readonly<Record<string, { readonly to: readonly string[];
   'node:sqlite': { to: ['etcdserver'], why: 'the embedded store is the only database' },
   'node:http2': { to: ['etcdserver'], why: 'the embedded store is the only server of HTTP/2' },
   commander: {
-    to: ['agent', 'bench', 'cli', 'cluster', 'console', 'etcdserver', 'host', 'lab', 'trust', 'up'],
+    to: [
+      'agent',
+      'bench',
+      'cli',
+      'cluster',
+      'console',
+      'etcdserver',
+      'forwarder',
+      'host',
+      'lab',
+      'trust',
+      'up',
+    ],
     why: 'command lines are read at the edge',
   },
   pino: { to: ['console'], why: 'one form of log for every daemon; everything else is handed a Logger' },
   'prom-client': { to: ['agent', 'etcdserver'], why: 'the daemons expose metrics' },
   valibot: {
-    to: ['agent', 'api', 'firewall', 'lab', 'trust'],
+    to: ['agent', 'api', 'firewall', 'forwarder', 'lab', 'trust'],
     why: 'what comes from outside is checked where it comes in',
   },
 };

@@ -40,6 +40,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./cli/events-command.ts')).eventsCommand(),
   },
   {
+    name: 'forwarder',
+    group: 'This host:',
+    summary: 'move packets in user space; the agent starts it',
+    load: async () => (await import('./forwarder/command.ts')).forwarderCommand(),
+  },
+  {
     name: 'install',
     group: 'This host:',
     summary: 'run a daemon as a systemd service',

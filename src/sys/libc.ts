@@ -65,6 +65,8 @@ const raw = {
   recvfrom: c.func('intptr_t recvfrom(int, void *, size_t, int, void *, void *)') as Call<
     [number, Uint8Array, number, number, Uint8Array, Uint32Array]
   >,
+  ioctl: c.func('int ioctl(int, unsigned long, unsigned long)') as Call<[number, number, number]>,
+  ioctlBytes: c.func('int ioctl(int, unsigned long, void *)') as Call<[number, number, Uint8Array]>,
   close: c.func('int close(int)') as Call<[number]>,
   setns: c.func('int setns(int, int)') as Call<[number, number]>,
   unshare: c.func('int unshare(int)') as Call<[number]>,
@@ -171,6 +173,16 @@ export function recvfrom(fd: number, buffer: Uint8Array, address: Uint8Array): n
 
 export function close(fd: number): void {
   check('close', raw.close(fd));
+}
+
+/** A request whose argument is a number. @param name of the request, for the error. */
+export function ioctl(fd: number, request: number, value: number, name: string): void {
+  check(name, raw.ioctl(fd, request, value));
+}
+
+/** A request whose argument is a struct, which the kernel may change. @param name of the request, for the error. */
+export function ioctlBytes(fd: number, request: number, argument: Uint8Array, name: string): void {
+  check(name, raw.ioctlBytes(fd, request, argument));
 }
 
 /** Moves the calling thread into the namespace that `fd` refers to. */

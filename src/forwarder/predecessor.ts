@@ -1,0 +1,45 @@
+/** The forwarder that ran before with the same control socket: it is asked to let go, and ended when it does not answer. */
+import { readFileSync } from 'node:fs';
+import * as v from 'valibot';
+import { isCode, messageOf } from '../base/errors.ts';
+import type { Logger } from '../base/log.ts';
+import { endProcess, type ProcessId } from '../sys/pidfd.ts';
+import { ForwarderClient } from './control/client.ts';
+import { type ForwarderTable, ProcessIdText } from './control/messages.ts';
+
+/** Where a forwarder writes which process it is, for the day when it does not answer. */
+export const pidFile = (control: string): string => `${control}.pid`;
+
+/**
+ * Has a running forwarder let go of device and sockets.
+ * @returns its table; undefined when none runs, or it had to be ended
+ */
+export async function takeOver(control: string, log: Logger): Promise<ForwarderTable | undefined> {
+  try {
+    using client = await ForwarderClient.connect(control);
+    const table = await client.takeOver();
+    log.info(
+      { pid: client.hello.process.pid, routes: table.routes.length },
+      'took over from another forwarder',
+    );
+    return table;
+  } catch (error) {
+    const id = readPidFile(pidFile(control));
+    if (id !== undefined) {
+      if (!isCode(error, 'FORWARDER_NOT_RUNNING'))
+        log.warn({ pid: id.pid, error: messageOf(error) }, 'a forwarder does not let go and is ended');
+      await endProcess(id, 0);
+    }
+    return undefined;
+  }
+}
+
+/** undefined when there is none, or nothing that can be read. */
+function readPidFile(path: string): ProcessId | undefined {
+  try {
+    const checked = v.safeParse(ProcessIdText, JSON.parse(readFileSync(path, 'utf8')));
+    return checked.success ? checked.output : undefined;
+  } catch {
+    return undefined;
+  }
+}
