@@ -1,8 +1,9 @@
 /** What a host leased, as its agent wrote it: /run/flannel/subnet.env, flannel's file for Docker and CNI. */
 import { ParseError } from '../base/errors.ts';
-import { type InterfaceAddress, Prefix, parseInterfaceAddress } from '../base/prefix.ts';
-import { parseShellVariables } from '../base/shell-variables.ts';
+import type { InterfaceAddress, Prefix } from '../base/prefix.ts';
+import { parseSubnetEnv } from '../subnet/subnet-env.ts';
 
+/** Of IPv4, which every network of the lab has. */
 export interface HostSubnet {
   /** First usable address of the leased block, with the block's length: the bridge's address. */
   readonly gateway: InterfaceAddress;
@@ -15,20 +16,16 @@ export interface HostSubnet {
 
 /** @throws ParseError when a variable is missing or makes no sense. */
 export function parseHostSubnet(text: string): HostSubnet {
-  const variables = parseShellVariables(text);
-  const get = (name: string) => {
-    const value = variables.get(name);
-    if (value === undefined) throw new ParseError('a subnet file', text, `${name} is missing`);
-    return value;
+  const file = parseSubnetEnv(text);
+  const require = <T>(value: T | undefined, name: string): T => {
+    if (value !== undefined) return value;
+    throw new ParseError('a subnet file', text, `${name} is missing or cannot be read`);
   };
-  const gateway = parseInterfaceAddress(get('FLANNEL_SUBNET'));
-  const mtu = Number(get('FLANNEL_MTU'));
-  if (!Number.isInteger(mtu) || mtu < 68) throw new ParseError('an MTU', get('FLANNEL_MTU'), 'want a number');
   return {
-    gateway,
-    subnet: Prefix.of(gateway.ip, gateway.length),
-    network: Prefix.parse(get('FLANNEL_NETWORK')),
-    mtu,
-    masquerade: get('FLANNEL_IPMASQ') === 'true',
+    gateway: require(file.gateway.ipv4, 'FLANNEL_SUBNET'),
+    subnet: require(file.subnet.ipv4, 'FLANNEL_SUBNET'),
+    network: require(file.network.ipv4, 'FLANNEL_NETWORK'),
+    mtu: require(file.mtu, 'FLANNEL_MTU'),
+    masquerade: require(file.masquerade, 'FLANNEL_IPMASQ'),
   };
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { configOf, DUAL, IPV4 } from '../../test/support/registry.ts';
+import { formatInterfaceAddress } from '../base/prefix.ts';
 import { parseLeaseKey } from './lease/key.ts';
 import { formatSubnet } from './lease/lease.ts';
 import { formatSubnetEnv, parseSubnetEnv } from './subnet-env.ts';
@@ -28,7 +29,9 @@ describe('the subnet file is written as flannel writes it', () => {
       const subnet = parseLeaseKey(key);
       const written = formatSubnetEnv({ config, subnet, mtu: 1450, masquerade: true });
       assert.equal(written, `${text}FLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n`);
-      assert.equal(formatSubnet(parseSubnetEnv(written).subnet), formatSubnet(subnet));
+      const read = parseSubnetEnv(written);
+      assert.equal(formatSubnet(read.subnet), formatSubnet(subnet));
+      assert.deepEqual([read.mtu, read.masquerade], [1450, true]);
       assert.match(
         formatSubnetEnv({ config, subnet, mtu: 8950, masquerade: false }),
         /=8950\nFLANNEL_IPMASQ=false\n$/,
@@ -68,6 +71,19 @@ describe('the subnet file is read leniently', () => {
       assert.equal(formatSubnet(former.network), network);
     });
   }
+
+  test('an MTU that no link has, and a flag that is neither, are not there', () => {
+    for (const value of ['', 'big', '67', '1450.5', '-1']) {
+      assert.equal(parseSubnetEnv(`FLANNEL_MTU=${value}`).mtu, undefined, value);
+    }
+    assert.equal(parseSubnetEnv('FLANNEL_IPMASQ=yes').masquerade, undefined);
+    assert.equal(parseSubnetEnv('FLANNEL_IPMASQ=false').masquerade, false);
+  });
+
+  test('the gateway is the address that is written', () => {
+    const { ipv4 } = parseSubnetEnv('FLANNEL_SUBNET=10.5.34.7/24').gateway;
+    assert.equal(ipv4 && formatInterfaceAddress(ipv4), '10.5.34.7/24');
+  });
 
   test('any text', () => {
     const nearly = fc

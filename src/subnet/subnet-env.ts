@@ -10,10 +10,21 @@
  *
  * It is written exactly so, and read leniently, as flannel reads it: shells and people write it too.
  */
-import { Prefix } from '../base/prefix.ts';
+import type { Family } from '../base/ip.ts';
+import { mapFamilies, type PerFamily, perFamily } from '../base/per-family.ts';
+import { type InterfaceAddress, Prefix, parseInterfaceAddress } from '../base/prefix.ts';
 import { parseShellVariables } from '../base/shell-variables.ts';
-import type { NetworkConfig } from './config/config.ts';
+import { type NetworkConfig, networksOf } from './config/config.ts';
 import type { Subnet } from './lease/lease.ts';
+
+/** flannel's names. */
+const VARIABLES = {
+  ipv4: { network: 'FLANNEL_NETWORK', subnet: 'FLANNEL_SUBNET' },
+  ipv6: { network: 'FLANNEL_IPV6_NETWORK', subnet: 'FLANNEL_IPV6_SUBNET' },
+} as const satisfies Record<Family, object>;
+
+/** Of a link with IPv4 (RFC 791). */
+const LEAST_MTU = 68;
 
 export interface SubnetEnv {
   readonly config: NetworkConfig;
@@ -23,45 +34,48 @@ export interface SubnetEnv {
 }
 
 export function formatSubnetEnv({ config, subnet, mtu, masquerade }: SubnetEnv): string {
-  const lines: string[] = [];
-  if (config.ipv4 && subnet.ipv4) {
-    lines.push(`FLANNEL_NETWORK=${config.ipv4.network}`, `FLANNEL_SUBNET=${firstAddress(subnet.ipv4)}`);
-  }
-  if (config.ipv6 && subnet.ipv6) {
-    lines.push(
-      `FLANNEL_IPV6_NETWORK=${config.ipv6.network}`,
-      `FLANNEL_IPV6_SUBNET=${firstAddress(subnet.ipv6)}`,
-    );
-  }
-  lines.push(`FLANNEL_MTU=${mtu}`, `FLANNEL_IPMASQ=${masquerade}`);
-  return `${lines.join('\n')}\n`;
+  const lines = networksOf(config).flatMap(network => {
+    const names = VARIABLES[network.family];
+    const block = subnet[network.family];
+    if (block === undefined) return [];
+    return [`${names.network}=${network}`, `${names.subnet}=${block.ip.plus(1)}/${block.length}`];
+  });
+  return [...lines, `FLANNEL_MTU=${mtu}`, `FLANNEL_IPMASQ=${masquerade}`, ''].join('\n');
 }
 
-/** What the last run left: what cannot be read is as if it were not there. */
-export interface FormerRun {
-  readonly network: Subnet;
+/** What the file says: what cannot be read is as if it were not there. */
+export interface SubnetFile {
+  readonly network: PerFamily<Prefix>;
   readonly subnet: Subnet;
+  /** The address as it is written, which is for the bridge. */
+  readonly gateway: PerFamily<InterfaceAddress>;
+  readonly mtu?: number;
+  readonly masquerade?: boolean;
 }
 
-export function parseSubnetEnv(text: string): FormerRun {
+export function parseSubnetEnv(text: string): SubnetFile {
   const values = parseShellVariables(text);
-  const family = (ipv4: string, ipv6: string): Subnet => {
-    const four = firstBlock(values.get(ipv4), 'ipv4');
-    const six = firstBlock(values.get(ipv6), 'ipv6');
-    return { ...(four && { ipv4: four }), ...(six && { ipv6: six }) };
-  };
+  const gateway = perFamily(family => firstOf(values.get(VARIABLES[family].subnet), family));
+  const mtu = Number(values.get('FLANNEL_MTU') || undefined);
+  const masquerade = values.get('FLANNEL_IPMASQ');
   return {
-    network: family('FLANNEL_NETWORK', 'FLANNEL_IPV6_NETWORK'),
-    subnet: family('FLANNEL_SUBNET', 'FLANNEL_IPV6_SUBNET'),
+    network: mapFamilies(
+      perFamily(family => firstOf(values.get(VARIABLES[family].network), family)),
+      toBlock,
+    ),
+    subnet: mapFamilies(gateway, toBlock),
+    gateway,
+    ...(Number.isSafeInteger(mtu) && mtu >= LEAST_MTU ? { mtu } : {}),
+    ...(masquerade === 'true' || masquerade === 'false' ? { masquerade: masquerade === 'true' } : {}),
   };
 }
 
 /** Versions of flannel that could have several networks wrote them with commas between. */
-function firstBlock(list: string | undefined, family: Prefix['family']): Prefix | undefined {
+function firstOf(list: string | undefined, family: Family): InterfaceAddress | undefined {
   for (const text of list?.split(',') ?? []) {
     try {
-      const block = Prefix.parse(text.trim());
-      if (block.family === family) return block;
+      const address = parseInterfaceAddress(text.trim());
+      if (address.ip.family === family) return address;
     } catch {
       // As in flannel, one that does not parse does not spoil the others.
     }
@@ -69,4 +83,4 @@ function firstBlock(list: string | undefined, family: Prefix['family']): Prefix 
   return undefined;
 }
 
-const firstAddress = (block: Prefix) => `${block.ip.plus(1)}/${block.length}`;
+const toBlock = ({ ip, length }: InterfaceAddress) => Prefix.of(ip, length);
