@@ -206,7 +206,12 @@ function hostileStatus() {
     hint: HOSTILE,
     since: T0,
   };
-  const underlay = { link: { name: HOSTILE, index: 2, mtu: 1500 }, chosenBy: HOSTILE };
+  const underlay = {
+    link: { name: HOSTILE, index: 2, mtu: 1500 },
+    ip: { ipv4: HOSTILE },
+    publicIp: { ipv6: HOSTILE },
+    chosenBy: HOSTILE,
+  };
   const condition = { name: 'store', ok: false, required: false, reason: HOSTILE, hint: HOSTILE, since: T0 };
   return status({ peers: [peer], warnings: [warning], underlay, conditions: [condition] });
 }
