@@ -65,6 +65,15 @@ describe('the way to the store', () => {
     assert.match(stderr, /the answer of the agent is not JSON/);
   });
 
+  test('a host without a lease has none to release', async t => {
+    t.after(() => {
+      answer = ofStore;
+    });
+    answer = (_, response) => void response.end('{}');
+    const { status: exit, stderr } = await tulle(['lease', 'release']);
+    assert.deepEqual([exit, stderr], [7, 'tulle: error: this host holds no lease\n']);
+  });
+
   test('a failure of another kind is not one of finding the store', async () => {
     const failure = new Error('of another kind');
     const work = () => Promise.reject(failure);

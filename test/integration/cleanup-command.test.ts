@@ -32,12 +32,22 @@ async function formerHost(t: TestContext) {
   mkdirSync(stateDirectory);
   writeFileSync(join(stateDirectory, 'identity.json'), '{}');
   const places = [`--subnet-file=${subnetFile}`, `--state-dir=${stateDirectory}`];
+  const words = (socket: string) => [
+    MAIN,
+    'cleanup',
+    '--network=10.3.0.0/16',
+    `--socket=${socket}`,
+    ...places,
+  ];
+  const options = { namespaces, anyStatus: true, timeout: TIMEOUT } as const;
   const cleanup = (socket: string, ...flags: string[]) =>
-    run(
-      process.execPath,
-      [MAIN, 'cleanup', '--network=10.3.0.0/16', `--socket=${socket}`, ...places, ...flags],
-      { namespaces, anyStatus: true, timeout: TIMEOUT },
-    );
+    run(process.execPath, [...words(socket), ...flags], options);
+  /** While the subnet file is a mount point, which cannot be removed. */
+  const hindered = (socket: string) => {
+    const script = 'mount --bind "$0" "$0" && exec "$@"';
+    const command = ['--mount', 'sh', '-c', script, subnetFile, process.execPath, ...words(socket)];
+    return run('unshare', command, options);
+  };
   /** Which of its traces are there. */
   const traces = async () => {
     const { stdout } = await run('ip', ['-brief', 'link'], { namespaces, timeout: TIMEOUT });
@@ -46,7 +56,7 @@ async function formerHost(t: TestContext) {
       ...[subnetFile, stateDirectory].filter(existsSync),
     ];
   };
-  return { cleanup, traces, subnetFile, stateDirectory, absent: join(directory, 'none.sock') };
+  return { cleanup, hindered, traces, subnetFile, stateDirectory, absent: join(directory, 'none.sock') };
 }
 
 describe('tulle cleanup', needsRoot, () => {
@@ -70,6 +80,14 @@ describe('tulle cleanup', needsRoot, () => {
     assert.deepEqual(listed.trimEnd().split('\n'), found);
     assert.match(stderr, /^3 things would be removed$/m);
     assert.deepEqual(await traces(), found);
+  });
+
+  test('goes on after a failure, and says what is left', async t => {
+    const { hindered, traces, subnetFile, absent } = await formerHost(t);
+    const { status: exit, stderr } = await hindered(absent);
+    assert.equal(exit, 1);
+    assert.match(stderr, new RegExp(`cleanup is not complete: could not remove ${subnetFile}: `));
+    assert.deepEqual(await traces(), [subnetFile]);
   });
 
   test('removes everything, with --keep-state all but the identity', async t => {
