@@ -27,8 +27,9 @@ export class Fields {
 
   /** The value as it is, null included; undefined when the member is missing. */
   value(name: string): unknown {
-    this.#asked.set(fold(name), name);
-    return this.#members.get(fold(name))?.value;
+    const folded = fold(name);
+    this.#asked.set(folded, name);
+    return this.#members.get(folded)?.value;
   }
 
   text(name: string): string | undefined {
@@ -108,7 +109,10 @@ export class Fields {
 }
 
 /** Names that encoding/json takes for the same, which folds one letter more than JavaScript does. */
-const fold = (name: string) => name.toLowerCase().replaceAll('\u017f', 's');
+function fold(name: string): string {
+  const lower = name.toLowerCase();
+  return lower.includes('\u017f') ? lower.replaceAll('\u017f', 's') : lower;
+}
 
 /** Whether a value is what JSON calls an object. */
 export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {

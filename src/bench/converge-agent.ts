@@ -112,6 +112,12 @@ export class AgentProcess implements AsyncDisposable {
     return this.#host.path(agentPlaces(PREFIX).socket);
   }
 
+  /** Milliseconds from the start of the program until its subnet file is there. */
+  async subnetTime(signal: AbortSignal): Promise<number> {
+    await waitForFile(this.#host.path(SUBNET_FILE), signal);
+    return performance.now() - this.#started;
+  }
+
   /** Another process in place of the one before. The host, its kernel and its disk stay as they are. */
   async restart(): Promise<void> {
     await endProcess(this.#process);

@@ -140,6 +140,11 @@ const USAGE_COLUMNS: readonly Column<UsageRow>[] = [
   { title: 'peers', cell: ({ peers }) => String(peers), align: 'right' },
   { title: 'situation', cell: ({ situation }) => situation },
   {
+    title: 'subnet ms',
+    cell: ({ subnetMs }) => (subnetMs === undefined ? '' : String(subnetMs)),
+    align: 'right',
+  },
+  {
     title: 'ready ms',
     cell: ({ readyMs }) => (readyMs === undefined ? '' : String(readyMs)),
     align: 'right',

@@ -36,6 +36,8 @@ export interface UsageRow {
   readonly op: 'usage';
   readonly peers: number;
   readonly situation: Situation;
+  /** At the start: milliseconds until the subnet file is there. */
+  readonly subnetMs?: number;
   /** At the start: milliseconds until the kernel has all routes. */
   readonly readyMs?: number;
   /** Milliseconds of processor time until the agent is at rest. */
@@ -133,7 +135,8 @@ async function measureSituation(
   const isNew = situation === 'start';
   const before = isNew ? 0 : usageOf(pid).cpu;
   if (!isNew) forgetPeak(pid);
-  await happen();
+  const [subnetTime] = await Promise.all([isNew ? agent.subnetTime(signal) : undefined, happen()]);
+  const subnetMs = subnetTime === undefined ? {} : { subnetMs: Math.round(subnetTime) };
   const readyMs = isNew ? { readyMs: Math.round(performance.now() - started) } : {};
   if (situation !== 'rest') await untilAtRest(agent, signal);
   const { cpu, peak, resident, anonymous } = usageOf(agent.pid);
@@ -142,6 +145,7 @@ async function measureSituation(
     op: 'usage',
     peers,
     situation,
+    ...subnetMs,
     ...readyMs,
     cpuMs: Math.round(isSame ? cpu - before : cpu),
     peakMb: megabytes(peak),

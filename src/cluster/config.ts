@@ -80,7 +80,7 @@ function refuseHostsInside(leases: readonly Lease[], config: NetworkConfig): voi
       {
         path: CONFIG_KEYS[network.family].network,
         value: network.toString(),
-        message: `contains addresses of hosts: ${enumerate(inside.map(String), 3)}`,
+        message: `contains addresses of hosts: ${enumerate(inside, { most: 3 })}`,
         hint: 'choose a network that contains no address of a host',
       },
     ];
@@ -92,7 +92,7 @@ function refusal(losing: readonly Lease[]): CommandError {
   const subnets = losing.map(({ subnet }) => formatSubnet(subnet));
   return new CommandError(
     'NOT_NOW',
-    `${formatCount(losing.length, 'lease')} would not fit: ${enumerate(subnets, 3)}`,
+    `${formatCount(losing.length, 'lease')} would not fit: ${enumerate(subnets, { most: 3 })}`,
     'with --force these hosts get other subnets, and their containers must be restarted',
   );
 }

@@ -80,8 +80,8 @@ export class PeerMoves {
   }
 
   #emitMany(kind: PeerMove['kind'], leases: readonly Lease[]): void {
-    const names = leases.map(lease => `${nameOf(lease)} ${formatSubnet(lease.subnet)}`);
-    const text = `${leases.length.toLocaleString('en-US')} hosts ${VERB[kind]}: ${enumerate(names)}`;
+    const name = (lease: Lease) => `${nameOf(lease)} ${formatSubnet(lease.subnet)}`;
+    const text = `${leases.length.toLocaleString('en-US')} hosts ${VERB[kind]}: ${enumerate(leases, { name })}`;
     const keys = leases.slice(0, MOST_KEYS).map(({ key }) => key);
     this.#events.add('info', `peer-${kind}`, text, { count: leases.length, keys });
   }
@@ -144,7 +144,7 @@ export function warnOfPeers(health: HealthReporter, tracker: PeerTracker): void 
     code: 'DUPLICATE_IDENTITY',
     severity: 'error' as const,
     title: 'another host has the identity of this one',
-    text: `the lease ${key} at ${enumerate(addressesOf(attributes).map(String))} has the host id of this host, and is of another machine`,
+    text: `the lease ${key} at ${enumerate(addressesOf(attributes))} has the host id of this host, and is of another machine`,
     hint: COPIED_DISK,
   }));
   const kept = [...tracker.kept()];

@@ -105,8 +105,11 @@ export interface ClusterStatus {
  */
 export interface Store extends AsyncDisposable {
   get(key: string): Promise<{ readonly kv: KeyValue | undefined; readonly revision: Revision }>;
-  /** All keys that begin with `prefix`, in key order, as of one revision. */
-  list(prefix: string): Promise<{ readonly kvs: readonly KeyValue[]; readonly revision: Revision }>;
+  /** All keys that begin with `prefix`, or those of them that were created after a revision; in key order, as of one revision. */
+  list(
+    prefix: string,
+    options?: { readonly createdAfter?: Revision },
+  ): Promise<{ readonly kvs: readonly KeyValue[]; readonly revision: Revision }>;
   put(key: string, value: Uint8Array, options?: { readonly lease?: StoreLeaseId }): Promise<Revision>;
   /** Whether there was something to delete. */
   delete(key: string): Promise<boolean>;

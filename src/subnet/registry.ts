@@ -57,7 +57,7 @@ export interface LeaseListing {
 }
 
 /** What is taken, and some of the leases that took it. */
-export type LeaseFindings = Pick<LeaseListing, 'leases' | 'takenBlocks'>;
+export type LeaseFindings = Pick<LeaseListing, 'leases' | 'takenBlocks' | 'revision'>;
 
 /** What a write did, or what stood in its way: another host's lease, or nothing where one was expected. */
 export type WriteResult =
@@ -92,7 +92,7 @@ export class Registry {
 
   /** Keeps of thousands of leases only those that are wanted. */
   async search(isWanted: (lease: Lease) => boolean): Promise<LeaseFindings> {
-    const { kvs } = await this.store.list(this.subnetsPrefix);
+    const { kvs, revision } = await this.store.list(this.subnetsPrefix);
     const leases: Lease[] = [];
     const takenBlocks: TakenBlock[] = [];
     for (const kv of kvs) {
@@ -100,12 +100,12 @@ export class Registry {
       if (isLease(read) && isWanted(read)) leases.push(read);
       takenBlocks.push(...takenBlocksOf(this.keyOf(kv.key), kv));
     }
-    return { leases, takenBlocks };
+    return { leases, takenBlocks, revision };
   }
 
-  /** What is taken, without reading what the leases say. */
-  async takenBlocks(): Promise<readonly TakenBlock[]> {
-    const { kvs } = await this.store.list(this.subnetsPrefix);
+  /** What was taken after a revision (0n: ever), without reading what the leases say. */
+  async takenAfter(revision: Revision): Promise<readonly TakenBlock[]> {
+    const { kvs } = await this.store.list(this.subnetsPrefix, { createdAfter: revision });
     return kvs.flatMap(kv => takenBlocksOf(this.keyOf(kv.key), kv));
   }
 

@@ -52,8 +52,14 @@ export class MemoryStore implements Store {
     return this.#call('get', () => ({ kv: this.database.get(key), revision: this.database.revision }));
   }
 
-  list(prefix: string): Promise<{ readonly kvs: readonly KeyValue[]; readonly revision: Revision }> {
-    return this.#call('list', () => ({ kvs: this.database.list(prefix), revision: this.database.revision }));
+  list(
+    prefix: string,
+    { createdAfter = 0n }: { readonly createdAfter?: Revision } = {},
+  ): Promise<{ readonly kvs: readonly KeyValue[]; readonly revision: Revision }> {
+    return this.#call('list', () => ({
+      kvs: this.database.list(prefix).filter(kv => kv.createRevision > createdAfter),
+      revision: this.database.revision,
+    }));
   }
 
   put(key: string, value: Uint8Array, options: { readonly lease?: StoreLeaseId } = {}): Promise<Revision> {

@@ -23,11 +23,10 @@ test('the empty prefix is everything, in the words of etcd', () => {
   assert.deepEqual(prefixRange(''), { key: Uint8Array.of(0), rangeEnd: Uint8Array.of(0) });
 });
 
-test('a decoded value is a copy, and a key that is no text is still a string', () => {
+test('a decoded value shares the bytes of its message, and a key that is no text is still a string', () => {
   const message = create(KeyValueSchema, { key: Uint8Array.of(0x61, 0xff), value: Uint8Array.of(1, 2) });
   const kv = decodeKeyValue(message, 'range');
-  message.value.fill(0);
-  assert.deepEqual(kv.value, Uint8Array.of(1, 2));
+  assert.equal(kv.value, message.value);
   assert.equal(kv.key, 'a\ufffd');
 });
 

@@ -21,6 +21,8 @@ import { type Event, Event_EventType, type KeyValue as WireKeyValue } from '../w
 export interface Range {
   readonly key: Uint8Array;
   readonly rangeEnd?: Uint8Array;
+  /** Of reads: without keys that were created before. */
+  readonly minCreateRevision?: Revision;
 }
 
 /** The part of a response's header that distinguishes one store, and one state of it, from another. */
@@ -53,12 +55,15 @@ export function decodeHeader(header: ResponseHeader | undefined, op: string): He
   return { clusterId: header.clusterId, revision: header.revision, term: header.raftTerm };
 }
 
-/** A copy: the message's own bytes are views of the whole buffer it came in, and would keep it. */
+/**
+ * The value shares its bytes with the message it came in: whoever keeps one of many for long copies it.
+ * @throws StoreError PROTOCOL
+ */
 export function decodeKeyValue(kv: WireKeyValue, op: string): KeyValue {
   if (kv.key.length === 0) throw protocolViolation(op, 'a key-value without a key');
   return {
     key: decodeKey(kv.key),
-    value: kv.value.slice(),
+    value: kv.value,
     createRevision: kv.createRevision,
     modRevision: kv.modRevision,
     version: kv.version,

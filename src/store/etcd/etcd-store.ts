@@ -64,8 +64,15 @@ export class EtcdStore implements Store {
     return { kv: kv && decodeKeyValue(kv, 'range'), revision };
   }
 
-  async list(prefix: string): Promise<{ readonly kvs: readonly KeyValue[]; readonly revision: Revision }> {
-    const { kvs, header } = await listRange(this.#client, prefixRange(prefix));
+  async list(
+    prefix: string,
+    { createdAfter = 0n }: { readonly createdAfter?: Revision } = {},
+  ): Promise<{ readonly kvs: readonly KeyValue[]; readonly revision: Revision }> {
+    const range = {
+      ...prefixRange(prefix),
+      ...(createdAfter > 0n && { minCreateRevision: createdAfter + 1n }),
+    };
+    const { kvs, header } = await listRange(this.#client, range);
     return { kvs, revision: header.revision };
   }
 

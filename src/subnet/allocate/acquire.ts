@@ -19,8 +19,8 @@ import { type FamilyConfig, isLeasable, subnetCount } from '../config/config.ts'
 import { encodeAttributes } from '../lease/attributes.ts';
 import { BlockMap } from '../lease/block-map.ts';
 import { isReservation, type Lease, type Subnet, valueFor } from '../lease/lease.ts';
-import { olderOverlap, type TakenBlock, takenWithin } from '../lease/taken-blocks.ts';
-import type { Registry } from '../registry.ts';
+import { olderOverlap, takenWithin } from '../lease/taken-blocks.ts';
+import type { LeaseFindings, Registry } from '../registry.ts';
 import { allocate } from './allocator.ts';
 import {
   type Applicant,
@@ -63,7 +63,7 @@ export async function acquire(
         .filter(lease => lease !== chosen?.lease && !isPinned(lease));
       const result = chosen
         ? await takeOver(registry, applicant, chosen, former, grant)
-        : await create(registry, applicant, { takenBlocks: listing.takenBlocks, former, attempt }, grant);
+        : await create(registry, applicant, { listing, former, attempt }, grant);
       if (result === undefined) continue;
       if (result.outcome === 'acquired') grant.isUsedBy(result.lease);
       return result;
@@ -133,7 +133,7 @@ async function takeOver(
 }
 
 interface Situation {
-  readonly takenBlocks: readonly TakenBlock[];
+  readonly listing: Pick<LeaseFindings, 'takenBlocks' | 'revision'>;
   /** Leases of ours that do not fit any more: replaced by the new one, which keeps their blocks where it can. */
   readonly former: readonly Lease[];
   /** 0 for the first try, one more for each race lost. */
@@ -144,12 +144,12 @@ interface Situation {
 async function create(
   registry: Registry,
   { config, attributes, previous }: Applicant,
-  { takenBlocks, former, attempt }: Situation,
+  { listing, former, attempt }: Situation,
   grant: Grant,
 ): Promise<Acquisition | undefined> {
   const formerKeys = new Set(former.map(lease => lease.key));
   const taken = new BlockMap<string>();
-  for (const { key, block } of takenWithin(takenBlocks, config)) {
+  for (const { key, block } of takenWithin(listing.takenBlocks, config)) {
     if (!formerKeys.has(key)) taken.add(block, key);
   }
   const candidates = [previous, ...former.map(lease => lease.subnet)];
@@ -170,8 +170,9 @@ async function create(
 
   const written = await registry.create(subnet, attributes, await grant.take(), former);
   if (!written.ok) return undefined;
-  const now = await registry.takenBlocks();
-  if (olderOverlap(takenWithin(now, config), written.lease) !== undefined) {
+  // What the listing has was considered above.
+  const since = await registry.takenAfter(listing.revision);
+  if (olderOverlap(takenWithin(since, config), written.lease) !== undefined) {
     await registry.remove(written.lease);
     return undefined;
   }

@@ -39,7 +39,7 @@ export async function reserve(
 
   const written = await registry.create(subnet, { ...owner, reserved: true }, 0n);
   if (!written.ok) return { ok: false, reason: takenBy(written.found) };
-  const takenBlocks = await registry.takenBlocks();
+  const takenBlocks = await registry.takenAfter(0n);
   const older = olderOverlap(takenWithin(takenBlocks, config), written.lease);
   if (older === undefined) return written;
   await registry.remove(written.lease);

@@ -268,10 +268,10 @@ export class PeerSet {
   #activate(entry: PeerEntry, lease: Lease): void {
     const before = entry.active;
     const same =
-      before !== undefined &&
-      before.createRevision === lease.createRevision &&
-      blocksOf(before.subnet).join() === blocksOf(lease.subnet).join() &&
-      isSameValue(before.attributes, lease.attributes);
+      before === lease ||
+      (before?.createRevision === lease.createRevision &&
+        blocksOf(before.subnet).join() === blocksOf(lease.subnet).join() &&
+        isSameValue(before.attributes, lease.attributes));
     if (same) return;
     if (before !== undefined) this.#index.leave(entry, before);
     entry.active = lease;

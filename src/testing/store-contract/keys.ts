@@ -105,6 +105,23 @@ export const keyCases: readonly StoreCase[] = [
     },
   },
   {
+    name: 'of a list, only what was created after a revision',
+    async run({ store }) {
+      const prefix = freshPrefix();
+      const before = await store.put(`${prefix}/old`, text('1'));
+      await store.put(`${prefix}/new`, text('2'));
+      const after = await store.put(`${prefix}/old`, text('written again'));
+      const { kvs, revision } = await store.list(prefix, { createdAfter: before });
+      assert.deepEqual(keysOf(kvs), [`${prefix}/new`]);
+      assert.equal(revision, after);
+      assert.deepEqual(keysOf((await store.list(prefix, { createdAfter: 0n })).kvs), [
+        `${prefix}/new`,
+        `${prefix}/old`,
+      ]);
+      assert.deepEqual((await store.list(prefix, { createdAfter: after })).kvs, []);
+    },
+  },
+  {
     name: 'a long list is complete and of one revision, whoever writes meanwhile',
     async run({ store, connect }) {
       const prefix = freshPrefix();
