@@ -73,7 +73,7 @@ export class AgentClient {
     try {
       for await (const line of linesOf(response)) yield parse(AgentEvent, line);
     } catch (error) {
-      // The end of a followed stream is the caller's wish or the agent's end, not a failure.
+      // A followed stream ends when the caller aborts or the agent ends; neither is a failure.
       if (options.signal?.aborted !== true && !isCode(error, 'ECONNRESET')) throw error;
     } finally {
       response.destroy();

@@ -6,7 +6,7 @@
  */
 import { abridge } from './printable.ts';
 
-/** Characters of a value that a message shows. What is wrong may be a megabyte of somebody else's. */
+/** Characters of a value that a message shows. A wrong value of another program may have a megabyte. */
 const MOST_OF_A_VALUE = 200;
 
 export interface TulleErrorOptions {

@@ -1,5 +1,5 @@
 /**
- * Undo is armed before the deed and disarmed only at the end.
+ * The undo is registered before the action and dropped only at the end.
  *
  *     await using undo = new Undo();
  *     undo.push('delete the link', () => links.delete(name));

@@ -181,7 +181,7 @@ function publicAddress({ underlay }: Status): string | undefined {
   return others.length === 0 ? undefined : `published as ${others.join(' and ')}`;
 }
 
-/** How often somebody changed what is ours, and the last time. */
+/** How often another program changed objects of ours, and the last time. */
 function repaired({ dataplane }: Status, now: number): string | undefined {
   const kinds = Object.entries(dataplane.driftRepairs).filter(([, count]) => count > 0);
   if (kinds.length === 0) return undefined;

@@ -43,7 +43,7 @@ export async function showConfig(
   else print(describeConfig(config));
 }
 
-/** @throws CommandError when hosts would lose their subnet, or when somebody else changed it meanwhile. */
+/** @throws CommandError when hosts would lose their subnet, or when another writer changed it meanwhile. */
 export async function writeConfig(
   registry: Registry,
   text: string,
@@ -64,7 +64,7 @@ export async function writeConfig(
     throw new CommandError(
       'NOT_NOW',
       'another writer has just changed the configuration',
-      'look at it again',
+      'check it and try again',
     );
   note(`${kv === undefined ? 'stored' : 'replaced'} ${key}`);
 }

@@ -74,7 +74,7 @@ export async function reserveSubnet(
 ): Promise<void> {
   const subnet = parseSubnet(text);
   if (familiesOf(publicIp).length === 0 && host === undefined) {
-    throw new CommandError('USAGE', 'for which host?', 'give --public-ip, --public-ipv6 or --host');
+    throw new CommandError('USAGE', 'no host is given', 'give --public-ip, --public-ipv6 or --host');
   }
   const { kv } = await registry.store.get(registry.configKey);
   if (kv === undefined) {
@@ -107,7 +107,8 @@ export async function releaseLease(registry: Registry, which: string, force: boo
     );
   }
   const result = await registry.remove(lease);
-  if (!result.ok) throw new CommandError('NOT_NOW', `${lease.key} has just changed`, 'look at it again');
+  if (!result.ok)
+    throw new CommandError('NOT_NOW', `${lease.key} has just changed`, 'check it and try again');
   note(`released ${formatSubnet(lease.subnet)}`);
 }
 

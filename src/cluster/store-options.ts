@@ -139,7 +139,7 @@ async function storeOfAgent(of: AgentOption): Promise<Way | undefined> {
   }
 }
 
-/** That a file cannot be found is no answer for somebody who may not look. @throws CommandError FORBIDDEN */
+/** A user who may not read the directory does not know whether the file is there. @throws CommandError FORBIDDEN */
 function nothingHidden(): undefined {
   try {
     readdirSync(STATE_DIRECTORY);

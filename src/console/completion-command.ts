@@ -28,7 +28,7 @@ export function completionCommand(
     .action(async (shell: Shell | undefined, { offer }: { readonly offer?: Offer }) => {
       if (offer !== undefined) for (const name of await names(offer)) print(name);
       else if (shell !== undefined) process.stdout.write(completionScript(shell, await program()));
-      else throw new CommandError('USAGE', 'for which shell?', `give one of ${SHELLS.join(', ')}`);
+      else throw new CommandError('USAGE', 'no shell is given', `give one of ${SHELLS.join(', ')}`);
     });
   return withExamples(command, [
     {

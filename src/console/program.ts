@@ -50,7 +50,7 @@ export async function runProgram(
   process.stderr.off('error', ignore).on('error', ignore);
   try {
     const program = await buildProgram(commands, entry => entry.name === commandOf(argv));
-    // commander answers a wish for help before it sees that there is no such command.
+    // commander prints help before it sees that there is no such command.
     await program.parseAsync(unknownCommand(program, argv) ?? withoutHelpCommand(argv), { from: 'user' });
     return Number(process.exitCode ?? EXIT.ok.status);
   } catch (error) {

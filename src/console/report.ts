@@ -90,7 +90,7 @@ function hintOf(error: unknown): string | undefined {
 const stackOf = (error: unknown) =>
   error instanceof Error ? (error.stack ?? '').split('\n').slice(1).map(oneLine) : [];
 
-/** Characters of a message: the text of a cause may be as long as somebody else likes. */
+/** Characters of a message: the text of a cause may be of any length. */
 const MOST_CHARACTERS = 2000;
 
 const oneLine = (text: string) => abridge(text.replace(/\s*\n\s*/g, ' '), MOST_CHARACTERS);

@@ -19,7 +19,7 @@ export interface Column<Row> {
   readonly cell: (row: Row) => string;
   /** Numbers are easier to compare when their last digits meet. They are not folded. */
   readonly align?: 'left' | 'right';
-  /** The title is somebody's name: it is left as it is. */
+  /** The title is a name: its case is kept. */
   readonly verbatim?: true;
 }
 

@@ -114,7 +114,7 @@ describe('at the same time', () => {
     assert.equal(host.show(), WORLD);
   });
 
-  test('addresses that come and go while the device is looked at are put right', async () => {
+  test('addresses that come and go while the device is looked at are repaired', async () => {
     await using host = new FakeHost();
     await host.begin(PEERS);
     const index = await host.index();

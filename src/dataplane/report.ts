@@ -9,7 +9,7 @@ export type ObjectType = 'link' | 'address' | 'sysctl' | 'neighbor' | 'fdb' | 'n
 
 /**
  * start  left by an earlier run, by flannel or by hand, and found when the device was taken over
- * drift  somebody changed what we had programmed
+ * drift  another program changed what we had programmed
  */
 export type RepairCause = 'start' | 'drift';
 
@@ -33,7 +33,7 @@ export interface Repair {
   readonly others?: number;
 }
 
-/** Somebody undoes what we repair, again and again. Repairs wait for one another until that ends. */
+/** Another program keeps undoing repairs. Repairs wait for one another until that ends. */
 export interface WriterConflict {
   /** Milliseconds since the epoch. */
   readonly since: number;

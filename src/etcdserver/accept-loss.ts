@@ -1,4 +1,4 @@
-/** A store that has lost writes goes on with what is left, when somebody says so. */
+/** A store that has lost writes continues with what is left, on request. */
 import { isCode } from '../base/errors.ts';
 import { newIdentity } from './identity.ts';
 import { readAcknowledged } from './sqlite/acknowledged.ts';

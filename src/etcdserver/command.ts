@@ -21,7 +21,7 @@ export interface StoreAddition {
   readonly run: (signal: AbortSignal) => Promise<void>;
 }
 
-/** What somebody else adds to the store: more commands, and rules kept in the data directory. */
+/** What another room adds to the store: more commands, and rules kept in the data directory. */
 export interface StoreExtension {
   readonly commands: readonly Command[];
   readonly open: (dataDir: string, log: Logger) => Promise<StoreAddition | undefined>;

@@ -236,7 +236,7 @@ export class Core implements AsyncDisposable {
 
   #expireLeases(): void {
     for (const id of this.lessor.due()) {
-      // The lease may be revoked by somebody else while this job waits for its turn.
+      // The lease may be revoked by a client while this job waits for its turn.
       const expire = (writer: MvccWriter) => this.lessor.has(id) && this.lessor.revoke(id, writer);
       this.write(expire).catch((error: unknown) => this.#reportOnce('expire a lease', error));
     }

@@ -43,7 +43,7 @@ export interface FirewallChange {
 
 export type EngineName = 'iptables' | 'nftables';
 
-/** A rule of somebody else that stops the overlay and that is not ours to change. */
+/** A rule of another program that stops the overlay and that is not ours to change. */
 export interface Obstacle {
   /** The same for what has one remedy. */
   readonly id: string;

@@ -76,7 +76,7 @@ const OVERCOME: Kinds = {
 };
 
 /**
- * What `nft -j list table` shows of a table of somebody else.
+ * What `nft -j list table` shows of a table of another program.
  *
  * @param devicesOf the links that a chain of family netdev is attached to
  * @param sourcePriority of our chain that makes sources final, if there is one: a chain after it cannot change them

@@ -1,5 +1,5 @@
 /**
- * Keeps the applied firewall applied. The kernel's announcement that somebody changed rules (firewalld, dockerd, people)
+ * Keeps the applied firewall applied. The kernel's announcement that rules were changed (by firewalld, dockerd, a person)
  * leads to a comparison, and so does a slow timer, for changes that are not announced. What fails is tried again with
  * growing delays, without end.
  */
@@ -101,7 +101,7 @@ export class FirewallReconciler implements AsyncDisposable {
 
   /** Stops watching. The rules stay. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#stop.abort(new Error('the firewall is not watched any longer'));
+    this.#stop.abort(new Error('the firewall is no longer watched'));
     await this.#running;
   }
 
@@ -112,7 +112,7 @@ export class FirewallReconciler implements AsyncDisposable {
       if (signal.aborted) return;
       this.#options.log.warn(
         { error: messageOf(error) },
-        'no announcements of firewall changes, comparing by time',
+        'firewall changes are not announced; comparing at intervals',
       );
       this.#eventsLost = true;
     }

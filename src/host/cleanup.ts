@@ -123,7 +123,7 @@ export interface AgentDefaults {
 
 /**
  * The agent's files that are there. These places are given by a person, and root removes what is in them: whatever
- * does not look like the agent's own work stays, so that `--socket /etc` does no harm.
+ * does not look like the agent's own work stays, so that `--socket /etc` is harmless.
  */
 export function agentFiles({ networks, subnetFile, socket, stateDirectory }: AgentDefaults): string[] {
   return [
@@ -149,7 +149,7 @@ const isFile = (path: string) => statOf(path)?.isFile() === true;
 /** Of the path itself, not of what a symbolic link leads to. */
 const statOf = (path: string): Stats | undefined => lstatSync(path, { throwIfNoEntry: false });
 
-/** Somebody may have given another kind of device such a name. */
+/** Another kind of device may have such a name. */
 function hasOurName(link: Link): boolean {
   const isNamed = /^fl(annel)?(-v6)?\.\w+$|^flannel\d+$|^flannel-wg/.test(link.name);
   return isNamed && KINDS.includes(kindOf(link) ?? '');

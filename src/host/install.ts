@@ -1,4 +1,4 @@
-/** Putting the daemons under the care of systemd, and taking them out again. */
+/** Installs the daemons as systemd services, and removes them. */
 import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';

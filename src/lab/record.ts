@@ -68,7 +68,7 @@ export async function removeRecord(name: string): Promise<void> {
     if (file === `${name}.json` || file.startsWith(`.${name}.json.`))
       await rm(join(DIRECTORY, file), { force: true });
   }
-  // The last one out takes the directories along, unless somebody else uses them.
+  // The last one out takes the directories along, unless another lab uses them.
   for (const directory of [DIRECTORY, dirname(DIRECTORY)]) await rmdir(directory).catch(() => undefined);
 }
 

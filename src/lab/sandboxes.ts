@@ -1,6 +1,6 @@
 /**
  * Containers without a container runtime: named network namespaces of the host (`ip netns`), attached to its
- * bridge as Docker would. Nothing runs in one until somebody runs something there.
+ * bridge as Docker would. Nothing runs in one until a program is started there.
  */
 import { randomBytes } from 'node:crypto';
 import { Mac } from '../base/mac.ts';

@@ -36,7 +36,7 @@ export class NetlinkError extends TulleError {
 
   /** A table changed during every one of several attempts to read it. */
   static interrupted(op: string, what: string, tries: number): NetlinkError {
-    const message = `changed during each of ${tries} readings`;
+    const message = `changed during each of ${tries} reads`;
     return new NetlinkError(op, what, EINTR, { message }, 'DUMP_INTERRUPTED');
   }
 }

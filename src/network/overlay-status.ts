@@ -1,4 +1,4 @@
-/** What a network on this host is in the status document: read from its parts when somebody asks, and not kept. */
+/** What a network on this host is in the status document: read from its parts on request, and not kept. */
 import type {
   BackendStatus,
   DataPlaneStatus,

@@ -1,7 +1,7 @@
 /**
  * Whose a network device is that has a name of ours and that we are not on record to have made. Its addresses say it;
  * where it has none, the routes over it, then its neighbors. FDB entries name the underlay alone: they show that
- * somebody uses the device, and not that it serves a network of ours.
+ * a program uses the device, and not that it serves a network of ours.
  */
 import type { Ip } from '../base/ip.ts';
 import { Prefix } from '../base/prefix.ts';

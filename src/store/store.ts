@@ -3,7 +3,7 @@
  * its wire. `etcd/` speaks to a server. src/testing has its twin in memory, and `store-contract/`, the suite that
  * both pass.
  *
- * Keys are text. Values are bytes: what somebody else wrote need not be text at all.
+ * Keys are text. Values are bytes: what another program wrote need not be text.
  */
 import type { TulleErrorOptions } from '../base/errors.ts';
 import { TulleError } from '../base/errors.ts';

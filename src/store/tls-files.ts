@@ -29,7 +29,7 @@ export function followFiles(server: Server, files: TlsFiles, log: Pick<Logger, '
     } catch (error) {
       log.warn(
         { error: messageOf(error) },
-        'the certificates have changed and cannot be used; the previous ones stay in use',
+        'the changed certificates cannot be used; the previous ones stay in use',
       );
     }
   });

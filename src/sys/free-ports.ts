@@ -2,7 +2,7 @@
  * Free TCP ports of the loopback interface, for servers that get their port as an option and may be restarted on it.
  *
  * They are taken from below the range out of which the kernel gives ports to outgoing connections and to those who ask
- * for any: a port of that range is free one moment and somebody's connection the next (ip(7), ip_local_port_range).
+ * for any: a port of that range is free one moment and used by a connection the next (ip(7), ip_local_port_range).
  *
  * A server listens on its port later, perhaps seconds later. Until this process ends a unix socket in the abstract
  * namespace (unix(7)) keeps the port from others who choose theirs here.
@@ -15,7 +15,7 @@ import { isCode } from '../base/errors.ts';
 
 /** Ports below belong to services that people know. */
 const FIRST = 10_000;
-/** Where the kernel's own range begins unless somebody has changed it. */
+/** The default start of the kernel's own range. */
 const DEFAULT_END = 32_768;
 /** How many ports may be in use before we let the kernel choose. */
 const ATTEMPTS = 100;

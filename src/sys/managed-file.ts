@@ -12,14 +12,14 @@ export interface ManagedFileState {
   /** Whether the file has the wanted content. */
   readonly ok: boolean;
   readonly lastError?: string;
-  /** What is there is somebody else's: whose, in words. */
+  /** The file belongs to another owner: which, in words. */
   readonly owner?: string;
 }
 
 export interface ManagedFileOptions {
   /** Called when the content of an existing file has changed. */
   readonly onReplaced?: (before: string, after: string) => void;
-  /** Whose the file is that is there, in words, when that is somebody else: then it stays. */
+  /** The owner of an existing file, in words, when it is another one: then the file stays. */
   readonly ownerOf?: (content: string) => string | undefined;
 }
 

@@ -1,7 +1,7 @@
 /**
  * Processes that are not our children: waiting for their end, and ending them.
  *
- * A number is no identity, because the kernel gives it to somebody else later. A ProcessId is the number with
+ * A number is no identity, because the kernel reuses it later. A ProcessId is the number with
  * the time of birth; a pidfd (pidfd_open(2), Linux 5.3) then holds on to that process while it is signalled and
  * becomes readable when it has ended, so nothing here polls.
  */

@@ -32,7 +32,7 @@ export function writeSysctl(path: string, value: string, netns?: Netns): boolean
 }
 
 /**
- * Calls back when somebody writes to a parameter, as far as the kernel announces it (inotify): it does not when the write
+ * Calls back after a write to a parameter, as far as the kernel announces it (inotify): it does not when the write
  * comes through another mount of /proc, as a container has one. A file made anew, because its link was deleted or
  * renamed, is another file. undefined when it cannot be watched. Keeps no process alive.
  */

@@ -28,7 +28,7 @@ export function usageOf(pid: number): Usage {
   };
 }
 
-/** Lets `peak` begin anew: proc_pid_clear_refs(5). @throws Error as `usageOf`, and with EACCES for somebody else's process */
+/** Lets `peak` begin anew: proc_pid_clear_refs(5). @throws Error as `usageOf`, and with EACCES for a process of another user */
 export function forgetPeak(pid: number): void {
   writeFileSync(`/proc/${pid}/clear_refs`, '5');
 }

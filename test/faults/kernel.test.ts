@@ -167,7 +167,7 @@ describe('what somebody deletes comes back', needsFaultLab, () => {
     );
     assert.equal(await host.shell('sysctl -n net/ipv4/ip_forward'), '0\n');
     await host.shell('sysctl -q -w net/ipv4/ip_forward=1');
-    await host.until('it is well again', ({ warnings }) => warnings.length === 0);
+    await host.until('it has recovered', ({ warnings }) => warnings.length === 0);
   });
 
   test('all of it at once', async t => {

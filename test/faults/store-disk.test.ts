@@ -93,7 +93,7 @@ test('G4: a store whose disk fails ends with a report, and the next one has what
     const { output, status } = await ended;
     assert.equal(status, 1);
     assert.match(output, /tulle: error: the store can no longer write to its disk: .*EIO/);
-    assert.match(output, /\nhint: look at the health of the disk/);
+    assert.match(output, /\nhint: check the health of the disk/);
 
     await store.restart();
     const { kvs } = await callUnary(client, KV.method.range, { key: KEY }, new Metadata());

@@ -41,7 +41,7 @@ export class EventLog implements EventReporter {
     this.#capacity = capacity;
   }
 
-  /** @param fields facts that JSON can hold; never a secret. Texts are cut: they may be of somebody else's making. */
+  /** @param fields facts that JSON can hold; never a secret. Texts are cut: they may come from another program. */
   add(
     severity: AgentEvent['severity'],
     type: EventType,

@@ -1,4 +1,4 @@
-/** Puts the status document together: every part is asked when somebody wants to know, and nothing is kept. */
+/** Puts the status document together: every part is read on request, and nothing is kept. */
 import { hostname } from 'node:os';
 import process from 'node:process';
 import type { AgentEvent } from '../../api/messages.ts';

@@ -47,7 +47,7 @@ export class ApiServer implements AsyncDisposable {
    */
   static async open(path: string, handlers: ApiHandlers): Promise<ApiServer> {
     mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
-    if (await someoneListens(path)) {
+    if (await isListening(path)) {
       throw new ApiServerError('ALREADY_RUNNING', `an agent already runs: it answers at ${path}`, {
         hint: 'stop it; an agent of another network needs its own --etcd-prefix and --subnet-file',
       });
@@ -151,7 +151,7 @@ function drained(response: ServerResponse, signal: AbortSignal): Promise<void> {
   });
 }
 
-async function someoneListens(path: string): Promise<boolean> {
+async function isListening(path: string): Promise<boolean> {
   return new Promise((resolve, reject) => {
     const socket = connect(path, () => {
       socket.destroy();

@@ -49,7 +49,7 @@ export class Host implements Disposable {
   /** The link that each refusal is about. */
   readonly #subjects = new Map<string, string>();
   readonly #sysctls: Sysctls;
-  /** Somebody may have written to a sysctl. */
+  /** A sysctl may have been written. */
   #sysctlsStale = false;
   #dirty = false;
 

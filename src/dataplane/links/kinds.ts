@@ -66,7 +66,7 @@ const macvlanKind: LinkKind<DesiredMacvlan> = {
   create: ({ lowerIndex, mode }) => ({ lower: lowerIndex, info: { kind: 'macvlan', mode } }),
   compare({ lowerIndex, mode }, info, { lower }) {
     if (lower !== lowerIndex) return { immutable: `its lower device is ${lower}, not ${lowerIndex}` };
-    // The kernel changes neither to nor from a mode in which the lower device has other duties.
+    // The kernel cannot change to or from a mode with other rules for the lower device.
     if (info.mode === 'passthru') return { immutable: 'its mode is passthru' };
     const differences = new Differences();
     differences.compare('mode', mode, info.mode);

@@ -141,7 +141,7 @@ async function ownerOf(
   { index, networks }: LinkContext,
 ): Promise<Exclude<Owner, 'another'>> {
   const { kind, name, mac } = desired;
-  // Deleting somebody's bridge because of its name would be worse than not to run.
+  // Deleting the bridge of another program because of its name would be worse than not running.
   if (actual.info?.kind !== kind) throw inTheWay(desired, `is not ${article(desired)} device`);
   if (actual.index === index || mac?.equals(actual.mac) === true) return 'ours';
   const { owner, evidence } = await deviceOwner(rtnetlink, actual.index, networks);

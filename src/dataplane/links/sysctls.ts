@@ -2,7 +2,7 @@
  * The sysctls of our devices. Whether they are right is read from their files; events only say when to look:
  *
  *     RTM_NEWNETCONF   from the kernel, for those it announces: forwarding, rp_filter, proxy_arp and proxy_ndp
- *     a watched file   for the others, when somebody writes to it; not through another mount of /proc
+ *     a watched file   for the others, after a write; not through another mount of /proc
  *     a comparison     whenever the device is looked at, and every few minutes
  */
 import type { SysctlFiles } from '../data-plane.ts';
@@ -19,7 +19,7 @@ export class Sysctls implements Disposable {
   #desired: readonly DesiredSysctl[] = [];
   readonly #watches = new Map<string, Disposable>();
 
-  /** @param onWrite called when somebody has written to one of them, perhaps the same value. */
+  /** @param onWrite called after a write to one of them, perhaps of the same value. */
   constructor(files: SysctlFiles, onWrite: () => void) {
     this.#files = files;
     this.#onWrite = onWrite;

@@ -11,7 +11,7 @@ export interface NeighborEntry extends Entry {
   readonly ip: Ip;
   /** Absent while the kernel is resolving it. */
   readonly mac?: Mac;
-  /** Stated by somebody, rather than learned. */
+  /** Added by a program, not learned. */
   readonly permanent: boolean;
 }
 

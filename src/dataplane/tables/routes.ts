@@ -6,7 +6,7 @@
  *
  *     ours       protocol 77 on the device
  *     adoptable  made by flannel for the same peer: anything on our device, or straight to the peer's public
- *                address, which is what DirectRouting and host-gw leave behind; what somebody has stated by hand just
+ *                address, which is what DirectRouting and host-gw leave behind; what was added by hand just
  *                as it is wanted; and ours that was led astray, by another next hop object under our number, or by
  *                another route in its place
  *     foreign    anything else; it is in the way, and stays
@@ -180,7 +180,7 @@ function isPlainUnicast({ type, encap, preferredSource }: Route): boolean {
   return type === RTN_UNICAST && encap === undefined && preferredSource === undefined;
 }
 
-/** Whether somebody, or flannel's host-gw, has stated by hand what is wanted; those of a routing daemon are the daemon's. */
+/** Whether flannel's host-gw, or a person, has added what is wanted; those of a routing daemon are the daemon's. */
 function isStatedAs(desired: RouteEntry, route: ComparableRoute): boolean {
   const { protocol, gateway, mtu, nexthopId, flags } = route;
   const isByHand = protocol === RTPROT_BOOT || protocol === RTPROT_STATIC;

@@ -56,7 +56,7 @@ export class RestrictedAccess {
     const { authorizer, lessor } = this.#options;
     const { most, longest } = authorizer.storeLeases;
     const name = nameOf(caller);
-    if (ttl > longest) throw denial(`a host has its leases for ${longest} seconds at the longest`);
+    if (ttl > longest) throw denial(`a host can have a store lease of ${longest} seconds at most`);
     if (lessor.countOf(name) >= most) {
       throw denial(
         `this host has ${most} store leases already; those that it does not renew end by themselves`,
@@ -93,7 +93,7 @@ export class RestrictedAccess {
   #writesOf({ request }: RequestOp): ProposedWrite[] {
     if (request.case === 'requestPut') return [this.#writeOf(request.value)];
     if (request.case === 'requestDeleteRange') return [deletionOf(request.value)];
-    if (request.case === 'requestTxn') throw denial('a host makes no transactions within transactions');
+    if (request.case === 'requestTxn') throw denial('a host cannot nest transactions');
     return [];
   }
 
@@ -109,7 +109,7 @@ export class RestrictedAccess {
 }
 
 function deletionOf({ key, rangeEnd }: DeleteRangeRequest): ProposedWrite {
-  if (rangeEnd.byteLength > 0) throw denial('a host deletes keys one by one');
+  if (rangeEnd.byteLength > 0) throw denial('a host can delete only one key per request');
   return { key, next: undefined };
 }
 

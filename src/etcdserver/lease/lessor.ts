@@ -1,5 +1,5 @@
 /**
- * Leases: a promise to delete keys unless somebody keeps asking for them.
+ * Leases: keys that are deleted unless a client keeps the lease alive.
  *
  * Running leases are timed with the monotonic clock, so a jump of the wall clock neither kills nor prolongs them.
  * For a restart they are written down with wall-clock expiry, every few seconds and only those that changed,

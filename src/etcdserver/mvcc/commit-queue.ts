@@ -211,7 +211,7 @@ export class CommitQueue {
   #break(error: unknown, groups: readonly Group[]): void {
     const broken = new DatabaseError('DISK_FAILED', 'the store can no longer write to its disk', {
       cause: error,
-      hint: 'look at the health of the disk; the store examines its files when it is started again',
+      hint: 'check the health of the disk; the store examines its files at the next start',
     });
     this.#broken = broken;
     for (const { jobs } of groups) for (const { reject } of jobs) reject(error);

@@ -1,6 +1,6 @@
 /**
  * The quota, and the alarms of etcd. A store that would grow past its quota raises NOSPACE; from then on it takes
- * no puts and no new leases until somebody has made room (delete, compact, defragment) and disarms the alarm. The
+ * no puts and no new leases until space was freed (delete, compact, defragment) and the alarm is disarmed. The
  * alarm survives a restart.
  */
 import { AlarmType } from '../../store/wire/generated/maintenance_pb.ts';

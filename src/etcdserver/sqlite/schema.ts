@@ -148,8 +148,8 @@ export function versionOf(db: DatabaseSync, path: string): number {
   if (version > SCHEMA_VERSION) {
     throw new DatabaseError(
       'NEWER_SCHEMA',
-      `${path} has schema version ${version}, this Tulle knows up to ${SCHEMA_VERSION}`,
-      { context: { path }, hint: 'start the Tulle that wrote it, or a newer one' },
+      `${path} has schema version ${version}, this version of Tulle supports up to ${SCHEMA_VERSION}`,
+      { context: { path }, hint: 'use the version of Tulle that wrote it, or a newer one' },
     );
   }
   return version;

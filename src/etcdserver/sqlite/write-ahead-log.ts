@@ -81,7 +81,7 @@ function problemIn(file: number, needed: LogPosition): string | undefined {
       }
     }
   }
-  return sum.is(needed.sum1, needed.sum2) ? undefined : 'is the log of something else';
+  return sum.is(needed.sum1, needed.sum2) ? undefined : 'belongs to another database';
 }
 
 /** Fewer bytes where the file ends. */

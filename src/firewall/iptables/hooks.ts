@@ -116,7 +116,7 @@ export function isTunnelAccepted(saved: SavedTables, { packets, networks }: Rule
   return walk(read, packets.tunnelIn, readChains(table), TUNNEL_HOOK.builtin).kind === 'accept';
 }
 
-/** Whether tunnel packets of peers get past INPUT only when somebody accepts them. */
+/** Whether tunnel packets of peers get past INPUT only when a rule accepts them. */
 export function isInputGuarded(saved: SavedTables, wanted: RuleSet): boolean {
   if (wanted.packets.tunnelIn === undefined) return false;
   return defaultDrop(saved, 'INPUT') !== undefined || isBlocked(saved, TUNNEL_HOOK, wanted);

@@ -21,7 +21,7 @@ export interface Packet {
   readonly protocol?: 'udp';
   readonly destinationPorts?: readonly number[];
   readonly mark: number;
-  /** Prefix length of what one host has: a rule about less than that is somebody's choice, and of no interest. */
+  /** Prefix length of what one host has: a rule about less than that is meant for single hosts, and ignored. */
   readonly hostLength: number;
 }
 

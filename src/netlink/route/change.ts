@@ -54,7 +54,7 @@ interface Action<Subject> {
   write(writer: Writer, subject: Subject): void;
 }
 
-/** There are many of these at a time, so words and bytes are made only when somebody asks. */
+/** There are many of these at a time, so words and bytes are made only on demand. */
 class ActionOn<Subject> implements Change {
   readonly #action: Action<Subject>;
   readonly #subject: Subject;

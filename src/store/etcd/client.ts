@@ -131,7 +131,7 @@ export class EtcdClient implements AsyncDisposable {
     if (signal.aborted) stop();
     const endpoint = route.channel.endpoint.url;
     const fail = (error: unknown) =>
-      // An abort is our own wish, and says nothing about the endpoint.
+      // We abort ourselves; that says nothing about the endpoint.
       signal.aborted
         ? storeErrorOf(error, method.name, endpoint)
         : this.#failed(route, reason ?? error, method.name);

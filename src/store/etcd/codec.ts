@@ -80,7 +80,7 @@ export function decodeStoreEvent(event: Event, op: string): StoreEvent {
   return { type: 'delete', key: decodeKey(event.kv.key), modRevision: event.kv.modRevision };
 }
 
-/** Bytes that are no UTF-8 become U+FFFD: such a key is somebody else's, and nothing of ours matches it. */
+/** Bytes that are no UTF-8 become U+FFFD: such a key belongs to another program, and no key of ours is equal to it. */
 const decodeKey = (key: Uint8Array) =>
   Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString('utf8');
 

@@ -53,7 +53,10 @@ export class Failover {
   leaveAddress(isGone: (address: string) => boolean): void {
     const channel = this.#channel;
     if (channel?.isFrom(isGone) !== true) return;
-    this.#logger.debug({ endpoint: this.endpoint }, 'the address of the connection to the store is gone');
+    this.#logger.debug(
+      { endpoint: this.endpoint },
+      'the local address of the connection to the store was removed',
+    );
     this.#channel = undefined;
     channel.abandon();
   }

@@ -1,5 +1,5 @@
 /**
- * Following a range of keys for as long as somebody wants to know: list, then watch from the next revision on;
+ * Following a range of keys until the reader stops: list, then watch from the next revision on;
  * after a lost connection watch on from where we were; after a lost history list again.
  *
  * History is lost when the store has compacted it, and when the store is not the one it was; see History.
@@ -94,7 +94,7 @@ class Observation {
     } catch (error) {
       // What another observer found out holds for this one too.
       if (this.#generation === history.generation) throw error;
-      this.#forget('the store is another one');
+      this.#forget('the store was replaced');
     } finally {
       clearTimeout(timer);
       stream.close();
@@ -139,10 +139,9 @@ class Observation {
         throw error;
       }
       if (!begun) {
-        if (!response.created)
-          throw protocolViolation('watch', 'something else than the beginning of a watch');
+        if (!response.created) throw protocolViolation('watch', 'a message other than the start of a watch');
         if (!(await this.#isSameStore(decodeHeader(response.header, 'watch')))) {
-          return this.#forget('the store is another one');
+          return this.#forget('the store was replaced');
         }
         begun = true;
         yield CONTACT;

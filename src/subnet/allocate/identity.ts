@@ -18,7 +18,7 @@ export type Evidence =
   | 'likely'
   /** It has our id alone: this host's disk was copied from the holder's. */
   | 'copy'
-  /** It is somebody else's. */
+  /** It belongs to another host. */
   | 'none';
 
 type Own = LeaseAttributes & { readonly hostId: string };

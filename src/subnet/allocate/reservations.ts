@@ -1,7 +1,7 @@
 /**
  * Reservations: a subnet pinned to a host by a key that never expires. A host finds its reservation by its id or
  * its public address and uses it as it is; nothing a host does turns it into an ordinary lease. One that is made here
- * says so in its value: a lease whose expiry somebody wrote over gets it back from its host.
+ * says so in its value: a lease whose expiry was overwritten gets it back from its host.
  */
 
 import { FAMILIES } from '../../base/ip.ts';

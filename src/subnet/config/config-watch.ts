@@ -9,7 +9,7 @@ import { type BackendCheck, type NetworkConfig, parseNetworkConfig } from './con
 export type ConfigReading =
   /** The store has not answered yet. */
   | { readonly state: 'unknown' }
-  /** There is no configuration: nobody wrote one, or somebody deleted it. */
+  /** There is no configuration: it was never written, or was deleted. */
   | { readonly state: 'missing' }
   | {
       readonly state: 'valid';

@@ -31,7 +31,7 @@ async function start(t: TestContext, world: World) {
   return {
     store,
     tracker,
-    news: async () => {
+    changes: async () => {
       await world.clock.advance(0);
       return reported.splice(0);
     },
@@ -62,13 +62,13 @@ test('peers as they come and go; our own lease is none', async t => {
   const world = new World();
   await world.put('10.5.1.0-24', hostAttributes(1), 60);
   await world.put('10.5.2.0-24', hostAttributes(2), 60);
-  const { news, tracker } = await start(t, world);
-  assert.deepEqual(await news(), ['+10.5.2.0-24']);
+  const { changes, tracker } = await start(t, world);
+  assert.deepEqual(await changes(), ['+10.5.2.0-24']);
   await world.put('10.5.3.0-24', hostAttributes(3), 3600);
-  assert.deepEqual(await news(), ['+10.5.3.0-24']);
+  assert.deepEqual(await changes(), ['+10.5.3.0-24']);
   await world.put('config', '{}');
   await world.clock.advance(61_000);
-  assert.deepEqual(await news(), ['-10.5.2.0-24']);
+  assert.deepEqual(await changes(), ['-10.5.2.0-24']);
   assert.deepEqual(
     Array.from(tracker.peers(), ({ key }) => key),
     ['10.5.3.0-24'],
@@ -82,46 +82,46 @@ test('peers as they come and go; our own lease is none', async t => {
 test('a host that exchanges its lease for one that overlaps it is not reported as in its own way', async t => {
   const world = new World();
   await world.put('10.5.2.0-24', hostAttributes(2), 60);
-  const { news, happened } = await start(t, world);
-  assert.deepEqual(await news(), ['+10.5.2.0-24']);
+  const { changes, happened } = await start(t, world);
+  assert.deepEqual(await changes(), ['+10.5.2.0-24']);
   const { registry } = world.connect();
   const { leases } = await registry.list();
   const subnet = { ipv4: Prefix.parse('10.5.2.0/25') };
   assert.ok((await registry.create(subnet, hostAttributes(2), 0n, leases)).ok);
-  assert.deepEqual(await news(), ['+10.5.2.0-25 -10.5.2.0-24']);
+  assert.deepEqual(await changes(), ['+10.5.2.0-25 -10.5.2.0-24']);
   assert.deepEqual(happened(), []);
 });
 
 test('a slow consumer gets the newest state, not the way to it', async t => {
   const world = new World();
-  const { news, holdConsumer } = await start(t, world);
-  await news();
+  const { changes, holdConsumer } = await start(t, world);
+  await changes();
   const { promise, resolve } = Promise.withResolvers<void>();
   holdConsumer(promise);
   await world.put('10.5.2.0-24', hostAttributes(2));
-  assert.deepEqual(await news(), ['+10.5.2.0-24']);
+  assert.deepEqual(await changes(), ['+10.5.2.0-24']);
   for (let round = 0; round < 5; round++)
     await world.put('10.5.3.0-24', { ...hostAttributes(3), backendData: { ipv4: round } });
   await world.store.delete(world.registry.pathOf('10.5.2.0-24'));
-  assert.deepEqual(await news(), []);
+  assert.deepEqual(await changes(), []);
   resolve();
-  assert.deepEqual(await news(), ['+10.5.3.0-24 -10.5.2.0-24']);
+  assert.deepEqual(await changes(), ['+10.5.3.0-24 -10.5.2.0-24']);
 });
 
 test('an interruption removes nobody; what was missed is reported when contact is back', async t => {
   const world = new World();
   await world.put('10.5.2.0-24', hostAttributes(2));
   await world.put('10.5.3.0-24', hostAttributes(3));
-  const { store, news, happened, tracker } = await start(t, world);
-  await news();
+  const { store, changes, happened, tracker } = await start(t, world);
+  await changes();
   store.cut();
   await world.store.delete(world.registry.pathOf('10.5.2.0-24'));
   await world.put('10.5.4.0-24', hostAttributes(4));
   await world.clock.advance(3_600_000);
-  assert.deepEqual(await news(), []);
+  assert.deepEqual(await changes(), []);
   assert.equal(Array.from(tracker.peers()).length, 2);
   store.heal();
-  assert.deepEqual((await news()).join(' ').split(' ').sort(), ['+10.5.4.0-24', '-10.5.2.0-24']);
+  assert.deepEqual((await changes()).join(' ').split(' ').sort(), ['+10.5.4.0-24', '-10.5.2.0-24']);
   assert.deepEqual(happened(), ['interrupted', 'resumed']);
 });
 
@@ -129,34 +129,34 @@ test('a compaction in an outage: exactly the differences are reported, and none 
   const world = new World();
   await world.put('10.5.1.0-24', hostAttributes(1));
   for (const number of [2, 3, 4]) await world.put(`10.5.${number}.0-24`, hostAttributes(number));
-  const { store, news } = await start(t, world);
-  await news();
+  const { store, changes } = await start(t, world);
+  await changes();
   store.cut();
   await world.store.delete(world.registry.pathOf('10.5.2.0-24'));
   await world.put('10.5.3.0-24', { ...hostAttributes(3), backendData: { ipv4: 'new' } });
   world.database.compact();
   store.heal();
-  assert.deepEqual(await news(), ['+10.5.3.0-24 -10.5.2.0-24']);
+  assert.deepEqual(await changes(), ['+10.5.3.0-24 -10.5.2.0-24']);
 });
 
 test('a store that has forgotten everything ends no lease before its time', async t => {
   const world = new World();
   await world.put('10.5.2.0-24', hostAttributes(2));
   await world.put('10.5.3.0-24', hostAttributes(3));
-  const { news, tracker, happened } = await start(t, world);
-  await news();
+  const { changes, tracker, happened } = await start(t, world);
+  await changes();
   world.database.reset();
-  assert.deepEqual(await news(), []);
+  assert.deepEqual(await changes(), []);
   assert.deepEqual(happened(), ['forgotten']);
   assert.deepEqual([...tracker.kept()], ['10.5.2.0-24', '10.5.3.0-24']);
   await world.put('10.5.3.0-24', hostAttributes(3));
   await world.put('10.5.4.0-24', hostAttributes(4));
-  assert.deepEqual((await news()).join(' '), '+10.5.3.0-24 +10.5.4.0-24');
+  assert.deepEqual((await changes()).join(' '), '+10.5.3.0-24 +10.5.4.0-24');
   assert.deepEqual([...tracker.kept()], ['10.5.2.0-24']);
   await world.clock.advance(86_399_000);
-  assert.deepEqual(await news(), []);
+  assert.deepEqual(await changes(), []);
   await world.clock.advance(1000);
-  assert.deepEqual(await news(), ['-10.5.2.0-24']);
+  assert.deepEqual(await changes(), ['-10.5.2.0-24']);
   assert.deepEqual([...tracker.kept()], []);
 });
 
@@ -164,11 +164,11 @@ test('another configuration and another address of ours judge the peers anew', a
   const world = new World();
   await world.put('10.5.2.0-24', hostAttributes(2));
   await world.put('10.6.2.0-24', hostAttributes(3));
-  const { news, tracker } = await start(t, world);
-  await news();
+  const { changes, tracker } = await start(t, world);
+  await changes();
   tracker.update({ config: configOf({ Network: '10.6.0.0/16' }) });
-  assert.deepEqual(await news(), ['+10.6.2.0-24 -10.5.2.0-24']);
+  assert.deepEqual(await changes(), ['+10.6.2.0-24 -10.5.2.0-24']);
   tracker.update({ self: { ...hostAttributes(1), ...hostAttributes(3), hostId: 'host-1' } });
-  assert.deepEqual(await news(), ['-10.6.2.0-24']);
+  assert.deepEqual(await changes(), ['-10.6.2.0-24']);
   assert.match(Array.from(tracker.rejected(), ({ reason }) => reason).join(), /outside the network.*own/);
 });

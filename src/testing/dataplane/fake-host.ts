@@ -30,7 +30,7 @@ const LOCAL = Ip.parse('192.168.65.3');
 export class FakeHost implements AsyncDisposable {
   readonly kernel: FakeKernel;
   readonly clock = new ManualClock();
-  /** Somebody else's connection. */
+  /** The connection of another program. */
   readonly others: Rtnetlink;
   readonly plane: DataPlane;
   /** The only network of most tests. */
@@ -106,7 +106,7 @@ export class FakeHost implements AsyncDisposable {
     return this.plane.apply();
   }
 
-  /** Somebody else's change, done when this returns: also in the middle of one of ours. */
+  /** A change by another program, done when this returns: also in the middle of one of ours. */
   interject(change: Change): void {
     using transport = this.kernel.open([]);
     const writer = new Writer();

@@ -1,4 +1,4 @@
-/** Each kind of link that can be asked for, for the fake kernel and the real one, with what somebody does to it. */
+/** Each kind of link that can be asked for, for the fake kernel and the real one, with what another program does to it. */
 import { Ip } from '../../base/ip.ts';
 import { Mac } from '../../base/mac.ts';
 import type { OwnLink } from '../../dataplane/desired-link.ts';
@@ -9,7 +9,7 @@ export interface LinkCase {
   readonly link: OwnLink;
   /** Another desired state, which the living link can be changed to. */
   readonly changed: OwnLink;
-  /** Somebody else's change of the link, in place; undefined where nothing of it matters. */
+  /** A change by another program, in place; undefined where nothing of it matters. */
   readonly fault: LinkChange | undefined;
 }
 

@@ -73,7 +73,7 @@ export class MemoryTable implements TableStore<TunnelEntry> {
     this.#emit({ reason: 'the forwarder is gone', isEmpty: false });
   }
 
-  /** Somebody changes an entry, or removes it. @param link undefined: it is not said which one is concerned */
+  /** Another program changes an entry, or removes it. @param link undefined: it is not said which one is concerned */
   damage(name: string, subnet: Prefix, entry: TunnelEntry | undefined, link?: string): void {
     if (entry === undefined) this.#entries.delete(keyOf(name, subnet));
     else this.#entries.set(keyOf(name, subnet), entry);

@@ -58,7 +58,7 @@ test('a list that changed while it was read is read again, but not for ever', as
   kernel.interruptDumps(10);
   await assert.rejects(rtnetlink.routes.list({ family: 'ipv4' }), {
     code: 'DUMP_INTERRUPTED',
-    message: /^list ipv4 routes: changed during each of 10 readings/,
+    message: /^list ipv4 routes: changed during each of 10 reads/,
   });
   assert.equal((await rtnetlink.routes.list({ family: 'ipv4' })).length, 1);
 });
