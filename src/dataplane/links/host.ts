@@ -43,8 +43,8 @@ export class Host implements Disposable {
   readonly #forLinks: LinkEnvironment;
   #desired: readonly LinkSpec[] = [];
   readonly #links = new Map<string, HostLink>();
-  /** Links that are not wanted any more, by name. One may be made just now, and has an index only afterwards. */
-  readonly #retired = new Map<string, HostLink>();
+  /** Links that are not wanted any more. One may be made just now, and has an index only afterwards. */
+  readonly #retired = new Set<HostLink>();
   readonly #retries: Retries;
   /** The link that each refusal is about. */
   readonly #subjects = new Map<string, string>();
@@ -69,13 +69,17 @@ export class Host implements Disposable {
   set(desired: readonly LinkSpec[]): boolean {
     // The values print themselves as JSON; comparing the text compares everything.
     if (JSON.stringify(desired) === JSON.stringify(this.#desired)) return false;
-    for (const link of this.#links.values()) this.#retired.set(link.name, link);
+    for (const link of this.#links.values()) this.#retired.add(link);
     this.#links.clear();
     this.#sysctls.set(desired.flatMap(({ sysctls }) => sysctls));
     for (const spec of desired) {
       const { name } = spec.link;
-      const known = reusable(this.#retired.get(name), spec.link);
-      this.#retired.delete(name);
+      // One of our own of another kind is deleted before the new one is made.
+      const formers = Array.from(this.#retired).filter(link => link.name === name);
+      const known = formers.find(({ desired: { kind } }) => kind === spec.link.kind);
+      for (const former of formers) {
+        if (former === known || spec.link.kind === 'existing') this.#retired.delete(former);
+      }
       known?.set(spec);
       this.#links.set(name, known ?? new HostLink(spec, this.#forLinks));
     }
@@ -172,14 +176,15 @@ export class Host implements Disposable {
   /** Reads and repairs. Returns the devices that are in place; the others are in `failures`. */
   async ensure(): Promise<BoundLink[]> {
     this.#dirty = false;
-    for (const [name, { seen, desired }] of this.#retired) {
+    for (const former of this.#retired) {
+      const { name, seen, desired } = former;
       await this.#attempt(name, `link ${name}`, async () => {
         const { rtnetlink } = this.#environment;
         // Without an index it was never ours.
         const isOurs = seen !== undefined && desired.kind !== 'existing';
         const link = isOurs ? await rtnetlink.links.get(seen) : undefined;
         if (link !== undefined) await ignoringGone(deleteLink(rtnetlink, link.index));
-        this.#retired.delete(name);
+        this.#retired.delete(former);
       });
     }
     for (const link of this.#links.values()) {
@@ -218,12 +223,6 @@ export class Host implements Disposable {
 }
 
 const wantedBy = ({ addresses, sysctls }: LinkSpec) => 1 + addresses.length + sysctls.length;
-
-/** A link of the host that becomes ours, or the other way round, shares nothing but the name with what it was. */
-function reusable(known: HostLink | undefined, { kind }: DesiredLink): HostLink | undefined {
-  const wasExisting = known?.desired.kind === 'existing';
-  return wasExisting === (kind === 'existing') ? known : undefined;
-}
 
 /** Whether the link needs this other one. */
 function standsOn(desired: DesiredLink, { index, name }: Link): boolean {

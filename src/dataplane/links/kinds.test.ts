@@ -76,6 +76,26 @@ describe('a link', () => {
     assert.equal(host.show(), before);
   });
 
+  test('of ours that is to be of another kind is deleted, and made as the other, also after a while in between', async () => {
+    await using host = new FakeHost();
+    const [vxlan] = linkCases(2);
+    assert.ok(vxlan);
+    const bridge = { kind: 'bridge', name: vxlan.link.name } as const;
+    for (const link of [vxlan.link, bridge, vxlan.link]) {
+      host.network.setHost(hostWith(link));
+      assert.deepEqual((await host.plane.apply()).failures, []);
+      assert.equal((await host.others.links.get(link.name))?.info?.kind, link.kind);
+    }
+    host.network.setHost(hostWith(bridge));
+    host.network.setHost(hostWith());
+    await host.plane.apply();
+    assert.equal(
+      await host.others.links.get(bridge.name),
+      undefined,
+      'what was never made leaves nothing behind',
+    );
+  });
+
   test('of the host is used as it is, and missed when it is not there', async () => {
     await using host = new FakeHost();
     const before = host.show();

@@ -39,11 +39,12 @@ export class FakeHost implements AsyncDisposable {
   readonly rounds: ApplyResult[] = [];
   readonly sysctls = new Map([[`net/ipv6/conf/${DEVICE}/accept_ra`, '1']]);
   readonly #ours: Rtnetlink;
-  readonly #underlayIndex: number;
+  /** Index of eth0. */
+  readonly underlay: number;
 
   constructor(options: Partial<DataPlaneOptions> = {}, kernel = new FakeKernel()) {
     this.kernel = kernel;
-    this.#underlayIndex = underlayOf(kernel);
+    this.underlay = underlayOf(kernel);
     this.others = kernel.connect();
     this.#ours = kernel.connect();
     this.plane = openDataPlane({
@@ -71,7 +72,7 @@ export class FakeHost implements AsyncDisposable {
           kind: 'vxlan',
           name: DEVICE,
           vni: 88,
-          underlayIndex: this.#underlayIndex,
+          underlayIndex: this.underlay,
           local: LOCAL,
           port: 4789,
           learning: false,
