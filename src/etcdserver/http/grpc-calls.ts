@@ -55,6 +55,7 @@ export function unary(call: Call): void {
 /** A call with a stream of answers, and perhaps one of requests. */
 export function streaming(call: Call): void {
   const { route, caller, stream, answer } = call;
+  const isBidirectional = route.method.methodKind === 'bidi_streaming';
   const over = new AbortController();
   const out: Outgoing<object> = {
     signal: over.signal,
@@ -81,24 +82,25 @@ export function streaming(call: Call): void {
   };
   stream.on('drain', () => stream.resume());
   let incoming: Incoming<object> | undefined;
+  // Not before it says something: a stream alone costs a client nothing.
+  const begun = () => (incoming ??= (route.implementation as BidiMethod<object, object>)(caller, out));
   let isAsked = false;
   receive(call, {
     message(bytes) {
       const request = decode(route.method.input, bytes);
-      if (incoming !== undefined) return incoming.message(request);
+      if (isBidirectional) return begun().message(request);
       // Without a stream of requests there is one; the first one counts.
       if (!isAsked) (route.implementation as ServerStreamMethod<object, object>)(request, caller, out);
       isAsked = true;
     },
-    end: () => incoming?.end(),
+    end() {
+      if (isBidirectional) begun().end();
+    },
     gone() {
       answer.abandon();
       over.abort();
     },
   });
-  if (route.method.methodKind !== 'bidi_streaming') return;
-  const begin = route.implementation as BidiMethod<object, object>;
-  if (!runOrFail(answer, () => (incoming = begin(caller, out)))) over.abort();
 }
 
 /** What a call receives from its client. `message` and `end` may throw, which is then the answer. */

@@ -5,20 +5,29 @@
  *     requests   that run and are not answered, those whose stream was reset included
  *     held       bytes of requests that are not complete
  *     pieces     of requests that are a few bytes each, and cost as much as large ones
+ *     hasty      requests that are taken back as soon as they are made. nghttp2 counts resets too, but acts on it
+ *                only after all that was received with them, which may be megabytes
  *
  * A client that goes beyond is one that does not wait for answers or sends nonsense; its connection is ended.
  */
 import { constants, type ServerHttp2Session, type ServerOptions } from 'node:http2';
 
-/** Streams at once. Watches share a stream, so that no client of etcd's comes near. */
-const MAX_STREAMS = 1000;
+/**
+ * Streams at once; clients that want more wait. Two watches of each of 200 agents fit over one connection. Node makes and
+ * ends a stream in a tenth of a millisecond, so a client may take that many times as long from the others.
+ */
+const MAX_STREAMS = 512;
 /** Bytes that a client may send on a stream before we have taken them: the largest request fits. */
 const WINDOW_BYTES = 2 * 1024 * 1024;
 const MAX_HEADER_BYTES = 16 * 1024;
 const MAX_REQUESTS = 2 * MAX_STREAMS;
 const MAX_HELD_BYTES = 16 * 1024 * 1024;
 /** Small pieces that complete no message: how many a connection may send in a burst, and per second in the long run. */
-const PIECES = { smallBytes: 64, burst: 1000, perSecond: 100 } as const;
+const SMALL_BYTES = 64;
+const PIECES: Allowance = { burst: 1000, perSecond: 100 };
+/** Requests taken back within so many milliseconds; who gives up later has waited. */
+const HASTY_MS = 100;
+const HASTY: Allowance = { burst: 100, perSecond: 20 };
 /** Milliseconds that a client has for the rest of its preface and its settings. */
 const HANDSHAKE_MS = 10_000;
 
@@ -38,13 +47,40 @@ export const SESSION_OPTIONS: ServerOptions = {
   streamResetRate: 50,
 };
 
+interface Allowance {
+  /** At once. */
+  readonly burst: number;
+  /** In the long run. */
+  readonly perSecond: number;
+}
+
+/** Counts events, and forgets as many per second as are allowed. */
+class EventCount {
+  readonly #allowance: Allowance;
+  #count = 0;
+  #since = performance.now();
+
+  constructor(allowance: Allowance) {
+    this.#allowance = allowance;
+  }
+
+  /** One more. @returns whether that is too many */
+  add(): boolean {
+    const now = performance.now();
+    const forgotten = ((now - this.#since) / 1000) * this.#allowance.perSecond;
+    this.#count = Math.max(0, this.#count - forgotten) + 1;
+    this.#since = now;
+    return this.#count > this.#allowance.burst;
+  }
+}
+
 export class ConnectionLimits {
   readonly #session: ServerHttp2Session;
   readonly #onExceeded: (limit: string) => void;
   #requests = 0;
   #held = 0;
-  #smallPieces = 0;
-  #since = performance.now();
+  readonly #smallPieces = new EventCount(PIECES);
+  readonly #hasty = new EventCount(HASTY);
 
   /** @param onExceeded called once, with the limit that was exceeded. */
   constructor(session: ServerHttp2Session, onExceeded: (limit: string) => void) {
@@ -69,12 +105,14 @@ export class ConnectionLimits {
   received(pieceBytes: number, heldBytes: number): void {
     this.#held += heldBytes;
     if (this.#held > MAX_HELD_BYTES) this.#end('too many bytes of unfinished requests');
-    if (pieceBytes >= PIECES.smallBytes || heldBytes <= 0) return;
-    const now = performance.now();
-    const allowed = ((now - this.#since) / 1000) * PIECES.perSecond;
-    this.#smallPieces = Math.max(0, this.#smallPieces - allowed) + 1;
-    this.#since = now;
-    if (this.#smallPieces > PIECES.burst) this.#end('too many small pieces of requests');
+    if (pieceBytes >= SMALL_BYTES || heldBytes <= 0) return;
+    if (this.#smallPieces.add()) this.#end('too many small pieces of requests');
+  }
+
+  /** The client has taken back a request of this moment. @param madeAt `performance.now()` */
+  takenBack(madeAt: number): void {
+    if (performance.now() - madeAt > HASTY_MS) return;
+    if (this.#hasty.add()) this.#end('too many requests that are taken back at once');
   }
 
   /** What was kept of a request is not any more. */

@@ -96,10 +96,14 @@ function dial(port: number, path: string): [Socket, Buffer] {
   return [socket, block];
 }
 
-test('requests that are sent and reset without end cost their sender the connection', async () => {
-  const never = new Promise<never>(() => undefined);
+test('requests that are sent and reset without end cost their sender the connection, and the others little', async () => {
+  let asked = 0;
+  const put = () => {
+    asked++;
+    return new Promise<never>(() => undefined);
+  };
   await withServer(
-    [serviceOf(KV, { put: () => never })],
+    [serviceOf(KV, { put })],
     () => undefined,
     async port => {
       const [socket, block] = dial(port, '/etcdserverpb.KV/Put');
@@ -116,6 +120,40 @@ test('requests that are sent and reset without end cost their sender the connect
       await within('the connection is closed', closed);
     },
   );
+  assert.ok(asked <= 101, `${asked} requests of a client that takes all of them back`);
+});
+
+test('a stream of requests begins with the first of them', async () => {
+  const begun: string[] = [];
+  const methods: Methods<typeof Lease> = {
+    leaseKeepAlive(_caller, out) {
+      begun.push('begun');
+      return { message: () => begun.push('message'), end: () => out.close() };
+    },
+  };
+  await withServer(
+    [serviceOf(Lease, methods)],
+    () => undefined,
+    async port => {
+      const session = connectHttp2(`http://127.0.0.1:${port}`);
+      const open = () =>
+        session.request({
+          ':method': 'POST',
+          ':path': '/etcdserverpb.Lease/LeaseKeepAlive',
+          'content-type': 'application/grpc',
+        });
+      const silent = open();
+      silent.on('error', () => undefined);
+      const asking = open();
+      asking.end(frameMessage(toBinary(LeaseKeepAliveRequestSchema, create(LeaseKeepAliveRequestSchema))));
+      await within('the second is answered', once(asking.resume(), 'trailers'));
+      assert.deepEqual(begun, ['begun', 'message']);
+      silent.end();
+      await within('the first is answered', once(silent.resume(), 'trailers'));
+      session.destroy();
+    },
+  );
+  assert.deepEqual(begun, ['begun', 'message', 'begun']);
 });
 
 test('requests on a stream whose answers nobody reads cost their sender the connection', async () => {

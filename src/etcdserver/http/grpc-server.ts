@@ -22,6 +22,8 @@ import { ConnectionLimits, SESSION_OPTIONS } from './grpc-connection.ts';
 /** Called for every request that was answered, with the name of its status. */
 export type OnAnswered = (service: string, method: string, status: string) => void;
 
+const ignore = () => undefined;
+
 export class GrpcServer {
   readonly #routes = new Map<string, RpcRoute>();
   readonly #services: ReadonlySet<string>;
@@ -73,7 +75,14 @@ export class GrpcServer {
     limits: ConnectionLimits,
   ): void {
     // A stream that is reset says so by 'close' as well.
-    stream.on('error', () => undefined);
+    stream.on('error', ignore);
+    const madeAt = performance.now();
+    // It may have been reset since its headers came.
+    if (stream.destroyed) {
+      limits.takenBack(madeAt);
+      return;
+    }
+    stream.once('aborted', () => limits.takenBack(madeAt));
     const isGrpc = headers['content-type']?.startsWith(CONTENT_TYPE) === true;
     if (!isGrpc || headers[':method'] !== 'POST') {
       stream.respond({ ':status': 415 }, { endStream: true });
