@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { beforeEach, describe, type TestContext, test } from 'node:test';
 import type { LinkReport } from '../dataplane/report.ts';
 import { config, lease, network, OverlayHarness } from '../testing/network/overlay-harness.ts';
-import { LINGER, SETTLE } from './handover.ts';
+import { LINGER, SETTLE } from './handover-end.ts';
 import type { HostNetwork } from './underlay.ts';
 
 let harness: OverlayHarness;

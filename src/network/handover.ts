@@ -21,12 +21,6 @@ export interface Handover {
   readonly devices: { readonly from: readonly string[]; readonly to: readonly string[] };
 }
 
-/** Milliseconds that the old device stays when all have followed: they may not know yet that this host has. */
-export const LINGER = 3_000;
-
-/** Milliseconds in which further changes of peers are gathered before those left behind are counted again. */
-export const SETTLE = 500;
-
 /** From one plan to another; undefined where their devices cannot be there at the same time. */
 export function nextHandover(
   before: Handover | undefined,

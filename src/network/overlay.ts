@@ -13,7 +13,6 @@
  * interface or a lost lease changes the conditions, not the kernel.
  */
 import type { Backend, BackendContext } from '../backend/backend.ts';
-import { isLeftBehind } from '../backend/handover.ts';
 import { together } from '../base/abort.ts';
 import { backoff, type Clock } from '../base/clock.ts';
 import { messageOf, type Problem } from '../base/errors.ts';
@@ -25,7 +24,8 @@ import { type NetworkConfig, networksOf } from '../subnet/config/config.ts';
 import type { Lease } from '../subnet/lease/lease.ts';
 import { type ActivePlan, activate, firewallFor, fits, subnetEnvFor } from './active-plan.ts';
 import { ApplyReport } from './apply-report.ts';
-import { type Handover, LINGER, SETTLE } from './handover.ts';
+import type { Handover } from './handover.ts';
+import { endHandovers } from './handover-end.ts';
 import type { DurableIdentity, HostPlan, PlanRefusal } from './host-plan.ts';
 import type { NetworkOptions } from './options.ts';
 import { PeerMapper } from './peer-mapper.ts';
@@ -159,11 +159,19 @@ export class Overlay implements AsyncDisposable {
 
   /** Applies what is desired until `signal` aborts. The kernel stays as it is. */
   async run(signal: AbortSignal): Promise<void> {
+    const handovers = {
+      planner: this.#planner,
+      peers: this.peers,
+      report: this.#planReport,
+      clock: this.#options.clock,
+      version: this.#desiredVersion,
+      onEnd: () => this.#updateDesired(),
+    };
     await together(
       signal,
       until => this.#applyDataPlane(until),
       until => this.#applyRules(until),
-      until => this.#endHandovers(until),
+      until => endHandovers(handovers, until),
       until => this.#reportSubnetFile(until),
       until => this.#targets.run(until),
     );
@@ -264,29 +272,6 @@ export class Overlay implements AsyncDisposable {
     const isNew = state.dependsOnPeers && !this.#dependsOnPeers;
     this.#dependsOnPeers = state.dependsOnPeers;
     if (isNew) increment(this.#rulesVersion);
-  }
-
-  async #endHandovers(signal: AbortSignal): Promise<void> {
-    for await (const _ of this.#desiredVersion.changes(signal)) {
-      const { handover } = this.#planner;
-      const leftBehind = this.#leftBehind(handover);
-      this.#planReport.handover(handover, leftBehind);
-      if (handover === undefined) continue;
-      const isFollowed = handover.step === 'handing over' && leftBehind.length === 0;
-      // Changes during this time are looked at in the next turn.
-      await this.#options.clock.sleep(isFollowed ? LINGER : SETTLE, signal).catch(() => undefined);
-      const isStillFollowed = handover === this.#planner.handover && this.#leftBehind(handover).length === 0;
-      if (!isFollowed || !isStillFollowed) continue;
-      this.#planner.endHandover();
-      this.#updateDesired();
-    }
-  }
-
-  /** Keys of the peers that are still reached by the former device. */
-  #leftBehind(handover: Handover | undefined): string[] {
-    if (handover === undefined) return [];
-    const { from, to } = handover;
-    return this.peers.keysOf(lease => isLeftBehind(from.backend, to.backend, lease));
   }
 }
 
