@@ -105,20 +105,44 @@ test('outside modules are confined to the rooms that own them', () => {
   assert.deepEqual({ wrong, stale }, { wrong: [], stale: [] });
 });
 
-test('an exported name has one meaning', () => {
-  const files = new Map<string, Set<string>>();
+/** Exported names, each with the files that declare it and whether it is a type. */
+function exportedNames(): Map<string, { readonly isType: boolean; readonly file: string }[]> {
+  const names = new Map<string, { readonly isType: boolean; readonly file: string }[]>();
   for (const [file, text] of sources) {
-    if (isTest(file) || roomOf(file) === 'testing') continue;
-    for (const [, name = ''] of text.matchAll(
-      /^export (?:abstract |async )?(?:class|function\*?|const|interface|type) (\w+)/gm,
+    if (isTest(file)) continue;
+    for (const [, kind = '', name = ''] of text.matchAll(
+      /^export (?:declare )?(?:abstract |async )?(class|function\*?|const|let|enum|interface|namespace|type) (\w+)/gm,
     )) {
-      files.set(name, (files.get(name) ?? new Set()).add(file));
+      const isType = ['class', 'enum', 'interface', 'type'].includes(kind);
+      const known = names.get(name) ?? [];
+      // A schema and the type of what it accepts are one name, in one file.
+      if (known.some(other => other.file === file)) continue;
+      names.set(name, [...known, { isType, file }]);
     }
   }
-  const shared = Array.from(files)
-    .filter(([, files]) => files.size > 1)
-    .map(([name, files]) => `${name}: ${[...files].join(', ')}`);
+  return names;
+}
+
+test('an exported name has one meaning', () => {
+  const shared = Array.from(exportedNames())
+    .map(([name, declarations]) => ({
+      name,
+      // Functions for tests may be called as what they stand for; types may not.
+      declarations: declarations.filter(({ isType, file }) => isType || roomOf(file) !== 'testing'),
+    }))
+    .filter(({ declarations }) => declarations.length > 1)
+    .map(({ name, declarations }) => `${name}: ${declarations.map(({ file }) => file).join(', ')}`);
   assert.deepEqual(shared, []);
+});
+
+test('an export has its own name in every file: no default, no star, no renaming', () => {
+  const wrong = Array.from(sources).flatMap(([file, text]) =>
+    Array.from(
+      text.matchAll(/^export (?:default\b.*|\*.*|(?:type )?\{[^}]*\bas\b[^}]*\}.*)/gm),
+      ([line]) => `${file}: ${line}`,
+    ),
+  );
+  assert.deepEqual(wrong, []);
 });
 
 test(`no file has more than ${MAX_LINES} lines`, () => {

@@ -31,10 +31,10 @@ export function convergeCommand(): Command {
   const command = new Command('converge')
     .summary('time from a lease to a route in every kernel; cost of an agent')
     .description(
-      'How long it takes from a lease in the store to a route in the kernel of every other host, and what an ' +
-        'agent costs by the number of peers. The hosts are in this process, each with a network namespace, a netlink ' +
-        'connection and a connection to the store of its own, and with the parts of an agent between the two; so ' +
-        'they share one processor, which hosts do not. A few real agents run beside them, and as many processes that do ' +
+      'The time from a lease in the store to a route in the kernel of every other host, and the cost of an ' +
+        'agent by the number of peers. The hosts run in this process, each with a network namespace, a netlink ' +
+        'connection, a connection to the store, and the parts of an agent between the two. ' +
+        'So they share one processor. A few real agents run beside them, and as many processes that do ' +
         'what flanneld does with a lease; `cpu ms` is the processor time of such a process for one more lease, with ' +
         'what it does later. The operations:\n' +
         '  burst   as many leases as there are hosts, written at the same moment\n' +

@@ -13,7 +13,7 @@ export const SITUATIONS = {
   rest: 'a minute in which nothing happens',
   change: 'every lease changes at the same time',
   resync: 'the kernel is compared as a whole',
-  outage: 'the store is away and comes back without its history, so that all is read again',
+  outage: 'the store is stopped and returns without its history, so that everything is read again',
   restart: 'the next process finds everything in the kernel',
   alone: 'the next process starts without the store, with what is on disk; then the store comes back',
 } as const;

@@ -23,7 +23,7 @@ export function hostileCommand(): Command {
   const command = new Command('hostile')
     .summary('what a hostile client costs the other clients of a store')
     .description(
-      '`tulle store` and the etcd that is installed, attacked on loopback by one client while another one reads ' +
+      '`tulle store` and the installed etcd, attacked on loopback by one client while another one reads ' +
         `a key all the time:\n${ATTACKS.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`).join('\n')}`,
     )
     .addOption(

@@ -18,9 +18,9 @@ export function joinCommand(): Command {
   const command = new Command('join')
     .summary('many hosts join at once: subnets leased, and by when')
     .description(
-      'How a cluster comes up: many agents start at the same moment on a /16 and want a subnet each from one ' +
+      'The start of a cluster: many agents start at the same moment on a /16, and each leases a subnet from one ' +
         'real etcd, which this command starts. All agents run in this process, each with a connection of its own. ' +
-        "In the same run, for comparison, the same number of hosts by flannel's procedure. The columns:\n" +
+        "For comparison, the same run measures the same number of hosts with flannel's procedure. The columns:\n" +
         '  leases     in the store afterwards\n' +
         '  unique     of them, those that overlap no other\n' +
         '  exited     agents that gave up\n' +

@@ -26,8 +26,7 @@ export function storeBenchCommand(): Command {
   const command = new Command('store')
     .summary('`tulle store` and etcd: puts, ranges, watches, memory')
     .description(
-      '`tulle store` against the etcd that is installed, on the same disk in one run, each alone while it is ' +
-        'measured:\n' +
+      'Compare `tulle store` with the installed etcd, on the same disk, in one run, one after the other:\n' +
         '  put     256 bytes to random keys of 100,000, each client waiting for its answer\n' +
         '  range   10,000 keys in one answer\n' +
         '  watch   1,000 watchers of one prefix, from the put to the event at each of them\n' +

@@ -20,12 +20,12 @@ import { AsyncQueue } from './async-queue.ts';
 import { MemoryDatabase, type Notice } from './memory-database.ts';
 
 /** What becomes of one call: done; not done and refused; done, and its answer lost on the way. */
-export type Fate = 'pass' | 'refuse' | 'lose answer';
+export type Interference = 'pass' | 'refuse' | 'lose answer';
 
 export class MemoryStore implements Store {
   readonly database: MemoryDatabase;
   readonly #watchers = new Set<Watcher>();
-  #fate: (op: string) => Fate = () => 'pass';
+  #fate: (op: string) => Interference = () => 'pass';
   #outage: StoreError | undefined;
 
   constructor(database: MemoryDatabase = new MemoryDatabase()) {
@@ -44,7 +44,7 @@ export class MemoryStore implements Store {
   }
 
   /** Fault: `fate` decides each following call, by the name of the method. */
-  interfere(fate: (op: string) => Fate): void {
+  interfere(fate: (op: string) => Interference): void {
     this.#fate = fate;
   }
 
