@@ -179,6 +179,8 @@ const PeerStatus = v.object({
   /** What that host calls itself. */
   hostName: v.exactOptional(text),
   backendType: v.exactOptional(text),
+  /** Names of the links that packets for it leave over; absent when there are none. */
+  links: v.exactOptional(v.array(text)),
   state: v.picklist(PEER_STATES),
   /** Why the state is not `ok`. */
   reason: v.exactOptional(text),

@@ -11,6 +11,7 @@ import type { PerFamily } from '../base/per-family.ts';
 import type { DesiredHost, PeerPath } from '../dataplane/desired.ts';
 import type { NetworkConfig } from '../subnet/config/config.ts';
 import type { Lease, LeaseAttributes, Subnet } from '../subnet/lease/lease.ts';
+import type { UnderlayRoute } from './topology.ts';
 
 /** A link that carries IPv6 must have at least this MTU, or the kernel takes IPv6 from it (RFC 8200, section 5). */
 export const LEAST_IPV6_MTU = 1280;
@@ -22,6 +23,8 @@ export interface Underlay {
   readonly ip: PerFamily<Ip>;
   /** Published to peers; the link's own unless given by `--public-ip`. */
   readonly publicIp: PerFamily<Ip>;
+  /** Absent until they were read, which is only done for a backend that needs them. */
+  readonly routes?: readonly UnderlayRoute[];
 }
 
 export interface BackendContext {
@@ -53,6 +56,8 @@ export interface Backend {
   readonly type: string;
   /** What is published to peers about this host. */
   attributes(): Pick<LeaseAttributes, 'backendType' | 'backendData' | 'tunnelPort'>;
+  /** Whether the ways to peers depend on the routes of the underlay. */
+  readonly needsRoutes?: boolean;
   /** MTU of packets between containers: FLANNEL_MTU. */
   readonly overlayMtu: number;
   /** Why a family of the network has no device on this host, while another has one. */

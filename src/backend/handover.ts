@@ -12,11 +12,14 @@ import type { DesiredHost } from '../dataplane/desired.ts';
 import type { Lease, Subnet } from '../subnet/lease/lease.ts';
 import type { Backend } from './backend.ts';
 
-/** Whether the two can be there at the same time. */
+/** Whether the two differ, and can be there at the same time: no device of one has the name of one of the other. */
 export function canBeSideBySide(from: Backend, to: Backend, own: Subnet): boolean {
-  const names = namesOf(from.host(own));
-  const isApart = to.host(own).links.every(({ name }) => !names.has(name));
-  return names.size > 0 && isApart;
+  const before = from.host(own);
+  const names = new Set(ownLinks(before).map(({ name }) => name));
+  const after = ownLinks(to.host(own));
+  const isAlike = from.type === to.type && names.size === 0 && after.length === 0;
+  if (before.links.length === 0 || isAlike) return false;
+  return after.every(({ name }) => !names.has(name));
 }
 
 /** Everything as `from` has it, and the devices of `to`. */
@@ -40,12 +43,13 @@ export function isLeftBehind(from: Backend, to: Backend, lease: Lease): boolean 
 
 /** A backend that does what this one does, also when that is an object of a class, whose methods a spread leaves out. */
 function delegate(backend: Backend): Backend {
-  const { type, overlayMtu, leftOut, reduced } = backend;
+  const { type, overlayMtu, leftOut, reduced, needsRoutes = false } = backend;
   return {
     type,
     overlayMtu,
     leftOut,
     reduced,
+    needsRoutes,
     attributes: () => backend.attributes(),
     host: own => backend.host(own),
     peer: lease => backend.peer(lease),
@@ -55,10 +59,12 @@ function delegate(backend: Backend): Backend {
 function both(a: DesiredHost, b: DesiredHost): DesiredHost {
   return {
     networks: [...a.networks, ...b.networks],
-    links: [...a.links, ...b.links],
+    // A link of the host may serve both.
+    links: [...a.links, ...b.links.filter(({ name }) => !a.links.some(link => link.name === name))],
     addresses: [...a.addresses, ...b.addresses],
     sysctls: [...a.sysctls, ...b.sysctls],
   };
 }
 
-const namesOf = ({ links }: DesiredHost) => new Set(links.map(({ name }) => name));
+/** Devices of the backend; the others are the host's. */
+export const ownLinks = ({ links }: DesiredHost) => links.filter(({ kind }) => kind !== 'existing');

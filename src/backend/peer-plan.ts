@@ -30,7 +30,7 @@ export function planPeer<T>(
   own: PerFamily<T>,
   toPath: (peer: PeerFamily, own: T) => PeerPath | string,
 ): PeerPlan {
-  if (attributes.backendType !== type) return { paths: [], problems: [otherType(attributes, type)] };
+  if (!isOfType(attributes, type)) return { paths: [], problems: [otherType(attributes, type)] };
   const results = mapFamilies(own, (ours, family) => {
     const block = subnet[family];
     if (block === undefined) return undefined;
@@ -52,6 +52,13 @@ export function planPeer<T>(
   };
 }
 
+/** Backends that flannel writes no BackendType for. */
+const UNNAMED = ['alloc', 'tencent-vpc', 'udp'];
+
+function isOfType({ backendType }: LeaseAttributes, type: string): boolean {
+  return backendType === undefined ? UNNAMED.includes(type) : backendType === type;
+}
+
 /** The data of one family, and the name of that member of the lease. */
 export function dataOf(
   { backendData }: LeaseAttributes,
@@ -63,6 +70,7 @@ export function dataOf(
 const tunnelPortOf = ({ tunnelPort }: LeaseAttributes) => (tunnelPort === undefined ? {} : { tunnelPort });
 
 function otherType({ backendType }: LeaseAttributes, type: string): string {
-  const named = backendType === undefined ? 'no backend type, as udp has it' : `the backend ${backendType}`;
+  const named =
+    backendType === undefined ? 'no backend type, as udp and alloc have it' : `the backend ${backendType}`;
   return `it is published with ${named}, and this network uses ${type}`;
 }

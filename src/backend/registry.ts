@@ -2,7 +2,10 @@
 import { ConfigError, type Problem } from '../base/errors.ts';
 import type { BackendFindings, NetworkConfig } from '../subnet/config/config.ts';
 import type { VtepMacsOf } from '../subnet/peers/peer-index.ts';
+import { allocBackend, checkAllocOptions } from './alloc.ts';
 import type { Backend, BackendContext } from './backend.ts';
+import { checkHostGwOptions, hostGwBackend } from './host-gw.ts';
+import { ipipBackend, parseIpipOptions } from './ipip.ts';
 import { vxlanBackend, vxlanVtepMacs } from './vxlan.ts';
 import { parseVxlanOptions } from './vxlan-options.ts';
 
@@ -14,24 +17,19 @@ interface BackendKind {
     problems: Problem[],
     warnings: Problem[],
   ) => unknown;
-  readonly vtepMacs: VtepMacsOf;
+  /** Of a backend whose hosts are known by MAC address in the tunnel. */
+  readonly vtepMacs?: VtepMacsOf;
 }
 
 const BACKENDS: Readonly<Record<string, BackendKind>> = {
   vxlan: { create: vxlanBackend, check: parseVxlanOptions, vtepMacs: vxlanVtepMacs },
+  'host-gw': { create: hostGwBackend, check: checkHostGwOptions },
+  ipip: { create: ipipBackend, check: parseIpipOptions },
+  alloc: { create: allocBackend, check: checkAllocOptions },
 };
 
 /** Types that flanneld knows (flannel main.go, pkg/backend/*) and that are not built here. */
-const KNOWN_TO_FLANNEL = [
-  'alloc',
-  'extension',
-  'host-gw',
-  'ipip',
-  'ipsec',
-  'tencent-vpc',
-  'udp',
-  'wireguard',
-];
+const KNOWN_TO_FLANNEL = ['extension', 'ipsec', 'tencent-vpc', 'udp', 'wireguard'];
 
 /** The backend that the configuration asks for, on this host. @throws ConfigError */
 export function createBackend(context: BackendContext): Backend {
@@ -53,7 +51,7 @@ export function checkBackend({ type, options }: NetworkConfig['backend']): Backe
 
 /** What a lease of any backend names its host by on the tunnel. */
 export const vtepMacsOf: VtepMacsOf = lease =>
-  kindOf(lease.attributes.backendType ?? '')?.vtepMacs(lease) ?? [];
+  kindOf(lease.attributes.backendType ?? '')?.vtepMacs?.(lease) ?? [];
 
 const kindOf = (type: string): BackendKind | undefined =>
   Object.hasOwn(BACKENDS, type) ? BACKENDS[type] : undefined;

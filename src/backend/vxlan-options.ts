@@ -11,6 +11,8 @@ export interface VxlanOptions {
   readonly mtu?: number;
   readonly gbp: boolean;
   readonly learning: boolean;
+  /** Peers on the underlay's link are reached without the tunnel. */
+  readonly directRouting: boolean;
 }
 
 /** 24 bits on the wire (RFC 7348); 0 is the segment of switches that have none. */
@@ -31,18 +33,13 @@ export function parseVxlanOptions(
   const mtu = mtuOption(fields);
   const gbp = fields.flag('GBP') ?? false;
   const learning = fields.flag('Learning') ?? false;
-  if (fields.flag('DirectRouting') === true) {
-    fields.problem(
-      'DirectRouting',
-      'is not built into this version of Tulle',
-      'remove it: every peer is then reached through the tunnel, also by flannel hosts that use it',
-    );
-  }
+  const directRouting = fields.flag('DirectRouting') ?? false;
   warnings.push(...unusedOptions(fields, 'vxlan'));
   return {
     vni,
     gbp,
     learning,
+    directRouting,
     ...(port === undefined ? {} : { port }),
     ...(mtu === undefined ? {} : { mtu }),
   };

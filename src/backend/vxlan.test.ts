@@ -255,7 +255,7 @@ describe('the vxlan backend', () => {
       ],
     );
     assert.match(problemsOf({ Type: 'vxlan', VNI: 0 })[0] ?? '', /between 1 and 16777215/);
-    assert.match(problemsOf({ Type: 'vxlan', DirectRouting: true })[0] ?? '', /DirectRouting = true: is not/);
+    assert.match(problemsOf({ Type: 'vxlan', DirectRouting: 'no' })[0] ?? '', /DirectRouting = "no"/);
     assert.deepEqual(problemsOf({ Type: 'vxlan', DirectRouting: false, VNI: 16777215 }), []);
   });
 

@@ -7,6 +7,8 @@
  * A host publishes the VTEP MAC of each device; nothing is ever flooded, learned or asked for, because every host
  * knows everything about every other from the leases. The checksum of the outer UDP header is left at the kernel's
  * default, as flannel leaves it, so that an adopted device need not be made anew.
+ *
+ * With DirectRouting, peers on the underlay's own link are reached as with host-gw.
  */
 import { ConfigError, type Problem } from '../base/errors.ts';
 import { Fields, isObject } from '../base/fields.ts';
@@ -15,11 +17,13 @@ import { Mac } from '../base/mac.ts';
 import { mapFamilies, type PerFamily, valuesOf } from '../base/per-family.ts';
 import type { DesiredHost, DesiredSysctl, PeerPath } from '../dataplane/desired.ts';
 import type { DesiredVxlan } from '../dataplane/desired-link.ts';
-import { type NetworkConfig, networksOf } from '../subnet/config/config.ts';
+import { networksOf } from '../subnet/config/config.ts';
 import type { Lease, Subnet } from '../subnet/lease/lease.ts';
 import type { VtepMac } from '../subnet/peers/peer-index.ts';
 import type { Backend, BackendContext } from './backend.ts';
+import { directPath, existingUnderlay } from './host-gw.ts';
 import { dataOf, type PeerFamily, planPeer } from './peer-plan.ts';
+import { Topology } from './topology.ts';
 import { fitUnderlay } from './underlay-fit.ts';
 import { parseVxlanOptions, type VxlanOptions } from './vxlan-options.ts';
 import { vxlanPath } from './vxlan-path.ts';
@@ -39,7 +43,7 @@ export function vxlanLinkName(family: Family, vni: number): string {
 
 /** @throws ConfigError with everything that makes this network impossible on this host. */
 export function vxlanBackend(context: BackendContext): Backend {
-  const { config } = context;
+  const { config, underlay } = context;
   const problems: Problem[] = [];
   const options = parseVxlanOptions(config.backend.options, problems);
   const { mtu, leftOut, reduced, ...fit } = fitUnderlay(context, OVERHEAD, options.mtu);
@@ -50,8 +54,12 @@ export function vxlanBackend(context: BackendContext): Backend {
     vxlanLink(family, { ...options, port, mtu: bytes }, context),
   );
 
+  const { directRouting } = options;
+  const topology = new Topology(underlay.routes ?? []);
+
   return {
     type: 'vxlan',
+    needsRoutes: directRouting,
     overlayMtu: Math.min(...valuesOf(mtu)),
     leftOut,
     reduced,
@@ -60,14 +68,20 @@ export function vxlanBackend(context: BackendContext): Backend {
       backendData: mapFamilies(links, published),
       tunnelPort: port,
     }),
-    host: own => desiredHost(links, own, config),
-    peer: lease => planPeer(lease, 'vxlan', links, pathTo),
+    host: own => desiredHost(links, own, context, directRouting),
+    peer: lease =>
+      planPeer(lease, 'vxlan', links, (peer, link) => {
+        const tunnel = pathTo(peer, link);
+        // A peer of another VNI or port is one of another network, on whatever link.
+        const isDirect = directRouting && topology.isAdjacent(peer.underlayIp, underlay.link.index);
+        return isDirect && typeof tunnel !== 'string' ? directPath(peer, underlay) : tunnel;
+      }),
   };
 }
 
 function vxlanLink(
   family: Family,
-  { vni, port, mtu, learning, gbp }: Required<VxlanOptions>,
+  { vni, port, mtu, learning, gbp }: Required<Omit<VxlanOptions, 'directRouting'>>,
   { underlay, identity }: BackendContext,
 ): DesiredVxlan {
   const name = vxlanLinkName(family, vni);
@@ -92,14 +106,19 @@ function vxlanLink(
 /** What peers are told of a device, in flannel's words. */
 const published = ({ vni, mac }: DesiredVxlan) => ({ VNI: vni, VtepMAC: mac.toString() });
 
-function desiredHost(links: PerFamily<DesiredVxlan>, own: Subnet, config: NetworkConfig): DesiredHost {
+function desiredHost(
+  links: PerFamily<DesiredVxlan>,
+  own: Subnet,
+  { config, underlay }: BackendContext,
+  directRouting: boolean,
+): DesiredHost {
   const addresses = mapFamilies(links, ({ name: link }, family) => {
     const subnet = own[family];
     return subnet && { link, address: { ip: subnet.ip, length: ADDRESS_BITS[family] } };
   });
   return {
     networks: networksOf(config),
-    links: valuesOf(links),
+    links: [...valuesOf(links), ...(directRouting ? [existingUnderlay(underlay)] : [])],
     addresses: valuesOf(addresses),
     sysctls: valuesOf(mapFamilies(links, ({ name }, family) => SYSCTLS[family](name))).flat(),
   };

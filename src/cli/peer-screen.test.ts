@@ -55,6 +55,7 @@ state      ok
 public ip  192.168.65.4
 host       flannel
 backend    vxlan
+over       flannel.88
 compared   with the kernel 3 min ago
 
 In the kernel (- is missing, + should not be there):

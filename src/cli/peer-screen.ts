@@ -66,6 +66,7 @@ export function peerScreen(
     ['host', peerHost(peer)],
     ['host id', hostId],
     ['backend', backendType],
+    ['over', peer.links?.join(' ')],
     ['compared', lastResync === undefined ? undefined : `with the kernel ${ago(lastResync)}`],
   ]);
   const [, , ...entries] = peerEntries(peer);

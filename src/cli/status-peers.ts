@@ -52,6 +52,7 @@ const COLUMNS: readonly Column<PeerStatus>[] = [
   { title: 'host', cell: peer => peerHost(peer) ?? '' },
   { title: 'public ip', cell: ({ publicIp }) => valuesOf(publicIp)[0] ?? '' },
   { title: 'backend', cell: ({ backendType }) => backendType ?? '' },
+  { title: 'over', cell: ({ links }) => links?.join(' ') ?? '' },
   { title: 'state', cell: ({ state }) => peerState(state) },
   { title: 'reason', cell: ({ reason }) => reason ?? '' },
 ];

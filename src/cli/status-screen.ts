@@ -156,9 +156,10 @@ function firewall({ firewall: { mode, masquerade, forward, ok, lastError } }: St
 
 /** As the kernel has it; its MTU only where containers get another. */
 function device(
-  { name, vni, port, mtu }: BackendStatus['devices'][number],
+  { name, kind, vni, port, mtu }: BackendStatus['devices'][number],
   { overlayMtu }: BackendStatus,
 ): string {
+  if (kind === 'existing') return `routes over ${name}`;
   const details = [
     vni === undefined ? undefined : `VNI ${vni}`,
     port === undefined ? undefined : `UDP ${port}`,

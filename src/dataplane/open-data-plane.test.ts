@@ -131,6 +131,7 @@ describe('the data plane', () => {
     assert.deepEqual(host.network.peerReport('10.3.2.0-24'), {
       key: '10.3.2.0-24',
       state: 'ok',
+      links: [],
       desired: [],
       actual: [],
     });

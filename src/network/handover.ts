@@ -6,7 +6,7 @@
  *     (over)        everybody has followed: the old device goes
  */
 
-import { canBeSideBySide, handingOver, preparing } from '../backend/handover.ts';
+import { canBeSideBySide, handingOver, ownLinks, preparing } from '../backend/handover.ts';
 import { enumerate } from '../base/enumerate.ts';
 import type { LinkReport } from '../dataplane/report.ts';
 import type { Subnet } from '../subnet/lease/lease.ts';
@@ -69,8 +69,10 @@ export function handoverWarning({ step, devices }: Handover, leftBehind: readonl
   };
 }
 
+/** Names of its devices; a backend that needs none is known by its type. */
 function devicesOf({ backend }: HostPlan, own: Subnet): readonly string[] {
-  return backend.host(own).links.map(({ name }) => name);
+  const names = ownLinks(backend.host(own)).map(({ name }) => name);
+  return names.length === 0 ? [backend.type] : names;
 }
 
 /** For a text: `flannel.88 and flannel-v6.88`. */

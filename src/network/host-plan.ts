@@ -12,6 +12,7 @@ import {
   LEAST_IPV6_MTU,
   type Underlay,
 } from '../backend/backend.ts';
+import { defined } from '../base/defined.ts';
 import { ConfigError, formatProblem, type Problem } from '../base/errors.ts';
 import type { Mac } from '../base/mac.ts';
 import { familiesOf, valuesOf } from '../base/per-family.ts';
@@ -75,19 +76,18 @@ export function planHost(inputs: HostPlanInputs): HostPlanResult {
     return { ok: false, condition: 'underlay', trouble: { code: 'NO_UNDERLAY', reason, hint }, problems: [] };
   }
   adoptMacs(network, networksOf(config), identity);
-  const { underlay, chosenBy } = choice;
-  const captured = underlayInside(config, underlay);
+  const { chosenBy } = choice;
+  const captured = underlayInside(config, choice.underlay);
   if (captured.length > 0) {
     const error = new ConfigError('network configuration', captured);
     return { ok: false, condition: 'config', ...configRefusal(error) };
   }
   try {
-    const backend = inputs.createBackend({
-      config,
-      underlay,
-      defaultVxlanPort: network.defaultVxlanPort,
-      identity,
-    });
+    const { defaultVxlanPort, routes } = network;
+    const withRoutes = { ...choice.underlay, ...defined({ routes }) };
+    const backend = inputs.createBackend({ config, underlay: withRoutes, defaultVxlanPort, identity });
+    // Routes that change make another plan only where they count.
+    const underlay = backend.needsRoutes === true ? withRoutes : choice.underlay;
     const { publicIp, link } = underlay;
     const machine = identity.machine(network.links.find(({ index }) => index === link.index)?.mac);
     const attributes = {

@@ -11,7 +11,7 @@ import { Watchable } from '../base/watchable.ts';
 import type { Link } from '../netlink/route/objects.ts';
 import type { EventGroup, KernelEvent, Rtnetlink } from '../netlink/route/rtnetlink.ts';
 import type { UnderlayCriteria } from './options.ts';
-import { type HostNetwork, isChosenByRoute, readHostNetwork } from './underlay.ts';
+import { type HostNetwork, isChosenByRoute, isForeignRoute, readHostNetwork } from './underlay.ts';
 
 /** Milliseconds in which further changes are gathered: an address often moves in several steps. */
 const SETTLE = 100;
@@ -27,6 +27,8 @@ export class HostWatch {
   readonly #options: HostWatchOptions;
   /** undefined until it was read for the first time. */
   readonly network = new Watchable<HostNetwork | undefined>(undefined);
+  /** Whether the backend needs the routes of the underlay. */
+  readonly needsRoutes = new Watchable(false);
 
   constructor(options: HostWatchOptions) {
     this.#options = options;
@@ -60,29 +62,34 @@ export class HostWatch {
         if (this.#matters(event)) changed.set(changed.value + 1);
       }
     })();
+    const needsRoutes = this.needsRoutes.value;
     const reading = (async () => {
       for await (const _ of changed.changes(both)) {
-        this.network.set(await readHostNetwork(rtnetlink, criteria));
+        this.network.set(await readHostNetwork(rtnetlink, criteria, needsRoutes));
         onSuccess();
         await clock.sleep(SETTLE, both).catch(() => undefined);
       }
     })();
+    const otherNeeds = this.needsRoutes.until(needs => needs !== needsRoutes, both);
     try {
-      await Promise.race([watching, reading]);
+      await Promise.race([watching, reading, otherNeeds]);
     } finally {
       stop.abort();
-      await Promise.allSettled([watching, reading]);
+      await Promise.allSettled([watching, reading, otherNeeds]);
     }
   }
 
   #groups(): readonly EventGroup[] {
-    return isChosenByRoute(this.#options.criteria) ? ['link', 'address', 'route'] : ['link', 'address'];
+    return this.needsRoutes.value || isChosenByRoute(this.#options.criteria)
+      ? ['link', 'address', 'route']
+      : ['link', 'address'];
   }
 
   #matters(event: KernelEvent): boolean {
     if (event.type === 'link') return event.gone || !sameLink(event.link, this.#linkBefore(event.link.index));
     if (event.type === 'route') {
-      return event.route.destination === undefined || this.#options.criteria.canReach !== undefined;
+      if (event.route.destination === undefined || this.#options.criteria.canReach !== undefined) return true;
+      return this.needsRoutes.value && isForeignRoute(event.route);
     }
     return event.type === 'address' || event.type === 'overrun';
   }

@@ -104,6 +104,7 @@ export class Network implements AsyncDisposable {
       signal,
       () => this.#left,
       until => this.#hostWatch.run(until),
+      until => this.#readRoutesWhenNeeded(until),
       until => this.#followHost(until),
       until => this.#overlay.run(until),
     );
@@ -151,6 +152,11 @@ export class Network implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#overlay[Symbol.asyncDispose]();
+  }
+
+  async #readRoutesWhenNeeded(signal: AbortSignal): Promise<void> {
+    for await (const needs of this.#overlay.needsRoutes.changes(signal))
+      this.#hostWatch.needsRoutes.set(needs);
   }
 
   async #followHost(signal: AbortSignal): Promise<void> {

@@ -13,6 +13,7 @@
  * interface or a lost lease changes the conditions, not the kernel.
  */
 import type { Backend, BackendContext } from '../backend/backend.ts';
+import { ownLinks } from '../backend/handover.ts';
 import { together } from '../base/abort.ts';
 import { backoff, type Clock } from '../base/clock.ts';
 import { messageOf, type Problem } from '../base/errors.ts';
@@ -109,6 +110,10 @@ export class Overlay implements AsyncDisposable {
     return this.#planner.plan;
   }
 
+  get needsRoutes(): Watchable<boolean> {
+    return this.#planner.needsRoutes;
+  }
+
   get handover(): Handover | undefined {
     return this.#planner.handover;
   }
@@ -124,7 +129,8 @@ export class Overlay implements AsyncDisposable {
 
   /** Names of the network devices in use; until there is a plan, those of the last run. */
   get devices(): readonly string[] {
-    return this.active.value?.host.links.map(({ name }) => name) ?? this.#options.formerDevices;
+    const { host } = this.active.value ?? {};
+    return host === undefined ? this.#options.formerDevices : ownLinks(host).map(({ name }) => name);
   }
 
   /** Repaired drift by kind of object, the firewall included. */

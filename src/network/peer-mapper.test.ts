@@ -61,6 +61,7 @@ test('what the data plane says of a peer comes before what is odd about its leas
     key: KEY,
     state: 'failed',
     reason: 'no route to host',
+    links: ['flannel.88'],
     desired: ['a route'],
     actual: [],
   });

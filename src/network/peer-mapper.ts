@@ -125,6 +125,7 @@ export class PeerMapper {
       ...(hostId === undefined ? {} : { hostId }),
       ...(hostName === undefined ? {} : { hostName }),
       ...(backendType === undefined ? {} : { backendType }),
+      ...(report !== undefined && report.links.length > 0 && { links: [...report.links] }),
       state: unreachable ? 'unreachable' : (report?.state ?? 'pending'),
       ...(reasons.length === 0 ? {} : { reason: reasons.join('; ') }),
       desired: [...(report?.desired ?? [])],

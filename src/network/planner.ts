@@ -39,6 +39,8 @@ export class Planner {
   readonly #options: PlannerOptions;
   /** What this host should be. It is published in the lease. */
   readonly plan = new Watchable<HostPlan | undefined>(undefined);
+  /** Whether a plan was made that depends on the routes of this host. */
+  readonly needsRoutes = new Watchable(false);
   /** The newest configuration that is worth trying. The one in use is the plan's. */
   #config: NetworkConfig | undefined;
   /** Why the store has no such configuration now. */
@@ -145,6 +147,11 @@ export class Planner {
       return false;
     }
     health.report('underlay');
+    if (result.plan.backend.needsRoutes === true && this.#network.routes === undefined) {
+      // They are read now, and the decision is made again with them.
+      this.needsRoutes.set(true);
+      return false;
+    }
     const isFirst = this.plan.value === undefined;
     const isChanged = this.#adopt(result.plan, this.#network, inUse);
     // A refused configuration is a warning as soon as this host has another one to work with.

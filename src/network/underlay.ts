@@ -11,8 +11,12 @@
  */
 
 import type { Underlay } from '../backend/backend.ts';
+import type { UnderlayRoute } from '../backend/topology.ts';
+import { defined } from '../base/defined.ts';
 import { type Family, Ip } from '../base/ip.ts';
 import { mapFamilies, perFamily } from '../base/per-family.ts';
+import { Prefix } from '../base/prefix.ts';
+import { PROTOCOL } from '../dataplane/tables/entry.ts';
 import { NetlinkError } from '../netlink/errors.ts';
 import { linksOfRoute } from '../netlink/route/multipath.ts';
 import type { Address, Link, Route } from '../netlink/route/objects.ts';
@@ -31,6 +35,9 @@ const IFA_F_PERMANENT = 0x80;
 const TABLE_MAIN = 254;
 const UNICAST = 1;
 
+/** What a default route leads to. */
+const DEFAULTS = { ipv4: Prefix.parse('0.0.0.0/0'), ipv6: Prefix.parse('::/0') } as const;
+
 /** Linux' default, from before IANA's 4789 (drivers/net/vxlan), for as long as its module is not loaded. */
 const DEFAULT_VXLAN_PORT = 8472;
 
@@ -40,6 +47,8 @@ export interface HostNetwork {
   readonly addresses: readonly Address[];
   /** Default routes of the main table. */
   readonly defaultRoutes: readonly Route[];
+  /** All of the main table that are not ours; undefined when nobody needs them. */
+  readonly routes?: readonly UnderlayRoute[];
   /** The route to `--iface-can-reach`; undefined when it is not asked for or the kernel has none. */
   readonly reach?: Route;
   /** UDP port of a VXLAN device for which none is asked. */
@@ -55,21 +64,39 @@ export function isChosenByRoute({ interfaces, patterns, canReach }: UnderlayCrit
   return canReach !== undefined || (interfaces.length === 0 && patterns.length === 0);
 }
 
-/** Reads what `chooseUnderlay` needs. @throws NetlinkError, SysError */
-export async function readHostNetwork(netlink: Rtnetlink, criteria: UnderlayCriteria): Promise<HostNetwork> {
+/**
+ * Reads what `chooseUnderlay` needs.
+ * @param needsRoutes whether the backend needs the routes of the underlay
+ * @throws NetlinkError, SysError
+ */
+export async function readHostNetwork(
+  netlink: Rtnetlink,
+  criteria: UnderlayCriteria,
+  needsRoutes: boolean,
+): Promise<HostNetwork> {
   const [links, addresses, routes] = await Promise.all([
     netlink.links.list(),
     netlink.addresses.list(),
-    isChosenByRoute(criteria) ? netlink.routes.list({ table: TABLE_MAIN }) : [],
+    needsRoutes || isChosenByRoute(criteria) ? netlink.routes.list({ table: TABLE_MAIN }) : [],
   ]);
   const reach = criteria.canReach && (await routeTo(netlink, criteria.canReach));
   return {
     links,
     addresses,
     defaultRoutes: routes.filter(route => route.destination === undefined && route.type === UNICAST),
+    ...(needsRoutes && { routes: routes.filter(isForeignRoute).map(underlayRoute) }),
     ...(reach === undefined ? {} : { reach }),
     defaultVxlanPort: Number(readModuleParameter('vxlan', 'udp_port') ?? DEFAULT_VXLAN_PORT),
   };
+}
+
+/** Whether it is a way that was there before ours. */
+export const isForeignRoute = ({ protocol, table, type }: Route): boolean =>
+  protocol !== PROTOCOL && table === TABLE_MAIN && type === UNICAST;
+
+function underlayRoute(route: Route): UnderlayRoute {
+  const { destination = DEFAULTS[route.family], gateway, oif } = route;
+  return { destination, ...defined({ gateway, link: oif }) };
 }
 
 /** undefined when there is none, which the kernel says in several ways: unreachable, prohibited, a black hole. */

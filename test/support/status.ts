@@ -10,6 +10,7 @@ export const healthyPeer = {
   subnet: { ipv4: '188.172.9.0/24' },
   publicIp: { ipv4: '192.168.65.4' },
   backendType: 'vxlan',
+  links: ['flannel.88'],
   state: 'ok',
   desired: ['route 188.172.9.0/24 via 188.172.9.0 dev flannel.88 onlink'],
   actual: ['route 188.172.9.0/24 via 188.172.9.0 dev flannel.88 onlink'],

@@ -109,6 +109,7 @@ export class HostReport {
     return {
       key,
       state: failed !== undefined ? 'failed' : isOk || peer.paths.length === 0 ? 'ok' : 'pending',
+      links: [...new Set(peer.paths.map(({ link }) => link))],
       desired: entries.map(({ desired }) => desired),
       actual: entries.map(({ actual }) => actual).filter(actual => actual !== undefined),
       ...(reason === undefined ? {} : { reason }),

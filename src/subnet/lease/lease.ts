@@ -70,9 +70,9 @@ export function isReservation(lease: Lease): boolean {
  * store lease, which makes no reservation of it. A put that makes the key does.
  */
 export function hasLostExpiry(lease: Lease): boolean {
-  const { reserved, hostId, backendType } = lease.attributes;
+  const { reserved, hostId, backendType, machine } = lease.attributes;
   const isWrittenOver = lease.modRevision !== lease.createRevision;
-  const isOfHost = hostId !== undefined && backendType !== undefined;
+  const isOfHost = hostId !== undefined && (backendType !== undefined || machine !== undefined);
   return isReservation(lease) && reserved !== true && isWrittenOver && isOfHost;
 }
 

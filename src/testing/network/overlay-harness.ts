@@ -246,7 +246,7 @@ export class OverlayHarness {
       removePeer: key => note(`gone: ${key}`),
       peerReport: key => {
         const entries = key === '10.3.99.0-24' ? [] : ['route'];
-        return { key, state: 'ok', desired: entries, actual: entries };
+        return { key, state: 'ok', links: [], desired: entries, actual: entries };
       },
     } as Partial<NetworkScope> as NetworkScope;
   }
