@@ -144,4 +144,22 @@ describe('paths', () => {
     assert.equal((await host.others.links.get(DEVICE))?.master, bridge.index);
     assert.deepEqual(host.repairs, []);
   });
+
+  for (const removes of ['data plane', 'other program'] as const) {
+    test(`routes over a link without addresses stay, though the ${removes} removes one that others gave it`, async () => {
+      await using host = new FakeHost();
+      const { subnet, underlayIp } = fakePath(1, Prefix.parse('10.3.1.0/24'));
+      const entries = [{ kind: 'route', destination: subnet } as const];
+      const path = { link: DEVICE, subnet, underlayIp, entries };
+      const peers = [{ ...fakePeer(1), paths: [path] }];
+      host.network.set({ host: { ...host.desired, addresses: [] }, peers });
+      await host.plane.apply();
+      const made = host.show();
+      const stray = { index: await host.index(), ip: Ip.parse('10.9.9.9'), length: 32 };
+      host.interject(change.replaceAddress(stray));
+      if (removes === 'other program') host.interject(change.deleteAddress(stray));
+      await host.pass(1000);
+      assert.equal(host.show(), made);
+    });
+  }
 });

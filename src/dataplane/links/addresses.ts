@@ -22,22 +22,52 @@ export function superfluous<Found extends InterfaceAddress>(
   return found.filter(address => !address.ip.isLinkLocal && !texts.has(addressText(address)));
 }
 
-/** Makes one wanted address exist. True when it did not. @param found what the device has. @throws NetlinkError */
-export async function ensureAddress(
-  addresses: Rtnetlink['addresses'],
-  wanted: InterfaceAddress,
-  index: number,
-  found: readonly Address[],
-): Promise<boolean> {
-  if (found.some(other => addressText(other) === addressText(wanted))) return false;
-  // Nobody else on this device could have the address, so there is nobody to ask.
-  const flags = wanted.ip.family === 'ipv6' ? { flags: IFA_F_NODAD } : {};
-  await addresses.replace({ index, ...wanted, ...flags });
-  return true;
+export interface AddressChanges {
+  readonly addresses: Rtnetlink['addresses'];
+  /** Index of the device. */
+  readonly index: number;
+  /** Does what concerns one address; notes a refusal and goes on. */
+  readonly attempt: (address: InterfaceAddress, work: () => Promise<void>) => Promise<void>;
+  readonly onAdded: (address: InterfaceAddress) => void;
+  readonly onRemoved: (address: InterfaceAddress) => void;
 }
 
+/**
+ * Makes a device have these addresses and no others. True when the kernel may have dropped entries of the device with what
+ * was changed. @throws NetlinkError
+ */
+export async function ensureAddresses(
+  wanted: readonly InterfaceAddress[],
+  { addresses, index, attempt, onAdded, onRemoved }: AddressChanges,
+): Promise<boolean> {
+  const present = await addresses.list({ index });
+  let entriesLost = false;
+  for (const address of wanted) {
+    if (present.some(other => addressText(other) === addressText(address))) continue;
+    await attempt(address, async () => {
+      // Nobody else on this device could have the address, so there is nobody to ask.
+      const flags = address.ip.family === 'ipv6' ? { flags: IFA_F_NODAD } : {};
+      await addresses.replace({ index, ...address, ...flags });
+      entriesLost = true;
+      onAdded(address);
+    });
+  }
+  for (const address of superfluous(wanted, present)) {
+    await attempt(address, async () => {
+      await removeAddress(addresses, address);
+      if (!hasFamily(wanted, address)) entriesLost = true;
+      onRemoved(address);
+    });
+  }
+  return entriesLost;
+}
+
+/** With the last address of a family the kernel drops the routes of the device, unannounced (net/ipv4, fib_disable_ip). */
+export const hasFamily = (wanted: readonly InterfaceAddress[], { ip }: InterfaceAddress): boolean =>
+  wanted.some(address => address.ip.family === ip.family);
+
 /** Already gone is success: a secondary address goes with its primary one. @throws NetlinkError */
-export async function removeAddress(
+async function removeAddress(
   addresses: Rtnetlink['addresses'],
   { index, ip, length }: Address,
 ): Promise<void> {

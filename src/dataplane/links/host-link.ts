@@ -6,12 +6,12 @@
  */
 import { defined } from '../../base/defined.ts';
 import type { InterfaceAddress, Prefix } from '../../base/prefix.ts';
-import type { Address, Link } from '../../netlink/route/objects.ts';
+import type { Link } from '../../netlink/route/objects.ts';
 import type { KernelEvent, Rtnetlink } from '../../netlink/route/rtnetlink.ts';
 import type { DesiredAddress, DesiredSysctl } from '../desired.ts';
 import type { DesiredLink, OwnLink } from '../desired-link.ts';
 import { type LinkFacts, type ObjectType, type Repair, type RepairCause, repairOf } from '../report.ts';
-import { addressText, ensureAddress, removeAddress, superfluous } from './addresses.ts';
+import { addressText, ensureAddresses, hasFamily, superfluous } from './addresses.ts';
 import { kindOf } from './kinds.ts';
 import { compareLink, ensureLink, LinkError } from './link.ts';
 import type { Sysctls } from './sysctls.ts';
@@ -54,8 +54,10 @@ export class HostLink {
   #binding: Binding | undefined;
   /** The kernel's last word about the device and each address, to be weighed when its socket is read empty. */
   readonly #pending = new Map<string, KernelEvent>();
-  /** The kernel may have dropped entries without saying which: the link was down, or lost addresses. */
+  /** The kernel may have dropped entries without saying which: the link was down. */
   #flapped = false;
+  /** The same, because the link may have lost its last address: the routes go with it (net/ipv4, fib_disable_ip). */
+  #lostAddress = false;
   #entriesLost = false;
   /** Where the link is that was seen last. The event comes after others of its removal, so perhaps only after it was missed. */
   #movedTo: Link['movedTo'];
@@ -124,9 +126,10 @@ export class HostLink {
     if (event.type !== 'address') return false;
     const { index } = event.address;
     if (index !== this.index && index !== this.#seen) return false;
-    // With the last address of a link the kernel drops its routes.
-    if (this.desired.kind === 'existing') this.#flapped = true;
-    else this.#pending.set(`address ${addressText(event.address)}`, event);
+    const wanted = this.#spec.addresses.map(({ address }) => address);
+    const mayBeLast = event.gone && !hasFamily(wanted, event.address);
+    if (this.desired.kind === 'existing' || mayBeLast) this.#lostAddress = true;
+    if (this.desired.kind !== 'existing') this.#pending.set(`address ${addressText(event.address)}`, event);
     return true;
   }
 
@@ -134,7 +137,7 @@ export class HostLink {
   processPending(): boolean {
     const isContradicted = [...this.#pending.values()].some(event => this.#contradicts(event));
     this.#pending.clear();
-    return isContradicted || this.#flapped;
+    return isContradicted || this.#flapped || this.#lostAddress;
   }
 
   /** Makes it so. @throws NetlinkError, LinkError, SysError */
@@ -154,8 +157,9 @@ export class HostLink {
     const addresses = this.#spec.addresses.map(({ address }) => address);
     const { name } = desired;
     const flapped = this.#flapped;
+    this.#entriesLost = flapped || this.#lostAddress;
     this.#flapped = false;
-    this.#entriesLost = flapped;
+    this.#lostAddress = false;
     const before = this.#binding;
     const spec = JSON.stringify(this.#spec);
     const cause = causeOf(before, spec);
@@ -189,9 +193,16 @@ export class HostLink {
         }
       });
     }
-    const present = await rtnetlink.addresses.list({ index: device.index });
-    for (const wanted of addresses) await this.#ensureAddress(wanted, device.index, present, causeWithin);
-    for (const other of superfluous(addresses, present)) await this.#removeAddress(other, causeWithin);
+    const haveChanged = await ensureAddresses(addresses, {
+      addresses: rtnetlink.addresses,
+      index: device.index,
+      attempt: (address, work) => attempt(name, this.#textOf(address), work),
+      onAdded: address => {
+        if (causeWithin === 'drift') this.#repaired(causeWithin, 'address', undefined, this.#textOf(address));
+      },
+      onRemoved: address => this.#repaired(causeWithin, 'address', this.#textOf(address), undefined),
+    });
+    if (haveChanged) this.#entriesLost = true;
     if (!device.up) {
       await rtnetlink.links.change(name, { up: true });
       this.#entriesLost = true;
@@ -227,30 +238,6 @@ export class HostLink {
     const link = await this.#environment.rtnetlink.links.get(master);
     if (link !== undefined) return link.index;
     throw new LinkError('LINK_MISSING', `there is no bridge ${master} for it to be a port of`);
-  }
-
-  async #ensureAddress(
-    wanted: InterfaceAddress,
-    index: number,
-    present: Parameters<typeof ensureAddress>[3],
-    cause: RepairCause | undefined,
-  ): Promise<void> {
-    const text = this.#textOf(wanted);
-    await this.#environment.attempt(this.name, text, async () => {
-      const { addresses } = this.#environment.rtnetlink;
-      if (!(await ensureAddress(addresses, wanted, index, present))) return;
-      // The kernel may have dropped entries with it.
-      this.#entriesLost = true;
-      if (cause === 'drift') this.#repaired(cause, 'address', undefined, text);
-    });
-  }
-
-  async #removeAddress(other: Address, cause: RepairCause | undefined): Promise<void> {
-    const text = this.#textOf(other);
-    await this.#environment.attempt(this.name, text, async () => {
-      await removeAddress(this.#environment.rtnetlink.addresses, other);
-      this.#repaired(cause, 'address', text, undefined);
-    });
   }
 
   #textOf(address: InterfaceAddress): string {
