@@ -13,7 +13,7 @@ export interface ProgramRow {
   readonly peers: number;
   readonly shape: ShapeName;
   readonly op: ProgramOperation;
-  /** Milliseconds from the wish to the last answer of the kernel. */
+  /** Milliseconds from the request to the last answer of the kernel. */
   readonly ms: number;
   /** Modifying requests. */
   readonly writes: number;

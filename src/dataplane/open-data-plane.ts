@@ -5,7 +5,7 @@
  *     ensures   that the devices are as wanted (host.ts)
  *     resyncs   the tables of links that are stale: a dump is compared (link-entries.ts)
  *     programs  every difference, additions before removals, a thousand changes at a time
- *     listens   again, so that its own echo is not taken for news later
+ *     listens   again, so that its own echo is not taken for a foreign change later
  *
  * and is repeated a few times while there is something to do. What remains is tried again later, each entry after a
  * delay of its own. Rounds are started by `apply`, by announcements that contradict what is known, by retries that
@@ -167,7 +167,7 @@ class KernelDataPlane implements DataPlane {
     }
   }
 
-  /** A round that nobody waits for; its failure is in the journal, and it is tried again. */
+  /** A round that nobody waits for; its failure is logged, and it is tried again. */
   #applyAlone(): void {
     if (this.#stop.signal.aborted) return;
     this.#isReaction = true;

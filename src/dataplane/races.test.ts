@@ -26,14 +26,14 @@ describe('at the same time', () => {
     assert.equal(host.plane.report().lastResync?.reason, 'notifications were lost');
   });
 
-  test('looks again where others wrote at the same time, and takes its own last word for what it is', async () => {
+  test('looks again where others wrote at the same time, and recognizes its own last write', async () => {
     await using host = new FakeHost();
     await host.begin(PEERS);
     const [path] = fakePeer(2, { mac: '02:00:00:00:05:05' }).paths;
     assert.ok(path);
     let interjected = false;
     host.kernel.refuse('EBUSY', request => {
-      // The neighbor is deleted just before our own write makes it anew; the news of that comes after our answer.
+      // The neighbor is deleted just before our own write makes it anew; the event of that comes after our answer.
       if (request.type === 'neighbor' && !interjected) {
         interjected = true;
         host.interject(change.deleteNeighbor({ index: request.neighbor.index, ip: path.subnet.ip }));

@@ -8,7 +8,7 @@ import { hasLegacyTables, watchLegacyTables } from './changes.ts';
 function namespace(texts: readonly string[]) {
   let looks = 0;
   const run = () => {
-    // A watch that does not wait would hold this process for ever.
+    // A watch that does not wait would block this process forever.
     assert.ok(looks < 100, 'looks without end');
     return texts[looks++] ?? texts.at(-1);
   };

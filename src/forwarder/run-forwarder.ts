@@ -2,7 +2,7 @@
  * The forwarder's life: a thread for packets, and this one for the control socket.
  *
  * One that starts while another runs with the same control socket takes over: it loads its program, has the other let
- * go of device and sockets and hand over its table, and goes on with them. Nothing but the agent's wish, a signal or a
+ * go of device and sockets and hand over its table, and goes on with them. Nothing but a request of the agent, a signal or a
  * deleted device ends a forwarder: that the agent ends does not.
  */
 import { closeSync } from 'node:fs';

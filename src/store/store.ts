@@ -1,6 +1,6 @@
 /**
  * The seam to the registry's key-value store: etcd's model (revisions, leases, transactions, watches) without
- * its wire. `etcd/` speaks to a server. src/testing has its twin in memory, and `store-contract/`, the suite that
+ * its wire. `etcd/` speaks to a server. src/testing has one in memory, and `store-contract/`, the suite that
  * both pass.
  *
  * Keys are text. Values are bytes: what another program wrote need not be text.

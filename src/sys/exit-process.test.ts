@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { test } from 'node:test';
 
-// G1: a thread that waits for ever keeps process.exit() waiting for ever, too.
+// G1: a thread that never ends keeps process.exit() waiting forever.
 test('a process ends with its status although a thread of it never ends', t => {
   const directory = mkdtempSync(join(tmpdir(), 'tt-end-'));
   t.after(() => rmSync(directory, { recursive: true }));

@@ -4,7 +4,7 @@ import { exitNow } from './libc.ts';
 
 /**
  * Ends this process at once. `process.exit()` first waits for V8's threads, one of which may be waiting for a garbage
- * collection on this very thread, for ever (nodejs/node#54918). Of what Node writes at exit only the compile cache is
+ * collection on this very thread, forever (nodejs/node#54918). Of what Node writes at exit only the compile cache is
  * written: no profile (`--cpu-prof`), no coverage.
  */
 export function exitProcess(status: number): never {

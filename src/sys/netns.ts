@@ -3,7 +3,7 @@
  *
  * A namespace belongs to a thread, not to a process. Node runs JavaScript on one thread, so going there and back
  * is safe as long as nothing else runs in between: `run` takes a synchronous function only. Sockets and children
- * keep the namespace they were made in for ever, which is all that is ever needed from inside.
+ * keep the namespace they were made in, which is all that is needed from inside.
  *
  * Named namespaces are those of `ip netns`: a file below /run/netns that the namespace is bind-mounted on, which
  * keeps it alive without a process.

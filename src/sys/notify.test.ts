@@ -51,7 +51,7 @@ test('a manager that does not read keeps nobody waiting', () => {
   const name = `tt-notify-full-${process.pid}`;
   using manager = listen(`\0${name}`);
   const service = ServiceManager.fromEnvironment({ NOTIFY_SOCKET: `@${name}` }, 1);
-  // The kernel queues net.unix.max_dgram_qlen of them, 10 or 512; a send that waited would hang here for ever.
+  // The kernel queues net.unix.max_dgram_qlen of them, 10 or 512; a blocking send would hang here forever.
   let sent = 0;
   while (sent < 100_000 && service?.notify({ watchdog: true }) === true) sent++;
   assert.ok(sent > 0 && sent < 100_000, `${sent} sent`);

@@ -58,7 +58,7 @@ export function receiveMessages(fd: number, address: number, count: number): num
   return result < 0 ? -koffi.errno() : result;
 }
 
-/** @param address of `count` structs pollfd. @param timeout milliseconds; -1: for ever. */
+/** @param address of `count` structs pollfd. @param timeout milliseconds; -1: no limit. */
 export function pollDescriptors(address: number, count: number, timeout: number): number {
   const result = raw.poll(address, count, timeout);
   return result < 0 ? -koffi.errno() : result;

@@ -3,7 +3,7 @@
  *
  *     for (const { name, run } of storeContract) test(name, () => run(fixture));
  *
- * The in-memory twin is only worth testing with as long as it passes what the real one passes.
+ * The store in memory is useful in tests only as long as it passes what the real one passes.
  */
 import type { StoreCase } from './store-contract/case.ts';
 import { keyCases } from './store-contract/keys.ts';

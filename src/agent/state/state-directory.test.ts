@@ -39,7 +39,7 @@ test('each family has its own MAC, locally administered and unicast, whatever th
   }
 });
 
-test('takes over the MAC of a device that was there first, for ever', async () => {
+test('takes over the MAC of an existing device permanently', async () => {
   const mac = Mac.parse('c6:d2:32:6f:8f:44');
   const first = await Identity.open(directory);
   first.adopt('flannel.1', mac);

@@ -20,7 +20,7 @@ export interface LinkEnvironment {
   readonly rtnetlink: Rtnetlink;
   readonly sysctls: Sysctls;
   readonly onRepair: (repair: Repair) => void;
-  /** Resolves when everything the kernel announced before the last acknowledgement has been noted. */
+  /** Resolves when everything the kernel announced before the last acknowledgement has been recorded. */
   readonly caughtUp: () => Promise<void>;
   /** Does one thing; notes a refusal and goes on. */
   readonly attempt: (link: string, what: string, work: () => Promise<void>) => Promise<void>;
@@ -52,7 +52,7 @@ export class HostLink {
   readonly #environment: LinkEnvironment;
   #spec: LinkSpec;
   #binding: Binding | undefined;
-  /** The kernel's last word about the device and each address, to be weighed when its socket is read empty. */
+  /** The kernel's latest event of the device and of each address, to be processed when its socket is read empty. */
   readonly #pending = new Map<string, KernelEvent>();
   /** The kernel may have dropped entries without saying which: the link was down. */
   #flapped = false;

@@ -23,7 +23,7 @@ export interface HostEnvironment {
   readonly clock: Clock;
   readonly random: () => number;
   readonly onRepair: (repair: Repair) => void;
-  /** Resolves when everything the kernel announced before the last acknowledgement has been noted. */
+  /** Resolves when everything the kernel announced before the last acknowledgement has been recorded. */
   readonly caughtUp: () => Promise<void>;
   /** Something may have changed that no event reports. */
   readonly onPossibleChange: () => void;
@@ -152,7 +152,7 @@ export class Host implements Disposable {
     let concerns = false;
     for (const link of this.#links.values()) if (link.observe(event)) concerns = true;
     if (event.type !== 'link' || this.#retries.size === 0) return concerns;
-    // To a device that could not be made news of the underlay matter, and that one is gone which was in the way.
+    // A device that could not be created is tried again after a change of the underlay, or when a link is removed that conflicted.
     const matters = event.gone || this.#desired.some(({ link }) => standsOn(link, event.link));
     if (matters) this.#dirty = true;
     return concerns || matters;

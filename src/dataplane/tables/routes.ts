@@ -1,6 +1,6 @@
 /**
  * Routes to the peers' subnets, in table main with the default metric, as flannel makes them; ours carry our own
- * protocol number, by which they are recognised for ever after.
+ * protocol number, by which they are recognized from then on.
  *
  * A route is looked at when its destination is wanted or when it is ours. What stands at a wanted destination is
  *

@@ -31,7 +31,7 @@ export class NftablesEngine implements RuleEngine {
   readonly #run: RunProgram;
   /**
    * What this nft lists after it was given a table (both as JSON). Versions of nft print some expressions
-   * differently from how they accept them; without this memory such a rule would seem wrong for ever.
+   * differently from how they accept them; without this memory such a rule would always seem wrong.
    */
   readonly #spelling = new Map<string, string>();
 

@@ -73,7 +73,7 @@ test('a compaction between two pages starts the list over', async () => {
     Array.from({ length: 20 }, (_, i) => (i % 2 === 0 ? first : compacted)),
   );
   assert.ok(never instanceof Error && 'code' in never && never.code === 'COMPACTED');
-  assert.equal(asked.length, 10, 'but not for ever');
+  assert.equal(asked.length, 10, 'but not forever');
 });
 
 test('a server that never comes to an end is refused', async () => {

@@ -1,7 +1,7 @@
 /**
  * Credentials that remember the sockets of their channel, so that a connection can be given up before it is
  * made. grpc-js forgets a socket whose handshake never ends (a frozen server accepts connections, and says
- * nothing): closing the channel leaves it open for ever.
+ * nothing): closing the channel leaves it open.
  */
 import type { Socket } from 'node:net';
 import { type CallCredentials, ChannelCredentials, type ChannelOptions } from '@grpc/grpc-js';

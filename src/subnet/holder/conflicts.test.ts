@@ -108,7 +108,7 @@ describe('somebody else writes to our key', () => {
       const world = new World();
       if (reservation !== undefined) await world.put(reservation, { publicIp: {}, hostId: 'host-3' });
       const one = await startWithLease(world, 3);
-      // Without restraint they would write on for ever, and the clock would never move.
+      // Without a limit they would keep writing, and the clock would never move.
       let calls = 0;
       one.store.interfere(() => (++calls > 1000 ? 'refuse' : 'pass'));
       const attributes = {

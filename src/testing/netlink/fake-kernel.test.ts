@@ -50,7 +50,7 @@ test('a fault hits the requests it matches, as often as it should', async () => 
   assert.deepEqual(await codes(), [undefined, undefined, undefined]);
 });
 
-test('a list that changed while it was read is read again, but not for ever', async () => {
+test('a list that changed while it was read is read again, but not forever', async () => {
   const { kernel, rtnetlink } = await setUp();
   await rtnetlink.routes.replace(route('10.1.0.0/16'));
   kernel.interruptDumps(9);
