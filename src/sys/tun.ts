@@ -38,15 +38,16 @@ export const VNET_HEADER = 10;
 export interface TunOptions {
   /** Have headers before packets, and take and give TCP segments in bulk. Default: plain packets. */
   readonly offloads?: boolean;
+  /** Let the device stay when the descriptor is closed, so that another process can continue with it. Default: yes. */
+  readonly persist?: boolean;
 }
 
 /**
- * Opens a TUN device in the calling thread's network namespace, and makes it when there is none. It stays when the
- * descriptor is closed, with its addresses and routes, so that another process can go on with it.
+ * Opens a TUN device in the calling thread's network namespace, and makes it when there is none.
  *
  * @returns a close-on-exec, non-blocking descriptor. @throws SysError
  */
-export function openTun(name: string, { offloads = false }: TunOptions = {}): number {
+export function openTun(name: string, { offloads = false, persist = true }: TunOptions = {}): number {
   const fd = openClone();
   try {
     const request = new Uint8Array(IFREQ_SIZE);
@@ -57,7 +58,7 @@ export function openTun(name: string, { offloads = false }: TunOptions = {}): nu
     new DataView(request.buffer).setUint16(IFNAMSIZ, flags, HOST_IS_LITTLE);
     attach(fd, name, request);
     if (offloads) ioctl(fd, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6, 'TUNSETOFFLOAD');
-    ioctl(fd, TUNSETPERSIST, 1, 'TUNSETPERSIST');
+    ioctl(fd, TUNSETPERSIST, persist ? 1 : 0, 'TUNSETPERSIST');
     return fd;
   } catch (error) {
     closeSync(fd);

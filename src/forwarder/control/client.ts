@@ -12,6 +12,8 @@ import { Answer, ForwarderStats, type ForwarderTable, Hello, LONGEST_LINE, Table
 
 /** Milliseconds for one answer. */
 const PATIENCE = 10_000;
+/** For the first line, which is there at once unless the forwarder is stopped. */
+const HELLO_PATIENCE = 3000;
 
 type Waiter = (answer: Answer | ForwarderError) => void;
 
@@ -37,7 +39,7 @@ export class ForwarderClient implements Disposable {
     try {
       await once(socket, 'connect', signal === undefined ? {} : { signal });
       const lines = readLines(socket, LONGEST_LINE);
-      const first = await withPatience('hello', lines.next(), signal);
+      const first = await withPatience('first line', HELLO_PATIENCE, lines.next(), signal);
       const hello = v.safeParse(Hello, first.done === true ? undefined : parseJson(first.value));
       if (!hello.success)
         throw new ForwarderError('FORWARDER_PROTOCOL', `${path} is not the control socket of a forwarder`);
@@ -90,7 +92,7 @@ export class ForwarderClient implements Disposable {
     this.#socket.write(`${JSON.stringify({ id, ...request })}\n`);
     try {
       if (this.#socket.destroyed) throw ended();
-      const said = await withPatience('an answer', answer);
+      const said = await withPatience('answer', PATIENCE, answer);
       if (said instanceof Error) throw said;
       if (said.ok) return said.result;
       throw new ForwarderError('FORWARDER_REFUSED', `the forwarder refused: ${said.error}`);
@@ -144,14 +146,19 @@ function parseJson(text: string): unknown {
 }
 
 /** @throws ForwarderError FORWARDER_SILENT; `signal.reason`. */
-async function withPatience<T>(what: string, promise: Promise<T>, signal?: AbortSignal): Promise<T> {
+async function withPatience<T>(
+  what: string,
+  patience: number,
+  promise: Promise<T>,
+  signal?: AbortSignal,
+): Promise<T> {
   const late = new AbortController();
   const timer = setTimeout(
     () =>
       late.abort(
-        new ForwarderError('FORWARDER_SILENT', `no ${what} from the forwarder within ${PATIENCE / 1000} s`),
+        new ForwarderError('FORWARDER_SILENT', `no ${what} from the forwarder within ${patience / 1000} s`),
       ),
-    PATIENCE,
+    patience,
   );
   try {
     return await untilAborted(

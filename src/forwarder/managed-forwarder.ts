@@ -1,0 +1,194 @@
+/**
+ * A forwarder that runs, with the table it should have: for the agent. It states the table; `run` makes it so, adopts a
+ * forwarder that an earlier agent has started, starts one when none runs, and again whenever it has ended.
+ *
+ * When `run` ends the forwarder continues, so that no packet is lost while the agent is not there.
+ */
+import { backoff, type Clock } from '../base/clock.ts';
+import { isCode, messageOf } from '../base/errors.ts';
+import type { Logger } from '../base/log.ts';
+import { packageVersion } from '../base/version.ts';
+import { Watchable } from '../base/watchable.ts';
+import type { Namespaces } from '../sys/launch.ts';
+import { type Exit, start } from '../sys/process.ts';
+import { waitForFile } from '../sys/wait-file.ts';
+import { ForwarderClient } from './control/client.ts';
+import {
+  CONTROL_VERSION,
+  type ForwarderStats,
+  type ForwarderTable,
+  formatListen,
+  type Hello,
+} from './control/messages.ts';
+import { ForwarderError } from './errors.ts';
+import { pidFile } from './predecessor.ts';
+import type { ForwarderOptions } from './run-forwarder.ts';
+import { changesBetween } from './table-changes.ts';
+
+export interface ManagedForwarderOptions extends ForwarderOptions {
+  /** Path of `tulle`. */
+  readonly program: string;
+  /** Its standard error is appended to this file. */
+  readonly logFile: string;
+  readonly namespaces?: Namespaces;
+}
+
+export interface ForwarderState {
+  /** The forwarder that has the stated table; absent when none has. */
+  readonly pid?: number;
+  /** Why none has it. */
+  readonly lastError?: string;
+  /** How often one was started, since `run`. */
+  readonly starts: number;
+}
+
+/** Milliseconds in which a forwarder that was started must listen. */
+const START_PATIENCE = 20_000;
+/** Milliseconds after one that did not start; doubled each time. */
+const FIRST_DELAY = 100;
+/** One that lived as long as this did not fail to start. */
+const PROVEN = 10_000;
+
+export class ManagedForwarder {
+  readonly #options: ManagedForwarderOptions;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  readonly #wanted = new Watchable<ForwarderTable>({ own: [], routes: [] });
+  readonly state = new Watchable<ForwarderState>({ starts: 0 });
+  #client: ForwarderClient | undefined;
+
+  constructor(options: ManagedForwarderOptions, clock: Clock, log: Logger) {
+    this.#options = options;
+    this.#clock = clock;
+    this.#log = log;
+  }
+
+  /** States the table; the forwarder follows, and `state` does not wait for it. */
+  setTable(table: ForwarderTable): void {
+    this.#wanted.set(table);
+  }
+
+  /** Counters; undefined when no forwarder runs. @throws ForwarderError */
+  async stats(): Promise<ForwarderStats | undefined> {
+    return this.#client?.stats();
+  }
+
+  /** Works until `signal` aborts; the forwarder continues then. Never rejects. */
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      for (const delay of backoff(FIRST_DELAY, 30_000)) {
+        const began = this.#clock.monotonic();
+        await this.#control(signal).catch((error: unknown) => this.#failed(error, signal));
+        if (signal.aborted) return;
+        if (this.#clock.monotonic() - began > PROVEN) break;
+        // The first delay is shorter: then at once, because it may have been killed.
+        if (delay > FIRST_DELAY) await this.#clock.sleep(delay, signal).catch(() => undefined);
+      }
+    }
+  }
+
+  /** From a connection to its end. */
+  async #control(signal: AbortSignal): Promise<void> {
+    using client = (await this.#adopt(signal)) ?? (await this.#start(signal));
+    const over = new AbortController();
+    void client.closed.then(() => over.abort());
+    try {
+      this.#client = client;
+      await this.#follow(client, AbortSignal.any([signal, over.signal]));
+      if (!signal.aborted) throw new ForwarderError('FORWARDER_ENDED', 'the forwarder has ended');
+    } finally {
+      this.#client = undefined;
+    }
+  }
+
+  #failed(error: unknown, signal: AbortSignal): void {
+    if (signal.aborted) return;
+    const { starts, pid } = this.state.value;
+    this.#log.warn({ device: this.#options.device, pid, error: messageOf(error) }, 'no forwarder');
+    this.state.set({ starts, lastError: messageOf(error) });
+  }
+
+  /** Whatever is stated, the forwarder gets, until `signal` aborts. */
+  async #follow(client: ForwarderClient, signal: AbortSignal): Promise<void> {
+    let has: ForwarderTable | undefined;
+    for await (const table of this.#wanted.changes(signal)) {
+      const changes = has === undefined ? undefined : changesBetween(has, table);
+      if (changes === undefined) await client.setTable(table);
+      else {
+        for (const subnet of changes.deleted) await client.deleteRoute(subnet);
+        for (const route of changes.set) await client.setRoute(route);
+      }
+      has = table;
+      this.state.set({ starts: this.state.value.starts, pid: client.hello.process.pid });
+    }
+  }
+
+  /** One that runs already, if it is what is wanted. */
+  async #adopt(signal: AbortSignal): Promise<ForwarderClient | undefined> {
+    try {
+      const client = await ForwarderClient.connect(this.#options.control, signal);
+      if (isWanted(client.hello, this.#options)) return client;
+      this.#log.info({ found: client.hello }, 'the forwarder that runs is replaced');
+      client[Symbol.dispose]();
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!isCode(error, 'FORWARDER_NOT_RUNNING'))
+        this.#log.warn({ error: messageOf(error) }, 'a forwarder is replaced');
+    }
+    return undefined;
+  }
+
+  /** A new one, which takes over from one that runs. */
+  async #start(signal: AbortSignal): Promise<ForwarderClient> {
+    const { program, control, logFile, namespaces } = this.#options;
+    const child = await start(program, argumentsOf(this.#options), {
+      logFile,
+      ...(namespaces === undefined ? {} : { namespaces }),
+    });
+    child.unref();
+    this.state.set({ ...this.state.value, starts: this.state.value.starts + 1 });
+    const stop = new AbortController();
+    void child.exited.then(exit => stop.abort(endedEarly(exit, logFile)));
+    const late = setTimeout(
+      () => stop.abort(new ForwarderError('FORWARDER_SILENT', 'the forwarder is not ready in time')),
+      START_PATIENCE,
+    );
+    try {
+      const either = AbortSignal.any([signal, stop.signal]);
+      await waitForFile(pidFile(control), either, text => text.includes(`"pid":${child.pid},`));
+      return await ForwarderClient.connect(control, either);
+    } finally {
+      clearTimeout(late);
+    }
+  }
+}
+
+/** Ends the forwarder at a control socket, if there is one. @throws ForwarderError */
+export async function stopForwarder(control: string): Promise<void> {
+  try {
+    using client = await ForwarderClient.connect(control);
+    await client.stop();
+  } catch (error) {
+    if (!isCode(error, 'FORWARDER_NOT_RUNNING')) throw error;
+  }
+}
+
+function argumentsOf({ device, listen, mtu, control }: ForwarderOptions): string[] {
+  const addresses = listen.map(({ ip, port }) => `--listen=${formatListen(ip, port)}`);
+  return ['forwarder', `--device=${device}`, ...addresses, `--mtu=${mtu}`, `--control=${control}`];
+}
+
+function isWanted(hello: Hello, { device, listen, mtu }: ForwarderOptions): boolean {
+  return (
+    hello.control === CONTROL_VERSION &&
+    hello.version === packageVersion() &&
+    hello.device === device &&
+    hello.mtu === mtu &&
+    hello.listen.join() === listen.map(({ ip, port }) => formatListen(ip, port)).join()
+  );
+}
+
+function endedEarly(exit: Exit, logFile: string): ForwarderError {
+  const how = exit.status === undefined ? `by ${exit.signal}` : `with status ${exit.status}`;
+  return new ForwarderError('FORWARDER_ENDED', `the forwarder ended ${how}`, { hint: `see ${logFile}` });
+}

@@ -1,0 +1,250 @@
+/** The forwarder on the real kernel: two hosts, a process each, as the agent starts it. */
+import assert from 'node:assert/strict';
+import { createHash, randomBytes } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { Ip } from '../../src/base/ip.ts';
+import { Prefix } from '../../src/base/prefix.ts';
+import { ForwarderClient } from '../../src/forwarder/control/client.ts';
+import type { ForwarderStats } from '../../src/forwarder/control/messages.ts';
+import { close, sendto } from '../../src/sys/libc.ts';
+import { openUdpSocket, socketAddress } from '../../src/sys/udp-socket.ts';
+import { ipPacket, udpPacket } from '../../src/testing/packets.ts';
+import { needsRoot } from '../support/capabilities.ts';
+import { eventually } from '../support/eventually.ts';
+import {
+  type ForwarderHost,
+  ForwarderPair,
+  overlayOf,
+  PORT,
+  subnetsOf,
+  tableOf,
+  underlayOf,
+} from '../support/forwarder-hosts.ts';
+
+describe('forwarder', needsRoot, () => {
+  let pair: ForwarderPair;
+  let a: ForwarderHost;
+  let b: ForwarderHost;
+  before(async () => {
+    pair = await ForwarderPair.open();
+    ({ a, b } = pair);
+  });
+  after(async () => await pair?.[Symbol.asyncDispose]());
+
+  const target = overlayOf('b');
+
+  for (const over of ['ipv4', 'ipv6'] as const) {
+    describe(`over ${over}`, () => {
+      before(() => goOver(over));
+      after(() => goOver('ipv4'));
+
+      for (const inner of ['ipv4', 'ipv6'] as const) {
+        test(`${inner}: echo, also in fragments and as long as a packet can be`, async () => {
+          for (const size of ['56', '1400', '3000', '60000']) {
+            const { status, stdout, stderr } = await a.run(
+              'ping',
+              '-c3',
+              '-i0.02',
+              '-W5',
+              '-s',
+              size,
+              target[inner],
+            );
+            assert.equal(status, 0, `${size}: ${stdout}${stderr}`);
+          }
+        });
+
+        test(`${inner}: streams arrive as they were sent, both ways`, async () => {
+          await transfer(a, b, target[inner]);
+          await transfer(b, a, overlayOf('a')[inner]);
+          const { host, routes } = await statsOf(a);
+          const route = routes.find(
+            ({ subnet }) => subnet === String(subnetsOf('b')[inner === 'ipv4' ? 0 : 1]),
+          );
+          assert.ok(
+            (route?.sentBytes ?? 0) > SIZE && (route?.receivedBytes ?? 0) > SIZE,
+            JSON.stringify(route),
+          );
+          assert.equal(host.drops['malformed'], undefined);
+        });
+
+        test(`${inner}: a hop is counted, and the last one answered`, async () => {
+          const { stdout } = await a.run('ping', '-c1', '-W5', '-t1', target[inner]);
+          assert.match(stdout, /(Time to live|Hop limit) ?exceeded|Time exceeded/);
+        });
+      }
+    });
+  }
+
+  test('a destination without a route is answered', async () => {
+    for (const address of ['10.77.9.9', 'fd77:9::9']) {
+      const { stdout } = await a.run('ping', '-c1', '-W5', address);
+      assert.match(stdout, /Destination Net Unreachable|No route/, address);
+    }
+    assert.ok(((await statsOf(a)).host.drops['noRoute'] ?? 0) >= 2);
+  });
+
+  test('a packet too long for one peer is answered with the length that fits, or fragmented', async () => {
+    a.forwarder.setTable({
+      ...tableOf('a'),
+      routes: tableOf('a').routes.map(route => ({ ...route, mtu: 1300 })),
+    });
+    await eventually('the kernel of a knows 1300', async () => {
+      await a.run('ping', '-c1', '-W1', '-Mdo', '-s1400', target.ipv4);
+      const { stdout } = await a.run('ip', 'route', 'get', target.ipv4);
+      return stdout.includes('mtu 1300');
+    });
+    const { status, stdout } = await a.run('ping', '-c1', '-W5', '-Mdont', '-s1400', target.ipv4);
+    assert.equal(status, 0, stdout);
+    assert.equal((await a.run('ping', '-6', '-c2', '-W5', '-s1400', target.ipv6)).status, 0);
+    await transfer(a, b, target.ipv4);
+    a.forwarder.setTable(tableOf('a'));
+    await a.run('ip', 'route', 'flush', 'cache');
+  });
+
+  test('a datagram is taken from the peer that has the subnet of its packet, and from nobody else', async () => {
+    const before = (await statsOf(b)).host.drops;
+    const say = (from: Ip, packet: Uint8Array) =>
+      a.netns.run(() => {
+        const fd = openUdpSocket(from, 0);
+        sendto(fd, packet, socketAddress(underlayOf('b').ipv4, PORT));
+        close(fd);
+      });
+    await a.ip('addr', 'add', '192.0.2.99/24', 'dev', 'eth0');
+    const fields = { from: '10.77.1.7', to: target.ipv4 };
+    say(Ip.parse('192.0.2.99'), udpPacket(fields, Uint8Array.of(1)));
+    say(underlayOf('a').ipv4, udpPacket({ ...fields, from: '10.77.3.7' }, Uint8Array.of(1)));
+    say(underlayOf('a').ipv4, udpPacket({ ...fields, from: '10.77.2.7' }, Uint8Array.of(1)));
+    say(underlayOf('a').ipv4, udpPacket(fields, Uint8Array.of(1)).subarray(0, 25));
+    const grown = await eventually('four datagrams are dropped', async () => {
+      const { drops } = (await statsOf(b)).host;
+      const more = (reason: 'stranger' | 'wrongSource' | 'malformed') =>
+        (drops[reason] ?? 0) - (before[reason] ?? 0);
+      const counts = {
+        stranger: more('stranger'),
+        wrongSource: more('wrongSource'),
+        malformed: more('malformed'),
+      };
+      return counts.stranger + counts.wrongSource + counts.malformed >= 4 ? counts : undefined;
+    });
+    assert.deepEqual(grown, { stranger: 1, wrongSource: 2, malformed: 1 });
+  });
+
+  test('a table of 5,000 routes is one of them at work', async () => {
+    const routes = Array.from({ length: 5000 }, (_, index) => ({
+      subnet: Prefix.parse(`10.${100 + (index >> 8)}.${index & 255}.0/24`),
+      remote: Ip.parse(`198.51.${index >> 8}.${index & 255}`),
+      port: PORT,
+    }));
+    a.forwarder.setTable({ ...tableOf('a'), routes: [...routes, ...tableOf('a').routes] });
+    await eventually('all are there', async () => (await statsOf(a)).routes.length === 5002);
+    assert.equal((await a.run('ping', '-c3', '-i0.02', '-W5', target.ipv4)).status, 0);
+    a.forwarder.setTable(tableOf('a'));
+    await eventually('they are gone', async () => (await statsOf(a)).routes.length === 2);
+  });
+
+  test('the end of who started it loses no packet, and the next one adopts it', async () => {
+    const pid = await a.ready();
+    const pinging = a.run('ping', '-c50', '-i0.02', '-W5', target.ipv4);
+    await a.leave();
+    a.manage();
+    a.forwarder.setTable(tableOf('a'));
+    assert.equal(await a.ready(), pid);
+    assert.equal(a.forwarder.state.value.starts, 0);
+    assert.match((await pinging).stdout, / 0% packet loss/);
+  });
+
+  test('one that is killed is replaced, and the device stays with all that is on it', async () => {
+    const pid = await a.ready();
+    const link = await a.run('ip', '-o', 'link', 'show', 'flannel0');
+    process.kill(pid, 'SIGKILL');
+    await a.forwarder.state.until(
+      state => state.pid !== undefined && state.pid !== pid,
+      AbortSignal.timeout(30_000),
+    );
+    assert.equal((await a.run('ping', '-c3', '-i0.02', '-W5', target.ipv4)).status, 0);
+    const index = /^\d+/;
+    assert.equal(
+      index.exec((await a.run('ip', '-o', 'link', 'show', 'flannel0')).stdout)?.[0],
+      index.exec(link.stdout)?.[0],
+    );
+  });
+
+  test('one that hangs is ended by the next', async () => {
+    const pid = await b.ready();
+    await b.leave();
+    process.kill(pid, 'SIGSTOP');
+    const taken = takeOverFrom(b);
+    assert.equal(await taken, true);
+  });
+
+  test('what is no packet or no request does no harm', async () => {
+    const noise = Array.from({ length: 200 }, () => randomBytes(1 + (randomBytes(1)[0] ?? 0) * 5));
+    const cut = ipPacket({ from: '10.77.1.7', to: target.ipv4, protocol: 6 }, new Uint8Array(21));
+    a.netns.run(() => {
+      const fd = openUdpSocket(underlayOf('a').ipv4, 0);
+      for (const datagram of [...noise, new Uint8Array(), cut])
+        sendto(fd, datagram, socketAddress(underlayOf('b').ipv4, PORT));
+      close(fd);
+    });
+    using client = await ForwarderClient.connect(b.control);
+    await assert.rejects(
+      client.setRoute({ subnet: Prefix.parse('10.1.0.0/24'), remote: Ip.parse('192.0.2.1'), port: 70_000 }),
+      /FORWARDER_REFUSED|route\.port/,
+    );
+    assert.equal((await a.run('ping', '-c3', '-i0.02', '-W5', target.ipv4)).status, 0);
+  });
+
+  async function goOver(family: 'ipv4' | 'ipv6'): Promise<void> {
+    for (const host of pair.hosts) host.forwarder.setTable(tableOf(host.name, family));
+    await Promise.all(pair.hosts.map(host => routesVia(host, family)));
+  }
+
+  /** The next manager, which waits for the hanging one until its patience is over. */
+  async function takeOverFrom(host: ForwarderHost): Promise<boolean> {
+    host.manage();
+    host.forwarder.setTable(tableOf(host.name));
+    await host.ready();
+    return (await a.run('ping', '-c3', '-i0.02', '-W5', target.ipv4)).status === 0;
+  }
+});
+
+const SIZE = 8 << 20;
+
+/** Sends a file of random bytes over TCP and compares what arrived. */
+async function transfer(from: ForwarderHost, to: ForwarderHost, address: string): Promise<void> {
+  const bytes = randomBytes(SIZE);
+  const file = join(from.directory, 'transfer');
+  writeFileSync(file, bytes);
+  const receiver = `
+    const net = require('node:net'), hash = require('node:crypto').createHash('sha256');
+    net.createServer(socket => {
+      socket.on('data', data => hash.update(data)).on('end', () => socket.end(hash.digest('hex'))).on('close', () => process.exit());
+    }).listen(7000, '${address}', () => console.log('ready'));`;
+  const sender = `
+    const net = require('node:net'), fs = require('node:fs');
+    const connect = () => {
+      const socket = net.connect(7000, '${address}', () => fs.createReadStream('${file}').pipe(socket));
+      socket.on('data', data => process.stdout.write(data)).on('end', () => process.exit());
+      socket.on('error', error => { if (error.code !== 'ECONNREFUSED') throw error; setTimeout(connect, 20); });
+    };
+    connect();`;
+  const receiving = to.run(process.execPath, '-e', receiver);
+  const { stdout, stderr } = await from.run(process.execPath, '-e', sender);
+  assert.equal(stdout, createHash('sha256').update(bytes).digest('hex'), stderr);
+  await receiving;
+}
+
+async function statsOf(host: ForwarderHost): Promise<ForwarderStats> {
+  using client = await ForwarderClient.connect(host.control);
+  return await client.stats();
+}
+
+/** Waits until every route of a host goes over this family of the underlay. */
+async function routesVia(host: ForwarderHost, over: 'ipv4' | 'ipv6'): Promise<void> {
+  await eventually(`routes of ${host.name} over ${over}`, async () =>
+    (await statsOf(host)).routes.every(({ remote }) => Ip.parse(remote).family === over),
+  );
+}
