@@ -18,6 +18,7 @@ import { mapFamilies, perFamily } from '../base/per-family.ts';
 import { Prefix } from '../base/prefix.ts';
 import { PROTOCOL } from '../dataplane/tables/entry.ts';
 import { NetlinkError } from '../netlink/errors.ts';
+import { IFA_F_PERMANENT, RT_TABLE_MAIN, RTN_UNICAST } from '../netlink/route/constants.ts';
 import { linksOfRoute } from '../netlink/route/multipath.ts';
 import type { Address, Link, Route } from '../netlink/route/objects.ts';
 import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
@@ -29,11 +30,6 @@ const IFA_F_TEMPORARY = 0x01;
 const IFA_F_DEPRECATED = 0x20;
 const IFA_F_TENTATIVE = 0x40;
 const IFA_F_DADFAILED = 0x08;
-const IFA_F_PERMANENT = 0x80;
-
-/** RT_TABLE_MAIN and RTN_UNICAST, include/uapi/linux/rtnetlink.h. */
-const TABLE_MAIN = 254;
-const UNICAST = 1;
 
 /** What a default route leads to. */
 const DEFAULTS = { ipv4: Prefix.parse('0.0.0.0/0'), ipv6: Prefix.parse('::/0') } as const;
@@ -77,13 +73,13 @@ export async function readHostNetwork(
   const [links, addresses, routes] = await Promise.all([
     netlink.links.list(),
     netlink.addresses.list(),
-    needsRoutes || isChosenByRoute(criteria) ? netlink.routes.list({ table: TABLE_MAIN }) : [],
+    needsRoutes || isChosenByRoute(criteria) ? netlink.routes.list({ table: RT_TABLE_MAIN }) : [],
   ]);
   const reach = criteria.canReach && (await routeTo(netlink, criteria.canReach));
   return {
     links,
     addresses,
-    defaultRoutes: routes.filter(route => route.destination === undefined && route.type === UNICAST),
+    defaultRoutes: routes.filter(route => route.destination === undefined && route.type === RTN_UNICAST),
     ...(needsRoutes && { routes: routes.filter(isForeignRoute).map(underlayRoute) }),
     ...(reach === undefined ? {} : { reach }),
     defaultVxlanPort: Number(readModuleParameter('vxlan', 'udp_port') ?? DEFAULT_VXLAN_PORT),
@@ -92,7 +88,7 @@ export async function readHostNetwork(
 
 /** Whether it is a way that was there before ours. */
 export const isForeignRoute = ({ protocol, table, type }: Route): boolean =>
-  protocol !== PROTOCOL && table === TABLE_MAIN && type === UNICAST;
+  protocol !== PROTOCOL && table === RT_TABLE_MAIN && type === RTN_UNICAST;
 
 function underlayRoute(route: Route): UnderlayRoute {
   const { destination = DEFAULTS[route.family], gateway, oif } = route;

@@ -7,6 +7,7 @@ import { ADDRESS_BITS } from '../../base/ip.ts';
 import type { Prefix } from '../../base/prefix.ts';
 import {
   FR_ACT_TO_TBL,
+  IFA_F_PERMANENT,
   NTF_SELF,
   NUD_NOARP,
   NUD_PERMANENT,
@@ -38,7 +39,6 @@ const MORE_ADDRESS_FLAGS = [
   [0x800, 'stable-privacy'],
 ] as const;
 const IFA_F_SECONDARY = 0x01;
-const IFA_F_PERMANENT = 0x80;
 
 /** `eth0 inet 192.168.65.3/24 brd 192.168.65.255 scope global eth0`, as `ip -o addr` without the index. */
 export function addressLine(address: Address, nameOf: NameOf): string {

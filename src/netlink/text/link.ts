@@ -1,5 +1,6 @@
 /** Links in the words of `ip -d -o link`: what Link holds, in that order. */
 import type { Ip } from '../../base/ip.ts';
+import { IFF_UP } from '../route/constants.ts';
 import { type LinkInfo, linkKind, type VxlanInfo } from '../route/link-info.ts';
 import type { Link } from '../route/objects.ts';
 import { bitWords, joinWords, linkLayerWord, operStateWord } from './words.ts';
@@ -13,7 +14,6 @@ export function linkNames(links: Iterable<Pick<Link, 'index' | 'name'>>): NameOf
   return index => names.get(index) ?? `if${index}`;
 }
 
-const IFF_UP = 0x1;
 const IFF_RUNNING = 0x40;
 
 /** IFF_*: include/uapi/linux/if.h. */
