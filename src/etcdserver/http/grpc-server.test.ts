@@ -123,6 +123,39 @@ test('requests that are sent and reset without end cost their sender the connect
   assert.ok(asked <= 101, `${asked} requests of a client that takes all of them back`);
 });
 
+test('a request that its client takes back is counted as cancelled; one connection serves any number', async () => {
+  const counted: string[] = [];
+  const cancelled = Promise.withResolvers<void>();
+  const taking = new AbortController();
+  const put = () => {
+    taking.abort();
+    return new Promise<never>(() => undefined);
+  };
+  const methods: Methods<typeof KV> = { put, range: () => ({}) };
+  await withServer(
+    [serviceOf(KV, methods)],
+    (_service, method, status) => {
+      counted.push(`${method} ${status}`);
+      if (method === 'Put') cancelled.resolve();
+    },
+    async port => {
+      const client = new Client(`127.0.0.1:${port}`, credentials.createInsecure());
+      try {
+        const { signal } = taking;
+        await assert.rejects(callUnary(client, KV.method.put, {}, new Metadata(), { signal }));
+        await within('the server counts it', cancelled.promise);
+        for (let request = 0; request < 1100; request++) {
+          await callUnary(client, KV.method.range, {}, new Metadata());
+        }
+      } finally {
+        client.close();
+      }
+    },
+  );
+  assert.equal(counted[0], 'Put CANCELLED');
+  assert.equal(counted.filter(one => one === 'Range OK').length, 1100);
+});
+
 test('a stream of requests begins with the first of them', async () => {
   const begun: string[] = [];
   const methods: Methods<typeof Lease> = {

@@ -5,6 +5,7 @@ import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { setImmediate as immediate } from 'node:timers/promises';
 import { type ConnectionOptions, connect as connectTls } from 'node:tls';
 import { Authority, type Certificate } from '../../../test/support/certificates.ts';
 import { within } from '../../../test/support/eventually.ts';
@@ -31,6 +32,22 @@ test('the kernel looks after connections whose other end may be gone', async () 
   client.write('GET / HTTP/1.1\r\n');
   await within('the connection is accepted', accepted);
   assert.equal(timerOf(listener.port, client.localPort ?? 0), '02');
+  client.destroy();
+});
+
+test('the preface of HTTP/2 is known in whatever pieces it comes', async () => {
+  const taken = Promise.withResolvers<string>();
+  const takes = (protocol: string) => (socket: Socket) =>
+    taken.resolve(`${protocol}: ${(socket.read() as Buffer).toString()}`);
+  const protocols = { http2: takes('h2'), http1: takes('http/1.1') };
+  await using listener = await Listener.open({ host: '127.0.0.1', port: 0 }, protocols, silentLogger);
+  const client = connect({ port: listener.port, host: '127.0.0.1', noDelay: true });
+  await within('the connection is made', once(client, 'connect'));
+  for (const letter of 'PRI * HTTP/2.0') {
+    client.write(letter);
+    await immediate();
+  }
+  assert.equal(await within('the connection is accepted', taken.promise), 'h2: PRI * HTTP/2.0');
   client.destroy();
 });
 
