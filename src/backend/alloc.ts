@@ -1,6 +1,6 @@
 /**
- * alloc as flannel has it (flannel pkg/backend/alloc): this host leases a subnet and says so in subnet.env, and somebody
- * else sees to the ways between hosts. Nothing is programmed.
+ * alloc as flannel has it (flannel pkg/backend/alloc): this host leases a subnet and writes subnet.env; another
+ * program connects the hosts. Nothing is programmed.
  */
 import { ConfigError, type Problem } from '../base/errors.ts';
 import { Fields } from '../base/fields.ts';

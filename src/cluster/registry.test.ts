@@ -74,7 +74,7 @@ describe('tulle config', () => {
     });
   });
 
-  test('does not overwrite what somebody else stored meanwhile', async () => {
+  test('does not overwrite what another writer stored meanwhile', async () => {
     const { registry, store } = new World();
     const { get } = store;
     const other = new TextEncoder().encode('{"Network": "10.7.0.0/16"}');

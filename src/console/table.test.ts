@@ -30,11 +30,11 @@ test('what is wider than the terminal goes on below its own column', () => {
   assert.equal(facts, 'store  http://10.0.0.1:2379, no contact\n       for 3 min');
   const columns = [
     { title: 'peer', cell: (row: { peer: string }) => row.peer },
-    { title: 'reason', cell: () => 'a route of somebody else is in the way' },
+    { title: 'reason', cell: () => 'a route of another user is in the way' },
   ];
   assert.equal(
     formatTable(columns, [{ peer: '10.0.0.0/24' }], 43),
-    'PEER         REASON\n10.0.0.0/24  a route of somebody else is in\n             the way',
+    'PEER         REASON\n10.0.0.0/24  a route of another user is in\n             the way',
   );
   assert.equal(
     wrap('a word that is-far-too-long-for-any-line-of-this', 2, 32),

@@ -7,7 +7,7 @@ import { FakeHost, fakePeer } from '../testing/dataplane/fake-host.ts';
 const PEERS = [1, 2, 3].map(n => fakePeer(n));
 const ROUTE = Prefix.parse('10.3.1.0/24');
 
-describe('somebody who undoes what is repaired', () => {
+describe('a program that undoes repairs', () => {
   test('is answered less and less often, reported at intervals, and forgotten when it stops', async () => {
     await using host = new FakeHost();
     await host.begin(PEERS);

@@ -88,7 +88,7 @@ const FAULTS = [
 ] as const;
 type Fault = (typeof FAULTS)[number];
 
-/** What somebody else does, to entry number n where it is about one; also while a request of ours is handled. */
+/** What another program does, to entry number n where it is about one; also while a request of ours is handled. */
 const damage = fc.record({
   do: fc.constant('fault' as const),
   what: fc.constantFrom(...FAULTS),

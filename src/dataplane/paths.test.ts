@@ -135,7 +135,7 @@ describe('paths', () => {
     assert.doesNotMatch(host.show(), /02:00:00:00:01:01/);
   });
 
-  test('a device that somebody makes a port of a bridge stays one, where nothing was said of that', async () => {
+  test('a device that another program makes a port of a bridge stays one, unless the configuration says otherwise', async () => {
     await using host = new FakeHost();
     await host.begin([fakePeer(1)]);
     const bridge = host.kernel.plugIn({ name: 'br0', info: { kind: 'bridge' } });

@@ -222,7 +222,7 @@ test('past the quota puts are refused until there is room and the alarm is disar
   );
 });
 
-/** Bytes in buffers that somebody still holds. */
+/** Bytes in buffers that are still referenced. */
 function heldBytes(): number {
   setFlagsFromString('--expose-gc');
   (runInNewContext('gc') as () => void)();

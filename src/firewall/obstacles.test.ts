@@ -1,4 +1,4 @@
-/** F4: what stops the overlay is named wherever it is, and what is somebody's choice, or none of our packets, is not. */
+/** F4: what stops the overlay is named wherever it is, and what is meant for single hosts, or is none of our packets, is not. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Ip } from '../base/ip.ts';

@@ -47,7 +47,7 @@ async function dump(connection: NetlinkConnection): Promise<number[]> {
   return values;
 }
 
-/** A transport that answers each datagram with datagrams, some of which come only when somebody waits. */
+/** A transport that answers each datagram with datagrams, some of which come only when a request waits. */
 function scripted(answer: (requests: Message[]) => { now?: Message[][]; later?: Message[][] }) {
   const sent: Message[][] = [];
   const queue: (Uint8Array | Error)[] = [];
@@ -98,7 +98,7 @@ test('answers that come late are waited for', async () => {
   assert.deepEqual(await dump(connection), [1, 2]);
 });
 
-test('answers to somebody else are passed over', async () => {
+test('answers to another process are ignored', async () => {
   const { connection } = scripted(([request]) => {
     const { sequence } = request as Message;
     return {

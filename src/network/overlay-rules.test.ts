@@ -109,7 +109,7 @@ test('of the devices of the last run, those that are not in use are removed once
   assert.equal(removed().length, 1);
 });
 
-test('a host that does not forward is looked at when a round has seen new settings, and when somebody asks', async t => {
+test('a host that does not forward is looked at when a round has seen new settings, and on request', async t => {
   const harness = await run(t);
   const codes = () => harness.health.warnings().map(({ code }) => code);
   harness.start();

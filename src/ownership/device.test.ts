@@ -55,7 +55,7 @@ describe('a device with a name of ours', () => {
     assert.deepEqual(await owner(), { owner: 'ours', evidence: ['neighbor 10.3.7.0'] });
   });
 
-  test('is of another where it has only FDB entries that somebody has stated', async () => {
+  test('is of another where it has only FDB entries that a program has added', async () => {
     const entry = { index, mac: MAC, destination: Ip.parse('192.168.65.9') };
     await rtnetlink.fdb.replace({ ...entry, state: NUD_REACHABLE });
     assert.equal((await owner()).owner, 'nobody', 'learned from packets');

@@ -74,7 +74,7 @@ test('is tried again until the disk lets it be written, with what is wanted by t
   assert.equal(readFileSync(path, 'utf8'), 'A=2\n');
 });
 
-test("A1: stays as it is while it is somebody else's, and is written when that is over", async () => {
+test('A1: stays as it is while it has another owner, and is written when that is over', async () => {
   writeFileSync(join(root, 'subnet.env'), 'FLANNEL_NETWORK=10.42.0.0/16\n');
   const clock = new ManualClock();
   const file = new ManagedFile(join(root, 'subnet.env'), clock, {

@@ -64,7 +64,7 @@ export async function up(options: UpOptions, signal: AbortSignal): Promise<void>
 }
 
 /**
- * A token that this host has not used yet is what counts. One that is of no use does no harm to a host that has a good
+ * A token that this host has not used yet is what counts. One that cannot be used does not affect a host that has a good
  * certificate for the same store: it stays in the unit file that starts it, long after it has expired.
  */
 async function joinOnce(

@@ -228,7 +228,7 @@ export class FaultLab implements AsyncDisposable {
   }
 
   /**
-   * Does harm to a lab that is whole while containers talk, and waits until it is whole again, with no agent ended but
+   * Applies a fault to a lab that is whole while containers talk, and waits until it is whole again, with no agent ended but
    * by `body`. An agent that was started just before reports conditions as failed that it has not checked yet.
    * Returns how many packets of the containers were lost. None is a verdict; how many more says how busy the machine is.
    */

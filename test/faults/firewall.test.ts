@@ -248,7 +248,7 @@ describe('rules of others', needsRoot, () => {
     }
   });
 
-  test('F3: a lock that somebody holds is waited for, and does not count as "no --random-fully here"', async t => {
+  test('F3: a lock that another program holds is waited for, and does not count as "no --random-fully here"', async t => {
     const { host } = await overlay(t);
     const directory = mkdtempSync(join(tmpdir(), 'tt-lock-'));
     t.after(() => rmSync(directory, { recursive: true }));

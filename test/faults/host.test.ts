@@ -117,7 +117,7 @@ describe('a host on a bad day', needsFaultLab, () => {
     ['empty', () => ''],
     ['cut off', (text: string) => text.slice(0, text.length / 2)],
     ['of zeros', (text: string) => '\0'.repeat(text.length)],
-    ['of somebody else', () => '{"version":1,"hostId":"not an id","macs":{}}'],
+    ['of another program', () => '{"version":1,"hostId":"not an id","macs":{}}'],
   ] as const) {
     test(`files that are ${name}: the host keeps its subnet, and its peers`, async () => {
       const host = lab.host(1);

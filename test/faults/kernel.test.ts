@@ -1,5 +1,5 @@
 /**
- * Somebody deletes what the agent has made, one kind of object after the other, while containers talk. All of it
+ * Another program deletes what the agent has made, one kind of object after the other, while containers talk. All of it
  * is repaired when the kernel announces the change, well within a second, and reported.
  *
  *     docker1                                            docker2
@@ -119,7 +119,7 @@ const FAULTS: readonly Fault[] = [
 const summary = ({ fields }: AgentEvent): string =>
   [fields['action'], fields['object']].filter(word => typeof word === 'string').join(' ');
 
-describe('what somebody deletes comes back', needsFaultLab, () => {
+describe('what another program deletes comes back', needsFaultLab, () => {
   const lab = new FaultLab({ flags: [`--metrics-port=${METRICS_PORT}`] });
   after(() => lab[Symbol.asyncDispose]());
   before(async () => {

@@ -1,5 +1,5 @@
 /**
- * A host loses its lease, or somebody takes it away. The host's own containers may be cut off for a moment, never
+ * A host loses its lease, or another writer takes it. The host's own containers may be cut off for a moment, never
  * for long; those of all others do not notice.
  *
  *     docker1 ==== docker2      c1 to c1, 50 pings a second: none may be lost
@@ -106,7 +106,7 @@ describe('a lease', needsFaultLab, () => {
             peers.some(peer => peer.key === now.key && peer.publicIp.ipv4 === '192.168.65.55'),
           );
       }
-      // Its own bridge still has the former subnet, until somebody restarts Docker with the new one.
+      // Its own bridge still has the former subnet, until Docker is restarted with the new one.
       await victim.until('the conflict is explained', ({ peers }) => {
         const heirs = peers.find(peer => peer.key === key);
         return heirs?.state === 'failed' && /route .* is in the way/.test(heirs.reason ?? '');

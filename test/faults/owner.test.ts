@@ -20,7 +20,7 @@ const VXLAN = 'type vxlan id 88 dev eth0 local 192.168.65.3 dstport 4789 nolearn
 /** What the kernel has by itself on every link, as soon as it has a carrier. */
 const BY_ITSELF = /^\d+: (lo|eth\d)\b|fe80|ff00::|33:33:|01:00:5e:/;
 
-/** Everything the kernel has of somebody else. */
+/** Everything the kernel has of other programs. */
 const look = (host: TestHost) =>
   [
     'ip -d link',
@@ -206,7 +206,7 @@ describe('addresses of our device', needsRoot, () => {
   });
 
   for (const address of ['10.99.0.1/24', '10.3.1.1/32', 'fd99::1/64']) {
-    test(`B1: ${address} goes that somebody adds`, async () => {
+    test(`B1: ${address} that another program adds is removed`, async () => {
       using host = new TestHost();
       await using running = new Running(host);
       await running.begin(host);

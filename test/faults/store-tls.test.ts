@@ -1,5 +1,5 @@
 /**
- * A store with a certificate that ends, or is of somebody else: hosts refuse to talk to it, say why, and work on with
+ * A store with a certificate that expires, or is of another authority: hosts refuse to talk to it, say why, and work on with
  * what they know until it has a good one.
  *
  *     agent ---> TcpProxy ---> store at https://127.0.0.1, whose certificate is changed under its feet

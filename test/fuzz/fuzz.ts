@@ -1,5 +1,5 @@
 /**
- * Fuzzing: inputs that nobody would write, made from inputs that somebody did. Everything is drawn from one seed, so
+ * Fuzzing: invalid inputs, made from valid ones. Everything is drawn from one seed, so
  * a failure happens again when it is asked for.
  *
  * A parser takes part by a FuzzTarget in targets.ts.

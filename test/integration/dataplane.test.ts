@@ -127,7 +127,7 @@ describe('the data plane', needsRoot, () => {
       },
     ]) {
       await t.test(actions.join('; '), async () => {
-        // One for each: somebody who did all of this in a row would be kept waiting.
+        // One for each: a program that did all of this in a row would be slowed down.
         await using running = new Running(host);
         await running.begin(host);
         const repairs = await running.after(
@@ -224,7 +224,7 @@ describe('the data plane', needsRoot, () => {
     }
   });
 
-  test('says who has the VNI when somebody else does', async () => {
+  test('says who has the VNI when another device does', async () => {
     using host = new TestHost();
     host.sh('ip link add other type vxlan id 88 dev eth0 dstport 4789');
     await using running = new Running(host);
@@ -237,7 +237,7 @@ describe('the data plane', needsRoot, () => {
     assert.match(host.show(), /^flannel\.88: /);
   });
 
-  test('puts sysctls back as soon as somebody writes to them', async t => {
+  test('restores sysctls as soon as they are written', async t => {
     using host = new TestHost();
     host.sh('sysctl -q -w net/ipv4/ip_forward=1');
     await using running = new Running(host);

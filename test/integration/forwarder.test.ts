@@ -180,7 +180,7 @@ describe('forwarder', needsRoot, () => {
     assert.equal(await taken, true);
   });
 
-  test('what is no packet or no request does no harm', async () => {
+  test('what is no packet or no request is ignored', async () => {
     const noise = Array.from({ length: 200 }, () => randomBytes(1 + (randomBytes(1)[0] ?? 0) * 5));
     const cut = ipPacket({ from: '10.77.1.7', to: target.ipv4, protocol: 6 }, new Uint8Array(21));
     a.netns.run(() => {

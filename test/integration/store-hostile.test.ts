@@ -25,7 +25,7 @@ for (const { name, summary } of ATTACKS) {
     const row = await measureAttack(server, 'tulle', name, SECONDS, t.signal);
     t.diagnostic(`${summary}: ${JSON.stringify(row)}`);
     assert.equal(row.failures, 0);
-    assert.ok(row.wait.max > 0, 'somebody was answered');
+    assert.ok(row.wait.max > 0, 'the other client was answered');
     assert.ok(row.peakMebibytes < MAX_MEBIBYTES, `${row.peakMebibytes} MiB`);
   });
 }

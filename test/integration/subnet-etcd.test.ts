@@ -262,7 +262,7 @@ describe('the registry on etcd', () => {
     assert.match(kept?.value ?? '', /"BackendData":1,"TulleHost":"host-3"/);
   });
 
-  test('a host without lease takes the subnet that somebody gives back', options, async () => {
+  test('a host without lease takes the subnet that another host releases', options, async () => {
     await using etcd = await Etcd.start();
     await using host = new Host(3, etcd.url);
     await host.held();

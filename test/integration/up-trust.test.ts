@@ -184,7 +184,7 @@ test('D3: hosts and their store outlive their certificates', { ...needsRoot, tim
 
   await t.test('D4: a fresh token lets a host in when the authority was made anew', async () => {
     await endProcess(daemon);
-    // A token that is of no use does no harm to a host that has a good certificate.
+    // A token that cannot be used does not affect a host that has a good certificate.
     const spent = await tokenOf(first);
     await tulle(first, 'store', 'token', 'revoke', parseToken(spent).id);
     ({ daemon } = await start(second, '--join', spent));

@@ -36,7 +36,7 @@ export async function joinableStore(t: TestContext, ahead = 0) {
   return { trust, clock, log, directory };
 }
 
-/** A server that somebody else runs; resolves with its address. */
+/** A server of another process; resolves with its address. */
 export async function serveTls(
   t: TestContext,
   tls: ServerOptions,

@@ -69,7 +69,7 @@ export class World {
     return { store, registry: new Registry(store, { prefix: PREFIX, ttl }) };
   }
 
-  /** Puts what somebody else writes below `subnets`; with a `ttl` it hangs on a store lease of its own. */
+  /** Puts what another program writes below `subnets`; with a `ttl` it hangs on a store lease of its own. */
   async put(key: string, value: LeaseAttributes | string, ttl?: number): Promise<bigint> {
     const bytes = typeof value === 'string' ? encodeText(value) : encodeAttributes(value);
     const lease = ttl === undefined ? 0n : (await this.store.grant(ttl)).id;

@@ -24,7 +24,7 @@ function agent(socketPath: string, port: number) {
   return { servers: { options, health, clock, logger }, clock, codes };
 }
 
-test('a port that somebody else has is a warning until it is free, and served from then on', async t => {
+test('a port in use by another program is a warning until it is free, and served from then on', async t => {
   const other = await TcpServer.open({ host: HOST, port: 0 }, () => undefined);
   const { port } = other;
   const { servers, clock, codes } = agent('unused', port);

@@ -125,7 +125,7 @@ describe('a restricted caller', () => {
     assert.throws(() => access.grantLease(anna, 101n), DENIED);
     granted = 2;
     assert.throws(() => access.grantLease(anna, 100n), DENIED);
-    assert.equal(access.grantLease(caller('anna'), 101n), undefined, 'somebody else is not asked');
+    assert.equal(access.grantLease(caller('anna'), 101n), undefined, 'another host is not asked');
   });
 
   test('deletes key by key', () => {

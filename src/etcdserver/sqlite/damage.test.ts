@@ -108,7 +108,7 @@ test('E4: a database that is missing, emptied or older than what was acknowledge
     Database.open(path)[Symbol.dispose]();
   }));
 
-test('E4: what is lost is accepted when somebody says so, and the store is another one then', () =>
+test('E4: a loss is accepted on request, and the store is another one then', () =>
   withDirectory(dir => {
     const path = join(dir, 'store.db');
     const killed = join(dir, 'killed');

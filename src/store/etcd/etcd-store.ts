@@ -115,7 +115,7 @@ export class EtcdStore implements Store {
     return observe(this.#client, range, { signal: options.signal, clock: this.#clock });
   }
 
-  /** A grant whose answer was lost is asked for again: a lease without keys ends by itself and harms nobody. */
+  /** A grant whose answer was lost is asked for again: a lease without keys ends by itself. */
   async grant(ttl: number): Promise<{ readonly id: StoreLeaseId; readonly ttl: number }> {
     const response = await this.#client.unary(
       Lease.method.leaseGrant,

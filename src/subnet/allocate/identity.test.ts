@@ -227,7 +227,7 @@ describe('C1: a clone with the disk of another host', () => {
     ['a fresh machine', undefined],
     ['a machine that had a lease before', 'host-7'],
   ] as const) {
-    test(`gets nothing, on ${name}, while its twin takes a lease back that somebody has deleted`, async () => {
+    test(`gets nothing, on ${name}, while its twin takes a deleted lease back`, async () => {
       const world = new World();
       const twin = await startWithLease(world, 3, { attributes: host(3) });
       if (lostId !== undefined) {

@@ -10,7 +10,7 @@ import { encodeAttributes } from '../lease/attributes.ts';
 const HOUR = 3_600_000;
 afterEach(stopHolders);
 
-describe('somebody else writes to our key', () => {
+describe('another writer writes to our key', () => {
   test('deleted: taken again at once, on a new store lease', async () => {
     const world = new World();
     const { first, lease, events } = await startWithLease(world, 3);

@@ -130,7 +130,7 @@ describe('changes are published', () => {
     const written = await stored(world, first.key);
     await world.clock.advance(60_000);
     assert.deepEqual(await stored(world, first.key), written);
-    // Nor is it taken for somebody else's.
+    // Nor is it taken for the lease of another host.
     assert.deepEqual(events, ['store-failed', `published ${first.key}`, 'store-recovered']);
     assert.deepEqual([holder.state.value.lease, holder.state.value.published], [written, true]);
   });
@@ -282,7 +282,7 @@ describe('an outage of the store', () => {
     assert.deepEqual([holder.state.value.lease, holder.state.value.trouble], [first, undefined]);
   });
 
-  test('what failed is tried again as soon as the store answers somebody', async () => {
+  test('what failed is tried again as soon as the store answers any request', async () => {
     const world = new World();
     const { store, holder } = await startWithLease(world, 3, { ttl: 60 });
     store.cut();

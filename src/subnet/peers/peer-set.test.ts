@@ -353,7 +353,7 @@ test('whatever the order of events, the peers are the good leases without those 
   );
 });
 
-test("a lease of somebody else with this host's address is known as such", () => {
+test("a lease of another host with this host's address is known as such", () => {
   const { set, put } = setUp();
   put(GOOD, hostAttributes(2));
   put('10.5.9.0-24', SELF);
@@ -405,7 +405,7 @@ test('H4: one that turns out to be of another host is reported then', () => {
   );
 });
 
-test("H4: what somebody writes over our own lease is our holder's business, and no change of a peer", () => {
+test('H4: a write over our own lease concerns our holder, and is no change of a peer', () => {
   const { put, reported } = setUp(IPV4, { ownKey: '10.5.9.0-24' });
   put('10.5.9.0-24', SELF);
   put('10.5.9.0-24', 'no JSON', 1n, 2n);

@@ -27,7 +27,7 @@ const PROTOCOL = 77;
 /** A host with the link eth0, 192.168.65.3/24, and a data plane. */
 export interface ModelHost {
   readonly plane: DataPlane;
-  /** Somebody else's connection. */
+  /** The connection of another program. */
   readonly others: Rtnetlink;
   readonly table: MemoryTable;
   /** Makes the tun device that no network can make. */
