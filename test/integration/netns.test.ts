@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { readFileSync, readlinkSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { Netns } from '../../src/sys/netns.ts';
 import { needsRoot } from '../support/capabilities.ts';
@@ -36,4 +36,25 @@ test('an exception inside still comes back', needsRoot, () => {
   using netns = Netns.anonymous();
   assert.throws(() => netns.run(() => assert.fail('inside')), /inside/);
   assert.equal(ownInode(), home);
+});
+
+test('a file that an interrupted creation has left is removed', needsRoot, t => {
+  const name = `tt-${randomBytes(4).toString('hex')}`;
+  t.after(() => Netns.delete(name));
+  Netns.create(name)[Symbol.dispose]();
+  Netns.delete(name);
+  writeFileSync(`/run/netns/${name}`, '');
+  assert.equal(Netns.delete(name), true);
+  assert.ok(!Netns.list().includes(name));
+});
+
+test('disposed twice, it leaves the descriptor alone that has its number by then', () => {
+  const netns = Netns.current();
+  const { fd } = netns;
+  netns[Symbol.dispose]();
+  assert.equal(netns.fd, -1);
+  const other = openSync('/dev/null', 'r');
+  assert.equal(other, fd, 'the lowest free number');
+  netns[Symbol.dispose]();
+  closeSync(other);
 });
