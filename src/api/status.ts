@@ -184,7 +184,7 @@ const PeerStatus = v.object({
   state: v.picklist(PEER_STATES),
   /** Why the state is not `ok`. */
   reason: v.exactOptional(text),
-  /** Kernel entries in the words of iproute2: `route 10.3.2.0/24 via 10.3.2.0 dev flannel.1 onlink`. */
+  /** Kernel entries in the words of iproute2: `route 10.3.2.0/24 via 10.3.2.0 dev flannel.1 proto 77 onlink`. */
   desired: v.array(text),
   /** The same, as the kernel has them; equal to `desired` when the state is `ok`. */
   actual: v.array(text),

@@ -178,7 +178,7 @@ describe('several networks', () => {
       assert.deepEqual([inSync, failures.length], [false, 1]);
       assert.match(
         failures[0] ?? '',
-        /dev eth0: route 10\.3\.1\.0\/24 is claimed by 10\.3\.1\.0-24 too, whose lease is newer$/,
+        /dev eth0 proto 77: route 10\.3\.1\.0\/24 is claimed by 10\.3\.1\.0-24 too, whose lease is newer$/,
       );
       assert.match(routes(host)[0] ?? '', /dev flannel\.88/);
       const { writes } = host;

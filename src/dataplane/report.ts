@@ -136,7 +136,7 @@ export interface PeerReport {
   readonly reason?: string;
   /** Names of the links that its paths lead over. */
   readonly links: readonly string[];
-  /** Kernel entries in the words of iproute2: `route 10.3.2.0/24 via 10.3.2.0 dev flannel.1 onlink`. */
+  /** Kernel entries in the words of iproute2: `route 10.3.2.0/24 via 10.3.2.0 dev flannel.1 proto 77 onlink`. */
   readonly desired: readonly string[];
   /** The same as the kernel has them, as far as we know; equal to `desired` when the state is `ok`. */
   readonly actual: readonly string[];

@@ -1,19 +1,23 @@
 /** Differences of one table that are not of our making, until they are repaired; then they are reported. */
 
-import { type Repair, type RepairCause, repairOf } from '../report.ts';
-import type { Entry, EntryKind, Key } from '../tables/entry.ts';
+import { type ObjectType, type Repair, type RepairCause, repairOf } from '../report.ts';
+import type { Entry, Key } from '../tables/entry.ts';
+
+export interface DriftOptions<Value> {
+  readonly object: ObjectType;
+  /** Name of the device. */
+  readonly link: string;
+  readonly text: (value: Value) => string;
+  readonly onRepair: (repair: Repair) => void;
+}
 
 export class Drift<Value extends Entry> {
-  readonly #kind: EntryKind<Value>;
-  readonly #link: string;
-  readonly #onRepair: (repair: Repair) => void;
+  readonly #options: DriftOptions<Value>;
   /** What was found, in words: that of the wanted entry it will be compared with is not known yet. */
   readonly #found = new Map<Key, { readonly cause: RepairCause; readonly text: string | undefined }>();
 
-  constructor(kind: EntryKind<Value>, link: string, onRepair: (repair: Repair) => void) {
-    this.#kind = kind;
-    this.#link = link;
-    this.#onRepair = onRepair;
+  constructor(options: DriftOptions<Value>) {
+    this.#options = options;
   }
 
   causeOf(key: Key): RepairCause | undefined {
@@ -22,7 +26,7 @@ export class Drift<Value extends Entry> {
 
   /** @param value what was found; undefined when nothing was. */
   set(key: Key, cause: RepairCause, value: Value | undefined): void {
-    this.#found.set(key, { cause, text: value && this.#kind.text(this.#link, value) });
+    this.#found.set(key, { cause, text: value && this.#options.text(value) });
   }
 
   /** The entry is as it should be again, or is wanted otherwise now. */
@@ -39,15 +43,15 @@ export class Drift<Value extends Entry> {
     const found = this.#found.get(key);
     if (found === undefined) return;
     this.#found.delete(key);
-    this.#onRepair(
+    this.#options.onRepair(
       repairOf({
         cause: found.cause,
-        object: this.#kind.object,
-        link: this.#link,
+        object: this.#options.object,
+        link: this.#options.link,
         network: value?.owner?.network.name,
         peer: value?.owner?.peer,
         found: found.text,
-        wanted: value && this.#kind.text(this.#link, value),
+        wanted: value && this.#options.text(value),
       }),
     );
   }

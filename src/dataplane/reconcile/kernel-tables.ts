@@ -76,7 +76,7 @@ export class KernelTables {
         if (entry.ownership === 'foreign' && this.#tables.routes.known.isHeld(event.route.destination.key)) {
           // It may stand in the place of ours, before it or behind it: only a dump decides.
           this.#foreignChanges++;
-          this.markStale(`${entry.description ?? 'another route'} came or went`);
+          this.markStale(`${this.#tables.routes.text(entry)} came or went`);
           return true;
         }
         return this.#tables.routes.known.observe(entry, event.gone);

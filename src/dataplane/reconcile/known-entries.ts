@@ -19,6 +19,7 @@ export interface KnownEntriesOptions<Value extends Entry> {
   /** The table holds nothing under this key, though not by a write of ours. */
   readonly onGone: (key: Key) => void;
   readonly textOf: (key: Key) => string;
+  readonly text: (value: Value) => string;
 }
 
 export class KnownEntries<Value extends Entry> {
@@ -37,7 +38,12 @@ export class KnownEntries<Value extends Entry> {
     this.#kind = kind;
     this.#delta = delta;
     this.#retries = retries;
-    this.#drift = new Drift(kind, link, environment.onRepair);
+    this.#drift = new Drift({
+      object: kind.object,
+      link,
+      text: options.text,
+      onRepair: environment.onRepair,
+    });
   }
 
   /** Takes an event: the entry is so, or was so and is gone. True when it contradicts what is known. */

@@ -11,7 +11,7 @@ import type { DesiredPeer, PeerPath } from '../desired.ts';
 import { type Repair, repairOf } from '../report.ts';
 import { type EntryOwner, type NetworkRank, PROTOCOL } from '../tables/entry.ts';
 import type { LinkTables } from '../tables/link-tables.ts';
-import { type NexthopEntry, NexthopIds, nexthopKind } from '../tables/nexthops.ts';
+import { type NexthopEntry, NexthopIds } from '../tables/nexthops.ts';
 import type { AnyTableEntry, EntryReport } from '../tables/table-entry.ts';
 
 /** A path that a peer of a network has. */
@@ -177,7 +177,7 @@ export class PathEntries {
         network: loss.owner?.network.name,
         peer: loss.owner?.peer,
         found: `nexthop id ${loss.id} taken by another program`,
-        wanted: nexthopKind.text(this.#link, { ...loss, id: this.#ids.of(loss.gateway) }),
+        wanted: this.#tables.nexthops.text({ ...loss, id: this.#ids.of(loss.gateway) }),
       }),
     );
   }

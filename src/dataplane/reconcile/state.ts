@@ -16,6 +16,7 @@ import type { PathChange } from './desired-peers.ts';
 import { EntryOwners } from './entry-owners.ts';
 import { HostReport } from './host-report.ts';
 import { LinkEntries } from './link-entries.ts';
+import { LinkNames } from './link-names.ts';
 import { type AssignedLink, assignLinks, DesiredNetwork } from './networks.ts';
 import type { OwnedPath } from './path-entries.ts';
 
@@ -31,6 +32,7 @@ export class HostState implements Disposable {
   /** What is reported of it. */
   readonly report: HostReport;
   readonly #networks = new Map<string, DesiredNetwork>();
+  readonly #names = new LinkNames();
   #nextRank = 0;
   /** The links that networks have, by name. */
   #links: ReadonlyMap<string, AssignedLink> = new Map();
@@ -120,6 +122,7 @@ export class HostState implements Disposable {
 
   /** Takes an event. True when it contradicts what is known. */
   observe(event: KernelEvent): boolean {
+    this.#names.observe(event);
     let matters = this.#host.observe(event);
     for (const entries of this.#entries.values()) if (entries.observe(event)) matters = true;
     return matters;
@@ -135,11 +138,13 @@ export class HostState implements Disposable {
   /** Everything is to be read again. @param eventsLost announcements were lost. */
   markStale(reason: string, eventsLost: boolean): void {
     this.#host.markStale();
+    if (eventsLost) this.#names.markStale();
     for (const entries of this.#entries.values()) entries.markAllStale(reason, eventsLost);
   }
 
   /** Makes the devices as they are wanted; what cannot be done is in `failures`. */
   async ensure(): Promise<void> {
+    await this.#names.refresh(this.#options.rtnetlink);
     const bound = new Map((await this.#host.ensure()).map(link => [link.name, link]));
     for (const [name, entries] of this.#entries) {
       const link = bound.get(name);
@@ -249,6 +254,7 @@ export class HostState implements Disposable {
       paths: () => pathsOf(this.#users(name), name),
       environment: {
         ...this.#options,
+        nameOf: index => this.#names.of(index),
         netlinkWriter: this.netlinkWriter,
         routeOwners: this.#routeOwners,
       },

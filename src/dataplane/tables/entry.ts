@@ -6,6 +6,7 @@
  */
 import type { Clock } from '../../base/clock.ts';
 import type { Prefix } from '../../base/prefix.ts';
+import type { NameOf } from '../../netlink/text/link.ts';
 import type { ObjectType, Repair } from '../report.ts';
 
 /** Protocol number of our routes and next hops, RTPROT_TULLE: not one of iproute2's rt_protos. */
@@ -61,8 +62,8 @@ export interface EntryKind<Value extends Entry, Change = unknown> {
   /** Whether an entry that nobody wants is ours to remove. */
   ours(actual: Value): boolean;
 
-  /** Why the entry in the place of a wanted one must not be overwritten; undefined when it may be. */
-  conflict?(desired: Value, actual: Value): string | undefined;
+  /** Whether the entry in the place of a wanted one must not be overwritten. */
+  isInTheWay?(actual: Value): boolean;
 
   /** How the table of another link sees an entry of this one that stands in the place of a wanted one. */
   displaced?(actual: Value): Value;
@@ -81,12 +82,17 @@ export interface EntryKind<Value extends Entry, Change = unknown> {
 
   remove(device: Device, actual: Value): Change;
 
-  /** In the words of iproute2. */
-  text(device: string, value: Value): string;
+  /** In the words of iproute2 (src/netlink/text). @param nameOf of THIS_DEVICE the name of the device */
+  text(value: Value, nameOf: NameOf): string;
 }
+
+/** Stands for the index of the device in text: entries are kept without it. */
+export const THIS_DEVICE = 0;
 
 /** What a table needs of its surroundings. */
 export interface TableEnvironment {
+  /** Names of links. */
+  readonly nameOf: NameOf;
   readonly clock: Clock;
   readonly random: () => number;
   readonly onRepair: (repair: Repair) => void;

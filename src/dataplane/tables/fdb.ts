@@ -1,18 +1,20 @@
 /** FDB entries of a vxlan device: inner MAC -> underlay address of the host that has it. */
+import { defined } from '../../base/defined.ts';
 import type { Ip } from '../../base/ip.ts';
 import type { Mac } from '../../base/mac.ts';
 import type { Change } from '../../netlink/protocol.ts';
 import { change } from '../../netlink/route/change.ts';
 import { NTF_SELF, NUD_PERMANENT } from '../../netlink/route/constants.ts';
 import type { FdbEntry } from '../../netlink/route/objects.ts';
-import type { Entry, EntryKind, Key } from './entry.ts';
+import { fdbLine } from '../../netlink/text/entries.ts';
+import { type Entry, type EntryKind, type Key, THIS_DEVICE } from './entry.ts';
 
 export interface TunnelFdbEntry extends Entry {
   readonly mac: Mac;
   readonly destination?: Ip;
   readonly permanent: boolean;
-  /** A VNI, UDP port or link of its own, which none of ours has, as `bridge fdb` says it. */
-  readonly diversion?: string;
+  /** A VNI, UDP port or link of its own, which none of ours has. */
+  readonly diversion?: Pick<FdbEntry, 'vni' | 'port' | 'via'>;
 }
 
 /** The kernel keeps one destination per unicast address, and a list of them for the others. */
@@ -24,12 +26,7 @@ export function fdbEntry({ mac, destination, state, vni, port, via }: FdbEntry):
   const permanent = (state & NUD_PERMANENT) !== 0;
   const entry = destination === undefined ? { mac, permanent } : { mac, permanent, destination };
   if (vni === undefined && port === undefined && via === undefined) return entry;
-  const diversion = [
-    vni === undefined ? '' : ` vni ${vni}`,
-    port === undefined ? '' : ` port ${port}`,
-    via === undefined ? '' : ` via link ${via}`,
-  ];
-  return { ...entry, diversion: diversion.join('') };
+  return { ...entry, diversion: defined({ vni, port, via }) };
 }
 
 export const fdbKind: EntryKind<TunnelFdbEntry, Change> = {
@@ -38,7 +35,7 @@ export const fdbKind: EntryKind<TunnelFdbEntry, Change> = {
   name: ({ mac }) => mac.toString(),
   same: (desired, actual) =>
     desired.permanent === actual.permanent &&
-    desired.diversion === actual.diversion &&
+    (desired.diversion === undefined) === (actual.diversion === undefined) &&
     (desired.destination === undefined
       ? actual.destination === undefined
       : desired.destination.equals(actual.destination)),
@@ -50,8 +47,11 @@ export const fdbKind: EntryKind<TunnelFdbEntry, Change> = {
   impossible: ({ name, owns }) =>
     owns.fdb ? undefined : `FDB entries are programmed on vxlan links of our own only, and not on ${name}`,
   remove: ({ index }, entry) => change.deleteFdb(onLink(index, entry)),
-  text: (device, { mac, destination, permanent, diversion = '' }) =>
-    `fdb ${mac} dst ${destination ?? '(none)'}${diversion} dev ${device} self${permanent ? ' permanent' : ''}`,
+  text: (entry, nameOf) => {
+    const state = entry.permanent ? NUD_PERMANENT : 0;
+    const found = { ...onLink(THIS_DEVICE, entry), ...entry.diversion, state, unknown: [] };
+    return `fdb ${fdbLine(found, nameOf)}`;
+  },
 };
 
 function onLink(index: number, { mac, destination }: TunnelFdbEntry) {

@@ -5,7 +5,8 @@ import type { Change } from '../../netlink/protocol.ts';
 import { change } from '../../netlink/route/change.ts';
 import { NUD_PERMANENT } from '../../netlink/route/constants.ts';
 import type { Neighbor } from '../../netlink/route/objects.ts';
-import type { Entry, EntryKind } from './entry.ts';
+import { neighborLine } from '../../netlink/text/entries.ts';
+import { type Entry, type EntryKind, THIS_DEVICE } from './entry.ts';
 
 export interface NeighborEntry extends Entry {
   readonly ip: Ip;
@@ -33,6 +34,8 @@ export const neighborKind: EntryKind<NeighborEntry, Change> = {
   impossible: ({ name, owns }) =>
     owns.neighbors ? undefined : `neighbors are programmed on links of our own only, and not on ${name}`,
   remove: ({ index }, { ip }) => change.deleteNeighbor({ index, ip }),
-  text: (device, { ip, mac, permanent }) =>
-    `neighbor ${ip} lladdr ${mac ?? '(none)'} dev ${device}${permanent ? ' nud permanent' : ''}`,
+  text: ({ ip, mac, permanent }, nameOf) => {
+    const entry = { index: THIS_DEVICE, ip, state: permanent ? NUD_PERMANENT : 0, flags: 0, unknown: [] };
+    return `neighbor ${neighborLine(mac === undefined ? entry : { ...entry, mac }, nameOf)}`;
+  },
 };

@@ -6,9 +6,10 @@
 import type { Ip } from '../../base/ip.ts';
 import type { Change } from '../../netlink/protocol.ts';
 import { change } from '../../netlink/route/change.ts';
-import { RTNH_F_ONLINK } from '../../netlink/route/constants.ts';
+import { RT_SCOPE_HOST, RT_SCOPE_LINK, RTNH_F_ONLINK } from '../../netlink/route/constants.ts';
 import type { Nexthop } from '../../netlink/route/objects.ts';
-import { type Device, type Entry, type EntryKind, PROTOCOL } from './entry.ts';
+import { nexthopLine } from '../../netlink/text/entries.ts';
+import { type Device, type Entry, type EntryKind, PROTOCOL, THIS_DEVICE } from './entry.ts';
 
 export interface NexthopEntry extends Entry {
   readonly id: number;
@@ -51,8 +52,11 @@ export const nexthopKind: EntryKind<NexthopEntry, Change> = {
     return actual === undefined ? change.addNexthop(nexthop) : change.replaceNexthop(nexthop);
   },
   remove: (_, { id }) => change.deleteNexthop(id),
-  text: (device, { id, gateway, onlink, protocol }) =>
-    `nexthop id ${id} via ${gateway ?? '(none)'} dev ${device}${onlink ? ' onlink' : ''}${protocol === PROTOCOL ? '' : ` proto ${protocol}`}`,
+  text({ id, gateway, onlink, protocol }, nameOf) {
+    const scope = gateway === undefined ? RT_SCOPE_HOST : RT_SCOPE_LINK;
+    const nexthop = { id, oif: THIS_DEVICE, scope, protocol, flags: onlink ? RTNH_F_ONLINK : 0, unknown: [] };
+    return `nexthop ${nexthopLine(gateway === undefined ? nexthop : { ...nexthop, gateway }, nameOf)}`;
+  },
 };
 
 /** Where our numbers begin; the first byte is our protocol's number. 2^24 of them follow. */

@@ -29,8 +29,8 @@ import {
   RTPROT_STATIC,
 } from '../../netlink/route/constants.ts';
 import type { Route } from '../../netlink/route/objects.ts';
-import { routeProtocolWord, routeTypeWord } from '../../netlink/text/words.ts';
-import { type Device, type Entry, type EntryKind, PROTOCOL } from './entry.ts';
+import { routeLine } from '../../netlink/text/entries.ts';
+import { type Device, type Entry, type EntryKind, PROTOCOL, THIS_DEVICE } from './entry.ts';
 
 export interface RouteEntry extends Entry {
   readonly destination: Prefix;
@@ -44,8 +44,8 @@ export interface RouteEntry extends Entry {
   readonly mtu?: number;
   /** Of what is wanted: how the peer's host is reached. */
   readonly underlayIp?: Ip;
-  /** Of one that is not ours: how it differs, in words. */
-  readonly description?: string;
+  /** Of one that is not ours: all of it. */
+  readonly found?: Route;
   /** Of an adoptable one: flannel has made it, for a peer of this device. */
   readonly isFlannels?: boolean;
   /** Of a foreign one: the kernel made it for an address of this host. */
@@ -95,15 +95,14 @@ export function routeEntry(
   }
   const direct = protocol === RTPROT_BOOT && gateway !== undefined && gateway.equals(desired?.underlayIp);
   const isAlreadyRight = onDevice && desired !== undefined && isStatedAs(desired, route);
-  const description = describe(route);
   if (onDevice && owns.routes && isFlannels(route)) {
-    return { destination, ownership: 'adoptable', ...way, description, isFlannels: true };
+    return { destination, ownership: 'adoptable', ...way, found: route, isFlannels: true };
   }
   if ((onDevice && owns.routes) || direct || isAlreadyRight || protocol === PROTOCOL) {
-    return { destination, ownership: 'adoptable', ...way, description };
+    return { destination, ownership: 'adoptable', ...way, found: route };
   }
   const isBroughtByAddress = protocol === RTPROT_KERNEL;
-  return { destination, ownership: 'foreign', ...way, description, isBroughtByAddress };
+  return { destination, ownership: 'foreign', ...way, found: route, isBroughtByAddress };
 }
 
 export const routeKind: EntryKind<RouteEntry, Change> = {
@@ -117,8 +116,7 @@ export const routeKind: EntryKind<RouteEntry, Change> = {
     (desired.nexthopId !== undefined || (desired.onlink === actual.onlink && sameGateway(desired, actual))),
   ours: actual => actual.ownership === 'ours' || actual.isFlannels === true,
   displaced: actual => ({ ...actual, ownership: 'adoptable' }),
-  conflict: (_, actual) =>
-    actual.ownership === 'foreign' ? `${actual.description ?? 'another route'} is in the way` : undefined,
+  isInTheWay: actual => actual.ownership === 'foreign',
   write(device, desired, actual) {
     const route = newRoute(device, desired);
     return actual === undefined ? change.addRoute(route) : change.replaceRoute(route);
@@ -133,17 +131,21 @@ export const routeKind: EntryKind<RouteEntry, Change> = {
     const route = newRoute(device, actual);
     return change.deleteRoute(actual.isFlannels === true ? { ...route, protocol: RTPROT_BOOT } : route);
   },
-  text(device, { destination, nexthopId, gateway, onlink, mtu, description }) {
-    if (description !== undefined) return description;
-    const words = ['route', destination.toString()];
-    if (nexthopId !== undefined) words.push(`nhid ${nexthopId}`);
-    if (gateway !== undefined) words.push(`via ${gateway}`);
-    words.push(`dev ${device}`);
-    if (onlink) words.push('onlink');
-    if (mtu !== undefined) words.push(`mtu ${mtu}`);
-    return words.join(' ');
-  },
+  text: (entry, nameOf) => `route ${routeLine(entry.found ?? shownRoute(entry), nameOf)}`,
 };
+
+/** One of ours as the kernel lists it, with the gateway of its next hop object. */
+function shownRoute(entry: RouteEntry): Route {
+  const { destination, gateway, onlink } = entry;
+  const route = newRoute({ index: THIS_DEVICE }, entry);
+  const shown = {
+    family: destination.family,
+    oif: THIS_DEVICE,
+    flags: onlink ? RTNH_F_ONLINK : 0,
+    unknown: [],
+  };
+  return { ...route, ...shown, ...(gateway === undefined ? {} : { gateway }) };
+}
 
 function sameGateway(a: RouteEntry, b: RouteEntry): boolean {
   return a.gateway === undefined ? b.gateway === undefined : a.gateway.equals(b.gateway);
@@ -154,7 +156,7 @@ type Way = { readonly nexthopId?: number | undefined } & Pick<
   'destination' | 'gateway' | 'onlink' | 'mtu'
 >;
 
-function newRoute({ index }: Device, { destination, nexthopId, gateway, onlink, mtu }: Way) {
+function newRoute({ index }: Pick<Device, 'index'>, { destination, nexthopId, gateway, onlink, mtu }: Way) {
   const isDirect = nexthopId === undefined && gateway === undefined && destination.family === 'ipv4';
   const route = {
     destination,
@@ -187,20 +189,4 @@ function isStatedAs(desired: RouteEntry, route: ComparableRoute): boolean {
   const onlink = (flags & RTNH_F_ONLINK) !== 0;
   const isSameWay = gateway?.key === desired.gateway?.key && mtu === desired.mtu && onlink === desired.onlink;
   return isByHand && isSameWay && nexthopId === undefined && isPlainUnicast(route);
-}
-
-function describe(route: Route): string {
-  const { destination, gateway, oif, nexthopId, protocol, type, mtu, preferredSource } = route;
-  const words = [
-    'route',
-    type === RTN_UNICAST ? '' : routeTypeWord(type),
-    destination?.toString() ?? 'default',
-    nexthopId === undefined ? '' : `nhid ${nexthopId}`,
-    gateway === undefined ? '' : `via ${gateway}`,
-    oif === undefined ? '' : `on link ${oif}`,
-    preferredSource === undefined ? '' : `src ${preferredSource}`,
-    mtu === undefined ? '' : `mtu ${mtu}`,
-    `proto ${routeProtocolWord(protocol)}`,
-  ];
-  return words.filter(word => word !== '').join(' ');
 }

@@ -7,7 +7,14 @@ import { Delta } from '../reconcile/delta.ts';
 import { type EntryClaim, EntryOwners } from '../reconcile/entry-owners.ts';
 import { KnownEntries } from '../reconcile/known-entries.ts';
 import { Retries } from '../reconcile/retries.ts';
-import type { Device, Entry, EntryKind, Key, TableEnvironment } from './entry.ts';
+import {
+  type Device,
+  type Entry,
+  type EntryKind,
+  type Key,
+  type TableEnvironment,
+  THIS_DEVICE,
+} from './entry.ts';
 import { type EntryFailure, type EntryReport, TableEntry } from './table-entry.ts';
 import { EntryWrite, type TableWriter, type Write } from './write.ts';
 
@@ -46,6 +53,7 @@ export class EntryTable<Value extends Entry> {
       kind,
       link,
       environment,
+      text: value => this.text(value),
       delta: this.#delta,
       retries: this.#retries,
       onGone: key => owners.forget(key, this),
@@ -93,7 +101,7 @@ export class EntryTable<Value extends Entry> {
       yield { text: `${this.#textOf(key)}: ${reason}`, network: this.#networkOf(key) };
     }
     for (const { value, winner } of this.#losers()) {
-      const text = `${this.kind.text(this.#link, value)}: ${this.#lossOf(value, winner)}`;
+      const text = `${this.text(value)}: ${this.#lossOf(value, winner)}`;
       yield { text, network: value.owner?.network.name };
     }
   }
@@ -104,6 +112,12 @@ export class EntryTable<Value extends Entry> {
       if (desired?.owner?.network.name === network) return false;
     }
     return true;
+  }
+
+  /** An entry in the words of iproute2. */
+  text(value: Value): string {
+    const { nameOf } = this.#environment;
+    return this.kind.text(value, index => (index === THIS_DEVICE ? this.#link : nameOf(index)));
   }
 
   entry(value: Value): TableEntry<Value> {
@@ -150,8 +164,8 @@ export class EntryTable<Value extends Entry> {
     const key = this.kind.key(value);
     const found = this.#delta.actual(key);
     const report = {
-      desired: this.kind.text(this.#link, value),
-      ...(found === undefined ? {} : { actual: this.kind.text(this.#link, found) }),
+      desired: this.text(value),
+      ...(found === undefined ? {} : { actual: this.text(found) }),
     };
     const winner = this.#owners.winner(key, this);
     if (winner !== undefined && (winner.table !== this || !this.kind.same(winner.value, value))) {
@@ -182,7 +196,7 @@ export class EntryTable<Value extends Entry> {
     for (const { key, desired, actual } of this.#delta.differences()) {
       if (desired === undefined || !this.#retries.isDue(key, now)) continue;
       const impossible = this.kind.impossible?.(device);
-      const obstacle = impossible ?? (actual && this.kind.conflict?.(desired, actual));
+      const obstacle = impossible ?? (actual && this.#conflictWith(actual));
       const isNew = this.#retries.reason(key) === undefined;
       if (obstacle !== undefined && (isNew || impossible !== undefined)) {
         this.#retries.failed(key, obstacle);
@@ -229,10 +243,17 @@ export class EntryTable<Value extends Entry> {
     if (before !== error.message && !isStillBlocked) this.#environment.onStale(error.message);
   }
 
+  /** Why the entry in the place of a wanted one stays. */
+  #conflictWith(actual: Value): string | undefined {
+    return this.kind.isInTheWay?.(actual) === true ? `${this.text(actual)} is in the way` : undefined;
+  }
+
   #isBlocked(key: Key): boolean {
-    const [desired, actual] = [this.#delta.desired(key), this.#delta.actual(key)];
+    const actual = this.#delta.actual(key);
     return (
-      desired !== undefined && actual !== undefined && this.kind.conflict?.(desired, actual) !== undefined
+      this.#delta.desired(key) !== undefined &&
+      actual !== undefined &&
+      this.kind.isInTheWay?.(actual) === true
     );
   }
 
@@ -258,6 +279,6 @@ export class EntryTable<Value extends Entry> {
 
   #textOf(key: Key): string {
     const value = this.#delta.desired(key) ?? this.#delta.actual(key);
-    return value === undefined ? `${this.kind.object} ${key}` : this.kind.text(this.#link, value);
+    return value === undefined ? `${this.kind.object} ${key}` : this.text(value);
   }
 }

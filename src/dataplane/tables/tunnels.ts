@@ -4,7 +4,7 @@
  */
 import type { Ip } from '../../base/ip.ts';
 import type { Prefix } from '../../base/prefix.ts';
-import type { Entry, EntryKind } from './entry.ts';
+import { type Entry, type EntryKind, THIS_DEVICE } from './entry.ts';
 import type { StoreChange } from './store.ts';
 
 export interface TunnelEntry extends Entry {
@@ -25,6 +25,6 @@ export const tunnelKind = (isStored: boolean): EntryKind<TunnelEntry, StoreChang
     isStored ? undefined : `no program that forwards packets in user space runs for ${name}`,
   write: ({ name, index }, entry, former) => ({ link: { name, index }, entry, former }),
   remove: ({ name, index }, former) => ({ link: { name, index }, entry: undefined, former }),
-  text: (device, { subnet, destination, port }) =>
-    `tunnel ${subnet} to ${destination} port ${port} dev ${device}`,
+  text: ({ subnet, destination, port }, nameOf) =>
+    `tunnel ${subnet} to ${destination} port ${port} dev ${nameOf(THIS_DEVICE)}`,
 });
