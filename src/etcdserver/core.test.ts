@@ -4,10 +4,17 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { create } from '@bufbuild/protobuf';
 import { messageOf } from '../base/errors.ts';
 import { recordingLogger } from '../base/log.ts';
+import {
+  AlarmRequest_AlarmAction as AlarmAction,
+  AlarmRequestSchema,
+  AlarmType,
+} from '../store/wire/generated/maintenance_pb.ts';
 import { ManualClock, settle } from '../testing/manual-clock.ts';
 import { Core } from './core.ts';
+import { maintenanceService } from './maintenance-service.ts';
 
 const KEY = Uint8Array.of(1);
 
@@ -78,3 +85,20 @@ test('what keeps failing for one reason is reported once', async t => {
     assert.equal(reported()[0], 'could not expire a lease; it will be tried again');
   });
 });
+
+test('alarms are listed by their type', t =>
+  withCore(t, async ({ core }) => {
+    const { alarm } = maintenanceService(core);
+    const ask = async (action: AlarmAction, type: AlarmType) => {
+      const request = create(AlarmRequestSchema, { action, alarm: type });
+      const caller = { peer: 'test', token: undefined, commonName: undefined, requestBytes: 0 };
+      const answer = alarm?.(request, caller) as Promise<{
+        readonly alarms: readonly { alarm: AlarmType }[];
+      }>;
+      return (await answer).alarms.map(one => one.alarm);
+    };
+    await ask(AlarmAction.ACTIVATE, AlarmType.NOSPACE);
+    assert.deepEqual(await ask(AlarmAction.GET, AlarmType.NONE), [AlarmType.NOSPACE]);
+    assert.deepEqual(await ask(AlarmAction.GET, AlarmType.NOSPACE), [AlarmType.NOSPACE]);
+    assert.deepEqual(await ask(AlarmAction.GET, AlarmType.CORRUPT), []);
+  }));
