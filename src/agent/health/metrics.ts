@@ -17,11 +17,14 @@ export async function exposeMetrics(
   status: Status,
 ): Promise<{ readonly contentType: string; readonly text: string }> {
   const registry = new Registry();
+  // What is not known is no metric: prom-client would show it as 0, which is 1970 for a time.
   const gauge = (name: string, help: string, samples: readonly Sample[]) => {
+    if (samples.length === 0) return;
     const metric = new Gauge({ name, help, labelNames: labelsOf(samples), registers: [registry] });
     for (const [value, labels = {}] of samples) metric.set(labels, value);
   };
   const counter = (name: string, help: string, samples: readonly Sample[]) => {
+    if (samples.length === 0) return;
     const metric = new Counter({ name, help, labelNames: labelsOf(samples), registers: [registry] });
     for (const [value, labels = {}] of samples) metric.inc(labels, value);
   };
