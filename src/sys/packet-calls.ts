@@ -28,6 +28,14 @@ const raw = {
   read: c.func('intptr_t read(int, uintptr_t, size_t)') as Transfer,
   write: c.func('intptr_t write(int, uintptr_t, size_t)') as Transfer,
   sendmmsg: c.func('int sendmmsg(int, uintptr_t, unsigned int, int)') as MessageTransfer,
+  sendto: c.func('intptr_t sendto(int, uintptr_t, size_t, int, uintptr_t, uint32_t)') as (
+    fd: number,
+    address: number,
+    length: number,
+    flags: number,
+    name: number,
+    nameLength: number,
+  ) => number,
   recvmmsg: c.func('int recvmmsg(int, uintptr_t, unsigned int, int, uintptr_t)') as (
     ...args: [...Parameters<MessageTransfer>, number]
   ) => number,
@@ -49,6 +57,18 @@ export function writePacket(fd: number, address: number, length: number): number
 /** @param address of `count` structs mmsghdr. @returns how many were sent, or -errno of the first. */
 export function sendMessages(fd: number, address: number, count: number): number {
   const result = raw.sendmmsg(fd, address, count, 0);
+  return result < 0 ? -koffi.errno() : result;
+}
+
+/** Cheaper than `sendMessages` for one datagram. @param name address of a struct sockaddr. @returns bytes sent, or -errno. */
+export function sendDatagram(
+  fd: number,
+  address: number,
+  length: number,
+  name: number,
+  nameLength: number,
+): number {
+  const result = raw.sendto(fd, address, length, 0, name, nameLength);
   return result < 0 ? -koffi.errno() : result;
 }
 

@@ -4,6 +4,7 @@
  */
 import { endianness } from 'node:os';
 import koffi from 'koffi';
+import { openVectorMemory, type VectorMemory } from './vector-memory.ts';
 
 export const HOST_IS_LITTLE = endianness() === 'LE';
 
@@ -13,25 +14,23 @@ const ALIGNMENT = 64;
 export class PacketMemory {
   readonly bytes: Uint8Array;
   readonly view: DataView;
-  /** The same memory as words of 32 bits in the host's order, for what is added up and not read. */
-  readonly words: Int32Array;
   /** Where the block begins in the address space of the process; below 2^53 on every processor that Node.js runs on. */
   readonly address: number;
+  readonly #vectors: VectorMemory;
   #used = 0;
 
-  /** @param size in bytes, rounded up to a multiple of 64. */
+  /** @param size in bytes; rounded up. */
   constructor(size: number) {
-    const buffer = new ArrayBuffer(roundUp(size));
-    this.bytes = new Uint8Array(buffer);
-    this.view = new DataView(buffer);
-    this.words = new Int32Array(buffer);
+    this.#vectors = openVectorMemory(size);
+    this.bytes = new Uint8Array(this.#vectors.buffer);
+    this.view = new DataView(this.#vectors.buffer);
     this.address = Number(koffi.address(this.bytes));
   }
 
   /** Takes `size` bytes of the block for good; they begin at a multiple of 64. @throws RangeError when it is used up. */
   reserve(size: number): number {
     const start = this.#used;
-    const end = start + roundUp(size);
+    const end = start + Math.ceil(size / ALIGNMENT) * ALIGNMENT;
     if (end > this.bytes.byteLength) throw new RangeError(`no ${size} bytes left in packet memory`);
     this.#used = end;
     return start;
@@ -39,8 +38,11 @@ export class PacketMemory {
 
   /** Moves bytes within the block; the two places may overlap. */
   copy(from: number, to: number, length: number): void {
-    this.bytes.copyWithin(to, from, from + length);
+    this.#vectors.copy(to, from, length);
+  }
+
+  /** The sum of words of 16 bits, each with its low byte first. @param length a multiple of VECTOR, up to 64 KiB. */
+  addUp(at: number, length: number): number {
+    return this.#vectors.addUp(at, length);
   }
 }
-
-const roundUp = (size: number) => Math.ceil(size / ALIGNMENT) * ALIGNMENT;

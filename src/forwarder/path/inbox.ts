@@ -5,6 +5,8 @@ import type { PacketMemory } from '../../sys/packet-memory.ts';
 
 const MESSAGES = 16;
 const BUFFER = 65_536;
+/** One in so many that come alone is looked for company. */
+const HOPE = 8;
 /** More than the HEADROOM of a packet, and a multiple of 4, so that packets are aligned. */
 const BEFORE = 64;
 
@@ -16,6 +18,8 @@ export class Inbox {
   readonly #headers: MessageHeaders;
   readonly #buffers: number;
   #used = MESSAGES;
+  #wasAlone = false;
+  #turn = 0;
 
   /** @param fd of a non-blocking UDP socket. */
   constructor(memory: PacketMemory, fd: number) {
@@ -25,10 +29,15 @@ export class Inbox {
     for (let index = 0; index < MESSAGES; index++) this.#headers.setData(index, this.at(index), BUFFER);
   }
 
-  /** @returns how many messages have come, or -errno. What came before is overwritten. */
+  /**
+   * @returns how many messages have come, or -errno. What came before is overwritten. After one that came alone only one
+   * is asked for, most of the time: the kernel would look for a second one in vain.
+   */
   receive(): number {
     this.#headers.prepareToReceive(this.#used);
-    const count = receiveMessages(this.#fd, this.#headers.address(0), MESSAGES);
+    const wanted = this.#wasAlone && ++this.#turn % HOPE !== 0 ? 1 : MESSAGES;
+    const count = receiveMessages(this.#fd, this.#headers.address(0), wanted);
+    if (wanted > 1) this.#wasAlone = count === 1;
     this.#used = Math.max(0, count);
     return count;
   }

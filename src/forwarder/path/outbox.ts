@@ -4,7 +4,7 @@
  * sendmmsg. What the kernel cannot take now stays until it can; who fills the outbox stops when `isFull`.
  */
 import { MessageHeaders } from '../../sys/message-headers.ts';
-import { EAGAIN, EINTR, EINVAL, EMSGSIZE, sendMessages } from '../../sys/packet-calls.ts';
+import { EAGAIN, EINTR, EINVAL, EMSGSIZE, sendDatagram, sendMessages } from '../../sys/packet-calls.ts';
 import type { PacketMemory } from '../../sys/packet-memory.ts';
 import type { SegmentSink } from '../packet/segment.ts';
 import { COUNTER, type Counters } from './counters.ts';
@@ -35,11 +35,12 @@ export class Outbox implements SegmentSink {
   readonly #headers: MessageHeaders;
   readonly #buffers: number;
 
-  /** Of each message: route, bytes per datagram, datagrams, bytes. */
+  /** Of each message: route, bytes per datagram, datagrams, bytes, bytes of its socket address. */
   readonly #slots = new Uint32Array(MESSAGES);
   readonly #sizes = new Uint32Array(MESSAGES);
   readonly #segments = new Uint32Array(MESSAGES);
   readonly #lengths = new Uint32Array(MESSAGES);
+  readonly #nameLengths = new Uint32Array(MESSAGES);
   /** Messages that wait: from the first one not sent to the last one begun. */
   #first = 0;
   #end = 0;
@@ -104,7 +105,7 @@ export class Outbox implements SegmentSink {
     for (let index = this.#prepared; index < this.#end; index++) this.#prepare(index);
     this.#prepared = this.#end;
     while (this.#first < this.#end) {
-      const sent = sendMessages(this.#fd, this.#headers.address(this.#first), this.#end - this.#first);
+      const sent = this.#send();
       if (sent === -EAGAIN) return;
       if (sent > 0) {
         for (let index = this.#first; index < this.#first + sent; index++) this.#countSent(index);
@@ -119,6 +120,20 @@ export class Outbox implements SegmentSink {
     this.#first = 0;
     this.#end = 0;
     this.#prepared = 0;
+  }
+
+  /** @returns how many messages the kernel has taken, or -errno of the first. */
+  #send(): number {
+    const first = this.#first;
+    const count = this.#end - first;
+    if (count > 1 || (this.#segments[first] as number) > 1)
+      return sendMessages(this.#fd, this.#headers.address(first), count);
+    const { address } = this.#memory;
+    const data = address + this.#buffers + first * BUFFER;
+    const name = address + this.#headers.addressAt(first);
+    const length = this.#lengths[first] as number;
+    const sent = sendDatagram(this.#fd, data, length, name, this.#nameLengths[first] as number);
+    return sent < 0 ? sent : 1;
   }
 
   #joins(size: number): boolean {
@@ -138,6 +153,7 @@ export class Outbox implements SegmentSink {
     const address = this.#headers.addressAt(index);
     const length = this.#routes?.copyAddress(this.#slot, this.#memory.bytes, address) ?? 0;
     this.#headers.setAddressLength(index, length);
+    this.#nameLengths[index] = length;
     this.#slots[index] = this.#slot;
     this.#sizes[index] = size;
     this.#segments[index] = 0;
