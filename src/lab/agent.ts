@@ -48,7 +48,7 @@ export async function waitForRoutes(
   const patience = AbortSignal.timeout(PATIENCE_MS);
   const missing = new Set(subnets.map(String));
   const look = async () => {
-    for (const { destination } of await route.routes.list({ family: 'ipv4' })) {
+    for (const { destination } of await route.routes.list()) {
       if (destination !== undefined) missing.delete(destination.toString());
     }
     if (missing.size === 0) enough.abort();

@@ -19,6 +19,8 @@ import { formatMatrix } from './matrix.ts';
 import { pingAll } from './ping.ts';
 import {
   DEFAULT_LAB,
+  LAB_FAMILIES,
+  type LabFamily,
   MOST_CONTAINERS,
   MOST_HOSTS,
   nameFlag,
@@ -53,6 +55,13 @@ export function labCommand(): Command {
   ]);
 }
 
+const familyOption = () =>
+  withChoices(
+    new Option('--family <family>', 'addresses of hosts and containers'),
+    Object.keys(LAB_FAMILIES),
+    'a family',
+  ).default('ipv4');
+
 const nameOption = () =>
   offering(new Option('--name <name>', 'name of the lab'), 'labs')
     .default(DEFAULT_LAB)
@@ -69,6 +78,7 @@ function up(): Command {
     readonly containers: number;
     readonly docker?: true;
     readonly store: StoreKind;
+    readonly family: LabFamily;
     readonly backendConfig?: Readonly<Record<string, unknown>>;
   }
   const command = new Command('up')
@@ -85,12 +95,13 @@ function up(): Command {
         'a store',
       ).default('tulle'),
     )
+    .addOption(familyOption())
     .addOption(
       new Option('--backend-config <json>', "the network's Backend object").argParser(value(parseObject)),
     )
     .addOption(nameOption())
     .addOption(jsonOption())
-    .action(({ name, hosts, containers, docker, store, backendConfig, json }: Options) =>
+    .action(({ name, hosts, containers, docker, store, family, backendConfig, json }: Options) =>
       untilStopped(async signal => {
         const plan = planLab({
           name,
@@ -98,6 +109,7 @@ function up(): Command {
           containers,
           runtime: docker === true ? 'docker' : 'namespace',
           store,
+          family,
           ...(backendConfig === undefined ? {} : { backend: backendConfig }),
         });
         if (backendConfig !== undefined) await validateConfig(plan.networkConfig, signal);
@@ -114,6 +126,7 @@ function up(): Command {
     );
   return withExamples(command, [
     { line: 'lab up --hosts 2 --docker --name s7', does: 'two hosts with real Docker' },
+    { line: 'lab up --family ipv6', does: 'hosts and containers without IPv4' },
     { line: `lab up --backend-config '{"Type":"vxlan","VNI":5000}'`, does: 'another network' },
   ]);
 }
@@ -198,9 +211,15 @@ function demo(): Command {
     .description(
       'Three hosts, the reachability matrix, and the journey of one packet; what `npm start` runs.',
     )
+    .addOption(familyOption())
     .addOption(nameOption())
-    .action(({ name }: Named) => untilStopped(signal => withLog(runDemo(name, signal))));
-  return withExamples(command, [{ line: 'lab demo', does: 'see it once, and explore it until Ctrl-C' }]);
+    .action(({ name, family }: Named & { readonly family: LabFamily }) =>
+      untilStopped(signal => withLog(runDemo({ name, family }, signal))),
+    );
+  return withExamples(command, [
+    { line: 'lab demo', does: 'see it once, and explore it until Ctrl-C' },
+    { line: 'lab demo --family dual', does: 'the same with IPv6 beside IPv4' },
+  ]);
 }
 
 /** Prints each step on stderr with the time it took. */

@@ -1,4 +1,5 @@
 /** What `npm start` shows: three hosts, who reaches whom, and how one packet gets across. */
+import { type PerFamily, valuesOf } from '../base/per-family.ts';
 import { formatCount, formatDuration } from '../console/format.ts';
 import { paint, print } from '../console/output.ts';
 import { wrap } from '../console/table.ts';
@@ -7,20 +8,23 @@ import { type Hop, traceJourney } from './journey.ts';
 import { createLab } from './lab.ts';
 import { formatMatrix } from './matrix.ts';
 import { pingAll } from './ping.ts';
-import { nameFlag, OVERLAY, planLab, UNDERLAY } from './plan.ts';
+import { LAB_FAMILIES, type LabRequest, nameFlag, OVERLAY, planLab, UNDERLAY } from './plan.ts';
 import { requireRootForLab } from './requirements.ts';
 
 const HOSTS = 3;
 const CONTAINERS = 2;
+
+export type DemoOptions = Required<Pick<LabRequest, 'name' | 'family'>>;
 
 /**
  * Makes a lab, shows it and, on a terminal, keeps it until `signal` aborts. It is gone when the promise settles.
  *
  * @throws LabError, also when a packet was lost; `signal.reason` while the lab is still being made.
  */
-export async function runDemo(name: string, signal: AbortSignal): Promise<void> {
+export async function runDemo({ name, family }: DemoOptions, signal: AbortSignal): Promise<void> {
   const plan = planLab({
     name,
+    family,
     hosts: HOSTS,
     containers: CONTAINERS,
     runtime: 'namespace',
@@ -48,28 +52,36 @@ export async function runDemo(name: string, signal: AbortSignal): Promise<void> 
   const [near, far] = hosts;
   const [source, target] = [near?.containers[0], far?.containers[0]];
   if (near !== undefined && far !== undefined && source !== undefined && target !== undefined) {
-    title(`One packet from ${near.name}/${source.name} to ${far.name}/${target.name} (${target.ip})`);
-    const hops = await traceJourney({ host: near, container: source }, { host: far, container: target });
-    print(formatJourney(hops));
+    const [from, to] = [
+      { host: near, container: source },
+      { host: far, container: target },
+    ];
+    for (const each of LAB_FAMILIES[family]) {
+      title(`One packet from ${near.name}/${source.name} to ${far.name}/${target.name} (${target.ip[each]})`);
+      print(formatJourney(await traceJourney(from, to, each)));
+    }
   }
 
   const suffix = nameFlag(name);
+  const show = (record: PerFamily<unknown>) => LAB_FAMILIES[family].map(each => record[each]).join(' and ');
+  const [firstIp = ''] = valuesOf(target?.ip ?? {});
+  const device = family === 'ipv6' ? 'flannel-v6.88' : 'flannel.88';
   title('Explore it');
   print(
     [
-      `Underlay ${UNDERLAY}, overlay ${OVERLAY}.`,
+      `Underlay ${show(UNDERLAY)}, overlay ${show(OVERLAY)}.`,
       'From another terminal, as root:',
       '',
       `  ./bin/tulle lab exec${suffix} docker1 -- tulle status`,
-      `  ./bin/tulle lab exec${suffix} docker1/c1 -- ping ${target?.ip ?? ''}`,
-      `  ./bin/tulle lab exec${suffix} docker2 -- bridge fdb show dev flannel.88`,
+      `  ./bin/tulle lab exec${suffix} docker1/c1 -- ping ${firstIp}`,
+      `  ./bin/tulle lab exec${suffix} docker2 -- bridge fdb show dev ${device}`,
       `  ./bin/tulle lab exec${suffix} docker1 -- tulle lease list`,
       '',
       'Break something, and see how it is repaired:',
       '',
-      `  ./bin/tulle lab exec${suffix} docker1 -- ip link delete flannel.88`,
+      `  ./bin/tulle lab exec${suffix} docker1 -- ip link delete ${device}`,
       `  ./bin/tulle lab exec${suffix} docker1 -- tulle events`,
-      `  ./bin/tulle lab exec${suffix} docker1 -- tulle status --peer ${target?.ip ?? ''}`,
+      `  ./bin/tulle lab exec${suffix} docker1 -- tulle status --peer ${firstIp}`,
     ].join('\n'),
   );
   if (process.stdout.isTTY) await untilAborted(signal);

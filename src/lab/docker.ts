@@ -8,7 +8,9 @@
 import { existsSync, readdirSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { isCode } from '../base/errors.ts';
-import { formatInterfaceAddress } from '../base/prefix.ts';
+import { type Family, Ip } from '../base/ip.ts';
+import { familiesOf, mapFamilies, perFamily, valuesOf } from '../base/per-family.ts';
+import { formatInterfaceAddress, type InterfaceAddress, Prefix } from '../base/prefix.ts';
 import { startDaemon } from './daemon.ts';
 import { LabHost } from './host.ts';
 import type { ContainerRecord, LabRecord } from './record.ts';
@@ -26,7 +28,7 @@ export async function startDockerd(
     name: 'dockerd',
     program: 'dockerd',
     args: [
-      `--bip=${formatInterfaceAddress(subnet.gateway)}`,
+      ...valuesOf(mapFamilies(subnet.gateway, bridgeFlags)).flat(),
       `--mtu=${subnet.mtu}`,
       `--ip-masq=${!subnet.masquerade}`,
       // The other driver wants systemd's bus, which a lab host does not have.
@@ -38,6 +40,12 @@ export async function startDockerd(
     signal,
   });
   await importImage(host, signal);
+}
+
+/** The bridge of Docker has the first address of an IPv6 subnet, too, which it chooses itself. */
+function bridgeFlags(gateway: InterfaceAddress, family: Family): string[] {
+  if (family === 'ipv4') return [`--bip=${formatInterfaceAddress(gateway)}`];
+  return ['--ipv6', `--fixed-cidr-v6=${Prefix.of(gateway.ip, gateway.length)}`];
 }
 
 /** Starts containers that wait to be used, and says where they are. */
@@ -76,7 +84,13 @@ export async function withContainersAsTheyAre(lab: LabRecord, signal: AbortSigna
   return { ...lab, hosts };
 }
 
-const BRIDGE_ADDRESS = '{{with .NetworkSettings.Networks.bridge}}{{.IPAddress}}{{end}}';
+/** What `docker inspect` calls the address of a family; the words of a line may not be empty. */
+const ADDRESS_MEMBERS = { ipv4: 'IPAddress', ipv6: 'GlobalIPv6Address' } as const satisfies Record<
+  Family,
+  string
+>;
+const addressIn = (family: Family) =>
+  `{{with .NetworkSettings.Networks.bridge}}{{or .${ADDRESS_MEMBERS[family]} "-"}}{{end}}`;
 
 /** What Docker says of those of the containers that run. */
 async function inspect(
@@ -85,15 +99,16 @@ async function inspect(
   signal: AbortSignal,
 ): Promise<ContainerRecord[]> {
   if (names.length === 0) return [];
-  const format = `{{.Name}} ${BRIDGE_ADDRESS} {{.NetworkSettings.SandboxKey}}`;
+  const format = `{{.Name}} {{.NetworkSettings.SandboxKey}} ${addressIn('ipv4')} ${addressIn('ipv6')}`;
   // One that was removed makes the status 1, and the others are printed all the same.
   const { stdout } = await host.run('docker', ['inspect', '--format', format, ...names], {
     signal,
     anyStatus: true,
   });
   return stdout.split('\n').flatMap(line => {
-    const [name = '', ip = '', netns = ''] = line.split(' ');
-    if (ip === '' || netns === '') return [];
+    const [name = '', netns = '', ipv4 = '-', ipv6 = '-'] = line.split(' ');
+    const ip = perFamily(family => Ip.tryParse({ ipv4, ipv6 }[family])?.toString());
+    if (familiesOf(ip).length === 0 || netns === '') return [];
     // Docker writes a name as a path, and the sandbox below /var/run, which a symbolic link leads to /run.
     return [{ name: name.replace(/^\//, ''), ip, netns: netns.replace(/^\/var\/run\//, '/run/') }];
   });

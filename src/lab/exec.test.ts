@@ -5,11 +5,12 @@ import type { LabRecord } from './record.ts';
 
 const nobody = { pid: 2 ** 22 + 1, started: 0 };
 const record: LabRecord = {
-  version: 1,
+  version: 2,
   name: 'x',
   createdAt: '2026-01-02T03:04:05.000Z',
   runtime: 'namespace',
   store: 'tulle',
+  family: 'ipv4',
   anchor: nobody,
   keeper: nobody,
   etcdEndpoint: 'http://192.168.65.3:2379',
@@ -17,10 +18,10 @@ const record: LabRecord = {
   hosts: [
     {
       name: 'docker1',
-      address: '192.168.65.3',
+      address: { ipv4: '192.168.65.3' },
       anchor: nobody,
-      subnet: '188.172.50.0/24',
-      containers: [{ name: 'c1', ip: '188.172.50.2', netns: '/run/netns/c1' }],
+      subnet: { ipv4: '188.172.50.0/24' },
+      containers: [{ name: 'c1', ip: { ipv4: '188.172.50.2' }, netns: '/run/netns/c1' }],
     },
   ],
 };

@@ -3,6 +3,7 @@
  * machine's own firewall would see bridged frames (br_netfilter), and dockerd's FORWARD policy would drop them.
  */
 import type { Ip } from '../base/ip.ts';
+import { type PerFamily, valuesOf } from '../base/per-family.ts';
 import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
 import type { Netns } from '../sys/netns.ts';
 import { UNDERLAY } from './plan.ts';
@@ -16,10 +17,15 @@ export async function createUnderlay(fabric: Rtnetlink): Promise<void> {
   await fabric.links.add({ name: BRIDGE, up: true, info: { kind: 'bridge', multicastSnooping: false } });
 }
 
-/** Plugs a host in: the port has the host's name, the host's end is `eth0` with its address. */
+/** Plugs a host in: the port has the host's name, the host's end is `eth0` with its addresses. */
 export async function plugIn(
   fabric: Rtnetlink,
-  host: { readonly name: string; readonly address: Ip; readonly netns: Netns; readonly route: Rtnetlink },
+  host: {
+    readonly name: string;
+    readonly address: PerFamily<Ip>;
+    readonly netns: Netns;
+    readonly route: Rtnetlink;
+  },
 ): Promise<void> {
   const bridge = await fabric.links.get(BRIDGE);
   await fabric.links.add({
@@ -31,9 +37,11 @@ export async function plugIn(
   await host.route.links.change('lo', { up: true });
   await host.route.links.change(UPLINK, { up: true });
   const uplink = await host.route.links.get(UPLINK);
-  await host.route.addresses.replace({
-    index: uplink?.index ?? 0,
-    ip: host.address,
-    length: UNDERLAY.length,
-  });
+  for (const ip of valuesOf(host.address)) {
+    await host.route.addresses.replace({
+      index: uplink?.index ?? 0,
+      ip,
+      length: UNDERLAY[ip.family]?.length ?? 0,
+    });
+  }
 }

@@ -2,7 +2,7 @@
  * The journey of one packet between containers on two hosts, explained by the entries that the kernels use. Each
  * one is looked up as the kernel would: what one step finds is what the next one searches for.
  */
-import { Ip } from '../base/ip.ts';
+import { FAMILY_LABELS, type Family, Ip } from '../base/ip.ts';
 import { Prefix } from '../base/prefix.ts';
 import { connectRoute } from '../netlink/route/connect.ts';
 import type { VxlanInfo } from '../netlink/route/link-info.ts';
@@ -28,26 +28,47 @@ export interface End {
   readonly container: ContainerRecord;
 }
 
+/** An end with its addresses of the family of the packet. */
+interface Place {
+  readonly host: LabHost;
+  readonly container: ContainerRecord;
+  readonly name: string;
+  readonly ip: Ip;
+  readonly subnet: Prefix;
+}
+
+/** What each family calls the count of hosts that may still forward a packet. */
+const HOP_LIMIT = { ipv4: 'TTL', ipv6: 'hop limit' } as const satisfies Record<Family, string>;
+/** How each family asks a link for a MAC address. */
+const QUESTION = { ipv4: 'ARP request', ipv6: 'neighbor solicitation' } as const satisfies Record<
+  Family,
+  string
+>;
+/** Bytes of the outer headers of VXLAN. */
+const ADDED = { ipv4: 50, ipv6: 70 } as const satisfies Record<Family, number>;
+
 /** What is missing is part of the story: a hop then says so and is the last one. */
-export async function traceJourney(from: End, to: End): Promise<Hop[]> {
+export async function traceJourney(start: End, end: End, family: Family): Promise<Hop[]> {
+  const [from, to] = [placeOf(start, family), placeOf(end, family)];
   await using doors = new AsyncDisposableStack();
   const open = (path: string) => doors.use(connectRoute({ netns: doors.use(Netns.open(path)) }));
-  const near = new LabHost(from.host.name, from.host.anchor);
-  const far = new LabHost(to.host.name, to.host.anchor);
+  const [near, far] = [from.host, to.host];
   const inside = open(near.path(from.container.netns));
   const source = open(near.netnsFile);
   const destination = open(far.netnsFile);
 
   const hops = [await leaveContainer(inside, from), await enterHost(source, from)];
-  const target = Ip.parse(to.container.ip);
-  const subnet = Prefix.parse(to.host.subnet);
-  const route = (await source.routes.list({ family: 'ipv4' })).find(({ destination: block }) =>
-    block?.equals(subnet),
+  const route = (await source.routes.list({ family })).find(({ destination: block }) =>
+    block?.equals(to.subnet),
   );
   if (route === undefined) {
     return [
       ...hops,
-      { place: near.name, story: `There is no route to ${subnet}: the packet goes no further.`, entries: [] },
+      {
+        place: near.name,
+        story: `There is no route to ${to.subnet}: the packet goes no further.`,
+        entries: [],
+      },
     ];
   }
   const links = await source.links.list();
@@ -59,37 +80,50 @@ export async function traceJourney(from: End, to: End): Promise<Hop[]> {
   });
   if (link?.info?.kind === 'vxlan' && route.gateway !== undefined) {
     hops.push(...(await throughTunnel(source, link, link.info, route.gateway, links)));
-    hops.push(await leaveTunnel(destination, far.name, link.info));
+    hops.push(await leaveTunnel(destination, far.name, link));
   } else {
     hops.push({
       place: 'underlay',
-      story: `No tunnel: the packet goes to the peer as it is, ${from.container.ip} > ${to.container.ip}.`,
+      story: `No tunnel: the packet goes to the peer as it is, ${from.ip} > ${to.ip}.`,
       entries: [],
     });
   }
-  return [...hops, ...(await arrive(destination, far.name, to, target))];
+  return [...hops, ...(await arrive(destination, to))];
 }
 
-async function leaveContainer(inside: Rtnetlink, { host, container }: End): Promise<Hop> {
-  const routes = await inside.routes.list({ family: 'ipv4' });
-  const route = routes.find(({ destination }) => destination === undefined);
+/** @throws Error for a family that the lab does not have. */
+function placeOf({ host, container }: End, family: Family): Place {
+  const [ip, subnet] = [container.ip[family], host.subnet[family]];
+  if (ip === undefined || subnet === undefined)
+    throw new Error(`${host.name} has no ${FAMILY_LABELS[family]}`);
+  return {
+    host: new LabHost(host.name, host.anchor),
+    container,
+    name: `${host.name}/${container.name}`,
+    ip: Ip.parse(ip),
+    subnet: Prefix.parse(subnet),
+  };
+}
+
+async function leaveContainer(inside: Rtnetlink, { name, ip }: Place): Promise<Hop> {
+  const routes = await inside.routes.list({ family: ip.family });
+  const route = routes.find(({ destination, gateway }) => destination === undefined && gateway !== undefined);
   const nameOf = linkNames(await inside.links.list());
   return {
-    place: `${host.name}/${container.name}`,
-    story: `The container has ${container.ip}. The target is outside its subnet, so it takes the default route.`,
+    place: name,
+    story: `The container has ${ip}. The target is outside its subnet, so it takes the default route.`,
     entries: route === undefined ? [] : [routeLine(route, nameOf)],
   };
 }
 
-async function enterHost(source: Rtnetlink, { host }: End): Promise<Hop> {
-  const block = Prefix.parse(host.subnet);
-  const addresses = await source.addresses.list({ family: 'ipv4' });
-  // The tunnel device has the base address of the same block, as a /32.
-  const gateway = addresses.find(({ ip, length }) => block.contains(ip) && length === block.length);
+async function enterHost(source: Rtnetlink, { host, subnet }: Place): Promise<Hop> {
+  const addresses = await source.addresses.list({ family: subnet.family });
+  // The tunnel device has the base address of the same block, as a block of one.
+  const gateway = addresses.find(({ ip, length }) => subnet.contains(ip) && length === subnet.length);
   const nameOf = linkNames(await source.links.list());
   return {
     place: host.name,
-    story: `The gateway is the host's bridge. The host forwards packets for others: TTL 64 becomes 63.`,
+    story: `The gateway is the host's bridge. The host forwards packets for others: ${HOP_LIMIT[subnet.family]} 64 becomes 63.`,
     entries: gateway === undefined ? [] : [addressLine(gateway, nameOf)],
   };
 }
@@ -106,7 +140,7 @@ async function throughTunnel(
   const hops: Hop[] = [
     {
       place: link.name,
-      story: `Which MAC address has ${gateway}? No ARP request is sent: the agent has added the entry (IP to inner MAC).`,
+      story: `Which MAC address has ${gateway}? No ${QUESTION[gateway.family]} is sent: the agent has added the entry (IP to inner MAC).`,
       entries: neighbor === undefined ? [] : [neighborLine(neighbor, nameOf)],
     },
   ];
@@ -123,7 +157,7 @@ async function throughTunnel(
   const route = await source.routes.lookup(entry.destination);
   hops.push({
     place: `underlay (${info.link === undefined ? 'uplink' : nameOf(info.link)})`,
-    story: `The frame is wrapped into a UDP packet, 50 bytes longer, that any network can carry.`,
+    story: `The frame is wrapped into a UDP packet, ${ADDED[entry.destination.family]} bytes longer, that any network can carry.`,
     entries: [
       `${info.local ?? '?'} > ${entry.destination} UDP ${info.port ?? '?'} VXLAN vni ${info.id ?? '?'} [inner frame]`,
       routeLine(route, nameOf),
@@ -132,9 +166,10 @@ async function throughTunnel(
   return hops;
 }
 
-async function leaveTunnel(destination: Rtnetlink, name: string, info: VxlanInfo): Promise<Hop> {
+/** The device of a family has the same name on all hosts; two devices of one VNI are of two families. */
+async function leaveTunnel(destination: Rtnetlink, name: string, sender: Link): Promise<Hop> {
   const links = await destination.links.list();
-  const link = links.find(candidate => candidate.info?.kind === 'vxlan' && candidate.info.id === info.id);
+  const link = links.find(candidate => candidate.name === sender.name);
   return {
     place: name,
     story: `The kernel knows the port and the VNI, unwraps the frame, and finds its own MAC address in it.`,
@@ -142,22 +177,22 @@ async function leaveTunnel(destination: Rtnetlink, name: string, info: VxlanInfo
   };
 }
 
-async function arrive(destination: Rtnetlink, name: string, to: End, target: Ip): Promise<Hop[]> {
-  const route = await destination.routes.lookup(target);
+async function arrive(destination: Rtnetlink, to: Place): Promise<Hop[]> {
+  const route = await destination.routes.lookup(to.ip);
   const nameOf = linkNames(await destination.links.list());
   const neighbors = await destination.neighbors.list(route.oif === undefined ? {} : { index: route.oif });
-  const neighbor = neighbors.find(({ ip }) => ip.equals(target));
+  const neighbor = neighbors.find(({ ip }) => ip.equals(to.ip));
   return [
     {
-      place: name,
-      story: `The target is in this host's own subnet, so it is on the bridge. Forwarded again: TTL 63 becomes 62.`,
+      place: to.host.name,
+      story: `The target is in this host's own subnet, so it is on the bridge. Forwarded again: ${HOP_LIMIT[to.ip.family]} 63 becomes 62.`,
       entries: [
         routeLine(route, nameOf),
         ...(neighbor === undefined ? [] : [neighborLine(neighbor, nameOf)]),
       ],
     },
     {
-      place: `${to.host.name}/${to.container.name}`,
+      place: to.name,
       story: `The container gets the packet from the sender's own address: no address was translated on the way.`,
       entries: [],
     },

@@ -7,6 +7,7 @@
  * Ctrl-C and a `kill -9` at any moment have the same end: nothing is left (src/lab/anchor.ts says why).
  */
 import { parallel } from '../base/parallel.ts';
+import { mapFamilies, valuesOf } from '../base/per-family.ts';
 import { connectRoute } from '../netlink/route/connect.ts';
 import { Netns } from '../sys/netns.ts';
 import { endProcess, isAlive } from '../sys/pidfd.ts';
@@ -133,18 +134,19 @@ export async function createLab(plan: LabPlan, options: CreateOptions): Promise<
     return waitForRoutes(
       site.host.name,
       site.route,
-      others.map(({ subnet }) => subnet.subnet),
+      others.flatMap(({ subnet }) => valuesOf(subnet.subnet)),
       stop,
     );
   });
   onStep('routes between all hosts');
 
   const record: LabRecord = {
-    version: 1,
+    version: 2,
     name: plan.name,
     createdAt: new Date().toISOString(),
     runtime: plan.runtime,
     store: plan.store,
+    family: plan.family,
     anchor: anchor.id,
     keeper: ownProcess(),
     etcdEndpoint: plan.etcdEndpoint,
@@ -181,16 +183,16 @@ async function populate(
   }
   const record = {
     name: host.name,
-    address: address.toString(),
+    address: mapFamilies(address, String),
     anchor: host.anchor,
-    subnet: subnet.subnet.toString(),
+    subnet: mapFamilies(subnet.subnet, String),
     containers: made,
   };
   return { host: record, subnet };
 }
 
 function hostsFile(plan: LabPlan): string {
-  const hosts = plan.hosts.map(({ name, address }) => `${address} ${name}`);
+  const hosts = plan.hosts.flatMap(({ name, address }) => valuesOf(address).map(ip => `${ip} ${name}`));
   return ['127.0.0.1 localhost', '::1 localhost', ...hosts, ''].join('\n');
 }
 

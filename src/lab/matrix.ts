@@ -1,4 +1,5 @@
 /** The reachability matrix: a row per place that asks, a column per container that answers. */
+import { FAMILIES, FAMILY_LABELS } from '../base/ip.ts';
 import { paint } from '../console/output.ts';
 import { type Column, formatTable } from '../console/table.ts';
 import type { PingReport, PingResult } from './ping.ts';
@@ -8,14 +9,23 @@ interface Row {
   readonly cells: ReadonlyMap<string, PingResult>;
 }
 
-/** Round trips in milliseconds; `=` for pairs on one host, which no tunnel is needed for. */
-export function formatMatrix(report: PingReport): string {
+/** Round trips in milliseconds; `=` for pairs on one host, which no tunnel is needed for. Of two families one after the other. */
+export function formatMatrix({ results }: Pick<PingReport, 'results'>): string {
+  const ofFamily = FAMILIES.map(
+    family => [family, results.filter(result => result.family === family)] as const,
+  );
+  const parts = ofFamily.filter(([, found]) => found.length > 0);
+  if (parts.length <= 1) return formatOne(results);
+  return parts.map(([family, found]) => `${FAMILY_LABELS[family]}\n${formatOne(found)}`).join('\n\n');
+}
+
+function formatOne(results: readonly PingResult[]): string {
   const rows = new Map<string, Map<string, PingResult>>();
-  for (const result of report.results) {
+  for (const result of results) {
     const cells = rows.get(result.from) ?? new Map<string, PingResult>();
     rows.set(result.from, cells.set(result.to, result));
   }
-  const targets = [...new Set(report.results.map(({ to }) => to))].sort();
+  const targets = [...new Set(results.map(({ to }) => to))].sort();
   const columns: Column<Row>[] = [
     { title: 'from', cell: ({ from }) => from },
     ...targets.map(

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import type { Family } from '../base/ip.ts';
 import { formatMatrix } from './matrix.ts';
 import { parsePing } from './ping.ts';
 
@@ -26,9 +27,10 @@ describe('ping', () => {
   });
 
   test('the matrix shows each pair where its row and column meet', () => {
-    const pair = (from: string, to: string, lost: number) => ({
+    const pair = (from: string, to: string, lost: number, family: Family = 'ipv4') => ({
       from,
       to,
+      family,
       ip: '192.0.2.1',
       sent: 3,
       lost,
@@ -40,12 +42,25 @@ describe('ping', () => {
       pair('docker2/c1', 'docker1/c1', 1),
     ];
     assert.equal(
-      formatMatrix({ pairs: 3, sent: 9, lost: 4, results }),
+      formatMatrix({ results }),
       [
         'FROM        docker1/c1  docker2/c1',
         'docker1              =     0.50 ms',
         'docker2           lost           =',
         'docker2/c1    1/3 lost           =',
+      ].join('\n'),
+    );
+    const both = [pair('docker1', 'docker2/c1', 0), pair('docker1', 'docker2/c1', 3, 'ipv6')];
+    assert.equal(
+      formatMatrix({ results: both }),
+      [
+        'IPv4',
+        'FROM     docker2/c1',
+        'docker1     0.50 ms',
+        '',
+        'IPv6',
+        'FROM     docker2/c1',
+        'docker1        lost',
       ].join('\n'),
     );
   });

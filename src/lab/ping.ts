@@ -1,5 +1,7 @@
 /** Who reaches whom: every container from every container and every host on the other hosts. */
+import type { Family } from '../base/ip.ts';
 import { parallel } from '../base/parallel.ts';
+import { familiesOf } from '../base/per-family.ts';
 import { run } from '../sys/process.ts';
 import { withContainersAsTheyAre } from './docker.ts';
 import { LabHost } from './host.ts';
@@ -20,6 +22,7 @@ export interface PingResult {
   /** `docker1` or `docker1/c1`. */
   readonly from: string;
   readonly to: string;
+  readonly family: Family;
   readonly ip: string;
   readonly sent: number;
   readonly lost: number;
@@ -41,19 +44,27 @@ interface Place {
   readonly netns: string;
 }
 
-/** Pings all pairs. A packet that does not come back is a result, not an error. */
+/** Pings all pairs, of both families where there are two. A packet that does not come back is a result, not an error. */
 export async function pingAll(lab: LabRecord, options: PingOptions): Promise<PingReport> {
   const { hosts } = await withContainersAsTheyAre(lab, options.signal);
-  const pairs = hosts
-    .flatMap(defaultsOf)
-    .flatMap(from =>
-      hosts
-        .filter(host => host.name !== from.host)
-        .flatMap(host => host.containers.map(({ name, ip }) => ({ from, to: `${host.name}/${name}`, ip }))),
-    );
+  const pairs = hosts.flatMap(defaultsOf).flatMap(from =>
+    hosts
+      .filter(host => host.name !== from.host)
+      .flatMap(host =>
+        host.containers.flatMap(({ name, ip }) =>
+          familiesOf(ip).map(family => ({
+            from,
+            to: `${host.name}/${name}`,
+            family,
+            ip: ip[family] ?? '',
+          })),
+        ),
+      ),
+  );
   const results = await parallel(pairs, { limit: AT_ONCE, signal: options.signal }, async (pair, signal) => ({
     from: pair.from.name,
     to: pair.to,
+    family: pair.family,
     ip: pair.ip,
     ...(await ping(pair.from.netns, pair.ip, { ...options, signal })),
   }));

@@ -1,29 +1,43 @@
 /**
  * What a lab should be, as plain data: names, addresses and the network's configuration, before anything exists.
  *
- *     fabric (a namespace)     bridge `underlay`, 192.168.65.0/24
+ *     fabric (a namespace)     bridge `underlay`, 192.168.65.0/24, fd00:65::/64
  *       |            |
- *     docker1      docker2     hosts: uplink eth0 = 192.168.65.3, .4, ...
+ *     docker1      docker2     hosts: uplink eth0 = 192.168.65.3, .4, ..., fd00:65::3, ::4, ...
  *      |   |        |   |
  *      c1  c2       c1  c2     containers on bridge docker0, in the subnet that the host leased
+ *
+ * With one family nothing has an address of the other, but for loopback and what is link-local.
  */
 import { ConfigError, ParseError, type Problem } from '../base/errors.ts';
-import { Ip } from '../base/ip.ts';
+import { type Family, Ip } from '../base/ip.ts';
+import { byFamily, mapFamilies, type PerFamily, perFamily, valuesOf } from '../base/per-family.ts';
 import { Prefix } from '../base/prefix.ts';
 import { NETWORK_PREFIX } from '../console/defaults.ts';
 
-export const UNDERLAY = Prefix.parse('192.168.65.0/24');
-export const OVERLAY = Prefix.parse('188.172.0.0/16');
+export const UNDERLAY = byFamily(Prefix.parse('192.168.65.0/24'), Prefix.parse('fd00:65::/64'));
+export const OVERLAY = byFamily(Prefix.parse('188.172.0.0/16'), Prefix.parse('fd00:188:172::/48'));
 
-/** The first host's address; .1 and .2 are left for a gateway and a visitor. */
-const FIRST_HOST = Ip.parse('192.168.65.3');
+/** Offset of the first host's address in the underlay; 1 and 2 are left for a gateway and a visitor. */
+const FIRST_HOST = 3;
 export const MOST_HOSTS = 250;
 export const MOST_CONTAINERS = 200;
+
+/** Of the lab's store. */
+export const STORE_PORT = 2379;
 
 const DEFAULT_BACKEND = { Type: 'vxlan', VNI: 88, Port: 4789 };
 
 /** How containers are made: as bare network namespaces, or by a dockerd of their host. */
 export type Runtime = 'namespace' | 'docker';
+
+/** Which addresses hosts and containers have. */
+export const LAB_FAMILIES = {
+  ipv4: ['ipv4'],
+  ipv6: ['ipv6'],
+  dual: ['ipv4', 'ipv6'],
+} as const satisfies Record<string, readonly Family[]>;
+export type LabFamily = keyof typeof LAB_FAMILIES;
 
 /** Where the registry is: Debian's etcd, or the store that Tulle brings along. */
 export type StoreKind = 'etcd' | 'tulle';
@@ -35,6 +49,8 @@ export interface LabRequest {
   readonly containers: number;
   readonly runtime: Runtime;
   readonly store: StoreKind;
+  /** IPv4 when absent. */
+  readonly family?: LabFamily;
   /** The `Backend` object of the network's configuration; VXLAN with VNI 88 on port 4789 when absent. */
   readonly backend?: Readonly<Record<string, unknown>>;
 }
@@ -42,7 +58,7 @@ export interface LabRequest {
 export interface LabHostPlan {
   readonly name: string;
   /** On the underlay. */
-  readonly address: Ip;
+  readonly address: PerFamily<Ip>;
   /** Names, unique on the host. */
   readonly containers: readonly string[];
 }
@@ -51,6 +67,7 @@ export interface LabPlan {
   readonly name: string;
   readonly runtime: Runtime;
   readonly store: StoreKind;
+  readonly family: LabFamily;
   readonly hosts: readonly LabHostPlan[];
   /** Value of `<prefix>/config`. */
   readonly networkConfig: string;
@@ -76,26 +93,47 @@ export function planLab(request: LabRequest): LabPlan {
   };
   count('--hosts', request.hosts, 1, MOST_HOSTS);
   count('--containers', request.containers, 0, MOST_CONTAINERS);
+  const { family = 'ipv4' } = request;
+  if (family === 'ipv6' && request.runtime === 'docker') {
+    problems.push({
+      path: '--family',
+      value: family,
+      message: "is not possible with --docker: Docker's default bridge always has an IPv4 address",
+      hint: 'use `--family dual` with --docker, or omit --docker',
+    });
+  }
   if (problems.length > 0) throw new ConfigError('lab', problems);
 
+  const families: readonly Family[] = LAB_FAMILIES[family];
+  const ofLab = <T>(record: PerFamily<T>) =>
+    perFamily(each => (families.includes(each) ? record[each] : undefined));
+  const underlay = ofLab(UNDERLAY);
+  const [storeAddress] = valuesOf(mapFamilies(underlay, ({ ip }) => ip.plus(FIRST_HOST)));
   const hosts = Array.from({ length: request.hosts }, (_, index) => ({
     name: `docker${index + 1}`,
-    address: FIRST_HOST.plus(index),
+    address: mapFamilies(underlay, ({ ip }) => ip.plus(FIRST_HOST + index)),
     containers: Array.from({ length: request.containers }, (_, container) => `c${container + 1}`),
   }));
   return {
     name: request.name,
     runtime: request.runtime,
     store: request.store,
+    family,
     hosts,
     networkConfig: JSON.stringify({
-      Network: OVERLAY.toString(),
+      ...networksIn(ofLab(OVERLAY)),
       Backend: request.backend ?? DEFAULT_BACKEND,
     }),
     etcdPrefix: NETWORK_PREFIX,
-    etcdEndpoint: `http://${FIRST_HOST}:2379`,
+    etcdEndpoint: `http://${storeAddress?.family === 'ipv6' ? `[${storeAddress}]` : storeAddress}:${STORE_PORT}`,
   };
 }
+
+/** The members of flannel's configuration that say which families there are. */
+const networksIn = ({ ipv4, ipv6 }: PerFamily<Prefix>) => ({
+  ...(ipv4 === undefined ? { EnableIPv4: false } : { Network: ipv4.toString() }),
+  ...(ipv6 !== undefined && { EnableIPv6: true, IPv6Network: ipv6.toString() }),
+});
 
 const LAB_NAME = 'want 1 to 32 lower-case letters, digits and hyphens, beginning with a letter or digit';
 

@@ -3,12 +3,12 @@ import { test } from 'node:test';
 import * as v from 'valibot';
 import { ContainerRecord, HostRecord } from './record.ts';
 
-const container = { name: 'a1', ip: '10.3.5.2', netns: '/run/tulle/netns/a1' };
+const container = { name: 'a1', ip: { ipv4: '10.3.5.2' }, netns: '/run/tulle/netns/a1' };
 const host = {
   name: 'docker1',
-  address: '192.168.65.1',
+  address: { ipv4: '192.168.65.1' },
   anchor: { pid: 7, started: 1 },
-  subnet: '10.3.5.0/24',
+  subnet: { ipv4: '10.3.5.0/24', ipv6: 'fd00:5::/64' },
   containers: [container],
 };
 
@@ -19,7 +19,9 @@ test('a record holds only what may stand in a path and on a command line', () =>
     { netns: '/run/../etc/passwd' },
     { name: '--help' },
     { name: 'a/b' },
-    { ip: '10.3.5' },
+    { ip: { ipv4: '10.3.5' } },
+    { ip: {} },
+    { ip: { ipx: '10.3.5.2' } },
   ]) {
     assert.equal(
       v.safeParse(ContainerRecord, { ...container, ...wrong }).success,
@@ -27,7 +29,11 @@ test('a record holds only what may stand in a path and on a command line', () =>
       JSON.stringify(wrong),
     );
   }
-  for (const wrong of [{ anchor: { pid: 0, started: 1 } }, { subnet: '$(id)' }, { address: 'docker1' }]) {
+  for (const wrong of [
+    { anchor: { pid: 0, started: 1 } },
+    { subnet: { ipv6: '$(id)' } },
+    { address: { ipv4: 'docker1' } },
+  ]) {
     assert.equal(v.safeParse(HostRecord, { ...host, ...wrong }).success, false, JSON.stringify(wrong));
   }
 });

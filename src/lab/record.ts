@@ -21,7 +21,13 @@ const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 const processId = v.object({ pid: v.pipe(count, v.minValue(1)), started: count });
 /** Names and addresses end up in paths and on command lines. */
 const name = v.pipe(v.string(), v.regex(/^[a-z0-9][a-z0-9-]*$/));
-const ip = v.pipe(v.string(), v.ip());
+/** A value per family. */
+const perFamilies = <const T extends v.GenericSchema>(value: T) =>
+  v.pipe(
+    v.strictObject({ ipv4: v.exactOptional(value), ipv6: v.exactOptional(value) }),
+    v.check(record => Object.keys(record).length > 0, 'want at least one family'),
+  );
+const ip = perFamilies(v.pipe(v.string(), v.ip()));
 
 export const ContainerRecord = v.object({
   name,
@@ -37,17 +43,18 @@ export const HostRecord = v.object({
   address: ip,
   anchor: processId,
   /** The leased block. */
-  subnet: v.pipe(v.string(), v.regex(/^[\d.]+\/\d+$/)),
+  subnet: perFamilies(v.pipe(v.string(), v.regex(/^[\da-f.:]+\/\d+$/))),
   containers: v.array(ContainerRecord),
 });
 export type HostRecord = v.InferOutput<typeof HostRecord>;
 
 export const LabRecord = v.object({
-  version: v.literal(1),
+  version: v.literal(2),
   name,
   createdAt: v.pipe(v.string(), v.isoTimestamp()),
   runtime: v.picklist(['namespace', 'docker']),
   store: v.picklist(['etcd', 'tulle']),
+  family: v.picklist(['ipv4', 'ipv6', 'dual']),
   /** The anchor of the fabric, which holds all others. */
   anchor: processId,
   /** Whose end is the lab's end. */

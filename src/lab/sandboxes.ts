@@ -4,6 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { Mac } from '../base/mac.ts';
+import { mapFamilies, valuesOf } from '../base/per-family.ts';
 import { connectRoute } from '../netlink/route/connect.ts';
 import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
 import { ensureBridge } from '../sandbox/bridge.ts';
@@ -15,7 +16,7 @@ import type { HostSubnet } from './subnet-env.ts';
 
 const BRIDGE = 'docker0';
 
-/** Makes the bridge and the containers; the first address is the bridge's, the next ones are theirs. */
+/** Makes the bridge and the containers; of each family the first address is the bridge's, the next ones are theirs. */
 export async function makeSandboxes(
   host: LabHost,
   route: Rtnetlink,
@@ -23,14 +24,19 @@ export async function makeSandboxes(
   subnet: HostSubnet,
 ): Promise<ContainerRecord[]> {
   const { gateway, mtu } = subnet;
-  await ensureBridge(route, { name: BRIDGE, mac: Mac.random(randomBytes), addresses: [gateway], mtu });
+  await ensureBridge(route, {
+    name: BRIDGE,
+    mac: Mac.random(randomBytes),
+    addresses: valuesOf(gateway),
+    mtu,
+  });
   if (names.length > 0) {
     await host.run('ip', ['-batch', '-'], { input: names.map(name => `netns add ${name}\n`).join('') });
   }
   const records: ContainerRecord[] = [];
   for (const [index, name] of names.entries()) {
     const file = `/run/netns/${name}`;
-    const ip = gateway.ip.plus(index + 1);
+    const addresses = mapFamilies(gateway, ({ ip, length }) => ({ ip: ip.plus(index + 1), length }));
     using netns = Netns.open(host.path(file));
     await using inside = connectRoute({ netns });
     await attach(
@@ -40,12 +46,12 @@ export async function makeSandboxes(
         hostLink: `veth-${name}`,
         bridge: BRIDGE,
         sandboxLink: 'eth0',
-        addresses: [{ ip, length: gateway.length }],
-        routes: [{ gateway: gateway.ip }],
+        addresses: valuesOf(addresses),
+        routes: valuesOf(gateway).map(({ ip }) => ({ gateway: ip })),
         mtu,
       },
     );
-    records.push({ name, ip: ip.toString(), netns: file });
+    records.push({ name, ip: mapFamilies(addresses, ({ ip }) => ip.toString()), netns: file });
   }
   return records;
 }

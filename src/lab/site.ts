@@ -1,5 +1,6 @@
 /** A host while its lab is made: its anchor, and open doors into its network. */
-import type { Ip } from '../base/ip.ts';
+import type { Family, Ip } from '../base/ip.ts';
+import { familiesOf, type PerFamily } from '../base/per-family.ts';
 import { connectRoute } from '../netlink/route/connect.ts';
 import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
 import { Netns } from '../sys/netns.ts';
@@ -14,8 +15,13 @@ export interface Fabric {
   readonly route: Rtnetlink;
 }
 
+const FORWARDING = {
+  ipv4: 'net/ipv4/ip_forward',
+  ipv6: 'net/ipv6/conf/all/forwarding',
+} as const satisfies Record<Family, string>;
+
 export class Site implements AsyncDisposable {
-  readonly address: Ip;
+  readonly address: PerFamily<Ip>;
   /** Names of the containers to be. */
   readonly containers: readonly string[];
   readonly anchor: Anchor;
@@ -42,9 +48,11 @@ export class Site implements AsyncDisposable {
     try {
       await prepareHost(site.host, hostsFile);
       const { netns, route } = site;
+      // Each address is given once: the kernel need not ask for a second or two whether it is taken (RFC 4862, section 5.4).
+      for (const link of ['all', 'default']) writeSysctl(`net/ipv6/conf/${link}/accept_dad`, '0', site.netns);
       await plugIn(fabric.route, { name: plan.name, address: plan.address, netns, route });
       // As on every host that runs containers; Docker sets it, too.
-      writeSysctl('net/ipv4/ip_forward', '1', site.netns);
+      for (const family of familiesOf(plan.address)) writeSysctl(FORWARDING[family], '1', site.netns);
       return site;
     } catch (error) {
       site.anchor.release();

@@ -4,9 +4,7 @@ import { run } from '../sys/process.ts';
 import { startDaemon } from './daemon.ts';
 import { LabError } from './errors.ts';
 import { type LabHost, TULLE } from './host.ts';
-import type { LabPlan } from './plan.ts';
-
-const CLIENT_PORT = 2379;
+import { type LabPlan, STORE_PORT } from './plan.ts';
 
 /** Asks our own command whether any host could use this configuration. @throws CommandError USAGE */
 export async function validateConfig(networkConfig: string, signal: AbortSignal): Promise<void> {
@@ -17,7 +15,7 @@ export async function validateConfig(networkConfig: string, signal: AbortSignal)
 
 /** Starts the store and puts the network's configuration into it. */
 export async function startStore(host: LabHost, plan: LabPlan, signal: AbortSignal): Promise<void> {
-  const loopback = `http://127.0.0.1:${CLIENT_PORT}`;
+  const loopback = loopbackOf(plan);
   await startDaemon(host, {
     ...(plan.store === 'etcd' ? etcd(plan, loopback) : embedded(plan, loopback)),
     patience: 20_000,
@@ -43,8 +41,12 @@ const complaintOf = (stderr: string) =>
     .replace(/^tulle: error: /, '')
     .replaceAll('\n  ', '; ');
 
+/** Of IPv6 where the lab has nothing else, so that nothing is on the way of the other family by accident. */
+const loopbackOf = ({ family }: LabPlan, port = STORE_PORT) =>
+  `http://${family === 'ipv6' ? '[::1]' : '127.0.0.1'}:${port}`;
+
 function etcd(plan: LabPlan, loopback: string) {
-  const peers = 'http://127.0.0.1:2380';
+  const peers = loopbackOf(plan, 2380);
   return {
     name: 'etcd',
     program: 'etcd',

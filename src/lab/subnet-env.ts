@@ -1,18 +1,10 @@
 /** What a host leased, as its agent wrote it: /run/flannel/subnet.env, flannel's file for Docker and CNI. */
 import { ParseError } from '../base/errors.ts';
-import type { InterfaceAddress, Prefix } from '../base/prefix.ts';
-import { parseSubnetEnv } from '../subnet/subnet-env.ts';
+import { FAMILIES } from '../base/ip.ts';
+import { parseSubnetEnv, SUBNET_VARIABLES, type SubnetFile } from '../subnet/subnet-env.ts';
 
-/** Of IPv4, which every network of the lab has. */
-export interface HostSubnet {
-  /** First usable address of the leased block, with the block's length: the bridge's address. */
-  readonly gateway: InterfaceAddress;
-  readonly subnet: Prefix;
-  readonly network: Prefix;
-  readonly mtu: number;
-  /** The agent masquerades, so Docker must not. */
-  readonly masquerade: boolean;
-}
+/** Complete: whole families, at least one. While the agent masquerades, Docker must not. */
+export type HostSubnet = Required<SubnetFile>;
 
 /** @throws ParseError when a variable is missing or makes no sense. */
 export function parseHostSubnet(text: string): HostSubnet {
@@ -21,10 +13,14 @@ export function parseHostSubnet(text: string): HostSubnet {
     if (value !== undefined) return value;
     throw new ParseError('a subnet file', text, `${name} is missing or cannot be read`);
   };
+  const families = FAMILIES.filter(family => file.network[family] ?? file.subnet[family]);
+  // One that is named by half is damaged, and so is a file that names none.
+  for (const family of families.length === 0 ? (['ipv4'] as const) : families) {
+    require(file.network[family], SUBNET_VARIABLES[family].network);
+    require(file.subnet[family], SUBNET_VARIABLES[family].subnet);
+  }
   return {
-    gateway: require(file.gateway.ipv4, 'FLANNEL_SUBNET'),
-    subnet: require(file.subnet.ipv4, 'FLANNEL_SUBNET'),
-    network: require(file.network.ipv4, 'FLANNEL_NETWORK'),
+    ...file,
     mtu: require(file.mtu, 'FLANNEL_MTU'),
     masquerade: require(file.masquerade, 'FLANNEL_IPMASQ'),
   };

@@ -2,6 +2,7 @@
 import type { Mac } from '../base/mac.ts';
 import type { InterfaceAddress } from '../base/prefix.ts';
 import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
+import { assign } from './assign.ts';
 import { SandboxError } from './errors.ts';
 
 export interface BridgeSpec {
@@ -28,7 +29,7 @@ export async function ensureBridge(host: Rtnetlink, spec: BridgeSpec): Promise<n
   }
   const bridge = await host.links.get(name);
   if (bridge?.info?.kind !== 'bridge') throw SandboxError.noBridge(name);
-  for (const address of spec.addresses) await host.addresses.replace({ ...address, index: bridge.index });
+  for (const address of spec.addresses) await assign(host, bridge.index, address);
   await host.links.change(bridge.index, { mtu, up: true });
   return bridge.index;
 }

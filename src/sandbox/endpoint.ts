@@ -16,6 +16,7 @@ import type { InterfaceAddress, Prefix } from '../base/prefix.ts';
 import { Undo } from '../base/undo.ts';
 import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
 import type { Netns } from '../sys/netns.ts';
+import { assign } from './assign.ts';
 import { SandboxError } from './errors.ts';
 
 /** What the endpoint should be. */
@@ -93,7 +94,7 @@ export async function detach(host: Rtnetlink, hostLink: string): Promise<boolean
 async function configure(route: Rtnetlink, spec: EndpointSpec): Promise<void> {
   const link = await route.links.get(spec.sandboxLink);
   if (link === undefined) throw SandboxError.vanished(spec.sandboxLink);
-  for (const address of spec.addresses) await route.addresses.replace({ ...address, index: link.index });
+  for (const address of spec.addresses) await assign(route, link.index, address);
   await route.links.change(link.index, { up: true });
   for (const way of spec.routes) await route.routes.replace({ ...way, oif: link.index });
 }

@@ -18,7 +18,7 @@ import { type NetworkConfig, networksOf } from './config/config.ts';
 import type { Subnet } from './lease/lease.ts';
 
 /** flannel's names. */
-const VARIABLES = {
+export const SUBNET_VARIABLES = {
   ipv4: { network: 'FLANNEL_NETWORK', subnet: 'FLANNEL_SUBNET' },
   ipv6: { network: 'FLANNEL_IPV6_NETWORK', subnet: 'FLANNEL_IPV6_SUBNET' },
 } as const satisfies Record<Family, object>;
@@ -35,7 +35,7 @@ export interface SubnetEnv {
 
 export function formatSubnetEnv({ config, subnet, mtu, masquerade }: SubnetEnv): string {
   const lines = networksOf(config).flatMap(network => {
-    const names = VARIABLES[network.family];
+    const names = SUBNET_VARIABLES[network.family];
     const block = subnet[network.family];
     if (block === undefined) return [];
     return [`${names.network}=${network}`, `${names.subnet}=${block.ip.plus(1)}/${block.length}`];
@@ -55,12 +55,12 @@ export interface SubnetFile {
 
 export function parseSubnetEnv(text: string): SubnetFile {
   const values = parseShellVariables(text);
-  const gateway = perFamily(family => firstOf(values.get(VARIABLES[family].subnet), family));
+  const gateway = perFamily(family => firstOf(values.get(SUBNET_VARIABLES[family].subnet), family));
   const mtu = Number(values.get('FLANNEL_MTU') || undefined);
   const masquerade = values.get('FLANNEL_IPMASQ');
   return {
     network: mapFamilies(
-      perFamily(family => firstOf(values.get(VARIABLES[family].network), family)),
+      perFamily(family => firstOf(values.get(SUBNET_VARIABLES[family].network), family)),
       toBlock,
     ),
     subnet: mapFamilies(gateway, toBlock),

@@ -45,7 +45,7 @@ for (const [name, { backend, mtu, route }] of Object.entries(CASES)) {
       const [record, other] = findRecord(labs)?.hosts ?? [];
       assert.ok(record !== undefined && other !== undefined);
       const host = new LabHost(record.name, record.anchor);
-      const routes = await host.run('ip', ['route', 'show', other.subnet]);
+      const routes = await host.run('ip', ['route', 'show', other.subnet.ipv4 ?? '']);
       assert.match(routes.stdout, route);
       const env = await host.run('cat', ['/run/flannel/subnet.env']);
       assert.match(env.stdout, new RegExp(`^FLANNEL_MTU=${mtu}$`, 'm'));
@@ -53,7 +53,7 @@ for (const [name, { backend, mtu, route }] of Object.entries(CASES)) {
 
     test('a packet of the full MTU passes unfragmented, and one byte more does not', async () => {
       const [, other] = findRecord(labs)?.hosts ?? [];
-      const target = other?.containers[0]?.ip ?? '';
+      const target = other?.containers[0]?.ip.ipv4 ?? '';
       const ping = (size: number) =>
         lab([
           'exec',

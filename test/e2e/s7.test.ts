@@ -332,7 +332,13 @@ async function sideOf(record: HostRecord | undefined): Promise<Side> {
   const { gateway, subnet } = parseHostSubnet(readFileSync(host.path(SUBNET_FILE), 'utf8'));
   const [container] = record.containers;
   assert.ok(container);
-  return { record, host, gateway: String(gateway.ip), base: String(subnet.ip), container };
+  return {
+    record,
+    host,
+    gateway: `${gateway.ipv4?.ip}`,
+    base: `${subnet.ipv4?.ip}`,
+    container: { ...container, ip: container.ip.ipv4 ?? '' },
+  };
 }
 
 async function vtepMac(host: LabHost): Promise<string> {

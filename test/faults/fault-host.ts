@@ -5,6 +5,7 @@ import { AgentClient } from '../../src/api/client.ts';
 import type { AgentEvent } from '../../src/api/messages.ts';
 import { DEFAULT_SOCKET } from '../../src/api/messages.ts';
 import type { Condition, ConditionName, PeerState, Status } from '../../src/api/status.ts';
+import type { Prefix } from '../../src/base/prefix.ts';
 import { SUBNET_FILE } from '../../src/console/defaults.ts';
 import { type LabHost, TULLE } from '../../src/lab/host.ts';
 import { makeSandboxes } from '../../src/lab/sandboxes.ts';
@@ -44,7 +45,7 @@ export class FaultHost {
     this.#patience = patience;
     this.#site = site;
     this.host = site.host;
-    this.address = site.address.toString();
+    this.address = `${site.address.ipv4}`;
     this.way = way;
     this.#arguments = agentArguments;
     this.client = new AgentClient({ socketPath: this.host.path(DEFAULT_SOCKET) });
@@ -67,7 +68,7 @@ export class FaultHost {
     this.#agent = await this.host.start(TULLE, this.#arguments, AGENT_LOG);
     const subnet = parseHostSubnet(await waitForFile(this.host.path(SUBNET_FILE), signal));
     const [container] = await makeSandboxes(this.host, this.#site.route, ['c1'], subnet);
-    this.#containerAddress = container?.ip ?? '';
+    this.#containerAddress = container?.ip.ipv4 ?? '';
   }
 
   /** The agent's process. */
@@ -109,6 +110,11 @@ export class FaultHost {
   /** What the agent logged, over all of its lives. */
   log(): string {
     return readFileSync(this.host.logFile(AGENT_LOG), 'utf8');
+  }
+
+  /** The IPv4 subnet that it leases. */
+  get subnet(): Prefix {
+    return this.subnetEnv().subnet.ipv4 ?? assert.fail(`${this.name} leases no IPv4 subnet`);
   }
 
   subnetEnv(): HostSubnet {
@@ -235,7 +241,7 @@ export class FaultHost {
         routes: sorted(facts.map(({ base }) => `${base}/24 via ${base} onlink`)),
         neighbors: sorted(facts.map(({ base, mac }) => `${base} ${mac} PERMANENT`)),
         entries: sorted(facts.map(({ mac, address }) => `${mac} ${address} permanent`)),
-        base: this.subnetEnv().subnet.ip.toString(),
+        base: this.subnet.ip.toString(),
       },
       `the kernel of ${this.name}`,
     );

@@ -140,7 +140,7 @@ describe('a host on a bad day', needsFaultLab, () => {
       const { lease } = await host.client.status();
       assert.deepEqual(await lab.leaseKeys().then(keys => keys.filter(key => key === lease?.key).length), 1);
       assert.equal((await lab.leaseKeys()).length, 2);
-      assert.equal(host.subnetEnv().subnet.toString(), lease?.subnet.ipv4);
+      assert.equal(host.subnet.toString(), lease?.subnet.ipv4);
     });
   }
 

@@ -28,7 +28,7 @@ interface Fault {
 const FAULTS: readonly Fault[] = [
   {
     object: 'route',
-    action: (host, peer) => host.shell(`ip route del ${peer.subnetEnv().subnet}`),
+    action: (host, peer) => host.shell(`ip route del ${peer.subnet}`),
     repairs: ['restored route'],
   },
   {
@@ -76,7 +76,7 @@ const FAULTS: readonly Fault[] = [
   {
     object: 'route',
     name: 'route, replaced by a blackhole',
-    action: (host, peer) => host.shell(`ip route replace blackhole ${peer.subnetEnv().subnet}`),
+    action: (host, peer) => host.shell(`ip route replace blackhole ${peer.subnet}`),
     repairs: ['replaced route'],
   },
   {
@@ -187,7 +187,7 @@ describe('what another program deletes comes back', needsFaultLab, () => {
 
   test('a program that undoes every repair is reported, and does not keep the agent busy', async t => {
     const host = lab.host(1);
-    const subnet = lab.host(2).subnetEnv().subnet;
+    const subnet = lab.host(2).subnet;
     const actions = `ip route del ${subnet}; iptables -F FLANNEL-FWD`;
     const last = await host.lastEvent();
     const counted = (await repairsOf('route')) + (await repairsOf('firewall'));

@@ -128,10 +128,7 @@ describe('peers change', needsFaultLab, () => {
       return peers.length === 1 && peers[0]?.key === A && peers[0].state === 'ok';
     });
     assert.equal((await lab.leaseValue(A))['TulleHost'], host.id);
-    await eventually(
-      'the subnet file says so',
-      async () => one.subnetEnv().subnet.toString() === '188.172.200.0/24',
-    );
+    await eventually('the subnet file says so', async () => one.subnet.toString() === '188.172.200.0/24');
     await lab.deleteLease(A);
     await one.until('it has a subnet again', ({ lease: held }) => held !== undefined && held.key !== A);
     await lab.configure(CONFIG);

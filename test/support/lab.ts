@@ -85,6 +85,7 @@ export async function dumpHost(host: LabHost): Promise<string> {
   const commands = [
     ['ip', '-d', 'address'],
     ['ip', 'route'],
+    ['ip', '-6', 'route'],
     ['ip', 'nexthop'],
     ['ip', 'neighbor'],
     ['bridge', 'fdb'],

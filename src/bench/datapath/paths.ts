@@ -84,12 +84,12 @@ async function endsOf(
   if (a === undefined || b === undefined) throw new Error('a lab of two hosts has fewer');
   if (path === 'host') {
     const [from, to] = [a, b].map(({ host }) => namespacesOf(host.anchor).net) as [string, string];
-    return { from, to, ip: b.record.address };
+    return { from, to, ip: b.record.address.ipv4 ?? '' };
   }
-  if (path === 'docker-overlay') return await joinSwarm(a.host, b.host, a.record.address, signal);
+  if (path === 'docker-overlay') return await joinSwarm(a.host, b.host, a.record.address.ipv4 ?? '', signal);
   const [sender, receiver] = [a, b].map(({ record, host }) => {
     const [container] = record.containers;
-    return { netns: host.path(container?.netns ?? ''), ip: container?.ip ?? '' };
+    return { netns: host.path(container?.netns ?? ''), ip: container?.ip.ipv4 ?? '' };
   }) as [{ netns: string; ip: string }, { netns: string; ip: string }];
   return { from: sender.netns, to: receiver.netns, ip: receiver.ip };
 }
