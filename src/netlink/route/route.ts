@@ -191,7 +191,8 @@ export function encodeRouteLookup(destination: Ip): Uint8Array {
       ...ANY_ROUTE,
       family: familyNumber(destination.family),
       destinationLength: ADDRESS_BITS[destination.family],
-      flags: RTM_F_LOOKUP_TABLE,
+      // IPv6 answers with the table in any case, and refuses the flag (net/ipv6/route.c, inet6_rtm_valid_getroute_req).
+      flags: destination.family === 'ipv4' ? RTM_F_LOOKUP_TABLE : 0,
     },
     { destination },
   );

@@ -1,5 +1,7 @@
 /** Addresses, routes, next hops and rules, and how they depend on each other. */
+
 import assert from 'node:assert/strict';
+import { IFA_F_NODAD } from '../../netlink/route/constants.ts';
 import { addLink, addVxlan, ip, mac, type NetlinkCase, ONLINK, prefix, TULLE } from './tools.ts';
 
 export const routingCases: readonly NetlinkCase[] = [
@@ -226,6 +228,9 @@ export const routingCases: readonly NetlinkCase[] = [
         ['10.3.2.7/32', '10.3.2.0', oif],
       );
       await assert.rejects(rt.routes.lookup(ip('172.16.0.1')), { code: 'ENETUNREACH' });
+      await rt.addresses.replace({ ip: ip('fd00::5'), length: 64, index: oif, flags: IFA_F_NODAD });
+      const ofIpv6 = await rt.routes.lookup(ip('fd00::7'));
+      assert.deepEqual([ofIpv6.gateway, ofIpv6.oif], [undefined, oif]);
     },
   },
   {
