@@ -145,6 +145,34 @@ describe('paths', () => {
     assert.deepEqual(host.repairs, []);
   });
 
+  test('a route has the MTU of its path, and gets it back', async () => {
+    await using host = new FakeHost();
+    const { subnet, underlayIp } = fakePath(1, Prefix.parse('10.3.1.0/24'));
+    const route = { kind: 'route', destination: subnet } as const;
+    const state = (mtu: number | undefined) => {
+      const entries = [mtu === undefined ? route : { ...route, mtu }];
+      host.network.setPeer({ ...fakePeer(1), paths: [{ link: DEVICE, subnet, underlayIp, entries }] });
+      return host.plane.apply();
+    };
+    await host.begin([]);
+    await state(1300);
+    const made = host.show();
+    assert.match(made, /^10\.3\.1\.0\/24 dev flannel\.88 .*mtu 1300$/m);
+    const theirs = { destination: subnet, oif: await host.index(), scope: 253, protocol: 77 };
+    for (const mtu of [{}, { mtu: 1400 }]) {
+      host.repairs.length = 0;
+      host.interject(change.replaceRoute({ ...theirs, ...mtu }));
+      await host.pass(1000);
+      assert.equal(host.show(), made);
+      assert.deepEqual(
+        host.repairs.map(({ object, action }) => `${object} ${action}`),
+        ['route replaced'],
+      );
+    }
+    assert.equal((await state(undefined)).writes, 1);
+    assert.doesNotMatch(host.show(), /mtu 1300/);
+  });
+
   for (const removes of ['data plane', 'other program'] as const) {
     test(`routes over a link without addresses stay, though the ${removes} removes one that others gave it`, async () => {
       await using host = new FakeHost();

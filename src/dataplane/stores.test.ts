@@ -145,6 +145,24 @@ describe('a table of another program', () => {
     assert.equal(host.plane.report().inSync, true);
   });
 
+  test('what is lost while it is read is read again, and what is lost silently is found by a comparison', async () => {
+    await using running = await begin();
+    const { host, table } = running;
+    let isFirst = true;
+    table.onRead = () => {
+      if (isFirst) table.restart();
+      isFirst = false;
+    };
+    await host.plane.resync('test');
+    await host.pass(100);
+    assert.equal(table.show(), WORLD);
+    table.loseSilently();
+    await host.pass(1000);
+    assert.equal(table.show(), '');
+    await host.plane.resync('test');
+    assert.equal(table.show(), WORLD);
+  });
+
   test('is written anew when the link was made anew', async () => {
     await using running = await begin();
     const { host, table } = running;

@@ -15,11 +15,15 @@ export class MemoryTable implements TableStore<TunnelEntry> {
   /** Sizes of the batches written since the start. */
   readonly batches: number[] = [];
   reads = 0;
+  /** Called when entries have been read, before the answer arrives. */
+  onRead: () => void = () => {};
 
   async read({ name }: StoreLink): Promise<readonly TunnelEntry[]> {
     this.#check();
     this.reads++;
-    return this.#of(name).map(([, entry]) => entry);
+    const found = this.#of(name).map(([, entry]) => entry);
+    this.onRead();
+    return found;
   }
 
   async write(changes: readonly StoreChange<TunnelEntry>[]): Promise<readonly (Error | undefined)[]> {
@@ -78,6 +82,11 @@ export class MemoryTable implements TableStore<TunnelEntry> {
     if (entry === undefined) this.#entries.delete(keyOf(name, subnet));
     else this.#entries.set(keyOf(name, subnet), entry);
     this.#emit({ reason: 'entries were changed', isEmpty: false, ...(link === undefined ? {} : { link }) });
+  }
+
+  /** Entries vanish, and nothing is said of it. */
+  loseSilently(): void {
+    this.#entries.clear();
   }
 
   #of(link: string): [string, TunnelEntry][] {
