@@ -76,12 +76,16 @@ async function runCommand({ device, listen = [], mtu, control, logFormat }: Opti
   const problem = wrongListen(listen);
   if (problem !== undefined) throw new ConfigError('command line', [{ path: '--listen', message: problem }]);
   requireNetworkAdmin('the forwarder opens a TUN device');
-  // Loaded only now: help and a wrong flag should answer at once.
+  // Loaded only now: help and a wrong flag should answer at once. The thread loads its program while this one does, for
+  // packets wait when the forwarder before was killed.
+  const { DataPathThread } = await import('./path/data-path-thread.ts');
+  const starting = DataPathThread.start(mtu);
   const { runForwarder } = await import('./run-forwarder.ts');
+  const thread = await starting;
   const log = openLog(0, logFormat);
   // Node writes its compile cache at exit, which a daemon may never reach in good order.
   flushCompileCache();
-  await untilStopped(signal => runForwarder({ device, listen, mtu, control }, log, signal), {
+  await untilStopped(signal => runForwarder({ device, listen, mtu, control }, thread, log, signal), {
     within: STOP_PATIENCE,
   });
 }

@@ -47,7 +47,7 @@ const START_PATIENCE = 20_000;
 /** Milliseconds after one that did not start; doubled each time. */
 const FIRST_DELAY = 100;
 /** One that lived as long as this did not fail to start. */
-const PROVEN = 10_000;
+const PROVEN = 2000;
 
 export class ManagedForwarder {
   readonly #options: ManagedForwarderOptions;

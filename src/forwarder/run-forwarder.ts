@@ -17,7 +17,7 @@ import { openTun } from '../sys/tun.ts';
 import { openUdpSocket } from '../sys/udp-socket.ts';
 import { CONTROL_VERSION, formatListen, type Hello } from './control/messages.ts';
 import { ControlServer } from './control/server.ts';
-import { DataPathThread } from './path/data-path-thread.ts';
+import type { DataPathThread } from './path/data-path-thread.ts';
 import { pidFile, takeOver } from './predecessor.ts';
 import { TableKeeper } from './table-keeper.ts';
 
@@ -39,16 +39,17 @@ export interface ForwarderAddress {
 
 /**
  * Runs until `signal` aborts or the control socket asks for the end.
+ * @param thread that forwards nothing yet.
  * @throws SysError when device or sockets cannot be had; Error when the device is deleted.
  */
 export async function runForwarder(
   options: ForwarderOptions,
+  thread: DataPathThread,
   log: Logger,
   signal: AbortSignal,
 ): Promise<void> {
   const { device, control } = options;
   const end = new AbortController();
-  const thread = await DataPathThread.start(options.mtu);
   const keeper = new TableKeeper(thread);
   const inherited = await takeOver(control, log);
   const descriptors = openDescriptors(options);
