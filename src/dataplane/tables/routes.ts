@@ -80,12 +80,12 @@ export function routeEntry(
 ): RouteEntry {
   const { destination, nexthopId, gateway, protocol } = route;
   const { owns } = device;
-  const way = {
+  const hop = {
     onlink: (route.flags & RTNH_F_ONLINK) !== 0,
     ...(nexthopId === undefined ? {} : { nexthopId }),
     ...(gateway === undefined ? {} : { gateway }),
-    ...(route.mtu === undefined ? {} : { mtu: route.mtu }),
   };
+  const way = route.mtu === undefined ? hop : { ...hop, mtu: route.mtu };
   // With nexthop_compat_mode=0 the kernel does not repeat the device of the object.
   const onDevice =
     route.oif === device.index ||
