@@ -7,6 +7,7 @@
  * no part foresaw ends the process with a report: it is started again and adopts what it finds in the kernel.
  */
 import process from 'node:process';
+import { fileURLToPath } from 'node:url';
 import type { ReleaseResult, ResyncResult } from '../api/messages.ts';
 import type { Status } from '../api/status.ts';
 import { createBackend } from '../backend/registry.ts';
@@ -14,6 +15,7 @@ import type { Clock } from '../base/clock.ts';
 import { formatProblem, messageOf, type Problem } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { packageVersion } from '../base/version.ts';
+import { filesBeside } from '../console/defaults.ts';
 import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
 import { Network } from '../network/network.ts';
 import type { OwnedWarning } from '../network/reports.ts';
@@ -35,6 +37,9 @@ import { informServiceManager } from './servers/service-manager.ts';
 import { keepIdentity } from './state/housekeeping.ts';
 import { formerConfigOf, type KnownState, type KnownStateFile } from './state/known-state.ts';
 import type { Identity } from './state/state-directory.ts';
+
+/** The program that this is a part of. */
+const PROGRAM = fileURLToPath(new URL('../../bin/tulle', import.meta.url));
 
 /** What an agent is made of that is opened before it and closed after it. */
 export interface AgentParts {
@@ -86,6 +91,7 @@ export class Agent {
       registry: new Registry(this.#store, { prefix: options.store.prefix }),
       cachedKeys: () => this.#store.cached(),
       createBackend,
+      forwarderFiles: { program: PROGRAM, ...filesBeside(options.socketPath) },
       former: { subnet: parts.previous, config: formerConfigOf(known), devices: known.devices },
     });
   }

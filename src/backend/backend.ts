@@ -51,6 +51,16 @@ export interface PeerPlan {
   readonly problems: readonly string[];
 }
 
+/** A program that moves packets in user space (src/forwarder). */
+export interface ForwarderSpec {
+  /** Name of its TUN device. */
+  readonly device: string;
+  /** Where peers send to: one address of each family at most. */
+  readonly listen: readonly { readonly ip: Ip; readonly port: number }[];
+  /** The longest packet that fits. */
+  readonly mtu: number;
+}
+
 export interface Backend {
   /** Lower case, as in the configuration: `vxlan`. */
   readonly type: string;
@@ -66,6 +76,8 @@ export interface Backend {
   readonly reduced: readonly Problem[];
   /** What this host's kernel needs, whoever the peers are. */
   host(own: Subnet): DesiredHost;
+  /** Absent where the kernel moves all packets. */
+  readonly forwarder?: ForwarderSpec;
   /** How to reach the holder of a lease that is not our own. */
   peer(lease: Lease): PeerPlan;
 }

@@ -8,6 +8,7 @@
  *
  * So no packet is lost, as long as the devices have different names: VXLAN devices of different VNIs do.
  */
+import { defined } from '../base/defined.ts';
 import type { DesiredHost } from '../dataplane/desired.ts';
 import type { Lease, Subnet } from '../subnet/lease/lease.ts';
 import type { Backend } from './backend.ts';
@@ -24,13 +25,14 @@ export function canBeSideBySide(from: Backend, to: Backend, own: Subnet): boolea
 
 /** Everything as `from` has it, and the devices of `to`. */
 export function preparing(from: Backend, to: Backend): Backend {
-  return { ...delegate(from), host: own => both(from.host(own), to.host(own)) };
+  return { ...delegate(from), ...forwarderOf(from, to), host: own => both(from.host(own), to.host(own)) };
 }
 
 /** Everything as `to` has it, and `from` for the peers that have not followed. */
 export function handingOver(from: Backend, to: Backend): Backend {
   return {
     ...delegate(to),
+    ...forwarderOf(to, from),
     host: own => both(to.host(own), from.host(own)),
     peer: lease => (isLeftBehind(from, to, lease) ? from.peer(lease) : to.peer(lease)),
   };
@@ -55,6 +57,9 @@ function delegate(backend: Backend): Backend {
     peer: lease => backend.peer(lease),
   };
 }
+
+/** Only one of two that can be side by side has a forwarder: both would have the same device. */
+const forwarderOf = (a: Backend, b: Backend) => defined({ forwarder: a.forwarder ?? b.forwarder });
 
 function both(a: DesiredHost, b: DesiredHost): DesiredHost {
   return {

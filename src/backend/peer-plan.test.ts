@@ -42,6 +42,6 @@ test('a host with another backend has no path', () => {
   ]);
   const { backendType: _, ...udp } = lease({}).attributes;
   assert.deepEqual(plan({ ...lease({}), attributes: udp }), [
-    'it is published with no backend type, as udp has it, and this network uses host-gw',
+    'it is published with no backend type, as udp and alloc have it, and this network uses host-gw',
   ]);
 });

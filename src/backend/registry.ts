@@ -6,6 +6,7 @@ import { allocBackend, checkAllocOptions } from './alloc.ts';
 import type { Backend, BackendContext } from './backend.ts';
 import { checkHostGwOptions, hostGwBackend } from './host-gw.ts';
 import { ipipBackend, parseIpipOptions } from './ipip.ts';
+import { parseUdpOptions, udpBackend } from './udp.ts';
 import { vxlanBackend, vxlanVtepMacs } from './vxlan.ts';
 import { parseVxlanOptions } from './vxlan-options.ts';
 
@@ -24,12 +25,13 @@ interface BackendKind {
 const BACKENDS: Readonly<Record<string, BackendKind>> = {
   vxlan: { create: vxlanBackend, check: parseVxlanOptions, vtepMacs: vxlanVtepMacs },
   'host-gw': { create: hostGwBackend, check: checkHostGwOptions },
+  udp: { create: udpBackend, check: parseUdpOptions },
   ipip: { create: ipipBackend, check: parseIpipOptions },
   alloc: { create: allocBackend, check: checkAllocOptions },
 };
 
 /** Types that flanneld knows (flannel main.go, pkg/backend/*) and that are not built here. */
-const KNOWN_TO_FLANNEL = ['extension', 'ipsec', 'tencent-vpc', 'udp', 'wireguard'];
+const KNOWN_TO_FLANNEL = ['extension', 'ipsec', 'tencent-vpc', 'wireguard'];
 
 /** The backend that the configuration asks for, on this host. @throws ConfigError */
 export function createBackend(context: BackendContext): Backend {
@@ -65,9 +67,6 @@ function unknownType(type: string): Problem {
     message: isKnown
       ? `flannel's backend ${type} is not built into this version of Tulle`
       : 'is not a backend of flannel or Tulle',
-    hint:
-      type === 'udp'
-        ? `a configuration without a Backend means udp; available: ${available}`
-        : `available: ${available}`,
+    hint: `available: ${available}`,
   };
 }

@@ -161,6 +161,7 @@ function device(
 ): string {
   if (kind === 'existing') return `routes over ${name}`;
   const details = [
+    kind === 'tun' && mtu !== undefined ? 'TUN device of `tulle forwarder`' : undefined,
     vni === undefined ? undefined : `VNI ${vni}`,
     port === undefined ? undefined : `UDP ${port}`,
     mtu === undefined || mtu === overlayMtu ? undefined : `MTU ${mtu}`,

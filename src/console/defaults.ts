@@ -44,6 +44,12 @@ export function agentPlaces(etcdPrefix: string): NetworkPlaces {
   };
 }
 
+/** What the forwarder of an agent has for itself, beside the socket of the agent. */
+export function filesBeside(agentSocket: string): { readonly control: string; readonly logFile: string } {
+  const base = agentSocket.replace(/(\.sock)?$/, '-forwarder');
+  return { control: `${base}.sock`, logFile: `${base}.log` };
+}
+
 /** Eight characters that stand for a network in names of files. @param prefix root of its keys. */
 export function networkTag(prefix: string): string {
   return createHash('sha256').update(prefix).digest('hex').slice(0, 8);

@@ -34,7 +34,7 @@ export interface ManagedForwarderOptions extends ForwarderOptions {
 }
 
 export interface ForwarderState {
-  /** The forwarder that has the stated table; absent when none has. */
+  /** The forwarder that is given the stated table; absent when none runs. */
   readonly pid?: number;
   /** Why none has it. */
   readonly lastError?: string;
@@ -53,7 +53,8 @@ export class ManagedForwarder {
   readonly #options: ManagedForwarderOptions;
   readonly #clock: Clock;
   readonly #log: Logger;
-  readonly #wanted = new Watchable<ForwarderTable>({ own: [], routes: [] });
+  /** undefined until it was stated: a forwarder that is adopted goes on with what it has. */
+  readonly #wanted = new Watchable<ForwarderTable | undefined>(undefined);
   readonly state = new Watchable<ForwarderState>({ starts: 0 });
   #client: ForwarderClient | undefined;
 
@@ -111,7 +112,10 @@ export class ManagedForwarder {
   /** Whatever is stated, the forwarder gets, until `signal` aborts. */
   async #follow(client: ForwarderClient, signal: AbortSignal): Promise<void> {
     let has: ForwarderTable | undefined;
+    const { pid } = client.hello.process;
     for await (const table of this.#wanted.changes(signal)) {
+      this.state.set({ starts: this.state.value.starts, pid });
+      if (table === undefined) continue;
       const changes = has === undefined ? undefined : changesBetween(has, table);
       if (changes === undefined) await client.setTable(table);
       else {
@@ -119,7 +123,6 @@ export class ManagedForwarder {
         for (const route of changes.set) await client.setRoute(route);
       }
       has = table;
-      this.state.set({ starts: this.state.value.starts, pid: client.hello.process.pid });
     }
   }
 
@@ -160,6 +163,17 @@ export class ManagedForwarder {
     } finally {
       clearTimeout(late);
     }
+  }
+}
+
+/** The forwarder at a control socket; undefined when none runs there. @throws ForwarderError */
+export async function findForwarder(control: string): Promise<Hello | undefined> {
+  try {
+    using client = await ForwarderClient.connect(control);
+    return client.hello;
+  } catch (error) {
+    if (isCode(error, 'FORWARDER_NOT_RUNNING')) return undefined;
+    throw error;
   }
 }
 

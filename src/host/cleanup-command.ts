@@ -6,7 +6,7 @@ import { isCode } from '../base/errors.ts';
 import { silentLogger } from '../base/log.ts';
 import type { Prefix } from '../base/prefix.ts';
 import { type AgentOption, networkOption, socketOf, socketOption } from '../cli/agent-option.ts';
-import { agentPlaces, networkPrefix, SUBNET_FILE } from '../console/defaults.ts';
+import { agentPlaces, filesBeside, networkPrefix, SUBNET_FILE } from '../console/defaults.ts';
 import { CommandError } from '../console/errors.ts';
 import { formatCount } from '../console/format.ts';
 import { withExamples } from '../console/help.ts';
@@ -66,6 +66,7 @@ export function cleanupCommand(): Command {
         rtnetlink,
         firewall: new Firewall({ log: silentLogger }),
         networks,
+        forwarder: filesBeside(socketOf(options)).control,
         paths: agentFiles({
           networks,
           subnetFile,

@@ -6,6 +6,7 @@
  *     devices                flannel.<VNI>, flannel-v6.<VNI>, flannel<N>, flannel-wg..., flannel.ipip, with
  *                            their routes, neighbors and FDB entries
  *     routes and next hops   those that carry our protocol number, over such a device or to such a block
+ *     forwarder              the program behind a device of the backend udp
  *     firewall rules         in the chains and tables named after flannel
  *     files                  what Docker and CNI read, the state directory
  */
@@ -14,8 +15,11 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isCode } from '../base/errors.ts';
 import { Prefix } from '../base/prefix.ts';
+import { filesBeside } from '../console/defaults.ts';
 import { PROTOCOL } from '../dataplane/tables/entry.ts';
 import type { Firewall } from '../firewall/firewall.ts';
+import { findForwarder, stopForwarder } from '../forwarder/managed-forwarder.ts';
+import { pidFile } from '../forwarder/predecessor.ts';
 import { linkKind } from '../netlink/route/link-info.ts';
 import type { Link, NewRoute, Route } from '../netlink/route/objects.ts';
 import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
@@ -37,6 +41,8 @@ export interface CleanupOptions {
   readonly firewall: Pick<Firewall, 'cleanup'>;
   /** Of which all traces are to go. */
   readonly networks: readonly Prefix[];
+  /** Control socket of the agent's forwarder. */
+  readonly forwarder: string;
   /** Files and directories. */
   readonly paths: readonly string[];
 }
@@ -65,6 +71,7 @@ export async function findLeftovers(options: CleanupOptions): Promise<Findings> 
     ({ protocol, oif, gateway }) =>
       protocol === PROTOCOL && (devices.has(oif) || isNamed(gateway && Prefix.ofOne(gateway))),
   );
+  const forwarder = await findForwarder(options.forwarder);
   const rules = await firewall.cleanup({ networks, dryRun: true });
   const leftovers = [
     ...routes.map(route => ({
@@ -75,6 +82,9 @@ export async function findLeftovers(options: CleanupOptions): Promise<Findings> 
       what: `next hop ${id}`,
       remove: () => unlessGone(rtnetlink.nexthops.delete(id)),
     })),
+    ...(forwarder !== undefined && ours.some(({ name }) => name === forwarder.device)
+      ? [{ what: `forwarder of ${forwarder.device}`, remove: () => stopForwarder(options.forwarder) }]
+      : []),
     ...ours.map(({ name, index }) => ({
       what: `device ${name}`,
       remove: () => unlessGone(rtnetlink.links.delete(index)),
@@ -129,7 +139,17 @@ export function agentFiles({ networks, subnetFile, socket, stateDirectory }: Age
   return [
     ...(isFile(subnetFile) && isOfNetwork(readFileSync(subnetFile, 'utf8'), networks) ? [subnetFile] : []),
     ...(statOf(socket)?.isSocket() === true ? [socket] : []),
+    ...forwarderFiles(socket),
     ...(stateDirectory === undefined ? [] : agentStateIn(stateDirectory)),
+  ];
+}
+
+/** Its sockets and files lie beside the agent's. */
+function forwarderFiles(agentSocket: string): string[] {
+  const { control, logFile } = filesBeside(agentSocket);
+  return [
+    ...(statOf(control)?.isSocket() === true ? [control] : []),
+    ...[pidFile(control), logFile].filter(isFile),
   ];
 }
 

@@ -60,6 +60,8 @@ function hostUnit(
       ...RESTART,
       // An unreachable store is waited for, which is not a failure to start.
       ['TimeoutStartSec', 'infinity'],
+      // The forwarder goes on while the agent is restarted; the agent adopts it. `cleanup` ends it.
+      ['KillMode', 'process'],
       ['WatchdogSec', '60'],
       ['RuntimeDirectory', 'tulle flannel'],
       // Docker and CNI read the subnet file also while the agent is away.

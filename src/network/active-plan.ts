@@ -8,6 +8,7 @@ import type { NetworkConfig } from '../subnet/config/config.ts';
 import type { Lease, Subnet } from '../subnet/lease/lease.ts';
 import { formatSubnetEnv } from '../subnet/subnet-env.ts';
 import type { BridgeAddress } from './bridges.ts';
+import type { DesiredForwarder } from './forwarder-target.ts';
 import type { HostPlan } from './host-plan.ts';
 import type { FirewallPolicy } from './options.ts';
 
@@ -24,6 +25,14 @@ export function activate(plan: HostPlan, lease: Lease, networks: readonly Prefix
   return { plan, lease, host: { ...plan.backend.host(lease.subnet), networks } };
 }
 
+/** What this host needs of a program that moves packets in user space. */
+export function forwarderFor({ plan, host }: ActivePlan): DesiredForwarder | 'none' {
+  const { forwarder } = plan.backend;
+  if (forwarder === undefined) return 'none';
+  const own = host.addresses.filter(({ link }) => link === forwarder.device).map(({ address }) => address.ip);
+  return { ...forwarder, own };
+}
+
 /**
  * The desired firewall of a host with this plan.
  * @param bridges addresses of its subnet on bridges
@@ -36,7 +45,10 @@ export function firewallFor(
   peers: readonly Ip[],
 ): DesiredFirewall {
   const { config, underlay } = plan;
-  const ports = new Set(host.links.flatMap(link => (link.kind === 'vxlan' ? [link.port] : [])));
+  const ports = new Set([
+    ...host.links.flatMap(link => (link.kind === 'vxlan' ? [link.port] : [])),
+    ...(plan.backend.forwarder?.listen ?? []).map(({ port }) => port),
+  ]);
   return {
     nftables: config.enableNftables,
     blocks: familiesOf(config).flatMap(family => {

@@ -3,6 +3,7 @@
 import { defined } from '../base/defined.ts';
 import type { ApplyResult, DataPlaneReport, LinkReport, Repair } from '../dataplane/report.ts';
 import type { FirewallState } from '../firewall/reconciler.ts';
+import type { ForwarderState } from '../forwarder/managed-forwarder.ts';
 import type { ManagedFileState } from '../sys/managed-file.ts';
 import type { EventReporter, HealthReporter, OwnedWarning, Trouble } from './reports.ts';
 
@@ -10,6 +11,8 @@ export class ApplyReport {
   readonly #health: HealthReporter;
   readonly #events: EventReporter;
   #firewallRepairs = 0;
+  /** Process id of the forwarder that ran last. */
+  #forwarder: number | undefined;
 
   constructor(health: HealthReporter, events: EventReporter) {
     this.#health = health;
@@ -63,6 +66,17 @@ export class ApplyReport {
     );
   }
 
+  /** @param state undefined where no forwarder is wanted. */
+  forwarder(state: ForwarderState | undefined): void {
+    const { pid, lastError } = state ?? {};
+    const isDown = state !== undefined && pid === undefined && lastError !== undefined;
+    this.#health.warn('forwarder', isDown ? [forwarderDown(lastError)] : []);
+    if (pid !== undefined && this.#forwarder !== undefined && pid !== this.#forwarder) {
+      this.#events.add('warning', 'state-repaired', 'the forwarder has ended and was started again', { pid });
+    }
+    this.#forwarder = state && (pid ?? this.#forwarder);
+  }
+
   firewall({ ok, lastError, obstacles, conflict }: FirewallState): void {
     const reason = lastError ?? 'the rules are not in place';
     this.#health.report('firewall', ok ? undefined : { code: 'FIREWALL_FAILED', reason });
@@ -113,6 +127,16 @@ export class ApplyReport {
     const text = `${path} has changed: ${changed.join(' ')}; restart Docker to use it`;
     this.#events.add('warning', 'subnet-file-changed', text, { changed });
   }
+}
+
+function forwarderDown(cause: string): OwnedWarning {
+  return {
+    id: 'down',
+    code: 'FORWARDER_DOWN',
+    severity: 'error',
+    title: 'the program that moves the packets does not run',
+    text: `containers cannot reach those of other hosts: ${cause}; it is started again`,
+  };
 }
 
 function deviceTrouble({ name, code, reason = 'is not ready', hint }: LinkReport): Trouble {

@@ -23,7 +23,7 @@ import type { Netns } from '../sys/netns.ts';
 import type { DurableIdentity, HostPlan } from './host-plan.ts';
 import { HostWatch } from './host-watch.ts';
 import { Membership } from './membership.ts';
-import type { NetworkOptions } from './options.ts';
+import type { ForwarderFiles, NetworkOptions } from './options.ts';
 import { Overlay } from './overlay.ts';
 import { type OverlayStatus, overlayStatus } from './overlay-status.ts';
 import type { EventReporter, HealthReporter } from './reports.ts';
@@ -37,6 +37,7 @@ export interface NetworkParts {
   readonly netns: Netns;
   readonly identity: DurableIdentity;
   readonly createBackend: (context: BackendContext) => Backend;
+  readonly forwarderFiles: ForwarderFiles;
   readonly health: HealthReporter;
   readonly events: EventReporter;
   readonly clock: Clock;

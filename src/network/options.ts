@@ -23,6 +23,15 @@ export interface FirewallPolicy {
   readonly resyncSeconds: number;
 }
 
+/** Of the program that moves packets in user space, where a backend needs one. */
+export interface ForwarderFiles {
+  /** Path of `tulle`. */
+  readonly program: string;
+  /** Its control socket, and what it says. */
+  readonly control: string;
+  readonly logFile: string;
+}
+
 export interface NetworkOptions {
   readonly underlay: UnderlayCriteria;
   readonly firewall: FirewallPolicy;

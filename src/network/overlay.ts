@@ -23,7 +23,7 @@ import type { ApplyResult } from '../dataplane/report.ts';
 import type { FirewallState } from '../firewall/reconciler.ts';
 import { type NetworkConfig, networksOf } from '../subnet/config/config.ts';
 import type { Lease } from '../subnet/lease/lease.ts';
-import { type ActivePlan, activate, firewallFor, fits, subnetEnvFor } from './active-plan.ts';
+import { type ActivePlan, activate, firewallFor, fits, forwarderFor, subnetEnvFor } from './active-plan.ts';
 import { ApplyReport } from './apply-report.ts';
 import type { Handover } from './handover.ts';
 import { endHandovers } from './handover-end.ts';
@@ -179,6 +179,7 @@ export class Overlay implements AsyncDisposable {
       until => this.#applyRules(until),
       until => endHandovers(handovers, until),
       until => this.#reportSubnetFile(until),
+      until => this.#reportForwarder(until),
       until => this.#targets.run(until),
     );
   }
@@ -210,6 +211,7 @@ export class Overlay implements AsyncDisposable {
       this.#networks = [...this.#networks, ...networksOf(plan.config).filter(isNew)];
       const active = activate(plan, lease, this.#networks);
       this.#targets.network.setHost(active.host);
+      this.#targets.forwarder.set(forwarderFor(active));
       this.active.set(active);
       if (before !== undefined) this.#planReport.changed(before, active);
       this.#surroundings.setActive(active);
@@ -263,6 +265,11 @@ export class Overlay implements AsyncDisposable {
   async #reportSubnetFile(signal: AbortSignal): Promise<void> {
     const { path, state } = this.#targets.subnetFile;
     for await (const now of state.changes(signal)) this.#applyReport.subnetFile(path, now);
+  }
+
+  async #reportForwarder(signal: AbortSignal): Promise<void> {
+    const { state } = this.#targets.forwarder;
+    for await (const now of state.changes(signal)) this.#applyReport.forwarder(now);
   }
 
   #afterRound(result: ApplyResult, settingsChanged: boolean): void {

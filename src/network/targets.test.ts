@@ -16,7 +16,7 @@ test('of the devices of an earlier run, those are removed that this host has mad
 
   const names = ['gone', 'other-mac', 'other-kind', 'ours'];
   const parts = { rtnetlink, identity: { hostId: 'host', mac: () => own }, logger: recordingLogger() };
-  assert.deepEqual(await Array.fromAsync(removeDevices(names, parts)), ['ours']);
+  assert.deepEqual(await Array.fromAsync(removeDevices(names, parts, [])), ['ours']);
   const left = (await rtnetlink.links.list()).map(({ name }) => name);
   assert.deepEqual(left, ['lo', 'other-mac', 'other-kind']);
 });

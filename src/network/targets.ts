@@ -12,13 +12,15 @@ import { hasLegacyTables, ruleChanges, watchLegacyTables } from '../firewall/cha
 import type { DesiredFirewall } from '../firewall/desired.ts';
 import { Firewall } from '../firewall/firewall.ts';
 import { FirewallReconciler, type FirewallState } from '../firewall/reconciler.ts';
+import { deviceOwner } from '../ownership/device.ts';
 import { ownerByNetwork } from '../ownership/owner.ts';
 import { blocksOf } from '../subnet/lease/lease.ts';
 import { parseSubnetEnv } from '../subnet/subnet-env.ts';
 import { ManagedFile } from '../sys/managed-file.ts';
 import type { Netns } from '../sys/netns.ts';
 import { readSysctl, sysctlsOf } from '../sys/sysctl.ts';
-import type { NetworkOptions } from './options.ts';
+import { ForwarderTarget } from './forwarder-target.ts';
+import type { ForwarderFiles, NetworkOptions } from './options.ts';
 
 export interface Targets extends AsyncDisposable {
   readonly dataPlane: DataPlane;
@@ -28,6 +30,7 @@ export interface Targets extends AsyncDisposable {
     /** @throws FirewallError; it is then tried again by itself. */
     apply(desired: DesiredFirewall): Promise<unknown>;
   };
+  readonly forwarder: Pick<ForwarderTarget, 'set' | 'state'>;
   readonly subnetFile: Pick<ManagedFile, 'path' | 'set' | 'state'>;
   /** The value of a kernel parameter (src/sys/sysctl.ts). */
   readSysctl(path: string): string | undefined;
@@ -56,6 +59,7 @@ export interface TargetOptions {
   readonly rtnetlink: DataPlaneOptions['rtnetlink'];
   readonly netns: Netns;
   readonly identity: HostIdentity;
+  readonly forwarderFiles: ForwarderFiles;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -64,8 +68,10 @@ export interface TargetOptions {
 export function openTargets(given: TargetOptions, listener: TargetListener): Targets {
   const { rtnetlink, netns, clock, logger, options } = given;
   const resyncInterval = options.firewall.resyncSeconds * 1000;
+  const forwarder = new ForwarderTarget(given.forwarderFiles, clock, logger);
   const dataPlane = openDataPlane({
     rtnetlink,
+    stores: { tunnel: forwarder.store },
     sysctls: sysctlsOf(netns),
     logger,
     clock,
@@ -90,13 +96,15 @@ export function openTargets(given: TargetOptions, listener: TargetListener): Tar
     dataPlane,
     network: dataPlane.network('overlay'),
     firewall,
+    forwarder,
     subnetFile,
     readSysctl: path => readSysctl(path, netns),
-    removeDevices: names => removeDevices(names, given),
+    removeDevices: names => removeDevices(names, given, listener.networks()),
     run: signal =>
       together(
         signal,
         until => subnetFile.run(until),
+        until => forwarder.run(until),
         until => watchLegacyTables(netns, legacy, until),
       ),
     async [Symbol.asyncDispose]() {
@@ -112,15 +120,23 @@ function anotherNetworkOf(subnetFile: string, networks: readonly Prefix[]): stri
   return ownerByNetwork(named, networks) === 'another' ? named.join(' and ') : undefined;
 }
 
-/** A device with another MAC than this host gave it is not ours, whatever its name. */
+/**
+ * A device with another MAC than this host gave it is not ours, whatever its name; nor is a TUN device, which has none,
+ * unless it carries an address of our networks.
+ */
 export async function* removeDevices(
   names: readonly string[],
   { rtnetlink, identity, logger }: Pick<TargetOptions, 'rtnetlink' | 'identity' | 'logger'>,
+  networks: readonly Prefix[],
 ): AsyncGenerator<string, void> {
   for (const name of names) {
     try {
       const link = await rtnetlink.links.get(name);
-      if (link?.info?.kind !== 'vxlan' || !identity.mac(name).equals(link.mac)) continue;
+      if (link === undefined) continue;
+      const isVxlan = link.info?.kind === 'vxlan' && identity.mac(name).equals(link.mac);
+      const isTun =
+        link.info?.kind === 'tun' && (await deviceOwner(rtnetlink, link.index, networks)).owner === 'ours';
+      if (!isVxlan && !isTun) continue;
       await rtnetlink.links.delete(link.index);
     } catch (error) {
       logger.warn({ link: name, error: messageOf(error) }, 'a former device could not be removed');

@@ -25,6 +25,7 @@ const CASES: Readonly<Record<string, Expected>> = {
     mtu: 1450,
     route: /via 192\.168\.65\.4 dev eth0 proto 77/,
   },
+  udp: { backend: { Type: 'udp' }, mtu: 1472, route: /dev flannel0 proto 77 scope link/ },
   'host-gw': { backend: { Type: 'host-gw' }, mtu: 1500, route: /via 192\.168\.65\.4 dev eth0 proto 77/ },
 };
 

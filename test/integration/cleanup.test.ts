@@ -84,7 +84,14 @@ test('A1: cleanup finds and removes what is ours, once, and leaves the rest', ne
     randomFully: true,
   });
   await using rtnetlink = connectRoute({ netns });
-  const find = () => findLeftovers({ rtnetlink, firewall, networks: NETWORKS, paths });
+  const find = () =>
+    findLeftovers({
+      rtnetlink,
+      firewall,
+      networks: NETWORKS,
+      forwarder: join(directory, 'none.sock'),
+      paths,
+    });
 
   const { leftovers: found, kept } = await find();
   assert.deepEqual(kept, [

@@ -222,6 +222,7 @@ export class OverlayHarness {
           return this.applyFirewall();
         },
       },
+      forwarder: { state: new Watchable(undefined), set: () => undefined },
       subnetFile: {
         path: '/run/subnet.env',
         state: this.subnetFile,

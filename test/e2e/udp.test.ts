@@ -1,0 +1,102 @@
+/** The backend udp in a lab: what outlives the agent and the forwarder, and what is left after a cleanup. */
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { agentArguments } from '../../src/lab/agent.ts';
+import { LabHost, TULLE } from '../../src/lab/host.ts';
+import { findRecord } from '../../src/lab/record.ts';
+import { needsRoot } from '../support/capabilities.ts';
+import { eventually, within } from '../support/eventually.ts';
+import { lab, labName } from '../support/lab.ts';
+
+/** Its index and name. */
+const DEVICE = 'ip -o link show flannel0 2>/dev/null | cut -d: -f1,2';
+
+describe('a network over udp', needsRoot, () => {
+  const name = labName();
+  let host: LabHost;
+  let target = '';
+
+  before(async () => {
+    const up = await lab([
+      'up',
+      '--name',
+      name,
+      '--hosts',
+      '2',
+      '--backend-config',
+      '{"Type":"udp"}',
+      '--json',
+    ]);
+    assert.equal(up.status, 0, up.stderr);
+    const [first, second] = findRecord(name)?.hosts ?? [];
+    assert.ok(first !== undefined && second !== undefined);
+    host = new LabHost(first.name, first.anchor);
+    target = second.containers[0]?.ip.ipv4 ?? '';
+  });
+
+  after(() => lab(['down', '--name', name]));
+
+  const sh = async (script: string) => (await host.run('sh', ['-c', script])).stdout.trim();
+  /** Process id of the agent or the forwarder. */
+  const pidOf = (command: 'agent' | 'forwarder') => sh(`pgrep -f '[m]ain.ts ${command} '`);
+  const status = async () => JSON.parse(await sh(`${TULLE} status --json`)) as { agent: { state: string } };
+
+  /** Pings through `act`, and returns how many of the packets were lost. */
+  async function lostDuring(act: () => Promise<void>): Promise<number> {
+    const pinging = sh(`ping -q -i 0.02 -c 150 -W 1 ${target}`);
+    await act();
+    const text = await within('the pings end', pinging, 60_000);
+    const [, sent = '0', received = '0'] = /(\d+) packets transmitted, (\d+) received/.exec(text) ?? [];
+    assert.equal(sent, '150');
+    return Number(sent) - Number(received);
+  }
+
+  test('the containers reach each other', async () => {
+    const { stdout } = await lab(['ping', '--name', name, '--json']);
+    assert.equal((JSON.parse(stdout) as { lost: number }).lost, 0, stdout);
+  });
+
+  test('no packet is lost while the agent is killed, and the next one adopts the forwarder', async () => {
+    const forwarder = await pidOf('forwarder');
+    const agent = await pidOf('agent');
+    const lost = await lostDuring(async () => {
+      await sh(`kill -9 ${agent}`);
+
+      const record = findRecord(name);
+      assert.ok(record !== undefined);
+      await host.start(TULLE, agentArguments(record), 'agent');
+      await eventually(
+        'the agent is ready again',
+        async () => (await status()).agent.state === 'ready',
+        30_000,
+      );
+    });
+    assert.equal(lost, 0);
+    assert.equal(await pidOf('forwarder'), forwarder);
+  });
+
+  test('a forwarder that is killed is started again with its routes, on the device that stayed', async () => {
+    const [device, before] = [await sh(DEVICE), await pidOf('forwarder')];
+    await sh(`kill -9 ${before}`);
+    await eventually('another forwarder runs', async () => {
+      const now = await pidOf('forwarder');
+      return now !== '' && now !== before;
+    });
+    await eventually('packets arrive again', async () =>
+      (await sh(`ping -q -c1 -W1 ${target}`)).includes(' 0% '),
+    );
+    assert.equal(await sh(DEVICE), device);
+    await eventually('the event is there', async () =>
+      (await sh(`${TULLE} events`)).includes('the forwarder has ended and was started again'),
+    );
+  });
+
+  test('cleanup ends the forwarder and removes its device and files', async () => {
+    await sh(`kill ${await pidOf('agent')}`);
+    await eventually('the agent has ended', async () => (await pidOf('agent').catch(() => '')) === '');
+    await sh(`${TULLE} cleanup`);
+    assert.equal(await pidOf('forwarder').catch(() => ''), '');
+    assert.equal(await sh(`${DEVICE} || true`), '');
+    assert.equal(await sh('ls /run/tulle | grep forwarder || true'), '');
+  });
+});
