@@ -3,7 +3,6 @@ import { flushCompileCache } from 'node:module';
 import { Command, Option } from 'commander';
 import { ConfigError, ParseError } from '../base/errors.ts';
 import { Ip } from '../base/ip.ts';
-import { openLog } from '../console/daemon-log.ts';
 import { withExamples } from '../console/help.ts';
 import type { LogFormat } from '../console/log-format.ts';
 import { integer, logFormatOption, repeated, value, wholeNumber } from '../console/options.ts';
@@ -80,6 +79,7 @@ async function runCommand({ device, listen = [], mtu, control, logFormat }: Opti
   // packets wait when the forwarder before was killed.
   const { DataPathThread } = await import('./path/data-path-thread.ts');
   const starting = DataPathThread.start(mtu);
+  const { openLog } = await import('../console/daemon-log.ts');
   const { runForwarder } = await import('./run-forwarder.ts');
   const thread = await starting;
   const log = openLog(0, logFormat);

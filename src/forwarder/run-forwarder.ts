@@ -50,16 +50,14 @@ export async function runForwarder(
 ): Promise<void> {
   const { device, control } = options;
   const end = new AbortController();
-  const keeper = new TableKeeper(thread);
-  const inherited = await takeOver(control, log);
+  const keeper = new TableKeeper(thread, await takeOver(control, log));
   const descriptors = openDescriptors(options);
   const letGo = once(async () => {
     await thread.stop();
     for (const fd of [descriptors.device, ...Object.values(descriptors.sockets)]) if (fd >= 0) closeSync(fd);
   });
   try {
-    thread.forward(descriptors);
-    if (inherited !== undefined) await keeper.replace(inherited);
+    thread.forward(descriptors, keeper.data);
     const hello = helloOf(options);
     await using server = await ControlServer.open(control, {
       hello,

@@ -5,13 +5,23 @@ import { ForwarderError } from './errors.ts';
 import { HOST_SLOT } from './path/counters.ts';
 import type { DataPathThread } from './path/data-path-thread.ts';
 import { type ForwarderRoute, MOST_ROUTES, RouteTable } from './path/route-table.ts';
+import type { RouteTableData } from './path/routes.ts';
 
 export class TableKeeper {
   readonly #thread: DataPathThread;
   readonly #table = new RouteTable();
 
-  constructor(thread: DataPathThread) {
+  /** @param inherited table to begin with. */
+  constructor(thread: DataPathThread, inherited: ForwarderTable | undefined) {
     this.#thread = thread;
+    if (inherited === undefined) return;
+    this.#table.setOwn(inherited.own);
+    for (const route of inherited.routes) this.#set(route);
+  }
+
+  /** The table in the form of the packet path. */
+  get data(): RouteTableData {
+    return this.#table.data();
   }
 
   get size(): number {
@@ -37,7 +47,7 @@ export class TableKeeper {
   ): Promise<ForwarderStats | undefined> {
     switch (request.do) {
       case 'table':
-        await this.replace(request);
+        await this.#replace(request);
         return undefined;
       case 'set':
         this.#set(request.route);
@@ -52,7 +62,7 @@ export class TableKeeper {
   }
 
   /** Routes that stay keep their counters. */
-  async replace({ own, routes }: ForwarderTable): Promise<void> {
+  async #replace({ own, routes }: ForwarderTable): Promise<void> {
     const wanted = new Set(routes.map(({ subnet }) => subnet.key));
     const gone = this.#table.entries.map(({ route }) => route.subnet).filter(({ key }) => !wanted.has(key));
     const slots = this.#delete(gone);

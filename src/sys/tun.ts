@@ -32,9 +32,6 @@ const TUNSETIFF = ioWrite(202);
 const TUNSETPERSIST = ioWrite(203);
 const TUNSETOFFLOAD = ioWrite(208);
 
-/** Length of struct virtio_net_hdr. */
-export const VNET_HEADER = 10;
-
 export interface TunOptions {
   /** Have headers before packets, and take and give TCP segments in bulk. Default: plain packets. */
   readonly offloads?: boolean;

@@ -3,11 +3,9 @@ import { isCode } from '../base/errors.ts';
 import type { Ip } from '../base/ip.ts';
 import { SysError } from './errors.ts';
 import { bind, close, SOCK_NONBLOCK, setsockopt, socket } from './libc.ts';
-import { HOST_IS_LITTLE } from './packet-memory.ts';
+import { SOCKET_FAMILIES, socketAddress } from './socket-address.ts';
 
 /** include/linux/socket.h. */
-const AF_INET = 2;
-const AF_INET6 = 10;
 const SOCK_DGRAM = 2;
 
 /** include/uapi/asm-generic/socket.h. */
@@ -24,23 +22,6 @@ const UDP_GRO = 104;
 /** Only what is queued takes memory; a burst of some super-packets fits. */
 const BUFFER = 8 << 20;
 
-/** Offsets in struct sockaddr_in and sockaddr_in6, include/uapi/linux/in.h and in6.h. */
-export const SOCKADDR = {
-  ipv4: { length: 16, address: 4 },
-  ipv6: { length: 28, address: 8 },
-} as const;
-
-/** A socket address: what bind(2) and sendmsg(2) take. */
-export function socketAddress(ip: Ip, port: number): Uint8Array {
-  const { length, address } = SOCKADDR[ip.family];
-  const bytes = new Uint8Array(length);
-  const view = new DataView(bytes.buffer);
-  view.setUint16(0, ip.family === 'ipv4' ? AF_INET : AF_INET6, HOST_IS_LITTLE);
-  view.setUint16(2, port);
-  bytes.set(ip.bytes, address);
-  return bytes;
-}
-
 export interface UdpOptions {
   /** Let the kernel hand over many datagrams of one sender as one message (UDP_GRO, since Linux 5.0). */
   readonly gro?: boolean;
@@ -48,7 +29,7 @@ export interface UdpOptions {
 
 /** @returns a descriptor bound to the address; an IPv6 socket is for IPv6 alone. @throws SysError EADDRINUSE, ... */
 export function openUdpSocket(ip: Ip, port: number, { gro = false }: UdpOptions = {}): number {
-  const fd = socket(ip.family === 'ipv4' ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+  const fd = socket(SOCKET_FAMILIES[ip.family], SOCK_DGRAM | SOCK_NONBLOCK, 0);
   try {
     if (ip.family === 'ipv6') setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
     if (gro) optional(() => setsockopt(fd, SOL_UDP, UDP_GRO, 1), 'ENOPROTOOPT');

@@ -14,8 +14,9 @@ import { recvfrom, sendto } from '../../sys/libc.ts';
 import { EAGAIN, POLLIN, readPacket, writePacket } from '../../sys/packet-calls.ts';
 import { PacketMemory } from '../../sys/packet-memory.ts';
 import { PollSet } from '../../sys/poll-set.ts';
+import { socketAddress } from '../../sys/socket-address.ts';
 import { openTun } from '../../sys/tun.ts';
-import { openUdpSocket, socketAddress } from '../../sys/udp-socket.ts';
+import { openUdpSocket } from '../../sys/udp-socket.ts';
 
 /** Offsets in an IPv4 header (RFC 791). */
 const TTL = 8;

@@ -1,7 +1,7 @@
 /** What the thread of the packet path and the one that starts it say to each other. */
 import type { MessagePort } from 'node:worker_threads';
 import type { DataPathDescriptors } from './data-path.ts';
-import type { RouteTableData } from './route-table.ts';
+import type { RouteTableData } from './routes.ts';
 
 /** Handed over when the thread is started. */
 export interface DataPathSetup {
@@ -15,7 +15,7 @@ export interface DataPathSetup {
 }
 
 export type DataPathOrder =
-  | { readonly do: 'forward'; readonly descriptors: DataPathDescriptors }
+  | { readonly do: 'forward'; readonly descriptors: DataPathDescriptors; readonly table: RouteTableData }
   | { readonly do: 'route'; readonly number: number; readonly table: RouteTableData }
   | { readonly do: 'stop' };
 

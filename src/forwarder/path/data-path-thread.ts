@@ -9,7 +9,8 @@ import { close, pipe } from '../../sys/libc.ts';
 import { Counters } from './counters.ts';
 import type { DataPathDescriptors } from './data-path.ts';
 import type { DataPathNotice, DataPathOrder, DataPathSetup } from './data-path-messages.ts';
-import { MOST_SLOTS, type RouteTableData } from './route-table.ts';
+import { MOST_SLOTS } from './route-table.ts';
+import type { RouteTableData } from './routes.ts';
 
 export class DataPathThread {
   readonly counters = new Counters(MOST_SLOTS);
@@ -49,10 +50,10 @@ export class DataPathThread {
     return thread;
   }
 
-  /** Packets flow from now on. */
-  forward(descriptors: Omit<DataPathDescriptors, 'wake'>): void {
+  /** Packets flow from now on, by this table. */
+  forward(descriptors: Omit<DataPathDescriptors, 'wake'>, table: RouteTableData): void {
     this.#isForwarding = true;
-    this.#order({ do: 'forward', descriptors: { ...descriptors, wake: this.#wake.read } });
+    this.#order({ do: 'forward', descriptors: { ...descriptors, wake: this.#wake.read }, table });
   }
 
   /** Resolves when the packet path uses this table and no other. */

@@ -7,7 +7,7 @@ import { Counters } from './counters.ts';
 import { DataPath } from './data-path.ts';
 import type { DataPathNotice, DataPathOrder, DataPathSetup } from './data-path-messages.ts';
 import { plainEngine } from './engine.ts';
-import { Routes, RouteTable } from './route-table.ts';
+import { Routes } from './routes.ts';
 
 const setup = workerData as DataPathSetup;
 const counters = new Counters(0, setup.counters);
@@ -17,7 +17,7 @@ const wakeBytes = new Uint8Array(4096);
 notify({ is: 'loaded' });
 const [first] = (await once(setup.orders, 'message')) as [DataPathOrder];
 if (first.do === 'forward') {
-  const routes = new Routes(new RouteTable().data(), setup.mtu);
+  const routes = new Routes(first.table, setup.mtu);
   const path = new DataPath(first.descriptors, plainEngine, routes, counters);
   path.run(() => {
     readSync(first.descriptors.wake, wakeBytes);

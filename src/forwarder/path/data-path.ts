@@ -21,7 +21,7 @@ import { DEVICE_MEMORY, TunDevice } from './device.ts';
 import type { Engine } from './engine.ts';
 import { INBOX_MEMORY, Inbox } from './inbox.ts';
 import { OUTBOX_MEMORY, Outbox } from './outbox.ts';
-import type { Routes } from './route-table.ts';
+import type { Routes } from './routes.ts';
 
 export interface DataPathDescriptors {
   /** Becomes readable when `onWake` should be called. */

@@ -6,10 +6,12 @@
  */
 import { readPacket, writePacket } from '../../sys/packet-calls.ts';
 import { HOST_IS_LITTLE, type PacketMemory } from '../../sys/packet-memory.ts';
-import { VNET_HEADER } from '../../sys/tun.ts';
 import { HEADROOM, type PacketSink } from '../packet/coalesce.ts';
 import { TCP } from '../packet/tcp.ts';
 import { COUNTER, type Counters, HOST_SLOT } from './counters.ts';
+
+/** Length of that header. */
+const VNET_HEADER = 10;
 
 /** include/uapi/linux/virtio_net.h. */
 const NEEDS_CSUM = 1;

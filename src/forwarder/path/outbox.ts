@@ -9,7 +9,7 @@ import type { PacketMemory } from '../../sys/packet-memory.ts';
 import type { SegmentSink } from '../packet/segment.ts';
 import { COUNTER, type Counters } from './counters.ts';
 import type { Engine } from './engine.ts';
-import type { Routes } from './route-table.ts';
+import type { Routes } from './routes.ts';
 
 /** Payload of the largest UDP datagram over IPv4; over IPv6 a few more bytes fit. */
 const LARGEST = 65_507;

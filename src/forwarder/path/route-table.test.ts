@@ -3,9 +3,10 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { Ip } from '../../base/ip.ts';
 import { Prefix } from '../../base/prefix.ts';
-import { socketAddress } from '../../sys/udp-socket.ts';
+import { socketAddress } from '../../sys/socket-address.ts';
 import { indexPrefixes, PrefixIndex } from './prefix-index.ts';
-import { type ForwarderRoute, Routes, RouteTable } from './route-table.ts';
+import { type ForwarderRoute, RouteTable } from './route-table.ts';
+import { Routes } from './routes.ts';
 
 const viewOf = (ip: Ip) => new DataView(ip.bytes.buffer);
 
