@@ -14,6 +14,7 @@ import { type Family, Ip } from '../base/ip.ts';
 import { byFamily, mapFamilies, type PerFamily, perFamily, valuesOf } from '../base/per-family.ts';
 import { Prefix } from '../base/prefix.ts';
 import { NETWORK_PREFIX } from '../console/defaults.ts';
+import { formatNetworkConfig } from '../subnet/config/format-config.ts';
 
 export const UNDERLAY = byFamily(Prefix.parse('192.168.65.0/24'), Prefix.parse('fd00:65::/64'));
 export const OVERLAY = byFamily(Prefix.parse('188.172.0.0/16'), Prefix.parse('fd00:188:172::/48'));
@@ -120,20 +121,11 @@ export function planLab(request: LabRequest): LabPlan {
     store: request.store,
     family,
     hosts,
-    networkConfig: JSON.stringify({
-      ...networksIn(ofLab(OVERLAY)),
-      Backend: request.backend ?? DEFAULT_BACKEND,
-    }),
+    networkConfig: formatNetworkConfig(ofLab(OVERLAY), request.backend ?? DEFAULT_BACKEND),
     etcdPrefix: NETWORK_PREFIX,
     etcdEndpoint: `http://${storeAddress?.family === 'ipv6' ? `[${storeAddress}]` : storeAddress}:${STORE_PORT}`,
   };
 }
-
-/** The members of flannel's configuration that say which families there are. */
-const networksIn = ({ ipv4, ipv6 }: PerFamily<Prefix>) => ({
-  ...(ipv4 === undefined ? { EnableIPv4: false } : { Network: ipv4.toString() }),
-  ...(ipv6 !== undefined && { EnableIPv6: true, IPv6Network: ipv6.toString() }),
-});
 
 const LAB_NAME = 'want 1 to 32 lower-case letters, digits and hyphens, beginning with a letter or digit';
 

@@ -2,16 +2,19 @@
 import { Command, type Help, Option } from 'commander';
 import { answerInformation, flagOptions, INFORMATION_OPTIONS } from '../agent/command.ts';
 import { parseOptions } from '../agent/options/options.ts';
+import { ConfigError } from '../base/errors.ts';
+import { FAMILY_LABELS } from '../base/ip.ts';
+import { byFamily, type PerFamily } from '../base/per-family.ts';
 import type { Prefix } from '../base/prefix.ts';
 import { STORE_DIRECTORY } from '../console/defaults.ts';
 import { withExamples } from '../console/help.ts';
-import { port, prefix, value } from '../console/options.ts';
+import { port, prefix, repeated, value } from '../console/options.ts';
 import { requireNetworkAdmin } from '../console/require-root.ts';
 import { STOP_PATIENCE, untilStopped } from '../console/signals.ts';
 
 interface Options {
   readonly join?: string;
-  readonly network?: Prefix;
+  readonly network?: readonly Prefix[];
   readonly port: number;
   readonly dataDir: string;
 }
@@ -45,8 +48,9 @@ export function upCommand(): Command {
     .addOption(
       new Option(
         '--network <cidr>',
-        'on a first host: the network to take subnets from (default: 10.244.0.0/16, or another if this host uses that)',
-      ).argParser(prefix),
+        'on a first host: the network to take subnets from; repeat it to have IPv4 and IPv6 (default: 10.244.0.0/16, or ' +
+          'another if this host uses that; a random one of fd00::/8 if this host has no IPv4)',
+      ).argParser(repeated(prefix)),
     )
     .addOption(
       new Option('--port <port>', 'on a first host: where the store listens').default(2379).argParser(port),
@@ -56,14 +60,15 @@ export function upCommand(): Command {
         .default(STORE_DIRECTORY)
         .argParser(value(text => text)),
     )
-    .action(async (flags: readonly string[], { join, network, port: at, dataDir }: Options) => {
+    .action(async (flags: readonly string[], { join, network: given = [], port: at, dataDir }: Options) => {
       if (answerInformation(command, flags)) return;
       const { parseToken } = await import('../trust/token.ts');
       const token = join === undefined ? undefined : parseToken(join);
+      const network = onePerFamily(given);
       const agent = parseOptions(flags, process.env);
       requireNetworkAdmin('the agent changes the network of this host');
       const { up } = await import('./up.ts');
-      const options = { ...(network && { network }), port: at, dataDir, agent };
+      const options = { network, port: at, dataDir, agent };
       await untilStopped(signal => up({ ...options, ...(token && { token }) }, signal), {
         within: STOP_PATIENCE,
       });
@@ -72,5 +77,21 @@ export function upCommand(): Command {
     { line: 'up', does: 'the first host: store and agent' },
     { line: 'up --join tulle1.AbCd...', does: 'a further host' },
     { line: 'up --network 188.172.0.0/16 --iface=eth1', does: 'choose the network and the interface' },
+    { line: 'up --network 10.244.0.0/16 --network fd5c:1e6:77b0::/48', does: 'both address families' },
   ]);
+}
+
+/** @throws ConfigError for two networks of one family */
+function onePerFamily(networks: readonly Prefix[]): PerFamily<Prefix> {
+  const byFirst = byFamily(...networks.toReversed());
+  const surplus = networks.filter(network => network !== byFirst[network.family]);
+  if (surplus.length === 0) return byFirst;
+  throw new ConfigError(
+    'command line',
+    surplus.map(network => ({
+      path: '--network',
+      value: network.toString(),
+      message: `is the second of ${FAMILY_LABELS[network.family]}, and a network has one of each family`,
+    })),
+  );
 }

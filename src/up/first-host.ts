@@ -2,33 +2,27 @@
 import process from 'node:process';
 import type { AgentOptions } from '../agent/options/options.ts';
 import { systemClock } from '../base/clock.ts';
-import { ConfigError } from '../base/errors.ts';
-import type { Family, Ip } from '../base/ip.ts';
+import { type Family, Ip } from '../base/ip.ts';
 import type { Logger } from '../base/log.ts';
+import { familiesOf, type PerFamily, valuesOf } from '../base/per-family.ts';
 import type { Prefix } from '../base/prefix.ts';
 import { openLog } from '../console/daemon-log.ts';
 import { note, print } from '../console/output.ts';
 import { storeConfig } from '../etcdserver/config.ts';
 import { StoreServer } from '../etcdserver/store-server.ts';
 import { connectRoute } from '../netlink/route/connect.ts';
-import { RT_TABLE_MAIN } from '../netlink/route/constants.ts';
 import { HostWatch } from '../network/host-watch.ts';
 import { chooseUnderlay } from '../network/underlay.ts';
-import { EtcdStore } from '../store/etcd/etcd-store.ts';
-import { networksOf, parseNetworkConfig } from '../subnet/config/config.ts';
-import { readConfig } from '../subnet/config/config-watch.ts';
-import { Registry } from '../subnet/registry.ts';
 import { Netns } from '../sys/netns.ts';
 import { hostAndPort, storeNames, TOKEN_MS } from '../trust/command.ts';
 import { type HostTrust, trustFiles } from '../trust/host-trust.ts';
 import { keepOwnHost } from '../trust/own-host.ts';
-import { StoreTrust } from '../trust/store-trust.ts';
-import { chooseNetwork, takenRanges } from './free-network.ts';
-import { drawVni } from './vni.ts';
+import { type StoreSite, StoreTrust } from '../trust/store-trust.ts';
+import { ensureNetwork } from './new-network.ts';
 
 export interface FirstHostOptions {
   /** Asked for; a network that is there already cannot be changed by it. */
-  readonly network?: Prefix;
+  readonly network: PerFamily<Prefix>;
   readonly port: number;
   readonly dataDir: string;
   readonly agent: AgentOptions;
@@ -45,13 +39,15 @@ export interface FirstHost extends AsyncDisposable {
 export async function startFirstHost(options: FirstHostOptions, signal: AbortSignal): Promise<FirstHost> {
   const { port, dataDir, agent, hostId } = options;
   const log = openLog(agent.verbosity, agent.logFormat);
-  const family = options.network?.family ?? 'ipv4';
-  const address = await underlayAddress(agent, family, log, signal);
+  const known = await StoreTrust.open(dataDir, systemClock);
+  const addresses = await underlayAddresses(agent, familiesToTry(options.network, known?.site), log, signal);
+  const families = familiesOf(addresses);
+  const [address] = valuesOf(addresses) as readonly [Ip];
   const site = { address: hostAndPort(address, port), prefix: agent.store.prefix };
-  const trust = await StoreTrust.init(dataDir, site, storeNames([address], []), systemClock);
-  const server = await serve(trust, address.family, options, log);
+  const trust = await StoreTrust.init(dataDir, site, storeNames(valuesOf(addresses), []), systemClock);
+  const server = await serve(trust, families, options, log);
   try {
-    const network = await ensureNetwork(trust, options.network, port);
+    const network = await ensureNetwork(trust, options.network, families, port);
     const host = { stateDirectory: agent.stateDirectory, hostId, endpoint: `https://127.0.0.1:${port}` };
     const keepHost = () => keepOwnHost(trust, host, systemClock.now());
     await keepHost();
@@ -70,13 +66,30 @@ export async function startFirstHost(options: FirstHostOptions, signal: AbortSig
   }
 }
 
+/**
+ * The families that this host may work with, the best choice first. Those of the networks asked for; those of a former
+ * start, as hosts have joined at that address; else IPv4, and IPv6 where this host has nothing else.
+ */
+export function familiesToTry(
+  network: PerFamily<Prefix>,
+  site: StoreSite | undefined,
+): readonly (readonly Family[])[] {
+  const asked = familiesOf(network);
+  if (asked.length > 0) return [asked];
+  const former = site && Ip.tryParse(hostOf(site.address));
+  return former === undefined ? [['ipv4'], ['ipv6']] : [[former.family]];
+}
+
+/** `[fd00::3]:2379` is at fd00::3. */
+const hostOf = (address: string) => address.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1');
+
 /** Waits for a usable interface: at boot the network may come up after us. */
-async function underlayAddress(
+async function underlayAddresses(
   { underlay: criteria }: AgentOptions,
-  family: Family,
+  choices: readonly (readonly Family[])[],
   logger: Logger,
   signal: AbortSignal,
-): Promise<Ip> {
+): Promise<PerFamily<Ip>> {
   using netns = Netns.current();
   await using rtnetlink = connectRoute({ netns });
   const stop = new AbortController();
@@ -86,11 +99,10 @@ async function underlayAddress(
     let reported: string | undefined;
     for await (const host of watch.network.changes(signal)) {
       if (host === undefined) continue;
-      const choice = chooseUnderlay(host, criteria, [family]);
-      if (choice.found) {
-        const address = choice.underlay.publicIp[family];
-        if (address !== undefined) return address;
-      } else if (choice.reason !== reported) {
+      const results = choices.map(families => chooseUnderlay(host, criteria, families));
+      const choice = results.find(({ found }) => found) ?? results[0];
+      if (choice?.found) return choice.underlay.publicIp;
+      if (choice !== undefined && choice.reason !== reported) {
         reported = choice.reason;
         note(`waiting: ${choice.reason}; ${choice.hint}`);
       }
@@ -104,12 +116,13 @@ async function underlayAddress(
 
 function serve(
   trust: StoreTrust,
-  family: Family,
+  families: readonly Family[],
   { dataDir, port }: FirstHostOptions,
   log: Logger,
 ): Promise<StoreServer> {
   const { authority, server } = trust.authority.files;
-  const everywhere = family === 'ipv4' ? '0.0.0.0' : '[::]';
+  // A socket of IPv6 takes IPv4 as well; a host may have been started without IPv6.
+  const everywhere = families.includes('ipv6') ? '[::]' : '0.0.0.0';
   const config = storeConfig({
     name: 'default',
     dataDir,
@@ -124,60 +137,6 @@ function serve(
     autoCompactionRetention: '8h',
   });
   return StoreServer.start({ ...config, ...trust.extension(log), clock: systemClock, log });
-}
-
-/** Stores a configuration where there is none. @returns what to call the network. @throws ConfigError */
-async function ensureNetwork(trust: StoreTrust, wanted: Prefix | undefined, port: number): Promise<string> {
-  const { authority, admin } = trust.authority.files;
-  await using store = new EtcdStore({
-    endpoints: [`https://127.0.0.1:${port}`],
-    tls: { caFile: authority, certFile: admin.certificate, keyFile: admin.key },
-  });
-  const { configKey: key } = new Registry(store, { prefix: trust.site.prefix });
-  const { kv } = await store.get(key);
-  if (kv !== undefined) return keptNetwork(kv.value, wanted);
-  await using rtnetlink = connectRoute();
-  const [links, addresses, routes] = await Promise.all([
-    rtnetlink.links.list(),
-    rtnetlink.addresses.list(),
-    rtnetlink.routes.list({ table: RT_TABLE_MAIN }),
-  ]);
-  const nameOf = (index: number) => links.find(link => link.index === index)?.name ?? `link ${index}`;
-  const taken = takenRanges(addresses, routes, nameOf);
-  const network = chooseNetwork(wanted, wanted?.family ?? 'ipv4', taken);
-  const families =
-    network.family === 'ipv4'
-      ? { Network: network }
-      : { EnableIPv4: false, EnableIPv6: true, IPv6Network: network };
-  const text = JSON.stringify({ ...families, Backend: { Type: 'vxlan', VNI: drawVni(links, Math.random) } });
-  // What no host could use is refused before it is stored.
-  parseNetworkConfig(text);
-  const { ok } = await store.transact({
-    compare: [{ key, target: 'version', is: '=', operand: 0n }],
-    success: [{ op: 'put', key, value: new TextEncoder().encode(text) }],
-  });
-  return ok ? `new network ${network}` : await ensureNetwork(trust, wanted, port);
-}
-
-/** A network that is there stays as it is: another one takes their subnets from all hosts. @throws ConfigError */
-function keptNetwork(value: Uint8Array, wanted: Prefix | undefined): string {
-  const reading = readConfig(value);
-  if (reading.state === 'invalid') {
-    // Its hosts say what is wrong with it, and this one starts so that it can be mended.
-    return 'network with a configuration that cannot be used';
-  }
-  const networks = networksOf(reading.config);
-  if (wanted === undefined || networks.some(network => network.equals(wanted))) {
-    return `network ${networks.join(' and ')}`;
-  }
-  throw new ConfigError('command line', [
-    {
-      path: '--network',
-      value: wanted.toString(),
-      message: `is not the network in the store of this host, which is ${networks.join(' and ')}`,
-      hint: 'omit --network; `tulle config set` changes a network',
-    },
-  ]);
 }
 
 /** The line for the next host is a secret: it is shown to a person at a terminal, and never goes into a journal. */

@@ -31,7 +31,19 @@ describe('A4: the network of a new cluster is one that this host does not use', 
       `${chooseNetwork(undefined, 'ipv4', taken('10.0.0.0/8', '172.16.0.0/14'))}`,
       '172.20.0.0/16',
     );
-    assert.equal(`${chooseNetwork(undefined, 'ipv6', taken('fd44::/48'))}`, 'fd44:1::/48');
+  });
+
+  test('of IPv6 a random one of those for local use (RFC 4193), and another if this host uses that', () => {
+    const draws = [Uint8Array.of(1, 2, 3, 4, 5), Uint8Array.of(0xff, 0, 0, 0, 1)];
+    const draw = () => draws.shift() ?? Uint8Array.of(9, 9, 9, 9, 9);
+    assert.equal(`${chooseNetwork(undefined, 'ipv6', taken('fd01:203:405:7::/64'), draw)}`, 'fdff:0:1::/48');
+    const [one, other] = [chooseNetwork(undefined, 'ipv6', []), chooseNetwork(undefined, 'ipv6', [])];
+    assert.match(`${one}`, /^fd[0-9a-f:]+::\/48$/);
+    assert.notEqual(`${one}`, `${other}`);
+    assert.match(
+      problemOf(() => chooseNetwork(undefined, 'ipv6', taken('fc00::/7'))),
+      /every private IPv6 network is in use/,
+    );
   });
 
   test('one that is asked for and in use is refused, and a free one offered', () => {

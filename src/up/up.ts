@@ -7,6 +7,7 @@ import type { AgentOptions } from '../agent/options/options.ts';
 import { runAgent } from '../agent/run-agent.ts';
 import { Identity } from '../agent/state/state-directory.ts';
 import { systemClock } from '../base/clock.ts';
+import type { PerFamily } from '../base/per-family.ts';
 import type { Prefix } from '../base/prefix.ts';
 import { openLog } from '../console/daemon-log.ts';
 import { note } from '../console/output.ts';
@@ -29,7 +30,7 @@ import { startFirstHost } from './first-host.ts';
 export interface UpOptions {
   readonly token?: Token;
   /** For a new network; one that is free on this host unless given. */
-  readonly network?: Prefix;
+  readonly network: PerFamily<Prefix>;
   readonly port: number;
   readonly dataDir: string;
   /** Of the agent; its store is the one that the certificate is for. */

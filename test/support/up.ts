@@ -1,10 +1,10 @@
-/** Machines in namespaces that run `tulle up`, on one underlay: 192.168.65.3, .4, ... */
+/** Machines in namespaces that run `tulle up`, on one underlay: 192.168.65.3, .4, ..., or fd00:65::3, ::4, ... */
 import type { TestContext } from 'node:test';
 import type { Status } from '../../src/api/status.ts';
 import { Anchor, namespacesOf } from '../../src/lab/anchor.ts';
 import { createUnderlay } from '../../src/lab/fabric.ts';
 import { TULLE } from '../../src/lab/host.ts';
-import { planLab } from '../../src/lab/plan.ts';
+import { type LabFamily, planLab } from '../../src/lab/plan.ts';
 import { Site } from '../../src/lab/site.ts';
 import { connectRoute } from '../../src/netlink/route/connect.ts';
 import type { Route } from '../../src/netlink/route/objects.ts';
@@ -14,13 +14,14 @@ import { deadline } from './eventually.ts';
 
 const RTPROT_TULLE = 77;
 
-export async function machines(t: TestContext, count: number): Promise<Site[]> {
+export async function machines(t: TestContext, count: number, family: LabFamily = 'ipv4'): Promise<Site[]> {
   const stack = new AsyncDisposableStack();
   t.after(() => stack.disposeAsync());
   const anchor = stack.use(await Anchor.drop());
   const route = stack.use(connectRoute({ netns: stack.use(Netns.open(namespacesOf(anchor.id).net)) }));
   await createUnderlay(route);
-  const plan = planLab({ name: 'tt-up', hosts: count, containers: 0, runtime: 'namespace', store: 'tulle' });
+  const shape = { containers: 0, runtime: 'namespace', store: 'tulle' } as const;
+  const plan = planLab({ name: 'tt-up', hosts: count, family, ...shape });
   const sites: Site[] = [];
   for (const host of plan.hosts) sites.push(stack.use(await Site.prepare(host, { anchor, route }, '')));
   return sites;
