@@ -1,12 +1,12 @@
 /** `tulle bench`: measurements, each against what a user would pick instead, in the same run. */
 import { Command } from 'commander';
 import { withExamples } from '../console/help.ts';
-import { convergeCommand } from './converge-command.ts';
+import { convergeCommand } from './converge/command.ts';
 import { datapathCommand } from './datapath/command.ts';
-import { hostileCommand } from './hostile-command.ts';
-import { joinCommand } from './join-command.ts';
-import { programCommand } from './program-command.ts';
-import { storeBenchCommand } from './store-command.ts';
+import { hostileCommand } from './hostile/command.ts';
+import { joinCommand } from './join/command.ts';
+import { programCommand } from './program/command.ts';
+import { storeBenchCommand } from './store/command.ts';
 
 export function benchCommand(): Command {
   const command = new Command('bench')

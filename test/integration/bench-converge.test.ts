@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
 import { after, afterEach, test } from 'node:test';
-import { measureConvergence } from '../../src/bench/converge.ts';
-import { STEPS } from '../../src/bench/converge-trace.ts';
-import { withTulleStore } from '../../src/bench/store-servers.ts';
+import { measureConvergence } from '../../src/bench/converge/converge.ts';
+import { STEPS } from '../../src/bench/converge/trace.ts';
+import { withTulleStore } from '../../src/bench/store/servers.ts';
 import { needsRoot } from '../support/capabilities.ts';
 import { deadline } from '../support/eventually.ts';
 

@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import type { ProgramRow } from '../../src/bench/program.ts';
+import type { ProgramRow } from '../../src/bench/program/program.ts';
 import { needsRoot } from '../support/capabilities.ts';
 
 const TULLE = join(import.meta.dirname, '../../bin/tulle');

@@ -8,8 +8,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { connect as connectTls } from 'node:tls';
-import { measureAttack } from '../../src/bench/hostile.ts';
-import { ATTACKS } from '../../src/bench/hostile-attacks.ts';
+import { ATTACKS } from '../../src/bench/hostile/attacks.ts';
+import { measureAttack } from '../../src/bench/hostile/hostile.ts';
 import { Authority } from '../support/certificates.ts';
 import { TulleStore } from '../support/tulle-store.ts';
 

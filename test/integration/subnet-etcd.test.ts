@@ -7,7 +7,7 @@
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { measureJoin } from '../../src/bench/join.ts';
+import { measureJoin } from '../../src/bench/join/join.ts';
 import { EtcdStore } from '../../src/store/etcd/etcd-store.ts';
 import { ConfigWatch } from '../../src/subnet/config/config-watch.ts';
 import type { HolderEvent } from '../../src/subnet/holder/holder-state.ts';

@@ -17,7 +17,7 @@ import {
   FRAME,
   PREFACE,
   SETTING,
-} from '../../bench/http2-frames.ts';
+} from '../../bench/hostile/http2-frames.ts';
 import { KV, PutRequestSchema } from '../../store/wire/generated/kv_pb.ts';
 import { Lease, LeaseKeepAliveRequestSchema } from '../../store/wire/generated/lease_pb.ts';
 import { Maintenance } from '../../store/wire/generated/maintenance_pb.ts';

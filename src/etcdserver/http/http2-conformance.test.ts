@@ -21,7 +21,7 @@ import {
   MAX_WINDOW,
   PREFACE,
   SETTING,
-} from '../../bench/http2-frames.ts';
+} from '../../bench/hostile/http2-frames.ts';
 import { KV } from '../../store/wire/generated/kv_pb.ts';
 import { serviceOf } from '../rpc.ts';
 import { GrpcServer } from './grpc-server.ts';

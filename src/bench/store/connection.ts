@@ -3,7 +3,7 @@
  * at an answer beyond whether it is one.
  */
 import { connect, type Socket } from 'node:net';
-import { frameMessage } from '../etcdserver/http/grpc-messages.ts';
+import { frameMessage } from '../../etcdserver/http/grpc-messages.ts';
 import {
   encodeFrame,
   encodeHeaders,
@@ -15,7 +15,7 @@ import {
   MAX_WINDOW,
   PREFACE,
   SETTING,
-} from './http2-frames.ts';
+} from '../hostile/http2-frames.ts';
 
 /** Of a request to this path, for any number of requests. */
 export const headersFor = (path: string) =>

@@ -1,13 +1,13 @@
 /** The cluster that `bench converge` makes up: its network, its leases, and who writes them into the store. */
-import type { Prefix } from '../base/prefix.ts';
-import { EtcdStore } from '../store/etcd/etcd-store.ts';
-import type { TxnOperation } from '../store/store.ts';
-import { type NetworkConfig, parseNetworkConfig } from '../subnet/config/config.ts';
-import { encodeAttributes } from '../subnet/lease/attributes.ts';
-import { formatLeaseKey } from '../subnet/lease/key.ts';
-import type { LeaseAttributes } from '../subnet/lease/lease.ts';
-import { Registry } from '../subnet/registry.ts';
-import { pathTo } from './program-world.ts';
+import type { Prefix } from '../../base/prefix.ts';
+import { EtcdStore } from '../../store/etcd/etcd-store.ts';
+import type { TxnOperation } from '../../store/store.ts';
+import { type NetworkConfig, parseNetworkConfig } from '../../subnet/config/config.ts';
+import { encodeAttributes } from '../../subnet/lease/attributes.ts';
+import { formatLeaseKey } from '../../subnet/lease/key.ts';
+import type { LeaseAttributes } from '../../subnet/lease/lease.ts';
+import { Registry } from '../../subnet/registry.ts';
+import { pathTo } from '../program/world.ts';
 
 /** Room for 65,000 hosts. Agents that lease a subnet in earnest take one that no lease of ours has. */
 const NETWORK = JSON.stringify({

@@ -4,20 +4,20 @@
  * three requests, each answered before the next one. On our own clients of store and kernel.
  */
 import process from 'node:process';
-import { Ip } from '../base/ip.ts';
-import { Mac } from '../base/mac.ts';
-import { SUBNET_FILE } from '../console/defaults.ts';
-import { connectRoute } from '../netlink/route/connect.ts';
-import { EtcdStore } from '../store/etcd/etcd-store.ts';
-import type { KeyValue } from '../store/store.ts';
-import { parseLeaseKey } from '../subnet/lease/key.ts';
-import { Registry } from '../subnet/registry.ts';
-import { writeFileAtomic } from '../sys/file.ts';
-import { Netns } from '../sys/netns.ts';
-import type { HostProgram } from './converge-agent.ts';
-import { PREFIX } from './converge-cluster.ts';
-import { flannelChanges } from './program-shapes.ts';
-import { BENCH_DEVICE } from './program-world.ts';
+import { Ip } from '../../base/ip.ts';
+import { Mac } from '../../base/mac.ts';
+import { SUBNET_FILE } from '../../console/defaults.ts';
+import { connectRoute } from '../../netlink/route/connect.ts';
+import { EtcdStore } from '../../store/etcd/etcd-store.ts';
+import type { KeyValue } from '../../store/store.ts';
+import { parseLeaseKey } from '../../subnet/lease/key.ts';
+import { Registry } from '../../subnet/registry.ts';
+import { writeFileAtomic } from '../../sys/file.ts';
+import { Netns } from '../../sys/netns.ts';
+import { flannelChanges } from '../program/shapes.ts';
+import { BENCH_DEVICE } from '../program/world.ts';
+import type { HostProgram } from './agent.ts';
+import { PREFIX } from './cluster.ts';
 
 /** RTPROT_BOOT, include/uapi/linux/rtnetlink.h: what a route has whose maker names no protocol. */
 const PROTOCOL = 3;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Trace } from './converge-trace.ts';
+import { Trace } from './trace.ts';
 
 const never = new AbortController().signal;
 

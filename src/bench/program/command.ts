@@ -1,15 +1,15 @@
 /** `tulle bench program`: the command line of the measurements in `program.ts`. */
 import { Command, Option } from 'commander';
-import { formatNumber } from '../console/format.ts';
-import { withExamples } from '../console/help.ts';
-import { list, oneOf, wholeNumber } from '../console/options.ts';
-import { note, print, printJson } from '../console/output.ts';
-import { requireRoot } from '../console/require-root.ts';
-import { untilStopped } from '../console/signals.ts';
-import { formatTable } from '../console/table.ts';
-import { requirePrograms } from '../lab/requirements.ts';
-import { writeFileAtomic } from '../sys/file.ts';
-import { checkDrawing, plotLines } from './plot.ts';
+import { formatNumber } from '../../console/format.ts';
+import { withExamples } from '../../console/help.ts';
+import { list, oneOf, wholeNumber } from '../../console/options.ts';
+import { note, print, printJson } from '../../console/output.ts';
+import { requireRoot } from '../../console/require-root.ts';
+import { untilStopped } from '../../console/signals.ts';
+import { formatTable } from '../../console/table.ts';
+import { requirePrograms } from '../../lab/requirements.ts';
+import { writeFileAtomic } from '../../sys/file.ts';
+import { checkDrawing, plotLines } from '../plot.ts';
 import {
   measureProgram,
   OPERATIONS,
@@ -17,7 +17,7 @@ import {
   type ProgramRow,
   SHAPE_NAMES,
 } from './program.ts';
-import type { ShapeName } from './program-shapes.ts';
+import type { ShapeName } from './shapes.ts';
 
 const MOST_PEERS = 200_000;
 

@@ -9,17 +9,17 @@
  * Only the engine compares, so for the two others `resync` and `noop` are the same: everything is written again,
  * which is what a restart of flanneld or a rerun of a script does.
  */
-import { vxlanPath } from '../backend/vxlan-path.ts';
-import { silentLogger } from '../base/log.ts';
-import { Prefix } from '../base/prefix.ts';
-import type { DesiredPeer } from '../dataplane/desired.ts';
-import { openDataPlane } from '../dataplane/open-data-plane.ts';
-import type { Change } from '../netlink/protocol.ts';
-import { change } from '../netlink/route/change.ts';
-import { RTNH_F_ONLINK } from '../netlink/route/constants.ts';
-import { run } from '../sys/process.ts';
-import { sysctlsOf } from '../sys/sysctl.ts';
-import { BENCH_DEVICE, type BenchPeer, OWN_BASE, type World } from './program-world.ts';
+import { vxlanPath } from '../../backend/vxlan-path.ts';
+import { silentLogger } from '../../base/log.ts';
+import { Prefix } from '../../base/prefix.ts';
+import type { DesiredPeer } from '../../dataplane/desired.ts';
+import { openDataPlane } from '../../dataplane/open-data-plane.ts';
+import type { Change } from '../../netlink/protocol.ts';
+import { change } from '../../netlink/route/change.ts';
+import { RTNH_F_ONLINK } from '../../netlink/route/constants.ts';
+import { run } from '../../sys/process.ts';
+import { sysctlsOf } from '../../sys/sysctl.ts';
+import { BENCH_DEVICE, type BenchPeer, OWN_BASE, type World } from './world.ts';
 
 /** One way of programming, bound to a world. Each step resolves with the requests it took. */
 export interface Shape extends AsyncDisposable {

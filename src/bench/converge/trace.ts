@@ -7,7 +7,7 @@
  *
  * All times are milliseconds since the lease was sent.
  */
-import { type Distribution, distributionOf } from './distribution.ts';
+import { type Distribution, distributionOf } from '../distribution.ts';
 
 /** Of each host. */
 export const HOST_STEPS = ['received', 'checked', 'applied', 'announced'] as const;

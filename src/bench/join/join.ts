@@ -7,14 +7,14 @@
  *
  * All hosts are simulated in this process, each with a connection of its own.
  */
-import { Ip } from '../base/ip.ts';
-import { Watchable } from '../base/watchable.ts';
-import { EtcdStore } from '../store/etcd/etcd-store.ts';
-import type { Store } from '../store/store.ts';
-import { formatSubnet, type LeaseAttributes, overlaps } from '../subnet/lease/lease.ts';
-import { Registry } from '../subnet/registry.ts';
-import { type Distribution, distributionOf } from './distribution.ts';
-import { joinLikeFlannel, joinLikeTulle } from './join-hosts.ts';
+import { Ip } from '../../base/ip.ts';
+import { Watchable } from '../../base/watchable.ts';
+import { EtcdStore } from '../../store/etcd/etcd-store.ts';
+import type { Store } from '../../store/store.ts';
+import { formatSubnet, type LeaseAttributes, overlaps } from '../../subnet/lease/lease.ts';
+import { Registry } from '../../subnet/registry.ts';
+import { type Distribution, distributionOf } from '../distribution.ts';
+import { joinLikeFlannel, joinLikeTulle } from './hosts.ts';
 
 /** Named as the shapes of `bench program`: whose procedure it is. */
 export const JOIN_SHAPES = ['tulle', 'flannel'] as const;

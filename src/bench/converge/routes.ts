@@ -1,6 +1,6 @@
 /** Watching a kernel get its routes to the peers. */
-import type { Prefix } from '../base/prefix.ts';
-import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
+import type { Prefix } from '../../base/prefix.ts';
+import type { Rtnetlink } from '../../netlink/route/rtnetlink.ts';
 
 /** Resolves when the namespace has `wanted` routes of this routing protocol. @throws `signal.reason` */
 export async function untilRoutes(

@@ -4,20 +4,20 @@
  * have is a lease, a firewall and files, which take no part in what is measured.
  */
 
-import type { Backend } from '../backend/backend.ts';
-import { createBackend } from '../backend/registry.ts';
-import { silentLogger } from '../base/log.ts';
-import type { DataPlane } from '../dataplane/data-plane.ts';
-import { openDataPlane } from '../dataplane/open-data-plane.ts';
-import { PeerMapper } from '../network/peer-mapper.ts';
-import { EtcdStore } from '../store/etcd/etcd-store.ts';
-import type { StoreUpdate } from '../store/store.ts';
-import { PeerTracker } from '../subnet/peers/peers.ts';
-import { Registry } from '../subnet/registry.ts';
-import { sysctlsOf } from '../sys/sysctl.ts';
-import { CONFIG, PREFIX } from './converge-cluster.ts';
-import type { HostStep } from './converge-trace.ts';
-import { OWN_ADDRESS, OWN_SUBNET, World } from './program-world.ts';
+import type { Backend } from '../../backend/backend.ts';
+import { createBackend } from '../../backend/registry.ts';
+import { silentLogger } from '../../base/log.ts';
+import type { DataPlane } from '../../dataplane/data-plane.ts';
+import { openDataPlane } from '../../dataplane/open-data-plane.ts';
+import { PeerMapper } from '../../network/peer-mapper.ts';
+import { EtcdStore } from '../../store/etcd/etcd-store.ts';
+import type { StoreUpdate } from '../../store/store.ts';
+import { PeerTracker } from '../../subnet/peers/peers.ts';
+import { Registry } from '../../subnet/registry.ts';
+import { sysctlsOf } from '../../sys/sysctl.ts';
+import { OWN_ADDRESS, OWN_SUBNET, World } from '../program/world.ts';
+import { CONFIG, PREFIX } from './cluster.ts';
+import type { HostStep } from './trace.ts';
 
 /** Called with every step of every lease, by its key. */
 export type OnStep = (step: HostStep, key: string) => void;

@@ -4,11 +4,11 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Undo } from '../base/undo.ts';
-import { requirePrograms } from '../lab/requirements.ts';
-import { freePorts } from '../sys/free-ports.ts';
-import { start } from '../sys/process.ts';
-import { waitForFile } from '../sys/wait-file.ts';
+import { Undo } from '../../base/undo.ts';
+import { requirePrograms } from '../../lab/requirements.ts';
+import { freePorts } from '../../sys/free-ports.ts';
+import { start } from '../../sys/process.ts';
+import { waitForFile } from '../../sys/wait-file.ts';
 
 export interface ServerUnderTest {
   readonly endpoint: string;
@@ -18,7 +18,7 @@ export interface ServerUnderTest {
 
 /** Milliseconds that a server may take until it serves. */
 const PATIENCE = 20_000;
-const TULLE = fileURLToPath(new URL('../../bin/tulle', import.meta.url));
+const TULLE = fileURLToPath(new URL('../../../bin/tulle', import.meta.url));
 
 /** Runs `body` with a fresh etcd. @throws LabError MISSING_PROGRAM; Error when it does not start. */
 export async function withEtcd<T>(

@@ -1,16 +1,16 @@
-/** `tulle bench converge`: the command line of the measurements in `converge.ts` and `converge-usage.ts`. */
+/** `tulle bench converge`: the command line of the measurements in `converge.ts` and `usage.ts`. */
 import { Command, Option } from 'commander';
-import { withExamples } from '../console/help.ts';
-import { integer, list, value, wholeNumber, withChoices } from '../console/options.ts';
-import { note, print, printJson } from '../console/output.ts';
-import { requireRoot } from '../console/require-root.ts';
-import { untilStopped } from '../console/signals.ts';
-import { type Column, formatTable } from '../console/table.ts';
-import { writeFileAtomic } from '../sys/file.ts';
+import { withExamples } from '../../console/help.ts';
+import { integer, list, value, wholeNumber, withChoices } from '../../console/options.ts';
+import { note, print, printJson } from '../../console/output.ts';
+import { requireRoot } from '../../console/require-root.ts';
+import { untilStopped } from '../../console/signals.ts';
+import { type Column, formatTable } from '../../console/table.ts';
+import { writeFileAtomic } from '../../sys/file.ts';
+import { checkDrawing, plotLines } from '../plot.ts';
+import { withEtcd, withTulleStore } from '../store/servers.ts';
 import { type ConvergeRow, measureConvergence } from './converge.ts';
-import { measureAgents, SITUATIONS, type UsageRow } from './converge-usage.ts';
-import { checkDrawing, plotLines } from './plot.ts';
-import { withEtcd, withTulleStore } from './store-servers.ts';
+import { measureAgents, SITUATIONS, type UsageRow } from './usage.ts';
 
 const MOST_HOSTS = 250;
 const MOST_PEERS = 60_000;

@@ -1,13 +1,13 @@
 /**
- * The load of `tulle bench store`, a process of its own. Its connections cost little (store-connection.ts), so
+ * The load of `tulle bench store`, a process of its own. Its connections cost little (connection.ts), so
  * that what is measured is the server, also with hundreds of clients on the same machine.
  *
  * Argument: a Load as JSON. Output: a LoadResult as JSON.
  */
-import { KV } from '../store/wire/generated/kv_pb.ts';
-import { Watch } from '../store/wire/generated/watch_pb.ts';
-import { definitionOf } from '../store/wire/service.ts';
-import { headersFor, StoreConnection } from './store-connection.ts';
+import { KV } from '../../store/wire/generated/kv_pb.ts';
+import { Watch } from '../../store/wire/generated/watch_pb.ts';
+import { definitionOf } from '../../store/wire/service.ts';
+import { headersFor, StoreConnection } from './connection.ts';
 
 export interface Load {
   readonly op: 'put' | 'range' | 'watch' | 'fill';

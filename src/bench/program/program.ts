@@ -1,7 +1,7 @@
 /** `bench program`: what it costs to make a kernel know its peers, by number of peers, shape and operation. */
-import { deleteLink } from '../dataplane/links/link.ts';
-import { lose, SHAPES, type Shape, type ShapeName } from './program-shapes.ts';
-import { BENCH_DEVICE, type BenchPeer, pathsTo, pathTo, World } from './program-world.ts';
+import { deleteLink } from '../../dataplane/links/link.ts';
+import { lose, SHAPES, type Shape, type ShapeName } from './shapes.ts';
+import { BENCH_DEVICE, type BenchPeer, pathsTo, pathTo, World } from './world.ts';
 
 export const OPERATIONS = ['cold', 'one', 'resync', 'noop'] as const;
 export type ProgramOperation = (typeof OPERATIONS)[number];

@@ -3,10 +3,10 @@
  * them at once. The peak is what a machine must provide, so it is measured for each situation alone.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { AgentClient } from '../api/client.ts';
-import { forgetPeak, usageOf } from '../sys/usage.ts';
-import { AgentProcess } from './converge-agent.ts';
-import { LeaseWriter } from './converge-cluster.ts';
+import { AgentClient } from '../../api/client.ts';
+import { forgetPeak, usageOf } from '../../sys/usage.ts';
+import { AgentProcess } from './agent.ts';
+import { LeaseWriter } from './cluster.ts';
 
 export const SITUATIONS = {
   start: 'a host joins: everything is new',

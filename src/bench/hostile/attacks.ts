@@ -3,10 +3,11 @@
  * fast as it is taken. They are known from HTTP/2's history (CVE-2019-9511 to 9518, CVE-2023-44487, CVE-2024-27316)
  * and from what has been done to our store.
  */
-import { frameMessage } from '../etcdserver/http/grpc-messages.ts';
-import { KV } from '../store/wire/generated/kv_pb.ts';
-import { Watch } from '../store/wire/generated/watch_pb.ts';
-import { definitionOf } from '../store/wire/service.ts';
+import { frameMessage } from '../../etcdserver/http/grpc-messages.ts';
+import { KV } from '../../store/wire/generated/kv_pb.ts';
+import { Watch } from '../../store/wire/generated/watch_pb.ts';
+import { definitionOf } from '../../store/wire/service.ts';
+import { headersFor } from '../store/connection.ts';
 import {
   DEFAULT_WINDOW,
   ERROR,
@@ -21,7 +22,6 @@ import {
   PREFACE,
   SETTING,
 } from './http2-frames.ts';
-import { headersFor } from './store-connection.ts';
 
 export interface Attack {
   readonly name: string;

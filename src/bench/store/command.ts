@@ -1,11 +1,11 @@
 /** `tulle bench store`: the command line of the measurements in `store.ts`. */
 import { Command, Option } from 'commander';
-import { ParseError } from '../base/errors.ts';
-import { withExamples } from '../console/help.ts';
-import { integer, list } from '../console/options.ts';
-import { note, print, printJson } from '../console/output.ts';
-import { untilStopped } from '../console/signals.ts';
-import { type Column, formatTable } from '../console/table.ts';
+import { ParseError } from '../../base/errors.ts';
+import { withExamples } from '../../console/help.ts';
+import { integer, list } from '../../console/options.ts';
+import { note, print, printJson } from '../../console/output.ts';
+import { untilStopped } from '../../console/signals.ts';
+import { type Column, formatTable } from '../../console/table.ts';
 import {
   type MemoryRow,
   measureStore,

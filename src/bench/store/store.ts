@@ -1,13 +1,13 @@
 /**
  * `tulle store` against etcd: the same load on the same disk, in turns, so that a moment in which the machine is
- * busy hits both. The load comes from a process of its own (store-load.ts).
+ * busy hits both. The load comes from a process of its own (load.ts).
  */
 import { fileURLToPath } from 'node:url';
-import { run } from '../sys/process.ts';
-import { usageOf } from '../sys/usage.ts';
-import { percentile } from './distribution.ts';
-import type { Load, LoadResult } from './store-load.ts';
-import { withEtcd, withTulleStore } from './store-servers.ts';
+import { run } from '../../sys/process.ts';
+import { usageOf } from '../../sys/usage.ts';
+import { percentile } from '../distribution.ts';
+import type { Load, LoadResult } from './load.ts';
+import { withEtcd, withTulleStore } from './servers.ts';
 
 export const STORE_OPERATIONS = ['put', 'range', 'watch', 'memory'] as const;
 export type StoreOperation = (typeof STORE_OPERATIONS)[number];
@@ -129,7 +129,7 @@ async function load(
   keys: number,
   { seconds, signal }: StoreBenchOptions,
 ): Promise<LoadResult> {
-  const file = import.meta.url.endsWith('.ts') ? './store-load.ts' : './store-load.js';
+  const file = import.meta.url.endsWith('.ts') ? './load.ts' : './load.js';
   const script = fileURLToPath(new URL(file, import.meta.url));
   const job: Load = { op, port, clients, seconds, keys, valueBytes: VALUE_BYTES };
   const { stdout } = await run(process.execPath, [script, JSON.stringify(job)], {

@@ -6,7 +6,7 @@
  */
 import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { ATTACKS, type Attack } from './hostile-attacks.ts';
+import { ATTACKS, type Attack } from './attacks.ts';
 
 /** Milliseconds between two connections in the same place. */
 const RECONNECT_MS = 10;

@@ -6,17 +6,17 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { PROTOCOL } from '../dataplane/tables/entry.ts';
-import { formatLeaseKey } from '../subnet/lease/key.ts';
-import { usageOf } from '../sys/usage.ts';
-import { AGENT, AgentProcess, type HostProgram } from './converge-agent.ts';
-import { LeaseWriter, leaseOf, type SyntheticLease } from './converge-cluster.ts';
-import { flannelProgram } from './converge-flannel.ts';
-import { InProcessHost } from './converge-host.ts';
-import { followRoutes } from './converge-routes.ts';
-import { type HostStep, STEPS, type Step, Trace } from './converge-trace.ts';
-import type { Distribution } from './distribution.ts';
-import type { World } from './program-world.ts';
+import { PROTOCOL } from '../../dataplane/tables/entry.ts';
+import { formatLeaseKey } from '../../subnet/lease/key.ts';
+import { usageOf } from '../../sys/usage.ts';
+import type { Distribution } from '../distribution.ts';
+import type { World } from '../program/world.ts';
+import { AGENT, AgentProcess, type HostProgram } from './agent.ts';
+import { LeaseWriter, leaseOf, type SyntheticLease } from './cluster.ts';
+import { flannelProgram } from './flannel.ts';
+import { InProcessHost } from './host.ts';
+import { followRoutes } from './routes.ts';
+import { type HostStep, STEPS, type Step, Trace } from './trace.ts';
 
 export type ConvergeOperation = 'burst' | 'one';
 

@@ -1,12 +1,12 @@
 /** What the shapes of `bench program` have in common: a host in a namespace of its own, and its peers. */
-import type { VxlanPeer } from '../backend/vxlan-path.ts';
-import { Ip } from '../base/ip.ts';
-import { Mac } from '../base/mac.ts';
-import { Prefix } from '../base/prefix.ts';
-import type { DesiredVxlan } from '../dataplane/desired-link.ts';
-import { connectRoute } from '../netlink/route/connect.ts';
-import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
-import { Netns } from '../sys/netns.ts';
+import type { VxlanPeer } from '../../backend/vxlan-path.ts';
+import { Ip } from '../../base/ip.ts';
+import { Mac } from '../../base/mac.ts';
+import { Prefix } from '../../base/prefix.ts';
+import type { DesiredVxlan } from '../../dataplane/desired-link.ts';
+import { connectRoute } from '../../netlink/route/connect.ts';
+import type { Rtnetlink } from '../../netlink/route/rtnetlink.ts';
+import { Netns } from '../../sys/netns.ts';
 
 export const BENCH_DEVICE = 'flannel.88';
 /** The overlay's own block, and room for 262,000 more of its size. */

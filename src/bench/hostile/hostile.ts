@@ -1,15 +1,15 @@
 /**
- * What a hostile client costs everybody else: one attack after the other on a store (hostile-attacks.ts), from a
+ * What a hostile client costs everybody else: one attack after the other on a store (attacks.ts), from a
  * process of its own, while an honest client asks for one key again and again, now and then over a new connection.
  */
 import { fileURLToPath } from 'node:url';
-import { KV } from '../store/wire/generated/kv_pb.ts';
-import { definitionOf } from '../store/wire/service.ts';
-import { run } from '../sys/process.ts';
-import { forgetPeak, usageOf } from '../sys/usage.ts';
-import { type Distribution, distributionOf } from './distribution.ts';
-import { headersFor, StoreConnection } from './store-connection.ts';
-import type { ServerUnderTest } from './store-servers.ts';
+import { KV } from '../../store/wire/generated/kv_pb.ts';
+import { definitionOf } from '../../store/wire/service.ts';
+import { run } from '../../sys/process.ts';
+import { forgetPeak, usageOf } from '../../sys/usage.ts';
+import { type Distribution, distributionOf } from '../distribution.ts';
+import { headersFor, StoreConnection } from '../store/connection.ts';
+import type { ServerUnderTest } from '../store/servers.ts';
 
 export interface HostileRow {
   readonly store: 'tulle' | 'etcd';
@@ -47,7 +47,7 @@ export async function measureAttack(
 ): Promise<HostileRow> {
   await fill(server.port);
   forgetPeak(server.pid);
-  const file = import.meta.url.endsWith('.ts') ? './hostile-client.ts' : './hostile-client.js';
+  const file = import.meta.url.endsWith('.ts') ? './client.ts' : './client.js';
   const script = fileURLToPath(new URL(file, import.meta.url));
   const over = new AbortController();
   const attacker = run(process.execPath, [script, attack, String(server.port), String(seconds)], {

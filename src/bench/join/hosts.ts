@@ -1,12 +1,12 @@
 /** The two procedures by which a host joins in `bench join`, on the same client of the store. */
-import { Prefix } from '../base/prefix.ts';
-import type { Watchable } from '../base/watchable.ts';
-import { parseNetworkConfig } from '../subnet/config/config.ts';
-import { ConfigWatch } from '../subnet/config/config-watch.ts';
-import { LeaseHolder } from '../subnet/holder/lease-holder.ts';
-import type { LeaseAttributes } from '../subnet/lease/lease.ts';
-import { PeerTracker } from '../subnet/peers/peers.ts';
-import type { Registry } from '../subnet/registry.ts';
+import { Prefix } from '../../base/prefix.ts';
+import type { Watchable } from '../../base/watchable.ts';
+import { parseNetworkConfig } from '../../subnet/config/config.ts';
+import { ConfigWatch } from '../../subnet/config/config-watch.ts';
+import { LeaseHolder } from '../../subnet/holder/lease-holder.ts';
+import type { LeaseAttributes } from '../../subnet/lease/lease.ts';
+import { PeerTracker } from '../../subnet/peers/peers.ts';
+import type { Registry } from '../../subnet/registry.ts';
 
 /** Times of one agent, in milliseconds since the start of all. */
 export interface JoinedHost {

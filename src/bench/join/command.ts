@@ -1,12 +1,12 @@
 /** `tulle bench join`: the command line of the measurement in `join.ts`. */
 import { Command, Option } from 'commander';
-import { withExamples } from '../console/help.ts';
-import { integer, list, oneOf } from '../console/options.ts';
-import { note, print, printJson } from '../console/output.ts';
-import { untilStopped } from '../console/signals.ts';
-import { formatTable } from '../console/table.ts';
+import { withExamples } from '../../console/help.ts';
+import { integer, list, oneOf } from '../../console/options.ts';
+import { note, print, printJson } from '../../console/output.ts';
+import { untilStopped } from '../../console/signals.ts';
+import { formatTable } from '../../console/table.ts';
+import { withEtcd } from '../store/servers.ts';
 import { JOIN_SHAPES, type JoinResult, type JoinShape, measureJoin } from './join.ts';
-import { withEtcd } from './store-servers.ts';
 
 interface Options {
   readonly agents: number;

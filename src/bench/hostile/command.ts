@@ -1,14 +1,14 @@
-/** `tulle bench hostile`: the command line of the attacks in `hostile-attacks.ts`. */
+/** `tulle bench hostile`: the command line of the attacks in `attacks.ts`. */
 import { Command, Option } from 'commander';
-import { ParseError } from '../base/errors.ts';
-import { withExamples } from '../console/help.ts';
-import { integer, list } from '../console/options.ts';
-import { note, print, printJson } from '../console/output.ts';
-import { untilStopped } from '../console/signals.ts';
-import { type Column, formatTable } from '../console/table.ts';
+import { ParseError } from '../../base/errors.ts';
+import { withExamples } from '../../console/help.ts';
+import { integer, list } from '../../console/options.ts';
+import { note, print, printJson } from '../../console/output.ts';
+import { untilStopped } from '../../console/signals.ts';
+import { type Column, formatTable } from '../../console/table.ts';
+import { withEtcd, withTulleStore } from '../store/servers.ts';
+import { ATTACKS } from './attacks.ts';
 import { type HostileRow, measureAttack } from './hostile.ts';
-import { ATTACKS } from './hostile-attacks.ts';
-import { withEtcd, withTulleStore } from './store-servers.ts';
 
 interface Options {
   readonly attacks: readonly string[];
