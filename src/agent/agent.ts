@@ -104,6 +104,7 @@ export class Agent {
     const servers = { options, health, clock, logger };
     const serveApi = await openApi(servers, {
       status: () => this.#status(),
+      forwarder: () => this.#network.traffic(),
       resync: () => this.#resync(),
       releaseLease: () => this.#releaseLease(),
       events: this.#events,

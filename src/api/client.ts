@@ -3,6 +3,7 @@
  *
  *     GET  /v1/status                     the status document
  *     GET  /v1/events?follow=true&after=N JSON lines: what the agent remembers, then what happens
+ *     GET  /v1/forwarder                  packets that the forwarder has moved and dropped
  *     POST /v1/resync                     compare everything with the kernel now
  *     POST /v1/lease/release              give the lease back and stop the agent
  */
@@ -11,7 +12,14 @@ import { type IncomingMessage, request } from 'node:http';
 import { basename, dirname, join } from 'node:path';
 import * as v from 'valibot';
 import { isCode, messageOf, TulleError } from '../base/errors.ts';
-import { AgentEvent, DEFAULT_SOCKET, Refusal, ReleaseResult, ResyncResult } from './messages.ts';
+import {
+  AgentEvent,
+  DEFAULT_SOCKET,
+  ForwarderTraffic,
+  Refusal,
+  ReleaseResult,
+  ResyncResult,
+} from './messages.ts';
 import { Status } from './status.ts';
 
 export type ApiErrorCode =
@@ -47,6 +55,11 @@ export class AgentClient {
   /** @throws ApiError, as every method here; `signal.reason`. */
   status(signal?: AbortSignal): Promise<Status> {
     return this.#call('GET', '/v1/status', Status, signal);
+  }
+
+  /** @throws ApiError REFUSED with code NO_FORWARDER where the kernel moves all packets. */
+  forwarder(signal?: AbortSignal): Promise<ForwarderTraffic> {
+    return this.#call('GET', '/v1/forwarder', ForwarderTraffic, signal);
   }
 
   resync(signal?: AbortSignal): Promise<ResyncResult> {

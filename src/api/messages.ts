@@ -67,6 +67,25 @@ export const ResyncResult = v.object({
 });
 export type ResyncResult = v.InferOutput<typeof ResyncResult>;
 
+const count = v.pipe(v.number(), v.integer(), v.minValue(0));
+
+/** Packets and bytes since the forwarder was started, and packets that went no further, by reason (docs/reference/forwarder.md). */
+const traffic = {
+  sentPackets: count,
+  sentBytes: count,
+  receivedPackets: count,
+  receivedBytes: count,
+  drops: v.record(v.string(), count),
+};
+
+/** Answer of `GET /v1/forwarder`: what the program that moves packets in user space has counted. */
+export const ForwarderTraffic = v.object({
+  /** What belongs to no peer. */
+  host: v.object(traffic),
+  peers: v.array(v.object({ subnet: v.string(), ...traffic })),
+});
+export type ForwarderTraffic = v.InferOutput<typeof ForwarderTraffic>;
+
 /** Answer of `POST /v1/lease/release`: the subnet is free for others, and the agent stops. */
 export const ReleaseResult = v.object({
   /** Key of the lease that was given back; absent when there was none. */

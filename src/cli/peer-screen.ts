@@ -2,7 +2,7 @@
  * One peer on one screen: why a packet to it does or does not arrive. What this host wants in its kernel and what
  * is there, what was said about the peer lately, and where to look on when this host's part is in order.
  */
-import type { AgentEvent } from '../api/messages.ts';
+import type { AgentEvent, ForwarderTraffic } from '../api/messages.ts';
 import type { FamilyStatus, PeerStatus, Status, Warning } from '../api/status.ts';
 import { Ip } from '../base/ip.ts';
 import { valuesOf } from '../base/per-family.ts';
@@ -12,6 +12,7 @@ import { formatDuration } from '../console/format.ts';
 import { paint } from '../console/output.ts';
 import { formatFacts, wrap } from '../console/table.ts';
 import { peerEntries, peerHost, peerName, peerState } from './status-peers.ts';
+import { peerTraffic } from './traffic.ts';
 
 /** Events about the peer that are shown: the newest. */
 const ENOUGH_EVENTS = 5;
@@ -49,12 +50,17 @@ export function findPeers({ peers, lease, network, host }: Status, which: string
   );
 }
 
-/** @param now milliseconds since the epoch. @param events what the agent remembers, oldest first. */
+/**
+ * @param now milliseconds since the epoch
+ * @param events what the agent remembers, oldest first
+ * @param traffic where a forwarder moves the packets
+ */
 export function peerScreen(
   peer: PeerStatus,
   status: Status,
   events: readonly AgentEvent[],
   now: number,
+  traffic?: ForwarderTraffic,
 ): string {
   const { publicIp, hostId, backendType, reason, key } = peer;
   const ago = (time: string) => `${formatDuration(Math.max(0, now - Date.parse(time)))} ago`;
@@ -67,6 +73,7 @@ export function peerScreen(
     ['host id', hostId],
     ['backend', backendType],
     ['over', peer.links?.join(' ')],
+    ['traffic', traffic && peerTraffic(peer, traffic)],
     ['compared', lastResync === undefined ? undefined : `with the kernel ${ago(lastResync)}`],
   ]);
   const [, , ...entries] = peerEntries(peer);

@@ -13,6 +13,7 @@ import { withProgress } from '../console/progress.ts';
 import { type AgentOption, agentClient, networkOption, socketOption } from './agent-option.ts';
 import { findPeers, peerScreen, warningsAbout } from './peer-screen.ts';
 import { statusScreen } from './status-screen.ts';
+import { readTraffic } from './traffic.ts';
 
 interface StatusOptions extends AgentOption {
   readonly json?: true;
@@ -47,7 +48,10 @@ export function statusCommand(): Command {
       const status = await agent.status();
       if (options.peer !== undefined) await showPeers(agent, status, options.peer, options);
       else if (options.json) printJson(status);
-      else print(statusScreen(status, { now: Date.now(), all: options.all === true }));
+      else {
+        const traffic = await readTraffic(agent, status);
+        print(statusScreen(status, { now: Date.now(), all: options.all === true, traffic }));
+      }
       if (!containersCanTalk(status)) process.exitCode = EXIT.differs.status;
     });
   return withExamples(command, [
@@ -80,7 +84,8 @@ async function showPeers(
     printJson(peers);
   } else {
     const events: AgentEvent[] = await Array.fromAsync(agent.events());
-    print(peers.map(peer => peerScreen(peer, status, events, Date.now())).join('\n\n'));
+    const traffic = await readTraffic(agent, status);
+    print(peers.map(peer => peerScreen(peer, status, events, Date.now(), traffic)).join('\n\n'));
   }
   if (peers.some(peer => peer.state !== 'ok' || warningsAbout(peer, status).length > 0))
     process.exitCode = EXIT.differs.status;

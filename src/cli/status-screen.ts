@@ -1,4 +1,5 @@
 /** The status document as one screen: facts first, then the peers, then what needs attention. */
+import type { ForwarderTraffic } from '../api/messages.ts';
 import {
   type AgentState,
   type BackendStatus,
@@ -12,17 +13,20 @@ import { formatCount, formatDuration, formatNumber } from '../console/format.ts'
 import { paint, type Style } from '../console/output.ts';
 import { formatFacts, wrap } from '../console/table.ts';
 import { peerCounts, peersSection } from './status-peers.ts';
+import { totalTraffic } from './traffic.ts';
 
 export interface ScreenOptions {
   /** Milliseconds since the epoch. */
   readonly now: number;
   /** Show every peer with its entries; otherwise only as many as fit, and the entries of those in trouble. */
   readonly all: boolean;
+  /** Where a forwarder moves the packets. */
+  readonly traffic?: ForwarderTraffic | undefined;
 }
 
 export function statusScreen(status: Status, options: ScreenOptions): string {
   const sections = [
-    facts(status, options.now),
+    facts(status, options),
     ...peersSection(status.peers, options.all),
     ...conditions(status, options.now),
     ...warnings(status, options.now),
@@ -30,7 +34,7 @@ export function statusScreen(status: Status, options: ScreenOptions): string {
   return sections.join('\n\n');
 }
 
-function facts(status: Status, now: number): string {
+function facts(status: Status, { now, traffic }: ScreenOptions): string {
   const { host, agent, underlay, backend, dataplane } = status;
   return formatFacts([
     [
@@ -63,6 +67,7 @@ function facts(status: Status, now: number): string {
     ['certificate', firstEnd(status)],
     ['meanwhile', meanwhile(status)],
     ['firewall', firewall(status)],
+    ['forwarder', traffic && totalTraffic(traffic)],
     [
       'data plane',
       joined([

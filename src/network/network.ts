@@ -8,9 +8,11 @@
  * It reports to a HealthReporter and an EventReporter. What belongs to the daemon around it (its servers, options,
  * files and connection to the store) may not enter.
  */
+import type { ForwarderTraffic } from '../api/messages.ts';
 import type { Backend, BackendContext } from '../backend/backend.ts';
 import { together } from '../base/abort.ts';
 import type { Clock } from '../base/clock.ts';
+import { defined } from '../base/defined.ts';
 import type { Logger } from '../base/log.ts';
 import { Watchable } from '../base/watchable.ts';
 import type { ApplyResult } from '../dataplane/report.ts';
@@ -142,6 +144,24 @@ export class Network implements AsyncDisposable {
   /** Compares everything with the kernel, and repairs what differs. */
   resync(reason: string): Promise<ApplyResult> {
     return this.#overlay.targets.dataPlane.resync(reason);
+  }
+
+  /** What a forwarder has counted; undefined when none runs. @throws ForwarderError */
+  async traffic(): Promise<ForwarderTraffic | undefined> {
+    const stats = await this.#overlay.targets.forwarder.stats();
+    if (stats === undefined) return undefined;
+    const { host, routes } = stats;
+    const counters = ({ sentPackets, sentBytes, receivedPackets, receivedBytes, drops }: typeof host) => ({
+      sentPackets,
+      sentBytes,
+      receivedPackets,
+      receivedBytes,
+      drops: defined(drops) as Record<string, number>,
+    });
+    return {
+      host: counters(host),
+      peers: routes.map(route => ({ subnet: route.subnet, ...counters(route) })),
+    };
   }
 
   status(): OverlayStatus {

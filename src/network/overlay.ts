@@ -123,7 +123,7 @@ export class Overlay implements AsyncDisposable {
     return this.#planner.problems;
   }
 
-  get targets(): Pick<Targets, 'dataPlane' | 'firewall' | 'subnetFile'> {
+  get targets(): Pick<Targets, 'dataPlane' | 'firewall' | 'forwarder' | 'subnetFile'> {
     return this.#targets;
   }
 

@@ -30,7 +30,7 @@ export interface Targets extends AsyncDisposable {
     /** @throws FirewallError; it is then tried again by itself. */
     apply(desired: DesiredFirewall): Promise<unknown>;
   };
-  readonly forwarder: Pick<ForwarderTarget, 'set' | 'state'>;
+  readonly forwarder: Pick<ForwarderTarget, 'set' | 'state' | 'stats'>;
   readonly subnetFile: Pick<ManagedFile, 'path' | 'set' | 'state'>;
   /** The value of a kernel parameter (src/sys/sysctl.ts). */
   readSysctl(path: string): string | undefined;

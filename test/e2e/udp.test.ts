@@ -54,6 +54,8 @@ describe('a network over udp', needsRoot, () => {
   test('the containers reach each other', async () => {
     const { stdout } = await lab(['ping', '--name', name, '--json']);
     assert.equal((JSON.parse(stdout) as { lost: number }).lost, 0, stdout);
+    const shown = await sh(`${TULLE} status --peer docker2`);
+    assert.match(shown, /^traffic +sent [1-9][\d,]* packets? \(.*received [1-9][\d,]* packets? \(/m);
   });
 
   test('no packet is lost while the agent is killed, and the next one adopts the forwarder', async () => {

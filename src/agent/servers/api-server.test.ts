@@ -26,6 +26,7 @@ const handlers = (changed: Partial<ApiHandlers> = {}): ApiHandlers => ({
   status: () => {
     throw new Error('not asked for here');
   },
+  forwarder: async () => undefined,
   resync: async () => ({ inSync: true, writes: 3, failures: [] }),
   releaseLease: async () => ({ released: '10.3.4.0-24' }),
   events,
@@ -72,6 +73,7 @@ describe('requests', () => {
     await using _server = await ApiServer.open(socketPath, failing);
     const client = new AgentClient({ socketPath });
     assert.deepEqual(await client.resync(), { inSync: true, writes: 3, failures: [] });
+    await assert.rejects(client.forwarder(), { code: 'REFUSED', hint: /only the backend udp has one/ });
     await assert.rejects(client.releaseLease(), {
       code: 'REFUSED',
       message: 'no',

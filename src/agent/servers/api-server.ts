@@ -6,7 +6,7 @@ import { chmodSync, mkdirSync, rmSync } from 'node:fs';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
-import type { Refusal, ReleaseResult, ResyncResult } from '../../api/messages.ts';
+import type { ForwarderTraffic, Refusal, ReleaseResult, ResyncResult } from '../../api/messages.ts';
 import type { Status } from '../../api/status.ts';
 import { isCode, messageOf, TulleError } from '../../base/errors.ts';
 import type { EventLog } from '../health/event-log.ts';
@@ -25,6 +25,8 @@ const GRACE_MS = 1000;
 /** What clients may ask for. */
 export interface ApiHandlers {
   status(): Status;
+  /** undefined when no forwarder runs. */
+  forwarder(): Promise<ForwarderTraffic | undefined>;
   resync(): Promise<ResyncResult>;
   releaseLease(): Promise<ReleaseResult>;
   readonly events: EventLog;
@@ -86,6 +88,8 @@ export class ApiServer implements AsyncDisposable {
           return reply(response, 200, this.#handlers.status());
         case 'GET /v1/events':
           return await this.#serveEvents(url, request, response);
+        case 'GET /v1/forwarder':
+          return await this.#serveForwarder(response);
         case 'POST /v1/resync':
           return reply(response, 200, await this.#handlers.resync());
         case 'POST /v1/lease/release':
@@ -104,6 +108,16 @@ export class ApiServer implements AsyncDisposable {
         ...(error instanceof TulleError && error.hint !== undefined ? { hint: error.hint } : {}),
       });
     }
+  }
+
+  async #serveForwarder(response: ServerResponse): Promise<void> {
+    const traffic = await this.#handlers.forwarder();
+    if (traffic !== undefined) return reply(response, 200, traffic);
+    refuse(response, 404, {
+      code: 'NO_FORWARDER',
+      message: 'no forwarder runs for this agent',
+      hint: 'only the backend udp has one; with others the kernel moves all packets',
+    });
   }
 
   async #serveEvents(url: URL, request: IncomingMessage, response: ServerResponse): Promise<void> {

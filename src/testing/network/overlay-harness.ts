@@ -222,7 +222,7 @@ export class OverlayHarness {
           return this.applyFirewall();
         },
       },
-      forwarder: { state: new Watchable(undefined), set: () => undefined },
+      forwarder: { state: new Watchable(undefined), set: () => undefined, stats: async () => undefined },
       subnetFile: {
         path: '/run/subnet.env',
         state: this.subnetFile,
