@@ -10,6 +10,7 @@ import type { Logger } from '../base/log.ts';
 import { packageVersion } from '../base/version.ts';
 import { Watchable } from '../base/watchable.ts';
 import type { Namespaces } from '../sys/launch.ts';
+import { preferSession } from '../sys/priority.ts';
 import { type Exit, start } from '../sys/process.ts';
 import { waitForFile } from '../sys/wait-file.ts';
 import { ForwarderClient } from './control/client.ts';
@@ -149,6 +150,8 @@ export class ManagedForwarder {
       ...(namespaces === undefined ? {} : { namespaces }),
     });
     child.unref();
+    // Packets go before what containers compute, as in the kernel; and it is loaded sooner.
+    preferSession(child.pid);
     this.state.set({ ...this.state.value, starts: this.state.value.starts + 1 });
     const stop = new AbortController();
     void child.exited.then(exit => stop.abort(endedEarly(exit, logFile)));

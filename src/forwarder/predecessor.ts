@@ -1,5 +1,5 @@
 /** The forwarder that ran before with the same control socket: it is asked to let go, and ended when it does not answer. */
-import { readFileSync } from 'node:fs';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import * as v from 'valibot';
 import { isCode, messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
@@ -9,6 +9,13 @@ import { type ForwarderTable, ProcessIdText } from './control/messages.ts';
 
 /** Where a forwarder writes which process it is, for the day when it does not answer. */
 export const pidFile = (control: string): string => `${control}.pid`;
+
+/** Whole or not there; it need not outlive the machine, so nobody waits for a disk. */
+export function writePidFile(control: string, id: ProcessId): void {
+  const path = pidFile(control);
+  writeFileSync(`${path}.${id.pid}`, `${JSON.stringify(id)}\n`, { mode: 0o600 });
+  renameSync(`${path}.${id.pid}`, path);
+}
 
 /**
  * Has a running forwarder let go of device and sockets.

@@ -10,7 +10,6 @@ import { untilAborted } from '../base/abort.ts';
 import type { Family, Ip } from '../base/ip.ts';
 import type { Logger } from '../base/log.ts';
 import { packageVersion } from '../base/version.ts';
-import { writeFileAtomic } from '../sys/file.ts';
 import { identify } from '../sys/pidfd.ts';
 import { writeSysctl } from '../sys/sysctl.ts';
 import { openTun } from '../sys/tun.ts';
@@ -18,7 +17,7 @@ import { openUdpSocket } from '../sys/udp-socket.ts';
 import { CONTROL_VERSION, formatListen, type Hello } from './control/messages.ts';
 import { ControlServer } from './control/server.ts';
 import type { DataPathThread } from './path/data-path-thread.ts';
-import { pidFile, takeOver } from './predecessor.ts';
+import { takeOver, writePidFile } from './predecessor.ts';
 import { TableKeeper } from './table-keeper.ts';
 
 export interface ForwarderOptions {
@@ -71,7 +70,7 @@ export async function runForwarder(
         return { result: keeper.text, ends: true };
       },
     });
-    await writeFileAtomic(pidFile(control), `${JSON.stringify(hello.process)}\n`, { mode: 0o600 });
+    writePidFile(control, hello.process);
     const { process, listen, mtu } = hello;
     log.info({ device, listen, mtu, pid: process.pid, routes: keeper.size, control }, 'forwarding');
     await untilAborted(thread.failed, AbortSignal.any([signal, end.signal])).catch((error: unknown) => {

@@ -11,6 +11,7 @@ import type { ForwarderStats } from '../../src/forwarder/control/messages.ts';
 import { close, sendto } from '../../src/sys/libc.ts';
 import { socketAddress } from '../../src/sys/socket-address.ts';
 import { openUdpSocket } from '../../src/sys/udp-socket.ts';
+import { usageOf } from '../../src/sys/usage.ts';
 import { ipPacket, udpPacket } from '../../src/testing/packets.ts';
 import { needsRoot } from '../support/capabilities.ts';
 import { eventually } from '../support/eventually.ts';
@@ -133,6 +134,35 @@ describe('forwarder', needsRoot, () => {
     assert.deepEqual(grown, { stranger: 1, wrongSource: 2, malformed: 1 });
   });
 
+  test('an underlay that takes no more is waited for: the kernel drops, nothing grows, and all is well afterwards', async () => {
+    const { status, stderr } = await a.run(
+      ...words('tc qdisc add dev eth0 root tbf rate 20mbit burst 100kb limit 100mb'),
+    );
+    assert.equal(status, 0, stderr);
+    const before = usageOf(await a.ready());
+    const flood = `
+      const socket = require('node:dgram').createSocket('udp4'), datagram = Buffer.alloc(1300);
+      let left = 100_000;
+      const send = () => {
+        for (let count = 0; count < 64; count++) socket.send(datagram, 7777, '${target.ipv4}');
+        if ((left -= 64) > 0) setImmediate(send);
+        else socket.close();
+      };
+      send();`;
+    assert.equal((await a.run(process.execPath, '-e', flood)).status, 0);
+    const { routes } = await statsOf(a);
+    const sent = routes.reduce((sum, { sentPackets }) => sum + sentPackets, 0);
+    assert.ok(sent < 90_000, `${sent} went through a link of 20 Mbit/s`);
+    const [link] = JSON.parse((await a.run('ip', '-j', '-s', 'link', 'show', 'flannel0')).stdout) as [
+      { readonly stats64: { readonly tx: { readonly dropped: number } } },
+    ];
+    assert.ok(link.stats64.tx.dropped > 0);
+    const growth = usageOf(await a.ready()).anonymous - before.anonymous;
+    assert.ok(growth < 64 << 20, `grew by ${growth} bytes`);
+    await a.run(...words('tc qdisc del dev eth0 root'));
+    assert.equal((await a.run('ping', '-c3', '-i0.02', '-W5', target.ipv4)).status, 0);
+  });
+
   test('a table of 5,000 routes is one of them at work', async () => {
     const routes = Array.from({ length: 5000 }, (_, index) => ({
       subnet: Prefix.parse(`10.${100 + (index >> 8)}.${index & 255}.0/24`),
@@ -211,6 +241,8 @@ describe('forwarder', needsRoot, () => {
     return (await a.run('ping', '-c3', '-i0.02', '-W5', target.ipv4)).status === 0;
   }
 });
+
+const words = (line: string) => line.split(' ') as [string, ...string[]];
 
 const SIZE = 8 << 20;
 

@@ -10,6 +10,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../../src/base/clock.ts';
+import { messageOf } from '../../src/base/errors.ts';
 import { Ip } from '../../src/base/ip.ts';
 import { silentLogger } from '../../src/base/log.ts';
 import { Prefix } from '../../src/base/prefix.ts';
@@ -90,11 +91,15 @@ export class ForwarderHost {
 
   /** The forwarder has the stated table. */
   async ready(): Promise<number> {
-    const state = await this.forwarder.state.until(
-      ({ pid }) => pid !== undefined,
-      deadline(`forwarder of ${this.name}: ${this.forwarder.state.value.lastError ?? 'no error'}`, 30_000),
-    );
-    return state.pid ?? 0;
+    const { state } = this.forwarder;
+    const late = deadline(`the forwarder of ${this.name} has its table`, 30_000);
+    try {
+      return (await state.until(({ pid }) => pid !== undefined, late)).pid ?? 0;
+    } catch (error) {
+      throw new Error(`${messageOf(error)} (${state.value.lastError ?? 'no error'}): ${this.log}`, {
+        cause: error,
+      });
+    }
   }
 
   async remove(): Promise<void> {
