@@ -1,7 +1,7 @@
 /** The way of every client command to the agent of this host. */
 import { Option } from 'commander';
 import { AgentClient } from '../api/client.ts';
-import { agentPlaces, NETWORK_PREFIX } from '../console/defaults.ts';
+import { agentPaths, NETWORK_PREFIX } from '../console/defaults.ts';
 
 export interface AgentOption {
   readonly socket?: string;
@@ -23,7 +23,7 @@ export const networkOption = (): Option =>
     .env('TULLE_ETCD_PREFIX');
 
 export const socketOf = ({ socket, etcdPrefix = NETWORK_PREFIX }: AgentOption): string =>
-  socket ?? agentPlaces(etcdPrefix).socket;
+  socket ?? agentPaths(etcdPrefix).socket;
 
 /** Names of the hosts that the agent of this host knows, its own first; it is the one that the environment names. @throws ApiError */
 export async function knownHosts(

@@ -2,18 +2,18 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { printed } from '../../test/support/output.ts';
-import { encodeText, World } from '../../test/support/registry.ts';
+import { encodeText, RegistryFixture } from '../../test/support/registry.ts';
 import { checkConfig, showConfig } from './config.ts';
 
 test('a configuration that was written with other ends of line is printed with ours', async t => {
-  const { registry, store } = new World();
+  const { registry, store } = new RegistryFixture();
   await store.put(registry.configKey, encodeText('{\r\n  "Network": "10.5.0.0/16"\r\n}\r\n'));
   const { out } = await printed(t, () => showConfig(registry, {}));
   assert.equal(out, '{\n  "Network": "10.5.0.0/16"\n}\n');
 });
 
 test('--effective --json prints the effective values as one document', async t => {
-  const { registry, store } = new World();
+  const { registry, store } = new RegistryFixture();
   await store.put(registry.configKey, encodeText('{"Network": "10.5.0.0/16", "Backend": {"Type": "vxlan"}}'));
   const { out } = await printed(t, () => showConfig(registry, { effective: true, json: true }));
   assert.partialDeepStrictEqual(JSON.parse(out), {

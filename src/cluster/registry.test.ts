@@ -4,7 +4,7 @@ import { setImmediate } from 'node:timers/promises';
 import { stripVTControlCharacters } from 'node:util';
 import { within } from '../../test/support/eventually.ts';
 import { printed } from '../../test/support/output.ts';
-import { flannelAttributes, hostAttributes, World } from '../../test/support/registry.ts';
+import { flannelAttributes, hostAttributes, RegistryFixture } from '../../test/support/registry.ts';
 import type { ConfigError } from '../base/errors.ts';
 import { Ip } from '../base/ip.ts';
 import { checkConfig, showConfig, writeConfig } from './config.ts';
@@ -33,7 +33,7 @@ describe('tulle config', () => {
   });
 
   test('stores what is good and prints it as it was written', async t => {
-    const { registry } = new World();
+    const { registry } = new RegistryFixture();
     await assert.rejects(showConfig(registry, {}), { code: 'NOT_FOUND' });
     const { lines: stored } = await printed(t, () =>
       writeConfig(registry, CONFIG, checkConfig(CONFIG).config, false),
@@ -50,9 +50,9 @@ describe('tulle config', () => {
 
   // A4
   test('A4: refuses a network that holds addresses of hosts, whatever is said', async () => {
-    const world = new World();
-    const { registry } = world;
-    await world.store.put(
+    const fixture = new RegistryFixture();
+    const { registry } = fixture;
+    await fixture.store.put(
       `${registry.subnetsPrefix}/10.5.34.0-24`,
       new TextEncoder().encode('{"PublicIP":"192.168.65.3","PublicIPv6":null}'),
     );
@@ -75,7 +75,7 @@ describe('tulle config', () => {
   });
 
   test('does not overwrite what another writer stored meanwhile', async () => {
-    const { registry, store } = new World();
+    const { registry, store } = new RegistryFixture();
     const { get } = store;
     const other = new TextEncoder().encode('{"Network": "10.7.0.0/16"}');
     store.get = async (...args) => {
@@ -92,24 +92,24 @@ describe('tulle config', () => {
   });
 
   test('does not take subnets away from hosts unless forced', async () => {
-    const world = new World();
-    await world.put('10.5.9.0-24', hostAttributes(3), 3600);
+    const fixture = new RegistryFixture();
+    await fixture.put('10.5.9.0-24', hostAttributes(3), 3600);
     const moved = '{"Network": "10.6.0.0/16", "Backend": {"Type": "vxlan"}}';
     const { config } = checkConfig(moved);
-    await assert.rejects(writeConfig(world.registry, moved, config, false), {
+    await assert.rejects(writeConfig(fixture.registry, moved, config, false), {
       code: 'NOT_NOW',
       message: '1 lease would not fit: 10.5.9.0/24',
     });
-    assert.equal((await world.store.get(world.registry.configKey)).kv, undefined);
-    await writeConfig(world.registry, moved, config, true);
-    const { kv } = await world.store.get(world.registry.configKey);
+    assert.equal((await fixture.store.get(fixture.registry.configKey)).kv, undefined);
+    await writeConfig(fixture.registry, moved, config, true);
+    const { kv } = await fixture.store.get(fixture.registry.configKey);
     assert.equal(new TextDecoder().decode(kv?.value), moved);
   });
 });
 
 describe('tulle lease', () => {
-  const world = async () => {
-    const made = new World();
+  const fixture = async () => {
+    const made = new RegistryFixture();
     await made.store.put(made.registry.configKey, new TextEncoder().encode(CONFIG));
     await made.put('10.5.3.0-24', hostAttributes(3), 3600);
     await made.put('10.5.4.0-24', flannelAttributes(4), 7200);
@@ -119,7 +119,7 @@ describe('tulle lease', () => {
   };
 
   test('list shows leases, reservations, and what is neither', async t => {
-    const { registry } = await world();
+    const { registry } = await fixture();
     const { lines } = await printed(t, () => listLeases(registry, {}));
     assert.deepEqual(lines.slice(0, 4), [
       'SUBNET       PUBLIC IP     BACKEND  EXPIRES          HOST',
@@ -139,7 +139,7 @@ describe('tulle lease', () => {
   });
 
   test('list folds a long key that is no lease for a terminal, and leaves it whole for a script', async t => {
-    const { registry, store } = await world();
+    const { registry, store } = await fixture();
     const long = 'x'.repeat(300);
     await store.put(registry.pathOf(long), new TextEncoder().encode('x'));
     const { err: whole } = await printed(t, () => listLeases(registry, {}));
@@ -157,7 +157,7 @@ describe('tulle lease', () => {
   });
 
   test('show finds a lease by each of its names', async t => {
-    const { registry } = await world();
+    const { registry } = await fixture();
     for (const name of ['10.5.3.0/24', '10.5.3.0-24', '192.168.65.3', 'host-3']) {
       const { out: text } = await printed(t, () => showLease(registry, name, {}));
       assert.match(text, /^key +\/coreos\.com\/network\/subnets\/10\.5\.3\.0-24$/m, name);
@@ -168,7 +168,7 @@ describe('tulle lease', () => {
   });
 
   test('a name that two leases have is refused, not guessed', async () => {
-    const made = await world();
+    const made = await fixture();
     await made.put('10.5.30.0-24', hostAttributes(3), 3600);
     await assert.rejects(showLease(made.registry, 'host-3', {}), /10\.5\.3\.0\/24.*10\.5\.30\.0\/24/);
     await assert.rejects(releaseLease(made.registry, 'host-3', true));
@@ -176,7 +176,7 @@ describe('tulle lease', () => {
   });
 
   test('reserve pins a subnet to a host, and says why it cannot', async t => {
-    const { registry } = await world();
+    const { registry } = await fixture();
     const publicIp = { ipv4: Ip.parse('192.168.65.9') };
     const { lines: said } = await printed(t, () => reserveSubnet(registry, '10.5.9.0/24', { publicIp }));
     assert.deepEqual(said, ['reserved 10.5.9.0/24']);
@@ -186,7 +186,7 @@ describe('tulle lease', () => {
   });
 
   test('release frees a reservation, and a lease only when forced', async () => {
-    const made = await world();
+    const made = await fixture();
     await releaseLease(made.registry, '10.5.5.0/24', false);
     await assert.rejects(releaseLease(made.registry, '10.5.3.0/24', false), {
       code: 'NOT_NOW',
@@ -197,7 +197,7 @@ describe('tulle lease', () => {
   });
 
   test('watch prints what is there, what changes and what goes, and what was lost in a gap', async t => {
-    const made = await world();
+    const made = await fixture();
     const { store, registry } = made.connect();
     const stop = new AbortController();
     const { lines } = await printed(t, async () => {

@@ -65,7 +65,7 @@ test('I12: names that change are asked for when they are wanted', {
   const asked = new Command('status')
     .addOption(offering(new Option('--peer <which>'), 'hosts'))
     .addOption(offering(new Option('--type <types>'), ['start', 'stop']))
-    .addArgument(offering(new Argument('<place>'), 'lab-places'));
+    .addArgument(offering(new Argument('<place>'), 'lab-targets'));
   const tree = await buildProgram(
     [{ name: 'status', group: 'This host:', summary: 'this host', load: async () => asked }],
     () => true,
@@ -83,7 +83,7 @@ test('I12: names that change are asked for when they are wanted', {
       .split('\n');
   };
   assert.deepEqual(words('status', '--peer', 'docker'), ['docker1', 'docker2']);
-  assert.deepEqual(words('status', ''), ['c/lab-places']);
+  assert.deepEqual(words('status', ''), ['c/lab-targets']);
   assert.deepEqual(words('status', '--type', 's'), ['start', 'stop']);
   assert.match(completionScript('zsh', tree), /compadd -- \$\{\(f\)"\$\(tulle completion --offer hosts/);
   assert.match(completionScript('fish', tree), /-x -a '\(tulle completion --offer hosts/);

@@ -28,13 +28,13 @@ export function networkPrefix(text: string): string {
 }
 
 /** What the agent of one network has for itself, where several run on one host. */
-export interface NetworkPlaces {
+export interface AgentPaths {
   readonly socket: string;
   readonly stateDirectory: string;
 }
 
-/** The places of the agent with this `--etcd-prefix`: flannel's own has the plain ones. */
-export function agentPlaces(etcdPrefix: string): NetworkPlaces {
+/** The paths of the agent with this `--etcd-prefix`: flannel's own has the plain ones. */
+export function agentPaths(etcdPrefix: string): AgentPaths {
   const prefix = networkPrefix(etcdPrefix);
   if (prefix === NETWORK_PREFIX) return { socket: DEFAULT_SOCKET, stateDirectory: STATE_DIRECTORY };
   const tag = networkTag(prefix);

@@ -4,10 +4,10 @@
  */
 import type { Argument, Option } from 'commander';
 
-export const OFFERS = ['labs', 'lab-places', 'hosts'] as const;
+export const OFFERS = ['labs', 'lab-targets', 'hosts'] as const;
 /**
  * labs        names of the labs of this machine
- * lab-places  hosts and containers of the labs: docker1, docker1/c1
+ * lab-targets  hosts and containers of the labs: docker1, docker1/c1
  * hosts       names of the hosts that the agent of this host knows
  */
 export type Offer = (typeof OFFERS)[number];

@@ -5,7 +5,7 @@ import { setImmediate } from 'node:timers/promises';
 import { Ip } from '../base/ip.ts';
 import { Mac } from '../base/mac.ts';
 import { change } from '../netlink/route/change.ts';
-import { damage, PEERS, WORLD } from '../testing/dataplane/fake-damage.ts';
+import { damage, IN_SYNC, PEERS } from '../testing/dataplane/fake-damage.ts';
 import { DEVICE, FakeHost, fakePeer } from '../testing/dataplane/fake-host.ts';
 import { FakeKernel } from '../testing/netlink/fake-kernel.ts';
 import type { DesiredPeer, PeerPath } from './desired.ts';
@@ -22,7 +22,7 @@ describe('at the same time', () => {
     await damage(host);
     host.kernel.overrun();
     await host.pass(100);
-    assert.equal(host.show(), WORLD);
+    assert.equal(host.show(), IN_SYNC);
     assert.equal(host.plane.report().lastResync?.reason, 'notifications were lost');
   });
 
@@ -60,7 +60,7 @@ describe('at the same time', () => {
     host.network.setHost({ ...rest, links: links.map(link => ({ ...link, port: 8472 })) });
     assert.equal((await host.plane.apply()).inSync, true);
     assert.deepEqual(ends, ['route', 'route', 'route', 'route', 'link']);
-    assert.equal(host.show(), WORLD.replace('dstport 4789', 'dstport 8472'));
+    assert.equal(host.show(), IN_SYNC.replace('dstport 4789', 'dstport 8472'));
     ends.length = 0;
     host.network.setHost({ networks: [], links: [], addresses: [], sysctls: [] });
     await host.plane.apply();
@@ -85,7 +85,7 @@ describe('at the same time', () => {
     };
     await host.plane.resync('test');
     await host.pass(1000);
-    assert.equal(host.show(), WORLD);
+    assert.equal(host.show(), IN_SYNC);
   });
 
   test('what others undo before the answer to our request is read is done again', async () => {
@@ -111,7 +111,7 @@ describe('at the same time', () => {
     host.network.setPeers(PEERS);
     await host.plane.apply();
     await host.pass(1000);
-    assert.equal(host.show(), WORLD);
+    assert.equal(host.show(), IN_SYNC);
   });
 
   test('addresses that come and go while the device is looked at are repaired', async () => {
@@ -130,7 +130,7 @@ describe('at the same time', () => {
     await host.others.links.change(index, { up: false });
     await host.pass(1000);
     assert.equal(actions.length, 0);
-    assert.equal(host.show(), WORLD);
+    assert.equal(host.show(), IN_SYNC);
   });
 
   test('the device vanishes while it is programmed', async () => {
@@ -142,7 +142,7 @@ describe('at the same time', () => {
     });
     await host.begin(PEERS);
     await host.pass(1000);
-    assert.equal(host.show(), WORLD);
+    assert.equal(host.show(), IN_SYNC);
     assert.equal(host.plane.report().inSync, true);
   });
 });

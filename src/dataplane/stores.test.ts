@@ -20,7 +20,7 @@ function tunneled(n: number, port = 8285): DesiredPeer {
 
 const [SUBNET_1, SUBNET_9] = [Prefix.parse('10.3.1.0/24'), Prefix.parse('10.3.9.0/24')];
 const line = (n: number, port = 8285) => `${DEVICE} 10.3.${n}.0/24 to 192.168.65.10${n}:${port}`;
-const WORLD = [line(1), line(2)].join('\n');
+const IN_SYNC = [line(1), line(2)].join('\n');
 const PEERS = [tunneled(1), tunneled(2)];
 
 /** A host with two peers in its table. */
@@ -29,7 +29,7 @@ async function begin(): Promise<{ host: FakeHost; table: MemoryTable } & AsyncDi
   const host = new FakeHost({ stores: { tunnel: table } });
   const { inSync, failures } = await host.begin(PEERS);
   assert.deepEqual({ inSync, failures }, { inSync: true, failures: [] });
-  assert.equal(table.show(), WORLD);
+  assert.equal(table.show(), IN_SYNC);
   return { host, table, [Symbol.asyncDispose]: () => host[Symbol.asyncDispose]() };
 }
 
@@ -66,7 +66,7 @@ describe('a table of another program', () => {
     assert.equal(host.network.report().inSync, false);
     const { reads } = table;
     await host.pass(100);
-    assert.equal(table.show(), WORLD);
+    assert.equal(table.show(), IN_SYNC);
     assert.equal(table.reads, reads, 'it is known to be empty');
     assert.deepEqual(objects(host), ['tunnel restored 10.3.1.0-24', 'tunnel restored 10.3.2.0-24']);
     assert.equal(host.plane.report().driftRepairs.tunnel, 2);
@@ -78,10 +78,10 @@ describe('a table of another program', () => {
     const stray = { subnet: SUBNET_9, destination: Ip.parse('192.0.2.1'), port: 1 };
     table.damage(DEVICE, SUBNET_9, stray, 'another link');
     await host.pass(100);
-    assert.notEqual(table.show(), WORLD, 'nothing was said of this link');
+    assert.notEqual(table.show(), IN_SYNC, 'nothing was said of this link');
     table.damage(DEVICE, SUBNET_1, { ...stray, subnet: SUBNET_1 });
     await host.pass(100);
-    assert.equal(table.show(), WORLD);
+    assert.equal(table.show(), IN_SYNC);
     assert.deepEqual(objects(host), ['tunnel removed', 'tunnel replaced 10.3.1.0-24']);
   });
 
@@ -155,12 +155,12 @@ describe('a table of another program', () => {
     };
     await host.plane.resync('test');
     await host.pass(100);
-    assert.equal(table.show(), WORLD);
+    assert.equal(table.show(), IN_SYNC);
     table.loseSilently();
     await host.pass(1000);
     assert.equal(table.show(), '');
     await host.plane.resync('test');
-    assert.equal(table.show(), WORLD);
+    assert.equal(table.show(), IN_SYNC);
   });
 
   test('is written anew when the link was made anew', async () => {
@@ -169,7 +169,7 @@ describe('a table of another program', () => {
     await host.others.links.delete(DEVICE);
     table.restart();
     await host.pass(1000);
-    assert.equal(table.show(), WORLD);
+    assert.equal(table.show(), IN_SYNC);
     assert.equal(host.plane.report().inSync, true);
   });
 

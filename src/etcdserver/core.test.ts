@@ -20,12 +20,7 @@ const KEY = Uint8Array.of(1);
 
 async function withCore(
   t: TestContext,
-  body: (world: {
-    core: Core;
-    clock: ManualClock;
-    reported: () => string[];
-    ended: Error[];
-  }) => Promise<void>,
+  body: (core: { core: Core; clock: ManualClock; reported: () => string[]; ended: Error[] }) => Promise<void>,
 ): Promise<void> {
   const directory = mkdtempSync(join(tmpdir(), 'tt-core-'));
   t.after(() => rmSync(directory, { recursive: true, force: true }));

@@ -6,7 +6,7 @@ import { isCode } from '../base/errors.ts';
 import { silentLogger } from '../base/log.ts';
 import type { Prefix } from '../base/prefix.ts';
 import { type AgentOption, networkOption, socketOf, socketOption } from '../cli/agent-option.ts';
-import { agentPlaces, filesBeside, networkPrefix, SUBNET_FILE } from '../console/defaults.ts';
+import { agentPaths, filesBeside, networkPrefix, SUBNET_FILE } from '../console/defaults.ts';
 import { CommandError } from '../console/errors.ts';
 import { formatCount } from '../console/format.ts';
 import { withExamples } from '../console/help.ts';
@@ -56,7 +56,7 @@ export function cleanupCommand(): Command {
       const { Firewall } = await import('../firewall/firewall.ts');
       const { connectRoute } = await import('../netlink/route/connect.ts');
       const { agentFiles, findLeftovers } = await import('./cleanup.ts');
-      const { stateDir = agentPlaces(options.etcdPrefix).stateDirectory, subnetFile } = options;
+      const { stateDir = agentPaths(options.etcdPrefix).stateDirectory, subnetFile } = options;
       const networks = [
         ...(await recordedNetworks(stateDir, options.etcdPrefix)),
         ...(options.network ?? []),

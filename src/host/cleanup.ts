@@ -123,7 +123,7 @@ async function findDevices(
 }
 
 /** Where an agent of this host keeps its files. */
-export interface AgentDefaults {
+export interface AgentFiles {
   readonly networks: readonly Prefix[];
   readonly subnetFile: string;
   readonly socket: string;
@@ -132,10 +132,10 @@ export interface AgentDefaults {
 }
 
 /**
- * The agent's files that are there. These places are given by a person, and root removes what is in them: whatever
+ * The agent's files that are there. These paths are given by a person, and root removes what is in them: whatever
  * does not look like the agent's own work stays, so that `--socket /etc` is harmless.
  */
-export function agentFiles({ networks, subnetFile, socket, stateDirectory }: AgentDefaults): string[] {
+export function agentFiles({ networks, subnetFile, socket, stateDirectory }: AgentFiles): string[] {
   return [
     ...(isFile(subnetFile) && isOfNetwork(readFileSync(subnetFile, 'utf8'), networks) ? [subnetFile] : []),
     ...(statOf(socket)?.isSocket() === true ? [socket] : []),

@@ -165,7 +165,7 @@ function list(): Command {
 function exec(): Command {
   const command = new Command('exec')
     .description('Run a program in a host (docker1) or in a container of it (docker1/c1).')
-    .addArgument(offering(new Argument('<target>', 'host, or host/container'), 'lab-places'))
+    .addArgument(offering(new Argument('<target>', 'host, or host/container'), 'lab-targets'))
     .argument('<program...>', 'program and its arguments')
     .addOption(nameOption())
     .passThroughOptions()

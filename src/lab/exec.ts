@@ -3,7 +3,7 @@ import { constants } from 'node:os';
 import type { Exit } from '../sys/process.ts';
 import { LabError } from './errors.ts';
 import { LabHost } from './host.ts';
-import { type HostRecord, type LabRecord, placesIn } from './record.ts';
+import { type HostRecord, type LabRecord, targetsIn } from './record.ts';
 
 /**
  * Runs it on our own terminal and returns how it ended.
@@ -41,7 +41,7 @@ function findTarget(
   const container = record?.containers.find(({ name }) => name === containerName);
   if (record === undefined || more.length > 0 || (containerName !== undefined && container === undefined)) {
     throw new LabError('NOT_FOUND', `lab ${lab.name} has no ${target}`, {
-      hint: `it has ${placesIn(lab).join(', ')}`,
+      hint: `it has ${targetsIn(lab).join(', ')}`,
     });
   }
   return { record, container };

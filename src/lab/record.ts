@@ -124,7 +124,7 @@ export const runningLabs = (): LabRecord[] =>
     .filter(record => record !== undefined);
 
 /** What `lab exec` takes in a lab: `docker1`, `docker1/c1`. */
-export const placesIn = ({ hosts }: LabRecord): string[] =>
+export const targetsIn = ({ hosts }: LabRecord): string[] =>
   hosts.flatMap(({ name, containers }) => [
     name,
     ...containers.map(container => `${name}/${container.name}`),

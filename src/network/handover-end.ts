@@ -4,7 +4,7 @@ import type { Clock } from '../base/clock.ts';
 import type { Watchable } from '../base/watchable.ts';
 import type { Handover } from './handover.ts';
 import type { PeerMapper } from './peer-mapper.ts';
-import type { PlanReport } from './plan-report.ts';
+import type { PlanReporter } from './plan-reporter.ts';
 import type { Planner } from './planner.ts';
 
 /** Milliseconds that the old device stays when all have followed: they may not know yet that this host has. */
@@ -16,7 +16,7 @@ export const SETTLE = 500;
 export interface HandoverEndOptions {
   readonly planner: Planner;
   readonly peers: PeerMapper;
-  readonly report: PlanReport;
+  readonly report: PlanReporter;
   readonly clock: Clock;
   /** Changes with the plan and with the peers. */
   readonly version: Watchable<number>;

@@ -50,7 +50,7 @@ export function deviceRefusal(broken: readonly LinkReport[]): PlanRefusal | unde
   if (failures.length === 0) return undefined;
   const reason = `the network configuration cannot be used: its device cannot be created: ${failures.join('; ')}`;
   const hint = 'remove what is in the way, or choose another VNI or Port; the agent tries again by itself';
-  return { trouble: { code: 'CONFIG_INVALID', reason, hint }, problems: [] };
+  return { failure: { code: 'CONFIG_INVALID', reason, hint }, problems: [] };
 }
 
 /** Which step it is in, as `tulle status` shows it. */

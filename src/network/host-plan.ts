@@ -22,7 +22,7 @@ import { CONFIG_KEYS, type NetworkConfig, networksOf } from '../subnet/config/co
 import { isHostName } from '../subnet/lease/attributes.ts';
 import type { LeaseAttributes } from '../subnet/lease/lease.ts';
 import type { UnderlayCriteria } from './options.ts';
-import type { Trouble } from './reports.ts';
+import type { ConditionFailure } from './reports.ts';
 import { chooseUnderlay, type HostNetwork, type UnderlayChoice } from './underlay.ts';
 
 export interface HostPlan {
@@ -64,7 +64,7 @@ export type HostPlanResult =
 
 /** Why a configuration is not used: in one text for people, and problem by problem where the text has several. */
 export interface PlanRefusal {
-  readonly trouble: Trouble;
+  readonly failure: ConditionFailure;
   readonly problems: readonly Problem[];
 }
 
@@ -73,7 +73,7 @@ export function planHost(inputs: HostPlanInputs): HostPlanResult {
   const choice = chooseForFamilies(inputs);
   if (!choice.found) {
     const { reason, hint } = choice;
-    return { ok: false, condition: 'underlay', trouble: { code: 'NO_UNDERLAY', reason, hint }, problems: [] };
+    return { ok: false, condition: 'underlay', failure: { code: 'NO_UNDERLAY', reason, hint }, problems: [] };
   }
   adoptMacs(network, networksOf(config), identity);
   const { chosenBy } = choice;
@@ -134,7 +134,7 @@ function underlayInside(config: NetworkConfig, underlay: Underlay): Problem[] {
 
 export function configRefusal({ problems }: ConfigError): PlanRefusal {
   const reason = `the network configuration cannot be used: ${problems.map(formatProblem).join('; ')}`;
-  return { trouble: { code: 'CONFIG_INVALID', reason }, problems };
+  return { failure: { code: 'CONFIG_INVALID', reason }, problems };
 }
 
 /** Devices that flannel made for this network before us have MACs that its peers know. */

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { HolderState, LeaseTrouble } from '../subnet/holder/holder-state.ts';
+import type { HolderState, LeaseFailure } from '../subnet/holder/holder-state.ts';
 import { parseLeaseKey } from '../subnet/lease/key.ts';
 import type { Lease } from '../subnet/lease/lease.ts';
-import { leaseTrouble, leaseWarnings } from './lease-report.ts';
+import { leaseFailure, leaseWarnings } from './lease-report.ts';
 
 const KEY = '10.5.34.0-24';
 const LEASE: Lease = {
@@ -14,11 +14,11 @@ const LEASE: Lease = {
   createRevision: 1n,
   modRevision: 1n,
 };
-const state = (code: LeaseTrouble['code'], more: Partial<HolderState> = {}): HolderState => ({
+const state = (code: LeaseFailure['code'], more: Partial<HolderState> = {}): HolderState => ({
   lease: LEASE,
   ownership: 'unconfirmed',
   published: true,
-  trouble: { code, reason: 'permission denied: a host has one lease' },
+  failure: { code, reason: 'permission denied: a host has one lease' },
   ...more,
 });
 
@@ -37,11 +37,11 @@ test('D2: a store that refuses the lease of a host is a warning while the host w
   );
 });
 
-test('a warning has the hint of its trouble, and none where that has none', () => {
-  const trouble = { code: 'STORE_REFUSED', reason: 'permission denied' } as const;
-  for (const given of [trouble, { ...trouble, hint: 'enroll this host again' }]) {
+test('a warning has the hint of its failure, and none where that has none', () => {
+  const failure = { code: 'STORE_REFUSED', reason: 'permission denied' } as const;
+  for (const given of [failure, { ...failure, hint: 'enroll this host again' }]) {
     for (const published of [true, false]) {
-      const [warning] = leaseWarnings(state('STORE_REFUSED', { published, trouble: given }));
+      const [warning] = leaseWarnings(state('STORE_REFUSED', { published, failure: given }));
       assert.ok(warning);
       assert.deepEqual(
         'hint' in warning ? { hint: warning.hint } : {},
@@ -51,8 +51,8 @@ test('a warning has the hint of its trouble, and none where that has none', () =
   }
 });
 
-test('trouble is a condition only while there is no lease', () => {
+test('a failure is a condition only while there is no lease', () => {
   const { lease: _, ...without } = state('STORE_REFUSED');
-  assert.equal(leaseTrouble(state('STORE_REFUSED')), undefined);
-  assert.equal(leaseTrouble(without)?.code, 'STORE_REFUSED');
+  assert.equal(leaseFailure(state('STORE_REFUSED')), undefined);
+  assert.equal(leaseFailure(without)?.code, 'STORE_REFUSED');
 });

@@ -8,7 +8,7 @@ import { COPIED_DISK, type HolderEvent, type HolderState } from '../subnet/holde
 import type { OwnAttributes } from '../subnet/holder/lease-holder.ts';
 import { addressOf, formatSubnet, isLease, isReservation, type Lease } from '../subnet/lease/lease.ts';
 import type { Registry } from '../subnet/registry.ts';
-import type { EventReporter, OwnedWarning, Trouble } from './reports.ts';
+import type { ConditionFailure, EventReporter, OwnedWarning } from './reports.ts';
 
 /** The lease this host had at the last contact with the store; not that of the host whose disk was copied to this one. */
 export function ownLeaseAmong(
@@ -26,8 +26,8 @@ export function ownLeaseAmong(
 }
 
 /** Why this host cannot be reached by its peers; undefined when it can, or when that is about to be settled. */
-export function leaseTrouble({ lease, trouble }: HolderState): Trouble | undefined {
-  return lease === undefined ? trouble : undefined;
+export function leaseFailure({ lease, failure }: HolderState): ConditionFailure | undefined {
+  return lease === undefined ? failure : undefined;
 }
 
 export function leaseWarnings(state: HolderState): OwnedWarning[] {
@@ -37,9 +37,9 @@ export function leaseWarnings(state: HolderState): OwnedWarning[] {
 }
 
 /** The store does not accept what has changed on this host, so that peers know what was. */
-function unpublished({ lease, published, trouble }: HolderState): OwnedWarning | undefined {
-  if (lease === undefined || published !== false || trouble === undefined) return undefined;
-  const { reason, hint } = trouble;
+function unpublished({ lease, published, failure }: HolderState): OwnedWarning | undefined {
+  if (lease === undefined || published !== false || failure === undefined) return undefined;
+  const { reason, hint } = failure;
   return {
     id: 'unpublished',
     code: 'LEASE_NOT_PUBLISHED',
@@ -51,10 +51,10 @@ function unpublished({ lease, published, trouble }: HolderState): OwnedWarning |
 }
 
 /** A lease that is in use and that the store does not give this host any more: for a reason of its own, not for being away. */
-function refused({ lease, ownership, published, trouble }: HolderState): OwnedWarning | undefined {
+function refused({ lease, ownership, published, failure }: HolderState): OwnedWarning | undefined {
   if (lease === undefined || ownership !== 'unconfirmed' || published === false) return undefined;
-  if (trouble === undefined || trouble.code === 'STORE_UNAVAILABLE') return undefined;
-  const { reason, hint } = trouble;
+  if (failure === undefined || failure.code === 'STORE_UNAVAILABLE') return undefined;
+  const { reason, hint } = failure;
   return {
     id: 'refused',
     code: 'LEASE_REFUSED',

@@ -1,7 +1,7 @@
 /** This host's part in the registry, over a store in memory and an overlay that only records what is desired. */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { encodeText, hostAttributes, World } from '../../test/support/registry.ts';
+import { encodeText, hostAttributes, RegistryFixture } from '../../test/support/registry.ts';
 import type { KeyValue } from '../store/store.ts';
 import { config, network, OverlayHarness } from '../testing/network/overlay-harness.ts';
 import { Membership } from './membership.ts';
@@ -9,19 +9,19 @@ import { Membership } from './membership.ts';
 /** A host that takes part until the test is over. */
 async function join(
   t: TestContext,
-  world: World,
+  fixture: RegistryFixture,
   harness?: OverlayHarness,
   cachedKeys: readonly KeyValue[] = [],
 ) {
   const { overlay, health, events } = (harness ??= await OverlayHarness.make(t));
-  const { store, registry } = world.connect();
+  const { store, registry } = fixture.connect();
   overlay.setNetwork(network('192.168.65.3/24'));
   const membership = new Membership({
     registry,
     overlay,
     health,
     events,
-    clock: world.clock,
+    clock: fixture.clock,
     renewMargin: 3_600_000,
     previous: undefined,
     cachedKeys: () => cachedKeys,
@@ -38,28 +38,28 @@ async function join(
   return { harness, membership, store, condition, warnings };
 }
 
-const configure = (world: World, network: string) =>
-  world.store.put(
-    world.registry.configKey,
+const configure = (fixture: RegistryFixture, network: string) =>
+  fixture.store.put(
+    fixture.registry.configKey,
     encodeText(JSON.stringify({ Network: network, Backend: { Type: 'vxlan', VNI: 88 } })),
   );
 
 test('a new network is followed: with a lease of it, and with the peers that are in it', async t => {
-  const world = new World();
+  const fixture = new RegistryFixture();
   const peer = { ...hostAttributes(7), backendData: { ipv4: '88' } };
-  await configure(world, '10.3.0.0/16');
-  await world.put('10.3.7.0-24', peer);
-  await world.put('10.77.7.0-24', peer);
-  const { harness, membership } = await join(t, world);
-  await world.clock.advance(1000);
+  await configure(fixture, '10.3.0.0/16');
+  await fixture.put('10.3.7.0-24', peer);
+  await fixture.put('10.77.7.0-24', peer);
+  const { harness, membership } = await join(t, fixture);
+  await fixture.clock.advance(1000);
   assert.match(membership.leaseStatus()?.key ?? '', /^10\.3\.\d+\.0-24$/);
   assert.deepEqual(
     harness.overlay.peers.keysOf(() => true),
     ['10.3.7.0-24'],
   );
 
-  await configure(world, '10.77.0.0/16');
-  await world.clock.advance(1000);
+  await configure(fixture, '10.77.0.0/16');
+  await fixture.clock.advance(1000);
   assert.match(membership.leaseStatus()?.key ?? '', /^10\.77\.\d+\.0-24$/);
   assert.deepEqual(
     harness.overlay.peers.keysOf(() => true),
@@ -69,22 +69,22 @@ test('a new network is followed: with a lease of it, and with the peers that are
 });
 
 test('a host that starts while the store is away works on with the lease it had', async t => {
-  const world = new World();
+  const fixture = new RegistryFixture();
   const harness = await OverlayHarness.make(t, { config: config(88) });
   harness.overlay.setNetwork(network('192.168.65.3/24'));
-  harness.overlay.setConfig({ trouble: { code: 'NO_CONFIG', reason: 'not read yet' }, problems: [] });
+  harness.overlay.setConfig({ failure: { code: 'NO_CONFIG', reason: 'not read yet' }, problems: [] });
   const own = harness.overlay.plan.value?.attributes ?? assert.fail('no plan');
-  await configure(world, '10.3.0.0/16');
-  await world.put('10.3.7.0-24', { ...hostAttributes(7), backendData: { ipv4: '88' } }, 86_400);
-  await world.put('10.3.5.0-24', own, 86_400);
-  const { kvs } = await world.store.list('');
-  const { membership, condition, store } = await join(t, world, harness, kvs);
-  await world.clock.advance(1000);
+  await configure(fixture, '10.3.0.0/16');
+  await fixture.put('10.3.7.0-24', { ...hostAttributes(7), backendData: { ipv4: '88' } }, 86_400);
+  await fixture.put('10.3.5.0-24', own, 86_400);
+  const { kvs } = await fixture.store.list('');
+  const { membership, condition, store } = await join(t, fixture, harness, kvs);
+  await fixture.clock.advance(1000);
   const { key, ownership } = membership.leaseStatus() ?? assert.fail('no lease');
   assert.deepEqual([key, ownership], ['10.3.5.0-24', 'unconfirmed']);
   assert.equal(condition('lease')?.ok, true);
   store.heal();
-  await world.clock.advance(30_000);
+  await fixture.clock.advance(30_000);
   assert.deepEqual(
     [membership.leaseStatus()?.key, membership.leaseStatus()?.ownership],
     ['10.3.5.0-24', 'held'],
@@ -92,60 +92,60 @@ test('a host that starts while the store is away works on with the lease it had'
 });
 
 test('a lease that cannot be had is the condition until it can', async t => {
-  const world = new World();
+  const fixture = new RegistryFixture();
   const text = { Network: '10.3.0.0/16', SubnetMin: '10.3.7.0', SubnetMax: '10.3.7.0' };
-  await world.store.put(
-    world.registry.configKey,
+  await fixture.store.put(
+    fixture.registry.configKey,
     encodeText(JSON.stringify({ ...text, Backend: { Type: 'vxlan' } })),
   );
-  const storeLease = await world.put('10.3.7.0-24', hostAttributes(7), 86_400);
-  const { condition, harness } = await join(t, world);
-  await world.clock.advance(1000);
+  const storeLease = await fixture.put('10.3.7.0-24', hostAttributes(7), 86_400);
+  const { condition, harness } = await join(t, fixture);
+  await fixture.clock.advance(1000);
   assert.deepEqual([condition('lease')?.ok, condition('lease')?.code], [false, 'OUT_OF_SUBNETS']);
-  await world.store.revoke(storeLease);
-  await world.clock.advance(120_000);
+  await fixture.store.revoke(storeLease);
+  await fixture.clock.advance(120_000);
   assert.equal(condition('lease')?.ok, true);
   assert.equal(harness.overlay.active.value?.lease.key, '10.3.7.0-24');
 });
 
 test('what is wrong with the leases of peers is a warning for as long as it lasts', async t => {
-  const world = new World();
-  await configure(world, '10.3.0.0/16');
-  const { warnings, membership } = await join(t, world);
-  await world.clock.advance(1000);
+  const fixture = new RegistryFixture();
+  await configure(fixture, '10.3.0.0/16');
+  const { warnings, membership } = await join(t, fixture);
+  await fixture.clock.advance(1000);
   assert.deepEqual(warnings(), []);
   const { publicIp } = hostAttributes(3);
-  await world.put('10.3.7.0-24', { ...hostAttributes(7), publicIp: publicIp ?? assert.fail() });
-  await world.put('10.3.8.0-24', 'a printer');
-  await world.clock.advance(1000);
+  await fixture.put('10.3.7.0-24', { ...hostAttributes(7), publicIp: publicIp ?? assert.fail() });
+  await fixture.put('10.3.8.0-24', 'a printer');
+  await fixture.clock.advance(1000);
   assert.deepEqual(warnings(), ['DUPLICATE_PUBLIC_IP']);
   assert.deepEqual(Array.from(membership.rejected, ({ key }) => key).sort(), ['10.3.7.0-24', '10.3.8.0-24']);
-  await world.store.delete(world.registry.pathOf('10.3.7.0-24'));
-  await world.put('10.3.9.0-24', hostAttributes(9));
-  await world.put('10.3.10.0-24', {
+  await fixture.store.delete(fixture.registry.pathOf('10.3.7.0-24'));
+  await fixture.put('10.3.9.0-24', hostAttributes(9));
+  await fixture.put('10.3.10.0-24', {
     ...hostAttributes(10),
     publicIp: hostAttributes(9).publicIp ?? assert.fail(),
   });
-  await world.clock.advance(1000);
+  await fixture.clock.advance(1000);
   assert.deepEqual(warnings(), ['SHARED_PUBLIC_IP']);
-  await world.store.delete(world.registry.pathOf('10.3.10.0-24'));
-  await world.clock.advance(1000);
+  await fixture.store.delete(fixture.registry.pathOf('10.3.10.0-24'));
+  await fixture.clock.advance(1000);
   assert.deepEqual(warnings(), []);
 });
 
 test('peers that an emptied store has forgotten are a warning until their hosts write them again', async t => {
-  const world = new World();
-  await configure(world, '10.3.0.0/16');
+  const fixture = new RegistryFixture();
+  await configure(fixture, '10.3.0.0/16');
   const peer = { ...hostAttributes(7), backendData: { ipv4: '88' } };
-  await world.put('10.3.7.0-24', peer);
-  const { warnings, harness } = await join(t, world);
-  await world.clock.advance(1000);
-  world.database.reset();
-  await configure(world, '10.3.0.0/16');
-  await world.clock.advance(1000);
+  await fixture.put('10.3.7.0-24', peer);
+  const { warnings, harness } = await join(t, fixture);
+  await fixture.clock.advance(1000);
+  fixture.database.reset();
+  await configure(fixture, '10.3.0.0/16');
+  await fixture.clock.advance(1000);
   assert.ok(warnings().includes('PEERS_KEPT'));
   assert.equal(harness.overlay.peers.size, 1);
-  await world.put('10.3.7.0-24', peer);
-  await world.clock.advance(1000);
+  await fixture.put('10.3.7.0-24', peer);
+  await fixture.clock.advance(1000);
   assert.ok(!warnings().includes('PEERS_KEPT'));
 });

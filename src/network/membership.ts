@@ -18,7 +18,7 @@ import type { RejectedLease, Subnet } from '../subnet/lease/lease.ts';
 import { PeerTracker } from '../subnet/peers/peers.ts';
 import type { Registry } from '../subnet/registry.ts';
 import { configRefusal, type HostPlan } from './host-plan.ts';
-import { emitLeaseEvent, leaseStatus, leaseTrouble, leaseWarnings, ownLeaseAmong } from './lease-report.ts';
+import { emitLeaseEvent, leaseFailure, leaseStatus, leaseWarnings, ownLeaseAmong } from './lease-report.ts';
 import type { Overlay } from './overlay.ts';
 import { emitPeerEvent, PeerMoves, warnOfPeers } from './peer-report.ts';
 import type { EventReporter, HealthReporter, OwnedWarning } from './reports.ts';
@@ -99,12 +99,12 @@ export class Membership {
       } else if (reading.state === 'invalid') {
         overlay.setConfig(configRefusal(new ConfigError('network configuration', reading.problems)));
       } else if (reading.state === 'missing') {
-        const trouble = {
+        const failure = {
           code: 'NO_CONFIG',
           reason: `the store has no network configuration at ${registry.configKey}`,
           hint: `write one with \`tulle config set\`, for example ${EXAMPLE_CONFIG}`,
         };
-        overlay.setConfig({ trouble, problems: [] });
+        overlay.setConfig({ failure, problems: [] });
       }
     }
   }
@@ -168,8 +168,8 @@ export class Membership {
     const { overlay, health } = this.#options;
     let ownKey: string | undefined;
     for await (const state of holder.state.changes(signal)) {
-      const trouble = leaseTrouble(state);
-      if (state.lease !== undefined || trouble !== undefined) health.report('lease', trouble);
+      const failure = leaseFailure(state);
+      if (state.lease !== undefined || failure !== undefined) health.report('lease', failure);
       health.warn('lease', leaseWarnings(state));
       if (state.lease === undefined) continue;
       if (state.lease.key !== ownKey) tracker.update({ ownKey: state.lease.key });

@@ -83,7 +83,7 @@ describe('a change', () => {
   });
 });
 
-describe('trouble', () => {
+describe('failure', () => {
   test('with the first configuration is the condition', () => {
     harness.overlay.setNetwork(network('192.168.65.3/24'));
     harness.overlay.setConfig(config(16_777_216));
@@ -151,7 +151,7 @@ describe('trouble', () => {
   });
 
   for (const [name, reading] of [
-    ['deleted', { trouble: { code: 'NO_CONFIG', reason: 'there is none' }, problems: [] }],
+    ['deleted', { failure: { code: 'NO_CONFIG', reason: 'there is none' }, problems: [] }],
     ['replaced by one that cannot be used', config(16_777_216)],
   ] as const) {
     test(`with a configuration that was ${name}: after a restart, that of the last run stays in use`, async t => {
@@ -177,14 +177,14 @@ describe('trouble', () => {
   test('with a configuration that was deleted meanwhile is not taken up again', () => {
     harness.start();
     harness.overlay.setConfig(dualStack);
-    harness.overlay.setConfig({ trouble: { code: 'NO_CONFIG', reason: 'nobody wrote one' }, problems: [] });
+    harness.overlay.setConfig({ failure: { code: 'NO_CONFIG', reason: 'nobody wrote one' }, problems: [] });
     harness.overlay.setNetwork(network('192.168.65.3/24', true, 'fd65::3/64'));
     assert.equal(harness.overlay.plan.value?.config.ipv6, undefined);
   });
 
   test('with the configuration in the store does not end with a change of the underlay', () => {
     harness.start();
-    harness.overlay.setConfig({ trouble: { code: 'NO_CONFIG', reason: 'nobody wrote one' }, problems: [] });
+    harness.overlay.setConfig({ failure: { code: 'NO_CONFIG', reason: 'nobody wrote one' }, problems: [] });
     harness.overlay.setNetwork(network('192.168.65.4/24'));
     assert.deepEqual(
       harness.health.warnings().map(({ text }) => text),

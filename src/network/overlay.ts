@@ -24,14 +24,14 @@ import type { FirewallState } from '../firewall/reconciler.ts';
 import { type NetworkConfig, networksOf } from '../subnet/config/config.ts';
 import type { Lease } from '../subnet/lease/lease.ts';
 import { type ActivePlan, activate, firewallFor, fits, forwarderFor, subnetEnvFor } from './active-plan.ts';
-import { ApplyReport } from './apply-report.ts';
+import { ApplyReporter } from './apply-reporter.ts';
 import type { Handover } from './handover.ts';
 import { endHandovers } from './handover-end.ts';
 import type { DurableIdentity, HostPlan, PlanRefusal } from './host-plan.ts';
 import type { NetworkOptions } from './options.ts';
 import { PeerMapper } from './peer-mapper.ts';
 import type { PeerMove } from './peer-report.ts';
-import { PlanReport } from './plan-report.ts';
+import { PlanReporter } from './plan-reporter.ts';
 import { Planner } from './planner.ts';
 import type { EventReporter, HealthReporter } from './reports.ts';
 import { Surroundings } from './surroundings.ts';
@@ -56,8 +56,8 @@ export class Overlay implements AsyncDisposable {
   readonly #options: OverlayOptions;
   readonly #targets: Targets;
   readonly #planner: Planner;
-  readonly #planReport: PlanReport;
-  readonly #applyReport: ApplyReport;
+  readonly #planReporter: PlanReporter;
+  readonly #applyReporter: ApplyReporter;
   readonly #surroundings: Surroundings;
   readonly peers: PeerMapper;
   /** The plan and the lease in use, and the state of the host that follows from them. */
@@ -80,29 +80,29 @@ export class Overlay implements AsyncDisposable {
     this.#options = options;
     this.#networks = formerConfig === undefined ? [] : networksOf(formerConfig);
     this.#formerDevices = formerDevices;
-    this.#planReport = new PlanReport(health, events);
-    this.#applyReport = new ApplyReport(health, events);
+    this.#planReporter = new PlanReporter(health, events);
+    this.#applyReporter = new ApplyReporter(health, events);
     this.#planner = new Planner({
       criteria: options.options.underlay,
       identity,
       createBackend,
-      report: this.#planReport,
+      report: this.#planReporter,
       formerConfig,
     });
     this.#targets = options.openTargets({
       networks: () => this.#networks,
       onRound: (result, settingsChanged) => this.#afterRound(result, settingsChanged),
-      onRepair: repair => this.#applyReport.repair(repair),
+      onRepair: repair => this.#applyReporter.repair(repair),
       onFirewallState: state => this.#afterFirewall(state),
-      onFirewallRepair: repaired => this.#applyReport.firewallRepaired(repaired),
-      onSubnetFileReplaced: (...texts) => this.#applyReport.subnetFileReplaced(subnetFile, ...texts),
+      onFirewallRepair: repaired => this.#applyReporter.firewallRepaired(repaired),
+      onSubnetFileReplaced: (...texts) => this.#applyReporter.subnetFileReplaced(subnetFile, ...texts),
     });
     this.#surroundings = new Surroundings({
       health,
       readSysctl: path => this.#targets.readSysctl(path),
       masquerade: options.options.firewall.masquerade,
     });
-    this.peers = new PeerMapper(this.#targets.network, (...problem) => this.#planReport.peer(...problem));
+    this.peers = new PeerMapper(this.#targets.network, (...problem) => this.#planReporter.peer(...problem));
   }
 
   /** What this host should be; undefined until it could be decided. */
@@ -135,7 +135,7 @@ export class Overlay implements AsyncDisposable {
 
   /** Repaired drift by kind of object, the firewall included. */
   driftRepairs(): Record<string, number> {
-    const firewall = this.#applyReport.firewallRepairs;
+    const firewall = this.#applyReporter.firewallRepairs;
     return { ...this.#targets.dataPlane.report().driftRepairs, ...(firewall === 0 ? {} : { firewall }) };
   }
 
@@ -168,7 +168,7 @@ export class Overlay implements AsyncDisposable {
     const handovers = {
       planner: this.#planner,
       peers: this.peers,
-      report: this.#planReport,
+      report: this.#planReporter,
       clock: this.#options.clock,
       version: this.#desiredVersion,
       onEnd: () => this.#updateDesired(),
@@ -213,7 +213,7 @@ export class Overlay implements AsyncDisposable {
       this.#targets.network.setHost(active.host);
       this.#targets.forwarder.set(forwarderFor(active));
       this.active.set(active);
-      if (before !== undefined) this.#planReport.changed(before, active);
+      if (before !== undefined) this.#planReporter.changed(before, active);
       this.#surroundings.setActive(active);
       increment(this.#rulesVersion);
     } else if (this.#dependsOnPeers) increment(this.#rulesVersion);
@@ -234,7 +234,7 @@ export class Overlay implements AsyncDisposable {
         return;
       } catch (error) {
         if (signal.aborted) return;
-        this.#applyReport.kernelUnreachable(messageOf(error));
+        this.#applyReporter.kernelUnreachable(messageOf(error));
         await this.#options.clock.sleep(delay, signal).catch(() => undefined);
       }
     }
@@ -264,24 +264,24 @@ export class Overlay implements AsyncDisposable {
 
   async #reportSubnetFile(signal: AbortSignal): Promise<void> {
     const { path, state } = this.#targets.subnetFile;
-    for await (const now of state.changes(signal)) this.#applyReport.subnetFile(path, now);
+    for await (const now of state.changes(signal)) this.#applyReporter.subnetFile(path, now);
   }
 
   async #reportForwarder(signal: AbortSignal): Promise<void> {
     const { state } = this.#targets.forwarder;
-    for await (const now of state.changes(signal)) this.#applyReport.forwarder(now);
+    for await (const now of state.changes(signal)) this.#applyReporter.forwarder(now);
   }
 
   #afterRound(result: ApplyResult, settingsChanged: boolean): void {
     const { links, ...rest } = this.#targets.dataPlane.report();
     const depended = links.filter(({ name }) => !this.#planner.isPreparing(name));
-    this.#applyReport.dataPlane(result, { ...rest, links: depended });
+    this.#applyReporter.dataPlane(result, { ...rest, links: depended });
     if (settingsChanged) this.checkForwarding();
     if (this.#planner.proceed(links)) this.#updateDesired();
   }
 
   #afterFirewall(state: FirewallState): void {
-    this.#applyReport.firewall(state);
+    this.#applyReporter.firewall(state);
     const isNew = state.dependsOnPeers && !this.#dependsOnPeers;
     this.#dependsOnPeers = state.dependsOnPeers;
     if (isNew) increment(this.#rulesVersion);

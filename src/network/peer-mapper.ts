@@ -14,14 +14,14 @@ import type { DesiredPeer } from '../dataplane/desired.ts';
 import { isSamePath, type Lease, type RejectedLease } from '../subnet/lease/lease.ts';
 import type { PeerMove } from './peer-report.ts';
 
-type Target = Pick<NetworkScope, 'setPeer' | 'setPeers' | 'removePeer' | 'peerReport'>;
+type PeerScope = Pick<NetworkScope, 'setPeer' | 'setPeers' | 'removePeer' | 'peerReport'>;
 
 /** @param problems none when there were some. @param isReached as it said before, or for one of its families. */
-type PeerTrouble = (key: string, problems: readonly string[], isReached: boolean) => void;
+type OnPeerProblems = (key: string, problems: readonly string[], isReached: boolean) => void;
 
 export class PeerMapper {
-  readonly #target: Target;
-  readonly #onProblem: PeerTrouble;
+  readonly #dataPlane: PeerScope;
+  readonly #onProblem: OnPeerProblems;
   readonly #leases = new Map<string, Lease>();
   /** Why the backend made nothing, or not everything, of a lease; most peers have no entry. */
   readonly #problems = new Map<string, readonly string[]>();
@@ -30,8 +30,8 @@ export class PeerMapper {
   #backend: Backend | undefined;
 
   /** @param onProblem called once when a peer has problems, again when it has others, and with none when they are over */
-  constructor(target: Target, onProblem: PeerTrouble) {
-    this.#target = target;
+  constructor(dataPlane: PeerScope, onProblem: OnPeerProblems) {
+    this.#dataPlane = dataPlane;
     this.#onProblem = onProblem;
   }
 
@@ -58,7 +58,7 @@ export class PeerMapper {
   /** Maps every lease with this backend from now on. */
   use(backend: Backend): void {
     this.#backend = backend;
-    this.#target.setPeers(Array.from(this.#leases.values(), lease => this.#plan(backend, lease)));
+    this.#dataPlane.setPeers(Array.from(this.#leases.values(), lease => this.#plan(backend, lease)));
   }
 
   /** Takes over leases that are new or differ from before, and forgets those that are gone. @returns what is worth an event */
@@ -70,7 +70,7 @@ export class PeerMapper {
       else if (!isSamePath(before.attributes, lease.attributes)) moves.push({ kind: 'changed', lease });
       if (before !== undefined && !this.#former.has(lease.key)) this.#former.set(lease.key, before);
       this.#leases.set(lease.key, lease);
-      if (this.#backend !== undefined) this.#target.setPeer(this.#plan(this.#backend, lease));
+      if (this.#backend !== undefined) this.#dataPlane.setPeer(this.#plan(this.#backend, lease));
     }
     for (const key of gone) {
       const lease = this.#leases.get(key);
@@ -78,7 +78,7 @@ export class PeerMapper {
       this.#leases.delete(key);
       this.#problems.delete(key);
       this.#former.delete(key);
-      if (this.#backend !== undefined) this.#target.removePeer(key);
+      if (this.#backend !== undefined) this.#dataPlane.removePeer(key);
     }
     return moves;
   }
@@ -114,7 +114,7 @@ export class PeerMapper {
 
   #statusOf({ key, subnet, attributes }: Lease): PeerStatus {
     const { publicIp, hostId, hostName, backendType } = attributes;
-    const report = this.#target.peerReport(key);
+    const report = this.#dataPlane.peerReport(key);
     const problems = this.#problems.get(key) ?? [];
     const unreachable = problems.length > 0 && (report?.desired.length ?? 0) === 0;
     const reasons = report?.reason === undefined ? problems : [report.reason, ...problems];

@@ -139,8 +139,8 @@ export function warnOfPeers(health: HealthReporter, tracker: PeerTracker): void 
     text: `the lease ${key} is not used here, and other hosts send its packets to one of the two`,
     hint: `${hint}; a lease from an earlier identity of this host expires by itself`,
   }));
-  const twins = Array.from(tracker.leasesOfTwin(), ({ key, attributes }) => ({
-    id: `twin ${key}`,
+  const duplicates = Array.from(tracker.duplicateIdentities(), ({ key, attributes }) => ({
+    id: `duplicate ${key}`,
     code: 'DUPLICATE_IDENTITY',
     severity: 'error' as const,
     title: 'another host has the identity of this one',
@@ -156,5 +156,5 @@ export function warnOfPeers(health: HealthReporter, tracker: PeerTracker): void 
     text: `they stay in use until their hosts write them again, for a day at most: ${enumerate(kept)}`,
     hint: 'if those hosts are gone permanently, restart this agent to forget them',
   };
-  health.warn('peers', [...twins, ...shared, ...claimed, ...(kept.length === 0 ? [] : [forgotten])]);
+  health.warn('peers', [...duplicates, ...shared, ...claimed, ...(kept.length === 0 ? [] : [forgotten])]);
 }

@@ -23,14 +23,14 @@ import {
   planHost,
 } from './host-plan.ts';
 import type { UnderlayCriteria } from './options.ts';
-import type { PlanReport } from './plan-report.ts';
+import type { PlanReporter } from './plan-reporter.ts';
 import type { HostNetwork } from './underlay.ts';
 
 export interface PlannerOptions {
   readonly criteria: UnderlayCriteria;
   readonly identity: DurableIdentity;
   readonly createBackend: (context: BackendContext) => Backend;
-  readonly report: PlanReport;
+  readonly report: PlanReporter;
   /** The configuration that the last run had in use: used while the store has none that can be used. */
   readonly formerConfig: NetworkConfig | undefined;
 }
@@ -78,7 +78,7 @@ export class Planner {
    * @returns whether `applied` has changed
    */
   setConfig(reading: NetworkConfig | PlanRefusal, inUse: Lease | undefined): boolean {
-    if (!('trouble' in reading)) {
+    if (!('failure' in reading)) {
       this.#unusable = undefined;
       this.#config = reading;
       return this.#decide(inUse);
@@ -143,7 +143,7 @@ export class Planner {
     this.#options.report.misfit(misfit);
 
     if (!result.ok) {
-      if (result.condition !== 'config') health.report(result.condition, result.trouble);
+      if (result.condition !== 'config') health.report(result.condition, result.failure);
       return false;
     }
     health.report('underlay');

@@ -3,7 +3,7 @@ import type { AgentEvent, EventType } from '../api/messages.ts';
 import type { ConditionName, Warning } from '../api/status.ts';
 
 /** Why a condition does not hold. */
-export interface Trouble {
+export interface ConditionFailure {
   /** Stable word: `NO_CONFIG`. */
   readonly code: string;
   readonly reason: string;
@@ -18,8 +18,8 @@ export type OwnedWarning = Omit<Warning, 'since'> & {
 };
 
 export interface HealthReporter {
-  /** Sets how one part is; no trouble means ok. The same report again changes nothing. */
-  report(name: ConditionName, trouble?: Trouble): void;
+  /** Sets how one part is; no failure means ok. The same report again changes nothing. */
+  report(name: ConditionName, failure?: ConditionFailure): void;
 
   /** Replaces all warnings of this owner. */
   warn(owner: string, warnings: readonly OwnedWarning[]): void;

@@ -65,7 +65,7 @@ function nsenterOptions({ mount, net, uts, cgroup }: Namespaces, cwd: string | u
   const options = Object.entries({ mount, net, uts, cgroup }).flatMap(([name, path]) =>
     path === undefined ? [] : [`--${name}=${path}`],
   );
-  // The directory is looked up after entering; without it the working directory stays that of another world.
+  // The directory is looked up after entering; without it the working directory stays outside the new root.
   if (options.length > 0 && (mount !== undefined || cwd !== undefined)) options.push(`--wdns=${cwd ?? '/'}`);
   return options;
 }

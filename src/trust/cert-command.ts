@@ -28,7 +28,7 @@ export function certCommand(): Command {
   const command = new Command('cert').description(
     'Certificates of the store and of hosts. Running programs renew them after half of their lifetime.',
   );
-  const list = withPlaces(command.command('list'))
+  const list = withDirectories(command.command('list'))
     .description(
       'List the certificates of this host and their expiry; on the host of the store, those of all hosts too.',
     )
@@ -40,7 +40,7 @@ export function certCommand(): Command {
       else if (found.length === 0) note('this host has no certificate');
       else print(formatTable(COLUMNS, found));
     });
-  const renew = withPlaces(command.command('renew'))
+  const renew = withDirectories(command.command('renew'))
     .description(
       'Renew the certificates of this host now. The store and the agent use them from the next connection on, without a ' +
         'restart. Only the host of the store can renew an expired certificate; any other host must join again.',
@@ -64,7 +64,7 @@ export function certCommand(): Command {
   ]);
 }
 
-function withPlaces(command: Command): Command {
+function withDirectories(command: Command): Command {
   return command
     .addOption(
       new Option('--data-dir <dir>', 'where the store keeps its data')

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
 import { AgentClient } from '../../src/api/client.ts';
 import type { ConditionName, Status } from '../../src/api/status.ts';
-import { agentPlaces, NETWORK_PREFIX, SUBNET_FILE } from '../../src/console/defaults.ts';
+import { agentPaths, NETWORK_PREFIX, SUBNET_FILE } from '../../src/console/defaults.ts';
 import { EXIT } from '../../src/console/exit-codes.ts';
 import { TULLE } from '../../src/lab/host.ts';
 import type { Site } from '../../src/lab/site.ts';
@@ -21,7 +21,7 @@ const KUBERNETES_FILE =
 const sh = async (site: Site, command: string) => (await site.host.run('sh', ['-ec', command])).stdout;
 
 const clientOf = (site: Site, prefix = NETWORK_PREFIX) =>
-  new AgentClient({ socketPath: site.host.path(agentPlaces(prefix).socket) });
+  new AgentClient({ socketPath: site.host.path(agentPaths(prefix).socket) });
 
 const until = (site: Site, what: string, is: (status: Status) => boolean, prefix = NETWORK_PREFIX) =>
   eventually(what, async () => {
@@ -215,7 +215,7 @@ test('A2: two networks cannot share a subnet file, and a client names the other 
   );
   const { status, stderr } = await site.host.run(TULLE, ['status'], { anyStatus: true });
   assert.equal(status, EXIT.noAgent.status);
-  assert.ok(stderr.replaceAll(/\s+/g, ' ').includes(agentPlaces(OTHER_PREFIX).socket), stderr);
+  assert.ok(stderr.replaceAll(/\s+/g, ' ').includes(agentPaths(OTHER_PREFIX).socket), stderr);
 });
 
 test(

@@ -152,7 +152,7 @@ export class Running implements AsyncDisposable {
     this.network = this.plane.network('overlay');
   }
 
-  /** Makes the usual world. */
+  /** Makes the usual desired state. */
   async begin(host: TestHost, peers: readonly DesiredPeer[] = PEERS): Promise<ApplyResult> {
     this.network.set({ host: desiredHost(device(host)), peers });
     return await this.plane.apply();

@@ -35,7 +35,7 @@ const endpoint = (number: number): EndpointSpec => ({
 
 describe('an endpoint', needsRoot, () => {
   test('joins sandbox and bridge, with addresses, routes, MTU and MAC', () =>
-    inWorld(async ({ host, sandbox, ping }) => {
+    withSandboxes(async ({ host, sandbox, ping }) => {
       const [one, two] = [await sandbox(), await sandbox()];
       await attach(host.route, one, endpoint(1));
       await attach(host.route, two, endpoint(2));
@@ -53,7 +53,7 @@ describe('an endpoint', needsRoot, () => {
     }));
 
   test('has IPv6, and gateways behind a destination that is on the link', () =>
-    inWorld(async ({ host, sandbox }) => {
+    withSandboxes(async ({ host, sandbox }) => {
       const one = await sandbox();
       await attach(host.route, one, {
         ...endpoint(1),
@@ -77,7 +77,7 @@ describe('an endpoint', needsRoot, () => {
     }));
 
   test('is a port of the bridge only when the sandbox has its addresses and routes', () =>
-    inWorld(async ({ host, sandbox }) => {
+    withSandboxes(async ({ host, sandbox }) => {
       const one = await sandbox();
       const seen: string[][] = [];
       const links = Object.assign(Object.create(host.route.links) as typeof host.route.links, {
@@ -100,7 +100,7 @@ describe('an endpoint', needsRoot, () => {
     }));
 
   test('is gone as a whole, and detaching again is fine', () =>
-    inWorld(async ({ host, sandbox }) => {
+    withSandboxes(async ({ host, sandbox }) => {
       const one = await sandbox();
       await attach(host.route, one, endpoint(1));
       assert.equal(await detach(host.route, 'p1'), true);
@@ -110,7 +110,7 @@ describe('an endpoint', needsRoot, () => {
     }));
 
   test('leaves nothing when a step fails', () =>
-    inWorld(async ({ host, sandbox }) => {
+    withSandboxes(async ({ host, sandbox }) => {
       const one = await sandbox();
       const unreachable = { ...endpoint(1), routes: [{ gateway: Ip.parse('192.0.2.1') }] };
       await assert.rejects(attach(host.route, one, unreachable), { code: 'ENETUNREACH' });
@@ -119,7 +119,7 @@ describe('an endpoint', needsRoot, () => {
     }));
 
   test('takes nothing that is in use', () =>
-    inWorld(async ({ host, sandbox }) => {
+    withSandboxes(async ({ host, sandbox }) => {
       const [one, two] = [await sandbox(), await sandbox()];
       await attach(host.route, one, endpoint(1));
       await assert.rejects(attach(host.route, one, endpoint(2)), { code: 'EEXIST' });
@@ -129,7 +129,7 @@ describe('an endpoint', needsRoot, () => {
     }));
 
   test('wants a bridge', () =>
-    inWorld(async ({ host, sandbox }) => {
+    withSandboxes(async ({ host, sandbox }) => {
       for (const bridge of ['lo', 'nowhere']) {
         await assert.rejects(attach(host.route, await sandbox(), { ...endpoint(1), bridge }), {
           code: 'NO_BRIDGE',
@@ -140,7 +140,7 @@ describe('an endpoint', needsRoot, () => {
 });
 
 test('a bridge keeps its own MAC address, and is adjusted when it is there', needsRoot, () =>
-  inWorld(async ({ host, sandbox }) => {
+  withSandboxes(async ({ host, sandbox }) => {
     await attach(host.route, await sandbox(), endpoint(1));
     const index = await ensureBridge(host.route, { ...BRIDGE, mtu: 1400 });
     const bridge = await host.route.links.get(index);
@@ -148,14 +148,14 @@ test('a bridge keeps its own MAC address, and is adjusted when it is there', nee
   }),
 );
 
-interface World {
+interface Sandboxes {
   readonly host: Sandbox;
   readonly sandbox: () => Promise<Sandbox>;
   readonly ping: (from: Sandbox, ip: string) => Promise<void>;
 }
 
 /** A host with the bridge, and as many sandboxes as are asked for; all gone afterwards. */
-async function inWorld(body: (world: World) => Promise<void>): Promise<void> {
+async function withSandboxes(body: (sandboxes: Sandboxes) => Promise<void>): Promise<void> {
   await using doors = new AsyncDisposableStack();
   const open = (): Sandbox => {
     const netns = doors.use(Netns.anonymous());

@@ -273,7 +273,7 @@ describe('the registry on etcd', () => {
       await etcd.ctl('put', pathOf(`10.9.0.${subnet}-30`), valueOf('192.168.65.30'));
     late.holder.update({ config });
     await late.holder.state.until(
-      ({ trouble }) => trouble?.code === 'OUT_OF_SUBNETS',
+      ({ failure }) => failure?.code === 'OUT_OF_SUBNETS',
       deadline('the network is full', PATIENCE),
     );
     await etcd.ctl('del', pathOf('10.9.0.8-30'));
@@ -347,9 +347,9 @@ describe('the registry on etcd', () => {
     await etcd.restart({ empty: true });
     for (const [index, host] of [first, second].entries()) {
       await host.holder.state.until(
-        ({ lease, ownership, trouble }) =>
+        ({ lease, ownership, failure }) =>
           ownership === 'held' &&
-          trouble === undefined &&
+          failure === undefined &&
           lease?.key === keys[index] &&
           host.leaseEvents.length > 2,
         deadline(`host ${index} has its lease again`, PATIENCE),

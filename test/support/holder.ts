@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import type { HolderEvent } from '../../src/subnet/holder/holder-state.ts';
 import { type HolderOptions, LeaseHolder } from '../../src/subnet/holder/lease-holder.ts';
 import { addressOf, isLease, type Lease } from '../../src/subnet/lease/lease.ts';
-import { hostAttributes, IPV4, type World } from './registry.ts';
+import { hostAttributes, IPV4, type RegistryFixture } from './registry.ts';
 
 const running: { stop: () => Promise<void> }[] = [];
 
@@ -35,11 +35,11 @@ function describeEvent(event: HolderEvent): string {
 
 /** A host with a connection of its own, whose holder runs until the test is over. */
 export async function startHolder(
-  world: World,
+  fixture: RegistryFixture,
   number: number,
   options: Partial<HolderOptions> & { ttl?: number } = {},
 ) {
-  const { store, registry } = world.connect(options.ttl);
+  const { store, registry } = fixture.connect(options.ttl);
   const events: string[] = [];
   const calls: string[] = [];
   store.interfere(op => {
@@ -49,7 +49,7 @@ export async function startHolder(
   const holder = new LeaseHolder(registry, {
     config: IPV4,
     attributes: hostAttributes(number),
-    clock: world.clock,
+    clock: fixture.clock,
     random: () => 0.5,
     onEvent: event => events.push(describeEvent(event)),
     ...options,
@@ -61,16 +61,16 @@ export async function startHolder(
     await ended;
   };
   running.push({ stop });
-  await world.clock.advance(0);
+  await fixture.clock.advance(0);
   return { store, registry, holder, events, calls, stop, lease: () => holder.state.value.lease };
 }
 
 export async function startWithLease(
-  world: World,
+  fixture: RegistryFixture,
   number: number,
   options?: Parameters<typeof startHolder>[2],
 ) {
-  const host = await startHolder(world, number, options);
+  const host = await startHolder(fixture, number, options);
   const lease = host.lease();
   assert.ok(lease);
   host.events.splice(0);
@@ -79,8 +79,8 @@ export async function startWithLease(
 }
 
 /** The lease as the store has it. */
-export const stored = async (world: World, key: string): Promise<Lease> => {
-  const found = await world.registry.get(key);
+export const stored = async (fixture: RegistryFixture, key: string): Promise<Lease> => {
+  const found = await fixture.registry.get(key);
   assert.ok(found && isLease(found));
   return found;
 };

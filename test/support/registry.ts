@@ -56,7 +56,7 @@ export const KEYS_FLANNEL_REJECTS = [
 
 export const encodeText = (text: string) => new TextEncoder().encode(text);
 
-export class World {
+export class RegistryFixture {
   readonly clock = new ManualClock();
   readonly database = new MemoryDatabase(this.clock);
   /** The tests' own connection, which is never disturbed. */

@@ -6,7 +6,7 @@ import type { AgentState, Condition, ConditionName, Warning } from '../../api/st
 import type { Clock } from '../../base/clock.ts';
 import { defined } from '../../base/defined.ts';
 import { Watchable } from '../../base/watchable.ts';
-import type { HealthReporter, OwnedWarning, Trouble } from '../../network/reports.ts';
+import type { ConditionFailure, HealthReporter, OwnedWarning } from '../../network/reports.ts';
 import type { EventLog } from './event-log.ts';
 
 /** In the order in which one needs the other: the first that fails is the reason in the summary. */
@@ -30,7 +30,7 @@ export interface Summary {
   readonly ready: boolean;
 }
 
-const STARTING: Trouble = { code: 'STARTING', reason: 'not checked yet' };
+const STARTING: ConditionFailure = { code: 'STARTING', reason: 'not checked yet' };
 
 export class Health implements HealthReporter {
   readonly #clock: Clock;
@@ -63,19 +63,19 @@ export class Health implements HealthReporter {
     return Array.from(this.#warnings.values(), ({ explains: _explains, ...warning }) => warning);
   }
 
-  /** Sets how one part is; no trouble means ok. The same report again changes nothing. */
-  report(name: ConditionName, trouble?: Trouble): void {
+  /** Sets how one part is; no failure means ok. The same report again changes nothing. */
+  report(name: ConditionName, failure?: ConditionFailure): void {
     const before = this.#conditions.get(name);
-    if (before?.ok === (trouble === undefined) && before.code === trouble?.code) {
+    if (before?.ok === (failure === undefined) && before.code === failure?.code) {
       // The words may differ from try to try ("retry in 3 s"); the condition is the same one.
-      if (trouble === undefined) return;
-      this.#conditions.set(name, { ...before, ...trouble });
+      if (failure === undefined) return;
+      this.#conditions.set(name, { ...before, ...failure });
       return this.#refresh();
     }
-    const ok = trouble === undefined;
-    this.#conditions.set(name, { name, ok, ...CONDITIONS[name], ...trouble, since: this.#now() });
-    if (trouble !== undefined) {
-      this.#events.add('warning', 'condition', `${name}: ${trouble.reason}`, { condition: name, ...trouble });
+    const ok = failure === undefined;
+    this.#conditions.set(name, { name, ok, ...CONDITIONS[name], ...failure, since: this.#now() });
+    if (failure !== undefined) {
+      this.#events.add('warning', 'condition', `${name}: ${failure.reason}`, { condition: name, ...failure });
     } else if (before?.code !== STARTING.code) {
       this.#events.add('info', 'condition', `${name}: recovered`, { condition: name, was: before?.code });
     }

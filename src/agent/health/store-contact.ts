@@ -7,7 +7,7 @@
 import { together } from '../../base/abort.ts';
 import type { Clock } from '../../base/clock.ts';
 import { Wakeup } from '../../base/wakeup.ts';
-import type { Trouble } from '../../network/reports.ts';
+import type { ConditionFailure } from '../../network/reports.ts';
 import type { CachedStore, Contact } from '../../store/cached-store.ts';
 import type { StoreError } from '../../store/store.ts';
 import type { Health } from './health.ts';
@@ -108,7 +108,7 @@ export class StoreContact {
   }
 }
 
-function absence({ retriable, message, hint }: StoreError): Trouble {
+function absence({ retriable, message, hint }: StoreError): ConditionFailure {
   return {
     ...(retriable
       ? { code: 'STORE_UNAVAILABLE', reason: `the store does not answer: ${message}` }
@@ -117,7 +117,7 @@ function absence({ retriable, message, hint }: StoreError): Trouble {
   };
 }
 
-function unsteadiness(losses: number, error: StoreError | undefined): Trouble {
+function unsteadiness(losses: number, error: StoreError | undefined): ConditionFailure {
   const last = error === undefined ? '' : `; the last time: ${error.message}`;
   return {
     code: 'STORE_UNAVAILABLE',

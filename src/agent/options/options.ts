@@ -6,7 +6,7 @@
 import { isIP } from 'node:net';
 import { ConfigError, type Problem } from '../../base/errors.ts';
 import { Ip } from '../../base/ip.ts';
-import { agentPlaces, networkPrefix } from '../../console/defaults.ts';
+import { agentPaths, networkPrefix } from '../../console/defaults.ts';
 import { LOG_FORMATS, type LogFormat } from '../../console/log-format.ts';
 import type { FirewallPolicy, UnderlayCriteria } from '../../network/options.ts';
 import { parseEndpoints } from '../../store/etcd/endpoint.ts';
@@ -66,7 +66,7 @@ export function parseOptions(
   const metrics = readListen(reader, 'metrics');
   const tls = readMetricsTls(reader, metrics);
   const store = readStore(reader);
-  const places = agentPlaces(store.prefix);
+  const paths = agentPaths(store.prefix);
   const options: AgentOptions = {
     store,
     underlay: {
@@ -92,8 +92,8 @@ export function parseOptions(
     },
     ...(health.port === 0 ? {} : { health }),
     ...(metrics.port === 0 ? {} : { metrics: { ...metrics, ...(tls && { tls }) } }),
-    stateDirectory: reader.path('state-dir', places.stateDirectory),
-    socketPath: reader.path('socket', places.socket),
+    stateDirectory: reader.path('state-dir', paths.stateDirectory),
+    socketPath: reader.path('socket', paths.socket),
     verbosity: reader.integer('v'),
     warnings: reader.warnings,
     logFormat: reader.oneOf('log-format', LOG_FORMATS),

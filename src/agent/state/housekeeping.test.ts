@@ -17,7 +17,7 @@ function newHealth(clock = new ManualClock()) {
   return new Health(clock, new EventLog({ clock, logger: recordingLogger() }));
 }
 
-test('an identity that could not be saved is trouble, and saved once the disk takes it', async t => {
+test('an identity that could not be saved is a failure, and saved once the disk takes it', async t => {
   const root = mkdtempSync(join(tmpdir(), 'tt-keep-'));
   t.after(() => rmSync(root, { recursive: true }));
   const directory = join(root, 'tulle');
@@ -33,7 +33,7 @@ test('an identity that could not be saved is trouble, and saved once the disk ta
   const state = () => health.conditions().find(({ name }) => name === 'state');
 
   used.set(1);
-  await eventually('trouble', async () => state()?.code?.startsWith('STATE_NOT_'));
+  await eventually('a failure', async () => state()?.code?.startsWith('STATE_NOT_'));
   rmSync(directory);
   await eventually('saved', async () => {
     await clock.advance(5_000);

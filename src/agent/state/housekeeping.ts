@@ -18,19 +18,19 @@ export interface IdentityKeeperOptions {
 /** Saves the identity of this host, tries again while the disk refuses, and reports on the state directory. */
 export async function keepIdentity(options: IdentityKeeperOptions, signal: AbortSignal): Promise<void> {
   const { identity, knownFile, used, health, clock } = options;
-  const report = () => health.report('state', identity.trouble ?? knownFile.trouble.value);
+  const report = () => health.report('state', identity.failure ?? knownFile.failure.value);
   const saving = async (until: AbortSignal) => {
     for await (const _ of used.changes(until)) {
       for (const delay of backoff(5000, 300_000)) {
         await identity.save();
         report();
-        if (identity.trouble === undefined || until.aborted) break;
+        if (identity.failure === undefined || until.aborted) break;
         await clock.sleep(delay, until).catch(() => undefined);
       }
     }
   };
   const watching = async (until: AbortSignal) => {
-    for await (const _ of knownFile.trouble.changes(until)) report();
+    for await (const _ of knownFile.failure.changes(until)) report();
   };
   await together(signal, saving, watching);
 }

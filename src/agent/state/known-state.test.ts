@@ -46,7 +46,7 @@ async function save(...states: (readonly KeyValue[])[]): Promise<KnownStateFile>
 /** Writing is real I/O: wait for its outcome, whichever it is. */
 async function written(file: KnownStateFile): Promise<void> {
   for (let round = 0; round < 500; round++) {
-    if (file.trouble.value !== undefined || (await file.load()) !== undefined) return;
+    if (file.failure.value !== undefined || (await file.load()) !== undefined) return;
     await systemClock.sleep(2);
   }
   assert.fail('nothing was written');
@@ -113,7 +113,7 @@ test('a damaged file counts as none', async () => {
   }
 });
 
-test('a disk that cannot be written is trouble until it can', async () => {
+test('a disk that cannot be written is a failure until it can', async () => {
   writeFileSync(directory, 'in the way');
   const clock = new ManualClock();
   const file = new KnownStateFile(directory, PREFIX, clock);
@@ -122,15 +122,15 @@ test('a disk that cannot be written is trouble until it can', async () => {
   file.changed(() => ({ keys: [keyValue('config', 'old')], devices: [] }));
   await clock.advance(2000);
   await written(file);
-  assert.equal(file.trouble.value?.code, 'STATE_NOT_SAVED');
+  assert.equal(file.failure.value?.code, 'STATE_NOT_SAVED');
 
   rmSync(directory);
   file.changed(() => ({ keys: [keyValue('config', 'new')], devices: [] }));
-  for (let round = 0; round < 500 && file.trouble.value !== undefined; round++) {
+  for (let round = 0; round < 500 && file.failure.value !== undefined; round++) {
     await clock.advance(5000);
     await systemClock.sleep(2);
   }
-  assert.equal(file.trouble.value, undefined);
+  assert.equal(file.failure.value, undefined);
   assert.equal(Buffer.from([...((await file.load())?.keys ?? [])][0]?.value ?? '').toString(), 'new');
   stop.abort();
   await running;

@@ -15,7 +15,7 @@ import { backoff, type Clock } from '../../base/clock.ts';
 import { messageOf } from '../../base/errors.ts';
 import { Watchable } from '../../base/watchable.ts';
 import { networkTag } from '../../console/defaults.ts';
-import type { Trouble } from '../../network/reports.ts';
+import type { ConditionFailure } from '../../network/reports.ts';
 import type { KeyValue } from '../../store/store.ts';
 import type { NetworkConfig } from '../../subnet/config/config.ts';
 import { readConfig } from '../../subnet/config/config-watch.ts';
@@ -75,7 +75,7 @@ export class KnownStateFile {
   readonly #clock: Clock;
   #lastTook = 0;
   readonly #wanted = new Watchable<(() => KnownState) | undefined>(undefined);
-  readonly trouble = new Watchable<Trouble | undefined>(undefined);
+  readonly failure = new Watchable<ConditionFailure | undefined>(undefined);
 
   /** @param network what the state belongs to: the store's prefix. */
   constructor(directory: string, network: string, clock: Clock) {
@@ -118,10 +118,10 @@ export class KnownStateFile {
       try {
         await this.#write(read());
         this.#lastTook = this.#clock.monotonic() - started;
-        this.trouble.set(undefined);
+        this.failure.set(undefined);
         return;
       } catch (error) {
-        this.trouble.set({
+        this.failure.set({
           code: 'STATE_NOT_SAVED',
           reason: `the last known peers could not be saved: ${messageOf(error)}`,
           hint: 'an agent that is restarted without the store starts with older ones',

@@ -20,7 +20,7 @@ test('a host stays the same over restarts', async () => {
   const first = await Identity.open(directory);
   const mac = first.mac('flannel.88');
   await first.save();
-  assert.equal(first.trouble, undefined);
+  assert.equal(first.failure, undefined);
   const second = await Identity.open(directory);
   assert.equal(second.hostId, first.hostId);
   assert.ok(second.mac('flannel.88').equals(mac));
@@ -70,11 +70,11 @@ test('a damaged file is put aside', async () => {
 test('works on without a directory it can write, and saves once it can', async () => {
   writeFileSync(directory, 'in the way');
   const identity = await Identity.open(directory);
-  assert.ok(['STATE_NOT_SAVED', 'STATE_NOT_READABLE'].includes(identity.trouble?.code ?? ''));
+  assert.ok(['STATE_NOT_SAVED', 'STATE_NOT_READABLE'].includes(identity.failure?.code ?? ''));
   const mac = identity.mac('flannel.1');
   rmSync(directory);
   await identity.save();
-  assert.equal(identity.trouble, undefined);
+  assert.equal(identity.failure, undefined);
   assert.ok(existsSync(file()));
   assert.ok((await Identity.open(directory)).mac('flannel.1').equals(mac));
 });

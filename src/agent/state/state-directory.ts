@@ -16,7 +16,7 @@ import * as v from 'valibot';
 import { isCode, messageOf } from '../../base/errors.ts';
 import { Mac } from '../../base/mac.ts';
 import type { DurableIdentity } from '../../network/host-plan.ts';
-import type { Trouble } from '../../network/reports.ts';
+import type { ConditionFailure } from '../../network/reports.ts';
 import { removeUnfinished, writeFileAtomic } from '../../sys/file.ts';
 
 const MAC_TEXT = v.pipe(
@@ -40,7 +40,7 @@ export class Identity implements DurableIdentity {
   readonly hostId: string;
   readonly #hardware: string | undefined;
   #saved: boolean;
-  #trouble: Trouble | undefined;
+  #failure: ConditionFailure | undefined;
 
   private constructor(path: string, hardware: string | undefined, file?: v.InferOutput<typeof IdentityFile>) {
     this.#path = path;
@@ -50,7 +50,7 @@ export class Identity implements DurableIdentity {
     this.#saved = file !== undefined;
   }
 
-  /** Reads the identity of this host, or makes a new one. Never fails; see `trouble`. */
+  /** Reads the identity of this host, or makes a new one. Never fails; see `failure`. */
   static async open(directory: string): Promise<Identity> {
     const hardware = await readFile(PRODUCT_UUID, 'utf8').catch(() => undefined);
     const path = join(directory, 'identity.json');
@@ -61,7 +61,7 @@ export class Identity implements DurableIdentity {
     } catch (error) {
       const identity = new Identity(path, hardware);
       if (isCode(error, 'ENOENT')) await identity.save();
-      else identity.#trouble = unreadable(path, error);
+      else identity.#failure = unreadable(path, error);
       return identity;
     }
     try {
@@ -84,12 +84,12 @@ export class Identity implements DurableIdentity {
     });
     identity.#saved = false;
     await identity.save();
-    if (identity.#trouble !== undefined) throw new Error(identity.#trouble.reason);
+    if (identity.#failure !== undefined) throw new Error(identity.#failure.reason);
   }
 
   /** Why the identity is not on disk; undefined when it is. */
-  get trouble(): Trouble | undefined {
-    return this.#trouble;
+  get failure(): ConditionFailure | undefined {
+    return this.#failure;
   }
 
   /**
@@ -132,7 +132,7 @@ export class Identity implements DurableIdentity {
     this.#saved = false;
   }
 
-  /** Writes what has changed; a failure is kept in `trouble`. */
+  /** Writes what has changed; a failure is kept in `failure`. */
   async save(): Promise<void> {
     if (this.#saved) return;
     const macs = Object.fromEntries(Array.from(this.#macs, ([name, mac]) => [name, mac.toString()]));
@@ -143,9 +143,9 @@ export class Identity implements DurableIdentity {
         { mode: 0o600, directoryMode: 0o700 },
       );
       this.#saved = true;
-      this.#trouble = undefined;
+      this.#failure = undefined;
     } catch (error) {
-      this.#trouble = {
+      this.#failure = {
         code: 'STATE_NOT_SAVED',
         reason: `the identity of this host could not be saved: ${messageOf(error)}`,
         hint: `until ${this.#path} can be written, a restart may give this host a new subnet`,
@@ -154,7 +154,7 @@ export class Identity implements DurableIdentity {
   }
 }
 
-function unreadable(path: string, error: unknown): Trouble {
+function unreadable(path: string, error: unknown): ConditionFailure {
   return {
     code: 'STATE_NOT_READABLE',
     reason: `the identity of this host could not be read: ${messageOf(error)}`,

@@ -13,7 +13,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { agentPlaces, SUBNET_FILE } from '../../console/defaults.ts';
+import { agentPaths, SUBNET_FILE } from '../../console/defaults.ts';
 import { PROTOCOL } from '../../dataplane/tables/entry.ts';
 import { agentArguments } from '../../lab/agent.ts';
 import { Anchor } from '../../lab/anchor.ts';
@@ -22,7 +22,7 @@ import { Netns } from '../../sys/netns.ts';
 import { endProcess, type ProcessId } from '../../sys/pidfd.ts';
 import { writeSysctl } from '../../sys/sysctl.ts';
 import { waitForFile } from '../../sys/wait-file.ts';
-import { OWN_ADDRESS, World } from '../program/world.ts';
+import { BenchHost, OWN_ADDRESS } from '../program/bench-host.ts';
 import { PREFIX } from './cluster.ts';
 import { untilRoutes } from './routes.ts';
 
@@ -38,7 +38,7 @@ export interface HostProgram {
   readonly program: string;
   readonly args: (endpoint: string) => readonly string[];
   /** What the program expects to find. */
-  readonly prepare?: (world: World) => Promise<unknown>;
+  readonly prepare?: (benchHost: BenchHost) => Promise<unknown>;
 }
 
 export const AGENT: HostProgram = {
@@ -49,7 +49,7 @@ export const AGENT: HostProgram = {
 };
 
 export class AgentProcess implements AsyncDisposable {
-  readonly world: World;
+  readonly benchHost: BenchHost;
   /** The way to the store; it may be shut. */
   readonly store: SocketForwarder;
   readonly #what: HostProgram;
@@ -60,14 +60,14 @@ export class AgentProcess implements AsyncDisposable {
 
   private constructor(
     what: HostProgram,
-    world: World,
+    benchHost: BenchHost,
     store: SocketForwarder,
     process: ProcessId,
     host: LabHost,
     resources: AsyncDisposableStack,
   ) {
     this.#what = what;
-    this.world = world;
+    this.benchHost = benchHost;
     this.store = store;
     this.#process = process;
     this.#host = host;
@@ -85,12 +85,12 @@ export class AgentProcess implements AsyncDisposable {
     const host = new LabHost('bench', anchor.id);
     await prepareHost(host, '127.0.0.1 localhost\n');
     const address = OWN_ADDRESS.plus(number + 1);
-    const world = resources.use(await World.within(Netns.open(host.netnsFile), address));
+    const benchHost = resources.use(await BenchHost.within(Netns.open(host.netnsFile), address));
     // As on every host that runs containers.
-    writeSysctl('net/ipv4/ip_forward', '1', world.netns);
-    await what.prepare?.(world);
+    writeSysctl('net/ipv4/ip_forward', '1', benchHost.netns);
+    await what.prepare?.(benchHost);
     const process = await host.start(what.program, what.args(store.url), LOG);
-    return new AgentProcess(what, world, store, process, host, resources.move());
+    return new AgentProcess(what, benchHost, store, process, host, resources.move());
   }
 
   get pid(): number {
@@ -109,7 +109,7 @@ export class AgentProcess implements AsyncDisposable {
 
   /** The agent's API, as one finds it from here. */
   get socketPath(): string {
-    return this.#host.path(agentPlaces(PREFIX).socket);
+    return this.#host.path(agentPaths(PREFIX).socket);
   }
 
   /** Milliseconds from the start of the program until its subnet file is there. */
@@ -136,7 +136,7 @@ export class AgentProcess implements AsyncDisposable {
     try {
       await Promise.all([
         waitForFile(this.#host.path(SUBNET_FILE), either),
-        untilRoutes(this.world.rtnetlink, this.#what.protocol, peers, either),
+        untilRoutes(this.benchHost.rtnetlink, this.#what.protocol, peers, either),
       ]);
     } catch (error) {
       if (signal.aborted || !timeout.aborted) throw error;

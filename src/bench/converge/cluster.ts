@@ -7,7 +7,7 @@ import { encodeAttributes } from '../../subnet/lease/attributes.ts';
 import { formatLeaseKey } from '../../subnet/lease/key.ts';
 import type { LeaseAttributes } from '../../subnet/lease/lease.ts';
 import { Registry } from '../../subnet/registry.ts';
-import { pathTo } from '../program/world.ts';
+import { pathTo } from '../program/bench-host.ts';
 
 /** Room for 65,000 hosts. Agents that lease a subnet in earnest take one that no lease of ours has. */
 const NETWORK = JSON.stringify({

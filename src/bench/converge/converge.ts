@@ -10,7 +10,7 @@ import { PROTOCOL } from '../../dataplane/tables/entry.ts';
 import { formatLeaseKey } from '../../subnet/lease/key.ts';
 import { usageOf } from '../../sys/usage.ts';
 import type { Distribution } from '../distribution.ts';
-import type { World } from '../program/world.ts';
+import type { BenchHost } from '../program/bench-host.ts';
 import { AGENT, AgentProcess, type HostProgram } from './agent.ts';
 import { LeaseWriter, leaseOf, type SyntheticLease } from './cluster.ts';
 import { flannelProgram } from './flannel.ts';
@@ -115,7 +115,7 @@ class Cluster implements AsyncDisposable {
     const host = this.#resources.use(await InProcessHost.open(endpoint, onStep));
     host.running.catch((error: unknown) => this.#end.abort(error));
     this.#hosts.add(name);
-    this.#watch(name, host.world, PROTOCOL);
+    this.#watch(name, host.benchHost, PROTOCOL);
   }
 
   async addProcess(group: ProcessGroup, endpoint: string, what: HostProgram): Promise<void> {
@@ -126,7 +126,7 @@ class Cluster implements AsyncDisposable {
     const process = this.#resources.use(await AgentProcess.start(endpoint, agents.size + flannel.size, what));
     await process.ready(others, this.#signal);
     members.set(name, process);
-    this.#watch(name, process.world, process.protocol);
+    this.#watch(name, process.benchHost, process.protocol);
   }
 
   /** Milliseconds of processor time so far, of all processes of a group. */
@@ -184,7 +184,7 @@ class Cluster implements AsyncDisposable {
     return trace.complete(AbortSignal.any([this.#signal, this.#end.signal, AbortSignal.timeout(PATIENCE)]));
   }
 
-  #watch(name: string, { rtnetlink }: World, protocol: number): void {
+  #watch(name: string, { rtnetlink }: BenchHost, protocol: number): void {
     const onRoute = (subnet: SyntheticLease['subnet']) =>
       this.#trace.reached('announced', formatLeaseKey({ ipv4: subnet }), name);
     const watching = followRoutes(rtnetlink, protocol, onRoute, this.#end.signal);

@@ -14,8 +14,8 @@ import { parseLeaseKey } from '../../subnet/lease/key.ts';
 import { Registry } from '../../subnet/registry.ts';
 import { writeFileAtomic } from '../../sys/file.ts';
 import { Netns } from '../../sys/netns.ts';
+import { BENCH_DEVICE } from '../program/bench-host.ts';
 import { flannelChanges } from '../program/shapes.ts';
-import { BENCH_DEVICE } from '../program/world.ts';
 import type { HostProgram } from './agent.ts';
 import { PREFIX } from './cluster.ts';
 
@@ -31,7 +31,7 @@ export function flannelProgram(flanneld?: string): HostProgram {
       program: process.execPath,
       args: endpoint => [import.meta.filename, endpoint],
       // The procedure begins where flanneld has its device.
-      prepare: world => world.addDevice(),
+      prepare: benchHost => benchHost.addDevice(),
     };
   }
   const flags = (endpoint: string) => [

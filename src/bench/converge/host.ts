@@ -15,7 +15,7 @@ import type { StoreUpdate } from '../../store/store.ts';
 import { PeerTracker } from '../../subnet/peers/peers.ts';
 import { Registry } from '../../subnet/registry.ts';
 import { sysctlsOf } from '../../sys/sysctl.ts';
-import { OWN_ADDRESS, OWN_SUBNET, World } from '../program/world.ts';
+import { BenchHost, OWN_ADDRESS, OWN_SUBNET } from '../program/bench-host.ts';
 import { CONFIG, PREFIX } from './cluster.ts';
 import type { HostStep } from './trace.ts';
 
@@ -42,7 +42,7 @@ class ObservedStore extends EtcdStore {
 }
 
 export class InProcessHost implements AsyncDisposable {
-  readonly world: World;
+  readonly benchHost: BenchHost;
   readonly #store: ObservedStore;
   readonly #tracker: PeerTracker;
   readonly #dataPlane: DataPlane;
@@ -51,18 +51,18 @@ export class InProcessHost implements AsyncDisposable {
   readonly #stop = new AbortController();
   readonly #running: Promise<unknown>;
 
-  private constructor(world: World, endpoint: string, onStep: OnStep) {
-    this.world = world;
+  private constructor(benchHost: BenchHost, endpoint: string, onStep: OnStep) {
+    this.benchHost = benchHost;
     this.#onStep = onStep;
     this.#store = new ObservedStore(endpoint, path => onStep('received', registry.keyOf(path)));
     const registry = new Registry(this.#store, { prefix: PREFIX });
-    const { netns, rtnetlink } = world;
+    const { netns, rtnetlink } = benchHost;
     this.#dataPlane = openDataPlane({
       rtnetlink,
       logger: silentLogger,
       sysctls: sysctlsOf(netns),
     });
-    const backend = backendOf(world);
+    const backend = backendOf(benchHost);
     const network = this.#dataPlane.network('benchmark');
     network.setHost(backend.host({ ipv4: OWN_SUBNET }));
     this.#mapper = new PeerMapper(network, (key, problems) => {
@@ -76,7 +76,7 @@ export class InProcessHost implements AsyncDisposable {
 
   /** Follows the store from now on. */
   static async open(endpoint: string, onStep: OnStep): Promise<InProcessHost> {
-    return new InProcessHost(await World.create(), endpoint, onStep);
+    return new InProcessHost(await BenchHost.create(), endpoint, onStep);
   }
 
   /** Rejects when the host has failed. */
@@ -89,7 +89,7 @@ export class InProcessHost implements AsyncDisposable {
     await Promise.allSettled([this.#running]);
     await this.#store[Symbol.asyncDispose]();
     await this.#dataPlane[Symbol.asyncDispose]();
-    await this.world[Symbol.asyncDispose]();
+    await this.benchHost[Symbol.asyncDispose]();
   }
 
   async #follow(): Promise<void> {
@@ -110,15 +110,15 @@ export class InProcessHost implements AsyncDisposable {
   }
 }
 
-function backendOf(world: World): Backend {
+function backendOf(benchHost: BenchHost): Backend {
   return createBackend({
     config: CONFIG,
     underlay: {
-      link: { index: world.underlayIndex, name: 'eth0', mtu: 1500 },
+      link: { index: benchHost.underlayIndex, name: 'eth0', mtu: 1500 },
       ip: { ipv4: OWN_ADDRESS },
       publicIp: { ipv4: OWN_ADDRESS },
     },
     defaultVxlanPort: 8472,
-    identity: { hostId: 'ours', mac: () => world.device.mac },
+    identity: { hostId: 'ours', mac: () => benchHost.device.mac },
   });
 }

@@ -1,7 +1,7 @@
 /** `bench program`: what it costs to make a kernel know its peers, by number of peers, shape and operation. */
 import { deleteLink } from '../../dataplane/links/link.ts';
+import { BENCH_DEVICE, BenchHost, type BenchPeer, pathsTo, pathTo } from './bench-host.ts';
 import { lose, SHAPES, type Shape, type ShapeName } from './shapes.ts';
-import { BENCH_DEVICE, type BenchPeer, pathsTo, pathTo, World } from './world.ts';
 
 export const OPERATIONS = ['cold', 'one', 'resync', 'noop'] as const;
 export type ProgramOperation = (typeof OPERATIONS)[number];
@@ -78,8 +78,8 @@ async function measureShape(
   { operations, onProgress, signal }: ProgramOptions,
 ): Promise<ProgramRow[]> {
   const rows: ProgramRow[] = [];
-  await using world = await World.create();
-  await using shape = await SHAPES[name](world);
+  await using host = await BenchHost.create();
+  await using shape = await SHAPES[name](host);
   const measure = async (op: ProgramOperation, sample: () => Promise<Sample>) => {
     // Nothing can be measured in an empty table, so the first one always runs.
     if (op !== 'cold' && !operations.includes(op)) return;
@@ -90,14 +90,14 @@ async function measureShape(
   };
   const paths = pathsTo(peers);
   await measure('cold', () => timed(() => shape.cold(paths)));
-  await assertProgrammed(world, name, peers);
+  await assertProgrammed(host, name, peers);
   await measure('one', () => movePeers(shape, peers));
-  await measure('resync', () => loseAndResync(world, shape, paths));
-  await assertProgrammed(world, name, peers);
+  await measure('resync', () => loseAndResync(host, shape, paths));
+  await assertProgrammed(host, name, peers);
   await measure('noop', () => timed(() => shape.resync()));
   // Taken down here, not in the background of the next measurement.
-  const device = await world.rtnetlink.links.get(BENCH_DEVICE);
-  if (device !== undefined) await deleteLink(world.rtnetlink, device.index);
+  const device = await host.rtnetlink.links.get(BENCH_DEVICE);
+  if (device !== undefined) await deleteLink(host.rtnetlink, device.index);
   return rows;
 }
 
@@ -124,17 +124,17 @@ async function movePeers(shape: Shape, peers: number): Promise<Sample> {
   return middle;
 }
 
-async function loseAndResync(world: World, shape: Shape, paths: readonly BenchPeer[]): Promise<Sample> {
+async function loseAndResync(host: BenchHost, shape: Shape, paths: readonly BenchPeer[]): Promise<Sample> {
   await lose(
-    world,
+    host,
     paths.filter((_, index) => index % LOST === 0),
   );
   return await timed(() => shape.resync());
 }
 
 /** A measurement of work that was not done would be worth nothing. */
-async function assertProgrammed(world: World, name: ShapeName, peers: number): Promise<void> {
-  const { rtnetlink } = world;
+async function assertProgrammed(host: BenchHost, name: ShapeName, peers: number): Promise<void> {
+  const { rtnetlink } = host;
   const oif = (await rtnetlink.links.get(BENCH_DEVICE))?.index ?? 0;
   const counts = {
     routes: (await rtnetlink.routes.list({ family: 'ipv4', table: 254, oif })).length,

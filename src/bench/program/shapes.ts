@@ -19,9 +19,9 @@ import { change } from '../../netlink/route/change.ts';
 import { RTNH_F_ONLINK } from '../../netlink/route/constants.ts';
 import { run } from '../../sys/process.ts';
 import { sysctlsOf } from '../../sys/sysctl.ts';
-import { BENCH_DEVICE, type BenchPeer, OWN_BASE, type World } from './world.ts';
+import { BENCH_DEVICE, type BenchHost, type BenchPeer, OWN_BASE } from './bench-host.ts';
 
-/** One way of programming, bound to a world. Each step resolves with the requests it took. */
+/** One way of programming, bound to a host. Each step resolves with the requests it took. */
 export interface Shape extends AsyncDisposable {
   cold(paths: readonly BenchPeer[]): Promise<number>;
   /** @param path replaces that of the same subnet. */
@@ -34,13 +34,13 @@ export const SHAPES = {
   engine: openEngine,
   flannel: openFlannel,
   iproute2: openIproute2,
-} as const satisfies Record<string, (world: World) => Promise<Shape>>;
+} as const satisfies Record<string, (host: BenchHost) => Promise<Shape>>;
 
 export type ShapeName = keyof typeof SHAPES;
 
 /** Ours, with everything the agent has running: the watcher of announcements too. */
-async function openEngine(world: World): Promise<Shape> {
-  const { rtnetlink, netns } = world;
+async function openEngine(host: BenchHost): Promise<Shape> {
+  const { rtnetlink, netns } = host;
   const dataPlane = openDataPlane({
     rtnetlink,
     logger: silentLogger,
@@ -49,7 +49,7 @@ async function openEngine(world: World): Promise<Shape> {
   const network = dataPlane.network('benchmark');
   network.setHost({
     networks: [Prefix.of(OWN_BASE.ip, 8)],
-    links: [world.device],
+    links: [host.device],
     addresses: [{ link: BENCH_DEVICE, address: OWN_BASE }],
     sysctls: [],
   });
@@ -88,9 +88,9 @@ export function flannelChanges(index: number, { subnet, gateway, mac, underlayIp
 }
 
 /** flanneld's: three requests per peer, each answered before the next is sent. It opens a socket for each, we do not. */
-async function openFlannel(world: World): Promise<Shape> {
-  const { rtnetlink } = world;
-  const index = await world.addDevice();
+async function openFlannel(host: BenchHost): Promise<Shape> {
+  const { rtnetlink } = host;
+  const index = await host.addDevice();
   const known = new Map<string, BenchPeer>();
   const add = async (path: BenchPeer) => {
     known.set(path.subnet.toString(), path);
@@ -114,8 +114,8 @@ async function openFlannel(world: World): Promise<Shape> {
 }
 
 /** A script's: the lines for all peers through one `ip` and one `bridge`. */
-async function openIproute2(world: World): Promise<Shape> {
-  await world.addDevice();
+async function openIproute2(host: BenchHost): Promise<Shape> {
+  await host.addDevice();
   const known = new Map<string, BenchPeer>();
   const program = async (paths: readonly BenchPeer[]) => {
     for (const path of paths) known.set(path.subnet.toString(), path);
@@ -128,7 +128,7 @@ async function openIproute2(world: World): Promise<Shape> {
     const routes = paths.map(
       ({ subnet, gateway }) => `route replace ${subnet} via ${gateway} dev ${BENCH_DEVICE} onlink\n`,
     );
-    const options = { namespaces: { net: world.path }, timeout: 3_600_000 };
+    const options = { namespaces: { net: host.path }, timeout: 3_600_000 };
     await run('bridge', ['-batch', '-'], { ...options, input: entries.join('') });
     await run('ip', ['-batch', '-'], { ...options, input: [...neighbors, ...routes].join('') });
     return neighbors.length + entries.length + routes.length;
@@ -142,9 +142,9 @@ async function openIproute2(world: World): Promise<Shape> {
 }
 
 /** Takes the entries of these peers away behind the back of whoever made them. */
-export async function lose(world: World, paths: readonly BenchPeer[]): Promise<void> {
-  const index = (await world.rtnetlink.links.get(BENCH_DEVICE))?.index ?? 0;
-  await world.rtnetlink.apply(
+export async function lose(host: BenchHost, paths: readonly BenchPeer[]): Promise<void> {
+  const index = (await host.rtnetlink.links.get(BENCH_DEVICE))?.index ?? 0;
+  await host.rtnetlink.apply(
     paths.flatMap(({ subnet, gateway, mac }) => [
       change.deleteRoute({ destination: subnet }),
       change.deleteFdb({ index, mac }),

@@ -17,14 +17,14 @@ const MIB = 1024 * 1024;
 /** Every key. */
 const EVERYTHING = { key: 'AA==', range_end: 'AA==' };
 
-interface World {
+interface Server {
   readonly port: number;
   /** Puts `count` keys with values of `bytes`. */
   fill(count: number, bytes: number): Promise<void>;
   ask(path: string, body: object): Promise<{ status: number; text: string }>;
 }
 
-async function serve(t: TestContext): Promise<World> {
+async function serve(t: TestContext): Promise<Server> {
   const dataDir = mkdtempSync(join(tmpdir(), 'tt-gateway-'));
   const server = await StoreServer.start(storeOptions(dataDir));
   const port = server.ports[0] ?? 0;

@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { DUAL, flannelAttributes, hostAttributes, IPV4, World } from '../../../test/support/registry.ts';
+import {
+  DUAL,
+  flannelAttributes,
+  hostAttributes,
+  IPV4,
+  RegistryFixture,
+} from '../../../test/support/registry.ts';
 import { Ip } from '../../base/ip.ts';
 import { parseLeaseKey } from '../lease/key.ts';
 import type { LeaseAttributes } from '../lease/lease.ts';
@@ -11,21 +17,21 @@ const { signal } = new AbortController();
 const subnet = parseLeaseKey('10.5.9.0-24');
 
 test('a free subnet is reserved for a host that is not there yet, which then gets it', async () => {
-  const world = new World();
+  const fixture = new RegistryFixture();
   const { publicIp } = flannelAttributes(3);
-  const result = await reserve(world.registry, IPV4, subnet, { publicIp });
+  const result = await reserve(fixture.registry, IPV4, subnet, { publicIp });
   assert.ok(result.ok);
   assert.equal(result.lease.storeLease, 0n);
-  const held = await acquire(world.registry, { config: IPV4, attributes: hostAttributes(3) }, signal);
+  const held = await acquire(fixture.registry, { config: IPV4, attributes: hostAttributes(3) }, signal);
   assert.equal(held.outcome === 'acquired' && held.lease.key, '10.5.9.0-24');
 });
 
 test('the lease a host holds becomes its reservation, and its value says so', async () => {
-  const world = new World();
-  const storeLease = await world.put('10.5.9.0-24', hostAttributes(3), 3600);
-  assert.ok((await reserve(world.registry, IPV4, subnet, { publicIp: {}, hostId: 'host-3' })).ok);
-  await world.store.revoke(storeLease);
-  const { leases } = await world.registry.list();
+  const fixture = new RegistryFixture();
+  const storeLease = await fixture.put('10.5.9.0-24', hostAttributes(3), 3600);
+  assert.ok((await reserve(fixture.registry, IPV4, subnet, { publicIp: {}, hostId: 'host-3' })).ok);
+  await fixture.store.revoke(storeLease);
+  const { leases } = await fixture.registry.list();
   assert.deepEqual(
     leases.map(({ key, storeLease: id, attributes }) => ({ key, id, attributes })),
     [{ key: '10.5.9.0-24', id: 0n, attributes: { ...hostAttributes(3), reserved: true } }],
@@ -53,15 +59,15 @@ for (const [name, key, value, wanted, reason] of [
   ['its family is not there', '10.5.8.0-24', hostAttributes(4), '0.0.0.0-0&fd00:5:0:1::-64', /of a family/],
 ] as const) {
   test(`refused with a reason: ${name}`, async () => {
-    const world = new World();
-    await world.put(key, value, 3600);
-    const before = await world.registry.list();
-    const result = await reserve(world.registry, IPV4, parseLeaseKey(wanted), {
+    const fixture = new RegistryFixture();
+    await fixture.put(key, value, 3600);
+    const before = await fixture.registry.list();
+    const result = await reserve(fixture.registry, IPV4, parseLeaseKey(wanted), {
       publicIp: {},
       hostId: 'host-3',
     });
     assert.match(result.ok ? 'reserved' : result.reason, reason);
-    assert.deepEqual((await world.registry.list()).leases, before.leases);
+    assert.deepEqual((await fixture.registry.list()).leases, before.leases);
   });
 }
 
@@ -80,25 +86,25 @@ test('a lease belongs to the host with its id; where one of the two has none, to
     [flannelHolder, { publicIp: {}, hostId: 'host-3' }, false],
     [flannelHolder, { hostId: 'host-4', publicIp: { ipv6 } }, true],
   ] satisfies [LeaseAttributes, ReservationOwner, boolean][]) {
-    const world = new World();
-    await world.put('10.5.9.0-24', attributes, 3600);
-    const result = await reserve(world.registry, IPV4, subnet, owner);
+    const fixture = new RegistryFixture();
+    await fixture.put('10.5.9.0-24', attributes, 3600);
+    const result = await reserve(fixture.registry, IPV4, subnet, owner);
     assert.equal(result.ok, ok, JSON.stringify([attributes, owner]));
   }
 });
 
 test('a reservation for an IPv6 address is found by the host that has it', async () => {
-  const world = new World();
+  const fixture = new RegistryFixture();
   const ipv6 = Ip.parse('2001:db8::3');
   const both = parseLeaseKey('10.5.9.0-24&fd00:5:0:9::-64');
-  assert.ok((await reserve(world.registry, DUAL, both, { publicIp: { ipv6 } })).ok);
+  assert.ok((await reserve(fixture.registry, DUAL, both, { publicIp: { ipv6 } })).ok);
   const take = async (ip: Ip) => {
     const attributes = {
       ...hostAttributes(3),
       hostId: `host-${ip}`,
       publicIp: { ...hostAttributes(3).publicIp, ipv6: ip },
     };
-    const held = await acquire(world.registry, { config: DUAL, attributes }, signal);
+    const held = await acquire(fixture.registry, { config: DUAL, attributes }, signal);
     return held.outcome === 'acquired' && held.origin;
   };
   assert.notEqual(await take(ipv6.plus(1)), 'reservation');
@@ -106,9 +112,9 @@ test('a reservation for an IPv6 address is found by the host that has it', async
 });
 
 test('in a network of both families a reservation may have both', async () => {
-  const world = new World();
+  const fixture = new RegistryFixture();
   const both = parseLeaseKey('10.5.9.0-24&fd00:5:0:9::-64');
-  assert.ok((await reserve(world.registry, DUAL, both, { publicIp: {}, hostId: 'host-3' })).ok);
-  const held = await acquire(world.registry, { config: DUAL, attributes: hostAttributes(3) }, signal);
+  assert.ok((await reserve(fixture.registry, DUAL, both, { publicIp: {}, hostId: 'host-3' })).ok);
+  const held = await acquire(fixture.registry, { config: DUAL, attributes: hostAttributes(3) }, signal);
   assert.equal(held.outcome === 'acquired' && held.origin, 'reservation');
 });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { encodeText, World } from '../../../test/support/registry.ts';
+import { encodeText, RegistryFixture } from '../../../test/support/registry.ts';
 import { type ConfigReading, ConfigWatch } from './config-watch.ts';
 
 const summary = (reading: ConfigReading) => {
@@ -11,8 +11,8 @@ const summary = (reading: ConfigReading) => {
 };
 
 test('every configuration is read as it comes, and contact lost or history compacted changes nothing', async t => {
-  const world = new World();
-  const { store, registry } = world.connect();
+  const fixture = new RegistryFixture();
+  const { store, registry } = fixture.connect();
   const watch = new ConfigWatch(registry, ({ type }) => ({
     problems: type === 'odd' ? [{ path: 'Backend.Type', message: 'is odd' }] : [],
     warnings: [],
@@ -28,11 +28,11 @@ test('every configuration is read as it comes, and contact lost or history compa
     await Promise.all([running, following]);
   });
   const write = async (text: string) => {
-    await world.store.put(registry.configKey, encodeText(text));
-    await world.clock.advance(0);
+    await fixture.store.put(registry.configKey, encodeText(text));
+    await fixture.clock.advance(0);
     return seen.splice(0);
   };
-  await world.clock.advance(0);
+  await fixture.clock.advance(0);
   assert.deepEqual(seen.splice(0), ['unknown', 'missing']);
 
   assert.deepEqual(await write('{"Network":"10.5.0.0/16"}'), ['10.5.0.0/16 0']);
@@ -47,14 +47,14 @@ test('every configuration is read as it comes, and contact lost or history compa
 
   store.cut();
   assert.deepEqual(await write('{"Network":"10.7.0.0/16"}'), []);
-  world.database.compact();
+  fixture.database.compact();
   store.heal();
-  await world.clock.advance(0);
+  await fixture.clock.advance(0);
   assert.deepEqual(seen.splice(0), ['10.7.0.0/16 0']);
 
-  await world.store.put(`${registry.configKey}-more`, encodeText('{}'));
-  await world.store.delete(registry.configKey);
-  await world.clock.advance(0);
+  await fixture.store.put(`${registry.configKey}-more`, encodeText('{}'));
+  await fixture.store.delete(registry.configKey);
+  await fixture.clock.advance(0);
   assert.deepEqual(seen.splice(0), ['missing']);
   assert.deepEqual(await write('{"Network":"10.7.0.0/16"}'), ['10.7.0.0/16 0']);
 });

@@ -18,7 +18,7 @@ export interface HolderState {
   /** When the store would let it go without renewal, on the monotonic clock; absent for a reservation. */
   readonly deadline?: number;
   /** Why there is no lease, or no contact to the store. */
-  readonly trouble?: LeaseTrouble;
+  readonly failure?: LeaseFailure;
   /** Another host with our id, which wants this lease too. */
   readonly otherWriter?: OtherWriter;
 }
@@ -28,7 +28,7 @@ export interface OtherWriter {
   readonly address: Ip | undefined;
 }
 
-export interface LeaseTrouble {
+export interface LeaseFailure {
   readonly code: /** Every subnet is taken; the holder waits for one. */
     | 'OUT_OF_SUBNETS'
     /** Another host has the subnet now, or it was deleted; the holder is getting another. */
@@ -72,11 +72,11 @@ export type KeyEvent = Extract<
 /** The store lease ended; the key was deleted by a person or program; another host has the key. */
 export type LossCause = 'expired' | 'deleted' | 'taken';
 
-export function lossTrouble({
+export function failureByLoss({
   lease: { key },
   cause,
   by,
-}: Extract<HolderEvent, { readonly type: 'lost' }>): LeaseTrouble {
+}: Extract<HolderEvent, { readonly type: 'lost' }>): LeaseFailure {
   const holder = by && addressOf(by.attributes);
   const reason = {
     expired: `the lease ${key} ended: it was revoked, was not renewed in time, or the store has forgotten it`,
@@ -86,10 +86,10 @@ export function lossTrouble({
   return { code: 'LEASE_LOST', reason };
 }
 
-/** Event and trouble of a host that has to wait for its lease. */
+/** Event and failure of a host that has to wait for its lease. */
 export function waitingEvent(
   result: Exclude<Acquisition, { readonly outcome: 'acquired' }>,
-): readonly [HolderEvent, LeaseTrouble] {
+): readonly [HolderEvent, LeaseFailure] {
   if (result.outcome === 'full') {
     const { reason } = result;
     const hint = 'widen the network or its range, or release leases of hosts that are gone';
@@ -112,7 +112,7 @@ export const COPIED_DISK =
   'one of them is probably a copy of the other disk: there, stop the agent, delete identity.json in its state directory, ' +
   'and start it again; if the other host is gone permanently, release its lease with `tulle lease release --force`';
 
-export function storeTrouble({ retriable, message, hint }: StoreError): LeaseTrouble {
+export function failureByStore({ retriable, message, hint }: StoreError): LeaseFailure {
   const code = retriable ? 'STORE_UNAVAILABLE' : 'STORE_REFUSED';
   return { code, reason: message, ...(hint === undefined ? {} : { hint }) };
 }

@@ -25,7 +25,7 @@ import { KeyWatch, untilFreed } from '../lease/lease-watch.ts';
 import type { Registry } from '../registry.ts';
 import { ConflictBackoff } from './conflict-backoff.ts';
 import { HeldLease } from './held-lease.ts';
-import { type HolderEvent, type HolderState, lossTrouble, waitingEvent } from './holder-state.ts';
+import { failureByLoss, type HolderEvent, type HolderState, waitingEvent } from './holder-state.ts';
 import { LeaseStatus } from './lease-status.ts';
 import { Renewal } from './renewal.ts';
 
@@ -242,7 +242,7 @@ export class LeaseHolder {
     if (event.by !== undefined && event.by.attributes.hostId === undefined) this.#avoid.add(lease.key);
     await held.revoke();
     this.#drop();
-    this.#status.report(event, lossTrouble(event));
+    this.#status.report(event, failureByLoss(event));
   }
 
   /** Writes our value where the store has another. */

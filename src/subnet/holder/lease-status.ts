@@ -1,14 +1,14 @@
-/** The status of this host's lease for the rest of the agent: the state, the trouble with it, and events. */
+/** The status of this host's lease for the rest of the agent: the state, why it has none, and events. */
 import type { Clock } from '../../base/clock.ts';
 import { Watchable } from '../../base/watchable.ts';
 import type { StoreError } from '../../store/store.ts';
 import type { Lease } from '../lease/lease.ts';
 import {
+  failureByStore,
   type HolderEvent,
   type HolderState,
-  type LeaseTrouble,
+  type LeaseFailure,
   type OtherWriter,
-  storeTrouble,
 } from './holder-state.ts';
 import type { Renewal } from './renewal.ts';
 
@@ -32,7 +32,7 @@ export interface LeaseStatusOptions {
 export class LeaseStatus {
   readonly state: Watchable<HolderState>;
   readonly #options: LeaseStatusOptions;
-  #trouble: LeaseTrouble | undefined;
+  #failure: LeaseFailure | undefined;
   #failing = false;
 
   constructor(options: LeaseStatusOptions) {
@@ -41,14 +41,14 @@ export class LeaseStatus {
   }
 
   /** Sets the state, then reports what happened, so that the reader of an event finds it in the state. */
-  report(event: HolderEvent, trouble?: LeaseTrouble): void {
-    if (trouble !== undefined) this.#trouble = trouble;
+  report(event: HolderEvent, failure?: LeaseFailure): void {
+    if (failure !== undefined) this.#failure = failure;
     this.refresh();
     this.#options.report(event);
   }
 
   refresh(): void {
-    if (this.#options.look() !== undefined && !this.#failing) this.#trouble = undefined;
+    if (this.#options.look() !== undefined && !this.#failing) this.#failure = undefined;
     this.state.set(this.#describe());
   }
 
@@ -57,7 +57,7 @@ export class LeaseStatus {
     const { report } = this.#options;
     const wasFailing = this.#failing;
     const { ownership: before } = this.state.value;
-    this.#trouble = storeTrouble(error);
+    this.#failure = failureByStore(error);
     this.#failing = true;
     this.refresh();
     if (!wasFailing) report({ type: 'store-failed', error });
@@ -88,7 +88,7 @@ export class LeaseStatus {
       }),
       ...(otherWriter && { otherWriter }),
       ...(deadline !== undefined && { deadline }),
-      ...(this.#trouble && { trouble: this.#trouble }),
+      ...(this.#failure && { failure: this.#failure }),
     };
   }
 }

@@ -73,14 +73,14 @@ function compareLeases(a: Lease, b: Lease): number {
 export function isOfSelf(lease: Lease, context: Self): boolean {
   const { hostId } = lease.attributes;
   if (lease.key === context.ownKey) return true;
-  return hostId !== undefined && hostId === context.self.hostId && !isOfTwin(lease, context);
+  return hostId !== undefined && hostId === context.self.hostId && !isDuplicateIdentity(lease, context);
 }
 
 /**
  * Whether a lease is of another machine, at another address, under the id of this host, which has a lease itself: one
  * of the two is a copy of the other.
  */
-export function isOfTwin({ key, attributes }: Lease, { self, ownKey }: Self): boolean {
+export function isDuplicateIdentity({ key, attributes }: Lease, { self, ownKey }: Self): boolean {
   const { hostId, machine } = attributes;
   if (ownKey === undefined || key === ownKey || machine === undefined || self.machine === undefined)
     return false;

@@ -78,12 +78,12 @@ describe('peers come, change and go', () => {
 describe('a store that has forgotten its leases', () => {
   const forget = (set: PeerSet) => set.replace([], { unrelated: true });
   const setUpForgotten = () => {
-    const world = setUp();
-    world.put(GOOD, hostAttributes(2), 900n);
-    world.put('10.5.3.0-24', hostAttributes(3), 901n);
-    world.take();
-    forget(world.set);
-    return world;
+    const fixture = setUp();
+    fixture.put(GOOD, hostAttributes(2), 900n);
+    fixture.put('10.5.3.0-24', hostAttributes(3), 901n);
+    fixture.take();
+    forget(fixture.set);
+    return fixture;
   };
 
   test('leaves peers as they are, until they write again', () => {
@@ -372,11 +372,11 @@ test('C1: a lease of another machine under our id is no lease of ours, and is re
   put(OWN_KEY, self);
   put('10.5.7.0-24', { ...hostAttributes(7), hostId: SELF.hostId, machine: 'a copy' });
   assert.deepEqual(
-    Array.from(set.leasesOfTwin(), ({ key }) => key),
+    Array.from(set.duplicateIdentities(), ({ key }) => key),
     ['10.5.7.0-24'],
   );
   put('10.5.7.0-24', { ...self, machine: 'this one with other hardware' }, 1n, 2n);
-  assert.deepEqual([...set.leasesOfTwin()], []);
+  assert.deepEqual([...set.duplicateIdentities()], []);
   assert.deepEqual(reported(), []);
 });
 

@@ -2,14 +2,15 @@
  * Which leases are peers of this host. It gets every key below `<prefix>/subnets`, keeps the valid ones and says why
  * the others are not used:
  *
- * - Nothing malformed removes anybody: while a key is there, the last good value it had stays in use. Only the
- *   end of the key, or a configuration it does not fit, ends a peer.
- * - Of two leases that overlap, the older one is right, on every host alike; our own is right for us. The same holds of
- *   two that name one VTEP MAC address at two public addresses, by when they first named it: a value may change.
- * - A lease with our id is ours and no peer, unless another machine has written it (`isOfTwin`). Until we have one, a lease with our address may be the one we take over.
+ * - A malformed value removes no peer: while a key is there, its last good value stays in use. A peer ends with
+ *   its key, or with a configuration that it does not fit.
+ * - Of two leases that overlap, the older one is right, on every host alike; our own is right for us. The same holds
+ *   for two that name one VTEP MAC address at two public addresses, by when they first named it.
+ * - A lease with our id is ours and no peer, unless another machine wrote it (`isDuplicateIdentity`). Until we have
+ *   one, a lease with our address may be the one we take over.
  * - A value that says the same again (flannel's daily renewals are puts) is no change.
- * - A store that was emptied or restored from a backup has not ended any lease: peers that it forgot are kept until
- *   their hosts write their leases again, here or elsewhere, or another host gets a part of the subnet.
+ * - A store that was emptied or restored has not ended any lease: peers that it forgot are kept until their hosts
+ *   write their leases again, or another host gets a part of the subnet.
  */
 import type { Ip } from '../../base/ip.ts';
 import {
@@ -26,8 +27,8 @@ import { checkLease } from '../lease/lease-check.ts';
 import {
   compareAge,
   hadVtepsBefore,
+  isDuplicateIdentity,
   isOfSelf,
-  isOfTwin,
   isOlder,
   type PeerChanges,
   type PeerEntry,
@@ -82,16 +83,16 @@ export class PeerSet {
   *leasesAtOwnAddress(): Generator<{ readonly address: Ip; readonly key: string }, void> {
     if (this.#context.ownKey === undefined) return;
     for (const { key, latest } of this.#entries.values()) {
-      if (!isLease(latest) || this.#isOwn(latest) || isForNobody(latest)) continue;
+      if (!isLease(latest) || this.#isOwn(latest) || isUnclaimed(latest)) continue;
       const address = this.#ownAddressOf(latest);
       if (address !== undefined) yield { address, key };
     }
   }
 
-  /** Leases of another machine under the id of this host. */
-  *leasesOfTwin(): Generator<Lease, void> {
+  /** Leases that another machine wrote under the id of this host. */
+  *duplicateIdentities(): Generator<Lease, void> {
     for (const { latest } of this.#entries.values())
-      if (isLease(latest) && isOfTwin(latest, this.#context)) yield latest;
+      if (isLease(latest) && isDuplicateIdentity(latest, this.#context)) yield latest;
   }
 
   /** What is different since the last call. */
@@ -105,8 +106,7 @@ export class PeerSet {
   }
 
   put(latest: Lease | RejectedLease): void {
-    const { key } = latest;
-    const { createRevision, modRevision } = latest;
+    const { key, createRevision, modRevision } = latest;
     const entry = this.#entries.get(key) ?? { key, latest, isOwn: false, vtepsSince: createRevision };
     const { active } = entry;
     if (active !== undefined && isLease(latest) && !this.#index.nameSameVteps(active, latest)) {
@@ -296,5 +296,5 @@ export class PeerSet {
   }
 }
 
-/** A reservation that nobody has taken says where packets would go, and no host gets any there. */
-const isForNobody = (lease: Lease) => isReservation(lease) && lease.attributes.hostId === undefined;
+/** A reservation that no host has taken: its address is where packets would go, but no host receives them there. */
+const isUnclaimed = (lease: Lease) => isReservation(lease) && lease.attributes.hostId === undefined;

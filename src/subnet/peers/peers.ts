@@ -106,8 +106,8 @@ export class PeerTracker {
   }
 
   /** Leases of another machine under the id of this host. */
-  leasesOfTwin(): ReturnType<PeerSet['leasesOfTwin']> {
-    return this.#set.leasesOfTwin();
+  duplicateIdentities(): ReturnType<PeerSet['duplicateIdentities']> {
+    return this.#set.duplicateIdentities();
   }
 
   /** Leases of others that publish an address of this host. */

@@ -14,7 +14,7 @@ const ids = new NexthopIds(DEVICE);
 /** The number of peer n's next hop. */
 export const nexthopId = (n: number) => ids.of(Ip.parse(`10.3.${n}.0`));
 
-export const WORLD = [
+export const IN_SYNC = [
   `${DEVICE}: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1450 link/ether 02:00:00:00:00:01 vxlan id 88 local 192.168.65.3 dev eth0 ` +
     'srcport 0 0 dstport 4789 nolearning ttl auto ageing 300 udpcsum noudp6zerocsumtx noudp6zerocsumrx',
   `${DEVICE} inet 10.3.0.0/32 scope global ${DEVICE}`,

@@ -1,19 +1,19 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ApplyReport } from './apply-report.ts';
+import { ApplyReporter } from './apply-reporter.ts';
 import type { EventReporter, HealthReporter } from './reports.ts';
 
 /** What is reported: conditions as `name` or `name: reason`, warnings as their codes. */
 function record({ texts = false } = {}) {
   const said: string[] = [];
   const health: HealthReporter = {
-    report: (name, trouble) => void said.push(trouble === undefined ? name : `${name}: ${trouble.reason}`),
+    report: (name, failure) => void said.push(failure === undefined ? name : `${name}: ${failure.reason}`),
     warn: (_, warnings) => void said.push(...warnings.map(({ code }) => code)),
   };
   const events: EventReporter = {
     add: (severity, type, text) => void said.push(texts ? `${severity} ${type}: ${text}` : type),
   };
-  return { report: new ApplyReport(health, events), take: () => said.splice(0) };
+  return { report: new ApplyReporter(health, events), take: () => said.splice(0) };
 }
 
 test('the subnet file: nothing before it was tried, then how that went', () => {

@@ -24,7 +24,7 @@ export interface BenchPeer extends VxlanPeer {
 }
 
 /** A namespace with an underlay link that is up, and nothing else. */
-export class World implements AsyncDisposable {
+export class BenchHost implements AsyncDisposable {
   readonly netns: Netns;
   readonly rtnetlink: Rtnetlink;
   readonly underlayIndex: number;
@@ -36,19 +36,19 @@ export class World implements AsyncDisposable {
   }
 
   /** In a namespace of its own. */
-  static create(): Promise<World> {
-    return World.within(Netns.anonymous());
+  static create(): Promise<BenchHost> {
+    return BenchHost.within(Netns.anonymous());
   }
 
   /** In an empty namespace, which it takes over. @param address of the underlay link. */
-  static async within(netns: Netns, address = OWN_ADDRESS): Promise<World> {
+  static async within(netns: Netns, address = OWN_ADDRESS): Promise<BenchHost> {
     try {
       const rtnetlink = connectRoute({ netns });
       await rtnetlink.links.add({ name: 'eth0', info: { kind: 'veth', peer: { name: 'eth1' } }, up: true });
       const index = (await rtnetlink.links.get('eth0'))?.index ?? 0;
       await rtnetlink.links.change('eth1', { up: true });
       await rtnetlink.addresses.replace({ index, ip: address, length: SUBNET_LENGTH });
-      return new World(netns, rtnetlink, index);
+      return new BenchHost(netns, rtnetlink, index);
     } catch (error) {
       netns[Symbol.dispose]();
       throw error;

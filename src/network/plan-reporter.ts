@@ -10,7 +10,7 @@ import { deviceNames, type Handover, handoverWarning } from './handover.ts';
 import type { HostPlan, PlanRefusal } from './host-plan.ts';
 import type { EventReporter, HealthReporter, OwnedWarning } from './reports.ts';
 
-export class PlanReport {
+export class PlanReporter {
   readonly health: HealthReporter;
   readonly #events: EventReporter;
 
@@ -21,7 +21,7 @@ export class PlanReport {
 
   /** Why the configuration in the store is not in use; undefined when it is. @param isInUse whether another one is. */
   refusal(refusal: PlanRefusal | undefined, isInUse: boolean): void {
-    this.health.report('config', isInUse ? undefined : refusal?.trouble);
+    this.health.report('config', isInUse ? undefined : refusal?.failure);
     this.health.warn(
       'config',
       isInUse && refusal !== undefined
@@ -31,8 +31,8 @@ export class PlanReport {
               code: 'CONFIG_REFUSED',
               severity: 'warning',
               title: 'the network configuration in the store is not the one in use',
-              text: refusal.trouble.reason,
-              ...(refusal.trouble.hint === undefined ? {} : { hint: refusal.trouble.hint }),
+              text: refusal.failure.reason,
+              ...(refusal.failure.hint === undefined ? {} : { hint: refusal.failure.hint }),
             },
           ]
         : [],

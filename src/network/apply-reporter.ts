@@ -5,9 +5,9 @@ import type { ApplyResult, DataPlaneReport, LinkReport, Repair } from '../datapl
 import type { FirewallState } from '../firewall/reconciler.ts';
 import type { ForwarderState } from '../forwarder/managed-forwarder.ts';
 import type { ManagedFileState } from '../sys/managed-file.ts';
-import type { EventReporter, HealthReporter, OwnedWarning, Trouble } from './reports.ts';
+import type { ConditionFailure, EventReporter, HealthReporter, OwnedWarning } from './reports.ts';
 
-export class ApplyReport {
+export class ApplyReporter {
   readonly #health: HealthReporter;
   readonly #events: EventReporter;
   #firewallRepairs = 0;
@@ -26,7 +26,7 @@ export class ApplyReport {
 
   dataPlane(result: ApplyResult, { links, failed, conflict }: DataPlaneReport): void {
     const broken = links.find(link => !link.inSync);
-    this.#health.report('dataplane', broken && deviceTrouble(broken));
+    this.#health.report('dataplane', broken && deviceFailure(broken));
     const warnings: OwnedWarning[] = [];
     if (!result.inSync && broken === undefined && failed > 0) {
       const missing = failed === 1 ? '1 kernel entry is missing' : `${failed} kernel entries are missing`;
@@ -139,7 +139,7 @@ function forwarderDown(cause: string): OwnedWarning {
   };
 }
 
-function deviceTrouble({ name, code, reason = 'is not ready', hint }: LinkReport): Trouble {
+function deviceFailure({ name, code, reason = 'is not ready', hint }: LinkReport): ConditionFailure {
   const why = { reason: `${name}: ${reason}`, ...(hint === undefined ? {} : { hint }) };
   return code === 'NOT_OURS' ? { code: 'DEVICE_NOT_OURS', ...why } : { code: 'DEVICE_FAILED', ...why };
 }
