@@ -47,7 +47,10 @@ export class ForwarderTarget {
 
   /** The entries of the data plane's table: what is written is stated, and the forwarder has it as soon as it runs. */
   readonly store: TableStore<TunnelEntry> = {
-    read: async () => {
+    read: async ({ name }) => {
+      const desired = this.#desired.value;
+      // Every link has such a table, and only that of the forwarder's device has entries.
+      if (typeof desired !== 'object' || desired.device !== name) return [];
       if (!this.#areEntriesKnown) await this.#readEntries();
       return [...this.#entries.values()];
     },
