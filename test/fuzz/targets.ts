@@ -1,4 +1,5 @@
 /** Every parser of something that comes from outside. A new one is added to a list here, and fuzzed from then on. */
+import { forwarderTargets } from './forwarder.ts';
 import type { FuzzTarget } from './fuzz.ts';
 import { grpcTargets } from './grpc.ts';
 import { icmpTargets } from './icmp.ts';
@@ -12,4 +13,5 @@ export const fuzzTargets: readonly FuzzTarget[] = [
   ...grpcTargets,
   ...storeTargets,
   ...textTargets,
+  ...forwarderTargets,
 ];
