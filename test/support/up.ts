@@ -1,6 +1,8 @@
 /** Machines in namespaces that run `tulle up`, on one underlay: 192.168.65.3, .4, ..., or fd00:65::3, ::4, ... */
+import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import type { Status } from '../../src/api/status.ts';
+import { EXIT } from '../../src/console/exit-codes.ts';
 import { Anchor, namespacesOf } from '../../src/lab/anchor.ts';
 import { createUnderlay } from '../../src/lab/fabric.ts';
 import { TULLE } from '../../src/lab/host.ts';
@@ -60,8 +62,12 @@ export async function peersAfter(
   return peers;
 }
 
+/** Also of an agent that is not ready yet. */
 export async function statusOf(site: Site): Promise<Status> {
-  return JSON.parse((await tulle(site, 'status', '--json')).stdout) as Status;
+  const limits = { timeout: 20_000, anyStatus: true } as const;
+  const { status, stdout, stderr } = await site.host.run(TULLE, ['status', '--json'], limits);
+  assert.ok(status === EXIT.ok.status || status === EXIT.differs.status, stderr);
+  return JSON.parse(stdout) as Status;
 }
 
 /** The status of the agent, once it answers and has its lease. */
