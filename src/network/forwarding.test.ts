@@ -35,6 +35,24 @@ test('a family that is in use and not forwarded is an error, with the command th
   assert.match(warning.hint ?? '', /^sysctl -w net\.ipv6\.conf\.all\.forwarding=1;/);
 });
 
+test('an address from a router, and a kernel that does not listen to it any more', () => {
+  const deaf = { 'net/ipv6/conf/eth0/accept_ra': '1', 'net/ipv6/conf/eth0/forwarding': '1' };
+  const expiring = { families: ['ipv6'], expiring: 'eth0' } satisfies Partial<ForwardingCircumstances>;
+  assert.deepEqual(ids(deaf, expiring), ['ROUTERS_IGNORED accept_ra']);
+  assert.deepEqual(ids(deaf, { families: ['ipv6'] }), [], 'an address without an end needs no router');
+  for (const [file, value] of [
+    ['accept_ra', '2'],
+    ['accept_ra', '0'],
+    ['forwarding', '0'],
+  ] as const) {
+    assert.deepEqual(
+      ids({ ...deaf, [`net/ipv6/conf/eth0/${file}`]: value }, expiring),
+      [],
+      `${file} ${value}`,
+    );
+  }
+});
+
 test('strict filtering by the reverse path is named with its links, where nothing masquerades', () => {
   const strict = { 'net/ipv4/conf/eth0/rp_filter': '1' };
   assert.deepEqual(ids(strict), ['STRICT_RP_FILTER rp_filter']);

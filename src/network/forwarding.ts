@@ -16,14 +16,17 @@ export interface ForwardingCircumstances {
   readonly links: readonly string[];
   /** Whether the agent masquerades. */
   readonly masquerade: boolean;
+  /** Name of the underlay link, when its IPv6 address has an end, which who gave it moves again and again. */
+  readonly expiring?: string;
 }
 
 /** @param read the value of a kernel parameter (src/sys/sysctl.ts) */
 export function forwardingWarnings(
   read: (path: string) => string | undefined,
-  { families, links, masquerade }: ForwardingCircumstances,
+  { families, links, masquerade, expiring }: ForwardingCircumstances,
 ): OwnedWarning[] {
   const off = families.filter(family => read(FORWARDING[family]) === '0').map(forwardingOff);
+  if (expiring !== undefined && isDeaf(read, expiring)) off.push(deafToRouters(expiring));
   if (masquerade || !families.includes('ipv4')) return off;
   const strict = links.filter(link => isStrict(read, link));
   return strict.length === 0 ? off : [...off, strictFilter(strict)];
@@ -33,6 +36,23 @@ export function forwardingWarnings(
 function isStrict(read: (path: string) => string | undefined, link: string): boolean {
   const values = ['all', link].map(name => Number(read(`net/ipv4/conf/${name}/rp_filter`) ?? 0));
   return Math.max(...values) === 1;
+}
+
+/** A link that forwards ignores routers, unless accept_ra is 2 (Documentation/networking/ip-sysctl.rst). */
+function isDeaf(read: (path: string) => string | undefined, link: string): boolean {
+  const conf = `net/ipv6/conf/${link}`;
+  return read(`${conf}/accept_ra`) === '1' && Number(read(`${conf}/forwarding`) ?? 0) > 0;
+}
+
+function deafToRouters(link: string): OwnedWarning {
+  return {
+    id: 'accept_ra',
+    code: 'ROUTERS_IGNORED',
+    severity: 'warning',
+    title: 'this host will lose its IPv6 address',
+    text: `the address of ${link} expires, and the kernel ignores the router that renews it, because this host forwards`,
+    hint: `sysctl -w net.ipv6.conf.${link}.accept_ra=2, or give ${link} an address that does not expire`,
+  };
 }
 
 function forwardingOff(family: Family): OwnedWarning {

@@ -2,8 +2,10 @@
  * What this host has around the overlay and Tulle does not change: the carrier of the underlay, the bridges of
  * container runtimes, and kernel parameters. Reported where it keeps containers from talking.
  */
+import { defined } from '../base/defined.ts';
 import { formatProblem, type Problem } from '../base/errors.ts';
 import { familiesOf } from '../base/per-family.ts';
+import { IFA_F_PERMANENT } from '../netlink/route/constants.ts';
 import type { Subnet } from '../subnet/lease/lease.ts';
 import type { ActivePlan } from './active-plan.ts';
 import { type BridgeAddress, bridgeAddresses, bridgeWarnings } from './bridges.ts';
@@ -57,7 +59,15 @@ export class Surroundings {
     const { plan, host } = this.#active;
     const families = familiesOf(plan.config);
     const links = [plan.underlay.link.name, ...host.links.map(({ name }) => name)];
-    health.warn('forwarding', forwardingWarnings(readSysctl, { families, links, masquerade }));
+    const circumstances = { families, links, masquerade, ...defined({ expiring: this.#expiring() }) };
+    health.warn('forwarding', forwardingWarnings(readSysctl, circumstances));
+  }
+
+  /** Name of the underlay link, if its IPv6 address is one with an end. */
+  #expiring(): string | undefined {
+    const { link, ip } = this.#active?.plan.underlay ?? {};
+    const own = this.#network?.addresses.find(address => address.ip.equals(ip?.ipv6));
+    return own === undefined || own.flags & IFA_F_PERMANENT ? undefined : link?.name;
   }
 
   #check(): boolean {
