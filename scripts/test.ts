@@ -7,7 +7,7 @@
  *
  * One line per file as it ends, failures in full when they happen and by name at the end, and a last line with
  * the counts. What this machine cannot do is skipped with the reason; with CI=true a skipped test is a failure,
- * because there nobody would notice.
+ * because there a skipped test would go unnoticed.
  */
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { availableParallelism, uptime } from 'node:os';

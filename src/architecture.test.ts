@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { CONFINED, PICTURE, ROOMS } from './architecture.ts';
 
 const SRC = import.meta.dirname;
-/** More of one file than anybody wants to read at a time. */
+/** More than one reading of a file. */
 const MAX_LINES = 300;
 
 interface Import {

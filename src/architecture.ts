@@ -1,6 +1,6 @@
 /**
  * The rooms of the program, in dependency order: what each may import, and why it is there. The test beside it holds
- * every rule, and fails on one that nobody uses. ARCHITECTURE.md shows the picture.
+ * every rule, and fails on one that is not used. ARCHITECTURE.md shows the picture.
  */
 
 export interface Room {

@@ -74,7 +74,7 @@ export interface Backend {
   readonly leftOut: readonly Problem[];
   /** What of the configuration gives way to what the underlay can do. */
   readonly reduced: readonly Problem[];
-  /** What this host's kernel needs, whoever the peers are. */
+  /** What this host's kernel needs, independent of its peers. */
   host(own: Subnet): DesiredHost;
   /** Absent where the kernel moves all packets. */
   readonly forwarder?: ForwarderSpec;

@@ -2,7 +2,7 @@
  * Two backends side by side, while a network goes over from one to the other and every host does so in its own time:
  *
  *     preparing    the devices of the new one are made beside those of the old one, which alone is in use. What the
- *                  kernel refuses is known before anybody relies on it.
+ *                  kernel refuses is known before a peer relies on it.
  *     handing over peers learn of the new one. Each is reached over what it says of itself: by the new device as
  *                  soon as it has one, until then by the old one. Both devices receive.
  *

@@ -5,7 +5,7 @@
  *     route    peer subnet -> the TUN device flannel0     (which packets)
  *     tunnel   peer subnet -> underlay address and port   (where the program sends them)
  *
- * Flannel routes the whole network to the device. A route per peer tells the sender at once that a subnet is nobody's.
+ * Flannel routes the whole network to the device. With a route per peer the sender learns at once that a subnet has no host.
  */
 import { ConfigError, type Problem } from '../base/errors.ts';
 import { Fields } from '../base/fields.ts';

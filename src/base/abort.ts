@@ -2,7 +2,7 @@
 
 /**
  * What `promise` becomes, or a rejection with the signal's reason as soon as it aborts. The work behind the
- * promise goes on; whoever started it bounds it in another way.
+ * promise goes on; the caller bounds it in another way.
  */
 export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {

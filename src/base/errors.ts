@@ -93,7 +93,7 @@ export function messageOf(error: unknown): string {
   return error.message.includes(cause) ? error.message : `${error.message}: ${cause}`;
 }
 
-/** Whether an error carries this `code`, whoever made it: `isCode(e, 'EEXIST')` serves Node, libc and netlink. */
+/** Whether an error carries this `code`, of whatever class it is: `isCode(e, 'EEXIST')` serves Node, libc and netlink. */
 export function isCode<Code extends string>(
   error: unknown,
   ...codes: Code[]

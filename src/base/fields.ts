@@ -90,7 +90,7 @@ export class Fields {
     return this.#path === '' ? name : `${this.#path}.${name}`;
   }
 
-  /** The members nobody asked for, as they were spelled: most likely mistakes. */
+  /** The members that were not asked for, as they were spelled: most likely mistakes. */
   unknown(): readonly string[] {
     return [...this.#members].filter(([key]) => !this.#asked.has(key)).map(([, { name }]) => name);
   }

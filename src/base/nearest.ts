@@ -1,4 +1,4 @@
-/** What may have been meant by a name that nobody knows: the candidate within few edits for its length. */
+/** What may have been meant by an unknown name: the candidate within few edits for its length. */
 export function nearest(name: string, candidates: Iterable<string>): string | undefined {
   let best: string | undefined;
   let bestDistance = Math.min(3, Math.floor(name.length / 4) + 1) + 1;

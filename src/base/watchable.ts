@@ -1,5 +1,5 @@
 /**
- * A value that changes, for readers who want the newest state and not the way to it: whoever is slow misses
+ * A value that changes, for readers who want the newest state and not the way to it: a slow reader misses
  * the states in between and never the last one.
  */
 export class Watchable<T> {

@@ -115,7 +115,7 @@ function nextSteps(peer: PeerStatus, status: Status): string[] {
   return isInOrder ? section('Where to look next:', lookOn(peer, status)) : [];
 }
 
-/** What is wrong with this host, whoever the peer is. @param shown warnings that are shown already */
+/** What is wrong with this host, independent of the peer. @param shown warnings that are shown already */
 function troubles({ conditions, warnings }: Status, shown: readonly Warning[]): string[] {
   return [
     ...conditions

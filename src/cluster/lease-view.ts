@@ -17,7 +17,7 @@ export const LEASE_COLUMNS: readonly Column<LeaseRow>[] = [
   { title: 'host', cell: ({ lease }) => hostOf(lease) ?? '' },
 ];
 
-/** What a person calls the host of a lease; undefined for a reservation that is nobody's yet. */
+/** What a person calls the host of a lease; undefined for a reservation that no host has taken. */
 export function hostOf(lease: Lease): string | undefined {
   const { hostName, hostId } = lease.attributes;
   return hostName ?? hostId ?? (isReservation(lease) ? undefined : 'flannel');

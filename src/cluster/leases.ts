@@ -184,7 +184,7 @@ async function find(registry: Registry, which: string): Promise<Lease> {
   );
 }
 
-/** The id of the host of that name; what is nobody's name is an id. @throws CommandError when several have the name */
+/** The id of the host of that name; what is not a name is an id. @throws CommandError when several have the name */
 async function hostIdOf(registry: Registry, host: string): Promise<string> {
   const { leases } = await registry.list();
   const named = leases.filter(({ attributes }) => attributes.hostName === host);

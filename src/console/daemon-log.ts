@@ -3,7 +3,7 @@
  * 8601, and words on a terminal.
  *
  * Written at once: the last line before a crash is the one that matters, and lines are few. A line that cannot be
- * written (the disk is full, whoever read it is gone) is dropped and counted: no log is worth the daemon's life.
+ * written (the disk is full, its reader is gone) is dropped and counted: no log is worth the daemon's life.
  */
 import { writeSync } from 'node:fs';
 import { pino } from 'pino';

@@ -1,8 +1,8 @@
 /** Text that is fitted to the width of a terminal, between words: a name that is cut cannot be copied. */
 
 /**
- * Stands for ESC in what `paint` makes, until it is printed. Text from outside cannot hold it, because nobody outside
- * can guess it, and so cannot paint.
+ * Stands for ESC in what `paint` makes, until it is printed. Text from outside cannot contain it, because it
+ * cannot be guessed, and so cannot paint.
  */
 export const ESC_MARK = `<${crypto.randomUUID()}>`;
 
@@ -48,7 +48,7 @@ export function foldWords(line: string, width: number, hanging = 0): string[] {
 export const widestWord = (text: string): number =>
   text.split(' ').reduce((widest, word) => Math.max(widest, widthOf(word)), 0);
 
-/** The longest name that Linux gives a host (HOST_NAME_MAX); what is longer is nobody's name. */
+/** The longest name that Linux gives a host (HOST_NAME_MAX); what is longer is not a host name. */
 const LONGEST_NAME = 64;
 
 /** Columns of each part of a word that is cut. */

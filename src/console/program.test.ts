@@ -247,7 +247,7 @@ describe('an error', () => {
     });
   }
 
-  test('that nobody foresaw is reported with its stack and our version', async t => {
+  test('that is unexpected is reported with its stack and our version', async t => {
     const { status, err } = await tulle(t, commands(new TypeError('x is undefined')), ['fail']);
     assert.equal(status, 70);
     assert.equal(err[0], 'tulle: error: internal error: x is undefined');

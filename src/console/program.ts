@@ -58,7 +58,7 @@ export async function runProgram(
   }
 }
 
-/** Ends this process with a report of an error that nobody caught: nobody knows what state it is in. */
+/** Ends this process with a report of an uncaught error: the state of the process is unknown. */
 export function endOnDefect(error: unknown): never {
   return exitProcess(report(reportOfDefect(error)));
 }
@@ -161,7 +161,7 @@ function inheriting(parent: Command, command: Command): Command {
   return command;
 }
 
-/** Remarks that nobody can read are lost; the exit status is right all the same. */
+/** Remarks whose reader is gone are lost; the exit status is right all the same. */
 const ignore = () => undefined;
 
 /** `tulle events | head -1`: the reader has seen enough, which is no failure. A full disk behind `>` is one. */

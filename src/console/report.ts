@@ -28,7 +28,7 @@ export function reportOf(error: unknown, options: { readonly stack: boolean }): 
   return reportOfDefect(error);
 }
 
-/** An error that nobody foresaw: all that is needed to find out where it came from. */
+/** An unexpected error: all that is needed to find out where it came from. */
 export function reportOfDefect(error: unknown): Report {
   return {
     status: EXIT.internal.status,
@@ -66,7 +66,7 @@ function reportOfUsage(error: CommanderError): Report {
   };
 }
 
-/** undefined for an error that nobody foresaw. */
+/** undefined for an unexpected error. */
 function statusOf(error: unknown): number | undefined {
   if (error instanceof AggregateError) {
     const statuses = new Set(error.errors.map(statusOf));

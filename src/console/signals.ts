@@ -1,6 +1,6 @@
 /**
  * Stopping a command that runs until it is asked to stop. The first SIGINT, SIGTERM or SIGHUP aborts; the second ends
- * the process at once, for the person whose first Ctrl-C is not answered. A daemon has nobody who sends a second one:
+ * the process at once, for the person whose first Ctrl-C is not answered. No second signal is sent to a daemon:
  * it ends by itself when stopping takes too long, for example on a disk that does not answer any more.
  */
 import { exitProcess } from '../sys/exit-process.ts';

@@ -30,7 +30,7 @@ export interface DataPlaneOptions {
   /** Called after every repair of a change that another program made. */
   readonly onRepair?: (repair: Repair) => void;
   /**
-   * Called with the state after every comparison with the kernel, whether `apply` asked for it or nobody did, and
+   * Called with the state after every comparison with the kernel, whether `apply` asked for it or not, and
    * whether settings of the kernel (sysctls) may have changed since the last one.
    */
   readonly onRound?: (result: ApplyResult, settingsChanged: boolean) => void;

@@ -24,7 +24,7 @@ export interface DesiredSysctl {
   readonly whenever?: { readonly path: string; readonly value: string };
 }
 
-/** What this host has, whoever its peers are. */
+/** What this host has, independent of its peers. */
 export interface DesiredHost {
   /** What this host has and had: a device that carries a block of one is ours (src/ownership). */
   readonly networks: readonly Prefix[];

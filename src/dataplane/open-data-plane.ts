@@ -57,7 +57,7 @@ class KernelDataPlane implements DataPlane {
   #usesNexthops: boolean | undefined;
   /** An event contradicts what is known. */
   #hasPending = false;
-  /** Nobody has asked for the next round: it is for what others have done. */
+  /** The next round was not asked for: it repairs what others have changed. */
   #isReaction = false;
   /** The kernel may have other settings (sysctls) than before the last round. */
   #settingsChanged = true;
@@ -167,7 +167,7 @@ class KernelDataPlane implements DataPlane {
     }
   }
 
-  /** A round that nobody waits for; its failure is logged, and it is tried again. */
+  /** A round in the background; its failure is logged, and it is tried again. */
   #applyAlone(): void {
     if (this.#stop.signal.aborted) return;
     this.#isReaction = true;

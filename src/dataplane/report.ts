@@ -21,7 +21,7 @@ export interface Repair {
   readonly action: 'restored' | 'replaced' | 'removed';
   /** Device it belongs to. */
   readonly link: string;
-  /** The network that wants what is there now; absent when nobody wants anything. */
+  /** The network that wants what is there now; absent when nothing is desired there. */
   readonly network?: string;
   /** Lease key of the peer it serves, if any. */
   readonly peer?: string;

@@ -7,7 +7,7 @@ import { databaseIn } from './sqlite/files.ts';
 import { Tables } from './sqlite/tables.ts';
 
 export interface Loss {
-  /** The newest revision that was acknowledged; undefined: nobody knows. */
+  /** The newest revision that was acknowledged; undefined when it is unknown. */
   readonly acknowledged: bigint | undefined;
   /** The newest revision that is left. */
   readonly left: bigint;

@@ -108,7 +108,7 @@ function readListenUrl(
       path,
       value: text,
       message:
-        'plain TCP is served on loopback only: anyone who reaches the port could read and write everything',
+        'plain TCP is served on loopback only: any host that reaches the port could read and write everything',
       hint: 'use https with --cert-file, --key-file and --client-cert-auth, or --insecure-listen in a network you trust',
     });
   }

@@ -34,7 +34,7 @@ export interface CoreOptions {
   readonly log: Logger;
   /** Decides what callers with certain certificates may write. */
   readonly authorizer?: Authorizer;
-  /** Called when an fsync failed and nobody knows what is on the disk: ends the process, without closing the file. */
+  /** Called when an fsync failed, so that what is on the disk is unknown: ends the process, without closing the file. */
   readonly onDiskFailed: (error: Error) => void;
 }
 
@@ -171,7 +171,7 @@ export class Core implements AsyncDisposable {
     while (this.mvcc.sweeping && !this.#closed) await this.update(() => this.mvcc.sweep());
   }
 
-  /** The same, for nobody to wait for; what fails now is swept after the next compaction. */
+  /** The same in the background; what fails now is swept after the next compaction. */
   sweepAlone(): void {
     this.sweep().catch((error: unknown) => this.#reportOnce('remove old history', error));
   }

@@ -82,7 +82,7 @@ export async function putExported(target: EtcdClient, keys: AsyncIterable<Export
   return count;
 }
 
-/** The same lease id, so that whoever keeps it alive finds it. A second export finds it there already. */
+/** The same lease id, so that the client that keeps it alive finds it. A second export finds it there already. */
 async function grant(target: EtcdClient, ID: bigint, TTL: bigint): Promise<void> {
   const known = await target.unary(Lease.method.leaseTimeToLive, { ID }, { repeatable: true });
   if (known.TTL > 0n) return;

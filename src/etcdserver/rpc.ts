@@ -40,7 +40,7 @@ export interface Outgoing<O> {
   drained(): Promise<void>;
   /** Ends the stream; with an error, or as complete. */
   close(error?: Error): void;
-  /** Aborted when the stream is over, whoever ended it. */
+  /** Aborted when the stream is over, from either end. */
   readonly signal: AbortSignal;
 }
 

@@ -68,7 +68,7 @@ export function obstaclesInSaved(program: string, saved: SavedTables, packets: O
   });
 }
 
-/** What a chain of ours accepts before anybody drops it (iptables/hooks.ts). */
+/** What a chain of ours accepts before another drops it (iptables/hooks.ts). */
 const OVERCOME: Kinds = {
   'filter FORWARD': ['fromHosts', 'toHosts'],
   'filter INPUT': ['tunnelIn'],

@@ -23,7 +23,7 @@
  *     mark        1  N, in from D          mark        for dockerd 29 with --bridge-accept-fwmark
  *     overlay     1  N -> S, in from D     accept      where something drops it before `forward`: dockerd 28 does
  *                 2  S -> N, out to D      accept
- *     tunnel      1  P, UDP port           accept      where INPUT drops what nobody accepts
+ *     tunnel      1  P, UDP port           accept      where INPUT drops what no rule accepts
  */
 import { ADDRESS_BITS, type Family, Ip } from '../base/ip.ts';
 import { Prefix } from '../base/prefix.ts';
@@ -46,7 +46,7 @@ export interface FirewallRule {
   readonly udpPort?: number;
   /** For whom the rule is, where it does not name one of its addresses. */
   readonly network?: Prefix;
-  /** `keep` makes the source address final, so that nobody masquerades; `mark` sets OVERLAY_MARK and goes on. */
+  /** `keep` makes the source address final, so that no later rule masquerades; `mark` sets OVERLAY_MARK and goes on. */
   readonly verdict: 'return' | 'accept' | 'masquerade' | 'keep' | 'mark';
 }
 

@@ -11,7 +11,7 @@ import { STOP_PATIENCE, untilStopped } from '../console/signals.ts';
 import { LARGEST_ROUTE_MTU, LEAST_ROUTE_MTU } from './control/messages.ts';
 import type { ForwarderAddress } from './run-forwarder.ts';
 
-/** Where a forwarder that nobody told otherwise is controlled. */
+/** Control socket of a forwarder, unless given. */
 const DEFAULT_CONTROL = '/run/tulle/forwarder.sock';
 /** flannel's udp backend. */
 const DEFAULT_DEVICE = 'flannel0';

@@ -1,4 +1,4 @@
-/** What goes wrong between a forwarder and whoever controls it. */
+/** What goes wrong between a forwarder and the process that controls it. */
 import { TulleError } from '../base/errors.ts';
 
 export type ForwarderErrorCode =

@@ -10,7 +10,7 @@ import { type ForwarderTable, ProcessIdText } from './control/messages.ts';
 /** Where a forwarder writes which process it is, for the day when it does not answer. */
 export const pidFile = (control: string): string => `${control}.pid`;
 
-/** Whole or not there; it need not outlive the machine, so nobody waits for a disk. */
+/** Whole or not there; it need not outlive the machine, so there is no fsync. */
 export function writePidFile(control: string, id: ProcessId): void {
   const path = pidFile(control);
   writeFileSync(`${path}.${id.pid}`, `${JSON.stringify(id)}\n`, { mode: 0o600 });

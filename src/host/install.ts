@@ -46,7 +46,7 @@ export async function uninstall(systemd: Systemd): Promise<string[]> {
   return removed;
 }
 
-/** Everybody may read a unit, and `systemctl status` shows it. */
+/** Every user may read a unit, and `systemctl status` shows it. */
 function refuseSecrets(daemon: Daemon, flags: readonly string[]): void {
   const given = (name: RegExp) => flags.some(flag => name.test(flag));
   if (given(/^--?\w[\w-]*password\b/)) {

@@ -34,7 +34,7 @@ export const UNITS = {
 
 export type Daemon = keyof typeof UNITS;
 
-/** Variables for the daemon, above all secrets, which must not be in a unit file that everybody may read. */
+/** Variables for the daemon, above all secrets, which must not be in a unit file, because every user may read that. */
 export const environmentFile = (daemon: Daemon): string => `/etc/tulle/${daemon}.env`;
 
 /** The unit of what holds a lease and programs the kernel. */

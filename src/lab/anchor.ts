@@ -7,7 +7,7 @@
  * The other end of that input is the lifeline. When the last process that has it open is gone, however it went,
  * `cat` ends, and the kernel kills everything in its PID namespace, including anchors within; with their last
  * process the namespaces disappear with all links and mounts in them. So a half-made lab ends with its maker,
- * and nobody has to clean up. To outlive us a lab is given a keeper: a process inside that inherits the
+ * and no cleanup is needed. To outlive us a lab is given a keeper: a process inside that inherits the
  * lifelines and does nothing else.
  */
 import { once } from 'node:events';

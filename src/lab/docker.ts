@@ -74,7 +74,7 @@ export async function withContainersAsTheyAre(lab: LabRecord, signal: AbortSigna
     lab.hosts.map(async record => {
       const names = record.containers.map(({ name }) => name);
       const running = await inspect(new LabHost(record.name, record.anchor), names, signal);
-      // One that does not run stays where it was: nobody answers there.
+      // One that does not run stays where it was: no process answers there.
       const containers = record.containers.map(
         known => running.find(({ name }) => name === known.name) ?? known,
       );

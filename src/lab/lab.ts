@@ -156,7 +156,7 @@ export async function createLab(plan: LabPlan, options: CreateOptions): Promise<
   return new Lab(record, [anchor, ...sites.map(site => site.anchor)], lock, resources.move());
 }
 
-/** Ends a lab, whoever made it. False when there was none; what an earlier end left behind is removed in any case. */
+/** Ends a lab, also one of another process. False when there was none; what an earlier end left behind is removed in any case. */
 export async function destroyLab(name: string): Promise<boolean> {
   requireRootForLab();
   await using _lock = await lockName(name);

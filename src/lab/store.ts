@@ -58,7 +58,7 @@ function etcd(plan: LabPlan, loopback: string) {
       `--listen-peer-urls=${peers}`,
       `--initial-advertise-peer-urls=${peers}`,
       `--initial-cluster=lab=${peers}`,
-      // Alone it has nobody to wait for; the default of a second is for elections.
+      // A single member has no other to wait for; the default of a second is for elections.
       '--heartbeat-interval=20',
       '--election-timeout=200',
     ],
@@ -70,7 +70,7 @@ function embedded(plan: LabPlan, loopback: string) {
   return {
     name: 'store',
     program: TULLE,
-    // The underlay is a bridge that nobody else is on.
+    // The underlay is a bridge that only the hosts of this lab are on.
     args: ['store', `--listen-client-urls=${plan.etcdEndpoint},${loopback}`, '--insecure-listen'],
     accept: (log: string) => log.includes('"serving"'),
   };

@@ -55,7 +55,7 @@ export interface Change {
   write(writer: Writer): void;
 }
 
-/** Takes in a list while it is read, so that nobody has to hold the whole of it. */
+/** Takes in a list while it is read, so that the whole of it is never in memory. */
 export interface ListReader<T> {
   /** The list begins; again when it changed while it was read: what came before does not count. */
   begin(): void;

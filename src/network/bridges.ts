@@ -1,6 +1,6 @@
 /**
  * What the container runtime of this host has made of the subnet file. It reads it when it starts, so after a change
- * its bridge may still have an address of the former subnet, whose containers nobody reaches any more, or an MTU
+ * its bridge may still have an address of the former subnet, whose containers are unreachable, or an MTU
  * that is too large for the tunnel.
  */
 

@@ -3,7 +3,7 @@
  *
  *     preparing     the new device is made; peers do not know of it, and nothing depends on it
  *     handing over  the new plan is published and in use; the old device stays for the peers that have not followed
- *     (over)        everybody has followed: the old device goes
+ *     (over)        every peer has followed: the old device goes
  */
 
 import { canBeSideBySide, handingOver, ownLinks, preparing } from '../backend/handover.ts';

@@ -126,7 +126,7 @@ export class Network implements AsyncDisposable {
   }
 
   /**
-   * Leaves the registry and gives the lease back; nobody renews or takes one meanwhile.
+   * Leaves the registry and gives the lease back; it is neither renewed nor taken again meanwhile.
    * @returns the key of the lease; undefined when there was none
    * @throws StoreError
    */

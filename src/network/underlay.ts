@@ -43,7 +43,7 @@ export interface HostNetwork {
   readonly addresses: readonly Address[];
   /** Default routes of the main table. */
   readonly defaultRoutes: readonly Route[];
-  /** All of the main table that are not ours; undefined when nobody needs them. */
+  /** All of the main table that are not ours; undefined when the backend does not need them. */
   readonly routes?: readonly UnderlayRoute[];
   /** The route to `--iface-can-reach`; undefined when it is not asked for or the kernel has none. */
   readonly reach?: Route;

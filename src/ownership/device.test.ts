@@ -31,11 +31,11 @@ describe('a device with a name of ours', () => {
   const neighbor = (text: string, state = NUD_PERMANENT) =>
     rtnetlink.neighbors.replace({ index, ip: Ip.parse(text), mac: MAC, state });
 
-  test('is of nobody when it carries nothing that says more than any link does', async () => {
+  test('has no owner when it carries nothing that says more than any link does', async () => {
     await address('fe80::1', 64);
     await route('10.9.0.0/24', RTPROT_KERNEL);
     await neighbor('10.9.7.0', NUD_REACHABLE);
-    assert.deepEqual(await owner(), { owner: 'nobody', evidence: [] });
+    assert.deepEqual(await owner(), { owner: 'none', evidence: [] });
   });
 
   test('is of whom its addresses are, whatever its routes say', async () => {
@@ -58,7 +58,7 @@ describe('a device with a name of ours', () => {
   test('is of another where it has only FDB entries that a program has added', async () => {
     const entry = { index, mac: MAC, destination: Ip.parse('192.168.65.9') };
     await rtnetlink.fdb.replace({ ...entry, state: NUD_REACHABLE });
-    assert.equal((await owner()).owner, 'nobody', 'learned from packets');
+    assert.equal((await owner()).owner, 'none', 'learned from packets');
     await rtnetlink.fdb.replace({ ...entry, state: NUD_PERMANENT });
     assert.deepEqual(await owner(), {
       owner: 'another',

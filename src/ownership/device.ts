@@ -48,7 +48,7 @@ export async function deviceOwner(
   const evidence = entries
     .slice(0, SHOWN)
     .map(({ mac, destination }) => `FDB entry ${mac} dst ${destination ?? '(none)'}`);
-  return { owner: evidence.length === 0 ? 'nobody' : 'another', evidence };
+  return { owner: evidence.length === 0 ? 'none' : 'another', evidence };
 }
 
 async function addresses(kernel: Kernel, index: number): Promise<Trace[]> {

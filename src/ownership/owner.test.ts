@@ -7,7 +7,7 @@ const blocks = (...texts: string[]) => texts.map(text => Prefix.parse(text));
 const OURS = blocks('10.3.0.0/16', 'fd03::/48');
 
 for (const [named, byBlock, byNetwork] of [
-  [[], 'nobody', 'nobody'],
+  [[], 'none', 'none'],
   [['10.3.7.0/24'], 'ours', 'another'],
   [['10.3.0.0/16'], 'ours', 'ours'],
   [['fd03::/48'], 'ours', 'ours'],

@@ -10,7 +10,7 @@ const split = (...rules: string[]) =>
   sharesOf(rules, rule => (rule.includes('.') ? [Prefix.parse(rule)] : []), OURS);
 
 for (const [what, rules, shares] of [
-  ['is ours where nobody else has a rule', ['return', '10.3.0.0/16'], [['return', '10.3.0.0/16'], []]],
+  ['is ours where no other network has a rule', ['return', '10.3.0.0/16'], [['return', '10.3.0.0/16'], []]],
   ['is ours with all that is repeated in it', ['return', 'return'], [['return', 'return'], []]],
   [
     'is shared by what each rule names, and what names nothing serves us too',

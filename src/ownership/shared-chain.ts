@@ -1,7 +1,7 @@
 /**
  * A chain of firewall rules that several networks of one host share, because flannel gives it the same name for all:
  * each cares for the rules that name its own network. A rule that names none serves every network that wants it, and
- * is damage where nobody does.
+ * is damage where none does.
  */
 import type { Prefix } from '../base/prefix.ts';
 import { ownerOf } from './owner.ts';
@@ -31,11 +31,11 @@ export function sharesOf<Rule>(
   const others = owners.filter(({ owner }) => owner === 'another');
   // Another network may have a rule that names none as well, and needs it as much as we do.
   const isRepeated = ({ text, owner }: (typeof owners)[number], index: number) =>
-    owner === 'nobody' && owners.findIndex(first => first.text === text) < index;
+    owner === 'none' && owners.findIndex(first => first.text === text) < index;
   const ours = owners.filter(
     (rule, index) => rule.owner !== 'another' && !(others.length > 0 && isRepeated(rule, index)),
   );
-  const isNoneNamed = ours.every(({ owner }) => owner === 'nobody');
+  const isNoneNamed = ours.every(({ owner }) => owner === 'none');
   return others.length > 0 && isNoneNamed
     ? { ours: [], others: rules }
     : { ours: of(ours), others: of(others) };

@@ -8,7 +8,7 @@ import type { ProbeOptions, ProbeResult, Prober } from './prober.ts';
 export interface PathMtu {
   /** Bytes of the largest IP packet that was answered; undefined when not even the smallest was. */
   readonly size: number | undefined;
-  /** A larger one was lost, and nobody said so. */
+  /** A larger one was lost without an ICMP error. */
   readonly isBlackHole: boolean;
 }
 

@@ -130,7 +130,7 @@ class Channel implements Disposable {
     this.#socket[Symbol.dispose]();
   }
 
-  /** One that nobody waits for an answer to. */
+  /** An echo whose answer no caller waits for. */
   #nextSequence(): number {
     do this.#sequence = (this.#sequence + 1) & 0xffff;
     while (this.#waiting.has(this.#sequence));
@@ -151,7 +151,7 @@ class Channel implements Disposable {
     const waiting = this.#waiting.get(answer.sequence);
     switch (answer.kind) {
       case 'reply':
-        // Only from whom we asked: anybody may send one.
+        // Only from the address we asked: any host may send one.
         if (waiting?.to.equals(from)) waiting.answer('reply');
         return;
       case 'too big':

@@ -4,7 +4,7 @@ import { IFA_F_NODAD } from '../netlink/route/constants.ts';
 import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
 
 /**
- * Gives a link an address that whoever manages the subnet has given to nobody else. An IPv6 address is usable at once:
+ * Gives a link an address that the manager of the subnet has given to no other container. An IPv6 address is usable at once:
  * to ask the link first whether it is taken (RFC 4862, section 5.4) would make each container wait for a second or two,
  * and a bridge that has no port yet for as long as it has none.
  *

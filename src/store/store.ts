@@ -68,7 +68,7 @@ export type StoreEvent =
  * What an observer of a prefix receives. `snapshot` replaces everything known; it comes before any `events`, and
  * again whenever history was lost. After a compaction what is missing from it was deleted. After the store itself was
  * replaced (emptied, restored from a backup, another cluster behind the address) the snapshot is `unrelated` to what
- * was sent before: what is missing may never have been deleted by anybody. `events` is one revision's changes.
+ * was sent before: what is missing may never have been deleted. `events` is one revision's changes.
  *
  * `interrupted` and `resumed` bracket a time without contact, which may be the first update; `interrupted` comes
  * again when there is another reason. Nothing that is known becomes wrong through them, it only may be old. An RPC

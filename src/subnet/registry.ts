@@ -3,7 +3,7 @@
  *
  *     <prefix>/config                  the network's configuration, JSON           ConfigWatch
  *     <prefix>/subnets/10.5.34.0-24    a lease: which host has this subnet         Registry, LeaseHolder
- *                                      everybody else's leases                     PeerTracker
+ *                                      the leases of the others                    PeerTracker
  *
  * How an agent uses it:
  *
@@ -140,7 +140,7 @@ export class Registry {
     return { ok, lease };
   }
 
-  /** Changes value or store lease of a lease nobody has changed since it was read. */
+  /** Changes value or store lease of a lease that is unchanged since it was read. */
   async replace(lease: Lease, attributes: LeaseAttributes, storeLease: StoreLeaseId): Promise<WriteResult> {
     const path = this.pathOf(lease.key);
     const { ok, revision, found } = await this.store.transact({
@@ -153,7 +153,7 @@ export class Registry {
       : this.#lost(found);
   }
 
-  /** Frees the subnet of a lease nobody has changed since it was read. */
+  /** Frees the subnet of a lease that is unchanged since it was read. */
   async remove(lease: Lease): Promise<WriteResult> {
     const path = this.pathOf(lease.key);
     const { ok, found } = await this.store.transact({

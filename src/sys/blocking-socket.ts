@@ -79,7 +79,7 @@ export class BlockingSocket implements Disposable {
     try {
       return send(this.#fd, bytes);
     } catch (error) {
-      // The answer to an earlier datagram: nobody listens there yet.
+      // The answer to an earlier datagram: that port has no listener yet.
       if (error instanceof SysError && error.errno === ECONNREFUSED) return undefined;
       throw error;
     }

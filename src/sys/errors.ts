@@ -23,7 +23,7 @@ export class SysError extends TulleError {
 /** EOPNOTSUPP, which Node spells ENOTSUP and takes for a matter of sockets alone. */
 const NOT_SUPPORTED = 95;
 
-/** `EEXIST` and `file already exists` for 17; `ERRNO_530` for a number nobody named. */
+/** `EEXIST` and `file already exists` for 17; `ERRNO_530` for a number without a name. */
 export function describeErrno(errno: number): { readonly code: string; readonly text: string } {
   if (errno === NOT_SUPPORTED) return { code: 'ENOTSUP', text: 'operation not supported' };
   const [code, text] = getSystemErrorMap().get(-errno) ?? [`ERRNO_${errno}`, `error ${errno}`];

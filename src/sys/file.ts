@@ -53,7 +53,7 @@ export async function removeUnfinished(path: string): Promise<void> {
   }
 }
 
-/** Hidden, so that whoever reads all files of a directory passes over it. */
+/** Hidden, so that a program that reads all files of a directory passes over it. */
 const temporaryPrefix = (path: string) => `.${basename(path)}.`;
 
 /** The rename itself is safe on disk only when the directory is. */

@@ -1,6 +1,6 @@
 /**
  * A raw socket of ICMP or ICMPv6 in a network namespace: messages in and out, nothing about their meaning. What it sends
- * is never fragmented and never cut to a path MTU that the kernel remembers: whoever asks how much passes must not be
+ * is never fragmented and never cut to a path MTU that the kernel remembers: a question of how much passes must not be
  * answered from memory.
  */
 import type { Family, Ip } from '../base/ip.ts';

@@ -1,6 +1,6 @@
 /**
  * Reports the state of this process to the service manager: the protocol of sd_notify(3). One datagram of `KEY=value` lines to the
- * unix socket named by NOTIFY_SOCKET; no answer, and nobody listening is no failure of ours.
+ * unix socket named by NOTIFY_SOCKET; there is no answer, and that no manager listens is not an error.
  */
 import { close, connect, SOCK_NONBLOCK, send, socket } from './libc.ts';
 

@@ -19,7 +19,7 @@ export interface SpawnInPidNamespaceOptions extends Omit<StartOptions, 'pipeOutp
 
 /**
  * Starts a program inside a PID namespace and returns its identity as seen from here. It inherits a pipe as
- * descriptor 3, of which nobody has the other end: by this it is found, maybe before it has executed the program.
+ * descriptor 3, whose other end is closed: by this it is found, maybe before it has executed the program.
  *
  * @throws ProcessError when it has ended already; SysError.
  */
@@ -37,7 +37,7 @@ export async function spawnInPidNamespace(
       pipeOutput: awaitOutput,
     });
     const { stdout } = parent;
-    // Listening begins before anything is awaited: what is said to nobody is dropped.
+    // Listening begins before anything is awaited: an event without a listener is dropped.
     const spoken = stdout && Promise.race([once(stdout, 'data'), once(stdout, 'close')]);
     await parent.exited;
     const id = findHolder(`pipe:[${fstatSync(mark.read).ino}]`);

@@ -6,7 +6,7 @@ export interface Usage {
   readonly cpu: number;
   /** Bytes in memory, with the pages of files that other processes may share: the program itself, libraries. */
   readonly resident: number;
-  /** Of them, those that are nobody else's. */
+  /** Of them, those that no other process shares. */
   readonly anonymous: number;
   /** The most that was ever resident, or since the last `forgetPeak`. */
   readonly peak: number;

@@ -244,7 +244,7 @@ export class MemoryDatabase implements Disposable {
     }
   }
 
-  /** Whoever looks must not see a lease whose time is over, even before its timer has fired. */
+  /** A reader must not see a lease whose time is over, even before its timer has fired. */
   #expire(): void {
     const now = this.#clock.monotonic();
     for (const [id, grant] of this.#grants) if (grant.deadline <= now) this.revoke(id);

@@ -9,7 +9,7 @@
  * Files, in one directory of mode 0700: ca.pem, ca-key.pem, server.pem, server-key.pem, admin.pem, admin-key.pem.
  *
  * Every certificate, the authority's own included, is renewed for the key it has: one file is replaced in one step, and
- * both sides can talk to whoever has the former one still (docs/decisions/0012-certificates.md).
+ * both sides can talk to programs that still have the former one (docs/decisions/0012-certificates.md).
  */
 import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
@@ -82,7 +82,7 @@ export class Authority {
     return keyFingerprint(new X509Certificate(this.#keyed.certificate).publicKey);
   }
 
-  /** Paths for whoever wants files: the store's flags, etcdctl. */
+  /** Paths for programs that read files: the store's flags, etcdctl. */
   get files() {
     const path = (name: string) => join(this.#directory, name);
     return {
@@ -178,7 +178,7 @@ export class Authority {
   }
 }
 
-/** The key first: a certificate without its key would be no use to anybody. */
+/** The key first: a certificate without its key is useless. */
 export async function writeKeyed(
   directory: string,
   name: string,

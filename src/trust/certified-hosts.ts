@@ -1,5 +1,5 @@
 /**
- * Which hosts a store has certified, and for which key. Everybody can read an id, and nobody but its host has the key: so
+ * Which hosts a store has certified, and for which key. Every client can read an id, and only its host has the key: so
  * another certificate for an id that is listed here needs the same key, or a token that an administrator made for the id.
  *
  *     <directory>/<host id>.json   {"version":1,"key":"<SHA-256 of the public key>","name":"docker2","expiresAt":"..."}
@@ -39,14 +39,14 @@ export class CertifiedHosts {
     this.#directory = directory;
   }
 
-  /** Runs `work` while nobody else changes the files. */
+  /** Runs `work` while no other process changes the files. */
   exclusively<T>(work: () => Promise<T>): Promise<T> {
     const result = this.#last.then(work);
     this.#last = result.catch(() => undefined);
     return result;
   }
 
-  /** @throws TrustError when its file is damaged: what it says is not known, so nobody gets its certificate */
+  /** @throws TrustError when its file is damaged: what it says is not known, so its certificate is not issued again */
   async find(hostId: string): Promise<CertifiedHost | undefined> {
     // An id comes from outside; what is none could name another file.
     if (!v.is(HostId, hostId)) return undefined;

@@ -4,7 +4,7 @@
  *     whose     a lease is its own when the value names the host of the certificate (`TulleHost`), before and after the
  *               write. A reservation for an address may be taken by a host that comes from this address.
  *     what      a key and a value that every host of the network would accept, and for a new key a subnet that the
- *               network gives out and nobody has. A public address that another lease publishes only from there.
+ *               network gives out and no host has. A public address that another lease publishes only from there.
  *     how many  one lease; two while it moves to another subnet
  *
  * Writes are judged together, as they happen. A reservation, the configuration and all else is an administrator's.

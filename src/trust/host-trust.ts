@@ -26,7 +26,7 @@ const StoreFile = v.object({
   token: v.exactOptional(TokenId),
 });
 
-/** Paths for whoever opens a connection to the store. */
+/** Paths for opening a connection to the store. */
 export interface HostTrust {
   readonly endpoint: string;
   readonly prefix: string;

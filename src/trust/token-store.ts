@@ -1,8 +1,8 @@
 /**
  * The tokens a store accepts: one file per token, in a directory beside its database. The command line makes and
- * removes files and the running store reads them at every use, so a revoked token is refused at once. Nobody
- * changes a file that another process may be changing too, so there is nothing to lock. Secrets are kept as hashes:
- * they are 128 random bits, so a plain hash is enough.
+ * removes files and the running store reads them at every use, so a revoked token is refused at once. No
+ * file is changed by two processes, so there is nothing to lock. Secrets are kept as hashes: they are 128 random bits,
+ * so a plain hash is enough.
  *
  *     <directory>/<id>.json   {"version":1,"hash":"<SHA-256 of the secret>","createdAt":"...","expiresAt":"...","hostId":"..."}
  */

@@ -6,7 +6,7 @@
  *     | id: 6   | secret: 16 | SHA-256 of CA's key: 32  | HOST:PORT, UTF-8  | check: 4  |
  *     +---------+------------+--------------------------+-------------------+-----------+
  *
- * The fingerprint makes the first connection safe: the secret is shown to nobody but the store it belongs to. The
+ * The fingerprint makes the first connection safe: the secret is shown only to the store it belongs to. The
  * check (the beginning of SHA-256 over the rest) distinguishes a mistyped token from a refused one.
  */
 import { createHash, randomBytes } from 'node:crypto';

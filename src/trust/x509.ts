@@ -49,7 +49,7 @@ async function library() {
 /**
  * An authority that signs itself and nothing but leaves.
  *
- * @param key that of the authority whose certificate is renewed: what it has signed stays good, and whoever trusts the
+ * @param key that of the authority whose certificate is renewed: what it has signed stays good, and a program that trusts the
  *   former certificate trusts what is signed from now on.
  */
 export async function makeAuthority(now: number, key?: string): Promise<KeyedCertificate> {

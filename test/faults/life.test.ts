@@ -1,5 +1,5 @@
 /**
- * How an agent's process ends: when it is asked to, and when it meets an error that nobody foresaw.
+ * How an agent's process ends: when it is asked to, and when it meets an unexpected error.
  *
  * 20 stops of each kind in `npm test`; TULLE_STOP_ROUNDS sets another number.
  */
@@ -74,7 +74,7 @@ function planting(code: string): string {
   return `--import=data:text/javascript,${encodeURIComponent(module)}`;
 }
 
-describe('an agent that meets an error nobody foresaw', needs, () => {
+describe('an agent that meets an unexpected error', needs, () => {
   for (const [kind, code] of Object.entries(PLANTED)) {
     test(`ends with a report of the ${kind}, and the next one loses no packet (G4)`, async t => {
       const { host, pinging } = await hostWithTraffic(t, planting(code));

@@ -55,7 +55,7 @@ async function read(file: string): Promise<CertificateStatus | undefined> {
     const { subject, validToDate } = new X509Certificate(await readFile(file));
     return { file, subject: subject.replaceAll('\n', ', '), expires: validToDate.toISOString() };
   } catch {
-    // Whoever connects with it reports why.
+    // The part that connects with it reports why.
     return undefined;
   }
 }

@@ -50,7 +50,7 @@ export class Health implements HealthReporter {
     this.#summary = new Watchable(this.#summarise());
   }
 
-  /** The newest summary, and whoever waits for it to change. */
+  /** The newest summary, to be waited for. */
   get summary(): Watchable<Summary> {
     return this.#summary;
   }

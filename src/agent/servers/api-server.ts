@@ -43,7 +43,7 @@ export class ApiServer implements AsyncDisposable {
   }
 
   /**
-   * Listens at `path`; a socket that nobody listens at any more is replaced.
+   * Listens at `path`; a socket without a listener is replaced.
    *
    * @throws ApiServerError when an agent is there already; SysError-shaped errors when the path cannot be used.
    */
@@ -56,7 +56,7 @@ export class ApiServer implements AsyncDisposable {
     }
     rmSync(path, { force: true });
     const api = new ApiServer(handlers);
-    // The mode is right from the start: nobody can connect between bind and chmod.
+    // The mode is right from the start: no process can connect between bind and chmod.
     const umask = process.umask(0o177);
     try {
       await new Promise<void>((resolve, reject) => {
@@ -74,7 +74,7 @@ export class ApiServer implements AsyncDisposable {
     this.#closing.abort();
     const closed = new Promise<void>(resolve => this.#server.close(() => resolve()));
     this.#server.closeIdleConnections();
-    // Whoever neither reads its answer nor ends its request must not keep the agent from stopping.
+    // A client that neither reads its answer nor ends its request must not keep the agent from stopping.
     const late = setTimeout(() => this.#server.closeAllConnections(), GRACE_MS);
     await closed;
     clearTimeout(late);

@@ -67,7 +67,7 @@ export class Identity implements DurableIdentity {
     try {
       return new Identity(path, hardware, v.parse(IdentityFile, JSON.parse(text)));
     } catch {
-      // Kept for whoever wants to know what happened; a new identity takes its place.
+      // Kept as evidence of what happened; a new identity takes its place.
       await rename(path, `${path}.damaged`).catch(() => undefined);
       const identity = new Identity(path, hardware);
       await identity.save();

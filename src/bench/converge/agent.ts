@@ -3,7 +3,7 @@
  *
  *     [ bench ]                    [ host ]
  *     store on loopback <─ socket ─> tulle agent      a unix socket, whose path is the same in every network namespace
- *                                    eth0 192.168.65.4, and nobody on the other end
+ *                                    eth0 192.168.65.4, and no host on the other end
  *
  * The host ends with its anchor, also when this process is killed.
  */

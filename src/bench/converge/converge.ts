@@ -61,7 +61,7 @@ export async function measureConvergence(options: ConvergeOptions): Promise<Conv
   const flannel = flannelProgram(flanneld);
   for (let number = 0; number < agents; number++) await cluster.addProcess('flannel', endpoint, flannel);
   for (let number = 0; number < hosts; number++) await cluster.addHost(endpoint);
-  // Whoever has the route of this one follows the store.
+  // A host that has the route of this one follows the store.
   await cluster.carry(writer, [leaseOf(0)], 'together');
 
   const numbered = (first: number, count: number) =>

@@ -24,7 +24,7 @@ interface Journey {
   readonly reached: ReadonlyMap<HostStep, Map<string, number>>;
 }
 
-/** The leases of one measurement; hosts are named by whoever reports. */
+/** The leases of one measurement; hosts are named by the reporter. */
 export class Trace {
   readonly #awaited: ReadonlyMap<string, readonly HostStep[]>;
   readonly #journeys = new Map<string, Journey>();

@@ -19,7 +19,7 @@ export interface DatapathRow {
   readonly ratioRr?: number;
   /** Datagrams of 64 bytes that arrive in a second. */
   readonly smallPerSecond: number;
-  /** Busy time of all processors, whoever used it. */
+  /** Busy time of all processors, for any process. */
   readonly cpuSecondsPerGigabyte: number;
 }
 

@@ -23,7 +23,7 @@ export interface Received {
   /** Of `rr` and `small`: messages. */
   readonly messages: number;
   readonly seconds: number;
-  /** Seconds that all processors worked meanwhile, whoever for. */
+  /** Seconds that all processors worked meanwhile, for any process. */
   readonly busy: number;
 }
 
@@ -41,7 +41,7 @@ function receive(kind: Traffic, ip: Ip): Received {
   writeSync(1, 'ready\n');
   if (kind === 'small') return count(socket, kind);
   using connection = socket.accept();
-  if (connection === undefined) throw new Error('nobody connected');
+  if (connection === undefined) throw new Error('the receiver did not connect');
   return count(connection, kind);
 }
 

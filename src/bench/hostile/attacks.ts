@@ -1,5 +1,5 @@
 /**
- * Clients that want to stop the store for everybody else: each is what it sends first, and what it then repeats as
+ * Clients that want to stop the store for all others: each is what it sends first, and what it then repeats as
  * fast as it is taken. They are known from HTTP/2's history (CVE-2019-9511 to 9518, CVE-2023-44487, CVE-2024-27316)
  * and from what has been done to our store.
  */
@@ -184,7 +184,7 @@ export const ATTACKS: readonly Attack[] = [
   },
   {
     name: 'pings',
-    summary: 'pings without end, whose answers nobody reads',
+    summary: 'pings without end, whose answers are never read',
     connections: 4,
     opening: HELLO,
     repeat: () => times(1000, () => encodeFrame(PING, 0, 0, Buffer.alloc(8))),
@@ -192,7 +192,7 @@ export const ATTACKS: readonly Attack[] = [
   },
   {
     name: 'settings',
-    summary: 'settings without end, whose acknowledgements nobody reads',
+    summary: 'settings without end, whose acknowledgements are never read',
     connections: 4,
     opening: HELLO,
     repeat: () => times(1000, () => encodeSettings([[SETTING.HEADER_TABLE_SIZE, 4096]])),
@@ -216,7 +216,7 @@ export const ATTACKS: readonly Attack[] = [
   },
   {
     name: 'unread-ranges',
-    summary: 'ranges of everything, whose answers nobody reads',
+    summary: 'ranges of everything, whose answers are never read',
     connections: 4,
     opening: GENEROUS,
     repeat: turn =>

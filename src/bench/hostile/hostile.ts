@@ -1,5 +1,5 @@
 /**
- * What a hostile client costs everybody else: one attack after the other on a store (attacks.ts), from a
+ * What a hostile client costs the others: one attack after the other on a store (attacks.ts), from a
  * process of its own, while an honest client asks for one key again and again, now and then over a new connection.
  */
 import { fileURLToPath } from 'node:url';

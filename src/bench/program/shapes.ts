@@ -141,7 +141,7 @@ async function openIproute2(host: BenchHost): Promise<Shape> {
   };
 }
 
-/** Takes the entries of these peers away behind the back of whoever made them. */
+/** Takes the entries of these peers away without the knowledge of the program that made them. */
 export async function lose(host: BenchHost, paths: readonly BenchPeer[]): Promise<void> {
   const index = (await host.rtnetlink.links.get(BENCH_DEVICE))?.index ?? 0;
   await host.rtnetlink.apply(

@@ -28,7 +28,7 @@ export const headersFor = (path: string) =>
     ['te', 'trailers'],
   ]);
 
-/** Answers go to whoever opened their stream. */
+/** Answers go to the caller that opened their stream. */
 export class StoreConnection {
   readonly #socket: Socket;
   readonly #listeners = new Map<number, (frame: 'data' | 'end', payload: Buffer) => void>();

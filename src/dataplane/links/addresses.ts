@@ -45,7 +45,7 @@ export async function ensureAddresses(
   for (const address of wanted) {
     if (present.some(other => addressText(other) === addressText(address))) continue;
     await attempt(address, async () => {
-      // Nobody else on this device could have the address, so there is nobody to ask.
+      // No other host is on this device, so duplicate address detection (RFC 4862) has no host to ask.
       const flags = address.ip.family === 'ipv6' ? { flags: IFA_F_NODAD } : {};
       await addresses.replace({ index, ...address, ...flags });
       entriesLost = true;

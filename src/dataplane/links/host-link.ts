@@ -117,7 +117,7 @@ export class HostLink {
       const isBound = this.index === index;
       const wasSeen = this.#seen === index;
       if (!isBound && !wasSeen && name !== this.name) return false;
-      // It may be up again before anybody looks, and has lost its entries all the same.
+      // It may be up again before it is read, and has lost its entries all the same.
       if (isBound && (event.gone || !up)) this.#flapped = true;
       if (wasSeen && event.gone) this.#movedTo = movedTo;
       this.#pending.set('link', event);

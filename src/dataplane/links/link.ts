@@ -111,7 +111,7 @@ export async function ensureLink(
   // A tunnel that carries nothing may be just being set up by another overlay, which must find ours rather than its own
   // in our hands. Other kinds are of use to others without carrying anything: a bridge has its ports.
   const comparison: Comparison =
-    owner === 'nobody' && desired.kind === 'vxlan'
+    owner === 'none' && desired.kind === 'vxlan'
       ? { outcome: 'recreate', reason: 'it carries nothing' }
       : compareLink(desired, actual, context.master);
   switch (comparison.outcome) {

@@ -69,7 +69,7 @@ export class EntryOwners<Value extends Entry> {
     }
   }
 
-  /** Nobody wants anything in this table any more. It has cleared what it desires. */
+  /** Nothing is desired in this table any more. */
   release(table: OwnedTable<Value>): void {
     for (const key of this.#tables?.keys() ?? [])
       if (table.actual(key) === undefined) this.forget(key, table);

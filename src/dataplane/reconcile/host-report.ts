@@ -44,7 +44,7 @@ export class HostReport {
     return sum;
   }
 
-  /** Of these, how many are refused, or nobody can program. */
+  /** Of these, how many are refused, or cannot be programmed. */
   get failed(): number {
     let sum = this.#parts.host.failed;
     for (const network of this.#parts.networks.values()) sum += this.#withoutLink(network);

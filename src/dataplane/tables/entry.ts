@@ -59,7 +59,7 @@ export interface EntryKind<Value extends Entry, Change = unknown> {
   /** Whether the kernel's entry serves as well as the wanted one. EntryOwners do not count. */
   same(desired: Value, actual: Value): boolean;
 
-  /** Whether an entry that nobody wants is ours to remove. */
+  /** Whether an entry that is not desired is ours to remove. */
   ours(actual: Value): boolean;
 
   /** Whether the entry in the place of a wanted one must not be overwritten. */

@@ -67,7 +67,7 @@ const COUNT = 2 ** 24;
 type GatewayKey = Ip['key'] | string;
 
 /**
- * Numbers for next hops. They are all of one namespace of numbers, shared with everybody. Ours are derived from the
+ * Numbers for next hops. All programs of a host share one namespace of numbers. Ours are derived from the
  * gateway, so that they are the same after a restart; a number that is taken gives way to the next one. What the
  * kernel holds of ours from before is kept, whatever its number.
  *

@@ -11,8 +11,8 @@
  *                another route in its place
  *     foreign    anything else; it is in the way, and stays
  *
- * What nobody wants is removed when it is ours, or flannel's on our device: there it made one route per peer, always
- * in the same form, and whoever was a peer then need not be one now.
+ * What is not desired is removed when it is ours, or flannel's on our device: there it made one route per peer, always
+ * in the same form, and a peer of then need not be one now.
  */
 import type { Ip } from '../../base/ip.ts';
 import type { Prefix } from '../../base/prefix.ts';

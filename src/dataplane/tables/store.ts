@@ -30,8 +30,8 @@ export interface StoreLoss {
 
 export interface TableStore<Value extends Entry> {
   /**
-   * Every entry of the link that it holds, whoever made it; none may be of another's making. Read when the link comes
-   * into place, after a refusal, after a loss and in full comparisons. A rejection is retried with backoff.
+   * Every entry of the link that it holds; no other program may make any. Read when the link comes into place, after a
+   * refusal, after a loss and in full comparisons. A rejection is retried with backoff.
    */
   read(link: StoreLink): Promise<readonly Value[]>;
 

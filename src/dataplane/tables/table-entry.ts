@@ -12,7 +12,7 @@ export interface EntryReport {
 /** What could not be done. */
 export interface EntryFailure {
   readonly text: string;
-  /** Who wants it; absent for the removal of what nobody wants. */
+  /** Who wants it; absent for the removal of what is not desired. */
   readonly network: string | undefined;
 }
 

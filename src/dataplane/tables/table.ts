@@ -211,7 +211,7 @@ export class EntryTable<Value extends Entry> {
     }
   }
 
-  /** Writes that remove what nobody wants. */
+  /** Writes that remove what is not desired. */
   *removals(device: Device): Generator<Write> {
     const now = this.#environment.clock.monotonic();
     for (const { key, desired, actual } of this.#delta.differences()) {

@@ -1,5 +1,5 @@
 /**
- * Who may do what. Without authentication everybody may do everything; with it every request is asked here, before
+ * Who may do what. Without authentication every client may do everything; with it every request is asked here, before
  * it is applied and in the same job, so that a permission revoked before a write stops that write.
  */
 import type {
@@ -44,7 +44,7 @@ export class Access {
 
   /**
    * The user who asks, by token or else by certificate; undefined while authentication is off.
-   * @throws RpcError for a token that is not (or no longer) valid, and for nobody.
+   * @throws RpcError for a token that is not (or no longer) valid, and for a caller without a name.
    */
   userOf(caller: Caller): string | undefined {
     if (!this.#auth.enabled) return undefined;
@@ -79,7 +79,7 @@ export class Access {
     if (restricted !== undefined) return restricted.put(caller, request);
     const range = rangeOf(request.key, SINGLE);
     this.#keys(caller, 'write', range);
-    // Whoever attaches a key to a lease gets a say in when the lease's other keys go away.
+    // Attaching a key to a lease also decides when the lease's other keys are deleted: it takes the right to write them.
     if (request.lease !== 0n) this.#keysOn(caller, 'write', request.lease);
     if (request.prevKv) this.#keys(caller, 'read', range);
   }
@@ -105,7 +105,7 @@ export class Access {
     return this.#restrictedFor(caller)?.grant(caller, ttl);
   }
 
-  /** Anybody may do it, as with etcd, but for those that a rule holds to their own leases. */
+  /** Every caller may do it, as with etcd, but for those that a rule holds to their own leases. */
   keepLeaseAlive(caller: Caller, lease: bigint): void {
     this.#restrictedFor(caller)?.lease(caller, lease);
   }

@@ -1,7 +1,7 @@
 /**
  * Passwords are kept as scrypt hashes (RFC 7914) with a salt of their own; etcd uses bcrypt, which Node lacks.
  *
- * Hashing takes time in the same threads that bring our writes to the disk, and anybody may ask for it. So only
+ * Hashing takes time in the same threads that bring our writes to the disk, and any client may ask for it. So only
  * few hashes are made at once, and when many wait, the next is refused.
  */
 import { randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
@@ -49,7 +49,7 @@ export class Passwords {
       return await work();
     } finally {
       const next = this.#waiting.shift();
-      // The place is handed on, so that nobody slips in between.
+      // The place is handed to the next in line, so that a new caller does not overtake it.
       if (next === undefined) this.#running--;
       else next();
     }

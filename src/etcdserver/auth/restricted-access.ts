@@ -86,7 +86,7 @@ export class RestrictedAccess {
   }
 
   #checkAttachment(caller: Caller, request: PutRequest): void {
-    // Whoever attaches a key to a lease gets a say in when the lease's other keys go away.
+    // Attaching a key to a lease also decides when the lease's other keys are deleted: it takes the right to write them.
     if (!request.ignoreLease && request.lease !== 0n) this.lease(caller, request.lease);
   }
 

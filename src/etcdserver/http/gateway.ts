@@ -139,7 +139,7 @@ export class Gateway implements AsyncDisposable {
         ...caller,
         answerBytes: MAX_ANSWER_BYTES,
       });
-      // Whoever does not read keeps others from large answers.
+      // A client that does not read its answer keeps others from large answers.
       response.setTimeout(READING_MS, () => response.destroy());
       write(response, 200, await this.#renderer.render(method.output, answer, over.signal));
       return;

@@ -72,7 +72,7 @@ function serve(
   }
   const page = PAGES.get(path);
   if (page === undefined && gateway.handle(path, request, response)) return;
-  // A body nobody reads would keep the connection from its next request.
+  // A body that is not read would keep the connection from its next request.
   request.resume();
   if (page === undefined) response.writeHead(404).end('404 page not found\n');
   else page(core, metrics, response);

@@ -22,7 +22,7 @@ const SILENCE_MS = 10_000;
 const MAX_UNPROVEN = 4096;
 /**
  * A host that loses its power says no goodbye, and a watch may be silent for hours: after this long the kernel asks
- * whether the other end is still there, and closes the connection when nobody answers.
+ * whether the other end is still there, and closes the connection when it does not answer.
  */
 const KEEP_ALIVE = { keepAlive: true, keepAliveInitialDelay: 60_000 } as const;
 
@@ -84,7 +84,7 @@ export class Listener implements AsyncDisposable {
       };
       const server = createTlsServer(options, socket => {
         const shown = socket.getPeerCertificate().raw !== undefined;
-        // OpenSSL goes on with a certificate that nobody signed when none is insisted on; we do not.
+        // OpenSSL accepts a certificate of an unknown authority when none is insisted on; we do not.
         if (shown && !socket.authorized) {
           log.debug(
             { peer: socket.remoteAddress, error: String(socket.authorizationError) },
@@ -173,8 +173,8 @@ export class Listener implements AsyncDisposable {
 }
 
 /**
- * Connections that may be nobody's. Whoever opens many of them and stays silent must not use up the files that clients
- * need: when there are too many, the oldest one is closed. A client proves itself within moments.
+ * Connections that have not sent a request yet. A client that opens many of them and stays silent must not use up the
+ * files that the others need: when there are too many, the oldest one is closed. A client proves itself within moments.
  */
 class UnprovenConnections {
   readonly #max: number;

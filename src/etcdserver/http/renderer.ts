@@ -1,5 +1,5 @@
 /**
- * Answers as JSON. Small ones are made here; a large one would stop everybody for as long as it takes, so another
+ * Answers as JSON. Small ones are made here; a large one would stop all requests for as long as it takes, so another
  * thread makes it. What waits for slow readers is bounded, as is each answer.
  *
  * The thread is started when there is something to do for the first time.
@@ -36,7 +36,7 @@ export class Renderer implements AsyncDisposable {
   }
 
   /**
-   * @param over aborted when the answer is sent, or nobody waits for it any more.
+   * @param over aborted when the answer is sent, or its client is gone.
    * @throws RpcError for an answer that is too large, or when too many wait already.
    */
   async render(schema: DescMessage, answer: object, over: AbortSignal): Promise<string | Uint8Array> {

@@ -4,7 +4,7 @@
  * Running leases are timed with the monotonic clock, so a jump of the wall clock neither kills nor prolongs them.
  * For a restart they are written down with wall-clock expiry, every few seconds and only those that changed,
  * together with the time of writing (`alive_at`). The remaining time after a restart is the difference of the
- * two: time stands still while the store is down, because nobody could have kept the lease alive. What a crash
+ * two: time stands still while the store is down, because no client could have kept the lease alive. What a crash
  * can lose are the last seconds of keep-alives, and then the lease has the time it had at the last checkpoint.
  */
 import type { StatementSync } from 'node:sqlite';
@@ -85,7 +85,7 @@ export class Lessor {
     return this.#leases.has(id);
   }
 
-  /** Who asked for this lease; undefined when nobody wanted to know, and for one that is not there. */
+  /** Who asked for this lease; undefined when that was not asked for, and for a lease that is not there. */
   ownerOf(id: bigint): string | undefined {
     return this.#leases.get(id)?.owner;
   }

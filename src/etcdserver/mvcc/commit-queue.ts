@@ -13,7 +13,7 @@
  * A job returns its answer or throws; a throw is that job's own answer and touches no other. A job that has written
  * must not fail: requests are checked before they write. When one does all the same (PartialWriteError), or the COMMIT
  * fails, nothing of the group happened: every job gets the error, and `onRollback` lets the parts take their state
- * from the tables again. When an fsync fails nobody knows what is on the disk: from then on every job is refused, and
+ * from the tables again. When an fsync fails, what is on the disk is unknown: from then on every job is refused, and
  * `onDiskFailed` ends the process. The next start reads the files and finds out (sqlite/examination.ts).
  *
  * What a full disk refuses may go through later, so after a COMMIT that failed the next group is tried; until one

@@ -192,7 +192,7 @@ export class Mvcc {
     return this.#sweepFrom !== undefined;
   }
 
-  /** One small step of the running compaction, so that nobody waits for a large one. */
+  /** One small step of the running compaction: requests are served between two steps. */
   sweep(): void {
     if (this.#sweepFrom === undefined) return;
     this.#sweepFrom = this.#tables.sweep(this.#sweepFrom, this.#compacted, SWEEP_STEP);

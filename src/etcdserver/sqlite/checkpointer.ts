@@ -1,6 +1,6 @@
 /**
  * Checkpoints: the changes in the write-ahead log are copied into the database file, so that the log can start
- * over. That is many scattered writes and an fsync, tens of milliseconds in which nobody would be served; so another
+ * over. That is many scattered writes and an fsync, tens of milliseconds in which no request would be served; so another
  * thread does it, on a connection of its own, while this one goes on writing to the log. The log starts over with
  * the first write that finds all of it copied. Under constant load that never happens, so now and then what was
  * written during a checkpoint, which is little, is copied here.

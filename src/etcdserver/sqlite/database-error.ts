@@ -77,7 +77,7 @@ export function corrupt(path: string, what: string, cause?: unknown): DatabaseEr
 }
 
 /**
- * @param acknowledged the newest revision that was acknowledged; undefined: nobody knows
+ * @param acknowledged the newest revision that was acknowledged; undefined when it is unknown
  * @param left the newest revision that can still be read; undefined: nothing can
  */
 export function writesLost(

@@ -9,7 +9,7 @@
  *                                                       reached the newest revision
  *
  * Nothing is ever queued for a watcher: when its stream does not take more, the watcher falls behind and reads the
- * history later. So a slow client costs one number of memory, and blocks nobody. A watcher that is behind what a
+ * history later. So a slow client costs one number of memory, and delays no other. A watcher that is behind what a
  * compaction has removed is cancelled with that revision, as etcd does; the client lists again.
  */
 import type { Commit, KeyChange, Mvcc } from '../mvcc/mvcc.ts';
@@ -28,7 +28,7 @@ export class WatchHub {
     this.#revision = mvcc.revision;
   }
 
-  /** The newest revision that was published. What is newer may not be durable yet, and is not delivered to anybody. */
+  /** The newest revision that was published. What is newer may not be durable yet, and is not delivered. */
   get revision(): bigint {
     return this.#revision;
   }
@@ -50,7 +50,7 @@ export class WatchHub {
     return stream;
   }
 
-  /** Hands a durable commit to everybody it concerns. */
+  /** Hands a durable commit to the streams it concerns. */
   publish({ revision, changes }: Commit): void {
     this.#revision = revision;
     const concerned = new Map<Watcher, WatchEvent[]>();

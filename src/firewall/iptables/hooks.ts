@@ -102,12 +102,12 @@ export const TUNNEL_HOOK: Hook = {
   blocks: isTerminal,
 };
 
-/** Why forwarded packets that nobody accepts are dropped, or undefined when they are not. */
+/** Why forwarded packets that no rule accepts are dropped, or undefined when they are not. */
 export function forwardBlocker(saved: SavedTables): string | undefined {
   return defaultDrop(saved, 'FORWARD');
 }
 
-/** Whether rules of others accept tunnel packets of all peers: then nobody else has to. */
+/** Whether rules of others accept tunnel packets of all peers: then no rule of ours is needed. */
 export function isTunnelAccepted(saved: SavedTables, { packets, networks }: RuleSet): boolean {
   if (packets.tunnelIn === undefined) return true;
   const table = saved.get('filter') ?? new Map();

@@ -53,7 +53,7 @@ export class NftablesEngine implements RuleEngine {
   }
 
   /**
-   * What stops the overlay, whoever accepts it; empty where there is no nft.
+   * What stops the overlay although another chain accepts it; empty where there is no nft.
    *
    * @param isInUse the wanted rules are in our tables.
    * @param hasIptables which looks after the tables that it has made.

@@ -7,7 +7,7 @@
  * are those of iptables mode; flannel's own nftables mode negates the fourth one differently, which makes its
  * last rule unreachable, and compares the whole mark instead of one bit.
  *
- * Two more chains are our own: `source` (nat, before everybody else's) and `mark` (filter).
+ * Two more chains are our own: `source` (nat, before those of all others) and `mark` (filter).
  */
 import * as v from 'valibot';
 import { unreachable } from '../../base/errors.ts';

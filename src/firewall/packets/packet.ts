@@ -1,6 +1,6 @@
 /**
  * A kind of packet that an overlay needs to pass, and conditions of rules on it. A condition is asked about a whole kind
- * (all packets from this host's subnet to other hosts, say), and about rules that nobody here wrote, so there are
+ * (all packets from this host's subnet to other hosts, say), and about rules of other programs, so there are
  * four answers.
  */
 import type { Family } from '../../base/ip.ts';

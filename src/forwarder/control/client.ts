@@ -109,7 +109,7 @@ export class ForwarderClient implements Disposable {
         this.#waiters.get(answer.output.id ?? -1)?.(answer.output);
       }
     } catch {
-      // Whoever waits is told below; the reason is the other's end.
+      // The waiting calls get their answer below; the connection ended at the other side.
     } finally {
       this.#socket.destroy();
       for (const waiter of this.#waiters.values()) waiter(ended());

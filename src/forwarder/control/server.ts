@@ -38,14 +38,14 @@ export class ControlServer implements AsyncDisposable {
     this.#server.maxConnections = MOST_CONNECTIONS;
   }
 
-  /** Listens at `path` instead of whoever listened there before. */
+  /** Listens at `path` in place of the process that listened there before. */
   static async open(path: string, handlers: ControlHandlers): Promise<ControlServer> {
     mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
-    // Under a name of its own first: a server that closes removes the name it was opened with, whoever has it by then.
+    // Under a name of its own first: a server that closes removes the name it was opened with, even when another has it by then.
     const ownPath = `${path}.${process.pid}`;
     rmSync(ownPath, { force: true });
     const control = new ControlServer(path, handlers);
-    // The mode is right from the start: nobody can connect between bind and chmod.
+    // The mode is right from the start: no process can connect between bind and chmod.
     const umask = process.umask(0o177);
     try {
       await new Promise<void>((resolve, reject) => {

@@ -67,7 +67,7 @@ export function completeChecksum(packet: IpPacket, start: number, offset: number
   const { memory, at, length } = packet;
   if (start + offset + 2 > length) return false;
   const checksum = internetChecksum(sumOf(memory, at + start, length - start));
-  // Only UDP needs this (0 says that there is none, RFC 768), and nobody minds it.
+  // Only UDP needs this (0 says that there is none, RFC 768), and TCP allows it.
   memory.view.setUint16(at + start + offset, checksum === 0 ? 0xffff : checksum);
   return true;
 }

@@ -1,5 +1,5 @@
 /**
- * The packet path from outside: a thread of its own, so that whoever asks or changes something is answered at once
+ * The packet path from outside: a thread of its own, so that a question or a change is answered at once
  * however many packets there are, and no packet waits for an answer to be written.
  */
 import { once } from 'node:events';
@@ -39,7 +39,7 @@ export class DataPathThread {
       this.#worker.once('error', reject);
       this.#worker.once('messageerror', reject);
     });
-    // Whoever waits for it sees it; until then it is no unhandled rejection.
+    // A later await sees it; until then it is no unhandled rejection.
     this.failed.catch(() => undefined);
   }
 

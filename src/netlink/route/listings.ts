@@ -28,7 +28,7 @@ export interface ObjectListing<T> {
   decode(payload: Uint8Array): T | undefined;
 }
 
-/** A link that is gone, a table nobody made and a family the kernel was built without have no entries. */
+/** A link that is gone, a table that does not exist and a family the kernel was built without have no entries. */
 const ABSENT = ['ENODEV', 'ENOENT', 'ENOTSUP', 'EAFNOSUPPORT'];
 
 function query(what: string, type: number, payload: Uint8Array): Query {

@@ -113,7 +113,7 @@ export class Channel {
     this.#sockets.abandon();
   }
 
-  /** A refusal is an answer as well: etcd may show its status to nobody without a token. */
+  /** A refusal is an answer as well: etcd may show its status only to clients with a token. */
   async #answer(): Promise<void> {
     const deadline = Date.now() + this.#timing.connect;
     try {

@@ -56,7 +56,7 @@ export function decodeHeader(header: ResponseHeader | undefined, op: string): He
 }
 
 /**
- * The value shares its bytes with the message it came in: whoever keeps one of many for long copies it.
+ * The value shares its bytes with the message it came in: to keep one of many for long, copy it.
  * @throws StoreError PROTOCOL
  */
 export function decodeKeyValue(kv: WireKeyValue, op: string): KeyValue {

@@ -149,7 +149,7 @@ export class EtcdStore implements Store {
     return { remaining: Number(response.TTL), granted: Number(response.grantedTTL) };
   }
 
-  /** Forgets every state before `revision`, for everybody. */
+  /** Forgets every state before `revision`, for all clients. */
   async compact(revision: Revision): Promise<void> {
     await this.#client.unary(KV.method.compact, { revision, physical: true }, ONCE);
   }

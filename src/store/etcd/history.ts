@@ -41,7 +41,7 @@ export class History {
     if (seen !== undefined && revision > seen.revision) this.note({ ...seen, revision });
   }
 
-  /** The store is another one, and everybody is notified. */
+  /** The store is another one, and all observers are notified. */
   beginAnew(seen: Header): void {
     this.#mark = { generation: this.#mark.generation + 1, seen };
     for (const listener of this.#listeners) listener();

@@ -3,7 +3,7 @@
  * `proto/`), grpc-js carries them. A generated service description becomes grpc-js' service definition for a
  * server, and its methods become typed calls for a client.
  *
- * The bytes of a decoded message are views of the buffer it came in: whoever keeps one copies it.
+ * The bytes of a decoded message are views of the buffer it came in: to keep one, copy it.
  */
 import {
   create,

@@ -26,7 +26,7 @@ type Own = LeaseAttributes & { readonly hostId: string };
 /** Evidence that a lease with these attributes is that of the host that publishes `own`. */
 export function evidenceOf(found: LeaseAttributes, own: Own): Evidence {
   const isSameId = found.hostId === own.hostId;
-  // A reservation for an id that no host has used yet: whoever made it meant that id.
+  // A reservation for an id that no host has used yet: it was made for that id.
   if (found.hostId !== undefined && !isUsed(found)) return isSameId ? 'certain' : 'none';
   const sharesAddress = shareAddress(own, found);
   const isMachineKnown = found.machine !== undefined && own.machine !== undefined;

@@ -93,7 +93,7 @@ export async function proveOwn(
   );
 }
 
-/** A reservation for an address is for whoever has it; a lease that this machine left behind is to be removed. */
+/** A reservation for an address is for the host that has it; a lease that this machine left behind is to be removed. */
 function concernsAlways(lease: Lease, own: Applicant['attributes']): boolean {
   const { machine } = lease.attributes;
   if (isReservation(lease)) return shareAddress(own, lease.attributes);

@@ -33,7 +33,7 @@ export interface ParsedConfig {
 /** For hints and help: a configuration that every host can use. */
 export const EXAMPLE_CONFIG = '{"Network": "10.5.0.0/16", "Backend": {"Type": "vxlan"}}';
 
-/** Written by flanneld's types and read by nobody; not worth a warning. */
+/** Written by flanneld's types and never read; not worth a warning. */
 const TOLERATED = ['Networks', 'IPv6Networks'];
 
 /** What is wrong with a Backend, and what is only odd. */

@@ -61,7 +61,7 @@ export class ConflictBackoff {
     this.#last = this.#clock.monotonic();
   }
 
-  /** The next write cannot wait, and overwrites nobody. */
+  /** The next write cannot wait, and overwrites no other host's. */
   interrupt(): void {
     this.#until = Number.NEGATIVE_INFINITY;
   }

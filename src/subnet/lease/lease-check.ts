@@ -1,5 +1,5 @@
 /**
- * Whether a lease may become part of this host's kernel. Anybody who can write to the store can write a lease;
+ * Whether a lease may become part of this host's kernel. Every client that may write to the store can write a lease;
  * one that is outside the network, or sends packets to nowhere or to ourselves, must stop here.
  *
  * What depends on other leases (overlaps, shared addresses) is decided by the PeerTracker.

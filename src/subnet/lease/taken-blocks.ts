@@ -1,7 +1,7 @@
 /**
  * The blocks of addresses that are taken. Every key below `<prefix>/subnets` from which a flannel host reads a subnet
  * takes it away from all others, whether its value is a valid lease or not: a reservation may have any value, and a
- * wrong value does not prove that nobody uses the subnet.
+ * wrong value does not prove that the subnet is unused.
  */
 import type { Prefix } from '../../base/prefix.ts';
 import type { KeyValue, Revision } from '../../store/store.ts';

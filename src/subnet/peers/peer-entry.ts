@@ -26,7 +26,7 @@ export type PeerEvent =
   | { readonly type: 'accepted'; readonly key: string }
   /** A key that was rejected is gone. */
   | { readonly type: 'withdrawn'; readonly key: string }
-  /** Several peers have one public address: packets for all of them go to whoever really has it. */
+  /** Several peers have one public address: packets for all of them go to the host that really has it. */
   | { readonly type: 'shared-address'; readonly address: Ip; readonly keys: readonly string[] };
 
 export interface PeerChanges {
@@ -69,7 +69,7 @@ function compareLeases(a: Lease, b: Lease): number {
   return a.key < b.key ? -1 : a.key > b.key ? 1 : 0;
 }
 
-/** Whoever wrote it last: what becomes of our own lease is our holder's business. */
+/** Also when another host wrote it last: our own lease is the holder's concern. */
 export function isOfSelf(lease: Lease, context: Self): boolean {
   const { hostId } = lease.attributes;
   if (lease.key === context.ownKey) return true;

@@ -109,7 +109,7 @@ async function routeChanges(
       return route.oif === undefined ? [] : [change.replaceRoute({ destination, oif: route.oif, ...stray })];
     }
     case 'add route':
-      // On a link of our own: on one of the host it would be nobody's while no network uses that.
+      // On a link of our own: on one of the host it would have no owner while no network uses that.
       return link === undefined
         ? []
         : [change.replaceRoute({ destination: STRAY_SUBNET, oif: link.index, ...stray })];

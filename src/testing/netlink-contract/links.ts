@@ -62,7 +62,7 @@ export const linkCases: readonly NetlinkCase[] = [
     },
   },
   {
-    name: 'a vxlan link gets what nobody asked for from the kernel',
+    name: 'a vxlan link gets what was not asked for from the kernel',
     async run({ rtnetlink }) {
       const index = await addLink(rtnetlink, { name: 'vx', info: { kind: 'vxlan', id: 1, port: 4789 } });
       const link = await rtnetlink.links.get(index);

@@ -1,7 +1,7 @@
 /** What a case of the contract is, and what it is run against. */
 import type { Store } from '../../store/store.ts';
 
-/** A store under test. Nobody else writes to it while a case runs; what earlier cases left is ignored. */
+/** A store under test. Only the case writes to it while it runs; what earlier cases left is ignored. */
 export interface StoreFixture {
   readonly store: Store;
   /** Another connection to the same contents; the case closes it. */

@@ -122,7 +122,7 @@ export const keyCases: readonly StoreCase[] = [
     },
   },
   {
-    name: 'a long list is complete and of one revision, whoever writes meanwhile',
+    name: 'a long list is complete and of one revision, whatever is written meanwhile',
     async run({ store, connect }) {
       const prefix = freshPrefix();
       const name = (index: number) => `${prefix}/${String(index).padStart(5, '0')}`;

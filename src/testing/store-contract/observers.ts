@@ -125,7 +125,7 @@ export const observerCases: readonly StoreCase[] = [
     },
   },
   {
-    name: 'a slow consumer misses nothing and holds up nobody',
+    name: 'a slow consumer misses nothing and delays no other',
     async run({ store }) {
       const prefix = freshPrefix();
       await using observer = new StoreObserver(store, prefix);

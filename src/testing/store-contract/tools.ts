@@ -1,4 +1,4 @@
-/** What the cases of the contract share: names nobody else uses, text values, and an observer read step by step. */
+/** What the cases of the contract share: unique names, text values, and an observer read step by step. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { untilAborted } from '../../base/abort.ts';
