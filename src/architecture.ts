@@ -75,6 +75,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
       'base',
       'sys',
       'netlink',
+      'probe',
       'ownership',
       'store',
       'api',

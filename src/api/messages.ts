@@ -33,6 +33,7 @@ export const EVENT_TYPES = [
   'peer-added',
   'peer-removed',
   'peer-changed',
+  'peer-way',
   'peer-differs',
   'peer-unreachable',
   'peer-reachable',

@@ -161,6 +161,30 @@ const DataPlaneStatus = v.object({
 
 export const PEER_STATES = ['ok', 'pending', 'failed', 'unreachable', 'rejected'] as const;
 
+const wayType = v.picklist(['direct', 'vxlan', 'udp']);
+
+/** How one family of a peer is reached where the backend chooses (auto), and why not better. */
+const WayStatus = v.object({
+  inUse: wayType,
+  /** For people: `VXLAN (UDP 4789)`. */
+  name: text,
+  since: time,
+  /** Whether the peer's host answers over it; absent before it was asked. */
+  answers: v.exactOptional(v.boolean()),
+  /** Since when it answers over no way at all. */
+  silentSince: v.exactOptional(time),
+  others: v.array(
+    v.object({
+      type: wayType,
+      name: text,
+      /** Why it is not possible: `it is behind the router 192.168.65.1`. */
+      obstacle: v.exactOptional(text),
+      /** Since when the peer does not answer over it. */
+      failedSince: v.exactOptional(time),
+    }),
+  ),
+});
+
 /**
  * ok           every entry is in the kernel
  * pending      wanted, not compared with the kernel yet
@@ -181,6 +205,8 @@ const PeerStatus = v.object({
   backendType: v.exactOptional(text),
   /** Names of the links that packets for it leave over; absent when there are none. */
   links: v.exactOptional(v.array(text)),
+  /** Where the backend chooses among several. */
+  ways: v.exactOptional(perFamilyOf(WayStatus)),
   state: v.picklist(PEER_STATES),
   /** Why the state is not `ok`. */
   reason: v.exactOptional(text),
@@ -242,6 +268,7 @@ export type Warning = v.InferOutput<typeof Warning>;
 export type AgentState = (typeof AGENT_STATES)[number];
 export type PeerState = (typeof PEER_STATES)[number];
 export type PeerStatus = v.InferOutput<typeof PeerStatus>;
+export type WayStatus = v.InferOutput<typeof WayStatus>;
 export type LeaseReport = v.InferOutput<typeof LeaseReport>;
 export type BackendStatus = v.InferOutput<typeof BackendStatus>;
 export type UnderlayStatus = v.InferOutput<typeof UnderlayStatus>;

@@ -12,6 +12,7 @@ import type { DesiredHost, PeerPath } from '../dataplane/desired.ts';
 import type { NetworkConfig } from '../subnet/config/config.ts';
 import type { Lease, LeaseAttributes, Subnet } from '../subnet/lease/lease.ts';
 import type { UnderlayRoute } from './topology.ts';
+import type { PeerWays, WayChoice } from './ways.ts';
 
 /** A link that carries IPv6 must have at least this MTU, or the kernel takes IPv6 from it (RFC 8200, section 5). */
 export const LEAST_IPV6_MTU = 1280;
@@ -65,7 +66,7 @@ export interface Backend {
   /** Lower case, as in the configuration: `vxlan`. */
   readonly type: string;
   /** What is published to peers about this host. */
-  attributes(): Pick<LeaseAttributes, 'backendType' | 'backendData' | 'tunnelPort'>;
+  attributes(): Pick<LeaseAttributes, 'backendType' | 'backendData' | 'tunnelPort' | 'ways'>;
   /** Whether the ways to peers depend on the routes of the underlay. */
   readonly needsRoutes?: boolean;
   /** MTU of packets between containers: FLANNEL_MTU. */
@@ -78,6 +79,11 @@ export interface Backend {
   host(own: Subnet): DesiredHost;
   /** Absent where the kernel moves all packets. */
   readonly forwarder?: ForwarderSpec;
-  /** How to reach the holder of a lease that is not our own. */
-  peer(lease: Lease): PeerPlan;
+  /**
+   * How to reach the holder of a lease that is not our own.
+   * @param chosen among its ways; the best one where nothing is chosen
+   */
+  peer(lease: Lease, chosen?: PerFamily<WayChoice>): PeerPlan;
+  /** The ways to the peer, where the backend leaves a choice: none for a peer that is reached by what its lease says. */
+  ways?(lease: Lease): PerFamily<PeerWays>;
 }

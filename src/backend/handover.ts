@@ -30,11 +30,13 @@ export function preparing(from: Backend, to: Backend): Backend {
 
 /** Everything as `to` has it, and `from` for the peers that have not followed. */
 export function handingOver(from: Backend, to: Backend): Backend {
+  const usedFor = (lease: Lease) => (isLeftBehind(from, to, lease) ? from : to);
   return {
     ...delegate(to),
     ...forwarderOf(to, from),
     host: own => both(to.host(own), from.host(own)),
-    peer: lease => (isLeftBehind(from, to, lease) ? from.peer(lease) : to.peer(lease)),
+    peer: (lease, chosen) => usedFor(lease).peer(lease, chosen),
+    ways: lease => usedFor(lease).ways?.(lease) ?? {},
   };
 }
 
@@ -54,7 +56,8 @@ function delegate(backend: Backend): Backend {
     needsRoutes,
     attributes: () => backend.attributes(),
     host: own => backend.host(own),
-    peer: lease => backend.peer(lease),
+    peer: (lease, chosen) => backend.peer(lease, chosen),
+    ways: lease => backend.ways?.(lease) ?? {},
   };
 }
 

@@ -15,8 +15,8 @@ export function numberUnlessZero(
   return fields.value(name) === 0 ? undefined : fields.integer(name, range);
 }
 
-export function portOption(fields: Fields): number | undefined {
-  return numberUnlessZero(fields, 'Port', { min: 1, max: 65535 });
+export function portOption(fields: Fields, name = 'Port'): number | undefined {
+  return numberUnlessZero(fields, name, { min: 1, max: 65535 });
 }
 
 /** MTU of the underlay, from which the overhead is taken. */

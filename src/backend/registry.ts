@@ -3,6 +3,7 @@ import { ConfigError, type Problem } from '../base/errors.ts';
 import type { BackendFindings, NetworkConfig } from '../subnet/config/config.ts';
 import type { VtepMacsOf } from '../subnet/peers/peer-index.ts';
 import { allocBackend, checkAllocOptions } from './alloc.ts';
+import { autoBackend, parseAutoOptions } from './auto.ts';
 import type { Backend, BackendContext } from './backend.ts';
 import { checkHostGwOptions, hostGwBackend } from './host-gw.ts';
 import { ipipBackend, parseIpipOptions } from './ipip.ts';
@@ -27,6 +28,7 @@ const BACKENDS: Readonly<Record<string, BackendKind>> = {
   'host-gw': { create: hostGwBackend, check: checkHostGwOptions },
   udp: { create: udpBackend, check: parseUdpOptions },
   ipip: { create: ipipBackend, check: parseIpipOptions },
+  auto: { create: autoBackend, check: parseAutoOptions },
   alloc: { create: allocBackend, check: checkAllocOptions },
 };
 

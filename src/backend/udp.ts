@@ -65,7 +65,10 @@ function desiredHost(own: Subnet, mtu: number, { config }: BackendContext): Desi
 }
 
 /** @param ownPort where the peer listens if its lease, as flannel writes it, does not say. */
-export function udpPath({ subnet, underlayIp, tunnelPort }: PeerFamily, ownPort: number): PeerPath {
+export function udpPath(
+  { subnet, underlayIp, tunnelPort }: Pick<PeerFamily, 'subnet' | 'underlayIp' | 'tunnelPort'>,
+  ownPort: number,
+): PeerPath {
   return {
     link: UDP_DEVICE,
     subnet,

@@ -1,4 +1,5 @@
 /** The Backend object of a network configuration when its Type is vxlan (flannel pkg/backend/vxlan/vxlan.go). */
+import { defined } from '../base/defined.ts';
 import type { Problem } from '../base/errors.ts';
 import { Fields } from '../base/fields.ts';
 import { mtuOption, portOption, unusedOptions } from './options.ts';
@@ -28,19 +29,18 @@ export function parseVxlanOptions(
   warnings: Problem[] = [],
 ): VxlanOptions {
   const fields = new Fields(options, 'Backend', problems);
+  const device = readVxlanDevice(fields);
+  const directRouting = fields.flag('DirectRouting') ?? false;
+  warnings.push(...unusedOptions(fields, 'vxlan'));
+  return { ...device, directRouting };
+}
+
+/** What says how the device is. */
+export function readVxlanDevice(fields: Fields): Omit<VxlanOptions, 'directRouting'> {
   const vni = fields.integer('VNI', VNI) ?? 1;
   const port = portOption(fields);
   const mtu = mtuOption(fields);
   const gbp = fields.flag('GBP') ?? false;
   const learning = fields.flag('Learning') ?? false;
-  const directRouting = fields.flag('DirectRouting') ?? false;
-  warnings.push(...unusedOptions(fields, 'vxlan'));
-  return {
-    vni,
-    gbp,
-    learning,
-    directRouting,
-    ...(port === undefined ? {} : { port }),
-    ...(mtu === undefined ? {} : { mtu }),
-  };
+  return { vni, gbp, learning, ...defined({ port, mtu }) };
 }

@@ -11,6 +11,7 @@ import { CommandError } from '../console/errors.ts';
 import { formatDuration } from '../console/format.ts';
 import { paint } from '../console/output.ts';
 import { formatFacts, wrap } from '../console/table.ts';
+import { waysText, withoutChoice } from './peer-ways.ts';
 import { peerEntries, peerHost, peerName, peerState } from './status-peers.ts';
 import { peerTraffic } from './traffic.ts';
 
@@ -73,6 +74,7 @@ export function peerScreen(
     ['host id', hostId],
     ['backend', backendType],
     ['over', peer.links?.join(' ')],
+    ['way', waysText(peer, now) ?? withoutChoice(peer, status)],
     ['traffic', traffic && peerTraffic(peer, traffic)],
     ['compared', lastResync === undefined ? undefined : `with the kernel ${ago(lastResync)}`],
   ]);

@@ -2,11 +2,12 @@
  * The peers of the status screen. Few are listed one by one; of thousands the screen shows how many are in each state, what
  * the reasons are and how often each, with one peer as an example to look closer at.
  */
-import type { PeerState, PeerStatus } from '../api/status.ts';
+import type { PeerState, PeerStatus, Status } from '../api/status.ts';
 import { valuesOf } from '../base/per-family.ts';
 import { formatCount, formatNumber } from '../console/format.ts';
 import { paint, type Style } from '../console/output.ts';
 import { type Column, formatTable, wrap } from '../console/table.ts';
+import { waysReason, withoutChoice } from './peer-ways.ts';
 
 /** Peers listed one by one. */
 const ENOUGH_PEERS = 20;
@@ -47,23 +48,31 @@ export function peerCounts(all: readonly PeerStatus[]): string {
   return `${total}: ${parts.map(([state, many]) => `${formatNumber(many)} ${peerState(state)}`).join(', ')}`;
 }
 
-const COLUMNS: readonly Column<PeerStatus>[] = [
+const columns = (status: Status, now: number): readonly Column<PeerStatus>[] => [
   { title: 'peer', cell: peerName },
   { title: 'host', cell: peer => peerHost(peer) ?? '' },
   { title: 'public ip', cell: ({ publicIp }) => valuesOf(publicIp)[0] ?? '' },
   { title: 'backend', cell: ({ backendType }) => backendType ?? '' },
   { title: 'over', cell: ({ links }) => links?.join(' ') ?? '' },
   { title: 'state', cell: ({ state }) => peerState(state) },
-  { title: 'reason', cell: ({ reason }) => reason ?? '' },
+  {
+    title: 'reason',
+    cell: peer => peer.reason ?? waysReason(peer, now) ?? withoutChoice(peer, status) ?? '',
+  },
 ];
 
-/** @param everything list all of them with their entries, however many they are. */
-export function peersSection(all: readonly PeerStatus[], everything: boolean): string[] {
+/**
+ * @param everything list all of them with their entries, however many they are
+ * @param now milliseconds since the epoch
+ */
+export function peersSection(status: Status, everything: boolean, now: number): string[] {
+  const { peers: all } = status;
+  const table = columns(status, now);
   if (all.length === 0) return [];
   const rank = ({ state }: PeerStatus) => (state === 'ok' ? TROUBLE.length : TROUBLE.indexOf(state));
   const sorted = all.toSorted((a, b) => rank(a) - rank(b));
   const troubled = sorted.filter(({ state }) => state !== 'ok');
-  if (everything) return [[formatTable(COLUMNS, sorted), ...sorted.flatMap(peerEntries)].join('\n')];
+  if (everything) return [[formatTable(table, sorted), ...sorted.flatMap(peerEntries)].join('\n')];
 
   const example = troubled[0] ?? sorted[0];
   const closer = `tulle status --peer ${example === undefined ? 'ADDRESS' : nameForOption(example)}`;
@@ -75,7 +84,7 @@ export function peersSection(all: readonly PeerStatus[], everything: boolean): s
   const detailed = troubled.filter(hasEntries).slice(0, ENOUGH_ENTRIES);
   return [
     [
-      formatTable(COLUMNS, shown),
+      formatTable(table, shown),
       ...(hidden === 0 ? [] : [`and ${formatNumber(hidden)} more that are ok; --all shows them`]),
       ...detailed.flatMap(peerEntries),
     ].join('\n'),

@@ -27,7 +27,7 @@ export interface ScreenOptions {
 export function statusScreen(status: Status, options: ScreenOptions): string {
   const sections = [
     facts(status, options),
-    ...peersSection(status.peers, options.all),
+    ...peersSection(status, options.all, options.now),
     ...conditions(status, options.now),
     ...warnings(status, options.now),
   ];

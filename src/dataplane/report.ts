@@ -134,7 +134,7 @@ export interface PeerReport {
   /** pending: wanted and not in the kernel yet; failed: the kernel refused, or another peer has the entry. */
   readonly state: 'ok' | 'pending' | 'failed';
   readonly reason?: string;
-  /** Names of the links that its paths lead over. */
+  /** Names of the links that its routes lead over. */
   readonly links: readonly string[];
   /** Kernel entries in the words of iproute2: `route 10.3.2.0/24 via 10.3.2.0 dev flannel.1 proto 77 onlink`. */
   readonly desired: readonly string[];

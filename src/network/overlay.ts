@@ -15,8 +15,9 @@
 import type { Backend, BackendContext } from '../backend/backend.ts';
 import { ownLinks } from '../backend/handover.ts';
 import { together } from '../base/abort.ts';
-import { backoff, type Clock } from '../base/clock.ts';
-import { messageOf, type Problem } from '../base/errors.ts';
+import type { Clock } from '../base/clock.ts';
+import type { Problem } from '../base/errors.ts';
+import type { Logger } from '../base/log.ts';
 import type { Prefix } from '../base/prefix.ts';
 import { Watchable } from '../base/watchable.ts';
 import type { ApplyResult } from '../dataplane/report.ts';
@@ -24,6 +25,7 @@ import type { FirewallState } from '../firewall/reconciler.ts';
 import { type NetworkConfig, networksOf } from '../subnet/config/config.ts';
 import type { Lease } from '../subnet/lease/lease.ts';
 import { type ActivePlan, activate, firewallFor, fits, forwarderFor, subnetEnvFor } from './active-plan.ts';
+import { applyDataPlane } from './apply-data-plane.ts';
 import { ApplyReporter } from './apply-reporter.ts';
 import type { Handover } from './handover.ts';
 import { endHandovers } from './handover-end.ts';
@@ -37,6 +39,7 @@ import type { EventReporter, HealthReporter } from './reports.ts';
 import { Surroundings } from './surroundings.ts';
 import type { OpenTargets, Targets } from './targets.ts';
 import type { HostNetwork } from './underlay.ts';
+import { type WayMove, Ways } from './ways/ways.ts';
 
 export interface OverlayOptions {
   readonly options: NetworkOptions;
@@ -44,6 +47,7 @@ export interface OverlayOptions {
   readonly health: HealthReporter;
   readonly events: EventReporter;
   readonly clock: Clock;
+  readonly logger: Logger;
   readonly createBackend: (context: BackendContext) => Backend;
   /** The configuration that the last run had in use. */
   readonly formerConfig: NetworkConfig | undefined;
@@ -59,6 +63,7 @@ export class Overlay implements AsyncDisposable {
   readonly #planReporter: PlanReporter;
   readonly #applyReporter: ApplyReporter;
   readonly #surroundings: Surroundings;
+  readonly #ways: Ways;
   readonly peers: PeerMapper;
   /** The plan and the lease in use, and the state of the host that follows from them. */
   readonly active = new Watchable<ActivePlan | undefined>(undefined);
@@ -102,7 +107,14 @@ export class Overlay implements AsyncDisposable {
       readSysctl: path => this.#targets.readSysctl(path),
       masquerade: options.options.firewall.masquerade,
     });
-    this.peers = new PeerMapper(this.#targets.network, (...problem) => this.#planReporter.peer(...problem));
+    const { prober } = this.#targets;
+    const onMove = (move: WayMove) => this.#planReporter.moved(move);
+    this.#ways = new Ways({ ...options, prober, onMove, onChange: key => this.#mapAgain(key) });
+    this.peers = new PeerMapper(
+      this.#targets.network,
+      (...problem) => this.#planReporter.peer(...problem),
+      this.#ways,
+    );
   }
 
   /** What this host should be; undefined until it could be decided. */
@@ -179,6 +191,7 @@ export class Overlay implements AsyncDisposable {
       until => this.#applyRules(until),
       until => endHandovers(handovers, until),
       until => this.#reportSubnetFile(until),
+      until => this.#ways.run(until),
       until => this.#reportForwarder(until),
       until => this.#targets.run(until),
     );
@@ -205,6 +218,7 @@ export class Overlay implements AsyncDisposable {
     if (!fits(plan.config, lease.subnet)) return;
     const before = this.active.value;
     const isSamePlan = before?.plan.fingerprint === plan.fingerprint;
+    this.#ways.setOwn(lease);
     if (!isSamePlan) this.peers.use(plan.backend);
     if (!isSamePlan || before?.lease.key !== lease.key) {
       const isNew = (network: Prefix) => !this.#networks.some(known => known.equals(network));
@@ -220,23 +234,14 @@ export class Overlay implements AsyncDisposable {
     increment(this.#desiredVersion);
   }
 
-  async #applyDataPlane(signal: AbortSignal): Promise<void> {
-    for await (const version of this.#desiredVersion.changes(signal)) {
-      if (version > 0) await this.#applyUntilAnswered(signal);
-    }
+  #mapAgain(key: string): void {
+    this.peers.again(key);
+    increment(this.#desiredVersion);
   }
 
-  /** The data plane itself tries again what the kernel refuses; a kernel that does not answer is tried again here. */
-  async #applyUntilAnswered(signal: AbortSignal): Promise<void> {
-    for (const delay of backoff(500, 30_000)) {
-      try {
-        await this.#targets.dataPlane.apply();
-        return;
-      } catch (error) {
-        if (signal.aborted) return;
-        this.#applyReporter.kernelUnreachable(messageOf(error));
-        await this.#options.clock.sleep(delay, signal).catch(() => undefined);
-      }
+  async #applyDataPlane(signal: AbortSignal): Promise<void> {
+    for await (const version of this.#desiredVersion.changes(signal)) {
+      if (version > 0) await applyDataPlane(this.#targets, this.#applyReporter, this.#options.clock, signal);
     }
   }
 

@@ -8,16 +8,22 @@
 import type { PeerStatus } from '../api/status.ts';
 import type { Backend } from '../backend/backend.ts';
 import type { Ip } from '../base/ip.ts';
-import { mapFamilies } from '../base/per-family.ts';
+import { familiesOf, mapFamilies } from '../base/per-family.ts';
 import type { NetworkScope } from '../dataplane/data-plane.ts';
 import type { DesiredPeer } from '../dataplane/desired.ts';
 import { isSamePath, type Lease, type RejectedLease } from '../subnet/lease/lease.ts';
 import type { PeerMove } from './peer-report.ts';
+import type { Ways } from './ways/ways.ts';
 
 type PeerScope = Pick<NetworkScope, 'setPeer' | 'setPeers' | 'removePeer' | 'peerReport'>;
 
 /** @param problems none when there were some. @param isReached as it said before, or for one of its families. */
 type OnPeerProblems = (key: string, problems: readonly string[], isReached: boolean) => void;
+
+/** What chooses among several ways to a peer. */
+type PeerChoices = Pick<Ways, 'set' | 'chosen' | 'status'>;
+
+const NO_CHOICES: PeerChoices = { set: () => undefined, chosen: () => ({}), status: () => ({}) };
 
 export class PeerMapper {
   readonly #dataPlane: PeerScope;
@@ -27,11 +33,13 @@ export class PeerMapper {
   readonly #problems = new Map<string, readonly string[]>();
   /** The last lease of which something could be made, where that is not the present one. */
   readonly #former = new Map<string, Lease>();
+  readonly #ways: PeerChoices;
   #backend: Backend | undefined;
 
   /** @param onProblem called once when a peer has problems, again when it has others, and with none when they are over */
-  constructor(dataPlane: PeerScope, onProblem: OnPeerProblems) {
+  constructor(dataPlane: PeerScope, onProblem: OnPeerProblems, ways: PeerChoices = NO_CHOICES) {
     this.#dataPlane = dataPlane;
+    this.#ways = ways;
     this.#onProblem = onProblem;
   }
 
@@ -58,7 +66,14 @@ export class PeerMapper {
   /** Maps every lease with this backend from now on. */
   use(backend: Backend): void {
     this.#backend = backend;
-    this.#dataPlane.setPeers(Array.from(this.#leases.values(), lease => this.#plan(backend, lease)));
+    this.#dataPlane.setPeers(Array.from(this.#leases.values(), lease => this.#consider(backend, lease)));
+  }
+
+  /** Maps one lease again: other ways to the peer are chosen. */
+  again(key: string): void {
+    const lease = this.#leases.get(key);
+    if (lease !== undefined && this.#backend !== undefined)
+      this.#dataPlane.setPeer(this.#plan(this.#backend, lease));
   }
 
   /** Takes over leases that are new or differ from before, and forgets those that are gone. @returns what is worth an event */
@@ -70,7 +85,7 @@ export class PeerMapper {
       else if (!isSamePath(before.attributes, lease.attributes)) moves.push({ kind: 'changed', lease });
       if (before !== undefined && !this.#former.has(lease.key)) this.#former.set(lease.key, before);
       this.#leases.set(lease.key, lease);
-      if (this.#backend !== undefined) this.#dataPlane.setPeer(this.#plan(this.#backend, lease));
+      if (this.#backend !== undefined) this.#dataPlane.setPeer(this.#consider(this.#backend, lease));
     }
     for (const key of gone) {
       const lease = this.#leases.get(key);
@@ -78,6 +93,7 @@ export class PeerMapper {
       this.#leases.delete(key);
       this.#problems.delete(key);
       this.#former.delete(key);
+      this.#ways.set(key, {});
       if (this.#backend !== undefined) this.#dataPlane.removePeer(key);
     }
     return moves;
@@ -98,8 +114,14 @@ export class PeerMapper {
     return [...peers.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
   }
 
+  /** A lease, or a backend, that was not there before. */
+  #consider(backend: Backend, lease: Lease): DesiredPeer {
+    this.#ways.set(lease.key, backend.ways?.(lease) ?? {});
+    return this.#plan(backend, lease);
+  }
+
   #plan(backend: Backend, lease: Lease): DesiredPeer {
-    const { paths, problems } = backend.peer(lease);
+    const { paths, problems } = backend.peer(lease, this.#ways.chosen(lease.key));
     const isKnown = this.#problems.get(lease.key)?.join() === problems.join();
     const { key, modRevision: revision } = lease;
     if (problems.length > 0) this.#problems.set(key, problems);
@@ -117,6 +139,7 @@ export class PeerMapper {
     const report = this.#dataPlane.peerReport(key);
     const problems = this.#problems.get(key) ?? [];
     const unreachable = problems.length > 0 && (report?.desired.length ?? 0) === 0;
+    const ways = this.#ways.status(key);
     const reasons = report?.reason === undefined ? problems : [report.reason, ...problems];
     return {
       key,
@@ -125,6 +148,7 @@ export class PeerMapper {
       ...(hostId === undefined ? {} : { hostId }),
       ...(hostName === undefined ? {} : { hostName }),
       ...(backendType === undefined ? {} : { backendType }),
+      ...(familiesOf(ways).length > 0 && { ways }),
       ...(report !== undefined && report.links.length > 0 && { links: [...report.links] }),
       state: unreachable ? 'unreachable' : (report?.state ?? 'pending'),
       ...(reasons.length === 0 ? {} : { reason: reasons.join('; ') }),

@@ -9,6 +9,7 @@ import type { ActivePlan } from './active-plan.ts';
 import { deviceNames, type Handover, handoverWarning } from './handover.ts';
 import type { HostPlan, PlanRefusal } from './host-plan.ts';
 import type { EventReporter, HealthReporter, OwnedWarning } from './reports.ts';
+import type { WayMove } from './ways/ways.ts';
 
 export class PlanReporter {
   readonly health: HealthReporter;
@@ -73,6 +74,16 @@ export class PlanReporter {
     if (network.length > 0) {
       this.#events.add('info', 'network-changed', `the network has changed: ${network.join(', ')}`);
     }
+  }
+
+  /** A peer is reached over another way. */
+  moved({ key, family, before, status }: WayMove): void {
+    const { inUse, name, others } = status;
+    const left = others.find(({ type }) => type === before);
+    const isBetter = left?.failedSince === undefined && left?.obstacle === undefined;
+    const why = left?.obstacle ?? (isBetter ? 'it answers again' : `it does not answer over ${left.name}`);
+    const text = `the peer ${key} is reached over ${name}: ${why}`;
+    this.#events.add('info', 'peer-way', text, { key, family, way: inUse, before });
   }
 
   #emitStep(text: string): void {

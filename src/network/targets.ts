@@ -14,6 +14,7 @@ import { Firewall } from '../firewall/firewall.ts';
 import { FirewallReconciler, type FirewallState } from '../firewall/reconciler.ts';
 import { deviceOwner } from '../ownership/device.ts';
 import { ownerByNetwork } from '../ownership/owner.ts';
+import { Prober } from '../probe/prober.ts';
 import { blocksOf } from '../subnet/lease/lease.ts';
 import { parseSubnetEnv } from '../subnet/subnet-env.ts';
 import { ManagedFile } from '../sys/managed-file.ts';
@@ -31,6 +32,7 @@ export interface Targets extends AsyncDisposable {
     apply(desired: DesiredFirewall): Promise<unknown>;
   };
   readonly forwarder: Pick<ForwarderTarget, 'set' | 'state' | 'stats'>;
+  readonly prober: Pick<Prober, 'probe'>;
   readonly subnetFile: Pick<ManagedFile, 'path' | 'set' | 'state'>;
   /** The value of a kernel parameter (src/sys/sysctl.ts). */
   readSysctl(path: string): string | undefined;
@@ -91,12 +93,14 @@ export function openTargets(given: TargetOptions, listener: TargetListener): Tar
     onReplaced: (before, after) => listener.onSubnetFileReplaced(before, after),
     ownerOf: content => anotherNetworkOf(content, listener.networks()),
   });
+  const prober = new Prober(netns, clock);
   const legacy = { clock, interval: resyncInterval, onChange: () => firewall.resync() };
   return {
     dataPlane,
     network: dataPlane.network('overlay'),
     firewall,
     forwarder,
+    prober,
     subnetFile,
     readSysctl: path => readSysctl(path, netns),
     removeDevices: names => removeDevices(names, given, listener.networks()),
@@ -108,6 +112,7 @@ export function openTargets(given: TargetOptions, listener: TargetListener): Tar
         until => watchLegacyTables(netns, legacy, until),
       ),
     async [Symbol.asyncDispose]() {
+      prober[Symbol.dispose]();
       await firewall[Symbol.asyncDispose]();
       await dataPlane[Symbol.asyncDispose]();
     },

@@ -1,8 +1,9 @@
 /**
- * Asks addresses for an echo, many at the same time. One socket per address family, and link where that is given, is
+ * Asks addresses for an echo, many at the same time. One socket per address family, and link and source where these are given, is
  * open for as long as something is asked through it and a little longer.
  */
 import type { Clock } from '../base/clock.ts';
+import { defined } from '../base/defined.ts';
 import type { Family, Ip } from '../base/ip.ts';
 import { SysError } from '../sys/errors.ts';
 import { IcmpSocket } from '../sys/icmp-socket.ts';
@@ -14,6 +15,8 @@ export interface ProbeOptions {
   readonly size?: number;
   /** Name of the link that it must leave and come back over; the routes decide when absent. */
   readonly link?: string;
+  /** Address of this host that it is from; the routes decide when absent. */
+  readonly source?: Ip;
   /** Milliseconds to wait for an answer. */
   readonly timeout: number;
 }
@@ -43,9 +46,12 @@ export class Prober implements Disposable {
     this.#clock = clock;
   }
 
-  /** Never rejects because of the network: that is the result. @throws SysError without the right to send ICMP. */
+  /**
+   * Never rejects because of the network: that is the result.
+   * @throws SysError without the right to send ICMP, or for a link or source that this host does not have.
+   */
   async probe(to: Ip, options: ProbeOptions): Promise<ProbeResult> {
-    return await this.#channel(to.family, options.link).probe(to, options);
+    return await this.#channel(to.family, options).probe(to, options);
   }
 
   /** Closes the sockets; what is being asked ends as silent. */
@@ -54,11 +60,12 @@ export class Prober implements Disposable {
     this.#channels.clear();
   }
 
-  #channel(family: Family, link: string | undefined): Channel {
-    const key = `${family} ${link ?? ''}`;
+  #channel(family: Family, { link, source }: ProbeOptions): Channel {
+    const key = `${family} ${link ?? ''} ${source ?? ''}`;
     const open = this.#channels.get(key);
     if (open?.isOpen === true) return open;
-    const channel = new Channel(IcmpSocket.open(this.#netns, family, answerTypes(family), link), this.#clock);
+    const socket = IcmpSocket.open(this.#netns, family, answerTypes(family), defined({ link, source }));
+    const channel = new Channel(socket, this.#clock);
     this.#channels.set(key, channel);
     return channel;
   }

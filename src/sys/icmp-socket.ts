@@ -4,7 +4,7 @@
  * answered from memory.
  */
 import type { Family, Ip } from '../base/ip.ts';
-import { close, recvfrom, SOCK_NONBLOCK, sendto, setsockopt, setsockoptBytes, socket } from './libc.ts';
+import { bind, close, recvfrom, SOCK_NONBLOCK, sendto, setsockopt, setsockoptBytes, socket } from './libc.ts';
 import type { Netns } from './netns.ts';
 import { readable } from './readiness.ts';
 import { ADDRESS_FAMILIES, endpointOf, SOCKADDR_SIZE, sockaddrOf } from './sockaddr.ts';
@@ -55,9 +55,15 @@ export class IcmpSocket implements Disposable {
   /**
    * @param types of messages to receive.
    * @param link name of the only link that it sends and receives over; the routes decide when absent.
-   * @throws SysError
+   * @param source address of this host that it sends from and receives at; the routes decide when absent.
+   * @throws SysError: EADDRNOTAVAIL for a source that this host does not have.
    */
-  static open(netns: Netns, family: Family, types: readonly number[], link?: string): IcmpSocket {
+  static open(
+    netns: Netns,
+    family: Family,
+    types: readonly number[],
+    { link, source }: { readonly link?: string; readonly source?: Ip } = {},
+  ): IcmpSocket {
     const { protocol, level, mtuDiscover } = FAMILIES[family];
     const fd = netns.run(() => socket(ADDRESS_FAMILIES[family], SOCK_RAW | SOCK_NONBLOCK, protocol));
     try {
@@ -66,6 +72,7 @@ export class IcmpSocket implements Disposable {
       receiveOnly(fd, family, types);
       if (link !== undefined)
         setsockoptBytes(fd, SOL_SOCKET, SO_BINDTODEVICE, new TextEncoder().encode(link));
+      if (source !== undefined) bind(fd, sockaddrOf({ ip: source, port: 0 }));
       return new IcmpSocket(family, fd);
     } catch (error) {
       close(fd);

@@ -1,4 +1,5 @@
 /** What is reported of all networks on this host, of one of them, and of one peer. */
+import type { PeerPath } from '../desired.ts';
 import type { Host } from '../links/host.ts';
 import type { LinkReport, NetworkReport, PeerReport } from '../report.ts';
 import type { EntryReport } from '../tables/table-entry.ts';
@@ -109,7 +110,7 @@ export class HostReport {
     return {
       key,
       state: failed !== undefined ? 'failed' : isOk || peer.paths.length === 0 ? 'ok' : 'pending',
-      links: [...new Set(peer.paths.map(({ link }) => link))],
+      links: [...new Set(peer.paths.filter(hasRoute).map(({ link }) => link))],
       desired: entries.map(({ desired }) => desired),
       actual: entries.map(({ actual }) => actual).filter(actual => actual !== undefined),
       ...(reason === undefined ? {} : { reason }),
@@ -160,3 +161,6 @@ export class HostReport {
     return this.#parts.links();
   }
 }
+
+/** Without one nothing is sent over the path, and its other entries stand ready for a route. */
+const hasRoute = ({ entries }: PeerPath) => entries.some(({ kind }) => kind === 'route');

@@ -3,7 +3,7 @@
  *
  *     {"PublicIP":"192.168.65.3","PublicIPv6":null,"BackendType":"vxlan",
  *      "BackendData":{"VNI":88,"VtepMAC":"c6:d2:32:6f:8f:44"},"TulleHost":"5d1c...","TulleHostName":"docker1",
- *      "TulleMachine":"9f03...","TulleTunnelPort":8472,"TulleReserved":true,
+ *      "TulleMachine":"9f03...","TulleTunnelPort":8472,"TulleWays":{"direct":true,"udp":8285},"TulleReserved":true,
  *      "TulleClaim":{"TulleHost":"77ab...","PublicIP":"192.168.65.3","PublicIPv6":null}}
  *
  * PublicIP and PublicIPv6 are always written, as 0.0.0.0 and null when there is none; the others only when they
@@ -14,13 +14,15 @@ import { Fields, isObject } from '../../base/fields.ts';
 import { parseGoJson } from '../../base/go-json.ts';
 import { FAMILIES, type Family, type Ip } from '../../base/ip.ts';
 import { familiesOf, type PerFamily, perFamily } from '../../base/per-family.ts';
-import type { Claimant, LeaseAttributes } from './lease.ts';
+import type { Claimant, LeaseAttributes, PublishedWays } from './lease.ts';
 
 /** flannel's names of what each family has, and its public address where there is none. */
 export const LEASE_MEMBERS = {
   ipv4: { publicIp: 'PublicIP', noPublicIp: '0.0.0.0', backendData: 'BackendData' },
   ipv6: { publicIp: 'PublicIPv6', noPublicIp: null, backendData: 'BackendV6Data' },
 } as const satisfies Record<Family, object>;
+
+const PORT = { min: 1, max: 65_535 };
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
@@ -36,7 +38,8 @@ export function decodeAttributes(value: Uint8Array): LeaseAttributes {
   const machine = fields.text('TulleMachine') || undefined;
   const reserved = fields.flag('TulleReserved') || undefined;
   const claim = readClaim(fields, problems);
-  const tunnelPort = fields.integer('TulleTunnelPort', { min: 1, max: 65_535 });
+  const tunnelPort = fields.integer('TulleTunnelPort', PORT);
+  const ways = readWays(fields, problems);
   const extra = fields.unknown().map(name => [name, fields.value(name)] as const);
   if (problems.length > 0) {
     throw new ParseError('lease attributes', abridge(value), problems.map(formatProblem).join('; '));
@@ -51,12 +54,13 @@ export function decodeAttributes(value: Uint8Array): LeaseAttributes {
     ...(reserved === undefined ? {} : { reserved }),
     ...(claim === undefined ? {} : { claim }),
     ...(tunnelPort === undefined ? {} : { tunnelPort }),
+    ...(ways === undefined ? {} : { ways }),
     ...(extra.length === 0 ? {} : { extra: Object.fromEntries(extra) }),
   };
 }
 
 export function encodeAttributes(attributes: LeaseAttributes): Uint8Array {
-  const { publicIp, backendType, backendData = {}, tunnelPort, extra } = attributes;
+  const { publicIp, backendType, backendData = {}, tunnelPort, ways, extra } = attributes;
   const { hostId, hostName, machine, reserved, claim } = attributes;
   const value = {
     ...publicIpMembers(publicIp),
@@ -69,6 +73,7 @@ export function encodeAttributes(attributes: LeaseAttributes): Uint8Array {
     TulleReserved: reserved,
     TulleClaim: claim && { TulleHost: claim.hostId, ...publicIpMembers(claim.publicIp) },
     TulleTunnelPort: tunnelPort,
+    TulleWays: ways,
     ...extra,
   };
   return new TextEncoder().encode(JSON.stringify(value));
@@ -103,6 +108,15 @@ function readClaim(lease: Fields, problems: Problem[]): Claimant | undefined {
   const fields = new Fields(value, 'TulleClaim', problems);
   const hostId = fields.text('TulleHost') || undefined;
   return { publicIp: readPublicIp(fields), ...(hostId === undefined ? {} : { hostId }) };
+}
+
+function readWays(lease: Fields, problems: Problem[]): PublishedWays | undefined {
+  const value = lease.value('TulleWays') ?? undefined;
+  if (value === undefined) return undefined;
+  if (!isObject(value)) return lease.problem('TulleWays', 'must be a JSON object');
+  const fields = new Fields(value, 'TulleWays', problems);
+  const udp = fields.integer('udp', PORT);
+  return { direct: fields.flag('direct') ?? false, ...(udp === undefined ? {} : { udp }) };
 }
 
 function parseObject(value: Uint8Array): object {

@@ -34,8 +34,17 @@ export interface LeaseAttributes {
   readonly claim?: Claimant;
   /** UDP port on which the host takes tunnel packets (our own extra field `TulleTunnelPort`); flannel publishes none. */
   readonly tunnelPort?: number;
+  /** By which other ways the host can be reached (our own extra field `TulleWays`): that of the backend auto. */
+  readonly ways?: PublishedWays;
   /** Unknown members of the JSON object; kept when the lease is written again. */
   readonly extra?: Readonly<Record<string, unknown>>;
+}
+
+export interface PublishedWays {
+  /** Packets for its containers may be sent to its public address as they are, by hosts on the same link. */
+  readonly direct: boolean;
+  /** UDP port on which its forwarder takes them; absent when it has none. */
+  readonly udp?: number;
 }
 
 /** A host as a lease names it. */

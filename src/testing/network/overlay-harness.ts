@@ -135,6 +135,7 @@ export class OverlayHarness {
       health: this.health,
       events: this.events,
       clock: this.clock,
+      logger: recordingLogger(),
       createBackend,
       formerConfig: former.config,
       formerDevices: former.devices ?? [],
@@ -223,6 +224,7 @@ export class OverlayHarness {
         },
       },
       forwarder: { state: new Watchable(undefined), set: () => undefined, stats: async () => undefined },
+      prober: { probe: async () => ({ outcome: 'silent' }) },
       subnetFile: {
         path: '/run/subnet.env',
         state: this.subnetFile,
