@@ -3,8 +3,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createBackend } from '../backend/registry.ts';
 import { Mac } from '../base/mac.ts';
-import { valuesOf } from '../base/per-family.ts';
-import { parseInterfaceAddress } from '../base/prefix.ts';
+import { byFamily, valuesOf } from '../base/per-family.ts';
+import { Prefix, parseInterfaceAddress } from '../base/prefix.ts';
+import { parseNetworkConfig } from '../subnet/config/config.ts';
+import { formatNetworkConfig } from '../subnet/config/format-config.ts';
 import { config, network } from '../testing/network/overlay-harness.ts';
 import { planHost } from './host-plan.ts';
 
@@ -70,4 +72,20 @@ test('a host publishes its id, its name, its machine and its address', () => {
   };
   assert.deepEqual(published({}), all);
   assert.deepEqual(published({ hostName: 'not a name' }), { ...all, hostName: undefined });
+});
+
+test('a network of both families, and an underlay of one: the hint says which is missing, and how to do without', () => {
+  const device = { name: 'docker0', kind: 'bridge', address: '10.3.5.1/24' } as const;
+  const { config: dual } = parseNetworkConfig(
+    formatNetworkConfig(byFamily(Prefix.parse('10.3.0.0/16'), Prefix.parse('fd00:3::/48')), {
+      Type: 'vxlan',
+    }),
+  );
+  const { result } = plan(device, { config: dual });
+  assert.ok(!result.ok);
+  assert.match(result.failure.reason, /eth0 has no usable IPv6 address/);
+  assert.equal(
+    result.failure.hint,
+    'give the underlay an IPv6 address, or set EnableIPv6 to false with `tulle config set`',
+  );
 });

@@ -14,8 +14,9 @@ import {
 } from '../backend/backend.ts';
 import { defined } from '../base/defined.ts';
 import { ConfigError, formatProblem, type Problem } from '../base/errors.ts';
+import { FAMILY_LABELS } from '../base/ip.ts';
 import type { Mac } from '../base/mac.ts';
-import { familiesOf, valuesOf } from '../base/per-family.ts';
+import { familiesOf, mapFamilies, valuesOf } from '../base/per-family.ts';
 import { Prefix } from '../base/prefix.ts';
 import { ownerOf } from '../ownership/owner.ts';
 import { CONFIG_KEYS, type NetworkConfig, networksOf } from '../subnet/config/config.ts';
@@ -105,13 +106,23 @@ export function planHost(inputs: HostPlanInputs): HostPlanResult {
   }
 }
 
-/** A link whose MTU is too small for IPv6 has no IPv6 address, and carries IPv4 all the same. */
+/**
+ * A link whose MTU is too small for IPv6 has no IPv6 address, and carries IPv4 all the same. Where one family of two is
+ * missing for another reason, somebody has to say which of the two is meant.
+ */
 function chooseForFamilies({ config, network, criteria, inUse }: HostPlanInputs): UnderlayChoice {
   const families = familiesOf(config);
   const choice = chooseUnderlay(network, criteria, families, inUse);
   if (choice.found || families.length === 1) return choice;
-  const ofIpv4 = chooseUnderlay(network, criteria, ['ipv4'], inUse);
-  return ofIpv4.found && ofIpv4.underlay.link.mtu < LEAST_IPV6_MTU ? ofIpv4 : choice;
+  const alone = mapFamilies(config, (_, family) => chooseUnderlay(network, criteria, [family], inUse));
+  const { ipv4 } = alone;
+  if (ipv4?.found === true && ipv4.underlay.link.mtu < LEAST_IPV6_MTU) return ipv4;
+  const missing = familiesOf(alone).filter(family => alone[family]?.found === false);
+  const [family, ...others] = missing;
+  if (family === undefined || others.length > 0) return choice;
+  const label = FAMILY_LABELS[family];
+  const hint = `give the underlay an ${label} address, or set ${CONFIG_KEYS[family].enable} to false with \`tulle config set\``;
+  return { ...choice, hint };
 }
 
 /** The overlay would take the tunnel's own packets, and peers take no lease with an address of the network. */

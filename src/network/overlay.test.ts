@@ -144,7 +144,7 @@ describe('failure', () => {
     harness.start();
     harness.overlay.setConfig(dualStack);
     assert.equal(harness.isOk('underlay'), true);
-    assert.match(harness.health.warnings()[0]?.text ?? '', /eth0 has no usable ipv6 address/);
+    assert.match(harness.health.warnings()[0]?.text ?? '', /eth0 has no usable IPv6 address/);
     harness.overlay.setNetwork(network('192.168.65.3/24', true, 'fd65::3/64'));
     assert.deepEqual(harness.health.warnings(), []);
     assert.equal(harness.overlay.plan.value?.config, dualStack);

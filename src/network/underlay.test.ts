@@ -221,7 +221,7 @@ test('a link-local address, which peers refuse, is used only when another one is
   const at = { ...host, links: [link(3, 'eth2', 1500)] };
   assert.equal(
     decide({ interfaces: ['eth2'] }, ['ipv4'], at),
-    'no usable underlay interface: --iface=eth2: eth2 has no usable ipv4 address',
+    'no usable underlay interface: --iface=eth2: eth2 has no usable IPv4 address',
   );
   assert.equal(
     decide({ interfaces: ['eth2'], publicIp: byFamily(Ip.parse('203.0.113.7')) }, ['ipv4'], at),

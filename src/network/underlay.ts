@@ -13,7 +13,7 @@
 import type { Underlay } from '../backend/backend.ts';
 import type { UnderlayRoute } from '../backend/topology.ts';
 import { defined } from '../base/defined.ts';
-import { type Family, Ip } from '../base/ip.ts';
+import { FAMILY_LABELS, type Family, Ip } from '../base/ip.ts';
 import { mapFamilies, perFamily } from '../base/per-family.ts';
 import { Prefix } from '../base/prefix.ts';
 import { PROTOCOL } from '../dataplane/tables/entry.ts';
@@ -237,7 +237,8 @@ function describe(
     return prefer?.family === family ? prefer : addresses.find(address => address.family === family)?.ip;
   });
   const missing = families.filter(family => ip[family] === undefined);
-  if (missing.length > 0) return `${link.name} has no usable ${missing.join(' and ')} address`;
+  if (missing.length > 0)
+    return `${link.name} has no usable ${missing.map(family => FAMILY_LABELS[family]).join(' and ')} address`;
   const publicIp = mapFamilies(ip, (own, family) => criteria.publicIp[family] ?? own);
   return { link: { index: link.index, name: link.name, mtu: link.mtu }, ip, publicIp };
 }

@@ -108,7 +108,7 @@ describe('live changes', needsFaultLab, () => {
     const [one, two] = [lab.host(1), lab.host(2)];
     const lost = await lab.survive(async () => {
       await lab.configure({ ...CONFIG, EnableIPv6: true, IPv6Network: 'fd77::/48' });
-      assert.match((await one.untilWarned('CONFIG_REFUSED')).reason, /eth0 has no usable ipv6 address/);
+      assert.match((await one.untilWarned('CONFIG_REFUSED')).reason, /eth0 has no usable IPv6 address/);
       assert.equal((await one.client.status()).agent.ready, true);
       for (const address of ['192.168.65.33', one.address]) {
         await one.moveTo(address);

@@ -61,7 +61,7 @@ describe('the underlay changes', needsFaultLab, () => {
     const lost = await lab.survive(async () => {
       await one.shell(`ip address del ${one.address}/24 dev eth0`);
       const { reason } = await one.untilCondition('underlay', false);
-      assert.match(reason ?? '', /--iface=eth0: eth0 has no usable ipv4 address/);
+      assert.match(reason ?? '', /--iface=eth0: eth0 has no usable IPv4 address/);
       await one.shell(`ip address add ${one.address}/24 dev eth0`);
     });
     t.diagnostic(`${lost} packets lost, ${lost * 20} ms`);
@@ -198,7 +198,7 @@ describe('the underlay has IPv6', needsFaultLab, () => {
     const lost = await lab.survive(async () => {
       await lab.configure(DUAL);
       for (const host of lab.hosts) {
-        assert.match((await host.untilWarned('CONFIG_REFUSED')).reason, /eth0 has no usable ipv6 address/);
+        assert.match((await host.untilWarned('CONFIG_REFUSED')).reason, /eth0 has no usable IPv6 address/);
         await host.shell('sysctl -q -w net.ipv6.conf.all.forwarding=1');
         await host.shell(`ip address add fd65::${host.address.split('.')[3]}/64 dev eth0 nodad`);
       }
