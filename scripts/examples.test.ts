@@ -7,12 +7,12 @@ import { describe, test } from 'node:test';
 import { Command, Option } from 'commander';
 import { parseOptions } from '../src/agent/options/options.ts';
 import { ConfigError, formatProblem, TulleError } from '../src/base/errors.ts';
-import { parseGoDuration } from '../src/base/go-duration.ts';
 import { Prefix } from '../src/base/prefix.ts';
 import { checkConfig } from '../src/cluster/config.ts';
 import { assertOptions, duration } from '../src/console/options.ts';
 import { buildProgram } from '../src/console/program.ts';
 import { storeConfig } from '../src/etcdserver/config.ts';
+import { parseGoDuration } from '../src/etcdserver/go-duration.ts';
 import { COMMANDS } from '../src/main.ts';
 import { parseLeaseKey } from '../src/subnet/lease/key.ts';
 
@@ -99,7 +99,7 @@ describe('H7: every example in an error is accepted by what gave the error', () 
   const ipv6 = '"EnableIPv4": false, "EnableIPv6": true';
   /** By source: what gives the error, a text that it refuses, and where in such a text its example goes. */
   const givers: Readonly<Record<string, readonly Giver[]>> = {
-    'src/base/go-duration.ts': [{ parse: parseGoDuration, wrong: 'x' }],
+    'src/etcdserver/go-duration.ts': [{ parse: parseGoDuration, wrong: 'x' }],
     'src/base/prefix.ts': [{ parse: Prefix.parse, wrong: 'x' }],
     'src/console/options.ts': [
       { parse: parsed(duration({ min: 0, max: Number.MAX_SAFE_INTEGER })), wrong: 'x' },

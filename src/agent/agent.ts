@@ -34,7 +34,7 @@ import { StoreContact } from './health/store-contact.ts';
 import type { AgentOptions } from './options/options.ts';
 import { openApi, serveHealth, serveMetrics } from './servers/servers.ts';
 import { informServiceManager } from './servers/service-manager.ts';
-import { keepIdentity } from './state/housekeeping.ts';
+import { keepIdentity } from './state/keep-identity.ts';
 import { formerConfigOf, type KnownState, type KnownStateFile } from './state/known-state.ts';
 import type { Identity } from './state/state-directory.ts';
 

@@ -7,7 +7,7 @@ import { LEAST_MTU } from './underlay-fit.ts';
 const LARGEST_MTU = 65535;
 
 /** A whole number; zero means "not set", as in flannel. */
-export function numberUnlessZero(
+function numberUnlessZero(
   fields: Fields,
   name: string,
   range: { readonly min: number; readonly max: number },

@@ -4,9 +4,9 @@
  */
 import { accessSync, constants, mkdirSync } from 'node:fs';
 import { ConfigError, messageOf, type Problem } from '../base/errors.ts';
-import { parseGoDuration } from '../base/go-duration.ts';
 import { Ip } from '../base/ip.ts';
 import { TlsFiles } from '../store/tls-files.ts';
+import { parseGoDuration } from './go-duration.ts';
 import type { ListenEndpoint } from './http/listener.ts';
 import type { AutoCompaction } from './mvcc/compactor.ts';
 import { DEFAULT_QUOTA } from './sqlite/quota.ts';

@@ -100,7 +100,7 @@ export function requireRecord(name: string): LabRecord {
 }
 
 /** Names of all records, void ones included, sorted. */
-export function recordNames(): string[] {
+function recordNames(): string[] {
   return filesIn(DIRECTORY)
     .filter(file => file.endsWith('.json'))
     .map(file => file.slice(0, -'.json'.length))

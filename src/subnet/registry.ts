@@ -39,7 +39,7 @@ import {
 import { type TakenBlock, takenBlocksOf } from './lease/taken-blocks.ts';
 
 /** A day, as flannel: how long a host may be away before its subnet is given to another. */
-export const DEFAULT_TTL = 86_400;
+const DEFAULT_TTL = 86_400;
 
 export interface RegistryOptions {
   /** Root of the keys: `/coreos.com/network`. */

@@ -13,9 +13,9 @@
 import type { Family } from '../base/ip.ts';
 import { mapFamilies, type PerFamily, perFamily } from '../base/per-family.ts';
 import { type InterfaceAddress, Prefix, parseInterfaceAddress } from '../base/prefix.ts';
-import { parseShellVariables } from '../base/shell-variables.ts';
 import { type NetworkConfig, networksOf } from './config/config.ts';
 import type { Subnet } from './lease/lease.ts';
+import { parseShellVariables } from './shell-variables.ts';
 
 /** flannel's names. */
 export const SUBNET_VARIABLES = {

@@ -43,7 +43,7 @@ const CONTROL_LENGTH = offsetOf('msg_controllen');
 const FLAGS = offsetOf('msg_flags');
 
 /** struct sockaddr_in6 is the longest that is used here. */
-export const ADDRESS_ROOM = 28;
+const ADDRESS_ROOM = 28;
 const ADDRESS_STRIDE = 32;
 
 /** include/linux/socket.h: the datagram was longer than its buffer. */

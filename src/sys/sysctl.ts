@@ -36,7 +36,7 @@ export function writeSysctl(path: string, value: string, netns?: Netns): boolean
  * comes through another mount of /proc, as a container has one. A file made anew, because its link was deleted or
  * renamed, is another file. undefined when it cannot be watched. Keeps no process alive.
  */
-export function watchSysctl(path: string, onWrite: () => void, netns?: Netns): Disposable | undefined {
+function watchSysctl(path: string, onWrite: () => void, netns?: Netns): Disposable | undefined {
   const begin = () => {
     // While it is open the kernel does not forget its inode, and the watch with it, to win memory.
     const fd = openSync(fileOf(path), 'r');

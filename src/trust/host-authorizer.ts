@@ -31,9 +31,9 @@ import {
   type RejectedLease,
 } from '../subnet/lease/lease.ts';
 import { checkLease } from '../subnet/lease/lease-check.ts';
-import { LeaseLedger } from '../subnet/lease/lease-ledger.ts';
 import { takenWithin } from '../subnet/lease/taken-blocks.ts';
 import { ORGANIZATION } from './authority.ts';
+import { LeaseLedger } from './lease-ledger.ts';
 
 /** Leases of one host: that from which it moves, and that to which. */
 const MOST_LEASES = 2;

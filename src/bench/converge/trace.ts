@@ -10,7 +10,7 @@
 import { type Distribution, distributionOf } from '../distribution.ts';
 
 /** Of each host. */
-export const HOST_STEPS = ['received', 'checked', 'applied', 'announced'] as const;
+const HOST_STEPS = ['received', 'checked', 'applied', 'announced'] as const;
 export type HostStep = (typeof HOST_STEPS)[number];
 
 /** `everywhere` is `announced` on the last of the hosts. */

@@ -13,7 +13,7 @@
 import { Worker } from 'node:worker_threads';
 
 /** Pages of log after which a checkpoint is due: 16 MiB, so that a hot page is copied once and not often. */
-export const CHECKPOINT_PAGES = 4096;
+const CHECKPOINT_PAGES = 4096;
 
 /** Pages of log after which it is made to start over. */
 export const RESTART_PAGES = 4 * CHECKPOINT_PAGES;

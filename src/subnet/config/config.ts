@@ -5,10 +5,10 @@
  */
 import { ConfigError, type Problem } from '../../base/errors.ts';
 import { Fields, isObject } from '../../base/fields.ts';
-import { parseGoJson } from '../../base/go-json.ts';
 import { ADDRESS_BITS } from '../../base/ip.ts';
 import { type PerFamily, perFamily, valuesOf } from '../../base/per-family.ts';
 import type { Prefix } from '../../base/prefix.ts';
+import { parseGoJson } from '../go-json.ts';
 import { CONFIG_KEYS, type FamilyConfig, parseFamily } from './family-config.ts';
 
 export { CONFIG_KEYS, type FamilyConfig } from './family-config.ts';

@@ -11,9 +11,9 @@
  */
 import { formatProblem, ParseError, type Problem } from '../../base/errors.ts';
 import { Fields, isObject } from '../../base/fields.ts';
-import { parseGoJson } from '../../base/go-json.ts';
 import { FAMILIES, type Family, type Ip } from '../../base/ip.ts';
 import { familiesOf, type PerFamily, perFamily } from '../../base/per-family.ts';
+import { parseGoJson } from '../go-json.ts';
 import type { Claimant, LeaseAttributes, PublishedWays } from './lease.ts';
 
 /** flannel's names of what each family has, and its public address where there is none. */

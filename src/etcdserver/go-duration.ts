@@ -1,5 +1,5 @@
 /** Durations as Go's flag package reads them, which etcd's and flannel's flags are: `10m`, `1h30m`, `1.5s`. */
-import { ParseError } from './errors.ts';
+import { ParseError } from '../base/errors.ts';
 
 const UNITS_MS: Readonly<Record<string, number>> = {
   ns: 1e-6,

@@ -9,7 +9,7 @@ import { Watchable } from '../../base/watchable.ts';
 import { ManualClock } from '../../testing/manual-clock.ts';
 import { EventLog } from '../health/event-log.ts';
 import { Health } from '../health/health.ts';
-import { keepIdentity } from './housekeeping.ts';
+import { keepIdentity } from './keep-identity.ts';
 import { KnownStateFile } from './known-state.ts';
 import { Identity } from './state-directory.ts';
 

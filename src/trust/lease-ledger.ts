@@ -2,12 +2,12 @@
  * Every lease of a network by what may be asked of it before another one is written: whose it is, which addresses it
  * publishes, which blocks it takes. One lease more or less costs the same however many there are.
  */
-import type { Ip } from '../../base/ip.ts';
-import type { Prefix } from '../../base/prefix.ts';
-import type { KeyValue } from '../../store/store.ts';
-import { BlockMap } from './block-map.ts';
-import { addressesOf, decodeLease, isLease, type Lease, type RejectedLease } from './lease.ts';
-import { type TakenBlock, takenBlocksOf } from './taken-blocks.ts';
+import type { Ip } from '../base/ip.ts';
+import type { Prefix } from '../base/prefix.ts';
+import type { KeyValue } from '../store/store.ts';
+import { BlockMap } from '../subnet/lease/block-map.ts';
+import { addressesOf, decodeLease, isLease, type Lease, type RejectedLease } from '../subnet/lease/lease.ts';
+import { type TakenBlock, takenBlocksOf } from '../subnet/lease/taken-blocks.ts';
 
 interface Entry {
   readonly read: Lease | RejectedLease;

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { encodeText, hostAttributes } from '../../../test/support/registry.ts';
-import { Ip } from '../../base/ip.ts';
-import { Prefix } from '../../base/prefix.ts';
-import { encodeAttributes } from './attributes.ts';
-import type { LeaseAttributes } from './lease.ts';
+import { encodeText, hostAttributes } from '../../test/support/registry.ts';
+import { Ip } from '../base/ip.ts';
+import { Prefix } from '../base/prefix.ts';
+import { encodeAttributes } from '../subnet/lease/attributes.ts';
+import type { LeaseAttributes } from '../subnet/lease/lease.ts';
 import { LeaseLedger } from './lease-ledger.ts';
 
 function put(ledger: LeaseLedger, key: string, value: LeaseAttributes | string): void {

@@ -1,4 +1,4 @@
-/** What a process that runs for months has to do besides its work. */
+/** The identity of this host is saved once it is used, and reported on while it could not be. */
 import { together } from '../../base/abort.ts';
 import { backoff, type Clock } from '../../base/clock.ts';
 import type { Watchable } from '../../base/watchable.ts';
