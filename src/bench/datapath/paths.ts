@@ -7,6 +7,7 @@ import { LabHost } from '../../lab/host.ts';
 import { createLab, type Lab } from '../../lab/lab.ts';
 import { planLab, type Runtime } from '../../lab/plan.ts';
 import type { HostRecord } from '../../lab/record.ts';
+import { startNaive } from './naive.ts';
 import { joinSwarm } from './swarm.ts';
 
 /** Where a load runs: from a namespace, to an address in another one. */
@@ -30,6 +31,11 @@ interface Path {
 export const PATHS = {
   host: { does: 'from host to host, without containers: the limit' },
   vxlan: { does: "bridge, route and the kernel's VXLAN", backend: { Type: 'vxlan', VNI: 88, Port: 4789 } },
+  udp: { does: 'the forwarder, in user space', backend: { Type: 'udp' } },
+  'udp-naive': {
+    does: "flannel's way in user space: one read and one send per packet",
+    backend: { Type: 'vxlan', VNI: 88, Port: 4789 },
+  },
   'docker-overlay': { does: "Docker's overlay network, in swarm mode", runtime: 'docker' },
 } as const satisfies Readonly<Record<string, Path>>;
 
@@ -87,6 +93,10 @@ async function endsOf(
     return { from, to, ip: b.record.address.ipv4 ?? '' };
   }
   if (path === 'docker-overlay') return await joinSwarm(a.host, b.host, a.record.address.ipv4 ?? '', signal);
+  if (path === 'udp-naive') {
+    await startNaive(a, b, signal);
+    await startNaive(b, a, signal);
+  }
   const [sender, receiver] = [a, b].map(({ record, host }) => {
     const [container] = record.containers;
     return { netns: host.path(container?.netns ?? ''), ip: container?.ip.ipv4 ?? '' };
