@@ -4,15 +4,14 @@
  *
  * When `run` ends the forwarder continues, so that no packet is lost while the agent is not there.
  */
+import { together } from '../base/abort.ts';
 import { backoff, type Clock } from '../base/clock.ts';
-import { isCode, messageOf } from '../base/errors.ts';
+import { defined } from '../base/defined.ts';
+import { isCode, messageOf, TulleError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { packageVersion } from '../base/version.ts';
 import { Watchable } from '../base/watchable.ts';
-import type { Namespaces } from '../sys/launch.ts';
-import { preferSession } from '../sys/priority.ts';
-import { type Exit, start } from '../sys/process.ts';
-import { waitForFile } from '../sys/wait-file.ts';
+import { endProcess } from '../sys/pidfd.ts';
 import { ForwarderClient } from './control/client.ts';
 import {
   CONTROL_VERSION,
@@ -22,31 +21,25 @@ import {
   type Hello,
 } from './control/messages.ts';
 import { ForwarderError } from './errors.ts';
-import { pidFile } from './predecessor.ts';
 import type { ForwarderOptions } from './run-forwarder.ts';
+import { type ManagedForwarderOptions, startForwarder } from './start-forwarder.ts';
 import { changesBetween } from './table-changes.ts';
-
-export interface ManagedForwarderOptions extends ForwarderOptions {
-  /** Path of `tulle`. */
-  readonly program: string;
-  /** Its standard error is appended to this file. */
-  readonly logFile: string;
-  readonly namespaces?: Namespaces;
-}
 
 export interface ForwarderState {
   /** The forwarder that is given the stated table; absent when none runs. */
   readonly pid?: number;
   /** Why none has it. */
   readonly lastError?: string;
+  readonly hint?: string;
   /** How often one was started, since `run`. */
   readonly starts: number;
 }
 
-/** Milliseconds in which a forwarder that was started must listen. */
-const START_PATIENCE = 20_000;
 /** Milliseconds after one that did not start; doubled each time. */
 const FIRST_DELAY = 100;
+/** Milliseconds between two questions whether it works, and for the answer: a program that is stopped has no end to notice. */
+const CHECK_INTERVAL = 5000;
+const CHECK_PATIENCE = 5000;
 /** One that lived as long as this did not fail to start. */
 const PROVEN = 2000;
 
@@ -96,8 +89,16 @@ export class ManagedForwarder {
     void client.closed.then(() => over.abort());
     try {
       this.#client = client;
-      await this.#follow(client, AbortSignal.any([signal, over.signal]));
+      await together(
+        AbortSignal.any([signal, over.signal]),
+        until => this.#follow(client, until),
+        until => this.#checkRegularly(client, until),
+      );
       if (!signal.aborted) throw new ForwarderError('FORWARDER_ENDED', 'the forwarder has ended');
+    } catch (error) {
+      // It holds device and sockets, and would not let go of them when asked.
+      if (isCode(error, 'FORWARDER_SILENT')) await endProcess(client.hello.process, 0);
+      throw error;
     } finally {
       this.#client = undefined;
     }
@@ -107,7 +108,16 @@ export class ManagedForwarder {
     if (signal.aborted) return;
     const { starts, pid } = this.state.value;
     this.#log.warn({ device: this.#options.device, pid, error: messageOf(error) }, 'no forwarder');
-    this.state.set({ starts, lastError: messageOf(error) });
+    const hint = error instanceof TulleError ? error.hint : undefined;
+    this.state.set({ starts, lastError: messageOf(error), ...defined({ hint }) });
+  }
+
+  /** @throws ForwarderError FORWARDER_SILENT */
+  async #checkRegularly(client: ForwarderClient, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await this.#clock.sleep(CHECK_INTERVAL, signal).catch(() => undefined);
+      if (!signal.aborted) await client.check(CHECK_PATIENCE);
+    }
   }
 
   /** Whatever is stated, the forwarder gets, until `signal` aborts. */
@@ -144,28 +154,8 @@ export class ManagedForwarder {
 
   /** A new one, which takes over from one that runs. */
   async #start(signal: AbortSignal): Promise<ForwarderClient> {
-    const { program, control, logFile, namespaces } = this.#options;
-    const child = await start(program, argumentsOf(this.#options), {
-      logFile,
-      ...(namespaces === undefined ? {} : { namespaces }),
-    });
-    child.unref();
-    // Packets go before what containers compute, as in the kernel; and it is loaded sooner.
-    preferSession(child.pid);
-    this.state.set({ ...this.state.value, starts: this.state.value.starts + 1 });
-    const stop = new AbortController();
-    void child.exited.then(exit => stop.abort(endedEarly(exit, logFile)));
-    const late = setTimeout(
-      () => stop.abort(new ForwarderError('FORWARDER_SILENT', 'the forwarder is not ready in time')),
-      START_PATIENCE,
-    );
-    try {
-      const either = AbortSignal.any([signal, stop.signal]);
-      await waitForFile(pidFile(control), either, text => text.includes(`"pid":${child.pid},`));
-      return await ForwarderClient.connect(control, either);
-    } finally {
-      clearTimeout(late);
-    }
+    const onStarted = () => this.state.set({ ...this.state.value, starts: this.state.value.starts + 1 });
+    return await startForwarder(this.#options, onStarted, signal);
   }
 }
 
@@ -190,11 +180,6 @@ export async function stopForwarder(control: string): Promise<void> {
   }
 }
 
-function argumentsOf({ device, listen, mtu, control }: ForwarderOptions): string[] {
-  const addresses = listen.map(({ ip, port }) => `--listen=${formatListen(ip, port)}`);
-  return ['forwarder', `--device=${device}`, ...addresses, `--mtu=${mtu}`, `--control=${control}`];
-}
-
 function isWanted(hello: Hello, { device, listen, mtu }: ForwarderOptions): boolean {
   return (
     hello.control === CONTROL_VERSION &&
@@ -203,9 +188,4 @@ function isWanted(hello: Hello, { device, listen, mtu }: ForwarderOptions): bool
     hello.mtu === mtu &&
     hello.listen.join() === listen.map(({ ip, port }) => formatListen(ip, port)).join()
   );
-}
-
-function endedEarly(exit: Exit, logFile: string): ForwarderError {
-  const how = exit.status === undefined ? `by ${exit.signal}` : `with status ${exit.status}`;
-  return new ForwarderError('FORWARDER_ENDED', `the forwarder ended ${how}`, { hint: `see ${logFile}` });
 }

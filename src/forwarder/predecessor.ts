@@ -4,8 +4,12 @@ import * as v from 'valibot';
 import { isCode, messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { endProcess, type ProcessId } from '../sys/pidfd.ts';
+import { processesWith } from '../sys/process-search.ts';
 import { ForwarderClient } from './control/client.ts';
 import { type ForwarderTable, ProcessIdText } from './control/messages.ts';
+
+/** What a forwarder is started with, and known by. */
+export const controlFlag = (control: string): string => `--control=${control}`;
 
 /** Where a forwarder writes which process it is, for the day when it does not answer. */
 export const pidFile = (control: string): string => `${control}.pid`;
@@ -39,6 +43,19 @@ export async function takeOver(control: string, log: Logger): Promise<ForwarderT
     }
     return undefined;
   }
+}
+
+/**
+ * Ends forwarders that were started with this control socket and cannot be found by it, because it and the file beside it
+ * were deleted. @returns whether there were any
+ */
+export async function endLostForwarders(control: string, log: Logger): Promise<boolean> {
+  const lost = processesWith('forwarder', controlFlag(control));
+  for (const id of lost) {
+    log.warn({ pid: id.pid, control }, 'a forwarder whose control socket is gone is ended');
+    await endProcess(id);
+  }
+  return lost.length > 0;
 }
 
 /** undefined when there is none, or nothing that can be read. */

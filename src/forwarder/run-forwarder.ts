@@ -7,6 +7,7 @@
  */
 import { closeSync } from 'node:fs';
 import { untilAborted } from '../base/abort.ts';
+import { isCode } from '../base/errors.ts';
 import type { Family, Ip } from '../base/ip.ts';
 import type { Logger } from '../base/log.ts';
 import { packageVersion } from '../base/version.ts';
@@ -17,7 +18,7 @@ import { openUdpSocket } from '../sys/udp-socket.ts';
 import { CONTROL_VERSION, formatListen, type Hello } from './control/messages.ts';
 import { ControlServer } from './control/server.ts';
 import type { DataPathThread } from './path/data-path-thread.ts';
-import { takeOver, writePidFile } from './predecessor.ts';
+import { endLostForwarders, takeOver, writePidFile } from './predecessor.ts';
 import { TableKeeper } from './table-keeper.ts';
 
 export interface ForwarderOptions {
@@ -50,7 +51,10 @@ export async function runForwarder(
   const { device, control } = options;
   const end = new AbortController();
   const keeper = new TableKeeper(thread, await takeOver(control, log));
-  const descriptors = openDescriptors(options);
+  const descriptors = await openDescriptors(options).catch(async (error: unknown) => {
+    if (!isCode(error, 'EBUSY', 'EADDRINUSE') || !(await endLostForwarders(control, log))) throw error;
+    return await openDescriptors(options);
+  });
   const letGo = once(async () => {
     await thread.stop();
     for (const fd of [descriptors.device, ...Object.values(descriptors.sockets)]) if (fd >= 0) closeSync(fd);
@@ -94,7 +98,7 @@ function helloOf({ device, listen, mtu }: ForwarderOptions): Hello {
   };
 }
 
-function openDescriptors({ device, listen }: ForwarderOptions) {
+async function openDescriptors({ device, listen }: ForwarderOptions) {
   const open: number[] = [];
   const keep = (fd: number) => {
     open.push(fd);

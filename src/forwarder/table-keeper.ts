@@ -58,6 +58,9 @@ export class TableKeeper {
         return undefined;
       case 'stats':
         return this.#stats();
+      case 'check':
+        await this.#thread.check();
+        return undefined;
     }
   }
 

@@ -68,9 +68,9 @@ export class ApplyReporter {
 
   /** @param state undefined where no forwarder is wanted. */
   forwarder(state: ForwarderState | undefined): void {
-    const { pid, lastError } = state ?? {};
+    const { pid, lastError, hint } = state ?? {};
     const isDown = state !== undefined && pid === undefined && lastError !== undefined;
-    this.#health.warn('forwarder', isDown ? [forwarderDown(lastError)] : []);
+    this.#health.warn('forwarder', isDown ? [forwarderDown(lastError, hint)] : []);
     if (pid !== undefined && this.#forwarder !== undefined && pid !== this.#forwarder) {
       this.#events.add('warning', 'state-repaired', 'the forwarder has ended and was started again', { pid });
     }
@@ -129,13 +129,14 @@ export class ApplyReporter {
   }
 }
 
-function forwarderDown(cause: string): OwnedWarning {
+function forwarderDown(cause: string, hint: string | undefined): OwnedWarning {
   return {
     id: 'down',
     code: 'FORWARDER_DOWN',
     severity: 'error',
     title: 'the program that moves the packets does not run',
     text: `containers cannot reach those of other hosts: ${cause}; it is started again`,
+    ...defined({ hint }),
   };
 }
 

@@ -67,6 +67,15 @@ export class ForwarderTarget {
     if (JSON.stringify(desired) !== JSON.stringify(this.#desired.value)) this.#desired.set(desired);
   }
 
+  /** Why no packet gets over this link; undefined for a link that the kernel serves, and while a forwarder runs. */
+  obstacle(link: string): string | undefined {
+    const desired = this.#desired.value;
+    if (typeof desired !== 'object' || desired.device !== link) return undefined;
+    const { pid, lastError } = this.state.value ?? {};
+    if (pid !== undefined) return undefined;
+    return lastError === undefined ? 'no forwarder runs yet' : `no forwarder runs: ${lastError}`;
+  }
+
   /** Counters; undefined when no forwarder runs. @throws ForwarderError */
   async stats(): Promise<ForwarderStats | undefined> {
     return this.#running?.stats();
@@ -110,7 +119,14 @@ export class ForwarderTarget {
 
   /** Takes over what a forwarder of an earlier agent has, so that nothing of it is interrupted. */
   async #readEntries(): Promise<void> {
-    await this.state.until(state => state?.pid !== undefined, AbortSignal.timeout(READ_PATIENCE));
+    // One that could not be started has nothing to take over.
+    const isDecided = ({ pid, lastError }: ForwarderState) => pid !== undefined || lastError !== undefined;
+    const late = AbortSignal.timeout(READ_PATIENCE);
+    await this.state
+      .until(state => state !== undefined && isDecided(state), late)
+      .catch((error: unknown) => {
+        throw late.aborted ? new Error('the forwarder is not ready yet') : error;
+      });
     const { routes = [] } = (await this.stats()) ?? {};
     for (const { subnet, remote, port } of routes) {
       const entry = { subnet: Prefix.parse(subnet), destination: Ip.parse(remote), port };

@@ -43,7 +43,7 @@ export function overlayStatus(
     ...(lease === undefined ? {} : { lease }),
     ...(active === undefined ? {} : { backend: backendStatus(active, report) }),
     dataplane: dataPlaneStatus(report, overlay.driftRepairs()),
-    peers: overlay.peers.status(rejected),
+    peers: overlay.peers.status(rejected, link => overlay.targets.forwarder.obstacle(link)),
     firewall: firewallStatus(firewall.state, options.firewall),
     ...(subnetFile.state.value.ok ? { subnetFile: subnetFile.path } : {}),
   };

@@ -72,6 +72,21 @@ test('what the data plane says of a peer comes before what is odd about its leas
   );
 });
 
+test('a peer behind a link that carries nothing is not ok, whatever the kernel has', () => {
+  const { mapper, use, reports } = map();
+  use();
+  mapper.change([lease(KEY)], []);
+  const obstacle = (link: string) => (link === 'flannel0' ? 'no forwarder runs' : undefined);
+  for (const [link, expected] of [
+    ['flannel0', ['pending', 'no forwarder runs']],
+    ['flannel.88', ['ok', undefined]],
+  ] as const) {
+    reports.set(KEY, { key: KEY, state: 'ok', links: [link], desired: [], actual: [] });
+    const [peer] = mapper.status([], obstacle);
+    assert.deepEqual([peer?.state, peer?.reason], expected);
+  }
+});
+
 test('a lease that cannot be used leaves its peer as it was, and is said once', () => {
   const { mapper, use, takeDesired, takeSaid } = map({ 2: ['useless'], 3: ['useless'], 5: ['odd'] });
   use();

@@ -25,6 +25,9 @@ type PeerChoices = Pick<Ways, 'set' | 'chosen' | 'status'>;
 
 const NO_CHOICES: PeerChoices = { set: () => undefined, chosen: () => ({}), status: () => ({}) };
 
+/** Why no packet gets over a link that is in place; undefined when nothing stops it. */
+type LinkObstacle = (link: string) => string | undefined;
+
 export class PeerMapper {
   readonly #dataPlane: PeerScope;
   readonly #onProblem: OnPeerProblems;
@@ -99,9 +102,14 @@ export class PeerMapper {
     return moves;
   }
 
-  /** One entry per key, in key order. A key that was a good lease before it was rejected stays in use as that. */
-  status(rejected: Iterable<RejectedLease>): PeerStatus[] {
-    const peers = new Map(Array.from(this.#leases.values(), lease => [lease.key, this.#statusOf(lease)]));
+  /**
+   * One entry per key, in key order. A key that was a good lease before it was rejected stays in use as that.
+   * @param obstacle of links that need more than the kernel
+   */
+  status(rejected: Iterable<RejectedLease>, obstacle: LinkObstacle = () => undefined): PeerStatus[] {
+    const peers = new Map(
+      Array.from(this.#leases.values(), lease => [lease.key, this.#statusOf(lease, obstacle)]),
+    );
     for (const { key, reason } of rejected) {
       const inUse = peers.get(key);
       peers.set(
@@ -134,13 +142,16 @@ export class PeerMapper {
     return { key, revision, paths: used };
   }
 
-  #statusOf({ key, subnet, attributes }: Lease): PeerStatus {
+  #statusOf({ key, subnet, attributes }: Lease, obstacle: LinkObstacle): PeerStatus {
     const { publicIp, hostId, hostName, backendType } = attributes;
     const report = this.#dataPlane.peerReport(key);
     const problems = this.#problems.get(key) ?? [];
     const unreachable = problems.length > 0 && (report?.desired.length ?? 0) === 0;
     const ways = this.#ways.status(key);
-    const reasons = report?.reason === undefined ? problems : [report.reason, ...problems];
+    const links = report?.links ?? [];
+    const obstacles = links.map(obstacle).filter(reason => reason !== undefined);
+    const reasons = [...(report?.reason === undefined ? [] : [report.reason]), ...obstacles, ...problems];
+    const state = report?.state === 'ok' && obstacles.length > 0 ? 'pending' : (report?.state ?? 'pending');
     return {
       key,
       subnet: mapFamilies(subnet, String),
@@ -149,8 +160,8 @@ export class PeerMapper {
       ...(hostName === undefined ? {} : { hostName }),
       ...(backendType === undefined ? {} : { backendType }),
       ...(familiesOf(ways).length > 0 && { ways }),
-      ...(report !== undefined && report.links.length > 0 && { links: [...report.links] }),
-      state: unreachable ? 'unreachable' : (report?.state ?? 'pending'),
+      ...(links.length > 0 && { links: [...links] }),
+      state: unreachable ? 'unreachable' : state,
       ...(reasons.length === 0 ? {} : { reason: reasons.join('; ') }),
       desired: [...(report?.desired ?? [])],
       actual: [...(report?.actual ?? [])],

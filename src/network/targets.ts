@@ -31,7 +31,7 @@ export interface Targets extends AsyncDisposable {
     /** @throws FirewallError; it is then tried again by itself. */
     apply(desired: DesiredFirewall): Promise<unknown>;
   };
-  readonly forwarder: Pick<ForwarderTarget, 'set' | 'state' | 'stats'>;
+  readonly forwarder: Pick<ForwarderTarget, 'set' | 'state' | 'stats' | 'obstacle'>;
   readonly prober: Pick<Prober, 'probe'>;
   readonly subnetFile: Pick<ManagedFile, 'path' | 'set' | 'state'>;
   /** The value of a kernel parameter (src/sys/sysctl.ts). */

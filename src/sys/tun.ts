@@ -10,6 +10,7 @@ import { isCode } from '../base/errors.ts';
 import { SysError } from './errors.ts';
 import { ioctl, ioctlBytes } from './libc.ts';
 import { HOST_IS_LITTLE } from './packet-memory.ts';
+import { holdersOfTun } from './process-search.ts';
 
 const CLONE_DEVICE = '/dev/net/tun';
 
@@ -79,7 +80,6 @@ function openClone(): number {
 }
 
 const HINTS: Readonly<Record<string, string>> = {
-  EBUSY: 'another program has the device open; end it first (flanneld for flannel0)',
   EINVAL: 'a link of this name exists and is not such a TUN device; delete it with: ip link delete',
   EPERM: 'root is needed, or CAP_NET_ADMIN',
 };
@@ -89,11 +89,13 @@ function attach(fd: number, name: string, request: Uint8Array): void {
     ioctlBytes(fd, TUNSETIFF, request, 'TUNSETIFF');
   } catch (error) {
     if (!(error instanceof SysError)) throw error;
-    const hint = HINTS[error.code];
+    const hint =
+      error.code === 'EBUSY' ? `${holder(name)} has the device open: end it first` : HINTS[error.code];
     throw new SysError('TUNSETIFF', error.errno, {
       path: name,
-      cause: error,
       ...(hint === undefined ? {} : { hint }),
     });
   }
 }
+
+const holder = (name: string) => holdersOfTun(name).join(' and ') || 'another program';

@@ -55,7 +55,7 @@ function bindTo(fd: number, ip: Ip, port: number): void {
     if (!(error instanceof SysError)) throw error;
     const hint = BIND_HINTS[error.code];
     const path = ip.family === 'ipv4' ? `${ip}:${port}` : `[${ip}]:${port}`;
-    throw new SysError('bind', error.errno, { path, cause: error, ...(hint === undefined ? {} : { hint }) });
+    throw new SysError('bind', error.errno, { path, ...(hint === undefined ? {} : { hint }) });
   }
 }
 

@@ -1,20 +1,26 @@
 /** The forwarder on the real kernel: two hosts, a process each, as the agent starts it. */
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { after, before, describe, test } from 'node:test';
 import { Ip } from '../../src/base/ip.ts';
 import { Prefix } from '../../src/base/prefix.ts';
 import { ForwarderClient } from '../../src/forwarder/control/client.ts';
 import type { ForwarderStats } from '../../src/forwarder/control/messages.ts';
+import { stopForwarder } from '../../src/forwarder/managed-forwarder.ts';
+import type { SysError } from '../../src/sys/errors.ts';
 import { close, sendto } from '../../src/sys/libc.ts';
+import { start } from '../../src/sys/process.ts';
 import { socketAddress } from '../../src/sys/socket-address.ts';
+import { openTun } from '../../src/sys/tun.ts';
 import { openUdpSocket } from '../../src/sys/udp-socket.ts';
 import { usageOf } from '../../src/sys/usage.ts';
 import { ipPacket, udpPacket } from '../../src/testing/packets.ts';
 import { needsRoot } from '../support/capabilities.ts';
-import { eventually } from '../support/eventually.ts';
+import { deadline, eventually } from '../support/eventually.ts';
 import {
   type ForwarderHost,
   ForwarderPair,
@@ -209,6 +215,63 @@ describe('forwarder', needsRoot, () => {
     process.kill(pid, 'SIGSTOP');
     const taken = takeOverFrom(b);
     assert.equal(await taken, true);
+  });
+
+  test('one that hangs under its manager is noticed, named and replaced', async () => {
+    const pid = await b.ready();
+    const { state } = b.forwarder;
+    process.kill(pid, 'SIGSTOP');
+    const { lastError } = await state.until(now => now.pid !== pid, deadline('it is noticed', 30_000));
+    assert.match(lastError ?? '', /^no answer from the forwarder within \d+ s$/);
+    await b.ready();
+    assert.equal((await a.run('ping', '-c3', '-i0.02', '-W5', target.ipv4)).status, 0);
+  });
+
+  test('one whose control socket and file were deleted is found and replaced', async () => {
+    const pid = await b.ready();
+    await b.leave();
+    rmSync(b.control);
+    writeFileSync(`${b.control}.pid`, '{"pid":1,"started":5}');
+    assert.equal(await takeOverFrom(b), true);
+    assert.notEqual(await b.ready(), pid);
+  });
+
+  test('a device that another program holds, and a port: both are named with the program', async () => {
+    const pid = await b.ready();
+    const other = (script: string) =>
+      start(process.execPath, ['-e', `${script}; setTimeout(() => {}, 60_000)`], {
+        namespaces: { net: b.path },
+        pipeOutput: true,
+      });
+    const { ipv4 } = underlayOf('b');
+    await b.leave();
+    await stopForwarder(b.control);
+    const socket = await other(
+      `require('node:dgram').createSocket('udp4').bind(${PORT}, '${ipv4}', () => console.log('bound'))`,
+    );
+    try {
+      await once(socket.stdout as Readable, 'data');
+      b.manage();
+      const { state } = b.forwarder;
+      const failed = await state.until(now => now.lastError !== undefined, deadline('it has failed', 30_000));
+      assert.equal(
+        failed.lastError,
+        `the forwarder ended with status 1: bind ${ipv4}:${PORT}: address already in use (EADDRINUSE)`,
+      );
+      assert.equal(failed.hint, 'another program listens there: see `ss -lunp`');
+    } finally {
+      socket.kill('SIGKILL');
+      await socket.exited;
+    }
+    b.forwarder.setTable(tableOf('b'));
+    assert.notEqual(await b.ready(), pid);
+    assert.throws(
+      () => b.netns.run(() => openTun('flannel0')),
+      ({ message, hint }: SysError) =>
+        /^TUNSETIFF flannel0: [^:]+ \(EBUSY\)$/.test(message) &&
+        hint?.endsWith(` (process ${b.forwarder.state.value.pid}) has the device open: end it first`) ===
+          true,
+    );
   });
 
   test('what is no packet or no request is ignored', async () => {

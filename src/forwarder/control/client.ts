@@ -12,6 +12,8 @@ import { Answer, ForwarderStats, type ForwarderTable, Hello, LONGEST_LINE, Table
 
 /** Milliseconds for one answer. */
 const PATIENCE = 10_000;
+/** For counters, which a person waits for. */
+const STATS_PATIENCE = 2000;
 /** For the first line, which is there at once unless the forwarder is stopped. */
 const HELLO_PATIENCE = 3000;
 
@@ -69,7 +71,12 @@ export class ForwarderClient implements Disposable {
   }
 
   async stats(): Promise<ForwarderStats> {
-    return checked(ForwarderStats, await this.#ask({ do: 'stats' }));
+    return checked(ForwarderStats, await this.#ask({ do: 'stats' }, STATS_PATIENCE));
+  }
+
+  /** @throws ForwarderError FORWARDER_SILENT when it does not answer within `patience` milliseconds. */
+  async check(patience: number): Promise<void> {
+    await this.#ask({ do: 'check' }, patience);
   }
 
   /** Makes the forwarder let go of device and sockets, and end. @returns its table */
@@ -86,13 +93,13 @@ export class ForwarderClient implements Disposable {
     this.#socket.destroy();
   }
 
-  async #ask(request: object): Promise<unknown> {
+  async #ask(request: object, patience = PATIENCE): Promise<unknown> {
     const id = ++this.#lastId;
     const answer = new Promise<Answer | ForwarderError>(resolve => this.#waiters.set(id, resolve));
     this.#socket.write(`${JSON.stringify({ id, ...request })}\n`);
     try {
       if (this.#socket.destroyed) throw ended();
-      const said = await withPatience('answer', PATIENCE, answer);
+      const said = await withPatience('answer', patience, answer);
       if (said instanceof Error) throw said;
       if (said.ok) return said.result;
       throw new ForwarderError('FORWARDER_REFUSED', `the forwarder refused: ${said.error}`);

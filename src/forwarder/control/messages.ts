@@ -58,6 +58,8 @@ export const ControlRequest = v.variant('do', [
   v.strictObject({ do: v.literal('set'), id: Id, route: Route }),
   v.strictObject({ do: v.literal('delete'), id: Id, subnet: parsed(Prefix.parse) }),
   v.strictObject({ do: v.literal('stats'), id: Id }),
+  /** Answered when both threads work. */
+  v.strictObject({ do: v.literal('check'), id: Id }),
   /** Let go of device and sockets, answer with the table, and end: the sender takes over. */
   v.strictObject({ do: v.literal('yield'), id: Id }),
   v.strictObject({ do: v.literal('stop'), id: Id }),

@@ -8,7 +8,7 @@ export interface DataPathSetup {
   /** Orders arrive here; a byte in the wake pipe says so. */
   readonly orders: MessagePort;
   readonly counters: SharedArrayBuffer;
-  /** One 32-bit number: of the last table that is in use. */
+  /** One 32-bit number: of the last order that was carried out. */
   readonly applied: SharedArrayBuffer;
   /** Length of packets that fit, unless a route says otherwise. */
   readonly mtu: number;
@@ -17,6 +17,8 @@ export interface DataPathSetup {
 export type DataPathOrder =
   | { readonly do: 'forward'; readonly descriptors: DataPathDescriptors; readonly table: RouteTableData }
   | { readonly do: 'route'; readonly number: number; readonly table: RouteTableData }
+  /** Nothing but to show that orders are carried out. */
+  | { readonly do: 'check'; readonly number: number }
   | { readonly do: 'stop' };
 
 export type DataPathNotice =

@@ -20,7 +20,7 @@ export class DataPathThread {
   readonly #applied = new Int32Array(new SharedArrayBuffer(4));
   /** Rejects when the thread fails; never resolves. */
   readonly failed: Promise<never>;
-  #table = 0;
+  #lastNumber = 0;
   #isForwarding = false;
 
   private constructor(mtu: number) {
@@ -58,8 +58,17 @@ export class DataPathThread {
 
   /** Resolves when the packet path uses this table and no other. */
   async route(table: RouteTableData): Promise<void> {
-    const number = ++this.#table;
-    this.#order({ do: 'route', number, table });
+    await this.#carryOut({ do: 'route', number: ++this.#lastNumber, table });
+  }
+
+  /** Resolves when the packet path has come to where it takes orders. */
+  async check(): Promise<void> {
+    await this.#carryOut({ do: 'check', number: ++this.#lastNumber });
+  }
+
+  async #carryOut(order: Extract<DataPathOrder, { readonly number: number }>): Promise<void> {
+    const { number } = order;
+    this.#order(order);
     for (let now = Atomics.load(this.#applied, 0); now < number; now = Atomics.load(this.#applied, 0)) {
       const { async, value } = Atomics.waitAsync(this.#applied, 0, now);
       if (async) await Promise.race([value, this.failed]);

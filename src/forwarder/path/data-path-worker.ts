@@ -34,11 +34,10 @@ function obey(path: DataPath): boolean {
     if (received === undefined) return true;
     const order = received.message as DataPathOrder;
     if (order.do === 'stop') return false;
-    if (order.do === 'route') {
-      path.routes = new Routes(order.table, setup.mtu);
-      Atomics.store(applied, 0, order.number);
-      Atomics.notify(applied, 0);
-    }
+    if (order.do === 'forward') continue;
+    if (order.do === 'route') path.routes = new Routes(order.table, setup.mtu);
+    Atomics.store(applied, 0, order.number);
+    Atomics.notify(applied, 0);
   }
 }
 

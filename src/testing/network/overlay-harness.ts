@@ -223,7 +223,12 @@ export class OverlayHarness {
           return this.applyFirewall();
         },
       },
-      forwarder: { state: new Watchable(undefined), set: () => undefined, stats: async () => undefined },
+      forwarder: {
+        state: new Watchable(undefined),
+        set: () => undefined,
+        stats: async () => undefined,
+        obstacle: () => undefined,
+      },
       prober: { probe: async () => ({ outcome: 'silent' }) },
       subnetFile: {
         path: '/run/subnet.env',

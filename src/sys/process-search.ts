@@ -1,0 +1,62 @@
+/**
+ * Other processes of this host by what they were started with or have open (proc(5)): for the case in which nobody has
+ * written down which process it is. It reads all of /proc, so it is for failures alone.
+ */
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { identify, type ProcessId } from './pidfd.ts';
+
+/** Those in this network namespace that were started with these arguments, among others. */
+export function processesWith(...wanted: readonly string[]): ProcessId[] {
+  return others()
+    .filter(pid => isHere(pid) && wanted.every(argument => argumentsOf(pid).includes(argument)))
+    .map(identify)
+    .filter(id => id !== undefined);
+}
+
+/** `flanneld (process 812)`: those in this network namespace that have a TUN device of this name open. */
+export function holdersOfTun(name: string): string[] {
+  return others()
+    .filter(pid => isHere(pid) && hasTun(pid, name))
+    .map(pid => `${textOf(`/proc/${pid}/comm`).trim() || 'a program'} (process ${pid})`);
+}
+
+const others = () =>
+  readdirSync('/proc')
+    .map(Number)
+    .filter(pid => pid > 0 && pid !== process.pid);
+
+function isHere(pid: number): boolean {
+  const here = targetOf('/proc/thread-self/ns/net');
+  return here !== undefined && here === targetOf(`/proc/${pid}/ns/net`);
+}
+
+const argumentsOf = (pid: number) => textOf(`/proc/${pid}/cmdline`).split('\0');
+
+function hasTun(pid: number, name: string): boolean {
+  const directory = `/proc/${pid}/fd`;
+  const isTun = (fd: string) => targetOf(`${directory}/${fd}`) === '/dev/net/tun';
+  // tun_chr_show_fdinfo in drivers/net/tun.c.
+  const isNamed = (fd: string) => textOf(`/proc/${pid}/fdinfo/${fd}`).split('\n').includes(`iff:\t${name}`);
+  try {
+    return readdirSync(directory).some(fd => isTun(fd) && isNamed(fd));
+  } catch {
+    return false;
+  }
+}
+
+/** Empty when the process has ended, or is not ours to look at. */
+function textOf(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+function targetOf(path: string): string | undefined {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return undefined;
+  }
+}
