@@ -62,6 +62,10 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     may: ['base', 'sys', 'ownership'],
     why: 'masquerade and forward rules, beside the data plane',
   },
+  extension: {
+    may: ['base', 'sys', 'dataplane'],
+    why: 'runs commands of the operator; does not know when one is wanted',
+  },
   backend: {
     may: ['base', 'subnet', 'dataplane'],
     why: 'pure: facts and peers in, Desired state out',
@@ -83,6 +87,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
       'subnet',
       'dataplane',
       'firewall',
+      'extension',
       'backend',
     ],
     why: 'one overlay on this host: underlay, plan, handover, peers, what is enforced',
@@ -115,6 +120,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
       'subnet',
       'dataplane',
       'firewall',
+      'extension',
       'agent',
       'cli',
     ],
@@ -194,7 +200,7 @@ export const CONFINED: Readonly<Record<string, { readonly to: readonly string[];
   pino: { to: ['console'], why: 'one form of log for every daemon; everything else is handed a Logger' },
   'prom-client': { to: ['agent', 'etcdserver'], why: 'the daemons expose metrics' },
   valibot: {
-    to: ['agent', 'api', 'firewall', 'forwarder', 'lab', 'trust'],
+    to: ['agent', 'api', 'extension', 'firewall', 'forwarder', 'lab', 'trust'],
     why: 'what comes from outside is checked where it comes in',
   },
 };

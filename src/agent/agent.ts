@@ -35,7 +35,12 @@ import type { AgentOptions } from './options/options.ts';
 import { openApi, serveHealth, serveMetrics } from './servers/servers.ts';
 import { informServiceManager } from './servers/service-manager.ts';
 import { keepIdentity } from './state/keep-identity.ts';
-import { formerConfigOf, type KnownState, type KnownStateFile } from './state/known-state.ts';
+import {
+  commandRecordFile,
+  formerConfigOf,
+  type KnownState,
+  type KnownStateFile,
+} from './state/known-state.ts';
 import type { Identity } from './state/state-directory.ts';
 
 /** The program that this is a part of. */
@@ -86,8 +91,10 @@ export class Agent {
       onAnswer: () => this.#network.storeAnswers(),
     });
     this.#certificates = new CertificateWatch({ ...shared, files: certificateFiles(options) });
+    const recordFile = commandRecordFile(options.stateDirectory, options.store.prefix);
     this.#network = new Network({
       ...shared,
+      options: { ...options, ...(options.allowExtension && { extension: { recordFile } }) },
       registry: new Registry(this.#store, { prefix: options.store.prefix }),
       cachedKeys: () => this.#store.cached(),
       createBackend,

@@ -9,7 +9,8 @@ import { withExamples } from '../console/help.ts';
 import { print } from '../console/output.ts';
 import { requireNetworkAdmin } from '../console/require-root.ts';
 import { STOP_PATIENCE, untilStopped } from '../console/signals.ts';
-import { FLAG_GROUPS, FLAGS, type Flag } from './options/flags.ts';
+import { FLAG_GROUPS, type Flag } from './options/flag.ts';
+import { FLAGS } from './options/flags.ts';
 import { informationWanted } from './options/option-reader.ts';
 import { parseOptions } from './options/options.ts';
 

@@ -9,6 +9,7 @@ import type { Ip } from '../base/ip.ts';
 import type { Mac } from '../base/mac.ts';
 import type { PerFamily } from '../base/per-family.ts';
 import type { DesiredHost, PeerPath } from '../dataplane/desired.ts';
+import type { HostCommand } from '../dataplane/tables/commands.ts';
 import type { NetworkConfig } from '../subnet/config/config.ts';
 import type { Lease, LeaseAttributes, Subnet } from '../subnet/lease/lease.ts';
 import type { UnderlayRoute } from './topology.ts';
@@ -35,6 +36,21 @@ export interface BackendContext {
   readonly defaultVxlanPort: number;
   /** Secrets and identities that survive restarts, by name; created by the agent's state directory. */
   readonly identity: HostIdentity;
+  /** Absent where this host does not allow that commands of the configuration are run. */
+  readonly commands?: CommandResults;
+}
+
+/** What commands of the configuration have said on this host. */
+export interface CommandResults {
+  /** Of its last successful run; undefined when it has not run, or another one since. @see Backend.preparation */
+  resultOf(command: HostCommand): CommandResult | undefined;
+}
+
+export interface CommandResult {
+  /** Standard output and errors, trimmed. */
+  readonly output: string;
+  /** How many runs there were before, of any such command: distinguishes this one from them. */
+  readonly run: number;
 }
 
 export interface HostIdentity {
@@ -62,6 +78,18 @@ export interface ForwarderSpec {
   readonly mtu: number;
 }
 
+/** Commands for this host, whoever its peers are. */
+export interface HostCommands {
+  /** Of the preparation that they follow. */
+  readonly run?: number;
+  /** Name of the link that entries of peers belong to. */
+  readonly link: string;
+  /** Before the first peer is added. */
+  readonly startup?: HostCommand;
+  /** When this backend is left. */
+  readonly shutdown?: HostCommand;
+}
+
 export interface Backend {
   /** Lower case, as in the configuration: `vxlan`. */
   readonly type: string;
@@ -69,6 +97,8 @@ export interface Backend {
   attributes(): Pick<LeaseAttributes, 'backendType' | 'backendData' | 'tunnelPort' | 'ways'>;
   /** Whether the ways to peers depend on the routes of the underlay. */
   readonly needsRoutes?: boolean;
+  /** A command that runs before this backend can be used: it can, when `run` says which run of it that was. */
+  readonly preparation?: { readonly command: HostCommand; readonly run?: number };
   /** MTU of packets between containers: FLANNEL_MTU. */
   readonly overlayMtu: number;
   /** Why a family of the network has no device on this host, while another has one. */
@@ -79,6 +109,8 @@ export interface Backend {
   host(own: Subnet): DesiredHost;
   /** Absent where the kernel moves all packets. */
   readonly forwarder?: ForwarderSpec;
+  /** Of a backend whose work is done by commands. */
+  commands?(own: Subnet): HostCommands | undefined;
   /**
    * How to reach the holder of a lease that is not our own.
    * @param chosen among its ways; the best one where nothing is chosen

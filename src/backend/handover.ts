@@ -25,7 +25,12 @@ export function canBeSideBySide(from: Backend, to: Backend, own: Subnet): boolea
 
 /** Everything as `from` has it, and the devices of `to`. */
 export function preparing(from: Backend, to: Backend): Backend {
-  return { ...delegate(from), ...forwarderOf(from, to), host: own => both(from.host(own), to.host(own)) };
+  return {
+    ...delegate(from),
+    ...forwarderOf(from, to),
+    ...commandsOf(from, to),
+    host: own => both(from.host(own), to.host(own)),
+  };
 }
 
 /** Everything as `to` has it, and `from` for the peers that have not followed. */
@@ -35,6 +40,7 @@ export function handingOver(from: Backend, to: Backend): Backend {
     ...delegate(to),
     ...forwarderOf(to, from),
     host: own => both(to.host(own), from.host(own)),
+    ...commandsOf(to, from),
     peer: (lease, chosen) => usedFor(lease).peer(lease, chosen),
     ways: lease => usedFor(lease).ways?.(lease) ?? {},
   };
@@ -63,6 +69,12 @@ function delegate(backend: Backend): Backend {
 
 /** Only one of two that can be side by side has a forwarder: both would have the same device. */
 const forwarderOf = (a: Backend, b: Backend) => defined({ forwarder: a.forwarder ?? b.forwarder });
+
+/** One of the two may have some; what it has made stays in place with it. */
+function commandsOf(...backends: readonly Backend[]): Pick<Backend, 'commands'> {
+  const owner = backends.find(({ commands }) => commands !== undefined);
+  return owner?.commands === undefined ? {} : { commands: own => owner.commands?.(own) };
+}
 
 function both(a: DesiredHost, b: DesiredHost): DesiredHost {
   return {

@@ -5,6 +5,7 @@ import type { VtepMacsOf } from '../subnet/peers/peer-index.ts';
 import { allocBackend, checkAllocOptions } from './alloc.ts';
 import { autoBackend, parseAutoOptions } from './auto.ts';
 import type { Backend, BackendContext } from './backend.ts';
+import { checkExtensionOptions, extensionBackend } from './extension.ts';
 import { checkHostGwOptions, hostGwBackend } from './host-gw.ts';
 import { ipipBackend, parseIpipOptions } from './ipip.ts';
 import { parseUdpOptions, udpBackend } from './udp.ts';
@@ -29,11 +30,12 @@ const BACKENDS: Readonly<Record<string, BackendKind>> = {
   udp: { create: udpBackend, check: parseUdpOptions },
   ipip: { create: ipipBackend, check: parseIpipOptions },
   auto: { create: autoBackend, check: parseAutoOptions },
+  extension: { create: extensionBackend, check: checkExtensionOptions },
   alloc: { create: allocBackend, check: checkAllocOptions },
 };
 
 /** Types that flanneld knows (flannel main.go, pkg/backend/*) and that are not built here. */
-const KNOWN_TO_FLANNEL = ['extension', 'ipsec', 'tencent-vpc', 'wireguard'];
+const KNOWN_TO_FLANNEL = ['ipsec', 'tencent-vpc', 'wireguard'];
 
 /** The backend that the configuration asks for, on this host. @throws ConfigError */
 export function createBackend(context: BackendContext): Backend {

@@ -49,3 +49,8 @@ export class Watchable<T> {
     throw signal.reason;
   }
 }
+
+/** Counts a change of something that is not itself the value. */
+export function increment(version: Watchable<number>): void {
+  version.set(version.value + 1);
+}

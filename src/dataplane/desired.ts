@@ -7,6 +7,7 @@ import type { Ip } from '../base/ip.ts';
 import type { Mac } from '../base/mac.ts';
 import type { InterfaceAddress, Prefix } from '../base/prefix.ts';
 import type { DesiredLink } from './desired-link.ts';
+import type { HostCommand } from './tables/commands.ts';
 
 export interface DesiredAddress {
   readonly link: string;
@@ -68,8 +69,18 @@ export interface DesiredTunnel {
   readonly port: number;
 }
 
+/** Commands that the operator has written make what a subnet needs, and undo it (tables/commands.ts). */
+export interface DesiredCommand {
+  readonly kind: 'command';
+  readonly subnet: Prefix;
+  readonly add?: HostCommand;
+  readonly remove?: HostCommand;
+  /** Names what was done on this host before: when that is done again, so are these. */
+  readonly after?: string;
+}
+
 /** One thing that must be known for a path. Each kind has a table, and each table its writer. */
-export type PathEntry = DesiredRoute | DesiredNeighbor | DesiredFdbEntry | DesiredTunnel;
+export type PathEntry = DesiredRoute | DesiredNeighbor | DesiredFdbEntry | DesiredTunnel | DesiredCommand;
 
 /** How packets for one subnet reach its host over one link. Peer, link and subnet together identify it. */
 export interface PeerPath {

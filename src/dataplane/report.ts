@@ -5,7 +5,16 @@ import type { Mac } from '../base/mac.ts';
 import type { DesiredLink } from './desired-link.ts';
 import type { LinkErrorCode } from './links/link.ts';
 
-export type ObjectType = 'link' | 'address' | 'sysctl' | 'neighbor' | 'fdb' | 'nexthop' | 'route' | 'tunnel';
+export type ObjectType =
+  | 'link'
+  | 'address'
+  | 'sysctl'
+  | 'neighbor'
+  | 'fdb'
+  | 'nexthop'
+  | 'route'
+  | 'tunnel'
+  | 'command';
 
 /**
  * start  left by an earlier run, by flannel or by hand, and found when the device was taken over
@@ -113,7 +122,7 @@ export interface NetworkReport {
 
 export interface DataPlaneReport {
   readonly inSync: boolean;
-  /** Entries (neighbor, FDB, nexthop, route, tunnel, address, sysctl, link) wanted, and those that failed. */
+  /** Entries (neighbor, FDB, nexthop, route, tunnel, command, address, sysctl, link) wanted, and those that failed. */
   readonly wanted: number;
   readonly failed: number;
   /** Changes that were sent since the data plane was opened. */

@@ -29,7 +29,8 @@ interface Options extends AgentOption {
 export function cleanupCommand(): Command {
   const command = new Command('cleanup')
     .description(
-      'Remove what Tulle or flannel left on this host for a network: devices, routes, firewall rules, files. ' +
+      'Remove what Tulle or flannel left on this host for a network: devices, routes, firewall rules, files, ' +
+        'and what commands of the backend extension have made. ' +
         'Containers of this host can then no longer reach those of other hosts.\n\n' +
         'The network is read from the state directory of the agent. Anything without an address of that network is ' +
         'kept, because it may belong to another overlay. Devices of that kind are listed; --network removes them.\n\n' +
@@ -61,8 +62,11 @@ export function cleanupCommand(): Command {
         ...(await recordedNetworks(stateDir, options.etcdPrefix)),
         ...(options.network ?? []),
       ];
+      const { undoOf } = await import('../extension/undo-commands.ts');
+      const { commandRecordFile } = await import('../agent/state/known-state.ts');
+      const undo = await undoOf(commandRecordFile(stateDir, networkPrefix(options.etcdPrefix)));
       await using rtnetlink = connectRoute();
-      const findings = await findLeftovers({
+      const { leftovers, kept } = await findLeftovers({
         rtnetlink,
         firewall: new Firewall({ log: silentLogger }),
         networks,
@@ -74,6 +78,11 @@ export function cleanupCommand(): Command {
           ...(options.keepState ? {} : { stateDirectory: stateDir }),
         }),
       });
+      const findings = {
+        // Commands may need the devices and the routes that go next.
+        leftovers: [...(undo === undefined ? [] : [{ what: undo.what, remove: undo.run }]), ...leftovers],
+        kept,
+      };
       if (!options.dryRun) await removeAll(findings.leftovers);
       report(findings, options);
     });

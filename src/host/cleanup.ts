@@ -8,6 +8,7 @@
  *     routes and next hops   those that carry our protocol number, over such a device or to such a block
  *     forwarder              the program behind a device of the backend udp
  *     firewall rules         in the chains and tables named after flannel
+ *     commands               what those of an extension backend have made (src/extension)
  *     files                  what Docker and CNI read, the state directory
  */
 import { existsSync, lstatSync, readdirSync, readFileSync, type Stats } from 'node:fs';
@@ -160,7 +161,7 @@ const isOfNetwork = (subnetFile: string, networks: readonly Prefix[]) =>
 function agentStateIn(directory: string): string[] {
   if (statOf(directory)?.isDirectory() !== true) return [];
   const names = readdirSync(directory);
-  const ours = names.filter(name => /^\.?(identity|known-[0-9a-f]+)\.json|^trust$/.test(name));
+  const ours = names.filter(name => /^\.?(identity|(known|commands)-[0-9a-f]+)\.json|^trust$/.test(name));
   return ours.length === names.length ? [directory] : ours.map(name => join(directory, name));
 }
 

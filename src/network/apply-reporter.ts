@@ -47,6 +47,25 @@ export class ApplyReporter {
     this.#health.warn('dataplane', warnings);
   }
 
+  /** Why the commands of the configuration could not set this host up, or leave. */
+  commands(reason: string | undefined): void {
+    this.#health.warn(
+      'commands',
+      reason === undefined
+        ? []
+        : [
+            {
+              id: 'failed',
+              code: 'COMMAND_FAILED',
+              severity: 'error',
+              title: 'a command of the network configuration has failed on this host',
+              text: reason,
+              hint: 'correct it in the configuration, or what it needs on this host; the agent tries again by itself',
+            },
+          ],
+    );
+  }
+
   kernelUnreachable(cause: string): void {
     const reason = `the kernel does not answer: ${cause}`;
     this.#health.report('dataplane', { code: 'KERNEL_UNREACHABLE', reason });

@@ -8,6 +8,7 @@ import type { ConditionName } from '../api/status.ts';
 import {
   type Backend,
   type BackendContext,
+  type CommandResults,
   type HostIdentity,
   LEAST_IPV6_MTU,
   type Underlay,
@@ -18,6 +19,7 @@ import { FAMILY_LABELS } from '../base/ip.ts';
 import type { Mac } from '../base/mac.ts';
 import { familiesOf, mapFamilies, valuesOf } from '../base/per-family.ts';
 import { Prefix } from '../base/prefix.ts';
+import type { HostCommand } from '../dataplane/tables/commands.ts';
 import { ownerOf } from '../ownership/owner.ts';
 import { CONFIG_KEYS, type NetworkConfig, networksOf } from '../subnet/config/config.ts';
 import { isHostName } from '../subnet/lease/attributes.ts';
@@ -53,6 +55,8 @@ export interface HostPlanInputs {
   readonly identity: DurableIdentity;
   /** What the kernel calls this host. */
   readonly hostName: string;
+  /** What commands of the configuration have said; absent where they may not be run. */
+  readonly commands?: CommandResults;
   /** The underlay that was chosen last. */
   readonly inUse: Underlay | undefined;
   /** @throws ConfigError for a backend that does not exist or whose options make no sense. */
@@ -61,7 +65,12 @@ export interface HostPlanInputs {
 
 export type HostPlanResult =
   | { readonly ok: true; readonly plan: HostPlan }
-  | ({ readonly ok: false; readonly condition: ConditionName } & PlanRefusal);
+  | ({
+      readonly ok: false;
+      readonly condition: ConditionName;
+      /** It can be used when this has run. */
+      readonly awaits?: HostCommand;
+    } & PlanRefusal);
 
 /** Why a configuration is not used: in one text for people, and problem by problem where the text has several. */
 export interface PlanRefusal {
@@ -86,7 +95,14 @@ export function planHost(inputs: HostPlanInputs): HostPlanResult {
   try {
     const { defaultVxlanPort, routes } = network;
     const withRoutes = { ...choice.underlay, ...defined({ routes }) };
-    const backend = inputs.createBackend({ config, underlay: withRoutes, defaultVxlanPort, identity });
+    const { commands } = inputs;
+    const backend = inputs.createBackend({
+      config,
+      underlay: withRoutes,
+      defaultVxlanPort,
+      identity,
+      ...(commands && { commands }),
+    });
     // Routes that change make another plan only where they count.
     const underlay = backend.needsRoutes === true ? withRoutes : choice.underlay;
     const { publicIp, link } = underlay;
@@ -98,7 +114,7 @@ export function planHost(inputs: HostPlanInputs): HostPlanResult {
       publicIp,
       ...backend.attributes(),
     };
-    const fingerprint = JSON.stringify([config, underlay, attributes]);
+    const fingerprint = JSON.stringify([config, underlay, attributes, backend.preparation?.run]);
     return { ok: true, plan: { config, underlay, chosenBy, backend, attributes, fingerprint } };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;

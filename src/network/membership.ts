@@ -9,7 +9,7 @@ import { checkBackend, vtepMacsOf } from '../backend/registry.ts';
 import { together } from '../base/abort.ts';
 import type { Clock } from '../base/clock.ts';
 import { ConfigError, formatProblem, type Problem } from '../base/errors.ts';
-import { Watchable } from '../base/watchable.ts';
+import { increment, Watchable } from '../base/watchable.ts';
 import type { KeyValue } from '../store/store.ts';
 import { EXAMPLE_CONFIG, type NetworkConfig } from '../subnet/config/config.ts';
 import { ConfigWatch } from '../subnet/config/config-watch.ts';
@@ -129,7 +129,7 @@ export class Membership {
       vtepMacsOf,
       onEvent: event => {
         emitPeerEvent(events, event);
-        this.#peerChanges.set(this.#peerChanges.value + 1);
+        increment(this.#peerChanges);
       },
       clock,
     });
@@ -181,7 +181,7 @@ export class Membership {
   async #followPeers(tracker: PeerTracker, signal: AbortSignal): Promise<void> {
     for await (const change of tracker.changes(signal)) {
       this.#peerMoves.add(this.#options.overlay.changePeers(change.changed, change.removed));
-      this.#peerChanges.set(this.#peerChanges.value + 1);
+      increment(this.#peerChanges);
     }
   }
 

@@ -40,4 +40,9 @@ export interface NetworkOptions {
     /** A lease is renewed when this much of its time is left. */
     readonly renewMarginMinutes: number;
   };
+  /** Absent: commands of the configuration are not run. */
+  readonly extension?: {
+    /** Where what they have made is remembered. */
+    readonly recordFile: string;
+  };
 }

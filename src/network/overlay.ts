@@ -19,7 +19,7 @@ import type { Clock } from '../base/clock.ts';
 import type { Problem } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { Prefix } from '../base/prefix.ts';
-import { Watchable } from '../base/watchable.ts';
+import { increment, Watchable } from '../base/watchable.ts';
 import type { ApplyResult } from '../dataplane/report.ts';
 import type { FirewallState } from '../firewall/reconciler.ts';
 import { type NetworkConfig, networksOf } from '../subnet/config/config.ts';
@@ -35,6 +35,7 @@ import { PeerMapper } from './peer-mapper.ts';
 import type { PeerMove } from './peer-report.ts';
 import { PlanReporter } from './plan-reporter.ts';
 import { Planner } from './planner.ts';
+import { Preparation } from './preparation.ts';
 import type { EventReporter, HealthReporter } from './reports.ts';
 import { Surroundings } from './surroundings.ts';
 import type { OpenTargets, Targets } from './targets.ts';
@@ -62,6 +63,7 @@ export class Overlay implements AsyncDisposable {
   readonly #planner: Planner;
   readonly #planReporter: PlanReporter;
   readonly #applyReporter: ApplyReporter;
+  readonly #preparation: Preparation;
   readonly #surroundings: Surroundings;
   readonly #ways: Ways;
   readonly peers: PeerMapper;
@@ -80,19 +82,18 @@ export class Overlay implements AsyncDisposable {
   #dependsOnPeers = false;
 
   constructor(options: OverlayOptions) {
-    const { health, events, identity, createBackend, formerConfig, formerDevices } = options;
-    const { subnetFile } = options.options.lease;
+    const { health, events, formerConfig, formerDevices, clock } = options;
     this.#options = options;
     this.#networks = formerConfig === undefined ? [] : networksOf(formerConfig);
     this.#formerDevices = formerDevices;
     this.#planReporter = new PlanReporter(health, events);
     this.#applyReporter = new ApplyReporter(health, events);
+    this.#preparation = new Preparation(clock);
     this.#planner = new Planner({
+      ...options,
       criteria: options.options.underlay,
-      identity,
-      createBackend,
       report: this.#planReporter,
-      formerConfig,
+      preparation: options.options.extension && this.#preparation,
     });
     this.#targets = options.openTargets({
       networks: () => this.#networks,
@@ -100,7 +101,8 @@ export class Overlay implements AsyncDisposable {
       onRepair: repair => this.#applyReporter.repair(repair),
       onFirewallState: state => this.#afterFirewall(state),
       onFirewallRepair: repaired => this.#applyReporter.firewallRepaired(repaired),
-      onSubnetFileReplaced: (...texts) => this.#applyReporter.subnetFileReplaced(subnetFile, ...texts),
+      onCommandFailure: reason => this.#applyReporter.commands(reason),
+      onSubnetFileReplaced: (...texts) => this.#applyReporter.subnetFileReplaced(...texts),
     });
     this.#surroundings = new Surroundings({
       health,
@@ -178,13 +180,14 @@ export class Overlay implements AsyncDisposable {
   /** Applies what is desired until `signal` aborts. The kernel stays as it is. */
   async run(signal: AbortSignal): Promise<void> {
     const handovers = {
+      ...this.#options,
       planner: this.#planner,
       peers: this.peers,
       report: this.#planReporter,
-      clock: this.#options.clock,
       version: this.#desiredVersion,
       onEnd: () => this.#updateDesired(),
     };
+    const onOutcome = () => void (this.#planner.prepared(this.#leaseInUse) && this.#updateDesired());
     await together(
       signal,
       until => this.#applyDataPlane(until),
@@ -194,6 +197,7 @@ export class Overlay implements AsyncDisposable {
       until => this.#ways.run(until),
       until => this.#reportForwarder(until),
       until => this.#targets.run(until),
+      until => this.#preparation.run(this.#targets.extension, onOutcome, until),
     );
   }
 
@@ -227,6 +231,7 @@ export class Overlay implements AsyncDisposable {
       this.#targets.network.setHost(active.host);
       this.#targets.forwarder.set(forwarderFor(active));
       this.active.set(active);
+      this.#targets.extension?.use(plan.backend.commands?.(lease.subnet));
       if (before !== undefined) this.#planReporter.changed(before, active);
       this.#surroundings.setActive(active);
       increment(this.#rulesVersion);
@@ -291,8 +296,4 @@ export class Overlay implements AsyncDisposable {
     this.#dependsOnPeers = state.dependsOnPeers;
     if (isNew) increment(this.#rulesVersion);
   }
-}
-
-function increment(version: Watchable<number>): void {
-  version.set(version.value + 1);
 }

@@ -24,6 +24,7 @@ import {
 } from './host-plan.ts';
 import type { UnderlayCriteria } from './options.ts';
 import type { PlanReporter } from './plan-reporter.ts';
+import type { Preparation } from './preparation.ts';
 import type { HostNetwork } from './underlay.ts';
 
 export interface PlannerOptions {
@@ -31,6 +32,8 @@ export interface PlannerOptions {
   readonly identity: DurableIdentity;
   readonly createBackend: (context: BackendContext) => Backend;
   readonly report: PlanReporter;
+  /** Absent where this host runs no commands of the configuration. */
+  readonly preparation: Preparation | undefined;
   /** The configuration that the last run had in use: used while the store has none that can be used. */
   readonly formerConfig: NetworkConfig | undefined;
 }
@@ -96,6 +99,11 @@ export class Planner {
     return this.#decide(inUse);
   }
 
+  /** A command has run that a configuration needs, or has failed. @param inUse as for `setConfig` */
+  prepared(inUse: Lease | undefined): boolean {
+    return this.#decide(inUse);
+  }
+
   /**
    * Publishes the new plan of a handover as soon as its devices are in place.
    * @param links as the data plane has them, after a comparison with the kernel
@@ -135,15 +143,18 @@ export class Planner {
     const newest = this.#planFor(this.#config, this.#network);
     const isRefused = !newest.ok && used !== undefined && !isEqual(used, this.#config);
     const result = isRefused ? this.#planFor(used, this.#network) : newest;
+    this.#options.preparation?.want(awaitedBy(newest) ?? awaitedBy(result));
     const failed = !result.ok && result.condition === 'config' ? result : undefined;
-    // A plan in use was good when it was made: it is the underlay that has changed.
-    const [misfit, unusable] = this.plan.value === undefined ? [undefined, failed] : [failed, undefined];
+    // A plan in use was good when it was made: it is the underlay that has changed, or the values of a command.
+    const isMisfit = this.plan.value !== undefined && failed?.awaits === undefined;
+    const [misfit, unusable] = isMisfit ? [failed, undefined] : [undefined, failed];
     const refusal = isRefused ? newest : (unusable ?? this.#unusable ?? this.#obstacle);
     this.#reportRefusal(refusal);
     this.#options.report.misfit(misfit);
 
     if (!result.ok) {
       if (result.condition !== 'config') health.report(result.condition, result.failure);
+      else if (result.awaits !== undefined) health.report('underlay');
       return false;
     }
     health.report('underlay');
@@ -190,9 +201,21 @@ export class Planner {
   }
 
   #planFor(config: NetworkConfig, network: HostNetwork): HostPlanResult {
-    const { criteria, identity, createBackend } = this.#options;
+    const { criteria, identity, createBackend, preparation } = this.#options;
     const inUse = this.plan.value?.underlay;
-    return planHost({ config, network, criteria, identity, hostName: hostname(), inUse, createBackend });
+    const result = planHost({
+      config,
+      network,
+      criteria,
+      identity,
+      hostName: hostname(),
+      inUse,
+      createBackend,
+      ...(preparation && { commands: preparation }),
+    });
+    const { command, run } = (result.ok && result.plan.backend.preparation) || {};
+    if (preparation === undefined || command === undefined || run !== undefined) return result;
+    return { ok: false, condition: 'config', awaits: command, ...preparation.refusalOf(command) };
   }
 
   #reportRefusal(refusal: PlanRefusal | undefined): void {
@@ -200,6 +223,8 @@ export class Planner {
     this.#options.report.refusal(refusal, this.plan.value !== undefined);
   }
 }
+
+const awaitedBy = (result: HostPlanResult) => (result.ok ? undefined : result.awaits);
 
 /** The values print themselves as JSON, as they stand in the store. */
 const isEqual = (a: NetworkConfig, b: NetworkConfig) => JSON.stringify(a) === JSON.stringify(b);

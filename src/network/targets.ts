@@ -8,6 +8,7 @@ import type { Prefix } from '../base/prefix.ts';
 import type { DataPlane, DataPlaneOptions, NetworkScope } from '../dataplane/data-plane.ts';
 import { openDataPlane } from '../dataplane/open-data-plane.ts';
 import type { ApplyResult, Repair } from '../dataplane/report.ts';
+import { HostExtension } from '../extension/host-extension.ts';
 import { hasLegacyTables, ruleChanges, watchLegacyTables } from '../firewall/changes.ts';
 import type { DesiredFirewall } from '../firewall/desired.ts';
 import { Firewall } from '../firewall/firewall.ts';
@@ -34,6 +35,8 @@ export interface Targets extends AsyncDisposable {
   readonly forwarder: Pick<ForwarderTarget, 'set' | 'state' | 'stats' | 'obstacle'>;
   readonly prober: Pick<Prober, 'probe'>;
   readonly subnetFile: Pick<ManagedFile, 'path' | 'set' | 'state'>;
+  /** Absent where this host runs no commands of the configuration. */
+  readonly extension?: Pick<HostExtension, 'prepare' | 'use'>;
   /** The value of a kernel parameter (src/sys/sysctl.ts). */
   readSysctl(path: string): string | undefined;
   /** Deletes those of these devices that an earlier run of this host made; yields the name of each. */
@@ -49,7 +52,9 @@ export interface TargetListener {
   onRepair(repair: Repair): void;
   onFirewallState(state: FirewallState): void;
   onFirewallRepair(repaired: readonly string[]): void;
-  onSubnetFileReplaced(before: string, after: string): void;
+  /** Why commands could not set this host up, or leave; undefined when they have. */
+  onCommandFailure(reason: string | undefined): void;
+  onSubnetFileReplaced(path: string, before: string, after: string): void;
   /** Networks that this host has or had. */
   networks(): readonly Prefix[];
 }
@@ -71,9 +76,17 @@ export function openTargets(given: TargetOptions, listener: TargetListener): Tar
   const { rtnetlink, netns, clock, logger, options } = given;
   const resyncInterval = options.firewall.resyncSeconds * 1000;
   const forwarder = new ForwarderTarget(given.forwarderFiles, clock, logger);
+  const extension =
+    options.extension &&
+    new HostExtension({
+      ...options.extension,
+      clock,
+      logger,
+      onFailure: reason => listener.onCommandFailure(reason),
+    });
   const dataPlane = openDataPlane({
     rtnetlink,
-    stores: { tunnel: forwarder.store },
+    stores: { tunnel: forwarder.store, ...(extension && { command: extension.table }) },
     sysctls: sysctlsOf(netns),
     logger,
     clock,
@@ -90,7 +103,7 @@ export function openTargets(given: TargetOptions, listener: TargetListener): Tar
     onState: state => listener.onFirewallState(state),
   });
   const subnetFile = new ManagedFile(options.lease.subnetFile, clock, {
-    onReplaced: (before, after) => listener.onSubnetFileReplaced(before, after),
+    onReplaced: (before, after) => listener.onSubnetFileReplaced(options.lease.subnetFile, before, after),
     ownerOf: content => anotherNetworkOf(content, listener.networks()),
   });
   const prober = new Prober(netns, clock);
@@ -102,6 +115,7 @@ export function openTargets(given: TargetOptions, listener: TargetListener): Tar
     forwarder,
     prober,
     subnetFile,
+    ...(extension && { extension }),
     readSysctl: path => readSysctl(path, netns),
     removeDevices: names => removeDevices(names, given, listener.networks()),
     run: signal =>
@@ -109,10 +123,12 @@ export function openTargets(given: TargetOptions, listener: TargetListener): Tar
         signal,
         until => subnetFile.run(until),
         until => forwarder.run(until),
+        async until => extension?.run(until),
         until => watchLegacyTables(netns, legacy, until),
       ),
     async [Symbol.asyncDispose]() {
       prober[Symbol.dispose]();
+      await extension?.[Symbol.asyncDispose]();
       await firewall[Symbol.asyncDispose]();
       await dataPlane[Symbol.asyncDispose]();
     },

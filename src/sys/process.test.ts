@@ -7,6 +7,7 @@ import { within } from '../../test/support/eventually.ts';
 import { pipe } from './libc.ts';
 import { identify, waitForEnd } from './pidfd.ts';
 import { run, start } from './process.ts';
+import { waitForFile } from './wait-file.ts';
 
 describe('run', () => {
   test('hands arguments over untouched and returns what the program said', async () => {
@@ -33,6 +34,23 @@ describe('run', () => {
 
   test('kills at the end of the time', async () => {
     await assert.rejects(run('sleep', ['600'], { timeout: 20 }), { code: 'TIMEOUT' });
+  });
+
+  test('kills what it has started as well', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'tt-process-'));
+    try {
+      const file = join(directory, 'pid');
+      const script = `sleep 600 & echo $! > ${file}.new; mv ${file}.new ${file}; wait`;
+      const stop = new AbortController();
+      const ended = assert.rejects(run('sh', ['-c', script], { signal: stop.signal }), { message: 'enough' });
+      const pid = Number(await waitForFile(file, AbortSignal.timeout(5_000)));
+      const child = identify(pid) ?? assert.fail('it runs');
+      stop.abort(new Error('enough'));
+      await ended;
+      assert.equal(await waitForEnd(child, AbortSignal.timeout(5_000)), true);
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
   });
 
   test('an abort kills it and rejects with the reason', async () => {

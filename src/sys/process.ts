@@ -7,7 +7,7 @@
 import type { ChildProcess, StdioOptions } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import type { Readable } from 'node:stream';
-import { TulleError } from '../base/errors.ts';
+import { isCode, TulleError } from '../base/errors.ts';
 import { launch, type Placement } from './launch.ts';
 
 export interface RunOptions extends Placement {
@@ -47,8 +47,8 @@ export type Exit =
   | { readonly status?: never; readonly signal: NodeJS.Signals };
 
 /**
- * Runs a program to its end. Once `signal` aborts or the time is over it is killed, and it has ended when the
- * promise settles.
+ * Runs a program to its end. Once `signal` aborts or the time is over it is killed with what it has started, and
+ * it has ended when the promise settles.
  *
  * @throws ProcessError; SysError when it cannot be started (ENOENT: no such program); `signal.reason`.
  */
@@ -66,7 +66,7 @@ export async function run(
   let failure: Error | undefined;
   const stop = (reason: Error) => {
     failure ??= reason;
-    child.kill('SIGKILL');
+    killSession(child);
     // Descendants may hold the other ends; what they say is of no interest any more.
     child.stdout?.destroy();
     child.stderr?.destroy();
@@ -167,6 +167,15 @@ export async function attachTerminal(
     return await exitOf(child);
   } finally {
     process.off('SIGINT', ignore).off('SIGQUIT', ignore).off('SIGTERM', handOn).off('SIGHUP', handOn);
+  }
+}
+
+/** Kills a program that has a session of its own, and those that it has started and that are still in it. */
+function killSession({ pid }: ChildProcess): void {
+  try {
+    if (pid !== undefined) process.kill(-pid, 'SIGKILL');
+  } catch (error) {
+    if (!isCode(error, 'ESRCH')) throw error;
   }
 }
 

@@ -7,37 +7,7 @@
 import { DEFAULT_SOCKET } from '../../api/messages.ts';
 import { LOCAL_STORE, NETWORK_PREFIX, STATE_DIRECTORY, SUBNET_FILE } from '../../console/defaults.ts';
 import { LOG_FORMATS } from '../../console/log-format.ts';
-
-export const FLAG_GROUPS = {
-  store: 'Store:',
-  underlay: 'Underlay (the network that carries the tunnels):',
-  lease: 'Subnet:',
-  firewall: 'Firewall:',
-  health: 'Health and metrics (both off by default):',
-  host: 'This host:',
-} as const;
-
-interface FlagBase {
-  readonly name: string;
-  readonly group: keyof typeof FLAG_GROUPS;
-  readonly help: string;
-}
-
-export type Flag = FlagBase &
-  (
-    | { readonly kind: 'string'; readonly value: string; readonly default: string }
-    | { readonly kind: 'strings'; readonly value: string; readonly default: '' }
-    | { readonly kind: 'boolean'; readonly default: boolean }
-    | {
-        readonly kind: 'integer';
-        readonly value: string;
-        readonly default: number;
-        readonly min: number;
-        readonly max: number;
-        /** A value out of range is taken for the nearest in it, with a warning: flannel starts with any. */
-        readonly lenient?: true;
-      }
-  );
+import type { Flag } from './flag.ts';
 
 export const FLAGS = [
   {
@@ -259,6 +229,13 @@ export const FLAGS = [
     value: 'FILE',
     default: '',
     help: 'certificate authority of the clients of /metrics (PEM)',
+  },
+  {
+    name: 'allow-extension',
+    group: 'host',
+    kind: 'boolean',
+    default: false,
+    help: 'run the commands of a network configuration with the backend extension, as root',
   },
   {
     name: 'state-dir',

@@ -5,7 +5,8 @@
 import { resolve } from 'node:path';
 import { ConfigError, type Problem } from '../../base/errors.ts';
 import { FAMILY_LABELS, type Family, Ip } from '../../base/ip.ts';
-import { FLAGS, type Flag, type FlagName } from './flags.ts';
+import type { Flag } from './flag.ts';
+import { FLAGS, type FlagName } from './flags.ts';
 import { type FlagSyntax, parseGoBoolean, parseGoFlags, parseGoInteger } from './go-flags.ts';
 import { UNUSED_FLAGS } from './unused-flags.ts';
 

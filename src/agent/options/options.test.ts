@@ -115,6 +115,7 @@ test("flannel's defaults", () => {
     underlay: { interfaces: [], patterns: [], publicIp: {} },
     lease: { subnetFile: '/run/flannel/subnet.env', renewMarginMinutes: 60, releaseOnStop: false },
     firewall: { masquerade: false, randomFully: true, forward: true, openPort: true, resyncSeconds: 5 },
+    allowExtension: false,
     stateDirectory: '/var/lib/tulle',
     socketPath: '/run/tulle/agent.sock',
     verbosity: 0,

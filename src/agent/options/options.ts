@@ -33,6 +33,8 @@ export interface AgentOptions {
     readonly releaseOnStop: boolean;
   };
   readonly firewall: FirewallPolicy;
+  /** Whether commands of the network configuration are run. */
+  readonly allowExtension: boolean;
   /** Absent when off. */
   readonly health?: ListenAddress;
   readonly metrics?: ListenAddress & { readonly tls?: MetricsTls };
@@ -90,6 +92,7 @@ export function parseOptions(
       openPort: reader.boolean('open-port'),
       resyncSeconds: reader.integer('iptables-resync'),
     },
+    allowExtension: reader.boolean('allow-extension'),
     ...(health.port === 0 ? {} : { health }),
     ...(metrics.port === 0 ? {} : { metrics: { ...metrics, ...(tls && { tls }) } }),
     stateDirectory: reader.path('state-dir', paths.stateDirectory),

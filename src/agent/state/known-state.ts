@@ -64,6 +64,11 @@ export interface KnownState {
   readonly config?: Uint8Array;
 }
 
+/** Where what commands of the configuration have made is remembered (src/extension/command-record.ts). */
+export function commandRecordFile(directory: string, network: string): string {
+  return join(directory, `commands-${networkTag(network)}.json`);
+}
+
 /** The configuration that was in use; undefined when there was none, or it makes no sense any more. */
 export function formerConfigOf({ config }: KnownState): NetworkConfig | undefined {
   const reading = config && readConfig(config);

@@ -1,5 +1,6 @@
 /** The desired peers by lease key, and what a change of one of them means for each path and each link. */
 import type { DesiredPeer, PathEntry, PeerPath } from '../desired.ts';
+import { isSameCommand } from '../tables/commands.ts';
 
 /** A path of a peer, which its link and subnet identify: as it is desired now, and as it was before. */
 export interface PathChange {
@@ -97,6 +98,8 @@ function sameEntry(a: PathEntry, b: PathEntry | undefined): boolean {
         (a.onlink ?? false) === (b.onlink ?? false) &&
         a.mtu === b.mtu
       );
+    case 'command':
+      return b?.kind === a.kind && a.subnet.equals(b.subnet) && isSameCommand(a, b);
     case 'tunnel':
       return (
         b?.kind === a.kind &&

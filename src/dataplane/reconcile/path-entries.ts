@@ -134,7 +134,7 @@ export class PathEntries {
   }
 
   #entriesOf({ network, peer, path }: OwnedPath): AnyTableEntry[] {
-    const { tunnels, fdb, neighbors, nexthops, routes } = this.#tables;
+    const { tunnels, fdb, neighbors, nexthops, routes, commands } = this.#tables;
     const { subnet, underlayIp, entries } = path;
     const owner: EntryOwner = { network, link: this.#link, peer: peer.key, revision: peer.revision, subnet };
     return entries.flatMap((entry): AnyTableEntry[] => {
@@ -150,6 +150,10 @@ export class PathEntries {
         case 'tunnel': {
           const { kind: _, ...tunnel } = entry;
           return [tunnels.entry({ owner, ...tunnel })];
+        }
+        case 'command': {
+          const { kind: _, ...command } = entry;
+          return [commands.entry({ owner, ...command })];
         }
         case 'route': {
           const { destination, gateway, onlink = false, mtu } = entry;

@@ -1,11 +1,12 @@
 /**
  * The tables of one link together.
  *
- * Entries are added from the far end of the packet's way to the near one (tunnel, FDB, neighbor, next hop, route) and
+ * Entries are added from the far end of the packet's way to the near one (tunnel, FDB, neighbor, next hop, route, command) and
  * removed in the other direction, so that no packet is sent into a way that is not complete.
  */
 import type { Change } from '../../netlink/protocol.ts';
 import type { EntryOwners } from '../reconcile/entry-owners.ts';
+import { commandKind, type HostCommandEntry } from './commands.ts';
 import type { Device, Entry, TableEnvironment } from './entry.ts';
 import { fdbKind, type TunnelFdbEntry } from './fdb.ts';
 import { type NeighborEntry, neighborKind } from './neighbors.ts';
@@ -50,6 +51,7 @@ export class LinkTables {
   readonly neighbors: EntryTable<NeighborEntry>;
   readonly nexthops: EntryTable<NexthopEntry>;
   readonly routes: EntryTable<RouteEntry>;
+  readonly commands: StoredTable<HostCommandEntry>;
   /** In the order of additions. */
   readonly #all: readonly AnyTable[];
 
@@ -67,12 +69,18 @@ export class LinkTables {
     this.neighbors = tableOf({ ...common, kind: neighborKind });
     this.nexthops = tableOf({ ...common, kind: nexthopKind });
     this.routes = tableOf({ ...common, kind: routeKind, owners });
-    this.#all = [this.tunnels, this.fdb, this.neighbors, this.nexthops, this.routes];
+    this.commands = new StoredTable({
+      kind: commandKind(stores.command !== undefined),
+      link,
+      environment,
+      store: stores.command,
+    });
+    this.#all = [this.tunnels, this.fdb, this.neighbors, this.nexthops, this.routes, this.commands];
   }
 
   /** Those that are not the kernel's. */
   get stored(): readonly Pick<StoredTable<Entry>, 'staleReason' | 'read' | 'markStale' | 'object'>[] {
-    return [this.tunnels];
+    return [this.tunnels, this.commands];
   }
 
   get wanted(): number {

@@ -3,6 +3,7 @@
  * of BPF programs. Who opens the data plane hands it one store per kind of entry (`DataPlaneOptions.stores`); the data
  * plane compares, writes, retries and reports as it does for the kernel.
  */
+import type { HostCommandEntry } from './commands.ts';
 import type { Entry } from './entry.ts';
 import type { TunnelEntry } from './tunnels.ts';
 
@@ -49,4 +50,5 @@ export interface TableStore<Value extends Entry> {
 /** By kind of entry. */
 export interface TableStores {
   readonly tunnel?: TableStore<TunnelEntry>;
+  readonly command?: TableStore<HostCommandEntry>;
 }
