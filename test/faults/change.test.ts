@@ -114,8 +114,8 @@ describe('live changes', needsFaultLab, () => {
         await one.moveTo(address);
         await two.until('it sends to the new address', ({ peers }) => peers[0]?.publicIp.ipv4 === address);
       }
-      await lab.configure({ ...CONFIG, Backend: { Type: 'host-gw' } });
-      await one.untilWarned('CONFIG_REFUSED', /host-gw is not built/);
+      await lab.configure({ ...CONFIG, Backend: { Type: 'wireguard' } });
+      await one.untilWarned('CONFIG_REFUSED', /wireguard is not built/);
       assert.deepEqual(
         (await one.client.status()).network.problems.map(({ path }) => path),
         ['Backend.Type'],
