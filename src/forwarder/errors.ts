@@ -8,6 +8,8 @@ export type ForwarderErrorCode =
   | 'FORWARDER_ENDED'
   /** It did not answer in time. */
   | 'FORWARDER_SILENT'
+  /** The device that it has open is not where it should be any more. */
+  | 'FORWARDER_MISPLACED'
   /** It refused the request: it is malformed, or there are too many routes. */
   | 'FORWARDER_REFUSED'
   /** The other end of the control socket says what no forwarder of this version says. */

@@ -51,6 +51,10 @@ export class ManagedForwarder {
   readonly #wanted = new Watchable<ForwarderTable | undefined>(undefined);
   readonly state = new Watchable<ForwarderState>({ starts: 0 });
   #client: ForwarderClient | undefined;
+  /** Ends the connection to the one that runs. */
+  #over = new AbortController();
+  /** When it began, on the monotonic clock. */
+  #since = 0;
 
   constructor(options: ManagedForwarderOptions, clock: Clock, log: Logger) {
     this.#options = options;
@@ -66,6 +70,16 @@ export class ManagedForwarder {
   /** Counters; undefined when no forwarder runs. @throws ForwarderError */
   async stats(): Promise<ForwarderStats | undefined> {
     return this.#client?.stats();
+  }
+
+  /**
+   * This host does not have the device, so that whatever the forwarder has open is elsewhere: under another name, or in
+   * another network namespace. Another forwarder makes a new one. What was seen before one has settled does not count.
+   */
+  replaceWithoutDevice(): void {
+    if (this.#client === undefined || this.#clock.monotonic() - this.#since < PROVEN) return;
+    const { device } = this.#options;
+    this.#over.abort(new ForwarderError('FORWARDER_MISPLACED', `${device} was renamed or moved away`));
   }
 
   /** Works until `signal` aborts; the forwarder continues then. Never rejects. */
@@ -86,7 +100,11 @@ export class ManagedForwarder {
   async #control(signal: AbortSignal): Promise<void> {
     using client = (await this.#adopt(signal)) ?? (await this.#start(signal));
     const over = new AbortController();
-    void client.closed.then(() => over.abort());
+    this.#over = over;
+    this.#since = this.#clock.monotonic();
+    void client.closed.then(() =>
+      over.abort(new ForwarderError('FORWARDER_ENDED', 'the forwarder has ended')),
+    );
     try {
       this.#client = client;
       await together(
@@ -94,10 +112,10 @@ export class ManagedForwarder {
         until => this.#follow(client, until),
         until => this.#checkRegularly(client, until),
       );
-      if (!signal.aborted) throw new ForwarderError('FORWARDER_ENDED', 'the forwarder has ended');
+      if (!signal.aborted) throw over.signal.reason;
     } catch (error) {
-      // It holds device and sockets, and would not let go of them when asked.
-      if (isCode(error, 'FORWARDER_SILENT')) await endProcess(client.hello.process, 0);
+      // It would not let go of device and sockets when asked, or is not to be adopted again.
+      if (isCode(error, 'FORWARDER_SILENT', 'FORWARDER_MISPLACED')) await endProcess(client.hello.process, 0);
       throw error;
     } finally {
       this.#client = undefined;

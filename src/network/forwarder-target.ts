@@ -76,6 +76,12 @@ export class ForwarderTarget {
     return lastError === undefined ? 'no forwarder runs yet' : `no forwarder runs: ${lastError}`;
   }
 
+  /** The data plane does not find this link. */
+  linkIsMissing(name: string): void {
+    const desired = this.#desired.value;
+    if (typeof desired === 'object' && desired.device === name) this.#running?.replaceWithoutDevice();
+  }
+
   /** Counters; undefined when no forwarder runs. @throws ForwarderError */
   async stats(): Promise<ForwarderStats | undefined> {
     return this.#running?.stats();

@@ -91,7 +91,11 @@ export function openTargets(given: TargetOptions, listener: TargetListener): Tar
     logger,
     clock,
     onRepair: repair => listener.onRepair(repair),
-    onRound: (result, settingsChanged) => listener.onRound(result, settingsChanged),
+    onRound: (result, settingsChanged) => {
+      const missing = dataPlane.report().links.filter(({ code }) => code === 'LINK_MISSING');
+      for (const { name } of missing) forwarder.linkIsMissing(name);
+      listener.onRound(result, settingsChanged);
+    },
   });
   const firewall = new FirewallReconciler({
     firewall: new Firewall({ log: logger, hasLegacyTables: () => hasLegacyTables(netns) }),

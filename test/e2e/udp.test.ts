@@ -93,6 +93,25 @@ describe('a network over udp', needsRoot, () => {
     );
   });
 
+  test('a device that is renamed gets its name back, also when no agent saw it', async () => {
+    const [device, forwarder] = [await sh(DEVICE), await pidOf('forwarder')];
+    const rename = 'ip link set flannel0 down && ip link set flannel0 name tt0 && ip link set tt0 up';
+    const works = async () => (await sh(`ping -q -c1 -W1 ${target}`)).includes(' 0% ');
+    await sh(rename);
+    await eventually('it has its name back', async () => (await sh(`${DEVICE} || true`)) === device);
+    await eventually('packets arrive again', works);
+    assert.equal(await pidOf('forwarder'), forwarder);
+
+    await sh(`kill -9 ${await pidOf('agent')}`);
+    await sh(rename);
+    const record = findRecord(name);
+    assert.ok(record !== undefined);
+    await host.start(TULLE, agentArguments(record), 'agent');
+    await eventually('another forwarder has made the device', works, 30_000);
+    assert.notEqual(await pidOf('forwarder'), forwarder);
+    await sh('ip link delete tt0');
+  });
+
   test('cleanup ends the forwarder and removes its device and files', async () => {
     await sh(`kill ${await pidOf('agent')}`);
     await eventually('the agent has ended', async () => (await pidOf('agent').catch(() => '')) === '');

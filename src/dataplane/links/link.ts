@@ -167,6 +167,11 @@ async function recover(rtnetlink: Rtnetlink, desired: OwnLink, context: LinkCont
   const { links } = rtnetlink;
   // A tunnel keeps its VNI here wherever it is, so that no other can be made before it is gone.
   if (movedTo !== undefined) await deleteMoved(links, movedTo);
+  if (kindOf(desired).create(desired) === undefined) {
+    // What has it open goes on with it under any name.
+    const known = index === undefined ? undefined : await links.get(index);
+    if (known?.info?.kind === desired.kind) return await nameBack(rtnetlink, desired, known, context);
+  }
   try {
     return await create(links, desired, context.master, movedTo && 'moved to another network namespace');
   } catch (error) {
@@ -178,11 +183,21 @@ async function recover(rtnetlink: Rtnetlink, desired: OwnLink, context: LinkCont
       const carries = evidence.length === 0 ? '' : `, which carries ${evidence.join(', ')},`;
       throw taken(unique.text(desired), `the device ${holder.name}${carries} has`);
     }
-    await rename(links, holder.index, desired.name);
-    const back = await ensureLink(rtnetlink, desired, await links.get(desired.name), context);
-    const found = [`renamed to ${holder.name}`, ...(back.found === undefined ? [] : [back.found])].join(', ');
-    return { ...back, outcome: back.outcome === 'kept' ? 'changed' : back.outcome, found };
+    return await nameBack(rtnetlink, desired, holder, context);
   }
+}
+
+/** @param holder ours, which has another name. */
+async function nameBack(
+  rtnetlink: Rtnetlink,
+  desired: OwnLink,
+  holder: Link,
+  context: LinkContext,
+): Promise<EnsuredLink> {
+  await rename(rtnetlink.links, holder.index, desired.name);
+  const back = await ensureLink(rtnetlink, desired, await rtnetlink.links.get(desired.name), context);
+  const found = [`renamed to ${holder.name}`, ...(back.found === undefined ? [] : [back.found])].join(', ');
+  return { ...back, outcome: back.outcome === 'kept' ? 'changed' : back.outcome, found };
 }
 
 async function deleteMoved(
