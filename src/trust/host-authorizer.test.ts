@@ -1,16 +1,16 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { NETWORK_PREFIX } from '../console/defaults.ts';
 import type { Kv } from '../etcdserver/sqlite/tables.ts';
 import { HostAuthorizer } from './host-authorizer.ts';
 
-const PREFIX = '/coreos.com/network';
 const ME = '5d1c63e4-7d0c-4f0e-9a53-0f9f3f1f2a11';
 const OTHER = '7e2d74f5-8e1d-4a1f-8b64-1a0a4a2a3b22';
 const MY_IP = '192.168.65.3';
 const CALLER = { name: ME, address: MY_IP };
 
 const bytes = (text: string) => new TextEncoder().encode(text);
-const path = (key: string) => bytes(`${PREFIX}/subnets/${key}`);
+const path = (key: string) => bytes(`${NETWORK_PREFIX}/subnets/${key}`);
 const value = (owner: string | undefined, publicIp = MY_IP, more: object = {}) =>
   bytes(
     JSON.stringify({ PublicIP: publicIp, PublicIPv6: null, ...(owner && { TulleHost: owner }), ...more }),
@@ -31,11 +31,11 @@ const put = (key: string, content: Uint8Array, lease = 7n) => ({
 });
 const remove = (key: string) => ({ key: path(key), next: undefined });
 
-const configured = (config: string) => kv(bytes(`${PREFIX}/config`), bytes(config), 0n);
+const configured = (config: string) => kv(bytes(`${NETWORK_PREFIX}/config`), bytes(config), 0n);
 const CONFIG = configured('{"Network":"10.5.0.0/16","SubnetMax":"10.5.99.0","Backend":{"Type":"vxlan"}}');
 
 function authorizerOf(...present: Kv[]): HostAuthorizer {
-  const authorizer = new HostAuthorizer(PREFIX);
+  const authorizer = new HostAuthorizer(NETWORK_PREFIX);
   authorizer.reset([CONFIG, ...present]);
   return authorizer;
 }
@@ -180,7 +180,7 @@ describe('D2: a host may not', () => {
       '/coreos.com/network/subnets',
       '/coreos.com/network/subnets/',
       '/coreos.com/network/subnetsx/10.5.34.0-24',
-      `\u{feff}${PREFIX}/subnets/${KEY}`,
+      `\u{feff}${NETWORK_PREFIX}/subnets/${KEY}`,
       `/other/subnets/${KEY}`,
       '',
     ]) {
@@ -191,7 +191,7 @@ describe('D2: a host may not', () => {
   });
 
   test('write while the network has no configuration', () => {
-    const authorizer = new HostAuthorizer(PREFIX);
+    const authorizer = new HostAuthorizer(NETWORK_PREFIX);
     assert.match(authorizer.refuses(CALLER, [put(KEY, value(ME))]) ?? 'allowed', /no valid configuration/);
   });
 });
@@ -230,7 +230,7 @@ test('another database has none of the leases of the former one', () => {
 });
 
 test("another's IPv6 block is taken as its IPv4 block is", () => {
-  const authorizer = new HostAuthorizer(PREFIX);
+  const authorizer = new HostAuthorizer(NETWORK_PREFIX);
   const dual =
     '{"Network":"10.5.0.0/16","EnableIPv6":true,"IPv6Network":"fd00:5::/48","Backend":{"Type":"vxlan"}}';
   const both = { PublicIPv6: 'fd65::4' };

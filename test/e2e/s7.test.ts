@@ -15,7 +15,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { AgentClient } from '../../src/api/client.ts';
-import { SUBNET_FILE } from '../../src/console/defaults.ts';
+import { NETWORK_PREFIX, SUBNET_FILE } from '../../src/console/defaults.ts';
 import { agentArguments } from '../../src/lab/agent.ts';
 import { LabHost, TULLE } from '../../src/lab/host.ts';
 import { type HostRecord, type LabRecord, requireRecord } from '../../src/lab/record.ts';
@@ -32,7 +32,6 @@ import { decodePcap } from '../support/pcap.ts';
 
 const VNI = 88;
 const PORT = 4789;
-const PREFIX = '/coreos.com/network';
 
 interface Side {
   readonly record: HostRecord;
@@ -168,8 +167,8 @@ for (const store of ['etcd', 'tulle'] as const) {
     });
 
     check('etcd holds both leases in the shape that flannel writes', async () => {
-      const kvs = await etcd(one.host, ['get', '--prefix', `${PREFIX}/subnets/`]);
-      const expected = new Map(sides().map(side => [`${PREFIX}/subnets/${side.base}-24`, side]));
+      const kvs = await etcd(one.host, ['get', '--prefix', `${NETWORK_PREFIX}/subnets/`]);
+      const expected = new Map(sides().map(side => [`${NETWORK_PREFIX}/subnets/${side.base}-24`, side]));
       assert.deepEqual(kvs.map(({ key }) => key).sort(), [...expected.keys()].sort());
       for (const { key, value, lease } of kvs) {
         const side = expected.get(key);

@@ -8,18 +8,16 @@
  */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { after, before, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
-import { SUBNET_FILE } from '../../src/console/defaults.ts';
+import { NETWORK_PREFIX, SUBNET_FILE } from '../../src/console/defaults.ts';
 import { waitForFile } from '../../src/sys/wait-file.ts';
 import { deadline, eventually } from '../support/eventually.ts';
 import { countOf, DEVICE, type FaultHost, needsFaultLab } from './fault-host.ts';
-import { CONFIG, FaultLab, PREFIX } from './fault-lab.ts';
+import { CONFIG, useFaultLab } from './fault-lab.ts';
 
 describe('live changes', needsFaultLab, () => {
-  const lab = new FaultLab();
-  after(() => lab[Symbol.asyncDispose]());
-  before(() => lab.create());
+  const lab = useFaultLab();
 
   test("of the underlay's address: it is published, and the subnet stays", async t => {
     const [one, two] = [lab.host(1), lab.host(2)];
@@ -84,7 +82,7 @@ describe('live changes', needsFaultLab, () => {
         const env = readFileSync(lab.host(1).host.path(SUBNET_FILE), 'utf8');
         await lab.store.ctl(
           'put',
-          `${PREFIX}/config`,
+          `${NETWORK_PREFIX}/config`,
           typeof config === 'string' ? config : JSON.stringify(config),
         );
         for (const host of lab.hosts) {
@@ -128,7 +126,7 @@ describe('live changes', needsFaultLab, () => {
 
   test('of the configuration to none at all: missed, and the one before stays in use', async () => {
     const lost = await lab.survive(async () => {
-      await lab.store.ctl('del', `${PREFIX}/config`);
+      await lab.store.ctl('del', `${NETWORK_PREFIX}/config`);
       for (const host of lab.hosts) {
         assert.match((await host.untilWarned('CONFIG_REFUSED')).reason, /has no network configuration/);
       }

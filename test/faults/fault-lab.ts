@@ -19,6 +19,8 @@
  */
 import assert from 'node:assert/strict';
 import process from 'node:process';
+import { after, before } from 'node:test';
+import { NETWORK_PREFIX } from '../../src/console/defaults.ts';
 import { agentArguments } from '../../src/lab/agent.ts';
 import { Anchor, namespacesOf } from '../../src/lab/anchor.ts';
 import { createUnderlay, plugIn } from '../../src/lab/fabric.ts';
@@ -43,7 +45,6 @@ export const CONFIG = {
   SubnetMax: '188.172.199.0',
   Backend: { Type: 'vxlan', VNI: 88, Port: 4789 },
 };
-export const PREFIX = '/coreos.com/network';
 /** Where every agent finds its own way to the store. */
 export const STORE_PORT = 2379;
 
@@ -69,6 +70,14 @@ export interface FaultLabOptions {
   readonly flags?: readonly string[];
   /** Milliseconds that a status may take to become as it should be: 15 s. */
   readonly patience?: number;
+}
+
+/** A lab for the tests of this `describe`: created before them, and gone after them. */
+export function useFaultLab(options: FaultLabOptions = {}): FaultLab {
+  const lab = new FaultLab(options);
+  before(() => lab.create());
+  after(() => lab[Symbol.asyncDispose]());
+  return lab;
 }
 
 export class FaultLab implements AsyncDisposable {
@@ -142,7 +151,7 @@ export class FaultLab implements AsyncDisposable {
 
   /** Writes the network's configuration. */
   async configure(config: object = CONFIG): Promise<void> {
-    await this.store.ctl('put', `${PREFIX}/config`, JSON.stringify(config));
+    await this.store.ctl('put', `${NETWORK_PREFIX}/config`, JSON.stringify(config));
   }
 
   /** Makes the store forget its history. */
@@ -189,12 +198,12 @@ export class FaultLab implements AsyncDisposable {
       const granted = await this.store.ctl('lease', 'grant', `${ttl}`);
       flags.push(`--lease=${/^lease ([0-9a-f]+) granted/.exec(granted)?.[1]}`);
     }
-    await this.store.ctl('put', ...flags, `${PREFIX}/subnets/${key}`, JSON.stringify(lease));
+    await this.store.ctl('put', ...flags, `${NETWORK_PREFIX}/subnets/${key}`, JSON.stringify(lease));
     return key;
   }
 
   async deleteLease(key: string): Promise<void> {
-    await this.store.ctl('del', `${PREFIX}/subnets/${key}`);
+    await this.store.ctl('del', `${NETWORK_PREFIX}/subnets/${key}`);
   }
 
   /** Writes and deletes leases in one transaction. */
@@ -203,7 +212,7 @@ export class FaultLab implements AsyncDisposable {
   ): Promise<void> {
     await using client = new EtcdStore({ endpoints: [this.store.url] });
     const success = steps.map(([step, key, value]) => {
-      const path = `${PREFIX}/subnets/${key}`;
+      const path = `${NETWORK_PREFIX}/subnets/${key}`;
       return step === 'put'
         ? ({ op: step, key: path, value: Buffer.from(JSON.stringify(value)), lease: 0n } as const)
         : ({ op: step, key: path } as const);
@@ -213,12 +222,14 @@ export class FaultLab implements AsyncDisposable {
 
   /** Keys below subnets/, without the path. */
   async leaseKeys(): Promise<string[]> {
-    const text = await this.store.ctl('get', '--prefix', '--keys-only', `${PREFIX}/subnets/`);
-    return text.split('\n').flatMap(line => (line === '' ? [] : [line.slice(`${PREFIX}/subnets/`.length)]));
+    const text = await this.store.ctl('get', '--prefix', '--keys-only', `${NETWORK_PREFIX}/subnets/`);
+    return text
+      .split('\n')
+      .flatMap(line => (line === '' ? [] : [line.slice(`${NETWORK_PREFIX}/subnets/`.length)]));
   }
 
   async leaseValue(key: string): Promise<Record<string, unknown>> {
-    const text = await this.store.ctl('get', '--print-value-only', `${PREFIX}/subnets/${key}`);
+    const text = await this.store.ctl('get', '--print-value-only', `${NETWORK_PREFIX}/subnets/${key}`);
     return JSON.parse(text) as Record<string, unknown>;
   }
 

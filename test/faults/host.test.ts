@@ -9,19 +9,17 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { SUBNET_FILE } from '../../src/console/defaults.ts';
 import { waitForFile } from '../../src/sys/wait-file.ts';
 import { deadline, eventually } from '../support/eventually.ts';
 import { DEVICE, KNOWN_STATE, needsFaultLab } from './fault-host.ts';
-import { FaultLab } from './fault-lab.ts';
+import { useFaultLab } from './fault-lab.ts';
 
 const IDENTITY = '/var/lib/tulle/identity.json';
 
 describe('a host on a bad day', needsFaultLab, () => {
-  const lab = new FaultLab();
-  after(() => lab[Symbol.asyncDispose]());
-  before(() => lab.create());
+  const lab = useFaultLab();
 
   /** Until the returned object is disposed of, nothing more can be written to the file system of this directory. */
   const fill = async (directory: string): Promise<AsyncDisposable> => {

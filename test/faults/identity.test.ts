@@ -7,19 +7,17 @@
  */
 import assert from 'node:assert/strict';
 import { copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { after, before, describe, test } from 'node:test';
-import { SUBNET_FILE } from '../../src/console/defaults.ts';
+import { before, describe, test } from 'node:test';
+import { NETWORK_PREFIX, SUBNET_FILE } from '../../src/console/defaults.ts';
 import { DEVICE, type FaultHost, needsFaultLab } from './fault-host.ts';
-import { FaultLab, PREFIX } from './fault-lab.ts';
+import { useFaultLab } from './fault-lab.ts';
 
 const STATE = '/var/lib/tulle';
 
 describe('identity', needsFaultLab, () => {
-  const lab = new FaultLab({ hosts: 3 });
+  const lab = useFaultLab({ hosts: 3 });
   let victim: FaultHost;
-  after(() => lab[Symbol.asyncDispose]());
-  before(async () => {
-    await lab.create();
+  before(() => {
     victim = lab.host(3);
   });
 
@@ -82,7 +80,7 @@ describe('identity', needsFaultLab, () => {
       const key = await keyOf(victim);
       const before = await lab.leaseValue(key);
       const last = await victim.lastEvent();
-      await lab.store.ctl('put', `${PREFIX}/subnets/${key}`, `{"PublicIP":"${victim.address}"}`);
+      await lab.store.ctl('put', `${NETWORK_PREFIX}/subnets/${key}`, `{"PublicIP":"${victim.address}"}`);
       const events = await victim.eventsUntil(last, all =>
         all.some(({ type }) => type === 'lease-published'),
       );
@@ -105,7 +103,7 @@ describe('identity', needsFaultLab, () => {
       const own = readFileSync(victim.host.path(identity));
       await lab.store.ctl(
         'put',
-        `${PREFIX}/subnets/${key}`,
+        `${NETWORK_PREFIX}/subnets/${key}`,
         JSON.stringify({ ...(await lab.leaseValue(key)), TulleReserved: true }),
       );
       await original.until('its lease is reserved', ({ lease }) => lease?.reservation === true);

@@ -9,11 +9,11 @@
  *          each of them deleted, flushed, set down, changed
  */
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import { before, describe, test } from 'node:test';
 import type { AgentEvent } from '../../src/api/messages.ts';
 import { TULLE } from '../../src/lab/host.ts';
 import { DEVICE, type FaultHost, needsFaultLab } from './fault-host.ts';
-import { FaultLab } from './fault-lab.ts';
+import { useFaultLab } from './fault-lab.ts';
 
 const METRICS_PORT = 9100;
 
@@ -120,10 +120,8 @@ const summary = ({ fields }: AgentEvent): string =>
   [fields['action'], fields['object']].filter(word => typeof word === 'string').join(' ');
 
 describe('what another program deletes comes back', needsFaultLab, () => {
-  const lab = new FaultLab({ flags: [`--metrics-port=${METRICS_PORT}`] });
-  after(() => lab[Symbol.asyncDispose]());
+  const lab = useFaultLab({ flags: [`--metrics-port=${METRICS_PORT}`] });
   before(async () => {
-    await lab.create();
     // As dockerd does; without the agent's rules nothing passes.
     await lab.host(1).shell('iptables -P FORWARD DROP');
   });

@@ -8,18 +8,17 @@
  */
 import assert from 'node:assert/strict';
 import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
-import { after, before, describe, test } from 'node:test';
+import { before, describe, test } from 'node:test';
 import type { AgentEvent } from '../../src/api/messages.ts';
 import type { LeaseReport } from '../../src/api/status.ts';
+import { NETWORK_PREFIX } from '../../src/console/defaults.ts';
 import { type FaultHost, needsFaultLab } from './fault-host.ts';
-import { FaultLab, PREFIX } from './fault-lab.ts';
+import { useFaultLab } from './fault-lab.ts';
 
 describe('a lease', needsFaultLab, () => {
-  const lab = new FaultLab({ hosts: 3 });
+  const lab = useFaultLab({ hosts: 3 });
   let victim: FaultHost;
-  after(() => lab[Symbol.asyncDispose]());
-  before(async () => {
-    await lab.create();
+  before(() => {
     victim = lab.host(3);
   });
 
@@ -69,7 +68,7 @@ describe('a lease', needsFaultLab, () => {
       const { key, storeLease } = await leaseOf(victim);
       const before = await lab.leaseValue(key);
       const events = await eventsUntil('lease-published', () =>
-        lab.store.ctl('put', `${PREFIX}/subnets/${key}`, 'no JSON'),
+        lab.store.ctl('put', `${NETWORK_PREFIX}/subnets/${key}`, 'no JSON'),
       );
       assert.deepEqual(types(events), ['lease-overwritten', 'lease-published']);
       assert.deepEqual(await lab.leaseValue(key), before);

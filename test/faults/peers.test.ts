@@ -3,10 +3,11 @@
  * docker1 is watched; the peers 188.172.200.0 and 188.172.201.0 exist in the store alone.
  */
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
+import { NETWORK_PREFIX } from '../../src/console/defaults.ts';
 import { eventually } from '../support/eventually.ts';
 import { DEVICE, needsFaultLab } from './fault-host.ts';
-import { CONFIG, FaultLab, PREFIX } from './fault-lab.ts';
+import { CONFIG, useFaultLab } from './fault-lab.ts';
 
 const MAC = { a: '02:00:00:00:00:0a', b: '02:00:00:00:00:0b', c: '02:00:00:00:00:0c' };
 const [A, B] = ['188.172.200.0-24', '188.172.201.0-24'];
@@ -20,12 +21,10 @@ const lease = (address: string, mac: string, more: object = {}) => ({
 });
 
 describe('peers change', needsFaultLab, () => {
-  const lab = new FaultLab();
-  after(() => lab[Symbol.asyncDispose]());
-  before(() => lab.create());
+  const lab = useFaultLab();
 
   const put = (key: string, value: object) =>
-    lab.store.ctl('put', `${PREFIX}/subnets/${key}`, JSON.stringify(value));
+    lab.store.ctl('put', `${NETWORK_PREFIX}/subnets/${key}`, JSON.stringify(value));
 
   /** Waits until the kernel of docker1 has exactly these two facts about a subnet. */
   const untilWay = (subnet: string, mac: string, address: string) =>

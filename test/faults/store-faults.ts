@@ -14,16 +14,14 @@ import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { eventually } from '../support/eventually.ts';
 import { needsFaultLab } from './fault-host.ts';
-import { FaultLab, type StoreKind } from './fault-lab.ts';
+import { type StoreKind, useFaultLab } from './fault-lab.ts';
 
 export function storeFaults(kind: StoreKind): void {
   describe(`hosts that use ${kind}`, needsFaultLab, () => {
-    const lab = new FaultLab({ store: kind });
-    after(() => lab[Symbol.asyncDispose]());
-    before(() => lab.create());
+    const lab = useFaultLab({ store: kind });
 
     test('the store crashes: the status says since when and why; an agent that restarts meanwhile knows its peers', async () => {
       const lost = await lab.survive(async () => {

@@ -12,9 +12,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { NETWORK_PREFIX } from '../../src/console/defaults.ts';
 import type { FaultHost } from './fault-host.ts';
 import { needsFaultLab } from './fault-host.ts';
-import { CONFIG, FaultLab, openStore, PREFIX, type StoreKind } from './fault-lab.ts';
+import { CONFIG, FaultLab, openStore, type StoreKind } from './fault-lab.ts';
 
 const ROOT = ['--user=root:secret-of-root'];
 const USER = ['tulle', 'secret-of-agents'] as const;
@@ -49,7 +50,7 @@ const withoutUsers = async (lab: FaultLab): Promise<void> => {
 };
 
 const writeConfig = (text: string) => async (lab: FaultLab) => {
-  await lab.store.ctl('put', `${PREFIX}/config`, text);
+  await lab.store.ctl('put', `${NETWORK_PREFIX}/config`, text);
 };
 
 /** @param early a snapshot of the store before any host had a lease */
@@ -91,7 +92,7 @@ function troubles(early: () => string): readonly StoreTrouble[] {
     },
     {
       name: 'has no configuration any more',
-      begin: async lab => void (await lab.store.ctl('del', `${PREFIX}/config`)),
+      begin: async lab => void (await lab.store.ctl('del', `${NETWORK_PREFIX}/config`)),
       end: lab => lab.configure(),
       newcomer: /has no network configuration/,
       reason: /has no network configuration/,
@@ -117,7 +118,7 @@ function troubles(early: () => string): readonly StoreTrouble[] {
     },
     {
       name: 'has lost every lease, by `etcdctl del --prefix`',
-      begin: async lab => void (await lab.store.ctl('del', '--prefix', `${PREFIX}/subnets`)),
+      begin: async lab => void (await lab.store.ctl('del', '--prefix', `${NETWORK_PREFIX}/subnets`)),
       end: async () => undefined,
       losesPackets: true,
     },
@@ -132,7 +133,7 @@ export function storeStarts(kind: StoreKind): void {
       hosts: 3,
       open: async () => {
         const store = await openStore(kind);
-        await store.ctl('put', `${PREFIX}/config`, JSON.stringify(CONFIG));
+        await store.ctl('put', `${NETWORK_PREFIX}/config`, JSON.stringify(CONFIG));
         await store.ctl('snapshot', 'save', early());
         return store;
       },

@@ -6,13 +6,13 @@
  *               br0   in the place of eth0, for a while
  */
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import type { Status } from '../../src/api/status.ts';
 import { SUBNET_FILE } from '../../src/console/defaults.ts';
 import { waitForFile } from '../../src/sys/wait-file.ts';
 import { deadline } from '../support/eventually.ts';
 import { DEVICE, type FaultHost, needsFaultLab } from './fault-host.ts';
-import { CONFIG, FaultLab, STORE_PORT } from './fault-lab.ts';
+import { CONFIG, FaultLab, STORE_PORT, useFaultLab } from './fault-lab.ts';
 
 /** What the agent and its peer have in common about docker1. */
 async function untilAt(lab: FaultLab, address: string): Promise<void> {
@@ -29,9 +29,7 @@ async function untilAt(lab: FaultLab, address: string): Promise<void> {
 const underlayOf = async (host: FaultHost) => (await host.client.status()).underlay;
 
 describe('the underlay changes', needsFaultLab, () => {
-  const lab = new FaultLab();
-  after(() => lab[Symbol.asyncDispose]());
-  before(() => lab.create());
+  const lab = useFaultLab();
 
   test('a second address comes and goes: the one in use stays', async () => {
     const one = lab.host(1);
@@ -129,9 +127,7 @@ describe('the underlay changes', needsFaultLab, () => {
 });
 
 describe('the underlay is chosen anew', needsFaultLab, () => {
-  const lab = new FaultLab();
-  after(() => lab[Symbol.asyncDispose]());
-  before(() => lab.create());
+  const lab = useFaultLab();
 
   /** Puts a bridge between the host and its cable, or takes it away, with the address on what the host then uses. */
   const bridge = async (host: FaultHost, address: string, on: boolean) => {
@@ -186,9 +182,7 @@ describe('the underlay is chosen anew', needsFaultLab, () => {
 });
 
 describe('the underlay has IPv6', needsFaultLab, () => {
-  const lab = new FaultLab();
-  after(() => lab[Symbol.asyncDispose]());
-  before(() => lab.create());
+  const lab = useFaultLab();
   const DUAL = { ...CONFIG, EnableIPv6: true, IPv6Network: 'fd77::/48' };
 
   test('the second family comes with its addresses and goes; IPv4 loses no packet', async () => {

@@ -8,6 +8,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { measureJoin } from '../../src/bench/join/join.ts';
+import { NETWORK_PREFIX } from '../../src/console/defaults.ts';
 import { EtcdStore } from '../../src/store/etcd/etcd-store.ts';
 import { ConfigWatch } from '../../src/subnet/config/config-watch.ts';
 import type { HolderEvent } from '../../src/subnet/holder/holder-state.ts';
@@ -17,7 +18,7 @@ import { PeerTracker, type TrackerEvent } from '../../src/subnet/peers/peers.ts'
 import { Registry } from '../../src/subnet/registry.ts';
 import { Etcd, needsEtcd } from '../support/etcd.ts';
 import { deadline, within } from '../support/eventually.ts';
-import { configOf, hostAttributes, IPV4, KEYS_FLANNEL_REJECTS, PREFIX } from '../support/registry.ts';
+import { configOf, hostAttributes, IPV4, KEYS_FLANNEL_REJECTS } from '../support/registry.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';
 
 const options = { ...needsEtcd, timeout: 90_000 };
@@ -46,7 +47,7 @@ class Host implements AsyncDisposable {
   constructor(number: number, url: string, { ttl = 60, previous }: { ttl?: number; previous?: Subnet } = {}) {
     this.number = number;
     this.#store = new EtcdStore({ endpoints: [url], timing });
-    this.registry = new Registry(this.#store, { prefix: PREFIX, ttl });
+    this.registry = new Registry(this.#store, { prefix: NETWORK_PREFIX, ttl });
     const attributes = hostAttributes(number);
     this.holder = new LeaseHolder(this.registry, {
       config: IPV4,
@@ -117,7 +118,7 @@ class Host implements AsyncDisposable {
   }
 }
 
-const pathOf = (key: string) => `${PREFIX}/subnets/${key}`;
+const pathOf = (key: string) => `${NETWORK_PREFIX}/subnets/${key}`;
 const valueOf = (address: string, vni = 88) =>
   `{"PublicIP":"${address}","PublicIPv6":null,"BackendType":"vxlan","BackendData":{"VNI":${vni},"VtepMAC":"02:00:00:00:09:09"}}`;
 
@@ -291,15 +292,15 @@ describe('the registry on etcd', () => {
         deadline(`it reads ${state} ${network}`, PATIENCE),
       );
     await reads('missing');
-    await etcd.ctl('put', `${PREFIX}/config`, CONFIG_TEXT);
+    await etcd.ctl('put', `${NETWORK_PREFIX}/config`, CONFIG_TEXT);
     await reads('valid', '10.5.0.0/16');
-    await etcd.ctl('put', `${PREFIX}/config`, '{"Network":"10.5.0.0/33","SubnetLen":99}');
+    await etcd.ctl('put', `${NETWORK_PREFIX}/config`, '{"Network":"10.5.0.0/33","SubnetLen":99}');
     const wrong = await reads('invalid');
     assert.deepEqual(wrong.state === 'invalid' && wrong.problems.map(({ path }) => path), [
       'SubnetLen',
       'Network',
     ]);
-    await etcd.ctl('put', `${PREFIX}/config`, '{"network":"10.6.0.0/16"}');
+    await etcd.ctl('put', `${NETWORK_PREFIX}/config`, '{"network":"10.6.0.0/16"}');
     await reads('valid', '10.6.0.0/16');
   });
 

@@ -4,6 +4,7 @@ import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Ip } from '../../src/base/ip.ts';
+import { NETWORK_PREFIX } from '../../src/console/defaults.ts';
 import { TULLE } from '../../src/lab/host.ts';
 import type { Site } from '../../src/lab/site.ts';
 import { endProcess } from '../../src/sys/pidfd.ts';
@@ -17,7 +18,6 @@ import { needsRoot } from '../support/capabilities.ts';
 import { eventually } from '../support/eventually.ts';
 import { etcdctl, machines, statusOf, tulle, untilServing, up } from '../support/up.ts';
 
-const PREFIX = '/coreos.com/network';
 const YEAR = 365.25 * 86_400_000;
 
 const tokenOf = async (site: Site, ...flags: string[]) =>
@@ -62,7 +62,7 @@ test('a certificate is worth what its host is', { ...needsRoot, timeout: 180_000
       [`${free}-24`, value({}), /store lease .* is not of this host/, `--lease=${storeLease}`],
     ] as const;
     for (const [key, content, reason, ...flags] of puts) {
-      const put = await etcdctl(second, 'host', 'put', ...flags, `${PREFIX}/subnets/${key}`, content);
+      const put = await etcdctl(second, 'host', 'put', ...flags, `${NETWORK_PREFIX}/subnets/${key}`, content);
       assert.match(put.stderr, reason, `${key}: ${put.stderr}`);
       assert.match(put.stderr, /permission denied/);
     }
@@ -78,10 +78,17 @@ test('a certificate is worth what its host is', { ...needsRoot, timeout: 180_000
     }
     assert.ok(granted.length > 0 && granted.length < 20, `${granted.length} store leases`);
     await Promise.all(granted.map(id => etcdctl(second, 'host', 'lease', 'revoke', id)));
-    const { stdout } = await etcdctl(second, 'host', 'get', '--prefix', '--keys-only', `${PREFIX}/subnets/`);
+    const { stdout } = await etcdctl(
+      second,
+      'host',
+      'get',
+      '--prefix',
+      '--keys-only',
+      `${NETWORK_PREFIX}/subnets/`,
+    );
     assert.deepEqual(
       stdout.trim().split(/\s+/).sort(),
-      [one, two].map(({ status }) => `${PREFIX}/subnets/${status.lease.key}`).sort(),
+      [one, two].map(({ status }) => `${NETWORK_PREFIX}/subnets/${status.lease.key}`).sort(),
     );
   });
 
@@ -123,7 +130,14 @@ test('a certificate is worth what its host is', { ...needsRoot, timeout: 180_000
       });
       assert.equal(lease?.ownership, 'held');
     }
-    const { stdout } = await etcdctl(second, 'host', 'get', '--prefix', '--keys-only', `${PREFIX}/subnets/`);
+    const { stdout } = await etcdctl(
+      second,
+      'host',
+      'get',
+      '--prefix',
+      '--keys-only',
+      `${NETWORK_PREFIX}/subnets/`,
+    );
     assert.deepEqual(stdout.match(/10\.90\./g)?.length, 2, stdout);
   });
 });
@@ -132,7 +146,7 @@ test('D3: hosts and their store outlive their certificates', { ...needsRoot, tim
   const [first, second] = (await machines(t, 2)) as [Site, Site];
   const dataDir = first.host.path('/var/lib/tulle/store');
   const names = { addresses: [Ip.parse('192.168.65.3')], names: [] };
-  const site = { address: '192.168.65.3:2379', prefix: PREFIX };
+  const site = { address: '192.168.65.3:2379', prefix: NETWORK_PREFIX };
   await StoreTrust.init(dataDir, site, names, new ManualClock(Date.now() - 2 * YEAR));
   await first.host.run('chmod', ['0755', '/var/lib/tulle/store']);
 
@@ -160,7 +174,7 @@ test('D3: hosts and their store outlive their certificates', { ...needsRoot, tim
         assert.notEqual(readFileSync(site.host.path(file), 'utf8'), former[index], file);
       }
     }
-    assert.match((await etcdctl(second, 'host', 'get', '--prefix', PREFIX)).stdout, /TulleHost/);
+    assert.match((await etcdctl(second, 'host', 'get', '--prefix', NETWORK_PREFIX)).stdout, /TulleHost/);
   });
 
   await t.test('D3: a host whose certificate is due renews it by itself', async () => {

@@ -13,13 +13,13 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import { NETWORK_PREFIX } from '../../src/console/defaults.ts';
 import { connectRoute } from '../../src/netlink/route/connect.ts';
 import { Netns } from '../../src/sys/netns.ts';
 import { ClusterHost } from './cluster-host.ts';
 import { Etcd } from './etcd.ts';
 
 export const CONFIG = { Network: '10.77.0.0/16', Backend: { Type: 'vxlan', VNI: 88, Port: 4789 } };
-const PREFIX = '/coreos.com/network';
 
 export class Cluster {
   readonly etcd: Etcd;
@@ -64,30 +64,30 @@ export class Cluster {
 
   async configure(config: object | string): Promise<void> {
     const text = typeof config === 'string' ? config : JSON.stringify(config);
-    await this.etcd.ctl('put', `${PREFIX}/config`, text);
+    await this.etcd.ctl('put', `${NETWORK_PREFIX}/config`, text);
   }
 
   /** Writes a lease, or what passes for one. */
   async putLease(key: string, value: object | string): Promise<void> {
     const text = typeof value === 'string' ? value : JSON.stringify(value);
-    await this.etcd.ctl('put', `${PREFIX}/subnets/${key}`, text);
+    await this.etcd.ctl('put', `${NETWORK_PREFIX}/subnets/${key}`, text);
   }
 
   async deleteLease(key: string): Promise<void> {
-    await this.etcd.ctl('del', `${PREFIX}/subnets/${key}`);
+    await this.etcd.ctl('del', `${NETWORK_PREFIX}/subnets/${key}`);
   }
 
   /** Keys below subnets/, without the path. */
   async leaseKeys(): Promise<string[]> {
-    const text = await this.etcd.ctl('get', '--prefix', '--keys-only', `${PREFIX}/subnets/`);
+    const text = await this.etcd.ctl('get', '--prefix', '--keys-only', `${NETWORK_PREFIX}/subnets/`);
     return text
       .split('\n')
       .filter(line => line !== '')
-      .map(line => line.slice(`${PREFIX}/subnets/`.length));
+      .map(line => line.slice(`${NETWORK_PREFIX}/subnets/`.length));
   }
 
   async leaseValue(key: string): Promise<Record<string, unknown>> {
-    const text = await this.etcd.ctl('get', '--print-value-only', `${PREFIX}/subnets/${key}`);
+    const text = await this.etcd.ctl('get', '--print-value-only', `${NETWORK_PREFIX}/subnets/${key}`);
     return JSON.parse(text) as Record<string, unknown>;
   }
 

@@ -3,6 +3,7 @@ import { isObject } from '../../src/base/fields.ts';
 import { Ip } from '../../src/base/ip.ts';
 import { Mac } from '../../src/base/mac.ts';
 import { byFamily, mapFamilies, valuesOf } from '../../src/base/per-family.ts';
+import { NETWORK_PREFIX } from '../../src/console/defaults.ts';
 import { encodeAttributes } from '../../src/subnet/lease/attributes.ts';
 import type { LeaseAttributes } from '../../src/subnet/lease/lease.ts';
 import type { PeerEvent, Self } from '../../src/subnet/peers/peer-entry.ts';
@@ -10,9 +11,9 @@ import type { VtepMacsOf } from '../../src/subnet/peers/peer-index.ts';
 import { PeerSet } from '../../src/subnet/peers/peer-set.ts';
 import { Registry } from '../../src/subnet/registry.ts';
 import { MemoryStore } from '../../src/testing/memory-store.ts';
-import { encodeText, hostAttributes, IPV4, PREFIX } from './registry.ts';
+import { encodeText, hostAttributes, IPV4 } from './registry.ts';
 
-export const registry = new Registry(new MemoryStore(), { prefix: PREFIX });
+export const registry = new Registry(new MemoryStore(), { prefix: NETWORK_PREFIX });
 
 /** What this host publishes. */
 export const SELF = { ...hostAttributes(1), publicIp: byFamily(Ip.parse('192.168.65.1')) };

@@ -1,6 +1,7 @@
 /** What tests of the registry share: a network, hosts, and a store in memory with a clock that is moved by hand. */
 import { Ip } from '../../src/base/ip.ts';
 import { byFamily } from '../../src/base/per-family.ts';
+import { NETWORK_PREFIX } from '../../src/console/defaults.ts';
 import { type NetworkConfig, parseNetworkConfig } from '../../src/subnet/config/config.ts';
 import { encodeAttributes } from '../../src/subnet/lease/attributes.ts';
 import { addressOf, type LeaseAttributes } from '../../src/subnet/lease/lease.ts';
@@ -8,8 +9,6 @@ import { Registry } from '../../src/subnet/registry.ts';
 import { ManualClock } from '../../src/testing/manual-clock.ts';
 import { MemoryDatabase } from '../../src/testing/memory-database.ts';
 import { MemoryStore } from '../../src/testing/memory-store.ts';
-
-export const PREFIX = '/coreos.com/network';
 
 export const configOf = (json: object): NetworkConfig => parseNetworkConfig(JSON.stringify(json)).config;
 
@@ -61,12 +60,12 @@ export class RegistryFixture {
   readonly database = new MemoryDatabase(this.clock);
   /** The tests' own connection, which is never disturbed. */
   readonly store = new MemoryStore(this.database);
-  readonly registry = new Registry(this.store, { prefix: PREFIX });
+  readonly registry = new Registry(this.store, { prefix: NETWORK_PREFIX });
 
   /** A connection of a host's own, to be cut off and interfered with. */
   connect(ttl = 86_400): { store: MemoryStore; registry: Registry } {
     const store = new MemoryStore(this.database);
-    return { store, registry: new Registry(store, { prefix: PREFIX, ttl }) };
+    return { store, registry: new Registry(store, { prefix: NETWORK_PREFIX, ttl }) };
   }
 
   /** Puts what another program writes below `subnets`; with a `ttl` it hangs on a store lease of its own. */

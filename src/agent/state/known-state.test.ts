@@ -3,7 +3,9 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
+import { eventually } from '../../../test/support/eventually.ts';
 import { systemClock } from '../../base/clock.ts';
+import { NETWORK_PREFIX } from '../../console/defaults.ts';
 import type { KeyValue } from '../../store/store.ts';
 import { ManualClock } from '../../testing/manual-clock.ts';
 import { KnownStateFile } from './known-state.ts';
@@ -16,10 +18,8 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(root, { recursive: true }));
 
-const PREFIX = '/coreos.com/network';
-
 const keyValue = (name: string, value: string | Uint8Array, lease = 0n): KeyValue => ({
-  key: `${PREFIX}/${name}`,
+  key: `${NETWORK_PREFIX}/${name}`,
   value: Buffer.from(value),
   createRevision: 7n,
   modRevision: 18_446_744_073_709_551_615n,
@@ -30,7 +30,7 @@ const keyValue = (name: string, value: string | Uint8Array, lease = 0n): KeyValu
 /** Saves what `states` hold, one after the other, and waits until the last one is on disk. */
 async function save(...states: (readonly KeyValue[])[]): Promise<KnownStateFile> {
   const clock = new ManualClock();
-  const file = new KnownStateFile(directory, PREFIX, clock);
+  const file = new KnownStateFile(directory, NETWORK_PREFIX, clock);
   const stop = new AbortController();
   const running = file.run(stop.signal);
   for (const state of states) {
@@ -45,11 +45,9 @@ async function save(...states: (readonly KeyValue[])[]): Promise<KnownStateFile>
 
 /** Writing is real I/O: wait for its outcome, whichever it is. */
 async function written(file: KnownStateFile): Promise<void> {
-  for (let round = 0; round < 500; round++) {
-    if (file.failure.value !== undefined || (await file.load()) !== undefined) return;
-    await systemClock.sleep(2);
-  }
-  assert.fail('nothing was written');
+  await eventually('the state was written or refused', async () => {
+    return file.failure.value !== undefined || (await file.load()) !== undefined;
+  });
 }
 
 test('what was saved is found by the next agent, to the last bit', async () => {
@@ -59,7 +57,7 @@ test('what was saved is found by the next agent, to the last bit', async () => {
     keyValue('subnets/garbage', Uint8Array.of(0, 255, 128)),
   ];
   await save(state);
-  const found = await new KnownStateFile(directory, PREFIX, systemClock).load();
+  const found = await new KnownStateFile(directory, NETWORK_PREFIX, systemClock).load();
   assert.deepEqual(
     [...(found?.keys ?? [])].map(({ value, ...rest }) => ({
       ...rest,
@@ -74,7 +72,7 @@ test('what was saved is found by the next agent, to the last bit', async () => {
 test('a state of many pieces is one whole', async () => {
   const state = Array.from({ length: 500 }, (_, index) => keyValue(`subnets/${index}`, 'é'.repeat(100)));
   await save(state);
-  const found = await new KnownStateFile(directory, PREFIX, systemClock).load();
+  const found = await new KnownStateFile(directory, NETWORK_PREFIX, systemClock).load();
   assert.deepEqual(
     [...(found?.keys ?? [])].map(({ key, value }) => [key, Buffer.from(value).toString()]),
     state.map(({ key }) => [key, 'é'.repeat(100)]),
@@ -83,7 +81,7 @@ test('a state of many pieces is one whole', async () => {
 
 test('a state of nothing is one, too', async () => {
   await save([]);
-  const found = await new KnownStateFile(directory, PREFIX, systemClock).load();
+  const found = await new KnownStateFile(directory, NETWORK_PREFIX, systemClock).load();
   assert.deepEqual([...(found?.keys ?? ['nothing was found'])], []);
   assert.deepEqual(found?.devices, ['flannel.88']);
 });
@@ -116,7 +114,7 @@ test('a damaged file counts as none', async () => {
 test('a disk that cannot be written is a failure until it can', async () => {
   writeFileSync(directory, 'in the way');
   const clock = new ManualClock();
-  const file = new KnownStateFile(directory, PREFIX, clock);
+  const file = new KnownStateFile(directory, NETWORK_PREFIX, clock);
   const stop = new AbortController();
   const running = file.run(stop.signal);
   file.changed(() => ({ keys: [keyValue('config', 'old')], devices: [] }));
@@ -126,11 +124,10 @@ test('a disk that cannot be written is a failure until it can', async () => {
 
   rmSync(directory);
   file.changed(() => ({ keys: [keyValue('config', 'new')], devices: [] }));
-  for (let round = 0; round < 500 && file.failure.value !== undefined; round++) {
+  await eventually('the state was written', async () => {
     await clock.advance(5000);
-    await systemClock.sleep(2);
-  }
-  assert.equal(file.failure.value, undefined);
+    return file.failure.value === undefined;
+  });
   assert.equal(Buffer.from([...((await file.load())?.keys ?? [])][0]?.value ?? '').toString(), 'new');
   stop.abort();
   await running;

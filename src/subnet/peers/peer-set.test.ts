@@ -9,10 +9,10 @@ import {
   hostAttributes,
   IPV4,
   KEYS_FLANNEL_REJECTS,
-  PREFIX,
 } from '../../../test/support/registry.ts';
 import { Ip } from '../../base/ip.ts';
 import { byFamily } from '../../base/per-family.ts';
+import { NETWORK_PREFIX } from '../../console/defaults.ts';
 import { encodeAttributes } from '../lease/attributes.ts';
 import { isLease, type Lease, type LeaseAttributes, overlaps, type RejectedLease } from '../lease/lease.ts';
 import { PeerSet } from './peer-set.ts';
@@ -218,7 +218,7 @@ describe('what is not a good lease', () => {
     const { set, peers } = setUp();
     set.put(
       registry.decode({
-        key: `${PREFIX}/subnets-old/10.5.9.0-24`,
+        key: `${NETWORK_PREFIX}/subnets-old/10.5.9.0-24`,
         value: encodeAttributes(hostAttributes(9)),
         createRevision: 1n,
         modRevision: 1n,
@@ -229,7 +229,7 @@ describe('what is not a good lease', () => {
     assert.deepEqual(peers(), []);
     assert.deepEqual(
       Array.from(set.rejected(), ({ key }) => key),
-      [`${PREFIX}/subnets-old/10.5.9.0-24`],
+      [`${NETWORK_PREFIX}/subnets-old/10.5.9.0-24`],
     );
   });
 });

@@ -6,16 +6,14 @@
  *     docker2 agent <--x TcpProxy <--- store what it is sent is swallowed
  */
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { needsFaultLab } from '../fault-host.ts';
-import { FaultLab } from '../fault-lab.ts';
+import { useFaultLab } from '../fault-lab.ts';
 
 describe('silence', { ...needsFaultLab, concurrency: true }, () => {
   for (const store of ['etcd', 'tulle'] as const) {
     describe(store, { concurrency: false }, () => {
-      const lab = new FaultLab({ store, patience: 60_000 });
-      after(() => lab[Symbol.asyncDispose]());
-      before(() => lab.create());
+      const lab = useFaultLab({ store, patience: 60_000 });
 
       test('of a store that is frozen', async () => {
         const lost = await lab.survive(async () => {
