@@ -1,7 +1,10 @@
 /** The program under study: one `tulle agent` per host, started as a person would. */
-import type { Prefix } from '../base/prefix.ts';
+import { AgentClient } from '../api/client.ts';
+import { DEFAULT_SOCKET } from '../api/messages.ts';
+import type { Status } from '../api/status.ts';
+import { systemClock } from '../base/clock.ts';
+import { isCode } from '../base/errors.ts';
 import { SUBNET_FILE } from '../console/defaults.ts';
-import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
 import { startDaemon } from './daemon.ts';
 import { LabError } from './errors.ts';
 import { UPLINK } from './fabric.ts';
@@ -16,59 +19,93 @@ export function agentArguments(plan: Pick<LabPlan, 'etcdEndpoint' | 'etcdPrefix'
     `--etcd-prefix=${plan.etcdPrefix}`,
     `--iface=${UPLINK}`,
     '--ip-masq',
+    // Who makes a lab writes its configuration.
+    '--allow-extension',
   ];
 }
 
-/** Starts the agent and waits until it holds a lease and has written it down. */
-export async function startAgent(host: LabHost, plan: LabPlan, signal: AbortSignal): Promise<HostSubnet> {
-  const text = await startDaemon(host, {
-    name: 'agent',
-    program: TULLE,
-    args: agentArguments(plan),
-    readyFile: SUBNET_FILE,
-    patience: 30_000,
-    signal,
-  });
-  return parseHostSubnet(text);
-}
+/** Milliseconds. */
+const PATIENCE = 30_000;
+/** Between two looks. */
+const INTERVAL = 200;
+/** That a condition may fail, because something that it needs is still on its way. */
+const GRACE = 3_000;
 
-const PATIENCE_MS = 30_000;
+/** Starts the agent and waits until it holds a lease and has written it down. @throws LabError with the agent's own reason */
+export async function startAgent(host: LabHost, plan: LabPlan, signal: AbortSignal): Promise<HostSubnet> {
+  const over = new AbortController();
+  const failed = new AbortController();
+  const watching = untilStatus(host, () => false, over.signal).catch(error => failed.abort(error));
+  try {
+    const text = await startDaemon(host, {
+      name: 'agent',
+      program: TULLE,
+      args: agentArguments(plan),
+      readyFile: SUBNET_FILE,
+      patience: PATIENCE,
+      signal: AbortSignal.any([signal, failed.signal]),
+    });
+    return parseHostSubnet(text);
+  } finally {
+    over.abort();
+    await watching;
+  }
+}
 
 /**
- * Waits until the host has a route to every one of these subnets. Of the entries of a peer the agent programs
- * the route last, so then packets flow.
+ * Waits until the agent has everything in place for so many peers: then packets flow, as far as the backend sees to that.
+ * @throws LabError with the agent's own reason
  */
-export async function waitForRoutes(
-  name: string,
-  route: Rtnetlink,
-  subnets: readonly Prefix[],
+export async function waitForPeers(host: LabHost, peers: number, signal: AbortSignal): Promise<void> {
+  const patience = AbortSignal.timeout(PATIENCE);
+  let latest: Status | undefined;
+  const areThere = (status: Status) => {
+    latest = status;
+    return status.peers.filter(({ state }) => state === 'ok').length >= peers;
+  };
+  await untilStatus(host, areThere, AbortSignal.any([signal, patience]));
+  signal.throwIfAborted();
+  if (!patience.aborted) return;
+  const missing = (latest?.peers ?? []).filter(({ state }) => state !== 'ok');
+  const reasons = missing.map(({ key, state, reason = state }) => `${key} (${reason})`);
+  const what = reasons.length === 0 ? 'some hosts' : reasons.join(', ');
+  throw notStarted(`${host.name} does not reach ${what}`);
+}
+
+/** Asks the agent until its status satisfies `test` or `signal` aborts. @throws LabError when it fails for good */
+async function untilStatus(
+  host: LabHost,
+  test: (status: Status) => boolean,
   signal: AbortSignal,
 ): Promise<void> {
-  const enough = new AbortController();
-  const patience = AbortSignal.timeout(PATIENCE_MS);
-  const missing = new Set(subnets.map(String));
-  const look = async () => {
-    for (const { destination } of await route.routes.list()) {
-      if (destination !== undefined) missing.delete(destination.toString());
+  const client = new AgentClient({ socketPath: host.path(DEFAULT_SOCKET) });
+  while (!signal.aborted) {
+    const status = await statusOf(client, signal);
+    if (status !== undefined) {
+      if (test(status)) return;
+      const failure = status.conditions.find(isLasting);
+      if (failure !== undefined) {
+        throw notStarted(`the agent on ${host.name}: ${failure.reason}`, failure.hint);
+      }
     }
-    if (missing.size === 0) enough.abort();
-  };
-  // Watching begins before the first look, so that nothing falls in between.
-  const events = route.watch(['route'], AbortSignal.any([signal, patience, enough.signal]));
-  try {
-    await look();
-    for await (const { type } of events) {
-      if (enough.signal.aborted) break;
-      if (type === 'route' || type === 'overrun') await look();
-    }
-  } finally {
-    enough.abort();
-  }
-  signal.throwIfAborted();
-  if (missing.size > 0) {
-    throw new LabError('START_FAILED', `${name} has no route to ${[...missing].join(', ')}`, {
-      op: 'agent',
-      hint: `see \`tulle lab exec ${name} -- tulle status\``,
-    });
+    await systemClock.sleep(INTERVAL, signal).catch(() => undefined);
   }
 }
+
+/** undefined while it does not answer. */
+async function statusOf(client: AgentClient, signal: AbortSignal): Promise<Status | undefined> {
+  try {
+    return await client.status(signal);
+  } catch (error) {
+    if (signal.aborted || isCode(error, 'AGENT_NOT_RUNNING', 'TIMEOUT')) return undefined;
+    throw error;
+  }
+}
+
+function isLasting({ required, ok, code, since }: Status['conditions'][number]): boolean {
+  return required && !ok && code !== 'STARTING' && Date.now() - Date.parse(since) > GRACE;
+}
+
+/** Nothing is left of the lab afterwards, so that there is nothing to look at. */
+const notStarted = (message: string, hint?: string) =>
+  new LabError('START_FAILED', message, { op: 'agent', ...(hint === undefined ? {} : { hint }) });

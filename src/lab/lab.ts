@@ -1,7 +1,7 @@
 /**
  * Making a lab, from nothing to containers that reach each other:
  *
- *     fabric -> hosts -> store -> agents -> containers -> routes to every peer
+ *     fabric -> hosts -> store -> agents -> containers -> peers in place
  *
  * Each step is done for all hosts at once. Until `handOver` the lab hangs on our own process, so an error, a
  * Ctrl-C and a `kill -9` at any moment have the same end: nothing is left (src/lab/anchor.ts says why).
@@ -11,7 +11,7 @@ import { mapFamilies, valuesOf } from '../base/per-family.ts';
 import { connectRoute } from '../netlink/route/connect.ts';
 import { Netns } from '../sys/netns.ts';
 import { endProcess, isAlive } from '../sys/pidfd.ts';
-import { startAgent, waitForRoutes } from './agent.ts';
+import { startAgent, waitForPeers } from './agent.ts';
 import { Anchor, namespacesOf, startKeeper, waitForDeath } from './anchor.ts';
 import { runContainers, startDockerd, sweepControlGroups } from './docker.ts';
 import { LabError } from './errors.ts';
@@ -90,7 +90,7 @@ export class Lab implements AsyncDisposable {
 }
 
 /**
- * Makes a lab that works: when the promise resolves every host has a route to every other's containers.
+ * Makes a lab that works: when the promise resolves every agent has everything in place for every other host.
  *
  * @throws LabError; `signal.reason`. Nothing is left of a failed attempt.
  */
@@ -129,15 +129,9 @@ export async function createLab(plan: LabPlan, options: CreateOptions): Promise<
   );
   onStep('an agent with a lease on every host, and containers');
 
-  await parallel(sites, { limit: AT_ONCE, signal }, (site, stop) => {
-    const others = populated.filter(({ host }) => host.name !== site.host.name);
-    return waitForRoutes(
-      site.host.name,
-      site.route,
-      others.flatMap(({ subnet }) => valuesOf(subnet.subnet)),
-      stop,
-    );
-  });
+  await parallel(sites, { limit: AT_ONCE, signal }, (site, stop) =>
+    waitForPeers(site.host, sites.length - 1, stop),
+  );
   onStep('routes between all hosts');
 
   const record: LabRecord = {

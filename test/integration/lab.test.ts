@@ -18,6 +18,28 @@ const possible = requires(...canRun());
 const MARK = 'TULLE_TEST_LAB';
 
 describe('a lab', possible, () => {
+  test('whose agents cannot work ends with their reason, and not when patience is over', async t => {
+    const name = labName();
+    t.after(() => lab(['down', '--name', name]));
+    const backend = { Type: 'extension', PreStartupCommand: 'echo no such tunnel; exit 3' };
+    const config = `--backend-config=${JSON.stringify(backend)}`;
+    const up = await lab(['up', '--hosts', '1', '--name', name, config]);
+    assert.notEqual(up.status, 0);
+    assert.match(
+      up.stderr,
+      /the agent on docker1: .*PreStartupCommand ended with status 3: no such tunnel\n/,
+    );
+    assert.match(up.stderr, /hint: correct Backend\.PreStartupCommand/);
+    assert.deepEqual(await tracesOf(name), []);
+  });
+
+  test('is up without a route where the backend makes none', async t => {
+    const name = labName();
+    t.after(() => lab(['down', '--name', name]));
+    const up = await lab(['up', '--containers', '0', '--name', name, '--backend-config={"Type":"alloc"}']);
+    assert.equal(up.status, 0, up.stderr);
+  });
+
   test('is made, used and removed, beside another one', async t => {
     const [name, other] = [labName(), labName()];
     t.after(() => Promise.all([lab(['down', '--name', name]), lab(['down', '--name', other])]));
