@@ -85,7 +85,7 @@ export class ManagedForwarder {
   /** Works until `signal` aborts; the forwarder continues then. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      for (const delay of backoff(FIRST_DELAY, 30_000)) {
+      for (const delay of backoff(FIRST_DELAY, 10_000)) {
         const began = this.#clock.monotonic();
         await this.#control(signal).catch((error: unknown) => this.#failed(error, signal));
         if (signal.aborted) return;

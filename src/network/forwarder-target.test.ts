@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { within } from '../../test/support/eventually.ts';
+import { deadline, within } from '../../test/support/eventually.ts';
 import { Ip } from '../base/ip.ts';
 import { silentLogger } from '../base/log.ts';
 import { Prefix } from '../base/prefix.ts';
@@ -32,4 +32,29 @@ test('what is written is accepted before a forwarder runs, which is given all of
   const link = { name: 'flannel0', index: 3 };
   assert.deepEqual(await forwarder.store.write([{ link, entry, former: undefined }]), [undefined]);
   assert.equal(await forwarder.stats(), undefined);
+});
+
+test('no forwarder is started while another program has the device, and one is when that is over', async () => {
+  const forwarder = target();
+  const stop = new AbortController();
+  const running = forwarder.run(stop.signal);
+  const state = (isFailed: boolean) =>
+    forwarder.state.until(
+      now => (now?.lastError !== undefined) === isFailed,
+      deadline(`failed: ${isFailed}`),
+    );
+  forwarder.set({ device: 'flannel0', listen: [], mtu: 1472, own: [] });
+  // There is no such program, so that each attempt shows.
+  await state(true);
+  forwarder.follow([{ name: 'flannel.1', code: 'NOT_OURS' }, { name: 'flannel0' }]);
+  assert.match(forwarder.obstacle('flannel0') ?? '', /^no forwarder runs: /);
+  for (const code of ['NOT_OURS', 'LINK_IN_THE_WAY'] as const) {
+    forwarder.follow([{ name: 'flannel0', code }]);
+    await state(false);
+    forwarder.follow([{ name: 'flannel0', code: 'LINK_MISSING' }]);
+    await state(true);
+  }
+  assert.equal(forwarder.obstacle('eth0'), undefined);
+  stop.abort();
+  await within('it ends', running);
 });

@@ -10,6 +10,7 @@ import { Ip } from '../base/ip.ts';
 import type { Logger } from '../base/log.ts';
 import { Prefix } from '../base/prefix.ts';
 import { Watchable } from '../base/watchable.ts';
+import type { LinkReport } from '../dataplane/report.ts';
 import type { StoreChange, TableStore } from '../dataplane/tables/store.ts';
 import type { TunnelEntry } from '../dataplane/tables/tunnels.ts';
 import type { ForwarderStats } from '../forwarder/control/messages.ts';
@@ -31,6 +32,8 @@ export class ForwarderTarget {
   readonly #log: Logger;
   /** undefined until a plan says: one that an earlier agent has started continues until then. */
   readonly #desired = new Watchable<DesiredForwarder | 'none' | undefined>(undefined);
+  /** Whether another program's link has the name of the device. */
+  readonly #isRefused = new Watchable(false);
   /** By the key of the subnet. */
   readonly #entries = new Map<number | bigint, TunnelEntry>();
   /** Whether what an adopted forwarder had is among the entries. */
@@ -76,10 +79,16 @@ export class ForwarderTarget {
     return lastError === undefined ? 'no forwarder runs yet' : `no forwarder runs: ${lastError}`;
   }
 
-  /** The data plane does not find this link. */
-  linkIsMissing(name: string): void {
+  /** What became of the device in the data plane. */
+  follow(links: readonly Pick<LinkReport, 'name' | 'code'>[]): void {
     const desired = this.#desired.value;
-    if (typeof desired === 'object' && desired.device === name) this.#running?.replaceWithoutDevice();
+    if (typeof desired !== 'object') return;
+    const { code } = links.find(({ name }) => name === desired.device) ?? {};
+    const isOfAnother = code === 'NOT_OURS' || code === 'LINK_IN_THE_WAY';
+    // Otherwise it would be taken from another network as soon as that has no forwarder for a moment.
+    const isRefused = isOfAnother && this.state.value?.pid === undefined;
+    if (isRefused !== this.#isRefused.value) this.#isRefused.set(isRefused);
+    if (code === 'LINK_MISSING') this.#running?.replaceWithoutDevice();
   }
 
   /** Counters; undefined when no forwarder runs. @throws ForwarderError */
@@ -91,7 +100,7 @@ export class ForwarderTarget {
   async run(signal: AbortSignal): Promise<void> {
     let over = new AbortController();
     let running: Promise<void> = Promise.resolve();
-    for await (const desired of this.#desired.changes(signal)) {
+    for await (const desired of this.#decisions(signal)) {
       over.abort();
       await running;
       over = new AbortController();
@@ -99,6 +108,23 @@ export class ForwarderTarget {
       else if (desired !== undefined) running = this.#keep(desired, AbortSignal.any([signal, over.signal]));
     }
     await running;
+  }
+
+  /** What to do: nothing while the device cannot be had. */
+  async *#decisions(signal: AbortSignal): AsyncGenerator<DesiredForwarder | 'none' | undefined, void> {
+    const changes = new Watchable(0);
+    const count = async (one: Watchable<unknown>) => {
+      for await (const _ of one.changes(signal)) changes.set(changes.value + 1);
+    };
+    const counting = [count(this.#desired), count(this.#isRefused)];
+    let before: DesiredForwarder | 'none' | undefined;
+    for await (const _ of changes.changes(signal)) {
+      const desired = this.#desired.value;
+      const now = desired !== 'none' && this.#isRefused.value ? undefined : desired;
+      if (now !== before) yield now;
+      before = now;
+    }
+    await Promise.all(counting);
   }
 
   /** Ends the forwarder, of this run or an earlier one; the device is the data plane's to delete. */

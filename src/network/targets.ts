@@ -92,8 +92,7 @@ export function openTargets(given: TargetOptions, listener: TargetListener): Tar
     clock,
     onRepair: repair => listener.onRepair(repair),
     onRound: (result, settingsChanged) => {
-      const missing = dataPlane.report().links.filter(({ code }) => code === 'LINK_MISSING');
-      for (const { name } of missing) forwarder.linkIsMissing(name);
+      forwarder.follow(dataPlane.report().links);
       listener.onRound(result, settingsChanged);
     },
   });

@@ -3,6 +3,7 @@
  * written down which process it is. It reads all of /proc, so it is for failures alone.
  */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { basename } from 'node:path';
 import { identify, type ProcessId } from './pidfd.ts';
 
 /** Those in this network namespace that were started with these arguments, among others. */
@@ -13,11 +14,11 @@ export function processesWith(...wanted: readonly string[]): ProcessId[] {
     .filter(id => id !== undefined);
 }
 
-/** `flanneld (process 812)`: those in this network namespace that have a TUN device of this name open. */
+/** ``flanneld` (process 812)`: those in this network namespace that have a TUN device of this name open. */
 export function holdersOfTun(name: string): string[] {
   return others()
     .filter(pid => isHere(pid) && hasTun(pid, name))
-    .map(pid => `${textOf(`/proc/${pid}/comm`).trim() || 'a program'} (process ${pid})`);
+    .map(pid => `\`${commandOf(pid)}\` (process ${pid})`);
 }
 
 const others = () =>
@@ -29,6 +30,14 @@ function isHere(pid: number): boolean {
   const here = targetOf('/proc/thread-self/ns/net');
   return here !== undefined && here === targetOf(`/proc/${pid}/ns/net`);
 }
+
+/** As much of its command line as tells it from others: `node main.ts forwarder`. */
+const commandOf = (pid: number) =>
+  argumentsOf(pid)
+    .filter(argument => argument !== '' && !argument.startsWith('-'))
+    .slice(0, 3)
+    .map(argument => basename(argument))
+    .join(' ');
 
 const argumentsOf = (pid: number) => textOf(`/proc/${pid}/cmdline`).split('\0');
 

@@ -51,7 +51,7 @@ const vethKind: LinkKind<DesiredVeth> = {
 };
 
 const tunKind: LinkKind<DesiredTun> = {
-  alternative,
+  alternative: 'choose another backend',
   create: () => undefined,
   compare: ({ type }, info) =>
     info.type === type
@@ -80,7 +80,7 @@ const macvlanKind: LinkKind<DesiredMacvlan> = {
 const ANY = Ip.parse('0.0.0.0');
 
 const ipipKind: LinkKind<DesiredIpip> = {
-  alternative,
+  alternative: 'choose another backend',
   create: desired => ({ info: ipipInfo(desired) }),
   compare(desired, info) {
     if (info.collectMetadata === true) return { immutable: 'it is external' };
