@@ -176,3 +176,19 @@ for (const [name, setting] of Object.entries(SETTINGS)) {
     }
   });
 }
+
+test('a better way that fails again soon after each return is tried less and less often', () => {
+  const pair = new Pair(3);
+  const direct = (passes: boolean) => {
+    for (const host of pair.hosts) {
+      if (passes) host.passes.add('direct');
+      else host.passes.delete('direct');
+    }
+  };
+  for (const end = pair.now + 120 * MINUTE; pair.now < end; ) {
+    pair.run(5 * SECOND);
+    direct(pair.inUse.every(type => type !== 'direct'));
+  }
+  const returns = pair.hosts[0].changes.filter(({ to }) => to === 'direct').length;
+  assert.ok(returns >= 5 && returns <= 30, `${returns} returns in two hours`);
+});

@@ -144,6 +144,16 @@ test('many in trouble take no more echoes, and not those of the others', async t
   assert.deepEqual(new Set(range(10).map(index => peers.wayTo(30 + index))), new Set(['direct']));
 });
 
+test('one that is well is asked while all others are in trouble', async t => {
+  const peers = new Peers(t);
+  for (const index of range(40)) peers.silent.set(index, ['direct', 'vxlan', 'udp']);
+  peers.add(...range(41));
+  await peers.clock.advance(20 * SECOND);
+  peers.asked.length = 0;
+  await peers.clock.advance(60 * SECOND);
+  assert.ok(peers.asked.includes('10.3.40.0'));
+});
+
 test('a peer that answers over no way stays with vxlan, and says since when', async t => {
   const peers = new Peers(t);
   peers.silent.set(1, ['direct', 'vxlan', 'udp']);
