@@ -81,19 +81,42 @@ test('what keeps failing for one reason is reported once', async t => {
   });
 });
 
+function alarmsOf(core: Core) {
+  const { alarm } = maintenanceService(core);
+  return async (action: AlarmAction, type: AlarmType, commonName?: string) => {
+    const request = create(AlarmRequestSchema, { action, alarm: type });
+    const answer = alarm?.(request, {
+      peer: 'test',
+      token: undefined,
+      commonName,
+      requestBytes: 0,
+    }) as Promise<{
+      readonly alarms: readonly { alarm: AlarmType }[];
+    }>;
+    return (await answer).alarms.map(one => one.alarm);
+  };
+}
+
 test('alarms are listed by their type', t =>
   withCore(t, async ({ core }) => {
-    const { alarm } = maintenanceService(core);
-    const ask = async (action: AlarmAction, type: AlarmType) => {
-      const request = create(AlarmRequestSchema, { action, alarm: type });
-      const caller = { peer: 'test', token: undefined, commonName: undefined, requestBytes: 0 };
-      const answer = alarm?.(request, caller) as Promise<{
-        readonly alarms: readonly { alarm: AlarmType }[];
-      }>;
-      return (await answer).alarms.map(one => one.alarm);
-    };
+    const ask = alarmsOf(core);
     await ask(AlarmAction.ACTIVATE, AlarmType.NOSPACE);
     assert.deepEqual(await ask(AlarmAction.GET, AlarmType.NONE), [AlarmType.NOSPACE]);
     assert.deepEqual(await ask(AlarmAction.GET, AlarmType.NOSPACE), [AlarmType.NOSPACE]);
     assert.deepEqual(await ask(AlarmAction.GET, AlarmType.CORRUPT), []);
+  }));
+
+test('only root raises an alarm, which would stop all writes, or ends one; everybody may list them', t =>
+  withCore(t, async ({ core }) => {
+    for (const user of ['root', 'ann']) core.auth.addUser(user, undefined);
+    core.auth.addRole('root');
+    core.auth.grantRole('root', 'root');
+    core.auth.setEnabled(true);
+    const ask = alarmsOf(core);
+    const denied = { message: /permission denied/ };
+    await assert.rejects(ask(AlarmAction.ACTIVATE, AlarmType.NOSPACE, 'ann'), denied);
+    assert.deepEqual(await ask(AlarmAction.GET, AlarmType.NONE, 'ann'), []);
+    assert.deepEqual(await ask(AlarmAction.ACTIVATE, AlarmType.NOSPACE, 'root'), [AlarmType.NOSPACE]);
+    await assert.rejects(ask(AlarmAction.DEACTIVATE, AlarmType.NOSPACE, 'ann'), denied);
+    assert.deepEqual(await ask(AlarmAction.GET, AlarmType.NONE, 'ann'), [AlarmType.NOSPACE]);
   }));
