@@ -13,10 +13,13 @@
 import { constants, type ServerHttp2Session, type ServerOptions } from 'node:http2';
 
 /**
- * Streams at once; clients that want more wait. Two watches of each of 200 agents fit over one connection. Node makes and
- * ends a stream in a tenth of a millisecond, so a client may take that many times as long from the others.
+ * Streams at once; clients that want more wait. Node makes and ends a stream in a tenth of a millisecond, and serves no
+ * other client meanwhile; and a hostile client connects again when it is thrown out. So a connection begins with a few
+ * more than the 100 that clients assume before they know our settings, and has MAX_STREAMS after SETTLED_MS.
  */
+const FIRST_STREAMS = 128;
 const MAX_STREAMS = 512;
+const SETTLED_MS = 1000;
 /** Bytes that a client may send on a stream before we have taken them: the largest request fits. */
 const WINDOW_BYTES = 2 * 1024 * 1024;
 const MAX_HEADER_BYTES = 16 * 1024;
@@ -33,7 +36,7 @@ const HANDSHAKE_MS = 10_000;
 
 export const SESSION_OPTIONS: ServerOptions = {
   settings: {
-    maxConcurrentStreams: MAX_STREAMS,
+    maxConcurrentStreams: FIRST_STREAMS,
     initialWindowSize: WINDOW_BYTES,
     maxHeaderListSize: MAX_HEADER_BYTES,
   },
@@ -89,7 +92,13 @@ export class ConnectionLimits {
     session.setLocalWindowSize(2 * WINDOW_BYTES);
     const late = setTimeout(() => this.#end('no settings within 10 s'), HANDSHAKE_MS);
     session.once('remoteSettings', () => clearTimeout(late));
-    session.once('close', () => clearTimeout(late));
+    const settled = setTimeout(() => {
+      if (!session.destroyed) session.settings({ maxConcurrentStreams: MAX_STREAMS });
+    }, SETTLED_MS);
+    session.once('close', () => {
+      clearTimeout(late);
+      clearTimeout(settled);
+    });
   }
 
   /** A request begins to run. */
