@@ -42,6 +42,18 @@ test('a lease is found by each of its public addresses', async t => {
   await assert.rejects(showLease(fixture.registry, '192.168.65', {}), { code: 'NOT_FOUND' });
 });
 
+test('a lease of two families is found by either subnet, or by both', async t => {
+  const fixture = await network();
+  await fixture.put('10.5.3.0-24&fd00:5:0:3::-64', hostAttributes(3), 3600);
+  for (const subnet of ['10.5.3.0/24', 'fd00:5:0:3::/64', '10.5.3.0/24, fd00:5:0:3::/64']) {
+    const { out } = await printed(t, () => showLease(fixture.registry, subnet, {}));
+    assert.match(out, /^subnet +10\.5\.3\.0\/24, fd00:5:0:3::\/64$/m, subnet);
+  }
+  for (const subnet of ['10.5.3.0/25', 'fd00:5::/64', '10.5.4.0/24, fd00:5:0:3::/64']) {
+    await assert.rejects(showLease(fixture.registry, subnet, {}), { code: 'NOT_FOUND' }, subnet);
+  }
+});
+
 test('an expiry that the store does not know is not given out as any other', async t => {
   const fixture = await network();
   const { registry, store } = fixture;

@@ -158,14 +158,16 @@ function changesOf(
   }
 }
 
-/** By subnet, key, public address, host name or host id. @throws CommandError unless there is exactly one. */
+/** By subnet (of two families one is enough), key, public address, host name or host id. @throws CommandError unless there is exactly one. */
 async function find(registry: Registry, which: string): Promise<Lease> {
   const { leases, rejected } = await registry.list();
-  const subnet = which.includes('/') ? formatSubnet(parseSubnet(which)) : undefined;
+  const blocks = which.includes('/') ? valuesOf(parseSubnet(which)) : [];
+  const has = ({ subnet }: Lease) =>
+    blocks.length > 0 && blocks.every(block => subnet[block.family]?.equals(block));
   const found = leases.filter(
     lease =>
       lease.key === which ||
-      formatSubnet(lease.subnet) === subnet ||
+      has(lease) ||
       lease.attributes.hostId === which ||
       lease.attributes.hostName === which ||
       publicAddressesOf(lease).split(' ').includes(which),
