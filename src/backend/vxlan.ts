@@ -103,7 +103,7 @@ function vxlanLink(
   };
 }
 
-/** What peers are told of a device, in flannel's words. */
+/** What is published of a device, in flannel's words. */
 const published = ({ vni, mac }: DesiredVxlan) => ({ VNI: vni, VtepMAC: mac.toString() });
 
 function desiredHost(

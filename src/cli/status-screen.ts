@@ -198,8 +198,8 @@ function repaired({ dataplane }: Status, now: number): string | undefined {
 }
 
 function conditions(status: Status, now: number): string[] {
-  const isTold = isReasonOf(status.agent);
-  const failing = status.conditions.filter(condition => !condition.ok && !isTold(condition));
+  const isShown = isReasonOf(status.agent);
+  const failing = status.conditions.filter(condition => !condition.ok && !isShown(condition));
   if (failing.length === 0) return [];
   const lines = failing.flatMap(({ name, reason, hint, since: from }) => [
     `  ${paint('red', name)} for ${since(from, now)}${because(reason)}`,

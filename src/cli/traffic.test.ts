@@ -6,7 +6,7 @@ import { peerTraffic, totalTraffic } from './traffic.ts';
 
 const counters = { sentPackets: 1, sentBytes: 84, receivedPackets: 0, receivedBytes: 0, drops: {} };
 const traffic: ForwarderTraffic = {
-  host: { ...counters, sentPackets: 0, sentBytes: 0, drops: { stranger: 5, multicast: 9 } },
+  host: { ...counters, sentPackets: 0, sentBytes: 0, drops: { unknownPeer: 5, multicast: 9 } },
   peers: [
     {
       subnet: '188.172.9.0/24',
@@ -26,7 +26,7 @@ test('the traffic of a peer, and of all with the packets that belong to none', (
   );
   assert.equal(
     totalTraffic(traffic),
-    'sent 2 packets (168 bytes), received 1,200 packets (1.5 MB), dropped 5 stranger, 3 tooBig',
+    'sent 2 packets (168 bytes), received 1,200 packets (1.5 MB), dropped 5 unknownPeer, 3 tooBig',
   );
   assert.equal(peerTraffic({ ...healthyPeer, subnet: { ipv4: '10.0.0.0/24' } }, traffic), undefined);
 });

@@ -275,7 +275,7 @@ class KernelDataPlane implements DataPlane {
     for (const time of times) if (time !== undefined) this.#wakeTimer.atLatest(time);
   }
 
-  /** @param isDeaf announcements were lost. */
+  /** @param eventsLost notifications were lost. */
   #markAllStale(reason: string, eventsLost = false): void {
     this.#settingsChanged = true;
     this.#resyncs.want(reason);

@@ -26,7 +26,7 @@ export function forwardingWarnings(
   { families, links, masquerade, expiring }: ForwardingCircumstances,
 ): OwnedWarning[] {
   const off = families.filter(family => read(FORWARDING[family]) === '0').map(forwardingOff);
-  if (expiring !== undefined && isDeaf(read, expiring)) off.push(deafToRouters(expiring));
+  if (expiring !== undefined && ignoresRouters(read, expiring)) off.push(routersIgnored(expiring));
   if (masquerade || !families.includes('ipv4')) return off;
   const strict = links.filter(link => isStrict(read, link));
   return strict.length === 0 ? off : [...off, strictFilter(strict)];
@@ -39,12 +39,12 @@ function isStrict(read: (path: string) => string | undefined, link: string): boo
 }
 
 /** A link that forwards ignores routers, unless accept_ra is 2 (Documentation/networking/ip-sysctl.rst). */
-function isDeaf(read: (path: string) => string | undefined, link: string): boolean {
+function ignoresRouters(read: (path: string) => string | undefined, link: string): boolean {
   const conf = `net/ipv6/conf/${link}`;
   return read(`${conf}/accept_ra`) === '1' && Number(read(`${conf}/forwarding`) ?? 0) > 0;
 }
 
-function deafToRouters(link: string): OwnedWarning {
+function routersIgnored(link: string): OwnedWarning {
   return {
     id: 'accept_ra',
     code: 'ROUTERS_IGNORED',

@@ -16,8 +16,8 @@ import type { StoreServer } from '../support/store-server.ts';
 import { needsFaultLab } from './fault-host.ts';
 import { FaultLab } from './fault-lab.ts';
 
-/** News of the store still arrive. */
-async function hearsNews(lab: FaultLab): Promise<void> {
+/** Changes in the store still arrive. */
+async function changesArrive(lab: FaultLab): Promise<void> {
   const key = await lab.putLease(200);
   for (const host of lab.hosts) await host.untilPeer(key, 'ok');
   await lab.deleteLease(key);
@@ -43,7 +43,7 @@ describe('the way to the store', needsFaultLab, () => {
         writeFileSync(host.host.path('/etc/hosts'), '127.0.0.1 localhost\n127.0.0.2 store.lab\n');
         await host.untilCondition('store', true);
       }
-      await hearsNews(lab);
+      await changesArrive(lab);
     });
     assert.equal(lost, 0);
   });
@@ -55,9 +55,9 @@ describe('the way to the store', needsFaultLab, () => {
     t.after(() => lab[Symbol.asyncDispose]());
     await lab.create();
     const lost = await lab.survive(async () => {
-      // Whoever loses the one that works asks all others first.
+      // A host that loses the one that works asks all others first.
       for (const host of lab.hosts) await host.reconnect();
-      await hearsNews(lab);
+      await changesArrive(lab);
       const [one] = lab.hosts;
       await one?.killAgent();
       await one?.startAgent();
@@ -104,7 +104,7 @@ describe('the way to the store', needsFaultLab, () => {
       }
       use(good);
       for (const host of lab.hosts) await host.untilCondition('store', true);
-      await hearsNews(lab);
+      await changesArrive(lab);
     });
     assert.equal(lost, 0);
   });

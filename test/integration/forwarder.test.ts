@@ -128,16 +128,16 @@ describe('forwarder', needsRoot, () => {
     say(underlayOf('a').ipv4, udpPacket(fields, Uint8Array.of(1)).subarray(0, 25));
     const grown = await eventually('four datagrams are dropped', async () => {
       const { drops } = (await statsOf(b)).host;
-      const more = (reason: 'stranger' | 'wrongSource' | 'malformed') =>
+      const more = (reason: 'unknownPeer' | 'wrongSource' | 'malformed') =>
         (drops[reason] ?? 0) - (before[reason] ?? 0);
       const counts = {
-        stranger: more('stranger'),
+        unknownPeer: more('unknownPeer'),
         wrongSource: more('wrongSource'),
         malformed: more('malformed'),
       };
-      return counts.stranger + counts.wrongSource + counts.malformed >= 4 ? counts : undefined;
+      return counts.unknownPeer + counts.wrongSource + counts.malformed >= 4 ? counts : undefined;
     });
-    assert.deepEqual(grown, { stranger: 1, wrongSource: 2, malformed: 1 });
+    assert.deepEqual(grown, { unknownPeer: 1, wrongSource: 2, malformed: 1 });
   });
 
   test('an underlay that takes no more is waited for: the kernel drops, nothing grows, and all is well afterwards', async () => {

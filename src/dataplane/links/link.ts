@@ -67,7 +67,7 @@ export interface EnsuredLink {
 
 export type LinkErrorCode =
   /** A link of another kind has the name of one of ours. */
-  | 'LINK_IN_THE_WAY'
+  | 'LINK_CONFLICT'
   /** A link of the host that is to be used does not exist, or one of ours that only another process can make. */
   | 'LINK_MISSING'
   /** A device that has the name of one of ours carries blocks of another network. */
@@ -124,7 +124,7 @@ export async function ensureLink(
       return { index: actual.index, up: actual.up, outcome: 'changed', found, flushed };
     }
     case 'recreate':
-      if (kindOf(desired).create(desired) === undefined) throw inTheWay(desired, comparison.reason);
+      if (kindOf(desired).create(desired) === undefined) throw linkConflict(desired, comparison.reason);
       await deleteLink(rtnetlink, actual.index);
       return { ...(await recover(rtnetlink, desired, context)), found: comparison.reason };
   }
@@ -142,7 +142,7 @@ async function ownerOf(
 ): Promise<Exclude<Owner, 'another'>> {
   const { kind, name, mac } = desired;
   // Deleting the bridge of another program because of its name would be worse than not running.
-  if (actual.info?.kind !== kind) throw inTheWay(desired, `is not ${article(desired)} device`);
+  if (actual.info?.kind !== kind) throw linkConflict(desired, `is not ${article(desired)} device`);
   if (actual.index === index || mac?.equals(actual.mac) === true) return 'ours';
   const { owner, evidence } = await deviceOwner(rtnetlink, actual.index, networks);
   if (owner !== 'another') return owner;
@@ -154,8 +154,8 @@ async function ownerOf(
 /** The kind with its indefinite article. */
 const article = ({ kind }: OwnLink) => (kind === 'ipip' ? `an ${kind}` : `a ${kind}`);
 
-function inTheWay(desired: OwnLink, difference: string): LinkError {
-  return new LinkError('LINK_IN_THE_WAY', `a device ${desired.name} exists and ${difference}`, {
+function linkConflict(desired: OwnLink, difference: string): LinkError {
+  return new LinkError('LINK_CONFLICT', `a device ${desired.name} exists and ${difference}`, {
     hint: `delete or rename it, or ${kindOf(desired).alternative}`,
   });
 }

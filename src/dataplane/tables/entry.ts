@@ -63,7 +63,7 @@ export interface EntryKind<Value extends Entry, Change = unknown> {
   ours(actual: Value): boolean;
 
   /** Whether the entry in the place of a wanted one must not be overwritten. */
-  isInTheWay?(actual: Value): boolean;
+  conflicts?(actual: Value): boolean;
 
   /** How the table of another link sees an entry of this one that stands in the place of a wanted one. */
   displaced?(actual: Value): Value;

@@ -116,7 +116,7 @@ export const routeKind: EntryKind<RouteEntry, Change> = {
     (desired.nexthopId !== undefined || (desired.onlink === actual.onlink && sameGateway(desired, actual))),
   ours: actual => actual.ownership === 'ours' || actual.isFlannels === true,
   displaced: actual => ({ ...actual, ownership: 'adoptable' }),
-  isInTheWay: actual => actual.ownership === 'foreign',
+  conflicts: actual => actual.ownership === 'foreign',
   write(device, desired, actual) {
     const route = newRoute(device, desired);
     return actual === undefined ? change.addRoute(route) : change.replaceRoute(route);

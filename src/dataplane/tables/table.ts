@@ -245,15 +245,13 @@ export class EntryTable<Value extends Entry> {
 
   /** Why the entry in the place of a wanted one stays. */
   #conflictWith(actual: Value): string | undefined {
-    return this.kind.isInTheWay?.(actual) === true ? `${this.text(actual)} is in the way` : undefined;
+    return this.kind.conflicts?.(actual) === true ? `${this.text(actual)} is in the way` : undefined;
   }
 
   #isBlocked(key: Key): boolean {
     const actual = this.#delta.actual(key);
     return (
-      this.#delta.desired(key) !== undefined &&
-      actual !== undefined &&
-      this.kind.isInTheWay?.(actual) === true
+      this.#delta.desired(key) !== undefined && actual !== undefined && this.kind.conflicts?.(actual) === true
     );
   }
 

@@ -16,7 +16,7 @@ export const DROP_REASONS = [
   /** Not a whole IP packet. */
   'malformed',
   /** The datagram came from an address that is no peer's. */
-  'stranger',
+  'unknownPeer',
   /** The datagram came from a peer, the packet in it from a subnet that is not that peer's. */
   'wrongSource',
   /** The kernel did not take the datagram: no route to the peer, a firewall, no memory. */

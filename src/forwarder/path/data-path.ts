@@ -221,11 +221,11 @@ export class DataPath {
     const address = inbox.addressAt(message);
     const start = this.#engine.open(this.#memory, at, length);
     if (start < 0 || !packet.read(start, at + length - start)) {
-      return this.#drop(this.#isPeer(version, address) ? 'malformed' : 'stranger');
+      return this.#drop(this.#isPeer(version, address) ? 'malformed' : 'unknownPeer');
     }
     const slot = this.#routes.find(packet.version, view, packet.source);
     if (slot === HOST_SLOT || !this.#routes.hasAddress(slot, version, bytes, address)) {
-      return this.#drop(this.#isPeer(version, address) ? 'wrongSource' : 'stranger');
+      return this.#drop(this.#isPeer(version, address) ? 'wrongSource' : 'unknownPeer');
     }
     this.#counters.add(slot, COUNTER.receivedPackets, 1);
     this.#counters.add(slot, COUNTER.receivedBytes, packet.length);
