@@ -48,7 +48,7 @@ test('no forwarder is started while another program has the device, and one is w
   await state(true);
   forwarder.follow([{ name: 'flannel.1', code: 'NOT_OURS' }, { name: 'flannel0' }]);
   assert.match(forwarder.obstacle('flannel0') ?? '', /^no forwarder runs: /);
-  for (const code of ['NOT_OURS', 'LINK_IN_THE_WAY'] as const) {
+  for (const code of ['NOT_OURS', 'LINK_CONFLICT'] as const) {
     forwarder.follow([{ name: 'flannel0', code }]);
     await state(false);
     forwarder.follow([{ name: 'flannel0', code: 'LINK_MISSING' }]);

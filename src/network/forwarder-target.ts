@@ -84,7 +84,7 @@ export class ForwarderTarget {
     const desired = this.#desired.value;
     if (typeof desired !== 'object') return;
     const { code } = links.find(({ name }) => name === desired.device) ?? {};
-    const isOfAnother = code === 'NOT_OURS' || code === 'LINK_IN_THE_WAY';
+    const isOfAnother = code === 'NOT_OURS' || code === 'LINK_CONFLICT';
     // Otherwise it would be taken from another network as soon as that has no forwarder for a moment.
     const isRefused = isOfAnother && this.state.value?.pid === undefined;
     if (isRefused !== this.#isRefused.value) this.#isRefused.set(isRefused);

@@ -5,6 +5,7 @@ import { type PerFamily, perFamily, valuesOf } from '../base/per-family.ts';
 import type { Prefix } from '../base/prefix.ts';
 import { connectRoute } from '../netlink/route/connect.ts';
 import { RT_TABLE_MAIN } from '../netlink/route/constants.ts';
+import type { Link } from '../netlink/route/objects.ts';
 import { EtcdStore } from '../store/etcd/etcd-store.ts';
 import { networksOf, parseNetworkConfig } from '../subnet/config/config.ts';
 import { readConfig } from '../subnet/config/config-watch.ts';
@@ -12,7 +13,10 @@ import { formatNetworkConfig } from '../subnet/config/format-config.ts';
 import { Registry } from '../subnet/registry.ts';
 import type { StoreTrust } from '../trust/store-trust.ts';
 import { chooseNetwork, takenRanges } from './free-network.ts';
-import { drawVni } from './vni.ts';
+
+/** Beyond flannel's default, and short enough for the names of devices of both families: `flannel-v6.9999`. */
+const FIRST_VNI = 2;
+const LAST_VNI = 9999;
 
 /**
  * Stores a configuration where there is none.
@@ -85,4 +89,22 @@ function keptNetwork(value: Uint8Array, wanted: PerFamily<Prefix>): string {
       hint: 'omit --network; `tulle config set` changes a network',
     },
   ]);
+}
+
+/**
+ * The VNI of a new network. Two overlays of one host cannot have the same (flannel's default, 1, is that of Kubernetes
+ * everywhere), so it is one that no device of this host has, and drawn, because those of further hosts are not known.
+ * @param links of this host. @param random in [0, 1).
+ */
+export function drawVni(links: readonly Pick<Link, 'name' | 'info'>[], random: () => number): number {
+  const taken = new Set(
+    links.flatMap(({ info }) => (info?.kind === 'vxlan' && info.id !== undefined ? [info.id] : [])),
+  );
+  const names = new Set(links.map(({ name }) => name));
+  const isFree = (vni: number) =>
+    !taken.has(vni) && !names.has(`flannel.${vni}`) && !names.has(`flannel-v6.${vni}`);
+  let vni: number;
+  do vni = FIRST_VNI + Math.floor(random() * (LAST_VNI - FIRST_VNI + 1));
+  while (!isFree(vni));
+  return vni;
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { drawVni } from './vni.ts';
+import { drawVni } from './new-network.ts';
 
 test('A1: the VNI of a new network is one that nothing on this host has', () => {
   const links = [
