@@ -36,6 +36,8 @@ const PORT = 4789;
 interface Side {
   readonly record: HostRecord;
   readonly host: LabHost;
+  /** On the underlay. */
+  readonly address: string;
   /** The first address of the leased block, and the block. */
   readonly gateway: string;
   readonly base: string;
@@ -97,11 +99,7 @@ for (const store of ['etcd', 'tulle'] as const) {
     });
 
     check('device flannel.88 has the base address, MTU 1450 and an open port', async () => {
-      for (const {
-        host,
-        base,
-        record: { address },
-      } of sides()) {
+      for (const { host, base, address } of sides()) {
         const [link] = await json<Device>(host, [
           'ip',
           '-json',
@@ -161,7 +159,7 @@ for (const store of ['etcd', 'tulle'] as const) {
         const entries = await json<Fdb>(near.host, ['bridge', '-json', 'fdb', 'show', 'dev', 'flannel.88']);
         assert.deepEqual(
           entries.map(({ mac: inner, dst, state, flags }) => ({ inner, dst, state, flags })),
-          [{ inner: mac, dst: far.record.address, state: 'permanent', flags: ['self'] }],
+          [{ inner: mac, dst: far.address, state: 'permanent', flags: ['self'] }],
         );
       }
     });
@@ -177,7 +175,7 @@ for (const store of ['etcd', 'tulle'] as const) {
         const shared = members.filter(([name]) => !name.startsWith('Tulle'));
         assert.ok(shared.length < members.length);
         assert.deepEqual(Object.fromEntries(shared), {
-          PublicIP: side.record.address,
+          PublicIP: side.address,
           PublicIPv6: null,
           BackendType: 'vxlan',
           BackendData: { VNI, VtepMAC: await vtepMac(side.host) },
@@ -284,10 +282,7 @@ function assertTunnelled(layers: readonly Layer[], from: Side, to: Side, vtep: s
   assert.equal(outerFrame?.layer, 'ethernet');
   assert.ok(outer?.layer === 'ip' && udp?.layer === 'udp' && vxlan?.layer === 'vxlan');
   assert.ok(innerFrame?.layer === 'ethernet' && inner?.layer === 'ip');
-  assert.deepEqual(
-    [String(outer.source), String(outer.destination)],
-    [from.record.address, to.record.address],
-  );
+  assert.deepEqual([String(outer.source), String(outer.destination)], [from.address, to.address]);
   assert.deepEqual([udp.destinationPort, vxlan.vni], [PORT, VNI]);
   assert.equal(String(innerFrame.destination), vtep);
   assert.deepEqual([String(inner.source), String(inner.destination)], [from.container.ip, to.container.ip]);
@@ -336,6 +331,7 @@ async function sideOf(record: HostRecord | undefined): Promise<Side> {
     host,
     gateway: `${gateway.ipv4?.ip}`,
     base: `${subnet.ipv4?.ip}`,
+    address: record.address.ipv4 ?? '',
     container: { ...container, ip: container.ip.ipv4 ?? '' },
   };
 }
