@@ -21,7 +21,7 @@ export const LEAST_IPV6_MTU = 1280;
 /** The physical path of this host: the link that carries tunnel packets and its addresses. */
 export interface Underlay {
   readonly link: { readonly index: number; readonly name: string; readonly mtu: number };
-  /** Of the link itself. */
+  /** Of the link itself: what is published, where the link has that. */
   readonly ip: PerFamily<Ip>;
   /** Published to peers; the link's own unless given by `--public-ip`. */
   readonly publicIp: PerFamily<Ip>;

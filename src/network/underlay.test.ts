@@ -156,7 +156,12 @@ describe('the interface', () => {
       want: 'eth1 192.168.65.3 publishes 203.0.113.7 by default route',
     },
     {
-      name: 'public address beside a name is only published',
+      name: 'public address of the named interface is the one that is used',
+      criteria: { interfaces: ['eth1'], publicIp: byFamily(Ip.parse('192.168.65.4')) },
+      want: 'eth1 192.168.65.4 publishes 192.168.65.4 by --iface=eth1',
+    },
+    {
+      name: 'public address of another interface than the named one is only published',
       criteria: { interfaces: ['eth0'], publicIp: byFamily(Ip.parse('192.168.65.3')) },
       want: 'eth0 10.0.0.5 publishes 192.168.65.3 by --iface=eth0',
     },

@@ -234,6 +234,9 @@ function describe(
   const addresses = usable(host, link);
   const ip = perFamily(family => {
     if (!families.includes(family)) return undefined;
+    // Packets of peers arrive there and nowhere else.
+    const published = addresses.find(address => address.ip.equals(criteria.publicIp[family]));
+    if (published !== undefined) return published.ip;
     return prefer?.family === family ? prefer : addresses.find(address => address.family === family)?.ip;
   });
   const missing = families.filter(family => ip[family] === undefined);
