@@ -12,6 +12,7 @@ import type { ReleaseResult, ResyncResult } from '../api/messages.ts';
 import type { Status } from '../api/status.ts';
 import { createBackend } from '../backend/registry.ts';
 import type { Clock } from '../base/clock.ts';
+import { defined } from '../base/defined.ts';
 import { formatProblem, messageOf, type Problem } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { packageVersion } from '../base/version.ts';
@@ -35,12 +36,7 @@ import type { AgentOptions } from './options/options.ts';
 import { openApi, serveHealth, serveMetrics } from './servers/servers.ts';
 import { informServiceManager } from './servers/service-manager.ts';
 import { keepIdentity } from './state/keep-identity.ts';
-import {
-  commandRecordFile,
-  formerConfigOf,
-  type KnownState,
-  type KnownStateFile,
-} from './state/known-state.ts';
+import { commandRecordFile, type KnownState, type KnownStateFile, lastRunOf } from './state/known-state.ts';
 import type { Identity } from './state/state-directory.ts';
 
 /** The program that this is a part of. */
@@ -64,8 +60,8 @@ export class Agent {
   readonly #parts: AgentParts;
   /** On the wall clock and on the monotonic one. */
   readonly #started: { readonly at: number; readonly monotonic: number };
-  /** The configuration of the last run. */
-  readonly #formerConfig: Uint8Array | undefined;
+  /** What the last run knew. */
+  readonly #former: Pick<KnownState, 'config' | 'leaving'>;
   readonly #events: EventLog;
   readonly #health: Health;
   readonly #store: CachedStore;
@@ -79,7 +75,7 @@ export class Agent {
     const { options, clock, logger } = parts;
     this.#parts = parts;
     this.#started = { at: clock.now(), monotonic: clock.monotonic() };
-    this.#formerConfig = known.config;
+    this.#former = defined({ config: known.config, leaving: known.leaving });
     this.#events = new EventLog({ clock, logger });
     this.#health = new Health(clock, this.#events);
     this.#health.warn('options', options.warnings.map(optionWarning));
@@ -99,7 +95,7 @@ export class Agent {
       cachedKeys: () => this.#store.cached(),
       createBackend,
       forwarderFiles: { program: PROGRAM, ...filesBeside(options.socketPath) },
-      former: { subnet: parts.previous, config: formerConfigOf(known), devices: known.devices },
+      former: lastRunOf(known, parts.previous),
     });
   }
 
@@ -149,8 +145,9 @@ export class Agent {
   /** The configuration in use, for the next run; until there is one, that of the last run. */
   #remember(): void {
     this.#parts.knownFile.changed(() => {
-      const { config = this.#formerConfig, devices } = this.#network.used;
-      return { keys: this.#store.cached(), devices, ...(config && { config }) };
+      const { devices, ...texts } = this.#network.used;
+      const configs = texts.config === undefined ? this.#former : defined(texts);
+      return { keys: this.#store.cached(), devices, ...configs };
     });
   }
 

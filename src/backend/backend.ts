@@ -66,6 +66,8 @@ export interface PeerPlan {
   readonly paths: readonly PeerPath[];
   /** Why a family has no path: another backend type, unusable data. Shown in `tulle status`. */
   readonly problems: readonly string[];
+  /** Ways that may not work yet, for a peer to which there never was another one. */
+  readonly provisional?: readonly PeerPath[];
 }
 
 /** A program that moves packets in user space (src/forwarder). */
@@ -118,4 +120,9 @@ export interface Backend {
   peer(lease: Lease, chosen?: PerFamily<WayChoice>): PeerPlan;
   /** The ways to the peer, where the backend leaves a choice: none for a peer that is reached by what its lease says. */
   ways?(lease: Lease): PerFamily<PeerWays>;
+  /**
+   * What this host must have to take packets from the holder of a lease of whatever backend: while a network goes over
+   * from one to another, a peer sends over this one before or after its lease says so. Absent where that is nothing.
+   */
+  accept?(lease: Lease): readonly PeerPath[];
 }

@@ -3,33 +3,41 @@
  *
  *     preparing    the devices of the new one are made beside those of the old one, which alone is in use. What the
  *                  kernel refuses is known before a peer relies on it.
- *     handing over peers learn of the new one. Each is reached over what it says of itself: by the new device as
- *                  soon as it has one, until then by the old one. Both devices receive.
+ *     handing over peers learn of the new one. Each is reached over what it publishes: by the new one as soon as it has
+ *                  published that, until then by the old one. This host receives over both.
  *
- * So no packet is lost, as long as the devices have different names: VXLAN devices of different VNIs do.
+ * So no packet is lost, as long as what one has does not replace what the other has: devices of different names do not,
+ * nor do routes over a link of the host.
  */
 import { defined } from '../base/defined.ts';
-import type { DesiredHost } from '../dataplane/desired.ts';
-import type { Lease, Subnet } from '../subnet/lease/lease.ts';
-import type { Backend } from './backend.ts';
+import type { DesiredHost, PeerPath } from '../dataplane/desired.ts';
+import type { Lease } from '../subnet/lease/lease.ts';
+import type { Backend, PeerPlan } from './backend.ts';
 
-/** Whether the two differ, and can be there at the same time: no device of one has the name of one of the other. */
-export function canBeSideBySide(from: Backend, to: Backend, own: Subnet): boolean {
-  const before = from.host(own);
-  const names = new Set(ownLinks(before).map(({ name }) => name));
-  const after = ownLinks(to.host(own));
-  const isAlike = from.type === to.type && names.size === 0 && after.length === 0;
-  if (before.links.length === 0 || isAlike) return false;
-  return after.every(({ name }) => !names.has(name));
+/**
+ * Whether peers can tell the two apart, and this host can have both: a device of one has not the name of one of the
+ * other, unless it is the same device.
+ */
+export function canBeSideBySide(from: Backend, to: Backend): boolean {
+  const [before, after] = [from.host({}), to.host({})];
+  if (before.links.length === 0 || isSame(from.attributes(), to.attributes())) return false;
+  if (!isSame(from.forwarder ?? to.forwarder, to.forwarder ?? from.forwarder)) return false;
+  const devices = new Map(ownLinks(before).map(link => [link.name, link]));
+  return ownLinks(after).every(link => isSame(devices.get(link.name) ?? link, link));
 }
 
-/** Everything as `from` has it, and the devices of `to`. */
+/** Everything as `from` has it, and the devices of `to`. A peer that is ahead is reached by `to` if there is no other way. */
 export function preparing(from: Backend, to: Backend): Backend {
   return {
     ...delegate(from),
     ...forwarderOf(from, to),
     ...commandsOf(from, to),
     host: own => both(from.host(own), to.host(own)),
+    peer: (lease, chosen) => {
+      const plan = from.peer(lease, chosen);
+      if (plan.problems.length === 0) return accepting(plan, to, lease);
+      return { ...plan, provisional: accepting(to.peer(lease), from, lease).paths };
+    },
   };
 }
 
@@ -41,9 +49,21 @@ export function handingOver(from: Backend, to: Backend): Backend {
     ...forwarderOf(to, from),
     host: own => both(to.host(own), from.host(own)),
     ...commandsOf(to, from),
-    peer: (lease, chosen) => usedFor(lease).peer(lease, chosen),
+    peer: (lease, chosen) => {
+      const used = usedFor(lease);
+      return accepting(used.peer(lease, chosen), used === to ? from : to, lease);
+    },
     ways: lease => usedFor(lease).ways?.(lease) ?? {},
   };
+}
+
+/** A way to a peer that may send over the other backend: sooner or later than its lease says so here. */
+function accepting(plan: PeerPlan, other: Backend, lease: Lease): PeerPlan {
+  if (other.accept === undefined || plan.paths.length === 0) return plan;
+  const isTaken = ({ link, subnet }: PeerPath) =>
+    plan.paths.some(path => path.link === link && path.subnet.equals(subnet));
+  const accepted = other.accept(lease).filter(path => !isTaken(path));
+  return { ...plan, paths: [...plan.paths, ...accepted.map(path => ({ ...path, receivesOnly: true }))] };
 }
 
 /** Whether the holder of this lease is reached by `from` and not by `to`. */
@@ -67,7 +87,7 @@ function delegate(backend: Backend): Backend {
   };
 }
 
-/** Only one of two that can be side by side has a forwarder: both would have the same device. */
+/** Two that can be side by side have the same forwarder if both have one. */
 const forwarderOf = (a: Backend, b: Backend) => defined({ forwarder: a.forwarder ?? b.forwarder });
 
 /** One of the two may have some; what it has made stays in place with it. */
@@ -77,14 +97,18 @@ function commandsOf(...backends: readonly Backend[]): Pick<Backend, 'commands'> 
 }
 
 function both(a: DesiredHost, b: DesiredHost): DesiredHost {
+  // A link may serve both.
+  const names = new Set(a.links.map(({ name }) => name));
   return {
     networks: [...a.networks, ...b.networks],
-    // A link of the host may serve both.
-    links: [...a.links, ...b.links.filter(({ name }) => !a.links.some(link => link.name === name))],
-    addresses: [...a.addresses, ...b.addresses],
-    sysctls: [...a.sysctls, ...b.sysctls],
+    links: [...a.links, ...b.links.filter(({ name }) => !names.has(name))],
+    addresses: [...a.addresses, ...b.addresses.filter(({ link }) => !names.has(link))],
+    sysctls: [...a.sysctls, ...b.sysctls.filter(({ link }) => !names.has(link))],
   };
 }
+
+/** Addresses print themselves as JSON. */
+const isSame = (a: unknown, b: unknown) => JSON.stringify(a) === JSON.stringify(b);
 
 /** Devices of the backend; the others are the host's. */
 export const ownLinks = ({ links }: DesiredHost) => links.filter(({ kind }) => kind !== 'existing');

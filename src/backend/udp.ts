@@ -13,7 +13,7 @@ import { ADDRESS_BITS } from '../base/ip.ts';
 import { familiesOf, mapFamilies, valuesOf } from '../base/per-family.ts';
 import type { DesiredHost, PeerPath } from '../dataplane/desired.ts';
 import { networksOf } from '../subnet/config/config.ts';
-import type { Subnet } from '../subnet/lease/lease.ts';
+import type { Lease, Subnet } from '../subnet/lease/lease.ts';
 import type { Backend, BackendContext } from './backend.ts';
 import { portOption, unusedOptions } from './options.ts';
 import { type PeerFamily, planPeer } from './peer-plan.ts';
@@ -46,8 +46,19 @@ export function udpBackend(context: BackendContext): Backend {
     host: own => desiredHost(own, overlayMtu, context),
     forwarder: { device: UDP_DEVICE, listen, mtu: overlayMtu },
     peer: lease => planPeer(lease, 'udp', mtu, peer => udpPath(peer, port)),
+    // The forwarder takes packets only from peers that it knows.
+    accept: lease => withoutRoutes(planPeer(asUdp(lease), 'udp', mtu, peer => udpPath(peer, port)).paths),
   };
 }
+
+/** As its holder would publish it with this backend. */
+function asUdp({ attributes, ...lease }: Lease): Lease {
+  const { backendType: _, backendData: __, tunnelPort: ___, ...rest } = attributes;
+  return { ...lease, attributes: rest };
+}
+
+const withoutRoutes = (paths: readonly PeerPath[]): readonly PeerPath[] =>
+  paths.map(path => ({ ...path, entries: path.entries.filter(({ kind }) => kind !== 'route') }));
 
 function desiredHost(own: Subnet, mtu: number, { config }: BackendContext): DesiredHost {
   const subnets = valuesOf(mapFamilies(own, (subnet, family) => (config[family] ? subnet : undefined)));

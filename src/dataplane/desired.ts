@@ -90,6 +90,8 @@ export interface PeerPath {
   /** Address of the peer's host in the underlay. */
   readonly underlayIp: Ip;
   readonly entries: readonly PathEntry[];
+  /** No packet is sent over it, so that it does not count in what is reported of the peer. */
+  readonly receivesOnly?: boolean;
 }
 
 export interface DesiredPeer {

@@ -49,6 +49,8 @@ export class ManagedForwarder {
   readonly #log: Logger;
   /** undefined until it was stated: a forwarder that is adopted goes on with what it has. */
   readonly #wanted = new Watchable<ForwarderTable | undefined>(undefined);
+  /** What the forwarder has; undefined until it has been told. */
+  readonly #has = new Watchable<ForwarderTable | undefined>(undefined);
   readonly state = new Watchable<ForwarderState>({ starts: 0 });
   #client: ForwarderClient | undefined;
   /** Ends the connection to the one that runs. */
@@ -65,6 +67,11 @@ export class ManagedForwarder {
   /** States the table; the forwarder follows, and `state` does not wait for it. */
   setTable(table: ForwarderTable): void {
     this.#wanted.set(table);
+  }
+
+  /** Resolves when the forwarder has the table that was stated last. @throws the signal's reason */
+  async inSync(signal: AbortSignal): Promise<void> {
+    await this.#has.until(table => table !== undefined && table === this.#wanted.value, signal);
   }
 
   /** Counters; undefined when no forwarder runs. @throws ForwarderError */
@@ -141,6 +148,7 @@ export class ManagedForwarder {
   /** Whatever is stated, the forwarder gets, until `signal` aborts. */
   async #follow(client: ForwarderClient, signal: AbortSignal): Promise<void> {
     let has: ForwarderTable | undefined;
+    this.#has.set(has);
     const { pid } = client.hello.process;
     for await (const table of this.#wanted.changes(signal)) {
       this.state.set({ starts: this.state.value.starts, pid });
@@ -152,6 +160,7 @@ export class ManagedForwarder {
         for (const route of changes.set) await client.setRoute(route);
       }
       has = table;
+      this.#has.set(table);
     }
   }
 

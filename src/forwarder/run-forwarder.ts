@@ -5,7 +5,7 @@
  * go of device and sockets and hand over its table, and goes on with them. Nothing but a request of the agent, a signal or a
  * deleted device ends a forwarder: that the agent ends does not.
  */
-import { closeSync } from 'node:fs';
+import { closeSync, rmSync } from 'node:fs';
 import { untilAborted } from '../base/abort.ts';
 import { isCode } from '../base/errors.ts';
 import type { Family, Ip } from '../base/ip.ts';
@@ -18,7 +18,7 @@ import { openUdpSocket } from '../sys/udp-socket.ts';
 import { CONTROL_VERSION, formatListen, type Hello } from './control/messages.ts';
 import { ControlServer } from './control/server.ts';
 import type { DataPathThread } from './path/data-path-thread.ts';
-import { endLostForwarders, takeOver, writePidFile } from './predecessor.ts';
+import { endLostForwarders, pidFile, takeOver, writePidFile } from './predecessor.ts';
 import { TableKeeper } from './table-keeper.ts';
 
 export interface ForwarderOptions {
@@ -50,6 +50,8 @@ export async function runForwarder(
 ): Promise<void> {
   const { device, control } = options;
   const end = new AbortController();
+  /** Whether another forwarder has taken over. */
+  let isReplaced = false;
   const keeper = new TableKeeper(thread, await takeOver(control, log));
   const descriptors = await openDescriptors(options).catch(async (error: unknown) => {
     if (!isCode(error, 'EBUSY', 'EADDRINUSE') || !(await endLostForwarders(control, log))) throw error;
@@ -71,6 +73,7 @@ export async function runForwarder(
         // Before the answer: the other opens them as soon as it has it.
         await letGo();
         server.leavePath();
+        isReplaced = true;
         return { result: keeper.text, ends: true };
       },
     });
@@ -81,6 +84,7 @@ export async function runForwarder(
       if (!signal.aborted && !end.signal.aborted) throw error;
     });
   } finally {
+    if (!isReplaced) rmSync(pidFile(control), { force: true });
     await letGo();
   }
   log.info({ device }, 'stopped; the device stays');

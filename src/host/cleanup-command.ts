@@ -102,7 +102,7 @@ async function recordedNetworks(stateDirectory: string, network: string): Promis
   const { formerConfigOf, KnownStateFile } = await import('../agent/state/known-state.ts');
   const { networksOf } = await import('../subnet/config/config.ts');
   const known = await new KnownStateFile(stateDirectory, networkPrefix(network), systemClock).load();
-  const config = known && formerConfigOf(known);
+  const config = formerConfigOf(known?.config);
   return config === undefined ? [] : networksOf(config);
 }
 

@@ -54,9 +54,10 @@ export function firewallFor(
     blocks: familiesOf(config).flatMap(family => {
       const network = config[family]?.network;
       const subnet = lease.subnet[family];
-      const devices = host.addresses.flatMap(({ link, address }) =>
-        address.ip.family === family ? [link] : [],
-      );
+      // Packets of other hosts come in over links with an address of the subnet, and straight over links of this host.
+      const own = host.addresses.filter(({ address }) => address.ip.family === family);
+      const direct = host.links.filter(({ kind }) => kind === 'existing');
+      const devices = [...own.map(({ link }) => link), ...direct.map(({ name }) => name)];
       if (network === undefined || subnet === undefined) return [];
       const behind = bridges.filter(({ ip }) => subnet.contains(ip)).map(({ link }) => link);
       return [

@@ -26,6 +26,9 @@ export interface DesiredForwarder extends ForwarderSpec {
 /** Milliseconds in which a forwarder must have been adopted or started, for what it has to be read. */
 const READ_PATIENCE = 5000;
 
+/** Milliseconds that a forwarder which runs has for taking a table. */
+const WRITE_PATIENCE = 1000;
+
 export class ForwarderTarget {
   readonly #files: ForwarderFiles;
   readonly #clock: Clock;
@@ -60,6 +63,9 @@ export class ForwarderTarget {
     write: async changes => {
       for (const change of changes) this.#change(change);
       this.#stateTable();
+      // Routes that lead to it are written next. One that does not run gets all of it when it is started.
+      const isRunning = this.state.value?.pid !== undefined;
+      if (isRunning) await this.#running?.inSync(AbortSignal.timeout(WRITE_PATIENCE)).catch(() => undefined);
       return changes.map(() => undefined);
     },
     // A forwarder that is started again gets the whole table.
@@ -129,6 +135,8 @@ export class ForwarderTarget {
 
   /** Ends the forwarder, of this run or an earlier one; the device is the data plane's to delete. */
   async #stop(): Promise<void> {
+    this.#entries.clear();
+    this.#areEntriesKnown = true;
     try {
       await stopForwarder(this.#files.control);
     } catch (error) {

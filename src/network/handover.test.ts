@@ -4,6 +4,7 @@ import { beforeEach, describe, type TestContext, test } from 'node:test';
 import type { LinkReport } from '../dataplane/report.ts';
 import { config, lease, network, OverlayHarness } from '../testing/network/overlay-harness.ts';
 import { LINGER, SETTLE } from './handover-end.ts';
+import type { LastRun } from './network.ts';
 import type { HostNetwork } from './underlay.ts';
 
 let harness: OverlayHarness;
@@ -111,7 +112,7 @@ describe('another VNI', () => {
     await harness.clock.advance(SETTLE);
     assert.equal(
       warning(),
-      'flannel.89 is in use; flannel.88 stays for the peers that have not followed: 10.3.7.0-24',
+      'vxlan over flannel.89 is in use; vxlan over flannel.88 stays for the peers that have not followed: 10.3.7.0-24',
     );
     await harness.clock.advance(10 * LINGER);
     assert.notEqual(harness.taken().at(-1), present);
@@ -119,7 +120,7 @@ describe('another VNI', () => {
     await harness.clock.advance(SETTLE);
     assert.equal(
       warning(),
-      'flannel.89 is in use; every peer has followed, and flannel.88 is about to be removed',
+      'vxlan over flannel.89 is in use; every peer has followed, and vxlan over flannel.88 is about to end',
     );
     await harness.clock.advance(LINGER);
     assert.equal(harness.taken().at(-1), present);
@@ -145,6 +146,69 @@ describe('another VNI', () => {
     harness.overlay.changePeers([], ['10.3.7.0-24']);
     harness.overlay.changePeers([peerWith(89)], []);
     assert.deepEqual(harness.taken(), ['gone: 10.3.7.0-24', 'peer: 10.3.7.0-24 undefined']);
+  });
+});
+
+describe('another VNI, and an agent that is started again', () => {
+  const both = (first: number, second: number) =>
+    `host: vni ${first} at 192.168.65.3 10.3.5.0/24,vni ${second} at 192.168.65.3 10.3.5.0/24`;
+  /** A host that has these devices. */
+  const hostWith = (...vnis: number[]): HostNetwork => {
+    const { links, ...rest } = network('192.168.65.3/24');
+    const devices = vnis.map(vni => ({ ...(links[0] ?? assert.fail()), index: vni, name: `flannel.${vni}` }));
+    return { ...rest, links: [...links, ...devices] };
+  };
+  /** Starts it with the configuration of this VNI in the store, and a peer that publishes that. */
+  const restart = async (t: TestContext, former: Partial<LastRun>, vni: number, ...devices: number[]) => {
+    const restarted = await OverlayHarness.make(t, former);
+    const { overlay } = restarted;
+    overlay.setNetwork(hostWith(...devices));
+    overlay.setConfig(config(vni));
+    overlay.setNetwork(hostWith(...devices));
+    const attributes = { publicIp: {}, backendData: { ipv4: String(vni) } };
+    overlay.changePeers([{ ...lease('10.3.7.0-24', 2n), attributes }], []);
+    overlay.setLease(lease('10.3.5.0-24'));
+    return restarted;
+  };
+  const published = ({ overlay }: OverlayHarness) => overlay.plan.value?.attributes.backendData?.ipv4;
+
+  test('after the configuration has changed: it begins with what is in the kernel and in its lease', async t => {
+    const restarted = await restart(t, { config: config(88) }, 89, 88);
+    assert.deepEqual(published(restarted), { VNI: '88' });
+    assert.deepEqual(restarted.taken(), ['peers: 10.3.7.0-24 flannel.89', both(88, 89)]);
+    restarted.round();
+    assert.deepEqual(published(restarted), { VNI: '88' }, 'the device is not there yet');
+    restarted.links = [88, 89].map(vni => ({ name: `flannel.${vni}`, kind: 'vxlan', inSync: true }));
+    restarted.round();
+    assert.deepEqual(published(restarted), { VNI: '89' });
+    assert.equal(restarted.taken().at(-1), both(89, 88));
+  });
+
+  test('in the middle of it: the former one stays until every peer has followed', async t => {
+    const restarted = await restart(t, { config: config(89), leaving: config(88) }, 89, 88, 89);
+    assert.deepEqual(published(restarted), { VNI: '89' });
+    assert.equal(restarted.taken().at(-1), both(89, 88));
+  });
+
+  test('in the middle of it, and taken back meanwhile: nothing has to be prepared', async t => {
+    const restarted = await restart(t, { config: config(89), leaving: config(88) }, 88, 88, 89);
+    assert.deepEqual(published(restarted), { VNI: '88' });
+    assert.equal(restarted.taken().at(-1), both(88, 89));
+  });
+
+  test('with the host: no device is there that peers could send to', async t => {
+    for (const former of [{ config: config(88) }, { config: config(89), leaving: config(88) }]) {
+      const restarted = await restart(t, former, 89);
+      assert.deepEqual(published(restarted), { VNI: '89' });
+      assert.equal(restarted.taken().at(-1), 'host: vni 89 at 192.168.65.3 10.3.5.0/24');
+    }
+  });
+
+  test('after the network has changed: the lease in the store is of no use', async t => {
+    const former = { config: config(88, '10.77.0.0/16') };
+    const restarted = await restart(t, former, 89, 88);
+    assert.deepEqual(published(restarted), { VNI: '89' });
+    assert.equal(restarted.taken().at(-1), 'host: vni 89 at 192.168.65.3 10.3.5.0/24');
   });
 });
 

@@ -24,6 +24,7 @@ async function join(
     clock: fixture.clock,
     renewMargin: 3_600_000,
     previous: undefined,
+    formerTexts: new Map(),
     cachedKeys: () => cachedKeys,
   });
   if (cachedKeys.length > 0) store.cut();

@@ -14,7 +14,8 @@ import type { KeyValue } from '../store/store.ts';
 import { EXAMPLE_CONFIG, type NetworkConfig } from '../subnet/config/config.ts';
 import { ConfigWatch } from '../subnet/config/config-watch.ts';
 import { LeaseHolder } from '../subnet/holder/lease-holder.ts';
-import type { RejectedLease, Subnet } from '../subnet/lease/lease.ts';
+import { addressesOf, isLease, type Lease, type RejectedLease, type Subnet } from '../subnet/lease/lease.ts';
+import { checkLease } from '../subnet/lease/lease-check.ts';
 import { PeerTracker } from '../subnet/peers/peers.ts';
 import type { Registry } from '../subnet/registry.ts';
 import { configRefusal, type HostPlan } from './host-plan.ts';
@@ -36,6 +37,8 @@ export interface MembershipOptions {
   readonly renewMargin: number;
   /** The subnet of the last run, from the subnet file. */
   readonly previous: Subnet | undefined;
+  /** What the configurations of the last run were read from. */
+  readonly formerTexts: ReadonlyMap<NetworkConfig, Uint8Array>;
   /** What the store had below the network's prefix when it was last read, in this run or before. */
   readonly cachedKeys: () => Iterable<KeyValue>;
 }
@@ -48,19 +51,20 @@ export class Membership {
   /** Grows whenever something about the peers may call for a warning. */
   readonly #peerChanges = new Watchable(0);
   readonly #peerMoves: PeerMoves;
-  readonly #configTexts = new WeakMap<NetworkConfig, Uint8Array>();
+  readonly #configTexts: WeakMap<NetworkConfig, Uint8Array>;
 
   constructor(options: MembershipOptions) {
     this.#options = options;
     this.#config = new ConfigWatch(options.registry, checkBackend);
     this.#peerMoves = new PeerMoves(options);
+    this.#configTexts = new WeakMap(options.formerTexts);
   }
 
   get rejected(): Iterable<RejectedLease> {
     return this.#tracker?.rejected() ?? [];
   }
 
-  /** The text this configuration was read from; undefined when it is not of this run. */
+  /** The text that this configuration was read from, in this run or the last one. */
   textOf(config: NetworkConfig): Uint8Array | undefined {
     return this.#configTexts.get(config);
   }
@@ -114,6 +118,7 @@ export class Membership {
     const plan = await firstPlan(overlay, signal);
     if (plan === undefined) return;
     const known = ownLeaseAmong(cachedKeys(), registry, plan.attributes);
+    overlay.peers.remember(peersAmong(cachedKeys(), registry, plan));
     const holder = new LeaseHolder(registry, {
       config: plan.config,
       attributes: plan.attributes,
@@ -192,6 +197,20 @@ export class Membership {
       warnOfPeers(health, tracker);
       await clock.sleep(EVENTS_SETTLE, signal).catch(() => undefined);
     }
+  }
+}
+
+/** The peers that this host had at the last contact with the store. */
+function* peersAmong(
+  known: Iterable<KeyValue>,
+  registry: Registry,
+  { config, attributes }: HostPlan,
+): Generator<Lease, void> {
+  const context = { config, ownAddresses: addressesOf(attributes) };
+  for (const kv of known) {
+    const read = kv.key.startsWith(registry.subnetsPrefix) ? registry.decode(kv) : undefined;
+    const checked = isLease(read) ? checkLease(read, context) : undefined;
+    if (isLease(checked)) yield checked;
   }
 }
 

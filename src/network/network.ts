@@ -52,7 +52,12 @@ export interface NetworkParts {
 /** What is known of the last run on this host. */
 export interface LastRun {
   readonly subnet: Subnet | undefined;
+  /** The configuration that was in use. */
   readonly config: NetworkConfig | undefined;
+  /** The one before, when peers had not followed yet. */
+  readonly leaving: NetworkConfig | undefined;
+  /** What these configurations were read from. */
+  readonly texts: ReadonlyMap<NetworkConfig, Uint8Array>;
   /** Names of the devices that were in use. */
   readonly devices: readonly string[];
 }
@@ -73,6 +78,7 @@ export class Network implements AsyncDisposable {
     this.#overlay = new Overlay({
       ...parts,
       formerConfig: former.config,
+      leavingConfig: former.leaving,
       formerDevices: former.devices,
       openTargets: listener => openTargets({ ...parts, identity }, listener),
     });
@@ -81,6 +87,7 @@ export class Network implements AsyncDisposable {
       overlay: this.#overlay,
       renewMargin: options.lease.renewMarginMinutes * 60_000,
       previous: former.subnet,
+      formerTexts: former.texts,
     });
   }
 
@@ -94,10 +101,16 @@ export class Network implements AsyncDisposable {
     return this.#overlay.plan;
   }
 
-  /** What the next run should know of this one. */
-  get used(): { readonly config: Uint8Array | undefined; readonly devices: readonly string[] } {
-    const config = this.#overlay.plan.value?.config;
-    return { config: config && this.#membership.textOf(config), devices: this.#overlay.devices };
+  /** What the next run should know of this one: the texts of configurations, and names of devices. */
+  get used(): {
+    readonly config: Uint8Array | undefined;
+    readonly leaving: Uint8Array | undefined;
+    readonly devices: readonly string[];
+  } {
+    const { plan, handover, devices } = this.#overlay;
+    const leaving = handover?.step === 'handing over' ? handover.from : undefined;
+    const [config, former] = [plan.value, leaving].map(used => used && this.#membership.textOf(used.config));
+    return { config, leaving: former, devices };
   }
 
   /** Takes part in the network until `signal` aborts. The kernel and the lease stay as they are. */

@@ -34,7 +34,7 @@ import type { NetworkOptions } from './options.ts';
 import { PeerMapper } from './peer-mapper.ts';
 import type { PeerMove } from './peer-report.ts';
 import { PlanReporter } from './plan-reporter.ts';
-import { Planner } from './planner.ts';
+import { Planner, type PlannerOptions } from './planner.ts';
 import { Preparation } from './preparation.ts';
 import type { EventReporter, HealthReporter } from './reports.ts';
 import { Surroundings } from './surroundings.ts';
@@ -42,7 +42,7 @@ import type { OpenTargets, Targets } from './targets.ts';
 import type { HostNetwork } from './underlay.ts';
 import { type WayMove, Ways } from './ways/ways.ts';
 
-export interface OverlayOptions {
+export interface OverlayOptions extends Pick<PlannerOptions, 'formerConfig' | 'leavingConfig'> {
   readonly options: NetworkOptions;
   readonly identity: DurableIdentity;
   readonly health: HealthReporter;
@@ -50,8 +50,6 @@ export interface OverlayOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly createBackend: (context: BackendContext) => Backend;
-  /** The configuration that the last run had in use. */
-  readonly formerConfig: NetworkConfig | undefined;
   /** Names of the devices that were in use in the last run. */
   readonly formerDevices: readonly string[];
   readonly openTargets: OpenTargets;

@@ -125,3 +125,31 @@ test('before there is a backend peers are kept, and then all are mapped at once'
   assert.deepEqual(takeDesired(), [`${KEY} 192.0.2.1; 10.3.9.0-24 192.0.2.3`]);
   assert.deepEqual(mapper.underlayAddresses().map(String), ['192.0.2.1', '192.0.2.3']);
 });
+
+test('a way that may not work yet is used for a peer to which there never was another', () => {
+  const way = (link: string) => ({
+    link,
+    subnet: Prefix.parse('10.3.0.0/24'),
+    underlayIp: Ip.parse('192.0.2.1'),
+    entries: [],
+  });
+  const ahead = { paths: [], problems: ['is ahead'], provisional: [way('new')] };
+  const preparing: Partial<Backend> = {
+    peer: ({ modRevision }) => (modRevision === 2n ? ahead : { paths: [way('former')], problems: [] }),
+  };
+  const desired: string[] = [];
+  const note = ({ paths }: { paths: readonly { link: string }[] }) =>
+    void desired.push(paths.map(({ link }) => link).join());
+  const target = {
+    setPeer: note,
+    setPeers: () => undefined,
+    removePeer: () => undefined,
+    peerReport: () => undefined,
+  };
+  const mapper = new PeerMapper(target, () => undefined);
+  mapper.use(preparing as Backend);
+  mapper.change([lease(KEY, 1n)], []);
+  mapper.change([lease(KEY, 2n)], []);
+  mapper.change([lease('10.3.8.0-24', 2n)], []);
+  assert.deepEqual(desired, ['former', 'former', 'new']);
+});

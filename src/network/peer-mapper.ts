@@ -62,13 +62,21 @@ export class PeerMapper {
     const backend = this.#backend;
     if (backend === undefined) return [];
     return Array.from(this.#leases.values()).flatMap(lease =>
-      backend.peer(lease).paths.map(({ underlayIp }) => underlayIp),
+      backend
+        .peer(lease)
+        .paths.flatMap(({ underlayIp, receivesOnly = false }) => (receivesOnly ? [] : [underlayIp])),
     );
+  }
+
+  /** Leases of the last run, by which peers are reached whose present ones cannot be used. To be called before the first change. */
+  remember(leases: Iterable<Lease>): void {
+    for (const lease of leases) this.#former.set(lease.key, lease);
   }
 
   /** Maps every lease with this backend from now on. */
   use(backend: Backend): void {
     this.#backend = backend;
+    for (const key of this.#former.keys()) if (!this.#leases.has(key)) this.#former.delete(key);
     this.#dataPlane.setPeers(Array.from(this.#leases.values(), lease => this.#consider(backend, lease)));
   }
 
@@ -129,7 +137,7 @@ export class PeerMapper {
   }
 
   #plan(backend: Backend, lease: Lease): DesiredPeer {
-    const { paths, problems } = backend.peer(lease, this.#ways.chosen(lease.key));
+    const { paths, problems, provisional = paths } = backend.peer(lease, this.#ways.chosen(lease.key));
     const isKnown = this.#problems.get(lease.key)?.join() === problems.join();
     const { key, modRevision: revision } = lease;
     if (problems.length > 0) this.#problems.set(key, problems);
@@ -137,7 +145,7 @@ export class PeerMapper {
     const isSaid = paths.length > 0 || problems.length === 0;
     if (isSaid) this.#former.delete(key);
     const former = this.#former.get(key);
-    const used = isSaid || former === undefined ? paths : backend.peer(former).paths;
+    const used = isSaid ? paths : former === undefined ? provisional : backend.peer(former).paths;
     if (problems.length > 0 && !isKnown) this.#onProblem(key, problems, used.length > 0);
     return { key, revision, paths: used };
   }

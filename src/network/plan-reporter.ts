@@ -6,7 +6,7 @@ import { isObject } from '../base/fields.ts';
 import { FAMILIES, FAMILY_LABELS, type Ip } from '../base/ip.ts';
 import type { PerFamily } from '../base/per-family.ts';
 import type { ActivePlan } from './active-plan.ts';
-import { deviceNames, type Handover, handoverWarning } from './handover.ts';
+import { HANDOVER_TITLE, type Handover, handoverText, handoverWarning } from './handover.ts';
 import type { HostPlan, PlanRefusal } from './host-plan.ts';
 import type { EventReporter, HealthReporter, OwnedWarning } from './reports.ts';
 import type { WayMove } from './ways/ways.ts';
@@ -46,17 +46,12 @@ export class PlanReporter {
   }
 
   /** A step of a handover begins. */
-  step({ step, devices }: Handover): void {
-    const { from, to } = deviceNames(devices);
-    this.#emitStep(
-      step === 'preparing'
-        ? `${to} is created, and ${from} stays in use`
-        : `${to} is in use and published, and ${from} stays until every peer has followed`,
-    );
+  step(handover: Handover): void {
+    this.#emitStep(handoverText(handover));
   }
 
-  handoverEnds({ devices }: Handover): void {
-    this.#emitStep(`every peer has followed, and ${deviceNames(devices).from} is removed`);
+  handoverEnds(handover: Handover): void {
+    this.#emitStep(handoverText(handover, true));
   }
 
   /** Which step it is in. @param leftBehind keys of the peers that have not followed. */
@@ -87,7 +82,7 @@ export class PlanReporter {
   }
 
   #emitStep(text: string): void {
-    this.#events.add('info', 'handover', `the network is moving to another device: ${text}`);
+    this.#events.add('info', 'handover', `${HANDOVER_TITLE}: ${text}`);
   }
 
   /** Nothing, or not everything, can be made of what a peer says; or, without problems, everything again. */

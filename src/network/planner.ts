@@ -1,20 +1,29 @@
 /**
  * Decides which plan this host follows. Each change of the configuration or of this host's network leads to the same
  * decision: make a plan of the newest configuration, and replace the plan in use with it, in the steps of a handover
- * where both devices can exist at the same time.
+ * where this host can have both at the same time. What was in use when the last run ended is still in the kernel and in
+ * the lease, so the first plan of a run replaces that in the same way.
  *
  * A configuration that cannot be used changes a condition or a warning, and the plan in use stays. The newest one is
  * tried again whenever something changes, because what this host lacked for it may be there now.
  */
 import { hostname } from 'node:os';
 import type { Backend, BackendContext } from '../backend/backend.ts';
+import { defined } from '../base/defined.ts';
 import type { Problem } from '../base/errors.ts';
 import { Watchable } from '../base/watchable.ts';
 import type { LinkReport } from '../dataplane/report.ts';
-import type { NetworkConfig } from '../subnet/config/config.ts';
+import { isSameConfig, isSameNetwork, type NetworkConfig } from '../subnet/config/config.ts';
 import type { Lease } from '../subnet/lease/lease.ts';
 import { fits } from './active-plan.ts';
-import { deviceRefusal, type Handover, nextHandover, sideBySide } from './handover.ts';
+import {
+  deviceRefusal,
+  devicesOf,
+  type Handover,
+  missingDevices,
+  nextHandover,
+  sideBySide,
+} from './handover.ts';
 import {
   type DurableIdentity,
   type HostPlan,
@@ -36,6 +45,8 @@ export interface PlannerOptions {
   readonly preparation: Preparation | undefined;
   /** The configuration that the last run had in use: used while the store has none that can be used. */
   readonly formerConfig: NetworkConfig | undefined;
+  /** The configuration before that, when peers had not followed yet. */
+  readonly leavingConfig: NetworkConfig | undefined;
 }
 
 export class Planner {
@@ -112,9 +123,9 @@ export class Planner {
   proceed(links: readonly LinkReport[]): boolean {
     const handover = this.#handover;
     if (handover?.step !== 'preparing') return false;
-    const broken = links.filter(({ name, inSync }) => !inSync && this.isPreparing(name));
-    this.#obstacle = deviceRefusal(broken);
-    if (broken.length > 0) {
+    const missing = missingDevices(handover, links);
+    this.#obstacle = deviceRefusal(missing);
+    if (missing.length > 0) {
       this.#reportRefusal(this.#unusable ?? this.#obstacle);
       return false;
     }
@@ -127,7 +138,9 @@ export class Planner {
 
   /** Whether nothing depends on this device yet, because it is only being prepared. */
   isPreparing(device: string): boolean {
-    return this.#handover?.step === 'preparing' && this.#handover.devices.to.includes(device);
+    if (this.#handover?.step !== 'preparing') return false;
+    const { from, to } = this.#handover;
+    return devicesOf(to).includes(device) && !devicesOf(from).includes(device);
   }
 
   /** The new plan is applied alone from now on. */
@@ -141,7 +154,7 @@ export class Planner {
     if (this.#config === undefined || this.#network === undefined) return false;
     const used = this.#usedConfig;
     const newest = this.#planFor(this.#config, this.#network);
-    const isRefused = !newest.ok && used !== undefined && !isEqual(used, this.#config);
+    const isRefused = !newest.ok && used !== undefined && !isSameConfig(used, this.#config);
     const result = isRefused ? this.#planFor(used, this.#network) : newest;
     this.#options.preparation?.want(awaitedBy(newest) ?? awaitedBy(result));
     const failed = !result.ok && result.condition === 'config' ? result : undefined;
@@ -158,7 +171,9 @@ export class Planner {
       return false;
     }
     health.report('underlay');
-    if (result.plan.backend.needsRoutes === true && this.#network.routes === undefined) {
+    const { used: former, leaving } = this.#plansOfLastRun(this.#network);
+    const needsRoutes = [result.plan, former, leaving].some(plan => plan?.backend.needsRoutes === true);
+    if (needsRoutes && this.#network.routes === undefined) {
       // They are read now, and the decision is made again with them.
       this.needsRoutes.set(true);
       return false;
@@ -175,29 +190,51 @@ export class Planner {
     return this.plan.value?.config ?? this.#options.formerConfig;
   }
 
-  /** Replaces the plan in use: in steps where both devices can exist at the same time, else at once. */
+  /** Replaces the plan in use: in steps where this host can have both, else at once. */
   #adopt(plan: HostPlan, network: HostNetwork, inUse: Lease | undefined): boolean {
     const before = this.#handover;
-    const handover = inUse && this.#handoverTo(plan, network, inUse);
+    const handover = this.#handoverTo(plan, network, inUse);
     const isSame = (a: HostPlan | undefined, b: HostPlan | undefined) => a?.fingerprint === b?.fingerprint;
     const isSameStep = isSame(before?.from, handover?.from) && isSame(before?.to, handover?.to);
     const published = handover?.step === 'preparing' ? handover.from : plan;
     if (isSameStep && isSame(this.plan.value, published)) return false;
     this.#handover = handover;
     this.#obstacle = undefined;
-    if (handover !== undefined && before?.to.config !== plan.config) this.#options.report.step(handover);
+    const isNew = before === undefined || !isSameConfig(before.to.config, plan.config);
+    if (handover !== undefined && isNew) this.#options.report.step(handover);
     if (!isSame(this.plan.value, published)) this.plan.set(published);
     return true;
   }
 
-  #handoverTo(plan: HostPlan, network: HostNetwork, { subnet }: Lease): Handover | undefined {
-    const before = this.#handover;
-    const used = this.plan.value;
-    if (used === undefined || !fits(plan.config, subnet) || !fits(used.config, subnet)) return undefined;
+  #handoverTo(plan: HostPlan, network: HostNetwork, inUse: Lease | undefined): Handover | undefined {
+    const { used = this.plan.value, leaving } = this.#plansOfLastRun(network);
+    if (used === undefined || !this.#isStillThere(used, plan, network, inUse)) return undefined;
+    const resumed: Handover | undefined = leaving && { from: leaving, to: used, step: 'handing over' };
+    const before = this.#handover ?? resumed;
     // The former plan follows the host's network for as long as it is there.
-    const former = before?.to.config === plan.config ? before.from : used;
+    const isGoingOn = before !== undefined && isSameConfig(before.to.config, plan.config);
+    const former = isGoingOn ? before.from : used;
     const renewed = this.#planFor(former.config, network);
-    return nextHandover(before, renewed.ok ? renewed.plan : former, plan, subnet);
+    return nextHandover(before, renewed.ok ? renewed.plan : former, plan);
+  }
+
+  /** Whether this host has what the plan in use asks for, and its lease goes with the new one too. */
+  #isStillThere(used: HostPlan, plan: HostPlan, network: HostNetwork, inUse: Lease | undefined): boolean {
+    if (inUse !== undefined) return fits(plan.config, inUse.subnet) && fits(used.config, inUse.subnet);
+    // Before this run has a lease, everything is as the last run has left it, unless the host was started again.
+    const names = new Set(network.links.map(({ name }) => name));
+    return isSameNetwork(plan.config, used.config) && devicesOf(used).every(name => names.has(name));
+  }
+
+  /** What was in use, and what was being left; only until there is a plan of this run. */
+  #plansOfLastRun(network: HostNetwork): { readonly used?: HostPlan; readonly leaving?: HostPlan } {
+    const { formerConfig, leavingConfig } = this.#options;
+    if (this.plan.value !== undefined) return {};
+    const planOf = (config: NetworkConfig | undefined) => {
+      const result = config && this.#planFor(config, network);
+      return result?.ok === true ? result.plan : undefined;
+    };
+    return defined({ used: planOf(formerConfig), leaving: planOf(leavingConfig) });
   }
 
   #planFor(config: NetworkConfig, network: HostNetwork): HostPlanResult {
@@ -225,6 +262,3 @@ export class Planner {
 }
 
 const awaitedBy = (result: HostPlanResult) => (result.ok ? undefined : result.awaits);
-
-/** The values print themselves as JSON, as they stand in the store. */
-const isEqual = (a: NetworkConfig, b: NetworkConfig) => JSON.stringify(a) === JSON.stringify(b);

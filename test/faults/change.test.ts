@@ -162,14 +162,14 @@ describe('live changes', needsFaultLab, () => {
     assert.deepEqual(
       events.filter(({ type }) => ['handover', 'network-changed'].includes(type)).map(({ text }) => text),
       [
-        'the network is moving to another device: flannel.99 is created, and flannel.88 stays in use',
-        'the network is moving to another device: flannel.99 is in use and published, and flannel.88 stays until every peer has followed',
+        'the network is changing: vxlan over flannel.99 is prepared, and vxlan over flannel.88 stays in use',
+        'the network is changing: vxlan over flannel.99 is in use and published, and vxlan over flannel.88 stays until every peer has followed',
         'the network has changed: Backend.VNI 99 instead of 88',
-        'the network is moving to another device: every peer has followed, and flannel.88 is removed',
-        'the network is moving to another device: flannel.88 is created, and flannel.99 stays in use',
-        'the network is moving to another device: flannel.88 is in use and published, and flannel.99 stays until every peer has followed',
+        'the network is changing: every peer has followed, and vxlan over flannel.88 has ended',
+        'the network is changing: vxlan over flannel.88 is prepared, and vxlan over flannel.99 stays in use',
+        'the network is changing: vxlan over flannel.88 is in use and published, and vxlan over flannel.99 stays until every peer has followed',
         'the network has changed: Backend.VNI 88 instead of 99',
-        'the network is moving to another device: every peer has followed, and flannel.99 is removed',
+        'the network is changing: every peer has followed, and vxlan over flannel.99 has ended',
       ],
     );
     assert.deepEqual(
@@ -236,7 +236,7 @@ describe('live changes', needsFaultLab, () => {
       one.way.stall('to-client');
       await lab.configure({ ...CONFIG, Backend: { ...CONFIG.Backend, VNI: 99 } });
       const { lease } = await one.client.status();
-      const text = `flannel.99 is in use; flannel.88 stays for the peers that have not followed: ${lease?.key}`;
+      const text = `vxlan over flannel.99 is in use; vxlan over flannel.88 stays for the peers that have not followed: ${lease?.key}`;
       await two.until('it waits for the other', ({ warnings }) =>
         warnings.some(warning => warning.text === text),
       );

@@ -8,7 +8,7 @@ import { systemClock } from '../../base/clock.ts';
 import { NETWORK_PREFIX } from '../../console/defaults.ts';
 import type { KeyValue } from '../../store/store.ts';
 import { ManualClock } from '../../testing/manual-clock.ts';
-import { KnownStateFile } from './known-state.ts';
+import { KnownStateFile, lastRunOf } from './known-state.ts';
 
 let root: string;
 let directory: string;
@@ -131,4 +131,26 @@ test('a disk that cannot be written is a failure until it can', async () => {
   assert.equal(Buffer.from([...((await file.load())?.keys ?? [])][0]?.value ?? '').toString(), 'new');
   stop.abort();
   await running;
+});
+
+test('the configuration in use and the one that was being left are found, with their texts', async () => {
+  const [config, leaving] = [
+    '{"Network":"10.3.0.0/16"}',
+    '{"Network":"10.3.0.0/16","Backend":{"Type":"vxlan"}}',
+  ].map(text => Buffer.from(text)) as [Buffer, Buffer];
+  const clock = new ManualClock();
+  const file = new KnownStateFile(directory, NETWORK_PREFIX, clock);
+  const stop = new AbortController();
+  const running = file.run(stop.signal);
+  file.changed(() => ({ keys: [], devices: ['flannel.1'], config, leaving }));
+  await clock.advance(10_000);
+  await written(file);
+  stop.abort();
+  await running;
+  const last = lastRunOf((await file.load()) ?? assert.fail(), undefined);
+  assert.deepEqual([last.config?.backend.type, last.leaving?.backend.type], ['udp', 'vxlan']);
+  const texts = [last.config, last.leaving].map(used => used && last.texts.get(used));
+  assert.deepEqual(texts.map(String), [config, leaving].map(String));
+  const nothing = lastRunOf({ keys: [], devices: [], config: Buffer.from('{') }, undefined);
+  assert.deepEqual([nothing.config, nothing.leaving], [undefined, undefined]);
 });

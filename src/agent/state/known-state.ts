@@ -15,10 +15,12 @@ import { backoff, type Clock } from '../../base/clock.ts';
 import { messageOf } from '../../base/errors.ts';
 import { Watchable } from '../../base/watchable.ts';
 import { networkTag } from '../../console/defaults.ts';
+import type { LastRun } from '../../network/network.ts';
 import type { ConditionFailure } from '../../network/reports.ts';
 import type { KeyValue } from '../../store/store.ts';
 import type { NetworkConfig } from '../../subnet/config/config.ts';
 import { readConfig } from '../../subnet/config/config-watch.ts';
+import type { Subnet } from '../../subnet/lease/lease.ts';
 import { removeUnfinished, writeFileAtomic } from '../../sys/file.ts';
 
 /**
@@ -53,6 +55,7 @@ const Heading = v.object({
   devices: v.array(v.string()),
   /** Absent in files of before it was kept. */
   config: v.optional(v.string()),
+  leaving: v.optional(v.string()),
 });
 
 export interface KnownState {
@@ -62,6 +65,8 @@ export interface KnownState {
   readonly devices: readonly string[];
   /** The configuration that was in use, which need not be the one in the store. */
   readonly config?: Uint8Array;
+  /** The one before, while peers had not followed yet. */
+  readonly leaving?: Uint8Array;
 }
 
 /** Where what commands of the configuration have made is remembered (src/extension/command-record.ts). */
@@ -69,10 +74,21 @@ export function commandRecordFile(directory: string, network: string): string {
   return join(directory, `commands-${networkTag(network)}.json`);
 }
 
-/** The configuration that was in use; undefined when there was none, or it makes no sense any more. */
-export function formerConfigOf({ config }: KnownState): NetworkConfig | undefined {
-  const reading = config && readConfig(config);
+/** What a text of a known state says; undefined when there is none, or it makes no sense any more. */
+export function formerConfigOf(text: Uint8Array | undefined): NetworkConfig | undefined {
+  const reading = text && readConfig(text);
   return reading?.state === 'valid' ? reading.config : undefined;
+}
+
+/** @param subnet that of the last run */
+export function lastRunOf({ config, leaving, devices }: KnownState, subnet: Subnet | undefined): LastRun {
+  const texts = new Map<NetworkConfig, Uint8Array>();
+  const read = (text: Uint8Array | undefined) => {
+    const former = formerConfigOf(text);
+    if (former !== undefined && text !== undefined) texts.set(former, text);
+    return former;
+  };
+  return { subnet, config: read(config), leaving: read(leaving), texts, devices };
 }
 
 export class KnownStateFile {
@@ -147,11 +163,12 @@ export class KnownStateFile {
 function parse(text: string): KnownState {
   const [heading = '', ...lines] = text.split('\n');
   if (lines.splice(-2).join('\n') !== END) throw new Error('the end of the file is missing');
-  const { devices, config } = v.parse(Heading, JSON.parse(heading + END));
+  const { devices, config, leaving } = v.parse(Heading, JSON.parse(heading + END));
   return {
     keys: lines.map(parseKey),
     devices,
     ...(config === undefined ? {} : { config: Buffer.from(config, 'base64') }),
+    ...(leaving === undefined ? {} : { leaving: Buffer.from(leaving, 'base64') }),
   };
 }
 
@@ -169,9 +186,11 @@ function parseKey(line: string): KeyValue {
 }
 
 /** The file line by line: the text as a whole takes megabytes, and what it is made of as many more. */
-function* fileOf({ keys, devices, config }: KnownState): Generator<string, void> {
-  const used = config === undefined ? '' : `"config":"${Buffer.from(config).toString('base64')}",`;
-  yield `{"version":1,"devices":${JSON.stringify(devices)},${used}"keys":[`;
+function* fileOf({ keys, devices, config, leaving }: KnownState): Generator<string, void> {
+  const texts = Object.entries({ config, leaving })
+    .filter(([, text]) => text !== undefined)
+    .map(([name, text = new Uint8Array()]) => `"${name}":"${Buffer.from(text).toString('base64')}",`);
+  yield `{"version":1,"devices":${JSON.stringify(devices)},${texts.join('')}"keys":[`;
   let separator = '\n';
   for (const { key, value, createRevision, modRevision, version, lease } of keys) {
     const stored = {

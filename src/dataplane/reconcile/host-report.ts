@@ -99,18 +99,19 @@ export class HostReport {
   peerReport(network: DesiredNetwork, key: string): PeerReport | undefined {
     const peer = network.peers.get(key);
     if (peer === undefined) return undefined;
-    const entries = peer.paths.flatMap(path => this.#inspect({ network, peer, path }));
+    const paths = peer.paths.filter(({ receivesOnly = false }) => !receivesOnly);
+    const entries = paths.flatMap(path => this.#inspect({ network, peer, path }));
     const waiting = this.#parts.host
       .report()
-      .find(({ name, inSync }) => !inSync && peer.paths.some(({ link }) => link === name));
+      .find(({ name, inSync }) => !inSync && paths.some(({ link }) => link === name));
     const failed = entries.find(({ state }) => state === 'failed');
     const isOk = entries.length > 0 && entries.every(({ state }) => state === 'ok') && waiting === undefined;
     const reason =
       waiting === undefined ? failed?.reason : `${waiting.name}: ${waiting.reason ?? 'not there yet'}`;
     return {
       key,
-      state: failed !== undefined ? 'failed' : isOk || peer.paths.length === 0 ? 'ok' : 'pending',
-      links: [...new Set(peer.paths.filter(hasRoute).map(({ link }) => link))],
+      state: failed !== undefined ? 'failed' : isOk || paths.length === 0 ? 'ok' : 'pending',
+      links: [...new Set(paths.filter(hasRoute).map(({ link }) => link))],
       desired: entries.map(({ desired }) => desired),
       actual: entries.map(({ actual }) => actual).filter(actual => actual !== undefined),
       ...(reason === undefined ? {} : { reason }),

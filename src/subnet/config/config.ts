@@ -94,6 +94,16 @@ export function networksOf(config: NetworkConfig): readonly Prefix[] {
   return valuesOf(config).map(({ network }) => network);
 }
 
+/** Whether two configurations have the same content. The values print themselves as JSON. */
+export function isSameConfig(a: NetworkConfig, b: NetworkConfig): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
+}
+
+/** Whether leases of one are leases of the other. */
+export function isSameNetwork(a: NetworkConfig, b: NetworkConfig): boolean {
+  return JSON.stringify([a.ipv4, a.ipv6]) === JSON.stringify([b.ipv4, b.ipv6]);
+}
+
 function parseObject(text: string): object {
   const hint = `write for example ${EXAMPLE_CONFIG}`;
   const refuse = (message: string) =>

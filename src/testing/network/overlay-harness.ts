@@ -15,6 +15,7 @@ import { Watchable } from '../../base/watchable.ts';
 import type { DataPlane, NetworkScope } from '../../dataplane/data-plane.ts';
 import type { DesiredLink } from '../../dataplane/desired-link.ts';
 import type { ApplyResult, DataPlaneReport, LinkReport } from '../../dataplane/report.ts';
+import { devicesOf } from '../../network/handover.ts';
 import type { LastRun } from '../../network/network.ts';
 import { Overlay } from '../../network/overlay.ts';
 import type { TargetListener, Targets } from '../../network/targets.ts';
@@ -138,6 +139,7 @@ export class OverlayHarness {
       logger: recordingLogger(),
       createBackend,
       formerConfig: former.config,
+      leavingConfig: former.leaving,
       formerDevices: former.devices ?? [],
       openTargets: listener => {
         this.#listener = listener;
@@ -186,7 +188,7 @@ export class OverlayHarness {
 
   isPreparing(device: string): boolean {
     const { handover } = this.overlay;
-    return handover?.step === 'preparing' && handover.devices.to.includes(device);
+    return handover?.step === 'preparing' && devicesOf(handover.to).includes(device);
   }
 
   isOk(name: 'config' | 'underlay'): boolean {

@@ -1,0 +1,75 @@
+/**
+ * The backend of a network is changed while the containers of three hosts talk: every backend to every other, all agents at
+ * work, one agent after the other, and an agent that is killed in between.
+ */
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { BackendLab, type BackendName } from '../support/backend-lab.ts';
+import { needsRoot } from '../support/capabilities.ts';
+
+/** Each of the three to each other one. */
+const ROUND: readonly BackendName[] = ['vxlan', 'host-gw', 'udp', 'vxlan', 'udp', 'host-gw', 'vxlan'];
+
+const STEPS = ROUND.slice(1).map((to, index) => [ROUND[index] ?? to, to] as const);
+
+describe('another backend for a running network', needsRoot, () => {
+  const lab = new BackendLab();
+  before(() => lab.create('vxlan'));
+  after(() => lab[Symbol.asyncDispose]());
+
+  for (const [from, to] of STEPS) {
+    test(`${from} -> ${to}: no packet is lost, and nothing of the former one is left`, async t => {
+      const lost = await lab.lossDuring(async () => {
+        await lab.configure(to);
+        await lab.assertOnly(to);
+      });
+      t.diagnostic(`${lost} packets lost`);
+      assert.equal(lost, 0);
+    });
+  }
+
+  for (const [from, to] of STEPS) {
+    test(`${from} -> ${to}, one host after the other: whoever has followed reaches whoever has not`, async t => {
+      const [one, two, three] = [lab.host(1), lab.host(2), lab.host(3)];
+      const lost = await lab.lossDuring(async () => {
+        for (const host of [two, three]) {
+          await host.untilKnown(from);
+          await host.killAgent();
+        }
+        await lab.configure(to);
+        await one.untilIn(to);
+        await two.startAgent();
+        await two.untilIn(to);
+        await three.startAgent();
+        await lab.assertOnly(to);
+      });
+      t.diagnostic(`${lost} packets lost`);
+      assert.equal(lost, 0);
+    });
+  }
+
+  for (const [from, to] of STEPS) {
+    test(`${from} -> ${to}, with an agent killed in the middle: the next one goes on`, async t => {
+      const [one, three] = [lab.host(1), lab.host(3)];
+      const lost = await lab.lossDuring(async () => {
+        await three.untilKnown(from);
+        await three.killAgent();
+        await lab.configure(to);
+        await one.untilIn(to);
+        await one.untilKnown(to);
+        await one.killAgent();
+        await one.startAgent();
+        await one.until(
+          'it waits for the third',
+          ({ warnings, agent }) =>
+            agent.ready &&
+            warnings.some(({ code, text }) => code === 'NETWORK_CHANGING' && text.includes('not followed')),
+        );
+        await three.startAgent();
+        await lab.assertOnly(to);
+      });
+      t.diagnostic(`${lost} packets lost`);
+      assert.equal(lost, 0);
+    });
+  }
+});
