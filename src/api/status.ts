@@ -129,6 +129,8 @@ const LeaseReport = v.object({
 const BackendStatus = v.object({
   type: text,
   overlayMtu: count,
+  /** How it comes about, as a sum: `[{ what: 'eth0', bytes: 1500 }, { what: 'VXLAN over IPv4', bytes: -50 }]`. */
+  mtuParts: v.array(v.object({ what: text, bytes: v.number() })),
   /** As the kernel has them; one that it does not have is no more than its name and kind. */
   devices: v.array(
     v.object({

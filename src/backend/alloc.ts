@@ -9,7 +9,7 @@ import { networksOf } from '../subnet/config/config.ts';
 import type { Backend, BackendContext } from './backend.ts';
 import { unusedOptions } from './options.ts';
 import { planPeer } from './peer-plan.ts';
-import { fitUnderlay } from './underlay-fit.ts';
+import { fitUnderlay, mtuPartsOf } from './underlay-fit.ts';
 
 /** @throws ConfigError with everything that makes this network impossible on this host. */
 export function allocBackend(context: BackendContext): Backend {
@@ -18,6 +18,7 @@ export function allocBackend(context: BackendContext): Backend {
   return {
     type: 'alloc',
     overlayMtu: Math.min(...valuesOf(mtu)),
+    mtuParts: mtuPartsOf(context.underlay, mtu, 'alloc'),
     leftOut,
     reduced,
     // flannel publishes no BackendType.

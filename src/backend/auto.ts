@@ -70,6 +70,7 @@ export function autoBackend(context: BackendContext): Backend {
     type: 'auto',
     needsRoutes: true,
     overlayMtu: vxlan.overlayMtu,
+    mtuParts: vxlan.mtuParts,
     leftOut: vxlan.leftOut,
     reduced: vxlan.reduced,
     attributes: () => ({

@@ -60,6 +60,12 @@ export interface HostIdentity {
   mac(linkName: string): Mac;
 }
 
+/** Bytes that are there, or negative ones that are taken: `{ what: 'VXLAN over IPv4', bytes: -50 }`. */
+export interface MtuPart {
+  readonly what: string;
+  readonly bytes: number;
+}
+
 /** What one lease means for this host. */
 export interface PeerPlan {
   /** Ways to the peer; none when it cannot or need not be reached. */
@@ -103,6 +109,8 @@ export interface Backend {
   readonly preparation?: { readonly command: HostCommand; readonly run?: number };
   /** MTU of packets between containers: FLANNEL_MTU. */
   readonly overlayMtu: number;
+  /** How it comes about: `overlayMtu` is the sum. */
+  readonly mtuParts: readonly MtuPart[];
   /** Why a family of the network has no device on this host, while another has one. */
   readonly leftOut: readonly Problem[];
   /** What of the configuration gives way to what the underlay can do. */

@@ -20,7 +20,7 @@ import type { Backend, BackendContext } from './backend.ts';
 import { type ExtensionOptions, hostCommand, parseExtensionOptions } from './extension-options.ts';
 import { existingUnderlay } from './host-gw.ts';
 import { dataOf, type PeerFamily, planPeer } from './peer-plan.ts';
-import { fitUnderlay } from './underlay-fit.ts';
+import { fitUnderlay, mtuPartsOf } from './underlay-fit.ts';
 
 /** @throws ConfigError with everything that makes this network impossible on this host. */
 export function extensionBackend(context: BackendContext): Backend {
@@ -40,6 +40,7 @@ export function extensionBackend(context: BackendContext): Backend {
   return {
     type: 'extension',
     overlayMtu: Math.min(...valuesOf(mtu)),
+    mtuParts: mtuPartsOf(underlay, mtu, 'extension'),
     leftOut,
     reduced,
     ...(preparation && { preparation: { command: preparation, ...(result && { run: result.run }) } }),

@@ -17,6 +17,7 @@ import { createBackend } from './registry.ts';
 class NamedBackend implements Backend {
   readonly type: string;
   readonly leftOut = [];
+  readonly mtuParts = [];
   readonly reduced = [];
   readonly #problems: readonly string[];
   readonly #devices: readonly string[];

@@ -73,10 +73,11 @@ export function isLeftBehind(from: Backend, to: Backend, lease: Lease): boolean 
 
 /** A backend that does what this one does, also when that is an object of a class, whose methods a spread leaves out. */
 function delegate(backend: Backend): Backend {
-  const { type, overlayMtu, leftOut, reduced, needsRoutes = false } = backend;
+  const { type, overlayMtu, mtuParts, leftOut, reduced, needsRoutes = false } = backend;
   return {
     type,
     overlayMtu,
+    mtuParts,
     leftOut,
     reduced,
     needsRoutes,

@@ -13,7 +13,7 @@ import type { Backend, BackendContext, Underlay } from './backend.ts';
 import { unusedOptions } from './options.ts';
 import { type PeerFamily, planPeer } from './peer-plan.ts';
 import { Topology } from './topology.ts';
-import { fitUnderlay } from './underlay-fit.ts';
+import { fitUnderlay, mtuPartsOf } from './underlay-fit.ts';
 
 const NO_OVERHEAD = { ipv4: 0, ipv6: 0 } as const;
 
@@ -27,6 +27,7 @@ export function hostGwBackend(context: BackendContext): Backend {
     type: 'host-gw',
     needsRoutes: true,
     overlayMtu: Math.min(...valuesOf(mtu)),
+    mtuParts: mtuPartsOf(underlay, mtu, 'host-gw'),
     leftOut,
     reduced,
     attributes: () => ({ backendType: 'host-gw' }),

@@ -16,7 +16,7 @@ import { directPath, existingUnderlay } from './host-gw.ts';
 import { unusedOptions } from './options.ts';
 import { type PeerFamily, planPeer } from './peer-plan.ts';
 import { Topology } from './topology.ts';
-import { fitUnderlay } from './underlay-fit.ts';
+import { fitUnderlay, mtuPartsOf } from './underlay-fit.ts';
 
 const LINK = 'flannel.ipip';
 
@@ -51,6 +51,7 @@ export function ipipBackend(context: BackendContext): Backend {
     type: 'ipip',
     needsRoutes: directRouting,
     overlayMtu,
+    mtuParts: mtuPartsOf(underlay, mtu, 'IP'),
     leftOut,
     reduced,
     attributes: () => ({ backendType: 'ipip' }),

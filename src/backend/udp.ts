@@ -17,7 +17,7 @@ import type { Lease, Subnet } from '../subnet/lease/lease.ts';
 import type { Backend, BackendContext } from './backend.ts';
 import { portOption, unusedOptions } from './options.ts';
 import { type PeerFamily, planPeer } from './peer-plan.ts';
-import { fitUnderlay } from './underlay-fit.ts';
+import { fitUnderlay, mtuPartsOf } from './underlay-fit.ts';
 
 /** Flannel's device, and its port. */
 export const UDP_DEVICE = 'flannel0';
@@ -39,6 +39,7 @@ export function udpBackend(context: BackendContext): Backend {
   return {
     type: 'udp',
     overlayMtu,
+    mtuParts: mtuPartsOf(underlay, mtu, 'UDP'),
     leftOut,
     reduced,
     // flannel publishes no BackendType.

@@ -4,7 +4,7 @@ import { configOf, DUAL } from '../../test/support/registry.ts';
 import { formatProblem } from '../base/errors.ts';
 import { Ip } from '../base/ip.ts';
 import { byFamily } from '../base/per-family.ts';
-import { fitUnderlay } from './underlay-fit.ts';
+import { fitUnderlay, mtuPartsOf } from './underlay-fit.ts';
 
 const NOTHING = { ipv4: 0, ipv6: 0 };
 const TUNNEL = { ipv4: 20, ipv6: 40 };
@@ -47,4 +47,18 @@ test('an underlay that has no room for one family is followed with the other', (
   assert.deepEqual([mtu, problems], [{ ipv4: 1280 }, []]);
   assert.match(leftOut.map(formatProblem).join(), /^MTU of eth0 = 1300: leaves 1260 bytes/);
   assert.match(reduced.map(formatProblem).join(), /^Backend\.MTU = 1400: is more than eth0 can carry/);
+});
+
+test('the MTU of containers is explained as a sum, of the family with the least', () => {
+  const [sixOver, fourOver] = [{ ipv4: 1450, ipv6: 1430 }, { ipv4: 1350 }];
+  const { underlay } = over(1500);
+  assert.deepEqual(mtuPartsOf(underlay, sixOver, 'VXLAN'), [
+    { what: 'eth0', bytes: 1500 },
+    { what: 'VXLAN over IPv6', bytes: -70 },
+  ]);
+  assert.deepEqual(mtuPartsOf(underlay, fourOver, 'VXLAN', 1400), [
+    { what: 'Backend.MTU', bytes: 1400 },
+    { what: 'VXLAN over IPv4', bytes: -50 },
+  ]);
+  assert.deepEqual(mtuPartsOf(underlay, { ipv4: 1500 }, 'host-gw', 1600), [{ what: 'eth0', bytes: 1500 }]);
 });

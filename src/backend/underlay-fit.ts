@@ -4,9 +4,9 @@
  */
 import type { Problem } from '../base/errors.ts';
 import { FAMILY_LABELS, type Family } from '../base/ip.ts';
-import { familiesOf, mapFamilies, type PerFamily, perFamily } from '../base/per-family.ts';
+import { familiesOf, mapFamilies, type PerFamily, perFamily, valuesOf } from '../base/per-family.ts';
 import { CONFIG_KEYS } from '../subnet/config/config.ts';
-import { type Backend, type BackendContext, LEAST_IPV6_MTU, type Underlay } from './backend.ts';
+import { type Backend, type BackendContext, LEAST_IPV6_MTU, type MtuPart, type Underlay } from './backend.ts';
 
 /** The least that a link may have (RFC 791 for IPv4). */
 export const LEAST_MTU = { ipv4: 68, ipv6: LEAST_IPV6_MTU } as const satisfies Record<Family, number>;
@@ -50,6 +50,26 @@ export function fitUnderlay(
     leftOut: isPartial ? misfits : [],
     reduced: reductions(link, configured),
   };
+}
+
+/**
+ * How the MTU of the packets between containers comes about: that of the family with the least, as containers have one.
+ * @param mtu of each family, as `fitUnderlay` gives it
+ * @param encapsulation what the backend puts around a packet: `VXLAN`
+ * @param configured as for `fitUnderlay`
+ */
+export function mtuPartsOf(
+  { link }: Underlay,
+  mtu: PerFamily<number>,
+  encapsulation: string,
+  configured?: number,
+): readonly MtuPart[] {
+  const isBoundByLink = configured === undefined || configured > link.mtu;
+  const [what, outer] = isBoundByLink ? [link.name, link.mtu] : ['Backend.MTU', configured];
+  const least = Math.min(...valuesOf(mtu));
+  const [family = 'ipv4'] = familiesOf(mtu).filter(one => mtu[one] === least);
+  const overhead = { what: `${encapsulation} over ${FAMILY_LABELS[family]}`, bytes: least - outer };
+  return [{ what, bytes: outer }, ...(overhead.bytes === 0 ? [] : [overhead])];
 }
 
 function addressProblems(family: Family, { link, ip, publicIp }: Underlay): Problem[] {

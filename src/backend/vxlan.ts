@@ -24,7 +24,7 @@ import type { Backend, BackendContext } from './backend.ts';
 import { directPath, existingUnderlay } from './host-gw.ts';
 import { dataOf, type PeerFamily, planPeer } from './peer-plan.ts';
 import { Topology } from './topology.ts';
-import { fitUnderlay } from './underlay-fit.ts';
+import { fitUnderlay, mtuPartsOf } from './underlay-fit.ts';
 import { parseVxlanOptions, type VxlanOptions } from './vxlan-options.ts';
 import { vxlanPath } from './vxlan-path.ts';
 
@@ -61,6 +61,7 @@ export function vxlanBackend(context: BackendContext): Backend {
     type: 'vxlan',
     needsRoutes: directRouting,
     overlayMtu: Math.min(...valuesOf(mtu)),
+    mtuParts: mtuPartsOf(underlay, mtu, 'VXLAN', options.mtu),
     leftOut,
     reduced,
     attributes: () => ({

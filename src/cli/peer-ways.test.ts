@@ -56,7 +56,7 @@ test('a peer that does not answer over any way is not called unreachable', () =>
 
 test('a peer that leaves no choice is marked beside others', () => {
   const document = status();
-  const auto = { ...document, backend: { type: 'auto', overlayMtu: 1450, devices: [] } };
+  const auto = { ...document, backend: { type: 'auto', overlayMtu: 1450, mtuParts: [], devices: [] } };
   assert.equal(withoutChoice(peer(undefined), auto), 'its lease names no other way');
   assert.equal(withoutChoice(peer(undefined), document), undefined);
   assert.equal(withoutChoice(peer({ ipv4: direct }), auto), undefined);

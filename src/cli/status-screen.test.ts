@@ -13,7 +13,7 @@ describe('the status screen', () => {
 state        ready for 2 h 3 min
 lease        188.172.50.0/24, expires in 22 h 57 min
 network      188.172.0.0/16, /24 per host, vxlan
-backend      vxlan, flannel.88 (VNI 88, UDP 4789), MTU 1450 for containers
+backend      vxlan, flannel.88 (VNI 88, UDP 4789), MTU 1450 for containers (1500 of eth0 - 50 for VXLAN over IPv4)
 underlay     eth0 192.168.65.3, MTU 1500, chosen by default route
 store        http://192.168.65.3:2379, connected for 2 h 3 min, revision 42
 certificate  valid until 2026-11-29 (/var/lib/tulle/trust/host.pem)

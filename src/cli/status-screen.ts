@@ -52,7 +52,7 @@ function facts(status: Status, { now, traffic }: ScreenOptions): string {
         [
           backend.type,
           ...backend.devices.map(one => device(one, backend)),
-          `MTU ${backend.overlayMtu} for containers`,
+          `MTU ${backend.overlayMtu} for containers${explanation(backend)}`,
         ].join(', '),
     ],
     [
@@ -157,6 +157,13 @@ function firewall({ firewall: { mode, masquerade, forward, ok, lastError } }: St
     ...(on ? rules : ['no rules configured']),
     ok ? undefined : paint('red', lastError ?? 'rules are missing'),
   ]);
+}
+
+/** ` (1500 of eth0 - 50 for VXLAN over IPv4)` */
+function explanation({ mtuParts: [first, ...others] }: BackendStatus): string {
+  if (first === undefined) return '';
+  const parts = others.map(({ what, bytes }) => ` ${bytes < 0 ? '-' : '+'} ${Math.abs(bytes)} for ${what}`);
+  return ` (${first.bytes} of ${first.what}${parts.join('')})`;
 }
 
 /** As the kernel has it; its MTU only where containers get another. */

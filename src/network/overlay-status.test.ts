@@ -76,6 +76,10 @@ test('a network of both families says all of its underlay, its configuration and
   assert.deepEqual(backend, {
     type: 'vxlan',
     overlayMtu: 1450,
+    mtuParts: [
+      { what: 'eth0', bytes: 1500 },
+      { what: 'VXLAN over IPv4', bytes: -50 },
+    ],
     devices: [
       {
         name: 'flannel.88',

@@ -84,6 +84,7 @@ function backendStatus({ plan, host }: ActivePlan, { links }: DataPlaneReport): 
   return {
     type: backend.type,
     overlayMtu: backend.overlayMtu,
+    mtuParts: [...backend.mtuParts],
     devices: host.links.map(({ name, kind }) => {
       const { mac, local, addresses, ...numbers } = links.find(link => link.name === name)?.actual ?? {};
       return {

@@ -76,6 +76,10 @@ export const status = (changes: object = {}): Status => {
     backend: {
       type: 'vxlan',
       overlayMtu: 1450,
+      mtuParts: [
+        { what: 'eth0', bytes: 1500 },
+        { what: 'VXLAN over IPv4', bytes: -50 },
+      ],
       devices: [{ name: 'flannel.88', kind: 'vxlan', vni: 88, port: 4789 }],
     },
     dataplane: {

@@ -69,6 +69,10 @@ const createBackend = ({ config: { backend }, underlay }: BackendContext): Backe
   return {
     type: backend.type,
     overlayMtu: 1450,
+    mtuParts: [
+      { what: 'eth0', bytes: 1500 },
+      { what: 'VXLAN over IPv4', bytes: -50 },
+    ],
     leftOut: [],
     reduced: [],
     attributes: () => ({ backendType: backend.type, backendData: { ipv4: { VNI: vni } } }),
