@@ -1,8 +1,8 @@
-/** The bridge that a host's sandboxes hang on, shaped as Docker shapes `docker0`. */
+/** The bridge of a host's sandboxes, shaped as Docker shapes `docker0`, and the addresses on it. */
 import type { Mac } from '../base/mac.ts';
 import type { InterfaceAddress } from '../base/prefix.ts';
+import { IFA_F_NODAD } from '../netlink/route/constants.ts';
 import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
-import { assign } from './assign.ts';
 import { SandboxError } from './errors.ts';
 
 export interface BridgeSpec {
@@ -32,4 +32,16 @@ export async function ensureBridge(host: Rtnetlink, spec: BridgeSpec): Promise<n
   for (const address of spec.addresses) await assign(host, bridge.index, address);
   await host.links.change(bridge.index, { mtu, up: true });
   return bridge.index;
+}
+
+/**
+ * Gives a link an address that the manager of the subnet has given to no other container. An IPv6 address is usable at once:
+ * to ask the link first whether it is taken (RFC 4862, section 5.4) would make each container wait for a second or two,
+ * and a bridge that has no port yet for as long as it has none.
+ *
+ * @throws NetlinkError
+ */
+export async function assign(route: Rtnetlink, index: number, address: InterfaceAddress): Promise<void> {
+  const flags = address.ip.family === 'ipv6' ? { flags: IFA_F_NODAD } : {};
+  await route.addresses.replace({ ...address, index, ...flags });
 }

@@ -16,7 +16,7 @@ import type { InterfaceAddress, Prefix } from '../base/prefix.ts';
 import { Undo } from '../base/undo.ts';
 import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
 import type { Netns } from '../sys/netns.ts';
-import { assign } from './assign.ts';
+import { assign } from './bridge.ts';
 import { SandboxError } from './errors.ts';
 
 /** What the endpoint should be. */

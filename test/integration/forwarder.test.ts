@@ -20,7 +20,7 @@ import { openUdpSocket } from '../../src/sys/udp-socket.ts';
 import { usageOf } from '../../src/sys/usage.ts';
 import { ipPacket, udpPacket } from '../../src/testing/packets.ts';
 import { needsRoot } from '../support/capabilities.ts';
-import { deadline, eventually } from '../support/eventually.ts';
+import { deadline, eventually, within } from '../support/eventually.ts';
 import {
   type ForwarderHost,
   ForwarderPair,
@@ -250,7 +250,7 @@ describe('forwarder', needsRoot, () => {
       `require('node:dgram').createSocket('udp4').bind(${PORT}, '${ipv4}', () => console.log('bound'))`,
     );
     try {
-      await once(socket.stdout as Readable, 'data');
+      await within('the socket is open', once(socket.stdout as Readable, 'data'));
       b.manage();
       const { state } = b.forwarder;
       const failed = await state.until(now => now.lastError !== undefined, deadline('it has failed', 30_000));
