@@ -40,6 +40,32 @@ describe('a lab', possible, () => {
     assert.equal(up.status, 0, up.stderr);
   });
 
+  test('of IPv6: nothing but loopback has an IPv4 address, and containers reach each other', async t => {
+    const name = labName();
+    t.after(() => lab(['down', '--name', name]));
+    const size = ['--hosts', '2', '--containers', '1'];
+    const up = await lab(['up', '--family', 'ipv6', ...size, '--name', name, '--json']);
+    assert.equal(up.status, 0, up.stderr);
+    const { hosts, family, etcdEndpoint } = JSON.parse(up.stdout) as {
+      family: string;
+      etcdEndpoint: string;
+      hosts: { name: string; address: string; addresses: object; containers: { ip: string }[] }[];
+    };
+    assert.deepEqual([family, etcdEndpoint], ['ipv6', 'http://[fd00:65::3]:2379']);
+    assert.deepEqual(hosts[1]?.addresses, { ipv6: 'fd00:65::4' });
+    for (const place of ['docker1', 'docker2', 'docker1/c1']) {
+      const show = ['ip', '-4', '-brief', 'address'];
+      const { stdout } = await lab(['exec', '--name', name, place, '--', ...show]);
+      assert.match(stdout, /^lo +UNKNOWN +127\.0\.0\.1\/8 *\n$/, place);
+    }
+    // By its name, which /etc/hosts of the lab has.
+    const ping = ['ping', '-c', '1', '-W', '5'];
+    assert.equal((await lab(['exec', '--name', name, 'docker1', '--', ...ping, 'docker2'])).status, 0);
+    const { status, stdout } = await lab(['ping', '--name', name, '--json']);
+    const { pairs, sent, lost } = JSON.parse(stdout) as Record<string, number>;
+    assert.deepEqual({ status, pairs, sent, lost }, { status: 0, pairs: 4, sent: 12, lost: 0 });
+  });
+
   test('is made, used and removed, beside another one', async t => {
     const [name, other] = [labName(), labName()];
     t.after(() => Promise.all([lab(['down', '--name', name]), lab(['down', '--name', other])]));
