@@ -9,7 +9,7 @@ import { Prefix } from '../base/prefix.ts';
 import { parseNetworkConfig } from '../subnet/config/config.ts';
 import { decodeAttributes, encodeAttributes } from '../subnet/lease/attributes.ts';
 import type { Lease } from '../subnet/lease/lease.ts';
-import type { Backend, Underlay } from './backend.ts';
+import type { Backend, BackendContext, Underlay } from './backend.ts';
 import { checkBackend, createBackend } from './registry.ts';
 import { possibleWays, type WayChoice } from './ways.ts';
 
@@ -26,7 +26,12 @@ const underlay: Underlay = {
   ],
 };
 
-function backendOf(options: object = {}, changed: Partial<Underlay> = {}, isDual = false): Backend {
+function backendOf(
+  options: object = {},
+  changed: Partial<Underlay> = {},
+  isDual = false,
+  context: Partial<BackendContext> = {},
+): Backend {
   const families = isDual ? { EnableIPv6: true, IPv6Network: 'fd03::/48' } : {};
   const backend = { Type: 'auto', VNI: 88, Port: 4789, ...options };
   const text = JSON.stringify({ Network: '10.3.0.0/16', ...families, Backend: backend });
@@ -34,6 +39,7 @@ function backendOf(options: object = {}, changed: Partial<Underlay> = {}, isDual
     config: parseNetworkConfig(text).config,
     underlay: { ...underlay, ...changed },
     defaultVxlanPort: 8472,
+    ...context,
     identity: { hostId: 'b7e4', mac: () => Mac.parse('c6:d2:32:6f:8f:44') },
   });
 }
@@ -128,6 +134,20 @@ test('tries a way with the base address of the subnet alone', () => {
   );
 });
 
+test('what the host itself sends directly is from its address in the overlay, as over the tunnels', () => {
+  const source = Ip.parse('10.3.50.0');
+  for (const choice of [
+    { inUse: 'direct', source },
+    { inUse: 'vxlan', tried: 'direct', source },
+  ] as const) {
+    const { paths } = backendOf().peer(lease({}), { ipv4: choice });
+    const [route] = paths.find(({ link }) => link === 'eth0')?.entries ?? [];
+    assert.deepEqual(route?.kind === 'route' && route.source, source);
+    const others = paths.flatMap(({ link, entries }) => (link === 'eth0' ? [] : entries));
+    assert.ok(others.every(entry => !('source' in entry)));
+  }
+});
+
 test('says why a way is not possible', () => {
   const obstacles = (json: object, backend = backendOf()) => {
     const { ipv4 } = backend.ways?.(lease(json)) ?? {};
@@ -147,6 +167,10 @@ test('says why a way is not possible', () => {
   assert.deepEqual(obstacles({}, backendOf({ UDP: false })), [
     'direct vxlan',
     'UDP is false in the configuration',
+  ]);
+  assert.deepEqual(obstacles({}, backendOf({}, {}, false, { hasTun: false })), [
+    'direct vxlan',
+    'this host has no /dev/net/tun',
   ]);
   assert.deepEqual(obstacles({}, backendOf({}, { routes: [] })), [
     'vxlan udp',

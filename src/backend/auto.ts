@@ -30,7 +30,9 @@ import { bestWay, type PeerWays, pathsOver } from './ways.ts';
 export function autoBackend(context: BackendContext): Backend {
   const { config, underlay } = context;
   const { options } = config.backend;
-  const { port = context.defaultVxlanPort, udpPort } = parseAutoOptions(options, []);
+  const { port = context.defaultVxlanPort, ...parsed } = parseAutoOptions(options, []);
+  const { hasTun = true } = context;
+  const udpPort = hasTun ? parsed.udpPort : undefined;
   // DirectRouting is for flannel hosts, too, which keep their way.
   const vxlan = vxlanBackend(withOptions(context, { ...options, DirectRouting: false }));
   const udp = udpPort === undefined ? undefined : udpBackend(withOptions(context, { Port: udpPort }));
@@ -41,7 +43,7 @@ export function autoBackend(context: BackendContext): Backend {
     const { subnet, underlayIp } = tunnel;
     const obstacles = {
       direct: directObstacle(topology, underlayIp, published, underlay),
-      udp: udpObstacle(udpPort, published),
+      udp: udpObstacle(parsed.udpPort, hasTun, published),
     };
     return {
       subnet,
@@ -130,8 +132,13 @@ function directObstacle(
 const takesDirect = ({ config, underlay: { ip, publicIp } }: BackendContext): boolean =>
   familiesOf(config).every(family => ip[family] !== undefined && ip[family].key === publicIp[family]?.key);
 
-function udpObstacle(ownPort: number | undefined, { udp }: PublishedWays): string | undefined {
-  if (ownPort === undefined) return 'UDP is false in the configuration';
+function udpObstacle(
+  wanted: number | undefined,
+  hasTun: boolean,
+  { udp }: PublishedWays,
+): string | undefined {
+  if (wanted === undefined) return 'UDP is false in the configuration';
+  if (!hasTun) return 'this host has no /dev/net/tun';
   return udp === undefined ? 'it has no forwarder' : undefined;
 }
 

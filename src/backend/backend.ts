@@ -34,6 +34,8 @@ export interface BackendContext {
   readonly underlay: Underlay;
   /** UDP port that this kernel gives a VXLAN device for which none is asked. */
   readonly defaultVxlanPort: number;
+  /** Whether a forwarder could make its device; absent means yes. */
+  readonly hasTun?: boolean;
   /** Secrets and identities that survive restarts, by name; created by the agent's state directory. */
   readonly identity: HostIdentity;
   /** Absent where this host does not allow that commands of the configuration are run. */

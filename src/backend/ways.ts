@@ -5,8 +5,9 @@
  * it is one route replaced in the kernel. A way is tried with the base address of the peer's subnet alone: that has a
  * route of its own meanwhile, and the traffic of containers stays where it is.
  */
+import type { Ip } from '../base/ip.ts';
 import { Prefix } from '../base/prefix.ts';
-import type { PathEntry, PeerPath } from '../dataplane/desired.ts';
+import type { DesiredRoute, PathEntry, PeerPath } from '../dataplane/desired.ts';
 
 /** The best one first. */
 export const WAY_TYPES = ['direct', 'vxlan', 'udp'] as const;
@@ -28,6 +29,11 @@ export interface WayChoice {
   readonly inUse: WayType;
   /** Of the base address of its subnet alone, where that is another one. */
   readonly tried?: WayType;
+  /**
+   * Address of this host in the overlay. What the host itself sends is from there over any way, or its answers would not
+   * come back over the way of the peer.
+   */
+  readonly source?: Ip;
 }
 
 /** Those that there are, best first. */
@@ -39,11 +45,13 @@ export function possibleWays({ paths }: Pick<PeerWays, 'paths'>): readonly WayTy
 export const bestWay = (ways: Pick<PeerWays, 'paths'>): WayType => possibleWays(ways)[0] ?? 'vxlan';
 
 /** Paths of a peer over its ways. */
-export function pathsOver(ways: PeerWays, { inUse, tried }: WayChoice): PeerPath[] {
+export function pathsOver(ways: PeerWays, { inUse, tried, source }: WayChoice): PeerPath[] {
   const base = Prefix.ofOne(ways.subnet.ip);
   return possibleWays(ways).flatMap(type => {
-    const path = ways.paths[type];
-    if (path === undefined) return [];
+    const bare = ways.paths[type];
+    if (bare === undefined) return [];
+    // The tunnel devices have that address.
+    const path = type === 'direct' && source !== undefined ? withSource(bare, source) : bare;
     const standing = path.entries.filter(entry => !isRoute(entry));
     const route = path.entries.find(isRoute);
     const whole = type === inUse ? path : standing.length > 0 && { ...path, entries: standing };
@@ -53,4 +61,9 @@ export function pathsOver(ways: PeerWays, { inUse, tried }: WayChoice): PeerPath
   });
 }
 
-const isRoute = (entry: PathEntry) => entry.kind === 'route';
+const withSource = (path: PeerPath, source: Ip): PeerPath => ({
+  ...path,
+  entries: path.entries.map(entry => (isRoute(entry) ? { ...entry, source } : entry)),
+});
+
+const isRoute = (entry: PathEntry): entry is DesiredRoute => entry.kind === 'route';

@@ -44,6 +44,8 @@ export interface DesiredRoute {
   readonly onlink?: boolean;
   /** Largest packet over this route, in bytes; absent: that of the link. */
   readonly mtu?: number;
+  /** Address of this host that its own packets are from, unless the program chooses; absent: one of the link. */
+  readonly source?: Ip;
 }
 
 /** An address that is reached over the link has this MAC address. */

@@ -173,6 +173,39 @@ describe('paths', () => {
     assert.doesNotMatch(host.show(), /mtu 1300/);
   });
 
+  test('a route has the source of its path, and gets it back', async () => {
+    await using host = new FakeHost();
+    const { subnet, underlayIp } = fakePath(1, Prefix.parse('10.3.1.0/24'));
+    const gateway = Ip.parse('10.3.1.0');
+    const route = { kind: 'route', destination: subnet, gateway, onlink: true } as const;
+    const state = (source: Ip | undefined) => {
+      const entries = [source === undefined ? route : { ...route, source }];
+      host.network.setPeer({ ...fakePeer(1), paths: [{ link: DEVICE, subnet, underlayIp, entries }] });
+      return host.plane.apply();
+    };
+    const [own, other] = [Ip.parse('10.3.0.0'), Ip.parse('10.3.0.9')];
+    await host.begin([]);
+    await state(own);
+    const made = host.show();
+    assert.match(made, /^10\.3\.1\.0\/24 nhid \d+ .*src 10\.3\.0\.0\b/m);
+    const oif = await host.index();
+    for (const preferredSource of [{}, { preferredSource: other }]) {
+      host.repairs.length = 0;
+      const theirs = { destination: subnet, oif, gateway, flags: 4, protocol: 77, ...preferredSource };
+      host.interject(change.replaceRoute(theirs));
+      await host.pass(1000);
+      assert.equal(host.show(), made);
+      assert.deepEqual(
+        host.repairs.map(({ object, action }) => `${object} ${action}`),
+        ['route replaced'],
+      );
+    }
+    await state(other);
+    assert.match(host.show(), /src 10\.3\.0\.9\b/);
+    await state(undefined);
+    assert.doesNotMatch(host.show(), /^10\.3\.1\.0\/24.* src /m);
+  });
+
   for (const removes of ['data plane', 'other program'] as const) {
     test(`routes over a link without addresses stay, though the ${removes} removes one that others gave it`, async () => {
       await using host = new FakeHost();

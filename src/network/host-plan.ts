@@ -93,7 +93,7 @@ export function planHost(inputs: HostPlanInputs): HostPlanResult {
     return { ok: false, condition: 'config', ...configRefusal(error) };
   }
   try {
-    const { defaultVxlanPort, routes } = network;
+    const { defaultVxlanPort, hasTun, routes } = network;
     const withRoutes = { ...choice.underlay, ...defined({ routes }) };
     const { commands } = inputs;
     const backend = inputs.createBackend({
@@ -101,6 +101,7 @@ export function planHost(inputs: HostPlanInputs): HostPlanResult {
       underlay: withRoutes,
       defaultVxlanPort,
       identity,
+      ...defined({ hasTun }),
       ...(commands && { commands }),
     });
     // Routes that change make another plan only where they count.

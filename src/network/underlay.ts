@@ -23,6 +23,7 @@ import { linksOfRoute } from '../netlink/route/multipath.ts';
 import type { Address, Link, Route } from '../netlink/route/objects.ts';
 import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
 import { readModuleParameter } from '../sys/sysctl.ts';
+import { hasTunDevices } from '../sys/tun.ts';
 import type { UnderlayCriteria } from './options.ts';
 
 /** include/uapi/linux/if_addr.h. */
@@ -49,6 +50,8 @@ export interface HostNetwork {
   readonly reach?: Route;
   /** UDP port of a VXLAN device for which none is asked. */
   readonly defaultVxlanPort: number;
+  /** Whether a program may make TUN devices; absent means yes. */
+  readonly hasTun?: boolean;
 }
 
 export type UnderlayChoice =
@@ -83,6 +86,7 @@ export async function readHostNetwork(
     ...(needsRoutes && { routes: routes.filter(isForeignRoute).map(underlayRoute) }),
     ...(reach === undefined ? {} : { reach }),
     defaultVxlanPort: Number(readModuleParameter('vxlan', 'udp_port') ?? DEFAULT_VXLAN_PORT),
+    hasTun: hasTunDevices(),
   };
 }
 

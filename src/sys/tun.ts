@@ -5,7 +5,7 @@
  * With IFF_VNET_HDR every packet has a struct virtio_net_hdr before it, and may be one of up to 64 KiB that stands for
  * many TCP segments (include/uapi/linux/virtio_net.h). Its numbers are in the host's order.
  */
-import { closeSync, constants, openSync } from 'node:fs';
+import { closeSync, constants, existsSync, openSync } from 'node:fs';
 import { isCode } from '../base/errors.ts';
 import { SysError } from './errors.ts';
 import { ioctl, ioctlBytes } from './libc.ts';
@@ -13,6 +13,9 @@ import { HOST_IS_LITTLE } from './packet-memory.ts';
 import { holdersOfTun } from './process-search.ts';
 
 const CLONE_DEVICE = '/dev/net/tun';
+
+/** Whether TUN devices can be made here; a container has the device only if it was given it. */
+export const hasTunDevices = (): boolean => existsSync(CLONE_DEVICE);
 
 /** struct ifreq: the name, then a union of which the flags are used. */
 const IFREQ_SIZE = 40;

@@ -96,7 +96,8 @@ function sameEntry(a: PathEntry, b: PathEntry | undefined): boolean {
         a.destination.equals(b.destination) &&
         a.gateway?.key === b.gateway?.key &&
         (a.onlink ?? false) === (b.onlink ?? false) &&
-        a.mtu === b.mtu
+        a.mtu === b.mtu &&
+        a.source?.key === b.source?.key
       );
     case 'command':
       return b?.kind === a.kind && a.subnet.equals(b.subnet) && isSameCommand(a, b);

@@ -5,6 +5,7 @@
  * thousand peers at a time: nothing else on the event loop has to wait for all of them.
  */
 import { setImmediate } from 'node:timers/promises';
+import { defined } from '../../base/defined.ts';
 import type { Ip } from '../../base/ip.ts';
 import type { Nexthop } from '../../netlink/route/objects.ts';
 import type { DesiredPeer, PeerPath } from '../desired.ts';
@@ -156,9 +157,9 @@ export class PathEntries {
           return [commands.entry({ owner, ...command })];
         }
         case 'route': {
-          const { destination, gateway, onlink = false, mtu } = entry;
-          const ofMtu = mtu === undefined ? {} : { mtu };
-          const route = { owner, destination, ownership: 'ours', onlink, underlayIp, ...ofMtu } as const;
+          const { destination, gateway, onlink = false, mtu, source } = entry;
+          const stated = mtu === undefined && source === undefined ? {} : defined({ mtu, source });
+          const route = { owner, destination, ownership: 'ours', onlink, underlayIp, ...stated } as const;
           if (gateway === undefined) return [routes.entry(route)];
           if (this.#usesNexthops !== true) return [routes.entry({ ...route, gateway })];
           const nexthopId = this.#ids.of(gateway, mtu);

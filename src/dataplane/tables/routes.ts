@@ -14,6 +14,7 @@
  * What is not desired is removed when it is ours, or flannel's on our device: there it made one route per peer, always
  * in the same form, and a peer of then need not be one now.
  */
+import { defined } from '../../base/defined.ts';
 import type { Ip } from '../../base/ip.ts';
 import type { Prefix } from '../../base/prefix.ts';
 import type { Change } from '../../netlink/protocol.ts';
@@ -42,6 +43,8 @@ export interface RouteEntry extends Entry {
   readonly onlink: boolean;
   /** Absent: that of the link. */
   readonly mtu?: number;
+  /** Address of this host that its own packets are from; absent: one of the link. */
+  readonly source?: Ip;
   /** Of what is wanted: how the peer's host is reached. */
   readonly underlayIp?: Ip;
   /** Of one that is not ours: all of it. */
@@ -85,7 +88,8 @@ export function routeEntry(
     ...(nexthopId === undefined ? {} : { nexthopId }),
     ...(gateway === undefined ? {} : { gateway }),
   };
-  const way = route.mtu === undefined ? hop : { ...hop, mtu: route.mtu };
+  const { mtu, preferredSource: source } = route;
+  const way = mtu === undefined && source === undefined ? hop : { ...hop, ...defined({ mtu, source }) };
   // With nexthop_compat_mode=0 the kernel does not repeat the device of the object.
   const onDevice =
     route.oif === device.index ||
@@ -113,6 +117,7 @@ export const routeKind: EntryKind<RouteEntry, Change> = {
     desired.ownership === actual.ownership &&
     desired.nexthopId === actual.nexthopId &&
     desired.mtu === actual.mtu &&
+    desired.source?.key === actual.source?.key &&
     (desired.nexthopId !== undefined || (desired.onlink === actual.onlink && sameGateway(desired, actual))),
   ours: actual => actual.ownership === 'ours' || actual.isFlannels === true,
   displaced: actual => ({ ...actual, ownership: 'adoptable' }),
@@ -153,10 +158,11 @@ function sameGateway(a: RouteEntry, b: RouteEntry): boolean {
 
 type Way = { readonly nexthopId?: number | undefined } & Pick<
   RouteEntry,
-  'destination' | 'gateway' | 'onlink' | 'mtu'
+  'destination' | 'gateway' | 'onlink' | 'mtu' | 'source'
 >;
 
-function newRoute({ index }: Pick<Device, 'index'>, { destination, nexthopId, gateway, onlink, mtu }: Way) {
+function newRoute({ index }: Pick<Device, 'index'>, way: Way) {
+  const { destination, nexthopId, gateway, onlink, mtu, source } = way;
   const isDirect = nexthopId === undefined && gateway === undefined && destination.family === 'ipv4';
   const route = {
     destination,
@@ -165,6 +171,7 @@ function newRoute({ index }: Pick<Device, 'index'>, { destination, nexthopId, ga
     scope: isDirect ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE,
     type: RTN_UNICAST,
     ...(mtu === undefined ? {} : { mtu }),
+    ...(source === undefined ? {} : { preferredSource: source }),
   };
   if (nexthopId !== undefined) return { ...route, nexthopId };
   const flags = onlink ? RTNH_F_ONLINK : 0;
@@ -177,16 +184,17 @@ function isFlannels({ destination, gateway, protocol, flags, nexthopId, ...rest 
   return hasForm && protocol === RTPROT_BOOT && nexthopId === undefined && rest.type === RTN_UNICAST;
 }
 
-/** Whether nothing but the next hop and the MTU distinguishes it from ours. */
-function isPlainUnicast({ type, encap, preferredSource }: Route): boolean {
-  return type === RTN_UNICAST && encap === undefined && preferredSource === undefined;
+/** Whether nothing but the next hop, the MTU and the source distinguishes it from ours. */
+function isPlainUnicast({ type, encap }: Route): boolean {
+  return type === RTN_UNICAST && encap === undefined;
 }
 
 /** Whether flannel's host-gw, or a person, has added what is wanted; those of a routing daemon are the daemon's. */
 function isStatedAs(desired: RouteEntry, route: ComparableRoute): boolean {
-  const { protocol, gateway, mtu, nexthopId, flags } = route;
+  const { protocol, gateway, mtu, nexthopId, flags, preferredSource } = route;
   const isByHand = protocol === RTPROT_BOOT || protocol === RTPROT_STATIC;
   const onlink = (flags & RTNH_F_ONLINK) !== 0;
   const isSameWay = gateway?.key === desired.gateway?.key && mtu === desired.mtu && onlink === desired.onlink;
-  return isByHand && isSameWay && nexthopId === undefined && isPlainUnicast(route);
+  const isSameSource = preferredSource?.key === desired.source?.key;
+  return isByHand && isSameWay && isSameSource && nexthopId === undefined && isPlainUnicast(route);
 }

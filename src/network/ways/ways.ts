@@ -78,7 +78,11 @@ export class Ways {
   setOwn(lease: Lease): void {
     const isNew = lease.key !== this.#own?.key;
     this.#own = lease;
-    if (isNew) for (const { key, selector } of this.#entries.values()) selector.offset = this.#offset(key);
+    if (!isNew) return;
+    for (const { key, selector } of this.#entries.values()) {
+      selector.offset = this.#offset(key);
+      this.#options.onChange(key);
+    }
   }
 
   /** The ways that a peer has now; without any it is forgotten. */
@@ -89,7 +93,10 @@ export class Ways {
 
   /** What is chosen for a peer; nothing where it leaves no choice. */
   chosen(key: string): PerFamily<WayChoice> {
-    return mapFamilies(this.#of(key), ({ selector }) => selector.choice);
+    return mapFamilies(this.#of(key), ({ selector, family }) => ({
+      ...selector.choice,
+      ...defined({ source: this.#own?.subnet[family]?.ip }),
+    }));
   }
 
   status(key: string): PerFamily<WayStatus> {
