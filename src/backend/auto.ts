@@ -14,11 +14,12 @@ import type { Problem } from '../base/errors.ts';
 import { Fields } from '../base/fields.ts';
 import type { Ip } from '../base/ip.ts';
 import { familiesOf, mapFamilies, type PerFamily, perFamily, valuesOf } from '../base/per-family.ts';
-import type { DesiredAddress, DesiredSysctl, PeerPath } from '../dataplane/desired.ts';
+import type { PeerPath } from '../dataplane/desired.ts';
 import { type NetworkConfig, networksOf } from '../subnet/config/config.ts';
 import type { Lease, PublishedWays } from '../subnet/lease/lease.ts';
 import type { Backend, BackendContext, Underlay } from './backend.ts';
 import { directPath, existingUnderlay } from './host-gw.ts';
+import { looseFilter } from './loose-filter.ts';
 import { portOption, unusedOptions } from './options.ts';
 import { Topology } from './topology.ts';
 import { DEFAULT_UDP_PORT, udpBackend, udpPath } from './udp.ts';
@@ -102,13 +103,6 @@ export function autoBackend(context: BackendContext): Backend {
     },
   };
 }
-
-/**
- * A peer may use another way than this host: what comes over the tunnel is taken from whoever sends it (rp_filter 2; the
- * setting of the underlay's link is the administrator's).
- */
-const looseFilter = ({ link, address }: DesiredAddress): DesiredSysctl[] =>
-  address.ip.family === 'ipv4' ? [{ link, path: `net/ipv4/conf/${link}/rp_filter`, value: '2' }] : [];
 
 function withOptions(context: BackendContext, options: NetworkConfig['backend']['options']): BackendContext {
   return { ...context, config: { ...context.config, backend: { ...context.config.backend, options } } };

@@ -102,6 +102,12 @@ describe('host-gw', () => {
   });
 });
 
+const filters = (backend: Backend) =>
+  backend
+    .host(OWN)
+    .sysctls.filter(({ path }) => path.endsWith('rp_filter'))
+    .map(({ path, value }) => `${path} ${value}`);
+
 describe('DirectRouting of vxlan', () => {
   const peer = (json: object) =>
     lease({ BackendType: 'vxlan', BackendData: { VNI: 1, VtepMAC: '22:00:00:00:00:01' }, ...json });
@@ -114,6 +120,11 @@ describe('DirectRouting of vxlan', () => {
       backend.host(OWN).links.map(({ kind, name }) => `${kind} ${name}`),
       ['vxlan flannel.1', 'existing eth0'],
     );
+    assert.deepEqual(filters(backend), ['net/ipv4/conf/flannel.1/rp_filter 2'], 'a peer may answer directly');
+    assert.deepEqual(filters(backendOf({ Type: 'vxlan' })), []);
+    assert.deepEqual(filters(backendOf({ Type: 'ipip', DirectRouting: true })), [
+      'net/ipv4/conf/flannel.ipip/rp_filter 2',
+    ]);
     assert.deepEqual(plain(backend.peer(peer({}))), { paths: [DIRECT], problems: [] });
     const [far] = backend.peer(peer({ PublicIP: '192.168.66.4' })).paths;
     assert.equal(far?.link, 'flannel.1');

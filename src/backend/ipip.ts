@@ -13,6 +13,7 @@ import type { DesiredIpip } from '../dataplane/desired-link.ts';
 import { CONFIG_KEYS, networksOf } from '../subnet/config/config.ts';
 import type { Backend, BackendContext } from './backend.ts';
 import { directPath, existingUnderlay } from './host-gw.ts';
+import { looseFilter } from './loose-filter.ts';
 import { unusedOptions } from './options.ts';
 import { type PeerFamily, planPeer } from './peer-plan.ts';
 import { Topology } from './topology.ts';
@@ -55,13 +56,16 @@ export function ipipBackend(context: BackendContext): Backend {
     leftOut,
     reduced,
     attributes: () => ({ backendType: 'ipip' }),
-    host: ({ ipv4 }) => ({
-      networks: networksOf(config),
-      links: [link, ...(directRouting ? [existingUnderlay(underlay)] : [])],
-      addresses:
-        ipv4 === undefined ? [] : [{ link: LINK, address: { ip: ipv4.ip, length: ADDRESS_BITS.ipv4 } }],
-      sysctls: [],
-    }),
+    host({ ipv4 }) {
+      const addresses =
+        ipv4 === undefined ? [] : [{ link: LINK, address: { ip: ipv4.ip, length: ADDRESS_BITS.ipv4 } }];
+      return {
+        networks: networksOf(config),
+        links: [link, ...(directRouting ? [existingUnderlay(underlay)] : [])],
+        addresses,
+        sysctls: directRouting ? addresses.flatMap(looseFilter) : [],
+      };
+    },
     peer: lease =>
       planPeer(lease, 'ipip', { ipv4: link }, peer =>
         directRouting && topology.isAdjacent(peer.underlayIp, underlay.link.index)

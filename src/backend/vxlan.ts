@@ -22,6 +22,7 @@ import type { Lease, Subnet } from '../subnet/lease/lease.ts';
 import type { VtepMac } from '../subnet/peers/peer-index.ts';
 import type { Backend, BackendContext } from './backend.ts';
 import { directPath, existingUnderlay } from './host-gw.ts';
+import { looseFilter } from './loose-filter.ts';
 import { dataOf, type PeerFamily, planPeer } from './peer-plan.ts';
 import { Topology } from './topology.ts';
 import { fitUnderlay, mtuPartsOf } from './underlay-fit.ts';
@@ -121,7 +122,10 @@ function desiredHost(
     networks: networksOf(config),
     links: [...valuesOf(links), ...(directRouting ? [existingUnderlay(underlay)] : [])],
     addresses: valuesOf(addresses),
-    sysctls: valuesOf(mapFamilies(links, ({ name }, family) => SYSCTLS[family](name))).flat(),
+    sysctls: [
+      ...valuesOf(mapFamilies(links, ({ name }, family) => SYSCTLS[family](name))).flat(),
+      ...(directRouting ? valuesOf(addresses).flatMap(looseFilter) : []),
+    ],
   };
 }
 

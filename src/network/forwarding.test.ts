@@ -70,3 +70,12 @@ test('strict filtering by the reverse path is named with its links, where nothin
     'STRICT_RP_FILTER rp_filter',
   ]);
 });
+
+test('a strict filter is named where peers may send directly and through the tunnel', () => {
+  const mixed = { mixed: 'eth0', masquerade: true };
+  assert.deepEqual(ids({ 'net/ipv4/conf/all/rp_filter': '1' }, mixed), [
+    'STRICT_RP_FILTER rp_filter underlay',
+  ]);
+  assert.deepEqual(ids({ 'net/ipv4/conf/flannel.88/rp_filter': '1' }, mixed), []);
+  assert.deepEqual(ids({ 'net/ipv4/conf/eth0/rp_filter': '2' }, mixed), []);
+});

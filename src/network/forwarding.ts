@@ -14,6 +14,8 @@ export interface ForwardingCircumstances {
   readonly families: readonly Family[];
   /** Names of the underlay link and of the tunnel devices. */
   readonly links: readonly string[];
+  /** Name of the underlay link, when some peers are reached over it and others through a tunnel. */
+  readonly mixed?: string;
   /** Whether the agent masquerades. */
   readonly masquerade: boolean;
   /** Name of the underlay link, when its IPv6 address has an end, which who gave it moves again and again. */
@@ -23,10 +25,11 @@ export interface ForwardingCircumstances {
 /** @param read the value of a kernel parameter (src/sys/sysctl.ts) */
 export function forwardingWarnings(
   read: (path: string) => string | undefined,
-  { families, links, masquerade, expiring }: ForwardingCircumstances,
+  { families, links, mixed, masquerade, expiring }: ForwardingCircumstances,
 ): OwnedWarning[] {
   const off = families.filter(family => read(FORWARDING[family]) === '0').map(forwardingOff);
   if (expiring !== undefined && ignoresRouters(read, expiring)) off.push(routersIgnored(expiring));
+  if (mixed !== undefined && families.includes('ipv4') && isStrict(read, mixed)) off.push(oneWayOnly(mixed));
   if (masquerade || !families.includes('ipv4')) return off;
   const strict = links.filter(link => isStrict(read, link));
   return strict.length === 0 ? off : [...off, strictFilter(strict)];
@@ -63,6 +66,17 @@ function forwardingOff(family: Family): OwnedWarning {
     title: `this host does not forward ${FAMILY_LABELS[family]} packets`,
     text: 'containers of this host cannot be reached by others, nor reach them',
     hint: `sysctl -w ${FORWARDING[family].replaceAll('/', '.')}=1; dockerd does it when it starts`,
+  };
+}
+
+function oneWayOnly(link: string): OwnedWarning {
+  return {
+    id: 'rp_filter underlay',
+    code: 'STRICT_RP_FILTER',
+    severity: 'info',
+    title: 'a peer that sends directly is not heard while this host reaches it through the tunnel',
+    text: `rp_filter is strict on ${link}: where the two hosts do not agree that they are on one link, their containers lose every packet`,
+    hint: `sysctl -w net.ipv4.conf.${link}.rp_filter=2`,
   };
 }
 

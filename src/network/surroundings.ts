@@ -2,6 +2,7 @@
  * What this host has around the overlay and Tulle does not change: the carrier of the underlay, the bridges of
  * container runtimes, and kernel parameters. Reported where it keeps containers from talking.
  */
+import { ownLinks } from '../backend/handover.ts';
 import { defined } from '../base/defined.ts';
 import { formatProblem, type Problem } from '../base/errors.ts';
 import { familiesOf } from '../base/per-family.ts';
@@ -59,7 +60,14 @@ export class Surroundings {
     const { plan, host } = this.#active;
     const families = familiesOf(plan.config);
     const links = [plan.underlay.link.name, ...host.links.map(({ name }) => name)];
-    const circumstances = { families, links, masquerade, ...defined({ expiring: this.#expiring() }) };
+    const isMixed = host.links.some(({ kind }) => kind === 'existing') && ownLinks(host).length > 0;
+    const mixed = isMixed ? plan.underlay.link.name : undefined;
+    const circumstances = {
+      families,
+      links,
+      masquerade,
+      ...defined({ mixed, expiring: this.#expiring() }),
+    };
     health.warn('forwarding', forwardingWarnings(readSysctl, circumstances));
   }
 
