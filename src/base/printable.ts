@@ -1,6 +1,6 @@
 /**
  * Text from outside (the store, peers, the kernel, Docker, the environment), made safe to show. A terminal obeys
- * control characters, and eyes are deceived by characters that turn the direction of a line or cannot be seen;
+ * control characters, and characters that turn the direction of a line, or are invisible, deceive its reader;
  * each is written as JSON writes it, so that text which is JSON stays JSON with the same meaning.
  */
 

@@ -108,7 +108,7 @@ export function warningsAbout({ key, publicIp }: PeerStatus, status: Status): re
   return status.warnings.filter(({ title, text }) => names.some(name => mentions(`${title} ${text}`, name)));
 }
 
-/** A peer in trouble speaks for itself; one without is no reason to look elsewhere before this host is in order. */
+/** What a peer with problems needs is shown above. For one without, this host's own problems come first. */
 function nextSteps(peer: PeerStatus, status: Status): string[] {
   const about = warningsAbout(peer, status);
   const own = troubles(status, about);

@@ -135,7 +135,7 @@ function firstEnd({ certificates: all = [] }: Status): string | undefined {
   return first && `valid until ${first.expires.slice(0, 10)} (${first.file})`;
 }
 
-/** What being without the store means, which is less than one fears. */
+/** What still works without the store. */
 function meanwhile(status: Status): string | undefined {
   const {
     store: { connected },

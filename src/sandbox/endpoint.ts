@@ -65,7 +65,7 @@ export async function attach(host: Rtnetlink, sandbox: Sandbox, spec: EndpointSp
     mtu: spec.mtu,
     info: {
       kind: 'veth',
-      // The inner end is born in the sandbox, so its name cannot collide with one of the host's.
+      // The inner end is created in the sandbox, so its name cannot collide with one of the host's.
       peer: {
         name: spec.sandboxLink,
         mtu: spec.mtu,

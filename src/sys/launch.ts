@@ -73,7 +73,7 @@ function nsenterOptions({ mount, net, uts, cgroup }: Namespaces, cwd: string | u
 /** include/uapi/linux/sched.h. */
 const CLONE_NEWPID = 0x20000000;
 
-/** The children that `fn` makes are born in the PID namespace at `path`; ours stays as it is. */
+/** The children that `fn` makes start in the PID namespace at `path`; ours stays as it is. */
 function inPidNamespace<T>(path: string | undefined, fn: () => T): T {
   if (path === undefined) return fn();
   const home = openSync('/proc/thread-self/ns/pid', 'r');

@@ -108,8 +108,8 @@ export async function ensureLink(
   if (actual === undefined) return await recover(rtnetlink, desired, context);
   const owner = await ownerOf(rtnetlink, desired, actual, context);
   const { links } = rtnetlink;
-  // A tunnel that carries nothing may be just being set up by another overlay, which must find ours rather than its own
-  // in our hands. Other kinds are of use to others without carrying anything: a bridge has its ports.
+  // A tunnel that carries nothing may be just being set up by another overlay, which must not find
+  // its own device taken over. Other kinds are of use to others without carrying anything: a bridge has its ports.
   const comparison: Comparison =
     owner === 'none' && desired.kind === 'vxlan'
       ? { outcome: 'recreate', reason: 'it carries nothing' }

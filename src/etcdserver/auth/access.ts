@@ -110,14 +110,14 @@ export class Access {
     this.#restrictedFor(caller)?.lease(caller, lease);
   }
 
-  /** Ends all keys that hang on the lease. */
+  /** Ends all keys that are attached to the lease. */
   revokeLease(caller: Caller, lease: bigint): void {
     const restricted = this.#restrictedFor(caller);
     if (restricted !== undefined) return restricted.lease(caller, lease);
     this.#keysOn(caller, 'write', lease);
   }
 
-  /** Shows all keys that hang on the lease. */
+  /** Shows all keys that are attached to the lease. */
   readLease(caller: Caller, lease: bigint): void {
     if (this.#restrictedFor(caller) === undefined) this.#keysOn(caller, 'read', lease);
   }

@@ -21,14 +21,14 @@ if (first.do === 'forward') {
   const path = new DataPath(first.descriptors, plainEngine, routes, counters);
   path.run(() => {
     readSync(first.descriptors.wake, wakeBytes);
-    return obey(path);
+    return carryOut(path);
   });
 }
 notify({ is: 'stopped' });
 setup.orders.close();
 
 /** Carries out what has been ordered; false when that is to stop. */
-function obey(path: DataPath): boolean {
+function carryOut(path: DataPath): boolean {
   for (;;) {
     const received = receiveMessageOnPort(setup.orders);
     if (received === undefined) return true;

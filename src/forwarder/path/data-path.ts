@@ -33,8 +33,8 @@ export interface DataPathDescriptors {
 
 /** Packets read from the device before the sockets have their turn. */
 const TURN = 16;
-/** A lone packet is looked for company this seldom. */
-const HOPE = 8;
+/** After a lone packet one read in so many is followed by another, to see whether packets come together again. */
+const READ_ON_EVERY = 8;
 
 const MEMORY =
   DEVICE_MEMORY + COALESCER_MEMORY + 2 * (OUTBOX_MEMORY + INBOX_MEMORY) + HEADROOM + ICMP_ROOM + 4096;
@@ -64,7 +64,7 @@ export class DataPath {
   readonly #icmp: number;
   readonly #icmpLimit = new IcmpLimit();
   #routes: Routes;
-  /** Packets have been coming in company. */
+  /** Packets have been coming several at a time. */
   #isBusy = false;
   #lone = 0;
 
@@ -130,7 +130,7 @@ export class DataPath {
       this.#forward(length);
       if (this.#isFull()) break;
       // Asking in vain costs a call per packet, so it is not done for each of those that come alone.
-      if (!this.#isBusy && !this.#device.isSegmented && ++this.#lone % HOPE !== 0) break;
+      if (!this.#isBusy && !this.#device.isSegmented && ++this.#lone % READ_ON_EVERY !== 0) break;
       this.#isBusy = count > 0 || this.#isBusy;
     }
     for (const { outbox } of this.#underlays) outbox.flush();

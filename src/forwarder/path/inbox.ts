@@ -5,8 +5,8 @@ import type { PacketMemory } from '../../sys/packet-memory.ts';
 
 const MESSAGES = 16;
 const BUFFER = 65_536;
-/** One in so many that come alone is looked for company. */
-const HOPE = 8;
+/** After a lone datagram one receive in so many asks for several again. */
+const BATCH_EVERY = 8;
 /** More than the HEADROOM of a packet, and a multiple of 4, so that packets are aligned. */
 const BEFORE = 64;
 
@@ -35,7 +35,7 @@ export class Inbox {
    */
   receive(): number {
     this.#headers.prepareToReceive(this.#used);
-    const wanted = this.#wasAlone && ++this.#turn % HOPE !== 0 ? 1 : MESSAGES;
+    const wanted = this.#wasAlone && ++this.#turn % BATCH_EVERY !== 0 ? 1 : MESSAGES;
     const count = receiveMessages(this.#fd, this.#headers.address(0), wanted);
     if (wanted > 1) this.#wasAlone = count === 1;
     this.#used = Math.max(0, count);
