@@ -144,3 +144,15 @@ Where to look next:
     assert.match(screenOf({ warnings: [{ ...warning, severity: 'info' }] }), /This host is complete/);
   });
 });
+
+test('a peer whose packets come from another address is said to be behind a NAT, perhaps', () => {
+  const counters = { sentPackets: 0, sentBytes: 0, receivedPackets: 0, receivedBytes: 0 };
+  const traffic = (drops: Record<string, number>) => ({
+    host: { ...counters, drops: {} },
+    peers: [{ subnet: healthyPeer.subnet.ipv4 ?? '', ...counters, drops }],
+  });
+  const screen = (drops: Record<string, number>) =>
+    peerScreen(healthyPeer, status(), [], now, traffic(drops));
+  assert.match(screen({ unknownPeer: 2 }), /its --public-ip must be\s+the address that others see/);
+  assert.doesNotMatch(screen({ tooBig: 2 }), /--public-ip/);
+});

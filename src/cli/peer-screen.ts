@@ -13,7 +13,7 @@ import { paint } from '../console/output.ts';
 import { formatFacts, wrap } from '../console/table.ts';
 import { waysText, withoutChoice } from './peer-ways.ts';
 import { peerEntries, peerHost, peerName, peerState } from './status-peers.ts';
-import { peerTraffic } from './traffic.ts';
+import { misplacedPackets, peerTraffic } from './traffic.ts';
 
 /** Events about the peer that are shown: the newest. */
 const ENOUGH_EVENTS = 5;
@@ -89,7 +89,7 @@ export function peerScreen(
     ...section('In the kernel (- is missing, + should not be there):', entries),
     ...section('Warnings:', about.flatMap(warningLines)),
     ...section('Lately:', lately),
-    ...nextSteps(peer, status),
+    ...nextSteps(peer, status, traffic),
   ].join('\n\n');
 }
 
@@ -109,12 +109,12 @@ export function warningsAbout({ key, publicIp }: PeerStatus, status: Status): re
 }
 
 /** What a peer with problems needs is shown above. For one without, this host's own problems come first. */
-function nextSteps(peer: PeerStatus, status: Status): string[] {
+function nextSteps(peer: PeerStatus, status: Status, traffic: ForwarderTraffic | undefined): string[] {
   const about = warningsAbout(peer, status);
   const own = troubles(status, about);
   if (own.length > 0) return section('This host itself has problems. Solve these first:', own);
   const isInOrder = peer.state === 'ok' && about.length === 0;
-  return isInOrder ? section('Where to look next:', lookOn(peer, status)) : [];
+  return isInOrder ? section('Where to look next:', lookOn(peer, status, traffic)) : [];
 }
 
 /** What is wrong with this host, independent of the peer. @param shown warnings that are shown already */
@@ -137,14 +137,20 @@ const warningLines = ({ code, title, text, hint }: Warning): string[] => [
 const hintLine = (hint: string | undefined) => (hint === undefined ? [] : [`    hint: ${hint}`]);
 
 /** What this host cannot see: the way between the hosts, and the other end. */
-function lookOn({ publicIp }: PeerStatus, status: Status): string[] {
+function lookOn(peerStatus: PeerStatus, status: Status, traffic: ForwarderTraffic | undefined): string[] {
   const { underlay, backend } = status;
+  const { publicIp } = peerStatus;
   const peer = valuesOf(publicIp)[0] ?? 'the peer';
   const [device] = backend?.devices ?? [];
   const port = device?.port;
   const here = underlay === undefined ? '' : ` (tcpdump -ni ${underlay.link.name} udp port ${port ?? ''})`;
   return [
     '  This host is complete: every entry is in its kernel. If packets still do not arrive, check',
+    ...(traffic === undefined || misplacedPackets(peerStatus, traffic) === 0
+      ? []
+      : [
+          `  - from which address packets of ${peer} come: some came from another, as behind a NAT, and were dropped; its --public-ip must be the address that others see`,
+        ]),
     `  - tulle status on ${peer}: whether it knows this host, ${valuesOf(status.lease?.subnet ?? {})[0] ?? 'which has no lease'}`,
     ...(port === undefined
       ? []

@@ -41,6 +41,14 @@ export function peerTraffic({ subnet }: PeerStatus, { peers }: ForwarderTraffic)
   return counters.length === 0 ? undefined : counters.map(describe).join('; ');
 }
 
+/** Packets that say they are from this peer, and came from an address that is not the peer's. */
+export function misplacedPackets({ subnet }: PeerStatus, { peers }: ForwarderTraffic): number {
+  const own: readonly string[] = valuesOf(subnet);
+  return peers
+    .filter(peer => own.includes(peer.subnet))
+    .reduce((sum, { drops }) => sum + (drops['unknownPeer'] ?? 0) + (drops['wrongSource'] ?? 0), 0);
+}
+
 function describe({ sentPackets, sentBytes, receivedPackets, receivedBytes, drops }: Counters): string {
   const dropped = Object.entries(drops)
     .filter(([reason, count]) => count > 0 && reason !== EXPECTED)

@@ -113,7 +113,13 @@ describe('forwarder', needsRoot, () => {
   });
 
   test('a datagram is taken from the peer that has the subnet of its packet, and from nobody else', async () => {
-    const before = (await statsOf(b)).host.drops;
+    const dropped = async () => {
+      const { host, routes } = await statsOf(b);
+      const ofA = routes.find(({ subnet }) => subnet === String(subnetsOf('a')[0]));
+      const { wrongSource = 0, malformed = 0 } = host.drops;
+      return { unknownPeer: ofA?.drops['unknownPeer'] ?? 0, wrongSource, malformed };
+    };
+    const before = await dropped();
     const say = (from: Ip, packet: Uint8Array) =>
       a.netns.run(() => {
         const fd = openUdpSocket(from, 0);
@@ -127,13 +133,11 @@ describe('forwarder', needsRoot, () => {
     say(underlayOf('a').ipv4, udpPacket({ ...fields, from: '10.77.2.7' }, Uint8Array.of(1)));
     say(underlayOf('a').ipv4, udpPacket(fields, Uint8Array.of(1)).subarray(0, 25));
     const grown = await eventually('four datagrams are dropped', async () => {
-      const { drops } = (await statsOf(b)).host;
-      const more = (reason: 'unknownPeer' | 'wrongSource' | 'malformed') =>
-        (drops[reason] ?? 0) - (before[reason] ?? 0);
+      const now = await dropped();
       const counts = {
-        unknownPeer: more('unknownPeer'),
-        wrongSource: more('wrongSource'),
-        malformed: more('malformed'),
+        unknownPeer: now.unknownPeer - before.unknownPeer,
+        wrongSource: now.wrongSource - before.wrongSource,
+        malformed: now.malformed - before.malformed,
       };
       return counts.unknownPeer + counts.wrongSource + counts.malformed >= 4 ? counts : undefined;
     });

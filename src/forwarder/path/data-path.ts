@@ -225,7 +225,8 @@ export class DataPath {
     }
     const slot = this.#routes.find(packet.version, view, packet.source);
     if (slot === HOST_SLOT || !this.#routes.hasAddress(slot, version, bytes, address)) {
-      return this.#drop(this.#isPeer(version, address) ? 'wrongSource' : 'unknownPeer');
+      // Counted for the peer that the packet says it is from: it may be behind a NAT that gives it another address.
+      return this.#drop(this.#isPeer(version, address) ? 'wrongSource' : 'unknownPeer', slot);
     }
     this.#counters.add(slot, COUNTER.receivedPackets, 1);
     this.#counters.add(slot, COUNTER.receivedBytes, packet.length);
