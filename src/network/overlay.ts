@@ -32,6 +32,7 @@ import { endHandovers } from './handover-end.ts';
 import type { DurableIdentity, HostPlan, PlanRefusal } from './host-plan.ts';
 import type { NetworkOptions } from './options.ts';
 import { PeerMapper } from './peer-mapper.ts';
+import { PeerProbes } from './peer-probes.ts';
 import type { PeerMove } from './peer-report.ts';
 import { PlanReporter } from './plan-reporter.ts';
 import { Planner, type PlannerOptions } from './planner.ts';
@@ -40,7 +41,7 @@ import type { EventReporter, HealthReporter } from './reports.ts';
 import { Surroundings } from './surroundings.ts';
 import type { OpenTargets, Targets } from './targets.ts';
 import type { HostNetwork } from './underlay.ts';
-import { type WayMove, Ways } from './ways/ways.ts';
+import type { WayMove } from './ways/ways.ts';
 
 export interface OverlayOptions extends Pick<PlannerOptions, 'formerConfig' | 'leavingConfig'> {
   readonly options: NetworkOptions;
@@ -63,7 +64,7 @@ export class Overlay implements AsyncDisposable {
   readonly #applyReporter: ApplyReporter;
   readonly #preparation: Preparation;
   readonly #surroundings: Surroundings;
-  readonly #ways: Ways;
+  readonly #probes: PeerProbes;
   readonly peers: PeerMapper;
   /** The plan and the lease in use, and the state of the host that follows from them. */
   readonly active = new Watchable<ActivePlan | undefined>(undefined);
@@ -109,11 +110,13 @@ export class Overlay implements AsyncDisposable {
     });
     const { prober } = this.#targets;
     const onMove = (move: WayMove) => this.#planReporter.moved(move);
-    this.#ways = new Ways({ ...options, prober, onMove, onChange: key => this.#mapAgain(key) });
+    const onChange = (key: string) => this.#mapAgain(key);
+    const active = () => this.active.value;
+    this.#probes = new PeerProbes({ ...options, prober, onMove, onChange, active });
     this.peers = new PeerMapper(
       this.#targets.network,
       (...problem) => this.#planReporter.peer(...problem),
-      this.#ways,
+      this.#probes,
     );
   }
 
@@ -192,7 +195,7 @@ export class Overlay implements AsyncDisposable {
       until => this.#applyRules(until),
       until => endHandovers(handovers, until),
       until => this.#reportSubnetFile(until),
-      until => this.#ways.run(until),
+      until => this.#probes.run(until),
       until => this.#reportForwarder(until),
       until => this.#targets.run(until),
       until => this.#preparation.run(this.#targets.extension, onOutcome, until),
@@ -220,7 +223,7 @@ export class Overlay implements AsyncDisposable {
     if (!fits(plan.config, lease.subnet)) return;
     const before = this.active.value;
     const isSamePlan = before?.plan.fingerprint === plan.fingerprint;
-    this.#ways.setOwn(lease);
+    this.#probes.setOwn(lease);
     if (!isSamePlan) this.peers.use(plan.backend);
     if (!isSamePlan || before?.lease.key !== lease.key) {
       const isNew = (network: Prefix) => !this.#networks.some(known => known.equals(network));

@@ -12,6 +12,8 @@ import { familiesOf, mapFamilies } from '../base/per-family.ts';
 import type { NetworkScope } from '../dataplane/data-plane.ts';
 import type { DesiredPeer } from '../dataplane/desired.ts';
 import { isSamePath, type Lease, type RejectedLease } from '../subnet/lease/lease.ts';
+import type { PathMtus } from './path-mtu/path-mtus.ts';
+import { pathTargets, withSize } from './path-mtu/path-targets.ts';
 import type { PeerMove } from './peer-report.ts';
 import type { Ways } from './ways/ways.ts';
 
@@ -25,6 +27,11 @@ type PeerChoices = Pick<Ways, 'set' | 'chosen' | 'status'>;
 
 const NO_CHOICES: PeerChoices = { set: () => undefined, chosen: () => ({}), status: () => ({}) };
 
+/** What knows how large a packet may be. */
+type PeerSizes = Pick<PathMtus, 'set' | 'sizes'>;
+
+const NO_SIZES: PeerSizes = { set: () => undefined, sizes: () => ({}) };
+
 /** Why no packet gets over a link that is in place; undefined when nothing stops it. */
 type LinkObstacle = (link: string) => string | undefined;
 
@@ -37,12 +44,18 @@ export class PeerMapper {
   /** The last lease of which something could be made, where that is not the present one. */
   readonly #former = new Map<string, Lease>();
   readonly #ways: PeerChoices;
+  readonly #mtus: PeerSizes;
   #backend: Backend | undefined;
 
   /** @param onProblem called once when a peer has problems, again when it has others, and with none when they are over */
-  constructor(dataPlane: PeerScope, onProblem: OnPeerProblems, ways: PeerChoices = NO_CHOICES) {
+  constructor(
+    dataPlane: PeerScope,
+    onProblem: OnPeerProblems,
+    probes: { readonly ways?: PeerChoices; readonly mtus?: PeerSizes } = {},
+  ) {
     this.#dataPlane = dataPlane;
-    this.#ways = ways;
+    this.#ways = probes.ways ?? NO_CHOICES;
+    this.#mtus = probes.mtus ?? NO_SIZES;
     this.#onProblem = onProblem;
   }
 
@@ -105,6 +118,7 @@ export class PeerMapper {
       this.#problems.delete(key);
       this.#former.delete(key);
       this.#ways.set(key, {});
+      this.#mtus.set(key, {});
       if (this.#backend !== undefined) this.#dataPlane.removePeer(key);
     }
     return moves;
@@ -147,7 +161,9 @@ export class PeerMapper {
     const former = this.#former.get(key);
     const used = isSaid ? paths : former === undefined ? provisional : backend.peer(former).paths;
     if (problems.length > 0 && !isKnown) this.#onProblem(key, problems, used.length > 0);
-    return { key, revision, paths: used };
+    this.#mtus.set(key, pathTargets(used, backend.overlayMtu));
+    const sizes = this.#mtus.sizes(key);
+    return { key, revision, paths: used.map(path => withSize(path, sizes[path.subnet.family])) };
   }
 
   #statusOf({ key, subnet, attributes }: Lease, obstacle: LinkObstacle): PeerStatus {

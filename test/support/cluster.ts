@@ -15,6 +15,7 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { NETWORK_PREFIX } from '../../src/console/defaults.ts';
 import { connectRoute } from '../../src/netlink/route/connect.ts';
+import type { Rtnetlink } from '../../src/netlink/route/rtnetlink.ts';
 import { Netns } from '../../src/sys/netns.ts';
 import { ClusterHost } from './cluster-host.ts';
 import { Etcd } from './etcd.ts';
@@ -24,10 +25,13 @@ export const CONFIG = { Network: '10.77.0.0/16', Backend: { Type: 'vxlan', VNI: 
 export class Cluster {
   readonly etcd: Etcd;
   readonly hosts: readonly ClusterHost[];
+  /** Where the bridge is, with a port of the name of each host. */
+  readonly fabric: Rtnetlink;
 
-  private constructor(etcd: Etcd, hosts: readonly ClusterHost[]) {
+  private constructor(etcd: Etcd, hosts: readonly ClusterHost[], fabric: Rtnetlink) {
     this.etcd = etcd;
     this.hosts = hosts;
+    this.fabric = fabric;
   }
 
   /** Hosts and an etcd with the configuration; no agent runs yet. */
@@ -53,7 +57,7 @@ export class Cluster {
     for (let number = 1; number <= count; number++) {
       hosts.push(await ClusterHost.create(teardown, number, fabric, etcd, directory));
     }
-    const cluster = new Cluster(etcd, hosts);
+    const cluster = new Cluster(etcd, hosts, fabric);
     if (config !== 'none') await cluster.configure(config);
     return cluster;
   }
