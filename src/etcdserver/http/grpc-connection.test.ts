@@ -61,3 +61,12 @@ test('as many requests as one likes, if the answers are waited for', () =>
     for (let request = 0; request < 2000; request++) limits.began();
     assert.deepEqual(exceeded, ['too many requests without waiting for answers']);
   }));
+
+test('headers of 16 KiB and no more, counted as HTTP/2 counts them', () =>
+  withLimits((limits, exceeded) => {
+    const sized = (bytes: number) => ({ 'x-large': 'a'.repeat(bytes - 'x-large'.length - 32) });
+    limits.made(sized(16 * 1024));
+    assert.deepEqual(exceeded, []);
+    limits.made(sized(16 * 1024 + 1));
+    assert.deepEqual(exceeded, ['too large headers of a request']);
+  }));

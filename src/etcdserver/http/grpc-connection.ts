@@ -3,6 +3,7 @@
  * settings, pings, streams that are reset. This bounds what becomes of the requests:
  *
  *     requests   that run and are not answered, those whose stream was reset included
+ *     headers    of requests made before the client has taken note of our settings, which nghttp2 holds it to from then on
  *     held       bytes of requests that are not complete
  *     pieces     of requests that are a few bytes each, and cost as much as large ones
  *     hasty      requests that are taken back as soon as they are made. nghttp2 counts resets too, but acts on it
@@ -10,7 +11,7 @@
  *
  * A client that goes beyond is one that does not wait for answers or sends nonsense; its connection is ended.
  */
-import { constants, type ServerHttp2Session, type ServerOptions } from 'node:http2';
+import { constants, type IncomingHttpHeaders, type ServerHttp2Session, type ServerOptions } from 'node:http2';
 
 /**
  * Streams at once; clients that want more wait. Node makes and ends a stream in a tenth of a millisecond, and serves no
@@ -23,6 +24,8 @@ const SETTLED_MS = 1000;
 /** Bytes that a client may send on a stream before we have taken them: the largest request fits. */
 const WINDOW_BYTES = 2 * 1024 * 1024;
 const MAX_HEADER_BYTES = 16 * 1024;
+/** What a header counts besides its name and its value (RFC 9113, 6.5.2). */
+const HEADER_OVERHEAD = 32;
 const MAX_REQUESTS = 2 * MAX_STREAMS;
 const MAX_HELD_BYTES = 16 * 1024 * 1024;
 /** Small pieces that complete no message: how many a connection may send in a burst, and per second in the long run. */
@@ -82,6 +85,7 @@ export class ConnectionLimits {
   readonly #onExceeded: (limit: string) => void;
   #requests = 0;
   #held = 0;
+  #knowsSettings = false;
   readonly #smallPieces = new EventCount(PIECES);
   readonly #hasty = new EventCount(HASTY);
 
@@ -90,6 +94,7 @@ export class ConnectionLimits {
     this.#session = session;
     this.#onExceeded = onExceeded;
     session.setLocalWindowSize(2 * WINDOW_BYTES);
+    session.once('localSettings', () => (this.#knowsSettings = true));
     const late = setTimeout(() => this.#end('no settings within 10 s'), HANDSHAKE_MS);
     session.once('remoteSettings', () => clearTimeout(late));
     const settled = setTimeout(() => {
@@ -99,6 +104,12 @@ export class ConnectionLimits {
       clearTimeout(late);
       clearTimeout(settled);
     });
+  }
+
+  /** A request was made. */
+  made(headers: IncomingHttpHeaders): void {
+    if (!this.#knowsSettings && sizeOf(headers) > MAX_HEADER_BYTES)
+      this.#end('too large headers of a request');
   }
 
   /** A request begins to run. */
@@ -135,4 +146,12 @@ export class ConnectionLimits {
     this.#session.goaway(constants.NGHTTP2_ENHANCE_YOUR_CALM, 0, Buffer.from(limit));
     this.#session.destroy(undefined, constants.NGHTTP2_ENHANCE_YOUR_CALM);
   }
+}
+
+function sizeOf(headers: IncomingHttpHeaders): number {
+  let bytes = 0;
+  for (const [name, value] of Object.entries(headers)) {
+    bytes += name.length + String(value).length + HEADER_OVERHEAD;
+  }
+  return bytes;
 }

@@ -33,7 +33,11 @@ async function withServer(
   body: (port: number) => Promise<void>,
 ): Promise<void> {
   const grpc = new GrpcServer(services, 1000, silentLogger, observe);
-  const server = createServer(socket => grpc.accept(socket));
+  const sockets: Socket[] = [];
+  const server = createServer(socket => {
+    sockets.push(socket);
+    grpc.accept(socket);
+  });
   server.listen(0, '127.0.0.1');
   await within('the server listens', once(server, 'listening'));
   try {
@@ -42,6 +46,7 @@ async function withServer(
     await body(address.port);
   } finally {
     grpc.close();
+    for (const socket of sockets) socket.destroy();
     server.close();
   }
 }
@@ -122,6 +127,24 @@ test('requests that are sent and reset without end cost their sender the connect
   );
   // A little more than the limit of 100 on a busy machine; all 12,000 without it.
   assert.ok(asked < 6000, `${asked} requests of a client that takes all of them back`);
+});
+
+test('large headers cost their sender the connection, also one that takes no note of our settings', async () => {
+  const put = () => new Promise<never>(() => undefined);
+  await withServer(
+    [serviceOf(KV, { put })],
+    () => undefined,
+    async port => {
+      const [socket, block] = dial(port, '/etcdserverpb.KV/Put');
+      const large = Buffer.concat([block, encodeHeaders([['x-large', 'a'.repeat(16_150)]])]);
+      const closed = once(socket, 'close');
+      // It never acknowledges our settings, so nghttp2 does not hold it to them.
+      socket.write(Buffer.concat([PREFACE, encodeSettings([])]));
+      socket.write(encodeFrame(FRAME.HEADERS, FLAG.END_HEADERS, 1, block));
+      socket.write(encodeFrame(FRAME.HEADERS, FLAG.END_HEADERS, 3, large));
+      await within('the connection is closed', closed);
+    },
+  );
 });
 
 test('a request that its client takes back is counted as cancelled; one connection serves any number', async () => {

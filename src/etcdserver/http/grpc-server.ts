@@ -76,6 +76,7 @@ export class GrpcServer {
   ): void {
     // A stream that is reset says so by 'close' as well.
     stream.on('error', ignore);
+    limits.made(headers);
     const madeAt = performance.now();
     // It may have been reset since its headers came.
     if (stream.destroyed) {
