@@ -7,10 +7,11 @@
 import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
 import { systemClock } from '../../src/base/clock.ts';
-import { Ip } from '../../src/base/ip.ts';
+import { type Family, Ip } from '../../src/base/ip.ts';
 import { silentLogger } from '../../src/base/log.ts';
 import { Prefix, parseInterfaceAddress } from '../../src/base/prefix.ts';
 import { connectRoute } from '../../src/netlink/route/connect.ts';
+import { IFA_F_NODAD } from '../../src/netlink/route/constants.ts';
 import type { Rtnetlink } from '../../src/netlink/route/rtnetlink.ts';
 import { HostWatch } from '../../src/network/host-watch.ts';
 import type { UnderlayCriteria } from '../../src/network/options.ts';
@@ -18,6 +19,10 @@ import { chooseUnderlay } from '../../src/network/underlay.ts';
 import { Netns } from '../../src/sys/netns.ts';
 import { needsRoot } from '../support/capabilities.ts';
 import { deadline } from '../support/eventually.ts';
+
+/** include/uapi/linux/if_addr.h. */
+const IFA_F_DADFAILED = 0x08;
+const IFA_F_TENTATIVE = 0x40;
 
 class Host {
   readonly ip: Rtnetlink;
@@ -50,8 +55,9 @@ class Host {
     await this.setAddress(name, address);
   }
 
-  async setAddress(name: string, address: string): Promise<void> {
-    await this.ip.addresses.replace({ ...parseInterfaceAddress(address), index: await this.index(name) });
+  async setAddress(name: string, address: string, flags = 0): Promise<void> {
+    const index = await this.index(name);
+    await this.ip.addresses.replace({ ...parseInterfaceAddress(address), index, flags });
   }
 
   async index(name: string): Promise<number> {
@@ -59,16 +65,35 @@ class Host {
   }
 
   async addDefaultRoute(gateway: string): Promise<void> {
-    await this.ip.routes.replace({ family: 'ipv4', gateway: Ip.parse(gateway) });
+    await this.ip.routes.replace({ gateway: Ip.parse(gateway) });
+  }
+
+  /** Whether the kernel has finished to ask the link for this address. */
+  async isSettled(text: string): Promise<boolean> {
+    const found = (await this.ip.addresses.list()).find(({ ip }) => ip.toString() === text);
+    return found !== undefined && (found.flags & IFA_F_TENTATIVE) === 0;
+  }
+
+  /** Waits until the kernel has found that another link has this address. */
+  async becomesTaken(text: string): Promise<void> {
+    await this.#watch.network.until(
+      network =>
+        network?.addresses.some(
+          ({ ip, flags }) => ip.toString() === text && (flags & IFA_F_DADFAILED) !== 0,
+        ) === true,
+      deadline(`${text} is taken`),
+    );
   }
 
   /** Waits until the choice is this one. */
-  async becomes(want: string): Promise<void> {
+  async becomes(want: string, family: Family = 'ipv4'): Promise<void> {
     await this.#watch.network.until(
       network => {
         if (network === undefined) return false;
-        const choice = chooseUnderlay(network, this.#criteria, ['ipv4']);
-        return (choice.found ? `${choice.underlay.link.name} ${choice.underlay.ip.ipv4}` : 'none') === want;
+        const choice = chooseUnderlay(network, this.#criteria, [family]);
+        return (
+          (choice.found ? `${choice.underlay.link.name} ${choice.underlay.ip[family]}` : 'none') === want
+        );
       },
       deadline(`the choice is ${want}`),
     );
@@ -116,5 +141,33 @@ describe('the underlay is followed while it changes', needsRoot, () => {
     await host.becomes('eth1 10.9.1.5');
     await host.ip.routes.replace({ destination, gateway: Ip.parse('10.9.0.1') });
     await host.becomes('eth0 10.9.0.5');
+  });
+
+  test('an IPv6 address, once the kernel has found that nobody else has it', async t => {
+    const host = new Host(t, { interfaces: ['eth0'] });
+    await host.addLink('eth0', 'far0', 'fd00:9::5/64');
+    await host.becomes('eth0 fd00:9::5', 'ipv6');
+    assert.ok(await host.isSettled('fd00:9::5'));
+    // The other end of the cable has the next one, and says so when eth0 asks.
+    await host.setAddress('far0', 'fd00:9::6/64', IFA_F_NODAD);
+    const index = await host.index('eth0');
+    await host.ip.addresses.delete({ ...parseInterfaceAddress('fd00:9::5/64'), index });
+    await host.setAddress('eth0', 'fd00:9::6/64');
+    await host.becomesTaken('fd00:9::6');
+    await host.becomes('none', 'ipv6');
+  });
+
+  test('IPv6: a default route, and the way to an address', async t => {
+    const host = new Host(t);
+    await host.addLink('eth0', 'far0', 'fd00:9::5/64');
+    await host.becomes('none', 'ipv6');
+    await host.addDefaultRoute('fd00:9::1');
+    await host.becomes('eth0 fd00:9::5', 'ipv6');
+    const reaching = new Host(t, { canReach: Ip.parse('fd00:7::7') });
+    await reaching.addLink('eth0', 'far0', 'fd00:9::5/64');
+    await reaching.becomes('none', 'ipv6');
+    const route = { destination: Prefix.parse('fd00:7::/64'), gateway: Ip.parse('fd00:9::1') };
+    await reaching.ip.routes.replace(route);
+    await reaching.becomes('eth0 fd00:9::5', 'ipv6');
   });
 });
