@@ -17,7 +17,7 @@ import { familiesOf, mapFamilies, type PerFamily, perFamily, valuesOf } from '..
 import type { PeerPath } from '../dataplane/desired.ts';
 import { type NetworkConfig, networksOf } from '../subnet/config/config.ts';
 import type { Lease, PublishedWays } from '../subnet/lease/lease.ts';
-import type { Backend, BackendContext, Underlay } from './backend.ts';
+import type { Backend, BackendContext, PeerPlan, Underlay } from './backend.ts';
 import { directPath, existingUnderlay } from './host-gw.ts';
 import { looseFilter } from './loose-filter.ts';
 import { portOption, unusedOptions } from './options.ts';
@@ -60,14 +60,18 @@ export function autoBackend(context: BackendContext): Backend {
       names,
     };
   };
-  const ways = (lease: Lease): PerFamily<PeerWays> => {
+  /** The lease that was considered last: its ways are asked for, and then the paths of those chosen. */
+  let known: { lease: Lease; plan: PeerPlan; ways: PerFamily<PeerWays> } | undefined;
+  const consider = (lease: Lease) => {
+    if (known?.lease === lease) return known;
+    const plan = vxlan.peer(lease);
     const { ways: published } = lease.attributes;
-    if (published === undefined) return {};
-    const tunnels = vxlan.peer(lease).paths;
-    return perFamily(family => {
-      const tunnel = tunnels.find(({ subnet }) => subnet.family === family);
-      return tunnel && waysTo(tunnel, published);
+    const ways = perFamily(family => {
+      const tunnel = plan.paths.find(({ subnet }) => subnet.family === family);
+      return published && tunnel && waysTo(tunnel, published);
     });
+    known = { lease, plan, ways };
+    return known;
   };
   return {
     type: 'auto',
@@ -91,12 +95,11 @@ export function autoBackend(context: BackendContext): Backend {
       };
     },
     ...(udp?.forwarder !== undefined && { forwarder: udp.forwarder }),
-    ways,
+    ways: lease => consider(lease).ways,
     peer(lease, chosen = {}) {
-      const plan = vxlan.peer(lease);
-      const all = ways(lease);
-      if (familiesOf(all).length === 0) return plan;
-      const paths = mapFamilies(all, (one, family) =>
+      const { plan, ways } = consider(lease);
+      if (familiesOf(ways).length === 0) return plan;
+      const paths = mapFamilies(ways, (one, family) =>
         pathsOver(one, chosen[family] ?? { inUse: bestWay(one) }),
       );
       return { ...plan, paths: valuesOf(paths).flat() };

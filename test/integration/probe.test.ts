@@ -99,6 +99,10 @@ test(
       assert.ok(lost.outcome === 'unreachable' && lost.from?.equals(router), JSON.stringify(lost));
       assert.equal((await prober.probe(far, { timeout: TIMEOUT, link: 'eth0' })).outcome, 'answered');
       assert.equal((await prober.probe(far, { timeout: SHORT, link: 'lo' })).outcome === 'answered', false);
+      const own = router.plus(1);
+      const fromOwn = await prober.probe(far, { timeout: TIMEOUT, source: own });
+      assert.equal(fromOwn.outcome, 'answered', JSON.stringify(fromOwn));
+      await assert.rejects(prober.probe(far, { timeout: TIMEOUT, source: far }), { code: 'EADDRNOTAVAIL' });
       assert.deepEqual(
         await findPathMtu(prober, far, { least: 68, most: 1500, timeout: TIMEOUT, tries: 1 }),
         { size: 1400, isBlackHole: false },

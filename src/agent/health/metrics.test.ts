@@ -83,6 +83,20 @@ test('a lease that is not renewed in time is not held', async () => {
   assert.ok(samples.includes('tulle_lease_held 0'));
 });
 
+test('peers are counted by way and family where the backend chooses', async () => {
+  const over = (inUse: string) => ({ inUse, name: inUse, since: T0, others: [] });
+  const peers = [
+    { ...healthyPeer, ways: { ipv4: over('direct'), ipv6: over('udp') } },
+    { ...healthyPeer, ways: { ipv4: over('direct') } },
+    healthyPeer,
+  ];
+  const samples = await samplesOf({ peers });
+  assert.deepEqual(
+    samples.filter(sample => sample.includes('by_way')),
+    ['tulle_peers_by_way{family="ipv4",way="direct"} 2', 'tulle_peers_by_way{family="ipv6",way="udp"} 1'],
+  );
+});
+
 test('the process has a start, a size and a time', async () => {
   const { text, contentType } = await exposeMetrics(status());
   assert.match(contentType, /^text\/plain; version=0\.0\.4/);

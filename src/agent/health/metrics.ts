@@ -4,6 +4,7 @@
  */
 import { Counter, Gauge, Registry } from 'prom-client';
 import { AGENT_STATES, PEER_STATES, type Status } from '../../api/status.ts';
+import { familiesOf } from '../../base/per-family.ts';
 
 /** A value and its labels. */
 type Sample = readonly [number, Readonly<Record<string, string>>?];
@@ -11,6 +12,20 @@ type Sample = readonly [number, Readonly<Record<string, string>>?];
 const labelsOf = ([first]: readonly Sample[]) => Object.keys(first?.[1] ?? {});
 
 const seconds = (time: string) => Date.parse(time) / 1000;
+
+function byWay(peers: Status['peers']): Sample[] {
+  const counts = new Map<string, number>();
+  for (const { ways = {} } of peers) {
+    for (const family of familiesOf(ways)) {
+      const key = `${family} ${ways[family]?.inUse}`;
+      counts.set(key, (counts.get(key) ?? 0) + 1);
+    }
+  }
+  return Array.from(counts, ([key, count]) => {
+    const [family = '', way = ''] = key.split(' ');
+    return [count, { family, way }];
+  });
+}
 
 /** Text in the Prometheus exposition format, and its content type. */
 export async function exposeMetrics(
@@ -68,6 +83,11 @@ export async function exposeMetrics(
     'tulle_peers',
     'Peers by state.',
     PEER_STATES.map(state => [peers.filter(peer => peer.state === state).length, { state }]),
+  );
+  gauge(
+    'tulle_peers_by_way',
+    'Peers by the way they are reached over, where the backend chooses.',
+    byWay(peers),
   );
   gauge('tulle_dataplane_in_sync', 'Whether the kernel has every desired entry.', [
     [Number(dataplane.inSync)],

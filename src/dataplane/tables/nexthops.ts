@@ -3,6 +3,7 @@
  * number. A route with a gateway of its own costs the kernel time in proportion to all routes of the device, because
  * they share one hash bucket; one that refers to an object does not.
  */
+import { fnv1a } from '../../base/fnv.ts';
 import type { Ip } from '../../base/ip.ts';
 import type { Change } from '../../netlink/protocol.ts';
 import { change } from '../../netlink/route/change.ts';
@@ -82,7 +83,7 @@ export class NexthopIds {
 
   /** @param salt sets apart devices that have the same gateways. */
   constructor(salt: string) {
-    this.#seed = hash(new TextEncoder().encode(salt));
+    this.#seed = fnv1a(new TextEncoder().encode(salt));
   }
 
   /** The number of a gateway; always the same until it is found in other hands. */
@@ -90,7 +91,7 @@ export class NexthopIds {
     const key = mtu === 0 ? gateway.key : `${gateway} mtu ${mtu}`;
     const known = this.#ids.get(key);
     if (known !== undefined) return known;
-    let offset = (hash(gateway.bytes, this.#seed) + mtu) % COUNT;
+    let offset = (fnv1a(gateway.bytes, this.#seed) + mtu) % COUNT;
     while (this.#isTaken(FIRST_NEXTHOP_ID + offset)) offset = (offset + 1) % COUNT;
     this.#assign(FIRST_NEXTHOP_ID + offset, key);
     return FIRST_NEXTHOP_ID + offset;
@@ -124,11 +125,4 @@ export class NexthopIds {
   #isTaken(id: number): boolean {
     return this.#gateways.has(id) || this.#foreign.has(id);
   }
-}
-
-/** FNV-1a, 32 bits (RFC 9923). */
-function hash(bytes: Uint8Array, seed = 0x811c9dc5): number {
-  let value = seed;
-  for (const byte of bytes) value = Math.imul(value ^ byte, 0x01000193);
-  return value >>> 0;
 }

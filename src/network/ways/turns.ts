@@ -10,12 +10,14 @@
  * Which rounds a host uses is its own choice, always a power of two apart: the rounds of the one that uses fewer are
  * among those of the other.
  */
-import { createHash } from 'node:crypto';
 import { WAY_TYPES, type WayType } from '../../backend/ways.ts';
+import { fnv1a } from '../../base/fnv.ts';
 
 /** Milliseconds. */
 const TURN = 3_000;
-export const ROUND = WAY_TYPES.length * TURN;
+
+/** Rounds over which pairs are spread: more than lie between two of any pair. */
+const SPREAD = 2 ** 16;
 
 export interface Turn {
   readonly type: WayType;
@@ -35,5 +37,5 @@ export function turnAt(now: number, offset: number): Turn {
 
 /** Spreads the pairs over the rounds: the same on both hosts, from the keys of both leases. */
 export function offsetOf(own: string, peer: string): number {
-  return createHash('sha256').update([own, peer].toSorted().join()).digest().readUInt16BE();
+  return fnv1a(new TextEncoder().encode(own < peer ? `${own} ${peer}` : `${peer} ${own}`)) % SPREAD;
 }

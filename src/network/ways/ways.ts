@@ -132,7 +132,7 @@ export class Ways {
     const types = possibleWays(ways);
     const now = this.#options.clock.now();
     if (entry !== undefined) {
-      const isSame = JSON.stringify(entry.ways.paths) === JSON.stringify(ways.paths);
+      const isSame = possibleWays(entry.ways).join() === types.join() && isSameHost(entry.ways, ways);
       entry.ways = ways;
       if (isSame) return;
       entry.selector.setWays(types, now);
@@ -206,6 +206,8 @@ export class Ways {
       this.#options.onMove({ key, family, before, status: statusOf(entry) });
   }
 }
+
+const isSameHost = (a: PeerWays, b: PeerWays) => a.paths.vxlan.underlayIp.equals(b.paths.vxlan.underlayIp);
 
 function statusOf({ selector, ways }: Entry): WayStatus {
   const { choice, since, silentSince, answers } = selector;

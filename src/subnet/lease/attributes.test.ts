@@ -33,6 +33,10 @@ describe('the value of a lease', () => {
       'ours, reserved, and asked for by another host',
       '{"PublicIP":"1.2.3.4","PublicIPv6":null,"TulleHost":"5d1c","TulleMachine":"9f03","TulleReserved":true,"TulleClaim":{"TulleHost":"77ab","PublicIP":"0.0.0.0","PublicIPv6":"2001:db8::1"}}',
     ],
+    [
+      'auto',
+      '{"PublicIP":"1.2.3.4","PublicIPv6":null,"BackendType":"vxlan","TulleTunnelPort":4789,"TulleWays":{"direct":true,"udp":8285}}',
+    ],
   ] as const) {
     test(`of ${name} is written as it was read`, () => {
       assert.equal(text(encodeAttributes(decodeAttributes(bytes(json)))), json);
@@ -52,6 +56,17 @@ describe('the value of a lease', () => {
     assert.equal(nameIn('docker1.example.com').hostName, 'docker1.example.com');
     for (const none of ['', 'two words', '-v', '\u001b[2J', 'größe', 'x'.repeat(65), 7, null, ['a']]) {
       assert.deepEqual(Object.keys(nameIn(none)), ['publicIp'], JSON.stringify(none));
+    }
+  });
+
+  test('names ways that make sense, or is none', () => {
+    const waysIn = (ways: unknown) =>
+      decodeAttributes(bytes(JSON.stringify({ PublicIP: '1.2.3.4', TulleWays: ways }))).ways;
+    assert.deepEqual(waysIn({ direct: true, udp: 65_535 }), { direct: true, udp: 65_535 });
+    assert.deepEqual(waysIn({ later: 1 }), { direct: false });
+    assert.equal(waysIn(null), undefined);
+    for (const wrong of ['direct', [], 7, { direct: 1 }, { udp: 0 }, { udp: 65_536 }, { udp: '8285' }]) {
+      assert.throws(() => waysIn(wrong), /TulleWays/, JSON.stringify(wrong));
     }
   });
 
