@@ -4,7 +4,10 @@ import { DEFAULT_SOCKET } from '../api/messages.ts';
 import type { Status } from '../api/status.ts';
 import { systemClock } from '../base/clock.ts';
 import { isCode } from '../base/errors.ts';
+import type { Prefix } from '../base/prefix.ts';
 import { SUBNET_FILE } from '../console/defaults.ts';
+import { RT_TABLE_MAIN } from '../netlink/route/constants.ts';
+import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
 import { startDaemon } from './daemon.ts';
 import { LabError } from './errors.ts';
 import { UPLINK } from './fabric.ts';
@@ -12,16 +15,19 @@ import { type LabHost, TULLE } from './host.ts';
 import type { LabPlan } from './plan.ts';
 import { type HostSubnet, parseHostSubnet } from './subnet-env.ts';
 
-export function agentArguments(plan: Pick<LabPlan, 'etcdEndpoint' | 'etcdPrefix'>): string[] {
-  return [
-    'agent',
-    `--etcd-endpoints=${plan.etcdEndpoint}`,
-    `--etcd-prefix=${plan.etcdPrefix}`,
-    `--iface=${UPLINK}`,
-    '--ip-masq',
-    // Who makes a lab writes its configuration.
-    '--allow-extension',
-  ];
+type WayToStore = Pick<LabPlan, 'etcdEndpoint' | 'etcdPrefix'>;
+
+/** Those that flanneld has too. */
+const flannelArguments = ({ etcdEndpoint, etcdPrefix }: WayToStore): string[] => [
+  `--etcd-endpoints=${etcdEndpoint}`,
+  `--etcd-prefix=${etcdPrefix}`,
+  `--iface=${UPLINK}`,
+  '--ip-masq',
+];
+
+export function agentArguments(plan: WayToStore): string[] {
+  // Who makes a lab writes its configuration.
+  return ['agent', ...flannelArguments(plan), '--allow-extension'];
 }
 
 /** Milliseconds. */
@@ -33,6 +39,7 @@ const GRACE = 3_000;
 
 /** Starts the agent and waits until it holds a lease and has written it down. @throws LabError with the agent's own reason */
 export async function startAgent(host: LabHost, plan: LabPlan, signal: AbortSignal): Promise<HostSubnet> {
+  if (plan.flanneld !== undefined) return await startFlanneld(host, plan, plan.flanneld, signal);
   const over = new AbortController();
   const failed = new AbortController();
   const watching = untilStatus(host, () => false, over.signal).catch(error => failed.abort(error));
@@ -49,6 +56,35 @@ export async function startAgent(host: LabHost, plan: LabPlan, signal: AbortSign
   } finally {
     over.abort();
     await watching;
+  }
+}
+
+async function startFlanneld(
+  host: LabHost,
+  plan: LabPlan,
+  program: string,
+  signal: AbortSignal,
+): Promise<HostSubnet> {
+  const args = flannelArguments(plan);
+  const spec = { name: 'flanneld', program, args, readyFile: SUBNET_FILE, patience: PATIENCE, signal };
+  return parseHostSubnet(await startDaemon(host, spec));
+}
+
+/** Waits until the kernel of a host has a route to each of these subnets, whichever program made it. @throws LabError */
+export async function waitForRoutes(
+  host: LabHost,
+  route: Rtnetlink,
+  subnets: readonly Prefix[],
+  signal: AbortSignal,
+): Promise<void> {
+  const patience = AbortSignal.timeout(PATIENCE);
+  for (;;) {
+    const routes = await route.routes.list({ table: RT_TABLE_MAIN });
+    const missing = subnets.filter(subnet => !routes.some(({ destination }) => destination?.equals(subnet)));
+    if (missing.length === 0) return;
+    signal.throwIfAborted();
+    if (patience.aborted) throw notStarted(`${host.name} has no route to ${missing.join(', ')}`);
+    await systemClock.sleep(INTERVAL, signal).catch(() => undefined);
   }
 }
 

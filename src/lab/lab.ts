@@ -11,7 +11,7 @@ import { mapFamilies, valuesOf } from '../base/per-family.ts';
 import { connectRoute } from '../netlink/route/connect.ts';
 import { Netns } from '../sys/netns.ts';
 import { endProcess, isAlive } from '../sys/pidfd.ts';
-import { startAgent, waitForPeers } from './agent.ts';
+import { startAgent, waitForPeers, waitForRoutes } from './agent.ts';
 import { Anchor, namespacesOf, startKeeper, waitForDeath } from './anchor.ts';
 import { runContainers, startDockerd, sweepControlGroups } from './docker.ts';
 import { LabError } from './errors.ts';
@@ -129,9 +129,12 @@ export async function createLab(plan: LabPlan, options: CreateOptions): Promise<
   );
   onStep('an agent with a lease on every host, and containers');
 
-  await parallel(sites, { limit: AT_ONCE, signal }, (site, stop) =>
-    waitForPeers(site.host, sites.length - 1, stop),
-  );
+  await parallel(sites, { limit: AT_ONCE, signal }, ({ host, route: own }, stop) => {
+    if (plan.flanneld === undefined) return waitForPeers(host, sites.length - 1, stop);
+    const others = populated.filter(other => other.host.name !== host.name);
+    const subnets = others.flatMap(({ subnet }) => subnet.subnet.ipv4 ?? []);
+    return waitForRoutes(host, own, subnets, stop);
+  });
   onStep('routes between all hosts');
 
   const record: LabRecord = {

@@ -9,6 +9,7 @@
  *
  * With one family nothing has an address of the other, but for loopback and what is link-local.
  */
+import { defined } from '../base/defined.ts';
 import { ConfigError, ParseError, type Problem } from '../base/errors.ts';
 import { type Family, Ip } from '../base/ip.ts';
 import { byFamily, mapFamilies, type PerFamily, perFamily, valuesOf } from '../base/per-family.ts';
@@ -54,6 +55,8 @@ export interface LabRequest {
   readonly family?: LabFamily;
   /** The `Backend` object of the network's configuration; VXLAN with VNI 88 on port 4789 when absent. */
   readonly backend?: Readonly<Record<string, unknown>>;
+  /** Path of a flanneld that takes the place of the agents. */
+  readonly flanneld?: string;
 }
 
 export interface LabHostPlan {
@@ -75,6 +78,8 @@ export interface LabPlan {
   readonly etcdPrefix: string;
   /** The flags of every agent; the store runs on the first host. */
   readonly etcdEndpoint: string;
+  /** Path of a flanneld that takes the place of the agents. */
+  readonly flanneld?: string;
 }
 
 /** @throws ConfigError with everything that is wrong with the request. */
@@ -124,6 +129,7 @@ export function planLab(request: LabRequest): LabPlan {
     networkConfig: formatNetworkConfig(ofLab(OVERLAY), request.backend ?? DEFAULT_BACKEND),
     etcdPrefix: NETWORK_PREFIX,
     etcdEndpoint: `http://${storeAddress?.family === 'ipv6' ? `[${storeAddress}]` : storeAddress}:${STORE_PORT}`,
+    ...defined({ flanneld: request.flanneld }),
   };
 }
 

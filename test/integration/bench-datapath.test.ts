@@ -1,36 +1,58 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { measureDatapath } from '../../src/bench/datapath/datapath.ts';
+import { TULLE } from '../../src/lab/host.ts';
 import { findRecord } from '../../src/lab/record.ts';
+import { run } from '../../src/sys/process.ts';
 import { needsRoot } from '../support/capabilities.ts';
 import { deadline } from '../support/eventually.ts';
+
+const PATHS = ['host', 'vxlan', 'host-gw', 'flanneld'] as const;
 
 test(
   'each path across two hosts is measured beside host to host, and its lab is gone afterwards',
   needsRoot,
-  async () => {
+  async t => {
+    const directory = mkdtempSync(join(tmpdir(), 'tt-flanneld-'));
+    t.after(() => rmSync(directory, { recursive: true }));
+    // It is given flannel's flags, and nothing else is known of it.
+    const flanneld = join(directory, 'flanneld');
+    writeFileSync(flanneld, `#!/bin/sh\nexec ${TULLE} agent "$@"\n`, { mode: 0o755 });
     const progress: string[] = [];
     const rows = await measureDatapath({
-      paths: ['host', 'vxlan'],
+      paths: PATHS,
+      flanneld,
       rounds: 1,
       seconds: 1,
       onProgress: what => progress.push(what),
       signal: deadline('everything is measured', 120_000),
     });
     assert.deepEqual(progress, [
-      'preparing host',
-      'preparing vxlan',
-      'round 1 of 1: host',
-      'round 1 of 1: vxlan',
+      ...PATHS.map(path => `preparing ${path}`),
+      ...PATHS.map(path => `round 1 of 1: ${path}`),
     ]);
     assert.deepEqual(
       rows.map(({ path }) => path),
-      ['host', 'vxlan'],
+      PATHS,
     );
     for (const { path, ...figures } of rows) {
       for (const [name, value] of Object.entries(figures)) assert.ok(value > 0, `${path} ${name}: ${value}`);
     }
     assert.equal(rows[0]?.ratioStream, 1);
-    for (const path of ['host', 'vxlan']) assert.equal(findRecord(`bench-${path}`), undefined);
+    for (const path of PATHS) assert.equal(findRecord(`bench-${path}`), undefined);
   },
 );
+
+test('the path flanneld is refused without a program, and with one that cannot be started', async () => {
+  for (const [args, reason] of [
+    [['--paths=flanneld'], /the path flanneld needs a program/],
+    [['--paths=flanneld', '--flanneld=/nowhere/flanneld'], /--flanneld: .*\/nowhere\/flanneld/],
+  ] as const) {
+    const { status, stderr } = await run(TULLE, ['bench', 'datapath', ...args], { anyStatus: true });
+    assert.notEqual(status, 0);
+    assert.match(stderr, reason);
+  }
+});

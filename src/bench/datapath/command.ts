@@ -1,5 +1,8 @@
 /** `tulle bench datapath`: the command line of the measurements in `datapath.ts`. */
+import { accessSync, constants } from 'node:fs';
 import { Command, Option } from 'commander';
+import { messageOf } from '../../base/errors.ts';
+import { CommandError } from '../../console/errors.ts';
 import { formatNumber } from '../../console/format.ts';
 import { withExamples } from '../../console/help.ts';
 import { list, oneOf, wholeNumber } from '../../console/options.ts';
@@ -17,9 +20,13 @@ interface Options {
   readonly paths: readonly PathName[];
   readonly rounds: number;
   readonly seconds: number;
+  readonly flanneld?: string;
   readonly json?: true;
   readonly svg?: string;
 }
+
+/** What is measured unless something else is asked for: all that this machine has. */
+const USUAL = PATH_NAMES.filter(name => name !== 'flanneld');
 
 export function datapathCommand(): Command {
   const width = Math.max(...PATH_NAMES.map(name => name.length));
@@ -27,7 +34,7 @@ export function datapathCommand(): Command {
     .summary('container to container over two hosts: Tulle, host to host, Docker')
     .description(
       'What the ways across cost, between two hosts of a lab on this machine, each as a ratio to host to host in the ' +
-        'same round. Sender and receiver are pinned to a processor each; medians of interleaved rounds. The paths:\n' +
+        'same round. The programs of each host, sender or receiver among them, are pinned to one processor; medians of interleaved rounds. The paths:\n' +
         PATH_NAMES.map(name => `  ${name.padEnd(width)}  ${PATHS[name].does}`).join('\n') +
         '\nThe columns:\n' +
         '  stream  one TCP connection\n' +
@@ -38,7 +45,7 @@ export function datapathCommand(): Command {
     .addOption(
       new Option('--paths <names>', 'only these')
         .argParser(list(oneOf(PATH_NAMES, 'a path')))
-        .default(PATH_NAMES, 'all'),
+        .default(USUAL, 'all but flanneld, and that too with --flanneld'),
     )
     .addOption(
       new Option('--rounds <n>', 'how often each is measured')
@@ -49,6 +56,9 @@ export function datapathCommand(): Command {
       new Option('--seconds <n>', 'how long each load runs')
         .argParser(wholeNumber(1, 60, 'a number of seconds'))
         .default(2),
+    )
+    .addOption(
+      new Option('--flanneld <path>', 'a flanneld, or a program with its flags, for the path of that name'),
     )
     .addOption(new Option('--svg <file>', 'also draw the ratios into a file'))
     .addOption(
@@ -61,10 +71,12 @@ export function datapathCommand(): Command {
   return withExamples(command, [
     { line: 'bench datapath', does: 'all paths: about two minutes' },
     { line: 'bench datapath --paths host,vxlan --rounds 9 --json', does: 'two of them, more exactly' },
+    { line: 'bench datapath --flanneld /usr/bin/flanneld', does: 'and a flanneld beside them' },
   ]);
 }
 
-async function runDatapath(options: Options): Promise<void> {
+async function runDatapath(given: Options): Promise<void> {
+  const options = { ...given, paths: pathsOf(given) };
   const runtime = options.paths.some(path => 'runtime' in PATHS[path]) ? 'docker' : 'namespace';
   requireCapabilities({ runtime, store: 'tulle' });
   requirePrograms({ taskset: 'util-linux' });
@@ -75,6 +87,24 @@ async function runDatapath(options: Options): Promise<void> {
   if (options.svg !== undefined) await writeFileAtomic(options.svg, drawing(rows));
   if (options.json) printJson(rows);
   else print(formatTable(COLUMNS, rows));
+}
+
+/** @throws CommandError */
+function pathsOf({ paths, flanneld }: Options): readonly PathName[] {
+  if (flanneld === undefined) {
+    if (!paths.includes('flanneld')) return paths;
+    throw new CommandError(
+      'USAGE',
+      'the path flanneld needs a program',
+      'name one: --flanneld /usr/bin/flanneld',
+    );
+  }
+  try {
+    accessSync(flanneld, constants.X_OK);
+  } catch (error) {
+    throw new CommandError('NOT_FOUND', `--flanneld: ${messageOf(error)}`);
+  }
+  return paths === USUAL ? PATH_NAMES : paths;
 }
 
 const figure = (

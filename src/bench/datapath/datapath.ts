@@ -1,13 +1,13 @@
 /**
- * Measures traffic over several paths in interleaved rounds, sender and receiver pinned to a processor each. What a
+ * Measures traffic over several paths in interleaved rounds, the programs of each host pinned to a processor. What a
  * virtual machine can do changes from minute to minute, so every figure becomes a ratio to that of host to host in the
  * same round, and the median of the rounds counts.
  */
-import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { run, start } from '../../sys/process.ts';
 import { percentile } from '../distribution.ts';
 import { OpenPath, type PathName, type Way } from './paths.ts';
+import { PROCESSORS, pinned } from './processors.ts';
 import type { Received, Traffic } from './traffic.ts';
 
 export interface DatapathRow {
@@ -28,6 +28,8 @@ export interface DatapathOptions {
   readonly rounds: number;
   /** Of each kind of traffic. */
   readonly seconds: number;
+  /** Path of the program for the path of that name. */
+  readonly flanneld?: string;
   readonly onProgress: (what: string) => void;
   readonly signal: AbortSignal;
 }
@@ -36,12 +38,12 @@ export interface DatapathOptions {
 type Sample = Pick<DatapathRow, 'streamGbps' | 'rrPerSecond' | 'smallPerSecond' | 'cpuSecondsPerGigabyte'>;
 
 export async function measureDatapath(options: DatapathOptions): Promise<DatapathRow[]> {
-  const { paths, rounds, onProgress, signal } = options;
+  const { paths, rounds, onProgress } = options;
   await using stack = new AsyncDisposableStack();
   const ways: Way[] = [];
   for (const path of paths) {
     onProgress(`preparing ${path}`);
-    ways.push(stack.use(await OpenPath.open(path, signal)).way);
+    ways.push(stack.use(await OpenPath.open(path, options)).way);
   }
   const samples = new Map<PathName, Sample[]>(paths.map(path => [path, []]));
   for (let round = 0; round < rounds; round++) {
@@ -116,23 +118,17 @@ const SCRIPT = fileURLToPath(
   new URL(import.meta.url.endsWith('.ts') ? './traffic.ts' : './traffic.js', import.meta.url),
 );
 
-/** The last processor is the receiver's, the first the sender's. */
-const RECEIVER = availableParallelism() - 1;
-
 async function runTraffic(kind: Traffic, way: Way, { seconds, signal }: DatapathOptions): Promise<Received> {
-  const pinned = (processor: number, ...args: readonly string[]) =>
-    [
-      'taskset',
-      ['--cpu-list', `${processor}`, process.execPath, SCRIPT, ...args, way.ip, `${seconds}`],
-    ] as const;
-  const receiver = await start(...pinned(RECEIVER, 'receive', kind), {
+  const [senders, receivers] = PROCESSORS;
+  const traffic = (...args: readonly string[]) => [process.execPath, SCRIPT, ...args, way.ip, `${seconds}`];
+  const receiver = await start(...pinned(receivers, traffic('receive', kind)), {
     namespaces: { net: way.to },
     pipeOutput: true,
   });
   try {
     const lines = linesOf(receiver.stdout ?? []);
     await lines.next();
-    await run(...pinned(0, 'send', kind), {
+    await run(...pinned(senders, traffic('send', kind)), {
       namespaces: { net: way.from },
       signal,
       timeout: seconds * 1000 + 30_000,

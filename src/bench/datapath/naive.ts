@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { startDaemon } from '../../lab/daemon.ts';
 import type { LabHost } from '../../lab/host.ts';
 import type { HostRecord } from '../../lab/record.ts';
+import { pinned } from './processors.ts';
 
 const SCRIPT = fileURLToPath(
   new URL(import.meta.url.endsWith('.ts') ? './udp-naive.ts' : './udp-naive.js', import.meta.url),
@@ -19,13 +20,20 @@ export interface RecordedHost {
   readonly host: LabHost;
 }
 
-/** Sends what `from` has for the containers of `to` through a process on `from`. */
-export async function startNaive(from: RecordedHost, to: RecordedHost, signal: AbortSignal): Promise<void> {
+/** Sends what `from` has for the containers of `to` through a process on `from`, on this processor. */
+export async function startNaive(
+  from: RecordedHost,
+  to: RecordedHost,
+  processor: number,
+  signal: AbortSignal,
+): Promise<void> {
   const containers = to.record.containers.map(({ ip }) => `${ip.ipv4 ?? ''}/32`);
+  const own = [SCRIPT, DEVICE, underlayOf(from), `${PORT}`, underlayOf(to), ...containers];
+  const [program, args] = pinned(processor, [process.execPath, ...own]);
   await startDaemon(from.host, {
     name: 'udp-naive',
-    program: process.execPath,
-    args: [SCRIPT, DEVICE, underlayOf(from), `${PORT}`, underlayOf(to), ...containers],
+    program,
+    args,
     accept: text => text.includes('ready'),
     patience: PATIENCE_MS,
     signal,

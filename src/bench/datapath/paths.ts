@@ -2,12 +2,17 @@
  * The ways across that `bench datapath` compares. Each is a lab of two hosts of its own, so that all are there at the
  * same time and rounds can go from one to the next.
  */
+import { readFileSync } from 'node:fs';
+import { DEFAULT_SOCKET } from '../../api/messages.ts';
+import { defined } from '../../base/defined.ts';
+import { filesBeside } from '../../console/defaults.ts';
 import { namespacesOf } from '../../lab/anchor.ts';
 import { LabHost } from '../../lab/host.ts';
 import { createLab, type Lab } from '../../lab/lab.ts';
 import { planLab, type Runtime } from '../../lab/plan.ts';
 import type { HostRecord } from '../../lab/record.ts';
 import { startNaive } from './naive.ts';
+import { PROCESSORS, pin } from './processors.ts';
 import { joinSwarm } from './swarm.ts';
 
 /** Where a load runs: from a namespace, to an address in another one. */
@@ -31,9 +36,14 @@ interface Path {
 export const PATHS = {
   host: { does: 'from host to host, without containers: the limit' },
   vxlan: { does: "bridge, route and the kernel's VXLAN", backend: { Type: 'vxlan', VNI: 88, Port: 4789 } },
+  'host-gw': { does: 'bridge and route, without a tunnel', backend: { Type: 'host-gw' } },
   udp: { does: 'the forwarder, in user space', backend: { Type: 'udp' } },
   'udp-naive': {
     does: "flannel's way in user space: one read and one send per packet",
+    backend: { Type: 'vxlan', VNI: 88, Port: 4789 },
+  },
+  flanneld: {
+    does: "the program of --flanneld in the agents' place, over vxlan",
     backend: { Type: 'vxlan', VNI: 88, Port: 4789 },
   },
   'docker-overlay': { does: "Docker's overlay network, in swarm mode", runtime: 'docker' },
@@ -45,6 +55,15 @@ export const PATH_NAMES = Object.keys(PATHS) as PathName[];
 /** Port of the labs' own tunnel where Docker's overlay has 4789. */
 const BESIDE_SWARM = { Type: 'vxlan', VNI: 88, Port: 8472 };
 
+export interface OpenOptions {
+  /** Path of the program for the path of that name. */
+  readonly flanneld?: string;
+  readonly signal: AbortSignal;
+}
+
+/** Where a forwarder of a lab's host says which process it is. */
+const FORWARDER = `${filesBeside(DEFAULT_SOCKET).control}.pid`;
+
 /** A path that stands until it is disposed. */
 export class OpenPath implements AsyncDisposable {
   readonly way: Way;
@@ -55,7 +74,8 @@ export class OpenPath implements AsyncDisposable {
     this.#lab = lab;
   }
 
-  static async open(path: PathName, signal: AbortSignal): Promise<OpenPath> {
+  /** @throws LabError */
+  static async open(path: PathName, { flanneld, signal }: OpenOptions): Promise<OpenPath> {
     const { backend, runtime = 'namespace' }: Path = PATHS[path];
     const lab = await createLab(
       planLab({
@@ -65,6 +85,7 @@ export class OpenPath implements AsyncDisposable {
         runtime,
         store: 'tulle',
         backend: backend ?? BESIDE_SWARM,
+        ...(path === 'flanneld' && defined({ flanneld })),
       }),
       { signal },
     );
@@ -94,12 +115,22 @@ async function endsOf(
   }
   if (path === 'docker-overlay') return await joinSwarm(a.host, b.host, a.record.address.ipv4 ?? '', signal);
   if (path === 'udp-naive') {
-    await startNaive(a, b, signal);
-    await startNaive(b, a, signal);
+    await startNaive(a, b, PROCESSORS[0], signal);
+    await startNaive(b, a, PROCESSORS[1], signal);
+  }
+  if (path === 'udp') {
+    await pinForwarder(a.host, PROCESSORS[0], signal);
+    await pinForwarder(b.host, PROCESSORS[1], signal);
   }
   const [sender, receiver] = [a, b].map(({ record, host }) => {
     const [container] = record.containers;
     return { netns: host.path(container?.netns ?? ''), ip: container?.ip.ipv4 ?? '' };
   }) as [{ netns: string; ip: string }, { netns: string; ip: string }];
   return { from: sender.netns, to: receiver.netns, ip: receiver.ip };
+}
+
+/** As it is now: one that is started again is not pinned. */
+async function pinForwarder(host: LabHost, processor: number, signal: AbortSignal): Promise<void> {
+  const { pid } = JSON.parse(readFileSync(host.path(FORWARDER), 'utf8')) as { pid: number };
+  await pin(host, pid, processor, signal);
 }
