@@ -10,6 +10,7 @@ import { IFA_F_PERMANENT } from '../netlink/route/constants.ts';
 import type { Subnet } from '../subnet/lease/lease.ts';
 import type { ActivePlan } from './active-plan.ts';
 import { type BridgeAddress, bridgeAddresses, bridgeWarnings } from './bridges.ts';
+import { capturedWarnings } from './captured.ts';
 import { forwardingWarnings } from './forwarding.ts';
 import type { HealthReporter, OwnedWarning } from './reports.ts';
 import type { HostNetwork } from './underlay.ts';
@@ -89,6 +90,7 @@ export class Surroundings {
     health.warn('bridge', bridgeWarnings(network, { ...active, former: this.#formerSubnets }));
     health.warn('left-out', plan.backend.leftOut.map(leftOut));
     health.warn('reduced', plan.backend.reduced.map(reduced));
+    health.warn('captured', capturedWarnings(network, active));
     health.warn('carrier', isCut ? [noCarrier(link.name)] : []);
     const bridges = bridgeAddresses(network, active);
     const isChanged = JSON.stringify(bridges) !== JSON.stringify(this.#bridges);
