@@ -7,7 +7,7 @@ import process from 'node:process';
 import { describe, type TestContext, test } from 'node:test';
 import { run } from '../../src/sys/process.ts';
 import { needsRoot } from '../support/capabilities.ts';
-import { Cluster } from '../support/cluster.ts';
+import { Cluster, CONFIG } from '../support/cluster.ts';
 import type { ClusterHost } from '../support/cluster-host.ts';
 import { needsEtcd } from '../support/etcd.ts';
 import { eventually } from '../support/eventually.ts';
@@ -312,6 +312,29 @@ test(
     await eventually('the shutdown ran', async () => linesOf(join(directory, 'log')).join() === 'shutdown');
   },
 );
+
+test('a network goes over from vxlan to commands and back, and leaves nothing of either', needs, async t => {
+  const commands = { ...HOST_GW, SubnetAddCommand: 'ip route replace $SUBNET via $PUBLIC_IP' };
+  const cluster = await Cluster.start(t, { config: CONFIG });
+  await cluster.startAgents(ALLOW);
+  const [one, two] = [cluster.host(1), cluster.host(2)];
+  const [from, to] = [await one.addContainer(t), await two.addContainer(t)];
+  await cluster.configure({ Network: CONFIG.Network, Backend: { Type: 'extension', ...commands } });
+  for (const host of cluster.hosts) {
+    await eventually(`${host.name} has left vxlan`, async () => {
+      return (await host.ip.links.get('flannel.88')) === undefined;
+    });
+    await host.untilConnected(1);
+    assert.match(await routes(host), /10\.77\.\d+\.0\/24 via 192\.168\.65\.\d dev eth0/);
+  }
+  assert.deepEqual(await from.ping(to), { sent: 3, received: 3 });
+  await cluster.configure(CONFIG);
+  for (const host of cluster.hosts) {
+    await untilRoutes(host, /^(?![^]*via 192\.168\.65\.\d dev eth0)/);
+    await host.untilConnected(1);
+  }
+  assert.deepEqual(await from.ping(to), { sent: 3, received: 3 });
+});
 
 test('tulle cleanup undoes what commands have made', needs, async t => {
   const directory = scratch(t);
