@@ -1,5 +1,6 @@
 /** Starting a forwarder, and why one did not start. */
-import { readFileSync, statSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { defined } from '../base/defined.ts';
 import type { Namespaces } from '../sys/launch.ts';
 import { preferSession } from '../sys/priority.ts';
@@ -34,7 +35,9 @@ export async function startForwarder(
 ): Promise<ForwarderClient> {
   const { program, control, logFile, namespaces } = options;
   const logged = statSync(logFile, { throwIfNoEntry: false })?.size ?? 0;
-  const child = await start(program, argumentsOf(options), { logFile, ...defined({ namespaces }) });
+  const child = await start(program, argumentsOf(options), {
+    ...defined({ logFile: prepare(control, logFile), namespaces }),
+  });
   child.unref();
   // Packets go before what containers compute, as in the kernel; and it is loaded sooner.
   preferSession(child.pid);
@@ -61,6 +64,20 @@ export async function startForwarder(
 function argumentsOf({ device, listen, mtu, control }: ForwarderOptions): string[] {
   const addresses = listen.map(({ ip, port }) => `--listen=${formatListen(ip, port)}`);
   return ['forwarder', `--device=${device}`, ...addresses, `--mtu=${mtu}`, controlFlag(control)];
+}
+
+/**
+ * Makes the directories again that somebody has removed.
+ * @returns undefined when nothing can be written to the log: a full disk is no reason to move no packets
+ */
+function prepare(control: string, logFile: string): string | undefined {
+  try {
+    for (const path of [control, logFile]) mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+    closeSync(openSync(logFile, 'a', 0o600));
+    return logFile;
+  } catch {
+    return undefined;
+  }
 }
 
 /** What a program of ours says at its end (src/console/errors.ts). */

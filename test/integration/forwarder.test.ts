@@ -278,6 +278,17 @@ describe('forwarder', needsRoot, () => {
     );
   });
 
+  test('one whose directory was deleted with all that is in it is replaced when it ends', async () => {
+    const pid = await b.ready();
+    rmSync(b.directory, { recursive: true });
+    process.kill(pid, 'SIGKILL');
+    await b.forwarder.state.until(
+      now => now.pid !== undefined && now.pid !== pid,
+      deadline('another one runs', 30_000),
+    );
+    assert.equal((await a.run('ping', '-c3', '-i0.02', '-W5', target.ipv4)).status, 0);
+  });
+
   test('what is no packet or no request is ignored', async () => {
     const noise = Array.from({ length: 200 }, () => randomBytes(1 + (randomBytes(1)[0] ?? 0) * 5));
     const cut = ipPacket({ from: '10.77.1.7', to: target.ipv4, protocol: 6 }, new Uint8Array(21));

@@ -6,7 +6,7 @@
  *
  * Whatever is wanted of a forwarder can be stated again; the kernel's side is set up when its device is there.
  */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../../src/base/clock.ts';
@@ -50,7 +50,8 @@ export class ForwarderHost {
 
   constructor(name: HostName, directory: string) {
     this.name = name;
-    this.directory = directory;
+    this.directory = join(directory, name);
+    mkdirSync(this.directory);
     this.forwarder = this.#manager();
   }
 
