@@ -26,6 +26,11 @@ const CASES: Readonly<Record<string, Expected>> = {
     route: /via 192\.168\.65\.4 dev eth0 proto 77/,
   },
   udp: { backend: { Type: 'udp' }, mtu: 1472, route: /dev flannel0 proto 77 scope link/ },
+  auto: {
+    backend: { Type: 'auto', VNI: 88, Port: 4789 },
+    mtu: 1450,
+    route: /via 192\.168\.65\.4 dev eth0 proto 77 src 188\./,
+  },
   'host-gw': { backend: { Type: 'host-gw' }, mtu: 1500, route: /via 192\.168\.65\.4 dev eth0 proto 77/ },
 };
 

@@ -22,9 +22,9 @@ const SPREAD = 2 ** 16;
 export interface Turn {
   readonly type: WayType;
   readonly round: number;
-  /** Milliseconds since the epoch. */
-  readonly begin: number;
-  readonly end: number;
+  /** Milliseconds since it began, and until it ends. */
+  readonly passed: number;
+  readonly left: number;
 }
 
 /** @param now milliseconds since the epoch. @param offset of the pair of hosts: `offsetOf` */
@@ -32,7 +32,8 @@ export function turnAt(now: number, offset: number): Turn {
   const count = Math.floor(now / TURN);
   const type = WAY_TYPES[count % WAY_TYPES.length] ?? 'vxlan';
   const round = Math.floor(count / WAY_TYPES.length) + offset;
-  return { type, round, begin: count * TURN, end: (count + 1) * TURN };
+  const passed = now - count * TURN;
+  return { type, round, passed, left: TURN - passed };
 }
 
 /** Spreads the pairs over the rounds: the same on both hosts, from the keys of both leases. */

@@ -91,15 +91,14 @@ class Pair {
 
   #turn(host: SimulatedHost, other: SimulatedHost): void {
     const { selector, pending } = host;
-    const clock = this.now + host.skew;
     const from = selector.choice.inUse;
     let isForced = selector.answers === false;
     for (let first = pending[0]; first !== undefined && first.due <= this.now; first = pending[0]) {
       pending.shift();
-      selector.result(first.type, first.isAnswered, clock);
+      selector.result(first.type, first.isAnswered, this.now);
       isForced ||= selector.answers === false;
     }
-    selector.tick(clock);
+    selector.tick(this.now, this.now + host.skew);
     const to = selector.choice.inUse;
     if (from !== to) host.changes.push({ at: this.now, from, to, isForced });
     if (this.now < host.nextEcho || pending.length > 0) return;
@@ -191,4 +190,25 @@ test('a better way that fails again soon after each return is tried less and les
   }
   const returns = pair.hosts[0].changes.filter(({ to }) => to === 'direct').length;
   assert.ok(returns >= 5 && returns <= 30, `${returns} returns in two hours`);
+});
+
+test('a clock that is set back an hour delays nothing', () => {
+  const selector = new WaySelector(WAY_TYPES, 0, 0, randomOf(1));
+  let wall = EPOCH;
+  let now = 0;
+  const run = (ms: number, works: readonly WayType[]) => {
+    for (const end = now + ms; now < end; now += STEP, wall += STEP) {
+      selector.tick(now, wall);
+      const type = probed(selector);
+      selector.result(type, works.includes(type), now);
+    }
+  };
+  run(20 * SECOND, ['direct']);
+  run(2 * SECOND, ['vxlan']);
+  wall -= 3600 * SECOND;
+  run(MINUTE, ['vxlan']);
+  assert.equal(selector.choice.inUse, 'vxlan');
+  wall -= 3600 * SECOND;
+  run(5 * MINUTE, WAY_TYPES);
+  assert.equal(selector.choice.inUse, 'direct');
 });

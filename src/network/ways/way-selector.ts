@@ -10,7 +10,7 @@
  * an answer proves ours, whatever the peer uses.
  */
 import { WAY_TYPES, type WayChoice, type WayType } from '../../backend/ways.ts';
-import { turnAt } from './turns.ts';
+import { type Turn, turnAt } from './turns.ts';
 
 /** Lost echoes in a row that mean trouble; answers in a row that prove a better way, or any way where none works. */
 const LOSSES = 3;
@@ -80,7 +80,7 @@ export class WaySelector {
 
   /**
    * @param ways those that are possible, best first: STANDARD and others
-   * @param now milliseconds since the epoch, as everywhere here
+   * @param now milliseconds that never go back, as everywhere here
    */
   constructor(ways: readonly WayType[], offset: number, now: number, random: () => number = Math.random) {
     this.#ways = ways;
@@ -162,13 +162,14 @@ export class WaySelector {
 
   /**
    * Time has passed.
+   * @param wall milliseconds since the epoch: the clock that both hosts have
    * @param least rounds between two of the same peer: more than one when many are to be tried
    * @returns whether the choice has changed
    */
-  tick(now: number, least = 1): boolean {
+  tick(now: number, wall: number, least = 1): boolean {
     const before = this.choice;
     if (this.#trial !== undefined && now >= this.#trial.until) this.#endTrial(this.#trial, now);
-    if (this.#trial === undefined) this.#trial = this.#nextTrial(now, least);
+    if (this.#trial === undefined) this.#trial = this.#nextTrial(now, wall, least);
     return !isSame(before, this.choice);
   }
 
@@ -202,9 +203,9 @@ export class WaySelector {
     }
   }
 
-  #nextTrial(now: number, least: number): Trial | undefined {
+  #nextTrial(now: number, wall: number, least: number): Trial | undefined {
     const trouble = this.#trouble;
-    const turn = turnAt(now, this.offset);
+    const turn = turnAt(wall, this.offset);
     const isHeld = now - this.#since < HOLD;
     if (trouble === undefined) {
       const isBetter = WAY_TYPES.indexOf(turn.type) < WAY_TYPES.indexOf(this.#inUse);
@@ -231,12 +232,12 @@ export class WaySelector {
     return this.#trialIn(turn, trouble.only ?? turn.type, every, now);
   }
 
-  #trialIn(turn: ReturnType<typeof turnAt>, type: WayType, every: number, now: number): Trial | undefined {
+  #trialIn({ round, passed, left }: Turn, type: WayType, every: number, now: number): Trial | undefined {
     // A turn that is half over proves nothing.
-    const isLate = now - turn.begin > (turn.end - turn.begin) / 3;
-    if (turn.round % every !== 0 || isLate || type === this.#inUse) return undefined;
+    const isLate = passed > (passed + left) / 3;
+    if (round % every !== 0 || isLate || type === this.#inUse) return undefined;
     if (!this.#ways.includes(type)) return undefined;
-    return { type, until: turn.end, round: turn.round, good: 0, lost: 0 };
+    return { type, until: now + left, round, good: 0, lost: 0 };
   }
 
   /** The choice of despair: nothing proves it, and the trouble goes on. */

@@ -67,11 +67,14 @@ export class Ways {
   readonly #entries = new Map<string, Entry>();
   readonly #active = new Set<Entry>();
   readonly #count = new Watchable(0);
+  /** When the monotonic clock was 0: one moment for all, so that times in the status do not move. */
+  readonly #epoch: number;
   #own: Lease | undefined;
   #ticks = 0;
 
   constructor(options: WaysOptions) {
     this.#options = options;
+    this.#epoch = options.clock.now() - options.clock.monotonic();
   }
 
   /** The lease of this host. */
@@ -100,7 +103,7 @@ export class Ways {
   }
 
   status(key: string): PerFamily<WayStatus> {
-    return mapFamilies(this.#of(key), statusOf);
+    return mapFamilies(this.#of(key), entry => statusOf(entry, this.#epoch));
   }
 
   /** Asks until `signal` aborts. */
@@ -130,7 +133,7 @@ export class Ways {
       return;
     }
     const types = possibleWays(ways);
-    const now = this.#options.clock.now();
+    const now = this.#options.clock.monotonic();
     if (entry !== undefined) {
       const isSame = possibleWays(entry.ways).join() === types.join() && isSameHost(entry.ways, ways);
       entry.ways = ways;
@@ -150,11 +153,12 @@ export class Ways {
 
   #tick(): void {
     const { clock } = this.#options;
-    const now = clock.now();
+    const now = clock.monotonic();
+    const wall = clock.now();
     // A power of two.
     const least = 2 ** Math.ceil(Math.log2(Math.max(1, this.#active.size / AT_ONCE)));
-    for (const entry of this.#active) this.#observe(entry, selector => selector.tick(now, least));
-    const next = this.#next(clock.monotonic());
+    for (const entry of this.#active) this.#observe(entry, selector => selector.tick(now, wall, least));
+    const next = this.#next(now);
     if (next !== undefined) void this.#ask(next);
   }
 
@@ -186,7 +190,7 @@ export class Ways {
     try {
       const { outcome } = await prober.probe(ways.subnet.ip, { timeout: TIMEOUT, ...defined({ source }) });
       if (this.#entries.get(id) === entry)
-        this.#observe(entry, one => one.result(tried, outcome === 'answered', clock.now()));
+        this.#observe(entry, one => one.result(tried, outcome === 'answered', clock.monotonic()));
     } catch (error) {
       // The address is not on the device yet, say: that tells nothing about the peer.
       logger.debug({ key, error: messageOf(error) }, 'no echo could be sent');
@@ -203,19 +207,21 @@ export class Ways {
     if (!isChanged) return;
     this.#options.onChange(key);
     if (selector.choice.inUse !== before)
-      this.#options.onMove({ key, family, before, status: statusOf(entry) });
+      this.#options.onMove({ key, family, before, status: statusOf(entry, this.#epoch) });
   }
 }
 
 const isSameHost = (a: PeerWays, b: PeerWays) => a.paths.vxlan.underlayIp.equals(b.paths.vxlan.underlayIp);
 
-function statusOf({ selector, ways }: Entry): WayStatus {
+/** @param epoch when the monotonic clock was 0, milliseconds since 1970 */
+function statusOf({ selector, ways }: Entry, epoch: number): WayStatus {
   const { choice, since, silentSince, answers } = selector;
-  const time = (at: number | undefined) => (at === undefined ? undefined : new Date(at).toISOString());
+  const time = (at: number | undefined) =>
+    at === undefined ? undefined : new Date(epoch + at).toISOString();
   return {
     inUse: choice.inUse,
     name: ways.names[choice.inUse],
-    since: new Date(since).toISOString(),
+    since: new Date(epoch + since).toISOString(),
     ...defined({ answers, silentSince: time(silentSince) }),
     others: WAY_TYPES.filter(type => type !== choice.inUse).map(type => {
       const obstacle = ways.obstacles[type];
