@@ -10,14 +10,28 @@ import { needsRoot } from '../support/capabilities.ts';
 /** Each of the three to each other one. */
 const ROUND: readonly BackendName[] = ['vxlan', 'host-gw', 'udp', 'vxlan', 'udp', 'host-gw', 'vxlan'];
 
-const STEPS = ROUND.slice(1).map((to, index) => [ROUND[index] ?? to, to] as const);
+/** What is more than one of the three, and shares devices with them. */
+const FURTHER: readonly BackendName[] = [
+  'vxlan',
+  'vxlan with DirectRouting',
+  'host-gw',
+  'auto',
+  'udp',
+  'auto',
+  'vxlan',
+];
+
+const stepsOf = (round: readonly BackendName[]) =>
+  round.slice(1).map((to, index) => [round[index] ?? to, to] as const);
+
+const STEPS = stepsOf(ROUND);
 
 describe('another backend for a running network', needsRoot, () => {
   const lab = new BackendLab();
   before(() => lab.create('vxlan'));
   after(() => lab[Symbol.asyncDispose]());
 
-  for (const [from, to] of STEPS) {
+  for (const [from, to] of [...STEPS, ...stepsOf(FURTHER)]) {
     test(`${from} -> ${to}: no packet is lost, and nothing of the former one is left`, async t => {
       const lost = await lab.lossDuring(async () => {
         await lab.configure(to);
@@ -72,4 +86,17 @@ describe('another backend for a running network', needsRoot, () => {
       assert.equal(lost, 0);
     });
   }
+
+  test('with strict reverse path filtering: the network comes through all of them', async t => {
+    // The device that is made next has what is the default then.
+    for (const host of lab.hosts)
+      await host.sh('for f in /proc/sys/net/ipv4/conf/*/rp_filter; do echo 1 >$f; done');
+    for (const [from, to] of STEPS) {
+      const lost = await lab.lossDuring(async () => {
+        await lab.configure(to);
+        await lab.assertOnly(to);
+      });
+      t.diagnostic(`${from} -> ${to}: ${lost} packets lost`);
+    }
+  });
 });

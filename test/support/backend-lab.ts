@@ -29,6 +29,8 @@ interface Footprint {
   /** The link of the routes to peers. */
   readonly link: string;
   readonly hasForwarder: boolean;
+  /** The entries of VXLAN are there, also while the routes lead elsewhere. */
+  readonly hasVxlanEntries: boolean;
 }
 
 export const FOOTPRINTS = {
@@ -38,6 +40,7 @@ export const FOOTPRINTS = {
     devices: ['flannel.88'],
     link: 'flannel.88',
     hasForwarder: false,
+    hasVxlanEntries: true,
   },
   'vxlan with DirectRouting': {
     backend: { Type: 'vxlan', VNI: 88, Port: 4789, DirectRouting: true },
@@ -45,9 +48,33 @@ export const FOOTPRINTS = {
     devices: ['flannel.88'],
     link: 'eth0',
     hasForwarder: false,
+    hasVxlanEntries: false,
   },
-  'host-gw': { backend: { Type: 'host-gw' }, mtu: 1500, devices: [], link: 'eth0', hasForwarder: false },
-  udp: { backend: { Type: 'udp' }, mtu: 1472, devices: ['flannel0'], link: 'flannel0', hasForwarder: true },
+  'host-gw': {
+    backend: { Type: 'host-gw' },
+    mtu: 1500,
+    devices: [],
+    link: 'eth0',
+    hasForwarder: false,
+    hasVxlanEntries: false,
+  },
+  udp: {
+    backend: { Type: 'udp' },
+    mtu: 1472,
+    devices: ['flannel0'],
+    link: 'flannel0',
+    hasForwarder: true,
+    hasVxlanEntries: false,
+  },
+  // On one link the best way is the direct one.
+  auto: {
+    backend: { Type: 'auto', VNI: 88, Port: 4789 },
+    mtu: 1450,
+    devices: ['flannel.88', 'flannel0'],
+    link: 'eth0',
+    hasForwarder: true,
+    hasVxlanEntries: true,
+  },
 } as const satisfies Record<string, Footprint>;
 
 export type BackendName = keyof typeof FOOTPRINTS;
@@ -137,7 +164,7 @@ export class BackendHost {
     return {
       devices: await lines("ip -o link | cut -d: -f2 | grep -o 'flannel[^@ ]*' || true"),
       routes: await lines(
-        "ip route | grep '^188' | grep -v docker0 | sed 's/nhid [0-9]* //; s/ *$//' || true",
+        "ip route | grep '^188' | grep -v docker0 | sed 's/nhid [0-9]* //; s/ src [^ ]*//; s/ *$//' || true",
       ),
       nexthops: await lines("ip nexthop | grep -o 'dev [^ ]*' | uniq -c | sed 's/^ *//' || true"),
       neighbors: await lines(
@@ -231,7 +258,7 @@ export class BackendLab implements AsyncDisposable {
 
 /** What `traces` finds on a host with these peers, over one backend. */
 function tracesOfOnly(name: BackendName, peers: readonly BackendHost[]) {
-  const { devices, link, mtu, hasForwarder }: Footprint = FOOTPRINTS[name];
+  const { devices, link, mtu, hasForwarder, hasVxlanEntries }: Footprint = FOOTPRINTS[name];
   const hasGateway = link !== 'flannel0';
   const isTunnel = link === 'flannel.88';
   const count = `${peers.length} `;
@@ -247,8 +274,8 @@ function tracesOfOnly(name: BackendName, peers: readonly BackendHost[]) {
     devices,
     routes: peers.map(route).sort(),
     nexthops: hasGateway ? [`${count}dev ${link}`] : [],
-    neighbors: isTunnel ? [`${count}${link}`] : [],
-    fdb: isTunnel ? [`${count}dev ${link}`] : [],
+    neighbors: hasVxlanEntries ? [`${count}flannel.88`] : [],
+    fdb: hasVxlanEntries ? [`${count}dev flannel.88`] : [],
     forwarders: hasForwarder ? 1 : 0,
     forwarderFiles: hasForwarder ? ['agent-forwarder.sock', 'agent-forwarder.sock.pid'] : [],
     subnetFile: [`FLANNEL_MTU=${mtu}`],
