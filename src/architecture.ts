@@ -100,6 +100,10 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     may: ['base', 'api', 'console'],
     why: 'thin clients of the agent',
   },
+  inspect: {
+    may: ['base', 'sys', 'netlink', 'api', 'console', 'cli'],
+    why: 'reads what is there and says what it means; owns nothing',
+  },
   trust: {
     may: ['base', 'sys', 'store', 'console', 'etcdserver', 'subnet'],
     why: 'who may talk to the store, and as whom: certificates, tokens, joining',
@@ -191,6 +195,7 @@ export const CONFINED: Readonly<Record<string, { readonly to: readonly string[];
       'etcdserver',
       'forwarder',
       'host',
+      'inspect',
       'lab',
       'trust',
       'up',

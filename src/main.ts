@@ -40,6 +40,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./cli/events-command.ts')).eventsCommand(),
   },
   {
+    name: 'capture',
+    group: 'This host:',
+    summary: 'frames that pass this host, decoded to both layers',
+    load: async () => (await import('./inspect/capture/command.ts')).captureCommand(),
+  },
+  {
     name: 'forwarder',
     group: 'This host:',
     summary: 'move packets in user space; the agent starts it',

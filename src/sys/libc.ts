@@ -54,6 +54,9 @@ const raw = {
   attachFilter: c.func('int setsockopt(int, int, int, const sock_fprog *, uint32_t)') as Call<
     [number, number, number, { len: number; filter: readonly FilterInstruction[] }, number]
   >,
+  getsockopt: c.func('int getsockopt(int, int, int, void *, void *)') as Call<
+    [number, number, number, Uint8Array, Uint32Array]
+  >,
   getsockname: c.func('int getsockname(int, void *, void *)') as Call<[number, Uint8Array, Uint32Array]>,
   listen: c.func('int listen(int, int)') as Call<[number, number]>,
   accept4: c.func('int accept4(int, void *, void *, int)') as Call<[number, null, null, number]>,
@@ -119,6 +122,13 @@ export function setsockopt(fd: number, level: number, option: number, value: num
 /** An option whose value is neither an int nor a time: SO_BINDTODEVICE. */
 export function setsockoptBytes(fd: number, level: number, option: number, value: Uint8Array): void {
   check('setsockopt', raw.setsockopt(fd, level, option, value, value.byteLength));
+}
+
+/** The value of an option that is a struct. @param size of the struct. */
+export function getsockopt(fd: number, level: number, option: number, size: number): Uint8Array {
+  const value = new Uint8Array(size);
+  check('getsockopt', raw.getsockopt(fd, level, option, value, Uint32Array.of(size)));
+  return value;
 }
 
 /** An option whose value is a time: SO_RCVTIMEO, SO_SNDTIMEO. @param milliseconds 0 for no limit */

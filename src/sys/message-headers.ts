@@ -1,6 +1,6 @@
 /**
- * An array of struct mmsghdr for sendmmsg(2) and recvmmsg(2), each with one iovec, one socket address and room for one
- * control message (recvmmsg(2), cmsg(3), include/linux/socket.h). The layout depends on the size of a pointer, which
+ * An array of struct mmsghdr for sendmmsg(2) and recvmmsg(2), each with one iovec, one socket address and room for
+ * control messages (recvmmsg(2), cmsg(3), include/linux/socket.h). The layout depends on the size of a pointer, which
  * koffi knows, and on the order of bytes.
  *
  *     mmsghdr[count] | iovec[count] | sockaddr[count] | cmsghdr + data [count]
@@ -26,8 +26,11 @@ const MESSAGE_SIZE = koffi.sizeof(mmsghdr);
 const MESSAGE_LENGTH = koffi.offsetof(mmsghdr, 'msg_len');
 const IOVEC_SIZE = koffi.sizeof(iovec);
 const CONTROL_DATA = koffi.sizeof(cmsghdr);
-/** The data is an int or less: CMSG_SPACE(sizeof(int)). */
-const CONTROL_SIZE = CONTROL_DATA + POINTER;
+const align = (size: number) => Math.ceil(size / POINTER) * POINTER;
+/** Room for a control message whose data has this many bytes: CMSG_SPACE. */
+export const controlSpace = (size: number): number => align(CONTROL_DATA) + align(size);
+/** UDP_SEGMENT and UDP_GRO have an int or less. */
+const ONE_INT = controlSpace(4);
 const OFFSET = Object.fromEntries(
   ['msg_name', 'msg_namelen', 'msg_iov', 'msg_iovlen', 'msg_control', 'msg_controllen', 'msg_flags'].map(
     member => [member, koffi.offsetof(msghdr, member)],
@@ -61,19 +64,22 @@ export class MessageHeaders {
   readonly #iovecs: number;
   readonly #addresses: number;
   readonly #controls: number;
+  readonly #controlSize: number;
 
-  constructor(memory: PacketMemory, count: number) {
+  /** @param controlSize bytes for the control messages of one message. */
+  constructor(memory: PacketMemory, count: number, controlSize = ONE_INT) {
     this.count = count;
+    this.#controlSize = controlSize;
     this.#memory = memory;
     this.#messages = memory.reserve(count * MESSAGE_SIZE);
     this.#iovecs = memory.reserve(count * IOVEC_SIZE);
     this.#addresses = memory.reserve(count * ADDRESS_STRIDE);
-    this.#controls = memory.reserve(count * CONTROL_SIZE);
+    this.#controls = memory.reserve(count * this.#controlSize);
     for (let index = 0; index < count; index++) {
       const message = this.#messages + index * MESSAGE_SIZE;
       this.#setPointer(message + offsetOf('msg_name'), this.addressAt(index));
       this.#setPointer(message + offsetOf('msg_iov'), this.#iovecs + index * IOVEC_SIZE);
-      this.#setPointer(message + offsetOf('msg_control'), this.#controls + index * CONTROL_SIZE);
+      this.#setPointer(message + offsetOf('msg_control'), this.#controls + index * this.#controlSize);
       this.#setSize(message + offsetOf('msg_iovlen'), 1);
     }
   }
@@ -103,8 +109,8 @@ export class MessageHeaders {
   setSegmentSize(index: number, size: number): void {
     const controlLength = this.#messages + index * MESSAGE_SIZE + CONTROL_LENGTH;
     if (size === 0) return this.#setSize(controlLength, 0);
-    const control = this.#controls + index * CONTROL_SIZE;
-    this.#setSize(controlLength, CONTROL_SIZE);
+    const control = this.#controls + index * this.#controlSize;
+    this.#setSize(controlLength, this.#controlSize);
     this.#setSize(control, CONTROL_DATA + 2);
     this.#memory.view.setInt32(control + CONTROL_LEVEL, SOL_UDP, HOST_IS_LITTLE);
     this.#memory.view.setInt32(control + CONTROL_TYPE, UDP_SEGMENT, HOST_IS_LITTLE);
@@ -115,7 +121,7 @@ export class MessageHeaders {
   prepareToReceive(count: number): void {
     for (let index = 0; index < count; index++) {
       this.setAddressLength(index, ADDRESS_ROOM);
-      this.#setSize(this.#messages + index * MESSAGE_SIZE + CONTROL_LENGTH, CONTROL_SIZE);
+      this.#setSize(this.#messages + index * MESSAGE_SIZE + CONTROL_LENGTH, this.#controlSize);
     }
   }
 
@@ -137,11 +143,26 @@ export class MessageHeaders {
   segmentSize(index: number): number {
     const { view } = this.#memory;
     if (this.#getSize(this.#messages + index * MESSAGE_SIZE + CONTROL_LENGTH) < CONTROL_DATA + 4) return 0;
-    const control = this.#controls + index * CONTROL_SIZE;
+    const control = this.#controls + index * this.#controlSize;
     const isGro =
       view.getInt32(control + CONTROL_LEVEL, HOST_IS_LITTLE) === SOL_UDP &&
       view.getInt32(control + CONTROL_TYPE, HOST_IS_LITTLE) === UDP_GRO;
     return isGro ? view.getInt32(control + CONTROL_DATA, HOST_IS_LITTLE) : 0;
+  }
+
+  /** Offset of the data of a control message that was received; undefined when there is none of its kind. */
+  controlData(index: number, level: number, type: number): number | undefined {
+    const { view } = this.#memory;
+    const start = this.#controls + index * this.#controlSize;
+    const end = start + this.#getSize(this.#messages + index * MESSAGE_SIZE + CONTROL_LENGTH);
+    for (let at = start; at + CONTROL_DATA <= end; ) {
+      const isIt =
+        view.getInt32(at + CONTROL_LEVEL, HOST_IS_LITTLE) === level &&
+        view.getInt32(at + CONTROL_TYPE, HOST_IS_LITTLE) === type;
+      if (isIt) return at + CONTROL_DATA;
+      at += Math.max(CONTROL_DATA, align(this.#getSize(at)));
+    }
+    return undefined;
   }
 
   #setPointer(at: number, offset: number): void {

@@ -16,6 +16,8 @@ import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { AgentClient } from '../../src/api/client.ts';
 import { NETWORK_PREFIX, SUBNET_FILE } from '../../src/console/defaults.ts';
+import { decodeFrame } from '../../src/inspect/decode/decode-frame.ts';
+import type { Layer } from '../../src/inspect/decode/layers.ts';
 import { agentArguments } from '../../src/lab/agent.ts';
 import { LabHost, TULLE } from '../../src/lab/host.ts';
 import { type HostRecord, type LabRecord, requireRecord } from '../../src/lab/record.ts';
@@ -27,7 +29,6 @@ import { waitForFile } from '../../src/sys/wait-file.ts';
 import { requires } from '../support/capabilities.ts';
 import { deadline, within } from '../support/eventually.ts';
 import { dumpHost, lab, labName, programsOf } from '../support/lab.ts';
-import { decodeFrame, type Layer } from '../support/packet.ts';
 import { decodePcap } from '../support/pcap.ts';
 
 const VNI = 88;
@@ -280,8 +281,8 @@ for (const store of ['etcd', 'tulle'] as const) {
 function assertTunnelled(layers: readonly Layer[], from: Side, to: Side, vtep: string): void {
   const [outerFrame, outer, udp, vxlan, innerFrame, inner] = layers;
   assert.equal(outerFrame?.layer, 'ethernet');
-  assert.ok(outer?.layer === 'ip' && udp?.layer === 'udp' && vxlan?.layer === 'vxlan');
-  assert.ok(innerFrame?.layer === 'ethernet' && inner?.layer === 'ip');
+  assert.ok(outer?.layer === 'ipv4' && udp?.layer === 'udp' && vxlan?.layer === 'vxlan');
+  assert.ok(innerFrame?.layer === 'ethernet' && inner?.layer === 'ipv4');
   assert.deepEqual([String(outer.source), String(outer.destination)], [from.address, to.address]);
   assert.deepEqual([udp.destinationPort, vxlan.vni], [PORT, VNI]);
   assert.equal(String(innerFrame.destination), vtep);

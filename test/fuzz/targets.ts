@@ -1,5 +1,6 @@
 /** Every parser of something that comes from outside. A new one is added to a list here, and fuzzed from then on. */
 import { forwarderTargets } from './forwarder.ts';
+import { frameTargets } from './frames.ts';
 import type { FuzzTarget } from './fuzz.ts';
 import { grpcTargets } from './grpc.ts';
 import { icmpTargets } from './icmp.ts';
@@ -14,4 +15,5 @@ export const fuzzTargets: readonly FuzzTarget[] = [
   ...storeTargets,
   ...textTargets,
   ...forwarderTargets,
+  ...frameTargets,
 ];
