@@ -153,3 +153,13 @@ test('a way that may not work yet is used for a peer to which there never was an
   mapper.change([lease('10.3.8.0-24', 2n)], []);
   assert.deepEqual(desired, ['former', 'former', 'new']);
 });
+
+test('after a restart, a peer whose lease cannot be used is reached by that of the last run', () => {
+  const { mapper, use, takeDesired } = map({ 2: ['useless'] });
+  mapper.remember([lease(KEY, 1n), lease('10.3.9.0-24', 1n)]);
+  mapper.change([lease(KEY, 2n), lease('10.3.8.0-24', 2n)], []);
+  use();
+  assert.deepEqual(takeDesired(), [`${KEY} 192.0.2.1; 10.3.8.0-24 `]);
+  mapper.change([lease('10.3.9.0-24', 2n)], []);
+  assert.deepEqual(takeDesired(), ['10.3.9.0-24 '], 'it was no peer any more');
+});
