@@ -1,7 +1,7 @@
 /** `tulle capture` on a real kernel: what it prints, what is in its file, and how it ends. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { closeSync, mkdtempSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, mkdtempSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -214,7 +214,14 @@ test(
     const capture = await Capture.begin(t, far, 'eth0', '--to', file);
     capture.process.stdout?.pause();
     await near.do('ping -q -f -c 5000 -s 100 10.9.0.2');
-    await eventually('the file grows', async () => readFileSync(file).length > 50_000);
+    let last = -1;
+    let looks = 0;
+    await eventually('the capture waits for its reader', async () => {
+      const { size } = statSync(file);
+      looks = size === last ? looks + 1 : 0;
+      last = size;
+      return size > 50_000 && looks >= 10;
+    });
     capture.process.kill('SIGKILL');
     capture.process.stdout?.resume();
     await within('the capture ends', capture.ended);
