@@ -83,7 +83,7 @@ const UNREACHABLE = [
   'EADDRNOTAVAIL',
 ];
 /** Milliseconds that a socket stays open when nothing is asked through it. */
-const IDLE = 1000;
+const IDLE = 5000;
 
 class Channel implements Disposable {
   readonly #socket: IcmpSocket;
