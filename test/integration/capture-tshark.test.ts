@@ -1,4 +1,4 @@
-/** Our decoder and Wireshark's, on the same file: every field of every frame. Skipped where there is no tshark. */
+/** Our decoder and Wireshark's, on the same file: every field of every frame. `npm test` installs tshark. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,6 +10,7 @@ import { type Layer, TCP_FLAGS } from '../../src/inspect/decode/layers.ts';
 import { TULLE } from '../../src/lab/host.ts';
 import { run, start } from '../../src/sys/process.ts';
 import { waitForFile } from '../../src/sys/wait-file.ts';
+import { requires } from '../support/capabilities.ts';
 import { deadline, eventually, within } from '../support/eventually.ts';
 import { readPcapng } from '../support/pcapng.ts';
 import { tunnelPair } from '../support/tunnel-pair.ts';
@@ -102,7 +103,7 @@ async function canRun(program: string): Promise<boolean> {
 }
 
 test('our decoder agrees with tshark field by field, and both see VNI 1 and the ping in it', {
-  skip: hasTshark ? false : 'needs root and tshark (apt-get install tshark)',
+  ...requires(hasTshark, 'needs root and tshark (apt-get install tshark)'),
 }, async t => {
   const { near, far } = await tunnelPair(t);
   const directory = mkdtempSync(join(tmpdir(), 'tt-tshark-'));
