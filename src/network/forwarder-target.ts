@@ -26,8 +26,8 @@ export interface DesiredForwarder extends ForwarderSpec {
 /** Milliseconds in which a forwarder must have been adopted or started, for what it has to be read. */
 const READ_PATIENCE = 5000;
 
-/** Milliseconds that a forwarder which runs has for taking a table. */
-const WRITE_PATIENCE = 1000;
+/** Milliseconds that a forwarder which runs or is being started has for taking a table. */
+const WRITE_PATIENCE = 3000;
 
 export class ForwarderTarget {
   readonly #files: ForwarderFiles;
@@ -63,9 +63,9 @@ export class ForwarderTarget {
     write: async changes => {
       for (const change of changes) this.#change(change);
       this.#stateTable();
-      // Routes that lead to it are written next. One that does not run gets all of it when it is started.
-      const isRunning = this.state.value?.pid !== undefined;
-      if (isRunning) await this.#running?.inSync(AbortSignal.timeout(WRITE_PATIENCE)).catch(() => undefined);
+      // Routes that lead to it are written next. One that has failed gets all of it when it is started.
+      if (this.state.value?.lastError === undefined)
+        await this.#running?.inSync(AbortSignal.timeout(WRITE_PATIENCE)).catch(() => undefined);
       return changes.map(() => undefined);
     },
     // A forwarder that is started again gets the whole table.

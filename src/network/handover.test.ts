@@ -196,6 +196,12 @@ describe('another VNI, and an agent that is started again', () => {
     assert.equal(restarted.taken().at(-1), both(88, 89));
   });
 
+  test('just after it was over, and taken back meanwhile: the device has to be prepared again', async t => {
+    const restarted = await restart(t, { config: config(89), leaving: config(88) }, 88, 89);
+    assert.deepEqual(published(restarted), { VNI: '89' });
+    assert.equal(restarted.taken().at(-1), both(89, 88));
+  });
+
   test('with the host: no device is there that peers could send to', async t => {
     for (const former of [{ config: config(88) }, { config: config(89), leaving: config(88) }]) {
       const restarted = await restart(t, former, 89);

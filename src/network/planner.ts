@@ -209,7 +209,11 @@ export class Planner {
   #handoverTo(plan: HostPlan, network: HostNetwork, inUse: Lease | undefined): Handover | undefined {
     const { used = this.plan.value, leaving } = this.#plansOfLastRun(network);
     if (used === undefined || !this.#isStillThere(used, plan, network, inUse)) return undefined;
-    const resumed: Handover | undefined = leaving && { from: leaving, to: used, step: 'handing over' };
+    // It may have been over since that was written down.
+    const isGoing = leaving !== undefined && hasDevices(network, leaving);
+    const resumed: Handover | undefined = isGoing
+      ? { from: leaving, to: used, step: 'handing over' }
+      : undefined;
     const before = this.#handover ?? resumed;
     // The former plan follows the host's network for as long as it is there.
     const isGoingOn = before !== undefined && isSameConfig(before.to.config, plan.config);
@@ -222,8 +226,7 @@ export class Planner {
   #isStillThere(used: HostPlan, plan: HostPlan, network: HostNetwork, inUse: Lease | undefined): boolean {
     if (inUse !== undefined) return fits(plan.config, inUse.subnet) && fits(used.config, inUse.subnet);
     // Before this run has a lease, everything is as the last run has left it, unless the host was started again.
-    const names = new Set(network.links.map(({ name }) => name));
-    return isSameNetwork(plan.config, used.config) && devicesOf(used).every(name => names.has(name));
+    return isSameNetwork(plan.config, used.config) && hasDevices(network, used);
   }
 
   /** What was in use, and what was being left; only until there is a plan of this run. */
@@ -262,3 +265,6 @@ export class Planner {
 }
 
 const awaitedBy = (result: HostPlanResult) => (result.ok ? undefined : result.awaits);
+
+const hasDevices = ({ links }: HostNetwork, plan: HostPlan): boolean =>
+  devicesOf(plan).every(name => links.some(link => link.name === name));
