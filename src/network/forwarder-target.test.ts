@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
 import { deadline, within } from '../../test/support/eventually.ts';
 import { Ip } from '../base/ip.ts';
 import { silentLogger } from '../base/log.ts';
@@ -7,10 +10,13 @@ import { Prefix } from '../base/prefix.ts';
 import { ManualClock } from '../testing/manual-clock.ts';
 import { ForwarderTarget } from './forwarder-target.ts';
 
+const directory = mkdtempSync(join(tmpdir(), 'tt-forwarder-'));
+after(() => rmSync(directory, { recursive: true }));
+
 const FILES = {
-  program: '/nonexistent/tulle',
-  control: '/nonexistent/x.sock',
-  logFile: '/nonexistent/x.log',
+  program: join(directory, 'tulle'),
+  control: join(directory, 'x.sock'),
+  logFile: join(directory, 'x.log'),
 };
 const target = () => new ForwarderTarget(FILES, new ManualClock(), silentLogger);
 const entry = { subnet: Prefix.parse('10.3.2.0/24'), destination: Ip.parse('192.168.65.4'), port: 8285 };
