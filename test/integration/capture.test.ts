@@ -55,8 +55,14 @@ class Capture {
     const process = await start(TULLE, ['capture', ...args], { pipeOutput: true, namespaces, logFile });
     t.after(() => process.kill('SIGKILL'));
     const capture = new Capture(process, logFile);
-    const begun = async () => readFileSync(logFile, 'utf8').includes('end with Ctrl-C');
-    await Promise.race([eventually('the capture begins', begun), process.exited]);
+    let isOver = false;
+    void process.exited.then(() => {
+      isOver = true;
+    });
+    await eventually(
+      'the capture begins, or is refused',
+      async () => isOver || readFileSync(logFile, 'utf8').includes('end with Ctrl-C'),
+    );
     return capture;
   }
 
