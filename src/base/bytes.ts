@@ -11,7 +11,8 @@
 import { endianness } from 'node:os';
 import { CodecError } from './errors.ts';
 
-const HOST_IS_LITTLE = endianness() === 'LE';
+/** Byte order of this host. */
+export const HOST_IS_LITTLE = endianness() === 'LE';
 
 export class Reader {
   readonly #bytes: Uint8Array;

@@ -2,9 +2,10 @@
  * TCP and UDP sockets that block, for programs that do nothing but move bytes through one: a load generator spends its
  * time in the kernel, and an event loop in between would be what is measured. Every wait is bounded.
  */
+import type { Ip } from '../base/ip.ts';
 import { SysError } from './errors.ts';
 import { accept, bind, close, connect, listen, recv, send, setsockopt, setTimeval, socket } from './libc.ts';
-import { ADDRESS_FAMILIES, type Endpoint, sockaddrOf } from './sockaddr.ts';
+import { SOCKET_FAMILIES, socketAddress } from './socket-address.ts';
 
 /** SOCK_STREAM and SOCK_DGRAM, include/linux/net.h. */
 const TYPES = { tcp: 1, udp: 2 } as const;
@@ -22,6 +23,11 @@ const ECONNREFUSED = 111;
 
 export type Transport = keyof typeof TYPES;
 
+interface Endpoint {
+  readonly ip: Ip;
+  readonly port: number;
+}
+
 export class BlockingSocket implements Disposable {
   readonly #fd: number;
 
@@ -33,7 +39,7 @@ export class BlockingSocket implements Disposable {
   static connect(transport: Transport, to: Endpoint, patience: number): BlockingSocket {
     return BlockingSocket.#open(transport, to, patience, fd => {
       if (transport === 'tcp') setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-      connect(fd, sockaddrOf(to));
+      connect(fd, socketAddress(to.ip, to.port));
     });
   }
 
@@ -42,13 +48,13 @@ export class BlockingSocket implements Disposable {
     return BlockingSocket.#open(transport, at, patience, fd => {
       setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, 1);
       if (transport === 'udp') setsockopt(fd, SOL_SOCKET, SO_RCVBUF, 4 << 20);
-      bind(fd, sockaddrOf(at));
+      bind(fd, socketAddress(at.ip, at.port));
       if (transport === 'tcp') listen(fd, 16);
     });
   }
 
   static #open(transport: Transport, { ip }: Endpoint, patience: number, prepare: (fd: number) => void) {
-    const fd = socket(ADDRESS_FAMILIES[ip.family], TYPES[transport], 0);
+    const fd = socket(SOCKET_FAMILIES[ip.family], TYPES[transport], 0);
     try {
       const opened = new BlockingSocket(fd);
       opened.patience = patience;

@@ -2,6 +2,8 @@
  * A packet socket that sees the frames of some links of a network namespace, in the order in which the kernel does
  * (packet(7), include/uapi/linux/if_packet.h). One socket for all links, and a filter in the kernel for which.
  */
+
+import { HOST_IS_LITTLE } from '../base/bytes.ts';
 import { SysError } from './errors.ts';
 import {
   attachFilter,
@@ -16,7 +18,7 @@ import {
 import { controlSpace, MessageHeaders } from './message-headers.ts';
 import type { Netns } from './netns.ts';
 import { EAGAIN, EINTR, receiveMessages } from './packet-calls.ts';
-import { HOST_IS_LITTLE, PacketMemory } from './packet-memory.ts';
+import { PacketMemory } from './packet-memory.ts';
 import { readable } from './readiness.ts';
 
 /** include/linux/socket.h, include/linux/net.h, include/uapi/linux/if_ether.h. */

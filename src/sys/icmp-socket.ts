@@ -7,7 +7,7 @@ import type { Family, Ip } from '../base/ip.ts';
 import { bind, close, recvfrom, SOCK_NONBLOCK, sendto, setsockopt, setsockoptBytes, socket } from './libc.ts';
 import type { Netns } from './netns.ts';
 import { readable } from './readiness.ts';
-import { ADDRESS_FAMILIES, endpointOf, SOCKADDR_SIZE, sockaddrOf } from './sockaddr.ts';
+import { addressIn, SOCKADDR, SOCKET_FAMILIES, socketAddress } from './socket-address.ts';
 
 /** include/uapi/linux/in.h, in6.h: protocol, level of the options, and those of path MTU discovery. */
 const FAMILIES = {
@@ -45,7 +45,7 @@ export class IcmpSocket implements Disposable {
   readonly family: Family;
   readonly #fd: number;
   readonly #buffer = new Uint8Array(LARGEST);
-  readonly #address = new Uint8Array(SOCKADDR_SIZE);
+  readonly #address = new Uint8Array(SOCKADDR.ipv6.length);
 
   private constructor(family: Family, fd: number) {
     this.family = family;
@@ -65,14 +65,14 @@ export class IcmpSocket implements Disposable {
     { link, source }: { readonly link?: string; readonly source?: Ip } = {},
   ): IcmpSocket {
     const { protocol, level, mtuDiscover } = FAMILIES[family];
-    const fd = netns.run(() => socket(ADDRESS_FAMILIES[family], SOCK_RAW | SOCK_NONBLOCK, protocol));
+    const fd = netns.run(() => socket(SOCKET_FAMILIES[family], SOCK_RAW | SOCK_NONBLOCK, protocol));
     try {
       setsockopt(fd, level, mtuDiscover, PROBE);
       setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER);
       receiveOnly(fd, family, types);
       if (link !== undefined)
         setsockoptBytes(fd, SOL_SOCKET, SO_BINDTODEVICE, new TextEncoder().encode(link));
-      if (source !== undefined) bind(fd, sockaddrOf({ ip: source, port: 0 }));
+      if (source !== undefined) bind(fd, socketAddress(source, 0));
       return new IcmpSocket(family, fd);
     } catch (error) {
       close(fd);
@@ -83,7 +83,7 @@ export class IcmpSocket implements Disposable {
   /** @throws SysError: ENETUNREACH and the like for no route, EMSGSIZE for more than the link takes. */
   send(to: Ip, bytes: Uint8Array): void {
     // A full buffer is a lost packet, as on the way.
-    sendto(this.#fd, bytes, sockaddrOf({ ip: to, port: 0 }));
+    sendto(this.#fd, bytes, socketAddress(to, 0));
   }
 
   /** undefined when there is none. */
@@ -91,7 +91,7 @@ export class IcmpSocket implements Disposable {
     const size = recvfrom(this.#fd, this.#buffer, this.#address);
     if (size === undefined) return undefined;
     const header = this.family === 'ipv4' ? ((this.#buffer[0] ?? 0) & 0xf) * 4 : 0;
-    return { from: endpointOf(this.#address).ip, bytes: this.#buffer.subarray(Math.min(header, size), size) };
+    return { from: addressIn(this.#address), bytes: this.#buffer.subarray(Math.min(header, size), size) };
   }
 
   /** Resolves when there is something to receive. Rejects with the signal's reason. */

@@ -6,7 +6,8 @@
  *     mmsghdr[count] | iovec[count] | sockaddr[count] | cmsghdr + data [count]
  */
 import koffi from 'koffi';
-import { HOST_IS_LITTLE, type PacketMemory } from './packet-memory.ts';
+import { HOST_IS_LITTLE } from '../base/bytes.ts';
+import type { PacketMemory } from './packet-memory.ts';
 
 const iovec = koffi.struct({ iov_base: 'uintptr_t', iov_len: 'size_t' });
 const msghdr = koffi.struct({

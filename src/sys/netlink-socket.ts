@@ -4,7 +4,7 @@
  * The kernel handles a request inside `send`, so an answer is usually there when `send` returns; `readable` is for
  * announcements.
  */
-import { endianness } from 'node:os';
+import { HOST_IS_LITTLE } from '../base/bytes.ts';
 import { isCode } from '../base/errors.ts';
 import { SysError } from './errors.ts';
 import {
@@ -58,8 +58,6 @@ const PORT_OFFSET = 12;
 const BPF_LD_W_ABS = 0x20;
 const BPF_JMP_JEQ_K = 0x15;
 const BPF_RET_K = 0x06;
-
-const HOST_IS_LITTLE = endianness() === 'LE';
 
 const EBADF = 9;
 const EAGAIN = 11;

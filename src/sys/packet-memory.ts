@@ -2,11 +2,8 @@
  * Memory of the packet path: one block at a fixed address, so that system calls get numbers and no call of ours
  * allocates. Everything in it is named by its offset from the start of the block.
  */
-import { endianness } from 'node:os';
 import koffi from 'koffi';
 import { openVectorMemory, type VectorMemory } from './vector-memory.ts';
-
-export const HOST_IS_LITTLE = endianness() === 'LE';
 
 /** A cache line on most processors. */
 const ALIGNMENT = 64;

@@ -1,7 +1,8 @@
 /** Descriptors that one poll(2) waits for: an array of struct pollfd {int fd; short events; short revents}. */
 
+import { HOST_IS_LITTLE } from '../base/bytes.ts';
 import { EINTR, pollDescriptors } from './packet-calls.ts';
-import { HOST_IS_LITTLE, type PacketMemory } from './packet-memory.ts';
+import type { PacketMemory } from './packet-memory.ts';
 
 const POLLFD_SIZE = 8;
 const EVENTS = 4;

@@ -1,6 +1,6 @@
-/** Socket addresses as bind(2) and sendmsg(2) take them: struct sockaddr_in and sockaddr_in6. */
-import type { Family, Ip } from '../base/ip.ts';
-import { HOST_IS_LITTLE } from './packet-memory.ts';
+/** Socket addresses as bind(2), sendmsg(2) and recvfrom(2) have them: struct sockaddr_in and sockaddr_in6. */
+import { HOST_IS_LITTLE } from '../base/bytes.ts';
+import { type Family, Ip } from '../base/ip.ts';
 
 /** AF_INET and AF_INET6, include/linux/socket.h. */
 export const SOCKET_FAMILIES = { ipv4: 2, ipv6: 10 } as const satisfies Record<Family, number>;
@@ -19,4 +19,12 @@ export function socketAddress(ip: Ip, port: number): Uint8Array {
   view.setUint16(2, port);
   bytes.set(ip.bytes, address);
   return bytes;
+}
+
+/** The IP address in one that the kernel has filled in; of one of the two families. */
+export function addressIn(bytes: Uint8Array): Ip {
+  const family = new DataView(bytes.buffer, bytes.byteOffset).getUint16(0, HOST_IS_LITTLE);
+  const isIpv4 = family === SOCKET_FAMILIES.ipv4;
+  const { address } = SOCKADDR[isIpv4 ? 'ipv4' : 'ipv6'];
+  return Ip.fromBytes(bytes.slice(address, address + (isIpv4 ? 4 : 16)));
 }

@@ -6,10 +6,10 @@
  * many TCP segments (include/uapi/linux/virtio_net.h). Its numbers are in the host's order.
  */
 import { closeSync, constants, existsSync, openSync } from 'node:fs';
+import { HOST_IS_LITTLE } from '../base/bytes.ts';
 import { isCode } from '../base/errors.ts';
 import { SysError } from './errors.ts';
 import { ioctl, ioctlBytes } from './libc.ts';
-import { HOST_IS_LITTLE } from './packet-memory.ts';
 import { holdersOfTun } from './process-search.ts';
 
 const CLONE_DEVICE = '/dev/net/tun';

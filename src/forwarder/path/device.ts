@@ -4,8 +4,10 @@
  *
  *     0 flags (1) | 1 GSO type (1) | 2 length of headers (2) | 4 GSO size (2) | 6 checksum start (2) | 8 offset (2)
  */
+
+import { HOST_IS_LITTLE } from '../../base/bytes.ts';
 import { readPacket, writePacket } from '../../sys/packet-calls.ts';
-import { HOST_IS_LITTLE, type PacketMemory } from '../../sys/packet-memory.ts';
+import type { PacketMemory } from '../../sys/packet-memory.ts';
 import { HEADROOM, type PacketSink } from '../packet/coalesce.ts';
 import { TCP } from '../packet/tcp.ts';
 import { COUNTER, type Counters, HOST_SLOT } from './counters.ts';
