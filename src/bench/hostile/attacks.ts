@@ -69,6 +69,17 @@ const streamId = (n: number) => 2 * n + 1;
 const times = (count: number, make: (index: number) => Buffer) =>
   Buffer.concat(Array.from({ length: count }, (_, index) => make(index)));
 
+/** A hundred requests in one piece, each taken back as soon as it is made. @param flags of the message */
+const resetAtOnce = (headers: Buffer, flags: number, message: Buffer) => (turn: number) =>
+  times(100, index => {
+    const id = streamId(turn * 100 + index);
+    return Buffer.concat([
+      encodeFrame(HEADERS, END_HEADERS, id, headers),
+      encodeFrame(DATA, flags, id, message),
+      encodeReset(id, ERROR.CANCEL),
+    ]);
+  });
+
 export const ATTACKS: readonly Attack[] = [
   {
     name: 'one-byte-frames',
@@ -92,30 +103,14 @@ export const ATTACKS: readonly Attack[] = [
     summary: 'requests that are reset at once',
     connections: 4,
     opening: HELLO,
-    repeat: turn =>
-      times(100, index => {
-        const id = streamId(turn * 100 + index);
-        return Buffer.concat([
-          encodeFrame(HEADERS, END_HEADERS, id, PUT),
-          encodeFrame(DATA, END_STREAM, id, putMessage),
-          encodeReset(id, ERROR.CANCEL),
-        ]);
-      }),
+    repeat: resetAtOnce(PUT, END_STREAM, putMessage),
   },
   {
     name: 'rapid-watches',
     summary: 'watches that are reset at once',
     connections: 4,
     opening: HELLO,
-    repeat: turn =>
-      times(100, index => {
-        const id = streamId(turn * 100 + index);
-        return Buffer.concat([
-          encodeFrame(HEADERS, END_HEADERS, id, WATCH),
-          encodeFrame(DATA, 0, id, watchAll),
-          encodeReset(id, ERROR.CANCEL),
-        ]);
-      }),
+    repeat: resetAtOnce(WATCH, 0, watchAll),
   },
   {
     name: 'many-streams',
