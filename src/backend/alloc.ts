@@ -2,18 +2,16 @@
  * alloc as flannel has it (flannel pkg/backend/alloc): this host leases a subnet and writes subnet.env; another
  * program connects the hosts. Nothing is programmed.
  */
-import { ConfigError, type Problem } from '../base/errors.ts';
-import { Fields } from '../base/fields.ts';
+import { ConfigError } from '../base/errors.ts';
 import { valuesOf } from '../base/per-family.ts';
 import { networksOf } from '../subnet/config/config.ts';
 import type { Backend, BackendContext } from './backend.ts';
-import { unusedOptions } from './options.ts';
 import { planPeer } from './peer-plan.ts';
-import { fitUnderlay, mtuPartsOf } from './underlay-fit.ts';
+import { fitUnderlay, mtuPartsOf, NO_OVERHEAD } from './underlay-fit.ts';
 
 /** @throws ConfigError with everything that makes this network impossible on this host. */
 export function allocBackend(context: BackendContext): Backend {
-  const { mtu, leftOut, reduced, problems } = fitUnderlay(context, { ipv4: 0, ipv6: 0 });
+  const { mtu, leftOut, reduced, problems } = fitUnderlay(context, NO_OVERHEAD);
   if (problems.length > 0) throw new ConfigError('alloc backend', problems);
   return {
     type: 'alloc',
@@ -26,13 +24,4 @@ export function allocBackend(context: BackendContext): Backend {
     host: () => ({ networks: networksOf(context.config), links: [], addresses: [], sysctls: [] }),
     peer: lease => planPeer(lease, 'alloc', {}, () => 'it needs no way'),
   };
-}
-
-/** There are none of its own. */
-export function checkAllocOptions(
-  options: Readonly<Record<string, unknown>>,
-  problems: Problem[],
-  warnings: Problem[],
-): void {
-  warnings.push(...unusedOptions(new Fields(options, 'Backend', problems), 'alloc'));
 }

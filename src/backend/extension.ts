@@ -20,14 +20,14 @@ import type { Backend, BackendContext } from './backend.ts';
 import { type ExtensionOptions, hostCommand, parseExtensionOptions } from './extension-options.ts';
 import { existingUnderlay } from './host-gw.ts';
 import { dataOf, type PeerFamily, planPeer } from './peer-plan.ts';
-import { fitUnderlay, mtuPartsOf } from './underlay-fit.ts';
+import { fitUnderlay, mtuPartsOf, NO_OVERHEAD } from './underlay-fit.ts';
 
 /** @throws ConfigError with everything that makes this network impossible on this host. */
 export function extensionBackend(context: BackendContext): Backend {
   const { config, underlay, commands: results } = context;
   const problems: Problem[] = results === undefined ? [NOT_ALLOWED] : [];
   const options = parseExtensionOptions(config.backend.options, problems);
-  const { mtu, leftOut, reduced, ...fit } = fitUnderlay(context, { ipv4: 0, ipv6: 0 });
+  const { mtu, leftOut, reduced, ...fit } = fitUnderlay(context, NO_OVERHEAD);
   problems.push(...fit.problems);
   if (problems.length > 0) throw new ConfigError('extension backend', problems);
 

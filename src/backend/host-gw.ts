@@ -4,18 +4,14 @@
  *
  *     route   peer subnet -> via the peer's underlay address, over the underlay's link
  */
-import { ConfigError, type Problem } from '../base/errors.ts';
-import { Fields } from '../base/fields.ts';
+import { ConfigError } from '../base/errors.ts';
 import { valuesOf } from '../base/per-family.ts';
 import type { PeerPath } from '../dataplane/desired.ts';
 import { networksOf } from '../subnet/config/config.ts';
 import type { Backend, BackendContext, Underlay } from './backend.ts';
-import { unusedOptions } from './options.ts';
 import { type PeerFamily, planPeer } from './peer-plan.ts';
 import { Topology } from './topology.ts';
-import { fitUnderlay, mtuPartsOf } from './underlay-fit.ts';
-
-const NO_OVERHEAD = { ipv4: 0, ipv6: 0 } as const;
+import { fitUnderlay, mtuPartsOf, NO_OVERHEAD } from './underlay-fit.ts';
 
 /** @throws ConfigError with everything that makes this network impossible on this host. */
 export function hostGwBackend(context: BackendContext): Backend {
@@ -45,15 +41,6 @@ export function hostGwBackend(context: BackendContext): Backend {
             'use vxlan, with DirectRouting for the hosts that are',
       ),
   };
-}
-
-/** There are none of its own. */
-export function checkHostGwOptions(
-  options: Readonly<Record<string, unknown>>,
-  problems: Problem[],
-  warnings: Problem[],
-): void {
-  warnings.push(...unusedOptions(new Fields(options, 'Backend', problems), 'host-gw'));
 }
 
 /** The link of the underlay, which is used as it is. */

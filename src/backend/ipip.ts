@@ -8,10 +8,10 @@
 import { defined } from '../base/defined.ts';
 import { ConfigError, type Problem } from '../base/errors.ts';
 import { Fields } from '../base/fields.ts';
-import { ADDRESS_BITS } from '../base/ip.ts';
 import type { DesiredIpip } from '../dataplane/desired-link.ts';
 import { CONFIG_KEYS, networksOf } from '../subnet/config/config.ts';
 import type { Backend, BackendContext } from './backend.ts';
+import { baseAddress } from './base-address.ts';
 import { directPath, existingUnderlay } from './host-gw.ts';
 import { looseFilter } from './loose-filter.ts';
 import { unusedOptions } from './options.ts';
@@ -57,8 +57,7 @@ export function ipipBackend(context: BackendContext): Backend {
     reduced,
     attributes: () => ({ backendType: 'ipip' }),
     host({ ipv4 }) {
-      const addresses =
-        ipv4 === undefined ? [] : [{ link: LINK, address: { ip: ipv4.ip, length: ADDRESS_BITS.ipv4 } }];
+      const addresses = ipv4 === undefined ? [] : [baseAddress(LINK, ipv4)];
       return {
         networks: networksOf(config),
         links: [link, ...(directRouting ? [existingUnderlay(underlay)] : [])],

@@ -1,6 +1,6 @@
 /** Options in the Backend object of a network configuration that several backends have. */
 import type { Problem } from '../base/errors.ts';
-import type { Fields } from '../base/fields.ts';
+import { Fields } from '../base/fields.ts';
 import { LEAST_MTU } from './underlay-fit.ts';
 
 /** The most that fits into the length of an IP packet. */
@@ -30,3 +30,10 @@ export function unusedOptions(fields: Fields, type: string): readonly Problem[] 
   fields.value('Type');
   return fields.unknownProblems(`the backend ${type}`);
 }
+
+/** The check of a backend without options: any is unused. */
+export const noOptions =
+  (type: string) =>
+  (options: Readonly<Record<string, unknown>>, problems: Problem[], warnings: Problem[]): void => {
+    warnings.push(...unusedOptions(new Fields(options, 'Backend', problems), type));
+  };

@@ -2,12 +2,13 @@
 import { ConfigError, type Problem } from '../base/errors.ts';
 import type { BackendFindings, NetworkConfig } from '../subnet/config/config.ts';
 import type { VtepMacsOf } from '../subnet/peers/peer-index.ts';
-import { allocBackend, checkAllocOptions } from './alloc.ts';
+import { allocBackend } from './alloc.ts';
 import { autoBackend, parseAutoOptions } from './auto.ts';
 import type { Backend, BackendContext } from './backend.ts';
 import { checkExtensionOptions, extensionBackend } from './extension.ts';
-import { checkHostGwOptions, hostGwBackend } from './host-gw.ts';
+import { hostGwBackend } from './host-gw.ts';
 import { ipipBackend, parseIpipOptions } from './ipip.ts';
+import { noOptions } from './options.ts';
 import { parseUdpOptions, udpBackend } from './udp.ts';
 import { vxlanBackend, vxlanVtepMacs } from './vxlan.ts';
 import { parseVxlanOptions } from './vxlan-options.ts';
@@ -26,12 +27,12 @@ interface BackendKind {
 
 const BACKENDS: Readonly<Record<string, BackendKind>> = {
   vxlan: { create: vxlanBackend, check: parseVxlanOptions, vtepMacs: vxlanVtepMacs },
-  'host-gw': { create: hostGwBackend, check: checkHostGwOptions },
+  'host-gw': { create: hostGwBackend, check: noOptions('host-gw') },
   udp: { create: udpBackend, check: parseUdpOptions },
   ipip: { create: ipipBackend, check: parseIpipOptions },
   auto: { create: autoBackend, check: parseAutoOptions },
   extension: { create: extensionBackend, check: checkExtensionOptions },
-  alloc: { create: allocBackend, check: checkAllocOptions },
+  alloc: { create: allocBackend, check: noOptions('alloc') },
 };
 
 /** Types that flanneld knows (flannel main.go, pkg/backend/*) and that are not built here. */

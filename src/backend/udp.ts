@@ -9,12 +9,12 @@
  */
 import { ConfigError, type Problem } from '../base/errors.ts';
 import { Fields } from '../base/fields.ts';
-import { ADDRESS_BITS } from '../base/ip.ts';
 import { familiesOf, mapFamilies, valuesOf } from '../base/per-family.ts';
 import type { DesiredHost, PeerPath } from '../dataplane/desired.ts';
 import { networksOf } from '../subnet/config/config.ts';
 import type { Lease, Subnet } from '../subnet/lease/lease.ts';
 import type { Backend, BackendContext } from './backend.ts';
+import { baseAddress } from './base-address.ts';
 import { portOption, unusedOptions } from './options.ts';
 import { type PeerFamily, planPeer } from './peer-plan.ts';
 import { fitUnderlay, mtuPartsOf } from './underlay-fit.ts';
@@ -66,10 +66,7 @@ function desiredHost(own: Subnet, mtu: number, { config }: BackendContext): Desi
   return {
     networks: networksOf(config),
     links: [{ kind: 'tun', type: 'tun', name: UDP_DEVICE, mtu }],
-    addresses: subnets.map(({ ip }) => ({
-      link: UDP_DEVICE,
-      address: { ip, length: ADDRESS_BITS[ip.family] },
-    })),
+    addresses: subnets.map(subnet => baseAddress(UDP_DEVICE, subnet)),
     sysctls: familiesOf(config).includes('ipv6')
       ? [{ link: UDP_DEVICE, path: `net/ipv6/conf/${UDP_DEVICE}/disable_ipv6`, value: '0' }]
       : [],

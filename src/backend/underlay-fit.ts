@@ -11,6 +11,9 @@ import { type Backend, type BackendContext, LEAST_IPV6_MTU, type MtuPart, type U
 /** The least that a link may have (RFC 791 for IPv4). */
 export const LEAST_MTU = { ipv4: 68, ipv6: LEAST_IPV6_MTU } as const satisfies Record<Family, number>;
 
+/** Of a backend that puts nothing around a packet. */
+export const NO_OVERHEAD = { ipv4: 0, ipv6: 0 } as const satisfies Record<Family, number>;
+
 export interface UnderlayFit extends Pick<Backend, 'leftOut' | 'reduced'> {
   /** MTU of the packets between containers, of each family that is carried: at least one. */
   readonly mtu: PerFamily<number>;

@@ -12,7 +12,7 @@
  */
 import { ConfigError, type Problem } from '../base/errors.ts';
 import { Fields, isObject } from '../base/fields.ts';
-import { ADDRESS_BITS, FAMILIES, type Family } from '../base/ip.ts';
+import { FAMILIES, type Family } from '../base/ip.ts';
 import { Mac } from '../base/mac.ts';
 import { mapFamilies, type PerFamily, valuesOf } from '../base/per-family.ts';
 import type { DesiredHost, DesiredSysctl, PeerPath } from '../dataplane/desired.ts';
@@ -21,6 +21,7 @@ import { networksOf } from '../subnet/config/config.ts';
 import type { Lease, Subnet } from '../subnet/lease/lease.ts';
 import type { VtepMac } from '../subnet/peers/peer-index.ts';
 import type { Backend, BackendContext } from './backend.ts';
+import { baseAddress } from './base-address.ts';
 import { directPath, existingUnderlay } from './host-gw.ts';
 import { looseFilter } from './loose-filter.ts';
 import { dataOf, type PeerFamily, planPeer } from './peer-plan.ts';
@@ -116,7 +117,7 @@ function desiredHost(
 ): DesiredHost {
   const addresses = mapFamilies(links, ({ name: link }, family) => {
     const subnet = own[family];
-    return subnet && { link, address: { ip: subnet.ip, length: ADDRESS_BITS[family] } };
+    return subnet && baseAddress(link, subnet);
   });
   return {
     networks: networksOf(config),
