@@ -79,10 +79,10 @@ test('a subnet file with other values says which, and that Docker has not read t
 
 test('the data plane: a device that is not there is its condition, entries that failed a warning', () => {
   const { report, take } = record();
-  const fine = { inSync: true, writes: 0, failures: [] };
-  const bad = { inSync: false, writes: 0, failures: ['a route: no route to host'] };
+  const fine = { inSync: true, failures: [] };
+  const bad = { inSync: false, failures: ['a route: no route to host'] };
   const link = { name: 'flannel.88', kind: 'vxlan', inSync: true } as const;
-  const now = { inSync: true, wanted: 9, failed: 0, writes: 0, driftRepairs: {}, links: [link] };
+  const now = { name: 'overlay', wanted: 9, failed: 0, links: [link] };
   const broken = { ...link, inSync: false };
   const repair = {
     cause: 'drift',
@@ -91,19 +91,15 @@ test('the data plane: a device that is not there is its condition, entries that 
     link: 'flannel.88',
     found: 'x',
   } as const;
-  for (const [result, state, said] of [
+  for (const [result, state, said, conflict] of [
     [fine, now, ['dataplane']],
     [bad, { ...now, failed: 1 }, ['dataplane', 'ENTRIES_FAILED']],
     [bad, now, ['dataplane']],
     [bad, { ...now, failed: 1, links: [broken] }, ['dataplane: flannel.88: is not ready']],
     [bad, { ...now, links: [link, { ...broken, reason: 'busy' }] }, ['dataplane: flannel.88: busy']],
-    [
-      fine,
-      { ...now, conflict: { since: 0, repairs: 9, latest: repair } },
-      ['dataplane', 'CONFLICTING_WRITER'],
-    ],
+    [fine, now, ['dataplane', 'CONFLICTING_WRITER'], { since: 0, repairs: 9, latest: repair }],
   ] as const) {
-    report.dataPlane(result, state);
+    report.dataPlane({ ...result, ...state }, conflict);
     assert.deepEqual(take(), said);
   }
   report.kernelUnreachable('timed out');

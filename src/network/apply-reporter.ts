@@ -1,7 +1,7 @@
 /** Reports on what was applied: the data plane, the firewall and the subnet file as conditions, warnings and events. */
 
 import { defined } from '../base/defined.ts';
-import type { ApplyResult, DataPlaneReport, LinkReport, Repair } from '../dataplane/report.ts';
+import type { LinkReport, NetworkReport, Repair, WriterConflict } from '../dataplane/report.ts';
 import type { FirewallState } from '../firewall/reconciler.ts';
 import type { ForwarderState } from '../forwarder/managed-forwarder.ts';
 import type { ManagedFileState } from '../sys/managed-file.ts';
@@ -24,18 +24,20 @@ export class ApplyReporter {
     return this.#firewallRepairs;
   }
 
-  dataPlane(result: ApplyResult, { links, failed, conflict }: DataPlaneReport): void {
+  /** @param conflict of whatever network: the data plane may be shared. */
+  dataPlane(overlay: NetworkReport, conflict: WriterConflict | undefined): void {
+    const { inSync, links, failed, failures } = overlay;
     const broken = links.find(link => !link.inSync);
     this.#health.report('dataplane', broken && deviceFailure(broken));
     const warnings: OwnedWarning[] = [];
-    if (!result.inSync && broken === undefined && failed > 0) {
+    if (!inSync && broken === undefined && failed > 0) {
       const missing = failed === 1 ? '1 kernel entry is missing' : `${failed} kernel entries are missing`;
       warnings.push({
         id: 'failed',
         code: 'ENTRIES_FAILED',
         severity: 'warning',
         title: 'some peers cannot be reached',
-        text: `${missing}, for example ${result.failures[0] ?? 'one that is tried again'}`,
+        text: `${missing}, for example ${failures[0] ?? 'one that is tried again'}`,
       });
     }
     if (conflict !== undefined) {

@@ -29,6 +29,7 @@ import type { ForwarderFiles, NetworkOptions } from './options.ts';
 import { Overlay } from './overlay.ts';
 import { type OverlayStatus, overlayStatus } from './overlay-status.ts';
 import type { EventReporter, HealthReporter } from './reports.ts';
+import type { SharedDataPlane } from './shared-data-plane.ts';
 import { openTargets } from './targets.ts';
 import type { HostNetwork } from './underlay.ts';
 
@@ -94,6 +95,12 @@ export class Network implements AsyncDisposable {
   /** Links and addresses of this host; undefined until they were read. */
   get host(): Watchable<HostNetwork | undefined> {
     return this.#hostWatch.network;
+  }
+
+  /** For what else is made on this host; it works as soon as the network runs. */
+  get dataPlane(): SharedDataPlane {
+    const { dataPlane, rounds } = this.#overlay.targets;
+    return { network: name => dataPlane.network(name), apply: () => dataPlane.apply(), rounds };
   }
 
   /** What this host should be. */

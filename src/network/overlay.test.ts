@@ -267,3 +267,12 @@ test('the firewall is that of the network and the lease', () => {
     },
   });
 });
+
+test('what another user of the data plane cannot have is no matter of the overlay', () => {
+  harness.links = [{ name: 'flannel.88', kind: 'vxlan', inSync: true }];
+  harness.start();
+  harness.report = { inSync: false, failed: 1 };
+  harness.round();
+  assert.equal(harness.isOk('dataplane'), true);
+  assert.deepEqual(harness.health.warnings(), []);
+});

@@ -20,7 +20,6 @@ import type { Problem } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { Prefix } from '../base/prefix.ts';
 import { increment, Watchable } from '../base/watchable.ts';
-import type { ApplyResult } from '../dataplane/report.ts';
 import type { FirewallState } from '../firewall/reconciler.ts';
 import { type NetworkConfig, networksOf } from '../subnet/config/config.ts';
 import type { Lease } from '../subnet/lease/lease.ts';
@@ -96,7 +95,7 @@ export class Overlay implements AsyncDisposable {
     });
     this.#targets = options.openTargets({
       networks: () => this.#networks,
-      onRound: (result, settingsChanged) => this.#afterRound(result, settingsChanged),
+      onRound: (_, settingsChanged) => this.#afterRound(settingsChanged),
       onRepair: repair => this.#applyReporter.repair(repair),
       onFirewallState: state => this.#afterFirewall(state),
       onFirewallRepair: repaired => this.#applyReporter.firewallRepaired(repaired),
@@ -138,7 +137,7 @@ export class Overlay implements AsyncDisposable {
     return this.#planner.problems;
   }
 
-  get targets(): Pick<Targets, 'dataPlane' | 'firewall' | 'forwarder' | 'subnetFile'> {
+  get targets(): Pick<Targets, 'dataPlane' | 'rounds' | 'firewall' | 'forwarder' | 'subnetFile'> {
     return this.#targets;
   }
 
@@ -283,12 +282,12 @@ export class Overlay implements AsyncDisposable {
     for await (const now of state.changes(signal)) this.#applyReporter.forwarder(now);
   }
 
-  #afterRound(result: ApplyResult, settingsChanged: boolean): void {
-    const { links, ...rest } = this.#targets.dataPlane.report();
-    const depended = links.filter(({ name }) => !this.#planner.isPreparing(name));
-    this.#applyReporter.dataPlane(result, { ...rest, links: depended });
+  #afterRound(settingsChanged: boolean): void {
+    const report = this.#targets.network.report();
+    const links = report.links.filter(({ name }) => !this.#planner.isPreparing(name));
+    this.#applyReporter.dataPlane({ ...report, links }, this.#targets.dataPlane.report().conflict);
     if (settingsChanged) this.checkForwarding();
-    if (this.#planner.proceed(links)) this.#updateDesired();
+    if (this.#planner.proceed(report.links)) this.#updateDesired();
   }
 
   #afterFirewall(state: FirewallState): void {

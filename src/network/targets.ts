@@ -5,6 +5,7 @@ import type { Clock } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { Prefix } from '../base/prefix.ts';
+import { increment, Watchable } from '../base/watchable.ts';
 import type { DataPlane, DataPlaneOptions, NetworkScope } from '../dataplane/data-plane.ts';
 import { openDataPlane } from '../dataplane/open-data-plane.ts';
 import type { ApplyResult, Repair } from '../dataplane/report.ts';
@@ -26,6 +27,8 @@ import type { ForwarderFiles, NetworkOptions } from './options.ts';
 
 export interface Targets extends AsyncDisposable {
   readonly dataPlane: DataPlane;
+  /** Grows after every comparison of the data plane with the kernel. */
+  readonly rounds: Watchable<number>;
   /** The overlay's part of the data plane. */
   readonly network: NetworkScope;
   readonly firewall: Pick<FirewallReconciler, 'state'> & {
@@ -84,6 +87,7 @@ export function openTargets(given: TargetOptions, listener: TargetListener): Tar
       logger,
       onFailure: reason => listener.onCommandFailure(reason),
     });
+  const rounds = new Watchable(0);
   const dataPlane = openDataPlane({
     rtnetlink,
     stores: { tunnel: forwarder.store, ...(extension && { command: extension.table }) },
@@ -94,6 +98,7 @@ export function openTargets(given: TargetOptions, listener: TargetListener): Tar
     onRound: (result, settingsChanged) => {
       forwarder.follow(dataPlane.report().links);
       listener.onRound(result, settingsChanged);
+      increment(rounds);
     },
   });
   const firewall = new FirewallReconciler({
@@ -113,6 +118,7 @@ export function openTargets(given: TargetOptions, listener: TargetListener): Tar
   const legacy = { clock, interval: resyncInterval, onChange: () => firewall.resync() };
   return {
     dataPlane,
+    rounds,
     network: dataPlane.network('overlay'),
     firewall,
     forwarder,

@@ -111,7 +111,7 @@ export class OverlayHarness {
   readonly overlay: Overlay;
   /** Devices that the kernel has. */
   links: readonly LinkReport[] = [];
-  /** What the data plane reports besides. */
+  /** What the data plane reports of all its users. */
   report: Partial<DataPlaneReport> = {};
   /** Of the firewall, as it was compared last. */
   firewall: Partial<FirewallState> = {};
@@ -195,7 +195,7 @@ export class OverlayHarness {
     return handover?.step === 'preparing' && devicesOf(handover.to).includes(device);
   }
 
-  isOk(name: 'config' | 'underlay'): boolean {
+  isOk(name: 'config' | 'underlay' | 'dataplane'): boolean {
     return this.health.conditions().find(condition => condition.name === name)?.ok === true;
   }
 
@@ -219,6 +219,7 @@ export class OverlayHarness {
           links: this.links,
         }),
       } as Partial<DataPlane> as DataPlane,
+      rounds: new Watchable(0),
       network: this.#network(),
       firewall: {
         get state() {
@@ -253,6 +254,14 @@ export class OverlayHarness {
   #network(): NetworkScope {
     const note = (text: string) => void this.#desired.push(text);
     return {
+      report: () => ({
+        name: 'overlay',
+        inSync: true,
+        wanted: 9,
+        failed: 0,
+        failures: [],
+        links: this.links,
+      }),
       setHost: ({ sysctls }) => note(`host: ${sysctls.map(({ path, value }) => `${path} ${value}`).join()}`),
       setPeers: peers =>
         note(`peers: ${Array.from(peers, ({ key, paths }) => `${key} ${paths[0]?.link}`).join(', ')}`),
