@@ -1,4 +1,5 @@
 /** ICMP and ICMPv6 messages: RFC 792, RFC 4443; the next-hop MTU of RFC 1191. */
+import { messageChecksum } from '../base/checksum.ts';
 import type { Family } from '../base/ip.ts';
 
 /** Types of messages. */
@@ -44,7 +45,7 @@ export function echoRequest(family: Family, { id, sequence }: Echo, size: number
   view.setUint16(4, id);
   view.setUint16(6, sequence);
   // The kernel fills in that of ICMPv6, which covers addresses (RFC 3542, section 3.1).
-  if (family === 'ipv4') view.setUint16(2, checksum(bytes));
+  if (family === 'ipv4') view.setUint16(2, messageChecksum(bytes));
   return bytes;
 }
 
@@ -81,12 +82,4 @@ function quotedEcho(family: Family, view: DataView): Echo | undefined {
   const inner = start + header;
   if (header < IP_HEADERS[family] || view.byteLength < inner + ECHO_HEADER) return undefined;
   return view.getUint8(inner) === TYPES[family].request ? echoAt(view, inner) : undefined;
-}
-
-/** The Internet checksum of a message whose own is 0 (RFC 1071). */
-function checksum(bytes: Uint8Array): number {
-  let sum = 0;
-  for (const [index, byte] of bytes.entries()) sum += index % 2 === 0 ? byte << 8 : byte;
-  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
-  return ~sum & 0xffff;
 }

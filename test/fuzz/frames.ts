@@ -1,6 +1,7 @@
 /** Frames, which anybody may send to this host; and filters, which a person types. */
 import { parseHex } from '../../src/base/bytes.ts';
-import { ParseError } from '../../src/base/errors.ts';
+import { CodecError, ParseError } from '../../src/base/errors.ts';
+import { readNeighborMessage } from '../../src/base/neighbor-messages.ts';
 import { parseFilter } from '../../src/inspect/capture/filter.ts';
 import { ADDRESS_ITSELF, shortForm } from '../../src/inspect/capture/short-form.ts';
 import { treeOf } from '../../src/inspect/capture/tree.ts';
@@ -39,6 +40,23 @@ export const frameTargets: readonly FuzzTarget[] = [
     seeds: FRAMES[linkType].map(parseHex),
     accepts: (input: Uint8Array) => decodeAll(input, linkType),
   })),
+  {
+    name: 'neighbor messages',
+    seeds: [
+      'ffffffffffff 020000000003 0806 0001 0800 06 04 0001 020000000003 0a090003 000000000000 0a090004',
+      `3333ff000002 020000000003 86dd 60000000 0020 3a ff ${V6} 8700 0000 00000000 ${V6.split(' ')[1]} 0101 020000000003`,
+      `020000000004 020000000003 86dd 60000000 0020 3a ff ${V6} 8800 0000 60000000 ${V6.split(' ')[0]} 0201 020000000003`,
+    ].map(parseHex),
+    accepts(input) {
+      try {
+        const message = readNeighborMessage(input);
+        return message?.claim !== undefined || message?.wanted !== undefined;
+      } catch (error) {
+        if (error instanceof CodecError) return false;
+        throw error;
+      }
+    },
+  },
   {
     name: 'filters of captures',
     seeds: [

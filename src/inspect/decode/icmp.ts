@@ -1,7 +1,11 @@
 /** ICMP and ICMPv6 with neighbor discovery. */
 import type { Reader } from '../../base/bytes.ts';
 import { Ip } from '../../base/ip.ts';
-import { Mac } from '../../base/mac.ts';
+import {
+  NEIGHBOR_ADVERTISEMENT,
+  NEIGHBOR_SOLICITATION,
+  readLinkAddress,
+} from '../../base/neighbor-messages.ts';
 import { addLayer, type Decoding, type Next, payloadIn } from './decoding.ts';
 import type { IcmpLayer, Icmpv6Layer, Layer } from './layers.ts';
 
@@ -34,8 +38,6 @@ const FIRST_INFORMATION = 128;
 const TOO_BIG = 2;
 /** Router solicitation to redirect: bytes of the fixed part after the first 8, with addresses. RFC 4861, section 4. */
 const DISCOVERY: Readonly<Record<number, number>> = { 133: 0, 134: 8, 135: 16, 136: 16, 137: 32 };
-const SOLICITATION = 135;
-const ADVERTISEMENT = 136;
 
 /** RFC 4443. */
 export function readIcmpv6(reader: Reader, decoding: Decoding): Next | undefined {
@@ -46,9 +48,9 @@ export function readIcmpv6(reader: Reader, decoding: Decoding): Next | undefined
   if (fixed !== undefined) {
     reader.skip(4);
     const body = reader.sub(fixed, 'neighbor discovery');
-    const isNeighbor = head.type === SOLICITATION || head.type === ADVERTISEMENT;
+    const isNeighbor = head.type === NEIGHBOR_SOLICITATION || head.type === NEIGHBOR_ADVERTISEMENT;
     const target = isNeighbor ? { target: Ip.fromBytes(body.bytes(16)) } : {};
-    const mac = linkAddressIn(reader);
+    const mac = readLinkAddress(reader);
     addLayer(decoding, { ...layer, ...target, ...(mac === undefined ? {} : { mac }) });
     return undefined;
   }
@@ -68,21 +70,6 @@ function readEcho(reader: Reader, begun: Begun, decoding: Decoding): Next {
 function readOther(reader: Reader, begun: Begun, decoding: Decoding): Next {
   addLayer(decoding, begun);
   return payloadIn(reader);
-}
-
-/** Options that say the sender's or the target's own address: RFC 4861, section 4.6.1. */
-const LINK_ADDRESSES = [1, 2];
-
-/** A type, a length in units of 8 bytes, data. */
-function linkAddressIn(options: Reader): Mac | undefined {
-  while (options.remaining >= 8) {
-    const type = options.u8();
-    const length = options.u8() * 8;
-    if (LINK_ADDRESSES.includes(type) && length === 8) return Mac.fromBytes(options.bytes(6));
-    if (length === 0 || length - 2 > options.remaining) return undefined;
-    options.skip(length - 2);
-  }
-  return undefined;
 }
 
 /** The packet that an error is about, as far as it is there. */

@@ -1,0 +1,174 @@
+/**
+ * The messages with which stations of an Ethernet find each other: ARP (RFC 826) and, in ICMPv6, neighbor solicitation
+ * and advertisement (RFC 4861, sections 4.3 and 4.4). Only bytes: what a message proves is for its reader to decide.
+ */
+import { Reader, written } from './bytes.ts';
+import { messageChecksum } from './checksum.ts';
+import { Ip } from './ip.ts';
+import { Mac } from './mac.ts';
+
+/** include/uapi/linux/if_ether.h. */
+export const ETHERTYPE = { ipv4: 0x0800, arp: 0x0806, ipv6: 0x86dd } as const;
+
+/** Types of ICMPv6 messages. */
+export const NEIGHBOR_SOLICITATION = 135;
+export const NEIGHBOR_ADVERTISEMENT = 136;
+
+/** ARP for IPv4 over Ethernet. */
+export interface ArpMessage {
+  /** 1 request, 2 reply. */
+  readonly operation: number;
+  readonly senderMac: Mac;
+  readonly sender: Ip;
+  readonly targetMac: Mac;
+  readonly target: Ip;
+}
+
+/** Ethernet (1), IPv4, lengths of their addresses: the only kind in use. */
+const ARP_OF_IPV4 = `1,${ETHERTYPE.ipv4},6,4`;
+
+/** From the first byte of an ARP message on. @returns undefined, with nothing read, for other kinds. @throws CodecError */
+export function readArpMessage(reader: Reader): ArpMessage | undefined {
+  const start = reader.offset;
+  const kind = [reader.u16be(), reader.u16be(), reader.u8(), reader.u8()].join();
+  if (kind !== ARP_OF_IPV4) {
+    reader.seek(start);
+    return undefined;
+  }
+  return {
+    operation: reader.u16be(),
+    senderMac: Mac.fromBytes(reader.bytes(6)),
+    sender: Ip.fromBytes(reader.bytes(4)),
+    targetMac: Mac.fromBytes(reader.bytes(6)),
+    target: Ip.fromBytes(reader.bytes(4)),
+  };
+}
+
+/** Options that say the sender's or the target's own address: RFC 4861, section 4.6.1. */
+const LINK_ADDRESSES = [1, 2];
+
+/** In the options at the end of a message of neighbor discovery: a type, a length in units of 8 bytes, data. */
+export function readLinkAddress(options: Reader): Mac | undefined {
+  while (options.remaining >= 8) {
+    const type = options.u8();
+    const length = options.u8() * 8;
+    if (LINK_ADDRESSES.includes(type) && length === 8) return Mac.fromBytes(options.bytes(6));
+    if (length === 0 || length - 2 > options.remaining) return undefined;
+    options.skip(length - 2);
+  }
+  return undefined;
+}
+
+/** What one frame says about who is where. */
+export interface NeighborMessage {
+  /** The sender says that it has this address. */
+  readonly claim?: { readonly ip: Ip; readonly mac: Mac };
+  /** The sender looks for the station with this address. */
+  readonly wanted?: Ip;
+}
+
+const ICMPV6 = 58;
+/** What crossed a router has less: RFC 4861, section 7.1.1. */
+const HOP_LIMIT = 255;
+
+/**
+ * An Ethernet frame with an ARP message, or with a neighbor solicitation or advertisement right behind its IPv6 header.
+ * A claim counts only from the station itself: a frame whose source is another one proves nothing.
+ *
+ * @returns undefined for any other frame. @throws CodecError for one that is cut off
+ */
+export function readNeighborMessage(frame: Uint8Array): NeighborMessage | undefined {
+  const reader = new Reader(frame, 'neighbor message');
+  reader.skip(6);
+  const source = Mac.fromBytes(reader.bytes(6));
+  const type = reader.u16be();
+  if (type === ETHERTYPE.arp) return arpIn(reader, source);
+  if (type === ETHERTYPE.ipv6) return discoveryIn(reader, source);
+  return undefined;
+}
+
+function arpIn(reader: Reader, source: Mac): NeighborMessage | undefined {
+  const message = readArpMessage(reader);
+  if (message === undefined) return undefined;
+  const { operation, sender, senderMac, target } = message;
+  const isWanted = operation === 1 && !target.equals(sender);
+  return { ...claimOf(sender, senderMac, source), ...(isWanted ? { wanted: target } : {}) };
+}
+
+function discoveryIn(reader: Reader, source: Mac): NeighborMessage | undefined {
+  reader.skip(6);
+  const [next, hopLimit] = [reader.u8(), reader.u8()];
+  const from = Ip.fromBytes(reader.bytes(16));
+  reader.skip(16);
+  if (next !== ICMPV6 || hopLimit !== HOP_LIMIT) return undefined;
+  const type = reader.u8();
+  if (type !== NEIGHBOR_SOLICITATION && type !== NEIGHBOR_ADVERTISEMENT) return undefined;
+  reader.skip(3 + 4);
+  const target = Ip.fromBytes(reader.bytes(16));
+  const mac = readLinkAddress(reader);
+  if (type === NEIGHBOR_ADVERTISEMENT) return claimOf(target, mac, source);
+  return { ...claimOf(from, mac, source), wanted: target };
+}
+
+function claimOf(ip: Ip, mac: Mac | undefined, source: Mac): NeighborMessage {
+  if (mac === undefined || ip.isUnspecified || ip.isMulticast) return {};
+  return mac.isUnicast && mac.equals(source) ? { claim: { ip, mac } } : {};
+}
+
+const BROADCAST = Uint8Array.of(255, 255, 255, 255, 255, 255);
+const ARP_REQUEST = 1;
+
+/**
+ * A frame that asks who has `ip` without a claim of its own, so that no station takes the answer's address for that of
+ * `mac`: an ARP probe (RFC 5227, section 2.1.1), or for IPv6 the solicitation of duplicate address detection (RFC 4862,
+ * section 5.4.2).
+ *
+ * @param mac of the sender, to which an ARP reply comes; an advertisement goes to all stations.
+ */
+export function neighborProbe(ip: Ip, mac: Mac): Uint8Array {
+  return ip.family === 'ipv4' ? arpProbe(ip, mac) : solicitation(ip, mac);
+}
+
+function arpProbe(ip: Ip, mac: Mac): Uint8Array {
+  return written(writer =>
+    writer
+      .bytes(BROADCAST)
+      .bytes(mac.bytes)
+      .u16be(ETHERTYPE.arp)
+      .u16be(1)
+      .u16be(ETHERTYPE.ipv4)
+      .u8(6)
+      .u8(4)
+      .u16be(ARP_REQUEST)
+      .bytes(mac.bytes)
+      .zeros(4)
+      .zeros(6)
+      .bytes(ip.bytes),
+  );
+}
+
+function solicitation(ip: Ip, mac: Mac): Uint8Array {
+  // The group of the stations whose address ends so: RFC 4291, section 2.7.1. Its MAC address: RFC 2464, section 7.
+  const end = ip.bytes.subarray(13);
+  const group = Uint8Array.of(0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, ...end);
+  const message = (checksum: number) =>
+    written(writer => writer.u8(NEIGHBOR_SOLICITATION).u8(0).u16be(checksum).zeros(4).bytes(ip.bytes));
+  const { length } = message(0);
+  // The addresses, the length and the protocol are summed too: RFC 8200, section 8.1.
+  const pseudoHeader = written(writer =>
+    writer.zeros(16).bytes(group).u32be(length).u32be(ICMPV6).bytes(message(0)),
+  );
+  return written(writer =>
+    writer
+      .bytes(Uint8Array.of(0x33, 0x33, 0xff, ...end))
+      .bytes(mac.bytes)
+      .u16be(ETHERTYPE.ipv6)
+      .u32be(6 * 0x1000_0000)
+      .u16be(length)
+      .u8(ICMPV6)
+      .u8(HOP_LIMIT)
+      .zeros(16)
+      .bytes(group)
+      .bytes(message(messageChecksum(pseudoHeader))),
+  );
+}
