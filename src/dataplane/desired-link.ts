@@ -31,6 +31,8 @@ export interface DesiredVxlan extends CommonLink {
   /** Far end, or multicast group, of packets that no FDB entry names one for. */
   readonly remote?: Ip;
   readonly external?: boolean;
+  /** Of the outer header; absent: the kernel's default, 1 to a group and otherwise that of the underlay. */
+  readonly ttl?: number;
 }
 
 export interface DesiredBridge extends CommonLink {

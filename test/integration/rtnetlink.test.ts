@@ -1,8 +1,9 @@
 /** Our netlink against the kernel's, seen through `ip` and `bridge`, each test in a namespace of its own. */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { describe, test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
+import { Ip } from '../../src/base/ip.ts';
 import { Prefix } from '../../src/base/prefix.ts';
 import { NLM_F_DUMP_INTR } from '../../src/netlink/constants.ts';
 import { connectGeneric } from '../../src/netlink/generic/connect.ts';
@@ -62,6 +63,30 @@ test('a link is made in one namespace and moved to another', needsRoot, async ()
   await near.links.change('v0', { netnsFd: there.fd });
   assert.equal(await near.links.get('v0'), undefined);
   assert.deepEqual((await far.links.list()).map(({ name }) => name).sort(), ['lo', 'v0', 'v1']);
+});
+
+test('a link to another namespace says which, and counts what passes', needsRoot, async () => {
+  using here = Netns.anonymous();
+  using there = Netns.anonymous();
+  using elsewhere = Netns.anonymous();
+  await using near = connectRoute({ netns: here });
+  await using far = connectRoute({ netns: there });
+  const peer = { name: 'v1', netnsFd: there.fd };
+  await near.links.add({ name: 'v0', info: { kind: 'veth', peer }, up: true });
+  const link = await near.links.get('v0');
+  assert.equal(typeof link?.netnsId, 'number');
+  assert.equal(await near.netnsId(there.fd), link?.netnsId);
+  assert.equal(await near.netnsId(elsewhere.fd), undefined);
+
+  const index = link?.index ?? 0;
+  const before = await near.links.counters(index);
+  await near.addresses.replace({ index, ip: Ip.parse('192.0.2.1'), length: 24 });
+  await far.links.change('v1', { up: true });
+  here.run(() => void spawnSync('ping', ['-c', '1', '-W', '1', '192.0.2.2'], { timeout: 5_000 }));
+  const after = await near.links.counters(index);
+  assert.deepEqual([before?.sentPackets, before?.sentBytes, before?.sendErrors], [0, 0, 0]);
+  assert.ok((after?.sentPackets ?? 0) > 0 && (after?.sentBytes ?? 0) >= 42, 'a question of ARP');
+  assert.equal(await near.links.counters(index + 1000), undefined);
 });
 
 test('a list that changes while it is read is read again', needsRoot, async () => {

@@ -36,9 +36,9 @@ export const vxlanKind: LinkKind<DesiredVxlan> = {
     }
     differences.compare('remote', desired.remote, info.group);
     differences.compare('lower device', desired.underlayIndex, info.link ?? 0);
-    differences.compare('ttl', 0, info.ttl ?? 0);
+    differences.compare('ttl', desired.ttl ?? 0, info.ttl ?? 0);
     differences.compare('df', 0, info.df ?? 0);
-    return { differences: differences.texts, info: { ...mutableInfo(desired), ttl: 0, df: 0 } };
+    return { differences: differences.texts, info: { ...mutableInfo(desired), df: 0 } };
   },
 
   text: ({ vni, external }) => (external === true ? 'external' : `id ${vni}`),
@@ -72,10 +72,11 @@ function immutableDifference(desired: DesiredVxlan, info: VxlanInfo): string | u
 const familyOf = (ip: Ip | undefined) =>
   ip === undefined || ip.bytes.every(byte => byte === 0) ? undefined : ip.family;
 
-function mutableInfo({ local, learning, underlayIndex, remote }: DesiredVxlan): VxlanInfo {
+function mutableInfo({ local, learning, underlayIndex, remote, ttl = 0 }: DesiredVxlan): VxlanInfo {
   return {
     kind: 'vxlan',
     learning,
+    ttl,
     ...(underlayIndex === 0 ? {} : { link: underlayIndex }),
     ...(local === undefined ? {} : { local }),
     ...(remote === undefined ? {} : { group: remote }),

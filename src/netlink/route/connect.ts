@@ -7,10 +7,12 @@ import { tracedIfAsked } from '../debug.ts';
 import type { Change, ListReader } from '../protocol.ts';
 import type { OpenTransport } from '../transport.ts';
 import { change } from './change.ts';
-import { RTM_GETLINK, RTM_GETNEXTHOP, RTM_GETROUTE } from './constants.ts';
+import { RTM_GETLINK, RTM_GETNEXTHOP, RTM_GETNSID, RTM_GETROUTE } from './constants.ts';
+import { decodeCounters, encodeCountersQuery } from './counters.ts';
 import { decodeLink, encodeLinkQuery } from './link.ts';
 import type { ObjectListing } from './listings.ts';
 import * as listings from './listings.ts';
+import { decodeNetnsId, encodeNetnsIdQuery } from './netns-id.ts';
 import { encodeNexthopQuery } from './nexthop.ts';
 import { ROUTE_PROTOCOL } from './protocol.ts';
 import { decodeRoute, encodeRouteLookup } from './route.ts';
@@ -86,6 +88,16 @@ export function rtnetlinkOver(
     links: {
       list: () => list(listings.links()),
       get: getLink,
+      async counters(index) {
+        const what = `read the counters of link ${index}`;
+        const query = { what, type: RTM_GETLINK, payload: encodeCountersQuery(index) };
+        try {
+          return await connection.get(query, ({ payload }) => decodeCounters(payload));
+        } catch (error) {
+          if (isCode(error, 'ENODEV')) return undefined;
+          throw error;
+        }
+      },
       add: link => applyOne(change.addLink(link)),
       async change(nameOrIndex, to) {
         // In a request with a name but no index, the name says which link is meant, so it cannot be the new one.
@@ -149,6 +161,10 @@ export function rtnetlinkOver(
       list: family => list(listings.rules(family)),
       add: rule => applyOne(change.addRule(rule)),
       delete: rule => applyOne(change.deleteRule(rule)),
+    },
+    netnsId(fd) {
+      const query = { what: 'look for a namespace', type: RTM_GETNSID, payload: encodeNetnsIdQuery(fd) };
+      return connection.get(query, ({ payload }) => decodeNetnsId(payload));
     },
     apply,
     watch(groups, signal, { exceptOwn = false } = {}) {

@@ -19,9 +19,16 @@ export const RTM_GETRULE = 34;
 export const RTM_NEWNETCONF = 80;
 export const RTM_DELNETCONF = 81;
 export const RTM_GETNETCONF = 82;
+/** net_namespace.h speaks of NSID. */
+export const RTM_NEWNSID = 88;
+export const RTM_GETNSID = 90;
 export const RTM_NEWNEXTHOP = 104;
 export const RTM_DELNEXTHOP = 105;
 export const RTM_GETNEXTHOP = 106;
+
+/** net_namespace.h. */
+export const NETNSA_NSID = 1;
+export const NETNSA_FD = 3;
 
 /** rtnetlink.h: multicast groups. */
 export const RTNLGRP_LINK = 1;
@@ -57,6 +64,7 @@ export const IFLA_TXQLEN = 13;
 export const IFLA_OPERSTATE = 16;
 export const IFLA_LINKINFO = 18;
 export const IFLA_IFALIAS = 20;
+export const IFLA_STATS64 = 23;
 export const IFLA_NET_NS_FD = 28;
 export const IFLA_EXT_MASK = 29;
 export const IFLA_LINK_NETNSID = 37;

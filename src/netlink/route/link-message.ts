@@ -44,7 +44,7 @@ export interface LinkHeader {
 
 export const ANY_LINK: LinkHeader = { family: 0, type: 0, index: 0, flags: 0, change: 0 };
 
-const ifinfomsg: Struct<LinkHeader> = {
+export const linkHeader: Struct<LinkHeader> = {
   encode: (writer, { family, type, index, flags, change }) =>
     writer.u8(family).u8(0).u16(type).u32(index).u32(flags).u32(change),
   decode(reader) {
@@ -56,7 +56,7 @@ const ifinfomsg: Struct<LinkHeader> = {
 
 export const linkMessage = new MessageCodec(
   'ifinfomsg',
-  ifinfomsg,
+  linkHeader,
   attributes({
     name: one(IFLA_IFNAME, text),
     altName: one(IFLA_ALT_IFNAME, text),

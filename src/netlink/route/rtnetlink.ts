@@ -8,6 +8,7 @@
 import type { Family, Ip } from '../../base/ip.ts';
 import type { NetlinkError } from '../errors.ts';
 import type { Change, ListReader } from '../protocol.ts';
+import type { LinkCounters } from './counters.ts';
 import type {
   Address,
   FdbEntry,
@@ -56,6 +57,8 @@ export interface Rtnetlink extends AsyncDisposable {
     list(): Promise<Link[]>;
     /** undefined when there is none. */
     get(nameOrIndex: string | number): Promise<Link | undefined>;
+    /** undefined when there is no such link. */
+    counters(index: number): Promise<LinkCounters | undefined>;
     add(link: NewLink): Promise<void>;
     change(nameOrIndex: string | number, change: LinkChange): Promise<void>;
     delete(nameOrIndex: string | number, inside?: Pick<LinkChange, 'targetNetnsId'>): Promise<void>;
@@ -103,6 +106,9 @@ export interface Rtnetlink extends AsyncDisposable {
     add(rule: NewRule): Promise<void>;
     delete(rule: NewRule): Promise<void>;
   };
+
+  /** What `Link.netnsId` is for links whose other end is in the namespace of this open file; undefined when none is. */
+  netnsId(fd: number): Promise<number | undefined>;
 
   /**
    * Sends many changes in few system calls, in order, and waits for all answers. A refused change never stops
