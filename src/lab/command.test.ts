@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
-import { TULLE } from './host.ts';
+import { TULLE } from './host/host.ts';
 
 test('a lab with a backend that no host could use is refused before anything is made', t => {
   const backend = '{"Type": "vxlan", "VNI": -1, "Port": "x"}';

@@ -11,27 +11,19 @@ import { note, print, printJson } from '../console/output.ts';
 import { untilStopped } from '../console/signals.ts';
 import { formatTable } from '../console/table.ts';
 import { runDemo } from './demo.ts';
-import { withContainersAsTheyAre } from './docker.ts';
 import { LabError } from './errors.ts';
 import { execIn, exitStatusOf } from './exec.ts';
 import { createLab, destroyLab } from './lab.ts';
-import { formatMatrix } from './matrix.ts';
-import { pingAll } from './ping.ts';
-import {
-  DEFAULT_LAB,
-  LAB_FAMILIES,
-  type LabFamily,
-  MOST_CONTAINERS,
-  MOST_HOSTS,
-  nameFlag,
-  parseLabName,
-  planLab,
-  type StoreKind,
-} from './plan.ts';
-import { requireRecord, runningLabs } from './record.ts';
-import { describeLab, LAB_COLUMNS, summarizeLab } from './record-view.ts';
+import { requireRecord, runningLabs } from './record/record.ts';
+import { describeLab, LAB_COLUMNS, summarizeLab } from './record/record-view.ts';
 import { requireRootForLab } from './requirements.ts';
-import { validateConfig } from './store.ts';
+import { withContainersAsTheyAre } from './service/docker.ts';
+import { validateConfig } from './service/store.ts';
+import { DEFAULT_LAB, nameFlag, parseLabName } from './topology/lab-name.ts';
+import { LAB_FAMILIES, type LabFamily, MOST_CONTAINERS, MOST_HOSTS, planLab } from './topology/simple.ts';
+import { STORE_KINDS, type StoreKind } from './topology/topology.ts';
+import { formatMatrix } from './traffic/matrix.ts';
+import { pingAll } from './traffic/ping.ts';
 
 export function labCommand(): Command {
   const command = new Command('lab')
@@ -77,6 +69,7 @@ function up(): Command {
     readonly hosts: number;
     readonly containers: number;
     readonly docker?: true;
+    readonly bare?: true;
     readonly store: StoreKind;
     readonly family: LabFamily;
     readonly backendConfig?: Readonly<Record<string, unknown>>;
@@ -89,9 +82,16 @@ function up(): Command {
     )
     .option('--docker', 'a real dockerd per host, instead of bare namespaces as containers')
     .addOption(
+      new Option('--bare', 'hosts only: no agents, no store, no containers').conflicts([
+        'containers',
+        'store',
+        'backendConfig',
+      ]),
+    )
+    .addOption(
       withChoices(
         new Option('--store <kind>', 'the store that comes with Tulle, or real etcd'),
-        ['tulle', 'etcd'],
+        STORE_KINDS,
         'a store',
       ).default('tulle'),
     )
@@ -101,7 +101,7 @@ function up(): Command {
     )
     .addOption(nameOption())
     .addOption(jsonOption())
-    .action(({ name, hosts, containers, docker, store, family, backendConfig, json }: Options) =>
+    .action(({ name, hosts, containers, docker, bare, store, family, backendConfig, json }: Options) =>
       untilStopped(async signal => {
         const plan = planLab({
           name,
@@ -110,9 +110,11 @@ function up(): Command {
           runtime: docker === true ? 'docker' : 'namespace',
           store,
           family,
+          bare: bare === true,
           ...(backendConfig === undefined ? {} : { backend: backendConfig }),
         });
-        if (backendConfig !== undefined) await validateConfig(plan.networkConfig, signal);
+        if (backendConfig !== undefined && plan.networkConfig !== undefined)
+          await validateConfig(plan.networkConfig, signal);
         await using lab = await withLog(createLab(plan, { signal, onStep: stepNoter() }));
         const record = await lab.handOver();
         if (json === true) {
@@ -121,11 +123,16 @@ function up(): Command {
         }
         print(summarizeLab(record));
         const flag = nameFlag(record.name);
-        note(`explore it: tulle lab exec${flag} docker1 -- tulle status; end it: tulle lab down${flag}`);
+        const [first] = record.hosts;
+        const look = bare === true ? 'ip address' : 'tulle status';
+        note(
+          `explore it: tulle lab exec${flag} ${first?.name ?? ''} -- ${look}; end it: tulle lab down${flag}`,
+        );
       }),
     );
   return withExamples(command, [
     { line: 'lab up --hosts 2 --docker --name s7', does: 'two hosts with real Docker' },
+    { line: 'lab up --hosts 2 --bare', does: 'two hosts on one wire, and nothing on them' },
     { line: 'lab up --family ipv6', does: 'hosts and containers without IPv4' },
     { line: `lab up --backend-config '{"Type":"vxlan","VNI":5000}'`, does: 'another network' },
   ]);

@@ -4,12 +4,13 @@ import { formatCount, formatDuration } from '../console/format.ts';
 import { paint, print } from '../console/output.ts';
 import { wrap } from '../console/table.ts';
 import { LabError } from './errors.ts';
-import { type Hop, traceJourney } from './journey.ts';
 import { createLab } from './lab.ts';
-import { formatMatrix } from './matrix.ts';
-import { pingAll } from './ping.ts';
-import { LAB_FAMILIES, type LabRequest, nameFlag, OVERLAY, planLab, UNDERLAY } from './plan.ts';
 import { requireRootForLab } from './requirements.ts';
+import { nameFlag } from './topology/lab-name.ts';
+import { LAB_FAMILIES, type LabRequest, OVERLAY, planLab, UNDERLAY } from './topology/simple.ts';
+import { type Hop, traceJourney } from './traffic/journey.ts';
+import { formatMatrix } from './traffic/matrix.ts';
+import { pingAll } from './traffic/ping.ts';
 
 const HOSTS = 3;
 const CONTAINERS = 2;

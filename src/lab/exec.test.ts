@@ -1,16 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { execIn, exitStatusOf } from './exec.ts';
-import type { LabRecord } from './record.ts';
+import type { LabRecord } from './record/record.ts';
 
 const nobody = { pid: 2 ** 22 + 1, started: 0 };
 const record: LabRecord = {
-  version: 2,
+  version: 3,
   name: 'x',
   createdAt: '2026-01-02T03:04:05.000Z',
-  runtime: 'namespace',
-  store: 'tulle',
-  family: 'ipv4',
+  topology: { hosts: { docker1: {} } },
   anchor: nobody,
   keeper: nobody,
   etcdEndpoint: 'http://192.168.65.3:2379',
@@ -20,6 +18,7 @@ const record: LabRecord = {
       name: 'docker1',
       address: { ipv4: '192.168.65.3' },
       anchor: nobody,
+      runtime: 'namespace',
       subnet: { ipv4: '188.172.50.0/24' },
       containers: [{ name: 'c1', ip: { ipv4: '188.172.50.2' }, netns: '/run/netns/c1' }],
     },

@@ -2,8 +2,8 @@
 import { constants } from 'node:os';
 import type { Exit } from '../sys/process.ts';
 import { LabError } from './errors.ts';
-import { LabHost } from './host.ts';
-import { type HostRecord, type LabRecord, targetsIn } from './record.ts';
+import { LabHost } from './host/host.ts';
+import { type HostRecord, type LabRecord, targetsIn } from './record/record.ts';
 
 /**
  * Runs it on our own terminal and returns how it ended.
@@ -21,7 +21,7 @@ export async function execIn(
   const { record, container } = findTarget(lab, target);
   const host = new LabHost(record.name, record.anchor);
   if (container === undefined) return host.attach(program, args);
-  if (lab.runtime === 'namespace') return host.attach(program, args, container.netns);
+  if (record.runtime === 'namespace') return host.attach(program, args, container.netns);
   const terminal =
     process.stdin.isTTY && process.stdout.isTTY ? ['--interactive', '--tty'] : ['--interactive'];
   return host.attach('docker', ['exec', ...terminal, container.name, program, ...args]);

@@ -6,17 +6,17 @@
  * Each step is done for all hosts at once. Until `handOver` the lab hangs on our own process, so an error, a
  * Ctrl-C and a `kill -9` at any moment have the same end: nothing is left (src/lab/anchor.ts says why).
  */
+import { defined } from '../base/defined.ts';
 import { parallel } from '../base/parallel.ts';
 import { mapFamilies, valuesOf } from '../base/per-family.ts';
+import { Prefix } from '../base/prefix.ts';
 import { connectRoute } from '../netlink/route/connect.ts';
 import { Netns } from '../sys/netns.ts';
 import { endProcess, isAlive } from '../sys/pidfd.ts';
-import { startAgent, waitForPeers, waitForRoutes } from './agent.ts';
-import { Anchor, namespacesOf, startKeeper, waitForDeath } from './anchor.ts';
-import { runContainers, startDockerd, sweepControlGroups } from './docker.ts';
 import { LabError } from './errors.ts';
-import { createUnderlay } from './fabric.ts';
-import type { LabPlan } from './plan.ts';
+import { Anchor, namespacesOf, startKeeper, waitForDeath } from './host/anchor.ts';
+import { createSegment } from './host/fabric.ts';
+import { Site } from './host/site.ts';
 import {
   type ContainerRecord,
   findRecord,
@@ -27,12 +27,13 @@ import {
   readRecord,
   removeRecord,
   saveRecord,
-} from './record.ts';
+} from './record/record.ts';
 import { requireCapabilities, requireRootForLab } from './requirements.ts';
-import { makeSandboxes } from './sandboxes.ts';
-import { Site } from './site.ts';
-import { startStore } from './store.ts';
-import type { HostSubnet } from './subnet-env.ts';
+import { startAgent, waitForPeers, waitForRoutes } from './service/agent.ts';
+import { runContainers, startDockerd, sweepControlGroups } from './service/docker.ts';
+import { makeSandboxes } from './service/sandboxes.ts';
+import { startStore } from './service/store.ts';
+import type { LabPlan } from './topology/plan.ts';
 
 /** Hosts worked on at the same time. */
 const AT_ONCE = 8;
@@ -95,7 +96,10 @@ export class Lab implements AsyncDisposable {
  * @throws LabError; `signal.reason`. Nothing is left of a failed attempt.
  */
 export async function createLab(plan: LabPlan, options: CreateOptions): Promise<Lab> {
-  requireCapabilities(plan);
+  requireCapabilities({
+    docker: plan.hosts.some(({ runtime }) => runtime === 'docker'),
+    etcd: plan.store?.kind === 'etcd',
+  });
   await using resources = new AsyncDisposableStack();
   const lock = resources.use(await lockName(plan.name));
   if (findRecord(plan.name) !== undefined) {
@@ -112,7 +116,7 @@ export async function createLab(plan: LabPlan, options: CreateOptions): Promise<
   const route = doors.use(connectRoute({ netns }));
   const { signal, onStep = () => undefined } = options;
 
-  await createUnderlay(route);
+  for (const segment of plan.segments) await createSegment(route, segment);
   const sites = await parallel(plan.hosts, { limit: AT_ONCE, signal }, async hostPlan => {
     const site = doors.use(await Site.prepare(hostPlan, { anchor, route }, hostsFile(plan)));
     resources.defer(() => site.anchor.release());
@@ -120,35 +124,35 @@ export async function createLab(plan: LabPlan, options: CreateOptions): Promise<
   });
   onStep('hosts on a common underlay');
 
-  const [first] = sites;
-  if (first !== undefined) await startStore(first.host, plan, signal);
-  onStep(`${plan.store === 'etcd' ? 'etcd' : "Tulle's store"} with the network configuration`);
+  const { store } = plan;
+  const storeSite = sites.find(({ host }) => host.name === store?.on);
+  if (store !== undefined && storeSite !== undefined) {
+    await startStore(storeSite.host, plan, signal);
+    onStep(`${store.kind === 'etcd' ? 'etcd' : "Tulle's store"} with the network configuration`);
+  }
 
-  const populated = await parallel(sites, { limit: AT_ONCE, signal }, (site, stop) =>
-    populate(site, plan, stop),
-  );
-  onStep('an agent with a lease on every host, and containers');
-
-  await parallel(sites, { limit: AT_ONCE, signal }, ({ host, route: own }, stop) => {
-    if (plan.flanneld === undefined) return waitForPeers(host, sites.length - 1, stop);
-    const others = populated.filter(other => other.host.name !== host.name);
-    const subnets = others.flatMap(({ subnet }) => subnet.subnet.ipv4 ?? []);
-    return waitForRoutes(host, own, subnets, stop);
-  });
-  onStep('routes between all hosts');
+  const hosts = await parallel(sites, { limit: AT_ONCE, signal }, (site, stop) => populate(site, plan, stop));
+  const withAgent = sites.filter(site => site.plan.agent !== undefined);
+  if (withAgent.length > 0) {
+    onStep(
+      `an agent with a lease on every ${withAgent.length === sites.length ? '' : 'such '}host, and containers`,
+    );
+    await parallel(withAgent, { limit: AT_ONCE, signal }, (site, stop) =>
+      waitForOthers(site, withAgent, hosts, stop),
+    );
+    onStep('routes between all hosts');
+  }
 
   const record: LabRecord = {
-    version: 2,
+    version: 3,
     name: plan.name,
     createdAt: new Date().toISOString(),
-    runtime: plan.runtime,
-    store: plan.store,
-    family: plan.family,
+    topology: plan.topology,
     anchor: anchor.id,
     keeper: ownProcess(),
-    etcdEndpoint: plan.etcdEndpoint,
     etcdPrefix: plan.etcdPrefix,
-    hosts: populated.map(({ host }) => host),
+    hosts,
+    ...defined({ etcdEndpoint: plan.etcdEndpoint }),
   };
   return new Lab(record, [anchor, ...sites.map(site => site.anchor)], lock, resources.move());
 }
@@ -164,28 +168,43 @@ export async function destroyLab(name: string): Promise<boolean> {
   return existed;
 }
 
-/** Starts the agent of a host and, on the subnet that it leases, the containers. */
-async function populate(
-  { host, route, address, containers }: Site,
-  plan: LabPlan,
-  signal: AbortSignal,
-): Promise<{ readonly host: HostRecord; readonly subnet: HostSubnet }> {
-  const subnet = await startAgent(host, plan, signal);
-  let made: ContainerRecord[];
-  if (plan.runtime === 'docker') {
-    await startDockerd(host, plan.name, subnet, signal);
+/** Starts what runs on a host: the agent and, on the subnet that it leases, the containers. */
+async function populate({ host, route, plan }: Site, lab: LabPlan, signal: AbortSignal): Promise<HostRecord> {
+  const { address, agent, containers, runtime } = plan;
+  const subnet = agent && (await startAgent(host, plan, lab, signal));
+  let made: ContainerRecord[] = [];
+  if (runtime === 'docker') {
+    await startDockerd(host, lab.name, subnet, signal);
     made = await runContainers(host, containers, signal);
-  } else {
+  } else if (agent !== undefined || containers.length > 0) {
     made = await makeSandboxes(host, route, containers, subnet);
   }
-  const record = {
+  return {
     name: host.name,
     address: mapFamilies(address, String),
     anchor: host.anchor,
-    subnet: mapFamilies(subnet.subnet, String),
+    runtime,
+    subnet: mapFamilies(subnet?.subnet ?? {}, String),
     containers: made,
   };
-  return { host: record, subnet };
+}
+
+/** Waits until a host has everything for all others that have an agent. */
+async function waitForOthers(
+  { host, route, plan }: Site,
+  withAgent: readonly Site[],
+  hosts: readonly HostRecord[],
+  signal: AbortSignal,
+): Promise<void> {
+  if (plan.agent?.flanneld === undefined) return await waitForPeers(host, withAgent.length - 1, signal);
+  const others = hosts.filter(({ name }) => name !== host.name);
+  const subnets = others.flatMap(({ subnet }) => subnet.ipv4 ?? []);
+  await waitForRoutes(
+    host,
+    route,
+    subnets.map(text => Prefix.parse(text)),
+    signal,
+  );
 }
 
 function hostsFile(plan: LabPlan): string {

@@ -3,7 +3,6 @@ import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { requireRoot } from '../console/require-root.ts';
 import { LabError } from './errors.ts';
-import type { LabRequest } from './plan.ts';
 
 /** Program -> the Debian package that has it. */
 const PROGRAMS: Record<string, string> = {
@@ -29,12 +28,12 @@ export function requireRootForLab(): void {
 }
 
 /** @throws CommandError FORBIDDEN; LabError MISSING_PROGRAM with everything that is missing. */
-export function requireCapabilities({ runtime, store }: Pick<LabRequest, 'runtime' | 'store'>): void {
+export function requireCapabilities(wants: { readonly docker?: boolean; readonly etcd?: boolean }): void {
   requireRootForLab();
   const wanted = {
     ...PROGRAMS,
-    ...(store === 'etcd' ? ETCD_PROGRAMS : {}),
-    ...(runtime === 'docker' ? DOCKER_PROGRAMS : {}),
+    ...(wants.etcd === true ? ETCD_PROGRAMS : {}),
+    ...(wants.docker === true ? DOCKER_PROGRAMS : {}),
   };
   requirePrograms(wanted);
 }

@@ -8,7 +8,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { FAMILIES, type Family } from '../../src/base/ip.ts';
 import { valuesOf } from '../../src/base/per-family.ts';
-import { LAB_FAMILIES, type LabFamily } from '../../src/lab/plan.ts';
+import { LAB_FAMILIES, type LabFamily } from '../../src/lab/topology/simple.ts';
 import { SteadyPing } from '../faults/steady-ping.ts';
 import { hasLinkKind, needsRoot } from '../support/capabilities.ts';
 import { eventually } from '../support/eventually.ts';

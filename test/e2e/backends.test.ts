@@ -1,8 +1,8 @@
 /** The ways across: the same containers over each backend of flannel that needs no tunnel of its own kind. */
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
-import { LabHost } from '../../src/lab/host.ts';
-import { findRecord } from '../../src/lab/record.ts';
+import { LabHost } from '../../src/lab/host/host.ts';
+import { findRecord } from '../../src/lab/record/record.ts';
 import { needsRoot } from '../support/capabilities.ts';
 import { lab, labName } from '../support/lab.ts';
 

@@ -4,7 +4,7 @@ import { after, describe, test } from 'node:test';
 import { Ip } from '../../src/base/ip.ts';
 import { familiesOf } from '../../src/base/per-family.ts';
 import { Prefix } from '../../src/base/prefix.ts';
-import { findRecord } from '../../src/lab/record.ts';
+import { findRecord } from '../../src/lab/record/record.ts';
 import { requireCapabilities } from '../../src/lab/requirements.ts';
 import { requires } from '../support/capabilities.ts';
 import { lab, labName, tracesOf } from '../support/lab.ts';
@@ -47,7 +47,7 @@ describe('a lab of both families with dockerd', requires(...canRun()), () => {
 
 function canRun(): [boolean, string] {
   try {
-    requireCapabilities({ runtime: 'docker', store: 'tulle' });
+    requireCapabilities({ docker: true });
     return [true, ''];
   } catch (error) {
     return [false, (error as Error).message];

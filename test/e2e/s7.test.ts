@@ -18,11 +18,11 @@ import { AgentClient } from '../../src/api/client.ts';
 import { NETWORK_PREFIX, SUBNET_FILE } from '../../src/console/defaults.ts';
 import { decodeFrame } from '../../src/inspect/decode/decode-frame.ts';
 import type { Layer } from '../../src/inspect/decode/layers.ts';
-import { agentArguments } from '../../src/lab/agent.ts';
-import { LabHost, TULLE } from '../../src/lab/host.ts';
-import { type HostRecord, type LabRecord, requireRecord } from '../../src/lab/record.ts';
+import { LabHost, TULLE } from '../../src/lab/host/host.ts';
+import { type HostRecord, type LabRecord, requireRecord } from '../../src/lab/record/record.ts';
 import { requireCapabilities } from '../../src/lab/requirements.ts';
-import { parseHostSubnet } from '../../src/lab/subnet-env.ts';
+import { agentArguments } from '../../src/lab/service/agent.ts';
+import { parseHostSubnet } from '../../src/lab/service/subnet-env.ts';
 import { endProcess } from '../../src/sys/pidfd.ts';
 import { start } from '../../src/sys/process.ts';
 import { waitForFile } from '../../src/sys/wait-file.ts';
@@ -413,7 +413,7 @@ async function textOf(stream: NodeJS.ReadableStream | undefined): Promise<string
 
 function canRun(): [boolean, string] {
   try {
-    requireCapabilities({ runtime: 'docker', store: 'etcd' });
+    requireCapabilities({ docker: true, etcd: true });
     return [true, ''];
   } catch (error) {
     return [false, (error as Error).message];

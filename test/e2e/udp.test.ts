@@ -1,9 +1,9 @@
 /** The backend udp in a lab: what outlives the agent and the forwarder, and what is left after a cleanup. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { agentArguments } from '../../src/lab/agent.ts';
-import { LabHost, TULLE } from '../../src/lab/host.ts';
-import { findRecord } from '../../src/lab/record.ts';
+import { LabHost, TULLE } from '../../src/lab/host/host.ts';
+import { findRecord } from '../../src/lab/record/record.ts';
+import { agentArguments } from '../../src/lab/service/agent.ts';
 import { needsRoot } from '../support/capabilities.ts';
 import { eventually, within } from '../support/eventually.ts';
 import { lab, labName } from '../support/lab.ts';

@@ -21,11 +21,12 @@ import assert from 'node:assert/strict';
 import process from 'node:process';
 import { after, before } from 'node:test';
 import { NETWORK_PREFIX } from '../../src/console/defaults.ts';
-import { agentArguments } from '../../src/lab/agent.ts';
-import { Anchor, namespacesOf } from '../../src/lab/anchor.ts';
-import { createUnderlay, plugIn } from '../../src/lab/fabric.ts';
-import { type LabPlan, planLab } from '../../src/lab/plan.ts';
-import { Site } from '../../src/lab/site.ts';
+import { Anchor, namespacesOf } from '../../src/lab/host/anchor.ts';
+import { createSegment, plugIn } from '../../src/lab/host/fabric.ts';
+import { Site } from '../../src/lab/host/site.ts';
+import { agentArguments } from '../../src/lab/service/agent.ts';
+import { type LabPlan } from '../../src/lab/topology/plan.ts';
+import { planLab } from '../../src/lab/topology/simple.ts';
 import { connectRoute } from '../../src/netlink/route/connect.ts';
 import type { Rtnetlink } from '../../src/netlink/route/rtnetlink.ts';
 import { EtcdStore } from '../../src/store/etcd/etcd-store.ts';
@@ -116,14 +117,13 @@ export class FaultLab implements AsyncDisposable {
     const netns = this.#resources.use(Netns.open(namespacesOf(anchor.id).net));
     const route = this.#resources.use(connectRoute({ netns }));
     this.#fabric = route;
-    await createUnderlay(route);
+    for (const segment of plan.segments) await createSegment(route, segment);
     for (const hostPlan of plan.hosts) {
       const site = this.#resources.use(
         await Site.prepare(hostPlan, { anchor, route }, `127.0.0.1 localhost\n${names}`),
       );
       this.#resources.defer(() => site.anchor.release());
-      const { netns, route: host, address } = site;
-      this.#plugs.push(() => plugIn(route, { name: hostPlan.name, address, netns, route: host }));
+      this.#plugs.push(() => plugIn(route, hostPlan, site));
       const proxy = this.#resources.use(
         await TcpProxy.start(this.store.port, { port: STORE_PORT, netns: site.netns }),
       );

@@ -11,7 +11,7 @@
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
 import type { AgentEvent } from '../../src/api/messages.ts';
-import { TULLE } from '../../src/lab/host.ts';
+import { TULLE } from '../../src/lab/host/host.ts';
 import { DEVICE, type FaultHost, needsFaultLab } from './fault-host.ts';
 import { useFaultLab } from './fault-lab.ts';
 

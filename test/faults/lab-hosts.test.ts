@@ -119,7 +119,7 @@ describe('a lab with dockerd', requires(...canRun()), () => {
 
 function canRun(): [boolean, string] {
   try {
-    requireCapabilities({ runtime: 'docker', store: 'tulle' });
+    requireCapabilities({ docker: true });
     return [true, ''];
   } catch (error) {
     return [false, (error as Error).message];

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
 import { describe, test } from 'node:test';
-import { TULLE } from '../../src/lab/host.ts';
+import { TULLE } from '../../src/lab/host/host.ts';
 import { run } from '../../src/sys/process.ts';
 import { needsRoot } from '../support/capabilities.ts';
 import { serveAsAgent } from '../support/fake-agent.ts';

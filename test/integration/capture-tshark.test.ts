@@ -7,7 +7,7 @@ import process from 'node:process';
 import { test } from 'node:test';
 import { decodeFrame } from '../../src/inspect/decode/decode-frame.ts';
 import { type Layer, TCP_FLAGS } from '../../src/inspect/decode/layers.ts';
-import { TULLE } from '../../src/lab/host.ts';
+import { TULLE } from '../../src/lab/host/host.ts';
 import { run, start } from '../../src/sys/process.ts';
 import { waitForFile } from '../../src/sys/wait-file.ts';
 import { requires } from '../support/capabilities.ts';

@@ -8,7 +8,7 @@ import { type TestContext, test } from 'node:test';
 import { parseHex } from '../../src/base/bytes.ts';
 import { decodeFrame } from '../../src/inspect/decode/decode-frame.ts';
 import { layerOf } from '../../src/inspect/decode/layers.ts';
-import { TULLE } from '../../src/lab/host.ts';
+import { TULLE } from '../../src/lab/host/host.ts';
 import { connectRoute } from '../../src/netlink/route/connect.ts';
 import { CaptureSocket } from '../../src/sys/capture-socket.ts';
 import { close, sendto, socket } from '../../src/sys/libc.ts';

@@ -5,8 +5,8 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { describe, test } from 'node:test';
-import { TULLE } from '../../src/lab/host.ts';
-import { findRecord } from '../../src/lab/record.ts';
+import { TULLE } from '../../src/lab/host/host.ts';
+import { findRecord } from '../../src/lab/record/record.ts';
 import { requireCapabilities } from '../../src/lab/requirements.ts';
 import { endProcess, identify } from '../../src/sys/pidfd.ts';
 import { type RunningProcess, start } from '../../src/sys/process.ts';
@@ -273,7 +273,7 @@ function programsOfLab(name: string) {
 
 function canRun(): [boolean, string] {
   try {
-    requireCapabilities({ runtime: 'namespace', store: 'tulle' });
+    requireCapabilities({});
     return [true, ''];
   } catch (error) {
     return [false, (error as Error).message];

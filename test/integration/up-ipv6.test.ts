@@ -6,8 +6,8 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { TULLE } from '../../src/lab/host.ts';
-import type { Site } from '../../src/lab/site.ts';
+import { TULLE } from '../../src/lab/host/host.ts';
+import type { Site } from '../../src/lab/host/site.ts';
 import { endProcess } from '../../src/sys/pidfd.ts';
 import { parseToken } from '../../src/trust/token.ts';
 import { needsRoot } from '../support/capabilities.ts';

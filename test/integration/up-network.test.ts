@@ -1,7 +1,7 @@
 /** The network of a first host, beside what this host has already: `tulle up` on a machine of its own. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { TULLE } from '../../src/lab/host.ts';
+import { TULLE } from '../../src/lab/host/host.ts';
 import { endProcess } from '../../src/sys/pidfd.ts';
 import { needsRoot } from '../support/capabilities.ts';
 import { machines, untilServing, up } from '../support/up.ts';

@@ -9,8 +9,8 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { Prefix } from '../../src/base/prefix.ts';
-import { TULLE } from '../../src/lab/host.ts';
-import type { Site } from '../../src/lab/site.ts';
+import { TULLE } from '../../src/lab/host/host.ts';
+import type { Site } from '../../src/lab/host/site.ts';
 import { needsRoot } from '../support/capabilities.ts';
 import { etcdctl, machines, peersAfter, tulle, untilServing, up } from '../support/up.ts';
 

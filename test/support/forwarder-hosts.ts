@@ -16,7 +16,7 @@ import { silentLogger } from '../../src/base/log.ts';
 import { Prefix } from '../../src/base/prefix.ts';
 import type { ForwarderTable } from '../../src/forwarder/control/messages.ts';
 import { ManagedForwarder, stopForwarder } from '../../src/forwarder/managed-forwarder.ts';
-import { TULLE } from '../../src/lab/host.ts';
+import { TULLE } from '../../src/lab/host/host.ts';
 import { Netns } from '../../src/sys/netns.ts';
 import { type RunResult, run } from '../../src/sys/process.ts';
 import { deadline } from './eventually.ts';

@@ -1,9 +1,9 @@
 /** What tests of labs share: the command, the traces a lab could leave, and what to look at when a test fails. */
 import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { namespacesOf } from '../../src/lab/anchor.ts';
-import type { LabHost } from '../../src/lab/host.ts';
-import { TULLE } from '../../src/lab/host.ts';
+import { namespacesOf } from '../../src/lab/host/anchor.ts';
+import type { LabHost } from '../../src/lab/host/host.ts';
+import { TULLE } from '../../src/lab/host/host.ts';
 import { identify, type ProcessId, waitForEnd } from '../../src/sys/pidfd.ts';
 import { type RunOptions, type RunResult, run } from '../../src/sys/process.ts';
 
@@ -65,7 +65,7 @@ export async function tracesOf(name: string): Promise<string[]> {
     ...readFileSync('/proc/self/mountinfo', 'utf8')
       .split('\n')
       .filter(line => line.includes('tulle-lab')),
-    ...links.split('\n').filter(line => /^(docker[1-9]|veth-c\d|underlay|flannel)/.test(line)),
+    ...links.split('\n').filter(line => /^(docker[1-9]|veth-c\d|br\.|flannel)/.test(line)),
     ...listing('/run/netns').filter(entry => /^(docker[1-9]|c\d|fabric)$/.test(entry)),
     ...groups.map(group => join(group, `tulle-lab-${name}`)).filter(existsSync),
     ...listing('/run/tulle/labs').filter(entry => entry.includes(name)),

@@ -78,7 +78,7 @@ export function datapathCommand(): Command {
 async function runDatapath(given: Options): Promise<void> {
   const options = { ...given, paths: pathsOf(given) };
   const runtime = options.paths.some(path => 'runtime' in PATHS[path]) ? 'docker' : 'namespace';
-  requireCapabilities({ runtime, store: 'tulle' });
+  requireCapabilities({ docker: runtime === 'docker' });
   requirePrograms({ taskset: 'util-linux' });
   await checkDrawing(options.svg, options.paths.includes('host') ? undefined : 'the path host (--paths)');
   const rows = await untilStopped(signal =>

@@ -1,8 +1,8 @@
 /** Puts udp-naive.ts beside the agents of a lab: on its way are the containers alone, which have routes of their own. */
 import { fileURLToPath } from 'node:url';
-import { startDaemon } from '../../lab/daemon.ts';
-import type { LabHost } from '../../lab/host.ts';
-import type { HostRecord } from '../../lab/record.ts';
+import { startDaemon } from '../../lab/host/daemon.ts';
+import type { LabHost } from '../../lab/host/host.ts';
+import type { HostRecord } from '../../lab/record/record.ts';
 import { pinned } from './processors.ts';
 
 const SCRIPT = fileURLToPath(

@@ -3,7 +3,7 @@
  * scheduler would decide otherwise, from round to round, is no property of a path.
  */
 import { availableParallelism } from 'node:os';
-import type { LabHost } from '../../lab/host.ts';
+import type { LabHost } from '../../lab/host/host.ts';
 
 /** Of the sender, which is on the first host, and of the receiver. */
 export const PROCESSORS = [0, availableParallelism() - 1] as const;

@@ -1,5 +1,5 @@
 /** Docker's own overlay network between two hosts of a lab that each run a dockerd: swarm mode. */
-import type { LabHost } from '../../lab/host.ts';
+import type { LabHost } from '../../lab/host/host.ts';
 import type { Way } from './paths.ts';
 
 const NETWORK = 'bench';

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { ConfigError } from '../base/errors.ts';
-import { parseLabName, planLab } from './plan.ts';
+import { ConfigError } from '../../base/errors.ts';
+import { parseLabName } from './lab-name.ts';
+import { planLab } from './simple.ts';
 
 const REQUEST = { name: 'x', hosts: 2, containers: 2, runtime: 'namespace', store: 'etcd' } as const;
 
@@ -19,7 +20,7 @@ describe('planLab', () => {
         ['docker2', '192.168.65.4 undefined', ['c1', 'c2']],
       ],
     );
-    assert.deepEqual(JSON.parse(plan.networkConfig), {
+    assert.deepEqual(JSON.parse(plan.networkConfig ?? ''), {
       Network: '188.172.0.0/16',
       Backend: { Type: 'vxlan', VNI: 88, Port: 4789 },
     });
@@ -36,7 +37,7 @@ describe('planLab', () => {
     const { networkConfig, hosts, etcdEndpoint } = planLab({ ...REQUEST, family: 'dual' });
     assert.deepEqual(
       [only.networkConfig, networkConfig].map(text => ({
-        ...(JSON.parse(text) as object),
+        ...(JSON.parse(text ?? '') as object),
         Backend: undefined,
       })),
       [
@@ -54,7 +55,7 @@ describe('planLab', () => {
 
   test('takes another backend as it is written', () => {
     const { networkConfig } = planLab({ ...REQUEST, backend: { Type: 'host-gw' } });
-    assert.deepEqual((JSON.parse(networkConfig) as { Backend: unknown }).Backend, { Type: 'host-gw' });
+    assert.deepEqual((JSON.parse(networkConfig ?? '') as { Backend: unknown }).Backend, { Type: 'host-gw' });
   });
 
   test('the largest lab stays inside the underlay', () => {

@@ -1,10 +1,12 @@
 /** The lab's registry, on the first host: a real etcd, or Tulle's own store where etcd is not installed. */
-import { CommandError } from '../console/errors.ts';
-import { run } from '../sys/process.ts';
-import { startDaemon } from './daemon.ts';
-import { LabError } from './errors.ts';
-import { type LabHost, TULLE } from './host.ts';
-import { type LabPlan, STORE_PORT } from './plan.ts';
+
+import { Ip } from '../../base/ip.ts';
+import { CommandError } from '../../console/errors.ts';
+import { run } from '../../sys/process.ts';
+import { LabError } from '../errors.ts';
+import { startDaemon } from '../host/daemon.ts';
+import { type LabHost, TULLE } from '../host/host.ts';
+import { type LabPlan, STORE_PORT, urlOf } from '../topology/plan.ts';
 
 /** Asks our own command whether any host could use this configuration. @throws CommandError USAGE */
 export async function validateConfig(networkConfig: string, signal: AbortSignal): Promise<void> {
@@ -13,14 +15,15 @@ export async function validateConfig(networkConfig: string, signal: AbortSignal)
   if (status !== 0) throw new CommandError('USAGE', complaintOf(stderr));
 }
 
-/** Starts the store and puts the network's configuration into it. */
+/** Starts the lab's store, which is on this host, and puts the network's configuration, if there is one, into it. */
 export async function startStore(host: LabHost, plan: LabPlan, signal: AbortSignal): Promise<void> {
   const loopback = loopbackOf(plan);
   await startDaemon(host, {
-    ...(plan.store === 'etcd' ? etcd(plan, loopback) : embedded(plan, loopback)),
+    ...(plan.store?.kind === 'etcd' ? etcd(plan, loopback) : embedded(plan, loopback)),
     patience: 20_000,
     signal,
   });
+  if (plan.networkConfig === undefined) return;
   // Our own command refuses a configuration that no agent could use, which etcdctl would not.
   const { status, stderr } = await host.run(
     TULLE,
@@ -42,8 +45,12 @@ const complaintOf = (stderr: string) =>
     .replaceAll('\n  ', '; ');
 
 /** Of IPv6 where the lab has nothing else, so that nothing is on the way of the other family by accident. */
-const loopbackOf = ({ family }: LabPlan, port = STORE_PORT) =>
-  `http://${family === 'ipv6' ? '[::1]' : '127.0.0.1'}:${port}`;
+const loopbackOf = ({ families }: LabPlan, port = STORE_PORT) =>
+  urlOf(Ip.parse(families[0] === 'ipv6' ? '::1' : '127.0.0.1'), port);
+
+/** On the underlay, where the host is on it, and on loopback. */
+const listenUrls = ({ etcdEndpoint = '' }: LabPlan, loopback: string) =>
+  [...new Set([etcdEndpoint, loopback])].join(',');
 
 function etcd(plan: LabPlan, loopback: string) {
   const peers = loopbackOf(plan, 2380);
@@ -53,7 +60,7 @@ function etcd(plan: LabPlan, loopback: string) {
     args: [
       '--name=lab',
       '--data-dir=/var/lib/etcd',
-      `--listen-client-urls=${plan.etcdEndpoint},${loopback}`,
+      `--listen-client-urls=${listenUrls(plan, loopback)}`,
       `--advertise-client-urls=${plan.etcdEndpoint}`,
       `--listen-peer-urls=${peers}`,
       `--initial-advertise-peer-urls=${peers}`,
@@ -71,7 +78,7 @@ function embedded(plan: LabPlan, loopback: string) {
     name: 'store',
     program: TULLE,
     // The underlay is a bridge that only the hosts of this lab are on.
-    args: ['store', `--listen-client-urls=${plan.etcdEndpoint},${loopback}`, '--insecure-listen'],
+    args: ['store', `--listen-client-urls=${listenUrls(plan, loopback)}`, '--insecure-listen'],
     accept: (log: string) => log.includes('"serving"'),
   };
 }

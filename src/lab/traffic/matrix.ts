@@ -1,7 +1,7 @@
 /** The reachability matrix: a row per place that asks, a column per container that answers. */
-import { FAMILIES, FAMILY_LABELS } from '../base/ip.ts';
-import { paint } from '../console/output.ts';
-import { type Column, formatTable } from '../console/table.ts';
+import { FAMILIES, FAMILY_LABELS } from '../../base/ip.ts';
+import { paint } from '../../console/output.ts';
+import { type Column, formatTable } from '../../console/table.ts';
 import type { PingReport, PingResult } from './ping.ts';
 
 interface Row {

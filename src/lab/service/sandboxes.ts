@@ -3,25 +3,28 @@
  * bridge as Docker would. Nothing runs in one until a program is started there.
  */
 import { randomBytes } from 'node:crypto';
-import { Mac } from '../base/mac.ts';
-import { mapFamilies, valuesOf } from '../base/per-family.ts';
-import { connectRoute } from '../netlink/route/connect.ts';
-import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
-import { ensureBridge } from '../sandbox/bridge.ts';
-import { attach } from '../sandbox/endpoint.ts';
-import { Netns } from '../sys/netns.ts';
-import type { LabHost } from './host.ts';
-import type { ContainerRecord } from './record.ts';
+import { Mac } from '../../base/mac.ts';
+import { mapFamilies, valuesOf } from '../../base/per-family.ts';
+import { parseInterfaceAddress } from '../../base/prefix.ts';
+import { connectRoute } from '../../netlink/route/connect.ts';
+import type { Rtnetlink } from '../../netlink/route/rtnetlink.ts';
+import { ensureBridge } from '../../sandbox/bridge.ts';
+import { attach } from '../../sandbox/endpoint.ts';
+import { Netns } from '../../sys/netns.ts';
+import type { LabHost } from '../host/host.ts';
+import type { ContainerRecord } from '../record/record.ts';
 import type { HostSubnet } from './subnet-env.ts';
 
 const BRIDGE = 'docker0';
+/** That of Docker's default bridge: of a host that leased none. */
+const DEFAULT_SUBNET = { gateway: { ipv4: parseInterfaceAddress('172.17.0.1/16') }, mtu: 1500 };
 
 /** Makes the bridge and the containers; of each family the first address is the bridge's, the next ones are theirs. */
 export async function makeSandboxes(
   host: LabHost,
   route: Rtnetlink,
   names: readonly string[],
-  subnet: HostSubnet,
+  subnet: Pick<HostSubnet, 'gateway' | 'mtu'> = DEFAULT_SUBNET,
 ): Promise<ContainerRecord[]> {
   const { gateway, mtu } = subnet;
   await ensureBridge(route, {

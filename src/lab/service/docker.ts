@@ -7,30 +7,29 @@
  */
 import { existsSync, readdirSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { isCode } from '../base/errors.ts';
-import { type Family, Ip } from '../base/ip.ts';
-import { familiesOf, mapFamilies, perFamily, valuesOf } from '../base/per-family.ts';
-import { formatInterfaceAddress, type InterfaceAddress, Prefix } from '../base/prefix.ts';
-import { startDaemon } from './daemon.ts';
-import { LabHost } from './host.ts';
-import type { ContainerRecord, LabRecord } from './record.ts';
+import { isCode } from '../../base/errors.ts';
+import { type Family, Ip } from '../../base/ip.ts';
+import { familiesOf, mapFamilies, perFamily, valuesOf } from '../../base/per-family.ts';
+import { formatInterfaceAddress, type InterfaceAddress, Prefix } from '../../base/prefix.ts';
+import { startDaemon } from '../host/daemon.ts';
+import { LabHost } from '../host/host.ts';
+import type { ContainerRecord, LabRecord } from '../record/record.ts';
 import type { HostSubnet } from './subnet-env.ts';
 
 const IMAGE = 'busybox';
 
+/** @param subnet what the host leased; without one Docker's default bridge has its own 172.17.0.1/16. */
 export async function startDockerd(
   host: LabHost,
   labName: string,
-  subnet: HostSubnet,
+  subnet: HostSubnet | undefined,
   signal: AbortSignal,
 ): Promise<void> {
   await startDaemon(host, {
     name: 'dockerd',
     program: 'dockerd',
     args: [
-      ...valuesOf(mapFamilies(subnet.gateway, bridgeFlags)).flat(),
-      `--mtu=${subnet.mtu}`,
-      `--ip-masq=${!subnet.masquerade}`,
+      ...(subnet === undefined ? [] : subnetFlags(subnet)),
       // The other driver wants systemd's bus, which a lab host does not have.
       '--exec-opt=native.cgroupdriver=cgroupfs',
       `--cgroup-parent=/${controlGroupOf(labName)}/${host.name}`,
@@ -41,6 +40,12 @@ export async function startDockerd(
   });
   await importImage(host, signal);
 }
+
+const subnetFlags = ({ gateway, mtu, masquerade }: HostSubnet): string[] => [
+  ...valuesOf(mapFamilies(gateway, bridgeFlags)).flat(),
+  `--mtu=${mtu}`,
+  `--ip-masq=${!masquerade}`,
+];
 
 /** The bridge of Docker has the first address of an IPv6 subnet, too, which it chooses itself. */
 function bridgeFlags(gateway: InterfaceAddress, family: Family): string[] {
@@ -69,9 +74,9 @@ export async function runContainers(
 
 /** The lab with every container where it is now: Docker gives one that is restarted another namespace, and may give another address. */
 export async function withContainersAsTheyAre(lab: LabRecord, signal: AbortSignal): Promise<LabRecord> {
-  if (lab.runtime !== 'docker') return lab;
   const hosts = await Promise.all(
     lab.hosts.map(async record => {
+      if (record.runtime !== 'docker') return record;
       const names = record.containers.map(({ name }) => name);
       const running = await inspect(new LabHost(record.name, record.anchor), names, signal);
       // One that does not run stays where it was: no process answers there.

@@ -8,12 +8,13 @@ import { rm, rmdir } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { dirname, join } from 'node:path';
 import * as v from 'valibot';
-import { isCode } from '../base/errors.ts';
-import { writeFileAtomic } from '../sys/file.ts';
-import { identify, isAlive, type ProcessId } from '../sys/pidfd.ts';
-import { LabError } from './errors.ts';
-import { isLabName } from './plan.ts';
-import { requireRootForLab } from './requirements.ts';
+import { isCode } from '../../base/errors.ts';
+import { writeFileAtomic } from '../../sys/file.ts';
+import { identify, isAlive, type ProcessId } from '../../sys/pidfd.ts';
+import { LabError } from '../errors.ts';
+import { requireRootForLab } from '../requirements.ts';
+import { isLabName } from '../topology/lab-name.ts';
+import { TopologyShape } from '../topology/topology.ts';
 
 const DIRECTORY = '/run/tulle/labs';
 
@@ -21,17 +22,17 @@ const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 const processId = v.object({ pid: v.pipe(count, v.minValue(1)), started: count });
 /** Names and addresses end up in paths and on command lines. */
 const name = v.pipe(v.string(), v.regex(/^[a-z0-9][a-z0-9-]*$/));
-/** A value per family. */
+/** A value per family, or none. */
 const perFamilies = <const T extends v.GenericSchema>(value: T) =>
-  v.pipe(
-    v.strictObject({ ipv4: v.exactOptional(value), ipv6: v.exactOptional(value) }),
-    v.check(record => Object.keys(record).length > 0, 'want at least one family'),
-  );
+  v.strictObject({ ipv4: v.exactOptional(value), ipv6: v.exactOptional(value) });
 const ip = perFamilies(v.pipe(v.string(), v.ip()));
 
 export const ContainerRecord = v.object({
   name,
-  ip,
+  ip: v.pipe(
+    ip,
+    v.check(record => Object.keys(record).length > 0, 'want at least one family'),
+  ),
   /** File of its network namespace, as seen on the host. */
   netns: v.pipe(v.string(), v.regex(/^\/run\/[\w/-]+$/)),
 });
@@ -39,27 +40,28 @@ export type ContainerRecord = v.InferOutput<typeof ContainerRecord>;
 
 export const HostRecord = v.object({
   name,
-  /** On the underlay. */
+  /** On the underlay; nothing on a host without links. */
   address: ip,
   anchor: processId,
-  /** The leased block. */
+  runtime: v.picklist(['namespace', 'docker']),
+  /** The leased block; nothing on a host without an agent. */
   subnet: perFamilies(v.pipe(v.string(), v.regex(/^[\da-f.:]+\/\d+$/))),
   containers: v.array(ContainerRecord),
 });
 export type HostRecord = v.InferOutput<typeof HostRecord>;
 
 export const LabRecord = v.object({
-  version: v.literal(2),
+  version: v.literal(3),
   name,
   createdAt: v.pipe(v.string(), v.isoTimestamp()),
-  runtime: v.picklist(['namespace', 'docker']),
-  store: v.picklist(['etcd', 'tulle']),
-  family: v.picklist(['ipv4', 'ipv6', 'dual']),
+  /** What it was made of. */
+  topology: TopologyShape,
   /** The anchor of the fabric, which holds all others. */
   anchor: processId,
   /** Whose end is the lab's end. */
   keeper: processId,
-  etcdEndpoint: v.string(),
+  /** Absent without a store. */
+  etcdEndpoint: v.exactOptional(v.string()),
   etcdPrefix: v.string(),
   hosts: v.array(HostRecord),
 });

@@ -8,6 +8,7 @@ const host = {
   name: 'docker1',
   address: { ipv4: '192.168.65.1' },
   anchor: { pid: 7, started: 1 },
+  runtime: 'namespace',
   subnet: { ipv4: '10.3.5.0/24', ipv6: 'fd00:5::/64' },
   containers: [container],
 };

@@ -1,7 +1,7 @@
 /** What a host leased, as its agent wrote it: /run/flannel/subnet.env, flannel's file for Docker and CNI. */
-import { ParseError } from '../base/errors.ts';
-import { FAMILIES } from '../base/ip.ts';
-import { parseSubnetEnv, SUBNET_VARIABLES, type SubnetFile } from '../subnet/subnet-env.ts';
+import { ParseError } from '../../base/errors.ts';
+import { FAMILIES } from '../../base/ip.ts';
+import { parseSubnetEnv, SUBNET_VARIABLES, type SubnetFile } from '../../subnet/subnet-env.ts';
 
 /** Complete: whole families, at least one. While the agent masquerades, Docker must not. */
 export type HostSubnet = Required<SubnetFile>;

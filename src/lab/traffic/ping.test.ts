@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { Family } from '../base/ip.ts';
+import type { Family } from '../../base/ip.ts';
 import { formatMatrix } from './matrix.ts';
 import { parsePing } from './ping.ts';
 

@@ -1,9 +1,9 @@
 /** A program that serves a host of the lab, started and waited for until it is of use. */
 import { readFileSync } from 'node:fs';
-import { messageOf } from '../base/errors.ts';
-import { waitForEnd } from '../sys/pidfd.ts';
-import { waitForFile } from '../sys/wait-file.ts';
-import { LabError } from './errors.ts';
+import { messageOf } from '../../base/errors.ts';
+import { waitForEnd } from '../../sys/pidfd.ts';
+import { waitForFile } from '../../sys/wait-file.ts';
+import { LabError } from '../errors.ts';
 import type { LabHost } from './host.ts';
 
 export interface DaemonSpec {

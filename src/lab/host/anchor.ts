@@ -12,12 +12,12 @@
  */
 import { once } from 'node:events';
 import { closeSync, writeSync } from 'node:fs';
-import type { Namespaces } from '../sys/launch.ts';
-import { pipe } from '../sys/libc.ts';
-import { spawnInPidNamespace } from '../sys/pid-namespace.ts';
-import { endProcess, identify, type ProcessId, waitForEnd } from '../sys/pidfd.ts';
-import { start } from '../sys/process.ts';
-import { LabError } from './errors.ts';
+import type { Namespaces } from '../../sys/launch.ts';
+import { pipe } from '../../sys/libc.ts';
+import { spawnInPidNamespace } from '../../sys/pid-namespace.ts';
+import { endProcess, identify, type ProcessId, waitForEnd } from '../../sys/pidfd.ts';
+import { start } from '../../sys/process.ts';
+import { LabError } from '../errors.ts';
 
 export interface AnchorOptions {
   /** Give it a file system of its own, in which /proc shows the PID namespace, and a host name. */

@@ -1,33 +1,36 @@
 /** The program under study: one `tulle agent` per host, started as a person would. */
-import { AgentClient } from '../api/client.ts';
-import { DEFAULT_SOCKET } from '../api/messages.ts';
-import type { Status } from '../api/status.ts';
-import { systemClock } from '../base/clock.ts';
-import { isCode } from '../base/errors.ts';
-import type { Prefix } from '../base/prefix.ts';
-import { SUBNET_FILE } from '../console/defaults.ts';
-import { RT_TABLE_MAIN } from '../netlink/route/constants.ts';
-import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
-import { startDaemon } from './daemon.ts';
-import { LabError } from './errors.ts';
-import { UPLINK } from './fabric.ts';
-import { type LabHost, TULLE } from './host.ts';
-import type { LabPlan } from './plan.ts';
+import { AgentClient } from '../../api/client.ts';
+import { DEFAULT_SOCKET } from '../../api/messages.ts';
+import type { Status } from '../../api/status.ts';
+import { systemClock } from '../../base/clock.ts';
+import { isCode } from '../../base/errors.ts';
+import type { Prefix } from '../../base/prefix.ts';
+import { SUBNET_FILE } from '../../console/defaults.ts';
+import { RT_TABLE_MAIN } from '../../netlink/route/constants.ts';
+import type { Rtnetlink } from '../../netlink/route/rtnetlink.ts';
+import { LabError } from '../errors.ts';
+import { startDaemon } from '../host/daemon.ts';
+import { type LabHost, TULLE } from '../host/host.ts';
+import type { LabHostPlan, LabPlan } from '../topology/plan.ts';
 import { type HostSubnet, parseHostSubnet } from './subnet-env.ts';
 
 type WayToStore = Pick<LabPlan, 'etcdEndpoint' | 'etcdPrefix'>;
 
-/** Those that flanneld has too. */
-const flannelArguments = ({ etcdEndpoint, etcdPrefix }: WayToStore): string[] => [
-  `--etcd-endpoints=${etcdEndpoint}`,
+/** Link of a host that has but one. */
+const UPLINK = 'eth0';
+
+/** Those that flanneld has too. In a lab without a store where it is must be among the host's own flags. */
+const flannelArguments = ({ etcdEndpoint, etcdPrefix }: WayToStore, uplink: string): string[] => [
+  ...(etcdEndpoint === undefined ? [] : [`--etcd-endpoints=${etcdEndpoint}`]),
   `--etcd-prefix=${etcdPrefix}`,
-  `--iface=${UPLINK}`,
+  `--iface=${uplink}`,
   '--ip-masq',
 ];
 
-export function agentArguments(plan: WayToStore): string[] {
+/** @param uplink name of the host's link to the others. */
+export function agentArguments(store: WayToStore, uplink = UPLINK): string[] {
   // Who makes a lab writes its configuration.
-  return ['agent', ...flannelArguments(plan), '--allow-extension'];
+  return ['agent', ...flannelArguments(store, uplink), '--allow-extension'];
 }
 
 /** Milliseconds. */
@@ -38,8 +41,19 @@ const INTERVAL = 200;
 const GRACE = 3_000;
 
 /** Starts the agent and waits until it holds a lease and has written it down. @throws LabError with the agent's own reason */
-export async function startAgent(host: LabHost, plan: LabPlan, signal: AbortSignal): Promise<HostSubnet> {
-  if (plan.flanneld !== undefined) return await startFlanneld(host, plan, plan.flanneld, signal);
+export async function startAgent(
+  host: LabHost,
+  { links, agent }: Pick<LabHostPlan, 'links' | 'agent'>,
+  store: WayToStore,
+  signal: AbortSignal,
+): Promise<HostSubnet> {
+  const uplink = links[0]?.name ?? UPLINK;
+  const { flags = [], flanneld } = agent ?? {};
+  if (flanneld !== undefined) {
+    const args = [...flannelArguments(store, uplink), ...flags];
+    const spec = { name: 'flanneld', program: flanneld, args, readyFile: SUBNET_FILE, patience: PATIENCE };
+    return parseHostSubnet(await startDaemon(host, { ...spec, signal }));
+  }
   const over = new AbortController();
   const failed = new AbortController();
   const watching = untilStatus(host, () => false, over.signal).catch(error => failed.abort(error));
@@ -47,7 +61,7 @@ export async function startAgent(host: LabHost, plan: LabPlan, signal: AbortSign
     const text = await startDaemon(host, {
       name: 'agent',
       program: TULLE,
-      args: agentArguments(plan),
+      args: [...agentArguments(store, uplink), ...flags],
       readyFile: SUBNET_FILE,
       patience: PATIENCE,
       signal: AbortSignal.any([signal, failed.signal]),
@@ -57,17 +71,6 @@ export async function startAgent(host: LabHost, plan: LabPlan, signal: AbortSign
     over.abort();
     await watching;
   }
-}
-
-async function startFlanneld(
-  host: LabHost,
-  plan: LabPlan,
-  program: string,
-  signal: AbortSignal,
-): Promise<HostSubnet> {
-  const args = flannelArguments(plan);
-  const spec = { name: 'flanneld', program, args, readyFile: SUBNET_FILE, patience: PATIENCE, signal };
-  return parseHostSubnet(await startDaemon(host, spec));
 }
 
 /** Waits until the kernel of a host has a route to each of these subnets, whichever program made it. @throws LabError */

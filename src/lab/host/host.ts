@@ -5,13 +5,13 @@
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { spawnInPidNamespace } from '../sys/pid-namespace.ts';
-import type { ProcessId } from '../sys/pidfd.ts';
-import { attachTerminal, type Exit, type RunOptions, type RunResult, run } from '../sys/process.ts';
+import { spawnInPidNamespace } from '../../sys/pid-namespace.ts';
+import type { ProcessId } from '../../sys/pidfd.ts';
+import { attachTerminal, type Exit, type RunOptions, type RunResult, run } from '../../sys/process.ts';
 import { namespacesOf } from './anchor.ts';
 
 /** The directory of this program, which every host sees as well. */
-const PROJECT = join(import.meta.dirname, '../..');
+const PROJECT = join(import.meta.dirname, '../../..');
 
 export const TULLE = join(PROJECT, 'bin/tulle');
 

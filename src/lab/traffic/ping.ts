@@ -1,11 +1,11 @@
 /** Who reaches whom: every container from every container and every host on the other hosts. */
-import type { Family } from '../base/ip.ts';
-import { parallel } from '../base/parallel.ts';
-import { familiesOf } from '../base/per-family.ts';
-import { run } from '../sys/process.ts';
-import { withContainersAsTheyAre } from './docker.ts';
-import { LabHost } from './host.ts';
-import type { HostRecord, LabRecord } from './record.ts';
+import type { Family } from '../../base/ip.ts';
+import { parallel } from '../../base/parallel.ts';
+import { familiesOf } from '../../base/per-family.ts';
+import { run } from '../../sys/process.ts';
+import { LabHost } from '../host/host.ts';
+import type { HostRecord, LabRecord } from '../record/record.ts';
+import { withContainersAsTheyAre } from '../service/docker.ts';
 
 /** Pings running at the same time; each is a process. */
 const AT_ONCE = 24;

@@ -2,17 +2,17 @@
  * The journey of one packet between containers on two hosts, explained by the entries that the kernels use. Each
  * one is looked up as the kernel would: what one step finds is what the next one searches for.
  */
-import { FAMILY_LABELS, type Family, Ip } from '../base/ip.ts';
-import { Prefix } from '../base/prefix.ts';
-import { connectRoute } from '../netlink/route/connect.ts';
-import type { VxlanInfo } from '../netlink/route/link-info.ts';
-import type { Link } from '../netlink/route/objects.ts';
-import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
-import { addressLine, fdbLine, neighborLine, routeLine } from '../netlink/text/entries.ts';
-import { linkLine, linkNames } from '../netlink/text/link.ts';
-import { Netns } from '../sys/netns.ts';
-import { LabHost } from './host.ts';
-import type { ContainerRecord, HostRecord } from './record.ts';
+import { FAMILY_LABELS, type Family, Ip } from '../../base/ip.ts';
+import { Prefix } from '../../base/prefix.ts';
+import { connectRoute } from '../../netlink/route/connect.ts';
+import type { VxlanInfo } from '../../netlink/route/link-info.ts';
+import type { Link } from '../../netlink/route/objects.ts';
+import type { Rtnetlink } from '../../netlink/route/rtnetlink.ts';
+import { addressLine, fdbLine, neighborLine, routeLine } from '../../netlink/text/entries.ts';
+import { linkLine, linkNames } from '../../netlink/text/link.ts';
+import { Netns } from '../../sys/netns.ts';
+import { LabHost } from '../host/host.ts';
+import type { ContainerRecord, HostRecord } from '../record/record.ts';
 
 export interface Hop {
   /** `docker1/c1`, `docker1`, `underlay`. */

@@ -1,14 +1,14 @@
 /** A host while its lab is made: its anchor, and open doors into its network. */
-import type { Family, Ip } from '../base/ip.ts';
-import { familiesOf, type PerFamily } from '../base/per-family.ts';
-import { connectRoute } from '../netlink/route/connect.ts';
-import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
-import { Netns } from '../sys/netns.ts';
-import { writeSysctl } from '../sys/sysctl.ts';
+import { FAMILIES, type Family } from '../../base/ip.ts';
+import { familiesOf } from '../../base/per-family.ts';
+import { connectRoute } from '../../netlink/route/connect.ts';
+import type { Rtnetlink } from '../../netlink/route/rtnetlink.ts';
+import { Netns } from '../../sys/netns.ts';
+import { writeSysctl } from '../../sys/sysctl.ts';
+import type { LabHostPlan } from '../topology/plan.ts';
 import { Anchor } from './anchor.ts';
 import { plugIn } from './fabric.ts';
 import { LabHost, prepareHost } from './host.ts';
-import type { LabHostPlan } from './plan.ts';
 
 export interface Fabric {
   readonly anchor: Anchor;
@@ -21,19 +21,16 @@ const FORWARDING = {
 } as const satisfies Record<Family, string>;
 
 export class Site implements AsyncDisposable {
-  readonly address: PerFamily<Ip>;
-  /** Names of the containers to be. */
-  readonly containers: readonly string[];
+  readonly plan: LabHostPlan;
   readonly anchor: Anchor;
   readonly host: LabHost;
   readonly netns: Netns;
   readonly route: Rtnetlink;
 
-  private constructor({ name, address, containers }: LabHostPlan, anchor: Anchor) {
-    this.address = address;
-    this.containers = containers;
+  private constructor(plan: LabHostPlan, anchor: Anchor) {
+    this.plan = plan;
     this.anchor = anchor;
-    this.host = new LabHost(name, anchor.id);
+    this.host = new LabHost(plan.name, anchor.id);
     this.netns = Netns.open(this.host.netnsFile);
     this.route = connectRoute({ netns: this.netns });
   }
@@ -47,12 +44,11 @@ export class Site implements AsyncDisposable {
     const site = new Site(plan, await Anchor.drop({ host: true, within: fabric.anchor.id }));
     try {
       await prepareHost(site.host, hostsFile);
-      const { netns, route } = site;
+      const { netns } = site;
       // Each address is given once: the kernel need not ask for a second or two whether it is taken (RFC 4862, section 5.4).
       for (const link of ['all', 'default']) writeSysctl(`net/ipv6/conf/${link}/accept_dad`, '0', site.netns);
-      await plugIn(fabric.route, { name: plan.name, address: plan.address, netns, route });
-      // As on every host that runs containers; Docker sets it, too.
-      for (const family of familiesOf(plan.address)) writeSysctl(FORWARDING[family], '1', site.netns);
+      forward(plan, netns);
+      await plugIn(fabric.route, plan, site);
       return site;
     } catch (error) {
       site.anchor.release();
@@ -65,5 +61,14 @@ export class Site implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.route[Symbol.asyncDispose]();
     this.netns[Symbol.dispose]();
+  }
+}
+
+/** A new namespace may have the machine's own setting, so that it is written in any case. */
+function forward({ forwarding, address }: LabHostPlan, netns: Netns): void {
+  const own = familiesOf(address);
+  for (const family of FAMILIES) {
+    const isOn = forwarding && (own.length === 0 || own.includes(family));
+    writeSysctl(FORWARDING[family], isOn ? '1' : '0', netns);
   }
 }
