@@ -46,7 +46,7 @@ export const CONFIG_KEYS = {
 } as const satisfies Record<Family, object>;
 
 /** Where no container can have an address, and why. */
-const UNUSABLE = {
+export const UNUSABLE = {
   ipv4: { '127.0.0.0/8': 'loopback', '169.254.0.0/16': 'link-local', '224.0.0.0/4': 'multicast' },
   ipv6: { '::1/128': 'loopback', 'fe80::/10': 'link-local', 'ff00::/8': 'multicast' },
 } as const;

@@ -1,0 +1,230 @@
+/**
+ * The JSON values of an L2 network's keys:
+ *
+ *     config     {"id":"9f0c41d2a7e35b68","vni":14811337,"port":4789,"subnets":["10.9.0.0/16"],"gateways":["10.9.0.1"],
+ *                 "rangeLengths":[24],"internal":false,"docker":false,"mtu":1450,"created":"2026-11-29T18:35:00.000Z"}
+ *     member     {"hostName":"docker1","addresses":["192.168.65.3"],"mac":"02:..."}
+ *     endpoint   {"hostId":"5d1c...","hostName":"docker1","container":"web","mac":"02:..."}
+ *     range      {"hostId":"5d1c...","hostName":"docker1","machine":"9f03..."}
+ *     vnis/...   the name, as text
+ *
+ * Everything read is checked, however it came there: a value that is too long, is no such JSON, or states what cannot be
+ * is a ParseError. Unknown members are ignored, as a later version may have more.
+ */
+import { defined } from '../../base/defined.ts';
+import { formatProblem, ParseError, type Problem } from '../../base/errors.ts';
+import { Fields, isObject } from '../../base/fields.ts';
+import { ADDRESS_BITS, Ip } from '../../base/ip.ts';
+import { Mac } from '../../base/mac.ts';
+import { byFamily, familiesOf, type PerFamily, perFamily, valuesOf } from '../../base/per-family.ts';
+import { Prefix } from '../../base/prefix.ts';
+import { isHostName } from '../lease/attributes.ts';
+import {
+  isContainerName,
+  type Segment,
+  type SegmentEndpoint,
+  type SegmentHost,
+  type SegmentMember,
+  type SegmentRange,
+} from './segment.ts';
+import { isHostId, MOST_VNI } from './segment-key.ts';
+
+/** Bytes of a value. The longest that Tulle writes has about 500. */
+export const MOST_VALUE = 2048;
+
+const PORT = { min: 1, max: 65_535 };
+/** RFC 791: every link carries 68 bytes. IPv6 wants 1280, which create checks. */
+const MTU = { min: 68, max: 65_535 };
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/** All of a segment but what the key and the store say. */
+export type SegmentValue = Omit<Segment, 'name' | 'createRevision'>;
+
+/** @throws ParseError, as every function here that decodes */
+export function decodeSegment(value: Uint8Array): SegmentValue {
+  return read('an L2 network', value, (fields, problems) => {
+    const id = fields.text('id') ?? '';
+    if (!/^[0-9a-f]{16}$/.test(id)) fields.problem('id', 'must be 16 hex digits');
+    const vni = fields.integer('vni', { min: 1, max: MOST_VNI }) ?? missing(fields, 'vni');
+    const port = fields.integer('port', PORT) ?? missing(fields, 'port');
+    const subnets = byFamily(...texts(fields, 'subnets', Prefix.parse, 'blocks of addresses'));
+    const families = familiesOf(subnets);
+    if (families.length === 0 && problems.length === 0) fields.problem('subnets', 'must hold a block');
+    const gateways = byFamily(...texts(fields, 'gateways', Ip.parse, 'addresses'));
+    for (const family of familiesOf(gateways)) {
+      if (subnets[family]?.contains(gateways[family] as Ip)) continue;
+      fields.problem('gateways', 'must be inside the subnets');
+    }
+    const mtu = fields.integer('mtu', MTU);
+    const lengths = list(fields, 'rangeLengths');
+    const rangeLengths: PerFamily<number> = perFamily(family => {
+      const subnet = subnets[family];
+      const length = lengths[families.indexOf(family)];
+      if (subnet === undefined) return undefined;
+      if (isLengthWithin(length, subnet)) return length;
+      return fields.problem(
+        'rangeLengths',
+        `must hold a length between ${subnet.length} and ${ADDRESS_BITS[family]}`,
+      );
+    });
+    const internal = fields.flag('internal') ?? false;
+    const docker = fields.flag('docker') ?? false;
+    const created = new Date(fields.text('created') ?? '');
+    if (Number.isNaN(created.getTime())) fields.problem('created', 'must be a time');
+    return { id, vni, port, subnets, gateways, internal, ...defined({ mtu }), rangeLengths, docker, created };
+  });
+}
+
+export function encodeSegment(segment: SegmentValue): Uint8Array {
+  const { id, vni, port, subnets, gateways, rangeLengths, internal, docker, mtu, created } = segment;
+  return encode({
+    id,
+    vni,
+    port,
+    subnets: valuesOf(subnets),
+    gateways: valuesOf(gateways),
+    rangeLengths: valuesOf(rangeLengths),
+    internal,
+    docker,
+    mtu,
+    created,
+  });
+}
+
+export function decodeMember(hostId: string, value: Uint8Array): SegmentMember {
+  return read('a member of an L2 network', value, fields => {
+    const addresses = byFamily(...texts(fields, 'addresses', Ip.parse, 'addresses'));
+    const all = valuesOf(addresses);
+    if (all.length === 0 || !all.every(isHostAddress)) {
+      fields.problem('addresses', 'must be addresses of a host');
+    }
+    const mac = readMac(fields);
+    return { hostId, ...hostNameIn(fields), addresses, ...defined({ mac }) };
+  });
+}
+
+export function encodeMember({ hostName, addresses, mac }: SegmentMember): Uint8Array {
+  return encode({ hostName, addresses: valuesOf(addresses), mac });
+}
+
+export function decodeEndpoint(ip: Ip, value: Uint8Array): SegmentEndpoint {
+  return read('an endpoint of an L2 network', value, fields => {
+    const mac = readMac(fields) ?? missing(fields, 'mac');
+    const container = fields.text('container') ?? '';
+    if (!isContainerName(container)) fields.problem('container', 'must be the name of a container');
+    return { ip, mac, ...hostIn(fields), container };
+  });
+}
+
+export function encodeEndpoint({ hostId, hostName, container, mac }: SegmentEndpoint): Uint8Array {
+  return encode({ hostId, hostName, container, mac });
+}
+
+export function decodeSegmentRange(block: Prefix, value: Uint8Array): SegmentRange {
+  return read('a range of an L2 network', value, fields => {
+    const machine = fields.text('machine') || undefined;
+    return { block, ...hostIn(fields), ...defined({ machine }) };
+  });
+}
+
+export function encodeSegmentRange({ hostId, hostName, machine }: SegmentRange): Uint8Array {
+  return encode({ hostId, hostName, machine });
+}
+
+/** Whether a tunnel packet can be sent to it. */
+export function isHostAddress(ip: Ip): boolean {
+  return !(ip.isUnspecified || ip.isLoopback || ip.isMulticast || ip.isReserved);
+}
+
+/** Whether hosts can lease ranges of this length from a subnet. */
+export function isLengthWithin(length: unknown, subnet: Prefix): length is number {
+  return (
+    Number.isInteger(length) &&
+    Number(length) >= subnet.length &&
+    Number(length) <= ADDRESS_BITS[subnet.family]
+  );
+}
+
+function hostIn(fields: Fields): SegmentHost {
+  const hostId = fields.text('hostId') ?? '';
+  if (!isHostId(hostId)) fields.problem('hostId', 'must be the id of a host');
+  return { hostId, ...hostNameIn(fields) };
+}
+
+/** A name is for people. One that is none is no reason to do without the rest. */
+function hostNameIn(fields: Fields): { hostName?: string } {
+  const hostName = fields.value('hostName');
+  return typeof hostName === 'string' && isHostName(hostName) ? { hostName } : {};
+}
+
+function readMac(fields: Fields): Mac | undefined {
+  const mac = fields.parsed('mac', Mac.parse, 'a MAC address');
+  return mac === undefined || mac.isUnicast
+    ? mac
+    : fields.problem('mac', 'must be the address of one station');
+}
+
+/** A problem for what is not there; what it returns is never used. */
+function missing(fields: Fields, name: string): never {
+  if (fields.value(name) === undefined) fields.problem(name, 'is missing');
+  return undefined as never;
+}
+
+function list(fields: Fields, name: string): readonly unknown[] {
+  const value = fields.value(name);
+  if (Array.isArray(value) && value.length <= 2) return value;
+  fields.problem(name, 'must be a list of at most two');
+  return [];
+}
+
+/** A list of texts, with at most one of each family. */
+function texts<T extends { readonly family: string }>(
+  fields: Fields,
+  name: string,
+  parse: (text: string) => T,
+  what: string,
+): readonly T[] {
+  try {
+    const values = list(fields, name).map(text => parse(typeof text === 'string' ? text : ''));
+    if (new Set(values.map(({ family }) => family)).size === values.length) return values;
+    fields.problem(name, 'must hold one of each family at most');
+  } catch (error) {
+    if (!(error instanceof ParseError)) throw error;
+    fields.problem(name, `must be ${what}`);
+  }
+  return [];
+}
+
+/** @param what with its article, as it stands in the message */
+function read<T>(
+  what: string,
+  value: Uint8Array,
+  take: (fields: Fields, problems: readonly Problem[]) => T,
+): T {
+  if (value.byteLength > MOST_VALUE) {
+    throw new ParseError(what, '', `it has ${value.byteLength} bytes, and ${MOST_VALUE} are the most`);
+  }
+  const problems: Problem[] = [];
+  const taken = take(new Fields(parse(what, value), '', problems), problems);
+  if (problems.length === 0) return taken;
+  throw new ParseError(what, textOf(value), problems.map(formatProblem).join('; '));
+}
+
+function parse(what: string, value: Uint8Array): object {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(utf8.decode(value));
+  } catch {
+    throw new ParseError(what, textOf(value), 'want JSON');
+  }
+  if (isObject(parsed)) return parsed;
+  throw new ParseError(what, textOf(value), 'want a JSON object');
+}
+
+/** A start of the value that is fit for a message, whatever its bytes are. */
+function textOf(value: Uint8Array): string {
+  return new TextDecoder().decode(value.subarray(0, 64)).replaceAll(/[^\x20-\x7e]/g, '?');
+}
+
+const encode = (value: object) => new TextEncoder().encode(JSON.stringify(value));
