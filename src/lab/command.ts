@@ -17,6 +17,7 @@ import { createLab, destroyLab } from './lab.ts';
 import { requireRecord, runningLabs } from './record/record.ts';
 import { describeLab, LAB_COLUMNS, summarizeLab } from './record/record-view.ts';
 import { requireRootForLab } from './requirements.ts';
+import { scenarioCommand } from './scenario/scenario-command.ts';
 import { withContainersAsTheyAre } from './service/docker.ts';
 import { validateConfig } from './service/store.ts';
 import { DEFAULT_LAB, nameFlag, parseLabName } from './topology/lab-name.ts';
@@ -38,6 +39,7 @@ export function labCommand(): Command {
     .addCommand(list())
     .addCommand(exec())
     .addCommand(ping())
+    .addCommand(scenarioCommand())
     .addCommand(demo());
   return withExamples(command, [
     { line: 'lab up --hosts 3', does: 'three hosts with two containers each' },

@@ -1,0 +1,25 @@
+/** All scenarios, in the order in which a reader learns from them. Each is a file, loaded when it is asked for. */
+import { CommandError } from '../../console/errors.ts';
+import type { Scenario } from './scenario.ts';
+
+/** Name -> the module, which exports it as `SCENARIO`. */
+const CATALOGUE: Readonly<Record<string, () => Promise<{ readonly SCENARIO: Scenario }>>> = {
+  'netns-veth': () => import('../scenarios/netns-veth.ts'),
+};
+
+export const SCENARIO_NAMES: readonly string[] = Object.keys(CATALOGUE);
+
+/** @throws CommandError NOT_FOUND */
+export async function loadScenario(name: string): Promise<Scenario> {
+  const load = CATALOGUE[name];
+  if (load === undefined) {
+    throw new CommandError(
+      'NOT_FOUND',
+      `there is no scenario ${name}`,
+      `there are ${SCENARIO_NAMES.join(', ')}; \`tulle lab run --list\` says what each shows`,
+    );
+  }
+  return (await load()).SCENARIO;
+}
+
+export const loadScenarios = (): Promise<Scenario[]> => Promise.all(SCENARIO_NAMES.map(loadScenario));

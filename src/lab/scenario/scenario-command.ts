@@ -1,0 +1,121 @@
+/** `tulle lab run`: a scenario, step by step, with the reason of each step and what is then seen. */
+import { createInterface } from 'node:readline/promises';
+import { Argument, Command, Option } from 'commander';
+import { CommandError } from '../../console/errors.ts';
+import { EXIT } from '../../console/exit-codes.ts';
+import { withExamples } from '../../console/help.ts';
+import { jsonOption, value, withChoices } from '../../console/options.ts';
+import { note, print, printJson } from '../../console/output.ts';
+import { untilStopped } from '../../console/signals.ts';
+import { formatTable } from '../../console/table.ts';
+import { targetsIn } from '../record/record.ts';
+import { nameFlag, parseLabName } from '../topology/lab-name.ts';
+import { loadScenario, loadScenarios, SCENARIO_NAMES } from './catalogue.ts';
+import { performScenario } from './perform.ts';
+import type { Scenario, ScenarioReport } from './scenario.ts';
+import { introductionText, resultText, stepText } from './scenario-text.ts';
+
+interface RunOptions {
+  readonly list?: true;
+  readonly keep?: true;
+  readonly slow?: true;
+  readonly json?: true;
+  readonly name?: string;
+}
+
+const ALL = 'all';
+
+export function scenarioCommand(): Command {
+  const command = new Command('run')
+    .description(
+      'Perform an experiment of the guide on a lab of its own: every command with its reason and with what is then seen.',
+    )
+    .addArgument(
+      withChoices(
+        new Argument('[scenario]', 'name of a scenario, or `all`'),
+        [...SCENARIO_NAMES, ALL],
+        'a scenario',
+      ),
+    )
+    .option('--list', 'list the scenarios')
+    .option('--keep', 'leave the lab up afterwards')
+    .option('--slow', 'wait for Enter before each step')
+    .addOption(
+      new Option('--name <name>', 'name of the lab (default: that of the scenario)').argParser(
+        value(parseLabName),
+      ),
+    )
+    .addOption(jsonOption())
+    .action((scenario: string | undefined, options: RunOptions) =>
+      untilStopped(signal => runScenarios(scenario, options, signal)),
+    );
+  return withExamples(command, [
+    { line: 'lab run --list', does: 'what there is to learn' },
+    { line: 'lab run netns-veth', does: 'one experiment, from nothing' },
+    { line: 'lab run netns-veth --keep', does: 'and leave the hosts up, to go on by hand' },
+    { line: "lab run all --json | jq '.[] | {scenario, passed}'", does: 'all of them, for a script' },
+  ]);
+}
+
+async function runScenarios(
+  name: string | undefined,
+  options: RunOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  if (options.list) return list(options);
+  if (name === undefined)
+    throw new CommandError('USAGE', 'no scenario is given', 'choose one of `tulle lab run --list`, or `all`');
+  if (options.slow && (options.json || !process.stdin.isTTY))
+    throw new CommandError('USAGE', '--slow waits for Enter, which needs a terminal', 'leave out --slow');
+  const all = name === ALL;
+  if (all && (options.keep || options.name !== undefined))
+    throw new CommandError('USAGE', '--keep and --name are for one scenario', 'name the scenario');
+  const scenarios = all ? await loadScenarios() : [await loadScenario(name)];
+  const reports: ScenarioReport[] = [];
+  for (const scenario of scenarios) reports.push(await runOne(scenario, options, signal));
+  if (options.json) printJson(all ? reports : reports[0]);
+  if (all && !options.json) print(reports.map(resultText).join('\n'));
+  if (reports.some(({ passed }) => !passed)) process.exitCode = EXIT.differs.status;
+}
+
+async function list({ json }: RunOptions): Promise<void> {
+  const scenarios = await loadScenarios();
+  if (json) return printJson(scenarios.map(({ name, title, lesson }) => ({ name, title, lesson })));
+  const columns = [
+    { title: 'name', cell: ({ name }: Scenario) => name },
+    { title: 'shows', cell: ({ title }: Scenario) => title },
+  ];
+  print(formatTable(columns, scenarios));
+}
+
+async function runOne(scenario: Scenario, options: RunOptions, signal: AbortSignal): Promise<ScenarioReport> {
+  const show = (text: string) => (options.json ? undefined : print(text));
+  show(introductionText(scenario));
+  const labName = options.name ?? scenario.name;
+  await using performance = await performScenario(scenario, {
+    name: labName,
+    signal,
+    onPreparation: what => note(what),
+    onStep: (report, number) => show(`\n${stepText(report, number)}`),
+    ...(options.slow && { beforeStep: async ({ title }) => untilEnter(title, signal) }),
+  });
+  const { report, lab } = performance;
+  show(`\n${resultText(report)}`);
+  if (options.keep) {
+    const record = await lab.handOver();
+    const flag = nameFlag(labName);
+    note(
+      `the lab stays: ${targetsIn(record).join(', ')}; explore it with \`tulle lab exec${flag} ${record.hosts[0]?.name} -- bash\`, end it with \`tulle lab down${flag}\``,
+    );
+  }
+  return report;
+}
+
+async function untilEnter(title: string, signal: AbortSignal): Promise<void> {
+  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    await terminal.question(`\nNext: ${title}. Enter to go on. `, { signal });
+  } finally {
+    terminal.close();
+  }
+}
