@@ -16,7 +16,7 @@ import { FAMILIES, type Family } from '../base/ip.ts';
 import { Mac } from '../base/mac.ts';
 import { mapFamilies, type PerFamily, valuesOf } from '../base/per-family.ts';
 import type { DesiredHost, DesiredSysctl, PeerPath } from '../dataplane/desired.ts';
-import type { DesiredVxlan } from '../dataplane/desired-link.ts';
+import { type DesiredVxlan, NO_MASTER } from '../dataplane/desired-link.ts';
 import { networksOf } from '../subnet/config/config.ts';
 import type { Lease, Subnet } from '../subnet/lease/lease.ts';
 import type { VtepMac } from '../subnet/peers/peer-index.ts';
@@ -101,7 +101,7 @@ function vxlanLink(
     mtu,
     mac: identity.mac(name),
     // A port of a bridge gives what it receives to the bridge, and nothing to the host's routes.
-    master: 'nomaster',
+    master: NO_MASTER,
     ...(local === undefined ? {} : { local }),
   };
 }

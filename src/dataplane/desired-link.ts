@@ -1,14 +1,25 @@
 /** The links that a host should have, by kind. What is absent is left as it is found. */
 import type { Ip } from '../base/ip.ts';
 import type { Mac } from '../base/mac.ts';
+import type { BridgePort } from '../netlink/route/bridge-port.ts';
+
+/** In the place of a bridge's name: the link must be a port of none. */
+export const NO_MASTER = 'nomaster';
 
 /** What may be said of a link of any kind. */
 interface CommonLink {
   readonly name: string;
   readonly mtu?: number;
   readonly mac?: Mac;
-  /** Name of the bridge that it is a port of, or `nomaster`: it must be a port of none. */
+  /** Name of the bridge that it is a port of, or NO_MASTER. */
   readonly master?: string;
+  /** How its bridge treats it; for a link with a bridge as `master`. */
+  readonly bridgePort?: BridgePort;
+  /**
+   * Set where only this program makes links of such names: one that it did not make, and that has another MAC address, is
+   * another's, whatever it carries.
+   */
+  readonly knownByMac?: true;
 }
 
 /**

@@ -55,11 +55,20 @@ export interface DesiredNeighbor {
   readonly mac: Mac;
 }
 
-/** Frames to a MAC address are sent to this underlay address, by a vxlan link. */
+/**
+ * Frames to a MAC address are sent to this underlay address, by a vxlan link. The address of all zeros stands for every
+ * address that has no entry, and for group addresses; it may have several destinations.
+ */
 export interface DesiredFdbEntry {
   readonly kind: 'fdb';
   readonly mac: Mac;
   readonly destination: Ip;
+}
+
+/** Frames to a MAC address leave a bridge by the link of the path, which is a port of our own. */
+export interface DesiredBridgeFdbEntry {
+  readonly kind: 'bridge-fdb';
+  readonly mac: Mac;
 }
 
 /** Packets to a subnet are sent to this UDP address, by the program that holds the link open (tables/tunnels.ts). */
@@ -82,7 +91,13 @@ export interface DesiredCommand {
 }
 
 /** One thing that must be known for a path. Each kind has a table, and each table its writer. */
-export type PathEntry = DesiredRoute | DesiredNeighbor | DesiredFdbEntry | DesiredTunnel | DesiredCommand;
+export type PathEntry =
+  | DesiredRoute
+  | DesiredNeighbor
+  | DesiredFdbEntry
+  | DesiredBridgeFdbEntry
+  | DesiredTunnel
+  | DesiredCommand;
 
 /** How packets for one subnet reach its host over one link. Peer, link and subnet together identify it. */
 export interface PeerPath {

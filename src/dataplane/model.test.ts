@@ -22,6 +22,7 @@ class FakeModelHost extends FakeHost implements ModelHost {
 
   static async make(): Promise<FakeModelHost> {
     const host = new FakeModelHost(new MemoryTable());
+    host.kernel.plugIn({ name: 'eth1', up: true });
     await host.others.addresses.replace({ index: host.underlay, ip: Ip.parse('192.168.65.3'), length: 24 });
     return host;
   }

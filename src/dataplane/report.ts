@@ -11,6 +11,7 @@ export type ObjectType =
   | 'sysctl'
   | 'neighbor'
   | 'fdb'
+  | 'bridge-fdb'
   | 'nexthop'
   | 'route'
   | 'tunnel'
@@ -122,7 +123,7 @@ export interface NetworkReport {
 
 export interface DataPlaneReport {
   readonly inSync: boolean;
-  /** Entries (neighbor, FDB, nexthop, route, tunnel, command, address, sysctl, link) wanted, and those that failed. */
+  /** Entries (neighbor, FDB of a tunnel or a bridge, nexthop, route, tunnel, command, address, sysctl, link) wanted, and those that failed. */
   readonly wanted: number;
   readonly failed: number;
   /** Changes that were sent since the data plane was opened. */

@@ -106,6 +106,7 @@ function lineOf(event: KernelEvent | undefined): string {
       return fdbLine(event.entry, nameOf);
     case 'rule':
       return ruleLine(event.rule);
+    case 'port':
     case 'netconf':
     case 'overrun':
     case 'idle':

@@ -13,7 +13,8 @@ const hostWith = (...links: DesiredLink[]) => ({ networks: [], links, addresses:
 const MAY_LACK: ReadonlySet<string> = new Set(['ipip', 'wireguard']);
 
 describe('a link', needsRoot, () => {
-  for (const { title, link, changed, fault } of linkCases(3)) {
+  for (const { title, link, bridge, changed, fault } of linkCases(3)) {
+    const below = bridge === undefined ? [] : [bridge];
     test(`${title} is made, adopted, repaired, changed in place and deleted`, async t => {
       using host = new TestHost();
       assert.equal(host.indexOf('eth0'), 3);
@@ -21,11 +22,23 @@ describe('a link', needsRoot, () => {
       await using others = connectRoute({ netns: host.netns });
       const { plane, network, rtnetlink } = running;
       const look = async () => {
-        const { index, up, mtu, mac, master, lower, info } = (await others.links.get(link.name)) ?? {};
+        const { index, up, mtu, mac, master, lower, info, port } = (await others.links.get(link.name)) ?? {};
         // What has no name here is often a timer.
-        return JSON.stringify({ index, up, mtu, mac, master, lower, info: { ...info, unknown: undefined } });
+        return JSON.stringify({
+          index,
+          up,
+          mtu,
+          mac,
+          master,
+          lower,
+          port,
+          info: {
+            ...info,
+            unknown: undefined,
+          },
+        });
       };
-      network.setHost(hostWith(link));
+      network.setHost(hostWith(...below, link));
       const { failures, inSync } = await plane.apply();
       if (MAY_LACK.has(link.kind) && failures.some(failure => failure.includes('Unknown device type'))) {
         t.diagnostic(`this kernel has no ${link.kind}: what is tested is that it is reported`);
@@ -51,7 +64,7 @@ describe('a link', needsRoot, () => {
         assert.deepEqual(summary(repairs), ['link replaced']);
         assert.equal(await look(), made);
       }
-      network.setHost(hostWith(changed));
+      network.setHost(hostWith(...below, changed));
       assert.deepEqual((await plane.apply()).failures, []);
       assert.notEqual(await look(), made);
       assert.equal((await rtnetlink.links.get(link.name))?.index, index);

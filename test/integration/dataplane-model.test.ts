@@ -65,9 +65,10 @@ class RealModelHost implements ModelHost, AsyncDisposable {
 async function lackingKinds(): Promise<Set<string>> {
   await using real = new RealModelHost();
   const lacks = new Set<string>();
-  for (const { link } of linkCases(real.host.indexOf('eth0'))) {
+  for (const { link, bridge } of linkCases(real.host.indexOf('eth0'))) {
+    const links = bridge === undefined ? [link] : [bridge, link];
     const network = real.plane.network('probe');
-    network.setHost({ networks: [], links: [link], addresses: [], sysctls: [] });
+    network.setHost({ networks: [], links, addresses: [], sysctls: [] });
     if (!(await real.plane.apply()).inSync) lacks.add(link.kind);
     network.remove();
   }

@@ -26,6 +26,7 @@ test(
         sysctls,
         onRepair: () => undefined,
         caughtUp: () => Promise.resolve(),
+        ownLink: () => undefined,
         attempt: (_link, _what, work) => work(),
       },
     );

@@ -4,16 +4,16 @@
  * The order makes a device useful only when it is complete: it is made, its sysctls are set, it gets its address,
  * then it is set up.
  */
-import { defined } from '../../base/defined.ts';
 import type { InterfaceAddress, Prefix } from '../../base/prefix.ts';
 import type { Link } from '../../netlink/route/objects.ts';
 import type { KernelEvent, Rtnetlink } from '../../netlink/route/rtnetlink.ts';
 import type { DesiredAddress, DesiredSysctl } from '../desired.ts';
-import type { DesiredLink, OwnLink } from '../desired-link.ts';
+import { type DesiredLink, NO_MASTER, type OwnLink } from '../desired-link.ts';
 import { type LinkFacts, type ObjectType, type Repair, type RepairCause, repairOf } from '../report.ts';
 import { addressText, ensureAddresses, hasFamily, superfluous } from './addresses.ts';
-import { kindOf } from './kinds.ts';
+import { factsOf, textOf } from './facts.ts';
 import { compareLink, ensureLink, LinkError } from './link.ts';
+import { portDifferences } from './port.ts';
 import type { Sysctls } from './sysctls.ts';
 
 export interface LinkEnvironment {
@@ -24,6 +24,8 @@ export interface LinkEnvironment {
   readonly caughtUp: () => Promise<void>;
   /** Does one thing; notes a refusal and goes on. */
   readonly attempt: (link: string, what: string, work: () => Promise<void>) => Promise<void>;
+  /** Another one that is desired. */
+  readonly ownLink: (name: string) => Pick<HostLink, 'index'> | undefined;
 }
 
 /** What is wanted of a device. */
@@ -121,6 +123,11 @@ export class HostLink {
       if (isBound && (event.gone || !up)) this.#flapped = true;
       if (wasSeen && event.gone) this.#movedTo = movedTo;
       this.#pending.set('link', event);
+      return true;
+    }
+    if (event.type === 'port') {
+      if (event.index !== this.index && event.index !== this.#seen) return false;
+      this.#pending.set('port', event);
       return true;
     }
     if (event.type !== 'address') return false;
@@ -234,8 +241,13 @@ export class HostLink {
 
   async #masterOf({ master }: OwnLink): Promise<number | undefined> {
     if (master === undefined) return undefined;
-    if (master === 'nomaster') return 0;
-    const link = await this.#environment.rtnetlink.links.get(master);
+    if (master === NO_MASTER) return 0;
+    const { rtnetlink, ownLink } = this.#environment;
+    const own = ownLink(master);
+    // One of another's that has the name of ours is not to get a port.
+    if (own !== undefined && own.index === undefined)
+      throw new LinkError('LINK_MISSING', `the bridge ${master} that it is to be a port of is not in place`);
+    const link = await rtnetlink.links.get(own?.index ?? master);
     if (link !== undefined) return link.index;
     throw new LinkError('LINK_MISSING', `there is no bridge ${master} for it to be a port of`);
   }
@@ -252,6 +264,10 @@ export class HostLink {
       const { desired } = this;
       if (desired.kind === 'existing') return event.link.up !== this.#binding?.up;
       return !event.link.up || compareLink(desired, event.link, this.#master).outcome !== 'same';
+    }
+    if (event.type === 'port') {
+      const { desired } = this;
+      return !event.gone && desired.kind !== 'existing' && portDifferences(desired, event.port).length > 0;
     }
     if (event.type !== 'address') return false;
     return this.#binding?.addresses.has(addressText(event.address)) === event.gone;
@@ -273,15 +289,4 @@ export class HostLink {
 function causeOf(before: Binding | undefined, spec: string): RepairCause | undefined {
   if (before === undefined) return 'start';
   return before.spec === spec ? 'drift' : undefined;
-}
-
-const factsOf = ({ info, mtu, mac }: Link): LinkFacts =>
-  defined({ ...(info?.kind === 'vxlan' && { vni: info.id, port: info.port, local: info.local }), mtu, mac });
-
-function textOf(desired: OwnLink): string {
-  const { name, kind, mac, mtu } = desired;
-  const words = ['link', name, kind, kindOf(desired).text(desired)];
-  if (mac !== undefined) words.push(`address ${mac}`);
-  if (mtu !== undefined) words.push(`mtu ${mtu}`);
-  return words.filter(word => word !== '').join(' ');
 }

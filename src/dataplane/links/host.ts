@@ -62,7 +62,8 @@ export class Host implements Disposable {
       onPossibleChange();
     });
     const attempt: LinkEnvironment['attempt'] = (link, what, work) => this.#attempt(link, what, work);
-    this.#forLinks = { rtnetlink, sysctls: this.#sysctls, onRepair, caughtUp, attempt };
+    const ownLink: LinkEnvironment['ownLink'] = name => this.#links.get(name);
+    this.#forLinks = { rtnetlink, sysctls: this.#sysctls, onRepair, caughtUp, attempt, ownLink };
   }
 
   /** True when it differs from what was stated before. @param desired each with another name */
@@ -187,7 +188,7 @@ export class Host implements Disposable {
         this.#retired.delete(former);
       });
     }
-    for (const link of this.#links.values()) {
+    for (const link of this.#inOrder()) {
       await this.#attempt(link.name, `link ${link.name}`, () => link.ensure());
     }
     return this.#bound();
@@ -196,6 +197,13 @@ export class Host implements Disposable {
   /** Stops listening. */
   [Symbol.dispose](): void {
     this.#sysctls[Symbol.dispose]();
+  }
+
+  /** Bridges before their ports. */
+  #inOrder(): HostLink[] {
+    const links = [...this.#links.values()];
+    const isPort = ({ desired }: HostLink) => desired.kind !== 'existing' && desired.master !== undefined;
+    return [...links.filter(link => !isPort(link)), ...links.filter(isPort)];
   }
 
   #bound(): BoundLink[] {

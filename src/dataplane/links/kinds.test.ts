@@ -8,11 +8,12 @@ import type { DesiredLink } from '../desired-link.ts';
 const hostWith = (...links: DesiredLink[]) => ({ networks: [], links, addresses: [], sysctls: [] });
 
 describe('a link', () => {
-  for (const { title, link, changed, fault } of linkCases(2)) {
+  for (const { title, link, bridge, changed, fault } of linkCases(2)) {
+    const below = bridge === undefined ? [] : [bridge];
     test(`${title} is made, adopted, repaired, changed in place and deleted`, async () => {
       await using host = new FakeHost();
       const before = host.show();
-      host.network.setHost(hostWith(link));
+      host.network.setHost(hostWith(...below, link));
       assert.deepEqual((await host.plane.apply()).failures, []);
       const made = host.show();
       const index = (await host.others.links.get(link.name))?.index;
@@ -28,7 +29,7 @@ describe('a link', () => {
           ['link replaced'],
         );
       }
-      host.network.setHost(hostWith(changed));
+      host.network.setHost(hostWith(...below, changed));
       assert.equal((await host.plane.apply()).inSync, true);
       assert.notEqual(host.show(), made);
       assert.equal((await host.others.links.get(link.name))?.index, index, 'it is the same link');

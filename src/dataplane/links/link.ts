@@ -17,6 +17,7 @@ import type { Owner } from '../../ownership/owner.ts';
 import type { OwnLink } from '../desired-link.ts';
 import { Differences } from './kind.ts';
 import { kindOf } from './kinds.ts';
+import { portDifferences } from './port.ts';
 
 export type Comparison =
   | { readonly outcome: 'same' }
@@ -39,7 +40,8 @@ export function compareLink(desired: OwnLink, actual: Link, master: number | und
   const mtuDiffers = common.compare('mtu', desired.mtu, actual.mtu);
   const macDiffers = common.compare('address', desired.mac, actual.mac);
   const masterDiffers = common.compare('master', master, actual.master ?? 0);
-  const differences = [...common.texts, ...kind.differences];
+  const port = masterDiffers ? [] : portDifferences(desired, actual.port);
+  const differences = [...common.texts, ...kind.differences, ...port];
   if (differences.length === 0) return { outcome: 'same' };
   return {
     outcome: 'change',
@@ -48,6 +50,7 @@ export function compareLink(desired: OwnLink, actual: Link, master: number | und
       ...(macDiffers ? defined({ mac: desired.mac }) : {}),
       ...(masterDiffers ? defined({ master }) : {}),
       ...(kind.differences.length > 0 ? { info: kind.info } : {}),
+      ...(masterDiffers || port.length > 0 ? defined({ port: desired.bridgePort }) : {}),
     },
     differences,
   };
@@ -118,7 +121,7 @@ export async function ensureLink(
     case 'same':
       return { index: actual.index, up: actual.up, outcome: 'kept', flushed: false };
     case 'change': {
-      await links.change(desired.name, comparison.change);
+      await changeLink(links, desired.name, comparison.change);
       const found = comparison.differences.join(', ');
       const flushed = comparison.change.mac !== undefined;
       return { index: actual.index, up: actual.up, outcome: 'changed', found, flushed };
@@ -144,6 +147,11 @@ async function ownerOf(
   // Deleting the bridge of another program because of its name would be worse than not running.
   if (actual.info?.kind !== kind) throw linkConflict(desired, `is not ${article(desired)} device`);
   if (actual.index === index || mac?.equals(actual.mac) === true) return 'ours';
+  if (desired.knownByMac === true) {
+    throw new LinkError('NOT_OURS', `a ${kind} device ${name} exists that Tulle has not made`, {
+      hint: `delete or rename it: ip link delete ${name}`,
+    });
+  }
   const { owner, evidence } = await deviceOwner(rtnetlink, actual.index, networks);
   if (owner !== 'another') return owner;
   throw new LinkError('NOT_OURS', `it belongs to another network: it carries ${evidence.join(', ')}`, {
@@ -217,6 +225,16 @@ function taken(what: string, who: string): LinkError {
   return new LinkError('VNI_IN_USE', message, { hint: 'delete it, or choose another VNI or port' });
 }
 
+/** The kernel hands the settings of a port to the bridge that the link had before the message. */
+async function changeLink(
+  links: Rtnetlink['links'],
+  name: string,
+  { port, ...rest }: LinkChange,
+): Promise<void> {
+  if (Object.keys(rest).length > 0) await links.change(name, rest);
+  if (port !== undefined) await links.change(name, { port });
+}
+
 /** Kernels before 6.2 rename no device that is up. */
 async function rename(links: Rtnetlink['links'], index: number, name: string): Promise<void> {
   try {
@@ -259,11 +277,12 @@ async function create(
   master: number | undefined,
   found: string | undefined,
 ): Promise<EnsuredLink> {
-  const { kind, name, mac, mtu } = desired;
+  const { kind, name, mac, mtu, bridgePort } = desired;
   const made = kindOf(desired).create(desired);
   if (made === undefined)
     throw new LinkError('LINK_MISSING', `no process has made the ${kind} device ${name}`);
   await links.add({ ...defined({ name, mac, mtu, master: master === 0 ? undefined : master }), ...made });
+  if (bridgePort !== undefined) await links.change(name, { port: bridgePort });
   const link = await links.get(name);
   if (link === undefined)
     throw new LinkError('LINK_VANISHED', `${name} disappeared as soon as it was created`);

@@ -88,6 +88,8 @@ function sameEntry(a: PathEntry, b: PathEntry | undefined): boolean {
   switch (a.kind) {
     case 'fdb':
       return b?.kind === a.kind && a.mac.equals(b.mac) && a.destination.equals(b.destination);
+    case 'bridge-fdb':
+      return b?.kind === a.kind && a.mac.equals(b.mac);
     case 'neighbor':
       return b?.kind === a.kind && a.ip.equals(b.ip) && a.mac.equals(b.mac);
     case 'route':

@@ -1,9 +1,10 @@
 /** The kernel's tables of one link: which events concern them, when they are stale, and how they are compared with the kernel. */
 import type { ListReader } from '../../netlink/protocol.ts';
 import { RT_TABLE_MAIN } from '../../netlink/route/constants.ts';
-import type { Nexthop } from '../../netlink/route/objects.ts';
+import type { FdbEntry, Nexthop } from '../../netlink/route/objects.ts';
 import type { KernelEvent, Rtnetlink } from '../../netlink/route/rtnetlink.ts';
 import type { RepairCause } from '../report.ts';
+import { bridgeFdbEntry } from '../tables/bridge-fdb.ts';
 import { type Device, type Entry, PROTOCOL } from '../tables/entry.ts';
 import { fdbEntry } from '../tables/fdb.ts';
 import type { LinkTables } from '../tables/link-tables.ts';
@@ -58,10 +59,8 @@ export class KernelTables {
           this.#tables.neighbors.known.observe(neighborEntry(event.neighbor), event.gone)
         );
       }
-      case 'fdb': {
-        if (event.entry.index !== device.index) return false;
-        return device.owns.fdb && this.#tables.fdb.known.observe(fdbEntry(event.entry), event.gone);
-      }
+      case 'fdb':
+        return this.#observeFdb(event.entry, event.gone, device);
       case 'nexthop': {
         const { nexthop } = event;
         if (!isOurNexthop(nexthop, device)) {
@@ -82,6 +81,7 @@ export class KernelTables {
         return this.#tables.routes.known.observe(entry, event.gone);
       }
       case 'link':
+      case 'port':
       case 'address':
       case 'rule':
       case 'netconf':
@@ -91,9 +91,23 @@ export class KernelTables {
     }
   }
 
+  #observeFdb(entry: FdbEntry, gone: boolean, { index, owns }: Device): boolean {
+    const { fdb, bridgeFdb } = this.#tables;
+    if (entry.master === undefined) {
+      return entry.index === index && owns.fdb && fdb.known.observe(fdbEntry(entry), gone);
+    }
+    if (!owns.bridgeFdb) return false;
+    if (entry.index === index) return bridgeFdb.known.observe(bridgeFdbEntry(entry), gone);
+    // A bridge has one entry for an address. That ours is gone to another port is not said of this one.
+    if (gone || bridgeFdb.actual(entry.mac.key) === undefined) return false;
+    this.markStale(`${entry.mac} was moved to another port`);
+    return true;
+  }
+
   /** Compares the pending events with what is known. The notification socket must have been read empty after the last acknowledgement. */
   processPending(): void {
     this.#tables.fdb.known.processPending();
+    this.#tables.bridgeFdb.known.processPending();
     this.#tables.neighbors.known.processPending();
     // The kernel removes the routes of a next hop together with it, and says nothing of them.
     if (this.#tables.nexthops.known.processPending() > 0) this.markStale('next hops were changed');
@@ -104,7 +118,7 @@ export class KernelTables {
   async resync(rtnetlink: Rtnetlink, usesNexthops: boolean, device: Device): Promise<void> {
     const stale = this.#stale;
     const cause = stale?.cause ?? 'drift';
-    const { fdb, neighbors, nexthops, routes } = this.#tables;
+    const { neighbors, nexthops, routes } = this.#tables;
     const [link, ofLink] = [{ index: device.index }, { oif: device.index }];
     // Others may have a great deal. It is read only at the start, and when something of theirs may be in the way.
     const foreignChanges = this.#foreignChanges;
@@ -123,7 +137,7 @@ export class KernelTables {
       nexthops.known.endDump(cause);
     }
     const { owns } = device;
-    if (owns.fdb) await compare(fdb, cause, reader => rtnetlink.fdb.read(link, reader), fdbEntry);
+    if (owns.fdb || owns.bridgeFdb) await this.#compareFdbs(rtnetlink, cause, device);
     if (owns.neighbors) {
       await compare(neighbors, cause, reader => rtnetlink.neighbors.read(link, reader), neighborEntry);
     }
@@ -135,6 +149,27 @@ export class KernelTables {
     this.#foreignChangesRead = foreignChanges;
     // Only now it is dispelled: a dump that fails leaves it, and one that arose meanwhile stays.
     if (this.#stale === stale) this.#stale = undefined;
+  }
+
+  /** The kernel lists both tables of a port together. */
+  async #compareFdbs(rtnetlink: Rtnetlink, cause: RepairCause, { index, owns }: Device): Promise<void> {
+    const { fdb, bridgeFdb } = this.#tables;
+    await rtnetlink.fdb.read(
+      { index },
+      {
+        begin() {
+          fdb.known.beginDump();
+          bridgeFdb.known.beginDump();
+        },
+        each(entry) {
+          if (entry.master !== undefined) {
+            if (owns.bridgeFdb) bridgeFdb.known.found(bridgeFdbEntry(entry), cause);
+          } else if (owns.fdb) fdb.known.found(fdbEntry(entry), cause);
+        },
+      },
+    );
+    fdb.known.endDump(cause);
+    bridgeFdb.known.endDump(cause);
   }
 
   /** Reads those of others too, whose numbers ours must not have. Returns ours. */

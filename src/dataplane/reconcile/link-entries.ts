@@ -1,6 +1,7 @@
 /** The entries of one link: those of the kernel's tables and of the stores, and the paths that want them. */
+import { isDeepStrictEqual } from 'node:util';
 import type { KernelEvent, Rtnetlink } from '../../netlink/route/rtnetlink.ts';
-import type { DesiredLink } from '../desired-link.ts';
+import { type DesiredLink, NO_MASTER } from '../desired-link.ts';
 import type { BoundLink } from '../links/host.ts';
 import type { Device, NetworkRank } from '../tables/entry.ts';
 import { LinkTables, type TablesEnvironment } from '../tables/link-tables.ts';
@@ -82,6 +83,11 @@ export class LinkEntries {
     if (this.wantedBy(network) === 0 && this.#paths.isDone) return true;
     const isRead = this.#device !== undefined && !this.#kernel.isStale && this.#paths.isDone;
     return isRead && this.#tables.isDoneFor(network.name);
+  }
+
+  /** Whether it is the device that is known, and has the tables that were ours then. */
+  isBoundTo({ index, desired }: BoundLink): boolean {
+    return this.#device?.index === index && isDeepStrictEqual(this.#device.owns, ownTables(desired));
   }
 
   /** The device is there, under this index, and may have lost entries unannounced. */
@@ -177,5 +183,7 @@ export class LinkEntries {
 function ownTables(desired: DesiredLink): Device['owns'] {
   const fdb = desired.kind === 'vxlan' && desired.remote === undefined && desired.external !== true;
   const isOurs = desired.kind !== 'existing';
-  return { fdb, neighbors: isOurs, routes: isOurs };
+  const bridgeFdb =
+    desired.kind !== 'existing' && desired.master !== undefined && desired.master !== NO_MASTER;
+  return { fdb, bridgeFdb, neighbors: isOurs, routes: isOurs };
 }

@@ -135,7 +135,7 @@ export class PathEntries {
   }
 
   #entriesOf({ network, peer, path }: OwnedPath): AnyTableEntry[] {
-    const { tunnels, fdb, neighbors, nexthops, routes, commands } = this.#tables;
+    const { tunnels, fdb, bridgeFdb, neighbors, nexthops, routes, commands } = this.#tables;
     const { subnet, underlayIp, entries } = path;
     const owner: EntryOwner = { network, link: this.#link, peer: peer.key, revision: peer.revision, subnet };
     return entries.flatMap((entry): AnyTableEntry[] => {
@@ -144,6 +144,8 @@ export class PathEntries {
           const { mac, destination } = entry;
           return [fdb.entry({ owner, mac, destination, permanent: true })];
         }
+        case 'bridge-fdb':
+          return [bridgeFdb.entry({ owner, mac: entry.mac, isStatic: true })];
         case 'neighbor': {
           const { ip, mac } = entry;
           return [neighbors.entry({ owner, ip, mac, permanent: true })];

@@ -149,7 +149,7 @@ export class HostState implements Disposable {
     for (const [name, entries] of this.#entries) {
       const link = bound.get(name);
       if (link === undefined) entries.unbind();
-      else if (entries.index !== link.index) entries.bind(link);
+      else if (!entries.isBoundTo(link)) entries.bind(link);
       else if (!link.entriesLost) continue;
       // Its loss of entries is reported as drift, as nothing was repaired about the link itself.
       else if (link.desired.kind === 'existing') entries.markStale(`${name} changed`);

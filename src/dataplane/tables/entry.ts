@@ -44,7 +44,13 @@ export interface Device {
    * The tables that are ours alone: what no path wants in them is removed. Of the others nothing is touched, but for
    * routes and next hops of our protocol.
    */
-  readonly owns: { readonly fdb: boolean; readonly neighbors: boolean; readonly routes: boolean };
+  readonly owns: {
+    readonly fdb: boolean;
+    /** What is static for this port in the FDB of its bridge. */
+    readonly bridgeFdb: boolean;
+    readonly neighbors: boolean;
+    readonly routes: boolean;
+  };
 }
 
 /** @typeParam Change what the writer of the table sends. */

@@ -1,11 +1,12 @@
 /**
  * The tables of one link together.
  *
- * Entries are added from the far end of the packet's way to the near one (tunnel, FDB, neighbor, next hop, route, command) and
+ * Entries are added from the far end of the packet's way to the near one (tunnel, FDB, FDB of the bridge, neighbor, next hop, route, command) and
  * removed in the other direction, so that no packet is sent into a way that is not complete.
  */
 import type { Change } from '../../netlink/protocol.ts';
 import type { EntryOwners } from '../reconcile/entry-owners.ts';
+import { type BridgeFdbEntry, bridgeFdbKind } from './bridge-fdb.ts';
 import { commandKind, type HostCommandEntry } from './commands.ts';
 import type { Device, Entry, TableEnvironment } from './entry.ts';
 import { fdbKind, type TunnelFdbEntry } from './fdb.ts';
@@ -48,6 +49,7 @@ export interface TablesEnvironment extends Omit<TableEnvironment, 'onStale'> {
 export class LinkTables {
   readonly tunnels: StoredTable<TunnelEntry>;
   readonly fdb: EntryTable<TunnelFdbEntry>;
+  readonly bridgeFdb: EntryTable<BridgeFdbEntry>;
   readonly neighbors: EntryTable<NeighborEntry>;
   readonly nexthops: EntryTable<NexthopEntry>;
   readonly routes: EntryTable<RouteEntry>;
@@ -66,6 +68,7 @@ export class LinkTables {
       store: stores.tunnel,
     });
     this.fdb = tableOf({ ...common, kind: fdbKind });
+    this.bridgeFdb = tableOf({ ...common, kind: bridgeFdbKind });
     this.neighbors = tableOf({ ...common, kind: neighborKind });
     this.nexthops = tableOf({ ...common, kind: nexthopKind });
     this.routes = tableOf({ ...common, kind: routeKind, owners });
@@ -75,7 +78,8 @@ export class LinkTables {
       environment,
       store: stores.command,
     });
-    this.#all = [this.tunnels, this.fdb, this.neighbors, this.nexthops, this.routes, this.commands];
+    const { tunnels, fdb, bridgeFdb, neighbors, nexthops, routes, commands } = this;
+    this.#all = [tunnels, fdb, bridgeFdb, neighbors, nexthops, routes, commands];
   }
 
   /** Those that are not the kernel's. */

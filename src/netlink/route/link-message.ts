@@ -19,6 +19,8 @@ import {
   IFLA_IFNAME,
   IFLA_INFO_DATA,
   IFLA_INFO_KIND,
+  IFLA_INFO_SLAVE_DATA,
+  IFLA_INFO_SLAVE_KIND,
   IFLA_LINK,
   IFLA_LINK_NETNSID,
   IFLA_LINKINFO,
@@ -29,6 +31,7 @@ import {
   IFLA_NEW_NETNSID,
   IFLA_OPERSTATE,
   IFLA_PROP_LIST,
+  IFLA_PROTINFO,
   IFLA_TARGET_NETNSID,
   IFLA_TXQLEN,
 } from './constants.ts';
@@ -65,6 +68,7 @@ export const linkMessage = new MessageCodec(
     mtu: one(IFLA_MTU, u32),
     lower: one(IFLA_LINK, u32),
     master: one(IFLA_MASTER, u32),
+    protocolInfo: one(IFLA_PROTINFO, nestedBytes),
     txQueueLength: one(IFLA_TXQLEN, u32),
     operState: one(IFLA_OPERSTATE, u8),
     alias: one(IFLA_IFALIAS, text),
@@ -76,7 +80,14 @@ export const linkMessage = new MessageCodec(
     extMask: one(IFLA_EXT_MASK, u32),
     info: one(
       IFLA_LINKINFO,
-      nested(attributes({ kind: one(IFLA_INFO_KIND, text), data: one(IFLA_INFO_DATA, nestedBytes) })),
+      nested(
+        attributes({
+          kind: one(IFLA_INFO_KIND, text),
+          data: one(IFLA_INFO_DATA, nestedBytes),
+          portKind: one(IFLA_INFO_SLAVE_KIND, text),
+          portData: one(IFLA_INFO_SLAVE_DATA, nestedBytes),
+        }),
+      ),
     ),
   }),
 );

@@ -1,6 +1,7 @@
 /** Links between our objects and the kernel's messages. */
 import type { Writer } from '../../base/bytes.ts';
 import { defined } from '../../base/defined.ts';
+import { type BridgePort, decodeBridgePort, encodeBridgePort } from './bridge-port.ts';
 import { IFF_LOWER_UP, IFF_UP, IFNAMSIZ, RTEXT_FILTER_SKIP_STATS } from './constants.ts';
 import { decodeLinkInfo, encodeLinkInfo } from './link-kind.ts';
 import { ANY_LINK, linkMessage } from './link-message.ts';
@@ -28,7 +29,7 @@ export function writeNewLink(writer: Writer, link: NewLink): void {
 
 /** @param nameOrIndex an index when the name is to change. */
 export function writeLinkChange(writer: Writer, nameOrIndex: string | number, change: LinkChange): void {
-  const { name, mac: address, mtu, master, txQueueLength, netnsFd, targetNetnsId, alias, info, up } = change;
+  const { name, mac: address, mtu, master, txQueueLength, netnsFd, targetNetnsId, alias, up } = change;
   linkMessage.write(
     writer,
     { ...ANY_LINK, index: typeof nameOrIndex === 'number' ? nameOrIndex : 0, ...upFlag(up) },
@@ -41,7 +42,7 @@ export function writeLinkChange(writer: Writer, nameOrIndex: string | number, ch
       netnsFd,
       targetNetnsId,
       alias,
-      info: info && encodeLinkInfo(info),
+      info: changedInfo(change),
     },
   );
 }
@@ -67,8 +68,31 @@ export function decodeLink(payload: Uint8Array): Link {
     netnsId: found.netnsId,
     movedTo: movedTo(found.newNetnsId, found.newIndex),
     info: decodeLinkInfo(found.info?.kind, found.info?.data),
+    port: decodePort(found.info),
     unknown: found.unknown,
   });
+}
+
+/** Of the link's own kind, and of the bridge's port that it is. */
+function changedInfo({ info, port }: LinkChange) {
+  const ofPort = port && { portKind: 'bridge', portData: encodeBridgePort(port) };
+  return info === undefined ? ofPort : { ...encodeLinkInfo(info), ...ofPort };
+}
+
+function decodePort(
+  info: ReturnType<typeof linkMessage.decode>['attributes']['info'],
+): BridgePort | undefined {
+  const { portKind, portData } = info ?? {};
+  return portKind === 'bridge' && portData !== undefined ? decodeBridgePort(portData) : undefined;
+}
+
+/** A bridge's own announcement about a port; undefined when it says nothing of how it treats it. @throws CodecError */
+export function decodePortOfBridge(
+  payload: Uint8Array,
+): { readonly index: number; readonly port: BridgePort } | undefined {
+  const { header, attributes: found } = linkMessage.decode(payload);
+  const { protocolInfo } = found;
+  return protocolInfo && { index: header.index, port: decodeBridgePort(protocolInfo) };
 }
 
 function movedTo(netnsId: number | undefined, index: number | undefined): Link['movedTo'] | undefined {

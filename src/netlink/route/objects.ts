@@ -6,6 +6,7 @@ import type { Family, Ip } from '../../base/ip.ts';
 import type { Mac } from '../../base/mac.ts';
 import type { InterfaceAddress, Prefix } from '../../base/prefix.ts';
 import type { UnknownAttributes } from '../attribute.ts';
+import type { BridgePort } from './bridge-port.ts';
 import type { LinkInfo } from './link-info.ts';
 
 export interface Link {
@@ -32,6 +33,8 @@ export interface Link {
   readonly movedTo?: { readonly netnsId: number; readonly index: number };
   /** Kind and its data; absent for a physical device. */
   readonly info?: LinkInfo;
+  /** Of the bridge that is its master. */
+  readonly port?: BridgePort;
   readonly unknown: UnknownAttributes;
 }
 
@@ -64,6 +67,8 @@ export interface LinkChange {
   readonly alias?: string;
   /** Of the link's own kind; only what is given changes, and not everything can. */
   readonly info?: LinkInfo;
+  /** Of the bridge that was its master before this change. */
+  readonly port?: BridgePort;
 }
 
 export interface Address extends InterfaceAddress {

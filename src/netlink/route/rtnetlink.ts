@@ -8,6 +8,7 @@
 import type { Family, Ip } from '../../base/ip.ts';
 import type { NetlinkError } from '../errors.ts';
 import type { Change, ListReader } from '../protocol.ts';
+import type { BridgePort } from './bridge-port.ts';
 import type { LinkCounters } from './counters.ts';
 import type {
   Address,
@@ -38,6 +39,8 @@ export interface RouteFilter {
 /** What the kernel announces on its multicast groups, decoded. */
 export type KernelEvent =
   | { readonly type: 'link'; readonly gone: boolean; readonly link: Link }
+  /** What a bridge says of one of its ports; `index` is that of the port's link. */
+  | { readonly type: 'port'; readonly gone: boolean; readonly index: number; readonly port: BridgePort }
   | { readonly type: 'address'; readonly gone: boolean; readonly address: Address }
   | { readonly type: 'route'; readonly gone: boolean; readonly route: Route }
   | { readonly type: 'nexthop'; readonly gone: boolean; readonly nexthop: Nexthop }

@@ -35,7 +35,7 @@ import {
   RTNLGRP_NEIGH,
   RTNLGRP_NEXTHOP,
 } from './constants.ts';
-import { decodeLink } from './link.ts';
+import { decodeLink, decodePortOfBridge } from './link.ts';
 import { decodeFdbEntry, decodeNeighbor } from './neighbor.ts';
 import { decodeNetconf } from './netconf.ts';
 import { decodeNexthop } from './nexthop.ts';
@@ -104,7 +104,7 @@ export function decodeKernelEvent({ type, payload }: Message): KernelEvent | und
     case RTM_NEWLINK:
     case RTM_DELLINK:
       // A bridge announces its ports with messages of its own family; their end is not the end of the link.
-      if (payload[0] === AF_BRIDGE) return undefined;
+      if (payload[0] === AF_BRIDGE) return portEvent(payload, type === RTM_DELLINK);
       return { type: 'link', gone: type === RTM_DELLINK, link: decodeLink(payload) };
     case RTM_NEWADDR:
     case RTM_DELADDR: {
@@ -142,4 +142,9 @@ export function decodeKernelEvent({ type, payload }: Message): KernelEvent | und
     default:
       return undefined;
   }
+}
+
+function portEvent(payload: Uint8Array, gone: boolean): KernelEvent | undefined {
+  const found = decodePortOfBridge(payload);
+  return found && { type: 'port', gone, ...found };
 }

@@ -1,5 +1,6 @@
 /** Links in the words of `ip -d -o link`: what Link holds, in that order. */
 import type { Ip } from '../../base/ip.ts';
+import type { BridgePort } from '../route/bridge-port.ts';
 import { IFF_UP } from '../route/constants.ts';
 import { type LinkInfo, linkKind, type VxlanInfo } from '../route/link-info.ts';
 import type { Link } from '../route/objects.ts';
@@ -34,7 +35,7 @@ const FLAGS = [
 
 /** `3: flannel.88: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1450 state UNKNOWN link/ether 02:... vxlan id 88 ...`. */
 export function linkLine(link: Link, nameOf: NameOf): string {
-  const { index, name, flags, mtu, master, operState, type, mac, info } = link;
+  const { index, name, flags, mtu, master, operState, type, mac, info, port } = link;
   const hasNoCarrier = (flags & (IFF_UP | IFF_RUNNING)) === IFF_UP;
   const flagWords = [...(hasNoCarrier ? ['NO-CARRIER'] : []), ...bitWords(flags, FLAGS)];
   return joinWords(
@@ -46,7 +47,25 @@ export function linkLine(link: Link, nameOf: NameOf): string {
     `link/${linkLayerWord(type)}`,
     mac?.toString(),
     info && linkInfoWords(info, nameOf),
+    port && bridgePortWords(port),
   );
+}
+
+/** What `ip` calls the ways in which a bridge treats a port, in its order. */
+export const BRIDGE_PORT_WORDS = [
+  ['hairpin', 'hairpin'],
+  ['learning', 'learning'],
+  ['unicastFlood', 'flood'],
+  ['multicastFlood', 'mcast_flood'],
+  ['broadcastFlood', 'bcast_flood'],
+  ['neighborSuppression', 'neigh_suppress'],
+  ['isolated', 'isolated'],
+] as const satisfies readonly (readonly [keyof BridgePort, string])[];
+
+/** `bridge_slave hairpin off learning on flood on ...`. */
+function bridgePortWords(port: BridgePort): string {
+  const words = BRIDGE_PORT_WORDS.map(([key, word]) => [word, onOff(port[key])] as const);
+  return joinWords('bridge_slave', options(Object.fromEntries(words)));
 }
 
 /** A lower link of another namespace has no name here. */

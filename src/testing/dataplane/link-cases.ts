@@ -1,12 +1,14 @@
 /** Each kind of link that can be asked for, for the fake kernel and the real one, with what another program does to it. */
 import { Ip } from '../../base/ip.ts';
 import { Mac } from '../../base/mac.ts';
-import type { OwnLink } from '../../dataplane/desired-link.ts';
+import type { DesiredBridge, OwnLink } from '../../dataplane/desired-link.ts';
 import type { LinkChange } from '../../netlink/route/objects.ts';
 
 export interface LinkCase {
   readonly title: string;
   readonly link: OwnLink;
+  /** What it stands on, of our own. */
+  readonly bridge?: DesiredBridge;
   /** Another desired state, which the living link can be changed to. */
   readonly changed: OwnLink;
   /** A change by another program, in place; undefined where nothing of it matters. */
@@ -48,6 +50,21 @@ export function linkCases(underlay: number): LinkCase[] {
       link: { kind: 'bridge', name: 'b0', stp: false },
       changed: { kind: 'bridge', name: 'b0', stp: true },
       fault: { info: { kind: 'bridge', stpState: 1 } },
+    },
+    {
+      title: 'a vxlan that is a port',
+      bridge: { kind: 'bridge', name: 'b0', stp: false },
+      link: {
+        ...vxlan,
+        master: 'b0',
+        bridgePort: { learning: false, neighborSuppression: true, isolated: false },
+      },
+      changed: {
+        ...vxlan,
+        master: 'b0',
+        bridgePort: { learning: true, neighborSuppression: false, isolated: true },
+      },
+      fault: { port: { learning: true, neighborSuppression: false, isolated: true } },
     },
     {
       title: 'a veth',

@@ -5,6 +5,7 @@ import { Mac } from '../../base/mac.ts';
 import { Prefix } from '../../base/prefix.ts';
 import type { Change } from '../../netlink/protocol.ts';
 import { change } from '../../netlink/route/change.ts';
+import { NTF_MASTER, NUD_NOARP, NUD_PERMANENT } from '../../netlink/route/constants.ts';
 import type { Link } from '../../netlink/route/objects.ts';
 import type { Rtnetlink } from '../../netlink/route/rtnetlink.ts';
 import { linkCases } from './link-cases.ts';
@@ -31,6 +32,10 @@ const LINK_FAULTS = [
   'delete fdb',
   'divert fdb',
   'add fdb',
+  'add flood',
+  'move to another port',
+  'release port',
+  'change port',
   'delete address',
   'add address',
   'down',
@@ -59,6 +64,7 @@ export const faults = fc.oneof(
 type Fault = typeof faults extends fc.Arbitrary<infer One> ? One : never;
 
 const STRAY = Mac.parse('02:00:00:00:09:09');
+const NO_MAC = Mac.parse('00:00:00:00:00:00');
 const NOWHERE = Ip.parse('192.168.65.99');
 const STRAY_SUBNET = Prefix.parse('10.3.99.0/24');
 
@@ -162,6 +168,30 @@ async function linkChanges(
       return vxlan === undefined
         ? []
         : [change.replaceFdb({ index: vxlan, mac: STRAY, destination: NOWHERE })];
+    case 'add flood':
+      return vxlan === undefined
+        ? []
+        : [change.appendFdb({ index: vxlan, mac: NO_MAC, destination: NOWHERE })];
+    case 'move to another port': {
+      const master = (await others.links.get(vxlan ?? 0))?.master;
+      const ofBridge = master === undefined ? [] : await others.fdb.list(master);
+      const moved = pick(
+        ofBridge.filter(one => one.index === vxlan && (one.state & NUD_PERMANENT) === 0),
+        nth,
+      );
+      const port = await others.links.get('eth1');
+      if (master === undefined || moved === undefined || port === undefined) return [];
+      return [
+        change.changeLink(port.index, { master }),
+        change.replaceFdb({ index: port.index, mac: moved.mac, flags: NTF_MASTER, state: NUD_NOARP }),
+      ];
+    }
+    case 'change port':
+      return [
+        change.changeLink(index, { port: { learning: true, neighborSuppression: false, isolated: true } }),
+      ];
+    case 'release port':
+      return [change.changeLink(index, { master: 0 })];
     case 'delete address':
       return [change.deleteAddress({ index, ip: Ip.parse('10.3.0.0'), length: 32 })];
     case 'add address':

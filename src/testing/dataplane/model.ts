@@ -9,9 +9,10 @@ import { Mac } from '../../base/mac.ts';
 import { Prefix } from '../../base/prefix.ts';
 import type { DataPlane } from '../../dataplane/data-plane.ts';
 import type { DesiredHost, DesiredPeer, PathEntry, PeerPath } from '../../dataplane/desired.ts';
-import type { DesiredLink } from '../../dataplane/desired-link.ts';
+import { type DesiredLink, NO_MASTER, type OwnLink } from '../../dataplane/desired-link.ts';
 import { RT_TABLE_MAIN } from '../../netlink/route/constants.ts';
 import type { LinkInfo } from '../../netlink/route/link-info.ts';
+import type { FdbEntry } from '../../netlink/route/objects.ts';
 import type { Rtnetlink } from '../../netlink/route/rtnetlink.ts';
 import { fdbLine, neighborLine, nexthopLine, routeLine } from '../../netlink/text/entries.ts';
 import { linkInfoWords, linkNames } from '../../netlink/text/link.ts';
@@ -38,8 +39,8 @@ export interface ModelHost {
 function linkChoices(underlay: number): ReadonlyMap<string, DesiredLink> {
   const choices = new Map<string, DesiredLink>();
   for (const { title, link, changed } of linkCases(underlay)) {
-    choices.set(title, link);
-    choices.set(`${title}, changed`, changed);
+    choices.set(title, outside(link));
+    choices.set(`${title}, changed`, outside(changed));
     // Another kind of the same name, and another VNI.
     if (link.kind === 'vxlan') choices.set(`another ${title}`, { ...link, name: 'x0', vni: 9, port: 4790 });
   }
@@ -47,10 +48,18 @@ function linkChoices(underlay: number): ReadonlyMap<string, DesiredLink> {
   choices.set('a tun', { kind: 'tun', name: TUN, type: 'tun', mtu: 1472 });
   choices.set('a link of the host', { kind: 'existing', name: EXISTING });
   choices.delete('another an external vxlan');
+  choices.delete('another a vxlan that is a port');
   return choices;
 }
 
+/** A vxlan that is to be a port of no bridge says so: it may have been one before. */
+const outside = (link: OwnLink): OwnLink =>
+  link.kind === 'vxlan' && link.master === undefined ? { ...link, master: NO_MASTER } : link;
+
 const CHOICES = linkChoices(0);
+/** Stated together with a port of it. */
+const BRIDGE = { kind: 'bridge', name: 'b0', stp: false } as const;
+const NO_MAC = Mac.parse('00:00:00:00:00:00');
 const number = fc.integer({ min: 1, max: 4 });
 const network = fc.constantFrom('a', 'b', 'c');
 
@@ -59,6 +68,8 @@ const peer = fc.record({
   /** Another peer that wants the same. */
   isOther: fc.boolean(),
   isMoved: fc.boolean(),
+  /** Gets frames to unknown addresses, and its own are known to the bridge. */
+  isFlooded: fc.boolean(),
   revision: fc.bigInt({ min: 1n, max: 3n }),
   links: fc.subarray(['v0', EXISTING, TUN, 'x0'], { minLength: 1 }),
   mtu: fc.option(fc.constantFrom(1300, 1400), { nil: undefined }),
@@ -156,7 +167,10 @@ export class Model {
 
   #hostOf(ids: readonly string[]): DesiredHost {
     const choices = linkChoices(this.#underlay);
-    const links = ids.flatMap(id => choices.get(id) ?? []);
+    const chosen = ids.flatMap(id => choices.get(id) ?? []);
+    const isPort = chosen.some(link => link.kind === 'vxlan' && link.master === BRIDGE.name);
+    const lacksBridge = isPort && !chosen.some(({ name }) => name === BRIDGE.name);
+    const links = lacksBridge ? [BRIDGE, ...chosen] : chosen;
     const address = { ip: Ip.parse('10.3.0.0'), length: 32 };
     return {
       networks: [Prefix.parse('10.3.0.0/16')],
@@ -176,10 +190,18 @@ function peerOf(choice: PeerChoice): DesiredPeer {
 }
 
 /** Over several links to one subnet, so that they are in each other's way; over x0 to another one. */
-function pathOf({ n, isMoved, mtu }: PeerChoice, link: string): PeerPath {
+function pathOf({ n, isMoved, isFlooded, mtu }: PeerChoice, link: string): PeerPath {
   const subnet = Prefix.parse(`10.${link === 'x0' ? 4 : 3}.${n}.0/24`);
   const underlayIp = Ip.parse(`192.168.65.${isMoved ? 20 : 10}${n}`);
-  if (link === 'v0') return vxlanPath({ link, subnet, mac: Mac.parse(`02:00:00:00:01:0${n}`), underlayIp });
+  if (link === 'v0') {
+    const mac = Mac.parse(`02:00:00:00:01:0${n}`);
+    const path = vxlanPath({ link, subnet, mac, underlayIp });
+    const flooded: PathEntry[] = [
+      { kind: 'fdb', mac: NO_MAC, destination: underlayIp },
+      { kind: 'bridge-fdb', mac },
+    ];
+    return { ...path, entries: [...path.entries, ...(isFlooded ? flooded : [])] };
+  }
   const route = { kind: 'route', destination: subnet, ...(mtu === undefined ? {} : { mtu }) } as const;
   const entries: PathEntry[] =
     link === TUN
@@ -193,22 +215,28 @@ export function hasOwnFdb(info: LinkInfo | undefined): boolean {
   return info?.kind === 'vxlan' && info.group === undefined && info.collectMetadata !== true;
 }
 
+/** Without the bridge's own entries for the addresses of its ports. */
+const isStatic = ({ state }: FdbEntry) => (state & 0xc0) === 0x40;
+
 /** Without what changes by itself, numbers of links, and addresses that the kernel chooses. */
 async function kernelLines(rtnetlink: Rtnetlink): Promise<string[]> {
   const links = await rtnetlink.links.list();
   const nameOf = linkNames(links);
   const known = links.filter(({ name }) => !OTHERS.has(name));
   const lines: string[] = [];
-  for (const { index, name, up, mtu, mac, master, info } of known) {
+  for (const { index, name, up, mtu, mac, master, info, port } of known) {
     const words = info === undefined ? '' : linkInfoWords(info, nameOf);
     const ours = info?.kind === 'vxlan' ? mac : '';
-    lines.push(`${name} ${up ? 'up' : 'down'} mtu ${mtu} ${words} ${ours} ${master ?? ''}`);
+    lines.push(
+      `${name} ${up ? 'up' : 'down'} mtu ${mtu} ${words} ${ours} ${master === undefined ? '' : nameOf(master)} ${JSON.stringify(port)}`,
+    );
     const isPermanent = ({ state }: { state: number }) => (state & 0x80) !== 0;
     const neighbors = await rtnetlink.neighbors.list({ index });
     lines.push(...neighbors.filter(isPermanent).map(entry => neighborLine(entry, nameOf)));
-    if (!hasOwnFdb(info)) continue;
-    const fdb = await rtnetlink.fdb.list(index);
-    lines.push(...fdb.filter(isPermanent).map(entry => fdbLine(entry, nameOf)));
+    if (info?.kind !== 'vxlan') continue;
+    const isOurs = (entry: FdbEntry) =>
+      entry.master === undefined ? hasOwnFdb(info) && isPermanent(entry) : isStatic(entry);
+    lines.push(...(await rtnetlink.fdb.list(index)).filter(isOurs).map(entry => fdbLine(entry, nameOf)));
   }
   const addresses = await rtnetlink.addresses.list({ family: 'ipv4' });
   lines.push(...addresses.map(({ index, ip, length }) => `${nameOf(index)} ${ip}/${length}`));

@@ -23,6 +23,7 @@ function describe(event: KernelEvent): string | undefined {
       return `fdb${event.gone ? '-' : '+'} ${event.entry.mac} ${event.entry.destination}`;
     case 'rule':
       return `rule${event.gone ? '-' : '+'} ${event.rule.priority}`;
+    case 'port':
     case 'netconf':
       return undefined;
     case 'overrun':

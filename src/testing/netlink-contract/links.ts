@@ -1,7 +1,7 @@
 /** Links: what they keep, what changes, what is refused, and what goes with them. */
 import assert from 'node:assert/strict';
 import { isCode } from '../../base/errors.ts';
-import { addLink, addVxlan, indexOf, ip, mac, type NetlinkCase } from './tools.ts';
+import { addLink, addVxlan, announced, indexOf, ip, mac, type NetlinkCase } from './tools.ts';
 
 export const linkCases: readonly NetlinkCase[] = [
   {
@@ -211,6 +211,37 @@ export const linkCases: readonly NetlinkCase[] = [
       await links.add({ name: 'vx', info: { kind: 'vxlan', id: 5, port: 4789, link } });
       await links.delete('eth0');
       assert.equal(await links.get('vx'), undefined);
+    },
+  },
+  {
+    name: 'a port of a bridge is treated as its bridge was asked to',
+    async run({ rtnetlink }) {
+      const { links } = rtnetlink;
+      const index = await addVxlan(rtnetlink);
+      await assert.rejects(links.change('flannel.88', { port: { learning: false } }), { code: 'ENOTSUP' });
+      const master = await addLink(rtnetlink, { name: 'br0', info: { kind: 'bridge' } });
+      await links.change('flannel.88', { master });
+      const usual = {
+        hairpin: false,
+        learning: true,
+        unicastFlood: true,
+        multicastFlood: true,
+        broadcastFlood: true,
+        neighborSuppression: false,
+        isolated: false,
+      };
+      assert.deepEqual((await links.get('flannel.88'))?.port, usual);
+      const port = { learning: false, neighborSuppression: true, multicastFlood: false, isolated: true };
+      const words = await announced(
+        rtnetlink,
+        ['link'],
+        () => links.change('flannel.88', { port }),
+        event => (event.type === 'port' && event.index === index ? JSON.stringify(event.port) : undefined),
+      );
+      assert.deepEqual((await links.get('flannel.88'))?.port, { ...usual, ...port });
+      assert.deepEqual(JSON.parse(words.at(-1) ?? '{}'), { ...usual, ...port });
+      await links.change('flannel.88', { master: 0 });
+      assert.equal((await links.get('flannel.88'))?.port, undefined);
     },
   },
 ];

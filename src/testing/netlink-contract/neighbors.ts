@@ -3,6 +3,10 @@ import assert from 'node:assert/strict';
 import { addLink, addVxlan, indexOf, ip, mac, type NetlinkCase, ONLINK, prefix } from './tools.ts';
 
 const NTF_MASTER = 4;
+const NTF_STICKY = 0x40;
+
+const byMac = ([a]: readonly [string, ...unknown[]], [b]: readonly [string, ...unknown[]]) =>
+  a.localeCompare(b);
 const NUD_NOARP = 0x40;
 
 export const neighborCases: readonly NetlinkCase[] = [
@@ -137,6 +141,44 @@ export const neighborCases: readonly NetlinkCase[] = [
       assert.deepEqual([found?.index, found?.master], [index, bridge]);
       await rt.fdb.delete(entry);
       assert.equal(show('bridge fdb'), '');
+    },
+  },
+  {
+    name: 'a bridge has one entry for an address, on the port that was named last',
+    async run({ rtnetlink: rt, show }) {
+      const bridge = await addLink(rt, { name: 'br0', info: { kind: 'bridge' }, up: true });
+      const ports: number[] = [];
+      for (const name of ['v0', 'w0']) {
+        const peer = { name: name.replace('0', '1') };
+        await rt.links.add({ name, info: { kind: 'veth', peer }, master: bridge, up: true });
+        ports.push(await indexOf(rt.links, name));
+      }
+      const [first = 0, second = 0] = ports;
+      const entry = { mac: mac('02:00:00:00:00:01'), flags: NTF_MASTER | NTF_STICKY, state: NUD_NOARP };
+      await rt.fdb.replace({ ...entry, index: first });
+      await rt.fdb.replace({ ...entry, index: second });
+      assert.equal(show('bridge fdb'), '02:00:00:00:00:01 dev w0 sticky master br0 static');
+      await assert.rejects(rt.fdb.delete({ ...entry, index: first }), { code: 'ENOENT' });
+      await rt.links.change('w0', { up: false });
+      assert.equal(show('bridge fdb'), '02:00:00:00:00:01 dev w0 sticky master br0 static');
+      await rt.links.change('w0', { master: 0 });
+      assert.equal(show('bridge fdb'), '');
+    },
+  },
+  {
+    name: 'the table of a link that is a port has the entries of the bridge too',
+    async run({ rtnetlink: rt }) {
+      const bridge = await addLink(rt, { name: 'br0', info: { kind: 'bridge' }, up: true });
+      const index = await addVxlan(rt);
+      await rt.links.change('flannel.88', { master: bridge });
+      const [own, ofBridge] = [mac('02:00:00:00:00:01'), mac('02:00:00:00:00:02')];
+      await rt.fdb.replace({ index, mac: own, destination: ip('192.168.65.4') });
+      await rt.fdb.replace({ index, mac: ofBridge, flags: NTF_MASTER, state: NUD_NOARP });
+      const found = (await rt.fdb.list(index)).filter(one => one.mac.equals(own) || one.mac.equals(ofBridge));
+      assert.deepEqual(found.map(one => [one.mac.toString(), one.master] as const).toSorted(byMac), [
+        [own.toString(), undefined],
+        [ofBridge.toString(), bridge],
+      ]);
     },
   },
 ];

@@ -222,6 +222,7 @@ function put(state: FakeState, wanted: Announcement, flags: number): void {
     case 'rule':
       return addRule(state, wanted.rule, flags);
     case 'link':
+    case 'port':
     case 'netconf':
       throw new FakeRefusal('EOPNOTSUPP');
   }
@@ -242,6 +243,7 @@ function remove(state: FakeState, wanted: Announcement): void {
     case 'rule':
       return deleteRule(state, wanted.rule);
     case 'link':
+    case 'port':
     case 'netconf':
       throw new FakeRefusal('EOPNOTSUPP');
   }
@@ -249,9 +251,14 @@ function remove(state: FakeState, wanted: Announcement): void {
 
 /** The multicast groups that get it: of two groups, the first is IPv4's. */
 function groupsOf(event: Announcement): readonly number[] {
-  const groups = GROUPS[event.type === 'fdb' ? 'neighbor' : event.type];
+  const groups = GROUPS[groupOf(event)];
   if (groups.length < 2) return groups;
   return groups.slice(isIpv6(event) ? 1 : 0).slice(0, 1);
+}
+
+function groupOf({ type }: Announcement): keyof typeof GROUPS {
+  if (type === 'fdb') return 'neighbor';
+  return type === 'port' ? 'link' : type;
 }
 
 function isIpv6(event: Announcement): boolean {

@@ -1,10 +1,11 @@
 /** Links of the fake kernel, and what happens to everything else when they go. */
 import { Mac } from '../../base/mac.ts';
 import { NLM_F_CREATE, NLM_F_EXCL } from '../../netlink/constants.ts';
+import type { BridgePort } from '../../netlink/route/bridge-port.ts';
 import { IFF_LOWER_UP, IFF_UP } from '../../netlink/route/constants.ts';
 import type { LinkInfo, VxlanInfo } from '../../netlink/route/link-info.ts';
 import type { Link } from '../../netlink/route/objects.ts';
-import { flushFdb, flushNeighbors } from './fake-neighbors.ts';
+import { enterBridge, flushFdb, flushNeighbors, leaveBridge } from './fake-neighbors.ts';
 import { FakeRefusal } from './fake-refusal.ts';
 import { addConnectedRoute, flushAddresses, flushRouting } from './fake-routing.ts';
 import type { FakeState } from './fake-state.ts';
@@ -42,6 +43,17 @@ const VXLAN_DEFAULTS: Omit<VxlanInfo, 'kind'> = {
   localbypass: true,
 };
 
+/** The kernel's defaults for a port of a bridge. */
+const PORT_DEFAULTS: Required<BridgePort> = {
+  hairpin: false,
+  learning: true,
+  unicastFlood: true,
+  multicastFlood: true,
+  broadcastFlood: true,
+  neighborSuppression: false,
+  isolated: false,
+};
+
 /** Outer IPv4, UDP and VXLAN headers and the inner Ethernet one. */
 const VXLAN_OVERHEAD = 50;
 
@@ -59,6 +71,7 @@ export interface LinkRequest {
   readonly txQueueLength?: number;
   readonly alias?: string;
   readonly info?: LinkInfo;
+  readonly port?: BridgePort;
 }
 
 export function loopback(): Link {
@@ -117,6 +130,7 @@ export function plugIn(state: FakeState, link: Pick<Link, 'name'> & Partial<Link
     ...link,
   };
   state.links.set(added.index, added);
+  if (added.master !== undefined) enterBridge(state, added);
   state.announce({ type: 'link', gone: false, link: added });
   return added;
 }
@@ -134,7 +148,7 @@ function addLink(state: FakeState, request: LinkRequest): void {
     up: (flags & IFF_UP) !== 0,
     ...(mtu === undefined ? {} : { mtu }),
     ...(mac === undefined ? {} : { mac }),
-    ...(master === undefined ? {} : { master }),
+    ...(master === undefined ? {} : { master, port: PORT_DEFAULTS }),
     ...(txQueueLength === undefined ? {} : { txQueueLength }),
   };
   if (info.kind === 'veth') {
@@ -175,7 +189,8 @@ function checkVxlan(
 }
 
 function changeLink(state: FakeState, link: Link, request: LinkRequest): void {
-  const { name, change, mtu, mac, master, txQueueLength, alias } = request;
+  const { name, change, mtu, mac, master, txQueueLength, alias, port } = request;
+  if (port !== undefined && link.master === undefined) throw new FakeRefusal('EOPNOTSUPP');
   if (name !== undefined && name !== link.name && [...state.links.values()].some(one => one.name === name)) {
     throw new FakeRefusal('EEXIST');
   }
@@ -184,11 +199,12 @@ function changeLink(state: FakeState, link: Link, request: LinkRequest): void {
   }
   const info = changedInfo(link.info, request.info);
   const up = change & IFF_UP ? (request.flags & IFF_UP) !== 0 : link.up;
-  const { master: oldMaster, ...rest } = link;
+  const { master: oldMaster, port: oldPort, ...rest } = link;
   const newMaster = master ?? oldMaster;
+  const isMoved = newMaster !== oldMaster;
   const changed: Link = {
     ...rest,
-    ...(newMaster ? { master: newMaster } : {}),
+    ...(newMaster ? { master: newMaster, port: isMoved ? PORT_DEFAULTS : { ...oldPort, ...port } } : {}),
     ...(name === undefined ? {} : { name }),
     ...(mtu === undefined ? {} : { mtu }),
     ...(mac === undefined ? {} : { mac }),
@@ -200,6 +216,10 @@ function changeLink(state: FakeState, link: Link, request: LinkRequest): void {
     flags: (link.flags & ~UP_FLAGS) | (up ? UP_FLAGS : 0),
   };
   state.links.set(link.index, changed);
+  if (isMoved && oldMaster !== undefined) leaveBridge(state, link);
+  if (isMoved && newMaster) enterBridge(state, changed);
+  if (port !== undefined)
+    state.announce({ type: 'port', gone: false, index: link.index, port: { ...oldPort, ...port } });
   if (mac !== undefined && !mac.equals(link.mac)) flushNeighbors(state, link.index);
   if (link.up && !up) {
     flushNeighbors(state, link.index);

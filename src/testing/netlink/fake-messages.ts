@@ -6,7 +6,9 @@ import { text } from '../../netlink/attribute-types.ts';
 import { NLM_F_ACK_TLVS, NLM_F_CAPPED, NLMSG_ERROR, NLMSGERR_ATTR_MSG } from '../../netlink/constants.ts';
 import { type Message, writeMessage } from '../../netlink/message.ts';
 import { writeAddress } from '../../netlink/route/address.ts';
+import { decodeBridgePort, encodeBridgePort } from '../../netlink/route/bridge-port.ts';
 import {
+  AF_BRIDGE,
   RTM_DELADDR,
   RTM_DELLINK,
   RTM_DELNEIGH,
@@ -37,6 +39,7 @@ import type { Announcement } from './fake-state.ts';
 /** Types of the messages for an object, and for its removal. */
 const TYPES = {
   link: [RTM_NEWLINK, RTM_DELLINK],
+  port: [RTM_NEWLINK, RTM_DELLINK],
   address: [RTM_NEWADDR, RTM_DELADDR],
   route: [RTM_NEWROUTE, RTM_DELROUTE],
   nexthop: [RTM_NEWNEXTHOP, RTM_DELNEXTHOP],
@@ -56,6 +59,12 @@ function writeObject(writer: Writer, event: Announcement): void {
   switch (event.type) {
     case 'link':
       return writeLink(writer, event.link);
+    case 'port':
+      return linkMessage.write(
+        writer,
+        { family: AF_BRIDGE, type: 1, index: event.index, flags: 0, change: 0 },
+        { protocolInfo: encodeBridgePort(event.port) },
+      );
     case 'address':
       return writeAddress(writer, event.address);
     case 'route':
@@ -74,7 +83,7 @@ function writeObject(writer: Writer, event: Announcement): void {
 }
 
 function writeLink(writer: Writer, link: Link): void {
-  const { name, mac, mtu, lower, master, txQueueLength, operState, alias, altNames, netnsId, info } = link;
+  const { name, mac, mtu, lower, master, txQueueLength, operState, alias, altNames, netnsId } = link;
   linkMessage.write(
     writer,
     { family: 0, type: link.type, index: link.index, flags: link.flags, change: 0 },
@@ -89,10 +98,15 @@ function writeLink(writer: Writer, link: Link): void {
       alias,
       netnsId,
       properties: altNames && { altNames },
-      info: info && encodeLinkInfo(info),
+      info: infoOf(link),
       unknown: link.unknown,
     },
   );
+}
+
+function infoOf({ info, port }: Link) {
+  const ofPort = port && { portKind: 'bridge', portData: encodeBridgePort(port) };
+  return info === undefined ? ofPort : { ...encodeLinkInfo(info), ...ofPort };
 }
 
 /** @throws CodecError */
@@ -112,6 +126,7 @@ export function decodeLinkRequest(payload: Uint8Array): LinkRequest {
     txQueueLength,
     alias,
     info: decodeLinkInfo(asked.info?.kind, asked.info?.data),
+    port: asked.info?.portData && decodeBridgePort(asked.info.portData),
   });
 }
 

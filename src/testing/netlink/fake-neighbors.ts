@@ -1,8 +1,8 @@
 /** Neighbors and FDB entries of the fake kernel. */
 import type { Family } from '../../base/ip.ts';
 import { NLM_F_APPEND, NLM_F_EXCL, NLM_F_REPLACE } from '../../netlink/constants.ts';
-import { NTF_MASTER, NUD_PERMANENT } from '../../netlink/route/constants.ts';
-import type { FdbEntry, Neighbor } from '../../netlink/route/objects.ts';
+import { NTF_MASTER, NUD_NOARP, NUD_PERMANENT } from '../../netlink/route/constants.ts';
+import type { FdbEntry, Link, Neighbor } from '../../netlink/route/objects.ts';
 import { FakeRefusal } from './fake-refusal.ts';
 import { type FakeState, linkByIndex, without } from './fake-state.ts';
 
@@ -62,7 +62,9 @@ export function setFdbEntry(state: FakeState, asked: FdbEntry, flags: number): v
 export function deleteFdbEntry(state: FakeState, asked: FdbEntry): void {
   const wanted = located(state, asked);
   const goes = (entry: FdbEntry) =>
-    sameMac(wanted)(entry) && (wanted.destination === undefined || sameDestination(wanted, entry));
+    sameMac(wanted)(entry) &&
+    entry.index === wanted.index &&
+    (wanted.destination === undefined || sameDestination(wanted, entry));
   if (!state.fdb.some(goes)) throw new FakeRefusal('ENOENT');
   state.fdb = without(state.fdb, goes, entry => state.announce({ type: 'fdb', gone: true, entry }));
 }
@@ -71,7 +73,24 @@ export function deleteFdbEntry(state: FakeState, asked: FdbEntry): void {
 export function flushFdb(state: FakeState, index: number, what: 'all' | 'learned'): void {
   state.fdb = without(
     state.fdb,
-    entry => entry.index === index && (what === 'all' || (entry.state & NUD_PERMANENT) === 0),
+    entry => entry.index === index && (what === 'all' || (entry.state & (NUD_PERMANENT | NUD_NOARP)) === 0),
+    entry => state.announce({ type: 'fdb', gone: true, entry }),
+  );
+}
+
+/** A bridge knows the addresses of its ports. */
+export function enterBridge(state: FakeState, { index, mac, master }: Link): void {
+  if (mac === undefined || master === undefined) return;
+  const entry: FdbEntry = { index, mac, master, state: NUD_PERMANENT, flags: 0, unknown: [] };
+  state.fdb = [...state.fdb, entry];
+  state.announce({ type: 'fdb', gone: false, entry });
+}
+
+/** A bridge forgets what is behind a port that leaves it. */
+export function leaveBridge(state: FakeState, { index, master }: Link): void {
+  state.fdb = without(
+    state.fdb,
+    entry => entry.index === index && entry.master === master,
     entry => state.announce({ type: 'fdb', gone: true, entry }),
   );
 }
@@ -84,8 +103,12 @@ function located(state: FakeState, entry: FdbEntry): FdbEntry {
   return { ...entry, flags: entry.flags & ~NTF_MASTER, master: link.master };
 }
 
+/** A bridge has one entry for an address, whichever its port is. */
 const sameMac = (a: FdbEntry) => (b: FdbEntry) =>
-  a.index === b.index && a.master === b.master && a.vlan === b.vlan && a.mac.equals(b.mac);
+  (a.index === b.index || a.master !== undefined) &&
+  a.master === b.master &&
+  a.vlan === b.vlan &&
+  a.mac.equals(b.mac);
 
 function sameDestination(a: FdbEntry, b: FdbEntry): boolean {
   return a.destination?.equals(b.destination) === true && a.vni === b.vni && a.port === b.port;
