@@ -10,12 +10,10 @@ import { defined } from '../base/defined.ts';
 import { parallel } from '../base/parallel.ts';
 import { mapFamilies, valuesOf } from '../base/per-family.ts';
 import { Prefix } from '../base/prefix.ts';
-import { connectRoute } from '../netlink/route/connect.ts';
-import { Netns } from '../sys/netns.ts';
 import { endProcess, isAlive } from '../sys/pidfd.ts';
 import { LabError } from './errors.ts';
-import { Anchor, namespacesOf, startKeeper, waitForDeath } from './host/anchor.ts';
-import { createSegment } from './host/fabric.ts';
+import { type Anchor, startKeeper, waitForDeath } from './host/anchor.ts';
+import { Fabric } from './host/fabric.ts';
 import { Site } from './host/site.ts';
 import {
   type ContainerRecord,
@@ -28,10 +26,10 @@ import {
   removeRecord,
   saveRecord,
 } from './record/record.ts';
-import { requireCapabilities, requireRootForLab } from './requirements.ts';
+import { requireForPlan, requireRootForLab } from './requirements.ts';
 import { startAgent, waitForPeers, waitForRoutes } from './service/agent.ts';
 import { runContainers, startDockerd, sweepControlGroups } from './service/docker.ts';
-import { makeSandboxes } from './service/sandboxes.ts';
+import { makeSandboxes, unleased } from './service/sandboxes.ts';
 import { startStore } from './service/store.ts';
 import type { LabPlan } from './topology/plan.ts';
 
@@ -96,10 +94,7 @@ export class Lab implements AsyncDisposable {
  * @throws LabError; `signal.reason`. Nothing is left of a failed attempt.
  */
 export async function createLab(plan: LabPlan, options: CreateOptions): Promise<Lab> {
-  requireCapabilities({
-    docker: plan.hosts.some(({ runtime }) => runtime === 'docker'),
-    etcd: plan.store?.kind === 'etcd',
-  });
+  await requireForPlan(plan);
   await using resources = new AsyncDisposableStack();
   const lock = resources.use(await lockName(plan.name));
   if (findRecord(plan.name) !== undefined) {
@@ -110,15 +105,14 @@ export async function createLab(plan: LabPlan, options: CreateOptions): Promise<
   await removeTraces(plan.name);
   resources.defer(() => removeTraces(plan.name));
 
-  const anchor = resources.use(await Anchor.drop());
+  const { fabric, anchor } = await Fabric.make(plan);
+  resources.use(anchor);
   await using doors = new AsyncDisposableStack();
-  const netns = doors.use(Netns.open(namespacesOf(anchor.id).net));
-  const route = doors.use(connectRoute({ netns }));
+  doors.use(fabric);
   const { signal, onStep = () => undefined } = options;
 
-  for (const segment of plan.segments) await createSegment(route, segment);
   const sites = await parallel(plan.hosts, { limit: AT_ONCE, signal }, async hostPlan => {
-    const site = doors.use(await Site.prepare(hostPlan, { anchor, route }, hostsFile(plan)));
+    const site = doors.use(await Site.prepare(hostPlan, fabric, hostsFile(plan)));
     resources.defer(() => site.anchor.release());
     return site;
   });
@@ -170,14 +164,15 @@ export async function destroyLab(name: string): Promise<boolean> {
 
 /** Starts what runs on a host: the agent and, on the subnet that it leases, the containers. */
 async function populate({ host, route, plan }: Site, lab: LabPlan, signal: AbortSignal): Promise<HostRecord> {
-  const { address, agent, containers, runtime } = plan;
+  const { address, agent, bridge, containers, docker, runtime } = plan;
   const subnet = agent && (await startAgent(host, plan, lab, signal));
   let made: ContainerRecord[] = [];
-  if (runtime === 'docker') {
-    await startDockerd(host, lab.name, subnet, signal);
-    made = await runContainers(host, containers, signal);
-  } else if (agent !== undefined || containers.length > 0) {
-    made = await makeSandboxes(host, route, containers, subnet);
+  if (docker !== undefined) {
+    const image = await startDockerd(host, lab.name, docker, subnet, signal);
+    made = await runContainers(host, containers, image, signal);
+  } else if (agent !== undefined || bridge !== undefined || containers.length > 0) {
+    const names = containers.map(({ name }) => name);
+    made = await makeSandboxes(host, route, names, subnet ?? unleased(bridge));
   }
   return {
     name: host.name,

@@ -21,16 +21,12 @@ import assert from 'node:assert/strict';
 import process from 'node:process';
 import { after, before } from 'node:test';
 import { NETWORK_PREFIX } from '../../src/console/defaults.ts';
-import { Anchor, namespacesOf } from '../../src/lab/host/anchor.ts';
-import { createSegment, plugIn } from '../../src/lab/host/fabric.ts';
+import { Fabric } from '../../src/lab/host/fabric.ts';
 import { Site } from '../../src/lab/host/site.ts';
 import { agentArguments } from '../../src/lab/service/agent.ts';
 import { type LabPlan } from '../../src/lab/topology/plan.ts';
 import { planLab } from '../../src/lab/topology/simple.ts';
-import { connectRoute } from '../../src/netlink/route/connect.ts';
-import type { Rtnetlink } from '../../src/netlink/route/rtnetlink.ts';
 import { EtcdStore } from '../../src/store/etcd/etcd-store.ts';
-import { Netns } from '../../src/sys/netns.ts';
 import { Etcd } from '../support/etcd.ts';
 import { deadline, eventually } from '../support/eventually.ts';
 import { dumpHost, labName } from '../support/lab.ts';
@@ -88,7 +84,7 @@ export class FaultLab implements AsyncDisposable {
   /** A new cable from the fabric to this host, whose former one is gone. */
   readonly #plugs: (() => Promise<void>)[] = [];
   #store: StoreServer | undefined;
-  #fabric: Rtnetlink | undefined;
+  #fabric: Fabric | undefined;
   #isBroken = false;
 
   /** Nothing is made before `create`, so that a test can arrange for the end first. */
@@ -113,17 +109,13 @@ export class FaultLab implements AsyncDisposable {
     };
     await this.configure();
 
-    const anchor = this.#resources.use(await Anchor.drop());
-    const netns = this.#resources.use(Netns.open(namespacesOf(anchor.id).net));
-    const route = this.#resources.use(connectRoute({ netns }));
-    this.#fabric = route;
-    for (const segment of plan.segments) await createSegment(route, segment);
+    const { fabric, anchor } = await Fabric.make(plan);
+    this.#resources.use(anchor);
+    this.#fabric = this.#resources.use(fabric);
     for (const hostPlan of plan.hosts) {
-      const site = this.#resources.use(
-        await Site.prepare(hostPlan, { anchor, route }, `127.0.0.1 localhost\n${names}`),
-      );
+      const site = this.#resources.use(await Site.prepare(hostPlan, fabric, `127.0.0.1 localhost\n${names}`));
       this.#resources.defer(() => site.anchor.release());
-      this.#plugs.push(() => plugIn(route, hostPlan, site));
+      this.#plugs.push(() => fabric.plugIn(hostPlan, site));
       const proxy = this.#resources.use(
         await TcpProxy.start(this.store.port, { port: STORE_PORT, netns: site.netns }),
       );
@@ -146,7 +138,7 @@ export class FaultLab implements AsyncDisposable {
 
   /** Pulls the cable of a host out of the fabric, or puts it back: its interface stays up without a carrier. */
   async setCarrier(number: number, on: boolean): Promise<void> {
-    await this.#fabric?.links.change(this.host(number).name, { up: on });
+    await this.#fabric?.route.links.change(this.host(number).name, { up: on });
   }
 
   /** Writes the network's configuration. */

@@ -2,13 +2,15 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { LabHost } from '../../src/lab/host/host.ts';
-import { createLab } from '../../src/lab/lab.ts';
+import { createLab, type Lab } from '../../src/lab/lab.ts';
 import { requireCapabilities } from '../../src/lab/requirements.ts';
 import { planTopology } from '../../src/lab/topology/plan.ts';
 import type { LabTopology } from '../../src/lab/topology/topology.ts';
+import { parsePing } from '../../src/lab/traffic/ping.ts';
+import { run } from '../../src/sys/process.ts';
 import { requires } from '../support/capabilities.ts';
 import { deadline } from '../support/eventually.ts';
-import { labName, programsOf } from '../support/lab.ts';
+import { labName, programsOf, tracesOf } from '../support/lab.ts';
 
 const possible = requires(...canRun());
 
@@ -47,9 +49,7 @@ const ROUTED: LabTopology = {
 describe('a lab made from a topology', possible, () => {
   test('has its hosts, links, addresses, routes and MTU, and nothing that was not asked for', async () => {
     await using lab = await make(ROUTED);
-    const [vm1, router, outside, alone] = lab.record.hosts.map(
-      ({ name, anchor }) => new LabHost(name, anchor),
-    );
+    const [vm1, router, outside, alone] = hostsOf(lab);
     assert.ok(vm1 && router && outside && alone);
     const shown = async (host: LabHost, ...args: string[]) => (await host.run('ip', args)).stdout;
 
@@ -92,7 +92,66 @@ describe('a lab made from a topology', possible, () => {
     const vm1 = new LabHost(host.name, host.anchor);
     await vm1.run('ip', ['netns', 'exec', c1?.name ?? '', 'ping', '-n', '-c', '1', '-W', '5', '172.17.0.3']);
   });
+
+  test('loses frames where it is to, and nowhere else', async () => {
+    const link = (segment: string, address: string) => ({ segment, address });
+    await using lab = await make({
+      segments: { bad: { subnet: '10.1.0.0/24', loss: 50 }, good: { subnet: '10.2.0.0/24' } },
+      hosts: {
+        vm1: { links: [link('bad', '10.1.0.1'), link('good', '10.2.0.1')] },
+        vm2: { links: [link('bad', '10.1.0.2'), link('good', '10.2.0.2')] },
+      },
+    });
+    const [vm1, vm2] = hostsOf(lab);
+    assert.ok(vm1 && vm2);
+    // Without questions of ARP, of which too many could be lost in a row.
+    const [mac1, mac2] = await Promise.all([vm1, vm2].map(host => macOf(host, 'eth0')));
+    await vm1.run('ip', ['neigh', 'replace', '10.1.0.2', 'lladdr', mac2 ?? '', 'dev', 'eth0']);
+    await vm2.run('ip', ['neigh', 'replace', '10.1.0.1', 'lladdr', mac1 ?? '', 'dev', 'eth0']);
+    const echoes = ['-n', '-q', '-c', '200', '-i', '0.002', '-W', '1'];
+    const heard = async (ip: string) => {
+      const { stdout } = await vm1.run('ping', [...echoes, ip], { anyStatus: true });
+      return parsePing(stdout, 200).lost;
+    };
+    // Both ways: three of four. That it is outside of these bounds has a chance of less than one in a billion.
+    const lost = await heard('10.1.0.2');
+    assert.ok(lost > 110 && lost < 190, `${lost} of 200 lost`);
+    assert.equal(await heard('10.2.0.2'), 0);
+  });
+
+  test('delays frames where the kernel can, and is refused before anything is made where it cannot', async t => {
+    const name = labName();
+    const delayed: LabTopology = {
+      segments: { far: { subnet: '10.1.0.0/24', delay: 40 } },
+      hosts: {
+        vm1: { links: [{ segment: 'far', address: '10.1.0.1' }] },
+        vm2: { links: [{ segment: 'far', address: '10.1.0.2' }] },
+      },
+    };
+    const kernel = ['--net', '--', ...'tc qdisc add dev lo root netem delay 1ms'.split(' ')];
+    const { status, stderr } = await run('unshare', kernel, { anyStatus: true });
+    const making = createLab(planTopology(delayed, { name }), { signal: deadline('a lab is made', 90_000) });
+    if (status === 0) {
+      await using lab = await making;
+      const [vm1] = hostsOf(lab);
+      assert.ok(vm1);
+      const { stdout } = await vm1.run('ping', ['-n', '-q', '-c', '3', '-i', '0.2', '10.1.0.2']);
+      const [, least] = /= ([\d.]+)\//.exec(stdout) ?? [];
+      assert.ok(Number(least) >= 80, stdout);
+      return;
+    }
+    t.diagnostic(`this kernel has no netem: ${stderr.trim()}`);
+    await assert.rejects(making, /segments\.far\.delay = 40: this kernel cannot delay frames.*NETEM/);
+    assert.deepEqual(await tracesOf(name), []);
+  });
 });
+
+const hostsOf = (lab: Lab) => lab.record.hosts.map(({ name, anchor }) => new LabHost(name, anchor));
+
+async function macOf(host: LabHost, link: string): Promise<string> {
+  const { stdout } = await host.run('ip', ['-json', 'link', 'show', link]);
+  return (JSON.parse(stdout) as { address: string }[])[0]?.address ?? assert.fail(`${link} has no address`);
+}
 
 const make = (topology: LabTopology) =>
   createLab(planTopology(topology, { name: labName() }), { signal: deadline('a lab is made', 90_000) });

@@ -3,14 +3,11 @@ import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import type { Status } from '../../src/api/status.ts';
 import { EXIT } from '../../src/console/exit-codes.ts';
-import { Anchor, namespacesOf } from '../../src/lab/host/anchor.ts';
-import { createSegment } from '../../src/lab/host/fabric.ts';
+import { Fabric } from '../../src/lab/host/fabric.ts';
 import { TULLE } from '../../src/lab/host/host.ts';
 import { Site } from '../../src/lab/host/site.ts';
 import { type LabFamily, planLab } from '../../src/lab/topology/simple.ts';
-import { connectRoute } from '../../src/netlink/route/connect.ts';
 import type { Route } from '../../src/netlink/route/objects.ts';
-import { Netns } from '../../src/sys/netns.ts';
 import { waitForFile } from '../../src/sys/wait-file.ts';
 import { deadline } from './eventually.ts';
 
@@ -19,13 +16,13 @@ const RTPROT_TULLE = 77;
 export async function machines(t: TestContext, count: number, family: LabFamily = 'ipv4'): Promise<Site[]> {
   const stack = new AsyncDisposableStack();
   t.after(() => stack.disposeAsync());
-  const anchor = stack.use(await Anchor.drop());
-  const route = stack.use(connectRoute({ netns: stack.use(Netns.open(namespacesOf(anchor.id).net)) }));
   const shape = { containers: 0, runtime: 'namespace', store: 'tulle' } as const;
   const plan = planLab({ name: 'tt-up', hosts: count, family, ...shape });
-  for (const segment of plan.segments) await createSegment(route, segment);
+  const { fabric, anchor } = await Fabric.make(plan);
+  stack.use(anchor);
+  stack.use(fabric);
   const sites: Site[] = [];
-  for (const host of plan.hosts) sites.push(stack.use(await Site.prepare(host, { anchor, route }, '')));
+  for (const host of plan.hosts) sites.push(stack.use(await Site.prepare(host, fabric, '')));
   return sites;
 }
 

@@ -16,7 +16,8 @@ import { join } from 'node:path';
 import { agentPaths, SUBNET_FILE } from '../../console/defaults.ts';
 import { PROTOCOL } from '../../dataplane/tables/entry.ts';
 import { Anchor } from '../../lab/host/anchor.ts';
-import { LabHost, prepareHost, TULLE } from '../../lab/host/host.ts';
+import { makeDisks, prepareHost } from '../../lab/host/files.ts';
+import { LabHost, TULLE } from '../../lab/host/host.ts';
 import { agentArguments } from '../../lab/service/agent.ts';
 import { Netns } from '../../sys/netns.ts';
 import { endProcess, type ProcessId } from '../../sys/pidfd.ts';
@@ -83,6 +84,7 @@ export class AgentProcess implements AsyncDisposable {
     await store.open();
     const anchor = resources.use(await Anchor.drop({ host: true }));
     const host = new LabHost('bench', anchor.id);
+    await makeDisks(anchor.id);
     await prepareHost(host, '127.0.0.1 localhost\n');
     const address = OWN_ADDRESS.plus(number + 1);
     const benchHost = resources.use(await BenchHost.within(Netns.open(host.netnsFile), address));

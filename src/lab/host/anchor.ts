@@ -22,6 +22,8 @@ import { LabError } from '../errors.ts';
 export interface AnchorOptions {
   /** Give it a file system of its own, in which /proc shows the PID namespace, and a host name. */
   readonly host?: boolean;
+  /** Give it mounts of its own. */
+  readonly mounts?: boolean;
   /** Put it inside another one. */
   readonly within?: ProcessId;
 }
@@ -39,9 +41,10 @@ export class Anchor implements AsyncDisposable {
   }
 
   /** New namespaces, ready to be entered. */
-  static async drop({ host = false, within }: AnchorOptions = {}): Promise<Anchor> {
+  static async drop({ host = false, mounts = host, within }: AnchorOptions = {}): Promise<Anchor> {
     const separate = ['--pid', '--fork', '--kill-child', '--net'];
-    if (host) separate.push('--uts', '--mount', '--propagation=private', '--mount-proc');
+    if (mounts) separate.push('--mount', '--propagation=private');
+    if (host) separate.push('--uts', '--mount-proc');
     // With SIGCHLD ignored the kernel buries orphans by itself, which PID 1 would have to do otherwise.
     const args = [...separate, '--', 'env', '--ignore-signal=CHLD', 'cat'];
     const { read, write } = pipe();
@@ -87,7 +90,8 @@ async function launch(args: readonly string[], stdin: number): Promise<ProcessId
 }
 
 function launchWithin(outer: ProcessId, args: readonly string[], stdin: number): Promise<ProcessId> {
-  const namespaces = { pid: namespacesOf(outer).pid };
+  const { pid, mount } = namespacesOf(outer);
+  const namespaces = { pid, mount };
   return spawnInPidNamespace('unshare', args, { stdin, namespaces, awaitOutput: true });
 }
 

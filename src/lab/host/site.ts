@@ -5,15 +5,11 @@ import { connectRoute } from '../../netlink/route/connect.ts';
 import type { Rtnetlink } from '../../netlink/route/rtnetlink.ts';
 import { Netns } from '../../sys/netns.ts';
 import { writeSysctl } from '../../sys/sysctl.ts';
-import type { LabHostPlan } from '../topology/plan.ts';
+import type { LabHostPlan } from '../topology/host-plan.ts';
 import { Anchor } from './anchor.ts';
-import { plugIn } from './fabric.ts';
-import { LabHost, prepareHost } from './host.ts';
-
-export interface Fabric {
-  readonly anchor: Anchor;
-  readonly route: Rtnetlink;
-}
+import type { Fabric } from './fabric.ts';
+import { prepareHost } from './files.ts';
+import { LabHost } from './host.ts';
 
 const FORWARDING = {
   ipv4: 'net/ipv4/ip_forward',
@@ -38,17 +34,17 @@ export class Site implements AsyncDisposable {
   /**
    * A host on the fabric, ready for daemons.
    *
-   * @param hostsFile its /etc/hosts.
+   * @param hostsFile the /etc/hosts of a new host; absent when it boots again.
    */
-  static async prepare(plan: LabHostPlan, fabric: Fabric, hostsFile: string): Promise<Site> {
-    const site = new Site(plan, await Anchor.drop({ host: true, within: fabric.anchor.id }));
+  static async prepare(plan: LabHostPlan, fabric: Fabric, hostsFile?: string): Promise<Site> {
+    const site = new Site(plan, await Anchor.drop({ host: true, within: fabric.id }));
     try {
       await prepareHost(site.host, hostsFile);
       const { netns } = site;
       // Each address is given once: the kernel need not ask for a second or two whether it is taken (RFC 4862, section 5.4).
       for (const link of ['all', 'default']) writeSysctl(`net/ipv6/conf/${link}/accept_dad`, '0', site.netns);
       forward(plan, netns);
-      await plugIn(fabric.route, plan, site);
+      await fabric.plugIn(plan, site);
       return site;
     } catch (error) {
       site.anchor.release();

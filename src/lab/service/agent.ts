@@ -11,7 +11,8 @@ import type { Rtnetlink } from '../../netlink/route/rtnetlink.ts';
 import { LabError } from '../errors.ts';
 import { startDaemon } from '../host/daemon.ts';
 import { type LabHost, TULLE } from '../host/host.ts';
-import type { LabHostPlan, LabPlan } from '../topology/plan.ts';
+import type { LabHostPlan } from '../topology/host-plan.ts';
+import type { LabPlan } from '../topology/plan.ts';
 import { type HostSubnet, parseHostSubnet } from './subnet-env.ts';
 
 type WayToStore = Pick<LabPlan, 'etcdEndpoint' | 'etcdPrefix'>;

@@ -6,25 +6,40 @@
  * once per machine: the lab's are below one directory of its own, which `sweepControlGroups` removes.
  */
 import { existsSync, readdirSync, rmdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { copyFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { isCode } from '../../base/errors.ts';
 import { type Family, Ip } from '../../base/ip.ts';
 import { familiesOf, mapFamilies, perFamily, valuesOf } from '../../base/per-family.ts';
 import { formatInterfaceAddress, type InterfaceAddress, Prefix } from '../../base/prefix.ts';
+import { LabError } from '../errors.ts';
 import { startDaemon } from '../host/daemon.ts';
 import { LabHost } from '../host/host.ts';
 import type { ContainerRecord, LabRecord } from '../record/record.ts';
+import type { ContainerPlan } from '../topology/host-plan.ts';
+import type { TopologyDocker } from '../topology/topology.ts';
 import type { HostSubnet } from './subnet-env.ts';
 
 const IMAGE = 'busybox';
+/** What a container does that waits to be used. */
+const IDLE = ['sleep', '2147483647'];
+/** Bytes: an image has many files. */
+const MOST_OF_A_LISTING = 256 * 1024 * 1024;
 
-/** @param subnet what the host leased; without one Docker's default bridge has its own 172.17.0.1/16. */
+/**
+ * Starts it and gives it an image, whose name is returned.
+ *
+ * @param subnet what the host leased; without one Docker's default bridge has its own 172.17.0.1/16.
+ * @throws LabError START_FAILED; ProcessError when the image is none.
+ */
 export async function startDockerd(
   host: LabHost,
   labName: string,
+  { config, image }: TopologyDocker,
   subnet: HostSubnet | undefined,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<string> {
+  if (config !== undefined) await configureDockerd(host, config);
   await startDaemon(host, {
     name: 'dockerd',
     program: 'dockerd',
@@ -38,7 +53,13 @@ export async function startDockerd(
     patience: 60_000,
     signal,
   });
-  await importImage(host, signal);
+  return image === undefined ? importBusybox(host, signal) : importImage(host, image, signal);
+}
+
+/** Writes the file that the next start of dockerd reads. */
+export async function configureDockerd(host: LabHost, config: object): Promise<void> {
+  await host.run('mkdir', ['-p', '/etc/docker']);
+  await host.run('tee', ['/etc/docker/daemon.json'], { input: `${JSON.stringify(config, null, 2)}\n` });
 }
 
 const subnetFlags = ({ gateway, mtu, masquerade }: HostSubnet): string[] => [
@@ -53,22 +74,18 @@ function bridgeFlags(gateway: InterfaceAddress, family: Family): string[] {
   return ['--ipv6', `--fixed-cidr-v6=${Prefix.of(gateway.ip, gateway.length)}`];
 }
 
-/** Starts containers that wait to be used, and says where they are. */
+/** Starts containers, and says where they are. */
 export async function runContainers(
   host: LabHost,
-  names: readonly string[],
+  containers: readonly ContainerPlan[],
+  image: string,
   signal: AbortSignal,
 ): Promise<ContainerRecord[]> {
-  for (const name of names) {
-    const idle = ['sleep', '2147483647'];
-    await host.run(
-      'docker',
-      ['run', '--detach', '--init=false', '--name', name, '--hostname', name, IMAGE, ...idle],
-      {
-        signal,
-      },
-    );
+  for (const { name, command = IDLE, flags = [] } of containers) {
+    const own = ['--detach', '--init=false', '--name', name, '--hostname', name];
+    await host.run('docker', ['run', ...own, ...flags, image, ...command], { signal });
   }
+  const names = containers.map(({ name }) => name);
   return inspect(host, names, signal);
 }
 
@@ -119,7 +136,28 @@ async function inspect(
   });
 }
 
-async function importImage(host: LabHost, signal: AbortSignal): Promise<void> {
+/** A tar of `docker save` has a list of its images, one of `docker export` is a file system. Returns the image's name. */
+async function importImage(host: LabHost, path: string, signal: AbortSignal): Promise<string> {
+  const tar = '/run/image.tar';
+  // The host need not see the directory.
+  await copyFile(path, host.path(tar));
+  const { stdout: files } = await host.run('tar', ['-tf', tar], { signal, maxOutput: MOST_OF_A_LISTING });
+  const isSaved = /^(\.\/)?manifest\.json$/m.test(files);
+  const name = basename(path)
+    .replace(/\.tar$/, '')
+    .toLowerCase();
+  const { stdout } = await host.run('docker', isSaved ? ['load', '--input', tar] : ['import', tar, name], {
+    signal,
+    timeout: 300_000,
+  });
+  await host.run('rm', [tar]);
+  if (!isSaved) return name;
+  const [, loaded] = /^Loaded image(?: ID)?: (\S+)$/m.exec(stdout) ?? [];
+  if (loaded !== undefined) return loaded;
+  throw new LabError('START_FAILED', `docker load named no image of ${path}: ${stdout.trim()}`);
+}
+
+async function importBusybox(host: LabHost, signal: AbortSignal): Promise<string> {
   const root = '/run/busybox';
   await host.run('mkdir', ['-p', `${root}/bin`, `${root}/tmp`]);
   await host.run('cp', ['/bin/busybox', `${root}/bin/busybox`]);
@@ -127,6 +165,7 @@ async function importImage(host: LabHost, signal: AbortSignal): Promise<void> {
   await host.run('tar', ['-C', root, '-cf', `${root}.tar`, '.']);
   await host.run('docker', ['import', `${root}.tar`, IMAGE], { signal });
   await host.run('rm', ['-rf', root, `${root}.tar`]);
+  return IMAGE;
 }
 
 const CONTROL_GROUPS = '/sys/fs/cgroup';

@@ -16,15 +16,20 @@ import type { ContainerRecord } from '../record/record.ts';
 import type { HostSubnet } from './subnet-env.ts';
 
 const BRIDGE = 'docker0';
-/** That of Docker's default bridge: of a host that leased none. */
-const DEFAULT_SUBNET = { gateway: { ipv4: parseInterfaceAddress('172.17.0.1/16') }, mtu: 1500 };
+
+type Subnet = Pick<HostSubnet, 'gateway' | 'mtu'>;
+
+/** Of a host that leased none: that of Docker's default bridge, or with these addresses. */
+export const unleased = (gateway: Subnet['gateway'] = DEFAULT_GATEWAY): Subnet => ({ gateway, mtu: 1500 });
+
+const DEFAULT_GATEWAY = { ipv4: parseInterfaceAddress('172.17.0.1/16') };
 
 /** Makes the bridge and the containers; of each family the first address is the bridge's, the next ones are theirs. */
 export async function makeSandboxes(
   host: LabHost,
   route: Rtnetlink,
   names: readonly string[],
-  subnet: Pick<HostSubnet, 'gateway' | 'mtu'> = DEFAULT_SUBNET,
+  subnet: Subnet,
 ): Promise<ContainerRecord[]> {
   const { gateway, mtu } = subnet;
   await ensureBridge(route, {

@@ -13,7 +13,7 @@ describe('planLab', () => {
       plan.hosts.map(({ name, address, containers }) => [
         name,
         `${address.ipv4} ${address.ipv6}`,
-        containers,
+        containers.map(container => container.name),
       ]),
       [
         ['docker1', '192.168.65.3 undefined', ['c1', 'c2']],
@@ -62,7 +62,7 @@ describe('planLab', () => {
     const last = planLab({ ...REQUEST, hosts: 250 }).hosts.at(-1);
     assert.equal(String(last?.address.ipv4), '192.168.65.252');
     assert.throws(() => planLab({ ...REQUEST, hosts: 251 }), { code: 'INVALID_CONFIG' });
-    assert.equal(planLab({ ...REQUEST, containers: 200 }).hosts[0]?.containers.at(-1), 'c200');
+    assert.equal(planLab({ ...REQUEST, containers: 200 }).hosts[0]?.containers.at(-1)?.name, 'c200');
     assert.throws(() => planLab({ ...REQUEST, containers: 201 }), { code: 'INVALID_CONFIG' });
   });
 

@@ -27,6 +27,10 @@ export interface UnderlaySegment {
   readonly subnet?: string | readonly string[];
   /** Bytes of an IP packet; 1500 when absent. */
   readonly mtu?: number;
+  /** Percent of the frames between two hosts that are lost. */
+  readonly loss?: number;
+  /** Milliseconds that a frame takes. */
+  readonly delay?: number;
 }
 
 export interface TopologyHost {
@@ -38,9 +42,32 @@ export interface TopologyHost {
   /** Whether Tulle's agent runs on it; false when absent. */
   readonly agent?: boolean | TopologyAgent;
   /** Whether dockerd runs on it; false when absent. */
-  readonly docker?: boolean;
-  /** Names, unique on the host. */
-  readonly containers?: readonly string[];
+  readonly docker?: boolean | TopologyDocker;
+  /**
+   * Names, unique on the host, or containers by name. They are on bridge `docker0`, in the subnet that the agent
+   * leases; without an agent in that of `bridge`, or of Docker's default bridge.
+   */
+  readonly containers?: readonly string[] | Readonly<Record<string, TopologyContainer>>;
+  /** Addresses with a length of `docker0`, on a host without agent and dockerd; 172.17.0.1/16 when absent. */
+  readonly bridge?: string | readonly string[];
+}
+
+export interface TopologyDocker {
+  /** The host's /etc/docker/daemon.json. */
+  readonly config?: Readonly<Record<string, unknown>>;
+  /**
+   * Path of a tar on this machine, as `docker save` or `docker export` writes it: the image of the containers. An
+   * exported one is named as its file. Debian's busybox when absent.
+   */
+  readonly image?: string;
+}
+
+/** Of a dockerd. */
+export interface TopologyContainer {
+  /** Waits idle when absent. */
+  readonly command?: readonly string[];
+  /** Further flags of `docker run`. */
+  readonly flags?: readonly string[];
 }
 
 export interface TopologyLink {
@@ -74,7 +101,15 @@ const optional = v.exactOptional;
 export const TopologyShape: v.GenericSchema<unknown, LabTopology> = v.strictObject({
   name: optional(v.string()),
   segments: optional(
-    v.record(v.string(), v.strictObject({ subnet: optional(texts), mtu: optional(v.number()) })),
+    v.record(
+      v.string(),
+      v.strictObject({
+        subnet: optional(texts),
+        mtu: optional(v.number()),
+        loss: optional(v.number()),
+        delay: optional(v.number()),
+      }),
+    ),
   ),
   hosts: v.record(
     v.string(),
@@ -97,8 +132,28 @@ export const TopologyShape: v.GenericSchema<unknown, LabTopology> = v.strictObje
           v.strictObject({ flags: optional(v.array(v.string())), flanneld: optional(v.string()) }),
         ]),
       ),
-      docker: optional(v.boolean()),
-      containers: optional(v.array(v.string())),
+      docker: optional(
+        v.union([
+          v.boolean(),
+          v.strictObject({
+            config: optional(v.record(v.string(), v.unknown())),
+            image: optional(v.string()),
+          }),
+        ]),
+      ),
+      containers: optional(
+        v.union([
+          v.array(v.string()),
+          v.record(
+            v.string(),
+            v.strictObject({
+              command: optional(v.array(v.string())),
+              flags: optional(v.array(v.string())),
+            }),
+          ),
+        ]),
+      ),
+      bridge: optional(texts),
     }),
   ),
   store: optional(v.strictObject({ on: v.string(), kind: optional(v.picklist(STORE_KINDS)) })),
