@@ -125,6 +125,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
       'dataplane',
       'firewall',
       'extension',
+      'network',
       'agent',
       'cli',
     ],

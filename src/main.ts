@@ -46,6 +46,18 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./inspect/capture/command.ts')).captureCommand(),
   },
   {
+    name: 'tunnel',
+    group: 'This host:',
+    summary: 'VXLAN links between two hosts, alone or attached to a bridge: add, list, delete',
+    load: async () => {
+      const [{ tunnelCommand }, { onceTunnels }] = await Promise.all([
+        import('./cli/tunnel-command.ts'),
+        import('./host/tunnel-once.ts'),
+      ]);
+      return tunnelCommand(onceTunnels);
+    },
+  },
+  {
     name: 'forwarder',
     group: 'This host:',
     summary: 'move packets in user space; the agent starts it',

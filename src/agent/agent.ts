@@ -20,6 +20,9 @@ import { filesBeside } from '../console/defaults.ts';
 import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
 import { Network } from '../network/network.ts';
 import type { OwnedWarning } from '../network/reports.ts';
+import { followTunnels } from '../network/tunnel/follow.ts';
+import { openTunnels } from '../network/tunnel/open-tunnels.ts';
+import type { Tunnels } from '../network/tunnel/tunnels.ts';
 import { isForeignTo } from '../network/underlay.ts';
 import { CachedStore } from '../store/cached-store.ts';
 import type { EtcdStore } from '../store/etcd/etcd-store.ts';
@@ -38,6 +41,7 @@ import { informServiceManager } from './servers/service-manager.ts';
 import { keepIdentity } from './state/keep-identity.ts';
 import { commandRecordFile, type KnownState, type KnownStateFile, lastRunOf } from './state/known-state.ts';
 import type { Identity } from './state/state-directory.ts';
+import type { OpenTunnelFile } from './state/tunnel-file.ts';
 
 /** The program that this is a part of. */
 const PROGRAM = fileURLToPath(new URL('../../bin/tulle', import.meta.url));
@@ -54,6 +58,7 @@ export interface AgentParts {
   readonly rtnetlink: Rtnetlink;
   /** The subnet of the last run. */
   readonly previous: Subnet | undefined;
+  readonly tunnels: OpenTunnelFile;
 }
 
 export class Agent {
@@ -68,6 +73,7 @@ export class Agent {
   readonly #contact: StoreContact;
   readonly #certificates: CertificateWatch;
   readonly #network: Network;
+  readonly #tunnels: Tunnels;
   readonly #stop = new AbortController();
 
   /** @param known what the last run knew; nothing of it is kept as it is. */
@@ -97,19 +103,26 @@ export class Agent {
       forwarderFiles: { program: PROGRAM, ...filesBeside(options.socketPath) },
       former: lastRunOf(known, parts.previous),
     });
+    const { storage, kept } = parts.tunnels;
+    const { dataPlane } = this.#network;
+    const reserved = () => this.#network.vnis.map(vni => ({ vni, owner: 'the overlay network' }));
+    this.#tunnels = openTunnels({ ...parts, dataPlane, storage, kept: 'agent', reserved }, kept);
   }
 
   async run(outside: AbortSignal): Promise<void> {
-    const { options, clock, logger, knownFile, identity } = this.#parts;
+    const { options, clock, logger, knownFile, identity, rtnetlink } = this.#parts;
     const signal = AbortSignal.any([outside, this.#stop.signal]);
     await using network = this.#network;
     const health = this.#health;
+    const tunnels = this.#tunnels;
+    const { dataPlane } = network;
     const servers = { options, health, clock, logger };
     const serveApi = await openApi(servers, {
       status: () => this.#status(),
       forwarder: () => this.#network.traffic(),
       resync: () => this.#resync(),
       releaseLease: () => this.#releaseLease(),
+      tunnels,
       events: this.#events,
     });
     signal.addEventListener('abort', () => health.stopping(), { once: true });
@@ -120,6 +133,7 @@ export class Agent {
     const manager = ServiceManager.fromEnvironment(process.env, process.pid);
     await Promise.all([
       keep(until => network.run(until)),
+      keep(until => followTunnels({ tunnels, rtnetlink, dataPlane, health, clock, logger }, until)),
       keep(serveApi),
       keep(until => this.#contact.run(until)),
       keep(until => this.#certificates.run(until)),

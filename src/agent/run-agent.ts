@@ -1,5 +1,6 @@
 /** From options to a running agent: opens what it is made of, in the network namespace of the calling thread. */
 import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { systemClock } from '../base/clock.ts';
 import { openLog } from '../console/daemon-log.ts';
 import { connectRoute } from '../netlink/route/connect.ts';
@@ -11,6 +12,7 @@ import { Agent } from './agent.ts';
 import type { AgentOptions } from './options/options.ts';
 import { KnownStateFile } from './state/known-state.ts';
 import { Identity } from './state/state-directory.ts';
+import { TUNNEL_FILE, TunnelFile } from './state/tunnel-file.ts';
 
 /**
  * Runs an agent until `signal` aborts.
@@ -38,7 +40,8 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
   await using rtnetlink = connectRoute({ netns });
   const { subnet } = parseSubnetEnv(await readIfAny(options.lease.subnetFile));
   const previous = blocksOf(subnet).length > 0 ? subnet : undefined;
-  const parts = { options, clock, logger, etcd, knownFile, identity, netns, rtnetlink, previous };
+  const tunnels = await TunnelFile.open(join(options.stateDirectory, TUNNEL_FILE));
+  const parts = { options, clock, logger, etcd, knownFile, identity, netns, rtnetlink, previous, tunnels };
   const agent = new Agent(parts, (await knownFile.load()) ?? { keys: [], devices: [] });
   await agent.run(signal);
 }

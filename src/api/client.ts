@@ -6,6 +6,9 @@
  *     GET  /v1/forwarder                  packets that the forwarder has moved and dropped
  *     POST /v1/resync                     compare everything with the kernel now
  *     POST /v1/lease/release              give the lease back and stop the agent
+ *     GET  /v1/tunnels                    the tunnels of this host, with their counters
+ *     POST /v1/tunnels                    make a tunnel, and keep it over restarts
+ *     DELETE /v1/tunnels/NAME             delete one
  */
 import { readdirSync } from 'node:fs';
 import { type IncomingMessage, request } from 'node:http';
@@ -21,6 +24,7 @@ import {
   ResyncResult,
 } from './messages.ts';
 import { Status } from './status.ts';
+import { TunnelList, TunnelReport, type TunnelRequest } from './tunnels.ts';
 
 export type ApiErrorCode =
   /** No process listens at the socket. */
@@ -70,6 +74,20 @@ export class AgentClient {
     return this.#call('POST', '/v1/lease/release', ReleaseResult, signal);
   }
 
+  tunnels(signal?: AbortSignal): Promise<TunnelReport[]> {
+    return this.#call('GET', '/v1/tunnels', TunnelList, signal);
+  }
+
+  /** @throws ApiError REFUSED with code INVALID_CONFIG for everything that is wrong with it or in its way. */
+  addTunnel(wanted: TunnelRequest, signal?: AbortSignal): Promise<TunnelReport> {
+    return this.#call('POST', '/v1/tunnels', TunnelReport, signal, wanted);
+  }
+
+  /** @throws ApiError REFUSED with code NOT_FOUND when there is none. */
+  async deleteTunnel(name: string, signal?: AbortSignal): Promise<void> {
+    await this.#call('DELETE', `/v1/tunnels/${encodeURIComponent(name)}`, v.unknown(), signal);
+  }
+
   /**
    * What the agent remembers, oldest first; with `follow`, then what happens until `signal` aborts or the
    * agent stops. `after` skips events up to and including that id.
@@ -98,12 +116,18 @@ export class AgentClient {
     path: string,
     schema: Schema,
     signal: AbortSignal | undefined,
+    body?: object,
   ): Promise<v.InferOutput<Schema>> {
-    return parse(schema, await this.#read(await this.#open(method, path, signal), signal));
+    return parse(schema, await this.#read(await this.#open(method, path, signal, body), signal));
   }
 
   /** Resolves once the head of a 2xx answer has arrived. */
-  async #open(method: string, path: string, signal: AbortSignal | undefined): Promise<IncomingMessage> {
+  async #open(
+    method: string,
+    path: string,
+    signal: AbortSignal | undefined,
+    body?: object,
+  ): Promise<IncomingMessage> {
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
       const call = request({
         socketPath: this.#socketPath,
@@ -116,7 +140,7 @@ export class AgentClient {
       call.setTimeout(this.#timeout, () => call.destroy(this.#timedOut()));
       call.on('error', error => reject(this.#describe(error, signal)));
       call.on('response', resolve);
-      call.end();
+      call.end(body && JSON.stringify(body));
     });
     const status = response.statusCode ?? 0;
     if (status >= 200 && status < 300) return response;

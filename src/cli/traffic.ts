@@ -4,7 +4,7 @@ import type { ForwarderTraffic } from '../api/messages.ts';
 import type { PeerStatus, Status } from '../api/status.ts';
 import { isCode } from '../base/errors.ts';
 import { valuesOf } from '../base/per-family.ts';
-import { formatCount, formatNumber } from '../console/format.ts';
+import { formatBytes, formatCount, formatNumber } from '../console/format.ts';
 
 type Counters = ForwarderTraffic['host'];
 
@@ -62,11 +62,3 @@ function describe({ sentPackets, sentBytes, receivedPackets, receivedBytes, drop
 
 /** IPv6 sends packets to many hosts by itself on every device; none of them is for a peer. */
 const EXPECTED = 'multicast';
-
-const UNITS = ['bytes', 'kB', 'MB', 'GB', 'TB'];
-
-/** `1.5 MB`, in powers of 1,000. */
-function formatBytes(bytes: number): string {
-  const power = Math.min(UNITS.length - 1, bytes < 1 ? 0 : Math.floor(Math.log10(bytes) / 3));
-  return `${formatNumber(bytes / 1000 ** power, power === 0 ? 0 : 1)} ${UNITS[power]}`;
-}

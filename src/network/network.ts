@@ -108,6 +108,12 @@ export class Network implements AsyncDisposable {
     return this.#overlay.plan;
   }
 
+  /** VNIs of the overlay. */
+  get vnis(): readonly number[] {
+    const { links } = this.plan.value?.backend.host({}) ?? { links: [] };
+    return links.flatMap(link => (link.kind === 'vxlan' ? [link.vni] : []));
+  }
+
   /** What the next run should know of this one: the texts of configurations, and names of devices. */
   get used(): {
     readonly config: Uint8Array | undefined;

@@ -29,6 +29,11 @@ const handlers = (changed: Partial<ApiHandlers> = {}): ApiHandlers => ({
   forwarder: async () => undefined,
   resync: async () => ({ inSync: true, writes: 3, failures: [] }),
   releaseLease: async () => ({ released: '10.3.4.0-24' }),
+  tunnels: {
+    list: async () => [],
+    add: () => assert.fail('not asked for here'),
+    delete: async () => undefined,
+  },
   events,
   ...changed,
 });

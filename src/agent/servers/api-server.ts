@@ -11,6 +11,7 @@ import type { Status } from '../../api/status.ts';
 import { isCode, messageOf, TulleError } from '../../base/errors.ts';
 import type { EventLog } from '../health/event-log.ts';
 import { createServer } from './http.ts';
+import { answerTunnels, type TunnelHandlers } from './tunnel-requests.ts';
 
 export type ApiServerErrorCode =
   /** Another agent answers at the socket. */
@@ -29,6 +30,7 @@ export interface ApiHandlers {
   forwarder(): Promise<ForwarderTraffic | undefined>;
   resync(): Promise<ResyncResult>;
   releaseLease(): Promise<ReleaseResult>;
+  readonly tunnels: TunnelHandlers;
   readonly events: EventLog;
 }
 
@@ -94,15 +96,18 @@ export class ApiServer implements AsyncDisposable {
           return reply(response, 200, await this.#handlers.resync());
         case 'POST /v1/lease/release':
           return reply(response, 200, await this.#handlers.releaseLease());
-        default:
+        default: {
+          const answer = await answerTunnels(this.#handlers.tunnels, request, url.pathname);
+          if (answer !== undefined) return reply(response, 200, answer);
           return refuse(response, 404, {
             code: 'UNKNOWN_REQUEST',
             message: `this agent has no ${request.method} ${url.pathname}`,
             hint: 'the command and the agent may have different versions',
           });
+        }
       }
     } catch (error) {
-      refuse(response, 500, {
+      refuse(response, statusOf(error), {
         code: error instanceof TulleError ? error.code : 'INTERNAL',
         message: messageOf(error),
         ...(error instanceof TulleError && error.hint !== undefined ? { hint: error.hint } : {}),
@@ -141,6 +146,9 @@ export class ApiServer implements AsyncDisposable {
     response.end();
   }
 }
+
+const statusOf = (error: unknown) =>
+  isCode(error, 'INVALID_CONFIG') ? 400 : isCode(error, 'NOT_FOUND') ? 404 : 500;
 
 const line = (value: unknown) => `${JSON.stringify(value)}\n`;
 

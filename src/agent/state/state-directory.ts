@@ -18,12 +18,7 @@ import { Mac } from '../../base/mac.ts';
 import type { DurableIdentity } from '../../network/host-plan.ts';
 import type { ConditionFailure } from '../../network/reports.ts';
 import { removeUnfinished, writeFileAtomic } from '../../sys/file.ts';
-
-const MAC_TEXT = v.pipe(
-  v.string(),
-  v.regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/),
-  v.check(text => Mac.parse(text).isUnicast, 'want the address of one station'),
-);
+import { MAC_TEXT } from './mac-text.ts';
 
 const IdentityFile = v.object({
   version: v.literal(1),

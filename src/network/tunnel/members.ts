@@ -1,0 +1,155 @@
+/**
+ * The MTU of what shares a bridge with a tunnel. A frame that a container sends and the tunnel cannot carry is dropped
+ * without a word, so the bridge, its veth ports and their other ends in the containers get the tunnel's MTU. What each had
+ * is remembered, and given back when the tunnel is deleted.
+ *
+ *     container eth0 --- veth --- bridge --- vxlan (1450)
+ */
+import { isCode } from '../../base/errors.ts';
+import { connectRoute } from '../../netlink/route/connect.ts';
+import type { Link } from '../../netlink/route/objects.ts';
+import type { Rtnetlink } from '../../netlink/route/rtnetlink.ts';
+import type { Netns } from '../../sys/netns.ts';
+import { networkNamespaces } from '../../sys/netns-search.ts';
+
+/** A link whose MTU was lowered. */
+export interface Fitted {
+  readonly bridge: string;
+  /** Inode of its namespace; 0 for that of this host. */
+  readonly netns: number;
+  readonly index: number;
+  readonly name: string;
+  /** MTU before, and the one that it was given. */
+  readonly was: number;
+  readonly now: number;
+}
+
+export interface FitResult {
+  readonly fitted: readonly Fitted[];
+  /** Ports whose other side keeps a larger MTU, one sentence each. */
+  readonly notes: readonly string[];
+}
+
+/** Where a link is: the host's connection or one into a container. */
+interface Place {
+  readonly netns: number;
+  readonly links: Pick<Rtnetlink['links'], 'get' | 'change'>;
+}
+
+/**
+ * Lowers what is larger than `mtu` on a bridge and behind its veth ports.
+ * @param except name of the tunnel's own link
+ * @param before what was lowered earlier: it has its first MTU in mind
+ * @throws NetlinkError, SysError
+ */
+export async function fitMembers(
+  rtnetlink: Rtnetlink,
+  { bridge, mtu, except }: { readonly bridge: string; readonly mtu: number; readonly except: string },
+  before: readonly Fitted[],
+): Promise<FitResult> {
+  const links = await rtnetlink.links.list();
+  const switchLink = links.find(({ name }) => name === bridge);
+  if (switchLink === undefined) return { fitted: [], notes: [] };
+  const fitted: Fitted[] = [];
+  const notes: string[] = [];
+  const here: Place = { netns: 0, links: rtnetlink.links };
+  const lower = async (place: Place, link: Link) => {
+    const was = link.mtu ?? 0;
+    if (was <= mtu) return;
+    await place.links.change(link.index, { mtu });
+    const { index, name } = link;
+    const first = before.find(other => isOf(other, place.netns, link) && other.now === was);
+    fitted.push({ bridge, netns: place.netns, index, name, was: first?.was ?? was, now: mtu });
+  };
+  const ports = links.filter(link => link.master === switchLink.index && link.name !== except);
+  const [veths, others] = [ports.filter(isVeth), ports.filter(port => !isVeth(port))];
+  await withPeers({ rtnetlink, here, links }, veths, async (port, place, peer) => {
+    if (place === undefined || peer === undefined) notes.push(unreachable(port, mtu));
+    else await lower(place, peer);
+  });
+  for (const port of veths) await lower(here, port);
+  for (const port of others)
+    if (!isTunnelPort(port) && (port.mtu ?? 0) > mtu) notes.push(largePort(port, mtu));
+  await lower(here, switchLink);
+  return { fitted, notes };
+}
+
+/**
+ * Gives links their former MTU back: those that have the one that was given to them. What is gone is left.
+ * @throws NetlinkError, SysError
+ */
+export async function unfitMembers(rtnetlink: Rtnetlink, fitted: readonly Fitted[]): Promise<void> {
+  const restore = async (place: Place, { index, name, was, now }: Fitted) => {
+    const link = await place.links.get(index);
+    if (link?.name === name && link.mtu === now) await place.links.change(index, { mtu: was });
+  };
+  for (const one of fitted) if (one.netns === 0) await restore({ netns: 0, links: rtnetlink.links }, one);
+  const wanted = new Set(fitted.map(({ netns }) => netns).filter(netns => netns !== 0));
+  if (wanted.size === 0) return;
+  for (const netns of networkNamespaces()) {
+    using _ = netns;
+    if (!wanted.delete(netns.inode)) continue;
+    await inside(netns, async place => {
+      for (const one of fitted) if (one.netns === netns.inode) await restore(place, one);
+    });
+    if (wanted.size === 0) return;
+  }
+}
+
+const isOf = (fitted: Fitted, netns: number, { index, name }: Link) =>
+  fitted.netns === netns && fitted.index === index && fitted.name === name;
+
+const isVeth = ({ info }: Link) => info?.kind === 'veth';
+const isTunnelPort = ({ info }: Link) => info?.kind === 'vxlan';
+
+type OnPeer = (port: Link, place: Place | undefined, peer: Link | undefined) => Promise<void>;
+
+/** Visits the other end of each port: without a place when its namespace cannot be entered. */
+async function withPeers(
+  {
+    rtnetlink,
+    here,
+    links,
+  }: { readonly rtnetlink: Rtnetlink; readonly here: Place; readonly links: readonly Link[] },
+  ports: readonly Link[],
+  visit: OnPeer,
+): Promise<void> {
+  const byNetns = Map.groupBy(ports, ({ netnsId }) => netnsId);
+  for (const port of byNetns.get(undefined) ?? []) {
+    const peer = links.find(({ index }) => index === port.lower);
+    // A cable to another bridge: what is behind that is not the business of this tunnel.
+    if (peer !== undefined && peer.master === undefined) await visit(port, here, peer);
+  }
+  byNetns.delete(undefined);
+  for (const netns of byNetns.size === 0 ? [] : networkNamespaces()) {
+    using _ = netns;
+    const id = await rtnetlink.netnsId(netns.fd);
+    const members = id === undefined ? undefined : byNetns.get(id);
+    if (members === undefined) continue;
+    byNetns.delete(id);
+    await inside(netns, async place => {
+      for (const port of members) {
+        const peer = port.lower === undefined ? undefined : await place.links.get(port.lower);
+        if (peer?.lower === port.index && isVeth(peer)) await visit(port, place, peer);
+      }
+    });
+    if (byNetns.size === 0) return;
+  }
+  for (const port of [...byNetns.values()].flat()) await visit(port, undefined, undefined);
+}
+
+/** A namespace that goes meanwhile takes its links with it. */
+async function inside(netns: Netns, work: (place: Place) => Promise<void>): Promise<void> {
+  await using rtnetlink = connectRoute({ netns });
+  try {
+    await work({ netns: netns.inode, links: rtnetlink.links });
+  } catch (error) {
+    if (!isCode(error, 'ENODEV')) throw error;
+  }
+}
+
+const unreachable = ({ name }: Link, mtu: number) =>
+  `what is behind ${name} is in a namespace that cannot be entered: if its MTU is larger than ${mtu}, lower it there`;
+
+const largePort = ({ name, mtu }: Link, least: number) =>
+  `${name} is a port with MTU ${mtu}: frames of more than ${least} bytes from behind it do not pass the tunnel; lower it on every machine there`;
