@@ -1,13 +1,15 @@
 /**
- * Captures what a real `ip`, `bridge` or `genl` exchanges with the kernel, as a vector for our codec tests.
+ * Captures what a real `ip`, `bridge`, `genl` or `nft` exchanges with the kernel, as a vector for our codec tests.
  *
  *     scripts/capture-vector NAME [--setup COMMAND]... [--reply] -- COMMAND...
+ *     scripts/capture-vector NAME [--setup COMMAND]... --meanwhile COMMAND... -- nft monitor trace
  *     scripts/capture-vector NAME...      captures vectors again that exist already
  *
  * Needs root and strace. Runs in a network namespace of its own, which is gone afterwards. Kept is the last request
  * of the command; with --reply its list, or else its first question, and the objects that the kernel answered with.
  * A request is kept also when the kernel
- * refuses it: it may have been built without that kind of link.
+ * refuses it: it may have been built without that kind of link. With --meanwhile the command listens until those have
+ * run, and kept is what the kernel announced.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -18,6 +20,7 @@ import { parseHex } from '../src/base/bytes.ts';
 import { NLM_F_DUMP, NLMSG_DONE, NLMSG_ERROR } from '../src/netlink/constants.ts';
 import { formatPayload } from '../src/netlink/debug.ts';
 import { HEADER_SIZE, type Message, readMessages } from '../src/netlink/message.ts';
+import type { NetlinkProtocol } from '../src/netlink/protocol.ts';
 import { formatVector, parseVector, protocolOf, type Vector } from '../test/support/netlink-vector.ts';
 
 const DIRECTORY = join(import.meta.dirname, '../test/vectors/netlink');
@@ -27,6 +30,7 @@ const { values, positionals, tokens } = parseArgs({
   tokens: true,
   options: {
     setup: { type: 'string', multiple: true, default: [] },
+    meanwhile: { type: 'string', multiple: true, default: [] },
     reply: { type: 'boolean', default: false },
   },
 });
@@ -41,6 +45,7 @@ for (const name of names) {
       ? parseVector(readFileSync(file, 'utf8'))
       : {
           setup: values.setup,
+          meanwhile: values.meanwhile,
           command: process.argv
             .slice(2)
             .slice(end.index + 1)
@@ -56,25 +61,32 @@ interface Exchanged {
   readonly message: Message;
 }
 
-function capture({ setup, command }: Pick<Vector, 'setup' | 'command'>, wantsReplies: boolean): Vector {
+type CapturePlan = Pick<Vector, 'setup' | 'command' | 'meanwhile'>;
+
+function capture({ setup, command, meanwhile }: CapturePlan, wantsReplies: boolean): Vector {
   const directory = mkdtempSync(join(tmpdir(), 'capture-vector-'));
   try {
     const trace = join(directory, 'trace');
     const strace = `strace -e trace=sendmsg,sendto,recvmsg -e write=all -e read=all -s 0 -o ${trace}`;
     // The commands are the caller's own, typed as a shell would read them.
-    const script = [...setup, `${strace} ${command} >/dev/null || true`].join('\n');
+    const captured = `${strace} ${command} >/dev/null`;
+    const script = [
+      ...setup,
+      ...(meanwhile.length === 0 ? [`${captured} || true`] : whileListening(captured, meanwhile)),
+    ].join('\n');
     execFileSync('unshare', ['--net', 'sh', '-ec', script], { stdio: ['ignore', 'inherit', 'inherit'] });
     const exchanged = readTrace(readFileSync(trace, 'utf8'));
     const request = wantsReplies ? questionIn(exchanged) : exchanged.findLastIndex(({ sent }) => sent);
     const next = exchanged.findIndex(({ sent }, index) => sent && index > request);
     const replies = exchanged.slice(request + 1, next < 0 ? undefined : next);
-    const kept = [
-      ...exchanged.slice(request, request + 1),
-      ...replies.filter(one => wantsReplies && isObject(one)),
-    ];
+    const kept =
+      meanwhile.length > 0
+        ? exchanged.filter(one => isAnnouncement(one, protocolOf({ command })))
+        : [...exchanged.slice(request, request + 1), ...replies.filter(one => wantsReplies && isObject(one))];
     return {
       setup,
       command,
+      meanwhile,
       kernel: release().split('-')[0] ?? '',
       iproute2: /iproute2-([\d.]+)/.exec(execFileSync('ip', ['-V'], { encoding: 'utf8' }))?.[1] ?? '',
       messages: kept.map(({ sent, message }) => ({
@@ -86,6 +98,22 @@ function capture({ setup, command }: Pick<Vector, 'setup' | 'command'>, wantsRep
   } finally {
     rmSync(directory, { recursive: true });
   }
+}
+
+/** Lines of a script: commands are run once the first one has joined a multicast group of netfilter. */
+function whileListening(listener: string, commands: readonly string[]): string[] {
+  return [
+    `${listener} & listener=$!`,
+    `until awk '$2 == 12 && $4 != "00000000" { found = 1 } END { exit !found }' /proc/net/netlink; do sleep 0.05; done`,
+    ...commands.map(command => `${command} >/dev/null || true`),
+    // What is announced is read at once; strace writes it down a moment later.
+    'sleep 0.5; kill $(cat /proc/$listener/task/$listener/children); wait',
+  ];
+}
+
+/** Of a kind that our codec knows: `nft` has questions of its own meanwhile. */
+function isAnnouncement({ sent, message }: Exchanged, protocol: NetlinkProtocol): boolean {
+  return !sent && message.sequence === 0 && protocol.messageName(message.type) !== undefined;
 }
 
 /** The last list that was asked for; where there is none, the first question that was answered with an object. */

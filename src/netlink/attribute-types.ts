@@ -50,6 +50,11 @@ export const u32be = fixed<number>(
   (w, v) => w.u32be(v),
   r => r.u32be(),
 );
+export const i32be = fixed<number>(
+  4,
+  (w, v) => w.u32be(v >>> 0),
+  r => r.u32be() | 0,
+);
 export const u64be = fixed<bigint>(
   8,
   (w, v) => w.u64be(v),

@@ -12,6 +12,8 @@ import { NLM_F_ACK_TLVS, NLMSG_ERROR } from '../../src/netlink/constants.ts';
 import { formatMessage } from '../../src/netlink/debug.ts';
 import { decodeFamily, GENERIC_PROTOCOL } from '../../src/netlink/generic/controller.ts';
 import { type Message, readMessages, writeMessage } from '../../src/netlink/message.ts';
+import { NETFILTER_PROTOCOL } from '../../src/netlink/netfilter/protocol.ts';
+import { decodeTraceEvent } from '../../src/netlink/netfilter/trace-event.ts';
 import type { NetlinkProtocol } from '../../src/netlink/protocol.ts';
 import { ROUTE_PROTOCOL } from '../../src/netlink/route/protocol.ts';
 import type { KernelEvent } from '../../src/netlink/route/rtnetlink.ts';
@@ -148,6 +150,13 @@ export const netlinkTargets: readonly FuzzTarget[] = [
       .filter(({ protocol }) => protocol === GENERIC_PROTOCOL)
       .map(({ message }) => message.payload),
     accepts: input => decodes(input, decodeFamily),
+  },
+  {
+    name: 'traces of nftables',
+    seeds: captured
+      .filter(({ protocol }) => protocol === NETFILTER_PROTOCOL)
+      .map(({ message }) => message.payload),
+    accepts: input => decodes(input, decodeTraceEvent),
   },
   {
     name: 'netlink acknowledgements',

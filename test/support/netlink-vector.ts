@@ -18,6 +18,7 @@
 import { formatHex, parseHex } from '../../src/base/bytes.ts';
 import { GENERIC_PROTOCOL } from '../../src/netlink/generic/controller.ts';
 import type { Message } from '../../src/netlink/message.ts';
+import { NETFILTER_PROTOCOL } from '../../src/netlink/netfilter/protocol.ts';
 import { messageName, type NetlinkProtocol } from '../../src/netlink/protocol.ts';
 import { ROUTE_PROTOCOL } from '../../src/netlink/route/protocol.ts';
 
@@ -33,26 +34,33 @@ export interface Vector {
   /** Commands that made the namespace what the captured one needs, in order. */
   readonly setup: readonly string[];
   readonly command: string;
+  /** Commands that ran while the captured one listened: what it heard is kept. */
+  readonly meanwhile: readonly string[];
   readonly kernel: string;
   readonly iproute2: string;
   readonly messages: readonly VectorMessage[];
 }
 
-/** The protocol that a command speaks: `genl` is for generic netlink, `ip` and `bridge` are for rtnetlink. */
+/**
+ * The protocol that a command speaks: `genl` is for generic netlink, `nft` for netfilter, `ip` and `bridge` are for
+ * rtnetlink.
+ */
 export function protocolOf({ command }: Pick<Vector, 'command'>): NetlinkProtocol {
+  if (command.startsWith('nft ')) return NETFILTER_PROTOCOL;
   return command.startsWith('genl ') ? GENERIC_PROTOCOL : ROUTE_PROTOCOL;
 }
 
-/** All that have a name are among them. */
-const TYPES = Array.from({ length: 256 }, (_, type) => type);
+/** All that have a name are among them: netfilter has 256 for each of its 13 subsystems. */
+const TYPES = Array.from({ length: 13 * 256 }, (_, type) => type);
 
 /** By what the message is about. */
 const STRUCT_SIZES: readonly (readonly [pattern: RegExp, size: number])[] = [
+  [/^nlctrl$|^NF(T|NL)_MSG_/, 4],
   [/LINK$/, 16],
   [/ADDR$/, 8],
   [/ROUTE$|NEIGH$|RULE$/, 12],
   [/NEXTHOP$/, 8],
-  [/NETCONF$|^nlctrl$/, 4],
+  [/NETCONF$/, 4],
 ];
 
 /** Length of the fixed struct that a payload of this type begins with. */
@@ -61,11 +69,12 @@ export function structSize(protocol: NetlinkProtocol, type: number): number {
   return STRUCT_SIZES.find(([pattern]) => pattern.test(name))?.[1] ?? fail(name);
 }
 
-export function formatVector({ setup, command, kernel, iproute2, messages }: Vector): string {
+export function formatVector({ setup, command, meanwhile, kernel, iproute2, messages }: Vector): string {
   const protocol = protocolOf({ command });
   return [
     ...setup.map(line => `setup: ${line}`),
     `command: ${command}`,
+    ...meanwhile.map(line => `meanwhile: ${line}`),
     `kernel: ${kernel}`,
     `iproute2: ${iproute2}`,
     ...messages.flatMap(({ direction, message: { type, flags, payload }, decoded }) => [
@@ -82,8 +91,10 @@ export function parseVector(text: string): Vector {
   const [head = '', ...blocks] = text.trimEnd().split('\n\n');
   const fields = head.split('\n').map(line => /^(\w+): (.*)$/.exec(line) ?? fail(line));
   const only = (name: string) => fields.find(([, key]) => key === name)?.[2] ?? fail(name);
+  const all = (name: string) => fields.filter(([, key]) => key === name).map(([, , value = '']) => value);
   return {
-    setup: fields.filter(([, key]) => key === 'setup').map(([, , value = '']) => value),
+    setup: all('setup'),
+    meanwhile: all('meanwhile'),
     command: only('command'),
     kernel: only('kernel'),
     iproute2: only('iproute2'),

@@ -6,6 +6,7 @@
  * A list that changed while it was read is read again.
  */
 import type { Family, Ip } from '../../base/ip.ts';
+import type { ListenerEvent } from '../announcements.ts';
 import type { NetlinkError } from '../errors.ts';
 import type { Change, ListReader } from '../protocol.ts';
 import type { BridgePort } from './bridge-port.ts';
@@ -48,10 +49,7 @@ export type KernelEvent =
   | { readonly type: 'fdb'; readonly gone: boolean; readonly entry: FdbEntry }
   | { readonly type: 'rule'; readonly gone: boolean; readonly rule: Rule }
   | { readonly type: 'netconf'; readonly gone: boolean; readonly netconf: Netconf }
-  /** The socket's buffer overflowed (ENOBUFS): events were lost, only a full comparison helps. */
-  | { readonly type: 'overrun' }
-  /** Everything announced so far has been delivered. Comes after events, and before the next wait. */
-  | { readonly type: 'idle' };
+  | ListenerEvent;
 
 export type EventGroup = 'link' | 'address' | 'route' | 'nexthop' | 'neighbor' | 'rule' | 'netconf';
 

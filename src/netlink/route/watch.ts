@@ -1,11 +1,7 @@
-/**
- * Announcements of the kernel. The socket is read only when the consumer asks for more, so a slow consumer fills the
- * kernel's bounded buffer, not our memory; what is lost then is reported as an `overrun` event.
- */
-import { setImmediate } from 'node:timers/promises';
-import { isCode } from '../../base/errors.ts';
-import { type Message, readMessages } from '../message.ts';
-import { type NetlinkTransport, RECEIVE_SIZE } from '../transport.ts';
+/** What the kernel announces of its network configuration: the multicast groups of rtnetlink, and their messages. */
+import { announcements } from '../announcements.ts';
+import type { Message } from '../message.ts';
+import type { NetlinkTransport } from '../transport.ts';
 import { decodeAddress } from './address.ts';
 import {
   AF_BRIDGE,
@@ -54,49 +50,9 @@ export const GROUPS: Readonly<Record<EventGroup, readonly number[]>> = {
   netconf: [RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF],
 };
 
-/** Datagrams, of one event each, read in one go before other work gets its turn. */
-const DATAGRAMS_PER_TURN = 64;
-
 /** The events of a transport that has joined its groups already, and is closed at the end. */
-export function events(transport: NetlinkTransport, signal: AbortSignal): AsyncIterable<KernelEvent> {
-  const closeUnused = () => transport[Symbol.dispose]();
-  signal.addEventListener('abort', closeUnused, { once: true });
-  return generate();
-
-  async function* generate(): AsyncGenerator<KernelEvent, void> {
-    signal.removeEventListener('abort', closeUnused);
-    using socket = transport;
-    const buffer = new Uint8Array(RECEIVE_SIZE);
-    for (let received = 1; !signal.aborted; received++) {
-      if (received % DATAGRAMS_PER_TURN === 0) await setImmediate();
-      let length: number | undefined;
-      try {
-        length = socket.receive(buffer);
-      } catch (error) {
-        if (!isCode(error, 'ENOBUFS')) throw error;
-        yield { type: 'overrun' };
-        continue;
-      }
-      if (length === undefined) {
-        yield { type: 'idle' };
-        await untilReadable(socket, signal);
-        continue;
-      }
-      for (const message of readMessages(buffer.subarray(0, length))) {
-        const event = decodeKernelEvent(message);
-        if (event !== undefined && !signal.aborted) yield event;
-      }
-    }
-  }
-}
-
-async function untilReadable(socket: NetlinkTransport, signal: AbortSignal): Promise<void> {
-  try {
-    await socket.readable(signal);
-  } catch (error) {
-    if (!signal.aborted) throw error;
-  }
-}
+export const events = (transport: NetlinkTransport, signal: AbortSignal): AsyncIterable<KernelEvent> =>
+  announcements(transport, signal, decodeKernelEvent);
 
 /** undefined for what is no event, or is about a family that has no place in ours. @throws CodecError */
 export function decodeKernelEvent({ type, payload }: Message): KernelEvent | undefined {

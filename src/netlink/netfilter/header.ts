@@ -1,0 +1,28 @@
+/**
+ * What all messages of netfilter begin with: struct nfgenmsg, include/uapi/linux/netfilter/nfnetlink.h. The upper byte
+ * of a message's type is the subsystem, the lower one the message. Numbers in attributes are big-endian, unlike
+ * everywhere else in netlink.
+ *
+ *      0       1        2          4
+ *     +-------+--------+----------+------- - -
+ *     | family| version| resource | attributes
+ *     +-------+--------+----------+------- - -
+ */
+import type { Struct } from '../message.ts';
+import { NFNL_SUBSYS_NFTABLES } from './constants.ts';
+
+export interface NetfilterHeader {
+  /** NFPROTO_*. */
+  readonly family: number;
+  readonly version: number;
+  /** Of a batch: the subsystem. */
+  readonly resource: number;
+}
+
+export const nfgenmsg: Struct<NetfilterHeader> = {
+  encode: (writer, { family, version, resource }) => writer.u8(family).u8(version).u16be(resource),
+  decode: reader => ({ family: reader.u8(), version: reader.u8(), resource: reader.u16be() }),
+};
+
+/** Type of a message of nftables, NFT_MSG_*. */
+export const nftablesType = (message: number): number => (NFNL_SUBSYS_NFTABLES << 8) | message;

@@ -1,0 +1,46 @@
+/** NETLINK_NETFILTER for the connection and for `TULLE_DEBUG=netlink`: names of its messages, and how each one is read. */
+import { NETLINK_NETFILTER } from '../../sys/netlink-socket.ts';
+import type { Message } from '../message.ts';
+import type { DecodedMessage, NetlinkProtocol } from '../protocol.ts';
+import {
+  NFNL_MSG_BATCH_BEGIN,
+  NFNL_MSG_BATCH_END,
+  NFT_MSG_DELTABLE,
+  NFT_MSG_NEWCHAIN,
+  NFT_MSG_NEWRULE,
+  NFT_MSG_NEWTABLE,
+  NFT_MSG_TRACE,
+} from './constants.ts';
+import { nftablesType } from './header.ts';
+import { nftChainMessage, nftRuleMessage, nftTableMessage } from './table.ts';
+import { traceMessage } from './trace-event.ts';
+
+interface KnownMessage {
+  readonly name: string;
+  decode?(payload: Uint8Array): DecodedMessage;
+}
+
+const MESSAGES: ReadonlyMap<number, KnownMessage> = new Map<number, KnownMessage>([
+  [NFNL_MSG_BATCH_BEGIN, { name: 'NFNL_MSG_BATCH_BEGIN' }],
+  [NFNL_MSG_BATCH_END, { name: 'NFNL_MSG_BATCH_END' }],
+  [
+    nftablesType(NFT_MSG_NEWTABLE),
+    { name: 'NFT_MSG_NEWTABLE', decode: bytes => nftTableMessage.decode(bytes) },
+  ],
+  [
+    nftablesType(NFT_MSG_DELTABLE),
+    { name: 'NFT_MSG_DELTABLE', decode: bytes => nftTableMessage.decode(bytes) },
+  ],
+  [
+    nftablesType(NFT_MSG_NEWCHAIN),
+    { name: 'NFT_MSG_NEWCHAIN', decode: bytes => nftChainMessage.decode(bytes) },
+  ],
+  [nftablesType(NFT_MSG_NEWRULE), { name: 'NFT_MSG_NEWRULE', decode: bytes => nftRuleMessage.decode(bytes) }],
+  [nftablesType(NFT_MSG_TRACE), { name: 'NFT_MSG_TRACE', decode: bytes => traceMessage.decode(bytes) }],
+]);
+
+export const NETFILTER_PROTOCOL: NetlinkProtocol = {
+  number: NETLINK_NETFILTER,
+  messageName: type => MESSAGES.get(type)?.name,
+  decode: ({ type, payload }: Message) => MESSAGES.get(type)?.decode?.(payload),
+};
