@@ -7,6 +7,7 @@ import { ADDRESS_ITSELF, shortForm } from '../../src/inspect/capture/short-form.
 import { treeOf } from '../../src/inspect/capture/tree.ts';
 import { decodeFrame, type LinkType } from '../../src/inspect/decode/decode-frame.ts';
 import { layerOf } from '../../src/inspect/decode/layers.ts';
+import { formatTracedPacket, readTracedPacket } from '../../src/inspect/trace/packet.ts';
 import type { FuzzTarget } from './fuzz.ts';
 
 const PING = '45000020 37c14000 4001828d bcac0300 bcac0402 0800bd26 1b730001 01020304';
@@ -55,6 +56,15 @@ export const frameTargets: readonly FuzzTarget[] = [
         if (error instanceof CodecError) return false;
         throw error;
       }
+    },
+  },
+  {
+    name: 'headers in a trace',
+    seeds: FRAMES.ip.map(parseHex),
+    accepts(input) {
+      const seen = readTracedPacket(input.subarray(0, 20), input.subarray(20, 40));
+      if (seen !== undefined) formatTracedPacket(seen.packet);
+      return seen !== undefined;
     },
   },
   {

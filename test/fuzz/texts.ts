@@ -9,6 +9,7 @@ import { forwardBlocker } from '../../src/firewall/iptables/hooks.ts';
 import { parseSave } from '../../src/firewall/iptables/saved.ts';
 import { planScript } from '../../src/firewall/iptables/script.ts';
 import { rulesFor } from '../../src/firewall/rules.ts';
+import { parseRuleset } from '../../src/inspect/trace/ruleset.ts';
 import { parseEndpoints } from '../../src/store/etcd/endpoint.ts';
 import { parseNetworkConfig } from '../../src/subnet/config/config.ts';
 import { decodeAttributes, encodeAttributes } from '../../src/subnet/lease/attributes.ts';
@@ -167,6 +168,18 @@ export const textTargets: readonly FuzzTarget[] = [
       const saved = parseSave(text);
       forwardBlocker(saved);
       planScript(saved, RULES);
+      return text;
+    },
+  ),
+  texts(
+    'nft list ruleset',
+    [
+      'table ip nat { # handle 1\n\tchain A { # handle 2\n\t\ttype nat hook output priority -100; policy accept;\n\t\ttcp dport { 1,\n\t\t\t2 } accept # handle 3\n\t}\n}\n',
+      'table inet f { # handle 1\n\tset s {\n\t\ttype ipv4_addr\n\t}\n\tchain B { # handle 1\n\t\tdrop # handle 2\n\t}\n}\n',
+    ],
+    [],
+    text => {
+      parseRuleset(text);
       return text;
     },
   ),
