@@ -16,6 +16,7 @@ import { ParseError } from '../../base/errors.ts';
 import type { Family, Ip } from '../../base/ip.ts';
 import {
   type KeyValue,
+  type Revision,
   type Store,
   StoreError,
   type StoreLeaseId,
@@ -47,7 +48,7 @@ import {
 /** Attempts to write what another host changed at the same moment. */
 const TRIES = 16;
 /** etcd takes 128 operations; a claim needs two for each address. */
-const MOST_CLAIMS = 60;
+export const MOST_CLAIMS = 60;
 
 export interface SegmentRegistryOptions {
   /** Root of the keys: `/coreos.com/network`. */
@@ -84,13 +85,14 @@ export class SegmentRegistry {
   }
 
   /** Says that something is on this host's bridge, or other addresses. @throws SegmentError NOT_FOUND */
-  async join(segment: Segment, member: SegmentMember, storeLease: StoreLeaseId): Promise<void> {
+  async join(segment: Segment, member: SegmentMember, storeLease: StoreLeaseId): Promise<Revision> {
     const key = this.keys.member(segment.name, member.hostId);
-    const { ok } = await this.store.transact({
+    const { ok, revision } = await this.store.transact({
       compare: [this.#isThis(segment)],
       success: [{ op: 'put', key, value: encodeMember(member), lease: storeLease }],
     });
     if (!ok) throw notFound(segment.name);
+    return revision;
   }
 
   /** The opposite; what is not there is gone. */
@@ -108,7 +110,7 @@ export class SegmentRegistry {
     segment: Segment,
     endpoints: readonly SegmentEndpoint[],
     storeLease: StoreLeaseId,
-  ): Promise<void> {
+  ): Promise<Revision> {
     if (endpoints.length > MOST_CLAIMS) throw new RangeError(`${endpoints.length} claims at once`);
     let own: readonly KeyValue[] = [];
     for (let tries = 0; tries < TRIES; tries++) {
@@ -119,7 +121,7 @@ export class SegmentRegistry {
         value: encodeEndpoint(endpoint),
         lease: storeLease,
       }));
-      const { ok, found } = await this.store.transact({
+      const { ok, revision, found } = await this.store.transact({
         compare: [
           this.#isThis(segment),
           ...puts.map(({ key }) => ({
@@ -132,7 +134,7 @@ export class SegmentRegistry {
         success: puts,
         failure: [this.#getConfig(segment), ...puts.map(({ key }) => ({ op: 'get' as const, key }))],
       });
-      if (ok) return;
+      if (ok) return revision;
       const [config, ...present] = found;
       if (config?.[0]?.createRevision !== segment.createRevision) throw notFound(segment.name);
       own = present.flatMap(([kv], at) => {
@@ -167,7 +169,8 @@ export class SegmentRegistry {
     let wasTaken = false;
     for (let tries = 0; tries < TRIES; tries++) {
       const { kvs } = await this.store.list(this.keys.of(segment.name));
-      const block = chooseRange(segment, family, keysOf(this.keys, kvs), wasTaken ? this.#random : () => 0);
+      const keys = keysOfOthers(this.keys, kvs, host.hostId);
+      const block = chooseRange(segment, family, keys, wasTaken ? this.#random : () => 0);
       const key = this.keys.range(segment.name, block);
       const { ok, revision, found } = await this.store.transact({
         compare: [this.#isThis(segment), { key, target: 'version', is: '=', operand: 0n }],
@@ -217,15 +220,24 @@ export class SegmentRegistry {
   }
 }
 
-/** Only what the same container of the same host has may be written again. @throws SegmentError DUPLICATE_ADDRESS */
+/**
+ * What may be written again: what the same container of the same host has, and what nobody can read.
+ * @throws SegmentError DUPLICATE_ADDRESS
+ */
 function ownOrThrow(segment: Segment, endpoint: SegmentEndpoint, kv: KeyValue): KeyValue {
   const owner = ownerIn(endpoint.ip, kv.value);
-  if (owner?.hostId === endpoint.hostId && owner.container === endpoint.container) return kv;
-  const who = owner === undefined ? 'a key with a wrong value' : `${owner.container} on ${nameOfHost(owner)}`;
-  throw new SegmentError('DUPLICATE_ADDRESS', `${endpoint.ip} in ${segment.name} is the address of ${who}`, {
+  const isOwn = owner?.hostId === endpoint.hostId && owner.container === endpoint.container;
+  if (owner === undefined || isOwn) return kv;
+  throw duplicateAddress(segment.name, owner);
+}
+
+export function duplicateAddress(name: string, owner: SegmentEndpoint): SegmentError {
+  const { ip, container } = owner;
+  const message = `${ip} in the network ${name} is the address of ${container} on ${nameOfHost(owner)}`;
+  return new SegmentError('DUPLICATE_ADDRESS', message, {
     hint: 'give another address, or none to get a free one',
-    context: { segment: segment.name, ip: `${endpoint.ip}` },
-    ...(owner && { owner }),
+    context: { segment: name, ip: `${ip}` },
+    owner,
   });
 }
 
@@ -238,8 +250,13 @@ function ownerIn(ip: Ip, value: Uint8Array): SegmentEndpoint | undefined {
   }
 }
 
-function keysOf(keys: SegmentKeys, kvs: readonly KeyValue[]): readonly SegmentKey[] {
-  return kvs.flatMap(({ key }) => parseSegmentKey(keys.below(key) ?? '') ?? []);
+/** All but the addresses of this host. */
+function keysOfOthers(keys: SegmentKeys, kvs: readonly KeyValue[], hostId: string): readonly SegmentKey[] {
+  return kvs.flatMap(({ key, value }) => {
+    const parsed = parseSegmentKey(keys.below(key) ?? '');
+    const isOwn = parsed?.kind === 'endpoint' && ownerIn(parsed.ip, value)?.hostId === hostId;
+    return parsed === undefined || isOwn ? [] : [parsed];
+  });
 }
 
 export const notFound = (name: string) =>

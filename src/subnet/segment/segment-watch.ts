@@ -35,6 +35,8 @@ export interface SegmentWatchOptions {
 }
 
 export class SegmentWatch {
+  /** Whether the store answers; what is known stays known without it. */
+  readonly isConnected = new Watchable(false);
   readonly #registry: SegmentRegistry;
   readonly #report: (event: SegmentEvent) => void;
   readonly #clock: Clock;
@@ -95,6 +97,7 @@ export class SegmentWatch {
           this.#report({ type: 'forgotten', keys: forgotten });
         }
         this.#isLoaded = true;
+        this.isConnected.set(true);
         return increment(this.#version);
       }
       case 'events':
@@ -105,8 +108,10 @@ export class SegmentWatch {
         this.#state.advance(update.revision);
         return increment(this.#version);
       case 'interrupted':
+        this.isConnected.set(false);
         return this.#report({ type: 'interrupted', error: update.error });
       case 'resumed':
+        this.isConnected.set(true);
         return this.#report({ type: 'resumed' });
     }
   }

@@ -1,0 +1,87 @@
+/** What differs between what this host has on its L2 networks and what the store says of it. */
+import { valuesOf } from '../../base/per-family.ts';
+import type { Revision, StoreLeaseId } from '../../store/store.ts';
+import type { SegmentEndpoint, SegmentMember, SegmentSnapshot, Stored } from './segment.ts';
+
+/** What this host wants published of itself on one network. Undefined is unknown yet: what the store has stays. */
+export interface WantedPresence {
+  /** Null: nothing is on the bridge. */
+  readonly member: SegmentMember | null | undefined;
+  /** By `Ip.key`. */
+  readonly endpoints: ReadonlyMap<number | bigint, SegmentEndpoint> | undefined;
+}
+
+export interface PresencePlan {
+  readonly join: SegmentMember | undefined;
+  readonly leave: boolean;
+  readonly claim: readonly SegmentEndpoint[];
+  readonly release: readonly SegmentEndpoint[];
+  /** Wanted here, and another's in the store. */
+  readonly conflicts: readonly EndpointConflict[];
+}
+
+export interface EndpointConflict {
+  readonly segment: string;
+  readonly endpoint: SegmentEndpoint;
+  readonly owner: SegmentEndpoint;
+}
+
+export interface OwnPresence {
+  readonly hostId: string;
+  readonly storeLease: StoreLeaseId;
+  /** The revision of the last write of a key, if there was any: an older snapshot says nothing about it. */
+  readonly writtenAt: (what: string) => Revision;
+  /** Of the snapshot. */
+  readonly revision: Revision;
+}
+
+/** A key's own name in `writtenAt`. */
+export const MEMBER = 'member';
+
+export function planPresence(
+  { segment, members, endpoints }: SegmentSnapshot,
+  wanted: WantedPresence,
+  { hostId, storeLease, writtenAt, revision }: OwnPresence,
+): PresencePlan {
+  const isKnown = (what: string) => writtenAt(what) <= revision;
+  const present = members.get(hostId);
+  const { member } = wanted;
+  const differs = member && !(present?.storeLease === storeLease && isSameMember(present, member));
+  const claim: SegmentEndpoint[] = [];
+  const release: SegmentEndpoint[] = [];
+  const conflicts: EndpointConflict[] = [];
+  for (const [key, endpoint] of wanted.endpoints ?? []) {
+    const found = endpoints.get(key);
+    if (found !== undefined && found.hostId !== hostId) {
+      conflicts.push({ segment: segment.name, endpoint, owner: found });
+    } else if (isKnown(`${endpoint.ip}`) && !isPublished(found, endpoint, storeLease)) claim.push(endpoint);
+  }
+  if (wanted.endpoints !== undefined) {
+    for (const [key, endpoint] of endpoints) {
+      const isOwn = endpoint.hostId === hostId && !wanted.endpoints.has(key);
+      if (isOwn && isKnown(`${endpoint.ip}`)) release.push(endpoint);
+    }
+  }
+  return {
+    join: differs && isKnown(MEMBER) ? member : undefined,
+    leave: member === null && present !== undefined && isKnown(MEMBER),
+    claim,
+    release,
+    conflicts,
+  };
+}
+
+function isPublished(
+  found: Stored<SegmentEndpoint> | undefined,
+  { mac, container, hostName }: SegmentEndpoint,
+  storeLease: StoreLeaseId,
+): boolean {
+  if (found === undefined || found.storeLease !== storeLease) return false;
+  return found.mac.equals(mac) && found.container === container && found.hostName === hostName;
+}
+
+function isSameMember(a: SegmentMember, b: SegmentMember): boolean {
+  const essence = ({ hostName, addresses, mac }: SegmentMember) =>
+    `${hostName} ${mac} ${valuesOf(addresses).join(' ')}`;
+  return essence(a) === essence(b);
+}

@@ -1,0 +1,283 @@
+/**
+ * Publishes what this host has on the L2 networks: that it is a member, and the addresses of its containers, all of them
+ * on one store lease that is kept alive here.
+ *
+ *     const presence = new SegmentPresence(registry, watch, { hostId });
+ *     void presence.run(signal);
+ *     presence.setMember('blue', { hostId, addresses, mac });     null: nothing is on the bridge any more
+ *     presence.setEndpoints('blue', [...]);                       all of them, after a start
+ *     await presence.add('blue', endpoint);                       one more: refused when another container has the address
+ *     presence.remove('blue', ip);
+ *
+ * It is level-triggered: what the store says differs from what is wanted, and is written. So a store that was away, that
+ * lost its data or the lease, and a key that was deleted by hand, are all the same. Conflicts that show only then (the
+ * address was given out here while this host was cut off) are told, and stay until one of the two is gone.
+ */
+import { together } from '../../base/abort.ts';
+import { backoff, type Clock, systemClock } from '../../base/clock.ts';
+import type { Ip } from '../../base/ip.ts';
+import { Wakeup } from '../../base/wakeup.ts';
+import { Watchable } from '../../base/watchable.ts';
+import { type Revision, StoreError, type StoreLeaseId } from '../../store/store.ts';
+import { PresenceLease } from './presence-lease.ts';
+import { type EndpointConflict, MEMBER, planPresence, type WantedPresence } from './presence-plan.ts';
+import type { SegmentEndpoint, SegmentMember, SegmentSnapshot } from './segment.ts';
+import { SegmentError } from './segment-error.ts';
+import { duplicateAddress, MOST_CLAIMS, notFound, type SegmentRegistry } from './segment-registry.ts';
+import type { SegmentWatch } from './segment-watch.ts';
+
+/** Milliseconds between tries while the store fails. */
+const RETRY = { first: 500, cap: 30_000 };
+
+export interface PresenceState {
+  /** Why something is not published; absent when all is, but for conflicts. */
+  readonly failure?: StoreError;
+  readonly conflicts: readonly EndpointConflict[];
+}
+
+export interface PresenceOptions {
+  readonly hostId: string;
+  /** Seconds without the host after which the store lets go of what it has; a day unless given. */
+  readonly ttl?: number;
+  /** Called once for each conflict. */
+  readonly onConflict?: (conflict: EndpointConflict) => void;
+  readonly clock?: Clock;
+  readonly random?: () => number;
+}
+
+export class SegmentPresence {
+  readonly state = new Watchable<PresenceState>({ conflicts: [] });
+  readonly #registry: SegmentRegistry;
+  readonly #watch: SegmentWatch;
+  readonly #hostId: string;
+  readonly #options: PresenceOptions;
+  readonly #clock: Clock;
+  readonly #wakeup: Wakeup;
+  readonly #lease: PresenceLease;
+  /** By name of the network. */
+  readonly #wanted = new Map<string, WantedPresence>();
+  /** By id of the network and what of it: when it was written last. */
+  readonly #written = new Map<string, Revision>();
+  /** One write after the other. */
+  #queue: Promise<unknown> = Promise.resolve();
+
+  constructor(registry: SegmentRegistry, watch: SegmentWatch, options: PresenceOptions) {
+    this.#registry = registry;
+    this.#watch = watch;
+    this.#hostId = options.hostId;
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#wakeup = new Wakeup(this.#clock);
+    this.#lease = new PresenceLease(registry.store, {
+      ttl: options.ttl ?? 86_400,
+      clock: this.#clock,
+      random: options.random ?? Math.random,
+    });
+  }
+
+  setMember(name: string, member: SegmentMember | null): void {
+    this.#want(name, { member });
+  }
+
+  /** What the store has of this host beside these is released. */
+  setEndpoints(name: string, endpoints: readonly SegmentEndpoint[]): void {
+    this.#want(name, { endpoints: new Map(endpoints.map(endpoint => [endpoint.ip.key, endpoint])) });
+  }
+
+  /**
+   * One more address of a container: `published`, or `pending` while the store does not answer.
+   *
+   * @throws SegmentError DUPLICATE_ADDRESS with the owner, NOT_FOUND; StoreError when it refuses. Nothing is wanted then
+   */
+  async add(name: string, endpoint: SegmentEndpoint): Promise<'published' | 'pending'> {
+    return this.#alone(async () => {
+      const snapshot = this.#watch.snapshot;
+      const found = snapshot?.segments.get(name);
+      if (snapshot !== undefined && found === undefined) throw notFound(name);
+      const owner = this.#ownerOf(name, endpoint);
+      if (owner !== undefined) throw duplicateAddress(name, owner);
+      const result =
+        found === undefined || !this.#watch.isConnected.value
+          ? 'pending'
+          : await this.#claimNow(found, endpoint);
+      const endpoints = new Map(this.#wanted.get(name)?.endpoints).set(endpoint.ip.key, endpoint);
+      this.#want(name, { endpoints });
+      return result;
+    });
+  }
+
+  remove(name: string, ip: Ip): void {
+    const endpoints = new Map(this.#wanted.get(name)?.endpoints);
+    endpoints.delete(ip.key);
+    this.#want(name, { endpoints });
+  }
+
+  /** Leaves what the store has of a network as it is: this agent has nothing to do with it any more. */
+  forget(name: string): void {
+    this.#wanted.delete(name);
+  }
+
+  /** Publishes until `signal` aborts; what is published stays, for as long as the store lease lasts. */
+  async run(signal: AbortSignal): Promise<void> {
+    await together(
+      signal,
+      until => this.#wakeAt(this.#watch.changes(until)),
+      until => this.#wakeAt(this.#watch.isConnected.changes(until)),
+      until => this.#publish(until),
+    );
+  }
+
+  /** Takes back all that is published, at once. @throws StoreError */
+  async withdraw(): Promise<void> {
+    await this.#alone(() => this.#lease.revoke());
+  }
+
+  async #wakeAt(changes: AsyncIterable<unknown>): Promise<void> {
+    for await (const _ of changes) this.#wakeup.wake();
+    this.#wakeup.wake();
+  }
+
+  async #publish(signal: AbortSignal): Promise<void> {
+    let delays = backoff(RETRY.first, RETRY.cap, this.#options.random);
+    while (!signal.aborted) {
+      try {
+        const conflicts = await this.#alone(() => this.#step());
+        this.#tell({ conflicts });
+        delays = backoff(RETRY.first, RETRY.cap, this.#options.random);
+        await this.#wakeup.pause(this.#lease.due - this.#clock.monotonic());
+      } catch (error) {
+        if (!(error instanceof StoreError)) throw error;
+        if (error.code === 'LEASE_LOST') this.#lease.lost();
+        this.#tell({ failure: error, conflicts: this.state.value.conflicts });
+        await this.#wakeup.pause(error.code === 'LEASE_LOST' ? 0 : delays.next().value);
+      }
+    }
+  }
+
+  /** @returns what stays unpublished, since others have it. @throws StoreError */
+  async #step(): Promise<readonly EndpointConflict[]> {
+    const snapshot = this.#watch.snapshot;
+    if (snapshot === undefined) return [];
+    if (this.#lease.due <= this.#clock.monotonic()) await this.#lease.renew();
+    const conflicts: EndpointConflict[] = [];
+    for (const [name, wanted] of this.#wanted) {
+      const found = snapshot.segments.get(name);
+      if (found !== undefined) conflicts.push(...(await this.#reconcile(found, wanted, snapshot.revision)));
+    }
+    return conflicts;
+  }
+
+  async #reconcile(
+    found: SegmentSnapshot,
+    wanted: WantedPresence,
+    revision: Revision,
+  ): Promise<readonly EndpointConflict[]> {
+    const { segment } = found;
+    const isAnything = wanted.member || (wanted.endpoints?.size ?? 0) > 0;
+    if (isAnything) await this.#lease.ensure(storeLeasesOf(found, this.#hostId));
+    const plan = planPresence(found, wanted, {
+      hostId: this.#hostId,
+      storeLease: this.#lease.id,
+      writtenAt: what => this.#written.get(`${segment.id} ${what}`) ?? 0n,
+      revision,
+    });
+    const conflicts = [...plan.conflicts];
+    try {
+      if (plan.leave) await this.#registry.leave(segment, this.#hostId);
+      if (plan.join !== undefined) {
+        this.#note(segment.id, MEMBER, await this.#registry.join(segment, plan.join, this.#lease.id));
+      }
+      if (plan.release.length > 0) {
+        await this.#registry.releaseEndpoints(
+          segment,
+          plan.release.map(({ ip }) => ip),
+          this.#hostId,
+        );
+      }
+      for (let first = 0; first < plan.claim.length; first += MOST_CLAIMS) {
+        conflicts.push(...(await this.#claim(found, plan.claim.slice(first, first + MOST_CLAIMS))));
+      }
+    } catch (error) {
+      // Deleted meanwhile, which the watch says in a moment.
+      if (!(error instanceof SegmentError) || error.code !== 'NOT_FOUND') throw error;
+    }
+    return conflicts;
+  }
+
+  /** @returns those that others have. @throws StoreError, SegmentError NOT_FOUND */
+  async #claim(
+    { segment }: SegmentSnapshot,
+    endpoints: readonly SegmentEndpoint[],
+  ): Promise<readonly EndpointConflict[]> {
+    const conflicts: EndpointConflict[] = [];
+    for (let left = endpoints; left.length > 0; ) {
+      try {
+        const revision = await this.#registry.claimEndpoints(segment, left, this.#lease.id);
+        for (const { ip } of left) this.#note(segment.id, `${ip}`, revision);
+        break;
+      } catch (error) {
+        const owner = error instanceof SegmentError ? error.owner : undefined;
+        const endpoint = left.find(({ ip }) => ip.equals(owner?.ip));
+        if (owner === undefined || endpoint === undefined) throw error;
+        conflicts.push({ segment: segment.name, endpoint, owner });
+        left = left.filter(one => one !== endpoint);
+      }
+    }
+    return conflicts;
+  }
+
+  async #claimNow(found: SegmentSnapshot, endpoint: SegmentEndpoint): Promise<'published' | 'pending'> {
+    try {
+      await this.#lease.ensure(storeLeasesOf(found, this.#hostId));
+      const revision = await this.#registry.claimEndpoints(found.segment, [endpoint], this.#lease.id);
+      this.#note(found.segment.id, `${endpoint.ip}`, revision);
+      return 'published';
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      if (error.code === 'LEASE_LOST') this.#lease.lost();
+      else if (!error.retriable) throw error;
+      return 'pending';
+    }
+  }
+
+  /** Who has an address that a container is to get, as far as this host knows. */
+  #ownerOf(name: string, { ip, container, hostId }: SegmentEndpoint): SegmentEndpoint | undefined {
+    const own = this.#wanted.get(name)?.endpoints?.get(ip.key);
+    const stored = this.#watch.snapshot?.segments.get(name)?.endpoints.get(ip.key);
+    if (own !== undefined) return own.container === container ? undefined : own;
+    return stored?.hostId === hostId ? undefined : stored;
+  }
+
+  #want(name: string, change: Partial<WantedPresence>): void {
+    const before = this.#wanted.get(name) ?? { member: undefined, endpoints: undefined };
+    this.#wanted.set(name, { ...before, ...change });
+    this.#wakeup.wake();
+  }
+
+  #note(id: string, what: string, revision: Revision): void {
+    this.#written.set(`${id} ${what}`, revision);
+  }
+
+  #tell(state: PresenceState): void {
+    const known = new Set(this.state.value.conflicts.map(nameOfConflict));
+    for (const conflict of state.conflicts) {
+      if (!known.has(nameOfConflict(conflict))) this.#options.onConflict?.(conflict);
+    }
+    this.state.set(state);
+  }
+
+  async #alone<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#queue.then(work);
+    this.#queue = result.catch(() => undefined);
+    return result;
+  }
+}
+
+/** The store leases on which keys of this host are: of a former run of its agent. */
+function storeLeasesOf({ members, endpoints }: SegmentSnapshot, hostId: string): readonly StoreLeaseId[] {
+  const own = [...members.values(), ...endpoints.values()].filter(one => one.hostId === hostId);
+  return [...new Set(own.map(({ storeLease }) => storeLease))];
+}
+
+const nameOfConflict = ({ segment, endpoint: { ip, container }, owner }: EndpointConflict) =>
+  `${segment} ${ip} ${container} ${owner.hostId} ${owner.container}`;
