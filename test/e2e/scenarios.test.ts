@@ -3,7 +3,11 @@
  * on: a check that nothing can break proves nothing to a reader.
  */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
+import { masked } from '../../scripts/learn/mask.ts';
+import { blocksIn, blockText, byStep } from '../../scripts/learn/page.ts';
+import { existingPagesOf as pagesOf } from '../../scripts/learn/pages.ts';
 import { loadScenario, SCENARIO_NAMES } from '../../src/lab/scenario/catalogue.ts';
 import { performScenario } from '../../src/lab/scenario/perform.ts';
 import type { ScenarioReport } from '../../src/lab/scenario/scenario.ts';
@@ -36,6 +40,22 @@ describe('scenarios', { ...needsRoot, concurrency: 2 }, () => {
     test(`${name} passes`, async () => {
       const report = await perform(name);
       assert.ok(report.passed, textOf(report));
+      const scenario = await loadScenario(name);
+      const reports = byStep(scenario, report.steps);
+      for (const path of pagesOf(name)) {
+        const blocks = blocksIn(readFileSync(path, 'utf8'));
+        assert.deepEqual(
+          blocks.map(({ id }) => id),
+          scenario.steps.map(({ id }) => id),
+          `${path} has other steps`,
+        );
+        for (const { kind, id, text } of blocks)
+          assert.equal(
+            masked(text),
+            masked(blockText(kind, reports.get(id))),
+            `${path}: ${id}; \`npm run learn ${name}\` writes it anew`,
+          );
+      }
     });
 
     test(`${name} fails without a key step`, async () => {

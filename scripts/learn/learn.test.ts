@@ -1,0 +1,57 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { StepReport } from '../../src/lab/scenario/scenario.ts';
+import { masked } from './mask.ts';
+import { blocksIn, filled } from './page.ts';
+
+const report: StepReport = {
+  title: 'Lay a cable',
+  on: 'vm1',
+  why: 'It carries frames.',
+  command: 'ip link',
+  equivalent: '',
+  seen: 'eth0 UP',
+  transcript: [{ on: 'vm1', line: 'ip link', output: 'eth0 UP' }],
+  checks: [{ expected: 'it is up', seen: 'UP', passed: true }],
+};
+
+describe('pages of the guide', () => {
+  const page = 'Before.\n\n<!-- step a -->\nold\n<!-- end -->\n\n<!-- output a -->\n<!-- end -->\nAfter.\n';
+
+  test('have what a step printed between their marks, and the prose as it was', () => {
+    const text = filled(page, new Map([['a', report]]));
+    const shown = '```text\nvm1# ip link\neth0 UP\n\nok  it is up: UP\n```\n';
+    assert.equal(
+      text,
+      `Before.\n\n<!-- step a -->\n### Lay a cable\n\nIt carries frames.\n\n${shown}<!-- end -->\n\n<!-- output a -->\n${shown}<!-- end -->\nAfter.\n`,
+    );
+    assert.equal(filled(text, new Map([['a', report]])), text);
+    assert.deepEqual(
+      blocksIn(text).map(({ kind, id }) => [kind, id]),
+      [
+        ['step', 'a'],
+        ['output', 'a'],
+      ],
+    );
+  });
+
+  test('differ from another run in nothing that changes by itself', () => {
+    const run = (mac: string, ms: string, state: string) =>
+      `64 bytes from 10.0.0.1: icmp_seq=1 ttl=64 time=${ms} ms\n10.0.0.1 dev eth0 lladdr ${mac} ${state}\nmtu 1450`;
+    assert.equal(
+      masked(run('0e:1d:01:f1:93:04', '0.03', 'STALE')),
+      masked(run('5a:fa:52:57:28:19', '12.1', 'REACHABLE')),
+    );
+  });
+
+  test('differ where a reader would learn something else', () => {
+    for (const [one, other] of [
+      ['mtu 1450', 'mtu 1500'],
+      ['ttl=62', 'ttl=63'],
+      ['10.0.0.1 dev eth0', '10.0.0.2 dev eth0'],
+      ['2 of 2 answered', '0 of 2 answered'],
+      ['vxlan id 88', 'vxlan id 89'],
+    ] as const)
+      assert.notEqual(masked(one), masked(other));
+  });
+});

@@ -1,0 +1,36 @@
+/**
+ * Output of programs without what differs from run to run and from machine to machine, so that a page of the guide can
+ * be compared with what a scenario shows today: addresses of the kernel's own choice, times, counts of time, numbers of
+ * processes, links and ports, states that pass. What a reader learns from stays.
+ */
+
+const MASKS: readonly (readonly [RegExp, string])[] = [
+  [/\b[\da-f]{2}(?::[\da-f]{2}){5}\b/gi, 'MAC'],
+  [/\bfe80::[\da-f:]+/gi, 'LINK-LOCAL'],
+  // Identifiers of Docker and of namespaces, and names made of them.
+  [/\b[\da-f]{64}\b/g, 'ID'],
+  [/\b(br-|veth)[\da-f]{7,12}\b/g, '$1ID'],
+  [/\b[\da-f]{12}\b/g, 'ID'],
+  [/@(if\d+|eth\d+)\b/g, '@LINK'],
+  [/\bifindex \d+|\bid \d{7,}/g, 'NUMBER'],
+  [/^\d+: /gm, 'N: '],
+  [/\b(link-netnsid|link-netns) \S+/g, '$1 N'],
+  // Neighbors grow old while one looks.
+  [/\b(REACHABLE|STALE|DELAY|PROBE)\b/g, 'KNOWN'],
+  [/\b(INCOMPLETE|FAILED)\b/g, 'UNKNOWN'],
+  // Durations, rates and clocks.
+  [/\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?Z?\b/g, 'TIME'],
+  [/\b\d\d:\d\d:\d\d(?:\.\d+)?\b/g, 'TIME'],
+  [/\b\d+(?:\.\d+)?(?:\/\d+(?:\.\d+)?)* ?(?:ms|us|µs|s|seconds?|Mbit\/s|Gbit\/s)(?![\w-])/g, 'DURATION'],
+  [/\btime=\S+/g, 'time=DURATION'],
+  [/\b\d+(?:\.\d+)?% (?:of|as)/g, 'RATIO of'],
+  [/\b(pid|seq|ack|checksum|cksum)[ =]\d+/g, '$1 N'],
+  [/0x[\da-f]+/gi, 'HEX'],
+];
+
+/** Spaces count as one, and so do ends of lines: columns are as wide as what is in them, and lines are folded. */
+export function masked(text: string): string {
+  let result = text;
+  for (const [pattern, word] of MASKS) result = result.replaceAll(pattern, word);
+  return result.replaceAll(/\s+/g, ' ');
+}
