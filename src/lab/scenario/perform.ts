@@ -44,11 +44,9 @@ export interface Performance extends AsyncDisposable {
  * @throws LabError when the lab cannot be made; `signal.reason`.
  */
 export async function performScenario(scenario: Scenario, options: PerformOptions): Promise<Performance> {
-  const { name, signal, onPreparation = () => undefined } = options;
-  requirePrograms(scenario.programs ?? {});
+  const { signal } = options;
   await using resources = new AsyncDisposableStack();
-  const plan = planTopology(scenario.topology, { name });
-  const lab = resources.use(await createLab(plan, { signal, onStep: onPreparation }));
+  const lab = resources.use(await makeLab(scenario, options));
   await lab.publish();
   const typist = resources.use(new Typist(lab.record, signal));
   const steps: StepReport[] = [];
@@ -68,6 +66,19 @@ export async function performScenario(scenario: Scenario, options: PerformOption
     lab,
     [Symbol.asyncDispose]: () => kept.disposeAsync(),
   };
+}
+
+/** The hosts that a scenario begins with. @throws LabError; `signal.reason` */
+export async function makeLab(
+  { programs = {}, topology }: Scenario,
+  {
+    name,
+    signal,
+    onPreparation = () => undefined,
+  }: Pick<PerformOptions, 'name' | 'signal' | 'onPreparation'>,
+): Promise<Lab> {
+  requirePrograms(programs);
+  return await createLab(planTopology(topology, { name }), { signal, onStep: onPreparation });
 }
 
 const specOf = (command: string | CommandSpec): CommandSpec =>

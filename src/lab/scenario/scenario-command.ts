@@ -1,6 +1,7 @@
 /** `tulle lab run`: a scenario, step by step, with the reason of each step and what is then seen. */
 import { createInterface } from 'node:readline/promises';
 import { Argument, Command, Option } from 'commander';
+import { messageOf } from '../../base/errors.ts';
 import { CommandError } from '../../console/errors.ts';
 import { EXIT } from '../../console/exit-codes.ts';
 import { withExamples } from '../../console/help.ts';
@@ -8,10 +9,10 @@ import { jsonOption, value, withChoices } from '../../console/options.ts';
 import { note, print, printJson } from '../../console/output.ts';
 import { untilStopped } from '../../console/signals.ts';
 import { formatTable } from '../../console/table.ts';
-import { targetsIn } from '../record/record.ts';
+import { type LabRecord, targetsIn } from '../record/record.ts';
 import { nameFlag, parseLabName } from '../topology/lab-name.ts';
 import { loadScenario, loadScenarios, SCENARIO_NAMES } from './catalogue.ts';
-import { performScenario } from './perform.ts';
+import { makeLab, performScenario } from './perform.ts';
 import type { Scenario, ScenarioReport } from './scenario.ts';
 import { introductionText, resultText, stepText } from './scenario-text.ts';
 
@@ -19,6 +20,7 @@ interface RunOptions {
   readonly list?: true;
   readonly keep?: true;
   readonly slow?: true;
+  readonly byHand?: true;
   readonly json?: true;
   readonly name?: string;
 }
@@ -41,6 +43,13 @@ export function scenarioCommand(): Command {
     .option('--keep', 'leave the lab up afterwards')
     .option('--slow', 'wait for Enter before each step')
     .addOption(
+      new Option('--by-hand', 'only make the hosts, and leave the commands to you').conflicts([
+        'slow',
+        'keep',
+        'json',
+      ]),
+    )
+    .addOption(
       new Option('--name <name>', 'name of the lab (default: that of the scenario)').argParser(
         value(parseLabName),
       ),
@@ -53,6 +62,7 @@ export function scenarioCommand(): Command {
     { line: 'lab run --list', does: 'what there is to learn' },
     { line: 'lab run netns-veth', does: 'one experiment, from nothing' },
     { line: 'lab run netns-veth --keep', does: 'and leave the hosts up, to go on by hand' },
+    { line: 'lab run netns-veth --by-hand', does: 'the hosts alone, to type what the guide says' },
     { line: "lab run all --json | jq '.[] | {scenario, passed}'", does: 'all of them, for a script' },
   ]);
 }
@@ -68,11 +78,19 @@ async function runScenarios(
   if (options.slow && (options.json || !process.stdin.isTTY))
     throw new CommandError('USAGE', '--slow waits for Enter, which needs a terminal', 'leave out --slow');
   const all = name === ALL;
-  if (all && (options.keep || options.name !== undefined))
-    throw new CommandError('USAGE', '--keep and --name are for one scenario', 'name the scenario');
+  if (all && (options.keep || options.byHand || options.name !== undefined))
+    throw new CommandError('USAGE', '--keep, --by-hand and --name are for one scenario', 'name the scenario');
   const scenarios = all ? await loadScenarios() : [await loadScenario(name)];
+  if (options.byHand) {
+    for (const scenario of scenarios) await makeHosts(scenario, options, signal);
+    return;
+  }
   const reports: ScenarioReport[] = [];
-  for (const scenario of scenarios) reports.push(await runOne(scenario, options, signal));
+  for (const scenario of scenarios) {
+    // One that cannot be tried here must not hide what became of the others.
+    const report = runOne(scenario, options, signal);
+    reports.push(await (all ? report.catch(error => notMade(scenario, error, signal)) : report));
+  }
   if (options.json) printJson(all ? reports : reports[0]);
   if (all && !options.json) print(reports.map(resultText).join('\n'));
   if (reports.some(({ passed }) => !passed)) process.exitCode = EXIT.differs.status;
@@ -101,14 +119,31 @@ async function runOne(scenario: Scenario, options: RunOptions, signal: AbortSign
   });
   const { report, lab } = performance;
   show(`\n${resultText(report)}`);
-  if (options.keep) {
-    const record = await lab.handOver();
-    const flag = nameFlag(labName);
-    note(
-      `the lab stays: ${targetsIn(record).join(', ')}; explore it with \`tulle lab exec${flag} ${record.hosts[0]?.name} -- bash\`, end it with \`tulle lab down${flag}\``,
-    );
-  }
+  if (options.keep) noteOf(await lab.handOver());
   return report;
+}
+
+/** The lab of a scenario without its steps. */
+async function makeHosts(scenario: Scenario, { name }: RunOptions, signal: AbortSignal): Promise<void> {
+  print(introductionText(scenario));
+  await using lab = await makeLab(scenario, { name: name ?? scenario.name, signal, onPreparation: note });
+  noteOf(await lab.handOver());
+}
+
+function noteOf(record: LabRecord): void {
+  const flag = nameFlag(record.name);
+  const [first] = record.hosts;
+  note(
+    `the lab stays: ${targetsIn(record).join(', ')}; explore it with \`tulle lab exec${flag} ${first?.name} -- bash\`, ` +
+      `end it with \`tulle lab down${flag}\``,
+  );
+}
+
+function notMade({ name }: Scenario, error: unknown, signal: AbortSignal): ScenarioReport {
+  signal.throwIfAborted();
+  const check = { expected: 'the lab can be made', seen: messageOf(error), passed: false };
+  const step = { title: 'Make the hosts', on: '', why: '', command: '', equivalent: '', seen: '' };
+  return { scenario: name, passed: false, steps: [{ ...step, transcript: [], checks: [check] }] };
 }
 
 async function untilEnter(title: string, signal: AbortSignal): Promise<void> {
