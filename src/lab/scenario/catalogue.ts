@@ -5,6 +5,9 @@ import type { Scenario } from './scenario.ts';
 /** Name -> the module, which exports it as `SCENARIO`. */
 const CATALOGUE: Readonly<Record<string, () => Promise<{ readonly SCENARIO: Scenario }>>> = {
   'netns-veth': () => import('../scenarios/netns-veth.ts'),
+  'docker-l2': () => import('../scenarios/docker-l2.ts'),
+  'l2-questions': () => import('../scenarios/l2-questions.ts'),
+  'docker-drivers': () => import('../scenarios/docker-drivers.ts'),
 };
 
 export const SCENARIO_NAMES: readonly string[] = Object.keys(CATALOGUE);

@@ -1,0 +1,85 @@
+/** Networks that reach over several hosts: Tulle's, and Docker's own overlay. */
+import { answered, sees } from '../../scenario/judges.ts';
+import type { ScenarioStep } from '../../scenario/scenario.ts';
+import { findSandbox, runContainer } from './run-container.ts';
+
+export const CROSS_HOST_STEPS: readonly ScenarioStep[] = [
+  {
+    id: 'tulle',
+    title: "The bridge again: Tulle joins the hosts' bridges",
+    why:
+      'docker0 has the subnet that the agent of this host has leased, so the container has an address that is unique among ' +
+      'all hosts. For Docker it is an ordinary bridge; what leaves it goes by a route over flannel.88. The TTL of 62 shows ' +
+      'two routers.',
+    on: 'docker1',
+    commands: [
+      {
+        line: 'docker exec peer ip -4 address show dev eth0',
+        on: 'docker2',
+        remember: { PEER: /inet ([\d.]+)/ },
+      },
+      'docker exec bridge ping -c 1 -W 2 $PEER',
+      'ip route get $PEER',
+    ],
+    checks: [
+      { expected: 'a container of docker2 answers', judge: answered },
+      { expected: 'over two routers', judge: sees(/ttl=62/) },
+      {
+        expected: 'by a route over flannel.88',
+        judge: sees(/dev flannel\.88/),
+      },
+    ],
+  },
+  {
+    id: 'swarm',
+    title: 'overlay: let the Dockers know of each other',
+    why:
+      "Docker's own network over several hosts needs a cluster: one manager keeps the list of networks and addresses, and the " +
+      'others join it with its token.',
+    on: 'docker1',
+    commands: [
+      { line: 'docker swarm init --advertise-addr 192.168.65.3', quiet: true },
+      { line: 'docker swarm join-token --quiet worker', quiet: true, remember: { TOKEN: /(SWMTKN\S+)/ } },
+      { line: 'docker swarm join --token $TOKEN 192.168.65.3:2377', on: 'docker2' },
+      {
+        line: 'docker network create --driver overlay --attachable cross',
+        remember: { CROSS: /^(\w{10})/ },
+        quiet: true,
+      },
+    ],
+    checks: [
+      {
+        expected: 'the network is of the whole swarm',
+        command: 'docker network ls --filter name=cross',
+        judge: sees(/cross +overlay +swarm/),
+      },
+    ],
+  },
+  {
+    id: 'overlay',
+    title: 'overlay: one Ethernet over both hosts',
+    why:
+      'The container has two endpoints: eth0 on the overlay, and eth1 on docker_gwbridge for the way out. Docker hides bridge ' +
+      'and vxlan link of the overlay in a namespace of their own, and writes each container into its neighbor table and FDB: ' +
+      'the vxlan link answers ARP itself (proxy). The TTL is 64: no router.',
+    on: 'docker1',
+    commands: [
+      runContainer('cross', 'cross'),
+      findSandbox('cross', 'CROSSBOX'),
+      runContainer('cross2', 'cross', 'docker2'),
+      'docker exec cross ip -4 address',
+      'docker exec cross ping -c 1 -W 2 cross2',
+      {
+        line: 'nsenter --net=/run/docker/netns/1-$CROSS ip -d link show type vxlan',
+        show: output => /vxlan id .*?(?= ttl)/.exec(output)?.[0] ?? '',
+      },
+      'nsenter --net=/run/docker/netns/1-$CROSS ip neighbor',
+    ],
+    checks: [
+      { expected: 'the container of docker2 answers to its name', judge: answered },
+      { expected: 'no router is on the way', judge: sees(/ttl=64/) },
+      { expected: 'a vxlan link carries it', judge: sees(/vxlan id \d+ .*dstport 4789/) },
+    ],
+    key: true,
+  },
+];
