@@ -14,7 +14,7 @@ import { Prefix, parseInterfaceAddress } from '../../base/prefix.ts';
 import { isSegmentName, RESERVED_NAMES } from './segment.ts';
 import { isFreeVni, overlapProblem, type SegmentContext, unusableProblem } from './segment-context.ts';
 import { isVni, MOST_VNI } from './segment-key.ts';
-import type { SegmentValue } from './segment-value.ts';
+import { DEFAULT_FLOOD_LIMIT, FLOOD_LIMIT, type SegmentValue } from './segment-value.ts';
 
 /** As a person writes it. */
 export interface SegmentRequest {
@@ -32,6 +32,8 @@ export interface SegmentRequest {
   readonly mtu?: number;
   /** UDP port of the tunnel; 4789 unless given. */
   readonly port?: number;
+  /** See Segment; 2000 unless given. */
+  readonly floodLimit?: number;
 }
 
 /** All that a request decides. */
@@ -75,6 +77,11 @@ export function planSegment(
   if (!(Number.isInteger(port) && port >= 1 && port <= 65_535)) {
     refuse('port', port, 'must be a whole number between 1 and 65535');
   }
+  const { floodLimit = DEFAULT_FLOOD_LIMIT } = request;
+  const { min, max } = FLOOD_LIMIT;
+  if (!(Number.isInteger(floodLimit) && floodLimit >= min && floodLimit <= max)) {
+    refuse('floodLimit', floodLimit, `must be a whole number between ${min} and ${max}`);
+  }
   const subnets = planSubnets(request.subnets, context, refuse);
   const smallest = Math.max(...familiesOf(subnets).map(family => SMALLEST_MTU[family]), SMALLEST_MTU.ipv4);
   if (mtu !== undefined && !(Number.isInteger(mtu) && mtu >= smallest && mtu <= LARGEST_MTU)) {
@@ -85,6 +92,7 @@ export function planSegment(
     port,
     internal,
     docker,
+    floodLimit,
     subnets,
     gateways: planGateways(request, subnets, refuse),
     rangeLengths: planRangeLengths(request, subnets, refuse),

@@ -2,7 +2,8 @@
  * The JSON values of an L2 network's keys:
  *
  *     config     {"id":"9f0c41d2a7e35b68","vni":14811337,"port":4789,"subnets":["10.9.0.0/16"],"gateways":["10.9.0.1"],
- *                 "rangeLengths":[24],"internal":false,"docker":false,"mtu":1450,"created":"2026-11-29T18:35:00.000Z"}
+ *                 "rangeLengths":[24],"internal":false,"docker":false,"floodLimit":2000,"mtu":1450,
+ *                 "created":"2026-11-29T18:35:00.000Z"}
  *     member     {"hostName":"docker1","addresses":["192.168.65.3"],"mac":"02:..."}
  *     endpoint   {"hostId":"5d1c...","hostName":"docker1","container":"web","mac":"02:..."}
  *     range      {"hostId":"5d1c...","hostName":"docker1","machine":"9f03..."}
@@ -35,6 +36,10 @@ export const MOST_VALUE = 2048;
 const PORT = { min: 1, max: 65_535 };
 /** RFC 791: every link carries 68 bytes. IPv6 wants 1280, which create checks. */
 const MTU = { min: 68, max: 65_535 };
+
+/** Hundreds of containers send a tenth of that; a loop makes a hundred times as much. */
+export const DEFAULT_FLOOD_LIMIT = 2000;
+export const FLOOD_LIMIT = { min: 1, max: 10_000_000 };
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
@@ -70,14 +75,28 @@ export function decodeSegment(value: Uint8Array): SegmentValue {
     });
     const internal = fields.flag('internal') ?? false;
     const docker = fields.flag('docker') ?? false;
+    const floodLimit = fields.integer('floodLimit', FLOOD_LIMIT) ?? DEFAULT_FLOOD_LIMIT;
     const created = new Date(fields.text('created') ?? '');
     if (Number.isNaN(created.getTime())) fields.problem('created', 'must be a time');
-    return { id, vni, port, subnets, gateways, internal, ...defined({ mtu }), rangeLengths, docker, created };
+    return {
+      id,
+      vni,
+      port,
+      subnets,
+      gateways,
+      internal,
+      ...defined({ mtu }),
+      rangeLengths,
+      docker,
+      floodLimit,
+      created,
+    };
   });
 }
 
 export function encodeSegment(segment: SegmentValue): Uint8Array {
-  const { id, vni, port, subnets, gateways, rangeLengths, internal, docker, mtu, created } = segment;
+  const { id, vni, port, subnets, gateways, rangeLengths, internal, docker, floodLimit, mtu, created } =
+    segment;
   return encode({
     id,
     vni,
@@ -87,6 +106,7 @@ export function encodeSegment(segment: SegmentValue): Uint8Array {
     rangeLengths: valuesOf(rangeLengths),
     internal,
     docker,
+    floodLimit,
     mtu,
     created,
   });

@@ -30,6 +30,8 @@ export interface Segment {
   readonly rangeLengths: PerFamily<number>;
   /** Hosts where a dockerd runs make a Docker network of it. */
   readonly docker: boolean;
+  /** Broadcast, multicast and unknown unicast frames per second that one host sends to the others, or takes from them. */
+  readonly floodLimit: number;
   readonly created: Date;
   /** Of `config`. With it a write proves that it knows this network, and not a former one of the name. */
   readonly createRevision: Revision;
