@@ -45,7 +45,8 @@ export function readArpMessage(reader: Reader): ArpMessage | undefined {
 }
 
 /** Options that say the sender's or the target's own address: RFC 4861, section 4.6.1. */
-const LINK_ADDRESSES = [1, 2];
+const SOURCE_LINK_ADDRESS = 1;
+const LINK_ADDRESSES = [SOURCE_LINK_ADDRESS, 2];
 
 /** In the options at the end of a message of neighbor discovery: a type, a length in units of 8 bytes, data. */
 export function readLinkAddress(options: Reader): Mac | undefined {
@@ -119,11 +120,8 @@ const BROADCAST = Uint8Array.of(255, 255, 255, 255, 255, 255);
 const ARP_REQUEST = 1;
 
 /**
- * A frame that asks who has `ip` without a claim of its own, so that no station takes the answer's address for that of
- * `mac`: an ARP probe (RFC 5227, section 2.1.1), or for IPv6 the solicitation of duplicate address detection (RFC 4862,
- * section 5.4.2).
- *
- * @param mac of the sender, to which an ARP reply comes; an advertisement goes to all stations.
+ * A frame that asks who has `ip`, so that the answer comes to `mac`: an ARP probe (RFC 5227, section 2.1.1), which claims
+ * no address, or a neighbor solicitation from the link-local address that belongs to `mac`.
  */
 export function neighborProbe(ip: Ip, mac: Mac): Uint8Array {
   return ip.family === 'ipv4' ? arpProbe(ip, mac) : solicitation(ip, mac);
@@ -151,13 +149,22 @@ function solicitation(ip: Ip, mac: Mac): Uint8Array {
   // The group of the stations whose address ends so: RFC 4291, section 2.7.1. Its MAC address: RFC 2464, section 7.
   const end = ip.bytes.subarray(13);
   const group = Uint8Array.of(0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, ...end);
+  const addresses = Uint8Array.of(...linkLocalOf(mac), ...group);
   const message = (checksum: number) =>
-    written(writer => writer.u8(NEIGHBOR_SOLICITATION).u8(0).u16be(checksum).zeros(4).bytes(ip.bytes));
+    written(writer =>
+      writer
+        .u8(NEIGHBOR_SOLICITATION)
+        .u8(0)
+        .u16be(checksum)
+        .zeros(4)
+        .bytes(ip.bytes)
+        .u8(SOURCE_LINK_ADDRESS)
+        .u8(1)
+        .bytes(mac.bytes),
+    );
   const { length } = message(0);
   // The addresses, the length and the protocol are summed too: RFC 8200, section 8.1.
-  const pseudoHeader = written(writer =>
-    writer.zeros(16).bytes(group).u32be(length).u32be(ICMPV6).bytes(message(0)),
-  );
+  const summed = written(writer => writer.bytes(addresses).u32be(length).u32be(ICMPV6).bytes(message(0)));
   return written(writer =>
     writer
       .bytes(Uint8Array.of(0x33, 0x33, 0xff, ...end))
@@ -167,8 +174,13 @@ function solicitation(ip: Ip, mac: Mac): Uint8Array {
       .u16be(length)
       .u8(ICMPV6)
       .u8(HOP_LIMIT)
-      .zeros(16)
-      .bytes(group)
-      .bytes(message(messageChecksum(pseudoHeader))),
+      .bytes(addresses)
+      .bytes(message(messageChecksum(summed))),
   );
+}
+
+/** RFC 4291, appendix A. */
+function linkLocalOf(mac: Mac): Uint8Array {
+  const [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0] = mac.bytes;
+  return Uint8Array.of(0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f);
 }

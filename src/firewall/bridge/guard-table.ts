@@ -94,7 +94,7 @@ export function guardRuleset(guards: readonly SegmentGuard[]): GuardRuleset {
       ...guards.flatMap(guard => [
         { name: `${guard.name}-in`, rules: rulesFrom(guard) },
         { name: `${guard.name}-out`, rules: rulesInto(guard) },
-        { name: `${guard.name}-refused`, rules: refusals(guard.name) },
+        { name: `${guard.name}-refused`, rules: refusals(guard) },
       ]),
       { name: 'entering', hook: 'prerouting', rules: [lookUp('iifname', 'entering')] },
       { name: 'leaving', hook: 'postrouting', rules: [lookUp('oifname', 'leaving')] },
@@ -151,13 +151,17 @@ function rulesInto(guard: SegmentGuard): Json[][] {
   return [...gatewayRules(guard, dropCounted(guard.name, 'gateway-out')), ...floodRules(guard.name, 'out')];
 }
 
-/** Linux advertises an IPv6 address from this very address, so that targets need no rule. */
-function refusals(name: string): Json[][] {
+/**
+ * A refused station still answers its own host, which asks whether it still has the address. Linux advertises an IPv6
+ * address from this very address, so that targets need no rule.
+ */
+function refusals({ name, gateway }: SegmentGuard): Json[][] {
   const from = (ip: Json, set: string): Json[] => [
     equal({ concat: [ip, ETHER('saddr')] }, `@${name}-${set}`),
     ...dropCounted(name, 'duplicate'),
   ];
   return [
+    [equal(ETHER('daddr'), `${gateway.mac}`), { return: null }],
     from(ARP('saddr ip'), 'refused4'),
     from({ payload: { protocol: 'ip', field: 'saddr' } }, 'refused4'),
     from({ payload: { protocol: 'ip6', field: 'saddr' } }, 'refused6'),
