@@ -1,5 +1,13 @@
 /** The usual judges of checks: what is looked for in an output, and how what is seen is said in short. */
-import type { Judge } from './scenario.ts';
+import { fillIn } from './command-line.ts';
+import type { Check, Judge } from './scenario.ts';
+
+/** A check of what a command shows on a host. */
+export const checkOn = (on: string, line: string, expected: string, judge: Judge): Check => ({
+  expected: `${on}: ${expected}`,
+  command: { line, on, mayFail: true },
+  judge,
+});
 
 /** The output has it; the line that matches is what is seen. */
 export const sees =
@@ -18,6 +26,24 @@ export const lacks =
     const line = output.split('\n').find(candidate => pattern.test(candidate));
     return line === undefined ? { seen, passed: true } : { seen: squeeze(line), passed: false };
   };
+
+/** The output has this text; `$NAME` as in commands. The line is what is seen. */
+export const shows =
+  (text: string): Judge =>
+  (output, stage) =>
+    sees(new RegExp(literal(fillIn(text, stage.known)), 'm'))(output, stage);
+
+/** The output matches this pattern; `$NAME` as in commands, each value as it is. What matches is what is seen. */
+export const showsLike =
+  (pattern: string): Judge =>
+  (output, { known }) => {
+    const values = Object.entries(known).map(([name, value]) => [name, literal(value)]);
+    const [match] = new RegExp(fillIn(pattern, Object.fromEntries(values)), 'm').exec(output) ?? [];
+    return { seen: squeeze(match ?? abbreviate(output)), passed: match !== undefined };
+  };
+
+/** A pattern that matches this text only. */
+const literal = (text: string) => text.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&');
 
 /** ping (of iputils or busybox) got all answers. */
 export const answered: Judge = output => {

@@ -1,5 +1,6 @@
 /** Performs a scenario: makes its lab, goes through its steps, and reports what was seen. */
 import { systemClock } from '../../base/clock.ts';
+import { defined } from '../../base/defined.ts';
 import { messageOf } from '../../base/errors.ts';
 import { createLab, type Lab } from '../lab.ts';
 import { requirePrograms } from '../requirements.ts';
@@ -10,6 +11,7 @@ import type {
   CheckReport,
   CheckVerdict,
   CommandSpec,
+  Found,
   Scenario,
   ScenarioReport,
   ScenarioStep,
@@ -48,7 +50,7 @@ export async function performScenario(scenario: Scenario, options: PerformOption
   await using resources = new AsyncDisposableStack();
   const lab = resources.use(await makeLab(scenario, options));
   await lab.publish();
-  const typist = resources.use(new Typist(lab.record, signal));
+  const typist = new Typist(lab.record, signal);
   const steps: StepReport[] = [];
   for (const step of scenario.steps.filter(({ id }) => id !== options.without)) {
     const number = steps.length + 1;
@@ -88,21 +90,22 @@ async function perform(step: ScenarioStep, typist: Typist): Promise<StepReport> 
   const transcript: TypedLine[] = [];
   const outputs: string[] = [];
   const checks: CheckReport[] = [];
-  let found = '';
+  let found: Found | undefined;
   try {
     for (const command of (step.commands ?? []).map(specOf)) {
       const on = command.on ?? step.on;
       const typed = await typist.typeCommand(on, command);
       outputs.push(typed.output);
       const shown = command.quiet === true ? '' : (command.show ?? (text => text))(typed.output);
-      transcript.push({ on, line: commandText(command, typed.line), output: shown.trimEnd() });
+      transcript.push({ on, line: typed.line, output: shown.trimEnd() });
       const failure = failureOf(command, typed);
       if (failure !== undefined) checks.push(failure);
       if (failure !== undefined) break;
     }
     if (checks.length === 0 && step.act !== undefined) {
-      found = await step.act(typist);
-      outputs.push(found);
+      const given = await step.act(typist);
+      found = typeof given === 'string' ? { text: given, data: undefined } : given;
+      outputs.push(found.text);
     }
     if (checks.length === 0)
       for (const check of step.checks ?? []) checks.push(await verify(check, step, outputs.join(''), typist));
@@ -110,23 +113,27 @@ async function perform(step: ScenarioStep, typist: Typist): Promise<StepReport> 
     typist.signal.throwIfAborted();
     checks.push({ expected: 'the step works', seen: messageOf(error), passed: false });
   }
-  const seen = [...transcript.map(({ output }) => output), found.trimEnd()];
+  const seen = [...transcript.map(({ output }) => output), found?.text.trimEnd() ?? ''];
   return {
     title: step.title,
     on: step.on,
     why: step.why,
     command: transcript.map(({ line }) => line).join('\n'),
-    equivalent: (step.equivalent ?? []).join('\n'),
+    equivalent: equivalentOf(step, typist),
     seen: seen.filter(text => text !== '').join('\n'),
     transcript,
+    ...defined({ data: found?.data }),
     checks,
   };
 }
 
-/** As one would type it, with what it is given and where it goes on. */
-function commandText({ input, background }: CommandSpec, line: string): string {
-  if (background !== undefined) return `${line} &`;
-  return input === undefined ? line : `${line} <<'EOF'\n${input.trimEnd()}\nEOF`;
+/** A step that has failed may not have shown what the lines need. */
+function equivalentOf({ equivalent = [] }: ScenarioStep, { known }: Typist): string {
+  try {
+    return fillIn(equivalent.join('\n'), known);
+  } catch {
+    return equivalent.join('\n');
+  }
 }
 
 function failureOf({ mayFail }: CommandSpec, { line, status, output }: Typed): CheckReport | undefined {

@@ -10,7 +10,7 @@ import type { Scenario, ScenarioReport, StepReport, TypedLine } from './scenario
 
 /** Text is folded here, on a terminal and in a file: the pages of the guide show it as it is. */
 const WIDTH = 80;
-/** Lines of output of one step; `--json` has all of them. */
+/** Lines of output of one command; `--json` has all of them. */
 const MOST_LINES = 30;
 
 export function introductionText({ name, title, lesson, drawing }: Scenario): string {
@@ -29,7 +29,9 @@ export function stepText(step: StepReport, number: number): string {
   for (const typed of transcript) lines.push(...typedLines(typed), ...outputLines(typed.output));
   const typed = transcript.map(({ output }) => output).filter(text => text !== '');
   // What a step has found by itself comes after what commands have printed.
-  lines.push(...outputLines(seen.slice(typed.join('\n').length).replace(/^\n/, '')));
+  lines.push(
+    ...outputLines(seen.slice(typed.join('\n').length).replace(/^\n/, ''), Number.POSITIVE_INFINITY),
+  );
   if (equivalent !== '') {
     if (lines.at(-1) !== '') lines.push('');
     lines.push('   The same without Tulle:', '', ...equivalent.split('\n').map(line => `   ${line}`));
@@ -59,13 +61,13 @@ function typedLines({ on, line }: TypedLine): string[] {
   return [`${on}# ${first}`, ...rest].map(text => `   ${paint('cyan', text)}`);
 }
 
-function outputLines(output: string): string[] {
+function outputLines(output: string, most = MOST_LINES): string[] {
   if (output === '') return [];
   const lines = output
     .split('\n')
     .map(line => `   ${printable(line.replaceAll('\t', '        '))}`.trimEnd());
-  if (lines.length <= MOST_LINES) return lines;
-  return [...lines.slice(0, MOST_LINES), `   ... ${formatCount(lines.length - MOST_LINES, 'more line')}`];
+  if (lines.length <= most) return lines;
+  return [...lines.slice(0, most), `   ... ${formatCount(lines.length - most, 'more line')}`];
 }
 
 const folded = (text: string, indent: number) => wrapTo(printable(text), indent, WIDTH);

@@ -32,12 +32,19 @@ export interface ScenarioStep {
   readonly on: string;
   readonly commands?: readonly (string | CommandSpec)[];
   /** Done by Tulle's own parts, where no command does it; `equivalent` then says what a reader could type. Returns what is seen. */
-  readonly act?: (stage: Stage) => Promise<string>;
-  /** What would be typed without Tulle, for people to compare. It is not run. */
+  readonly act?: (stage: Stage) => Promise<string | Found>;
+  /** What would be typed without Tulle, for people to compare. It is not run. `$NAME` as in commands. */
   readonly equivalent?: readonly string[];
   readonly checks?: readonly Check[];
   /** Without it the scenario fails: a test leaves it out and sees to that. */
   readonly key?: true;
+}
+
+/** What a step has found without a command. */
+export interface Found {
+  readonly text: string;
+  /** The same for programs; `--json` has it. */
+  readonly data: unknown;
 }
 
 export interface CommandSpec {
@@ -46,7 +53,7 @@ export interface CommandSpec {
   readonly on?: string;
   /** Exit statuses other than 0 belong to the experiment. */
   readonly mayFail?: true;
-  /** Given on standard input, and printed as a here-document. */
+  /** Given on standard input, and printed as a here-document. `$NAME` as in `line`. */
   readonly input?: string;
   /** Cuts the output to what matters: the whole when absent. */
   readonly show?: (output: string) => string;
@@ -112,6 +119,8 @@ export interface StepReport {
   readonly seen: string;
   /** The same as on a terminal: each line with what followed it. */
   readonly transcript: readonly TypedLine[];
+  /** What the step has found by itself, where it is more than text. */
+  readonly data?: unknown;
   readonly checks: readonly CheckReport[];
 }
 

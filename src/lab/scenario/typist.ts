@@ -1,6 +1,7 @@
 /** Types the commands of a scenario on the hosts of its lab. */
 import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { defined } from '../../base/defined.ts';
 import { endProcess, type ProcessId, waitForEnd } from '../../sys/pidfd.ts';
 import { type RunResult, run } from '../../sys/process.ts';
 import { waitForFile } from '../../sys/wait-file.ts';
@@ -25,14 +26,15 @@ interface Background {
 
 /** A command that was typed: what it printed, and how it ended. */
 export interface Typed {
-  /** With values in the places of names. */
+  /** As one would type it: with values in the places of names, with what it is given, and with `&` when it goes on. */
   readonly line: string;
   readonly output: string;
   /** 0 for one that goes on in the background. */
   readonly status: number;
 }
 
-export class Typist implements Stage, AsyncDisposable {
+/** What goes on in the background ends with its host. */
+export class Typist implements Stage {
   readonly lab: string;
   readonly signal: AbortSignal;
   readonly known: Record<string, string> = {};
@@ -62,7 +64,8 @@ export class Typist implements Stage, AsyncDisposable {
     const line = fillIn(command.line, this.known);
     const words = parseCommandLine(line);
     if (command.background !== undefined) return this.#leave(on, { ...command, line }, words);
-    const { status, stdout, stderr } = await this.#run(on, words, command);
+    const input = command.input === undefined ? undefined : fillIn(command.input, this.known);
+    const { status, stdout, stderr } = await this.#run(on, words, { ...command, ...defined({ input }) });
     const output = `${stdout}${stderr}`;
     for (const [name, pattern] of Object.entries(command.remember ?? {})) {
       const [, value] = pattern.exec(output) ?? [];
@@ -70,7 +73,7 @@ export class Typist implements Stage, AsyncDisposable {
         throw new LabError('START_FAILED', `${line} on ${on} shows no ${name}: ${output.trim()}`);
       this.known[name] = value;
     }
-    return { line, output, status };
+    return { line: input === undefined ? line : `${line} <<'EOF'\n${input.trimEnd()}\nEOF`, output, status };
   }
 
   async finish(background: string, until?: RegExp): Promise<string> {
@@ -91,10 +94,6 @@ export class Typist implements Stage, AsyncDisposable {
     return readFileSync(running.logFile, 'utf8');
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all([...this.#background.values()].map(({ id }) => endProcess(id)));
-  }
-
   #run(
     on: string,
     [program, ...args]: readonly [string, ...string[]],
@@ -107,7 +106,7 @@ export class Typist implements Stage, AsyncDisposable {
       anyStatus: true,
       signal: this.signal,
       timeout: (spec.within ?? PATIENCE_SECONDS) * 1000,
-      ...(spec.input === undefined ? {} : { input: fillIn(spec.input, this.known) }),
+      ...(spec.input === undefined ? {} : { input: spec.input }),
     };
     if (containerName === undefined) return host.run(program, args, options);
     const container = this.#record.hosts
@@ -150,6 +149,6 @@ export class Typist implements Stage, AsyncDisposable {
         over.abort();
       }
     }
-    return { line, output: '', status: 0 };
+    return { line: `${line} &`, output: '', status: 0 };
   }
 }
