@@ -5,15 +5,15 @@
  * Everything dockerd writes goes to the host's private /run and /var/lib, except for control groups, which exist
  * once per machine: the lab's are below one directory of its own, which `sweepControlGroups` removes.
  */
-import { existsSync, readdirSync, rmdirSync } from 'node:fs';
-import { copyFile } from 'node:fs/promises';
+import { existsSync, readdirSync, readFileSync, rmdirSync } from 'node:fs';
+import { copyFile, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { isCode } from '../../base/errors.ts';
 import { type Family, Ip } from '../../base/ip.ts';
 import { familiesOf, mapFamilies, perFamily, valuesOf } from '../../base/per-family.ts';
 import { formatInterfaceAddress, type InterfaceAddress, Prefix } from '../../base/prefix.ts';
 import { LabError } from '../errors.ts';
-import { startDaemon } from '../host/daemon.ts';
+import { type DaemonSpec, startDaemon } from '../host/daemon.ts';
 import { LabHost } from '../host/host.ts';
 import type { ContainerRecord, LabRecord } from '../record/record.ts';
 import type { ContainerPlan } from '../topology/host-plan.ts';
@@ -40,8 +40,7 @@ export async function startDockerd(
   signal: AbortSignal,
 ): Promise<string> {
   if (config !== undefined) await configureDockerd(host, config);
-  await startDaemon(host, {
-    name: 'dockerd',
+  await serve(host, {
     program: 'dockerd',
     args: [
       ...(subnet === undefined ? [] : subnetFlags(subnet)),
@@ -49,8 +48,6 @@ export async function startDockerd(
       '--exec-opt=native.cgroupdriver=cgroupfs',
       `--cgroup-parent=/${controlGroupOf(labName)}/${host.name}`,
     ],
-    accept: log => log.includes('API listen on'),
-    patience: 60_000,
     signal,
   });
   return image === undefined ? importBusybox(host, signal) : importImage(host, image, signal);
@@ -61,6 +58,31 @@ export async function configureDockerd(host: LabHost, config: object): Promise<v
   await host.run('mkdir', ['-p', '/etc/docker']);
   await host.run('tee', ['/etc/docker/daemon.json'], { input: `${JSON.stringify(config, null, 2)}\n` });
 }
+
+/**
+ * Ends a dockerd and starts it as it was, so that it reads /etc/docker/daemon.json again. Its containers end with it.
+ *
+ * @throws LabError START_FAILED
+ */
+export async function restartDockerd(host: LabHost, signal: AbortSignal): Promise<void> {
+  const pid = readFileSync(host.path('/run/docker.pid'), 'utf8').trim();
+  const words = readFileSync(host.path(`/proc/${pid}/cmdline`), 'utf8')
+    .split('\0')
+    .slice(0, -1);
+  const [program = 'dockerd', ...args] = words;
+  await host.run('kill', [pid]);
+  await host.run('tail', [`--pid=${pid}`, '-f', '-s', '0.1', '/dev/null'], { signal, timeout: 30_000 });
+  await rm(host.logFile('dockerd'));
+  await serve(host, { program, args, signal });
+}
+
+const serve = (host: LabHost, spec: Pick<DaemonSpec, 'program' | 'args' | 'signal'>): Promise<string> =>
+  startDaemon(host, {
+    ...spec,
+    name: 'dockerd',
+    accept: log => log.includes('API listen on'),
+    patience: 60_000,
+  });
 
 const subnetFlags = ({ gateway, mtu, masquerade }: HostSubnet): string[] => [
   ...valuesOf(mapFamilies(gateway, bridgeFlags)).flat(),
