@@ -6,6 +6,8 @@ import type { Scenario } from './scenario.ts';
 const CATALOGUE: Readonly<Record<string, () => Promise<{ readonly SCENARIO: Scenario }>>> = {
   'netns-veth': () => import('../scenarios/netns-veth.ts'),
   'docker-l2': () => import('../scenarios/docker-l2.ts'),
+  flannel: () => import('../scenarios/flannel.ts'),
+  backends: () => import('../scenarios/backends.ts'),
   'l2-questions': () => import('../scenarios/l2-questions.ts'),
   'docker-drivers': () => import('../scenarios/docker-drivers.ts'),
 };

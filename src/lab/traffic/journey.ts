@@ -24,7 +24,7 @@ export interface Hop {
 }
 
 export interface End {
-  readonly host: HostRecord;
+  readonly host: Pick<HostRecord, 'name' | 'anchor' | 'subnet'>;
   readonly container: ContainerRecord;
 }
 
