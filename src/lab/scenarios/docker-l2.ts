@@ -3,8 +3,17 @@ import type { Scenario } from '../scenario/scenario.ts';
 import { BY_HAND_STEPS } from './docker-l2/by-hand.ts';
 import { LUCK_STEPS } from './docker-l2/luck.ts';
 import { PREPARATION_STEPS } from './docker-l2/preparation.ts';
+import { TUNNEL_STEPS } from './docker-l2/tunnel.ts';
 
-const host = (address: string) => ({ links: [{ segment: 'underlay', address }], docker: true });
+const host = (address: string, second: string) => ({
+  links: [
+    { segment: 'underlay', address },
+    { segment: 'second', address: second },
+  ],
+  forwarding: true,
+  agent: true,
+  docker: true,
+});
 
 export const SCENARIO: Scenario = {
   name: 'docker-l2',
@@ -27,9 +36,11 @@ export const SCENARIO: Scenario = {
           +------------------ underlay --------------+
 `,
   topology: {
-    segments: { underlay: { subnet: '172.31.0.0/24' } },
-    hosts: { vm1: host('172.31.0.106'), vm2: host('172.31.0.107') },
+    segments: { underlay: { subnet: '172.31.0.0/24' }, second: { subnet: '10.0.3.0/24' } },
+    hosts: { vm1: host('172.31.0.106', '10.0.3.121'), vm2: host('172.31.0.107', '10.0.3.122') },
+    store: { on: 'vm1' },
+    network: { Network: '188.172.0.0/16', Backend: { Type: 'vxlan', VNI: 88, Port: 4789 } },
   },
   programs: { busybox: 'busybox-static' },
-  steps: [...PREPARATION_STEPS, ...BY_HAND_STEPS, ...LUCK_STEPS],
+  steps: [...PREPARATION_STEPS, ...BY_HAND_STEPS, ...LUCK_STEPS, ...TUNNEL_STEPS],
 };
