@@ -54,6 +54,10 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     may: ['base', 'store'],
     why: 'the registry: configuration, leases, peers; never touches a kernel',
   },
+  ipam: {
+    may: ['base', 'sys', 'store', 'subnet'],
+    why: 'which container of this host has which address; never touches a kernel',
+  },
   dataplane: {
     may: ['base', 'netlink', 'ownership'],
     why: 'makes a Desired state real; does not know where it comes from',

@@ -3,6 +3,8 @@ import { Ip } from '../../src/base/ip.ts';
 import { Mac } from '../../src/base/mac.ts';
 import { byFamily } from '../../src/base/per-family.ts';
 import { NETWORK_PREFIX } from '../../src/console/defaults.ts';
+import type { IpamEvent } from '../../src/ipam/connection.ts';
+import { HostAddresses } from '../../src/ipam/host-addresses.ts';
 import type { Store } from '../../src/store/store.ts';
 import { addSegment } from '../../src/subnet/segment/administration.ts';
 import type { SegmentRequest } from '../../src/subnet/segment/check-segment.ts';
@@ -43,12 +45,18 @@ export class SegmentHostFixture<Of extends Store = Store> implements AsyncDispos
   readonly registry: SegmentRegistry;
   readonly watch: SegmentWatch;
   readonly presence: SegmentPresence;
+  readonly addresses: HostAddresses;
   readonly events: SegmentEvent[] = [];
+  readonly ipamEvents: IpamEvent[] = [];
   readonly conflicts: EndpointConflict[] = [];
   readonly #end = new AbortController();
   readonly #running: Promise<unknown>;
 
-  constructor(number: number, store: Of, clock?: ManualClock) {
+  constructor(
+    number: number,
+    store: Of,
+    { clock, directory = '' }: { readonly clock?: ManualClock; readonly directory?: string } = {},
+  ) {
     this.store = store;
     this.registry = registryOf(store);
     const common = { ...(clock && { clock }) };
@@ -58,7 +66,16 @@ export class SegmentHostFixture<Of extends Store = Store> implements AsyncDispos
       hostId: `host-${number}`,
       onConflict: conflict => this.conflicts.push(conflict),
     });
-    this.#running = Promise.all([this.watch, this.presence].map(part => part.run(this.#end.signal)));
+    this.addresses = new HostAddresses({
+      registry: this.registry,
+      watch: this.watch,
+      presence: this.presence,
+      directory,
+      host: { hostId: `host-${number}`, hostName: `docker${number}` },
+      onEvent: event => this.ipamEvents.push(event),
+    });
+    const parts = [this.watch, this.presence, ...(directory === '' ? [] : [this.addresses])];
+    this.#running = Promise.all(parts.map(part => part.run(this.#end.signal)));
   }
 
   get signal(): AbortSignal {
@@ -87,8 +104,9 @@ export class SegmentFixture {
     );
   }
 
-  host(number: number): SegmentHostFixture<MemoryStore> {
-    return new SegmentHostFixture(number, new MemoryStore(this.database), this.clock);
+  /** @param directory of its state; without one it gives no addresses out */
+  host(number: number, directory = ''): SegmentHostFixture<MemoryStore> {
+    return new SegmentHostFixture(number, new MemoryStore(this.database), { clock: this.clock, directory });
   }
 
   /** Puts what another program writes below `networks/`. */

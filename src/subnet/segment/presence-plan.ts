@@ -1,15 +1,26 @@
 /** What differs between what this host has on its L2 networks and what the store says of it. */
 import { valuesOf } from '../../base/per-family.ts';
 import type { Revision, StoreLeaseId } from '../../store/store.ts';
-import type { SegmentEndpoint, SegmentMember, SegmentSnapshot, Stored } from './segment.ts';
+import type {
+  Segment,
+  SegmentEndpoint,
+  SegmentMember,
+  SegmentSnapshot,
+  SegmentsSnapshot,
+  Stored,
+} from './segment.ts';
 
 /** What this host wants published of itself on one network. Undefined is unknown yet: what the store has stays. */
 export interface WantedPresence {
   /** Null: nothing is on the bridge. */
   readonly member: SegmentMember | null | undefined;
-  /** By `Ip.key`. */
-  readonly endpoints: ReadonlyMap<number | bigint, SegmentEndpoint> | undefined;
+  /** All that is seen of containers, by `Ip.key`. */
+  readonly endpoints: EndpointMap | undefined;
+  /** What was given to containers, whether it is seen yet or not. */
+  readonly given: EndpointMap;
 }
+
+export type EndpointMap = ReadonlyMap<number | bigint, SegmentEndpoint>;
 
 export interface PresencePlan {
   readonly join: SegmentMember | undefined;
@@ -46,11 +57,13 @@ export function planPresence(
   const isKnown = (what: string) => writtenAt(what) <= revision;
   const present = members.get(hostId);
   const { member } = wanted;
-  const differs = member && !(present?.storeLease === storeLease && isSameMember(present, member));
+  const isOurs = present?.storeLease === storeLease && !present.forgotten;
+  const differs = member && !(isOurs && isSameMember(present, member));
+  const all = allWanted(wanted);
   const claim: SegmentEndpoint[] = [];
   const release: SegmentEndpoint[] = [];
   const conflicts: EndpointConflict[] = [];
-  for (const [key, endpoint] of wanted.endpoints ?? []) {
+  for (const [key, endpoint] of all) {
     const found = endpoints.get(key);
     if (found !== undefined && found.hostId !== hostId) {
       conflicts.push({ segment: segment.name, endpoint, owner: found });
@@ -58,7 +71,7 @@ export function planPresence(
   }
   if (wanted.endpoints !== undefined) {
     for (const [key, endpoint] of endpoints) {
-      const isOwn = endpoint.hostId === hostId && !wanted.endpoints.has(key);
+      const isOwn = endpoint.hostId === hostId && !all.has(key);
       if (isOwn && isKnown(`${endpoint.ip}`)) release.push(endpoint);
     }
   }
@@ -71,12 +84,24 @@ export function planPresence(
   };
 }
 
+/** What is seen is newer than what was given. */
+export function allWanted({ given, endpoints = NONE }: WantedPresence): EndpointMap {
+  return new Map([...given, ...endpoints]);
+}
+
+export const mapOf = (endpoints: readonly SegmentEndpoint[]): EndpointMap =>
+  new Map(endpoints.map(endpoint => [endpoint.ip.key, endpoint]));
+
+const NONE: EndpointMap = new Map();
+
+export const NOTHING_WANTED: WantedPresence = { member: undefined, endpoints: undefined, given: NONE };
+
 function isPublished(
   found: Stored<SegmentEndpoint> | undefined,
   { mac, container, hostName }: SegmentEndpoint,
   storeLease: StoreLeaseId,
 ): boolean {
-  if (found === undefined || found.storeLease !== storeLease) return false;
+  if (found === undefined || found.forgotten || found.storeLease !== storeLease) return false;
   return found.mac.equals(mac) && found.container === container && found.hostName === hostName;
 }
 
@@ -85,3 +110,24 @@ function isSameMember(a: SegmentMember, b: SegmentMember): boolean {
     `${hostName} ${mac} ${valuesOf(addresses).join(' ')}`;
   return essence(a) === essence(b);
 }
+
+/** Not a later one of the same name. */
+export function findSegment(
+  { segments }: SegmentsSnapshot,
+  { name, id }: Segment,
+): SegmentSnapshot | undefined {
+  const found = segments.get(name);
+  return found?.segment.id === id ? found : undefined;
+}
+
+/** The store leases on which keys of this host are: of a former run of its agent. */
+export function storeLeasesOf(
+  { members, endpoints }: SegmentSnapshot,
+  hostId: string,
+): readonly StoreLeaseId[] {
+  const own = [...members.values(), ...endpoints.values()].filter(one => one.hostId === hostId);
+  return [...new Set(own.map(({ storeLease }) => storeLease))];
+}
+
+export const nameOfConflict = ({ segment, endpoint: { ip, container }, owner }: EndpointConflict) =>
+  `${segment} ${ip} ${container} ${owner.hostId} ${owner.container}`;

@@ -4,10 +4,10 @@
  *
  *     const presence = new SegmentPresence(registry, watch, { hostId });
  *     void presence.run(signal);
- *     presence.setMember('blue', { hostId, addresses, mac });     null: nothing is on the bridge any more
- *     presence.setEndpoints('blue', [...]);                       all of them, after a start
- *     await presence.add('blue', endpoint);                       one more: refused when another container has the address
- *     presence.remove('blue', ip);
+ *     presence.setMember(blue, { hostId, addresses, mac });     null: nothing is on the bridge any more
+ *     presence.setEndpoints(blue, [...]);                       all that is seen on the bridge, each time it changes
+ *     await presence.add(blue, endpoint);                       one that was given: refused when another container has it
+ *     presence.remove(blue, ip);
  *
  * It is level-triggered: what the store says differs from what is wanted, and is written. So a store that was away, that
  * lost its data or the lease, and a key that was deleted by hand, are all the same. Conflicts that show only then (the
@@ -18,10 +18,21 @@ import { backoff, type Clock, systemClock } from '../../base/clock.ts';
 import type { Ip } from '../../base/ip.ts';
 import { Wakeup } from '../../base/wakeup.ts';
 import { Watchable } from '../../base/watchable.ts';
-import { type Revision, StoreError, type StoreLeaseId } from '../../store/store.ts';
+import { type Revision, StoreError } from '../../store/store.ts';
 import { PresenceLease } from './presence-lease.ts';
-import { type EndpointConflict, MEMBER, planPresence, type WantedPresence } from './presence-plan.ts';
-import type { SegmentEndpoint, SegmentMember, SegmentSnapshot } from './segment.ts';
+import {
+  allWanted,
+  type EndpointConflict,
+  findSegment,
+  MEMBER,
+  mapOf,
+  NOTHING_WANTED,
+  nameOfConflict,
+  planPresence,
+  storeLeasesOf,
+  type WantedPresence,
+} from './presence-plan.ts';
+import type { Segment, SegmentEndpoint, SegmentMember, SegmentSnapshot } from './segment.ts';
 import { SegmentError } from './segment-error.ts';
 import { duplicateAddress, MOST_CLAIMS, notFound, type SegmentRegistry } from './segment-registry.ts';
 import type { SegmentWatch } from './segment-watch.ts';
@@ -54,10 +65,12 @@ export class SegmentPresence {
   readonly #clock: Clock;
   readonly #wakeup: Wakeup;
   readonly #lease: PresenceLease;
-  /** By name of the network. */
+  /** By id of the network. */
   readonly #wanted = new Map<string, WantedPresence>();
   /** By id of the network and what of it: when it was written last. */
   readonly #written = new Map<string, Revision>();
+  /** Of the last snapshot. */
+  #seen: Revision = 0n;
   /** One write after the other. */
   #queue: Promise<unknown> = Promise.resolve();
 
@@ -75,13 +88,18 @@ export class SegmentPresence {
     });
   }
 
-  setMember(name: string, member: SegmentMember | null): void {
-    this.#want(name, { member });
+  setMember(segment: Segment, member: SegmentMember | null): void {
+    this.#want(segment, { member });
   }
 
-  /** What the store has of this host beside these is released. */
-  setEndpoints(name: string, endpoints: readonly SegmentEndpoint[]): void {
-    this.#want(name, { endpoints: new Map(endpoints.map(endpoint => [endpoint.ip.key, endpoint])) });
+  /** What is seen of containers on the bridge. What the store has of this host beside all that is wanted is released. */
+  setEndpoints(segment: Segment, endpoints: readonly SegmentEndpoint[]): void {
+    this.#want(segment, { endpoints: mapOf(endpoints) });
+  }
+
+  /** What was given to containers by a former run: as if by `add`, but for conflicts, which are told. */
+  restore(segment: Segment, endpoints: readonly SegmentEndpoint[]): void {
+    this.#want(segment, { given: mapOf(endpoints) });
   }
 
   /**
@@ -89,32 +107,32 @@ export class SegmentPresence {
    *
    * @throws SegmentError DUPLICATE_ADDRESS with the owner, NOT_FOUND; StoreError when it refuses. Nothing is wanted then
    */
-  async add(name: string, endpoint: SegmentEndpoint): Promise<'published' | 'pending'> {
+  async add(segment: Segment, endpoint: SegmentEndpoint): Promise<'published' | 'pending'> {
     return this.#alone(async () => {
       const snapshot = this.#watch.snapshot;
-      const found = snapshot?.segments.get(name);
-      if (snapshot !== undefined && found === undefined) throw notFound(name);
-      const owner = this.#ownerOf(name, endpoint);
-      if (owner !== undefined) throw duplicateAddress(name, owner);
+      const found = snapshot && findSegment(snapshot, segment);
+      if (snapshot !== undefined && found === undefined) throw notFound(segment.name);
+      const owner = this.#ownerOf(segment, found, endpoint);
+      if (owner !== undefined) throw duplicateAddress(segment.name, owner);
       const result =
         found === undefined || !this.#watch.isConnected.value
           ? 'pending'
           : await this.#claimNow(found, endpoint);
-      const endpoints = new Map(this.#wanted.get(name)?.endpoints).set(endpoint.ip.key, endpoint);
-      this.#want(name, { endpoints });
+      const given = new Map(this.#wanted.get(segment.id)?.given).set(endpoint.ip.key, endpoint);
+      this.#want(segment, { given });
       return result;
     });
   }
 
-  remove(name: string, ip: Ip): void {
-    const endpoints = new Map(this.#wanted.get(name)?.endpoints);
-    endpoints.delete(ip.key);
-    this.#want(name, { endpoints });
+  remove(segment: Segment, ip: Ip): void {
+    const given = new Map(this.#wanted.get(segment.id)?.given);
+    given.delete(ip.key);
+    this.#want(segment, { given });
   }
 
   /** Leaves what the store has of a network as it is: this agent has nothing to do with it any more. */
-  forget(name: string): void {
-    this.#wanted.delete(name);
+  forget({ id }: Segment): void {
+    this.#wanted.delete(id);
   }
 
   /** Publishes until `signal` aborts; what is published stays, for as long as the store lease lasts. */
@@ -158,11 +176,14 @@ export class SegmentPresence {
   async #step(): Promise<readonly EndpointConflict[]> {
     const snapshot = this.#watch.snapshot;
     if (snapshot === undefined) return [];
+    // Another store, which counts anew.
+    if (snapshot.revision < this.#seen) this.#written.clear();
+    this.#seen = snapshot.revision;
     if (this.#lease.due <= this.#clock.monotonic()) await this.#lease.renew();
     const conflicts: EndpointConflict[] = [];
-    for (const [name, wanted] of this.#wanted) {
-      const found = snapshot.segments.get(name);
-      if (found !== undefined) conflicts.push(...(await this.#reconcile(found, wanted, snapshot.revision)));
+    for (const found of snapshot.segments.values()) {
+      const wanted = this.#wanted.get(found.segment.id);
+      if (wanted !== undefined) conflicts.push(...(await this.#reconcile(found, wanted, snapshot.revision)));
     }
     return conflicts;
   }
@@ -173,7 +194,7 @@ export class SegmentPresence {
     revision: Revision,
   ): Promise<readonly EndpointConflict[]> {
     const { segment } = found;
-    const isAnything = wanted.member || (wanted.endpoints?.size ?? 0) > 0;
+    const isAnything = wanted.member || allWanted(wanted).size > 0;
     if (isAnything) await this.#lease.ensure(storeLeasesOf(found, this.#hostId));
     const plan = planPresence(found, wanted, {
       hostId: this.#hostId,
@@ -241,16 +262,21 @@ export class SegmentPresence {
   }
 
   /** Who has an address that a container is to get, as far as this host knows. */
-  #ownerOf(name: string, { ip, container, hostId }: SegmentEndpoint): SegmentEndpoint | undefined {
-    const own = this.#wanted.get(name)?.endpoints?.get(ip.key);
-    const stored = this.#watch.snapshot?.segments.get(name)?.endpoints.get(ip.key);
+  #ownerOf(
+    { id }: Segment,
+    found: SegmentSnapshot | undefined,
+    { ip, container, hostId }: SegmentEndpoint,
+  ): SegmentEndpoint | undefined {
+    const wanted = this.#wanted.get(id);
+    const own = wanted && allWanted(wanted).get(ip.key);
     if (own !== undefined) return own.container === container ? undefined : own;
+    const stored = found?.endpoints.get(ip.key);
     return stored?.hostId === hostId ? undefined : stored;
   }
 
-  #want(name: string, change: Partial<WantedPresence>): void {
-    const before = this.#wanted.get(name) ?? { member: undefined, endpoints: undefined };
-    this.#wanted.set(name, { ...before, ...change });
+  #want({ id }: Segment, change: Partial<WantedPresence>): void {
+    const before = this.#wanted.get(id) ?? NOTHING_WANTED;
+    this.#wanted.set(id, { ...before, ...change });
     this.#wakeup.wake();
   }
 
@@ -272,12 +298,3 @@ export class SegmentPresence {
     return result;
   }
 }
-
-/** The store leases on which keys of this host are: of a former run of its agent. */
-function storeLeasesOf({ members, endpoints }: SegmentSnapshot, hostId: string): readonly StoreLeaseId[] {
-  const own = [...members.values(), ...endpoints.values()].filter(one => one.hostId === hostId);
-  return [...new Set(own.map(({ storeLease }) => storeLease))];
-}
-
-const nameOfConflict = ({ segment, endpoint: { ip, container }, owner }: EndpointConflict) =>
-  `${segment} ${ip} ${container} ${owner.hostId} ${owner.container}`;

@@ -102,7 +102,7 @@ export class SegmentRegistry {
 
   /**
    * Takes addresses for containers of this host, all of them or none: those of one container, or of many after the
-   * store was away (at most 60). What the same container of this host has already is written again.
+   * store was away (at most 60). What this host has already is written again.
    *
    * @throws SegmentError DUPLICATE_ADDRESS with the owner, NOT_FOUND
    */
@@ -184,6 +184,22 @@ export class SegmentRegistry {
     throw contended(segment);
   }
 
+  /** Takes a range again that this host had and the store does not know. Undefined when another host has it. */
+  async reclaimRange(segment: Segment, range: SegmentRange): Promise<Revision | undefined> {
+    const key = this.keys.range(segment.name, range.block);
+    const { ok, revision, found } = await this.store.transact({
+      compare: [this.#isThis(segment), { key, target: 'version', is: '=', operand: 0n }],
+      success: [{ op: 'put', key, value: encodeSegmentRange(range) }],
+      failure: [this.#getConfig(segment), { op: 'get', key }],
+    });
+    if (ok) return revision;
+    const [config, present] = found;
+    if (config?.[0]?.createRevision !== segment.createRevision) throw notFound(segment.name);
+    const [kv] = present ?? [];
+    const isOwn = kv !== undefined && decodeSegmentRange(range.block, kv.value).hostId === range.hostId;
+    return isOwn ? kv.modRevision : undefined;
+  }
+
   /** Gives a range back, unless it is another host's by now. */
   async releaseRange({ name }: Segment, { block, hostId }: SegmentRange): Promise<void> {
     const key = this.keys.range(name, block);
@@ -221,13 +237,12 @@ export class SegmentRegistry {
 }
 
 /**
- * What may be written again: what the same container of the same host has, and what nobody can read.
+ * What may be written again: what this host has, which knows itself who of its containers has it, and what nobody can read.
  * @throws SegmentError DUPLICATE_ADDRESS
  */
-function ownOrThrow(segment: Segment, endpoint: SegmentEndpoint, kv: KeyValue): KeyValue {
-  const owner = ownerIn(endpoint.ip, kv.value);
-  const isOwn = owner?.hostId === endpoint.hostId && owner.container === endpoint.container;
-  if (owner === undefined || isOwn) return kv;
+function ownOrThrow(segment: Segment, { ip, hostId }: SegmentEndpoint, kv: KeyValue): KeyValue {
+  const owner = ownerIn(ip, kv.value);
+  if (owner === undefined || owner.hostId === hostId) return kv;
   throw duplicateAddress(segment.name, owner);
 }
 

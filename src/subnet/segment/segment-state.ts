@@ -72,8 +72,10 @@ export class SegmentState {
     for (const [name, holding] of this.#holdings) {
       for (const [key, entry] of holding.entries) {
         if (present.has(key)) continue;
-        if (unrelated && entry.read !== undefined) holding.entries.set(key, { ...entry, isKept: true });
-        else this.#remove(name, key);
+        if (unrelated && entry.read !== undefined) {
+          holding.entries.set(key, { ...entry, isKept: true, read: forgotten(entry.read) });
+          this.#outdate(holding);
+        } else this.#remove(name, key);
       }
     }
     for (const kv of kvs) this.put(kv);
@@ -152,6 +154,19 @@ export class SegmentState {
   #outdate(holding: Holding): void {
     holding.judged = undefined;
     this.#snapshot = undefined;
+  }
+}
+
+function forgotten(read: Read): Read {
+  switch (read.kind) {
+    case 'config':
+      return read;
+    case 'member':
+      return { ...read, value: { ...read.value, forgotten: true } };
+    case 'endpoint':
+      return { ...read, value: { ...read.value, forgotten: true } };
+    case 'range':
+      return { ...read, value: { ...read.value, forgotten: true } };
   }
 }
 

@@ -74,6 +74,8 @@ export type Stored<T> = T & {
   /** Of two that conflict the older one is right. */
   readonly createRevision: Revision;
   readonly modRevision: Revision;
+  /** The store has lost it together with its history; it is kept for a time. */
+  readonly forgotten?: true;
 };
 
 /** One segment at one moment. An object never changes; one that is the same says the same. */

@@ -203,7 +203,7 @@ export class HostEndpoints {
     return Math.min(...dues);
   }
 
-  #publish(name: string, endpoints: SegmentEndpoints, { endpoints: stored }: SegmentSnapshot): void {
+  #publish(name: string, endpoints: SegmentEndpoints, { segment, endpoints: stored }: SegmentSnapshot): void {
     const { host, presence } = this.#parts;
     endpoints.setAttached(this.#attachedTo(endpoints.site));
     if (!this.#published.has(name)) {
@@ -213,7 +213,7 @@ export class HostEndpoints {
     const text = JSON.stringify(published);
     if (this.#published.get(name) === text) return;
     this.#published.set(name, text);
-    presence.setEndpoints(name, published);
+    presence.setEndpoints(segment, published);
   }
 
   #attachedTo({ segment: { name }, bridge }: SegmentSite): readonly AttachedEndpoint[] {

@@ -1,0 +1,10 @@
+/** A container that cannot get the address it should. */
+import { TulleError } from '../base/errors.ts';
+
+export type IpamErrorCode =
+  /** Every address of this host is given out, and there is no further range. */
+  | 'NO_ADDRESS'
+  /** The container cannot have this address, or not now. */
+  | 'UNUSABLE_ADDRESS';
+
+export class IpamError extends TulleError<IpamErrorCode> {}
