@@ -24,6 +24,22 @@ test('what is printed arrives whole, also when it is more than a pipe takes at o
   assert.equal(stdout.byteLength, LINES * 100);
 });
 
+test('a table that is piped is as wide as COLUMNS says, and else as it is', () => {
+  const main = new URL('../main.ts', import.meta.url).pathname;
+  const widest = (columns: string) => {
+    const { stdout } = spawnSync(process.execPath, [main, 'lab', 'run', '--list'], {
+      env: { ...process.env, COLUMNS: columns },
+      encoding: 'utf8',
+      timeout: TIMEOUT,
+    });
+    return Math.max(...stdout.split('\n').map(line => line.length));
+  };
+  const whole = widest('');
+  assert.ok(whole > 45);
+  for (const nonsense of ['0', '-1', 'wide']) assert.equal(widest(nonsense), whole);
+  assert.ok(widest('40') <= 40);
+});
+
 test('output that does not fit on the disk is a failure with a reason', t => {
   const full = openSync('/dev/full', 'w');
   t.after(() => closeSync(full));

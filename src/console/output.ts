@@ -57,8 +57,16 @@ export function paint(style: Style, text: string, stream: NodeJS.WriteStream = p
 
 const shown = (text: string) => printableLines(text).replaceAll(ESC_MARK, '\x1b');
 
-/** Columns of the terminal that shows stdout; undefined when something else reads it. */
-export const screenWidth = (): number | undefined => widthOfTerminal(process.stdout);
+/**
+ * Columns of the terminal that shows stdout. When something else reads it, `COLUMNS` says how many a person will see of
+ * it (POSIX, XBD 8.3); undefined without.
+ */
+export const screenWidth = (): number | undefined => widthOfTerminal(process.stdout) ?? widthOfPage();
+
+function widthOfPage(): number | undefined {
+  const columns = process.env['COLUMNS'] ?? '';
+  return /^[1-9]\d{0,4}$/.test(columns) ? Number(columns) : undefined;
+}
 
 const widthOfTerminal = (stream: NodeJS.WriteStream) => (stream.isTTY ? stream.columns : undefined);
 

@@ -16,8 +16,8 @@ const PATIENCE_SECONDS = 30;
 
 /** So that `tulle` is found although it is not installed. */
 const PATH = `${dirname(TULLE)}:${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`;
-/** Programs speak English to a reader and to checks, and none asks for a terminal. */
-const ENVIRONMENT = { ...process.env, PATH, LC_ALL: 'C', NO_COLOR: '1', PAGER: 'cat' };
+/** Programs speak English to a reader and to checks, none asks for a terminal, and tables fit a page of 80 columns. */
+const ENVIRONMENT = { ...process.env, PATH, LC_ALL: 'C', NO_COLOR: '1', PAGER: 'cat', COLUMNS: '77' };
 
 interface Background {
   readonly id: ProcessId;

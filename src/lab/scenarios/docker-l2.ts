@@ -19,9 +19,9 @@ export const SCENARIO: Scenario = {
   name: 'docker-l2',
   title: 'One subnet across two Docker hosts',
   lesson:
-    "A Docker bridge network ends at its host. A vxlan link as one more port of the bridge makes the two hosts' bridges one " +
-    'Ethernet. Typed by hand it leaves three things to luck: the gateway is there twice, addresses are given out twice, and ' +
-    'big packets vanish.',
+    'A Docker bridge network ends at its host. A vxlan link as one more port makes the bridges of two hosts one Ethernet. Typed ' +
+    'by hand it leaves three things to luck: large packets vanish, the gateway is there twice, and addresses are given out ' +
+    'twice. A tunnel of Tulle takes care of the first.',
   drawing: `
     vm1                                        vm2
     +-------------------------+                +-------------------------+

@@ -68,6 +68,11 @@ export const CROSS_HOST_STEPS: readonly ScenarioStep[] = [
       findSandbox('cross', 'CROSSBOX'),
       runContainer('cross2', 'cross', 'docker2'),
       'docker exec cross ip -4 address',
+      // Its name is on its way from one Docker to the other.
+      {
+        line: "docker exec cross sh -c 'until ping -c 1 -W 1 cross2; do sleep 0.2; done'",
+        quiet: true,
+      },
       'docker exec cross ping -c 1 -W 2 cross2',
       {
         line: 'nsenter --net=/run/docker/netns/1-$CROSS ip -d link show type vxlan',

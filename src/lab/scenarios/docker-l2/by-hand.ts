@@ -55,9 +55,9 @@ export const BY_HAND_STEPS: readonly ScenarioStep[] = [
     id: 'stream',
     title: 'Fetch a megabyte over TCP',
     why:
-      'TCP hands the kernel pieces of up to 64 KiB, to be cut later. A bridge does not measure those; they reach the vxlan ' +
-      'link, and Linux since 5.8 answers for it: too big. So c2 learns the size, and TCP works. What sends single packets ' +
-      '(DNS, QUIC, a machine without that offload) is not told.',
+      'It works, thanks to a special case. TCP hands over pieces of up to 64 KiB that are cut later. A bridge does not measure ' +
+      'those, so they reach the vxlan link, and there Linux since 5.9 answers for it: too big. So c2 learns the size. An older ' +
+      'kernel, or a program that sends large packets one by one, is told nothing.',
     on: 'vm1',
     commands: [...SERVE, FETCH],
     checks: [fetched],
