@@ -39,7 +39,7 @@ export function tunnelTable(tunnels: readonly TunnelReport[]): string {
       { title: 'UDP', cell: ({ port }) => String(port), align: 'right', verbatim: true },
       { title: 'MTU', cell: ({ device }) => String(device?.mtu ?? ''), align: 'right', verbatim: true },
       {
-        title: 'address or bridge',
+        title: 'at',
         cell: ({ device }) => device?.bridge ?? addressesOf(device).join(' '),
       },
       {
