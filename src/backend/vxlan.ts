@@ -30,8 +30,8 @@ import { fitUnderlay, mtuPartsOf } from './underlay-fit.ts';
 import { parseVxlanOptions, type VxlanOptions } from './vxlan-options.ts';
 import { vxlanPath } from './vxlan-path.ts';
 
-/** Outer IP header, 8 bytes of UDP, 8 of VXLAN and 14 of inner Ethernet (RFC 7348). */
-const OVERHEAD = { ipv4: 20 + 8 + 8 + 14, ipv6: 40 + 8 + 8 + 14 } as const;
+/** Bytes of the outer IP header, UDP, VXLAN and the inner Ethernet header (RFC 7348, 5). */
+export const VXLAN_OVERHEAD = { ipv4: 20 + 8 + 8 + 14, ipv6: 40 + 8 + 8 + 14 } as const;
 
 /** Names of links have at most 15 bytes (IFNAMSIZ), which the largest VNIs do not fit into after flannel's prefix. */
 const PREFIXES = { ipv4: ['flannel.', 'fl.'], ipv6: ['flannel-v6.', 'fl-v6.'] } as const;
@@ -48,7 +48,7 @@ export function vxlanBackend(context: BackendContext): Backend {
   const { config, underlay } = context;
   const problems: Problem[] = [];
   const options = parseVxlanOptions(config.backend.options, problems);
-  const { mtu, leftOut, reduced, ...fit } = fitUnderlay(context, OVERHEAD, options.mtu);
+  const { mtu, leftOut, reduced, ...fit } = fitUnderlay(context, VXLAN_OVERHEAD, options.mtu);
   problems.push(...fit.problems);
   if (problems.length > 0) throw new ConfigError('vxlan backend', problems);
   const port = options.port ?? context.defaultVxlanPort;

@@ -1,0 +1,36 @@
+/** What a segment's links on a host are called, and their MAC addresses: the same after every restart, without a record. */
+import { createHash } from 'node:crypto';
+import { Mac } from '../../base/mac.ts';
+import { IFNAMSIZ } from '../../netlink/route/constants.ts';
+import type { Segment } from '../../subnet/segment/segment.ts';
+
+export interface SegmentLinks {
+  /** `tb-blue`: containers are its ports, and the host has the address of the gateway on it. */
+  readonly bridge: string;
+  /** `tv-blue`: the VXLAN link, a port that leads to the other hosts. */
+  readonly tunnel: string;
+}
+
+/** A name that is too long for a link is represented by 12 hex digits of its hash. */
+export function segmentLinks({ name }: Pick<Segment, 'name'>): SegmentLinks {
+  const isShort = `tb-${name}`.length < IFNAMSIZ;
+  const short = isShort ? name : digest(`network ${name}`).toString('hex').slice(0, 12);
+  return { bridge: `tb-${short}`, tunnel: `tv-${short}` };
+}
+
+/** Of the bridge of every host: a container that moves finds its gateway under the address that it knows. */
+export function gatewayMac({ id }: Pick<Segment, 'id'>): Mac {
+  return localMac(`gateway of ${id}`);
+}
+
+/** Of the VXLAN link of one host. */
+export function tunnelMac({ id }: Pick<Segment, 'id'>, hostId: string): Mac {
+  return localMac(`tunnel of ${id} on ${hostId}`);
+}
+
+function localMac(text: string): Mac {
+  const bytes = digest(text);
+  return Mac.random(count => bytes.subarray(0, count));
+}
+
+const digest = (text: string) => createHash('sha256').update(`tulle ${text}`).digest();
