@@ -28,6 +28,7 @@ import { CachedStore } from '../store/cached-store.ts';
 import type { EtcdStore } from '../store/etcd/etcd-store.ts';
 import type { Subnet } from '../subnet/lease/lease.ts';
 import { Registry } from '../subnet/registry.ts';
+import { SegmentRegistry } from '../subnet/segment/segment-registry.ts';
 import type { Netns } from '../sys/netns.ts';
 import { ServiceManager } from '../sys/notify.ts';
 import { CertificateWatch, certificateFiles } from './health/certificates.ts';
@@ -98,6 +99,7 @@ export class Agent {
       ...shared,
       options: { ...options, ...(options.allowExtension && { extension: { recordFile } }) },
       registry: new Registry(this.#store, { prefix: options.store.prefix }),
+      segmentRegistry: new SegmentRegistry(this.#store, { prefix: options.store.prefix }),
       cachedKeys: () => this.#store.cached(),
       createBackend,
       forwarderFiles: { program: PROGRAM, ...filesBeside(options.socketPath) },

@@ -1,5 +1,6 @@
 /** What the firewall of one host is made from: its place in the overlay, and what its owner asked for. */
 import type { Ip } from '../base/ip.ts';
+import type { PerFamily } from '../base/per-family.ts';
 import type { Prefix } from '../base/prefix.ts';
 
 /** One address family of the overlay, as this host sees it. */
@@ -11,6 +12,17 @@ export interface OverlayBlock {
   readonly devices?: readonly string[];
   /** Names of the links with an address of the subnet, behind which its containers are; absent while there is none. */
   readonly bridges?: readonly string[];
+}
+
+/** An L2 network, as this host sees it. */
+export interface SegmentBlock {
+  /** Name of its bridge. */
+  readonly bridge: string;
+  readonly subnets: PerFamily<Prefix>;
+  /** Addresses of this host on the bridge: of a family without one packets are not forwarded. */
+  readonly gateways: PerFamily<Ip>;
+  /** UDP port of its tunnel packets. */
+  readonly port: number;
 }
 
 /** The packets that carry the overlay from host to host. */
@@ -31,6 +43,7 @@ export interface DesiredFirewall {
   readonly nftables: boolean;
   /** At most one per family. */
   readonly blocks: readonly OverlayBlock[];
+  readonly segments?: readonly SegmentBlock[];
   /** Networks that this host had before: rules that name them are ours too. */
   readonly formerNetworks?: readonly Prefix[];
   /** Hide container addresses from everything outside the overlay (`--ip-masq`). */

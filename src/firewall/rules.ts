@@ -13,6 +13,14 @@
  *     forward     1  N -> any              accept      dockerd sets the policy of FORWARD to DROP
  *                 2  any -> N              accept
  *
+ * Of an L2 network with the subnet L and the bridge B, which has one way out, the gateway:
+ *
+ *     masquerade  1  L, out to B           return      between its stations, where the kernel shows bridged frames
+ *                 2  L -> not M            masquerade  to the rest of the world
+ *     forward     1  in from B, out to B   accept      the same frames: br_netfilter takes them to FORWARD
+ *                 2  L, in from B          accept
+ *                 3  -> L, out to B        accept
+ *
  * And some that flannel does not have. D is the device of the overlay, of which there are two while a network goes over
  * to another one; P is the underlay address of a peer, for each of them:
  *
@@ -26,8 +34,9 @@
  *     tunnel      1  P, UDP port           accept      where INPUT drops what no rule accepts
  */
 import { ADDRESS_BITS, type Family, Ip } from '../base/ip.ts';
+import { valuesOf } from '../base/per-family.ts';
 import { Prefix } from '../base/prefix.ts';
-import type { DesiredFirewall, OverlayBlock, TunnelTraffic } from './desired.ts';
+import type { DesiredFirewall, OverlayBlock, SegmentBlock, TunnelTraffic } from './desired.ts';
 import { type OverlayPackets, overlayPackets } from './packets/overlay-packets.ts';
 
 export interface AddressMatch {
@@ -90,27 +99,40 @@ export function rulesFor(desired: DesiredFirewall, family: Family): RuleSet {
   const { masquerade, forward, randomFully, tunnel } = desired;
   const block = desired.blocks.find(({ network }) => network.family === family);
   const networks = networksIn(desired);
+  const segments = desired.segments ?? [];
+  const ofSegments = {
+    // Its addresses mean nothing outside, whatever is asked for the overlay.
+    masquerade: segments.flatMap(segment => segmentMasquerade(segment, family)),
+    forward: forward ? segments.flatMap(segment => segmentForward(segment, family)) : [],
+  };
   const ofBlock = block && {
     masquerade: masquerade ? masqueradeRules(block) : [],
     forward: forward ? forwardRules(block) : [],
     source: masquerade || forward ? sourceRules(block) : [],
     mark: forward ? markRules(block) : [],
     overlay: forward ? overlayRules(block) : [],
-    randomFully,
   };
   const [anyNetwork] = networks;
   const isOpened = tunnel?.isOpened === true && anyNetwork !== undefined;
   return {
     ...noRules(networks),
     ...ofBlock,
+    randomFully: randomFully && (block !== undefined || segments.length > 0),
+    masquerade: [...(ofBlock?.masquerade ?? []), ...ofSegments.masquerade],
+    forward: [...(ofBlock?.forward ?? []), ...ofSegments.forward],
     tunnel: isOpened ? tunnelRules(tunnel, block?.network ?? anyNetwork, family) : [],
     packets: overlayPackets(block, tunnel, family),
   };
 }
 
 /** Networks whose rules are ours. */
-export const networksIn = ({ blocks, formerNetworks = [] }: DesiredFirewall): readonly Prefix[] => [
+export const networksIn = ({
+  blocks,
+  segments = [],
+  formerNetworks = [],
+}: DesiredFirewall): readonly Prefix[] => [
   ...blocks.map(({ network }) => network),
+  ...segments.flatMap(({ subnets }) => valuesOf(subnets)),
   ...formerNetworks,
 ];
 
@@ -150,6 +172,28 @@ function overlayRules({ network, subnet, devices = [] }: OverlayBlock): Firewall
     { source: is(network), destination: is(subnet), input: device, verdict: 'accept' },
     { source: is(subnet), destination: is(network), output: device, verdict: 'accept' },
   ]);
+}
+
+/** What the host itself does not masquerade nor forward leaves a network without a gateway no other way. */
+function segmentMasquerade({ bridge, subnets, gateways }: SegmentBlock, family: Family): FirewallRule[] {
+  const subnet = subnets[family];
+  if (subnet === undefined || gateways[family] === undefined) return [];
+  return [
+    { source: is(subnet), output: bridge, verdict: 'return' },
+    { source: is(subnet), destination: not(MULTICAST[family]), verdict: 'masquerade' },
+  ];
+}
+
+function segmentForward({ bridge, subnets, gateways }: SegmentBlock, family: Family): FirewallRule[] {
+  const subnet = subnets[family];
+  if (subnet === undefined) return [];
+  const bridged: FirewallRule = { input: bridge, output: bridge, verdict: 'accept' };
+  if (gateways[family] === undefined) return [bridged];
+  return [
+    bridged,
+    { source: is(subnet), input: bridge, verdict: 'accept' },
+    { destination: is(subnet), output: bridge, verdict: 'accept' },
+  ];
 }
 
 function tunnelRules({ ports, peers }: TunnelTraffic, network: Prefix, family: Family): FirewallRule[] {

@@ -99,6 +99,11 @@ export class HostWatch {
   }
 }
 
-/** The kernel announces a link also when only its statistics or its bridge port changed. */
+/** The kernel announces a link also when only its statistics or the state of its bridge port changed. */
 const sameLink = (a: Link, b: Link | undefined) =>
-  b !== undefined && a.name === b.name && a.up === b.up && a.running === b.running && a.mtu === b.mtu;
+  b !== undefined &&
+  a.name === b.name &&
+  a.up === b.up &&
+  a.running === b.running &&
+  a.mtu === b.mtu &&
+  a.master === b.master;

@@ -4,6 +4,7 @@
  *
  *     kernel ── HostWatch ──┐
  *     store ─── Membership ─┴─> Overlay ──> data plane, firewall, subnet.env
+ *                               Segments ─> scopes of their own in the same
  *
  * It reports to a HealthReporter and an EventReporter. What belongs to the daemon around it (its servers, options,
  * files and connection to the store) may not enter.
@@ -21,6 +22,7 @@ import type { KeyValue } from '../store/store.ts';
 import type { NetworkConfig } from '../subnet/config/config.ts';
 import type { Subnet } from '../subnet/lease/lease.ts';
 import type { Registry } from '../subnet/registry.ts';
+import type { SegmentRegistry } from '../subnet/segment/segment-registry.ts';
 import type { Netns } from '../sys/netns.ts';
 import type { DurableIdentity, HostPlan } from './host-plan.ts';
 import { HostWatch } from './host-watch.ts';
@@ -29,6 +31,8 @@ import type { ForwarderFiles, NetworkOptions } from './options.ts';
 import { Overlay } from './overlay.ts';
 import { type OverlayStatus, overlayStatus } from './overlay-status.ts';
 import type { EventReporter, HealthReporter } from './reports.ts';
+import { openSegments } from './segment/open-segments.ts';
+import type { Segments } from './segment/segments.ts';
 import type { SharedDataPlane } from './shared-data-plane.ts';
 import { openTargets } from './targets.ts';
 import type { HostNetwork } from './underlay.ts';
@@ -48,6 +52,7 @@ export interface NetworkParts {
   /** What the store had below the network's prefix when it was last read, in this run or before. */
   readonly cachedKeys: () => Iterable<KeyValue>;
   readonly former: LastRun;
+  readonly segmentRegistry: SegmentRegistry;
 }
 
 /** What is known of the last run on this host. */
@@ -68,6 +73,8 @@ export class Network implements AsyncDisposable {
   readonly #hostWatch: HostWatch;
   readonly #overlay: Overlay;
   readonly #membership: Membership;
+  /** The L2 networks of this host. */
+  readonly segments: Segments;
   readonly #leaving = new AbortController();
   /** Settles when this host takes no part in the registry any more. */
   #left: Promise<void> = Promise.resolve();
@@ -82,6 +89,12 @@ export class Network implements AsyncDisposable {
       leavingConfig: former.leaving,
       formerDevices: former.devices,
       openTargets: listener => openTargets({ ...parts, identity }, listener),
+    });
+    this.segments = openSegments({
+      ...parts,
+      dataPlane: this.dataPlane,
+      host: this.host,
+      setRules: blocks => this.#overlay.firewall.setSegments(blocks),
     });
     this.#membership = new Membership({
       ...parts,
@@ -136,6 +149,7 @@ export class Network implements AsyncDisposable {
       until => this.#readRoutesWhenNeeded(until),
       until => this.#followHost(until),
       until => this.#overlay.run(until),
+      until => this.segments.run(until),
     );
   }
 

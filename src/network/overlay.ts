@@ -28,6 +28,7 @@ import { applyDataPlane } from './apply-data-plane.ts';
 import { ApplyReporter } from './apply-reporter.ts';
 import type { Handover } from './handover.ts';
 import { endHandovers } from './handover-end.ts';
+import { HostFirewall } from './host-firewall.ts';
 import type { DurableIdentity, HostPlan, PlanRefusal } from './host-plan.ts';
 import type { NetworkOptions } from './options.ts';
 import { PeerMapper } from './peer-mapper.ts';
@@ -69,15 +70,14 @@ export class Overlay implements AsyncDisposable {
   readonly active = new Watchable<ActivePlan | undefined>(undefined);
   /** Grows with every change of what the data plane should be. */
   readonly #desiredVersion = new Watchable(0);
-  /** Grows with every change of what the firewall and the subnet file should be. */
-  readonly #rulesVersion = new Watchable(0);
   #lease: Lease | undefined;
   #arePeersKnown = false;
+  /** The one of this host: not the overlay's alone. */
+  readonly firewall: HostFirewall;
   /** Networks that this host has or had. */
   #networks: readonly Prefix[];
   /** Devices of the last run that have not been compared with the plan yet. */
   #formerDevices: readonly string[];
-  #dependsOnPeers = false;
 
   constructor(options: OverlayOptions) {
     const { health, events, formerConfig, formerDevices, clock } = options;
@@ -102,6 +102,7 @@ export class Overlay implements AsyncDisposable {
       onCommandFailure: reason => this.#applyReporter.commands(reason),
       onSubnetFileReplaced: (...texts) => this.#applyReporter.subnetFileReplaced(...texts),
     });
+    this.firewall = new HostFirewall(this.#targets.firewall, options.options.firewall);
     this.#surroundings = new Surroundings({
       health,
       readSysctl: path => this.#targets.readSysctl(path),
@@ -160,7 +161,7 @@ export class Overlay implements AsyncDisposable {
 
   setNetwork(network: HostNetwork): void {
     if (this.#planner.setNetwork(network, this.#leaseInUse)) this.#updateDesired();
-    if (this.#surroundings.setNetwork(network)) increment(this.#rulesVersion);
+    if (this.#surroundings.setNetwork(network)) increment(this.firewall.version);
   }
 
   /** This host's own lease, as long as it may be used. */
@@ -234,8 +235,8 @@ export class Overlay implements AsyncDisposable {
       this.#targets.extension?.use(plan.backend.commands?.(lease.subnet));
       if (before !== undefined) this.#planReporter.changed(before, active);
       this.#surroundings.setActive(active);
-      increment(this.#rulesVersion);
-    } else if (this.#dependsOnPeers) increment(this.#rulesVersion);
+      increment(this.firewall.version);
+    } else this.firewall.peersChanged();
     increment(this.#desiredVersion);
   }
 
@@ -252,9 +253,12 @@ export class Overlay implements AsyncDisposable {
 
   async #applyRules(signal: AbortSignal): Promise<void> {
     const { options, events } = this.#options;
-    for await (const _ of this.#rulesVersion.changes(signal)) {
+    for await (const _ of this.firewall.version.changes(signal)) {
       const active = this.active.value;
-      if (active === undefined) continue;
+      if (active === undefined) {
+        await this.firewall.apply();
+        continue;
+      }
       const former = this.#formerDevices.filter(name => !this.devices.includes(name));
       this.#formerDevices = [];
       for await (const name of this.#targets.removeDevices(former)) {
@@ -262,9 +266,8 @@ export class Overlay implements AsyncDisposable {
       }
       this.checkForwarding();
       const peers = this.peers.underlayAddresses();
-      const desired = firewallFor(active, options.firewall, this.#surroundings.bridges, peers);
-      // A failure is reported through `onFirewallState`, and the firewall is tried again by itself.
-      const applied = this.#targets.firewall.apply(desired).catch(() => undefined);
+      const ofOverlay = firewallFor(active, options.firewall, this.#surroundings.bridges, peers);
+      const applied = this.firewall.apply(ofOverlay);
       // Containers start when the file is there, and a connection that begins without masquerading stays without it.
       if (options.firewall.masquerade) await applied;
       this.#targets.subnetFile.set(subnetEnvFor(active, options.firewall));
@@ -292,8 +295,6 @@ export class Overlay implements AsyncDisposable {
 
   #afterFirewall(state: FirewallState): void {
     this.#applyReporter.firewall(state);
-    const isNew = state.dependsOnPeers && !this.#dependsOnPeers;
-    this.#dependsOnPeers = state.dependsOnPeers;
-    if (isNew) increment(this.#rulesVersion);
+    this.firewall.compared(state);
   }
 }

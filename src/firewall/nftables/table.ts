@@ -122,6 +122,7 @@ function renderRule(family: Family, chain: string, rule: FirewallRule, randomFul
     rule.source && renderMatch(family, 'saddr', rule.source),
     rule.destination && renderMatch(family, 'daddr', rule.destination),
     rule.input && { match: { op: '==', left: { meta: { key: 'iifname' } }, right: rule.input } },
+    rule.output && { match: { op: '==', left: { meta: { key: 'oifname' } }, right: rule.output } },
   ].filter(match => match !== undefined);
   return {
     family: NFT_FAMILY[family],

@@ -28,6 +28,15 @@ export function tunnelMac({ id }: Pick<Segment, 'id'>, hostId: string): Mac {
   return localMac(`tunnel of ${id} on ${hostId}`);
 }
 
+/** Links by name, the ports first, with the MAC addresses that show whose they are. */
+export function segmentLinkMacs(segment: Segment, hostId: string): ReadonlyMap<string, Mac> {
+  const { bridge, tunnel } = segmentLinks(segment);
+  return new Map([
+    [tunnel, tunnelMac(segment, hostId)],
+    [bridge, gatewayMac(segment)],
+  ]);
+}
+
 function localMac(text: string): Mac {
   const bytes = digest(text);
   return Mac.random(count => bytes.subarray(0, count));

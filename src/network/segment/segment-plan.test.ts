@@ -13,7 +13,7 @@ import type {
   SegmentSnapshot,
 } from '../../subnet/segment/segment.ts';
 import { gatewayMac, segmentLinks, tunnelMac } from './segment-names.ts';
-import { isSegmentPlan, planSegment, type SegmentPlan } from './segment-plan.ts';
+import { type HostSegmentPlan, isHostSegmentPlan, planHostSegment } from './segment-plan.ts';
 
 const BLUE: Segment = {
   name: 'blue',
@@ -25,6 +25,7 @@ const BLUE: Segment = {
   internal: false,
   rangeLengths: { ipv4: 24 },
   docker: false,
+  floodLimit: 1000,
   created: new Date(0),
   createRevision: 1n,
 };
@@ -63,9 +64,9 @@ function snapshotOf({
   };
 }
 
-function planned(snapshot: SegmentSnapshot, on = underlay()): SegmentPlan {
-  const plan = planSegment(snapshot, on, 'h1');
-  assert.ok(isSegmentPlan(plan));
+function planned(snapshot: SegmentSnapshot, on = underlay()): HostSegmentPlan {
+  const plan = planHostSegment(snapshot, on, 'h1');
+  assert.ok(isHostSegmentPlan(plan));
   return plan;
 }
 
@@ -139,10 +140,10 @@ describe('a segment', () => {
     const { mtu, problems } = planned(withMtu(1460));
     assert.equal(mtu, 1450);
     assert.deepEqual(
-      problems.map(({ path, value, message }) => `${path} ${value} ${message}`),
+      problems.map(({ path, value, message }) => [path, value, message].join(' ')),
       ['mtu 1460 is more than the 1450 that eth0 leaves with its MTU of 1500'],
     );
-    assert.deepEqual(planSegment(snapshotOf({}), underlay(100), 'h1'), {
+    assert.deepEqual(planHostSegment(snapshotOf({}), underlay(100), 'h1'), {
       obstacle: {
         path: 'MTU of eth0',
         value: 100,

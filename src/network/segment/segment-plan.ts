@@ -29,7 +29,7 @@ import {
 } from '../../subnet/segment/segment.ts';
 import { gatewayMac, type SegmentLinks, segmentLinks, tunnelMac } from './segment-names.ts';
 
-export interface SegmentPlan {
+export interface HostSegmentPlan {
   readonly links: SegmentLinks;
   /** Of the underlay: the address family that tunnel packets have. */
   readonly family: Family;
@@ -50,11 +50,11 @@ export interface SegmentObstacle {
 /** Stands for every MAC address that has no entry (drivers/net/vxlan). */
 const ALL_ZEROS = Mac.fromKey(0);
 
-export function planSegment(
+export function planHostSegment(
   snapshot: SegmentSnapshot,
   underlay: Underlay,
   hostId: string,
-): SegmentPlan | SegmentObstacle {
+): HostSegmentPlan | SegmentObstacle {
   const { segment } = snapshot;
   const family = underlay.ip.ipv4 === undefined ? 'ipv6' : 'ipv4';
   const most = underlay.link.mtu - VXLAN_OVERHEAD[family];
@@ -88,7 +88,7 @@ export function planSegment(
   };
 }
 
-export const isSegmentPlan = (planned: SegmentPlan | SegmentObstacle): planned is SegmentPlan =>
+export const isHostSegmentPlan = (planned: HostSegmentPlan | SegmentObstacle): planned is HostSegmentPlan =>
   !('obstacle' in planned);
 
 interface Circumstances {
@@ -115,7 +115,6 @@ function hostOf(
         name: bridge,
         mac: gatewayMac(segment),
         stp: false,
-        vlanFiltering: false,
         // Reports of group members stay on their host, so that the other hosts would get nothing.
         multicastSnooping: false,
       },

@@ -14,6 +14,7 @@ export type SegmentErrorCode =
   /** Every range of the subnet is leased, or every VNI is taken. */
   | 'EXHAUSTED_RANGES';
 
+/** What is asked of an L2 network in the store cannot be done. */
 export class SegmentError extends TulleError<SegmentErrorCode> {
   /** With DUPLICATE_ADDRESS: who has the address. */
   readonly owner: SegmentEndpoint | undefined;

@@ -1,0 +1,78 @@
+/** The L2 networks of the host that a connection to the kernel is bound to, with what the last run knew of them. */
+import { hostname } from 'node:os';
+import { messageOf } from '../../base/errors.ts';
+import type { Logger } from '../../base/log.ts';
+import { BridgeGuard } from '../../firewall/bridge/bridge-guard.ts';
+import { ruleChanges } from '../../firewall/changes.ts';
+import type { Rtnetlink } from '../../netlink/route/rtnetlink.ts';
+import type { KeyValue } from '../../store/store.ts';
+import { isHostName } from '../../subnet/lease/attributes.ts';
+import type { Segment } from '../../subnet/segment/segment.ts';
+import type { SegmentRegistry } from '../../subnet/segment/segment-registry.ts';
+import { SegmentState } from '../../subnet/segment/segment-state.ts';
+import type { Netns } from '../../sys/netns.ts';
+import type { NetworkOptions } from '../options.ts';
+import { segmentLinkMacs } from './segment-names.ts';
+import { Segments, type SegmentsParts } from './segments.ts';
+
+export interface OpenSegmentsOptions
+  extends Pick<SegmentsParts, 'dataPlane' | 'host' | 'setRules' | 'health' | 'events' | 'clock' | 'logger'> {
+  readonly options: Pick<NetworkOptions, 'underlay'>;
+  readonly identity: { readonly hostId: string };
+  readonly rtnetlink: Rtnetlink;
+  readonly netns: Netns;
+  readonly segmentRegistry: SegmentRegistry;
+  /** What the store had when it was last read. */
+  readonly cachedKeys: () => Iterable<KeyValue>;
+}
+
+export function openSegments(given: OpenSegmentsOptions): Segments {
+  const { options, identity, netns, segmentRegistry: registry, cachedKeys } = given;
+  const name = hostname();
+  return new Segments({
+    ...given,
+    registry,
+    hostId: identity.hostId,
+    hostName: isHostName(name) ? name : undefined,
+    criteria: options.underlay,
+    guard: new BridgeGuard(),
+    ruleChanges: signal => ruleChanges(netns, signal),
+    removeLinks: segments => removeSegmentLinks(segments, { ...given, hostId: identity.hostId }),
+    former: segmentsAmong(cachedKeys(), registry),
+  });
+}
+
+/** The networks that are in a copy of the store. */
+export function segmentsAmong(
+  keys: Iterable<KeyValue>,
+  registry: Pick<SegmentRegistry, 'keys'>,
+): readonly Segment[] {
+  const state = new SegmentState(registry.keys);
+  const below = Array.from(keys).filter(({ key }) => key.startsWith(registry.keys.directory));
+  state.replace(below, { revision: 0n });
+  return Array.from(state.snapshot().segments.values(), ({ segment }) => segment);
+}
+
+/** Deletes the links of networks that are gone; one with another MAC address than this host gave it is not ours. */
+export async function* removeSegmentLinks(
+  segments: readonly Segment[],
+  {
+    rtnetlink,
+    hostId,
+    logger,
+  }: { readonly rtnetlink: Rtnetlink; readonly hostId: string; readonly logger: Logger },
+): AsyncGenerator<string, void> {
+  for (const segment of segments) {
+    for (const [name, mac] of segmentLinkMacs(segment, hostId)) {
+      try {
+        const link = await rtnetlink.links.get(name);
+        if (link === undefined || !mac.equals(link.mac)) continue;
+        await rtnetlink.links.delete(link.index);
+      } catch (error) {
+        logger.warn({ link: name, error: messageOf(error) }, 'a former link could not be removed');
+        continue;
+      }
+      yield name;
+    }
+  }
+}

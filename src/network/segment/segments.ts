@@ -1,0 +1,287 @@
+/**
+ * The L2 networks on this host. Each is a scope of the one data plane, stated anew whenever the store or the host has
+ * changed, and independent of the overlay, its configuration and its lease.
+ *
+ *     store ── SegmentWatch ──┐
+ *     host ── underlay ───────┴─> SegmentScope `segment blue` ──> data plane
+ *                                      ├─────> firewall
+ *                                      ├─────> HostEndpoints: what is on its bridge, and the guard of it
+ *     ports of the bridge ─────────────┴─────> SegmentPresence: member or not, endpoints
+ *
+ * A host is a member, and gets flooded frames, while the bridge has a port besides the tunnel. Links are announced by
+ * the kernel, so nothing is polled. While the store is away everything stays, and a restarted agent begins with what
+ * the one before it knew.
+ */
+import type { Underlay } from '../../backend/backend.ts';
+import { together } from '../../base/abort.ts';
+import type { Clock } from '../../base/clock.ts';
+import { defined } from '../../base/defined.ts';
+import type { Logger } from '../../base/log.ts';
+import { increment, Watchable } from '../../base/watchable.ts';
+import type { BridgeGuard, GuardDrops } from '../../firewall/bridge/bridge-guard.ts';
+import { GuardKeeper } from '../../firewall/bridge/guard-keeper.ts';
+import type { SegmentGuard } from '../../firewall/bridge/guard-table.ts';
+import type { SegmentBlock } from '../../firewall/desired.ts';
+import { SegmentPresence } from '../../subnet/segment/presence.ts';
+import type { Segment, SegmentMember, SegmentsSnapshot } from '../../subnet/segment/segment.ts';
+import type { SegmentRegistry } from '../../subnet/segment/segment-registry.ts';
+import { SegmentWatch } from '../../subnet/segment/segment-watch.ts';
+import type { UnderlayCriteria } from '../options.ts';
+import type { EventReporter, HealthReporter } from '../reports.ts';
+import type { SharedDataPlane } from '../shared-data-plane.ts';
+import { chooseUnderlay, type HostNetwork } from '../underlay.ts';
+import { HostEndpoints, type HostEndpointsParts } from './endpoints/host-endpoints.ts';
+import type { SegmentSite } from './endpoints/segment-site.ts';
+import { gatewayMac } from './segment-names.ts';
+import { SegmentReporter } from './segment-report.ts';
+import { SegmentScope } from './segment-scope.ts';
+
+export interface SegmentsParts extends Pick<HostEndpointsParts, 'netns' | 'rtnetlink'> {
+  readonly registry: SegmentRegistry;
+  readonly hostId: string;
+  readonly hostName: string | undefined;
+  readonly criteria: UnderlayCriteria;
+  readonly dataPlane: SharedDataPlane;
+  /** Links and addresses of this host. */
+  readonly host: Watchable<HostNetwork | undefined>;
+  readonly guard: Pick<BridgeGuard, 'apply' | 'drops'>;
+  /** Yields whenever rules were changed in the kernel, until the signal aborts. */
+  readonly ruleChanges: (signal: AbortSignal) => AsyncIterable<void>;
+  /** States what the firewall has to do for all of them. */
+  readonly setRules: (blocks: readonly SegmentBlock[]) => void;
+  /** Deletes links of networks that are gone, if this host has made them; yields their names. */
+  readonly removeLinks: (segments: readonly Segment[]) => AsyncIterable<string>;
+  /** Those of the last run. */
+  readonly former: readonly Segment[];
+  readonly health: HealthReporter;
+  readonly events: EventReporter;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+export class Segments {
+  readonly #parts: SegmentsParts;
+  readonly watch: SegmentWatch;
+  readonly presence: SegmentPresence;
+  /** What is on the bridges. */
+  readonly endpoints: HostEndpoints;
+  readonly #reporter: SegmentReporter;
+  readonly #keeper: GuardKeeper;
+  /** By id. */
+  readonly #scopes = new Map<string, SegmentScope>();
+  #former: readonly Segment[];
+  #underlay: Underlay | undefined;
+  /** Why there is none. */
+  #noUnderlay: { readonly reason: string; readonly hint: string } | undefined;
+  #isGuarding: boolean;
+  #rules = '';
+  #sites: readonly SegmentSite[] = [];
+  /** Grows when a network came, went or was changed, in the store or in the kernel. */
+  readonly version = new Watchable(0);
+
+  constructor(parts: SegmentsParts) {
+    const { registry, hostId, clock, logger, former } = parts;
+    this.#parts = parts;
+    this.#former = former;
+    this.#isGuarding = former.length > 0;
+    this.#reporter = new SegmentReporter(parts);
+    this.watch = new SegmentWatch(registry, { clock, onEvent: event => this.#reporter.event(event) });
+    this.presence = new SegmentPresence(registry, this.watch, {
+      hostId,
+      clock,
+      onConflict: conflict => this.#reporter.conflict(conflict),
+    });
+    this.#keeper = new GuardKeeper({
+      guard: parts.guard,
+      changes: parts.ruleChanges,
+      clock,
+      logger,
+      onState: failure => this.#reporter.guard(failure),
+    });
+    const { watch, presence } = this;
+    this.endpoints = new HostEndpoints({
+      ...parts,
+      host: { hostId, ...defined({ hostName: parts.hostName }) },
+      presence,
+      watch,
+      guard: { set: guards => this.#guard(guards) },
+    });
+  }
+
+  /** In the order of their names. */
+  get scopes(): readonly SegmentScope[] {
+    return [...this.#scopes.values()].sort((a, b) =>
+      a.snapshot.segment.name < b.snapshot.segment.name ? -1 : 1,
+    );
+  }
+
+  /** The network of this name, as it is on this host. */
+  scope(name: string): SegmentScope | undefined {
+    return this.scopes.find(({ snapshot }) => snapshot.segment.name === name);
+  }
+
+  get underlay(): Underlay | undefined {
+    return this.#underlay;
+  }
+
+  /** Frames that were dropped, by name of the network. @throws FirewallError */
+  drops(): Promise<ReadonlyMap<string, GuardDrops>> {
+    return this.#isGuarding ? this.#parts.guard.drops() : Promise.resolve(new Map());
+  }
+
+  /** Follows store and host until `signal` aborts; kernel and store stay as they are. */
+  async run(signal: AbortSignal): Promise<void> {
+    await together(
+      signal,
+      until => this.watch.run(until),
+      until => this.presence.run(until),
+      until => this.endpoints.run(until),
+      until => this.#followStore(until),
+      until => this.#followHost(until),
+      until => this.#followRounds(until),
+      until => this.#followPresence(until),
+      until => this.#keeper.run(until),
+    );
+  }
+
+  async #followStore(signal: AbortSignal): Promise<void> {
+    for await (const snapshot of this.watch.changes(signal)) {
+      this.#follow(snapshot);
+      await this.#removeFormer(snapshot);
+    }
+  }
+
+  async #followHost(signal: AbortSignal): Promise<void> {
+    for await (const host of this.#parts.host.changes(signal)) {
+      if (host === undefined) continue;
+      this.#chooseUnderlay(host);
+      if (this.watch.snapshot !== undefined) this.#follow(this.watch.snapshot);
+    }
+  }
+
+  /** What was made, or could not be, shows after a comparison with the kernel. */
+  async #followRounds(signal: AbortSignal): Promise<void> {
+    for await (const _ of this.#parts.dataPlane.rounds.changes(signal)) {
+      if (this.#scopes.size === 0) continue;
+      this.#stateMembers();
+      this.#report();
+    }
+  }
+
+  async #followPresence(signal: AbortSignal): Promise<void> {
+    for await (const state of this.presence.state.changes(signal)) this.#reporter.presence(state);
+  }
+
+  #chooseUnderlay(host: HostNetwork): void {
+    const { criteria } = this.#parts;
+    const choices = (['ipv4', 'ipv6'] as const).map(family =>
+      chooseUnderlay(host, criteria, [family], this.#underlay),
+    );
+    const [first, second] = choices.flatMap(choice => (choice.found ? [choice.underlay] : []));
+    if (first === undefined) {
+      const [failure] = choices;
+      if (failure?.found === false) this.#noUnderlay = failure;
+      this.#underlay = undefined;
+      return;
+    }
+    this.#noUnderlay = undefined;
+    const isSameLink = second?.link.index === first.link.index;
+    this.#underlay = {
+      link: first.link,
+      ip: { ...(isSameLink && second.ip), ...first.ip },
+      publicIp: { ...(isSameLink && second.publicIp), ...first.publicIp },
+    };
+  }
+
+  #follow({ segments }: SegmentsSnapshot): void {
+    const { dataPlane, hostId } = this.#parts;
+    const present = new Set(Array.from(segments.values(), ({ segment }) => segment.id));
+    let isChanged = false;
+    for (const [id, scope] of this.#scopes) {
+      if (present.has(id)) continue;
+      isChanged = true;
+      this.#scopes.delete(id);
+      this.presence.forget(scope.snapshot.segment);
+      scope.remove();
+      this.#reporter.gone(scope.snapshot.segment);
+    }
+    for (const snapshot of segments.values()) {
+      const { id, name } = snapshot.segment;
+      let scope = this.#scopes.get(id);
+      if (scope === undefined) {
+        scope = new SegmentScope(dataPlane.network(`segment ${name}`), snapshot, hostId);
+        this.#scopes.set(id, scope);
+      }
+      if (scope.set(snapshot, this.#underlay)) isChanged = true;
+    }
+    // The data plane itself tries again what fails.
+    if (isChanged) void dataPlane.apply().catch(() => undefined);
+    this.#stateRules();
+    this.#stateSites();
+    this.#stateMembers();
+    this.#report();
+    increment(this.version);
+  }
+
+  /** What was deleted while no agent ran. */
+  async #removeFormer({ segments }: SegmentsSnapshot): Promise<void> {
+    if (!this.watch.isConnected.value || this.#former.length === 0) return;
+    const ids = new Set(Array.from(segments.values(), ({ segment }) => segment.id));
+    const gone = this.#former.filter(({ id }) => !ids.has(id));
+    this.#former = [];
+    for await (const name of this.#parts.removeLinks(gone)) {
+      this.#parts.events.add('info', 'state-repaired', `removed: the former link ${name}`, { link: name });
+    }
+  }
+
+  /** Says of which networks this host is a member. */
+  #stateMembers(): void {
+    const { host, hostId, hostName } = this.#parts;
+    const links = host.value?.links;
+    if (links === undefined || this.#underlay === undefined) return;
+    const { publicIp } = this.#underlay;
+    const member: SegmentMember = { hostId, addresses: publicIp, ...defined({ hostName }) };
+    for (const scope of this.#scopes.values()) {
+      if (scope.bridge === undefined) continue;
+      const isMember = scope.ports(links).length > 0;
+      this.presence.setMember(scope.snapshot.segment, isMember ? member : null);
+    }
+  }
+
+  #stateRules(): void {
+    const blocks = this.scopes.flatMap(({ plan, snapshot: { segment } }): SegmentBlock[] => {
+      const { subnets, gateways, port } = segment;
+      return plan === undefined ? [] : [{ bridge: plan.links.bridge, subnets, gateways, port }];
+    });
+    const text = JSON.stringify(blocks);
+    if (text === this.#rules || (blocks.length === 0 && this.#rules === '')) return;
+    this.#rules = text;
+    this.#parts.setRules(blocks);
+  }
+
+  /** What is on a bridge is followed from now on. A site that is the same object is the same. */
+  #stateSites(): void {
+    this.#sites = this.scopes.flatMap(({ plan, snapshot: { segment } }): SegmentSite[] => {
+      if (plan === undefined) return [];
+      const site = { segment, ...plan.links, gatewayMac: gatewayMac(segment), mtu: plan.mtu };
+      const text = textOf(site);
+      return [this.#sites.find(known => textOf(known) === text) ?? site];
+    });
+    this.endpoints.setSites(this.#sites);
+  }
+
+  /** On a host that never had such a network nothing of it is looked for. */
+  #guard(guards: readonly SegmentGuard[]): void {
+    if (guards.length === 0 && !this.#isGuarding) return;
+    this.#isGuarding = true;
+    this.#keeper.set(guards);
+  }
+
+  #report(): void {
+    this.#reporter.segments(this.scopes, this.#noUnderlay);
+  }
+}
+
+/** All that is in it: its values print themselves. */
+const textOf = (site: SegmentSite) =>
+  JSON.stringify(site, (_, value: unknown) => (typeof value === 'bigint' ? value.toString() : value));
