@@ -10,7 +10,7 @@ const BLUE = { docker1: '10.9.0.1', docker2: '10.9.0.2' } as const;
 const peerOf = (host: HostName): HostName => (host === 'docker1' ? 'docker2' : 'docker1');
 
 const ASK: CommandSpec = {
-  line: `ip netns exec blue busybox arping -c 2 -w 2 -I eth0 ${BLUE.docker2}`,
+  line: `ip netns exec blue busybox arping -c 1 -w 2 -I eth0 ${BLUE.docker2}`,
   mayFail: true,
 };
 
@@ -55,8 +55,8 @@ export const SEGMENT_STEPS: readonly ScenarioStep[] = [
   },
   {
     id: 'no-peer',
-    title: 'Ask by ARP: nobody is told yet',
-    why: 'The bridge floods the request to vx-blue. But vx-blue has no FDB entry, so it does not know any other host.',
+    title: 'Ask by ARP: the link knows no other host',
+    why: 'The bridge floods the request to vx-blue. But vx-blue has no FDB entry yet, so the frame goes nowhere.',
     on: 'docker1',
     commands: [ASK],
     checks: [{ expected: 'no answer', judge: sees(/Received 0 response/) }],
