@@ -44,6 +44,19 @@ describe('pages of the guide', () => {
     );
   });
 
+  test('differ in no identifier, checksum or rate', () => {
+    const run = (uuid: string, lease: string, id: number, checksum: string, rate: string) =>
+      `"TulleHost":"${uuid}" ${lease} length 134, id ${id}, checksum ${checksum} 256 MBytes ${rate} sender`;
+    assert.equal(
+      masked(
+        run('ea2b964d-9c25-42fa-b7e3-0123456789ab', '694da228b69dd10b', 13508, '0x424b', '3330 Mbits/sec 2'),
+      ),
+      masked(
+        run('38a8a494-e3ee-4087-bd22-ba9876543210', '694da228b7582113', 7, '0x9ada', '10.5 Mbits/sec 358'),
+      ),
+    );
+  });
+
   test('differ where a reader would learn something else', () => {
     for (const [one, other] of [
       ['mtu 1450', 'mtu 1500'],
@@ -51,6 +64,7 @@ describe('pages of the guide', () => {
       ['10.0.0.1 dev eth0', '10.0.0.2 dev eth0'],
       ['2 of 2 answered', '0 of 2 answered'],
       ['vxlan id 88', 'vxlan id 89'],
+      ['ttl 63, protocol 1, length 1450, id 7', 'ttl 63, protocol 1, length 1500, id 7'],
     ] as const)
       assert.notEqual(masked(one), masked(other));
   });

@@ -7,6 +7,12 @@
 const MASKS: readonly (readonly [RegExp, string])[] = [
   [/\b[\da-f]{2}(?::[\da-f]{2}){5}\b/gi, 'MAC'],
   [/\bfe80::[\da-f:]+/gi, 'LINK-LOCAL'],
+  [/0x[\da-f]+/gi, 'HEX'],
+  // Identifiers of hosts, of machines and of the store's leases.
+  [/\b[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}\b/g, 'ID'],
+  [/\b[\da-f]{16}\b/g, 'ID'],
+  // Of a packet, of an echo.
+  [/, id \d+/g, ', id N'],
   // Identifiers of Docker and of namespaces, and names made of them.
   [/\b[\da-f]{64}\b/g, 'ID'],
   [/\b(br-|veth)[\da-f]{7,12}\b/g, '$1ID'],
@@ -25,7 +31,10 @@ const MASKS: readonly (readonly [RegExp, string])[] = [
   [/\btime=\S+/g, 'time=DURATION'],
   [/\b\d+(?:\.\d+)?% (?:of|as)/g, 'RATIO of'],
   [/\b(pid|seq|ack|checksum|cksum)[ =]\d+/g, '$1 N'],
-  [/0x[\da-f]+/gi, 'HEX'],
+  // iperf3.
+  [/\b\d+\.\d+-\d+\.\d+ +sec\b/g, 'DURATION'],
+  [/\b\d+(?:\.\d+)? Mbits\/sec(?: +\d+)?/g, 'RATE'],
+  [/\bx \d+\.\d+/g, 'x RATIO'],
 ];
 
 /** Spaces count as one, and so do ends of lines: columns are as wide as what is in them, and lines are folded. */

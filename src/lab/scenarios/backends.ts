@@ -1,12 +1,25 @@
 /** The same two containers over udp, vxlan and host-gw: objects, overhead, MTU, and a measured comparison (scenario S8). */
-import { answered, lacks, sees, showsLike } from '../scenario/judges.ts';
-import type { Check, CommandSpec, Scenario, ScenarioStep, Stage } from '../scenario/scenario.ts';
+import { uncoloured } from '../../console/fold.ts';
+import { type Column, formatTable } from '../../console/table.ts';
+import { answered, checkOn, lacks, showsLike } from '../scenario/judges.ts';
+import type {
+  Check,
+  CommandSpec,
+  Found,
+  Judge,
+  Scenario,
+  ScenarioStep,
+  Stage,
+} from '../scenario/scenario.ts';
 import { type BackendWay, WAYS } from './backends-ways.ts';
+import { earlierSubnet, HOSTS, onEach } from './leased-hosts.ts';
 
 /** Of the underlay; a packet and what a backend adds to it fit exactly. */
 const MTU = 1500;
 /** Bytes of the headers of IPv4 and ICMP. */
 const PING_HEADERS = 20 + 8;
+/** Columns, beside the indentation of a step. */
+const WIDTH = 77;
 /** Each measurement is as long as the others. */
 const ECHOES = 200;
 const TRANSFER = '256M';
@@ -76,49 +89,71 @@ function fit({ backend, overhead, headers, wire, refuser, refusal }: BackendWay)
   };
 }
 
-/** Echoes and a transfer to an address; the values are remembered as `RTT_NAME` (milliseconds) and `RATE_NAME` (Mbit/s). */
-function measurement(
-  name: string,
-  from: string,
-  to: string,
-  server: CommandSpec,
-): Pick<ScenarioStep, 'commands' | 'checks'> {
-  const key = name.toUpperCase().replace('-', '_');
-  return {
-    commands: [
-      { ...server, on: 'docker2', background: `iperf3-${name}`, ready: /Server listening/ },
-      {
-        line: `ping -q -c ${ECHOES} -i 0.005 ${to}`,
-        on: from,
-        remember: { [`RTT_${key}`]: /= [\d.]+\/([\d.]+)\// },
-      },
-      {
-        line: `iperf3 --client ${to} --bytes ${TRANSFER} --interval 0 --format m`,
-        on: from,
-        show: text =>
-          text
-            .split('\n')
-            .filter(line => /sender|receiver/.test(line))
-            .join('\n'),
-        remember: { [`RATE_${key}`]: /([\d.]+) Mbits\/sec\s+receiver/ },
-      },
-    ],
-    checks: [
-      { expected: 'every echo is answered', judge: answered },
-      { expected: 'the transfer is complete', judge: sees(/ 256 MBytes .*sender/) },
-    ],
-  };
+/** Names of what is remembered of a measurement: milliseconds, Mbit/s. */
+const keysOf = (name: string) => {
+  const key = name.toUpperCase().replaceAll(/[^A-Z]/g, '_');
+  return { rtt: `RTT_${key}`, rate: `RATE_${key}` };
+};
+
+/** Echoes and a transfer to an address. */
+function measurement(name: string, from: string, to: string, into = ''): CommandSpec[] {
+  const { rtt, rate } = keysOf(name);
+  return [
+    {
+      line: `${into}iperf3 --server --one-off --forceflush`,
+      on: 'docker2',
+      background: `iperf3-${name}`,
+      ready: /Server listening/,
+    },
+    {
+      line: `ping -q -c ${ECHOES} -i 0.005 ${to}`,
+      on: from,
+      show: text => (text.match(/^\d+ packets.*|^rtt .* ms/gm) ?? [text]).join('\n'),
+      remember: { [rtt]: /= [\d.]+\/([\d.]+)\// },
+    },
+    {
+      line: `iperf3 --client ${to} --bytes ${TRANSFER} --interval 0 --format m`,
+      on: from,
+      show: text => /^.* sender$/m.exec(text)?.[0] ?? text,
+      remember: { [rate]: /([\d.]+) Mbits\/sec.* sender/ },
+    },
+  ];
 }
 
+/** From container to container, and at once from host to host: the machine may have other work a moment later. */
 const measure = ({ backend }: BackendWay): ScenarioStep => ({
   id: `measure-${backend}`,
   title: `${backend}: measure`,
-  why: 'The time of an echo there and back, and a transfer over TCP, from container to container.',
-  on: 'docker1/c1',
-  ...measurement(backend, 'docker1/c1', '$IP2', {
-    line: 'ip netns exec c1 iperf3 --server --one-off --forceflush',
-  }),
+  why:
+    'Echoes, and a transfer over TCP: first between the hosts themselves, which is the limit, then between the ' +
+    'containers.',
+  on: 'docker1',
+  commands: [
+    ...measurement(`${backend}-host`, 'docker1', '192.168.65.4'),
+    ...measurement(backend, 'docker1/c1', '$IP2', 'ip netns exec c1 '),
+  ],
+  checks: [
+    { expected: 'all echoes are answered', judge: twice(/ 0% packet loss/g) },
+    { expected: 'both transfers are complete', judge: twice(/ 256 MBytes .* sender/g) },
+  ],
 });
+
+/** What the last measurement shows in addition. */
+const COMPARISON = {
+  title: 'host-gw: measure, and compare the three',
+  why:
+    'x is the ratio to host to host in the same step. These are figures of one run, on a machine that may have other ' +
+    'work; `tulle bench datapath` measures in rounds. udp pays for a process on each host, vxlan for a second way ' +
+    'through the network stack, host-gw for a bridge and a route.',
+  act: comparison,
+};
+
+const twice =
+  (pattern: RegExp): Judge =>
+  output => {
+    const count = [...output.matchAll(pattern)].length;
+    return { seen: `${count} of 2`, passed: count === 2 };
+  };
 
 export const SCENARIO: Scenario = {
   name: 'backends',
@@ -142,15 +177,10 @@ export const SCENARIO: Scenario = {
   topology: {
     segments: { underlay: { subnet: '192.168.65.0/24' } },
     hosts: Object.fromEntries(
-      ['docker1', 'docker2'].map((name, index) => [
-        name,
-        {
-          links: [{ segment: 'underlay', address: `192.168.65.${3 + index}` }],
-          forwarding: true,
-          agent: true,
-          containers: ['c1'],
-        },
-      ]),
+      HOSTS.map(({ host, address, gateway: bridge }) => {
+        const links = [{ segment: 'underlay', address }];
+        return [host, { links, forwarding: true, bridge, containers: ['c1'] }];
+      }),
     ),
     store: { on: 'docker1', kind: 'tulle' },
     network: { Network: '188.172.0.0/16', Backend: { Type: 'udp' } },
@@ -159,18 +189,38 @@ export const SCENARIO: Scenario = {
   steps: [
     {
       id: 'begin',
-      title: 'Two hosts, one container each',
-      why: 'The network begins with the backend udp. Each host has leased a subnet, which stays the same all the time.',
+      title: 'Two hosts, one container each, and the backend udp',
+      why:
+        'The store has the configuration already. Each agent asks for the subnet in the file of an earlier run, which is ' +
+        'written by hand here. The subnets stay the same all the time.',
       on: 'docker1',
       commands: [
         'tulle config get',
-        ...[1, 2].map(number => ({
+        ...onEach(({ gateway }) => earlierSubnet(gateway, 1472)),
+        ...onEach(({ host }) => ({
+          line: 'tulle agent --etcd-endpoints=http://192.168.65.3:2379 --iface=eth0 --ip-masq',
+          background: `agent-${host}`,
+          ready: /the agent is ready/,
+        })),
+        ...onEach(({ host, number }) => ({
+          on: `${host}/c1`,
           line: 'ip -brief -4 address show dev eth0',
-          on: `docker${number}/c1`,
           remember: { [`IP${number}`]: /([\d.]+)\/24/, [`NET${number}`]: /(\d+\.\d+\.\d+)\.\d+\/24/ },
         })),
       ],
-      checks: [{ expected: 'the backend is udp', judge: sees(/"Type":\s*"udp"/) }],
+      checks: [
+        { expected: 'the backend is udp', judge: showsLike('"Type": *"udp"') },
+        ...HOSTS.map(({ host, peer }) => ({
+          ...checkOn(
+            host,
+            `ip route show $NET${peer}.0/24`,
+            'a route to the other',
+            showsLike('dev flannel0'),
+          ),
+          within: 20,
+        })),
+      ],
+      key: true,
     },
     {
       id: 'links',
@@ -196,48 +246,41 @@ export const SCENARIO: Scenario = {
     ...WAYS.flatMap((way, index) => {
       const before = WAYS[index - 1];
       const objects = { id: way.backend, on: 'docker1', ...way.objects };
-      return [...(before === undefined ? [] : [change(way, before)]), objects, fit(way), measure(way)];
+      const isLast = index === WAYS.length - 1;
+      const steps = [objects, fit(way), { ...measure(way), ...(isLast && COMPARISON) }];
+      return before === undefined ? steps : [change(way, before), ...steps];
     }),
-    {
-      id: 'compare',
-      title: 'Compare them with the hosts themselves',
-      why:
-        'The same between the hosts, without containers: the limit. The figures are of this machine at this moment, one run ' +
-        'each; `tulle bench datapath` measures in rounds. What stays the same anywhere: the order, and why.',
-      on: 'docker1',
-      ...measurement('host', 'docker1', '192.168.65.4', { line: 'iperf3 --server --one-off --forceflush' }),
-      act: comparison,
-    },
   ],
 };
 
-/** A row for each way, with its ratio to host to host. */
-async function comparison({ known }: Stage): Promise<string> {
-  const limit = { backend: 'host', overhead: 0, objects: '' };
-  const valueOf = (name: string, backend: string) =>
-    Number(known[`${name}_${backend.toUpperCase().replace('-', '_')}`]);
-  const rows = [limit, ...WAYS].map(({ backend, overhead }) => {
-    const [rtt, rate] = [valueOf('RTT', backend), valueOf('RATE', backend)];
-    return [
+/** A row for each way, with its ratios to host to host. */
+async function comparison({ known }: Stage): Promise<Found> {
+  const valuesOf = (name: string) => {
+    const { rtt, rate } = keysOf(name);
+    return { rtt: Number(known[rtt]), rate: Number(known[rate]) };
+  };
+  const rows = WAYS.map(({ backend, overhead }) => {
+    const [own, host] = [valuesOf(backend), valuesOf(`${backend}-host`)];
+    return {
       backend,
-      `${MTU - overhead}`,
-      `${overhead}`,
-      `${rtt.toFixed(3)} ms`,
-      `x ${(rtt / valueOf('RTT', 'host')).toFixed(1)}`,
-      `${(rate / 1000).toFixed(1)} Gbit/s`,
-      `x ${(rate / valueOf('RATE', 'host')).toFixed(2)}`,
-    ];
+      mtu: MTU - overhead,
+      overhead,
+      rttMs: own.rtt,
+      rttToHost: own.rtt / host.rtt,
+      mbitPerSecond: own.rate,
+      rateToHost: own.rate / host.rate,
+    };
   });
-  const head = ['', 'MTU', 'bytes more', 'echo', '', 'TCP', ''];
-  const widths = head.map((title, column) =>
-    Math.max(...[head, ...rows].map(row => row[column]?.length ?? 0), title.length),
-  );
-  return [head, ...rows]
-    .map(row =>
-      row
-        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n');
+  const columns: Column<(typeof rows)[number]>[] = [
+    { title: 'backend', cell: ({ backend }) => backend },
+    { title: 'MTU', cell: ({ mtu }) => `${mtu}` },
+    { title: 'bytes more', cell: ({ overhead }) => `${overhead}` },
+    { title: 'echo', cell: ({ rttMs, rttToHost }) => `${rttMs.toFixed(3)} ms, x ${rttToHost.toFixed(1)}` },
+    {
+      title: 'TCP',
+      cell: ({ mbitPerSecond, rateToHost }) =>
+        `${(mbitPerSecond / 1000).toFixed(1)} Gbit/s, x ${rateToHost.toFixed(2)}`,
+    },
+  ];
+  return { text: uncoloured(formatTable(columns, rows, WIDTH)), data: rows };
 }

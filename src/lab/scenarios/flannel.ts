@@ -2,8 +2,8 @@
 import { checkOn, counts, sees, shows, showsLike } from '../scenario/judges.ts';
 import type { Judge, Scenario, Stage } from '../scenario/scenario.ts';
 import { restartDockerd } from '../service/docker.ts';
-import { HOSTS, onEach } from './flannel-hosts.ts';
 import { PACKET_STEPS } from './flannel-packet.ts';
+import { earlierSubnet, HOSTS, onEach } from './leased-hosts.ts';
 
 const STORE = 'http://192.168.65.3:2379';
 const PREFIX = '/coreos.com/network';
@@ -25,11 +25,11 @@ export const SCENARIO: Scenario = {
     +------------------------------+         +------------------------------+
     | etcd     tulle agent         |         |          tulle agent         |
     |                              |         |                              |
-    |   c1   188.172.A.2           |         |           188.172.B.2   c1   |
+    |   c1   188.172.50.2          |         |          188.172.81.2   c1   |
     |    |                         |         |                          |   |
-    | docker0      188.172.A.1/24  |         | 188.172.B.1/24     docker0   |
+    | docker0      188.172.50.1/24 |         | 188.172.81.1/24    docker0   |
     |    |                         |         |                          |   |
-    | flannel.88   188.172.A.0/32  |         | 188.172.B.0/32  flannel.88   |
+    | flannel.88   188.172.50.0/32 |         | 188.172.81.0/32 flannel.88   |
     |    |  \\ - - - - - - VNI 88, UDP 4789 - - - - - - - - - - /     |   |
     |   eth0                       |         |                       eth0   |
     +----|-------------------------+         +--------------------------|---+
@@ -79,14 +79,19 @@ export const SCENARIO: Scenario = {
       id: 'agents',
       title: 'Start an agent on each host',
       why:
-        'The options are those of flanneld. --iface names the link to the other hosts; --public-ip gives the address ' +
-        'instead. The agent leases a free subnet, makes the VXLAN device, and watches the leases of the others.',
+        'The options are those of flanneld; --iface names the link to the other hosts. The agent leases a subnet, makes ' +
+        'the VXLAN device, and watches the leases of the others. It takes any free subnet, but first asks for the one in ' +
+        'the file of an earlier run, so that containers keep their addresses. Here that file is written by hand: so the ' +
+        'addresses are those of this text.',
       on: 'docker1',
-      commands: onEach(({ host, flag }) => ({
-        line: `${AGENT} ${flag} --ip-masq`,
-        background: `agent-${host}`,
-        ready: /the agent is ready/,
-      })),
+      commands: [
+        ...onEach(({ gateway }) => earlierSubnet(gateway, 1450)),
+        ...onEach(({ host }) => ({
+          line: `${AGENT} --iface=eth0 --ip-masq`,
+          background: `agent-${host}`,
+          ready: /the agent is ready/,
+        })),
+      ],
       checks: HOSTS.map(({ host }) => ({
         ...checkOn(host, 'tulle status', 'the agent knows its peer', sees(/ vxlan .* ok /)),
         within: 20,
