@@ -3,9 +3,11 @@ import assert from 'node:assert/strict';
 import process from 'node:process';
 import { describe, type TestContext, test } from 'node:test';
 import { Ip } from '../../src/base/ip.ts';
+import { parseSave } from '../../src/firewall/iptables/saved.ts';
+import { expectedHops } from '../../src/inspect/trace/expected-way.ts';
 import type { PacketTrace } from '../../src/inspect/trace/hops.ts';
 import type { PacketSelector } from '../../src/inspect/trace/packet.ts';
-import { traceLines } from '../../src/inspect/trace/text.ts';
+import { hopLine, traceLines } from '../../src/inspect/trace/text.ts';
 import { type TraceOptions, tracePacket } from '../../src/inspect/trace/trace-packet.ts';
 import { run, start } from '../../src/sys/process.ts';
 import { writeSysctl } from '../../src/sys/sysctl.ts';
@@ -84,6 +86,17 @@ describe('a packet is followed', needsRoot, () => {
       'sent, out o: tcp 192.0.2.1:PORT -> 192.0.2.2:80',
     ]);
     assert.deepEqual(await tablesOf(host), before);
+
+    // The same as the rules say, worked out from their text.
+    const trace = (await follow(t, host, { from: container, packet })) ?? assert.fail('the packet was seen');
+    const saved = await run('iptables-save', [], { namespaces: host.namespaces });
+    const hops = await expectedHops(parseSave(saved.stdout), {
+      packet: trace.packet,
+      input: 'c',
+      isLocal: address => ['10.3.5.1', '192.0.2.1'].includes(`${address}`),
+      linkTo: () => Promise.resolve('o'),
+    });
+    assert.deepEqual(trace.hops.map(hopLine), hops.map(hopLine));
   });
 
   test('to the rule that drops it, in the words of nft', async t => {

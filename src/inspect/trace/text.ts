@@ -29,8 +29,13 @@ export function traceLines({ packet, input, hops, end }: PacketTrace): string[] 
 const hookLine = ({ hook, input, output }: TraceHop) =>
   [hook, input && `in ${input}`, output && `out ${output}`].filter(Boolean).join(', ');
 
+/** What of a hop is said. */
+type HopInWords = Pick<TraceHop, 'family' | 'table' | 'chain' | 'kind' | 'verdict' | 'target'> & {
+  readonly rule?: Partial<NonNullable<TraceHop['rule']>>;
+};
+
 /** `filter FORWARD: -j DOCKER-USER => jump DOCKER-USER`, without the handle of a rule that has a text. */
-export function hopLine({ family, table, chain, kind, rule, verdict, target }: TraceHop): string {
+export function hopLine({ family, table, chain, kind, rule, verdict, target }: HopInWords): string {
   // Of the two families of IP, the packet's own is the one that is meant.
   const place = family === 'ip' || family === 'ip6' ? `${table} ${chain}` : `${family} ${table} ${chain}`;
   if (kind === 'policy') return `${place}: policy ${verdict}`;
