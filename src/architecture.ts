@@ -140,8 +140,8 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     why: 'one command for a first and for every further host: store, trust and agent put together',
   },
   lab: {
-    may: ['base', 'sys', 'netlink', 'api', 'subnet', 'console', 'sandbox'],
-    why: 'hosts made of namespaces; drives real agents from outside',
+    may: ['base', 'sys', 'netlink', 'api', 'subnet', 'console', 'sandbox', 'inspect'],
+    why: 'hosts made of namespaces; drives real agents from outside, and shows what is there',
   },
   bench: {
     may: [

@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import process from 'node:process';
 import { describe, type TestContext, test } from 'node:test';
 import { Ip } from '../../src/base/ip.ts';
-import { parseSave } from '../../src/firewall/iptables/saved.ts';
 import { expectedHops } from '../../src/inspect/trace/expected-way.ts';
 import type { PacketTrace } from '../../src/inspect/trace/hops.ts';
 import type { PacketSelector } from '../../src/inspect/trace/packet.ts';
@@ -90,7 +89,7 @@ describe('a packet is followed', needsRoot, () => {
     // The same as the rules say, worked out from their text.
     const trace = (await follow(t, host, { from: container, packet })) ?? assert.fail('the packet was seen');
     const saved = await run('iptables-save', [], { namespaces: host.namespaces });
-    const hops = await expectedHops(parseSave(saved.stdout), {
+    const hops = await expectedHops(saved.stdout, {
       packet: trace.packet,
       input: 'c',
       isLocal: address => ['10.3.5.1', '192.0.2.1'].includes(`${address}`),

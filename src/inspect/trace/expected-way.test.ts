@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Ip } from '../../base/ip.ts';
-import { parseSave } from '../../firewall/iptables/saved.ts';
 import { expectedHops, type WayOfPacket } from './expected-way.ts';
 import { hopLine } from './text.ts';
 
@@ -68,7 +67,7 @@ async function wayOf({
             : 'eth0',
       ),
   };
-  return (await expectedHops(parseSave(saved), way)).map(hop => `${hop.hook} ${hopLine(hop)}`);
+  return (await expectedHops(saved, way)).map(hop => `${hop.hook} ${hopLine(hop)}`);
 }
 
 describe('the way that the rules say', () => {

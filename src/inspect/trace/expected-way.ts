@@ -5,7 +5,7 @@
  */
 import { Ip } from '../../base/ip.ts';
 import { Prefix } from '../../base/prefix.ts';
-import type { SavedTable, SavedTables } from '../../firewall/iptables/saved.ts';
+import { parseSave, type SavedTable, type SavedTables } from '../../firewall/iptables/saved.ts';
 import type { TraceVerdict } from '../../netlink/netfilter/trace-event.ts';
 import { TraceError } from './errors.ts';
 import type { TraceHop } from './hops.ts';
@@ -49,8 +49,12 @@ interface Walking {
   output: string | undefined;
 }
 
-/** @throws TraceError UNREADABLE for a rule with a match or a target that is not known here */
-export async function expectedHops(tables: SavedTables, way: WayOfPacket): Promise<ExpectedHop[]> {
+/**
+ * @param saved what iptables-save prints
+ * @throws TraceError UNREADABLE for a rule with a match or a target that is not known here
+ */
+export async function expectedHops(saved: string, way: WayOfPacket): Promise<ExpectedHop[]> {
+  const tables = parseSave(saved);
   const walking: Walking = {
     way,
     hops: [],

@@ -104,7 +104,8 @@ async function collect(
     (error: unknown) => {
       if (way.hasBegun || sending.signal.aborted) return;
       failure = { error };
-      stop.abort(error);
+      // What it has sent before it failed may not have been read yet.
+      deadline.set(silence);
     },
   );
   try {
