@@ -138,7 +138,10 @@ export const COMMANDS: readonly CommandEntry[] = [
 /** Names that completion offers and that change: none of them is in the script. */
 async function namesNow(offer: Offer): Promise<readonly string[]> {
   if (offer === 'hosts') return (await import('./cli/agent-option.ts')).knownHosts();
-  const { targetsIn, runningLabs } = await import('./lab/record/record.ts');
+  const [{ targetsIn }, { runningLabs }] = await Promise.all([
+    import('./lab/record/find.ts'),
+    import('./lab/record/record.ts'),
+  ]);
   return offer === 'labs' ? runningLabs().map(({ name }) => name) : runningLabs().flatMap(targetsIn);
 }
 

@@ -8,10 +8,12 @@ export type LabErrorCode =
   | 'MISSING_PROGRAM'
   /** A lab of that name exists. */
   | 'NAME_TAKEN'
-  /** Another process is creating or removing this lab. */
+  /** Another process is changing this lab. */
   | 'BUSY'
   /** There is no such lab, host or container. */
   | 'NOT_FOUND'
+  /** The host does not run. */
+  | 'HOST_DOWN'
   /** A part of the lab ended or did not become ready. */
   | 'START_FAILED';
 

@@ -1,16 +1,16 @@
 /** Running a program in a host of a lab, or in a container of it. */
 import { constants } from 'node:os';
 import type { Exit } from '../sys/process.ts';
-import { LabError } from './errors.ts';
 import { LabHost } from './host/host.ts';
-import { type HostRecord, type LabRecord, targetsIn } from './record/record.ts';
+import { findTarget } from './record/find.ts';
+import type { LabRecord } from './record/record.ts';
 
 /**
  * Runs it on our own terminal and returns how it ended.
  *
  * @param target `docker1`, or `docker1/c1`. A container without a runtime is a network namespace only: the
  *   program sees the host's files and the container's network.
- * @throws LabError NOT_FOUND
+ * @throws LabError NOT_FOUND, HOST_DOWN
  */
 export async function execIn(
   lab: LabRecord,
@@ -30,19 +30,4 @@ export async function execIn(
 /** The status a shell would report: 128 and the number of the signal that ended it. */
 export function exitStatusOf(exit: Exit): number {
   return exit.status ?? 128 + constants.signals[exit.signal];
-}
-
-function findTarget(
-  lab: LabRecord,
-  target: string,
-): { record: HostRecord; container: HostRecord['containers'][number] | undefined } {
-  const [hostName = '', containerName, ...more] = target.split('/');
-  const record = lab.hosts.find(({ name }) => name === hostName);
-  const container = record?.containers.find(({ name }) => name === containerName);
-  if (record === undefined || more.length > 0 || (containerName !== undefined && container === undefined)) {
-    throw new LabError('NOT_FOUND', `lab ${lab.name} has no ${target}`, {
-      hint: `it has ${targetsIn(lab).join(', ')}`,
-    });
-  }
-  return { record, container };
 }

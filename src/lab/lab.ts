@@ -8,29 +8,25 @@
  */
 import { defined } from '../base/defined.ts';
 import { parallel } from '../base/parallel.ts';
-import { mapFamilies, valuesOf } from '../base/per-family.ts';
-import { Prefix } from '../base/prefix.ts';
+import { valuesOf } from '../base/per-family.ts';
 import { endProcess, isAlive } from '../sys/pidfd.ts';
+import { bootStore, populate, waitForOthers } from './boot.ts';
 import { LabError } from './errors.ts';
 import { type Anchor, startKeeper, waitForDeath } from './host/anchor.ts';
 import { Fabric } from './host/fabric.ts';
 import { Site } from './host/site.ts';
 import {
-  type ContainerRecord,
   findRecord,
-  type HostRecord,
   type LabRecord,
   lockName,
   ownProcess,
   readRecord,
   removeRecord,
+  requireRecord,
   saveRecord,
 } from './record/record.ts';
 import { requireForPlan, requireRootForLab } from './requirements.ts';
-import { startAgent, waitForPeers, waitForRoutes } from './service/agent.ts';
-import { runContainers, startDockerd, sweepControlGroups } from './service/docker.ts';
-import { makeSandboxes, unleased } from './service/sandboxes.ts';
-import { startStore } from './service/store.ts';
+import { sweepControlGroups } from './service/docker.ts';
 import type { LabPlan } from './topology/plan.ts';
 
 /** Hosts worked on at the same time. */
@@ -48,6 +44,7 @@ export class Lab implements AsyncDisposable {
   readonly #anchors: readonly Anchor[];
   readonly #lock: AsyncDisposable;
   readonly #resources: AsyncDisposableStack;
+  #isPublished = false;
 
   /** @param resources what ends the lab, and gives its name free, when it is disposed. */
   constructor(
@@ -66,19 +63,23 @@ export class Lab implements AsyncDisposable {
   async publish(): Promise<void> {
     await saveRecord(this.record);
     await this.#lock[Symbol.asyncDispose]();
+    this.#isPublished = true;
   }
 
   /** Lets the lab outlive us. Returns its final record. */
   async handOver(): Promise<LabRecord> {
+    const { name } = this.record;
+    await using _lock = this.#isPublished ? await lockName(name) : this.#lock;
+    // Another command may have restarted a host of a published lab.
+    const known = this.#isPublished ? requireRecord(name) : this.record;
     // Found first, kept second: if we are killed in between, the lab is either gone or can be ended by name.
-    await saveRecord(this.record);
+    await saveRecord(known);
     const lifelines = this.#anchors.map(anchor => anchor.lifeline);
-    const record = { ...this.record, keeper: await startKeeper(this.record.anchor, lifelines) };
+    const record = { ...known, keeper: await startKeeper(known.anchor, lifelines) };
     await saveRecord(record);
     // The keeper holds on now; nothing of ours is to be undone any more.
     for (const anchor of this.#anchors) anchor.release();
     this.#resources.move();
-    await this.#lock[Symbol.asyncDispose]();
     return record;
   }
 
@@ -119,21 +120,18 @@ export async function createLab(plan: LabPlan, options: CreateOptions): Promise<
   onStep('hosts on a common underlay');
 
   const { store } = plan;
-  const storeSite = sites.find(({ host }) => host.name === store?.on);
-  if (store !== undefined && storeSite !== undefined) {
-    await startStore(storeSite.host, plan, signal);
+  if (store !== undefined) {
+    await Promise.all(sites.map(site => bootStore(site, plan, { signal })));
     onStep(`${store.kind === 'etcd' ? 'etcd' : "Tulle's store"} with the network configuration`);
   }
 
-  const hosts = await parallel(sites, { limit: AT_ONCE, signal }, (site, stop) => populate(site, plan, stop));
-  const withAgent = sites.filter(site => site.plan.agent !== undefined);
-  if (withAgent.length > 0) {
-    onStep(
-      `an agent with a lease on every ${withAgent.length === sites.length ? '' : 'such '}host, and containers`,
-    );
-    await parallel(withAgent, { limit: AT_ONCE, signal }, (site, stop) =>
-      waitForOthers(site, withAgent, hosts, stop),
-    );
+  const hosts = await parallel(sites, { limit: AT_ONCE, signal }, (site, stop) =>
+    populate(site, plan, { signal: stop }),
+  );
+  const agents = plan.hosts.filter(({ agent }) => agent !== undefined).length;
+  if (agents > 0) {
+    onStep(`an agent with a lease on every ${agents === sites.length ? '' : 'such '}host, and containers`);
+    await parallel(sites, { limit: AT_ONCE, signal }, (site, stop) => waitForOthers(site, hosts, stop));
     onStep('routes between all hosts');
   }
 
@@ -160,46 +158,6 @@ export async function destroyLab(name: string): Promise<boolean> {
   if (record !== undefined) await endLab(record);
   await removeTraces(name);
   return existed;
-}
-
-/** Starts what runs on a host: the agent and, on the subnet that it leases, the containers. */
-async function populate({ host, route, plan }: Site, lab: LabPlan, signal: AbortSignal): Promise<HostRecord> {
-  const { address, agent, bridge, containers, docker, runtime } = plan;
-  const subnet = agent && (await startAgent(host, plan, lab, signal));
-  let made: ContainerRecord[] = [];
-  if (docker !== undefined) {
-    const image = await startDockerd(host, lab.name, docker, subnet, signal);
-    made = await runContainers(host, containers, image, signal);
-  } else if (agent !== undefined || bridge !== undefined || containers.length > 0) {
-    const names = containers.map(({ name }) => name);
-    made = await makeSandboxes(host, route, names, subnet ?? unleased(bridge));
-  }
-  return {
-    name: host.name,
-    address: mapFamilies(address, String),
-    anchor: host.anchor,
-    runtime,
-    subnet: mapFamilies(subnet?.subnet ?? {}, String),
-    containers: made,
-  };
-}
-
-/** Waits until a host has everything for all others that have an agent. */
-async function waitForOthers(
-  { host, route, plan }: Site,
-  withAgent: readonly Site[],
-  hosts: readonly HostRecord[],
-  signal: AbortSignal,
-): Promise<void> {
-  if (plan.agent?.flanneld === undefined) return await waitForPeers(host, withAgent.length - 1, signal);
-  const others = hosts.filter(({ name }) => name !== host.name);
-  const subnets = others.flatMap(({ subnet }) => subnet.ipv4 ?? []);
-  await waitForRoutes(
-    host,
-    route,
-    subnets.map(text => Prefix.parse(text)),
-    signal,
-  );
 }
 
 function hostsFile(plan: LabPlan): string {

@@ -1,6 +1,6 @@
 /** A dockerd on a host of a lab that has no agent: as on a machine where somebody has just installed it. */
 import assert from 'node:assert/strict';
-import { cp, mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
@@ -12,7 +12,7 @@ import type { TopologyHost } from '../../src/lab/topology/topology.ts';
 import { run } from '../../src/sys/process.ts';
 import { requires } from '../support/capabilities.ts';
 import { deadline } from '../support/eventually.ts';
-import { labName, tracesOf } from '../support/lab.ts';
+import { lab as labCommand, labName, tracesOf } from '../support/lab.ts';
 
 describe('dockerd on a bare host', requires(...canRun()), () => {
   test("has Docker's own bridge, or what its daemon.json says, and the image of a tar", async t => {
@@ -62,6 +62,52 @@ describe('dockerd on a bare host', requires(...canRun()), () => {
     assert.equal(stdout, 'c1 example/saved:7\n');
   });
 
+  test('is restarted with another daemon.json, and comes back with its host', async t => {
+    const name = labName();
+    await using lab = await make(name, { vm1: { docker: true, containers: ['c1', 'c2'] } });
+    await lab.publish();
+    const command = async (...words: string[]) => {
+      const [verb = '', ...rest] = words;
+      const { status, stdout, stderr } = await labCommand([verb, ...rest]);
+      assert.equal(status, 0, stderr);
+      return stdout;
+    };
+    const named = ['--name', name];
+    const inside = (...words: string[]) => command('exec', ...named, 'vm1/c1', '--', ...words);
+    const on = (...words: string[]) => command('exec', ...named, 'vm1', '--', ...words);
+    await inside('sh', '-c', 'echo kept >/note');
+
+    const config = join(tmpdir(), `${name}.json`);
+    t.after(() => rm(config, { force: true }));
+    await writeFile(config, JSON.stringify({ bip: '10.9.0.1/24', mtu: 1400 }));
+    const text = await command('docker', 'restart', ...named, 'vm1', '--config', config);
+    assert.equal(text, 'dockerd of vm1 is up again: c1 10.9.0.2, c2 10.9.0.3\n');
+    assert.match(await inside('ip', 'link', 'show', 'eth0'), / mtu 1400 /);
+    assert.equal(await inside('cat', '/note'), 'kept\n');
+    const listed = JSON.parse(await command('list', '--json')) as { name: string; hosts: Listed[] }[];
+    const [host] = listed.find(each => each.name === name)?.hosts ?? [];
+    assert.deepEqual(
+      host?.containers.map(({ ip }) => ip),
+      ['10.9.0.2', '10.9.0.3'],
+    );
+
+    // What a person changes there is kept, too.
+    await on('sh', '-c', `echo '{"bip": "10.8.0.1/24"}' >/etc/docker/daemon.json`);
+    await command('restart', ...named, 'vm1');
+    assert.match(await inside('ip', '-4', 'address', 'show', 'eth0'), / 10\.8\.0\.[23]\/24 /);
+    assert.equal(await inside('cat', '/note'), 'kept\n');
+    assert.equal((await on('docker', 'ps', '--quiet')).trim().split('\n').length, 2);
+
+    const refused = await labCommand(['docker', 'restart', ...named, 'vm1', '--config', '/dev/null']);
+    assert.equal(refused.status, 2);
+    await writeFile(config, '{"bip": "nonsense"}');
+    const broken = await labCommand(['docker', 'restart', ...named, 'vm1', '--config', config]);
+    assert.equal(broken.status, 1);
+    assert.match(broken.stderr, /dockerd on vm1 ended before it was ready.*nonsense/s);
+    await command('docker', 'restart', ...named, 'vm1', '--config', await goodConfig(config));
+    assert.equal(await inside('cat', '/note'), 'kept\n');
+  });
+
   test('an image or a setting that cannot be is refused before anything is made', async () => {
     const name = labName();
     await assert.rejects(
@@ -75,6 +121,15 @@ describe('dockerd on a bare host', requires(...canRun()), () => {
     assert.deepEqual(await tracesOf(name), []);
   });
 });
+
+interface Listed {
+  readonly containers: readonly { readonly ip: string }[];
+}
+
+async function goodConfig(file: string): Promise<string> {
+  await writeFile(file, '{}');
+  return file;
+}
 
 const make = (name: string, hosts: Readonly<Record<string, TopologyHost>>) =>
   createLab(planTopology({ hosts }, { name }), { signal: deadline('a lab is made', 120_000) });

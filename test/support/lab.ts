@@ -1,10 +1,10 @@
 /** What tests of labs share: the command, the traces a lab could leave, and what to look at when a test fails. */
-import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { namespacesOf } from '../../src/lab/host/anchor.ts';
 import type { LabHost } from '../../src/lab/host/host.ts';
 import { TULLE } from '../../src/lab/host/host.ts';
-import { identify, type ProcessId, waitForEnd } from '../../src/sys/pidfd.ts';
+import { type HostProcess, processesOf } from '../../src/lab/host/processes.ts';
+import { identify, waitForEnd } from '../../src/sys/pidfd.ts';
 import { type RunOptions, type RunResult, run } from '../../src/sys/process.ts';
 
 /** `tulle lab ...` as a person would run it; any exit status is a result. */
@@ -17,32 +17,24 @@ export function labName(): string {
   return `tt-${Math.random().toString(36).slice(2, 10)}`;
 }
 
-export interface RunningProgram {
-  readonly id: ProcessId;
-  readonly words: readonly string[];
-}
-
-/** The programs that run in a host, found from outside by their PID namespace. */
-export function programsOf(host: LabHost): RunningProgram[] {
-  const namespace = readlinkSync(namespacesOf(host.anchor).pid);
-  return processes(pid => readlinkSync(`/proc/${pid}/ns/pid`) === namespace);
-}
+/** The programs that run in a host, found from outside. */
+export const programsOf = (host: LabHost): HostProcess[] => processesOf(host.anchor);
 
 /** Everything whose environment has this variable: what a command started, however far removed. */
-export function markedWith(name: string, value: string): RunningProgram[] {
+export function markedWith(name: string, value: string): HostProcess[] {
   return processes(pid =>
     readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0').includes(`${name}=${value}`),
   );
 }
 
 /** The command lines of those that are still there when each has had a while to end. */
-export async function survivors(programs: readonly RunningProgram[]): Promise<string[]> {
+export async function survivors(programs: readonly HostProcess[]): Promise<string[]> {
   const patience = AbortSignal.timeout(15_000);
   const ended = await Promise.all(programs.map(({ id }) => waitForEnd(id, patience)));
   return programs.filter((_, index) => ended[index] !== true).map(({ words }) => words.join(' '));
 }
 
-function processes(wanted: (pid: number) => boolean): RunningProgram[] {
+function processes(wanted: (pid: number) => boolean): HostProcess[] {
   return readdirSync('/proc')
     .filter(name => /^\d+$/.test(name))
     .flatMap(name => {

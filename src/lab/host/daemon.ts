@@ -26,7 +26,10 @@ export interface DaemonSpec {
  */
 export async function startDaemon(host: LabHost, spec: DaemonSpec): Promise<string> {
   const { program, args, name, patience, signal } = spec;
-  const file = spec.readyFile === undefined ? host.logFile(name) : host.path(spec.readyFile);
+  const { readyFile, accept = () => true } = spec;
+  const file = readyFile === undefined ? host.logFile(name) : host.path(readyFile);
+  // A log goes on from what a former run of the program said.
+  const said = readyFile === undefined ? textOf(file).length : 0;
   const done = new AbortController();
   const giveUp = new AbortController();
   const timer = setTimeout(
@@ -39,7 +42,9 @@ export async function startDaemon(host: LabHost, spec: DaemonSpec): Promise<stri
       ended => ended && giveUp.abort(new Error('ended before it was ready')),
       (error: unknown) => giveUp.abort(error),
     );
-    return await waitForFile(file, AbortSignal.any([signal, giveUp.signal]), spec.accept);
+    return await waitForFile(file, AbortSignal.any([signal, giveUp.signal]), text =>
+      accept(text.slice(said)),
+    );
   } catch (error) {
     signal.throwIfAborted();
     const words = tail(host.logFile(name), 1).slice(0, 500);
@@ -55,11 +60,13 @@ export async function startDaemon(host: LabHost, spec: DaemonSpec): Promise<stri
 }
 
 /** The last lines of a log. */
-function tail(file: string, lines: number): string {
+const tail = (file: string, lines: number) => textOf(file).trimEnd().split('\n').slice(-lines).join('\n');
+
+function textOf(file: string): string {
   try {
-    return readFileSync(file, 'utf8').trimEnd().split('\n').slice(-lines).join('\n');
+    return readFileSync(file, 'utf8');
   } catch {
-    // The host may be gone already, and its log with it.
+    // There is none yet; or the host is gone already, and its log with it.
     return '';
   }
 }

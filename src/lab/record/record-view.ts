@@ -2,6 +2,7 @@
 import { FAMILIES, type Family } from '../../base/ip.ts';
 import { familiesOf, valuesOf } from '../../base/per-family.ts';
 import { type Column, formatTable } from '../../console/table.ts';
+import { isAlive } from '../../sys/pidfd.ts';
 import { LAB_FAMILIES } from '../topology/simple.ts';
 import type { HostRecord, LabRecord } from './record.ts';
 
@@ -32,21 +33,24 @@ export function describeLab(record: LabRecord) {
     family: familyOf(record),
     etcdEndpoint,
     etcdPrefix,
-    hosts: hosts.map(host => ({
-      name: host.name,
-      runtime: host.runtime,
-      address: valuesOf(host.address)[0],
-      addresses: host.address,
-      subnet: valuesOf(host.subnet)[0],
-      subnets: host.subnet,
-      containers: host.containers.map(container => ({
-        name: container.name,
-        ip: valuesOf(container.ip)[0],
-        ips: container.ip,
-      })),
-    })),
+    hosts: hosts.map(describeHost),
   };
 }
+
+export const describeHost = (host: HostRecord) => ({
+  name: host.name,
+  state: isAlive(host.anchor) ? 'up' : 'down',
+  runtime: host.runtime,
+  address: valuesOf(host.address)[0],
+  addresses: host.address,
+  subnet: valuesOf(host.subnet)[0],
+  subnets: host.subnet,
+  containers: host.containers.map(container => ({
+    name: container.name,
+    ip: valuesOf(container.ip)[0],
+    ips: container.ip,
+  })),
+});
 
 const storeOf = ({ topology: { store } }: LabRecord): string | undefined => store && (store.kind ?? 'tulle');
 

@@ -125,13 +125,6 @@ export const runningLabs = (): LabRecord[] =>
     .map(findRecord)
     .filter(record => record !== undefined);
 
-/** What `lab exec` takes in a lab: `docker1`, `docker1/c1`. */
-export const targetsIn = ({ hosts }: LabRecord): string[] =>
-  hosts.flatMap(({ name, containers }) => [
-    name,
-    ...containers.map(container => `${name}/${container.name}`),
-  ]);
-
 /** The record as it is, whether or not the lab still runs. */
 export function readRecord(name: string): LabRecord | undefined {
   try {
@@ -144,7 +137,7 @@ export function readRecord(name: string): LabRecord | undefined {
 }
 
 /**
- * Keeps others from making or removing the lab of this name meanwhile. The lock is a name in the kernel's table
+ * Keeps others from making, changing or removing the lab of this name meanwhile. The lock is a name in the kernel's table
  * of abstract sockets (unix(7)), which disappears with our process and leaves no file.
  *
  * @throws LabError BUSY
@@ -158,7 +151,7 @@ export async function lockName(name: string): Promise<AsyncDisposable> {
     });
   } catch (cause) {
     if (!isCode(cause, 'EADDRINUSE')) throw cause;
-    throw new LabError('BUSY', `another process is creating or removing lab ${name}`, {
+    throw new LabError('BUSY', `another process is changing lab ${name}`, {
       hint: 'wait for it, or choose another --name',
       cause,
     });

@@ -1,4 +1,5 @@
 /** The program under study: one `tulle agent` per host, started as a person would. */
+import { basename } from 'node:path';
 import { AgentClient } from '../../api/client.ts';
 import { DEFAULT_SOCKET } from '../../api/messages.ts';
 import type { Status } from '../../api/status.ts';
@@ -8,9 +9,11 @@ import type { Prefix } from '../../base/prefix.ts';
 import { SUBNET_FILE } from '../../console/defaults.ts';
 import { RT_TABLE_MAIN } from '../../netlink/route/constants.ts';
 import type { Rtnetlink } from '../../netlink/route/rtnetlink.ts';
+import { endProcess, type ProcessId } from '../../sys/pidfd.ts';
 import { LabError } from '../errors.ts';
 import { startDaemon } from '../host/daemon.ts';
 import { type LabHost, TULLE } from '../host/host.ts';
+import { processesOf } from '../host/processes.ts';
 import type { LabHostPlan } from '../topology/host-plan.ts';
 import type { LabPlan } from '../topology/plan.ts';
 import { type HostSubnet, parseHostSubnet } from './subnet-env.ts';
@@ -36,6 +39,8 @@ export function agentArguments(store: WayToStore, uplink = UPLINK): string[] {
 
 /** Milliseconds. */
 const PATIENCE = 30_000;
+/** Longer than it takes an agent to decide that it cannot stop. */
+const DYING_MS = 35_000;
 /** Between two looks. */
 const INTERVAL = 200;
 /** That a condition may fail, because something that it needs is still on its way. */
@@ -72,6 +77,28 @@ export async function startAgent(
     over.abort();
     await watching;
   }
+}
+
+/** The agent that runs on a host, or the flanneld in its place; undefined when none does. */
+export const agentOf = (anchor: ProcessId): ProcessId | undefined =>
+  processesOf(anchor).find(({ words }) => isAgent(words))?.id;
+
+/** `tulle agent` is Node.js, flags of its, the file of the program, and the command. */
+function isAgent([program = '', ...words]: readonly string[]): boolean {
+  const file = words.find(word => !word.startsWith('-')) ?? '';
+  return (
+    basename(program) === 'flanneld' || (PROGRAM.test(file) && words[words.indexOf(file) + 1] === 'agent')
+  );
+}
+
+/** What bin/tulle gives to Node.js. */
+const PROGRAM = /\/main\.[jt]s$/;
+
+/** Ends the agent as its service manager would. False when none ran. */
+export async function stopAgent(host: LabHost): Promise<boolean> {
+  const agent = agentOf(host.anchor);
+  if (agent !== undefined) await endProcess(agent, DYING_MS);
+  return agent !== undefined;
 }
 
 /** Waits until the kernel of a host has a route to each of these subnets, whichever program made it. @throws LabError */

@@ -5,20 +5,24 @@
  * Everything dockerd writes goes to the host's private /run and /var/lib, except for control groups, which exist
  * once per machine: the lab's are below one directory of its own, which `sweepControlGroups` removes.
  */
-import { existsSync, readdirSync, readFileSync, rmdirSync } from 'node:fs';
-import { copyFile, rm } from 'node:fs/promises';
+import { existsSync, readdirSync, rmdirSync } from 'node:fs';
+import { copyFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { isCode } from '../../base/errors.ts';
 import { type Family, Ip } from '../../base/ip.ts';
 import { familiesOf, mapFamilies, perFamily, valuesOf } from '../../base/per-family.ts';
 import { formatInterfaceAddress, type InterfaceAddress, Prefix } from '../../base/prefix.ts';
+import { endProcess } from '../../sys/pidfd.ts';
 import { LabError } from '../errors.ts';
 import { type DaemonSpec, startDaemon } from '../host/daemon.ts';
-import { LabHost } from '../host/host.ts';
-import type { ContainerRecord, LabRecord } from '../record/record.ts';
+import type { LabHost } from '../host/host.ts';
+import { processesOf } from '../host/processes.ts';
+import type { ContainerRecord } from '../record/record.ts';
 import type { ContainerPlan } from '../topology/host-plan.ts';
-import type { TopologyDocker } from '../topology/topology.ts';
 import type { HostSubnet } from './subnet-env.ts';
+
+/** Milliseconds until a dockerd that does not end is killed. */
+const DYING_MS = 20_000;
 
 const IMAGE = 'busybox';
 /** What a container does that waits to be used. */
@@ -26,19 +30,20 @@ const IDLE = ['sleep', '2147483647'];
 /** Bytes: an image has many files. */
 const MOST_OF_A_LISTING = 256 * 1024 * 1024;
 
-/**
- * Starts it and gives it an image, whose name is returned.
- *
- * @param subnet what the host leased; without one Docker's default bridge has its own 172.17.0.1/16.
- * @throws LabError START_FAILED; ProcessError when the image is none.
- */
+export interface DockerdOptions {
+  /** What the host leased; without one Docker's default bridge has its own 172.17.0.1/16. */
+  readonly subnet: HostSubnet | undefined;
+  /** Replaces its daemon.json. */
+  readonly config?: object | undefined;
+}
+
+/** @throws LabError START_FAILED */
 export async function startDockerd(
   host: LabHost,
   labName: string,
-  { config, image }: TopologyDocker,
-  subnet: HostSubnet | undefined,
+  { subnet, config }: DockerdOptions,
   signal: AbortSignal,
-): Promise<string> {
+): Promise<void> {
   if (config !== undefined) await configureDockerd(host, config);
   await serve(host, {
     program: 'dockerd',
@@ -50,11 +55,34 @@ export async function startDockerd(
     ],
     signal,
   });
-  return image === undefined ? importBusybox(host, signal) : importImage(host, image, signal);
 }
 
+/** Ends dockerd and its containers, and returns its command line; undefined when none runs. */
+export async function stopDockerd(
+  host: LabHost,
+  signal: AbortSignal,
+): Promise<readonly string[] | undefined> {
+  const dockerd = processesOf(host.anchor).find(
+    ({ words: [program = ''] }) => basename(program) === 'dockerd',
+  );
+  if (dockerd === undefined) return undefined;
+  // Containers that wait do not listen to a polite signal, which dockerd would wait ten seconds for.
+  const { stdout } = await host.run('docker', ['ps', '--quiet'], { signal });
+  const running = stdout.split('\n').filter(id => id !== '');
+  if (running.length > 0) await host.run('docker', ['kill', ...running], { signal, anyStatus: true });
+  await endProcess(dockerd.id, DYING_MS);
+  return dockerd.words;
+}
+
+/** Gives a new dockerd the image of its containers, and returns its name. @throws ProcessError when the tar is none. */
+export const provideImage = (
+  host: LabHost,
+  path: string | undefined,
+  signal: AbortSignal,
+): Promise<string> => (path === undefined ? importBusybox(host, signal) : importImage(host, path, signal));
+
 /** Writes the file that the next start of dockerd reads. */
-export async function configureDockerd(host: LabHost, config: object): Promise<void> {
+async function configureDockerd(host: LabHost, config: object): Promise<void> {
   await host.run('mkdir', ['-p', '/etc/docker']);
   await host.run('tee', ['/etc/docker/daemon.json'], { input: `${JSON.stringify(config, null, 2)}\n` });
 }
@@ -65,14 +93,9 @@ export async function configureDockerd(host: LabHost, config: object): Promise<v
  * @throws LabError START_FAILED
  */
 export async function restartDockerd(host: LabHost, signal: AbortSignal): Promise<void> {
-  const pid = readFileSync(host.path('/run/docker.pid'), 'utf8').trim();
-  const words = readFileSync(host.path(`/proc/${pid}/cmdline`), 'utf8')
-    .split('\0')
-    .slice(0, -1);
+  const words = await stopDockerd(host, signal);
+  if (words === undefined) throw new LabError('START_FAILED', `no dockerd runs on ${host.name}`);
   const [program = 'dockerd', ...args] = words;
-  await host.run('kill', [pid]);
-  await host.run('tail', [`--pid=${pid}`, '-f', '-s', '0.1', '/dev/null'], { signal, timeout: 30_000 });
-  await rm(host.logFile('dockerd'));
   await serve(host, { program, args, signal });
 }
 
@@ -108,24 +131,21 @@ export async function runContainers(
     await host.run('docker', ['run', ...own, ...flags, image, ...command], { signal });
   }
   const names = containers.map(({ name }) => name);
-  return inspect(host, names, signal);
+  return inspectContainers(host, names, signal);
 }
 
-/** The lab with every container where it is now: Docker gives one that is restarted another namespace, and may give another address. */
-export async function withContainersAsTheyAre(lab: LabRecord, signal: AbortSignal): Promise<LabRecord> {
-  const hosts = await Promise.all(
-    lab.hosts.map(async record => {
-      if (record.runtime !== 'docker') return record;
-      const names = record.containers.map(({ name }) => name);
-      const running = await inspect(new LabHost(record.name, record.anchor), names, signal);
-      // One that does not run stays where it was: no process answers there.
-      const containers = record.containers.map(
-        known => running.find(({ name }) => name === known.name) ?? known,
-      );
-      return { ...record, containers };
-    }),
-  );
-  return { ...lab, hosts };
+/** Starts those of the containers that dockerd has kept, in this order, and says where they are. */
+export async function startContainers(
+  host: LabHost,
+  names: readonly string[],
+  signal: AbortSignal,
+): Promise<ContainerRecord[]> {
+  const { stdout } = await host.run('docker', ['ps', '--all', '--format', '{{.Names}}'], { signal });
+  const known = stdout.split('\n');
+  // In the order of the lab: each gets the address that it had.
+  const kept = names.filter(name => known.includes(name));
+  if (kept.length > 0) await host.run('docker', ['start', ...kept], { signal });
+  return inspectContainers(host, kept, signal);
 }
 
 /** What `docker inspect` calls the address of a family; the words of a line may not be empty. */
@@ -137,7 +157,7 @@ const addressIn = (family: Family) =>
   `{{with .NetworkSettings.Networks.bridge}}{{or .${ADDRESS_MEMBERS[family]} "-"}}{{end}}`;
 
 /** What Docker says of those of the containers that run. */
-async function inspect(
+export async function inspectContainers(
   host: LabHost,
   names: readonly string[],
   signal: AbortSignal,

@@ -15,7 +15,7 @@ export async function validateConfig(networkConfig: string, signal: AbortSignal)
   if (status !== 0) throw new CommandError('USAGE', complaintOf(stderr));
 }
 
-/** Starts the lab's store, which is on this host, and puts the network's configuration, if there is one, into it. */
+/** Starts the lab's store, which is on this host. */
 export async function startStore(host: LabHost, plan: LabPlan, signal: AbortSignal): Promise<void> {
   const loopback = loopbackOf(plan);
   await startDaemon(host, {
@@ -23,7 +23,12 @@ export async function startStore(host: LabHost, plan: LabPlan, signal: AbortSign
     patience: 20_000,
     signal,
   });
+}
+
+/** Puts the network's configuration, if there is one, into the store on this host. @throws LabError START_FAILED */
+export async function configureNetwork(host: LabHost, plan: LabPlan, signal: AbortSignal): Promise<void> {
   if (plan.networkConfig === undefined) return;
+  const loopback = loopbackOf(plan);
   // Our own command refuses a configuration that no agent could use, which etcdctl would not.
   const { status, stderr } = await host.run(
     TULLE,

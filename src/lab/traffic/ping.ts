@@ -2,10 +2,11 @@
 import type { Family } from '../../base/ip.ts';
 import { parallel } from '../../base/parallel.ts';
 import { familiesOf } from '../../base/per-family.ts';
+import { isAlive } from '../../sys/pidfd.ts';
 import { run } from '../../sys/process.ts';
 import { LabHost } from '../host/host.ts';
+import { labAsItIs } from '../record/as-it-is.ts';
 import type { HostRecord, LabRecord } from '../record/record.ts';
-import { withContainersAsTheyAre } from '../service/docker.ts';
 
 /** Pings running at the same time; each is a process. */
 const AT_ONCE = 24;
@@ -42,11 +43,12 @@ interface Place {
   readonly host: string;
   /** File of its network namespace. */
   readonly netns: string;
+  readonly isUp: boolean;
 }
 
 /** Pings all pairs, of both families where there are two. A packet that does not come back is a result, not an error. */
 export async function pingAll(lab: LabRecord, options: PingOptions): Promise<PingReport> {
-  const { hosts } = await withContainersAsTheyAre(lab, options.signal);
+  const { hosts } = await labAsItIs(lab, options.signal);
   const pairs = hosts.flatMap(defaultsOf).flatMap(from =>
     hosts
       .filter(host => host.name !== from.host)
@@ -66,7 +68,10 @@ export async function pingAll(lab: LabRecord, options: PingOptions): Promise<Pin
     to: pair.to,
     family: pair.family,
     ip: pair.ip,
-    ...(await ping(pair.from.netns, pair.ip, { ...options, signal })),
+    // Of a host that is down the number of the process may be another's by now.
+    ...(pair.from.isUp
+      ? await ping(pair.from.netns, pair.ip, { ...options, signal })
+      : { sent: options.count, lost: options.count }),
   }));
   const total = (of: (result: PingResult) => number) => results.reduce((sum, result) => sum + of(result), 0);
   return { pairs: results.length, sent: total(({ sent }) => sent), lost: total(({ lost }) => lost), results };
@@ -75,12 +80,14 @@ export async function pingAll(lab: LabRecord, options: PingOptions): Promise<Pin
 /** A host and its containers, as places to ping from. */
 function defaultsOf(record: HostRecord): Place[] {
   const host = new LabHost(record.name, record.anchor);
+  const isUp = isAlive(record.anchor);
   return [
-    { name: record.name, host: record.name, netns: host.netnsFile },
+    { name: record.name, host: record.name, netns: host.netnsFile, isUp },
     ...record.containers.map(({ name, netns }) => ({
       name: `${record.name}/${name}`,
       host: record.name,
       netns: host.path(netns),
+      isUp,
     })),
   ];
 }

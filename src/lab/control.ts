@@ -1,0 +1,113 @@
+/**
+ * The daemons of a host, stopped and started as its service manager would. Nothing of that is in the lab's record: what
+ * runs is asked of the host.
+ */
+import { readFileSync } from 'node:fs';
+import { isCode } from '../base/errors.ts';
+import { SUBNET_FILE } from '../console/defaults.ts';
+import { LabError } from './errors.ts';
+import { LabHost } from './host/host.ts';
+import { requireHost, requireUp } from './record/find.ts';
+import { type ContainerRecord, type HostRecord, lockName, requireRecord } from './record/record.ts';
+import { agentOf, startAgent, stopAgent } from './service/agent.ts';
+import { startContainers, startDockerd, stopDockerd } from './service/docker.ts';
+import { type HostSubnet, parseHostSubnet } from './service/subnet-env.ts';
+import type { LabHostPlan } from './topology/host-plan.ts';
+import { type LabPlan, planTopology } from './topology/plan.ts';
+
+interface Place {
+  readonly lab: LabPlan;
+  readonly plan: LabHostPlan;
+  readonly record: HostRecord;
+  readonly host: LabHost;
+}
+
+/** Ends the agent of a host. False when none ran. @throws LabError NOT_FOUND, HOST_DOWN, BUSY */
+export async function stopAgentOn(labName: string, hostName: string): Promise<boolean> {
+  await using _lock = await lockHost(labName, hostName);
+  return await stopAgent(find(labName, hostName).host);
+}
+
+/**
+ * Starts the agent of a host with the flags that it has in this lab, and waits until it has its lease.
+ *
+ * @param flags further ones. @returns its subnet; undefined when an agent runs already.
+ * @throws LabError NOT_FOUND, HOST_DOWN, BUSY, START_FAILED; `signal.reason`.
+ */
+export async function startAgentOn(
+  labName: string,
+  hostName: string,
+  flags: readonly string[],
+  signal: AbortSignal,
+): Promise<HostSubnet | undefined> {
+  await using _lock = await lockHost(labName, hostName);
+  const { host, lab, plan } = find(labName, hostName);
+  if (agentOf(host.anchor) !== undefined) return undefined;
+  const agent = { ...plan.agent, flags: [...(plan.agent?.flags ?? []), ...flags] };
+  // It is written again when the agent is ready, and that is waited for.
+  await host.run('rm', ['-f', SUBNET_FILE]);
+  return await startAgent(host, { links: plan.links, agent }, lab, signal);
+}
+
+/**
+ * Ends dockerd and starts it again, on what the host leases now, and with it the containers that the lab made.
+ *
+ * @param config replaces the host's daemon.json; it is as it is when absent.
+ * @throws LabError NOT_FOUND, HOST_DOWN, BUSY, START_FAILED; ConfigError; `signal.reason`.
+ */
+export async function restartDockerOn(
+  labName: string,
+  hostName: string,
+  config: Readonly<Record<string, unknown>> | undefined,
+  signal: AbortSignal,
+): Promise<readonly ContainerRecord[]> {
+  await using _lock = await lockHost(labName, hostName);
+  const { host, lab, plan, record } = find(labName, hostName);
+  if (plan.docker === undefined) {
+    throw new LabError('NOT_FOUND', `host ${hostName} has no dockerd`, {
+      hint: 'make a lab with `tulle lab up --docker`, or with `docker: true` in its topology',
+    });
+  }
+  if (config !== undefined) checkWithConfig(lab, hostName, config);
+  await stopDockerd(host, signal);
+  await startDockerd(host, labName, { subnet: subnetOf(host), config }, signal);
+  return await startContainers(
+    host,
+    record.containers.map(({ name }) => name),
+    signal,
+  );
+}
+
+/** As the topology with this configuration would be. @throws ConfigError */
+function checkWithConfig({ name, topology }: LabPlan, hostName: string, config: object): void {
+  const given = topology.hosts[hostName];
+  if (given === undefined) return;
+  const docker = { ...(typeof given.docker === 'object' ? given.docker : {}), config: { ...config } };
+  planTopology({ ...topology, hosts: { ...topology.hosts, [hostName]: { ...given, docker } } }, { name });
+}
+
+async function lockHost(labName: string, hostName: string): Promise<AsyncDisposable> {
+  // Unknown names are reported before anything is locked.
+  find(labName, hostName);
+  return await lockName(labName);
+}
+
+function find(labName: string, hostName: string): Place {
+  const known = requireRecord(labName);
+  const record = requireHost(known, hostName);
+  requireUp(known, record);
+  const lab = planTopology(known.topology, { name: labName });
+  const plan = lab.hosts.find(({ name }) => name === hostName);
+  if (plan === undefined) throw new LabError('NOT_FOUND', `lab ${labName} has no host ${hostName}`);
+  return { lab, plan, record, host: new LabHost(record.name, record.anchor) };
+}
+
+/** What its agent leased last, if it has one. */
+function subnetOf(host: LabHost): HostSubnet | undefined {
+  try {
+    return parseHostSubnet(readFileSync(host.path(SUBNET_FILE), 'utf8'));
+  } catch (error) {
+    if (isCode(error, 'ENOENT')) return undefined;
+    throw error;
+  }
+}
