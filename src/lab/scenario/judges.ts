@@ -1,4 +1,5 @@
 /** The usual judges of checks: what is looked for in an output, and how what is seen is said in short. */
+import { abridge } from '../../base/printable.ts';
 import { fillIn } from './command-line.ts';
 import type { Check, Judge } from './scenario.ts';
 
@@ -9,14 +10,17 @@ export const checkOn = (on: string, line: string, expected: string, judge: Judge
   judge,
 });
 
-/** The output has it; the line that matches is what is seen. */
+/** The output has it: the line that matches is what is seen or, of a long one, what matches. */
 export const sees =
   (pattern: RegExp): Judge =>
   output => {
     const line = output.split('\n').find(candidate => pattern.test(candidate));
-    if (line !== undefined) return { seen: squeeze(line), passed: true };
-    // A pattern over several lines.
-    return { seen: abbreviate(output), passed: pattern.test(output) };
+    const [match] = pattern.exec(line ?? output) ?? [];
+    if (match === undefined) return { seen: abbreviate(output), passed: false };
+    return {
+      seen: line === undefined || line.length > A_LINE ? abbreviate(match) : squeeze(line),
+      passed: true,
+    };
   };
 
 /** The output has it not. */
@@ -79,7 +83,11 @@ function countsText(sent: number, received: number, output: string): string {
 
 const squeeze = (line: string) => line.trim().replaceAll(/\s+/g, ' ');
 
+/** Columns of output that are read at a glance. */
+const A_LINE = 90;
+const SOME_LINES = 300;
+
 function abbreviate(output: string): string {
-  const [first = 'nothing'] = output.split('\n').filter(line => line.trim() !== '');
-  return squeeze(first);
+  const text = squeeze(output);
+  return text === '' ? 'nothing' : abridge(text, SOME_LINES);
 }
