@@ -1,7 +1,8 @@
 /** Texts from the store and from people: a parser answers with a value or says what is wrong, and means what it says. */
 import assert from 'node:assert/strict';
 import { parseOptions } from '../../src/agent/options/options.ts';
-import { isCode, ParseError } from '../../src/base/errors.ts';
+import { parseTunnelRequest } from '../../src/agent/servers/tunnel-requests.ts';
+import { ConfigError, isCode, ParseError } from '../../src/base/errors.ts';
 import { Ip } from '../../src/base/ip.ts';
 import { Mac } from '../../src/base/mac.ts';
 import { Prefix } from '../../src/base/prefix.ts';
@@ -10,6 +11,7 @@ import { parseSave } from '../../src/firewall/iptables/saved.ts';
 import { planScript } from '../../src/firewall/iptables/script.ts';
 import { rulesFor } from '../../src/firewall/rules.ts';
 import { parseRuleset } from '../../src/inspect/trace/ruleset.ts';
+import { isTunnel, readTunnel } from '../../src/network/tunnel/spec.ts';
 import { parseEndpoints } from '../../src/store/etcd/endpoint.ts';
 import { parseNetworkConfig } from '../../src/subnet/config/config.ts';
 import { decodeAttributes, encodeAttributes } from '../../src/subnet/lease/attributes.ts';
@@ -72,6 +74,21 @@ const RULES = rulesFor(
 );
 
 export const textTargets: readonly FuzzTarget[] = [
+  texts(
+    'tunnel requests',
+    [
+      '{"name":"vxlan1","vni":1,"remote":"172.31.0.107","dev":"eth0","port":4789,"addresses":["10.0.0.106/24"],"learning":true}',
+      '{"name":"six","vni":16777215,"remote":"fd31::107","local":"fd31::106","port":8472,"addresses":["fd06::1/64"],"learning":false,"mtu":1400,"ttl":3}',
+      '{"name":"vxlan_docker","vni":200,"group":"239.1.1.1","dev":"eth0","port":4789,"addresses":[],"attach":"mynetwork","learning":true}',
+    ],
+    ['INVALID_CONFIG'],
+    text => {
+      const request = parseTunnelRequest(text);
+      const read = readTunnel(request);
+      if (!isTunnel(read)) throw new ConfigError('tunnel', read);
+      return JSON.stringify(request);
+    },
+  ),
   texts('IP addresses', ADDRESSES, ['INVALID_VALUE'], text => `${Ip.parse(text)}`),
   texts(
     'prefixes',

@@ -7,10 +7,12 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { within } from '../../../test/support/eventually.ts';
 import { AgentClient } from '../../api/client.ts';
+import type { TunnelRequest } from '../../api/tunnels.ts';
 import { recordingLogger } from '../../base/log.ts';
 import { ManualClock } from '../../testing/manual-clock.ts';
 import { EventLog } from '../health/event-log.ts';
 import { type ApiHandlers, ApiServer, ApiServerError } from './api-server.ts';
+import type { TunnelHandlers } from './tunnel-requests.ts';
 
 let directory: string;
 let socketPath: string;
@@ -85,6 +87,35 @@ describe('requests', () => {
       hint: 'try something else',
     });
     await assert.rejects(client.status(), { code: 'REFUSED', message: 'not asked for here' });
+  });
+
+  test('about tunnels are checked before they reach their handler', async () => {
+    const added: TunnelRequest[] = [];
+    const deleted: string[] = [];
+    const tunnels: TunnelHandlers = {
+      list: async () => [],
+      add: async request => {
+        added.push(request);
+        return { ...request, kept: 'agent', state: 'up', fitted: [], notes: [] };
+      },
+      delete: async name => void deleted.push(name),
+    };
+    await using _server = await ApiServer.open(socketPath, handlers({ tunnels }));
+    const client = new AgentClient({ socketPath });
+    const wanted = { name: 't1', vni: 1, remote: '192.0.2.1', port: 4789, addresses: [], learning: true };
+    assert.deepEqual(await client.tunnels(), []);
+    assert.equal((await client.addTunnel(wanted)).state, 'up');
+    assert.deepEqual(added, [wanted]);
+    await client.deleteTunnel('../x y');
+    assert.deepEqual(deleted, ['../x y']);
+
+    const wrong = { ...wanted, vni: '1', more: true } as unknown as TunnelRequest;
+    await assert.rejects(client.addTunnel(wrong), { code: 'REFUSED', message: /vni = "1": .*more/ });
+    const long = { ...wanted, addresses: Array.from({ length: 65 }, () => '10.0.0.1/24') };
+    await assert.rejects(client.addTunnel(long), { code: 'REFUSED', message: /addresses: / });
+    const huge = { ...wanted, name: 'x'.repeat(100_000) };
+    await assert.rejects(client.addTunnel(huge), { message: /longer than 65536 bytes|EPIPE|ECONNRESET/ });
+    assert.equal(added.length, 1);
   });
 
   test('events end without following and go on with it', async () => {

@@ -20,8 +20,15 @@ export interface ReservedVni {
 
 type Clash = (path: keyof TunnelSpec, value: unknown, message: string, hint?: string) => void;
 
+/** What is promised to others, whether the kernel has it just now or not. */
+export interface Promised {
+  readonly vnis: readonly ReservedVni[];
+  /** The other tunnels of this host. */
+  readonly tunnels: readonly TunnelSpec[];
+}
+
 /** Everything of this host that is in the way of a new tunnel; empty when nothing is. */
-export function clashesOf(spec: TunnelSpec, facts: ClashFacts, reserved: readonly ReservedVni[]): Problem[] {
+export function clashesOf(spec: TunnelSpec, facts: ClashFacts, { vnis, tunnels }: Promised): Problem[] {
   const problems: Problem[] = [];
   const clash: Clash = (path, value, message, hint) =>
     void problems.push({ path, value, message, ...defined({ hint }) });
@@ -34,9 +41,12 @@ export function clashesOf(spec: TunnelSpec, facts: ClashFacts, reserved: readonl
       'choose another name, or delete the link',
     );
   }
-  clashesOfVni(spec, facts, reserved, clash);
+  clashesOfVni(spec, facts, vnis, clash);
   clashesOfPort(spec, facts, clash);
   clashesOfAddresses(spec, facts, clash);
+  // One that is not in the kernel is seen by nothing of the above.
+  const isThere = ({ name }: TunnelSpec) => facts.links.some(link => link.name === name);
+  for (const other of tunnels.filter(tunnel => !isThere(tunnel))) clashesWith(other, spec, clash);
   return problems;
 }
 
@@ -139,4 +149,22 @@ function takesFrom({ destination, type, table, gateway, nexthopId }: Route, bloc
   if (destination.ip.isLinkLocal || destination.ip.isMulticast) return false;
   if (block.contains(destination)) return true;
   return destination.contains(block) && gateway === undefined && nexthopId === undefined;
+}
+
+/** With a tunnel that is kept and waits for something. */
+function clashesWith(other: TunnelSpec, spec: TunnelSpec, clash: Clash): void {
+  const { name, vni, port, remote } = other;
+  if (spec.vni === vni && spec.port === port && spec.remote.family === remote.family) {
+    clash(
+      'vni',
+      vni,
+      `the tunnel ${name} has it on UDP port ${port} already`,
+      'choose another VNI or port, on both hosts',
+    );
+  }
+  const blocks = other.addresses.map(({ ip, length }) => Prefix.of(ip, length));
+  for (const { ip, length } of spec.addresses) {
+    if (!blocks.some(block => block.overlaps(Prefix.of(ip, length)))) continue;
+    clash('addresses', `${ip}/${length}`, `the tunnel ${name} has addresses of this block already`);
+  }
 }

@@ -1,11 +1,9 @@
 /** What this host has, as far as the planning of one tunnel needs it: read at one moment, and read again after changes. */
 import type { Ip } from '../../base/ip.ts';
 import { NetlinkError } from '../../netlink/errors.ts';
-import { RT_TABLE_MAIN } from '../../netlink/route/constants.ts';
 import type { Address, Link, Route } from '../../netlink/route/objects.ts';
 import type { Rtnetlink } from '../../netlink/route/rtnetlink.ts';
-import type { Netns } from '../../sys/netns.ts';
-import { type BoundPort, boundUdpPorts } from '../../sys/udp-ports.ts';
+import type { BoundPort } from '../../sys/udp-ports.ts';
 import type { Attachment } from './attachment.ts';
 import type { TunnelSpec } from './spec.ts';
 
@@ -39,16 +37,6 @@ export async function readFacts(
   const overDev = dev && way?.oif !== dev.index ? await rtnetlink.routes.list({ oif: dev.index }) : [];
   const attachment = spec.attach === undefined ? undefined : await findBridge(spec.attach, links);
   return { links, addresses, overDev, ...(way && { way }), ...(attachment && { attachment }) };
-}
-
-/** @throws NetlinkError, SysError */
-export async function readClashFacts(
-  rtnetlink: Rtnetlink,
-  netns: Netns,
-  facts: TunnelFacts,
-): Promise<ClashFacts> {
-  const routes = await rtnetlink.routes.list({ table: RT_TABLE_MAIN });
-  return { ...facts, routes, ports: boundUdpPorts(netns) };
 }
 
 /** undefined when there is none, which the kernel says in several ways: unreachable, prohibited, a black hole. */

@@ -77,11 +77,10 @@ export function stateOf(
       ...defined({ hint: first.hint }),
     };
   }
-  if (report !== undefined && !report.inSync) {
-    const broken = report.links.find(({ inSync }) => !inSync);
-    const reason = broken?.reason ?? report.failures[0] ?? 'it is being made';
-    return { state: 'failed', reason, ...defined({ hint: broken?.hint }) };
-  }
+  // What is neither there nor refused is on its way.
+  const broken = report?.links.find(({ inSync, reason }) => !inSync && reason !== undefined);
+  const refusal = broken?.reason ?? report?.failures[0];
+  if (refusal !== undefined) return { state: 'failed', reason: refusal, ...defined({ hint: broken?.hint }) };
   if (link === undefined) {
     const hint = 'add it again; one that an agent keeps is restored by itself';
     return { state: 'failed', reason: 'the link is gone, or was replaced by another one', hint };

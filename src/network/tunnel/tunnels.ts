@@ -12,12 +12,13 @@ import { ConfigError, messageOf, type Problem, TulleError } from '../../base/err
 import { Mac } from '../../base/mac.ts';
 import { increment, Watchable } from '../../base/watchable.ts';
 import type { NetworkScope } from '../../dataplane/data-plane.ts';
+import { RT_TABLE_MAIN } from '../../netlink/route/constants.ts';
 import type { Rtnetlink } from '../../netlink/route/rtnetlink.ts';
-import type { Netns } from '../../sys/netns.ts';
+import type { BoundPort } from '../../sys/udp-ports.ts';
 import type { SharedDataPlane } from '../shared-data-plane.ts';
 import type { BridgeFinder } from './attachment.ts';
 import { clashesOf, type ReservedVni } from './clashes.ts';
-import { readClashFacts, readFacts } from './facts.ts';
+import { readFacts } from './facts.ts';
 import type { KeptTunnel, KeptTunnels, TunnelStorage } from './kept.ts';
 import { type Fitted, fitMembers, unfitMembers } from './members.ts';
 import { isPlan, planTunnel, type TunnelPlan } from './plan.ts';
@@ -36,9 +37,9 @@ export type TunnelErrorCode =
 export class TunnelError extends TulleError<TunnelErrorCode> {}
 
 export interface TunnelParts {
-  /** Bound to the namespace of the host, as `netns`. */
   readonly rtnetlink: Rtnetlink;
-  readonly netns: Netns;
+  /** UDP ports that sockets of this host are bound to. */
+  readonly boundPorts: () => readonly BoundPort[];
   readonly dataPlane: Pick<SharedDataPlane, 'network' | 'apply'>;
   readonly storage: TunnelStorage;
   readonly bridges: BridgeFinder;
@@ -133,7 +134,7 @@ export class Tunnels {
   }
 
   async #add(request: TunnelRequest): Promise<TunnelReport> {
-    const { rtnetlink, netns, dataPlane, randomBytes, reserved } = this.#parts;
+    const { rtnetlink, boundPorts, dataPlane, randomBytes, reserved } = this.#parts;
     const subject = `tunnel ${request.name}`;
     const spec = readTunnel(request);
     if (!isTunnel(spec)) throw new ConfigError(subject, spec);
@@ -146,7 +147,9 @@ export class Tunnels {
     const tunnel: Tunnel = { kept: { request, mac: Mac.random(randomBytes) }, spec, waiting: [], notes: [] };
     const facts = await this.#factsOf(spec);
     const planned = planTunnel(spec, facts, tunnel.kept.mac);
-    const clashes = clashesOf(spec, await readClashFacts(rtnetlink, netns, facts), reserved());
+    const routes = await rtnetlink.routes.list({ table: RT_TABLE_MAIN });
+    const promised = { vnis: reserved(), tunnels: Array.from(this.#tunnels.values(), other => other.spec) };
+    const clashes = clashesOf(spec, { ...facts, routes, ports: boundPorts() }, promised);
     const problems = [...(isPlan(planned) ? [] : planned), ...clashes];
     if (!isPlan(planned) || problems.length > 0) throw new ConfigError(subject, problems);
 
