@@ -57,12 +57,23 @@ describe('pages of the guide', () => {
     );
   });
 
+  test('do not differ in how much is lost by chance', () => {
+    assert.equal(masked('26 of 30 answered, 7 lost'), masked('28 of 30 answered, 3 lost'));
+    assert.equal(masked('counter packets 7 bytes 700 drop'), masked('counter packets 9 bytes 3 drop'));
+  });
+
   test('differ where a reader would learn something else', () => {
     for (const [one, other] of [
       ['mtu 1450', 'mtu 1500'],
       ['ttl=62', 'ttl=63'],
       ['10.0.0.1 dev eth0', '10.0.0.2 dev eth0'],
       ['2 of 2 answered', '0 of 2 answered'],
+      ['2 of 2 answered', '1 of 2 answered'],
+      [
+        '30 packets transmitted, 26 received, 13.3% packet loss',
+        '30 packets transmitted, 0 received, 100% packet loss',
+      ],
+      ['counter packets 0 bytes 0', 'counter packets 3 bytes 252'],
       ['vxlan id 88', 'vxlan id 89'],
       ['ttl 63, protocol 1, length 1450, id 7', 'ttl 63, protocol 1, length 1500, id 7'],
     ] as const)

@@ -8,6 +8,12 @@ const MASKS: readonly (readonly [RegExp, string])[] = [
   [/\b[\da-f]{2}(?::[\da-f]{2}){5}\b/gi, 'MAC'],
   [/\bfe80::[\da-f:]+/gi, 'LINK-LOCAL'],
   [/0x[\da-f]+/gi, 'HEX'],
+  // How much is lost is chance where some is lost; none and all are what a reader learns from.
+  [/\b(?!0\b)\d+ received, (?!0%|100%)[\d.]+% packet loss/g, 'SOME received'],
+  [/\b(?!0\b)(\d+) of (?!\1\b)(\d+) (answered|lost)/g, 'SOME of $2 $3'],
+  [/\b[1-9]\d* lost\b/g, 'SOME lost'],
+  [/\b[1-9]\d* packets, \d+ bytes/g, 'SOME packets'],
+  [/\bpackets [1-9]\d* bytes \d+/g, 'SOME packets'],
   // Identifiers of hosts, of machines and of the store's leases.
   [/\b[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}\b/g, 'ID'],
   [/\b[\da-f]{16}\b/g, 'ID'],

@@ -1,5 +1,5 @@
 /** Two hosts and one VXLAN tunnel between them (scenario S5). */
-import { answered, sees, showsLike } from '../scenario/judges.ts';
+import { answered, counts, sees, showsLike } from '../scenario/judges.ts';
 import type { Scenario } from '../scenario/scenario.ts';
 
 /** What a reader types on each host without Tulle. */
@@ -32,7 +32,7 @@ export const SCENARIO: Scenario = {
       vm2: { links: [{ segment: 'underlay', address: '172.31.0.107' }] },
     },
   },
-  programs: { tshark: 'tshark' },
+  programs: { tshark: 'tshark', busybox: 'busybox-static', nft: 'nftables' },
   steps: [
     {
       id: 'agent',
@@ -176,6 +176,43 @@ export const SCENARIO: Scenario = {
         {
           expected: '1451 bytes are refused with the reason',
           judge: sees(/message too long, mtu[=:] ?1450/),
+        },
+      ],
+    },
+    {
+      id: 'lossy',
+      title: 'Lose every tenth frame on the way',
+      why:
+        'Why UDP, which is not reliable? Because an Ethernet is not reliable either: the tunnel may lose frames as a cable ' +
+        'may. What must arrive is repaired end to end, by the TCP inside. A tunnel that repaired it as well would only ' +
+        'delay what TCP sends again.',
+      on: 'vm1',
+      commands: [
+        { line: 'dd if=/dev/urandom of=/run/megabyte bs=1048576 count=1', on: 'vm2', show: () => '' },
+        { line: 'sha256sum /run/megabyte', on: 'vm2', remember: { SUM: /^([\da-f]{64})/ } },
+        { line: 'busybox httpd -f -p 10.0.0.107:8000 -h /run', on: 'vm2', background: 'httpd' },
+        'nft add table ip lossy',
+        "nft add chain ip lossy input '{ type filter hook input priority 0; }'",
+        'nft add rule ip lossy input udp dport 4789 numgen inc mod 10 0 counter drop',
+        {
+          line: 'ping -q -c 30 -i 0.05 -W 1 10.0.0.107',
+          mayFail: true,
+          show: output => output.replace(/^PING.*\n\n/, '').replace(/\nrtt.*/, ''),
+        },
+        'busybox wget -q -O /run/fetched http://10.0.0.107:8000/megabyte',
+        'sha256sum /run/fetched',
+        'nft list chain ip lossy input',
+        'nft delete table ip lossy',
+      ],
+      checks: [
+        {
+          expected: 'ping loses echoes: nobody sends them again',
+          judge: counts(/(\d+) received/, received => received > 0 && received < 30, 'of 30 answered'),
+        },
+        { expected: 'the file arrives as it was', judge: showsLike('^$SUM {2}/run/fetched') },
+        {
+          expected: 'frames were lost',
+          judge: counts(/counter packets (\d+)/, lost => lost > 0, 'lost'),
         },
       ],
     },
