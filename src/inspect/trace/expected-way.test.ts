@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Ip } from '../../base/ip.ts';
-import { expectedHops, type WayOfPacket } from './expected-way.ts';
+import { expectedHops, firstDifference, type WayOfPacket } from './expected-way.ts';
 import { hopLine } from './text.ts';
 
 /** As Docker makes them, and a rule of its user. */
@@ -67,7 +67,9 @@ async function wayOf({
             : 'eth0',
       ),
   };
-  return (await expectedHops(saved, way)).map(hop => `${hop.hook} ${hopLine(hop)}`);
+  return (await expectedHops(saved, way))
+    .filter(hop => hop.isOptional !== true)
+    .map(hop => `${hop.hook} ${hopLine(hop)}`);
 }
 
 describe('the way that the rules say', () => {
@@ -112,6 +114,30 @@ describe('the way that the rules say', () => {
       out.at(-1),
       'postrouting nat POSTROUTING: -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE => accept',
     );
+  });
+
+  test('agrees with a trace, or names the first hop that differs', async () => {
+    const hops = await expectedHops(SAVED, {
+      packet: {
+        protocol: 'tcp',
+        source: Ip.parse('127.0.0.1'),
+        destination: Ip.parse('127.0.0.1'),
+        destinationPort: 10080,
+      },
+      isLocal: () => true,
+      linkTo: () => Promise.resolve('lo'),
+    });
+    const [nat, filter, last] = [
+      'nat OUTPUT: policy accept',
+      'filter OUTPUT: policy accept',
+      'nat POSTROUTING: policy accept',
+    ] as const;
+    const input = 'filter INPUT: policy accept';
+    assert.equal(firstDifference([nat, filter, last, input], hops), undefined);
+    assert.equal(firstDifference([nat, last], hops), undefined, 'a chain without rules may be missing');
+    assert.equal(firstDifference([filter, last], hops), `${filter}, where the rules say ${nat}`);
+    assert.equal(firstDifference([nat], hops), `the end, where the rules say ${last}`);
+    assert.equal(firstDifference([nat, last, 'x'], hops), 'x, where the rules say the end');
   });
 
   test('what is not known is refused', async () => {

@@ -10,12 +10,17 @@ import type { TraceVerdict } from '../../netlink/netfilter/trace-event.ts';
 import { TraceError } from './errors.ts';
 import type { TraceHop } from './hops.ts';
 import type { TracedPacket } from './packet.ts';
+import { hopLine } from './text.ts';
 
 /** A hop without what only a packet that was really sent has. */
 export type ExpectedHop = Pick<
   TraceHop,
   'hook' | 'family' | 'table' | 'chain' | 'kind' | 'verdict' | 'target' | 'policy'
-> & { readonly rule?: { readonly iptables: string } };
+> & {
+  readonly rule?: { readonly iptables: string };
+  /** Of a chain without rules: iptables-save lists some that the kernel does not have. */
+  readonly isOptional?: true;
+};
 
 /** What the packet is like, and what the host knows of addresses. */
 export interface WayOfPacket {
@@ -73,7 +78,8 @@ export async function expectedHops(saved: string, way: WayOfPacket): Promise<Exp
     if (!passes(walking, tables, 'postrouting') || walking.output !== 'lo') return walking.hops;
     walking.input = 'lo';
     walking.output = undefined;
-    if (passes(walking, without(tables, 'nat'), 'prerouting')) passes(walking, tables, 'input');
+    const others = without(tables, 'nat');
+    if (passes(walking, others, 'prerouting')) passes(walking, others, 'input');
     return walking.hops;
   }
   if (!passes(walking, tables, 'prerouting')) return walking.hops;
@@ -86,6 +92,25 @@ export async function expectedHops(saved: string, way: WayOfPacket): Promise<Exp
   return walking.hops;
 }
 
+/**
+ * Whether a trace is what the rules say.
+ *
+ * @param seen its hops in words (`hopLine`)
+ * @returns the first hop that differs, in words; undefined when they agree
+ */
+export function firstDifference(
+  seen: readonly string[],
+  expected: readonly ExpectedHop[],
+): string | undefined {
+  let at = 0;
+  for (const hop of expected) {
+    const line = hopLine(hop);
+    if (seen[at] === line) at++;
+    else if (hop.isOptional !== true) return `${seen[at] ?? 'the end'}, where the rules say ${line}`;
+  }
+  return at < seen.length ? `${seen[at]}, where the rules say the end` : undefined;
+}
+
 const without = (tables: SavedTables, name: string): SavedTables =>
   new Map([...tables].filter(([table]) => table !== name));
 
@@ -95,16 +120,16 @@ function passes(walking: Walking, tables: SavedTables, hook: Hook): boolean {
   for (const table of TABLES_AT[hook]) {
     const chains = tables.get(table);
     const chain = chains?.get(hook.toUpperCase());
-    // iptables-save lists chains that the kernel does not have until they have a rule or a policy.
     if (chains === undefined || chain === undefined) continue;
-    if (chain.rules.length === 0 && chain.policy === 'ACCEPT') continue;
     walking.table = table;
     walking.chains = chains;
     const verdict = walk(walking, hook.toUpperCase());
     if (verdict === 'drop') return false;
     if (verdict === 'accept') continue;
     const policy = chain.policy === 'DROP' ? 'drop' : 'accept';
-    walking.hops.push({ ...placeOf(walking, hook.toUpperCase()), kind: 'policy', verdict: policy, policy });
+    const hop = { ...placeOf(walking, hook.toUpperCase()), kind: 'policy', verdict: policy, policy } as const;
+    const isOptional = chain.rules.length === 0 && policy === 'accept';
+    walking.hops.push(isOptional ? { ...hop, isOptional } : hop);
     if (policy === 'drop') return false;
   }
   return true;

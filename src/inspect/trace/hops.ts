@@ -28,7 +28,7 @@ export interface TraceHop {
   readonly output?: string;
   /** As the packet came to the base chain. */
   readonly packet: TracedPacket;
-  /** As it left the base chain, when that has changed its addresses or ports: at the last hop of the chain's run. */
+  /** As it left a base chain of type nat that has changed its addresses or ports: at the last hop of the chain's run. */
   readonly translated?: TracedPacket;
   readonly state?: ConnectionState;
 }
@@ -114,6 +114,9 @@ function runsOf(events: readonly TraceEvent[], { rules, ownTable, linkName }: Ho
 
 function hopsOf(run: Run, next: TracedPacket | undefined, options: HopOptions): TraceHop[] {
   const { hook, packet, input, output, state } = run;
+  const [first] = run.events;
+  // The translation of a known connection is no chain's work: connection tracking does it.
+  const isNat = first && options.rules.chain(first.family, first.table, first.chain)?.base?.type === 'nat';
   const decisions = run.events.filter(event => isDecision(event, options));
   return decisions.map((event, index) => {
     const { family, table, chain, kind, handle, verdict, target } = event;
@@ -134,7 +137,7 @@ function hopsOf(run: Run, next: TracedPacket | undefined, options: HopOptions): 
       input,
       output,
       packet,
-      translated: isLast && next !== undefined && !isSame(packet, next) ? next : undefined,
+      translated: isLast && isNat && next !== undefined && !isSame(packet, next) ? next : undefined,
       state,
     });
   });

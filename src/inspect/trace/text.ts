@@ -16,15 +16,24 @@ import { destinationOf, formatTracedPacket, sourceOf, type TracedPacket } from '
 export function traceLines({ packet, input, hops, end }: PacketTrace): string[] {
   const lines = [`${formatTracedPacket(packet)}${input === undefined ? '' : `, in ${input}`}`];
   let hook: string | undefined;
+  let known = packet;
+  const follow = (now: TracedPacket, by = '') => {
+    lines.push(...translationLines(known, now).map(line => `    ${line}${by}`));
+    known = now;
+  };
   for (const hop of hops) {
+    follow(hop.packet, BY_CONNTRACK);
     if (hop.hook !== hook) lines.push(hookLine(hop));
     ({ hook } = hop);
     lines.push(`  ${hopLine(hop)}`);
-    if (hop.translated !== undefined)
-      lines.push(...translationLines(hop.packet, hop.translated).map(line => `    ${line}`));
+    if (hop.translated !== undefined) follow(hop.translated);
   }
+  follow(end.packet, BY_CONNTRACK);
   return [...lines, endLine(end)];
 }
+
+/** The first packet of a connection has decided it; the others meet no chain of type nat. */
+const BY_CONNTRACK = ' (conntrack: a known connection)';
 
 const hookLine = ({ hook, input, output }: TraceHop) =>
   [hook, input && `in ${input}`, output && `out ${output}`].filter(Boolean).join(', ');

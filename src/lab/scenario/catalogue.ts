@@ -6,6 +6,7 @@ import type { Scenario } from './scenario.ts';
 const CATALOGUE: Readonly<Record<string, () => Promise<{ readonly SCENARIO: Scenario }>>> = {
   'netns-veth': () => import('../scenarios/netns-veth.ts'),
   'netns-bridge': () => import('../scenarios/netns-bridge.ts'),
+  'docker-bridge': () => import('../scenarios/docker-bridge.ts'),
   'vni-isolation': () => import('../scenarios/vni-isolation.ts'),
   'p2p-vxlan': () => import('../scenarios/p2p-vxlan.ts'),
   'docker-l2': () => import('../scenarios/docker-l2.ts'),

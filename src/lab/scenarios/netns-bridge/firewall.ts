@@ -73,8 +73,9 @@ export const FIREWALL_STEPS: readonly ScenarioStep[] = [
       'nft add table ip look',
       "nft add chain ip look first '{ type filter hook prerouting priority -301; }'",
       `nft add rule ip look first ip daddr ${NS2} meta l4proto icmp meta nftrace set 1`,
-      `ip netns exec ns1 ping -c 1 ${NS2} &`,
-      'nft monitor trace',
+      'nft monitor trace &',
+      `ip netns exec ns1 ping -c 1 ${NS2}`,
+      'nft delete table ip look',
     ],
     checks: [
       {
