@@ -11,7 +11,7 @@ import type {
   ScenarioStep,
   Stage,
 } from '../scenario/scenario.ts';
-import { type BackendWay, WAYS } from './backends-ways.ts';
+import { type BackendWay, WAYS } from './backends/ways.ts';
 import { earlierSubnet, HOSTS, onEach } from './leased-hosts.ts';
 
 /** Of the underlay; a packet and what a backend adds to it fit exactly. */

@@ -2,7 +2,7 @@
 import { checkOn, counts, sees, shows, showsLike } from '../scenario/judges.ts';
 import type { Judge, Scenario, Stage } from '../scenario/scenario.ts';
 import { restartDockerd } from '../service/docker.ts';
-import { PACKET_STEPS } from './flannel-packet.ts';
+import { PACKET_STEPS } from './flannel/packet.ts';
 import { earlierSubnet, HOSTS, onEach } from './leased-hosts.ts';
 
 const STORE = 'http://192.168.65.3:2379';

@@ -1,6 +1,6 @@
 /** The backends of the scenario `backends`: what each has in the kernel, adds to a packet, and answers to one that is too long. */
-import { lacks, showsLike } from '../scenario/judges.ts';
-import type { Check, Judge, ScenarioStep } from '../scenario/scenario.ts';
+import { lacks, showsLike } from '../../scenario/judges.ts';
+import type { Check, Judge, ScenarioStep } from '../../scenario/scenario.ts';
 
 export interface BackendWay {
   readonly backend: 'udp' | 'vxlan' | 'host-gw';

@@ -1,9 +1,9 @@
 /** The second half of the scenario `flannel`: a packet from container to container, followed over the hosts. */
-import { wrapTo } from '../../console/fold.ts';
-import { answered, checkOn, showsLike } from '../scenario/judges.ts';
-import type { Found, ScenarioStep, Stage } from '../scenario/scenario.ts';
-import { type End, traceJourney } from '../traffic/journey.ts';
-import { HOSTS, onEach } from './leased-hosts.ts';
+import { wrapTo } from '../../../console/fold.ts';
+import { answered, checkOn, showsLike } from '../../scenario/judges.ts';
+import type { Found, ScenarioStep, Stage } from '../../scenario/scenario.ts';
+import { type End, traceJourney } from '../../traffic/journey.ts';
+import { HOSTS, onEach } from '../leased-hosts.ts';
 
 /** What the kernels look up, as one can type it: host, command, what it is about, what it shows. */
 const LOOKUPS = [
