@@ -12,6 +12,7 @@ import { buildProgram } from '../src/console/program.ts';
 import { COMMANDS } from '../src/main.ts';
 import { writeFileAtomic } from '../src/sys/file.ts';
 import { healthyPeer, status, T0 } from '../test/support/status.ts';
+import { pictures } from './learn/pictures.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 const NOTICE = '<!-- Made by `npm run docs` from the source; edit that instead. -->';
@@ -24,6 +25,7 @@ export async function pages(): Promise<ReadonlyMap<string, string>> {
     ['docs/reference/errors.md', errorsPage()],
     ['docs/reference/metrics.md', await metricsPage()],
     ['docs/reference/api.md', apiPage()],
+    ...(await pictures()),
   ]);
 }
 

@@ -3,11 +3,12 @@
  * the guide. A test compares the pages with what the scenarios show later (test/e2e/scenarios.test.ts).
  */
 import { readFileSync, writeFileSync } from 'node:fs';
-import { relative } from 'node:path';
+import { join, relative } from 'node:path';
 import { loadScenario, SCENARIO_NAMES } from '../../src/lab/scenario/catalogue.ts';
 import { performScenario } from '../../src/lab/scenario/perform.ts';
 import { byStep, filled } from './page.ts';
 import { existingPagesOf } from './pages.ts';
+import { pictures } from './pictures.ts';
 
 const wanted = process.argv.slice(2);
 for (const name of wanted.length > 0 ? wanted : SCENARIO_NAMES) {
@@ -27,3 +28,7 @@ for (const name of wanted.length > 0 ? wanted : SCENARIO_NAMES) {
     process.stdout.write(`${relative(process.cwd(), path)}\n`);
   }
 }
+
+const ROOT = join(import.meta.dirname, '../..');
+// A picture of a packet shows the frame that its page shows.
+for (const [path, text] of await pictures()) writeFileSync(join(ROOT, path), text);

@@ -15,6 +15,8 @@ export interface LabPictureOptions {
     Record<string, Pick<HostPicture, 'lines'> & { readonly boxes?: readonly BoxPicture[] }>
   >;
   readonly lines?: readonly LinePicture[];
+  /** Names of segments that are left out, with the links to them. */
+  readonly without?: readonly string[];
 }
 
 const BRIDGE = 'docker0';
@@ -23,8 +25,13 @@ const DOCKER_BRIDGE = '172.17.0.1/16';
 
 /** @throws ConfigError for a topology that no lab can have; Error for names that are not in it */
 export function labPicture(topology: LabTopology, options: LabPictureOptions): TopologyPicture {
-  const { title, description, made = {}, lines } = options;
-  const { hosts, segments } = planTopology(topology, { name: 'picture' });
+  const { title, description, made = {}, lines, without = [] } = options;
+  const plan = planTopology(topology, { name: 'picture' });
+  const segments = plan.segments.filter(({ name }) => !without.includes(name));
+  const hosts = plan.hosts.map(host => ({
+    ...host,
+    links: host.links.filter(({ segment }) => !without.includes(segment)),
+  }));
   for (const name of Object.keys(made)) {
     if (!hosts.some(host => host.name === name)) throw new Error(`the topology has no host ${name}`);
   }

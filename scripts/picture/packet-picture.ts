@@ -13,6 +13,7 @@ import { element, svgDocument, textAt, textWidth } from './svg.ts';
 import { ENGLISH, type PacketWords } from './words.ts';
 
 export interface PacketPicture {
+  /** Not printed: a page says it in its own language. */
   readonly title: string;
   /** As `decodeFrame` gives them. */
   readonly layers: readonly Layer[];
@@ -28,7 +29,6 @@ interface DrawnLayer extends LayerText {
 }
 
 const MARGIN = 18;
-const TITLE = 44;
 const STRIP = 46;
 const BRACE = 44;
 const ROW = 58;
@@ -49,28 +49,21 @@ export function packetPicture({ title, layers, owners = {}, words = ENGLISH }: P
   });
   const isTunnelled = inner < layers.length;
   const strip = stripOf(drawn, words);
-  const rowsTop = TITLE + STRIP + (isTunnelled ? BRACE : GAP * 2);
+  const rowsTop = MARGIN + STRIP + (isTunnelled ? BRACE : GAP * 2);
   const rows = drawn.map((layer, index) => rowOf(layer, rowsTop + index * (ROW + GAP), owners, words));
-  const right = Math.max(
-    MARGIN + textWidth(title, TITLE_SIZE),
-    strip.right,
-    ...rows.map(({ right: end }) => end),
-  );
+  const right = Math.max(strip.right, ...rows.map(({ right: end }) => end));
   return svgDocument({
     title,
     description: descriptionOf(drawn, words),
     width: right + MARGIN,
     height: rowsTop + drawn.length * (ROW + GAP) - GAP + MARGIN,
     content: [
-      textAt(MARGIN, MARGIN + 14, title, { size: TITLE_SIZE, weight: 'bold' }),
       ...strip.content,
       ...(isTunnelled ? bracesOf(drawn, strip.edges, inner, words) : []),
       ...rows.flatMap(row => row.draw(right)),
     ],
   });
 }
-
-const TITLE_SIZE = 16;
 
 function descriptionOf(layers: readonly DrawnLayer[], words: PacketWords): string {
   return layers
@@ -95,9 +88,9 @@ function stripOf(layers: readonly DrawnLayer[], words: PacketWords): Strip {
     edges.push(left + width);
     const middle = { role, anchor: 'middle' } as const;
     return [
-      element('rect', { class: `box ${role}`, x: left, y: TITLE, width, height: STRIP - 4 }),
-      textAt(left + width / 2, TITLE + 18, name, { ...middle, weight: 'bold' }),
-      textAt(left + width / 2, TITLE + 34, bytes, { ...middle, size: SMALL }),
+      element('rect', { class: `box ${role}`, x: left, y: MARGIN, width, height: STRIP - 4 }),
+      textAt(left + width / 2, MARGIN + 18, name, { ...middle, weight: 'bold' }),
+      textAt(left + width / 2, MARGIN + 34, bytes, { ...middle, size: SMALL }),
     ];
   });
   return { content, edges, right: edges.at(-1) ?? MARGIN };
@@ -113,7 +106,7 @@ function bracesOf(
   const brace = (from: number, to: number, say: (bytes: number) => string): string[] => {
     const [left = MARGIN, right = MARGIN] = [edges[from], edges[to]];
     const sizes = layers.slice(from, to).map(({ size }) => size ?? 0);
-    const y = TITLE + STRIP + 2;
+    const y = MARGIN + STRIP + 2;
     return [
       element('path', { class: 'line host', d: `M${left + 3} ${y}v6h${right - left - 6}v-6` }),
       textAt((left + right) / 2, y + 22, say(sizes.reduce((sum, size) => sum + size, 0)), {

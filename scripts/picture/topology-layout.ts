@@ -28,25 +28,26 @@ export interface TopologyLayout {
 export const LINE = 18;
 export const SMALL = 12;
 export const MARGIN = 18;
-export const TITLE = 44;
 const PADDING = 12;
 const ROW_GAP = 26;
 const COLUMN_GAP = 22;
 const HOST_GAP = 36;
 const LEAST_BOX = 84;
-/** Of the bow of a cable or a tunnel beside its name. */
+/** Of a line beside another. */
+const SLOT = 30;
+/** Of a cable or a tunnel on both sides of its name. */
 const LABEL_MARGIN = 20;
 
 /** @throws Error for a name that is not there, and for boxes that would cover each other. */
 export function layOut(picture: TopologyPicture): TopologyLayout {
   const placed = picture.hosts.map(host => placeBoxes(host));
-  const heights = rowHeights(placed);
+  const heights = rowHeights(placed, picture.lines ?? []);
   const tops = heights.map(
-    (_, row) => heights.slice(0, row).reduce((sum, height) => sum + height + ROW_GAP, 0) + TITLE,
+    (_, row) => heights.slice(0, row).reduce((sum, height) => sum + height + ROW_GAP, 0) + MARGIN,
   );
   const lastRow = heights.length - 1;
   const head = Math.max(...picture.hosts.map(({ lines = [] }) => LINE * (1 + lines.length))) + PADDING;
-  const height = (tops[lastRow] ?? TITLE) + (heights[lastRow] ?? 0) - TITLE + head + PADDING * 2;
+  const height = (tops[lastRow] ?? MARGIN) + (heights[lastRow] ?? 0) - MARGIN + head + PADDING * 2;
 
   const hosts = new Map<HostPicture, Area>();
   const boxes = new Map<string, Area>();
@@ -54,13 +55,13 @@ export function layOut(picture: TopologyPicture): TopologyLayout {
   for (const [index, { host, places, columns }] of placed.entries()) {
     const edges = columnEdges(host, places, columns, picture.lines ?? []);
     const inner = Math.max(edges.at(-1)?.right ?? 0, labelWidth([host.name], host.lines));
-    hosts.set(host, { x, y: TITLE, width: inner + PADDING * 2, height });
+    hosts.set(host, { x, y: MARGIN, width: inner + PADDING * 2, height });
     for (const { box, row, from, to } of places) {
       const at = isUplink(box) ? lastRow : row;
       const [left, right] = [edges[from]?.left ?? 0, edges[to]?.right ?? 0];
       boxes.set(`${host.name}/${box.name}`, {
         x: x + PADDING + left,
-        y: (tops[at] ?? TITLE) + head + PADDING,
+        y: (tops[at] ?? MARGIN) + head + PADDING,
         width: right - left,
         height: heights[at] ?? 0,
       });
@@ -69,7 +70,7 @@ export function layOut(picture: TopologyPicture): TopologyLayout {
     const between = next === undefined ? 0 : gapAfter(host, next, picture.lines ?? []);
     x += inner + PADDING * 2 + between;
   }
-  return { hosts, boxes, right: x, bottom: TITLE + height };
+  return { hosts, boxes, right: x, bottom: MARGIN + height };
 }
 
 interface Place {
@@ -127,17 +128,35 @@ function placeBoxes(host: HostPicture): PlacedHost {
 }
 
 /** The rows of all hosts are level with each other; uplinks have the last one. */
-function rowHeights(hosts: readonly PlacedHost[]): number[] {
+function rowHeights(hosts: readonly PlacedHost[], lines: readonly LinePicture[]): number[] {
   const places = hosts.flatMap(host => host.places);
   const inner = places.filter(({ box }) => !isUplink(box));
   const uplinks = places.filter(({ box }) => isUplink(box));
   const rows = Math.max(...inner.map(({ row }) => row + 1), 0);
-  const heightOf = (of: readonly Place[]) =>
-    Math.max(...of.map(({ box: { lines = [] } }) => LINE * (1 + lines.length) + PADDING), 0);
+  const slots = linesBeside(lines);
+  const endsAt =
+    ({ box }: Place) =>
+    (line: LinePicture) =>
+      line.ends.some(end => end.endsWith(`/${box.name}`));
+  const heightOf = (of: readonly Place[]) => {
+    const texts = of.map(({ box }) => LINE * (1 + (box.lines?.length ?? 0)) + PADDING);
+    const beside = of.flatMap(place => lines.filter(endsAt(place)).map(line => slots.get(line)?.of ?? 1));
+    const most = Math.max(1, ...beside);
+    return Math.max(0, ...texts, most === 1 ? 0 : most * SLOT);
+  };
   const heights = Array.from({ length: rows }, (_, row) =>
     heightOf(inner.filter(place => place.row === row)),
   );
   return uplinks.length === 0 ? heights : [...heights, heightOf(uplinks)];
+}
+
+/** Which of the lines between the same two hosts each is, and how many there are: they leave their boxes one below another. */
+export function linesBeside(lines: readonly LinePicture[]): Map<LinePicture, { at: number; of: number }> {
+  const hostsOf = ({ ends }: LinePicture) => ends.map(end => end.split('/')[0]).join(' ');
+  const groups = Map.groupBy(lines, hostsOf);
+  return new Map(
+    [...groups.values()].flatMap(group => group.map((line, at) => [line, { at, of: group.length }])),
+  );
 }
 
 export function labelWidth(bold: readonly string[], lines: readonly string[] = []): number {
@@ -192,7 +211,10 @@ function cableGap(
   return Math.max(COLUMN_GAP, ...crossing.map(widthOfLine));
 }
 
-const widthOfLine = ({ name, lines }: LinePicture) => labelWidth([name], lines) + LABEL_MARGIN;
+/** As it is where several are beside each other: on one line of text. */
+export const lineText = ({ name, lines = [] }: LinePicture): string => [name, ...lines].join(', ');
+
+const widthOfLine = (line: LinePicture) => labelWidth([lineText(line)]) + LABEL_MARGIN;
 
 /** Between two hosts there is room for the name of the line that begins with them. */
 function gapAfter(host: HostPicture, next: HostPicture, lines: readonly LinePicture[]): number {

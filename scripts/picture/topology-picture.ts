@@ -3,12 +3,14 @@
  * a tunnel device, a link to the underlay or a program; wires are the underlay, lines are cables and tunnels.
  */
 
-import { element, type Role, svgDocument, textAt, textWidth } from './svg.ts';
+import { element, type Role, svgDocument, textAt } from './svg.ts';
 import {
   type Area,
   LINE,
   labelWidth,
   layOut,
+  linesBeside,
+  lineText,
   MARGIN,
   SMALL,
   type TopologyLayout,
@@ -45,6 +47,7 @@ export interface LinePicture {
 }
 
 export interface TopologyPicture {
+  /** Not printed: a page says it in its own language. */
   readonly title: string;
   /** For who cannot see it; by default the hosts and wires by name. */
   readonly description?: string;
@@ -54,7 +57,6 @@ export interface TopologyPicture {
   readonly lines?: readonly LinePicture[];
 }
 
-const TITLE_SIZE = 16;
 const WIRE_GAP = 52;
 
 /** @throws Error for an end that is not there, and for boxes that would cover each other. */
@@ -62,24 +64,18 @@ export function topologyPicture(picture: TopologyPicture): string {
   const layout = layOut(picture);
   const wires = wireLevels(picture.wires ?? [], layout);
   const levels = Math.max(0, ...wires.map(({ level }) => level + 1));
-  const title = textAt(MARGIN, MARGIN + 14, picture.title, { size: TITLE_SIZE, weight: 'bold' });
-  const right = Math.max(
-    layout.right,
-    MARGIN + textWidth(picture.title, TITLE_SIZE),
-    ...wires.map(({ middle, text }) => middle + text / 2),
-  );
+  const right = Math.max(layout.right, ...wires.map(({ middle, text }) => middle + text / 2));
   return svgDocument({
     title: picture.title,
     description: picture.description ?? descriptionOf(picture),
     width: right + MARGIN,
     height: layout.bottom + levels * WIRE_GAP + MARGIN,
     content: [
-      title,
       ...picture.hosts.flatMap(host => frameOf(host, layout)),
       ...wires.flatMap(wire => drawWire(wire, layout)),
-      ...(picture.lines ?? []).flatMap(line => drawLine(line, layout)),
+      ...(picture.lines ?? []).flatMap(line => drawLine(line, picture, layout)),
       ...picture.hosts.flatMap(({ name, boxes }) => boxes.flatMap(box => drawBox(box, name, layout))),
-      ...(picture.lines ?? []).flatMap(line => nameLine(line, layout)),
+      ...(picture.lines ?? []).flatMap(line => nameLine(line, picture, layout)),
     ],
   });
 }
@@ -173,19 +169,21 @@ function drawWire(wire: WireLevel, layout: TopologyLayout): string[] {
 const ROLES = { cable: 'host', tunnel: 'tunnel' } as const satisfies Record<LinePicture['kind'], Role>;
 
 /** Pairs of neighbouring ends, with the sides that face each other. */
-function stretchesOf({ ends }: LinePicture, layout: TopologyLayout) {
-  return ends.slice(1).map((end, index) => {
-    const [one, two] = [boxAt(layout, ends[index] ?? ''), boxAt(layout, end)];
+function stretchesOf(line: LinePicture, picture: TopologyPicture, layout: TopologyLayout) {
+  const { at, of } = linesBeside(picture.lines ?? []).get(line) ?? { at: 0, of: 1 };
+  const heightIn = ({ y, height }: Area) => y + (height * (at + 1)) / (of + 1);
+  return line.ends.slice(1).map((end, index) => {
+    const [one, two] = [boxAt(layout, line.ends[index] ?? ''), boxAt(layout, end)];
     return {
-      from: { x: one.x + one.width, y: one.y + one.height / 2 },
-      to: { x: two.x, y: two.y + two.height / 2 },
+      from: { x: one.x + one.width, y: heightIn(one) },
+      to: { x: two.x, y: heightIn(two) },
     };
   });
 }
 
-function drawLine(line: LinePicture, layout: TopologyLayout): string[] {
+function drawLine(line: LinePicture, picture: TopologyPicture, layout: TopologyLayout): string[] {
   const dashes = line.kind === 'tunnel' ? ' dashed' : '';
-  return stretchesOf(line, layout).map(({ from, to }) =>
+  return stretchesOf(line, picture, layout).map(({ from, to }) =>
     element('path', {
       class: `line ${ROLES[line.kind]}${dashes}`,
       d: `M${from.x} ${from.y}L${to.x} ${to.y}`,
@@ -194,8 +192,8 @@ function drawLine(line: LinePicture, layout: TopologyLayout): string[] {
 }
 
 /** On the first stretch, between the hosts where it goes from one to another. */
-function nameLine(line: LinePicture, layout: TopologyLayout): string[] {
-  const [first] = stretchesOf(line, layout);
+function nameLine(line: LinePicture, picture: TopologyPicture, layout: TopologyLayout): string[] {
+  const [first] = stretchesOf(line, picture, layout);
   if (first === undefined) return [];
   const { from, to } = first;
   const frames = [...layout.hosts.values()];
@@ -206,10 +204,5 @@ function nameLine(line: LinePicture, layout: TopologyLayout): string[] {
   const style = { role: ROLES[line.kind], anchor: 'middle' } as const;
   const x = isWithin ? (from.x + to.x) / 2 : (one.x + one.width + two.x) / 2;
   const y = (from.y + to.y) / 2;
-  return [
-    textAt(x, y - 8, line.name, { ...style, weight: 'bold' }),
-    ...(line.lines ?? []).map((text, index) =>
-      textAt(x, y + 18 + LINE * index, text, { ...style, size: SMALL }),
-    ),
-  ];
+  return [textAt(x, y - 7, lineText(line), { ...style, weight: 'bold' })];
 }
