@@ -213,7 +213,8 @@ export const SCENARIO: Scenario = {
       title: 'Give the subnet to Docker',
       why:
         'bip is the address of docker0, and with it the subnet of all containers; mtu is what fits into the tunnel. ' +
-        'ip-masq is off: the agent masquerades instead, but not between containers.',
+        'ip-masq is off: the agent masquerades instead, but not between containers. Docker reads this when it starts. (By ' +
+        'hand: `tulle lab docker restart docker1`, from outside of the lab.)',
       on: 'docker1',
       commands: onEach(({ number }) => ({
         line: 'tee /etc/docker/daemon.json',
