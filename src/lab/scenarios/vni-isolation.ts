@@ -34,12 +34,12 @@ export const SCENARIO: Scenario = {
     'A VLAN has a number of 12 bits, a VXLAN network one of 24. Networks with different numbers share hosts, cables and even ' +
     'addresses, and never see each other.',
   drawing: `
-    vm1 172.31.0.106                                  vm2 172.31.0.107
-    +-----------------------------+   +-----------------------------+
-    | red  10.0.0.1 -- br-red  ===|===|=== br-red  -- 10.0.0.2 red  |  VNI 5000
-    |                             |   |                             |
-    | blue 10.0.0.1 -- br-blue ===|===|=== br-blue -- 10.0.0.2 blue |  VNI 16777215
-    +-----------------------------+   +-----------------------------+
+  vm1 172.31.0.106                                  vm2 172.31.0.107
+  +-----------------------------+   +-----------------------------+
+  | red  10.0.0.1 -- br-red  ===|===|=== br-red  -- 10.0.0.2 red  | VNI 5000
+  |                             |   |                             |
+  | blue 10.0.0.1 -- br-blue ===|===|=== br-blue -- 10.0.0.2 blue | VNI 16777215
+  +-----------------------------+   +-----------------------------+
 `,
   topology: {
     segments: { underlay: { subnet: '172.31.0.0/24' } },
