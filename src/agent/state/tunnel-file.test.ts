@@ -23,7 +23,7 @@ const KEPT: KeptTunnels = {
       bridge: 'br0',
     },
   ],
-  fitted: [{ bridge: 'br0', netns: 4026532621, index: 7, name: 'eth0', was: 1500, now: 1450 }],
+  fitted: [{ bridge: 'br0', netns: 4026532621, index: 7, name: 'eth0', port: 8, was: 1500, now: 1450 }],
 };
 
 const open = async () => (await TunnelFile.open(path)).kept;

@@ -28,7 +28,15 @@ const TunnelsInFile = v.object({
   boot: v.string(),
   tunnels: v.array(v.object({ request: TunnelRequest, mac: MAC_TEXT, bridge: v.exactOptional(v.string()) })),
   fitted: v.array(
-    v.object({ bridge: v.string(), netns: whole, index: whole, name: v.string(), was: whole, now: whole }),
+    v.object({
+      bridge: v.string(),
+      netns: whole,
+      index: whole,
+      name: v.string(),
+      port: whole,
+      was: whole,
+      now: whole,
+    }),
   ),
 });
 

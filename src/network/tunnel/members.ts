@@ -5,7 +5,7 @@
  *
  *     container eth0 --- veth --- bridge --- vxlan (1450)
  */
-import { isCode } from '../../base/errors.ts';
+import { isCode, messageOf } from '../../base/errors.ts';
 import { connectRoute } from '../../netlink/route/connect.ts';
 import type { Link } from '../../netlink/route/objects.ts';
 import type { Rtnetlink } from '../../netlink/route/rtnetlink.ts';
@@ -19,16 +19,33 @@ export interface Fitted {
   readonly netns: number;
   readonly index: number;
   readonly name: string;
+  /** Index of the port of the bridge that it is, or is behind; the bridge's own for the bridge. */
+  readonly port: number;
   /** MTU before, and the one that it was given. */
   readonly was: number;
   readonly now: number;
 }
 
 export interface FitResult {
+  /** Everything that is lowered for the bridge now, before or just so. */
   readonly fitted: readonly Fitted[];
   /** Ports whose other side keeps a larger MTU, one sentence each. */
   readonly notes: readonly string[];
 }
+
+/** What there is to fit. */
+export interface FitTarget {
+  readonly bridge: string;
+  readonly mtu: number;
+  /** Name of the tunnel's own link. */
+  readonly except: string;
+}
+
+/**
+ * Ports that were looked behind, with what there is to say of each. To look again would mean to enter every container of
+ * this host whenever one of its links changes.
+ */
+export type Visited = Map<string, string | undefined>;
 
 /** Where a link is: the host's connection or one into a container. */
 interface Place {
@@ -37,41 +54,59 @@ interface Place {
 }
 
 /**
- * Lowers what is larger than `mtu` on a bridge and behind its veth ports.
- * @param except name of the tunnel's own link
+ * Lowers what is larger than wanted on a bridge and behind its veth ports.
  * @param before what was lowered earlier: it has its first MTU in mind
  * @throws NetlinkError, SysError
  */
 export async function fitMembers(
   rtnetlink: Rtnetlink,
-  { bridge, mtu, except }: { readonly bridge: string; readonly mtu: number; readonly except: string },
+  { bridge, mtu, except }: FitTarget,
   before: readonly Fitted[],
+  visited: Visited,
 ): Promise<FitResult> {
   const links = await rtnetlink.links.list();
   const switchLink = links.find(({ name }) => name === bridge);
-  if (switchLink === undefined) return { fitted: [], notes: [] };
-  const fitted: Fitted[] = [];
-  const notes: string[] = [];
+  if (switchLink === undefined) return { fitted: before, notes: [] };
   const here: Place = { netns: 0, links: rtnetlink.links };
-  const lower = async (place: Place, link: Link) => {
+  const refused: string[] = [];
+  const isThere = (port: number) => links.some(({ index }) => index === port);
+  for (const key of visited.keys()) if (!isThere(Number.parseInt(key, 10))) visited.delete(key);
+  // What is behind a port goes with it.
+  const fitted = before.filter(({ port }) => isThere(port));
+  const lower = async (place: Place, link: Link, port: Link) => {
     const was = link.mtu ?? 0;
     if (was <= mtu) return;
-    await place.links.change(link.index, { mtu });
+    try {
+      await place.links.change(link.index, { mtu });
+    } catch (error) {
+      // What is gone needs none.
+      if (!isCode(error, 'ENODEV')) refused.push(`the MTU of ${link.name} stays ${was}: ${messageOf(error)}`);
+      return;
+    }
+    const at = fitted.findIndex(one => isOf(one, place.netns, link));
+    const [first] = at < 0 ? [] : fitted.splice(at, 1);
     const { index, name } = link;
-    const first = before.find(other => isOf(other, place.netns, link) && other.now === was);
-    fitted.push({ bridge, netns: place.netns, index, name, was: first?.was ?? was, now: mtu });
+    // Another program may have given it back what it had.
+    const lowered = first?.now === was ? first.was : was;
+    fitted.push({ bridge, netns: place.netns, index, name, port: port.index, was: lowered, now: mtu });
   };
   const ports = links.filter(link => link.master === switchLink.index && link.name !== except);
-  const [veths, others] = [ports.filter(isVeth), ports.filter(port => !isVeth(port))];
-  await withPeers({ rtnetlink, here, links }, veths, async (port, place, peer) => {
-    if (place === undefined || peer === undefined) notes.push(unreachable(port, mtu));
-    else await lower(place, peer);
+  const veths = ports.filter(isVeth);
+  const keys = new Map(veths.map(port => [port, `${port.index} ${port.netnsId} ${port.lower} ${mtu}`]));
+  const isNew = (port: Link) => !visited.has(keys.get(port) ?? '');
+  await withPeers({ rtnetlink, here, links }, veths.filter(isNew), async (port, place, peer) => {
+    const isReached = place !== undefined && peer !== undefined;
+    if (isReached) await lower(place, peer, port);
+    visited.set(keys.get(port) ?? '', isReached ? undefined : unreachable(port, mtu));
   });
-  for (const port of veths) await lower(here, port);
-  for (const port of others)
-    if (!isTunnelPort(port) && (port.mtu ?? 0) > mtu) notes.push(largePort(port, mtu));
-  await lower(here, switchLink);
-  return { fitted, notes };
+  for (const port of veths) await lower(here, port, port);
+  await lower(here, switchLink, switchLink);
+  const large = ports.filter(port => !isVeth(port) && !isTunnelPort(port) && (port.mtu ?? 0) > mtu);
+  const notes = [
+    ...veths.map(port => visited.get(keys.get(port) ?? '')),
+    ...large.map(port => largePort(port, mtu)),
+  ];
+  return { fitted, notes: [...notes.filter(note => note !== undefined), ...refused] };
 }
 
 /**
@@ -79,9 +114,11 @@ export async function fitMembers(
  * @throws NetlinkError, SysError
  */
 export async function unfitMembers(rtnetlink: Rtnetlink, fitted: readonly Fitted[]): Promise<void> {
-  const restore = async (place: Place, { index, name, was, now }: Fitted) => {
+  const restore = async (place: Place, { index, name, port, was, now }: Fitted) => {
     const link = await place.links.get(index);
-    if (link?.name === name && link.mtu === now) await place.links.change(index, { mtu: was });
+    // The inode of a namespace may be another's by now.
+    const isSame = link?.name === name && (place.netns === 0 || link.lower === port);
+    if (isSame && link.mtu === now) await place.links.change(index, { mtu: was });
   };
   for (const one of fitted) if (one.netns === 0) await restore({ netns: 0, links: rtnetlink.links }, one);
   const wanted = new Set(fitted.map(({ netns }) => netns).filter(netns => netns !== 0));

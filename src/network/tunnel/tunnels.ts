@@ -20,7 +20,7 @@ import type { BridgeFinder } from './attachment.ts';
 import { clashesOf, type ReservedVni } from './clashes.ts';
 import { readFacts } from './facts.ts';
 import type { KeptTunnel, KeptTunnels, TunnelStorage } from './kept.ts';
-import { type Fitted, fitMembers, unfitMembers } from './members.ts';
+import { type Fitted, fitMembers, unfitMembers, type Visited } from './members.ts';
 import { isPlan, planTunnel, type TunnelPlan } from './plan.ts';
 import { fittedReport, kernelReport, linkOf, notesOf, stateOf } from './report.ts';
 import { isTunnel, readTunnel, type TunnelSpec } from './spec.ts';
@@ -65,6 +65,7 @@ export class Tunnels {
   readonly #parts: TunnelParts;
   readonly #tunnels = new Map<string, Tunnel>();
   #fitted: readonly Fitted[];
+  readonly #visited: Visited = new Map();
   /** What the storage has. */
   #saved: string;
   /** The last of what is done one after the other. */
@@ -223,11 +224,11 @@ export class Tunnels {
   async #fit(tunnel: Tunnel): Promise<void> {
     const { bridge, mtu } = tunnel.plan ?? {};
     if (bridge === undefined || mtu === undefined) return;
+    const ofBridge = this.#fitted.filter(one => one.bridge === bridge);
     const target = { bridge, mtu, except: tunnel.spec.name };
-    const { fitted, notes } = await fitMembers(this.#parts.rtnetlink, target, this.#fitted);
+    const { fitted, notes } = await fitMembers(this.#parts.rtnetlink, target, ofBridge, this.#visited);
     tunnel.notes = notes;
-    if (fitted.length > 0)
-      this.#fitted = [...this.#fitted.filter(old => !fitted.some(isSameLink(old))), ...fitted];
+    this.#fitted = [...this.#fitted.filter(one => one.bridge !== bridge), ...fitted];
   }
 
   /** Gives what shares a bridge its MTU back. @throws NetlinkError, SysError */
@@ -235,6 +236,7 @@ export class Tunnels {
     const ofBridge = this.#fitted.filter(one => one.bridge === bridge);
     if (ofBridge.length === 0) return;
     await unfitMembers(this.#parts.rtnetlink, ofBridge);
+    this.#visited.clear();
     this.#fitted = this.#fitted.filter(one => one.bridge !== bridge);
   }
 
@@ -282,6 +284,3 @@ export class Tunnels {
 
 const lastStateOf = ({ spec, waiting, scope }: Tunnel) =>
   stateOf(waiting, scope?.report(), { up: true, name: spec.name });
-
-const isSameLink = (one: Fitted) => (other: Fitted) =>
-  one.netns === other.netns && one.index === other.index && one.name === other.name;
