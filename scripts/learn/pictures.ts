@@ -63,7 +63,7 @@ const DRAWINGS: Readonly<Record<string, Drawing>> = {
   },
   'docker-bridge': {
     made: {
-      vm1: {
+      docker1: {
         boxes: [
           box('container', 'web', 'docker0', '172.17.0.2, port 80'),
           box('bridge', 'docker0', 'eth0', '172.17.0.1/16', 'port 10080 to 172.17.0.2:80'),

@@ -33,7 +33,8 @@ export function labPicture(topology: LabTopology, options: LabPictureOptions): T
     links: host.links.filter(({ segment }) => !without.includes(segment)),
   }));
   for (const name of Object.keys(made)) {
-    if (!hosts.some(host => host.name === name)) throw new Error(`the topology has no host ${name}`);
+    if (!hosts.some(host => host.name === name))
+      throw new Error(`the topology of ${title} has no host ${name}`);
   }
   return {
     title,

@@ -83,6 +83,6 @@ describe('a picture of a lab', () => {
       ['docker0', 'vxlan1', 'c1', 'eth0'],
     );
     assert.match(topologyPicture(picture), />a note<.*>VNI 1</s);
-    assert.throws(() => labPicture(topology, { title: 't', made: { vm3: {} } }), /no host vm3/);
+    assert.throws(() => labPicture(topology, { title: 't', made: { vm3: {} } }), /has no host vm3/);
   });
 });
