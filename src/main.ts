@@ -94,6 +94,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./cluster/lease-command.ts')).leaseCommand(),
   },
   {
+    name: 'network',
+    group: 'The network:',
+    summary: 'Ethernet networks over all hosts: create, list, inspect, delete, release',
+    load: async () => (await import('./cluster/network-command.ts')).networkCommand(),
+  },
+  {
     name: 'store',
     group: 'The network:',
     summary: 'an etcd-compatible store for one machine',
@@ -138,6 +144,7 @@ export const COMMANDS: readonly CommandEntry[] = [
 /** Names that completion offers and that change: none of them is in the script. */
 async function namesNow(offer: Offer): Promise<readonly string[]> {
   if (offer === 'hosts') return (await import('./cli/agent-option.ts')).knownHosts();
+  if (offer === 'networks') return (await import('./cluster/store-options.ts')).knownNetworks();
   const [{ targetsIn }, { runningLabs }] = await Promise.all([
     import('./lab/record/find.ts'),
     import('./lab/record/record.ts'),

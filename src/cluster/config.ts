@@ -1,8 +1,9 @@
 /** What the config commands do, given a registry or a text. */
 import { checkBackend } from '../backend/registry.ts';
 import { enumerate } from '../base/enumerate.ts';
-import { ConfigError, formatProblem } from '../base/errors.ts';
+import { ConfigError, formatProblem, type Problem } from '../base/errors.ts';
 import { valuesOf } from '../base/per-family.ts';
+import type { Prefix } from '../base/prefix.ts';
 import { CommandError } from '../console/errors.ts';
 import { formatCount } from '../console/format.ts';
 import { note, print, printJson, warn } from '../console/output.ts';
@@ -19,6 +20,8 @@ import {
 import { addressesOf, formatSubnet, type Lease } from '../subnet/lease/lease.ts';
 import { checkSubnet } from '../subnet/lease/lease-check.ts';
 import type { Registry } from '../subnet/registry.ts';
+import { overlayVniOf } from '../subnet/segment/segment-context.ts';
+import { SegmentRegistry } from '../subnet/segment/segment-registry.ts';
 
 export async function showConfig(
   registry: Registry,
@@ -54,6 +57,7 @@ export async function writeConfig(
   const { kv } = await registry.store.get(key);
   const { leases } = await registry.list();
   refuseHostsInside(leases, config);
+  await refuseNetworksInside(new SegmentRegistry(registry.store, registry), config);
   const losing = leases.filter(({ subnet }) => checkSubnet(subnet, config) !== undefined);
   if (losing.length > 0 && !force) throw refusal(losing);
   const { ok } = await registry.store.transact({
@@ -83,6 +87,36 @@ function refuseHostsInside(leases: readonly Lease[], config: NetworkConfig): voi
         message: `contains addresses of hosts: ${enumerate(inside, { most: 3 })}`,
         hint: 'choose a network that contains no address of a host',
       },
+    ];
+  });
+  if (problems.length > 0) throw new ConfigError('network configuration', problems);
+}
+
+/** Neither an address nor a VNI can belong to the overlay and to an L2 network. @throws ConfigError */
+async function refuseNetworksInside(registry: SegmentRegistry, config: NetworkConfig): Promise<void> {
+  const { segments } = await registry.list();
+  const problems = [...segments.values()].flatMap(({ segment }): Problem[] => {
+    const hint = 'delete that network, or choose another value';
+    const overlaps = networksOf(config).filter(network =>
+      valuesOf<Prefix>(segment.subnets).some(subnet => subnet.overlaps(network)),
+    );
+    return [
+      ...overlaps.map(network => ({
+        path: CONFIG_KEYS[network.family].network,
+        value: network.toString(),
+        message: `overlaps the L2 network ${segment.name} (${valuesOf<Prefix>(segment.subnets).join(' ')})`,
+        hint,
+      })),
+      ...(segment.vni === overlayVniOf(config)
+        ? [
+            {
+              path: 'Backend.VNI',
+              value: segment.vni,
+              message: `is that of the L2 network ${segment.name}`,
+              hint,
+            },
+          ]
+        : []),
     ];
   });
   if (problems.length > 0) throw new ConfigError('network configuration', problems);

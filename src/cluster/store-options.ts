@@ -22,6 +22,7 @@ import { warn } from '../console/output.ts';
 import { parseEndpoints } from '../store/etcd/endpoint.ts';
 import { StoreError } from '../store/store.ts';
 import type { Registry } from '../subnet/registry.ts';
+import type { SegmentRegistry } from '../subnet/segment/segment-registry.ts';
 import { findOwnTrust } from '../trust/host-trust.ts';
 
 export interface StoreCommandOptions extends AgentOption {
@@ -88,6 +89,19 @@ export async function withRegistry<T>(
     );
   }
 }
+
+/** The same for the L2 networks. @throws as withRegistry */
+export async function withSegments<T>(
+  options: StoreCommandOptions,
+  work: (registry: SegmentRegistry) => Promise<T>,
+): Promise<T> {
+  const { SegmentRegistry } = await import('../subnet/segment/segment-registry.ts');
+  return withRegistry(options, ({ store, prefix }) => work(new SegmentRegistry(store, { prefix })));
+}
+
+/** Names of the L2 networks, of the store that the environment or this host names. */
+export const knownNetworks = (): Promise<string[]> =>
+  withSegments({}, async registry => [...(await registry.list()).segments.keys()]);
 
 /** Everything that is needed to open the store but the password. */
 interface Way {

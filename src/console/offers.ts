@@ -4,11 +4,12 @@
  */
 import type { Argument, Option } from 'commander';
 
-export const OFFERS = ['labs', 'lab-targets', 'hosts'] as const;
+export const OFFERS = ['labs', 'lab-targets', 'hosts', 'networks'] as const;
 /**
  * labs        names of the labs of this machine
  * lab-targets  hosts and containers of the labs: docker1, docker1/c1
  * hosts       names of the hosts that the agent of this host knows
+ * networks    names of the L2 networks in the store
  */
 export type Offer = (typeof OFFERS)[number];
 

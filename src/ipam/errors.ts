@@ -1,4 +1,4 @@
-/** A container that cannot get the address it should. */
+/** Why a container gets no address. */
 import { TulleError } from '../base/errors.ts';
 
 export type IpamErrorCode =
@@ -7,4 +7,5 @@ export type IpamErrorCode =
   /** The container cannot have this address, or not now. */
   | 'UNUSABLE_ADDRESS';
 
+/** A container cannot get the address it should. */
 export class IpamError extends TulleError<IpamErrorCode> {}

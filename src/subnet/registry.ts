@@ -66,6 +66,7 @@ export type WriteResult =
 
 export class Registry {
   readonly store: Store;
+  readonly prefix: string;
   readonly configKey: string;
   /** Without a final slash: flannel watches this prefix, so that we see what flannel hosts see. */
   readonly subnetsPrefix: string;
@@ -73,6 +74,7 @@ export class Registry {
 
   constructor(store: Store, options: RegistryOptions) {
     this.store = store;
+    this.prefix = options.prefix;
     this.configKey = posix.join(options.prefix, 'config');
     this.subnetsPrefix = posix.join(options.prefix, 'subnets');
     this.ttl = options.ttl ?? DEFAULT_TTL;

@@ -1,5 +1,6 @@
 /**
- * What a host's certificate allows: to read everything, and to write its own lease.
+ * What a host's certificate allows: to read everything, and to write its own lease, and what it has on L2 networks
+ * (segment-rules.ts).
  *
  *     whose     a lease is its own when the value names the host of the certificate (`TulleHost`), before and after the
  *               write. A reservation for an address may be taken by a host that comes from this address.
@@ -10,7 +11,7 @@
  * Writes are judged together, as they happen. A reservation, the configuration and all else is an administrator's.
  */
 import { posix } from 'node:path';
-import { FAMILIES } from '../base/ip.ts';
+import { FAMILIES, type Ip } from '../base/ip.ts';
 import { familiesOf } from '../base/per-family.ts';
 import type { Authorizer, ProposedWrite, RestrictedCaller } from '../etcdserver/auth/authorizer.ts';
 import { keyText } from '../etcdserver/kv/range.ts';
@@ -32,8 +33,10 @@ import {
 } from '../subnet/lease/lease.ts';
 import { checkLease } from '../subnet/lease/lease-check.ts';
 import { takenWithin } from '../subnet/lease/taken-blocks.ts';
+import { SegmentKeys } from '../subnet/segment/segment-key.ts';
 import { ORGANIZATION } from './authority.ts';
 import { LeaseLedger } from './lease-ledger.ts';
+import { SegmentRules } from './segment-rules.ts';
 
 /** Leases of one host: that from which it moves, and that to which. */
 const MOST_LEASES = 2;
@@ -50,6 +53,8 @@ export class HostAuthorizer implements Authorizer {
   /** What the keys of leases begin with. */
   readonly #directory: string;
   readonly #ledger = new LeaseLedger();
+  readonly #segmentKeys: SegmentKeys;
+  readonly #segments = new SegmentRules((caller, address) => this.#isAddressOfOther(caller, address));
   /** The last valid one: hosts keep working with it too. */
   #config: NetworkConfig | undefined;
 
@@ -58,12 +63,14 @@ export class HostAuthorizer implements Authorizer {
     const root = keyText(new TextEncoder().encode(prefix));
     this.#configKey = posix.join(root, 'config');
     this.#directory = posix.join(root, 'subnets/');
-    // "0" comes after "/".
+    this.#segmentKeys = new SegmentKeys(root);
+    // Between the two is `networks/`; "0" comes after "/".
     this.keys = { start: bytesOf(this.#configKey), end: bytesOf(posix.join(root, 'subnets0')) };
   }
 
   reset(kvs: Iterable<Kv>): void {
     this.#ledger.clear();
+    this.#segments.clear();
     for (const kv of kvs) this.#take(kv);
   }
 
@@ -72,17 +79,34 @@ export class HostAuthorizer implements Authorizer {
     else {
       const key = this.#keyOf(kv.key);
       if (key !== undefined) this.#ledger.delete(key);
+      const segmentKey = this.#segmentKeyOf(kv.key);
+      if (segmentKey !== undefined) this.#segments.take(segmentKey, undefined);
     }
   }
 
   owns(hostId: string, path: Uint8Array): boolean {
+    const segmentKey = this.#segmentKeyOf(path);
+    if (segmentKey !== undefined) return this.#segments.owns(hostId, segmentKey);
     const key = this.#keyOf(path);
     return key !== undefined && this.#ledger.keysOfHost(hostId).has(key);
   }
 
   refuses(caller: RestrictedCaller, writes: readonly ProposedWrite[]): string | undefined {
+    const onSegments = writes.flatMap(({ key, next }) => {
+      const segmentKey = this.#segmentKeyOf(key);
+      return segmentKey === undefined ? [] : [{ key: segmentKey, next }];
+    });
+    if (onSegments.length > 0) {
+      if (onSegments.length < writes.length) return 'what a host has on L2 networks is written on its own';
+      return this.#segments.refuses(caller, onSegments);
+    }
+    return this.#refusesLeases(caller, writes);
+  }
+
+  #refusesLeases(caller: RestrictedCaller, writes: readonly ProposedWrite[]): string | undefined {
     const leases = writes.map(({ key, next }) => ({ key: this.#keyOf(key) ?? '', path: key, next }));
-    if (leases.some(({ key }) => key === '')) return `a host may write only leases below ${this.#directory}`;
+    if (leases.some(({ key }) => key === ''))
+      return `a host may write only leases below ${this.#directory}, and what it has on L2 networks`;
     const gone = new Set(leases.flatMap(({ key, next }) => (next === undefined ? key : [])));
     for (const { key, path, next } of leases) {
       const wrong =
@@ -156,12 +180,21 @@ export class HostAuthorizer implements Authorizer {
   /** A host deletes no lease but its own, so no other one can be on its way out. */
   #addressProblem(caller: RestrictedCaller, { attributes }: Lease): string | undefined {
     for (const address of addressesOf(attributes)) {
-      if (comesFrom(caller, address.toString())) continue;
-      const own = this.#ledger.keysOfHost(caller.name);
-      const other = [...this.#ledger.keysOfAddress(address)].find(key => !own.has(key));
+      const other = this.#otherLeaseOf(caller, address);
       if (other !== undefined) return `the public address ${address} is that of the lease ${other}`;
     }
     return undefined;
+  }
+
+  /** The lease of another host that publishes an address from which the caller does not come. */
+  #otherLeaseOf(caller: RestrictedCaller, address: Ip): string | undefined {
+    if (comesFrom(caller, address.toString())) return undefined;
+    const own = this.#ledger.keysOfHost(caller.name);
+    return [...this.#ledger.keysOfAddress(address)].find(key => !own.has(key));
+  }
+
+  #isAddressOfOther(caller: RestrictedCaller, address: Ip): boolean {
+    return this.#otherLeaseOf(caller, address) !== undefined;
   }
 
   #take(kv: Kv): void {
@@ -172,6 +205,13 @@ export class HostAuthorizer implements Authorizer {
     }
     const key = this.#keyOf(kv.key);
     if (key !== undefined) this.#ledger.put(key, { ...kv, key: path });
+    const segmentKey = this.#segmentKeys.below(path);
+    if (segmentKey !== undefined) this.#segments.take(segmentKey, kv.value);
+  }
+
+  /** The part of a key below `networks/`; undefined for all other keys. */
+  #segmentKeyOf(path: Uint8Array): string | undefined {
+    return this.#segmentKeys.below(keyText(path));
   }
 
   /** The last part of a lease's key; undefined for all other keys. */

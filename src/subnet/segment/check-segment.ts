@@ -109,12 +109,14 @@ function planSubnets(texts: readonly string[], context: SegmentContext, refuse: 
     if (subnet === undefined) continue;
     const { family } = subnet;
     const longest = ADDRESS_BITS[family] - RANGE_BITS - ADDRESS_BITS_OF_RANGE;
-    const other = subnets.find(one => one.family === family);
     const wrong = unusableProblem(subnet) ?? overlapProblem(subnet, context);
-    if (other !== undefined)
+    if (wrong !== undefined) refuse('subnet', text, wrong);
+    const other = subnets.find(one => one.family === family);
+    if (other !== undefined) {
       refuse('subnet', text, `is a second ${FAMILY_LABELS[family]} subnet, beside ${other}`);
-    else if (wrong !== undefined) refuse('subnet', text, wrong);
-    else if (subnet.length > longest) {
+      continue;
+    }
+    if (subnet.length > longest) {
       refuse('subnet', text, `is too small for the ranges of several hosts: must be /${longest} or shorter`);
     }
     subnets.push(subnet);
@@ -149,7 +151,7 @@ function planGateways(
     if (ip === undefined) refuse('gateway', text, 'must be an address, or none');
     else if (gateways.some(({ family }) => family === ip.family)) {
       refuse('gateway', text, `is a second ${FAMILY_LABELS[ip.family]} gateway`);
-    } else if (subnet?.contains(ip) !== true || !isAddressOfHost(ip, subnet)) {
+    } else if (subnet === undefined || !isAddressOfHost(ip, subnet)) {
       const some = valuesOf(subnets).join(' or ');
       refuse('gateway', text, `must be an address that a host can have in ${some || 'the subnet'}`);
     } else gateways.push(ip);
@@ -172,7 +174,9 @@ function planRangeLengths(
     const length = wanted[order.indexOf(family)];
     if (length === undefined) return defaultRangeLength(subnet);
     const [shortest, longest] = [subnet.length + RANGE_BITS, ADDRESS_BITS[family] - ADDRESS_BITS_OF_RANGE];
-    if (Number.isInteger(length) && length >= shortest && length <= longest) return length;
+    if (shortest > longest || (Number.isInteger(length) && length >= shortest && length <= longest)) {
+      return length;
+    }
     refuse('rangeLength', length, `must be between ${shortest} and ${longest} for ${subnet}`);
     return undefined;
   });

@@ -1,4 +1,4 @@
-/** An operation on an L2 network that cannot be done as things are. */
+/** Why an operation on an L2 network cannot be done. */
 import { TulleError, type TulleErrorOptions } from '../../base/errors.ts';
 import type { SegmentEndpoint } from './segment.ts';
 

@@ -1,0 +1,151 @@
+/** What the network commands do, given the L2 networks in the store. */
+import { ConfigError } from '../base/errors.ts';
+import { CommandError } from '../console/errors.ts';
+import { note, print, printJson, warn } from '../console/output.ts';
+import { formatFacts, formatTable } from '../console/table.ts';
+import { addSegment, releaseHost, removeSegment } from '../subnet/segment/administration.ts';
+import type { SegmentRequest } from '../subnet/segment/check-segment.ts';
+import { nameOfHost, type SegmentSnapshot } from '../subnet/segment/segment.ts';
+import { notFound, type SegmentRegistry } from '../subnet/segment/segment-registry.ts';
+import {
+  ENDPOINT_COLUMNS,
+  endpointJson,
+  formatPair,
+  HOST_COLUMNS,
+  hostRows,
+  NETWORK_COLUMNS,
+  networkFacts,
+  networkJson,
+} from './network-view.ts';
+
+interface Format {
+  readonly json?: true;
+}
+
+/** @throws ConfigError in the words of the command line; SegmentError, StoreError */
+export async function createNetwork(
+  registry: SegmentRegistry,
+  request: SegmentRequest,
+  { json }: Format,
+): Promise<void> {
+  try {
+    const segment = await addSegment(registry, request);
+    if (json) printJson(networkJson(segment));
+    else note(`created ${segment.name}: ${formatPair(segment.subnets)}, VNI ${segment.vni}`);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    throw new ConfigError(
+      `network ${request.name}`,
+      error.problems.map(problem => ({ ...problem, path: optionOf(problem.path) })),
+    );
+  }
+}
+
+export async function listNetworks(registry: SegmentRegistry, { json }: Format): Promise<void> {
+  const { segments, rejected } = await registry.list();
+  const all = [...segments.values()];
+  if (json) {
+    const networks = all.map(({ segment, members, endpoints }) => ({
+      ...networkJson(segment),
+      members: members.size,
+      endpoints: endpoints.size,
+    }));
+    printJson({ networks, rejected });
+    return;
+  }
+  if (all.length === 0) print('No networks.');
+  else print(formatTable(NETWORK_COLUMNS, all));
+  warnOf(rejected);
+}
+
+export async function inspectNetwork(
+  registry: SegmentRegistry,
+  name: string,
+  { json }: Format,
+): Promise<void> {
+  const { segments, rejected } = await registry.list();
+  const found = segments.get(name);
+  if (found === undefined) throw notFound(name);
+  const rows = hostRows(found);
+  const ofThis = rejected.filter(({ key }) => key.startsWith(`${name}/`));
+  if (json) {
+    printJson({
+      ...networkJson(found.segment),
+      hosts: rows.map(({ host, member, blocks, containers }) => ({
+        hostId: host.hostId,
+        hostName: host.hostName,
+        member: member !== undefined,
+        addresses: member?.addresses,
+        mac: member?.mac,
+        ranges: blocks,
+        containers,
+      })),
+      endpoints: [...found.endpoints.values()].map(endpointJson),
+      rejected: ofThis,
+    });
+    return;
+  }
+  print(formatFacts(networkFacts(found)));
+  if (rows.length > 0) print(`\n${formatTable(HOST_COLUMNS, rows)}`);
+  const endpoints = [...found.endpoints.values()].sort((a, b) => a.ip.compare(b.ip));
+  if (endpoints.length > 0) print(`\n${formatTable(ENDPOINT_COLUMNS, endpoints)}`);
+  warnOf(ofThis);
+}
+
+/** @throws SegmentError IN_USE, NOT_FOUND; StoreError */
+export async function deleteNetwork(
+  registry: SegmentRegistry,
+  name: string,
+  { force = false, json }: Format & { readonly force?: boolean },
+): Promise<void> {
+  const { segment, endpoints } = await removeSegment(registry, name, { force });
+  if (json)
+    printJson({ deleted: networkJson(segment), endpoints: [...endpoints.values()].map(endpointJson) });
+  else note(`deleted ${name}`);
+}
+
+/** @throws CommandError NOT_FOUND, NOT_NOW; SegmentError NOT_FOUND; StoreError */
+export async function releaseFromNetwork(
+  registry: SegmentRegistry,
+  name: string,
+  which: string,
+  { force = false, json }: Format & { readonly force?: boolean },
+): Promise<void> {
+  const row = hostIn(await registry.get(name), which);
+  const { host, member, blocks, containers } = row;
+  const called = nameOfHost(host);
+  if (!force && (member !== undefined || containers > 0)) {
+    const hint = 'what a dead host has of it ends after a day by itself, but for its ranges; or use --force';
+    throw new CommandError('NOT_NOW', `${called} is on the network ${name}`, hint);
+  }
+  await releaseHost(registry, name, host.hostId);
+  if (json) printJson({ released: { hostId: host.hostId, hostName: host.hostName, ranges: blocks } });
+  else note(`released ${blocks.join(', ') || 'all'} of ${called} on ${name}`);
+}
+
+function hostIn(found: SegmentSnapshot, which: string) {
+  const rows = hostRows(found);
+  const named = rows.filter(({ host }) => host.hostId === which || host.hostName === which);
+  const [row, other] = named;
+  if (other !== undefined) {
+    const ids = named.map(({ host }) => host.hostId).join(' and ');
+    throw new CommandError('USAGE', `several hosts are called ${which}`, `give an id: ${ids}`);
+  }
+  if (row !== undefined) return row;
+  const { name } = found.segment;
+  throw new CommandError(
+    'NOT_FOUND',
+    `no host ${which} has anything of the network ${name}`,
+    `see tulle network inspect ${name}`,
+  );
+}
+
+function warnOf(rejected: readonly { readonly key: string; readonly reason: string }[]): void {
+  for (const { key, reason } of rejected) warn(`${key} is not used: ${reason}`, { cut: true });
+}
+
+/** `--range-length` for `rangeLength`. */
+function optionOf(path: string): string {
+  if (path === 'name') return '<name>';
+  return `--${path.replaceAll(/[A-Z]/g, letter => `-${letter.toLowerCase()}`)}`;
+}
