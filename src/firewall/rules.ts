@@ -15,7 +15,7 @@
  *
  * Of an L2 network with the subnet L and the bridge B, which has one way out, the gateway:
  *
- *     masquerade  1  L, out to B           return      between its stations, where the kernel shows bridged frames
+ *     masquerade  1  out to any B          return      between stations, where the kernel shows bridged frames
  *                 2  L -> not M            masquerade  to the rest of the world
  *     forward     1  in from B, out to B   accept      the same frames: br_netfilter takes them to FORWARD
  *                 2  L, in from B          accept
@@ -102,7 +102,7 @@ export function rulesFor(desired: DesiredFirewall, family: Family): RuleSet {
   const segments = desired.segments ?? [];
   const ofSegments = {
     // Its addresses mean nothing outside, whatever is asked for the overlay.
-    masquerade: segments.flatMap(segment => segmentMasquerade(segment, family)),
+    masquerade: segmentMasquerade(segments, family),
     forward: forward ? segments.flatMap(segment => segmentForward(segment, family)) : [],
   };
   const ofBlock = block && {
@@ -174,13 +174,21 @@ function overlayRules({ network, subnet, devices = [] }: OverlayBlock): Firewall
   ]);
 }
 
-/** What the host itself does not masquerade nor forward leaves a network without a gateway no other way. */
-function segmentMasquerade({ bridge, subnets, gateways }: SegmentBlock, family: Family): FirewallRule[] {
-  const subnet = subnets[family];
-  if (subnet === undefined || gateways[family] === undefined) return [];
+/** What is bridged keeps its source, whatever that is: a container may use any address. */
+function segmentMasquerade(segments: readonly SegmentBlock[], family: Family): FirewallRule[] {
+  const routed = segments.flatMap(({ subnets, gateways }) =>
+    gateways[family] === undefined ? [] : (subnets[family] ?? []),
+  );
+  if (routed.length === 0) return [];
   return [
-    { source: is(subnet), output: bridge, verdict: 'return' },
-    { source: is(subnet), destination: not(MULTICAST[family]), verdict: 'masquerade' },
+    ...segments.map(({ bridge }): FirewallRule => ({ output: bridge, verdict: 'return' })),
+    ...routed.map(
+      (subnet): FirewallRule => ({
+        source: is(subnet),
+        destination: not(MULTICAST[family]),
+        verdict: 'masquerade',
+      }),
+    ),
   ];
 }
 

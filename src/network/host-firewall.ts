@@ -34,8 +34,9 @@ export class HostFirewall {
     if (isNew) increment(this.version);
   }
 
-  setSegments(segments: readonly SegmentBlock[]): void {
-    const subnets = segments.flatMap(segment => valuesOf(segment.subnets));
+  /** @param former subnets of L2 networks that the last run had */
+  setSegments(segments: readonly SegmentBlock[], former: readonly Prefix[] = []): void {
+    const subnets = [...segments.flatMap(segment => valuesOf(segment.subnets)), ...former];
     const isNew = (subnet: Prefix) => !this.#subnets.some(known => known.equals(subnet));
     this.#segments = segments;
     this.#subnets = [...this.#subnets, ...subnets.filter(isNew)];

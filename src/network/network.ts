@@ -94,7 +94,7 @@ export class Network implements AsyncDisposable {
       ...parts,
       dataPlane: this.dataPlane,
       host: this.host,
-      setRules: blocks => this.#overlay.firewall.setSegments(blocks),
+      setRules: (...rules) => this.#overlay.firewall.setSegments(...rules),
     });
     this.#membership = new Membership({
       ...parts,

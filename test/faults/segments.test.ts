@@ -1,17 +1,34 @@
 /** An L2 network over three hosts: what is flooded and to whom, and what faults do to it. */
+import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { NETWORK_PREFIX } from '../../src/console/defaults.ts';
 import { EtcdStore } from '../../src/store/etcd/etcd-store.ts';
 import { addSegment, removeSegment } from '../../src/subnet/segment/administration.ts';
 import { SegmentRegistry } from '../../src/subnet/segment/segment-registry.ts';
 import { eventually } from '../support/eventually.ts';
-import { needsFaultLab } from './fault-host.ts';
+import { type FaultHost, needsFaultLab } from './fault-host.ts';
 import { FaultLab } from './fault-lab.ts';
+import { Container, Wire, type WireFrame } from './segment-lab.ts';
+import { SteadyPing } from './steady-ping.ts';
+
+/** The largest there is. */
+const BLUE_VNI = 16777215;
+/** Of the underlay's 1500 bytes, 50 are VXLAN's; 28 are the headers of an echo. */
+const LARGEST_ECHO = 1500 - 50 - 28;
+
+interface FdbLine {
+  readonly mac: string;
+  readonly ifname: string;
+  readonly dst?: string;
+  readonly master?: string;
+}
 
 describe('an L2 network', needsFaultLab, () => {
   const lab = new FaultLab({ hosts: 3, store: 'tulle' });
   const made = new AsyncDisposableStack();
   let registry: SegmentRegistry;
+  let one: Container;
+  let two: Container;
 
   before(async () => {
     made.use(lab);
@@ -21,14 +38,213 @@ describe('an L2 network', needsFaultLab, () => {
   });
   after(() => made.disposeAsync());
 
+  const linksOf = async (host: FaultHost, name: string) => {
+    const links = await host.json<{ ifname: string; ifindex: number }>('ip -json link');
+    return links.filter(({ ifname }) => ifname === `tb-${name}` || ifname === `tv-${name}`);
+  };
+  const untilMade = (name: string, hosts: readonly FaultHost[] = lab.hosts) =>
+    eventually(`${name} is on every host`, async () => {
+      const counts = await Promise.all(hosts.map(async host => (await linksOf(host, name)).length));
+      return counts.every(count => count === 2);
+    });
+  const untilGone = (name: string) =>
+    eventually(`no host has a link of ${name}`, async () => {
+      const left = await Promise.all(lab.hosts.map(host => linksOf(host, name)));
+      return left.every(links => links.length === 0);
+    });
+  const fdbOf = async (host: FaultHost, name: string) =>
+    host.json<FdbLine>(`bridge -json fdb show dev tv-${name}`);
+  /** Where a host sends flooded frames. */
+  const floods = async (host: FaultHost, name: string) =>
+    (await fdbOf(host, name))
+      .flatMap(({ mac, dst }) => (mac === '00:00:00:00:00:00' ? (dst ?? []) : []))
+      .sort();
+  /** Every host but its own knows where a container is. */
+  const untilKnown = (container: Container, name: string) =>
+    eventually(`every host knows ${container.name}`, async () => {
+      const mac = await container.mac();
+      const known = await Promise.all(
+        lab.hosts.map(async host => {
+          const neighbors = await host.shell(`ip neigh show ${container.ip} dev tb-${name} nud permanent`);
+          const entries = (await fdbOf(host, name)).filter(entry => entry.mac === mac);
+          return neighbors.includes(mac) && entries.length === (host === container.host ? 0 : 2);
+        }),
+      );
+      return known.every(isKnown => isKnown);
+    });
+  const ofBlue = (frames: readonly WireFrame[]) => frames.filter(({ vni }) => vni === BLUE_VNI);
+
   test('comes to every host when it is made, and goes when it is deleted', async () => {
-    const links = async () => {
-      const all = await Promise.all(lab.hosts.map(host => host.json<{ ifname: string }>('ip -json link')));
-      return all.map(each => each.filter(({ ifname }) => /^t[bv]-blue$/.test(ifname)).length).join();
-    };
-    await addSegment(registry, { name: 'blue', subnets: ['10.88.0.0/16'], vni: 16777215 });
-    await eventually('every host has both links', async () => (await links()) === '2,2,2');
+    await addSegment(registry, { name: 'blue', subnets: ['10.88.0.0/16'], vni: BLUE_VNI });
+    await untilMade('blue');
     await removeSegment(registry, 'blue');
-    await eventually('no host has a link of it', async () => (await links()) === '0,0,0');
+    await untilGone('blue');
+  });
+
+  test('floods to hosts that have something on it, and to no other', async () => {
+    await addSegment(registry, { name: 'blue', subnets: ['10.88.0.0/16'], vni: BLUE_VNI });
+    await untilMade('blue');
+    one = await Container.attach(lab.host(1), 'one', 'tb-blue', '10.88.0.11/16');
+    two = await Container.attach(lab.host(2), 'two', 'tb-blue', '10.88.0.12/16');
+    const [first, second] = [lab.host(1).address, lab.host(2).address];
+    await eventually('the members are known', async () => {
+      const all = await Promise.all(lab.hosts.map(host => floods(host, 'blue')));
+      return JSON.stringify(all) === JSON.stringify([[second], [first], [first, second]]);
+    });
+    await using atTwo = await Wire.listen(lab.host(2), lab.host(1));
+    await using atThree = await Wire.listen(lab.host(3), lab.host(1));
+    for (const target of ['10.88.99.99', '10.88.255.255', '239.1.2.3']) {
+      await one.calls(target, ...(target === '10.88.99.99' ? [] : ['-b', '-I', 'eth0']));
+    }
+    const texts = ofBlue(await atTwo.frames()).map(({ text }) => text);
+    for (const said of ['who-has 10.88.99.99', '> 10.88.255.255: ICMP', '> 239.1.2.3: ICMP']) {
+      assert.ok(
+        texts.some(text => text.includes(said)),
+        `${said} comes to a member:\n${texts.join('\n')}`,
+      );
+    }
+    assert.deepEqual(ofBlue(await atThree.frames()), [], 'nothing comes to a host that is no member');
+  });
+
+  test('sends nothing to find out where a known container is', async () => {
+    assert.ok(await eventually('one reaches two', () => one.pings(two.ip)));
+    await untilKnown(one, 'blue');
+    await untilKnown(two, 'blue');
+    await using atTwo = await Wire.listen(lab.host(2), lab.host(1));
+    await using atThree = await Wire.listen(lab.host(3), lab.host(1));
+    await one.host.shell('ip -n one neigh flush dev eth0');
+    assert.ok(await one.pings(two.ip));
+    assert.equal(await one.neighborsOf(two.ip), await two.mac());
+    const frames = ofBlue(await atTwo.frames()).map(({ text }) => text);
+    assert.deepEqual(
+      frames.filter(text => text.includes('ethertype ARP')),
+      [],
+    );
+    assert.ok(frames.some(text => text.includes('ICMP echo request')));
+    assert.deepEqual(ofBlue(await atThree.frames()), []);
+  });
+
+  test('carries packets of its MTU, and no larger ones', async () => {
+    assert.ok(await one.pings(two.ip, '-M', 'do', '-s', `${LARGEST_ECHO}`));
+    assert.equal(await one.pings(two.ip, '-M', 'do', '-s', `${LARGEST_ECHO + 1}`), false);
+  });
+
+  test('has its gateway on every host, which is never asked for over the tunnel', async () => {
+    await using atTwo = await Wire.listen(lab.host(2), lab.host(1));
+    assert.ok(await one.pings('10.88.0.1'));
+    assert.ok(await two.pings('10.88.0.1'));
+    assert.equal(await one.neighborsOf('10.88.0.1'), await two.neighborsOf('10.88.0.1'));
+    assert.deepEqual(ofBlue(await atTwo.frames()), []);
+  });
+
+  test('gives its containers a way out, with the address of their host', async () => {
+    const { address } = lab.host(3);
+    await one.host.shell('ip -n one route add default via 10.88.0.1');
+    await one.host.shell('iptables -P FORWARD DROP');
+    assert.ok(await one.pings(address), 'by the gateway of its host');
+    assert.ok(await one.pings(two.ip), 'on the bridge, whose frames the kernel may show to iptables');
+    await one.host.shell('iptables -P FORWARD ACCEPT');
+  });
+
+  test('is apart from another one with the same addresses in use', async () => {
+    await addSegment(registry, { name: 'green', subnets: ['10.89.0.0/16'] });
+    await untilMade('green');
+    const here = await Container.attach(lab.host(1), 'green1', 'tb-green', '10.88.0.11/16');
+    const there = await Container.attach(lab.host(2), 'green2', 'tb-green', '10.88.0.12/16');
+    assert.ok(await eventually('they reach each other', () => here.pings(there.ip)));
+    assert.equal(await here.neighborsOf(there.ip), await there.mac());
+    assert.equal(await one.neighborsOf(two.ip), await two.mac());
+    await here.detach();
+    await there.detach();
+    await eventually(
+      'no host is a member any more',
+      async () => (await floods(lab.host(3), 'green')).length === 0,
+    );
+    await removeSegment(registry, 'green');
+  });
+
+  test('loses no packet while an agent is killed and started again, also without the store', async () => {
+    await using ping = await SteadyPing.begin(one.netns, two.ip);
+    const [before] = await linksOf(lab.host(1), 'blue');
+    await lab.host(1).killAgent();
+    await lab.host(1).startAgent();
+    await lab.host(1).untilWhole(2);
+    await Promise.all(lab.hosts.map(({ way }) => way.refuse()));
+    await lab.host(1).killAgent();
+    await lab.host(1).startAgent();
+    await lab.host(1).until('it has what it knew', ({ store, peers }) => store.cached && peers.length === 2);
+    await eventually('nothing was made anew', async () => {
+      const { warnings } = await lab.host(1).client.status();
+      return warnings.every(({ code }) => !code.startsWith('NETWORK_'));
+    });
+    const [link] = await linksOf(lab.host(1), 'blue');
+    assert.equal(link?.ifindex, before?.ifindex);
+    await Promise.all(lab.hosts.map(({ way }) => way.listen()));
+    await lab.whole();
+    assert.equal((await ping.toll()).lost, 0);
+  });
+
+  test('is repaired when others change it', async () => {
+    const host = lab.host(1);
+    const mac = await two.mac();
+    for (const damage of [
+      'ip link set tv-blue type bridge_slave neigh_suppress off learning on',
+      `bridge fdb del ${mac} dev tv-blue master`,
+      `bridge fdb del ${mac} dev tv-blue self`,
+      `bridge fdb del 00:00:00:00:00:00 dev tv-blue dst ${lab.host(2).address} self`,
+      `ip neigh del ${two.ip} dev tb-blue`,
+      'ip link set tv-blue nomaster',
+      'ip link del tv-blue',
+      'ip address flush dev tb-blue',
+    ]) {
+      const last = await host.lastEvent();
+      await host.shell(damage);
+      await host.eventsUntil(last, events => events.some(({ type }) => type === 'drift-repaired'));
+      await untilKnown(two, 'blue');
+      await eventually(`all is as before after ${damage}`, async () => {
+        const [port] = await host.json<{ linkinfo?: { info_slave_data?: Record<string, unknown> } }>(
+          'ip -json -details link show tv-blue',
+        );
+        const { neigh_suppress, learning } = port?.linkinfo?.info_slave_data ?? {};
+        const isSame = neigh_suppress === true && learning === false;
+        return isSame && (await floods(host, 'blue')).join() === lab.host(2).address;
+      });
+      assert.ok(await eventually('one reaches two', () => one.pings(two.ip)), damage);
+    }
+  });
+
+  test('leaves a bridge of another program alone, and names it', async () => {
+    const host = lab.host(3);
+    await host.shell('ip link add tb-red type bridge');
+    await host.shell('ip address add 10.90.0.1/16 dev tb-red');
+    const show = () => host.shell('ip -details address show tb-red');
+    const before = await show();
+    await addSegment(registry, { name: 'red', subnets: ['10.90.0.0/16'] });
+    await untilMade('red', [lab.host(1), lab.host(2)]);
+    const { reason } = await host.untilWarned('NETWORK_FAILED');
+    assert.equal(reason, 'tb-red: a bridge device tb-red exists that Tulle has not made');
+    assert.equal(await show(), before);
+    await host.shell('ip link del tb-red');
+    await untilMade('red');
+    await host.until('the warning has ended', ({ warnings }) => warnings.length === 0);
+    await removeSegment(registry, 'red');
+    await untilGone('red');
+  });
+
+  test('goes from every host, also from one whose agent is away when it is deleted', async () => {
+    await lab.host(3).killAgent();
+    await one.detach();
+    await two.detach();
+    await eventually('the containers are not known any more', async () => {
+      const { endpoints } = await registry.get('blue');
+      return endpoints.size === 0;
+    });
+    await removeSegment(registry, 'blue');
+    await lab.host(3).startAgent();
+    await eventually('nothing of it is left', async () => {
+      const left = await Promise.all(lab.hosts.map(host => host.shell('ip -brief link')));
+      const rules = await Promise.all(lab.hosts.map(host => host.shell('iptables-save')));
+      return !left.some(text => /\bt[bv]-/.test(text)) && !rules.some(text => text.includes('10.88.'));
+    });
   });
 });

@@ -64,7 +64,8 @@ export class SegmentReporter {
 
   presence({ failure }: PresenceState): void {
     const unpublished: OwnedWarning[] =
-      failure === undefined
+      // That it does not answer is a condition of its own.
+      failure === undefined || failure.retriable
         ? []
         : [
             {

@@ -17,6 +17,8 @@ import { together } from '../../base/abort.ts';
 import type { Clock } from '../../base/clock.ts';
 import { defined } from '../../base/defined.ts';
 import type { Logger } from '../../base/log.ts';
+import { valuesOf } from '../../base/per-family.ts';
+import type { Prefix } from '../../base/prefix.ts';
 import { increment, Watchable } from '../../base/watchable.ts';
 import type { BridgeGuard, GuardDrops } from '../../firewall/bridge/bridge-guard.ts';
 import { GuardKeeper } from '../../firewall/bridge/guard-keeper.ts';
@@ -48,7 +50,7 @@ export interface SegmentsParts extends Pick<HostEndpointsParts, 'netns' | 'rtnet
   /** Yields whenever rules were changed in the kernel, until the signal aborts. */
   readonly ruleChanges: (signal: AbortSignal) => AsyncIterable<void>;
   /** States what the firewall has to do for all of them. */
-  readonly setRules: (blocks: readonly SegmentBlock[]) => void;
+  readonly setRules: (blocks: readonly SegmentBlock[], former: readonly Prefix[]) => void;
   /** Deletes links of networks that are gone, if this host has made them; yields their names. */
   readonly removeLinks: (segments: readonly Segment[]) => AsyncIterable<string>;
   /** Those of the last run. */
@@ -254,9 +256,13 @@ export class Segments {
       return plan === undefined ? [] : [{ bridge: plan.links.bridge, subnets, gateways, port }];
     });
     const text = JSON.stringify(blocks);
-    if (text === this.#rules || (blocks.length === 0 && this.#rules === '')) return;
+    const isNothing = blocks.length === 0 && this.#rules === '' && this.#parts.former.length === 0;
+    if (text === this.#rules || isNothing) return;
     this.#rules = text;
-    this.#parts.setRules(blocks);
+    this.#parts.setRules(
+      blocks,
+      this.#parts.former.flatMap(({ subnets }) => valuesOf(subnets)),
+    );
   }
 
   /** What is on a bridge is followed from now on. A site that is the same object is the same. */
