@@ -1,4 +1,5 @@
 /** `tulle cleanup`: removes every trace of Tulle and flannel from this host. */
+import { join } from 'node:path';
 import { Command, Option } from 'commander';
 import { AgentClient } from '../api/client.ts';
 import { systemClock } from '../base/clock.ts';
@@ -30,7 +31,7 @@ export function cleanupCommand(): Command {
   const command = new Command('cleanup')
     .description(
       'Remove what Tulle or flannel left on this host for a network: devices, routes, firewall rules, files, ' +
-        'and what commands of the backend extension have made. ' +
+        'tunnels, and what commands of the backend extension have made. ' +
         'Containers of this host can then no longer reach those of other hosts.\n\n' +
         'The network is read from the state directory of the agent. Anything without an address of that network is ' +
         'kept, because it may belong to another overlay. Devices of that kind are listed; --network removes them.\n\n' +
@@ -64,6 +65,8 @@ export function cleanupCommand(): Command {
       ];
       const { undoOf } = await import('../extension/undo-commands.ts');
       const { commandRecordFile } = await import('../agent/state/known-state.ts');
+      const { TUNNEL_FILE } = await import('../agent/state/tunnel-file.ts');
+      const { ONCE_FILE, tunnelLeftovers } = await import('./tunnel-once.ts');
       const undo = await undoOf(commandRecordFile(stateDir, networkPrefix(options.etcdPrefix)));
       await using rtnetlink = connectRoute();
       const { leftovers, kept } = await findLeftovers({
@@ -80,7 +83,12 @@ export function cleanupCommand(): Command {
       });
       const findings = {
         // Commands may need the devices and the routes that go next.
-        leftovers: [...(undo === undefined ? [] : [{ what: undo.what, remove: undo.run }]), ...leftovers],
+        leftovers: [
+          ...(undo === undefined ? [] : [{ what: undo.what, remove: undo.run }]),
+          ...(await tunnelLeftovers(join(stateDir, TUNNEL_FILE))),
+          ...(await tunnelLeftovers(ONCE_FILE)),
+          ...leftovers,
+        ],
         kept,
       };
       if (!options.dryRun) await removeAll(findings.leftovers);

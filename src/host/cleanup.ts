@@ -8,6 +8,7 @@
  *     routes and next hops   those that carry our protocol number, over such a device or to such a block
  *     forwarder              the program behind a device of the backend udp
  *     firewall rules         in the chains and tables named after flannel
+ *     tunnels                those of `tulle tunnel`, which their records show to be ours
  *     commands               what those of an extension backend have made (src/extension)
  *     files                  what Docker and CNI read, the state directory
  */

@@ -156,6 +156,20 @@ describe('S5: two hosts, one tunnel', needsRoot, () => {
   );
 });
 
+test('cleanup takes tunnels away, those of an agent that was stopped too', needsRoot, async () => {
+  await using hosts = await TunnelHosts.create();
+  const vm1 = hosts.host('vm1');
+  const before = await vm1.state();
+  await vm1.startAgent();
+  await vm1.tunnel(ADD_ON_VM1);
+  await vm1.tunnel('add other --vni 2 --remote 172.31.0.107 --once');
+  await vm1.killAgent();
+  const { stdout } = await vm1.tulle('cleanup');
+  assert.match(stdout, /^tunnel vxlan1\ntunnel other\n/);
+  assert.equal(await vm1.state(), before);
+  assert.ok(!vm1.has('/var/lib/tulle/tunnels.json') && !vm1.has('/run/tulle/tunnels.json'));
+});
+
 test('other forms: IPv6 underlay, a group, without learning, several addresses', needsRoot, async t => {
   await using hosts = await TunnelHosts.create();
   const [vm1, vm2] = [hosts.host('vm1'), hosts.host('vm2')];

@@ -5,10 +5,10 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { rm, rmdir } from 'node:fs/promises';
-import { createServer, type Server } from 'node:net';
 import { dirname, join } from 'node:path';
 import * as v from 'valibot';
 import { isCode } from '../../base/errors.ts';
+import { holdName } from '../../sys/exclusive.ts';
 import { writeFileAtomic } from '../../sys/file.ts';
 import { identify, isAlive, type ProcessId } from '../../sys/pidfd.ts';
 import { LabError } from '../errors.ts';
@@ -143,21 +143,11 @@ export function readRecord(name: string): LabRecord | undefined {
  * @throws LabError BUSY
  */
 export async function lockName(name: string): Promise<AsyncDisposable> {
-  const server: Server = createServer();
-  try {
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
-      server.listen(`\0tulle-lab-${name}`, resolve);
-    });
-  } catch (cause) {
-    if (!isCode(cause, 'EADDRINUSE')) throw cause;
-    throw new LabError('BUSY', `another process is changing lab ${name}`, {
-      hint: 'wait for it, or choose another --name',
-      cause,
-    });
-  }
-  server.unref();
-  return { [Symbol.asyncDispose]: () => new Promise<void>(resolve => server.close(() => resolve())) };
+  const lock = await holdName(`lab-${name}`);
+  if (lock !== undefined) return lock;
+  throw new LabError('BUSY', `another process is changing lab ${name}`, {
+    hint: 'wait for it, or choose another --name',
+  });
 }
 
 /** The keeper of a lab that has not been handed over. */
