@@ -92,6 +92,7 @@ export const SCENARIO: Scenario = {
           ready: /the agent is ready/,
         })),
       ],
+      equivalent: [`flanneld -etcd-endpoints=${STORE} -etcd-prefix=${PREFIX} -iface=eth0 -ip-masq &`],
       checks: HOSTS.map(({ host }) => ({
         ...checkOn(host, 'tulle status', 'the agent knows its peer', sees(/ vxlan .* ok /)),
         within: 20,
@@ -142,6 +143,11 @@ export const SCENARIO: Scenario = {
           remember: { [`MAC${number}`]: /link\/ether ([\da-f:]{17})/ },
         })),
         "ss -lunp 'sport = :4789'",
+      ],
+      equivalent: [
+        'ip link add flannel.88 mtu 1450 type vxlan id 88 dev eth0 local 192.168.65.3 dstport 4789 nolearning',
+        'ip address add $NET1.0/32 dev flannel.88',
+        'ip link set flannel.88 up',
       ],
       checks: HOSTS.flatMap(({ host, number, address }) => [
         checkOn(

@@ -8,7 +8,7 @@ export interface BackendWay {
   /** Bytes that it adds to a packet. */
   readonly overhead: number;
   readonly device?: string;
-  readonly objects: Pick<ScenarioStep, 'title' | 'why' | 'commands' | 'checks'>;
+  readonly objects: Pick<ScenarioStep, 'title' | 'why' | 'commands' | 'equivalent' | 'checks'>;
   /** Which headers these are, and what a capture shows of them. */
   readonly headers: string;
   readonly wire: Judge;
@@ -75,8 +75,18 @@ export const WAYS: readonly BackendWay[] = [
         'ip -details link show dev flannel.88',
         PORTS,
         ROUTE,
-        'ip neighbor show dev flannel.88',
+        {
+          line: 'ip neighbor show dev flannel.88',
+          remember: { MAC2: /lladdr ([\da-f:]{17})/ },
+        },
         'bridge fdb show dev flannel.88',
+      ],
+      equivalent: [
+        'ip link add flannel.88 mtu 1450 type vxlan id 88 dev eth0 local 192.168.65.3 dstport 4789 nolearning',
+        'ip link set flannel.88 up',
+        'ip route add $NET2.0/24 via $NET2.0 dev flannel.88 onlink',
+        'ip neighbor add $NET2.0 lladdr $MAC2 dev flannel.88 nud permanent',
+        'bridge fdb add $MAC2 dev flannel.88 dst 192.168.65.4 self permanent',
       ],
       checks: [
         seenIn('a VXLAN device', 'ip -details link show dev flannel.88', showsLike('vxlan id 88')),
@@ -110,6 +120,7 @@ export const WAYS: readonly BackendWay[] = [
         'No tunnel: the other host is the gateway to its subnet. That works where the hosts share a link; a router between ' +
         'them would know nothing of these subnets.',
       commands: ['ip -brief link', ROUTE],
+      equivalent: ['ip route add $NET2.0/24 via 192.168.65.4 dev eth0'],
       checks: [
         seenIn('no device of a backend', 'ip -brief link', lacks(/flannel/, 'none')),
         seenIn('no UDP port', PORTS, nothing),
