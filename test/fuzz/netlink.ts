@@ -12,6 +12,7 @@ import { NLM_F_ACK_TLVS, NLMSG_ERROR } from '../../src/netlink/constants.ts';
 import { formatMessage } from '../../src/netlink/debug.ts';
 import { decodeFamily, GENERIC_PROTOCOL } from '../../src/netlink/generic/controller.ts';
 import { type Message, readMessages, writeMessage } from '../../src/netlink/message.ts';
+import { decodeLoggedPacket, loggedPacketMessage } from '../../src/netlink/netfilter/packet-log.ts';
 import { NETFILTER_PROTOCOL } from '../../src/netlink/netfilter/protocol.ts';
 import { decodeTraceEvent } from '../../src/netlink/netfilter/trace-event.ts';
 import type { NetlinkProtocol } from '../../src/netlink/protocol.ts';
@@ -157,6 +158,16 @@ export const netlinkTargets: readonly FuzzTarget[] = [
       .filter(({ protocol }) => protocol === NETFILTER_PROTOCOL)
       .map(({ message }) => message.payload),
     accepts: input => decodes(input, decodeTraceEvent),
+  },
+  {
+    name: 'logged packets',
+    seeds: [
+      loggedPacketMessage.encode(
+        { family: 2, version: 0, resource: 0 },
+        { mark: 7, input: 3, payload: new Uint8Array(40), prefix: 'TRACE: filter:FORWARD:rule:2 ' },
+      ),
+    ],
+    accepts: input => decodes(input, decodeLoggedPacket),
   },
   {
     name: 'netlink acknowledgements',

@@ -1,5 +1,6 @@
 /** One packet through real rules: which are named, what the packet looks like at each hook, and what is left behind. */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import process from 'node:process';
 import { describe, type TestContext, test } from 'node:test';
 import { Ip } from '../../src/base/ip.ts';
@@ -8,8 +9,9 @@ import type { PacketTrace } from '../../src/inspect/trace/hops.ts';
 import type { PacketSelector } from '../../src/inspect/trace/packet.ts';
 import { hopLine, traceLines } from '../../src/inspect/trace/text.ts';
 import { type TraceOptions, tracePacket } from '../../src/inspect/trace/trace-packet.ts';
+import { connectNetfilter } from '../../src/netlink/netfilter/connect.ts';
 import { run, start } from '../../src/sys/process.ts';
-import { writeSysctl } from '../../src/sys/sysctl.ts';
+import { readSysctl, writeSysctl } from '../../src/sys/sysctl.ts';
 import { needsRoot } from '../support/capabilities.ts';
 import { deadline, eventually, within } from '../support/eventually.ts';
 import { Namespace, neighbourhood } from '../support/neighbourhood.ts';
@@ -176,6 +178,78 @@ describe('a packet is followed', needsRoot, () => {
       '  filter INPUT: -p ipv6-icmp -j DROP => drop',
       'dropped: icmpv6 fd00:5::2 -> fd00:5::1',
     ]);
+  });
+});
+
+/** A kernel may be built without it, which no package changes. */
+const hasLegacy = spawnSync('unshare', ['--net', 'iptables-legacy', '-L'], { timeout: 10_000 }).status === 0;
+const needsLegacy = { skip: needsRoot.skip || (hasLegacy ? false : 'needs iptables-legacy in the kernel') };
+
+describe('a packet is followed through iptables-legacy', needsLegacy, () => {
+  test('beside nftables, hook by hook; the log is as it was', async t => {
+    const { host, container } = await neighbourhood(t);
+    await host.do(
+      'iptables-legacy -t nat -N DOCKER',
+      'iptables-legacy -t nat -A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER',
+      'iptables-legacy -t nat -A DOCKER -p tcp -m tcp --dport 10080 -j DNAT --to-destination 192.0.2.2:80',
+      'iptables-legacy -N USER',
+      'iptables-legacy -A USER -p udp',
+      'iptables-legacy -A FORWARD -j USER',
+      'iptables-legacy -A FORWARD -j ACCEPT',
+      'nft add table ip mine',
+      'nft add chain ip mine late { type filter hook forward priority 10 ; }',
+      'nft add rule ip mine late counter',
+    );
+    const before = readSysctl('net/netfilter/nf_log/2', host.netns);
+    const packet = { protocol: 'tcp', destination: Ip.parse('10.3.5.1'), destinationPort: 10080 } as const;
+    assert.deepEqual(linesOf(await follow(t, host, { from: container, packet })), [
+      'tcp 10.3.5.2:PORT -> 10.3.5.1:10080, in c',
+      'prerouting, in c',
+      '  legacy nat PREROUTING: -m addrtype --dst-type LOCAL -j DOCKER => jump DOCKER',
+      '  legacy nat DOCKER: -p tcp -m tcp --dport 10080 -j DNAT --to-destination 192.0.2.2:80 => accept',
+      '    destination becomes 192.0.2.2:80',
+      'forward, in c, out o',
+      '  legacy filter FORWARD: -j USER => jump USER',
+      '  legacy filter USER: end of the chain',
+      '  legacy filter FORWARD: -j ACCEPT => accept',
+      '  mine late: counter',
+      '  mine late: policy accept',
+      'postrouting, in c, out o',
+      '  legacy nat POSTROUTING: policy accept',
+      'sent, out o: tcp 10.3.5.2:PORT -> 192.0.2.2:80',
+    ]);
+    assert.equal(readSysctl('net/netfilter/nf_log/2', host.netns), before);
+  });
+
+  test('to its policy, and over IPv6 to its rule', async t => {
+    const { host, container } = await neighbourhood(t);
+    await host.do('iptables-legacy -P FORWARD DROP', 'ip -6 addr add fd00:5::1/64 dev c nodad');
+    assert.deepEqual(
+      linesOf(await follow(t, host, { from: container, packet: echoTo('192.0.2.2') })).slice(1),
+      ['forward, in c, out o', '  legacy filter FORWARD: policy drop', 'dropped: icmp 10.3.5.2 -> 192.0.2.2'],
+    );
+    await host.do('ip6tables-legacy -A INPUT -p icmpv6 --icmpv6-type echo-request -j DROP');
+    await container.do('ip -6 addr add fd00:5::2/64 dev c nodad');
+    const packet = { ...echoTo('fd00:5::1'), source: Ip.parse('fd00:5::2') };
+    const ipv6 = await follow(t, host, { from: container, packet });
+    assert.equal(ipv6?.end.kind, 'dropped');
+    assert.match(
+      linesOf(ipv6).join('\n'),
+      /legacy filter INPUT: .*echo-request|legacy filter INPUT: .* => drop/,
+    );
+  });
+
+  test('is refused, and says why, while another program receives the log', async t => {
+    const { host, container } = await neighbourhood(t);
+    await host.do('iptables-legacy -A FORWARD -j ACCEPT');
+    using netfilter = connectNetfilter({ netns: host.netns });
+    using _log = netfilter.packetLog(0);
+    await assert.rejects(follow(t, host, { from: container, packet: echoTo('192.0.2.2') }), {
+      name: 'TraceError',
+      code: 'REFUSED',
+      hint: /ulogd/,
+    });
+    assert.deepEqual(await tablesOf(host), []);
   });
 });
 

@@ -8,6 +8,9 @@ import type { ConnectionState, TraceEvent, TraceVerdict } from '../../netlink/ne
 import { readTracedPacket, type TracedPacket } from './packet.ts';
 import type { ListedRule, Ruleset } from './ruleset.ts';
 
+/** An event of nftables, or of iptables-legacy with a family of its own. */
+export type HopEvent = Omit<TraceEvent, 'family'> & { readonly family: string };
+
 /** One decision about a packet: a rule that applied, the end of a chain, or the policy of a base chain. */
 export interface TraceHop {
   /** `prerouting`, `forward`, ...; that of the base chain, for the chains that it jumps to as well. */
@@ -69,12 +72,22 @@ interface Run {
   readonly input: string | undefined;
   readonly output: string | undefined;
   readonly state: ConnectionState | undefined;
-  readonly events: TraceEvent[];
+  readonly events: HopEvent[];
+  readonly priority: number;
 }
 
-/** undefined without an event that has a packet's headers. */
-export function traceOf(events: readonly TraceEvent[], options: HopOptions): PacketTrace | undefined {
-  const runs = runsOf(events, options);
+/**
+ * undefined without an event that has a packet's headers.
+ *
+ * @param legacy the events of iptables-legacy, which the kernel tells by another way
+ */
+export function traceOf(
+  events: readonly HopEvent[],
+  options: HopOptions,
+  legacy: readonly HopEvent[] = [],
+): PacketTrace | undefined {
+  const ofNftables = runsOf(events, options);
+  const runs = legacy.length === 0 ? ofNftables : inOrder([...ofNftables, ...runsOf(legacy, options)]);
   const [first] = runs;
   if (first === undefined) return undefined;
   const hops = runs.flatMap((run, index) => hopsOf(run, runs[index + 1]?.packet, options));
@@ -86,7 +99,7 @@ export function traceOf(events: readonly TraceEvent[], options: HopOptions): Pac
   };
 }
 
-function runsOf(events: readonly TraceEvent[], { rules, ownTable, linkName }: HopOptions): Run[] {
+function runsOf(events: readonly HopEvent[], { rules, ownTable, linkName }: HopOptions): Run[] {
   const runs: Run[] = [];
   for (const event of events) {
     const { family, table, chain, input, output, state, networkHeader, transportHeader } = event;
@@ -107,9 +120,29 @@ function runsOf(events: readonly TraceEvent[], { rules, ownTable, linkName }: Ho
       output: output === undefined ? undefined : linkName(output),
       state,
       events: [event],
+      priority:
+        rules.chain(family, table, chain)?.base?.priority ??
+        (isWatching(event, ownTable) ? Infinity : -Infinity),
     });
   }
   return runs;
+}
+
+const isWatching = ({ table, chain }: HopEvent, ownTable: string) =>
+  table === ownTable && (chain === 'input' || chain === 'postrouting');
+
+/** The hooks in the order in which a packet comes to them, which comes in or which this host makes. */
+const ORDER = {
+  incoming: ['prerouting', 'input', 'forward', 'postrouting'],
+  // One to the host itself leaves by the loopback device, and comes in again.
+  own: ['output', 'postrouting', 'prerouting', 'input'],
+} as const;
+
+/** Runs that were told by two ways, as the kernel has called them: by hook, then by priority. */
+function inOrder(runs: readonly Run[]): Run[] {
+  const order: readonly string[] = runs.some(({ hook }) => hook === 'output') ? ORDER.own : ORDER.incoming;
+  const rank = ({ hook }: Run) => order.indexOf(hook);
+  return runs.toSorted((one, other) => rank(one) - rank(other) || one.priority - other.priority || 0);
 }
 
 function hopsOf(run: Run, next: TracedPacket | undefined, options: HopOptions): TraceHop[] {
@@ -144,7 +177,7 @@ function hopsOf(run: Run, next: TracedPacket | undefined, options: HopOptions): 
 }
 
 /** The end of a base chain's rules is said by its policy, too. */
-function isDecision({ table, family, chain, kind }: TraceEvent, { ownTable, rules }: HopOptions): boolean {
+function isDecision({ table, family, chain, kind }: HopEvent, { ownTable, rules }: HopOptions): boolean {
   if (table === ownTable) return false;
   return kind !== 'end' || rules.chain(family, table, chain)?.base === undefined;
 }

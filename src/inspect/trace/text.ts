@@ -46,7 +46,8 @@ type HopInWords = Pick<TraceHop, 'family' | 'table' | 'chain' | 'kind' | 'verdic
 /** `filter FORWARD: -j DOCKER-USER => jump DOCKER-USER`, without the handle of a rule that has a text. */
 export function hopLine({ family, table, chain, kind, rule, verdict, target }: HopInWords): string {
   // Of the two families of IP, the packet's own is the one that is meant.
-  const place = family === 'ip' || family === 'ip6' ? `${table} ${chain}` : `${family} ${table} ${chain}`;
+  const words = family.split(' ').filter(word => word !== 'ip' && word !== 'ip6');
+  const place = [...words, table, chain].join(' ');
   if (kind === 'policy') return `${place}: policy ${verdict}`;
   if (kind === 'end') return `${place}: end of the chain`;
   const what = rule?.iptables ?? rule?.text ?? `rule with handle ${rule?.handle}`;

@@ -1,17 +1,20 @@
 /**
  * Follows one packet through the hooks of netfilter, with nftables' own means: a mark on the packet makes the kernel
- * announce each rule that applies to it. Rules of iptables over nftables are among them.
+ * announce each rule that applies to it. Rules of iptables over nftables are among them, those of iptables-legacy come
+ * beside them (legacy.ts).
  */
 import { TulleError } from '../../base/errors.ts';
+import { hasLegacyTables } from '../../firewall/changes.ts';
 import { connectNetfilter } from '../../netlink/netfilter/connect.ts';
 import type { TraceEvent } from '../../netlink/netfilter/trace-event.ts';
 import { connectRoute } from '../../netlink/route/connect.ts';
 import type { Netns } from '../../sys/netns.ts';
 import { TraceError } from './errors.ts';
 import { type PacketTrace, traceOf } from './hops.ts';
+import { LegacyTrace, legacyChains } from './legacy.ts';
 import { TraceMark } from './mark.ts';
 import { type PacketSelector, readTracedPacket } from './packet.ts';
-import { type RunOnHost, readRulesOf } from './ruleset.ts';
+import { Ruleset, type RunOnHost, readRulesOf } from './ruleset.ts';
 
 /** Milliseconds that a packet may be waited for. */
 const PATIENCE = 5_000;
@@ -48,35 +51,42 @@ export async function tracePacket(options: TraceOptions): Promise<PacketTrace | 
   using netfilter = connectNetfilter({ netns });
   const stop = new AbortController();
   const events = netfilter.trace(AbortSignal.any([signal, stop.signal]));
-  let collected: TraceEvent[];
+  const family = packet.destination.family === 'ipv4' ? 'ip' : 'ip6';
+  using legacy = hasLegacyTables(netns)
+    ? refusing('the rules of iptables-legacy', LEGACY_HINT, () => new LegacyTrace(family, netfilter, netns))
+    : undefined;
+  let way: Way;
   let table: string;
   try {
-    using mark = plant(() => TraceMark.plant(netfilter, packet));
+    using mark = refusing('the packet', HINT, () => TraceMark.plant(netfilter, packet));
     table = mark.table;
-    collected = await collect(events, { ...options, mostEvents, table, stop });
+    way = await collect(events, { ...options, mostEvents, table, stop });
   } finally {
     stop.abort(new Error('the trace is complete'));
   }
-  if (collected.length === 0) return undefined;
-  const rules = await readRulesOf(run);
-  return traceOf(collected, {
+  if (way.fingerprint === undefined) return undefined;
+  const nftables = await readRulesOf(run);
+  const rules =
+    legacy === undefined ? nftables : new Ruleset([...nftables.chains, ...(await legacyChains(run, family))]);
+  const hopOptions = {
     rules,
     ownTable: table,
     linkName: await linkNamer(netns),
-    isCut: collected.length >= mostEvents,
-  });
+    isCut: way.events.length >= mostEvents,
+  };
+  return traceOf(way.events, hopOptions, legacy?.eventsOf(way.fingerprint, rules));
 }
 
+const HINT = 'root is needed, and a kernel with nftables (nf_tables)';
+const LEGACY_HINT = 'another program may receive log group 0 (ulogd): stop it meanwhile';
+
 /** @throws TraceError REFUSED for what the kernel says; RangeError */
-function plant<T>(work: () => T): T {
+function refusing<T>(what: string, hint: string, work: () => T): T {
   try {
     return work();
   } catch (cause) {
     if (!(cause instanceof TulleError)) throw cause;
-    throw new TraceError('REFUSED', `the packet cannot be marked: ${cause.message}`, {
-      hint: 'a kernel with nftables (nf_tables) and root are needed',
-      cause,
-    });
+    throw new TraceError('REFUSED', `${what} cannot be traced: ${cause.message}`, { hint, cause });
   }
 }
 
@@ -87,11 +97,11 @@ interface Collecting extends TraceOptions {
   readonly stop: AbortController;
 }
 
-/** All events of the first packet that our rule has marked. */
+/** The way of the first packet that our rule has marked. */
 async function collect(
   events: AsyncIterable<TraceEvent | { readonly type: 'overrun' | 'idle' }>,
   { send, signal, table, stop, mostEvents, patience = PATIENCE, silence = SILENCE }: Collecting,
-): Promise<TraceEvent[]> {
+): Promise<Way> {
   const way = new Way(table);
   const deadline = new Deadline(() => stop.abort(new Error('nothing more is heard of the packet')));
   // What fails before the packet has come fails the trace; how a program ends that has sent it is of no interest.
@@ -122,7 +132,7 @@ async function collect(
   }
   signal.throwIfAborted();
   if (failure !== undefined && !way.hasBegun) throw failure.error;
-  return way.events;
+  return way;
 }
 
 /** One packet among the events of all marked ones. */
@@ -136,6 +146,11 @@ class Way {
 
   constructor(ownTable: string) {
     this.#ownTable = ownTable;
+  }
+
+  /** undefined as long as no packet was marked. */
+  get fingerprint(): string | undefined {
+    return this.#fingerprint;
   }
 
   get hasBegun(): boolean {

@@ -5,6 +5,7 @@
 
 /** include/uapi/linux/netfilter/nfnetlink.h. */
 export const NFNL_SUBSYS_NFTABLES = 10;
+export const NFNL_SUBSYS_ULOG = 4;
 export const NFNLGRP_NFTRACE = 9;
 export const NFNL_MSG_BATCH_BEGIN = 0x10;
 export const NFNL_MSG_BATCH_END = 0x11;
@@ -15,6 +16,20 @@ export const NFT_MSG_DELTABLE = 2;
 export const NFT_MSG_NEWCHAIN = 3;
 export const NFT_MSG_NEWRULE = 6;
 export const NFT_MSG_TRACE = 17;
+
+/** Messages of NFNL_SUBSYS_ULOG, and their attributes: include/uapi/linux/netfilter/nfnetlink_log.h. */
+export const NFULNL_MSG_PACKET = 0;
+export const NFULNL_MSG_CONFIG = 1;
+export const NFULA_MARK = 2;
+export const NFULA_IFINDEX_INDEV = 4;
+export const NFULA_IFINDEX_OUTDEV = 5;
+export const NFULA_PAYLOAD = 9;
+export const NFULA_PREFIX = 10;
+export const NFULA_CFG_CMD = 1;
+export const NFULA_CFG_MODE = 2;
+export const NFULA_CFG_QTHRESH = 5;
+export const NFULNL_CFG_CMD_BIND = 1;
+export const NFULNL_COPY_PACKET = 2;
 
 /** Families and hooks, include/uapi/linux/netfilter.h. */
 export const NFPROTO_INET = 1;

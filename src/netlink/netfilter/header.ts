@@ -9,13 +9,13 @@
  *     +-------+--------+----------+------- - -
  */
 import type { Struct } from '../message.ts';
-import { NFNL_SUBSYS_NFTABLES } from './constants.ts';
+import { NFNL_SUBSYS_NFTABLES, NFNL_SUBSYS_ULOG } from './constants.ts';
 
 export interface NetfilterHeader {
   /** NFPROTO_*. */
   readonly family: number;
   readonly version: number;
-  /** Of a batch: the subsystem. */
+  /** Of a batch: the subsystem; of a log: the group. */
   readonly resource: number;
 }
 
@@ -26,3 +26,6 @@ export const nfgenmsg: Struct<NetfilterHeader> = {
 
 /** Type of a message of nftables, NFT_MSG_*. */
 export const nftablesType = (message: number): number => (NFNL_SUBSYS_NFTABLES << 8) | message;
+
+/** Type of a message about logged packets, NFULNL_MSG_*. */
+export const logType = (message: number): number => (NFNL_SUBSYS_ULOG << 8) | message;

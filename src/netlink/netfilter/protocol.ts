@@ -10,8 +10,11 @@ import {
   NFT_MSG_NEWRULE,
   NFT_MSG_NEWTABLE,
   NFT_MSG_TRACE,
+  NFULNL_MSG_CONFIG,
+  NFULNL_MSG_PACKET,
 } from './constants.ts';
-import { nftablesType } from './header.ts';
+import { logType, nftablesType } from './header.ts';
+import { logConfigMessage, loggedPacketMessage } from './packet-log.ts';
 import { nftChainMessage, nftRuleMessage, nftTableMessage } from './table.ts';
 import { traceMessage } from './trace-event.ts';
 
@@ -36,6 +39,14 @@ const MESSAGES: ReadonlyMap<number, KnownMessage> = new Map<number, KnownMessage
     { name: 'NFT_MSG_NEWCHAIN', decode: bytes => nftChainMessage.decode(bytes) },
   ],
   [nftablesType(NFT_MSG_NEWRULE), { name: 'NFT_MSG_NEWRULE', decode: bytes => nftRuleMessage.decode(bytes) }],
+  [
+    logType(NFULNL_MSG_CONFIG),
+    { name: 'NFULNL_MSG_CONFIG', decode: bytes => logConfigMessage.decode(bytes) },
+  ],
+  [
+    logType(NFULNL_MSG_PACKET),
+    { name: 'NFULNL_MSG_PACKET', decode: bytes => loggedPacketMessage.decode(bytes) },
+  ],
   [nftablesType(NFT_MSG_TRACE), { name: 'NFT_MSG_TRACE', decode: bytes => traceMessage.decode(bytes) }],
 ]);
 

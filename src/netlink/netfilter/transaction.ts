@@ -7,7 +7,7 @@
  * is what asks. A refused change is answered in any case, and no change is made then.
  */
 import { Writer } from '../../base/bytes.ts';
-import { CodecError } from '../../base/errors.ts';
+import { CodecError, isCode } from '../../base/errors.ts';
 import { decodeAcknowledgement } from '../acknowledgement.ts';
 import { NLM_F_ACK, NLM_F_REQUEST, NLMSG_ERROR } from '../constants.ts';
 import { NetlinkError } from '../errors.ts';
@@ -18,32 +18,55 @@ import { NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END } from './constants.ts';
 import { NETFILTER_PROTOCOL } from './protocol.ts';
 import { batchBoundary } from './table.ts';
 
-/** @throws NetlinkError of the first change that is refused; SysError */
+/** All changes or none. @throws NetlinkError of the first change that is refused; SysError */
 export function commit(transport: NetlinkTransport, changes: readonly Change[]): void {
   const batch = [batchBoundary(NFNL_MSG_BATCH_BEGIN), ...changes, batchBoundary(NFNL_MSG_BATCH_END)];
+  exchange(transport, batch, sequence => sequence === changes.length);
+}
+
+/** Changes of another subsystem, one after the other. @throws NetlinkError of the first that is refused; SysError */
+export function applyInOrder(transport: NetlinkTransport, changes: readonly Change[]): void {
+  exchange(transport, changes, () => true);
+}
+
+function exchange(
+  transport: NetlinkTransport,
+  changes: readonly Change[],
+  asks: (sequence: number) => boolean,
+): void {
   const writer = new Writer(1024);
-  for (const [sequence, change] of batch.entries()) {
-    const isLast = sequence === changes.length;
-    const flags = change.flags | NLM_F_REQUEST | (isLast ? NLM_F_ACK : 0);
+  for (const [sequence, change] of changes.entries()) {
+    const flags = change.flags | NLM_F_REQUEST | (asks(sequence) ? NLM_F_ACK : 0);
     writeMessage(writer, { type: change.type, flags, sequence, payload: change });
   }
   transport.send(writer.finish());
   const answers = receiveAll(transport).filter(({ type }) => type === NLMSG_ERROR);
   for (const answer of answers) {
     const { errno, extendedAck } = decodeAcknowledgement(answer);
-    const { type, what } = batch[answer.sequence] ?? batchBoundary(NFNL_MSG_BATCH_BEGIN);
+    const { type, what } = changes[answer.sequence] ?? batchBoundary(NFNL_MSG_BATCH_BEGIN);
     if (errno !== 0) throw new NetlinkError(messageName(NETFILTER_PROTOCOL, type), what, errno, extendedAck);
   }
-  if (answers.length === 0) throw new CodecError('nftables transaction', 0, 'an answer', 'none');
+  if (answers.length === 0) throw new CodecError('netfilter request', 0, 'an answer', 'none');
 }
 
-/** Everything that waits to be read; an answer does when `send` returns. */
-function receiveAll(transport: NetlinkTransport): Message[] {
+/** Everything that waits to be read: after `send` the answers are among it. */
+export function receiveAll(transport: NetlinkTransport): Message[] {
   const messages: Message[] = [];
   for (;;) {
     const buffer = new Uint8Array(RECEIVE_SIZE);
-    const length = transport.receive(buffer);
+    const length = receiveWhole(transport, buffer);
     if (length === undefined) return messages;
     messages.push(...readMessages(buffer.subarray(0, length)));
+  }
+}
+
+/** What the kernel had to drop is not asked for again: a log has more than one needs. */
+function receiveWhole(transport: NetlinkTransport, buffer: Uint8Array): number | undefined {
+  for (;;) {
+    try {
+      return transport.receive(buffer);
+    } catch (error) {
+      if (!isCode(error, 'ENOBUFS')) throw error;
+    }
   }
 }
