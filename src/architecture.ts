@@ -209,6 +209,7 @@ export const CONFINED: Readonly<Record<string, { readonly to: readonly string[];
   },
   pino: { to: ['console'], why: 'one form of log for every daemon; everything else is handed a Logger' },
   'prom-client': { to: ['agent', 'etcdserver'], why: 'the daemons expose metrics' },
+  yaml: { to: ['lab'], why: 'only topology files are written in it' },
   valibot: {
     to: ['agent', 'api', 'extension', 'firewall', 'forwarder', 'lab', 'trust'],
     why: 'what comes from outside is checked where it comes in',

@@ -32,6 +32,11 @@ export async function populate(site: Site, lab: LabPlan, options: BootOptions): 
   return {
     name: host.name,
     address: mapFamilies(plan.address, String),
+    links: plan.links.map(link => ({
+      name: link.name,
+      segment: link.segment,
+      addresses: link.addresses.map(({ ip }) => ip.toString()),
+    })),
     anchor: host.anchor,
     runtime: plan.runtime,
     subnet: mapFamilies(subnet?.subnet ?? {}, String),

@@ -107,7 +107,9 @@ function exec(): Command {
 
 function ping(): Command {
   const command = new Command('ping')
-    .description('Ping every container from all other hosts and from their containers.')
+    .description(
+      'Ping every container from all other hosts that have containers or a subnet, and from their containers.',
+    )
     .addOption(new Option('--count <n>', 'packets per pair').argParser(integer(1, 10_000)).default(3))
     .addOption(nameOption())
     .addOption(jsonOption())

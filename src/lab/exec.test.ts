@@ -17,6 +17,7 @@ const record: LabRecord = {
     {
       name: 'docker1',
       address: { ipv4: '192.168.65.3' },
+      links: [{ name: 'eth0', segment: 'underlay', addresses: ['192.168.65.3'] }],
       anchor: nobody,
       runtime: 'namespace',
       subnet: { ipv4: '188.172.50.0/24' },

@@ -11,6 +11,8 @@ import { parseSave } from '../../src/firewall/iptables/saved.ts';
 import { planScript } from '../../src/firewall/iptables/script.ts';
 import { rulesFor } from '../../src/firewall/rules.ts';
 import { parseRuleset } from '../../src/inspect/trace/ruleset.ts';
+import { planTopology } from '../../src/lab/topology/plan.ts';
+import { parseTopology } from '../../src/lab/topology/read.ts';
 import { isTunnel, readTunnel } from '../../src/network/tunnel/spec.ts';
 import { parseEndpoints } from '../../src/store/etcd/endpoint.ts';
 import { parseNetworkConfig } from '../../src/subnet/config/config.ts';
@@ -73,6 +75,22 @@ const RULES = rulesFor(
   'ipv4',
 );
 
+const TOPOLOGY = `
+segments: {a: {subnet: [10.0.0.0/24, "fd00::/64"], mtu: 1400, loss: 2.5, delay: 3}}
+hosts:
+  vm1: &host
+    links: [{segment: a, address: 10.0.0.1, name: ens18}]
+    routes: [{to: default, via: 10.0.0.2}]
+    docker: {config: {bip: 10.9.0.1/24}}
+    containers: {c1: {command: [sleep, "5"], flags: [--privileged]}}
+  vm2:
+    forwarding: true
+    bridge: 10.8.0.1/24
+    containers: [c1, c2]
+store: {on: vm1, kind: etcd}
+network: {Network: 10.5.0.0/16, Backend: {Type: vxlan}}
+`;
+
 export const textTargets: readonly FuzzTarget[] = [
   texts(
     'tunnel requests',
@@ -87,6 +105,20 @@ export const textTargets: readonly FuzzTarget[] = [
       const read = readTunnel(request);
       if (!isTunnel(read)) throw new ConfigError('tunnel', read);
       return JSON.stringify(request);
+    },
+  ),
+  texts(
+    'topologies of labs',
+    [TOPOLOGY, '{"hosts": {"vm1": {}}}', 'hosts:\n  vm1:\n  vm2: {agent: false}\n'],
+    ['INVALID_CONFIG'],
+    text => {
+      const topology = parseTopology(text);
+      try {
+        planTopology(topology, { name: 'x' });
+      } catch (error) {
+        if (!isCode(error, 'INVALID_CONFIG')) throw error;
+      }
+      return JSON.stringify(topology);
     },
   ),
   texts('IP addresses', ADDRESSES, ['INVALID_VALUE'], text => `${Ip.parse(text)}`),

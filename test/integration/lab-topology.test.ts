@@ -1,16 +1,20 @@
 /** Labs of any shape, made from a topology: in a real kernel, driven from outside. */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { LabHost } from '../../src/lab/host/host.ts';
 import { createLab, type Lab } from '../../src/lab/lab.ts';
 import { requireCapabilities } from '../../src/lab/requirements.ts';
 import { planTopology } from '../../src/lab/topology/plan.ts';
 import type { LabTopology } from '../../src/lab/topology/topology.ts';
-import { parsePing } from '../../src/lab/traffic/ping.ts';
+import { type PingReport, parsePing } from '../../src/lab/traffic/ping.ts';
 import { run } from '../../src/sys/process.ts';
 import { requires } from '../support/capabilities.ts';
 import { deadline } from '../support/eventually.ts';
-import { labName, programsOf, tracesOf } from '../support/lab.ts';
+import { lab, labName, programsOf, tracesOf } from '../support/lab.ts';
 
 const possible = requires(...canRun());
 
@@ -142,6 +146,55 @@ describe('a lab made from a topology', possible, () => {
     }
     t.diagnostic(`this kernel has no netem: ${stderr.trim()}`);
     await assert.rejects(making, /segments\.far\.delay = 40: this kernel cannot delay frames.*NETEM/);
+    assert.deepEqual(await tracesOf(name), []);
+  });
+});
+
+describe('the topology file of the guide', possible, () => {
+  const page = readFileSync(join(import.meta.dirname, '../../docs/guide/labs.md'), 'utf8');
+  const block = (kind: string, number = 0) =>
+    [...page.matchAll(new RegExp(`^\`\`\`${kind}\\n(.*?)^\`\`\`$`, 'gms'))][number]?.[1] ?? assert.fail(kind);
+  const file = block('yaml');
+
+  test('makes the lab that the page shows', async t => {
+    const name = labName();
+    t.after(() => lab(['down', '--name', name]));
+    const up = await lab(['up', '-f', '-', '--name', name], { input: file });
+    assert.equal(up.status, 0, up.stderr);
+    // Addresses are leased at random.
+    const shape = (text: string) => text.replaceAll(/10\.5\.\d+\.\d+/g, 'IP').replaceAll(/ +/g, ' ');
+    const [, shown = ''] = /yaml\n(.*?)# tulle/s.exec(block('console')) ?? [];
+    assert.equal(shape(up.stdout), shape(shown));
+    const { stdout, status } = await lab(['ping', '--name', name, '--json']);
+    const { pairs, sent, lost } = JSON.parse(stdout) as PingReport;
+    assert.deepEqual({ status, pairs, sent, lost }, { status: 0, pairs: 7, sent: 21, lost: 0 });
+    const on = (target: string, ...words: string[]) => lab(['exec', '--name', name, target, '--', ...words]);
+    const ping = ['ping', '-n', '-c', '1', '-W', '5'];
+    assert.equal((await on('outside', ...ping, 'vm1')).status, 0);
+    assert.match(
+      (await on('vm1/c1', ...ping, '10.2.0.99')).stdout,
+      / ttl=62 /,
+      'a container reaches the outside',
+    );
+    assert.match((await on('vm2', 'ip', 'link', 'show', 'flannel.1')).stdout, / mtu 1350 /);
+    assert.match(
+      (await on('vm2', 'pgrep', '-af', 'main.ts agent')).stdout,
+      / agent .*--iptables-resync=10$/m,
+    );
+  });
+
+  test('with mistakes is refused as the page shows, before anything is made', async t => {
+    const directory = await mkdtemp(join(tmpdir(), 'tt-topology-'));
+    t.after(() => rm(directory, { recursive: true }));
+    const name = labName();
+    const wrong = file
+      .replace('via: 10.1.0.1}', 'via: 10.7.0.1}')
+      .replace('{segment: left, address: 10.1.0.1}', '{segment: left, address: 10.1.0.11}')
+      .replace('{segment: right, address: 10.2.0.1}', '{segment: rigth, address: 10.2.0.1}');
+    await writeFile(join(directory, 'wrong.yaml'), wrong);
+    const { status, stderr } = await lab(['up', '-f', 'wrong.yaml', '--name', name], { cwd: directory });
+    assert.equal(status, 2);
+    assert.equal(stderr, block('console', 1).replace(/^#.*\n/, ''));
     assert.deepEqual(await tracesOf(name), []);
   });
 });

@@ -5,7 +5,7 @@ import { messageOf, ParseError } from '../../base/errors.ts';
 import { valuesOf } from '../../base/per-family.ts';
 import { withExamples } from '../../console/help.ts';
 import { offering } from '../../console/offers.ts';
-import { jsonOption, value } from '../../console/options.ts';
+import { jsonOption } from '../../console/options.ts';
 import { print, printJson } from '../../console/output.ts';
 import { untilStopped } from '../../console/signals.ts';
 import { restartDockerOn, startAgentOn, stopAgentOn } from '../control.ts';
@@ -105,16 +105,14 @@ function dockerRestart(): Command {
   const command = new Command('restart')
     .description("Stop dockerd and start it again, and with it the lab's containers.")
     .addArgument(hostArgument())
-    .addOption(
-      new Option('--config <file>', "replaces the host's daemon.json; - is standard input").argParser(
-        value(readConfig),
-      ),
-    )
+    .addOption(new Option('--config <file>', "replaces the host's daemon.json; - is standard input"))
     .addOption(nameOption())
     .addOption(jsonOption())
-    .action((host: string, { name, json, config }: Named & { readonly config?: Record<string, unknown> }) =>
+    .action((host: string, { name, json, config }: Named & { readonly config?: string }) =>
       untilStopped(async signal => {
-        const containers = await withLog(restartDockerOn(name, host, config, signal));
+        const containers = await withLog(
+          restartDockerOn(name, host, config === undefined ? undefined : readConfig(config), signal),
+        );
         if (json === true) {
           printJson({ host, containers: containers.map(each => ({ name: each.name, ips: each.ip })) });
           return;

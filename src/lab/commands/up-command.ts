@@ -1,5 +1,10 @@
-/** `tulle lab up`: a lab that stays. */
+/** `tulle lab up`: a lab that stays, of equal hosts or of a topology file. */
 import { Command, Option } from 'commander';
+import { defined } from '../../base/defined.ts';
+import { ParseError } from '../../base/errors.ts';
+import { byFamily, type PerFamily } from '../../base/per-family.ts';
+import { Prefix } from '../../base/prefix.ts';
+import { CommandError } from '../../console/errors.ts';
 import { withExamples } from '../../console/help.ts';
 import { integer, jsonOption, value, withChoices } from '../../console/options.ts';
 import { note, print, printJson } from '../../console/output.ts';
@@ -7,23 +12,38 @@ import { untilStopped } from '../../console/signals.ts';
 import { createLab } from '../lab.ts';
 import { describeLab, summarizeLab } from '../record/record-view.ts';
 import { validateConfig } from '../service/store.ts';
-import { nameFlag } from '../topology/lab-name.ts';
-import { type LabFamily, MOST_CONTAINERS, MOST_HOSTS, planLab } from '../topology/simple.ts';
+import { DEFAULT_LAB, nameFlag, parseLabName } from '../topology/lab-name.ts';
+import { type LabPlan, planTopology } from '../topology/plan.ts';
+import { type LabFamily, type LabRequest, MOST_CONTAINERS, MOST_HOSTS, planLab } from '../topology/simple.ts';
 import { STORE_KINDS, type StoreKind } from '../topology/topology.ts';
-import { familyOption, jsonObject, type Named, nameOption, stepNoter, withLog } from './shared.ts';
+import { familyOption, jsonObject, stepNoter, withLog } from './shared.ts';
+
+interface UpOptions {
+  /** A topology may have one, too. */
+  readonly name?: string;
+  readonly json?: true;
+  readonly file?: string;
+  readonly hosts: number;
+  readonly containers: number;
+  readonly docker?: true;
+  readonly bare?: true;
+  readonly store: StoreKind;
+  readonly family: LabFamily;
+  readonly network?: NonNullable<LabRequest['network']>;
+  readonly backendConfig?: Readonly<Record<string, unknown>>;
+}
 
 export function labUpCommand(): Command {
-  interface Options extends Named {
-    readonly hosts: number;
-    readonly containers: number;
-    readonly docker?: true;
-    readonly bare?: true;
-    readonly store: StoreKind;
-    readonly family: LabFamily;
-    readonly backendConfig?: Readonly<Record<string, unknown>>;
-  }
   const command = new Command('up')
-    .description('Make a lab: hosts, a store, an agent per host, containers.')
+    .description(
+      'Make a lab: hosts, a store, an agent per host, containers; or all that a topology file says.',
+    )
+    .addOption(
+      new Option(
+        '-f, --file <topology>',
+        'the lab of a YAML file (docs/guide/labs.md); - is standard input',
+      ).conflicts(['hosts', 'containers', 'docker', 'bare', 'store', 'family', 'network', 'backendConfig']),
+    )
     .addOption(new Option('--hosts <n>', 'number of hosts').argParser(integer(1, MOST_HOSTS)).default(2))
     .addOption(
       new Option('--containers <n>', 'containers per host').argParser(integer(0, MOST_CONTAINERS)).default(2),
@@ -33,6 +53,7 @@ export function labUpCommand(): Command {
       new Option('--bare', 'hosts only: no agents, no store, no containers').conflicts([
         'containers',
         'store',
+        'network',
         'backendConfig',
       ]),
     )
@@ -45,43 +66,85 @@ export function labUpCommand(): Command {
     )
     .addOption(familyOption())
     .addOption(
+      new Option(
+        '--network <cidr|json>',
+        'blocks of the overlay, one per family, separated by a comma; or its whole configuration',
+      ).argParser(value(parseNetwork)),
+    )
+    .addOption(
       new Option('--backend-config <json>', "the network's Backend object").argParser(value(jsonObject)),
     )
-    .addOption(nameOption())
+    .addOption(
+      new Option('--name <name>', `name of the lab (default: that of the file, or ${DEFAULT_LAB})`).argParser(
+        value(parseLabName),
+      ),
+    )
     .addOption(jsonOption())
-    .action(({ name, hosts, containers, docker, bare, store, family, backendConfig, json }: Options) =>
-      untilStopped(async signal => {
-        const plan = planLab({
-          name,
-          hosts,
-          containers,
-          runtime: docker === true ? 'docker' : 'namespace',
-          store,
-          family,
-          bare: bare === true,
-          ...(backendConfig === undefined ? {} : { backend: backendConfig }),
-        });
-        if (backendConfig !== undefined && plan.networkConfig !== undefined)
-          await validateConfig(plan.networkConfig, signal);
-        await using lab = await withLog(createLab(plan, { signal, onStep: stepNoter() }));
-        const record = await lab.handOver();
-        if (json === true) {
-          printJson(describeLab(record));
-          return;
-        }
-        print(summarizeLab(record));
-        const flag = nameFlag(record.name);
-        const [first] = record.hosts;
-        const look = bare === true ? 'ip address' : 'tulle status';
-        note(
-          `explore it: tulle lab exec${flag} ${first?.name ?? ''} -- ${look}; end it: tulle lab down${flag}`,
-        );
-      }),
-    );
+    .action((options: UpOptions) => untilStopped(signal => up(options, signal)));
   return withExamples(command, [
     { line: 'lab up --hosts 2 --docker --name s7', does: 'two hosts with real Docker' },
     { line: 'lab up --hosts 2 --bare', does: 'two hosts on one wire, and nothing on them' },
+    { line: 'lab up -f routed.yaml', does: 'hosts, segments and routers as the file says' },
     { line: 'lab up --family ipv6', does: 'hosts and containers without IPv4' },
-    { line: `lab up --backend-config '{"Type":"vxlan","VNI":5000}'`, does: 'another network' },
+    { line: `lab up --network 10.5.0.0/16 --backend-config '{"Type":"host-gw"}'`, does: 'another network' },
   ]);
+}
+
+async function up(options: UpOptions, signal: AbortSignal): Promise<void> {
+  const plan = await planOf(options);
+  if (plan.networkConfig !== undefined) await validateConfig(plan.networkConfig, signal);
+  await using lab = await withLog(createLab(plan, { signal, onStep: stepNoter() }));
+  const record = await lab.handOver();
+  if (options.json === true) return printJson(describeLab(record));
+  print(summarizeLab(record));
+  const flag = nameFlag(record.name);
+  const withAgent = plan.hosts.find(({ agent }) => agent !== undefined);
+  const look =
+    withAgent === undefined ? `${plan.hosts[0]?.name} -- ip address` : `${withAgent.name} -- tulle status`;
+  note(`explore it: tulle lab exec${flag} ${look}; end it: tulle lab down${flag}`);
+}
+
+/** @throws ParseError, ConfigError */
+async function planOf({
+  file,
+  name,
+  docker,
+  bare,
+  network,
+  backendConfig,
+  ...rest
+}: UpOptions): Promise<LabPlan> {
+  if (file === undefined) {
+    if (network !== undefined && 'config' in network && backendConfig !== undefined) {
+      throw new CommandError(
+        'USAGE',
+        '--network has the whole configuration, so that there is nothing for --backend-config to say',
+        'put the Backend object into --network, or give only its CIDR',
+      );
+    }
+    return planLab({
+      name: name ?? DEFAULT_LAB,
+      runtime: docker === true ? 'docker' : 'namespace',
+      bare: bare === true,
+      ...rest,
+      ...defined({ network, backend: backendConfig }),
+    });
+  }
+  // The parser of YAML is loaded only for this.
+  const { readTopology } = await import('../topology/read.ts');
+  const topology = readTopology(file);
+  return planTopology(topology, { name: name ?? topology.name ?? DEFAULT_LAB, source: file });
+}
+
+/** @throws ParseError */
+function parseNetwork(
+  text: string,
+): PerFamily<Prefix> | { readonly config: Readonly<Record<string, unknown>> } {
+  if (text.trimStart().startsWith('{')) return { config: jsonObject(text) };
+  const blocks = text.split(',').map(each => Prefix.parse(each.trim()));
+  const [first, second, ...more] = blocks;
+  if (more.length > 0 || (second !== undefined && first?.family === second.family)) {
+    throw new ParseError('a network', text, 'want one block of each family at most');
+  }
+  return byFamily(...blocks);
 }

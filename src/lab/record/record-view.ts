@@ -1,5 +1,5 @@
 /** Labs as a person, or a script, reads them. */
-import { FAMILIES, type Family } from '../../base/ip.ts';
+import { FAMILIES, type Family, Ip } from '../../base/ip.ts';
 import { familiesOf, valuesOf } from '../../base/per-family.ts';
 import { type Column, formatTable } from '../../console/table.ts';
 import { isAlive } from '../../sys/pidfd.ts';
@@ -43,6 +43,7 @@ export const describeHost = (host: HostRecord) => ({
   runtime: host.runtime,
   address: valuesOf(host.address)[0],
   addresses: host.address,
+  links: host.links,
   subnet: valuesOf(host.subnet)[0],
   subnets: host.subnet,
   containers: host.containers.map(container => ({
@@ -65,10 +66,13 @@ function familyOf({ hosts }: LabRecord): string | undefined {
 
 /** One line per host and family; one for a host that has no address. */
 export function summarizeLab(record: LabRecord): string {
-  const rows = record.hosts.flatMap(({ name, address, subnet, containers }) =>
+  const rows = record.hosts.flatMap(({ name, address, links, subnet, containers }) =>
     rowFamilies({ address, containers }).map(family => ({
       name,
-      address: address[family] ?? '',
+      address: links
+        .flatMap(({ addresses }) => addresses)
+        .filter(ip => Ip.parse(ip).family === family)
+        .join(', '),
       subnet: subnet[family] ?? '',
       containers: containers.map(({ name: container, ip }) => `${container} ${ip[family] ?? ''}`).join(', '),
     })),

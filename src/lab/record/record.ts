@@ -14,7 +14,7 @@ import { identify, isAlive, type ProcessId } from '../../sys/pidfd.ts';
 import { LabError } from '../errors.ts';
 import { requireRootForLab } from '../requirements.ts';
 import { isLabName } from '../topology/lab-name.ts';
-import { TopologyShape } from '../topology/topology.ts';
+import { TopologyShape } from '../topology/shape.ts';
 
 const DIRECTORY = '/run/tulle/labs';
 
@@ -38,10 +38,18 @@ export const ContainerRecord = v.object({
 });
 export type ContainerRecord = v.InferOutput<typeof ContainerRecord>;
 
+const LinkRecord = v.object({
+  /** In the host: `eth0`. */
+  name: v.pipe(v.string(), v.regex(/^[\w.-]+$/)),
+  segment: name,
+  addresses: v.array(v.pipe(v.string(), v.ip())),
+});
+
 export const HostRecord = v.object({
   name,
-  /** On the underlay; nothing on a host without links. */
+  /** On the underlay, of each family the first one; nothing on a host without links. */
   address: ip,
+  links: v.array(LinkRecord),
   anchor: processId,
   runtime: v.picklist(['namespace', 'docker']),
   /** The leased block; nothing on a host without an agent. */

@@ -31,6 +31,9 @@ export class Checks {
   name(path: string, name: string): void {
     const wanted = '1 to 12 lower-case letters, digits and hyphens, beginning with a letter or digit';
     if (!NAME.test(name)) this.fail(path, name, `is no name: want ${wanted}`);
+    // A record in JSON would lose it.
+    else if (name in Object.prototype)
+      this.fail(path, name, 'means something else in JavaScript', 'choose another name');
   }
 
   number(path: string, value: number | undefined, [min, max]: readonly [number, number], unit = ''): void {
@@ -38,10 +41,15 @@ export class Checks {
     this.fail(path, value, `want a number from ${min} to ${max}${unit}`);
   }
 
-  mtu(path: string, mtu: number | undefined): void {
+  /** @param most what the way carries. */
+  mtu(path: string, mtu: number | undefined, most?: number): void {
     const [min, max] = MTU_BOUNDS;
-    if (mtu === undefined || (Number.isInteger(mtu) && mtu >= min && mtu <= max)) return;
-    this.fail(path, mtu, `want a whole number of bytes from ${min} to ${max}`);
+    if (mtu === undefined) return;
+    if (!Number.isInteger(mtu) || mtu < min || mtu > max) {
+      this.fail(path, mtu, `want a whole number of bytes from ${min} to ${max}`);
+    } else if (most !== undefined && mtu > most) {
+      this.fail(path, mtu, `is more than its segment carries, ${most}`);
+    }
   }
 
   /** Reports each name that is there a second time. */

@@ -10,6 +10,9 @@ import type { TopologyHost, TopologyLink } from './topology.ts';
 /** What dev_valid_name of Linux (net/core/dev.c) allows, without what a command line would trip over. */
 const LINK_NAME = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}$/;
 
+/** Of a link that says nothing else. */
+const ETHERNET_MTU = 1500;
+
 export interface LinkPlan {
   readonly segment: string;
   readonly name: string;
@@ -46,11 +49,8 @@ export function planLink(
   if (!LINK_NAME.test(name)) {
     checks.fail(`${path}.name`, name, 'is no name of a link: want 1 to 15 letters, digits, `-`, `_` and `.`');
   }
-  checks.mtu(`${path}.mtu`, given.mtu);
+  checks.mtu(`${path}.mtu`, given.mtu, wire?.mtu ?? ETHERNET_MTU);
   const mtu = given.mtu ?? wire?.mtu;
-  if (given.mtu !== undefined && given.mtu > (wire?.mtu ?? 1500)) {
-    checks.fail(`${path}.mtu`, given.mtu, `is more than its segment carries, ${wire?.mtu ?? 1500}`);
-  }
   const addresses = listOf(given.address).flatMap(text => {
     const address = checks.read(`${path}.address`, text, each => parseLinkAddress(each, wire));
     if (address === undefined) return [];

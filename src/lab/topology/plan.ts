@@ -35,13 +35,17 @@ export interface LabPlan {
   readonly etcdEndpoint?: string;
 }
 
-/**
- * @param options the lab's name, if it is not that of the topology.
- * @throws ConfigError with everything that is wrong.
- */
+export interface PlanOptions {
+  /** Of the lab; that of the topology when absent. */
+  readonly name?: string;
+  /** Where the topology is from, for messages. */
+  readonly source?: string;
+}
+
+/** @throws ConfigError with everything that is wrong. */
 export function planTopology(
   topology: LabTopology,
-  { name = topology.name }: { readonly name?: string } = {},
+  { name = topology.name, source = 'topology' }: PlanOptions = {},
 ): LabPlan {
   const checks = new Checks();
   if (name === undefined || !isLabName(name)) checks.fail('name', name, LAB_NAME);
@@ -60,7 +64,7 @@ export function planTopology(
     checks.fail('store.on', store.on, 'there is no host of this name', `hosts: ${known}`);
   }
   checkAgents(topology, hosts, storeHost, checks);
-  if (checks.problems.length > 0 || name === undefined) throw new ConfigError('topology', checks.problems);
+  if (checks.problems.length > 0 || name === undefined) throw new ConfigError(source, checks.problems);
   const [storeAddress = Ip.parse('127.0.0.1')] = valuesOf(storeHost?.address ?? {});
   return {
     name,

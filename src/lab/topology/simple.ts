@@ -11,7 +11,7 @@
  */
 import { defined } from '../../base/defined.ts';
 import { ConfigError, type Problem } from '../../base/errors.ts';
-import type { Family } from '../../base/ip.ts';
+import { FAMILY_LABELS, type Family } from '../../base/ip.ts';
 import { byFamily, mapFamilies, type PerFamily, perFamily, valuesOf } from '../../base/per-family.ts';
 import { Prefix } from '../../base/prefix.ts';
 import { formatNetworkConfig } from '../../subnet/config/format-config.ts';
@@ -47,6 +47,8 @@ export interface LabRequest {
   readonly store: StoreKind;
   /** IPv4 when absent. */
   readonly family?: LabFamily;
+  /** Blocks of the overlay, or its whole configuration; `OVERLAY` when absent. */
+  readonly network?: PerFamily<Prefix> | { readonly config: Readonly<Record<string, unknown>> };
   /** The `Backend` object of the network's configuration; VXLAN with VNI 88 on port 4789 when absent. */
   readonly backend?: Readonly<Record<string, unknown>>;
   /** Path of a flanneld that takes the place of the agents. */
@@ -80,11 +82,23 @@ function problemsOf(request: LabRequest): Problem[] {
       hint: 'use `--family dual` with --docker, or omit --docker',
     });
   }
+  const { network = {}, family = 'ipv4' } = request;
+  if (!('config' in network)) {
+    for (const given of valuesOf(network)) {
+      if (LAB_FAMILIES[family].some(each => each === given.family)) continue;
+      problems.push({
+        path: '--network',
+        value: given,
+        message: `the lab has no ${FAMILY_LABELS[given.family]}`,
+        hint: 'choose it with --family',
+      });
+    }
+  }
   return problems;
 }
 
 function simpleTopology(request: LabRequest): LabTopology {
-  const { family = 'ipv4', bare = false, flanneld, backend = DEFAULT_BACKEND } = request;
+  const { family = 'ipv4', bare = false, flanneld } = request;
   const families: readonly Family[] = LAB_FAMILIES[family];
   const ofLab = <T>(record: PerFamily<T>) =>
     perFamily(each => (families.includes(each) ? record[each] : undefined));
@@ -111,7 +125,16 @@ function simpleTopology(request: LabRequest): LabTopology {
       ? {}
       : {
           store: { on: 'docker1', kind: request.store },
-          network: JSON.parse(formatNetworkConfig(ofLab(OVERLAY), backend)) as Record<string, unknown>,
+          network: networkOf(request, ofLab(OVERLAY)),
         }),
   };
+}
+
+function networkOf(
+  { network = {}, backend = DEFAULT_BACKEND }: LabRequest,
+  overlay: PerFamily<Prefix>,
+): Readonly<Record<string, unknown>> {
+  if ('config' in network) return network.config;
+  const blocks = mapFamilies(overlay, (block, family) => network[family] ?? block);
+  return JSON.parse(formatNetworkConfig(blocks, backend)) as Record<string, unknown>;
 }

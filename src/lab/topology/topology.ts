@@ -1,8 +1,7 @@
 /**
  * What a lab is, as plain data: the shape of a topology file, of a scenario's lab, and of what a lab's record keeps.
- * `planTopology` gives it meaning.
+ * `shape.ts` says which values have this shape, and `planTopology` what they mean.
  */
-import * as v from 'valibot';
 
 /** How containers are made: as bare network namespaces, or by a dockerd of their host. */
 export type Runtime = 'namespace' | 'docker';
@@ -93,69 +92,3 @@ export interface TopologyStore {
   /** Tulle's own when absent. */
   readonly kind?: StoreKind;
 }
-
-const texts = v.union([v.string(), v.array(v.string())]);
-const optional = v.exactOptional;
-
-/** Only the shape. What names, addresses and numbers mean is for `planTopology`. */
-export const TopologyShape: v.GenericSchema<unknown, LabTopology> = v.strictObject({
-  name: optional(v.string()),
-  segments: optional(
-    v.record(
-      v.string(),
-      v.strictObject({
-        subnet: optional(texts),
-        mtu: optional(v.number()),
-        loss: optional(v.number()),
-        delay: optional(v.number()),
-      }),
-    ),
-  ),
-  hosts: v.record(
-    v.string(),
-    v.strictObject({
-      links: optional(
-        v.array(
-          v.strictObject({
-            segment: v.string(),
-            address: optional(texts),
-            name: optional(v.string()),
-            mtu: optional(v.number()),
-          }),
-        ),
-      ),
-      routes: optional(v.array(v.strictObject({ to: v.string(), via: v.string() }))),
-      forwarding: optional(v.boolean()),
-      agent: optional(
-        v.union([
-          v.boolean(),
-          v.strictObject({ flags: optional(v.array(v.string())), flanneld: optional(v.string()) }),
-        ]),
-      ),
-      docker: optional(
-        v.union([
-          v.boolean(),
-          v.strictObject({
-            config: optional(v.record(v.string(), v.unknown())),
-            image: optional(v.string()),
-          }),
-        ]),
-      ),
-      containers: optional(
-        v.union([
-          v.array(v.string()),
-          v.record(
-            v.string(),
-            v.strictObject({
-              command: optional(v.array(v.string())),
-              flags: optional(v.array(v.string())),
-            }),
-          ),
-        ]),
-      ),
-      bridge: optional(texts),
-    }),
-  ),
-  store: optional(v.strictObject({ on: v.string(), kind: optional(v.picklist(STORE_KINDS)) })),
-  network: optional(v.record(v.string(), v.unknown())),
-});

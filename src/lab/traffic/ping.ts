@@ -1,7 +1,7 @@
 /** Who reaches whom: every container from every container and every host on the other hosts. */
 import type { Family } from '../../base/ip.ts';
 import { parallel } from '../../base/parallel.ts';
-import { familiesOf } from '../../base/per-family.ts';
+import { familiesOf, valuesOf } from '../../base/per-family.ts';
 import { isAlive } from '../../sys/pidfd.ts';
 import { run } from '../../sys/process.ts';
 import { LabHost } from '../host/host.ts';
@@ -49,20 +49,23 @@ interface Place {
 /** Pings all pairs, of both families where there are two. A packet that does not come back is a result, not an error. */
 export async function pingAll(lab: LabRecord, options: PingOptions): Promise<PingReport> {
   const { hosts } = await labAsItIs(lab, options.signal);
-  const pairs = hosts.flatMap(defaultsOf).flatMap(from =>
-    hosts
-      .filter(host => host.name !== from.host)
-      .flatMap(host =>
-        host.containers.flatMap(({ name, ip }) =>
-          familiesOf(ip).map(family => ({
-            from,
-            to: `${host.name}/${name}`,
-            family,
-            ip: ip[family] ?? '',
-          })),
+  const pairs = hosts
+    .filter(takesPart)
+    .flatMap(defaultsOf)
+    .flatMap(from =>
+      hosts
+        .filter(host => host.name !== from.host)
+        .flatMap(host =>
+          host.containers.flatMap(({ name, ip }) =>
+            familiesOf(ip).map(family => ({
+              from,
+              to: `${host.name}/${name}`,
+              family,
+              ip: ip[family] ?? '',
+            })),
+          ),
         ),
-      ),
-  );
+    );
   const results = await parallel(pairs, { limit: AT_ONCE, signal: options.signal }, async (pair, signal) => ({
     from: pair.from.name,
     to: pair.to,
@@ -76,6 +79,10 @@ export async function pingAll(lab: LabRecord, options: PingOptions): Promise<Pin
   const total = (of: (result: PingResult) => number) => results.reduce((sum, result) => sum + of(result), 0);
   return { pairs: results.length, sent: total(({ sent }) => sent), lost: total(({ lost }) => lost), results };
 }
+
+/** A router or an outside host need not reach containers. */
+const takesPart = ({ containers, subnet }: HostRecord) =>
+  containers.length > 0 || valuesOf(subnet).length > 0;
 
 /** A host and its containers, as places to ping from. */
 function defaultsOf(record: HostRecord): Place[] {
