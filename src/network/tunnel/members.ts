@@ -75,7 +75,16 @@ export async function fitMembers(
   const fitted = before.filter(({ port }) => isThere(port));
   const lower = async (place: Place, link: Link, port: Link) => {
     const was = link.mtu ?? 0;
-    if (was <= mtu) return;
+    const { netns } = place;
+    const { index, name } = link;
+    const sought = isPort({ netns, index, port: port.index });
+    const at = fitted.findIndex(one => one.port === port.index && isPort(one) === sought);
+    const first = at < 0 ? undefined : fitted[at];
+    if (was <= mtu) {
+      // Docker makes both ends of a container's link on the host, and moves one of them away then.
+      if (first?.now === was) fitted[at] = { ...first, netns, index, name };
+      return;
+    }
     try {
       await place.links.change(link.index, { mtu });
     } catch (error) {
@@ -83,12 +92,10 @@ export async function fitMembers(
       if (!isCode(error, 'ENODEV')) refused.push(`the MTU of ${link.name} stays ${was}: ${messageOf(error)}`);
       return;
     }
-    const at = fitted.findIndex(one => isOf(one, place.netns, link));
-    const [first] = at < 0 ? [] : fitted.splice(at, 1);
-    const { index, name } = link;
+    if (at >= 0) fitted.splice(at, 1);
     // Another program may have given it back what it had.
     const lowered = first?.now === was ? first.was : was;
-    fitted.push({ bridge, netns: place.netns, index, name, port: port.index, was: lowered, now: mtu });
+    fitted.push({ bridge, netns, index, name, port: port.index, was: lowered, now: mtu });
   };
   const ports = links.filter(link => link.master === switchLink.index && link.name !== except);
   const veths = ports.filter(isVeth);
@@ -133,8 +140,9 @@ export async function unfitMembers(rtnetlink: Rtnetlink, fitted: readonly Fitted
   }
 }
 
-const isOf = (fitted: Fitted, netns: number, { index, name }: Link) =>
-  fitted.netns === netns && fitted.index === index && fitted.name === name;
+/** Whether it is the port, and not the other end of its cable. */
+const isPort = ({ netns, index, port }: Pick<Fitted, 'netns' | 'index' | 'port'>) =>
+  netns === 0 && index === port;
 
 const isVeth = ({ info }: Link) => info?.kind === 'veth';
 const isTunnelPort = ({ info }: Link) => info?.kind === 'vxlan';
