@@ -107,7 +107,7 @@ export class Agent {
     });
     const { storage, kept } = parts.tunnels;
     const { dataPlane } = this.#network;
-    const reserved = () => this.#network.vnis.map(vni => ({ vni, owner: 'the overlay network' }));
+    const reserved = () => this.#network.vnis;
     this.#tunnels = openTunnels({ ...parts, dataPlane, storage, kept: 'agent', reserved }, kept);
   }
 

@@ -1,10 +1,12 @@
 /** `tulle cleanup`: removes every trace of Tulle and flannel from this host. */
 import { join } from 'node:path';
 import { Command, Option } from 'commander';
+import type { KnownState } from '../agent/state/known-state.ts';
 import { AgentClient } from '../api/client.ts';
 import { systemClock } from '../base/clock.ts';
 import { isCode } from '../base/errors.ts';
 import { silentLogger } from '../base/log.ts';
+import { valuesOf } from '../base/per-family.ts';
 import type { Prefix } from '../base/prefix.ts';
 import { type AgentOption, networkOption, socketOf, socketOption } from '../cli/agent-option.ts';
 import { agentPaths, filesBeside, networkPrefix, SUBNET_FILE } from '../console/defaults.ts';
@@ -31,7 +33,7 @@ export function cleanupCommand(): Command {
   const command = new Command('cleanup')
     .description(
       'Remove what Tulle or flannel left on this host for a network: devices, routes, firewall rules, files, ' +
-        'tunnels, and what commands of the backend extension have made. ' +
+        'tunnels, its L2 networks, and what commands of the backend extension have made. ' +
         'Containers of this host can then no longer reach those of other hosts.\n\n' +
         'The network is read from the state directory of the agent. Anything without an address of that network is ' +
         'kept, because it may belong to another overlay. Devices of that kind are listed; --network removes them.\n\n' +
@@ -57,10 +59,17 @@ export function cleanupCommand(): Command {
       // Loaded only now: help and a refusal should answer at once.
       const { Firewall } = await import('../firewall/firewall.ts');
       const { connectRoute } = await import('../netlink/route/connect.ts');
+      const { BridgeGuard } = await import('../firewall/bridge/bridge-guard.ts');
       const { agentFiles, findLeftovers } = await import('./cleanup.ts');
+      const { segmentLeftovers } = await import('./segment-leftovers.ts');
+      const { SegmentKeys } = await import('../subnet/segment/segment-key.ts');
       const { stateDir = agentPaths(options.etcdPrefix).stateDirectory, subnetFile } = options;
+      const known = await knownState(stateDir, options.etcdPrefix);
+      const { segmentsAmong } = await import('../network/segment/open-segments.ts');
+      const segments = segmentsAmong(known?.keys ?? [], new SegmentKeys(networkPrefix(options.etcdPrefix)));
       const networks = [
-        ...(await recordedNetworks(stateDir, options.etcdPrefix)),
+        ...(await networksOfOverlay(known)),
+        ...segments.flatMap(({ subnets }) => valuesOf(subnets)),
         ...(options.network ?? []),
       ];
       const { undoOf } = await import('../extension/undo-commands.ts');
@@ -87,6 +96,7 @@ export function cleanupCommand(): Command {
           ...(undo === undefined ? [] : [{ what: undo.what, remove: undo.run }]),
           ...(await tunnelLeftovers(join(stateDir, TUNNEL_FILE))),
           ...(await tunnelLeftovers(ONCE_FILE)),
+          ...(await segmentLeftovers({ rtnetlink, guard: new BridgeGuard(), segments })),
           ...leftovers,
         ],
         kept,
@@ -105,11 +115,15 @@ export function cleanupCommand(): Command {
   ]);
 }
 
-/** The blocks of the agent's network, from its state directory. */
-async function recordedNetworks(stateDirectory: string, network: string): Promise<readonly Prefix[]> {
-  const { formerConfigOf, KnownStateFile } = await import('../agent/state/known-state.ts');
+/** What the agent knew last; undefined when it left nothing. */
+async function knownState(stateDirectory: string, network: string): Promise<KnownState | undefined> {
+  const { KnownStateFile } = await import('../agent/state/known-state.ts');
+  return await new KnownStateFile(stateDirectory, networkPrefix(network), systemClock).load();
+}
+
+async function networksOfOverlay(known: KnownState | undefined): Promise<readonly Prefix[]> {
+  const { formerConfigOf } = await import('../agent/state/known-state.ts');
   const { networksOf } = await import('../subnet/config/config.ts');
-  const known = await new KnownStateFile(stateDirectory, networkPrefix(network), systemClock).load();
   const config = formerConfigOf(known?.config);
   return config === undefined ? [] : networksOf(config);
 }

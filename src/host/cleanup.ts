@@ -188,7 +188,8 @@ function keyOf({ family, destination, table, protocol, priority }: Route): NewRo
   };
 }
 
-async function unlessGone(deleted: Promise<void>): Promise<void> {
+/** Already gone is success. */
+export async function unlessGone(deleted: Promise<void>): Promise<void> {
   try {
     await deleted;
   } catch (error) {

@@ -121,10 +121,18 @@ export class Network implements AsyncDisposable {
     return this.#overlay.plan;
   }
 
-  /** VNIs of the overlay. */
-  get vnis(): readonly number[] {
+  /** VNIs that nothing else may have, and whose they are. */
+  get vnis(): readonly { readonly vni: number; readonly owner: string }[] {
     const { links } = this.plan.value?.backend.host({}) ?? { links: [] };
-    return links.flatMap(link => (link.kind === 'vxlan' ? [link.vni] : []));
+    return [
+      ...links.flatMap(link =>
+        link.kind === 'vxlan' ? [{ vni: link.vni, owner: 'the overlay network' }] : [],
+      ),
+      ...this.segments.scopes.map(({ snapshot: { segment } }) => ({
+        vni: segment.vni,
+        owner: `the network ${segment.name}`,
+      })),
+    ];
   }
 
   /** What the next run should know of this one: the texts of configurations, and names of devices. */

@@ -2,11 +2,13 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { NETWORK_PREFIX } from '../../src/console/defaults.ts';
+import { TULLE } from '../../src/lab/host/host.ts';
 import { EtcdStore } from '../../src/store/etcd/etcd-store.ts';
 import { addSegment, removeSegment } from '../../src/subnet/segment/administration.ts';
 import { SegmentRegistry } from '../../src/subnet/segment/segment-registry.ts';
-import { eventually } from '../support/eventually.ts';
-import { type FaultHost, needsFaultLab } from './fault-host.ts';
+import { waitForFile } from '../../src/sys/wait-file.ts';
+import { deadline, eventually } from '../support/eventually.ts';
+import { type FaultHost, KNOWN_STATE, needsFaultLab } from './fault-host.ts';
 import { FaultLab } from './fault-lab.ts';
 import { Container, Wire, type WireFrame } from './segment-lab.ts';
 import { SteadyPing } from './steady-ping.ts';
@@ -229,6 +231,24 @@ describe('an L2 network', needsFaultLab, () => {
     await host.until('the warning has ended', ({ warnings }) => warnings.length === 0);
     await removeSegment(registry, 'red');
     await untilGone('red');
+  });
+
+  test('goes without a trace with `tulle cleanup`', async () => {
+    const host = lab.host(3);
+    await waitForFile(host.host.path(KNOWN_STATE), deadline('blue is on the disk of its agent'), text =>
+      text.includes('/networks/blue/config'),
+    );
+    await host.killAgent();
+    const { stdout } = await host.host.run(TULLE, ['cleanup', '--keep-state']);
+    for (const what of ['device tv-blue', 'device tb-blue', 'firewall rules of L2 networks']) {
+      assert.ok(stdout.includes(what), `${what} in\n${stdout}`);
+    }
+    assert.deepEqual(await linksOf(host, 'blue'), []);
+    assert.doesNotMatch(await host.shell('nft list tables'), /tulle-segments/);
+    assert.doesNotMatch(await host.shell('iptables-save'), /10\.88\./);
+    await host.startAgent();
+    await untilMade('blue');
+    await lab.whole();
   });
 
   test('goes from every host, also from one whose agent is away when it is deleted', async () => {

@@ -8,6 +8,7 @@ import type { Rtnetlink } from '../../netlink/route/rtnetlink.ts';
 import type { KeyValue } from '../../store/store.ts';
 import { isHostName } from '../../subnet/lease/attributes.ts';
 import type { Segment } from '../../subnet/segment/segment.ts';
+import type { SegmentKeys } from '../../subnet/segment/segment-key.ts';
 import type { SegmentRegistry } from '../../subnet/segment/segment-registry.ts';
 import { SegmentState } from '../../subnet/segment/segment-state.ts';
 import type { Netns } from '../../sys/netns.ts';
@@ -38,17 +39,14 @@ export function openSegments(given: OpenSegmentsOptions): Segments {
     guard: new BridgeGuard(),
     ruleChanges: signal => ruleChanges(netns, signal),
     removeLinks: segments => removeSegmentLinks(segments, { ...given, hostId: identity.hostId }),
-    former: segmentsAmong(cachedKeys(), registry),
+    former: segmentsAmong(cachedKeys(), registry.keys),
   });
 }
 
 /** The networks that are in a copy of the store. */
-export function segmentsAmong(
-  keys: Iterable<KeyValue>,
-  registry: Pick<SegmentRegistry, 'keys'>,
-): readonly Segment[] {
-  const state = new SegmentState(registry.keys);
-  const below = Array.from(keys).filter(({ key }) => key.startsWith(registry.keys.directory));
+export function segmentsAmong(keys: Iterable<KeyValue>, names: SegmentKeys): readonly Segment[] {
+  const state = new SegmentState(names);
+  const below = Array.from(keys).filter(({ key }) => key.startsWith(names.directory));
   state.replace(below, { revision: 0n });
   return Array.from(state.snapshot().segments.values(), ({ segment }) => segment);
 }
