@@ -17,7 +17,7 @@ export interface Column<Row> {
   readonly title: string;
   /** The cell's text, which may carry colour. */
   readonly cell: (row: Row) => string;
-  /** Numbers are easier to compare when their last digits meet. They are not folded. */
+  /** Numbers are easier to compare when their last digits meet. They are not folded, only their title is. */
   readonly align?: 'left' | 'right';
   /** The title is a name: its case is kept. */
   readonly verbatim?: true;
@@ -97,8 +97,8 @@ function fitted(stacks: readonly Stack[], width: number): Stack[] {
   return stacks.map((stack, index) => ({ ...stack, width: widths[index] ?? stack.width }));
 }
 
-const leastWidth = ({ cells, align, width }: Stack) =>
-  align === 'right' ? width : most(cells.map(widestWord));
+const leastWidth = ({ cells: [title = '', ...cells], align }: Stack) =>
+  Math.max(widestWord(title), most(cells.map(align === 'right' ? widthOf : widestWord)));
 
 /** Not spread into arguments: a cluster has more rows than a call may have arguments. */
 const most = (numbers: readonly number[]) => numbers.reduce((one, other) => Math.max(one, other), 0);

@@ -16,6 +16,16 @@ const PARTIAL = `--- 188.172.4.2 ping statistics ---
 rtt min/avg/max/mdev = 1.234/1.234/1.234/0.000 ms
 `;
 
+const pair = (from: string, to: string, lost: number, family: Family = 'ipv4') => ({
+  from,
+  to,
+  family,
+  ip: '192.0.2.1',
+  sent: 3,
+  lost,
+  ...(lost === 3 ? {} : { rtt: 0.5 }),
+});
+
 describe('ping', () => {
   test('reads the summary', () => {
     assert.deepEqual(parsePing(GOOD, 3), { sent: 3, lost: 0, rtt: 0.042 });
@@ -27,15 +37,6 @@ describe('ping', () => {
   });
 
   test('the matrix shows each pair where its row and column meet', () => {
-    const pair = (from: string, to: string, lost: number, family: Family = 'ipv4') => ({
-      from,
-      to,
-      family,
-      ip: '192.0.2.1',
-      sent: 3,
-      lost,
-      ...(lost === 3 ? {} : { rtt: 0.5 }),
-    });
     const results = [
       pair('docker1', 'docker2/c1', 0),
       pair('docker2', 'docker1/c1', 3),
@@ -63,5 +64,45 @@ describe('ping', () => {
         'docker1        lost',
       ].join('\n'),
     );
+  });
+
+  test('the matrix is folded between host and container, and into blocks, before it is wider than the terminal', () => {
+    const names = ['docker1', 'docker2', 'docker3'];
+    const pairs = (containers: number) =>
+      names.flatMap(from =>
+        names
+          .filter(to => to !== from)
+          .flatMap(to =>
+            Array.from({ length: containers }, (_, index) => pair(from, `${to}/c${index + 1}`, 0)),
+          ),
+      );
+    assert.deepEqual(
+      formatMatrix({ results: pairs(2) }, 79)
+        .split('\n')
+        .slice(0, 3),
+      [
+        'FROM     docker1/c1  docker1/c2  docker2/c1  docker2/c2  docker3/c1  docker3/c2',
+        'docker1           =           =     0.50 ms     0.50 ms     0.50 ms     0.50 ms',
+        'docker2     0.50 ms     0.50 ms           =           =     0.50 ms     0.50 ms',
+      ],
+    );
+    assert.deepEqual(
+      formatMatrix({ results: pairs(2) }, 61)
+        .split('\n')
+        .slice(0, 3),
+      [
+        'FROM     docker1  docker1  docker2  docker2  docker3  docker3',
+        '              c1       c2       c1       c2       c1       c2',
+        'docker1        =        =  0.50 ms  0.50 ms  0.50 ms  0.50 ms',
+      ],
+    );
+    const many = formatMatrix({ results: pairs(4) }, 80);
+    const lines = many.split('\n');
+    assert.ok(
+      lines.every(line => line.length <= 80),
+      many,
+    );
+    assert.equal(lines.filter(line => line.startsWith('FROM')).length, 2);
+    assert.equal(lines.filter(line => line.startsWith('docker1')).length, 2);
   });
 });
