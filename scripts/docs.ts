@@ -162,7 +162,7 @@ function apiPage(): string {
     `HTTP with JSON bodies over the unix socket \`${DEFAULT_SOCKET}\`, which only root may open:`,
     '```sh\ncurl --unix-socket ' + `${DEFAULT_SOCKET} http://agent/v1/status\n\`\`\``,
     ['| method | path | answer |', '| --- | --- | --- |', ...rows].join('\n'),
-    'Every answer that is not 2xx is `{"code": ..., "message": ..., "hint": ...}`, the hint only where there is one. ' +
+    'Every answer that is not 2xx is `{"code": ..., "message": ..., "hint": ...}`, the hint only where there is one; what is wrong with a request is also in `problems`, each with path, value, message and hint. ' +
       'Times are ISO 8601 in UTC; what is not known or does not apply is absent; nothing in it is ever secret. ' +
       'The codes of conditions, warnings and events are in [warnings.md](warnings.md).',
     'The schema of every message is in `src/api/status.ts`, `src/api/messages.ts` and `src/api/tunnels.ts`. What each address family has is one ' +

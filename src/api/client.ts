@@ -144,10 +144,10 @@ export class AgentClient {
     });
     const status = response.statusCode ?? 0;
     if (status >= 200 && status < 300) return response;
-    const { message, hint, code } = parse(Refusal, await this.#read(response, signal));
+    const { message, hint, code, problems } = parse(Refusal, await this.#read(response, signal));
     throw new ApiError('REFUSED', message, {
       op: `${method} ${path}`,
-      context: { code, status },
+      context: { code, status, ...(problems && { problems }) },
       ...(hint === undefined ? {} : { hint }),
     });
   }

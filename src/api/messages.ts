@@ -105,5 +105,16 @@ export const Refusal = v.object({
   code: v.string(),
   message: v.string(),
   hint: v.exactOptional(v.string()),
+  /** One by one, where the request itself is wrong or something is in its way. */
+  problems: v.exactOptional(
+    v.array(
+      v.object({
+        path: v.string(),
+        value: v.exactOptional(v.unknown()),
+        message: v.string(),
+        hint: v.exactOptional(v.string()),
+      }),
+    ),
+  ),
 });
 export type Refusal = v.InferOutput<typeof Refusal>;

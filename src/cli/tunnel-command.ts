@@ -3,7 +3,7 @@ import { Argument, Command, Option } from 'commander';
 import { ApiError } from '../api/client.ts';
 import type { TunnelReport, TunnelRequest } from '../api/tunnels.ts';
 import { defined } from '../base/defined.ts';
-import { isCode } from '../base/errors.ts';
+import { ConfigError, isCode, type Problem } from '../base/errors.ts';
 import { CommandError } from '../console/errors.ts';
 import { EXIT } from '../console/exit-codes.ts';
 import { withExamples } from '../console/help.ts';
@@ -124,7 +124,7 @@ function addCommand(once: OnceTunnels): Command {
       const request = requestOf(name, options);
       const tunnel = options.once
         ? await once.add(request)
-        : await refusals(() => agentClient(options).addTunnel(request));
+        : await refusals(name, () => agentClient(options).addTunnel(request));
       if (options.json) return printJson(tunnel);
       print(tunnelFacts(tunnel));
       for (const text of tunnel.notes) note(text);
@@ -199,20 +199,20 @@ function deleteCommand(once: OnceTunnels): Command {
     .addOption(networkOption())
     .addOption(socketOption())
     .action(async (name: string, options: AgentOption) => {
-      if (!(await once.delete(name))) await refusals(() => agentClient(options).deleteTunnel(name));
+      if (!(await once.delete(name))) await refusals(name, () => agentClient(options).deleteTunnel(name));
       note(`the tunnel ${name} is deleted`);
     });
   return withExamples(command, [{ line: 'tunnel delete vxlan1', does: 'whoever made it' }]);
 }
 
 /** What the agent refuses ends the command as if the command itself had refused it. */
-async function refusals<T>(work: () => Promise<T>): Promise<T> {
+async function refusals<T>(name: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
     if (!(error instanceof ApiError) || error.code !== 'REFUSED') throw error;
-    const { code } = error.context;
-    if (code === 'INVALID_CONFIG') throw new CommandError('USAGE', error.message, error.hint);
+    const { code, problems } = error.context;
+    if (Array.isArray(problems)) throw new ConfigError(`tunnel ${name}`, problems as Problem[]);
     if (code === 'NOT_FOUND') throw new CommandError('NOT_FOUND', error.message, error.hint);
     throw error;
   }

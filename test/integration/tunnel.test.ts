@@ -106,6 +106,8 @@ describe('S5: two hosts, one tunnel', needsRoot, () => {
     assert.equal(await vm2.state(), before2);
     assert.ok(!vm1.has('/var/lib/tulle/tunnels.json') && !vm2.has('/run/tulle/tunnels.json'));
     assert.match(await vm1.refusal('delete vxlan1'), /there is no tunnel vxlan1/);
+    const refusal = await vm1.refusal('add vxlan1 --vni 1 --remote 198.51.100.1 --dev eth0 --attach br9');
+    assert.match(refusal, /tunnel vxlan1: 2 problems\n {2}remote = .*\n {2}attach = /);
     await vm1.killAgent();
   });
 

@@ -8,7 +8,7 @@ import { connect } from 'node:net';
 import { dirname } from 'node:path';
 import type { ForwarderTraffic, Refusal, ReleaseResult, ResyncResult } from '../../api/messages.ts';
 import type { Status } from '../../api/status.ts';
-import { isCode, messageOf, TulleError } from '../../base/errors.ts';
+import { ConfigError, isCode, messageOf, TulleError } from '../../base/errors.ts';
 import type { EventLog } from '../health/event-log.ts';
 import { createServer } from './http.ts';
 import { answerTunnels, type TunnelHandlers } from './tunnel-requests.ts';
@@ -111,6 +111,7 @@ export class ApiServer implements AsyncDisposable {
         code: error instanceof TulleError ? error.code : 'INTERNAL',
         message: messageOf(error),
         ...(error instanceof TulleError && error.hint !== undefined ? { hint: error.hint } : {}),
+        ...(error instanceof ConfigError && { problems: [...error.problems] }),
       });
     }
   }
