@@ -89,10 +89,12 @@ export const ROOMS: Readonly<Record<string, Room>> = {
       'api',
       'forwarder',
       'subnet',
+      'ipam',
       'dataplane',
       'firewall',
       'extension',
       'backend',
+      'sandbox',
     ],
     why: 'one overlay on this host: underlay, plan, handover, peers, what is enforced',
   },
@@ -211,7 +213,7 @@ export const CONFINED: Readonly<Record<string, { readonly to: readonly string[];
   'prom-client': { to: ['agent', 'etcdserver'], why: 'the daemons expose metrics' },
   yaml: { to: ['lab'], why: 'only topology files are written in it' },
   valibot: {
-    to: ['agent', 'api', 'extension', 'firewall', 'forwarder', 'lab', 'trust'],
+    to: ['agent', 'api', 'extension', 'firewall', 'forwarder', 'lab', 'network', 'trust'],
     why: 'what comes from outside is checked where it comes in',
   },
 };

@@ -125,6 +125,7 @@ export class Agent {
       resync: () => this.#resync(),
       releaseLease: () => this.#releaseLease(),
       tunnels,
+      networks: this.#network.segments,
       events: this.#events,
     });
     signal.addEventListener('abort', () => health.stopping(), { once: true });

@@ -9,6 +9,8 @@
  *     GET  /v1/tunnels                    the tunnels of this host, with their counters
  *     POST /v1/tunnels                    make a tunnel, and keep it over restarts
  *     DELETE /v1/tunnels/NAME             delete one
+ *     GET  /v1/networks                   the L2 networks on this host
+ *     POST /v1/networks/NAME/connect      connect a namespace of this host, and disconnect
  */
 import { readdirSync } from 'node:fs';
 import { type IncomingMessage, request } from 'node:http';
@@ -23,6 +25,14 @@ import {
   ReleaseResult,
   ResyncResult,
 } from './messages.ts';
+import {
+  type ConnectBody,
+  ConnectReport,
+  type DisconnectBody,
+  DisconnectReport,
+  type NetworkOnHost,
+  NetworksOnHost,
+} from './networks.ts';
 import { Status } from './status.ts';
 import { TunnelList, TunnelReport, type TunnelRequest } from './tunnels.ts';
 
@@ -86,6 +96,22 @@ export class AgentClient {
   /** @throws ApiError REFUSED with code NOT_FOUND when there is none. */
   async deleteTunnel(name: string, signal?: AbortSignal): Promise<void> {
     await this.#call('DELETE', `/v1/tunnels/${encodeURIComponent(name)}`, v.unknown(), signal);
+  }
+
+  networks(signal?: AbortSignal): Promise<NetworkOnHost[]> {
+    return this.#call('GET', '/v1/networks', NetworksOnHost, signal);
+  }
+
+  /** @throws ApiError REFUSED with code DUPLICATE_ADDRESS, naming the owner, for an address that another container has. */
+  connect(network: string, wanted: ConnectBody, signal?: AbortSignal): Promise<ConnectReport> {
+    const path = `/v1/networks/${encodeURIComponent(network)}/connect`;
+    return this.#call('POST', path, ConnectReport, signal, wanted);
+  }
+
+  /** @throws ApiError REFUSED with code NOT_CONNECTED when it is not. */
+  disconnect(network: string, wanted: DisconnectBody, signal?: AbortSignal): Promise<DisconnectReport> {
+    const path = `/v1/networks/${encodeURIComponent(network)}/disconnect`;
+    return this.#call('POST', path, DisconnectReport, signal, wanted);
   }
 
   /**

@@ -42,6 +42,7 @@ export const EVENT_TYPES = [
   'network-key-rejected',
   'network-key-accepted',
   'network-keys-forgotten',
+  'range-lost',
   'address-conflict',
   'subnet-file-changed',
   'drift-repaired',

@@ -33,6 +33,8 @@ export interface ForwarderFiles {
 }
 
 export interface NetworkOptions {
+  /** Where what this host has to know over restarts is kept. */
+  readonly stateDirectory: string;
   readonly underlay: UnderlayCriteria;
   readonly firewall: FirewallPolicy;
   readonly lease: {

@@ -7,6 +7,7 @@ import { overlayStatus } from './overlay-status.ts';
 import type { HostNetwork } from './underlay.ts';
 
 const OPTIONS = {
+  stateDirectory: '/nowhere',
   underlay: { interfaces: ['eth0'], patterns: [], publicIp: {} },
   lease: { subnetFile: '/run/subnet.env', renewMarginMinutes: 60 },
   firewall: { masquerade: true, forward: false, randomFully: true, openPort: true, resyncSeconds: 5 },

@@ -33,6 +33,8 @@ export interface EndpointSpec {
   readonly mtu: number;
   /** Of the sandbox's end; the kernel chooses one when absent. */
   readonly mac?: Mac;
+  /** A text for the host's end, at most 255 bytes: `ip link` shows it, and it is gone with the link. */
+  readonly alias?: string;
 }
 
 export interface EndpointRoute {
@@ -78,6 +80,7 @@ export async function attach(host: Rtnetlink, sandbox: Sandbox, spec: EndpointSp
 
   await sandbox.route.links.change('lo', { up: true });
   await configure(sandbox.route, spec);
+  if (spec.alias !== undefined) await host.links.change(spec.hostLink, { alias: spec.alias });
   // The port joins last: nothing reaches the sandbox before it has its addresses.
   await host.links.change(spec.hostLink, { master: bridge.index, up: true });
   undo.commit();

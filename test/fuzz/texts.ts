@@ -1,7 +1,9 @@
 /** Texts from the store and from people: a parser answers with a value or says what is wrong, and means what it says. */
 import assert from 'node:assert/strict';
 import { parseOptions } from '../../src/agent/options/options.ts';
-import { parseTunnelRequest } from '../../src/agent/servers/tunnel-requests.ts';
+import { parseBody } from '../../src/agent/servers/request-body.ts';
+import { ConnectBody } from '../../src/api/networks.ts';
+import { TunnelRequest } from '../../src/api/tunnels.ts';
 import { ConfigError, isCode, ParseError } from '../../src/base/errors.ts';
 import { Ip } from '../../src/base/ip.ts';
 import { Mac } from '../../src/base/mac.ts';
@@ -13,6 +15,10 @@ import { rulesFor } from '../../src/firewall/rules.ts';
 import { parseRuleset } from '../../src/inspect/trace/ruleset.ts';
 import { planTopology } from '../../src/lab/topology/plan.ts';
 import { parseTopology } from '../../src/lab/topology/read.ts';
+import {
+  formatEndpointAlias,
+  parseEndpointAlias,
+} from '../../src/network/segment/endpoints/endpoint-alias.ts';
 import { isTunnel, readTunnel } from '../../src/network/tunnel/spec.ts';
 import { parseEndpoints } from '../../src/store/etcd/endpoint.ts';
 import { parseNetworkConfig } from '../../src/subnet/config/config.ts';
@@ -101,7 +107,7 @@ export const textTargets: readonly FuzzTarget[] = [
     ],
     ['INVALID_CONFIG'],
     text => {
-      const request = parseTunnelRequest(text);
+      const request = parseBody(text, TunnelRequest, 'tunnel');
       const read = readTunnel(request);
       if (!isTunnel(read)) throw new ConfigError('tunnel', read);
       return JSON.stringify(request);
@@ -119,6 +125,28 @@ export const textTargets: readonly FuzzTarget[] = [
         if (!isCode(error, 'INVALID_CONFIG')) throw error;
       }
       return JSON.stringify(topology);
+    },
+  ),
+  texts(
+    'requests to connect a container',
+    [
+      '{"target":"web","ips":[]}',
+      '{"target":"/run/netns/web","ips":["10.9.1.7","fd00:9::7"],"mac":"02:00:00:00:00:07"}',
+    ],
+    ['INVALID_CONFIG'],
+    text => JSON.stringify(parseBody(text, ConnectBody, 'connect')),
+  ),
+  texts(
+    'what a link says of what it connects',
+    [
+      'tulle endpoint blue web 4026532201 02:00:00:00:00:07 10.9.1.2',
+      'tulle endpoint b-2.x /run/netns/x 4026532202 02:00:00:00:00:08 10.9.1.3,fd00:9::1:2',
+    ],
+    ['INVALID_VALUE'],
+    text => {
+      const alias = parseEndpointAlias(text);
+      if (alias === undefined) throw new ParseError('an endpoint', text, 'it is another link');
+      return formatEndpointAlias(alias);
     },
   ),
   texts('IP addresses', ADDRESSES, ['INVALID_VALUE'], text => `${Ip.parse(text)}`),

@@ -36,6 +36,15 @@ const handlers = (changed: Partial<ApiHandlers> = {}): ApiHandlers => ({
     add: () => assert.fail('not asked for here'),
     delete: async () => undefined,
   },
+  networks: {
+    onHost: async () => [],
+    containers: {
+      connector: {
+        connect: () => assert.fail('not asked for here'),
+        disconnect: () => assert.fail('not asked for here'),
+      },
+    },
+  },
   events,
   ...changed,
 });

@@ -11,6 +11,7 @@ import type { Status } from '../../api/status.ts';
 import { ConfigError, isCode, messageOf, TulleError } from '../../base/errors.ts';
 import type { EventLog } from '../health/event-log.ts';
 import { createServer } from './http.ts';
+import { answerNetworks, type NetworkHandlers } from './network-requests.ts';
 import { answerTunnels, type TunnelHandlers } from './tunnel-requests.ts';
 
 export type ApiServerErrorCode =
@@ -31,6 +32,7 @@ export interface ApiHandlers {
   resync(): Promise<ResyncResult>;
   releaseLease(): Promise<ReleaseResult>;
   readonly tunnels: TunnelHandlers;
+  readonly networks: NetworkHandlers;
   readonly events: EventLog;
 }
 
@@ -97,7 +99,10 @@ export class ApiServer implements AsyncDisposable {
         case 'POST /v1/lease/release':
           return reply(response, 200, await this.#handlers.releaseLease());
         default: {
-          const answer = await answerTunnels(this.#handlers.tunnels, request, url.pathname);
+          const { tunnels, networks } = this.#handlers;
+          const answer =
+            (await answerTunnels(tunnels, request, url.pathname)) ??
+            (await answerNetworks(networks, request, url.pathname));
           if (answer !== undefined) return reply(response, 200, answer);
           return refuse(response, 404, {
             code: 'UNKNOWN_REQUEST',

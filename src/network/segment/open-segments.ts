@@ -12,14 +12,15 @@ import type { SegmentKeys } from '../../subnet/segment/segment-key.ts';
 import type { SegmentRegistry } from '../../subnet/segment/segment-registry.ts';
 import { SegmentState } from '../../subnet/segment/segment-state.ts';
 import type { Netns } from '../../sys/netns.ts';
+import type { DurableIdentity } from '../host-plan.ts';
 import type { NetworkOptions } from '../options.ts';
 import { segmentLinkMacs } from './segment-names.ts';
 import { Segments, type SegmentsParts } from './segments.ts';
 
 export interface OpenSegmentsOptions
   extends Pick<SegmentsParts, 'dataPlane' | 'host' | 'setRules' | 'health' | 'events' | 'clock' | 'logger'> {
-  readonly options: Pick<NetworkOptions, 'underlay'>;
-  readonly identity: { readonly hostId: string };
+  readonly options: Pick<NetworkOptions, 'underlay' | 'stateDirectory'>;
+  readonly identity: Pick<DurableIdentity, 'hostId' | 'machine'>;
   readonly rtnetlink: Rtnetlink;
   readonly netns: Netns;
   readonly segmentRegistry: SegmentRegistry;
@@ -35,6 +36,8 @@ export function openSegments(given: OpenSegmentsOptions): Segments {
     registry,
     hostId: identity.hostId,
     hostName: isHostName(name) ? name : undefined,
+    machine: identity.machine(undefined),
+    stateDirectory: options.stateDirectory,
     criteria: options.underlay,
     guard: new BridgeGuard(),
     ruleChanges: signal => ruleChanges(netns, signal),

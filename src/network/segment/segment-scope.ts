@@ -1,7 +1,10 @@
 /** One segment on this host: what is stated of it to the data plane, and what became of that. */
+import type { NetworkOnHost } from '../../api/networks.ts';
 import type { Underlay } from '../../backend/backend.ts';
+import { formatProblem } from '../../base/errors.ts';
 import type { NetworkScope } from '../../dataplane/data-plane.ts';
 import type { NetworkReport } from '../../dataplane/report.ts';
+import type { GuardDrops } from '../../firewall/bridge/bridge-guard.ts';
 import type { Link } from '../../netlink/route/objects.ts';
 import type { SegmentSnapshot } from '../../subnet/segment/segment.ts';
 import {
@@ -84,6 +87,18 @@ export class SegmentScope {
     const { bridge, tunnel } = this;
     if (bridge === undefined) return [];
     return links.filter(({ master, index }) => master === bridge && index !== tunnel).map(({ name }) => name);
+  }
+
+  onHost(links: readonly Link[], drops: GuardDrops | undefined): NetworkOnHost {
+    const { plan, obstacle, snapshot } = this;
+    return {
+      name: snapshot.segment.name,
+      ...(plan && { ...plan.links, mtu: plan.mtu }),
+      ready: this.bridge !== undefined && this.tunnel !== undefined,
+      ...(obstacle && { reason: formatProblem(obstacle) }),
+      ports: this.ports(links),
+      ...(drops && { drops }),
+    };
   }
 
   #indexOf(name: string | undefined): number | undefined {

@@ -12,6 +12,7 @@
  * the kernel, so nothing is polled. While the store is away everything stays, and a restarted agent begins with what
  * the one before it knew.
  */
+import type { NetworkOnHost } from '../../api/networks.ts';
 import type { Underlay } from '../../backend/backend.ts';
 import { together } from '../../base/abort.ts';
 import type { Clock } from '../../base/clock.ts';
@@ -20,7 +21,7 @@ import type { Logger } from '../../base/log.ts';
 import { valuesOf } from '../../base/per-family.ts';
 import type { Prefix } from '../../base/prefix.ts';
 import { increment, Watchable } from '../../base/watchable.ts';
-import type { BridgeGuard, GuardDrops } from '../../firewall/bridge/bridge-guard.ts';
+import type { BridgeGuard } from '../../firewall/bridge/bridge-guard.ts';
 import { GuardKeeper } from '../../firewall/bridge/guard-keeper.ts';
 import type { SegmentGuard } from '../../firewall/bridge/guard-table.ts';
 import type { SegmentBlock } from '../../firewall/desired.ts';
@@ -32,16 +33,19 @@ import type { UnderlayCriteria } from '../options.ts';
 import type { EventReporter, HealthReporter } from '../reports.ts';
 import type { SharedDataPlane } from '../shared-data-plane.ts';
 import { chooseUnderlay, type HostNetwork } from '../underlay.ts';
-import { HostEndpoints, type HostEndpointsParts } from './endpoints/host-endpoints.ts';
-import type { SegmentSite } from './endpoints/segment-site.ts';
+import { SegmentContainers, type SegmentContainersParts } from './containers.ts';
+import { type SegmentSite, siteText } from './endpoints/segment-site.ts';
 import { gatewayMac } from './segment-names.ts';
 import { SegmentReporter } from './segment-report.ts';
 import { SegmentScope } from './segment-scope.ts';
 
-export interface SegmentsParts extends Pick<HostEndpointsParts, 'netns' | 'rtnetlink'> {
+export interface SegmentsParts
+  extends Pick<SegmentContainersParts, 'netns' | 'rtnetlink' | 'stateDirectory'> {
   readonly registry: SegmentRegistry;
   readonly hostId: string;
   readonly hostName: string | undefined;
+  /** What only this machine has. */
+  readonly machine: string | undefined;
   readonly criteria: UnderlayCriteria;
   readonly dataPlane: SharedDataPlane;
   /** Links and addresses of this host. */
@@ -65,8 +69,8 @@ export class Segments {
   readonly #parts: SegmentsParts;
   readonly watch: SegmentWatch;
   readonly presence: SegmentPresence;
-  /** What is on the bridges. */
-  readonly endpoints: HostEndpoints;
+  /** What is on the bridges, and what connects it. */
+  readonly containers: SegmentContainers;
   readonly #reporter: SegmentReporter;
   readonly #keeper: GuardKeeper;
   /** By id. */
@@ -101,12 +105,14 @@ export class Segments {
       onState: failure => this.#reporter.guard(failure),
     });
     const { watch, presence } = this;
-    this.endpoints = new HostEndpoints({
+    const { hostName, machine } = parts;
+    this.containers = new SegmentContainers({
       ...parts,
-      host: { hostId, ...defined({ hostName: parts.hostName }) },
+      host: { hostId, ...defined({ hostName, machine }) },
       presence,
       watch,
       guard: { set: guards => this.#guard(guards) },
+      scopeOf: name => this.scope(name),
     });
   }
 
@@ -126,9 +132,11 @@ export class Segments {
     return this.#underlay;
   }
 
-  /** Frames that were dropped, by name of the network. @throws FirewallError */
-  drops(): Promise<ReadonlyMap<string, GuardDrops>> {
-    return this.#isGuarding ? this.#parts.guard.drops() : Promise.resolve(new Map());
+  /** Each of them as it is on this host, with its counters. */
+  async onHost(): Promise<NetworkOnHost[]> {
+    const links = this.#parts.host.value?.links ?? [];
+    const drops = this.#isGuarding ? await this.#parts.guard.drops().catch(() => undefined) : undefined;
+    return this.scopes.map(scope => scope.onHost(links, drops?.get(scope.snapshot.segment.name)));
   }
 
   /** Follows store and host until `signal` aborts; kernel and store stay as they are. */
@@ -137,7 +145,7 @@ export class Segments {
       signal,
       until => this.watch.run(until),
       until => this.presence.run(until),
-      until => this.endpoints.run(until),
+      until => this.containers.run(until),
       until => this.#followStore(until),
       until => this.#followHost(until),
       until => this.#followRounds(until),
@@ -166,6 +174,7 @@ export class Segments {
     for await (const _ of this.#parts.dataPlane.rounds.changes(signal)) {
       if (this.#scopes.size === 0) continue;
       this.#stateMembers();
+      this.containers.linksChanged();
       this.#report();
     }
   }
@@ -270,10 +279,10 @@ export class Segments {
     this.#sites = this.scopes.flatMap(({ plan, snapshot: { segment } }): SegmentSite[] => {
       if (plan === undefined) return [];
       const site = { segment, ...plan.links, gatewayMac: gatewayMac(segment), mtu: plan.mtu };
-      const text = textOf(site);
-      return [this.#sites.find(known => textOf(known) === text) ?? site];
+      const text = siteText(site);
+      return [this.#sites.find(known => siteText(known) === text) ?? site];
     });
-    this.endpoints.setSites(this.#sites);
+    this.containers.setSites(this.#sites);
   }
 
   /** On a host that never had such a network nothing of it is looked for. */
@@ -287,7 +296,3 @@ export class Segments {
     this.#reporter.segments(this.scopes, this.#noUnderlay);
   }
 }
-
-/** All that is in it: its values print themselves. */
-const textOf = (site: SegmentSite) =>
-  JSON.stringify(site, (_, value: unknown) => (typeof value === 'bigint' ? value.toString() : value));

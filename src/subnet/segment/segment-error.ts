@@ -7,6 +7,8 @@ export type SegmentErrorCode =
   | 'EXISTS'
   /** There is no network of this name, or not this one any more. */
   | 'NOT_FOUND'
+  /** It is not in place on this host. */
+  | 'NOT_READY'
   /** Containers are on it. */
   | 'IN_USE'
   /** Another container has the address. */

@@ -132,6 +132,7 @@ export class OverlayHarness {
   private constructor(identity: Identity, former: Partial<LastRun>) {
     this.overlay = new Overlay({
       options: {
+        stateDirectory: '/nowhere',
         underlay: { interfaces: ['eth0'], patterns: [], publicIp: {} },
         lease: { subnetFile: '/run/subnet.env', renewMarginMinutes: 60 },
         firewall: { masquerade: true, forward: false, randomFully: true, openPort: true, resyncSeconds: 5 },

@@ -12,6 +12,7 @@ import { isCode, messageOf } from '../../../base/errors.ts';
 import type { Logger } from '../../../base/log.ts';
 import { Wakeup } from '../../../base/wakeup.ts';
 import type { GuardKeeper } from '../../../firewall/bridge/guard-keeper.ts';
+import type { SegmentGuard } from '../../../firewall/bridge/guard-table.ts';
 import type { Link } from '../../../netlink/route/objects.ts';
 import type { KernelEvent, Rtnetlink } from '../../../netlink/route/rtnetlink.ts';
 import type { SegmentPresence } from '../../../subnet/segment/presence.ts';
@@ -20,9 +21,10 @@ import type { SegmentWatch } from '../../../subnet/segment/segment-watch.ts';
 import type { Netns } from '../../../sys/netns.ts';
 import type { HealthReporter } from '../../reports.ts';
 import { duplicateWarnings } from './duplicate-warning.ts';
-import { attachedBy } from './endpoint-alias.ts';
+import { attachedBy, parseEndpointAlias } from './endpoint-alias.ts';
 import type { AttachedEndpoint } from './local-endpoints.ts';
 import { type Duplicate, SegmentEndpoints } from './segment-endpoints.ts';
+import { guardOf } from './segment-guard.ts';
 import type { SegmentSite } from './segment-site.ts';
 
 export interface HostEndpointsParts {
@@ -30,6 +32,11 @@ export interface HostEndpointsParts {
   readonly netns: Netns;
   readonly rtnetlink: Rtnetlink;
   readonly presence: Pick<SegmentPresence, 'setEndpoints' | 'state'>;
+  /** What was given out to containers that this host connects, and how it is freed. */
+  readonly addresses: {
+    given(name: string): Promise<readonly { readonly container: string }[]>;
+    disconnect(name: string, container: string): Promise<unknown>;
+  };
   readonly watch: Pick<SegmentWatch, 'snapshot' | 'changes'>;
   readonly guard: Pick<GuardKeeper, 'set'>;
   readonly health: HealthReporter;
@@ -49,13 +56,21 @@ export class HostEndpoints {
   readonly #open = new Map<string, SegmentEndpoints>();
   /** By index. */
   readonly #links = new Map<number, Link>();
-  /** What is being attached, and what Docker says, by name of the network. */
-  readonly #reserved = new Map<string, Set<AttachedEndpoint>>();
+  /** What is being attached, by name of the host's link. */
+  readonly #reserved = new Map<
+    string,
+    { readonly name: string; readonly endpoints: readonly AttachedEndpoint[] }
+  >();
+  /** How many are getting an address now, by name of the network. */
+  readonly #held = new Map<string, number>();
+  /** What was attached, and may be gone. */
+  #lost: { readonly name: string; readonly container: string }[] = [];
+  /** What Docker says, by name of the network. */
   readonly #containers = new Map<string, readonly AttachedEndpoint[]>();
   /** By name of the network: what was published last, as text. */
   readonly #published = new Map<string, string>();
   /** How the guard was stated last, as text. */
-  #guarded = '';
+  #guarded = '[]';
   /** Links or entries of a bridge may have changed without an announcement. */
   #isStale = true;
 
@@ -76,17 +91,21 @@ export class HostEndpoints {
     this.#wakeup.wake();
   }
 
-  /** An endpoint that is being attached counts as attached until this is disposed of. */
-  reserve(name: string, endpoints: readonly AttachedEndpoint[]): Disposable {
-    const reserved = this.#reserved.get(name) ?? new Set();
-    this.#reserved.set(name, reserved);
-    for (const endpoint of endpoints) reserved.add(endpoint);
+  /** Nothing of a network is freed until this is disposed of: a container is getting an address. */
+  hold(name: string): Disposable {
+    this.#held.set(name, (this.#held.get(name) ?? 0) + 1);
     return {
       [Symbol.dispose]: () => {
-        for (const endpoint of endpoints) reserved.delete(endpoint);
+        this.#held.set(name, (this.#held.get(name) ?? 0) - 1);
         this.#wakeup.wake();
       },
     };
+  }
+
+  /** An endpoint counts as attached until its link is there, or this is disposed of. */
+  reserve(name: string, hostLink: string, endpoints: readonly AttachedEndpoint[]): Disposable {
+    this.#reserved.set(hostLink, { name, endpoints });
+    return { [Symbol.dispose]: () => this.#reserved.delete(hostLink) };
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -113,12 +132,22 @@ export class HostEndpoints {
     if (event.type === 'fdb') {
       for (const endpoints of this.#open.values()) endpoints.announced(event.entry, event.gone);
     } else if (event.type === 'link') {
-      if (event.gone) this.#links.delete(event.link.index);
-      else this.#links.set(event.link.index, event.link);
+      this.#takeLink(event.link, event.gone);
       this.#wakeup.wake();
     } else if (event.type === 'overrun') {
       this.#isStale = true;
       this.#wakeup.wake();
+    }
+  }
+
+  #takeLink(link: Link, gone: boolean): void {
+    const attached = parseEndpointAlias(link.alias);
+    if (gone) {
+      this.#links.delete(link.index);
+      if (attached !== undefined) this.#lost.push(attached);
+    } else {
+      this.#links.set(link.index, link);
+      if (attached !== undefined && link.master !== undefined) this.#reserved.delete(link.name);
     }
   }
 
@@ -129,6 +158,7 @@ export class HostEndpoints {
       try {
         if (this.#isStale) await this.#readAgain();
         await this.#openSites();
+        await this.#freeLost();
         const due = this.#state();
         delays = backoff(RETRY.first, RETRY.cap);
         await this.#wakeup.pause(due - clock.monotonic());
@@ -146,12 +176,13 @@ export class HostEndpoints {
     this.#isStale = false;
     const links = await this.#parts.rtnetlink.links.list();
     this.#links.clear();
-    for (const link of links) this.#links.set(link.index, link);
+    for (const link of links) this.#takeLink(link, false);
     for (const endpoints of this.#open.values()) await endpoints.readStations();
   }
 
   /** A bridge that was made anew is another one. */
   async #openSites(): Promise<void> {
+    const { addresses } = this.#parts;
     const byName = new Map([...this.#links.values()].map(link => [link.name, link.index]));
     for (const [name, { site, links }] of this.#open) {
       const same = this.#sites.get(name) === site && byName.get(site.bridge) === links.bridge;
@@ -170,11 +201,34 @@ export class HostEndpoints {
         });
         this.#open.set(name, endpoints);
         await endpoints.readStations();
+        // What was given out and has no link is gone, unless it is being attached.
+        this.#lost.push(...(await addresses.given(name)).map(({ container }) => ({ name, container })));
       } catch (error) {
         this.#close(name);
         if (!isCode(error, 'ENODEV')) throw error;
       }
     }
+  }
+
+  /** Frees the addresses of containers whose link is gone. */
+  async #freeLost(): Promise<void> {
+    const links = [...this.#links.values()].flatMap(({ alias }) => parseEndpointAlias(alias) ?? []);
+    const attached = new Set([...links, ...this.#reservedContainers()].map(idOf));
+    const lost = this.#lost.filter(one => !attached.has(idOf(one)));
+    this.#lost = lost.filter(({ name }) => this.#isHeld(name));
+    for (const { name, container } of lost) {
+      if (!this.#isHeld(name)) await this.#parts.addresses.disconnect(name, container);
+    }
+  }
+
+  #reservedContainers(): readonly { readonly name: string; readonly container: string }[] {
+    return [...this.#reserved.values()].flatMap(({ name, endpoints }) =>
+      endpoints.map(({ container }) => ({ name, container })),
+    );
+  }
+
+  #isHeld(name: string): boolean {
+    return (this.#held.get(name) ?? 0) > 0;
   }
 
   #close(name: string): void {
@@ -190,15 +244,19 @@ export class HostEndpoints {
     // What the store has of this host from before must be known first, or it would be released.
     if (segments === undefined) return Number.POSITIVE_INFINITY;
     const duplicates = new Map<string, readonly Duplicate[]>();
+    const guards: SegmentGuard[] = [];
     const dues: number[] = [];
     for (const [name, endpoints] of this.#open) {
       const snapshot = segments.get(name);
       if (snapshot === undefined) continue;
-      this.#publish(name, endpoints, snapshot);
+      // What does not answer is gone, and is not published any more.
       dues.push(endpoints.probe());
-      duplicates.set(name, endpoints.duplicates(presence.state.value.conflicts));
+      this.#publish(name, endpoints, snapshot);
+      const ofSegment = endpoints.duplicates(presence.state.value.conflicts);
+      duplicates.set(name, ofSegment);
+      guards.push(guardOf(endpoints, snapshot, ofSegment));
     }
-    this.#guard(segments, duplicates);
+    this.#guard(guards);
     this.#parts.health.warn('endpoints', duplicateWarnings(duplicates));
     return Math.min(...dues);
   }
@@ -216,38 +274,26 @@ export class HostEndpoints {
     presence.setEndpoints(segment, published);
   }
 
+  #guard(guards: readonly SegmentGuard[]): void {
+    const text = JSON.stringify(guards);
+    if (text !== this.#guarded) this.#parts.guard.set(guards);
+    this.#guarded = text;
+  }
+
   #attachedTo({ segment: { name }, bridge }: SegmentSite): readonly AttachedEndpoint[] {
     const links = [...this.#links.values()];
     const index = links.find(link => link.name === bridge)?.index;
     const connected = links
       .filter(({ master }) => master !== undefined && master === index)
       .flatMap(({ alias }) => attachedBy(alias, name));
-    return [...(this.#containers.get(name) ?? []), ...connected, ...(this.#reserved.get(name) ?? [])];
-  }
-
-  #guard(
-    segments: ReadonlyMap<string, SegmentSnapshot>,
-    duplicates: ReadonlyMap<string, readonly Duplicate[]>,
-  ): void {
-    const guards = [...this.#open].map(([name, endpoints]) => {
-      const { segment, tunnel, gatewayMac } = endpoints.site;
-      const published = [...(segments.get(name)?.endpoints.values() ?? [])];
-      const known = [...published, ...endpoints.stations].map(({ mac }) => [mac.key, mac] as const);
-      return {
-        name,
-        tunnelLink: tunnel,
-        gateway: { mac: gatewayMac, addresses: segment.gateways },
-        floodLimit: segment.floodLimit,
-        known: [...new Map(known).values()],
-        refused: endpoints.refused(duplicates.get(name) ?? []),
-      };
-    });
-    const text = JSON.stringify(guards);
-    if (text !== this.#guarded) this.#parts.guard.set(guards);
-    this.#guarded = text;
+    const reserved = [...this.#reserved.values()].flatMap(one => (one.name === name ? one.endpoints : []));
+    return [...(this.#containers.get(name) ?? []), ...connected, ...reserved];
   }
 }
 
 async function wakeAt(changes: AsyncIterable<unknown>, wake: () => void): Promise<void> {
   for await (const _ of changes) wake();
 }
+
+const idOf = ({ name, container }: { readonly name: string; readonly container: string }) =>
+  `${name} ${container}`;

@@ -87,12 +87,11 @@ export class LocalEndpoints {
     this.#entries.set(endpoint.ip.key, entry);
   }
 
-  /** Everything that is known from who attached it; what was known so before and is not any more is doubted. */
-  setAttached(endpoints: readonly AttachedEndpoint[], now: number): void {
+  /** Everything that is known from who attached it; what was known so before and is not any more is gone. */
+  setAttached(endpoints: readonly AttachedEndpoint[]): void {
     const attached = new Set(endpoints.map(({ ip }) => ip.key));
     for (const [key, entry] of this.#entries) {
-      if (!entry.isAttached || attached.has(key)) continue;
-      this.#entries.set(key, { ...entry, isAttached: false, doubt: { asked: 0, due: now } });
+      if (entry.isAttached && !attached.has(key)) this.#entries.delete(key);
     }
     for (const endpoint of endpoints) {
       if (this.#options.isUsable(endpoint.ip))

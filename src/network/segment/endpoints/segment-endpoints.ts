@@ -115,7 +115,7 @@ export class SegmentEndpoints implements Disposable {
   setAttached(endpoints: readonly AttachedEndpoint[]): void {
     const { segment, gatewayMac } = this.site;
     const gateways = valuesOf(segment.gateways).map(ip => ({ ip, mac: gatewayMac, container: GATEWAY }));
-    this.#local.setAttached([...gateways, ...endpoints], this.#options.clock.monotonic());
+    this.#local.setAttached([...gateways, ...endpoints]);
   }
 
   /** Asks what is to be asked now. @returns when there is more to ask, on the monotonic clock */

@@ -12,3 +12,7 @@ export interface SegmentSite {
   /** Of the bridge and of everything on it. */
   readonly mtu: number;
 }
+
+/** All that is in it: its values print themselves. */
+export const siteText = (site: SegmentSite): string =>
+  JSON.stringify(site, (_, value: unknown) => (typeof value === 'bigint' ? value.toString() : value));

@@ -1,0 +1,251 @@
+/**
+ * The part of Docker's API that L2 networks need (Docker Engine API 1.41), over the unix socket of the dockerd of this
+ * host. Every answer is bounded and checked; a daemon that does not answer in time is one that is not there.
+ */
+import type * as http from 'node:http';
+import process from 'node:process';
+import * as v from 'valibot';
+import { isCode, messageOf, TulleError } from '../../../base/errors.ts';
+
+export type DockerErrorCode =
+  /** No dockerd answers at the socket. */
+  | 'NO_DOCKER'
+  /** It refused the request. */
+  | 'REFUSED'
+  /** There is no such network or container. */
+  | 'NOT_FOUND'
+  /** Its answer is not what Docker's API says. */
+  | 'PROTOCOL';
+
+/** The dockerd of this host did not do what it was asked. */
+export class DockerError extends TulleError<DockerErrorCode> {}
+
+/** Milliseconds for an answer; making a network takes one or two seconds on a busy host. */
+const PATIENCE = 30_000;
+/** Bytes of an answer: a network with 10,000 containers has 3 MB. */
+const MOST_ANSWER = 16 << 20;
+/** Characters of an event. */
+const MOST_EVENT = 1 << 20;
+
+const text = v.string();
+const texts = v.nullish(v.record(text, text), {});
+
+const NetworkEntries = {
+  Name: text,
+  Id: text,
+  Driver: text,
+  Internal: v.optional(v.boolean(), false),
+  EnableIPv6: v.optional(v.boolean(), false),
+  IPAM: v.object({
+    Config: v.nullish(
+      v.array(
+        v.object({
+          Subnet: v.optional(text, ''),
+          IPRange: v.optional(text, ''),
+          Gateway: v.optional(text, ''),
+        }),
+      ),
+      [],
+    ),
+  }),
+  Options: texts,
+  Labels: texts,
+};
+
+export const DockerNetworkState = v.object({
+  ...NetworkEntries,
+  /** By id of the container. */
+  Containers: v.nullish(
+    v.record(
+      text,
+      v.object({
+        Name: text,
+        MacAddress: v.optional(text, ''),
+        /** `10.9.1.130/16`, or empty. */
+        IPv4Address: v.optional(text, ''),
+        IPv6Address: v.optional(text, ''),
+      }),
+    ),
+    {},
+  ),
+});
+export type DockerNetworkState = v.InferOutput<typeof DockerNetworkState>;
+
+const DockerNetworks = v.array(DockerNetworkState);
+
+const DockerContainer = v.object({
+  /** With a slash before it. */
+  Name: text,
+  State: v.object({ Running: v.boolean(), Pid: v.number() }),
+  NetworkSettings: v.object({ SandboxKey: v.optional(text, '') }),
+});
+export type DockerContainer = v.InferOutput<typeof DockerContainer>;
+
+/** A network or a container came, went or was changed, or the daemon itself. */
+export const DockerEvent = v.object({ Type: v.optional(text, ''), Action: v.optional(text, '') });
+export type DockerEvent = v.InferOutput<typeof DockerEvent>;
+
+/** Body of a request that makes a network. */
+export interface NewDockerNetwork {
+  readonly Name: string;
+  readonly CheckDuplicate: true;
+  readonly Driver: 'bridge';
+  readonly Internal: boolean;
+  readonly EnableIPv6: boolean;
+  readonly IPAM: {
+    readonly Driver: 'default';
+    readonly Config: readonly {
+      readonly Subnet: string;
+      readonly IPRange: string;
+      readonly Gateway?: string;
+    }[];
+  };
+  readonly Options: Readonly<Record<string, string>>;
+  readonly Labels: Readonly<Record<string, string>>;
+}
+
+const Refusal = v.object({ message: text });
+
+/** Every method throws DockerError. */
+export class DockerApi {
+  readonly #socketPath: string;
+
+  constructor(socketPath: string) {
+    this.#socketPath = socketPath;
+  }
+
+  /** All networks, without their containers. */
+  async networks(): Promise<readonly DockerNetworkState[]> {
+    return this.#json('GET', '/networks', DockerNetworks);
+  }
+
+  /** With its containers. @param id or name */
+  async network(id: string): Promise<DockerNetworkState> {
+    return this.#json('GET', `/networks/${encodeURIComponent(id)}`, DockerNetworkState);
+  }
+
+  async createNetwork(network: NewDockerNetwork): Promise<void> {
+    await this.#call('POST', '/networks/create', network);
+  }
+
+  async removeNetwork(id: string): Promise<void> {
+    await this.#call('DELETE', `/networks/${encodeURIComponent(id)}`);
+  }
+
+  /** @param name or id */
+  async container(name: string): Promise<DockerContainer> {
+    return this.#json('GET', `/containers/${encodeURIComponent(name)}/json`, DockerContainer);
+  }
+
+  /** What happens to networks and containers from now on, until the daemon ends or `signal` aborts. */
+  async *events(signal: AbortSignal): AsyncGenerator<DockerEvent, void> {
+    const filters = JSON.stringify({ type: ['network', 'container', 'daemon'] });
+    const response = await this.#open(
+      'GET',
+      `/events?filters=${encodeURIComponent(filters)}`,
+      undefined,
+      signal,
+    );
+    if (response.statusCode !== 200) throw refusalOf(response.statusCode, await bodyOf(response));
+    response.setEncoding('utf8');
+    let rest = '';
+    try {
+      for await (const chunk of response) {
+        const lines = (rest + (chunk as string)).split('\n');
+        rest = lines.pop() ?? '';
+        if (rest.length > MOST_EVENT) throw new DockerError('PROTOCOL', 'dockerd: an event has no end');
+        for (const line of lines) if (line.trim() !== '') yield parse(DockerEvent, line);
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      throw error instanceof DockerError ? error : this.#failure(error);
+    } finally {
+      response.destroy();
+    }
+  }
+
+  async #json<Schema extends v.GenericSchema>(
+    method: string,
+    path: string,
+    schema: Schema,
+  ): Promise<v.InferOutput<Schema>> {
+    return parse(schema, await this.#call(method, path));
+  }
+
+  async #call(method: string, path: string, body?: unknown): Promise<string> {
+    const signal = AbortSignal.timeout(PATIENCE);
+    try {
+      const response = await this.#open(method, path, body, signal);
+      const answer = await bodyOf(response);
+      if ((response.statusCode ?? 0) >= 300) throw refusalOf(response.statusCode, answer);
+      return answer;
+    } catch (error) {
+      throw error instanceof DockerError ? error : this.#failure(error);
+    }
+  }
+
+  async #open(
+    method: string,
+    path: string,
+    body: unknown,
+    signal: AbortSignal,
+  ): Promise<http.IncomingMessage> {
+    // An import would load undici, the HTTP client, which is 2 MB in every agent.
+    const { request } = process.getBuiltinModule('node:http');
+    const content = body === undefined ? undefined : JSON.stringify(body);
+    try {
+      return await new Promise((resolve, reject) => {
+        const headers = {
+          host: 'docker',
+          ...(content === undefined
+            ? {}
+            : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(content) }),
+        };
+        const sent = request({ socketPath: this.#socketPath, method, path, headers, signal, agent: false });
+        sent.once('response', resolve).once('error', reject).end(content);
+      });
+    } catch (error) {
+      throw this.#failure(error);
+    }
+  }
+
+  #failure(cause: unknown): DockerError {
+    const why = isCode(cause, 'ENOENT', 'ECONNREFUSED')
+      ? `no dockerd answers at ${this.#socketPath}`
+      : `dockerd at ${this.#socketPath}: ${messageOf(cause)}`;
+    return new DockerError('NO_DOCKER', why, { cause });
+  }
+}
+
+async function bodyOf(response: http.IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of response) {
+    size += (chunk as Buffer).length;
+    if (size > MOST_ANSWER) {
+      throw new DockerError('PROTOCOL', `dockerd: an answer has more than ${MOST_ANSWER} bytes`);
+    }
+    chunks.push(chunk as Buffer);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+function refusalOf(status: number | undefined, body: string): DockerError {
+  let message = `status ${status}`;
+  try {
+    message = v.parse(Refusal, JSON.parse(body)).message;
+  } catch {
+    // A proxy in between may say it in another form.
+  }
+  return new DockerError(status === 404 ? 'NOT_FOUND' : 'REFUSED', `dockerd: ${message}`);
+}
+
+function parse<Schema extends v.GenericSchema>(schema: Schema, body: string): v.InferOutput<Schema> {
+  try {
+    return v.parse(schema, JSON.parse(body));
+  } catch (cause) {
+    throw new DockerError('PROTOCOL', `dockerd: an answer is not as Docker's API says: ${messageOf(cause)}`, {
+      cause,
+    });
+  }
+}

@@ -1,0 +1,95 @@
+/** An L2 network as a Docker network of the driver `bridge`: what it should be, and whether one is so. Pure. */
+import { Ip } from '../../../base/ip.ts';
+import { Mac } from '../../../base/mac.ts';
+import { familiesOf, type PerFamily } from '../../../base/per-family.ts';
+import { Prefix } from '../../../base/prefix.ts';
+import type { Segment } from '../../../subnet/segment/segment.ts';
+import type { AttachedEndpoint } from '../endpoints/local-endpoints.ts';
+import type { SegmentSite } from '../endpoints/segment-site.ts';
+import type { DockerNetworkState, NewDockerNetwork } from './docker-api.ts';
+
+/** Its value is the id of the L2 network: the proof that a Docker network is ours, and of which one. */
+export const NETWORK_LABEL = 'tulle.network';
+
+const BRIDGE_OPTION = 'com.docker.network.bridge.name';
+
+/**
+ * @param ranges out of which Docker gives addresses on this host; one for each family of the network.
+ * Masquerade is left to the firewall of the agent. Without a gateway nothing leaves the network, so that Docker is told that
+ * it is internal; it then takes an address of the range for the bridge.
+ */
+export function planDockerNetwork(
+  { segment, bridge, mtu }: SegmentSite,
+  ranges: PerFamily<Prefix>,
+): NewDockerNetwork {
+  const families = familiesOf(segment.subnets);
+  return {
+    Name: segment.name,
+    CheckDuplicate: true,
+    Driver: 'bridge',
+    Internal: segment.internal || segment.gateways.ipv4 === undefined,
+    EnableIPv6: families.includes('ipv6'),
+    IPAM: {
+      Driver: 'default',
+      Config: families.map(family => {
+        const gateway = segment.gateways[family];
+        return {
+          Subnet: `${segment.subnets[family]}`,
+          IPRange: `${ranges[family]}`,
+          ...(gateway === undefined ? {} : { Gateway: `${gateway}` }),
+        };
+      }),
+    },
+    Options: {
+      [BRIDGE_OPTION]: bridge,
+      'com.docker.network.driver.mtu': `${mtu}`,
+      'com.docker.network.bridge.enable_ip_masquerade': 'false',
+    },
+    Labels: { [NETWORK_LABEL]: segment.id },
+  };
+}
+
+/** The id of the L2 network that a Docker network is; undefined for one that is not ours. */
+export function segmentIdOf({ Labels, Driver }: DockerNetworkState): string | undefined {
+  return Driver === 'bridge' ? (Labels[NETWORK_LABEL] ?? undefined) : undefined;
+}
+
+/** Why a Docker network is not what it should be; undefined when it is. */
+export function differenceOf(present: DockerNetworkState, wanted: NewDockerNetwork): string | undefined {
+  for (const [name, value] of Object.entries(wanted.Options)) {
+    if (present.Options[name] !== value)
+      return `${name} is ${present.Options[name] ?? 'not set'}, not ${value}`;
+  }
+  if (present.Internal !== wanted.Internal) return `it is ${present.Internal ? '' : 'not '}internal`;
+  for (const { Subnet, IPRange, Gateway } of wanted.IPAM.Config) {
+    const config = present.IPAM.Config.find(one => one.Subnet === Subnet);
+    if (config === undefined) return `it has no subnet ${Subnet}`;
+    if (config.IPRange !== IPRange)
+      return `its range is ${config.IPRange || 'the whole subnet'}, not ${IPRange}`;
+    if (Gateway !== undefined && config.Gateway !== Gateway) return `its gateway is ${config.Gateway}`;
+  }
+  return undefined;
+}
+
+/** What Docker has attached to a network. */
+export function containersOn({ Containers }: DockerNetworkState): readonly AttachedEndpoint[] {
+  return Object.values(Containers).flatMap(({ Name, MacAddress, IPv4Address, IPv6Address }) => {
+    if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(MacAddress)) return [];
+    const mac = Mac.parse(MacAddress);
+    const ips = [IPv4Address, IPv6Address].flatMap(text => Ip.tryParse(text.split('/')[0] ?? '') ?? []);
+    return ips.map(ip => ({ ip, mac, container: Name }));
+  });
+}
+
+/**
+ * The part of a host's range out of which Docker gives addresses; `tulle network connect` has the other half, so that
+ * neither has to ask the other.
+ */
+export function dockerPart(range: Prefix): Prefix {
+  return Prefix.of(range.last, range.length + 1);
+}
+
+/** Whether Docker may give out this address, on a host with these ranges. */
+export function isDockers({ docker }: Pick<Segment, 'docker'>, ranges: readonly Prefix[], ip: Ip): boolean {
+  return docker && ranges.some(range => dockerPart(range).contains(ip));
+}
