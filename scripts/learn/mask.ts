@@ -12,7 +12,12 @@ const MASKS: readonly (readonly [RegExp, string])[] = [
   [/\b(?!0\b)\d+ received, (?!0%|100%)[\d.]+% packet loss/g, 'SOME received'],
   [/\b(?!0\b)(\d+) of (?!\1\b)(\d+) (answered|lost)/g, 'SOME of $2 $3'],
   [/\b[1-9]\d* lost\b/g, 'SOME lost'],
-  [/\b[1-9]\d* packets, \d+ bytes/g, 'SOME packets'],
+  [/\b[1-9]\d* packets, \d+/g, 'SOME packets'],
+  // Errors, learned MAC addresses, keeper of a tunnel: IPv6 makes links speak by themselves.
+  [/\b0 +[1-9]\d* +(agent|once)\b/g, '0 SOME $1'],
+  // Ports that the kernel chooses (net.ipv4.ip_local_port_range).
+  [/:(?:3[2-9]\d{3}|[45]\d{4}|6[01]\d{3})\b/g, ':PORT'],
+  [/\bnamespace \d{8,}/g, 'namespace N'],
   [/\bpackets [1-9]\d* bytes \d+/g, 'SOME packets'],
   // Identifiers of hosts, of machines and of the store's leases.
   [/\b[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}\b/g, 'ID'],
@@ -45,7 +50,17 @@ const MASKS: readonly (readonly [RegExp, string])[] = [
 
 /** Spaces count as one, and so do ends of lines: columns are as wide as what is in them, and lines are folded. */
 export function masked(text: string): string {
-  let result = text;
+  let result = lettered(text);
   for (const [pattern, word] of MASKS) result = result.replaceAll(pattern, word);
   return result.replaceAll(/\s+/g, ' ');
+}
+
+/** Leased subnets are drawn: the first that a text names becomes A, the next one B. */
+function lettered(text: string): string {
+  const letters = new Map<string, string>();
+  return text.replaceAll(/\b188\.172\.(\d+)\./g, (_, subnet: string) => {
+    const letter = letters.get(subnet) ?? String.fromCharCode(65 + letters.size);
+    letters.set(subnet, letter);
+    return `188.172.${letter}.`;
+  });
 }
