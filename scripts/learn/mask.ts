@@ -12,7 +12,7 @@ const MASKS: readonly (readonly [RegExp, string])[] = [
   [/\b(?!0\b)\d+ received, (?!0%|100%)[\d.]+% packet loss/g, 'SOME received'],
   [/\b(?!0\b)(\d+) of (?!\1\b)(\d+) (answered|lost)/g, 'SOME of $2 $3'],
   [/\b[1-9]\d* lost\b/g, 'SOME lost'],
-  [/\b[1-9]\d* packets, \d+/g, 'SOME packets'],
+  [/\b[1-9]\d* \([\d.]+ (bytes|[kM]B)\)/g, 'SOME packets'],
   // Errors, learned MAC addresses, keeper of a tunnel: IPv6 makes links speak by themselves.
   [/\b0 +[1-9]\d* +(agent|once)\b/g, '0 SOME $1'],
   // Ports that the kernel chooses (net.ipv4.ip_local_port_range).
@@ -27,7 +27,9 @@ const MASKS: readonly (readonly [RegExp, string])[] = [
   // Identifiers of Docker and of namespaces, and names made of them.
   [/\b[\da-f]{64}\b/g, 'ID'],
   [/\b(br-|veth)[\da-f]{7,12}\b/g, '$1ID'],
-  [/\b[\da-f]{12}\b/g, 'ID'],
+  [/\b(?=[a-z]*\d)(?=\d*[a-z])[a-z\d]{12}\b/g, 'ID'],
+  [/\/netns\/1-[a-z\d]{10}\b/g, '/netns/1-ID'],
+  [/\bSWMTKN-[\w-]+/g, 'TOKEN'],
   [/@(if\d+|eth\d+)\b/g, '@LINK'],
   [/\bifindex \d+|\bid \d{7,}/g, 'NUMBER'],
   [/^\d+: /gm, 'N: '],

@@ -1,6 +1,6 @@
 /** A tunnel in words: one as facts, several as a table. */
 import type { TunnelReport } from '../api/tunnels.ts';
-import { formatBytes, formatCount } from '../console/format.ts';
+import { formatBytes, formatNumber } from '../console/format.ts';
 import { formatFacts, formatTable } from '../console/table.ts';
 
 export function tunnelFacts(tunnel: TunnelReport): string {
@@ -35,7 +35,7 @@ export function tunnelTable(tunnels: readonly TunnelReport[]): string {
       { title: 'name', cell: ({ name }) => name },
       { title: 'state', cell: ({ state, reason }) => (reason === undefined ? state : `${state}: ${reason}`) },
       { title: 'VNI', cell: ({ vni }) => String(vni), align: 'right', verbatim: true },
-      { title: 'to', cell: farEnd },
+      { title: 'to', cell: ({ remote, group }) => remote ?? group ?? '' },
       { title: 'UDP', cell: ({ port }) => String(port), align: 'right', verbatim: true },
       { title: 'MTU', cell: ({ device }) => String(device?.mtu ?? ''), align: 'right', verbatim: true },
       {
@@ -45,10 +45,12 @@ export function tunnelTable(tunnels: readonly TunnelReport[]): string {
       {
         title: 'sent',
         cell: ({ counters }) => (counters ? traffic(counters.sentPackets, counters.sentBytes) : ''),
+        align: 'right',
       },
       {
         title: 'received',
         cell: ({ counters }) => (counters ? traffic(counters.receivedPackets, counters.receivedBytes) : ''),
+        align: 'right',
       },
       { title: 'errors', cell: ({ counters }) => (counters ? String(lost(counters)) : ''), align: 'right' },
       { title: 'MACs', cell: ({ fdb }) => String(fdb?.learned.length ?? ''), align: 'right', verbatim: true },
@@ -65,8 +67,7 @@ const addressesOf = (device: TunnelReport['device']) =>
 const farEnd = ({ remote, group, dev }: TunnelReport) =>
   `${group === undefined ? remote : `group ${group}`}${dev === undefined ? '' : ` over ${dev}`}`;
 
-const traffic = (packets: number, bytes: number) =>
-  `${formatCount(packets, 'packet')}, ${formatBytes(bytes)}`;
+const traffic = (packets: number, bytes: number) => `${formatNumber(packets)} (${formatBytes(bytes)})`;
 
 const lost = ({
   receiveErrors,
