@@ -199,6 +199,8 @@ describe('a packet is followed through iptables-legacy', needsLegacy, () => {
       'nft add table ip mine',
       'nft add chain ip mine late { type filter hook forward priority 10 ; }',
       'nft add rule ip mine late counter',
+      'nft add chain ip mine early { type filter hook prerouting priority 20 ; }',
+      'nft add rule ip mine early counter',
     );
     const before = readSysctl('net/netfilter/nf_log/2', host.netns);
     const packet = { protocol: 'tcp', destination: Ip.parse('10.3.5.1'), destinationPort: 10080 } as const;
@@ -208,6 +210,8 @@ describe('a packet is followed through iptables-legacy', needsLegacy, () => {
       '  legacy nat PREROUTING: -m addrtype --dst-type LOCAL -j DOCKER => jump DOCKER',
       '  legacy nat DOCKER: -p tcp -m tcp --dport 10080 -j DNAT --to-destination 192.0.2.2:80 => accept',
       '    destination becomes 192.0.2.2:80',
+      '  mine early: counter',
+      '  mine early: policy accept',
       'forward, in c, out o',
       '  legacy filter FORWARD: -j USER => jump USER',
       '  legacy filter USER: end of the chain',

@@ -1,7 +1,8 @@
 /**
  * Rules of iptables-legacy, which nftables does not know of. The kernel tells which of them a marked packet meets, too,
  * but as log messages (`TRACE: filter:FORWARD:rule:2 `, net/ipv4/netfilter/ip_tables.c), and only where the log of the
- * family is nfnetlink's. So while a packet is followed on a host that has such rules, it is.
+ * family is nfnetlink's. So while a packet is followed on a host that has such rules, it is. (It stays so when this
+ * process is killed: then what the kernel logs without a LOG rule goes nowhere.)
  *
  * The messages have no verdict: that is in the rule's text.
  */

@@ -72,7 +72,7 @@ export async function tracePacket(options: TraceOptions): Promise<PacketTrace | 
     rules,
     ownTable: table,
     linkName: await linkNamer(netns),
-    isCut: way.events.length >= mostEvents,
+    isCut: way.events.length >= mostEvents || !way.isWhole,
   };
   return traceOf(way.events, hopOptions, legacy?.eventsOf(way.fingerprint, rules));
 }
@@ -122,7 +122,9 @@ async function collect(
     for await (const event of events) {
       if (event.type === 'trace') {
         if (way.take(event)) deadline.set(silence);
-      } else if (event.type === 'idle' && way.hasEnded) break;
+      } else if (event.type === 'overrun') {
+        way.isWhole = false;
+      } else if (way.hasEnded) break;
       if (way.events.length >= mostEvents) break;
     }
   } finally {
@@ -138,6 +140,8 @@ async function collect(
 /** One packet among the events of all marked ones. */
 class Way {
   readonly events: TraceEvent[] = [];
+  /** False when the kernel had to drop events: other programs may mark many packets. */
+  isWhole = true;
   readonly #ownTable: string;
   /** Of the passes through the stack that are this packet's. */
   readonly #ids = new Set<number>();
@@ -180,7 +184,10 @@ class Way {
   }
 }
 
-/** One timer, set again and again. */
+/**
+ * One timer, set again and again. It runs in two halves: on a busy machine a timer that is late comes before the events
+ * that wait to be read, and these are read between the halves.
+ */
 class Deadline {
   readonly #onEnd: () => void;
   #timer: NodeJS.Timeout | undefined;
@@ -191,7 +198,10 @@ class Deadline {
 
   set(ms: number): void {
     this.clear();
-    this.#timer = setTimeout(this.#onEnd, ms);
+    const half = ms / 2;
+    this.#timer = setTimeout(() => {
+      this.#timer = setTimeout(this.#onEnd, half);
+    }, half);
   }
 
   clear(): void {
