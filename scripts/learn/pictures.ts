@@ -2,16 +2,11 @@
  * The pictures of the guide, docs/guide/learn/pictures: the topology of each scenario with what the experiment makes in
  * it, and the layers of a frame that a page shows as text.
  */
-import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { loadScenario, SCENARIO_NAMES } from '../../src/lab/scenario/catalogue.ts';
-import { capturedLayers } from '../picture/captured-layers.ts';
 import { type LabPictureOptions, labPicture } from '../picture/lab-picture.ts';
-import { packetPicture } from '../picture/packet-picture.ts';
 import { type BoxPicture, topologyPicture } from '../picture/topology-picture.ts';
-import { CHINESE, ENGLISH } from '../picture/words.ts';
-import { blocksIn } from './page.ts';
-import { LANGUAGES, pagesOf } from './pages.ts';
+import { packetsOf } from './packets.ts';
 
 /** Below the root of the repository. */
 const DIRECTORY = 'docs/guide/learn/pictures';
@@ -235,50 +230,7 @@ export async function pictures(): Promise<Map<string, string>> {
     const drawing = DRAWINGS[name];
     if (drawing !== undefined)
       found.set(join(DIRECTORY, `${name}.svg`), topologyPicture(labPicture(topology, { title, ...drawing })));
-    for (const [path, text] of packetsOf(name)) found.set(path, text);
+    for (const [path, text] of packetsOf(name, DIRECTORY)) found.set(path, text);
   }
   return found;
-}
-
-/** Steps whose page shows a frame, and whose the addresses in it are. */
-const PACKETS: Readonly<
-  Record<string, { readonly step: string; readonly owners: Readonly<Record<string, string>> }>
-> = {
-  'p2p-vxlan': {
-    step: 'capture',
-    owners: {
-      '172.31.0.106': 'vm1',
-      '172.31.0.107': 'vm2',
-      '10.0.0.106': 'vxlan1, vm1',
-      '10.0.0.107': 'vxlan1, vm2',
-    },
-  },
-  flannel: {
-    step: 'capture',
-    owners: {
-      '192.168.65.3': 'docker1',
-      '192.168.65.4': 'docker2',
-      '188.172.50.2': 'c1, docker1',
-      '188.172.81.2': 'c1, docker2',
-    },
-  },
-};
-
-const WORDS = { '': ENGLISH, zh: CHINESE } as const;
-
-/** The first frame that the page of a language shows. */
-function packetsOf(name: string): [path: string, text: string][] {
-  const packet = PACKETS[name];
-  if (packet === undefined) return [];
-  return LANGUAGES.flatMap((language, index): [string, string][] => {
-    const page = pagesOf(name)[index] ?? '';
-    if (!existsSync(page)) return [];
-    const block = blocksIn(readFileSync(page, 'utf8')).find(({ id }) => id === packet.step);
-    const [layers] = capturedLayers(block?.text ?? '');
-    if (layers === undefined) return [];
-    const words = WORDS[language];
-    const suffix = language === '' ? '' : `.${language}`;
-    const picture = packetPicture({ title: name, layers, owners: packet.owners, words });
-    return [[join(DIRECTORY, `${name}-packet${suffix}.svg`), picture]];
-  });
 }
