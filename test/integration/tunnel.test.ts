@@ -120,7 +120,7 @@ describe('S5: two hosts, one tunnel', needsRoot, () => {
       await vm1.tunnel(`${ADD_ON_VM1} --once`);
       await vm2.tunnel(`${ADD_ON_VM2} --once`);
       const file = '/run/ping.pcapng';
-      const filter = 'vni 1 and inner icmp';
+      const filter = 'vni 1 and inner ipv4 and inner icmp';
       await vm1.lab.start(
         TULLE,
         ['capture', 'eth0', '--to', file, '--count', '2', '--filter', filter],

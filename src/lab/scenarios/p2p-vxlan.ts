@@ -132,7 +132,7 @@ export const SCENARIO: Scenario = {
       on: 'vm1',
       commands: [
         {
-          line: "tulle capture eth0 -n -v --count 2 --filter 'vni 1 and inner icmp' --to /run/p2p.pcapng",
+          line: "tulle capture eth0 -n -v --count 2 --filter 'vni 1 and inner ipv4 and inner icmp' --to /run/p2p.pcapng",
           background: 'capture',
           ready: /capturing on/,
         },

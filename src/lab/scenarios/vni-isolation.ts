@@ -183,7 +183,7 @@ export const SCENARIO: Scenario = {
       on: 'vm2',
       commands: [
         {
-          line: "tulle capture eth0 -n --count 4 --filter 'vxlan and inner icmp'",
+          line: "tulle capture eth0 -n --count 4 --filter 'vxlan and inner ipv4 and inner icmp'",
           background: 'capture',
           ready: /capturing on/,
         },
