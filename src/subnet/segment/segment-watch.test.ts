@@ -94,7 +94,7 @@ describe('the watch of L2 networks', () => {
     for (const [key, value] of Object.entries(wrong)) await fixture.put(key, value);
     const { rejected, ...rest } = await seen();
     assert.deepEqual(rest, { members: [], endpoints: [], ranges: [] });
-    assert.deepEqual(rejected.map(line => line.split(':')[0]).sort(), Object.keys(wrong).sort());
+    assert.deepEqual(new Set(rejected.map(line => line.split(':')[0])), new Set(Object.keys(wrong)));
     assert.equal(happened().length, 7);
     await fixture.put('blue/endpoints/10.9.1.7', 'x');
     await seen();
