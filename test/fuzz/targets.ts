@@ -5,6 +5,7 @@ import type { FuzzTarget } from './fuzz.ts';
 import { grpcTargets } from './grpc.ts';
 import { icmpTargets } from './icmp.ts';
 import { netlinkTargets } from './netlink.ts';
+import { segmentTargets } from './segments.ts';
 import { storeTargets } from './store.ts';
 import { textTargets } from './texts.ts';
 
@@ -14,6 +15,7 @@ export const fuzzTargets: readonly FuzzTarget[] = [
   ...grpcTargets,
   ...storeTargets,
   ...textTargets,
+  ...segmentTargets,
   ...forwarderTargets,
   ...frameTargets,
 ];
