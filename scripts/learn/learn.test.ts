@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
+import { globSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { describe, test } from 'node:test';
 import type { StepReport } from '../../src/lab/scenario/scenario.ts';
 import { masked } from './mask.ts';
 import { blocksIn, filled } from './page.ts';
+import { GUIDE } from './pages.ts';
 
 const report: StepReport = {
   title: 'Lay a cable',
@@ -23,7 +26,7 @@ describe('pages of the guide', () => {
     const shown = '```text\nvm1# ip link\neth0 UP\n\nok  it is up: UP\n```\n';
     assert.equal(
       text,
-      `Before.\n\n<!-- step a -->\n### Lay a cable\n\nIt carries frames.\n\n${shown}<!-- end -->\n\n<!-- output a -->\n${shown}<!-- end -->\nAfter.\n`,
+      `Before.\n\n<!-- step a -->\n## Lay a cable\n\nIt carries frames.\n\n${shown}<!-- end -->\n\n<!-- output a -->\n${shown}<!-- end -->\nAfter.\n`,
     );
     assert.equal(filled(text, new Map([['a', report]])), text);
     assert.deepEqual(
@@ -79,4 +82,35 @@ describe('pages of the guide', () => {
     ] as const)
       assert.notEqual(masked(one), masked(other));
   });
+
+  test('lead to pages and headings that are there', () => {
+    const broken = globSync(`${GUIDE}/**/*.md`).flatMap(path =>
+      [...readFileSync(path, 'utf8').matchAll(/\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)/g)].flatMap(
+        ([link, file = '', anchor]) => {
+          const target = file === '' ? path : join(dirname(path), file);
+          const text = textOf(target);
+          if (text !== undefined && (anchor === undefined || anchorsIn(text).includes(anchor))) return [];
+          return [`${path}: ${link}`];
+        },
+      ),
+    );
+    assert.deepEqual(broken, []);
+  });
 });
+
+function textOf(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return undefined;
+  }
+}
+
+/** As GitHub makes them of headings. */
+const anchorsIn = (text: string) =>
+  [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
+    heading
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N}\p{M} _-]/gu, '')
+      .replaceAll(' ', '-'),
+  );

@@ -37,7 +37,7 @@ export function filled(page: string, reports: ReadonlyMap<string, StepReport>): 
 export function blockText(kind: Block['kind'], report: StepReport | undefined): string {
   if (report === undefined) return '';
   const shown = ['```text', outputOf(report), '```', ''].join('\n');
-  return kind === 'output' ? shown : `### ${report.title}\n\n${report.why}\n\n${shown}`;
+  return kind === 'output' ? shown : `## ${report.title}\n\n${report.why}\n\n${shown}`;
 }
 
 /** The step as the command shows it, without what a page says itself, and without its indent. */

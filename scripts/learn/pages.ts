@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { SCENARIO_NAMES } from '../../src/lab/scenario/catalogue.ts';
 
-const GUIDE = join(import.meta.dirname, '../../docs/guide/learn');
+export const GUIDE = join(import.meta.dirname, '../../docs/guide/learn');
 
 /** Each language has a folder: English the guide's own, the others theirs. */
 export const LANGUAGES = ['', 'zh'] as const;
