@@ -116,6 +116,17 @@ describe('the way that the rules say', () => {
     );
   });
 
+  test('without docker-proxy loopback is translated, and leaves with the address of the bridge', async () => {
+    const saved = SAVED.replace('OUTPUT ! -d 127.0.0.0/8', 'OUTPUT').replace(
+      '-A POSTROUTING',
+      '-A POSTROUTING -o docker0 -m addrtype --src-type LOCAL -j MASQUERADE\n-A POSTROUTING',
+    );
+    assert.deepEqual((await wayOf({ from: '127.0.0.1', to: '127.0.0.1', saved })).slice(1), [
+      'output nat DOCKER: ! -i docker0 -p tcp -m tcp --dport 10080 -j DNAT --to-destination 172.17.0.2:80 => accept',
+      'postrouting nat POSTROUTING: -o docker0 -m addrtype --src-type LOCAL -j MASQUERADE => accept',
+    ]);
+  });
+
   test('agrees with a trace, or names the first hop that differs', async () => {
     const hops = await expectedHops(SAVED, {
       packet: {

@@ -232,8 +232,10 @@ function matches(walking: Walking, option: string, value: string, text: string):
       return Number(value) === packet.destinationPort;
     case '--ctstate':
       return value.split(',').includes('NEW');
+    case '--src-type':
     case '--dst-type':
-      return value === 'LOCAL' ? way.isLocal(packet.destination) : unknown(`${option} ${value}`, text);
+      if (value !== 'LOCAL') return unknown(`${option} ${value}`, text);
+      return way.isLocal(option === '--src-type' ? packet.source : packet.destination);
     default:
       return unknown(option, text);
   }

@@ -1,6 +1,6 @@
 /** Following a packet while a command is typed: the trace of nftables on one host of the stage. */
-import type { PacketTrace } from '../../inspect/trace/hops.ts';
 import type { PacketSelector } from '../../inspect/trace/packet.ts';
+import { traceLines } from '../../inspect/trace/text.ts';
 import { tracePacket } from '../../inspect/trace/trace-packet.ts';
 import { Netns } from '../../sys/netns.ts';
 import { LabError } from '../errors.ts';
@@ -14,11 +14,12 @@ export interface FollowedPacket {
   readonly sentBy: { readonly on: string; readonly line: string };
 }
 
-/** @throws LabError START_FAILED when no such packet is seen; TraceError; `signal.reason` */
-export async function followPacket(
-  stage: Stage,
-  { on, packet, sentBy }: FollowedPacket,
-): Promise<PacketTrace> {
+/**
+ * The trace in words (`traceLines`).
+ *
+ * @throws LabError START_FAILED when no such packet is seen; TraceError; `signal.reason`
+ */
+export async function followPacket(stage: Stage, { on, packet, sentBy }: FollowedPacket): Promise<string> {
   const host = stage.host(on);
   using netns = Netns.open(host.netnsFile);
   const trace = await tracePacket({
@@ -28,6 +29,10 @@ export async function followPacket(
     send: () => stage.type(sentBy.on, sentBy.line),
     signal: stage.signal,
   });
-  if (trace !== undefined) return trace;
-  throw new LabError('START_FAILED', `no packet of \`${sentBy.line}\` was seen on ${on}`);
+  if (trace === undefined)
+    throw new LabError('START_FAILED', `no packet of \`${sentBy.line}\` was seen on ${on}`);
+  // On some hosts `iptables` is iptables-legacy: to who types it, it is the same.
+  return traceLines(trace)
+    .map(line => line.replace(/^ {2}legacy /, '  '))
+    .join('\n');
 }

@@ -1,7 +1,6 @@
 /** The second part: single packets, followed through the hooks. */
 import { Ip } from '../../../base/ip.ts';
 import type { PacketSelector } from '../../../inspect/trace/packet.ts';
-import { traceLines } from '../../../inspect/trace/text.ts';
 import { followPacket } from '../../scenario/follow.ts';
 import { lacks, sees } from '../../scenario/judges.ts';
 import type { Judge, ScenarioStep, Stage } from '../../scenario/scenario.ts';
@@ -18,14 +17,8 @@ const requestTo = (address: string): PacketSelector => ({
   destinationPort: 10080,
 });
 
-async function follow(stage: Stage, from: string, address: string, packet: PacketSelector): Promise<string> {
-  const trace = await followPacket(stage, {
-    on: 'docker1',
-    packet,
-    sentBy: { on: from, line: wget(address) },
-  });
-  return traceLines(trace).join('\n');
-}
+const follow = (stage: Stage, from: string, address: string, packet: PacketSelector): Promise<string> =>
+  followPacket(stage, { on: 'docker1', packet, sentBy: { on: from, line: wget(address) } });
 
 /** The hooks and chains of the trace, each named once, in this order; others may be between them. */
 const passesInOrder =
