@@ -12,7 +12,7 @@
  * Writes of a host prove that they know the network (`createRevision`), so that none of them ends up below a network
  * that is deleted, or in a later one of the same name. Nothing of another host is ever overwritten.
  */
-import { ParseError } from '../../base/errors.ts';
+import { isCode, ParseError } from '../../base/errors.ts';
 import type { Family, Ip } from '../../base/ip.ts';
 import {
   type KeyValue,
@@ -20,6 +20,8 @@ import {
   type Store,
   StoreError,
   type StoreLeaseId,
+  type Transaction,
+  type TransactionResult,
   type TxnOperation,
 } from '../../store/store.ts';
 import { chooseRange } from './choose-range.ts';
@@ -87,7 +89,7 @@ export class SegmentRegistry {
   /** Says that something is on this host's bridge, or other addresses. @throws SegmentError NOT_FOUND */
   async join(segment: Segment, member: SegmentMember, storeLease: StoreLeaseId): Promise<Revision> {
     const key = this.keys.member(segment.name, member.hostId);
-    const { ok, revision } = await this.store.transact({
+    const { ok, revision } = await this.#transact({
       compare: [this.#isThis(segment)],
       success: [{ op: 'put', key, value: encodeMember(member), lease: storeLease }],
     });
@@ -121,7 +123,7 @@ export class SegmentRegistry {
         value: encodeEndpoint(endpoint),
         lease: storeLease,
       }));
-      const { ok, revision, found } = await this.store.transact({
+      const { ok, revision, found } = await this.#transact({
         compare: [
           this.#isThis(segment),
           ...puts.map(({ key }) => ({
@@ -172,7 +174,7 @@ export class SegmentRegistry {
       const keys = keysOfOthers(this.keys, kvs, host.hostId);
       const block = chooseRange(segment, family, keys, wasTaken ? this.#random : () => 0);
       const key = this.keys.range(segment.name, block);
-      const { ok, revision, found } = await this.store.transact({
+      const { ok, revision, found } = await this.#transact({
         compare: [this.#isThis(segment), { key, target: 'version', is: '=', operand: 0n }],
         success: [{ op: 'put', key, value: encodeSegmentRange({ ...host, block }) }],
         failure: [this.#getConfig(segment)],
@@ -187,7 +189,7 @@ export class SegmentRegistry {
   /** Takes a range again that this host had and the store does not know. Undefined when another host has it. */
   async reclaimRange(segment: Segment, range: SegmentRange): Promise<Revision | undefined> {
     const key = this.keys.range(segment.name, range.block);
-    const { ok, revision, found } = await this.store.transact({
+    const { ok, revision, found } = await this.#transact({
       compare: [this.#isThis(segment), { key, target: 'version', is: '=', operand: 0n }],
       success: [{ op: 'put', key, value: encodeSegmentRange(range) }],
       failure: [this.#getConfig(segment), { op: 'get', key }],
@@ -204,6 +206,21 @@ export class SegmentRegistry {
   async releaseRange({ name }: Segment, { block, hostId }: SegmentRange): Promise<void> {
     const key = this.keys.range(name, block);
     await this.#deleteOwn(key, value => decodeSegmentRange(block, value).hostId === hostId);
+  }
+
+  /**
+   * A store that knows hosts by their certificates refuses a write to the key of another before it compares. Whether that is
+   * what happened shows when it compares and writes nothing.
+   */
+  async #transact(transaction: Transaction): Promise<TransactionResult> {
+    try {
+      return await this.store.transact(transaction);
+    } catch (error) {
+      if (!isCode(error, 'FORBIDDEN')) throw error;
+      const result = await this.store.transact({ ...transaction, success: [] });
+      if (result.ok) throw error;
+      return result;
+    }
   }
 
   async #read(directory: string): Promise<SegmentsSnapshot> {
