@@ -1,7 +1,8 @@
 /** The same two containers over udp, vxlan and host-gw: objects, overhead, MTU, and a measured comparison (scenario S8). */
 import { uncoloured } from '../../console/fold.ts';
 import { type Column, formatTable } from '../../console/table.ts';
-import { answered, checkOn, lacks, showsLike } from '../scenario/judges.ts';
+import { finishCapture } from '../scenario/captured.ts';
+import { checkOn, lacks, showsLike } from '../scenario/judges.ts';
 import type {
   Check,
   CommandSpec,
@@ -66,7 +67,7 @@ function fit({ backend, overhead, headers, wire, refuser, refusal }: BackendWay)
     id: `mtu-${backend}`,
     title: `${backend}: ${overhead} bytes more, so ${mtu} fit`,
     why:
-      `${headers[0]?.toUpperCase()}${headers.slice(1)}. -M do forbids to cut the packet into pieces; ${PING_HEADERS} bytes ` +
+      `${headers[0]?.toUpperCase()}${headers.slice(1)}. With -M do the packet must not be cut into pieces; ${PING_HEADERS} bytes ` +
       `are the headers of the echo itself. Of a packet of ${mtu + 1} bytes the sender is told what fits.`,
     on: 'docker1/c1',
     commands: [
@@ -79,9 +80,9 @@ function fit({ backend, overhead, headers, wire, refuser, refusal }: BackendWay)
       { line: ping(mtu - PING_HEADERS), mayFail: true },
       { line: ping(mtu - PING_HEADERS + 1), mayFail: true },
     ],
-    act: stage => stage.finish(capture),
+    act: stage => finishCapture(stage, capture),
     checks: [
-      { expected: `a packet of ${mtu} bytes is answered`, judge: answered },
+      { expected: `a packet of ${mtu} bytes is answered`, judge: showsLike(`^${mtu - 20} bytes from .*ttl`) },
       { expected: `it has ${MTU} bytes between the hosts`, judge: showsLike(`ipv4 .*length ${MTU}`) },
       { expected: `as ${backend} sends it`, judge: wire },
       { expected: refuser, judge: refusal },

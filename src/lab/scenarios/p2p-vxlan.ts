@@ -1,4 +1,5 @@
 /** Two hosts and one VXLAN tunnel between them (scenario S5). */
+import { finishCapture } from '../scenario/captured.ts';
 import { answered, counts, sees, showsLike } from '../scenario/judges.ts';
 import type { Scenario } from '../scenario/scenario.ts';
 
@@ -138,7 +139,7 @@ export const SCENARIO: Scenario = {
         },
         { line: 'ping -c 1 -W 2 10.0.0.107', quiet: true, mayFail: true },
       ],
-      act: stage => stage.finish('capture'),
+      act: stage => finishCapture(stage, 'capture'),
       equivalent: ["tcpdump -n -v -i eth0 'udp port 4789'"],
       checks: [
         {

@@ -1,4 +1,5 @@
 /** Two tenants with the same addresses on the same hosts, kept apart by their VNIs (scenario S4). */
+import { finishCapture } from '../scenario/captured.ts';
 import { answered, sees, unanswered } from '../scenario/judges.ts';
 import type { CommandSpec, Scenario } from '../scenario/scenario.ts';
 
@@ -190,7 +191,7 @@ export const SCENARIO: Scenario = {
         { ...ping('red', '10.0.0.2'), on: 'vm1', quiet: true },
         { ...ping('blue', '10.0.0.2'), on: 'vm1', quiet: true },
       ],
-      act: stage => stage.finish('capture'),
+      act: stage => finishCapture(stage, 'capture'),
       equivalent: ["tcpdump -n -v -i eth0 'udp port 4789'"],
       checks: [
         { expected: "red's ping, with VNI 5000", judge: sees(/vni 5000\b.*10\.0\.0\.1 > 10\.0\.0\.2/) },

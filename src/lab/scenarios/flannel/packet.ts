@@ -1,5 +1,6 @@
 /** The second half of the scenario `flannel`: a packet from container to container, followed over the hosts. */
 import { wrapTo } from '../../../console/fold.ts';
+import { finishCapture } from '../../scenario/captured.ts';
 import { answered, checkOn, showsLike } from '../../scenario/judges.ts';
 import type { Found, ScenarioStep, Stage } from '../../scenario/scenario.ts';
 import { type End, traceJourney } from '../../traffic/journey.ts';
@@ -48,7 +49,7 @@ export const PACKET_STEPS: readonly ScenarioStep[] = [
       },
       { line: 'docker exec c1 ping -c 1 $IP2', on: 'docker1', quiet: true },
     ],
-    act: stage => stage.finish('capture'),
+    act: stage => finishCapture(stage, 'capture'),
     equivalent: ["tcpdump -n -v -i eth0 'udp port 4789'"],
     checks: [
       {
