@@ -96,7 +96,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   {
     name: 'network',
     group: 'The network:',
-    summary: 'Ethernet networks over all hosts: create, list, inspect, delete, release',
+    summary: 'Ethernet networks over all hosts: create, list, inspect, connect, disconnect, delete, release',
     load: async () => (await import('./cluster/network-command.ts')).networkCommand(),
   },
   {

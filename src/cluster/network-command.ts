@@ -1,6 +1,7 @@
 /** `tulle network`: Ethernet networks over all hosts, beside the subnets that hosts lease. */
 import { Argument, Command, Option } from 'commander';
 import { defined } from '../base/defined.ts';
+import { connectCommand, disconnectCommand } from '../cli/network-connect-command.ts';
 import { CommandError } from '../console/errors.ts';
 import { withExamples } from '../console/help.ts';
 import { offering } from '../console/offers.ts';
@@ -37,7 +38,7 @@ const CREATE_EXAMPLES = [
   },
   {
     line: 'network create red --subnet 172.30.0.0/24 --range-length 26 --docker',
-    does: 'also as a Docker network of each host, with up to 62 containers on each of 3 hosts',
+    does: 'also as a Docker network of each of 3 hosts; Docker has half of each range',
   },
   { line: 'network create lan --subnet 10.7.0.0/24 --internal', does: 'without a way out' },
 ];
@@ -48,6 +49,7 @@ export function networkCommand(): Command {
       'reached by their MAC addresses. Each is apart from the others and from the network of `tulle config`.',
   );
   command.addCommand(createCommand());
+  command.addCommand(connectCommand()).addCommand(disconnectCommand());
   const list = addStoreOptions(command.command('list'))
     .description('List all networks.')
     .addOption(jsonOption())

@@ -10,6 +10,8 @@ import type { Prefix } from '../base/prefix.ts';
 import { type Revision, StoreError } from '../store/store.ts';
 import { isAddressOfHost } from '../subnet/segment/check-segment.ts';
 import {
+  connectPart,
+  dockerPart,
   nameOfHost,
   rangeHolding,
   type Segment,
@@ -142,6 +144,9 @@ export class SegmentAddresses {
       if (isOfAnother && segment.docker) {
         return `${ip} is in ${holder.block}, out of which Docker on ${nameOfHost(holder)} gives addresses`;
       }
+      if (holder?.hostId === host.hostId && !connectPart(segment, holder.block).contains(ip)) {
+        return `${ip} is in ${dockerPart(holder.block)}, out of which Docker on this host gives addresses`;
+      }
       if (holder?.hostId !== host.hostId && !watch.isConnected.value) {
         return `${ip} is in no range of this host, and the store does not answer`;
       }
@@ -186,7 +191,8 @@ export class SegmentAddresses {
 
   #nextFree(family: Family, { endpoints }: SegmentSnapshot, excluded: ReadonlySet<number | bigint>) {
     const book = this.#book;
-    return nextFree(rangeBlocks(book, family), book.last(family), ip => {
+    const blocks = rangeBlocks(book, family).map(block => connectPart(this.segment, block));
+    return nextFree(blocks, book.last(family), ip => {
       if (book.at(ip) !== undefined || excluded.has(ip.key) || !isUsable(ip, this.segment)) return true;
       const other = endpoints.get(ip.key);
       return other !== undefined && other.hostId !== this.#options.host.hostId;

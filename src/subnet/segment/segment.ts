@@ -5,7 +5,7 @@
 import type { Ip } from '../../base/ip.ts';
 import type { Mac } from '../../base/mac.ts';
 import type { PerFamily } from '../../base/per-family.ts';
-import type { Prefix } from '../../base/prefix.ts';
+import { Prefix } from '../../base/prefix.ts';
 import type { Revision, StoreLeaseId } from '../../store/store.ts';
 
 /** What an administrator states, and all hosts share: the value of `config`. */
@@ -119,6 +119,19 @@ export function rangesOfHost(
   hostId: string,
 ): readonly Stored<SegmentRange>[] {
   return [...ranges.values()].filter(range => range.hostId === hostId);
+}
+
+/**
+ * The upper half of a range, out of which Docker gives addresses where a network is a Docker network too. What
+ * `tulle network connect` gives is in the lower half, so that neither has to ask the other.
+ */
+export function dockerPart(range: Prefix): Prefix {
+  return Prefix.of(range.last, range.length + 1);
+}
+
+/** The part of a range out of which `tulle network connect` gives addresses. */
+export function connectPart({ docker }: Pick<Segment, 'docker'>, range: Prefix): Prefix {
+  return docker ? Prefix.of(range.ip, range.length + 1) : range;
 }
 
 /** `docker2`, or the id where the host has no name. */

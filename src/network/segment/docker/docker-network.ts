@@ -2,8 +2,7 @@
 import { Ip } from '../../../base/ip.ts';
 import { Mac } from '../../../base/mac.ts';
 import { familiesOf, type PerFamily } from '../../../base/per-family.ts';
-import { Prefix } from '../../../base/prefix.ts';
-import type { Segment } from '../../../subnet/segment/segment.ts';
+import type { Prefix } from '../../../base/prefix.ts';
 import type { AttachedEndpoint } from '../endpoints/local-endpoints.ts';
 import type { SegmentSite } from '../endpoints/segment-site.ts';
 import type { DockerNetworkState, NewDockerNetwork } from './docker-api.ts';
@@ -79,17 +78,4 @@ export function containersOn({ Containers }: DockerNetworkState): readonly Attac
     const ips = [IPv4Address, IPv6Address].flatMap(text => Ip.tryParse(text.split('/')[0] ?? '') ?? []);
     return ips.map(ip => ({ ip, mac, container: Name }));
   });
-}
-
-/**
- * The part of a host's range out of which Docker gives addresses; `tulle network connect` has the other half, so that
- * neither has to ask the other.
- */
-export function dockerPart(range: Prefix): Prefix {
-  return Prefix.of(range.last, range.length + 1);
-}
-
-/** Whether Docker may give out this address, on a host with these ranges. */
-export function isDockers({ docker }: Pick<Segment, 'docker'>, ranges: readonly Prefix[], ip: Ip): boolean {
-  return docker && ranges.some(range => dockerPart(range).contains(ip));
 }
