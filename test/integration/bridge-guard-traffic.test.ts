@@ -1,0 +1,168 @@
+/**
+ * What the guard of an L2 network lets through, on the real kernel:
+ *
+ *     a  ns: eth0 10.9.1.1 === pa --- tb --- tv ==VXLAN== tv --- tb --- pb === eth0 10.9.2.1  b
+ *                              host one                   host two
+ */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { Ip } from '../../src/base/ip.ts';
+import { Mac } from '../../src/base/mac.ts';
+import { BridgeGuard } from '../../src/firewall/bridge/bridge-guard.ts';
+import type { SegmentGuard } from '../../src/firewall/bridge/guard-table.ts';
+import { Netns } from '../../src/sys/netns.ts';
+import { run } from '../../src/sys/process.ts';
+import { needsRoot } from '../support/capabilities.ts';
+
+const GATEWAY_MAC = '02:00:00:00:00:01';
+const MACS = { a: '02:00:00:00:00:0a', b: '02:00:00:00:00:0b' } as const;
+const IPS = { a: '10.9.1.1', b: '10.9.2.1' } as const;
+/** So few that a slow machine sends more, too. */
+const LIMIT = 2;
+const STORM = 300;
+
+const GUARD: SegmentGuard = {
+  name: 'blue',
+  tunnelLink: 'tv',
+  gateway: { mac: Mac.parse(GATEWAY_MAC), addresses: { ipv4: Ip.parse('10.9.0.1') } },
+  floodLimit: LIMIT,
+  known: [],
+  refused: [],
+};
+
+describe('the guard of an L2 network', needsRoot, () => {
+  test('lets a storm through at its limit only, counts the rest, and leaves known unicast alone', () =>
+    withHosts(async ({ one, apply, drops, received, a }) => {
+      await apply({ ...GUARD, known: [MACS.a, MACS.b].map(Mac.parse) });
+      const before = await received();
+      await a.shell(`ping -n -q -b -i 0.002 -c ${STORM} -W 1 10.9.255.255`, { anyStatus: true });
+      const arrived = (await received()) - before;
+      const dropped = (await drops(one))['flood-out'] ?? 0;
+      assert.ok(arrived < STORM / 2, `${arrived} of ${STORM} arrived`);
+      assert.ok(arrived + dropped >= STORM, `${arrived} arrived and ${dropped} were dropped`);
+
+      const flood = await a.shell(`ping -n -q -i 0.002 -c ${STORM} -W 3 ${IPS.b}`);
+      assert.match(flood, new RegExp(`${STORM} packets transmitted, ${STORM} received`));
+    }));
+
+  test('limits unicast to a station that is not known', () =>
+    withHosts(async ({ one, apply, drops, a }) => {
+      await apply(GUARD);
+      await a.shell('ip neigh replace 10.9.3.3 lladdr 02:00:00:00:00:33 dev eth0');
+      await a.shell(`ping -n -q -i 0.002 -c ${STORM} -W 1 10.9.3.3`, { anyStatus: true });
+      assert.ok(((await drops(one))['flood-out'] ?? 0) > STORM / 2);
+    }));
+
+  test('keeps questions and answers about the gateway on their host', () =>
+    withHosts(async ({ one, two, apply, drops, a, b }) => {
+      await apply(GUARD);
+      // Both hosts have the gateway; each container gets the answer of its own.
+      for (const each of [a, b]) await each.shell('ping -n -c 1 -W 3 10.9.0.1');
+      const lines = await a.shell('ip neigh show 10.9.0.1');
+      assert.ok(lines.includes(GATEWAY_MAC));
+      assert.ok(((await drops(one))['gateway-out'] ?? 0) > 0, 'the question has left its host');
+      assert.equal((await drops(two))['gateway-in'], 0);
+    }));
+
+  test('takes nothing about the gateway from a host that has no guard', () =>
+    withHosts(async ({ two, drops, a }) => {
+      await two.guard.apply([GUARD]);
+      await a.shell('ping -n -c 1 -W 3 10.9.0.1');
+      assert.ok(((await drops(two))['gateway-in'] ?? 0) > 0);
+    }));
+
+  test('drops what a duplicate sends from its address, and nothing else of it', () =>
+    withHosts(async ({ one, apply, drops, a }) => {
+      const refused = [{ port: 'pa', ip: Ip.parse(IPS.a), mac: Mac.parse(MACS.a) }];
+      await apply({ ...GUARD, known: [MACS.a, MACS.b].map(Mac.parse), refused });
+      await assert.rejects(a.shell(`ping -n -c 1 -W 1 ${IPS.b}`));
+      assert.ok(((await drops(one))['duplicate'] ?? 0) > 0);
+      await a.shell('ip address add 10.9.1.2/16 dev eth0');
+      await a.shell(`ping -n -c 1 -W 3 -I 10.9.1.2 ${IPS.b}`);
+      await apply({ ...GUARD, known: [MACS.a, MACS.b].map(Mac.parse) });
+      await a.shell(`ping -n -c 1 -W 3 -I ${IPS.a} ${IPS.b}`);
+    }));
+});
+
+interface Place {
+  /** A command in words without quoting. */
+  readonly shell: (command: string, options?: { anyStatus?: boolean }) => Promise<string>;
+}
+
+interface GuardedHost extends Place {
+  readonly guard: BridgeGuard;
+}
+
+interface Hosts {
+  readonly one: GuardedHost;
+  readonly two: GuardedHost;
+  readonly a: Place;
+  readonly b: Place;
+  /** Guards both. */
+  readonly apply: (guard: SegmentGuard) => Promise<void>;
+  readonly drops: (host: GuardedHost) => Promise<Record<string, number>>;
+  /** Packets that b has got. */
+  readonly received: () => Promise<number>;
+}
+
+async function withHosts(body: (hosts: Hosts) => Promise<void>): Promise<void> {
+  await using doors = new AsyncDisposableStack();
+  const place = (): Place & { readonly net: string } => {
+    const netns = doors.use(Netns.anonymous());
+    const net = `/proc/${process.pid}/fd/${netns.fd}`;
+    const shell: Place['shell'] = async (command, { anyStatus = false } = {}) => {
+      const [program = '', ...args] = command.split(' ');
+      return (await run(program, args, { namespaces: { net }, anyStatus })).stdout;
+    };
+    return { shell, net };
+  };
+  const host = (): GuardedHost & { readonly net: string } => {
+    const made = place();
+    const guard = new BridgeGuard((program, args, options) =>
+      run(program, args, { ...options, namespaces: { net: made.net } }),
+    );
+    return { ...made, guard };
+  };
+  const [one, two, a, b] = [host(), host(), place(), place()];
+  await one.shell(`ip link add uplink type veth peer name uplink netns ${two.net}`);
+  for (const [at, me, inside, name] of [
+    [1, one, a, 'a'],
+    [2, two, b, 'b'],
+  ] as const) {
+    for (const command of [
+      'ip link set lo up',
+      `ip address add 192.0.2.${at}/24 dev uplink`,
+      'ip link set uplink up',
+      `ip link add tb address ${GATEWAY_MAC} type bridge mcast_snooping 0`,
+      `ip link add tv master tb mtu 1450 type vxlan id 42 dstport 4789 local 192.0.2.${at} remote 192.0.2.${3 - at}`,
+      'ip address add 10.9.0.1/16 dev tb',
+      'ip link set tb mtu 1450 up',
+      'ip link set tv up',
+      `ip link add p${name} master tb mtu 1450 type veth peer name eth0 mtu 1450 address ${MACS[name]} netns ${inside.net}`,
+      `ip link set p${name} up`,
+    ]) {
+      await me.shell(command);
+    }
+    await inside.shell(`ip address add ${IPS[name]}/16 brd + dev eth0`);
+    await inside.shell('ip link set eth0 up');
+    const other = name === 'a' ? 'b' : 'a';
+    await inside.shell(`ip neigh replace ${IPS[other]} lladdr ${MACS[other]} dev eth0`);
+  }
+  await body({
+    one,
+    two,
+    a,
+    b,
+    apply: async guard => {
+      for (const each of [one, two])
+        await each.guard.apply([{ ...guard, refused: each === one ? guard.refused : [] }]);
+    },
+    drops: async each => (await each.guard.drops()).get('blue') ?? assert.fail('it is not guarded'),
+    received: async () => {
+      const [link] = JSON.parse(await b.shell('ip -json -s link show eth0')) as {
+        stats64: { rx: { packets: number } };
+      }[];
+      return link?.stats64.rx.packets ?? 0;
+    },
+  });
+}
