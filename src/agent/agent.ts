@@ -179,6 +179,7 @@ export class Agent {
       certificates: this.#certificates.status,
       store: storeStatus(this.#store, options.store, this.#contact.since),
       overlay,
+      l2Networks: this.#network.segments.status(),
       recentRepairs: this.#events.newest('drift-repaired', 5),
     });
   }

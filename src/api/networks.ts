@@ -42,19 +42,39 @@ export type ConnectReport = v.InferOutput<typeof ConnectReport>;
 export const DisconnectReport = v.object({ network: text, container: text, addresses: v.array(text) });
 export type DisconnectReport = v.InferOutput<typeof DisconnectReport>;
 
+/** An L2 network, in short; `GET /v1/networks` has what is on it. */
+export const L2NetworkStatus = v.object({
+  name: text,
+  vni: count,
+  /** ready: in place; waiting: not made yet; failed: it cannot be made, or not all of it. */
+  state: v.picklist(['ready', 'waiting', 'failed']),
+  /** Why it is not `ready`. */
+  reason: v.exactOptional(text),
+  /** Name of its bridge on this host; absent while there is no underlay. */
+  bridge: v.exactOptional(text),
+  mtu: v.exactOptional(count),
+  /** Whether something of this host is on it. */
+  member: v.boolean(),
+  /** Hosts that have something on it, and known containers, here and elsewhere. */
+  members: count,
+  endpoints: count,
+});
+
+export type L2NetworkStatus = v.InferOutput<typeof L2NetworkStatus>;
+
 /** An L2 network on this host: one of `GET /v1/networks`. */
 export const NetworkOnHost = v.object({
-  name: text,
-  /** Names of the bridge and of its port that leads to the other hosts; absent while they cannot be made. */
-  bridge: v.exactOptional(text),
+  ...L2NetworkStatus.entries,
+  /** Name of the port of the bridge that leads to the other hosts; absent while there is no underlay. */
   tunnel: v.exactOptional(text),
-  mtu: v.exactOptional(count),
-  /** Whether both links are in place. */
-  ready: v.boolean(),
-  /** Why not. */
-  reason: v.exactOptional(text),
+  /** UDP port. */
+  port: count,
+  /** Underlay addresses to which flooded frames are sent. */
+  floods: v.array(text),
   /** Links of containers, which are ports of the bridge. */
   ports: v.array(text),
+  /** What is not as it should be although the network works, one sentence each. */
+  problems: v.array(text),
   /** Frames that went no further, by reason (docs/guide/l2-networks.md); absent while rules cannot be read. */
   drops: v.exactOptional(v.record(text, count)),
 });

@@ -6,6 +6,7 @@
  * is not known or does not apply. Nothing here is ever secret: endpoints come without user and password.
  */
 import * as v from 'valibot';
+import { L2NetworkStatus } from './networks.ts';
 
 const time = v.pipe(v.string(), v.isoTimestamp());
 const text = v.string();
@@ -252,6 +253,8 @@ export const Status = v.object({
   backend: v.exactOptional(BackendStatus),
   dataplane: DataPlaneStatus,
   peers: v.array(PeerStatus),
+  /** Absent where there are none. */
+  l2Networks: v.exactOptional(v.array(L2NetworkStatus)),
   firewall: FirewallStatus,
   /** Path of the file that Docker and CNI read, once it has been written. */
   subnetFile: v.exactOptional(text),

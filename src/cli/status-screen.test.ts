@@ -28,6 +28,31 @@ PEER            HOST     PUBLIC IP     BACKEND  OVER        STATE  REASON
     );
   });
 
+  test('of a host with L2 networks has a line for each, or for those in trouble and the first of many', () => {
+    const blue = {
+      name: 'blue',
+      vni: 14680065,
+      state: 'ready',
+      bridge: 'tb-blue',
+      mtu: 1450,
+      member: true,
+      members: 2,
+      endpoints: 5,
+    };
+    const red = { ...blue, name: 'red', state: 'failed', reason: 'no', members: 0, endpoints: 0 };
+    const [, , section] = screen({ l2Networks: [blue, red] }).split('\n\n');
+    assert.equal(
+      section,
+      `L2 NETWORK  BRIDGE        VNI   MTU  HOSTS  CONTAINERS  STATE
+red         tb-blue  14680065  1450      0           0  failed
+blue        tb-blue  14680065  1450      2           5  ready`,
+    );
+    const many = Array.from({ length: 30 }, (_, n) => ({ ...blue, name: `n${n}` }));
+    const lines = screen({ l2Networks: many }).split('\n\n')[2]?.split('\n');
+    assert.deepEqual([lines?.length, lines?.at(-1)], [12, 'and 20 more: see --all']);
+    assert.equal(screen({ l2Networks: many }, true).match(/^n\d+ /gm)?.length, 30);
+  });
+
   test('of a host that waits says what for', () => {
     const text = screen({
       agent: {

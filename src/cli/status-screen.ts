@@ -12,6 +12,7 @@ import { mapFamilies, valuesOf } from '../base/per-family.ts';
 import { formatCount, formatDuration, formatNumber } from '../console/format.ts';
 import { paint, type Style } from '../console/output.ts';
 import { formatFacts, wrap } from '../console/table.ts';
+import { networksSection } from './status-networks.ts';
 import { peerCounts, peersSection } from './status-peers.ts';
 import { totalTraffic } from './traffic.ts';
 
@@ -28,6 +29,7 @@ export function statusScreen(status: Status, options: ScreenOptions): string {
   const sections = [
     facts(status, options),
     ...peersSection(status, options.all, options.now),
+    ...networksSection(status, options.all),
     ...conditions(status, options.now),
     ...warnings(status, options.now),
   ];

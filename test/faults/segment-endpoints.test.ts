@@ -185,7 +185,7 @@ describe('on an L2 network', needsFaultLab, () => {
 
   async function untilReady(host: FaultHost): Promise<void> {
     await eventually(`${blue.name} is on ${host.name}`, async () =>
-      (await host.client.networks()).some(({ name, ready }) => name === blue.name && ready),
+      (await host.client.networks()).some(({ name, state }) => name === blue.name && state === 'ready'),
     );
   }
 });

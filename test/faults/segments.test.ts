@@ -1,6 +1,7 @@
 /** An L2 network over three hosts: what is flooded and to whom, and what faults do to it. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
 import { NETWORK_PREFIX } from '../../src/console/defaults.ts';
 import { TULLE } from '../../src/lab/host/host.ts';
 import { EtcdStore } from '../../src/store/etcd/etcd-store.ts';
@@ -92,6 +93,10 @@ describe('an L2 network', needsFaultLab, () => {
     await eventually('the members are known', async () => {
       const all = await Promise.all(lab.hosts.map(host => floods(host, 'blue')));
       return JSON.stringify(all) === JSON.stringify([[second], [first], [first, second]]);
+    });
+    await lab.host(3).until('its status has blue', ({ l2Networks: [blue] = [] }) => {
+      const { state, vni, mtu, member, members } = blue ?? {};
+      return isDeepStrictEqual([state, vni, mtu, member, members], ['ready', BLUE_VNI, 1450, false, 2]);
     });
     await using atTwo = await Wire.listen(lab.host(2), lab.host(1));
     await using atThree = await Wire.listen(lab.host(3), lab.host(1));

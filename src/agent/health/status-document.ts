@@ -2,6 +2,7 @@
 import { hostname } from 'node:os';
 import process from 'node:process';
 import type { AgentEvent } from '../../api/messages.ts';
+import type { L2NetworkStatus } from '../../api/networks.ts';
 import type { CertificateStatus, Status, StoreStatus } from '../../api/status.ts';
 import { defined } from '../../base/defined.ts';
 import { packageVersion } from '../../base/version.ts';
@@ -21,12 +22,13 @@ export interface StatusSources {
   readonly store: StoreStatus;
   readonly certificates: CertificateStatus[];
   readonly overlay: OverlayStatus;
+  readonly l2Networks: L2NetworkStatus[];
   /** Events of the last repairs, newest first. */
   readonly recentRepairs: readonly AgentEvent[];
 }
 
 export function statusDocument(sources: StatusSources): Status {
-  const { health, overlay, certificates } = sources;
+  const { health, overlay, certificates, l2Networks } = sources;
   const recentRepairs = sources.recentRepairs.map(({ time, text }) => ({ time, text }));
   return {
     apiVersion: 1,
@@ -41,6 +43,7 @@ export function statusDocument(sources: StatusSources): Status {
     ...(certificates.length === 0 ? {} : { certificates }),
     ...overlay,
     dataplane: { ...overlay.dataplane, recentRepairs },
+    ...(l2Networks.length === 0 ? {} : { l2Networks }),
     warnings: [...health.warnings()],
   };
 }

@@ -1,6 +1,7 @@
 /** One segment on this host: what is stated of it to the data plane, and what became of that. */
-import type { NetworkOnHost } from '../../api/networks.ts';
+import type { L2NetworkStatus, NetworkOnHost } from '../../api/networks.ts';
 import type { Underlay } from '../../backend/backend.ts';
+import { defined } from '../../base/defined.ts';
 import { formatProblem } from '../../base/errors.ts';
 import type { NetworkScope } from '../../dataplane/data-plane.ts';
 import type { NetworkReport } from '../../dataplane/report.ts';
@@ -82,6 +83,29 @@ export class SegmentScope {
     return this.#indexOf(this.#plan?.links.tunnel);
   }
 
+  /** @param links of this host */
+  status(links: readonly Link[]): L2NetworkStatus {
+    const { segment, members, endpoints } = this.#snapshot;
+    const { links: reports = [], failures = [] } = this.#plan === undefined ? {} : this.report();
+    const broken = reports.find(({ inSync, reason }) => !inSync && reason !== undefined);
+    const reason =
+      this.#obstacle === undefined
+        ? broken === undefined
+          ? failures[0]
+          : `${broken.name}: ${broken.reason}`
+        : formatProblem(this.#obstacle);
+    const isMade = this.bridge !== undefined && this.tunnel !== undefined;
+    return {
+      name: segment.name,
+      vni: segment.vni,
+      state: reason === undefined ? (isMade ? 'ready' : 'waiting') : 'failed',
+      ...defined({ reason, bridge: this.#plan?.links.bridge, mtu: this.#plan?.mtu }),
+      member: this.ports(links).length > 0,
+      members: members.size,
+      endpoints: endpoints.size,
+    };
+  }
+
   /** Names of the ports of the bridge besides the one to the other hosts. */
   ports(links: readonly Link[]): string[] {
     const { bridge, tunnel } = this;
@@ -89,15 +113,16 @@ export class SegmentScope {
     return links.filter(({ master, index }) => master === bridge && index !== tunnel).map(({ name }) => name);
   }
 
+  /** @param links of this host. @param drops absent while they cannot be read */
   onHost(links: readonly Link[], drops: GuardDrops | undefined): NetworkOnHost {
-    const { plan, obstacle, snapshot } = this;
+    const { plan } = this;
     return {
-      name: snapshot.segment.name,
-      ...(plan && { ...plan.links, mtu: plan.mtu }),
-      ready: this.bridge !== undefined && this.tunnel !== undefined,
-      ...(obstacle && { reason: formatProblem(obstacle) }),
+      ...this.status(links),
+      ...defined({ tunnel: plan?.links.tunnel, drops }),
+      port: this.#snapshot.segment.port,
+      floods: plan?.floods.map(String) ?? [],
       ports: this.ports(links),
-      ...(drops && { drops }),
+      problems: plan?.problems.map(formatProblem) ?? [],
     };
   }
 

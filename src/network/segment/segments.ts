@@ -12,7 +12,7 @@
  * the kernel, so nothing is polled. While the store is away everything stays, and a restarted agent begins with what
  * the one before it knew.
  */
-import type { NetworkOnHost } from '../../api/networks.ts';
+import type { L2NetworkStatus, NetworkOnHost } from '../../api/networks.ts';
 import type { Underlay } from '../../backend/backend.ts';
 import { together } from '../../base/abort.ts';
 import type { Clock } from '../../base/clock.ts';
@@ -32,12 +32,13 @@ import { SegmentWatch } from '../../subnet/segment/segment-watch.ts';
 import type { UnderlayCriteria } from '../options.ts';
 import type { EventReporter, HealthReporter } from '../reports.ts';
 import type { SharedDataPlane } from '../shared-data-plane.ts';
-import { chooseUnderlay, type HostNetwork } from '../underlay.ts';
+import type { HostNetwork } from '../underlay.ts';
 import { SegmentContainers, type SegmentContainersParts } from './containers.ts';
 import { type SegmentSite, siteText } from './endpoints/segment-site.ts';
 import { gatewayMac } from './segment-names.ts';
 import { SegmentReporter } from './segment-report.ts';
 import { SegmentScope } from './segment-scope.ts';
+import { segmentUnderlay } from './segment-underlay.ts';
 
 export interface SegmentsParts
   extends Pick<SegmentContainersParts, 'netns' | 'rtnetlink' | 'stateDirectory'> {
@@ -132,6 +133,12 @@ export class Segments {
     return this.#underlay;
   }
 
+  /** Each of them in short. */
+  status(): L2NetworkStatus[] {
+    const { links = [] } = this.#parts.host.value ?? {};
+    return this.scopes.map(scope => scope.status(links));
+  }
+
   /** Each of them as it is on this host, with its counters. */
   async onHost(): Promise<NetworkOnHost[]> {
     const links = this.#parts.host.value?.links ?? [];
@@ -164,7 +171,9 @@ export class Segments {
   async #followHost(signal: AbortSignal): Promise<void> {
     for await (const host of this.#parts.host.changes(signal)) {
       if (host === undefined) continue;
-      this.#chooseUnderlay(host);
+      const choice = segmentUnderlay(host, this.#parts.criteria, this.#underlay);
+      this.#underlay = choice.found ? choice.underlay : undefined;
+      this.#noUnderlay = choice.found ? undefined : choice;
       if (this.watch.snapshot !== undefined) this.#follow(this.watch.snapshot);
     }
   }
@@ -181,27 +190,6 @@ export class Segments {
 
   async #followPresence(signal: AbortSignal): Promise<void> {
     for await (const state of this.presence.state.changes(signal)) this.#reporter.presence(state);
-  }
-
-  #chooseUnderlay(host: HostNetwork): void {
-    const { criteria } = this.#parts;
-    const choices = (['ipv4', 'ipv6'] as const).map(family =>
-      chooseUnderlay(host, criteria, [family], this.#underlay),
-    );
-    const [first, second] = choices.flatMap(choice => (choice.found ? [choice.underlay] : []));
-    if (first === undefined) {
-      const [failure] = choices;
-      if (failure?.found === false) this.#noUnderlay = failure;
-      this.#underlay = undefined;
-      return;
-    }
-    this.#noUnderlay = undefined;
-    const isSameLink = second?.link.index === first.link.index;
-    this.#underlay = {
-      link: first.link,
-      ip: { ...(isSameLink && second.ip), ...first.ip },
-      publicIp: { ...(isSameLink && second.publicIp), ...first.publicIp },
-    };
   }
 
   #follow({ segments }: SegmentsSnapshot): void {
