@@ -19,19 +19,18 @@ export const SCENARIO: Scenario = {
     'Docker knows three things: a sandbox is the network namespace of a container, a network is what several of them ' +
     'share, and an endpoint joins the one to the other. The driver decides what an endpoint is made of.',
   drawing: `
-    docker1                                             docker2
-    +-----------------------------------------------+   +---------------------+
-    |  none      host      bridge    lan     cross  |   |  peer      cross    |
-    | +----+              +------+ +------+ +------+|   | +------+  +------+  |
-    | | lo |   (sandbox   | eth0 | | eth0 | | eth0 ||   | | eth0 |  | eth0 |  |
-    | +----+    of the    +--|---+ +--|---+ +--|---+|   | +--|---+  +--|---+  |
-    |            host)       |        |        |    |   |    |         |      |
-    |                     docker0  macvlan  overlay |   | docker0   overlay   |
-    |                        |        |        |    |   |    |         |      |
-    |                   flannel.88    |      vxlan  |   | flannel.88  vxlan   |
-    +------------------------|--------|--------|----+   +----|---------|------+
-                             +--------+--------+-------------+---------+
-                                 eth0 192.168.65.3           eth0 192.168.65.4
+    docker1                                       docker2
+    +------------------------------------------+  +--------------------------+
+    | none  host  bridge   lan   cross   blue  |  | peer     cross2   blue2  |
+    |  lo    :     eth0    eth0   eth0   eth0  |  | eth0      eth0     eth0  |
+    |        :      |       |      |      |    |  |  |         |        |    |
+    |        :   docker0    |  overlay tb-blue |  | docker0 overlay  tb-blue |
+    |        :      :       |      |      |    |  |  :         |        |    |
+    |        :  flannel.88  |    vxlan tv-blue |  | flannel.88 vxlan tv-blue |
+    |        :      |       |      |      |    |  |  |         |        |    |
+    +--------|------|-------|------|------|----+  +--|---------|--------|----+
+             +------+-------+------+------+----------+---------+--------+
+              eth0 192.168.65.3       underlay       eth0 192.168.65.4
 `,
   topology: {
     segments: { underlay: { subnet: '192.168.65.0/24' } },

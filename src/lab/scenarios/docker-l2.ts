@@ -2,6 +2,7 @@
 import type { Scenario } from '../scenario/scenario.ts';
 import { BY_HAND_STEPS } from './docker-l2/by-hand.ts';
 import { LUCK_STEPS } from './docker-l2/luck.ts';
+import { ONE_NETWORK_STEPS } from './docker-l2/one-network.ts';
 import { PREPARATION_STEPS } from './docker-l2/preparation.ts';
 import { TUNNEL_STEPS } from './docker-l2/tunnel.ts';
 
@@ -21,7 +22,7 @@ export const SCENARIO: Scenario = {
   lesson:
     'A Docker bridge network ends at its host. A vxlan link as one more port makes the bridges of two hosts one Ethernet. Typed ' +
     'by hand it leaves three things to luck: large packets vanish, the gateway is there twice, and addresses are given out ' +
-    'twice. A tunnel of Tulle takes care of the first.',
+    'twice. A tunnel of Tulle takes care of the first, a network of Tulle of all three.',
   drawing: `
     vm1                                        vm2
     +-------------------------+                +-------------------------+
@@ -42,5 +43,5 @@ export const SCENARIO: Scenario = {
     network: { Network: '188.172.0.0/16', Backend: { Type: 'vxlan', VNI: 88, Port: 4789 } },
   },
   programs: { busybox: 'busybox-static' },
-  steps: [...PREPARATION_STEPS, ...BY_HAND_STEPS, ...LUCK_STEPS, ...TUNNEL_STEPS],
+  steps: [...PREPARATION_STEPS, ...BY_HAND_STEPS, ...LUCK_STEPS, ...TUNNEL_STEPS, ...ONE_NETWORK_STEPS],
 };

@@ -3,6 +3,8 @@ import { answered, sees } from '../../scenario/judges.ts';
 import type { ScenarioStep } from '../../scenario/scenario.ts';
 import { findSandbox, runContainer } from './run-container.ts';
 
+const HOSTS = ['docker1', 'docker2'] as const;
+
 export const CROSS_HOST_STEPS: readonly ScenarioStep[] = [
   {
     id: 'tulle',
@@ -86,5 +88,37 @@ export const CROSS_HOST_STEPS: readonly ScenarioStep[] = [
       { expected: 'a vxlan link carries it', judge: sees(/vxlan id \d+ .*dstport 4789/) },
     ],
     key: true,
+  },
+  {
+    id: 'blue',
+    title: "bridge on an L2 network of Tulle: the hosts' bridges are one",
+    why:
+      'For Docker this is one more bridge network, and nothing else is needed: no swarm, no second endpoint. Tulle has made its ' +
+      'bridge, on both hosts, with a vxlan link as a port, and has given each Docker a range of the addresses.',
+    on: 'docker1',
+    commands: [
+      'tulle network create blue --subnet 172.30.0.0/16 --docker',
+      // Both Dockers have it a moment later.
+      ...HOSTS.map(on => ({
+        line: "sh -c 'until docker network inspect blue; do sleep 0.2; done'",
+        on,
+        quiet: true as const,
+      })),
+      runContainer('blue', 'blue'),
+      findSandbox('blue', 'BLUE'),
+      runContainer('blue2', 'blue', 'docker2'),
+      {
+        line: "docker inspect --format '{{.NetworkSettings.Networks.blue.IPAddress}}' blue2",
+        on: 'docker2',
+        remember: { BLUE2: /^(\d[\d.]+)$/m },
+      },
+      'docker exec blue ping -c 1 -W 2 $BLUE2',
+      'ip -brief link show master tb-blue',
+    ],
+    checks: [
+      { expected: 'a container of docker2 answers', judge: answered },
+      { expected: 'no router is on the way', judge: sees(/ttl=64/) },
+      { expected: 'a vxlan link is a port of the bridge', judge: sees(/^tv-blue /m) },
+    ],
   },
 ];

@@ -4,7 +4,7 @@ import type { ScenarioStep, Stage } from '../../scenario/scenario.ts';
 import { runContainer } from './run-container.ts';
 import { parseView, type View, viewsTable } from './side-by-side.ts';
 
-const CONTAINERS = ['none', 'host', 'bridge', 'lan', 'cross'] as const;
+const CONTAINERS = ['none', 'host', 'bridge', 'lan', 'cross', 'blue'] as const;
 
 /** What a container sees: asked in its sandbox, and its own file for name servers. */
 async function look(stage: Stage, container: string): Promise<View> {
@@ -47,6 +47,7 @@ export const MODEL_STEPS: readonly ScenarioStep[] = [
       },
       { expected: "lan is on the host's wire", judge: sees(/^ +eth0 macvlan +192\.168\.65\.128\/24/m) },
       { expected: 'cross has a second endpoint', judge: sees(/^ +eth1 veth +172\.\d+\.\d+\.\d+\/16/m) },
+      { expected: 'blue has one', judge: sees(/^ +eth0 veth +172\.30\.\d+\.\d+\/16/m) },
     ],
   },
   {

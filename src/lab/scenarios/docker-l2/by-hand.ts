@@ -1,7 +1,7 @@
 /** The first way: a vxlan link as a port of the bridge, typed by hand. */
 import { answered, sees } from '../../scenario/judges.ts';
 import type { CommandSpec, ScenarioStep } from '../../scenario/scenario.ts';
-import { echo, echoPasses, FETCH, fetched, SERVE } from './probes.ts';
+import { echo, echoPasses, fetch, fetched, SERVE } from './probes.ts';
 
 const join = (on: string, bridge: string, remote: string): CommandSpec[] =>
   [
@@ -59,7 +59,7 @@ export const BY_HAND_STEPS: readonly ScenarioStep[] = [
       'those, so they reach the vxlan link, and there Linux since 5.9 answers for it: too big. So c2 learns the size. An older ' +
       'kernel, or a program that sends large packets one by one, is told nothing.',
     on: 'vm1',
-    commands: [...SERVE, FETCH],
+    commands: [...SERVE, fetch()],
     checks: [fetched],
   },
 ];

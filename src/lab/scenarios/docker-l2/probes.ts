@@ -6,9 +6,12 @@ import type { Check, CommandSpec } from '../../scenario/scenario.ts';
 const HEADERS = 28;
 const ICMP_HEADER = 8;
 
+/** c2, as long as its address is chosen by hand. */
+export const C2 = '172.18.0.3';
+
 /** An echo in a packet of so many bytes, which may not be cut into fragments. */
-export const echo = (packet: number): CommandSpec => ({
-  line: `nsenter --net=$SANDBOX1 ping -M do -c 1 -W 1 -s ${packet - HEADERS} 172.18.0.3`,
+export const echo = (packet: number, to = C2): CommandSpec => ({
+  line: `nsenter --net=$SANDBOX1 ping -M do -c 1 -W 1 -s ${packet - HEADERS} ${to}`,
   mayFail: true,
   show: withoutSummary,
 });
@@ -18,6 +21,12 @@ export const echoPasses = (packet: number): Check => ({
   expected: `a packet of ${packet} bytes is answered`,
   judge: sees(new RegExp(`^${packet - HEADERS + ICMP_HEADER} bytes from`, 'm')),
 });
+
+/** Of what `echo` printed, where the container has the MTU of the tunnel. */
+export const echoRefused: Check = {
+  expected: '1500 bytes are refused with the reason',
+  judge: sees(/message too long, mtu[=:] ?1450/),
+};
 
 function withoutSummary(output: string): string {
   const lines = output.split('\n').filter(line => !/^(---|rtt|$)/.test(line));
@@ -33,9 +42,9 @@ export const SERVE: readonly CommandSpec[] = [
 ];
 
 /** c1 fetches it over TCP, and counts the bytes. */
-export const FETCH: CommandSpec = {
-  line: `docker exec c1 sh -c 'echo "GET /megabyte HTTP/1.0" | nc 172.18.0.3 80 | wc -c'`,
-};
+export const fetch = (from = C2): CommandSpec => ({
+  line: `docker exec c1 sh -c 'echo "GET /megabyte HTTP/1.0" | nc ${from} 80 | wc -c'`,
+});
 
 export const fetched: Check = {
   expected: `more than ${BYTES} bytes arrive: the file and its header`,
