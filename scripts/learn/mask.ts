@@ -15,10 +15,15 @@ const MASKS: readonly (readonly [RegExp, string])[] = [
   [/\b[1-9]\d* \([\d.]+ (bytes|[kM]B)\)/g, 'SOME packets'],
   // Errors, learned MAC addresses, keeper of a tunnel: IPv6 makes links speak by themselves.
   [/\b0 +[1-9]\d* +(agent|once)\b/g, '0 SOME $1'],
+  // Counters of a link (`ip -s link`): IPv6 speaks by itself.
+  [/(\b[RT]X: +bytes +packets +errors +dropped +\w+ +\w+)[\s\d]+/g, '$1 SOME '],
   // Ports that the kernel chooses (net.ipv4.ip_local_port_range).
   [/:(?:3[2-9]\d{3}|[45]\d{4}|6[01]\d{3})\b/g, ':PORT'],
   [/\bnamespace \d{8,}/g, 'namespace N'],
+  [/\bnet:\[\d+\]/g, 'net:[N]'],
   [/\bpackets [1-9]\d* bytes \d+/g, 'SOME packets'],
+  // The VNI of an L2 network is drawn from the large ones.
+  [/\bVNI (?!16777215)[1-9]\d{6,7}\b/g, 'VNI N'],
   // Identifiers of hosts, of machines and of the store's leases.
   [/\b[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}\b/g, 'ID'],
   [/\b[\da-f]{16}\b/g, 'ID'],
@@ -57,12 +62,17 @@ export function masked(text: string): string {
   return result.replaceAll(/\s+/g, ' ');
 }
 
-/** Leased subnets are drawn: the first that a text names becomes A, the next one B. */
+/** Networks of which each host gets a part that is drawn: that of flannel, and L2 networks. */
+const PARTED = /\b(188\.172|172\.18|172\.30|10\.10)\.(\d+)\./g;
+
+/** The first part of a network that a text names becomes A, the next one B. */
 function lettered(text: string): string {
-  const letters = new Map<string, string>();
-  return text.replaceAll(/\b188\.172\.(\d+)\./g, (_, subnet: string) => {
-    const letter = letters.get(subnet) ?? String.fromCharCode(65 + letters.size);
-    letters.set(subnet, letter);
-    return `188.172.${letter}.`;
+  const letters = new Map<string, Map<string, string>>();
+  return text.replaceAll(PARTED, (_, network: string, part: string) => {
+    const known = letters.get(network) ?? new Map<string, string>();
+    letters.set(network, known);
+    const letter = known.get(part) ?? String.fromCharCode(65 + known.size);
+    known.set(part, letter);
+    return `${network}.${letter}.`;
   });
 }

@@ -1,6 +1,7 @@
 /** Networks that reach over several hosts: Tulle's, and Docker's own overlay. */
 import { answered, sees } from '../../scenario/judges.ts';
 import type { ScenarioStep } from '../../scenario/scenario.ts';
+import { inOrder } from '../../scenario/shown.ts';
 import { findSandbox, runContainer } from './run-container.ts';
 
 const HOSTS = ['docker1', 'docker2'] as const;
@@ -80,7 +81,7 @@ export const CROSS_HOST_STEPS: readonly ScenarioStep[] = [
         line: 'nsenter --net=/run/docker/netns/1-$CROSS ip -d link show type vxlan',
         show: output => /vxlan id .*?(?= ttl)/.exec(output)?.[0] ?? '',
       },
-      'nsenter --net=/run/docker/netns/1-$CROSS ip neighbor',
+      { line: 'nsenter --net=/run/docker/netns/1-$CROSS ip neighbor', show: inOrder },
     ],
     checks: [
       { expected: 'the container of docker2 answers to its name', judge: answered },
@@ -113,7 +114,7 @@ export const CROSS_HOST_STEPS: readonly ScenarioStep[] = [
         remember: { BLUE2: /^(\d[\d.]+)$/m },
       },
       'docker exec blue ping -c 1 -W 2 $BLUE2',
-      'ip -brief link show master tb-blue',
+      { line: 'ip -brief link show master tb-blue', show: inOrder },
     ],
     checks: [
       { expected: 'a container of docker2 answers', judge: answered },

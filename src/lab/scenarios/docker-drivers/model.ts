@@ -1,6 +1,7 @@
 /** Everything side by side, and the three words of Docker's model. */
 import { sees } from '../../scenario/judges.ts';
 import type { ScenarioStep, Stage } from '../../scenario/scenario.ts';
+import { inOrder } from '../../scenario/shown.ts';
 import { runContainer } from './run-container.ts';
 import { parseView, type View, viewsTable } from './side-by-side.ts';
 
@@ -60,7 +61,10 @@ export const MODEL_STEPS: readonly ScenarioStep[] = [
     commands: [
       'docker network connect lan bridge',
       'docker exec bridge ip -4 address',
-      "docker network inspect --format '{{range .Containers}}{{println .Name (slice .EndpointID 0 12) .IPv4Address}}{{end}}' lan",
+      {
+        line: "docker network inspect --format '{{range .Containers}}{{println .Name (slice .EndpointID 0 12) .IPv4Address}}{{end}}' lan",
+        show: inOrder,
+      },
     ],
     checks: [
       {

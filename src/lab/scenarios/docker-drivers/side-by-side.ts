@@ -22,9 +22,14 @@ const Links = v.array(
     addr_info: v.array(v.object({ family: v.string(), local: v.string(), prefixlen: v.number() })),
   }),
 );
-const Routes = v.array(
-  v.object({ dst: v.string(), gateway: v.optional(v.string()), dev: v.optional(v.string()) }),
-);
+const Route = v.object({ dst: v.string(), gateway: v.optional(v.string()), dev: v.optional(v.string()) });
+type Route = v.InferOutput<typeof Route>;
+
+/** The default route first; the others not by their numbers, which may be drawn. */
+function byLink(one: Route, other: Route): number {
+  const keyOf = ({ dst, dev = '' }: Route) => (dst === 'default' ? '' : dev);
+  return keyOf(one).localeCompare(keyOf(other));
+}
 
 /** @param texts `ip -json -details address`, `ip -json -details -4 route`, /etc/resolv.conf */
 export function parseView(
@@ -32,7 +37,7 @@ export function parseView(
   texts: { readonly links: string; readonly routes: string; readonly resolv: string },
 ): View {
   const links = v.parse(Links, JSON.parse(texts.links));
-  const routes = v.parse(Routes, JSON.parse(texts.routes));
+  const routes = v.parse(v.array(Route), JSON.parse(texts.routes));
   return {
     container,
     links: links.map(({ ifname, linkinfo }) => [ifname, linkinfo?.info_kind].filter(Boolean).join(' ')),
@@ -41,9 +46,9 @@ export function parseView(
         .filter(({ family }) => family === 'inet')
         .map(({ local, prefixlen }) => `${local}/${prefixlen}`),
     ),
-    routes: routes.map(
-      ({ dst, gateway, dev }) => `${dst} ${gateway === undefined ? `dev ${dev}` : `via ${gateway}`}`,
-    ),
+    routes: routes
+      .toSorted(byLink)
+      .map(({ dst, gateway, dev }) => `${dst} ${gateway === undefined ? `dev ${dev}` : `via ${gateway}`}`),
     nameServers: [...texts.resolv.matchAll(/^nameserver (\S+)/gm)].map(([, server = '']) => server),
   };
 }

@@ -1,6 +1,7 @@
 /** The third way: an L2 network of Tulle, which Docker on every host uses as a network of its own. */
 import { counts, sees } from '../../scenario/judges.ts';
 import type { CommandSpec, ScenarioStep } from '../../scenario/scenario.ts';
+import { inOrder } from '../../scenario/shown.ts';
 import { echo, echoPasses, echoRefused, fetch, fetched, SERVE } from './probes.ts';
 
 const HOSTS = ['vm1', 'vm2'] as const;
@@ -117,7 +118,10 @@ export const ONE_NETWORK_STEPS: readonly ScenarioStep[] = [
       'Addresses and MAC addresses of the containers are in the store. The agent writes those of other hosts into the FDB and ' +
       'the neighbor table, so the bridge answers ARP itself, and no frame for a known container is flooded.',
     on: 'vm1',
-    commands: ['bridge fdb show dev tv-mynetwork', 'ip neighbor show dev tb-mynetwork'],
+    commands: [
+      { line: 'bridge fdb show dev tv-mynetwork', show: inOrder },
+      { line: 'ip neighbor show dev tb-mynetwork', show: inOrder },
+    ],
     checks: [
       {
         expected: 'a MAC address of vm2, not learned but written',

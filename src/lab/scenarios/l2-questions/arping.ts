@@ -1,5 +1,5 @@
 /** Question (a): why does arping get no answer from a container on another host? */
-import { answered, counts, lacks, sees } from '../../scenario/judges.ts';
+import { answered, lacks, sees } from '../../scenario/judges.ts';
 import type { Judge, ScenarioStep } from '../../scenario/scenario.ts';
 
 /** Packets that flannel.88 had to send and had no destination for. */
@@ -75,7 +75,9 @@ export const ARPING_STEPS: readonly ScenarioStep[] = [
         ['docker0', 'flannel.88'].map(async link => {
           // What was sent before the ping has been printed before it.
           const text = await stage.finish(link, /echo reply/);
-          const frames = text.split('\n').filter(line => / ARP, | ICMP /.test(line));
+          // On docker0 each kernel also asks now and then whether its neighbors are still there.
+          const asked = link === 'docker0' ? `who-has ${stage.known['C2'] ?? ''} ` : ' ARP, ';
+          const frames = text.split('\n').filter(line => line.includes(asked) || line.includes(' ICMP '));
           return frames.map(line => `${link}: ${line.replace(/^[\d:.]+ /, '')}`);
         }),
       );
@@ -110,10 +112,13 @@ export const ARPING_STEPS: readonly ScenarioStep[] = [
       },
       { expected: 'no answer', judge: sees(/Received 0 response/) },
       {
-        expected: 'at least 2 more frames dropped than $DROPPED',
+        expected: 'at least 2 more frames are dropped than before',
         command: COUNTERS,
-        judge: (output, stage) =>
-          counts(DROPPED, dropped => dropped >= Number(stage.known['DROPPED']) + 2)(output, stage),
+        judge: (output, { known }) => {
+          const more = Number(DROPPED.exec(output)?.[1]) - Number(known['DROPPED']);
+          // IPv6 sends a frame to all now and then.
+          return { seen: more >= 2 ? '2 or more' : String(more), passed: more >= 2 };
+        },
       },
     ],
   },
