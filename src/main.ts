@@ -149,7 +149,10 @@ async function namesNow(offer: Offer): Promise<readonly string[]> {
     import('./lab/record/find.ts'),
     import('./lab/record/record.ts'),
   ]);
-  return offer === 'labs' ? runningLabs().map(({ name }) => name) : runningLabs().flatMap(targetsIn);
+  const labs = runningLabs();
+  if (offer === 'labs') return labs.map(({ name }) => name);
+  if (offer === 'lab-targets') return labs.flatMap(targetsIn);
+  return labs.flatMap(({ hosts }) => hosts.map(({ name }) => name));
 }
 
 if (import.meta.main) {

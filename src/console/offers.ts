@@ -4,9 +4,10 @@
  */
 import type { Argument, Option } from 'commander';
 
-export const OFFERS = ['labs', 'lab-targets', 'hosts', 'networks'] as const;
+export const OFFERS = ['labs', 'lab-hosts', 'lab-targets', 'hosts', 'networks'] as const;
 /**
  * labs        names of the labs of this machine
+ * lab-hosts   hosts of the labs: docker1
  * lab-targets  hosts and containers of the labs: docker1, docker1/c1
  * hosts       names of the hosts that the agent of this host knows
  * networks    names of the L2 networks in the store

@@ -96,6 +96,7 @@ describe('a host of a lab', requires(...canRun()), () => {
       hosts.map(host => host.name),
       ['docker1', 'docker2'],
     );
+    assert.match((await lab(['list'])).stdout, new RegExp(`^${name} +2 \\(1 down\\) `, 'm'));
     const exec = await on('docker2', 'true');
     assert.equal(exec.status, 1);
     assert.match(exec.stderr, /host docker2 is down.*\nhint: .*tulle lab restart --name .* docker2/);

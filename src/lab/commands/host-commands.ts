@@ -16,7 +16,7 @@ import { describeHost } from '../record/record-view.ts';
 import { restartHost } from '../restart.ts';
 import { jsonObject, type Named, nameOption, withLog } from './shared.ts';
 
-const hostArgument = () => offering(new Argument('<host>', 'host of the lab'), 'lab-targets');
+const hostArgument = () => offering(new Argument('<host>', 'host of the lab'), 'lab-hosts');
 
 export function restartCommand(): Command {
   const command = new Command('restart')

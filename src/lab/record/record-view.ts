@@ -8,7 +8,14 @@ import type { HostRecord, LabRecord } from './record.ts';
 
 export const LAB_COLUMNS: readonly Column<LabRecord>[] = [
   { title: 'name', cell: ({ name }) => name },
-  { title: 'hosts', cell: ({ hosts }) => `${hosts.length}`, align: 'right' },
+  {
+    title: 'hosts',
+    cell: ({ hosts }) => {
+      const down = hosts.filter(({ anchor }) => !isAlive(anchor)).length;
+      return `${hosts.length}${down === 0 ? '' : ` (${down} down)`}`;
+    },
+    align: 'right',
+  },
   {
     title: 'containers',
     cell: ({ hosts }) => `${hosts.reduce((sum, { containers }) => sum + containers.length, 0)}`,
