@@ -30,6 +30,15 @@ export async function populate(site: Site, lab: LabPlan, options: BootOptions): 
   const { host, plan } = site;
   const subnet = plan.agent && (await startAgent(host, plan, lab, options.signal));
   return {
+    ...emptyHost(site),
+    subnet: mapFamilies(subnet?.subnet ?? {}, String),
+    containers: await startAllContainers(site, lab.name, subnet, options),
+  };
+}
+
+/** A host on which nothing was started. */
+export function emptyHost({ host, plan }: Site): HostRecord {
+  return {
     name: host.name,
     address: mapFamilies(plan.address, String),
     links: plan.links.map(link => ({
@@ -39,8 +48,8 @@ export async function populate(site: Site, lab: LabPlan, options: BootOptions): 
     })),
     anchor: host.anchor,
     runtime: plan.runtime,
-    subnet: mapFamilies(subnet?.subnet ?? {}, String),
-    containers: await startAllContainers(site, lab.name, subnet, options),
+    subnet: {},
+    containers: [],
   };
 }
 

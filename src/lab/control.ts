@@ -2,7 +2,7 @@
  * The daemons of a host, stopped and started as its service manager would. Nothing of that is in the lab's record: what
  * runs is asked of the host.
  */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { isCode } from '../base/errors.ts';
 import { SUBNET_FILE } from '../console/defaults.ts';
 import { LabError } from './errors.ts';
@@ -45,8 +45,15 @@ export async function startAgentOn(
   if (agentOf(host.anchor) !== undefined) return undefined;
   const agent = { ...plan.agent, flags: [...(plan.agent?.flags ?? []), ...flags] };
   // It is written again when the agent is ready, and that is waited for.
-  await host.run('rm', ['-f', SUBNET_FILE]);
-  return await startAgent(host, { links: plan.links, agent }, lab, signal);
+  const [file, former] = [host.path(SUBNET_FILE), host.path(`${SUBNET_FILE}.former`)];
+  if (existsSync(file)) renameSync(file, former);
+  try {
+    return await startAgent(host, { links: plan.links, agent }, lab, signal);
+  } finally {
+    // What is built on the former lease goes on where there is no other.
+    if (!existsSync(file) && existsSync(former)) renameSync(former, file);
+    rmSync(former, { force: true });
+  }
 }
 
 /**

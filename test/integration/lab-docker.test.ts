@@ -98,6 +98,18 @@ describe('dockerd on a bare host', requires(...canRun()), () => {
     assert.equal(await inside('cat', '/note'), 'kept\n');
     assert.equal((await on('docker', 'ps', '--quiet')).trim().split('\n').length, 2);
 
+    // With one that dockerd cannot use the host is up all the same, and can be looked at.
+    await on('sh', '-c', `echo '{"bip": "nonsense"}' >/etc/docker/daemon.json`);
+    const partly = await labCommand(['restart', ...named, 'vm1']);
+    assert.equal(partly.status, 1);
+    assert.match(partly.stderr, /vm1 is up, but not all that runs on it: dockerd on vm1 ended.*\nhint: /);
+    assert.match(await on('tail', '-n', '1', '/run/log/dockerd.log'), /nonsense/);
+    await on('rm', '/etc/docker/daemon.json');
+    assert.match(
+      await command('docker', 'restart', ...named, 'vm1'),
+      /: c1 172\.17\.0\.2, c2 172\.17\.0\.3\n/,
+    );
+
     const refused = await labCommand(['docker', 'restart', ...named, 'vm1', '--config', '/dev/null']);
     assert.equal(refused.status, 2);
     await writeFile(config, '{"bip": "nonsense"}');
