@@ -8,6 +8,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
+import { endProcess } from '../../src/sys/pidfd.ts';
 import { waitForFile } from '../../src/sys/wait-file.ts';
 import { needsRoot } from '../support/capabilities.ts';
 import { deadline, eventually } from '../support/eventually.ts';
@@ -100,7 +101,12 @@ describe('a tunnel attached to a bridge', needsRoot, () => {
 
     await t.test('an agent that was killed remembers what it has lowered', async () => {
       await vm1.killAgent();
+      const monitor = await vm1.lab.start('ip', ['-o', 'monitor', 'link'], 'monitor');
       await vm1.startAgent();
+      await vm1.tunnel('list');
+      await endProcess(monitor);
+      const announced = readFileSync(vm1.lab.logFile('monitor'), 'utf8');
+      assert.doesNotMatch(announced, /mtu 1500 .*master br0/, 'nothing was raised meanwhile');
       const [tunnel] = JSON.parse(await vm1.tunnel('list --json')) as { fitted: { was: number }[] }[];
       assert.deepEqual(
         tunnel?.fitted.map(({ was }) => was),

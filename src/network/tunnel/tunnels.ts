@@ -118,11 +118,10 @@ export class Tunnels {
   refresh(): Promise<void> {
     return this.#afterOthers(async () => {
       const all = [...this.#tunnels.values()];
-      const changed: Tunnel[] = [];
-      for (const tunnel of all) if (await this.#plan(tunnel)) changed.push(tunnel);
-      if (changed.length > 0) await this.#parts.dataPlane.apply();
-      // It may carry more than before.
-      for (const { kept } of changed) await this.#release(kept.bridge);
+      let isChanged = false;
+      for (const tunnel of all) if (await this.#plan(tunnel)) isChanged = true;
+      if (isChanged) await this.#parts.dataPlane.apply();
+      await this.#release();
       for (const tunnel of all) await this.#fit(tunnel);
       increment(this.version);
       await this.#save();
@@ -189,12 +188,13 @@ export class Tunnels {
     // One that this run has not planned is not in the data plane.
     const link = await linkOf(rtnetlink, tunnel.kept);
     if (link !== undefined) await rtnetlink.links.delete(link.index);
-    await this.#release(tunnel.kept.bridge);
-    for (const other of this.#tunnels.values()) {
-      if (other.kept.bridge !== tunnel.kept.bridge) continue;
-      await this.#plan(other);
-      await this.#fit(other);
-    }
+    // In a run that only deletes the others are not planned yet.
+    const others = Array.from(this.#tunnels.values()).filter(
+      ({ kept }) => kept.bridge === tunnel.kept.bridge,
+    );
+    for (const other of others) await this.#plan(other);
+    await this.#release();
+    for (const other of others) await this.#fit(other);
     increment(this.version);
     await this.#save();
   }
@@ -231,13 +231,17 @@ export class Tunnels {
     this.#fitted = [...this.#fitted.filter(one => one.bridge !== bridge), ...fitted];
   }
 
-  /** Gives what shares a bridge its MTU back. @throws NetlinkError, SysError */
-  async #release(bridge: string | undefined): Promise<void> {
-    const ofBridge = this.#fitted.filter(one => one.bridge === bridge);
-    if (ofBridge.length === 0) return;
-    await unfitMembers(this.#parts.rtnetlink, ofBridge);
-    this.#visited.clear();
-    this.#fitted = this.#fitted.filter(one => one.bridge !== bridge);
+  /** Gives links their MTU back where no tunnel is any more, or all that there are carry more. @throws NetlinkError, SysError */
+  async #release(): Promise<void> {
+    for (const [bridge, ofBridge] of Map.groupBy(this.#fitted, one => one.bridge)) {
+      const users = Array.from(this.#tunnels.values()).filter(({ kept }) => kept.bridge === bridge);
+      // One that waits is to find them as they are.
+      const least = Math.min(...users.map(({ plan }) => plan?.mtu ?? 0));
+      if (ofBridge.every(({ now }) => now >= least)) continue;
+      await unfitMembers(this.#parts.rtnetlink, ofBridge);
+      this.#visited.clear();
+      this.#fitted = this.#fitted.filter(one => one.bridge !== bridge);
+    }
   }
 
   async #report(tunnel: Tunnel): Promise<TunnelReport> {
