@@ -137,6 +137,8 @@ export class SegmentAddresses {
     const problems = ips.flatMap((ip, at) => {
       if (present[ip.family]?.equals(ip)) return [];
       if (present[ip.family] !== undefined) return `${container} has ${present[ip.family]} already`;
+      // Who has it says more than who gives it out.
+      if (found.endpoints.has(ip.key)) return [];
       const holder = rangeHolding(found, ip);
       const isOfAnother = holder !== undefined && holder.hostId !== host.hostId;
       if (ips.findIndex(one => one.family === ip.family) < at) return `${ip} is one more of its family`;
