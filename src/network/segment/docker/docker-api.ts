@@ -140,27 +140,14 @@ export class DockerApi {
   /** What happens to networks and containers from now on, until the daemon ends or `signal` aborts. */
   async *events(signal: AbortSignal): AsyncGenerator<DockerEvent, void> {
     const filters = JSON.stringify({ type: ['network', 'container', 'daemon'] });
-    const response = await this.#open(
-      'GET',
-      `/events?filters=${encodeURIComponent(filters)}`,
-      undefined,
-      signal,
-    );
-    if (response.statusCode !== 200) throw refusalOf(response.statusCode, await bodyOf(response));
-    response.setEncoding('utf8');
-    let rest = '';
     try {
-      for await (const chunk of response) {
-        const lines = (rest + (chunk as string)).split('\n');
-        rest = lines.pop() ?? '';
-        if (rest.length > MOST_EVENT) throw new DockerError('PROTOCOL', 'dockerd: an event has no end');
-        for (const line of lines) if (line.trim() !== '') yield parse(DockerEvent, line);
-      }
+      const path = `/events?filters=${encodeURIComponent(filters)}`;
+      const response = await this.#open('GET', path, undefined, signal);
+      if (response.statusCode !== 200) throw refusalOf(response.statusCode, await bodyOf(response));
+      for await (const line of linesOf(response)) yield parse(DockerEvent, line);
     } catch (error) {
       if (signal.aborted) return;
       throw error instanceof DockerError ? error : this.#failure(error);
-    } finally {
-      response.destroy();
     }
   }
 
@@ -214,6 +201,18 @@ export class DockerApi {
       ? `no dockerd answers at ${this.#socketPath}`
       : `dockerd at ${this.#socketPath}: ${messageOf(cause)}`;
     return new DockerError('NO_DOCKER', why, { cause });
+  }
+}
+
+/** Without the empty ones. */
+async function* linesOf(response: http.IncomingMessage): AsyncGenerator<string, void> {
+  response.setEncoding('utf8');
+  let rest = '';
+  for await (const chunk of response) {
+    const lines = (rest + (chunk as string)).split('\n');
+    rest = lines.pop() ?? '';
+    if (rest.length > MOST_EVENT) throw new DockerError('PROTOCOL', 'dockerd: an event has no end');
+    yield* lines.filter(line => line.trim() !== '');
   }
 }
 
