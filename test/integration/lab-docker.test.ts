@@ -105,10 +105,7 @@ describe('dockerd on a bare host', requires(...canRun()), () => {
     assert.match(partly.stderr, /vm1 is up, but not all that runs on it: dockerd on vm1 ended.*\nhint: /);
     assert.match(await on('tail', '-n', '1', '/run/log/dockerd.log'), /nonsense/);
     await on('rm', '/etc/docker/daemon.json');
-    assert.match(
-      await command('docker', 'restart', ...named, 'vm1'),
-      /: c1 172\.17\.0\.2, c2 172\.17\.0\.3\n/,
-    );
+    assert.match(await command('docker', 'restart', ...named, 'vm1'), /: c1 [\d.]+, c2 [\d.]+\n/);
 
     const refused = await labCommand(['docker', 'restart', ...named, 'vm1', '--config', '/dev/null']);
     assert.equal(refused.status, 2);
