@@ -219,7 +219,7 @@ describe('the addresses of a host', { timeout: 60_000 }, () => {
   });
 
   test('are given back when the host leaves, or when an administrator releases it', async t => {
-    const { start, published, fixture, directory } = await setUp(t);
+    const { start, published, fixture, directory, segment } = await setUp(t);
     await using one = await start(1);
     await one.connect('c1');
     await one.host.addresses.leave('blue');
@@ -236,6 +236,20 @@ describe('the addresses of a host', { timeout: 60_000 }, () => {
       endpoints: ['10.9.1.1 c1 docker1'],
       ranges: ['10.9.1.0/24 docker1'],
     });
+    {
+      // A host that leaves takes all with it, also what is seen on its bridges.
+      await using three = await start(3);
+      await three.connect('c1');
+      three.host.presence.setEndpoints(segment, [endpointOf(3, '10.9.0.77')]);
+      await fixture.clock.advance(0);
+      assert.equal((await published()).endpoints.length, 3);
+      await three.host.addresses.leaveAll();
+      await three.host.presence.withdraw();
+      assert.deepEqual(await published(), {
+        endpoints: ['10.9.1.1 c1 docker1'],
+        ranges: ['10.9.1.0/24 docker1'],
+      });
+    }
     await removeSegment(fixture.registry, 'blue', { force: true });
     await fixture.clock.advance(0);
     await assert.rejects(one.connect('c2'), refused('NOT_FOUND', /no network blue/));

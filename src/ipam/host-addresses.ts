@@ -79,6 +79,11 @@ export class HostAddresses {
     return this.#alone(async () => (await this.#open(this.#found(name))).ranges(family));
   }
 
+  /** Gives back all that this host has on any network. @throws StoreError */
+  async leaveAll(): Promise<void> {
+    for (const name of this.#options.watch.snapshot?.segments.keys() ?? []) await this.leave(name);
+  }
+
   /** Gives back all that this host has on a network. @throws StoreError, SegmentError NOT_FOUND */
   async leave(name: string): Promise<void> {
     await this.#alone(async () => {

@@ -174,13 +174,15 @@ export class Network implements AsyncDisposable {
   }
 
   /**
-   * Leaves the registry and gives the lease back; it is neither renewed nor taken again meanwhile.
+   * Leaves the registry and gives back what this host has on L2 networks, and the lease; it is neither renewed nor taken
+   * again meanwhile.
    * @returns the key of the lease; undefined when there was none
    * @throws StoreError
    */
   async leave(): Promise<string | undefined> {
     this.#leaving.abort();
     await this.#left;
+    await this.segments.leave();
     return this.#membership.release();
   }
 

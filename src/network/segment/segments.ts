@@ -146,6 +146,12 @@ export class Segments {
     return this.scopes.map(scope => scope.onHost(links, drops?.get(scope.snapshot.segment.name)));
   }
 
+  /** Gives back the ranges of this host, and all that it has published; what is in the kernel stays. @throws StoreError */
+  async leave(): Promise<void> {
+    await this.containers.addresses.leaveAll();
+    await this.presence.withdraw();
+  }
+
   /** Follows store and host until `signal` aborts; kernel and store stay as they are. */
   async run(signal: AbortSignal): Promise<void> {
     await together(

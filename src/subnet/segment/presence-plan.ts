@@ -1,6 +1,6 @@
 /** What differs between what this host has on its L2 networks and what the store says of it. */
 import { valuesOf } from '../../base/per-family.ts';
-import type { Revision, StoreLeaseId } from '../../store/store.ts';
+import type { StoreLeaseId } from '../../store/store.ts';
 import type {
   Segment,
   SegmentEndpoint,
@@ -40,21 +40,18 @@ export interface EndpointConflict {
 export interface OwnPresence {
   readonly hostId: string;
   readonly storeLease: StoreLeaseId;
-  /** The revision of the last write of a key, if there was any: an older snapshot says nothing about it. */
-  readonly writtenAt: (what: string) => Revision;
-  /** Of the snapshot. */
-  readonly revision: Revision;
+  /** Whether a key was written after the snapshot was made, which says nothing about it then. */
+  readonly isWritten: (what: string) => boolean;
 }
 
-/** A key's own name in `writtenAt`. */
+/** What `isWritten` is asked for: this, or an address. */
 export const MEMBER = 'member';
 
 export function planPresence(
   { segment, members, endpoints }: SegmentSnapshot,
   wanted: WantedPresence,
-  { hostId, storeLease, writtenAt, revision }: OwnPresence,
+  { hostId, storeLease, isWritten }: OwnPresence,
 ): PresencePlan {
-  const isKnown = (what: string) => writtenAt(what) <= revision;
   const present = members.get(hostId);
   const { member } = wanted;
   const isOurs = present?.storeLease === storeLease && !present.forgotten;
@@ -67,17 +64,18 @@ export function planPresence(
     const found = endpoints.get(key);
     if (found !== undefined && found.hostId !== hostId) {
       conflicts.push({ segment: segment.name, endpoint, owner: found });
-    } else if (isKnown(`${endpoint.ip}`) && !isPublished(found, endpoint, storeLease)) claim.push(endpoint);
+    } else if (!isWritten(`${endpoint.ip}`) && !isPublished(found, endpoint, storeLease))
+      claim.push(endpoint);
   }
   if (wanted.endpoints !== undefined) {
     for (const [key, endpoint] of endpoints) {
       const isOwn = endpoint.hostId === hostId && !all.has(key);
-      if (isOwn && isKnown(`${endpoint.ip}`)) release.push(endpoint);
+      if (isOwn && !isWritten(`${endpoint.ip}`)) release.push(endpoint);
     }
   }
   return {
-    join: differs && isKnown(MEMBER) ? member : undefined,
-    leave: member === null && present !== undefined && isKnown(MEMBER),
+    join: differs && !isWritten(MEMBER) ? member : undefined,
+    leave: member === null && present !== undefined && !isWritten(MEMBER),
     claim,
     release,
     conflicts,

@@ -15,26 +15,24 @@
  */
 import { together } from '../../base/abort.ts';
 import { backoff, type Clock, systemClock } from '../../base/clock.ts';
+import { defined } from '../../base/defined.ts';
 import type { Ip } from '../../base/ip.ts';
 import { Wakeup } from '../../base/wakeup.ts';
 import { Watchable } from '../../base/watchable.ts';
-import { type Revision, StoreError } from '../../store/store.ts';
+import { StoreError } from '../../store/store.ts';
 import { PresenceLease } from './presence-lease.ts';
 import {
   allWanted,
   type EndpointConflict,
   findSegment,
-  MEMBER,
   mapOf,
   NOTHING_WANTED,
   nameOfConflict,
-  planPresence,
-  storeLeasesOf,
   type WantedPresence,
 } from './presence-plan.ts';
+import { SegmentPublisher } from './publisher.ts';
 import type { Segment, SegmentEndpoint, SegmentMember, SegmentSnapshot } from './segment.ts';
-import { SegmentError } from './segment-error.ts';
-import { duplicateAddress, MOST_CLAIMS, notFound, type SegmentRegistry } from './segment-registry.ts';
+import { duplicateAddress, notFound, type SegmentRegistry } from './segment-registry.ts';
 import type { SegmentWatch } from './segment-watch.ts';
 
 /** Milliseconds between tries while the store fails. */
@@ -58,26 +56,20 @@ export interface PresenceOptions {
 
 export class SegmentPresence {
   readonly state = new Watchable<PresenceState>({ conflicts: [] });
-  readonly #registry: SegmentRegistry;
   readonly #watch: SegmentWatch;
-  readonly #hostId: string;
   readonly #options: PresenceOptions;
   readonly #clock: Clock;
   readonly #wakeup: Wakeup;
   readonly #lease: PresenceLease;
+  readonly #publisher: SegmentPublisher;
   /** By id of the network. */
   readonly #wanted = new Map<string, WantedPresence>();
-  /** By id of the network and what of it: when it was written last. */
-  readonly #written = new Map<string, Revision>();
-  /** Of the last snapshot. */
-  #seen: Revision = 0n;
+  #isWithdrawn = false;
   /** One write after the other. */
   #queue: Promise<unknown> = Promise.resolve();
 
   constructor(registry: SegmentRegistry, watch: SegmentWatch, options: PresenceOptions) {
-    this.#registry = registry;
     this.#watch = watch;
-    this.#hostId = options.hostId;
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#wakeup = new Wakeup(this.#clock);
@@ -86,6 +78,7 @@ export class SegmentPresence {
       clock: this.#clock,
       random: options.random ?? Math.random,
     });
+    this.#publisher = new SegmentPublisher(registry, this.#lease, options.hostId);
   }
 
   setMember(segment: Segment, member: SegmentMember | null): void {
@@ -117,7 +110,7 @@ export class SegmentPresence {
       const result =
         found === undefined || !this.#watch.isConnected.value
           ? 'pending'
-          : await this.#claimNow(found, endpoint);
+          : await this.#publisher.claimNow(found, endpoint);
       const given = new Map(this.#wanted.get(segment.id)?.given).set(endpoint.ip.key, endpoint);
       this.#want(segment, { given });
       return result;
@@ -145,8 +138,9 @@ export class SegmentPresence {
     );
   }
 
-  /** Takes back all that is published, at once. @throws StoreError */
+  /** Takes back all that is published, at once; nothing is published any more. @throws StoreError */
   async withdraw(): Promise<void> {
+    this.#isWithdrawn = true;
     await this.#alone(() => this.#lease.revoke());
   }
 
@@ -159,10 +153,11 @@ export class SegmentPresence {
     let delays = backoff(RETRY.first, RETRY.cap, this.#options.random);
     while (!signal.aborted) {
       try {
-        const conflicts = await this.#alone(() => this.#step());
-        this.#tell({ conflicts });
-        delays = backoff(RETRY.first, RETRY.cap, this.#options.random);
-        await this.#wakeup.pause(this.#lease.due - this.#clock.monotonic());
+        const state = await this.#alone(() => this.#step());
+        this.#tell(state);
+        if (state.failure === undefined) delays = backoff(RETRY.first, RETRY.cap, this.#options.random);
+        const due = this.#lease.due - this.#clock.monotonic();
+        await this.#wakeup.pause(state.failure === undefined ? due : delays.next().value);
       } catch (error) {
         if (!(error instanceof StoreError)) throw error;
         if (error.code === 'LEASE_LOST') this.#lease.lost();
@@ -172,93 +167,22 @@ export class SegmentPresence {
     }
   }
 
-  /** @returns what stays unpublished, since others have it. @throws StoreError */
-  async #step(): Promise<readonly EndpointConflict[]> {
+  /** @returns what stays unpublished, and why. @throws StoreError */
+  async #step(): Promise<PresenceState> {
     const snapshot = this.#watch.snapshot;
-    if (snapshot === undefined) return [];
-    // Another store, which counts anew.
-    if (snapshot.revision < this.#seen) this.#written.clear();
-    this.#seen = snapshot.revision;
+    if (snapshot === undefined || this.#isWithdrawn) return { conflicts: [] };
+    this.#publisher.sees(snapshot.revision);
     if (this.#lease.due <= this.#clock.monotonic()) await this.#lease.renew();
     const conflicts: EndpointConflict[] = [];
+    let failure: StoreError | undefined;
     for (const found of snapshot.segments.values()) {
       const wanted = this.#wanted.get(found.segment.id);
-      if (wanted !== undefined) conflicts.push(...(await this.#reconcile(found, wanted, snapshot.revision)));
+      if (wanted === undefined) continue;
+      const left = await this.#publisher.reconcile(found, wanted);
+      conflicts.push(...left.conflicts);
+      failure ??= left.refusal;
     }
-    return conflicts;
-  }
-
-  async #reconcile(
-    found: SegmentSnapshot,
-    wanted: WantedPresence,
-    revision: Revision,
-  ): Promise<readonly EndpointConflict[]> {
-    const { segment } = found;
-    const isAnything = wanted.member || allWanted(wanted).size > 0;
-    if (isAnything) await this.#lease.ensure(storeLeasesOf(found, this.#hostId));
-    const plan = planPresence(found, wanted, {
-      hostId: this.#hostId,
-      storeLease: this.#lease.id,
-      writtenAt: what => this.#written.get(`${segment.id} ${what}`) ?? 0n,
-      revision,
-    });
-    const conflicts = [...plan.conflicts];
-    try {
-      if (plan.leave) await this.#registry.leave(segment, this.#hostId);
-      if (plan.join !== undefined) {
-        this.#note(segment.id, MEMBER, await this.#registry.join(segment, plan.join, this.#lease.id));
-      }
-      if (plan.release.length > 0) {
-        await this.#registry.releaseEndpoints(
-          segment,
-          plan.release.map(({ ip }) => ip),
-          this.#hostId,
-        );
-      }
-      for (let first = 0; first < plan.claim.length; first += MOST_CLAIMS) {
-        conflicts.push(...(await this.#claim(found, plan.claim.slice(first, first + MOST_CLAIMS))));
-      }
-    } catch (error) {
-      // Deleted meanwhile, which the watch says in a moment.
-      if (!(error instanceof SegmentError) || error.code !== 'NOT_FOUND') throw error;
-    }
-    return conflicts;
-  }
-
-  /** @returns those that others have. @throws StoreError, SegmentError NOT_FOUND */
-  async #claim(
-    { segment }: SegmentSnapshot,
-    endpoints: readonly SegmentEndpoint[],
-  ): Promise<readonly EndpointConflict[]> {
-    const conflicts: EndpointConflict[] = [];
-    for (let left = endpoints; left.length > 0; ) {
-      try {
-        const revision = await this.#registry.claimEndpoints(segment, left, this.#lease.id);
-        for (const { ip } of left) this.#note(segment.id, `${ip}`, revision);
-        break;
-      } catch (error) {
-        const owner = error instanceof SegmentError ? error.owner : undefined;
-        const endpoint = left.find(({ ip }) => ip.equals(owner?.ip));
-        if (owner === undefined || endpoint === undefined) throw error;
-        conflicts.push({ segment: segment.name, endpoint, owner });
-        left = left.filter(one => one !== endpoint);
-      }
-    }
-    return conflicts;
-  }
-
-  async #claimNow(found: SegmentSnapshot, endpoint: SegmentEndpoint): Promise<'published' | 'pending'> {
-    try {
-      await this.#lease.ensure(storeLeasesOf(found, this.#hostId));
-      const revision = await this.#registry.claimEndpoints(found.segment, [endpoint], this.#lease.id);
-      this.#note(found.segment.id, `${endpoint.ip}`, revision);
-      return 'published';
-    } catch (error) {
-      if (!(error instanceof StoreError)) throw error;
-      if (error.code === 'LEASE_LOST') this.#lease.lost();
-      else if (!error.retriable) throw error;
-      return 'pending';
-    }
+    return { conflicts, ...defined({ failure }) };
   }
 
   /** Who has an address that a container is to get, as far as this host knows. */
@@ -278,10 +202,6 @@ export class SegmentPresence {
     const before = this.#wanted.get(id) ?? NOTHING_WANTED;
     this.#wanted.set(id, { ...before, ...change });
     this.#wakeup.wake();
-  }
-
-  #note(id: string, what: string, revision: Revision): void {
-    this.#written.set(`${id} ${what}`, revision);
   }
 
   #tell(state: PresenceState): void {

@@ -1,0 +1,147 @@
+/**
+ * Writes what differs between what this host has on an L2 network and what the store says of it. One address that the store
+ * refuses, or that another container has, keeps no other from being published.
+ */
+import { type Revision, StoreError } from '../../store/store.ts';
+import type { PresenceLease } from './presence-lease.ts';
+import {
+  allWanted,
+  type EndpointConflict,
+  MEMBER,
+  planPresence,
+  storeLeasesOf,
+  type WantedPresence,
+} from './presence-plan.ts';
+import type { SegmentEndpoint, SegmentSnapshot } from './segment.ts';
+import { SegmentError } from './segment-error.ts';
+import { MOST_CLAIMS, type SegmentRegistry } from './segment-registry.ts';
+
+/** What stays unpublished. */
+export interface Unpublished {
+  readonly conflicts: readonly EndpointConflict[];
+  /** What the store does not let this host write, the first of it. */
+  readonly refusal?: StoreError;
+}
+
+export class SegmentPublisher {
+  readonly #registry: SegmentRegistry;
+  readonly #lease: PresenceLease;
+  readonly #hostId: string;
+  /** By id of the network and what of it: when it was written, as long as no snapshot is as new. */
+  readonly #written = new Map<string, Revision>();
+  /** Of the last snapshot. */
+  #seen: Revision = 0n;
+
+  constructor(registry: SegmentRegistry, lease: PresenceLease, hostId: string) {
+    this.#registry = registry;
+    this.#lease = lease;
+    this.#hostId = hostId;
+  }
+
+  /** The revision of the snapshot that is compared next. A lower one is of another store, which counts anew. */
+  sees(revision: Revision): void {
+    for (const [what, written] of this.#written) {
+      if (written <= revision || revision < this.#seen) this.#written.delete(what);
+    }
+    this.#seen = revision;
+  }
+
+  /** @throws StoreError */
+  async reconcile(found: SegmentSnapshot, wanted: WantedPresence): Promise<Unpublished> {
+    const { segment } = found;
+    const isAnything = wanted.member || allWanted(wanted).size > 0;
+    if (isAnything) await this.#lease.ensure(storeLeasesOf(found, this.#hostId));
+    const plan = planPresence(found, wanted, {
+      hostId: this.#hostId,
+      storeLease: this.#lease.id,
+      isWritten: what => this.#written.has(`${segment.id} ${what}`),
+    });
+    const conflicts = [...plan.conflicts];
+    const refusals: StoreError[] = [];
+    try {
+      if (plan.leave) await this.#registry.leave(segment, this.#hostId);
+      const ips = plan.release.map(({ ip }) => ip);
+      if (ips.length > 0) await this.#registry.releaseEndpoints(segment, ips, this.#hostId);
+      const { join } = plan;
+      if (join !== undefined) {
+        await unlessRefused(refusals, async () => {
+          this.#note(segment.id, MEMBER, await this.#registry.join(segment, join, this.#lease.id));
+        });
+      }
+      for (let first = 0; first < plan.claim.length; first += MOST_CLAIMS) {
+        const batch = plan.claim.slice(first, first + MOST_CLAIMS);
+        conflicts.push(...(await this.#claim(found, batch, refusals)));
+      }
+    } catch (error) {
+      // Deleted meanwhile, which the watch says in a moment.
+      if (!(error instanceof SegmentError) || error.code !== 'NOT_FOUND') throw error;
+    }
+    const [refusal] = refusals;
+    return { conflicts, ...(refusal !== undefined && { refusal }) };
+  }
+
+  /**
+   * Takes one address at once, if the store answers.
+   * @throws SegmentError DUPLICATE_ADDRESS, NOT_FOUND; StoreError when it refuses
+   */
+  async claimNow(found: SegmentSnapshot, endpoint: SegmentEndpoint): Promise<'published' | 'pending'> {
+    try {
+      await this.#lease.ensure(storeLeasesOf(found, this.#hostId));
+      await this.#write(found, [endpoint]);
+      return 'published';
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      if (error.code === 'LEASE_LOST') this.#lease.lost();
+      else if (!error.retriable) throw error;
+      return 'pending';
+    }
+  }
+
+  /** @returns those that others have. @throws StoreError, SegmentError NOT_FOUND */
+  async #claim(
+    found: SegmentSnapshot,
+    endpoints: readonly SegmentEndpoint[],
+    refusals: StoreError[],
+  ): Promise<readonly EndpointConflict[]> {
+    const conflicts: EndpointConflict[] = [];
+    for (let left = endpoints; left.length > 0; ) {
+      const all = left;
+      try {
+        const isDone = await unlessRefused(refusals, () => this.#write(found, all));
+        // One of them is refused: which, shows when each is written alone.
+        if (isDone || all.length === 1) break;
+        refusals.pop();
+        for (const one of all) conflicts.push(...(await this.#claim(found, [one], refusals)));
+        break;
+      } catch (error) {
+        const owner = error instanceof SegmentError ? error.owner : undefined;
+        const endpoint = all.find(({ ip }) => ip.equals(owner?.ip));
+        if (owner === undefined || endpoint === undefined) throw error;
+        conflicts.push({ segment: found.segment.name, endpoint, owner });
+        left = all.filter(one => one !== endpoint);
+      }
+    }
+    return conflicts;
+  }
+
+  async #write({ segment }: SegmentSnapshot, endpoints: readonly SegmentEndpoint[]): Promise<void> {
+    const revision = await this.#registry.claimEndpoints(segment, endpoints, this.#lease.id);
+    for (const { ip } of endpoints) this.#note(segment.id, `${ip}`, revision);
+  }
+
+  #note(id: string, what: string, revision: Revision): void {
+    this.#written.set(`${id} ${what}`, revision);
+  }
+}
+
+/** False when the store does not let this host do it; the reason is added to `refusals`. */
+async function unlessRefused(refusals: StoreError[], write: () => Promise<void>): Promise<boolean> {
+  try {
+    await write();
+    return true;
+  } catch (error) {
+    if (!(error instanceof StoreError) || error.code !== 'FORBIDDEN') throw error;
+    refusals.push(error);
+    return false;
+  }
+}
