@@ -40,7 +40,7 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
   await using rtnetlink = connectRoute({ netns });
   const { subnet } = parseSubnetEnv(await readIfAny(options.lease.subnetFile));
   const previous = blocksOf(subnet).length > 0 ? subnet : undefined;
-  const tunnels = await TunnelFile.open(join(options.stateDirectory, TUNNEL_FILE));
+  const tunnels = await TunnelFile.open(join(options.stateDirectory, TUNNEL_FILE), true);
   const parts = { options, clock, logger, etcd, knownFile, identity, netns, rtnetlink, previous, tunnels };
   const agent = new Agent(parts, (await knownFile.load()) ?? { keys: [], devices: [] });
   await agent.run(signal);

@@ -41,6 +41,16 @@ test('what is saved is read again, and the file is for root alone', async () => 
   assert.equal(statSync(path).mode & 0o777, 0o600);
 });
 
+test('what another process is writing is left to it, and what a killed agent was writing is removed', async () => {
+  await saved();
+  const unfinished = join(directory, 'state', '.tunnels.json.0');
+  writeFileSync(unfinished, '{');
+  await TunnelFile.open(path);
+  assert.ok(existsSync(unfinished));
+  await TunnelFile.open(path, true);
+  assert.ok(!existsSync(unfinished));
+});
+
 test('without tunnels there is no file', async () => {
   await saved();
   const { storage } = await TunnelFile.open(path);

@@ -59,11 +59,11 @@ export class TunnelFile implements TunnelStorage {
     this.#boot = boot;
   }
 
-  /** Reads what there is. What makes no sense is put aside as `.damaged`; never fails. */
-  static async open(path: string): Promise<OpenTunnelFile> {
+  /** Reads what there is. What makes no sense is put aside as `.damaged`; never fails. @param isAlone no other process writes it. */
+  static async open(path: string, isAlone = false): Promise<OpenTunnelFile> {
     const boot = (await readFile(BOOT_ID, 'utf8')).trim();
     const storage = new TunnelFile(path, boot);
-    await removeUnfinished(path);
+    if (isAlone) await removeUnfinished(path);
     try {
       const text = await readFile(path, 'utf8');
       return { storage, kept: keptOf(v.parse(TunnelsInFile, JSON.parse(text)), boot) };
