@@ -165,7 +165,7 @@ function apiPage(): string {
     'Every answer that is not 2xx is `{"code": ..., "message": ..., "hint": ...}`, the hint only where there is one; what is wrong with a request is also in `problems`, each with path, value, message and hint. ' +
       'Times are ISO 8601 in UTC; what is not known or does not apply is absent; nothing in it is ever secret. ' +
       'The codes of conditions, warnings and events are in [warnings.md](warnings.md).',
-    'The schema of every message is in `src/api/status.ts`, `src/api/messages.ts` and `src/api/tunnels.ts`. What each address family has is one ' +
+    'The schema of every message is in `src/api/status.ts`, `src/api/messages.ts`, `src/api/tunnels.ts` and `src/api/networks.ts`. What each address family has is one ' +
       'record, such as `"subnet": {"ipv4": "10.5.34.0/24"}`; a family that has none is absent from it.',
     'The status of a healthy host:',
     `\`\`\`json\n${example}\n\`\`\``,

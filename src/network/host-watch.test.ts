@@ -68,10 +68,11 @@ test('what an announcement may have changed is looked at once, and nothing is lo
   assert.equal(await looksAfter(() => rtnetlink.links.change(eth0.index, { up: true })), 1);
   assert.equal(await looksAfter(() => rtnetlink.links.change(eth0.index, { name: 'wan0' })), 1);
   assert.equal(await looksAfter(() => rtnetlink.links.add({ name: 'br0', info: { kind: 'bridge' } })), 1);
-  assert.equal(
-    await looksAfter(async () => rtnetlink.links.delete((await rtnetlink.links.get('br0'))?.index ?? 0)),
-    1,
-  );
+  const master = (await rtnetlink.links.get('br0'))?.index ?? 0;
+  assert.equal(await looksAfter(() => rtnetlink.links.change(eth0.index, { master })), 1);
+  assert.equal(await looksAfter(() => rtnetlink.links.change(eth0.index, { port: { isolated: true } })), 0);
+  assert.equal(await looksAfter(() => rtnetlink.links.change(eth0.index, { master: 0 })), 1);
+  assert.equal(await looksAfter(() => rtnetlink.links.delete(master)), 1);
   const second = { ...parseInterfaceAddress('192.168.65.4/24'), index: eth0.index };
   assert.equal(await looksAfter(() => rtnetlink.addresses.replace(second)), 1);
   assert.equal(await looksAfter(() => rtnetlink.addresses.delete(second)), 1);

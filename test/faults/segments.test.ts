@@ -113,7 +113,9 @@ describe('an L2 network', needsFaultLab, () => {
     assert.deepEqual(ofBlue(await atThree.frames()), [], 'nothing comes to a host that is no member');
   });
 
-  test('sends nothing to find out where a known container is', async () => {
+  test('floods nothing for a container that is known, not even to members', async () => {
+    const three = await Container.attach(lab.host(3), 'three', 'tb-blue', '10.88.0.13/16');
+    await eventually('host 3 is a member', async () => (await floods(lab.host(1), 'blue')).length === 2);
     assert.ok(await eventually('one reaches two', () => one.pings(two.ip)));
     await untilKnown(one, 'blue');
     await untilKnown(two, 'blue');
@@ -129,6 +131,8 @@ describe('an L2 network', needsFaultLab, () => {
     );
     assert.ok(frames.some(text => text.includes('ICMP echo request')));
     assert.deepEqual(ofBlue(await atThree.frames()), []);
+    await three.detach();
+    await eventually('host 3 is no member', async () => (await floods(lab.host(1), 'blue')).length === 1);
   });
 
   test('carries packets of its MTU, and no larger ones', async () => {
