@@ -174,6 +174,34 @@ describe('an L2 network', needsFaultLab, () => {
     await removeSegment(registry, 'green');
   });
 
+  test('answers neighbor solicitations as it answers ARP', async () => {
+    const { vni } = await addSegment(registry, { name: 'six', subnets: ['fd88::/64'] });
+    await untilMade('six');
+    const here = await Container.attach(lab.host(1), 'six1', 'tb-six', 'fd88::11/64');
+    const there = await Container.attach(lab.host(2), 'six2', 'tb-six', 'fd88::12/64');
+    assert.ok(await eventually('they reach each other', () => here.pings(there.ip)));
+    await untilKnown(here, 'six');
+    await untilKnown(there, 'six');
+    await here.host.shell('ip -n six1 -6 neigh flush dev eth0');
+    await using atTwo = await Wire.listen(lab.host(2), lab.host(1));
+    assert.ok(await here.pings(there.ip));
+    assert.ok(await here.pings('fd88::1'), 'the gateway answers');
+    const texts = (await atTwo.frames()).filter(frame => frame.vni === vni).map(({ text }) => text);
+    assert.deepEqual(
+      texts.filter(text => text.includes('who has fd88::12') || text.includes('fd88::1,')),
+      [],
+    );
+    assert.ok(texts.some(text => text.includes('echo request')));
+    await here.detach();
+    await there.detach();
+    await eventually(
+      'their addresses are free',
+      async () => (await registry.get('six')).endpoints.size === 0,
+    );
+    await removeSegment(registry, 'six');
+    await untilGone('six');
+  });
+
   test('loses no packet while an agent is killed and started again, also without the store', async () => {
     await using ping = await SteadyPing.begin(one.netns, two.ip);
     const [before] = await linksOf(lab.host(1), 'blue');
