@@ -83,7 +83,10 @@ export class Typist implements Stage {
     if (until !== undefined) {
       await waitForFile(running.logFile, patience, text => until.test(text)).catch(error => {
         this.signal.throwIfAborted();
-        throw new LabError('START_FAILED', `${background} did not print what was expected`, { cause: error });
+        const words = readFileSync(running.logFile, 'utf8').trim() || 'nothing';
+        throw new LabError('START_FAILED', `${background} did not print what was expected, but: ${words}`, {
+          cause: error,
+        });
       });
     } else {
       await waitForEnd(running.id, patience);
