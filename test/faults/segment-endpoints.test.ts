@@ -164,6 +164,51 @@ describe('on an L2 network', needsFaultLab, () => {
     }
   });
 
+  test('a host that is cut off from the store goes on giving addresses, and publishes them later', async () => {
+    const [one, two] = [lab.host(1), lab.host(2)];
+    const first = await connect(one, 'first');
+    await one.way.refuse();
+    await one.untilCondition('store', false);
+    const late = await connect(one, 'late');
+    assert.equal(late.published, false);
+    await pingIn(one, 'late', first.addresses[0] ?? '');
+    await one.way.listen();
+    await untilPublished('it is published', lines => lines.some(line => line.startsWith('late ')));
+    const asker = await connect(two, 'asker');
+    await pingIn(two, 'asker', late.addresses[0] ?? '');
+    assert.equal(asker.published, true);
+    for (const [host, name] of [
+      [one, 'first'],
+      [one, 'late'],
+      [two, 'asker'],
+    ] as const) {
+      await host.client.disconnect('blue', { target: name });
+      await host.shell(`ip netns delete ${name}`);
+    }
+  });
+
+  test('the guard is back after another program has flushed all rules, and a bridge after it was deleted', async () => {
+    const one = lab.host(1);
+    const drops = async () => (await one.client.networks())[0]?.drops;
+    await eventually('the network is guarded', async () => (await drops()) !== undefined);
+    await one.shell('nft delete table bridge tulle-segments');
+    await eventually('it is guarded again', async () =>
+      (await one.shell('nft list tables')).includes('tulle-segments'),
+    );
+    await one.shell('ip link delete tb-blue');
+    const inside = async () => {
+      const text = await one.shell('ip -json link show tv-blue');
+      return text.includes('"master":"tb-blue"');
+    };
+    await eventually('the bridge is there again', inside);
+    await untilReady(one);
+    await byHand(one, 'hand', '10.88.77.3');
+    await pingIn(one, 'hand', '10.88.0.1');
+    await untilPublished('it is listened to', lines => lines.includes('p-hand 10.88.77.3'));
+    await one.shell('ip netns delete hand');
+    await untilPublished('it is gone', lines => lines.length === 0);
+  });
+
   test('a hundred containers on three hosts at once have a hundred addresses, and any reaches any', async () => {
     const names = Array.from({ length: 100 }, (_, at) => ({ host: lab.host((at % 3) + 1), name: `n${at}` }));
     for (const { host, name } of names) await host.shell(`ip netns add ${name}`);
