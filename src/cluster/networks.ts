@@ -1,5 +1,9 @@
 /** What the network commands do, given the L2 networks in the store. */
+
+import { defined } from '../base/defined.ts';
 import { ConfigError } from '../base/errors.ts';
+import type { AgentOption } from '../cli/agent-option.ts';
+import { networkOnHost, onHostFacts } from '../cli/network-on-host.ts';
 import { CommandError } from '../console/errors.ts';
 import { note, print, printJson, warn } from '../console/output.ts';
 import { formatFacts, formatTable } from '../console/table.ts';
@@ -61,11 +65,12 @@ export async function listNetworks(registry: SegmentRegistry, { json }: Format):
 export async function inspectNetwork(
   registry: SegmentRegistry,
   name: string,
-  { json }: Format,
+  { json, ...agent }: Format & AgentOption,
 ): Promise<void> {
   const { segments, rejected } = await registry.list();
   const found = segments.get(name);
   if (found === undefined) throw notFound(name);
+  const thisHost = await networkOnHost(agent, name);
   const rows = hostRows(found);
   const ofThis = rejected.filter(({ key }) => key.startsWith(`${name}/`));
   if (json) {
@@ -81,11 +86,12 @@ export async function inspectNetwork(
         containers,
       })),
       endpoints: [...found.endpoints.values()].map(endpointJson),
+      ...defined({ thisHost }),
       rejected: ofThis,
     });
     return;
   }
-  print(formatFacts(networkFacts(found)));
+  print(formatFacts([...networkFacts(found), ...onHostFacts(thisHost)]));
   if (rows.length > 0) print(`\n${formatTable(HOST_COLUMNS, rows)}`);
   const endpoints = [...found.endpoints.values()].sort((a, b) => a.ip.compare(b.ip));
   if (endpoints.length > 0) print(`\n${formatTable(ENDPOINT_COLUMNS, endpoints)}`);

@@ -1,0 +1,32 @@
+/** A network as it is on this host, which only its agent knows; another host may run the command, or none. */
+import { AgentClient, ApiError } from '../api/client.ts';
+import type { NetworkOnHost } from '../api/networks.ts';
+import { type AgentOption, socketOf } from './agent-option.ts';
+
+/** Milliseconds: what the store says must not wait long for this. */
+const PATIENCE = 2000;
+
+/** undefined where no agent answers, or it does not have the network. */
+export async function networkOnHost(options: AgentOption, name: string): Promise<NetworkOnHost | undefined> {
+  try {
+    const agent = new AgentClient({ socketPath: socketOf(options), timeout: PATIENCE });
+    return (await agent.networks()).find(network => network.name === name);
+  } catch (error) {
+    if (error instanceof ApiError) return undefined;
+    throw error;
+  }
+}
+
+export function onHostFacts(network: NetworkOnHost | undefined): readonly (readonly [string, string])[] {
+  if (network === undefined) return [];
+  const { bridge, tunnel, mtu, state, reason, ports, drops = {} } = network;
+  const where = bridge === undefined ? 'not made' : `bridge ${bridge}, VXLAN ${tunnel}, MTU ${mtu}`;
+  const why = state === 'ready' ? '' : `, ${state}${reason === undefined ? '' : `: ${reason}`}`;
+  const dropped = Object.entries(drops).filter(([, count]) => count > 0);
+  const counts = dropped.map(([what, count]) => `${count.toLocaleString('en-US')} ${what}`);
+  return [
+    ['this host', `${where}${why}`],
+    ['ports', ports.length === 0 ? 'none' : ports.join(' ')],
+    ['dropped', counts.length === 0 ? 'nothing' : `${counts.join(', ')} frames`],
+  ];
+}
