@@ -4,6 +4,7 @@ import { ARPING_STEPS } from './l2-questions/arping.ts';
 import { LIGHTWEIGHT_STEPS } from './l2-questions/lightweight.ts';
 import { MTU_STEPS } from './l2-questions/mtu.ts';
 import { SEGMENT_STEPS } from './l2-questions/segment.ts';
+import { SUPPRESSION_STEPS } from './l2-questions/suppression.ts';
 
 const host = (address: string) => ({
   links: [{ segment: 'underlay', address }],
@@ -45,5 +46,5 @@ export const SCENARIO: Scenario = {
     network: { Network: '188.172.0.0/16', Backend: { Type: 'vxlan', VNI: 88, Port: 4789 } },
   },
   programs: { busybox: 'busybox-static', tcpdump: 'tcpdump' },
-  steps: [...ARPING_STEPS, ...SEGMENT_STEPS, ...LIGHTWEIGHT_STEPS, ...MTU_STEPS],
+  steps: [...ARPING_STEPS, ...SEGMENT_STEPS, ...SUPPRESSION_STEPS, ...LIGHTWEIGHT_STEPS, ...MTU_STEPS],
 };
