@@ -28,7 +28,7 @@ const MASKS: readonly (readonly [RegExp, string])[] = [
   [/\b[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}\b/g, 'ID'],
   [/\b[\da-f]{16}\b/g, 'ID'],
   // Of a packet, of an echo.
-  [/, id \d+/g, ', id N'],
+  [/,\s+id\s+\d+/g, ', id N'],
   // Identifiers of Docker and of namespaces, and names made of them.
   [/\b[\da-f]{64}\b/g, 'ID'],
   [/\b(br-|veth)[\da-f]{7,12}\b/g, '$1ID'],
