@@ -120,7 +120,7 @@ export const ONE_NETWORK_STEPS: readonly ScenarioStep[] = [
     on: 'vm1',
     commands: [
       { line: 'bridge fdb show dev tv-mynetwork', show: inOrder },
-      { line: 'ip neighbor show dev tb-mynetwork', show: inOrder },
+      'ip neighbor show to $IP2 dev tb-mynetwork',
     ],
     checks: [
       {
