@@ -3,7 +3,7 @@
  *
  *     npm test
  *     npm test -- unit
- *     npm test -- test/e2e/s7.test.ts
+ *     npm test -- test/e2e/switch.test.ts
  *
  * One line per file as it ends, failures in full when they happen and by name at the end, and a last line with
  * the counts. What this machine cannot do is skipped with the reason; with CI=true a skipped test is a failure,

@@ -65,7 +65,7 @@ function down(): Command {
       if (json === true) printJson({ name, existed });
       else print(existed ? `lab ${name} is gone` : `there was no lab named ${name}`);
     });
-  return withExamples(command, [{ line: 'lab down --name s7', does: 'remove the lab with this name' }]);
+  return withExamples(command, [{ line: 'lab down --name pair', does: 'remove the lab with this name' }]);
 }
 
 function list(): Command {
@@ -101,7 +101,7 @@ function exec(): Command {
   return withExamples(command, [
     { line: 'lab exec docker1 -- ip route', does: "the host's routes" },
     { line: 'lab exec docker1/c1 -- ping 188.172.50.2', does: 'ping from a container' },
-    { line: 'lab exec --name s7 docker2 -- bash', does: 'a shell on a host of another lab' },
+    { line: 'lab exec --name pair docker2 -- bash', does: 'a shell on a host of another lab' },
   ]);
 }
 

@@ -1,15 +1,13 @@
-/** Containers of two real dockerds with addresses of both families, and why there are none of IPv6 alone. */
+/** Containers of two real dockerds with addresses of both families and leases in etcd, and why there are none of IPv6 alone. */
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import { Ip } from '../../src/base/ip.ts';
 import { familiesOf } from '../../src/base/per-family.ts';
 import { Prefix } from '../../src/base/prefix.ts';
 import { findRecord } from '../../src/lab/record/record.ts';
-import { requireCapabilities } from '../../src/lab/requirements.ts';
-import { requires } from '../support/capabilities.ts';
-import { lab, labName, tracesOf } from '../support/lab.ts';
+import { lab, labName, needsLab, tracesOf } from '../support/lab.ts';
 
-describe('a lab of both families with dockerd', requires(...canRun()), () => {
+describe('a lab of both families with dockerd', needsLab({ docker: true, etcd: true }), () => {
   const name = labName();
   const size = ['--hosts', '2', '--containers', '1'];
   after(async () => {
@@ -18,7 +16,7 @@ describe('a lab of both families with dockerd', requires(...canRun()), () => {
   });
 
   test('every container has an address in each subnet of its host, and reaches every other', async () => {
-    const up = await lab(['up', '--name', name, '--docker', '--family', 'dual', ...size]);
+    const up = await lab(['up', '--name', name, '--docker', '--family', 'dual', '--store', 'etcd', ...size]);
     assert.equal(up.status, 0, up.stderr);
     const hosts = findRecord(name)?.hosts ?? [];
     assert.equal(hosts.length, 2);
@@ -44,12 +42,3 @@ describe('a lab of both families with dockerd', requires(...canRun()), () => {
     assert.equal(findRecord(other), undefined);
   });
 });
-
-function canRun(): [boolean, string] {
-  try {
-    requireCapabilities({ docker: true });
-    return [true, ''];
-  } catch (error) {
-    return [false, (error as Error).message];
-  }
-}

@@ -9,16 +9,14 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { LabHost, TULLE } from '../../src/lab/host/host.ts';
 import { requireRecord } from '../../src/lab/record/record.ts';
-import { requireCapabilities } from '../../src/lab/requirements.ts';
-import { requires } from '../support/capabilities.ts';
 import { eventually } from '../support/eventually.ts';
-import { dumpHost, lab, labName } from '../support/lab.ts';
+import { dumpHost, lab, labName, needsLab } from '../support/lab.ts';
 
 const IDLE = ['sleep', '2147483647'];
 /** A megabyte of the busybox in every container is read from a web server in another one. */
 const BYTES = 1 << 20;
 
-describe('an L2 network with --docker', requires(...canRun()), () => {
+describe('an L2 network with --docker', needsLab({ docker: true }), () => {
   const name = labName();
   let one: LabHost;
   let two: LabHost;
@@ -188,12 +186,3 @@ describe('an L2 network with --docker', requires(...canRun()), () => {
     isBroken = false;
   });
 });
-
-function canRun(): [boolean, string] {
-  try {
-    requireCapabilities({ docker: true });
-    return [true, ''];
-  } catch (error) {
-    return [false, (error as Error).message];
-  }
-}

@@ -2,12 +2,10 @@
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
-import { requireCapabilities } from '../../src/lab/requirements.ts';
-import { requires } from '../support/capabilities.ts';
 import { eventually } from '../support/eventually.ts';
-import { lab, labName, tracesOf } from '../support/lab.ts';
+import { lab, labName, needsLab, tracesOf } from '../support/lab.ts';
 
-describe('a lab with dockerd', requires(...canRun()), () => {
+describe('a lab with dockerd', needsLab({ docker: true }), () => {
   const name = labName();
   const on = (target: string, ...words: string[]) => lab(['exec', '--name', name, target, '--', ...words]);
   const dockerFiles = () => (existsSync('/etc/docker') ? readdirSync('/etc/docker').join() : undefined);
@@ -116,12 +114,3 @@ describe('a lab with dockerd', requires(...canRun()), () => {
     assert.doesNotMatch(stdout, /This host is complete/);
   });
 });
-
-function canRun(): [boolean, string] {
-  try {
-    requireCapabilities({ docker: true });
-    return [true, ''];
-  } catch (error) {
-    return [false, (error as Error).message];
-  }
-}

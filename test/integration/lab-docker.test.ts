@@ -6,15 +6,13 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { LabHost } from '../../src/lab/host/host.ts';
 import { createLab } from '../../src/lab/lab.ts';
-import { requireCapabilities } from '../../src/lab/requirements.ts';
 import { planTopology } from '../../src/lab/topology/plan.ts';
 import type { TopologyHost } from '../../src/lab/topology/topology.ts';
 import { run } from '../../src/sys/process.ts';
-import { requires } from '../support/capabilities.ts';
 import { deadline } from '../support/eventually.ts';
-import { lab as labCommand, labName, tracesOf } from '../support/lab.ts';
+import { lab as labCommand, labName, needsLab, tracesOf } from '../support/lab.ts';
 
-describe('dockerd on a bare host', requires(...canRun()), () => {
+describe('dockerd on a bare host', needsLab({ docker: true }), () => {
   test("has Docker's own bridge, or what its daemon.json says, and the image of a tar", async t => {
     const directory = await mkdtemp(join(tmpdir(), 'tt-image-'));
     t.after(() => rm(directory, { recursive: true }));
@@ -155,13 +153,4 @@ async function exportedImage(directory: string): Promise<string> {
   const tar = join(directory, 'rootfs.tar');
   await run('tar', ['-C', root, '-cf', tar, '.']);
   return tar;
-}
-
-function canRun(): [boolean, string] {
-  try {
-    requireCapabilities({ docker: true });
-    return [true, ''];
-  } catch (error) {
-    return [false, (error as Error).message];
-  }
 }

@@ -3,15 +3,13 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { LabHost, TULLE } from '../../src/lab/host/host.ts';
 import { type HostRecord, requireRecord } from '../../src/lab/record/record.ts';
-import { requireCapabilities } from '../../src/lab/requirements.ts';
 import type { PingReport } from '../../src/lab/traffic/ping.ts';
 import { endProcess, isAlive } from '../../src/sys/pidfd.ts';
 import { start } from '../../src/sys/process.ts';
-import { requires } from '../support/capabilities.ts';
 import { eventually, within } from '../support/eventually.ts';
-import { lab, labName, programsOf, survivors, tracesOf } from '../support/lab.ts';
+import { lab, labName, needsLab, programsOf, survivors, tracesOf } from '../support/lab.ts';
 
-describe('a host of a lab', requires(...canRun()), () => {
+describe('a host of a lab', needsLab(), () => {
   const name = labName();
   const named = ['--name', name];
   const on = (target: string, ...words: string[]) => lab(['exec', ...named, target, '--', ...words]);
@@ -167,12 +165,3 @@ describe('a host of a lab', requires(...canRun()), () => {
     return [JSON.stringify(found), found?.hosts.find(each => each.name === host)?.state];
   }
 });
-
-function canRun(): [boolean, string] {
-  try {
-    requireCapabilities({});
-    return [true, ''];
-  } catch (error) {
-    return [false, (error as Error).message];
-  }
-}

@@ -7,16 +7,14 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { LabHost } from '../../src/lab/host/host.ts';
 import { createLab, type Lab } from '../../src/lab/lab.ts';
-import { requireCapabilities } from '../../src/lab/requirements.ts';
 import { planTopology } from '../../src/lab/topology/plan.ts';
 import type { LabTopology } from '../../src/lab/topology/topology.ts';
 import { type PingReport, parsePing } from '../../src/lab/traffic/ping.ts';
 import { run } from '../../src/sys/process.ts';
-import { requires } from '../support/capabilities.ts';
 import { deadline } from '../support/eventually.ts';
-import { lab, labName, programsOf, tracesOf } from '../support/lab.ts';
+import { lab, labName, needsLab, programsOf, tracesOf } from '../support/lab.ts';
 
-const possible = requires(...canRun());
+const possible = needsLab();
 
 /** Two segments with a router between them, and a host without a link. */
 const ROUTED: LabTopology = {
@@ -208,12 +206,3 @@ async function macOf(host: LabHost, link: string): Promise<string> {
 
 const make = (topology: LabTopology) =>
   createLab(planTopology(topology, { name: labName() }), { signal: deadline('a lab is made', 90_000) });
-
-function canRun(): [boolean, string] {
-  try {
-    requireCapabilities({});
-    return [true, ''];
-  } catch (error) {
-    return [false, (error as Error).message];
-  }
-}

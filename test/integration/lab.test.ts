@@ -7,14 +7,12 @@ import { existsSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { TULLE } from '../../src/lab/host/host.ts';
 import { findRecord } from '../../src/lab/record/record.ts';
-import { requireCapabilities } from '../../src/lab/requirements.ts';
 import { endProcess, identify } from '../../src/sys/pidfd.ts';
 import { type RunningProcess, start } from '../../src/sys/process.ts';
-import { requires } from '../support/capabilities.ts';
 import { within } from '../support/eventually.ts';
-import { lab, labName, markedWith, survivors, tracesOf } from '../support/lab.ts';
+import { lab, labName, markedWith, needsLab, survivors, tracesOf } from '../support/lab.ts';
 
-const possible = requires(...canRun());
+const possible = needsLab();
 const MARK = 'TULLE_TEST_LAB';
 
 describe('a lab', possible, () => {
@@ -269,13 +267,4 @@ function programsOfLab(name: string) {
     const id = identify(pid);
     return id === undefined ? [] : [{ id, words: [] }];
   });
-}
-
-function canRun(): [boolean, string] {
-  try {
-    requireCapabilities({});
-    return [true, ''];
-  } catch (error) {
-    return [false, (error as Error).message];
-  }
 }

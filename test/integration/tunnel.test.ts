@@ -46,7 +46,7 @@ const untilInPlace = (host: TunnelHost, why: string) =>
     30_000,
   );
 
-describe('S5: two hosts, one tunnel', needsRoot, () => {
+describe('two hosts, one tunnel', needsRoot, () => {
   test('is made, carries packets, outlives what happens to it, and is deleted without trace', async t => {
     await using hosts = await TunnelHosts.create();
     const [vm1, vm2] = [hosts.host('vm1'), hosts.host('vm2')];

@@ -33,7 +33,7 @@ interface Footprint {
   readonly hasVxlanEntries: boolean;
 }
 
-export const FOOTPRINTS = {
+const FOOTPRINTS = {
   vxlan: {
     backend: { Type: 'vxlan', VNI: 88, Port: 4789 },
     mtu: 1450,
@@ -190,19 +190,10 @@ export class BackendLab implements AsyncDisposable {
   hosts: readonly BackendHost[] = [];
   #record: LabRecord | undefined;
 
-  async create(name: BackendName, hosts = 3): Promise<void> {
+  async create(name: BackendName): Promise<void> {
     const backend = JSON.stringify(FOOTPRINTS[name].backend);
     const { status, stderr } = await lab(
-      [
-        'up',
-        '--name',
-        this.#name,
-        `--hosts=${hosts}`,
-        '--containers=1',
-        '--backend-config',
-        backend,
-        '--json',
-      ],
+      ['up', '--name', this.#name, '--hosts=3', '--containers=1', '--backend-config', backend, '--json'],
       { timeout: 120_000 },
     );
     assert.equal(status, 0, stderr);

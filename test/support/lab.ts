@@ -1,15 +1,30 @@
 /** What tests of labs share: the command, the traces a lab could leave, and what to look at when a test fails. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { messageOf } from '../../src/base/errors.ts';
 import type { LabHost } from '../../src/lab/host/host.ts';
 import { TULLE } from '../../src/lab/host/host.ts';
 import { type HostProcess, processesOf } from '../../src/lab/host/processes.ts';
+import { requireCapabilities } from '../../src/lab/requirements.ts';
 import { identify, waitForEnd } from '../../src/sys/pidfd.ts';
 import { type RunOptions, type RunResult, run } from '../../src/sys/process.ts';
+import { requires } from './capabilities.ts';
 
 /** `tulle lab ...` as a person would run it; any exit status is a result. */
 export function lab(args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
   return run(TULLE, ['lab', ...args], { anyStatus: true, timeout: 90_000, ...options });
+}
+
+/** Options for `test`: what a lab with these programs needs. */
+export function needsLab(programs: Parameters<typeof requireCapabilities>[0] = {}): {
+  skip: string | false;
+} {
+  try {
+    requireCapabilities(programs);
+    return requires(true, '');
+  } catch (error) {
+    return requires(false, messageOf(error));
+  }
 }
 
 /** A name for a lab that no other test and no user has. */

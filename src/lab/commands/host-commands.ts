@@ -87,7 +87,7 @@ function agentStart(): Command {
     );
   return withExamples(command, [
     { line: 'lab agent start docker1', does: 'as it was started with the lab' },
-    { line: 'lab agent start --name s8 docker1 --iptables-resync 1', does: 'with a further flag' },
+    { line: 'lab agent start --name pair docker1 --iptables-resync 1', does: 'with a further flag' },
   ]);
 }
 

@@ -82,7 +82,7 @@ export function labUpCommand(): Command {
     .addOption(jsonOption())
     .action((options: UpOptions) => untilStopped(signal => up(options, signal)));
   return withExamples(command, [
-    { line: 'lab up --hosts 2 --docker --name s7', does: 'two hosts with real Docker' },
+    { line: 'lab up --hosts 2 --docker --name pair', does: 'two hosts with real Docker' },
     { line: 'lab up --hosts 2 --bare', does: 'two hosts on one wire, and nothing on them' },
     { line: 'lab up -f routed.yaml', does: 'hosts, segments and routers as the file says' },
     { line: 'lab up --family ipv6', does: 'hosts and containers without IPv4' },

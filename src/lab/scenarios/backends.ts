@@ -1,4 +1,4 @@
-/** The same two containers over udp, vxlan and host-gw: objects, overhead, MTU, and a measured comparison (scenario S8). */
+/** The same two containers over udp, vxlan and host-gw: objects, overhead, MTU, and a measured comparison. */
 import { uncoloured } from '../../console/fold.ts';
 import { type Column, formatTable } from '../../console/table.ts';
 import { finishCapture } from '../scenario/captured.ts';

@@ -1,4 +1,4 @@
-/** What Docker's bridge driver does with the packets of a published port, hook by hook (scenario S3). */
+/** What Docker's bridge driver does with the packets of a published port, hook by hook. */
 import type { Scenario } from '../scenario/scenario.ts';
 import { CONTAINER_STEPS } from './docker-bridge/container.ts';
 import { TRACE_STEPS } from './docker-bridge/traces.ts';

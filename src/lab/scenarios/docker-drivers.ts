@@ -1,4 +1,4 @@
-/** Docker's network model: sandbox, endpoint, network, and what a container sees of each driver (scenario S10). */
+/** Docker's network model: sandbox, endpoint, network, and what a container sees of each driver. */
 import type { Scenario } from '../scenario/scenario.ts';
 import { CROSS_HOST_STEPS } from './docker-drivers/cross-host.ts';
 import { LOCAL_STEPS } from './docker-drivers/local.ts';

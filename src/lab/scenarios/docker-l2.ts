@@ -1,4 +1,4 @@
-/** One subnet across two Docker hosts (scenario S6). */
+/** One subnet across two Docker hosts. */
 import type { Scenario } from '../scenario/scenario.ts';
 import { BY_HAND_STEPS } from './docker-l2/by-hand.ts';
 import { LUCK_STEPS } from './docker-l2/luck.ts';

@@ -1,4 +1,4 @@
-/** etcd, leases, VXLAN and Docker put together by hand, and the journey of one packet through them (scenario S7). */
+/** etcd, leases, VXLAN and Docker put together by hand, and the journey of one packet through them. */
 import { checkOn, counts, sees, shows, showsLike } from '../scenario/judges.ts';
 import type { Judge, Scenario, Stage } from '../scenario/scenario.ts';
 import { restartDockerd } from '../service/docker.ts';

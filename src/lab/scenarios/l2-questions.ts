@@ -1,4 +1,4 @@
-/** What readers of the walkthroughs ask about layer 2, MAC addresses and MTU (scenario S9). */
+/** What readers of the walkthroughs ask about layer 2, MAC addresses and MTU. */
 import type { Scenario } from '../scenario/scenario.ts';
 import { ARPING_STEPS } from './l2-questions/arping.ts';
 import { LIGHTWEIGHT_STEPS } from './l2-questions/lightweight.ts';

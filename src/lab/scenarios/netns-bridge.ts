@@ -1,4 +1,4 @@
-/** A bridge, what stops its packets, and the way to the world: what a host of containers is made of (scenario S2). */
+/** A bridge, what stops its packets, and the way to the world: what a host of containers is made of. */
 import type { Scenario } from '../scenario/scenario.ts';
 import { OUTSIDE } from './netns-bridge/addresses.ts';
 import { FIREWALL_STEPS } from './netns-bridge/firewall.ts';

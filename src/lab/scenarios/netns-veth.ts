@@ -1,4 +1,4 @@
-/** Two network namespaces and a cable between them: what a container's network is made of (scenario S1). */
+/** Two network namespaces and a cable between them: what a container's network is made of. */
 import { answered, lacks, sees } from '../scenario/judges.ts';
 import type { Scenario } from '../scenario/scenario.ts';
 

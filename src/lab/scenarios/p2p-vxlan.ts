@@ -1,4 +1,4 @@
-/** Two hosts and one VXLAN tunnel between them (scenario S5). */
+/** Two hosts and one VXLAN tunnel between them. */
 import { finishCapture } from '../scenario/captured.ts';
 import { answered, counts, sees, showsLike } from '../scenario/judges.ts';
 import type { Scenario } from '../scenario/scenario.ts';

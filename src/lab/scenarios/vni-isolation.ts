@@ -1,4 +1,4 @@
-/** Two tenants with the same addresses on the same hosts, kept apart by their VNIs (scenario S4). */
+/** Two tenants with the same addresses on the same hosts, kept apart by their VNIs. */
 import { finishCapture } from '../scenario/captured.ts';
 import { answered, sees, unanswered } from '../scenario/judges.ts';
 import type { CommandSpec, Scenario } from '../scenario/scenario.ts';
