@@ -3,8 +3,9 @@ import { isCode } from '../base/errors.ts';
 import type { BridgeGuard } from '../firewall/bridge/bridge-guard.ts';
 import type { Link } from '../netlink/route/objects.ts';
 import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
-import { gatewayMac, segmentLinks } from '../network/segment/segment-names.ts';
+import { segmentLinks } from '../network/segment/segment-names.ts';
 import type { Segment } from '../subnet/segment/segment.ts';
+import { gatewayMac } from '../subnet/segment/segment-mac.ts';
 import { type Leftover, unlessGone } from './cleanup.ts';
 
 export interface SegmentLeftoverOptions {

@@ -9,6 +9,7 @@ import { Ip } from '../base/ip.ts';
 import { valuesOf } from '../base/per-family.ts';
 import { releaseHost, removeSegment } from '../subnet/segment/administration.ts';
 import type { Segment } from '../subnet/segment/segment.ts';
+import { gatewayMac } from '../subnet/segment/segment-mac.ts';
 
 async function setUp(t: TestContext, request: Parameters<SegmentFixture['add']>[0] = {}) {
   const directory = await mkdtemp(join(tmpdir(), 'tulle-ipam-'));
@@ -59,6 +60,22 @@ const refused = (code: string, text: RegExp) => (error: unknown) => {
 };
 
 describe('the addresses of a host', { timeout: 60_000 }, () => {
+  test('are for a MAC address that nobody else has: neither the gateway nor a container anywhere', async t => {
+    const { start, segment } = await setUp(t);
+    await using one = await start(1);
+    await using two = await start(2);
+    await one.connect('c1');
+    for (const [mac, whose] of [
+      [gatewayMac(segment), /of the gateway of blue/],
+      [macOf(257), /of c1 on docker1/],
+    ] as const) {
+      const connected = two.host.addresses.connect('blue', { container: 'thief', mac });
+      await assert.rejects(connected, refused('UNUSABLE_ADDRESS', whose));
+    }
+    const sameHost = one.host.addresses.connect('blue', { container: 'c2', mac: macOf(257) });
+    await assert.rejects(sameHost, refused('UNUSABLE_ADDRESS', /of c1 on docker1/));
+  });
+
   test('come from its own range, one after the other, and one that was freed comes last', async t => {
     const { start, published } = await setUp(t, { subnets: ['10.9.0.0/24'] });
     await using one = await start(1);

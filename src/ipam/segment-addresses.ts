@@ -19,6 +19,7 @@ import {
   type SegmentSnapshot,
 } from '../subnet/segment/segment.ts';
 import { SegmentError } from '../subnet/segment/segment-error.ts';
+import { gatewayMac } from '../subnet/segment/segment-mac.ts';
 import { duplicateAddress } from '../subnet/segment/segment-registry.ts';
 import type { AddressBook, GivenAddress } from './address-book.ts';
 import { BookFile } from './book-file.ts';
@@ -128,13 +129,22 @@ export class SegmentAddresses {
 
   /** @throws IpamError for addresses that a container cannot have, every reason at once */
   #checkWanted(
-    { container, ips = [] }: ConnectRequest,
+    { container, mac, ips = [] }: ConnectRequest,
     present: PerFamily<Ip>,
     found: SegmentSnapshot,
   ): void {
     const { watch, host } = this.#options;
     const { segment } = this;
-    const problems = ips.flatMap((ip, at) => {
+    const stations = [...found.endpoints.values(), ...this.given().map(one => endpointOf(one, host))];
+    const rival = stations.find(
+      one => one.mac.equals(mac) && (one.container !== container || one.hostId !== host.hostId),
+    );
+    const ofMac = mac.equals(gatewayMac(segment))
+      ? [`${mac} is the MAC address of the gateway of ${segment.name}`]
+      : rival === undefined
+        ? []
+        : [`${mac} is the MAC address of ${rival.container} on ${nameOfHost(rival)}`];
+    const ofIps = ips.flatMap((ip, at) => {
       if (present[ip.family]?.equals(ip)) return [];
       if (present[ip.family] !== undefined) return `${container} has ${present[ip.family]} already`;
       // Who has it says more than who gives it out.
@@ -154,6 +164,7 @@ export class SegmentAddresses {
       }
       return [];
     });
+    const problems = [...ofMac, ...ofIps];
     if (problems.length > 0) throw new IpamError('UNUSABLE_ADDRESS', problems.join('; '));
   }
 

@@ -1,8 +1,9 @@
 /** What a segment's links on a host are called, and their MAC addresses: the same after every restart, without a record. */
 import { createHash } from 'node:crypto';
-import { Mac } from '../../base/mac.ts';
+import type { Mac } from '../../base/mac.ts';
 import { IFNAMSIZ } from '../../netlink/route/constants.ts';
 import type { Segment } from '../../subnet/segment/segment.ts';
+import { derivedMac, gatewayMac } from '../../subnet/segment/segment-mac.ts';
 
 export interface SegmentLinks {
   /** `tb-blue`: containers are its ports, and the host has the address of the gateway on it. */
@@ -18,14 +19,9 @@ export function segmentLinks({ name }: Pick<Segment, 'name'>): SegmentLinks {
   return { bridge: `tb-${short}`, tunnel: `tv-${short}` };
 }
 
-/** Of the bridge of every host: a container that moves finds its gateway under the address that it knows. */
-export function gatewayMac({ id }: Pick<Segment, 'id'>): Mac {
-  return localMac(`gateway of ${id}`);
-}
-
 /** Of the VXLAN link of one host. */
 export function tunnelMac({ id }: Pick<Segment, 'id'>, hostId: string): Mac {
-  return localMac(`tunnel of ${id} on ${hostId}`);
+  return derivedMac(`tunnel of ${id} on ${hostId}`);
 }
 
 /** Links by name, the ports first, with the MAC addresses that show whose they are. */
@@ -35,11 +31,6 @@ export function segmentLinkMacs(segment: Segment, hostId: string): ReadonlyMap<s
     [tunnel, tunnelMac(segment, hostId)],
     [bridge, gatewayMac(segment)],
   ]);
-}
-
-function localMac(text: string): Mac {
-  const bytes = digest(text);
-  return Mac.random(count => bytes.subarray(0, count));
 }
 
 const digest = (text: string) => createHash('sha256').update(`tulle ${text}`).digest();

@@ -12,7 +12,8 @@ import type {
   SegmentMember,
   SegmentSnapshot,
 } from '../../subnet/segment/segment.ts';
-import { gatewayMac, segmentLinks, tunnelMac } from './segment-names.ts';
+import { gatewayMac } from '../../subnet/segment/segment-mac.ts';
+import { segmentLinks, tunnelMac } from './segment-names.ts';
 import { type HostSegmentPlan, isHostSegmentPlan, planHostSegment } from './segment-plan.ts';
 
 const BLUE: Segment = {
@@ -60,6 +61,7 @@ function snapshotOf({
     segment,
     members: new Map(members.map(n => [`h${n}`, { ...member(n), ...stored }])),
     endpoints: new Map(endpoints.map(endpoint).map(one => [one.ip.key, { ...one, ...stored }])),
+    refused: [],
     ranges: new Map(),
   };
 }

@@ -27,7 +27,8 @@ import {
   type SegmentSnapshot,
   type Stored,
 } from '../../subnet/segment/segment.ts';
-import { gatewayMac, type SegmentLinks, segmentLinks, tunnelMac } from './segment-names.ts';
+import { gatewayMac } from '../../subnet/segment/segment-mac.ts';
+import { type SegmentLinks, segmentLinks, tunnelMac } from './segment-names.ts';
 
 export interface HostSegmentPlan {
   readonly links: SegmentLinks;

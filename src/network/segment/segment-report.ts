@@ -5,7 +5,7 @@ import { enumerate } from '../../base/enumerate.ts';
 import { formatProblem, messageOf } from '../../base/errors.ts';
 import type { LinkReport } from '../../dataplane/report.ts';
 import type { PresenceState } from '../../subnet/segment/presence.ts';
-import type { EndpointConflict } from '../../subnet/segment/presence-plan.ts';
+import { type EndpointConflict, isMacConflict } from '../../subnet/segment/presence-plan.ts';
 import { nameOfHost, type Segment } from '../../subnet/segment/segment.ts';
 import type { SegmentEvent } from '../../subnet/segment/segment-watch.ts';
 import type { EventReporter, HealthReporter, OwnedWarning } from '../reports.ts';
@@ -80,9 +80,11 @@ export class SegmentReporter {
     this.#health.warn('segment-presence', unpublished);
   }
 
-  conflict({ segment, endpoint, owner }: EndpointConflict): void {
-    const { ip, container } = endpoint;
-    const text = `${container} has the address ${ip} in ${segment}, which belongs to ${owner.container} on ${nameOfHost(owner)}`;
+  conflict(conflict: EndpointConflict): void {
+    const { segment, endpoint, owner } = conflict;
+    const { ip, mac, container } = endpoint;
+    const what = isMacConflict(conflict) ? `the MAC address ${mac}` : `the address ${ip}`;
+    const text = `${container} has ${what} in ${segment}, which belongs to ${owner.container} on ${nameOfHost(owner)}`;
     this.#events.add('warning', 'address-conflict', text, { network: segment, ip: `${ip}` });
   }
 

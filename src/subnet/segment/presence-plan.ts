@@ -31,11 +31,14 @@ export interface PresencePlan {
   readonly conflicts: readonly EndpointConflict[];
 }
 
+/** Two have one address, or one MAC address where their hosts differ. */
 export interface EndpointConflict {
   readonly segment: string;
   readonly endpoint: SegmentEndpoint;
   readonly owner: SegmentEndpoint;
 }
+
+export const isMacConflict = ({ endpoint, owner }: EndpointConflict) => !endpoint.ip.equals(owner.ip);
 
 export interface OwnPresence {
   readonly hostId: string;
@@ -48,7 +51,7 @@ export interface OwnPresence {
 export const MEMBER = 'member';
 
 export function planPresence(
-  { segment, members, endpoints }: SegmentSnapshot,
+  { segment, members, endpoints, refused }: SegmentSnapshot,
   wanted: WantedPresence,
   { hostId, storeLease, isWritten }: OwnPresence,
 ): PresencePlan {
@@ -60,12 +63,17 @@ export function planPresence(
   const claim: SegmentEndpoint[] = [];
   const release: SegmentEndpoint[] = [];
   const conflicts: EndpointConflict[] = [];
+  const others = [...endpoints.values()].filter(endpoint => endpoint.hostId !== hostId);
+  const ownerOfMac = new Map(others.map(endpoint => [endpoint.mac.key, endpoint]));
   for (const [key, endpoint] of all) {
     const found = endpoints.get(key);
-    if (found !== undefined && found.hostId !== hostId) {
-      conflicts.push({ segment: segment.name, endpoint, owner: found });
-    } else if (!isWritten(`${endpoint.ip}`) && !isPublished(found, endpoint, storeLease))
-      claim.push(endpoint);
+    const owner = found !== undefined && found.hostId !== hostId ? found : ownerOfMac.get(endpoint.mac.key);
+    if (owner !== undefined) conflicts.push({ segment: segment.name, endpoint, owner });
+    else if (!isWritten(`${endpoint.ip}`) && !isPublished(found, endpoint, storeLease)) claim.push(endpoint);
+  }
+  for (const endpoint of refused) {
+    const isOwn = endpoint.hostId === hostId && !endpoint.forgotten;
+    if (isOwn && !isWritten(`${endpoint.ip}`)) release.push(endpoint);
   }
   if (wanted.endpoints !== undefined) {
     for (const [key, endpoint] of endpoints) {

@@ -4,7 +4,7 @@
  *
  * A key whose new value is wrong keeps its last good one: a typing error in `config` must not take a network from all
  * hosts. What is right alone may be wrong beside others: an address outside the subnet, a MAC address that a container
- * of another host has, a range that overlaps an older one.
+ * of another host or the gateway has, a range that overlaps an older one.
  */
 import { messageOf } from '../../base/errors.ts';
 import { valuesOf } from '../../base/per-family.ts';
@@ -20,6 +20,7 @@ import type {
   Stored,
 } from './segment.ts';
 import { parseSegmentKey, type SegmentKey, type SegmentKeys } from './segment-key.ts';
+import { gatewayMac } from './segment-mac.ts';
 import { decodeEndpoint, decodeMember, decodeSegment, decodeSegmentRange } from './segment-value.ts';
 
 type Read =
@@ -203,7 +204,9 @@ function judge(name: string, entries: ReadonlyMap<string, Entry>): Judged {
 
   const members = new Map<string, Stored<SegmentMember>>();
   const endpoints = new Map<number | bigint, Stored<SegmentEndpoint>>();
+  const refused: Stored<SegmentEndpoint>[] = [];
   const ranges = new Map<number | bigint, Stored<SegmentRange>>();
+  const gateway = gatewayMac(segment);
   const hostOfMac = new Map<number, SegmentEndpoint>();
   for (const [key, { read }] of byAge(entries)) {
     const refuse = (reason: string) => rejected.push({ key, reason });
@@ -211,9 +214,13 @@ function judge(name: string, entries: ReadonlyMap<string, Entry>): Judged {
     else if (read?.kind === 'endpoint') {
       const { value } = read;
       const other = hostOfMac.get(value.mac.key);
-      const wrong = endpointProblem(value, segment, other);
-      if (wrong !== undefined) refuse(wrong);
-      else {
+      const wrong = value.mac.equals(gateway)
+        ? 'has the MAC address of the gateway'
+        : endpointProblem(value, segment, other);
+      if (wrong !== undefined) {
+        refused.push(value);
+        refuse(wrong);
+      } else {
         endpoints.set(value.ip.key, value);
         hostOfMac.set(value.mac.key, value);
       }
@@ -226,7 +233,7 @@ function judge(name: string, entries: ReadonlyMap<string, Entry>): Judged {
       else ranges.set(value.block.key, value);
     }
   }
-  return { snapshot: { segment, members, endpoints, ranges }, rejected };
+  return { snapshot: { segment, members, endpoints, refused, ranges }, rejected };
 }
 
 /** The oldest first; of those that were made together, by key. */

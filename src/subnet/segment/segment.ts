@@ -85,6 +85,8 @@ export interface SegmentSnapshot {
   readonly members: ReadonlyMap<string, Stored<SegmentMember>>;
   /** By `Ip.key`. */
   readonly endpoints: ReadonlyMap<number | bigint, Stored<SegmentEndpoint>>;
+  /** Those that are right alone and wrong beside the others: nobody uses them. */
+  readonly refused: readonly Stored<SegmentEndpoint>[];
   /** By `Prefix.key`. None overlaps another. */
   readonly ranges: ReadonlyMap<number | bigint, Stored<SegmentRange>>;
 }

@@ -15,7 +15,8 @@ import { RT_TABLE_MAIN } from '../../../netlink/route/constants.ts';
 import type { Rtnetlink } from '../../../netlink/route/rtnetlink.ts';
 import { attach, detach, type EndpointRoute } from '../../../sandbox/endpoint.ts';
 import type { Netns } from '../../../sys/netns.ts';
-import { formatEndpointAlias, parseEndpointAlias } from './endpoint-alias.ts';
+import { networkNamespaces } from '../../../sys/netns-search.ts';
+import { type EndpointAlias, formatEndpointAlias, parseEndpointAlias } from './endpoint-alias.ts';
 import type { HostEndpoints } from './host-endpoints.ts';
 import type { SegmentSite } from './segment-site.ts';
 import { type ConnectTarget, type FindContainer, nameOfTarget, openTarget } from './target.ts';
@@ -76,7 +77,7 @@ const MOST_LINKS = 64;
 
 export class Connector {
   readonly #parts: ConnectorParts;
-  /** By name of the network and inode of the namespace. */
+  /** What is being connected: by name of the network, and inode of the namespace or name of the container. */
   readonly #busy = new Set<string>();
 
   constructor(parts: ConnectorParts) {
@@ -88,14 +89,18 @@ export class Connector {
     const { netns, findContainer, siteOf } = this.#parts;
     const site = siteOf(name);
     using target = await openTarget(wish.target, netns, findContainer);
-    const key = `${name} ${target.netns.inode}`;
-    const present = await this.#find(name, target.netns.inode);
-    if (present !== undefined || this.#busy.has(key)) throw alreadyConnected(name, target.container);
-    this.#busy.add(key);
+    const { container, netns: sandbox } = target;
+    const keys = [`${name} ${sandbox.inode}`, `${name} ${container}`];
+    if (keys.some(key => this.#busy.has(key))) throw alreadyConnected(name, container);
+    for (const key of keys) this.#busy.add(key);
     try {
+      for (const present of await this.#attached(name)) {
+        if (present.netns === sandbox.inode) throw alreadyConnected(name, container);
+        if (present.container === container) await this.#makeWay(present);
+      }
       return await this.#connect(site, target, wish);
     } finally {
-      this.#busy.delete(key);
+      for (const key of keys) this.#busy.delete(key);
     }
   }
 
@@ -175,6 +180,18 @@ export class Connector {
     return { container, ips };
   }
 
+  /**
+   * A container that was started anew has a new namespace, and the kernel may not be done with the former one.
+   * @throws ConnectorError when that is still in use: two must not have the addresses of one name
+   */
+  async #makeWay({ name, container, netns: inode, hostLink }: EndpointAlias & { readonly hostLink: string }) {
+    for (const netns of networkNamespaces()) {
+      using _ = netns;
+      if (netns.inode === inode) throw nameInUse(name, container);
+    }
+    await detach(this.#parts.rtnetlink, hostLink);
+  }
+
   async #find(name: string, inode: number) {
     return (await this.#attached(name)).find(({ netns }) => netns === inode);
   }
@@ -214,6 +231,13 @@ async function surroundings(
     if (!hasDefault && gateway !== undefined) gateways[family] = gateway;
   }
   return { link: link ?? 'eth0', gateways };
+}
+
+function nameInUse(name: string, container: string): ConnectorError {
+  const message = `another network namespace, which is in use, is connected to ${name} as ${container}`;
+  return new ConnectorError('ALREADY_CONNECTED', message, {
+    hint: `tulle network disconnect ${name} ${container} disconnects it`,
+  });
 }
 
 function alreadyConnected(name: string, container: string): ConnectorError {

@@ -9,9 +9,10 @@ export function duplicateWarnings(
 ): readonly OwnedWarning[] {
   return [...duplicates].flatMap(([name, of]) => {
     if (of.length === 0) return [];
-    const each = of.map(
-      ({ ip, mac, container, owner }) => `${ip}, which ${owner} has, by ${container} (${mac})`,
-    );
+    const each = of.map(({ ip, mac, container, owner, isOfMac }) => {
+      const [both, other] = isOfMac ? [mac, ip] : [ip, mac];
+      return `${both}, which ${owner} has, by ${container} (${other})`;
+    });
     return [
       {
         id: name,

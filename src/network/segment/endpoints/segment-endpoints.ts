@@ -10,7 +10,7 @@ import { familiesOf, valuesOf } from '../../../base/per-family.ts';
 import type { RefusedStation } from '../../../firewall/bridge/guard-table.ts';
 import type { FdbEntry } from '../../../netlink/route/objects.ts';
 import type { Rtnetlink } from '../../../netlink/route/rtnetlink.ts';
-import type { EndpointConflict } from '../../../subnet/segment/presence-plan.ts';
+import { type EndpointConflict, isMacConflict } from '../../../subnet/segment/presence-plan.ts';
 import { isContainerName, type SegmentEndpoint, type SegmentHost } from '../../../subnet/segment/segment.ts';
 import type { Netns } from '../../../sys/netns.ts';
 import { type AttachedEndpoint, type LocalEndpoint, LocalEndpoints } from './local-endpoints.ts';
@@ -36,6 +36,8 @@ export interface Duplicate {
   readonly ip: Ip;
   readonly mac: Mac;
   readonly container: string;
+  /** It is the MAC address that both have. */
+  readonly isOfMac: boolean;
   /** A container, its host unless it is this one; or the gateway. */
   readonly owner: string;
 }
@@ -141,16 +143,19 @@ export class SegmentEndpoints implements Disposable {
   duplicates(conflicts: readonly EndpointConflict[]): readonly Duplicate[] {
     const foreign = conflicts
       .filter(({ segment }) => segment === this.site.segment.name)
-      .map(({ endpoint, owner }) => ({
+      .map(conflict => ({ ...conflict, isOfMac: isMacConflict(conflict) }))
+      .map(({ endpoint, owner, isOfMac }) => ({
         ip: endpoint.ip,
         mac: endpoint.mac,
         container: endpoint.container,
+        isOfMac,
         owner: `${owner.container} on ${owner.hostName ?? owner.hostId}`,
       }));
     const own = this.#local.rivals.map(({ ip, mac, owner }) => ({
       ip,
       mac,
       container: this.#nameOf(mac),
+      isOfMac: false,
       owner: nameOfOwner(owner, this.#nameOf(owner.mac)),
     }));
     return [...foreign, ...own];
