@@ -2,9 +2,13 @@
 import { randomBytes } from 'node:crypto';
 import type { Netns } from '../../sys/netns.ts';
 import { boundUdpPorts } from '../../sys/udp-ports.ts';
-import { BridgeFinder, DOCKER_SOCKET, dockerAt } from './attachment.ts';
+import { DOCKER_SOCKET, DockerApi } from '../docker/docker-api.ts';
+import { BridgeFinder } from './attachment.ts';
 import type { KeptTunnels } from './kept.ts';
 import { type TunnelParts, Tunnels } from './tunnels.ts';
+
+/** Milliseconds. A person waits for the answer, and other tunnels do. */
+const DOCKER_PATIENCE = 5_000;
 
 type Given = Omit<TunnelParts, 'bridges' | 'boundPorts' | 'randomBytes'> & {
   /** That of the connection. */
@@ -15,6 +19,6 @@ export function openTunnels({ netns, ...parts }: Given, kept: KeptTunnels): Tunn
   const known = kept.tunnels.flatMap(({ request: { attach }, bridge }) =>
     attach === undefined || bridge === undefined ? [] : [[attach, bridge] as const],
   );
-  const bridges = new BridgeFinder(dockerAt(DOCKER_SOCKET), known);
+  const bridges = new BridgeFinder(new DockerApi(DOCKER_SOCKET, DOCKER_PATIENCE), known);
   return new Tunnels({ ...parts, bridges, boundPorts: () => boundUdpPorts(netns), randomBytes }, kept);
 }

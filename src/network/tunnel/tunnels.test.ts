@@ -90,7 +90,7 @@ class Host implements AsyncDisposable {
         rtnetlink,
         dataPlane,
         storage: { save },
-        bridges: new BridgeFinder(async () => undefined),
+        bridges: new BridgeFinder({ network: () => assert.fail('Docker is not asked') }),
         boundPorts: () => [],
         kept: 'agent',
         reserved: () => [],

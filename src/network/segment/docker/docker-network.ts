@@ -3,14 +3,12 @@ import { Ip } from '../../../base/ip.ts';
 import { Mac } from '../../../base/mac.ts';
 import { familiesOf, type PerFamily } from '../../../base/per-family.ts';
 import type { Prefix } from '../../../base/prefix.ts';
+import { BRIDGE_OPTION, type DockerNetworkState, type NewDockerNetwork } from '../../docker/docker-api.ts';
 import type { AttachedEndpoint } from '../endpoints/local-endpoints.ts';
 import type { SegmentSite } from '../endpoints/segment-site.ts';
-import type { DockerNetworkState, NewDockerNetwork } from './docker-api.ts';
 
 /** Its value is the id of the L2 network: the proof that a Docker network is ours, and of which one. */
-export const NETWORK_LABEL = 'tulle.network';
-
-const BRIDGE_OPTION = 'com.docker.network.bridge.name';
+const NETWORK_LABEL = 'tulle.network';
 
 /**
  * @param ranges out of which Docker gives addresses on this host; one for each family of the network.

@@ -6,8 +6,8 @@ import { Mac } from '../../../base/mac.ts';
 import { Prefix } from '../../../base/prefix.ts';
 import { AsyncQueue } from '../../../testing/async-queue.ts';
 import { ManualClock } from '../../../testing/manual-clock.ts';
+import { DockerError, type DockerNetworkState, type NewDockerNetwork } from '../../docker/docker-api.ts';
 import type { SegmentSite } from '../endpoints/segment-site.ts';
-import { DockerError, type DockerNetworkState, type NewDockerNetwork } from './docker-api.ts';
 import { DockerNetworks } from './docker-networks.ts';
 
 const site = (changed: { readonly id?: string; readonly docker?: boolean; readonly mtu?: number } = {}) =>

@@ -12,10 +12,15 @@ import { familiesOf, type PerFamily } from '../../../base/per-family.ts';
 import type { Prefix } from '../../../base/prefix.ts';
 import { Wakeup } from '../../../base/wakeup.ts';
 import { dockerPart } from '../../../subnet/segment/segment.ts';
+import {
+  type DockerApi,
+  DockerError,
+  type DockerNetworkState,
+  type NewDockerNetwork,
+} from '../../docker/docker-api.ts';
 import type { HealthReporter, OwnedWarning } from '../../reports.ts';
 import type { AttachedEndpoint } from '../endpoints/local-endpoints.ts';
 import type { SegmentSite } from '../endpoints/segment-site.ts';
-import { type DockerApi, DockerError, type DockerNetworkState, type NewDockerNetwork } from './docker-api.ts';
 import { containersOn, differenceOf, planDockerNetwork, segmentIdOf } from './docker-network.ts';
 import { differsWarning, failureWarning, foreignWarning, inUseWarning } from './docker-warnings.ts';
 

@@ -1,7 +1,7 @@
 /** What is said of Docker networks that are not as they should be. */
 import { enumerate } from '../../../base/enumerate.ts';
+import type { DockerNetworkState } from '../../docker/docker-api.ts';
 import type { OwnedWarning } from '../../reports.ts';
-import type { DockerNetworkState } from './docker-api.ts';
 
 /** Names of containers in a warning. */
 const MOST_NAMED = 5;

@@ -1,11 +1,11 @@
 /**
- * The part of Docker's API that L2 networks need (Docker Engine API 1.41), over the unix socket of the dockerd of this
- * host. Every answer is bounded and checked; a daemon that does not answer in time is one that is not there.
+ * The part of Docker's API that L2 networks and tunnels need (Docker Engine API 1.41), over the unix socket of the dockerd
+ * of this host. Every answer is bounded and checked; a daemon that does not answer in time is one that is not there.
  */
 import type * as http from 'node:http';
 import process from 'node:process';
 import * as v from 'valibot';
-import { isCode, messageOf, TulleError } from '../../../base/errors.ts';
+import { isCode, messageOf, TulleError } from '../../base/errors.ts';
 
 export type DockerErrorCode =
   /** No dockerd answers at the socket. */
@@ -19,6 +19,11 @@ export type DockerErrorCode =
 
 /** The dockerd of this host did not do what it was asked. */
 export class DockerError extends TulleError<DockerErrorCode> {}
+
+export const DOCKER_SOCKET = '/run/docker.sock';
+
+/** An option of the driver `bridge`: the name of the bridge. */
+export const BRIDGE_OPTION = 'com.docker.network.bridge.name';
 
 /** Milliseconds for an answer; making a network takes one or two seconds on a busy host. */
 const PATIENCE = 30_000;
@@ -109,9 +114,12 @@ const Refusal = v.object({ message: text });
 /** Every method throws DockerError. */
 export class DockerApi {
   readonly #socketPath: string;
+  readonly #patience: number;
 
-  constructor(socketPath: string) {
+  /** @param patience milliseconds for an answer */
+  constructor(socketPath: string, patience = PATIENCE) {
     this.#socketPath = socketPath;
+    this.#patience = patience;
   }
 
   /** All networks, without their containers. */
@@ -160,7 +168,7 @@ export class DockerApi {
   }
 
   async #call(method: string, path: string, body?: unknown): Promise<string> {
-    const signal = AbortSignal.timeout(PATIENCE);
+    const signal = AbortSignal.timeout(this.#patience);
     try {
       const response = await this.#open(method, path, body, signal);
       const answer = await bodyOf(response);
