@@ -5,25 +5,16 @@
 
 import { HOST_IS_LITTLE } from '../base/bytes.ts';
 import { SysError } from './errors.ts';
-import {
-  attachFilter,
-  bind,
-  close,
-  getsockopt,
-  SOCK_NONBLOCK,
-  setsockopt,
-  setsockoptBytes,
-  socket,
-} from './libc.ts';
+import { attachFilter, bind, close, getsockopt, setsockopt, setsockoptBytes } from './libc.ts';
 import { controlSpace, MessageHeaders } from './message-headers.ts';
 import type { Netns } from './netns.ts';
 import { EAGAIN, EINTR, receiveMessages } from './packet-calls.ts';
 import { PacketMemory } from './packet-memory.ts';
+import { linkAddress, packetSocket, SOCKADDR_LL } from './packet-socket.ts';
 import { readable } from './readiness.ts';
+import { keep, LINK_INDEX, loadWord, whetherEqual } from './socket-filter.ts';
 
-/** include/linux/socket.h, include/linux/net.h, include/uapi/linux/if_ether.h. */
-const AF_PACKET = 17;
-const SOCK_RAW = 3;
+/** include/uapi/linux/if_ether.h. */
 const ETH_P_ALL = 3;
 
 /** include/uapi/asm-generic/socket.h. */
@@ -45,15 +36,6 @@ const AUXDATA = { size: 20, length: 4, tci: 16, tpid: 18 } as const;
 const TP_STATUS_VLAN_VALID = 0x10;
 const TP_STATUS_VLAN_TPID_VALID = 0x40;
 const ETH_P_8021Q = 0x8100;
-
-/** struct sockaddr_ll {u16 family, be16 protocol, int ifindex, u16 hatype, u8 pkttype, u8 halen, u8 addr[8]}. */
-const SOCKADDR_LL = { size: 20, ifindex: 4, pkttype: 10 } as const;
-
-/** include/uapi/linux/filter.h: load the index of the link; compare; return. */
-const LOAD = 0x20;
-const INDEX_OF_LINK = (-0x1000 + 8) >>> 0;
-const JUMP_IF_EQUAL = 0x15;
-const RETURN = 0x06;
 
 /** Frames per system call. */
 const BATCH = 32;
@@ -105,15 +87,14 @@ export class CaptureSocket implements Disposable {
 
   /** @throws SysError EPERM without CAP_NET_RAW, ENODEV for a link that is gone. */
   static open(netns: Netns, { links, promiscuous = false }: CaptureOptions): CaptureSocket {
-    // Without a protocol it receives nothing until the filter is there.
-    const fd = netns.run(() => socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK, 0));
+    const fd = packetSocket(netns);
     try {
       setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER);
       setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, 1);
       setsockopt(fd, SOL_PACKET, PACKET_AUXDATA, 1);
       attachFilter(fd, filterOf(links));
       for (const link of promiscuous ? links : []) joinPromiscuous(fd, link);
-      bind(fd, everyLink());
+      bind(fd, linkAddress(0, ETH_P_ALL));
       return new CaptureSocket(fd);
     } catch (error) {
       close(fd);
@@ -200,10 +181,10 @@ function filterOf(links: readonly number[]) {
   if (links.length === 0 || links.length > MOST_LINKS)
     throw new RangeError(`want 1 to ${MOST_LINKS} links, got ${links.length}`);
   return [
-    { code: LOAD, jt: 0, jf: 0, k: INDEX_OF_LINK },
-    ...links.map((link, at) => ({ code: JUMP_IF_EQUAL, jt: links.length - at, jf: 0, k: link })),
-    { code: RETURN, jt: 0, jf: 0, k: 0 },
-    { code: RETURN, jt: 0, jf: 0, k: SLOT },
+    loadWord(LINK_INDEX),
+    ...links.map((link, at) => whetherEqual(link, links.length - at)),
+    keep(0),
+    keep(SLOT),
   ];
 }
 
@@ -214,13 +195,4 @@ function joinPromiscuous(fd: number, link: number): void {
   view.setInt32(0, link, HOST_IS_LITTLE);
   view.setUint16(4, PACKET_MR_PROMISC, HOST_IS_LITTLE);
   setsockoptBytes(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, request);
-}
-
-/** Index 0 of struct sockaddr_ll. */
-function everyLink(): Uint8Array {
-  const address = new Uint8Array(SOCKADDR_LL.size);
-  const view = new DataView(address.buffer);
-  view.setUint16(0, AF_PACKET, HOST_IS_LITTLE);
-  view.setUint16(2, ETH_P_ALL);
-  return address;
 }

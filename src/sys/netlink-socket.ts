@@ -20,6 +20,7 @@ import {
 } from './libc.ts';
 import type { Netns } from './netns.ts';
 import { readable } from './readiness.ts';
+import { keep, loadWord, whetherEqual } from './socket-filter.ts';
 
 /** Families of netlink, include/uapi/linux/netlink.h. */
 const NETLINK_ROUTE = 0;
@@ -53,11 +54,6 @@ const SOCKADDR_SIZE = 12;
 
 /** Of nlmsg_pid in struct nlmsghdr. */
 const PORT_OFFSET = 12;
-
-/** include/uapi/linux/bpf_common.h. */
-const BPF_LD_W_ABS = 0x20;
-const BPF_JMP_JEQ_K = 0x15;
-const BPF_RET_K = 0x06;
 
 const EBADF = 9;
 const EAGAIN = 11;
@@ -100,10 +96,10 @@ export class NetlinkSocket implements Disposable {
     const word = new DataView(new ArrayBuffer(4));
     word.setUint32(0, port, HOST_IS_LITTLE);
     attachFilter(this.#opened('setsockopt'), [
-      { code: BPF_LD_W_ABS, jt: 0, jf: 0, k: PORT_OFFSET },
-      { code: BPF_JMP_JEQ_K, jt: 0, jf: 1, k: word.getUint32(0) },
-      { code: BPF_RET_K, jt: 0, jf: 0, k: 0 },
-      { code: BPF_RET_K, jt: 0, jf: 0, k: 0xffffffff },
+      loadWord(PORT_OFFSET),
+      whetherEqual(word.getUint32(0), 0, 1),
+      keep(0),
+      keep(0xffffffff),
     ]);
   }
 
