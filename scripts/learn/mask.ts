@@ -32,7 +32,7 @@ const MASKS: readonly (readonly [RegExp, string])[] = [
   // Identifiers of Docker and of namespaces, and names made of them.
   [/\b[\da-f]{64}\b/g, 'ID'],
   [/\b(br-|veth)[\da-f]{7,12}\b/g, '$1ID'],
-  [/\b(?=[a-z]*\d)(?=\d*[a-z])[a-z\d]{12}\b/g, 'ID'],
+  [/\b(?=[a-z]*\d)(?=\d*[a-z])[a-z\d]{12}(?:[a-z\d]{13})?\b/g, 'ID'],
   [/\/netns\/1-[a-z\d]{10}\b/g, '/netns/1-ID'],
   [/\bSWMTKN-[\w-]+/g, 'TOKEN'],
   [/@(if\d+|eth\d+)\b/g, '@LINK'],

@@ -33,7 +33,8 @@ function change({ backend, config, device }: BackendWay, before: BackendWay): Sc
     title: `Change the network from ${before.backend} to ${backend}`,
     why:
       'The agents watch the configuration. Each makes what is new, waits until its peer has it too, and removes what is ' +
-      'old. The container has noted the largest packet of the old way for ten minutes, and should forget it.',
+      'old; that takes a few seconds. The container has noted the largest packet of the old way for ten minutes, and ' +
+      'should forget it.',
     on: 'docker1',
     commands: [
       `tulle config set '{"Network":"188.172.0.0/16","Backend":${config}}'`,

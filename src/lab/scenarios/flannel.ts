@@ -220,7 +220,7 @@ export const SCENARIO: Scenario = {
       why:
         'bip is the address of docker0, and with it the subnet of all containers; mtu is what fits into the tunnel. ' +
         'ip-masq is off: the agent masquerades instead, but not between containers. Docker reads this when it starts. (By ' +
-        'hand: `tulle lab docker restart docker1`, from outside of the lab.)',
+        'hand, in a shell outside of the lab: `tulle lab docker restart docker1 --name flannel`, and the same for docker2.)',
       on: 'docker1',
       commands: onEach(({ number }) => ({
         line: 'tee /etc/docker/daemon.json',

@@ -247,6 +247,7 @@ export const SCENARIO: Scenario = {
       why: 'The list shows what the kernel has: counters, and how many MAC addresses were learned. Then nothing is left.',
       on: 'vm1',
       commands: [
+        'ping -c 1 -W 2 10.0.0.107',
         'tulle tunnel list',
         'tulle tunnel delete vxlan1',
         { line: 'tulle tunnel delete vxlan1', on: 'vm2' },

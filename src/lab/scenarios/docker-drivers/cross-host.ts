@@ -42,12 +42,11 @@ export const CROSS_HOST_STEPS: readonly ScenarioStep[] = [
     on: 'docker1',
     commands: [
       { line: 'docker swarm init --advertise-addr 192.168.65.3', quiet: true },
-      { line: 'docker swarm join-token --quiet worker', quiet: true, remember: { TOKEN: /(SWMTKN\S+)/ } },
+      { line: 'docker swarm join-token --quiet worker', remember: { TOKEN: /(SWMTKN\S+)/ } },
       { line: 'docker swarm join --token $TOKEN 192.168.65.3:2377', on: 'docker2' },
       {
         line: 'docker network create --driver overlay --attachable cross',
         remember: { CROSS: /^(\w{10})/ },
-        quiet: true,
       },
     ],
     checks: [
@@ -63,8 +62,9 @@ export const CROSS_HOST_STEPS: readonly ScenarioStep[] = [
     title: 'overlay: one Ethernet over both hosts',
     why:
       'The container has two endpoints: eth0 on the overlay, and eth1 on docker_gwbridge for the way out. Docker hides bridge ' +
-      'and vxlan link of the overlay in a namespace of their own, and writes each container into its neighbor table and FDB: ' +
-      'the vxlan link answers ARP itself (proxy). The TTL is 64: no router.',
+      'and vxlan link of the overlay in a namespace of their own (1- and the first ten characters of the id of the network), ' +
+      'and writes each container into its neighbor table and FDB: the vxlan link answers ARP itself (proxy). The TTL is 64: ' +
+      'no router.',
     on: 'docker1',
     commands: [
       runContainer('cross', 'cross'),

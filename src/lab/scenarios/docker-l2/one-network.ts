@@ -32,6 +32,12 @@ export const ONE_NETWORK_STEPS: readonly ScenarioStep[] = [
       { line: 'docker rm --force c2', on: 'vm2', quiet: true },
       { line: 'docker network rm mynetwork', on: 'vm2', quiet: true },
       'tulle network create mynetwork --subnet 172.18.0.0/16 --docker',
+      // Both Dockers have it a moment later.
+      ...HOSTS.map(on => ({
+        line: "sh -c 'until docker network inspect mynetwork; do sleep 0.2; done'",
+        on,
+        quiet: true as const,
+      })),
     ],
     checks: HOSTS.map(on => ({
       expected: `Docker on ${on} has the network, and a range of its own`,
@@ -52,7 +58,6 @@ export const ONE_NETWORK_STEPS: readonly ScenarioStep[] = [
       ...start('vm2', 'c2', 'IP2'),
       {
         line: "docker inspect --format '{{.NetworkSettings.SandboxKey}}' c1",
-        quiet: true,
         remember: { SANDBOX1: /^(\/.+)$/m },
       },
     ],

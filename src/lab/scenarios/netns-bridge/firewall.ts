@@ -15,7 +15,7 @@ export const FIREWALL_STEPS: readonly ScenarioStep[] = [
     why:
       'dockerd loads br_netfilter and sets the policy of FORWARD to DROP. br_netfilter hands IP packets that only ' +
       'cross a bridge to iptables, as if the host routed them. The walkthrough is done on such a host, so the ' +
-      'lab must be one.',
+      'lab must be one. (modprobe may fail: where the next command works, br_netfilter is there already.)',
     on: 'vm1',
     commands: [
       // It may be built in, and then there is no module.

@@ -3,9 +3,9 @@ import { answered, sees, unanswered } from '../../scenario/judges.ts';
 import type { CommandSpec, ScenarioStep, Stage } from '../../scenario/scenario.ts';
 import { OUTSIDE, pingFromNs1 } from './addresses.ts';
 
-/** What arrives at the outside host: its first frame of ICMP, looked for in the background under this name. */
+/** What arrives at the outside host: its first frame of ICMP over IPv4 (IPv6 speaks by itself), looked for in the background under this name. */
 const captureAs = (background: string): CommandSpec => ({
-  line: 'tulle capture eth0 --numeric --count 1 --filter icmp',
+  line: 'tulle capture eth0 --numeric --count 1 --filter "ipv4 and icmp"',
   on: 'outside',
   background,
   ready: /^capturing on/m,
