@@ -124,7 +124,7 @@ function addCommand(once: OnceTunnels): Command {
       const request = requestOf(name, options);
       const tunnel = options.once
         ? await once.add(request)
-        : await refusals(name, () => agentClient(options).addTunnel(request));
+        : await refusals(name, () => agentClient(options).addTunnel(request)).catch(offerOnce);
       if (options.json) return printJson(tunnel);
       print(tunnelFacts(tunnel));
       for (const text of tunnel.notes) note(text);
@@ -143,6 +143,15 @@ function addCommand(once: OnceTunnels): Command {
       does: 'any number of hosts on a wire that carries multicast',
     },
   ]);
+}
+
+/** Without an agent there is another way. */
+function offerOnce(error: unknown): never {
+  if (!(error instanceof ApiError) || error.code !== 'AGENT_NOT_RUNNING') throw error;
+  throw new ApiError(error.code, error.message, {
+    hint: `add --once to make it without an agent, or ${error.hint ?? 'start one'}`,
+    cause: error,
+  });
 }
 
 function requestOf(name: string, options: AddOptions): TunnelRequest {
