@@ -49,7 +49,7 @@ const CONTROL = controlSpace(AUXDATA.size) + controlSpace(16);
 const RECEIVE_BUFFER = 16 << 20;
 
 /** PACKET_HOST to PACKET_OUTGOING: to this host, to all, to a group, to another host; from this host. */
-export const PACKET_TYPES = ['host', 'broadcast', 'multicast', 'otherhost', 'outgoing'] as const;
+const PACKET_TYPES = ['host', 'broadcast', 'multicast', 'otherhost', 'outgoing'] as const;
 export type PacketType = (typeof PACKET_TYPES)[number];
 
 export interface CapturedFrame {

@@ -34,7 +34,7 @@ const candidates = (family: Family, random: () => Uint8Array): readonly Prefix[]
  * A network of unique local IPv6 addresses: fd00::/8 and a global id of 40 bits, which is drawn so that networks which
  * are joined one day do not have the same (RFC 4193, section 3.2).
  */
-export function drawUniqueLocal(globalId: Uint8Array): Prefix {
+function drawUniqueLocal(globalId: Uint8Array): Prefix {
   const bytes = new Uint8Array(16);
   bytes[0] = 0xfd;
   bytes.set(globalId.subarray(0, 5), 1);

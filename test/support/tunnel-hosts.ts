@@ -17,7 +17,7 @@ import { labName } from './lab.ts';
 
 const PATIENCE = 30_000;
 
-export const TWO_HOSTS: LabTopology = {
+const TWO_HOSTS: LabTopology = {
   segments: { wire: { subnet: ['172.31.0.0/24', 'fd31::/64'] } },
   hosts: {
     vm1: { links: [{ segment: 'wire', address: ['172.31.0.106', 'fd31::106'] }] },

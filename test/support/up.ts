@@ -33,7 +33,7 @@ export const up = (site: Site, ...flags: string[]) =>
 export const tulle = (site: Site, ...args: string[]) => site.host.run(TULLE, args, { timeout: 20_000 });
 
 /** Waits until this machine has routes of ours to so many subnets, and returns these. */
-export async function peersOf(site: Site, count: number): Promise<string[]> {
+async function peersOf(site: Site, count: number): Promise<string[]> {
   const found = new Set<string>();
   const note = ({ destination, protocol }: Route) => {
     if (protocol === RTPROT_TULLE && destination !== undefined) found.add(destination.toString());

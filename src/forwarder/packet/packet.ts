@@ -4,7 +4,6 @@ import { internetChecksum, sumOf, updated } from './checksum.ts';
 
 export const IPPROTO_ICMP = 1;
 export const IPPROTO_TCP = 6;
-export const IPPROTO_UDP = 17;
 export const IPPROTO_ICMPV6 = 58;
 
 /** Offsets in an IPv4 header. */

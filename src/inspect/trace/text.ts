@@ -63,7 +63,7 @@ function translationLines(before: TracedPacket, after: TracedPacket): string[] {
   ];
 }
 
-export function endLine(end: TraceEnd): string {
+function endLine(end: TraceEnd): string {
   const packet = formatTracedPacket(end.packet);
   switch (end.kind) {
     case 'delivered':

@@ -55,7 +55,7 @@ export function segmentsAmong(keys: Iterable<KeyValue>, names: SegmentKeys): rea
 }
 
 /** Deletes the links of networks that are gone; one with another MAC address than this host gave it is not ours. */
-export async function* removeSegmentLinks(
+async function* removeSegmentLinks(
   segments: readonly Segment[],
   {
     rtnetlink,

@@ -183,7 +183,7 @@ function planRangeLengths(
 }
 
 /** As many ranges as addresses in each, as far as that goes: /24 of a /16, /28 of a /24. */
-export function defaultRangeLength({ family, length }: Prefix): number {
+function defaultRangeLength({ family, length }: Prefix): number {
   const hostBits = ADDRESS_BITS[family] - length;
   return length + Math.max(RANGE_BITS, Math.floor(hostBits / 2));
 }

@@ -31,7 +31,7 @@ import {
 import { isHostId, MOST_VNI } from './segment-key.ts';
 
 /** Bytes of a value. The longest that Tulle writes has about 500. */
-export const MOST_VALUE = 2048;
+const MOST_VALUE = 2048;
 
 const PORT = { min: 1, max: 65_535 };
 /** RFC 791: every link carries 68 bytes. IPv6 wants 1280, which create checks. */
@@ -158,7 +158,7 @@ export function isHostAddress(ip: Ip): boolean {
 }
 
 /** Whether hosts can lease ranges of this length from a subnet. */
-export function isLengthWithin(length: unknown, subnet: Prefix): length is number {
+function isLengthWithin(length: unknown, subnet: Prefix): length is number {
   return (
     Number.isInteger(length) &&
     Number(length) >= subnet.length &&
