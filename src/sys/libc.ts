@@ -77,6 +77,7 @@ const raw = {
     [string, string, string, number, string | null]
   >,
   pipe2: c.func('int pipe2(void *, int)') as Call<[Int32Array, number]>,
+  memfdCreate: c.func('int memfd_create(const char *, unsigned int)') as Call<[string, number]>,
   // Numbers above 423 are the same on every architecture; the C library has names for these only since 2.36.
   pidfd: c.func('long syscall(long, int, unsigned int)') as Call<[number, number, number]>,
   pidfdSignal: c.func('long syscall(long, int, int, void *, unsigned int)') as Call<
@@ -144,6 +145,14 @@ export function listen(fd: number, backlog: number): void {
 /** Descriptor of the next connection; undefined when there is none, or none came within SO_RCVTIMEO. */
 export function accept(fd: number): number | undefined {
   return transferred('accept4', raw.accept4(fd, null, null, SOCK_CLOEXEC));
+}
+
+/** include/uapi/linux/memfd.h. */
+const MFD_CLOEXEC = 1;
+
+/** A file in memory that is gone with its last descriptor (memfd_create(2)). @param name for people who look in /proc */
+export function memfdCreate(name: string): number {
+  return check('memfd_create', raw.memfdCreate(name, MFD_CLOEXEC));
 }
 
 /** Lets a program decide what a socket receives: SO_ATTACH_FILTER. */

@@ -5,13 +5,17 @@
  * over our terminal. Each can be put into namespaces (launch.ts).
  */
 import type { ChildProcess, StdioOptions } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, openSync, writeSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { isCode, TulleError } from '../base/errors.ts';
 import { launch, type Placement } from './launch.ts';
+import { memfdCreate } from './libc.ts';
 
 export interface RunOptions extends Placement {
-  /** Written to standard input, which is otherwise empty. */
+  /**
+   * What standard input has, which is otherwise empty. A file and no pipe: a pipe of Node.js is a socket, which no program
+   * can open as /dev/stdin.
+   */
   readonly input?: string | Uint8Array;
   /** Milliseconds; default one minute. */
   readonly timeout?: number;
@@ -60,7 +64,10 @@ export async function run(
   options.signal?.throwIfAborted();
   const { timeout = 60_000, maxOutput = 16 * 1024 * 1024 } = options;
   // In a session of its own a Ctrl-C does not reach it: `signal` decides.
-  const child = await launch(program, args, options, ['pipe', 'pipe', 'pipe'], { detached: true });
+  const stdin = options.input === undefined ? 'ignore' : fileWith(options.input);
+  const child = await launch(program, args, options, [stdin, 'pipe', 'pipe'], { detached: true }).finally(
+    () => typeof stdin === 'number' && closeSync(stdin),
+  );
   const ended = exitOf(child);
 
   let failure: Error | undefined;
@@ -82,8 +89,6 @@ export async function run(
     stop(new ProcessError('OUTPUT_LIMIT', `${program} wrote more than ${maxOutput} bytes`, { op: program }));
   const stdout = collect(child.stdout, maxOutput, tooMuch);
   const stderr = collect(child.stderr, maxOutput, tooMuch);
-  // A program may end without reading all of its input.
-  child.stdin?.on('error', () => undefined).end(options.input ?? '');
   try {
     const [exit, out, err] = await Promise.all([ended, stdout, stderr]);
     if (failure !== undefined) throw failure;
@@ -168,6 +173,15 @@ export async function attachTerminal(
   } finally {
     process.off('SIGINT', ignore).off('SIGQUIT', ignore).off('SIGTERM', handOn).off('SIGHUP', handOn);
   }
+}
+
+/** Descriptor of a file in memory, to be read from its beginning. */
+function fileWith(content: string | Uint8Array): number {
+  const bytes = Buffer.from(content);
+  const fd = memfdCreate('tulle-input');
+  // With its position a write leaves the one of the descriptor, which the program inherits, where it is.
+  for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at, bytes.length - at, at);
+  return fd;
 }
 
 /** Kills a program that has a session of its own, and those that it has started and that are still in it. */

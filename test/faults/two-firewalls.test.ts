@@ -25,7 +25,7 @@ class Host {
     return new Firewall({
       log: silentLogger,
       run: (program, args, options) => {
-        if (program.endsWith('-restore') || args[1]?.startsWith('{') === true) this.writes++;
+        if (program.endsWith('-restore') || args.includes('-f')) this.writes++;
         return run(program, args, { ...options, namespaces: this.#namespaces });
       },
     });

@@ -59,6 +59,21 @@ describe('the guard', needsRoot, () => {
       }
     }));
 
+  test('takes a hundred networks, and is written once', () =>
+    withGuard(async ({ guard, changes }) => {
+      const known = Array.from({ length: 100 }, (_, at) => Mac.fromKey(0x020000000000 + at));
+      const many = Array.from({ length: 100 }, (_, at) => ({
+        ...BLUE,
+        name: `n${at}`,
+        tunnelLink: `tv-n${at}`,
+        known,
+      }));
+      assert.equal(await guard.apply(many), true);
+      assert.equal(await guard.apply(many), false);
+      assert.equal(changes(), 1);
+      assert.equal((await guard.drops()).size, 100);
+    }));
+
   test('is repaired after another program has changed it', () =>
     withGuard(async ({ guard, list, nft }) => {
       await guard.apply([BLUE]);

@@ -73,7 +73,7 @@ class Host {
 
   /** How many programs that change something were started since the last call. */
   writes(): number {
-    return this.started.splice(0).filter(line => /-restore|^nft -j {/.test(line)).length;
+    return this.started.splice(0).filter(line => /-restore|^nft -j -f/.test(line)).length;
   }
 }
 

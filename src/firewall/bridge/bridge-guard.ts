@@ -5,7 +5,7 @@
 import { isCode } from '../../base/errors.ts';
 import { run as runProgram } from '../../sys/process.ts';
 import { FirewallError, type RunProgram, refusalOf } from '../engine.ts';
-import { guardScripts, type ListedTable, readGuardTable } from './guard-script.ts';
+import { guardScript, type ListedTable, readGuardTable } from './guard-script.ts';
 import {
   GUARD_DROP_REASONS,
   GUARD_TABLE,
@@ -35,15 +35,15 @@ export class BridgeGuard {
     const written = JSON.stringify(wanted.chains);
     const listed = await this.#list();
     const sameRules = this.#spelling?.written === written && this.#spelling.listed === listed?.rules;
-    const scripts = guardScripts(listed, wanted, sameRules);
-    for (const script of scripts) {
-      const result = await this.#nft(['-j', JSON.stringify(script)]);
+    const script = guardScript(listed, wanted, sameRules);
+    if (script !== undefined) {
+      const result = await this.#nft(['-j', '-f', '-'], JSON.stringify(script));
       if (result.status !== 0) throw refusalOf('nft', result);
     }
     if (!sameRules && wanted.chains.length > 0) {
       this.#spelling = { written, listed: (await this.#list())?.rules ?? '' };
     }
-    return scripts.length > 0;
+    return script !== undefined;
   }
 
   /** By name of the network. @throws FirewallError */
@@ -80,9 +80,9 @@ export class BridgeGuard {
     }
   }
 
-  async #nft(args: readonly string[]) {
+  async #nft(args: readonly string[], input = '') {
     try {
-      return await this.#run('nft', args, { anyStatus: true });
+      return await this.#run('nft', args, { input, anyStatus: true });
     } catch (error) {
       if (!isCode(error, 'ENOENT')) throw error;
       throw new FirewallError('NO_PROGRAM', 'nft is not installed', {

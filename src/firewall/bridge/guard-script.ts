@@ -1,4 +1,4 @@
-/** From the table as nft lists it to the table as it should be: the transactions of nft between the two. */
+/** From the table as nft lists it to the table as it should be: the transaction of nft between the two. */
 import * as v from 'valibot';
 import type { Json } from '../nftables/table.ts';
 import { GUARD_TABLE, type GuardChain, type GuardObject, type GuardRuleset } from './guard-table.ts';
@@ -6,9 +6,6 @@ import { GUARD_TABLE, type GuardChain, type GuardObject, type GuardRuleset } fro
 const TABLE = { family: 'bridge', table: GUARD_TABLE } as const;
 /** Before those of others at `filter` (-200): what must not cross is nobody else's business. */
 const PRIORITY = -210;
-
-/** A transaction is one argument of nft, and Linux takes 128 KiB in one (MAX_ARG_STRLEN). */
-const MOST_ELEMENTS = 1000;
 
 /** What is in the table. */
 export interface ListedTable {
@@ -68,15 +65,15 @@ function objectIn(kind: GuardObject['kind'], listed: v.InferOutput<typeof Named>
 /**
  * @param listed undefined when there is no table.
  * @param sameRules whether chains and rules are as wanted already.
- * @returns transactions in order. Only the elements of large sets are in later ones.
+ * @returns undefined when there is nothing to change.
  */
-export function guardScripts(
+export function guardScript(
   listed: ListedTable | undefined,
   wanted: GuardRuleset,
   sameRules: boolean,
-): readonly Json[] {
+): Json | undefined {
   if (wanted.chains.length === 0) {
-    return listed === undefined ? [] : [transaction([{ delete: { table: tableItself } }])];
+    return listed === undefined ? undefined : { nftables: [{ delete: { table: tableItself } }] };
   }
   const present = new Map((listed?.objects ?? []).map(object => [object.name, object]));
   const isKept = (object: GuardObject) =>
@@ -89,20 +86,17 @@ export function guardScripts(
   for (const { kind, name } of cleared.length > 0 ? wanted.objects : []) {
     if (kind === 'map') present.delete(name);
   }
-  const [first = [], ...later] = elementCommands(wanted.objects, present);
   const commands = [
     ...(listed === undefined ? [{ add: { table: tableItself } }] : []),
     ...cleared,
     ...missing.map(({ kind, name, properties }) => ({ add: { [kind]: { ...TABLE, name, ...properties } } })),
     ...(rewrites ? [...wanted.chains.map(addChain), ...wanted.chains.flatMap(addRules)] : []),
-    ...first,
+    ...elementCommands(wanted.objects, present),
   ];
-  return commands.length === 0 ? [] : [commands, ...later].map(transaction);
+  return commands.length === 0 ? undefined : { nftables: commands };
 }
 
 const tableItself = { family: TABLE.family, name: TABLE.table };
-
-const transaction = (commands: readonly Json[]): Json => ({ nftables: commands });
 
 const hasSameProperties = (a: GuardObject, b: GuardObject) =>
   a.kind === b.kind && JSON.stringify(a.properties) === JSON.stringify(b.properties);
@@ -133,36 +127,20 @@ const addChain = ({ name, hook }: GuardChain): Json => ({
 const addRules = ({ name, rules }: GuardChain): Json[] =>
   rules.map(expr => ({ add: { rule: { ...TABLE, chain: name, expr } } }));
 
-/** What sets and maps lose and get, in portions of a transaction. @param present what is there, with its elements */
-function elementCommands(
-  wanted: readonly GuardObject[],
-  present: ReadonlyMap<string, GuardObject>,
-): Json[][] {
-  const portions: Json[][] = [];
-  let room = 0;
-  const put = (verb: 'add' | 'delete', name: string, elements: readonly string[]) => {
-    for (let at = 0; at < elements.length; ) {
-      if (room === 0) portions.push([]);
-      room ||= MOST_ELEMENTS;
-      const part = elements.slice(at, at + room);
-      const elem = part.map(text => JSON.parse(text) as Json);
-      portions.at(-1)?.push({ [verb]: { element: { ...TABLE, name, elem } } });
-      at += part.length;
-      room -= part.length;
-    }
+/** What sets and maps lose and get. @param present what is there, with its elements */
+function elementCommands(wanted: readonly GuardObject[], present: ReadonlyMap<string, GuardObject>): Json[] {
+  const change = (verb: 'add' | 'delete', name: string, elements: readonly string[]): Json[] => {
+    const elem = elements.map(text => JSON.parse(text) as Json);
+    return elem.length === 0 ? [] : [{ [verb]: { element: { ...TABLE, name, elem } } }];
   };
-  for (const { name, elements } of wanted) {
+  return wanted.flatMap(({ name, elements }) => {
     const before = present.get(name)?.elements;
-    put(
-      'delete',
-      name,
-      [...(before ?? [])].filter(element => elements?.has(element) !== true),
-    );
-    put(
-      'add',
-      name,
-      [...(elements ?? [])].filter(element => before?.has(element) !== true),
-    );
-  }
-  return portions;
+    return [
+      ...change('delete', name, without(before, elements)),
+      ...change('add', name, without(elements, before)),
+    ];
+  });
 }
+
+const without = (some: ReadonlySet<string> = new Set(), others?: ReadonlySet<string>) =>
+  [...some].filter(element => others?.has(element) !== true);

@@ -123,8 +123,8 @@ export class NftablesEngine implements RuleEngine {
     return {
       differences: [`table ${nameOf(family)} ${difference}`],
       program: 'nft',
-      // Not on standard input: nft opens /dev/stdin by name, which fails for the socket that Node makes it.
-      args: ['-j', JSON.stringify(replaceScript(family, inOneTable(wanted, shares?.others)))],
+      args: ['-j', '-f', '-'],
+      input: JSON.stringify(replaceScript(family, inOneTable(wanted, shares?.others))),
     };
   }
 
