@@ -18,6 +18,8 @@ export interface OverlayBlock {
 export interface SegmentBlock {
   /** Name of its bridge. */
   readonly bridge: string;
+  /** What the bridges of all L2 networks are called: a name up to a `*` at the end. */
+  readonly bridges: string;
   readonly subnets: PerFamily<Prefix>;
   /** Addresses of this host on the bridge: of a family without one packets are not forwarded. */
   readonly gateways: PerFamily<Ip>;

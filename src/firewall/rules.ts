@@ -21,6 +21,15 @@
  *                 2  L, in from B          accept
  *                 3  -> L, out to B        accept
  *
+ * No packet is routed between two L2 networks, or between one and the overlay. This comes before whatever others accept,
+ * and is asked for or not, as the masquerade is. T is any bridge of an L2 network:
+ *
+ *     isolation   1  not in T, not out T   return      for all other traffic that is all
+ *                 2  in from B, out to B   return
+ *                 3  in from T, out to B   drop
+ *                 4  N, out to B           drop
+ *                 5  -> N, in from B       drop
+ *
  * And some that flannel does not have. D is the device of the overlay, of which there are two while a network goes over
  * to another one; P is the underlay address of a peer, for each of them:
  *
@@ -45,18 +54,28 @@ export interface AddressMatch {
   readonly not: boolean;
 }
 
+export interface LinkMatch {
+  /** With a `*` at the end every name that begins so. */
+  readonly name: string;
+  /** Every link but these. */
+  readonly not: boolean;
+}
+
 export interface FirewallRule {
   readonly mark?: typeof MASQUERADE_MARK;
   readonly source?: AddressMatch;
   readonly destination?: AddressMatch;
   /** Name of the link a packet came in on, and of the one it goes out by. */
-  readonly input?: string;
-  readonly output?: string;
+  readonly input?: LinkMatch;
+  readonly output?: LinkMatch;
   readonly udpPort?: number;
   /** For whom the rule is, where it does not name one of its addresses. */
   readonly network?: Prefix;
-  /** `keep` makes the source address final, so that no later rule masquerades; `mark` sets OVERLAY_MARK and goes on. */
-  readonly verdict: 'return' | 'accept' | 'masquerade' | 'keep' | 'mark';
+  /**
+   * `keep` makes the source address final, so that no later rule masquerades; `mark` sets OVERLAY_MARK and goes on;
+   * what is dropped is counted.
+   */
+  readonly verdict: 'return' | 'accept' | 'drop' | 'masquerade' | 'keep' | 'mark';
 }
 
 /** The bit kube-proxy sets on packets that it will masquerade itself. */
@@ -68,6 +87,8 @@ export interface RuleSet {
   readonly networks: readonly Prefix[];
   readonly masquerade: readonly FirewallRule[];
   readonly forward: readonly FirewallRule[];
+  /** Before whatever forwards. */
+  readonly isolation: readonly FirewallRule[];
   /** Before whatever changes a source. */
   readonly source: readonly FirewallRule[];
   readonly mark: readonly FirewallRule[];
@@ -85,6 +106,7 @@ export const noRules = (networks: readonly Prefix[]): RuleSet => ({
   networks,
   masquerade: [],
   forward: [],
+  isolation: [],
   source: [],
   mark: [],
   overlay: [],
@@ -120,6 +142,7 @@ export function rulesFor(desired: DesiredFirewall, family: Family): RuleSet {
     randomFully: randomFully && (block !== undefined || segments.length > 0),
     masquerade: [...(ofBlock?.masquerade ?? []), ...ofSegments.masquerade],
     forward: [...(ofBlock?.forward ?? []), ...ofSegments.forward],
+    isolation: segmentIsolation(segments, block?.network, family),
     tunnel: isOpened ? tunnelRules(tunnel, block?.network ?? anyNetwork, family) : [],
     packets: overlayPackets(block, tunnel, family),
   };
@@ -164,26 +187,27 @@ function sourceRules({ network, subnet }: OverlayBlock): FirewallRule[] {
 }
 
 function markRules({ network, devices = [] }: OverlayBlock): FirewallRule[] {
-  return devices.map(input => ({ source: is(network), input, verdict: 'mark' }));
+  return devices.map(device => ({ source: is(network), input: link(device), verdict: 'mark' }));
 }
 
 function overlayRules({ network, subnet, devices = [] }: OverlayBlock): FirewallRule[] {
   return devices.flatMap(device => [
-    { source: is(network), destination: is(subnet), input: device, verdict: 'accept' },
-    { source: is(subnet), destination: is(network), output: device, verdict: 'accept' },
+    { source: is(network), destination: is(subnet), input: link(device), verdict: 'accept' },
+    { source: is(subnet), destination: is(network), output: link(device), verdict: 'accept' },
   ]);
 }
 
 /** What is bridged keeps its source, whatever that is: a container may use any address. */
 function segmentMasquerade(segments: readonly SegmentBlock[], family: Family): FirewallRule[] {
-  const routed = segments.flatMap(({ subnets, gateways }) =>
-    gateways[family] === undefined ? [] : (subnets[family] ?? []),
-  );
+  const routed = routedSegments(segments, family);
   if (routed.length === 0) return [];
   return [
-    ...segments.map(({ bridge }): FirewallRule => ({ output: bridge, verdict: 'return' })),
+    ...segments.map(({ bridge, subnets }): FirewallRule => {
+      const network = subnets[family] ?? valuesOf(subnets)[0];
+      return { output: link(bridge), ...(network && { network }), verdict: 'return' };
+    }),
     ...routed.map(
-      (subnet): FirewallRule => ({
+      ({ subnet }): FirewallRule => ({
         source: is(subnet),
         destination: not(MULTICAST[family]),
         verdict: 'masquerade',
@@ -192,10 +216,12 @@ function segmentMasquerade(segments: readonly SegmentBlock[], family: Family): F
   ];
 }
 
-function segmentForward({ bridge, subnets, gateways }: SegmentBlock, family: Family): FirewallRule[] {
+function segmentForward(segment: SegmentBlock, family: Family): FirewallRule[] {
+  const { subnets, gateways } = segment;
+  const bridge = link(segment.bridge);
   const subnet = subnets[family];
   if (subnet === undefined) return [];
-  const bridged: FirewallRule = { input: bridge, output: bridge, verdict: 'accept' };
+  const bridged: FirewallRule = { input: bridge, output: bridge, network: subnet, verdict: 'accept' };
   if (gateways[family] === undefined) return [bridged];
   return [
     bridged,
@@ -203,6 +229,46 @@ function segmentForward({ bridge, subnets, gateways }: SegmentBlock, family: Fam
     { destination: is(subnet), output: bridge, verdict: 'accept' },
   ];
 }
+
+/** Of a network without a gateway nothing is routed. */
+function segmentIsolation(
+  segments: readonly SegmentBlock[],
+  overlay: Prefix | undefined,
+  family: Family,
+): FirewallRule[] {
+  const routed = routedSegments(segments, family);
+  const [first] = routed;
+  if (first === undefined) return [];
+  const { bridges, subnet } = first;
+  const others: FirewallRule = {
+    input: { name: bridges, not: true },
+    output: { name: bridges, not: true },
+    network: subnet,
+    verdict: 'return',
+  };
+  const rules = routed.flatMap(({ bridge: name, bridges, subnet: network }): FirewallRule[] => {
+    const bridge = link(name);
+    const ofOverlay: FirewallRule[] = overlay
+      ? [
+          { source: is(overlay), output: bridge, network, verdict: 'drop' },
+          { destination: is(overlay), input: bridge, network, verdict: 'drop' },
+        ]
+      : [];
+    return [
+      { input: bridge, output: bridge, network, verdict: 'return' },
+      { input: link(bridges), output: bridge, network, verdict: 'drop' },
+      ...ofOverlay,
+    ];
+  });
+  return [others, ...rules];
+}
+
+/** Those whose packets this host forwards. */
+const routedSegments = (segments: readonly SegmentBlock[], family: Family) =>
+  segments.flatMap(({ bridge, bridges, subnets, gateways }) => {
+    const subnet = subnets[family];
+    return gateways[family] === undefined || subnet === undefined ? [] : [{ bridge, bridges, subnet }];
+  });
 
 function tunnelRules({ ports, peers }: TunnelTraffic, network: Prefix, family: Family): FirewallRule[] {
   const sources = peers.filter(peer => peer.family === family).sort((a, b) => a.compare(b));
@@ -216,5 +282,6 @@ function tunnelRules({ ports, peers }: TunnelTraffic, network: Prefix, family: F
   );
 }
 
+const link = (name: string): LinkMatch => ({ name, not: false });
 const is = (prefix: Prefix): AddressMatch => ({ prefix, not: false });
 const not = (prefix: Prefix): AddressMatch => ({ prefix, not: true });

@@ -18,11 +18,18 @@ const DESIRED: DesiredFirewall = {
   segments: [
     {
       bridge: 'tb-blue',
+      bridges: 'tb-*',
       subnets: { ipv4: Prefix.parse('10.88.0.0/16') },
       gateways: { ipv4: Ip.parse('10.88.0.1') },
       port: 4789,
     },
-    { bridge: 'tb-dark', subnets: { ipv4: Prefix.parse('10.89.0.0/16') }, gateways: {}, port: 4789 },
+    {
+      bridge: 'tb-dark',
+      bridges: 'tb-*',
+      subnets: { ipv4: Prefix.parse('10.89.0.0/16') },
+      gateways: {},
+      port: 4789,
+    },
   ],
   formerNetworks: [Prefix.parse('10.88.0.0/16'), Prefix.parse('10.89.0.0/16')],
   masquerade: false,
@@ -48,7 +55,7 @@ describe('L2 networks', needsRoot, () => {
     const { firewall, list } = hostOf(t);
     const rules = async () =>
       (await list('iptables-save'))
-        .filter(line => line.startsWith('-A FLANNEL'))
+        .filter(line => /^-A (FLANNEL|TULLE)/.test(line))
         .map(line => line.replace(/ -m comment --comment "[^"]*"/, ''))
         .toSorted((a, b) => (a < b ? -1 : 1));
     await firewall.apply(DESIRED);
@@ -60,6 +67,9 @@ describe('L2 networks', needsRoot, () => {
       '-A FLANNEL-POSTRTG -o tb-blue -j RETURN',
       '-A FLANNEL-POSTRTG -o tb-dark -j RETURN',
       '-A FLANNEL-POSTRTG -s 10.88.0.0/16 ! -d 224.0.0.0/4 -j MASQUERADE',
+      '-A TULLE-SEGMENTS ! -i tb-+ ! -o tb-+ -j RETURN',
+      '-A TULLE-SEGMENTS -i tb-+ -o tb-blue -j DROP',
+      '-A TULLE-SEGMENTS -i tb-blue -o tb-blue -j RETURN',
     ]);
     firewall.markStale();
     assert.deepEqual((await firewall.apply(DESIRED)).repaired, []);
@@ -71,13 +81,16 @@ describe('L2 networks', needsRoot, () => {
     const { firewall, list } = hostOf(t);
     const nft: DesiredFirewall = { ...DESIRED, nftables: true };
     await firewall.apply(nft);
-    const rules = (await list('nft', 'list', 'table', 'ip', 'flannel-ipv4')).filter(line =>
-      / (accept|return|masquerade)$/.test(line),
-    );
+    const rules = (await list('nft', 'list', 'table', 'ip', 'flannel-ipv4'))
+      .map(line => line.replace(/ comment ".*"$/, ''))
+      .filter(line => / (accept|return|masquerade|drop)$/.test(line));
     assert.deepEqual(rules, [
       'oifname "tb-blue" return',
       'oifname "tb-dark" return',
       'ip saddr 10.88.0.0/16 ip daddr != 224.0.0.0/4 masquerade',
+      'iifname != "tb-*" oifname != "tb-*" return',
+      'iifname "tb-blue" oifname "tb-blue" return',
+      'iifname "tb-*" oifname "tb-blue" counter packets 0 bytes 0 drop',
       'iifname "tb-blue" oifname "tb-blue" accept',
       'ip saddr 10.88.0.0/16 iifname "tb-blue" accept',
       'ip daddr 10.88.0.0/16 oifname "tb-blue" accept',

@@ -11,9 +11,13 @@
  *
  *     nat     POSTROUTING  -m comment --comment "tulle overlay"        -j TULLE-OVERLAY
  *     mangle  PREROUTING   -m comment --comment "tulle overlay"        -j TULLE-OVERLAY
+ *     mangle  FORWARD      -m comment --comment "tulle segments"       -j TULLE-SEGMENTS
  *     raw     PREROUTING   -m comment --comment "tulle overlay"        -j TULLE-OVERLAY   \
  *     filter  FORWARD      -m comment --comment "tulle overlay"        -j TULLE-OVERLAY    > only where it is needed
  *     filter  INPUT        -p udp -m comment --comment "tulle tunnel"  -j TULLE-TUNNEL    /
+ *
+ * TULLE-SEGMENTS is in mangle, where neither dockerd nor kube-proxy has a rule that accepts: whichever of their rules of
+ * filter comes first, it comes later.
  *
  * TULLE-TUNNEL has a rule per peer, so that a tunnel packet costs time in proportion to the peers (with the nft variant
  * 13 us at 1,000 of them, measured), in both directions of a ping. iptables knows no sets without a program more, ipset.
@@ -37,7 +41,7 @@ import { readChains, readRule, type SavedTable, type SavedTables } from './saved
 export interface Hook {
   readonly table: 'nat' | 'filter' | 'raw' | 'mangle';
   readonly builtin: 'POSTROUTING' | 'FORWARD' | 'PREROUTING' | 'INPUT';
-  readonly chain: 'FLANNEL-POSTRTG' | 'FLANNEL-FWD' | 'TULLE-OVERLAY' | 'TULLE-TUNNEL';
+  readonly chain: 'FLANNEL-POSTRTG' | 'FLANNEL-FWD' | 'TULLE-SEGMENTS' | 'TULLE-OVERLAY' | 'TULLE-TUNNEL';
   /** Which packets the jump is for, where not all. */
   readonly condition?: string;
   readonly comment: string;
@@ -67,6 +71,14 @@ export const SOURCE_HOOK: Hook = {
 };
 
 export const MARK_HOOK: Hook = { ...OVERLAY, table: 'mangle', builtin: 'PREROUTING', blocks: isTerminal };
+
+export const ISOLATION_HOOK: Hook = {
+  table: 'mangle',
+  builtin: 'FORWARD',
+  chain: 'TULLE-SEGMENTS',
+  comment: '-m comment --comment "tulle segments"',
+  blocks: isTerminal,
+};
 
 export const FORWARD_HOOK: Hook = {
   table: 'filter',
@@ -142,7 +154,7 @@ export const rulesIn = (saved: SavedTables, { table, builtin }: Hook): readonly 
   saved.get(table)?.get(builtin)?.rules ?? [];
 
 const OWN_CHAINS: ReadonlySet<string> = new Set(
-  [MASQUERADE_HOOK, FORWARD_HOOK, SOURCE_HOOK, TUNNEL_HOOK].map(({ chain }) => chain),
+  [MASQUERADE_HOOK, FORWARD_HOOK, ISOLATION_HOOK, SOURCE_HOOK, TUNNEL_HOOK].map(({ chain }) => chain),
 );
 
 /** Whether a rule stops a packet of the hook's kinds, or changes its source. */
@@ -183,7 +195,7 @@ export const isOurs = (rule: string, { comment, chain }: Hook, networks: readonl
 
 /** The blocks that a rule names, as iptables-save prints them, always with a length; and the one it is for. */
 export function blocksIn(rule: string): Prefix[] {
-  return Array.from(rule.matchAll(/(?:^| )(?:-[sd]|--comment "tulle tunnel of) ([^\s"]+)/g)).flatMap(
+  return Array.from(rule.matchAll(/(?:^| )(?:-[sd]|--comment "[a-z]+ [a-z]+ of) ([^\s"]+)/g)).flatMap(
     ([, text = '']) => Prefix.tryParse(text) ?? [],
   );
 }

@@ -5,7 +5,13 @@
 import { unreachable } from '../../base/errors.ts';
 import { type Shares, sharesOf } from '../../ownership/shared-chain.ts';
 import { OVERLAY_MARK } from '../packets/overlay-packets.ts';
-import { type AddressMatch, type FirewallRule, MASQUERADE_MARK, type RuleSet } from '../rules.ts';
+import {
+  type AddressMatch,
+  type FirewallRule,
+  type LinkMatch,
+  MASQUERADE_MARK,
+  type RuleSet,
+} from '../rules.ts';
 import {
   blocksIn,
   dropsInForward,
@@ -14,6 +20,7 @@ import {
   FORWARD_OVERLAY_HOOK,
   forwardBlocker,
   type Hook,
+  ISOLATION_HOOK,
   isBlocked,
   isInputGuarded,
   isOurs,
@@ -37,7 +44,7 @@ export interface Script {
 
 /** How to get from `saved` to `wanted`, or undefined when nothing differs. */
 export function planScript(saved: SavedTables, wanted: RuleSet): Script | undefined {
-  const { masquerade, forward, source, mark, overlay, tunnel } = wanted;
+  const { masquerade, forward, isolation, source, mark, overlay, tunnel } = wanted;
   const isRawNeeded =
     isBlocked(saved, RAW_OVERLAY_HOOK, wanted) || dropsInRaw(rulesIn(saved, RAW_OVERLAY_HOOK));
   const isForwardNeeded =
@@ -56,6 +63,7 @@ export function planScript(saved: SavedTables, wanted: RuleSet): Script | undefi
     plan(MARK_HOOK, mark),
     plan(SOURCE_HOOK, source),
     plan(MASQUERADE_HOOK, masquerade),
+    plan(ISOLATION_HOOK, isolation),
     plan(FORWARD_OVERLAY_HOOK, isForwardNeeded ? overlay : []),
     plan(FORWARD_HOOK, forward),
     plan(TUNNEL_HOOK, isInputGuarded(saved, wanted) && !isTunnelAccepted(saved, wanted) ? tunnel : []),
@@ -73,6 +81,7 @@ export function neededOf(saved: SavedTables, wanted: RuleSet): RuleSet {
     ...wanted,
     masquerade: [],
     mark: [],
+    isolation: [],
     source: isBlocked(saved, SOURCE_HOOK, wanted) ? wanted.source : [],
     forward: forwardBlocker(saved) === undefined ? [] : wanted.forward,
   };
@@ -178,8 +187,8 @@ function formatRule(rule: FirewallRule, comment: string, randomFully: boolean): 
   return [
     rule.source && formatMatch('-s', rule.source),
     rule.destination && formatMatch('-d', rule.destination),
-    rule.input && `-i ${rule.input}`,
-    rule.output && `-o ${rule.output}`,
+    rule.input && formatLink('-i', rule.input),
+    rule.output && formatLink('-o', rule.output),
     rule.udpPort && `-p udp -m udp --dport ${rule.udpPort}`,
     rule.mark && `-m mark --mark ${mark}/${mark}`,
     rule.network === undefined ? comment : comment.replace(/"$/, ` of ${rule.network}"`),
@@ -192,6 +201,9 @@ function formatRule(rule: FirewallRule, comment: string, randomFully: boolean): 
 const formatMatch = (flag: '-s' | '-d', { prefix, not }: AddressMatch) =>
   `${not ? '! ' : ''}${flag} ${prefix}`;
 
+const formatLink = (flag: '-i' | '-o', { name, not }: LinkMatch) =>
+  `${not ? '! ' : ''}${flag} ${name.replace(/\*$/, '+')}`;
+
 const hex = (value: number) => `0x${value.toString(16)}`;
 
 function formatVerdict(verdict: FirewallRule['verdict'], randomFully: boolean): string {
@@ -201,6 +213,8 @@ function formatVerdict(verdict: FirewallRule['verdict'], randomFully: boolean): 
     case 'accept':
     case 'keep':
       return '-j ACCEPT';
+    case 'drop':
+      return '-j DROP';
     case 'mark':
       return `-j MARK --set-xmark ${hex(OVERLAY_MARK)}/${hex(OVERLAY_MARK)}`;
     case 'masquerade':

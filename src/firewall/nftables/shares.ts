@@ -15,7 +15,10 @@ export interface TableShares {
 export function tableShares({ chains, rules }: NftTable, networks: readonly Prefix[]): TableShares {
   const parts = chains.map(chain => {
     const own = rules.filter(rule => rule.chain === chain.name);
-    return { chain, ...sharesOf(own, ({ expr }) => blocksIn(expr), networks) };
+    return {
+      chain,
+      ...sharesOf(own, ({ expr, comment }) => [...blocksIn(expr), ...blockOfComment(comment)], networks),
+    };
   });
   const others = parts.filter(part => part.others.length > 0);
   const ours = parts.filter(part => part.ours.length > 0 || part.others.length === 0);
@@ -38,6 +41,13 @@ export function inOneTable(wanted: NftTable | undefined, others: NftTable | unde
     chains: [...wanted.chains, ...others.chains.filter(({ name }) => !known.has(name))],
     rules: [...wanted.rules, ...others.rules.filter(rule => !written.has(JSON.stringify(rule)))],
   };
+}
+
+/** For whom a rule is that names no address of it: `of 10.9.0.0/16`. */
+function blockOfComment(comment: Json | undefined): Prefix[] {
+  const [, text = ''] = typeof comment === 'string' ? (/^of (\S+)$/.exec(comment) ?? []) : [];
+  const block = Prefix.tryParse(text);
+  return block === undefined ? [] : [block];
 }
 
 /** The blocks that the expressions of a rule name, wherever in them. */

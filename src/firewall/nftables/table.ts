@@ -7,13 +7,19 @@
  * are those of iptables mode; flannel's own nftables mode negates the fourth one differently, which makes its
  * last rule unreachable, and compares the whole mark instead of one bit.
  *
- * Two more chains are our own: `source` (nat, before those of all others) and `mark` (filter).
+ * Three more chains are our own: `source` (nat, before those of all others), `mark` and `segments` (filter).
  */
 import * as v from 'valibot';
 import { unreachable } from '../../base/errors.ts';
 import { ADDRESS_BITS, type Family } from '../../base/ip.ts';
 import { OVERLAY_MARK } from '../packets/overlay-packets.ts';
-import { type AddressMatch, type FirewallRule, MASQUERADE_MARK, type RuleSet } from '../rules.ts';
+import {
+  type AddressMatch,
+  type FirewallRule,
+  type LinkMatch,
+  MASQUERADE_MARK,
+  type RuleSet,
+} from '../rules.ts';
 
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
@@ -29,7 +35,7 @@ type JsonObject = { readonly [key: string]: Json };
 export type TableChain = JsonObject & { readonly name: Json };
 
 /** As nft lists it; `chain` is a name. */
-export type TableRule = JsonObject & { readonly chain: Json; readonly expr: Json };
+export type TableRule = JsonObject & { readonly chain: Json; readonly comment?: Json; readonly expr: Json };
 
 /**
  * In front of srcnat (100), where dockerd and iptables masquerade. What was given a source here is given no other one:
@@ -40,6 +46,9 @@ export const SOURCE_PRIORITY = 99;
 /** After mangle (-150), where others restore marks of connections. */
 const MARK_PRIORITY = -149;
 
+/** Where mangle is, as in iptables mode: that what comes later accepts a packet does not matter. */
+const ISOLATION_PRIORITY = -150;
+
 /** Everything in a table of flannel's name, in comparable form: what is listed and what is wanted look the same. */
 export interface NftTable {
   readonly chains: readonly TableChain[];
@@ -48,12 +57,13 @@ export interface NftTable {
 
 /** The table that holds `wanted`, or undefined when there should be none. */
 export function renderTable(family: Family, wanted: RuleSet): NftTable | undefined {
-  const { masquerade, forward, source, mark, randomFully } = wanted;
+  const { masquerade, forward, isolation, source, mark, randomFully } = wanted;
   const table = { family: NFT_FAMILY[family], table: NFT_TABLE[family] };
   const contents = [
     { name: 'mark', rules: mark, hook: base('filter', 'prerouting', MARK_PRIORITY) },
     { name: 'source', rules: source, hook: base('nat', 'postrouting', SOURCE_PRIORITY) },
     { name: 'postrtg', rules: masquerade, hook: base('nat', 'postrouting', 100) },
+    { name: 'segments', rules: isolation, hook: base('filter', 'forward', ISOLATION_PRIORITY) },
     { name: 'forward', rules: forward, hook: base('filter', 'forward', 0) },
   ].filter(({ rules }) => rules.length > 0);
   if (contents.length === 0) return undefined;
@@ -93,7 +103,7 @@ export function parseTable(listing: string): NftTable {
   const objects = v.parse(v.object({ nftables: v.array(v.record(v.string(), v.unknown())) }), parse(listing));
   return {
     chains: pick<TableChain>(objects.nftables, 'chain'),
-    rules: pick<TableRule>(objects.nftables, 'rule'),
+    rules: pick<TableRule>(objects.nftables, 'rule').map(withoutCounts),
   };
 }
 
@@ -108,6 +118,8 @@ const parse = (listing: string): unknown => JSON.parse(listing);
 
 const base = (type: string, hook: string, prio: number) => ({ type, hook, prio, policy: 'accept' });
 
+const COUNTER = { counter: null } as const;
+
 const MARK = { meta: { key: 'mark' } } as const;
 
 function renderRule(family: Family, chain: string, rule: FirewallRule, randomFully: boolean): TableRule {
@@ -121,14 +133,19 @@ function renderRule(family: Family, chain: string, rule: FirewallRule, randomFul
     },
     rule.source && renderMatch(family, 'saddr', rule.source),
     rule.destination && renderMatch(family, 'daddr', rule.destination),
-    rule.input && { match: { op: '==', left: { meta: { key: 'iifname' } }, right: rule.input } },
-    rule.output && { match: { op: '==', left: { meta: { key: 'oifname' } }, right: rule.output } },
+    rule.input && renderLink('iifname', rule.input),
+    rule.output && renderLink('oifname', rule.output),
   ].filter(match => match !== undefined);
   return {
     family: NFT_FAMILY[family],
     table: NFT_TABLE[family],
     chain,
-    expr: [...matches, renderVerdict(family, rule.verdict, randomFully)],
+    ...(rule.network && { comment: `of ${rule.network}` }),
+    expr: [
+      ...matches,
+      ...(rule.verdict === 'drop' ? [COUNTER] : []),
+      renderVerdict(family, rule.verdict, randomFully),
+    ],
   };
 }
 
@@ -144,12 +161,18 @@ function renderMatch(family: Family, field: 'saddr' | 'daddr', { prefix, not }: 
   };
 }
 
+const renderLink = (key: 'iifname' | 'oifname', { name, not }: LinkMatch): Json => ({
+  match: { op: not ? '!=' : '==', left: { meta: { key } }, right: name },
+});
+
 function renderVerdict(family: Family, verdict: FirewallRule['verdict'], randomFully: boolean): Json {
   switch (verdict) {
     case 'return':
       return { return: null };
     case 'accept':
       return { accept: null };
+    case 'drop':
+      return { drop: null };
     case 'masquerade':
       return { masquerade: randomFully ? { flags: 'fully-random' } : null };
     case 'keep':
@@ -159,6 +182,13 @@ function renderVerdict(family: Family, verdict: FirewallRule['verdict'], randomF
     default:
       return unreachable(verdict);
   }
+}
+
+/** What a rule has counted says nothing about it. */
+function withoutCounts(rule: TableRule): TableRule {
+  if (!Array.isArray(rule.expr)) return rule;
+  const isCounter = (part: Json) => typeof part === 'object' && part !== null && 'counter' in part;
+  return { ...rule, expr: rule.expr.map((part: Json) => (isCounter(part) ? COUNTER : part)) };
 }
 
 /** The listed objects of one kind, without their handles: the kernel's number of an object says nothing about it. */

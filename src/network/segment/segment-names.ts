@@ -12,6 +12,9 @@ export interface SegmentLinks {
   readonly tunnel: string;
 }
 
+/** What the bridge of every segment is called. */
+export const BRIDGE_NAMES = 'tb-*';
+
 /** A name that is too long for a link is represented by 12 hex digits of its hash. */
 export function segmentLinks({ name }: Pick<Segment, 'name'>): SegmentLinks {
   const isShort = `tb-${name}`.length < IFNAMSIZ;

@@ -36,6 +36,7 @@ import type { SharedDataPlane } from '../shared-data-plane.ts';
 import type { HostNetwork } from '../underlay.ts';
 import { SegmentContainers, type SegmentContainersParts } from './containers.ts';
 import { type SegmentSite, siteText } from './endpoints/segment-site.ts';
+import { BRIDGE_NAMES } from './segment-names.ts';
 import { SegmentReporter } from './segment-report.ts';
 import { SegmentScope } from './segment-scope.ts';
 import { segmentUnderlay } from './segment-underlay.ts';
@@ -256,7 +257,9 @@ export class Segments {
   #stateRules(): void {
     const blocks = this.scopes.flatMap(({ plan, snapshot: { segment } }): SegmentBlock[] => {
       const { subnets, gateways, port } = segment;
-      return plan === undefined ? [] : [{ bridge: plan.links.bridge, subnets, gateways, port }];
+      return plan === undefined
+        ? []
+        : [{ bridge: plan.links.bridge, bridges: BRIDGE_NAMES, subnets, gateways, port }];
     });
     const text = JSON.stringify(blocks);
     const isNothing = blocks.length === 0 && this.#rules === '' && this.#parts.former.length === 0;
