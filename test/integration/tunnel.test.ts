@@ -4,27 +4,20 @@
  */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import process from 'node:process';
 import { describe, test } from 'node:test';
 import { decodeFrame } from '../../src/inspect/decode/decode-frame.ts';
 import { layerOf } from '../../src/inspect/decode/layers.ts';
 import { TULLE } from '../../src/lab/host/host.ts';
 import { run } from '../../src/sys/process.ts';
 import { waitForFile } from '../../src/sys/wait-file.ts';
-import { needsRoot, requires } from '../support/capabilities.ts';
+import { needsRoot } from '../support/capabilities.ts';
 import { deadline, eventually } from '../support/eventually.ts';
 import { readPcapng } from '../support/pcapng.ts';
+import { needsTshark } from '../support/tshark.ts';
 import { type TunnelHost, TunnelHosts } from '../support/tunnel-hosts.ts';
 
 const ADD_ON_VM1 = 'add vxlan1 --vni 1 --remote 172.31.0.107 --dev eth0 --address 10.0.0.106/24';
 const ADD_ON_VM2 = 'add vxlan1 --vni 1 --remote 172.31.0.106 --dev eth0 --address 10.0.0.107/24';
-
-const hasTshark =
-  process.getuid?.() === 0 &&
-  (await run('tshark', ['--version']).then(
-    () => true,
-    () => false,
-  ));
 
 /** What the walkthrough looks at: link, address, route. */
 async function assertInPlace(host: TunnelHost, own: string, remote: string): Promise<void> {
@@ -111,51 +104,47 @@ describe('two hosts, one tunnel', needsRoot, () => {
     await vm1.killAgent();
   });
 
-  test(
-    'a capture shows both layers, to our decoder and to tshark',
-    requires(hasTshark, 'needs root and tshark'),
-    async () => {
-      await using hosts = await TunnelHosts.create();
-      const [vm1, vm2] = [hosts.host('vm1'), hosts.host('vm2')];
-      await vm1.tunnel(`${ADD_ON_VM1} --once`);
-      await vm2.tunnel(`${ADD_ON_VM2} --once`);
-      const file = '/run/ping.pcapng';
-      const filter = 'vni 1 and inner ipv4 and inner icmp';
-      await vm1.lab.start(
-        TULLE,
-        ['capture', 'eth0', '--to', file, '--count', '2', '--filter', filter],
-        'capture',
-      );
-      const log = vm1.lab.logFile('capture');
-      await waitForFile(log, deadline('the capture begins'), text => text.includes('Ctrl-C'));
-      await vm1.run('ping -c 1 -W 5 10.0.0.107');
-      const { packets } = await eventually('both frames are in the file', async () => {
-        const capture = readPcapng(readFileSync(vm1.lab.path(file)));
-        return capture.packets.length === 2 ? capture : undefined;
-      });
+  test('a capture shows both layers, to our decoder and to tshark', needsTshark, async () => {
+    await using hosts = await TunnelHosts.create();
+    const [vm1, vm2] = [hosts.host('vm1'), hosts.host('vm2')];
+    await vm1.tunnel(`${ADD_ON_VM1} --once`);
+    await vm2.tunnel(`${ADD_ON_VM2} --once`);
+    const file = '/run/ping.pcapng';
+    const filter = 'vni 1 and inner ipv4 and inner icmp';
+    await vm1.lab.start(
+      TULLE,
+      ['capture', 'eth0', '--to', file, '--count', '2', '--filter', filter],
+      'capture',
+    );
+    const log = vm1.lab.logFile('capture');
+    await waitForFile(log, deadline('the capture begins'), text => text.includes('Ctrl-C'));
+    await vm1.run('ping -c 1 -W 5 10.0.0.107');
+    const { packets } = await eventually('both frames are in the file', async () => {
+      const capture = readPcapng(readFileSync(vm1.lab.path(file)));
+      return capture.packets.length === 2 ? capture : undefined;
+    });
 
-      const [request] = packets.map(({ bytes }) => decodeFrame(bytes));
-      assert.ok(request !== undefined);
-      assert.deepEqual(
-        request.map(({ layer }) => layer).filter(layer => layer !== 'payload'),
-        ['ethernet', 'ipv4', 'udp', 'vxlan', 'ethernet', 'ipv4', 'icmp'],
-      );
-      const addresses = request.flatMap(item =>
-        item.layer === 'ipv4' ? [`${item.source} > ${item.destination}`] : [],
-      );
-      assert.deepEqual(addresses, ['172.31.0.106 > 172.31.0.107', '10.0.0.106 > 10.0.0.107']);
-      assert.equal(layerOf(request, 'udp')?.destinationPort, 4789);
-      assert.equal(layerOf(request, 'vxlan')?.vni, 1);
+    const [request] = packets.map(({ bytes }) => decodeFrame(bytes));
+    assert.ok(request !== undefined);
+    assert.deepEqual(
+      request.map(({ layer }) => layer).filter(layer => layer !== 'payload'),
+      ['ethernet', 'ipv4', 'udp', 'vxlan', 'ethernet', 'ipv4', 'icmp'],
+    );
+    const addresses = request.flatMap(item =>
+      item.layer === 'ipv4' ? [`${item.source} > ${item.destination}`] : [],
+    );
+    assert.deepEqual(addresses, ['172.31.0.106 > 172.31.0.107', '10.0.0.106 > 10.0.0.107']);
+    assert.equal(layerOf(request, 'udp')?.destinationPort, 4789);
+    assert.equal(layerOf(request, 'vxlan')?.vni, 1);
 
-      const fields = ['ip.src', 'ip.dst', 'udp.dstport', 'vxlan.vni', 'icmp.type'];
-      const options = fields.flatMap(name => ['-e', name]);
-      const { stdout } = await run('tshark', ['-r', vm1.lab.path(file), '-n', '-T', 'fields', ...options]);
-      assert.deepEqual(stdout.trim().split('\n'), [
-        '172.31.0.106,10.0.0.106\t172.31.0.107,10.0.0.107\t4789\t1\t8',
-        '172.31.0.107,10.0.0.107\t172.31.0.106,10.0.0.106\t4789\t1\t0',
-      ]);
-    },
-  );
+    const fields = ['ip.src', 'ip.dst', 'udp.dstport', 'vxlan.vni', 'icmp.type'];
+    const options = fields.flatMap(name => ['-e', name]);
+    const { stdout } = await run('tshark', ['-r', vm1.lab.path(file), '-n', '-T', 'fields', ...options]);
+    assert.deepEqual(stdout.trim().split('\n'), [
+      '172.31.0.106,10.0.0.106\t172.31.0.107,10.0.0.107\t4789\t1\t8',
+      '172.31.0.107,10.0.0.107\t172.31.0.106,10.0.0.106\t4789\t1\t0',
+    ]);
+  });
 });
 
 test('cleanup takes tunnels away, those of an agent that was stopped too', needsRoot, async () => {

@@ -95,7 +95,8 @@ const RECEPTIONS = {
   outgoing: undefined,
 } as const;
 
-function packetOf(seen: SeenFrame, number: number, nameOf: HostNameOf) {
+/** As it goes to a file. @param number of its interface there */
+export function packetOf(seen: SeenFrame, number: number, nameOf: HostNameOf) {
   const { frame } = seen;
   const reception = RECEPTIONS[frame.type];
   return {

@@ -23,7 +23,7 @@ export interface DecodeOptions {
 /** IANA's, and the one that Linux and flannel had before. */
 export const VXLAN_PORTS: readonly number[] = [4789, 8472];
 /** Of flannel's backend udp. */
-const FLANNEL_PORTS: readonly number[] = [8285];
+export const FLANNEL_PORTS: readonly number[] = [8285];
 
 const READERS: Readonly<Record<HeaderName, ReadHeader>> = {
   ethernet: readEthernet,
