@@ -111,11 +111,11 @@ function isPublished(
   return found.mac.equals(mac) && found.container === container && found.hostName === hostName;
 }
 
-function isSameMember(a: SegmentMember, b: SegmentMember): boolean {
-  const essence = ({ hostName, addresses, mac }: SegmentMember) =>
-    `${hostName} ${mac} ${valuesOf(addresses).join(' ')}`;
-  return essence(a) === essence(b);
-}
+const isSameMember = (a: SegmentMember, b: SegmentMember) => memberText(a) === memberText(b);
+
+/** All that others see of it. */
+export const memberText = ({ hostName, addresses, mac }: SegmentMember): string =>
+  `${hostName} ${mac} ${valuesOf(addresses).join(' ')}`;
 
 /** Not a later one of the same name. */
 export function findSegment(

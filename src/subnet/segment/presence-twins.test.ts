@@ -83,3 +83,36 @@ test('nobody uses what has the MAC address of the gateway', async t => {
     { key: 'blue/endpoints/10.9.2.9', reason: 'has the MAC address of the gateway' },
   ]);
 });
+
+test('a copy of a host, with its identity, does not write against it for ever', async t => {
+  const fixture = new SegmentFixture();
+  const blue = await fixture.add();
+  // Both are host-1; the copy has another address and another container.
+  const [host, copy] = [fixture.host(1), fixture.host(1)];
+  for (const one of [host, copy]) {
+    t.after(() => one[Symbol.asyncDispose]());
+    limitWrites(one.store, 400);
+  }
+  await fixture.clock.advance(0);
+  host.presence.setMember(blue, memberOf(1));
+  copy.presence.setMember(blue, { ...memberOf(2), hostId: 'host-1' });
+  host.presence.setEndpoints(blue, [endpointOf(1, '10.9.1.2')]);
+  copy.presence.setEndpoints(blue, [endpointOf(1, '10.9.1.3')]);
+  // Half an hour; each pause ends within the limit of a minute.
+  for (let minute = 0; minute < 30; minute++) await fixture.clock.advance(60_000);
+  const { revision } = await fixture.store.list('/');
+  for (let minute = 0; minute < 10; minute++) await fixture.clock.advance(60_000);
+  const writes = Number((await fixture.store.list('/')).revision - revision);
+  assert.ok(writes > 0 && writes <= 80, `${writes} writes in ten minutes`);
+
+  // What ends it is that one of the two goes: the other one has all of its keys again.
+  copy.presence.setMember(blue, null);
+  copy.presence.setEndpoints(blue, []);
+  copy.presence.forget(blue);
+  for (let minute = 0; minute < 3; minute++) await fixture.clock.advance(60_000);
+  const { endpoints } = await fixture.registry.get('blue');
+  assert.deepEqual(
+    [...endpoints.values()].map(({ ip }) => `${ip}`),
+    ['10.9.1.2'],
+  );
+});

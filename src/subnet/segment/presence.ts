@@ -78,7 +78,7 @@ export class SegmentPresence {
       clock: this.#clock,
       random: options.random ?? Math.random,
     });
-    this.#publisher = new SegmentPublisher(registry, this.#lease, options.hostId);
+    this.#publisher = new SegmentPublisher(registry, this.#lease, options.hostId, this.#clock);
   }
 
   setMember(segment: Segment, member: SegmentMember | null): void {
@@ -156,7 +156,7 @@ export class SegmentPresence {
         const state = await this.#alone(() => this.#step());
         this.#tell(state);
         if (state.failure === undefined) delays = backoff(RETRY.first, RETRY.cap, this.#options.random);
-        const due = this.#lease.due - this.#clock.monotonic();
+        const due = Math.min(this.#lease.due, this.#publisher.due) - this.#clock.monotonic();
         await this.#wakeup.pause(state.failure === undefined ? due : delays.next().value);
       } catch (error) {
         if (!(error instanceof StoreError)) throw error;

@@ -2,12 +2,15 @@
  * Writes what differs between what this host has on an L2 network and what the store says of it. One address that the store
  * refuses, or that another container has, keeps no other from being published.
  */
+import type { Clock } from '../../base/clock.ts';
 import { type Revision, StoreError } from '../../store/store.ts';
 import type { PresenceLease } from './presence-lease.ts';
 import {
   allWanted,
   type EndpointConflict,
   MEMBER,
+  memberText,
+  type PresencePlan,
   planPresence,
   storeLeasesOf,
   type WantedPresence,
@@ -15,6 +18,7 @@ import {
 import type { SegmentEndpoint, SegmentSnapshot } from './segment.ts';
 import { SegmentError } from './segment-error.ts';
 import { MOST_CLAIMS, type SegmentRegistry } from './segment-registry.ts';
+import { UndoneWrites } from './undone-writes.ts';
 
 /** What stays unpublished. */
 export interface Unpublished {
@@ -32,10 +36,20 @@ export class SegmentPublisher {
   /** Of the last snapshot. */
   #seen: Revision = 0n;
 
-  constructor(registry: SegmentRegistry, lease: PresenceLease, hostId: string) {
+  readonly #undone: UndoneWrites;
+  readonly #clock: Clock;
+
+  constructor(registry: SegmentRegistry, lease: PresenceLease, hostId: string, clock: Clock) {
     this.#registry = registry;
     this.#lease = lease;
     this.#hostId = hostId;
+    this.#clock = clock;
+    this.#undone = new UndoneWrites(clock);
+  }
+
+  /** When something is to be written that had to wait, on the monotonic clock. */
+  get due(): number {
+    return this.#undone.until > this.#clock.monotonic() ? this.#undone.until : Number.POSITIVE_INFINITY;
   }
 
   /** The revision of the snapshot that is compared next. A lower one is of another store, which counts anew. */
@@ -57,9 +71,14 @@ export class SegmentPublisher {
       isWritten: what => this.#written.has(`${segment.id} ${what}`),
     });
     const conflicts = [...plan.conflicts];
+    const values = valuesOf(segment.id, plan);
+    const isRepair = [...values].some(([what, value]) => this.#undone.isRepair(what, value));
+    if (isRepair && this.due !== Number.POSITIVE_INFINITY) return { conflicts };
     const refusals: StoreError[] = [];
     try {
+      if (plan.leave) this.#undone.forget(`${segment.id} ${MEMBER}`);
       if (plan.leave) await this.#registry.leave(segment, this.#hostId);
+      for (const { ip } of plan.release) this.#undone.forget(`${segment.id} ${ip}`);
       const ips = plan.release.map(({ ip }) => ip);
       if (ips.length > 0) await this.#registry.releaseEndpoints(segment, ips, this.#hostId);
       const { join } = plan;
@@ -72,6 +91,7 @@ export class SegmentPublisher {
         const batch = plan.claim.slice(first, first + MOST_CLAIMS);
         conflicts.push(...(await this.#claim(found, batch, refusals)));
       }
+      this.#undone.record(values, isRepair);
     } catch (error) {
       // Deleted meanwhile, which the watch says in a moment.
       if (!(error instanceof SegmentError) || error.code !== 'NOT_FOUND') throw error;
@@ -132,6 +152,15 @@ export class SegmentPublisher {
   #note(id: string, what: string, revision: Revision): void {
     this.#written.set(`${id} ${what}`, revision);
   }
+}
+
+/** What the plan writes, by network and what of it. */
+function valuesOf(id: string, { join, claim }: PresencePlan): Map<string, string> {
+  const values = new Map(
+    claim.map(({ ip, mac, container, hostName }) => [`${id} ${ip}`, `${mac} ${container} ${hostName}`]),
+  );
+  if (join !== undefined) values.set(`${id} ${MEMBER}`, memberText(join));
+  return values;
 }
 
 /** False when the store does not let this host do it; the reason is added to `refusals`. */
