@@ -101,6 +101,7 @@ export class Agent {
       registry: new Registry(this.#store, { prefix: options.store.prefix }),
       segmentRegistry: new SegmentRegistry(this.#store, { prefix: options.store.prefix }),
       cachedKeys: () => this.#store.cached(),
+      saveKeys: () => parts.knownFile.save(),
       createBackend,
       forwarderFiles: { program: PROGRAM, ...filesBeside(options.socketPath) },
       former: lastRunOf(known, parts.previous),

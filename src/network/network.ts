@@ -51,6 +51,8 @@ export interface NetworkParts {
   readonly logger: Logger;
   /** What the store had below the network's prefix when it was last read, in this run or before. */
   readonly cachedKeys: () => Iterable<KeyValue>;
+  /** Writes that to the disk of this host now. */
+  readonly saveKeys: () => Promise<void>;
   readonly former: LastRun;
   readonly segmentRegistry: SegmentRegistry;
 }

@@ -279,6 +279,28 @@ describe('an L2 network', needsFaultLab, () => {
     await untilGone('red');
   });
 
+  test('goes from a host whose agent was killed as soon as it had made it, also when it is made again meanwhile', async () => {
+    const host = lab.host(3);
+    await addSegment(registry, { name: 'brief', subnets: ['10.91.0.0/16'] });
+    await addSegment(registry, { name: 'again', subnets: ['10.92.0.0/16'] });
+    await untilMade('brief', [host]);
+    await untilMade('again', [host]);
+    await host.killAgent();
+    const [before] = await linksOf(host, 'again');
+    await removeSegment(registry, 'brief');
+    await removeSegment(registry, 'again');
+    await addSegment(registry, { name: 'again', subnets: ['10.92.0.0/16'] });
+    await host.startAgent();
+    await untilGone('brief');
+    await eventually('the new one is in the place of the other', async () => {
+      const links = await linksOf(host, 'again');
+      return links.length === 2 && links.every(({ ifindex }) => ifindex !== before?.ifindex);
+    });
+    await host.until('nothing is wrong', ({ warnings }) => warnings.length === 0);
+    await removeSegment(registry, 'again');
+    await untilGone('again');
+  });
+
   test('goes without a trace with `tulle cleanup`', async () => {
     const host = lab.host(3);
     await waitForFile(host.host.path(KNOWN_STATE), deadline('blue is on the disk of its agent'), text =>

@@ -50,6 +50,15 @@ async function written(file: KnownStateFile): Promise<void> {
   });
 }
 
+test('what must not be forgotten is on disk at once, and the newest of it', async () => {
+  const file = new KnownStateFile(directory, NETWORK_PREFIX, new ManualClock());
+  file.changed(() => ({ keys: [], devices: ['older'] }));
+  const older = file.save();
+  file.changed(() => ({ keys: [], devices: ['newer'] }));
+  await Promise.all([older, file.save()]);
+  assert.deepEqual((await file.load())?.devices, ['newer']);
+});
+
 test('what was saved is found by the next agent, to the last bit', async () => {
   const state = [
     keyValue('config', '{"Network":"10.3.0.0/16"}'),

@@ -25,7 +25,7 @@ import { removeUnfinished, writeFileAtomic } from '../../sys/file.ts';
 
 /**
  * Milliseconds in which further changes are gathered before the file is written. An agent that is killed meanwhile
- * leaves an older file behind.
+ * leaves an older file behind; what it must not forget is saved before it acts on it (`save`).
  */
 const SETTLE = 1_000;
 /** How the file ends. */
@@ -96,6 +96,8 @@ export class KnownStateFile {
   readonly #clock: Clock;
   #lastTook = 0;
   readonly #wanted = new Watchable<(() => KnownState) | undefined>(undefined);
+  /** One write after the other. */
+  #queue: Promise<unknown> = Promise.resolve();
   readonly failure = new Watchable<ConditionFailure | undefined>(undefined);
 
   /** @param network what the state belongs to: the store's prefix. */
@@ -120,6 +122,11 @@ export class KnownStateFile {
     this.#wanted.set(read);
   }
 
+  /** Writes the newest state now. @throws SysError; `run` tries again */
+  async save(): Promise<void> {
+    await this.#write();
+  }
+
   /** Writes soon after every change, and tries again after a failure; ends when `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
     for await (const read of this.#wanted.changes(signal)) {
@@ -132,12 +139,9 @@ export class KnownStateFile {
 
   async #writeUntilDone(signal: AbortSignal): Promise<void> {
     for (const delay of backoff(5000, 300_000)) {
-      // The newest state, not the one that could not be written.
-      const read = this.#wanted.value;
-      if (read === undefined) return;
       const started = this.#clock.monotonic();
       try {
-        await this.#write(read());
+        await this.#write();
         this.#lastTook = this.#clock.monotonic() - started;
         this.failure.set(undefined);
         return;
@@ -153,9 +157,15 @@ export class KnownStateFile {
     }
   }
 
-  async #write(known: KnownState): Promise<void> {
+  /** The newest state, not one that could not be written before. */
+  #write(): Promise<void> {
     const options = { mode: 0o600, directoryMode: 0o700 };
-    await writeFileAtomic(this.#path, inPieces(fileOf(known)), options);
+    const written = this.#queue.then(async () => {
+      const read = this.#wanted.value;
+      if (read !== undefined) await writeFileAtomic(this.#path, inPieces(fileOf(read())), options);
+    });
+    this.#queue = written.catch(() => undefined);
+    return written;
   }
 }
 

@@ -18,7 +18,10 @@ import { segmentLinkMacs } from './segment-names.ts';
 import { Segments, type SegmentsParts } from './segments.ts';
 
 export interface OpenSegmentsOptions
-  extends Pick<SegmentsParts, 'dataPlane' | 'host' | 'setRules' | 'health' | 'events' | 'clock' | 'logger'> {
+  extends Pick<
+    SegmentsParts,
+    'dataPlane' | 'host' | 'saveKeys' | 'setRules' | 'health' | 'events' | 'clock' | 'logger'
+  > {
   readonly options: Pick<NetworkOptions, 'underlay' | 'stateDirectory'>;
   readonly identity: Pick<DurableIdentity, 'hostId' | 'machine'>;
   readonly rtnetlink: Rtnetlink;

@@ -26,7 +26,7 @@ import { GuardKeeper } from '../../firewall/bridge/guard-keeper.ts';
 import type { SegmentGuard } from '../../firewall/bridge/guard-table.ts';
 import type { SegmentBlock } from '../../firewall/desired.ts';
 import { SegmentPresence } from '../../subnet/segment/presence.ts';
-import type { Segment, SegmentMember, SegmentsSnapshot } from '../../subnet/segment/segment.ts';
+import type { SegmentMember, SegmentsSnapshot } from '../../subnet/segment/segment.ts';
 import { gatewayMac } from '../../subnet/segment/segment-mac.ts';
 import type { SegmentRegistry } from '../../subnet/segment/segment-registry.ts';
 import { SegmentWatch } from '../../subnet/segment/segment-watch.ts';
@@ -37,12 +37,14 @@ import type { HostNetwork } from '../underlay.ts';
 import { SegmentContainers, type SegmentContainersParts } from './containers.ts';
 import { type SegmentSite, siteText } from './endpoints/segment-site.ts';
 import { BRIDGE_NAMES } from './segment-names.ts';
+import { SegmentRecord, type SegmentRecordParts } from './segment-record.ts';
 import { SegmentReporter } from './segment-report.ts';
 import { SegmentScope } from './segment-scope.ts';
 import { segmentUnderlay } from './segment-underlay.ts';
 
 export interface SegmentsParts
-  extends Pick<SegmentContainersParts, 'netns' | 'rtnetlink' | 'stateDirectory'> {
+  extends Pick<SegmentContainersParts, 'netns' | 'rtnetlink' | 'stateDirectory'>,
+    SegmentRecordParts {
   readonly registry: SegmentRegistry;
   readonly hostId: string;
   readonly hostName: string | undefined;
@@ -57,10 +59,6 @@ export interface SegmentsParts
   readonly ruleChanges: (signal: AbortSignal) => AsyncIterable<void>;
   /** States what the firewall has to do for all of them. */
   readonly setRules: (blocks: readonly SegmentBlock[], former: readonly Prefix[]) => void;
-  /** Deletes links of networks that are gone, if this host has made them; yields their names. */
-  readonly removeLinks: (segments: readonly Segment[]) => AsyncIterable<string>;
-  /** Those of the last run. */
-  readonly former: readonly Segment[];
   readonly health: HealthReporter;
   readonly events: EventReporter;
   readonly clock: Clock;
@@ -77,7 +75,7 @@ export class Segments {
   readonly #keeper: GuardKeeper;
   /** By id. */
   readonly #scopes = new Map<string, SegmentScope>();
-  #former: readonly Segment[];
+  readonly #record: SegmentRecord;
   #underlay: Underlay | undefined;
   /** Why there is none. */
   #noUnderlay: { readonly reason: string; readonly hint: string } | undefined;
@@ -90,7 +88,7 @@ export class Segments {
   constructor(parts: SegmentsParts) {
     const { registry, hostId, clock, logger, former } = parts;
     this.#parts = parts;
-    this.#former = former;
+    this.#record = new SegmentRecord(parts);
     this.#isGuarding = former.length > 0;
     this.#reporter = new SegmentReporter(parts);
     this.watch = new SegmentWatch(registry, { clock, onEvent: event => this.#reporter.event(event) });
@@ -170,8 +168,9 @@ export class Segments {
 
   async #followStore(signal: AbortSignal): Promise<void> {
     for await (const snapshot of this.watch.changes(signal)) {
+      await this.#record.add(snapshot);
       this.#follow(snapshot);
-      await this.#removeFormer(snapshot);
+      if (this.watch.isConnected.value) await this.#record.removeFormer(snapshot);
     }
   }
 
@@ -212,6 +211,7 @@ export class Segments {
       this.#reporter.gone(scope.snapshot.segment);
     }
     for (const snapshot of segments.values()) {
+      if (!this.#record.has(snapshot.segment)) continue;
       const { id, name } = snapshot.segment;
       let scope = this.#scopes.get(id);
       if (scope === undefined) {
@@ -227,17 +227,6 @@ export class Segments {
     this.#stateMembers();
     this.#report();
     increment(this.version);
-  }
-
-  /** What was deleted while no agent ran. */
-  async #removeFormer({ segments }: SegmentsSnapshot): Promise<void> {
-    if (!this.watch.isConnected.value || this.#former.length === 0) return;
-    const ids = new Set(Array.from(segments.values(), ({ segment }) => segment.id));
-    const gone = this.#former.filter(({ id }) => !ids.has(id));
-    this.#former = [];
-    for await (const name of this.#parts.removeLinks(gone)) {
-      this.#parts.events.add('info', 'state-repaired', `removed: the former link ${name}`, { link: name });
-    }
   }
 
   /** Says of which networks this host is a member. */
