@@ -1,8 +1,9 @@
 /** `tulle lab run`: a scenario, step by step, with the reason of each step and what is then seen. */
+import { once } from 'node:events';
 import { createInterface } from 'node:readline/promises';
 import { Argument, Command, Option } from 'commander';
-import { messageOf } from '../../base/errors.ts';
-import { CommandError } from '../../console/errors.ts';
+import { messageOf, TulleError } from '../../base/errors.ts';
+import { CommandError, Interrupted } from '../../console/errors.ts';
 import { EXIT } from '../../console/exit-codes.ts';
 import { withExamples } from '../../console/help.ts';
 import { jsonOption, value, withChoices } from '../../console/options.ts';
@@ -90,7 +91,7 @@ async function runScenarios(
   for (const scenario of scenarios) {
     // One that cannot be tried here must not hide what became of the others.
     const report = runOne(scenario, options, signal);
-    reports.push(await (all ? report.catch(error => notMade(scenario, error, signal)) : report));
+    reports.push(await (all ? report.catch(error => notMade(scenario, error, options, signal)) : report));
   }
   if (options.json) printJson(all ? reports : reports[0]);
   if (all && !options.json) print(reports.map(resultText).join('\n'));
@@ -140,18 +141,34 @@ function noteOf(record: LabRecord): void {
   );
 }
 
-function notMade({ name }: Scenario, error: unknown, signal: AbortSignal): ScenarioReport {
+function notMade(
+  { name }: Scenario,
+  error: unknown,
+  { json }: RunOptions,
+  signal: AbortSignal,
+): ScenarioReport {
   signal.throwIfAborted();
-  const check = { expected: 'the lab can be made', seen: messageOf(error), passed: false };
-  const step = { title: 'Make the hosts', on: '', why: '', command: '', equivalent: '', seen: '' };
-  return { scenario: name, passed: false, steps: [{ ...step, transcript: [], checks: [check] }] };
+  const hint = error instanceof TulleError && error.hint !== undefined ? ` (${error.hint})` : '';
+  const check = { expected: 'the lab can be made', seen: `${messageOf(error)}${hint}`, passed: false };
+  const why = 'The experiment needs hosts of its own.';
+  const step = { title: 'Make the hosts', on: '', why, command: '', equivalent: '', seen: '' };
+  const report = { ...step, transcript: [], checks: [check] };
+  if (!json) print(`\n${stepText(report, 1)}\n`);
+  return { scenario: name, passed: false, steps: [report] };
 }
 
+/** The terminal keeps its own editing, so that Ctrl-C is a signal, as in every other command. Ctrl-D stops as well. */
 async function untilEnter(title: string, signal: AbortSignal): Promise<void> {
-  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  const lines = createInterface({ input: process.stdin, output: process.stderr, terminal: false });
   try {
-    await terminal.question(`\nNext: ${title}. Enter to go on. `, { signal });
+    const ended = once(lines, 'close', { signal }).then(() => {
+      throw new Interrupted('SIGHUP');
+    });
+    await Promise.race([lines.question(`\nNext: ${title}. Enter to go on. `, { signal }), ended]);
+  } catch (error) {
+    signal.throwIfAborted();
+    throw error;
   } finally {
-    terminal.close();
+    lines.close();
   }
 }

@@ -5,10 +5,10 @@
 import { printable } from '../../base/printable.ts';
 import { wrapTo } from '../../console/fold.ts';
 import { formatCount } from '../../console/format.ts';
-import { paint } from '../../console/output.ts';
+import { paint, screenWidth } from '../../console/output.ts';
 import type { Scenario, ScenarioReport, StepReport, TypedLine } from './scenario.ts';
 
-/** Text is folded here, on a terminal and in a file: the pages of the guide show it as it is. */
+/** Text is folded here, on a terminal and in a file: the pages of the guide show it as it is. A narrow terminal has fewer. */
 const WIDTH = 80;
 /** Lines of output of one command; `--json` has all of them. */
 const MOST_LINES = 30;
@@ -70,4 +70,5 @@ function outputLines(output: string, most = MOST_LINES): string[] {
   return [...lines.slice(0, most), `   ... ${formatCount(lines.length - most, 'more line')}`];
 }
 
-const folded = (text: string, indent: number) => wrapTo(printable(text), indent, WIDTH);
+const folded = (text: string, indent: number) =>
+  wrapTo(printable(text), indent, Math.min(WIDTH, screenWidth() ?? WIDTH));
