@@ -26,3 +26,27 @@ test('a process ends with its status although a thread of it never ends', t => {
   });
   assert.deepEqual([ended.status, ended.signal, ended.stderr], [3, null, '']);
 });
+
+// A shell that reads its script from a pipe goes on reading where the program has stopped.
+test('a process leaves the pipes of its standard streams as it found them', () => {
+  const code = `
+    import process from 'node:process';
+    import { exitProcess } from ${JSON.stringify(join(import.meta.dirname, 'exit-process.ts'))};
+    process.stdout.write('.');
+    exitProcess(0);`;
+  // A shell keeps both pipes open; sed inherits them and looks before and after.
+  const flags = (fd: number) => `sed -n 's/^flags:[^0-9]*//p' /proc/self/fdinfo/${fd} >&2`;
+  const script = `${flags(0)}; ${flags(1)}; "$0" --input-type=module --eval "$1"; ${flags(0)}; ${flags(1)}`;
+  const { status, stderr } = spawnSync(
+    'sh',
+    ['-c', `: | { cat | { ${script}; } | cat; }`, process.execPath, code],
+    {
+      timeout: 30_000,
+      killSignal: 'SIGKILL',
+      encoding: 'utf8',
+    },
+  );
+  const [stdin, stdout, ...after] = stderr.trim().split('\n');
+  assert.equal(status, 0);
+  assert.deepEqual(after, [stdin, stdout]);
+});

@@ -219,6 +219,11 @@ export function mount(source: string, target: string, type: string, flags: numbe
   check('mount', raw.mount(source, target, type, flags, data ?? null), target);
 }
 
+/** Clears O_NONBLOCK (FIONBIO, include/uapi/asm-generic/ioctls.h). A descriptor that is closed by now is no failure. */
+export function setBlocking(fd: number): void {
+  raw.ioctlBytes(fd, 0x5421, new Uint8Array(4));
+}
+
 /** Ends this process: no handler runs, and no thread is waited for. */
 export function exitNow(status: number): never {
   raw.exit(status);
