@@ -70,7 +70,8 @@ export function disconnectCommand(): Command {
       const report = await agentClient(options).disconnect(name, { target });
       if (options.json) return printJson(report);
       const { container, network, addresses } = report;
-      print(`${container} is disconnected from ${network}: ${addresses.join(' and ')} free again`);
+      const freed = addresses.length === 0 ? '' : `: ${addresses.join(' and ')} free again`;
+      print(`${container} is disconnected from ${network}${freed}`);
     });
   return withExamples(command, [{ line: 'network disconnect blue web', does: 'leaves nothing' }]);
 }

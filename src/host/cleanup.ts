@@ -162,7 +162,9 @@ const isOfNetwork = (subnetFile: string, networks: readonly Prefix[]) =>
 function agentStateIn(directory: string): string[] {
   if (statOf(directory)?.isDirectory() !== true) return [];
   const names = readdirSync(directory);
-  const ours = names.filter(name => /^\.?(identity|(known|commands)-[0-9a-f]+)\.json|^trust$/.test(name));
+  const ours = names.filter(name =>
+    /^\.?(identity|tunnels|(known|commands|addresses)-[0-9a-f]+)\.json|^trust$/.test(name),
+  );
   return ours.length === names.length ? [directory] : ours.map(name => join(directory, name));
 }
 

@@ -1,8 +1,9 @@
-/** What the L2 networks of this host leave behind: a bridge and a VXLAN link each, and the rules that guard them. */
+/** What the L2 networks of this host leave behind: a bridge and a VXLAN link each, what is connected to it, and the rules that guard them. */
 import { isCode } from '../base/errors.ts';
 import type { BridgeGuard } from '../firewall/bridge/bridge-guard.ts';
 import type { Link } from '../netlink/route/objects.ts';
 import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
+import { portsOf } from '../network/segment/endpoints/endpoint-ports.ts';
 import { segmentLinks } from '../network/segment/segment-names.ts';
 import type { Segment } from '../subnet/segment/segment.ts';
 import { gatewayMac } from '../subnet/segment/segment-mac.ts';
@@ -23,6 +24,10 @@ export async function segmentLeftovers({
 }: SegmentLeftoverOptions): Promise<readonly Leftover[]> {
   const leftovers: Leftover[] = [];
   for (const segment of segments) {
+    for (const { link, alias } of portsOf(await links.list(), segment)) {
+      const what = `device ${link.name} of ${alias.container}`;
+      leftovers.push({ what, remove: () => unlessGone(links.delete(link.index)) });
+    }
     const { bridge, tunnel } = segmentLinks(segment);
     const [tunnelLink, bridgeLink] = [await links.get(tunnel), await links.get(bridge)];
     const ours = [isTunnelOf(segment, tunnelLink), isBridgeOf(segment, bridgeLink)];

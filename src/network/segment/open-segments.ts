@@ -14,6 +14,7 @@ import { SegmentState } from '../../subnet/segment/segment-state.ts';
 import type { Netns } from '../../sys/netns.ts';
 import type { DurableIdentity } from '../host-plan.ts';
 import type { NetworkOptions } from '../options.ts';
+import { portsOf, removePorts } from './endpoints/endpoint-ports.ts';
 import { segmentLinkMacs } from './segment-names.ts';
 import { Segments, type SegmentsParts } from './segments.ts';
 
@@ -67,6 +68,7 @@ async function* removeSegmentLinks(
   }: { readonly rtnetlink: Rtnetlink; readonly hostId: string; readonly logger: Logger },
 ): AsyncGenerator<string, void> {
   for (const segment of segments) {
+    await removePorts(rtnetlink, portsOf(await rtnetlink.links.list(), segment));
     for (const [name, mac] of segmentLinkMacs(segment, hostId)) {
       try {
         const link = await rtnetlink.links.get(name);

@@ -208,6 +208,7 @@ export class Segments {
       this.#scopes.delete(id);
       this.presence.forget(scope.snapshot.segment);
       scope.remove();
+      this.containers.endpoints.ports.removed(scope.snapshot.segment);
       this.#reporter.gone(scope.snapshot.segment);
     }
     for (const snapshot of segments.values()) {

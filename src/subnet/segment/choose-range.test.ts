@@ -39,14 +39,18 @@ test('never one that overlaps another, whatever there is', () => {
     return Prefix.of(Ip.parse('10.8.255.200').plus(offset), length);
   });
   fc.assert(
-    fc.property(fc.array(block, { maxLength: 20 }), fc.double({ min: 0, max: 0.999 }), (blocks, random) => {
-      const keys = blocks.map(one => range(`${one}`));
-      const free = Array.from({ length: 15 }, (_, at) => Prefix.of(SUBNET.ip.plus((at + 1) * 16), 28)).filter(
-        one => !blocks.some(other => other.overlaps(one)),
-      );
-      if (free.length === 0) assert.throws(() => choose(keys, random), { code: 'EXHAUSTED_RANGES' });
-      else assert.equal(choose(keys, random), `${free[Math.floor(random * free.length)]}`);
-    }),
+    fc.property(
+      fc.array(block, { maxLength: 20 }),
+      fc.double({ min: 0, max: 0.999, noNaN: true }),
+      (blocks, random) => {
+        const keys = blocks.map(one => range(`${one}`));
+        const free = Array.from({ length: 15 }, (_, at) =>
+          Prefix.of(SUBNET.ip.plus((at + 1) * 16), 28),
+        ).filter(one => !blocks.some(other => other.overlaps(one)));
+        if (free.length === 0) assert.throws(() => choose(keys, random), { code: 'EXHAUSTED_RANGES' });
+        else assert.equal(choose(keys, random), `${free[Math.floor(random * free.length)]}`);
+      },
+    ),
   );
 });
 

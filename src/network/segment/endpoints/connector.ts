@@ -3,8 +3,8 @@
  * a veth pair into the bridge, routes. All of it or nothing; what was connected is written on the link itself
  * (endpoint-alias.ts), so that it needs no other record.
  */
-import { createHash, randomBytes } from 'node:crypto';
-import { TulleError } from '../../../base/errors.ts';
+import { randomBytes } from 'node:crypto';
+import { isCode, TulleError } from '../../../base/errors.ts';
 import type { Ip } from '../../../base/ip.ts';
 import type { Logger } from '../../../base/log.ts';
 import { Mac } from '../../../base/mac.ts';
@@ -16,7 +16,12 @@ import type { Rtnetlink } from '../../../netlink/route/rtnetlink.ts';
 import { attach, detach, type EndpointRoute } from '../../../sandbox/endpoint.ts';
 import type { Netns } from '../../../sys/netns.ts';
 import { networkNamespaces } from '../../../sys/netns-search.ts';
-import { type EndpointAlias, formatEndpointAlias, parseEndpointAlias } from './endpoint-alias.ts';
+import {
+  type EndpointAlias,
+  endpointLinkName,
+  formatEndpointAlias,
+  parseEndpointAlias,
+} from './endpoint-alias.ts';
 import type { HostEndpoints } from './host-endpoints.ts';
 import type { SegmentSite } from './segment-site.ts';
 import { type ConnectTarget, type FindContainer, nameOfTarget, openTarget } from './target.ts';
@@ -114,7 +119,7 @@ export class Connector {
     const given = await addresses.connect(name, { container, mac, ips: wish.ips });
     undo.push('free the addresses', () => addresses.disconnect(name, container));
     const ips = valuesOf(given.addresses);
-    const hostLink = hostLinkOf(site, netns);
+    const hostLink = endpointLinkName(site.segment, netns.inode);
     const reservation = endpoints.reserve(
       name,
       hostLink,
@@ -189,7 +194,9 @@ export class Connector {
       using _ = netns;
       if (netns.inode === inode) throw nameInUse(name, container);
     }
-    await detach(this.#parts.rtnetlink, hostLink);
+    await detach(this.#parts.rtnetlink, hostLink).catch(error => {
+      if (!isCode(error, 'ENODEV')) throw error;
+    });
   }
 
   async #find(name: string, inode: number) {
@@ -207,11 +214,6 @@ export class Connector {
       return found?.name === name ? [{ ...found, hostLink: link.name }] : [];
     });
   }
-}
-
-/** The same for the same namespace, so that two requests at once cannot connect it twice. */
-function hostLinkOf({ segment }: SegmentSite, netns: Netns): string {
-  return `te-${createHash('sha256').update(`${segment.id} ${netns.inode}`).digest('hex').slice(0, 12)}`;
 }
 
 /** A free name for the link, and the gateways of those families that have no default route yet. */

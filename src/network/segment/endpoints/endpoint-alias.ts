@@ -4,10 +4,10 @@
  *
  *     tulle endpoint blue web 4026532201 02:8a:..:05 10.9.1.2,fd00:9::1:2
  */
+import { createHash } from 'node:crypto';
 import { Ip } from '../../../base/ip.ts';
 import { Mac } from '../../../base/mac.ts';
-import { isContainerName, isSegmentName } from '../../../subnet/segment/segment.ts';
-import type { AttachedEndpoint } from './local-endpoints.ts';
+import { isContainerName, isSegmentName, type Segment } from '../../../subnet/segment/segment.ts';
 
 export interface EndpointAlias {
   /** Of the network. */
@@ -36,10 +36,7 @@ export function parseEndpointAlias(alias: string | undefined): EndpointAlias | u
   }
 }
 
-/** What a link attaches to one network. */
-export function attachedBy(alias: string | undefined, name: string): readonly AttachedEndpoint[] {
-  const attached = parseEndpointAlias(alias);
-  if (attached?.name !== name) return [];
-  const { container, mac, ips } = attached;
-  return ips.map(ip => ({ ip, mac, container }));
+/** Name of the link: the same for the same namespace, so that it is not connected twice, and another one for a later network. */
+export function endpointLinkName({ id }: Pick<Segment, 'id'>, netns: number): string {
+  return `te-${createHash('sha256').update(`${id} ${netns}`).digest('hex').slice(0, 12)}`;
 }

@@ -21,7 +21,9 @@ import type { SegmentWatch } from '../../../subnet/segment/segment-watch.ts';
 import type { Netns } from '../../../sys/netns.ts';
 import type { HealthReporter } from '../../reports.ts';
 import { duplicateWarnings } from './duplicate-warning.ts';
-import { attachedBy, parseEndpointAlias } from './endpoint-alias.ts';
+import { parseEndpointAlias } from './endpoint-alias.ts';
+import { attachedTo, EndpointPorts } from './endpoint-ports.ts';
+import { Holds } from './holds.ts';
 import type { AttachedEndpoint } from './local-endpoints.ts';
 import { type Duplicate, SegmentEndpoints } from './segment-endpoints.ts';
 import { guardOf } from './segment-guard.ts';
@@ -51,6 +53,7 @@ const RETRY = { first: 200, cap: 10_000 };
 export class HostEndpoints {
   readonly #parts: HostEndpointsParts;
   readonly #wakeup: Wakeup;
+  readonly ports: EndpointPorts;
   /** By name of the network. */
   #sites: ReadonlyMap<string, SegmentSite> = new Map();
   readonly #open = new Map<string, SegmentEndpoints>();
@@ -61,8 +64,8 @@ export class HostEndpoints {
     string,
     { readonly name: string; readonly endpoints: readonly AttachedEndpoint[] }
   >();
-  /** How many are getting an address now, by name of the network. */
-  readonly #held = new Map<string, number>();
+  /** Networks in which containers are getting an address now. */
+  readonly #holds = new Holds();
   /** What was attached, and may be gone. */
   #lost: { readonly name: string; readonly container: string }[] = [];
   /** What Docker says, by name of the network. */
@@ -76,6 +79,7 @@ export class HostEndpoints {
 
   constructor(parts: HostEndpointsParts) {
     this.#parts = parts;
+    this.ports = new EndpointPorts(parts.rtnetlink);
     this.#wakeup = new Wakeup(parts.clock);
   }
 
@@ -93,13 +97,7 @@ export class HostEndpoints {
 
   /** Nothing of a network is freed until this is disposed of: a container is getting an address. */
   hold(name: string): Disposable {
-    this.#held.set(name, (this.#held.get(name) ?? 0) + 1);
-    return {
-      [Symbol.dispose]: () => {
-        this.#held.set(name, (this.#held.get(name) ?? 0) - 1);
-        this.#wakeup.wake();
-      },
-    };
+    return this.#holds.hold(name, () => this.#wakeup.wake());
   }
 
   /** An endpoint counts as attached until its link is there, or this is disposed of. */
@@ -158,6 +156,7 @@ export class HostEndpoints {
       try {
         if (this.#isStale) await this.#readAgain();
         await this.#openSites();
+        await this.ports.keep(this.#links.values(), this.#open.values(), name => this.#reserved.has(name));
         await this.#freeLost();
         const due = this.#state();
         delays = backoff(RETRY.first, RETRY.cap);
@@ -214,10 +213,11 @@ export class HostEndpoints {
   async #freeLost(): Promise<void> {
     const links = [...this.#links.values()].flatMap(({ alias }) => parseEndpointAlias(alias) ?? []);
     const attached = new Set([...links, ...this.#reservedContainers()].map(idOf));
-    const lost = this.#lost.filter(one => !attached.has(idOf(one)));
-    this.#lost = lost.filter(({ name }) => this.#isHeld(name));
+    // What is given out in a network that is not here is looked at when it is here again.
+    const lost = this.#lost.filter(one => this.#sites.has(one.name) && !attached.has(idOf(one)));
+    this.#lost = lost.filter(({ name }) => this.#holds.has(name));
     for (const { name, container } of lost) {
-      if (!this.#isHeld(name)) await this.#parts.addresses.disconnect(name, container);
+      if (!this.#holds.has(name)) await this.#parts.addresses.disconnect(name, container);
     }
   }
 
@@ -225,10 +225,6 @@ export class HostEndpoints {
     return [...this.#reserved.values()].flatMap(({ name, endpoints }) =>
       endpoints.map(({ container }) => ({ name, container })),
     );
-  }
-
-  #isHeld(name: string): boolean {
-    return (this.#held.get(name) ?? 0) > 0;
   }
 
   #close(name: string): void {
@@ -280,13 +276,10 @@ export class HostEndpoints {
     this.#guarded = text;
   }
 
-  #attachedTo({ segment: { name }, bridge }: SegmentSite): readonly AttachedEndpoint[] {
-    const links = [...this.#links.values()];
-    const index = links.find(link => link.name === bridge)?.index;
-    const connected = links
-      .filter(({ master }) => master !== undefined && master === index)
-      .flatMap(({ alias }) => attachedBy(alias, name));
+  #attachedTo(site: SegmentSite): readonly AttachedEndpoint[] {
+    const { name } = site.segment;
     const reserved = [...this.#reserved.values()].flatMap(one => (one.name === name ? one.endpoints : []));
+    const connected = attachedTo([...this.#links.values()], site);
     return [...(this.#containers.get(name) ?? []), ...connected, ...reserved];
   }
 }

@@ -1,0 +1,121 @@
+/**
+ * The host's ends of what `tulle network connect` has attached. They stay when their bridge goes, so they join the one that
+ * is made instead; they follow the MTU of their network, at both ends; and they go with their network.
+ */
+import { isCode } from '../../../base/errors.ts';
+import { connectRoute } from '../../../netlink/route/connect.ts';
+import type { Link } from '../../../netlink/route/objects.ts';
+import type { Rtnetlink } from '../../../netlink/route/rtnetlink.ts';
+import type { Segment } from '../../../subnet/segment/segment.ts';
+import { networkNamespaces } from '../../../sys/netns-search.ts';
+import { type EndpointAlias, endpointLinkName, parseEndpointAlias } from './endpoint-alias.ts';
+import type { AttachedEndpoint } from './local-endpoints.ts';
+import type { SegmentSite } from './segment-site.ts';
+
+type Links = Pick<Rtnetlink['links'], 'get' | 'change' | 'delete'>;
+
+export interface EndpointPort {
+  readonly link: Link;
+  readonly alias: EndpointAlias;
+}
+
+export class EndpointPorts {
+  readonly #rtnetlink: { readonly links: Links };
+  /** Networks that are deleted, and may have left links. */
+  #removed: readonly Segment[] = [];
+
+  constructor(rtnetlink: { readonly links: Links }) {
+    this.#rtnetlink = rtnetlink;
+  }
+
+  /** A network is deleted: what is attached to it loses it, with the next `keep`. */
+  removed(segment: Segment): void {
+    this.#removed = [...this.#removed, segment];
+  }
+
+  /** @param isReserved whether a link of this name is being attached. @throws NetlinkError, SysError */
+  async keep(
+    links: Iterable<Link>,
+    open: Iterable<{ readonly site: SegmentSite; readonly links: { readonly bridge: number } }>,
+    isReserved: (name: string) => boolean,
+  ): Promise<void> {
+    const all = [...links];
+    const removed = this.#removed;
+    for (const segment of removed) await removePorts(this.#rtnetlink, portsOf(all, segment));
+    this.#removed = this.#removed.filter(segment => !removed.includes(segment));
+    for (const { site, links } of open) {
+      const ports = portsOf(all, site.segment).filter(({ link }) => !isReserved(link.name));
+      await keepPorts(this.#rtnetlink, ports, { bridge: links.bridge, mtu: site.mtu });
+    }
+  }
+}
+
+/** Those of this very network, and not of a former one of its name. */
+export function portsOf(links: Iterable<Link>, segment: Pick<Segment, 'id' | 'name'>): EndpointPort[] {
+  return [...links].flatMap(link => {
+    const alias = parseEndpointAlias(link.alias);
+    const isOurs = alias?.name === segment.name && link.name === endpointLinkName(segment, alias.netns);
+    return isOurs ? [{ link, alias }] : [];
+  });
+}
+
+/** What ports of its bridge attach to a network. */
+export function attachedTo(
+  links: readonly Link[],
+  { segment: { name }, bridge }: SegmentSite,
+): AttachedEndpoint[] {
+  const index = links.find(link => link.name === bridge)?.index;
+  return links.flatMap(link => {
+    const alias = parseEndpointAlias(link.alias);
+    if (index === undefined || link.master !== index || alias?.name !== name) return [];
+    const { ips, mac, container } = alias;
+    return ips.map(ip => ({ ip, mac, container }));
+  });
+}
+
+/** Makes ports of a bridge of those that are none, and gives all the MTU of their network. @throws NetlinkError, SysError */
+async function keepPorts(
+  rtnetlink: { readonly links: Links },
+  ports: readonly EndpointPort[],
+  { bridge, mtu }: { readonly bridge: number; readonly mtu: number },
+): Promise<void> {
+  const fit = ports.filter(({ link }) => link.mtu !== mtu);
+  await fitInside(fit, mtu);
+  for (const { link } of ports) {
+    const change = { ...(link.master === undefined && { master: bridge }), ...(link.mtu !== mtu && { mtu }) };
+    if (Object.keys(change).length > 0) await unlessGone(rtnetlink.links.change(link.index, change));
+  }
+}
+
+/** @throws NetlinkError */
+export async function removePorts(
+  rtnetlink: { readonly links: Links },
+  ports: readonly EndpointPort[],
+): Promise<void> {
+  for (const { link } of ports) await unlessGone(rtnetlink.links.delete(link.index));
+}
+
+/** The other ends, unless somebody has given one of them an MTU of its own that fits. */
+async function fitInside(ports: readonly EndpointPort[], mtu: number): Promise<void> {
+  const byNetns = Map.groupBy(ports, ({ alias }) => alias.netns);
+  for (const netns of byNetns.size === 0 ? [] : networkNamespaces()) {
+    using _ = netns;
+    const inside = byNetns.get(netns.inode) ?? [];
+    if (inside.length === 0) continue;
+    await using route = connectRoute({ netns });
+    for (const { link } of inside) {
+      const peer = link.lower === undefined ? undefined : await route.links.get(link.lower);
+      if (peer?.lower !== link.index || peer.mtu === undefined) continue;
+      if (peer.mtu === link.mtu || peer.mtu > mtu) await unlessGone(route.links.change(peer.index, { mtu }));
+    }
+  }
+}
+
+/** A container may end at any moment. */
+async function unlessGone(done: Promise<void>): Promise<void> {
+  try {
+    await done;
+  } catch (error) {
+    if (!isCode(error, 'ENODEV')) throw error;
+  }
+}
