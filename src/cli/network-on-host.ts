@@ -1,6 +1,7 @@
 /** A network as it is on this host, which only its agent knows; another host may run the command, or none. */
 import { AgentClient, ApiError } from '../api/client.ts';
 import type { NetworkOnHost } from '../api/networks.ts';
+import type { Status } from '../api/status.ts';
 import { type AgentOption, socketOf } from './agent-option.ts';
 
 /** Milliseconds: what the store says must not wait long for this. */
@@ -11,6 +12,17 @@ export async function networkOnHost(options: AgentOption, name: string): Promise
   try {
     const agent = new AgentClient({ socketPath: socketOf(options), timeout: PATIENCE });
     return (await agent.networks()).find(network => network.name === name);
+  } catch (error) {
+    if (error instanceof ApiError) return undefined;
+    throw error;
+  }
+}
+
+/** The link over which this host reaches the others, as its agent has chosen it; undefined where no agent says so. */
+export async function underlayOfHost(options: AgentOption): Promise<Status['underlay']> {
+  try {
+    const agent = new AgentClient({ socketPath: socketOf(options), timeout: PATIENCE });
+    return (await agent.status()).underlay;
   } catch (error) {
     if (error instanceof ApiError) return undefined;
     throw error;

@@ -131,9 +131,10 @@ function createCommand(): Command {
     )
     .option('--docker', 'make a Docker network of this name on each host where Docker runs')
     .addOption(
-      new Option('--mtu <bytes>', 'MTU of the containers (default: what the underlay carries)').argParser(
-        integer(68, 65_535),
-      ),
+      new Option(
+        '--mtu <bytes>',
+        'MTU of the containers (default: what the underlay of this host carries; without an agent 1450)',
+      ).argParser(integer(68, 65_535)),
     )
     .addOption(new Option('--port <number>', 'UDP port of the tunnel (default: 4789)').argParser(port))
     .addOption(

@@ -1,9 +1,10 @@
 /** What the network commands do, given the L2 networks in the store. */
 
+import { VXLAN_OVERHEAD } from '../backend/vxlan.ts';
 import { defined } from '../base/defined.ts';
 import { ConfigError } from '../base/errors.ts';
 import type { AgentOption } from '../cli/agent-option.ts';
-import { networkOnHost, onHostFacts } from '../cli/network-on-host.ts';
+import { networkOnHost, onHostFacts, underlayOfHost } from '../cli/network-on-host.ts';
 import { CommandError } from '../console/errors.ts';
 import { note, print, printJson, warn } from '../console/output.ts';
 import { formatFacts, formatTable } from '../console/table.ts';
@@ -26,14 +27,22 @@ interface Format {
   readonly json?: true;
 }
 
-/** @throws ConfigError in the words of the command line; SegmentError, StoreError */
+/** Of an underlay of Ethernet and IPv4. */
+const USUAL_MTU = 1500 - VXLAN_OVERHEAD.ipv4;
+
+/**
+ * Unless it is given, the MTU is what the underlay of this host carries: one for all hosts, because packets that are larger
+ * than a host expects them are lost without a trace.
+ *
+ * @throws ConfigError in the words of the command line; SegmentError, StoreError */
 export async function createNetwork(
   registry: SegmentRegistry,
   request: SegmentRequest,
-  { json }: Format,
+  { json, ...agent }: Format & AgentOption,
 ): Promise<void> {
+  const mtu = request.mtu ?? (await mtuOnHost(agent)) ?? USUAL_MTU;
   try {
-    const segment = await addSegment(registry, request);
+    const segment = await addSegment(registry, { ...request, mtu });
     if (json) printJson(networkJson(segment));
     else note(`created ${segment.name}: ${formatPair(segment.subnets)}, VNI ${segment.vni}`);
   } catch (error) {
@@ -43,6 +52,12 @@ export async function createNetwork(
       error.problems.map(problem => ({ ...problem, path: optionOf(problem.path) })),
     );
   }
+}
+
+async function mtuOnHost(agent: AgentOption): Promise<number | undefined> {
+  const underlay = await underlayOfHost(agent);
+  const family = underlay?.ip.ipv4 === undefined ? 'ipv6' : 'ipv4';
+  return underlay && underlay.link.mtu - VXLAN_OVERHEAD[family];
 }
 
 export async function listNetworks(registry: SegmentRegistry, { json }: Format): Promise<void> {

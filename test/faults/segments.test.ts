@@ -279,6 +279,27 @@ describe('an L2 network', needsFaultLab, () => {
     await untilGone('red');
   });
 
+  test('has the MTU of the host where it is made; one that carries less warns', async () => {
+    const host = lab.host(3);
+    await lab.host(1).host.run(TULLE, ['network', 'create', 'wide', '--subnet', '10.93.0.0/16']);
+    assert.equal((await registry.get('wide')).segment.mtu, 1450);
+    await untilMade('wide');
+    await host.shell('ip link set eth0 mtu 1400');
+    const { reason } = await host.untilWarned('NETWORK_MTU_REDUCED');
+    assert.match(reason, /^mtu = 1450: is more than the 1350 that eth0 leaves with its MTU of 1400/);
+    const mtuOn = async (of: FaultHost) => {
+      const [link] = await of.json<{ mtu: number }>('ip -json link show tb-wide');
+      return link?.mtu;
+    };
+    await eventually('containers there get what fits', async () => (await mtuOn(host)) === 1350);
+    assert.equal(await mtuOn(lab.host(1)), 1450);
+    await host.shell('ip link set eth0 mtu 1500');
+    await eventually('it fits again', async () => (await mtuOn(host)) === 1450);
+    await host.until('the warning has ended', ({ warnings }) => warnings.length === 0);
+    await removeSegment(registry, 'wide');
+    await untilGone('wide');
+  });
+
   test('goes from a host whose agent was killed as soon as it had made it, also when it is made again meanwhile', async () => {
     const host = lab.host(3);
     await addSegment(registry, { name: 'brief', subnets: ['10.91.0.0/16'] });
