@@ -64,7 +64,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   },
   firewall: {
     may: ['base', 'sys', 'ownership'],
-    why: 'masquerade and forward rules, beside the data plane',
+    why: 'firewall rules of this host, beside the data plane',
   },
   extension: {
     may: ['base', 'sys', 'dataplane'],
@@ -96,7 +96,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
       'backend',
       'sandbox',
     ],
-    why: 'one overlay on this host: underlay, plan, handover, peers, what is enforced',
+    why: 'what this host has of networks: the overlay, tunnels, L2 networks; does not know the daemon around it',
   },
   agent: {
     may: ['base', 'sys', 'netlink', 'store', 'api', 'console', 'subnet', 'backend', 'network'],

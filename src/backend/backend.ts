@@ -15,9 +15,6 @@ import type { Lease, LeaseAttributes, Subnet } from '../subnet/lease/lease.ts';
 import type { UnderlayRoute } from './topology.ts';
 import type { PeerWays, WayChoice } from './ways.ts';
 
-/** A link that carries IPv6 must have at least this MTU, or the kernel takes IPv6 from it (RFC 8200, section 5). */
-export const LEAST_IPV6_MTU = 1280;
-
 /** The physical path of this host: the link that carries tunnel packets and its addresses. */
 export interface Underlay {
   readonly link: { readonly index: number; readonly name: string; readonly mtu: number };

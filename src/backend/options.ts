@@ -1,7 +1,8 @@
 /** Options in the Backend object of a network configuration that several backends have. */
+
 import type { Problem } from '../base/errors.ts';
 import { Fields } from '../base/fields.ts';
-import { LEAST_MTU } from './underlay-fit.ts';
+import { LEAST_MTU } from '../base/mtu.ts';
 
 /** The most that fits into the length of an IP packet. */
 const LARGEST_MTU = 65535;

@@ -2,14 +2,13 @@
  * What the underlay of this host can carry of a network: which families, and with which MTU. The same for every
  * backend; they differ in the bytes that they add to a packet.
  */
+
 import type { Problem } from '../base/errors.ts';
 import { FAMILY_LABELS, type Family } from '../base/ip.ts';
+import { LEAST_MTU } from '../base/mtu.ts';
 import { familiesOf, mapFamilies, type PerFamily, perFamily, valuesOf } from '../base/per-family.ts';
 import { CONFIG_KEYS } from '../subnet/config/config.ts';
-import { type Backend, type BackendContext, LEAST_IPV6_MTU, type MtuPart, type Underlay } from './backend.ts';
-
-/** The least that a link may have (RFC 791 for IPv4). */
-export const LEAST_MTU = { ipv4: 68, ipv6: LEAST_IPV6_MTU } as const satisfies Record<Family, number>;
+import { type Backend, type BackendContext, type MtuPart, type Underlay } from './backend.ts';
 
 /** Of a backend that puts nothing around a packet. */
 export const NO_OVERHEAD = { ipv4: 0, ipv6: 0 } as const satisfies Record<Family, number>;

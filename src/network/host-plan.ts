@@ -4,19 +4,18 @@
  */
 
 import type { ConditionName } from '../api/status.ts';
-
 import {
   type Backend,
   type BackendContext,
   type CommandResults,
   type HostIdentity,
-  LEAST_IPV6_MTU,
   type Underlay,
 } from '../backend/backend.ts';
 import { defined } from '../base/defined.ts';
 import { ConfigError, formatProblem, type Problem } from '../base/errors.ts';
 import { FAMILY_LABELS } from '../base/ip.ts';
 import type { Mac } from '../base/mac.ts';
+import { LEAST_MTU } from '../base/mtu.ts';
 import { familiesOf, mapFamilies, valuesOf } from '../base/per-family.ts';
 import { Prefix } from '../base/prefix.ts';
 import type { HostCommand } from '../dataplane/tables/commands.ts';
@@ -133,7 +132,7 @@ function chooseForFamilies({ config, network, criteria, inUse }: HostPlanInputs)
   if (choice.found || families.length === 1) return choice;
   const alone = mapFamilies(config, (_, family) => chooseUnderlay(network, criteria, [family], inUse));
   const { ipv4 } = alone;
-  if (ipv4?.found === true && ipv4.underlay.link.mtu < LEAST_IPV6_MTU) return ipv4;
+  if (ipv4?.found === true && ipv4.underlay.link.mtu < LEAST_MTU.ipv6) return ipv4;
   const missing = familiesOf(alone).filter(family => alone[family]?.found === false);
   const [family, ...others] = missing;
   if (family === undefined || others.length > 0) return choice;

@@ -10,7 +10,9 @@
  *
  * It is written exactly so, and read leniently, as flannel reads it: shells and people write it too.
  */
+
 import type { Family } from '../base/ip.ts';
+import { LEAST_MTU } from '../base/mtu.ts';
 import { mapFamilies, type PerFamily, perFamily } from '../base/per-family.ts';
 import { type InterfaceAddress, Prefix, parseInterfaceAddress } from '../base/prefix.ts';
 import { type NetworkConfig, networksOf } from './config/config.ts';
@@ -22,9 +24,6 @@ export const SUBNET_VARIABLES = {
   ipv4: { network: 'FLANNEL_NETWORK', subnet: 'FLANNEL_SUBNET' },
   ipv6: { network: 'FLANNEL_IPV6_NETWORK', subnet: 'FLANNEL_IPV6_SUBNET' },
 } as const satisfies Record<Family, object>;
-
-/** Of a link with IPv4 (RFC 791). */
-const LEAST_MTU = 68;
 
 export interface SubnetEnv {
   readonly config: NetworkConfig;
@@ -65,7 +64,7 @@ export function parseSubnetEnv(text: string): SubnetFile {
     ),
     subnet: mapFamilies(gateway, toBlock),
     gateway,
-    ...(Number.isSafeInteger(mtu) && mtu >= LEAST_MTU ? { mtu } : {}),
+    ...(Number.isSafeInteger(mtu) && mtu >= LEAST_MTU.ipv4 ? { mtu } : {}),
     ...(masquerade === 'true' || masquerade === 'false' ? { masquerade: masquerade === 'true' } : {}),
   };
 }

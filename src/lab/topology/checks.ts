@@ -1,11 +1,11 @@
 /** Collects everything that is wrong with a topology, so that all of it is reported at once. */
+
 import { defined } from '../../base/defined.ts';
 import { messageOf, type Problem } from '../../base/errors.ts';
+import { LEAST_MTU } from '../../base/mtu.ts';
 
-/** IPv6 is off on links that carry less than 1280 bytes (RFC 8200, section 5). */
-export const LEAST_MTU_OF_IPV6 = 1280;
-/** IPv4 needs 68 (RFC 791); a veth device has at most 65535. */
-const MTU_BOUNDS = [68, 65535] as const;
+/** A veth device has at most 65535. */
+const MTU_BOUNDS = [LEAST_MTU.ipv4, 65535] as const;
 /** Names become parts of names of links, which have at most 15 bytes. */
 const NAME = /^[a-z0-9][a-z0-9-]{0,11}$/;
 

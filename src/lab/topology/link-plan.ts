@@ -1,9 +1,11 @@
 /** The links and routes of a host, read and checked. */
+
 import { defined } from '../../base/defined.ts';
 import { ADDRESS_BITS, FAMILY_LABELS, Ip } from '../../base/ip.ts';
+import { LEAST_MTU } from '../../base/mtu.ts';
 import { valuesOf } from '../../base/per-family.ts';
 import { type InterfaceAddress, Prefix, parseInterfaceAddress } from '../../base/prefix.ts';
-import { type Checks, LEAST_MTU_OF_IPV6, listOf } from './checks.ts';
+import { type Checks, listOf } from './checks.ts';
 import type { SegmentPlan } from './segment-plan.ts';
 import type { TopologyHost, TopologyLink } from './topology.ts';
 
@@ -55,8 +57,8 @@ export function planLink(
     const address = checks.read(`${path}.address`, text, each => parseLinkAddress(each, wire));
     if (address === undefined) return [];
     checkAddress(`${path}.address`, text, address, wire, checks);
-    if (address.ip.family === 'ipv6' && mtu !== undefined && mtu < LEAST_MTU_OF_IPV6) {
-      checks.fail(`${path}.mtu`, mtu, `is less than IPv6 needs, ${LEAST_MTU_OF_IPV6}`);
+    if (address.ip.family === 'ipv6' && mtu !== undefined && mtu < LEAST_MTU.ipv6) {
+      checks.fail(`${path}.mtu`, mtu, `is less than IPv6 needs, ${LEAST_MTU.ipv6}`);
     }
     return [address];
   });

@@ -1,8 +1,10 @@
 /** A segment of the underlay, read and checked. */
+
 import { defined } from '../../base/defined.ts';
+import { LEAST_MTU } from '../../base/mtu.ts';
 import { byFamily, type PerFamily } from '../../base/per-family.ts';
 import { Prefix } from '../../base/prefix.ts';
-import { type Checks, LEAST_MTU_OF_IPV6, listOf } from './checks.ts';
+import { type Checks, listOf } from './checks.ts';
 import type { UnderlaySegment } from './topology.ts';
 
 /** Milliseconds. Longer ones break what a lab's own programs wait for. */
@@ -31,8 +33,8 @@ export function planUnderlaySegment(name: string, given: UnderlaySegment, checks
     if (subnets.some(({ family }) => family === subnet.family)) {
       checks.fail(`${path}.subnet`, text, 'is the second one of its family', 'make another segment for it');
     }
-    if (subnet.family === 'ipv6' && (given.mtu ?? LEAST_MTU_OF_IPV6) < LEAST_MTU_OF_IPV6) {
-      checks.fail(`${path}.mtu`, given.mtu, `is less than IPv6 needs, ${LEAST_MTU_OF_IPV6}`);
+    if (subnet.family === 'ipv6' && (given.mtu ?? LEAST_MTU.ipv6) < LEAST_MTU.ipv6) {
+      checks.fail(`${path}.mtu`, given.mtu, `is less than IPv6 needs, ${LEAST_MTU.ipv6}`);
     }
     subnets.push(subnet);
   }

@@ -10,12 +10,13 @@
  *
  * So nothing that the store knows is ever flooded, and what it does not know is flooded to members only.
  */
-import { LEAST_IPV6_MTU, type Underlay } from '../../backend/backend.ts';
-import { LEAST_MTU } from '../../backend/underlay-fit.ts';
+
+import type { Underlay } from '../../backend/backend.ts';
 import { VXLAN_OVERHEAD } from '../../backend/vxlan.ts';
 import type { Problem } from '../../base/errors.ts';
 import { FAMILY_LABELS, type Family, type Ip } from '../../base/ip.ts';
 import { Mac } from '../../base/mac.ts';
+import { LEAST_MTU } from '../../base/mtu.ts';
 import { mapFamilies, valuesOf } from '../../base/per-family.ts';
 import { Prefix } from '../../base/prefix.ts';
 import type { DesiredHost, DesiredPeer, DesiredSysctl, PeerPath } from '../../dataplane/desired.ts';
@@ -59,7 +60,7 @@ export function planHostSegment(
   const { segment } = snapshot;
   const family = underlay.ip.ipv4 === undefined ? 'ipv6' : 'ipv4';
   const most = underlay.link.mtu - VXLAN_OVERHEAD[family];
-  const least = segment.subnets.ipv6 === undefined ? LEAST_MTU.ipv4 : LEAST_IPV6_MTU;
+  const least = segment.subnets.ipv6 === undefined ? LEAST_MTU.ipv4 : LEAST_MTU.ipv6;
   if (most < least) {
     const message = `leaves ${most} bytes for packets of the network, which needs ${least}`;
     const path = `MTU of ${underlay.link.name}`;

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import { VXLAN_OVERHEAD } from '../../backend/vxlan.ts';
 import { Ip } from '../../base/ip.ts';
 import { Mac } from '../../base/mac.ts';
 import { Prefix, parseInterfaceAddress } from '../../base/prefix.ts';
@@ -8,7 +9,7 @@ import { RTN_BROADCAST, RTN_LOCAL, RTN_UNICAST } from '../../netlink/route/const
 import type { Link, Route } from '../../netlink/route/objects.ts';
 import { clashesOf } from './clashes.ts';
 import type { ClashFacts } from './facts.ts';
-import { isPlan, planTunnel, TUNNEL_OVERHEAD } from './plan.ts';
+import { isPlan, planTunnel } from './plan.ts';
 import { isTunnel, readTunnel, type TunnelSpec } from './spec.ts';
 
 const MAC = Mac.parse('02:00:00:00:00:11');
@@ -143,7 +144,7 @@ describe('a plan', () => {
             facts,
             MAC,
           );
-          const most = mtu - TUNNEL_OVERHEAD[isIpv6 ? 'ipv6' : 'ipv4'];
+          const most = mtu - VXLAN_OVERHEAD[isIpv6 ? 'ipv6' : 'ipv4'];
           if (isPlan(planned))
             assert.ok(planned.mtu <= most && planned.mtu === (wanted ?? most) && planned.mtu >= 68);
           else assert.ok(most < 68 || (wanted !== undefined && wanted > most));

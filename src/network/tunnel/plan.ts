@@ -3,19 +3,17 @@
  * is missing now may be there later.
  */
 
-import { LEAST_MTU } from '../../backend/underlay-fit.ts';
+import { VXLAN_OVERHEAD } from '../../backend/vxlan.ts';
 import { defined } from '../../base/defined.ts';
 import type { Problem } from '../../base/errors.ts';
 import type { Mac } from '../../base/mac.ts';
+import { LEAST_MTU } from '../../base/mtu.ts';
 import { Prefix } from '../../base/prefix.ts';
 import type { DesiredHost } from '../../dataplane/desired.ts';
 import { RTN_LOCAL, RTN_UNICAST } from '../../netlink/route/constants.ts';
 import type { Link } from '../../netlink/route/objects.ts';
 import type { TunnelFacts } from './facts.ts';
 import type { TunnelSpec } from './spec.ts';
-
-/** Bytes of the outer IP header, UDP, VXLAN and the inner Ethernet header (RFC 7348, 5). */
-export const TUNNEL_OVERHEAD = { ipv4: 20 + 8 + 8 + 14, ipv6: 40 + 8 + 8 + 14 } as const;
 
 export interface TunnelPlan {
   readonly host: DesiredHost;
@@ -136,7 +134,7 @@ function mtuOf(
   const { family } = spec.remote;
   const ofRoute = way?.oif === underlay.index ? way.mtu : undefined;
   const carried = Math.min(underlay.mtu ?? 0, ofRoute ?? Number.POSITIVE_INFINITY);
-  const most = carried - TUNNEL_OVERHEAD[family];
+  const most = carried - VXLAN_OVERHEAD[family];
   const needsIpv6 = spec.attach !== undefined || spec.addresses.some(({ ip }) => ip.family === 'ipv6');
   const least = LEAST_MTU[needsIpv6 ? 'ipv6' : 'ipv4'];
   if (most < least) {

@@ -2,11 +2,12 @@
  * What a tunnel should be, as it was asked for: one VXLAN link between this host and another one, or a group of them.
  * Everything that can be judged without looking at the host is judged here, and all of it at once.
  */
+
 import type { TunnelRequest } from '../../api/tunnels.ts';
-import { LEAST_MTU } from '../../backend/underlay-fit.ts';
 import { defined } from '../../base/defined.ts';
 import type { Problem } from '../../base/errors.ts';
 import { Ip } from '../../base/ip.ts';
+import { LEAST_MTU } from '../../base/mtu.ts';
 import { type InterfaceAddress, Prefix, parseInterfaceAddress } from '../../base/prefix.ts';
 
 export interface TunnelSpec {

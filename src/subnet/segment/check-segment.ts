@@ -1,7 +1,9 @@
 /** Whether an L2 network can be made as an administrator wants it: every problem at once. */
+
 import { defined } from '../../base/defined.ts';
 import type { Problem } from '../../base/errors.ts';
-import { ADDRESS_BITS, FAMILY_LABELS, type Family, Ip } from '../../base/ip.ts';
+import { ADDRESS_BITS, FAMILY_LABELS, Ip } from '../../base/ip.ts';
+import { LEAST_MTU } from '../../base/mtu.ts';
 import {
   byFamily,
   familiesOf,
@@ -45,8 +47,6 @@ const DEFAULT_PORT = 4789;
 const RANGE_BITS = 2;
 /** Four addresses: fewer are not worth a range. */
 const ADDRESS_BITS_OF_RANGE = 2;
-/** RFC 791 and RFC 8200: what every link carries. */
-const SMALLEST_MTU = { ipv4: 68, ipv6: 1280 } as const satisfies Record<Family, number>;
 const LARGEST_MTU = 65_535;
 
 /** @param problems what is wrong is appended; the plan is of use only when nothing is */
@@ -83,7 +83,7 @@ export function planSegment(
     refuse('floodLimit', floodLimit, `must be a whole number between ${min} and ${max}`);
   }
   const subnets = planSubnets(request.subnets, context, refuse);
-  const smallest = Math.max(...familiesOf(subnets).map(family => SMALLEST_MTU[family]), SMALLEST_MTU.ipv4);
+  const smallest = Math.max(...familiesOf(subnets).map(family => LEAST_MTU[family]), LEAST_MTU.ipv4);
   if (mtu !== undefined && !(Number.isInteger(mtu) && mtu >= smallest && mtu <= LARGEST_MTU)) {
     refuse('mtu', mtu, `must be a whole number between ${smallest} and ${LARGEST_MTU}`);
   }

@@ -12,11 +12,13 @@
  * Everything read is checked, however it came there: a value that is too long, is no such JSON, or states what cannot be
  * is a ParseError. Unknown members are ignored, as a later version may have more.
  */
+
 import { defined } from '../../base/defined.ts';
 import { formatProblem, ParseError, type Problem } from '../../base/errors.ts';
 import { Fields, isObject } from '../../base/fields.ts';
 import { ADDRESS_BITS, Ip } from '../../base/ip.ts';
 import { Mac } from '../../base/mac.ts';
+import { LEAST_MTU } from '../../base/mtu.ts';
 import { byFamily, familiesOf, type PerFamily, perFamily, valuesOf } from '../../base/per-family.ts';
 import { Prefix } from '../../base/prefix.ts';
 import { isHostName } from '../lease/attributes.ts';
@@ -34,8 +36,8 @@ import { isHostId, MOST_VNI } from './segment-key.ts';
 const MOST_VALUE = 2048;
 
 const PORT = { min: 1, max: 65_535 };
-/** RFC 791: every link carries 68 bytes. IPv6 wants 1280, which create checks. */
-const MTU = { min: 68, max: 65_535 };
+/** Whether it is enough for IPv6 is checked when a network is made. */
+const MTU = { min: LEAST_MTU.ipv4, max: 65_535 };
 
 /** Hundreds of containers send a tenth of that; a loop makes a hundred times as much. */
 export const DEFAULT_FLOOD_LIMIT = 2000;
