@@ -165,7 +165,7 @@ describe('the addresses of a host', { timeout: 60_000 }, () => {
     ]);
   });
 
-  test('that turn out to be those of another are told, and free for this one when the other is gone', async t => {
+  test('that turn out to be those of another are reported, and free for this one when the other is gone', async t => {
     const { start, published, fixture, segment } = await setUp(t);
     await using one = await start(1);
     await one.connect('c1');

@@ -43,7 +43,7 @@ export type TraceEnd =
   | { readonly kind: 'sent'; readonly packet: TracedPacket; readonly output?: string }
   /** By the last hop. */
   | { readonly kind: 'dropped'; readonly packet: TracedPacket; readonly hop: TraceHop }
-  /** By something outside of netfilter, a route for example: nothing was heard of it after this hook. */
+  /** By something outside of netfilter, a route for example: no event of it came after this hook. */
   | { readonly kind: 'lost'; readonly packet: TracedPacket; readonly after: string }
   /** There was more than should be read. */
   | { readonly kind: 'cut'; readonly packet: TracedPacket };
@@ -138,7 +138,7 @@ const ORDER = {
   own: ['output', 'postrouting', 'prerouting', 'input'],
 } as const;
 
-/** Runs that were told by two ways, as the kernel has called them: by hook, then by priority. */
+/** Runs that two sources reported, as the kernel has called them: by hook, then by priority. */
 function inOrder(runs: readonly Run[]): Run[] {
   const order: readonly string[] = runs.some(({ hook }) => hook === 'output') ? ORDER.own : ORDER.incoming;
   const rank = ({ hook }: Run) => order.indexOf(hook);

@@ -47,7 +47,7 @@ export class LegacyTrace implements Disposable {
     writeSysctl(log, NFNETLINK, netns);
   }
 
-  /** What was told of the packet with this fingerprint, in order; `rules` has the chains of `legacyChains`. */
+  /** What was logged of the packet with this fingerprint, in order; `rules` has the chains of `legacyChains`. */
   eventsOf(fingerprint: string, rules: Ruleset): HopEvent[] {
     const events: HopEvent[] = [];
     let run = '';

@@ -103,7 +103,7 @@ async function collect(
   { send, signal, table, stop, mostEvents, patience = PATIENCE, silence = SILENCE }: Collecting,
 ): Promise<Way> {
   const way = new Way(table);
-  const deadline = new Deadline(() => stop.abort(new Error('nothing more is heard of the packet')));
+  const deadline = new Deadline(() => stop.abort(new Error('there are no more events of the packet')));
   // What fails before the packet has come fails the trace; how a program ends that has sent it is of no interest.
   const sending = new AbortController();
   let failure: { readonly error: unknown } | undefined;

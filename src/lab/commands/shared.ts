@@ -1,4 +1,4 @@
-/** What several commands of labs share: options, and how a lab's making is told. */
+/** What several commands of labs share: options, and how the making of a lab is shown. */
 import { Option } from 'commander';
 import { ParseError } from '../../base/errors.ts';
 import { isObject } from '../../base/fields.ts';

@@ -39,8 +39,8 @@ export const SCENARIO: Scenario = {
       id: 'agent',
       title: 'Start an agent on vm1',
       why:
-        'It will keep the tunnel: over restarts, and whatever happens to the link. The store that it is told of does not ' +
-        'exist: a tunnel needs none.',
+        'It will keep the tunnel: over restarts, and whatever happens to the link. There is no store at the address ' +
+        'that it gets: a tunnel needs none.',
       on: 'vm1',
       commands: [
         { line: 'tulle agent --etcd-endpoints=http://127.0.0.1:2379', background: 'agent', ready: /starts/ },

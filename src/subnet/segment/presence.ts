@@ -11,7 +11,7 @@
  *
  * It is level-triggered: what the store says differs from what is wanted, and is written. So a store that was away, that
  * lost its data or the lease, and a key that was deleted by hand, are all the same. Conflicts that show only then (the
- * address was given out here while this host was cut off) are told, and stay until one of the two is gone.
+ * address was given out here while this host was cut off) are reported, and stay until one of the two is gone.
  */
 import { together } from '../../base/abort.ts';
 import { backoff, type Clock, systemClock } from '../../base/clock.ts';
@@ -90,7 +90,7 @@ export class SegmentPresence {
     this.#want(segment, { endpoints: mapOf(endpoints) });
   }
 
-  /** What was given to containers by a former run: as if by `add`, but for conflicts, which are told. */
+  /** What was given to containers by a former run: as if by `add`, but for conflicts, which are reported. */
   restore(segment: Segment, endpoints: readonly SegmentEndpoint[]): void {
     this.#want(segment, { given: mapOf(endpoints) });
   }

@@ -12,8 +12,8 @@ const NETWORK_LABEL = 'tulle.network';
 
 /**
  * @param ranges out of which Docker gives addresses on this host; one for each family of the network.
- * Masquerade is left to the firewall of the agent. Without a gateway nothing leaves the network, so that Docker is told that
- * it is internal; it then takes an address of the range for the bridge.
+ * Masquerade is left to the firewall of the agent. Without a gateway nothing leaves the network, so that for Docker it
+ * is internal; Docker then takes an address of the range for the bridge.
  */
 export function planDockerNetwork(
   { segment, bridge, mtu }: SegmentSite,

@@ -23,8 +23,8 @@ import type { HealthReporter } from '../../reports.ts';
 import { duplicateWarnings } from './duplicate-warning.ts';
 import { parseEndpointAlias } from './endpoint-alias.ts';
 import { attachedTo, EndpointPorts } from './endpoint-ports.ts';
-import { Holds } from './holds.ts';
 import type { AttachedEndpoint } from './local-endpoints.ts';
+import { LostContainers } from './lost-containers.ts';
 import { type Duplicate, SegmentEndpoints } from './segment-endpoints.ts';
 import { guardOf } from './segment-guard.ts';
 import type { SegmentSite } from './segment-site.ts';
@@ -64,10 +64,7 @@ export class HostEndpoints {
     string,
     { readonly name: string; readonly endpoints: readonly AttachedEndpoint[] }
   >();
-  /** Networks in which containers are getting an address now. */
-  readonly #holds = new Holds();
-  /** What was attached, and may be gone. */
-  #lost: { readonly name: string; readonly container: string }[] = [];
+  readonly #lost: LostContainers;
   /** What Docker says, by name of the network. */
   readonly #containers = new Map<string, readonly AttachedEndpoint[]>();
   /** By name of the network: what was published last, as text. */
@@ -81,6 +78,7 @@ export class HostEndpoints {
     this.#parts = parts;
     this.ports = new EndpointPorts(parts.rtnetlink);
     this.#wakeup = new Wakeup(parts.clock);
+    this.#lost = new LostContainers((name, container) => parts.addresses.disconnect(name, container));
   }
 
   /** States which L2 networks this host has, and where. */
@@ -97,7 +95,7 @@ export class HostEndpoints {
 
   /** Nothing of a network is freed until this is disposed of: a container is getting an address. */
   hold(name: string): Disposable {
-    return this.#holds.hold(name, () => this.#wakeup.wake());
+    return this.#lost.hold(name, () => this.#wakeup.wake());
   }
 
   /** An endpoint counts as attached until its link is there, or this is disposed of. */
@@ -142,7 +140,7 @@ export class HostEndpoints {
     const attached = parseEndpointAlias(link.alias);
     if (gone) {
       this.#links.delete(link.index);
-      if (attached !== undefined) this.#lost.push(attached);
+      if (attached !== undefined) this.#lost.add(attached);
     } else {
       this.#links.set(link.index, link);
       if (attached !== undefined && link.master !== undefined) this.#reserved.delete(link.name);
@@ -201,7 +199,7 @@ export class HostEndpoints {
         this.#open.set(name, endpoints);
         await endpoints.readStations();
         // What was given out and has no link is gone, unless it is being attached.
-        this.#lost.push(...(await addresses.given(name)).map(({ container }) => ({ name, container })));
+        this.#lost.add(...(await addresses.given(name)).map(({ container }) => ({ name, container })));
       } catch (error) {
         this.#close(name);
         if (!isCode(error, 'ENODEV')) throw error;
@@ -209,22 +207,14 @@ export class HostEndpoints {
     }
   }
 
-  /** Frees the addresses of containers whose link is gone. */
+  /** Frees the addresses of containers that have no link, and are not getting one. */
   async #freeLost(): Promise<void> {
     const links = [...this.#links.values()].flatMap(({ alias }) => parseEndpointAlias(alias) ?? []);
-    const attached = new Set([...links, ...this.#reservedContainers()].map(idOf));
-    // What is given out in a network that is not here is looked at when it is here again.
-    const lost = this.#lost.filter(one => this.#sites.has(one.name) && !attached.has(idOf(one)));
-    this.#lost = lost.filter(({ name }) => this.#holds.has(name));
-    for (const { name, container } of lost) {
-      if (!this.#holds.has(name)) await this.#parts.addresses.disconnect(name, container);
-    }
-  }
-
-  #reservedContainers(): readonly { readonly name: string; readonly container: string }[] {
-    return [...this.#reserved.values()].flatMap(({ name, endpoints }) =>
+    const reserved = [...this.#reserved.values()].flatMap(({ name, endpoints }) =>
       endpoints.map(({ container }) => ({ name, container })),
     );
+    // What is given out in a network that is not here is looked at when it is here again.
+    await this.#lost.freeAllBut([...links, ...reserved], name => this.#sites.has(name));
   }
 
   #close(name: string): void {
@@ -287,6 +277,3 @@ export class HostEndpoints {
 async function wakeAt(changes: AsyncIterable<unknown>, wake: () => void): Promise<void> {
   for await (const _ of changes) wake();
 }
-
-const idOf = ({ name, container }: { readonly name: string; readonly container: string }) =>
-  `${name} ${container}`;

@@ -46,7 +46,7 @@ const PROBES = 3;
 const MOST_OF_A_STATION = 32;
 /** What was said by stations that the bridge has not announced yet. */
 const MOST_UNCONFIRMED = 512;
-/** Searches for addresses that somebody looks for. */
+/** Searches for addresses at one time. */
 const MOST_SEARCHES = 64;
 
 export class LocalEndpoints {
