@@ -39,6 +39,9 @@ interface KnownDifference {
   readonly explains: (compared: Compared, row: Row) => boolean;
 }
 
+/** Wireshark's view of the layers, and what it could not read. */
+const PROTOCOLS = 'frame.protocols';
+
 /** struct timeval of 64 bits each, of which Wireshark takes the first 8 bytes. */
 const TIME = 8;
 
@@ -49,6 +52,25 @@ const KNOWN_DIFFERENCES: readonly KnownDifference[] = [
     explains: ({ ours, theirs }, row) =>
       row.has('icmp.data_time') && Number(ours[0]) === Number(theirs[0]) + TIME,
   },
+  {
+    name: PROTOCOLS,
+    reason: 'Wireshark is told that flannel-udp carries IPv4, and finds IPv6',
+    explains: ({ ours, theirs }) => ours.join() === theirs.join().replace('udp,ipv4,ipv6', 'udp,ipv6'),
+  },
+  {
+    name: 'tcp.len',
+    reason: 'Wireshark says how long a segment was on the wire, we how much of it is in the file',
+    explains: ({ ours, theirs }, row) =>
+      Number(theirs[0]) - Number(ours[0]) === Number(row.get('frame.len')) - Number(row.get('frame.cap_len')),
+  },
+  ...['vlan.id', 'vlan.priority', 'vlan.etype'].map(name => ({
+    name,
+    reason: 'to Wireshark a tag of IEEE 802.1ad is another protocol, whose type has no name',
+    explains: ({ ours, theirs }: Compared, row: Row) =>
+      row.has('ieee8021ad.id') &&
+      ours.slice(1).join() === theirs.join() &&
+      (name === 'vlan.etype' || row.get(name.replace('vlan', 'ieee8021ad')) === ours[0]),
+  })),
 ];
 
 /** What the file says about a frame, beside its bytes. */
@@ -62,13 +84,12 @@ const FRAME_FIELDS: Readonly<Record<string, (packet: ReadPacket) => string>> = {
   'frame.comment': packet => packet.comment,
 };
 
-/** Wireshark's view of the layers, and what it could not read. */
-const PROTOCOLS = 'frame.protocols';
-
 const NAMES = [
   ...Object.keys(FRAME_FIELDS),
   PROTOCOLS,
   'icmp.data_time',
+  'ieee8021ad.id',
+  'ieee8021ad.priority',
   'data.len',
   'tcp.len',
   ...FIELD_LAYERS.keys(),

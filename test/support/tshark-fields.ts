@@ -8,7 +8,7 @@ import {
   type Ipv6ExtensionLayer,
   type Layer,
   type LayerName,
-  TCP_FLAGS,
+  type TcpFlag,
 } from '../../src/inspect/decode/layers.ts';
 
 /** `undefined` where a layer does not have the field under this name. */
@@ -37,6 +37,19 @@ const ofKind = (kind: Ipv6ExtensionLayer['kind']) => (next: number, layer: Ipv6E
 
 /** Wireshark shows fragment offsets as they are in the header. */
 const UNIT = 8;
+
+/** RFC 9293, section 3.1, and RFC 9768: said once more, so that the decoder's own table is compared too. */
+const FLAG_BITS: Readonly<Record<TcpFlag, number>> = {
+  FIN: 0x01,
+  SYN: 0x02,
+  RST: 0x04,
+  PSH: 0x08,
+  ACK: 0x10,
+  URG: 0x20,
+  ECE: 0x40,
+  CWR: 0x80,
+  AE: 0x100,
+};
 
 const NAMES: { readonly [Name in Exclude<LayerName, Nameless>]: LayerNaming<LayerNamed<Name>> } = {
   ethernet: {
@@ -123,7 +136,7 @@ const NAMES: { readonly [Name in Exclude<LayerName, Nameless>]: LayerNaming<Laye
     sequence: 'tcp.seq',
     acknowledgement: 'tcp.ack_raw',
     flags: {
-      'tcp.flags': flags => flags.reduce((bits, flag) => bits | (1 << TCP_FLAGS.indexOf(flag)), 0),
+      'tcp.flags': flags => flags.reduce((bits, flag) => bits | FLAG_BITS[flag], 0),
     },
     window: 'tcp.window_size_value',
     checksum: 'tcp.checksum',
@@ -176,6 +189,7 @@ export function plain(text: string): string {
 /** What Wireshark calls our layers in `frame.protocols`; others of its names are of what we have no layers for. */
 const PROTOCOLS: Readonly<Record<string, LayerName | `ipv6-extension ${Ipv6ExtensionLayer['kind']}`>> = {
   eth: 'ethernet',
+  ieee8021ad: 'vlan',
   vlan: 'vlan',
   arp: 'arp',
   ip: 'ipv4',

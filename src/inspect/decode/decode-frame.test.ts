@@ -270,6 +270,9 @@ test('TCP: flags, and the largest segment of a SYN behind other options', () => 
     'tcp',
   );
   assert.deepEqual([flags, mss, sequence, acknowledgement, window], [['SYN', 'ACK'], 1410, 5, 6, 512]);
+  // The ninth flag is the lowest bit of the byte with the length of the header.
+  const negotiating = Uint8Array.from(packet).fill(0x71, 32, 33);
+  assert.deepEqual(the(decodeFrame(negotiating, { linkType: 'ip' }), 'tcp').flags, ['SYN', 'ACK', 'AE']);
 });
 
 describe('properties', () => {

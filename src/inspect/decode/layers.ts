@@ -120,8 +120,8 @@ export interface TcpLayer {
   readonly mss?: number;
 }
 
-/** From the lowest bit up. */
-export const TCP_FLAGS = ['FIN', 'SYN', 'RST', 'PSH', 'ACK', 'URG', 'ECE', 'CWR'] as const;
+/** From the lowest bit up; RFC 9768, section 3.1 for `AE`. */
+export const TCP_FLAGS = ['FIN', 'SYN', 'RST', 'PSH', 'ACK', 'URG', 'ECE', 'CWR', 'AE'] as const;
 export type TcpFlag = (typeof TCP_FLAGS)[number];
 
 /** RFC 768. */

@@ -17,15 +17,15 @@ export function readTcp(reader: Reader, decoding: Decoding): Next | undefined {
     return undefined;
   }
   const acknowledgement = reader.u32be();
-  const headerLength = (reader.u8() >>> 4) * 4;
-  const bits = reader.u8();
+  const word = reader.u16be();
+  const headerLength = (word >>> 12) * 4;
   const window = reader.u16be();
   const checksum = reader.u16be();
   reader.skip(2);
   if (headerLength < TCP_HEADER)
     throw new CodecError('TCP header', 12, `a length of at least ${TCP_HEADER}`, `${headerLength}`);
   const mss = mssIn(reader.sub(Math.min(headerLength - TCP_HEADER, reader.remaining), 'TCP options'));
-  const flags = TCP_FLAGS.filter((_, bit) => (bits & (1 << bit)) !== 0);
+  const flags = TCP_FLAGS.filter((_, bit) => (word & (1 << bit)) !== 0);
   addLayer(decoding, {
     ...begin,
     acknowledgement,
