@@ -77,7 +77,9 @@ export async function restartDockerOn(
   }
   if (config !== undefined) checkWithConfig(lab, hostName, config);
   await stopDockerd(host, signal);
-  await startDockerd(host, labName, { subnet: subnetOf(host), config }, signal);
+  // A file that an agent of the user has written is for his own daemon.json.
+  const subnet = plan.agent === undefined ? undefined : subnetOf(host);
+  await startDockerd(host, labName, { subnet, config }, signal);
   return await startContainers(
     host,
     record.containers.map(({ name }) => name),

@@ -113,6 +113,24 @@ describe('dockerd on a bare host', needsLab({ docker: true }), () => {
     assert.match(broken.stderr, /dockerd on vm1 ended before it was ready.*nonsense/s);
     await command('docker', 'restart', ...named, 'vm1', '--config', await goodConfig(config));
     assert.equal(await inside('cat', '/note'), 'kept\n');
+
+    // What an agent has leased that is none of the lab is for its user to pass on, as the guide does.
+    const leased = [
+      'FLANNEL_NETWORK=10.7.0.0/16',
+      'FLANNEL_SUBNET=10.7.1.1/24',
+      'FLANNEL_MTU=1450',
+      'FLANNEL_IPMASQ=true',
+    ];
+    await on(
+      'sh',
+      '-c',
+      `mkdir -p /run/flannel; printf '%s\\n' ${leased.join(' ')} >/run/flannel/subnet.env`,
+    );
+    await writeFile(config, JSON.stringify({ bip: '10.7.1.1/24', mtu: 1450 }));
+    assert.match(
+      await command('docker', 'restart', ...named, 'vm1', '--config', config),
+      /: c1 10\.7\.1\.\d/,
+    );
   });
 
   test('an image or a setting that cannot be is refused before anything is made', async () => {
