@@ -85,6 +85,12 @@ const linesOf = (peers: readonly DesiredPeer[]) =>
   );
 
 describe('a segment', () => {
+  test('floods nothing to this host, also under an id that it had before', () => {
+    const before = { hostId: 'former', addresses: { ipv4: hostIp(1) }, ...stored };
+    const { floods, peers } = planned({ ...snapshotOf({}), members: new Map([['former', before]]) });
+    assert.deepEqual([floods, peers], [[], []]);
+  });
+
   test('floods to the other members, and knows where endpoints are', () => {
     const { peers, floods } = planned(
       snapshotOf({

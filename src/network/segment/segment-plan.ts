@@ -68,7 +68,10 @@ export function planHostSegment(
   }
   const mtu = Math.min(segment.mtu ?? most, most);
   const links = segmentLinks(segment);
-  const members = [...snapshot.members.values()].filter(member => member.hostId !== hostId);
+  // With the address of this host it is this host, before it lost its id: what is flooded would come back.
+  const isThisHost = ({ hostId: id, addresses }: SegmentMember) =>
+    id === hostId || [underlay.ip, underlay.publicIp].some(own => addresses[family]?.equals(own[family]));
+  const members = [...snapshot.members.values()].filter(member => !isThisHost(member));
   const addresses = new Map(members.map(member => [member.hostId, member.addresses[family]]));
   return {
     links,
