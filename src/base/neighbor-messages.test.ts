@@ -4,7 +4,7 @@ import { parseHex } from './bytes.ts';
 import { CodecError } from './errors.ts';
 import { Ip } from './ip.ts';
 import { Mac } from './mac.ts';
-import { neighborProbe, readNeighborMessage } from './neighbor-messages.ts';
+import { neighborAnnouncement, neighborProbe, readNeighborMessage } from './neighbor-messages.ts';
 
 const STATION = '020000000003';
 const ARP = '0001 0800 06 04';
@@ -107,5 +107,15 @@ test('a probe looks for an address, and claims none of the network', () => {
     const message = readNeighborMessage(neighborProbe(ip, mac));
     assert.ok(message?.wanted?.equals(ip));
     assert.equal(message?.claim?.ip.isLinkLocal ?? true, true);
+  }
+});
+
+test('an announcement claims an address for the station that has it, and is sent by another one', () => {
+  const [mac, from] = ['02:00:00:00:00:01', '02:00:00:00:00:02'].map(text => Mac.parse(text)) as [Mac, Mac];
+  for (const ip of ['10.9.0.4', 'fd00::4'].map(Ip.parse)) {
+    const claimed = readNeighborMessage(neighborAnnouncement(ip, mac, mac))?.claim;
+    assert.ok(claimed?.ip.equals(ip) && claimed.mac.equals(mac));
+    // Of another sender it proves nothing to us.
+    assert.equal(readNeighborMessage(neighborAnnouncement(ip, mac, from))?.claim, undefined);
   }
 });

@@ -46,7 +46,10 @@ export function readArpMessage(reader: Reader): ArpMessage | undefined {
 
 /** Options that say the sender's or the target's own address: RFC 4861, section 4.6.1. */
 const SOURCE_LINK_ADDRESS = 1;
-const LINK_ADDRESSES = [SOURCE_LINK_ADDRESS, 2];
+const TARGET_LINK_ADDRESS = 2;
+const LINK_ADDRESSES = [SOURCE_LINK_ADDRESS, TARGET_LINK_ADDRESS];
+/** Of a neighbor advertisement: it replaces what is known. */
+const OVERRIDE = 0x2000_0000;
 
 /** In the options at the end of a message of neighbor discovery: a type, a length in units of 8 bytes, data. */
 export function readLinkAddress(options: Reader): Mac | undefined {
@@ -127,11 +130,29 @@ export function neighborProbe(ip: Ip, mac: Mac): Uint8Array {
   return ip.family === 'ipv4' ? arpProbe(ip, mac) : solicitation(ip, mac);
 }
 
-function arpProbe(ip: Ip, mac: Mac): Uint8Array {
+/**
+ * A frame from `from` that says that `ip` has the address `mac` now, so that stations which know another one learn it: an ARP
+ * announcement (RFC 5227, section 2.3), or an unsolicited neighbor advertisement to all nodes that overrides (RFC 4861, section
+ * 7.2.6).
+ */
+export function neighborAnnouncement(ip: Ip, mac: Mac, from: Mac): Uint8Array {
+  return ip.family === 'ipv4'
+    ? arpRequest(ip, { from, mac, sender: ip.bytes })
+    : advertisement(ip, mac, from);
+}
+
+const NOBODY = new Uint8Array(4);
+
+const arpProbe = (ip: Ip, mac: Mac) => arpRequest(ip, { from: mac, mac, sender: NOBODY });
+
+function arpRequest(
+  ip: Ip,
+  { from, mac, sender }: { readonly from: Mac; readonly mac: Mac; readonly sender: Uint8Array },
+): Uint8Array {
   return written(writer =>
     writer
       .bytes(BROADCAST)
-      .bytes(mac.bytes)
+      .bytes(from.bytes)
       .u16be(ETHERTYPE.arp)
       .u16be(1)
       .u16be(ETHERTYPE.ipv4)
@@ -139,7 +160,7 @@ function arpProbe(ip: Ip, mac: Mac): Uint8Array {
       .u8(4)
       .u16be(ARP_REQUEST)
       .bytes(mac.bytes)
-      .zeros(4)
+      .bytes(sender)
       .zeros(6)
       .bytes(ip.bytes),
   );
@@ -149,16 +170,54 @@ function solicitation(ip: Ip, mac: Mac): Uint8Array {
   // The group of the stations whose address ends so: RFC 4291, section 2.7.1. Its MAC address: RFC 2464, section 7.
   const end = ip.bytes.subarray(13);
   const group = Uint8Array.of(0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, ...end);
-  const addresses = Uint8Array.of(...linkLocalOf(mac), ...group);
+  return discovery({
+    to: [Uint8Array.of(0x33, 0x33, 0xff, ...end), group],
+    from: [mac.bytes, linkLocalOf(mac)],
+    type: NEIGHBOR_SOLICITATION,
+    flags: 0,
+    target: ip,
+    option: [SOURCE_LINK_ADDRESS, mac],
+  });
+}
+
+function advertisement(ip: Ip, mac: Mac, from: Mac): Uint8Array {
+  const allNodes = Uint8Array.of(0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1);
+  return discovery({
+    to: [Uint8Array.of(0x33, 0x33, 0, 0, 0, 1), allNodes],
+    from: [from.bytes, ip.bytes],
+    type: NEIGHBOR_ADVERTISEMENT,
+    flags: OVERRIDE,
+    target: ip,
+    option: [TARGET_LINK_ADDRESS, mac],
+  });
+}
+
+/** A message of neighbor discovery in its frame; `to` and `from` are the MAC and the IPv6 address. */
+function discovery({
+  to: [toMac, to],
+  from: [fromMac, from],
+  type,
+  flags,
+  target,
+  option: [option, mac],
+}: {
+  readonly to: readonly [Uint8Array, Uint8Array];
+  readonly from: readonly [Uint8Array, Uint8Array];
+  readonly type: number;
+  readonly flags: number;
+  readonly target: Ip;
+  readonly option: readonly [number, Mac];
+}): Uint8Array {
+  const addresses = Uint8Array.of(...from, ...to);
   const message = (checksum: number) =>
     written(writer =>
       writer
-        .u8(NEIGHBOR_SOLICITATION)
+        .u8(type)
         .u8(0)
         .u16be(checksum)
-        .zeros(4)
-        .bytes(ip.bytes)
-        .u8(SOURCE_LINK_ADDRESS)
+        .u32be(flags)
+        .bytes(target.bytes)
+        .u8(option)
         .u8(1)
         .bytes(mac.bytes),
     );
@@ -167,8 +226,8 @@ function solicitation(ip: Ip, mac: Mac): Uint8Array {
   const summed = written(writer => writer.bytes(addresses).u32be(length).u32be(ICMPV6).bytes(message(0)));
   return written(writer =>
     writer
-      .bytes(Uint8Array.of(0x33, 0x33, 0xff, ...end))
-      .bytes(mac.bytes)
+      .bytes(toMac)
+      .bytes(fromMac)
       .u16be(ETHERTYPE.ipv6)
       .u32be(6 * 0x1000_0000)
       .u16be(length)

@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { NETWORK_PREFIX } from '../../src/console/defaults.ts';
 import { TULLE } from '../../src/lab/host/host.ts';
+import { endpointLinkName } from '../../src/network/segment/endpoints/endpoint-alias.ts';
 import { EtcdStore } from '../../src/store/etcd/etcd-store.ts';
 import { addSegment, removeSegment } from '../../src/subnet/segment/administration.ts';
 import type { Segment } from '../../src/subnet/segment/segment.ts';
@@ -73,8 +74,33 @@ describe('an L2 network that is abused', needsFaultLab, () => {
     assert.ok(await pings(one, 'former', there));
     await one.shell('ip netns delete former');
     await one.client.connect('blue', { target: 'web', ips: [] });
-    await lab.host(2).shell('ip -n db neigh flush dev eth0');
     await untilReached();
+  });
+
+  test('connects to the end what an agent that was killed had begun', async () => {
+    const one = lab.host(1);
+    await one.shell('ip netns add half');
+    const inode = Number(await one.shell('stat -L -c %i /run/netns/half'));
+    const link = endpointLinkName(blue, inode);
+    await one.shell(`ip link add ${link} type veth peer name eth0 netns half`);
+    assert.equal((await one.client.connect('blue', { target: 'half', ips: [] })).link, 'eth0');
+    await one.shell(`ip link set ${link} nomaster down`);
+    await eventually('half reaches db', () => pings(one, 'half', there));
+    await one.client.disconnect('blue', { target: 'half' });
+  });
+
+  test('says on every host that an address has another MAC address', async () => {
+    const one = lab.host(1);
+    const { addresses } = await one.client.connect('blue', { target: 'half', ips: [] });
+    const [ip = ''] = addresses;
+    assert.ok(await eventually('db reaches half', () => pings(lab.host(2), 'db', ip)));
+    await one.client.disconnect('blue', { target: 'half' });
+    await one.client.connect('blue', { target: 'half', ips: [ip] });
+    const known = async () => (await lab.host(2).shell(`ip -n db neigh show ${ip}`)).split(' ')[4];
+    const mac = (await one.shell('ip -n half -brief link show eth0')).split(/ +/)[2];
+    await eventually('db knows the new one', async () => (await known()) === mac);
+    assert.ok(await pings(lab.host(2), 'db', ip));
+    await one.client.disconnect('blue', { target: 'half' });
   });
 
   test('takes what is connected into a bridge that was made anew', async () => {

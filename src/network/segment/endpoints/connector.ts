@@ -127,6 +127,8 @@ export class Connector {
     );
     undo.push('forget the endpoint', () => reservation[Symbol.dispose]());
 
+    // Without an alias it is what an agent that was killed had begun.
+    await detach(rtnetlink, hostLink);
     await using route = connectRoute({ netns });
     const { link, gateways } = await surroundings(route, site);
     await attach(

@@ -82,7 +82,8 @@ async function keepPorts(
   const fit = ports.filter(({ link }) => link.mtu !== mtu);
   await fitInside(fit, mtu);
   for (const { link } of ports) {
-    const change = { ...(link.master === undefined && { master: bridge }), ...(link.mtu !== mtu && { mtu }) };
+    const join = link.master === undefined && { master: bridge, up: true };
+    const change = { ...join, ...(link.mtu !== mtu && { mtu }) };
     if (Object.keys(change).length > 0) await unlessGone(rtnetlink.links.change(link.index, change));
   }
 }

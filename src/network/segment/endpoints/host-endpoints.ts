@@ -238,6 +238,7 @@ export class HostEndpoints {
       // What does not answer is gone, and is not published any more.
       dues.push(endpoints.probe());
       this.#publish(name, endpoints, snapshot);
+      endpoints.follow(snapshot);
       const ofSegment = endpoints.duplicates(presence.state.value.conflicts);
       duplicates.set(name, ofSegment);
       guards.push(guardOf(endpoints, snapshot, ofSegment));

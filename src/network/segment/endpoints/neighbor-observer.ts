@@ -7,7 +7,12 @@ import { CodecError, isCode, messageOf } from '../../../base/errors.ts';
 import type { Family, Ip } from '../../../base/ip.ts';
 import type { Logger } from '../../../base/log.ts';
 import type { Mac } from '../../../base/mac.ts';
-import { type NeighborMessage, neighborProbe, readNeighborMessage } from '../../../base/neighbor-messages.ts';
+import {
+  type NeighborMessage,
+  neighborAnnouncement,
+  neighborProbe,
+  readNeighborMessage,
+} from '../../../base/neighbor-messages.ts';
 import { NeighborSocket } from '../../../sys/neighbor-socket.ts';
 import type { Netns } from '../../../sys/netns.ts';
 
@@ -56,8 +61,17 @@ export class NeighborObserver implements Disposable {
 
   /** Asks who has an address. */
   probe(ip: Ip): void {
+    this.#send(ip, neighborProbe(ip, this.#options.mac));
+  }
+
+  /** Says to the stations of this host that an address is that of another MAC address than they may know. */
+  announce(ip: Ip, mac: Mac): void {
+    this.#send(ip, neighborAnnouncement(ip, mac, this.#options.mac));
+  }
+
+  #send(ip: Ip, frame: Uint8Array): void {
     try {
-      this.#sockets.get(ip.family)?.send(neighborProbe(ip, this.#options.mac));
+      this.#sockets.get(ip.family)?.send(frame);
     } catch (error) {
       if (!isCode(error, ...LINK_DOWN)) throw error;
     }

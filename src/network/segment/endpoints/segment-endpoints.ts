@@ -11,7 +11,12 @@ import type { RefusedStation } from '../../../firewall/bridge/guard-table.ts';
 import type { FdbEntry } from '../../../netlink/route/objects.ts';
 import type { Rtnetlink } from '../../../netlink/route/rtnetlink.ts';
 import { type EndpointConflict, isMacConflict } from '../../../subnet/segment/presence-plan.ts';
-import { isContainerName, type SegmentEndpoint, type SegmentHost } from '../../../subnet/segment/segment.ts';
+import {
+  isContainerName,
+  type SegmentEndpoint,
+  type SegmentHost,
+  type SegmentSnapshot,
+} from '../../../subnet/segment/segment.ts';
 import type { Netns } from '../../../sys/netns.ts';
 import { type AttachedEndpoint, type LocalEndpoint, LocalEndpoints } from './local-endpoints.ts';
 import { NeighborObserver } from './neighbor-observer.ts';
@@ -43,12 +48,17 @@ export interface Duplicate {
 }
 
 const GATEWAY = 'the gateway';
+/** Addresses of those that are gone. */
+const MOST_FORMER = 4096;
 
 export class SegmentEndpoints implements Disposable {
   readonly #options: SegmentEndpointsOptions;
   readonly #stations: Stations;
   readonly #local: LocalEndpoints;
   readonly #observer: NeighborObserver;
+  /** The last known MAC address of each address, also of those that are gone: stations of this host may know it still. */
+  readonly #macs = new Map<number | bigint, Mac>();
+  #followed: SegmentSnapshot['endpoints'] | undefined;
   /** Announced while the entries are being read; undefined afterwards. */
   #early: { readonly entry: FdbEntry; readonly gone: boolean }[] | undefined = [];
 
@@ -124,6 +134,24 @@ export class SegmentEndpoints implements Disposable {
   probe(): number {
     for (const ip of this.#local.probesDue(this.#options.clock.monotonic())) this.#observer.probe(ip);
     return this.#local.due;
+  }
+
+  /**
+   * What is published on all hosts. An address that has another MAC address than before is announced on this host: the bridge
+   * answers for it from now on, but what has asked before knows the former one for up to a minute, and no announcement of the
+   * other host crosses the tunnel.
+   */
+  follow({ endpoints }: Pick<SegmentSnapshot, 'endpoints'>): void {
+    if (endpoints === this.#followed) return;
+    this.#followed = endpoints;
+    for (const [key, { ip, mac }] of endpoints) {
+      if (this.#macs.get(key)?.equals(mac) === false) this.#observer.announce(ip, mac);
+      this.#macs.set(key, mac);
+    }
+    for (const key of this.#macs.keys()) {
+      if (this.#macs.size <= endpoints.size + MOST_FORMER) break;
+      if (!endpoints.has(key)) this.#macs.delete(key);
+    }
   }
 
   /** What is to be published, in the order of addresses. */
