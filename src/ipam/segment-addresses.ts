@@ -60,21 +60,13 @@ export class SegmentAddresses {
   async connect(request: ConnectRequest, found: SegmentSnapshot): Promise<Connection> {
     const present = byFamily(...this.#book.of(request.container).map(({ ip }) => ip));
     this.#checkWanted(request, present, found);
-    const added: Ip[] = [];
-    let isPublished = true;
-    try {
-      for (const family of familiesOf(this.segment.subnets)) {
-        const wanted = present[family] ?? request.ips?.find(ip => ip.family === family);
-        const { ip, state } = await this.#take(family, request, wanted, found);
-        if (present[family] === undefined) added.push(ip);
-        isPublished &&= state === 'published';
-      }
-    } catch (error) {
-      for (const ip of added) this.#free(ip);
-      throw error;
-    }
+    const wanted = { ...byFamily(...(request.ips ?? [])), ...present };
+    const state = await this.#take(request, wanted, found);
     await this.#save();
-    return { addresses: byFamily(...this.#book.of(request.container).map(({ ip }) => ip)), isPublished };
+    return {
+      addresses: byFamily(...this.#book.of(request.container).map(({ ip }) => ip)),
+      isPublished: state === 'published',
+    };
   }
 
   /** As HostAddresses.disconnect. */
@@ -168,37 +160,52 @@ export class SegmentAddresses {
     if (problems.length > 0) throw new IpamError('UNUSABLE_ADDRESS', problems.join('; '));
   }
 
-  /** Takes this address, or the next free one. */
+  /** Takes an address of each family, the wanted or the next free one; in one write, and all of them or none. */
   async #take(
-    family: Family,
     { container, mac }: ConnectRequest,
-    wanted: Ip | undefined,
+    wanted: PerFamily<Ip>,
     found: SegmentSnapshot,
-  ): Promise<{ readonly ip: Ip; readonly state: 'published' | 'pending' }> {
+  ): Promise<'published' | 'pending'> {
     const { presence, host } = this.#options;
-    const { name } = this.segment;
+    const { name, subnets } = this.segment;
     const excluded = new Set<number | bigint>();
     for (;;) {
-      const ip = wanted ?? this.#nextFree(family, found, excluded);
-      if (ip === undefined) {
-        await this.#lease(family);
-        continue;
-      }
-      const address = { ip, mac, container };
-      const owner = this.#book.at(ip);
-      if (owner !== undefined && owner.container !== container) {
-        throw duplicateAddress(name, endpointOf(owner, host));
+      const taken: GivenAddress[] = [];
+      for (const family of familiesOf(subnets)) {
+        const ip = wanted[family] ?? (await this.#freeAddress(family, found, excluded));
+        const owner = this.#book.at(ip);
+        if (owner !== undefined && owner.container !== container) {
+          throw duplicateAddress(name, endpointOf(owner, host));
+        }
+        taken.push({ ip, mac, container });
       }
       try {
-        const state = await presence.add(this.segment, endpointOf(address, host));
-        this.#book.give(address);
-        if (wanted === undefined) this.#book.remember(ip);
-        return { ip, state };
+        const endpoints = taken.map(address => endpointOf(address, host));
+        const state = await presence.add(this.segment, endpoints);
+        for (const address of taken) {
+          const { ip } = address;
+          this.#book.give(address);
+          if (wanted[ip.family] === undefined) this.#book.remember(ip);
+        }
+        return state;
       } catch (error) {
-        const isDuplicate = error instanceof SegmentError && error.code === 'DUPLICATE_ADDRESS';
-        if (!isDuplicate || wanted !== undefined) throw error;
+        const ip = error instanceof SegmentError ? error.owner?.ip : undefined;
+        if (ip === undefined || wanted[ip.family] !== undefined) throw error;
         excluded.add(ip.key);
       }
+    }
+  }
+
+  /** The next free one of this host's ranges, of which it leases a further one when all are full. */
+  async #freeAddress(
+    family: Family,
+    found: SegmentSnapshot,
+    excluded: ReadonlySet<number | bigint>,
+  ): Promise<Ip> {
+    for (;;) {
+      const ip = this.#nextFree(family, found, excluded);
+      if (ip !== undefined) return ip;
+      await this.#lease(family);
     }
   }
 

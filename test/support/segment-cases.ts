@@ -240,7 +240,7 @@ export const segmentCases: readonly SegmentCase[] = [
         host.presence.setMember(blue, memberOf(1));
         host.presence.setEndpoints(blue, [endpointOf(1, '10.9.1.2')]);
         await until(host, 'the network', ({ segments }) => segments.has('blue'));
-        assert.equal(await host.presence.add(blue, endpointOf(1, '10.9.1.3')), 'published');
+        assert.equal(await host.presence.add(blue, [endpointOf(1, '10.9.1.3')]), 'published');
         await until(host, 'what it has published', published);
         await store.delete(registry.keys.endpoint('blue', Ip.parse('10.9.1.2')));
         await store.delete(registry.keys.member('blue', 'host-1'));
@@ -269,23 +269,23 @@ export const segmentCases: readonly SegmentCase[] = [
       await using one = new SegmentHostFixture(1, connect());
       await using two = new SegmentHostFixture(2, connect());
       for (const host of [one, two]) await until(host, 'blue', ({ segments }) => segments.has('blue'));
-      await one.presence.add(blue, endpointOf(1, '10.9.1.2', 'web'));
+      await one.presence.add(blue, [endpointOf(1, '10.9.1.2', 'web')]);
       await assert.rejects(
-        two.presence.add(blue, endpointOf(2, '10.9.1.2')),
+        two.presence.add(blue, [endpointOf(2, '10.9.1.2')]),
         refusedBy('DUPLICATE_ADDRESS', /web on docker1/),
       );
       await assert.rejects(
-        one.presence.add(blue, endpointOf(1, '10.9.1.2', 'db')),
+        one.presence.add(blue, [endpointOf(1, '10.9.1.2', 'db')]),
         refusedBy('DUPLICATE_ADDRESS', /web on docker1/),
       );
       const former = { ...blue, id: '0123456789abcdef' };
       await assert.rejects(
-        one.presence.add(former, endpointOf(1, '10.9.1.3')),
+        one.presence.add(former, [endpointOf(1, '10.9.1.3')]),
         refusedBy('NOT_FOUND', /blue/),
       );
       // As long as it is not known what is on the bridge nothing is taken back.
       one.presence.remove(blue, Ip.parse('10.9.1.2'));
-      await one.presence.add(blue, endpointOf(1, '10.9.1.4', 'db'));
+      await one.presence.add(blue, [endpointOf(1, '10.9.1.4', 'db')]);
       await until(two, 'another', ({ segments }) => segments.get('blue')?.endpoints.size === 2);
       one.presence.setEndpoints(blue, [endpointOf(1, '10.9.1.3', 'seen')]);
       const left = await until(two, 'it is free', ({ segments }) => {
@@ -293,7 +293,7 @@ export const segmentCases: readonly SegmentCase[] = [
         return endpoints?.has(Ip.parse('10.9.1.3').key) === true && !endpoints.has(Ip.parse('10.9.1.2').key);
       });
       assert.equal(left.segments.get('blue')?.endpoints.size, 2);
-      assert.equal(await two.presence.add(blue, endpointOf(2, '10.9.1.2')), 'published');
+      assert.equal(await two.presence.add(blue, [endpointOf(2, '10.9.1.2')]), 'published');
     },
   },
 ];

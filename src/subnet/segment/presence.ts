@@ -6,7 +6,7 @@
  *     void presence.run(signal);
  *     presence.setMember(blue, { hostId, addresses, mac });     null: nothing is on the bridge any more
  *     presence.setEndpoints(blue, [...]);                       all that is seen on the bridge, each time it changes
- *     await presence.add(blue, endpoint);                       one that was given: refused when another container has it
+ *     await presence.add(blue, [...]);                          what was given: refused when another container has it
  *     presence.remove(blue, ip);
  *
  * It is level-triggered: what the store says differs from what is wanted, and is written. So a store that was away, that
@@ -96,22 +96,24 @@ export class SegmentPresence {
   }
 
   /**
-   * One more address of a container: `published`, or `pending` while the store does not answer.
+   * Further addresses of a container: `published`, or `pending` while the store does not answer.
    *
    * @throws SegmentError DUPLICATE_ADDRESS with the owner, NOT_FOUND; StoreError when it refuses. Nothing is wanted then
    */
-  async add(segment: Segment, endpoint: SegmentEndpoint): Promise<'published' | 'pending'> {
+  async add(segment: Segment, endpoints: readonly SegmentEndpoint[]): Promise<'published' | 'pending'> {
     return this.#alone(async () => {
       const snapshot = this.#watch.snapshot;
       const found = snapshot && findSegment(snapshot, segment);
       if (snapshot !== undefined && found === undefined) throw notFound(segment.name);
-      const owner = this.#ownerOf(segment, found, endpoint);
-      if (owner !== undefined) throw duplicateAddress(segment.name, owner);
+      for (const endpoint of endpoints) {
+        const owner = this.#ownerOf(segment, found, endpoint);
+        if (owner !== undefined) throw duplicateAddress(segment.name, owner);
+      }
       const result =
         found === undefined || !this.#watch.isConnected.value
           ? 'pending'
-          : await this.#publisher.claimNow(found, endpoint);
-      const given = new Map(this.#wanted.get(segment.id)?.given).set(endpoint.ip.key, endpoint);
+          : await this.#publisher.claimNow(found, endpoints);
+      const given = new Map([...(this.#wanted.get(segment.id)?.given ?? []), ...mapOf(endpoints)]);
       this.#want(segment, { given });
       return result;
     });

@@ -101,13 +101,16 @@ export class SegmentPublisher {
   }
 
   /**
-   * Takes one address at once, if the store answers.
+   * Takes the addresses of a container at once, all of them or none, if the store answers.
    * @throws SegmentError DUPLICATE_ADDRESS, NOT_FOUND; StoreError when it refuses
    */
-  async claimNow(found: SegmentSnapshot, endpoint: SegmentEndpoint): Promise<'published' | 'pending'> {
+  async claimNow(
+    found: SegmentSnapshot,
+    endpoints: readonly SegmentEndpoint[],
+  ): Promise<'published' | 'pending'> {
     try {
       await this.#lease.ensure(storeLeasesOf(found, this.#hostId));
-      await this.#write(found, [endpoint]);
+      await this.#write(found, endpoints);
       return 'published';
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
