@@ -12,10 +12,10 @@
  *     commands               what those of an extension backend have made (src/extension)
  *     files                  what Docker and CNI read, the state directory
  */
+
 import { existsSync, lstatSync, readdirSync, readFileSync, type Stats } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isCode } from '../base/errors.ts';
 import { Prefix } from '../base/prefix.ts';
 import { filesBeside } from '../console/defaults.ts';
 import { PROTOCOL } from '../dataplane/tables/entry.ts';
@@ -25,6 +25,7 @@ import { pidFile } from '../forwarder/predecessor.ts';
 import { linkKind } from '../netlink/route/link-info.ts';
 import type { Link, NewRoute, Route } from '../netlink/route/objects.ts';
 import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
+import { unlessGone } from '../netlink/unless-gone.ts';
 import { deviceOwner } from '../ownership/device.ts';
 import { ownerByNetwork, ownerOf } from '../ownership/owner.ts';
 import { blocksOf } from '../subnet/lease/lease.ts';
@@ -188,13 +189,4 @@ function keyOf({ family, destination, table, protocol, priority }: Route): NewRo
     ...(destination === undefined ? {} : { destination }),
     ...(priority === undefined ? {} : { priority }),
   };
-}
-
-/** Already gone is success. */
-export async function unlessGone(deleted: Promise<void>): Promise<void> {
-  try {
-    await deleted;
-  } catch (error) {
-    if (!isCode(error, 'ENOENT', 'ESRCH', 'ENODEV')) throw error;
-  }
 }

@@ -1,13 +1,15 @@
 /** What the L2 networks of this host leave behind: a bridge and a VXLAN link each, what is connected to it, and the rules that guard them. */
+
 import { isCode } from '../base/errors.ts';
 import type { BridgeGuard } from '../firewall/bridge/bridge-guard.ts';
 import type { Link } from '../netlink/route/objects.ts';
 import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
+import { unlessGone } from '../netlink/unless-gone.ts';
 import { portsOf } from '../network/segment/endpoints/endpoint-ports.ts';
 import { segmentLinks } from '../network/segment/segment-names.ts';
 import type { Segment } from '../subnet/segment/segment.ts';
 import { gatewayMac } from '../subnet/segment/segment-mac.ts';
-import { type Leftover, unlessGone } from './cleanup.ts';
+import type { Leftover } from './cleanup.ts';
 
 export interface SegmentLeftoverOptions {
   readonly rtnetlink: Pick<Rtnetlink, 'links'>;

@@ -51,7 +51,7 @@ export async function pingAll(lab: LabRecord, options: PingOptions): Promise<Pin
   const { hosts } = await labAsItIs(lab, options.signal);
   const pairs = hosts
     .filter(takesPart)
-    .flatMap(defaultsOf)
+    .flatMap(placesOf)
     .flatMap(from =>
       hosts
         .filter(host => host.name !== from.host)
@@ -85,7 +85,7 @@ const takesPart = ({ containers, subnet }: HostRecord) =>
   containers.length > 0 || valuesOf(subnet).length > 0;
 
 /** A host and its containers, as places to ping from. */
-function defaultsOf(record: HostRecord): Place[] {
+function placesOf(record: HostRecord): Place[] {
   const host = new LabHost(record.name, record.anchor);
   const isUp = isAlive(record.anchor);
   return [

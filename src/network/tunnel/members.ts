@@ -5,10 +5,12 @@
  *
  *     container eth0 --- veth --- bridge --- vxlan (1450)
  */
+
 import { isCode, messageOf } from '../../base/errors.ts';
 import { connectRoute } from '../../netlink/route/connect.ts';
 import type { Link } from '../../netlink/route/objects.ts';
 import type { Rtnetlink } from '../../netlink/route/rtnetlink.ts';
+import { unlessGone } from '../../netlink/unless-gone.ts';
 import type { Netns } from '../../sys/netns.ts';
 import { networkNamespaces } from '../../sys/netns-search.ts';
 
@@ -186,11 +188,7 @@ async function withPeers(
 /** A namespace that goes meanwhile takes its links with it. */
 async function inside(netns: Netns, work: (place: Place) => Promise<void>): Promise<void> {
   await using rtnetlink = connectRoute({ netns });
-  try {
-    await work({ netns: netns.inode, links: rtnetlink.links });
-  } catch (error) {
-    if (!isCode(error, 'ENODEV')) throw error;
-  }
+  await unlessGone(work({ netns: netns.inode, links: rtnetlink.links }));
 }
 
 const unreachable = ({ name }: Link, mtu: number) =>

@@ -3,8 +3,9 @@
  * a veth pair into the bridge, routes. All of it or nothing; what was connected is written on the link itself
  * (endpoint-alias.ts), so that it needs no other record.
  */
+
 import { randomBytes } from 'node:crypto';
-import { isCode, TulleError } from '../../../base/errors.ts';
+import { TulleError } from '../../../base/errors.ts';
 import type { Ip } from '../../../base/ip.ts';
 import type { Logger } from '../../../base/log.ts';
 import { Mac } from '../../../base/mac.ts';
@@ -13,6 +14,7 @@ import { Undo } from '../../../base/undo.ts';
 import { connectRoute } from '../../../netlink/route/connect.ts';
 import { RT_TABLE_MAIN } from '../../../netlink/route/constants.ts';
 import type { Rtnetlink } from '../../../netlink/route/rtnetlink.ts';
+import { unlessGone } from '../../../netlink/unless-gone.ts';
 import { attach, detach, type EndpointRoute } from '../../../sandbox/endpoint.ts';
 import type { Netns } from '../../../sys/netns.ts';
 import { networkNamespaces } from '../../../sys/netns-search.ts';
@@ -196,9 +198,7 @@ export class Connector {
       using _ = netns;
       if (netns.inode === inode) throw nameInUse(name, container);
     }
-    await detach(this.#parts.rtnetlink, hostLink).catch(error => {
-      if (!isCode(error, 'ENODEV')) throw error;
-    });
+    await unlessGone(detach(this.#parts.rtnetlink, hostLink));
   }
 
   async #find(name: string, inode: number) {

@@ -2,10 +2,11 @@
  * The host's ends of what `tulle network connect` has attached. They stay when their bridge goes, so they join the one that
  * is made instead; they follow the MTU of their network, at both ends; and they go with their network.
  */
-import { isCode } from '../../../base/errors.ts';
+
 import { connectRoute } from '../../../netlink/route/connect.ts';
 import type { Link } from '../../../netlink/route/objects.ts';
 import type { Rtnetlink } from '../../../netlink/route/rtnetlink.ts';
+import { unlessGone } from '../../../netlink/unless-gone.ts';
 import type { Segment } from '../../../subnet/segment/segment.ts';
 import { networkNamespaces } from '../../../sys/netns-search.ts';
 import { type EndpointAlias, endpointLinkName, parseEndpointAlias } from './endpoint-alias.ts';
@@ -109,14 +110,5 @@ async function fitInside(ports: readonly EndpointPort[], mtu: number): Promise<v
       if (peer?.lower !== link.index || peer.mtu === undefined) continue;
       if (peer.mtu === link.mtu || peer.mtu > mtu) await unlessGone(route.links.change(peer.index, { mtu }));
     }
-  }
-}
-
-/** A container may end at any moment. */
-async function unlessGone(done: Promise<void>): Promise<void> {
-  try {
-    await done;
-  } catch (error) {
-    if (!isCode(error, 'ENODEV')) throw error;
   }
 }
