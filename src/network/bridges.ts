@@ -52,7 +52,9 @@ export function bridgeWarnings(network: HostNetwork, circumstances: BridgeCircum
     if (!isOwn && foreign.some(block => block.contains(address.ip))) {
       warnings.push(formerSubnet(link.name, address, own.join(' and ')));
     }
-    if (isOwn && link.mtu !== undefined && link.mtu > plan.backend.overlayMtu) {
+    // The kernel gives a bridge the MTU of its smallest port, and one without ports 1500, whatever Docker was told.
+    const isUsed = network.links.some(({ master }) => master === link.index);
+    if (isOwn && isUsed && link.mtu !== undefined && link.mtu > plan.backend.overlayMtu) {
       warnings.push(largeMtu(link.name, link.mtu, plan.backend.overlayMtu));
     }
   }

@@ -267,14 +267,19 @@ test('A5: no other link than a bridge is reported to have a former subnet', () =
 
 // I2
 test('a bridge that still has the former subnet, or too large an MTU, is a warning until it is made anew', () => {
-  const withBridge = (address: string, mtu: number): HostNetwork => {
+  const withBridge = (address: string, mtu: number, ports = 1): HostNetwork => {
     const {
       links: [eth0],
       addresses,
     } = network('192.168.65.3/24', true, address);
     assert.ok(eth0 && addresses[0] && addresses[1]);
+    const container = { ...eth0, index: 4, name: 'veth1', mtu, master: 3 };
     return {
-      links: [eth0, { ...eth0, index: 3, name: 'docker0', mtu, info: { kind: 'bridge' } }],
+      links: [
+        eth0,
+        { ...eth0, index: 3, name: 'docker0', mtu, info: { kind: 'bridge' } },
+        ...Array(ports).fill(container),
+      ],
       addresses: [addresses[0], { ...addresses[1], index: 3 }],
       defaultRoutes: [],
       defaultVxlanPort: 8472,
@@ -284,6 +289,8 @@ test('a bridge that still has the former subnet, or too large an MTU, is a warni
   harness.start();
   harness.overlay.setNetwork(withBridge('10.3.5.1/24', 1450));
   assert.deepEqual(codes(), []);
+  harness.overlay.setNetwork(withBridge('10.3.5.1/24', 1500, 0));
+  assert.deepEqual(codes(), [], 'without ports a bridge has 1500, whatever containers will get');
   harness.overlay.setNetwork(withBridge('10.3.5.1/24', 1500));
   assert.deepEqual(codes(), ['BRIDGE_MTU']);
   harness.overlay.setLease(lease('10.3.6.0-24'));
