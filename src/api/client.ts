@@ -48,12 +48,15 @@ export type ApiErrorCode =
   /** The answer is not what this version of the client expects. */
   | 'PROTOCOL';
 
+/** A change is made after those that were asked for before it: so many times longer its answer may take. */
+const LINE = 6;
+
 /** A call to the agent failed. */
 export class ApiError extends TulleError<ApiErrorCode> {}
 
 export interface AgentClientOptions {
   readonly socketPath?: string;
-  /** Milliseconds for one answer; following events has no limit. */
+  /** Milliseconds for one answer, and six times that for a change; following events has no limit. */
   readonly timeout?: number;
 }
 
@@ -163,7 +166,8 @@ export class AgentClient {
         agent: false,
         ...(signal === undefined ? {} : { signal }),
       });
-      call.setTimeout(this.#timeout, () => call.destroy(this.#timedOut()));
+      const patience = method === 'GET' ? this.#timeout : LINE * this.#timeout;
+      call.setTimeout(patience, () => call.destroy(this.#timedOut(patience)));
       call.on('error', error => reject(this.#describe(error, signal)));
       call.on('response', resolve);
       call.end(body && JSON.stringify(body));
@@ -178,8 +182,8 @@ export class AgentClient {
     });
   }
 
-  #timedOut(): ApiError {
-    return new ApiError('TIMEOUT', `the agent at ${this.#socketPath} gave no answer in ${this.#timeout} ms`);
+  #timedOut(patience: number): ApiError {
+    return new ApiError('TIMEOUT', `the agent at ${this.#socketPath} gave no answer in ${patience} ms`);
   }
 
   async #read(response: IncomingMessage, signal: AbortSignal | undefined): Promise<string> {

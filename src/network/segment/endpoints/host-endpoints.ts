@@ -140,6 +140,7 @@ export class HostEndpoints {
     const attached = parseEndpointAlias(link.alias);
     if (gone) {
       this.#links.delete(link.index);
+      for (const endpoints of this.#open.values()) endpoints.portDeleted(link.index);
       if (attached !== undefined) this.#lost.add(attached);
     } else {
       this.#links.set(link.index, link);

@@ -9,6 +9,7 @@ const SUBNET = Prefix.parse('10.9.0.0/16');
 const ip = (text: string) => Ip.parse(text);
 const A = Mac.parse('02:00:00:00:00:0a');
 const B = Mac.parse('02:00:00:00:00:0b');
+const PORT = 7;
 const FIVE = ip('10.9.0.5');
 
 /** The endpoints of a host with these stations, and its time in milliseconds. */
@@ -29,7 +30,7 @@ function host(...stations: Mac[]) {
     },
     go: (mac: Mac) => {
       local.delete(mac.key);
-      endpoints.stationWent(mac, now);
+      endpoints.stationWent(mac, PORT, now);
     },
     /** Lets time pass, and gives each probe to `answer`. */
     pass(ms: number, answer: (probe: Ip) => void = () => undefined): string[] {
@@ -138,6 +139,15 @@ describe('two stations that say they have an address', () => {
     assert.deepEqual(remote.list(), []);
   });
 
+  test('it moves at once when the link of the first is deleted', () => {
+    const { say, go, list, endpoints } = host(A, B);
+    say(FIVE, A);
+    say(FIVE, B);
+    go(A);
+    endpoints.portDeleted(PORT);
+    assert.deepEqual(list(), [`10.9.0.5 ${B}`]);
+  });
+
   test('a rival that goes is none', () => {
     const { say, go, endpoints } = host(A, B);
     say(FIVE, A);
@@ -145,6 +155,23 @@ describe('two stations that say they have an address', () => {
     go(B);
     assert.deepEqual(endpoints.rivals, []);
   });
+});
+
+test('what was behind a deleted link is gone, unless it is behind another one by now', () => {
+  const { say, go, come, list, pass, endpoints } = host(A, B);
+  say(FIVE, A);
+  say(ip('10.9.0.6'), B);
+  go(A);
+  go(B);
+  come(B);
+  endpoints.portDeleted(PORT + 1);
+  assert.equal(list().length, 2);
+  endpoints.portDeleted(PORT);
+  assert.deepEqual(list(), [`10.9.0.6 ${B}`]);
+  assert.deepEqual(
+    pass(0).filter(probe => probe === `${FIVE}`),
+    [],
+  );
 });
 
 test('what was attached needs no answer, and is gone when it is detached', () => {

@@ -4,7 +4,8 @@
  * forgotten the station, or another station says that it has the address.
  *
  *     said ──> present ──station forgotten, rival──> doubted ──answers──> present
- *                                                        └──no answer to three probes──> gone
+ *                                                        ├──no answer to three probes──> gone
+ *                                                        └──its port is deleted────────> gone
  *
  * Pure: facts in, endpoints and probes out. It decides nothing about other hosts: whether an address is another one's is
  * known to the store.
@@ -35,7 +36,7 @@ export interface LocalEndpointsOptions {
 interface Entry extends LocalEndpoint {
   readonly isAttached: boolean;
   /** Absent while there is no doubt. */
-  doubt?: { asked: number; due: number };
+  doubt?: { asked: number; due: number; readonly port?: number };
 }
 
 /** Milliseconds between two probes, and how many are not answered before an address counts as gone. */
@@ -133,11 +134,24 @@ export class LocalEndpoints {
     }
   }
 
-  /** The bridge has forgotten a station: it is silent, or its port is gone. */
-  stationWent(mac: Mac, now: number): void {
+  /**
+   * The bridge has forgotten a station: it is silent, or its port is gone.
+   * @param port index of the link behind which it was
+   */
+  stationWent(mac: Mac, port: number, now: number): void {
     for (const [key, rival] of this.#unconfirmed) if (rival.mac.equals(mac)) this.#unconfirmed.delete(key);
     for (const entry of this.#entries.values()) {
-      if (entry.mac.equals(mac) && !entry.isAttached) entry.doubt ??= { asked: 0, due: now };
+      if (entry.mac.equals(mac) && !entry.isAttached)
+        entry.doubt = { asked: 0, due: now, ...entry.doubt, port };
+    }
+  }
+
+  /** A link was deleted. What was behind it and has no other port is gone, and is not asked. */
+  portDeleted(port: number): void {
+    for (const [key, { mac, doubt }] of this.#entries) {
+      if (doubt?.port !== port || this.#options.isLocal(mac)) continue;
+      this.#entries.delete(key);
+      this.#succeed(key);
     }
   }
 

@@ -21,7 +21,7 @@ import type { Netns } from '../../../sys/netns.ts';
 import { type AttachedEndpoint, type LocalEndpoint, LocalEndpoints } from './local-endpoints.ts';
 import { NeighborObserver } from './neighbor-observer.ts';
 import type { SegmentSite } from './segment-site.ts';
-import { type BridgeLinks, Stations } from './stations.ts';
+import { type BridgeLinks, type Station, Stations } from './stations.ts';
 
 export interface SegmentEndpointsOptions {
   readonly site: SegmentSite;
@@ -103,7 +103,7 @@ export class SegmentEndpoints implements Disposable {
     this.#early = early;
     const entries = await this.#options.rtnetlink.fdb.list(this.links.bridge);
     this.#early = undefined;
-    for (const change of this.#stations.replace(entries)) this.#follow(change.station.mac, change.gone);
+    for (const change of this.#stations.replace(entries)) this.#follow(change.station, change.gone);
     for (const { entry, gone } of early) this.announced(entry, gone);
     this.#options.onChange();
   }
@@ -114,8 +114,13 @@ export class SegmentEndpoints implements Disposable {
     if (this.#early !== undefined) this.#early.push({ entry, gone });
     else {
       const change = this.#stations.apply(entry, gone);
-      if (change !== undefined) this.#follow(entry.mac, gone);
+      if (change !== undefined) this.#follow(change.station, gone);
     }
+  }
+
+  /** A link of this host was deleted. Its entries of the bridge were announced before. */
+  portDeleted(port: number): void {
+    this.#local.portDeleted(port);
   }
 
   /** What this host had published before. */
@@ -201,8 +206,8 @@ export class SegmentEndpoints implements Disposable {
     this.#observer[Symbol.dispose]();
   }
 
-  #follow(mac: Mac, gone: boolean): void {
-    if (gone) this.#local.stationWent(mac, this.#options.clock.monotonic());
+  #follow({ mac, port }: Station, gone: boolean): void {
+    if (gone) this.#local.stationWent(mac, port, this.#options.clock.monotonic());
     else this.#local.stationCame(mac);
     this.#options.onChange();
   }
