@@ -41,12 +41,12 @@ export const FIREWALL_STEPS: readonly ScenarioStep[] = [
       'The ping is lost, although ns1 has learned the MAC address of ns2: its ARP request was flooded to all ports ' +
       'of the bridge, and ns2 has answered. So cables, ports and addresses are right. ARP passes and IP does not.',
     on: 'vm1',
-    commands: [pingFromNs1(NS2), 'ip -n ns1 neighbor show dev veth1'],
+    commands: [pingFromNs1(NS2), `ip -n ns1 neighbor show ${NS2} dev veth1`],
     checks: [
       { expected: 'ns2 does not answer the ping', judge: unanswered },
       {
         expected: 'ns2 has answered the ARP request',
-        command: 'ip -n ns1 neighbor show dev veth1',
+        command: `ip -n ns1 neighbor show ${NS2} dev veth1`,
         judge: sees(/^192\.168\.2\.11 lladdr/m),
       },
     ],
