@@ -4,7 +4,7 @@ import { mapFamilies } from '../../base/per-family.ts';
 import { SUBNET_FILE } from '../../console/defaults.ts';
 import { isAlive } from '../../sys/pidfd.ts';
 import { LabHost } from '../host/host.ts';
-import { inspectContainers } from '../service/docker.ts';
+import { inspectContainers } from '../service/docker-containers.ts';
 import { parseHostSubnet } from '../service/subnet-env.ts';
 import type { ContainerRecord, HostRecord, LabRecord } from './record.ts';
 
