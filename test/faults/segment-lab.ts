@@ -1,8 +1,10 @@
 /** Three hosts for L2 networks: containers on their bridges, and what crosses the underlay. */
+
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { namespacesOf } from '../../src/lab/host/anchor.ts';
+import type { RunResult } from '../../src/sys/process.ts';
 import { type RunningProcess, start } from '../../src/sys/process.ts';
 import { eventually, within } from '../support/eventually.ts';
 import type { FaultHost } from './fault-host.ts';
@@ -52,43 +54,18 @@ export class Container {
 
   /** Whether the last of these echoes is answered; the first ones may look for the address. */
   async pings(target: string, ...flags: string[]): Promise<boolean> {
-    const args = [
-      'netns',
-      'exec',
-      this.name,
-      'ping',
-      '-n',
-      '-c',
-      '2',
-      '-i',
-      '0.2',
-      '-W',
-      '1',
-      ...flags,
-      target,
-    ];
-    const { status } = await this.host.host.run('ip', args, { anyStatus: true });
+    const { status } = await this.#ping(['-c', '2', '-W', '1', ...flags, target]);
     return status === 0;
   }
 
   /** Echoes whether they are answered or not. */
   async calls(target: string, ...flags: string[]): Promise<void> {
-    const args = [
-      'netns',
-      'exec',
-      this.name,
-      'ping',
-      '-n',
-      '-c',
-      '3',
-      '-i',
-      '0.2',
-      '-W',
-      '0.2',
-      ...flags,
-      target,
-    ];
-    await this.host.host.run('ip', args, { anyStatus: true });
+    await this.#ping(['-c', '3', '-W', '0.2', ...flags, target]);
+  }
+
+  #ping(args: readonly string[]): Promise<RunResult> {
+    const words = ['netns', 'exec', this.name, 'ping', '-n', '-i', '0.2', ...args];
+    return this.host.host.run('ip', words, { anyStatus: true });
   }
 
   async neighborsOf(ip: string): Promise<string | undefined> {
