@@ -54,7 +54,7 @@ export const SCENARIO: Scenario = {
       title: 'Make the end on vm1',
       why:
         'A VXLAN link needs a number that both ends agree on (the VNI), the address of the other host, and a UDP port. ' +
-        "Linux' own default is 8472; IANA has given 4789 to VXLAN, and Tulle uses that.",
+        "Linux' own default is 8472; IANA has given 4789 to VXLAN, and `tulle tunnel` uses that.",
       on: 'vm1',
       commands: [
         'tulle tunnel add vxlan1 --vni 1 --remote 172.31.0.107 --dev eth0 --address 10.0.0.106/24',
