@@ -211,7 +211,15 @@ describe('on an L2 network', needsFaultLab, () => {
 
   test('a hundred containers on three hosts at once have a hundred addresses, and any reaches any', async () => {
     const names = Array.from({ length: 100 }, (_, at) => ({ host: lab.host((at % 3) + 1), name: `n${at}` }));
-    for (const { host, name } of names) await host.shell(`ip netns add ${name}`);
+    const onEach = (verb: 'add' | 'delete') =>
+      Promise.all(
+        lab.hosts.map(host => {
+          const own = names.filter(one => one.host === host);
+          const input = own.map(({ name }) => `netns ${verb} ${name}\n`).join('');
+          return host.host.run('ip', ['-batch', '-'], { input });
+        }),
+      );
+    await onEach('add');
     const reports = await Promise.all(
       names.map(({ host, name }) => host.client.connect('blue', { target: name, ips: [] })),
     );
@@ -225,7 +233,7 @@ describe('on an L2 network', needsFaultLab, () => {
     }
     await Promise.all(names.map(({ host, name }) => host.client.disconnect('blue', { target: name })));
     await untilPublished('nothing is published', lines => lines.length === 0);
-    for (const { host, name } of names) await host.shell(`ip netns delete ${name}`);
+    await onEach('delete');
   });
 
   async function untilReady(host: FaultHost): Promise<void> {
