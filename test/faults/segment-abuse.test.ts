@@ -138,6 +138,32 @@ describe('an L2 network that is abused', needsFaultLab, () => {
     await untilReached();
   });
 
+  test('is the new one on hosts that were away while it was deleted and made anew', async () => {
+    const [one, two] = [lab.host(1), lab.host(2)];
+    await waitForFile(two.host.path(KNOWN_STATE), deadline('blue is on its disk'), text =>
+      text.includes(`"create":"${blue.createRevision}"`),
+    );
+    await one.way.refuse();
+    await one.untilCondition('store', false);
+    await two.killAgent();
+    await removeSegment(registry, 'blue', { force: true });
+    blue = await addSegment(registry, { name: 'blue', subnets: ['10.66.0.0/16'] });
+    await two.startAgent();
+    await one.way.listen();
+    for (const [host, name] of [
+      [one, 'web'],
+      [two, 'db'],
+    ] as const) {
+      await untilLinks(host, name, 'lo');
+      const { addresses } = await eventually(`${name} is connected again`, () =>
+        host.client.connect('blue', { target: name, ips: [] }),
+      );
+      assert.match(addresses.join(), /^10\.66\./);
+      there = addresses[0] ?? '';
+    }
+    await untilReached();
+  });
+
   test('goes with all that is connected, and every file, with `tulle cleanup`', async () => {
     const two = lab.host(2);
     await waitForFile(two.host.path(KNOWN_STATE), deadline('blue is on its disk'), text =>

@@ -3,6 +3,7 @@ import { Ip } from '../../../base/ip.ts';
 import { Mac } from '../../../base/mac.ts';
 import { familiesOf, type PerFamily } from '../../../base/per-family.ts';
 import type { Prefix } from '../../../base/prefix.ts';
+import { isContainerName } from '../../../subnet/segment/segment.ts';
 import { BRIDGE_OPTION, type DockerNetworkState, type NewDockerNetwork } from '../../docker/docker-api.ts';
 import type { AttachedEndpoint } from '../endpoints/local-endpoints.ts';
 import type { SegmentSite } from '../endpoints/segment-site.ts';
@@ -70,10 +71,18 @@ export function differenceOf(present: DockerNetworkState, wanted: NewDockerNetwo
 
 /** What Docker has attached to a network. */
 export function containersOn({ Containers }: DockerNetworkState): readonly AttachedEndpoint[] {
-  return Object.values(Containers).flatMap(({ Name, MacAddress, IPv4Address, IPv6Address }) => {
+  return Object.entries(Containers).flatMap(([id, { Name, MacAddress, IPv4Address, IPv6Address }]) => {
     if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(MacAddress)) return [];
     const mac = Mac.parse(MacAddress);
     const ips = [IPv4Address, IPv6Address].flatMap(text => Ip.tryParse(text.split('/')[0] ?? '') ?? []);
-    return ips.map(ip => ({ ip, mac, container: Name }));
+    return ips.map(ip => ({ ip, mac, container: nameOf(id, Name) }));
   });
 }
+
+/** Docker sets no bound to a name, and has none yet for a container that it is about to start. */
+function nameOf(id: string, name: string): string {
+  const cut = name.slice(0, MOST_NAME);
+  return isContainerName(cut) ? cut : id.slice(0, 12) || 'container';
+}
+
+const MOST_NAME = 128;
