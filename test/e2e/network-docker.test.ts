@@ -67,7 +67,9 @@ describe('an L2 network with --docker', needsLab({ docker: true }), () => {
         docker(host, 'network', 'inspect', '--format', '{{(index .IPAM.Config 0).IPRange}}', 'blue'),
       ),
     );
-    assert.deepEqual(ranges.toSorted(), ['10.9.1.128/25', '10.9.2.128/25']);
+    // A host that loses the race for the first free range takes one at random.
+    for (const range of ranges) assert.match(range, /^10\.9\.\d+\.128\/25$/);
+    assert.equal(new Set(ranges).size, 2);
   });
 
   test('containers of both have different addresses, and reach each other with packets of every size', async () => {
