@@ -37,7 +37,7 @@ export function clashesOf(spec: TunnelSpec, facts: ClashFacts, { vnis, tunnels }
     clash(
       'name',
       spec.name,
-      'this host has a link of this name, which Tulle has not made',
+      'this host has a link of this name, which its agent has not made',
       'choose another name, or delete the link',
     );
   }

@@ -212,13 +212,13 @@ for (const [what, change, facts, expected] of [
     'a name',
     {},
     { links: [...HOST.links, link(4, 'vxlan1')] },
-    'name: this host has a link of this name, which Tulle has not made',
+    'name: this host has a link of this name, which its agent has not made',
   ],
   [
     'another name of a link',
     {},
     { links: [link(2, 'eth0', { altNames: ['vxlan1'] })] },
-    'name: this host has a link of this name, which Tulle has not made',
+    'name: this host has a link of this name, which its agent has not made',
   ],
   [
     'the VNI on the same port',
