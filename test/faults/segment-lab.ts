@@ -68,6 +68,13 @@ export class Container {
     return this.host.host.run('ip', words, { anyStatus: true });
   }
 
+  /** Asks for an address with a frame to all, whether it knew it or not. */
+  async asksAnew(target: string): Promise<void> {
+    const family = target.includes(':') ? '-6' : '-4';
+    await this.host.shell(`ip -n ${this.name} ${family} neigh flush dev eth0`);
+    await this.calls(target);
+  }
+
   async neighborsOf(ip: string): Promise<string | undefined> {
     const [entry] = await this.host.json<{ lladdr?: string }>(`ip -n ${this.name} -json neigh show ${ip}`);
     return entry?.lladdr;
