@@ -45,6 +45,8 @@ export interface MembershipOptions {
 
 export class Membership {
   readonly #options: MembershipOptions;
+  /** Whether another host has the identity of this one, and what goes with it. */
+  readonly isCopy = new Watchable(false);
   readonly #config: ConfigWatch;
   #holder: LeaseHolder | undefined;
   #tracker: PeerTracker | undefined;
@@ -174,6 +176,7 @@ export class Membership {
     let ownKey: string | undefined;
     for await (const state of holder.state.changes(signal)) {
       const failure = leaseFailure(state);
+      this.isCopy.set(state.failure?.code === 'DUPLICATE_IDENTITY');
       if (state.lease !== undefined || failure !== undefined) health.report('lease', failure);
       health.warn('lease', leaseWarnings(state));
       if (state.lease === undefined) continue;

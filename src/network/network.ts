@@ -160,6 +160,7 @@ export class Network implements AsyncDisposable {
       until => this.#followHost(until),
       until => this.#overlay.run(until),
       until => this.segments.run(until),
+      until => this.#followIdentity(until),
     );
   }
 
@@ -230,6 +231,12 @@ export class Network implements AsyncDisposable {
   async #readRoutesWhenNeeded(signal: AbortSignal): Promise<void> {
     for await (const needs of this.#overlay.needsRoutes.changes(signal))
       this.#hostWatch.needsRoutes.set(needs);
+  }
+
+  /** What a host has on L2 networks is known by its identity, which its copy has as well. */
+  async #followIdentity(signal: AbortSignal): Promise<void> {
+    for await (const isCopy of this.#membership.isCopy.changes(signal))
+      this.segments.presence.suspend(isCopy);
   }
 
   async #followHost(signal: AbortSignal): Promise<void> {

@@ -116,3 +116,32 @@ test('a copy of a host, with its identity, does not write against it for ever', 
     ['10.9.1.2'],
   );
 });
+
+test('a copy of a host that is known to be one leaves all to the other', async t => {
+  const fixture = new SegmentFixture();
+  const blue = await fixture.add();
+  const [host, copy] = [fixture.host(1), fixture.host(1)];
+  for (const one of [host, copy]) t.after(() => one[Symbol.asyncDispose]());
+  await fixture.clock.advance(0);
+  host.presence.setMember(blue, memberOf(1));
+  host.presence.setEndpoints(blue, [endpointOf(1, '10.9.1.2')]);
+  await fixture.clock.advance(0);
+  copy.presence.suspend(true);
+  copy.presence.setMember(blue, { ...memberOf(2), hostId: 'host-1' });
+  copy.presence.setEndpoints(blue, [endpointOf(1, '10.9.1.3')]);
+  await assert.rejects(copy.presence.add(blue, [endpointOf(1, '10.9.1.4')]), { code: 'NOT_READY' });
+  const { revision } = await fixture.store.list('/');
+  for (let second = 0; second < 20; second++) await fixture.clock.advance(1000);
+  assert.equal((await fixture.store.list('/')).revision, revision);
+
+  // The other one is gone for good, and its lease was released: this one is the host now.
+  await host[Symbol.asyncDispose]();
+  copy.presence.suspend(false);
+  await fixture.clock.advance(0);
+  const { endpoints, members } = await fixture.registry.get('blue');
+  assert.deepEqual(
+    [...endpoints.values()].map(({ ip }) => `${ip}`),
+    ['10.9.1.3'],
+  );
+  assert.deepEqual(members.get('host-1')?.addresses, memberOf(2).addresses);
+});

@@ -20,6 +20,7 @@ import type { Ip } from '../../base/ip.ts';
 import { Wakeup } from '../../base/wakeup.ts';
 import { Watchable } from '../../base/watchable.ts';
 import { StoreError } from '../../store/store.ts';
+import { COPIED_DISK } from '../holder/holder-state.ts';
 import { PresenceLease } from './presence-lease.ts';
 import {
   allWanted,
@@ -32,6 +33,7 @@ import {
 } from './presence-plan.ts';
 import { SegmentPublisher } from './publisher.ts';
 import type { Segment, SegmentEndpoint, SegmentMember, SegmentSnapshot } from './segment.ts';
+import { SegmentError } from './segment-error.ts';
 import { duplicateAddress, notFound, type SegmentRegistry } from './segment-registry.ts';
 import type { SegmentWatch } from './segment-watch.ts';
 
@@ -65,6 +67,7 @@ export class SegmentPresence {
   /** By id of the network. */
   readonly #wanted = new Map<string, WantedPresence>();
   #isWithdrawn = false;
+  #isSuspended = false;
   /** One write after the other. */
   #queue: Promise<unknown> = Promise.resolve();
 
@@ -98,10 +101,12 @@ export class SegmentPresence {
   /**
    * Further addresses of a container: `published`, or `pending` while the store does not answer.
    *
-   * @throws SegmentError DUPLICATE_ADDRESS with the owner, NOT_FOUND; StoreError when it refuses. Nothing is wanted then
+   * @throws SegmentError DUPLICATE_ADDRESS with the owner, NOT_FOUND, NOT_READY; StoreError when it refuses. Nothing is
+   *   wanted then
    */
   async add(segment: Segment, endpoints: readonly SegmentEndpoint[]): Promise<'published' | 'pending'> {
     return this.#alone(async () => {
+      if (this.#isSuspended) throw isCopied(segment.name);
       const snapshot = this.#watch.snapshot;
       const found = snapshot && findSegment(snapshot, segment);
       if (snapshot !== undefined && found === undefined) throw notFound(segment.name);
@@ -140,6 +145,12 @@ export class SegmentPresence {
     );
   }
 
+  /** While another host has the identity of this one, all that the store has under it is left to that host. */
+  suspend(isSuspended: boolean): void {
+    this.#isSuspended = isSuspended;
+    this.#wakeup.wake();
+  }
+
   /** Takes back all that is published, at once; nothing is published any more. @throws StoreError */
   async withdraw(): Promise<void> {
     this.#isWithdrawn = true;
@@ -172,7 +183,7 @@ export class SegmentPresence {
   /** @returns what stays unpublished, and why. @throws StoreError */
   async #step(): Promise<PresenceState> {
     const snapshot = this.#watch.snapshot;
-    if (snapshot === undefined || this.#isWithdrawn) return { conflicts: [] };
+    if (snapshot === undefined || this.#isWithdrawn || this.#isSuspended) return { conflicts: [] };
     this.#publisher.sees(snapshot.revision);
     if (this.#lease.due <= this.#clock.monotonic()) await this.#lease.renew();
     const conflicts: EndpointConflict[] = [];
@@ -220,3 +231,10 @@ export class SegmentPresence {
     return result;
   }
 }
+
+const isCopied = (name: string) =>
+  new SegmentError(
+    'NOT_READY',
+    `another host has the identity of this one, and with it its addresses of the network ${name}`,
+    { hint: COPIED_DISK },
+  );
