@@ -90,7 +90,9 @@ async function runScenarios(
   const reports: ScenarioReport[] = [];
   for (const scenario of scenarios) {
     // One that cannot be tried here must not hide what became of the others.
-    const report = runOne(scenario, options, signal);
+    // Nor must a lab of the same name that is kept.
+    const named = all ? { ...options, name: `${scenario.name}-${process.pid}` } : options;
+    const report = runOne(scenario, named, signal);
     reports.push(await (all ? report.catch(error => notMade(scenario, error, options, signal)) : report));
   }
   if (options.json) printJson(all ? reports : reports[0]);
