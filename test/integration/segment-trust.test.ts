@@ -148,17 +148,20 @@ test('a host with a certificate has its own on L2 networks, and nothing of other
   const { segment, members, endpoints, ranges } = await registry.get('blue');
   assert.deepEqual([segment.id, members.size, endpoints.size, ranges.size], [blue.id, 2, 2, 2]);
 
-  // What the store refuses keeps nothing else of the host from being published.
+  // What another host has keeps nothing else of this one from being published.
   const seen = [ofTwo.mac, macOf(88), macOf(89)].map((mac, at) => {
     return { ip: Ip.parse('10.9.0.20').plus(at), mac, container: `c${at}`, hostId: one.hostId };
   });
   one.presence.setEndpoints(blue, seen);
   await known(snapshot => snapshot.endpoints.size === 4);
-  const { failure } = await one.presence.state.until(
-    state => state.failure !== undefined,
-    deadline('the refusal is told'),
+  const { conflicts } = await one.presence.state.until(
+    state => state.conflicts.length > 0,
+    deadline('the conflict is reported'),
   );
-  assert.match(failure?.message ?? '', /is the MAC address of a container of another host/);
+  assert.deepEqual(
+    conflicts.map(({ endpoint, owner }) => `${endpoint.container} ${owner.container} ${owner.hostName}`),
+    ['c0 web docker2'],
+  );
   one.presence.setEndpoints(blue, []);
 
   // What is a host's own it takes back.

@@ -18,6 +18,8 @@ export const RTM_DELRULE = 33;
 export const RTM_GETRULE = 34;
 export const RTM_NEWNETCONF = 80;
 export const RTM_DELNETCONF = 81;
+/** No code sends it; names of messages that a trace shows are read from here. */
+export const RTM_GETNETCONF = 82;
 /** net_namespace.h speaks of NSID. */
 export const RTM_GETNSID = 90;
 export const RTM_NEWNEXTHOP = 104;
