@@ -37,7 +37,7 @@ const TICKS_PER_SECOND = 100;
 
 const SLOW = { testTimeout: 240_000, timeout: 900_000 } as const;
 
-/** In the order in which they run: the quick ones first, those that load the machine alone. */
+/** In the order in which they run: the quick ones first, those that load the machine last. */
 const KINDS: readonly Kind[] = [
   {
     name: 'unit',
@@ -58,7 +58,7 @@ const KINDS: readonly Kind[] = [
     ...SLOW,
     onRequest: true,
   },
-  { name: 'e2e', files: 'test/e2e/**/*.test.ts', concurrency: 1, ...SLOW },
+  { name: 'e2e', files: 'test/e2e/**/*.test.ts', concurrency: 2, ...SLOW },
 ];
 
 interface Totals {
