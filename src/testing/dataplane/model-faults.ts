@@ -173,7 +173,8 @@ async function linkChanges(
         ? []
         : [change.appendFdb({ index: vxlan, mac: NO_MAC, destination: NOWHERE })];
     case 'move to another port': {
-      const master = (await others.links.get(vxlan ?? 0))?.master;
+      if (vxlan === undefined) return [];
+      const master = (await others.links.get(vxlan))?.master;
       const ofBridge = master === undefined ? [] : await others.fdb.list(master);
       const moved = pick(
         ofBridge.filter(one => one.index === vxlan && (one.state & NUD_PERMANENT) === 0),
