@@ -24,3 +24,16 @@ test('a pause ends by itself, by a wake-up, and at once after one that came befo
   assert.deepEqual(ends, [100, 150, 150]);
   assert.equal(clock.sleeping, 0);
 });
+
+test('a pause ends when its signal aborts, and does not begin after that', async () => {
+  const clock = new ManualClock();
+  const wakeup = new Wakeup(clock);
+  const over = new AbortController();
+  const ended = wakeup.pause(Number.POSITIVE_INFINITY, over.signal);
+  await clock.advance(50);
+  assert.equal(clock.sleeping, 1);
+  over.abort();
+  await ended;
+  await wakeup.pause(Number.POSITIVE_INFINITY, over.signal);
+  assert.equal(clock.sleeping, 0);
+});

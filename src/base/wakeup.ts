@@ -16,12 +16,15 @@ export class Wakeup {
     this.#sleep?.abort();
   }
 
-  /** Waits `ms` milliseconds, or until `wake`. A timer holds 24 days, so that longer pauses are cut. */
-  async pause(ms: number): Promise<void> {
-    if (!this.#isDue && ms > 0) {
+  /** Waits `ms` milliseconds, or until `wake`, or until `signal` aborts. A timer holds 24 days, so that longer pauses are cut. */
+  async pause(ms: number, signal?: AbortSignal): Promise<void> {
+    if (!this.#isDue && ms > 0 && signal?.aborted !== true) {
       const sleep = new AbortController();
+      const end = () => sleep.abort();
       this.#sleep = sleep;
+      signal?.addEventListener('abort', end, { once: true });
       await this.#clock.sleep(Math.min(ms, 2 ** 31 - 1), sleep.signal).catch(() => undefined);
+      signal?.removeEventListener('abort', end);
       this.#sleep = undefined;
     }
     this.#isDue = false;

@@ -66,14 +66,13 @@ export class StoreContact {
       before = contact;
       if (isNew) this.#wakeup.wake();
     }
-    this.#wakeup.wake();
   }
 
   async #judge(signal: AbortSignal): Promise<void> {
     const { clock } = this.#options;
     while (!signal.aborted) {
       this.#look();
-      await this.#wakeup.pause((this.#trialEnds ?? Number.POSITIVE_INFINITY) - clock.monotonic());
+      await this.#wakeup.pause((this.#trialEnds ?? Number.POSITIVE_INFINITY) - clock.monotonic(), signal);
     }
   }
 

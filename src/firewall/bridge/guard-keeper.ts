@@ -69,16 +69,13 @@ export class GuardKeeper {
 
   async #keep(signal: AbortSignal): Promise<void> {
     const { clock } = this.#options;
-    const wake = () => this.#wakeup.wake();
-    signal.addEventListener('abort', wake, { once: true });
     let delays = backoff(RETRY_FIRST, RETRY_CAP);
     while (!signal.aborted) {
-      await this.#wakeup.pause(this.#failure === undefined ? SLOW_INTERVAL : delays.next().value);
+      await this.#wakeup.pause(this.#failure === undefined ? SLOW_INTERVAL : delays.next().value, signal);
       await clock.sleep(Math.max(SETTLE, this.#bucket.delay), signal).catch(() => undefined);
       if (signal.aborted || this.#guards === undefined) continue;
       if (await this.#apply(this.#guards)) delays = backoff(RETRY_FIRST, RETRY_CAP);
     }
-    signal.removeEventListener('abort', wake);
   }
 
   async #apply(guards: readonly SegmentGuard[]): Promise<boolean> {

@@ -122,8 +122,6 @@ export class LeaseHolder {
 
   /** Gets the lease and holds it until `signal` aborts. The lease then stays in the store until its time is over. */
   async run(signal: AbortSignal): Promise<void> {
-    const wake = () => this.#wakeup.wake();
-    signal.addEventListener('abort', wake, { once: true });
     let delays = backoff(RETRY.first, RETRY.cap, this.#random);
     try {
       while (!signal.aborted) {
@@ -131,18 +129,17 @@ export class LeaseHolder {
           await this.#step(signal);
           delays = backoff(RETRY.first, RETRY.cap, this.#random);
           this.#status.succeeded();
-          await this.#wakeup.pause(this.#nextTime() - this.#clock.monotonic());
+          await this.#wakeup.pause(this.#nextTime() - this.#clock.monotonic(), signal);
         } catch (error) {
           if (signal.aborted) break;
           if (!(error instanceof StoreError)) throw error;
           this.#status.failed(error);
           const delay = delays.next().value;
           const left = (this.#renewal.deadline ?? Number.POSITIVE_INFINITY) - this.#clock.monotonic();
-          await this.#wakeup.pause(left > 0 ? Math.min(delay, left) : delay);
+          await this.#wakeup.pause(left > 0 ? Math.min(delay, left) : delay, signal);
         }
       }
     } finally {
-      signal.removeEventListener('abort', wake);
       await this.#watch?.[Symbol.asyncDispose]();
     }
   }

@@ -40,18 +40,14 @@ export async function askHolder(
     found?.modRevision === asked.modRevision;
 
   const wakeup = new Wakeup(clock);
-  const wake = () => wakeup.wake();
-  signal.addEventListener('abort', wake, { once: true });
-  try {
+  {
     await using _watch = new KeyWatch(registry, lease.key, {
       seen: found => {
-        if (!isOurs(found)) wake();
+        if (!isOurs(found)) wakeup.wake();
       },
       resumed: () => undefined,
     });
-    await wakeup.pause(PATIENCE + ROUND_TRIPS * (clock.monotonic() - begun));
-  } finally {
-    signal.removeEventListener('abort', wake);
+    await wakeup.pause(PATIENCE + ROUND_TRIPS * (clock.monotonic() - begun), signal);
   }
   signal.throwIfAborted();
   return isOurs(await registry.get(lease.key)) ? { type: 'silent', lease: asked } : { type: 'alive' };

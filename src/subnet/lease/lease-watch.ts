@@ -51,7 +51,7 @@ export class KeyWatch implements AsyncDisposable {
 export async function untilFreed(registry: Registry, wakeup: Wakeup, signal: AbortSignal): Promise<void> {
   const stop = new AbortController();
   const watching = watchFreed(registry, AbortSignal.any([signal, stop.signal]), () => wakeup.wake());
-  await wakeup.pause(FULL_RECHECK);
+  await wakeup.pause(FULL_RECHECK, signal);
   stop.abort();
   await watching;
 }

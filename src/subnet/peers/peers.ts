@@ -121,16 +121,13 @@ export class PeerTracker {
   }
 
   async #giveUpInTime(signal: AbortSignal): Promise<void> {
-    const wake = () => this.#wakeup.wake();
-    signal.addEventListener('abort', wake, { once: true });
     while (!signal.aborted) {
-      await this.#wakeup.pause(this.#keptUntil - this.#clock.monotonic());
+      await this.#wakeup.pause(this.#keptUntil - this.#clock.monotonic(), signal);
       if (this.#clock.monotonic() < this.#keptUntil) continue;
       this.#keptUntil = Number.POSITIVE_INFINITY;
       this.#set.forgetKept();
       this.#changed();
     }
-    signal.removeEventListener('abort', wake);
   }
 
   #take(update: StoreUpdate): void {

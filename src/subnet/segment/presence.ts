@@ -159,7 +159,6 @@ export class SegmentPresence {
 
   async #wakeAt(changes: AsyncIterable<unknown>): Promise<void> {
     for await (const _ of changes) this.#wakeup.wake();
-    this.#wakeup.wake();
   }
 
   async #publish(signal: AbortSignal): Promise<void> {
@@ -170,12 +169,12 @@ export class SegmentPresence {
         this.#tell(state);
         if (state.failure === undefined) delays = backoff(RETRY.first, RETRY.cap, this.#options.random);
         const due = Math.min(this.#lease.due, this.#publisher.due) - this.#clock.monotonic();
-        await this.#wakeup.pause(state.failure === undefined ? due : delays.next().value);
+        await this.#wakeup.pause(state.failure === undefined ? due : delays.next().value, signal);
       } catch (error) {
         if (!(error instanceof StoreError)) throw error;
         if (error.code === 'LEASE_LOST') this.#lease.lost();
         this.#tell({ failure: error, conflicts: this.state.value.conflicts });
-        await this.#wakeup.pause(error.code === 'LEASE_LOST' ? 0 : delays.next().value);
+        await this.#wakeup.pause(error.code === 'LEASE_LOST' ? 0 : delays.next().value, signal);
       }
     }
   }

@@ -117,16 +117,13 @@ export class SegmentWatch {
   }
 
   async #giveUpInTime(signal: AbortSignal): Promise<void> {
-    const wake = () => this.#wakeup.wake();
-    signal.addEventListener('abort', wake, { once: true });
     while (!signal.aborted) {
-      await this.#wakeup.pause(this.#keptUntil - this.#clock.monotonic());
+      await this.#wakeup.pause(this.#keptUntil - this.#clock.monotonic(), signal);
       if (this.#clock.monotonic() < this.#keptUntil) continue;
       this.#keptUntil = Number.POSITIVE_INFINITY;
       this.#state.forgetKept();
       increment(this.#version);
     }
-    signal.removeEventListener('abort', wake);
   }
 
   /** Only when it is asked for: of a thousand changes in a burst the state after the last one counts. */

@@ -65,13 +65,11 @@ export class DockerNetworks {
   /** Until `signal` aborts; Docker's networks stay. */
   async run(signal: AbortSignal): Promise<void> {
     const { clock, logger } = this.#parts;
-    const wake = () => this.#wakeup.wake();
-    signal.addEventListener('abort', wake, { once: true });
     let delays = backoff(RETRY.first, RETRY.cap);
     let reported: string | undefined;
     while (!signal.aborted) {
       if (!this.#isNeeded) {
-        await this.#wakeup.pause(Number.POSITIVE_INFINITY);
+        await this.#wakeup.pause(Number.POSITIVE_INFINITY, signal);
         continue;
       }
       try {
@@ -98,7 +96,6 @@ export class DockerNetworks {
     await together(
       AbortSignal.any([signal, done.signal]),
       async until => {
-        until.addEventListener('abort', () => this.#wakeup.wake(), { once: true });
         for await (const _ of docker.events(until)) this.#wakeup.wake();
         if (!until.aborted) throw new DockerError('NO_DOCKER', 'dockerd has ended');
       },
@@ -107,7 +104,7 @@ export class DockerNetworks {
           const isWhole = await this.#compare();
           onSuccess();
           if (!this.#isNeeded) return done.abort();
-          await this.#wakeup.pause(isWhole ? Number.POSITIVE_INFINITY : RETRY.cap);
+          await this.#wakeup.pause(isWhole ? Number.POSITIVE_INFINITY : RETRY.cap, until);
           await clock.sleep(SETTLE, until).catch(() => undefined);
         }
       },

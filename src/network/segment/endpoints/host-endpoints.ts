@@ -106,7 +106,6 @@ export class HostEndpoints {
 
   async run(signal: AbortSignal): Promise<void> {
     const wake = () => this.#wakeup.wake();
-    signal.addEventListener('abort', wake, { once: true });
     try {
       await together(
         signal,
@@ -159,7 +158,7 @@ export class HostEndpoints {
         await this.#freeLost();
         const due = this.#state();
         delays = backoff(RETRY.first, RETRY.cap);
-        await this.#wakeup.pause(due - clock.monotonic());
+        await this.#wakeup.pause(due - clock.monotonic(), signal);
         await clock.sleep(SETTLE, signal).catch(() => undefined);
       } catch (error) {
         if (signal.aborted) return;
