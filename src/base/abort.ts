@@ -1,4 +1,4 @@
-/** Work that can be given up. */
+/** Waiting for signals, and work that can be given up. */
 
 /**
  * What `promise` becomes, or a rejection with the signal's reason as soon as it aborts. The work behind the
@@ -10,6 +10,14 @@ export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promi
     if (signal.aborted) onAbort();
     signal.addEventListener('abort', onAbort, { once: true });
     promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+  });
+}
+
+/** Resolves when the signal aborts. */
+export function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise(resolve => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
   });
 }
 

@@ -43,6 +43,11 @@ export class Watchable<T> {
     }
   }
 
+  /** Calls back with the same values as `changes`. */
+  async follow(onChange: (value: T) => void, signal: AbortSignal): Promise<void> {
+    for await (const value of this.changes(signal)) onChange(value);
+  }
+
   /** Resolves with the first value, from now on, that satisfies `test`. @throws the signal's reason on abort. */
   async until(test: (value: T) => boolean, signal: AbortSignal): Promise<T> {
     for await (const value of this.changes(signal)) if (test(value)) return value;

@@ -4,7 +4,19 @@
  */
 import type { Ip } from '../base/ip.ts';
 import { SysError } from './errors.ts';
-import { accept, bind, close, connect, listen, recv, send, setsockopt, setTimeval, socket } from './libc.ts';
+import {
+  accept,
+  bind,
+  close,
+  connect,
+  listen,
+  recv,
+  recvfrom,
+  send,
+  setsockopt,
+  setTimeval,
+  socket,
+} from './libc.ts';
 import { SOCKET_FAMILIES, socketAddress } from './socket-address.ts';
 
 /** SOCK_STREAM and SOCK_DGRAM, include/linux/net.h. */
@@ -18,6 +30,12 @@ const SO_RCVTIMEO = 20;
 const SO_SNDTIMEO = 21;
 const IPPROTO_TCP = 6;
 const TCP_NODELAY = 1;
+
+/** include/linux/socket.h. */
+const MSG_DONTWAIT = 0x40;
+
+/** Bytes of struct sockaddr_in6. */
+const LONGEST_ADDRESS = 28;
 
 const ECONNREFUSED = 111;
 
@@ -80,23 +98,40 @@ export class BlockingSocket implements Disposable {
     return new BlockingSocket(fd);
   }
 
-  /** Bytes sent; undefined when the peer took none in time, or refused a datagram. */
-  send(bytes: Uint8Array): number | undefined {
-    try {
-      return send(this.#fd, bytes);
-    } catch (error) {
-      // The answer to an earlier datagram: that port has no listener yet.
-      if (error instanceof SysError && error.errno === ECONNREFUSED) return undefined;
-      throw error;
-    }
+  /** As `receive`, of the first datagram: whoever sent it is the other end from then on. */
+  receiveFirst(buffer: Uint8Array): number | undefined {
+    const sender = new Uint8Array(LONGEST_ADDRESS);
+    const size = recvfrom(this.#fd, buffer, sender);
+    if (size !== undefined) connect(this.#fd, sender);
+    return size;
   }
 
-  /** Bytes received, 0 at the end of a connection; undefined when nothing came in time. */
+  /** Bytes sent; undefined when the peer took none in time, or refused a datagram. */
+  send(bytes: Uint8Array): number | undefined {
+    return unlessRefused(() => send(this.#fd, bytes));
+  }
+
+  /** Bytes received, 0 at the end of a connection; undefined when nothing came in time, or a datagram was refused. */
   receive(buffer: Uint8Array): number | undefined {
-    return recv(this.#fd, buffer);
+    return unlessRefused(() => recv(this.#fd, buffer));
+  }
+
+  /** As `receive`, of what is there already: does not wait. */
+  receiveNow(buffer: Uint8Array): number | undefined {
+    return unlessRefused(() => recv(this.#fd, buffer, MSG_DONTWAIT));
   }
 
   [Symbol.dispose](): void {
     close(this.#fd);
+  }
+}
+
+/** The answer to an earlier datagram: that port has no listener yet, or none any more. */
+function unlessRefused(transfer: () => number | undefined): number | undefined {
+  try {
+    return transfer();
+  } catch (error) {
+    if (error instanceof SysError && error.errno === ECONNREFUSED) return undefined;
+    throw error;
   }
 }

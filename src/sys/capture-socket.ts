@@ -12,7 +12,7 @@ import { EAGAIN, EINTR, receiveMessages } from './packet-calls.ts';
 import { PacketMemory } from './packet-memory.ts';
 import { linkAddress, packetSocket, SOCKADDR_LL } from './packet-socket.ts';
 import { readable } from './readiness.ts';
-import { keep, LINK_INDEX, loadWord, whetherEqual } from './socket-filter.ts';
+import { type FilterInstruction, keep, LINK_INDEX, loadWord, whetherEqual } from './socket-filter.ts';
 
 /** include/uapi/linux/if_ether.h. */
 const ETH_P_ALL = 3;
@@ -64,12 +64,15 @@ export interface CapturedFrame {
   readonly bytes: Uint8Array;
 }
 
-export interface CaptureOptions {
-  /** Indexes of the links. */
-  readonly links: readonly number[];
-  /** Have the links take frames that are for others. */
-  readonly promiscuous?: boolean;
-}
+export type CaptureOptions =
+  | {
+      /** Indexes of the links. */
+      readonly links: readonly number[];
+      /** Have the links take frames that are for others. */
+      readonly promiscuous?: boolean;
+    }
+  /** Which frames, of any link. */
+  | { readonly filter: readonly FilterInstruction[] };
 
 export class CaptureSocket implements Disposable {
   /** The longest part of a frame that is captured. */
@@ -86,14 +89,15 @@ export class CaptureSocket implements Disposable {
   }
 
   /** @throws SysError EPERM without CAP_NET_RAW, ENODEV for a link that is gone. */
-  static open(netns: Netns, { links, promiscuous = false }: CaptureOptions): CaptureSocket {
+  static open(netns: Netns, options: CaptureOptions): CaptureSocket {
+    const { filter, promiscuous } = wantsOf(options);
     const fd = packetSocket(netns);
     try {
       setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER);
       setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, 1);
       setsockopt(fd, SOL_PACKET, PACKET_AUXDATA, 1);
-      attachFilter(fd, filterOf(links));
-      for (const link of promiscuous ? links : []) joinPromiscuous(fd, link);
+      attachFilter(fd, filter);
+      for (const link of promiscuous) joinPromiscuous(fd, link);
       bind(fd, linkAddress(0, ETH_P_ALL));
       return new CaptureSocket(fd);
     } catch (error) {
@@ -171,6 +175,12 @@ export class CaptureSocket implements Disposable {
     if (at === undefined) return BigInt(Date.now()) * 1_000_000n;
     return view.getBigInt64(at, HOST_IS_LITTLE) * 1_000_000_000n + view.getBigInt64(at + 8, HOST_IS_LITTLE);
   }
+}
+
+function wantsOf(options: CaptureOptions) {
+  if ('filter' in options) return { filter: options.filter, promiscuous: [] };
+  const { links, promiscuous = false } = options;
+  return { filter: filterOf(links), promiscuous: promiscuous ? links : [] };
 }
 
 /** The most that the jumps of a filter, 8 bits each, can cover. */

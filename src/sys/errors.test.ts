@@ -14,4 +14,5 @@ test('an unknown error number is still shown', () => {
 
 test('what is not supported is not called a matter of sockets', () => {
   assert.deepEqual(describeErrno(95), { code: 'ENOTSUP', text: 'operation not supported' });
+  assert.equal(describeErrno(116).code, 'ESTALE');
 });

@@ -20,12 +20,15 @@ export class SysError extends TulleError {
   }
 }
 
-/** EOPNOTSUPP, which Node spells ENOTSUP and takes for a matter of sockets alone. */
-const NOT_SUPPORTED = 95;
+/** What Node has no name for, or another one: EOPNOTSUPP is ENOTSUP there, and a matter of sockets alone. */
+const OTHERS: ReadonlyMap<number, readonly [code: string, text: string]> = new Map([
+  [95, ['ENOTSUP', 'operation not supported']],
+  [116, ['ESTALE', 'it has changed meanwhile']],
+]);
 
 /** `EEXIST` and `file already exists` for 17; `ERRNO_530` for a number without a name. */
 export function describeErrno(errno: number): { readonly code: string; readonly text: string } {
-  if (errno === NOT_SUPPORTED) return { code: 'ENOTSUP', text: 'operation not supported' };
-  const [code, text] = getSystemErrorMap().get(-errno) ?? [`ERRNO_${errno}`, `error ${errno}`];
+  const [code, text] = OTHERS.get(errno) ??
+    getSystemErrorMap().get(-errno) ?? [`ERRNO_${errno}`, `error ${errno}`];
   return { code, text };
 }

@@ -4,7 +4,17 @@
  * answered from memory.
  */
 import type { Family, Ip } from '../base/ip.ts';
-import { bind, close, recvfrom, SOCK_NONBLOCK, sendto, setsockopt, setsockoptBytes, socket } from './libc.ts';
+import {
+  attachFilter,
+  bind,
+  close,
+  recvfrom,
+  SOCK_NONBLOCK,
+  sendto,
+  setsockopt,
+  setsockoptBytes,
+  socket,
+} from './libc.ts';
 import type { Netns } from './netns.ts';
 import { readable } from './readiness.ts';
 import { addressIn, SOCKADDR, SOCKET_FAMILIES, socketAddress } from './socket-address.ts';
@@ -32,6 +42,9 @@ const FILTERS = {
   ipv6: { level: 58, option: 1, words: 8 },
 } as const;
 
+/** Where the message begins for a filter: the kernel shows it an IPv4 header (without options, say), and none of IPv6. */
+export const MESSAGE_OFFSET = { ipv4: 20, ipv6: 0 } as const satisfies Record<Family, number>;
+
 /** The largest IP packet. */
 const LARGEST = 65_535;
 
@@ -39,6 +52,12 @@ export interface IcmpMessage {
   readonly from: Ip;
   /** From the type on, without IP header. A view, valid until the next message is taken. */
   readonly bytes: Uint8Array;
+}
+
+export interface IcmpSocketOptions {
+  readonly link?: string;
+  readonly source?: Ip;
+  readonly filter?: Parameters<typeof attachFilter>[1];
 }
 
 export class IcmpSocket implements Disposable {
@@ -56,13 +75,14 @@ export class IcmpSocket implements Disposable {
    * @param types of messages to receive.
    * @param link name of the only link that it sends and receives over; the routes decide when absent.
    * @param source address of this host that it sends from and receives at; the routes decide when absent.
+   * @param filter of what it receives (socket-filter.ts): everything of these types when absent.
    * @throws SysError: EADDRNOTAVAIL for a source that this host does not have.
    */
   static open(
     netns: Netns,
     family: Family,
     types: readonly number[],
-    { link, source }: { readonly link?: string; readonly source?: Ip } = {},
+    { link, source, filter }: IcmpSocketOptions = {},
   ): IcmpSocket {
     const { protocol, level, mtuDiscover } = FAMILIES[family];
     const fd = netns.run(() => socket(SOCKET_FAMILIES[family], SOCK_RAW | SOCK_NONBLOCK, protocol));
@@ -70,6 +90,7 @@ export class IcmpSocket implements Disposable {
       setsockopt(fd, level, mtuDiscover, PROBE);
       setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER);
       receiveOnly(fd, family, types);
+      if (filter !== undefined) attachFilter(fd, filter);
       if (link !== undefined)
         setsockoptBytes(fd, SOL_SOCKET, SO_BINDTODEVICE, new TextEncoder().encode(link));
       if (source !== undefined) bind(fd, socketAddress(source, 0));

@@ -26,7 +26,7 @@ const EAGAIN = 11;
 const c = koffi.load(null);
 
 /** struct sock_filter, include/uapi/linux/filter.h: one instruction of the classic packet filter. */
-interface FilterInstruction {
+export interface FilterInstruction {
   readonly code: number;
   readonly jt: number;
   readonly jf: number;
@@ -83,6 +83,7 @@ const raw = {
   pidfdSignal: c.func('long syscall(long, int, int, void *, unsigned int)') as Call<
     [number, number, number, null, number]
   >,
+  pidfdGetfd: c.func('long syscall(long, int, int, unsigned int)') as Call<[number, number, number, number]>,
   exit: c.func('void _exit(int)') as (status: number) => void,
   umount2: c.func('int umount2(const char *, int)') as Call<[string, number]>,
 };
@@ -237,6 +238,7 @@ export function umount(target: string, flags: number): void {
 /** include/uapi/asm-generic/unistd.h. */
 const SYS_PIDFD_SEND_SIGNAL = 424;
 const SYS_PIDFD_OPEN = 434;
+const SYS_PIDFD_GETFD = 438;
 
 /** A close-on-exec descriptor that stands for a process and becomes readable when it ends; undefined: no such. */
 export function pidfdOpen(pid: number): number | undefined {
@@ -251,6 +253,11 @@ export function pidfdSendSignal(fd: number, signal: number): boolean {
   if (result < 0 && koffi.errno() === ESRCH) return false;
   check('pidfd_send_signal', result);
   return true;
+}
+
+/** A close-on-exec copy of a descriptor of the process that `pidfd` stands for. */
+export function pidfdGetfd(pidfd: number, fd: number): number {
+  return check('pidfd_getfd', raw.pidfdGetfd(SYS_PIDFD_GETFD, pidfd, fd, 0));
 }
 
 /** A new pipe, both ends close-on-exec and blocking: what is written to `write` is read from `read`. */

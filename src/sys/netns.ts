@@ -34,9 +34,12 @@ export class Netns implements Disposable {
   #fd: number;
   /** Identifies the namespace among all of this machine, as in `net:[4026531833]`. */
   readonly inode: number;
+  /** Where it was opened; another namespace may be there by now, or none. */
+  readonly path: string;
 
-  private constructor(fd: number) {
+  private constructor(fd: number, path: string) {
     this.#fd = fd;
+    this.path = path;
     this.inode = fstatSync(fd).ino;
   }
 
@@ -52,7 +55,7 @@ export class Netns implements Disposable {
 
   /** @param path `/run/netns/x` or `/proc/PID/ns/net`. @throws Error with code ENOENT when there is none. */
   static open(path: string): Netns {
-    return new Netns(openSync(path, 'r'));
+    return new Netns(openSync(path, 'r'), path);
   }
 
   /** Opens a named namespace. */
@@ -62,7 +65,7 @@ export class Netns implements Disposable {
 
   /** Another handle of the same namespace, with a life of its own. */
   clone(): Netns {
-    return Netns.open(`/proc/thread-self/fd/${this.fd}`);
+    return new Netns(openSync(`/proc/thread-self/fd/${this.fd}`, 'r'), this.path);
   }
 
   /** Makes a new namespace without a name; it lives as long as something refers to it. */

@@ -3,14 +3,11 @@
  * unix socket named by NOTIFY_SOCKET; there is no answer, and that no manager listens is not an error.
  */
 import { close, connect, SOCK_NONBLOCK, send, socket } from './libc.ts';
+import { AF_UNIX, unixAddress } from './socket-address.ts';
 
-/** include/linux/socket.h, include/linux/net.h. */
-const AF_UNIX = 1;
+/** include/linux/net.h, include/linux/socket.h. */
 const SOCK_DGRAM = 2;
 const MSG_NOSIGNAL = 0x4000;
-
-/** sizeof(sun_path), include/uapi/linux/un.h. */
-const MAX_PATH = 108;
 
 export interface Notification {
   /** The service is up; systemd lets units that wait for it start. */
@@ -65,16 +62,4 @@ export class ServiceManager {
       close(fd);
     }
   }
-}
-
-/** struct sockaddr_un: family, path. A leading `@` is an abstract name, written with a zero byte. */
-function unixAddress(path: string): Uint8Array | undefined {
-  const bytes = new TextEncoder().encode(path);
-  if (!/^[/@]./.test(path) || bytes.byteLength >= MAX_PATH) return undefined;
-  const abstract = path.startsWith('@');
-  const address = new Uint8Array(2 + bytes.byteLength + (abstract ? 0 : 1));
-  new Uint16Array(address.buffer, 0, 1)[0] = AF_UNIX;
-  address.set(bytes, 2);
-  if (abstract) address[2] = 0;
-  return address;
 }

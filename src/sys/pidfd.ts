@@ -7,7 +7,7 @@
  */
 import { closeSync, readFileSync } from 'node:fs';
 import { isCode } from '../base/errors.ts';
-import { pidfdOpen, pidfdSendSignal } from './libc.ts';
+import { pidfdGetfd, pidfdOpen, pidfdSendSignal } from './libc.ts';
 import { readable } from './readiness.ts';
 
 export interface ProcessId {
@@ -58,6 +58,23 @@ export async function endProcess(id: ProcessId, grace = 5000): Promise<void> {
     }
     pidfdSendSignal(pidfd, SIGKILL);
     await ended(pidfd);
+  } finally {
+    closeSync(pidfd);
+  }
+}
+
+/**
+ * A close-on-exec copy of a descriptor that another process has open: the same socket, or the same place in a file
+ * (pidfd_getfd(2), Linux 5.6). Undefined when the process has ended, or has no such descriptor.
+ */
+export function copyDescriptor(id: ProcessId, fd: number): number | undefined {
+  const pidfd = openPidfd(id);
+  if (pidfd === undefined) return undefined;
+  try {
+    return pidfdGetfd(pidfd, fd);
+  } catch (error) {
+    if (isCode(error, 'EBADF', 'ESRCH')) return undefined;
+    throw error;
   } finally {
     closeSync(pidfd);
   }

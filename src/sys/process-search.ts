@@ -4,6 +4,7 @@
  */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { basename } from 'node:path';
+import type { Netns } from './netns.ts';
 import { identify, type ProcessId } from './pidfd.ts';
 
 /** Those in this network namespace that were started with these arguments, among others. */
@@ -14,11 +15,66 @@ export function processesWith(...wanted: readonly string[]): ProcessId[] {
     .filter(id => id !== undefined);
 }
 
+export interface RunningProgram {
+  readonly id: ProcessId;
+  /** The command line. */
+  readonly words: readonly string[];
+}
+
+/** Those in this network namespace whose program has this file name, whatever directory it is in; the oldest first. */
+export function programsHere(name: string): RunningProgram[] {
+  return others()
+    .map(pid => ({ pid, words: argumentsOf(pid).slice(0, -1) }))
+    .filter(({ pid, words: [program = ''] }) => basename(program) === name && isHere(pid))
+    .flatMap(({ pid, words }) => {
+      const id = identify(pid);
+      return id === undefined ? [] : [{ id, words }];
+    })
+    .sort((one, other) => one.id.started - other.id.started);
+}
+
 /** ``flanneld` (process 812)`: those in this network namespace that have a TUN device of this name open. */
 export function holdersOfTun(name: string): string[] {
   return others()
     .filter(pid => isHere(pid) && hasTun(pid, name))
     .map(pid => `\`${commandOf(pid)}\` (process ${pid})`);
+}
+
+const PORT_TABLES = { tcp: ['tcp', 'tcp6'], udp: ['udp', 'udp6'], sctp: [] } as const;
+
+/** ``nginx` (process 812)`: who has a socket that is bound to a port in the namespace; undefined where nobody is found. */
+export function holderOfPort(
+  netns: Netns,
+  protocol: keyof typeof PORT_TABLES,
+  port: number,
+): string | undefined {
+  const inodes = netns.run(() =>
+    PORT_TABLES[protocol].flatMap(table => inodesAt(textOf(`/proc/thread-self/net/${table}`), port)),
+  );
+  if (inodes.length === 0) return undefined;
+  const sockets = new Set(inodes.map(inode => `socket:[${inode}]`));
+  const pid = others().find(other => hasSocket(other, sockets));
+  return pid === undefined ? undefined : `\`${commandOf(pid)}\` (process ${pid})`;
+}
+
+/** Of a listing `  sl  local_address rem_address st ... uid timeout inode`. */
+function inodesAt(listing: string, port: number): string[] {
+  const local = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+  return listing.split('\n').flatMap(line => {
+    const fields = line.trim().split(/\s+/);
+    return fields[1]?.endsWith(local) === true && fields[9] !== undefined && fields[9] !== '0'
+      ? [fields[9]]
+      : [];
+  });
+}
+
+function hasSocket(pid: number, sockets: ReadonlySet<string>): boolean {
+  const directory = `/proc/${pid}/fd`;
+  try {
+    return readdirSync(directory).some(fd => sockets.has(targetOf(`${directory}/${fd}`) ?? ''));
+  } catch {
+    return false;
+  }
 }
 
 const others = () =>

@@ -6,7 +6,7 @@
  */
 import type { ChildProcess, StdioOptions } from 'node:child_process';
 import { closeSync, openSync, writeSync } from 'node:fs';
-import type { Readable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 import { isCode, TulleError } from '../base/errors.ts';
 import { launch, type Placement } from './launch.ts';
 import { memfdCreate } from './libc.ts';
@@ -108,8 +108,10 @@ export interface StartOptions extends Placement {
   readonly logFile?: string;
   /** Make a pipe of its standard output, to be read from `stdout`. Only its errors go to the log then. */
   readonly pipeOutput?: boolean;
-  /** An open descriptor to be its standard input, which is empty otherwise. */
-  readonly stdin?: number;
+  /** An open descriptor to be its standard input, or a pipe to be written to; it is empty otherwise. */
+  readonly stdin?: number | 'pipe';
+  /** Make a pipe of its errors, to be read from `stderr`. */
+  readonly pipeErrors?: boolean;
   /** Open descriptors that it inherits as 3, 4, ... */
   readonly inherit?: readonly number[];
 }
@@ -121,6 +123,12 @@ export interface RunningProcess {
   readonly exited: Promise<Exit>;
   /** With `pipeOutput`. */
   readonly stdout: Readable | undefined;
+  /** With `pipeErrors`. */
+  readonly stderr: Readable | undefined;
+  /** With a pipe as standard input. */
+  readonly stdin: Writable | undefined;
+  /** Kills it at once, and what it has started and is still in its session. */
+  killAll(): void;
   /** Whether the signal could be sent: false once it has ended. */
   kill(signal: NodeJS.Signals): boolean;
   /** Lets our own process end although this one runs. */
@@ -138,7 +146,7 @@ export async function start(
     const stdio: StdioOptions = [
       options.stdin ?? 'ignore',
       options.pipeOutput === true ? 'pipe' : log,
-      log,
+      options.pipeErrors === true ? 'pipe' : log,
       ...(options.inherit ?? []),
     ];
     const child = await launch(program, args, options, stdio, { detached: true });
@@ -146,6 +154,9 @@ export async function start(
       pid: child.pid ?? 0,
       exited: exitOf(child),
       stdout: child.stdout ?? undefined,
+      stderr: child.stderr ?? undefined,
+      stdin: child.stdin ?? undefined,
+      killAll: () => killSession(child),
       kill: signal => child.kill(signal),
       unref: () => child.unref(),
     };

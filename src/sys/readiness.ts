@@ -6,6 +6,19 @@ import koffi from 'koffi';
  * Rejects with the signal's reason. One waiter per descriptor at a time; the descriptor must stay open meanwhile.
  */
 export function readable(fd: number, signal?: AbortSignal): Promise<void> {
+  return happens(fd, { readable: true }, signal);
+}
+
+/** Resolves when `fd` takes something to send, or a connection that was begun is there or has failed; the rest as above. */
+export function writable(fd: number, signal?: AbortSignal): Promise<void> {
+  return happens(fd, { writable: true }, signal);
+}
+
+function happens(
+  fd: number,
+  events: { readonly readable?: true; readonly writable?: true },
+  signal?: AbortSignal,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(signal.reason as Error);
     const stop = () => {
@@ -16,7 +29,7 @@ export function readable(fd: number, signal?: AbortSignal): Promise<void> {
       stop();
       reject(signal?.reason as Error);
     };
-    const handle = koffi.node.poll(fd, { readable: true }, () => {
+    const handle = koffi.node.poll(fd, events, () => {
       stop();
       resolve();
     });

@@ -1,4 +1,4 @@
-/** Socket addresses as bind(2), sendmsg(2) and recvfrom(2) have them: struct sockaddr_in and sockaddr_in6. */
+/** Socket addresses as bind(2), sendmsg(2) and recvfrom(2) have them: struct sockaddr_in, sockaddr_in6 and sockaddr_un. */
 import { HOST_IS_LITTLE } from '../base/bytes.ts';
 import { type Family, Ip } from '../base/ip.ts';
 
@@ -27,4 +27,25 @@ export function addressIn(bytes: Uint8Array): Ip {
   const isIpv4 = family === SOCKET_FAMILIES.ipv4;
   const { address } = SOCKADDR[isIpv4 ? 'ipv4' : 'ipv6'];
   return Ip.fromBytes(bytes.slice(address, address + (isIpv4 ? 4 : 16)));
+}
+
+/** include/linux/socket.h. */
+export const AF_UNIX = 1;
+
+/** sizeof(sun_path), include/uapi/linux/un.h. */
+const MAX_PATH = 108;
+
+/**
+ * struct sockaddr_un: family, path. A leading `@` is an abstract name, written with a zero byte. Undefined for a path that
+ * is relative, or longer than the kernel takes.
+ */
+export function unixAddress(path: string): Uint8Array | undefined {
+  const bytes = new TextEncoder().encode(path);
+  if (!/^[/@]./.test(path) || bytes.byteLength >= MAX_PATH) return undefined;
+  const abstract = path.startsWith('@');
+  const address = new Uint8Array(2 + bytes.byteLength + (abstract ? 0 : 1));
+  new DataView(address.buffer).setUint16(0, AF_UNIX, HOST_IS_LITTLE);
+  address.set(bytes, 2);
+  if (abstract) address[2] = 0;
+  return address;
 }

@@ -5,9 +5,9 @@ import * as v from 'valibot';
 import { untilAborted } from '../../base/abort.ts';
 import { isCode, messageOf } from '../../base/errors.ts';
 import type { Prefix } from '../../base/prefix.ts';
+import { readLines } from '../../base/read-lines.ts';
 import { ForwarderError } from '../errors.ts';
 import type { ForwarderRoute } from '../path/route-table.ts';
-import { readLines } from './lines.ts';
 import { Answer, ForwarderStats, type ForwarderTable, Hello, LONGEST_LINE, TableText } from './messages.ts';
 
 /** Milliseconds for one answer. */

@@ -4,7 +4,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { dirname } from 'node:path';
 import * as v from 'valibot';
 import { messageOf } from '../../base/errors.ts';
-import { readLines } from './lines.ts';
+import { readLines } from '../../base/read-lines.ts';
 import { type Answer, ControlRequest, type Hello, LONGEST_LINE } from './messages.ts';
 
 /** Agents come and go one at a time; a person may ask for counters meanwhile. */

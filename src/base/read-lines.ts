@@ -1,14 +1,16 @@
 /** Lines of a stream, none longer than a limit. */
-import type { Readable } from 'node:stream';
 
 /**
  * Each line without its end; a last line without an end is none. Ends with the stream.
  * @throws RangeError when a line is longer than `limit` bytes
  */
-export async function* readLines(stream: Readable, limit: number): AsyncGenerator<string, void> {
-  let pieces: Buffer[] = [];
+export async function* readLines(
+  chunks: AsyncIterable<Uint8Array>,
+  limit: number,
+): AsyncGenerator<string, void> {
+  let pieces: Uint8Array[] = [];
   let length = 0;
-  for await (const chunk of stream as AsyncIterable<Buffer>) {
+  for await (const chunk of chunks) {
     let rest = chunk;
     for (let end = rest.indexOf(10); end >= 0; end = rest.indexOf(10)) {
       pieces.push(rest.subarray(0, end));
