@@ -63,7 +63,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     why: 'makes a Desired state real; does not know where it comes from',
   },
   firewall: {
-    may: ['base', 'sys', 'ownership'],
+    may: ['base', 'sys', 'netlink', 'ownership'],
     why: 'firewall rules of this host, beside the data plane',
   },
   extension: {

@@ -6,6 +6,7 @@ export async function unlessGone(change: Promise<unknown>): Promise<void> {
   try {
     await change;
   } catch (error) {
-    if (!isCode(error, 'ENOENT', 'ESRCH', 'ENODEV')) throw error;
+    // EADDRNOTAVAIL: an address that the link does not have.
+    if (!isCode(error, 'ENOENT', 'ESRCH', 'ENODEV', 'EADDRNOTAVAIL')) throw error;
   }
 }

@@ -7,13 +7,18 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { formatHex, Writer } from '../../src/base/bytes.ts';
 import { isCode } from '../../src/base/errors.ts';
+import { Ip } from '../../src/base/ip.ts';
+import { readForward } from '../../src/firewall/ports/port-elements.ts';
 import { decodeAcknowledgement } from '../../src/netlink/acknowledgement.ts';
 import { NLM_F_ACK_TLVS, NLMSG_ERROR } from '../../src/netlink/constants.ts';
 import { formatMessage } from '../../src/netlink/debug.ts';
 import { decodeFamily, GENERIC_PROTOCOL } from '../../src/netlink/generic/controller.ts';
 import { type Message, readMessages, writeMessage } from '../../src/netlink/message.ts';
+import { conntrackMessage, decodeConnection } from '../../src/netlink/netfilter/conntrack.ts';
+import { NFPROTO_IPV4 } from '../../src/netlink/netfilter/constants.ts';
 import { decodeLoggedPacket, loggedPacketMessage } from '../../src/netlink/netfilter/packet-log.ts';
 import { NETFILTER_PROTOCOL } from '../../src/netlink/netfilter/protocol.ts';
+import { decodeElements, nftElementsMessage } from '../../src/netlink/netfilter/set.ts';
 import { decodeTraceEvent } from '../../src/netlink/netfilter/trace-event.ts';
 import type { NetlinkProtocol } from '../../src/netlink/protocol.ts';
 import { ROUTE_PROTOCOL } from '../../src/netlink/route/protocol.ts';
@@ -111,13 +116,45 @@ function lineOf(event: KernelEvent | undefined): string {
       return ruleLine(event.rule);
     case 'port':
     case 'netconf':
+    case 'traffic':
     case 'overrun':
     case 'idle':
       return '';
   }
 }
 
+const header = { family: NFPROTO_IPV4, version: 0, resource: 0 };
+const tuple = {
+  ip: { ipv4Source: Ip.parse('192.0.2.2'), ipv4Destination: Ip.parse('192.0.2.1') },
+  protocol: { number: 17, sourcePort: 5555, destinationPort: 8080 },
+};
+
 export const netlinkTargets: readonly FuzzTarget[] = [
+  {
+    name: 'tracked connections',
+    seeds: [conntrackMessage.encode(header, { original: tuple, reply: tuple, id: 7 })],
+    accepts: input => decodes(input, decodeConnection),
+  },
+  {
+    name: 'elements of sets',
+    seeds: [
+      nftElementsMessage.encode(header, {
+        table: 'tulle-ports',
+        set: 'ip-any',
+        list: {
+          elements: [
+            {
+              key: { value: Uint8Array.of(6, 0, 0, 0, 31, 144, 0, 0) },
+              data: { value: Uint8Array.of(10, 88, 0, 2, 0, 80, 0, 0) },
+              userdata: Uint8Array.of(0, 4, 119, 101, 98, 0),
+            },
+          ],
+        },
+      }),
+    ],
+    accepts: input =>
+      decodes(input, bytes => decodeElements(bytes).map(element => readForward('ip-any', element))),
+  },
   {
     name: 'netlink announcements',
     seeds: datagrams,

@@ -70,6 +70,9 @@ const SETUP = `
   ip rule add from 10.1.1.1 oif eth0 priority 101 table local proto static
   ip rule add fwmark 0x20000 priority 102 unreachable
   ip -6 rule add from fd00::/8 priority 104 table 77
+  ip rule add not fwmark 0x1 priority 103 table 1000 suppress_prefixlength 0
+  ip rule add ipproto udp dport 4789 priority 103 prohibit
+  ip rule add ipproto tcp dport 80-90 priority 103 blackhole
 `;
 
 /** Said of every IPv6 route, and not in our objects. */

@@ -147,3 +147,28 @@ test('a watcher that is too slow learns that it missed something', needsRoot, as
   late.throwIfAborted();
   assert.equal(overruns, 1);
 });
+
+test('queues and filters of a link that change are announced, with the link', needsRoot, async () => {
+  using netns = Netns.anonymous();
+  await using rtnetlink = connectRoute({ netns });
+  await rtnetlink.links.add({ name: 'v0', info: { kind: 'veth', peer: { name: 'v1' } } });
+  const index = (await rtnetlink.links.get('v0'))?.index;
+  const late = deadline('the changes were announced');
+  const events = rtnetlink.watch(['traffic'], late);
+  const changes = [
+    ['qdisc', 'add', 'dev', 'v0', 'root', 'tbf', 'rate', '1mbit', 'burst', '10k', 'latency', '10ms'],
+    ['qdisc', 'add', 'dev', 'v0', 'clsact'],
+    ['filter', 'add', 'dev', 'v0', 'ingress', 'protocol', 'ip', 'u32', 'match', 'u8', '0', '0'],
+    ['filter', 'del', 'dev', 'v0', 'ingress'],
+    ['qdisc', 'del', 'dev', 'v0', 'root'],
+  ];
+  for (const args of changes) netns.run(() => void execFileSync('tc', args));
+  let announced = 0;
+  for await (const event of events) {
+    if (event.type === 'idle') break;
+    assert.deepEqual(event, { type: 'traffic', index });
+    announced++;
+  }
+  late.throwIfAborted();
+  assert.ok(announced >= changes.length, `${announced}`);
+});

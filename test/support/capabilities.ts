@@ -1,5 +1,7 @@
 /** What a test needs of the machine: a missing capability skips with a reason on a laptop and fails in CI. */
+
 import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import process from 'node:process';
 
 /** Options for `test`: kernel objects need root. */
@@ -15,4 +17,10 @@ export function hasLinkKind(kind: string): boolean {
   if (process.getuid?.() !== 0) return true;
   const args = ['--net', 'ip', 'link', 'add', 'tt', 'type', kind];
   return spawnSync('unshare', args, { timeout: 10_000 }).status === 0;
+}
+
+/** Whether a program is installed. */
+export function hasProgram(name: string): boolean {
+  const directories = [...(process.env['PATH'] ?? '').split(':'), '/usr/sbin', '/sbin'];
+  return directories.some(directory => existsSync(`${directory}/${name}`));
 }

@@ -42,11 +42,11 @@ export interface Vector {
 }
 
 /**
- * The protocol that a command speaks: `genl` is for generic netlink, `nft` for netfilter, `ip` and `bridge` are for
- * rtnetlink.
+ * The protocol that a command speaks: `genl` is for generic netlink, `nft` and `conntrack` for netfilter, `ip` and
+ * `bridge` are for rtnetlink.
  */
 export function protocolOf({ command }: Pick<Vector, 'command'>): NetlinkProtocol {
-  if (command.startsWith('nft ')) return NETFILTER_PROTOCOL;
+  if (/^(nft|conntrack) /.test(command)) return NETFILTER_PROTOCOL;
   return command.startsWith('genl ') ? GENERIC_PROTOCOL : ROUTE_PROTOCOL;
 }
 
@@ -55,12 +55,13 @@ const TYPES = Array.from({ length: 13 * 256 }, (_, type) => type);
 
 /** By what the message is about. */
 const STRUCT_SIZES: readonly (readonly [pattern: RegExp, size: number])[] = [
-  [/^nlctrl$|^NF(T|NL)_MSG_/, 4],
+  [/^nlctrl$|^NF(T|NL)_MSG_|^IPCTNL_MSG_/, 4],
   [/LINK$/, 16],
   [/ADDR$/, 8],
   [/ROUTE$|NEIGH$|RULE$/, 12],
   [/NEXTHOP$/, 8],
   [/NETCONF$/, 4],
+  [/QDISC$|TFILTER$/, 20],
 ];
 
 /** Length of the fixed struct that a payload of this type begins with. */

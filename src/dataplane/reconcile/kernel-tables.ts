@@ -85,6 +85,7 @@ export class KernelTables {
       case 'address':
       case 'rule':
       case 'netconf':
+      case 'traffic':
       case 'overrun':
       case 'idle':
         return false;

@@ -7,7 +7,7 @@
  * The messages have no verdict: that is in the rule's text.
  */
 import { defined } from '../../base/defined.ts';
-import { parseSave } from '../../firewall/iptables/saved.ts';
+import { parseSave, type SavedTables } from '../../firewall/iptables/saved.ts';
 import type { Netfilter, PacketLog } from '../../netlink/netfilter/connect.ts';
 import type { LoggedPacket } from '../../netlink/netfilter/packet-log.ts';
 import type { TraceVerdict } from '../../netlink/netfilter/trace-event.ts';
@@ -31,45 +31,60 @@ export type LegacyFamily = keyof typeof FAMILIES;
 
 /** The kernel's trace of iptables-legacy, for as long as it is not disposed of. */
 export class LegacyTrace implements Disposable {
-  readonly family: LegacyFamily;
   readonly #netns: Netns;
   readonly #log: PacketLog;
-  /** How the family was logged before. */
-  readonly #before: string | undefined;
+  /** How the families were logged before, by their sysctl. */
+  readonly #before = new Map<string, string>();
 
   /** @throws NetlinkError with code EPERM when another program receives log group 0 (ulogd) */
-  constructor(family: LegacyFamily, netfilter: Netfilter, netns: Netns) {
-    this.family = family;
+  constructor(families: readonly LegacyFamily[], netfilter: Netfilter, netns: Netns) {
     this.#netns = netns;
     this.#log = netfilter.packetLog(GROUP);
-    const { log } = FAMILIES[family];
-    this.#before = readSysctl(log, netns);
-    writeSysctl(log, NFNETLINK, netns);
+    for (const family of families) {
+      const { log } = FAMILIES[family];
+      const before = readSysctl(log, netns);
+      if (before === undefined) continue;
+      this.#before.set(log, before);
+      writeSysctl(log, NFNETLINK, netns);
+    }
   }
 
   /** What was logged of the packet with this fingerprint, in order; `rules` has the chains of `legacyChains`. */
   eventsOf(fingerprint: string, rules: Ruleset): HopEvent[] {
-    const events: HopEvent[] = [];
     let run = '';
-    for (const logged of this.#log.read()) {
-      const [, table = '', chain = '', kind, number] = PREFIX.exec(logged.prefix) ?? [];
+    return this.decisions(rules).flatMap(({ logged, event }) => {
       const headers = headersOf(logged);
       const seen = readTracedPacket(headers.networkHeader, headers.transportHeader);
-      if (kind === undefined || number === undefined || seen?.fingerprint !== fingerprint) continue;
-      const place = { type: 'trace', id: 0, family: legacyName(logged.family), table, chain } as const;
+      if (seen?.fingerprint !== fingerprint) return [];
+      const { table, chain } = event;
       // As with nftables, the headers are with the first event of each base chain.
       const isFirst = BUILT_IN.test(chain) && run !== `${table} ${chain}`;
       if (isFirst) run = `${table} ${chain}`;
+      return [isFirst ? { ...event, ...headers } : event];
+    });
+  }
+
+  /** What was logged since the last call, of all packets; `rules` has the chains of `legacyChains`. */
+  decisions(rules: Ruleset): LegacyDecision[] {
+    return this.#log.read().flatMap(logged => {
+      const [, table = '', chain = '', kind, number] = PREFIX.exec(logged.prefix) ?? [];
+      if (kind === undefined || number === undefined) return [];
+      const place = { type: 'trace', id: 0, family: legacyName(logged.family), table, chain } as const;
       const decision = decisionOf(rules.chain(place.family, table, chain), Number(number), rules);
-      events.push({ ...place, ...decision, ...(isFirst ? headers : {}) });
-    }
-    return events;
+      return [{ logged, event: { ...place, ...decision } }];
+    });
   }
 
   [Symbol.dispose](): void {
     this.#log[Symbol.dispose]();
-    if (this.#before !== undefined) writeSysctl(FAMILIES[this.family].log, this.#before, this.#netns);
+    for (const [log, before] of this.#before) writeSysctl(log, before, this.#netns);
   }
+}
+
+/** What a rule or policy decided about a packet, and the packet's beginning. */
+export interface LegacyDecision {
+  readonly logged: LoggedPacket;
+  readonly event: HopEvent;
 }
 
 /** `TRACE: filter:FORWARD:rule:2 `. */
@@ -132,7 +147,11 @@ const priorityOf = (table: string, hook: string) =>
 export async function legacyChains(run: RunOnHost, family: LegacyFamily): Promise<ListedChain[]> {
   const { status, stdout, stderr } = await run(FAMILIES[family].save, []);
   if (status !== 0) throw new TraceError('REFUSED', `${FAMILIES[family].save}: ${stderr.trim() || status}`);
-  return Array.from(parseSave(stdout), ([table, chains]) =>
+  return chainsOfSaved(parseSave(stdout), family);
+}
+
+export function chainsOfSaved(saved: SavedTables, family: LegacyFamily): ListedChain[] {
+  return Array.from(saved, ([table, chains]) =>
     Array.from(chains, ([name, { policy, rules }]): ListedChain => {
       const hook = name.toLowerCase();
       const base = {

@@ -24,6 +24,11 @@ function kernel(refuses: (changes: readonly Change[]) => number | undefined) {
     },
     trace: () => assert.fail('nobody listens'),
     packetLog: () => assert.fail('nobody reads a log'),
+    elements: () => assert.fail('no set is read'),
+    counters: () => assert.fail('no counter is read'),
+    connections: () => assert.fail('no connection is listed'),
+    forget: () => assert.fail('no connection is deleted'),
+    port: 0,
     [Symbol.dispose]: () => undefined,
   };
   return { done, netfilter };

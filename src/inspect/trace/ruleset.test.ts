@@ -73,7 +73,7 @@ describe('a listing of nft', () => {
         family: 'netdev',
         table: 'guard',
         name: 'in',
-        base: { type: 'filter', hook: 'ingress', priority: 5, policy: 'drop' },
+        base: { type: 'filter', hook: 'ingress', priority: 5, policy: 'drop', devices: ['eth0'] },
         rules: [{ handle: 6n, text: 'ip saddr 10.0.0.0/8 comment "# handle 7" drop' }],
       },
     ]);

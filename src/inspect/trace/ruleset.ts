@@ -31,6 +31,8 @@ export interface BaseOfChain {
   readonly hook: string;
   readonly priority: number;
   readonly policy: string;
+  /** Names of the links of a chain that is called for some alone. */
+  readonly devices?: readonly string[];
 }
 
 export interface ListedChain {
@@ -106,7 +108,15 @@ export function parseRuleset(listing: string): ListedChain[] {
     const rule = /^(.*) # handle (\d+)$/.exec(begun);
     if (base !== null) {
       const [, type = '', hook = '', priority = '', policy = ''] = base;
-      chain.base = { type, hook, priority: Number(priority), policy };
+      const [, list = ''] = / (?:device|devices =) (.*?) priority /.exec(begun) ?? [];
+      const devices = Array.from(list.matchAll(/[^\s"{},]+/g), ([name]) => name);
+      chain.base = {
+        type,
+        hook,
+        priority: Number(priority),
+        policy,
+        ...(devices.length > 0 && { devices }),
+      };
     } else if (rule !== null) {
       chain.rules.push({ handle: BigInt(rule[2] ?? 0), text: rule[1] ?? '' });
     } else {

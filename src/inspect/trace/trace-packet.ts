@@ -53,7 +53,7 @@ export async function tracePacket(options: TraceOptions): Promise<PacketTrace | 
   const events = netfilter.trace(AbortSignal.any([signal, stop.signal]));
   const family = packet.destination.family === 'ipv4' ? 'ip' : 'ip6';
   using legacy = hasLegacyTables(netns)
-    ? refusing('the rules of iptables-legacy', LEGACY_HINT, () => new LegacyTrace(family, netfilter, netns))
+    ? refusing('the rules of iptables-legacy', LEGACY_HINT, () => new LegacyTrace([family], netfilter, netns))
     : undefined;
   let way: Way;
   let table: string;

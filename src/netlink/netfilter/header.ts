@@ -9,7 +9,7 @@
  *     +-------+--------+----------+------- - -
  */
 import type { Struct } from '../message.ts';
-import { NFNL_SUBSYS_NFTABLES, NFNL_SUBSYS_ULOG } from './constants.ts';
+import { NFNL_SUBSYS_CTNETLINK, NFNL_SUBSYS_NFTABLES, NFNL_SUBSYS_ULOG } from './constants.ts';
 
 export interface NetfilterHeader {
   /** NFPROTO_*. */
@@ -29,3 +29,6 @@ export const nftablesType = (message: number): number => (NFNL_SUBSYS_NFTABLES <
 
 /** Type of a message about logged packets, NFULNL_MSG_*. */
 export const logType = (message: number): number => (NFNL_SUBSYS_ULOG << 8) | message;
+
+/** Type of a message about tracked connections, IPCTNL_MSG_CT_*. */
+export const conntrackType = (message: number): number => (NFNL_SUBSYS_CTNETLINK << 8) | message;

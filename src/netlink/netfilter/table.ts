@@ -4,7 +4,7 @@
  */
 import { written } from '../../base/bytes.ts';
 import { attributes, many, one } from '../attribute.ts';
-import { bytes, i32be, nested, nestedBytes, text, u32be } from '../attribute-types.ts';
+import { bytes, i32be, nested, nestedBytes, text, u32be, u64be } from '../attribute-types.ts';
 import { NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL } from '../constants.ts';
 import { MessageCodec } from '../message.ts';
 import type { Change } from '../protocol.ts';
@@ -13,19 +13,42 @@ import { nfgenmsg, nftablesType } from './header.ts';
 
 /** Where the kernel calls a chain, as `nft` says it. */
 export type InetHook = 'prerouting' | 'input' | 'output' | 'postrouting';
+/** Of one link: before all else, and after all else. */
+export type LinkHook = 'ingress' | 'egress';
 
-const HOOKS: Readonly<Record<InetHook, number>> = {
+/** A bridge has the hooks of IP for its frames (include/uapi/linux/netfilter_bridge.h). */
+const INET_HOOKS: Readonly<Record<string, number>> = {
   prerouting: constants.NF_INET_PRE_ROUTING,
   input: constants.NF_INET_LOCAL_IN,
   output: constants.NF_INET_LOCAL_OUT,
   postrouting: constants.NF_INET_POST_ROUTING,
 };
 
+const FAMILIES = {
+  inet: { number: constants.NFPROTO_INET, hooks: INET_HOOKS },
+  bridge: { number: constants.NFPROTO_BRIDGE, hooks: INET_HOOKS },
+  arp: {
+    number: constants.NFPROTO_ARP,
+    hooks: { input: constants.NF_ARP_IN, output: constants.NF_ARP_OUT },
+  },
+  netdev: {
+    number: constants.NFPROTO_NETDEV,
+    hooks: { ingress: constants.NF_NETDEV_INGRESS, egress: constants.NF_NETDEV_EGRESS },
+  },
+} as const satisfies Record<string, { number: number; hooks: Readonly<Record<string, number>> }>;
+
+/** Families of tables, as far as we make them. */
+export type TableFamily = keyof typeof FAMILIES;
+
 /** A chain of type `filter` that accepts what its rules do not. */
 export interface NewBaseChain {
+  /** inet unless given. */
+  readonly family?: TableFamily;
   readonly table: string;
   readonly name: string;
-  readonly hook: InetHook;
+  readonly hook: InetHook | LinkHook;
+  /** Name of the link, for a hook of one. */
+  readonly device?: string;
   /** Chains of a hook are called from the lowest to the highest. */
   readonly priority: number;
 }
@@ -36,7 +59,8 @@ export type Expression =
   | { readonly setTrace: true };
 
 export type PacketField =
-  | { readonly meta: 'nfproto' | 'l4proto' }
+  /** `protocol`: the EtherType, two bytes, for families that see frames of all kinds. */
+  | { readonly meta: 'nfproto' | 'l4proto' | 'protocol' }
   /** Bytes from the beginning of the header. */
   | { readonly header: 'network' | 'transport'; readonly offset: number };
 
@@ -52,6 +76,7 @@ export const nftTableMessage = new MessageCodec(
 const hookAttributes = attributes({
   hook: one(constants.NFTA_HOOK_HOOKNUM, u32be),
   priority: one(constants.NFTA_HOOK_PRIORITY, i32be),
+  device: one(constants.NFTA_HOOK_DEV, text),
 });
 
 export const nftChainMessage = new MessageCodec(
@@ -62,11 +87,12 @@ export const nftChainMessage = new MessageCodec(
     name: one(constants.NFTA_CHAIN_NAME, text),
     hook: one(constants.NFTA_CHAIN_HOOK, nested(hookAttributes)),
     policy: one(constants.NFTA_CHAIN_POLICY, u32be),
+    uses: one(constants.NFTA_CHAIN_USE, u32be),
     chainType: one(constants.NFTA_CHAIN_TYPE, text),
   }),
 );
 
-const expressionAttributes = attributes({
+export const expressionAttributes = attributes({
   name: one(constants.NFTA_EXPR_NAME, text),
   data: one(constants.NFTA_EXPR_DATA, nestedBytes),
 });
@@ -81,72 +107,88 @@ export const nftRuleMessage = new MessageCodec(
   attributes({
     table: one(constants.NFTA_RULE_TABLE, text),
     chain: one(constants.NFTA_RULE_CHAIN, text),
+    handle: one(constants.NFTA_RULE_HANDLE, u64be),
     expressions: one(constants.NFTA_RULE_EXPRESSIONS, nested(expressionList)),
   }),
 );
 
-const dataAttributes = attributes({ value: one(constants.NFTA_DATA_VALUE, bytes) });
-const metaAttributes = attributes({
+export const verdictAttributes = attributes({
+  code: one(constants.NFTA_VERDICT_CODE, i32be),
+  chain: one(constants.NFTA_VERDICT_CHAIN, text),
+});
+export const dataAttributes = attributes({
+  value: one(constants.NFTA_DATA_VALUE, bytes),
+  verdict: one(constants.NFTA_DATA_VERDICT, nested(verdictAttributes)),
+});
+export const metaAttributes = attributes({
   into: one(constants.NFTA_META_DREG, u32be),
   key: one(constants.NFTA_META_KEY, u32be),
   from: one(constants.NFTA_META_SREG, u32be),
 });
-const payloadAttributes = attributes({
+export const payloadAttributes = attributes({
   into: one(constants.NFTA_PAYLOAD_DREG, u32be),
   base: one(constants.NFTA_PAYLOAD_BASE, u32be),
   offset: one(constants.NFTA_PAYLOAD_OFFSET, u32be),
   length: one(constants.NFTA_PAYLOAD_LEN, u32be),
+  from: one(constants.NFTA_PAYLOAD_SREG, u32be),
 });
-const compareAttributes = attributes({
+export const compareAttributes = attributes({
   from: one(constants.NFTA_CMP_SREG, u32be),
   operator: one(constants.NFTA_CMP_OP, u32be),
   data: one(constants.NFTA_CMP_DATA, nested(dataAttributes)),
 });
-const immediateAttributes = attributes({
+export const immediateAttributes = attributes({
   into: one(constants.NFTA_IMMEDIATE_DREG, u32be),
   data: one(constants.NFTA_IMMEDIATE_DATA, nested(dataAttributes)),
 });
 
-const HEADER = { family: constants.NFPROTO_INET, version: 0, resource: 0 };
+const headerOf = (family: TableFamily) => ({ family: FAMILIES[family].number, version: 0, resource: 0 });
 const REGISTER = constants.NFT_REG32_00;
 
-const META_KEYS = { nfproto: constants.NFT_META_NFPROTO, l4proto: constants.NFT_META_L4PROTO } as const;
+const META_KEYS = {
+  protocol: constants.NFT_META_PROTOCOL,
+  nfproto: constants.NFT_META_NFPROTO,
+  l4proto: constants.NFT_META_L4PROTO,
+} as const;
 const BASES = {
   network: constants.NFT_PAYLOAD_NETWORK_HEADER,
   transport: constants.NFT_PAYLOAD_TRANSPORT_HEADER,
 } as const;
 
 /** @param isOwned the table and all in it end with the socket that this is sent over. */
-export function newTable(name: string, isOwned: boolean): Change {
+export function newTable(name: string, isOwned: boolean, family: TableFamily = 'inet'): Change {
   const flags = isOwned ? constants.NFT_TABLE_F_OWNER : 0;
   return {
-    what: `add table inet ${name}`,
+    what: `add table ${family} ${name}`,
     type: nftablesType(constants.NFT_MSG_NEWTABLE),
     flags: NLM_F_CREATE | NLM_F_EXCL,
-    write: writer => nftTableMessage.write(writer, HEADER, { name, flags }),
+    write: writer => nftTableMessage.write(writer, headerOf(family), { name, flags }),
   };
 }
 
 /** With everything that is in it. */
-export function deleteTable(name: string): Change {
+export function deleteTable(name: string, family: TableFamily = 'inet'): Change {
   return {
-    what: `delete table inet ${name}`,
+    what: `delete table ${family} ${name}`,
     type: nftablesType(constants.NFT_MSG_DELTABLE),
     flags: 0,
-    write: writer => nftTableMessage.write(writer, HEADER, { name }),
+    write: writer => nftTableMessage.write(writer, headerOf(family), { name }),
   };
 }
 
-export function newBaseChain({ table, name, hook, priority }: NewBaseChain): Change {
+export function newBaseChain({ family = 'inet', table, name, hook, priority, device }: NewBaseChain): Change {
+  const hooks: Readonly<Record<string, number>> = FAMILIES[family].hooks;
+  const number = hooks[hook];
+  if (number === undefined) throw new RangeError(`tables of family ${family} have no hook ${hook}`);
   return {
-    what: `add chain inet ${table} ${name}`,
+    what: `add chain ${family} ${table} ${name}`,
     type: nftablesType(constants.NFT_MSG_NEWCHAIN),
     flags: NLM_F_CREATE,
     write: writer =>
-      nftChainMessage.write(writer, HEADER, {
+      nftChainMessage.write(writer, headerOf(family), {
         table,
         name,
-        hook: { hook: HOOKS[hook], priority },
+        hook: { hook: number, priority, ...(device === undefined ? {} : { device }) },
         policy: constants.NF_ACCEPT,
         chainType: 'filter',
       }),
@@ -154,13 +196,18 @@ export function newBaseChain({ table, name, hook, priority }: NewBaseChain): Cha
 }
 
 /** A rule at the end of a chain. */
-export function newRule(table: string, chain: string, expressions: readonly Expression[]): Change {
+export function newRule(
+  table: string,
+  chain: string,
+  expressions: readonly Expression[],
+  family: TableFamily = 'inet',
+): Change {
   return {
-    what: `add a rule to inet ${table} ${chain}`,
+    what: `add a rule to ${family} ${table} ${chain}`,
     type: nftablesType(constants.NFT_MSG_NEWRULE),
     flags: NLM_F_CREATE | NLM_F_APPEND,
     write: writer =>
-      nftRuleMessage.write(writer, HEADER, {
+      nftRuleMessage.write(writer, headerOf(family), {
         table,
         chain,
         expressions: { elements: expressions.flatMap(encodeExpression) },

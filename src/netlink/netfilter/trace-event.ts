@@ -6,15 +6,11 @@
  */
 import { defined } from '../../base/defined.ts';
 import { attributes, one } from '../attribute.ts';
-import { bytes, i32be, nested, text, u8, u16be, u32be, u64be } from '../attribute-types.ts';
+import { bytes, nested, text, u8, u16be, u32be, u64be } from '../attribute-types.ts';
 import { MessageCodec } from '../message.ts';
 import * as constants from './constants.ts';
 import { nfgenmsg } from './header.ts';
-
-const verdictAttributes = attributes({
-  code: one(constants.NFTA_VERDICT_CODE, i32be),
-  chain: one(constants.NFTA_VERDICT_CHAIN, text),
-});
+import { verdictAttributes } from './table.ts';
 
 export const traceMessage = new MessageCodec(
   'nfgenmsg',
@@ -46,7 +42,8 @@ export const traceMessage = new MessageCodec(
 /** As `nft` calls the families. */
 export type NftFamily = 'inet' | 'ip' | 'ip6' | 'arp' | 'bridge' | 'netdev';
 
-const FAMILIES: ReadonlyMap<number, NftFamily> = new Map([
+/** By NFPROTO_*. */
+export const NFT_FAMILIES: ReadonlyMap<number, NftFamily> = new Map([
   [constants.NFPROTO_INET, 'inet'],
   [constants.NFPROTO_IPV4, 'ip'],
   [constants.NFPROTO_IPV6, 'ip6'],
@@ -122,7 +119,7 @@ export interface TraceEvent {
 /** undefined for a trace without a place, or of a kind or verdict that we do not know. @throws CodecError */
 export function decodeTraceEvent(payload: Uint8Array): TraceEvent | undefined {
   const { header, attributes: found } = traceMessage.decode(payload);
-  const family = FAMILIES.get(header.family);
+  const family = NFT_FAMILIES.get(header.family);
   const kind = kindOf(found.traceType, found.ruleHandle);
   const verdict = verdictOf(found.verdict?.code ?? found.policy);
   const { id, table, chain } = found;

@@ -9,7 +9,14 @@
 import { Writer } from '../../base/bytes.ts';
 import { CodecError, isCode } from '../../base/errors.ts';
 import { decodeAcknowledgement } from '../acknowledgement.ts';
-import { NLM_F_ACK, NLM_F_REQUEST, NLMSG_ERROR } from '../constants.ts';
+import {
+  NLM_F_ACK,
+  NLM_F_DUMP,
+  NLM_F_DUMP_INTR,
+  NLM_F_REQUEST,
+  NLMSG_DONE,
+  NLMSG_ERROR,
+} from '../constants.ts';
 import { NetlinkError } from '../errors.ts';
 import { type Message, readMessages, writeMessage } from '../message.ts';
 import { type Change, messageName } from '../protocol.ts';
@@ -27,6 +34,27 @@ export function commit(transport: NetlinkTransport, changes: readonly Change[]):
 /** Changes of another subsystem, one after the other. @throws NetlinkError of the first that is refused; SysError */
 export function applyInOrder(transport: NetlinkTransport, changes: readonly Change[]): void {
   exchange(transport, changes, () => true);
+}
+
+/**
+ * Everything that the kernel lists for a question, message by message.
+ *
+ * @throws NetlinkError when it refuses, with code EINTR when the list changed while it was read; SysError
+ */
+export function listAll(transport: NetlinkTransport, question: Change): Message[] {
+  const writer = new Writer(256);
+  const { type, what } = question;
+  writeMessage(writer, { type, flags: NLM_F_REQUEST | NLM_F_DUMP, sequence: 1, payload: question });
+  transport.send(writer.finish());
+  const messages = receiveAll(transport).filter(({ sequence }) => sequence === 1);
+  for (const message of messages) {
+    if (message.type !== NLMSG_ERROR && message.type !== NLMSG_DONE) continue;
+    const { errno, extendedAck } = decodeAcknowledgement(message);
+    if (errno !== 0) throw new NetlinkError(messageName(NETFILTER_PROTOCOL, type), what, errno, extendedAck);
+  }
+  if (messages.some(({ flags }) => (flags & NLM_F_DUMP_INTR) !== 0))
+    throw NetlinkError.interrupted(messageName(NETFILTER_PROTOCOL, type), what, 1);
+  return messages.filter(message => message.type !== NLMSG_DONE);
 }
 
 function exchange(

@@ -12,14 +12,18 @@ import {
   RTM_DELLINK,
   RTM_DELNEIGH,
   RTM_DELNEXTHOP,
+  RTM_DELQDISC,
   RTM_DELROUTE,
   RTM_DELRULE,
+  RTM_DELTFILTER,
   RTM_NEWADDR,
   RTM_NEWLINK,
   RTM_NEWNEIGH,
   RTM_NEWNEXTHOP,
+  RTM_NEWQDISC,
   RTM_NEWROUTE,
   RTM_NEWRULE,
+  RTM_NEWTFILTER,
 } from './constants.ts';
 import { writeLinkChange, writeNewLink } from './link.ts';
 import { linkKind } from './link-info.ts';
@@ -35,6 +39,13 @@ import type {
   NewRoute,
   NewRule,
 } from './objects.ts';
+import {
+  type FilterKey,
+  type NewProgramFilter,
+  writeClsact,
+  writeFilterKey,
+  writeProgramFilter,
+} from './program-filter.ts';
 import { writeRoute, writeRouteSelector } from './route.ts';
 import { writeRule, writeRuleSelector } from './rule.ts';
 
@@ -109,6 +120,10 @@ const FDB = {
   write: writeFdbEntry,
 };
 const RULE = { name: ({ priority }: NewRule) => String(priority ?? 'of any priority'), write: writeRule };
+const CLSACT = { name: (index: number) => `of link ${index}`, write: writeClsact };
+const FILTER = {
+  name: ({ index, priority, handle }: FilterKey) => `${priority}/${handle.toString(16)} of link ${index}`,
+};
 
 export const change = {
   addLink: maker<NewLink>({
@@ -127,6 +142,14 @@ export const change = {
   },
   deleteLink: (nameOrIndex: string | number, inside: Pick<LinkChange, 'targetNetnsId'> = {}): Change =>
     deletedLink({ nameOrIndex, to: inside }),
+  /** All that are in a group, at the cost of one. */
+  deleteLinksOf: maker<number>({
+    verb: 'delete links of group',
+    type: RTM_DELLINK,
+    flags: 0,
+    name: String,
+    write: (writer, group) => writeLinkChange(writer, 0, { group }),
+  }),
 
   replaceAddress: maker({ verb: 'replace address', type: RTM_NEWADDR, flags: REPLACE, ...ADDRESS }),
   deleteAddress: maker({ verb: 'delete address', type: RTM_DELADDR, flags: 0, ...ADDRESS }),
@@ -158,6 +181,25 @@ export const change = {
   /** Another destination for the same address (head-end replication). */
   appendFdb: maker({ verb: 'append FDB entry', type: RTM_NEWNEIGH, flags: APPEND, ...FDB }),
   deleteFdb: maker({ verb: 'delete FDB entry', type: RTM_DELNEIGH, flags: 0, ...FDB }),
+
+  addClsact: maker({ verb: 'add clsact', type: RTM_NEWQDISC, flags: ADD, ...CLSACT }),
+  /** All its filters go with it. */
+  deleteClsact: maker({ verb: 'delete clsact', type: RTM_DELQDISC, flags: 0, ...CLSACT }),
+  /** In one step where there is one of its key. */
+  setProgramFilter: maker<NewProgramFilter>({
+    verb: 'set filter',
+    type: RTM_NEWTFILTER,
+    flags: NLM_F_CREATE,
+    ...FILTER,
+    write: writeProgramFilter,
+  }),
+  deleteFilter: maker<FilterKey>({
+    verb: 'delete filter',
+    type: RTM_DELTFILTER,
+    flags: 0,
+    ...FILTER,
+    write: writeFilterKey,
+  }),
 
   addRule: maker({ verb: 'add rule', type: RTM_NEWRULE, flags: ADD, ...RULE }),
   deleteRule: maker({ verb: 'delete rule', type: RTM_DELRULE, flags: 0, ...RULE, write: writeRuleSelector }),

@@ -106,6 +106,7 @@ export function rtnetlinkOver(
         return applyOne(change.changeLink(index ?? nameOrIndex, to));
       },
       delete: (nameOrIndex, inside) => applyOne(change.deleteLink(nameOrIndex, inside)),
+      deleteGroup: group => applyOne(change.deleteLinksOf(group)),
     },
     addresses: {
       list: (filter = {}) => list(listings.addresses(filter)),
@@ -115,8 +116,8 @@ export function rtnetlinkOver(
     routes: {
       list: (filter = {}) => list(listings.routes(filter)),
       read: (filter, reader) => read(listings.routes(filter), reader),
-      async lookup(destination) {
-        const payload = encodeRouteLookup(destination);
+      async lookup(destination, packet) {
+        const payload = encodeRouteLookup(destination, packet);
         const query = { what: `look up the route to ${destination}`, type: RTM_GETROUTE, payload };
         const route = await connection.get(query, message => decodeRoute(message.payload));
         if (route === undefined) throw new CodecError('route lookup', 0, 'a route', 'none');
@@ -162,6 +163,15 @@ export function rtnetlinkOver(
       add: rule => applyOne(change.addRule(rule)),
       delete: rule => applyOne(change.deleteRule(rule)),
     },
+    traffic: {
+      qdiscs: () => list(listings.qdiscs()),
+      filters: (index, parent) => list(listings.filters(index, parent)),
+      addClsact: index => applyOne(change.addClsact(index)),
+      deleteClsact: index => applyOne(change.deleteClsact(index)),
+      setProgram: filter => applyOne(change.setProgramFilter(filter)),
+      deleteFilter: filter => applyOne(change.deleteFilter(filter)),
+    },
+    netconf: { list: () => list(listings.netconf()) },
     netnsId(fd) {
       const query = { what: 'look for a namespace', type: RTM_GETNSID, payload: encodeNetnsIdQuery(fd) };
       return connection.get(query, ({ payload }) => decodeNetnsId(payload));

@@ -1,6 +1,6 @@
 /** The numbers of rtnetlink in the kernel's spelling, by header of include/uapi/linux. */
 
-/** rtnetlink.h: message types. */
+/** rtnetlink.h: message types. All of a kind are here, asked for or not: messages are printed by these names. */
 export const RTM_NEWLINK = 16;
 export const RTM_DELLINK = 17;
 export const RTM_GETLINK = 18;
@@ -16,11 +16,16 @@ export const RTM_GETNEIGH = 30;
 export const RTM_NEWRULE = 32;
 export const RTM_DELRULE = 33;
 export const RTM_GETRULE = 34;
+export const RTM_NEWQDISC = 36;
+export const RTM_DELQDISC = 37;
+export const RTM_GETQDISC = 38;
+export const RTM_NEWTFILTER = 44;
+export const RTM_DELTFILTER = 45;
+export const RTM_GETTFILTER = 46;
 export const RTM_NEWNETCONF = 80;
 export const RTM_DELNETCONF = 81;
 /** No code sends it; names of messages that a trace shows are read from here. */
 export const RTM_GETNETCONF = 82;
-/** net_namespace.h speaks of NSID. */
 export const RTM_GETNSID = 90;
 export const RTM_NEWNEXTHOP = 104;
 export const RTM_DELNEXTHOP = 105;
@@ -33,6 +38,7 @@ export const NETNSA_FD = 3;
 /** rtnetlink.h: multicast groups. */
 export const RTNLGRP_LINK = 1;
 export const RTNLGRP_NEIGH = 3;
+export const RTNLGRP_TC = 4;
 export const RTNLGRP_IPV4_IFADDR = 5;
 export const RTNLGRP_IPV4_ROUTE = 7;
 export const RTNLGRP_IPV4_RULE = 8;
@@ -51,6 +57,7 @@ export const AF_INET6 = 10;
 
 /** if.h. */
 export const IFF_UP = 0x1;
+export const IFF_NOARP = 0x80;
 export const IFF_LOWER_UP = 0x10000;
 export const IFNAMSIZ = 16;
 
@@ -66,9 +73,11 @@ export const IFLA_OPERSTATE = 16;
 export const IFLA_LINKINFO = 18;
 export const IFLA_IFALIAS = 20;
 export const IFLA_STATS64 = 23;
+export const IFLA_GROUP = 27;
 export const IFLA_NET_NS_FD = 28;
 export const IFLA_EXT_MASK = 29;
 export const IFLA_LINK_NETNSID = 37;
+export const IFLA_XDP = 43;
 export const IFLA_NEW_NETNSID = 45;
 export const IFLA_TARGET_NETNSID = 46;
 export const IFLA_NEW_IFINDEX = 49;
@@ -80,8 +89,12 @@ export const IFLA_INFO_SLAVE_KIND = 4;
 export const IFLA_INFO_SLAVE_DATA = 5;
 /** rtnetlink.h: IFLA_EXT_MASK, leave the counters away. */
 export const RTEXT_FILTER_SKIP_STATS = 1 << 3;
+/** if_link.h: programs that see packets before all else. */
+export const IFLA_XDP_ATTACHED = 2;
+export const IFLA_XDP_PROG_ID = 4;
 
 /** if_link.h: ports of a bridge. */
+export const IFLA_BRPORT_STATE = 1;
 export const IFLA_BRPORT_MODE = 4;
 export const IFLA_BRPORT_LEARNING = 8;
 export const IFLA_BRPORT_UNICAST_FLOOD = 9;
@@ -89,6 +102,7 @@ export const IFLA_BRPORT_MCAST_FLOOD = 27;
 export const IFLA_BRPORT_BCAST_FLOOD = 30;
 export const IFLA_BRPORT_NEIGH_SUPPRESS = 32;
 export const IFLA_BRPORT_ISOLATED = 33;
+export const IFLA_BRPORT_LOCKED = 39;
 
 /** if_link.h: vxlan. */
 export const IFLA_VXLAN_ID = 1;
@@ -163,10 +177,12 @@ export const IFA_BROADCAST = 4;
 export const IFA_CACHEINFO = 6;
 export const IFA_FLAGS = 8;
 export const IFA_F_NODAD = 0x02;
+export const IFA_F_DADFAILED = 0x08;
 export const IFA_F_PERMANENT = 0x80;
 
 /** rtnetlink.h: routes. */
 export const RTA_DST = 1;
+export const RTA_SRC = 2;
 export const RTA_IIF = 3;
 export const RTA_OIF = 4;
 export const RTA_GATEWAY = 5;
@@ -176,14 +192,18 @@ export const RTA_METRICS = 8;
 export const RTA_MULTIPATH = 9;
 export const RTA_CACHEINFO = 12;
 export const RTA_TABLE = 15;
+export const RTA_MARK = 16;
 export const RTA_PREF = 20;
 export const RTA_ENCAP_TYPE = 21;
 export const RTA_ENCAP = 22;
 export const RTA_UID = 25;
+export const RTA_IP_PROTO = 27;
+export const RTA_DPORT = 29;
 export const RTA_NH_ID = 30;
 export const RTAX_MTU = 2;
 export const RT_TABLE_UNSPEC = 0;
 export const RT_TABLE_MAIN = 254;
+export const RT_TABLE_LOCAL = 255;
 export const RTPROT_KERNEL = 2;
 export const RTPROT_BOOT = 3;
 export const RTPROT_STATIC = 4;
@@ -197,9 +217,14 @@ export const RTN_LOCAL = 2;
 export const RTN_BROADCAST = 3;
 export const RTN_ANYCAST = 4;
 export const RTN_MULTICAST = 5;
+export const RTN_BLACKHOLE = 6;
+export const RTN_UNREACHABLE = 7;
+export const RTN_PROHIBIT = 8;
+export const RTN_THROW = 9;
 /** The answer to a lookup. */
 export const RTM_F_CLONED = 0x200;
 export const RTM_F_LOOKUP_TABLE = 0x1000;
+export const RTM_F_FIB_MATCH = 0x2000;
 
 /** lwtunnel.h; the numbers for IPv6 are the same. */
 export const LWTUNNEL_ENCAP_IP = 2;
@@ -238,6 +263,7 @@ export const NDA_MASTER = 9;
 export const NDA_PROTOCOL = 12;
 export const NUD_NOARP = 0x40;
 export const NUD_REACHABLE = 0x02;
+export const NUD_FAILED = 0x20;
 export const NUD_PERMANENT = 0x80;
 export const NTF_SELF = 0x02;
 export const NTF_MASTER = 0x04;
@@ -254,5 +280,8 @@ export const FRA_TABLE = 15;
 export const FRA_FWMASK = 16;
 export const FRA_OIFNAME = 17;
 export const FRA_PROTOCOL = 21;
+export const FRA_IP_PROTO = 22;
+export const FRA_DPORT_RANGE = 24;
+export const FIB_RULE_INVERT = 0x2;
 export const FR_ACT_UNSPEC = 0;
 export const FR_ACT_TO_TBL = 1;

@@ -15,6 +15,7 @@ import {
   IFLA_ADDRESS,
   IFLA_ALT_IFNAME,
   IFLA_EXT_MASK,
+  IFLA_GROUP,
   IFLA_IFALIAS,
   IFLA_IFNAME,
   IFLA_INFO_DATA,
@@ -34,6 +35,9 @@ import {
   IFLA_PROTINFO,
   IFLA_TARGET_NETNSID,
   IFLA_TXQLEN,
+  IFLA_XDP,
+  IFLA_XDP_ATTACHED,
+  IFLA_XDP_PROG_ID,
 } from './constants.ts';
 
 export interface LinkHeader {
@@ -72,12 +76,17 @@ export const linkMessage = new MessageCodec(
     txQueueLength: one(IFLA_TXQLEN, u32),
     operState: one(IFLA_OPERSTATE, u8),
     alias: one(IFLA_IFALIAS, text),
+    group: one(IFLA_GROUP, u32),
     netnsFd: one(IFLA_NET_NS_FD, u32),
     netnsId: one(IFLA_LINK_NETNSID, u32),
     newNetnsId: one(IFLA_NEW_NETNSID, u32),
     targetNetnsId: one(IFLA_TARGET_NETNSID, u32),
     newIndex: one(IFLA_NEW_IFINDEX, u32),
     extMask: one(IFLA_EXT_MASK, u32),
+    xdp: one(
+      IFLA_XDP,
+      nested(attributes({ attached: one(IFLA_XDP_ATTACHED, u8), programId: one(IFLA_XDP_PROG_ID, u32) })),
+    ),
     info: one(
       IFLA_LINKINFO,
       nested(

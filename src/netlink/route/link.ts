@@ -29,7 +29,7 @@ export function writeNewLink(writer: Writer, link: NewLink): void {
 
 /** @param nameOrIndex an index when the name is to change. */
 export function writeLinkChange(writer: Writer, nameOrIndex: string | number, change: LinkChange): void {
-  const { name, mac: address, mtu, master, txQueueLength, netnsFd, targetNetnsId, alias, up } = change;
+  const { name, mac: address, mtu, master, txQueueLength, netnsFd, targetNetnsId, alias, group, up } = change;
   linkMessage.write(
     writer,
     { ...ANY_LINK, index: typeof nameOrIndex === 'number' ? nameOrIndex : 0, ...upFlag(up) },
@@ -42,6 +42,7 @@ export function writeLinkChange(writer: Writer, nameOrIndex: string | number, ch
       netnsFd,
       targetNetnsId,
       alias,
+      group,
       info: changedInfo(change),
     },
   );
@@ -64,11 +65,13 @@ export function decodeLink(payload: Uint8Array): Link {
     operState: found.operState,
     txQueueLength: found.txQueueLength,
     alias: found.alias,
+    group: found.group || undefined,
     altNames: found.properties?.altNames,
     netnsId: found.netnsId,
     movedTo: movedTo(found.newNetnsId, found.newIndex),
     info: decodeLinkInfo(found.info?.kind, found.info?.data),
     port: decodePort(found.info),
+    xdpProgram: found.xdp?.programId,
     unknown: found.unknown,
   });
 }

@@ -9,17 +9,29 @@ import {
   RTM_GETADDR,
   RTM_GETLINK,
   RTM_GETNEIGH,
+  RTM_GETNETCONF,
   RTM_GETNEXTHOP,
+  RTM_GETQDISC,
   RTM_GETROUTE,
   RTM_GETRULE,
+  RTM_GETTFILTER,
 } from './constants.ts';
 import { decodeLink, encodeLinkQuery } from './link.ts';
 import { decodeFdbEntry, decodeNeighbor, encodeFdbQuery, encodeNeighborQuery } from './neighbor.ts';
+import { decodeNetconf, encodeNetconfQuery } from './netconf.ts';
 import { decodeNexthop, encodeNexthopQuery } from './nexthop.ts';
-import type { Address, FdbEntry, Link, Neighbor, Nexthop, Route, Rule } from './objects.ts';
+import type { Address, FdbEntry, Link, Neighbor, Netconf, Nexthop, Route, Rule } from './objects.ts';
 import { decodeRoute, encodeRouteQuery } from './route.ts';
 import type { RouteFilter } from './rtnetlink.ts';
 import { decodeRule, encodeRuleQuery } from './rule.ts';
+import {
+  decodeFilter,
+  decodeQdisc,
+  encodeFilterQuery,
+  encodeQdiscQuery,
+  type Qdisc,
+  type TrafficFilter,
+} from './traffic-control.ts';
 
 export interface ObjectListing<T> {
   /** The parts of the list. */
@@ -117,6 +129,27 @@ export function rules(family: Family | undefined): ObjectListing<Rule> {
   return {
     queries: each(family, one => query(`${one} rules`, RTM_GETRULE, encodeRuleQuery(one))),
     decode: decodeRule,
+  };
+}
+
+/** Queues of all links. */
+export function qdiscs(): ObjectListing<Qdisc> {
+  return { queries: [query('qdiscs', RTM_GETQDISC, encodeQdiscQuery())], decode: decodeQdisc };
+}
+
+export function filters(index: number, parent: number): ObjectListing<TrafficFilter> {
+  // A link without such a queue has no filters.
+  const asked = query('filters', RTM_GETTFILTER, encodeFilterQuery(index, parent));
+  return {
+    queries: [{ ...asked, emptyOn: [...ABSENT, 'EINVAL', 'EOPNOTSUPP'] }],
+    decode: payload => only({ index }, decodeFilter(payload)),
+  };
+}
+
+export function netconf(): ObjectListing<Netconf> {
+  return {
+    queries: each(undefined, one => query(`${one} settings`, RTM_GETNETCONF, encodeNetconfQuery(one))),
+    decode: decodeNetconf,
   };
 }
 

@@ -10,6 +10,7 @@
  */
 import type { Writer } from '../../base/bytes.ts';
 import { defined } from '../../base/defined.ts';
+import type { Family } from '../../base/ip.ts';
 import { attributes, one } from '../attribute.ts';
 import { i32 } from '../attribute-types.ts';
 import { MessageCodec, type Struct } from '../message.ts';
@@ -57,3 +58,7 @@ export function decodeNetconf(payload: Uint8Array): Netconf | undefined {
   if (family === undefined || found.index === undefined) return undefined;
   return defined({ ...found, family, index: found.index });
 }
+
+/** The request for the settings of all links. */
+export const encodeNetconfQuery = (family: Family): Uint8Array =>
+  netconfMessage.encode({ family: familyNumber(family) }, {});

@@ -27,6 +27,8 @@ export interface Link {
   readonly operState?: number;
   readonly txQueueLength?: number;
   readonly alias?: string;
+  /** A number by which links are deleted together; absent for 0, which all have that were given none. */
+  readonly group?: number;
   readonly altNames?: readonly string[];
   readonly netnsId?: number;
   /** Of a link that is gone because it was moved: the other namespace's number here, its index there. */
@@ -35,6 +37,8 @@ export interface Link {
   readonly info?: LinkInfo;
   /** Of the bridge that is its master. */
   readonly port?: BridgePort;
+  /** Number of the BPF program that sees packets first (XDP); absent where there is none. */
+  readonly xdpProgram?: number;
   readonly unknown: UnknownAttributes;
 }
 
@@ -65,6 +69,8 @@ export interface LinkChange {
   readonly targetNetnsId?: number;
   readonly txQueueLength?: number;
   readonly alias?: string;
+  /** See `Link.group`. */
+  readonly group?: number;
   /** Of the link's own kind; only what is given changes, and not everything can. */
   readonly info?: LinkInfo;
   /** Of the bridge that was its master before this change. */
@@ -207,6 +213,13 @@ export interface Rule {
   readonly fwmask?: number;
   readonly iifName?: string;
   readonly oifName?: string;
+  /** IPPROTO_*. */
+  readonly ipProtocol?: number;
+  readonly destinationPorts?: { readonly low: number; readonly high: number };
+  /** It applies to those packets that its conditions do not hold for (`ip rule add not ...`). */
+  readonly inverted?: boolean;
+  /** Routes with a prefix of this length or less are passed over. */
+  readonly suppressPrefixLength?: number;
   /** FR_ACT_*: 1 to table. */
   readonly action: number;
   readonly protocol?: number;

@@ -10,6 +10,7 @@ import { netconfMessage } from './netconf.ts';
 import { nexthopMessage } from './nexthop.ts';
 import { decodeEncap, routeMessage } from './route.ts';
 import { ruleMessage } from './rule.ts';
+import { trafficMessage } from './traffic-control.ts';
 
 const MESSAGE_NAMES: ReadonlyMap<number, string> = new Map(
   Object.entries(constants).flatMap(([name, value]) =>
@@ -26,6 +27,8 @@ const READERS: Readonly<Record<string, (payload: Uint8Array) => DecodedMessage>>
   RULE: payload => ruleMessage.decode(payload),
   NEXTHOP: payload => nexthopMessage.decode(payload),
   NETCONF: payload => netconfMessage.decode(payload),
+  QDISC: payload => trafficMessage.decode(payload),
+  TFILTER: payload => trafficMessage.decode(payload),
 };
 
 export const ROUTE_PROTOCOL: NetlinkProtocol = {

@@ -30,20 +30,25 @@ import {
   RT_TABLE_MAIN,
   RT_TABLE_UNSPEC,
   RTA_CACHEINFO,
+  RTA_DPORT,
   RTA_DST,
   RTA_ENCAP,
   RTA_ENCAP_TYPE,
   RTA_GATEWAY,
   RTA_IIF,
+  RTA_IP_PROTO,
+  RTA_MARK,
   RTA_METRICS,
   RTA_NH_ID,
   RTA_OIF,
   RTA_PREF,
   RTA_PREFSRC,
   RTA_PRIORITY,
+  RTA_SRC,
   RTA_TABLE,
   RTA_UID,
   RTAX_MTU,
+  RTM_F_FIB_MATCH,
   RTM_F_LOOKUP_TABLE,
   RTN_ANYCAST,
   RTN_BROADCAST,
@@ -54,6 +59,7 @@ import {
 } from './constants.ts';
 import { familyNumber, familyOf, prefixOf } from './family.ts';
 import type { IpEncap, Route } from './objects.ts';
+import type { RoutedPacket } from './rtnetlink.ts';
 
 export interface RouteHeader {
   readonly family: number;
@@ -113,6 +119,7 @@ export const routeMessage = new MessageCodec(
   rtmsg,
   attributes({
     destination: one(RTA_DST, ip),
+    source: one(RTA_SRC, ip),
     iif: one(RTA_IIF, u32),
     gateway: one(RTA_GATEWAY, ip),
     oif: one(RTA_OIF, u32),
@@ -121,10 +128,13 @@ export const routeMessage = new MessageCodec(
     metrics: one(RTA_METRICS, nested(metricAttributes)),
     cacheInfo: one(RTA_CACHEINFO, bytes),
     table: one(RTA_TABLE, u32),
+    mark: one(RTA_MARK, u32),
     preference: one(RTA_PREF, u8),
     encapType: one(RTA_ENCAP_TYPE, u16),
     encap: one(RTA_ENCAP, nestedBytes),
     uid: one(RTA_UID, u32),
+    ipProtocol: one(RTA_IP_PROTO, u8),
+    toPort: one(RTA_DPORT, u16be),
     nexthopId: one(RTA_NH_ID, u32),
   }),
 );
@@ -185,16 +195,22 @@ function write(
 }
 
 /** The message that asks which route a packet would take. */
-export function encodeRouteLookup(destination: Ip): Uint8Array {
+export function encodeRouteLookup(
+  destination: Ip,
+  { source, iif, oif, mark, protocol, toPort, entry = false }: RoutedPacket = {},
+): Uint8Array {
+  const bits = ADDRESS_BITS[destination.family];
+  // IPv6 answers with the table in any case, and refuses the flag (net/ipv6/route.c, inet6_rtm_valid_getroute_req).
+  const flags = destination.family === 'ipv4' ? RTM_F_LOOKUP_TABLE : 0;
   return routeMessage.encode(
     {
       ...ANY_ROUTE,
       family: familyNumber(destination.family),
-      destinationLength: ADDRESS_BITS[destination.family],
-      // IPv6 answers with the table in any case, and refuses the flag (net/ipv6/route.c, inet6_rtm_valid_getroute_req).
-      flags: destination.family === 'ipv4' ? RTM_F_LOOKUP_TABLE : 0,
+      destinationLength: bits,
+      sourceLength: source === undefined ? 0 : bits,
+      flags: entry ? flags | RTM_F_FIB_MATCH : flags,
     },
-    { destination },
+    { destination, source, iif, oif, mark, ipProtocol: protocol, toPort },
   );
 }
 

@@ -29,12 +29,28 @@ import type {
   Route,
   Rule,
 } from './objects.ts';
+import type { FilterKey, NewProgramFilter } from './program-filter.ts';
+import type { Qdisc, TrafficFilter } from './traffic-control.ts';
 
 export interface RouteFilter {
   readonly family?: Family | undefined;
   readonly table?: number | undefined;
   readonly protocol?: number | undefined;
   readonly oif?: number | undefined;
+}
+
+/** What decides the way of a packet beside its destination (`ip route get 10.5.2.1 from 10.5.1.2 iif docker0 mark 7`). */
+export interface RoutedPacket {
+  readonly source?: Ip | undefined;
+  /** Index of the link that it comes in by; without one it is this host's own. */
+  readonly iif?: number | undefined;
+  readonly oif?: number | undefined;
+  readonly mark?: number | undefined;
+  /** IPPROTO_*: 17 for UDP, whose destination port a rule may look at, too. */
+  readonly protocol?: number | undefined;
+  readonly toPort?: number | undefined;
+  /** Answer with the entry of the table itself (`fibmatch`), instead of what follows from it for the one address. */
+  readonly entry?: boolean | undefined;
 }
 
 /** What the kernel announces on its multicast groups, decoded. */
@@ -49,9 +65,19 @@ export type KernelEvent =
   | { readonly type: 'fdb'; readonly gone: boolean; readonly entry: FdbEntry }
   | { readonly type: 'rule'; readonly gone: boolean; readonly rule: Rule }
   | { readonly type: 'netconf'; readonly gone: boolean; readonly netconf: Netconf }
+  /** Queues or filters of a link have come, changed or gone; of several links where there is no index. */
+  | { readonly type: 'traffic'; readonly index?: number }
   | ListenerEvent;
 
-export type EventGroup = 'link' | 'address' | 'route' | 'nexthop' | 'neighbor' | 'rule' | 'netconf';
+export type EventGroup =
+  | 'link'
+  | 'address'
+  | 'route'
+  | 'nexthop'
+  | 'neighbor'
+  | 'rule'
+  | 'netconf'
+  | 'traffic';
 
 export interface Rtnetlink extends AsyncDisposable {
   links: {
@@ -63,6 +89,8 @@ export interface Rtnetlink extends AsyncDisposable {
     add(link: NewLink): Promise<void>;
     change(nameOrIndex: string | number, change: LinkChange): Promise<void>;
     delete(nameOrIndex: string | number, inside?: Pick<LinkChange, 'targetNetnsId'>): Promise<void>;
+    /** All of a group, which takes as long as one. ENODEV when there is none, EPERM for group 0. */
+    deleteGroup(group: number): Promise<void>;
   };
   addresses: {
     list(filter?: { index?: number; family?: Family }): Promise<Address[]>;
@@ -73,7 +101,7 @@ export interface Rtnetlink extends AsyncDisposable {
     list(filter?: RouteFilter): Promise<Route[]>;
     read(filter: RouteFilter, reader: ListReader<Route>): Promise<void>;
     /** The route the kernel would use for a packet to `destination` (`ip route get`). */
-    lookup(destination: Ip): Promise<Route>;
+    lookup(destination: Ip, packet?: RoutedPacket): Promise<Route>;
     replace(route: NewRoute): Promise<void>;
     delete(route: NewRoute): Promise<void>;
   };
@@ -106,6 +134,26 @@ export interface Rtnetlink extends AsyncDisposable {
     list(family?: Family): Promise<Rule[]>;
     add(rule: NewRule): Promise<void>;
     delete(rule: NewRule): Promise<void>;
+  };
+
+  /** What holds back, changes or drops packets of links. */
+  traffic: {
+    /** Of all links. */
+    qdiscs(): Promise<Qdisc[]>;
+    /** @param parent handle of a queue, TC_H_CLSACT_INGRESS or TC_H_CLSACT_EGRESS. */
+    filters(index: number, parent: number): Promise<TrafficFilter[]>;
+    /** What holds filters of both ways. EEXIST when the link has one. */
+    addClsact(index: number): Promise<void>;
+    /** Its filters go with it, whoever they are of. */
+    deleteClsact(index: number): Promise<void>;
+    /** In one step where there is one of its key. */
+    setProgram(filter: NewProgramFilter): Promise<void>;
+    deleteFilter(filter: FilterKey): Promise<void>;
+  };
+
+  netconf: {
+    /** One for each link, and those of `all` and `default`. */
+    list(): Promise<Netconf[]>;
   };
 
   /** What `Link.netnsId` is for links whose other end is in the namespace of this open file; undefined when none is. */

@@ -9,16 +9,19 @@
 import type { Writer } from '../../base/bytes.ts';
 import { defined } from '../../base/defined.ts';
 import type { Family } from '../../base/ip.ts';
-import { attributes, one } from '../attribute.ts';
+import { type AttributeType, attributes, one } from '../attribute.ts';
 import { ip, text, u8, u32 } from '../attribute-types.ts';
 import { MessageCodec, type Struct } from '../message.ts';
 import {
+  FIB_RULE_INVERT,
   FR_ACT_TO_TBL,
   FR_ACT_UNSPEC,
+  FRA_DPORT_RANGE,
   FRA_DST,
   FRA_FWMARK,
   FRA_FWMASK,
   FRA_IIFNAME,
+  FRA_IP_PROTO,
   FRA_OIFNAME,
   FRA_PRIORITY,
   FRA_PROTOCOL,
@@ -64,6 +67,12 @@ const fibRuleHeader: Struct<RuleHeader> = {
   },
 };
 
+/** struct fib_rule_port_range. */
+const portRange: AttributeType<{ readonly low: number; readonly high: number }> = {
+  encode: (writer, { low, high }) => writer.u16(low).u16(high),
+  decode: (reader, length) => (length === 4 ? { low: reader.u16(), high: reader.u16() } : undefined),
+};
+
 export const ruleMessage = new MessageCodec(
   'fib_rule_hdr',
   fibRuleHeader,
@@ -78,6 +87,8 @@ export const ruleMessage = new MessageCodec(
     table: one(FRA_TABLE, u32),
     suppressPrefixLength: one(FRA_SUPPRESS_PREFIXLEN, u32),
     protocol: one(FRA_PROTOCOL, u8),
+    ipProtocol: one(FRA_IP_PROTO, u8),
+    destinationPorts: one(FRA_DPORT_RANGE, portRange),
   }),
 );
 
@@ -95,7 +106,8 @@ export function writeRuleSelector(writer: Writer, rule: RuleFields): void {
 
 function write(writer: Writer, rule: RuleFields, otherwise: Pick<Rule, 'table' | 'action'>): void {
   const { family, table = otherwise.table, action = otherwise.action, source, destination, unknown } = rule;
-  const { priority, fwmark, fwmask, iifName, oifName, protocol } = rule;
+  const { priority, fwmark, fwmask, iifName, oifName, protocol, inverted, suppressPrefixLength } = rule;
+  const { ipProtocol, destinationPorts } = rule;
   ruleMessage.write(
     writer,
     {
@@ -105,7 +117,7 @@ function write(writer: Writer, rule: RuleFields, otherwise: Pick<Rule, 'table' |
       tos: 0,
       table: table > 255 ? RT_TABLE_UNSPEC : table,
       action,
-      flags: 0,
+      flags: inverted === true ? FIB_RULE_INVERT : 0,
     },
     {
       destination: destination?.ip,
@@ -116,7 +128,10 @@ function write(writer: Writer, rule: RuleFields, otherwise: Pick<Rule, 'table' |
       fwmark,
       fwmask,
       table: table > 255 ? table : undefined,
+      suppressPrefixLength,
       protocol,
+      ipProtocol,
+      destinationPorts,
       unknown,
     },
   );
@@ -137,8 +152,13 @@ export function decodeRule(payload: Uint8Array): Rule | undefined {
     fwmask: found.fwmask,
     iifName: found.iifName,
     oifName: found.oifName,
+    inverted: (header.flags & FIB_RULE_INVERT) === 0 ? undefined : true,
+    // The kernel says -1 for none.
+    suppressPrefixLength: found.suppressPrefixLength === 0xffff_ffff ? undefined : found.suppressPrefixLength,
     action: header.action,
     protocol: found.protocol,
+    ipProtocol: found.ipProtocol,
+    destinationPorts: found.destinationPorts,
     unknown: found.unknown,
   });
 }

@@ -10,15 +10,19 @@ import {
   RTM_DELNEIGH,
   RTM_DELNETCONF,
   RTM_DELNEXTHOP,
+  RTM_DELQDISC,
   RTM_DELROUTE,
   RTM_DELRULE,
+  RTM_DELTFILTER,
   RTM_NEWADDR,
   RTM_NEWLINK,
   RTM_NEWNEIGH,
   RTM_NEWNETCONF,
   RTM_NEWNEXTHOP,
+  RTM_NEWQDISC,
   RTM_NEWROUTE,
   RTM_NEWRULE,
+  RTM_NEWTFILTER,
   RTNLGRP_IPV4_IFADDR,
   RTNLGRP_IPV4_NETCONF,
   RTNLGRP_IPV4_ROUTE,
@@ -30,6 +34,7 @@ import {
   RTNLGRP_LINK,
   RTNLGRP_NEIGH,
   RTNLGRP_NEXTHOP,
+  RTNLGRP_TC,
 } from './constants.ts';
 import { decodeLink, decodePortOfBridge } from './link.ts';
 import { decodeFdbEntry, decodeNeighbor } from './neighbor.ts';
@@ -38,6 +43,7 @@ import { decodeNexthop } from './nexthop.ts';
 import { decodeRoute } from './route.ts';
 import type { EventGroup, KernelEvent } from './rtnetlink.ts';
 import { decodeRule } from './rule.ts';
+import { decodeTrafficChange } from './traffic-control.ts';
 
 /** Multicast groups behind each of ours. */
 export const GROUPS: Readonly<Record<EventGroup, readonly number[]>> = {
@@ -48,6 +54,7 @@ export const GROUPS: Readonly<Record<EventGroup, readonly number[]>> = {
   neighbor: [RTNLGRP_NEIGH],
   rule: [RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE],
   netconf: [RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF],
+  traffic: [RTNLGRP_TC],
 };
 
 /** The events of a transport that has joined its groups already, and is closed at the end. */
@@ -95,6 +102,11 @@ export function decodeKernelEvent({ type, payload }: Message): KernelEvent | und
       const netconf = decodeNetconf(payload);
       return netconf && { type: 'netconf', gone: type === RTM_DELNETCONF, netconf };
     }
+    case RTM_NEWQDISC:
+    case RTM_DELQDISC:
+    case RTM_NEWTFILTER:
+    case RTM_DELTFILTER:
+      return { type: 'traffic', ...decodeTrafficChange(payload) };
     default:
       return undefined;
   }

@@ -21,7 +21,15 @@ import {
 import { nexthopsOfRoute } from '../route/multipath.ts';
 import type { Address, FdbEntry, IpEncap, Neighbor, Nexthop, Route, Rule } from '../route/objects.ts';
 import type { NameOf } from './link.ts';
-import { bitWords, joinWords, routeProtocolWord, routeTypeWord, scopeWord, tableWord } from './words.ts';
+import {
+  bitWords,
+  ipProtocolWord,
+  joinWords,
+  routeProtocolWord,
+  routeTypeWord,
+  scopeWord,
+  tableWord,
+} from './words.ts';
 
 /** IFA_F_*; all but permanent, whose absence is a word. */
 const ADDRESS_FLAGS = [
@@ -191,17 +199,26 @@ function fdbState(state: number): string | undefined {
 /** `100: from 10.0.0.0/8 fwmark 0x7 lookup 1000`. */
 export function ruleLine(rule: Rule): string {
   const { priority = 0, source, destination, fwmark, fwmask = 0xffff_ffff, iifName, oifName } = rule;
-  const { action, table, protocol } = rule;
+  const { action, table, protocol, inverted, suppressPrefixLength, ipProtocol, destinationPorts } = rule;
   const mask = fwmask === 0xffff_ffff ? '' : `/0x${fwmask.toString(16)}`;
   return joinWords(
-    `${priority}: from ${source === undefined ? 'all' : blockText(source)}`,
+    `${priority}:`,
+    inverted === true && 'not',
+    `from ${source === undefined ? 'all' : blockText(source)}`,
     destination && `to ${blockText(destination)}`,
     fwmark !== undefined && `fwmark 0x${fwmark.toString(16)}${mask}`,
     iifName !== undefined && `iif ${iifName}`,
     oifName !== undefined && `oif ${oifName}`,
+    ipProtocol !== undefined && `ipproto ${ipProtocolWord(ipProtocol)}`,
+    destinationPorts && `dport ${portsText(destinationPorts)}`,
     action === FR_ACT_TO_TBL ? `lookup ${tableWord(table)}` : routeTypeWord(action),
+    suppressPrefixLength !== undefined && `suppress_prefixlength ${suppressPrefixLength}`,
     isSaid(protocol) && `proto ${routeProtocolWord(protocol)}`,
   );
+}
+
+function portsText({ low, high }: NonNullable<Rule['destinationPorts']>): string {
+  return low === high ? String(low) : `${low}-${high}`;
 }
 
 /** `ip rule` leaves away who makes rules by default: the kernel, and `ip rule` itself. */

@@ -54,6 +54,7 @@ const OPER_STATES: Names = {
   6: 'UP',
 };
 
+const IP_PROTOCOLS: Names = { 1: 'icmp', 6: 'tcp', 17: 'udp', 58: 'ipv6-icmp' };
 const LINK_LAYERS: Names = { 1: 'ether', 768: 'ipip', 772: 'loopback', 65534: 'none' };
 
 /** `blackhole` for RTN_BLACKHOLE. */
@@ -66,6 +67,8 @@ export const tableWord = (table: number): string => named(TABLES, table);
 export const scopeWord = (scope: number): string => named(SCOPES, scope);
 /** `UP` for IF_OPER_UP. */
 export const operStateWord = (state: number): string => named(OPER_STATES, state);
+/** `udp` for IPPROTO_UDP. */
+export const ipProtocolWord = (protocol: number): string => named(IP_PROTOCOLS, protocol);
 /** `ether` for ARPHRD_ETHER. */
 export const linkLayerWord = (type: number): string => LINK_LAYERS[type] ?? `[${type}]`;
 

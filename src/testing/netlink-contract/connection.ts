@@ -25,6 +25,7 @@ function describe(event: KernelEvent): string | undefined {
       return `rule${event.gone ? '-' : '+'} ${event.rule.priority}`;
     case 'port':
     case 'netconf':
+    case 'traffic':
       return undefined;
     case 'overrun':
     case 'idle':

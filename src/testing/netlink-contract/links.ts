@@ -29,6 +29,20 @@ export const linkCases: readonly NetlinkCase[] = [
     },
   },
   {
+    name: 'links of a group go together, and no others',
+    async run({ rtnetlink: { links } }) {
+      for (const name of ['one', 'two', 'other']) await links.add({ name, info: { kind: 'veth' } });
+      for (const name of ['one', 'two']) await links.change(name, { group: 7, alias: 'to be deleted' });
+      await links.change('other', { group: 8 });
+      assert.deepEqual([(await links.get('one'))?.group, (await links.get('lo'))?.group], [7, undefined]);
+      await links.deleteGroup(7);
+      assert.deepEqual([await links.get('one'), await links.get('two')], [undefined, undefined]);
+      assert.equal((await links.get('other'))?.group, 8);
+      await assert.rejects(links.deleteGroup(7), { code: 'ENODEV' });
+      await assert.rejects(links.deleteGroup(0), { code: 'EPERM' });
+    },
+  },
+  {
     name: 'a vxlan link keeps what it was made with',
     async run({ rtnetlink }) {
       const link = await addLink(rtnetlink, { name: 'eth0', info: { kind: 'veth' }, up: true });
@@ -222,6 +236,7 @@ export const linkCases: readonly NetlinkCase[] = [
       const master = await addLink(rtnetlink, { name: 'br0', info: { kind: 'bridge' } });
       await links.change('flannel.88', { master });
       const usual = {
+        state: 0,
         hairpin: false,
         learning: true,
         unicastFlood: true,
@@ -229,6 +244,7 @@ export const linkCases: readonly NetlinkCase[] = [
         broadcastFlood: true,
         neighborSuppression: false,
         isolated: false,
+        locked: false,
       };
       assert.deepEqual((await links.get('flannel.88'))?.port, usual);
       const port = { learning: false, neighborSuppression: true, multicastFlood: false, isolated: true };

@@ -39,7 +39,7 @@ import {
   setRoute,
 } from './fake-routing.ts';
 import { FakeSocket } from './fake-socket.ts';
-import type { Announcement, FakeState } from './fake-state.ts';
+import { type Announcement, type FakeState, isAnnouncement } from './fake-state.ts';
 import { show } from './fake-text.ts';
 
 /** Tables local, main and default. */
@@ -74,6 +74,7 @@ export class FakeKernel {
     this.#hasNexthops = options.nexthops ?? true;
     this.#state = {
       links: new Map([[1, loopback()]]),
+      lastIndex: 1,
       addresses: [],
       routes: [],
       nexthops: [],
@@ -193,8 +194,7 @@ export class FakeKernel {
   #change(request: Message): void {
     // A request to make or delete something has the form of the announcement that it happened.
     const wanted = decodeKernelEvent(request);
-    if (wanted === undefined || wanted.type === 'overrun' || wanted.type === 'idle')
-      throw new FakeRefusal('EOPNOTSUPP');
+    if (wanted === undefined || !isAnnouncement(wanted)) throw new FakeRefusal('EOPNOTSUPP');
     const fault = this.#faults.find(({ matches }) => matches(wanted));
     if (fault !== undefined) {
       if (--fault.times === 0) this.#faults = this.#faults.filter(other => other !== fault);

@@ -45,6 +45,7 @@ const VXLAN_DEFAULTS: Omit<VxlanInfo, 'kind'> = {
 
 /** The kernel's defaults for a port of a bridge. */
 const PORT_DEFAULTS: Required<BridgePort> = {
+  state: 0,
   hairpin: false,
   learning: true,
   unicastFlood: true,
@@ -52,6 +53,7 @@ const PORT_DEFAULTS: Required<BridgePort> = {
   broadcastFlood: true,
   neighborSuppression: false,
   isolated: false,
+  locked: false,
 };
 
 /** Outer IPv4, UDP and VXLAN headers and the inner Ethernet one. */
@@ -70,6 +72,7 @@ export interface LinkRequest {
   readonly lower?: number;
   readonly txQueueLength?: number;
   readonly alias?: string;
+  readonly group?: number;
   readonly info?: LinkInfo;
   readonly port?: BridgePort;
 }
@@ -130,14 +133,14 @@ export function plugIn(state: FakeState, link: Pick<Link, 'name'> & Partial<Link
     ...link,
   };
   state.links.set(added.index, added);
+  state.lastIndex = Math.max(state.lastIndex, added.index);
   if (added.master !== undefined) enterBridge(state, added);
   state.announce({ type: 'link', gone: false, link: added });
   return added;
 }
 
-function nextIndex({ links }: FakeState): number {
-  return Math.max(0, ...links.keys()) + 1;
-}
+/** As in the kernel, none that a link had before. */
+const nextIndex = ({ lastIndex }: FakeState): number => lastIndex + 1;
 
 function addLink(state: FakeState, request: LinkRequest): void {
   const { name, info, flags, mtu, mac, master, lower, txQueueLength } = request;
@@ -189,7 +192,7 @@ function checkVxlan(
 }
 
 function changeLink(state: FakeState, link: Link, request: LinkRequest): void {
-  const { name, change, mtu, mac, master, txQueueLength, alias, port } = request;
+  const { name, change, mtu, mac, master, txQueueLength, alias, group, port } = request;
   if (port !== undefined && link.master === undefined) throw new FakeRefusal('EOPNOTSUPP');
   if (name !== undefined && name !== link.name && [...state.links.values()].some(one => one.name === name)) {
     throw new FakeRefusal('EEXIST');
@@ -210,6 +213,7 @@ function changeLink(state: FakeState, link: Link, request: LinkRequest): void {
     ...(mac === undefined ? {} : { mac }),
     ...(txQueueLength === undefined ? {} : { txQueueLength }),
     ...(alias === undefined ? {} : { alias }),
+    ...(group === undefined ? {} : { group }),
     ...(info === undefined ? {} : { info }),
     up,
     running: up,
@@ -247,9 +251,15 @@ function changedInfo(old: LinkInfo | undefined, asked: LinkInfo | undefined): Li
 
 /** @throws FakeRefusal EOPNOTSUPP for a device no request could make. */
 export function deleteLink(state: FakeState, request: LinkRequest): void {
-  const link = findLink(state, request);
-  if (link.info === undefined) throw new FakeRefusal('EOPNOTSUPP');
-  remove(state, link);
+  const { index, name, altName, group } = request;
+  const isByGroup = index === 0 && name === undefined && altName === undefined && group !== undefined;
+  if (isByGroup && group === 0) throw new FakeRefusal('EPERM');
+  const links = isByGroup
+    ? [...state.links.values()].filter(link => link.group === group)
+    : [findLink(state, request)];
+  if (links.length === 0) throw new FakeRefusal('ENODEV');
+  if (links.some(({ info }) => info === undefined)) throw new FakeRefusal('EOPNOTSUPP');
+  for (const link of links) remove(state, link);
 }
 
 function remove(state: FakeState, link: Link): void {

@@ -83,7 +83,7 @@ function writeObject(writer: Writer, event: Announcement): void {
 }
 
 function writeLink(writer: Writer, link: Link): void {
-  const { name, mac, mtu, lower, master, txQueueLength, operState, alias, altNames, netnsId } = link;
+  const { name, mac, mtu, lower, master, txQueueLength, operState, alias, group, altNames, netnsId } = link;
   linkMessage.write(
     writer,
     { family: 0, type: link.type, index: link.index, flags: link.flags, change: 0 },
@@ -96,6 +96,7 @@ function writeLink(writer: Writer, link: Link): void {
       txQueueLength,
       operState,
       alias,
+      group,
       netnsId,
       properties: altNames && { altNames },
       info: infoOf(link),
@@ -112,7 +113,7 @@ function infoOf({ info, port }: Link) {
 /** @throws CodecError */
 export function decodeLinkRequest(payload: Uint8Array): LinkRequest {
   const { header, attributes: asked } = linkMessage.decode(payload);
-  const { name, altName, mtu, mac, master, lower, txQueueLength, alias } = asked;
+  const { name, altName, mtu, mac, master, lower, txQueueLength, alias, group } = asked;
   return defined({
     index: header.index,
     flags: header.flags,
@@ -125,6 +126,7 @@ export function decodeLinkRequest(payload: Uint8Array): LinkRequest {
     lower,
     txQueueLength,
     alias,
+    group,
     info: decodeLinkInfo(asked.info?.kind, asked.info?.data),
     port: asked.info?.portData && decodeBridgePort(asked.info.portData),
   });

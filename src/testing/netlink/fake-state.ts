@@ -3,11 +3,16 @@ import type { Address, FdbEntry, Link, Neighbor, Nexthop, Route, Rule } from '..
 import type { KernelEvent } from '../../netlink/route/rtnetlink.ts';
 import { FakeRefusal } from './fake-refusal.ts';
 
-/** What the kernel says; the other events are about the listening itself. */
-export type Announcement = Exclude<KernelEvent, { readonly type: 'overrun' | 'idle' }>;
+/** What this kernel says: it has no queues, and the other events are about the listening itself. */
+export type Announcement = Exclude<KernelEvent, { readonly type: 'overrun' | 'idle' | 'traffic' }>;
+
+export const isAnnouncement = (event: KernelEvent): event is Announcement =>
+  event.type !== 'overrun' && event.type !== 'idle' && event.type !== 'traffic';
 
 export interface FakeState {
   readonly links: Map<number, Link>;
+  /** The highest index that a link has had. */
+  lastIndex: number;
   addresses: Address[];
   routes: Route[];
   nexthops: Nexthop[];
