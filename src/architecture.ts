@@ -18,6 +18,10 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     may: ['base'],
     why: 'the only door to the operating system; decides nothing',
   },
+  bpf: {
+    may: ['base', 'sys'],
+    why: 'has the kernel run programs; does not know what they are for',
+  },
   netlink: {
     may: ['base', 'sys'],
     why: 'speaks netlink; does not know what Tulle wants from the kernel',
