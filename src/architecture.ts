@@ -42,6 +42,10 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     may: ['base'],
     why: 'what the agent and its clients say to each other; the only thing both sides share',
   },
+  docker: {
+    may: ['base'],
+    why: "the part of Docker's API that Tulle uses; decides nothing",
+  },
   console: {
     may: ['base', 'sys', 'api'],
     why: 'how every command speaks to a person or a script',
