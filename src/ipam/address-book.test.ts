@@ -6,7 +6,16 @@ import { Ip } from '../base/ip.ts';
 import { Mac } from '../base/mac.ts';
 import { Prefix } from '../base/prefix.ts';
 import { AddressBook } from './address-book.ts';
+import { lineOfChange, linesOfBook, parseBook, readBook } from './book-text.ts';
 
+const FIRST_VERSION = `{
+ "version": 1,
+ "network": "blue",
+ "id": "9f0c41d2a7e35b68",
+ "ranges": [{ "block": "10.9.1.0/24", "revision": "812" }],
+ "last": { "ipv4": "10.9.1.3" },
+ "addresses": [{ "ip": "10.9.1.2", "mac": "02:00:00:00:00:01", "container": "web" }]
+}`;
 const NETWORK = { name: 'blue', id: '9f0c41d2a7e35b68' };
 
 /** What it should be: plain maps. */
@@ -17,7 +26,7 @@ class Model {
 
 test('a book says what was written into it, also after it was a file', () => {
   const step = fc.record({
-    act: fc.constantFrom('give', 'free', 'add', 'remove', 'reopen'),
+    act: fc.constantFrom('give', 'free', 'add', 'remove', 'reopen', 'replay'),
     at: fc.nat(12),
     revision: fc.bigInt(0n, 2n ** 63n),
     container: fc.constantFrom('a', 'b', 'c'),
@@ -26,6 +35,7 @@ test('a book says what was written into it, also after it was a file', () => {
     fc.property(fc.array(step, { maxLength: 60 }), steps => {
       const model = new Model();
       let book = new AddressBook(NETWORK);
+      const said: string[] = [];
       for (const { act, at, revision, container } of steps) {
         const ip = Ip.parse(at % 2 === 0 ? '10.9.1.0' : 'fd00::').plus(at);
         const block = Prefix.of(Ip.parse('10.9.0.0').plus(at * 256), 24);
@@ -42,9 +52,19 @@ test('a book says what was written into it, also after it was a file', () => {
         } else if (act === 'remove') {
           book.removeRange(block);
           model.ranges.delete(`${block}`);
+        } else if (act === 'replay') {
+          const changes = book.takeChanges();
+          const again = parseBook([
+            ...linesOfBook(new AddressBook(NETWORK)),
+            ...said,
+            ...changes.map(lineOfChange),
+          ]);
+          said.push(...changes.map(lineOfChange));
+          assert.deepEqual(linesOfBook(again).toSorted(), linesOfBook(book).toSorted());
         } else {
+          book.takeChanges().forEach(change => said.push(lineOfChange(change)));
           const last = book.last('ipv4');
-          book = AddressBook.parse(book.toText());
+          book = parseBook(linesOfBook(book));
           assert.equal(`${book.last('ipv4')}`, `${last}`);
         }
         assert.equal(book.at(ip)?.container, model.addresses.get(`${ip}`));
@@ -62,16 +82,15 @@ test('a book says what was written into it, also after it was a file', () => {
 });
 
 test('a file with anything wrong is none', () => {
-  const good = new AddressBook(NETWORK);
-  good.give({ ip: Ip.parse('10.9.1.2'), mac: Mac.fromKey(7), container: 'web' });
-  const value = JSON.parse(good.toText()) as Record<string, unknown>;
+  const value = JSON.parse(FIRST_VERSION) as Record<string, unknown>;
   const address = { ip: '10.9.1.2', mac: '02:00:00:00:00:01', container: 'web' };
+  const head = '{"version":2,"network":"blue","id":"9f0c41d2a7e35b68"}';
   for (const wrong of [
     '',
     '[]',
     'null',
-    good.toText().slice(0, -20),
-    { ...value, version: 2 },
+    FIRST_VERSION.slice(0, -20),
+    { ...value, version: 3 },
     { ...value, network: '../x' },
     { ...value, id: 'x' },
     { ...value, ranges: {} },
@@ -82,8 +101,60 @@ test('a file with anything wrong is none', () => {
     { ...value, addresses: [{ ...address, mac: '01:00:00:00:00:01' }] },
     { ...value, addresses: [{ ...address, container: '' }] },
     { ...value, last: { ipv4: 'fd00::1' } },
+    '{"version":2,"network":"default","id":"9f0c41d2a7e35b68"}',
+    `${head}\n{"free":"x"}`,
+    `${head}\n{"free":"10.9.1.2"`,
+    `${head}\n{}`,
+    `${head}\n{"range":"10.9.1.0/24"}`,
+    `${head}\n{"kept":"10.9.1.2","container":"a b"}`,
+    `${head}\n${JSON.stringify({ ...address, engine: 'No Engine' })}`,
   ]) {
     const text = typeof wrong === 'string' ? wrong : JSON.stringify(wrong);
-    assert.throws(() => AddressBook.parse(text), ParseError, text);
+    assert.throws(() => parseBook(text.split('\n')), ParseError, text);
   }
+});
+
+test('a line that cannot be read costs what it says, and no other line', () => {
+  const book = new AddressBook(NETWORK);
+  for (const at of [2, 3, 4])
+    book.give({ ip: Ip.parse(`10.9.1.${at}`), mac: Mac.fromKey(at), container: 'web' });
+  const lines = linesOfBook(book);
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 3 }), fc.string(), (at, text) => {
+      const { book: read, unreadable } = readBook(lines.with(at, `x${text}`));
+      assert.deepEqual(linesOfBook(read), lines.toSpliced(at, 1));
+      assert.match(unreadable?.message ?? '', new RegExp(`line ${at + 1}: must be`));
+    }),
+  );
+  assert.throws(() => readBook(lines.with(0, '{"version":2}')), ParseError);
+});
+
+test('a file of the first version is read', () => {
+  const book = parseBook(FIRST_VERSION.split('\n'));
+  assert.deepEqual(
+    book.ranges().map(({ block, revision }) => `${block} ${revision}`),
+    ['10.9.1.0/24 812'],
+  );
+  assert.deepEqual(
+    book.of('web').map(({ ip }) => `${ip}`),
+    ['10.9.1.2'],
+  );
+  assert.equal(`${book.last('ipv4')}`, '10.9.1.3');
+});
+
+test('an address is kept for one container, and a container has one of each family', () => {
+  const book = new AddressBook(NETWORK);
+  const [first, second, third] = ['10.9.1.2', '10.9.1.3', 'fd00::2'].map(Ip.parse) as [Ip, Ip, Ip];
+  book.keep('web', first);
+  book.keep('web', third);
+  book.keep('web', second);
+  assert.equal(book.isKept(first), false);
+  assert.equal(book.keptFor('web', 'ipv4'), second);
+  assert.equal(book.keptFor('web', 'ipv6'), third);
+  book.keep('db', second);
+  assert.equal(book.keptFor('web', 'ipv4'), undefined);
+  assert.deepEqual(
+    [...parseBook(linesOfBook(book)).kept()].map(({ ip, container }) => `${container} ${ip}`),
+    ['web fd00::2', 'db 10.9.1.3'],
+  );
 });

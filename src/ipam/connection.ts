@@ -22,7 +22,7 @@ export interface Connection {
 }
 
 export type IpamEvent =
-  /** A former run's addresses are not known any more: its file cannot be read. */
+  /** Some or all of a former run's addresses are not known any more: its file cannot be read as a whole. */
   | { readonly type: 'lost'; readonly network: string; readonly error: unknown }
   /** The file cannot be written; what is given out now is forgotten by a restart. */
   | { readonly type: 'not-saved'; readonly network: string; readonly error: unknown }

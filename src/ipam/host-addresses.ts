@@ -19,6 +19,7 @@ import { StoreError } from '../store/store.ts';
 import type { SegmentSnapshot } from '../subnet/segment/segment.ts';
 import { notFound } from '../subnet/segment/segment-registry.ts';
 import type { GivenAddress } from './address-book.ts';
+import type { ReserveRequest } from './choose-address.ts';
 import type { Connection, ConnectRequest, HostAddressesOptions } from './connection.ts';
 import { SegmentAddresses } from './segment-addresses.ts';
 
@@ -46,6 +47,9 @@ export class HostAddresses {
       until => follow(watch.changes(until)),
       until => follow(watch.isConnected.changes(until)),
     );
+    await this.#alone(async () => {
+      for (const network of this.#networks.values()) await network.close();
+    });
   }
 
   /**
@@ -66,9 +70,32 @@ export class HostAddresses {
     return this.#alone(async () => (await this.#open(this.#found(name))).disconnect(container));
   }
 
-  /** What is given out on a network, to be compared with the containers that run. @throws SegmentError NOT_FOUND */
+  /**
+   * Gives an engine an address, which it holds until it releases it. Out of ranges of this host nobody is asked.
+   *
+   * @throws IpamError; SegmentError DUPLICATE_ADDRESS with the owner, NOT_FOUND, EXHAUSTED_RANGES; StoreError when the
+   * store refuses, or is away and needed
+   */
+  async reserve(name: string, request: ReserveRequest): Promise<Ip> {
+    return this.#alone(async () => {
+      const found = this.#found(name);
+      return (await this.#open(found)).reserve(request, found);
+    });
+  }
+
+  /** Takes an address back from the engine that holds it; none is nothing to do. @throws SegmentError NOT_FOUND */
+  async release(name: string, ip: Ip): Promise<void> {
+    await this.#alone(async () => (await this.#open(this.#found(name))).release(ip));
+  }
+
+  /** What `tulle network connect` has given out, to be compared with the containers that run. @throws SegmentError NOT_FOUND */
   async given(name: string): Promise<readonly GivenAddress[]> {
-    return this.#alone(async () => (await this.#open(this.#found(name))).given());
+    return (await this.#given(name)).filter(({ engine }) => engine === undefined);
+  }
+
+  /** What engines hold. @throws SegmentError NOT_FOUND */
+  async held(name: string): Promise<readonly GivenAddress[]> {
+    return (await this.#given(name)).filter(({ engine }) => engine !== undefined);
   }
 
   /**
@@ -92,6 +119,15 @@ export class HostAddresses {
       this.#left.add(found.segment.id);
       this.#networks.delete(found.segment.id);
     });
+  }
+
+  /** Who has an address. @throws SegmentError NOT_FOUND */
+  async holder(name: string, ip: Ip): Promise<GivenAddress | undefined> {
+    return this.#alone(async () => (await this.#open(this.#found(name))).holder(ip));
+  }
+
+  async #given(name: string): Promise<readonly GivenAddress[]> {
+    return this.#alone(async () => (await this.#open(this.#found(name))).given());
   }
 
   async #settleAll(): Promise<void> {

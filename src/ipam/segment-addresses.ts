@@ -2,31 +2,28 @@
  * The addresses of this host on one L2 network: connects and disconnects containers, one after the other, keeps the file,
  * and keeps the ranges as the store has them.
  */
-import { defined } from '../base/defined.ts';
 import { ParseError } from '../base/errors.ts';
 import { type Family, Ip } from '../base/ip.ts';
 import { byFamily, familiesOf, type PerFamily } from '../base/per-family.ts';
 import type { Prefix } from '../base/prefix.ts';
 import { type Revision, StoreError } from '../store/store.ts';
-import { isAddressOfHost } from '../subnet/segment/check-segment.ts';
-import {
-  connectPart,
-  dockerPart,
-  nameOfHost,
-  rangeHolding,
-  type Segment,
-  type SegmentEndpoint,
-  type SegmentSnapshot,
-} from '../subnet/segment/segment.ts';
+import { connectPart, type Segment, type SegmentSnapshot } from '../subnet/segment/segment.ts';
 import { SegmentError } from '../subnet/segment/segment-error.ts';
-import { gatewayMac } from '../subnet/segment/segment-mac.ts';
 import { duplicateAddress } from '../subnet/segment/segment-registry.ts';
 import type { AddressBook, GivenAddress } from './address-book.ts';
 import { BookFile } from './book-file.ts';
+import {
+  type AddressSite,
+  endpointOf,
+  isUsable,
+  problemsOfRequest,
+  problemsOfReservation,
+} from './check-request.ts';
+import { chooseAddress, isHolder, type ReserveRequest, takeKept } from './choose-address.ts';
 import type { Connection, ConnectRequest, HostAddressesOptions } from './connection.ts';
 import { IpamError } from './errors.ts';
 import { nextFree } from './next-free.ts';
-import { findRanges, type HostMarks, rangeBlocks } from './own-ranges.ts';
+import { findRanges, rangeBlocks } from './own-ranges.ts';
 
 export class SegmentAddresses {
   readonly segment: Segment;
@@ -46,9 +43,14 @@ export class SegmentAddresses {
     const file = new BookFile(options.directory, segment);
     const { book, lost } = await file.open();
     if (lost !== undefined) options.onEvent?.({ type: 'lost', network: segment.name, error: lost });
-    const endpoints = book.addresses().map(address => endpointOf(address, options.host));
+    const addresses = new SegmentAddresses(options, segment, file, book);
+    // An address that an engine holds out of a range of this host is published while a link has it.
+    const claimed = book
+      .addresses()
+      .filter(({ ip, engine }) => engine === undefined || !addresses.#isOwn(ip));
+    const endpoints = claimed.map(address => endpointOf(address, options.host));
     options.presence.restore(segment, endpoints);
-    return new SegmentAddresses(options, segment, file, book);
+    return addresses;
   }
 
   /** In the order in which they were given out. */
@@ -56,10 +58,15 @@ export class SegmentAddresses {
     return this.#book.addresses();
   }
 
+  holder(ip: Ip): GivenAddress | undefined {
+    return this.#book.at(ip);
+  }
+
   /** As HostAddresses.connect. */
   async connect(request: ConnectRequest, found: SegmentSnapshot): Promise<Connection> {
     const present = byFamily(...this.#book.of(request.container).map(({ ip }) => ip));
-    this.#checkWanted(request, present, found);
+    const problems = problemsOfRequest(request, present, { ...this.#site(found), given: this.given() });
+    if (problems.length > 0) throw new IpamError('UNUSABLE_ADDRESS', problems.join('; '));
     const wanted = { ...byFamily(...(request.ips ?? [])), ...present };
     const state = await this.#take(request, wanted, found);
     await this.#save();
@@ -75,6 +82,32 @@ export class SegmentAddresses {
     for (const ip of ips) this.#free(ip);
     if (ips.length > 0) await this.#save();
     return ips;
+  }
+
+  /** As HostAddresses.reserve. */
+  async reserve(request: ReserveRequest, found: SegmentSnapshot): Promise<Ip> {
+    const { ip: wanted, mac, container, engine, keep } = request;
+    const book = this.#book;
+    const holder = wanted && book.at(wanted);
+    if (wanted !== undefined && holder !== undefined) {
+      if (isHolder(holder, request)) return wanted;
+      throw duplicateAddress(this.segment.name, endpointOf(holder, this.#options.host));
+    }
+    const problems = problemsOfReservation(request, this.#site(found));
+    if (problems.length > 0) throw new IpamError('UNUSABLE_ADDRESS', problems.join('; '));
+    const ip = wanted ?? (await this.#choose(request, found));
+    if (wanted !== undefined) await this.#claim(wanted, request, found);
+    book.give({ ip, mac, container, engine });
+    if (keep === true) book.keep(container, ip);
+    await this.#save();
+    return ip;
+  }
+
+  /** As HostAddresses.release. */
+  async release(ip: Ip): Promise<void> {
+    if (this.#book.at(ip)?.engine === undefined) return;
+    this.#free(ip);
+    await this.#save();
   }
 
   /** As HostAddresses.ranges. */
@@ -94,6 +127,11 @@ export class SegmentAddresses {
       await registry.releaseRange(this.segment, { ...host, block });
     }
     await this.#file.remove();
+  }
+
+  /** Nothing more is given out in this run. */
+  async close(): Promise<void> {
+    await this.#file.close();
   }
 
   /** There is no such network any more. */
@@ -117,47 +155,6 @@ export class SegmentAddresses {
     for (const { block } of lost) onEvent?.({ type: 'range-lost', network: this.segment.name, block });
     if (findings.found.length + findings.missing.length + findings.unneeded.length + lost.length > 0)
       await this.#save();
-  }
-
-  /** @throws IpamError for addresses that a container cannot have, every reason at once */
-  #checkWanted(
-    { container, mac, ips = [] }: ConnectRequest,
-    present: PerFamily<Ip>,
-    found: SegmentSnapshot,
-  ): void {
-    const { watch, host } = this.#options;
-    const { segment } = this;
-    const stations = [...found.endpoints.values(), ...this.given().map(one => endpointOf(one, host))];
-    const rival = stations.find(
-      one => one.mac.equals(mac) && (one.container !== container || one.hostId !== host.hostId),
-    );
-    const ofMac = mac.equals(gatewayMac(segment))
-      ? [`${mac} is the MAC address of the gateway of ${segment.name}`]
-      : rival === undefined
-        ? []
-        : [`${mac} is the MAC address of ${rival.container} on ${nameOfHost(rival)}`];
-    const ofIps = ips.flatMap((ip, at) => {
-      if (present[ip.family]?.equals(ip)) return [];
-      if (present[ip.family] !== undefined) return `${container} has ${present[ip.family]} already`;
-      // Who has it says more than who gives it out.
-      if (found.endpoints.has(ip.key)) return [];
-      const holder = rangeHolding(found, ip);
-      const isOfAnother = holder !== undefined && holder.hostId !== host.hostId;
-      if (ips.findIndex(one => one.family === ip.family) < at) return `${ip} is one more of its family`;
-      if (!isUsable(ip, segment)) return `${ip} is no address that a container of ${segment.name} can have`;
-      if (isOfAnother && segment.docker) {
-        return `${ip} is in ${holder.block}, out of which Docker on ${nameOfHost(holder)} gives addresses`;
-      }
-      if (holder?.hostId === host.hostId && !connectPart(segment, holder.block).contains(ip)) {
-        return `${ip} is in ${dockerPart(holder.block)}, out of which Docker on this host gives addresses`;
-      }
-      if (holder?.hostId !== host.hostId && !watch.isConnected.value) {
-        return `${ip} is in no range of this host, and the store does not answer`;
-      }
-      return [];
-    });
-    const problems = [...ofMac, ...ofIps];
-    if (problems.length > 0) throw new IpamError('UNUSABLE_ADDRESS', problems.join('; '));
   }
 
   /** Takes an address of each family, the wanted or the next free one; in one write, and all of them or none. */
@@ -196,27 +193,66 @@ export class SegmentAddresses {
     }
   }
 
+  /** One of this host's ranges, which needs nobody else; a further range before one that is kept for another container. */
+  async #choose(request: ReserveRequest, found: SegmentSnapshot): Promise<Ip> {
+    const { family } = request;
+    for (;;) {
+      const blocks = rangeBlocks(this.#book, family).map(block => connectPart(this.segment, block));
+      const isTaken = this.#takenIn(found);
+      const ip = chooseAddress(this.#book, request, { blocks, isTaken });
+      if (ip !== undefined) return ip;
+      try {
+        await this.#lease(family);
+      } catch (error) {
+        const kept = takeKept(this.#book, family, { blocks, isTaken });
+        if (kept === undefined) throw error;
+        return kept;
+      }
+    }
+  }
+
+  /** What is in a range of this host is its own; any other address is asked for in the store. */
+  async #claim(ip: Ip, { mac, container }: ReserveRequest, found: SegmentSnapshot): Promise<void> {
+    const { presence, host } = this.#options;
+    const other = found.endpoints.get(ip.key);
+    if (other !== undefined && other.hostId !== host.hostId) {
+      throw duplicateAddress(this.segment.name, other);
+    }
+    if (this.#isOwn(ip)) return;
+    await presence.add(this.segment, [endpointOf({ ip, mac, container }, host)]);
+  }
+
+  #isOwn(ip: Ip): boolean {
+    return this.#book.ranges().some(({ block }) => block.contains(ip));
+  }
+
+  #takenIn({ endpoints }: SegmentSnapshot): (ip: Ip) => boolean {
+    const { hostId } = this.#options.host;
+    return ip => {
+      if (this.#book.at(ip) !== undefined || !isUsable(ip, this.segment)) return true;
+      const other = endpoints.get(ip.key);
+      return other !== undefined && other.hostId !== hostId;
+    };
+  }
+
+  #site(found: SegmentSnapshot): AddressSite {
+    const { watch, host } = this.#options;
+    return { found, host, isConnected: watch.isConnected.value };
+  }
+
   /** The next free one of this host's ranges, of which it leases a further one when all are full. */
   async #freeAddress(
     family: Family,
     found: SegmentSnapshot,
     excluded: ReadonlySet<number | bigint>,
   ): Promise<Ip> {
+    const isTaken = this.#takenIn(found);
     for (;;) {
-      const ip = this.#nextFree(family, found, excluded);
+      const blocks = rangeBlocks(this.#book, family).map(block => connectPart(this.segment, block));
+      const ip = nextFree(blocks, this.#book.last(family), one => excluded.has(one.key) || isTaken(one));
       if (ip !== undefined) return ip;
       await this.#lease(family);
     }
-  }
-
-  #nextFree(family: Family, { endpoints }: SegmentSnapshot, excluded: ReadonlySet<number | bigint>) {
-    const book = this.#book;
-    const blocks = rangeBlocks(book, family).map(block => connectPart(this.segment, block));
-    return nextFree(blocks, book.last(family), ip => {
-      if (book.at(ip) !== undefined || excluded.has(ip.key) || !isUsable(ip, this.segment)) return true;
-      const other = endpoints.get(ip.key);
-      return other !== undefined && other.hostId !== this.#options.host.hostId;
-    });
   }
 
   async #lease(family: Family): Promise<Prefix> {
@@ -252,26 +288,9 @@ export class SegmentAddresses {
 
   async #save(): Promise<void> {
     try {
-      await this.#file.save(this.#book);
+      await this.#file.save();
     } catch (error) {
       this.#options.onEvent?.({ type: 'not-saved', network: this.segment.name, error });
     }
   }
-}
-
-const endpointOf = (
-  { ip, mac, container }: GivenAddress,
-  { hostId, hostName }: HostMarks,
-): SegmentEndpoint => ({
-  ip,
-  mac,
-  container,
-  hostId,
-  ...defined({ hostName }),
-});
-
-/** Whether a container can have it, as far as the network alone says. */
-function isUsable(ip: Ip, { subnets, gateways }: Segment): boolean {
-  const subnet = subnets[ip.family];
-  return subnet !== undefined && isAddressOfHost(ip, subnet) && gateways[ip.family]?.equals(ip) !== true;
 }

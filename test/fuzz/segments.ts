@@ -3,7 +3,12 @@ import assert from 'node:assert/strict';
 import { ParseError } from '../../src/base/errors.ts';
 import { Ip } from '../../src/base/ip.ts';
 import { Prefix } from '../../src/base/prefix.ts';
-import { AddressBook } from '../../src/ipam/address-book.ts';
+import { linesOfBook, parseBook } from '../../src/ipam/book-text.ts';
+import {
+  formatAttachmentAlias,
+  parseAttachmentAlias,
+} from '../../src/network/attachment/attachment-alias.ts';
+import { linesOfAttachments, parseAttachments } from '../../src/network/attachment/attachment-record.ts';
 import { parseSegmentKey, SegmentKeys } from '../../src/subnet/segment/segment-key.ts';
 import {
   decodeEndpoint,
@@ -82,12 +87,36 @@ export const segmentTargets: readonly FuzzTarget[] = [
     },
   ),
   texts(
+    'aliases of attachments',
+    [
+      'tulle attachment docker blue 9f0c41d2a7e35b68 02:00:00:00:00:01 10.9.1.2,fd00:9::1:2 web 5f2c',
+      'tulle attachment cni default - 02:00:00:00:00:01 10.3.4.2 web c1/eth0',
+    ],
+    ['INVALID_VALUE'],
+    text => {
+      const alias = parseAttachmentAlias(text);
+      if (alias === undefined) throw new ParseError('an alias of an attachment', text, 'none');
+      return formatAttachmentAlias(alias);
+    },
+  ),
+  texts(
+    'records of attachments',
+    [
+      '{"version":1}\n{"id":"a","engine":"docker","network":"blue","networkId":"9f0c41d2a7e35b68","ips":["10.9.1.2"],"mac":"02:00:00:00:00:01","container":"web","names":["web"],"ports":[{"protocol":"tcp","containerPort":80,"hostPort":8080,"hostIp":"10.0.0.1"}],"published":{"bridge":"tb-blue","subnets":["10.9.0.0/16"],"gateways":["10.9.0.1"]}}',
+      '{"version":1}\n{"id":"b","engine":"cni","network":"default","ips":["10.3.4.2"],"mac":"02:00:00:00:00:01","container":"web","names":[],"ports":[],"sandbox":{"path":"/run/netns/b","link":"eth0"},"begun":true}\n{"gone":"b"}',
+    ],
+    ['INVALID_VALUE'],
+    text => linesOfAttachments(parseAttachments(text.split('\n')).values()).join('\n'),
+  ),
+  texts(
     'files of addresses',
     [
       '{"version":1,"network":"blue","id":"9f0c41d2a7e35b68","ranges":[{"block":"10.9.1.0/24","revision":"812"}],"last":{"ipv4":"10.9.1.3","ipv6":"fd00::1"},"addresses":[{"ip":"10.9.1.2","mac":"02:00:00:00:00:01","container":"web"}]}',
       '{"version":1,"network":"blue","id":"9f0c41d2a7e35b68","ranges":[],"last":{},"addresses":[]}',
+      '{"version":2,"network":"default","id":"overlay"}\n{"last":"10.3.4.9"}\n{"kept":"10.3.4.2","container":"web"}\n{"notKept":"10.3.4.2"}',
+      '{"version":2,"network":"blue","id":"9f0c41d2a7e35b68"}\n{"range":"10.9.1.0/24","revision":"812"}\n{"ip":"10.9.1.2","mac":"02:00:00:00:00:01","container":"web","engine":"cni"}\n{"free":"10.9.1.2"}\n{"noRange":"10.9.1.0/24"}',
     ],
     ['INVALID_VALUE'],
-    text => AddressBook.parse(text).toText(),
+    text => linesOfBook(parseBook(text.split('\n'))).join('\n'),
   ),
 ];

@@ -8,6 +8,7 @@ import { ConfigError, isCode, ParseError } from '../../src/base/errors.ts';
 import { Ip } from '../../src/base/ip.ts';
 import { Mac } from '../../src/base/mac.ts';
 import { Prefix } from '../../src/base/prefix.ts';
+import { DaemonJson } from '../../src/docker/daemon-json.ts';
 import { forwardBlocker } from '../../src/firewall/iptables/hooks.ts';
 import { parseSave } from '../../src/firewall/iptables/saved.ts';
 import { planScript } from '../../src/firewall/iptables/script.ts';
@@ -99,6 +100,21 @@ network: {Network: 10.5.0.0/16, Backend: {Type: vxlan}}
 
 export const textTargets: readonly FuzzTarget[] = [
   texts(
+    "Docker's daemon.json",
+    [
+      '{"bip": "10.3.1.1/24", "mtu": 1450, "dns": ["169.254.53.53"]}\n',
+      '{\n  "log-opts": {"max-size": "10m"},\n  "a": [1e3, -0.5, null, true, "\\u0041"]\n}',
+    ],
+    ['INVALID_CONFIG'],
+    text => {
+      const config = DaemonJson.parse(text);
+      // What is put in and taken out again leaves all else as it was.
+      const again = config.without('bip').with('bip', 1).without('bip');
+      for (const key of again.keys) assert.equal(again.raw(key), config.raw(key));
+      return config.text;
+    },
+  ),
+  texts(
     'tunnel requests',
     [
       '{"name":"vxlan1","vni":1,"remote":"172.31.0.107","dev":"eth0","port":4789,"addresses":["10.0.0.106/24"],"learning":true}',
@@ -185,7 +201,7 @@ export const textTargets: readonly FuzzTarget[] = [
     'network configurations',
     [
       '{"Network":"188.172.0.0/16","Backend":{"Type":"vxlan","VNI":88,"Port":4789}}',
-      '{"EnableIPv4":true,"EnableIPv6":true,"Network":"10.5.0.0/16","SubnetLen":24,"SubnetMin":"10.5.1.0","SubnetMax":"10.5.250.0","IPv6Network":"fd00::/48","IPv6SubnetLen":64,"EnableNFTables":true}',
+      '{"EnableIPv4":true,"EnableIPv6":true,"Network":"10.5.0.0/16","SubnetLen":24,"SubnetMin":"10.5.1.0","SubnetMax":"10.5.250.0","IPv6Network":"fd00::/48","IPv6SubnetLen":64,"EnableNFTables":true,"FastPath":"off"}',
     ],
     ['INVALID_CONFIG'],
     text => {
