@@ -1,6 +1,6 @@
 /**
- * What a host's certificate allows: to read everything, and to write its own lease, and what it has on L2 networks
- * (segment-rules.ts).
+ * What a host's certificate allows: to read everything, and to write its own lease, what it has on L2 networks
+ * (segment-rules.ts), a new one of these, and how its containers are called (name-rules.ts).
  *
  *     whose     a lease is its own when the value names the host of the certificate (`TulleHost`), before and after the
  *               write. A reservation for an address may be taken by a host that comes from this address.
@@ -18,7 +18,7 @@ import { keyText } from '../etcdserver/kv/range.ts';
 import type { KeyChange } from '../etcdserver/mvcc/mvcc.ts';
 import type { Kv } from '../etcdserver/sqlite/tables.ts';
 import type { KeyValue } from '../store/store.ts';
-import { type FamilyConfig, isLeasable, type NetworkConfig } from '../subnet/config/config.ts';
+import { type FamilyConfig, isLeasable, type NetworkConfig, networksOf } from '../subnet/config/config.ts';
 import { readConfig } from '../subnet/config/config-watch.ts';
 import {
   addressesOf,
@@ -33,9 +33,14 @@ import {
 } from '../subnet/lease/lease.ts';
 import { checkLease } from '../subnet/lease/lease-check.ts';
 import { takenWithin } from '../subnet/lease/taken-blocks.ts';
+import { NameKeys } from '../subnet/names/name-key.ts';
+import { OVERLAY_NAMES } from '../subnet/names/names.ts';
+import { overlayVniOf } from '../subnet/segment/segment-context.ts';
 import { SegmentKeys } from '../subnet/segment/segment-key.ts';
 import { ORGANIZATION } from './authority.ts';
 import { LeaseLedger } from './lease-ledger.ts';
+import { NameRules } from './name-rules.ts';
+import { makingIn, writesBelow } from './proposed-writes.ts';
 import { SegmentRules } from './segment-rules.ts';
 
 /** Leases of one host: that from which it moves, and that to which. */
@@ -55,6 +60,12 @@ export class HostAuthorizer implements Authorizer {
   readonly #ledger = new LeaseLedger();
   readonly #segmentKeys: SegmentKeys;
   readonly #segments = new SegmentRules((caller, address) => this.#isAddressOfOther(caller, address));
+  readonly #nameKeys: NameKeys;
+  readonly #names = new NameRules((hostId, network, ip) =>
+    network === OVERLAY_NAMES
+      ? this.#overlayProblem(hostId, ip)
+      : this.#segments.addressProblem(hostId, network, ip),
+  );
   /** The last valid one: hosts keep working with it too. */
   #config: NetworkConfig | undefined;
 
@@ -64,13 +75,15 @@ export class HostAuthorizer implements Authorizer {
     this.#configKey = posix.join(root, 'config');
     this.#directory = posix.join(root, 'subnets/');
     this.#segmentKeys = new SegmentKeys(root);
-    // Between the two is `networks/`; "0" comes after "/".
-    this.keys = { start: bytesOf(this.#configKey), end: bytesOf(posix.join(root, 'subnets0')) };
+    this.#nameKeys = new NameKeys(root);
+    // Between the two are `names/`, `networks/` and `subnets/`; "0" comes after "/".
+    this.keys = { start: bytesOf(this.#configKey), end: bytesOf(posix.join(root, 'vnis0')) };
   }
 
   reset(kvs: Iterable<Kv>): void {
     this.#ledger.clear();
     this.#segments.clear();
+    this.#names.clear();
     for (const kv of kvs) this.#take(kv);
   }
 
@@ -81,24 +94,40 @@ export class HostAuthorizer implements Authorizer {
       if (key !== undefined) this.#ledger.delete(key);
       const segmentKey = this.#segmentKeyOf(kv.key);
       if (segmentKey !== undefined) this.#segments.take(segmentKey, undefined);
+      const vni = this.#segmentKeys.vniBelow(keyText(kv.key));
+      if (vni !== undefined) this.#segments.takeVni(vni, undefined);
+      const nameKey = this.#nameKeyOf(kv.key);
+      if (nameKey !== undefined) this.#names.take(nameKey, undefined);
     }
   }
 
   owns(hostId: string, path: Uint8Array): boolean {
     const segmentKey = this.#segmentKeyOf(path);
     if (segmentKey !== undefined) return this.#segments.owns(hostId, segmentKey);
+    const nameKey = this.#nameKeyOf(path);
+    if (nameKey !== undefined) return this.#names.owns(hostId, nameKey);
     const key = this.#keyOf(path);
     return key !== undefined && this.#ledger.keysOfHost(hostId).has(key);
   }
 
   refuses(caller: RestrictedCaller, writes: readonly ProposedWrite[]): string | undefined {
-    const onSegments = writes.flatMap(({ key, next }) => {
-      const segmentKey = this.#segmentKeyOf(key);
-      return segmentKey === undefined ? [] : [{ key: segmentKey, next }];
-    });
+    const onSegments = writesBelow(writes, path => this.#segmentKeyOf(path));
+    const making = makingIn(writes, this.#segmentKeys);
+    if (making !== undefined) {
+      return this.#segments.refusesMaking(making, {
+        networks: this.#config === undefined ? [] : networksOf(this.#config),
+        overlayVni: overlayVniOf(this.#config),
+        hostAddresses: this.#ledger.addresses(),
+      });
+    }
     if (onSegments.length > 0) {
       if (onSegments.length < writes.length) return 'what a host has on L2 networks is written on its own';
       return this.#segments.refuses(caller, onSegments);
+    }
+    const names = writesBelow(writes, path => this.#nameKeyOf(path));
+    if (names.length > 0) {
+      if (names.length < writes.length) return 'names of containers are written on their own';
+      return this.#names.refuses(caller, names);
     }
     return this.#refusesLeases(caller, writes);
   }
@@ -106,7 +135,7 @@ export class HostAuthorizer implements Authorizer {
   #refusesLeases(caller: RestrictedCaller, writes: readonly ProposedWrite[]): string | undefined {
     const leases = writes.map(({ key, next }) => ({ key: this.#keyOf(key) ?? '', path: key, next }));
     if (leases.some(({ key }) => key === ''))
-      return `a host may write only leases below ${this.#directory}, and what it has on L2 networks`;
+      return `a host may write only leases below ${this.#directory}, what it has on L2 networks, and names`;
     const gone = new Set(leases.flatMap(({ key, next }) => (next === undefined ? key : [])));
     for (const { key, path, next } of leases) {
       const wrong =
@@ -197,16 +226,35 @@ export class HostAuthorizer implements Authorizer {
     return this.#otherLeaseOf(caller, address) !== undefined;
   }
 
+  /** Why an address cannot be that of a container of a host on the overlay, if it cannot. */
+  #overlayProblem(hostId: string, ip: Ip): string | undefined {
+    const leases = [...this.#ledger.keysOfHost(hostId)].map(key => this.#ledger.get(key));
+    const isOwn = leases.some(
+      lease =>
+        lease !== undefined && isLease(lease) && blocksOf(lease.subnet).some(block => block.contains(ip)),
+    );
+    return isOwn ? undefined : `${ip} is not in the subnet of this host`;
+  }
+
   #take(kv: Kv): void {
     const path = keyText(kv.key);
     if (path === this.#configKey) {
       const reading = readConfig(kv.value);
       if (reading.state === 'valid') this.#config = reading.config;
     }
+    const vni = this.#segmentKeys.vniBelow(path);
+    if (vni !== undefined) this.#segments.takeVni(vni, keyText(kv.value));
     const key = this.#keyOf(kv.key);
     if (key !== undefined) this.#ledger.put(key, { ...kv, key: path });
     const segmentKey = this.#segmentKeys.below(path);
     if (segmentKey !== undefined) this.#segments.take(segmentKey, kv.value);
+    const nameKey = this.#nameKeys.below(path);
+    if (nameKey !== undefined) this.#names.take(nameKey, kv.value);
+  }
+
+  /** The part of a key below `names/`; undefined for all other keys. */
+  #nameKeyOf(path: Uint8Array): string | undefined {
+    return this.#nameKeys.below(keyText(path));
   }
 
   /** The part of a key below `networks/`; undefined for all other keys. */

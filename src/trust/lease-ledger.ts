@@ -2,7 +2,7 @@
  * Every lease of a network by what may be asked of it before another one is written: whose it is, which addresses it
  * publishes, which blocks it takes. One lease more or less costs the same however many there are.
  */
-import type { Ip } from '../base/ip.ts';
+import { Ip } from '../base/ip.ts';
 import type { Prefix } from '../base/prefix.ts';
 import type { KeyValue } from '../store/store.ts';
 import { BlockMap } from '../subnet/lease/block-map.ts';
@@ -69,6 +69,11 @@ export class LeaseLedger {
   /** Keys of the leases that publish this address. */
   keysOfAddress(address: Ip): ReadonlySet<string> {
     return this.#byAddress.get(address.toString()) ?? NONE;
+  }
+
+  /** Every address that a lease publishes. */
+  addresses(): Ip[] {
+    return Array.from(this.#byAddress.keys(), text => Ip.parse(text));
   }
 
   /** What takes a part of this block. */

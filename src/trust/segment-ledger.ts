@@ -97,6 +97,10 @@ export class SegmentLedger {
     return this.#pages.get(name)?.segment;
   }
 
+  segments(): readonly Segment[] {
+    return [...this.#pages.values()].flatMap(({ segment }) => segment ?? []);
+  }
+
   ranges(name: string): Iterable<SegmentRange> {
     return this.#pages.get(name)?.ranges.values() ?? [];
   }

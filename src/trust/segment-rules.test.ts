@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { BLUE, kv, path, put, remove } from '../../test/support/authorizer-case.ts';
 import { Ip } from '../base/ip.ts';
 import { NETWORK_PREFIX } from '../console/defaults.ts';
 import type { Kv } from '../etcdserver/sqlite/tables.ts';
@@ -10,32 +11,6 @@ const OTHER = '7e2d74f5-8e1d-4a1f-8b64-1a0a4a2a3b22';
 const MY_IP = '192.168.65.3';
 const CALLER = { name: ME, address: MY_IP };
 
-type Value = object | string;
-const bytes = (value: Value) => Buffer.from(typeof value === 'string' ? value : JSON.stringify(value));
-const path = (key: string) => bytes(`${NETWORK_PREFIX}/${key}`);
-const kv = (key: string, value: Value, lease = 7n): Kv => ({
-  key: path(key),
-  value: bytes(value),
-  lease,
-  createRevision: 1n,
-  modRevision: 1n,
-  version: 1n,
-});
-const put = (key: string, value: Value, lease = 7n) => ({
-  key: path(key),
-  next: { value: bytes(value), lease },
-});
-const remove = (key: string) => ({ key: path(key), next: undefined });
-
-const BLUE = {
-  id: '9f0c41d2a7e35b68',
-  vni: 4242,
-  port: 4789,
-  subnets: ['10.9.0.0/16'],
-  gateways: ['10.9.0.1'],
-  rangeLengths: [24],
-  created: '2026-11-29T18:35:00.000Z',
-};
 const NETWORKS = [
   kv('networks/blue/config', BLUE, 0n),
   kv(

@@ -4,18 +4,20 @@
  *     member    its own, with addresses that no other host has, or from there; on a store lease
  *     endpoint  that name it, in the subnet, with a MAC address that no container of another host has; on a store lease
  *     range     one more of the length that the network gives out, which overlaps no other; without expiry
- *     delete    what is its own
- *
- * Networks themselves are an administrator's, and so is `vnis/`.
+ *     delete    what is its own, and what is left of a network that is gone
+ *     network   a new one (making-rules.ts); to change and to delete one is an administrator's
  */
 import { ParseError } from '../base/errors.ts';
 import type { Ip } from '../base/ip.ts';
 import { valuesOf } from '../base/per-family.ts';
 import { Prefix } from '../base/prefix.ts';
-import type { ProposedWrite, RestrictedCaller } from '../etcdserver/auth/authorizer.ts';
+import type { RestrictedCaller } from '../etcdserver/auth/authorizer.ts';
 import { isAddressOfHost } from '../subnet/segment/check-segment.ts';
 import type { Segment, SegmentEndpoint, SegmentMember, SegmentRange } from '../subnet/segment/segment.ts';
+import type { SegmentContext } from '../subnet/segment/segment-context.ts';
 import { parseSegmentKey, type SegmentKey } from '../subnet/segment/segment-key.ts';
+import { makingProblem } from './making-rules.ts';
+import type { NetworkWrites, WriteBelow } from './proposed-writes.ts';
 import { decodeEntry, hostIdOfEntry, SegmentLedger } from './segment-ledger.ts';
 
 /** Over all networks. A host with more containers than this has others before it. */
@@ -28,6 +30,9 @@ export type IsAddressOfOther = (caller: RestrictedCaller, address: Ip) => boolea
 export class SegmentRules {
   readonly #ledger = new SegmentLedger();
   readonly #isAddressOfOther: IsAddressOfOther;
+  /** Keys of networks, also of those that nobody can read. */
+  readonly #configs = new Set<string>();
+  readonly #vnis = new Map<number, string>();
 
   constructor(isAddressOfOther: IsAddressOfOther) {
     this.#isAddressOfOther = isAddressOfOther;
@@ -35,12 +40,36 @@ export class SegmentRules {
 
   clear(): void {
     this.#ledger.clear();
+    this.#configs.clear();
+    this.#vnis.clear();
+  }
+
+  /** @param name of the network that has this VNI; undefined when none has it any more */
+  takeVni(vni: number, name: string | undefined): void {
+    if (name === undefined) this.#vnis.delete(vni);
+    else this.#vnis.set(vni, name);
+  }
+
+  /** Why no host may make a network by these writes. */
+  refusesMaking(
+    { network: { key, next }, vni, owner }: NetworkWrites,
+    of: Pick<SegmentContext, 'networks' | 'overlayVni' | 'hostAddresses'>,
+  ): string | undefined {
+    const parsed = parseSegmentKey(key);
+    if (parsed?.kind !== 'config') return 'what a host has on L2 networks is written on its own';
+    const { name } = parsed;
+    const making = { name, config: next, vni, owner, isThere: this.#configs.has(key) };
+    return makingProblem(making, { ...of, segments: this.#ledger.segments(), vnis: this.#vnis });
   }
 
   /** @param key below `networks/`, as all here; @param value undefined when it is deleted */
   take(key: string, value: Uint8Array | undefined): void {
     const parsed = parseSegmentKey(key);
     if (parsed === undefined) return;
+    if (parsed.kind === 'config') {
+      if (value === undefined) this.#configs.delete(key);
+      else this.#configs.add(key);
+    }
     const entry = value && readable(parsed, value);
     if (entry === undefined) this.#ledger.delete(key, parsed.name);
     else this.#ledger.put(key, parsed.name, entry);
@@ -52,15 +81,14 @@ export class SegmentRules {
   }
 
   /** Why this caller may not do these writes, which happen together. */
-  refuses(
-    caller: RestrictedCaller,
-    writes: readonly (Pick<ProposedWrite, 'next'> & { readonly key: string })[],
-  ): string | undefined {
+  refuses(caller: RestrictedCaller, writes: readonly WriteBelow[]): string | undefined {
     let [endpoints, ranges] = [0, 0];
     for (const { key, next } of writes) {
       const parsed = parseSegmentKey(key);
       if (parsed === undefined) return `${key} is no key of an L2 network`;
-      if (parsed.kind === 'config') return 'only an administrator makes, changes and deletes L2 networks';
+      if (parsed.kind === 'config') return 'only an administrator changes and deletes L2 networks';
+      // Nobody writes there any more, and who makes it again begins with nothing.
+      if (next === undefined && !this.#configs.has(`${parsed.name}/config`)) continue;
       const present = this.#ledger.get(key);
       const isOwn = present === undefined || hostIdOfEntry(present) === caller.name;
       if (!isOwn) return `${key} is not of this host`;
@@ -80,6 +108,21 @@ export class SegmentRules {
       return `a host may have ${MOST_RANGES} ranges of L2 networks`;
     }
     return undefined;
+  }
+
+  /** Why an address cannot be that of a container of a host on the network of this name, if it cannot. */
+  addressProblem(hostId: string, name: string, ip: Ip): string | undefined {
+    const segment = this.#ledger.segment(name);
+    if (segment === undefined) return `there is no network ${name}`;
+    const subnet = segment.subnets[ip.family];
+    if (subnet === undefined || !isAddressOfHost(ip, subnet)) {
+      return `${ip} is no address that a container of ${name} can have`;
+    }
+    const entry = this.#ledger.get(`${name}/endpoints/${ip}`);
+    const owner = entry && hostIdOfEntry(entry);
+    return owner === undefined || owner === hostId
+      ? undefined
+      : `${ip} on ${name} is the address of a container of another host`;
   }
 
   #putProblem(

@@ -25,6 +25,7 @@ import { StoreTrust } from '../../src/trust/store-trust.ts';
 import { makeRequest } from '../../src/trust/x509.ts';
 import { deadline } from '../support/eventually.ts';
 import { names } from '../support/join-store.ts';
+import { NameHostFixture } from '../support/names.ts';
 import { macOf } from '../support/segments.ts';
 
 const IDS = ['5d1c63e4-7d0c-4f0e-9a53-0f9f3f1f2a11', '7e2d74f5-8e1d-4a1f-8b64-1a0a4a2a3b22'] as const;
@@ -134,10 +135,16 @@ test('a host with a certificate has its own on L2 networks, and nothing of other
     () => own.store.put(keys.vni(5), value),
     () => own.store.revoke(ofTwo.storeLease),
     () => removeSegment(own, 'blue', { force: true }),
-    () => addSegment(own, { name: 'red', subnets: ['10.8.0.0/16'] }),
+    () => addSegment(own, { name: 'red', subnets: ['10.8.0.0/16'], docker: true }),
+    () => addSegment(own, { name: 'red', subnets: ['192.0.2.0/24'] }),
   ]) {
     await assert.rejects(attempt, denied, attempt.toString());
   }
+  // What an engine on the host asks for, which it cannot take back.
+  const red = await addSegment(own, { name: 'red', subnets: ['10.8.0.0/16'] });
+  await assert.rejects(removeSegment(own, 'red'), denied);
+  await removeSegment(registry, 'red');
+  assert.notEqual((await addSegment(two.own, { name: 'red', subnets: ['10.8.0.0/16'] })).id, red.id);
   // The store refuses what it would not have compared; who has the address is said all the same.
   const duplicate = { ...ofTwo, hostId: one.hostId, mac: macOf(77) };
   await assert.rejects(own.claimEndpoints(blue, [duplicate], lease), {
@@ -163,6 +170,22 @@ test('a host with a certificate has its own on L2 networks, and nothing of other
     ['c0 web docker2'],
   );
   one.presence.setEndpoints(blue, []);
+
+  // Names of its own containers are taken, and those of another host keep them from nobody.
+  {
+    await using namer = new NameHostFixture(one.hostId, own.store);
+    namer.state('blue 10.9.0.77 mine', `blue ${ofTwo.ip} theirs`);
+    await namer.until('blue', 'mine', '10.9.0.77');
+    const { failure } = await namer.publisher.state.until(
+      state => state.failure !== undefined,
+      deadline('the refusal is reported'),
+    );
+    assert.equal(failure?.code, 'FORBIDDEN');
+    // The host itself answers with what it states; it is the others who must not hear of it.
+    await using other = new NameHostFixture(two.hostId, two.own.store);
+    await other.until('blue', 'mine', '10.9.0.77');
+    assert.deepEqual(other.lookup('blue', 'theirs'), []);
+  }
 
   // What is a host's own it takes back.
   await one.addresses.disconnect('blue', 'web');

@@ -21,11 +21,11 @@ import { deadline, within } from '../support/eventually.ts';
 import { configOf, hostAttributes, IPV4, KEYS_FLANNEL_REJECTS } from '../support/registry.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';
 
-const options = { ...needsEtcd, timeout: 90_000 };
+const options = { ...needsEtcd, timeout: 200_000 };
 /** Tries again at once, and takes no machine that is busy for a store that is gone. */
 const timing = { connect: 5_000, retryFirst: 20, retryCap: 200 };
 /** Milliseconds; store leases live for some seconds. */
-const PATIENCE = 30_000;
+const PATIENCE = 60_000;
 
 const CONFIG_TEXT = '{"Network":"10.5.0.0/16","Backend":{"Type":"vxlan"}}';
 
@@ -140,7 +140,7 @@ describe('the registry on etcd', () => {
       const { leases, unique, exited, allKnown } = await measureJoin('tulle', {
         endpoint: etcd.url,
         agents: 200,
-        signal: deadline('200 agents know each other', 50_000),
+        signal: deadline('200 agents know each other', 150_000),
       });
       assert.deepEqual({ leases, unique, exited }, { leases: 200, unique: 200, exited: 0 });
       assert.ok(allKnown !== undefined, 'every agent knows every other');

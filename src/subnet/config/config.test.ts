@@ -179,6 +179,8 @@ describe('problems', () => {
     ],
     [{ Network: '10.3.0.0/16', EnableIPv4: false }, ['EnableIPv4: IPv4 and IPv6 are both off']],
     [{ Network: '10.3.0.0/16', EnableNFTables: 'yes' }, ['EnableNFTables: must be true or false']],
+    [{ Network: '10.3.0.0/16', FastPath: 'on' }, ['FastPath: must be "auto" or "off"']],
+    [{ Network: '10.3.0.0/16', FastPath: false }, ['FastPath: must be a string']],
   ] as const) {
     test(typeof given === 'string' ? JSON.stringify(given) : JSON.stringify(given), () => {
       assert.deepEqual(problemsOf(given), want);

@@ -13,9 +13,15 @@ import { CONFIG_KEYS, type FamilyConfig, parseFamily } from './family-config.ts'
 
 export { CONFIG_KEYS, type FamilyConfig } from './family-config.ts';
 
+/** `auto`: where a host can. */
+export const FAST_PATH_MODES = ['auto', 'off'] as const;
+export type FastPathMode = (typeof FAST_PATH_MODES)[number];
+
 /** Has at least one family. */
 export interface NetworkConfig extends PerFamily<FamilyConfig> {
   readonly enableNftables: boolean;
+  /** Whether packets of proven flows may go past bridge, routes and firewall of a host (src/fastpath). */
+  readonly fastPath: FastPathMode;
   readonly backend: {
     /** Lower case. */
     readonly type: string;
@@ -62,6 +68,7 @@ export function parseNetworkConfig(text: string, checkBackend: BackendCheck = ()
   }
   const families = perFamily(family => parseFamily(fields, family, enabled[family], warnings));
   const enableNftables = fields.flag('EnableNFTables') ?? false;
+  const fastPath = parseFastPath(fields);
   const backend = parseBackend(fields);
   const findings = backend === undefined ? UNCHECKED : checkBackend(backend);
   problems.push(...findings.problems);
@@ -69,7 +76,7 @@ export function parseNetworkConfig(text: string, checkBackend: BackendCheck = ()
   for (const name of TOLERATED) fields.value(name);
   warnings.push(...fields.unknownProblems('the network configuration'), ...findings.warnings);
   if (problems.length > 0 || backend === undefined) throw new ConfigError('network configuration', problems);
-  return { config: { ...families, enableNftables, backend }, warnings };
+  return { config: { ...families, enableNftables, fastPath, backend }, warnings };
 }
 
 /** How many subnets can be leased in one family. */
@@ -116,6 +123,14 @@ function parseObject(text: string): object {
   }
   if (isObject(value)) return value;
   throw refuse('must be a JSON object');
+}
+
+/** Without regard to case, as the type of a backend. */
+function parseFastPath(fields: Fields): FastPathMode {
+  const text = fields.text('FastPath')?.toLowerCase();
+  const mode = FAST_PATH_MODES.find(word => word === text);
+  if (text !== undefined && mode === undefined) fields.problem('FastPath', 'must be "auto" or "off"');
+  return mode ?? 'auto';
 }
 
 function parseBackend(fields: Fields): NetworkConfig['backend'] | undefined {

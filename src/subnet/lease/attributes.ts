@@ -3,7 +3,8 @@
  *
  *     {"PublicIP":"192.168.65.3","PublicIPv6":null,"BackendType":"vxlan",
  *      "BackendData":{"VNI":88,"VtepMAC":"c6:d2:32:6f:8f:44"},"TulleHost":"5d1c...","TulleHostName":"docker1",
- *      "TulleMachine":"9f03...","TulleTunnelPort":8472,"TulleWays":{"direct":true,"udp":8285},"TulleReserved":true,
+ *      "TulleMachine":"9f03...","TulleTunnelPort":8472,"TullePeerApi":8473,"TulleSendsFrom":["10.0.0.3"],
+ *      "TulleWays":{"direct":true,"udp":8285},"TulleReserved":true,
  *      "TulleClaim":{"TulleHost":"77ab...","PublicIP":"192.168.65.3","PublicIPv6":null}}
  *
  * PublicIP and PublicIPv6 are always written, as 0.0.0.0 and null when there is none; the others only when they
@@ -11,7 +12,7 @@
  */
 import { formatProblem, ParseError, type Problem } from '../../base/errors.ts';
 import { Fields, isObject } from '../../base/fields.ts';
-import { FAMILIES, type Family, type Ip } from '../../base/ip.ts';
+import { FAMILIES, type Family, Ip } from '../../base/ip.ts';
 import { familiesOf, type PerFamily, perFamily } from '../../base/per-family.ts';
 import { parseGoJson } from '../go-json.ts';
 import type { Claimant, LeaseAttributes, PublishedWays } from './lease.ts';
@@ -22,6 +23,8 @@ export const LEASE_MEMBERS = {
   ipv6: { publicIp: 'PublicIPv6', noPublicIp: null, backendData: 'BackendV6Data' },
 } as const satisfies Record<Family, object>;
 
+/** Addresses that one host sends from: one of each family, and as many again while it changes them. */
+const MOST_SOURCES = 4;
 const PORT = { min: 1, max: 65_535 };
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
@@ -39,6 +42,8 @@ export function decodeAttributes(value: Uint8Array): LeaseAttributes {
   const reserved = fields.flag('TulleReserved') || undefined;
   const claim = readClaim(fields, problems);
   const tunnelPort = fields.integer('TulleTunnelPort', PORT);
+  const peerApiPort = fields.integer('TullePeerApi', PORT);
+  const sendsFrom = readSendsFrom(fields);
   const ways = readWays(fields, problems);
   const extra = fields.unknown().map(name => [name, fields.value(name)] as const);
   if (problems.length > 0) {
@@ -54,13 +59,24 @@ export function decodeAttributes(value: Uint8Array): LeaseAttributes {
     ...(reserved === undefined ? {} : { reserved }),
     ...(claim === undefined ? {} : { claim }),
     ...(tunnelPort === undefined ? {} : { tunnelPort }),
+    ...(peerApiPort === undefined ? {} : { peerApiPort }),
+    ...(sendsFrom === undefined ? {} : { sendsFrom }),
     ...(ways === undefined ? {} : { ways }),
     ...(extra.length === 0 ? {} : { extra: Object.fromEntries(extra) }),
   };
 }
 
 export function encodeAttributes(attributes: LeaseAttributes): Uint8Array {
-  const { publicIp, backendType, backendData = {}, tunnelPort, ways, extra } = attributes;
+  const {
+    publicIp,
+    backendType,
+    backendData = {},
+    tunnelPort,
+    peerApiPort,
+    sendsFrom,
+    ways,
+    extra,
+  } = attributes;
   const { hostId, hostName, machine, reserved, claim } = attributes;
   const value = {
     ...publicIpMembers(publicIp),
@@ -73,6 +89,8 @@ export function encodeAttributes(attributes: LeaseAttributes): Uint8Array {
     TulleReserved: reserved,
     TulleClaim: claim && { TulleHost: claim.hostId, ...publicIpMembers(claim.publicIp) },
     TulleTunnelPort: tunnelPort,
+    TullePeerApi: peerApiPort,
+    TulleSendsFrom: sendsFrom,
     TulleWays: ways,
     ...extra,
   };
@@ -108,6 +126,14 @@ function readClaim(lease: Fields, problems: Problem[]): Claimant | undefined {
   const fields = new Fields(value, 'TulleClaim', problems);
   const hostId = fields.text('TulleHost') || undefined;
   return { publicIp: readPublicIp(fields), ...(hostId === undefined ? {} : { hostId }) };
+}
+
+/** Text that is no address, or too much of it, is as good as none: nothing else depends on it. */
+function readSendsFrom(lease: Fields): readonly Ip[] | undefined {
+  const value = lease.value('TulleSendsFrom');
+  const texts: readonly unknown[] = Array.isArray(value) ? value.slice(0, MOST_SOURCES) : [];
+  const known = texts.flatMap(text => (typeof text === 'string' ? (Ip.tryParse(text) ?? []) : []));
+  return known.length === 0 ? undefined : known;
 }
 
 function readWays(lease: Fields, problems: Problem[]): PublishedWays | undefined {

@@ -34,6 +34,10 @@ export interface LeaseAttributes {
   readonly claim?: Claimant;
   /** UDP port on which the host takes tunnel packets (our own extra field `TulleTunnelPort`); flannel publishes none. */
   readonly tunnelPort?: number;
+  /** TCP port where its agent answers other hosts (our own extra field `TullePeerApi`); absent where it does not. */
+  readonly peerApiPort?: number;
+  /** Underlay addresses that its tunnel packets come from, where these are not its public ones (our own extra field `TulleSendsFrom`). */
+  readonly sendsFrom?: readonly Ip[];
   /** By which other ways the host can be reached (our own extra field `TulleWays`): that of the backend auto. */
   readonly ways?: PublishedWays;
   /** Unknown members of the JSON object; kept when the lease is written again. */

@@ -8,11 +8,11 @@
  */
 import { together } from '../../base/abort.ts';
 import { type Clock, systemClock } from '../../base/clock.ts';
-import { Wakeup } from '../../base/wakeup.ts';
 import { Watchable } from '../../base/watchable.ts';
 import type { StoreError, StoreEvent, StoreUpdate } from '../../store/store.ts';
 import type { Lease, RejectedLease } from '../lease/lease.ts';
 import type { Registry } from '../registry.ts';
+import { Retention } from '../retention.ts';
 import type { PeerChanges, PeerEvent, Self } from './peer-entry.ts';
 import type { VtepMacsOf } from './peer-index.ts';
 import { PeerSet } from './peer-set.ts';
@@ -42,15 +42,12 @@ export class PeerTracker {
   readonly #version = new Watchable(0);
   #context: Self;
   #isLoaded = false;
-  readonly #clock: Clock;
-  readonly #wakeup: Wakeup;
-  /** On the monotonic clock; when peers that the store has forgotten are given up. */
-  #keptUntil = Number.POSITIVE_INFINITY;
+  /** Of what the store has forgotten. */
+  readonly #retention: Retention;
 
   constructor(registry: Registry, options: TrackerOptions) {
     this.#registry = registry;
-    this.#clock = options.clock ?? systemClock;
-    this.#wakeup = new Wakeup(this.#clock);
+    this.#retention = new Retention(options.clock ?? systemClock);
     this.#report = options.onEvent ?? (() => undefined);
     this.#context = options;
     this.#set = new PeerSet(options, this.#report, options.vtepMacsOf);
@@ -68,7 +65,7 @@ export class PeerTracker {
     await together(
       signal,
       until => this.#follow(until),
-      until => this.#giveUpInTime(until),
+      until => this.#retention.run(until, () => this.#giveUp()),
     );
   }
 
@@ -120,14 +117,9 @@ export class PeerTracker {
     for await (const update of store.observe(subnetsPrefix, { signal })) this.#take(update);
   }
 
-  async #giveUpInTime(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      await this.#wakeup.pause(this.#keptUntil - this.#clock.monotonic(), signal);
-      if (this.#clock.monotonic() < this.#keptUntil) continue;
-      this.#keptUntil = Number.POSITIVE_INFINITY;
-      this.#set.forgetKept();
-      this.#changed();
-    }
+  #giveUp(): void {
+    this.#set.forgetKept();
+    this.#changed();
   }
 
   #take(update: StoreUpdate): void {
@@ -165,8 +157,7 @@ export class PeerTracker {
   #noteForgotten(): void {
     const keys = [...this.#set.kept()];
     if (keys.length === 0) return;
-    this.#keptUntil = this.#clock.monotonic() + this.#registry.ttl * 1000;
-    this.#wakeup.wake();
+    this.#retention.begin(this.#registry.ttl);
     this.#report({ type: 'forgotten', keys });
   }
 

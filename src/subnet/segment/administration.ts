@@ -23,15 +23,25 @@ const TRIES = 8;
 /** etcd takes 128 operations in a transaction; each deletion needs a comparison. */
 const MOST_DELETIONS = 60;
 
-/** @throws ConfigError with every problem; SegmentError EXISTS */
+/** A request that leaves it to this host which subnets are free. */
+export interface AnySubnetRequest extends Omit<SegmentRequest, 'subnets'> {
+  readonly subnets: (context: SegmentContext) => readonly string[];
+}
+
+/**
+ * Where the subnets are chosen here, they are chosen again when somebody has taken them meanwhile.
+ * @throws ConfigError with every problem; SegmentError EXISTS
+ */
 export async function addSegment(
   registry: SegmentRegistry,
-  request: SegmentRequest,
+  wanted: SegmentRequest | AnySubnetRequest,
   { random = Math.random, now = new Date() }: { readonly random?: () => number; readonly now?: Date } = {},
 ): Promise<Segment> {
   for (let tries = 0; tries < TRIES; tries++) {
     const context = await readContext(registry);
-    if (context.segments.some(({ name }) => name === request.name)) throw exists(request.name);
+    if (context.segments.some(({ name }) => name === wanted.name)) throw exists(wanted.name);
+    const isChosen = typeof wanted.subnets === 'function';
+    const request = { ...wanted, subnets: isChosen ? wanted.subnets(context) : wanted.subnets };
     const problems: Problem[] = [];
     const plan = planSegment(request, context, problems);
     if (problems.length > 0) throw new ConfigError('L2 network', problems);
@@ -42,10 +52,11 @@ export async function addSegment(
     const written = await write(registry, request.name, segment);
     if (written === undefined) continue;
     const made = { name: request.name, ...segment, createRevision: written };
-    await takeBackIfYounger(registry, made);
-    return made;
+    const overlapping = await takeBackIfYounger(registry, made);
+    if (overlapping.length === 0) return made;
+    if (!isChosen) throw new ConfigError('L2 network', overlapping);
   }
-  throw exists(request.name);
+  throw exists(wanted.name);
 }
 
 /**
@@ -143,8 +154,8 @@ async function deleteLeftovers({ store, keys }: SegmentRegistry, name: string): 
   }
 }
 
-/** Two that were made at the same moment both found the subnet free. @throws ConfigError */
-async function takeBackIfYounger(registry: SegmentRegistry, made: Segment): Promise<void> {
+/** Two that were made at the same moment both found the subnet free. @returns why it was taken back */
+async function takeBackIfYounger(registry: SegmentRegistry, made: Segment): Promise<readonly Problem[]> {
   const older = (await readContext(registry)).segments.filter(
     ({ createRevision }) => createRevision < made.createRevision,
   );
@@ -152,9 +163,8 @@ async function takeBackIfYounger(registry: SegmentRegistry, made: Segment): Prom
     const message = overlapProblem(subnet, { ...NOTHING, segments: older });
     return message === undefined ? [] : [{ path: 'subnet', value: `${subnet}`, message }];
   });
-  if (problems.length === 0) return;
-  await removeSegment(registry, made.name, { force: true });
-  throw new ConfigError('L2 network', problems);
+  if (problems.length > 0) await removeSegment(registry, made.name, { force: true });
+  return problems;
 }
 
 const NOTHING = { networks: [], overlayVni: 0, hostAddresses: [], vnis: new Map<number, string>() };

@@ -14,14 +14,15 @@
  * address was given out here while this host was cut off) are reported, and stay until one of the two is gone.
  */
 import { together } from '../../base/abort.ts';
-import { backoff, type Clock, systemClock } from '../../base/clock.ts';
+import { type Clock, systemClock } from '../../base/clock.ts';
 import { defined } from '../../base/defined.ts';
 import type { Ip } from '../../base/ip.ts';
 import { Wakeup } from '../../base/wakeup.ts';
 import { Watchable } from '../../base/watchable.ts';
-import { StoreError } from '../../store/store.ts';
+import type { StoreError } from '../../store/store.ts';
 import { COPIED_DISK } from '../holder/holder-state.ts';
-import { PresenceLease } from './presence-lease.ts';
+import { KeysLease } from '../publish/keys-lease.ts';
+import { publishInTurns } from '../publish/publish-loop.ts';
 import {
   allWanted,
   type EndpointConflict,
@@ -36,9 +37,6 @@ import type { Segment, SegmentEndpoint, SegmentMember, SegmentSnapshot } from '.
 import { SegmentError } from './segment-error.ts';
 import { duplicateAddress, notFound, type SegmentRegistry } from './segment-registry.ts';
 import type { SegmentWatch } from './segment-watch.ts';
-
-/** Milliseconds between tries while the store fails. */
-const RETRY = { first: 500, cap: 30_000 };
 
 export interface PresenceState {
   /** Why something is not published; absent when all is, but for conflicts. */
@@ -62,7 +60,7 @@ export class SegmentPresence {
   readonly #options: PresenceOptions;
   readonly #clock: Clock;
   readonly #wakeup: Wakeup;
-  readonly #lease: PresenceLease;
+  readonly #lease: KeysLease;
   readonly #publisher: SegmentPublisher;
   /** By id of the network. */
   readonly #wanted = new Map<string, WantedPresence>();
@@ -76,7 +74,7 @@ export class SegmentPresence {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#wakeup = new Wakeup(this.#clock);
-    this.#lease = new PresenceLease(registry.store, {
+    this.#lease = new KeysLease(registry.store, {
       ttl: options.ttl ?? 86_400,
       clock: this.#clock,
       random: options.random ?? Math.random,
@@ -126,7 +124,7 @@ export class SegmentPresence {
 
   remove(segment: Segment, ip: Ip): void {
     const given = new Map(this.#wanted.get(segment.id)?.given);
-    given.delete(ip.key);
+    if (!given.delete(ip.key)) return;
     this.#want(segment, { given });
   }
 
@@ -162,21 +160,20 @@ export class SegmentPresence {
   }
 
   async #publish(signal: AbortSignal): Promise<void> {
-    let delays = backoff(RETRY.first, RETRY.cap, this.#options.random);
-    while (!signal.aborted) {
-      try {
+    const loop = {
+      step: async () => {
         const state = await this.#alone(() => this.#step());
         this.#tell(state);
-        if (state.failure === undefined) delays = backoff(RETRY.first, RETRY.cap, this.#options.random);
-        const due = Math.min(this.#lease.due, this.#publisher.due) - this.#clock.monotonic();
-        await this.#wakeup.pause(state.failure === undefined ? due : delays.next().value, signal);
-      } catch (error) {
-        if (!(error instanceof StoreError)) throw error;
-        if (error.code === 'LEASE_LOST') this.#lease.lost();
-        this.#tell({ failure: error, conflicts: this.state.value.conflicts });
-        await this.#wakeup.pause(error.code === 'LEASE_LOST' ? 0 : delays.next().value, signal);
-      }
-    }
+        return state.failure;
+      },
+      onFailure: (failure: StoreError) => this.#tell({ failure, conflicts: this.state.value.conflicts }),
+      due: () => this.#publisher.due,
+      lease: this.#lease,
+      wakeup: this.#wakeup,
+      clock: this.#clock,
+      random: this.#options.random,
+    };
+    await publishInTurns(loop, signal);
   }
 
   /** @returns what stays unpublished, and why. @throws StoreError */

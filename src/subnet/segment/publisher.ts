@@ -4,7 +4,9 @@
  */
 import type { Clock } from '../../base/clock.ts';
 import { type Revision, StoreError } from '../../store/store.ts';
-import type { PresenceLease } from './presence-lease.ts';
+import type { KeysLease } from '../publish/keys-lease.ts';
+import { UndoneWrites } from '../publish/undone-writes.ts';
+import { WrittenKeys } from '../publish/written-keys.ts';
 import {
   allWanted,
   type EndpointConflict,
@@ -18,7 +20,6 @@ import {
 import type { SegmentEndpoint, SegmentSnapshot } from './segment.ts';
 import { SegmentError } from './segment-error.ts';
 import { MOST_CLAIMS, type SegmentRegistry } from './segment-registry.ts';
-import { UndoneWrites } from './undone-writes.ts';
 
 /** What stays unpublished. */
 export interface Unpublished {
@@ -29,17 +30,14 @@ export interface Unpublished {
 
 export class SegmentPublisher {
   readonly #registry: SegmentRegistry;
-  readonly #lease: PresenceLease;
+  readonly #lease: KeysLease;
   readonly #hostId: string;
-  /** By id of the network and what of it: when it was written, as long as no snapshot is as new. */
-  readonly #written = new Map<string, Revision>();
-  /** Of the last snapshot. */
-  #seen: Revision = 0n;
-
+  /** By id of the network and what of it. */
+  readonly #written = new WrittenKeys();
   readonly #undone: UndoneWrites;
   readonly #clock: Clock;
 
-  constructor(registry: SegmentRegistry, lease: PresenceLease, hostId: string, clock: Clock) {
+  constructor(registry: SegmentRegistry, lease: KeysLease, hostId: string, clock: Clock) {
     this.#registry = registry;
     this.#lease = lease;
     this.#hostId = hostId;
@@ -52,12 +50,9 @@ export class SegmentPublisher {
     return this.#undone.until > this.#clock.monotonic() ? this.#undone.until : Number.POSITIVE_INFINITY;
   }
 
-  /** The revision of the snapshot that is compared next. A lower one is of another store, which counts anew. */
+  /** The revision of the snapshot that is compared next. */
   sees(revision: Revision): void {
-    for (const [what, written] of this.#written) {
-      if (written <= revision || revision < this.#seen) this.#written.delete(what);
-    }
-    this.#seen = revision;
+    this.#written.sees(revision);
   }
 
   /** @throws StoreError */
@@ -153,7 +148,7 @@ export class SegmentPublisher {
   }
 
   #note(id: string, what: string, revision: Revision): void {
-    this.#written.set(`${id} ${what}`, revision);
+    this.#written.note(`${id} ${what}`, revision);
   }
 }
 

@@ -12,6 +12,7 @@
 import { posix } from 'node:path';
 import { Ip } from '../../base/ip.ts';
 import { Prefix } from '../../base/prefix.ts';
+import { isHostId } from '../publish/stored-json.ts';
 import { isSegmentName } from './segment.ts';
 
 export type SegmentKey =
@@ -57,6 +58,13 @@ export class SegmentKeys {
     return `${this.vnis}${vni}`;
   }
 
+  /** The VNI of a key below `vnis/`, NaN for one that is no number; undefined for all other keys. */
+  vniBelow(path: string): number | undefined {
+    if (!path.startsWith(this.vnis)) return undefined;
+    const text = path.slice(this.vnis.length);
+    return /^[1-9]\d{0,7}$/.test(text) ? Number(text) : Number.NaN;
+  }
+
   /** The part below `networks/`; undefined for all other keys. */
   below(path: string): string | undefined {
     return path.startsWith(this.directory) ? path.slice(this.directory.length) : undefined;
@@ -97,11 +105,6 @@ export function isVni(vni: number): boolean {
 }
 
 export const MOST_VNI = 2 ** 24 - 1;
-
-/** Whether a host may have this id: what identity.json and certificates have. */
-export function isHostId(text: string): boolean {
-  return /^[\w.-]{1,128}$/.test(text);
-}
 
 /** `10.9.1.0-24`: a slash would make two parts of it. */
 export function formatRange(block: Prefix): string {

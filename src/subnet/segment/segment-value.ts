@@ -14,26 +14,22 @@
  */
 
 import { defined } from '../../base/defined.ts';
-import { formatProblem, ParseError, type Problem } from '../../base/errors.ts';
-import { Fields, isObject } from '../../base/fields.ts';
+import { ParseError } from '../../base/errors.ts';
+import type { Fields } from '../../base/fields.ts';
 import { ADDRESS_BITS, Ip } from '../../base/ip.ts';
 import { Mac } from '../../base/mac.ts';
 import { LEAST_MTU } from '../../base/mtu.ts';
 import { byFamily, familiesOf, type PerFamily, perFamily, valuesOf } from '../../base/per-family.ts';
 import { Prefix } from '../../base/prefix.ts';
-import { isHostName } from '../lease/attributes.ts';
+import { encodeStored, hostIn, hostNameIn, readStored } from '../publish/stored-json.ts';
 import {
   isContainerName,
   type Segment,
   type SegmentEndpoint,
-  type SegmentHost,
   type SegmentMember,
   type SegmentRange,
 } from './segment.ts';
-import { isHostId, MOST_VNI } from './segment-key.ts';
-
-/** Bytes of a value. The longest that Tulle writes has about 500. */
-const MOST_VALUE = 2048;
+import { MOST_VNI } from './segment-key.ts';
 
 const PORT = { min: 1, max: 65_535 };
 /** Whether it is enough for IPv6 is checked when a network is made. */
@@ -43,14 +39,12 @@ const MTU = { min: LEAST_MTU.ipv4, max: 65_535 };
 export const DEFAULT_FLOOD_LIMIT = 2000;
 export const FLOOD_LIMIT = { min: 1, max: 10_000_000 };
 
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-
 /** All of a segment but what the key and the store say. */
 export type SegmentValue = Omit<Segment, 'name' | 'createRevision'>;
 
 /** @throws ParseError, as every function here that decodes */
 export function decodeSegment(value: Uint8Array): SegmentValue {
-  return read('an L2 network', value, (fields, problems) => {
+  return readStored('an L2 network', value, (fields, problems) => {
     const id = fields.text('id') ?? '';
     if (!/^[0-9a-f]{16}$/.test(id)) fields.problem('id', 'must be 16 hex digits');
     const vni = fields.integer('vni', { min: 1, max: MOST_VNI }) ?? missing(fields, 'vni');
@@ -99,7 +93,7 @@ export function decodeSegment(value: Uint8Array): SegmentValue {
 export function encodeSegment(segment: SegmentValue): Uint8Array {
   const { id, vni, port, subnets, gateways, rangeLengths, internal, docker, floodLimit, mtu, created } =
     segment;
-  return encode({
+  return encodeStored({
     id,
     vni,
     port,
@@ -115,7 +109,7 @@ export function encodeSegment(segment: SegmentValue): Uint8Array {
 }
 
 export function decodeMember(hostId: string, value: Uint8Array): SegmentMember {
-  return read('a member of an L2 network', value, fields => {
+  return readStored('a member of an L2 network', value, fields => {
     const addresses = byFamily(...texts(fields, 'addresses', Ip.parse, 'addresses'));
     const all = valuesOf(addresses);
     if (all.length === 0 || !all.every(isHostAddress)) {
@@ -127,11 +121,11 @@ export function decodeMember(hostId: string, value: Uint8Array): SegmentMember {
 }
 
 export function encodeMember({ hostName, addresses, mac }: SegmentMember): Uint8Array {
-  return encode({ hostName, addresses: valuesOf(addresses), mac });
+  return encodeStored({ hostName, addresses: valuesOf(addresses), mac });
 }
 
 export function decodeEndpoint(ip: Ip, value: Uint8Array): SegmentEndpoint {
-  return read('an endpoint of an L2 network', value, fields => {
+  return readStored('an endpoint of an L2 network', value, fields => {
     const mac = readMac(fields) ?? missing(fields, 'mac');
     const container = fields.text('container') ?? '';
     if (!isContainerName(container)) fields.problem('container', 'must be the name of a container');
@@ -140,18 +134,18 @@ export function decodeEndpoint(ip: Ip, value: Uint8Array): SegmentEndpoint {
 }
 
 export function encodeEndpoint({ hostId, hostName, container, mac }: SegmentEndpoint): Uint8Array {
-  return encode({ hostId, hostName, container, mac });
+  return encodeStored({ hostId, hostName, container, mac });
 }
 
 export function decodeSegmentRange(block: Prefix, value: Uint8Array): SegmentRange {
-  return read('a range of an L2 network', value, fields => {
+  return readStored('a range of an L2 network', value, fields => {
     const machine = fields.text('machine') || undefined;
     return { block, ...hostIn(fields), ...defined({ machine }) };
   });
 }
 
 export function encodeSegmentRange({ hostId, hostName, machine }: SegmentRange): Uint8Array {
-  return encode({ hostId, hostName, machine });
+  return encodeStored({ hostId, hostName, machine });
 }
 
 /** Whether a tunnel packet can be sent to it. */
@@ -166,18 +160,6 @@ function isLengthWithin(length: unknown, subnet: Prefix): length is number {
     Number(length) >= subnet.length &&
     Number(length) <= ADDRESS_BITS[subnet.family]
   );
-}
-
-function hostIn(fields: Fields): SegmentHost {
-  const hostId = fields.text('hostId') ?? '';
-  if (!isHostId(hostId)) fields.problem('hostId', 'must be the id of a host');
-  return { hostId, ...hostNameIn(fields) };
-}
-
-/** A name is for people. One that is none is no reason to do without the rest. */
-function hostNameIn(fields: Fields): { hostName?: string } {
-  const hostName = fields.value('hostName');
-  return typeof hostName === 'string' && isHostName(hostName) ? { hostName } : {};
 }
 
 function readMac(fields: Fields): Mac | undefined {
@@ -217,36 +199,3 @@ function texts<T extends { readonly family: string }>(
   }
   return [];
 }
-
-/** @param what with its article, as it stands in the message */
-function read<T>(
-  what: string,
-  value: Uint8Array,
-  take: (fields: Fields, problems: readonly Problem[]) => T,
-): T {
-  if (value.byteLength > MOST_VALUE) {
-    throw new ParseError(what, '', `it has ${value.byteLength} bytes, and ${MOST_VALUE} are the most`);
-  }
-  const problems: Problem[] = [];
-  const taken = take(new Fields(parse(what, value), '', problems), problems);
-  if (problems.length === 0) return taken;
-  throw new ParseError(what, textOf(value), problems.map(formatProblem).join('; '));
-}
-
-function parse(what: string, value: Uint8Array): object {
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(utf8.decode(value));
-  } catch {
-    throw new ParseError(what, textOf(value), 'want JSON');
-  }
-  if (isObject(parsed)) return parsed;
-  throw new ParseError(what, textOf(value), 'want a JSON object');
-}
-
-/** A start of the value that is fit for a message, whatever its bytes are. */
-function textOf(value: Uint8Array): string {
-  return new TextDecoder().decode(value.subarray(0, 64)).replaceAll(/[^\x20-\x7e]/g, '?');
-}
-
-const encode = (value: object) => new TextEncoder().encode(JSON.stringify(value));

@@ -7,9 +7,9 @@
  */
 import { together } from '../../base/abort.ts';
 import { type Clock, systemClock } from '../../base/clock.ts';
-import { Wakeup } from '../../base/wakeup.ts';
 import { increment, Watchable } from '../../base/watchable.ts';
 import type { StoreError, StoreUpdate } from '../../store/store.ts';
+import { Retention } from '../retention.ts';
 import type { SegmentsSnapshot } from './segment.ts';
 import type { SegmentRegistry } from './segment-registry.ts';
 import { SegmentState } from './segment-state.ts';
@@ -39,15 +39,13 @@ export class SegmentWatch {
   readonly isConnected = new Watchable(false);
   readonly #registry: SegmentRegistry;
   readonly #report: (event: SegmentEvent) => void;
-  readonly #clock: Clock;
   readonly #keepFor: number;
   readonly #state: SegmentState;
   readonly #version = new Watchable(0);
-  readonly #wakeup: Wakeup;
   readonly #reported = new Map<string, string>();
   #isLoaded = false;
-  /** On the monotonic clock; when forgotten keys are given up. */
-  #keptUntil = Number.POSITIVE_INFINITY;
+  /** Of what the store has forgotten. */
+  readonly #retention: Retention;
 
   constructor(
     registry: SegmentRegistry,
@@ -55,10 +53,9 @@ export class SegmentWatch {
   ) {
     this.#registry = registry;
     this.#report = onEvent;
-    this.#clock = clock;
     this.#keepFor = keepFor;
     this.#state = new SegmentState(registry.keys);
-    this.#wakeup = new Wakeup(clock);
+    this.#retention = new Retention(clock);
   }
 
   /** The newest state; undefined until the store has answered for the first time. */
@@ -78,7 +75,7 @@ export class SegmentWatch {
     await together(
       signal,
       until => this.#follow(until),
-      until => this.#giveUpInTime(until),
+      until => this.#retention.run(until, () => this.#giveUp()),
     );
   }
 
@@ -92,8 +89,7 @@ export class SegmentWatch {
       case 'snapshot': {
         const forgotten = this.#state.replace(update.kvs, update);
         if (update.unrelated && forgotten.length > 0) {
-          this.#keptUntil = this.#clock.monotonic() + this.#keepFor * 1000;
-          this.#wakeup.wake();
+          this.#retention.begin(this.#keepFor);
           this.#report({ type: 'forgotten', keys: forgotten });
         }
         this.#isLoaded = true;
@@ -116,14 +112,9 @@ export class SegmentWatch {
     }
   }
 
-  async #giveUpInTime(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      await this.#wakeup.pause(this.#keptUntil - this.#clock.monotonic(), signal);
-      if (this.#clock.monotonic() < this.#keptUntil) continue;
-      this.#keptUntil = Number.POSITIVE_INFINITY;
-      this.#state.forgetKept();
-      increment(this.#version);
-    }
+  #giveUp(): void {
+    this.#state.forgetKept();
+    increment(this.#version);
   }
 
   /** Only when it is asked for: of a thousand changes in a burst the state after the last one counts. */

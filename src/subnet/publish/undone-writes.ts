@@ -13,7 +13,7 @@ const QUIET_PERIOD = 5 * CAP;
 
 export class UndoneWrites {
   readonly #clock: Clock;
-  /** By id of the network and what of it: what was published. */
+  /** By what it is (a key, say): what was published. */
   readonly #published = new Map<string, string>();
   #count = 0;
   #last = Number.NEGATIVE_INFINITY;

@@ -1,23 +1,23 @@
-/** The store lease of a host's keys on L2 networks: found again after a restart, kept alive, replaced when it is lost. */
+/** The store lease of what a host has published of itself: found again after a restart, kept alive, replaced when it is lost. */
 import type { Clock } from '../../base/clock.ts';
 import type { Store, StoreLeaseId } from '../../store/store.ts';
 import { Renewal } from '../holder/renewal.ts';
 
-export interface PresenceLeaseOptions {
+export interface KeysLeaseOptions {
   /** Seconds. */
   readonly ttl: number;
   readonly clock: Clock;
   readonly random: () => number;
 }
 
-export class PresenceLease {
+export class KeysLease {
   readonly #store: Store;
   readonly #ttl: number;
   readonly #clock: Clock;
   readonly #renewal: Renewal;
   #id: StoreLeaseId = 0n;
 
-  constructor(store: Store, { ttl, clock, random }: PresenceLeaseOptions) {
+  constructor(store: Store, { ttl, clock, random }: KeysLeaseOptions) {
     this.#store = store;
     this.#ttl = ttl;
     this.#clock = clock;
