@@ -42,6 +42,10 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     may: ['base'],
     why: 'what the agent and its clients say to each other; the only thing both sides share',
   },
+  dns: {
+    may: ['base', 'sys'],
+    why: 'answers questions of containers about names; does not know where names come from',
+  },
   docker: {
     may: ['base'],
     why: "the part of Docker's API that Tulle uses; decides nothing",
