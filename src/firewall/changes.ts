@@ -17,10 +17,18 @@ const DATAGRAM_SIZE = 64 << 10;
 
 /**
  * Yields after every burst of changes in the namespace, until the signal aborts, which ends it without an
- * error. It listens from the first `next()` on. @throws SysError
+ * error. It listens from the first `next()` on.
+ *
+ * @param ignored the port of a netlink socket whose changes do not matter: those of the filter of senders, one per peer
+ * @throws SysError
  */
-export async function* ruleChanges(netns: Netns, signal: AbortSignal): AsyncGenerator<void, void> {
+export async function* ruleChanges(
+  netns: Netns,
+  signal: AbortSignal,
+  ignored?: number,
+): AsyncGenerator<void, void> {
   using socket = NetlinkSocket.open(netns, [NFNLGRP_NFTABLES], NETLINK_NETFILTER);
+  if (ignored !== undefined) socket.ignore(ignored);
   const buffer = new Uint8Array(DATAGRAM_SIZE);
   while (!signal.aborted) {
     try {

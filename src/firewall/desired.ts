@@ -35,6 +35,8 @@ export interface TunnelTraffic {
   /** Addresses of this host on that link, and of its peers. */
   readonly own: readonly Ip[];
   readonly peers: readonly Ip[];
+  /** TCP port where the agent answers peers; absent where it does not. */
+  readonly apiPort?: number;
   /** Let those of peers through an INPUT that drops them (`--open-port`). */
   readonly isOpened: boolean;
 }

@@ -137,7 +137,7 @@ export class Firewall {
     });
   }
 
-  /** Removes every rule that names one of these networks; returns what there was, one sentence each. */
+  /** Removes every rule and table that names one of these networks; returns what there was, one sentence each. */
   cleanup(options: {
     readonly networks: readonly Prefix[];
     readonly dryRun: boolean;
@@ -151,7 +151,9 @@ export class Firewall {
         if (!options.dryRun) await this.#execute(plan.changes);
         plans.push(plan);
       }
-      return differencesOf(plans);
+      const tables = await this.#nftables.senderTables(options.networks);
+      if (!options.dryRun) await this.#execute(tables);
+      return [...differencesOf(plans), ...tables.flatMap(({ differences }) => differences)];
     });
   }
 

@@ -25,10 +25,11 @@
  * and is asked for or not, as the masquerade is. T is any bridge of an L2 network:
  *
  *     isolation   1  not in T, not out T   return      for all other traffic that is all
- *                 2  in from B, out to B   return
- *                 3  in from T, out to B   drop
- *                 4  N, out to B           drop
- *                 5  -> N, in from B       drop
+ *                 2  sent elsewhere        return      DNAT: to a published port, or an answer from one
+ *                 3  in from B, out to B   return
+ *                 4  in from T, out to B   drop
+ *                 5  N, out to B           drop
+ *                 6  -> N, in from B       drop
  *
  * And some that flannel does not have. D is the device of the overlay, of which there are two while a network goes over
  * to another one; P is the underlay address of a peer, for each of them:
@@ -41,6 +42,7 @@
  *     overlay     1  N -> S, in from D     accept      where something drops it before `forward`: dockerd 28 does
  *                 2  S -> N, out to D      accept
  *     tunnel      1  P, UDP port           accept      where INPUT drops what no rule accepts
+ *     api         1  P, TCP port           accept      likewise
  */
 import { ADDRESS_BITS, type Family, Ip } from '../base/ip.ts';
 import { valuesOf } from '../base/per-family.ts';
@@ -68,7 +70,10 @@ export interface FirewallRule {
   /** Name of the link a packet came in on, and of the one it goes out by. */
   readonly input?: LinkMatch;
   readonly output?: LinkMatch;
-  readonly udpPort?: number;
+  /** Destination port. */
+  readonly port?: { readonly protocol: 'udp' | 'tcp'; readonly number: number };
+  /** Only packets of connections whose destination was changed (DNAT), in both directions. */
+  readonly isRedirected?: true;
   /** For whom the rule is, where it does not name one of its addresses. */
   readonly network?: Prefix;
   /**
@@ -96,6 +101,8 @@ export interface RuleSet {
   readonly overlay: readonly FirewallRule[];
   /** Only where INPUT drops tunnel packets. */
   readonly tunnel: readonly FirewallRule[];
+  /** Only where INPUT drops requests of peers to the agent. */
+  readonly api: readonly FirewallRule[];
   readonly randomFully: boolean;
   /** What the rules of others must let pass. */
   readonly packets: OverlayPackets;
@@ -111,6 +118,7 @@ export const noRules = (networks: readonly Prefix[]): RuleSet => ({
   mark: [],
   overlay: [],
   tunnel: [],
+  api: [],
   randomFully: false,
   packets: {},
 });
@@ -143,7 +151,7 @@ export function rulesFor(desired: DesiredFirewall, family: Family): RuleSet {
     masquerade: [...(ofBlock?.masquerade ?? []), ...ofSegments.masquerade],
     forward: [...(ofBlock?.forward ?? []), ...ofSegments.forward],
     isolation: segmentIsolation(segments, block?.network, family),
-    tunnel: isOpened ? tunnelRules(tunnel, block?.network ?? anyNetwork, family) : [],
+    ...(isOpened && inputRules(tunnel, block?.network ?? anyNetwork, family)),
     packets: overlayPackets(block, tunnel, family),
   };
 }
@@ -240,12 +248,8 @@ function segmentIsolation(
   const [first] = routed;
   if (first === undefined) return [];
   const { bridges, subnet } = first;
-  const others: FirewallRule = {
-    input: { name: bridges, not: true },
-    output: { name: bridges, not: true },
-    network: subnet,
-    verdict: 'return',
-  };
+  const elsewhere: LinkMatch = { name: bridges, not: true };
+  const others: FirewallRule = { input: elsewhere, output: elsewhere, network: subnet, verdict: 'return' };
   const rules = routed.flatMap(({ bridge: name, bridges, subnet: network }): FirewallRule[] => {
     const bridge = link(name);
     const ofOverlay: FirewallRule[] = overlay
@@ -260,7 +264,7 @@ function segmentIsolation(
       ...ofOverlay,
     ];
   });
-  return [others, ...rules];
+  return [others, { isRedirected: true, network: subnet, verdict: 'return' }, ...rules];
 }
 
 /** Those whose packets this host forwards. */
@@ -270,16 +274,22 @@ const routedSegments = (segments: readonly SegmentBlock[], family: Family) =>
     return gateways[family] === undefined || subnet === undefined ? [] : [{ bridge, bridges, subnet }];
   });
 
-function tunnelRules({ ports, peers }: TunnelTraffic, network: Prefix, family: Family): FirewallRule[] {
+/** What peers may send to this host itself. */
+function inputRules(
+  { ports, peers, apiPort }: TunnelTraffic,
+  network: Prefix,
+  family: Family,
+): Pick<RuleSet, 'tunnel' | 'api'> {
   const sources = peers.filter(peer => peer.family === family).sort((a, b) => a.compare(b));
-  return ports.flatMap(udpPort =>
-    sources.map(ip => ({
-      source: is(Prefix.of(ip, ADDRESS_BITS[family])),
-      udpPort,
-      network,
-      verdict: 'accept',
-    })),
-  );
+  const accept = (protocol: 'udp' | 'tcp', number: number) =>
+    sources.map((ip): FirewallRule => {
+      const source = is(Prefix.of(ip, ADDRESS_BITS[family]));
+      return { source, port: { protocol, number }, network, verdict: 'accept' };
+    });
+  return {
+    tunnel: ports.flatMap(port => accept('udp', port)),
+    api: apiPort === undefined ? [] : accept('tcp', apiPort),
+  };
 }
 
 const link = (name: string): LinkMatch => ({ name, not: false });

@@ -70,6 +70,7 @@ describe('L2 networks', needsRoot, () => {
       '-A TULLE-SEGMENTS ! -i tb-+ ! -o tb-+ -j RETURN',
       '-A TULLE-SEGMENTS -i tb-+ -o tb-blue -j DROP',
       '-A TULLE-SEGMENTS -i tb-blue -o tb-blue -j RETURN',
+      '-A TULLE-SEGMENTS -m conntrack --ctstate DNAT -j RETURN',
     ]);
     firewall.markStale();
     assert.deepEqual((await firewall.apply(DESIRED)).repaired, []);
@@ -89,6 +90,7 @@ describe('L2 networks', needsRoot, () => {
       'oifname "tb-dark" return',
       'ip saddr 10.88.0.0/16 ip daddr != 224.0.0.0/4 masquerade',
       'iifname != "tb-*" oifname != "tb-*" return',
+      'ct status dnat return',
       'iifname "tb-blue" oifname "tb-blue" return',
       'iifname "tb-*" oifname "tb-blue" counter packets 0 bytes 0 drop',
       'iifname "tb-blue" oifname "tb-blue" accept',

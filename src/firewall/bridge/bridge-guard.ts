@@ -2,9 +2,9 @@
  * Guards the L2 networks of this host with a table of nftables of its own (guard-table.ts). It is stated as a whole,
  * compared with what nft lists, and the difference is written, so that counters go on and traffic sees no gap.
  */
-import { isCode } from '../../base/errors.ts';
 import { run as runProgram } from '../../sys/process.ts';
 import { FirewallError, type RunProgram, refusalOf } from '../engine.ts';
+import { runNft } from '../nft.ts';
 import { guardScript, type ListedTable, readGuardTable } from './guard-script.ts';
 import {
   GUARD_DROP_REASONS,
@@ -37,7 +37,7 @@ export class BridgeGuard {
     const sameRules = this.#spelling?.written === written && this.#spelling.listed === listed?.rules;
     const script = guardScript(listed, wanted, sameRules);
     if (script !== undefined) {
-      const result = await this.#nft(['-j', '-f', '-'], JSON.stringify(script));
+      const result = await runNft(this.#run, ['-j', '-f', '-'], { input: JSON.stringify(script) });
       if (result.status !== 0) throw refusalOf('nft', result);
     }
     if (!sameRules && wanted.chains.length > 0) {
@@ -65,7 +65,7 @@ export class BridgeGuard {
 
   /** undefined when there is no such table. */
   async #list(): Promise<ListedTable | undefined> {
-    const result = await this.#nft(['-j', 'list', 'table', 'bridge', GUARD_TABLE]);
+    const result = await runNft(this.#run, ['-j', 'list', 'table', 'bridge', GUARD_TABLE]);
     if (result.status !== 0) {
       if (/No such file or directory/.test(result.stderr)) return undefined;
       throw refusalOf('nft', result);
@@ -76,19 +76,6 @@ export class BridgeGuard {
       throw new FirewallError('PROTOCOL', 'nft: the listing is not what this version of Tulle understands', {
         op: 'nft',
         cause,
-      });
-    }
-  }
-
-  async #nft(args: readonly string[], input = '') {
-    try {
-      return await this.#run('nft', args, { input, anyStatus: true });
-    } catch (error) {
-      if (!isCode(error, 'ENOENT')) throw error;
-      throw new FirewallError('NO_PROGRAM', 'nft is not installed', {
-        op: 'nft',
-        hint: 'install nftables',
-        cause: error,
       });
     }
   }

@@ -12,7 +12,7 @@ import {
 } from '../engine.ts';
 import { obstaclesInSaved } from '../obstacles.ts';
 import type { RuleSet } from '../rules.ts';
-import { isInputGuarded } from './hooks.ts';
+import { API_HOOK, isInputGuarded, TUNNEL_HOOK } from './hooks.ts';
 import { parseSave, type SavedTables } from './saved.ts';
 import { neededOf, planScript } from './script.ts';
 
@@ -65,7 +65,7 @@ export class IptablesEngine implements RuleEngine {
     return {
       change: script && { ...script, program, args: ['--noflush', '-w', LOCK_WAIT] },
       obstacles: obstaclesInSaved(this.#program(family), saved, wanted.packets),
-      isInputGuarded: isInputGuarded(saved, wanted),
+      isInputGuarded: [TUNNEL_HOOK, API_HOOK].some(hook => isInputGuarded(saved, hook, wanted)),
       isInUse: saved.size > 0,
     };
   }
@@ -101,5 +101,5 @@ interface FamilyPlan extends Omit<Plan, 'changes'> {
   readonly change: FirewallChange | undefined;
 }
 
-const isEmpty = ({ masquerade, forward, overlay, source, mark, tunnel }: RuleSet) =>
-  [masquerade, forward, overlay, source, mark, tunnel].every(({ length }) => length === 0);
+const isEmpty = ({ masquerade, forward, overlay, source, mark, tunnel, api }: RuleSet) =>
+  [masquerade, forward, overlay, source, mark, tunnel, api].every(({ length }) => length === 0);

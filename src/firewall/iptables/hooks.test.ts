@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { Ip } from '../../base/ip.ts';
 import { Prefix } from '../../base/prefix.ts';
 import { rulesFor } from '../rules.ts';
-import { FORWARD_OVERLAY_HOOK, isBlocked, isInputGuarded, isTunnelAccepted, TUNNEL_HOOK } from './hooks.ts';
+import { FORWARD_OVERLAY_HOOK, isAcceptedByOthers, isBlocked, isInputGuarded, TUNNEL_HOOK } from './hooks.ts';
 import { parseSave } from './saved.ts';
 
 const WANTED = rulesFor(
@@ -63,18 +63,28 @@ test('what is in a chain of ours is repaired, not avoided', () => {
 });
 
 test('INPUT is guarded by its policy, by a last rule, or by a rule about the tunnel', () => {
-  assert.equal(isInputGuarded(filter([]), WANTED), false);
-  assert.equal(isInputGuarded(filter([], 'DROP'), WANTED), true);
-  assert.equal(isInputGuarded(filter(['-A INPUT -j REJECT']), WANTED), true);
-  assert.equal(isInputGuarded(filter(['-A INPUT -p udp -m udp --dport 4789 -j DROP']), WANTED), true);
-  assert.equal(isInputGuarded(filter(['-A INPUT -p tcp -m tcp --dport 22 -j DROP']), WANTED), false);
+  assert.equal(isInputGuarded(filter([]), TUNNEL_HOOK, WANTED), false);
+  assert.equal(isInputGuarded(filter([], 'DROP'), TUNNEL_HOOK, WANTED), true);
+  assert.equal(isInputGuarded(filter(['-A INPUT -j REJECT']), TUNNEL_HOOK, WANTED), true);
+  assert.equal(
+    isInputGuarded(filter(['-A INPUT -p udp -m udp --dport 4789 -j DROP']), TUNNEL_HOOK, WANTED),
+    true,
+  );
+  assert.equal(
+    isInputGuarded(filter(['-A INPUT -p tcp -m tcp --dport 22 -j DROP']), TUNNEL_HOOK, WANTED),
+    false,
+  );
   const { tunnelIn: _, ...packets } = WANTED.packets;
-  assert.equal(isInputGuarded(filter([], 'DROP'), { ...WANTED, packets }), false, 'there is no tunnel');
+  assert.equal(
+    isInputGuarded(filter([], 'DROP'), TUNNEL_HOOK, { ...WANTED, packets }),
+    false,
+    'there is no tunnel',
+  );
 });
 
 test('the tunnel is accepted when a rule of others accepts all peers, and not when only our own does', () => {
   const accepted = (...rules: string[]) =>
-    isTunnelAccepted(filter(rules, 'DROP', [TUNNEL_HOOK.chain]), WANTED);
+    isAcceptedByOthers(filter(rules, 'DROP', [TUNNEL_HOOK.chain]), TUNNEL_HOOK, WANTED);
   assert.equal(accepted(), false);
   assert.equal(accepted('-A INPUT -p udp -m udp --dport 4789 -j ACCEPT'), true);
   assert.equal(accepted('-A INPUT -s 192.0.2.0/24 -j ACCEPT'), true);

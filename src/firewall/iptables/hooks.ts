@@ -14,7 +14,8 @@
  *     mangle  FORWARD      -m comment --comment "tulle segments"       -j TULLE-SEGMENTS
  *     raw     PREROUTING   -m comment --comment "tulle overlay"        -j TULLE-OVERLAY   \
  *     filter  FORWARD      -m comment --comment "tulle overlay"        -j TULLE-OVERLAY    > only where it is needed
- *     filter  INPUT        -p udp -m comment --comment "tulle tunnel"  -j TULLE-TUNNEL    /
+ *     filter  INPUT        -p udp -m comment --comment "tulle tunnel"  -j TULLE-TUNNEL    |
+ *     filter  INPUT        -p tcp -m comment --comment "tulle api"     -j TULLE-API       /
  *
  * TULLE-SEGMENTS is in mangle, where neither dockerd nor kube-proxy has a rule that accepts: whichever of their rules of
  * filter comes first, it comes later.
@@ -41,7 +42,13 @@ import { readChains, readRule, type SavedTable, type SavedTables } from './saved
 export interface Hook {
   readonly table: 'nat' | 'filter' | 'raw' | 'mangle';
   readonly builtin: 'POSTROUTING' | 'FORWARD' | 'PREROUTING' | 'INPUT';
-  readonly chain: 'FLANNEL-POSTRTG' | 'FLANNEL-FWD' | 'TULLE-SEGMENTS' | 'TULLE-OVERLAY' | 'TULLE-TUNNEL';
+  readonly chain:
+    | 'FLANNEL-POSTRTG'
+    | 'FLANNEL-FWD'
+    | 'TULLE-SEGMENTS'
+    | 'TULLE-OVERLAY'
+    | 'TULLE-TUNNEL'
+    | 'TULLE-API';
   /** Which packets the jump is for, where not all. */
   readonly condition?: string;
   readonly comment: string;
@@ -114,25 +121,37 @@ export const TUNNEL_HOOK: Hook = {
   blocks: isTerminal,
 };
 
+export const API_HOOK: Hook = {
+  ...TUNNEL_HOOK,
+  chain: 'TULLE-API',
+  condition: '-p tcp',
+  comment: '-m comment --comment "tulle api"',
+  packets: ['apiIn'],
+};
+
 /** Why forwarded packets that no rule accepts are dropped, or undefined when they are not. */
 export function forwardBlocker(saved: SavedTables): string | undefined {
   return defaultDrop(saved, 'FORWARD');
 }
 
-/** Whether rules of others accept tunnel packets of all peers: then no rule of ours is needed. */
-export function isTunnelAccepted(saved: SavedTables, { packets, networks }: RuleSet): boolean {
-  if (packets.tunnelIn === undefined) return true;
+/** Whether rules of others accept what a hook of INPUT is for, from all peers: then no rule of ours is needed. */
+export function isAcceptedByOthers(saved: SavedTables, hook: Hook, wanted: RuleSet): boolean {
   const table = saved.get('filter') ?? new Map();
-  const rules = rulesIn(saved, TUNNEL_HOOK).filter(rule => !isOurs(rule, TUNNEL_HOOK, networks));
+  const rules = rulesIn(saved, hook).filter(rule => !isOurs(rule, hook, wanted.networks));
   const read = rules.map(rule => readRule(rule, table));
-  return walk(read, packets.tunnelIn, readChains(table), TUNNEL_HOOK.builtin).kind === 'accept';
+  return packetsOf(hook, wanted).every(
+    packet => walk(read, packet, readChains(table), hook.builtin).kind === 'accept',
+  );
 }
 
-/** Whether tunnel packets of peers get past INPUT only when a rule accepts them. */
-export function isInputGuarded(saved: SavedTables, wanted: RuleSet): boolean {
-  if (wanted.packets.tunnelIn === undefined) return false;
-  return defaultDrop(saved, 'INPUT') !== undefined || isBlocked(saved, TUNNEL_HOOK, wanted);
+/** Whether what a hook of INPUT is for gets past it only when a rule accepts it. */
+export function isInputGuarded(saved: SavedTables, hook: Hook, wanted: RuleSet): boolean {
+  if (packetsOf(hook, wanted).length === 0) return false;
+  return defaultDrop(saved, 'INPUT') !== undefined || isBlocked(saved, hook, wanted);
 }
+
+const packetsOf = ({ packets = [] }: Hook, wanted: RuleSet): Packet[] =>
+  packets.flatMap(kind => wanted.packets[kind] ?? []);
 
 function defaultDrop(saved: SavedTables, name: 'FORWARD' | 'INPUT'): string | undefined {
   const chain = saved.get('filter')?.get(name);
@@ -154,7 +173,9 @@ export const rulesIn = (saved: SavedTables, { table, builtin }: Hook): readonly 
   saved.get(table)?.get(builtin)?.rules ?? [];
 
 const OWN_CHAINS: ReadonlySet<string> = new Set(
-  [MASQUERADE_HOOK, FORWARD_HOOK, ISOLATION_HOOK, SOURCE_HOOK, TUNNEL_HOOK].map(({ chain }) => chain),
+  [MASQUERADE_HOOK, FORWARD_HOOK, ISOLATION_HOOK, SOURCE_HOOK, TUNNEL_HOOK, API_HOOK].map(
+    ({ chain }) => chain,
+  ),
 );
 
 /** Whether a rule stops a packet of the hook's kinds, or changes its source. */
@@ -162,7 +183,7 @@ export function stopperOf(saved: SavedTables, hook: Hook, wanted: RuleSet): (rul
   const table = saved.get(hook.table) ?? new Map();
   // What is in our own chains is repaired, not avoided.
   const chains = new Map(Array.from(readChains(table)).filter(([name]) => !OWN_CHAINS.has(name)));
-  const packets = (hook.packets ?? []).flatMap(kind => wanted.packets[kind] ?? []);
+  const packets = packetsOf(hook, wanted);
   return rule => packets.some(packet => isStopped(rule, packet));
 
   function isStopped(rule: string, packet: Packet): boolean {

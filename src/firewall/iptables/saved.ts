@@ -53,6 +53,8 @@ const VERDICTS: Readonly<Record<string, Verdict>> = {
   MASQUERADE: { kind: 'nat' },
   SNAT: { kind: 'nat' },
   NETMAP: { kind: 'nat' },
+  DNAT: { kind: 'nat' },
+  REDIRECT: { kind: 'nat' },
 };
 
 export function readChains(table: SavedTable): ReadChains {
@@ -65,6 +67,7 @@ export function readRule(text: string, table: SavedTable): ReadRule {
   const conditions: PacketCondition[] = [];
   let verdict: Verdict = { kind: 'none' };
   let match = '';
+  let mark: ReadRule['mark'];
   let not = false;
   for (let index = 0; index < words.length; ) {
     const option = words[index++] ?? '';
@@ -78,16 +81,25 @@ export function readRule(text: string, table: SavedTable): ReadRule {
     if (option === '-m') match = value;
     else if (option === '-j' || option === '-g') {
       const kind = option === '-j' ? 'jump' : 'goto';
+      if (value === 'MARK') mark = readMarkChange(words.slice(index));
       verdict = table.has(value) ? { kind, chain: value } : (VERDICTS[value] ?? verdict);
       // What follows is the target's.
       break;
-    } else if (option !== '--comment') conditions.push({ not, on: readOption(option, value, match) });
+    } else if (option !== '--comment') conditions.push({ not, on: readOption(option, values, match) });
     not = false;
   }
-  return { conditions, verdict, text };
+  return { conditions, verdict, text, ...(mark && { mark }) };
 }
 
-function readOption(option: string, value: string, match: string): PacketCondition['on'] {
+/** `--set-xmark 0x10000/0x10000`. */
+function readMarkChange([option, value = '']: readonly string[]): ReadRule['mark'] {
+  if (option !== '--set-xmark' && option !== '--set-mark') return undefined;
+  const [set = '', mask = '0xffffffff'] = value.split('/');
+  return { value: Number(set), mask: Number(mask) };
+}
+
+function readOption(option: string, values: readonly string[], match: string): PacketCondition['on'] {
+  const [value = ''] = values;
   switch (option) {
     case '-s':
     case '-d':
@@ -103,11 +115,21 @@ function readOption(option: string, value: string, match: string): PacketConditi
     case '--state':
     case '--ctstate':
       return { field: 'state', states: value.toLowerCase().split(',') };
+    case '--tcp-flags':
+      return isFirstOfConnection(values) ? { field: 'state', states: ['new'] } : { field: 'traffic' };
+    case '--dst-type':
+      return { field: value === 'LOCAL' ? 'local' : 'unknown' };
     case '--mark':
       return match === 'mark' ? readMark(value) : { field: 'unknown' };
     default:
       return { field: TRAFFIC_MATCHES.has(match) || option === '-f' ? 'traffic' : 'unknown' };
   }
+}
+
+/** `FIN,SYN,RST,ACK SYN`, which is typed as `--syn`: what a connection begins with. */
+function isFirstOfConnection([examined = '', set = '']: readonly string[]): boolean {
+  const flags = examined.split(',');
+  return set === 'SYN' && flags.includes('SYN') && flags.includes('ACK');
 }
 
 function readAddress(field: 'source' | 'destination', value: string): PacketCondition['on'] {

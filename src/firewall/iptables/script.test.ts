@@ -169,3 +169,38 @@ test('F4: peers are accepted before a default drop, and where nobody else accept
     assert.equal(planned('DROP', `-A INPUT ${accept} -j ACCEPT`), undefined, accept);
   }
 });
+
+test('peers reach the agent where INPUT drops what no rule accepts, and where nobody else accepts it', () => {
+  const { packets, networks, api } = rulesFor(
+    {
+      ...DESIRED,
+      tunnel: {
+        link: 'eth0',
+        ports: [4789],
+        own: [Ip.parse('192.0.2.1')],
+        peers: [Ip.parse('192.0.2.2'), Ip.parse('fd00::2')],
+        apiPort: 8473,
+        isOpened: true,
+      },
+    },
+    'ipv4',
+  );
+  const planned = (policy: string, ...rules: string[]) =>
+    planScript(filter(`:INPUT ${policy} [0:0]`, ...rules), { ...noRules(networks), packets, api })?.input;
+  const lines = (jump: string) => [
+    '*filter',
+    ':TULLE-API - [0:0]',
+    '-A TULLE-API -s 192.0.2.2/32 -p tcp -m tcp --dport 8473 -m comment --comment "tulle api of 10.3.0.0/16" -j ACCEPT',
+    `${jump} -p tcp -m comment --comment "tulle api" -j TULLE-API`,
+    'COMMIT',
+    '',
+  ];
+  assert.deepEqual(planned('DROP')?.split('\n'), lines('-A INPUT'));
+  assert.deepEqual(planned('ACCEPT', '-A INPUT -p tcp -j DROP')?.split('\n'), lines('-I INPUT 1'));
+  const established = '-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT';
+  const ssh = '-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT';
+  assert.deepEqual(planned('DROP', established, ssh)?.split('\n'), lines('-A INPUT'));
+  assert.equal(planned('ACCEPT', '-A INPUT -p udp -j DROP'), undefined);
+  for (const accept of ['-i eth0', '-s 192.0.2.0/24', '-p tcp -m tcp --dport 8473'])
+    assert.equal(planned('DROP', `-A INPUT ${accept} -j ACCEPT`), undefined, accept);
+});

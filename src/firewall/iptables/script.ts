@@ -13,6 +13,7 @@ import {
   type RuleSet,
 } from '../rules.ts';
 import {
+  API_HOOK,
   blocksIn,
   dropsInForward,
   dropsInRaw,
@@ -21,10 +22,10 @@ import {
   forwardBlocker,
   type Hook,
   ISOLATION_HOOK,
+  isAcceptedByOthers,
   isBlocked,
   isInputGuarded,
   isOurs,
-  isTunnelAccepted,
   jumpTo,
   MARK_HOOK,
   MASQUERADE_HOOK,
@@ -44,7 +45,7 @@ export interface Script {
 
 /** How to get from `saved` to `wanted`, or undefined when nothing differs. */
 export function planScript(saved: SavedTables, wanted: RuleSet): Script | undefined {
-  const { masquerade, forward, isolation, source, mark, overlay, tunnel } = wanted;
+  const { masquerade, forward, isolation, source, mark, overlay, tunnel, api } = wanted;
   const isRawNeeded =
     isBlocked(saved, RAW_OVERLAY_HOOK, wanted) || dropsInRaw(rulesIn(saved, RAW_OVERLAY_HOOK));
   const isForwardNeeded =
@@ -57,6 +58,8 @@ export function planScript(saved: SavedTables, wanted: RuleSet): Script | undefi
     if (part !== undefined) callers.set(place, part.callers);
     return part;
   };
+  const needsAccept = (hook: Hook) =>
+    isInputGuarded(saved, hook, wanted) && !isAcceptedByOthers(saved, hook, wanted);
   const parts = [
     // Where a packet goes out is not known yet in PREROUTING.
     plan(RAW_OVERLAY_HOOK, isRawNeeded ? overlay.filter(({ input }) => input !== undefined) : []),
@@ -66,7 +69,8 @@ export function planScript(saved: SavedTables, wanted: RuleSet): Script | undefi
     plan(ISOLATION_HOOK, isolation),
     plan(FORWARD_OVERLAY_HOOK, isForwardNeeded ? overlay : []),
     plan(FORWARD_HOOK, forward),
-    plan(TUNNEL_HOOK, isInputGuarded(saved, wanted) && !isTunnelAccepted(saved, wanted) ? tunnel : []),
+    plan(TUNNEL_HOOK, needsAccept(TUNNEL_HOOK) ? tunnel : []),
+    plan(API_HOOK, needsAccept(API_HOOK) ? api : []),
   ].filter(part => part !== undefined);
   if (parts.length === 0) return undefined;
   return {
@@ -189,8 +193,9 @@ function formatRule(rule: FirewallRule, comment: string, randomFully: boolean): 
     rule.destination && formatMatch('-d', rule.destination),
     rule.input && formatLink('-i', rule.input),
     rule.output && formatLink('-o', rule.output),
-    rule.udpPort && `-p udp -m udp --dport ${rule.udpPort}`,
+    rule.port && `-p ${rule.port.protocol} -m ${rule.port.protocol} --dport ${rule.port.number}`,
     rule.mark && `-m mark --mark ${mark}/${mark}`,
+    rule.isRedirected && '-m conntrack --ctstate DNAT',
     rule.network === undefined ? comment : comment.replace(/"$/, ` of ${rule.network}"`),
     formatVerdict(rule.verdict, randomFully),
   ]

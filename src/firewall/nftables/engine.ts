@@ -13,8 +13,10 @@ import {
   refusalOf,
   type Wanted,
 } from '../engine.ts';
+import { runNft } from '../nft.ts';
 import { isForeign, obstaclesInRuleset } from '../obstacles.ts';
-import { type BaseChain, readRuleset } from './reader.ts';
+import { senderTablesOf } from '../senders/table.ts';
+import { type BaseChain, devicesInListing, readRuleset, withoutDormant } from './reader.ts';
 import { inOneTable, type TableShares, tableShares } from './shares.ts';
 import {
   NFT_FAMILY,
@@ -42,7 +44,7 @@ export class NftablesEngine implements RuleEngine {
   async plan(wanted: Wanted): Promise<Plan> {
     const tables = FAMILIES.map(family => renderTable(family, wanted[family]));
     const nothing = tables.every(table => table === undefined);
-    const installed = await this.#optional(nothing, () => this.#list(['tables'], parseTables));
+    const installed = await this.#optional(nothing, () => this.#tables());
     if (installed === undefined) return NOTHING_THERE;
     const changes = await Promise.all(
       FAMILIES.map((family, index) =>
@@ -71,10 +73,12 @@ export class NftablesEngine implements RuleEngine {
     const tables = new Set(bases.map(({ family, table }) => `${family} ${table}`));
     const obstacles: Obstacle[] = [];
     for (const table of tables) {
-      const ruleset = await this.#optional(true, () =>
-        this.#list(['table', ...table.split(' ')], readRuleset),
-      );
-      if (ruleset === undefined) continue;
+      const read = await this.#optional(true, () => this.#list(['table', ...table.split(' ')], readRuleset));
+      if (read === undefined) continue;
+      const ruleset = await withoutDormant(read, async place => {
+        const { stdout } = await this.#nft(['list', 'table', place.family, place.table]);
+        return stdout;
+      });
       for (const family of FAMILIES) {
         const { packets, source } = wanted[family];
         const sourcePriority = isInUse && source.length > 0 ? SOURCE_PRIORITY : undefined;
@@ -85,11 +89,20 @@ export class NftablesEngine implements RuleEngine {
     return obstacles;
   }
 
-  /** Of a chain of family netdev. The JSON of nft 1.0.6 does not have them. */
+  /** Of a chain of family netdev. */
   async #devicesOf({ family, table, name }: BaseChain): Promise<readonly string[]> {
     const { stdout } = await this.#nft(['list', 'chain', family, table, name]);
-    const [, devices = ''] = /\bhook \w+ devices? (?:= )?(\{[^}]*\}|\S+)/.exec(stdout) ?? [];
-    return devices.match(/[^\s{},"]+/g) ?? [];
+    return devicesInListing(stdout);
+  }
+
+  /** What removes the filters of senders of these networks. @throws FirewallError */
+  async senderTables(networks: readonly Prefix[]): Promise<FirewallChange[]> {
+    const installed = (await this.#optional(true, () => this.#tables())) ?? [];
+    return senderTablesOf(installed, networks).map(table => ({
+      differences: [`table ${table} should not exist`],
+      program: 'nft',
+      args: ['delete', 'table', ...table.split(' ')],
+    }));
   }
 
   async verify(wanted: Wanted): Promise<void> {
@@ -150,6 +163,13 @@ export class NftablesEngine implements RuleEngine {
     }
   }
 
+  /** With their families. */
+  async #tables(): Promise<string[]> {
+    const result = await this.#nft(['list', 'tables']);
+    if (result.status !== 0) throw refusalOf('nft list tables', result);
+    return parseTables(result.stdout);
+  }
+
   async #table(family: Family): Promise<NftTable> {
     return await this.#list(['table', NFT_FAMILY[family], NFT_TABLE[family]], parseTable);
   }
@@ -157,7 +177,8 @@ export class NftablesEngine implements RuleEngine {
   async #list<T>(what: readonly string[], parse: (listing: string) => T): Promise<T> {
     const command = `nft -j list ${what.join(' ')}`;
     const result = await this.#nft(['-j', 'list', ...what]);
-    if (result.status !== 0) {
+    // Of a table that is removed meanwhile (a trace has one for a moment) nft may print nothing, and call that success.
+    if (result.status !== 0 || result.stdout.trim() === '') {
       throw refusalOf(command, result);
     }
     try {
@@ -168,16 +189,8 @@ export class NftablesEngine implements RuleEngine {
   }
 
   async #nft(args: readonly string[]): Promise<RunResult> {
-    try {
-      return await this.#run('nft', args, { anyStatus: true });
-    } catch (cause) {
-      if (!isCode(cause, 'ENOENT')) throw cause;
-      throw new FirewallError('NO_PROGRAM', 'nft is not installed', {
-        op: 'nft',
-        hint: 'install nftables, or leave EnableNFTables unset and install iptables',
-        cause,
-      });
-    }
+    const hint = 'install nftables, or leave EnableNFTables unset and install iptables';
+    return await runNft(this.#run, args, { hint });
   }
 }
 

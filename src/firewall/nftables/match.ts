@@ -11,6 +11,12 @@ const Field = v.object({
   payload: v.optional(v.object({ protocol: v.string(), field: v.string() })),
   meta: v.optional(v.object({ key: v.string() })),
   ct: v.optional(v.looseObject({ key: v.string() })),
+  fib: v.optional(
+    v.object({
+      result: v.literal('type'),
+      flags: v.union([v.literal('daddr'), v.tuple([v.literal('daddr')])]),
+    }),
+  ),
   '&': v.optional(v.tuple([v.object({ meta: v.object({ key: v.literal('mark') }) }), v.number()])),
 });
 
@@ -18,21 +24,32 @@ const Field = v.object({
 export function readMatch(content: unknown, sets: Sets): PacketCondition[] {
   const match = v.safeParse(Match, content);
   const field = match.success && v.safeParse(Field, match.output.left);
-  if (!match.success || !field || !field.success) return [always({ field: 'unknown' })];
+  if (!match.success || !field || !field.success)
+    return [...impliedBy(match.success ? match.output.left : undefined), always({ field: 'unknown' })];
   const { op, right } = match.output;
   if (!['==', '!=', 'in'].includes(op)) return [always({ field: 'traffic' })];
   const not = op === '!=';
   const values = valuesOf(right, sets);
-  const { payload, meta, ct, '&': masked } = field.output;
+  const { payload, meta, ct, fib, '&': masked } = field.output;
   if (payload !== undefined) {
     const { implied, on } = readPayload(payload, values);
     return [...implied, { not, on }];
   }
   if (masked !== undefined) return [{ not, on: readMark(values, masked[1]) }];
   if (meta !== undefined) return [{ not, on: readMeta(meta.key, values) }];
+  if (fib !== undefined)
+    return [{ not, on: { field: values.length === 1 && values[0] === 'local' ? 'local' : 'unknown' } }];
   if (ct?.key === 'state') return [{ not, on: { field: 'state', states: words(values) } }];
   return [{ not, on: { field: ct !== undefined && ct.key !== 'mark' ? 'traffic' : 'unknown' } }];
 }
+
+const MaskedPayload = v.object({
+  '&': v.tuple([v.object({ payload: v.object({ protocol: v.string(), field: v.string() }) }), v.unknown()]),
+});
+
+/** `tcp flags & (fin|syn)`: whatever the bits mean, the packet is one of TCP. */
+const impliedBy = (left: unknown): readonly PacketCondition[] =>
+  v.is(MaskedPayload, left) ? readPayload(left['&'][0].payload, []).implied : [];
 
 interface PayloadMatch {
   /** What a packet is that has such a field; not subject to a negation. */

@@ -18,8 +18,15 @@ export interface BaseChain {
   readonly policy: string;
 }
 
+export interface TablePlace {
+  readonly family: string;
+  readonly table: string;
+}
+
 export interface ReadRuleset {
   readonly bases: readonly BaseChain[];
+  /** Tables that have flags. Which ones the JSON of nft 1.0.6 does not say: it has the name of the table there. */
+  readonly flagged: readonly TablePlace[];
   /** The chains of one table. */
   chainsOf(family: string, table: string): ReadChains;
 }
@@ -28,6 +35,9 @@ const Place = { family: v.string(), table: v.string() };
 const Listing = v.object({
   nftables: v.array(
     v.looseObject({
+      table: v.optional(
+        v.looseObject({ family: v.string(), name: v.string(), flags: v.optional(v.unknown()) }),
+      ),
       chain: v.optional(
         v.looseObject({
           ...Place,
@@ -67,27 +77,46 @@ export function readRuleset(listing: string): ReadRuleset {
       const { family, table, name, type, hook, prio: priority, policy } = chain;
       return [{ family, table, name, type, hook, priority, policy }];
     }),
+    flagged: objects.flatMap(({ table }) =>
+      table?.flags === undefined ? [] : [{ family: table.family, table: table.name }],
+    ),
     chainsOf(family, table) {
-      const own = tables.get(keyOf({ family, table })) ?? [];
+      const objects = tables.get(keyOf({ family, table })) ?? [];
       const sets: Sets = new Map(
-        own.flatMap(({ set, map }) =>
+        objects.flatMap(({ set, map }) =>
           [set, map].flatMap(each => (each ? [[`@${each.name}`, each.elem]] : [])),
         ),
       );
       const chains = new Map<string, ReadRule[]>();
-      for (const { rule } of own) {
+      for (const { rule } of objects) {
         if (rule === undefined) continue;
         const { chain, comment, handle, expr } = rule;
         const text = comment === undefined ? `handle ${handle}` : `comment "${comment}"`;
-        chains.set(chain, [...(chains.get(chain) ?? []), ...readRule(expr, text, sets)]);
+        const own = readRule(expr, text, sets).map(one => (handle === undefined ? one : { ...one, handle }));
+        chains.set(chain, [...(chains.get(chain) ?? []), ...own]);
       }
       return chains;
     },
   };
 }
 
-const keyOf = (place?: { readonly family: string; readonly table: string }) =>
-  place && `${place.family} ${place.table}`;
+/**
+ * Without the chains of tables that are switched off (nft(8), `flags dormant`): the kernel does not call them.
+ * @param listing what `nft list table` prints; undefined for a table that is gone
+ */
+export async function withoutDormant(
+  ruleset: ReadRuleset,
+  listing: (table: TablePlace) => Promise<string | undefined>,
+): Promise<ReadRuleset> {
+  const texts = await Promise.all(ruleset.flagged.map(async place => [keyOf(place), await listing(place)]));
+  const dormant = new Set(texts.flatMap(([key, text = '']) => (DORMANT.test(text) ? [key] : [])));
+  return { ...ruleset, bases: ruleset.bases.filter(base => !dormant.has(keyOf(base))) };
+}
+
+/** A line of its own, in front of what is in the table. */
+const DORMANT = /^\tflags [^\n]*\bdormant\b/m;
+
+const keyOf = (place?: TablePlace) => place && `${place.family} ${place.table}`;
 
 /** A verdict map is one rule per element. */
 function readRule(expressions: readonly Readonly<Record<string, unknown>>[], text: string, sets: Sets) {
@@ -102,6 +131,9 @@ function readRule(expressions: readonly Readonly<Record<string, unknown>>[], tex
     else if (kind === 'vmap') rules.push(...readVerdictMap(content, conditions, text, sets));
     const verdict = readVerdict(expression);
     if (verdict !== undefined) rules.push({ conditions, verdict, text });
+    const mark = kind === 'mangle' ? readMarkChange(content) : undefined;
+    if (mark !== undefined)
+      rules.push({ conditions: [...conditions], verdict: { kind: 'none' }, text, mark });
   }
   return rules;
 }
@@ -116,11 +148,15 @@ const VERDICTS: Readonly<Record<string, Verdict>> = {
   return: { kind: 'return' },
   masquerade: { kind: 'nat' },
   snat: { kind: 'nat' },
+  dnat: { kind: 'nat' },
+  redirect: { kind: 'nat' },
 };
 const XT_VERDICTS: Readonly<Record<string, Verdict>> = {
   REJECT: { kind: 'drop' },
   MASQUERADE: { kind: 'nat' },
   SNAT: { kind: 'nat' },
+  DNAT: { kind: 'nat' },
+  REDIRECT: { kind: 'nat' },
 };
 
 function readVerdict(expression: unknown): Verdict | undefined {
@@ -129,6 +165,16 @@ function readVerdict(expression: unknown): Verdict | undefined {
   if ((kind === 'jump' || kind === 'goto') && call.success) return { kind, chain: call.output.target };
   if (kind === 'xt') return XT_VERDICTS[v.is(v.object({ name: v.string() }), content) ? content.name : ''];
   return VERDICTS[kind];
+}
+
+const MarkChange = v.object({
+  key: v.object({ meta: v.object({ key: v.literal('mark') }) }),
+  value: v.number(),
+});
+
+/** `meta mark set 0x99`. */
+function readMarkChange(content: unknown): ReadRule['mark'] {
+  return v.is(MarkChange, content) ? { value: content.value, mask: 0xffff_ffff } : undefined;
 }
 
 /** A match or target of iptables, of which nft knows the name only. */
@@ -166,4 +212,10 @@ function readVerdictMap(
       },
     ];
   });
+}
+
+/** Names of the links of a chain for devices, in what `nft list chain` prints. The JSON of nft 1.0.6 does not have them. */
+export function devicesInListing(listing: string): string[] {
+  const [, devices = ''] = /\bhook \w+ devices? (?:= )?(\{[^}]*\}|\S+)/.exec(listing) ?? [];
+  return devices.match(/[^\s{},"]+/g) ?? [];
 }

@@ -91,12 +91,6 @@ export function replaceScript(family: Family, wanted: NftTable | undefined): Jso
   return { nftables: [...clear, ...fill] };
 }
 
-const Tables = v.object({
-  nftables: v.array(
-    v.looseObject({ table: v.optional(v.looseObject({ family: v.string(), name: v.string() })) }),
-  ),
-});
-
 /** The content of one table from `nft -j list table`. @throws SyntaxError, ValiError */
 export function parseTable(listing: string): NftTable {
   // Validation must not add defaults here: what is compared is what was printed.
@@ -107,12 +101,9 @@ export function parseTable(listing: string): NftTable {
   };
 }
 
-/** Names (`ip flannel-ipv4`) from `nft -j list tables`. @throws SyntaxError, ValiError */
-export function parseTables(listing: string): string[] {
-  return v
-    .parse(Tables, parse(listing))
-    .nftables.flatMap(({ table }) => (table === undefined ? [] : [`${table.family} ${table.name}`]));
-}
+/** Names (`ip flannel-ipv4`) from `nft list tables`. Not as JSON: nft 1.0.6 aborts when a table has an owner. */
+export const parseTables = (listing: string): string[] =>
+  Array.from(listing.matchAll(/^table (\w+ \S+)/gm), ([, name = '']) => name);
 
 const parse = (listing: string): unknown => JSON.parse(listing);
 
@@ -135,6 +126,7 @@ function renderRule(family: Family, chain: string, rule: FirewallRule, randomFul
     rule.destination && renderMatch(family, 'daddr', rule.destination),
     rule.input && renderLink('iifname', rule.input),
     rule.output && renderLink('oifname', rule.output),
+    rule.isRedirected && { match: { op: 'in', left: { ct: { key: 'status' } }, right: 'dnat' } },
   ].filter(match => match !== undefined);
   return {
     family: NFT_FAMILY[family],

@@ -15,6 +15,8 @@ export interface OverlayPackets {
   /** Between hosts, wrapped. */
   readonly tunnelOut?: Packet;
   readonly tunnelIn?: Packet;
+  /** Requests of peers to the agent. */
+  readonly apiIn?: Packet;
 }
 
 export function overlayPackets(
@@ -53,7 +55,7 @@ function containerPackets({ network, subnet, devices, bridges }: OverlayBlock): 
   };
 }
 
-function tunnelPackets({ link, ports, own, peers }: TunnelTraffic, family: Family): OverlayPackets {
+function tunnelPackets({ link, ports, own, peers, apiPort }: TunnelTraffic, family: Family): OverlayPackets {
   const hostLength = ADDRESS_BITS[family];
   const single = (ips: TunnelTraffic['own']) =>
     ips.filter(ip => ip.family === family).map(ip => Prefix.of(ip, hostLength));
@@ -75,6 +77,17 @@ function tunnelPackets({ link, ports, own, peers }: TunnelTraffic, family: Famil
       destination: here,
       input: [link],
     },
+    ...(apiPort !== undefined && {
+      apiIn: {
+        ...wrapped,
+        protocol: 'tcp',
+        destinationPorts: [apiPort],
+        name: 'requests of peers to the agent',
+        source: there,
+        destination: here,
+        input: [link],
+      },
+    }),
   };
 }
 

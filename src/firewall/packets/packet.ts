@@ -18,9 +18,11 @@ export interface Packet {
   readonly input?: readonly string[];
   readonly output?: readonly string[];
   /** Absent for any. */
-  readonly protocol?: 'udp';
+  readonly protocol?: 'udp' | 'tcp' | 'icmp' | 'ipv6-icmp';
   readonly destinationPorts?: readonly number[];
   readonly mark: number;
+  /** Whether it is for an address of the host itself; absent where that is not known. */
+  readonly isForHost?: boolean;
   /** Prefix length of what one host has: a rule about less than that is meant for single hosts, and ignored. */
   readonly hostLength: number;
 }
@@ -42,6 +44,8 @@ export interface PacketCondition {
     /** States of connection tracking, lower case. Only new connections are asked about. */
     | { readonly field: 'state'; readonly states: readonly string[] }
     | { readonly field: 'mark'; readonly mask: number; readonly value: number }
+    /** The destination is an address of the host itself. */
+    | { readonly field: 'local' }
     | { readonly field: 'traffic' }
     | { readonly field: 'unknown' };
 }
@@ -88,6 +92,8 @@ function answerPlain(on: PacketCondition['on'], packet: Packet): PathAnswer {
       return on.states.includes('new') ? 'yes' : 'no';
     case 'mark':
       return (packet.mark & on.mask) === on.value ? 'yes' : 'no';
+    case 'local':
+      return packet.isForHost === undefined ? 'unknown' : packet.isForHost ? 'yes' : 'no';
     case 'traffic':
       return 'some';
     case 'unknown':

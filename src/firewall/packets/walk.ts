@@ -15,6 +15,10 @@ export interface ReadRule {
   readonly verdict: Verdict;
   /** As a person would find it. */
   readonly text: string;
+  /** What it makes of the mark: the bits of the mask are replaced. */
+  readonly mark?: { readonly value: number; readonly mask: number };
+  /** Of nftables, by which the rule is deleted. */
+  readonly handle?: number;
 }
 
 /** Chain name -> rules, of one table. */

@@ -1,25 +1,22 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { silentLogger } from '../../base/log.ts';
-import { AsyncQueue } from '../../testing/async-queue.ts';
-import { ManualClock } from '../../testing/manual-clock.ts';
-import { GuardKeeper } from './guard-keeper.ts';
-import type { SegmentGuard } from './guard-table.ts';
+import { silentLogger } from '../base/log.ts';
+import { AsyncQueue } from '../testing/async-queue.ts';
+import { ManualClock } from '../testing/manual-clock.ts';
+import { RuleKeeper } from './rule-keeper.ts';
 
-/** A keeper over a guard that refuses as often as it is told to, and remembers what it was given and when. */
+/** A keeper whose rules are refused as often as is asked for; what it wrote is remembered, and when. */
 function keep(t: TestContext, failures: string[] = []) {
   const clock = new ManualClock();
   const changes = new AsyncQueue<void>();
   const applied: { readonly count: number; readonly at: number }[] = [];
   const states: (string | undefined)[] = [];
-  const keeper = new GuardKeeper({
-    guard: {
-      apply: async guards => {
-        applied.push({ count: guards.length, at: clock.monotonic() });
-        const failure = failures.shift();
-        if (failure !== undefined) throw new Error(failure);
-        return true;
-      },
+  const keeper = new RuleKeeper<readonly object[]>({
+    what: 'a test',
+    apply: async wanted => {
+      applied.push({ count: wanted.length, at: clock.monotonic() });
+      const failure = failures.shift();
+      if (failure !== undefined) throw new Error(failure);
     },
     changes: signal => changes.consume(signal),
     clock,
@@ -35,14 +32,14 @@ function keep(t: TestContext, failures: string[] = []) {
   return { keeper, clock, changes, applied, states };
 }
 
-const GUARD = {} as SegmentGuard;
+const RULE = {};
 
 test('nothing is written before it is stated, and many statements are one write', async t => {
   const { keeper, clock, changes, applied } = keep(t);
   changes.push(undefined);
   await clock.advance(1000);
   assert.deepEqual(applied, []);
-  for (let count = 0; count <= 50; count++) keeper.set(Array.from({ length: count }, () => GUARD));
+  for (let count = 0; count <= 50; count++) keeper.set(Array.from({ length: count }, () => RULE));
   await clock.advance(1000);
   assert.deepEqual(
     applied.map(({ count }) => count),
@@ -52,7 +49,7 @@ test('nothing is written before it is stated, and many statements are one write'
 
 test('a change by another program leads to a comparison, and a hundred of them to few', async t => {
   const { keeper, clock, changes, applied } = keep(t);
-  keeper.set([GUARD]);
+  keeper.set([RULE]);
   await clock.advance(1000);
   changes.push(undefined);
   await clock.advance(1000);
@@ -70,7 +67,7 @@ test('a failure is reported once, tried again with growing delays, and its end i
     'no bridge family',
     'no bridge family',
   ]);
-  keeper.set([GUARD]);
+  keeper.set([RULE]);
   await clock.advance(60_000);
   assert.equal(applied.length, 4);
   assert.deepEqual(states, ['no bridge family', undefined]);
