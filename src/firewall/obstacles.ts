@@ -3,12 +3,14 @@
  * the kernel every base chain must let a packet pass, so an accept of ours does not help against a drop elsewhere: in
  * a table of firewalld, of dockerd, or in a table of iptables that is not for accepting.
  */
+
 import type { Obstacle } from './engine.ts';
 import { readChains, type SavedTables } from './iptables/saved.ts';
 import type { BaseChain, ReadRuleset } from './nftables/reader.ts';
 import { OVERLAY_MARK, type OverlayPackets } from './packets/overlay-packets.ts';
 import type { Packet } from './packets/packet.ts';
 import { type ReadChains, walk } from './packets/walk.ts';
+import { isPortTable } from './ports/port-table.ts';
 
 /** A chain that the kernel calls at a hook, with the chains it may call itself. */
 interface ForeignChain {
@@ -121,13 +123,17 @@ const IPTABLES_TABLES = ['filter', 'nat', 'mangle', 'raw', 'security'];
  * Whether a chain is neither ours nor looked after by iptables, if that is there. A table may be called filter without
  * being of iptables, whose chains have names in capitals.
  */
-export function isForeign({ family, table, name }: BaseChain, hasIptables: boolean): boolean {
+export function isForeign(base: BaseChain, hasIptables: boolean): boolean {
+  const { family, table } = base;
+  // It redirects what nobody else may have: ports that are held.
+  if (family === 'inet' && isPortTable(table)) return false;
   if (family !== 'ip' && family !== 'ip6') return true;
-  return (
-    !table.startsWith('flannel-ipv') &&
-    !(hasIptables && IPTABLES_TABLES.includes(table) && /^[A-Z]+$/.test(name))
-  );
+  return !table.startsWith('flannel-ipv') && !(hasIptables && isOfIptables(base));
 }
+
+/** Whether iptables lists the chain as well. */
+export const isOfIptables = ({ family, table, name }: BaseChain): boolean =>
+  (family === 'ip' || family === 'ip6') && IPTABLES_TABLES.includes(table) && /^[A-Z]+$/.test(name);
 
 const isOfFamily = ({ family: own }: Packet, family: string): boolean =>
   family === 'ip' ? own === 'ipv4' : family === 'ip6' ? own === 'ipv6' : true;
