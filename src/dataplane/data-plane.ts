@@ -9,6 +9,7 @@ import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
 import type { Desired, DesiredHost, DesiredPeer } from './desired.ts';
+import type { ProgramStore } from './programs.ts';
 import type { ApplyResult, DataPlaneReport, NetworkReport, PeerReport, Repair } from './report.ts';
 import type { TableStores } from './tables/store.ts';
 
@@ -36,6 +37,8 @@ export interface DataPlaneOptions {
   readonly onRound?: (result: ApplyResult, settingsChanged: boolean) => void;
   /** Tables that are not the kernel's rtnetlink, by kind of entry. A kind without one cannot be programmed. */
   readonly stores?: TableStores;
+  /** Programs at links. Without it none can be attached. */
+  readonly programs?: ProgramStore;
   /** `auto` asks the kernel once; `never` programs plain routes, as on kernels before 5.3. */
   readonly nexthopObjects?: 'auto' | 'never';
   /** Milliseconds between full comparisons when nothing calls for one, spread over [1/2, 1) of it: 10 minutes. */
@@ -86,8 +89,8 @@ export interface DataPlane extends AsyncDisposable {
   readonly networks: readonly NetworkScope[];
 
   /**
-   * Makes it so, for all networks. Resolves when everything stated before the call has been tried; calls made meanwhile
-   * share one further round. Never rejects because an entry was refused: that is in the result, and is retried
+   * Makes it so, for all networks. Resolves when everything stated before the call has been tried, but for programs at
+   * many links, which follow; calls made meanwhile share one further round. Never rejects because an entry was refused: that is in the result, and is retried
    * with backoff. Rejects when the kernel cannot be talked to at all (SysError), or its tables change so fast that
    * they cannot be read (NetlinkError, DUMP_INTERRUPTED); that is retried too.
    */

@@ -7,6 +7,7 @@ import type { Ip } from '../base/ip.ts';
 import type { Mac } from '../base/mac.ts';
 import type { InterfaceAddress, Prefix } from '../base/prefix.ts';
 import type { DesiredLink } from './desired-link.ts';
+import type { DesiredProgram } from './programs.ts';
 import type { HostCommand } from './tables/commands.ts';
 
 export interface DesiredAddress {
@@ -32,6 +33,11 @@ export interface DesiredHost {
   readonly links: readonly DesiredLink[];
   readonly addresses: readonly DesiredAddress[];
   readonly sysctls: readonly DesiredSysctl[];
+  /**
+   * At links of the host, desired ones or not. Absent: nothing is said of programs. As soon as any network says something,
+   * also that it wants none, what an earlier run has left at any link is detached.
+   */
+  readonly programs?: readonly DesiredProgram[];
 }
 
 /** Packets to a destination leave over the link of the path. */

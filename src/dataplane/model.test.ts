@@ -6,6 +6,7 @@ import { setImmediate } from 'node:timers/promises';
 import fc from 'fast-check';
 import { Ip } from '../base/ip.ts';
 import { FakeHost } from '../testing/dataplane/fake-host.ts';
+import { MemoryPrograms } from '../testing/dataplane/memory-programs.ts';
 import { MemoryTable } from '../testing/dataplane/memory-table.ts';
 import { Model, type ModelHost, statements, TUN } from '../testing/dataplane/model.ts';
 import { faults, inject } from '../testing/dataplane/model-faults.ts';
@@ -14,14 +15,16 @@ const RUNS = Number(process.env['TULLE_RUNS'] ?? 25);
 
 class FakeModelHost extends FakeHost implements ModelHost {
   readonly table: MemoryTable;
+  readonly programs: MemoryPrograms;
 
-  private constructor(table: MemoryTable) {
-    super({ stores: { tunnel: table } });
+  private constructor(table: MemoryTable, programs: MemoryPrograms) {
+    super({ stores: { tunnel: table }, programs });
     this.table = table;
+    this.programs = programs;
   }
 
   static async make(): Promise<FakeModelHost> {
-    const host = new FakeModelHost(new MemoryTable());
+    const host = new FakeModelHost(new MemoryTable(), new MemoryPrograms());
     host.kernel.plugIn({ name: 'eth1', up: true });
     await host.others.addresses.replace({ index: host.underlay, ip: Ip.parse('192.168.65.3'), length: 24 });
     return host;
@@ -68,6 +71,8 @@ test('after anything, each network comes to have what it wants, or to say why no
 /** Nobody does anything more; what is refused for a while is tried again. */
 async function end(host: FakeModelHost, model: Model): Promise<void> {
   host.table.restart();
+  // What is done silently is found by a comparison.
+  host.programs.announce();
   void host.plane.apply();
   await host.pass(5000);
   const tun = await host.others.links.get(TUN);

@@ -5,6 +5,7 @@
  *     ensures   that the devices are as wanted (host.ts)
  *     resyncs   the tables of links that are stale: a dump is compared (link-entries.ts)
  *     programs  every difference, additions before removals, a thousand changes at a time
+ *     attaches  programs to links, and detaches them (links/programs.ts)
  *     listens   again, so that its own echo is not taken for a foreign change later
  *
  * and is repeated a few times while there is something to do. What remains is tried again later, each entry after a
@@ -79,6 +80,7 @@ class KernelDataPlane implements DataPlane {
       rtnetlink: options.rtnetlink,
       sysctls: options.sysctls,
       stores: options.stores ?? {},
+      programs: options.programs,
       clock: this.#clock,
       random: this.#random,
       onRepair: repair => this.#repairLog.repaired(repair),
@@ -88,6 +90,7 @@ class KernelDataPlane implements DataPlane {
     this.#wakeTimer = new WakeTimer(this.#clock, () => this.#applyAlone());
     this.#monitor = new KernelMonitor({
       rtnetlink: options.rtnetlink,
+      traffic: options.programs !== undefined,
       clock: this.#clock,
       random: this.#random,
       logger: options.logger,
@@ -170,7 +173,8 @@ class KernelDataPlane implements DataPlane {
   /** A round in the background; its failure is logged, and it is tried again. */
   #applyAlone(): void {
     if (this.#stop.signal.aborted) return;
-    this.#isReaction = true;
+    // What did not fit into the last round is of our own making.
+    this.#isReaction = !this.#state.programs.isUnfinished;
     this.apply().catch(() => undefined);
   }
 
@@ -186,6 +190,7 @@ class KernelDataPlane implements DataPlane {
       if (this.#state.isHostDue()) await this.#state.ensure();
       await this.#resyncStale();
       await this.#program();
+      await this.#state.ensurePrograms();
       await this.#catchUp();
       if (!this.#state.isDue()) break;
     }
@@ -258,7 +263,7 @@ class KernelDataPlane implements DataPlane {
 
   /** Changes that were sent until now. */
   get #writes(): number {
-    return this.#rtnetlink.writes + this.#storeWrites;
+    return this.#rtnetlink.writes + this.#storeWrites + this.#state.programs.writes;
   }
 
   /** Milliseconds to wait before the answer to an announcement. */

@@ -15,7 +15,8 @@ export type ObjectType =
   | 'nexthop'
   | 'route'
   | 'tunnel'
-  | 'command';
+  | 'command'
+  | 'program';
 
 /**
  * start  left by an earlier run, by flannel or by hand, and found when the device was taken over
@@ -123,7 +124,7 @@ export interface NetworkReport {
 
 export interface DataPlaneReport {
   readonly inSync: boolean;
-  /** Entries (neighbor, FDB of a tunnel or a bridge, nexthop, route, tunnel, command, address, sysctl, link) wanted, and those that failed. */
+  /** Entries (neighbor, FDB of a tunnel or a bridge, nexthop, route, tunnel, command, address, sysctl, program, link) wanted, and those that failed. */
   readonly wanted: number;
   readonly failed: number;
   /** Changes that were sent since the data plane was opened. */

@@ -47,6 +47,11 @@ export class TestHost implements Disposable {
     return this.netns.run(() => execFileSync(program, args, { encoding: 'utf8' }));
   }
 
+  /** Commands of `ip`, by one process. */
+  batch(lines: readonly string[]): void {
+    this.netns.run(() => void execFileSync('ip', ['-batch', '-'], { input: lines.join('\n') }));
+  }
+
   indexOf(name: string): number {
     return Number(this.sh(`ip -o link show ${name}`).split(':')[0]);
   }

@@ -73,4 +73,17 @@ describe('a link', needsRoot, () => {
       assert.equal(await rtnetlink.links.get(link.name), undefined);
     });
   }
+
+  test('a bridge keeps its MTU when its last port goes', async () => {
+    using host = new TestHost();
+    await using running = new Running(host);
+    const bridge = { kind: 'bridge', name: 'br0', mtu: 1450 } as const;
+    running.network.setHost(hostWith(bridge));
+    assert.deepEqual((await running.plane.apply()).failures, []);
+    host.sh('ip link add name v0 mtu 1450 type veth peer name v1');
+    host.sh('ip link set v0 master br0');
+    host.sh('ip link delete v0');
+    assert.match(host.sh('ip -o link show br0'), / mtu 1450 /);
+    assert.equal((await running.plane.resync('test')).writes, 0);
+  });
 });

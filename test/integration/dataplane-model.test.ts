@@ -12,6 +12,7 @@ import { connectRoute } from '../../src/netlink/route/connect.ts';
 import type { Rtnetlink } from '../../src/netlink/route/rtnetlink.ts';
 import { sysctlsOf } from '../../src/sys/sysctl.ts';
 import { linkCases } from '../../src/testing/dataplane/link-cases.ts';
+import { MemoryPrograms } from '../../src/testing/dataplane/memory-programs.ts';
 import { MemoryTable } from '../../src/testing/dataplane/memory-table.ts';
 import { Model, type ModelHost, statements, TUN } from '../../src/testing/dataplane/model.ts';
 import { faults, inject } from '../../src/testing/dataplane/model-faults.ts';
@@ -20,19 +21,21 @@ import { TestHost } from './dataplane-host.ts';
 
 const RUNS = Number(process.env['TULLE_RUNS'] ?? 8);
 /** Milliseconds in which a host must come to be as it should. */
-const PATIENCE = 20_000;
+const PATIENCE = 60_000;
 
 class RealModelHost implements ModelHost, AsyncDisposable {
   readonly host = new TestHost();
   readonly others: Rtnetlink = connectRoute({ netns: this.host.netns });
   readonly #ours = connectRoute({ netns: this.host.netns });
   readonly table = new MemoryTable();
+  readonly programs = new MemoryPrograms();
   /** Called when a round has ended. */
   #onRound = () => {};
   readonly plane: DataPlane = openDataPlane({
     rtnetlink: this.#ours,
     sysctls: sysctlsOf(this.host.netns),
     stores: { tunnel: this.table },
+    programs: this.programs,
     logger: silentLogger,
     onRound: () => this.#onRound(),
   });
@@ -112,6 +115,8 @@ test('after anything, each network comes to have what it wants, or to say why no
 /** Nobody does anything more. */
 async function end(real: RealModelHost, model: Model): Promise<void> {
   real.table.restart();
+  // What is done silently is found by a comparison.
+  real.programs.announce();
   await real.plane.apply();
   const tun = await real.others.links.get(TUN);
   if (model.wantsTun && tun === undefined) real.makeTun();

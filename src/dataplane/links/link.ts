@@ -281,8 +281,12 @@ async function create(
   const made = kindOf(desired).create(desired);
   if (made === undefined)
     throw new LinkError('LINK_MISSING', `no process has made the ${kind} device ${name}`);
-  await links.add({ ...defined({ name, mac, mtu, master: master === 0 ? undefined : master }), ...made });
-  if (bridgePort !== undefined) await links.change(name, { port: bridgePort });
+  // An MTU that a bridge is made with follows that of its ports; one that it is given later stays (br_change_mtu).
+  const [now, later] = kind === 'bridge' ? [undefined, mtu] : [mtu, undefined];
+  const given = defined({ mac, mtu: now, master: master === 0 ? undefined : master });
+  await links.add({ name, ...given, ...made });
+  const change = defined({ mtu: later, port: bridgePort });
+  if (Object.keys(change).length > 0) await links.change(name, change);
   const link = await links.get(name);
   if (link === undefined)
     throw new LinkError('LINK_VANISHED', `${name} disappeared as soon as it was created`);

@@ -1,6 +1,7 @@
 /** What is reported of all networks on this host, of one of them, and of one peer. */
 import type { PeerPath } from '../desired.ts';
 import type { Host } from '../links/host.ts';
+import type { Programs } from '../links/programs.ts';
 import type { LinkReport, NetworkReport, PeerReport } from '../report.ts';
 import type { EntryReport } from '../tables/table-entry.ts';
 import type { LinkEntries } from './link-entries.ts';
@@ -16,6 +17,7 @@ import type { OwnedPath } from './path-entries.ts';
 /** What the reports are read from. */
 export interface HostParts {
   readonly host: Host;
+  readonly programs: Programs;
   readonly networks: ReadonlyMap<string, DesiredNetwork>;
   readonly entries: ReadonlyMap<string, LinkEntries>;
   /** The links that networks have, by name. */
@@ -39,7 +41,7 @@ export class HostReport {
 
   /** Entries that are wanted. */
   get wanted(): number {
-    let sum = this.#parts.host.wanted;
+    let sum = this.#parts.host.wanted + this.#parts.programs.wanted;
     for (const network of this.#parts.networks.values()) sum += this.#withoutLink(network);
     for (const entries of this.#parts.entries.values()) sum += entries.wanted;
     return sum;
@@ -47,7 +49,7 @@ export class HostReport {
 
   /** Of these, how many are refused, or cannot be programmed. */
   get failed(): number {
-    let sum = this.#parts.host.failed;
+    let sum = this.#parts.host.failed + this.#parts.programs.failed;
     for (const network of this.#parts.networks.values()) sum += this.#withoutLink(network);
     for (const entries of this.#parts.entries.values()) sum += entries.failed;
     return sum;
@@ -60,6 +62,7 @@ export class HostReport {
     return (
       areComplete &&
       this.#parts.host.inSync &&
+      this.#parts.programs.inSync &&
       Array.from(this.#parts.entries.values()).every(entries => entries.inSync)
     );
   }
@@ -83,12 +86,14 @@ export class HostReport {
     const links = [...used, ...refusedLinks(network, this.#links)];
     const failures = Array.from(this.#failures()).filter(({ networks }) => networks.includes(network));
     const entries = used.flatMap(({ name }) => this.#parts.entries.get(name) ?? []);
-    const isDone = !this.#parts.host.isStale && entries.every(one => one.isDoneFor(network));
+    const isStale = this.#parts.host.isStale || this.#parts.programs.isStale;
+    const isDone = !isStale && entries.every(one => one.isDoneFor(network));
     const ofEntries = entries.reduce((sum, one) => sum + one.wantedBy(network), 0);
+    const ofPrograms = network.host.programs?.length ?? 0;
     return {
       name: network.name,
       inSync: isDone && failures.length === 0 && links.every(({ inSync }) => inSync),
-      wanted: this.#parts.host.wantedBy(network.name) + this.#withoutLink(network) + ofEntries,
+      wanted: this.#parts.host.wantedBy(network.name) + this.#withoutLink(network) + ofPrograms + ofEntries,
       failed: failures.length,
       failures: failures.slice(0, MOST_FAILURES).map(({ text }) => text),
       links,
@@ -120,6 +125,9 @@ export class HostReport {
 
   *#failures(): Generator<HostFailure> {
     for (const { text, link } of this.#parts.host.failures()) yield { text, networks: this.#users(link) };
+    for (const { text, networks } of this.#parts.programs.failures()) {
+      yield { text, networks: networks.flatMap(name => this.#parts.networks.get(name) ?? []) };
+    }
     for (const network of this.#parts.networks.values()) {
       const networks = [network];
       for (const { name, reason } of refusedLinks(network, this.#links)) {

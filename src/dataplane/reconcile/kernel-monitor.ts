@@ -12,6 +12,8 @@ const MOST_TURNS = 10_000;
 
 export interface KernelMonitorOptions {
   readonly rtnetlink: Rtnetlink;
+  /** Whether the queues and filters of links matter: they come and go with each container. */
+  readonly traffic: boolean;
   readonly clock: Clock;
   readonly random: () => number;
   readonly logger: Logger;
@@ -47,11 +49,12 @@ export class KernelMonitor implements AsyncDisposable {
   }
 
   async #catchUp(): Promise<void> {
-    const { rtnetlink, clock, random, logger, onMissed } = this.#options;
+    const { rtnetlink, traffic, clock, random, logger, onMissed } = this.#options;
     const { signal } = this.#stop;
+    const groups: readonly EventGroup[] = traffic ? [...GROUPS, 'traffic'] : GROUPS;
     for (const delay of backoff(500, 30_000, random)) {
       try {
-        for await (const event of rtnetlink.watch(GROUPS, signal, { exceptOwn: true })) this.#receive(event);
+        for await (const event of rtnetlink.watch(groups, signal, { exceptOwn: true })) this.#receive(event);
         if (signal.aborted) return;
       } catch (error) {
         if (signal.aborted) return;

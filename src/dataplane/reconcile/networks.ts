@@ -4,6 +4,7 @@ import type { LinkSpec } from '../links/host-link.ts';
 import type { LinkReport } from '../report.ts';
 import type { NetworkRank } from '../tables/entry.ts';
 import { DesiredPeers } from './desired-peers.ts';
+import type { OwnedPath } from './path-entries.ts';
 
 const NOTHING: DesiredHost = { networks: [], links: [], addresses: [], sysctls: [] };
 
@@ -82,4 +83,11 @@ export function pathsWithoutLink(network: DesiredNetwork, links: ReadonlyMap<str
     if (links.get(link)?.users.includes(network) !== true) sum += count;
   }
   return sum;
+}
+
+/** All paths of these networks over a link. */
+export function* pathsOf(networks: readonly DesiredNetwork[], link: string): Generator<OwnedPath> {
+  for (const network of networks) {
+    for (const [peer, path] of network.peers.over(link)) yield { network, peer, path };
+  }
 }

@@ -1,13 +1,15 @@
 /**
- * What this host should have and what it is known to have: links, addresses and sysctls (host.ts), and for each
- * link the entries of the paths over it (link-entries.ts), which all networks share. When to read and to write is
- * decided in open-data-plane.ts.
+ * What this host should have and what it is known to have: links, addresses and sysctls (host.ts), programs at links
+ * (programs.ts), and for each link the entries of the paths over it (link-entries.ts), which all networks share. When to
+ * read and to write is decided in open-data-plane.ts.
  */
 import type { Change } from '../../netlink/protocol.ts';
 import type { KernelEvent } from '../../netlink/route/rtnetlink.ts';
 import type { DesiredHost, DesiredPeer } from '../desired.ts';
 import { Host, type HostEnvironment } from '../links/host.ts';
 import type { LinkSpec } from '../links/host-link.ts';
+import { Programs } from '../links/programs.ts';
+import type { ProgramStore } from '../programs.ts';
 import type { Entry } from '../tables/entry.ts';
 import type { RouteEntry } from '../tables/routes.ts';
 import type { StoreLoss, TableStore, TableStores } from '../tables/store.ts';
@@ -17,11 +19,11 @@ import { EntryOwners } from './entry-owners.ts';
 import { HostReport } from './host-report.ts';
 import { LinkEntries } from './link-entries.ts';
 import { LinkNames } from './link-names.ts';
-import { type AssignedLink, assignLinks, DesiredNetwork } from './networks.ts';
-import type { OwnedPath } from './path-entries.ts';
+import { type AssignedLink, assignLinks, DesiredNetwork, pathsOf } from './networks.ts';
 
 export interface HostStateOptions extends HostEnvironment {
   readonly stores: TableStores;
+  readonly programs: ProgramStore | undefined;
 }
 
 export class HostState implements Disposable {
@@ -33,6 +35,7 @@ export class HostState implements Disposable {
   readonly report: HostReport;
   readonly #networks = new Map<string, DesiredNetwork>();
   readonly #names = new LinkNames();
+  readonly programs: Programs;
   #nextRank = 0;
   /** The links that networks have, by name. */
   #links: ReadonlyMap<string, AssignedLink> = new Map();
@@ -45,8 +48,10 @@ export class HostState implements Disposable {
   constructor(options: HostStateOptions) {
     this.#options = options;
     this.#host = new Host(options);
+    this.programs = new Programs({ ...options, names: this.#names });
     this.report = new HostReport({
       host: this.#host,
+      programs: this.programs,
       networks: this.#networks,
       entries: this.#entries,
       links: () => this.#links,
@@ -76,11 +81,14 @@ export class HostState implements Disposable {
     this.setPeers(network, []);
     this.#networks.delete(network.name);
     this.#assign();
+    this.programs.set([...this.networks]);
   }
 
   setHost(network: DesiredNetwork, host: DesiredHost): void {
+    const haveChanged = host.programs !== network.host.programs;
     network.host = host;
     this.#assign();
+    if (haveChanged) this.programs.set([...this.networks]);
   }
 
   setPeers(network: DesiredNetwork, peers: Iterable<DesiredPeer>): void {
@@ -103,7 +111,9 @@ export class HostState implements Disposable {
 
   /** Whether there is something to do now. */
   isDue(): boolean {
-    return this.#host.isDue() || this.#entriesList().some(entries => entries.isDue());
+    return (
+      this.#host.isDue() || this.programs.isDue() || this.#entriesList().some(entries => entries.isDue())
+    );
   }
 
   /** Whether a device itself has to be seen to before anything else. */
@@ -113,7 +123,7 @@ export class HostState implements Disposable {
 
   /** When something refused is to be tried again, on the monotonic clock. */
   get nextRetry(): number | undefined {
-    const times = [this.#host, ...this.#entriesList()].map(({ nextRetry }) => nextRetry);
+    const times = [this.#host, this.programs, ...this.#entriesList()].map(({ nextRetry }) => nextRetry);
     return times.reduce(
       (first, time) => (first === undefined || (time !== undefined && time < first) ? time : first),
       undefined,
@@ -123,7 +133,8 @@ export class HostState implements Disposable {
   /** Takes an event. True when it contradicts what is known. */
   observe(event: KernelEvent): boolean {
     this.#names.observe(event);
-    let matters = this.#host.observe(event);
+    const concernsPrograms = this.programs.observe(event);
+    let matters = this.#host.observe(event) || concernsPrograms;
     for (const entries of this.#entries.values()) if (entries.observe(event)) matters = true;
     return matters;
   }
@@ -138,6 +149,7 @@ export class HostState implements Disposable {
   /** Everything is to be read again. @param eventsLost announcements were lost. */
   markStale(reason: string, eventsLost: boolean): void {
     this.#host.markStale();
+    this.programs.markStale();
     if (eventsLost) this.#names.markStale();
     for (const entries of this.#entries.values()) entries.markAllStale(reason, eventsLost);
   }
@@ -146,6 +158,10 @@ export class HostState implements Disposable {
   async ensure(): Promise<void> {
     await this.#names.refresh(this.#options.rtnetlink);
     const bound = new Map((await this.#host.ensure()).map(link => [link.name, link]));
+    // What we have made ourselves no event says.
+    for (const { name, index } of bound.values()) {
+      if (this.#names.set(index, name)) this.programs.found(name, index);
+    }
     for (const [name, entries] of this.#entries) {
       const link = bound.get(name);
       if (link === undefined) entries.unbind();
@@ -155,6 +171,13 @@ export class HostState implements Disposable {
       else if (link.desired.kind === 'existing') entries.markStale(`${name} changed`);
       else entries.bind(link);
     }
+  }
+
+  /** Makes the programs at links as they are wanted; what cannot be done is in `failures`. */
+  async ensurePrograms(): Promise<void> {
+    if (!this.programs.isDue()) return;
+    await this.#names.refresh(this.#options.rtnetlink);
+    await this.programs.ensure();
   }
 
   /** Links with tables that are to be compared with what there is. */
@@ -176,6 +199,7 @@ export class HostState implements Disposable {
   /** Stops listening. */
   [Symbol.dispose](): void {
     this.#host[Symbol.dispose]();
+    this.programs[Symbol.dispose]();
     for (const watch of this.#watches) watch[Symbol.dispose]();
   }
 
@@ -272,10 +296,3 @@ export class HostState implements Disposable {
 }
 
 const isExisting = ({ link }: LinkSpec) => link.kind === 'existing';
-
-/** All paths of these networks over a link. */
-function* pathsOf(networks: readonly DesiredNetwork[], link: string): Generator<OwnedPath> {
-  for (const network of networks) {
-    for (const [peer, path] of network.peers.over(link)) yield { network, peer, path };
-  }
-}

@@ -1,4 +1,4 @@
-/** What others do to a host of the model: to the links and entries that it happens to have, and to the store. */
+/** What others do to a host of the model: to the links, entries and programs that it happens to have, and to the store. */
 import fc from 'fast-check';
 import { Ip } from '../../base/ip.ts';
 import { Mac } from '../../base/mac.ts';
@@ -9,6 +9,7 @@ import { NTF_MASTER, NUD_NOARP, NUD_PERMANENT } from '../../netlink/route/consta
 import type { Link } from '../../netlink/route/objects.ts';
 import type { Rtnetlink } from '../../netlink/route/rtnetlink.ts';
 import { linkCases } from './link-cases.ts';
+import type { MemoryPrograms } from './memory-programs.ts';
 import type { MemoryTable } from './memory-table.ts';
 import { hasOwnFdb, type ModelHost, OTHERS, TUN } from './model.ts';
 
@@ -45,6 +46,9 @@ const LINK_FAULTS = [
   'delete link',
 ] as const;
 
+/** To the programs of one link, of which something is said or nothing. */
+const PROGRAM_FAULTS = ['detach', 'replace', 'leave one behind', 'refuse programs', 'announce'] as const;
+
 /** A fault, and to which of those that there are. */
 const faultsTo = <On extends string, What extends string>(on: On, ...whats: readonly What[]) => ({
   weight: whats.length,
@@ -60,6 +64,7 @@ export const faults = fc.oneof(
   faultsTo('store', ...STORE_FAULTS),
   faultsTo('routes', ...ROUTE_FAULTS),
   faultsTo('link', ...LINK_FAULTS),
+  faultsTo('programs', ...PROGRAM_FAULTS),
 );
 type Fault = typeof faults extends fc.Arbitrary<infer One> ? One : never;
 
@@ -69,9 +74,16 @@ const NOWHERE = Ip.parse('192.168.65.99');
 const STRAY_SUBNET = Prefix.parse('10.3.99.0/24');
 
 /** Refusals are part of the game: what is not there cannot be changed. */
-export async function inject({ others, table }: ModelHost, fault: Fault): Promise<void> {
+export async function inject({ others, table, programs }: ModelHost, fault: Fault): Promise<void> {
   if (fault.on === 'store') {
     injectIntoStore(table, fault.what, fault.nth);
+    return;
+  }
+  if (fault.on === 'programs') {
+    // Where none of ours runs nobody looks for one.
+    const links = (await others.links.list()).filter(({ index }) => programs.show(index) !== '');
+    const link = pick(links, fault.nth);
+    if (link !== undefined) injectIntoPrograms(programs, fault.what, fault.nth, link);
     return;
   }
   const links = (await others.links.list()).filter(({ name }) => !OTHERS.has(name));
@@ -92,6 +104,27 @@ function injectIntoStore(table: MemoryTable, what: (typeof STORE_FAULTS)[number]
       const subnet = nth < 5 ? STRAY_SUBNET : Prefix.parse(`10.3.${nth - 4}.0/24`);
       return table.damage(TUN, subnet, nth % 2 === 0 ? undefined : { subnet, destination: NOWHERE, port: 1 });
     }
+  }
+}
+
+function injectIntoPrograms(
+  programs: MemoryPrograms,
+  what: (typeof PROGRAM_FAULTS)[number],
+  nth: number,
+  { index, name }: Link,
+): void {
+  const point = nth % 2 === 0 ? 'ingress' : 'egress';
+  switch (what) {
+    case 'detach':
+      return programs.damage(index, point, undefined);
+    case 'replace':
+      return programs.damage(index, point, nth < 5 ? 'one' : 'two');
+    case 'leave one behind':
+      return programs.leave(index, point);
+    case 'refuse programs':
+      return programs.refuse(1 + (nth % 3));
+    case 'announce':
+      return programs.announce(nth < 3 ? undefined : name);
   }
 }
 

@@ -10,6 +10,7 @@ import { Prefix } from '../../base/prefix.ts';
 import type { DataPlane } from '../../dataplane/data-plane.ts';
 import type { DesiredHost, DesiredPeer, PathEntry, PeerPath } from '../../dataplane/desired.ts';
 import { type DesiredLink, NO_MASTER, type OwnLink } from '../../dataplane/desired-link.ts';
+import { type DesiredProgram, PROGRAM_POINTS } from '../../dataplane/programs.ts';
 import { RT_TABLE_MAIN } from '../../netlink/route/constants.ts';
 import type { LinkInfo } from '../../netlink/route/link-info.ts';
 import type { FdbEntry } from '../../netlink/route/objects.ts';
@@ -17,6 +18,7 @@ import type { Rtnetlink } from '../../netlink/route/rtnetlink.ts';
 import { fdbLine, neighborLine, nexthopLine, routeLine } from '../../netlink/text/entries.ts';
 import { linkInfoWords, linkNames } from '../../netlink/text/link.ts';
 import { linkCases } from './link-cases.ts';
+import type { MemoryPrograms } from './memory-programs.ts';
 import type { MemoryTable } from './memory-table.ts';
 
 export const TUN = 't0';
@@ -31,6 +33,7 @@ export interface ModelHost {
   /** The connection of another program. */
   readonly others: Rtnetlink;
   readonly table: MemoryTable;
+  readonly programs: MemoryPrograms;
   /** Makes the tun device that no network can make. */
   makeTun(): Promise<void> | void;
 }
@@ -76,6 +79,13 @@ const peer = fc.record({
 });
 type PeerChoice = typeof peer extends fc.Arbitrary<infer Choice> ? Choice : never;
 
+/** At links of every kind, some of which are not there, and some of which others want too. */
+const program = fc.record({
+  link: fc.constantFrom(EXISTING, 'v0', 'x0', 'c0', 'c1', TUN),
+  point: fc.constantFrom(...PROGRAM_POINTS),
+  program: fc.constantFrom('one', 'two'),
+});
+
 const keyOf = ({ n, isOther }: Pick<PeerChoice, 'n' | 'isOther'>) => `${isOther ? 'other' : 'peer'}-${n}`;
 
 /** @param lacks kinds of links that the kernel does not have. */
@@ -91,6 +101,7 @@ export const statements = (lacks: ReadonlySet<string>) =>
           { selector: id => CHOICES.get(id)?.name, minLength: 1, maxLength: 6 },
         ),
         peers: fc.uniqueArray(peer, { selector: keyOf, maxLength: 5 }),
+        programs: fc.array(program, { maxLength: 4 }),
       }),
     },
     { weight: 2, arbitrary: fc.record({ do: fc.constant('set peer' as const), network, peer }) },
@@ -107,9 +118,15 @@ export const statements = (lacks: ReadonlySet<string>) =>
   );
 type Statement = ReturnType<typeof statements> extends fc.Arbitrary<infer One> ? One : never;
 
+interface Stated {
+  links: readonly string[];
+  programs: readonly DesiredProgram[];
+  peers: Map<string, PeerChoice>;
+}
+
 /** What is stated at the moment, in the order in which the networks began. */
 export class Model {
-  readonly #networks = new Map<string, { links: readonly string[]; peers: Map<string, PeerChoice> }>();
+  readonly #networks = new Map<string, Stated>();
   readonly #underlay: number;
 
   /** @param underlay index of eth0, on every host alike. */
@@ -125,7 +142,7 @@ export class Model {
   /** Notes a statement, and states it. */
   state(plane: DataPlane, statement: Statement): void {
     const scope = plane.network(statement.network);
-    const stated = this.#networks.get(statement.network) ?? { links: [], peers: new Map() };
+    const stated = this.#networks.get(statement.network) ?? { links: [], programs: [], peers: new Map() };
     this.#networks.set(statement.network, stated);
     if (statement.do === 'remove network') {
       this.#networks.delete(statement.network);
@@ -138,24 +155,29 @@ export class Model {
       scope.removePeer(keyOf(statement));
     } else {
       stated.links = statement.links;
+      stated.programs = statement.programs;
       stated.peers = new Map(statement.peers.map(one => [keyOf(one), one]));
-      scope.set({ host: this.#hostOf(stated.links), peers: statement.peers.map(peerOf) });
+      scope.set({ host: this.#hostOf(stated), peers: statement.peers.map(peerOf) });
     }
   }
 
   /** States everything anew, on another host. */
   restate(plane: DataPlane): void {
-    for (const [name, { links, peers }] of this.#networks) {
-      plane.network(name).set({ host: this.#hostOf(links), peers: Array.from(peers.values(), peerOf) });
+    for (const [name, stated] of this.#networks) {
+      const peers = Array.from(stated.peers.values(), peerOf);
+      plane.network(name).set({ host: this.#hostOf(stated), peers });
     }
   }
 
   /** What there is, and what is reported of it, in a form that is the same on every host. */
-  async look({ plane, others, table }: ModelHost): Promise<unknown> {
+  async look({ plane, others, table, programs }: ModelHost): Promise<unknown> {
     const names = Array.from(this.#networks.keys());
     return {
       kernel: await kernelLines(others),
       table: table.show(),
+      programs: (await others.links.list())
+        .map(({ name, index }) => `${name} ${programs.show(index)}`)
+        .sort(),
       reports: names.map(name => {
         const { inSync, wanted, failed, failures } = plane.network(name).report();
         return { name, inSync, wanted, failed, failures: failures.toSorted() };
@@ -165,7 +187,7 @@ export class Model {
     };
   }
 
-  #hostOf(ids: readonly string[]): DesiredHost {
+  #hostOf({ links: ids, programs }: Pick<Stated, 'links' | 'programs'>): DesiredHost {
     const choices = linkChoices(this.#underlay);
     const chosen = ids.flatMap(id => choices.get(id) ?? []);
     const isPort = chosen.some(link => link.kind === 'vxlan' && link.master === BRIDGE.name);
@@ -177,6 +199,7 @@ export class Model {
       links,
       addresses: links.flatMap(({ name }) => (name === 'v0' ? [{ link: name, address }] : [])),
       sysctls: [],
+      programs,
     };
   }
 }
