@@ -74,6 +74,10 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     may: ['base', 'netlink', 'ownership'],
     why: 'makes a Desired state real; does not know where it comes from',
   },
+  fastpath: {
+    may: ['base', 'sys', 'bpf', 'netlink', 'dataplane'],
+    why: 'programs in the kernel that carry the packets of proven flows past the normal path; does not know which links those are',
+  },
   firewall: {
     may: ['base', 'sys', 'netlink', 'ownership'],
     why: 'firewall rules of this host, beside the data plane',

@@ -1,0 +1,169 @@
+/** Two ends in network namespaces that talk all the time, by TCP or UDP: each message is answered, and one knows when. */
+import { createSocket, type Socket as DatagramSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { createServer, type Server, type Socket } from 'node:net';
+import { Ip } from '../../src/base/ip.ts';
+import type { Netns } from '../../src/sys/netns.ts';
+import { bindTcpSocket } from '../../src/sys/tcp-socket.ts';
+import { openUdpSocket } from '../../src/sys/udp-socket.ts';
+import { within } from './eventually.ts';
+import { connectTcp } from './source-server.ts';
+
+export interface TalkPlace {
+  readonly netns: Netns;
+  readonly ip: string;
+}
+
+/** Milliseconds between two messages. */
+const INTERVAL = 2;
+const MESSAGE = Buffer.alloc(100, 7);
+const MSS = 1400;
+
+export abstract class Talk implements Disposable {
+  readonly #timer: NodeJS.Timeout;
+  #heard = Promise.withResolvers<void>();
+  /** By performance.now(). */
+  lastAnswer = 0;
+
+  constructor() {
+    this.#timer = setInterval(() => this.say(), INTERVAL);
+  }
+
+  protected abstract say(): void;
+
+  protected hear(): void {
+    this.lastAnswer = performance.now();
+    this.#heard.resolve();
+    this.#heard = Promise.withResolvers();
+  }
+
+  /** Resolves with the next answer. */
+  answered(): Promise<void> {
+    return within('an answer comes', this.#heard.promise);
+  }
+
+  /** Milliseconds since the last answer. */
+  get silence(): number {
+    return performance.now() - this.lastAnswer;
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+  }
+}
+
+export class UdpTalk extends Talk {
+  readonly port: number;
+  readonly #client: DatagramSocket;
+  readonly #server: DatagramSocket;
+  readonly #ip: string;
+
+  private constructor(client: DatagramSocket, server: DatagramSocket, ip: string, port: number) {
+    super();
+    [this.#client, this.#server, this.#ip, this.port] = [client, server, ip, port];
+    client.on('message', () => this.hear());
+  }
+
+  static async begin(from: TalkPlace, to: TalkPlace, port: number): Promise<UdpTalk> {
+    const [client, server] = [createSocket('udp4'), createSocket('udp4')];
+    for (const socket of [client, server]) socket.on('error', () => undefined);
+    server.on('message', (message, peer) => server.send(message, peer.port, peer.address));
+    server.bind({ fd: to.netns.run(() => openUdpSocket(Ip.parse(to.ip), port)) });
+    client.bind({ fd: from.netns.run(() => openUdpSocket(Ip.parse(from.ip), 0)) });
+    const talk = new UdpTalk(client, server, to.ip, port);
+    await talk.answered();
+    return talk;
+  }
+
+  protected say(): void {
+    this.#client.send(MESSAGE, this.port, this.#ip);
+  }
+
+  override [Symbol.dispose](): void {
+    super[Symbol.dispose]();
+    this.#client.close();
+    this.#server.close();
+  }
+}
+
+/** A connection of TCP. */
+export class TcpTalk extends Talk {
+  readonly port: number;
+  readonly client: Socket;
+  readonly served: Socket;
+  readonly #server: Server;
+  #isQuiet = false;
+
+  private constructor(client: Socket, served: Socket, server: Server, port: number) {
+    super();
+    [this.client, this.served, this.#server, this.port] = [client, served, server, port];
+    for (const socket of [client, served]) socket.on('error', () => undefined).setNoDelay(true);
+    served.on('data', chunk => served.write(chunk));
+    client.on('data', () => this.hear());
+  }
+
+  /** @param at address that the client asks, unless that of the other end. @param atPort its port */
+  static async begin(
+    from: TalkPlace,
+    to: TalkPlace,
+    port: number,
+    { at = to.ip, atPort = port }: { readonly at?: string; readonly atPort?: number } = {},
+  ): Promise<TcpTalk> {
+    const server = createServer({ allowHalfOpen: true });
+    server.listen({ fd: to.netns.run(() => bindTcpSocket(Ip.parse(to.ip), port, MSS)) });
+    const client = connectTcp(from.netns, Ip.parse(at), atPort);
+    const [served] = (await within('it is connected', once(server, 'connection'))) as [Socket];
+    const talk = new TcpTalk(client, served, server, port);
+    await talk.answered();
+    return talk;
+  }
+
+  protected say(): void {
+    // What waits to be sent is enough when nothing is answered.
+    if (!this.#isQuiet && this.client.writableLength < 10 * MESSAGE.byteLength) this.client.write(MESSAGE);
+  }
+
+  /** Says nothing until it is called with false. */
+  quiet(isQuiet: boolean): void {
+    this.#isQuiet = isQuiet;
+  }
+
+  /** Sends so many bytes, and waits until all have been answered. */
+  async carry(bytes: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    let left = bytes;
+    const count = (chunk: Uint8Array) => {
+      left -= chunk.byteLength;
+      if (left <= 0) resolve();
+    };
+    this.client.on('data', count);
+    this.client.write(Buffer.alloc(bytes, 1));
+    await within(`${bytes} bytes come back`, promise);
+    this.client.off('data', count);
+  }
+
+  /** Ends it in order. @throws Error when an end does not hear of it */
+  async end(): Promise<void> {
+    this.quiet(true);
+    const ends = [once(this.served, 'end'), once(this.client, 'end')];
+    this.client.end();
+    await within('the server hears of the end', ends[0] ?? Promise.resolve([]));
+    this.served.end();
+    await within('the client hears of the end', ends[1] ?? Promise.resolve([]));
+  }
+
+  /** Ends it with a RST. @throws Error when the other end does not hear of it */
+  async reset(): Promise<void> {
+    this.quiet(true);
+    const closed = new Promise<void>(resolve => this.served.once('close', () => resolve()));
+    this.client.resetAndDestroy();
+    await within('the server hears of the reset', closed);
+  }
+
+  override [Symbol.dispose](): void {
+    super[Symbol.dispose]();
+    this.client.destroy();
+    this.served.destroy();
+    this.#server.close();
+  }
+}
