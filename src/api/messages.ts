@@ -1,5 +1,6 @@
 /** The smaller messages of the API: events, and the answers and refusals of requests that do something. */
 import * as v from 'valibot';
+import { ConfigError, messageOf, TulleError } from '../base/errors.ts';
 
 /** Where the agent listens by default. */
 export const DEFAULT_SOCKET = '/run/tulle/agent.sock';
@@ -37,6 +38,10 @@ export const EVENT_TYPES = [
   'peer-differs',
   'peer-unreachable',
   'peer-reachable',
+  'peer-silent',
+  'peer-loss',
+  'peer-answers',
+  'no-peer-answers',
   'network-ready',
   'network-removed',
   'network-key-rejected',
@@ -44,6 +49,7 @@ export const EVENT_TYPES = [
   'network-keys-forgotten',
   'range-lost',
   'address-conflict',
+  'peer-api',
   'subnet-file-changed',
   'drift-repaired',
   'state-repaired',
@@ -119,3 +125,14 @@ export const Refusal = v.object({
   ),
 });
 export type Refusal = v.InferOutput<typeof Refusal>;
+
+/** Why a request failed, as its caller is answered. */
+export function refusalFor(error: unknown): Refusal {
+  const { code, hint } = error instanceof TulleError ? error : { code: 'INTERNAL', hint: undefined };
+  return {
+    code,
+    message: messageOf(error),
+    ...(hint !== undefined && { hint }),
+    ...(error instanceof ConfigError && { problems: [...error.problems] }),
+  };
+}

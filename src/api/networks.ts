@@ -80,3 +80,19 @@ export const NetworkOnHost = v.object({
 });
 export type NetworkOnHost = v.InferOutput<typeof NetworkOnHost>;
 export const NetworksOnHost = v.array(NetworkOnHost);
+
+/** A Docker network of the plugin on this host. */
+export const DockerNetworkStatus = v.object({
+  /** In Docker; the start of its id until Docker has told. */
+  name: text,
+  /** In the cluster; `default` is the overlay. Absent until it is known. */
+  network: v.exactOptional(text),
+  /** ready: containers can be put on it; waiting: the cluster does not have it; failed: it cannot be used. */
+  state: v.picklist(['ready', 'waiting', 'failed']),
+  /** Why it is not `ready`. */
+  reason: v.exactOptional(text),
+  /** What of this host is on it. */
+  containers: count,
+});
+
+export type DockerNetworkStatus = v.InferOutput<typeof DockerNetworkStatus>;

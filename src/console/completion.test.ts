@@ -15,6 +15,7 @@ const lab = () => {
   const command = new Command('lab');
   command
     .command('up')
+    .alias('make')
     .description("make hosts; it's quick")
     .addOption(new Option('--backend <type>', 'backend').choices(['vxlan', 'host-gw']))
     .option('--hosts <n>', 'how many')
@@ -53,6 +54,7 @@ test('bash is offered what fits at each place', {
   assert.deepEqual(await offered('--v'), ['--version']);
   assert.deepEqual(await offered('lab', ''), ['up', 'down']);
   assert.deepEqual(await offered('lab', 'up', '--h'), ['--hosts', '--help']);
+  assert.deepEqual(await offered('lab', 'make', '--h'), ['--hosts', '--help'], 'by its other name');
   assert.deepEqual(await offered('lab', 'up', '--backend', ''), ['vxlan', 'host-gw']);
   assert.deepEqual(await offered('lab', 'up', '--json', '--backend', 'h'), ['host-gw']);
   assert.deepEqual(await offered('lab', 'up', '--hosts', ''), [], 'any number: left to the person');

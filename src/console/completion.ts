@@ -53,10 +53,13 @@ function levelsOf(command: Command, path: readonly string[] = []): Level[] {
   };
   // `help` is no child but commander's own, and what may follow it are the others.
   const help = children.find(child => !command.commands.includes(child));
-  const others = command.commands.map(child => child.name());
+  const shown = command.commands.filter(child => children.includes(child));
+  const others = shown.map(child => child.name());
   return [
     level,
-    ...command.commands.flatMap(child => levelsOf(child, [...path, child.name()])),
+    ...shown.flatMap(child =>
+      [child.name(), ...child.aliases()].flatMap(name => levelsOf(child, [...path, name])),
+    ),
     ...(help === undefined ? [] : [{ path: help.name(), commands: [], options: [], values: others }]),
   ];
 }

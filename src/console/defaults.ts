@@ -27,6 +27,15 @@ export function networkPrefix(text: string): string {
   return clean.length > 1 && clean.endsWith('/') ? clean.slice(0, -1) : clean;
 }
 
+/** Where dockerd looks for a network plugin named `tulle`. */
+export const DOCKER_PLUGIN_SOCKET = '/run/docker/plugins/tulle.sock';
+
+/** What a service manager calls that socket when it passes it (FileDescriptorName=). */
+export const DOCKER_PLUGIN_FD_NAME = 'docker-plugin';
+
+/** Where the agent of every host answers questions for names, to containers and to the host itself. */
+export const RESOLVER_ADDRESS = '169.254.53.53';
+
 /** What the agent of one network has for itself, where several run on one host. */
 export interface AgentPaths {
   readonly socket: string;

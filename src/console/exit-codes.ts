@@ -4,7 +4,10 @@
  */
 export const EXIT = {
   ok: { status: 0, meaning: 'Success.' },
-  failed: { status: 1, meaning: 'The operation failed; the message says why.' },
+  failed: {
+    status: 1,
+    meaning: 'The operation failed, or `tulle check` found that packets are lost; the message says why.',
+  },
   usage: { status: 2, meaning: 'The command line, an environment variable or a configuration is wrong.' },
   differs: {
     status: 3,

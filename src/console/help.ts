@@ -3,6 +3,8 @@ import { styleText } from 'node:util';
 import { type Command, Help, type HelpConfiguration, type OutputConfiguration } from 'commander';
 
 const WIDEST = 100;
+/** Less is no width that anybody reads in. */
+const NARROWEST = 40;
 
 /** A description is given at least this many columns beside what it describes, and stands below it, indented, otherwise. */
 const LEAST_BESIDE = 30;
@@ -37,9 +39,15 @@ export const HELP_STYLE: HelpConfiguration = {
   styleOptionText: text => styleText('cyan', text, { validateStream: false }),
 };
 
+/** What a shell says in COLUMNS counts where there is no terminal, as in a pipe to a pager. @param columns of the terminal */
+function helpWidth(columns: number | undefined): number {
+  const stated = Number(process.env['COLUMNS']);
+  return Math.min(columns ?? (Number.isInteger(stated) && stated >= NARROWEST ? stated : WIDEST), WIDEST);
+}
+
 /** Errors are printed by `report.ts`, so commander itself says nothing about them. */
 export const HELP_OUTPUT: OutputConfiguration = {
-  getOutHelpWidth: () => Math.min(process.stdout.columns ?? WIDEST, WIDEST),
-  getErrHelpWidth: () => Math.min(process.stderr.columns ?? WIDEST, WIDEST),
+  getOutHelpWidth: () => helpWidth(process.stdout.columns),
+  getErrHelpWidth: () => helpWidth(process.stderr.columns),
   outputError: () => undefined,
 };

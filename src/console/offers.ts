@@ -4,11 +4,21 @@
  */
 import type { Argument, Option } from 'commander';
 
-export const OFFERS = ['labs', 'lab-hosts', 'lab-targets', 'hosts', 'networks'] as const;
+export const OFFERS = [
+  'labs',
+  'lab-hosts',
+  'lab-targets',
+  'lab-breakable',
+  'lab-broken',
+  'hosts',
+  'networks',
+] as const;
 /**
  * labs        names of the labs of this machine
  * lab-hosts   hosts of the labs: docker1
  * lab-targets  hosts and containers of the labs: docker1, docker1/c1
+ * lab-breakable  hosts and containers of the labs, and the faults that can be planted there
+ * lab-broken  hosts of the labs, and the faults that are planted there
  * hosts       names of the hosts that the agent of this host knows
  * networks    names of the L2 networks in the store
  */

@@ -36,6 +36,8 @@ export interface CommandEntry {
   readonly summary: string;
   /** The heading it is listed under. */
   readonly group: CommandGroup;
+  /** Other programs of ours start it: it is in no list. */
+  readonly isHidden?: true;
   /** Loads the module of the command and makes it. */
   readonly load: () => Promise<Command>;
 }
@@ -95,7 +97,8 @@ export async function buildProgram(
     .hook('preAction', (_, action) => assertOptions(action));
   for (const entry of commands) {
     const command = wanted(entry) ? await entry.load() : new Command(entry.name);
-    program.addCommand(inheriting(program, command.summary(entry.summary).helpGroup(entry.group)));
+    const child = inheriting(program, command.summary(entry.summary).helpGroup(entry.group));
+    program.addCommand(child, { hidden: entry.isHidden === true });
   }
   return withExamples(program, [
     { line: 'lab up --hosts 3', does: 'try it: three hosts on this machine' },
@@ -129,7 +132,7 @@ function unknownCommand(program: Command, argv: readonly string[]): readonly str
   for (const [index, word] of words.entries()) {
     const isName = !word.startsWith('-') && command.registeredArguments.length === 0;
     if (!isName || word === 'help' || command.commands.length === 0) return undefined;
-    const child = command.commands.find(one => one.name() === word);
+    const child = command.commands.find(one => [one.name(), ...one.aliases()].includes(word));
     if (child === undefined) return words.slice(0, index + 1);
     command = child;
   }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { ESC_MARK, widestWord, widthOf, wrapTo } from './fold.ts';
-import { formatFacts, formatTable, wrap } from './table.ts';
+import { formatFacts, formatTable, wrap, wrapCommand } from './table.ts';
 
 test('a table aligns its columns by what is seen, not by what colours it', () => {
   const columns = [
@@ -140,4 +140,11 @@ test('in a narrow terminal a text is given room beside its indentation', () => {
     folded.join('\n'),
   );
   assert.deepEqual(wrapTo('more words than fit', 8, 10).split('\n'), ['more words', 'than fit']);
+});
+
+test('a command that is too long for a line is one command for the shell that it is copied to', () => {
+  const command = 'iptables-nft -t mangle -D FORWARD -s 10.3.5.2/32 -j DROP';
+  const text = wrapCommand(`remedy: ${command}`, 4, 40);
+  assert.equal(text, 'remedy: iptables-nft -t mangle -D \\\n    FORWARD -s 10.3.5.2/32 -j DROP');
+  assert.equal(wrapCommand(command, 4, 80), command);
 });

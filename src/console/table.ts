@@ -66,6 +66,12 @@ export function formatFacts(
 export const wrap = (line: string, indent: number, width = screenWidth()): string =>
   wrapTo(oneLine(line), indent, width);
 
+/** The same for a command, which a shell takes when it is copied: what goes on ends with a backslash. */
+export const wrapCommand = (line: string, indent: number, width = screenWidth()): string =>
+  wrapTo(oneLine(line), indent, width && width - CONTINUES.length).replaceAll('\n', `${CONTINUES}\n`);
+
+const CONTINUES = ' \\';
+
 function oneLine(text: string): string {
   const line = printable(text);
   return line.length > MOST_CHARACTERS ? abridge(uncoloured(line), MOST_CHARACTERS) : line;
