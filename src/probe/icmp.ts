@@ -1,6 +1,8 @@
 /** ICMP and ICMPv6 messages: RFC 792, RFC 4443; the next-hop MTU of RFC 1191. */
 import { messageChecksum } from '../base/checksum.ts';
 import type { Family } from '../base/ip.ts';
+import { MESSAGE_OFFSET } from '../sys/icmp-socket.ts';
+import { keep, loadByte, loadHalf, whetherEqual } from '../sys/socket-filter.ts';
 
 /** Types of messages. */
 const TYPES = {
@@ -16,6 +18,9 @@ export function answerTypes(family: Family): number[] {
   const { reply, unreachable, timeExceeded } = TYPES[family];
   return [reply, unreachable, timeExceeded, ...(family === 'ipv6' ? [IPV6_TOO_BIG] : [])];
 }
+
+/** Bytes of the largest message. */
+const LARGEST = 65_535;
 
 /** Type, code, checksum, identifier, sequence number. */
 export const ECHO_HEADER = 8;
@@ -34,12 +39,24 @@ export type IcmpAnswer = Echo &
     | { readonly kind: 'too big'; readonly mtu: number }
   );
 
+/** Type of the echo requests of a family. */
+export const requestType = (family: Family): number => TYPES[family].request;
+
+const NOTHING = new Uint8Array();
+
 /**
  * An echo request.
- * @param size of the IP packet, in bytes; at least that of the headers.
+ * @param size of the IP packet, in bytes; at least that of the headers and the data.
+ * @param data what it begins with; zeros follow.
  */
-export function echoRequest(family: Family, { id, sequence }: Echo, size: number): Uint8Array {
-  const bytes = new Uint8Array(Math.max(ECHO_HEADER, size - IP_HEADERS[family]));
+export function echoRequest(
+  family: Family,
+  { id, sequence }: Echo,
+  size: number,
+  data: Uint8Array = NOTHING,
+): Uint8Array {
+  const bytes = new Uint8Array(Math.max(ECHO_HEADER + data.byteLength, size - IP_HEADERS[family]));
+  bytes.set(data, ECHO_HEADER);
   const view = new DataView(bytes.buffer);
   view.setUint8(0, TYPES[family].request);
   view.setUint16(4, id);
@@ -67,6 +84,26 @@ export function parseAnswer(family: Family, bytes: Uint8Array): IcmpAnswer | und
   if (type === types.unreachable) return { kind: 'unreachable', code, ...echo };
   if (type === types.timeExceeded) return { kind: 'time exceeded', ...echo };
   return undefined;
+}
+
+/** The data of an echo request; undefined when it is none. @param bytes from its type on. */
+export function requestData(family: Family, bytes: Uint8Array): Uint8Array | undefined {
+  return bytes.byteLength >= ECHO_HEADER && bytes[0] === TYPES[family].request
+    ? bytes.subarray(ECHO_HEADER)
+    : undefined;
+}
+
+/** What a socket receives (src/sys/socket-filter.ts): replies to echoes of this id, and every error. */
+export function answerFilter(family: Family, id: number): ReturnType<typeof keep>[] {
+  const start = MESSAGE_OFFSET[family];
+  return [
+    loadByte(start),
+    whetherEqual(TYPES[family].reply, 0, 2),
+    loadHalf(start + 4),
+    whetherEqual(id, 0, 1),
+    keep(LARGEST),
+    keep(0),
+  ];
 }
 
 const echoAt = (view: DataView, offset: number): Echo => ({

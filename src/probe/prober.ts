@@ -8,7 +8,15 @@ import type { Family, Ip } from '../base/ip.ts';
 import { SysError } from '../sys/errors.ts';
 import { IcmpSocket } from '../sys/icmp-socket.ts';
 import type { Netns } from '../sys/netns.ts';
-import { answerTypes, ECHO_HEADER, echoRequest, type IcmpAnswer, IP_HEADERS, parseAnswer } from './icmp.ts';
+import {
+  answerFilter,
+  answerTypes,
+  ECHO_HEADER,
+  echoRequest,
+  type IcmpAnswer,
+  IP_HEADERS,
+  parseAnswer,
+} from './icmp.ts';
 
 export interface ProbeOptions {
   /** Bytes of the IP packet, which is never fragmented; the least there is when absent. */
@@ -17,6 +25,8 @@ export interface ProbeOptions {
   readonly link?: string;
   /** Address of this host that it is from; the routes decide when absent. */
   readonly source?: Ip;
+  /** What its data begins with; zeros follow. */
+  readonly data?: Uint8Array;
   /** Milliseconds to wait for an answer. */
   readonly timeout: number;
 }
@@ -38,12 +48,18 @@ interface Waiting {
 export class Prober implements Disposable {
   readonly #netns: Netns;
   readonly #clock: Clock;
+  readonly #id: number | undefined;
   readonly #channels = new Map<string, Channel>();
 
-  /** @param netns where the packets leave from; stays the caller's. */
-  constructor(netns: Netns, clock: Clock) {
+  /**
+   * @param netns where the packets leave from; stays the caller's.
+   * @param id identifier of all its echoes, for a prober of one address and source whose packets others look for; random,
+   *   and one per socket, when absent.
+   */
+  constructor(netns: Netns, clock: Clock, { id }: { readonly id?: number } = {}) {
     this.#netns = netns;
     this.#clock = clock;
+    this.#id = id;
   }
 
   /**
@@ -64,8 +80,12 @@ export class Prober implements Disposable {
     const key = `${family} ${link ?? ''} ${source ?? ''}`;
     const open = this.#channels.get(key);
     if (open?.isOpen === true) return open;
-    const socket = IcmpSocket.open(this.#netns, family, answerTypes(family), defined({ link, source }));
-    const channel = new Channel(socket, this.#clock);
+    const id = this.#id ?? randomEchoId();
+    const socket = IcmpSocket.open(this.#netns, family, answerTypes(family), {
+      filter: answerFilter(family, id),
+      ...defined({ link, source }),
+    });
+    const channel = new Channel(socket, this.#clock, id);
     this.#channels.set(key, channel);
     return channel;
   }
@@ -89,15 +109,16 @@ class Channel implements Disposable {
   readonly #socket: IcmpSocket;
   readonly #clock: Clock;
   /** Tells our echoes from those of other programs, which the kernel hands to every raw socket. */
-  readonly #id = Math.floor(Math.random() * 0x10000);
+  readonly #id: number;
   readonly #waiting = new Map<number, Waiting>();
   readonly #closed = new AbortController();
   #sequence = 0;
   #idle: NodeJS.Timeout | undefined;
 
-  constructor(socket: IcmpSocket, clock: Clock) {
+  constructor(socket: IcmpSocket, clock: Clock, id: number) {
     this.#socket = socket;
     this.#clock = clock;
+    this.#id = id;
     this.#receive().catch(() => this[Symbol.dispose]());
   }
 
@@ -105,7 +126,7 @@ class Channel implements Disposable {
     return !this.#closed.signal.aborted;
   }
 
-  async probe(to: Ip, { size, timeout }: ProbeOptions): Promise<ProbeResult> {
+  async probe(to: Ip, { size, data, timeout }: ProbeOptions): Promise<ProbeResult> {
     clearTimeout(this.#idle);
     const sequence = this.#nextSequence();
     const { promise, resolve } = Promise.withResolvers<ProbeResult>();
@@ -115,10 +136,18 @@ class Channel implements Disposable {
       answer: result =>
         resolve(result === 'reply' ? { outcome: 'answered', ms: this.#clock.monotonic() - began } : result),
     });
-    const timer = setTimeout(() => resolve({ outcome: 'silent' }), timeout);
+    const timer = setTimeout(() => {
+      // A process that was busy or stopped looks first at what came meanwhile.
+      try {
+        this.#drain();
+      } catch {
+        this[Symbol.dispose]();
+      }
+      resolve({ outcome: 'silent' });
+    }, timeout);
     try {
       const least = IP_HEADERS[to.family] + ECHO_HEADER;
-      this.#socket.send(to, echoRequest(to.family, { id: this.#id, sequence }, size ?? least));
+      this.#socket.send(to, echoRequest(to.family, { id: this.#id, sequence }, size ?? least, data));
       return await promise;
     } catch (error) {
       return refusalOf(error);
@@ -147,10 +176,15 @@ class Channel implements Disposable {
   async #receive(): Promise<void> {
     while (this.isOpen) {
       await this.#socket.readable(this.#closed.signal);
-      for (let message = this.#socket.receive(); message !== undefined; message = this.#socket.receive()) {
-        const answer = parseAnswer(this.#socket.family, message.bytes);
-        if (answer?.id === this.#id) this.#take(answer, message.from);
-      }
+      this.#drain();
+    }
+  }
+
+  #drain(): void {
+    if (!this.isOpen) return;
+    for (let message = this.#socket.receive(); message !== undefined; message = this.#socket.receive()) {
+      const answer = parseAnswer(this.#socket.family, message.bytes);
+      if (answer?.id === this.#id) this.#take(answer, message.from);
     }
   }
 
@@ -172,6 +206,9 @@ class Channel implements Disposable {
     }
   }
 }
+
+/** 16 bits. */
+export const randomEchoId = (): number => Math.floor(Math.random() * 0x10000);
 
 function refusalOf(error: unknown): ProbeResult {
   if (!(error instanceof SysError)) throw error;
