@@ -103,6 +103,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
       'ownership',
       'store',
       'api',
+      'dns',
       'forwarder',
       'subnet',
       'ipam',
