@@ -187,6 +187,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
       'netlink',
       'store',
       'subnet',
+      'ipam',
       'dataplane',
       'backend',
       'network',
