@@ -115,6 +115,10 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     ],
     why: 'what this host has of networks: the overlay, tunnels, L2 networks; does not know the daemon around it',
   },
+  plugin: {
+    may: ['base', 'sys', 'netlink', 'api', 'subnet', 'network'],
+    why: 'what container engines call: their protocols, over the attachments of this host',
+  },
   agent: {
     may: ['base', 'sys', 'netlink', 'store', 'api', 'console', 'subnet', 'backend', 'network'],
     why: 'the composition root of the daemon',
@@ -231,7 +235,7 @@ export const CONFINED: Readonly<Record<string, { readonly to: readonly string[];
   'prom-client': { to: ['agent', 'etcdserver'], why: 'the daemons expose metrics' },
   yaml: { to: ['lab'], why: 'only topology files are written in it' },
   valibot: {
-    to: ['agent', 'api', 'extension', 'firewall', 'forwarder', 'lab', 'network', 'trust'],
+    to: ['agent', 'api', 'extension', 'firewall', 'forwarder', 'lab', 'network', 'plugin', 'trust'],
     why: 'what comes from outside is checked where it comes in',
   },
 };
