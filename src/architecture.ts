@@ -104,10 +104,12 @@ export const ROOMS: Readonly<Record<string, Room>> = {
       'store',
       'api',
       'dns',
+      'docker',
       'forwarder',
       'subnet',
       'ipam',
       'dataplane',
+      'fastpath',
       'firewall',
       'extension',
       'backend',
@@ -116,11 +118,23 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     why: 'what this host has of networks: the overlay, tunnels, L2 networks; does not know the daemon around it',
   },
   plugin: {
-    may: ['base', 'sys', 'netlink', 'api', 'subnet', 'network'],
+    may: ['base', 'sys', 'netlink', 'api', 'docker', 'subnet', 'network'],
     why: 'what container engines call: their protocols, over the attachments of this host',
   },
   agent: {
-    may: ['base', 'sys', 'netlink', 'store', 'api', 'console', 'subnet', 'backend', 'network'],
+    may: [
+      'base',
+      'sys',
+      'netlink',
+      'store',
+      'api',
+      'docker',
+      'console',
+      'subnet',
+      'backend',
+      'network',
+      'plugin',
+    ],
     why: 'the composition root of the daemon',
   },
   cli: {
@@ -187,6 +201,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     may: [
       'base',
       'sys',
+      'probe',
       'forwarder',
       'netlink',
       'store',
@@ -235,7 +250,7 @@ export const CONFINED: Readonly<Record<string, { readonly to: readonly string[];
   'prom-client': { to: ['agent', 'etcdserver'], why: 'the daemons expose metrics' },
   yaml: { to: ['lab'], why: 'only topology files are written in it' },
   valibot: {
-    to: ['agent', 'api', 'extension', 'firewall', 'forwarder', 'lab', 'network', 'plugin', 'trust'],
+    to: ['agent', 'api', 'docker', 'extension', 'firewall', 'forwarder', 'lab', 'plugin', 'trust'],
     why: 'what comes from outside is checked where it comes in',
   },
 };

@@ -46,6 +46,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./inspect/capture/command.ts')).captureCommand(),
   },
   {
+    name: 'names',
+    group: 'This host:',
+    summary: 'how containers of the cluster are called, by network',
+    load: async () => (await import('./cli/names-command.ts')).namesCommand(),
+  },
+  {
     name: 'tunnel',
     group: 'This host:',
     summary: 'VXLAN links between two hosts, alone or attached to a bridge: add, list, delete',
@@ -56,6 +62,12 @@ export const COMMANDS: readonly CommandEntry[] = [
       ]);
       return tunnelCommand(onceTunnels);
     },
+  },
+  {
+    name: 'ports',
+    group: 'This host:',
+    summary: 'ports of this host that lead to containers',
+    load: async () => (await import('./cli/ports-command.ts')).portsCommand(),
   },
   {
     name: 'forwarder',

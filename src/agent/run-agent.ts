@@ -1,15 +1,19 @@
 /** From options to a running agent: opens what it is made of, in the network namespace of the calling thread. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import process from 'node:process';
 import { systemClock } from '../base/clock.ts';
 import { openLog } from '../console/daemon-log.ts';
 import { connectRoute } from '../netlink/route/connect.ts';
+import { openFastPath } from '../network/fastpath/open-fast-path.ts';
 import { EtcdStore } from '../store/etcd/etcd-store.ts';
 import { blocksOf } from '../subnet/lease/lease.ts';
 import { parseSubnetEnv } from '../subnet/subnet-env.ts';
 import { Netns } from '../sys/netns.ts';
+import { takePassedSockets } from '../sys/socket-activation.ts';
 import { Agent } from './agent.ts';
 import type { AgentOptions } from './options/options.ts';
+import { choosePeerApi } from './servers/peer-api-choice.ts';
 import { KnownStateFile } from './state/known-state.ts';
 import { Identity } from './state/state-directory.ts';
 import { TUNNEL_FILE, TunnelFile } from './state/tunnel-file.ts';
@@ -21,6 +25,7 @@ import { TUNNEL_FILE, TunnelFile } from './state/tunnel-file.ts';
  *   options and cannot be used.
  */
 export async function runAgent(options: AgentOptions, signal: AbortSignal): Promise<void> {
+  const passed = takePassedSockets(process.env, process.pid);
   const clock = systemClock;
   const logger = openLog(options.verbosity, options.logFormat);
   const { endpoints, prefix, username, password, caFile, certFile, keyFile } = options.store;
@@ -41,7 +46,18 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
   const { subnet } = parseSubnetEnv(await readIfAny(options.lease.subnetFile));
   const previous = blocksOf(subnet).length > 0 ? subnet : undefined;
   const tunnels = await TunnelFile.open(join(options.stateDirectory, TUNNEL_FILE), true);
-  const parts = { options, clock, logger, etcd, knownFile, identity, netns, rtnetlink, previous, tunnels };
+  const peerApi = await choosePeerApi(options.peerApi);
+  await using opened = await openFastPath({
+    mode: options.fastPath,
+    prefix,
+    netns,
+    rtnetlink,
+    clock,
+    logger,
+  });
+  const fastPath = opened.choice;
+  const own = { identity, knownFile, netns, rtnetlink, previous, tunnels, peerApi, passed, fastPath };
+  const parts = { options, clock, logger, etcd, ...own };
   const agent = new Agent(parts, (await knownFile.load()) ?? { keys: [], devices: [] });
   await agent.run(signal);
 }

@@ -6,7 +6,12 @@
  * is not known or does not apply. Nothing here is ever secret: endpoints come without user and password.
  */
 import * as v from 'valibot';
-import { L2NetworkStatus } from './networks.ts';
+import { FastPathStatus, PeerFastPath } from './fast-path.ts';
+import { FirewallStatus } from './firewall-status.ts';
+import { ResolverReport } from './names.ts';
+import { DockerNetworkStatus, L2NetworkStatus } from './networks.ts';
+import { PeerHealth } from './peer-health.ts';
+import { WayStatus } from './way-status.ts';
 
 const time = v.pipe(v.string(), v.isoTimestamp());
 const text = v.string();
@@ -164,30 +169,6 @@ const DataPlaneStatus = v.object({
 
 export const PEER_STATES = ['ok', 'pending', 'failed', 'unreachable', 'rejected'] as const;
 
-const wayType = v.picklist(['direct', 'vxlan', 'udp']);
-
-/** How one family of a peer is reached where the backend chooses (auto), and why not better. */
-const WayStatus = v.object({
-  inUse: wayType,
-  /** For people: `VXLAN (UDP 4789)`. */
-  name: text,
-  since: time,
-  /** Whether the peer's host answers over it; absent before it was asked. */
-  answers: v.exactOptional(v.boolean()),
-  /** Since when it answers over no way at all. */
-  silentSince: v.exactOptional(time),
-  others: v.array(
-    v.object({
-      type: wayType,
-      name: text,
-      /** Why it is not possible: `it is behind the router 192.168.65.1`. */
-      obstacle: v.exactOptional(text),
-      /** Since when the peer does not answer over it. */
-      failedSince: v.exactOptional(time),
-    }),
-  ),
-});
-
 /**
  * ok           every entry is in the kernel
  * pending      wanted, not compared with the kernel yet
@@ -206,10 +187,16 @@ const PeerStatus = v.object({
   /** What that host calls itself. */
   hostName: v.exactOptional(text),
   backendType: v.exactOptional(text),
+  /** Where its agent answers other hosts; absent where it does not. */
+  peerApi: v.exactOptional(v.object({ port: count })),
   /** Names of the links that packets for it leave over; absent when there are none. */
   links: v.exactOptional(v.array(text)),
   /** Where the backend chooses among several. */
   ways: v.exactOptional(perFamilyOf(WayStatus)),
+  /** Absent before it was asked, and where nothing is asked. */
+  health: v.exactOptional(perFamilyOf(PeerHealth)),
+  /** Absent where no flow with its containers is known, and nothing but what is true of the network stops one. */
+  fastPath: v.exactOptional(PeerFastPath),
   state: v.picklist(PEER_STATES),
   /** Why the state is not `ok`. */
   reason: v.exactOptional(text),
@@ -219,13 +206,14 @@ const PeerStatus = v.object({
   actual: v.array(text),
 });
 
-const FirewallStatus = v.object({
-  masquerade: v.boolean(),
-  forward: v.boolean(),
-  /** `nftables` or `iptables`. */
-  mode: v.exactOptional(text),
-  ok: v.boolean(),
-  lastError: v.exactOptional(text),
+/** How the agent answers other hosts (docs/reference/peer-api.md). */
+const PeerApiStatus = v.object({
+  /** `192.168.65.3:8473`; empty where and while it does not. */
+  listening: v.array(text),
+  /** Why it does not. */
+  reason: v.exactOptional(text),
+  /** Files that this host shows itself to others with, and trusts them by. */
+  files: v.exactOptional(v.object({ caFile: text, certFile: text, keyFile: text })),
 });
 
 export const Status = v.object({
@@ -255,7 +243,15 @@ export const Status = v.object({
   peers: v.array(PeerStatus),
   /** Absent where there are none. */
   l2Networks: v.exactOptional(v.array(L2NetworkStatus)),
+  /** Of Docker's plugin; absent where there are none. */
+  dockerNetworks: v.exactOptional(v.array(DockerNetworkStatus)),
   firewall: FirewallStatus,
+  /** Absent from agents that know of none. */
+  fastPath: v.exactOptional(FastPathStatus),
+  /** Absent from agents that know of none. */
+  peerApi: v.exactOptional(PeerApiStatus),
+  /** Absent from agents that know of none. */
+  resolver: v.exactOptional(ResolverReport),
   /** Path of the file that Docker and CNI read, once it has been written. */
   subnetFile: v.exactOptional(text),
   warnings: v.array(Warning),
@@ -273,7 +269,6 @@ export type Warning = v.InferOutput<typeof Warning>;
 export type AgentState = (typeof AGENT_STATES)[number];
 export type PeerState = (typeof PEER_STATES)[number];
 export type PeerStatus = v.InferOutput<typeof PeerStatus>;
-export type WayStatus = v.InferOutput<typeof WayStatus>;
 export type LeaseReport = v.InferOutput<typeof LeaseReport>;
 export type BackendStatus = v.InferOutput<typeof BackendStatus>;
 export type UnderlayStatus = v.InferOutput<typeof UnderlayStatus>;
@@ -282,4 +277,4 @@ export type CertificateStatus = v.InferOutput<typeof CertificateStatus>;
 export type StoreStatus = v.InferOutput<typeof StoreStatus>;
 export type NetworkStatus = v.InferOutput<typeof NetworkStatus>;
 export type DataPlaneStatus = v.InferOutput<typeof DataPlaneStatus>;
-export type FirewallStatus = v.InferOutput<typeof FirewallStatus>;
+export type PeerApiStatus = v.InferOutput<typeof PeerApiStatus>;

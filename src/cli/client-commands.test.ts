@@ -8,11 +8,13 @@ import { printed } from '../../test/support/output.ts';
 import { healthyPeer, status, T0 } from '../../test/support/status.ts';
 import { type CommandEntry, runProgram } from '../console/program.ts';
 import { eventsCommand } from './events-command.ts';
+import { portsCommand } from './ports-command.ts';
 import { statusCommand } from './status-command.ts';
 
 const COMMANDS: readonly CommandEntry[] = [
   { name: 'status', group: 'This host:', summary: '', load: async () => statusCommand() },
   { name: 'events', group: 'This host:', summary: '', load: async () => eventsCommand() },
+  { name: 'ports', group: 'This host:', summary: '', load: async () => portsCommand() },
 ];
 
 const EVENTS = [
@@ -228,5 +230,47 @@ describe('a client of the agent', () => {
     const followed = await tulle(t, 'events', '--follow', '--socket', socket);
     assert.equal(followed.exit, 0);
     assert.equal(followed.out.split('\n').length, 2);
+  });
+
+  test('ports are one line for both families, and for a script one entry each', async t => {
+    const port = {
+      protocol: 'tcp',
+      hostPort: 8080,
+      container: 'web',
+      network: 'blue',
+      address: '10.88.0.2',
+      containerPort: 80,
+      since: new Date(Date.now() - 90_000).toISOString(),
+      held: true,
+    };
+    const ports = [
+      port,
+      { ...port, address: 'fd88::2' },
+      { ...port, hostAddress: '192.0.2.1', hostPort: 8081, held: false },
+    ];
+    answer = (_, response) => void response.end(JSON.stringify(ports));
+    const { out } = await tulle(t, 'ports', '--socket', socket);
+    assert.deepEqual(
+      out.split('\n').map(line => line.trimEnd().split(/ {2,}/)),
+      [
+        ['PORT', 'AT', 'CONTAINER', 'NETWORK', 'ADDRESS', 'TO', 'SINCE', 'HELD'],
+        ['8080/tcp', 'every address', 'web', 'blue', '10.88.0.2 fd88::2', '80', '1 min 30 s', 'yes'],
+        [
+          '8081/tcp',
+          '192.0.2.1',
+          'web',
+          'blue',
+          '10.88.0.2',
+          '80',
+          '1 min 30 s',
+          'no: another program has it',
+        ],
+        [''],
+      ],
+    );
+    assert.deepEqual(JSON.parse((await tulle(t, 'ports', '--json', '--socket', socket)).out), ports);
+    answer = (_, response) => void response.end('[]');
+    const none = await tulle(t, 'ports', '--socket', socket);
+    assert.deepEqual([none.out, none.err], ['', 'no port of this host leads to a container\n']);
   });
 });

@@ -2,6 +2,7 @@
 import { AgentClient, ApiError } from '../api/client.ts';
 import type { NetworkOnHost } from '../api/networks.ts';
 import type { Status } from '../api/status.ts';
+import { printable } from '../base/printable.ts';
 import { type AgentOption, socketOf } from './agent-option.ts';
 
 /** Milliseconds: what the store says must not wait long for this. */
@@ -28,6 +29,24 @@ export async function underlayOfHost(options: AgentOption): Promise<Status['unde
     throw error;
   }
 }
+
+/** By name of the network in the cluster: what this host's Docker calls it; those of its plugin, and none where no agent answers. */
+export async function pluginNetworks(options: AgentOption): Promise<ReadonlyMap<string, readonly string[]>> {
+  try {
+    const agent = new AgentClient({ socketPath: socketOf(options), timeout: PATIENCE });
+    const { dockerNetworks = [] } = await agent.status();
+    const known = dockerNetworks.filter(({ network }) => network !== undefined);
+    const groups = Map.groupBy(known, ({ network = '' }) => network);
+    return new Map(Array.from(groups, ([network, all]) => [network, all.map(({ name }) => printable(name))]));
+  } catch (error) {
+    if (error instanceof ApiError) return new Map();
+    throw error;
+  }
+}
+
+/** Names of the Docker networks of this host that are this network; none where no agent answers, or Docker does not use its plugin. */
+export const dockerNetworksOf = async (options: AgentOption, network: string): Promise<readonly string[]> =>
+  (await pluginNetworks(options)).get(network) ?? [];
 
 export function onHostFacts(network: NetworkOnHost | undefined): readonly (readonly [string, string])[] {
   if (network === undefined) return [];

@@ -11,6 +11,8 @@ import { CommandError } from '../console/errors.ts';
 import { formatDuration } from '../console/format.ts';
 import { paint } from '../console/output.ts';
 import { formatFacts, wrap } from '../console/table.ts';
+import { peerFastPathText } from './fast-path-text.ts';
+import { healthText } from './peer-health-text.ts';
 import { waysText, withoutChoice } from './peer-ways.ts';
 import { peerEntries, peerHost, peerName, peerState } from './status-peers.ts';
 import { misplacedPackets, peerTraffic } from './traffic.ts';
@@ -55,6 +57,7 @@ export function findPeers({ peers, lease, network, host }: Status, which: string
  * @param now milliseconds since the epoch
  * @param events what the agent remembers, oldest first
  * @param traffic where a forwarder moves the packets
+ * @param answers what was found out by asking, where it was
  */
 export function peerScreen(
   peer: PeerStatus,
@@ -62,6 +65,7 @@ export function peerScreen(
   events: readonly AgentEvent[],
   now: number,
   traffic?: ForwarderTraffic,
+  answers?: string,
 ): string {
   const { publicIp, hostId, backendType, reason, key } = peer;
   const ago = (time: string) => `${formatDuration(Math.max(0, now - Date.parse(time)))} ago`;
@@ -75,6 +79,8 @@ export function peerScreen(
     ['backend', backendType],
     ['over', peer.links?.join(' ')],
     ['way', waysText(peer, now) ?? withoutChoice(peer, status)],
+    ['health', healthText(peer, now)],
+    ['fast path', peerFastPathText(peer, status)],
     ['traffic', traffic && peerTraffic(peer, traffic)],
     ['compared', lastResync === undefined ? undefined : `with the kernel ${ago(lastResync)}`],
   ]);
@@ -89,7 +95,7 @@ export function peerScreen(
     ...section('In the kernel (- is missing, + should not be there):', entries),
     ...section('Warnings:', about.flatMap(warningLines)),
     ...section('Lately:', lately),
-    ...nextSteps(peer, status, traffic),
+    ...(answers === undefined ? nextSteps(peer, status, traffic) : [`Asked now:\n${answers}`]),
   ].join('\n\n');
 }
 

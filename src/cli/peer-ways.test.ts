@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { healthyPeer, now, status } from '../../test/support/status.ts';
-import type { PeerStatus, WayStatus } from '../api/status.ts';
+import type { PeerStatus } from '../api/status.ts';
+import type { WayStatus } from '../api/way-status.ts';
 import { waysReason, waysText, withoutChoice } from './peer-ways.ts';
 
 const ago = (seconds: number) => new Date(now - seconds * 1000).toISOString();

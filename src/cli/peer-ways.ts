@@ -1,5 +1,6 @@
 /** How a peer is reached where the backend chooses among several ways, in words: which one, and why no better one. */
-import type { PeerStatus, Status, WayStatus } from '../api/status.ts';
+import type { PeerStatus, Status } from '../api/status.ts';
+import type { WayStatus } from '../api/way-status.ts';
 import { FAMILIES, FAMILY_LABELS } from '../base/ip.ts';
 import { familiesOf } from '../base/per-family.ts';
 import { formatDuration } from '../console/format.ts';

@@ -1,6 +1,7 @@
-/** The L2 networks of the status screen: a line for each, or for the first of many. */
-import type { L2NetworkStatus } from '../api/networks.ts';
+/** The networks beside the overlay on the status screen: a line for each, or for the first of many. */
+import type { DockerNetworkStatus, L2NetworkStatus } from '../api/networks.ts';
 import type { Status } from '../api/status.ts';
+import { printable } from '../base/printable.ts';
 import { formatCount, formatNumber } from '../console/format.ts';
 import { paint } from '../console/output.ts';
 import { type Column, formatTable } from '../console/table.ts';
@@ -20,11 +21,37 @@ const COLUMNS: readonly Column<L2NetworkStatus>[] = [
   { title: 'state', cell: ({ state }) => paint(STYLE[state], state) },
 ];
 
-export function networksSection({ l2Networks: all = [] }: Status, isWhole: boolean): string[] {
+const DOCKER_COLUMNS: readonly Column<DockerNetworkStatus>[] = [
+  { title: 'docker network', cell: ({ name }) => printable(name) },
+  { title: 'is', cell: ({ network }) => network ?? '?' },
+  { title: 'containers here', cell: ({ containers }) => formatNumber(containers), align: 'right' },
+  { title: 'state', cell: ({ state }) => paint(STYLE[state], state) },
+];
+
+export function networksSection(
+  { l2Networks = [], dockerNetworks = [] }: Status,
+  isWhole: boolean,
+): string[] {
+  const waiting = dockerNetworks.flatMap(({ name, state, reason }) =>
+    state === 'waiting' && reason !== undefined ? [`${printable(name)}: ${printable(reason)}`] : [],
+  );
+  return [
+    ...tableOf(COLUMNS, l2Networks, isWhole),
+    ...tableOf(DOCKER_COLUMNS, dockerNetworks, isWhole, waiting),
+  ];
+}
+
+function tableOf<Network extends { readonly state: keyof typeof STYLE }>(
+  columns: readonly Column<Network>[],
+  all: readonly Network[],
+  isWhole: boolean,
+  remarks: readonly string[] = [],
+): string[] {
   if (all.length === 0) return [];
   const ranked = all.toSorted((a, b) => Number(a.state === 'ready') - Number(b.state === 'ready'));
   const shown = isWhole ? all : ranked.slice(0, ENOUGH_NETWORKS);
   const more = all.length - shown.length;
   const rest = more === 0 ? [] : [`and ${formatCount(more, 'more', 'more')}: see --all`];
-  return [[formatTable(COLUMNS, shown), ...rest].join('\n')];
+  const most = isWhole ? remarks.length : ENOUGH_NETWORKS;
+  return [[formatTable(columns, shown), ...rest, ...remarks.slice(0, most)].join('\n')];
 }

@@ -7,6 +7,7 @@ import { valuesOf } from '../base/per-family.ts';
 import { formatCount, formatNumber } from '../console/format.ts';
 import { paint, type Style } from '../console/output.ts';
 import { type Column, formatTable, wrap } from '../console/table.ts';
+import { healthRank, healthReason, healthTotals, peerHealth } from './peer-health-text.ts';
 import { waysReason, withoutChoice } from './peer-ways.ts';
 
 /** Peers listed one by one. */
@@ -20,6 +21,9 @@ const ENOUGH_REASONS = 10;
 
 /** What needs a person most comes first. */
 const TROUBLE: readonly PeerState[] = ['failed', 'pending', 'unreachable', 'rejected'];
+
+/** Ranks of those that are programmed, by how they answer. */
+const HEALTH_ROOM = 10;
 
 const STYLE: Readonly<Record<PeerState, Style>> = {
   ok: 'green',
@@ -38,12 +42,12 @@ export const peerName = ({ subnet, key }: PeerStatus): string => valuesOf(subnet
 export const peerHost = ({ hostName, hostId, state }: PeerStatus): string | undefined =>
   hostName ?? hostId ?? (state === 'rejected' ? undefined : 'flannel');
 
-/** `5,002: 4,980 ok, 15 failed, 7 rejected`; just the number when all are well. */
+/** `5,002: 4,980 ok, 15 failed, 7 rejected`; whether they answer when all are programmed: `3, all answer`. */
 export function peerCounts(all: readonly PeerStatus[]): string {
   const count = (state: PeerState) => all.filter(peer => peer.state === state).length;
   const troubles = TROUBLE.map(state => [state, count(state)] as const).filter(([, many]) => many > 0);
   const total = formatNumber(all.length);
-  if (troubles.length === 0) return all.length === 0 ? 'none' : `${total}, all ok`;
+  if (troubles.length === 0) return all.length === 0 ? 'none' : `${total}, ${healthTotals(all) ?? 'all ok'}`;
   const parts = [['ok', count('ok')] as const, ...troubles];
   return `${total}: ${parts.map(([state, many]) => `${formatNumber(many)} ${peerState(state)}`).join(', ')}`;
 }
@@ -55,9 +59,13 @@ const columns = (status: Status, now: number): readonly Column<PeerStatus>[] => 
   { title: 'backend', cell: ({ backendType }) => backendType ?? '' },
   { title: 'over', cell: ({ links }) => links?.join(' ') ?? '' },
   { title: 'state', cell: ({ state }) => peerState(state) },
+  ...(status.peers.some(({ health }) => health !== undefined)
+    ? [{ title: 'health', cell: (peer: PeerStatus) => peerHealth(peer, now) ?? '' }]
+    : []),
   {
     title: 'reason',
-    cell: peer => peer.reason ?? waysReason(peer, now) ?? withoutChoice(peer, status) ?? '',
+    cell: peer =>
+      peer.reason ?? healthReason(peer) ?? waysReason(peer, now) ?? withoutChoice(peer, status) ?? '',
   },
 ];
 
@@ -69,7 +77,8 @@ export function peersSection(status: Status, everything: boolean, now: number): 
   const { peers: all } = status;
   const table = columns(status, now);
   if (all.length === 0) return [];
-  const rank = ({ state }: PeerStatus) => (state === 'ok' ? TROUBLE.length : TROUBLE.indexOf(state));
+  const rank = (peer: PeerStatus) =>
+    peer.state === 'ok' ? TROUBLE.length + HEALTH_ROOM + healthRank(peer) : TROUBLE.indexOf(peer.state);
   const sorted = all.toSorted((a, b) => rank(a) - rank(b));
   const troubled = sorted.filter(({ state }) => state !== 'ok');
   if (everything) return [[formatTable(table, sorted), ...sorted.flatMap(peerEntries)].join('\n')];

@@ -53,6 +53,24 @@ blue        tb-blue  14680065  1450      2           5  ready`,
     assert.equal(screen({ l2Networks: many }, true).match(/^n\d+ /gm)?.length, 30);
   });
 
+  test('of a host where Docker has networks of the plugin says which ones they are', () => {
+    const [, , section] = screen({
+      dockerNetworks: [
+        { name: 'app_default', network: 'blue', state: 'ready', containers: 12 },
+        { name: 'Web', network: 'Web', state: 'failed', reason: 'no name', containers: 0 },
+        { name: 'red', network: 'red', state: 'waiting', reason: 'it is not there', containers: 0 },
+      ],
+    }).split('\n\n');
+    assert.equal(
+      section,
+      `DOCKER NETWORK  IS    CONTAINERS HERE  STATE
+Web             Web                 0  failed
+red             red                 0  waiting
+app_default     blue               12  ready
+red: it is not there`,
+    );
+  });
+
   test('of a host that waits says what for', () => {
     const text = screen({
       agent: {

@@ -1,4 +1,5 @@
 /** The status document as one screen: facts first, then the peers, then what needs attention. */
+import type { FirewallStatus } from '../api/firewall-status.ts';
 import type { ForwarderTraffic } from '../api/messages.ts';
 import {
   type AgentState,
@@ -12,6 +13,7 @@ import { mapFamilies, valuesOf } from '../base/per-family.ts';
 import { formatCount, formatDuration, formatNumber } from '../console/format.ts';
 import { paint, type Style } from '../console/output.ts';
 import { formatFacts, wrap } from '../console/table.ts';
+import { fastPathText } from './fast-path-text.ts';
 import { networksSection } from './status-networks.ts';
 import { peerCounts, peersSection } from './status-peers.ts';
 import { totalTraffic } from './traffic.ts';
@@ -67,8 +69,11 @@ function facts(status: Status, { now, traffic }: ScreenOptions): string {
     ],
     ['store', store(status, now)],
     ['certificate', firstEnd(status)],
+    ['peer API', peerApi(status)],
+    ['resolver', resolver(status)],
     ['meanwhile', meanwhile(status)],
     ['firewall', firewall(status)],
+    ['fast path', fastPathText(status)],
     ['forwarder', traffic && totalTraffic(traffic)],
     [
       'data plane',
@@ -85,6 +90,25 @@ function facts(status: Status, { now, traffic }: ScreenOptions): string {
     ['repaired', repaired(status, now)],
     ['peers', peerCounts(status.peers)],
     ['subnet file', status.subnetFile],
+  ]);
+}
+
+/** Whether other hosts may ask this one; absent from an agent that knows of no such thing. */
+function peerApi({ peerApi: api }: Status): string | undefined {
+  if (api === undefined) return undefined;
+  return api.listening.length === 0 ? `off: ${api.reason}` : api.listening.join(', ');
+}
+
+/** Who answers containers about names; absent where nobody would ask. */
+function resolver({ resolver: report }: Status): string | undefined {
+  if (report === undefined || report.listening.length === 0) return undefined;
+  const { listening, names, questions, upstream } = report;
+  const failed = questions.failed === 0 ? undefined : `${formatNumber(questions.failed)} without answer`;
+  return joined([
+    formatCount(names, 'name', 'names'),
+    `answers at ${formatCount(listening.length, 'address', 'addresses')}`,
+    upstream.length === 0 ? paint('yellow', 'nobody else to ask') : `asks ${upstream.join(' and ')}`,
+    failed,
   ]);
 }
 
@@ -151,14 +175,31 @@ function meanwhile(status: Status): string | undefined {
   );
 }
 
-function firewall({ firewall: { mode, masquerade, forward, ok, lastError } }: Status): string {
+function firewall({ firewall: { mode, masquerade, forward, ok, lastError, refused } }: Status): string {
   const rules = [masquerade ? 'masquerade' : undefined, forward ? 'accept forwarding' : undefined];
   const on = rules.some(rule => rule !== undefined);
   return joined([
     mode,
     ...(on ? rules : ['no rules configured']),
+    refused && refusedText(refused),
     ok ? undefined : paint('red', lastError ?? 'rules are missing'),
   ]);
+}
+
+/** Of tunnel packets: `strangers refused (3 packets, from 192.168.65.77)`. */
+function refusedText({
+  strangers,
+  sources,
+  recent,
+}: NonNullable<FirewallStatus['refused']>): string | undefined {
+  const packets = (count: number) => `${count} ${count === 1 ? 'packet' : 'packets'}`;
+  const [first, ...more] = recent;
+  const from = first && `, lately from ${first}${more.length === 0 ? '' : ` and ${more.length} more`}`;
+  const texts = [
+    strangers === 0 ? undefined : `${packets(strangers)} of strangers refused${from ?? ''}`,
+    sources === 0 ? undefined : `${packets(sources)} with another host's source refused`,
+  ].filter(text => text !== undefined);
+  return texts.length === 0 ? undefined : texts.join(', ');
 }
 
 /** ` (1500 of eth0 - 50 for VXLAN over IPv4)` */

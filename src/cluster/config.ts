@@ -153,5 +153,6 @@ export function describeConfig(config: NetworkConfig): string {
     ...families,
     ['backend', [type, ...settings.map(([name, value]) => `${name} ${JSON.stringify(value)}`)].join(', ')],
     ['firewall', config.enableNftables ? 'nftables' : 'iptables where it is installed'],
+    ['fast path', config.fastPath],
   ]);
 }

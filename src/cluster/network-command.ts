@@ -51,7 +51,11 @@ export function networkCommand(): Command {
   command.addCommand(createCommand());
   command.addCommand(connectCommand()).addCommand(disconnectCommand());
   const list = addStoreOptions(command.command('list'))
-    .description('List all networks.')
+    .alias('ls')
+    .description(
+      'List all networks. DOCKER is `yes` for one made with --docker, `plugin` for one that the Docker of this host ' +
+        'has with the driver tulle.',
+    )
     .addOption(jsonOption())
     .action((options: WithJson) => withSegments(options, registry => listNetworks(registry, options)));
   withExamples(list, [{ line: 'network list', does: 'subnet, VNI and size of each' }]);
@@ -67,6 +71,7 @@ export function networkCommand(): Command {
     { line: "network inspect blue --json | jq -r '.endpoints[].ip'", does: 'the addresses, for a script' },
   ]);
   const remove = addStoreOptions(command.command('delete'))
+    .alias('rm')
     .description('Delete a network from all hosts. Refused while containers are on it.')
     .addArgument(nameArgument())
     .option('--force', 'also while containers are on it: they lose this network')

@@ -12,14 +12,24 @@ import {
   type SegmentSnapshot,
 } from '../subnet/segment/segment.ts';
 
-export const NETWORK_COLUMNS: readonly Column<SegmentSnapshot>[] = [
+/**
+ * Docker's part in a network: `yes`, a Docker network on each host (--docker); `plugin`, one that this host's Docker has
+ * through the plugin of its agent.
+ */
+const dockerWord = ({ name, docker }: Segment, ofPlugin: NamesInDocker): string =>
+  docker ? 'yes' : ofPlugin.has(name) ? 'plugin' : 'no';
+
+/** By name of the network in the cluster: what this host's Docker calls those that it has through the plugin. */
+export type NamesInDocker = ReadonlyMap<string, readonly string[]>;
+
+export const networkColumns = (ofPlugin: NamesInDocker): readonly Column<SegmentSnapshot>[] => [
   { title: 'network', cell: ({ segment }) => segment.name },
   { title: 'subnet', cell: ({ segment }) => formatPair(segment.subnets) },
   { title: 'vni', cell: ({ segment }) => `${segment.vni}`, align: 'right' },
   { title: 'gateway', cell: ({ segment }) => gatewayOf(segment) },
   { title: 'hosts', cell: ({ members }) => `${members.size}`, align: 'right' },
   { title: 'containers', cell: snapshot => `${containersOf(snapshot)}`, align: 'right' },
-  { title: 'docker', cell: ({ segment }) => (segment.docker ? 'yes' : 'no') },
+  { title: 'docker', cell: ({ segment }) => dockerWord(segment, ofPlugin) },
 ];
 
 /** What one host has of a network. */
@@ -44,10 +54,12 @@ export const ENDPOINT_COLUMNS: readonly Column<SegmentEndpoint>[] = [
   { title: 'mac', cell: ({ mac }) => `${mac}` },
 ];
 
-export function networkFacts({
-  segment,
-}: SegmentSnapshot): readonly (readonly [string, string | undefined])[] {
-  const { name, id, vni, port, subnets, rangeLengths, mtu, floodLimit, docker, created } = segment;
+/** @param dockerNames what this host's Docker calls it, where it has it through the plugin */
+export function networkFacts(
+  { segment }: SegmentSnapshot,
+  dockerNames?: readonly string[],
+): readonly (readonly [string, string | undefined])[] {
+  const { name, id, vni, port, subnets, rangeLengths, mtu, floodLimit, created } = segment;
   return [
     ['network', name],
     ['id', id],
@@ -62,9 +74,14 @@ export function networkFacts({
     ],
     ['MTU', mtu === undefined ? 'what the underlay carries' : `${mtu}`],
     ['floods', `at most ${floodLimit} packets a second from each host`],
-    ['docker', docker ? `network ${name} on each host where Docker runs` : 'no'],
+    ['docker', dockerFact(segment, dockerNames)],
     ['created', created.toISOString()],
   ];
+}
+
+function dockerFact({ name, docker }: Segment, dockerNames: readonly string[] = []): string {
+  if (docker) return `network ${name} on each host where Docker runs`;
+  return dockerNames.length === 0 ? 'no' : `plugin, on this host as ${dockerNames.join(', ')}`;
 }
 
 /** One row for each host that has anything, by name. */

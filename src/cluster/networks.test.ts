@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { serveAsAgent } from '../../test/support/fake-agent.ts';
 import { printed } from '../../test/support/output.ts';
 import { configOf, hostAttributes } from '../../test/support/registry.ts';
 import { endpointOf, memberOf, SegmentFixture } from '../../test/support/segments.ts';
+import { status } from '../../test/support/status.ts';
 import { ConfigError } from '../base/errors.ts';
 import { encodeAttributes } from '../subnet/lease/attributes.ts';
 import { Registry } from '../subnet/registry.ts';
 import { writeConfig } from './config.ts';
+import { networkCommand } from './network-command.ts';
 import {
   createNetwork,
   deleteNetwork,
@@ -36,6 +39,46 @@ async function setUp() {
 }
 
 describe('tulle network', () => {
+  let answer = () => status();
+  const socket = serveAsAgent((_, response) => void response.end(JSON.stringify(answer())));
+
+  test('takes the words of docker network as well', () => {
+    const { commands } = networkCommand();
+    const other = commands.flatMap(one => one.aliases().map(alias => `${one.name()} ${alias}`));
+    assert.deepEqual(other, ['list ls', 'delete rm']);
+  });
+
+  test('list and inspect show what this host has through the plugin of Docker', async t => {
+    const { registry } = await setUp();
+    const dockerNetworks = ['blue', 'web_1'].map(name => ({
+      name,
+      network: 'blue',
+      state: 'ready' as const,
+      containers: 0,
+    }));
+    answer = () => ({ ...status(), dockerNetworks });
+    t.after(() => {
+      answer = () => status();
+    });
+    await createNetwork(registry, { ...GREEN, docker: true }, {});
+    const { lines } = await printed(t, () => listNetworks(registry, { socket }));
+    assert.deepEqual(
+      lines.slice(1).map(line => [line.split(' ')[0], line.split(' ').at(-1)]),
+      [
+        ['blue', 'plugin'],
+        ['green', 'yes'],
+      ],
+    );
+    const { out } = await printed(t, () => listNetworks(registry, { socket, json: true }));
+    const { networks } = JSON.parse(out) as { networks: { dockerNames?: string[] }[] };
+    assert.deepEqual(
+      networks.map(({ dockerNames }) => dockerNames),
+      [['blue', 'web_1'], undefined],
+    );
+    const one = await printed(t, () => inspectNetwork(registry, 'blue', { socket }));
+    assert.ok(one.lines.includes('docker   plugin, on this host as blue, web_1'), one.out);
+  });
+
   test('create says what it has made, and list shows it', async t => {
     const { registry } = new SegmentFixture();
     assert.deepEqual((await printed(t, () => listNetworks(registry, {}))).lines, ['No networks.']);
@@ -122,6 +165,30 @@ describe('tulle network', () => {
     const { lines } = await printed(t, () => deleteNetwork(registry, 'blue', { force: true }));
     assert.deepEqual(lines, ['deleted blue']);
     assert.deepEqual(await fixture.keys(), []);
+  });
+
+  test('delete names what Docker on this host still has of it', async t => {
+    const { registry } = await setUp();
+    const one = { network: 'blue', state: 'ready', containers: 0 };
+    const dockerNetworks = [
+      { ...one, name: 'app_blue' },
+      { ...one, name: 'red', network: 'red' },
+    ];
+    const { lines } = await printed(t, () => deleteNetwork(registry, 'blue', { force: true, socket }));
+    assert.deepEqual(lines, ['deleted blue']);
+    answer = () => status({ dockerNetworks });
+    const { registry: other } = await setUp();
+    const { err } = await printed(t, () => deleteNetwork(other, 'blue', { force: true, socket }));
+    assert.equal(
+      err,
+      `deleted blue
+tulle: warning: Docker on this host still has app_blue: its next container makes the network blue again
+hint: docker network rm app_blue here, and on each host that has it
+`,
+    );
+    const { registry: third } = await setUp();
+    const { out } = await printed(t, () => deleteNetwork(third, 'blue', { force: true, socket, json: true }));
+    assert.partialDeepStrictEqual(JSON.parse(out), { dockerNetworks: ['app_blue'] });
   });
 
   test('release gives back what a dead host has, and nothing of one that is on the network', async t => {

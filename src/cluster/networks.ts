@@ -4,7 +4,13 @@ import { VXLAN_OVERHEAD } from '../backend/vxlan.ts';
 import { defined } from '../base/defined.ts';
 import { ConfigError } from '../base/errors.ts';
 import type { AgentOption } from '../cli/agent-option.ts';
-import { networkOnHost, onHostFacts, underlayOfHost } from '../cli/network-on-host.ts';
+import {
+  dockerNetworksOf,
+  networkOnHost,
+  onHostFacts,
+  pluginNetworks,
+  underlayOfHost,
+} from '../cli/network-on-host.ts';
 import { CommandError } from '../console/errors.ts';
 import { note, print, printJson, warn } from '../console/output.ts';
 import { formatFacts, formatTable } from '../console/table.ts';
@@ -18,7 +24,7 @@ import {
   formatPair,
   HOST_COLUMNS,
   hostRows,
-  NETWORK_COLUMNS,
+  networkColumns,
   networkFacts,
   networkJson,
 } from './network-view.ts';
@@ -60,12 +66,17 @@ async function mtuOnHost(agent: AgentOption): Promise<number | undefined> {
   return underlay && underlay.link.mtu - VXLAN_OVERHEAD[family];
 }
 
-export async function listNetworks(registry: SegmentRegistry, { json }: Format): Promise<void> {
+export async function listNetworks(
+  registry: SegmentRegistry,
+  { json, ...agent }: Format & AgentOption,
+): Promise<void> {
   const { segments, rejected } = await registry.list();
   const all = [...segments.values()];
+  const ofPlugin = await pluginNetworks(agent);
   if (json) {
     const networks = all.map(({ segment, members, endpoints }) => ({
       ...networkJson(segment),
+      ...defined({ dockerNames: ofPlugin.get(segment.name) }),
       members: members.size,
       endpoints: endpoints.size,
     }));
@@ -73,7 +84,7 @@ export async function listNetworks(registry: SegmentRegistry, { json }: Format):
     return;
   }
   if (all.length === 0) print('No networks.');
-  else print(formatTable(NETWORK_COLUMNS, all));
+  else print(formatTable(networkColumns(ofPlugin), all));
   warnOf(rejected);
 }
 
@@ -86,11 +97,13 @@ export async function inspectNetwork(
   const found = segments.get(name);
   if (found === undefined) throw notFound(name);
   const thisHost = await networkOnHost(agent, name);
+  const dockerNames = (await pluginNetworks(agent)).get(name);
   const rows = hostRows(found);
   const ofThis = rejected.filter(({ key }) => key.startsWith(`${name}/`));
   if (json) {
     printJson({
       ...networkJson(found.segment),
+      ...defined({ dockerNames }),
       hosts: rows.map(({ host, member, blocks, containers }) => ({
         hostId: host.hostId,
         hostName: host.hostName,
@@ -106,23 +119,36 @@ export async function inspectNetwork(
     });
     return;
   }
-  print(formatFacts([...networkFacts(found), ...onHostFacts(thisHost)]));
+  print(formatFacts([...networkFacts(found, dockerNames), ...onHostFacts(thisHost)]));
   if (rows.length > 0) print(`\n${formatTable(HOST_COLUMNS, rows)}`);
   const endpoints = [...found.endpoints.values()].sort((a, b) => a.ip.compare(b.ip));
   if (endpoints.length > 0) print(`\n${formatTable(ENDPOINT_COLUMNS, endpoints)}`);
   warnOf(ofThis);
 }
 
-/** @throws SegmentError IN_USE, NOT_FOUND; StoreError */
+/**
+ * Where this host has it in Docker as well, Docker is not asked to let it go: the network would come back with a container.
+ *
+ * @throws SegmentError IN_USE, NOT_FOUND; StoreError
+ */
 export async function deleteNetwork(
   registry: SegmentRegistry,
   name: string,
-  { force = false, json }: Format & { readonly force?: boolean },
+  { force = false, json, ...agent }: Format & AgentOption & { readonly force?: boolean },
 ): Promise<void> {
+  const inDocker = await dockerNetworksOf(agent, name);
   const { segment, endpoints } = await removeSegment(registry, name, { force });
-  if (json)
-    printJson({ deleted: networkJson(segment), endpoints: [...endpoints.values()].map(endpointJson) });
-  else note(`deleted ${name}`);
+  if (json) {
+    printJson({
+      deleted: networkJson(segment),
+      endpoints: [...endpoints.values()].map(endpointJson),
+      dockerNetworks: inDocker,
+    });
+  } else note(`deleted ${name}`);
+  if (inDocker.length === 0) return;
+  const names = inDocker.join(' ');
+  warn(`Docker on this host still has ${names}: its next container makes the network ${name} again`);
+  note(`hint: docker network rm ${names} here, and on each host that has it`);
 }
 
 /** @throws CommandError NOT_FOUND, NOT_NOW; SegmentError NOT_FOUND; StoreError */

@@ -41,10 +41,11 @@ describe('tulle config', () => {
     assert.deepEqual(stored, ['stored /coreos.com/network/config']);
     assert.equal((await printed(t, () => showConfig(registry, {}))).out, `${CONFIG}\n`);
     assert.deepEqual((await printed(t, () => showConfig(registry, { effective: true }))).lines, [
-      'network   10.5.0.0/16',
-      'subnets   255 of /24, 10.5.1.0 to 10.5.255.0',
-      'backend   vxlan, VNI 88',
-      'firewall  iptables where it is installed',
+      'network    10.5.0.0/16',
+      'subnets    255 of /24, 10.5.1.0 to 10.5.255.0',
+      'backend    vxlan, VNI 88',
+      'firewall   iptables where it is installed',
+      'fast path  auto',
     ]);
   });
 

@@ -1,5 +1,6 @@
 /** `tulle store`: the embedded store's command line. Flags are etcd's. */
 import { Command, Option } from 'commander';
+import { aborted } from '../base/abort.ts';
 import { systemClock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import { LOCAL_STORE, STORE_DIRECTORY } from '../console/defaults.ts';
@@ -100,10 +101,7 @@ export function storeCommand(extension: StoreExtension): Command {
           log,
         });
         log.info({ dataDir: config.dataDir, ports: server.ports, revision: server.revision }, 'serving');
-        const stopped = new Promise<void>(resolve => {
-          signal.addEventListener('abort', () => resolve(), { once: true });
-        });
-        await Promise.all([stopped, addition?.run(signal)]);
+        await Promise.all([aborted(signal), addition?.run(signal)]);
         log.info({}, 'stopping');
       };
       await untilStopped(serve, { within: STOP_PATIENCE });

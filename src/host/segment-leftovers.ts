@@ -26,8 +26,8 @@ export async function segmentLeftovers({
 }: SegmentLeftoverOptions): Promise<readonly Leftover[]> {
   const leftovers: Leftover[] = [];
   for (const segment of segments) {
-    for (const { link, alias } of portsOf(await links.list(), segment)) {
-      const what = `device ${link.name} of ${alias.container}`;
+    for (const { link, container } of portsOf(await links.list(), segment)) {
+      const what = `device ${link.name} of ${container}`;
       leftovers.push({ what, remove: () => unlessGone(links.delete(link.index)) });
     }
     const { bridge, tunnel } = segmentLinks(segment);

@@ -1,4 +1,6 @@
 /** The plan in use on this host with its lease, and the state it asks for. */
+
+import { defined } from '../base/defined.ts';
 import type { Ip } from '../base/ip.ts';
 import { familiesOf, valuesOf } from '../base/per-family.ts';
 import type { Prefix } from '../base/prefix.ts';
@@ -78,6 +80,7 @@ export function firewallFor(
       ports: [...ports],
       own: valuesOf(underlay.ip),
       peers,
+      ...defined({ apiPort: plan.attributes.peerApiPort }),
       isOpened: policy.openPort,
     },
   };

@@ -115,6 +115,19 @@ export class ApplyReporter {
     this.#health.warn('firewall', warnings);
   }
 
+  /** @param failure why strangers cannot be refused */
+  senderFilter(failure: string | undefined): void {
+    const warning: OwnedWarning = {
+      id: 'filter',
+      code: 'SENDERS_NOT_CHECKED',
+      severity: 'warning',
+      title: 'tunnel packets are taken from any host',
+      text: `Packets of hosts that are no peers cannot be refused: ${failure}.`,
+      hint: 'install nftables, or give the agent --check-senders=false and keep strangers off the underlay',
+    };
+    this.#health.warn('senders', failure === undefined ? [] : [warning]);
+  }
+
   firewallRepaired(repaired: readonly string[]): void {
     this.#firewallRepairs += repaired.length;
     for (const [what, { length }] of Map.groupBy(repaired, text => text)) {

@@ -4,7 +4,7 @@ import { beforeEach, describe, type TestContext, test } from 'node:test';
 import type { LinkReport } from '../dataplane/report.ts';
 import { config, lease, network, OverlayHarness } from '../testing/network/overlay-harness.ts';
 import { LINGER, SETTLE } from './handover-end.ts';
-import type { LastRun } from './network.ts';
+import type { LastRun } from './network-parts.ts';
 import type { HostNetwork } from './underlay.ts';
 
 let harness: OverlayHarness;

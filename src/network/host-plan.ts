@@ -54,6 +54,8 @@ export interface HostPlanInputs {
   readonly identity: DurableIdentity;
   /** What the kernel calls this host. */
   readonly hostName: string;
+  /** Where the agent answers other hosts; absent where it does not. */
+  readonly peerApiPort?: number;
   /** What commands of the configuration have said; absent where they may not be run. */
   readonly commands?: CommandResults;
   /** The underlay that was chosen last. */
@@ -78,7 +80,7 @@ export interface PlanRefusal {
 }
 
 export function planHost(inputs: HostPlanInputs): HostPlanResult {
-  const { config, network, identity, hostName } = inputs;
+  const { config, network, identity, hostName, peerApiPort } = inputs;
   const choice = chooseForFamilies(inputs);
   if (!choice.found) {
     const { reason, hint } = choice;
@@ -105,13 +107,18 @@ export function planHost(inputs: HostPlanInputs): HostPlanResult {
     });
     // Routes that change make another plan only where they count.
     const underlay = backend.needsRoutes === true ? withRoutes : choice.underlay;
-    const { publicIp, link } = underlay;
+    const { ip, publicIp, link } = underlay;
+    const sendsFrom = valuesOf(
+      mapFamilies(ip, (own, family) => (own.equals(publicIp[family]) ? undefined : own)),
+    );
     const machine = identity.machine(network.links.find(({ index }) => index === link.index)?.mac);
     const attributes = {
       hostId: identity.hostId,
       ...(isHostName(hostName) && { hostName }),
       ...(machine !== undefined && { machine }),
       publicIp,
+      ...defined({ peerApiPort }),
+      ...(sendsFrom.length > 0 && { sendsFrom }),
       ...backend.attributes(),
     };
     const fingerprint = JSON.stringify([config, underlay, attributes, backend.preparation?.run]);

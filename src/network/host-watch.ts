@@ -4,12 +4,12 @@
  */
 
 import type { Clock } from '../base/clock.ts';
-import { backoff } from '../base/clock.ts';
-import { messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
+import { Pace } from '../base/pace.ts';
 import { Watchable } from '../base/watchable.ts';
 import type { Link } from '../netlink/route/objects.ts';
 import type { EventGroup, KernelEvent, Rtnetlink } from '../netlink/route/rtnetlink.ts';
+import { keepFollowing } from './keep-following.ts';
 import type { UnderlayCriteria } from './options.ts';
 import { type HostNetwork, isChosenByRoute, isForeignRoute, readHostNetwork } from './underlay.ts';
 
@@ -36,19 +36,8 @@ export class HostWatch {
 
   /** Reads, and reads again after every change that matters; ends when `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
-    const { clock, logger } = this.#options;
-    let delays = backoff(500, 30_000);
-    while (!signal.aborted) {
-      try {
-        await this.#follow(signal, () => {
-          delays = backoff(500, 30_000);
-        });
-      } catch (error) {
-        if (signal.aborted) return;
-        logger.warn({ error: messageOf(error) }, "this host's links and addresses could not be read");
-        await clock.sleep(delays.next().value, signal).catch(() => undefined);
-      }
-    }
+    const failure = "this host's links and addresses could not be read";
+    await keepFollowing({ ...this.#options, failure }, onSuccess => this.#follow(signal, onSuccess), signal);
   }
 
   async #follow(signal: AbortSignal, onSuccess: () => void): Promise<void> {
@@ -62,12 +51,14 @@ export class HostWatch {
         if (this.#matters(event)) changed.set(changed.value + 1);
       }
     })();
+    const pace = new Pace(clock, { least: SETTLE });
     const needsRoutes = this.needsRoutes.value;
     const reading = (async () => {
       for await (const _ of changed.changes(both)) {
+        pace.begin();
         this.network.set(await readHostNetwork(rtnetlink, criteria, needsRoutes));
         onSuccess();
-        await clock.sleep(SETTLE, both).catch(() => undefined);
+        await pace.rest(both);
       }
     })();
     const otherNeeds = this.needsRoutes.until(needs => needs !== needsRoutes, both);

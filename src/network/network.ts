@@ -10,65 +10,31 @@
  * files and connection to the store) may not enter.
  */
 import type { ForwarderTraffic } from '../api/messages.ts';
-import type { Backend, BackendContext } from '../backend/backend.ts';
 import { together } from '../base/abort.ts';
-import type { Clock } from '../base/clock.ts';
 import { defined } from '../base/defined.ts';
-import type { Logger } from '../base/log.ts';
 import { Watchable } from '../base/watchable.ts';
 import type { ApplyResult } from '../dataplane/report.ts';
-import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
-import type { KeyValue } from '../store/store.ts';
-import type { NetworkConfig } from '../subnet/config/config.ts';
-import type { Subnet } from '../subnet/lease/lease.ts';
-import type { Registry } from '../subnet/registry.ts';
-import type { SegmentRegistry } from '../subnet/segment/segment-registry.ts';
-import type { Netns } from '../sys/netns.ts';
-import type { DurableIdentity, HostPlan } from './host-plan.ts';
+import type { Lease } from '../subnet/lease/lease.ts';
+import type { HostAttachments } from './attachment/host-attachments.ts';
+import { openAttachments } from './attachment/open-attachments.ts';
+import { ClusterNames } from './cluster-names.ts';
+import { NetworkFastPath } from './fastpath/network-fast-path.ts';
+import type { HostPlan } from './host-plan.ts';
 import { HostWatch } from './host-watch.ts';
 import { Membership } from './membership.ts';
-import type { ForwarderFiles, NetworkOptions } from './options.ts';
+import type { NetworkParts } from './network-parts.ts';
+import type { NetworkOptions } from './options.ts';
 import { Overlay } from './overlay.ts';
 import { type OverlayStatus, overlayStatus } from './overlay-status.ts';
-import type { EventReporter, HealthReporter } from './reports.ts';
-import { openSegments } from './segment/open-segments.ts';
+import type { HostPorts } from './ports/host-ports.ts';
+import { openPorts } from './ports/open-ports.ts';
+import type { HostResolver } from './resolver/host-resolver.ts';
+import { openResolver } from './resolver/open-resolver.ts';
+import { openSegments, ownHostName } from './segment/open-segments.ts';
 import type { Segments } from './segment/segments.ts';
 import type { SharedDataPlane } from './shared-data-plane.ts';
 import { openTargets } from './targets.ts';
 import type { HostNetwork } from './underlay.ts';
-
-export interface NetworkParts {
-  readonly options: NetworkOptions;
-  readonly registry: Registry;
-  readonly rtnetlink: Rtnetlink;
-  readonly netns: Netns;
-  readonly identity: DurableIdentity;
-  readonly createBackend: (context: BackendContext) => Backend;
-  readonly forwarderFiles: ForwarderFiles;
-  readonly health: HealthReporter;
-  readonly events: EventReporter;
-  readonly clock: Clock;
-  readonly logger: Logger;
-  /** What the store had below the network's prefix when it was last read, in this run or before. */
-  readonly cachedKeys: () => Iterable<KeyValue>;
-  /** Writes that to the disk of this host now. */
-  readonly saveKeys: () => Promise<void>;
-  readonly former: LastRun;
-  readonly segmentRegistry: SegmentRegistry;
-}
-
-/** What is known of the last run on this host. */
-export interface LastRun {
-  readonly subnet: Subnet | undefined;
-  /** The configuration that was in use. */
-  readonly config: NetworkConfig | undefined;
-  /** The one before, when peers had not followed yet. */
-  readonly leaving: NetworkConfig | undefined;
-  /** What these configurations were read from. */
-  readonly texts: ReadonlyMap<NetworkConfig, Uint8Array>;
-  /** Names of the devices that were in use. */
-  readonly devices: readonly string[];
-}
 
 export class Network implements AsyncDisposable {
   readonly #options: NetworkOptions;
@@ -77,6 +43,15 @@ export class Network implements AsyncDisposable {
   readonly #membership: Membership;
   /** The L2 networks of this host. */
   readonly segments: Segments;
+  /** What container engines have put on networks of this host. */
+  readonly attachments: HostAttachments;
+  /** How containers are called, here and on other hosts. */
+  readonly names: ClusterNames;
+  /** Ports of this host that lead to containers. */
+  readonly ports: HostPorts;
+  /** Answers containers of this host that ask for names. */
+  readonly resolver: HostResolver;
+  readonly #fastPath: NetworkFastPath;
   readonly #leaving = new AbortController();
   /** Settles when this host takes no part in the registry any more. */
   #left: Promise<void> = Promise.resolve();
@@ -90,14 +65,42 @@ export class Network implements AsyncDisposable {
       formerConfig: former.config,
       leavingConfig: former.leaving,
       formerDevices: former.devices,
-      openTargets: listener => openTargets({ ...parts, identity }, listener),
+      openTargets: listener => openTargets({ ...parts, identity, ...storeOf(parts) }, listener),
     });
+    this.names = new ClusterNames({
+      ...parts,
+      store: parts.registry.store,
+      prefix: parts.registry.prefix,
+      hostId: identity.hostId,
+      hostName: ownHostName(),
+    });
+    const { netfilter } = this.#overlay.targets;
+    const { port: netfilterPort } = netfilter;
     this.segments = openSegments({
       ...parts,
+      names: this.names.source(),
       dataPlane: this.dataPlane,
       host: this.host,
       setRules: (...rules) => this.#overlay.firewall.setSegments(...rules),
+      setSenders: segments => this.#overlay.senders.setSegments(segments),
+      netfilterPort,
     });
+    this.ports = openPorts({ ...parts, netfilter, network: this });
+    this.attachments = openAttachments({
+      ...parts,
+      stateDirectory: options.stateDirectory,
+      hostId: identity.hostId,
+      active: this.#overlay.active,
+      host: this.host,
+      segments: this.segments,
+      dataPlane: this.dataPlane,
+      names: this.names.source(),
+      ports: this.ports,
+    });
+    const { names, segments, attachments, host, plan } = this;
+    this.resolver = openResolver({ ...parts, names, segments, attachments, host, plan, netfilter });
+    const { active } = this.#overlay;
+    this.#fastPath = new NetworkFastPath({ ...parts, active, segments, host, dataPlane: this.dataPlane });
     this.#membership = new Membership({
       ...parts,
       overlay: this.#overlay,
@@ -121,6 +124,11 @@ export class Network implements AsyncDisposable {
   /** What this host should be. */
   get plan(): Watchable<HostPlan | undefined> {
     return this.#overlay.plan;
+  }
+
+  /** Leases of the peers, as they are now. */
+  peerLeases(): Iterable<Lease> {
+    return this.#overlay.peers.leases();
   }
 
   /** VNIs that nothing else may have, and whose they are. */
@@ -160,19 +168,22 @@ export class Network implements AsyncDisposable {
       until => this.#followHost(until),
       until => this.#overlay.run(until),
       until => this.segments.run(until),
+      until => this.names.run(until),
+      until => this.ports.run(until),
+      until => this.attachments.run(until),
+      until => this.resolver.run(until),
+      until => this.#fastPath.run(until),
       until => this.#followIdentity(until),
     );
   }
 
   /** Calls back when `used` has changed, until `signal` aborts. */
   async followUsed(onChange: () => void, signal: AbortSignal): Promise<void> {
-    const follow = async (changes: AsyncIterable<unknown>) => {
-      for await (const value of changes) if (value !== undefined) onChange();
-    };
+    const onValue = (value: unknown) => void (value !== undefined && onChange());
     await together(
       signal,
-      until => follow(this.#overlay.plan.changes(until)),
-      until => follow(this.#overlay.active.changes(until)),
+      until => this.#overlay.plan.follow(onValue, until),
+      until => this.#overlay.active.follow(onValue, until),
     );
   }
 
@@ -185,6 +196,7 @@ export class Network implements AsyncDisposable {
   async leave(): Promise<string | undefined> {
     this.#leaving.abort();
     await this.#left;
+    await this.names.publisher.withdraw();
     await this.segments.leave();
     return this.#membership.release();
   }
@@ -221,10 +233,12 @@ export class Network implements AsyncDisposable {
     const { rejected } = this.#membership;
     this.#overlay.checkForwarding();
     const lease = this.#membership.leaseStatus();
-    return overlayStatus(this.#overlay, this.#options, lease, rejected, this.host.value);
+    const status = overlayStatus(this.#overlay, this.#options, lease, rejected, this.host.value);
+    return this.#fastPath.addTo(status);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.ports[Symbol.dispose]();
     await this.#overlay[Symbol.asyncDispose]();
   }
 
@@ -235,8 +249,10 @@ export class Network implements AsyncDisposable {
 
   /** What a host has on L2 networks is known by its identity, which its copy has as well. */
   async #followIdentity(signal: AbortSignal): Promise<void> {
-    for await (const isCopy of this.#membership.isCopy.changes(signal))
+    for await (const isCopy of this.#membership.isCopy.changes(signal)) {
       this.segments.presence.suspend(isCopy);
+      this.names.publisher.suspend(isCopy);
+    }
   }
 
   async #followHost(signal: AbortSignal): Promise<void> {
@@ -245,3 +261,5 @@ export class Network implements AsyncDisposable {
     }
   }
 }
+
+const storeOf = ({ fastPath }: NetworkParts) => ('store' in fastPath ? { programs: fastPath.store } : {});

@@ -1,6 +1,9 @@
 /** What a person can choose about a network on this host. */
 import type { Ip } from '../base/ip.ts';
 import type { PerFamily } from '../base/per-family.ts';
+import type { NameServer } from '../dns/resolv-conf.ts';
+import type { FastPathMode } from '../subnet/config/config.ts';
+import type { ResolverMode } from './resolver/resolver-mode.ts';
 
 /** How the underlay interface is chosen: all of `interfaces`, then `patterns`, then `canReach`. */
 export interface UnderlayCriteria {
@@ -20,6 +23,8 @@ export interface FirewallPolicy {
   readonly forward: boolean;
   /** Tunnel packets of peers are let in where the host's INPUT drops them. */
   readonly openPort: boolean;
+  /** Tunnel packets of hosts that are no peers are refused, and sources that are not the sender's. */
+  readonly checkSenders: boolean;
   readonly resyncSeconds: number;
 }
 
@@ -36,7 +41,18 @@ export interface NetworkOptions {
   /** Where what this host has to know over restarts is kept. */
   readonly stateDirectory: string;
   readonly underlay: UnderlayCriteria;
+  /** Whether peers are asked if they answer. */
+  readonly healthMesh: boolean;
   readonly firewall: FirewallPolicy;
+  /** For all networks of this host, whatever their configuration says. */
+  readonly fastPath: FastPathMode;
+  readonly resolver: {
+    readonly mode: ResolverMode;
+    /** Asked instead of those of resolv.conf. */
+    readonly upstream?: readonly NameServer[];
+  };
+  /** TCP port where the agent answers other hosts; absent where it does not. */
+  readonly peerApiPort?: number;
   readonly lease: {
     readonly subnetFile: string;
     /** A lease is renewed when this much of its time is left. */

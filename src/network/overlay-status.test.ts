@@ -2,15 +2,24 @@ import assert from 'node:assert/strict';
 import { beforeEach, type TestContext, test } from 'node:test';
 import { Ip } from '../base/ip.ts';
 import { Mac } from '../base/mac.ts';
-import { dualStack, lease, network, OverlayHarness } from '../testing/network/overlay-harness.ts';
+import {
+  dualStack,
+  lease,
+  network,
+  OVERLAY_FIREWALL,
+  OverlayHarness,
+} from '../testing/network/overlay-harness.ts';
 import { overlayStatus } from './overlay-status.ts';
 import type { HostNetwork } from './underlay.ts';
 
 const OPTIONS = {
+  healthMesh: false,
+  fastPath: 'off' as const,
+  resolver: { mode: 'off' as const },
   stateDirectory: '/nowhere',
   underlay: { interfaces: ['eth0'], patterns: [], publicIp: {} },
   lease: { subnetFile: '/run/subnet.env', renewMarginMinutes: 60 },
-  firewall: { masquerade: true, forward: false, randomFully: true, openPort: true, resyncSeconds: 5 },
+  firewall: OVERLAY_FIREWALL,
 };
 
 let harness: OverlayHarness;

@@ -1,8 +1,8 @@
 /** What a network on this host is in the status document: read from its parts on request, and not kept. */
+import type { FirewallStatus } from '../api/firewall-status.ts';
 import type {
   BackendStatus,
   DataPlaneStatus,
-  FirewallStatus,
   LeaseReport,
   NetworkStatus,
   Status,
@@ -12,6 +12,7 @@ import type { Problem } from '../base/errors.ts';
 import { mapFamilies } from '../base/per-family.ts';
 import type { DataPlaneReport } from '../dataplane/report.ts';
 import type { FirewallState } from '../firewall/reconciler.ts';
+import type { RefusedSenders } from '../firewall/senders/policy.ts';
 import type { FamilyConfig } from '../subnet/config/config.ts';
 import type { RejectedLease } from '../subnet/lease/lease.ts';
 import type { ActivePlan } from './active-plan.ts';
@@ -23,7 +24,7 @@ import type { HostNetwork } from './underlay.ts';
 /** The part of the status document that a network fills in. */
 export type OverlayStatus = Pick<
   Status,
-  'underlay' | 'network' | 'lease' | 'backend' | 'peers' | 'firewall' | 'subnetFile'
+  'underlay' | 'network' | 'lease' | 'backend' | 'peers' | 'firewall' | 'fastPath' | 'subnetFile'
 > & { readonly dataplane: Omit<DataPlaneStatus, 'recentRepairs'> };
 
 export function overlayStatus(
@@ -44,7 +45,7 @@ export function overlayStatus(
     ...(active === undefined ? {} : { backend: backendStatus(active, report) }),
     dataplane: dataPlaneStatus(report, overlay.driftRepairs()),
     peers: overlay.peers.status(rejected, link => overlay.targets.forwarder.obstacle(link)),
-    firewall: firewallStatus(firewall.state, options.firewall),
+    firewall: firewallStatus(firewall.state, options.firewall, overlay.targets.senders.refused()),
     ...(subnetFile.state.value.ok ? { subnetFile: subnetFile.path } : {}),
   };
 }
@@ -114,12 +115,17 @@ function dataPlaneStatus(
   };
 }
 
-function firewallStatus(state: FirewallState, wanted: FirewallPolicy): FirewallStatus {
+function firewallStatus(
+  state: FirewallState,
+  wanted: FirewallPolicy,
+  refused: RefusedSenders | undefined,
+): FirewallStatus {
   return {
     masquerade: wanted.masquerade,
     forward: wanted.forward,
     ...(state.engine === undefined ? {} : { mode: state.engine }),
     ok: state.ok,
     ...(state.lastError === undefined ? {} : { lastError: state.lastError }),
+    ...(refused && { refused: { ...refused, recent: refused.recent.map(String) } }),
   };
 }

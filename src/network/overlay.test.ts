@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, type TestContext, test } from 'node:test';
 import { Ip } from '../base/ip.ts';
-import { config, dualStack, lease, network, OverlayHarness } from '../testing/network/overlay-harness.ts';
+import {
+  config,
+  dualStack,
+  lease,
+  network,
+  OVERLAY_FIREWALL,
+  OverlayHarness,
+} from '../testing/network/overlay-harness.ts';
 import { firewallFor } from './active-plan.ts';
 
 let harness: OverlayHarness;
@@ -248,9 +255,8 @@ test('a peer that cannot be reached is one event, and one when it can', () => {
 test('the firewall is that of the network and the lease', () => {
   harness.start();
   const active = harness.overlay.active.value ?? assert.fail('nothing is active');
-  const options = { masquerade: true, forward: false, randomFully: true, openPort: true, resyncSeconds: 5 };
   const bridges = [{ link: 'docker0', ip: Ip.parse('10.3.5.1') }];
-  const desired = firewallFor(active, options, bridges, [Ip.parse('192.0.2.9')]);
+  const desired = firewallFor(active, OVERLAY_FIREWALL, bridges, [Ip.parse('192.0.2.9')]);
   assert.deepEqual(JSON.parse(JSON.stringify(desired)), {
     nftables: false,
     blocks: [{ network: '10.3.0.0/16', subnet: '10.3.5.0/24', bridges: ['docker0'] }],

@@ -30,6 +30,7 @@ import type { Handover } from './handover.ts';
 import { endHandovers } from './handover-end.ts';
 import { HostFirewall } from './host-firewall.ts';
 import type { DurableIdentity, HostPlan, PlanRefusal } from './host-plan.ts';
+import { HostSenders } from './host-senders.ts';
 import type { NetworkOptions } from './options.ts';
 import { PeerMapper } from './peer-mapper.ts';
 import { PeerProbes } from './peer-probes.ts';
@@ -72,6 +73,8 @@ export class Overlay implements AsyncDisposable {
   readonly #desiredVersion = new Watchable(0);
   #lease: Lease | undefined;
   #arePeersKnown = false;
+  /** Those whose tunnel packets are taken: not the overlay's alone. */
+  readonly senders: HostSenders;
   /** The one of this host: not the overlay's alone. */
   readonly firewall: HostFirewall;
   /** Networks that this host has or had. */
@@ -89,7 +92,6 @@ export class Overlay implements AsyncDisposable {
     this.#preparation = new Preparation(clock);
     this.#planner = new Planner({
       ...options,
-      criteria: options.options.underlay,
       report: this.#planReporter,
       preparation: options.options.extension && this.#preparation,
     });
@@ -98,6 +100,7 @@ export class Overlay implements AsyncDisposable {
       onRound: (_, settingsChanged) => this.#afterRound(settingsChanged),
       onRepair: repair => this.#applyReporter.repair(repair),
       onFirewallState: state => this.#afterFirewall(state),
+      onSenderFilter: failure => this.#applyReporter.senderFilter(failure),
       onFirewallRepair: repaired => this.#applyReporter.firewallRepaired(repaired),
       onCommandFailure: reason => this.#applyReporter.commands(reason),
       onSubnetFileReplaced: (...texts) => this.#applyReporter.subnetFileReplaced(...texts),
@@ -108,16 +111,15 @@ export class Overlay implements AsyncDisposable {
       readSysctl: path => this.#targets.readSysctl(path),
       masquerade: options.options.firewall.masquerade,
     });
-    const { prober } = this.#targets;
     const onMove = (move: WayMove) => this.#planReporter.moved(move);
     const onChange = (key: string) => this.#mapAgain(key);
     const active = () => this.active.value;
-    this.#probes = new PeerProbes({ ...options, prober, onMove, onChange, active });
-    this.peers = new PeerMapper(
-      this.#targets.network,
-      (...problem) => this.#planReporter.peer(...problem),
-      this.#probes,
-    );
+    this.#probes = new PeerProbes({ ...options, ...this.#targets, onMove, onChange, active });
+    this.senders = new HostSenders(this.#targets.senders, options.options.firewall.checkSenders);
+    const { ways, mtus, answers } = this.#probes;
+    const onProblem = (...problem: Parameters<PlanReporter['peer']>) => this.#planReporter.peer(...problem);
+    const around = { ways, mtus, answers, senders: this.senders };
+    this.peers = new PeerMapper(this.#targets.network, onProblem, around);
   }
 
   /** What this host should be; undefined until it could be decided. */
@@ -138,7 +140,10 @@ export class Overlay implements AsyncDisposable {
     return this.#planner.problems;
   }
 
-  get targets(): Pick<Targets, 'dataPlane' | 'rounds' | 'firewall' | 'forwarder' | 'subnetFile'> {
+  get targets(): Pick<
+    Targets,
+    'dataPlane' | 'rounds' | 'firewall' | 'forwarder' | 'senders' | 'netfilter' | 'subnetFile'
+  > {
     return this.#targets;
   }
 
@@ -188,15 +193,16 @@ export class Overlay implements AsyncDisposable {
       version: this.#desiredVersion,
       onEnd: () => this.#updateDesired(),
     };
+    const { subnetFile, forwarder } = this.#targets;
     const onOutcome = () => void (this.#planner.prepared(this.#leaseInUse) && this.#updateDesired());
     await together(
       signal,
       until => this.#applyDataPlane(until),
       until => this.#applyRules(until),
       until => endHandovers(handovers, until),
-      until => this.#reportSubnetFile(until),
+      until => subnetFile.state.follow(now => this.#applyReporter.subnetFile(subnetFile.path, now), until),
       until => this.#probes.run(until),
-      until => this.#reportForwarder(until),
+      until => forwarder.state.follow(now => this.#applyReporter.forwarder(now), until),
       until => this.#targets.run(until),
       until => this.#preparation.run(this.#targets.extension, onOutcome, until),
     );
@@ -235,6 +241,7 @@ export class Overlay implements AsyncDisposable {
       this.#targets.extension?.use(plan.backend.commands?.(lease.subnet));
       if (before !== undefined) this.#planReporter.changed(before, active);
       this.#surroundings.setActive(active);
+      this.senders.setActive(active);
       increment(this.firewall.version);
     } else this.firewall.peersChanged();
     increment(this.#desiredVersion);
@@ -273,16 +280,6 @@ export class Overlay implements AsyncDisposable {
       this.#targets.subnetFile.set(subnetEnvFor(active, options.firewall));
       await applied;
     }
-  }
-
-  async #reportSubnetFile(signal: AbortSignal): Promise<void> {
-    const { path, state } = this.#targets.subnetFile;
-    for await (const now of state.changes(signal)) this.#applyReporter.subnetFile(path, now);
-  }
-
-  async #reportForwarder(signal: AbortSignal): Promise<void> {
-    const { state } = this.#targets.forwarder;
-    for await (const now of state.changes(signal)) this.#applyReporter.forwarder(now);
   }
 
   #afterRound(settingsChanged: boolean): void {

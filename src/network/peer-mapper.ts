@@ -5,15 +5,17 @@
  * A peer whose lease this host cannot use is reached as before: it may be ahead on the way to another configuration, and
  * still has its former device.
  */
+import type { PeerHealth } from '../api/peer-health.ts';
 import type { PeerStatus } from '../api/status.ts';
 import type { Backend } from '../backend/backend.ts';
 import type { Ip } from '../base/ip.ts';
-import { familiesOf, mapFamilies } from '../base/per-family.ts';
+import { familiesOf, mapFamilies, type PerFamily } from '../base/per-family.ts';
 import type { NetworkScope } from '../dataplane/data-plane.ts';
 import type { DesiredPeer } from '../dataplane/desired.ts';
 import { isSamePath, type Lease, type RejectedLease } from '../subnet/lease/lease.ts';
-import type { PathMtus } from './path-mtu/path-mtus.ts';
-import { pathTargets, withSize } from './path-mtu/path-targets.ts';
+import type { HostSenders } from './host-senders.ts';
+import type { PathMtus, PathTarget } from './path-mtu/path-mtus.ts';
+import { overlayTargets, pathTargets, withSize } from './path-mtu/path-targets.ts';
 import type { PeerMove } from './peer-report.ts';
 import type { Ways } from './ways/ways.ts';
 
@@ -30,7 +32,20 @@ const NO_CHOICES: PeerChoices = { set: () => undefined, chosen: () => ({}), stat
 /** What knows how large a packet may be. */
 type PeerSizes = Pick<PathMtus, 'set' | 'sizes'>;
 
+/** What knows which hosts may send. */
+type PeerSenders = Pick<HostSenders, 'setPeer' | 'removePeer'>;
+
+const NO_SENDERS: PeerSenders = { setPeer: () => undefined, removePeer: () => undefined };
+
 const NO_SIZES: PeerSizes = { set: () => undefined, sizes: () => ({}) };
+
+/** What knows whether peers answer. */
+interface PeerAnswers {
+  set(key: string, targets: PerFamily<PathTarget>, name: string): void;
+  status(key: string): PerFamily<PeerHealth>;
+}
+
+const NO_ANSWERS: PeerAnswers = { set: () => undefined, status: () => ({}) };
 
 /** Why no packet gets over a link that is in place; undefined when nothing stops it. */
 type LinkObstacle = (link: string) => string | undefined;
@@ -45,22 +60,36 @@ export class PeerMapper {
   readonly #former = new Map<string, Lease>();
   readonly #ways: PeerChoices;
   readonly #mtus: PeerSizes;
+  readonly #senders: PeerSenders;
+  readonly #answers: PeerAnswers;
   #backend: Backend | undefined;
 
   /** @param onProblem called once when a peer has problems, again when it has others, and with none when they are over */
   constructor(
     dataPlane: PeerScope,
     onProblem: OnPeerProblems,
-    probes: { readonly ways?: PeerChoices; readonly mtus?: PeerSizes } = {},
+    probes: {
+      readonly ways?: PeerChoices;
+      readonly mtus?: PeerSizes;
+      readonly answers?: PeerAnswers;
+      readonly senders?: PeerSenders;
+    } = {},
   ) {
     this.#dataPlane = dataPlane;
     this.#ways = probes.ways ?? NO_CHOICES;
     this.#mtus = probes.mtus ?? NO_SIZES;
+    this.#senders = probes.senders ?? NO_SENDERS;
+    this.#answers = probes.answers ?? NO_ANSWERS;
     this.#onProblem = onProblem;
   }
 
   get size(): number {
     return this.#leases.size;
+  }
+
+  /** Of the peers, as they are now. */
+  leases(): Iterable<Lease> {
+    return this.#leases.values();
   }
 
   /** Keys of the leases that satisfy `test`. */
@@ -119,6 +148,8 @@ export class PeerMapper {
       this.#former.delete(key);
       this.#ways.set(key, {});
       this.#mtus.set(key, {});
+      this.#senders.removePeer(key);
+      this.#answers.set(key, {}, key);
       if (this.#backend !== undefined) this.#dataPlane.removePeer(key);
     }
     return moves;
@@ -161,17 +192,22 @@ export class PeerMapper {
     const former = this.#former.get(key);
     const used = isSaid ? paths : former === undefined ? provisional : backend.peer(former).paths;
     if (problems.length > 0 && !isKnown) this.#onProblem(key, problems, used.length > 0);
-    this.#mtus.set(key, pathTargets(used, backend.overlayMtu));
+    // Before anything is made for it: it may send as soon as its lease is there.
+    this.#senders.setPeer(lease, used);
+    const targets = pathTargets(used, backend.overlayMtu);
+    this.#mtus.set(key, targets);
+    this.#answers.set(key, overlayTargets(targets, this.#ways.status(key)), nameOfPeer(lease));
     const sizes = this.#mtus.sizes(key);
     return { key, revision, paths: used.map(path => withSize(path, sizes[path.subnet.family])) };
   }
 
   #statusOf({ key, subnet, attributes }: Lease, obstacle: LinkObstacle): PeerStatus {
-    const { publicIp, hostId, hostName, backendType } = attributes;
+    const { publicIp, hostId, hostName, backendType, peerApiPort: port } = attributes;
     const report = this.#dataPlane.peerReport(key);
     const problems = this.#problems.get(key) ?? [];
     const unreachable = problems.length > 0 && (report?.desired.length ?? 0) === 0;
     const ways = this.#ways.status(key);
+    const health = this.#answers.status(key);
     const links = report?.links ?? [];
     const obstacles = links.map(obstacle).filter(reason => reason !== undefined);
     const reasons = [...(report?.reason === undefined ? [] : [report.reason]), ...obstacles, ...problems];
@@ -183,8 +219,10 @@ export class PeerMapper {
       ...(hostId === undefined ? {} : { hostId }),
       ...(hostName === undefined ? {} : { hostName }),
       ...(backendType === undefined ? {} : { backendType }),
+      ...(port === undefined ? {} : { peerApi: { port } }),
       ...(familiesOf(ways).length > 0 && { ways }),
       ...(links.length > 0 && { links: [...links] }),
+      ...(familiesOf(health).length > 0 && { health }),
       state: unreachable ? 'unreachable' : state,
       ...(reasons.length === 0 ? {} : { reason: reasons.join('; ') }),
       desired: [...(report?.desired ?? [])],
@@ -192,3 +230,6 @@ export class PeerMapper {
     };
   }
 }
+
+/** What a person calls the peer's host. */
+const nameOfPeer = ({ key, attributes: { hostName } }: Lease): string => hostName ?? key;

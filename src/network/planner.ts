@@ -31,13 +31,13 @@ import {
   type PlanRefusal,
   planHost,
 } from './host-plan.ts';
-import type { UnderlayCriteria } from './options.ts';
+import type { NetworkOptions } from './options.ts';
 import type { PlanReporter } from './plan-reporter.ts';
 import type { Preparation } from './preparation.ts';
 import type { HostNetwork } from './underlay.ts';
 
 export interface PlannerOptions {
-  readonly criteria: UnderlayCriteria;
+  readonly options: Pick<NetworkOptions, 'underlay' | 'peerApiPort'>;
   readonly identity: DurableIdentity;
   readonly createBackend: (context: BackendContext) => Backend;
   readonly report: PlanReporter;
@@ -241,14 +241,15 @@ export class Planner {
   }
 
   #planFor(config: NetworkConfig, network: HostNetwork): HostPlanResult {
-    const { criteria, identity, createBackend, preparation } = this.#options;
+    const { options, identity, createBackend, preparation } = this.#options;
     const inUse = this.plan.value?.underlay;
     const result = planHost({
       config,
       network,
-      criteria,
+      criteria: options.underlay,
       identity,
       hostName: hostname(),
+      ...defined({ peerApiPort: options.peerApiPort }),
       inUse,
       createBackend,
       ...(preparation && { commands: preparation }),

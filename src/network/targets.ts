@@ -2,20 +2,25 @@
 import type { HostIdentity } from '../backend/backend.ts';
 import { together } from '../base/abort.ts';
 import type { Clock } from '../base/clock.ts';
+import { defined } from '../base/defined.ts';
 import { messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { Prefix } from '../base/prefix.ts';
 import { increment, Watchable } from '../base/watchable.ts';
 import type { DataPlane, DataPlaneOptions, NetworkScope } from '../dataplane/data-plane.ts';
 import { openDataPlane } from '../dataplane/open-data-plane.ts';
+import type { ProgramStore } from '../dataplane/programs.ts';
 import type { ApplyResult, Repair } from '../dataplane/report.ts';
 import { HostExtension } from '../extension/host-extension.ts';
 import { hasLegacyTables, ruleChanges, watchLegacyTables } from '../firewall/changes.ts';
 import type { DesiredFirewall } from '../firewall/desired.ts';
 import { Firewall } from '../firewall/firewall.ts';
 import { FirewallReconciler, type FirewallState } from '../firewall/reconciler.ts';
+import type { SenderFilter } from '../firewall/senders/filter.ts';
+import { connectNetfilter, type Netfilter } from '../netlink/netfilter/connect.ts';
 import { deviceOwner } from '../ownership/device.ts';
 import { ownerByNetwork } from '../ownership/owner.ts';
+import { EchoListener } from '../probe/echo-listener.ts';
 import { Prober } from '../probe/prober.ts';
 import { blocksOf } from '../subnet/lease/lease.ts';
 import { parseSubnetEnv } from '../subnet/subnet-env.ts';
@@ -23,6 +28,9 @@ import { ManagedFile } from '../sys/managed-file.ts';
 import type { Netns } from '../sys/netns.ts';
 import { readSysctl, sysctlsOf } from '../sys/sysctl.ts';
 import { ForwarderTarget } from './forwarder-target.ts';
+import type { SenderTarget } from './host-senders.ts';
+import type { ListenForEchoes } from './mesh/health-mesh.ts';
+import { openSenders } from './open-senders.ts';
 import type { ForwarderFiles, NetworkOptions } from './options.ts';
 
 export interface Targets extends AsyncDisposable {
@@ -35,8 +43,13 @@ export interface Targets extends AsyncDisposable {
     /** @throws FirewallError; it is then tried again by itself. */
     apply(desired: DesiredFirewall): Promise<unknown>;
   };
+  /** Who may send tunnel packets to this host. */
+  readonly senders: SenderTarget & Pick<SenderFilter, 'refused'>;
+  /** What is changed over this connection is no news to those who watch rules: elements of sets, one per peer or port. */
+  readonly netfilter: Pick<Netfilter, 'commit' | 'elements' | 'connections' | 'forget' | 'port'>;
   readonly forwarder: Pick<ForwarderTarget, 'set' | 'state' | 'stats' | 'obstacle'>;
   readonly prober: Pick<Prober, 'probe'>;
+  readonly listen: ListenForEchoes;
   readonly subnetFile: Pick<ManagedFile, 'path' | 'set' | 'state'>;
   /** Absent where this host runs no commands of the configuration. */
   readonly extension?: Pick<HostExtension, 'prepare' | 'use'>;
@@ -54,6 +67,8 @@ export interface TargetListener {
   onRound(result: ApplyResult, settingsChanged: boolean): void;
   onRepair(repair: Repair): void;
   onFirewallState(state: FirewallState): void;
+  /** Why strangers cannot be refused; undefined when they are. */
+  onSenderFilter(failure: string | undefined): void;
   onFirewallRepair(repaired: readonly string[]): void;
   /** Why commands could not set this host up, or leave; undefined when they have. */
   onCommandFailure(reason: string | undefined): void;
@@ -70,6 +85,8 @@ export interface TargetOptions {
   readonly netns: Netns;
   readonly identity: HostIdentity;
   readonly forwarderFiles: ForwarderFiles;
+  /** Absent where this host has no fast path. */
+  readonly programs?: ProgramStore;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -91,6 +108,7 @@ export function openTargets(given: TargetOptions, listener: TargetListener): Tar
   const dataPlane = openDataPlane({
     rtnetlink,
     stores: { tunnel: forwarder.store, ...(extension && { command: extension.table }) },
+    ...defined({ programs: given.programs }),
     sysctls: sysctlsOf(netns),
     logger,
     clock,
@@ -101,11 +119,13 @@ export function openTargets(given: TargetOptions, listener: TargetListener): Tar
       increment(rounds);
     },
   });
+  const netfilter = connectNetfilter({ netns });
+  const senders = openSenders({ ...given, netfilter }, listener);
   const firewall = new FirewallReconciler({
     firewall: new Firewall({ log: logger, hasLegacyTables: () => hasLegacyTables(netns) }),
     log: logger,
     clock,
-    changes: signal => ruleChanges(netns, signal),
+    changes: signal => ruleChanges(netns, signal, netfilter.port),
     resyncInterval,
     onRepair: repaired => listener.onFirewallRepair(repaired),
     onState: state => listener.onFirewallState(state),
@@ -121,8 +141,14 @@ export function openTargets(given: TargetOptions, listener: TargetListener): Tar
     rounds,
     network: dataPlane.network('overlay'),
     firewall,
+    senders,
+    netfilter,
     forwarder,
     prober,
+    listen: async (family, mark, onRequest, signal) => {
+      using listener = EchoListener.open(netns, family, mark, clock);
+      await listener.run(onRequest, signal);
+    },
     subnetFile,
     ...(extension && { extension }),
     readSysctl: path => readSysctl(path, netns),
@@ -132,11 +158,13 @@ export function openTargets(given: TargetOptions, listener: TargetListener): Tar
         signal,
         until => subnetFile.run(until),
         until => forwarder.run(until),
+        until => senders.run(until),
         async until => extension?.run(until),
         until => watchLegacyTables(netns, legacy, until),
       ),
     async [Symbol.asyncDispose]() {
       prober[Symbol.dispose]();
+      netfilter[Symbol.dispose]();
       await extension?.[Symbol.asyncDispose]();
       await firewall[Symbol.asyncDispose]();
       await dataPlane[Symbol.asyncDispose]();

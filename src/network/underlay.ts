@@ -18,7 +18,7 @@ import { mapFamilies, perFamily } from '../base/per-family.ts';
 import { Prefix } from '../base/prefix.ts';
 import { PROTOCOL } from '../dataplane/tables/entry.ts';
 import { NetlinkError } from '../netlink/errors.ts';
-import { IFA_F_PERMANENT, RT_TABLE_MAIN, RTN_UNICAST } from '../netlink/route/constants.ts';
+import { IFA_F_DADFAILED, IFA_F_PERMANENT, RT_TABLE_MAIN, RTN_UNICAST } from '../netlink/route/constants.ts';
 import { linksOfRoute } from '../netlink/route/multipath.ts';
 import type { Address, Link, Route } from '../netlink/route/objects.ts';
 import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
@@ -30,7 +30,6 @@ import type { UnderlayCriteria } from './options.ts';
 const IFA_F_TEMPORARY = 0x01;
 const IFA_F_DEPRECATED = 0x20;
 const IFA_F_TENTATIVE = 0x40;
-const IFA_F_DADFAILED = 0x08;
 
 /** What a default route leads to. */
 const DEFAULTS = { ipv4: Prefix.parse('0.0.0.0/0'), ipv6: Prefix.parse('::/0') } as const;

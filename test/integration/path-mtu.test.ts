@@ -46,7 +46,11 @@ const untilHole = (host: ClusterHost, isThere: boolean) =>
     SEARCH,
   );
 
-describe('a link on the way that drops large packets without an error', needs, () => {
+// Searches wait for packets that are lost: each test has hosts of its own.
+describe('a link on the way that drops large packets without an error', {
+  ...needs,
+  concurrency: true,
+}, () => {
   for (const { type, overhead, option } of BACKENDS) {
     test(`${type}: is named with the size that passes and the remedy, and the route has that size`, async t => {
       const cluster = await Cluster.start(t, { config: configOf(type) });

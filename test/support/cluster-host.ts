@@ -9,6 +9,8 @@ import { AgentClient } from '../../src/api/client.ts';
 import type { PeerState, Status } from '../../src/api/status.ts';
 import { Mac } from '../../src/base/mac.ts';
 import { type InterfaceAddress, parseInterfaceAddress } from '../../src/base/prefix.ts';
+import { filesBeside } from '../../src/console/defaults.ts';
+import { stopForwarder } from '../../src/forwarder/managed-forwarder.ts';
 import { connectRoute } from '../../src/netlink/route/connect.ts';
 import type { Rtnetlink } from '../../src/netlink/route/rtnetlink.ts';
 import { ensureBridge } from '../../src/sandbox/bridge.ts';
@@ -73,7 +75,7 @@ export class ClusterHost {
     writeSysctl('net/ipv4/ip_forward', '1', netns);
     const store = teardown.use(await TcpProxy.start(etcd.port, join(directory, `${name}.etcd`)));
     const host = new ClusterHost(name, address, netns, ip, store, directory);
-    teardown.defer(() => host.killAgent());
+    teardown.defer(() => host.endPrograms());
     await host.addAddress(`${address}/24`);
     return host;
   }
@@ -163,6 +165,12 @@ export class ClusterHost {
     return (await this.#ended())?.status;
   }
 
+  /** The forwarder of a backend that needs one outlives its agent. */
+  async endPrograms(): Promise<void> {
+    await this.killAgent();
+    await stopForwarder(filesBeside(join(this.directory, `${this.name}.sock`)).control);
+  }
+
   async killAgent(): Promise<void> {
     this.#agent?.kill('SIGKILL');
     await this.#ended();
@@ -184,6 +192,18 @@ export class ClusterHost {
   untilConnected(peers: number): Promise<Status> {
     return this.until(`${peers} peers are ok`, status => {
       return status.agent.ready && countOf(status, 'ok') === peers && status.dataplane.inSync;
+    });
+  }
+
+  /** What the fast path has at the links of so many containers is in place; or it is known that there is none. */
+  untilAtLinks(containers: number): Promise<Status> {
+    return this.until(`the links of ${containers} containers are as wanted`, ({ fastPath, dataplane }) => {
+      const isKnown = fastPath?.networks.every(({ obstacle, links, without }) =>
+        obstacle === undefined
+          ? links.length + without.length >= containers
+          : !['WAITING', 'NO_CONTAINERS'].includes(obstacle.code),
+      );
+      return dataplane.inSync && isKnown !== false;
     });
   }
 

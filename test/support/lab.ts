@@ -9,6 +9,7 @@ import { requireCapabilities } from '../../src/lab/requirements.ts';
 import { identify, waitForEnd } from '../../src/sys/pidfd.ts';
 import { type RunOptions, type RunResult, run } from '../../src/sys/process.ts';
 import { requires } from './capabilities.ts';
+import { eventually } from './eventually.ts';
 
 /** `tulle lab ...` as a person would run it; any exit status is a result. */
 export function lab(args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
@@ -34,6 +35,13 @@ export function labName(): string {
 
 /** The programs that run in a host, found from outside. */
 export const programsOf = (host: LabHost): HostProcess[] => processesOf(host.anchor);
+
+/** The agent of a host, which has one. A program that an agent is starting looks like the agent for a moment. */
+export const agentOf = (host: LabHost): Promise<HostProcess> =>
+  eventually(`one agent runs on ${host.name}`, async () => {
+    const [first, ...others] = programsOf(host).filter(({ words }) => words.includes('agent'));
+    return others.length === 0 && first;
+  });
 
 /** Everything whose environment has this variable: what a command started, however far removed. */
 export function markedWith(name: string, value: string): HostProcess[] {

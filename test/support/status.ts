@@ -1,5 +1,6 @@
 /** The status document of a host in a small cluster, to be changed by tests. */
 import * as v from 'valibot';
+import type { FastPathStatus } from '../../src/api/fast-path.ts';
 import { type PeerStatus, Status } from '../../src/api/status.ts';
 
 export const T0 = '2026-01-02T03:00:00.000Z';
@@ -15,6 +16,24 @@ export const healthyPeer = {
   desired: ['route 188.172.9.0/24 via 188.172.9.0 dev flannel.88 onlink'],
   actual: ['route 188.172.9.0/24 via 188.172.9.0 dev flannel.88 onlink'],
 } as const satisfies PeerStatus;
+
+/** Two containers of this host, of which one talks to another host. */
+export const fastPath = {
+  used: true,
+  networks: [
+    {
+      name: 'overlay',
+      links: ['veth5f0c9d1', 'vethb82a7e4'],
+      without: [],
+      flows: 1,
+      sentPackets: 167_534,
+      sentBytes: 9_608_905_480,
+      receivedPackets: 22_606,
+      receivedBytes: 1_175_548,
+    },
+  ],
+  normalPackets: { 'no flow': 2, 'TCP flags': 6, expired: 20 },
+} as const satisfies FastPathStatus;
 
 /** The host `docker1` of a small cluster, checked against the schema so that it cannot grow old. */
 export const status = (changes: object = {}): Status => {

@@ -77,8 +77,16 @@ function warningOf({ file, subject, expires }: CertificateStatus, now: number): 
 }
 
 /** Files of the certificates that the agent shows and trusts. */
-export function certificateFiles({ store, metrics }: AgentOptions): string[] {
+export function certificateFiles({ store, metrics, peerApi }: AgentOptions): string[] {
   const { caFile, certFile, certificates = [] } = store;
-  const files = [caFile, certFile, ...certificates, metrics?.tls?.certFile, metrics?.tls?.caFile];
+  const ofPeerApi = [peerApi?.files.certFile, peerApi?.files.caFile];
+  const files = [
+    caFile,
+    certFile,
+    ...certificates,
+    metrics?.tls?.certFile,
+    metrics?.tls?.caFile,
+    ...ofPeerApi,
+  ];
   return [...new Set(files.filter(file => file !== undefined))];
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { healthyPeer, status, T0 } from '../../../test/support/status.ts';
+import { fastPath, healthyPeer, status, T0 } from '../../../test/support/status.ts';
 import { exposeMetrics } from './metrics.ts';
 
 /** The samples of a document, without those of this process. */
@@ -106,4 +106,22 @@ test('the process has a start, a size and a time', async () => {
   const { user, system } = process.cpuUsage();
   const seconds = value('process_cpu_seconds_total');
   assert.ok(seconds > 0 && seconds <= (user + system) / 1e6);
+});
+
+test('the fast path: where it is, what goes it, and what does not', async () => {
+  const samples = await samplesOf({ fastPath });
+  assert.deepEqual(
+    samples.filter(line => line.startsWith('tulle_fast_path_')),
+    [
+      'tulle_fast_path_used 1',
+      'tulle_fast_path_links{network="overlay",fast="true"} 2',
+      'tulle_fast_path_links{network="overlay",fast="false"} 0',
+      'tulle_fast_path_flows{network="overlay"} 1',
+      'tulle_fast_path_bytes{network="overlay",direction="sent"} 9608905480',
+      'tulle_fast_path_bytes{network="overlay",direction="received"} 1175548',
+      'tulle_fast_path_normal_packets_total{reason="no flow"} 2',
+      'tulle_fast_path_normal_packets_total{reason="TCP flags"} 6',
+      'tulle_fast_path_normal_packets_total{reason="expired"} 20',
+    ],
+  );
 });

@@ -3,8 +3,10 @@
  * scraped come from the same document.
  */
 import { Counter, Gauge, Registry } from 'prom-client';
+import { HEALTH_STATES, type PeerHealth } from '../../api/peer-health.ts';
 import { AGENT_STATES, PEER_STATES, type Status } from '../../api/status.ts';
 import { familiesOf } from '../../base/per-family.ts';
+import { fastPathMetrics } from './fast-path-metrics.ts';
 
 /** A value and its labels. */
 type Sample = readonly [number, Readonly<Record<string, string>>?];
@@ -25,6 +27,30 @@ function byWay(peers: Status['peers']): Sample[] {
     const [family = '', way = ''] = key.split(' ');
     return [count, { family, way }];
   });
+}
+
+function byHealth(peers: Status['peers']): Sample[] {
+  const states = peers.flatMap(({ health = {} }) =>
+    familiesOf(health).map(family => ({ family, state: health[family]?.state ?? '' })),
+  );
+  const families = [...new Set(states.map(({ family }) => family))];
+  return families.flatMap(family =>
+    HEALTH_STATES.map((state): Sample => {
+      const count = states.filter(one => one.family === family && one.state === state).length;
+      return [count, { family, state }];
+    }),
+  );
+}
+
+/** One sample for each family of each peer for which there is a value. */
+function ofPeers(peers: Status['peers'], valueOf: (health: PeerHealth) => number | undefined): Sample[] {
+  return peers.flatMap(({ key, hostName = '', health = {} }) =>
+    familiesOf(health).flatMap((family): Sample[] => {
+      const one = health[family];
+      const value = one && valueOf(one);
+      return value === undefined ? [] : [[value, { peer: key, host: hostName, family }]];
+    }),
+  );
 }
 
 /** Text in the Prometheus exposition format, and its content type. */
@@ -89,6 +115,27 @@ export async function exposeMetrics(
     'Peers by the way they are reached over, where the backend chooses.',
     byWay(peers),
   );
+  gauge('tulle_peers_by_health', 'Peers by family and by how they answer.', byHealth(peers));
+  gauge(
+    'tulle_peer_answers',
+    'Whether the peer answers, with all or a part of what is asked.',
+    ofPeers(peers, ({ state }) => Number(state !== 'silent' && state !== 'unanswered')),
+  );
+  gauge(
+    'tulle_peer_loss_ratio',
+    'Echoes to the peer that are lost, of the last ones.',
+    ofPeers(peers, ({ lossPercent }) => (lossPercent === undefined ? undefined : lossPercent / 100)),
+  );
+  gauge(
+    'tulle_peer_round_trip_seconds',
+    'Time of an echo to the peer and back, smoothed.',
+    ofPeers(peers, ({ roundTripMs }) => (roundTripMs === undefined ? undefined : roundTripMs / 1000)),
+  );
+  gauge(
+    'tulle_peer_path_mtu_bytes',
+    'The largest packet between containers that passes.',
+    ofPeers(peers, ({ pathMtu }) => pathMtu),
+  );
   gauge('tulle_dataplane_in_sync', 'Whether the kernel has every desired entry.', [
     [Number(dataplane.inSync)],
   ]);
@@ -108,6 +155,8 @@ export async function exposeMetrics(
     dataplane.lastResync === undefined ? [] : [[seconds(dataplane.lastResync)]],
   );
   gauge('tulle_firewall_ok', 'Whether the firewall rules are in place.', [[Number(status.firewall.ok)]]);
+  for (const { type, name, help, samples } of fastPathMetrics(status))
+    (type === 'gauge' ? gauge : counter)(name, help, samples);
   const { user, system } = process.cpuUsage();
   counter('process_cpu_seconds_total', 'Processor time of the agent in seconds.', [[(user + system) / 1e6]]);
   gauge('process_resident_memory_bytes', 'Resident memory of the agent.', [[process.memoryUsage.rss()]]);

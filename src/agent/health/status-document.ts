@@ -2,8 +2,9 @@
 import { hostname } from 'node:os';
 import process from 'node:process';
 import type { AgentEvent } from '../../api/messages.ts';
-import type { L2NetworkStatus } from '../../api/networks.ts';
-import type { CertificateStatus, Status, StoreStatus } from '../../api/status.ts';
+import type { ResolverReport } from '../../api/names.ts';
+import type { DockerNetworkStatus, L2NetworkStatus } from '../../api/networks.ts';
+import type { CertificateStatus, PeerApiStatus, Status, StoreStatus } from '../../api/status.ts';
 import { defined } from '../../base/defined.ts';
 import { packageVersion } from '../../base/version.ts';
 import type { OverlayStatus } from '../../network/overlay-status.ts';
@@ -22,13 +23,16 @@ export interface StatusSources {
   readonly store: StoreStatus;
   readonly certificates: CertificateStatus[];
   readonly overlay: OverlayStatus;
+  readonly peerApi: PeerApiStatus;
+  readonly resolver: ResolverReport;
   readonly l2Networks: L2NetworkStatus[];
+  readonly dockerNetworks: DockerNetworkStatus[];
   /** Events of the last repairs, newest first. */
   readonly recentRepairs: readonly AgentEvent[];
 }
 
 export function statusDocument(sources: StatusSources): Status {
-  const { health, overlay, certificates, l2Networks } = sources;
+  const { health, overlay, certificates, l2Networks, dockerNetworks, peerApi, resolver } = sources;
   const recentRepairs = sources.recentRepairs.map(({ time, text }) => ({ time, text }));
   return {
     apiVersion: 1,
@@ -44,6 +48,9 @@ export function statusDocument(sources: StatusSources): Status {
     ...overlay,
     dataplane: { ...overlay.dataplane, recentRepairs },
     ...(l2Networks.length === 0 ? {} : { l2Networks }),
+    ...(dockerNetworks.length === 0 ? {} : { dockerNetworks }),
+    peerApi,
+    resolver,
     warnings: [...health.warnings()],
   };
 }

@@ -5,6 +5,8 @@ export const FLAG_GROUPS = {
   lease: 'Subnet:',
   firewall: 'Firewall:',
   health: 'Health and metrics (both off by default):',
+  peers: 'Answers to other hosts (on where this host has a certificate):',
+  names: 'Names of containers:',
   host: 'This host:',
 } as const;
 

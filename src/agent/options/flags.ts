@@ -7,7 +7,9 @@
 import { DEFAULT_SOCKET } from '../../api/messages.ts';
 import { LOCAL_STORE, NETWORK_PREFIX, STATE_DIRECTORY, SUBNET_FILE } from '../../console/defaults.ts';
 import { LOG_FORMATS } from '../../console/log-format.ts';
+import { FAST_PATH_MODES } from '../../subnet/config/config.ts';
 import type { Flag } from './flag.ts';
+import { SERVER_FLAGS } from './server-flags.ts';
 
 export const FLAGS = [
   {
@@ -157,7 +159,14 @@ export const FLAGS = [
     group: 'firewall',
     kind: 'boolean',
     default: true,
-    help: 'do not add rules that accept tunnel packets of peers where INPUT drops them',
+    help: 'do not add rules that accept tunnel packets and requests of peers where INPUT drops them',
+  },
+  {
+    name: 'check-senders',
+    group: 'firewall',
+    kind: 'boolean',
+    default: true,
+    help: 'take tunnel packets from hosts that are no peers, and with sources of other peers in them',
   },
   {
     name: 'iptables-resync',
@@ -170,65 +179,14 @@ export const FLAGS = [
     lenient: true,
     help: 'interval of firewall comparisons, where the kernel does not announce changes',
   },
+  ...SERVER_FLAGS,
   {
-    name: 'healthz-ip',
-    group: 'health',
+    name: 'fast-path',
+    group: 'host',
     kind: 'string',
-    value: 'IP',
-    default: '127.0.0.1',
-    help: 'address of /healthz and /readyz (flannel listens on all addresses: give 0.0.0.0 for that)',
-  },
-  {
-    name: 'healthz-port',
-    group: 'health',
-    kind: 'integer',
-    value: 'PORT',
-    default: 0,
-    min: 0,
-    max: 65_535,
-    help: 'port of /healthz and /readyz; 0 is off',
-  },
-  {
-    name: 'metrics-ip',
-    group: 'health',
-    kind: 'string',
-    value: 'IP',
-    default: '127.0.0.1',
-    help: 'address of /metrics; beyond loopback it needs the three --metrics-*file flags',
-  },
-  {
-    name: 'metrics-port',
-    group: 'health',
-    kind: 'integer',
-    value: 'PORT',
-    default: 0,
-    min: 0,
-    max: 65_535,
-    help: 'port of Prometheus /metrics; 0 is off',
-  },
-  {
-    name: 'metrics-certfile',
-    group: 'health',
-    kind: 'string',
-    value: 'FILE',
-    default: '',
-    help: 'certificate of /metrics (PEM)',
-  },
-  {
-    name: 'metrics-keyfile',
-    group: 'health',
-    kind: 'string',
-    value: 'FILE',
-    default: '',
-    help: 'its key (PEM)',
-  },
-  {
-    name: 'metrics-cafile',
-    group: 'health',
-    kind: 'string',
-    value: 'FILE',
-    default: '',
-    help: 'certificate authority of the clients of /metrics (PEM)',
+    value: FAST_PATH_MODES.join('|'),
+    default: 'auto',
+    help: 'let packets of proven flows go past bridge, routes and firewall of this host, where its kernel can and the network has not turned it off; off: never',
   },
   {
     name: 'allow-extension',

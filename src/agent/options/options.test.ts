@@ -33,6 +33,15 @@ describe('the syntax of Go flags', () => {
     { args: ['--ip-masq', '--ip-masq=false'], want: o => !o.firewall.masquerade },
     { args: ['--iptables-forward-rules=false'], want: o => !o.firewall.forward },
     { args: ['--open-port=false'], want: o => !o.firewall.openPort },
+    { args: ['--health-mesh=false'], want: o => !o.healthMesh },
+    { args: ['--fast-path=off'], want: o => o.fastPath === 'off' },
+    { args: ['--dns=off'], want: o => o.resolver.mode === 'off' },
+    {
+      args: ['--dns-upstream=10.0.0.1, 10.0.0.2:5353,[fd00::1]:53'],
+      want: o =>
+        o.resolver.upstream?.map(({ address, port }) => `${address} ${port}`).join() ===
+        '10.0.0.1 53,10.0.0.2 5353,fd00::1 53',
+    },
     { args: ['-v', '0x2'], want: o => o.verbosity === 2 },
     { args: ['--iface', 'a', '-iface=b'], want: o => o.underlay.interfaces.join() === 'a,b' },
     { args: ['--iface-regex', '^10\\.'], want: o => o.underlay.patterns[0]?.test('10.1') === true },
@@ -114,14 +123,45 @@ test("flannel's defaults", () => {
     },
     underlay: { interfaces: [], patterns: [], publicIp: {} },
     lease: { subnetFile: '/run/flannel/subnet.env', renewMarginMinutes: 60, releaseOnStop: false },
-    firewall: { masquerade: false, randomFully: true, forward: true, openPort: true, resyncSeconds: 5 },
+    firewall: {
+      masquerade: false,
+      randomFully: true,
+      forward: true,
+      openPort: true,
+      checkSenders: true,
+      resyncSeconds: 5,
+    },
+    healthMesh: true,
+    fastPath: 'auto',
+    resolver: { mode: 'auto' },
     allowExtension: false,
+    peerApi: {
+      port: 8473,
+      files: {
+        caFile: '/var/lib/tulle/trust/ca.pem',
+        certFile: '/var/lib/tulle/trust/host.pem',
+        keyFile: '/var/lib/tulle/trust/host-key.pem',
+      },
+      areGiven: false,
+    },
+    dockerPlugin: { path: '/run/docker/plugins/tulle.sock', needs: 'docker' },
     stateDirectory: '/var/lib/tulle',
     socketPath: '/run/tulle/agent.sock',
     verbosity: 0,
     warnings: [],
     logFormat: 'auto',
   });
+});
+
+test('a second agent of a host leaves the Docker plugin to the first, unless it is told or passed the socket', () => {
+  const choice = (...args: string[]) => parseOptions(args, {}).dockerPlugin;
+  assert.equal(choice('--etcd-prefix=/other')?.needs, 'passed');
+  assert.deepEqual(choice('--docker-plugin=/run/p.sock'), { path: '/run/p.sock', needs: 'nothing' });
+  assert.equal(choice('--docker-plugin=off'), undefined);
+  assert.throws(
+    () => choice('--docker-plugin=on'),
+    /--docker-plugin = "on": want auto, off, or an absolute path/,
+  );
 });
 
 describe('what is wrong', () => {

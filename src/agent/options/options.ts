@@ -4,13 +4,17 @@
  */
 
 import { isIP } from 'node:net';
+import { isAbsolute } from 'node:path';
+import { type CredentialFiles, joinedFiles } from '../../api/peer/credentials.ts';
 import { ConfigError, type Problem } from '../../base/errors.ts';
 import { Ip } from '../../base/ip.ts';
-import { agentPaths, networkPrefix } from '../../console/defaults.ts';
+import { agentPaths, DOCKER_PLUGIN_SOCKET, NETWORK_PREFIX, networkPrefix } from '../../console/defaults.ts';
 import { LOG_FORMATS, type LogFormat } from '../../console/log-format.ts';
-import type { FirewallPolicy, UnderlayCriteria } from '../../network/options.ts';
+import type { FirewallPolicy, NetworkOptions, UnderlayCriteria } from '../../network/options.ts';
 import { parseEndpoints } from '../../store/etcd/endpoint.ts';
+import { FAST_PATH_MODES } from '../../subnet/config/config.ts';
 import { OptionReader } from './option-reader.ts';
+import { readResolver } from './resolver-options.ts';
 
 export interface AgentOptions {
   readonly store: {
@@ -33,11 +37,21 @@ export interface AgentOptions {
     readonly releaseOnStop: boolean;
   };
   readonly firewall: FirewallPolicy;
+  /** Whether peers are asked if they answer. */
+  readonly healthMesh: boolean;
+  /** Whether packets of proven flows may go past bridge, routes and firewall. */
+  readonly fastPath: NetworkOptions['fastPath'];
+  /** Whether, and from whom, containers get answers about names. */
+  readonly resolver: NetworkOptions['resolver'];
   /** Whether commands of the network configuration are run. */
   readonly allowExtension: boolean;
   /** Absent when off. */
   readonly health?: ListenAddress;
   readonly metrics?: ListenAddress & { readonly tls?: MetricsTls };
+  /** Absent when off. */
+  readonly peerApi?: PeerApiOptions;
+  /** Absent when off. */
+  readonly dockerPlugin?: DockerPluginChoice;
   readonly stateDirectory: string;
   readonly socketPath: string;
   readonly verbosity: number;
@@ -51,11 +65,28 @@ export interface ListenAddress {
   readonly port: number;
 }
 
+export interface DockerPluginChoice {
+  /** Of its socket. */
+  readonly path: string;
+  /** What must be there for it: a socket that was passed, Docker on this host (or the former), or nothing. */
+  readonly needs: 'passed' | 'docker' | 'nothing';
+}
+
 /** Files in PEM. Clients must present a certificate that `caFile` signed. */
 export interface MetricsTls {
   readonly certFile: string;
   readonly keyFile: string;
   readonly caFile: string;
+}
+
+/** How this host shows itself to others, and is asked by them. */
+export interface PeerApiOptions {
+  readonly port: number;
+  /** Those of the underlay unless given. */
+  readonly address?: Ip;
+  readonly files: CredentialFiles;
+  /** Given by the operator, and not those of a host that has joined, which may not be there. */
+  readonly areGiven: boolean;
 }
 
 /** @throws ConfigError with every problem found. */
@@ -69,6 +100,9 @@ export function parseOptions(
   const tls = readMetricsTls(reader, metrics);
   const store = readStore(reader);
   const paths = agentPaths(store.prefix);
+  const stateDirectory = reader.path('state-dir', paths.stateDirectory);
+  const peerApi = readPeerApi(reader, stateDirectory);
+  const dockerPlugin = readDockerPlugin(reader, store.prefix);
   const options: AgentOptions = {
     store,
     underlay: {
@@ -90,12 +124,18 @@ export function parseOptions(
       randomFully: !reader.boolean('ip-masq-fully-random-disable'),
       forward: reader.boolean('iptables-forward-rules'),
       openPort: reader.boolean('open-port'),
+      checkSenders: reader.boolean('check-senders'),
       resyncSeconds: reader.integer('iptables-resync'),
     },
+    healthMesh: reader.boolean('health-mesh'),
+    fastPath: reader.oneOf('fast-path', FAST_PATH_MODES),
+    resolver: readResolver(reader),
     allowExtension: reader.boolean('allow-extension'),
     ...(health.port === 0 ? {} : { health }),
     ...(metrics.port === 0 ? {} : { metrics: { ...metrics, ...(tls && { tls }) } }),
-    stateDirectory: reader.path('state-dir', paths.stateDirectory),
+    ...(peerApi && { peerApi }),
+    ...(dockerPlugin && { dockerPlugin }),
+    stateDirectory,
     socketPath: reader.path('socket', paths.socket),
     verbosity: reader.integer('v'),
     warnings: reader.warnings,
@@ -182,4 +222,38 @@ function readMetricsTls(reader: OptionReader, listen: ListenAddress): MetricsTls
     reader.problem('metrics-ip', listen.host, 'is not loopback, so it needs certificates', hint);
   }
   return undefined;
+}
+
+function readPeerApi(reader: OptionReader, stateDirectory: string): PeerApiOptions | undefined {
+  const port = reader.integer('peer-api-port');
+  const certFile = reader.string('peer-api-certfile');
+  const keyFile = reader.string('peer-api-keyfile');
+  const caFile = reader.string('peer-api-cafile');
+  const given = [certFile, keyFile, caFile].filter(text => text !== '').length;
+  if (given > 0 && given < 3) {
+    reader.problem(
+      'peer-api-certfile',
+      undefined,
+      'is one of three that must be given together',
+      'give --peer-api-certfile, --peer-api-keyfile and --peer-api-cafile',
+    );
+  }
+  const text = reader.string('peer-api-ip');
+  const address = Ip.tryParse(text);
+  if (text !== '' && address === undefined) reader.problem('peer-api-ip', text, 'want an IP address');
+  if (port === 0) return undefined;
+  const areGiven = given === 3;
+  const files = areGiven ? { caFile, certFile, keyFile } : joinedFiles(stateDirectory);
+  return { port, ...(address && { address }), files, areGiven };
+}
+
+/** A second agent on a host has a network of its own, and Docker one plugin named tulle. */
+function readDockerPlugin(reader: OptionReader, prefix: string): DockerPluginChoice | undefined {
+  const text = reader.string('docker-plugin');
+  if (text === 'off') return undefined;
+  if (text === 'auto') {
+    return { path: DOCKER_PLUGIN_SOCKET, needs: prefix === NETWORK_PREFIX ? 'docker' : 'passed' };
+  }
+  if (!isAbsolute(text)) reader.problem('docker-plugin', text, 'want auto, off, or an absolute path');
+  return { path: text, needs: 'nothing' };
 }

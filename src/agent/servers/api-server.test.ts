@@ -45,6 +45,8 @@ const handlers = (changed: Partial<ApiHandlers> = {}): ApiHandlers => ({
       },
     },
   },
+  ports: { ports: { list: () => [] }, attachments: { get: () => undefined } },
+  names: { list: () => [] },
   events,
   ...changed,
 });

@@ -4,14 +4,23 @@
  */
 import { chmodSync, mkdirSync, rmSync } from 'node:fs';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import { connect } from 'node:net';
 import { dirname } from 'node:path';
-import type { ForwarderTraffic, Refusal, ReleaseResult, ResyncResult } from '../../api/messages.ts';
+import {
+  type ForwarderTraffic,
+  type Refusal,
+  type ReleaseResult,
+  type ResyncResult,
+  refusalFor,
+} from '../../api/messages.ts';
+import type { NameList } from '../../api/names.ts';
 import type { Status } from '../../api/status.ts';
-import { ConfigError, isCode, messageOf, TulleError } from '../../base/errors.ts';
+import { isCode, TulleError } from '../../base/errors.ts';
+import { isListening } from '../../sys/unix-listener.ts';
 import type { EventLog } from '../health/event-log.ts';
 import { createServer } from './http.ts';
 import { answerNetworks, type NetworkHandlers } from './network-requests.ts';
+import { answerPlugins, type PluginHandlers } from './plugin-requests.ts';
+import { type PortHandlers, portsOnHost } from './port-requests.ts';
 import { answerTunnels, type TunnelHandlers } from './tunnel-requests.ts';
 
 export type ApiServerErrorCode =
@@ -33,6 +42,10 @@ export interface ApiHandlers {
   releaseLease(): Promise<ReleaseResult>;
   readonly tunnels: TunnelHandlers;
   readonly networks: NetworkHandlers;
+  readonly ports: PortHandlers;
+  readonly names: { list(): NameList };
+  /** Absent where there is nothing that containers could be put on. */
+  readonly plugins?: PluginHandlers;
   readonly events: EventLog;
 }
 
@@ -94,15 +107,20 @@ export class ApiServer implements AsyncDisposable {
           return await this.#serveEvents(url, request, response);
         case 'GET /v1/forwarder':
           return await this.#serveForwarder(response);
+        case 'GET /v1/ports':
+          return reply(response, 200, portsOnHost(this.#handlers.ports));
+        case 'GET /v1/names':
+          return reply(response, 200, this.#handlers.names.list());
         case 'POST /v1/resync':
           return reply(response, 200, await this.#handlers.resync());
         case 'POST /v1/lease/release':
           return reply(response, 200, await this.#handlers.releaseLease());
         default: {
-          const { tunnels, networks } = this.#handlers;
+          const { tunnels, networks, plugins } = this.#handlers;
           const answer =
             (await answerTunnels(tunnels, request, url.pathname)) ??
-            (await answerNetworks(networks, request, url.pathname));
+            (await answerNetworks(networks, request, url.pathname)) ??
+            (await answerPlugins(plugins, request, url.pathname));
           if (answer !== undefined) return reply(response, 200, answer);
           return refuse(response, 404, {
             code: 'UNKNOWN_REQUEST',
@@ -112,12 +130,7 @@ export class ApiServer implements AsyncDisposable {
         }
       }
     } catch (error) {
-      refuse(response, statusOf(error), {
-        code: error instanceof TulleError ? error.code : 'INTERNAL',
-        message: messageOf(error),
-        ...(error instanceof TulleError && error.hint !== undefined ? { hint: error.hint } : {}),
-        ...(error instanceof ConfigError && { problems: [...error.problems] }),
-      });
+      refuse(response, statusOf(error), refusalFor(error));
     }
   }
 
@@ -176,18 +189,5 @@ function drained(response: ServerResponse, signal: AbortSignal): Promise<void> {
     };
     response.on('drain', done);
     signal.addEventListener('abort', done, { once: true });
-  });
-}
-
-async function isListening(path: string): Promise<boolean> {
-  return new Promise((resolve, reject) => {
-    const socket = connect(path, () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.on('error', error => {
-      if (isCode(error, 'ENOENT', 'ECONNREFUSED')) resolve(false);
-      else reject(error);
-    });
   });
 }

@@ -6,13 +6,18 @@ import { ConfigError, type Problem } from '../../base/errors.ts';
 /** Bytes; a tunnel with 64 addresses of both families has 4,000. */
 const MOST_OF_A_BODY = 64 * 1024;
 
-/** @param subject what the request is about, for the error. @throws ConfigError with every problem */
+/**
+ * @param subject what the request is about, for the error
+ * @param most bytes
+ * @throws ConfigError with every problem
+ */
 export async function readBody<Schema extends v.GenericSchema>(
   request: IncomingMessage,
   schema: Schema,
   subject: string,
+  most: number = MOST_OF_A_BODY,
 ): Promise<v.InferOutput<Schema>> {
-  return parseBody(await bodyOf(request, subject), schema, subject);
+  return parseBody(await bodyOf(request, subject, most), schema, subject);
 }
 
 /** @throws ConfigError */
@@ -38,13 +43,13 @@ function problemOf(issue: v.BaseIssue<unknown>): Problem {
   return { path: v.getDotPath(issue) ?? 'body', message: issue.message, ...(isShown && { value: input }) };
 }
 
-async function bodyOf(request: IncomingMessage, subject: string): Promise<string> {
+async function bodyOf(request: IncomingMessage, subject: string, most: number): Promise<string> {
   const pieces: Buffer[] = [];
   let size = 0;
   for await (const piece of request as AsyncIterable<Buffer>) {
     size += piece.length;
-    if (size > MOST_OF_A_BODY) {
-      throw new ConfigError(subject, [{ path: 'body', message: `is longer than ${MOST_OF_A_BODY} bytes` }]);
+    if (size > most) {
+      throw new ConfigError(subject, [{ path: 'body', message: `is longer than ${most} bytes` }]);
     }
     pieces.push(piece);
   }

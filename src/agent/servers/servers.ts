@@ -1,5 +1,6 @@
 /** The agent's servers over time: one that cannot listen is a warning, and tried again. */
 import type { Status } from '../../api/status.ts';
+import { aborted } from '../../base/abort.ts';
 import { backoff, type Clock } from '../../base/clock.ts';
 import { messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
@@ -82,11 +83,4 @@ async function keepOpen(
       if (signal.aborted) return;
     }
   }
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise(resolve => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
 }

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { eventually } from '../../../test/support/eventually.ts';
-import { systemClock } from '../../base/clock.ts';
+import { type Clock, systemClock } from '../../base/clock.ts';
 import { NETWORK_PREFIX } from '../../console/defaults.ts';
 import type { KeyValue } from '../../store/store.ts';
 import { ManualClock } from '../../testing/manual-clock.ts';
@@ -46,8 +46,15 @@ async function save(...states: (readonly KeyValue[])[]): Promise<KnownStateFile>
 /** Writing is real I/O: wait for its outcome, whichever it is. */
 async function written(file: KnownStateFile): Promise<void> {
   await eventually('the state was written or refused', async () => {
-    return file.failure.value !== undefined || (await file.load()) !== undefined;
+    return file.failure.value !== undefined || textOnDisk() !== undefined;
   });
+}
+
+/** `load` would take the file of a write that is under way for one that was left behind. */
+function textOnDisk(): string | undefined {
+  const names = existsSync(directory) && statSync(directory).isDirectory() ? readdirSync(directory) : [];
+  const name = names.find(name => !name.startsWith('.'));
+  return name && readFileSync(join(directory, name), 'utf8');
 }
 
 test('what must not be forgotten is on disk at once, and the newest of it', async () => {
@@ -57,6 +64,38 @@ test('what must not be forgotten is on disk at once, and the newest of it', asyn
   file.changed(() => ({ keys: [], devices: ['newer'] }));
   await Promise.all([older, file.save()]);
   assert.deepEqual((await file.load())?.devices, ['newer']);
+});
+
+test('what changes at once is on disk before any time has passed', async () => {
+  const file = new KnownStateFile(directory, NETWORK_PREFIX, new ManualClock());
+  file.changed(() => ({ keys: [], devices: ['flannel.88'] }), 'at once');
+  await written(file);
+  assert.deepEqual((await file.load())?.devices, ['flannel.88']);
+});
+
+test('after a write that took a minute the next one is not twenty minutes away', async () => {
+  const time = new ManualClock();
+  let busy = 0;
+  const clock: Clock = {
+    now: () => time.now(),
+    monotonic: () => time.monotonic() + busy,
+    sleep: (ms, signal) => time.sleep(ms, signal),
+  };
+  const file = new KnownStateFile(directory, NETWORK_PREFIX, clock);
+  const stop = new AbortController();
+  const running = file.run(stop.signal);
+  const slowly = (device: string) => () => {
+    busy += 60_000;
+    return { keys: [], devices: [device] };
+  };
+  for (const device of ['older', 'newer']) {
+    file.changed(slowly(device));
+    await eventually('it rests', async () => time.sleeping === 1);
+    await time.advance(10_000);
+    await eventually(`${device} is on disk`, async () => textOnDisk()?.includes(device));
+  }
+  stop.abort();
+  await running;
 });
 
 test('what was saved is found by the next agent, to the last bit', async () => {

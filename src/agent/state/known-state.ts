@@ -15,7 +15,7 @@ import { backoff, type Clock } from '../../base/clock.ts';
 import { messageOf } from '../../base/errors.ts';
 import { Watchable } from '../../base/watchable.ts';
 import { networkTag } from '../../console/defaults.ts';
-import type { LastRun } from '../../network/network.ts';
+import type { LastRun } from '../../network/network-parts.ts';
 import type { ConditionFailure } from '../../network/reports.ts';
 import type { KeyValue } from '../../store/store.ts';
 import type { NetworkConfig } from '../../subnet/config/config.ts';
@@ -34,6 +34,11 @@ const END = ']}\n';
 const PIECE = 1 << 15;
 /** A large file, or a slow disk, is written less often: so many times longer than the last time took. */
 const REST = 20;
+/**
+ * But not less often than this, in milliseconds. A write of a few hundred bytes takes seconds where the processors have
+ * more to do than they can, and an agent that is killed then must not leave a file behind that is a minute old.
+ */
+const LONGEST_REST = 10_000;
 
 const decimal = v.pipe(
   v.string(),
@@ -68,6 +73,8 @@ export interface KnownState {
   /** The one before, while peers had not followed yet. */
   readonly leaving?: Uint8Array;
 }
+
+export type WriteTime = 'soon' | 'at once';
 
 /** Where what commands of the configuration have made is remembered (src/extension/command-record.ts). */
 export function commandRecordFile(directory: string, network: string): string {
@@ -117,9 +124,14 @@ export class KnownStateFile {
     }
   }
 
-  /** States that something changed; `read` is called when the time to write has come. */
-  changed(read: () => KnownState): void {
+  /**
+   * States that something changed; `read` is called when the time to write has come.
+   * @param when that what changes rarely is written `at once` does not wait for what changes often. Should it fail, it is
+   *   tried again, and reported, as what is written soon.
+   */
+  changed(read: () => KnownState, when: WriteTime = 'soon'): void {
     this.#wanted.set(read);
+    if (when === 'at once') this.save().catch(() => undefined);
   }
 
   /** Writes the newest state now. @throws SysError; `run` tries again */
@@ -131,7 +143,7 @@ export class KnownStateFile {
   async run(signal: AbortSignal): Promise<void> {
     for await (const read of this.#wanted.changes(signal)) {
       if (read === undefined) continue;
-      const settle = Math.max(SETTLE, REST * this.#lastTook);
+      const settle = Math.min(LONGEST_REST, Math.max(SETTLE, REST * this.#lastTook));
       await this.#clock.sleep(settle, signal).catch(() => undefined);
       await this.#writeUntilDone(signal);
     }
@@ -139,10 +151,8 @@ export class KnownStateFile {
 
   async #writeUntilDone(signal: AbortSignal): Promise<void> {
     for (const delay of backoff(5000, 300_000)) {
-      const started = this.#clock.monotonic();
       try {
         await this.#write();
-        this.#lastTook = this.#clock.monotonic() - started;
         this.failure.set(undefined);
         return;
       } catch (error) {
@@ -162,7 +172,10 @@ export class KnownStateFile {
     const options = { mode: 0o600, directoryMode: 0o700 };
     const written = this.#queue.then(async () => {
       const read = this.#wanted.value;
-      if (read !== undefined) await writeFileAtomic(this.#path, inPieces(fileOf(read())), options);
+      if (read === undefined) return;
+      const started = this.#clock.monotonic();
+      await writeFileAtomic(this.#path, inPieces(fileOf(read())), options);
+      this.#lastTook = this.#clock.monotonic() - started;
     });
     this.#queue = written.catch(() => undefined);
     return written;

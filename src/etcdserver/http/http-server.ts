@@ -1,11 +1,6 @@
 /** HTTP/1.1 on the client port: the JSON gateway, and the pages that probes and people ask for. */
-import {
-  createServer,
-  type IncomingMessage,
-  type RequestListener,
-  type Server,
-  type ServerResponse,
-} from 'node:http';
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
+import process from 'node:process';
 import { TLSSocket } from 'node:tls';
 import { messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
@@ -40,7 +35,8 @@ export function httpServer(options: HttpServerOptions): Server {
     requestTimeout: REQUEST_MS,
     connectionsCheckingInterval: CHECK_MS,
   };
-  const server = createServer(limits, (request, response) => {
+  // An import statement evaluates every export of node:http, and one loads undici, the HTTP client.
+  const server = process.getBuiltinModule('node:http').createServer(limits, (request, response) => {
     try {
       serve(options, request, response);
     } catch (error) {

@@ -7,6 +7,7 @@ import { Prefix } from '../../base/prefix.ts';
 import type { PathEntry, PeerPath } from '../../dataplane/desired.ts';
 import type { ProbeResult } from '../../probe/prober.ts';
 import { ManualClock } from '../../testing/manual-clock.ts';
+import { ProbeBudget } from '../probe-budget.ts';
 import { pathMtuWarnings } from './path-mtu-warning.ts';
 import { PathMtus } from './path-mtus.ts';
 import { pathTargets, withSize } from './path-targets.ts';
@@ -32,6 +33,7 @@ class Peers {
   constructor(t: TestContext) {
     this.mtus = new PathMtus({
       prober: { probe: (to, { size = 0, source, timeout }) => this.#probe(to, size, source, timeout) },
+      budget: new ProbeBudget(this.clock),
       clock: this.clock,
       logger: silentLogger,
       onChange: key => void this.changed.push(key),
@@ -44,7 +46,15 @@ class Peers {
 
   add(...indexes: number[]): void {
     for (const index of indexes) {
-      this.mtus.set(keyOf(index), { ipv4: { to: addressOf(index), isOverlay: true, mtu: 1450 } });
+      this.mtus.set(keyOf(index), {
+        ipv4: {
+          to: addressOf(index),
+          base: addressOf(index),
+          underlay: addressOf(index),
+          isOverlay: true,
+          mtu: 1450,
+        },
+      });
     }
   }
 

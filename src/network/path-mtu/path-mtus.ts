@@ -18,6 +18,7 @@ import { increment, Watchable } from '../../base/watchable.ts';
 import { findPathMtu } from '../../probe/path-mtu.ts';
 import type { ProbeOptions, Prober } from '../../probe/prober.ts';
 import type { Subnet } from '../../subnet/lease/lease.ts';
+import type { ProbeBudget } from '../probe-budget.ts';
 
 /** Milliseconds between two packets, whomever they are for. */
 const PACE = 250;
@@ -43,6 +44,9 @@ export interface PathTarget {
   readonly isOverlay: boolean;
   /** Bytes of the largest packet that containers send. */
   readonly mtu: number;
+  /** The base address of the peer's subnet, and the address of its host on the underlay. */
+  readonly base: Ip;
+  readonly underlay: Ip;
 }
 
 /** A path that takes less than it should. */
@@ -65,6 +69,9 @@ interface Path extends PathTarget {
 
 export interface PathMtusOptions {
   readonly prober: Pick<Prober, 'probe'>;
+  readonly budget: ProbeBudget;
+  /** Others ask with large packets as well, and say what becomes of them. */
+  readonly isShared?: boolean;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Another size than before passes on the way to this peer, or it is gone. */
@@ -107,6 +114,25 @@ export class PathMtus {
     );
   }
 
+  /** Others have asked this peer: the largest packet passes, or it does not and smaller ones do. */
+  asked(key: string, family: Family, isPassing: boolean): void {
+    const id = `${family} ${key}`;
+    const path = this.#paths.get(id);
+    if (path === undefined) return;
+    const now = this.#options.clock.monotonic();
+    if (path.size !== undefined) {
+      // What was found is no longer so.
+      if (isPassing) path.due = Math.min(path.due, now);
+      return;
+    }
+    this.#paths.delete(id);
+    this.#paths.set(id, path);
+    path.due = now + (isPassing ? CALM : 0);
+    if (isPassing) this.#urgent.delete(path);
+    else this.#urgent.add(path);
+    if (!isPassing) increment(this.#version);
+  }
+
   /** Asks until `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
@@ -127,10 +153,11 @@ export class PathMtus {
       this.#urgent.delete(before);
     }
     if (target !== undefined) {
-      const due = this.#options.clock.monotonic() + FIRST;
+      const { clock, isShared = false } = this.#options;
+      const due = clock.monotonic() + (isShared ? CALM : FIRST);
       const path = { ...target, key, family, text, due, size: undefined };
       this.#paths.set(id, path);
-      this.#urgent.add(path);
+      if (!isShared) this.#urgent.add(path);
       increment(this.#version);
     }
     if (before?.size !== undefined) this.#options.onChange(key);
@@ -215,9 +242,10 @@ export class PathMtus {
   }
 
   async #paced(to: Ip, options: ProbeOptions, signal: AbortSignal): ReturnType<Prober['probe']> {
-    const { clock, prober } = this.#options;
+    const { clock, prober, budget } = this.#options;
     const wait = this.#sentAt + PACE - clock.monotonic();
     if (wait > 0) await clock.sleep(wait, signal);
+    while (!budget.take()) await clock.sleep(budget.wait(), signal);
     signal.throwIfAborted();
     this.#sentAt = clock.monotonic();
     return prober.probe(to, options);

@@ -9,6 +9,7 @@
  */
 import { together } from '../../base/abort.ts';
 import { formatProblem, messageOf } from '../../base/errors.ts';
+import { DOCKER_SOCKET, DockerApi, DockerError } from '../../docker/docker-api.ts';
 import type { IpamEvent } from '../../ipam/connection.ts';
 import { HostAddresses } from '../../ipam/host-addresses.ts';
 import type { SegmentPresence } from '../../subnet/segment/presence.ts';
@@ -16,11 +17,11 @@ import { SegmentError } from '../../subnet/segment/segment-error.ts';
 import type { SegmentRegistry } from '../../subnet/segment/segment-registry.ts';
 import { notFound } from '../../subnet/segment/segment-registry.ts';
 import type { SegmentWatch } from '../../subnet/segment/segment-watch.ts';
-import { DOCKER_SOCKET, DockerApi, DockerError } from '../docker/docker-api.ts';
 import type { EventReporter } from '../reports.ts';
 import { DockerNetworks } from './docker/docker-networks.ts';
 import { Connector } from './endpoints/connector.ts';
-import { HostEndpoints, type HostEndpointsParts } from './endpoints/host-endpoints.ts';
+import { HostEndpoints } from './endpoints/host-endpoints.ts';
+import type { HostEndpointsParts } from './endpoints/host-endpoints-parts.ts';
 import type { SegmentSite } from './endpoints/segment-site.ts';
 import type { SegmentScope } from './segment-scope.ts';
 
@@ -111,7 +112,7 @@ export class SegmentContainers {
       const text = `another host has the range ${event.block} of ${network}, which this host gave addresses out of`;
       events.add('warning', 'range-lost', text, { network, range: `${event.block}` });
     } else {
-      const what = event.type === 'lost' ? 'could not be read' : 'could not be written';
+      const what = event.type === 'lost' ? 'could not be read as a whole' : 'could not be written';
       logger.warn(
         { network, error: messageOf(event.error) },
         `the addresses given out in an L2 network ${what}`,

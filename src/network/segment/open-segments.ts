@@ -21,33 +21,49 @@ import { Segments, type SegmentsParts } from './segments.ts';
 export interface OpenSegmentsOptions
   extends Pick<
     SegmentsParts,
-    'dataPlane' | 'host' | 'saveKeys' | 'setRules' | 'health' | 'events' | 'clock' | 'logger'
+    | 'dataPlane'
+    | 'host'
+    | 'names'
+    | 'saveKeys'
+    | 'setRules'
+    | 'setSenders'
+    | 'health'
+    | 'events'
+    | 'clock'
+    | 'logger'
   > {
   readonly options: Pick<NetworkOptions, 'underlay' | 'stateDirectory'>;
   readonly identity: Pick<DurableIdentity, 'hostId' | 'machine'>;
   readonly rtnetlink: Rtnetlink;
   readonly netns: Netns;
   readonly segmentRegistry: SegmentRegistry;
+  /** Of `Targets.netfilter`. */
+  readonly netfilterPort: number;
   /** What the store had when it was last read. */
   readonly cachedKeys: () => Iterable<KeyValue>;
 }
 
 export function openSegments(given: OpenSegmentsOptions): Segments {
   const { options, identity, netns, segmentRegistry: registry, cachedKeys } = given;
-  const name = hostname();
   return new Segments({
     ...given,
     registry,
     hostId: identity.hostId,
-    hostName: isHostName(name) ? name : undefined,
+    hostName: ownHostName(),
     machine: identity.machine(undefined),
     stateDirectory: options.stateDirectory,
     criteria: options.underlay,
     guard: new BridgeGuard(),
-    ruleChanges: signal => ruleChanges(netns, signal),
+    ruleChanges: signal => ruleChanges(netns, signal, given.netfilterPort),
     removeLinks: segments => removeSegmentLinks(segments, { ...given, hostId: identity.hostId }),
     former: segmentsAmong(cachedKeys(), registry.keys),
   });
+}
+
+/** What this host calls itself, if others can be told. */
+export function ownHostName(): string | undefined {
+  const name = hostname();
+  return isHostName(name) ? name : undefined;
 }
 
 /** The networks that are in a copy of the store. */

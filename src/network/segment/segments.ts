@@ -18,15 +18,16 @@ import { together } from '../../base/abort.ts';
 import type { Clock } from '../../base/clock.ts';
 import { defined } from '../../base/defined.ts';
 import type { Logger } from '../../base/log.ts';
+import { followAtPace, Pace } from '../../base/pace.ts';
 import { valuesOf } from '../../base/per-family.ts';
 import type { Prefix } from '../../base/prefix.ts';
 import { increment, Watchable } from '../../base/watchable.ts';
 import type { BridgeGuard } from '../../firewall/bridge/bridge-guard.ts';
-import { GuardKeeper } from '../../firewall/bridge/guard-keeper.ts';
 import type { SegmentGuard } from '../../firewall/bridge/guard-table.ts';
 import type { SegmentBlock } from '../../firewall/desired.ts';
+import { RuleKeeper } from '../../firewall/rule-keeper.ts';
 import { SegmentPresence } from '../../subnet/segment/presence.ts';
-import type { SegmentMember, SegmentsSnapshot } from '../../subnet/segment/segment.ts';
+import type { SegmentMember, SegmentSnapshot, SegmentsSnapshot } from '../../subnet/segment/segment.ts';
 import { gatewayMac } from '../../subnet/segment/segment-mac.ts';
 import type { SegmentRegistry } from '../../subnet/segment/segment-registry.ts';
 import { SegmentWatch } from '../../subnet/segment/segment-watch.ts';
@@ -43,7 +44,7 @@ import { SegmentScope } from './segment-scope.ts';
 import { segmentUnderlay } from './segment-underlay.ts';
 
 export interface SegmentsParts
-  extends Pick<SegmentContainersParts, 'netns' | 'rtnetlink' | 'stateDirectory'>,
+  extends Pick<SegmentContainersParts, 'netns' | 'rtnetlink' | 'stateDirectory' | 'names'>,
     SegmentRecordParts {
   readonly registry: SegmentRegistry;
   readonly hostId: string;
@@ -59,6 +60,8 @@ export interface SegmentsParts
   readonly ruleChanges: (signal: AbortSignal) => AsyncIterable<void>;
   /** States what the firewall has to do for all of them. */
   readonly setRules: (blocks: readonly SegmentBlock[], former: readonly Prefix[]) => void;
+  /** States whose packets belong to them. */
+  readonly setSenders: (segments: readonly SegmentSnapshot[]) => void;
   readonly health: HealthReporter;
   readonly events: EventReporter;
   readonly clock: Clock;
@@ -72,7 +75,7 @@ export class Segments {
   /** What is on the bridges, and what connects it. */
   readonly containers: SegmentContainers;
   readonly #reporter: SegmentReporter;
-  readonly #keeper: GuardKeeper;
+  readonly #keeper: RuleKeeper<readonly SegmentGuard[]>;
   /** By id. */
   readonly #scopes = new Map<string, SegmentScope>();
   readonly #record: SegmentRecord;
@@ -97,12 +100,13 @@ export class Segments {
       clock,
       onConflict: conflict => this.#reporter.conflict(conflict),
     });
-    this.#keeper = new GuardKeeper({
-      guard: parts.guard,
+    this.#keeper = new RuleKeeper({
+      apply: guards => parts.guard.apply(guards),
       changes: parts.ruleChanges,
       clock,
       logger,
       onState: failure => this.#reporter.guard(failure),
+      what: 'bridges',
     });
     const { watch, presence } = this;
     const { hostName, machine } = parts;
@@ -130,6 +134,11 @@ export class Segments {
 
   get underlay(): Underlay | undefined {
     return this.#underlay;
+  }
+
+  /** Why there is no underlay, and what helps. */
+  get noUnderlay(): { readonly reason: string; readonly hint: string } | undefined {
+    return this.#noUnderlay;
   }
 
   /** Each of them in short. */
@@ -167,10 +176,13 @@ export class Segments {
   }
 
   async #followStore(signal: AbortSignal): Promise<void> {
+    const pace = new Pace(this.#parts.clock);
     for await (const snapshot of this.watch.changes(signal)) {
+      pace.begin();
       await this.#record.add(snapshot);
       this.#follow(snapshot);
       if (this.watch.isConnected.value) await this.#record.removeFormer(snapshot);
+      await pace.rest(signal);
     }
   }
 
@@ -186,12 +198,13 @@ export class Segments {
 
   /** What was made, or could not be, shows after a comparison with the kernel. */
   async #followRounds(signal: AbortSignal): Promise<void> {
-    for await (const _ of this.#parts.dataPlane.rounds.changes(signal)) {
-      if (this.#scopes.size === 0) continue;
+    const look = () => {
+      if (this.#scopes.size === 0) return;
       this.#stateMembers();
       this.containers.linksChanged();
       this.#report();
-    }
+    };
+    await followAtPace(this.#parts.dataPlane.rounds, this.#parts.clock, look, signal);
   }
 
   async #followPresence(signal: AbortSignal): Promise<void> {
@@ -223,6 +236,7 @@ export class Segments {
     }
     // The data plane itself tries again what fails.
     if (isChanged) void dataPlane.apply().catch(() => undefined);
+    this.#parts.setSenders(this.scopes.map(({ snapshot }) => snapshot));
     this.#stateRules();
     this.#stateSites();
     this.#stateMembers();

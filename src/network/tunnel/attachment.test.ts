@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { DockerApi, DockerError } from '../../docker/docker-api.ts';
+import type { DockerNetworkState } from '../../docker/docker-messages.ts';
 import type { Link } from '../../netlink/route/objects.ts';
-import { DockerApi, DockerError, type DockerNetworkState } from '../docker/docker-api.ts';
 import { BridgeFinder } from './attachment.ts';
 
 const link = (name: string, kind: 'bridge' | 'veth'): Link => ({

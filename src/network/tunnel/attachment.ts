@@ -3,8 +3,9 @@
  * is asked for the latter, and is not needed again for a bridge that is there.
  */
 import { messageOf } from '../../base/errors.ts';
+import { BRIDGE_OPTION, type DockerApi, DockerError } from '../../docker/docker-api.ts';
+import type { DockerNetworkState } from '../../docker/docker-messages.ts';
 import type { Link } from '../../netlink/route/objects.ts';
-import { BRIDGE_OPTION, type DockerApi, DockerError, type DockerNetworkState } from '../docker/docker-api.ts';
 
 /** The bridge and, if it is Docker's, its network; or why there is none. */
 export type Attachment =

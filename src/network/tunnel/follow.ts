@@ -3,12 +3,12 @@
  * a bridge with one is given its MTU. While there is no tunnel, nothing is watched.
  */
 import { together } from '../../base/abort.ts';
-import { backoff, type Clock } from '../../base/clock.ts';
+import type { Clock } from '../../base/clock.ts';
 import { defined } from '../../base/defined.ts';
-import { messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import { increment, Watchable } from '../../base/watchable.ts';
 import type { EventGroup, Rtnetlink } from '../../netlink/route/rtnetlink.ts';
+import { keepFollowing } from '../keep-following.ts';
 import type { HealthReporter, OwnedWarning } from '../reports.ts';
 import type { SharedDataPlane } from '../shared-data-plane.ts';
 import type { Tunnels } from './tunnels.ts';
@@ -76,8 +76,7 @@ async function refreshOnChanges(
   groups: readonly EventGroup[],
   signal: AbortSignal,
 ): Promise<void> {
-  let delays = backoff(500, 30_000);
-  while (!signal.aborted) {
+  const follow = async (onSuccess: () => void) => {
     const changed = new Watchable(0);
     const watching = async (until: AbortSignal) => {
       for await (const event of rtnetlink.watch(groups, until)) {
@@ -87,18 +86,14 @@ async function refreshOnChanges(
     const refreshing = async (until: AbortSignal) => {
       for await (const _ of changed.changes(until)) {
         await tunnels.refresh();
-        delays = backoff(500, 30_000);
+        onSuccess();
         await clock.sleep(SETTLE, until).catch(() => undefined);
       }
     };
-    try {
-      await together(signal, watching, refreshing);
-    } catch (error) {
-      if (signal.aborted) return;
-      logger.warn({ error: messageOf(error) }, 'the tunnels could not be compared with this host');
-      await clock.sleep(delays.next().value, signal).catch(() => undefined);
-    }
-  }
+    await together(signal, watching, refreshing);
+  };
+  const failure = 'the tunnels could not be compared with this host';
+  await keepFollowing({ clock, logger, failure }, follow, signal);
 }
 
 function warn({ tunnels, health }: TunnelFollowing): void {

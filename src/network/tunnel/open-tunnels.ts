@@ -1,8 +1,8 @@
 /** The tunnels of the host that a connection to the kernel is bound to, with what was kept of them. */
 import { randomBytes } from 'node:crypto';
+import { DOCKER_SOCKET, DockerApi } from '../../docker/docker-api.ts';
 import type { Netns } from '../../sys/netns.ts';
 import { boundUdpPorts } from '../../sys/udp-ports.ts';
-import { DOCKER_SOCKET, DockerApi } from '../docker/docker-api.ts';
 import { BridgeFinder } from './attachment.ts';
 import type { KeptTunnels } from './kept.ts';
 import { type TunnelParts, Tunnels } from './tunnels.ts';

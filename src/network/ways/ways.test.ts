@@ -9,6 +9,7 @@ import type { PeerPath } from '../../dataplane/desired.ts';
 import type { ProbeResult } from '../../probe/prober.ts';
 import { ManualClock } from '../../testing/manual-clock.ts';
 import { lease } from '../../testing/network/overlay-harness.ts';
+import { ProbeBudget } from '../probe-budget.ts';
 import { type WayMove, Ways } from './ways.ts';
 
 const SECOND = 1_000;
@@ -47,6 +48,7 @@ class Peers {
   constructor(t: TestContext) {
     this.ways = new Ways({
       prober: { probe: (to, { source, timeout }) => this.#probe(to, source, timeout) },
+      budget: new ProbeBudget(this.clock),
       clock: this.clock,
       logger: silentLogger,
       onChange: key => void this.changed.push(key),

@@ -6,7 +6,7 @@
  * An echo goes from the base address of this host's subnet to that of the peer's, so that it is treated like a packet of
  * containers: by routes, by filters of sources, by the peer. Every host that the kernel makes an end of a tunnel answers.
  */
-import type { WayStatus } from '../../api/status.ts';
+import type { WayStatus } from '../../api/way-status.ts';
 import { type PeerWays, possibleWays, WAY_TYPES, type WayChoice, type WayType } from '../../backend/ways.ts';
 import type { Clock } from '../../base/clock.ts';
 import { defined } from '../../base/defined.ts';
@@ -17,6 +17,7 @@ import { mapFamilies, type PerFamily, perFamily } from '../../base/per-family.ts
 import { Watchable } from '../../base/watchable.ts';
 import type { Prober } from '../../probe/prober.ts';
 import type { Lease } from '../../subnet/lease/lease.ts';
+import type { ProbeBudget } from '../probe-budget.ts';
 import { offsetOf } from './turns.ts';
 import { WaySelector } from './way-selector.ts';
 
@@ -34,6 +35,9 @@ const AT_ONCE = 2;
 
 export interface WaysOptions {
   readonly prober: Pick<Prober, 'probe'>;
+  readonly budget: ProbeBudget;
+  /** Others ask as well, and say what becomes of it: only what decides something is asked here. */
+  readonly isShared?: boolean;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Other ways are to be used for this peer from now on, or tried. */
@@ -106,6 +110,22 @@ export class Ways {
     return mapFamilies(this.#of(key), entry => statusOf(entry, this.#epoch));
   }
 
+  /** Others have asked the base address of this peer. */
+  asked(key: string, family: Family, isAnswered: boolean): void {
+    const entry = this.#entries.get(`${family} ${key}`);
+    const now = this.#options.clock.monotonic();
+    // Losses in quick succession are one loss.
+    if (entry === undefined || this.isTrying(key, family) || (!isAnswered && now - entry.asked < URGENT))
+      return;
+    entry.asked = now;
+    this.#observe(entry, selector => selector.result(selector.choice.inUse, isAnswered, now));
+  }
+
+  /** Whether its base address is reached over another way than its containers at present. */
+  isTrying(key: string, family: Family): boolean {
+    return this.#entries.get(`${family} ${key}`)?.selector.choice.tried !== undefined;
+  }
+
   /** Asks until `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
@@ -159,14 +179,17 @@ export class Ways {
     const least = 2 ** Math.ceil(Math.log2(Math.max(1, this.#active.size / AT_ONCE)));
     for (const entry of this.#active) this.#observe(entry, selector => selector.tick(now, wall, least));
     const next = this.#next(now);
-    if (next !== undefined) void this.#ask(next);
+    if (next !== undefined && this.#options.budget.take()) void this.#ask(next);
   }
 
   /** Whom to ask now. */
   #next(now: number): Entry | undefined {
     const isFair = this.#ticks++ % FAIR === 0;
     const [first] = this.#entries.values();
-    const rested = first && now - first.asked >= CALM && !first.isWaiting ? first : undefined;
+    const rested =
+      this.#options.isShared !== true && first && now - first.asked >= CALM && !first.isWaiting
+        ? first
+        : undefined;
     if (isFair && rested !== undefined) return rested;
     let urgent: Entry | undefined;
     for (const entry of this.#active) {

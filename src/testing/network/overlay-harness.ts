@@ -16,7 +16,8 @@ import type { DataPlane, NetworkScope } from '../../dataplane/data-plane.ts';
 import type { DesiredLink } from '../../dataplane/desired-link.ts';
 import type { ApplyResult, DataPlaneReport, LinkReport } from '../../dataplane/report.ts';
 import { devicesOf } from '../../network/handover.ts';
-import type { LastRun } from '../../network/network.ts';
+import type { LastRun } from '../../network/network-parts.ts';
+import type { FirewallPolicy } from '../../network/options.ts';
 import { Overlay } from '../../network/overlay.ts';
 import type { TargetListener, Targets } from '../../network/targets.ts';
 import type { HostNetwork } from '../../network/underlay.ts';
@@ -104,6 +105,16 @@ type FirewallState = Targets['firewall']['state'];
 
 const IN_SYNC: ApplyResult = { inSync: true, writes: 0, failures: [] };
 
+/** What a harness's overlay is asked to do in the firewall. */
+export const OVERLAY_FIREWALL: FirewallPolicy = {
+  masquerade: true,
+  forward: false,
+  randomFully: true,
+  openPort: true,
+  checkSenders: true,
+  resyncSeconds: 5,
+};
+
 export class OverlayHarness {
   readonly clock = new ManualClock();
   readonly events = new EventLog({ clock: this.clock, logger: recordingLogger() });
@@ -132,10 +143,13 @@ export class OverlayHarness {
   private constructor(identity: Identity, former: Partial<LastRun>) {
     this.overlay = new Overlay({
       options: {
+        healthMesh: false,
+        fastPath: 'off',
+        resolver: { mode: 'off' },
         stateDirectory: '/nowhere',
         underlay: { interfaces: ['eth0'], patterns: [], publicIp: {} },
         lease: { subnetFile: '/run/subnet.env', renewMarginMinutes: 60 },
-        firewall: { masquerade: true, forward: false, randomFully: true, openPort: true, resyncSeconds: 5 },
+        firewall: OVERLAY_FIREWALL,
       },
       identity,
       health: this.health,
@@ -231,6 +245,14 @@ export class OverlayHarness {
           return this.applyFirewall();
         },
       },
+      senders: { use: () => undefined, set: () => undefined, refused: () => undefined },
+      netfilter: {
+        port: 0,
+        commit: () => undefined,
+        elements: () => [],
+        connections: () => [],
+        forget: () => undefined,
+      },
       forwarder: {
         state: new Watchable(undefined),
         set: () => undefined,
@@ -238,6 +260,7 @@ export class OverlayHarness {
         obstacle: () => undefined,
       },
       prober: { probe: async () => ({ outcome: 'silent' }) },
+      listen: async () => undefined,
       subnetFile: {
         path: '/run/subnet.env',
         state: this.subnetFile,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { DockerNetworkState } from '../../../docker/docker-messages.ts';
 import { isContainerName } from '../../../subnet/segment/segment.ts';
-import type { DockerNetworkState } from '../../docker/docker-api.ts';
 import { containersOn } from './docker-network.ts';
 
 test('a container of Docker has a name that can be published, however long its own is, or without one', () => {

@@ -3,8 +3,9 @@ import { Ip } from '../../../base/ip.ts';
 import { Mac } from '../../../base/mac.ts';
 import { familiesOf, type PerFamily } from '../../../base/per-family.ts';
 import type { Prefix } from '../../../base/prefix.ts';
+import { BRIDGE_OPTION } from '../../../docker/docker-api.ts';
+import type { DockerNetworkState, NewDockerNetwork } from '../../../docker/docker-messages.ts';
 import { isContainerName } from '../../../subnet/segment/segment.ts';
-import { BRIDGE_OPTION, type DockerNetworkState, type NewDockerNetwork } from '../../docker/docker-api.ts';
 import type { AttachedEndpoint } from '../endpoints/local-endpoints.ts';
 import type { SegmentSite } from '../endpoints/segment-site.ts';
 

@@ -4,9 +4,10 @@ import { Ip } from '../../../base/ip.ts';
 import { silentLogger } from '../../../base/log.ts';
 import { Mac } from '../../../base/mac.ts';
 import { Prefix } from '../../../base/prefix.ts';
+import { DockerError } from '../../../docker/docker-api.ts';
+import type { DockerNetworkState, NewDockerNetwork } from '../../../docker/docker-messages.ts';
 import { AsyncQueue } from '../../../testing/async-queue.ts';
 import { ManualClock } from '../../../testing/manual-clock.ts';
-import { DockerError, type DockerNetworkState, type NewDockerNetwork } from '../../docker/docker-api.ts';
 import type { SegmentSite } from '../endpoints/segment-site.ts';
 import { DockerNetworks } from './docker-networks.ts';
 

@@ -11,13 +11,9 @@ import type { Logger } from '../../../base/log.ts';
 import { familiesOf, type PerFamily } from '../../../base/per-family.ts';
 import type { Prefix } from '../../../base/prefix.ts';
 import { Wakeup } from '../../../base/wakeup.ts';
+import { type DockerApi, DockerError } from '../../../docker/docker-api.ts';
+import type { DockerNetworkState, NewDockerNetwork } from '../../../docker/docker-messages.ts';
 import { dockerPart } from '../../../subnet/segment/segment.ts';
-import {
-  type DockerApi,
-  DockerError,
-  type DockerNetworkState,
-  type NewDockerNetwork,
-} from '../../docker/docker-api.ts';
 import type { HealthReporter, OwnedWarning } from '../../reports.ts';
 import type { AttachedEndpoint } from '../endpoints/local-endpoints.ts';
 import type { SegmentSite } from '../endpoints/segment-site.ts';

@@ -1,6 +1,6 @@
 /** What is said of Docker networks that are not as they should be. */
 import { enumerate } from '../../../base/enumerate.ts';
-import type { DockerNetworkState } from '../../docker/docker-api.ts';
+import type { DockerNetworkState } from '../../../docker/docker-messages.ts';
 import type { OwnedWarning } from '../../reports.ts';
 
 /** Names of containers in a warning. */

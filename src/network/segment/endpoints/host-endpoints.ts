@@ -7,47 +7,28 @@
  *     connect, Docker ─────┘                            └─> warnings
  */
 import { together } from '../../../base/abort.ts';
-import { backoff, type Clock } from '../../../base/clock.ts';
+import { backoff } from '../../../base/clock.ts';
 import { isCode, messageOf } from '../../../base/errors.ts';
-import type { Logger } from '../../../base/log.ts';
+import { Pace } from '../../../base/pace.ts';
 import { Wakeup } from '../../../base/wakeup.ts';
-import type { GuardKeeper } from '../../../firewall/bridge/guard-keeper.ts';
 import type { SegmentGuard } from '../../../firewall/bridge/guard-table.ts';
 import type { Link } from '../../../netlink/route/objects.ts';
-import type { KernelEvent, Rtnetlink } from '../../../netlink/route/rtnetlink.ts';
-import type { SegmentPresence } from '../../../subnet/segment/presence.ts';
-import type { SegmentHost, SegmentSnapshot } from '../../../subnet/segment/segment.ts';
-import type { SegmentWatch } from '../../../subnet/segment/segment-watch.ts';
-import type { Netns } from '../../../sys/netns.ts';
-import type { HealthReporter } from '../../reports.ts';
+import type { KernelEvent } from '../../../netlink/route/rtnetlink.ts';
+import type { SegmentSnapshot } from '../../../subnet/segment/segment.ts';
 import { duplicateWarnings } from './duplicate-warning.ts';
 import { parseEndpointAlias } from './endpoint-alias.ts';
-import { attachedTo, EndpointPorts } from './endpoint-ports.ts';
+import { attachedPort, attachedTo, EndpointPorts } from './endpoint-ports.ts';
+import type { HostEndpointsParts } from './host-endpoints-parts.ts';
 import type { AttachedEndpoint } from './local-endpoints.ts';
 import { LostContainers } from './lost-containers.ts';
 import { type Duplicate, SegmentEndpoints } from './segment-endpoints.ts';
 import { guardOf } from './segment-guard.ts';
 import type { SegmentSite } from './segment-site.ts';
 
-export interface HostEndpointsParts {
-  readonly host: SegmentHost;
-  readonly netns: Netns;
-  readonly rtnetlink: Rtnetlink;
-  readonly presence: Pick<SegmentPresence, 'setEndpoints' | 'state'>;
-  /** What was given out to containers that this host connects, and how it is freed. */
-  readonly addresses: {
-    given(name: string): Promise<readonly { readonly container: string }[]>;
-    disconnect(name: string, container: string): Promise<unknown>;
-  };
-  readonly watch: Pick<SegmentWatch, 'snapshot' | 'changes'>;
-  readonly guard: Pick<GuardKeeper, 'set'>;
-  readonly health: HealthReporter;
-  readonly clock: Clock;
-  readonly logger: Logger;
-}
-
 /** Milliseconds in which further changes are gathered. */
 const SETTLE = 5;
+/** Between two writes of addresses that are known: each starts programs, and wakes all who watch rules. */
+const KNOWN_INTERVAL = 2000;
 const RETRY = { first: 200, cap: 10_000 };
 
 export class HostEndpoints {
@@ -71,6 +52,11 @@ export class HostEndpoints {
   readonly #published = new Map<string, string>();
   /** How the guard was stated last, as text. */
   #guarded = '[]';
+  /** The same without the addresses that are known, and when. */
+  #urgent = '[]';
+  #guardedAt = Number.NEGATIVE_INFINITY;
+  /** How names were stated last, as text. */
+  #named = '';
   /** Links or entries of a bridge may have changed without an announcement. */
   #isStale = true;
 
@@ -143,21 +129,25 @@ export class HostEndpoints {
       if (attached !== undefined) this.#lost.add(attached);
     } else {
       this.#links.set(link.index, link);
-      if (attached !== undefined && link.master !== undefined) this.#reserved.delete(link.name);
+      const isPort = link.master !== undefined && attachedPort(link) !== undefined;
+      if (isPort) this.#reserved.delete(link.name);
     }
   }
 
   async #work(signal: AbortSignal): Promise<void> {
     const { clock, logger } = this.#parts;
     let delays = backoff(RETRY.first, RETRY.cap);
+    const pace = new Pace(clock);
     while (!signal.aborted) {
       try {
+        pace.begin();
         if (this.#isStale) await this.#readAgain();
         await this.#openSites();
         await this.ports.keep(this.#links.values(), this.#open.values(), name => this.#reserved.has(name));
         await this.#freeLost();
         const due = this.#state();
         delays = backoff(RETRY.first, RETRY.cap);
+        await pace.rest(signal);
         await this.#wakeup.pause(due - clock.monotonic(), signal);
         await clock.sleep(SETTLE, signal).catch(() => undefined);
       } catch (error) {
@@ -243,7 +233,8 @@ export class HostEndpoints {
       duplicates.set(name, ofSegment);
       guards.push(guardOf(endpoints, snapshot, ofSegment));
     }
-    this.#guard(guards);
+    dues.push(this.#guard(guards));
+    this.#stateNames(segments.keys());
     this.#parts.health.warn('endpoints', duplicateWarnings(duplicates));
     return Math.min(...dues);
   }
@@ -261,10 +252,32 @@ export class HostEndpoints {
     presence.setEndpoints(segment, published);
   }
 
-  #guard(guards: readonly SegmentGuard[]): void {
+  /** A network without a bridge may have one in a moment: nothing is taken back before. */
+  #stateNames(networks: Iterable<string>): void {
+    const named = [...this.#open].flatMap(([network, { site }]) =>
+      this.#attachedTo(site).flatMap(({ ip, container, isNamed }) =>
+        isNamed === true ? [] : [{ network, ip, names: [container] }],
+      ),
+    );
+    const unknown = new Set([...networks].filter(name => !this.#open.has(name)));
+    const text = JSON.stringify([named, [...unknown]]);
+    if (text !== this.#named) this.#parts.names.set(named, unknown);
+    this.#named = text;
+  }
+
+  /** @returns when it is to be stated, on the monotonic clock: who is refused at once, who is known after a rest */
+  #guard(guards: readonly SegmentGuard[]): number {
     const text = JSON.stringify(guards);
-    if (text !== this.#guarded) this.#parts.guard.set(guards);
+    if (text === this.#guarded) return Number.POSITIVE_INFINITY;
+    const urgent = JSON.stringify(guards.map(guard => ({ ...guard, known: [] })));
+    const now = this.#parts.clock.monotonic();
+    const due = this.#guardedAt + KNOWN_INTERVAL;
+    if (urgent === this.#urgent && now < due) return due;
     this.#guarded = text;
+    this.#urgent = urgent;
+    this.#guardedAt = now;
+    this.#parts.guard.set(guards);
+    return Number.POSITIVE_INFINITY;
   }
 
   #attachedTo(site: SegmentSite): readonly AttachedEndpoint[] {

@@ -24,6 +24,8 @@ export interface LocalEndpoint {
 /** What this host itself has attached, or what Docker says it has. */
 export interface AttachedEndpoint extends LocalEndpoint {
   readonly container: string;
+  /** Who attached it says how it is called (src/network/attachment). */
+  readonly isNamed?: boolean;
 }
 
 export interface LocalEndpointsOptions {

@@ -5,7 +5,17 @@
 import type * as http from 'node:http';
 import process from 'node:process';
 import * as v from 'valibot';
-import { isCode, messageOf, TulleError } from '../../base/errors.ts';
+import { isCode, messageOf, TulleError } from '../base/errors.ts';
+import {
+  DockerContainer,
+  DockerEndpoints,
+  DockerEvent,
+  DockerNetworkList,
+  DockerNetworkState,
+  type ListedContainer,
+  ListedContainers,
+  type NewDockerNetwork,
+} from './docker-messages.ts';
 
 export type DockerErrorCode =
   /** No dockerd answers at the socket. */
@@ -32,84 +42,7 @@ const MOST_ANSWER = 16 << 20;
 /** Characters of an event. */
 const MOST_EVENT = 1 << 20;
 
-const text = v.string();
-const texts = v.nullish(v.record(text, text), {});
-
-const NetworkEntries = {
-  Name: text,
-  Id: text,
-  Driver: text,
-  Internal: v.optional(v.boolean(), false),
-  EnableIPv6: v.optional(v.boolean(), false),
-  IPAM: v.object({
-    Config: v.nullish(
-      v.array(
-        v.object({
-          Subnet: v.optional(text, ''),
-          IPRange: v.optional(text, ''),
-          Gateway: v.optional(text, ''),
-        }),
-      ),
-      [],
-    ),
-  }),
-  Options: texts,
-  Labels: texts,
-};
-
-export const DockerNetworkState = v.object({
-  ...NetworkEntries,
-  /** By id of the container. */
-  Containers: v.nullish(
-    v.record(
-      text,
-      v.object({
-        Name: text,
-        MacAddress: v.optional(text, ''),
-        /** `10.9.1.130/16`, or empty. */
-        IPv4Address: v.optional(text, ''),
-        IPv6Address: v.optional(text, ''),
-      }),
-    ),
-    {},
-  ),
-});
-export type DockerNetworkState = v.InferOutput<typeof DockerNetworkState>;
-
-const DockerNetworks = v.array(DockerNetworkState);
-
-const DockerContainer = v.object({
-  /** With a slash before it. */
-  Name: text,
-  State: v.object({ Running: v.boolean(), Pid: v.number() }),
-  NetworkSettings: v.object({ SandboxKey: v.optional(text, '') }),
-});
-export type DockerContainer = v.InferOutput<typeof DockerContainer>;
-
-/** A network or a container came, went or was changed, or the daemon itself. */
-export const DockerEvent = v.object({ Type: v.optional(text, ''), Action: v.optional(text, '') });
-export type DockerEvent = v.InferOutput<typeof DockerEvent>;
-
-/** Body of a request that makes a network. */
-export interface NewDockerNetwork {
-  readonly Name: string;
-  readonly CheckDuplicate: true;
-  readonly Driver: 'bridge';
-  readonly Internal: boolean;
-  readonly EnableIPv6: boolean;
-  readonly IPAM: {
-    readonly Driver: 'default';
-    readonly Config: readonly {
-      readonly Subnet: string;
-      readonly IPRange: string;
-      readonly Gateway?: string;
-    }[];
-  };
-  readonly Options: Readonly<Record<string, string>>;
-  readonly Labels: Readonly<Record<string, string>>;
-}
-
-const Refusal = v.object({ message: text });
+const Refusal = v.object({ message: v.string() });
 
 /** Every method throws DockerError. */
 export class DockerApi {
@@ -124,7 +57,7 @@ export class DockerApi {
 
   /** All networks, without their containers. */
   async networks(): Promise<readonly DockerNetworkState[]> {
-    return this.#json('GET', '/networks', DockerNetworks);
+    return this.#json('GET', '/networks', DockerNetworkList);
   }
 
   /** With its containers. @param id or name */
@@ -145,11 +78,25 @@ export class DockerApi {
     return this.#json('GET', `/containers/${encodeURIComponent(name)}/json`, DockerContainer);
   }
 
-  /** What happens to networks and containers from now on, until the daemon ends or `signal` aborts. */
-  async *events(signal: AbortSignal): AsyncGenerator<DockerEvent, void> {
+  /** What a container has on networks, and by which names it is called there. @param id or name */
+  async endpoints(id: string): Promise<DockerEndpoints> {
+    return this.#json('GET', `/containers/${encodeURIComponent(id)}/json`, DockerEndpoints);
+  }
+
+  /** All that run. */
+  async containers(): Promise<readonly ListedContainer[]> {
+    return this.#json('GET', '/containers/json', ListedContainers);
+  }
+
+  /**
+   * What happens to networks and containers from now on, until the daemon ends or `signal` aborts.
+   * @param since seconds of the wall clock: also what the daemon still knows of, from then on
+   */
+  async *events(signal: AbortSignal, since?: number): AsyncGenerator<DockerEvent, void> {
     const filters = JSON.stringify({ type: ['network', 'container', 'daemon'] });
     try {
-      const path = `/events?filters=${encodeURIComponent(filters)}`;
+      const from = since === undefined ? '' : `&since=${Math.floor(since)}`;
+      const path = `/events?filters=${encodeURIComponent(filters)}${from}`;
       const response = await this.#open('GET', path, undefined, signal);
       if (response.statusCode !== 200) throw refusalOf(response.statusCode, await bodyOf(response));
       for await (const line of linesOf(response)) yield parse(DockerEvent, line);

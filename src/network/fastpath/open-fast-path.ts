@@ -1,0 +1,120 @@
+/** The fast path of the host that an agent runs on, or why it has none. */
+import process from 'node:process';
+import type { FastPathObstacle } from '../../api/fast-path.ts';
+import type { Clock } from '../../base/clock.ts';
+import { messageOf } from '../../base/errors.ts';
+import type { Logger } from '../../base/log.ts';
+import type { Clearance } from '../../fastpath/clearance.ts';
+import { FastPath } from '../../fastpath/fast-path.ts';
+import { findOwnPrograms } from '../../fastpath/found-programs.ts';
+import { mechanismsOf } from '../../fastpath/mechanisms.ts';
+import { fastPathObstacle } from '../../fastpath/obstacle.ts';
+import { ownerNumber } from '../../fastpath/own-program.ts';
+import { type FastFlow, isFast } from '../../fastpath/programs/layout.ts';
+import { startClearance } from '../../fastpath/start-clearance.ts';
+import { RuleWatch } from '../../firewall/judging/rule-watch.ts';
+import type { Rtnetlink } from '../../netlink/route/rtnetlink.ts';
+import type { FastPathMode } from '../../subnet/config/config.ts';
+import type { Netns } from '../../sys/netns.ts';
+import { run } from '../../sys/process.ts';
+import type { FastPathPrograms } from './fast-path-programs.ts';
+import type { KnownFlow } from './flow-counts.ts';
+import type { FastPathChoice } from './network-fast-path.ts';
+import { failed, kernelObstacle, OBSTACLES } from './obstacle.ts';
+
+export interface OpenFastPath extends AsyncDisposable {
+  readonly choice: FastPathChoice;
+}
+
+export interface OpenFastPathOptions {
+  /** `--fast-path` */
+  readonly mode: FastPathMode;
+  /** Prefix of the network in the store. */
+  readonly prefix: string;
+  readonly netns: Netns;
+  /** In that namespace. */
+  readonly rtnetlink: Rtnetlink;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** Whatever is wrong with it, packets go the normal path. What runs goes on running when it is disposed of. */
+export async function openFastPath(options: OpenFastPathOptions): Promise<OpenFastPath> {
+  const { mode, prefix, netns, clock, logger } = options;
+  const obstacle = await fastPathObstacle();
+  if (mode === 'off') {
+    if (obstacle === undefined) await detachFormer(options);
+    return without(OBSTACLES.offByFlag);
+  }
+  if (obstacle !== undefined) return without(kernelObstacle(obstacle));
+  await using stack = new AsyncDisposableStack();
+  try {
+    const fastPath = stack.use(await FastPath.open({ netns, owner: prefix }));
+    const clearance = stack.use(startClearance(fastPath.maps, netns, logger));
+    const opened = stack.move();
+    return {
+      choice: {
+        store: fastPath,
+        programs: programsOf(fastPath, clearance),
+        watchRules: watch => new RuleWatch({ ...watch, netns, run, clock, log: logger }),
+      },
+      [Symbol.asyncDispose]: () => opened.disposeAsync(),
+    };
+  } catch (error) {
+    logger.warn({ error: messageOf(error) }, 'the fast path cannot be used');
+    return without(failed(messageOf(error)));
+  }
+}
+
+function programsOf(fastPath: FastPath, clearance: Clearance): FastPathPrograms {
+  return {
+    others: link => fastPath.others(link),
+    setTunnels: tunnels => fastPath.setTunnels(tunnels),
+    bump: () => fastPath.bump(),
+    flows: () => knownFlows(fastPath),
+    normal: () => new Map(Array.from(fastPath.reasons(), ([reason, count]) => [reason, Number(count)])),
+    get tcpObstacle() {
+      return clearance.obstacle;
+    },
+  };
+}
+
+function* knownFlows(fastPath: FastPath): Generator<KnownFlow, void> {
+  const { generation } = fastPath;
+  // CLOCK_MONOTONIC, as the coarse clock of the programs.
+  const now = process.hrtime.bigint();
+  for (const flow of fastPath.flows()) yield knownFlow(flow, generation, now);
+}
+
+function knownFlow(flow: FastFlow, generation: bigint, now: bigint): KnownFlow {
+  const { sent, delivered } = isFast(flow, generation, now);
+  const { sentPackets, sentBytes, deliveredPackets, deliveredBytes } = flow.state;
+  return {
+    vni: flow.vni,
+    remote: flow.remote,
+    isFast: sent || delivered,
+    sentPackets: Number(sentPackets),
+    sentBytes: Number(sentBytes),
+    receivedPackets: Number(deliveredPackets),
+    receivedBytes: Number(deliveredBytes),
+  };
+}
+
+/** What an agent has left that was not told to attach none. */
+async function detachFormer({ prefix, netns, rtnetlink, logger }: OpenFastPathOptions): Promise<void> {
+  try {
+    const mechanisms = mechanismsOf(netns, rtnetlink);
+    for (const { mechanism, place, program } of await findOwnPrograms(
+      rtnetlink,
+      mechanisms,
+      ownerNumber(prefix),
+    ))
+      await mechanism.detach(place, program.id);
+  } catch (error) {
+    logger.warn({ error: messageOf(error) }, 'programs of the fast path could not be detached');
+  }
+}
+
+function without(obstacle: FastPathObstacle): OpenFastPath {
+  return { choice: { obstacle }, [Symbol.asyncDispose]: () => Promise.resolve() };
+}

@@ -1,0 +1,85 @@
+/** What the agent looks at before it lets the programs of the fast path to a link: routes, queues and what others have there. */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { type TestContext, test } from 'node:test';
+import { systemClock } from '../../src/base/clock.ts';
+import { silentLogger } from '../../src/base/log.ts';
+import { FastPath } from '../../src/fastpath/fast-path.ts';
+import { connectRoute } from '../../src/netlink/route/connect.ts';
+import { LinkLooks } from '../../src/network/fastpath/link-looks.ts';
+import { Netns } from '../../src/sys/netns.ts';
+import { needsBpf } from '../support/bpftool.ts';
+import { deadline, within } from '../support/eventually.ts';
+
+async function looksOf(t: TestContext) {
+  const netns = Netns.anonymous();
+  const rtnetlink = connectRoute({ netns });
+  const fastPath = await FastPath.open({ netns, owner: '/looks' });
+  const stop = new AbortController();
+  const looks = new LinkLooks({
+    rtnetlink,
+    others: link => fastPath.others(link),
+    clock: systemClock,
+    logger: silentLogger,
+  });
+  const ip = (...args: readonly string[]) => netns.run(() => void execFileSync('ip', args));
+  const tc = (...args: readonly string[]) => netns.run(() => void execFileSync('tc', args));
+  ip('link', 'add', 'v0', 'type', 'veth', 'peer', 'v1');
+  ip('link', 'set', 'v0', 'up');
+  const running = looks.run(stop.signal);
+  t.after(async () => {
+    stop.abort();
+    await running;
+    await fastPath[Symbol.asyncDispose]();
+    await rtnetlink[Symbol.asyncDispose]();
+    netns[Symbol.dispose]();
+  });
+  const late = deadline('links were looked at');
+  await looks.version.until(version => version > 0, late);
+  const index = (await rtnetlink.links.get('v0'))?.index ?? 0;
+  /** The next version, once `act` is seen. */
+  const after = async (act: () => void) => {
+    const before = looks.version.value;
+    act();
+    await within(
+      'the kernel announces it',
+      looks.version.until(version => version > before, late),
+    );
+  };
+  return {
+    looks,
+    index,
+    ip,
+    tc,
+    after,
+    at: async () => (await looks.at([{ name: 'v0', index }])).get(index),
+  };
+}
+
+test('a queue, a filter and a program of others are seen as they come and go', needsBpf, async t => {
+  const { tc, after, at } = await looksOf(t);
+  assert.equal((await at())?.queue ?? 'noqueue', 'noqueue');
+  const limit = ['dev', 'v0', 'root', 'tbf', 'rate', '1mbit', 'burst', '10k', 'latency', '10ms'];
+  await after(() => tc('qdisc', 'add', ...limit));
+  assert.equal((await at())?.queue, 'tbf');
+  await after(() => tc('qdisc', 'del', 'dev', 'v0', 'root'));
+  assert.equal((await at())?.queue ?? 'noqueue', 'noqueue');
+  await after(() => tc('qdisc', 'add', 'dev', 'v0', 'clsact'));
+  await after(() =>
+    tc('filter', 'add', 'dev', 'v0', 'ingress', 'protocol', 'ip', 'u32', 'match', 'u8', '0', '0'),
+  );
+  const filtered = await at();
+  assert.match(filtered?.ingress.join() ?? '', /u32/);
+  assert.deepEqual(filtered?.egress, []);
+  await after(() => tc('qdisc', 'del', 'dev', 'v0', 'clsact'));
+  assert.deepEqual((await at())?.ingress ?? [], []);
+});
+
+test('a route straight to a link is known while it is there', needsBpf, async t => {
+  const { looks, index, ip, after } = await looksOf(t);
+  assert.deepEqual(looks.routes().get(index), undefined);
+  await after(() => ip('route', 'add', '10.5.34.9/32', 'dev', 'v0', 'scope', 'host'));
+  assert.deepEqual(looks.routes().get(index)?.map(String), ['10.5.34.9/32']);
+  await after(() => ip('route', 'del', '10.5.34.9/32', 'dev', 'v0'));
+  assert.deepEqual(looks.routes().get(index), undefined);
+});
