@@ -76,6 +76,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./forwarder/command.ts')).forwarderCommand(),
   },
   {
+    name: 'docker',
+    group: 'This host:',
+    summary: "Docker's default bridge on the subnet of this host: configure",
+    load: async () => (await import('./host/docker/configure-command.ts')).dockerCommand(),
+  },
+  {
     name: 'install',
     group: 'This host:',
     summary: 'run a daemon as a systemd service',

@@ -32,8 +32,8 @@ interface Options extends AgentOption {
 export function cleanupCommand(): Command {
   const command = new Command('cleanup')
     .description(
-      'Remove what Tulle or flannel left on this host for a network: devices, routes, firewall rules, files, ' +
-        'tunnels, its L2 networks, and what commands of the backend extension have made. ' +
+      'Remove what Tulle or flannel left on this host for a network: devices, routes, firewall rules, ' +
+        'programs of the fast path, files, tunnels, its L2 networks, and what commands of the backend extension have made. ' +
         'Containers of this host can then no longer reach those of other hosts.\n\n' +
         'The network is read from the state directory of the agent. Anything without an address of that network is ' +
         'kept, because it may belong to another overlay. Devices of that kind are listed; --network removes them.\n\n' +
@@ -62,6 +62,11 @@ export function cleanupCommand(): Command {
       const { BridgeGuard } = await import('../firewall/bridge/bridge-guard.ts');
       const { agentFiles, findLeftovers } = await import('./cleanup.ts');
       const { segmentLeftovers } = await import('./segment-leftovers.ts');
+      const { attachmentLeftovers } = await import('./attachment-leftovers.ts');
+      const { resolverLeftovers } = await import('./resolver-leftovers.ts');
+      const { fastPathLeftovers } = await import('./fast-path-leftovers.ts');
+      const { Netns } = await import('../sys/netns.ts');
+      const { portLeftovers } = await import('./port-leftovers.ts');
       const { SegmentKeys } = await import('../subnet/segment/segment-key.ts');
       const { stateDir = agentPaths(options.etcdPrefix).stateDirectory, subnetFile } = options;
       const known = await knownState(stateDir, options.etcdPrefix);
@@ -77,7 +82,8 @@ export function cleanupCommand(): Command {
       const { TUNNEL_FILE } = await import('../agent/state/tunnel-file.ts');
       const { ONCE_FILE, tunnelLeftovers } = await import('./tunnel-once.ts');
       const undo = await undoOf(commandRecordFile(stateDir, networkPrefix(options.etcdPrefix)));
-      await using rtnetlink = connectRoute();
+      using netns = Netns.current();
+      await using rtnetlink = connectRoute({ netns });
       const { leftovers, kept } = await findLeftovers({
         rtnetlink,
         firewall: new Firewall({ log: silentLogger }),
@@ -90,13 +96,21 @@ export function cleanupCommand(): Command {
           ...(options.keepState ? {} : { stateDirectory: stateDir }),
         }),
       });
+      // What is on an L2 network is found by its network and by what has put it there.
+      const devices = [
+        ...(await attachmentLeftovers({ rtnetlink, networks, stateDirectory: stateDir })),
+        ...(await segmentLeftovers({ rtnetlink, guard: new BridgeGuard(), segments })),
+      ];
       const findings = {
         // Commands may need the devices and the routes that go next.
         leftovers: [
           ...(undo === undefined ? [] : [{ what: undo.what, remove: undo.run }]),
+          ...(await fastPathLeftovers({ rtnetlink, netns, network: networkPrefix(options.etcdPrefix) })),
           ...(await tunnelLeftovers(join(stateDir, TUNNEL_FILE))),
           ...(await tunnelLeftovers(ONCE_FILE)),
-          ...(await segmentLeftovers({ rtnetlink, guard: new BridgeGuard(), segments })),
+          ...new Map(devices.map(leftover => [leftover.what, leftover])).values(),
+          ...(await resolverLeftovers({ rtnetlink })),
+          ...(await portLeftovers(networkPrefix(options.etcdPrefix))),
           ...leftovers,
         ],
         kept,

@@ -8,6 +8,9 @@
  *     routes and next hops   those that carry our protocol number, over such a device or to such a block
  *     forwarder              the program behind a device of the backend udp
  *     firewall rules         in the chains and tables named after flannel
+ *     programs               of the fast path, at any link of this host
+ *     resolver               its address on loopback, which its label shows to be ours, and its table of nftables
+ *     published ports        their table of nftables
  *     tunnels                those of `tulle tunnel`, which their records show to be ours
  *     commands               what those of an extension backend have made (src/extension)
  *     files                  what Docker and CNI read, the state directory
@@ -164,7 +167,9 @@ function agentStateIn(directory: string): string[] {
   if (statOf(directory)?.isDirectory() !== true) return [];
   const names = readdirSync(directory);
   const ours = names.filter(name =>
-    /^\.?(identity|tunnels|(known|commands|addresses)-[0-9a-f]+)\.json|^trust$/.test(name),
+    /^\.?(identity|tunnels|attachments|(known|commands|addresses)-([0-9a-f]+|overlay))\.json|^trust$/.test(
+      name,
+    ),
   );
   return ours.length === names.length ? [directory] : ours.map(name => join(directory, name));
 }

@@ -7,7 +7,8 @@ import { withExamples } from '../console/help.ts';
 import { withChoices } from '../console/options.ts';
 import { note, print } from '../console/output.ts';
 import { run } from '../sys/process.ts';
-import { install, type Systemd, uninstall, unitText } from './install.ts';
+import { installCniCommand } from './cni/install-cni-command.ts';
+import { install, installDocker, type Systemd, socketText, uninstall, unitText } from './install.ts';
 import { type Daemon, environmentFile, UNITS } from './units.ts';
 
 const SYSTEMD: Systemd = { directory: '/etc/systemd/system', run };
@@ -33,6 +34,8 @@ export function installCommand(): Command {
       const path = await install(SYSTEMD, daemon, unit);
       note(`wrote ${path} and started it; \`journalctl -u ${UNITS[daemon].file}\` shows its log`);
     });
+  command.addCommand(installDockerCommand());
+  command.addCommand(installCniCommand());
   return withExamples(command, [
     {
       line: 'install agent -- --etcd-endpoints=http://192.168.65.3:2379 --ip-masq',
@@ -41,6 +44,29 @@ export function installCommand(): Command {
     { line: 'install up', does: 'what `tulle up` runs on this host' },
     { line: 'install store', does: 'the store alone, on loopback' },
     { line: 'install agent --print', does: 'read the unit first' },
+    { line: 'install docker', does: 'after one of them: systemd holds the socket of the Docker plugin' },
+    { line: 'install cni', does: 'containerd, nerdctl and podman find Tulle' },
+  ]);
+}
+
+function installDockerCommand(): Command {
+  const command = new Command('docker')
+    .description(
+      'Have systemd hold the socket of the Docker plugin: what dockerd asks while the daemon of Tulle restarts, or ' +
+        'before it runs, waits and is answered later. The daemon is restarted once; packets flow meanwhile.',
+    )
+    .option('--print', 'print the unit instead of installing it')
+    .action(async (options: { readonly print?: true }) => {
+      if (options.print) {
+        print((await socketText(SYSTEMD)).trimEnd());
+        return;
+      }
+      assertSystemd('the agent opens the socket itself, as long as it runs');
+      const path = await installDocker(SYSTEMD);
+      note(`wrote ${path}; try it: docker network create -d tulle --ipam-driver tulle blue`);
+    });
+  return withExamples(command, [
+    { line: 'install up && tulle install docker', does: 'this host, and Docker on it' },
   ]);
 }
 

@@ -4,8 +4,8 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { install, type Systemd, uninstall } from './install.ts';
-import { UNITS } from './units.ts';
+import { install, installDocker, type Systemd, uninstall } from './install.ts';
+import { PLUGIN_SOCKET, UNITS } from './units.ts';
 
 /** A directory for units, and a systemctl that records its arguments. */
 function systemd(t: TestContext): Systemd & { readonly calls: string[] } {
@@ -43,6 +43,45 @@ test('installs a unit that starts the daemon with its flags, and takes it away a
   assert.deepEqual(readdirSync(manager.directory), []);
   assert.deepEqual(await uninstall(manager), []);
   assert.deepEqual(manager.calls, []);
+});
+
+test('the socket of the Docker plugin is opened for the daemon that is installed, while that is stopped', async t => {
+  const manager = systemd(t);
+  await assert.rejects(installDocker(manager), { code: 'NOT_NOW', hint: /tulle install up/ });
+  assert.deepEqual([readdirSync(manager.directory), manager.calls], [[], []]);
+  await install(manager, 'agent', { program: PROGRAM, flags: [] });
+  manager.calls.splice(0);
+  const path = await installDocker(manager);
+  assert.match(readFileSync(path, 'utf8'), /^Service=tulle-agent\.service$/m);
+  // systemd refuses to start a socket whose service is active.
+  const opened = [
+    'daemon-reload',
+    'enable tulle-docker.socket',
+    'stop tulle-docker.socket tulle.service tulle-agent.service',
+    'start tulle-docker.socket',
+  ];
+  assert.deepEqual(manager.calls.splice(0), [...opened, 'start --no-block tulle-agent.service']);
+
+  // Another daemon takes the place of the first.
+  await install(manager, 'up', { program: PROGRAM, flags: [] });
+  assert.match(readFileSync(path, 'utf8'), /^Service=tulle\.service$/m);
+  assert.deepEqual(manager.calls.splice(0), [
+    ...opened,
+    'start --no-block tulle.service',
+    'enable tulle.service',
+  ]);
+
+  const [first] = await uninstall(manager);
+  assert.equal(first, path, 'a socket that is left would start its daemon again');
+  assert.deepEqual(readdirSync(manager.directory), []);
+});
+
+test('dockerd finds the socket of the plugin as soon as it starts, and root alone may connect', () => {
+  const text = PLUGIN_SOCKET.text('up');
+  assert.match(text, /^Before=docker\.service$/m);
+  assert.match(text, /^ListenStream=\/run\/docker\/plugins\/tulle\.sock$/m);
+  assert.match(text, /^FileDescriptorName=docker-plugin$/m);
+  assert.match(text, /^SocketMode=0600$/m);
 });
 
 test('a daemon is started again whenever it ends, and never given up (G4)', () => {
@@ -105,13 +144,15 @@ test('systemd itself finds nothing wrong with the units', { skip: noAnalyze }, t
     writeFileSync(path, text({ program: '/bin/true', flags: ['--iface=eth0', 'a b$'] }));
     return path;
   });
+  files.push(join(directory, PLUGIN_SOCKET.file));
+  writeFileSync(files.at(-1) ?? '', PLUGIN_SOCKET.text('agent'));
   const { stderr, status } = spawnSync('systemd-analyze', ['verify', '--man=no', ...files], {
     encoding: 'utf8',
     timeout: 60_000,
   });
   const about = stderr
     .split('\n')
-    .filter(line => line.includes(directory) || /tulle-\w+\.service/.test(line));
+    .filter(line => line.includes(directory) || /tulle-\w+\.(service|socket)/.test(line));
   assert.deepEqual(about, []);
   assert.equal(status, 0, stderr);
 });

@@ -7,6 +7,8 @@
  * - Node.js compiles code at run time, so MemoryDenyWriteExecute must stay off.
  * - nft and iptables may have to load kernel modules, so CAP_SYS_MODULE stays in.
  */
+import { DOCKER_PLUGIN_FD_NAME, DOCKER_PLUGIN_SOCKET } from '../console/defaults.ts';
+
 export interface UnitOptions {
   /** Absolute path of bin/tulle. */
   readonly program: string;
@@ -33,6 +35,35 @@ export const UNITS = {
 } as const;
 
 export type Daemon = keyof typeof UNITS;
+
+/** The daemons that serve Docker. */
+export type HostDaemon = Exclude<Daemon, 'store'>;
+
+/**
+ * The socket of the Docker plugin: dockerd finds it before any daemon of ours runs, and what it asks waits in the queue
+ * while one is restarted. A connection starts the daemon, if it does not run.
+ */
+export const PLUGIN_SOCKET = { file: 'tulle-docker.socket', text: pluginSocket } as const;
+
+function pluginSocket(daemon: HostDaemon): string {
+  return unit({
+    Unit: [
+      ['Description', 'Tulle: networks of Docker'],
+      // dockerd looks for the plugins of its networks as soon as it starts.
+      ['Before', 'docker.service'],
+    ],
+    Socket: [
+      ['ListenStream', DOCKER_PLUGIN_SOCKET],
+      ['FileDescriptorName', DOCKER_PLUGIN_FD_NAME],
+      ['SocketMode', '0600'],
+      // As dockerd makes its own directory.
+      ['DirectoryMode', '0711'],
+      ['RemoveOnStop', 'yes'],
+      ['Service', UNITS[daemon].file],
+    ],
+    Install: [['WantedBy', 'sockets.target']],
+  });
+}
 
 /** Variables for the daemon, above all secrets, which must not be in a unit file, because every user may read that. */
 export const environmentFile = (daemon: Daemon): string => `/etc/tulle/${daemon}.env`;

@@ -56,7 +56,8 @@ async function formerHost(t: TestContext) {
       ...[subnetFile, stateDirectory].filter(existsSync),
     ];
   };
-  return { cleanup, hindered, traces, subnetFile, stateDirectory, absent: join(directory, 'none.sock') };
+  const nft = async (...args: string[]) => (await run('nft', args, { namespaces, timeout: TIMEOUT })).stdout;
+  return { nft, cleanup, hindered, traces, subnetFile, stateDirectory, absent: join(directory, 'none.sock') };
 }
 
 describe('tulle cleanup', needsRoot, () => {
@@ -88,6 +89,14 @@ describe('tulle cleanup', needsRoot, () => {
     assert.equal(exit, 1);
     assert.match(stderr, new RegExp(`cleanup is not complete: could not remove ${subnetFile}: `));
     assert.deepEqual(await traces(), [subnetFile]);
+  });
+
+  test('removes the published ports of this network, not those of another', async t => {
+    const { nft, cleanup, absent } = await formerHost(t);
+    await nft('add table inet tulle-ports; add table inet tulle-ports-00c0ffee');
+    const { stdout } = await cleanup(absent, '--json');
+    assert.equal(JSON.parse(stdout).found[0], 'firewall rules of published ports');
+    assert.equal(await nft('list', 'tables'), 'table inet tulle-ports-00c0ffee\n');
   });
 
   test('removes everything, with --keep-state all but the identity', async t => {

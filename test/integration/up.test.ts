@@ -47,6 +47,16 @@ test('three machines become a network with two words and a token', {
     }
   });
 
+  await t.test('each answers the others with the certificate that it got', async () => {
+    const { stdout } = await second.host.run(TULLE, ['status', '--all-hosts', '--json'], { timeout: 20_000 });
+    const { hosts } = JSON.parse(stdout) as { hosts: { host: string; state: string; via?: string }[] };
+    assert.deepEqual(
+      hosts.map(({ state, via }) => ({ state, via })),
+      sites.map(() => ({ state: 'ready', via: undefined })),
+      stdout,
+    );
+  });
+
   await t.test('a host cannot write what is not its own', async () => {
     const status = JSON.parse((await tulle(first, 'status', '--json')).stdout) as { lease: { key: string } };
     for (const [key, value] of [
