@@ -142,7 +142,19 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     why: 'thin clients of the agent',
   },
   inspect: {
-    may: ['base', 'sys', 'netlink', 'firewall', 'api', 'console', 'cli'],
+    may: [
+      'base',
+      'sys',
+      'bpf',
+      'netlink',
+      'docker',
+      'subnet',
+      'firewall',
+      'fastpath',
+      'api',
+      'console',
+      'cli',
+    ],
     why: 'reads what is there and says what it means; owns nothing',
   },
   trust: {

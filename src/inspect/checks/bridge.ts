@@ -1,0 +1,131 @@
+/** The bridges of the overlay themselves: up, with the address that containers have as their gateway, answering ARP. */
+import { FAMILY_LABELS } from '../../base/ip.ts';
+import { formatInterfaceAddress, Prefix } from '../../base/prefix.ts';
+import { IFF_NOARP } from '../../netlink/route/constants.ts';
+import { linkLine, linkNames } from '../../netlink/text/link.ts';
+import type { HostReader } from '../host/host-reader.ts';
+import type { Members, OverlayBridge } from '../host/members.ts';
+import type { HostOverlay } from '../host/overlay.ts';
+import { type Cause, fixedBy, sysctlName } from './check.ts';
+
+export interface BridgeFacts extends Members {
+  readonly overlay: HostOverlay;
+  /** Of the host, by path. */
+  readonly sysctls: ReadonlyMap<string, string>;
+}
+
+const arpIgnore = (link: string) => ['all', link].map(name => `net/ipv4/conf/${name}/arp_ignore`);
+
+export async function checkBridges(host: HostReader): Promise<Cause[]> {
+  const [overlay, members] = await Promise.all([host.overlay(), host.members()]);
+  if (overlay === undefined) return [];
+  const sysctls = host.sysctls(members.bridges.flatMap(({ link }) => arpIgnore(link.name)));
+  return judgeBridges({ ...members, overlay, sysctls });
+}
+
+export function judgeBridges({ bridges, members, overlay, sysctls }: BridgeFacts): Cause[] {
+  return bridges.flatMap(bridge => {
+    const own = members.filter(({ home }) => home?.link.index === bridge.link.index);
+    return [
+      ...judgeState(bridge, sysctls),
+      ...judgeAddress(bridge, overlay, own),
+      ...judgeNetmask(bridge, own),
+    ];
+  });
+}
+
+function judgeState({ link }: OverlayBridge, sysctls: ReadonlyMap<string, string>): Cause[] {
+  const { name } = link;
+  const evidence = [linkLine(link, linkNames([link]))];
+  if (!link.up) {
+    return [
+      fixedBy([['ip', 'link', 'set', 'dev', name, 'up']], {
+        code: 'BRIDGE_DOWN',
+        severity: 'error',
+        layer: 'bridge',
+        reason: `the bridge ${name} is down: no container of this host reaches anything`,
+        evidence,
+      }),
+    ];
+  }
+  const common = { code: 'ARP_OFF', severity: 'error', layer: 'bridge' } as const;
+  if ((link.flags & IFF_NOARP) !== 0) {
+    const reason = `ARP is off on the bridge ${name}: this host and its containers do not find each other`;
+    return [fixedBy([['ip', 'link', 'set', 'dev', name, 'arp', 'on']], { ...common, reason, evidence })];
+  }
+  const path = arpIgnore(name).find(each => sysctls.get(each) === '8');
+  if (path === undefined) return [];
+  const reason = `the bridge ${name} ignores ARP requests: containers do not find their gateway`;
+  const shown = [`${sysctlName(path)} = 8`];
+  return [fixedBy([['sysctl', '-w', `${sysctlName(path)}=0`]], { ...common, reason, evidence: shown })];
+}
+
+/** Each family that containers have an address of needs one of the bridge's. */
+function judgeAddress(
+  { link, addresses }: OverlayBridge,
+  overlay: HostOverlay,
+  members: Members['members'],
+): Cause[] {
+  const missing = overlay.gateways.filter(({ ip, length }) => {
+    const block = Prefix.of(ip, length);
+    const isUsed = members.some(member => member.addresses.some(address => block.contains(address.ip)));
+    return isUsed && !addresses.some(address => block.contains(address.ip));
+  });
+  if (missing.length === 0) return [];
+  return [
+    fixedBy(
+      missing.map(gateway => ['ip', 'addr', 'add', formatInterfaceAddress(gateway), 'dev', link.name]),
+      {
+        code: 'BRIDGE_NO_ADDRESS',
+        severity: 'error',
+        layer: 'bridge',
+        reason: `the bridge ${link.name} has no ${missing.map(({ ip }) => FAMILY_LABELS[ip.family]).join(' and no ')} address of this host's subnet: its containers reach nothing but each other`,
+        evidence: missing.map(
+          ({ ip, length }) => `ip addr show ${link.name}: no address in ${Prefix.of(ip, length)}`,
+        ),
+      },
+    ),
+  ];
+}
+
+/** With a longer prefix than its containers the kernel has no route to some of them. */
+function judgeNetmask({ link, addresses }: OverlayBridge, members: Members['members']): Cause[] {
+  return addresses.flatMap(address => {
+    const block = Prefix.of(address.ip, address.length);
+    const outside = members.filter(member =>
+      member.addresses.some(
+        ({ ip, family, length }) =>
+          family === address.family &&
+          length < address.length &&
+          Prefix.of(ip, length).contains(address.ip) &&
+          !addresses.some(other => Prefix.of(other.ip, other.length).contains(ip)) &&
+          !block.contains(ip),
+      ),
+    );
+    if (outside.length === 0) return [];
+    const [first] = outside;
+    const length = first?.addresses.find(({ family }) => family === address.family)?.length ?? 0;
+    const text = formatInterfaceAddress(address);
+    const wanted = formatInterfaceAddress({ ip: address.ip, length });
+    return fixedBy(
+      [
+        ['ip', 'addr', 'add', wanted, 'dev', link.name],
+        ['ip', 'addr', 'del', text, 'dev', link.name],
+      ],
+      {
+        code: 'BRIDGE_NETMASK',
+        severity: 'error',
+        layer: 'bridge',
+        reason: `the bridge ${link.name} has ${text}, so that this host has no route to ${outside.map(({ container }) => container.name).join(', ')} behind it`,
+        evidence: [
+          `${link.name}: ${text}`,
+          ...outside
+            .slice(0, 10)
+            .flatMap(({ container, addresses: own }) =>
+              own.map(one => `${container.name}: ${formatInterfaceAddress(one)}`),
+            ),
+        ],
+      },
+    );
+  });
+}

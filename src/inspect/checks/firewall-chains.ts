@@ -1,0 +1,138 @@
+/** The chains that the kernel calls for packets, with what stands in them: nftables of all families, iptables of both kinds. */
+import { readChains, type SavedTables } from '../../firewall/iptables/saved.ts';
+import { type BaseChain, devicesInListing } from '../../firewall/nftables/reader.ts';
+import { isForeign, isOfIptables } from '../../firewall/obstacles.ts';
+import type { Stop } from '../../firewall/packets/follow.ts';
+import type { ReadChains } from '../../firewall/packets/walk.ts';
+import type { HostReader } from '../host/host-reader.ts';
+import type { IptablesSave } from '../host/namespace-reader.ts';
+import { removing } from './check.ts';
+import type { ChainPlace, OverlayFlow } from './firewall-flows.ts';
+
+export interface BaseChains extends ChainPlace {
+  readonly type: string;
+  readonly table: string;
+  readonly name: string;
+  readonly policy: string;
+  readonly priority: number;
+  /** All chains of its table. */
+  readonly chains: ReadChains;
+  /** `nftables ip filter FORWARD`. */
+  readonly place: string;
+  /** A table of Tulle's own: what it drops, it drops on purpose. */
+  readonly isOurs: boolean;
+  textOf(stop: Stop, host: HostReader): Promise<string>;
+  /** How to take a rule away. */
+  removalOf(stop: Stop): string;
+  /** How to let packets past a policy. */
+  acceptText(flows: readonly OverlayFlow[]): string;
+}
+
+/** include/uapi/linux/netfilter_ipv4.h; of nat those of the hooks that change a destination, and a source. */
+const PRIORITIES: Readonly<Record<string, number>> = { raw: -300, mangle: -150, nat: -100 };
+const SOURCE_PRIORITY = 100;
+
+const SAVED: readonly (readonly [program: IptablesSave, family: 'ip' | 'ip6'])[] = [
+  ['iptables-nft-save', 'ip'],
+  ['ip6tables-nft-save', 'ip6'],
+  ['iptables-legacy-save', 'ip'],
+  ['ip6tables-legacy-save', 'ip6'],
+];
+
+/** Those of others, or with `withOurs` all that there are. */
+export async function baseChainsOf(host: HostReader, { withOurs = false } = {}): Promise<BaseChains[]> {
+  const programs = SAVED.filter(([program]) => !program.includes('legacy') || host.hasLegacyTables);
+  const [ruleset, ...saved] = await Promise.all([
+    host.nft(),
+    ...programs.map(async ([program, family]) => savedBases(program, family, await host.saved(program))),
+  ]);
+  const ofIptables = saved.flat();
+  if (ruleset === undefined) return ofIptables;
+  const hasIptables = ofIptables.some(({ place }) => place.includes('-nft'));
+  const bases = ruleset.bases.filter(base =>
+    withOurs ? !(hasIptables && isOfIptables(base)) : isForeign(base, hasIptables),
+  );
+  // What we give a source keeps it: chains behind ours cannot change it.
+  const ours = ruleset.bases.find(
+    ({ table, type, hook }) => table.startsWith('flannel-ipv') && type === 'nat' && hook === 'postrouting',
+  );
+  const isEffective = ({ type, hook, family, priority }: BaseChain) =>
+    type !== 'nat' ||
+    hook !== 'postrouting' ||
+    ours === undefined ||
+    family !== ours.family ||
+    priority <= ours.priority;
+  const ofNft = await Promise.all(
+    bases
+      .filter(isEffective)
+      .map(async base =>
+        nftBase(base, ruleset.chainsOf(base.family, base.table), await devicesOf(host, base)),
+      ),
+  );
+  return [...ofIptables, ...ofNft];
+}
+
+function savedBases(program: IptablesSave, family: 'ip' | 'ip6', saved: SavedTables): BaseChains[] {
+  const command = program.replace(/-save$/, '');
+  return Array.from(saved).flatMap(([table, chains]) => {
+    const read = readChains(chains);
+    return Array.from(chains).flatMap(([name, { policy }]) => {
+      if (policy === '-') return [];
+      return [
+        {
+          family,
+          hook: name.toLowerCase(),
+          devices: [],
+          type: table === 'nat' ? 'nat' : 'filter',
+          table,
+          name,
+          policy: policy.toLowerCase(),
+          priority: table === 'nat' && name === 'POSTROUTING' ? SOURCE_PRIORITY : (PRIORITIES[table] ?? 0),
+          chains: read,
+          place: `${command} ${table} ${name}`,
+          isOurs: false,
+          textOf: ({ chain, rule }: Stop) => Promise.resolve(`-A ${chain} ${rule.text}`),
+          removalOf: ({ chain, rule }: Stop) => removing(`${command} -t ${table} -D ${chain} ${rule.text}`),
+          acceptText: () =>
+            `accept them in front of it; ${command} -t ${table} -P ${name} ACCEPT accepts everything`,
+        },
+      ];
+    });
+  });
+}
+
+function nftBase(base: BaseChain, chains: ReadChains, devices: readonly string[]): BaseChains {
+  const { family, table, name, hook, type, policy, priority } = base;
+  const listing = `nft -a list table ${family} ${table}`;
+  return {
+    family,
+    hook,
+    devices,
+    type,
+    table,
+    name,
+    policy,
+    priority,
+    chains,
+    place: `nftables ${family} ${table} ${name}`,
+    isOurs: /^tulle-|^flannel-ipv/.test(table),
+    textOf: async ({ chain, rule }, host) => {
+      const { handle } = rule;
+      const listed = handle === undefined ? undefined : await host.ruleset().catch(() => undefined);
+      const found = listed?.chain(family, table, chain)?.rules.find(each => Number(each.handle) === handle);
+      return found?.text ?? rule.text;
+    },
+    removalOf: ({ chain, rule: { handle } }) =>
+      handle === undefined
+        ? removing(listing)
+        : removing(`nft delete rule ${family} ${table} ${chain} handle ${handle}`),
+    acceptText: () => `accept them in it; ${listing} shows its rules`,
+  };
+}
+
+/** Of a chain for devices. */
+async function devicesOf(host: HostReader, { family, table, name, hook }: BaseChain): Promise<string[]> {
+  if (family !== 'netdev' && hook !== 'ingress') return [];
+  const listing = (await host.output('nft', 'list', 'chain', family, table, name)) ?? '';
+  return devicesInListing(listing);
+}

@@ -1,0 +1,23 @@
+/** Checks of what is between the bridge of the containers and the other hosts. */
+import { checkAgent } from './agent.ts';
+import type { NamedCheck } from './check.ts';
+import { checkFastPath } from './fast-path.ts';
+import { checkFirewall } from './firewall.ts';
+import { checkHostFiles } from './host-files.ts';
+import { checkLimits } from './limits.ts';
+import { checkNeighbors } from './neighbors.ts';
+import { checkRouting } from './routing.ts';
+import { checkTunnel } from './tunnel.ts';
+import { checkUnderlay } from './underlay.ts';
+
+export const NETWORK_CHECKS: readonly NamedCheck[] = [
+  { name: 'routing', check: checkRouting },
+  { name: 'firewall', check: checkFirewall },
+  { name: 'tunnel', check: checkTunnel },
+  { name: 'underlay', check: checkUnderlay },
+  { name: 'neighbors on the underlay', check: checkNeighbors },
+  { name: 'limits', check: checkLimits },
+  { name: 'fast path', check: checkFastPath },
+  { name: 'agent', check: checkAgent },
+  { name: 'files of the agent', check: checkHostFiles },
+];
