@@ -147,6 +147,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
       'sys',
       'bpf',
       'netlink',
+      'probe',
       'docker',
       'subnet',
       'firewall',
@@ -192,7 +193,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     why: 'one command for a first and for every further host: store, trust and agent put together',
   },
   lab: {
-    may: ['base', 'sys', 'netlink', 'api', 'subnet', 'console', 'sandbox', 'inspect'],
+    may: ['base', 'sys', 'docker', 'netlink', 'api', 'subnet', 'console', 'sandbox', 'inspect', 'trust'],
     why: 'hosts made of namespaces; drives real agents from outside, and shows what is there',
   },
   bench: {

@@ -31,7 +31,13 @@ export const COMMANDS: readonly CommandEntry[] = [
     name: 'status',
     group: 'This host:',
     summary: 'this host: lease, store, peers and firewall, with reasons',
-    load: async () => (await import('./cli/status-command.ts')).statusCommand(),
+    load: async () => {
+      const { statusCommand } = await import('./cli/status-command.ts');
+      // Loaded when a peer is asked: `tulle status` itself reads one document.
+      return statusCommand(async (...peer) =>
+        (await import('./inspect/check/command.ts')).checkPeerShortly(...peer),
+      );
+    },
   },
   {
     name: 'events',
@@ -40,10 +46,28 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./cli/events-command.ts')).eventsCommand(),
   },
   {
+    name: 'check',
+    group: 'This host:',
+    summary: 'why packets do or do not arrive: probes, reads and watches, with remedies',
+    load: async () => (await import('./inspect/check/command.ts')).checkCommand(),
+  },
+  {
+    name: 'trace',
+    group: 'This host:',
+    summary: 'the journey of a packet over the hosts, and what breaks it',
+    load: async () => (await import('./inspect/path/command.ts')).traceCommand(),
+  },
+  {
     name: 'capture',
     group: 'This host:',
     summary: 'frames that pass this host, decoded to both layers',
     load: async () => (await import('./inspect/capture/command.ts')).captureCommand(),
+  },
+  {
+    name: 'report',
+    group: 'This host:',
+    summary: 'one file about this host for a bug report, without secrets',
+    load: async () => (await import('./inspect/report/command.ts')).reportCommand(),
   },
   {
     name: 'names',
@@ -74,6 +98,13 @@ export const COMMANDS: readonly CommandEntry[] = [
     group: 'This host:',
     summary: 'move packets in user space; the agent starts it',
     load: async () => (await import('./forwarder/command.ts')).forwarderCommand(),
+  },
+  {
+    name: 'inspector',
+    group: 'This host:',
+    summary: 'answer the questions of a check about this host; the agent starts it',
+    isHidden: true,
+    load: async () => (await import('./inspect/inspector/command.ts')).inspectorCommand(),
   },
   {
     name: 'docker',

@@ -6,7 +6,7 @@ import type { Site } from './host/site.ts';
 import type { ContainerRecord, HostRecord } from './record/record.ts';
 import { agentOf, startAgent, waitForPeers, waitForRoutes } from './service/agent.ts';
 import { startDockerd } from './service/docker.ts';
-import { runContainers, startContainers } from './service/docker-containers.ts';
+import { makeOverlayNetwork, runContainers, startContainers } from './service/docker-containers.ts';
 import { provideImage } from './service/docker-image.ts';
 import { makeSandboxes, unleased } from './service/sandboxes.ts';
 import { configureNetwork, startStore } from './service/store.ts';
@@ -67,11 +67,17 @@ async function startAllContainers(
     await startDockerd(
       host,
       labName,
-      { subnet, ...(again === true ? {} : { config: docker.config }) },
+      {
+        subnet: plan.isLeased ? subnet : undefined,
+        ...(again === true ? {} : { config: docker.config }),
+      },
       signal,
     );
     if (again === true) return await startContainers(host, names, signal);
-    return await runContainers(host, containers, await provideImage(host, docker.image, signal), signal);
+    const image = await provideImage(host, docker.image, signal);
+    const needsNetwork = docker.plugin === true && !plan.isLeased && containers.length > 0;
+    const network = needsNetwork ? await makeOverlayNetwork(host, signal) : undefined;
+    return await runContainers(host, containers, { image, network }, signal);
   }
   if (agent === undefined && bridge === undefined && containers.length === 0) return [];
   return await makeSandboxes(host, route, names, subnet ?? unleased(bridge));

@@ -8,10 +8,17 @@ import { SUBNET_FILE } from '../console/defaults.ts';
 import { LabError } from './errors.ts';
 import { LabHost } from './host/host.ts';
 import { requireHost, requireUp } from './record/find.ts';
-import { type ContainerRecord, type HostRecord, lockName, requireRecord } from './record/record.ts';
+import {
+  type ContainerRecord,
+  type HostRecord,
+  lockName,
+  requireRecord,
+  saveRecord,
+} from './record/record.ts';
 import { agentOf, startAgent, stopAgent } from './service/agent.ts';
 import { startDockerd, stopDockerd } from './service/docker.ts';
 import { startContainers } from './service/docker-containers.ts';
+import { startStore } from './service/store.ts';
 import { type HostSubnet, parseHostSubnet } from './service/subnet-env.ts';
 import type { LabHostPlan } from './topology/host-plan.ts';
 import { type LabPlan, planTopology } from './topology/plan.ts';
@@ -49,7 +56,7 @@ export async function startAgentOn(
   const [file, former] = [host.path(SUBNET_FILE), host.path(`${SUBNET_FILE}.former`)];
   if (existsSync(file)) renameSync(file, former);
   try {
-    return await startAgent(host, { links: plan.links, agent }, lab, signal);
+    return await startAgent(host, { ...plan, agent }, lab, signal);
   } finally {
     // What is built on the former lease goes on where there is no other.
     if (!existsSync(file) && existsSync(former)) renameSync(former, file);
@@ -57,16 +64,22 @@ export async function startAgentOn(
   }
 }
 
+export interface DockerRestart {
+  /** Replaces the host's daemon.json; it is as it is when absent. */
+  readonly config?: Readonly<Record<string, unknown>> | undefined;
+  /** False: without the flags that follow from the lease, as dockerd starts by default. */
+  readonly leased?: boolean;
+}
+
 /**
  * Ends dockerd and starts it again, on what the host leases now, and with it the containers that the lab made.
  *
- * @param config replaces the host's daemon.json; it is as it is when absent.
  * @throws LabError NOT_FOUND, HOST_DOWN, BUSY, START_FAILED; ConfigError; `signal.reason`.
  */
 export async function restartDockerOn(
   labName: string,
   hostName: string,
-  config: Readonly<Record<string, unknown>> | undefined,
+  { config, leased = true }: DockerRestart,
   signal: AbortSignal,
 ): Promise<readonly ContainerRecord[]> {
   await using _lock = await lockHost(labName, hostName);
@@ -76,16 +89,29 @@ export async function restartDockerOn(
       hint: 'make a lab with `tulle lab up --docker`, or with `docker: true` in its topology',
     });
   }
-  if (config !== undefined) checkWithConfig(lab, hostName, config);
+  // What follows from the lease may be said otherwise where it does not follow from it.
+  if (config !== undefined && leased) checkWithConfig(lab, hostName, config);
   await stopDockerd(host, signal);
   // A file that an agent of the user has written is for his own daemon.json.
-  const subnet = plan.agent === undefined ? undefined : subnetOf(host);
+  const subnet = plan.isLeased && leased ? subnetOf(host) : undefined;
   await startDockerd(host, labName, { subnet, config }, signal);
-  return await startContainers(
-    host,
-    record.containers.map(({ name }) => name),
-    signal,
-  );
+  const names = record.containers.map(({ name }) => name);
+  const containers = await startContainers(host, names, signal);
+  // Where they are now, for the time when no dockerd can say it.
+  const known = requireRecord(labName);
+  const now = record.containers.map(each => containers.find(({ name }) => name === each.name) ?? each);
+  const hosts = known.hosts.map(each => (each.name === hostName ? { ...each, containers: now } : each));
+  await saveRecord({ ...known, hosts });
+  return containers;
+}
+
+/** Starts the lab's store again, on what is on its host's disk. @throws LabError NOT_FOUND, HOST_DOWN, BUSY, START_FAILED; `signal.reason`. */
+export async function startStoreOn(labName: string, signal: AbortSignal): Promise<void> {
+  const { store } = planTopology(requireRecord(labName).topology, { name: labName });
+  if (store === undefined) throw new LabError('NOT_FOUND', `lab ${labName} has no store`);
+  await using _lock = await lockHost(labName, store.on);
+  const { host, lab } = find(labName, store.on);
+  await startStore(host, lab, signal);
 }
 
 /** As the topology with this configuration would be. @throws ConfigError */

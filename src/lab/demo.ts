@@ -1,14 +1,14 @@
 /** What `npm start` shows: three hosts, who reaches whom, and how one packet gets across. */
 import { type PerFamily, valuesOf } from '../base/per-family.ts';
 import { formatCount, formatDuration } from '../console/format.ts';
-import { paint, print } from '../console/output.ts';
-import { wrap } from '../console/table.ts';
+import { outputWritten, paint, print } from '../console/output.ts';
 import { LabError } from './errors.ts';
+import { LabHost } from './host/host.ts';
 import { createLab } from './lab.ts';
+import type { HostRecord } from './record/record.ts';
 import { requireRootForLab } from './requirements.ts';
 import { nameFlag } from './topology/lab-name.ts';
 import { LAB_FAMILIES, type LabRequest, OVERLAY, planLab, UNDERLAY } from './topology/simple.ts';
-import { type Hop, traceJourney } from './traffic/journey.ts';
 import { formatMatrix } from './traffic/matrix.ts';
 import { pingAll } from './traffic/ping.ts';
 
@@ -53,13 +53,9 @@ export async function runDemo({ name, family }: DemoOptions, signal: AbortSignal
   const [near, far] = hosts;
   const [source, target] = [near?.containers[0], far?.containers[0]];
   if (near !== undefined && far !== undefined && source !== undefined && target !== undefined) {
-    const [from, to] = [
-      { host: near, container: source },
-      { host: far, container: target },
-    ];
     for (const each of LAB_FAMILIES[family]) {
       title(`One packet from ${near.name}/${source.name} to ${far.name}/${target.name} (${target.ip[each]})`);
-      print(formatJourney(await traceJourney(from, to, each)));
+      await followPacket(near, [source.ip[each], target.ip[each]]);
     }
   }
 
@@ -74,6 +70,7 @@ export async function runDemo({ name, family }: DemoOptions, signal: AbortSignal
       'From another terminal, as root:',
       '',
       `  ./bin/tulle lab exec${suffix} docker1 -- tulle status`,
+      `  ./bin/tulle lab exec${suffix} docker1 -- tulle trace c1 docker2/c1`,
       `  ./bin/tulle lab exec${suffix} docker1/c1 -- ping ${firstIp}`,
       `  ./bin/tulle lab exec${suffix} docker2 -- bridge fdb show dev ${device}`,
       `  ./bin/tulle lab exec${suffix} docker1 -- tulle lease list`,
@@ -89,16 +86,16 @@ export async function runDemo({ name, family }: DemoOptions, signal: AbortSignal
   else print('\nOutput is not a terminal, so the lab ends here. Keep one with: ./bin/tulle lab up');
 }
 
-/** One numbered paragraph per hop: place, story, entries. */
-function formatJourney(hops: readonly Hop[]): string {
-  const width = Math.max(...hops.map(({ place }) => place.length));
-  const indent = width + 6;
-  return hops
-    .flatMap(({ place, story, entries }, index) => [
-      wrap(`${String(index + 1).padStart(2)}  ${paint('bold', place.padEnd(width))}  ${story}`, indent),
-      ...entries.map(entry => wrap(`${' '.repeat(indent)}${paint('cyan', entry)}`, indent + 2)),
-    ])
-    .join('\n');
+/** What a person would type on that host. @throws LabError when the packet is lost */
+async function followPacket(
+  { name, anchor }: HostRecord,
+  ends: readonly (string | undefined)[],
+): Promise<void> {
+  const words = ends.filter(end => end !== undefined);
+  print(`${paint('bold', `${name}#`)} tulle trace ${words.join(' ')}`);
+  await outputWritten();
+  const { status } = await new LabHost(name, anchor).attach('tulle', ['trace', ...words]);
+  if (status !== 0) throw new LabError('START_FAILED', `the packet does not get from ${words.join(' to ')}`);
 }
 
 async function untilAborted(signal: AbortSignal): Promise<void> {

@@ -14,6 +14,12 @@ export type LabErrorCode =
   | 'NOT_FOUND'
   /** The host does not run. */
   | 'HOST_DOWN'
+  /** A fault is planted already, or is not. */
+  | 'PLANTED'
+  /** This fault cannot be planted there. */
+  | 'UNSUPPORTED'
+  /** Not all of a fault could be undone. */
+  | 'MEND_FAILED'
   /** A part of the lab ended or did not become ready. */
   | 'START_FAILED';
 

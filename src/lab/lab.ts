@@ -26,6 +26,7 @@ import {
   saveRecord,
 } from './record/record.ts';
 import { requireForPlan, requireRootForLab } from './requirements.ts';
+import { certifyHosts, installCertificate } from './service/certificates.ts';
 import { sweepControlGroups } from './service/docker.ts';
 import type { LabPlan } from './topology/plan.ts';
 
@@ -112,11 +113,19 @@ export async function createLab(plan: LabPlan, options: CreateOptions): Promise<
   doors.use(fabric);
   const { signal, onStep = () => undefined } = options;
 
+  // Made while programs of others set up the hosts.
+  const certifying = certifyHosts(plan);
+  certifying.catch(() => undefined);
   const sites = await parallel(plan.hosts, { limit: AT_ONCE, signal }, async hostPlan => {
     const site = doors.use(await Site.prepare(hostPlan, fabric, hostsFile(plan)));
     resources.defer(() => site.anchor.release());
     return site;
   });
+  const certificates = await certifying;
+  for (const { host } of sites) {
+    const certificate = certificates.get(host.name);
+    if (certificate !== undefined) await installCertificate(host, plan, certificate);
+  }
   onStep('hosts on a common underlay');
 
   const { store } = plan;

@@ -26,77 +26,92 @@ const stepsOf = (round: readonly BackendName[]) =>
 
 const STEPS = stepsOf(ROUND);
 
-describe('another backend for a running network', needsRoot, () => {
-  const lab = new BackendLab();
-  before(() => lab.create('vxlan'));
-  after(() => lab[Symbol.asyncDispose]());
+/** Tests that follow each other in a lab of their own, which begins with vxlan. */
+function inLab(what: string, declare: (lab: BackendLab) => void): void {
+  describe(what, { concurrency: 1 }, () => {
+    const lab = new BackendLab();
+    before(() => lab.create('vxlan'));
+    after(() => lab[Symbol.asyncDispose]());
+    declare(lab);
+  });
+}
 
-  for (const [from, to] of [...STEPS, ...stepsOf(FURTHER)]) {
-    test(`${from} -> ${to}: no packet is lost, and nothing of the former one is left`, async t => {
-      const lost = await lab.lossDuring(async () => {
-        await lab.configure(to);
-        await lab.assertOnly(to);
+// A change is mostly waiting: for agents to see that the others have followed, and to end.
+describe('another backend for a running network', { ...needsRoot, concurrency: 2 }, () => {
+  inLab('all agents at work', lab => {
+    for (const [from, to] of [...STEPS, ...stepsOf(FURTHER)]) {
+      test(`${from} -> ${to}: no packet is lost, and nothing of the former one is left`, async t => {
+        const lost = await lab.lossDuring(async () => {
+          await lab.configure(to);
+          await lab.assertOnly(to);
+        });
+        t.diagnostic(`${lost} packets lost`);
+        assert.equal(lost, 0);
       });
-      t.diagnostic(`${lost} packets lost`);
-      assert.equal(lost, 0);
-    });
-  }
-
-  for (const [from, to] of STEPS) {
-    test(`${from} -> ${to}, one host after the other: whoever has followed reaches whoever has not`, async t => {
-      const [one, two, three] = [lab.host(1), lab.host(2), lab.host(3)];
-      const lost = await lab.lossDuring(async () => {
-        for (const host of [two, three]) {
-          await host.untilKnown(from);
-          await host.killAgent();
-        }
-        await lab.configure(to);
-        await one.untilIn(to);
-        await two.startAgent();
-        await two.untilIn(to);
-        await three.startAgent();
-        await lab.assertOnly(to);
-      });
-      t.diagnostic(`${lost} packets lost`);
-      assert.equal(lost, 0);
-    });
-  }
-
-  for (const [from, to] of STEPS) {
-    test(`${from} -> ${to}, with an agent killed in the middle: the next one goes on`, async t => {
-      const [one, three] = [lab.host(1), lab.host(3)];
-      const lost = await lab.lossDuring(async () => {
-        await three.untilKnown(from);
-        await three.killAgent();
-        await lab.configure(to);
-        await one.untilIn(to);
-        await one.untilKnown(to);
-        await one.killAgent();
-        await one.startAgent();
-        await one.until(
-          'it waits for the third',
-          ({ warnings, agent }) =>
-            agent.ready &&
-            warnings.some(({ code, text }) => code === 'NETWORK_CHANGING' && text.includes('not followed')),
-        );
-        await three.startAgent();
-        await lab.assertOnly(to);
-      });
-      t.diagnostic(`${lost} packets lost`);
-      assert.equal(lost, 0);
-    });
-  }
-
-  test('with strict reverse path filtering: the network comes through all of them', async t => {
-    // The device that is made next has what is the default then.
-    for (const host of lab.hosts)
-      await host.sh('for f in /proc/sys/net/ipv4/conf/*/rp_filter; do echo 1 >$f; done');
-    for (const [from, to] of STEPS) {
-      const lost = await lab.lossDuring(async () => {
-        await lab.configure(to);
-        await lab.assertOnly(to);
-      });
-      t.diagnostic(`${from} -> ${to}: ${lost} packets lost`);
     }
+  });
+
+  inLab('one host after the other', lab => {
+    for (const [from, to] of STEPS) {
+      test(`${from} -> ${to}, one host after the other: whoever has followed reaches whoever has not`, async t => {
+        const [one, two, three] = [lab.host(1), lab.host(2), lab.host(3)];
+        const lost = await lab.lossDuring(async () => {
+          for (const host of [two, three]) {
+            await host.untilKnown(from);
+            await host.killAgent();
+          }
+          await lab.configure(to);
+          await one.untilIn(to);
+          await two.startAgent();
+          await two.untilIn(to);
+          await three.startAgent();
+          await lab.assertOnly(to);
+        });
+        t.diagnostic(`${lost} packets lost`);
+        assert.equal(lost, 0);
+      });
+    }
+  });
+
+  inLab('an agent is killed in the middle', lab => {
+    for (const [from, to] of STEPS) {
+      test(`${from} -> ${to}, with an agent killed in the middle: the next one goes on`, async t => {
+        const [one, three] = [lab.host(1), lab.host(3)];
+        const lost = await lab.lossDuring(async () => {
+          await three.untilKnown(from);
+          await three.killAgent();
+          await lab.configure(to);
+          await one.untilIn(to);
+          await one.untilKnown(to);
+          await one.killAgent();
+          await one.startAgent();
+          await one.until(
+            'it waits for the third',
+            ({ warnings, agent }) =>
+              agent.ready &&
+              warnings.some(({ code, text }) => code === 'NETWORK_CHANGING' && text.includes('not followed')),
+          );
+          await three.startAgent();
+          await lab.assertOnly(to);
+        });
+        t.diagnostic(`${lost} packets lost`);
+        assert.equal(lost, 0);
+      });
+    }
+  });
+
+  inLab('strict reverse path filtering', lab => {
+    test('with strict reverse path filtering: the network comes through all of them', async t => {
+      // The device that is made next has what is the default then.
+      for (const host of lab.hosts)
+        await host.sh('for f in /proc/sys/net/ipv4/conf/*/rp_filter; do echo 1 >$f; done');
+      for (const [from, to] of STEPS) {
+        const lost = await lab.lossDuring(async () => {
+          await lab.configure(to);
+          await lab.assertOnly(to);
+        });
+        t.diagnostic(`${from} -> ${to}: ${lost} packets lost`);
+      }
+    });
   });
 });

@@ -5,7 +5,6 @@ import { needsRoot } from '../support/capabilities.ts';
 import { eventually } from '../support/eventually.ts';
 import { type TunnelHost, TunnelHosts } from '../support/tunnel-hosts.ts';
 
-const PATIENCE = 30_000;
 const IDLE = 'busybox sleep 99999';
 
 const docker = (subnet: string, address: string) => ({
@@ -22,10 +21,8 @@ async function mtuOf(host: TunnelHost, container: string): Promise<number> {
 }
 
 const untilMtu = (host: TunnelHost, container: string, mtu: number) =>
-  eventually(
-    `${container} has MTU ${mtu}`,
-    async () => ((await mtuOf(host, container)) === mtu ? true : undefined),
-    PATIENCE,
+  eventually(`${container} has MTU ${mtu}`, async () =>
+    (await mtuOf(host, container)) === mtu ? true : undefined,
   );
 
 describe('a tunnel of a Docker network', needsRoot, () => {
@@ -50,14 +47,10 @@ describe('a tunnel of a Docker network', needsRoot, () => {
 
     await vm1.run('docker rm --force c1 c2');
     await vm1.run('docker network rm mynetwork');
-    await eventually(
-      'it waits for its network',
-      async () => {
-        const { stdout } = await vm1.tulle('tunnel list');
-        return /t1 +waiting/.test(stdout) ? true : undefined;
-      },
-      PATIENCE,
-    );
+    await eventually('it waits for its network', async () => {
+      const { stdout } = await vm1.tulle('tunnel list');
+      return /t1 +waiting/.test(stdout) ? true : undefined;
+    });
     await vm1.run('docker network create --subnet 172.18.0.0/16 mynetwork');
     await vm1.run(`docker run --detach --name c3 --net mynetwork ${IDLE}`);
     await untilMtu(vm1, 'c3', 1450);

@@ -37,8 +37,8 @@ describe('a network over udp', needsRoot, () => {
   after(() => lab(['down', '--name', name]));
 
   const sh = async (script: string) => (await host.run('sh', ['-c', script])).stdout.trim();
-  /** Process id of the agent or the forwarder. */
-  const pidOf = (command: 'agent' | 'forwarder') => sh(`pgrep -f '[m]ain.ts ${command} '`);
+  /** Process id of the agent or the forwarder: the oldest, as what one is about to start has its words for a moment. */
+  const pidOf = (command: 'agent' | 'forwarder') => sh(`pgrep -o -f '[m]ain.ts ${command} '`);
   const status = async () => JSON.parse(await sh(`${TULLE} status --json`)) as { agent: { state: string } };
 
   /** Pings through `act`, and returns how many of the packets were lost. */
@@ -107,7 +107,7 @@ describe('a network over udp', needsRoot, () => {
     const record = findRecord(name);
     assert.ok(record !== undefined);
     await host.start(TULLE, agentArguments(record), 'agent');
-    await eventually('another forwarder has made the device', works, 30_000);
+    await eventually('another forwarder has made the device', works);
     assert.notEqual(await pidOf('forwarder'), forwarder);
     await sh('ip link delete tt0');
   });

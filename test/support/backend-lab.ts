@@ -18,7 +18,7 @@ import { waitForFile } from '../../src/sys/wait-file.ts';
 import { KNOWN_STATE } from '../faults/fault-host.ts';
 import { SteadyPing } from '../faults/steady-ping.ts';
 import { deadline, eventually } from './eventually.ts';
-import { dumpHost, lab, labName, programsOf } from './lab.ts';
+import { agentOf, dumpHost, lab, labName, programsOf } from './lab.ts';
 
 /** What a host has of a backend in its kernel, and nothing else. */
 interface Footprint {
@@ -109,9 +109,7 @@ export class BackendHost {
   }
 
   async killAgent(): Promise<void> {
-    const agents = programsOf(this.host).filter(({ words }) => words.includes('agent'));
-    assert.equal(agents.length, 1, `agents of ${this.record.name}`);
-    for (const { id } of agents) await endProcess(id, 0);
+    await endProcess((await agentOf(this.host)).id, 0);
   }
 
   async startAgent(): Promise<void> {
@@ -125,7 +123,7 @@ export class BackendHost {
       last = await this.client.status();
       return test(last) ? last : undefined;
     };
-    return eventually(`${this.record.name}: ${what}`, look, 30_000).catch((error: unknown) => {
+    return eventually(`${this.record.name}: ${what}`, look).catch((error: unknown) => {
       process.stderr.write(`${this.record.name}: ${JSON.stringify(last, undefined, 1)}\n`);
       throw error;
     });

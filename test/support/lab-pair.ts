@@ -9,16 +9,16 @@ import { SUBNET_FILE } from '../../src/console/defaults.ts';
 import { LabHost, TULLE } from '../../src/lab/host/host.ts';
 import { createLab, type Lab } from '../../src/lab/lab.ts';
 import type { HostRecord, LabRecord } from '../../src/lab/record/record.ts';
-import { agentArguments } from '../../src/lab/service/agent.ts';
+import { agentArguments, stopAgent } from '../../src/lab/service/agent.ts';
 import { parseHostSubnet } from '../../src/lab/service/subnet-env.ts';
 import { type LabRequest, planLab } from '../../src/lab/topology/simple.ts';
 import { pingAll } from '../../src/lab/traffic/ping.ts';
 import { endProcess } from '../../src/sys/pidfd.ts';
 import { waitForFile } from '../../src/sys/wait-file.ts';
 import { deadline, eventually } from './eventually.ts';
-import { dumpHost, labName, programsOf } from './lab.ts';
+import { agentOf, dumpHost, labName } from './lab.ts';
 
-/** Until a host is as it should be: several programs start on a machine that other tests load. */
+/** Milliseconds that a program on a host may take. */
 const PATIENCE = 30_000;
 
 export class LabPair implements AsyncDisposable {
@@ -54,7 +54,7 @@ export class LabPair implements AsyncDisposable {
   async untilReachable(): Promise<void> {
     const { length: families } = valuesOf(this.first.record.subnet);
     await eventually('every packet arrives', async () => {
-      const signal = deadline('all pings end', PATIENCE);
+      const signal = deadline('all pings end');
       const { sent, lost, results } = await pingAll(this.#lab.record, { count: 3, signal });
       assert.deepEqual({ sent, lost }, { sent: 4 * 3 * families, lost: 0 }, JSON.stringify(results));
       return true;
@@ -99,13 +99,31 @@ export class PairHost {
   }
 
   async killAgent(): Promise<void> {
-    const agents = programsOf(this.host).filter(({ words }) => words.includes('agent'));
-    assert.equal(agents.length, 1, `${this.record.name} has one agent`);
-    for (const { id } of agents) await endProcess(id, 0);
+    await endProcess((await agentOf(this.host)).id, 0);
   }
 
-  async startAgent(): Promise<void> {
-    await this.host.start(TULLE, agentArguments(this.#lab), 'agent');
+  async startAgent(...flags: readonly string[]): Promise<void> {
+    await this.host.start(TULLE, [...agentArguments(this.#lab), ...flags], 'agent');
+  }
+
+  /** Starts an agent with NODE_OPTIONS, by which it may be another version. */
+  async startAgentWith(nodeOptions: string): Promise<void> {
+    const words = [`NODE_OPTIONS=${nodeOptions}`, TULLE, ...agentArguments(this.#lab)];
+    await this.host.start('env', words, 'agent');
+  }
+
+  /** Ends it as its service manager would. */
+  async stopAgent(): Promise<void> {
+    assert.ok(await stopAgent(this.host), `no agent runs on ${this.record.name}`);
+  }
+
+  /** Writes the configuration of the network, as a person does. */
+  async configure(config: unknown): Promise<void> {
+    await this.host.run(TULLE, ['config', 'set', JSON.stringify(config)]);
+  }
+
+  status(): Promise<Status> {
+    return this.#client.status();
   }
 
   /** Waits until the agent is content and has so many peers, all reached. */
@@ -118,7 +136,7 @@ export class PairHost {
       const isReached = peers.length === count && peers.every(({ state }) => state === 'ok');
       return isContent && isReached ? status : undefined;
     };
-    return eventually(`${this.record.name} is well and has ${count} peers`, look, PATIENCE);
+    return eventually(`${this.record.name} is well and has ${count} peers`, look);
   }
 
   /** Frees the subnet of a host that does not answer any more. */
@@ -164,7 +182,7 @@ export class PairHost {
   }
 
   async untilContainerMtu(mtu: number): Promise<void> {
-    const late = deadline(`${this.record.name} has ${mtu} in its subnet file`, PATIENCE);
+    const late = deadline(`${this.record.name} has ${mtu} in its subnet file`);
     await waitForFile(this.host.path(SUBNET_FILE), late, text => text.includes(`FLANNEL_MTU=${mtu}\n`));
   }
 

@@ -91,7 +91,7 @@ export class TunnelHost {
     const args = ['agent', '--etcd-endpoints=http://127.0.0.1:2379', ...flags];
     this.#agent = await this.lab.start(TULLE, args, 'agent');
     const client = new AgentClient({ socketPath: this.lab.path(DEFAULT_SOCKET) });
-    await eventually(`the agent of ${this.lab.name} answers`, () => answer(client), PATIENCE);
+    await eventually(`the agent of ${this.lab.name} answers`, () => answer(client));
   }
 
   async killAgent(): Promise<void> {

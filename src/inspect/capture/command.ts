@@ -15,6 +15,7 @@ import { Netns } from '../../sys/netns.ts';
 import { VXLAN_PORTS } from '../decode/decode-frame.ts';
 import { CaptureFile } from '../pcapng/capture-file.ts';
 import { type CaptureLink, captureLinks, vxlanPortsIn } from './capture-links.ts';
+import { fastNote } from './fast-note.ts';
 import { parseFilter } from './filter.ts';
 import { frameJson, frameLine, frameTree, type SeenFrame } from './frame-text.ts';
 import { type KnownHosts, knownHostsIn, NO_HOSTS } from './known-hosts.ts';
@@ -113,6 +114,8 @@ async function capture(
   using socket = opened(() => openCapture(netns, { links, promiscuous: promiscuous === true }));
   using file =
     to === undefined ? undefined : CaptureFile.create(to, links.map(interfaceOf), { force: force === true });
+  const hidden = await fastNote(netns, links);
+  if (hidden !== undefined) note(hidden);
   note(`capturing on ${links.map(({ name }) => name).join(', ')}; end with Ctrl-C`);
   const result = await runCapture(
     socket,

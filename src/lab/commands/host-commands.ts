@@ -111,7 +111,7 @@ function dockerRestart(): Command {
     .action((host: string, { name, json, config }: Named & { readonly config?: string }) =>
       untilStopped(async signal => {
         const containers = await withLog(
-          restartDockerOn(name, host, config === undefined ? undefined : readConfig(config), signal),
+          restartDockerOn(name, host, config === undefined ? {} : { config: readConfig(config) }, signal),
         );
         if (json === true) {
           printJson({ host, containers: containers.map(each => ({ name: each.name, ips: each.ip })) });

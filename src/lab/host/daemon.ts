@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { messageOf } from '../../base/errors.ts';
 import { waitForEnd } from '../../sys/pidfd.ts';
+import type { PassedSocket } from '../../sys/socket-activation.ts';
 import { waitForFile } from '../../sys/wait-file.ts';
 import { LabError } from '../errors.ts';
 import type { LabHost } from './host.ts';
@@ -14,6 +15,8 @@ export interface DaemonSpec {
   /** It is ready when this file of the host exists and `accept` likes its text; its log when absent. */
   readonly readyFile?: string;
   readonly accept?: (text: string) => boolean;
+  /** Sockets that others hold for it. */
+  readonly passed?: readonly PassedSocket[];
   /** Milliseconds. */
   readonly patience: number;
   readonly signal: AbortSignal;
@@ -37,7 +40,7 @@ export async function startDaemon(host: LabHost, spec: DaemonSpec): Promise<stri
     patience,
   );
   try {
-    const daemon = await host.start(program, args, name);
+    const daemon = await host.start(program, args, name, spec.passed);
     waitForEnd(daemon, done.signal).then(
       ended => ended && giveUp.abort(new Error('ended before it was ready')),
       (error: unknown) => giveUp.abort(error),

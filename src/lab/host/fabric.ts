@@ -5,6 +5,7 @@
  */
 import { connectRoute } from '../../netlink/route/connect.ts';
 import type { Rtnetlink } from '../../netlink/route/rtnetlink.ts';
+import { unlessGone } from '../../netlink/unless-gone.ts';
 import { Netns } from '../../sys/netns.ts';
 import type { ProcessId } from '../../sys/pidfd.ts';
 import { run } from '../../sys/process.ts';
@@ -114,7 +115,7 @@ export class Fabric implements AsyncDisposable {
     host: OpenHost,
   ): Promise<void> {
     const size = mtu === undefined ? {} : { mtu };
-    if ((await this.route.links.get(port)) !== undefined) await this.route.links.delete(port);
+    await unlessGone(this.route.links.delete(port));
     const bridge = await this.route.links.get(bridgeOf(segment));
     await this.route.links.add({
       name: port,

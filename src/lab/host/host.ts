@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { spawnInPidNamespace } from '../../sys/pid-namespace.ts';
 import type { ProcessId } from '../../sys/pidfd.ts';
 import { attachTerminal, type Exit, type RunOptions, type RunResult, run } from '../../sys/process.ts';
+import type { PassedSocket } from '../../sys/socket-activation.ts';
 import { namespacesOf } from './anchor.ts';
 
 /** The directory of this program, which every host sees as well. */
@@ -48,9 +49,15 @@ export class LabHost {
     return run(program, args, { ...options, namespaces: namespacesOf(this.anchor) });
   }
 
-  /** Starts a daemon that logs to `logFile(log)`. */
-  start(program: string, args: readonly string[], log: string): Promise<ProcessId> {
+  /** Starts a daemon that logs to `logFile(log)`, with sockets that others hold for it. */
+  start(
+    program: string,
+    args: readonly string[],
+    log: string,
+    passed: readonly PassedSocket[] = [],
+  ): Promise<ProcessId> {
     return spawnInPidNamespace(program, args, {
+      passed,
       logFile: this.logFile(log),
       namespaces: namespacesOf(this.anchor),
     });

@@ -8,7 +8,7 @@ const host = (address: string, containers: string[]) => ({
   links: [{ segment: 'underlay', address }],
   forwarding: true,
   agent: true,
-  docker: true,
+  docker: { plugin: true, leased: true },
   containers,
 });
 
@@ -19,18 +19,18 @@ export const SCENARIO: Scenario = {
     'Docker knows three things: a sandbox is the network namespace of a container, a network is what several of them ' +
     'share, and an endpoint joins the one to the other. The driver decides what an endpoint is made of.',
   drawing: `
-    docker1                                       docker2
-    +------------------------------------------+  +--------------------------+
-    | none  host  bridge   lan   cross   blue  |  | peer     cross2   blue2  |
-    |  lo    :     eth0    eth0   eth0   eth0  |  | eth0      eth0     eth0  |
-    |        :      |       |      |      |    |  |  |         |        |    |
-    |        :   docker0    |  overlay tb-blue |  | docker0 overlay  tb-blue |
-    |        :      :       |      |      |    |  |  :         |        |    |
-    |        :  flannel.88  |    vxlan tv-blue |  | flannel.88 vxlan tv-blue |
-    |        :      |       |      |      |    |  |  |         |        |    |
-    +--------|------|-------|------|------|----+  +--|---------|--------|----+
-             +------+-------+------+------+----------+---------+--------+
-              eth0 192.168.65.3       underlay       eth0 192.168.65.4
+    docker1                                          docker2
+    +----------------------------------------------+ +-------------------------+
+    | none host lan  bridge  cross  blue   green   | | peer cross2 blue2 green2|
+    |  lo   :   eth0  eth0    eth0  eth0    eth0   | | eth0  eth0  eth0   eth0 |
+    |       :    |     |       |     |       |     | |  |     |     |     |    |
+    |       :    |  docker0   br0 tb-blue tb-green | |  |     |     |     |    |
+    |       :    |     :       |     |       |     | |  |     |     |     |    |
+    |       :    |     :    vxlan tv-blue tv-green | |  |     |     |     |    |
+    |       :    | flannel.88  |     |       |     | |  |     |     |     |    |
+    +-------|----|-----|-------|-----|-------|-----+ +--|-----|-----|-----|----+
+            +----+-----+-------+-----+-------+----------+-----+-----+-----+
+              eth0 192.168.65.3       underlay          eth0 192.168.65.4
 `,
   topology: {
     segments: { underlay: { subnet: '192.168.65.0/24' } },

@@ -16,6 +16,7 @@ import { type LabHost, TULLE } from '../host/host.ts';
 import { processesOf } from '../host/processes.ts';
 import type { LabHostPlan } from '../topology/host-plan.ts';
 import type { LabPlan } from '../topology/plan.ts';
+import { HeldSocket } from './held-socket.ts';
 import { type HostSubnet, parseHostSubnet } from './subnet-env.ts';
 
 type WayToStore = Pick<LabPlan, 'etcdEndpoint' | 'etcdPrefix'>;
@@ -49,7 +50,7 @@ const GRACE = 3_000;
 /** Starts the agent and waits until it holds a lease and has written it down. @throws LabError with the agent's own reason */
 export async function startAgent(
   host: LabHost,
-  { links, agent }: Pick<LabHostPlan, 'links' | 'agent'>,
+  { links, agent, docker }: Pick<LabHostPlan, 'links' | 'agent' | 'docker'>,
   store: WayToStore,
   signal: AbortSignal,
 ): Promise<HostSubnet> {
@@ -60,6 +61,7 @@ export async function startAgent(
     const spec = { name: 'flanneld', program: flanneld, args, readyFile: SUBNET_FILE, patience: PATIENCE };
     return parseHostSubnet(await startDaemon(host, { ...spec, signal }));
   }
+  using plugin = docker?.plugin === true ? await HeldSocket.of(host) : undefined;
   const over = new AbortController();
   const failed = new AbortController();
   const watching = untilStatus(host, () => false, over.signal).catch(error => failed.abort(error));
@@ -69,6 +71,7 @@ export async function startAgent(
       program: TULLE,
       args: [...agentArguments(store, uplink), ...flags],
       readyFile: SUBNET_FILE,
+      passed: plugin === undefined ? [] : [plugin.passed],
       patience: PATIENCE,
       signal: AbortSignal.any([signal, failed.signal]),
     });

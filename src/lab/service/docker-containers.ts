@@ -8,15 +8,26 @@ import type { ContainerPlan } from '../topology/host-plan.ts';
 /** What a container does that waits to be used. */
 const IDLE = ['sleep', '2147483647'];
 
-/** Starts containers, and says where they are. */
+/** Docker's network for the containers of a lab whose default bridge is not on the overlay: a name that nobody else gives. */
+const OVERLAY_IN_DOCKER = 'tulle';
+
+/** Makes the network of the plugin on which containers have addresses of the leased subnet. */
+export async function makeOverlayNetwork(host: LabHost, signal: AbortSignal): Promise<string> {
+  const drivers = ['--driver', 'tulle', '--ipam-driver', 'tulle', '--opt', 'tulle.network=default'];
+  await host.run('docker', ['network', 'create', ...drivers, OVERLAY_IN_DOCKER], { signal });
+  return OVERLAY_IN_DOCKER;
+}
+
+/** Starts containers, and says where they are. @param network of Docker; its default bridge when absent */
 export async function runContainers(
   host: LabHost,
   containers: readonly ContainerPlan[],
-  image: string,
+  { image, network }: { readonly image: string; readonly network?: string | undefined },
   signal: AbortSignal,
 ): Promise<ContainerRecord[]> {
   for (const { name, command = IDLE, flags = [] } of containers) {
-    const own = ['--detach', '--init=false', '--name', name, '--hostname', name];
+    const on = network === undefined ? [] : ['--network', network];
+    const own = ['--detach', '--init=false', '--name', name, '--hostname', name, ...on];
     await host.run('docker', ['run', ...own, ...flags, image, ...command], { signal });
   }
   const names = containers.map(({ name }) => name);
@@ -43,7 +54,7 @@ const ADDRESS_MEMBERS = { ipv4: 'IPAddress', ipv6: 'GlobalIPv6Address' } as cons
   string
 >;
 const addressIn = (family: Family) =>
-  `{{with .NetworkSettings.Networks.bridge}}{{or .${ADDRESS_MEMBERS[family]} "-"}}{{end}}`;
+  `{{with or .NetworkSettings.Networks.bridge .NetworkSettings.Networks.${OVERLAY_IN_DOCKER}}}{{or .${ADDRESS_MEMBERS[family]} "-"}}{{end}}`;
 
 /** What Docker says of those of the containers that run. */
 export async function inspectContainers(

@@ -7,9 +7,7 @@
 import { existsSync, readdirSync, rmdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { isCode } from '../../base/errors.ts';
-import type { Family } from '../../base/ip.ts';
-import { mapFamilies, valuesOf } from '../../base/per-family.ts';
-import { formatInterfaceAddress, type InterfaceAddress, Prefix } from '../../base/prefix.ts';
+import { leaseSettings } from '../../subnet/docker-settings.ts';
 import { endProcess } from '../../sys/pidfd.ts';
 import { LabError } from '../errors.ts';
 import { type DaemonSpec, startDaemon } from '../host/daemon.ts';
@@ -90,17 +88,8 @@ const serve = (host: LabHost, spec: Pick<DaemonSpec, 'program' | 'args' | 'signa
     patience: 60_000,
   });
 
-const subnetFlags = ({ gateway, mtu, masquerade }: HostSubnet): string[] => [
-  ...valuesOf(mapFamilies(gateway, bridgeFlags)).flat(),
-  `--mtu=${mtu}`,
-  `--ip-masq=${!masquerade}`,
-];
-
-/** The bridge of Docker has the first address of an IPv6 subnet, too, which it chooses itself. */
-function bridgeFlags(gateway: InterfaceAddress, family: Family): string[] {
-  if (family === 'ipv4') return [`--bip=${formatInterfaceAddress(gateway)}`];
-  return ['--ipv6', `--fixed-cidr-v6=${Prefix.of(gateway.ip, gateway.length)}`];
-}
+const subnetFlags = (subnet: HostSubnet): string[] =>
+  Array.from(leaseSettings(subnet), ([option, value]) => `--${option}=${String(value)}`);
 
 const CONTROL_GROUPS = '/sys/fs/cgroup';
 

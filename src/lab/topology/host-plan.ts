@@ -3,6 +3,8 @@ import { defined } from '../../base/defined.ts';
 import type { Ip } from '../../base/ip.ts';
 import { byFamily, type PerFamily } from '../../base/per-family.ts';
 import { type InterfaceAddress, parseInterfaceAddress } from '../../base/prefix.ts';
+import { RESOLVER_ADDRESS } from '../../console/defaults.ts';
+import { LEASE_OPTIONS } from '../../subnet/docker-settings.ts';
 import { type Checks, listOf } from './checks.ts';
 import { type LinkPlan, planLink, planRoutes, type RoutePlan } from './link-plan.ts';
 import type { SegmentPlan } from './segment-plan.ts';
@@ -18,6 +20,8 @@ export interface LabHostPlan {
   readonly agent?: TopologyAgent;
   readonly runtime: Runtime;
   readonly docker?: TopologyDocker;
+  /** Whether `docker0` has the subnet that the agent leases. */
+  readonly isLeased: boolean;
   readonly containers: readonly ContainerPlan[];
   /** Of `docker0`, where neither an agent nor dockerd says it. */
   readonly bridge?: PerFamily<InterfaceAddress>;
@@ -30,8 +34,6 @@ export interface ContainerPlan extends TopologyContainer {
 
 /** Settings of dockerd that the lab makes with flags, which must not be in the file as well. */
 const FLAGS_OF_LAB = ['exec-opts', 'cgroup-parent'];
-/** Those that follow from what the agent leased. */
-const FLAGS_OF_LEASE = ['bip', 'mtu', 'ip-masq', 'ipv6', 'fixed-cidr-v6'];
 
 export function planLabHost(
   name: string,
@@ -49,8 +51,10 @@ export function planLabHost(
     links.map(link => link.name),
     'a link',
   );
-  const [agent, docker] = [settingsOf(given.agent), settingsOf(given.docker)];
-  checkDockerConfig(`${path}.docker.config`, docker?.config ?? {}, agent !== undefined, checks);
+  const [agent, docker] = [settingsOf(given.agent), withResolver(settingsOf(given.docker))];
+  const isLeased = agent !== undefined && (docker?.leased ?? docker?.plugin !== true);
+  checkDockerConfig(`${path}.docker.config`, docker?.config ?? {}, isLeased, checks);
+  checkPlugin(`${path}.docker.plugin`, docker, agent, checks);
   const host: LabHostPlan = {
     name,
     links,
@@ -58,6 +62,7 @@ export function planLabHost(
     address: byFamily(...links.flatMap(({ addresses }) => addresses.map(({ ip }) => ip)).toReversed()),
     forwarding: given.forwarding ?? false,
     runtime: docker === undefined ? 'namespace' : 'docker',
+    isLeased,
     containers: planContainers(`${path}.containers`, given.containers ?? [], docker !== undefined, checks),
     ...defined({ agent, docker, bridge: planBridge(`${path}.bridge`, given, checks) }),
   };
@@ -68,6 +73,21 @@ export function planLabHost(
 const settingsOf = <T extends object>(
   given: boolean | T | undefined,
 ): T | Record<string, never> | undefined => (given === true ? {} : given === false ? undefined : given);
+
+/** Docker forwards names that it does not know to the servers of its configuration, unless that has others. */
+const withResolver = (docker: TopologyDocker | undefined): TopologyDocker | undefined =>
+  docker?.plugin === true ? { ...docker, config: { dns: [RESOLVER_ADDRESS], ...docker.config } } : docker;
+
+function checkPlugin(
+  path: string,
+  docker: TopologyDocker | undefined,
+  agent: TopologyAgent | undefined,
+  checks: Checks,
+): void {
+  if (docker?.plugin !== true) return;
+  if (agent === undefined) checks.fail(path, true, 'an agent serves it', 'add `agent: true`');
+  else if (agent.flanneld !== undefined) checks.fail(path, true, 'flanneld has none', 'omit agent.flanneld');
+}
 
 function planContainers(
   path: string,
@@ -102,8 +122,8 @@ function planBridge(path: string, given: TopologyHost, checks: Checks): LabHostP
   return byFamily(...addresses.map(address => ({ ...address, family: address.ip.family })));
 }
 
-function checkDockerConfig(path: string, config: object, hasAgent: boolean, checks: Checks): void {
-  const taken = [...FLAGS_OF_LAB, ...(hasAgent ? FLAGS_OF_LEASE : [])];
+function checkDockerConfig(path: string, config: object, isLeased: boolean, checks: Checks): void {
+  const taken = [...FLAGS_OF_LAB, ...(isLeased ? LEASE_OPTIONS : [])];
   for (const [key, value] of Object.entries(config)) {
     if (!taken.includes(key)) continue;
     const why = FLAGS_OF_LAB.includes(key)

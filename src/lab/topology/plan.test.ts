@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import type { ConfigError } from '../../base/errors.ts';
 import { formatInterfaceAddress } from '../../base/prefix.ts';
 import { planTopology } from './plan.ts';
-import type { LabTopology } from './topology.ts';
+import type { LabTopology, TopologyDocker } from './topology.ts';
 
 const ROUTED: LabTopology = {
   segments: {
@@ -101,6 +101,45 @@ describe('planTopology', () => {
         );
         return true;
       },
+    );
+  });
+
+  test('has a dockerd with the plugin ask the resolver of the agent, unless it is told otherwise', () => {
+    const planned = (docker: TopologyDocker) =>
+      planTopology(
+        {
+          segments: { a: { subnet: '10.1.0.0/24' } },
+          hosts: { vm1: { links: [{ segment: 'a', address: '10.1.0.1' }], agent: true, docker } },
+          store: { on: 'vm1' },
+          network: { Network: '10.5.0.0/16' },
+        },
+        { name: 'x' },
+      ).hosts[0]?.docker?.config;
+    assert.deepEqual(planned({ plugin: true }), { dns: ['169.254.53.53'] });
+    // Its default bridge does not follow from the lease.
+    const own = { dns: ['192.0.2.1'], bip: '172.30.0.1/16' };
+    assert.deepEqual(planned({ plugin: true, config: own }), own);
+    assert.equal(planned({}), undefined);
+    const both = { plugin: true, leased: true };
+    assert.throws(() => planned({ ...both, config: own }), /docker.config.bip.*what the agent leases/);
+    assert.throws(() => planned({ config: own }), /docker.config.bip.*follows from what the agent leases/);
+  });
+
+  test('refuses a plugin that nobody serves', () => {
+    const links = [{ segment: 'a', address: '10.1.0.1' }];
+    const docker = { plugin: true };
+    const topology: LabTopology = {
+      segments: { a: { subnet: '10.1.0.0/24' } },
+      hosts: {
+        bare: { docker },
+        flannel: { links, docker, agent: { flanneld: '/usr/bin/flanneld' } },
+      },
+      store: { on: 'flannel' },
+      network: { Network: '10.5.0.0/16' },
+    };
+    assert.throws(
+      () => planTopology(topology, { name: 'x' }),
+      /hosts.bare.docker.plugin = true: an agent serves it.*hosts.flannel.docker.plugin = true: flanneld has none/,
     );
   });
 });

@@ -50,7 +50,7 @@ segmnts: {}
       'hosts.vm1.links[0].segment | is missing',
       'hosts.vm1.routes[0].via | is missing',
       'hosts.vm1.agent | 3 | want true, false, or settings',
-      'hosts.vm1.docker.confg | docker has no such member; it has config, image',
+      'hosts.vm1.docker.confg | docker has no such member; it has plugin, leased, config, image',
       'hosts.vm1.containers[0] | 1 | want a text',
       'hosts.vm1.lnks | a host has no such member; it has links, routes, forwarding, agent, docker, containers, bridge',
       'store.kind | "zookeeper" | want tulle or etcd',

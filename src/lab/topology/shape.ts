@@ -64,7 +64,14 @@ const host = members(
     routes: optional(v.array(members({ to: text, via: text }, 'a route'), 'want a list of routes')),
     forwarding: optional(flag),
     agent: optional(flagOr(members({ flags: optional(textList), flanneld: optional(text) }, 'an agent'))),
-    docker: optional(flagOr(members({ config: optional(object), image: optional(text) }, 'docker'))),
+    docker: optional(
+      flagOr(
+        members(
+          { plugin: optional(flag), leased: optional(flag), config: optional(object), image: optional(text) },
+          'docker',
+        ),
+      ),
+    ),
     containers: optional(containers),
     bridge: optional(texts),
   },

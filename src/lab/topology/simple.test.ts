@@ -53,6 +53,12 @@ describe('planLab', () => {
     );
   });
 
+  test('gives every dockerd the plugin of its agent', () => {
+    const { hosts } = planLab({ ...REQUEST, runtime: 'docker', plugin: true });
+    assert.ok(hosts.every(({ docker }) => docker?.plugin === true));
+    assert.throws(() => planLab({ ...REQUEST, plugin: true }), /--plugin.*--docker/);
+  });
+
   test('takes another backend as it is written', () => {
     const { networkConfig } = planLab({ ...REQUEST, backend: { Type: 'host-gw' } });
     assert.deepEqual((JSON.parse(networkConfig ?? '') as { Backend: unknown }).Backend, { Type: 'host-gw' });

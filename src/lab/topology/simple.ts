@@ -55,6 +55,8 @@ export interface LabRequest {
   readonly flanneld?: string;
   /** Hosts without agents, store and containers. */
   readonly bare?: boolean;
+  /** Docker's networks are made with the plugin of the agent. */
+  readonly plugin?: boolean;
 }
 
 /** @throws ConfigError with everything that is wrong with the request. */
@@ -82,6 +84,9 @@ function problemsOf(request: LabRequest): Problem[] {
       hint: 'use `--family dual` with --docker, or omit --docker',
     });
   }
+  if (request.plugin === true && request.runtime !== 'docker') {
+    problems.push({ path: '--plugin', message: 'is for dockerds', hint: 'add --docker' });
+  }
   const { network = {}, family = 'ipv4' } = request;
   if (!('config' in network)) {
     for (const given of valuesOf(network)) {
@@ -98,7 +103,7 @@ function problemsOf(request: LabRequest): Problem[] {
 }
 
 function simpleTopology(request: LabRequest): LabTopology {
-  const { family = 'ipv4', bare = false, flanneld } = request;
+  const { family = 'ipv4', bare = false, plugin = false, flanneld } = request;
   const families: readonly Family[] = LAB_FAMILIES[family];
   const ofLab = <T>(record: PerFamily<T>) =>
     perFamily(each => (families.includes(each) ? record[each] : undefined));
@@ -111,7 +116,7 @@ function simpleTopology(request: LabRequest): LabTopology {
         // As on every host that runs containers; Docker sets it, too.
         forwarding: true,
         agent: defined({ flanneld }),
-        docker: request.runtime === 'docker',
+        docker: plugin ? { plugin } : request.runtime === 'docker',
         containers: Array.from({ length: request.containers }, (_, index) => `c${index + 1}`),
       };
   const hosts = Array.from({ length: request.hosts }, (_, index): [string, TopologyHost] => [

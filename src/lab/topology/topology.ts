@@ -52,6 +52,13 @@ export interface TopologyHost {
 }
 
 export interface TopologyDocker {
+  /** Whether the agent serves `docker network create -d tulle`. */
+  readonly plugin?: boolean;
+  /**
+   * Whether Docker's default bridge has the subnet that the agent leases. When absent it has, unless there is a plugin:
+   * then Docker is as it is when it has just been installed.
+   */
+  readonly leased?: boolean;
   /** The host's /etc/docker/daemon.json. */
   readonly config?: Readonly<Record<string, unknown>>;
   /**

@@ -122,4 +122,40 @@ export const CROSS_HOST_STEPS: readonly ScenarioStep[] = [
       { expected: 'a vxlan link is a port of the bridge', judge: sees(/^tv-blue /m) },
     ],
   },
+  {
+    id: 'plugin',
+    title: 'tulle: a driver of its own, over all hosts',
+    why:
+      'The agent is also a driver of Docker and a keeper of addresses (IPAM). Each host makes the network by its name, and it is ' +
+      'one: one subnet, and addresses from a range of each host. Docker asks the agent for an address and for a link, and moves ' +
+      'that into the sandbox. Its name server knows the containers of its own host; what it does not know it asks the agent ' +
+      '(169.254.53.53 in daemon.json), who knows those of all hosts.',
+    on: 'docker1',
+    commands: [
+      ...HOSTS.map(on => ({
+        line: 'docker network create --driver tulle --ipam-driver tulle green',
+        on,
+        quiet: true as const,
+      })),
+      runContainer('green', 'green'),
+      findSandbox('green', 'GREEN'),
+      runContainer('green2', 'green', 'docker2'),
+      'docker exec green ip -4 address show dev eth0',
+      'docker exec green ip route',
+      // Its name is on its way from one host to the other.
+      {
+        line: "docker exec green sh -c 'until ping -c 1 -W 1 green2; do sleep 0.2; done'",
+        quiet: true,
+      },
+      'docker exec green ping -c 1 -W 2 green2',
+      { line: 'ip -brief link show master tb-green', show: inOrder },
+    ],
+    checks: [
+      { expected: 'the container of docker2 answers to its name', judge: answered },
+      { expected: 'no router is on the way', judge: sees(/ttl=64/) },
+      { expected: 'the gateway is the bridge', judge: sees(/^default via 10\.\d+\.0\.1 dev eth0/m) },
+      { expected: 'a vxlan link is a port of the bridge', judge: sees(/^tv-green /m) },
+    ],
+    key: true,
+  },
 ];

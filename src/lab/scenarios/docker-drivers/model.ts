@@ -5,7 +5,7 @@ import { inOrder } from '../../scenario/shown.ts';
 import { runContainer } from './run-container.ts';
 import { parseView, type View, viewsTable } from './side-by-side.ts';
 
-const CONTAINERS = ['none', 'host', 'bridge', 'lan', 'cross', 'blue'] as const;
+const CONTAINERS = ['none', 'host', 'bridge', 'lan', 'cross', 'blue', 'green'] as const;
 
 /** What a container sees: asked in its sandbox, and its own file for name servers. */
 async function look(stage: Stage, container: string): Promise<View> {
@@ -27,8 +27,8 @@ export const MODEL_STEPS: readonly ScenarioStep[] = [
     title: 'All of them side by side',
     why:
       'Same image, same command: only the network differs. 127.0.0.11 is the name server that Docker itself runs in the ' +
-      'sandbox, for networks that a user has created: it knows the names of containers. A container of none or bridge gets a ' +
-      "copy of the host's resolv.conf, with 8.8.8.8 and 8.8.4.4 when that names no server.",
+      'sandbox, for networks that a user has created: it knows the names of containers. A container of none or bridge gets the ' +
+      "servers of daemon.json itself, which is here the agent's: without them a copy of the host's resolv.conf.",
     on: 'docker1',
     commands: CONTAINERS.map(name => ({
       line: `docker exec ${name} sh -c 'ip address; ip route; cat /etc/resolv.conf'`,
@@ -44,11 +44,12 @@ export const MODEL_STEPS: readonly ScenarioStep[] = [
       { expected: 'host has the links of the host', judge: sees(/^ +eth0 veth +192\.168\.65\.3\/24/m) },
       {
         expected: 'bridge has no name server of Docker',
-        judge: sees(/^bridge +lo +127\.0\.0\.1\/8 .* 8\.8\.8\.8$/m),
+        judge: sees(/^bridge +lo +127\.0\.0\.1\/8 .* 169\.254\.53\.53$/m),
       },
       { expected: "lan is on the host's wire", judge: sees(/^ +eth0 macvlan +192\.168\.65\.128\/24/m) },
       { expected: 'cross has a second endpoint', judge: sees(/^ +eth1 veth +172\.\d+\.\d+\.\d+\/16/m) },
       { expected: 'blue has one', judge: sees(/^ +eth0 veth +172\.30\.\d+\.\d+\/16/m) },
+      { expected: 'and so has green', judge: sees(/^ +eth0 veth +10\.\d+\.\d+\.\d+\/16/m) },
     ],
   },
   {

@@ -6,10 +6,12 @@ import { formatTable } from '../../../console/table.ts';
 /** What one container sees. */
 export interface View {
   readonly container: string;
-  /** `eth0 veth`, `lo`. */
-  readonly links: readonly string[];
-  /** CIDR. */
-  readonly addresses: readonly string[];
+  readonly links: readonly {
+    /** `eth0 veth`, `lo`. */
+    readonly name: string;
+    /** CIDR. */
+    readonly addresses: readonly string[];
+  }[];
   /** `default via 10.0.0.1`. */
   readonly routes: readonly string[];
   readonly nameServers: readonly string[];
@@ -40,12 +42,12 @@ export function parseView(
   const routes = v.parse(v.array(Route), JSON.parse(texts.routes));
   return {
     container,
-    links: links.map(({ ifname, linkinfo }) => [ifname, linkinfo?.info_kind].filter(Boolean).join(' ')),
-    addresses: links.flatMap(({ addr_info }) =>
-      addr_info
+    links: links.map(({ ifname, linkinfo, addr_info }) => ({
+      name: [ifname, linkinfo?.info_kind].filter(Boolean).join(' '),
+      addresses: addr_info
         .filter(({ family }) => family === 'inet')
         .map(({ local, prefixlen }) => `${local}/${prefixlen}`),
-    ),
+    })),
     routes: routes
       .toSorted(byLink)
       .map(({ dst, gateway, dev }) => `${dst} ${gateway === undefined ? `dev ${dev}` : `via ${gateway}`}`),
@@ -56,7 +58,7 @@ export function parseView(
 /** Columns that a step's output has on a screen of 80. */
 const WIDTH = 77;
 
-/** One line of the table: what a container has first of everything, then what it has second, ... */
+/** One line of the table: a link and its address, and beside them what a container has of everything else. */
 type Line = readonly [container: string, link: string, address: string, route: string, nameServer: string];
 
 export function viewsTable(views: readonly View[]): string {
@@ -65,15 +67,23 @@ export function viewsTable(views: readonly View[]): string {
   return uncoloured(formatTable(columns, views.flatMap(linesOf), WIDTH));
 }
 
-function linesOf({ container, links, addresses, routes, nameServers }: View): Line[] {
-  const named = links.filter(link => !link.startsWith('veth'));
+/** Ends of containers, as Docker and Tulle call them. */
+const END = /^(veth|tv[\da-f]{12}\b)/;
+
+function linesOf({ container, links, routes, nameServers }: View): Line[] {
+  const named = links.filter(({ name }) => !END.test(name));
   const ends = links.length - named.length;
   // They are as many as the host has containers, and say nothing.
-  const shown = ends === 0 ? named : [...named, `${ends} veth ends`];
-  const height = Math.max(1, shown.length, addresses.length, routes.length, nameServers.length);
+  const shown = ends === 0 ? named : [...named, { name: `${ends} veth ends`, addresses: [] }];
+  // Nothing at all shows as `-`, nothing more as a space.
+  const pairs = shown.flatMap(({ name, addresses: [first = ' ', ...more] }) => [
+    [name, first],
+    ...more.map(address => [' ', address]),
+  ]);
+  const height = Math.max(1, pairs.length, routes.length, nameServers.length);
   return Array.from({ length: height }, (_, row): Line => {
-    // Nothing at all shows as `-`, nothing more as a space.
     const at = (items: readonly string[]) => items[row] ?? (row === 0 ? '' : ' ');
-    return [at([container]), at(shown), at(addresses), at(routes), at(nameServers)];
+    const [link = ' ', address = ' '] = pairs[row] ?? [];
+    return [at([container]), link, address, at(routes), at(nameServers)];
   });
 }

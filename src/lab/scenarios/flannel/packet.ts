@@ -1,9 +1,15 @@
 /** The second half of the scenario `flannel`: a packet from container to container, followed over the hosts. */
+import { DEFAULT_SOCKET } from '../../../api/messages.ts';
+import { Ip } from '../../../base/ip.ts';
 import { wrapTo } from '../../../console/fold.ts';
+import { DOCKER_SOCKET } from '../../../docker/docker-api.ts';
+import { HostReader } from '../../../inspect/host/host-reader.ts';
+import { type WalkedHost, walkJourney } from '../../../inspect/path/journey.ts';
+import { walkHost } from '../../../inspect/path/walk-host.ts';
+import { Netns } from '../../../sys/netns.ts';
 import { finishCapture } from '../../scenario/captured.ts';
 import { answered, checkOn, showsLike } from '../../scenario/judges.ts';
 import type { Found, ScenarioStep, Stage } from '../../scenario/scenario.ts';
-import { type End, traceJourney } from '../../traffic/journey.ts';
 import { HOSTS, onEach } from '../leased-hosts.ts';
 
 /** What the kernels look up, as one can type it: host, command, what it is about, what it shows. */
@@ -43,7 +49,7 @@ export const PACKET_STEPS: readonly ScenarioStep[] = [
     on: 'docker2',
     commands: [
       {
-        line: "tulle capture eth0 -n -v --count 2 --filter 'vni 88 and inner icmp'",
+        line: "tulle capture eth0 -n -v --count 2 --filter 'vni 88 and inner icmp and inner host $IP2'",
         background: 'capture',
         ready: /capturing on/,
       },
@@ -96,18 +102,23 @@ export const PACKET_STEPS: readonly ScenarioStep[] = [
 /** Columns, beside the indentation of a step. */
 const WIDTH = 77;
 
+/** Both hosts are read from outside: they have no certificates by which one could ask the other. */
 async function journey(stage: Stage): Promise<Found> {
-  const [from, to] = HOSTS.map(({ host, number }): End => {
-    const value = (name: string) => stage.known[`${name}${number}`] ?? '';
-    return {
-      host: { name: host, anchor: stage.host(host).anchor, subnet: { ipv4: `${value('NET')}.0/24` } },
-      container: { name: 'c1', ip: { ipv4: value('IP') }, netns: value('NETNS') },
-    };
-  }) as [End, End];
-  const hops = await traceJourney(from, to, 'ipv4');
-  const lines = hops.flatMap(({ place, story, entries }, index) => [
-    wrapTo(`${index + 1} ${place}: ${story}`, 2, WIDTH),
+  await using readers = new AsyncDisposableStack();
+  const [near, far] = HOSTS.map(({ host }): WalkedHost => {
+    const outside = stage.host(host);
+    using netns = Netns.open(outside.netnsFile);
+    const options = { socketPath: outside.path(DEFAULT_SOCKET), dockerSocket: outside.path(DOCKER_SOCKET) };
+    const reader = readers.use(HostReader.open({ netns, ...options }));
+    return { host, walk: walk => walkHost(reader, walk) };
+  }) as [WalkedHost, WalkedHost];
+  const [from, to] = HOSTS.map(({ number }) => Ip.parse(stage.known[`IP${number}`] ?? '')) as [Ip, Ip];
+  const { legs } = await walkJourney({ from, to, protocol: 'icmp', near, far }, stage.signal);
+  const hops = legs.flatMap(leg => (leg.packet === 'request' ? leg.hops : []));
+  const lines = hops.flatMap(({ host, place, story, entries, fault }, index) => [
+    wrapTo(`${index + 1} ${place === host ? host : `${host}/${place}`}: ${story}`, 2, WIDTH),
     ...entries.map(entry => wrapTo(`  ${entry}`, 4, WIDTH)),
+    ...(fault === undefined ? [] : [wrapTo(`  ${fault.reason}`, 4, WIDTH)]),
   ]);
   return { text: lines.join('\n'), data: hops };
 }

@@ -62,8 +62,8 @@ export const ARPING_STEPS: readonly ScenarioStep[] = [
         ready: /listening on/,
       },
       {
-        // The agents measure the path with larger packets of their own.
-        line: 'tcpdump -lni flannel.88 arp or icmp and less 200',
+        // The agents ask each other with echoes of their own.
+        line: 'tcpdump -lni flannel.88 arp or icmp and host $C2',
         background: 'flannel.88',
         ready: /listening on/,
       },

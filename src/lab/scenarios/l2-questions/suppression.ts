@@ -27,7 +27,7 @@ export const SUPPRESSION_STEPS: readonly ScenarioStep[] = [
     checks: HOSTS.map(on => ({
       expected: `${on} has the bridge, with the vxlan link as a port`,
       command: { line: 'ip -brief link show type vxlan', on },
-      judge: sees(/^tv-green /m),
+      judge: sees(/^tv-green .*LOWER_UP/m),
       within: 15,
     })),
   },

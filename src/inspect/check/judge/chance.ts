@@ -1,0 +1,40 @@
+/** What is broken when it is asked again is broken; the rest was chance. Pure. */
+import { type RungResult, rungState } from '../rung.ts';
+import type { Case, WatchedRung } from './case.ts';
+import { accountsFor, type Root } from './roots.ts';
+
+/**
+ * What was lost once, and is answered when it is asked again, is no loss: the hosts were busy. A loss of some packets is one
+ * that is measured twice, at two moments.
+ */
+export function withoutChance(known: Case, roots: readonly Root[]): Case {
+  const over = known.watched.filter(isOver);
+  const recovered = new Set(
+    roots
+      .filter(({ rung }) => over.some(one => one.rung === rung))
+      .flatMap(root => [...root.rungs, ...largeOf(root)]),
+  );
+  if (recovered.size === 0) return known;
+  const asNow = (rung: RungResult) => (recovered.has(rung) ? { ...rung, answered: rung.sent } : rung);
+  return {
+    ...known,
+    own: known.own.map(asNow),
+    peers: known.peers.map(peer => ({ ...peer, rungs: peer.rungs.map(asNow) })),
+    watched: known.watched.filter(one => !over.includes(one)),
+  };
+}
+
+function isOver({ rung, sent, answered, repeated }: WatchedRung): boolean {
+  if (rungState(rung) === 'broken') return answered === sent;
+  return repeated !== undefined && rungState(repeated) === 'ok';
+}
+
+/** Large ones were lost as the small ones were. */
+const largeOf = ({ rung, state, peer }: Root): RungResult[] =>
+  (peer?.rungs ?? []).filter(
+    one =>
+      one.size === 'full' &&
+      one.to.family === rung.to.family &&
+      rungState(one) === state &&
+      accountsFor(rung, one),
+  );

@@ -1,0 +1,110 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  type Answers,
+  ARRIVES,
+  causes,
+  checkCase,
+  insideDocker2,
+  LEAVES,
+  overlayOfDocker2,
+  seen,
+  toDocker2,
+  watchedRung,
+  withWatched,
+} from '../../../../test/support/check-case.ts';
+import { judge } from './judge.ts';
+
+test('a rule that was seen to drop is named when no host has named it', () => {
+  const known = checkCase({ answers: insideDocker2 });
+  const verdict = {
+    packet: 'reply',
+    end: 'dropped',
+    chain: 'ip filter FORWARD',
+    rule: 'ip saddr 10.5.2.2 drop',
+  } as const;
+  const watched = watchedRung(known, ({ kind }) => kind === 'container', {
+    here: seen(1, LEAVES),
+    there: seen(2, [...ARRIVES, 'port in reply', 'bridge in reply'], { verdicts: [verdict] }),
+  });
+  const [first] = judge(withWatched(known, watched)).findings;
+  assert.deepEqual([first?.code, first?.host, first?.layer], ['FIREWALL_DROP', 'docker2', 'firewall']);
+  assert.match(
+    first?.reason ?? '',
+    /a rule of docker2, in ip filter FORWARD, drops packets of the overlay: ip saddr 10\.5\.2\.2 drop/,
+  );
+});
+
+test('only large packets are lost, without a word', () => {
+  const large: Answers = ({ size, peer }) => (size === 'full' && peer === 'docker2' ? 0 : undefined);
+  const { findings } = judge(checkCase({ answers: large }));
+  assert.deepEqual(
+    findings.map(({ code, host }) => [code, host]),
+    [['PATH_MTU_BLACK_HOLE', 'docker2']],
+  );
+});
+
+test('an answer that is lost between the hosts is one way', () => {
+  const known = checkCase({ answers: toDocker2 });
+  const watched = watchedRung(known, ({ kind }) => kind === 'underlay', {
+    here: seen(1, ['uplink out request']),
+    there: seen(2, ['uplink in request', 'uplink out reply']),
+  });
+  assert.deepEqual(causes(withWatched(known, watched)), ['UNDERLAY_ONE_WAY docker2']);
+});
+
+test('what left this host, and nobody watched for on the other, is not lost here', () => {
+  const known = checkCase({ answers: overlayOfDocker2, unasked: { docker2: 'no agent answers' } });
+  const watched = watchedRung(known, ({ kind }) => kind === 'tunnel', {
+    here: seen(1, ['tunnel out request', 'uplink out request']),
+    unwatched: 'no agent answers',
+  });
+  assert.deepEqual(causes(withWatched(known, watched)), ['PACKET_LOST docker2']);
+});
+
+test('who does not answer ARP is silent, and not who asks', () => {
+  const known = checkCase({ answers: toDocker2, unasked: { docker2: 'no connection' } });
+  const asked = {
+    address: '192.168.65.2',
+    askedBy: '192.168.65.1',
+    link: 'eth0',
+    point: 'uplink',
+    count: 3,
+  } as const;
+  const watched = watchedRung(known, ({ kind }) => kind === 'underlay', {
+    here: seen(1, [], { silent: [asked] }),
+    unwatched: 'no connection',
+  });
+  assert.deepEqual(causes(withWatched(known, watched)), ['UNDERLAY_SILENT docker2']);
+});
+
+test('a peer that asks everyone for a router that there is not sends its answers elsewhere', () => {
+  const known = checkCase({ answers: toDocker2, unasked: { docker2: 'no connection' } });
+  const asked = {
+    address: '192.168.65.254',
+    askedBy: '192.168.65.2',
+    link: 'eth0',
+    point: 'uplink',
+    count: 1,
+  } as const;
+  const watched = watchedRung(known, ({ kind }) => kind === 'underlay', {
+    here: seen(1, ['uplink out request'], { silent: [asked] }),
+    unwatched: 'no connection',
+  });
+  assert.deepEqual(causes(withWatched(known, watched)), ['UNDERLAY_ROUTE docker2']);
+});
+
+test('an address that a rule changes is the cause where nothing else is', () => {
+  const known = checkCase({ answers: insideDocker2 });
+  const verdict = {
+    packet: 'request',
+    end: 'translated',
+    chain: 'ip service rules',
+    rule: 'ip daddr 10.5.2.2 dnat to 10.5.2.254',
+  } as const;
+  const watched = watchedRung(known, ({ kind }) => kind === 'container', {
+    here: seen(1, LEAVES),
+    there: seen(2, ['uplink in request', 'tunnel in request'], { verdicts: [verdict] }),
+  });
+  assert.deepEqual(causes(withWatched(known, watched)), ['TRANSLATED docker2']);
+});
