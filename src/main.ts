@@ -194,13 +194,18 @@ export const COMMANDS: readonly CommandEntry[] = [
 async function namesNow(offer: Offer): Promise<readonly string[]> {
   if (offer === 'hosts') return (await import('./cli/agent-option.ts')).knownHosts();
   if (offer === 'networks') return (await import('./cluster/store-options.ts')).knownNetworks();
-  const [{ targetsIn }, { runningLabs }] = await Promise.all([
+  const [{ brokenIn, targetsIn }, { runningLabs }] = await Promise.all([
     import('./lab/record/find.ts'),
     import('./lab/record/record.ts'),
   ]);
   const labs = runningLabs();
   if (offer === 'labs') return labs.map(({ name }) => name);
   if (offer === 'lab-targets') return labs.flatMap(targetsIn);
+  if (offer === 'lab-breakable') {
+    const { FAULTS } = await import('./lab/faults/catalogue.ts');
+    return [...labs.flatMap(targetsIn), ...FAULTS.map(({ name }) => name)];
+  }
+  if (offer === 'lab-broken') return labs.flatMap(brokenIn);
   return labs.flatMap(({ hosts }) => hosts.map(({ name }) => name));
 }
 

@@ -8,6 +8,7 @@ import { integer, jsonOption } from '../console/options.ts';
 import { print, printJson } from '../console/output.ts';
 import { untilStopped } from '../console/signals.ts';
 import { formatTable } from '../console/table.ts';
+import { breakCommand, mendCommand } from './commands/fault-commands.ts';
 import {
   agentCommands,
   dockerCommands,
@@ -45,6 +46,8 @@ export function labCommand(): Command {
     .addCommand(agentCommands())
     .addCommand(dockerCommands())
     .addCommand(ping())
+    .addCommand(breakCommand())
+    .addCommand(mendCommand())
     .addCommand(scenarioCommand())
     .addCommand(demo());
   return withExamples(command, [

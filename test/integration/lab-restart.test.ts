@@ -7,7 +7,7 @@ import type { PingReport } from '../../src/lab/traffic/ping.ts';
 import { endProcess, isAlive } from '../../src/sys/pidfd.ts';
 import { start } from '../../src/sys/process.ts';
 import { eventually, within } from '../support/eventually.ts';
-import { lab, labName, needsLab, programsOf, survivors, tracesOf } from '../support/lab.ts';
+import { agentOf, lab, labName, needsLab, programsOf, survivors, tracesOf } from '../support/lab.ts';
 
 describe('a host of a lab', needsLab(), () => {
   const name = labName();
@@ -109,7 +109,7 @@ describe('a host of a lab', needsLab(), () => {
   });
 
   test('keeps its containers connected while its agent is stopped', async () => {
-    assert.equal(agents('docker1').length, 1);
+    await agentOf(hostOf('docker1'));
     const stop = await lab(['agent', 'stop', ...named, 'docker1', '--json']);
     assert.deepEqual(JSON.parse(stop.stdout), { host: 'docker1', existed: true });
     assert.equal(agents('docker1').length, 0);
@@ -123,7 +123,7 @@ describe('a host of a lab', needsLab(), () => {
     assert.ok(agents('docker1')[0]?.words.includes('--iptables-resync=7'));
     const second = await lab(['agent', 'start', ...named, 'docker1']);
     assert.deepEqual([second.status, second.stdout], [0, 'an agent runs on docker1 already\n']);
-    assert.equal(agents('docker1').length, 1);
+    await agentOf(hostOf('docker1'));
     await untilAllReach();
   });
 

@@ -18,14 +18,17 @@ import { type LabFamily, type LabRequest, MOST_CONTAINERS, MOST_HOSTS, planLab }
 import { STORE_KINDS, type StoreKind } from '../topology/topology.ts';
 import { familyOption, jsonObject, stepNoter, withLog } from './shared.ts';
 
+const DEFAULT_CONTAINERS = 2;
+
 interface UpOptions {
   /** A topology may have one, too. */
   readonly name?: string;
   readonly json?: true;
   readonly file?: string;
   readonly hosts: number;
-  readonly containers: number;
+  readonly containers?: number;
   readonly docker?: true;
+  readonly plugin?: true;
   readonly bare?: true;
   readonly store: StoreKind;
   readonly family: LabFamily;
@@ -42,13 +45,32 @@ export function labUpCommand(): Command {
       new Option(
         '-f, --file <topology>',
         'the lab of a YAML file (docs/guide/labs.md); - is standard input',
-      ).conflicts(['hosts', 'containers', 'docker', 'bare', 'store', 'family', 'network', 'backendConfig']),
+      ).conflicts([
+        'hosts',
+        'containers',
+        'docker',
+        'plugin',
+        'bare',
+        'store',
+        'family',
+        'network',
+        'backendConfig',
+      ]),
     )
     .addOption(new Option('--hosts <n>', 'number of hosts').argParser(integer(1, MOST_HOSTS)).default(2))
     .addOption(
-      new Option('--containers <n>', 'containers per host').argParser(integer(0, MOST_CONTAINERS)).default(2),
+      new Option(
+        '--containers <n>',
+        `containers per host (default: ${DEFAULT_CONTAINERS}; none with --plugin)`,
+      ).argParser(integer(0, MOST_CONTAINERS)),
     )
     .option('--docker', 'a real dockerd per host, instead of bare namespaces as containers')
+    .addOption(
+      new Option(
+        '--plugin',
+        'with --docker: each agent serves `docker network create -d tulle --ipam-driver tulle` to its dockerd',
+      ).conflicts('bare'),
+    )
     .addOption(
       new Option('--bare', 'hosts only: no agents, no store, no containers').conflicts([
         'containers',
@@ -83,6 +105,10 @@ export function labUpCommand(): Command {
     .action((options: UpOptions) => untilStopped(signal => up(options, signal)));
   return withExamples(command, [
     { line: 'lab up --hosts 2 --docker --name pair', does: 'two hosts with real Docker' },
+    {
+      line: 'lab up --docker --plugin',
+      does: 'for `docker network create -d tulle --ipam-driver tulle blue`',
+    },
     { line: 'lab up --hosts 2 --bare', does: 'two hosts on one wire, and nothing on them' },
     { line: 'lab up -f routed.yaml', does: 'hosts, segments and routers as the file says' },
     { line: 'lab up --family ipv6', does: 'hosts and containers without IPv4' },
@@ -102,6 +128,11 @@ async function up(options: UpOptions, signal: AbortSignal): Promise<void> {
   const look =
     withAgent === undefined ? `${plan.hosts[0]?.name} -- ip address` : `${withAgent.name} -- tulle status`;
   note(`explore it: tulle lab exec${flag} ${look}; end it: tulle lab down${flag}`);
+  const withPlugin = plan.hosts.find(({ docker }) => docker?.plugin === true);
+  if (withPlugin !== undefined) {
+    const create = 'docker network create -d tulle --ipam-driver tulle blue';
+    note(`then on each host, for a network of all: tulle lab exec${flag} ${withPlugin.name} -- ${create}`);
+  }
 }
 
 /** @throws ParseError, ConfigError */
@@ -109,6 +140,8 @@ async function planOf({
   file,
   name,
   docker,
+  plugin,
+  containers = plugin === true ? 0 : DEFAULT_CONTAINERS,
   bare,
   network,
   backendConfig,
@@ -126,6 +159,8 @@ async function planOf({
       name: name ?? DEFAULT_LAB,
       runtime: docker === true ? 'docker' : 'namespace',
       bare: bare === true,
+      plugin: plugin === true,
+      containers,
       ...rest,
       ...defined({ network, backend: backendConfig }),
     });

@@ -17,6 +17,12 @@ export const targetsIn = ({ hosts }: LabRecord): string[] =>
     ...containers.map(container => `${name}/${container.name}`),
   ]);
 
+/** What `lab mend` takes in a lab: hosts, and what is planted there and no surprise. */
+export const brokenIn = ({ hosts, faults = [] }: LabRecord): string[] => [
+  ...hosts.map(({ name }) => name),
+  ...faults.flatMap(({ fault, surprise }) => (surprise ? [] : fault)),
+];
+
 /** A host that runs, or a container of one. @throws LabError NOT_FOUND, HOST_DOWN */
 export function findTarget(lab: LabRecord, target: string): Target {
   const [hostName = '', containerName, ...more] = target.split('/');

@@ -12,6 +12,7 @@ import { holdName } from '../../sys/exclusive.ts';
 import { writeFileAtomic } from '../../sys/file.ts';
 import { identify, isAlive, type ProcessId } from '../../sys/pidfd.ts';
 import { LabError } from '../errors.ts';
+import { FaultStep } from '../faults/step.ts';
 import { requireRootForLab } from '../requirements.ts';
 import { isLabName } from '../topology/lab-name.ts';
 import { TopologyShape } from '../topology/shape.ts';
@@ -58,6 +59,24 @@ export const HostRecord = v.object({
 });
 export type HostRecord = v.InferOutput<typeof HostRecord>;
 
+/** A fault that was planted. */
+export const PlantedFault = v.object({
+  fault: name,
+  host: name,
+  container: name,
+  sibling: name,
+  peer: name,
+  peerContainer: name,
+  at: v.pipe(v.string(), v.isoTimestamp()),
+  /** Its name is for the learner to find out. */
+  surprise: v.boolean(),
+  /** On which boot of the host: what was planted in its kernel ends with it. */
+  anchor: processId,
+  /** In the order in which they are done. */
+  mend: v.array(FaultStep),
+});
+export type PlantedFault = v.InferOutput<typeof PlantedFault>;
+
 export const LabRecord = v.object({
   version: v.literal(3),
   name,
@@ -72,6 +91,8 @@ export const LabRecord = v.object({
   etcdEndpoint: v.exactOptional(v.string()),
   etcdPrefix: v.string(),
   hosts: v.array(HostRecord),
+  /** What `tulle lab break` planted and nobody mended, the last one last. */
+  faults: v.exactOptional(v.array(PlantedFault)),
 });
 export type LabRecord = v.InferOutput<typeof LabRecord>;
 
