@@ -3,8 +3,10 @@ import { Command } from 'commander';
 import { withExamples } from '../console/help.ts';
 import { convergeCommand } from './converge/command.ts';
 import { datapathCommand } from './datapath/command.ts';
+import { dnsCommand } from './dns/command.ts';
 import { hostileCommand } from './hostile/command.ts';
 import { joinCommand } from './join/command.ts';
+import { meshCommand } from './mesh/command.ts';
 import { programCommand } from './program/command.ts';
 import { storeBenchCommand } from './store/command.ts';
 
@@ -18,6 +20,8 @@ export function benchCommand(): Command {
     .addCommand(convergeCommand())
     .addCommand(datapathCommand())
     .addCommand(joinCommand())
+    .addCommand(meshCommand())
+    .addCommand(dnsCommand())
     .addCommand(storeBenchCommand())
     .addCommand(hostileCommand());
   return withExamples(command, [
@@ -30,5 +34,7 @@ export function benchCommand(): Command {
     { line: 'bench datapath', does: 'container to container: Tulle, host to host, Docker' },
     { line: 'bench hostile', does: 'what a hostile client of the store costs the others' },
     { line: 'bench join --agents 200', does: 'hosts that start at once, and lease a subnet each' },
+    { line: 'bench dns', does: 'names of containers: the resolver, and dnsmasq' },
+    { line: 'bench mesh', does: 'hosts that ask each other, one of which dies' },
   ]);
 }

@@ -4,13 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { measureDatapath } from '../../src/bench/datapath/datapath.ts';
+import { fastPathObstacle } from '../../src/fastpath/obstacle.ts';
 import { TULLE } from '../../src/lab/host/host.ts';
 import { findRecord } from '../../src/lab/record/record.ts';
 import { run } from '../../src/sys/process.ts';
 import { needsRoot } from '../support/capabilities.ts';
 import { deadline } from '../support/eventually.ts';
 
-const PATHS = ['host', 'vxlan', 'host-gw', 'flanneld'] as const;
+const PATHS = ['host', 'vxlan', 'fast', 'fast-sender', 'host-gw', 'flanneld'] as const;
 
 test(
   'each path across two hosts is measured beside host to host, and its lab is gone afterwards',
@@ -28,7 +29,7 @@ test(
       rounds: 1,
       seconds: 1,
       onProgress: what => progress.push(what),
-      signal: deadline('everything is measured', 120_000),
+      signal: deadline('everything is measured', 180_000),
     });
     assert.deepEqual(progress, [
       ...PATHS.map(path => `preparing ${path}`),
@@ -38,10 +39,31 @@ test(
       rows.map(({ path }) => path),
       PATHS,
     );
-    for (const { path, ...figures } of rows) {
+    for (const { path, rounds, fastPath, ...figures } of rows) {
       for (const [name, value] of Object.entries(figures)) assert.ok(value > 0, `${path} ${name}: ${value}`);
+      assert.equal(Object.keys(figures).length, 10, path);
+      assert.deepEqual(rounds, [figures], path);
+      assert.equal(fastPath !== undefined, ['vxlan', 'fast', 'fast-sender'].includes(path), path);
+      t.diagnostic(JSON.stringify({ path, ...figures, fastPath }));
     }
     assert.equal(rows[0]?.ratioStream, 1);
+    const shares = (name: string) => {
+      const row = rows.find(({ path }) => path === name)?.fastPath;
+      if (row === undefined) throw new Error(`no ${name}`);
+      return { ...row, ends: Object.values(row.past).flatMap(({ sent, received }) => [sent, received]) };
+    };
+    const vxlan = shares('vxlan');
+    assert.ok(Math.max(...vxlan.ends) < 0.1, 'without a fast path all packets cross the device');
+    assert.ok(vxlan.obstacles.length > 0, 'the agents say that it is off');
+    const isPossible = (await fastPathObstacle()) === undefined;
+    for (const name of ['fast', 'fast-sender']) {
+      const { past, obstacles } = shares(name);
+      // A stream waits for the agent, which gets little of a processor beside it.
+      const isUsed = past['two-way'].sent > 0.5 && past.stream.sent > 0;
+      assert.ok(isPossible ? isUsed : obstacles.length > 0, `${name} is used, or it is said why not`);
+      assert.ok(past.small.sent < 0.1 && past.small.received < 0.1, 'what is not answered never goes fast');
+    }
+    assert.ok(shares('fast-sender').past.stream.received < 0.1);
     for (const path of PATHS) assert.equal(findRecord(`bench-${path}`), undefined);
   },
 );

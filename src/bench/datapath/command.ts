@@ -3,18 +3,17 @@ import { accessSync, constants } from 'node:fs';
 import { Command, Option } from 'commander';
 import { messageOf } from '../../base/errors.ts';
 import { CommandError } from '../../console/errors.ts';
-import { formatNumber } from '../../console/format.ts';
 import { withExamples } from '../../console/help.ts';
 import { list, oneOf, wholeNumber } from '../../console/options.ts';
 import { note, print, printJson } from '../../console/output.ts';
 import { untilStopped } from '../../console/signals.ts';
-import { type Column, formatTable } from '../../console/table.ts';
+import { formatTable } from '../../console/table.ts';
 import { requireCapabilities, requirePrograms } from '../../lab/requirements.ts';
 import { writeFileAtomic } from '../../sys/file.ts';
-import { plotBars } from '../bars.ts';
 import { checkDrawing } from '../plot.ts';
-import { type DatapathRow, measureDatapath } from './datapath.ts';
+import { measureDatapath } from './datapath.ts';
 import { PATH_NAMES, PATHS, type PathName } from './paths.ts';
+import { drawing, PATH_COLUMNS, pathFacts } from './table.ts';
 
 interface Options {
   readonly paths: readonly PathName[];
@@ -34,13 +33,16 @@ export function datapathCommand(): Command {
     .summary('container to container over two hosts: Tulle, host to host, Docker')
     .description(
       'What the ways across cost, between two hosts of a lab on this machine, each as a ratio to host to host in the ' +
-        'same round. The programs of each host, sender or receiver among them, are pinned to one processor; medians of interleaved rounds. The paths:\n' +
+        'same round. The programs of each host, sender or receiver among them, are pinned to one processor, and run before all others there unless a path has a forwarder in user space; medians of interleaved rounds. The paths:\n' +
         PATH_NAMES.map(name => `  ${name.padEnd(width)}  ${PATHS[name].does}`).join('\n') +
         '\nThe columns:\n' +
-        '  stream  one TCP connection\n' +
-        '  rr      requests of one byte, answered one at a time\n' +
-        '  small   datagrams of 64 bytes that arrive in a second\n' +
-        '  s/GB    seconds that all processors work for 10^9 bytes of the stream',
+        '  stream   one TCP connection\n' +
+        '  rr       requests of one byte, answered one at a time\n' +
+        '  small    datagrams of 64 bytes that arrive in a second\n' +
+        '  two-way  the same, while each is answered by another one\n' +
+        '  s/GB     seconds that all processors work for 10^9 bytes of the stream\n' +
+        'Of a path with a tunnel device between agents it is said how much of each load went past that device, that is, the ' +
+        'fast path; and why not, as the agents say. A flow of one way alone never goes it.',
     )
     .addOption(
       new Option('--paths <names>', 'only these')
@@ -64,13 +66,18 @@ export function datapathCommand(): Command {
     .addOption(
       new Option(
         '--json',
-        'print one JSON array of {"path", "streamGbps", "rrPerSecond", "ratioStream", "ratioRr", "smallPerSecond", "cpuSecondsPerGigabyte"}',
+        'print one JSON array of {"path", "streamGbps", "rrPerSecond", "smallPerSecond", "twoWayPerSecond", "cpuSecondsPerGigabyte", ' +
+          '"ratioStream", "ratioRr", "ratioSmall", "ratioTwoWay", "ratioCpu", "rounds": [the same of each round, and ' +
+          '"ahead": {"stream", "rr"} of docker-overlay], "fastPath": {"past", "obstacles", "normalPackets"}}',
       ),
     )
     .action(runDatapath);
   return withExamples(command, [
-    { line: 'bench datapath', does: 'all paths: about two minutes' },
-    { line: 'bench datapath --paths host,vxlan --rounds 9 --json', does: 'two of them, more exactly' },
+    { line: 'bench datapath', does: 'all paths: about four minutes' },
+    {
+      line: 'bench datapath --paths host,vxlan,fast,docker-overlay --rounds 9 --json',
+      does: 'the fast path, without it, and Docker, more exactly',
+    },
     { line: 'bench datapath --flanneld /usr/bin/flanneld', does: 'and a flanneld beside them' },
   ]);
 }
@@ -79,14 +86,14 @@ async function runDatapath(given: Options): Promise<void> {
   const options = { ...given, paths: pathsOf(given) };
   const runtime = options.paths.some(path => 'runtime' in PATHS[path]) ? 'docker' : 'namespace';
   requireCapabilities({ docker: runtime === 'docker' });
-  requirePrograms({ taskset: 'util-linux' });
+  requirePrograms({ taskset: 'util-linux', chrt: 'util-linux' });
   await checkDrawing(options.svg, options.paths.includes('host') ? undefined : 'the path host (--paths)');
   const rows = await untilStopped(signal =>
     measureDatapath({ ...options, onProgress: what => note(`${what} ...`), signal }),
   );
   if (options.svg !== undefined) await writeFileAtomic(options.svg, drawing(rows));
   if (options.json) printJson(rows);
-  else print(formatTable(COLUMNS, rows));
+  else print([formatTable(PATH_COLUMNS, rows), ...pathFacts(rows)].join('\n'));
 }
 
 /** @throws CommandError */
@@ -105,41 +112,4 @@ function pathsOf({ paths, flanneld }: Options): readonly PathName[] {
     throw new CommandError('NOT_FOUND', `--flanneld: ${messageOf(error)}`);
   }
   return paths === USUAL ? PATH_NAMES : paths;
-}
-
-const figure = (
-  title: string,
-  of: (row: DatapathRow) => number | undefined,
-  digits: number,
-): Column<DatapathRow> => ({
-  title,
-  cell: row => formatNumber(of(row), digits),
-  align: 'right',
-});
-
-const COLUMNS: readonly Column<DatapathRow>[] = [
-  { title: 'path', cell: ({ path }) => path },
-  figure('stream Gbit/s', row => row.streamGbps, 2),
-  figure('of host', row => row.ratioStream, 2),
-  figure('rr/s', row => row.rrPerSecond, 0),
-  figure('of host', row => row.ratioRr, 2),
-  figure('small/s', row => row.smallPerSecond, 0),
-  figure('s/GB', row => row.cpuSecondsPerGigabyte, 2),
-];
-
-function drawing(rows: readonly DatapathRow[]): string {
-  return plotBars({
-    title: 'Container to container over two hosts',
-    digits: 2,
-    groups: [
-      {
-        title: 'stream, of host to host',
-        values: rows.map(row => ({ name: row.path, value: row.ratioStream })),
-      },
-      {
-        title: 'request and response, of host to host',
-        values: rows.map(row => ({ name: row.path, value: row.ratioRr })),
-      },
-    ],
-  });
 }

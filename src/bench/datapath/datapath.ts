@@ -1,27 +1,11 @@
-/**
- * Measures traffic over several paths in interleaved rounds, the programs of each host pinned to a processor. What a
- * virtual machine can do changes from minute to minute, so every figure becomes a ratio to that of host to host in the
- * same round, and the median of the rounds counts.
- */
-import { fileURLToPath } from 'node:url';
-import { run, start } from '../../sys/process.ts';
-import { percentile } from '../distribution.ts';
-import { OpenPath, type PathName, type Way } from './paths.ts';
-import { PROCESSORS, pinned } from './processors.ts';
-import type { Received, Traffic } from './traffic.ts';
-
-export interface DatapathRow {
-  readonly path: PathName;
-  readonly streamGbps: number;
-  readonly rrPerSecond: number;
-  /** To host to host; absent when that was not measured. */
-  readonly ratioStream?: number;
-  readonly ratioRr?: number;
-  /** Datagrams of 64 bytes that arrive in a second. */
-  readonly smallPerSecond: number;
-  /** Busy time of all processors, for any process. */
-  readonly cpuSecondsPerGigabyte: number;
-}
+/** Measures traffic over several paths in interleaved rounds, the programs of each host pinned to a processor. */
+import type { WhyNot } from './fast-path.ts';
+import { type Carried, type LoadOptions, runLoad } from './load.ts';
+import { countPast, type PastDevice } from './past-device.ts';
+import { OpenPath, PATHS, type PathName, type Way } from './paths.ts';
+import { PROCESSORS } from './processors.ts';
+import { type DatapathRow, type Past, rowsOf, type Sample } from './rows.ts';
+import { KINDS, type Traffic } from './traffic.ts';
 
 export interface DatapathOptions {
   readonly paths: readonly PathName[];
@@ -34,123 +18,51 @@ export interface DatapathOptions {
   readonly signal: AbortSignal;
 }
 
-/** Of one round over one path. */
-type Sample = Pick<DatapathRow, 'streamGbps' | 'rrPerSecond' | 'smallPerSecond' | 'cpuSecondsPerGigabyte'>;
-
 export async function measureDatapath(options: DatapathOptions): Promise<DatapathRow[]> {
-  const { paths, rounds, onProgress } = options;
+  const { paths, rounds, seconds, onProgress, signal } = options;
+  const [sender, receiver] = PROCESSORS;
+  const isAhead = sender !== receiver && !paths.some(path => 'inUserSpace' in PATHS[path]);
   await using stack = new AsyncDisposableStack();
-  const ways: Way[] = [];
+  const open: OpenPath[] = [];
   for (const path of paths) {
     onProgress(`preparing ${path}`);
-    ways.push(stack.use(await OpenPath.open(path, options)).way);
+    open.push(stack.use(await OpenPath.open(path, options)));
   }
   const samples = new Map<PathName, Sample[]>(paths.map(path => [path, []]));
   for (let round = 0; round < rounds; round++) {
-    for (const way of ways) {
+    // What warms up or wears out in a round is at no path's expense.
+    for (const { way } of round % 2 === 0 ? open : open.toReversed()) {
       onProgress(`round ${round + 1} of ${rounds}: ${way.path}`);
-      samples.get(way.path)?.push(await measureWay(way, options));
+      samples.get(way.path)?.push(await measureWay(way, { seconds, isAhead, signal }));
     }
   }
-  const limit = samples.get('host');
-  return Array.from(samples, ([path, list]) => rowOf(path, list, limit));
-}
-
-function rowOf(
-  path: PathName,
-  samples: readonly Sample[],
-  limit: readonly Sample[] | undefined,
-): DatapathRow {
-  const median = (of: (sample: Sample, round: number) => number) =>
-    percentile(
-      samples.map(of).toSorted((a, b) => a - b),
-      0.5,
-    );
-  const ratio = (of: (sample: Sample) => number) =>
-    median((sample, round) => of(sample) / of(limit?.[round] ?? sample));
-  return {
-    path,
-    streamGbps: rounded(
-      median(sample => sample.streamGbps),
-      2,
-    ),
-    rrPerSecond: rounded(
-      median(sample => sample.rrPerSecond),
-      0,
-    ),
-    ...(limit && {
-      ratioStream: rounded(
-        ratio(sample => sample.streamGbps),
-        3,
-      ),
-      ratioRr: rounded(
-        ratio(sample => sample.rrPerSecond),
-        3,
-      ),
-    }),
-    smallPerSecond: rounded(
-      median(sample => sample.smallPerSecond),
-      0,
-    ),
-    cpuSecondsPerGigabyte: rounded(
-      median(sample => sample.cpuSecondsPerGigabyte),
-      3,
-    ),
-  };
-}
-
-const rounded = (value: number, digits: number) => Number(value.toFixed(digits));
-
-async function measureWay(way: Way, options: DatapathOptions): Promise<Sample> {
-  const stream = await runTraffic('stream', way, options);
-  const rr = await runTraffic('rr', way, options);
-  const small = await runTraffic('small', way, options);
-  const gigabytes = stream.bytes / 1e9;
-  return {
-    streamGbps: (gigabytes * 8) / stream.seconds,
-    rrPerSecond: rr.messages / rr.seconds,
-    smallPerSecond: small.messages / small.seconds,
-    cpuSecondsPerGigabyte: stream.busy / gigabytes,
-  };
-}
-
-const SCRIPT = fileURLToPath(
-  new URL(import.meta.url.endsWith('.ts') ? './traffic.ts' : './traffic.js', import.meta.url),
-);
-
-async function runTraffic(kind: Traffic, way: Way, { seconds, signal }: DatapathOptions): Promise<Received> {
-  const [senders, receivers] = PROCESSORS;
-  const traffic = (...args: readonly string[]) => [process.execPath, SCRIPT, ...args, way.ip, `${seconds}`];
-  const receiver = await start(...pinned(receivers, traffic('receive', kind)), {
-    namespaces: { net: way.to },
-    pipeOutput: true,
-  });
-  try {
-    const lines = linesOf(receiver.stdout ?? []);
-    await lines.next();
-    await run(...pinned(senders, traffic('send', kind)), {
-      namespaces: { net: way.from },
-      signal,
-      timeout: seconds * 1000 + 30_000,
-    });
-    const { value } = await lines.next();
-    if (value === undefined) throw new Error(`nothing arrived over ${way.path}`);
-    return JSON.parse(value) as Received;
-  } finally {
-    receiver.kill('SIGKILL');
-    await receiver.exited;
+  const whyNot = new Map<PathName, WhyNot>();
+  for (const each of open) {
+    const answer = await each.whyNot(signal);
+    if (answer !== undefined) whyNot.set(each.way.path, answer);
   }
+  return rowsOf(samples, whyNot);
 }
 
-async function* linesOf(
-  chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
-): AsyncGenerator<string, undefined> {
-  let rest = '';
-  const decoder = new TextDecoder();
-  for await (const chunk of chunks) {
-    const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n');
-    rest = lines.pop() ?? '';
-    yield* lines;
+async function measureWay(way: Way, options: LoadOptions): Promise<Sample> {
+  const loads = {} as Record<Traffic, Carried>;
+  const past = {} as Record<Traffic, PastDevice>;
+  for (const kind of KINDS) {
+    const load = () => runLoad(kind, way, options);
+    if (way.tunnel === undefined) loads[kind] = await load();
+    else ({ load: loads[kind], past: past[kind] } = await countPast(kind, way.tunnel, load));
   }
-  return undefined;
+  const perSecond = (kind: Traffic) => loads[kind].received.messages / loads[kind].received.seconds;
+  const { bytes, seconds, busy } = loads.stream.received;
+  const gigabytes = bytes / 1e9;
+  return {
+    figures: {
+      streamGbps: (gigabytes * 8) / seconds,
+      rrPerSecond: perSecond('rr'),
+      smallPerSecond: perSecond('small'),
+      twoWayPerSecond: perSecond('two-way'),
+      cpuSecondsPerGigabyte: busy / gigabytes,
+    },
+    ...(way.tunnel !== undefined && { past: past satisfies Past }),
+  };
 }
