@@ -8,7 +8,7 @@ import { parseOptions } from '../src/agent/options/options.ts';
 import { checkConfig } from '../src/cluster/config.ts';
 import { buildProgram, withoutHelpCommand } from '../src/console/program.ts';
 import { unitText } from '../src/host/install.ts';
-import type { Daemon } from '../src/host/units.ts';
+import { type Daemon, UNITS } from '../src/host/units.ts';
 import { COMMANDS } from '../src/main.ts';
 import { argumentsOfTulle, commandsIn } from '../test/support/shell-words.ts';
 
@@ -45,7 +45,8 @@ async function read(args: readonly string[]): Promise<void> {
 /** What commander hands on unread, and the action would read first. */
 function checkBeyond([name, second = '']: readonly string[], given: readonly string[]): void {
   if (name === 'agent') parseOptions(given, {});
-  if (name === 'install') unitText(given[0] as Daemon, { program: '/bin/tulle', flags: given.slice(1) });
+  if (name === 'install' && second in UNITS)
+    unitText(second as Daemon, { program: '/bin/tulle', flags: given.slice(1) });
   const source = given[0] ?? '';
   if (name === 'config' && ['set', 'validate'].includes(second) && source.startsWith('{'))
     checkConfig(source);
@@ -75,9 +76,9 @@ async function refusals(lines: readonly string[], mayMention = false): Promise<s
 
 const fences = (text: string) =>
   Array.from(text.matchAll(/^```(?:sh|bash|text|console)?\n([\s\S]*?)^```/gm), ([, block = '']) => block);
-/** Where a comment in a block names another command. */
+/** Where a comment in a block names another command; Docker's drivers have our name as well. */
 const comments = (block: string) =>
-  Array.from(block.matchAll(/#.*?\b((?:\.\/bin\/)?tulle [^\n`]*)/g), ([, line = '']) => line);
+  Array.from(block.matchAll(/#.*?(?<!-d |driver )\b((?:\.\/bin\/)?tulle [^\n`]*)/g), ([, line = '']) => line);
 const spans = (text: string) =>
   Array.from(
     text.replaceAll(/^```[\s\S]*?^```/gm, '').matchAll(/`((?:\.\/bin\/)?tulle [^`$\n]+)`/g),

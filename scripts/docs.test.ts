@@ -75,7 +75,7 @@ test('every code and every event of the agent is explained, and no other', () =>
   const page = read('docs/reference/warnings.md');
   const explained = matches([page], /^\| `([A-Z_]+)` \|/gm);
   const codes = matches(
-    sourcesOf('agent', 'network', 'subnet'),
+    sourcesOf('agent', 'network', 'plugin', 'subnet'),
     /\bcode(?:: | = retriable \? '\w+' : )'([A-Z_]+)'/g,
   );
   // Refusals of API requests and errors, which other pages list.
@@ -86,6 +86,28 @@ test('every code and every event of the agent is explained, and no other', () =>
   const listed = new Set(page.slice(page.indexOf('## Events')).match(/(?<=`)[a-z]+(-[a-z]+)*(?=`)/g));
   assert.deepEqual(
     EVENT_TYPES.filter(type => !listed.has(type)),
+    [],
+  );
+});
+
+test('every finding of a check is explained, and no other', () => {
+  const page = read('docs/reference/findings.md');
+  const rows = Array.from(page.matchAll(/^\| `([A-Z_]+)` \|/gm), ([, code = '']) => code);
+  const explained = new Set(rows);
+  assert.deepEqual(
+    rows.filter((code, at) => rows.indexOf(code) !== at),
+    [],
+    'codes that are explained twice',
+  );
+  const lines = sourcesOf('inspect/checks', 'inspect/check').flatMap(text => text.match(/\bcode: .*/g) ?? []);
+  const codes = matches(lines, /'([A-Z]+(?:_[A-Z]+)+)'/g);
+  assert.deepEqual(
+    [...codes].filter(code => !explained.has(code)),
+    [],
+  );
+  const sources = sourcesOf('inspect').join('\n');
+  assert.deepEqual(
+    [...explained].filter(code => !sources.includes(`'${code}'`)),
     [],
   );
 });

@@ -10,8 +10,11 @@ import { DEFAULT_SOCKET } from '../src/api/messages.ts';
 import { EXIT, OUTCOME_OF_CODE, SIGNAL_BASE } from '../src/console/exit-codes.ts';
 import { buildProgram } from '../src/console/program.ts';
 import { COMMANDS } from '../src/main.ts';
+import { CNI_KEYS } from '../src/plugin/cni/cni-config.ts';
+import { CNI_CODES, type CniErrorCode } from '../src/plugin/cni/cni-error.ts';
+import { CNI_VERSIONS } from '../src/plugin/launcher/launcher.ts';
 import { writeFileAtomic } from '../src/sys/file.ts';
-import { healthyPeer, status, T0 } from '../test/support/status.ts';
+import { fastPath, healthyPeer, status, T0 } from '../test/support/status.ts';
 import { pictures } from './learn/pictures.ts';
 
 const ROOT = join(import.meta.dirname, '..');
@@ -25,6 +28,7 @@ export async function pages(): Promise<ReadonlyMap<string, string>> {
     ['docs/reference/errors.md', errorsPage()],
     ['docs/reference/metrics.md', await metricsPage()],
     ['docs/reference/api.md', apiPage()],
+    ['docs/reference/cni.md', cniPage()],
     ...(await pictures()),
   ]);
 }
@@ -133,9 +137,11 @@ const comment = (text: string) =>
     .trim();
 
 async function metricsPage(): Promise<string> {
-  // Some metrics are there only where the backend chooses.
+  // Some metrics are there only where the backend chooses, or once peers were asked.
   const direct = { inUse: 'direct', name: 'the direct route', since: T0, others: [] } as const;
-  const { text } = await exposeMetrics(status({ peers: [{ ...healthyPeer, ways: { ipv4: direct } }] }));
+  const health = { state: 'answers', since: T0, roundTripMs: 0.2, lossPercent: 0, pathMtu: 1450 } as const;
+  const peer = { ...healthyPeer, ways: { ipv4: direct }, health: { ipv4: health } };
+  const { text } = await exposeMetrics(status({ peers: [peer], fastPath }));
   const rows = Array.from(
     text.matchAll(/# HELP (\S+) (.*)\n# TYPE \S+ (\w+)\n(?:\1\{([^}]*)\})?/g),
     match => {
@@ -162,13 +168,35 @@ function apiPage(): string {
     `HTTP with JSON bodies over the unix socket \`${DEFAULT_SOCKET}\`, which only root may open:`,
     '```sh\ncurl --unix-socket ' + `${DEFAULT_SOCKET} http://agent/v1/status\n\`\`\``,
     ['| method | path | answer |', '| --- | --- | --- |', ...rows].join('\n'),
+    'What other hosts may ask is on [another page](peer-api.md).',
     'Every answer that is not 2xx is `{"code": ..., "message": ..., "hint": ...}`, the hint only where there is one; what is wrong with a request is also in `problems`, each with path, value, message and hint. ' +
       'Times are ISO 8601 in UTC; what is not known or does not apply is absent; nothing in it is ever secret. ' +
       'The codes of conditions, warnings and events are in [warnings.md](warnings.md).',
-    'The schema of every message is in `src/api/status.ts`, `src/api/messages.ts`, `src/api/tunnels.ts` and `src/api/networks.ts`. What each address family has is one ' +
+    'The schema of every message is in `src/api/status.ts`, `src/api/fast-path.ts`, `src/api/messages.ts`, `src/api/tunnels.ts`, `src/api/networks.ts`, `src/api/ports.ts` and `src/api/cni.ts`. What each address family has is one ' +
       'record, such as `"subnet": {"ipv4": "10.5.34.0/24"}`; a family that has none is absent from it.',
     'The status of a healthy host:',
     `\`\`\`json\n${example}\n\`\`\``,
+  ]);
+}
+
+function cniPage(): string {
+  const keys = Object.entries(CNI_KEYS).map(([key, meaning]) => `| \`${key}\` | ${meaning} |`);
+  const { codes } = errorClasses().find(({ name }) => name === 'CniError') ?? { codes: [] };
+  const rows = codes.map(({ code, meaning }) => [CNI_CODES[code as CniErrorCode], meaning] as const);
+  rows.push([5, 'There is no Node.js to run on.']);
+  const sorted = rows.toSorted(([a], [b]) => a - b).map(([code, meaning]) => `| ${code} | ${meaning} |`);
+  return page('The CNI plugin', [
+    `The types \`tulle\` and \`tulle-ipam\` of the CNI specification, versions ${CNI_VERSIONS.join(', ')}. ` +
+      '[The guide](../guide/cni.md) shows them at work.',
+    '## Keys of the configuration',
+    'Of a plugin of type `tulle` in a list; those of `tulle-ipam` are below `ipam`. Any other key is refused, but for those of ' +
+      'the specification and those that runtimes mark as theirs (`cni.dev/...`).',
+    ['| key | for |', '| --- | --- |', ...keys].join('\n'),
+    'Capabilities: `portMappings` (only where no `portmap` follows in the list), `ips`, `mac`, `aliases`, `dns`. `IP` and `MAC` in ' +
+      'CNI_ARGS and `args.cni` count as well; `K8S_POD_NAME` and `NERDCTL_CNI_DHCP_HOSTNAME` name the container.',
+    '## Error codes',
+    'Up to 99 as the specification has them, from 100 on our own. A runtime tries again after 11.',
+    ['| code | when |', '| --- | --- |', ...sorted].join('\n'),
   ]);
 }
 

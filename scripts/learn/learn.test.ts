@@ -47,6 +47,13 @@ describe('pages of the guide', () => {
     );
   });
 
+  test('do not differ in where a line is folded', () => {
+    assert.equal(
+      masked('64 bytes from 10.0.0.1: time=0.1\n    ms'),
+      masked('64 bytes from 10.0.0.1: time=10.123 ms'),
+    );
+  });
+
   test('differ in no identifier, checksum or rate', () => {
     const run = (uuid: string, lease: string, id: number, checksum: string, rate: string) =>
       `"TulleHost":"${uuid}" ${lease} length 134, id ${id}, checksum ${checksum} 256 MBytes ${rate} sender`;

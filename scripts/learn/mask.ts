@@ -19,6 +19,8 @@ const MASKS: readonly (readonly [RegExp, string])[] = [
   [/(\b[RT]X: +bytes +packets +errors +dropped +\w+ +\w+)[\s\d]+/g, '$1 SOME '],
   // Ports that the kernel chooses (net.ipv4.ip_local_port_range).
   [/:(?:3[2-9]\d{3}|[45]\d{4}|6[01]\d{3})\b/g, ':PORT'],
+  // The kernel's hash of the inner packet, with a key that is drawn when it boots.
+  [/\budp\s+\d+\s+>\s+(4789|8472)\b/g, 'udp PORT > $1'],
   [/\bnamespace \d{8,}/g, 'namespace N'],
   [/\bnet:\[\d+\]/g, 'net:[N]'],
   [/\bpackets [1-9]\d* bytes \d+/g, 'SOME packets'],
@@ -31,13 +33,14 @@ const MASKS: readonly (readonly [RegExp, string])[] = [
   [/,\s+id\s+\d+/g, ', id N'],
   // Identifiers of Docker and of namespaces, and names made of them.
   [/\b[\da-f]{64}\b/g, 'ID'],
-  [/\b(br-|veth)[\da-f]{7,12}\b/g, '$1ID'],
+  [/\b(br-|veth|tv)[\da-f]{7,12}\b/g, '$1ID'],
   [/\b(?=[a-z]*\d)(?=\d*[a-z])[a-z\d]{12}(?:[a-z\d]{13})?\b/g, 'ID'],
   [/\/netns\/1-[a-z\d]{10}\b/g, '/netns/1-ID'],
   [/\bSWMTKN-[\w-]+/g, 'TOKEN'],
   [/@(if\d+|eth\d+)\b/g, '@LINK'],
   [/\bifindex \d+|\bid \d{7,}/g, 'NUMBER'],
   [/^\d+: /gm, 'N: '],
+  [/^\d+(?= tulle forwarder )/gm, 'N'],
   [/\b(link-netnsid|link-netns) \S+/g, '$1 N'],
   // Neighbors grow old while one looks.
   [/\b(REACHABLE|STALE|DELAY|PROBE)\b/g, 'KNOWN'],
@@ -45,7 +48,7 @@ const MASKS: readonly (readonly [RegExp, string])[] = [
   // Durations, rates and clocks.
   [/\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?Z?\b/g, 'TIME'],
   [/\b\d\d:\d\d:\d\d(?:\.\d+)?\b/g, 'TIME'],
-  [/\b\d+(?:\.\d+)?(?:\/\d+(?:\.\d+)?)* ?(?:ms|us|µs|s|seconds?|Mbit\/s|Gbit\/s)(?![\w-])/g, 'DURATION'],
+  [/\b\d+(?:\.\d+)?(?:\/\d+(?:\.\d+)?)*\s*(?:ms|us|µs|s|seconds?|Mbit\/s|Gbit\/s)(?![\w-])/g, 'DURATION'],
   [/\btime=\S+/g, 'time=DURATION'],
   [/\b\d+(?:\.\d+)?% (?:of|as)/g, 'RATIO of'],
   [/\b(pid|seq|ack|checksum|cksum)[ =]\d+/g, '$1 N'],
@@ -63,7 +66,7 @@ export function masked(text: string): string {
 }
 
 /** Networks of which each host gets a part that is drawn: that of flannel, and L2 networks. */
-const PARTED = /\b(188\.172|172\.18|172\.30|10\.10)\.(\d+)\./g;
+const PARTED = /\b(188\.172|172\.18|172\.30|10\.10|10\.188)\.(\d+)\./g;
 
 /** The first part of a network that a text names becomes A, the next one B. */
 function lettered(text: string): string {

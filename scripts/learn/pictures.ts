@@ -202,6 +202,9 @@ const DRAWINGS: Readonly<Record<string, Drawing>> = {
           box('container', 'cross', 'overlay'),
           box('bridge', 'overlay', 'vxlan'),
           box('tunnel', 'vxlan', 'eth0'),
+          box('container', 'green', 'tb-green'),
+          box('bridge', 'tb-green', 'tv-green'),
+          box('tunnel', 'tv-green', 'eth0'),
         ],
       },
       docker2: {
@@ -212,12 +215,16 @@ const DRAWINGS: Readonly<Record<string, Drawing>> = {
           box('container', 'cross', 'overlay'),
           box('bridge', 'overlay', 'vxlan'),
           box('tunnel', 'vxlan', 'eth0'),
+          box('container', 'green2', 'tb-green'),
+          box('bridge', 'tb-green', 'tv-green'),
+          box('tunnel', 'tv-green', 'eth0'),
         ],
       },
     },
     lines: [
       { kind: 'tunnel', name: 'bridge', ends: ['docker1/flannel.88', 'docker2/flannel.88'] },
       { kind: 'tunnel', name: 'cross', ends: ['docker1/vxlan', 'docker2/vxlan'] },
+      { kind: 'tunnel', name: 'green', ends: ['docker1/tv-green', 'docker2/tv-green'] },
     ],
   },
 };

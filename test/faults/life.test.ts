@@ -107,5 +107,6 @@ async function hostWithTraffic(t: TestContext, nodeOptions: string) {
   });
   const [from, to] = [await one.addContainer(t), await two.addContainer(t)];
   await from.ping(to);
+  await one.untilAtLinks(1);
   return { host: one, pinging: from.ping(to, { count: 300 }) };
 }

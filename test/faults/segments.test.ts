@@ -136,7 +136,12 @@ describe('an L2 network', needsFaultLab, () => {
       [],
     );
     assert.ok(frames.some(text => text.includes('ICMP echo request')));
-    assert.deepEqual(ofBlue(await atThree.frames()), []);
+    // The router solicitation of a link that is new is for every member.
+    const atMember = ofBlue(await atThree.frames()).map(({ text }) => text);
+    assert.deepEqual(
+      atMember.filter(text => !text.includes(' > 33:33:')),
+      [],
+    );
     await three.detach();
     await eventually('host 3 is no member', async () => (await floods(lab.host(1), 'blue')).length === 1);
   });

@@ -46,7 +46,7 @@ describe('two hosts', needs, () => {
     await cluster.startAgents();
     const [one, two] = [cluster.host(1), cluster.host(2)];
     const [from, to] = [await one.addContainer(t), await two.addContainer(t)];
-    const before = await one.client.status();
+    const before = await one.untilAtLinks(1);
     await from.ping(to);
 
     const pinging = from.ping(to, { count: 200 });

@@ -5,6 +5,7 @@ import { openTarget } from '../../src/network/segment/endpoints/target.ts';
 import { Netns } from '../../src/sys/netns.ts';
 import { start } from '../../src/sys/process.ts';
 import { needsRoot } from '../support/capabilities.ts';
+import { eventually } from '../support/eventually.ts';
 
 const NONE = async () => undefined;
 
@@ -21,7 +22,10 @@ describe('a target', needsRoot, () => {
     withNamespace(async ({ name, netns, home }) => {
       const child = await start('sleep', ['60'], { namespaces: { net: `/run/netns/${name}` } });
       try {
-        using target = await openTarget(`${child.pid}`, home, NONE);
+        // It enters the namespace a moment after it has begun; until then it is refused.
+        using target = await eventually('the process is in its namespace', () =>
+          openTarget(`${child.pid}`, home, NONE),
+        );
         assert.deepEqual([target.container, target.netns.inode], [`pid-${child.pid}`, netns.inode]);
       } finally {
         child.kill('SIGKILL');

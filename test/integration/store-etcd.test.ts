@@ -24,5 +24,5 @@ describe('the etcd client is a store', needsEtcd, () => {
   });
   after(() => stack[Symbol.asyncDispose]());
 
-  for (const { name, run } of storeContract) test(name, { timeout: 10_000 }, () => run(fixture));
+  for (const { name, run } of storeContract) test(name, { timeout: 60_000 }, () => run(fixture));
 });

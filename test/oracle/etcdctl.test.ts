@@ -72,8 +72,10 @@ class Terminal {
     const ended = once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>;
     if (one.lines !== undefined) await this.#untilPrinted(one, all, more, ended, () => child.kill('SIGINT'));
     const [status] = await ended;
-    this.#history += all();
-    return { status: status ?? 130, output: normalize(all(), values, this.#url) };
+    // What was repeated before it was seen shows again behind the lines that are wanted.
+    const shown = one.meanwhile === undefined ? all() : all().split('\n').slice(0, one.lines).join('\n');
+    this.#history += shown;
+    return { status: status ?? 130, output: normalize(shown, values, this.#url) };
   }
 
   async #untilPrinted(

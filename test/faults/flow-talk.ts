@@ -1,0 +1,161 @@
+/**
+ * A container that talks to another one all the time, over one flow of UDP or one connection of TCP: a hundred numbered
+ * messages a second, each answered by the other one, so that afterwards it is known which of them were lost.
+ */
+import { join } from 'node:path';
+import process from 'node:process';
+import { createInterface } from 'node:readline';
+import { type RunningProcess, start } from '../../src/sys/process.ts';
+import { within } from '../support/eventually.ts';
+import type { Toll } from './steady-ping.ts';
+
+const PROGRAM = join(import.meta.dirname, '../support/talker.ts');
+/** Messages without an answer after which the way is taken for closed: half a second of them. */
+const HUSH = 50;
+
+export type TalkProtocol = 'udp' | 'tcp';
+
+export interface TalkOptions {
+  readonly protocol: TalkProtocol;
+  /** Files of the namespaces of the two containers. */
+  readonly from: string;
+  readonly to: string;
+  /** Of the container that answers. */
+  readonly address: string;
+  readonly port: number;
+}
+
+export class FlowTalk implements AsyncDisposable {
+  readonly #options: TalkOptions;
+  #echo: Talker;
+  readonly #talk: Talker;
+  readonly #answered = new Set<number>();
+  /** The first message that was answered. */
+  #first = 0;
+  #lastSaid = 0;
+  #lastAnswered = 0;
+  #isClosed = false;
+  #news = Promise.withResolvers<void>();
+
+  private constructor(options: TalkOptions, echo: Talker, talk: Talker) {
+    this.#options = options;
+    this.#echo = echo;
+    this.#talk = talk;
+    void talk.each(line => this.#hear(line));
+  }
+
+  /** Begins, and returns once the first answer has come. */
+  static async begin(options: TalkOptions): Promise<FlowTalk> {
+    const { protocol, from, address, port } = options;
+    const echo = await answering(options, options.to);
+    const talk = await Talker.start(from, ['talk', protocol, `${port}`, `${port}`, address]);
+    const steady = new FlowTalk(options, echo, talk);
+    try {
+      await steady.answered();
+    } catch (error) {
+      await steady[Symbol.asyncDispose]();
+      throw error;
+    }
+    return steady;
+  }
+
+  /** Whether the connection has ended. */
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  /** Messages that were said until now. */
+  get said(): number {
+    return this.#lastSaid;
+  }
+
+  /** The other end ends, and another one takes its place, in the namespace of which `replace` returns the file. */
+  async answerFrom(replace: () => Promise<string>): Promise<void> {
+    await this.#echo[Symbol.asyncDispose]();
+    this.#echo = await answering(this.#options, await replace());
+  }
+
+  /** Resolves when as many further messages were answered, with one that is said from now on. */
+  async answered(count = 1): Promise<void> {
+    const [from, before] = [this.#lastSaid, this.#answered.size];
+    const isEnough = () => this.#lastAnswered > from && this.#answered.size >= before + count;
+    await this.#until(`${count} messages are answered`, isEnough);
+  }
+
+  /** Resolves when messages are not answered any more, with how many were after this was asked for. */
+  async hushed(): Promise<number> {
+    const from = this.#lastSaid;
+    await this.#until(
+      'no message is answered',
+      () => this.#lastSaid - Math.max(from, this.#lastAnswered) >= HUSH,
+    );
+    return Math.max(0, this.#lastAnswered - from);
+  }
+
+  /** What was lost since the first answer: messages without an answer although later ones have one. */
+  async toll(): Promise<Toll> {
+    await this.answered();
+    const sent = this.#lastAnswered - this.#first + 1;
+    return { sent, lost: sent - this.#answered.size };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#talk[Symbol.asyncDispose]();
+    await this.#echo[Symbol.asyncDispose]();
+  }
+
+  async #until(what: string, test: () => boolean): Promise<void> {
+    const wait = async () => {
+      while (!test()) await this.#news.promise;
+    };
+    await within(`${this.#options.protocol}: ${what}`, wait());
+  }
+
+  #hear(line: string): void {
+    const number = Number(line.slice(1));
+    if (line === '!') this.#isClosed = true;
+    else if (line.startsWith('+')) this.#lastSaid = number;
+    else {
+      if (this.#answered.size === 0) this.#first = number;
+      if (number >= this.#first) this.#answered.add(number);
+      this.#lastAnswered = Math.max(this.#lastAnswered, number);
+    }
+    const { resolve } = this.#news;
+    this.#news = Promise.withResolvers();
+    resolve();
+  }
+}
+
+async function answering({ protocol, port }: TalkOptions, netns: string): Promise<Talker> {
+  const echo = await Talker.start(netns, ['echo', protocol, `${port}`]);
+  const ready = Promise.withResolvers<void>();
+  void echo.each(() => ready.resolve());
+  await within('the other end answers', ready.promise);
+  return echo;
+}
+
+/** A process of talker.ts. */
+class Talker implements AsyncDisposable {
+  readonly #process: RunningProcess;
+
+  private constructor(running: RunningProcess) {
+    this.#process = running;
+  }
+
+  static async start(netns: string, args: readonly string[]): Promise<Talker> {
+    const options = { pipeOutput: true, namespaces: { net: netns } };
+    return new Talker(await start(process.execPath, [PROGRAM, ...args], options));
+  }
+
+  /** Hands over what it prints, until it ends. */
+  async each(onLine: (line: string) => void): Promise<void> {
+    const { stdout } = this.#process;
+    if (stdout === undefined) return;
+    for await (const line of createInterface(stdout)) onLine(line);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#process.kill('SIGKILL');
+    await within('a talker ends', this.#process.exited);
+  }
+}
