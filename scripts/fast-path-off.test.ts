@@ -9,7 +9,7 @@ test('what is about packets of containers runs with the fast path off, too', () 
     'test/e2e/docker-plugin.test.ts',
     'test/e2e/faults.test.ts',
     'test/e2e/switch.test.ts',
-    'test/faults/segments.test.ts',
+    'test/e2e/network-docker.test.ts',
     'test/integration/cni.test.ts',
     'test/integration/senders.test.ts',
   ])

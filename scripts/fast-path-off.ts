@@ -1,6 +1,7 @@
 /**
- * The tests that run a second time with the fast path off: every file that starts agents, and so packets of containers may
- * take either way. A new file is one of them by itself; whoever leaves one out says here why.
+ * The tests that run a second time with the fast path off: every end-to-end, firewall and plugin test, and all else in which
+ * agents run, so that packets of containers may take either way. A new file is one of them by itself; whoever leaves one out
+ * says here why. A file may leave parts of itself out (test/support/both-ways.ts).
  */
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { dirname, join, matchesGlob } from 'node:path';
@@ -18,9 +19,15 @@ export const ONCE_IS_ENOUGH: Readonly<Record<string, string>> = {
   'test/faults/{starts,store}-*.test.ts':
     'only the store fails, and nothing of that reaches the kernel of a host',
   'test/faults/attachments.test.ts': 'its agent has no fast path in either case',
+  'test/e2e/tunnel-docker.test.ts': 'tunnels of their own have no fast path',
+  'test/e2e/udp.test.ts': 'it is about the backend udp, which has no fast path',
   'test/integration/attachments.test.ts': 'its agent has no fast path in either case',
   'test/{e2e,integration,faults}/fast-path*.test.ts': 'they are about the fast path',
   'test/faults/{peers,screen}.test.ts': 'no packet of a container flows',
+  'test/faults/{change,host,identity,kernel,lease,two-overlays,underlay}.test.ts':
+    'their packets are echoes, which go the normal path in either case; what an agent does without a fast path is in test/e2e',
+  'test/faults/segment*.test.ts':
+    'their packets are echoes and questions for neighbors, which go the normal path in either case',
   'test/faults/lab-hosts.test.ts': 'it is about the lab, not about agents',
   'test/integration/lab*.test.ts': 'they are about the lab, not about agents',
   'test/integration/bench-*.test.ts': 'they are about what is printed of a measurement',

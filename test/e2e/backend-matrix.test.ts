@@ -10,13 +10,14 @@ import { FAMILIES, type Family } from '../../src/base/ip.ts';
 import { valuesOf } from '../../src/base/per-family.ts';
 import { LAB_FAMILIES, type LabFamily } from '../../src/lab/topology/simple.ts';
 import { SteadyPing } from '../faults/steady-ping.ts';
+import { hasFastPath, isFastPathOff } from '../support/both-ways.ts';
 import { hasLinkKind, needsRoot } from '../support/capabilities.ts';
 import { eventually } from '../support/eventually.ts';
 import { labName, lab as runLab, tracesOf } from '../support/lab.ts';
 import { LabPair, type PairHost } from '../support/lab-pair.ts';
 
 interface Row {
-  readonly backend: Readonly<Record<string, unknown>>;
+  readonly backend: { readonly Type: string; readonly [option: string]: unknown };
   /** Bytes around a packet of each family that it carries. */
   readonly overhead: Readonly<Partial<Record<Family, number>>>;
   /** All, unless given. */
@@ -108,6 +109,7 @@ const untilWays = (from: PairHost, to: PairHost, expected: readonly string[]) =>
   });
 
 for (const [name, { backend, overhead, families = ALL, kind }] of Object.entries(BACKENDS)) {
+  if (isFastPathOff && !hasFastPath(backend.Type)) continue;
   if (kind !== undefined && !hasLinkKind(kind)) {
     test(`${name}, on a kernel without ${kind}: the reason is given`, needsRoot, async () => {
       const lab = labName();
@@ -128,6 +130,8 @@ for (const [name, { backend, overhead, families = ALL, kind }] of Object.entries
     continue;
   }
   for (const family of families) {
+    // It is of IPv4 only.
+    if (isFastPathOff && family === 'ipv6') continue;
     const added = FAMILIES.filter(each => (LAB_FAMILIES[family] as readonly Family[]).includes(each)).map(
       each => overhead[each] ?? 0,
     );

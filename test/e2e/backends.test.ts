@@ -3,11 +3,12 @@ import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import { LabHost } from '../../src/lab/host/host.ts';
 import { findRecord } from '../../src/lab/record/record.ts';
+import { hasFastPath, isFastPathOff } from '../support/both-ways.ts';
 import { needsRoot } from '../support/capabilities.ts';
 import { lab, labName } from '../support/lab.ts';
 
 interface Expected {
-  readonly backend: object;
+  readonly backend: { readonly Type: string; readonly [option: string]: unknown };
   /** Of the containers. */
   readonly mtu: number;
   /** How docker1 reaches docker2's containers. */
@@ -35,6 +36,7 @@ const CASES: Readonly<Record<string, Expected>> = {
 };
 
 for (const [name, { backend, mtu, route }] of Object.entries(CASES)) {
+  if (isFastPathOff && !hasFastPath(backend.Type)) continue;
   describe(`over ${name}`, needsRoot, () => {
     const labs = labName();
     const create = ['up', '--name', labs, '--hosts', '2', '--containers', '1', '--json'];

@@ -8,6 +8,7 @@ import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import { FAULTS } from '../../src/lab/faults/catalogue.ts';
 import type { Fault } from '../../src/lab/faults/fault.ts';
+import { isFastPathOff } from '../support/both-ways.ts';
 import { eventually } from '../support/eventually.ts';
 import { AT_FAULT, FaultLab, HEALTHY } from '../support/fault-lab.ts';
 import { detailsOf, judge, readReport } from '../support/fault-verdict.ts';
@@ -75,13 +76,19 @@ async function named(lab: FaultLab, fault: Fault, side: 'here' | 'there'): Promi
   );
 }
 
+/** Only agents and the store are asked: no packet of a container is lost, and none is the way by which it is found. */
+const isOfPackets = ({ place, effect }: Fault) =>
+  !(effect === 'later' && (place === 'agent' || place === 'store'));
+
+const planted = FAULTS.filter(fault => !isFastPathOff || isOfPackets(fault));
+
 for (const [kind, concurrency] of Object.entries(LABS) as [Kind, number][]) {
   const isDocker = kind === 'docker';
   const options = { ...needsLab({ docker: isDocker }), concurrency };
   describe(isDocker ? 'faults of Docker' : 'faults', options, () => {
     const pool = new Pool(kind);
     after(() => pool.end());
-    for (const fault of FAULTS.filter(({ docker = false }) => docker === isDocker)) {
+    for (const fault of planted.filter(({ docker = false }) => docker === isDocker)) {
       test(`${fault.name}: ${fault.title}`, () => pool.work(lab => plantAndMend(lab, fault)));
     }
   });
