@@ -1,15 +1,17 @@
 /** What etcdctl 3.4 is asked to do, to our store and to etcd. Cases run in order on one store each. */
 
 export interface Case {
-  /** Arguments of etcdctl. `$OTHER` is the address of a third, real etcd; `$FILE` a file that does not exist. */
+  /** Arguments of etcdctl. `$OTHER` is the address of a third, real etcd, one for each store; `$FILE` a file that does not exist. */
   readonly args: readonly string[];
   /** Arguments are replaced by what an earlier case printed: the first match of each pattern in all its output. */
   readonly from?: Readonly<Record<string, RegExp>>;
   readonly input?: string;
-  /** Runs until it has printed so many lines, and is then interrupted. */
+  /** Does not end by itself: is interrupted when it has printed so many lines, which is all that it has to say. */
   readonly lines?: number;
-  /** Run meanwhile, once the command has started. */
-  readonly meanwhile?: readonly (readonly string[])[];
+  /** Run once, as soon as the store has the watch of the command. */
+  readonly meanwhile?: readonly string[];
+  /** A key that the command brings to `$OTHER`: it is interrupted only when that is there. */
+  readonly brings?: string;
   /** Takes a minute: only in `npm run test:oracle`. */
   readonly slow?: boolean;
   /** Lines of the output that say how fast it was, or which key came first: the shape counts, not the text. */
@@ -48,10 +50,10 @@ export const CASES: readonly Case[] = [
   { args: ['del', 'fog'] },
   { args: ['del', '--prev-kv', 'from/stdin'] },
   { args: ['del', 'absent'] },
-  { args: ['watch', '--rev=2', 'foo'], lines: 9 },
-  { args: ['watch', '--prefix', 'w/'], lines: 3, meanwhile: [['put', 'w/1', 'one']] },
-  { args: ['watch', '--prev-kv', 'w/1'], lines: 5, meanwhile: [['put', 'w/1', 'two']] },
-  { args: ['watch', 'w/1'], lines: 2, meanwhile: [['del', 'w/1']] },
+  { args: ['watch', '--rev=2', 'foo'], lines: 12 },
+  { args: ['watch', '--prefix', 'w/'], lines: 3, meanwhile: ['put', 'w/1', 'one'] },
+  { args: ['watch', '--prev-kv', 'w/1'], lines: 5, meanwhile: ['put', 'w/1', 'two'] },
+  { args: ['watch', 'w/1'], lines: 3, meanwhile: ['del', 'w/1'] },
   { args: ['watch', '-i'], input: 'watch foo\nprogress\n', lines: 1 },
   { args: ['del', '--prefix', 'fo'] },
   { args: ['lease', 'grant', '600'] },
@@ -86,7 +88,8 @@ export const CASES: readonly Case[] = [
   {
     args: ['make-mirror', '--prefix', 'mirrored/', '$OTHER'],
     lines: 0,
-    meanwhile: [['put', 'mirrored/1', 'x']],
+    meanwhile: ['put', 'mirrored/1', 'x'],
+    brings: 'mirrored/1',
   },
   { args: ['role', 'add', 'reader'] },
   { args: ['role', 'add', 'reader'] },
