@@ -31,7 +31,10 @@ const CONTAINERS = `
   container c2 $c2 10.3.1.3 02:00:00:00:0c:02
 `;
 
-/** Code -> what is planted, one fault a line. */
+/**
+ * Code -> what is planted, one fault a line. A static FDB entry is planted `sticky`: another one goes back to its port with
+ * the next frame of the container, and new links send the first ones by themselves (IPv6).
+ */
 const FAULTS: Readonly<Record<string, string>> = {
   CONTAINER_LINK_DOWN: 'in1 ip link set eth0 down',
   CONTAINER_NO_ADDRESS: 'in1 ip addr flush dev eth0 scope global',
@@ -88,7 +91,7 @@ const FAULTS: Readonly<Record<string, string>> = {
     bridge link set dev veth-c1 flood off learning off`,
   BRIDGE_PORT_ISOLATED: 'bridge link set dev veth-c1 isolated on; bridge link set dev veth-c2 isolated on',
   BRIDGE_FDB: `
-    bridge fdb replace 02:00:00:00:0c:01 dev veth-c2 master static
+    bridge fdb replace 02:00:00:00:0c:01 dev veth-c2 master static sticky
     bridge fdb replace 02:00:00:00:0c:01 dev docker0 self permanent`,
   BRIDGE_FIREWALL: `
     nft 'table bridge t { chain f { type filter hook forward priority 0; drop; }; }'
