@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
+import crypto from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { createServer } from 'node:net';
 import { test } from 'node:test';
 import { within } from '../../test/support/eventually.ts';
+import { isCode } from '../base/errors.ts';
 import { freePorts } from './free-ports.ts';
 
 const [first = 0, last = 0] = readFileSync('/proc/sys/net/ipv4/ip_local_port_range', 'utf8')
@@ -34,4 +37,18 @@ test('a port that was given once is not given again', async () => {
   const ports = await freePorts(300);
   const others = await freePorts(300);
   assert.equal(new Set([...ports, ...others]).size, 600);
+});
+
+test('fetch speaks to every port', async t => {
+  // The last port that it does not speak to, unless that is too low for us.
+  t.mock.method(crypto, 'randomInt', (first: number) => Math.max(first, 10_080));
+  syncBuiltinESMExports();
+  t.after(() => {
+    t.mock.restoreAll();
+    syncBuiltinESMExports();
+  });
+  const [port] = await freePorts(1);
+  await assert.rejects(fetch(`http://127.0.0.1:${port}`), ({ cause }: Error) =>
+    isCode(cause, 'ECONNREFUSED'),
+  );
 });

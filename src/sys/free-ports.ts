@@ -13,8 +13,8 @@ import { readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { isCode } from '../base/errors.ts';
 
-/** Ports below belong to services that people know. */
-const FIRST = 10_000;
+/** Ports below belong to services that people know, and `fetch` refuses some: 10080 is the last (WHATWG Fetch, port blocking). */
+const FIRST = 10_081;
 /** The default start of the kernel's own range. */
 const DEFAULT_END = 32_768;
 /** How many ports may be in use before we let the kernel choose. */

@@ -2,17 +2,18 @@
  * Debian's etcd as a fixture: real servers on loopback, in a temporary directory of their own, that a test may
  * stop, freeze, empty and restart. Everything is gone when the fixture is disposed of.
  */
+import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout } from 'node:timers/promises';
+import { messageOf } from '../../src/base/errors.ts';
 import { freePorts } from '../../src/sys/free-ports.ts';
 import { requires } from './capabilities.ts';
 import type { Certificate } from './certificates.ts';
-import { within } from './eventually.ts';
+import { deadline, eventually, within } from './eventually.ts';
 import { etcdctl, type StoreServer } from './store-server.ts';
 
 /** Options for `test`. */
@@ -41,9 +42,6 @@ interface Place {
   readonly healthPort: number;
   readonly cluster: string;
 }
-
-/** How long a member may take to serve, in steps of 20 ms. */
-const START_LIMIT = 20_000;
 
 export class Etcd implements StoreServer {
   readonly #place: Place;
@@ -184,18 +182,21 @@ export class Etcd implements StoreServer {
     this.#process = child;
   }
 
+  /** @throws Error with what the member said, when it ends or does not serve in time */
   async #untilServing(): Promise<void> {
     const url = `http://127.0.0.1:${this.#place.healthPort}/health`;
-    const limit = performance.now() + START_LIMIT;
-    while (performance.now() < limit) {
-      if (this.#process?.exitCode !== null) break;
-      const healthy = await fetch(url).then(
-        async response => (await response.text()).includes('"true"'),
-        () => false,
-      );
-      if (healthy) return;
-      await setTimeout(20);
+    const signal = deadline('etcd answers');
+    const child = this.#process;
+    const hasEnded = () => (child?.exitCode ?? child?.signalCode ?? null) !== null;
+    try {
+      await eventually('etcd serves', async () => {
+        if (hasEnded()) return true;
+        const health = await (await fetch(url, { signal })).text();
+        return health.includes('"true"') || assert.fail(health);
+      });
+      if (hasEnded()) throw new Error(`etcd has ended: ${child?.signalCode ?? child?.exitCode}`);
+    } catch (error) {
+      throw new Error(`${messageOf(error)}:\n${this.#output}`, { cause: error });
     }
-    throw new Error(`etcd does not serve:\n${this.#output}`);
   }
 }
