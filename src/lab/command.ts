@@ -5,7 +5,7 @@ import { formatCount } from '../console/format.ts';
 import { withExamples } from '../console/help.ts';
 import { offering } from '../console/offers.ts';
 import { integer, jsonOption } from '../console/options.ts';
-import { print, printJson } from '../console/output.ts';
+import { note, print, printJson } from '../console/output.ts';
 import { untilStopped } from '../console/signals.ts';
 import { formatTable } from '../console/table.ts';
 import { breakCommand, mendCommand } from './commands/fault-commands.ts';
@@ -21,7 +21,7 @@ import { runDemo } from './demo.ts';
 import { execIn, exitStatusOf } from './exec.ts';
 import { destroyLab } from './lab.ts';
 import { labAsItIs } from './record/as-it-is.ts';
-import { requireRecord, runningLabs } from './record/record.ts';
+import { endedLabs, requireRecord, runningLabs } from './record/record.ts';
 import { describeLab, LAB_COLUMNS } from './record/record-view.ts';
 import { requireRootForLab } from './requirements.ts';
 import { scenarioCommand } from './scenario/scenario-command.ts';
@@ -80,8 +80,9 @@ function list(): Command {
         requireRootForLab();
         const labs = await Promise.all(runningLabs().map(record => labAsItIs(record, signal)));
         if (json === true) return printJson(labs.map(describeLab));
-        if (labs.length === 0) return print('no labs');
-        print(formatTable(LAB_COLUMNS, labs));
+        print(labs.length === 0 ? 'no labs' : formatTable(LAB_COLUMNS, labs));
+        const ended = endedLabs();
+        if (ended.length > 0) note(`ended, and removed by the next \`tulle lab up\`: ${ended.join(', ')}`);
       }),
     );
   return withExamples(command, [

@@ -7,6 +7,7 @@
  * Ctrl-C and a `kill -9` at any moment have the same end: nothing is left (src/lab/anchor.ts says why).
  */
 import { defined } from '../base/defined.ts';
+import { isCode } from '../base/errors.ts';
 import { parallel } from '../base/parallel.ts';
 import { valuesOf } from '../base/per-family.ts';
 import { endProcess, isAlive } from '../sys/pidfd.ts';
@@ -16,6 +17,7 @@ import { type Anchor, startKeeper, waitForDeath } from './host/anchor.ts';
 import { Fabric } from './host/fabric.ts';
 import { Site } from './host/site.ts';
 import {
+  endedLabs,
   findRecord,
   type LabRecord,
   lockName,
@@ -106,6 +108,7 @@ export async function createLab(plan: LabPlan, options: CreateOptions): Promise<
   }
   await removeTraces(plan.name);
   resources.defer(() => removeTraces(plan.name));
+  await sweepEnded();
 
   const { fabric, anchor } = await Fabric.make(plan);
   resources.use(anchor);
@@ -183,6 +186,18 @@ async function endLab(record: LabRecord): Promise<void> {
   else await endProcess(record.anchor, 0);
   await waitForDeath(record.anchor);
   await Promise.all(record.hosts.map(({ anchor }) => waitForDeath(anchor)));
+}
+
+/** Removes what labs have left whose makers were killed. One that another process has in hands is left to it. */
+async function sweepEnded(): Promise<void> {
+  for (const name of endedLabs()) {
+    try {
+      await using _lock = await lockName(name);
+      if (endedLabs().includes(name)) await removeTraces(name);
+    } catch (error) {
+      if (!isCode(error, 'BUSY')) throw error;
+    }
+  }
 }
 
 /** What a lab leaves on this machine once its processes are gone. */

@@ -6,10 +6,10 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { TULLE } from '../../src/lab/host/host.ts';
-import { findRecord } from '../../src/lab/record/record.ts';
-import { endProcess, identify } from '../../src/sys/pidfd.ts';
+import { endedLabs, findRecord, lockName } from '../../src/lab/record/record.ts';
+import { endProcess, identify, waitForEnd } from '../../src/sys/pidfd.ts';
 import { type RunningProcess, start } from '../../src/sys/process.ts';
-import { within } from '../support/eventually.ts';
+import { deadline, within } from '../support/eventually.ts';
 import { lab, labName, markedWith, needsLab, survivors, tracesOf } from '../support/lab.ts';
 
 const possible = needsLab();
@@ -206,6 +206,31 @@ describe('a lab', possible, () => {
       await lab(['down', '--name', name]);
     }
   });
+});
+
+test('the record of a lab that has ended is shown, and goes with the next lab', possible, async t => {
+  const [ended, next] = [labName(), labName()];
+  for (const name of [ended, next]) t.after(() => lab(['down', '--name', name]));
+  const up = (name: string) => lab(['up', '--hosts', '1', '--bare', '--name', name]);
+  assert.equal((await up(ended)).status, 0);
+  const record = findRecord(ended);
+  assert.ok(record);
+  // Labs of other tests would take it along.
+  const lock = await lockName(ended);
+  t.after(() => lock[Symbol.asyncDispose]());
+  await endProcess(record.anchor, 0);
+  for (const { anchor } of record.hosts) await waitForEnd(anchor, deadline('the lab ends'));
+  const { stdout, stderr } = await lab(['list']);
+  assert.ok(!stdout.includes(ended), stdout);
+  assert.match(stderr, new RegExp(`^ended, and removed by the next .*${ended}`, 'ms'));
+
+  assert.equal((await up(next)).status, 0);
+  assert.deepEqual([endedLabs().includes(ended), endedLabs().includes(next)], [true, false]);
+  await lock[Symbol.asyncDispose]();
+  await lab(['down', '--name', next]);
+  assert.equal((await up(next)).status, 0);
+  assert.deepEqual(await tracesOf(ended), []);
+  assert.ok(findRecord(next));
 });
 
 describe('the demo', possible, () => {

@@ -1,7 +1,7 @@
 /**
  * Where other commands find a lab: one file per lab, /run/tulle/labs/NAME.json. It is written when the lab is
  * complete, so a lab that was never finished leaves no file; the file of a lab that has ended is void, and removed
- * by the next command about it.
+ * by the next command about it, or by the next lab that is made.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { rm, rmdir } from 'node:fs/promises';
@@ -153,6 +153,16 @@ export const runningLabs = (): LabRecord[] =>
   recordNames()
     .map(findRecord)
     .filter(record => record !== undefined);
+
+/**
+ * Names of labs that have ended and left their record. Anchors are the proof: a process is known by its number and its time
+ * of birth, and nothing of a lab outlives its anchors. A record that cannot be read proves nothing.
+ */
+export const endedLabs = (): string[] =>
+  recordNames().filter(name => {
+    const record = readRecord(name);
+    return record !== undefined && ![record, ...record.hosts].some(({ anchor }) => isAlive(anchor));
+  });
 
 /** The record as it is, whether or not the lab still runs. */
 export function readRecord(name: string): LabRecord | undefined {
