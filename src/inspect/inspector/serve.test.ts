@@ -7,7 +7,7 @@ import type { InspectionReport, Observation } from '../../api/inspection.ts';
 import type { InspectionAnswer } from '../../api/inspection-lines.ts';
 import { TulleError } from '../../base/errors.ts';
 import type { Inspector } from './inspector.ts';
-import { type InspectionStream, serveInspection } from './serve.ts';
+import { type InspectionStream, serveInspection, serveInspections } from './serve.ts';
 
 const REPORT = { host: 'near', findings: [] } as unknown as InspectionReport;
 const OBSERVATION = { host: 'near', sightings: [] } as unknown as Observation;
@@ -52,7 +52,7 @@ function host(look: () => Promise<InspectionReport> = () => Promise.resolve(REPO
   const stop = new AbortController();
   const serve = (options: Partial<InspectionStream> = {}) =>
     serveInspection(() => Promise.resolve(inspector), { input, send, ...options }, stop.signal);
-  return { input, answers, ready, stop, serve, counts: () => ({ open, finished }) };
+  return { input, answers, ready, stop, serve, inspector, counts: () => ({ open, finished }) };
 }
 
 test('a look is answered with a report, and nothing asked with nothing', async () => {
@@ -113,6 +113,39 @@ test('a second request ends it with a reason, and a stop without one', async () 
   stopped.stop.abort(new Error('the process ends'));
   await assert.rejects(served, /the process ends/);
   assert.deepEqual(stopped.counts(), { open: 0, finished: 0 });
+});
+
+test('one request follows the other, each ended by an empty line', async () => {
+  let reads = 0;
+  const { input, answers, ready, stop, inspector } = host(() =>
+    ++reads === 2 ? Promise.reject(new TulleError('EPERM', 'not now')) : Promise.resolve(REPORT),
+  );
+  let ended = 0;
+  const send = (answer: InspectionAnswer) => {
+    answers.push(answer);
+    if ('ready' in answer) ready.end('ready');
+  };
+  const served = serveInspections(
+    () => Promise.resolve(inspector),
+    { input, send, endAnswer: () => ended++ },
+    stop.signal,
+  );
+  const { length: before } = answers;
+  input.write('{"look":{}}\n');
+  await eventually('the first is answered', async () => ended === 1);
+  input.write('\n{"look":{}}\n\nno JSON\n\n');
+  await eventually('two are refused', async () => ended === 3);
+  input.write(OBSERVE);
+  await once(ready, 'data');
+  assert.equal(ended, 3);
+  input.write('\n{"look":{}}\n\n');
+  await eventually('all are answered', async () => ended === 5);
+  input.end();
+  await served;
+  assert.deepEqual(
+    answers.slice(before).map(answer => Object.keys(answer)[0]),
+    ['report', 'refusal', 'refusal', 'ready', 'observation', 'report'],
+  );
 });
 
 test('what fails is said with its code and hint', async () => {

@@ -1,6 +1,7 @@
 /**
- * Answers one request of lines of JSON (src/api/inspection-lines.ts). The caller's side of the stream says when an
- * observation ends; when it ends before anything was asked, nothing is answered.
+ * Answers requests of lines of JSON (src/api/inspection-lines.ts). The caller's side of the stream says when an observation
+ * ends; when it ends before anything was asked, nothing is answered. Where one request follows the other, an empty line ends
+ * each of them, and each answer.
  */
 import type { InspectionAnswer, InspectionRequest } from '../../api/inspection-lines.ts';
 import {
@@ -22,24 +23,53 @@ export interface InspectionStream {
   readonly longest?: number;
 }
 
-/** @returns false when the request was refused. @throws `signal.reason` */
+/** Answers one request. @returns false when it was refused. @throws `signal.reason` */
 export async function serveInspection(
   open: () => Promise<Inspector>,
-  { input, send, longest = LONGEST_OBSERVATION }: InspectionStream,
+  stream: InspectionStream,
   signal: AbortSignal,
 ): Promise<boolean> {
+  const lines = readLines(stream.input, LONGEST_INSPECTION_REQUEST);
+  return (await serveNext(open, lines, stream, signal)) !== 'refused';
+}
+
+/** Answers one request after the other, until the caller ends its side. @param endAnswer is called after each. @throws `signal.reason` */
+export async function serveInspections(
+  open: () => Promise<Inspector>,
+  { endAnswer, ...stream }: InspectionStream & { readonly endAnswer: () => void },
+  signal: AbortSignal,
+): Promise<void> {
+  const lines = readLines(stream.input, LONGEST_INSPECTION_REQUEST);
+  while ((await serveNext(open, lines, { ...stream, endAnswer }, signal)) !== 'ended') continue;
+}
+
+type Lines = AsyncGenerator<string, void>;
+
+async function serveNext(
+  open: () => Promise<Inspector>,
+  lines: Lines,
+  { send, longest = LONGEST_OBSERVATION, endAnswer }: InspectionStream & { readonly endAnswer?: () => void },
+  signal: AbortSignal,
+): Promise<'answered' | 'refused' | 'ended'> {
+  let ending: ReturnType<Lines['next']> | undefined;
+  const end = () =>
+    untilEnd((ending ??= lines.next()), endAnswer === undefined ? undefined : '', longest, signal);
+  let result: 'answered' | 'refused' = 'answered';
   try {
-    const lines = readLines(input, LONGEST_INSPECTION_REQUEST);
     const first = await untilAborted(lines.next(), signal);
-    if (first.done === true) return true;
+    if (first.done === true) return 'ended';
     const request = parseInspectionRequest(first.value);
-    await answer(await open(), request, { end: () => untilEnd(lines, longest, signal), send }, signal);
-    return true;
+    await answer(await open(), request, { end, send }, signal);
   } catch (error) {
     signal.throwIfAborted();
     send({ refusal: refusalFor(error) });
-    return false;
+    result = 'refused';
   }
+  if (endAnswer === undefined) return result;
+  endAnswer();
+  // The end of a request that was answered before.
+  const last = await untilAborted(ending ?? lines.next(), signal);
+  return last.done === true ? 'ended' : result;
 }
 
 interface Conversation {
@@ -67,16 +97,17 @@ async function answer(
   send({ observation: await observation.finish() });
 }
 
-/** @throws ParseError for another request; `signal.reason` */
+/** @param end what a line must be that ends the request. @throws ParseError for another request; `signal.reason` */
 async function untilEnd(
-  lines: AsyncGenerator<string, void>,
+  next: ReturnType<Lines['next']>,
+  end: string | undefined,
   longest: number,
   signal: AbortSignal,
 ): Promise<void> {
   const late = AbortSignal.timeout(longest);
   try {
-    const { value } = await untilAborted(lines.next(), AbortSignal.any([late, signal]));
-    if (typeof value !== 'string') return;
+    const { value } = await untilAborted(next, AbortSignal.any([late, signal]));
+    if (typeof value !== 'string' || value === end) return;
     throw new ParseError('the end of a request', value, 'an inspector answers one request', 'end the stream');
   } catch (error) {
     signal.throwIfAborted();

@@ -13,7 +13,8 @@ import type { HostPlan } from '../../../network/host-plan.ts';
 import type { EventLog } from '../../health/event-log.ts';
 import type { Health } from '../../health/health.ts';
 import type { PeerApiOptions } from '../../options/options.ts';
-import type { InspectorProgram } from './inspection.ts';
+import type { InspectorProgram } from './inspector-process.ts';
+import { Inspectors } from './inspectors.ts';
 import { peerListener } from './peer-requests.ts';
 import { PeerServer } from './peer-server.ts';
 
@@ -55,6 +56,7 @@ export class PeerApi {
 
   /** Answers until `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
+    using inspectors = new Inspectors(this.#parts.inspector);
     let serving = Promise.resolve();
     let stop = new AbortController();
     let wanted = '';
@@ -65,7 +67,7 @@ export class PeerApi {
       stop.abort();
       await serving;
       stop = new AbortController();
-      serving = this.#keepOpen(addresses, AbortSignal.any([signal, stop.signal]));
+      serving = this.#keepOpen(addresses, inspectors, AbortSignal.any([signal, stop.signal]));
     }
     await serving;
   }
@@ -75,11 +77,11 @@ export class PeerApi {
     return address === undefined ? valuesOf(plan?.underlay.ip ?? {}) : [address];
   }
 
-  async #keepOpen(addresses: readonly Ip[], signal: AbortSignal): Promise<void> {
+  async #keepOpen(addresses: readonly Ip[], inspectors: Inspectors, signal: AbortSignal): Promise<void> {
     const { options, health, clock, events } = this.#parts;
     const { port } = options;
     const where = addresses.map(address => socketText(address, port));
-    const listener = peerListener(this.#parts);
+    const listener = peerListener({ ...this.#parts, inspectors });
     const isPeer = (address: string) => this.#isPeer(address);
     for (const delay of backoff(1000, 60_000)) {
       try {

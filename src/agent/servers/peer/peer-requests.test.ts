@@ -14,6 +14,7 @@ import { Ip } from '../../../base/ip.ts';
 import { silentLogger } from '../../../base/log.ts';
 import { RemoteInspector } from '../../../inspect/remote/remote-inspector.ts';
 import { freePorts } from '../../../sys/free-ports.ts';
+import { Inspectors } from './inspectors.ts';
 import { peerListener } from './peer-requests.ts';
 import { PeerServer } from './peer-server.ts';
 
@@ -39,14 +40,15 @@ const OBSERVATION = {
   blind: [],
 };
 
-/** Speaks as `tulle inspector` does, and leaves its process id. */
+/** Speaks as `tulle inspector --many` does, and leaves its process id. */
 const INSPECTOR = `#!/bin/sh
-echo $$ > "$0.pid"
-read -r line
-case $line in
-  *look*) echo '{"report":${JSON.stringify(REPORT)}}' ;;
-  *) echo '{"ready":true}'; cat > /dev/null; echo '{"observation":${JSON.stringify(OBSERVATION)}}' ;;
-esac
+echo $$ >> "$0.pid"
+while read -r line; do
+  case $line in
+    *look*) echo '{"report":${JSON.stringify(REPORT)}}'; echo; read -r end ;;
+    *) echo '{"ready":true}'; read -r end; echo '{"observation":${JSON.stringify(OBSERVATION)}}'; echo ;;
+  esac
+done
 `;
 
 interface Host extends CertifiedHost {
@@ -66,10 +68,12 @@ async function host(
   const program = join(root, `inspector-${name}`);
   writeFileSync(program, inspector);
   chmodSync(program, 0o755);
+  const inspectors = new Inspectors({ program, socketPath: join(root, 'agent.sock') });
+  t.after(() => inspectors[Symbol.dispose]());
   const listener = peerListener({
     status: () => statusWith({ host: { id: certified.hostId, name } }),
     peers,
-    inspector: { program, socketPath: join(root, 'agent.sock') },
+    inspectors,
     credentials: certified.credentials,
   });
   const { credentials } = certified;
@@ -105,6 +109,32 @@ test('a host is looked at and watched', async t => {
   assert.equal(inspector.via, undefined);
   await using watching = await inspector.observe(FLOW, deadline('it watches'));
   assert.deepEqual(await within('an observation', watching.finish()), OBSERVATION);
+});
+
+test('an inspector that has answered answers the next request, as long as none is asked meanwhile', async t => {
+  const network = await hostAuthority(t);
+  const other = await host(t, network, 'docker2');
+  const inspector = inspectorFrom(await network.certify(), other.known);
+  const started = () => readFileSync(`${other.program}.pid`, 'utf8').trim().split('\n').length;
+  for (let time = 0; time < 3; time++) assert.deepEqual(await inspector.look(deadline('a report')), REPORT);
+  assert.equal(started(), 1);
+  const watching = await inspector.observe(FLOW, deadline('it watches'));
+  assert.deepEqual(await inspector.look(deadline('a report')), REPORT);
+  assert.equal(started(), 2);
+  assert.deepEqual(await within('an observation', watching.finish()), OBSERVATION);
+  assert.deepEqual(await inspector.look(deadline('a report')), REPORT);
+  assert.equal(started(), 2);
+});
+
+test('one that has ended by itself is not asked again', async t => {
+  const network = await hostAuthority(t);
+  const other = await host(t, network, 'docker2');
+  const inspector = inspectorFrom(await network.certify(), other.known);
+  assert.deepEqual(await inspector.look(deadline('a report')), REPORT);
+  const [pid = ''] = readFileSync(`${other.program}.pid`, 'utf8').trim().split('\n');
+  process.kill(Number(pid), 'SIGKILL');
+  await eventually('it has ended', async () => !existsSync(`/proc/${pid}`));
+  assert.deepEqual(await inspector.look(deadline('a report')), REPORT);
 });
 
 test('a host that is not reached is asked through another, and no further', async t => {

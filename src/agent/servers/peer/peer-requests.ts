@@ -19,7 +19,8 @@ import { type KnownPeer, targetOf } from '../../../api/peer/peers.ts';
 import type { Status } from '../../../api/status.ts';
 import { isCode, ParseError } from '../../../base/errors.ts';
 import { readLines } from '../../../base/read-lines.ts';
-import { InspectionError, type InspectorProgram, inspect } from './inspection.ts';
+import { InspectionError } from './inspector-process.ts';
+import type { Inspectors } from './inspectors.ts';
 import type { PeerListener } from './peer-server.ts';
 import { Places } from './places.ts';
 
@@ -30,7 +31,7 @@ export interface PeerRequestsOptions {
   status(): Status;
   /** Those whom a request may be passed on to. */
   peers(): readonly KnownPeer[];
-  readonly inspector: InspectorProgram;
+  readonly inspectors: Inspectors;
   readonly credentials: CredentialReader;
 }
 
@@ -52,7 +53,7 @@ export function peerListener(options: PeerRequestsOptions): PeerListener {
       if (asked.to !== undefined)
         return await passOn(options, asked.what, asked.to, { request, response, isAwaited }, signal);
       if (asked.what === 'status') return reply(response, 200, statusForPeers(options.status()));
-      await inspectHere(options.inspector, { request, response, isAwaited }, signal);
+      await inspectHere(options.inspectors, { request, response, isAwaited }, signal);
     };
     work().catch((error: unknown) => {
       if (left.signal.aborted) return;
@@ -82,7 +83,7 @@ function askedFor({ method, url = '' }: IncomingMessage): Asked | undefined {
 }
 
 async function inspectHere(
-  program: InspectorProgram,
+  inspectors: Inspectors,
   { request, response, isAwaited }: Call,
   signal: AbortSignal,
 ): Promise<void> {
@@ -90,7 +91,7 @@ async function inspectHere(
   const { first, finished } = await readRequest(request);
   response.writeHead(200, { 'content-type': 'application/x-ndjson', connection: 'close' });
   try {
-    await inspect(program, first, finished, response, signal);
+    await inspectors.answer(first, finished, response, signal);
   } catch (error) {
     response.write(`${JSON.stringify({ refusal: refusalFor(signal.aborted ? tooLong(error) : error) })}\n`);
   }
