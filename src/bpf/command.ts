@@ -1,6 +1,8 @@
 /** The commands of bpf(2) that are used here, and the layout of their attributes (union bpf_attr, include/uapi/linux/bpf.h). */
 import { HOST_IS_LITTLE } from '../base/bytes.ts';
+import { isCode } from '../base/errors.ts';
 import { type BpfCommand, type BpfPointer, bpfCall } from '../sys/bpf-call.ts';
+import { holdingSignals } from '../sys/signal-mask.ts';
 
 /** enum bpf_cmd. */
 export const COMMAND = {
@@ -23,6 +25,9 @@ export const COMMAND = {
 
 /** BPF_OBJ_NAME_LEN, with a NUL at its end: what bpftool shows. */
 export const NAME_SIZE = 16;
+
+/** What stops a process for a moment does not do it ten times in a row. */
+const MOST_TRIES = 10;
 
 /** One union bpf_attr. What is not set is 0. */
 export class BpfAttributes {
@@ -66,6 +71,22 @@ export class BpfAttributes {
   /** @throws SysError */
   run(command: BpfCommand): number {
     return bpfCall(command, this.#bytes, this.#pointers);
+  }
+
+  /**
+   * Runs a command that the kernel gives up as soon as a signal waits for the thread: EAGAIN while it verifies a program,
+   * EINTR between two runs of one (bpf_prog_test_run). With a profiler at work that would be each time. @throws SysError
+   */
+  runToEnd(command: BpfCommand): number {
+    return holdingSignals(() => {
+      for (let left = MOST_TRIES; ; left--) {
+        try {
+          return this.run(command);
+        } catch (error) {
+          if (left === 1 || !isCode(error, 'EAGAIN', 'EINTR')) throw error;
+        }
+      }
+    });
   }
 }
 

@@ -35,10 +35,10 @@ export class BpfProgram implements Disposable {
     this.#fd = fd;
   }
 
-  /** @throws BpfError REJECTED, UNSUPPORTED */
+  /** @throws BpfError REJECTED, UNSUPPORTED; SysError when the kernel could not do it now (`isPassing`) */
   static load(options: BpfProgramOptions): BpfProgram {
     try {
-      return new BpfProgram(attributesOf(options).run(COMMAND.loadProgram));
+      return new BpfProgram(attributesOf(options).runToEnd(COMMAND.loadProgram));
     } catch (error) {
       // The verifier says more when it is asked.
       throw error instanceof SysError && isCode(error, ...VERIFIER_CODES)
@@ -66,7 +66,7 @@ export class BpfProgram implements Disposable {
    * Runs the program whenever the kernel passes a tracepoint (`skb:kfree_skb` is `kfree_skb`), until disposal of what is
    * returned and of the program.
    *
-   * @throws BpfError UNSUPPORTED
+   * @throws BpfError UNSUPPORTED, SysError
    */
   attachToTracepoint(name: string): Disposable {
     return attached(() =>
@@ -77,7 +77,7 @@ export class BpfProgram implements Disposable {
   /**
    * Runs the program for each packet at a point of a network link, until disposal of what is returned.
    *
-   * @param index of the link, in the namespace of the calling thread. @throws BpfError UNSUPPORTED
+   * @param index of the link, in the namespace of the calling thread. @throws BpfError UNSUPPORTED, SysError
    */
   attachToLink(index: number, point: keyof typeof LINK_POINTS): Disposable {
     return attached(() =>
@@ -113,7 +113,8 @@ function attributesOf({ type, name, instructions }: BpfProgramOptions): BpfAttri
 function rejected(options: BpfProgramOptions, cause: SysError): BpfError {
   const log = new Uint8Array(LOG_SIZE);
   try {
-    close(attributesOf(options).u32(24, 1).u32(28, log.byteLength).pointer(32, log).run(COMMAND.loadProgram));
+    const asking = attributesOf(options).u32(24, 1).u32(28, log.byteLength).pointer(32, log);
+    close(asking.runToEnd(COMMAND.loadProgram));
   } catch (error) {
     if (!(error instanceof SysError)) throw error;
   }

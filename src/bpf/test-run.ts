@@ -40,7 +40,7 @@ export function testRun(program: BpfProgram, { bytes, fields = {}, repeat = 1 }:
     .u32(44, context.byteLength)
     .pointer(48, SOCKET_BUFFER.encode(fields))
     .pointer(56, context);
-  attributes.run(COMMAND.testRun);
+  attributes.runToEnd(COMMAND.testRun);
   const { mark, priority } = SOCKET_BUFFER.decode(context);
   return {
     verdict: attributes.answer32(4) | 0,
