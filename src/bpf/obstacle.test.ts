@@ -52,3 +52,11 @@ test('a refusal of the kernel becomes one error; other errors stay', () => {
   const other = new RangeError('x');
   assert.equal(unsupported(other), other);
 });
+
+test('what the kernel could not do at that moment is no reason against it', () => {
+  // EAGAIN, EINTR, ENOMEM, EMFILE.
+  for (const errno of [11, 4, 12, 24]) {
+    const error = new SysError('BPF_PROG_LOAD', errno);
+    assert.equal(unsupported(error), error);
+  }
+});

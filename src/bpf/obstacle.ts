@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { isCode, messageOf } from '../base/errors.ts';
 import { hasBpfCall } from '../sys/bpf-call.ts';
-import { SysError } from '../sys/errors.ts';
+import { isPassing, SysError } from '../sys/errors.ts';
 import { BpfError } from './errors.ts';
 
 /** Where the kernel describes its types. */
@@ -85,9 +85,9 @@ function capabilitiesIn(status: string): (capability: bigint) => boolean {
 
 const isMachine = (userMap: string) => /^\s*0\s+0\s+4294967295\s*$/.test(userMap);
 
-/** The error of a kernel that refuses, with the reason as far as one is known. */
+/** The error of a kernel that refuses, with the reason as far as one is known; the same error where it does not. */
 export function unsupported(error: unknown): unknown {
-  if (!(error instanceof SysError)) return error;
+  if (!(error instanceof SysError) || isPassing(error)) return error;
   const reason = bpfObstacle() ?? guess(error) ?? messageOf(error);
   return new BpfError('UNSUPPORTED', `the kernel runs no program here: ${reason}`, { cause: error });
 }

@@ -3,6 +3,7 @@
  * have parts of newer kernels in older ones.
  */
 import { isCode, messageOf } from '../base/errors.ts';
+import { isPassing } from '../sys/errors.ts';
 import { Assembler } from './assembler.ts';
 import { BpfError } from './errors.ts';
 import type { Helper } from './helpers.ts';
@@ -11,7 +12,7 @@ import { BpfMap, type MapOptions } from './map.ts';
 import { BpfProgram } from './program.ts';
 import { testRun } from './test-run.ts';
 
-/** undefined when it is there, else one sentence. */
+/** undefined when it is there, else one sentence. @throws SysError when it could not be found out now (`isPassing`) */
 export type Probe = () => string | undefined;
 
 const loadOf = (text: Assembler) =>
@@ -66,6 +67,7 @@ function obstacleOf(attempt: () => void, words?: string): string | undefined {
     attempt();
     return undefined;
   } catch (error) {
+    if (isPassing(error)) throw error;
     const isUnknown = words !== undefined && !isCode(error, 'EPERM', 'ENOSYS');
     return isUnknown ? `this kernel has no ${words}` : messageOf(error);
   }

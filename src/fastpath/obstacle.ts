@@ -10,6 +10,7 @@ import {
   probePrograms,
 } from '../bpf/probe.ts';
 import { connectRoute } from '../netlink/route/connect.ts';
+import { isPassing } from '../sys/errors.ts';
 import { Netns } from '../sys/netns.ts';
 import { Clsact } from './clsact.ts';
 import {
@@ -48,7 +49,10 @@ export const PROBES: readonly Probe[] = [
   ),
 ];
 
-/** @param probes for tests: another kernel */
+/**
+ * @param probes for tests: another kernel
+ * @throws SysError, NetlinkError when it could not be found out now (`isPassing`)
+ */
 export async function fastPathObstacle(probes: readonly Probe[] = PROBES): Promise<string | undefined> {
   for (const probe of probes) {
     const obstacle = probe();
@@ -63,7 +67,7 @@ async function mechanismObstacle(): Promise<string | undefined> {
   return Tcx.isAvailable(netns) ? undefined : await filterObstacle(netns);
 }
 
-/** @param netns without filters. */
+/** @param netns without filters. @throws as `fastPathObstacle` */
 export async function filterObstacle(netns: Netns): Promise<string | undefined> {
   await using rtnetlink = connectRoute({ netns });
   using program = probeProgram(-1);
@@ -74,6 +78,7 @@ export async function filterObstacle(netns: Netns): Promise<string | undefined> 
     );
     return undefined;
   } catch (error) {
+    if (isPassing(error)) throw error;
     return `this kernel has neither tcx (Linux 6.6) nor filters of clsact that run programs (CONFIG_NET_SCH_INGRESS, CONFIG_NET_CLS_BPF): ${messageOf(error)}`;
   }
 }

@@ -1,6 +1,6 @@
 /** A system call failed. The shape is Node's own, so that `isCode(error, 'ENOENT')` serves both. */
 import { getSystemErrorMap } from 'node:util';
-import { TulleError, type TulleErrorOptions } from '../base/errors.ts';
+import { isCode, TulleError, type TulleErrorOptions } from '../base/errors.ts';
 
 /** A system call failed. */
 export class SysError extends TulleError {
@@ -19,6 +19,10 @@ export class SysError extends TulleError {
     this.path = options.path;
   }
 }
+
+/** Whether it says nothing of what the kernel can: a call was interrupted, or memory or descriptors were short for a moment. */
+export const isPassing = (error: unknown): boolean =>
+  isCode(error, 'EAGAIN', 'EINTR', 'ENOMEM', 'EMFILE', 'ENFILE', 'ENOBUFS');
 
 /** What Node has no name for, or another one: EOPNOTSUPP is ENOTSUP there, and a matter of sockets alone. */
 const OTHERS: ReadonlyMap<number, readonly [code: string, text: string]> = new Map([

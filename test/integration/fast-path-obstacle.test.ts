@@ -37,6 +37,34 @@ test('what a kernel does not have is named', needsBpf, () => {
   assert.equal(probeMap('lru hash', 'LRU')(), undefined);
 });
 
+test(
+  'what a process without a free descriptor cannot find out is not said to be missing',
+  needsBpf,
+  async () => {
+    const script = `
+    const { openSync } = await import('node:fs');
+    const { probeHelper, probeMap, probePrograms } = await import(process.argv[1]);
+    try {
+      for (;;) openSync('/dev/null');
+    } catch {}
+    for (const probe of [probePrograms, probeMap('hash', 'maps'), probeHelper('redirect_peer', 'such help')])
+      try {
+        console.log(probe());
+      } catch (error) {
+        console.log(error.code);
+      }`;
+    const { stdout } = await run('prlimit', [
+      '--nofile=64:64',
+      process.execPath,
+      '--input-type=module',
+      '--eval',
+      script,
+      join(import.meta.dirname, '../../src/bpf/probe.ts'),
+    ]);
+    assert.deepEqual(stdout.trim().split('\n'), ['EMFILE', 'EMFILE', 'EMFILE']);
+  },
+);
+
 for (const [capability, sentence] of [
   ['sys_admin', /^this process lacks CAP_SYS_ADMIN: root is needed for programs at links$/],
   ['net_admin', /^this process lacks CAP_NET_ADMIN: root is needed for programs at links$/],

@@ -1,8 +1,8 @@
 /** The fast path of the host that an agent runs on, or why it has none. */
 import process from 'node:process';
 import type { FastPathObstacle } from '../../api/fast-path.ts';
-import type { Clock } from '../../base/clock.ts';
-import { messageOf } from '../../base/errors.ts';
+import { backoff, type Clock } from '../../base/clock.ts';
+import { isCode, messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Clearance } from '../../fastpath/clearance.ts';
 import { FastPath } from '../../fastpath/fast-path.ts';
@@ -15,12 +15,18 @@ import { startClearance } from '../../fastpath/start-clearance.ts';
 import { RuleWatch } from '../../firewall/judging/rule-watch.ts';
 import type { Rtnetlink } from '../../netlink/route/rtnetlink.ts';
 import type { FastPathMode } from '../../subnet/config/config.ts';
+import { isPassing } from '../../sys/errors.ts';
 import type { Netns } from '../../sys/netns.ts';
 import { run } from '../../sys/process.ts';
 import type { FastPathPrograms } from './fast-path-programs.ts';
 import type { KnownFlow } from './flow-counts.ts';
 import type { FastPathChoice } from './network-fast-path.ts';
 import { failed, kernelObstacle, OBSTACLES } from './obstacle.ts';
+
+/** Tries, and milliseconds between two of them: some seconds together. */
+const MOST_TRIES = 6;
+const FIRST_DELAY = 100;
+const LONGEST_DELAY = 2000;
 
 export interface OpenFastPath extends AsyncDisposable {
   readonly choice: FastPathChoice;
@@ -38,32 +44,51 @@ export interface OpenFastPathOptions {
   readonly logger: Logger;
 }
 
-/** Whatever is wrong with it, packets go the normal path. What runs goes on running when it is disposed of. */
-export async function openFastPath(options: OpenFastPathOptions): Promise<OpenFastPath> {
-  const { mode, prefix, netns, clock, logger } = options;
-  const obstacle = await fastPathObstacle();
+/**
+ * Whatever is wrong with it, packets go the normal path. What runs goes on running when it is disposed of.
+ *
+ * @param opening for tests: another kernel
+ */
+export async function openFastPath(
+  options: OpenFastPathOptions,
+  opening: (options: OpenFastPathOptions) => Promise<OpenFastPath> = opened,
+): Promise<OpenFastPath> {
+  const { mode, clock, logger } = options;
   if (mode === 'off') {
-    if (obstacle === undefined) await detachFormer(options);
+    await detachFormer(options);
     return without(OBSTACLES.offByFlag);
   }
-  if (obstacle !== undefined) return without(kernelObstacle(obstacle));
-  await using stack = new AsyncDisposableStack();
-  try {
-    const fastPath = stack.use(await FastPath.open({ netns, owner: prefix }));
-    const clearance = stack.use(startClearance(fastPath.maps, netns, logger));
-    const opened = stack.move();
-    return {
-      choice: {
-        store: fastPath,
-        programs: programsOf(fastPath, clearance),
-        watchRules: watch => new RuleWatch({ ...watch, netns, run, clock, log: logger }),
-      },
-      [Symbol.asyncDispose]: () => opened.disposeAsync(),
-    };
-  } catch (error) {
-    logger.warn({ error: messageOf(error) }, 'the fast path cannot be used');
-    return without(failed(messageOf(error)));
+  const delays = backoff(FIRST_DELAY, LONGEST_DELAY);
+  for (let left = MOST_TRIES; ; left--) {
+    try {
+      return await opening(options);
+    } catch (error) {
+      if (isCode(error, 'UNSUPPORTED')) return without(kernelObstacle(error.message));
+      if (left > 1 && isPassing(error)) {
+        // What a busy machine could not do now is no reason to go without until the agent is started again.
+        await clock.sleep(delays.next().value);
+        continue;
+      }
+      logger.warn({ error: messageOf(error) }, 'the fast path cannot be used');
+      return without(failed(messageOf(error)));
+    }
   }
+}
+
+/** @throws BpfError UNSUPPORTED; SysError, NetlinkError */
+async function opened({ prefix, netns, clock, logger }: OpenFastPathOptions): Promise<OpenFastPath> {
+  await using stack = new AsyncDisposableStack();
+  const fastPath = stack.use(await FastPath.open({ netns, owner: prefix }));
+  const clearance = stack.use(startClearance(fastPath.maps, netns, logger));
+  const kept = stack.move();
+  return {
+    choice: {
+      store: fastPath,
+      programs: programsOf(fastPath, clearance),
+      watchRules: watch => new RuleWatch({ ...watch, netns, run, clock, log: logger }),
+    },
+    [Symbol.asyncDispose]: () => kept.disposeAsync(),
+  };
 }
 
 function programsOf(fastPath: FastPath, clearance: Clearance): FastPathPrograms {
@@ -103,6 +128,7 @@ function knownFlow(flow: FastFlow, generation: bigint, now: bigint): KnownFlow {
 /** What an agent has left that was not told to attach none. */
 async function detachFormer({ prefix, netns, rtnetlink, logger }: OpenFastPathOptions): Promise<void> {
   try {
+    if ((await fastPathObstacle()) !== undefined) return;
     const mechanisms = mechanismsOf(netns, rtnetlink);
     for (const { mechanism, place, program } of await findOwnPrograms(
       rtnetlink,
