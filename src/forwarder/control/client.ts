@@ -152,7 +152,11 @@ function parseJson(text: string): unknown {
   }
 }
 
-/** @throws ForwarderError FORWARDER_SILENT; `signal.reason`. */
+/**
+ * An agent that had to wait for the processor, or was stopped, looks first at what came meanwhile: a forwarder that is taken for
+ * silent is replaced, and that loses packets.
+ * @throws ForwarderError FORWARDER_SILENT; `signal.reason`.
+ */
 async function withPatience<T>(
   what: string,
   patience: number,
@@ -160,13 +164,12 @@ async function withPatience<T>(
   signal?: AbortSignal,
 ): Promise<T> {
   const late = new AbortController();
-  const timer = setTimeout(
-    () =>
-      late.abort(
-        new ForwarderError('FORWARDER_SILENT', `no ${what} from the forwarder within ${patience / 1000} s`),
-      ),
-    patience,
-  );
+  const giveUp = () =>
+    late.abort(
+      new ForwarderError('FORWARDER_SILENT', `no ${what} from the forwarder within ${patience / 1000} s`),
+    );
+  // Timers that are due run before sockets are read, and immediates after that.
+  const timer = setTimeout(() => setImmediate(giveUp), patience);
   try {
     return await untilAborted(
       promise,
