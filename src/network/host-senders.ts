@@ -54,9 +54,10 @@ export class HostSenders {
     this.#state();
   }
 
+  /** The filter of an earlier run stays until there is a plan: without it strangers would be let in meanwhile. */
   #state(): void {
-    if (!this.#isAsked || this.#active === undefined) this.#target.use(undefined);
-    else this.#target.use(policyOf(this.#active, this.#segments));
+    if (!this.#isAsked) this.#target.use(undefined);
+    else if (this.#active !== undefined) this.#target.use(policyOf(this.#active, this.#segments));
   }
 }
 
