@@ -9,8 +9,9 @@ import { LabHost } from '../../src/lab/host/host.ts';
 import { createLab, type Lab } from '../../src/lab/lab.ts';
 import { planTopology } from '../../src/lab/topology/plan.ts';
 import type { LabTopology } from '../../src/lab/topology/topology.ts';
-import { type PingReport, parsePing } from '../../src/lab/traffic/ping.ts';
+import type { PingReport } from '../../src/lab/traffic/ping.ts';
 import { run } from '../../src/sys/process.ts';
+import { lostEchoes } from '../support/echoes.ts';
 import { deadline } from '../support/eventually.ts';
 import { lab, labName, needsLab, programsOf, tracesOf } from '../support/lab.ts';
 
@@ -110,15 +111,11 @@ describe('a lab made from a topology', possible, () => {
     const [mac1, mac2] = await Promise.all([vm1, vm2].map(host => macOf(host, 'eth0')));
     await vm1.run('ip', ['neigh', 'replace', '10.1.0.2', 'lladdr', mac2 ?? '', 'dev', 'eth0']);
     await vm2.run('ip', ['neigh', 'replace', '10.1.0.1', 'lladdr', mac1 ?? '', 'dev', 'eth0']);
-    const echoes = ['-n', '-q', '-c', '200', '-i', '0.002', '-W', '1'];
-    const heard = async (ip: string) => {
-      const { stdout } = await vm1.run('ping', [...echoes, ip], { anyStatus: true });
-      return parsePing(stdout, 200).lost;
-    };
+    const lostTo = (to: string) => lostEchoes({ from: vm1.netnsFile, to, count: 200, interval: 2 });
     // Both ways: three of four. That it is outside of these bounds has a chance of less than one in a billion.
-    const lost = await heard('10.1.0.2');
+    const lost = await lostTo('10.1.0.2');
     assert.ok(lost > 110 && lost < 190, `${lost} of 200 lost`);
-    assert.equal(await heard('10.2.0.2'), 0);
+    assert.equal(await lostTo('10.2.0.2'), 0);
   });
 
   test('delays frames where the kernel can, and is refused before anything is made where it cannot', async t => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Family } from '../../base/ip.ts';
 import { formatMatrix } from './matrix.ts';
-import { parsePing } from './ping.ts';
+import { parsePing, tollOfAll } from './ping.ts';
 
 /** iputils 20221126. */
 const GOOD = `PING 188.172.4.2 (188.172.4.2) 56(84) bytes of data.
@@ -34,6 +34,16 @@ describe('ping', () => {
 
   test('no summary means that nothing got through', () => {
     assert.deepEqual(parsePing('ping: connect: Network is unreachable', 3), { sent: 3, lost: 3 });
+  });
+
+  test('the round trip of several bursts is that of all answers', () => {
+    const bursts = [
+      { sent: 10, lost: 0, rtt: 1 },
+      { sent: 10, lost: 5, rtt: 4 },
+      { sent: 2, lost: 2 },
+    ];
+    assert.deepEqual(tollOfAll(bursts), { sent: 22, lost: 7, rtt: 2 });
+    assert.deepEqual(tollOfAll([{ sent: 3, lost: 3 }]), { sent: 3, lost: 3 });
   });
 
   test('the matrix shows each pair where its row and column meet', () => {

@@ -1,4 +1,5 @@
 /** Who reaches whom: every container from every container and every host on the other hosts. */
+import { systemClock } from '../../base/clock.ts';
 import type { Family } from '../../base/ip.ts';
 import { parallel } from '../../base/parallel.ts';
 import { familiesOf, valuesOf } from '../../base/per-family.ts';
@@ -10,8 +11,15 @@ import type { HostRecord, LabRecord } from '../record/record.ts';
 
 /** Pings running at the same time; each is a process. */
 const AT_ONCE = 24;
-const INTERVAL_SECONDS = 0.05;
-const WAIT_SECONDS = 2;
+/**
+ * Packets that a process sends, all before it reads an answer. With one answer in hand ping waits for the others only for its
+ * interval or for twice the longest round trip, whatever its `-W` says (iputils, ping_common.c, schedule_exit): on a busy
+ * machine too short, and an answer that is there already counts as lost.
+ */
+const BURST = 10;
+/** Milliseconds per packet of a burst until the next one. */
+const INTERVAL = 50;
+const WAIT_SECONDS = 5;
 
 export interface PingOptions {
   /** Packets per pair. */
@@ -19,16 +27,20 @@ export interface PingOptions {
   readonly signal: AbortSignal;
 }
 
-export interface PingResult {
+/** What became of echo requests. */
+interface EchoToll {
+  readonly sent: number;
+  readonly lost: number;
+  /** Average round trip in milliseconds; absent when nothing came back. */
+  readonly rtt?: number;
+}
+
+export interface PingResult extends EchoToll {
   /** `docker1` or `docker1/c1`. */
   readonly from: string;
   readonly to: string;
   readonly family: Family;
   readonly ip: string;
-  readonly sent: number;
-  readonly lost: number;
-  /** Average round trip in milliseconds; absent when nothing came back. */
-  readonly rtt?: number;
 }
 
 export interface PingReport {
@@ -99,19 +111,33 @@ function placesOf(record: HostRecord): Place[] {
   ];
 }
 
-async function ping(
-  netns: string,
-  ip: string,
-  { count, signal }: PingOptions,
-): Promise<Pick<PingResult, 'sent' | 'lost' | 'rtt'>> {
-  const args = ['-n', '-q', '-c', `${count}`, '-i', `${INTERVAL_SECONDS}`, '-W', `${WAIT_SECONDS}`, ip];
+/** In bursts, which follow each other. */
+async function ping(netns: string, ip: string, { count, signal }: PingOptions): Promise<EchoToll> {
+  const tolls: EchoToll[] = [];
+  for (let left = count; left > 0; left -= BURST) {
+    if (left < count) await systemClock.sleep(BURST * INTERVAL, signal);
+    tolls.push(await burst(netns, ip, Math.min(left, BURST), signal));
+  }
+  return tollOfAll(tolls);
+}
+
+async function burst(netns: string, ip: string, count: number, signal: AbortSignal): Promise<EchoToll> {
+  const args = ['-n', '-q', '-c', `${count}`, '-l', `${count}`, '-W', `${WAIT_SECONDS}`, ip];
   // Status 1 is "no answer", 2 "no route"; the counts show both.
   const { stdout } = await run('ping', args, { namespaces: { net: netns }, anyStatus: true, signal });
   return parsePing(stdout, count);
 }
 
+export function tollOfAll(tolls: readonly EchoToll[]): EchoToll {
+  const total = (of: (toll: EchoToll) => number) => tolls.reduce((sum, toll) => sum + of(toll), 0);
+  const sent = total(toll => toll.sent);
+  const lost = total(toll => toll.lost);
+  const time = total(toll => (toll.rtt ?? 0) * (toll.sent - toll.lost));
+  return { sent, lost, ...(sent === lost ? {} : { rtt: time / (sent - lost) }) };
+}
+
 /** Reads the summary of iputils' ping. Without one nothing was sent and all is lost. */
-export function parsePing(summary: string, count: number): Pick<PingResult, 'sent' | 'lost' | 'rtt'> {
+export function parsePing(summary: string, count: number): EchoToll {
   const [, sent, received] = /(\d+) packets transmitted, (\d+) received/.exec(summary) ?? [];
   if (sent === undefined || received === undefined) return { sent: count, lost: count };
   const [, average] = /= [\d.]+\/([\d.]+)\//.exec(summary) ?? [];
