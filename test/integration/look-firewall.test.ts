@@ -50,6 +50,39 @@ const rows: Readonly<Record<string, Row>> = {
     finds: 'FIREWALL_DROP error',
     says: /nftables netdev foreign c drops packets of the tunnel from docker2, docker3/,
   },
+  'connections are rejected, and nft does not print that the rule is about those': {
+    plant: nft('ip', 'type filter hook forward priority 10', 'meta l4proto tcp reject with tcp reset'),
+    finds: 'FIREWALL_DROP error',
+    says: /drops TCP packets of containers here for those of docker2, docker3/,
+  },
+  'packets are handed to another device': {
+    plant: nft(
+      'netdev',
+      'type filter hook ingress device docker0 priority 0',
+      'ip daddr 10.3.2.0/24 fwd to lo',
+    ),
+    finds: 'FIREWALL_DROP error',
+    says: /drops packets of containers here for those of docker2: ip daddr 10.3.2.0\/24 fwd to "?lo/,
+  },
+  'questions for MAC addresses as they come in by the device': {
+    plant: nft('netdev', 'type filter hook ingress device eth0 priority 0', 'ether type arp drop'),
+    finds: 'FIREWALL_DROP error',
+    says: /drops packets that come in as ARP of docker2, docker3: ether type arp drop/,
+  },
+  'all connections are redirected': {
+    plant: nft(
+      'ip',
+      'type nat hook prerouting priority -100',
+      'ip daddr 10.3.2.0/24 tcp dport 1-65535 redirect to :9',
+    ),
+    finds: 'TRANSLATED error',
+    says: /changes the destination of TCP packets of containers here for those of docker2/,
+  },
+  'tunnel packets get another source': {
+    plant: nft('ip', 'type nat hook postrouting priority 90', 'udp dport 4789 snat to 192.168.65.200'),
+    finds: 'TRANSLATED error',
+    says: /changes the source of packets of the tunnel to docker2, docker3/,
+  },
   'a rule of the family bridge': {
     plant: nft('bridge', 'type filter hook output priority 0', 'ip saddr 10.3.3.0/24 drop'),
     finds: 'FIREWALL_DROP error',

@@ -50,7 +50,7 @@ const VERDICTS: Readonly<Record<string, Verdict>> = {
   DROP: { kind: 'drop' },
   REJECT: { kind: 'drop' },
   RETURN: { kind: 'return' },
-  MASQUERADE: { kind: 'nat' },
+  MASQUERADE: { kind: 'nat', isMasquerade: true },
   SNAT: { kind: 'nat' },
   NETMAP: { kind: 'nat' },
   DNAT: { kind: 'nat' },

@@ -73,8 +73,12 @@ function readPayload(
     case 'th':
       return { implied: [], on: readPort(field, values) };
     case 'ether':
+      return {
+        implied: [],
+        on: field === 'type' ? { field: 'frame', names: words(values) } : { field: 'unknown' },
+      };
     case 'arp':
-      return { implied: [], on: { field: 'unknown' } };
+      return { implied: [always({ field: 'frame', names: ['arp'] })], on: { field: 'unknown' } };
     default:
       return { implied: [], on: { field: 'traffic' } };
   }
@@ -108,8 +112,9 @@ function readMeta(key: string, values: readonly unknown[]): PacketCondition['on'
       return { field: 'protocol', names: words(values) };
     case 'mark':
       return readMark(values, 0xffffffff);
-    case 'nfproto':
-    case 'protocol': {
+    case 'protocol':
+      return { field: 'frame', names: words(values) };
+    case 'nfproto': {
       const prefixes = words(values).flatMap(name =>
         /^(ipv4|ip)$/.test(name) ? [ANY_IPV4] : /^(ipv6|ip6)$/.test(name) ? [ANY_IPV6] : [],
       );
@@ -127,8 +132,8 @@ function readMark(values: readonly unknown[], mask: number): PacketCondition['on
     : { field: 'unknown' };
 }
 
-const ANY_IPV4 = Prefix.parse('0.0.0.0/0');
-const ANY_IPV6 = Prefix.parse('::/0');
+export const ANY_IPV4 = Prefix.parse('0.0.0.0/0');
+export const ANY_IPV6 = Prefix.parse('::/0');
 
 export const always = (on: PacketCondition['on']): PacketCondition => ({ not: false, on });
 

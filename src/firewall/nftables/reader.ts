@@ -5,7 +5,7 @@
 import * as v from 'valibot';
 import type { PacketCondition } from '../packets/packet.ts';
 import type { ReadChains, ReadRule, Verdict } from '../packets/walk.ts';
-import { always, readMatch, type Sets } from './match.ts';
+import { ANY_IPV4, ANY_IPV6, always, readMatch, type Sets } from './match.ts';
 
 /** A chain that the kernel itself calls. */
 export interface BaseChain {
@@ -128,6 +128,7 @@ function readRule(expressions: readonly Readonly<Record<string, unknown>>[], tex
     else if (kind === 'limit' || kind === 'quota' || kind === 'ct count')
       conditions.push(always({ field: 'traffic' }));
     else if (kind === 'xt') conditions.push(...readXtables(content));
+    else if (kind === 'reject') conditions.push(...impliedByReject(content));
     else if (kind === 'vmap') rules.push(...readVerdictMap(content, conditions, text, sets));
     const verdict = readVerdict(expression);
     if (verdict !== undefined) rules.push({ conditions, verdict, text });
@@ -138,6 +139,18 @@ function readRule(expressions: readonly Readonly<Record<string, unknown>>[], tex
   return rules;
 }
 
+/** Of what such an answer belongs to; nft leaves the match away that it has made for it. */
+const REJECTED: Readonly<Record<string, PacketCondition>> = {
+  'tcp reset': always({ field: 'protocol', names: ['tcp'] }),
+  icmp: always({ field: 'source', prefixes: [ANY_IPV4] }),
+  icmpv6: always({ field: 'source', prefixes: [ANY_IPV6] }),
+};
+
+const impliedByReject = (content: unknown): readonly PacketCondition[] => {
+  const condition = v.is(v.object({ type: v.string() }), content) ? REJECTED[content.type] : undefined;
+  return condition === undefined ? [] : [condition];
+};
+
 const Target = v.object({ target: v.string() });
 const VERDICTS: Readonly<Record<string, Verdict>> = {
   accept: { kind: 'accept' },
@@ -145,15 +158,17 @@ const VERDICTS: Readonly<Record<string, Verdict>> = {
   queue: { kind: 'accept' },
   drop: { kind: 'drop' },
   reject: { kind: 'drop' },
+  // To another device, past everything that follows.
+  fwd: { kind: 'drop' },
   return: { kind: 'return' },
-  masquerade: { kind: 'nat' },
+  masquerade: { kind: 'nat', isMasquerade: true },
   snat: { kind: 'nat' },
   dnat: { kind: 'nat' },
   redirect: { kind: 'nat' },
 };
 const XT_VERDICTS: Readonly<Record<string, Verdict>> = {
   REJECT: { kind: 'drop' },
-  MASQUERADE: { kind: 'nat' },
+  MASQUERADE: { kind: 'nat', isMasquerade: true },
   SNAT: { kind: 'nat' },
   DNAT: { kind: 'nat' },
   REDIRECT: { kind: 'nat' },

@@ -21,6 +21,8 @@ export interface Packet {
   readonly protocol?: 'udp' | 'tcp' | 'icmp' | 'ipv6-icmp';
   readonly destinationPorts?: readonly number[];
   readonly mark: number;
+  /** A question for a MAC address and the answer to it, instead of a packet of IP. */
+  readonly isArp?: true;
   /** Whether it is for an address of the host itself; absent where that is not known. */
   readonly isForHost?: boolean;
   /** Prefix length of what one host has: a rule about less than that is meant for single hosts, and ignored. */
@@ -40,6 +42,8 @@ export interface PacketCondition {
     /** Names of links; a `*` at the end stands for any rest. */
     | { readonly field: 'input' | 'output'; readonly names: readonly string[] }
     | { readonly field: 'protocol'; readonly names: readonly string[] }
+    /** What a frame carries, as nft calls it: `ip`, `ip6`, `arp`. */
+    | { readonly field: 'frame'; readonly names: readonly string[] }
     | { readonly field: 'destinationPort'; readonly ranges: readonly (readonly [number, number])[] }
     /** States of connection tracking, lower case. Only new connections are asked about. */
     | { readonly field: 'state'; readonly states: readonly string[] }
@@ -75,15 +79,22 @@ function answer({ not, on }: PacketCondition, packet: Packet): PathAnswer {
   return ({ yes: 'no', no: 'yes', host: 'host' } as const)[plain];
 }
 
+const FRAMES: Readonly<Record<Family, string>> = { ipv4: 'ip', ipv6: 'ip6' };
+
 function answerPlain(on: PacketCondition['on'], packet: Packet): PathAnswer {
   switch (on.field) {
     case 'source':
     case 'destination':
+      // Of a header that it does not have.
+      if (packet.isArp) return 'no';
       return answerAddress(on.prefixes, packet[on.field], packet.hostLength);
     case 'input':
     case 'output':
       return answerLink(on.names, packet[on.field]);
+    case 'frame':
+      return on.names.includes(packet.isArp ? 'arp' : FRAMES[packet.family]) ? 'yes' : 'no';
     case 'protocol':
+      if (packet.isArp) return 'no';
       if (packet.protocol === undefined) return 'some';
       return on.names.includes(packet.protocol) ? 'yes' : 'no';
     case 'destinationPort':
@@ -119,8 +130,11 @@ function answerLink(wanted: readonly string[], actual: readonly string[] | undef
 const isNamed = (name: string, pattern: string): boolean =>
   pattern.endsWith('*') ? name.startsWith(pattern.slice(0, -1)) : name === pattern;
 
+const MOST_PORT = 65_535;
+
 function answerPort(wanted: readonly (readonly [number, number])[], actual?: readonly number[]): PathAnswer {
-  if (actual === undefined) return 'some';
+  if (actual === undefined)
+    return wanted.some(([low, high]) => low <= 1 && high >= MOST_PORT) ? 'yes' : 'some';
   const isWanted = (port: number) => wanted.some(([low, high]) => low <= port && port <= high);
   if (actual.every(isWanted)) return 'yes';
   return actual.some(isWanted) ? 'some' : 'no';

@@ -5,7 +5,9 @@
 import { answerAll, isAbout, type Packet, type PacketCondition } from './packet.ts';
 
 export type Verdict =
-  | { readonly kind: 'accept' | 'drop' | 'return' | 'nat' }
+  | { readonly kind: 'accept' | 'drop' | 'return' }
+  /** `isMasquerade`: the source becomes the address of the link that it leaves by. */
+  | { readonly kind: 'nat'; readonly isMasquerade?: true }
   | { readonly kind: 'jump' | 'goto'; readonly chain: string }
   /** The packet goes on, perhaps changed or counted. */
   | { readonly kind: 'none' };

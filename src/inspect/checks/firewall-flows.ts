@@ -37,8 +37,8 @@ export interface OverlayFlow {
 export const isOverlay = (kind: FlowKind): boolean => !kind.startsWith('ping') && !kind.startsWith('own');
 
 const HOOKS: Readonly<Record<FlowKind, readonly string[]>> = {
-  'arp in': ['input'],
-  'arp out': ['output'],
+  'arp in': ['ingress', 'input'],
+  'arp out': ['output', 'egress'],
   out: ['ingress', 'prerouting', 'forward', 'postrouting', 'egress'],
   in: ['ingress', 'prerouting', 'forward', 'postrouting', 'egress'],
   'tunnel out': ['output', 'postrouting', 'egress'],
@@ -53,7 +53,12 @@ const HOOKS: Readonly<Record<FlowKind, readonly string[]>> = {
 const BRIDGE_HOOKS: Partial<Record<FlowKind, readonly string[]>> = {
   out: ['prerouting', 'input'],
   in: ['output', 'postrouting'],
+  'arp in': ['prerouting', 'input'],
+  'arp out': ['output', 'postrouting'],
 };
+
+/** Families of chains that see ARP; those for devices at the hook `ingress` of the family inet see IP only. */
+const ARP_FAMILIES = ['arp', 'bridge', 'netdev'];
 
 /** Hooks before the mark of the overlay is made. */
 const UNMARKED = ['ingress', 'prerouting'];
@@ -72,7 +77,8 @@ const FAMILY_OF: Readonly<Record<string, Family>> = { ip: 'ipv4', ip6: 'ipv6' };
 export function packetAt(flow: OverlayFlow, { family, hook, devices }: ChainPlace): Packet | undefined {
   const { kind, source, destination, protocol, toPort, port } = flow;
   const own = FAMILY_OF[family];
-  if ((family === 'arp') !== kind.startsWith('arp')) return undefined;
+  const isArp = kind.startsWith('arp');
+  if (isArp ? !ARP_FAMILIES.includes(family) : family === 'arp') return undefined;
   if (own !== undefined && own !== source.family) return undefined;
   const isBridge = family === 'bridge';
   const hooks = isBridge ? BRIDGE_HOOKS[kind] : HOOKS[kind];
@@ -98,6 +104,7 @@ export function packetAt(flow: OverlayFlow, { family, hook, devices }: ChainPlac
     destination: [Prefix.ofOne(destination)],
     ...(hasInput && { input: [input] }),
     ...(hasOutput && { output: [output] }),
+    ...(isArp && { isArp }),
     ...(protocol && { protocol }),
     ...(toPort !== undefined && { destinationPorts: [toPort] }),
     mark: kind === 'in' && !UNMARKED.includes(hook) ? OVERLAY_MARK : 0,

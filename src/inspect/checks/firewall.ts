@@ -41,7 +41,8 @@ function hitsOf(chain: BaseChains, flow: OverlayFlow, { end, isSure, stops }: Fo
   if (chain.type === 'nat') {
     // A translation that may be is one of single ports, or of what others mean by it.
     const last = end === 'stopped' && isSure ? stops.at(-1) : undefined;
-    if (last?.kind !== 'nat' || isOurChain(last.chain) || chain.isOurs || !isSpoiled(chain, flow)) return [];
+    if (last?.kind !== 'nat' || isOurChain(last.chain) || chain.isOurs || !isSpoiled(chain, flow, last))
+      return [];
     return [{ chain, flow, stop: last, isSure }];
   }
   const last = end === 'stopped' ? stops.at(-1) : undefined;
@@ -54,11 +55,13 @@ function hitsOf(chain: BaseChains, flow: OverlayFlow, { end, isSure, stops }: Fo
   return may.map(stop => ({ chain, flow, stop, isSure: false }));
 }
 
-/** Sources of tunnel packets are this host's before and after. */
-function isSpoiled({ hook }: BaseChains, { kind }: OverlayFlow): boolean {
-  const isSource = hook === 'postrouting' || hook === 'input';
-  return kind === 'out' || kind === 'in' || (kind.startsWith('tunnel') && !isSource);
+/** Sources of tunnel packets are this host's before a masquerade and after it. */
+function isSpoiled(chain: BaseChains, { kind }: OverlayFlow, { rule: { verdict } }: Stop): boolean {
+  const isHarmless = changesSource(chain) && verdict.kind === 'nat' && verdict.isMasquerade === true;
+  return kind === 'out' || kind === 'in' || (kind.startsWith('tunnel') && !isHarmless);
 }
+
+const changesSource = ({ hook }: BaseChains): boolean => hook === 'postrouting' || hook === 'input';
 
 /** Ports of what containers send may be any; of a ping and of a tunnel packet it is known what they are. */
 const isKnown = ({ kind, protocol }: OverlayFlow): boolean =>
@@ -77,12 +80,13 @@ async function causeOf(host: HostReader, group: readonly FirewallHit[]): Promise
     remedy: stop === undefined ? chain.acceptText(flows) : chain.removalOf(stop),
   };
   if (stop?.kind === 'nat') {
-    const isSource = chain.hook === 'postrouting' || chain.hook === 'input';
+    const isSource = changesSource(chain);
+    // Of containers they arrive with another source, and seem to be of the host; peers take none of a stranger's tunnel.
+    const isStranger = isSource && flows.some(({ kind }) => kind.startsWith('tunnel'));
     return {
       ...common,
-      code: isSource ? 'MASQUERADE_FIRST' : 'TRANSLATED',
-      // With another source packets arrive, and seem to be of the host.
-      severity: isSource ? 'warning' : 'error',
+      code: isSource && !isStranger ? 'MASQUERADE_FIRST' : 'TRANSLATED',
+      severity: isSource && !isStranger ? 'warning' : 'error',
       layer: 'nat',
       reason: `a rule of another program in ${where} changes the ${isSource ? 'source' : 'destination'} of ${packets}: ${text}`,
     };

@@ -29,10 +29,13 @@ export async function overlayFlows(host: HostReader): Promise<OverlayFlow[]> {
   const ofContainers = stations
     .filter(({ ip, port }) => ip.family === 'ipv4' && port !== undefined)
     .slice(0, MOST);
-  const arp = ofContainers.flatMap(({ ip, link, name }): OverlayFlow[] => [
-    { kind: 'arp in', peer: name, source: ip, destination: ip, input: link.name },
-    { kind: 'arp out', peer: name, source: ip, destination: ip, output: link.name },
-  ]);
+  const arp = ofContainers.flatMap(({ ip, link, port, name }): OverlayFlow[] => {
+    const ends = { peer: name, source: ip, destination: ip, ...(port !== undefined && { port }) };
+    return [
+      { ...ends, kind: 'arp in', input: link.name },
+      { ...ends, kind: 'arp out', output: link.name },
+    ];
+  });
   return [...(await Promise.all(flows)).flat(), ...arp];
 }
 
