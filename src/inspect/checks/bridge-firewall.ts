@@ -6,8 +6,9 @@ import type { Prefix } from '../../base/prefix.ts';
 import type { Packet } from '../../firewall/packets/packet.ts';
 import type { HostReader } from '../host/host-reader.ts';
 import type { Members, OverlayBridge } from '../host/members.ts';
+import { dropIn, seesFamily } from './chain-drop.ts';
 import { type Cause, commandText } from './check.ts';
-import { dropIn, type HookChain, hookChains } from './hook-chains.ts';
+import { type BaseChains, baseChainsOf } from './firewall-chains.ts';
 
 const CALL = {
   ipv4: 'net/bridge/bridge-nf-call-iptables',
@@ -17,15 +18,15 @@ const CALL = {
 export async function checkBridgeFirewall(host: HostReader): Promise<Cause[]> {
   const [members, overlay] = await Promise.all([host.members(), host.overlay()]);
   if (overlay === undefined || members.members.length < 2) return [];
-  const chains = await hookChains(host, host.nft());
+  const chains = (await baseChainsOf(host)).filter(({ type, isOurs }) => type !== 'nat' && !isOurs);
   const called = host.sysctls(Object.values(CALL));
-  return judgeBridgeFirewall({ ...members, subnets: overlay.subnets, chains, called });
+  return await judgeBridgeFirewall(host, { ...members, subnets: overlay.subnets, chains, called });
 }
 
 export interface BridgeFirewallFacts extends Members {
   /** Of this host. */
   readonly subnets: readonly Prefix[];
-  readonly chains: readonly HookChain[];
+  readonly chains: readonly BaseChains[];
   /** Values of `bridge-nf-call-*`; empty where there is no br_netfilter. */
   readonly called: ReadonlyMap<string, string>;
 }
@@ -33,8 +34,11 @@ export interface BridgeFirewallFacts extends Members {
 /** Hooks that a frame from port to port passes. */
 const HOOKS = ['prerouting', 'forward', 'postrouting'];
 
-function judgeBridgeFirewall({ bridges, members, subnets, chains, called }: BridgeFirewallFacts): Cause[] {
-  return bridges.flatMap(bridge => {
+async function judgeBridgeFirewall(
+  host: HostReader,
+  { bridges, members, subnets, chains, called }: BridgeFirewallFacts,
+): Promise<Cause[]> {
+  const causes = bridges.flatMap(bridge => {
     const ports = members
       .filter(({ outer }) => outer.master === bridge.link.index)
       .map(({ outer }) => outer.name);
@@ -42,16 +46,17 @@ function judgeBridgeFirewall({ bridges, members, subnets, chains, called }: Brid
     return subnets.flatMap(subnet => {
       const isCalled = called.get(CALL[subnet.family]) === '1';
       return chains
-        .filter(chain => chain.isOf(subnet.family) && HOOKS.includes(chain.hook))
+        .filter(chain => seesFamily(chain, subnet.family) && HOOKS.includes(chain.hook))
         .filter(({ family }) => family === 'bridge' || (isCalled && ['ip', 'ip6', 'inet'].includes(family)))
-        .flatMap(chain => judgeChain(chain, packetOf(chain, bridge, ports, subnet), bridge) ?? []);
+        .map(chain => judgeChain(host, chain, packetOf(chain, bridge, ports, subnet), bridge));
     });
   });
+  return (await Promise.all(causes)).filter(cause => cause !== undefined);
 }
 
 /** iptables sees the bridge as the link of both ways (net/bridge/br_netfilter_hooks.c), nftables of the family the ports. */
 function packetOf(
-  { family, hook }: HookChain,
+  { family, hook }: BaseChains,
   { link }: OverlayBridge,
   ports: string[],
   subnet: Prefix,
@@ -69,8 +74,13 @@ function packetOf(
   };
 }
 
-function judgeChain(chain: HookChain, packet: Packet, { link }: OverlayBridge): Cause | undefined {
-  const cause = dropIn(chain, packet);
+async function judgeChain(
+  host: HostReader,
+  chain: BaseChains,
+  packet: Packet,
+  { link }: OverlayBridge,
+): Promise<Cause | undefined> {
+  const cause = await dropIn(chain, packet, host);
   if (cause === undefined) return undefined;
   const isBridge = chain.family === 'bridge';
   const evidence = [`${chain.place}: ${cause}`];
@@ -84,6 +94,6 @@ function judgeChain(chain: HookChain, packet: Packet, { link }: OverlayBridge): 
     evidence: isBridge ? evidence : [...evidence, `net.bridge.${CALL[packet.family].split('/').at(-1)} = 1`],
     remedy: isBridge
       ? `accept them there before they are dropped; ${commandText(chain.look)} shows the rules`
-      : `iptables -I FORWARD -i ${link.name} -o ${link.name} -j ACCEPT; or take bridged packets away from iptables: sysctl -w net.bridge.bridge-nf-call-iptables=0`,
+      : `accept packets from ${link.name} to ${link.name} there before they are dropped (${commandText(chain.look)} shows the rules); or take bridged packets away from iptables: sysctl -w net.bridge.bridge-nf-call-iptables=0`,
   };
 }

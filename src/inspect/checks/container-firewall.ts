@@ -7,8 +7,10 @@ import { Prefix } from '../../base/prefix.ts';
 import type { Packet } from '../../firewall/packets/packet.ts';
 import type { HostReader } from '../host/host-reader.ts';
 import type { Member } from '../host/members.ts';
+import type { NamespaceReader } from '../host/namespace-reader.ts';
+import { dropIn, droppingRule, seesFamily } from './chain-drop.ts';
 import { type Cause, commandText, inContainer } from './check.ts';
-import { dropIn, droppingRule, type HookChain, hookChains } from './hook-chains.ts';
+import { type BaseChains, baseChainsOf } from './firewall-chains.ts';
 
 export async function checkContainerFirewalls(host: HostReader): Promise<Cause[]> {
   const [{ members }, peers, overlay] = await Promise.all([
@@ -18,18 +20,15 @@ export async function checkContainerFirewalls(host: HostReader): Promise<Cause[]
   ]);
   const subnets = overlay?.subnets ?? [];
   const causes = members.map(async member => {
-    const { inside } = member.container;
-    // No program is started where the kernel has no rules that could drop.
-    const nft = inside.canFilter().then(can => (can ? inside.nft() : undefined));
-    const chains = await hookChains(inside, nft);
-    return chains.length === 0 ? [] : judgeFirewall({ member, chains, subnets, peers });
+    const chains = (await baseChainsOf(member.container.inside)).filter(({ type }) => type !== 'nat');
+    return chains.length === 0 ? [] : await judgeFirewall({ member, chains, subnets, peers });
   });
   return (await Promise.all(causes)).flat();
 }
 
 export interface FirewallFacts {
   readonly member: Member;
-  readonly chains: readonly HookChain[];
+  readonly chains: readonly BaseChains[];
   /** Of this host, and of others. */
   readonly subnets: readonly Prefix[];
   readonly peers: readonly Prefix[];
@@ -39,9 +38,9 @@ export interface FirewallFacts {
 const INCOMING = ['ingress', 'prerouting', 'input'];
 const OUTGOING = ['output', 'postrouting', 'egress'];
 
-function judgeFirewall({ member, chains, subnets, peers }: FirewallFacts): Cause[] {
+async function judgeFirewall({ member, chains, subnets, peers }: FirewallFacts): Promise<Cause[]> {
   const { container, inner, addresses } = member;
-  return subnets.flatMap(subnet => {
+  const judged = subnets.flatMap(subnet => {
     const { family, length: hostLength } = subnet;
     const own = addresses.filter(({ ip }) => subnet.contains(ip)).map(({ ip }) => Prefix.ofOne(ip));
     const others = peers.filter(block => block.family === family);
@@ -66,29 +65,29 @@ function judgeFirewall({ member, chains, subnets, peers }: FirewallFacts): Cause
       },
     ];
     return chains
-      .filter(chain => chain.isOf(family))
+      .filter(chain => seesFamily(chain, family))
       .flatMap(chain =>
         packets
           .filter(({ hooks }) => hooks.includes(chain.hook))
-          .flatMap(packet => judgeChain(chain, packet)),
-      )
-      .map(({ cause, packet, chain, severity }) => ({
-        code: 'CONTAINER_FIREWALL',
-        severity,
-        layer: 'container' as const,
-        reason: `the firewall in the container ${container.name} drops ${packet.name}${severity === 'error' ? '' : ', if they are pings'}: ${cause}`,
-        evidence: [`${container.name}: ${chain.place}: ${cause}`],
-        remedy: `accept them there before they are dropped; ${commandText(inContainer(container, ...chain.look))} shows the rules`,
-      }));
+          .map(packet => judgeChain(container.inside, chain, packet)),
+      );
   });
+  return (await Promise.all(judged)).flat().map(({ cause, packet, chain, severity }) => ({
+    code: 'CONTAINER_FIREWALL',
+    severity,
+    layer: 'container' as const,
+    reason: `the firewall in the container ${container.name} drops ${packet.name}${severity === 'error' ? '' : ', if they are pings'}: ${cause}`,
+    evidence: [`${container.name}: ${chain.place}: ${cause}`],
+    remedy: `accept them there before they are dropped; ${commandText(inContainer(container, ...chain.look))} shows the rules`,
+  }));
 }
 
-type Judged = { cause: string; packet: Packet; chain: HookChain; severity: 'error' | 'warning' };
+type Judged = { cause: string; packet: Packet; chain: BaseChains; severity: 'error' | 'warning' };
 
-function judgeChain(chain: HookChain, packet: Packet): Judged[] {
-  const cause = dropIn(chain, packet);
+async function judgeChain(inside: NamespaceReader, chain: BaseChains, packet: Packet): Promise<Judged[]> {
+  const cause = await dropIn(chain, packet, inside);
   if (cause !== undefined) return [{ cause, packet, chain, severity: 'error' }];
   const protocol = packet.family === 'ipv4' ? 'icmp' : 'ipv6-icmp';
-  const ofPings = droppingRule(chain, { ...packet, protocol });
+  const ofPings = await droppingRule(chain, { ...packet, protocol }, inside);
   return ofPings === undefined ? [] : [{ cause: ofPings, packet, chain, severity: 'warning' }];
 }

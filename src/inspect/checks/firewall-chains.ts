@@ -4,9 +4,8 @@ import { type BaseChain, devicesInListing } from '../../firewall/nftables/reader
 import { isForeign, isOfIptables } from '../../firewall/obstacles.ts';
 import type { Stop } from '../../firewall/packets/follow.ts';
 import type { ReadChains } from '../../firewall/packets/walk.ts';
-import type { HostReader } from '../host/host-reader.ts';
-import type { IptablesSave } from '../host/namespace-reader.ts';
-import { removing } from './check.ts';
+import type { IptablesSave, NamespaceReader } from '../host/namespace-reader.ts';
+import { commandText, removing } from './check.ts';
 import type { ChainPlace, OverlayFlow } from './firewall-flows.ts';
 
 export interface BaseChains extends ChainPlace {
@@ -21,7 +20,10 @@ export interface BaseChains extends ChainPlace {
   readonly place: string;
   /** A table of Tulle's own: what it drops, it drops on purpose. */
   readonly isOurs: boolean;
-  textOf(stop: Stop, host: HostReader): Promise<string>;
+  /** @param reader of the namespace that it is of */
+  textOf(stop: Stop, reader: NamespaceReader): Promise<string>;
+  /** The command that shows it. */
+  readonly look: readonly string[];
   /** How to take a rule away. */
   removalOf(stop: Stop): string;
   /** How to let packets past a policy. */
@@ -39,12 +41,19 @@ const SAVED: readonly (readonly [program: IptablesSave, family: 'ip' | 'ip6'])[]
   ['ip6tables-legacy-save', 'ip6'],
 ];
 
-/** Those of others, or with `withOurs` all that there are. */
-export async function baseChainsOf(host: HostReader, { withOurs = false } = {}): Promise<BaseChains[]> {
-  const programs = SAVED.filter(([program]) => !program.includes('legacy') || host.hasLegacyTables);
+/** Those of others, or with `withOurs` all that there are: of a host, or of a container. */
+export async function baseChainsOf(
+  reader: NamespaceReader,
+  { withOurs = false } = {},
+): Promise<BaseChains[]> {
+  // No program is started where the kernel has no rules that it could print.
+  const hasRules = await reader.hasRules();
+  const programs = SAVED.filter(([program]) =>
+    program.includes('legacy') ? reader.hasLegacyTables : hasRules,
+  );
   const [ruleset, ...saved] = await Promise.all([
-    host.nft(),
-    ...programs.map(async ([program, family]) => savedBases(program, family, await host.saved(program))),
+    hasRules ? reader.nft() : undefined,
+    ...programs.map(async ([program, family]) => savedBases(program, family, await reader.saved(program))),
   ]);
   const ofIptables = saved.flat();
   if (ruleset === undefined) return ofIptables;
@@ -66,7 +75,7 @@ export async function baseChainsOf(host: HostReader, { withOurs = false } = {}):
     bases
       .filter(isEffective)
       .map(async base =>
-        nftBase(base, ruleset.chainsOf(base.family, base.table), await devicesOf(host, base)),
+        nftBase(base, ruleset.chainsOf(base.family, base.table), await devicesOf(reader, base)),
       ),
   );
   return [...ofIptables, ...ofNft];
@@ -91,6 +100,7 @@ function savedBases(program: IptablesSave, family: 'ip' | 'ip6', saved: SavedTab
           chains: read,
           place: `${command} ${table} ${name}`,
           isOurs: false,
+          look: [command, '-t', table, '-S', name],
           textOf: ({ chain, rule }: Stop) => Promise.resolve(`-A ${chain} ${rule.text}`),
           removalOf: ({ chain, rule }: Stop) => removing(`${command} -t ${table} -D ${chain} ${rule.text}`),
           acceptText: () =>
@@ -103,7 +113,8 @@ function savedBases(program: IptablesSave, family: 'ip' | 'ip6', saved: SavedTab
 
 function nftBase(base: BaseChain, chains: ReadChains, devices: readonly string[]): BaseChains {
   const { family, table, name, hook, type, policy, priority } = base;
-  const listing = `nft -a list table ${family} ${table}`;
+  const look = ['nft', '-a', 'list', 'table', family, table];
+  const listing = commandText(look);
   return {
     family,
     hook,
@@ -116,9 +127,10 @@ function nftBase(base: BaseChain, chains: ReadChains, devices: readonly string[]
     chains,
     place: `nftables ${family} ${table} ${name}`,
     isOurs: /^tulle-|^flannel-ipv/.test(table),
-    textOf: async ({ chain, rule }, host) => {
+    look,
+    textOf: async ({ chain, rule }, reader) => {
       const { handle } = rule;
-      const listed = handle === undefined ? undefined : await host.ruleset().catch(() => undefined);
+      const listed = handle === undefined ? undefined : await reader.ruleset().catch(() => undefined);
       const found = listed?.chain(family, table, chain)?.rules.find(each => Number(each.handle) === handle);
       return found?.text ?? rule.text;
     },
@@ -131,8 +143,11 @@ function nftBase(base: BaseChain, chains: ReadChains, devices: readonly string[]
 }
 
 /** Of a chain for devices. */
-async function devicesOf(host: HostReader, { family, table, name, hook }: BaseChain): Promise<string[]> {
+async function devicesOf(
+  reader: NamespaceReader,
+  { family, table, name, hook }: BaseChain,
+): Promise<string[]> {
   if (family !== 'netdev' && hook !== 'ingress') return [];
-  const listing = (await host.output('nft', 'list', 'chain', family, table, name)) ?? '';
+  const listing = (await reader.output('nft', 'list', 'chain', family, table, name)) ?? '';
   return devicesInListing(listing);
 }

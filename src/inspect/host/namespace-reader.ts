@@ -31,8 +31,8 @@ export type Lookup =
 /** Programs that print the rules of iptables. */
 export type IptablesSave = `${'iptables' | 'ip6tables'}-${'nft' | 'legacy'}-save`;
 
-/** Milliseconds for a program that prints something. */
-const PATIENCE = 3_000;
+/** Milliseconds for a program that prints something, which takes some 20 ms on a host that is at rest. */
+const PATIENCE = 6_000;
 
 /** Lists reject with NetlinkError or SysError; the namespace is gone then, or the caller may not enter it. */
 export class NamespaceReader implements AsyncDisposable {
@@ -98,7 +98,7 @@ export class NamespaceReader implements AsyncDisposable {
     return new Map(values.flatMap(([path, value]) => (value === undefined ? [] : [[path, value] as const])));
   }
 
-  /** What a program prints here; undefined where it is not installed or fails. */
+  /** What a program prints here; undefined where it is not installed or fails. @throws ProcessError TIMEOUT: nothing is known then */
   output(program: string, ...args: readonly string[]): Promise<string | undefined> {
     return this.#outputs([program, ...args].join('\0'));
   }
@@ -109,15 +109,15 @@ export class NamespaceReader implements AsyncDisposable {
       const { status, stdout } = await this.#run(program, args);
       return status === 0 ? stdout : undefined;
     } catch (error) {
-      if (isCode(error, 'ENOENT', 'TIMEOUT')) return undefined;
+      if (isCode(error, 'ENOENT')) return undefined;
       throw error;
     }
   });
 
-  /** Whether a chain of nftables can drop: only then `nft` is worth its time in a container. */
-  readonly canFilter = lazy(async () => {
+  /** Whether a chain of nftables can do anything: only then `nft` is worth its time in a container. */
+  readonly hasRules = lazy(async () => {
     const chains = await listBaseChains(this.netns);
-    return chains.some(({ type, isDropping, rules }) => type !== 'nat' && (isDropping || rules > 0));
+    return chains.some(({ isDropping, rules }) => isDropping || rules > 0);
   });
 
   /** All rules of nftables, as far as the way of a packet depends on them; undefined without nft. */
