@@ -1,6 +1,6 @@
 /** Docker against the lease of this host: its daemon, and the subnets of its bridges. */
 import { existsSync } from 'node:fs';
-import { isCode, messageOf } from '../../base/errors.ts';
+import { messageOf } from '../../base/errors.ts';
 import { Prefix } from '../../base/prefix.ts';
 import { BRIDGE_OPTION, DockerError } from '../../docker/docker-api.ts';
 import type { DockerNetworkState, ListedContainer } from '../../docker/docker-messages.ts';
@@ -53,7 +53,8 @@ async function daemonState(host: HostReader): Promise<DaemonState> {
     return { networks: await host.dockerNetworks() };
   } catch (error) {
     if (!(error instanceof DockerError)) throw error;
-    const isAbsent = isCode(error.cause, 'ENOENT') && !existsSync(TRACE_OF_DOCKER);
+    // On a busy host the error may be that of the deadline.
+    const isAbsent = !existsSync(host.dockerSocket) && !existsSync(TRACE_OF_DOCKER);
     return isAbsent ? 'absent' : { failure: messageOf(error) };
   }
 }

@@ -6,7 +6,7 @@ import { hostname } from 'node:os';
 import { AgentClient, ApiError } from '../../api/client.ts';
 import type { Status } from '../../api/status.ts';
 import { lazy } from '../../base/lazy.ts';
-import { Prefix } from '../../base/prefix.ts';
+import type { Prefix } from '../../base/prefix.ts';
 import { DOCKER_SOCKET, DockerApi } from '../../docker/docker-api.ts';
 import { Netns } from '../../sys/netns.ts';
 import { type Container, findContainers } from './containers.ts';
@@ -33,11 +33,12 @@ export type AgentAnswer =
 
 /** Milliseconds for the agent's answer, which takes 5 ms. */
 const AGENT_PATIENCE = 1_000;
-/** Milliseconds for dockerd's answer. */
-const DOCKER_PATIENCE = 1_500;
+/** Milliseconds for dockerd's answer, which takes some 20 ms on a host that is at rest. */
+const DOCKER_PATIENCE = 5_000;
 
 export class HostReader extends NamespaceReader {
   readonly #client: AgentClient;
+  readonly dockerSocket: string;
   readonly #docker: DockerApi;
   readonly #subnetFile: string | undefined;
   #containers: Promise<Container[]> | undefined;
@@ -45,6 +46,7 @@ export class HostReader extends NamespaceReader {
   private constructor(netns: Netns, { socketPath, subnetFile, dockerSocket = DOCKER_SOCKET }: HostOptions) {
     super(netns);
     this.#subnetFile = subnetFile;
+    this.dockerSocket = dockerSocket;
     this.#docker = new DockerApi(dockerSocket, DOCKER_PATIENCE);
     this.#client = new AgentClient({
       timeout: AGENT_PATIENCE,
@@ -117,17 +119,15 @@ export class HostReader extends NamespaceReader {
     return membersOf({ overlay, links, addresses, containers });
   });
 
-  /** Subnets of other hosts: as the agent knows them, or where it does not answer as the kernel has routes to them. */
+  /** Subnets of these, and where no peer is known those of other hosts that the kernel has routes to. */
   readonly peerSubnets = lazy(async (): Promise<Prefix[]> => {
-    const [status, overlay] = await Promise.all([this.status(), this.overlay()]);
+    const [peers, overlay] = await Promise.all([this.peers(), this.overlay()]);
     if (overlay === undefined) return [];
     const isOther = (block: Prefix) =>
       overlay.networks.some(network => network.contains(block)) &&
       !overlay.subnets.some(own => own.overlaps(block));
-    if (status !== undefined) {
-      const named = status.peers.flatMap(({ subnet }) => Object.values(subnet));
-      return named.flatMap(text => Prefix.tryParse(text) ?? []).filter(isOther);
-    }
+    const known = peers.flatMap(({ subnets }) => subnets).filter(isOther);
+    if (known.length > 0) return known;
     const routes = await this.routes();
     return routes.flatMap(({ destination }) => (destination && isOther(destination) ? [destination] : []));
   });
