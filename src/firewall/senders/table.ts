@@ -48,6 +48,9 @@ export function senderTableName(networks: PerFamily<Prefix>): string {
   return `${PREFIX}${nameOf(first)}`;
 }
 
+/** @param name without its family */
+export const isSenderTable = (name: string): boolean => name.startsWith(PREFIX);
+
 /** Those that belong to one of these networks, of the tables that there are; both with their family: `inet NAME`. */
 export function senderTablesOf(tables: readonly string[], networks: readonly Prefix[]): string[] {
   const ours = new Set(networks.map(network => `inet ${PREFIX}${nameOf(network)}`));

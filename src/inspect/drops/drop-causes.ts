@@ -1,9 +1,11 @@
 /** Reasons of the kernel for a drop (include/net/dropreason-core.h) that name one cause, and what to do about it. Pure. */
-import type { Finding } from '../../api/inspection.ts';
+import type { Drop, Finding } from '../../api/inspection.ts';
 
 export interface DropCause extends Pick<Finding, 'code' | 'layer'> {
   /** Matches the reason. */
   readonly pattern: RegExp;
+  /** Matches the function of the kernel, where a reason alone has several causes. */
+  readonly place?: RegExp;
   /** Ends `docker1 drops packets on eth0`. */
   readonly why: string;
   /** @param link where it was dropped */
@@ -31,7 +33,19 @@ export const DROP_CAUSES: readonly DropCause[] = [
     code: 'FIREWALL_DROP',
     layer: 'firewall',
     why: 'by a rule of netfilter that could not be followed',
-    remedyOn: () => 'nft list ruleset; iptables-save -c: the rule whose counter grows with a ping',
+    // The legacy ones of frames and of ARP are in tables of their own, which nothing else prints.
+    remedyOn: () =>
+      'nft list ruleset; iptables-save -c; ebtables-legacy -L --Lc; arptables-legacy -L -v: the rule whose counter grows with a ping',
+  },
+  {
+    // net/ipv4/ip_forward.c and net/ipv6/ip6_output.c give it to what has no hop left, which they answer with an ICMP error.
+    pattern: /^IP_INHDR$/,
+    place: /^ip6?_forward$/,
+    code: 'TTL_EXCEEDED',
+    layer: 'routing',
+    why: 'because their TTL has run out: a rule sets a small one, or they go round in a loop',
+    remedyOn: () =>
+      `nft list ruleset; iptables-save -t mangle: a rule with 'ttl set' or '-j TTL'; ip route get ADDRESS shows a loop`,
   },
   {
     pattern: /^TC_/,
@@ -64,6 +78,11 @@ export const DROP_CAUSES: readonly DropCause[] = [
   },
 ];
 
-/** undefined for a reason that may have many causes. */
-export const causeOfDrop = (reason: string): DropCause | undefined =>
-  DROP_CAUSES.find(({ pattern }) => pattern.test(reason));
+type PlacedDrop = Pick<Drop, 'reason' | 'place'>;
+
+export const isDropOf = ({ pattern, place }: DropCause, drop: PlacedDrop): boolean =>
+  pattern.test(drop.reason) && (place === undefined || place.test(drop.place ?? ''));
+
+/** undefined for a drop that may have many causes. */
+export const causeOfDrop = (drop: PlacedDrop): DropCause | undefined =>
+  DROP_CAUSES.find(cause => isDropOf(cause, drop));

@@ -216,11 +216,12 @@ function ruleFault(host: string, { end, chain, rule, container }: FilterVerdict)
   };
 }
 
-function dropFault(host: string, { reason, place, link, container, programs = [] }: Drop): WalkFault {
+function dropFault(host: string, drop: Drop): WalkFault {
+  const { reason, place, link, container, programs = [] } = drop;
   const whose = container === undefined ? host : `${container} on ${host}`;
   const where = [link && `on ${link}`, place && `in ${place}`].filter(Boolean).join(', ');
   return {
     reason: `The kernel of ${whose} drops it${where === '' ? '' : ` ${where}`}: ${reason}${programs.length === 0 ? '' : ` by ${programs.join(' or ')}`}.`,
-    remedy: causeOfDrop(reason)?.remedyOn(link ?? 'LINK') ?? `tulle check ${host}`,
+    remedy: causeOfDrop(drop)?.remedyOn(link ?? 'LINK') ?? `tulle check ${host}`,
   };
 }

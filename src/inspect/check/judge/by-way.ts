@@ -3,6 +3,8 @@
  * Pure.
  */
 import type { Finding } from '../../../api/inspection.ts';
+import { Ip } from '../../../base/ip.ts';
+import { valuesOf } from '../../../base/per-family.ts';
 import { lossOf, type RungResult } from '../rung.ts';
 import type { CheckSite } from '../site.ts';
 import { passage } from './passage.ts';
@@ -49,7 +51,19 @@ export function byWay(root: Root, place: Place | undefined, around: Around): Sai
     };
   }
   if (onWire && root.state === 'lossy') return loss(root, place, alone);
-  return lost(root, place, around, endOf(place, around) ?? alone);
+  return byRefusal(root, place, around) ?? lost(root, place, around, endOf(place, around) ?? alone);
+}
+
+/** A router says that the packet may not go on: where nobody has watched, that is the best that is known. */
+function byRefusal(root: Root, place: Place | undefined, around: Around): Said | undefined {
+  const { refusal } = root.rung;
+  const from = refusal?.from === undefined ? undefined : Ip.tryParse(refusal.from);
+  if (place !== undefined || from === undefined) return undefined;
+  const { site } = around;
+  const isOf = ({ subnets, underlay }: Pick<CheckSite, 'subnets' | 'underlay'>) =>
+    valuesOf(underlay).some(ip => ip.equals(from)) || valuesOf(subnets).some(block => block.contains(from));
+  const host = isOf(site) ? site.host : site.peers.find(isOf)?.name;
+  return host === undefined ? undefined : lost(root, place, around, host);
 }
 
 /** The host in which it ends. What left by the underlay's link, and nobody watched for on the other side, is not lost here. */

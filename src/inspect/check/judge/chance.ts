@@ -1,5 +1,5 @@
 /** What is broken when it is asked again is broken; the rest was chance. Pure. */
-import { type RungResult, rungState } from '../rung.ts';
+import { lossOf, type RungResult, rungState } from '../rung.ts';
 import type { Case, WatchedRung } from './case.ts';
 import { accountsFor, type Root } from './roots.ts';
 
@@ -9,15 +9,22 @@ import { accountsFor, type Root } from './roots.ts';
  */
 export function withoutChance(known: Case, roots: readonly Root[]): Case {
   const over = known.watched.filter(isOver);
+  const once = roots.filter(
+    ({ rung, state }) => state === 'lossy' && !known.watched.some(one => one.rung === rung),
+  );
   const recovered = new Set(
     roots
-      .filter(({ rung }) => over.some(one => one.rung === rung))
+      .filter(root => once.includes(root) || over.some(one => one.rung === root.rung))
       .flatMap(root => [...root.rungs, ...largeOf(root)]),
   );
   if (recovered.size === 0) return known;
+  const unsure = once.map(
+    ({ rung }) => `${lossOf(rung)} % of the packets to ${rung.to} were lost, and this was not measured again`,
+  );
   const asNow = (rung: RungResult) => (recovered.has(rung) ? { ...rung, answered: rung.sent } : rung);
   return {
     ...known,
+    report: { ...known.report, blind: [...known.report.blind, ...unsure.slice(0, 5)] },
     own: known.own.map(asNow),
     peers: known.peers.map(peer => ({ ...peer, rungs: peer.rungs.map(asNow) })),
     watched: known.watched.filter(one => !over.includes(one)),

@@ -5,6 +5,7 @@
 import type { Finding } from '../../../api/inspection.ts';
 import type { Place } from './place.ts';
 import type { Root } from './roots.ts';
+import { isSenderFilter } from './sender-filter.ts';
 import type { WaySegment } from './way.ts';
 
 type Layer = Finding['layer'];
@@ -62,11 +63,11 @@ export interface NamesInText {
 }
 
 /**
- * Packets pass without an agent and without a store: what they have left undone is another finding. Probes of the ladder do
+ * Packets pass without an agent, a store and dockerd: what they have left undone is another finding. Probes of the ladder do
  * not go the fast path.
  */
 const isHarmless = ({ code }: Finding) =>
-  /^(AGENT|STORE)_(DOWN|HUNG|SILENT|UNAVAILABLE|NOT_READY)$|^FAST_PATH_/.test(code);
+  /^(AGENT|STORE)_(DOWN|HUNG|SILENT|UNAVAILABLE|NOT_READY)$|^DOCKER_STOPPED$|^FAST_PATH_/.test(code);
 
 /** What may tell a connection from a ping. */
 const FILTERS: readonly Layer[] = ['firewall', 'nat', 'limits', 'docker'];
@@ -80,8 +81,9 @@ export function explains(finding: Finding, root: Root, place: Place | undefined,
   const base = finding.severity === 'error' ? 2 : 1;
   if (place === undefined) return base;
   const { drops, verdicts, segments } = place;
-  const ended = verdicts.filter(({ end }) => end !== 'translated');
-  const [verdict] = ended;
+  const [verdict] = verdicts.filter(({ end }) => end !== 'translated');
+  // The filter of senders is right: another cause has led the packet there, or changed it.
+  if (verdict !== undefined && isSenderFilter(verdict)) return leadsAstray(finding) ? base + 2 : 0;
   if (verdict !== undefined) {
     if (verdict.host !== finding.host || !['firewall', 'nat', 'container', 'docker'].includes(finding.layer))
       return 0;
@@ -136,8 +138,9 @@ const silences = ({ code, host }: Finding, { silent }: Place): boolean =>
   code === 'STRICT_RP_FILTER' && silent.some(one => one.host !== host && one.point === 'uplink');
 
 /** A program or filter on the link where packets were seen coming in last. */
-const seesLast = ({ code, host, reason }: Finding, { last }: Place): boolean =>
+const seesLast = ({ code, host, layer, reason }: Finding, { last }: Place): boolean =>
   ['TC_DROP', 'XDP_PROGRAM'].includes(code) &&
+  layer !== 'container' &&
   last?.direction === 'in' &&
   last.host === host &&
   mentions(reason, last.link);

@@ -70,7 +70,7 @@ export function judge(known: Case): Judgement {
   }
   // The one that most of it broke by comes first.
   const impactOf = (cause: Finding) => impact.get(keyOf(cause)) ?? 0;
-  causes.push(...together(unexplained));
+  causes.push(...together(located(unexplained, failures)));
   causes.sort((one, other) => impactOf(other) - impactOf(one));
   const rest = stated.filter(finding => !causes.some(cause => isSame(cause, finding)));
   const ordered = rest.toSorted(bySeverity);
@@ -83,10 +83,31 @@ const isMeant = ({ rung }: Root, place: Place | undefined): boolean =>
   rung.kind === 'tcp' &&
   place?.verdicts.some(({ container, end }) => container === undefined && end !== 'translated') !== true;
 
-interface Unexplained {
-  readonly finding: Finding;
+interface Failure {
   readonly root: Root;
+  /** Absent where nobody has watched. */
   readonly place: Place | undefined;
+}
+
+interface Unexplained extends Failure {
+  readonly finding: Finding;
+}
+
+/**
+ * Without what nobody has watched, where something else that was lost beside it was: where it ends is not known, and most likely
+ * it is the same place. By itself it is reported.
+ */
+function located(all: readonly Unexplained[], failures: readonly Failure[]): Unexplained[] {
+  const known = failures.filter(({ place }) => place !== undefined);
+  return all.filter(
+    ({ root: { rung, peer }, place }) =>
+      place !== undefined ||
+      !known.some(({ root }) =>
+        rung.container === undefined
+          ? root.peer === peer
+          : root.rung.container === rung.container || (peer !== undefined && root.peer === peer),
+      ),
+  );
 }
 
 /** What ends at the same place for several peers is one finding, which names them. */

@@ -71,6 +71,15 @@ describe('a loss of some packets', () => {
     assert.deepEqual(left(300, 299), []);
   });
 
+  test('that nobody has measured again is no finding, and said', () => {
+    const once = withoutChance(known, rootsOf(known));
+    assert.deepEqual(causes(once), []);
+    assert.match(
+      once.report.blind.join(),
+      /20 % of the packets to .* were lost, and this was not measured again/,
+    );
+  });
+
   test('that is measured twice is a loss', () => {
     assert.deepEqual(left(300, 290), ['UNDERLAY_LOSS docker2']);
   });

@@ -108,3 +108,25 @@ test('an address that a rule changes is the cause where nothing else is', () => 
   });
   assert.deepEqual(causes(withWatched(known, watched)), ['TRANSLATED docker2']);
 });
+
+test('who alone sends with another VNI has the wrong one, wherever its packets are dropped', () => {
+  const known = checkCase({ answers: overlayOfDocker2 });
+  const watched = watchedRung(known, ({ kind }) => kind === 'tunnel', {
+    here: seen(1, ['tunnel out request', 'uplink out request', 'uplink in reply'], {
+      drops: [{ reason: 'VXLAN_VNI_NOT_FOUND', link: 'eth0', packet: 'reply', count: 4 }],
+    }),
+  });
+  assert.deepEqual(causes(withWatched(known, watched)), ['VNI_MISMATCH docker2']);
+});
+
+test('what nobody has watched is no finding beside what was seen to end', () => {
+  const inside: Answers = ({ kind, peer }) =>
+    peer !== undefined && kind !== 'underlay' && kind !== 'tunnel' ? 0 : undefined;
+  const known = checkCase({ answers: inside });
+  assert.deepEqual(causes(known), ['PACKET_LOST docker1']);
+  const verdict = { packet: 'request', end: 'dropped', chain: 'inet t f', rule: 'drop' } as const;
+  const watched = watchedRung(known, ({ kind }) => kind === 'container', {
+    here: seen(1, ['port in request'], { verdicts: [verdict] }),
+  });
+  assert.deepEqual(causes(withWatched(known, watched)), ['FIREWALL_DROP docker1']);
+});

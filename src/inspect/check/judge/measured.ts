@@ -5,17 +5,20 @@
 import type { Finding } from '../../../api/inspection.ts';
 import { valuesOf } from '../../../base/per-family.ts';
 import { commandText } from '../../checks/check.ts';
-import { DROP_CAUSES } from '../../drops/drop-causes.ts';
+import { DROP_CAUSES, isDropOf } from '../../drops/drop-causes.ts';
 import { type Around, byWay, type Said } from './by-way.ts';
 import { evidenceFor } from './passage.ts';
 import type { Place } from './place.ts';
 import type { Root } from './roots.ts';
+import { bySenderFilter } from './sender-filter.ts';
 
 export function measured(root: Root, place: Place | undefined, around: Around): Finding {
   const said =
     (place &&
-      (byVerdict(place) ??
+      (bySenderFilter(root, place, around) ??
+        byVerdict(place) ??
         byOtherHost(root, place, around) ??
+        byForeignVni(root, place, around) ??
         byDrop(place) ??
         bySilence(root, place, around) ??
         byTranslation(place))) ??
@@ -41,9 +44,10 @@ function byVerdict(place: Place): Said | undefined {
 }
 
 function byDrop(place: Place): Said | undefined {
-  for (const { pattern, why, code, layer, remedyOn } of DROP_CAUSES) {
-    const drop = place.drops.find(({ reason }) => pattern.test(reason));
+  for (const cause of DROP_CAUSES) {
+    const drop = place.drops.find(one => isDropOf(cause, one));
     if (drop === undefined) continue;
+    const { why, code, layer, remedyOn } = cause;
     const { host, link, container, reason, programs = [] } = drop;
     const remedy = remedyOn(link ?? 'LINK');
     const on = link === undefined ? '' : ` on ${link}`;
@@ -59,6 +63,21 @@ function byDrop(place: Place): Said | undefined {
     };
   }
   return undefined;
+}
+
+/** Whoever is alone with its VNI has the wrong one: by itself, or in its entry for this peer. */
+function byForeignVni({ peer }: Root, { drops }: Place, { site, others }: Around): Said | undefined {
+  const drop = drops.find(({ reason }) => reason === 'VXLAN_VNI_NOT_FOUND');
+  if (drop === undefined || peer === undefined || others === undefined || others === 'some') return undefined;
+  const host = others === 'all' ? peer.peer.name : site.host;
+  if (host === drop.host) return undefined;
+  return {
+    code: 'VNI_MISMATCH',
+    layer: 'tunnel',
+    host,
+    reason: `${host} sends with a VNI that no tunnel of ${drop.host} has, and others send to it with another one`,
+    remedy: `ip -d link show type vxlan; bridge fdb show # on ${host}: an entry may have a VNI of its own; a running agent sees to it`,
+  };
 }
 
 /** A frame for another MAC address than the receiver has is wrong where it was sent. */
@@ -95,12 +114,13 @@ function byTranslation({ verdicts, translated }: Place): Said | undefined {
   const [seen] = translated;
   if (rule === undefined && seen === undefined) return undefined;
   const host = rule?.host ?? seen?.host ?? '';
+  const whose = rule?.container === undefined ? host : `the container ${rule.container} on ${host}`;
   const how = rule === undefined ? (seen?.text ?? '') : `${rule.chain}: ${rule.rule}`;
   return {
     code: 'TRANSLATED',
     layer: 'nat',
     host,
-    reason: `${host} gives packets of the overlay another address, and they, or the answers to them, do not arrive: ${how}`,
+    reason: `${whose} gives packets of the overlay another address, and they, or the answers to them, do not arrive: ${how}`,
     remedy: `let packets of the overlay keep their addresses: accept them before that rule, or remove it`,
   };
 }

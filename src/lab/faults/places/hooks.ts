@@ -174,8 +174,8 @@ export const HOOK_FAULTS: readonly Fault[] = [
       ({ host: { bridge } }) => `iifname "${bridge}" ip ttl set 1`,
     ),
     finds: {
-      here: ['CONTAINER_TTL', 'TTL_EXCEEDED', 'PACKET_LOST'],
-      there: ['CONTAINER_TTL', 'TTL_EXCEEDED', 'PACKET_LOST'],
+      here: ['TTL_EXCEEDED'],
+      there: ['TTL_EXCEEDED'],
     },
   },
   {
