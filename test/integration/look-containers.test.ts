@@ -52,9 +52,14 @@ const FAULTS: Readonly<Record<string, string>> = {
     in1 ip route add 10.3.3.0/24 dev eth0
     in1 ip route add 10.3.2.2 via 10.3.1.99
     in1 ip route replace blackhole default`,
+  CONTAINER_SOURCE: `
+    in1 ip addr add 10.99.0.1/32 dev lo; in1 ip route replace default via 10.3.1.1 src 10.99.0.1`,
   CONTAINER_RULE: `
     in1 ip rule add to 10.3.2.0/24 prohibit
+    in1 ip rule add ipproto tcp prohibit
     in1 ip rule add from 10.3.1.2 lookup 99; in1 ip route add blackhole default table 99`,
+  TC_DROP: 'in1 tc qdisc add dev eth0 root blackhole',
+  RATE_LIMIT: 'in1 tc qdisc add dev eth0 root tbf rate 1kbit burst 200 limit 200',
   CONTAINER_GATEWAY_MAC: 'in1 ip neigh replace 10.3.1.1 lladdr 02:00:00:00:00:99 dev eth0 nud permanent',
   CONTAINER_NEIGHBOR: `
     in1 ip neigh replace 10.3.1.3 lladdr 02:00:00:00:00:99 dev eth0 nud permanent

@@ -51,6 +51,12 @@ const rows: Readonly<Record<string, Row>> = {
     says: /discards packets of docker2, docker3 for containers here/,
     evidence: '10: from all to 10.3.1.0/24 iif flannel.88 prohibit',
   },
+  'a policy rule for connections only': {
+    plant: 'ip rule add from 10.3.1.0/24 ipproto tcp blackhole priority 10',
+    code: 'POLICY_RULE',
+    says: /discards TCP packets of containers here for those of docker2, docker3/,
+    evidence: '10: from 10.3.1.0/24 ipproto tcp blackhole',
+  },
   'an inverted rule': {
     plant: 'ip rule add not fwmark 0x7 lookup 77 priority 10; ip route add unreachable default table 77',
     code: 'POLICY_RULE',

@@ -119,6 +119,18 @@ const rows: Readonly<Record<string, Row>> = {
     finds: ['TUNNEL_FDB error'],
     says: /sent to a wrong host: its address is 192.168.65.4/,
   },
+  'an FDB entry with another port': {
+    plant: `bridge fdb del 02:00:00:00:01:02 dev flannel.88 dst 192.168.65.4 self
+      bridge fdb add 02:00:00:00:01:02 dev flannel.88 dst 192.168.65.4 port 4790 self permanent`,
+    finds: ['TUNNEL_FDB error'],
+    says: /sent to UDP port 4790, where it does not listen/,
+  },
+  'an FDB entry with another VNI': {
+    plant: `bridge fdb del 02:00:00:00:01:02 dev flannel.88 dst 192.168.65.4 self
+      bridge fdb add 02:00:00:00:01:02 dev flannel.88 dst 192.168.65.4 vni 89 self permanent`,
+    finds: ['TUNNEL_FDB error'],
+    says: /sent with the VNI 89, which it drops/,
+  },
   'a wrong neighbor entry in the tunnel': {
     plant: 'ip neigh replace 10.3.3.0 lladdr 02:00:00:00:01:77 dev flannel.88 nud permanent',
     finds: ['TUNNEL_NEIGHBOR error'],

@@ -10,6 +10,7 @@ import { checkContainerAddresses } from './container-address.ts';
 import { checkContainerFirewalls } from './container-firewall.ts';
 import { checkContainerLinks } from './container-link.ts';
 import { checkContainerNeighbors } from './container-neighbor.ts';
+import { checkContainerQueues } from './container-queue.ts';
 import { checkContainerRoutes } from './container-routes.ts';
 import { checkDocker } from './docker.ts';
 import { checkDockerConfig } from './docker-config.ts';
@@ -21,6 +22,7 @@ export const CONTAINER_CHECKS: readonly NamedCheck[] = [
   { name: 'routes of containers', check: checkContainerRoutes },
   { name: 'neighbors of containers', check: checkContainerNeighbors },
   { name: 'firewalls of containers', check: checkContainerFirewalls },
+  { name: 'queues of containers', check: checkContainerQueues },
   { name: 'bridges', check: checkBridges },
   { name: 'ports of bridges', check: checkBridgePorts },
   { name: 'FDB of bridges', check: checkBridgeFdb },

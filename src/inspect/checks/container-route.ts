@@ -33,6 +33,10 @@ export interface RouteFacts {
   readonly gateways: readonly Ip[];
   /** The host answers ARP requests for what is behind it (proxy_arp). */
   readonly isProxied: boolean;
+  /** Of this host. */
+  readonly subnets: readonly Prefix[];
+  /** The way of a packet whose program leaves the source to the kernel, as nearly all do. */
+  readonly unbound?: Route;
   /** A packet of a container of another host comes in. */
   readonly incoming?: { readonly source: Ip; readonly lookup: Lookup };
   /** rp_filter of the container's link. */
@@ -46,7 +50,24 @@ export function judgeRoutes(facts: RouteFacts): Cause[] {
     const cause = judgeWay(way, facts);
     if (cause !== undefined && !causes.has(cause.code)) causes.set(cause.code, cause);
   }
-  return causes.size > 0 ? [...causes.values()] : judgeIncoming(facts);
+  return causes.size > 0 ? [...causes.values()] : [...judgeSource(facts), ...judgeIncoming(facts)];
+}
+
+function judgeSource({ member, nameOf, subnets, unbound }: RouteFacts): Cause[] {
+  const { container, inner } = member;
+  const source = unbound?.preferredSource;
+  if (source === undefined || unbound?.oif !== inner.index) return [];
+  if (subnets.some(block => block.contains(source))) return [];
+  return [
+    {
+      code: 'CONTAINER_SOURCE',
+      severity: 'error',
+      layer: 'container',
+      reason: `the container ${container.name} sends to containers of other hosts from ${source}, which is not in the subnet of this host: these neither take nor answer what comes from there`,
+      evidence: [`${container.name}: ${routeLine(unbound, nameOf)}`],
+      remedy: `${container.enter.join(' ')} ip route show default: the route has another address as its 'src', or the address of the overlay is not the first of ${inner.name}`,
+    },
+  ];
 }
 
 function judgeWay({ destination, lookup }: AskedWay, facts: RouteFacts): Cause | undefined {

@@ -7,6 +7,7 @@ import type { HostReader } from '../host/host-reader.ts';
 import type { Member } from '../host/members.ts';
 import type { Cause } from './check.ts';
 import { type AskedWay, judgeRoutes, type RouteFacts } from './container-route.ts';
+import { protocolsIn } from './fib.ts';
 
 /** Ways that are asked for in one container. */
 const MOST_WAYS = 64;
@@ -56,14 +57,18 @@ async function readRoutes(host: HostReader, member: Member, around: Surroundings
   const destinations = destinationsFor({ subnets, peers, networks }, routes, rules);
   const source = member.addresses.find(({ ip }) => subnets.some(block => block.contains(ip)))?.ip;
   const [first] = destinations;
-  const ways = destinations.map(async destination => {
-    const lookup = await inside.lookup(destination, { source });
-    return { destination, lookup } satisfies AskedWay;
-  });
+  const ways = destinations.flatMap(destination =>
+    protocolsIn(rules).map(async ({ protocol }): Promise<AskedWay> => {
+      const lookup = await inside.lookup(destination, { source, protocol });
+      return { destination, lookup };
+    }),
+  );
   const incoming =
     first === undefined || source === undefined
       ? undefined
       : { source: first, lookup: await inside.lookup(source, { source: first, iif: member.inner.index }) };
+  const unbound =
+    first === undefined || source === undefined ? undefined : (await inside.lookup(first)).route;
   const { home } = member;
   // A bridge that has lost its address is another finding.
   const gateways = [...(home?.addresses ?? []), ...(home?.others ?? [])]
@@ -82,6 +87,8 @@ async function readRoutes(host: HostReader, member: Member, around: Surroundings
     gateways: gateways.length === 0 ? [] : [...gateways, ...forwarders],
     isProxied,
     isStrict: isStrict(member),
+    subnets,
+    ...(unbound && { unbound }),
     ...(incoming && { incoming }),
   };
 }

@@ -98,3 +98,15 @@ function longest(destination: Ip, { table, suppressPrefixLength = -1 }: Rule, ro
     )
     .toSorted((a, b) => lengthOf(b) - lengthOf(a) || (a.priority ?? 0) - (b.priority ?? 0))[0];
 }
+
+/** Those that the kernel takes in a question for a route (net/ipv4/route.c, rtm_getroute_parse_ip_proto). */
+const ASKABLE: Readonly<Record<number, string>> = { 1: 'icmp', 6: 'tcp', 17: 'udp', 58: 'ipv6-icmp' };
+
+/** As `ip` calls it. @param protocol IPPROTO_* */
+export const protocolWord = (protocol: number): string => ASKABLE[protocol] ?? `${protocol}`;
+
+/** What to ask about: packets of any protocol, and of each that a rule is about. */
+export function protocolsIn(rules: readonly Rule[]): readonly Pick<FibPacket, 'protocol'>[] {
+  const named = new Set(rules.flatMap(({ ipProtocol }) => ipProtocol ?? []));
+  return [{}, ...[...named].filter(each => each in ASKABLE).map(protocol => ({ protocol }))];
+}

@@ -12,6 +12,7 @@ import {
 import type { Qdisc, TrafficFilter } from '../../netlink/route/traffic-control.ts';
 import { type LinkProgram, linkPrograms, linkProgramText } from '../fastpath/link-programs.ts';
 import type { HostReader } from '../host/host-reader.ts';
+import type { NamespaceReader } from '../host/namespace-reader.ts';
 import { readCounters } from '../observe/counters.ts';
 import { type Cause, removing } from './check.ts';
 import { underlayOf } from './underlay.ts';
@@ -65,15 +66,16 @@ interface FoundFilter {
   readonly direction: 'ingress' | 'egress';
 }
 
-async function filtersOf(
-  host: HostReader,
+/** Those of others. */
+export async function filtersOf(
+  reader: NamespaceReader,
   { index }: Link,
   qdiscs: readonly Qdisc[],
 ): Promise<FoundFilter[]> {
   const own = qdiscs.filter(qdisc => qdisc.index === index);
   const asks: Promise<FoundFilter[]>[] = [];
   const ask = async (parent: number, direction: FoundFilter['direction']) =>
-    (await host.filters(index, parent))
+    (await reader.filters(index, parent))
       .filter(filter => !isOwnFilter(filter))
       .map(filter => ({ filter, direction }));
   for (const { kind, parent } of own) {

@@ -12,7 +12,7 @@ import type { Link } from '../../netlink/route/objects.ts';
 import type { HostReader } from '../host/host-reader.ts';
 import type { Peer } from '../host/peers.ts';
 import type { Cause } from './check.ts';
-import type { FibPacket } from './fib.ts';
+import { type FibPacket, protocolsIn, protocolWord } from './fib.ts';
 import { baseChainsOf } from './firewall-chains.ts';
 import { packetAt } from './firewall-flows.ts';
 import { forwardingCauses, forwardingOf } from './forwarding.ts';
@@ -91,7 +91,11 @@ function packetsText(ways: readonly OverlayWay[]): string {
     ...(back.length === 0 ? [] : [`${enumerate(back)} for containers here`]),
     ...(own.length === 0 || out.length > 0 ? [] : [`this host itself for containers of ${enumerate(own)}`]),
   ];
-  return `packets of ${texts.join(' and of ')}`;
+  const protocols = [...new Set(ways.map(({ packet: { protocol } }) => protocol))];
+  const some = protocols.flatMap(each => (each === undefined ? [] : protocolWord(each).toUpperCase()));
+  // Of one that is asked about any packets nothing is special.
+  const kind = some.length < protocols.length ? '' : `${some.join(' and ')} `;
+  return `${kind}packets of ${texts.join(' and of ')}`;
 }
 
 function answerText(way: OverlayWay): string {
@@ -106,7 +110,12 @@ async function askAll(host: HostReader, peers: readonly Peer[], markOf: MarkOf):
   const routed = (
     await Promise.all(peers.map(async peer => ({ peer, names: await linksToPeer(host, peer) })))
   ).filter(({ names }) => names.some(name => linkOf(name) !== undefined));
+  const protocols = protocolsIn(await host.policyRules());
   const asked: Promise<OverlayWay>[] = [];
+  const askEach = (way: Omit<OverlayWay, 'answer'>, iif?: number) => {
+    for (const protocol of protocols)
+      asked.push(ask(host, { ...way, packet: { ...way.packet, ...protocol } }, iif));
+  };
   for (const { peer, names } of routed) {
     for (const subnet of peer.subnets) {
       const { family } = subnet;
@@ -115,10 +124,10 @@ async function askAll(host: HostReader, peers: readonly Peer[], markOf: MarkOf):
       const here = stations.filter(({ ip }) => ip.family === family);
       const [station] = here;
       for (const destination of await samplesIn(host, subnet)) {
-        asked.push(ask(host, { ...out, ...gateways, direction: 'own', packet: { destination } }));
+        askEach({ ...out, ...gateways, direction: 'own', packet: { destination } });
         if (station === undefined) continue;
         const packet = markOf({ destination, source: station.ip, input: station.link.name });
-        asked.push(ask(host, { ...out, ...gateways, direction: 'out', packet }, station.link.index));
+        askEach({ ...out, ...gateways, direction: 'out', packet }, station.link.index);
       }
       for (const [at, { ip, link }] of here.entries()) {
         const tunnel = names.map(linkOf).find(each => each !== undefined);
@@ -128,10 +137,10 @@ async function askAll(host: HostReader, peers: readonly Peer[], markOf: MarkOf):
         if (!isAsked || tunnel === undefined) continue;
         const back = { peer: peer.name, expected: [link.name], subnetLength: 0 };
         const packet = markOf({ destination: ip, source, input: tunnel.name, mark: OVERLAY_MARK });
-        asked.push(ask(host, { ...back, direction: 'in', packet }, tunnel.index));
+        askEach({ ...back, direction: 'in', packet }, tunnel.index);
         if (at === 0) continue;
         const forth = markOf({ destination: source, source: ip, input: link.name });
-        asked.push(ask(host, { ...out, ...gateways, direction: 'out', packet: forth }, link.index));
+        askEach({ ...out, ...gateways, direction: 'out', packet: forth }, link.index);
       }
     }
   }
@@ -161,8 +170,8 @@ async function marksOf(host: HostReader): Promise<MarkOf> {
 }
 
 async function ask(host: HostReader, way: Omit<OverlayWay, 'answer'>, iif?: number): Promise<OverlayWay> {
-  const { destination, source, mark } = way.packet;
-  const packet = { source, iif, mark };
+  const { destination, source, mark, protocol } = way.packet;
+  const packet = { source, iif, mark, protocol };
   const { route, refusal } = await host.lookup(destination, packet);
   if (refusal !== undefined) return { ...way, answer: { refusal: `${refusal.code}` } };
   const { route: entry } = await host.lookup(destination, { ...packet, entry: true });

@@ -1,6 +1,6 @@
 /** The devices of the overlay, and what each peer has in their tables, against the leases. */
 import { isObject } from '../../base/fields.ts';
-import { FAMILIES, type Family } from '../../base/ip.ts';
+import { FAMILIES, type Family, type Ip } from '../../base/ip.ts';
 import type { FdbEntry, Link, Neighbor } from '../../netlink/route/objects.ts';
 import { fdbLine, neighborLine } from '../../netlink/text/entries.ts';
 import type { NameOf } from '../../netlink/text/link.ts';
@@ -97,12 +97,28 @@ function entryCauses(link: Link, peers: readonly Peer[], { fdb, neighbors, nameO
       return [{ ...common, code: 'TUNNEL_NEIGHBOR', reason, evidence: [line] }];
     }
     const ways = fdb.filter(each => each.mac.equals(mac));
-    if (ways.some(({ destination }) => publicIps.some(ip => ip.equals(destination)))) return [];
+    // Of several the kernel takes the first.
+    const [way] = ways;
+    const wrong = way === undefined ? 'nowhere' : wrongWay(way, link.info, publicIps);
+    if (wrong === undefined) return [];
     const lines = ways.map(each => fdbLine(each, nameOf));
-    const reason = `frames for ${whom} are sent ${ways.length === 0 ? 'nowhere' : 'to a wrong host'}: its address is ${publicIps.join(', ')}`;
+    const reason = `frames for ${whom} are sent ${wrong}: its address is ${publicIps.join(', ')}`;
     const evidence = lines.length === 0 ? [`bridge fdb show dev ${link.name}: no entry of ${mac}`] : lines;
     return [{ ...common, code: 'TUNNEL_FDB', reason, evidence }];
   });
+}
+
+/** What is wrong with the entry of a peer. The kernel has a port and a VNI in it only where they are not those of the device. */
+function wrongWay(
+  { destination, port, vni }: FdbEntry,
+  device: Link['info'],
+  publicIps: readonly Ip[],
+): string | undefined {
+  if (!publicIps.some(ip => ip.equals(destination))) return 'to a wrong host';
+  const own = device?.kind === 'vxlan' ? device : undefined;
+  if (port !== undefined && port !== own?.port) return `to UDP port ${port}, where it does not listen`;
+  if (vni !== undefined && vni !== own?.id) return `with the VNI ${vni}, which it drops`;
+  return undefined;
 }
 
 /** Others on the UDP port of the tunnel. */

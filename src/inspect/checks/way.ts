@@ -10,7 +10,7 @@ import { routeLine, ruleLine } from '../../netlink/text/entries.ts';
 import type { NameOf } from '../../netlink/text/link.ts';
 import { routeTypeWord } from '../../netlink/text/words.ts';
 import { type Command, ipCommand, removing, sysctlName } from './check.ts';
-import { decide, type FibPacket, isEnd } from './fib.ts';
+import { decide, type FibPacket, isEnd, protocolWord } from './fib.ts';
 
 /** `out`: of a container here; `in`: of a container there; `own`: of this host itself. */
 export type Direction = 'out' | 'in' | 'own';
@@ -234,10 +234,11 @@ function deleteRoute({ family }: Route, line: string): string {
 
 /** `ip route get 10.3.2.2 from 10.3.1.2 iif docker0`. */
 export function lookupText({
-  packet: { destination, source, input, mark = 0 },
+  packet: { destination, source, input, mark = 0, protocol },
 }: Pick<OverlayWay, 'packet'>): string {
   const ip = ipCommand(destination.family);
   const from = source === undefined ? '' : ` from ${source}`;
   const marked = mark === 0 || mark === OVERLAY_MARK ? '' : ` mark 0x${mark.toString(16)}`;
-  return `${ip} route get ${destination}${from}${input === undefined ? '' : ` iif ${input}`}${marked}`;
+  const carried = protocol === undefined ? '' : ` ipproto ${protocolWord(protocol)}`;
+  return `${ip} route get ${destination}${from}${input === undefined ? '' : ` iif ${input}`}${marked}${carried}`;
 }
