@@ -1,16 +1,19 @@
 /**
- * The peers of a host whose agent does not answer: what the kernel still has of them. A peer is a route to a block of the
- * overlay; the gateway's neighbor entry and its FDB entry lead to the underlay address. Names of hosts are not in the kernel.
+ * The peers of a host whose agent does not answer: those whose leases it has left on the disk, and what the kernel still has of
+ * others. There a peer is a route to a block of the overlay; the gateway's neighbor entry and its FDB entry lead to the underlay
+ * address. Names of hosts are not in the kernel.
  */
 import { FAMILIES, Ip } from '../../base/ip.ts';
-import { byFamily, perFamily } from '../../base/per-family.ts';
+import { byFamily, perFamily, valuesOf } from '../../base/per-family.ts';
 import type { Prefix } from '../../base/prefix.ts';
 import type { FdbEntry, Link, Neighbor, Route } from '../../netlink/route/objects.ts';
 import type { HostReader } from '../host/host-reader.ts';
+import type { Peer } from '../host/peers.ts';
 import type { CheckSite, PeerSite } from './site.ts';
 
 export async function kernelSite(reader: HostReader): Promise<CheckSite> {
-  const [host, overlay, links, addresses, routes, neighbors, nexthops] = await Promise.all([
+  const [leased, host, overlay, links, addresses, routes, neighbors, nexthops] = await Promise.all([
+    reader.peers(),
     reader.name(),
     reader.overlay(),
     reader.links(),
@@ -26,13 +29,14 @@ export async function kernelSite(reader: HostReader): Promise<CheckSite> {
     const hop = nexthops.find(({ id }) => id === route.nexthopId) ?? route;
     return { oif: hop.oif ?? route.oif, gateway: hop.gateway ?? route.gateway };
   };
-  const peers = routes.flatMap(route => {
+  const found = routes.flatMap(route => {
     const block = route.destination;
     if (block === undefined || !isForeign(block, networks, subnets)) return [];
     const { oif, gateway } = viaOf(route);
     if (gateway === undefined || oif === undefined) return [];
     return peerSite(block, { link: links.find(({ index }) => index === oif), gateway, neighbors, fdb });
   });
+  const peers = withLeases(mergedByHost(found), leased);
   const underlayIps = peers.flatMap(peer => Object.values(peer.underlay));
   const underlay = await underlayOf(reader, underlayIps, links);
   return {
@@ -49,7 +53,7 @@ export async function kernelSite(reader: HostReader): Promise<CheckSite> {
       return links.find(({ index }) => index === holder?.index)?.name;
     }),
     ...tunnelPortOf(tunnels),
-    peers: mergedByHost(peers),
+    peers,
   };
 }
 
@@ -86,6 +90,25 @@ function peerSite(block: Prefix, { link, gateway, neighbors, fdb }: Entries): Pe
       links: [link.name],
     },
   ];
+}
+
+/** What a lease says of a host is right where the kernel has been led astray, or has nothing. */
+function withLeases(found: readonly PeerSite[], leased: readonly Peer[]): PeerSite[] {
+  const isOf = ({ subnets }: Peer, site: PeerSite) =>
+    subnets.some(block => valuesOf(site.subnets).some(own => block.contains(own)));
+  const known = leased.map(peer => {
+    const { name, subnets, publicIps, backendType } = peer;
+    return {
+      name,
+      names: [...new Set([name, ...publicIps.map(String), ...subnets.map(String)])],
+      subnets: byFamily(...subnets),
+      underlay: byFamily(...publicIps),
+      isTulle: false,
+      ...(backendType !== undefined && { backend: backendType }),
+      links: [...new Set(found.filter(site => isOf(peer, site)).flatMap(({ links }) => links))],
+    };
+  });
+  return [...known, ...found.filter(site => !leased.some(peer => isOf(peer, site)))];
 }
 
 /** Both families of one host. */
