@@ -12,6 +12,7 @@ import { BpfAttributes, COMMAND } from './command.ts';
 const POINTS = { ingress: 46, egress: 47 } as const;
 const BPF_F_REPLACE = 4;
 const MOST_PROGRAMS = 64;
+const ANY_REVISION = 0n;
 
 export type LinkPoint = keyof typeof POINTS;
 
@@ -45,21 +46,21 @@ export interface AttachOptions {
   readonly point: LinkPoint;
   /** Descriptor of the program. */
   readonly program: number;
-  /** Of what was seen there before: the kernel refuses with ESTALE when that has changed. */
-  readonly revision: bigint;
+  /** Of what was seen there before: the kernel refuses with ESTALE when that has changed. Whatever is there unless given. */
+  readonly revision?: bigint;
 }
 
 /**
  * Behind all that are there; or in the place of one of them, in one step.
  *
- * @param replaced descriptor of that one. @throws SysError ENODEV, ESTALE, EEXIST
+ * @param replaced descriptor of that one. @throws SysError ENODEV, ESTALE, EEXIST; ENOENT: that one is not there
  */
 export function attachProgram({ index, point, program, revision }: AttachOptions, replaced?: number): void {
   const attributes = new BpfAttributes(32)
     .u32(0, index)
     .u32(4, program)
     .u32(8, POINTS[point])
-    .u64(24, revision);
+    .u64(24, revision ?? ANY_REVISION);
   if (replaced !== undefined) attributes.u32(12, BPF_F_REPLACE).u32(16, replaced);
   attributes.run(COMMAND.attach);
 }
@@ -70,7 +71,7 @@ export function detachProgram({ index, point, program, revision }: AttachOptions
     .u32(0, index)
     .u32(4, program)
     .u32(8, POINTS[point])
-    .u64(24, revision)
+    .u64(24, revision ?? ANY_REVISION)
     .run(COMMAND.detach);
 }
 

@@ -1,4 +1,5 @@
 /** Programs at links by tcx, in a namespace. */
+import { setImmediate } from 'node:timers/promises';
 import { isCode } from '../base/errors.ts';
 import { attachedPrograms, attachProgram, detachProgram } from '../bpf/attachment.ts';
 import { BpfProgram } from '../bpf/program.ts';
@@ -6,8 +7,6 @@ import { SysError } from '../sys/errors.ts';
 import type { Netns } from '../sys/netns.ts';
 import type { LinkPlace, Mechanism, NamedProgram } from './mechanism.ts';
 
-/** Others that change the same point at the same time end some time. */
-const MOST_TRIES = 200;
 /** Of the loopback link, which every namespace has. */
 const LOOPBACK = 1;
 
@@ -38,37 +37,43 @@ export class Tcx implements Mechanism {
     return this.#netns.run(() => attachedPrograms(index, point))?.ids ?? [];
   }
 
+  /** What others do at the point meanwhile does not matter: each change is one step for the kernel. */
   async attach({ index, point }: LinkPlace, { program }: NamedProgram, replaced?: number): Promise<void> {
-    this.#netns.run(() =>
-      withRevision(() => {
-        const { ids = [], revision = 0n } = attachedPrograms(index, point) ?? {};
-        const options = { index, point, program: program.fd, revision };
-        using former =
-          replaced !== undefined && ids.includes(replaced) ? BpfProgram.open(replaced) : undefined;
-        attachProgram(options, former?.fd);
-      }),
-    );
+    this.#netns.run(() => {
+      using former = replaced === undefined ? undefined : BpfProgram.open(replaced);
+      const options = { index, point, program: program.fd };
+      const isReplaced = former !== undefined && unlessAbsent(() => attachProgram(options, former.fd));
+      if (!isReplaced) attachProgram(options);
+    });
+    await othersTurn();
   }
 
   async detach({ index, point }: LinkPlace, id: number): Promise<void> {
-    this.#netns.run(() =>
-      withRevision(() => {
-        const { ids = [], revision = 0n } = attachedPrograms(index, point) ?? {};
-        using program = ids.includes(id) ? BpfProgram.open(id) : undefined;
-        if (program !== undefined) detachProgram({ index, point, program: program.fd, revision });
-      }),
-    );
+    const isChanged = this.#netns.run(() => {
+      if (attachedPrograms(index, point)?.ids.includes(id) !== true) return false;
+      using program = BpfProgram.open(id);
+      return (
+        program !== undefined && unlessAbsent(() => detachProgram({ index, point, program: program.fd }))
+      );
+    });
+    if (isChanged) await othersTurn();
   }
 }
 
-/** Looks again and does it again when somebody else was faster. @throws SysError ESTALE */
-function withRevision(change: () => void): void {
-  for (let left = MOST_TRIES; ; left--) {
-    try {
-      change();
-      return;
-    } catch (error) {
-      if (left === 1 || !(error instanceof SysError && isCode(error, 'ESTALE'))) throw error;
-    }
+/**
+ * A change waits in the kernel until no packet is in the former programs any more: up to tens of milliseconds (synchronize_rcu).
+ * A host that gets a hundred containers at once still answers meanwhile. Another thread could wait instead, but threads that
+ * Node makes do not tell in which namespace they are, and an index means another link in each.
+ */
+const othersTurn = () => setImmediate();
+
+/** False where the program that is meant is not at the point. */
+function unlessAbsent(change: () => void): boolean {
+  try {
+    change();
+    return true;
+  } catch (error) {
+    if (error instanceof SysError && isCode(error, 'ENOENT')) return false;
+    throw error;
   }
 }
