@@ -172,6 +172,9 @@ describe('rules of others, and the fast path', { ...needsRoot, concurrency: 1 },
         await host.run('nft', ['delete', 'table', 'inet', 'strict']);
     });
 
+    /** A failure says what both hosts have. */
+    const about = (title: string, work: () => Promise<void>) => void test(title, () => pair.explaining(work));
+
     /** A connection that connection tracking has lost the window of. */
     const unseen = async () => {
       const talk = await tcp();
@@ -180,17 +183,17 @@ describe('rules of others, and the fast path', { ...needsRoot, concurrency: 1 },
       return talk;
     };
 
-    test('a connection ends in order', async () => {
+    about('a connection ends in order', async () => {
       using talk = await unseen();
       await talk.end();
     });
 
-    test('a connection is reset', async () => {
+    about('a connection is reset', async () => {
       using talk = await unseen();
       await talk.reset();
     });
 
-    test('a connection that was idle for half a minute goes on', async () => {
+    about('a connection that was idle for half a minute goes on', async () => {
       using talk = await unseen();
       talk.quiet(true);
       await eventually('it was idle', async () => talk.silence > 30_000);
@@ -199,7 +202,7 @@ describe('rules of others, and the fast path', { ...needsRoot, concurrency: 1 },
       await talk.end();
     });
 
-    test('changes of rules do not matter', async () => {
+    about('changes of rules do not matter', async () => {
       using talk = await unseen();
       for (let change = 0; change < 5; change++) {
         await onFirst(['nft add table inet another', 'nft delete table inet another']);
@@ -209,7 +212,7 @@ describe('rules of others, and the fast path', { ...needsRoot, concurrency: 1 },
       await talk.end();
     });
 
-    test('nor that the fast path is turned off in the middle', async () => {
+    about('nor that the fast path is turned off in the middle', async () => {
       using talk = await unseen();
       const configure = (fastPath: string) => {
         const config = JSON.stringify({
@@ -229,7 +232,7 @@ describe('rules of others, and the fast path', { ...needsRoot, concurrency: 1 },
       await talk.end();
     });
 
-    test('nor that all connections are forgotten', async () => {
+    about('nor that all connections are forgotten', async () => {
       using talk = await unseen();
       for (const { host } of [pair.first, pair.second]) {
         using netns = Netns.open(host.netnsFile);

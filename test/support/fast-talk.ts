@@ -18,6 +18,8 @@ export interface TalkPlace {
 const INTERVAL = 2;
 const MESSAGE = Buffer.alloc(100, 7);
 const MSS = 1400;
+/** Some windows of TCP. */
+const PIECE = Buffer.alloc(1 << 20, 1);
 
 export abstract class Talk implements Disposable {
   readonly #timer: NodeJS.Timeout;
@@ -128,18 +130,28 @@ export class TcpTalk extends Talk {
     this.#isQuiet = isQuiet;
   }
 
-  /** Sends so many bytes, and waits until all have been answered. */
+  /**
+   * Sends so many bytes, and waits until all have been answered: for each piece by itself, so that a busy machine may take
+   * its time for all of them.
+   */
   async carry(bytes: number): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    let left = bytes;
+    let [wanted, answered] = [0, 0];
+    let progress = Promise.withResolvers<void>();
     const count = (chunk: Uint8Array) => {
-      left -= chunk.byteLength;
-      if (left <= 0) resolve();
+      answered += chunk.byteLength;
+      if (answered >= wanted) progress.resolve();
     };
     this.client.on('data', count);
-    this.client.write(Buffer.alloc(bytes, 1));
-    await within(`${bytes} bytes come back`, promise);
-    this.client.off('data', count);
+    try {
+      while (wanted < bytes) {
+        wanted += PIECE.byteLength;
+        progress = Promise.withResolvers();
+        this.client.write(PIECE);
+        await within(`${wanted} of ${bytes} bytes come back`, progress.promise);
+      }
+    } finally {
+      this.client.off('data', count);
+    }
   }
 
   /** Ends it in order. @throws Error when an end does not hear of it */
