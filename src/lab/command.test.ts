@@ -8,11 +8,11 @@ test('a lab with a backend that no host could use is refused before anything is 
   const { status, stdout, stderr } = spawnSync(
     TULLE,
     ['lab', 'up', '--name', 'tt-backend', '--backend-config', backend],
-    { encoding: 'utf8', timeout: 30_000 },
+    { encoding: 'utf8', timeout: 60_000 },
   );
   // Where it was not refused there is a lab now.
   if (status !== 2)
-    t.after(() => spawnSync(TULLE, ['lab', 'down', '--name', 'tt-backend'], { timeout: 30_000 }));
+    t.after(() => spawnSync(TULLE, ['lab', 'down', '--name', 'tt-backend'], { timeout: 60_000 }));
   assert.equal(status, 2, stderr);
   assert.equal(stdout, '');
   assert.match(

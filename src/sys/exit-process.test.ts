@@ -20,7 +20,7 @@ test('a process ends with its status although a thread of it never ends', t => {
     await stat('/');
     exitProcess(3);`;
   const ended = spawnSync(process.execPath, ['--input-type=module', '--eval', code], {
-    timeout: 30_000,
+    timeout: 60_000,
     killSignal: 'SIGKILL',
     encoding: 'utf8',
   });
@@ -41,7 +41,7 @@ test('a process leaves the pipes of its standard streams as it found them', () =
     'sh',
     ['-c', `: | { cat | { ${script}; } | cat; }`, process.execPath, code],
     {
-      timeout: 30_000,
+      timeout: 60_000,
       killSignal: 'SIGKILL',
       encoding: 'utf8',
     },

@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
+import { deadline } from '../../test/support/eventually.ts';
 import { systemClock } from '../base/clock.ts';
 import { ManualClock } from '../testing/manual-clock.ts';
 import { ManagedFile } from './managed-file.ts';
@@ -22,7 +23,7 @@ const run = (file: ManagedFile) => {
     until: (ok: boolean) =>
       file.state.until(
         state => state.ok === ok && (ok || state.lastError !== undefined),
-        AbortSignal.timeout(5000),
+        deadline('it is as wanted'),
       ),
     [Symbol.asyncDispose]: async () => {
       stop.abort();
@@ -82,7 +83,7 @@ test('A1: stays as it is while it has another owner, and is written when that is
   });
   await using running = run(file);
   file.set('A=1\n');
-  const { owner } = await file.state.until(state => state.owner !== undefined, AbortSignal.timeout(5000));
+  const { owner } = await file.state.until(state => state.owner !== undefined, deadline('it is as wanted'));
   assert.equal(owner, 'that of 10.42');
   assert.equal(readFileSync(file.path, 'utf8'), 'FLANNEL_NETWORK=10.42.0.0/16\n');
   rmSync(file.path);

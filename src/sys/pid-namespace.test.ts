@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFileSync, readlinkSync } from 'node:fs';
 import { describe, test } from 'node:test';
-import { within } from '../../test/support/eventually.ts';
+import { deadline, within } from '../../test/support/eventually.ts';
 import { spawnInPidNamespace } from './pid-namespace.ts';
 import { endProcess, identify, isAlive, waitForEnd } from './pidfd.ts';
 import { start } from './process.ts';
@@ -45,7 +45,7 @@ describe('a program in a PID namespace', { skip: root ? false : 'needs root' }, 
       const launcher = identify(outer.pid);
       assert.ok(launcher);
       await endProcess(launcher, 0);
-      for (const [, id] of ids) assert.equal(await waitForEnd(id, AbortSignal.timeout(5000)), true);
+      for (const [, id] of ids) assert.equal(await waitForEnd(id, deadline('all have ended')), true);
     } finally {
       outer.kill('SIGKILL');
     }

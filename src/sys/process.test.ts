@@ -3,7 +3,7 @@ import { closeSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { within } from '../../test/support/eventually.ts';
+import { deadline, within } from '../../test/support/eventually.ts';
 import { pipe } from './libc.ts';
 import { identify, waitForEnd } from './pidfd.ts';
 import { run, start } from './process.ts';
@@ -43,11 +43,11 @@ describe('run', () => {
       const script = `sleep 600 & echo $! > ${file}.new; mv ${file}.new ${file}; wait`;
       const stop = new AbortController();
       const ended = assert.rejects(run('sh', ['-c', script], { signal: stop.signal }), { message: 'enough' });
-      const pid = Number(await waitForFile(file, AbortSignal.timeout(5_000)));
+      const pid = Number(await waitForFile(file, deadline('it has begun')));
       const child = identify(pid) ?? assert.fail('it runs');
       stop.abort(new Error('enough'));
       await ended;
-      assert.equal(await waitForEnd(child, AbortSignal.timeout(5_000)), true);
+      assert.equal(await waitForEnd(child, deadline('it has ended')), true);
     } finally {
       rmSync(directory, { recursive: true });
     }

@@ -82,7 +82,7 @@ async function passed(t: TestContext, count: number, stdio: readonly (number | '
   const child = spawn('sh', ['-c', script, process.execPath], {
     stdio: ['ignore', 'pipe', 'inherit', ...stdio],
     env: { ...process.env, CHILD, LISTEN_FDS: String(count), LISTEN_FDNAMES: '' },
-    timeout: 20_000,
+    timeout: 60_000,
   });
   t.after(() => child.kill('SIGKILL'));
   let said = '';
@@ -155,7 +155,7 @@ test('systemd itself passes a socket with its name', { skip: noActivate }, async
   const node = [process.execPath, '--input-type=module-typescript', '--eval', CHILD];
   const manager = spawn(ACTIVATE, [`--listen=${path}`, '--fdname=docker-plugin', ...node], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: 20_000,
+    timeout: 60_000,
   });
   t.after(() => manager.kill('SIGKILL'));
   let said = '';

@@ -90,7 +90,7 @@ test('containerd and podman', {
     'mount -t tmpfs none /opt && mkdir -p /opt/cni && ln -s /run/cni/bin /opt/cni/bin',
     `exec ctr --address ${SOCKET} run --rm --cni --rootfs ${join(directory, 'root')} client /bin/sh -c "$1"`,
   ].join('\n');
-  const inside = `ping -c 1 -W 3 ${ip} && wget -q -O - http://${ip}/ && ip -4 -o address show eth0`;
+  const inside = `ping -c 1 -W 10 ${ip} && wget -q -O - http://${ip}/ && ip -4 -o address show eth0`;
   const ctr = ['-m', 'sh', '-ec', script, 'sh', inside];
   const { stdout } = await two.host.run('unshare', ctr, { timeout: 30_000 });
   assert.match(stdout, /^hello$/m, 'containerd reaches podman on the other host');

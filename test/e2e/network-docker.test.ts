@@ -86,7 +86,7 @@ describe('an L2 network with --docker', needsLab({ docker: true }), () => {
     assert.equal(new Set(ips).size, 4, ips.join(' '));
     for (const from of containers) {
       for (const { ip } of containers) {
-        await docker(from.host, 'exec', from.name, 'ping', '-c', '1', '-W', '3', ip);
+        await docker(from.host, 'exec', from.name, 'ping', '-c', '1', '-W', '10', ip);
       }
     }
     // 1400 bytes of ICMP and 28 of headers, in one piece.
@@ -98,7 +98,7 @@ describe('an L2 network with --docker', needsLab({ docker: true }), () => {
       '-c',
       '1',
       '-W',
-      '3',
+      '10',
       '-M',
       'do',
       '-s',
@@ -140,7 +140,7 @@ describe('an L2 network with --docker', needsLab({ docker: true }), () => {
     await eventually('the duplicate is reported', async () =>
       (await tulle(one, 'status').catch(error => String(error))).includes('c21 on docker2'),
     );
-    await docker(one, 'exec', 'c11', 'ping', '-c', '1', '-W', '3', ip);
+    await docker(one, 'exec', 'c11', 'ping', '-c', '1', '-W', '10', ip);
     await docker(one, 'rm', '--force', 'thief');
   });
 
@@ -154,7 +154,7 @@ describe('an L2 network with --docker', needsLab({ docker: true }), () => {
     await docker(two, 'network', 'rm', 'blue');
     await eventually('the new daemon is followed', () => hasNetwork(two));
     const ip = await start(two, 'c23');
-    await docker(one, 'exec', 'c11', 'ping', '-c', '1', '-W', '3', ip);
+    await docker(one, 'exec', 'c11', 'ping', '-c', '1', '-W', '10', ip);
     await eventually('its container is shown', async () =>
       (await tulle(one, 'network', 'inspect', 'blue')).includes('c23 '),
     );

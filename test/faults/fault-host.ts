@@ -39,9 +39,9 @@ export class FaultHost {
   #containerAddress = '';
   #agent: ProcessId | undefined;
 
-  readonly #patience: number;
+  readonly #patience: number | undefined;
 
-  constructor(site: Site, way: TcpProxy, agentArguments: readonly string[], patience: number) {
+  constructor(site: Site, way: TcpProxy, agentArguments: readonly string[], patience?: number) {
     this.#patience = patience;
     this.#site = site;
     this.host = site.host;
@@ -196,7 +196,7 @@ export class FaultHost {
     enough: (events: readonly AgentEvent[]) => boolean,
   ): Promise<AgentEvent[]> {
     const events: AgentEvent[] = [];
-    const signal = AbortSignal.timeout(15_000);
+    const signal = deadline('enough events have come');
     for await (const event of this.client.events({ follow: true, after, signal })) {
       events.push(event);
       if (enough(events)) return events;

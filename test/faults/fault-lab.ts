@@ -65,7 +65,7 @@ export interface FaultLabOptions {
   readonly names?: string;
   /** Further flags of every agent. */
   readonly flags?: readonly string[];
-  /** Milliseconds that a status may take to become as it should be: 15 s. */
+  /** Milliseconds that a status may take to become as it should be, where 45 s are too short. */
   readonly patience?: number;
 }
 
@@ -120,7 +120,7 @@ export class FaultLab implements AsyncDisposable {
         await TcpProxy.start(this.store.port, { port: STORE_PORT, netns: site.netns }),
       );
       const flags = [...agentArguments(plan), ...(this.#options.flags ?? [])];
-      this.hosts.push(new FaultHost(site, proxy, flags, this.#options.patience ?? 15_000));
+      this.hosts.push(new FaultHost(site, proxy, flags, this.#options.patience));
     }
     await Promise.all(this.hosts.map(host => host.populate(signal)));
     await this.whole();

@@ -189,7 +189,7 @@ async function connect(host: FaultHost, name: string) {
 }
 
 async function pings(host: FaultHost, name: string, to: string, flags = ''): Promise<boolean> {
-  const words = `netns exec ${name} ping -n -q -c 1 -W 1 ${flags} ${to}`
+  const words = `netns exec ${name} ping -n -q -c 1 -W 3 ${flags} ${to}`
     .split(' ')
     .filter(word => word !== '');
   return (await host.host.run('ip', words, { anyStatus: true })).status === 0;

@@ -263,7 +263,7 @@ async function byHand(host: FaultHost, name: string, ip: string): Promise<void> 
 }
 
 const pingIn = (host: FaultHost, name: string, to: string, ...flags: string[]) =>
-  host.shell(['ip netns exec', name, 'ping -n -q -c 1 -W 3', ...flags, to].join(' '));
+  host.shell(['ip netns exec', name, 'ping -n -q -c 1 -W 10', ...flags, to].join(' '));
 
 async function linksIn(host: FaultHost, name: string): Promise<string[]> {
   const text = await host.shell(`ip -n ${name} -json link`);

@@ -54,7 +54,7 @@ export class Container {
 
   /** Whether the last of these echoes is answered; the first ones may look for the address. */
   async pings(target: string, ...flags: string[]): Promise<boolean> {
-    const { status } = await this.#ping(['-c', '2', '-W', '1', ...flags, target]);
+    const { status } = await this.#ping(['-c', '2', '-W', '3', ...flags, target]);
     return status === 0;
   }
 

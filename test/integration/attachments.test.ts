@@ -98,7 +98,7 @@ test('the overlay has a bridge while containers are on it', { ...needsLab(), ...
     '--network',
     OVERLAY.Network,
   ];
-  await two.lab.run(TULLE, ['cleanup', ...state], { timeout: 30_000 });
+  await two.lab.run(TULLE, ['cleanup', ...state]);
   assert.deepEqual(await two.links(), []);
   assert.equal((await two.run('ip -o link')).includes('tulle0'), false);
   assert.deepEqual(existsSync(two.directory) ? readdirSync(two.directory) : [], []);

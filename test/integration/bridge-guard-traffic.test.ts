@@ -41,7 +41,7 @@ describe('the guard of an L2 network', needsRoot, () => {
       assert.ok(arrived < STORM / 2, `${arrived} of ${STORM} arrived`);
       assert.ok(arrived + dropped >= STORM, `${arrived} arrived and ${dropped} were dropped`);
 
-      const flood = await a.shell(`ping -n -q -i 0.002 -c ${STORM} -W 3 ${IPS.b}`);
+      const flood = await a.shell(`ping -n -q -i 0.002 -c ${STORM} -W 10 ${IPS.b}`);
       assert.match(flood, new RegExp(`${STORM} packets transmitted, ${STORM} received`));
     }));
 
@@ -57,7 +57,7 @@ describe('the guard of an L2 network', needsRoot, () => {
     withHosts(async ({ one, two, apply, drops, a, b }) => {
       await apply(GUARD);
       // Both hosts have the gateway; each container gets the answer of its own.
-      for (const each of [a, b]) await each.shell('ping -n -c 1 -W 3 10.9.0.1');
+      for (const each of [a, b]) await each.shell('ping -n -c 1 -W 10 10.9.0.1');
       const lines = await a.shell('ip neigh show 10.9.0.1');
       assert.ok(lines.includes(GATEWAY_MAC));
       assert.ok(((await drops(one))['gateway-out'] ?? 0) > 0, 'the question has left its host');
@@ -67,7 +67,7 @@ describe('the guard of an L2 network', needsRoot, () => {
   test('takes nothing about the gateway from a host that has no guard', () =>
     withHosts(async ({ two, drops, a }) => {
       await two.guard.apply([GUARD]);
-      await a.shell('ping -n -c 1 -W 3 10.9.0.1');
+      await a.shell('ping -n -c 1 -W 10 10.9.0.1');
       assert.ok(((await drops(two))['gateway-in'] ?? 0) > 0);
     }));
 
@@ -78,9 +78,9 @@ describe('the guard of an L2 network', needsRoot, () => {
       await assert.rejects(a.shell(`ping -n -c 1 -W 1 ${IPS.b}`));
       assert.ok(((await drops(one))['duplicate'] ?? 0) > 0);
       await a.shell('ip address add 10.9.1.2/16 dev eth0');
-      await a.shell(`ping -n -c 1 -W 3 -I 10.9.1.2 ${IPS.b}`);
+      await a.shell(`ping -n -c 1 -W 10 -I 10.9.1.2 ${IPS.b}`);
       await apply({ ...GUARD, known: [MACS.a, MACS.b].map(Mac.parse) });
-      await a.shell(`ping -n -c 1 -W 3 -I ${IPS.a} ${IPS.b}`);
+      await a.shell(`ping -n -c 1 -W 10 -I ${IPS.a} ${IPS.b}`);
     }));
 });
 

@@ -26,7 +26,6 @@ async function cleanup(t: TestContext, { namespaces }: Namespace, ...flags: stri
   const places = [`--socket=${socket}`, `--subnet-file=${file}`, `--state-dir=${directory}/none`];
   const { stdout } = await run(process.execPath, [MAIN, 'cleanup', '--json', ...places, ...flags], {
     namespaces,
-    timeout: 30_000,
   });
   return (JSON.parse(stdout) as { readonly found: readonly string[] }).found;
 }

@@ -17,14 +17,15 @@ import { NETLINK_NETFILTER, NetlinkSocket } from '../../src/sys/netlink-socket.t
 import type { Netns } from '../../src/sys/netns.ts';
 import { bindTcpSocket } from '../../src/sys/tcp-socket.ts';
 import { needsRoot } from '../support/capabilities.ts';
+import { deadline } from '../support/eventually.ts';
 import { neighbourhood } from '../support/neighbourhood.ts';
 import { connectTcp } from '../support/source-server.ts';
 
 const PORT = 5555;
 /** More than any window of TCP here (net.ipv4.tcp_rmem). */
 const BEYOND = 64 << 20;
-/** Milliseconds until a connection is taken to be stuck. */
-const PATIENCE = 1500;
+/** Milliseconds until a connection that must be stuck is taken to be. */
+const STUCK = 1500;
 const IPPROTO_TCP = 6;
 
 /** A connection of the container to the world through the host, of which each packet is tracked. */
@@ -68,8 +69,8 @@ async function connected(t: TestContext) {
   };
 }
 
-/** Whether as many bytes arrive as are sent. */
-async function carries(from: Socket, to: Socket, bytes: number): Promise<boolean> {
+/** Whether as many bytes arrive as are sent, within so many milliseconds. */
+async function carries(from: Socket, to: Socket, bytes: number, patience = 60_000): Promise<boolean> {
   let left = bytes;
   const { promise, resolve } = Promise.withResolvers<boolean>();
   const count = (chunk: Uint8Array) => {
@@ -78,7 +79,7 @@ async function carries(from: Socket, to: Socket, bytes: number): Promise<boolean
   };
   to.on('data', count);
   from.write(new Uint8Array(bytes));
-  const deadline = setTimeout(resolve, bytes > 100 ? 60_000 : PATIENCE, false);
+  const deadline = setTimeout(resolve, patience, false);
   const all = await promise;
   clearTimeout(deadline);
   to.off('data', count);
@@ -86,7 +87,7 @@ async function carries(from: Socket, to: Socket, bytes: number): Promise<boolean
 }
 
 const arrives = (socket: Socket, event: 'end' | 'error') =>
-  once(socket, event, { signal: AbortSignal.timeout(PATIENCE) }).then(
+  once(socket, event, { signal: deadline(`the connection has its ${event}`) }).then(
     () => true,
     error => event === 'error' && (error as NodeJS.ErrnoException).code === 'ECONNRESET',
   );
@@ -114,7 +115,7 @@ test('without it the connection is stuck', needsRoot, async t => {
   const { client, served, untracked } = await connected(t);
   assert.ok(await carries(client, served, 1));
   await untracked(async () => assert.ok(await carries(client, served, BEYOND)));
-  assert.equal(await carries(client, served, 1), false);
+  assert.equal(await carries(client, served, 1, STUCK), false);
 });
 
 for (const direction of ['original', 'reply'] as const)

@@ -33,7 +33,7 @@ describe('many containers', needsLab(), () => {
     assert.equal(up.status, 0, up.stderr);
     host = new LabHost('docker1', requireRecord(name).hosts[0]?.anchor ?? assert.fail());
     await stopAgentOn(name, 'docker1');
-    await startAgentOn(name, 'docker1', [`--docker-plugin=${SOCKET}`], deadline('the agent starts', 30_000));
+    await startAgentOn(name, 'docker1', [`--docker-plugin=${SOCKET}`], deadline('the agent starts'));
   });
   after(async () => {
     await lab(['down', '--name', name]);

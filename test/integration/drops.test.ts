@@ -41,7 +41,7 @@ async function dropOf(
   await send();
   const seen: string[] = [];
   try {
-    for await (const drop of monitor.events(deadline(`a drop with the reason ${reason}`, 5_000))) {
+    for await (const drop of monitor.events(deadline(`a drop with the reason ${reason}`))) {
       if (drop.reason === reason && fits(drop)) {
         assert.ok((monitor.counts().get(reason) ?? 0) > 0, 'it is counted');
         return { drop, place: (await monitor.functionsAt([drop.location])).get(drop.location) };
@@ -102,7 +102,7 @@ describe('a dropped packet has the reason of the kernel', needsBpf, () => {
   test('IP_RPFILTER: strict reverse path filtering', async t => {
     const { host, container } = await neighbourhood(t);
     writeSysctl('net/ipv4/conf/c/rp_filter', '1', host.netns);
-    await container.do('ip addr add 192.0.2.77/32 dev c', 'ping -c 1 -W 1 10.3.5.1');
+    await container.do('ip addr add 192.0.2.77/32 dev c', 'ping -c 1 -W 10 10.3.5.1');
     const { drop } = await dropOf('IP_RPFILTER', [host], () =>
       ping(container, '10.3.5.1', '-I', '192.0.2.77'),
     );
@@ -138,7 +138,7 @@ describe('a dropped packet has the reason of the kernel', needsBpf, () => {
   for (const { reason, type, point, verdict, ...more } of AT_A_LINK) {
     test(`${reason} at ${point}: a program at the link`, async t => {
       const { left, right } = await pair(t);
-      await left.do('ping -c 1 -W 1 192.0.2.2');
+      await left.do('ping -c 1 -W 10 192.0.2.2');
       const instructions = new Assembler().move(R0, verdict).exit().finish();
       using program = BpfProgram.load({ type, name: 'tulle_test', instructions });
       const where = point === 'tcx egress' ? left : right;
@@ -195,7 +195,7 @@ describe('a monitor', needsBpf, () => {
     assert.equal(monitor.counts().get('NETFILTER_DROP'), DATAGRAMS);
     assert.ok(monitor.missed > 0, 'the ring was too small');
     let seen = 0;
-    for await (const { reason } of monitor.events(deadline('all events are read', 10_000))) {
+    for await (const { reason } of monitor.events(deadline('all events are read'))) {
       if (reason === 'NETFILTER_DROP') seen++;
       const { missed } = monitor;
       if (seen + missed >= DATAGRAMS) break;

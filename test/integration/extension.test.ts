@@ -44,7 +44,7 @@ const PEER = { PublicIP: '192.168.65.77', PublicIPv6: null, BackendType: 'extens
 
 async function inside(host: ClusterHost, command: string): Promise<string> {
   const namespaces = { net: `/proc/${process.pid}/fd/${host.netns.fd}` };
-  const { stdout } = await run('sh', ['-c', command], { namespaces, anyStatus: true, timeout: 10_000 });
+  const { stdout } = await run('sh', ['-c', command], { namespaces, anyStatus: true });
   return stdout;
 }
 
@@ -352,7 +352,7 @@ test('tulle cleanup undoes what commands have made', needs, async t => {
   const words = ['cleanup', `--state-dir=${host.stateDirectory}`, `--subnet-file=${host.subnetFile}`];
   const tulle = join(import.meta.dirname, '../../bin/tulle');
   const args = [...words, `--socket=${join(host.directory, 'none.sock')}`];
-  const { stdout } = await run(tulle, args, { namespaces, timeout: 30_000 });
+  const { stdout } = await run(tulle, args, { namespaces });
   assert.match(stdout, /what commands have made: SubnetRemoveCommand for 1 peer, ShutdownCommand/);
   assert.doesNotMatch(await routes(host), /10\.77\.9\./);
   assert.deepEqual(linesOf(join(directory, 'log')), ['shutdown']);

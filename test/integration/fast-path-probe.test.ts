@@ -47,7 +47,7 @@ async function probe({ near, far }: OverlayPair): Promise<FastProbe> {
   const [here, there] = [near.host, far.host].map(
     ({ netns }) => new LocalInspector({ netns, socketPath: '/nonexistent' }),
   ) as [LocalInspector, LocalInspector];
-  const signal = deadline('a flow is made', 30_000);
+  const signal = deadline('a flow is made');
   const found = await probeFastPath(PAIR, {
     here,
     there,

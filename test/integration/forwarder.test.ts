@@ -203,7 +203,7 @@ describe('forwarder', needsRoot, () => {
     process.kill(pid, 'SIGKILL');
     await a.forwarder.state.until(
       state => state.pid !== undefined && state.pid !== pid,
-      AbortSignal.timeout(30_000),
+      deadline('another one runs'),
     );
     assert.equal((await a.run('ping', '-c3', '-i0.02', '-W5', target.ipv4)).status, 0);
     const index = /^\d+/;
@@ -225,7 +225,7 @@ describe('forwarder', needsRoot, () => {
     const pid = await b.ready();
     const { state } = b.forwarder;
     process.kill(pid, 'SIGSTOP');
-    const { lastError } = await state.until(now => now.pid !== pid, deadline('it is noticed', 30_000));
+    const { lastError } = await state.until(now => now.pid !== pid, deadline('it is noticed'));
     assert.match(lastError ?? '', /^no answer from the forwarder within \d+ s$/);
     await b.ready();
     assert.equal((await a.run('ping', '-c3', '-i0.02', '-W5', target.ipv4)).status, 0);
@@ -258,7 +258,7 @@ describe('forwarder', needsRoot, () => {
       await within('the socket is open', once(socket.stdout as Readable, 'data'));
       b.manage();
       const { state } = b.forwarder;
-      const failed = await state.until(now => now.lastError !== undefined, deadline('it has failed', 30_000));
+      const failed = await state.until(now => now.lastError !== undefined, deadline('it has failed'));
       assert.equal(
         failed.lastError,
         `the forwarder ended with status 1: bind ${ipv4}:${PORT}: address already in use (EADDRINUSE)`,
@@ -285,7 +285,7 @@ describe('forwarder', needsRoot, () => {
     process.kill(pid, 'SIGKILL');
     await b.forwarder.state.until(
       now => now.pid !== undefined && now.pid !== pid,
-      deadline('another one runs', 30_000),
+      deadline('another one runs'),
     );
     assert.equal((await a.run('ping', '-c3', '-i0.02', '-W5', target.ipv4)).status, 0);
   });

@@ -19,7 +19,6 @@ const NOTICED = 90_000;
 async function inHost(host: ClusterHost, program: string, ...words: string[]): Promise<void> {
   await run(program, words, {
     namespaces: { net: `/proc/${process.pid}/fd/${host.netns.fd}` },
-    timeout: 10_000,
   });
 }
 

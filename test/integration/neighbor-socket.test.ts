@@ -111,6 +111,6 @@ async function withStation(body: (station: Station) => Promise<void>): Promise<v
     },
   );
   const net = `/proc/${process.pid}/fd/${sandbox.fd}`;
-  const ping = (to: string) => run('ping', ['-n', '-q', '-c', '1', '-W', '2', to], { namespaces: { net } });
+  const ping = (to: string) => run('ping', ['-n', '-q', '-c', '1', '-W', '10', to], { namespaces: { net } });
   await body({ host, route, index, ping });
 }

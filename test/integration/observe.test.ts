@@ -35,7 +35,7 @@ async function watchEcho(
   from = NEAR,
 ): Promise<{ near: Observation; far: Observation }> {
   const flow = echo(from, to);
-  const signal = deadline('an echo is observed', 30_000);
+  const signal = deadline('an echo is observed');
   const inspectors = [near, far].map(({ host }) => inspectorOf(host));
   const [one, other] = await Promise.all(inspectors.map(inspector => inspector.observe(flow, signal)));
   assert.ok(one !== undefined && other !== undefined);
@@ -327,12 +327,9 @@ describe('an observation of two hosts', needsRoot, () => {
     ] as const) {
       const flow: Flow = { from: NEAR, to: FAR, protocol, fromPort: 40_123, toPort };
       const inspector = inspectorOf(pair.far.host);
-      await using observation = await inspector.observe(flow, deadline('it is observed', 30_000));
+      await using observation = await inspector.observe(flow, deadline('it is observed'));
       const code = SENDERS[protocol](toPort);
-      await run(process.execPath, ['-e', code], {
-        namespaces: pair.near.container.namespaces,
-        timeout: 20_000,
-      });
+      await run(process.execPath, ['-e', code], { namespaces: pair.near.container.namespaces });
       const seen = await observation.finish();
       assert.deepEqual(lines(seen).slice(0, 4), INTO_FAR);
       if (protocol === 'tcp') {
@@ -455,7 +452,6 @@ describe('tulle inspector', needsRoot, () => {
       namespaces,
       input,
       anyStatus: true,
-      timeout: 30_000,
     });
 
   test('answers a line with lines, and refuses what is none', async t => {

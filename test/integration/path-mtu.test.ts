@@ -31,7 +31,7 @@ const configOf = (type: string) => ({
 
 async function ip(host: ClusterHost, ...words: string[]): Promise<string> {
   const namespaces = { net: `/proc/${process.pid}/fd/${host.netns.fd}` };
-  return (await run('ip', words, { namespaces, timeout: 10_000 })).stdout;
+  return (await run('ip', words, { namespaces })).stdout;
 }
 
 const holeOf = ({ warnings }: Status) => warnings.find(({ code }) => code === 'PATH_MTU_BLACK_HOLE');

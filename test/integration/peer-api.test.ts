@@ -30,7 +30,7 @@ async function threeHosts(t: TestContext) {
 }
 
 async function looksFrom(host: LabHost): Promise<Look[]> {
-  const { stdout } = await host.run(process.execPath, [LOOK], { timeout: 40_000 });
+  const { stdout } = await host.run(process.execPath, [LOOK], { timeout: 90_000 });
   return stdout
     .trim()
     .split('\n')
@@ -40,7 +40,7 @@ async function looksFrom(host: LabHost): Promise<Look[]> {
 
 async function summaryFrom(host: LabHost): Promise<HostSummary[]> {
   const asked = ['status', '--all-hosts', '--json'];
-  const { stdout } = await host.run(TULLE, asked, { anyStatus: true, timeout: 20_000 });
+  const { stdout } = await host.run(TULLE, asked, { anyStatus: true });
   return (JSON.parse(stdout) as { hosts: HostSummary[] }).hosts;
 }
 

@@ -19,7 +19,6 @@ test(
       run(process.execPath, [MAIN, ...args], {
         input,
         anyStatus: true,
-        timeout: 30_000,
         env: { ...process.env, FLANNELD_ETCD_ENDPOINTS: etcd.url, TULLE_ETCD_PREFIX: '/test/net' },
       });
 

@@ -168,7 +168,7 @@ async function withSandboxes(body: (sandboxes: Sandboxes) => Promise<void>): Pro
     sandbox: async () => open(),
     ping: async (from, ip) => {
       const net = `/proc/${process.pid}/fd/${from.netns.fd}`;
-      await run('ping', ['-n', '-q', '-c', '1', '-W', '2', ip], { namespaces: { net } });
+      await run('ping', ['-n', '-q', '-c', '1', '-W', '10', ip], { namespaces: { net } });
     },
   });
 }

@@ -31,7 +31,7 @@ import { macOf } from '../support/segments.ts';
 const IDS = ['5d1c63e4-7d0c-4f0e-9a53-0f9f3f1f2a11', '7e2d74f5-8e1d-4a1f-8b64-1a0a4a2a3b22'] as const;
 
 test('a host with a certificate has its own on L2 networks, and nothing of others', {
-  timeout: 60_000,
+  timeout: 120_000,
 }, async () => {
   await using stack = new AsyncDisposableStack();
   const directory = await mkdtemp(join(tmpdir(), 'tulle-segment-trust-'));

@@ -13,7 +13,7 @@ import { Etcd, needsEtcd } from '../support/etcd.ts';
 
 const timing = { connect: 2_000, call: 3_000, ping: 500, pingTimeout: 500, retryFirst: 20, retryCap: 100 };
 const refused = { name: 'StoreError', code: 'UNAUTHENTICATED' };
-const options = { ...needsEtcd, timeout: 30_000 };
+const options = { ...needsEtcd, timeout: 90_000 };
 
 describe('certificates', options, () => {
   const stack = new AsyncDisposableStack();

@@ -48,8 +48,8 @@ async function transfer(from: TunnelHost, to: TunnelHost, ip: string): Promise<v
   const receive = `import socket\ns=socket.create_server(("${ip}",7000))\nprint("listening",flush=True)\nc,_=s.accept()\nopen("/run/received.part","wb").write(b"".join(iter(lambda:c.recv(65536),b"")))\nimport os\nos.rename("/run/received.part","/run/received")`;
   await to.lab.start('ip', ['netns', 'exec', 'c1', 'python3', '-c', receive], 'receiver');
   await waitForFile(to.lab.logFile('receiver'), deadline('it listens'), text => text.includes('listening'));
-  const send = `import socket\ns=socket.create_connection(("${ip}",7000),10)\ns.sendall(open("/run/sent","rb").read())\ns.close()`;
-  await from.lab.run('ip', ['netns', 'exec', 'c1', 'python3', '-c', send], { timeout: 30_000 });
+  const send = `import socket\ns=socket.create_connection(("${ip}",7000),60)\ns.sendall(open("/run/sent","rb").read())\ns.close()`;
+  await from.lab.run('ip', ['netns', 'exec', 'c1', 'python3', '-c', send]);
   await eventually('all of it has arrived', async () => (to.has('/run/received') ? true : undefined));
   assert.ok(readFileSync(to.lab.path('/run/received')).equals(bytes));
 }

@@ -32,7 +32,7 @@ async function start(site: Site, ...flags: string[]) {
 
 /** A `tulle up` that ends by itself, because it is refused. */
 const refused = (site: Site, ...flags: string[]) =>
-  site.host.run(TULLE, ['up', '--iface=eth0', ...flags], { anyStatus: true, timeout: 20_000 });
+  site.host.run(TULLE, ['up', '--iface=eth0', ...flags], { anyStatus: true });
 
 test('a certificate is worth what its host is', { ...needsRoot, timeout: 180_000 }, async t => {
   const [first, second] = (await machines(t, 2)) as [Site, Site];

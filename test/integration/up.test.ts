@@ -43,12 +43,12 @@ test('three machines become a network with two words and a token', {
   await t.test('every peer is reached through the tunnel', async () => {
     for (const subnet of seenByFirst) {
       const base = subnet.replace(/\/\d+$/, '');
-      await first.host.run('ping', ['-c', '1', '-W', '5', base], { timeout: 10_000 });
+      await first.host.run('ping', ['-c', '1', '-W', '10', base]);
     }
   });
 
   await t.test('each answers the others with the certificate that it got', async () => {
-    const { stdout } = await second.host.run(TULLE, ['status', '--all-hosts', '--json'], { timeout: 20_000 });
+    const { stdout } = await second.host.run(TULLE, ['status', '--all-hosts', '--json']);
     const { hosts } = JSON.parse(stdout) as { hosts: { host: string; state: string; via?: string }[] };
     assert.deepEqual(
       hosts.map(({ state, via }) => ({ state, via })),
@@ -76,10 +76,7 @@ test('three machines become a network with two words and a token', {
   });
 
   await t.test('a second one on the same host is refused, and ends', async () => {
-    const { status, stderr } = await second.host.run(TULLE, ['up', '--iface=eth0'], {
-      anyStatus: true,
-      timeout: 30_000,
-    });
+    const { status, stderr } = await second.host.run(TULLE, ['up', '--iface=eth0'], { anyStatus: true });
     assert.notEqual(status, 0);
     assert.match(stderr, /an agent already runs/);
   });
@@ -92,7 +89,6 @@ test('three machines become a network with two words and a token', {
     const stranger = ['up', '--iface=eth0', '--state-dir=/run/stranger', '--socket=/run/stranger.sock'];
     const { status, stderr } = await second.host.run(TULLE, [...stranger, '--join', token], {
       anyStatus: true,
-      timeout: 20_000,
     });
     assert.notEqual(status, 0);
     assert.match(stderr, /was revoked/);

@@ -12,7 +12,7 @@ import { callUnary, openStream } from '../../src/store/wire/service.ts';
 import type { Command } from './commands.ts';
 import type { Member } from './pair.ts';
 
-const DEADLINE_MS = 10_000;
+const DEADLINE_MS = 45_000;
 const DROPPED = new Set(['$typeName', '$unknown', 'clusterId', 'memberId', 'raftTerm']);
 
 /** Bytes as text, 64-bit numbers as text, ids of the member left out: what two members must agree on. */

@@ -270,7 +270,7 @@ export class Container {
     const { count = 3, interval = 10 } = options;
     const { stdout } = await run(
       'ping',
-      ['-n', '-q', '-c', String(count), '-i', String(interval / 1000), '-W', '2', to.address],
+      ['-n', '-q', '-c', String(count), '-i', String(interval / 1000), '-W', '10', to.address],
       { namespaces: { net: `/proc/${process.pid}/fd/${this.#netns.fd}` }, anyStatus: true },
     );
     const [, sent, received] = /(\d+) packets transmitted, (\d+) received/.exec(stdout) ?? [];

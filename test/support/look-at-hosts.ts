@@ -2,7 +2,7 @@
 import { AgentClient } from '../../src/api/client.ts';
 import { remoteHosts } from '../../src/inspect/remote/remote-inspectors.ts';
 
-const signal = AbortSignal.timeout(30_000);
+const signal = AbortSignal.timeout(60_000);
 for (const { name, inspector, reason } of remoteHosts(await new AgentClient().status(signal))) {
   const answer = await (inspector?.look(signal) ?? Promise.reject(reason as Error)).then(
     ({ host, containers }) => ({ host, containers: containers.map(container => container.name) }),

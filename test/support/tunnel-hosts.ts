@@ -107,7 +107,7 @@ export class TunnelHost {
   /** Whether so many bytes of an echo, headers of IP and ICMP included, arrive in one piece. */
   async carries(size: number, ip: string, netns?: string): Promise<boolean> {
     const inside = netns === undefined ? '' : `ip netns exec ${netns} `;
-    const { status } = await this.attempt(`${inside}ping -n -c 1 -W 3 -M do -s ${size - 28} ${ip}`);
+    const { status } = await this.attempt(`${inside}ping -n -c 1 -W 10 -M do -s ${size - 28} ${ip}`);
     return status === 0;
   }
 

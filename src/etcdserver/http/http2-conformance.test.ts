@@ -342,7 +342,7 @@ async function endOf(client: Socket): Promise<End> {
 }
 
 for (const { what, frames, connection = [], stream = [] } of CASES) {
-  test(`${what} ends with the code for it`, { timeout: 10_000 }, async t => {
+  test(`${what} ends with the code for it`, { timeout: 60_000 }, async t => {
     const { client } = await served(t);
     client.write(Buffer.concat(frames));
     const end = await endOf(client);
@@ -356,7 +356,7 @@ for (const { what, frames, connection = [], stream = [] } of CASES) {
   });
 }
 
-test('something else than the preface ends the connection', { timeout: 10_000 }, async t => {
+test('something else than the preface ends the connection', { timeout: 60_000 }, async t => {
   const { port } = await served(t);
   const client = connect(port, '127.0.0.1').on('error', () => undefined);
   client.resume().write('INVALID CONNECTION PREFACE\r\n\r\n');

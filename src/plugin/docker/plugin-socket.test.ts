@@ -10,7 +10,7 @@ import { silentLogger } from '../../base/log.ts';
 import { ManualClock } from '../../testing/manual-clock.ts';
 import { servePlugin } from './plugin-socket.ts';
 
-const DEADLINE = { timeout: 20_000 };
+const DEADLINE = { timeout: 60_000 };
 
 function serve(t: TestContext, whenDockerIs = false) {
   const directory = mkdtempSync(join(tmpdir(), 'tt-socket-'));

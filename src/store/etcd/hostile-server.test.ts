@@ -211,7 +211,7 @@ const odd: [name: string, respond: (stream: ServerHttp2Stream) => void][] = [
 ];
 
 for (const [name, respond] of odd) {
-  test(`${name} instead of an answer`, { timeout: 20_000 }, async () => {
+  test(`${name} instead of an answer`, { timeout: 60_000 }, async () => {
     const server = createHttp2Server();
     server.on('stream', stream => {
       stream.on('error', () => undefined);
