@@ -8,7 +8,6 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Prefix } from '../../src/base/prefix.ts';
 import { parseBook } from '../../src/ipam/book-text.ts';
 import { startAgentOn } from '../../src/lab/control.ts';
@@ -20,6 +19,7 @@ import { parseAttachments } from '../../src/network/attachment/attachment-record
 import { endProcess } from '../../src/sys/pidfd.ts';
 import { deadline, eventually, within } from '../support/eventually.ts';
 import { dumpHost, lab, labName, needsLab, programsOf, tracesOf } from '../support/lab.ts';
+import { begun } from '../support/link-changes.ts';
 
 const IDLE = ['busybox', 'sleep', '2147483647'];
 const BYTES = 1 << 20;
@@ -245,12 +245,10 @@ describe("Docker's plugin", needsLab({ docker: true }), () => {
 
   test('an agent that is killed at any moment of a start loses no call that it had not begun, and leaves nothing', async () => {
     const signal = deadline('agents start again', 60_000);
-    for (const delay of [30, 90, 150]) {
-      const running = one.run('docker', ['run', '--rm', '--network', 'blue', 'busybox', 'true'], {
-        anyStatus: true,
-        timeout: 30_000,
-      });
-      await sleep(delay);
+    for (const changes of [1, 4, 7]) {
+      const { running } = await begun(one, changes, () =>
+        one.run('docker', ['run', '--rm', '--network', 'blue', 'busybox', 'true'], { anyStatus: true }),
+      );
       const agent = agentOf(one.anchor);
       assert.ok(agent);
       await endProcess(agent, 0);

@@ -18,9 +18,10 @@ import {
 } from '../support/cni-runtime.ts';
 import { eventually } from '../support/eventually.ts';
 import { needsLab } from '../support/lab.ts';
+import { begun } from '../support/link-changes.ts';
 
 const NEEDS = requires(existsSync(`${DEBIAN_PLUGINS}/bridge`), 'needs containernetworking-plugins');
-const LIMIT = { timeout: 170_000 };
+const LIMIT = { timeout: 230_000 };
 
 const list = (cniVersion: string, ...plugins: readonly ListedPlugin[]): CniList => ({
   cniVersion,
@@ -162,17 +163,19 @@ test('containers of CNI', { ...needsLab(), ...(NEEDS.skip !== false && NEEDS), .
     const lists = list('1.0.0', { ...BLUE, capabilities: { portMappings: true } });
     const portMappings = [{ hostPort: 9090, containerPort: 80, protocol: 'tcp' }];
     const container = { id: 'k', netns: await one.addNetns('k'), runtime: { portMappings } };
-    for (const delay of [40, 60, 90]) {
+    for (const changes of [1, 3, 5]) {
       // The runtime sees that it failed, or that it was done; it removes it in both cases.
-      const added = refusal(one.runtime.add(lists, container));
-      await new Promise(resolve => setTimeout(resolve, delay));
+      const { running: added } = await begun(one.host, changes, () =>
+        refusal(one.runtime.add(lists, container)),
+      );
       await one.killAgent();
       assert.ok([0, 11].includes(await added));
       assert.equal(await refusal(one.runtime.delete(lists, container)), 11);
       await one.startAgent();
-      const deleted = refusal(one.runtime.delete(lists, container));
-      if (delay === 90) {
-        await new Promise(resolve => setTimeout(resolve, delay));
+      const { running: deleted } = await begun(one.host, 1, () =>
+        refusal(one.runtime.delete(lists, container)),
+      );
+      if (changes === 5) {
         await one.killAgent();
         await one.startAgent();
       }
