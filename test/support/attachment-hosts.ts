@@ -182,7 +182,7 @@ export class AttachmentHost implements AsyncDisposable {
   }
 
   async pings(netns: string, ip: string): Promise<boolean> {
-    const words = ['netns', 'exec', netns, 'ping', '-n', '-c', '1', '-W', '2', ip];
+    const words = ['netns', 'exec', netns, 'ping', '-n', '-c', '1', '-W', '5', ip];
     const { status } = await this.lab.run('ip', words, { timeout: PATIENCE, anyStatus: true });
     return status === 0;
   }

@@ -47,7 +47,7 @@ export class CniHost {
   }
 
   async pings(netns: string, ip: string): Promise<boolean> {
-    const words = ['netns', 'exec', netns, 'ping', '-n', '-c', '1', '-W', '2', ip];
+    const words = ['netns', 'exec', netns, 'ping', '-n', '-c', '1', '-W', '5', ip];
     return (await this.host.run('ip', words, { timeout: PATIENCE, anyStatus: true })).status === 0;
   }
 

@@ -38,7 +38,7 @@ export class Namespace {
   /** @param from address of this namespace that it asks with */
   async reaches(address: string, from?: string): Promise<boolean> {
     const source = from === undefined ? [] : ['-I', from];
-    const { status } = await run('ping', ['-c', '1', '-W', '1', ...source, address], {
+    const { status } = await run('ping', ['-c', '1', '-W', '3', ...source, address], {
       namespaces: this.namespaces,
       anyStatus: true,
     });
