@@ -213,9 +213,9 @@ export class Agent {
     }, when);
   }
 
-  #status(): Status {
+  async #status(): Promise<Status> {
     const { options, clock, identity } = this.#parts;
-    const overlay = this.#network.status();
+    const overlay = await this.#network.status();
     return statusDocument({
       hostId: identity.hostId,
       startedAt: this.#started.at,

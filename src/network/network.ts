@@ -229,7 +229,9 @@ export class Network implements AsyncDisposable {
     };
   }
 
-  status(): OverlayStatus {
+  /** Flows of the fast path are counted first: there may be tens of thousands. @throws SysError */
+  async status(): Promise<OverlayStatus> {
+    await this.#fastPath.countFlows();
     const { rejected } = this.#membership;
     this.#overlay.checkForwarding();
     const lease = this.#membership.leaseStatus();

@@ -35,7 +35,7 @@ const GRACE_MS = 1000;
 
 /** What clients may ask for. */
 export interface ApiHandlers {
-  status(): Status;
+  status(): Status | Promise<Status>;
   /** undefined when no forwarder runs. */
   forwarder(): Promise<ForwarderTraffic | undefined>;
   resync(): Promise<ResyncResult>;
@@ -102,7 +102,7 @@ export class ApiServer implements AsyncDisposable {
       const url = new URL(request.url ?? '/', 'http://agent');
       switch (`${request.method} ${url.pathname}`) {
         case 'GET /v1/status':
-          return reply(response, 200, this.#handlers.status());
+          return reply(response, 200, await this.#handlers.status());
         case 'GET /v1/events':
           return await this.#serveEvents(url, request, response);
         case 'GET /v1/forwarder':

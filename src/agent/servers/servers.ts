@@ -43,14 +43,14 @@ export async function serveHealth(servers: ServersOptions, signal: AbortSignal):
 
 export async function serveMetrics(
   servers: ServersOptions,
-  status: () => Status,
+  status: () => Promise<Status>,
   signal: AbortSignal,
 ): Promise<void> {
   const listen = servers.options.metrics;
   if (listen === undefined) return;
   // Loaded only where it is wanted: it costs memory on every host.
   const { exposeMetrics } = await import('../health/metrics.ts');
-  const listener = metricsListener(() => exposeMetrics(status()));
+  const listener = metricsListener(async () => exposeMetrics(await status()));
   const open = async () =>
     TcpServer.open(listen, listener, listen.tls && filesOf(listen.tls), servers.logger);
   await keepOpen('metrics', `${listen.host} port ${listen.port}`, open, servers, signal);

@@ -1,4 +1,5 @@
 /** Flows that the programs know, counted by network and by peer. There may be tens of thousands: each is looked at once. */
+import { setImmediate } from 'node:timers/promises';
 import type { FastPathCounts } from '../../api/fast-path.ts';
 import type { Ip } from '../../base/ip.ts';
 import { Prefix } from '../../base/prefix.ts';
@@ -33,6 +34,9 @@ class Counter implements FastPathCounts {
   }
 }
 
+/** Flows before everything else gets its turn: some milliseconds of work. */
+const MOST_PER_TURN = 512;
+
 export class FlowCounts {
   /** By VNI, and there by address of the other container. */
   readonly #networks = new Map<
@@ -40,15 +44,24 @@ export class FlowCounts {
     Map<number | bigint, { readonly ip: Ip; readonly counter: Counter }>
   >();
 
-  constructor(flows: Iterable<KnownFlow>) {
+  /** Counts as many as there are, and whatever else the agent does gets its turns meanwhile. */
+  static async count(flows: Iterable<KnownFlow>): Promise<FlowCounts> {
+    const counts = new FlowCounts();
+    let seen = 0;
     for (const flow of flows) {
-      let network = this.#networks.get(flow.vni);
-      if (network === undefined) this.#networks.set(flow.vni, (network = new Map()));
-      let known = network.get(flow.remote.key);
-      if (known === undefined)
-        network.set(flow.remote.key, (known = { ip: flow.remote, counter: new Counter() }));
-      known.counter.add(flow, Number(flow.isFast));
+      counts.#add(flow);
+      if (++seen % MOST_PER_TURN === 0) await setImmediate();
     }
+    return counts;
+  }
+
+  #add(flow: KnownFlow): void {
+    let network = this.#networks.get(flow.vni);
+    if (network === undefined) this.#networks.set(flow.vni, (network = new Map()));
+    let known = network.get(flow.remote.key);
+    if (known === undefined)
+      network.set(flow.remote.key, (known = { ip: flow.remote, counter: new Counter() }));
+    known.counter.add(flow, Number(flow.isFast));
   }
 
   get isEmpty(): boolean {

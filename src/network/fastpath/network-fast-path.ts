@@ -10,12 +10,12 @@ import type { OverlayStatus } from '../overlay-status.ts';
 import type { Segments } from '../segment/segments.ts';
 import { carriedOverlay, carriedSegment } from './carried-networks.ts';
 import type { FastPathPrograms } from './fast-path-programs.ts';
-import type { KnownFlow } from './flow-counts.ts';
+import { FlowCounts } from './flow-counts.ts';
 import { HostFastPath, type HostFastPathParts } from './host-fast-path.ts';
 import type { CarriedNetwork } from './plan.ts';
 import { reportFastPath } from './report.ts';
 
-/** Milliseconds for which a list of all flows is good enough. */
+/** Milliseconds for which a count of all flows is good enough. */
 const FLOWS_AGE = 1000;
 
 /** What a host has to make packets fast, or why it has nothing. */
@@ -40,7 +40,10 @@ export class NetworkFastPath {
   readonly #parts: NetworkFastPathParts;
   /** Absent where this host has none. */
   readonly #host: HostFastPath | undefined;
-  #flows: { readonly at: number; readonly known: readonly KnownFlow[] } | undefined;
+  #flows = new FlowCounts();
+  /** When they were counted. */
+  #countedAt = Number.NEGATIVE_INFINITY;
+  #counting: Promise<void> | undefined;
 
   constructor(parts: NetworkFastPathParts) {
     this.#parts = parts;
@@ -63,14 +66,27 @@ export class NetworkFastPath {
     );
   }
 
-  /** The same status, with what the fast path is to this host and to peers. */
+  /** Counts the flows that the programs know, unless that was done a moment ago: for `addTo`. @throws SysError */
+  async countFlows(): Promise<void> {
+    const { fastPath: choice, clock } = this.#parts;
+    if ('obstacle' in choice || clock.monotonic() - this.#countedAt <= FLOWS_AGE) return;
+    this.#counting ??= this.#count(choice.programs).finally(() => (this.#counting = undefined));
+    await this.#counting;
+  }
+
+  async #count(programs: Pick<FastPathPrograms, 'flows'>): Promise<void> {
+    this.#flows = await FlowCounts.count(programs.flows());
+    this.#countedAt = this.#parts.clock.monotonic();
+  }
+
+  /** The same status, with what the fast path is to this host and to peers; flows as they were counted last. */
   addTo(status: OverlayStatus): OverlayStatus {
     const { fastPath: choice, active } = this.#parts;
     const { status: fastPath, peers } = reportFastPath(
       {
         networks: this.#networks(),
         decided: this.#host?.networks ?? [],
-        flows: this.#knownFlows(),
+        flows: this.#flows,
         normal: 'programs' in choice ? choice.programs.normal() : new Map(),
         obstacle: 'obstacle' in choice ? choice.obstacle : undefined,
         failure: this.#host?.failure,
@@ -95,14 +111,5 @@ export class NetworkFastPath {
       segments.watch.snapshot !== undefined &&
       segments.scopes.every(({ plan, obstacle }) => plan !== undefined || obstacle !== undefined);
     return isKnown || this.#host?.hasWaited === true ? this.#networks() : undefined;
-  }
-
-  #knownFlows(): readonly KnownFlow[] {
-    const { fastPath: choice, clock } = this.#parts;
-    if ('obstacle' in choice) return [];
-    const at = clock.monotonic();
-    if (this.#flows === undefined || at - this.#flows.at > FLOWS_AGE)
-      this.#flows = { at, known: [...choice.programs.flows()] };
-    return this.#flows.known;
   }
 }

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { PeerStatus } from '../../api/status.ts';
 import { Ip } from '../../base/ip.ts';
 import { Prefix } from '../../base/prefix.ts';
-import type { KnownFlow } from './flow-counts.ts';
+import { FlowCounts, type KnownFlow } from './flow-counts.ts';
 import { OBSTACLES } from './obstacle.ts';
 import type { CarriedNetwork } from './plan.ts';
 import { type FastPathFacts, reportFastPath } from './report.ts';
@@ -47,7 +47,7 @@ const facts = (changes: Partial<FastPathFacts> = {}): FastPathFacts => ({
     { name: 'overlay', links: ['veth-a'], without: [] },
     { name: 'blue', links: [], without: [], obstacle: OBSTACLES.noContainers },
   ],
-  flows: [],
+  flows: new FlowCounts(),
   normal: new Map(),
   obstacle: undefined,
   failure: undefined,
@@ -55,8 +55,9 @@ const facts = (changes: Partial<FastPathFacts> = {}): FastPathFacts => ({
   ...changes,
 });
 
-test('flows are counted for their network and their peer, those that are fast now and what all of them carried', () => {
-  const flows = [flow('10.5.7.2'), flow('10.5.7.3', 88, false), flow('10.5.8.9'), flow('172.20.0.3', 200)];
+test('flows are counted for their network and their peer, those that are fast now and what all of them carried', async () => {
+  const known = [flow('10.5.7.2'), flow('10.5.7.3', 88, false), flow('10.5.8.9'), flow('172.20.0.3', 200)];
+  const flows = await FlowCounts.count(known);
   const { status, peers } = reportFastPath(facts({ flows }), [peer(7), peer(8), peer(9)], undefined);
   assert.deepEqual(
     status.networks.map(({ name, flows: now, sentPackets }) => [name, now, sentPackets]),
@@ -75,8 +76,12 @@ test('flows are counted for their network and their peer, those that are fast no
   );
 });
 
-test('a flow of an L2 network is none of a peer whose subnet has its address', () => {
-  const { peers } = reportFastPath(facts({ flows: [flow('10.5.7.2', 200)] }), [peer(7)], undefined);
+test('a flow of an L2 network is none of a peer whose subnet has its address', async () => {
+  const { peers } = reportFastPath(
+    facts({ flows: await FlowCounts.count([flow('10.5.7.2', 200)]) }),
+    [peer(7)],
+    undefined,
+  );
   assert.equal(peers[0]?.fastPath, undefined);
 });
 
@@ -121,4 +126,17 @@ test('what could not be attached is said, and the rest goes on', () => {
   const { status } = reportFastPath(facts({ failure: 'eth0: EPERM' }), [], undefined);
   assert.deepEqual([status.used, status.obstacle], [true, { code: 'FAILED', text: 'eth0: EPERM' }]);
   assert.equal(status.networks[0]?.obstacle, undefined);
+});
+
+test('tens of thousands of flows are counted in turns with everything else', async () => {
+  let [turns, isDone] = [0, false];
+  const turn = () => {
+    turns++;
+    if (!isDone) setImmediate(turn);
+  };
+  setImmediate(turn);
+  const counts = await FlowCounts.count(Array.from({ length: 10_000 }, () => flow('10.5.7.2')));
+  isDone = true;
+  assert.equal(counts.of([88]).flows, 10_000);
+  assert.ok(turns > 5, `${turns} turns`);
 });

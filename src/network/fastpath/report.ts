@@ -4,7 +4,7 @@ import type { PeerStatus } from '../../api/status.ts';
 import { defined } from '../../base/defined.ts';
 import { Prefix } from '../../base/prefix.ts';
 import { OVERLAY_NAME } from './carried-networks.ts';
-import { FlowCounts, type KnownFlow } from './flow-counts.ts';
+import { FlowCounts } from './flow-counts.ts';
 import { failed, OBSTACLES } from './obstacle.ts';
 import type { CarriedNetwork } from './plan.ts';
 
@@ -12,7 +12,7 @@ export interface FastPathFacts {
   /** As they are carried, and what was decided of each; none for one of which nothing was decided yet. */
   readonly networks: readonly CarriedNetwork[];
   readonly decided: readonly FastPathNetwork[];
-  readonly flows: Iterable<KnownFlow>;
+  readonly flows: FlowCounts;
   /** Packets of containers that went the normal path, by reason. */
   readonly normal: ReadonlyMap<string, number>;
   /** Why nothing of this host can be fast. */
@@ -35,7 +35,7 @@ export function reportFastPath(
   peers: readonly PeerStatus[],
   forwarder: string | undefined,
 ): FastPathReport {
-  const counts = new FlowCounts(facts.flows);
+  const counts = facts.flows;
   const networks = facts.networks.map((carried): FastPathStatus['networks'][number] => {
     const decided = facts.decided.find(({ name }) => name === carried.name);
     const obstacle = facts.obstacle ?? (decided === undefined ? carried.obstacle : decided.obstacle);
@@ -79,7 +79,7 @@ export function reportFastPath(
 
 const vnisOf = (network: CarriedNetwork | undefined) => (network?.tunnels ?? []).map(({ vni }) => vni);
 
-const NO_FLOWS = new FlowCounts([]).of([]);
+const NO_FLOWS = new FlowCounts().of([]);
 
 /** Why this one is reached without what the fast path is past; nothing is said of one that is not reached. */
 function peerObstacle(

@@ -23,7 +23,7 @@ export interface PeerApiParts {
   readonly credentials: CredentialReader;
   readonly plan: Watchable<Pick<HostPlan, 'underlay'> | undefined>;
   readonly inspector: InspectorProgram;
-  status(): Status;
+  status(): Status | Promise<Status>;
   /** Those that this host reaches, as they are now. */
   peers(): readonly KnownPeer[];
   readonly health: Health;

@@ -28,7 +28,7 @@ import { Places } from './places.ts';
 const MOST = { inspect: [6, 3], relay: [16, 6], status: [32, 8] } as const;
 
 export interface PeerRequestsOptions {
-  status(): Status;
+  status(): Status | Promise<Status>;
   /** Those whom a request may be passed on to. */
   peers(): readonly KnownPeer[];
   readonly inspectors: Inspectors;
@@ -52,7 +52,7 @@ export function peerListener(options: PeerRequestsOptions): PeerListener {
       if (place === undefined) throw busy();
       if (asked.to !== undefined)
         return await passOn(options, asked.what, asked.to, { request, response, isAwaited }, signal);
-      if (asked.what === 'status') return reply(response, 200, statusForPeers(options.status()));
+      if (asked.what === 'status') return reply(response, 200, statusForPeers(await options.status()));
       await inspectHere(options.inspectors, { request, response, isAwaited }, signal);
     };
     work().catch((error: unknown) => {
