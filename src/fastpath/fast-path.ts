@@ -9,6 +9,7 @@ import type { StoreLink } from '../dataplane/tables/store.ts';
 import { connectRoute } from '../netlink/route/connect.ts';
 import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
 import { Netns } from '../sys/netns.ts';
+import { AttachedPlaces } from './attached-places.ts';
 import {
   adoptable,
   closeMaps,
@@ -37,7 +38,12 @@ export interface FastPathOptions {
   readonly mechanism?: Mechanism['name'] | undefined;
   /** Default: that of this version. */
   readonly build?: BuildProgram | undefined;
+  /** Milliseconds between two looks at programs by tcx; half a minute unless given. */
+  readonly look?: number | undefined;
 }
+
+/** Packets go the normal path where a program is missing, so that it is not urgent. */
+const LOOK = 30_000;
 
 export class FastPath implements ProgramStore, AsyncDisposable {
   readonly maps: FastPathMaps;
@@ -47,6 +53,8 @@ export class FastPath implements ProgramStore, AsyncDisposable {
   readonly #mechanism: Mechanism;
   readonly #programs: LoadedPrograms;
   readonly #config: SharedConfig;
+  readonly #attached = new AttachedPlaces();
+  readonly #look: number;
 
   private constructor(parts: {
     readonly maps: FastPathMaps;
@@ -55,6 +63,7 @@ export class FastPath implements ProgramStore, AsyncDisposable {
     readonly owner: bigint;
     readonly mechanism: Mechanism;
     readonly programs: LoadedPrograms;
+    readonly look: number;
   }) {
     this.maps = parts.maps;
     this.#rtnetlink = parts.rtnetlink;
@@ -63,11 +72,18 @@ export class FastPath implements ProgramStore, AsyncDisposable {
     this.#mechanism = parts.mechanism;
     this.#programs = parts.programs;
     this.#config = new SharedConfig(parts.maps);
+    this.#look = parts.look;
   }
 
   /** @throws BpfError UNSUPPORTED, its message being the one reason; SysError, NetlinkError */
   static async open(options: FastPathOptions): Promise<FastPath> {
-    const { netns: given, owner: network, mechanism: wanted, build = buildFastProgram } = options;
+    const {
+      netns: given,
+      owner: network,
+      mechanism: wanted,
+      build = buildFastProgram,
+      look = LOOK,
+    } = options;
     const obstacle = await fastPathObstacle();
     if (obstacle !== undefined) throw new BpfError('UNSUPPORTED', obstacle);
     await using stack = new AsyncDisposableStack();
@@ -80,7 +96,7 @@ export class FastPath implements ProgramStore, AsyncDisposable {
     const earlier = adoptable([...new Map(found.map(({ program }) => [program.id, program])).values()]);
     const maps = stack.adopt(openMaps(owner, earlier), closeMaps);
     const programs = stack.use(new LoadedPrograms(build, maps, earlier));
-    const fastPath = new FastPath({ maps, rtnetlink, netns, owner, mechanism, programs });
+    const fastPath = new FastPath({ maps, rtnetlink, netns, owner, mechanism, programs, look });
     stack.move();
     return fastPath;
   }
@@ -109,17 +125,25 @@ export class FastPath implements ProgramStore, AsyncDisposable {
     if (replaced !== loaded.id) await this.#mechanism.attach(place, loaded, replaced);
     const more = own.filter(id => id !== replaced);
     for (const id of more) await this.#mechanism.detach(place, id);
+    this.#attached.set(place, loaded.id);
     return replaced !== loaded.id || more.length > 0;
   }
 
   async detach({ index }: StoreLink, point: ProgramPoint): Promise<void> {
     const place = { index, point };
+    this.#attached.delete(place);
     for (const id of await this.#ownAt(place)) await this.#mechanism.detach(place, id);
   }
 
-  /** Of filters the data plane hears from the kernel itself; of tcx nothing is announced. */
-  watch(): Disposable {
-    return { [Symbol.dispose]: () => undefined };
+  /** Of filters the data plane hears from the kernel itself; of tcx nothing is announced: it is looked at now and then. */
+  watch(onChange: (link: string | undefined) => void): Disposable {
+    if (this.mechanism !== 'tcx') return { [Symbol.dispose]: () => undefined };
+    const lookAgain = async () => {
+      // What cannot be looked at is not known to be there.
+      if (await this.#attached.hasLost(this.#mechanism).catch(() => true)) onChange(undefined);
+    };
+    const timer = setInterval(() => void lookAgain(), this.#look).unref();
+    return { [Symbol.dispose]: () => clearInterval(timer) };
   }
 
   /**

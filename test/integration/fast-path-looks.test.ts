@@ -4,12 +4,15 @@ import { execFileSync } from 'node:child_process';
 import { type TestContext, test } from 'node:test';
 import { systemClock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/log.ts';
+import { attachedPrograms, detachProgram } from '../../src/bpf/attachment.ts';
+import { BpfProgram } from '../../src/bpf/program.ts';
 import { FastPath } from '../../src/fastpath/fast-path.ts';
 import { connectRoute } from '../../src/netlink/route/connect.ts';
 import { LinkLooks } from '../../src/network/fastpath/link-looks.ts';
 import { Netns } from '../../src/sys/netns.ts';
 import { needsBpf } from '../support/bpftool.ts';
 import { deadline, within } from '../support/eventually.ts';
+import { countingPrograms } from '../support/fast-path-programs.ts';
 
 async function looksOf(t: TestContext) {
   const netns = Netns.anonymous();
@@ -82,4 +85,35 @@ test('a route straight to a link is known while it is there', needsBpf, async t 
   assert.deepEqual(looks.routes().get(index)?.map(String), ['10.5.34.9/32']);
   await after(() => ip('route', 'del', '10.5.34.9/32', 'dev', 'v0'));
   assert.deepEqual(looks.routes().get(index), undefined);
+});
+
+test('a program of ours that somebody takes off a link is missed, once', needsBpf, async t => {
+  using netns = Netns.anonymous();
+  await using fastPath = await FastPath.open({
+    netns,
+    owner: '/looks',
+    build: countingPrograms(),
+    mechanism: 'tcx',
+    look: 5,
+  });
+  const lo = { name: 'lo', index: 1 };
+  let calls = 0;
+  let called = Promise.withResolvers<string | undefined>();
+  const watch = fastPath.watch(link => {
+    calls++;
+    called.resolve(link);
+  });
+  t.after(() => watch[Symbol.dispose]());
+  for (const round of [1, 2]) {
+    await fastPath.attach(lo, 'ingress', 'receive');
+    await fastPath.attach(lo, 'egress', 'sent');
+    assert.equal(calls, round - 1);
+    netns.run(() => {
+      using program = BpfProgram.open(attachedPrograms(1, 'egress')?.ids[0] ?? 0);
+      detachProgram({ index: 1, point: 'egress', program: program?.fd ?? -1 });
+    });
+    await within('it is missed', called.promise);
+    called = Promise.withResolvers();
+    assert.deepEqual(await fastPath.read(lo), [{ point: 'ingress', program: 'receive' }]);
+  }
 });
