@@ -58,6 +58,9 @@ const FAULTS: Readonly<Record<string, string>> = {
     in1 ip rule add to 10.3.2.0/24 prohibit
     in1 ip rule add ipproto tcp prohibit
     in1 ip rule add from 10.3.1.2 lookup 99; in1 ip route add blackhole default table 99`,
+  TRANSLATED: `
+    in1 iptables -t nat -A OUTPUT -d 10.3.2.0/24 -j DNAT --to 127.0.0.1
+    in1 nft 'table ip t { chain c { type nat hook postrouting priority 100; ip daddr 10.3.0.0/16 snat to 10.1.2.3; }; }'`,
   TC_DROP: 'in1 tc qdisc add dev eth0 root blackhole',
   RATE_LIMIT: 'in1 tc qdisc add dev eth0 root tbf rate 1kbit burst 200 limit 200',
   CONTAINER_GATEWAY_MAC: 'in1 ip neigh replace 10.3.1.1 lladdr 02:00:00:00:00:99 dev eth0 nud permanent',
@@ -114,6 +117,7 @@ const HARMLESS = `
   in1 ip neigh replace 10.3.1.1 lladdr $(ip -br link show docker0 | awk '{ print $3 }') dev eth0 nud permanent
   in1 iptables -A FORWARD -j DROP; in1 iptables -A INPUT -p tcp --dport 23 -j DROP
   in1 iptables -P INPUT DROP; in1 iptables -A INPUT -i lo -j ACCEPT; in1 iptables -A INPUT -p tcp --dport 80 -j ACCEPT
+  in1 iptables -t nat -A POSTROUTING -o eth0 -j MASQUERADE; in1 iptables -t nat -A OUTPUT -p tcp --dport 80 -j REDIRECT --to 8080
   in1 iptables -t nat -A OUTPUT -d 127.0.0.11 -p udp -j DNAT --to 127.0.0.11:4000
   ip link add other type bridge; ip addr add 10.50.0.1/24 dev other; ip link set veth-c1 nomaster; in1 ip link del eth0
   ip link add o1 type veth peer name eth1 netns $c1; ip addr add 10.51.0.1/24 dev o1; in1 ip addr add 10.51.0.2/24 dev eth1

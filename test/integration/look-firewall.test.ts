@@ -69,6 +69,11 @@ const rows: Readonly<Record<string, Row>> = {
     finds: 'FIREWALL_DROP error',
     says: /drops packets that come in as ARP of docker2, docker3: ether type arp drop/,
   },
+  'a rule writes another address without NAT': {
+    plant: nft('ip', 'type filter hook forward priority 10', 'ip daddr 10.3.2.0/24 ip daddr set 10.9.9.9'),
+    finds: 'TRANSLATED error',
+    says: /changes the address of packets of containers here for those of docker2/,
+  },
   'all connections are redirected': {
     plant: nft(
       'ip',

@@ -172,13 +172,23 @@ const XT_VERDICTS: Readonly<Record<string, Verdict>> = {
   SNAT: { kind: 'nat' },
   DNAT: { kind: 'nat' },
   REDIRECT: { kind: 'nat' },
+  // Of ebtables: another MAC address.
+  dnat: { kind: 'nat' },
 };
+
+const AddressChange = v.object({
+  key: v.object({
+    payload: v.object({ protocol: v.picklist(['ip', 'ip6']), field: v.picklist(['saddr', 'daddr']) }),
+  }),
+});
 
 function readVerdict(expression: unknown): Verdict | undefined {
   const [[kind, content] = ['', undefined]] = Object.entries(expression ?? {});
   const call = v.safeParse(Target, content);
   if ((kind === 'jump' || kind === 'goto') && call.success) return { kind, chain: call.output.target };
   if (kind === 'xt') return XT_VERDICTS[v.is(v.object({ name: v.string() }), content) ? content.name : ''];
+  // Without connection tracking, so that answers are not changed back.
+  if (kind === 'mangle') return v.is(AddressChange, content) ? { kind: 'nat' } : undefined;
   return VERDICTS[kind];
 }
 

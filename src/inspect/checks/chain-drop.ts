@@ -25,6 +25,19 @@ export async function droppingRule(
   return `${text}${fate.chain === name ? '' : ` in chain ${fate.chain}`}`;
 }
 
+/** A rule that gives all of them, or all of one host, another address than that of the link. */
+export async function translatingRule(
+  chain: BaseChains,
+  packet: Packet,
+  reader: NamespaceReader,
+): Promise<string | undefined> {
+  const { chains, name } = chain;
+  const fate = walk(chains.get(name) ?? [], packet, chains, name);
+  if (fate.kind !== 'nat' || ('isMasquerade' in fate.rule.verdict && fate.rule.verdict.isMasquerade))
+    return undefined;
+  return await chain.textOf({ kind: 'nat', chain: fate.chain, rule: fate.rule }, reader);
+}
+
 /** A rule or policy that drops all of them, or all of one host; undefined for a firewall that lets some kinds pass. */
 export async function dropIn(
   chain: BaseChains,

@@ -1,5 +1,5 @@
 /**
- * Rules inside containers on the overlay that drop what goes to or comes from other hosts. A container may have a firewall
+ * Rules inside containers on the overlay that drop or translate what goes to or comes from other hosts. A container may have a firewall
  * of its own: one that lets some kinds of packets pass is meant so, and is not judged.
  */
 
@@ -8,7 +8,7 @@ import type { Packet } from '../../firewall/packets/packet.ts';
 import type { HostReader } from '../host/host-reader.ts';
 import type { Member } from '../host/members.ts';
 import type { NamespaceReader } from '../host/namespace-reader.ts';
-import { dropIn, droppingRule, seesFamily } from './chain-drop.ts';
+import { dropIn, droppingRule, seesFamily, translatingRule } from './chain-drop.ts';
 import { type Cause, commandText, inContainer } from './check.ts';
 import { type BaseChains, baseChainsOf } from './firewall-chains.ts';
 
@@ -20,7 +20,7 @@ export async function checkContainerFirewalls(host: HostReader): Promise<Cause[]
   ]);
   const subnets = overlay?.subnets ?? [];
   const causes = members.map(async member => {
-    const chains = (await baseChainsOf(member.container.inside)).filter(({ type }) => type !== 'nat');
+    const chains = await baseChainsOf(member.container.inside);
     return chains.length === 0 ? [] : await judgeFirewall({ member, chains, subnets, peers });
   });
   return (await Promise.all(causes)).flat();
@@ -72,22 +72,32 @@ async function judgeFirewall({ member, chains, subnets, peers }: FirewallFacts):
           .map(packet => judgeChain(container.inside, chain, packet)),
       );
   });
-  return (await Promise.all(judged)).flat().map(({ cause, packet, chain, severity }) => ({
-    code: 'CONTAINER_FIREWALL',
+  return (await Promise.all(judged)).flat().map(({ cause, packet, chain, severity, verb }) => ({
+    code: verb === 'drops' ? 'CONTAINER_FIREWALL' : 'TRANSLATED',
     severity,
     layer: 'container' as const,
-    reason: `the firewall in the container ${container.name} drops ${packet.name}${severity === 'error' ? '' : ', if they are pings'}: ${cause}`,
+    reason: `the firewall in the container ${container.name} ${verb} ${packet.name}${severity === 'error' ? '' : ', if they are pings'}: ${cause}`,
     evidence: [`${container.name}: ${chain.place}: ${cause}`],
-    remedy: `accept them there before they are dropped; ${commandText(inContainer(container, ...chain.look))} shows the rules`,
+    remedy: `accept them there before that; ${commandText(inContainer(container, ...chain.look))} shows the rules`,
   }));
 }
 
-type Judged = { cause: string; packet: Packet; chain: BaseChains; severity: 'error' | 'warning' };
+interface Judged {
+  readonly cause: string;
+  readonly packet: Packet;
+  readonly chain: BaseChains;
+  readonly severity: 'error' | 'warning';
+  readonly verb: 'drops' | 'changes an address of';
+}
 
 async function judgeChain(inside: NamespaceReader, chain: BaseChains, packet: Packet): Promise<Judged[]> {
+  const translated = await translatingRule(chain, packet, inside);
+  if (translated !== undefined)
+    return [{ cause: translated, packet, chain, severity: 'error', verb: 'changes an address of' }];
+  if (chain.type === 'nat') return [];
   const cause = await dropIn(chain, packet, inside);
-  if (cause !== undefined) return [{ cause, packet, chain, severity: 'error' }];
+  if (cause !== undefined) return [{ cause, packet, chain, severity: 'error', verb: 'drops' }];
   const protocol = packet.family === 'ipv4' ? 'icmp' : 'ipv6-icmp';
   const ofPings = await droppingRule(chain, { ...packet, protocol }, inside);
-  return ofPings === undefined ? [] : [{ cause: ofPings, packet, chain, severity: 'warning' }];
+  return ofPings === undefined ? [] : [{ cause: ofPings, packet, chain, severity: 'warning', verb: 'drops' }];
 }

@@ -38,14 +38,12 @@ function hitsIn(chain: BaseChains, flows: readonly OverlayFlow[]): FirewallHit[]
 }
 
 function hitsOf(chain: BaseChains, flow: OverlayFlow, { end, isSure, stops }: Followed): FirewallHit[] {
-  if (chain.type === 'nat') {
-    // A translation that may be is one of single ports, or of what others mean by it.
-    const last = end === 'stopped' && isSure ? stops.at(-1) : undefined;
-    if (last?.kind !== 'nat' || isOurChain(last.chain) || chain.isOurs || !isSpoiled(chain, flow, last))
-      return [];
-    return [{ chain, flow, stop: last, isSure }];
-  }
   const last = end === 'stopped' ? stops.at(-1) : undefined;
+  if (chain.type === 'nat' || last?.kind === 'nat') {
+    // A translation that may be is one of single ports, or of what others mean by it.
+    if (last?.kind !== 'nat' || !isSure || isOurChain(last.chain) || chain.isOurs) return [];
+    return isSpoiled(chain, flow, last) ? [{ chain, flow, stop: last, isSure }] : [];
+  }
   if (last?.kind === 'drop' && isSure) return [{ chain, flow, stop: last, isSure }];
   if (end === 'continue' && chain.policy === 'drop') {
     if (isSure) return [{ chain, flow, isSure }];
@@ -61,7 +59,9 @@ function isSpoiled(chain: BaseChains, { kind }: OverlayFlow, { rule: { verdict }
   return kind === 'out' || kind === 'in' || (kind.startsWith('tunnel') && !isHarmless);
 }
 
-const changesSource = ({ hook }: BaseChains): boolean => hook === 'postrouting' || hook === 'input';
+/** One that is not of NAT changes what it says. */
+const changesSource = ({ type, hook }: BaseChains): boolean =>
+  type === 'nat' && (hook === 'postrouting' || hook === 'input');
 
 /** Ports of what containers send may be any; of a ping and of a tunnel packet it is known what they are. */
 const isKnown = ({ kind, protocol }: OverlayFlow): boolean =>
@@ -88,7 +88,7 @@ async function causeOf(host: HostReader, group: readonly FirewallHit[]): Promise
       code: isSource && !isStranger ? 'MASQUERADE_FIRST' : 'TRANSLATED',
       severity: isSource && !isStranger ? 'warning' : 'error',
       layer: 'nat',
-      reason: `a rule of another program in ${where} changes the ${isSource ? 'source' : 'destination'} of ${packets}: ${text}`,
+      reason: `a rule of another program in ${where} changes the ${chain.type === 'nat' ? (isSource ? 'source' : 'destination') : 'address'} of ${packets}: ${text}`,
     };
   }
   const isNeeded = flows.some(({ kind }) => isOverlay(kind));

@@ -12,6 +12,8 @@ export interface WantedDevice {
   readonly vni?: number;
   readonly port?: number;
   readonly mac?: Mac;
+  /** The address of the host in its lease, which may be one of a router before it. */
+  readonly publicIp?: Ip;
   /** Largest packet that the network was made for. */
   readonly mtu?: number;
 }
@@ -58,7 +60,7 @@ export function deviceCauses(wanted: WantedDevice, link: Link | undefined, aroun
 }
 
 function identityCauses(
-  { name, vni, port, mac }: WantedDevice,
+  { name, vni, port, mac, publicIp }: WantedDevice,
   link: Link,
   { id, port: own, local }: VxlanInfo,
   { nameOf, ips }: Around,
@@ -82,7 +84,10 @@ function identityCauses(
     const reason = `${name} has the MAC address ${link.mac}, and the lease of this host says ${mac}: it drops the frames of peers`;
     causes.push({ ...common, code: 'TUNNEL_MAC', reason });
   }
-  const ofFamily = ips.filter(({ family }) => family === local?.family);
+  const all = ips.filter(({ family }) => family === local?.family);
+  // The link may have others beside the one that peers know.
+  const leased = all.filter(ip => ip.equals(publicIp));
+  const ofFamily = leased.length > 0 ? leased : all;
   if (local !== undefined && ofFamily.length > 0 && !ofFamily.some(ip => ip.equals(local))) {
     const reason = `${name} sends from ${local}, which is not the address of this host on the underlay (${ofFamily.join(', ')})`;
     causes.push({ ...common, code: 'TUNNEL_LOCAL', reason });

@@ -58,12 +58,14 @@ function leasedDevice({ attributes, vtepMacs }: KnownLease, family: Family): Wan
   const vni = isObject(data) ? data['VNI'] : undefined;
   const mac = vtepMacs[family];
   if (attributes.backendType !== 'vxlan' || typeof vni !== 'number') return undefined;
-  const { tunnelPort: port } = attributes;
+  const { tunnelPort: port, publicIp } = attributes;
+  const ip = publicIp[family];
   return {
     name: `flannel${family === 'ipv6' ? '-v6' : ''}.${vni}`,
     vni,
     ...(port !== undefined && { port }),
     ...(mac && { mac }),
+    ...(ip && { publicIp: ip }),
   };
 }
 

@@ -5,7 +5,7 @@
 import type { Finding } from '../../../api/inspection.ts';
 import { Ip } from '../../../base/ip.ts';
 import { valuesOf } from '../../../base/per-family.ts';
-import { lossOf, type RungResult } from '../rung.ts';
+import { isOk, lossOf, type RungResult } from '../rung.ts';
 import type { CheckSite } from '../site.ts';
 import { passage } from './passage.ts';
 import type { Place } from './place.ts';
@@ -51,8 +51,15 @@ export function byWay(root: Root, place: Place | undefined, around: Around): Sai
     };
   }
   if (onWire && root.state === 'lossy') return loss(root, place, alone);
-  return byRefusal(root, place, around) ?? lost(root, place, around, endOf(place, around) ?? alone);
+  const host = isNear(root, place) ? site.host : alone;
+  return byRefusal(root, place, around) ?? lost(root, place, around, endOf(place, around) ?? host);
 }
+
+/** Nobody has watched, and this host itself reaches what its container does not. */
+const isNear = ({ rung, peer }: Root, place: Place | undefined): boolean =>
+  place === undefined &&
+  rung.container !== undefined &&
+  peer?.rungs.some(one => one.kind === 'host' && one.to.equals(rung.to) && isOk(one)) === true;
 
 /** A router says that the packet may not go on: where nobody has watched, that is the best that is known. */
 function byRefusal(root: Root, place: Place | undefined, around: Around): Said | undefined {
@@ -124,7 +131,10 @@ function tooLarge(root: Root, place: Place | undefined, { site }: Around, host: 
 function lost(root: Root, place: Place | undefined, around: Around, host: string): Said {
   const { rung, state } = root;
   const share = state === 'lossy' ? `${lossOf(rung)} % of the packets` : 'packets';
-  const where = place === undefined ? ' get no answer' : ` are lost: ${passage(place)}`;
+  const where =
+    place === undefined
+      ? ' get no answer, and nobody could watch where they end'
+      : ` are lost: ${passage(place)}`;
   const reasons = [...new Set((place?.drops ?? []).map(drop => `${drop.reason} on ${drop.host}`))];
   const kernel = reasons.length === 0 ? '' : `; the kernel drops them as ${reasons.join(', ')}`;
   const refusal =

@@ -130,3 +130,10 @@ test('what nobody has watched is no finding beside what was seen to end', () => 
   });
   assert.deepEqual(causes(withWatched(known, watched)), ['FIREWALL_DROP docker1']);
 });
+
+test('what this host reaches and its container does not is lost here, also when nobody has watched', () => {
+  const known = checkCase({
+    answers: ({ kind, peer }) => (kind === 'container' && peer === 'docker2' ? 0 : undefined),
+  });
+  assert.deepEqual(causes(known), ['PACKET_LOST docker1']);
+});
