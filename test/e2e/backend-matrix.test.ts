@@ -20,6 +20,8 @@ interface Row {
   readonly backend: { readonly Type: string; readonly [option: string]: unknown };
   /** Bytes around a packet of each family that it carries. */
   readonly overhead: Readonly<Partial<Record<Family, number>>>;
+  /** How docker1 reaches containers of docker2 over IPv4. */
+  readonly route: RegExp;
   /** All, unless given. */
   readonly families?: readonly LabFamily[];
   /** Kind of link that a kernel may lack; the host must say so then. */
@@ -28,21 +30,39 @@ interface Row {
 
 /** A backend joins with one line. */
 const BACKENDS: Readonly<Record<string, Row>> = {
-  vxlan: { backend: { Type: 'vxlan', VNI: 88, Port: 4789 }, overhead: { ipv4: 50, ipv6: 70 } },
+  vxlan: {
+    backend: { Type: 'vxlan', VNI: 88, Port: 4789 },
+    overhead: { ipv4: 50, ipv6: 70 },
+    route: /dev flannel\.88 proto 77 onlink/,
+  },
   'vxlan with DirectRouting': {
     backend: { Type: 'vxlan', VNI: 88, Port: 4789, DirectRouting: true },
     overhead: { ipv4: 50, ipv6: 70 },
+    route: /via 192\.168\.65\.4 dev eth0 proto 77/,
     families: ['dual'],
   },
-  'host-gw': { backend: { Type: 'host-gw' }, overhead: { ipv4: 0, ipv6: 0 } },
+  'host-gw': {
+    backend: { Type: 'host-gw' },
+    overhead: { ipv4: 0, ipv6: 0 },
+    route: /via 192\.168\.65\.4 dev eth0 proto 77/,
+  },
   ipip: {
     backend: { Type: 'ipip' },
     overhead: { ipv4: 20 },
+    route: /dev flannel\.ipip proto 77 onlink/,
     families: ['ipv4'],
     kind: 'ipip',
   },
-  udp: { backend: { Type: 'udp' }, overhead: { ipv4: 28, ipv6: 48 } },
-  auto: { backend: { Type: 'auto', VNI: 88, Port: 4789 }, overhead: { ipv4: 50, ipv6: 70 } },
+  udp: {
+    backend: { Type: 'udp' },
+    overhead: { ipv4: 28, ipv6: 48 },
+    route: /dev flannel0 proto 77 scope link/,
+  },
+  auto: {
+    backend: { Type: 'auto', VNI: 88, Port: 4789 },
+    overhead: { ipv4: 50, ipv6: 70 },
+    route: /via 192\.168\.65\.4 dev eth0 proto 77 src 188\./,
+  },
 };
 
 const ALL = Object.keys(LAB_FAMILIES) as LabFamily[];
@@ -58,6 +78,13 @@ interface Scene {
 
 /** In turn, on the same hosts; after each of them everything is as it should be again. */
 const EVENTS: Readonly<Record<string, (scene: Scene) => Promise<void>>> = {
+  async 'a packet of the full MTU passes unfragmented, and one byte more does not'({ pair, mtuFor }) {
+    for (const ip of valuesOf(pair.second.ip)) {
+      assert.equal(await pair.first.fateOfEcho(mtuFor(MTU), ip), 'arrives');
+      assert.equal(await pair.first.fateOfEcho(mtuFor(MTU) + 1, ip), 'too long');
+    }
+  },
+
   async 'the agent is killed and started again: no packet is lost'({ pair: { first, second } }) {
     const ways = await first.waysTo(second);
     await using stack = new AsyncDisposableStack();
@@ -108,7 +135,7 @@ const untilWays = (from: PairHost, to: PairHost, expected: readonly string[]) =>
     return true;
   });
 
-for (const [name, { backend, overhead, families = ALL, kind }] of Object.entries(BACKENDS)) {
+for (const [name, { backend, overhead, route, families = ALL, kind }] of Object.entries(BACKENDS)) {
   if (isFastPathOff && !hasFastPath(backend.Type)) continue;
   if (kind !== undefined && !hasLinkKind(kind)) {
     test(`${name}, on a kernel without ${kind}: the reason is given`, needsRoot, async () => {
@@ -144,6 +171,7 @@ for (const [name, { backend, overhead, families = ALL, kind }] of Object.entries
           await pair.whole();
           assert.equal(pair.first.containerMtu, mtuFor(MTU));
           await pair.untilReachable();
+          if (family !== 'ipv6') assert.match(await pair.first.routeTo(pair.second), route);
         });
         for (const [event, happen] of Object.entries(EVENTS)) {
           await t.test(event, () =>

@@ -21,6 +21,14 @@ import { agentOf, dumpHost, labName } from './lab.ts';
 /** Milliseconds that a program on a host may take. */
 const PATIENCE = 30_000;
 
+const LOOK = { anyStatus: true, timeout: PATIENCE } as const;
+
+/** Words for `ping`: one echo of so many bytes, IP header included, in one piece. */
+function wholeEcho(size: number, ip: string): string[] {
+  const headers = ip.includes(':') ? 40 + 8 : 20 + 8;
+  return ['-n', '-c', '1', '-W', '5', '-M', 'do', '-s', `${size - headers}`, ip];
+}
+
 export class LabPair implements AsyncDisposable {
   readonly #lab: Lab;
   readonly first: PairHost;
@@ -188,9 +196,21 @@ export class PairHost {
 
   /** Whether an echo of so many bytes, IP header included, reaches an address in one piece. */
   async carries(size: number, ip: string): Promise<boolean> {
-    const headers = ip.includes(':') ? 40 + 8 : 20 + 8;
-    const args = ['-n', '-c', '1', '-W', '5', '-M', 'do', '-s', `${size - headers}`, ip];
-    const { status } = await this.host.run('ping', args, { anyStatus: true, timeout: PATIENCE });
+    const { status } = await this.host.run('ping', wholeEcho(size, ip), LOOK);
     return status === 0;
+  }
+
+  /** The same from its container: 'arrives', or that its own link is too small, or that nothing comes back. */
+  async fateOfEcho(size: number, ip: string): Promise<'arrives' | 'too long' | 'lost'> {
+    const words = ['netns', 'exec', this.record.containers[0]?.name ?? '', 'ping', ...wholeEcho(size, ip)];
+    const { status, stdout, stderr } = await this.host.run('ip', words, LOOK);
+    if (status === 0) return 'arrives';
+    return /message too long/i.test(stdout + stderr) ? 'too long' : 'lost';
+  }
+
+  /** The route of the kernel to the containers of a peer. */
+  async routeTo(peer: PairHost): Promise<string> {
+    const { stdout } = await this.host.run('ip', ['route', 'show', peer.record.subnet.ipv4 ?? ''], LOOK);
+    return stdout.trim();
   }
 }
