@@ -31,7 +31,6 @@ function assertHealthy(result: Checked): void {
 }
 
 for (const [what, options] of [
-  ['of namespaces', ['--hosts', '3']],
   ['with both families', ['--hosts', '2', '--family', 'dual']],
   ['where the backend chooses', ['--hosts', '2', '--backend-config', '{"Type":"auto"}']],
   ['without a tunnel', ['--hosts', '2', '--backend-config', '{"Type":"host-gw"}']],
@@ -73,6 +72,10 @@ describe('a lab in which something is wrong', needsLab(), () => {
       await done(host, ...(mend ?? []));
     }
   };
+
+  test('nothing is found as long as nothing is', async () => {
+    for (const host of ['docker1', 'docker2']) assertHealthy(await check(host));
+  });
 
   test('a host that does not forward is named from both sides, and mended by --fix there', async () => {
     const forward = (value: number) => ['sysctl', '-w', `net.ipv4.ip_forward=${value}`];
