@@ -108,9 +108,9 @@ function measurement(name: string, from: string, to: string, into = ''): Command
       ready: /Server listening/,
     },
     {
-      line: `ping -q -c ${ECHOES} -i 0.005 ${to}`,
+      line: `ping -c ${ECHOES} -i 0.005 ${to}`,
       on: from,
-      show: text => (text.match(/^\d+ packets.*|^rtt .* ms/gm) ?? [text]).join('\n'),
+      show: text => /^rtt .* ms/m.exec(text)?.[0] ?? text,
       remember: { [rtt]: /= [\d.]+\/([\d.]+)\// },
     },
     {
@@ -135,7 +135,7 @@ const measure = ({ backend }: BackendWay): ScenarioStep => ({
     ...measurement(backend, 'docker1/c1', '$IP2', 'ip netns exec c1 '),
   ],
   checks: [
-    { expected: 'all echoes are answered', judge: twice(/ 0% packet loss/g) },
+    { expected: 'all echoes are answered', judge: twoWholeRuns },
     { expected: 'both transfers are complete', judge: twice(/ 256 MBytes .* sender/g) },
   ],
 });
@@ -148,6 +148,19 @@ const COMPARISON = {
     'work; `tulle bench datapath` measures in rounds. udp pays for a process on each host, vxlan for a second way ' +
     'through the network stack, host-gw for a bridge and a route.',
   act: comparison,
+};
+
+/** For the last answer ping waits only as long as between two requests, whatever its options say: the others are judged. */
+const twoWholeRuns: Judge = output => {
+  const runs = output.split(/^PING /m).slice(1);
+  const whole = runs.filter(run => {
+    const answered = new Set(
+      Array.from(run.matchAll(/icmp_seq=(\d+) ttl=/g), ([, number]) => Number(number)),
+    );
+    answered.delete(ECHOES);
+    return answered.size === ECHOES - 1;
+  });
+  return { seen: `${whole.length} of 2`, passed: whole.length === 2 };
 };
 
 const twice =
@@ -221,7 +234,7 @@ export const SCENARIO: Scenario = {
             'a route to the other',
             showsLike('dev flannel0'),
           ),
-          within: 20,
+          within: 30,
         })),
       ],
       key: true,

@@ -95,7 +95,7 @@ export const SCENARIO: Scenario = {
       equivalent: [`flanneld -etcd-endpoints=${STORE} -etcd-prefix=${PREFIX} -iface=eth0 -ip-masq &`],
       checks: HOSTS.map(({ host }) => ({
         ...checkOn(host, 'tulle status', 'the agent knows its peer', sees(/ vxlan .* ok +answers/)),
-        within: 20,
+        within: 30,
       })),
       key: true,
     },

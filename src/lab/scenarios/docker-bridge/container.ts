@@ -92,7 +92,7 @@ export const CONTAINER_STEPS: readonly ScenarioStep[] = [
         command: { line: 'busybox wget -q -O - http://192.168.65.3:10080/', mayFail: true },
         judge: sees(/^hello$/m),
         // The server may be about to start.
-        within: 10,
+        within: 30,
       },
     ],
   },

@@ -21,7 +21,7 @@ export const BY_HAND_STEPS: readonly ScenarioStep[] = [
     commands: [
       ...join('vm1', 'br-$NET1', '172.31.0.107'),
       ...join('vm2', 'br-$NET2', '172.31.0.106'),
-      { line: 'nsenter --net=$SANDBOX1 ping -c 2 -i 0.2 -W 2 172.18.0.3', mayFail: true },
+      { line: 'nsenter --net=$SANDBOX1 ping -c 1 172.18.0.3', mayFail: true },
     ],
     checks: [
       { expected: 'c2 answers c1', judge: answered },

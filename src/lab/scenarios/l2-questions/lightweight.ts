@@ -2,7 +2,7 @@
 import { answered, lacks, sees, unanswered } from '../../scenario/judges.ts';
 import type { CommandSpec, ScenarioStep } from '../../scenario/scenario.ts';
 
-const PING: CommandSpec = { line: 'ip netns exec red ping -c 2 -i 0.2 -W 1 10.8.2.2', mayFail: true };
+const PING: CommandSpec = { line: 'ip netns exec red ping -c 1 -W 2 10.8.2.2', mayFail: true };
 const NEIGHBORS = 'ip neighbor show dev vxe';
 
 /** A host with a namespace `red` in a subnet of its own, and a route to the other's subnet that names the host. */

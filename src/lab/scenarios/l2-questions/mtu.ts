@@ -72,13 +72,13 @@ function switchStep(backend: string, mtu: number): ScenarioStep {
         expected: `${on} routes to the other subnet over ${backend}`,
         command: { line: 'ip route show proto 77', on },
         judge: sees(route),
-        within: 15,
+        within: 30,
       })),
       {
         expected: 'new containers are to have the new MTU',
         command: 'cat /run/flannel/subnet.env',
         judge: sees(new RegExp(`^FLANNEL_MTU=${mtu}$`, 'm')),
-        within: 15,
+        within: 30,
       },
     ],
   };

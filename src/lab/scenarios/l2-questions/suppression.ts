@@ -28,7 +28,7 @@ export const SUPPRESSION_STEPS: readonly ScenarioStep[] = [
       expected: `${on} has the bridge, with the vxlan link as a port`,
       command: { line: 'ip -brief link show type vxlan', on },
       judge: sees(/^tv-green .*LOWER_UP/m),
-      within: 15,
+      within: 30,
     })),
   },
   {
@@ -54,7 +54,7 @@ export const SUPPRESSION_STEPS: readonly ScenarioStep[] = [
         expected: 'docker1 knows the MAC address of web2 and its host',
         command: FDB,
         judge: sees(/^(?!00:00)[\da-f:]{17} dst 192\.168\.65\.4 self permanent/m),
-        within: 15,
+        within: 30,
       },
     ],
   },

@@ -82,7 +82,7 @@ export const NETWORK_STEPS: readonly ScenarioStep[] = [
         command: pingFromNs1('192.168.2.1'),
         judge: answered,
         // A port forwards once it is in state "forwarding".
-        within: 5,
+        within: 30,
       },
     ],
     key: true,
