@@ -11,15 +11,16 @@ import { describe, test } from 'node:test';
 import { masked } from '../../scripts/learn/mask.ts';
 import { blocksIn, blockText, byStep } from '../../scripts/learn/page.ts';
 import { existingPagesOf as pagesOf } from '../../scripts/learn/pages.ts';
+import { messageOf } from '../../src/base/errors.ts';
 import { loadScenario, SCENARIO_NAMES } from '../../src/lab/scenario/catalogue.ts';
 import { performScenario } from '../../src/lab/scenario/perform.ts';
-import type { ScenarioReport } from '../../src/lab/scenario/scenario.ts';
-import { stepText } from '../../src/lab/scenario/scenario-text.ts';
+import type { ScenarioReport, ScenarioStep } from '../../src/lab/scenario/scenario.ts';
 import { agreementOn, agreementText } from '../support/agreement.ts';
 import { isFastPathOff } from '../support/both-ways.ts';
 import { needsRoot } from '../support/capabilities.ts';
 import { labName, tracesOf } from '../support/lab.ts';
 import { ScenarioCapture } from '../support/scenario-capture.ts';
+import { firstDifference, scenarioFailure } from '../support/scenario-failure.ts';
 import { needsTshark } from '../support/tshark.ts';
 
 /** Milliseconds: more than the slowest takes on a busy machine. */
@@ -35,12 +36,18 @@ async function perform(name: string): Promise<Performed> {
   const lab = labName();
   const scenario = await loadScenario(name);
   using capture = new ScenarioCapture(lab);
-  const beforeStep = () => capture.nextStep();
+  let begun = 'before the first step';
+  const beforeStep = ({ id }: ScenarioStep) => {
+    begun = `in the step ${id}`;
+    return capture.nextStep();
+  };
   let report: ScenarioReport;
-  {
+  try {
     await using performance = await performScenario(scenario, { name: lab, signal: patience(), beforeStep });
     report = performance.report;
     capture.end();
+  } catch (cause) {
+    throw new Error(`${name} broke off ${begun}: ${messageOf(cause)}`, { cause });
   }
   assert.deepEqual(await tracesOf(lab), []);
   return { report, capture };
@@ -86,16 +93,13 @@ const SUBJECTS: Readonly<Record<string, Subject>> = {
 /** Those in which no packet of a network of an agent flows. A tunnel of its own has no fast path. */
 const WITHOUT_NETWORK = ['netns-veth', 'netns-bridge', 'docker-bridge', 'vni-isolation', 'p2p-vxlan'];
 
-const textOf = ({ steps }: ScenarioReport) =>
-  steps.map((step, index) => stepText(step, index + 1)).join('\n\n');
-
 describe('scenarios', { ...needsRoot, concurrency: 2 }, () => {
   for (const name of SCENARIO_NAMES) {
     if (isFastPathOff && WITHOUT_NETWORK.includes(name)) continue;
 
     test(`${name} passes`, async t => {
       const { report, capture } = await perform(name);
-      assert.ok(report.passed, textOf(report));
+      assert.ok(report.passed, scenarioFailure(report));
       await t.test('our decoder and tshark agree on its frames', needsTshark, async t => {
         const directory = mkdtempSync(join(tmpdir(), 'tt-scenario-'));
         t.after(() => rmSync(directory, { recursive: true }));
@@ -122,11 +126,10 @@ describe('scenarios', { ...needsRoot, concurrency: 2 }, () => {
           `${path} has other steps`,
         );
         // `npm run learn` writes them anew.
-        for (const { kind, id, text } of blocks)
-          assert.deepEqual(
-            { path, id, shows: masked(text) },
-            { path, id, shows: masked(blockText(kind, reports.get(id))) },
-          );
+        for (const { kind, id, text } of blocks) {
+          const difference = firstDifference(masked(text), masked(blockText(kind, reports.get(id))));
+          assert.equal(difference, undefined, `${path} has another ${kind} ${id}:\n${difference}`);
+        }
       }
     });
 
@@ -139,7 +142,7 @@ describe('scenarios', { ...needsRoot, concurrency: 2 }, () => {
       assert.ok(keys.length > 0, 'no step is marked as key');
       for (const { id } of keys) {
         const report = await performWithout(id, name);
-        assert.ok(!report.passed, `passes without ${id}:\n${textOf(report)}`);
+        assert.ok(!report.passed, `${name} passes without ${id}`);
       }
     });
   }
