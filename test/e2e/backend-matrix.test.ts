@@ -95,7 +95,10 @@ const EVENTS: Readonly<Record<string, (scene: Scene) => Promise<void>>> = {
     await first.killAgent();
     await first.startAgent();
     await first.untilPeers(1);
-    for (const ping of pings) assert.equal((await ping.toll()).lost, 0);
+    for (const ping of pings) {
+      const { lost, missing = [] } = await ping.toll();
+      assert.equal(lost, 0, `echoes ${missing} were lost`);
+    }
     await untilWays(first, second, ways);
   },
 

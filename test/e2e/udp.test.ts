@@ -5,6 +5,7 @@ import { LabHost, TULLE } from '../../src/lab/host/host.ts';
 import { findRecord } from '../../src/lab/record/record.ts';
 import { agentArguments } from '../../src/lab/service/agent.ts';
 import { needsRoot } from '../support/capabilities.ts';
+import { lostEchoes } from '../support/echoes.ts';
 import { eventually, within } from '../support/eventually.ts';
 import { lab, labName } from '../support/lab.ts';
 
@@ -43,12 +44,9 @@ describe('a network over udp', needsRoot, () => {
 
   /** Pings through `act`, and returns how many of the packets were lost. */
   async function lostDuring(act: () => Promise<void>): Promise<number> {
-    const pinging = sh(`ping -q -i 0.02 -c 150 -W 10 ${target}`);
+    const lost = lostEchoes({ from: host.netnsFile, to: target, count: 150, interval: 20 });
     await act();
-    const text = await within('the pings end', pinging, 60_000);
-    const [, sent = '0', received = '0'] = /(\d+) packets transmitted, (\d+) received/.exec(text) ?? [];
-    assert.equal(sent, '150');
-    return Number(sent) - Number(received);
+    return await within('the pings end', lost, 60_000);
   }
 
   test('the containers reach each other', async () => {

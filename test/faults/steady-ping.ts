@@ -10,7 +10,12 @@ import { within } from '../support/eventually.ts';
 export interface Toll {
   readonly sent: number;
   readonly lost: number;
+  /** Numbers of the requests that were lost; one after the other where the way was closed for a moment. */
+  readonly missing?: readonly number[];
 }
+
+/** Later answers, after which one that is missing is not waited for any more. */
+const UNDER_WAY = 50;
 
 export class SteadyPing implements AsyncDisposable {
   readonly #ping: RunningProcess;
@@ -44,11 +49,20 @@ export class SteadyPing implements AsyncDisposable {
     await within('a ping is answered', this.#nextAnswer.promise);
   }
 
-  /** What was lost since the first answer: requests without an answer although later ones have one. */
+  /**
+   * What was lost since the first answer: requests without an answer although later ones have one. An answer may be overtaken
+   * where packets wait for a processor: it has as long as it takes until a second's worth of later ones is there.
+   */
   async toll(): Promise<Toll> {
     await this.answered();
-    const sent = this.#last - this.#first + 1;
-    return { sent, lost: sent - this.#answered.size };
+    const last = this.#last;
+    const unanswered = () =>
+      Array.from({ length: last - this.#first + 1 }, (_, index) => this.#first + index).filter(
+        number => !this.#answered.has(number),
+      );
+    while (unanswered().length > 0 && this.#last < last + UNDER_WAY) await this.answered();
+    const missing = unanswered();
+    return { sent: last - this.#first + 1, lost: missing.length, missing };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
