@@ -24,7 +24,7 @@ import { firstDifference, scenarioFailure } from '../support/scenario-failure.ts
 import { needsTshark } from '../support/tshark.ts';
 
 /** Milliseconds: more than the slowest takes on a busy machine. */
-const PATIENCE = 180_000;
+const PATIENCE = 215_000;
 
 interface Performed {
   readonly report: ScenarioReport;
