@@ -97,7 +97,7 @@ const EVENTS: Readonly<Record<string, (scene: Scene) => Promise<void>>> = {
     await first.untilPeers(1);
     for (const ping of pings) {
       const { lost, missing = [] } = await ping.toll();
-      assert.equal(lost, 0, `echoes ${missing} were lost`);
+      assert.equal(lost, 0, `echoes ${missing.join()} were lost`);
     }
     await untilWays(first, second, ways);
   },
