@@ -25,7 +25,7 @@ const CLIENTS = {
   tcp: ({ to, port, size = 100 }: TalkOptions) =>
     `let n = 0, left = 0, want; const out = c => process.stdout.write(c);
      const s = require('net').connect({ host: '${to}', port: ${port}, noDelay: true });
-     const ask = () => { want = Buffer.alloc(${size}, ++n); left = want.length; out('s'); s.write(want); };
+     const ask = () => { if (!s.writable) return; want = Buffer.alloc(${size}, ++n); left = want.length; out('s'); s.write(want); };
      s.on('connect', ask).on('error', () => out('e'));
      s.on('data', d => { if (!d.every(b => b === (n & 255))) out('x'); left -= d.length; if (left === 0) { out('a'); setTimeout(ask, 2); } });
      process.stdin.on('end', () => s.end()).resume(); s.on('close', () => process.exit());`,
