@@ -45,6 +45,7 @@ const DUMP_TRIES = 10;
 export class NetlinkConnection implements AsyncDisposable {
   readonly #transport: NetlinkTransport;
   readonly #protocol: NetlinkProtocol;
+  readonly #isAside: boolean;
   readonly #closing = new AbortController();
   readonly #buffer = new Uint8Array(RECEIVE_SIZE);
   readonly #datagram = new Writer(BATCH_BYTES);
@@ -53,9 +54,15 @@ export class NetlinkConnection implements AsyncDisposable {
   #received = 0;
   #writes = 0;
 
-  constructor(transport: NetlinkTransport, protocol: NetlinkProtocol) {
+  /** @param aside other work goes on while the kernel handles a request */
+  constructor(
+    transport: NetlinkTransport,
+    protocol: NetlinkProtocol,
+    { aside = false }: { readonly aside?: boolean } = {},
+  ) {
     this.#transport = transport;
     this.#protocol = protocol;
+    this.#isAside = aside;
   }
 
   /** Changes sent so far. */
@@ -79,7 +86,7 @@ export class NetlinkConnection implements AsyncDisposable {
   /** Asks one question with one answer. @throws NetlinkError, SysError */
   get<T>(query: Query, decode: (message: Message) => T | undefined): Promise<T | undefined> {
     return this.#exclusively(async () => {
-      const sequence = this.#sendQuery(query, NLM_F_REQUEST | NLM_F_ACK);
+      const sequence = await this.#sendQuery(query, NLM_F_REQUEST | NLM_F_ACK);
       let answer: T | undefined;
       for (;;) {
         for (const message of await this.#receive()) {
@@ -126,7 +133,7 @@ export class NetlinkConnection implements AsyncDisposable {
     const first = this.#nextSequence(most);
     const writer = this.#datagram.clear();
     const end = start + writeBatch(writer, changes, start, most, first);
-    this.#transport.send(writer.view());
+    await this.#send(writer.view());
     this.#writes += end - start;
     for (;;) {
       for (const message of await this.#receive()) {
@@ -150,7 +157,7 @@ export class NetlinkConnection implements AsyncDisposable {
 
   /** False when the table changed meanwhile. */
   async #dumpOnce(query: Query, each: (message: Message) => void): Promise<boolean> {
-    const sequence = this.#sendQuery(query, NLM_F_REQUEST | NLM_F_DUMP);
+    const sequence = await this.#sendQuery(query, NLM_F_REQUEST | NLM_F_DUMP);
     let interrupted = false;
     for (;;) {
       for (const message of await this.#receive()) {
@@ -166,12 +173,17 @@ export class NetlinkConnection implements AsyncDisposable {
     }
   }
 
-  #sendQuery({ type, payload }: Query, flags: number): number {
+  async #sendQuery({ type, payload }: Query, flags: number): Promise<number> {
     const sequence = this.#nextSequence(1);
     const writer = new Writer(HEADER_SIZE + payload.byteLength + 4);
     writeMessage(writer, { type, flags, sequence, payload });
-    this.#transport.send(writer.finish());
+    await this.#send(writer.finish());
     return sequence;
+  }
+
+  async #send(datagram: Uint8Array): Promise<void> {
+    if (this.#isAside && this.#transport.sendAside !== undefined) await this.#transport.sendAside(datagram);
+    else this.#transport.send(datagram);
   }
 
   /** The first of `count` consecutive sequence numbers. 0 is never one: announcements carry it. */

@@ -35,6 +35,11 @@ export function traced(
       show('>', datagram);
       transport.send(datagram);
     },
+    async sendAside(datagram) {
+      show('>', datagram);
+      if (transport.sendAside === undefined) transport.send(datagram);
+      else await transport.sendAside(datagram);
+    },
     receive(buffer) {
       const length = transport.receive(buffer);
       if (length !== undefined) show('<', buffer.subarray(0, length));

@@ -9,6 +9,8 @@ export interface NetlinkTransport extends Disposable {
   ignore(port: number): void;
   /** Sends one datagram of any number of messages, which is handled when this returns. @throws SysError */
   send(datagram: Uint8Array): void;
+  /** The same while other work goes on. @param datagram stays as it is until then. @throws SysError */
+  sendAside?(datagram: Uint8Array): Promise<void>;
   /**
    * Receives one datagram into `buffer`: its length, or undefined when there is none.
    * @throws SysError ENOBUFS when something was lost since the last call.

@@ -88,6 +88,18 @@ const raw = {
   umount2: c.func('int umount2(const char *, int)') as Call<[string, number]>,
 };
 
+/** In a thread of koffi, which calls back with what the call returned. */
+const sendAsync = (raw.send as unknown as { readonly async: SendAsync }).async;
+type SendAsync = (
+  ...args: [
+    fd: number,
+    bytes: Uint8Array,
+    length: number,
+    flags: number,
+    done: (error: Error | null, sent: number) => void,
+  ]
+) => void;
+
 function check(syscall: string, result: number, path?: string): number {
   if (result < 0) throw new SysError(syscall, koffi.errno(), path === undefined ? {} : { path });
   return result;
@@ -173,6 +185,16 @@ export function getsockname(fd: number, size: number): Uint8Array {
 /** Bytes sent; undefined when the socket's buffer is full. */
 export function send(fd: number, bytes: Uint8Array, flags = 0): number | undefined {
   return transferred('send', raw.send(fd, bytes, bytes.byteLength, flags));
+}
+
+/**
+ * The same in another thread. Why nothing was sent is only known there.
+ * @returns bytes sent; -1 when none were. @param bytes nobody may write to them meanwhile
+ */
+export function sendElsewhere(fd: number, bytes: Uint8Array): Promise<number> {
+  return new Promise((resolve, reject) => {
+    sendAsync(fd, bytes, bytes.byteLength, 0, (error, sent) => (error ? reject(error) : resolve(sent)));
+  });
 }
 
 /** Bytes received; undefined when there is nothing. With MSG_TRUNC the real length, which may exceed `buffer`. */

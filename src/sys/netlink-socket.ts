@@ -15,6 +15,7 @@ import {
   recv,
   SOCK_NONBLOCK,
   send,
+  sendElsewhere,
   setsockopt,
   socket,
 } from './libc.ts';
@@ -107,6 +108,13 @@ export class NetlinkSocket implements Disposable {
   send(datagram: Uint8Array): void {
     const sent = send(this.#opened('send'), datagram);
     if (sent !== datagram.byteLength) throw new SysError('send', sent === undefined ? EAGAIN : EMSGSIZE);
+  }
+
+  /** As `send`, while this thread goes on: the kernel may wait for its locks, and for all processors (RCU). */
+  async sendAside(datagram: Uint8Array): Promise<void> {
+    const sent = await sendElsewhere(this.#opened('send'), datagram);
+    // The kernel has seen nothing of it, and says here why.
+    if (sent !== datagram.byteLength) this.send(datagram);
   }
 
   /**

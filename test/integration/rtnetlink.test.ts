@@ -89,6 +89,29 @@ test('a link to another namespace says which, and counts what passes', needsRoot
   assert.equal(await near.links.counters(index + 1000), undefined);
 });
 
+test('requests are handled in another thread where that is asked for', needsRoot, async () => {
+  using netns = Netns.anonymous();
+  await using rtnetlink = connectRoute({ netns, aside: true });
+  let turns = 0;
+  const turning = setInterval(() => turns++, 0);
+  try {
+    const links = Array.from({ length: 50 }, (_, at) => `d${at}`);
+    await Promise.all(links.map(name => rtnetlink.links.add({ name, info: { kind: 'bridge' } })));
+    assert.ok(turns > 0, 'other work had its turn');
+    await assert.rejects(rtnetlink.links.add({ name: 'd7', info: { kind: 'bridge' } }), { code: 'EEXIST' });
+    assert.equal((await rtnetlink.links.get('d7'))?.name, 'd7');
+    const deleted = Promise.all(links.map(name => rtnetlink.links.delete(name)));
+    assert.deepEqual(
+      (await rtnetlink.links.list()).map(({ name }) => name),
+      ['lo'],
+      'a question comes after what was asked for before it',
+    );
+    await deleted;
+  } finally {
+    clearInterval(turning);
+  }
+});
+
 test('a list that changes while it is read is read again', needsRoot, async () => {
   using netns = Netns.anonymous();
   await using writer = connectRoute({ netns });

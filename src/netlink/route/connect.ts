@@ -22,15 +22,16 @@ import { events, GROUPS } from './watch.ts';
 /**
  * The kernel's network configuration of one namespace; of the calling thread's own unless another is given. The
  * connection stays bound to it, also when the given handle is closed.
+ * @param options.aside requests are handed over in another thread: for changes that the kernel takes long for
  * @throws SysError
  */
-export function connectRoute(options: { readonly netns?: Netns } = {}): Rtnetlink {
+export function connectRoute(options: { readonly netns?: Netns; readonly aside?: boolean } = {}): Rtnetlink {
   const netns = options.netns?.clone() ?? Netns.current();
   try {
-    return rtnetlinkOver(
-      groups => NetlinkSocket.open(netns, groups, ROUTE_PROTOCOL.number),
-      () => netns[Symbol.dispose](),
-    );
+    return rtnetlinkOver(groups => NetlinkSocket.open(netns, groups, ROUTE_PROTOCOL.number), {
+      aside: options.aside ?? false,
+      onClose: () => netns[Symbol.dispose](),
+    });
   } catch (error) {
     netns[Symbol.dispose]();
     throw error;
@@ -40,11 +41,11 @@ export function connectRoute(options: { readonly netns?: Netns } = {}): Rtnetlin
 /** The same over any transport. @param onClose runs when the connection is disposed of. */
 export function rtnetlinkOver(
   openTransport: OpenTransport,
-  onClose: () => void = () => undefined,
+  { aside = false, onClose }: { readonly aside?: boolean; readonly onClose?: () => void } = {},
 ): Rtnetlink {
   const open = tracedIfAsked(openTransport, ROUTE_PROTOCOL);
   const transport = open([]);
-  const connection = new NetlinkConnection(transport, ROUTE_PROTOCOL);
+  const connection = new NetlinkConnection(transport, ROUTE_PROTOCOL, { aside });
   const closing = new AbortController();
 
   const apply = (changes: readonly Change[]) => connection.apply(changes);
@@ -188,7 +189,7 @@ export function rtnetlinkOver(
     async [Symbol.asyncDispose]() {
       closing.abort(new Error('the netlink connection is closed'));
       await connection[Symbol.asyncDispose]();
-      onClose();
+      onClose?.();
     },
   };
 }
