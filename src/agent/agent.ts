@@ -20,6 +20,7 @@ import { mapFamilies } from '../base/per-family.ts';
 import { packageVersion } from '../base/version.ts';
 import { filesBeside } from '../console/defaults.ts';
 import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
+import type { AttachingConnections } from '../network/attachment/open-attachments.ts';
 import type { FastPathChoice } from '../network/fastpath/network-fast-path.ts';
 import { Network } from '../network/network.ts';
 import type { OwnedWarning } from '../network/reports.ts';
@@ -72,6 +73,7 @@ export interface AgentParts {
   readonly identity: Identity;
   readonly netns: Netns;
   readonly rtnetlink: Rtnetlink;
+  readonly attaching: AttachingConnections;
   /** The subnet of the last run. */
   readonly previous: Subnet | undefined;
   readonly tunnels: OpenTunnelFile;

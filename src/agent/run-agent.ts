@@ -43,6 +43,8 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
   const identity = await Identity.open(options.stateDirectory);
   using netns = Netns.current();
   await using rtnetlink = connectRoute({ netns });
+  await using making = connectRoute({ netns, aside: true });
+  await using removing = connectRoute({ netns, aside: true });
   const { subnet } = parseSubnetEnv(await readIfAny(options.lease.subnetFile));
   const previous = blocksOf(subnet).length > 0 ? subnet : undefined;
   const tunnels = await TunnelFile.open(join(options.stateDirectory, TUNNEL_FILE), true);
@@ -56,7 +58,8 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
     logger,
   });
   const fastPath = opened.choice;
-  const own = { identity, knownFile, netns, rtnetlink, previous, tunnels, peerApi, passed, fastPath };
+  const kernel = { netns, rtnetlink, attaching: { making, removing } };
+  const own = { identity, knownFile, ...kernel, previous, tunnels, peerApi, passed, fastPath };
   const parts = { options, clock, logger, etcd, ...own };
   const agent = new Agent(parts, (await knownFile.load()) ?? { keys: [], devices: [] });
   await agent.run(signal);

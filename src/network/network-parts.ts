@@ -9,6 +9,7 @@ import type { Subnet } from '../subnet/lease/lease.ts';
 import type { Registry } from '../subnet/registry.ts';
 import type { SegmentRegistry } from '../subnet/segment/segment-registry.ts';
 import type { Netns } from '../sys/netns.ts';
+import type { AttachingConnections } from './attachment/open-attachments.ts';
 import type { FastPathChoice } from './fastpath/network-fast-path.ts';
 import type { DurableIdentity } from './host-plan.ts';
 import type { ForwarderFiles, NetworkOptions } from './options.ts';
@@ -18,6 +19,7 @@ export interface NetworkParts {
   readonly options: NetworkOptions;
   readonly registry: Registry;
   readonly rtnetlink: Rtnetlink;
+  readonly attaching: AttachingConnections;
   readonly netns: Netns;
   readonly identity: DurableIdentity;
   readonly createBackend: (context: BackendContext) => Backend;

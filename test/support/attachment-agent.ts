@@ -65,6 +65,7 @@ const network = new Network({
   fastPath: { obstacle: OBSTACLES.offByFlag },
   segmentRegistry: new SegmentRegistry(store, { prefix }),
   rtnetlink,
+  attaching: { making: rtnetlink, removing: rtnetlink },
   netns,
   identity: await Identity.open(stateDirectory),
   createBackend,

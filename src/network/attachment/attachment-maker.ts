@@ -6,6 +6,7 @@
  *
  * An agent that is killed in between has told no engine of it: what there is goes when the next one starts.
  */
+import { isCode } from '../../base/errors.ts';
 import { valuesOf } from '../../base/per-family.ts';
 import { Undo } from '../../base/undo.ts';
 import { attachmentLinks } from './attachment-links.ts';
@@ -81,10 +82,16 @@ export class AttachmentMaker {
     const attaching = source.attaching(wish.network, links.host, endpoints);
     undo.push('forget the endpoint', () => attaching[Symbol.dispose]());
     undo.push('remove the link', () => this.#removeLink(id));
-    await this.#removeLink(id);
     const spec = { mac, addresses, network, links, alias: aliasOf(made) };
-    if (sandbox === undefined) await makePair(rtnetlink, spec);
-    else await makeInside(rtnetlink, netns, sandbox, spec);
+    const make = () =>
+      sandbox === undefined ? makePair(rtnetlink, spec) : makeInside(rtnetlink, netns, sandbox, spec);
+    try {
+      await make();
+    } catch (error) {
+      // What is left of a former one has its name.
+      if (!isCode(error, 'EEXIST') || !(await this.#removeLink(id))) throw error;
+      await make();
+    }
     return made;
   }
 

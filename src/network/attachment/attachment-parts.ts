@@ -9,6 +9,8 @@ import type { NetworkSource } from './network-source.ts';
 
 export interface HostAttachmentsParts {
   readonly rtnetlink: Rtnetlink;
+  /** Another connection: the end of links takes long, and nothing that is attached waits for it. */
+  readonly removing: { readonly links: Pick<Rtnetlink['links'], 'deleteGroup'> };
   readonly netns: Netns;
   readonly stateDirectory: string;
   readonly segments: NetworkSource;

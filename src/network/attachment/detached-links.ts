@@ -1,7 +1,7 @@
 /**
  * Links that attach nothing any more, and are still to be deleted. Before a veth pair is gone the kernel waits for all its
- * processors (RCU): some 20 ms on a machine at rest, for one pair as for fifty, in which the agent does nothing else. So a link
- * that is detached is taken out of use at once, and deleted a moment later with all that were meanwhile.
+ * processors (RCU): some 20 ms on a machine at rest, for one pair as for fifty. So a link that is detached is taken out of use at
+ * once, and deleted a moment later with all that were meanwhile.
  *
  *     port of the bridge ──take──> down, an alias that says so, in the group ──round──> gone
  *
@@ -19,7 +19,8 @@ import { unlessGone } from '../../netlink/unless-gone.ts';
 import { attachmentLinks } from './attachment-links.ts';
 
 export interface DetachedLinksParts {
-  readonly rtnetlink: { readonly links: Pick<Rtnetlink['links'], 'change' | 'deleteGroup'> };
+  readonly rtnetlink: { readonly links: Pick<Rtnetlink['links'], 'change'> };
+  readonly removing: { readonly links: Pick<Rtnetlink['links'], 'deleteGroup'> };
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -86,7 +87,7 @@ export class DetachedLinks {
     if (this.#isEmpty) return;
     this.#isEmpty = true;
     try {
-      await unlessGone(this.#parts.rtnetlink.links.deleteGroup(this.#group));
+      await unlessGone(this.#parts.removing.links.deleteGroup(this.#group));
     } catch (error) {
       this.#isEmpty = false;
       this.#parts.logger.warn({ error: messageOf(error) }, 'links that were detached could not be deleted');

@@ -61,6 +61,7 @@ class Host {
     const source = await sourceIn(this.#directory, this.log);
     this.agent = new HostAttachments({
       rtnetlink: this.#mortal(this.kernel.connect()),
+      removing: this.kernel.connect(),
       netns: Netns.current(),
       stateDirectory,
       segments: { ...source, find: () => undefined, networks: () => [] },

@@ -8,18 +8,27 @@ import { HostAttachments } from './host-attachments.ts';
 import { OverlayNetwork, type OverlayNetworkParts } from './overlay-network.ts';
 import { SegmentNetworks } from './segment-networks.ts';
 
+/** To the kernel of this host, so that no work of the agent waits while a link is made, and none of these for another. */
+export interface AttachingConnections {
+  readonly making: Rtnetlink;
+  readonly removing: Rtnetlink;
+}
+
 export interface OpenAttachmentsOptions
-  extends Omit<HostAttachmentsParts, 'segments' | 'overlay'>,
+  extends Omit<HostAttachmentsParts, 'segments' | 'overlay' | 'removing'>,
     OverlayNetworkParts {
+  readonly attaching: AttachingConnections;
   readonly segments: Segments;
   readonly segmentRegistry: SegmentRegistry;
 }
 
 export function openAttachments(options: OpenAttachmentsOptions): HostAttachments {
-  const { segments, segmentRegistry: registry, dataPlane, rtnetlink } = options;
+  const { segments, segmentRegistry: registry, dataPlane, rtnetlink, attaching } = options;
   const { rounds } = dataPlane;
   const networks = new SegmentNetworks({ segments, registry, rounds, taken: () => takenOn(rtnetlink) });
-  return new HostAttachments({ ...options, segments: networks, overlay: new OverlayNetwork(options) });
+  const { making, removing } = attaching;
+  const overlay = new OverlayNetwork(options);
+  return new HostAttachments({ ...options, rtnetlink: making, removing, segments: networks, overlay });
 }
 
 /** What a host has an address in, or a route to; its default route leads everywhere. */

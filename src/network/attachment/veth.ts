@@ -42,8 +42,8 @@ export async function makePair(host: Rtnetlink, { links, network, mac, alias }: 
   const peer = { name: links.container, mtu, mac };
   await host.links.add({ name: links.host, mtu, info: { kind: 'veth', peer } });
   undo.push(`delete ${links.host}`, () => unlessGone(host.links.delete(links.host)));
-  await host.links.change(links.host, { alias });
-  await unlessFull(name, host.links.change(links.host, { master: bridge.index, up: true }));
+  // The kernel takes them in this order, in one step.
+  await unlessFull(name, host.links.change(links.host, { alias, master: bridge.index, up: true }));
   undo.commit();
 }
 
@@ -59,7 +59,7 @@ export async function makeInside(
   { links, network, mac, addresses, alias }: VethSpec,
 ): Promise<void> {
   using netns = openSandbox(path, home);
-  await using route = connectRoute({ netns });
+  await using route = connectRoute({ netns, aside: true });
   if ((await route.links.get(link)) !== undefined) {
     throw new AttachmentError('INVALID_WISH', `${path} has a link ${link} already`);
   }
