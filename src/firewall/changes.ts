@@ -1,11 +1,17 @@
 /**
  * Notices changes to firewall rules from the kernel's announcements: every transaction of nft and of the iptables that
- * is built on it is announced to a multicast group. What was changed does not matter, only that something was.
+ * is built on it is announced to a multicast group. What was changed does not matter, only that something was, and that it is not
+ * in a table of another part of this program: each part looks after its own ones, and to look starts programs.
  * The legacy iptables has no announcements; only which tables it has can be seen cheaply.
  */
 import { readFileSync } from 'node:fs';
 import type { Clock } from '../base/clock.ts';
-import { isCode } from '../base/errors.ts';
+import { CodecError, isCode } from '../base/errors.ts';
+import { attributes, one } from '../netlink/attribute.ts';
+import { text } from '../netlink/attribute-types.ts';
+import { MessageCodec, readMessages } from '../netlink/message.ts';
+import { NFT_MSG_NEWGEN, NFTA_TABLE_NAME } from '../netlink/netfilter/constants.ts';
+import { nfgenmsg, nftablesType } from '../netlink/netfilter/header.ts';
 import { NETLINK_NETFILTER, NetlinkSocket } from '../sys/netlink-socket.ts';
 import type { Netns } from '../sys/netns.ts';
 
@@ -15,17 +21,23 @@ const NFNLGRP_NFTABLES = 7;
 /** Larger than any datagram; what does not fit would still be a change. */
 const DATAGRAM_SIZE = 64 << 10;
 
+export interface RuleChangesOptions {
+  /** The port of a netlink socket whose changes do not matter: those of elements, one per peer, port and station. */
+  readonly ignored?: number;
+  /** What names of tables of this part begin with; those of others do not matter. Absent: everything matters. */
+  readonly own?: string;
+}
+
 /**
  * Yields after every burst of changes in the namespace, until the signal aborts, which ends it without an
  * error. It listens from the first `next()` on.
  *
- * @param ignored the port of a netlink socket whose changes do not matter: those of the filter of senders, one per peer
  * @throws SysError
  */
 export async function* ruleChanges(
   netns: Netns,
   signal: AbortSignal,
-  ignored?: number,
+  { ignored, own }: RuleChangesOptions = {},
 ): AsyncGenerator<void, void> {
   using socket = NetlinkSocket.open(netns, [NFNLGRP_NFTABLES], NETLINK_NETFILTER);
   if (ignored !== undefined) socket.ignore(ignored);
@@ -37,8 +49,10 @@ export async function* ruleChanges(
       if (signal.aborted) return;
       throw error;
     }
-    while (readOne(socket, buffer));
-    yield;
+    let isOurs = false;
+    for (let found = readOne(socket, buffer); found !== undefined; found = readOne(socket, buffer))
+      isOurs ||= own === undefined || found === 'unknown' || found.some(table => matters(table, own));
+    if (isOurs) yield;
   }
 }
 
@@ -84,12 +98,26 @@ function readIfThere(path: string): string {
   }
 }
 
-/** Whether there was something; that the kernel had to drop announcements is one as well. */
-function readOne(socket: NetlinkSocket, buffer: Uint8Array): boolean {
+const matters = (table: string, own: string) => !table.startsWith('tulle-') || table.startsWith(own);
+
+/** All messages about tables and what is in them have its name in their first attribute. */
+const changeMessage = new MessageCodec(
+  'nfgenmsg',
+  nfgenmsg,
+  attributes({ table: one(NFTA_TABLE_NAME, text) }),
+);
+
+/** Names of the tables of one announcement; `unknown` when the kernel had to drop some. undefined when there is none. */
+function readOne(socket: NetlinkSocket, buffer: Uint8Array): readonly string[] | 'unknown' | undefined {
   try {
-    return socket.receive(buffer) !== undefined;
+    const length = socket.receive(buffer);
+    if (length === undefined) return undefined;
+    return readMessages(buffer.subarray(0, length)).flatMap(({ type, payload }) =>
+      // The number of the generation, with each transaction.
+      type === nftablesType(NFT_MSG_NEWGEN) ? [] : (changeMessage.decode(payload).attributes.table ?? ''),
+    );
   } catch (error) {
-    if (isCode(error, 'ENOBUFS', 'EMSGSIZE')) return true;
+    if (isCode(error, 'ENOBUFS', 'EMSGSIZE') || error instanceof CodecError) return 'unknown';
     throw error;
   }
 }

@@ -48,10 +48,10 @@ export class RuleKeeper<Wanted> {
     this.#wakeup = new Wakeup(options.clock);
   }
 
-  /** States what is wanted. */
-  set(value: Wanted): void {
+  /** States what is wanted. @param isWritten the kernel has it already: there is nothing to do now */
+  set(value: Wanted, isWritten = false): void {
     this.#wanted = { value };
-    this.#wakeup.wake();
+    if (!isWritten) this.#wakeup.wake();
   }
 
   /** The rules are compared soon. */

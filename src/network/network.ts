@@ -75,7 +75,6 @@ export class Network implements AsyncDisposable {
       hostName: ownHostName(),
     });
     const { netfilter } = this.#overlay.targets;
-    const { port: netfilterPort } = netfilter;
     this.segments = openSegments({
       ...parts,
       names: this.names.source(),
@@ -83,7 +82,7 @@ export class Network implements AsyncDisposable {
       host: this.host,
       setRules: (...rules) => this.#overlay.firewall.setSegments(...rules),
       setSenders: segments => this.#overlay.senders.setSegments(segments),
-      netfilterPort,
+      netfilter,
     });
     this.ports = openPorts({ ...parts, netfilter, network: this });
     this.attachments = openAttachments({

@@ -6,6 +6,7 @@ import { ruleChanges } from '../firewall/changes.ts';
 import { RuleKeeper } from '../firewall/rule-keeper.ts';
 import { SenderFilter } from '../firewall/senders/filter.ts';
 import type { SenderPolicy } from '../firewall/senders/policy.ts';
+import { SENDER_TABLES } from '../firewall/senders/table.ts';
 import type { Netfilter } from '../netlink/netfilter/connect.ts';
 import type { Netns } from '../sys/netns.ts';
 import type { TargetListener, Targets } from './targets.ts';
@@ -34,15 +35,21 @@ export function openSenders(
   const filter = new SenderFilter({ netfilter, networks: () => listener.networks() });
   const keeper = new RuleKeeper<SenderPolicy | undefined>({
     apply: policy => filter.apply(policy),
-    changes: signal => ruleChanges(netns, signal, netfilter.port),
+    changes: signal => ruleChanges(netns, signal, { ignored: netfilter.port, own: SENDER_TABLES }),
     clock,
     logger,
     onState: failure => listener.onSenderFilter(failure),
     interval: INTERVAL,
     what: 'senders',
   });
+  let stated: { readonly text: string | undefined } | undefined;
   return {
-    use: policy => keeper.set(policy),
+    use(policy) {
+      const text = JSON.stringify(policy);
+      // What is stated already is kept; to compare it with the kernel starts programs.
+      if (stated === undefined || stated.text !== text) keeper.set(policy);
+      stated = { text };
+    },
     set(key, sender) {
       try {
         if (filter.set(key, sender)) keeper.wake();

@@ -125,7 +125,7 @@ export function openTargets(given: TargetOptions, listener: TargetListener): Tar
     firewall: new Firewall({ log: logger, hasLegacyTables: () => hasLegacyTables(netns) }),
     log: logger,
     clock,
-    changes: signal => ruleChanges(netns, signal, netfilter.port),
+    changes: signal => ruleChanges(netns, signal, { ignored: netfilter.port, own: 'flannel-' }),
     resyncInterval,
     onRepair: repaired => listener.onFirewallRepair(repaired),
     onState: state => listener.onFirewallState(state),

@@ -120,7 +120,7 @@ async function withHosts(body: (hosts: Hosts) => Promise<void>): Promise<void> {
   };
   const host = (): GuardedHost => {
     const made = place();
-    const guard = new BridgeGuard((program, args, options) =>
+    const guard = new BridgeGuard(undefined, (program, args, options) =>
       run(program, args, { ...options, namespaces: { net: made.net } }),
     );
     return { ...made, guard };

@@ -5,6 +5,7 @@ import { Ip } from '../../src/base/ip.ts';
 import { Mac } from '../../src/base/mac.ts';
 import { BridgeGuard } from '../../src/firewall/bridge/bridge-guard.ts';
 import type { SegmentGuard } from '../../src/firewall/bridge/guard-table.ts';
+import { connectNetfilter } from '../../src/netlink/netfilter/connect.ts';
 import { Netns } from '../../src/sys/netns.ts';
 import { run } from '../../src/sys/process.ts';
 import { needsRoot } from '../support/capabilities.ts';
@@ -91,6 +92,23 @@ describe('the guard', needsRoot, () => {
       }
     }));
 
+  test('is told of stations without a program, and compared where that is not enough', () =>
+    withGuard(async ({ guard, changes, list, nft, again }) => {
+      const [a, b, c] = [1, 2, 3].map(at => Mac.fromKey(0x020000000000 + at)) as [Mac, Mac, Mac];
+      assert.equal(guard.writeKnown([{ ...BLUE, known: [a] }]), false, 'nothing is known of the kernel');
+      await guard.apply([{ ...BLUE, known: [a, b] }]);
+      assert.equal(guard.writeKnown([{ ...BLUE, known: [b, c] }]), true);
+      assert.equal(changes(), 1);
+      const told = await list();
+      await again().apply([{ ...BLUE, known: [b, c] }]);
+      assert.equal(await list(), told, 'it is as it would be written');
+      assert.equal(guard.writeKnown([{ ...BLUE, known: [b, c], floodLimit: 7 }]), false);
+      await nft('flush', 'set', 'bridge', 'tulle-segments', 'blue-known');
+      assert.equal(guard.writeKnown([{ ...BLUE, known: [b] }]), false, 'what is to be deleted is not there');
+      await guard.apply([{ ...BLUE, known: [b, c] }]);
+      assert.equal(await list(), told);
+    }));
+
   test('is taken over from an earlier run, with its counters', () =>
     withGuard(async ({ guard, again, list }) => {
       await guard.apply([BLUE]);
@@ -112,9 +130,10 @@ async function withGuard(
 ): Promise<void> {
   using netns = Netns.anonymous();
   const namespaces = { net: `/proc/${process.pid}/fd/${netns.fd}` };
+  using netfilter = connectNetfilter({ netns });
   let changes = 0;
   const open = () =>
-    new BridgeGuard((program, args, options) => {
+    new BridgeGuard(netfilter, (program, args, options) => {
       if (!args.includes('list')) changes++;
       return run(program, args, { ...options, namespaces });
     });

@@ -8,6 +8,7 @@ import process from 'node:process';
 import { describe, type TestContext, test } from 'node:test';
 import { recordingLogger } from '../../src/base/log.ts';
 import { Prefix } from '../../src/base/prefix.ts';
+import { increment, Watchable } from '../../src/base/watchable.ts';
 import { ruleChanges } from '../../src/firewall/changes.ts';
 import type { DesiredFirewall } from '../../src/firewall/desired.ts';
 import type { RunProgram } from '../../src/firewall/engine.ts';
@@ -16,7 +17,7 @@ import { FirewallReconciler } from '../../src/firewall/reconciler.ts';
 import { Netns } from '../../src/sys/netns.ts';
 import { run } from '../../src/sys/process.ts';
 import { needsRoot, requires } from '../support/capabilities.ts';
-import { within } from '../support/eventually.ts';
+import { deadline, within } from '../support/eventually.ts';
 
 const DUAL: DesiredFirewall = {
   nftables: false,
@@ -450,6 +451,31 @@ describe('either mode', needsRoot, () => {
       assert.equal(reconciler.state.ok, true);
     });
   }
+
+  test('a part looks after its own tables and those of other programs', async t => {
+    const host = new Host(t);
+    const told = new Watchable(0);
+    const watching = new AbortController();
+    const follow = async () => {
+      for await (const _ of ruleChanges(host.netns, watching.signal, { own: 'tulle-b' })) increment(told);
+    };
+    const following = follow();
+    t.after(async () => {
+      watching.abort();
+      await following;
+    });
+    // The second of each pair says that the first one would have been told of.
+    for (const [at, table] of ['tulle-b', 'tulle-bc', 'other'].entries()) {
+      await host.shell('nft add table inet tulle-a');
+      await host.shell('nft add set inet tulle-a s { type ipv4_addr; }');
+      await host.shell('nft add element inet tulle-a s { 192.0.2.1 }');
+      await host.shell('nft delete table inet tulle-a');
+      assert.equal(told.value, at);
+      await host.shell(`nft add table inet ${table}`);
+      await told.until(count => count > at, deadline(`${table} is told of`));
+    }
+    assert.equal(told.value, 3);
+  });
 
   test('a change of mode leaves nothing of the other behind', async t => {
     const host = new Host(t);

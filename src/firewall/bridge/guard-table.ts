@@ -50,6 +50,9 @@ export const GUARD_DROP_REASONS = [
 ] as const;
 export type GuardDropReason = (typeof GUARD_DROP_REASONS)[number];
 
+/** Of a network: MAC addresses of stations. */
+export const knownSetOf = (network: string): string => `${network}-known`;
+
 /** An object of the table that has content: a map, a set, a counter, a limit. As nft lists it, without its elements. */
 export interface GuardObject {
   readonly kind: 'map' | 'set' | 'counter' | 'limit';
@@ -117,7 +120,7 @@ function objectsOf({ name, known, refused, floodLimit }: SegmentGuard): GuardObj
   return [
     {
       kind: 'set',
-      name: `${name}-known`,
+      name: knownSetOf(name),
       properties: { type: 'ether_addr' },
       elements: elements(known.map(mac => mac.toString())),
     },
@@ -188,7 +191,7 @@ function gatewayRules({ gateway: { mac, addresses } }: SegmentGuard, drop: Json[
 /** What is not flooded passes, and so does as much of the rest as the limit allows. */
 function floodRules(name: string, direction: 'in' | 'out'): Json[][] {
   return [
-    [equal(ETHER('daddr'), `@${name}-known`), { return: null }],
+    [equal(ETHER('daddr'), `@${knownSetOf(name)}`), { return: null }],
     [{ limit: `${name}-limit-${direction}` }, { return: null }],
     dropCounted(name, `flood-${direction}`),
   ];

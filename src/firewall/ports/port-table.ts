@@ -13,7 +13,7 @@ import { FAMILIES } from '../../base/ip.ts';
 import { NFT_FAMILY } from '../nftables/table.ts';
 import { BRIDGES, masqueradeSet, portMapAny, portMapAt } from './port-elements.ts';
 
-const PORT_TABLE = 'tulle-ports';
+export const PORT_TABLE = 'tulle-ports';
 /** Root of the keys of flannel's own network. */
 const PLAIN_PREFIX = '/coreos.com/network';
 

@@ -29,7 +29,7 @@ export const ALIVE = 'alive';
 /** IPPROTO_UDP, the one element of `alive`. */
 export const ALIVE_KEY = Uint8Array.of(17);
 
-const PREFIX = 'tulle-senders-';
+export const SENDER_TABLES = 'tulle-senders-';
 /** In front of what others have at `filter` (0). */
 const PRIORITY = -10;
 const ALIVE_FOR = '10m';
@@ -45,15 +45,15 @@ const KEY_TYPE = { ipv4: 'ipv4_addr', ipv6: 'ipv6_addr' } as const satisfies Rec
 /** Of a network: `tulle-senders-10.77.0.0-16`. One host may have several networks. */
 export function senderTableName(networks: PerFamily<Prefix>): string {
   const [first] = valuesOf(networks);
-  return `${PREFIX}${nameOf(first)}`;
+  return `${SENDER_TABLES}${nameOf(first)}`;
 }
 
 /** @param name without its family */
-export const isSenderTable = (name: string): boolean => name.startsWith(PREFIX);
+export const isSenderTable = (name: string): boolean => name.startsWith(SENDER_TABLES);
 
 /** Those that belong to one of these networks, of the tables that there are; both with their family: `inet NAME`. */
 export function senderTablesOf(tables: readonly string[], networks: readonly Prefix[]): string[] {
-  const ours = new Set(networks.map(network => `inet ${PREFIX}${nameOf(network)}`));
+  const ours = new Set(networks.map(network => `inet ${SENDER_TABLES}${nameOf(network)}`));
   return tables.filter(table => ours.has(table));
 }
 

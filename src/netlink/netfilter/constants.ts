@@ -21,6 +21,7 @@ export const NFT_MSG_GETRULE = 7;
 export const NFT_MSG_NEWSETELEM = 12;
 export const NFT_MSG_GETSETELEM = 13;
 export const NFT_MSG_DELSETELEM = 14;
+export const NFT_MSG_NEWGEN = 15;
 export const NFT_MSG_TRACE = 17;
 export const NFT_MSG_NEWOBJ = 18;
 export const NFT_MSG_GETOBJ = 19;

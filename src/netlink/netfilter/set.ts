@@ -15,8 +15,10 @@ import * as constants from './constants.ts';
 import { nfgenmsg, nftablesType } from './header.ts';
 import { dataAttributes } from './table.ts';
 
-/** A named set or map of a table of family inet. */
+/** A named set or map of a table. */
 export interface SetName {
+  /** inet unless given. */
+  readonly family?: 'inet' | 'bridge';
   readonly table: string;
   readonly set: string;
 }
@@ -62,7 +64,12 @@ export const nftObjectMessage = new MessageCodec(
   }),
 );
 
-const HEADER = { family: constants.NFPROTO_INET, version: 0, resource: 0 };
+const headerOf = ({ family = 'inet' }: Pick<SetName, 'family'>) => ({
+  family: family === 'inet' ? constants.NFPROTO_INET : constants.NFPROTO_BRIDGE,
+  version: 0,
+  resource: 0,
+});
+const named = ({ family = 'inet', table, set }: SetName) => `the set ${set} of ${family} ${table}`;
 /** In one message, without and with data or a comment: the length of an attribute is a number of 16 bits. */
 const MOST_KEYS = 1000;
 const MOST_ELEMENTS = 200;
@@ -81,17 +88,18 @@ function inPieces(
   verb: string,
   message: number,
   flags: number,
-  { table, set }: SetName,
+  name: SetName,
   all: readonly (Uint8Array | SetElement)[],
 ): Change[] {
+  const { table, set } = name;
   const most = all.every(element => element instanceof Uint8Array) ? MOST_KEYS : MOST_ELEMENTS;
   return Array.from({ length: Math.ceil(all.length / most) }, (_, piece) => {
     const elements = all.slice(piece * most, (piece + 1) * most).map(attributesOf);
     return {
-      what: `${verb} elements of the set ${set} of inet ${table}`,
+      what: `${verb} elements of ${named(name)}`,
       type: nftablesType(message),
       flags,
-      write: writer => nftElementsMessage.write(writer, HEADER, { table, set, list: { elements } }),
+      write: writer => nftElementsMessage.write(writer, headerOf(name), { table, set, list: { elements } }),
     };
   });
 }
@@ -127,19 +135,19 @@ function decodeComment(userdata: Uint8Array): string | undefined {
 }
 
 /** Deletes all elements. */
-export const flushSet = ({ table, set }: SetName): Change => ({
-  what: `flush the set ${set} of inet ${table}`,
+export const flushSet = (name: SetName): Change => ({
+  what: `flush ${named(name)}`,
   type: nftablesType(constants.NFT_MSG_DELSETELEM),
   flags: 0,
-  write: writer => nftElementsMessage.write(writer, HEADER, { table, set }),
+  write: writer => nftElementsMessage.write(writer, headerOf(name), { table: name.table, set: name.set }),
 });
 
 /** Asks for all elements of a set. */
-export const askElements = ({ table, set }: SetName): Change => ({
-  what: `list the set ${set} of inet ${table}`,
+export const askElements = (name: SetName): Change => ({
+  what: `list ${named(name)}`,
   type: nftablesType(constants.NFT_MSG_GETSETELEM),
   flags: 0,
-  write: writer => nftElementsMessage.write(writer, HEADER, { table, set }),
+  write: writer => nftElementsMessage.write(writer, headerOf(name), { table: name.table, set: name.set }),
 });
 
 /** The elements in a message of the answer. @throws CodecError */
@@ -164,5 +172,6 @@ export const askCounters = (table: string): Change => ({
   what: `list the counters of inet ${table}`,
   type: nftablesType(constants.NFT_MSG_GETOBJ),
   flags: 0,
-  write: writer => nftObjectMessage.write(writer, HEADER, { table, type: constants.NFT_OBJECT_COUNTER }),
+  write: writer =>
+    nftObjectMessage.write(writer, headerOf({}), { table, type: constants.NFT_OBJECT_COUNTER }),
 });

@@ -5,7 +5,7 @@ import type { Logger } from '../../base/log.ts';
 import type { Watchable } from '../../base/watchable.ts';
 import { ruleChanges } from '../../firewall/changes.ts';
 import { PortMaps, type PortMapsOptions } from '../../firewall/ports/port-maps.ts';
-import { portTableName } from '../../firewall/ports/port-table.ts';
+import { PORT_TABLE, portTableName } from '../../firewall/ports/port-table.ts';
 import type { Netfilter } from '../../netlink/netfilter/connect.ts';
 import type { Rtnetlink } from '../../netlink/route/rtnetlink.ts';
 import type { Registry } from '../../subnet/registry.ts';
@@ -71,7 +71,7 @@ export function openPorts({
         throw error;
       }
     },
-    ruleChanges: signal => ruleChanges(netns, signal, netfilter.port),
+    ruleChanges: signal => ruleChanges(netns, signal, { ignored: netfilter.port, own: PORT_TABLE }),
   });
 }
 

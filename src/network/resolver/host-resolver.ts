@@ -22,7 +22,7 @@ import type { AskedNetwork } from '../../dns/resolver.ts';
 import { Responder } from '../../dns/responder.ts';
 import { Upstream } from '../../dns/upstream.ts';
 import type { DnsRedirection } from '../../firewall/dns/dns-redirect.ts';
-import type { DnsRedirect } from '../../firewall/dns/redirect-table.ts';
+import { type DnsRedirect, redirectText } from '../../firewall/dns/redirect-table.ts';
 import { RuleKeeper } from '../../firewall/rule-keeper.ts';
 import { RT_SCOPE_HOST } from '../../netlink/route/constants.ts';
 import type { Rtnetlink } from '../../netlink/route/rtnetlink.ts';
@@ -83,6 +83,8 @@ export class HostResolver {
   readonly #keeper: RuleKeeper<DnsRedirect | undefined>;
   #isRedirecting = false;
   #ruleFailure: string | undefined;
+  /** What the keeper was told last. */
+  #redirected: { readonly text: string | undefined } | undefined;
   #asked: readonly AskedNetwork[] = [];
   /** By text. */
   readonly #open = new Map<string, { readonly planned: PlannedListener; readonly listener: DnsListener }>();
@@ -259,7 +261,10 @@ export class HostResolver {
   #redirect(wanted: DnsRedirect | undefined): void {
     if (wanted === undefined && !this.#isRedirecting) return;
     this.#isRedirecting = true;
-    this.#keeper.set(wanted);
+    const text = wanted && redirectText(wanted);
+    // What is stated already is kept; to compare it with the kernel starts programs.
+    if (this.#redirected === undefined || this.#redirected.text !== text) this.#keeper.set(wanted);
+    this.#redirected = { text };
   }
 
   /** Those that are asked, and those that are this resolver itself, which would ask for ever. */

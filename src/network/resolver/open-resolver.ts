@@ -8,6 +8,7 @@ import { Watchable } from '../../base/watchable.ts';
 import type { AskedNetwork } from '../../dns/resolver.ts';
 import { ruleChanges } from '../../firewall/changes.ts';
 import { DnsRedirection } from '../../firewall/dns/dns-redirect.ts';
+import { REDIRECT_TABLE } from '../../firewall/dns/redirect-table.ts';
 import type { Netfilter } from '../../netlink/netfilter/connect.ts';
 import type { Rtnetlink } from '../../netlink/route/rtnetlink.ts';
 import { OVERLAY_NAMES } from '../../subnet/names/names.ts';
@@ -62,7 +63,7 @@ export function openResolver(given: OpenResolverOptions): HostResolver {
         until => plan.follow(onChange, until),
       );
     },
-    ruleChanges: signal => ruleChanges(netns, signal, netfilter.port),
+    ruleChanges: signal => ruleChanges(netns, signal, { ignored: netfilter.port, own: REDIRECT_TABLE }),
   });
 }
 

@@ -3,7 +3,9 @@ import { hostname } from 'node:os';
 import { messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import { BridgeGuard } from '../../firewall/bridge/bridge-guard.ts';
+import { GUARD_TABLE } from '../../firewall/bridge/guard-table.ts';
 import { ruleChanges } from '../../firewall/changes.ts';
+import type { Netfilter } from '../../netlink/netfilter/connect.ts';
 import type { Rtnetlink } from '../../netlink/route/rtnetlink.ts';
 import type { KeyValue } from '../../store/store.ts';
 import { isHostName } from '../../subnet/lease/attributes.ts';
@@ -38,7 +40,7 @@ export interface OpenSegmentsOptions
   readonly netns: Netns;
   readonly segmentRegistry: SegmentRegistry;
   /** Of `Targets.netfilter`. */
-  readonly netfilterPort: number;
+  readonly netfilter: Pick<Netfilter, 'commit' | 'port'>;
   /** What the store had when it was last read. */
   readonly cachedKeys: () => Iterable<KeyValue>;
 }
@@ -53,8 +55,8 @@ export function openSegments(given: OpenSegmentsOptions): Segments {
     machine: identity.machine(undefined),
     stateDirectory: options.stateDirectory,
     criteria: options.underlay,
-    guard: new BridgeGuard(),
-    ruleChanges: signal => ruleChanges(netns, signal, given.netfilterPort),
+    guard: new BridgeGuard(given.netfilter),
+    ruleChanges: signal => ruleChanges(netns, signal, { ignored: given.netfilter.port, own: GUARD_TABLE }),
     removeLinks: segments => removeSegmentLinks(segments, { ...given, hostId: identity.hostId }),
     former: segmentsAmong(cachedKeys(), registry.keys),
   });

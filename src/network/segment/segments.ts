@@ -55,7 +55,7 @@ export interface SegmentsParts
   readonly dataPlane: SharedDataPlane;
   /** Links and addresses of this host. */
   readonly host: Watchable<HostNetwork | undefined>;
-  readonly guard: Pick<BridgeGuard, 'apply' | 'drops'>;
+  readonly guard: Pick<BridgeGuard, 'apply' | 'drops' | 'writeKnown'>;
   /** Yields whenever rules were changed in the kernel, until the signal aborts. */
   readonly ruleChanges: (signal: AbortSignal) => AsyncIterable<void>;
   /** States what the firewall has to do for all of them. */
@@ -290,7 +290,7 @@ export class Segments {
   #guard(guards: readonly SegmentGuard[]): void {
     if (guards.length === 0 && !this.#isGuarding) return;
     this.#isGuarding = true;
-    this.#keeper.set(guards);
+    this.#keeper.set(guards, this.#parts.guard.writeKnown(guards));
   }
 
   #report(): void {
