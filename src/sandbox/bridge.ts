@@ -2,6 +2,7 @@
 import type { Mac } from '../base/mac.ts';
 import type { InterfaceAddress } from '../base/prefix.ts';
 import { IFA_F_NODAD } from '../netlink/route/constants.ts';
+import type { NewAddress } from '../netlink/route/objects.ts';
 import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
 import { SandboxError } from './errors.ts';
 
@@ -29,19 +30,17 @@ export async function ensureBridge(host: Rtnetlink, spec: BridgeSpec): Promise<n
   }
   const bridge = await host.links.get(name);
   if (bridge?.info?.kind !== 'bridge') throw SandboxError.noBridge(name);
-  for (const address of spec.addresses) await assign(host, bridge.index, address);
+  for (const address of spec.addresses) await host.addresses.replace(assigned(bridge.index, address));
   await host.links.change(bridge.index, { mtu, up: true });
   return bridge.index;
 }
 
 /**
- * Gives a link an address that the manager of the subnet has given to no other container. An IPv6 address is usable at once:
+ * An address of a link that the manager of the subnet has given to no other container. An IPv6 address is usable at once:
  * to ask the link first whether it is taken (RFC 4862, section 5.4) would make each container wait for a second or two,
  * and a bridge that has no port yet for as long as it has none.
- *
- * @throws NetlinkError
  */
-export async function assign(route: Rtnetlink, index: number, address: InterfaceAddress): Promise<void> {
+export function assigned(index: number, address: InterfaceAddress): NewAddress {
   const flags = address.ip.family === 'ipv6' ? { flags: IFA_F_NODAD } : {};
-  await route.addresses.replace({ ...address, index, ...flags });
+  return { ...address, index, ...flags };
 }

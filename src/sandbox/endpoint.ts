@@ -14,9 +14,10 @@ import type { Ip } from '../base/ip.ts';
 import type { Mac } from '../base/mac.ts';
 import type { InterfaceAddress, Prefix } from '../base/prefix.ts';
 import { Undo } from '../base/undo.ts';
+import { change } from '../netlink/route/change.ts';
 import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
 import type { Netns } from '../sys/netns.ts';
-import { assign } from './bridge.ts';
+import { assigned } from './bridge.ts';
 import { SandboxError } from './errors.ts';
 
 /** What the endpoint should be. */
@@ -78,11 +79,10 @@ export async function attach(host: Rtnetlink, sandbox: Sandbox, spec: EndpointSp
   });
   undo.push(`delete ${spec.hostLink}`, () => detach(host, spec.hostLink));
 
-  await sandbox.route.links.change('lo', { up: true });
   await configure(sandbox.route, spec);
-  if (spec.alias !== undefined) await host.links.change(spec.hostLink, { alias: spec.alias });
-  // The port joins last: nothing reaches the sandbox before it has its addresses.
-  await host.links.change(spec.hostLink, { master: bridge.index, up: true });
+  // The port joins last: nothing reaches the sandbox before it has its addresses. The kernel gives it its alias before that.
+  const alias = spec.alias === undefined ? {} : { alias: spec.alias };
+  await host.links.change(spec.hostLink, { ...alias, master: bridge.index, up: true });
   undo.commit();
 }
 
@@ -94,10 +94,17 @@ export async function detach(host: Rtnetlink, hostLink: string): Promise<boolean
   return true;
 }
 
+/** Brings the loopback up as well. In one piece: each request waits for whoever else changes links on this host. */
 async function configure(route: Rtnetlink, spec: EndpointSpec): Promise<void> {
   const link = await route.links.get(spec.sandboxLink);
   if (link === undefined) throw SandboxError.vanished(spec.sandboxLink);
-  for (const address of spec.addresses) await assign(route, link.index, address);
-  await route.links.change(link.index, { up: true });
-  for (const way of spec.routes) await route.routes.replace({ ...way, oif: link.index });
+  const { index } = link;
+  const results = await route.apply([
+    change.changeLink('lo', { up: true }),
+    ...spec.addresses.map(address => change.replaceAddress(assigned(index, address))),
+    change.changeLink(index, { up: true }),
+    ...spec.routes.map(way => change.replaceRoute({ ...way, oif: index })),
+  ]);
+  const refused = results.find(result => result !== undefined);
+  if (refused !== undefined) throw refused;
 }

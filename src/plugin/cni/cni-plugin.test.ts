@@ -52,8 +52,7 @@ beforeEach(() => {
     logger: recordingLogger(),
     reservations,
     assertSameHost: () => undefined,
-    hasLink: async (_, name) => links.has(name),
-    defaultRoutesIn: async () => defaultRoutes,
+    contentOf: async (_, name) => ({ hasLink: links.has(name), defaultRoutes }),
   });
 });
 

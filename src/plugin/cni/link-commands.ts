@@ -1,6 +1,6 @@
 /** The type `tulle`: a container's namespace gets a link. Everything that is remembered is so by `Attachments`. */
 import type { CniCall } from '../../api/cni.ts';
-import type { Family, Ip } from '../../base/ip.ts';
+import type { Ip } from '../../base/ip.ts';
 import { familiesOf, type PerFamily, valuesOf } from '../../base/per-family.ts';
 import { Undo } from '../../base/undo.ts';
 import type { Attachments, ContainerNetwork } from '../../network/attachment/attachments.ts';
@@ -12,15 +12,14 @@ import { cniResult } from './cni-result.ts';
 import { attachmentIdOf, containerNameOf, isPodman } from './container-id.ts';
 import type { CniEnvironment } from './environment.ts';
 import { resolverDns } from './resolver-dns.ts';
-import { defaultRoutesIn, hasLink, sandboxPathOf } from './sandbox-link.ts';
+import { contentOf, sandboxPathOf } from './sandbox-link.ts';
 
 export interface LinkCommandsOptions {
   readonly attachments: Attachments;
   /** Address of the resolver as containers reach it; undefined where there is none. */
   readonly resolver: Ip | undefined;
   /** Replaced in tests. */
-  readonly hasLink?: (path: string, name: string) => Promise<boolean>;
-  readonly defaultRoutesIn?: (path: string) => Promise<readonly Family[]>;
+  readonly contentOf?: typeof contentOf;
 }
 
 export class LinkCommands implements CniCommands {
@@ -35,13 +34,16 @@ export class LinkCommands implements CniCommands {
   async add(call: CniCall, environment: CniEnvironment, config: CniConfig): Promise<object> {
     const { containerId, link, args, mayBeHost } = environment;
     const path = sandboxPathOf(environment.netns, call, mayBeHost);
-    if (await (this.#options.hasLink ?? hasLink)(path, link))
+    const look = () => (this.#options.contentOf ?? contentOf)(path, link);
+    const before = await look();
+    if (before.hasLink)
       throw new CniError('LINK_EXISTS', `the namespace ${environment.netns} has a link ${link} already`);
     const id = attachmentIdOf(config.name, containerId, link);
+    const isFormer = this.#attachments.get(id) !== undefined;
     // Of a container with this id that is gone, while no agent ran that could be told so.
     await this.remove(id);
     // Of the container's first network, which keeps it.
-    const taken = await (this.#options.defaultRoutesIn ?? defaultRoutesIn)(path);
+    const { defaultRoutes: taken } = isFormer ? await look() : before;
     const network = await this.#ready(config);
     const container = containerNameOf(args, containerId);
     const mac = config.mac ?? macOf(id);

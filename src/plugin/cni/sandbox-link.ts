@@ -43,23 +43,25 @@ function isSame(path: string, namespace: string): boolean {
 
 const nameOf = (inode: number) => `net:[${inode}]`;
 
-/** Whether the namespace has a link of this name. @throws CniError INVALID_NETNS; SysError, NetlinkError */
-export async function hasLink(path: string, name: string): Promise<boolean> {
-  using netns = openNetns(path);
-  await using route = connectRoute({ netns });
-  return (await route.links.get(name)) !== undefined;
+/** What a namespace has already. */
+export interface SandboxContent {
+  /** Whether there is a link of the name that was asked for. */
+  readonly hasLink: boolean;
+  /** Families that have a default route. */
+  readonly defaultRoutes: readonly Family[];
 }
 
-/** Of which families the namespace has a default route. @throws CniError INVALID_NETNS; SysError, NetlinkError */
-export async function defaultRoutesIn(path: string): Promise<readonly Family[]> {
+/** @throws CniError INVALID_NETNS; SysError, NetlinkError */
+export async function contentOf(path: string, link: string): Promise<SandboxContent> {
   using netns = openNetns(path);
-  await using route = connectRoute({ netns });
-  const families: Family[] = [];
+  await using route = connectRoute({ netns, aside: true });
+  const hasLink = (await route.links.get(link)) !== undefined;
+  const defaultRoutes: Family[] = [];
   for (const family of FAMILIES) {
     const routes = await route.routes.list({ family, table: RT_TABLE_MAIN });
-    if (routes.some(({ destination }) => destination === undefined)) families.push(family);
+    if (routes.some(({ destination }) => destination === undefined)) defaultRoutes.push(family);
   }
-  return families;
+  return { hasLink, defaultRoutes };
 }
 
 function openNetns(path: string): Netns {

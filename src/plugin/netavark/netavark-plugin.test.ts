@@ -21,7 +21,7 @@ beforeEach(() => {
     },
     logger: recordingLogger(),
     assertSameHost: () => undefined,
-    hasLink: async (_, name) => links.has(name),
+    contentOf: async (_, name) => ({ hasLink: links.has(name), defaultRoutes: [] }),
   });
 });
 

@@ -17,7 +17,7 @@ import {
   type Attachments,
   type ContainerNetwork,
 } from '../../network/attachment/attachments.ts';
-import { assertSameHost, hasLink, sandboxPathOf } from '../cni/sandbox-link.ts';
+import { assertSameHost, contentOf, sandboxPathOf } from '../cni/sandbox-link.ts';
 import { macOf, reserveAddresses } from '../reserve-addresses.ts';
 import {
   type NetavarkContainer,
@@ -33,7 +33,7 @@ export interface NetavarkPluginOptions {
   readonly logger: Logger;
   /** Replaced in tests. */
   readonly assertSameHost?: (own: string) => void;
-  readonly hasLink?: (path: string, name: string) => Promise<boolean>;
+  readonly contentOf?: typeof contentOf;
 }
 
 export class NetavarkPlugin {
@@ -92,7 +92,7 @@ export class NetavarkPlugin {
   async #setup(call: NetavarkCall, wanted: NetavarkContainer): Promise<object> {
     const { id, name, link, network } = wanted;
     const path = sandboxPathOf(call.netns ?? '', call, false);
-    if (await (this.#options.hasLink ?? hasLink)(path, link))
+    if ((await (this.#options.contentOf ?? contentOf)(path, link)).hasLink)
       throw new AttachmentError('INVALID_WISH', `the container has a link ${link} already`);
     await this.#remove(id);
     const on = await this.#ensured(network);
