@@ -2,13 +2,15 @@
  * The socket of the plugin over time. Passed by a service manager it is always there. Otherwise it is made under another
  * name and put in place in one step, and made again when it is gone: /run/docker may be removed and made anew.
  */
-import { lstat, mkdir, rename, rm } from 'node:fs/promises';
+import { lstatSync } from 'node:fs';
+import { mkdir, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { aborted } from '../../base/abort.ts';
 import { backoff, type Clock } from '../../base/clock.ts';
 import { messageOf } from '../../base/errors.ts';
 import type { PassedSocket } from '../../sys/socket-activation.ts';
 import { isListening, listenAt } from '../../sys/unix-listener.ts';
+import { untilInDirectory } from '../../sys/wait-directory.ts';
 import { DockerPluginError } from './plugin-errors.ts';
 import { PluginServer, type PluginServerParts } from './plugin-server.ts';
 
@@ -23,8 +25,8 @@ export interface PluginSocketParts extends PluginServerParts {
   readonly onState: (listening: boolean, failure?: string) => void;
 }
 
-/** Milliseconds between two looks at the socket; it is there unless somebody removes what is of others. */
-const LOOK = 5000;
+/** Milliseconds until a socket that was removed is made again: whoever removes it goes on for a moment. */
+const REST = 100;
 const RETRY = { first: 1000, cap: 30_000 };
 
 /** Serves until `signal` aborts, and removes a socket that it made. */
@@ -34,21 +36,31 @@ export async function servePlugin(parts: PluginSocketParts, signal: AbortSignal)
   while (!signal.aborted) {
     try {
       if (passed !== undefined) await servePassed(passed, parts, signal);
-      else if (await isWanted(parts)) await serveOwn(parts, signal);
-      else onState(false);
+      else {
+        await untilWanted(parts, signal);
+        if (!signal.aborted) await serveOwn(parts, signal);
+      }
       delays = backoff(RETRY.first, RETRY.cap);
     } catch (error) {
       onState(false, messageOf(error));
       await clock.sleep(delays.next().value, signal).catch(() => undefined);
       continue;
     }
-    await clock.sleep(LOOK, signal).catch(() => undefined);
+    await clock.sleep(REST, signal).catch(() => undefined);
   }
 }
 
 /** Docker makes /run/docker, and we plugins/ in it. */
-const isWanted = async ({ path, whenDockerIs }: PluginSocketParts) =>
-  !whenDockerIs || (await isThere(dirname(dirname(path))));
+async function untilWanted(
+  { path, whenDockerIs, clock, onState }: PluginSocketParts,
+  signal: AbortSignal,
+): Promise<void> {
+  const docker = dirname(dirname(path));
+  const isThere = () => inodeOf(docker) !== undefined;
+  if (!whenDockerIs || isThere()) return;
+  onState(false);
+  await untilInDirectory(dirname(docker), isThere, clock, signal);
+}
 
 async function servePassed(
   { fd }: PassedSocket,
@@ -71,17 +83,10 @@ async function serveOwn(parts: PluginSocketParts, signal: AbortSignal): Promise<
   const fd = listenAt(temporary);
   await using _server = await PluginServer.listen({ fd }, parts);
   await rename(temporary, path);
-  const own = await inodeOf(path);
+  const own = inodeOf(path);
   onState(true);
-  while (!signal.aborted && own !== undefined && (await inodeOf(path)) === own) {
-    await clock.sleep(LOOK, signal).catch(() => undefined);
-  }
-  if (signal.aborted && (await inodeOf(path)) === own) await rm(path, { force: true });
+  await untilInDirectory(dirname(path), () => inodeOf(path) !== own, clock, signal);
+  if (signal.aborted && inodeOf(path) === own) await rm(path, { force: true });
 }
 
-async function inodeOf(path: string): Promise<number | undefined> {
-  const found = await lstat(path).catch(() => undefined);
-  return found?.ino;
-}
-
-const isThere = async (path: string) => (await inodeOf(path)) !== undefined;
+const inodeOf = (path: string): number | undefined => lstatSync(path, { throwIfNoEntry: false })?.ino;
