@@ -244,7 +244,7 @@ describe("Docker's plugin", needsLab({ docker: true }), () => {
   });
 
   test('an agent that is killed at any moment of a start loses no call that it had not begun, and leaves nothing', async () => {
-    const signal = deadline('agents start again', 60_000);
+    const startAgent = () => startAgentOn(name, 'docker1', [], deadline('the agent starts again', 60_000));
     for (const changes of [1, 4, 7]) {
       const { running } = await begun(one, changes, () =>
         one.run('docker', ['run', '--rm', '--network', 'blue', 'busybox', 'true'], { anyStatus: true }),
@@ -252,7 +252,7 @@ describe("Docker's plugin", needsLab({ docker: true }), () => {
       const agent = agentOf(one.anchor);
       assert.ok(agent);
       await endProcess(agent, 0);
-      await startAgentOn(name, 'docker1', [], signal);
+      await startAgent();
       // It may fail, and never hangs.
       await within('docker run ends', running, 60_000);
     }
@@ -261,7 +261,7 @@ describe("Docker's plugin", needsLab({ docker: true }), () => {
     assert.ok(agent);
     await endProcess(agent, 0);
     const waiting = start(one, 'late', 'blue');
-    await startAgentOn(name, 'docker1', [], signal);
+    await startAgent();
     await within('the container starts', waiting, 60_000);
     await ping(one, 'late', await addressOf(two, 'peer', 'blue'));
     await docker(one, 'rm', '--force', 'late');
