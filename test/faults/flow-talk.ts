@@ -92,11 +92,17 @@ export class FlowTalk implements AsyncDisposable {
     return Math.max(0, this.#lastAnswered - from);
   }
 
-  /** What was lost since the first answer: messages without an answer although later ones have one. */
+  /**
+   * What was lost since the first answer: messages without an answer although later ones have one. On another way a later one
+   * may come first: what is missing has as long as it takes until half a second of later ones is answered.
+   */
   async toll(): Promise<Toll> {
     await this.answered();
-    const sent = this.#lastAnswered - this.#first + 1;
-    return { sent, lost: sent - this.#answered.size };
+    const last = this.#lastAnswered;
+    const sent = last - this.#first + 1;
+    const lost = () => sent - Array.from(this.#answered).filter(number => number <= last).length;
+    await this.#until('later messages are answered', () => lost() === 0 || this.#lastAnswered >= last + HUSH);
+    return { sent, lost: lost() };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
