@@ -93,7 +93,9 @@ export function readRuleset(listing: string): ReadRuleset {
         const { chain, comment, handle, expr } = rule;
         const text = comment === undefined ? `handle ${handle}` : `comment "${comment}"`;
         const own = readRule(expr, text, sets).map(one => (handle === undefined ? one : { ...one, handle }));
-        chains.set(chain, [...(chains.get(chain) ?? []), ...own]);
+        const known = chains.get(chain);
+        if (known === undefined) chains.set(chain, own);
+        else known.push(...own);
       }
       return chains;
     },
