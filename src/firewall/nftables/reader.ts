@@ -71,6 +71,8 @@ const Listing = v.object({
 export function readRuleset(listing: string): ReadRuleset {
   const objects = v.parse(Listing, JSON.parse(listing)).nftables;
   const tables = Map.groupBy(objects, ({ chain, rule, set, map }) => keyOf(chain ?? rule ?? set ?? map));
+  // A table may have many rules, and is asked for once for each chain that the kernel calls.
+  const read = new Map<string, ReadChains>();
   return {
     bases: objects.flatMap(({ chain }) => {
       if (chain?.hook === undefined) return [];
@@ -81,6 +83,9 @@ export function readRuleset(listing: string): ReadRuleset {
       table?.flags === undefined ? [] : [{ family: table.family, table: table.name }],
     ),
     chainsOf(family, table) {
+      const key = `${family} ${table}`;
+      const done = read.get(key);
+      if (done !== undefined) return done;
       const objects = tables.get(keyOf({ family, table })) ?? [];
       const sets: Sets = new Map(
         objects.flatMap(({ set, map }) =>
@@ -97,6 +102,7 @@ export function readRuleset(listing: string): ReadRuleset {
         if (known === undefined) chains.set(chain, own);
         else known.push(...own);
       }
+      read.set(key, chains);
       return chains;
     },
   };
