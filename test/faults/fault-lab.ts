@@ -100,7 +100,7 @@ export class FaultLab implements AsyncDisposable {
     return this.hosts[number - 1] ?? assert.fail(`no host ${number}`);
   }
 
-  async create(signal: AbortSignal = deadline('every host of the lab has a subnet', 60_000)): Promise<void> {
+  async create(signal: AbortSignal = deadline('every host of the lab has a subnet', 150_000)): Promise<void> {
     const { hosts: count = 2, store = 'etcd', open = () => openStore(store), names = '' } = this.#options;
     this.#store = this.#resources.use(await open());
     const plan: LabPlan = {

@@ -116,7 +116,7 @@ describe('on an L2 network', needsFaultLab, () => {
     const asker = await connect(three, 'asker');
     const [ip = ''] = owner.addresses;
     await byHand(two, 'thief', ip);
-    await pingIn(two, 'thief', asker.addresses[0] ?? '', '-W', '1').catch(() => undefined);
+    await pingIn(two, 'thief', asker.addresses[0] ?? '', '-W', '3').catch(() => undefined);
     const status = await two.until('the duplicate is reported', ({ warnings }) =>
       warnings.some(({ code }) => code === 'DUPLICATE_ADDRESS'),
     );
@@ -125,7 +125,7 @@ describe('on an L2 network', needsFaultLab, () => {
     assert.ok((await published()).includes(`owner ${ip}`));
 
     await eventually('its frames are dropped on its own host', async () => {
-      await pingIn(two, 'thief', '10.88.200.200', '-W', '1').catch(() => undefined);
+      await pingIn(two, 'thief', '10.88.200.200', '-W', '3').catch(() => undefined);
       const [network] = await two.client.networks();
       return (network?.drops?.['duplicate'] ?? 0) > 0;
     });
