@@ -9,6 +9,7 @@ import { ROLES, type Role } from '../../src/fastpath/roles.ts';
 import { type FastProbe, probeFastPath } from '../../src/inspect/check/fast-probe.ts';
 import { fastFindings } from '../../src/inspect/check/judge/fast.ts';
 import { LocalInspector } from '../../src/inspect/inspector/local-inspector.ts';
+import { UdpEcho } from '../../src/inspect/inspector/udp-echo.ts';
 import { connectRoute } from '../../src/netlink/route/connect.ts';
 import { needsBpf } from '../support/bpftool.ts';
 import { deadline } from '../support/eventually.ts';
@@ -24,6 +25,9 @@ const PAIR = {
   source: Ip.parse('10.5.1.2'),
   to: Ip.parse('10.5.2.2'),
 } as const;
+
+/** Milliseconds. */
+const ECHO_LASTS = 90_000;
 
 async function linksOf({ netns }: Namespace) {
   await using rtnetlink = connectRoute({ netns });
@@ -47,10 +51,13 @@ async function probe({ near, far }: OverlayPair): Promise<FastProbe> {
   const [here, there] = [near.host, far.host].map(
     ({ netns }) => new LocalInspector({ netns, socketPath: '/nonexistent' }),
   ) as [LocalInspector, LocalInspector];
-  const signal = deadline('a flow is made');
+  // A busy machine may take longer than an echo lasts, after which a check gives up.
+  const echo = async () =>
+    UdpEcho.open(far.container.netns, { address: PAIR.to, from: PAIR.source }, ECHO_LASTS);
+  const signal = deadline('a flow is made', ECHO_LASTS);
   const found = await probeFastPath(PAIR, {
     here,
-    there,
+    there: Object.assign(there, { echo }),
     netns: near.container.netns,
     clock: systemClock,
     signal,

@@ -24,7 +24,7 @@ export class UdpEcho implements OngoingEcho {
   readonly #limit: NodeJS.Timeout;
   #count = 0;
 
-  private constructor(fd: number, { address, from }: EchoEnds) {
+  private constructor(fd: number, { address, from }: EchoEnds, longest: number) {
     const name = getsockname(fd, SOCKADDR[address.family].length);
     this.port = new DataView(name.buffer, name.byteOffset).getUint16(2);
     this.#socket = createSocket(address.family === 'ipv4' ? 'udp4' : 'udp6');
@@ -35,15 +35,19 @@ export class UdpEcho implements OngoingEcho {
     // What cannot be sent back is lost, and that is what is measured.
     this.#socket.on('error', () => undefined);
     this.#socket.bind({ fd });
-    this.#limit = setTimeout(() => this.#end(), LONGEST_OBSERVATION);
+    this.#limit = setTimeout(() => this.#end(), longest);
     this.#limit.unref();
   }
 
-  /** @param netns stays the caller's. @throws SysError where it does not have the address */
-  static open(netns: Netns, ends: EchoEnds): UdpEcho {
+  /**
+   * @param netns stays the caller's. @param longest milliseconds
+   * @throws SysError where it does not have the address
+   */
+  static open(netns: Netns, ends: EchoEnds, longest = LONGEST_OBSERVATION): UdpEcho {
     return new UdpEcho(
       netns.run(() => openUdpSocket(ends.address, 0)),
       ends,
+      longest,
     );
   }
 
