@@ -69,6 +69,19 @@ Where to look next:
     );
   });
 
+  test('is folded where the terminal is narrow, entries that are long too', t => {
+    const { COLUMNS } = process.env;
+    t.after(() => {
+      if (COLUMNS === undefined) delete process.env['COLUMNS'];
+      else process.env['COLUMNS'] = COLUMNS;
+    });
+    process.env['COLUMNS'] = '60';
+    const route = 'route 188.172.9.0/24 nhid 1306185422 via 188.172.9.0 dev flannel.88 proto 77 onlink';
+    const text = peerScreen({ ...healthyPeer, desired: [route], actual: [route] }, document, [], now);
+    assert.match(text, /^ {4}route 188\.172\.9\.0\/24 .*\n {6}.*proto 77 onlink$/m);
+    assert.doesNotMatch(text, /u000a/);
+  });
+
   test('of one in trouble shows the difference, its warnings and its events', () => {
     const warning = (address: string) => ({
       code: 'SHARED_PUBLIC_IP',

@@ -14,7 +14,7 @@ import { formatFacts, wrap } from '../console/table.ts';
 import { peerFastPathText } from './fast-path-text.ts';
 import { healthText } from './peer-health-text.ts';
 import { waysText, withoutChoice } from './peer-ways.ts';
-import { peerEntries, peerHost, peerName, peerState } from './status-peers.ts';
+import { entryLines, peerHost, peerName, peerState } from './status-peers.ts';
 import { misplacedPackets, peerTraffic } from './traffic.ts';
 
 /** Events about the peer that are shown: the newest. */
@@ -84,7 +84,6 @@ export function peerScreen(
     ['traffic', traffic && peerTraffic(peer, traffic)],
     ['compared', lastResync === undefined ? undefined : `with the kernel ${ago(lastResync)}`],
   ]);
-  const [, , ...entries] = peerEntries(peer);
   const about = warningsAbout(peer, status);
   const lately = events
     .filter(({ fields: { peer: of, key: its, keys } }) => [of, its].concat(keys).includes(key))
@@ -92,7 +91,7 @@ export function peerScreen(
     .map(({ time, type, text }) => `  ${ago(time)}  ${type}  ${text}`);
   return [
     facts,
-    ...section('In the kernel (- is missing, + should not be there):', entries),
+    ...section('In the kernel (- is missing, + should not be there):', entryLines(peer), 6),
     ...section('Warnings:', about.flatMap(warningLines)),
     ...section('Lately:', lately),
     ...(answers === undefined ? nextSteps(peer, status, traffic) : [`Asked now:\n${answers}`]),
@@ -104,8 +103,8 @@ function mentions(text: string, name: string): boolean {
   return text.split(/[\s,;()]+/).includes(name);
 }
 
-function section(title: string, lines: readonly string[]): string[] {
-  return lines.length === 0 ? [] : [[title, ...lines.map(line => wrap(line, 4))].join('\n')];
+function section(title: string, lines: readonly string[], indent = 4): string[] {
+  return lines.length === 0 ? [] : [[title, ...lines.map(line => wrap(line, indent))].join('\n')];
 }
 
 /** Warnings that name this peer. */

@@ -52,6 +52,10 @@ export function peerCounts(all: readonly PeerStatus[]): string {
   return `${total}: ${parts.map(([state, many]) => `${formatNumber(many)} ${peerState(state)}`).join(', ')}`;
 }
 
+const reasonOf = (peer: PeerStatus, status: Status, now: number): string =>
+  peer.reason ?? healthReason(peer) ?? waysReason(peer, now) ?? withoutChoice(peer, status) ?? '';
+
+/** Columns that would be empty are left out. */
 const columns = (status: Status, now: number): readonly Column<PeerStatus>[] => [
   { title: 'peer', cell: peerName },
   { title: 'host', cell: peer => peerHost(peer) ?? '' },
@@ -62,11 +66,9 @@ const columns = (status: Status, now: number): readonly Column<PeerStatus>[] => 
   ...(status.peers.some(({ health }) => health !== undefined)
     ? [{ title: 'health', cell: (peer: PeerStatus) => peerHealth(peer, now) ?? '' }]
     : []),
-  {
-    title: 'reason',
-    cell: peer =>
-      peer.reason ?? healthReason(peer) ?? waysReason(peer, now) ?? withoutChoice(peer, status) ?? '',
-  },
+  ...(status.peers.some(peer => reasonOf(peer, status, now) !== '')
+    ? [{ title: 'reason', cell: (peer: PeerStatus) => reasonOf(peer, status, now) }]
+    : []),
 ];
 
 /**
@@ -100,18 +102,23 @@ export function peersSection(status: Status, everything: boolean, now: number): 
   ];
 }
 
+/** What is wanted in the kernel for a peer, under its key, folded for the screen. */
+function peerEntries(peer: PeerStatus): string[] {
+  const lines = entryLines(peer);
+  return lines.length === 0 ? [] : ['', ...[peer.key, ...lines].map(line => wrap(line, 6))];
+}
+
 /**
- * What is wanted in the kernel for a peer, under its key. What the kernel lacks is marked `-`, what it has and
- * should not `+`, as in a diff towards what is wanted.
+ * What is wanted in the kernel for a peer, a line each. What the kernel lacks is marked `-`, what it has and should
+ * not `+`, as in a diff towards what is wanted.
  */
-export function peerEntries({ key, desired, actual }: PeerStatus): string[] {
+export function entryLines({ desired, actual }: PeerStatus): string[] {
   const missing = desired.filter(entry => !actual.includes(entry)).map(entry => paint('red', `  - ${entry}`));
   const extra = actual
     .filter(entry => !desired.includes(entry))
     .map(entry => paint('yellow', `  + ${entry}`));
   const right = desired.filter(entry => actual.includes(entry)).map(entry => `    ${entry}`);
-  const lines = [...right, ...missing, ...extra];
-  return lines.length === 0 ? [] : ['', ...[key, ...lines].map(line => wrap(line, 6))];
+  return [...right, ...missing, ...extra];
 }
 
 const hasEntries = ({ desired, actual }: PeerStatus) => desired.length + actual.length > 0;

@@ -23,8 +23,8 @@ repaired     route 2; last 10 min ago: restored: route 188.172.9.0/24
 peers        1, all ok
 subnet file  /run/flannel/subnet.env
 
-PEER            HOST     PUBLIC IP     BACKEND  OVER        STATE  REASON
-188.172.9.0/24  flannel  192.168.65.4  vxlan    flannel.88  ok     -`,
+PEER            HOST     PUBLIC IP     BACKEND  OVER        STATE
+188.172.9.0/24  flannel  192.168.65.4  vxlan    flannel.88  ok`,
     );
   });
 
