@@ -52,11 +52,13 @@ export function agentCommand(): Command {
       'after',
       `
 Variables:
-  Every flag is also read from the environment: TULLE_<FLAG>, then FLANNELD_<FLAG>, in upper
-  case and with _ for -. The command line takes precedence. An empty variable counts as unset.
+  Every flag is also read from the environment: TULLE_<FLAG>, then
+  FLANNELD_<FLAG>, in upper case and with _ for -. The command line takes
+  precedence. An empty variable counts as unset.
 
 Signals:
-  SIGTERM, SIGINT  stop; the network stays in place, and the lease too unless --release-lease is given`,
+  SIGTERM, SIGINT  stop; the network stays in place, and the lease too unless
+                   --release-lease is given`,
     );
   return withExamples(command, [
     { line: 'agent --etcd-endpoints=http://192.168.65.3:2379 --iface=eth0', does: 'join a network' },

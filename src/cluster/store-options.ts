@@ -34,7 +34,7 @@ export interface StoreCommandOptions extends AgentOption {
   readonly etcdUsername?: string;
 }
 
-const GROUP = 'Store (also from TULLE_ETCD_... and FLANNELD_ETCD_...; the password only from there):';
+const GROUP = 'Store (also TULLE_ETCD_... and FLANNELD_ETCD_...; the password only there):';
 
 export function addStoreOptions(command: Command): Command {
   const options = [

@@ -1,6 +1,8 @@
 /** How help looks: examples at its end, colour on terminals, lines no wider than a page. */
 import { styleText } from 'node:util';
 import { type Command, Help, type HelpConfiguration, type OutputConfiguration } from 'commander';
+import { wrapTo } from './fold.ts';
+import { wrapCommand } from './table.ts';
 
 const WIDEST = 100;
 /** Less is no width that anybody reads in. */
@@ -19,9 +21,18 @@ export interface Example {
 
 /** Adds an `Examples:` section to the end of a command's help. */
 export function withExamples(command: Command, examples: readonly Example[]): Command {
-  const lines = examples.map(({ line, does }) => `  # ${does}\n  $ tulle ${line}`);
-  return command.addHelpText('after', `\nExamples:\n${lines.join('\n\n')}`);
+  return command.addHelpText('after', () => {
+    const width = helpWidth(process.stdout.columns);
+    const lines = examples.map(
+      ({ line, does }) => `${wrapTo(`  # ${does}`, 4, width)}\n${commandLine(`  $ tulle ${line}`, width)}`,
+    );
+    return `\nExamples:\n${lines.join('\n\n')}`;
+  });
 }
+
+/** What goes on ends with a backslash, so that it can be copied; within quotes that would be a part of the text. */
+const commandLine = (line: string, width: number): string =>
+  line.includes("'") ? line : wrapCommand(line, 6, width);
 
 /** Bold headings, and lines that fit; commander strips colour from help that does not go to a terminal. */
 export const HELP_STYLE: HelpConfiguration = {

@@ -36,6 +36,6 @@ test('a wrong value of a parent command keeps its child from running', async t =
   const table = [{ name: 'net', group: 'This host:', summary: '', load }] as const;
   const { result, err } = await printed(t, () => runProgram(table, ['net', '--port', '0', 'show']));
   assert.equal(result, 2);
-  assert.match(err, /--port: "0" is not a number/);
+  assert.match(err, /--port: "0" is not in range/);
   assert.equal(ran, false);
 });

@@ -85,11 +85,13 @@ export function withChoices<Of extends Option | Argument>(
 }
 
 /** A decimal integer from `min` to `max`, both included; for an element of a `list`, as `oneOf`. */
-export function wholeNumber(min: number, max: number, what = 'a number'): (text: string) => number {
+export function wholeNumber(min: number, max: number, what?: string): (text: string) => number {
   return text => {
-    const number = /^-?\d+$/.test(text.trim()) ? Number(text) : Number.NaN;
+    const want = `want a whole number from ${min} to ${max}`;
+    if (!/^-?\d+$/.test(text.trim())) throw new ParseError(what ?? 'a number', text, want);
+    const number = Number(text);
     if (number >= min && number <= max) return number;
-    throw new ParseError(what, text, `want a whole number from ${min} to ${max}`);
+    throw new ParseError(what ?? 'in range', text, want);
   };
 }
 

@@ -169,14 +169,14 @@ describe('a command line', () => {
     [
       'one wrong value',
       ['serve', '--port', '0'],
-      ['tulle: error: command line: --port: "0" is not a number: want a whole number from 1 to 65535'],
+      ['tulle: error: command line: --port: "0" is not in range: want a whole number from 1 to 65535'],
     ],
     [
       'several wrong values',
       ['serve', '12', '--port', 'x', '--peer', '10.0.0.1', '--peer', 'nowhere'],
       [
         'tulle: error: command line: 3 problems',
-        '  <size>: "12" is not a number: want a whole number from 1 to 9',
+        '  <size>: "12" is not in range: want a whole number from 1 to 9',
         '  --port: "x" is not a number: want a whole number from 1 to 65535',
         '  --peer: "nowhere" is not an IP address: want IPv4 dotted quad or IPv6 text',
       ],
