@@ -53,9 +53,11 @@ export async function runDemo({ name, family }: DemoOptions, signal: AbortSignal
   const [near, far] = hosts;
   const [source, target] = [near?.containers[0], far?.containers[0]];
   if (near !== undefined && far !== undefined && source !== undefined && target !== undefined) {
-    for (const each of LAB_FAMILIES[family]) {
+    for (const [index, each] of LAB_FAMILIES[family].entries()) {
       title(`One packet from ${near.name}/${source.name} to ${far.name}/${target.name} (${target.ip[each]})`);
-      await followPacket(near, [source.ip[each], target.ip[each]]);
+      // Names stand for the first family.
+      const names = [source.name, `${far.name}/${target.name}`];
+      await followPacket(near, index === 0 ? names : [source.ip[each], target.ip[each]]);
     }
   }
 

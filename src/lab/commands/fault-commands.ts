@@ -78,7 +78,7 @@ async function breakLab(
   print(
     surprise
       ? `something is wrong on ${planted.host}`
-      : `${fault.name} is planted in ${textOf(place)}: ${fault.title}`,
+      : wrap(`${fault.name} is planted in ${textOf(place)}: ${fault.title}`, 2),
   );
   note(`see it: tulle lab ping${flag}; end it: tulle lab mend${flag}`);
 }
@@ -123,7 +123,7 @@ export function mendCommand(): Command {
     .description(
       'Mend what was planted with `tulle lab break`: the only fault there is, or the one that is named.',
     )
-    .addArgument(offering(new Argument('[host]', 'host of the lab'), 'lab-broken'))
+    .addArgument(offering(new Argument('[host]', 'host of the lab, or host/container'), 'lab-broken'))
     .argument('[fault]', 'what was planted there')
     .option('--all', 'everything that was planted, or all of this host')
     .addOption(nameOption())
@@ -155,7 +155,7 @@ function choice(host: string | undefined, name: string | undefined, { name: labN
   if (host !== undefined) findTarget(requireRecord(labName), host);
   return (planted: readonly PlantedFault[]): readonly PlantedFault[] => {
     const meant = planted.filter(
-      each => (host === undefined || each.host === host) && (name === undefined || each.fault === name),
+      each => (host === undefined || isAt(each, host)) && (name === undefined || each.fault === name),
     );
     const where = host === undefined ? `lab ${labName}` : host;
     if (meant.length === 0) {
@@ -174,9 +174,19 @@ function choice(host: string | undefined, name: string | undefined, { name: labN
   };
 }
 
+/** @param place a host, or HOST/CONTAINER */
+const isAt = (each: PlantedFault, place: string): boolean =>
+  each.host === place || textOf(placeOf(each, findFault(each.fault))) === place;
+
 function plantedText(planted: readonly PlantedFault[], lab: string): string {
   if (planted.length === 0) return `plant one with: tulle lab break${nameFlag(lab)} HOST FAULT`;
-  return planted.map(({ host, fault, surprise }) => `${host}: ${surprise ? 'a surprise' : fault}`).join(', ');
+  return planted
+    .map(each => {
+      // Where a surprise is would tell too much of what it is.
+      if (each.surprise) return `${each.host}: a surprise`;
+      return `${textOf(placeOf(each, findFault(each.fault)))}: ${each.fault}`;
+    })
+    .join(', ');
 }
 
 const describeMended = ({ planted, failures, already }: Mended) => ({

@@ -70,4 +70,7 @@ mend:
 
 test('a name that does not exist is refused with the one that was meant', () => {
   assert.throws(() => findFault('one-way-ot'), { code: 'NOT_FOUND', hint: /did you mean one-way-out/ });
+  assert.throws(() => findFault('one-way'), {
+    hint: /did you mean one-way-in, one-way-out\?|did you mean one-way-out, one-way-in\?/,
+  });
 });

@@ -40,15 +40,17 @@ export const FAULTS: readonly Fault[] = [
   ...IDENTITY_FAULTS,
 ];
 
+/** Names that a part of one may stand for. */
+const MOST_MEANT = 5;
+
 /** @throws LabError NOT_FOUND */
 export function findFault(name: string): Fault {
   const fault = FAULTS.find(each => each.name === name);
   if (fault !== undefined) return fault;
-  const meant = nearest(
-    name,
-    FAULTS.map(each => each.name),
-  );
+  const names = FAULTS.map(each => each.name);
+  const near = nearest(name, names);
+  const meant = near === undefined ? names.filter(each => each.includes(name)).slice(0, MOST_MEANT) : [near];
   throw new LabError('NOT_FOUND', `there is no fault named ${JSON.stringify(name)}`, {
-    hint: `${meant === undefined ? '' : `did you mean ${meant}? `}all are listed by: tulle lab break --list`,
+    hint: `${meant.length === 0 ? '' : `did you mean ${meant.join(', ')}? `}all are listed by: tulle lab break --list`,
   });
 }
