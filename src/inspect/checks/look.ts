@@ -30,7 +30,7 @@ export async function lookAt(
       return await untilAborted(work(), until);
     } catch (error) {
       signal?.throwIfAborted();
-      blind.push(`${what}: ${until.aborted ? `no result within ${PATIENCE} ms` : messageOf(error)}`);
+      blind.push(`${what}: ${until.aborted ? `no result within ${PATIENCE / 1000} s` : messageOf(error)}`);
       return otherwise;
     }
   };

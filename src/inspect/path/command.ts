@@ -16,7 +16,7 @@ import { type CheckSite, type PeerSite, siteOf } from '../check/site.ts';
 import { HostReader } from '../host/host-reader.ts';
 import { inspectedContainers } from '../host/inspected-containers.ts';
 import { LocalInspector } from '../inspector/local-inspector.ts';
-import { addressPair, findEnd, type JourneyEnd } from './journey-end.ts';
+import { addressPair, endName, findEnd, type JourneyEnd } from './journey-end.ts';
 import { journeyJson } from './json.ts';
 import { PeerAgents } from './peer-agents.ts';
 import { journeyScreen } from './screen.ts';
@@ -96,13 +96,15 @@ async function trace(
   const site = status === undefined ? await kernelSite(reader) : siteOf(status);
   const agents = new PeerAgents(status, signal);
   const here = new LocalInspector({ socketPath: socketOf(options) });
-  const known = {
-    site,
-    containers: await inspectedContainers(reader),
-    ownAddresses: (await reader.addresses()).map(({ ip }) => ip),
-    ask: (peer: PeerSite) => agents.report(peer),
-  };
-  const [source, target] = [await findEnd(known, from), await findEnd(known, to)];
+  const [source, target] = await withProgress('looking for both ends', async () => {
+    const known = {
+      site,
+      containers: await inspectedContainers(reader),
+      ownAddresses: (await reader.addresses()).map(({ ip }) => ip),
+      ask: (peer: PeerSite) => agents.report(peer),
+    };
+    return [await findEnd(known, from), await findEnd(known, to)];
+  });
   const pair = await sourced(reader, site, source, addressPair(source, target));
   const [near, far] = [source, target].map(one =>
     one.peer !== undefined ? agents.inspector(one.peer) : one.host === undefined ? undefined : here,
@@ -129,7 +131,12 @@ async function trace(
   });
   const whole = { ...result, unasked: [...silent, ...result.unasked] };
   if (options.json === true) printJson(journeyJson(whole, { from: source, to: target }));
-  else print(journeyScreen(whole));
+  else
+    print(
+      journeyScreen(whole, ip =>
+        ip.equals(pair.from) ? endName(source) : ip.equals(pair.to) ? endName(target) : undefined,
+      ),
+    );
   if (whole.broken !== undefined) process.exitCode = EXIT.failed.status;
 }
 

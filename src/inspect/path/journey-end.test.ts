@@ -94,7 +94,7 @@ describe('an end of a journey', () => {
 });
 
 describe('the addresses of a packet', () => {
-  const end = (...addresses: string[]) => ({ addresses: addresses.map(Ip.parse) });
+  const end = (...addresses: string[]) => ({ host: 'docker1', addresses: addresses.map(Ip.parse) });
 
   test('are of one family', () => {
     const pair = addressPair(end('10.5.1.2', 'fd00::1'), end('fd00::2'));
@@ -102,5 +102,15 @@ describe('the addresses of a packet', () => {
     const near = addressPair(end('172.18.0.2', '10.5.1.2', '10.9.1.1'), end('10.9.2.1'));
     assert.deepEqual([`${near.from}`, `${near.to}`], ['10.9.1.1', '10.9.2.1']);
     assert.throws(() => addressPair(end('10.5.1.2'), end('fd00::2')), { code: 'USAGE' });
+  });
+
+  test('are not those of two strangers', () => {
+    const [one, other] = ['8.8.8.8', '9.9.9.9'].map(text => ({ addresses: [Ip.parse(text)] }));
+    assert.ok(one !== undefined && other !== undefined);
+    assert.throws(() => addressPair(one, other), {
+      code: 'NOT_FOUND',
+      message: /neither 8.8.8.8 nor 9.9.9.9/,
+    });
+    assert.equal(String(addressPair(one, end('10.5.1.2')).from), '8.8.8.8');
   });
 });

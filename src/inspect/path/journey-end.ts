@@ -50,7 +50,7 @@ export async function findEnd(known: ReachableHosts, word: string): Promise<Jour
     throw new CommandError(
       'NOT_FOUND',
       `there is no host and no container ${JSON.stringify(word)}`,
-      'give a name of `tulle status`, HOST/CONTAINER, or an address',
+      `${hostsHint(site)}; a container is HOST/NAME, or give an address`,
     );
   if (others.length > 0)
     throw several(
@@ -152,9 +152,15 @@ const peerAddresses = ({ underlay, subnets }: PeerSite): Ip[] => [
  * An address of each end, of one family: of the receiver the first that the sender has one for, of the sender the one that
  * is nearest to it.
  *
- * @throws CommandError USAGE
+ * @throws CommandError USAGE; NOT_FOUND when nothing is known of both
  */
 export function addressPair(from: JourneyEnd, to: JourneyEnd): { readonly from: Ip; readonly to: Ip } {
+  if (from.host === undefined && to.host === undefined)
+    throw new CommandError(
+      'NOT_FOUND',
+      `neither ${from.addresses.join(', ')} nor ${to.addresses.join(', ')} is of a host or container that is known here`,
+      'one of the two ends has to be: `tulle lease list` shows the subnets of the hosts',
+    );
   for (const target of to.addresses) {
     const [source] = from.addresses
       .filter(({ family }) => family === target.family)
@@ -173,6 +179,10 @@ function commonBits(one: Ip, other: Ip): number {
   const differing = one.toBigInt() ^ other.toBigInt();
   return ADDRESS_BITS[one.family] - (differing === 0n ? 0 : differing.toString(2).length);
 }
+
+/** What a person calls it: `docker2/c1`, `docker2`; undefined for an address of nobody that is known. */
+export const endName = ({ host, container }: JourneyEnd): string | undefined =>
+  host === undefined || container === undefined ? host : `${host}/${container}`;
 
 const several = (word: string, which: readonly string[]): CommandError =>
   new CommandError(

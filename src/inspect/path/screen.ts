@@ -1,12 +1,14 @@
 /** A journey for a person: host by host, each hop with the entries that decide it, and what breaks it. */
 import type { FastFlowReport } from '../../api/walk.ts';
+import type { Ip } from '../../base/ip.ts';
 import { formatBytes, formatCount, formatDuration, formatNumber } from '../../console/format.ts';
 import { paint } from '../../console/output.ts';
 import { wrap } from '../../console/table.ts';
 import type { BrokenHop, SeenHop } from './broken-hop.ts';
 import type { TraceResult } from './trace-journey.ts';
 
-export function journeyScreen(result: TraceResult): string {
+/** @param nameOf who has an address of an end, as far as it is known */
+export function journeyScreen(result: TraceResult, nameOf: (ip: Ip) => string | undefined): string {
   const { hops, broken } = result;
   // What comes behind the broken hop, no packet has come to.
   const shown = broken === undefined ? hops : hops.filter(({ number }) => number <= broken.number);
@@ -14,8 +16,9 @@ export function journeyScreen(result: TraceResult): string {
   const blocks = result.legs.flatMap(({ packet, from, to }) => {
     const own = shown.filter(hop => hop.packet === packet);
     if (own.length === 0) return [];
-    const title = packet === 'request' ? `${from} > ${to}` : `The answer, ${from} > ${to}`;
-    return [[paint('bold', title), ...hostLines(own, width, broken?.number)].join('\n')];
+    const [sender, receiver] = [from, to].map(ip => [nameOf(ip), ip].filter(Boolean).join(' '));
+    const title = `${packet === 'request' ? '' : 'The answer, '}${sender} > ${receiver}`;
+    return [[wrap(paint('bold', title), 2), ...hostLines(own, width, broken?.number)].join('\n')];
   });
   return [...blocks, ...fastBlock(result), endLines(result).join('\n')].join('\n\n');
 }
@@ -46,7 +49,7 @@ function hopLines(
   ];
 }
 
-/** What comes after: the packet itself goes the normal path. */
+/** What comes after: the packet itself takes the normal path. */
 function fastBlock({ fastPath, broken }: TraceResult): string[] {
   if (fastPath.length === 0 || broken !== undefined) return [];
   const hosts = fastPath.flatMap(({ host, text, flows }) => [
@@ -55,7 +58,7 @@ function fastBlock({ fastPath, broken }: TraceResult): string[] {
   ]);
   const isUsed = fastPath.some(({ state }) => state !== 'normal');
   const note =
-    'The steps above are the normal path: the first packets of a flow go it, and what they meet decides.';
+    'The steps above are the normal path: the first packets of a flow take it, and what they meet decides.';
   return [[paint('bold', 'The fast path'), ...hosts, ...(isUsed ? [wrap(note, 2)] : [])].join('\n')];
 }
 
