@@ -4,7 +4,7 @@ import * as v from 'valibot';
 const text = v.string();
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 
-/** Why packets go the normal path. */
+/** Why packets take the normal path. */
 export const FastPathObstacle = v.object({
   /** Stable: `OFF_BY_CONFIG`. */
   code: text,
@@ -41,10 +41,10 @@ export const FastPathStatus = v.object({
   used: v.boolean(),
   /** Why none can; where some can, what keeps it from being everywhere. */
   obstacle: v.exactOptional(FastPathObstacle),
-  /** Why packets of TCP go the normal path while others do not. */
+  /** Why packets of TCP take the normal path while others do not. */
   tcpObstacle: v.exactOptional(text),
   networks: v.array(v.object({ ...FastPathNetwork.entries, ...FastPathCounts.entries })),
-  /** Packets between containers and tunnels that went the normal path, by reason, since the programs run. */
+  /** Packets between containers and tunnels that took the normal path, by reason, since the programs run. */
   normalPackets: v.record(text, count),
 });
 export type FastPathStatus = v.InferOutput<typeof FastPathStatus>;

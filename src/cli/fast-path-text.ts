@@ -15,7 +15,7 @@ export function fastPathText({ fastPath }: Pick<Status, 'fastPath'>): string | u
     `${countsText(totalOf(networks))}, on ${formatCount(links, 'container link')}`,
     first && `not on ${formatCount(without.length, 'other')}: ${first.text}`,
     obstacle?.text,
-    tcpObstacle && `TCP goes the normal path: ${tcpObstacle}`,
+    tcpObstacle && `TCP takes the normal path: ${tcpObstacle}`,
   ]
     .filter(part => part !== undefined && part !== '')
     .join('; ');

@@ -118,7 +118,7 @@ describe('the fast path is seen by', needsBpf, () => {
         '--port',
         `${PORT}`,
       ]);
-      assert.match(stdout, /The fast path\ndocker1: A flow between these ends goes it/);
+      assert.match(stdout, /The fast path\ndocker1: A flow between these ends takes it/);
       assert.match(stdout, /fast, [\d,]+ packets? out/);
       const icmp = await traceOn(pair.first, 'c1', 'docker2/c1');
       assert.deepEqual(
@@ -141,7 +141,7 @@ describe('the fast path is seen by', needsBpf, () => {
         ],
       );
       const { stdout } = await pair.first.host.run(TULLE, ['check', 'docker2']);
-      assert.match(stdout, /a flow from c1 to c1 of docker2 goes the fast path on docker1 and docker2/);
+      assert.match(stdout, /a flow from c1 to c1 of docker2 takes the fast path on docker1 and docker2/);
     }));
 
   test('a report: programs, maps, the count of flows; and a capture says what it does not show', () =>
@@ -200,7 +200,7 @@ describe('the fast path is seen by', needsBpf, () => {
       const [finding] = found.findings.filter(({ code }) => code === 'FAST_PATH_LOSS');
       assert.match(
         finding?.reason ?? '',
-        /lost as soon as their flow goes the fast path.* evil \(id \d+\) at the egress of eth0/,
+        /lost as soon as their flow takes the fast path.* evil \(id \d+\) at the egress of eth0/,
       );
       assert.match(finding?.remedy ?? '', /^bpftool net show dev eth0/);
     }));

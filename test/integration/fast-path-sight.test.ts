@@ -1,4 +1,4 @@
-/** The fast path as a walk over a host reads it: programs at links, the flows of their maps, why a packet goes the normal path. */
+/** The fast path as a walk over a host reads it: programs at links, the flows of their maps, why a packet takes the normal path. */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { FastWay, Walk } from '../../src/api/walk.ts';
@@ -130,7 +130,7 @@ test(
       return found.text;
     };
     assert.match(await why(), /delivered at the egress of veth-c is missing, and no agent answers/);
-    assert.match(await why({ protocol: 'icmp' }), /^ICMP goes the normal path/);
+    assert.match(await why({ protocol: 'icmp' }), /^ICMP always takes the normal path/);
     assert.match(await why({ from: 'fd05:0:0:1::2', to: 'fd05:0:0:2::2' }), /IPv6/);
     await near.host.do('iptables -t nat -A POSTROUTING -p udp -j SNAT --to-source 10.5.1.1');
     assert.match(await why(), /translate/);
@@ -162,7 +162,7 @@ test(
     ] as const;
     assert.match(
       (await fastNote(near.host.netns, links)) ?? '',
-      /^2 flows go the fast path: .*veth-c .*on eth0,/,
+      /^2 flows take the fast path: .*veth-c .*on eth0,/,
     );
     assert.equal(await fastNote(near.host.netns, links.slice(0, 1)), undefined, 'the uplink shows all');
     const { far } = await overlayPair(t);

@@ -15,7 +15,7 @@ export function fastPathMetrics({ fastPath }: Pick<Status, 'fastPath'>): readonl
     {
       type: 'gauge',
       name: 'tulle_fast_path_used',
-      help: 'Whether packets of some container may go the fast path.',
+      help: 'Whether packets of some container may take the fast path.',
       samples: [[Number(used)]],
     },
     {
@@ -30,13 +30,13 @@ export function fastPathMetrics({ fastPath }: Pick<Status, 'fastPath'>): readonl
     {
       type: 'gauge',
       name: 'tulle_fast_path_flows',
-      help: 'Flows whose packets go the fast path now, by network.',
+      help: 'Flows whose packets take the fast path now, by network.',
       samples: networks.map(({ name, flows }) => [flows, { network: name }]),
     },
     {
       type: 'gauge',
       name: 'tulle_fast_path_bytes',
-      help: 'Bytes that went the fast path, of the flows that are known now.',
+      help: 'Bytes that took the fast path, of the flows that are known now.',
       samples: networks.flatMap(({ name, sentBytes, receivedBytes }) => [
         [sentBytes, { network: name, direction: 'sent' }] as const,
         [receivedBytes, { network: name, direction: 'received' }] as const,
@@ -45,7 +45,7 @@ export function fastPathMetrics({ fastPath }: Pick<Status, 'fastPath'>): readonl
     {
       type: 'counter',
       name: 'tulle_fast_path_normal_packets_total',
-      help: 'Packets between containers and tunnels that went the normal path, by reason.',
+      help: 'Packets between containers and tunnels that took the normal path, by reason.',
       samples: Object.entries(normalPackets).map(([reason, count]) => [count, { reason }]),
     },
   ];

@@ -42,7 +42,7 @@ export function datapathCommand(): Command {
         '  two-way  the same, while each is answered by another one\n' +
         '  s/GB     seconds that all processors work for 10^9 bytes of the stream\n' +
         'Of a path with a tunnel device between agents it is said how much of each load went past that device, that is, the ' +
-        'fast path; and why not, as the agents say. A flow of one way alone never goes it.',
+        'fast path; and why not, as the agents say. A flow of one way alone never takes it.',
     )
     .addOption(
       new Option('--paths <names>', 'only these')

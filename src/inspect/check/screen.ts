@@ -6,6 +6,7 @@ import { paint, type Style } from '../../console/output.ts';
 import { type Column, formatTable, wrap, wrapCommand } from '../../console/table.ts';
 import { isCarried } from './fast-probe.ts';
 import type { Case, PeerCase } from './judge/case.ts';
+import { byReason } from './not-seen.ts';
 import type { CheckResult } from './run-check.ts';
 import { isOk, lossOf, type RungKind, type RungResult, rungState } from './rung.ts';
 
@@ -27,7 +28,7 @@ export function checkScreen({ findings, ok, known }: CheckResult): string {
   return blocks.filter(block => block !== undefined && block !== '').join('\n\n');
 }
 
-/** Flows of our own: how many of their packets went the fast path, and where. */
+/** Flows of our own: how many of their packets took the fast path, and where. */
 function fastLines({ fast = [], unprobed = [] }: Case): string | undefined {
   const lines = [
     ...fast.map(({ pair: { container, target }, fast: { sent, answered }, hosts }) => {
@@ -35,7 +36,7 @@ function fastLines({ fast = [], unprobed = [] }: Case): string | undefined {
         .filter(host => host.state !== 'normal' && isCarried(host))
         .map(({ host }) => host);
       const where =
-        carrying.length === 0 ? 'goes the normal path' : `goes the fast path on ${carrying.join(' and ')}`;
+        carrying.length === 0 ? 'takes the normal path' : `takes the fast path on ${carrying.join(' and ')}`;
       const lost = sent === answered ? '' : `, ${paint('red', `${sent - answered} of ${sent} lost`)}`;
       return `a flow from ${container} to ${target} ${where}${lost}`;
     }),
@@ -197,7 +198,9 @@ function notAsked(asked: readonly PeerCase[]): string[] {
 /** What no check of a host could read. */
 function notSeen({ report, peers }: Case): string[] {
   const reports = [report, ...peers.flatMap(peer => peer.report ?? [])];
-  const lines = reports.flatMap(({ host, blind }) => blind.map(what => wrap(`  ${host}: ${what}`, 4)));
+  const lines = reports.flatMap(({ host, blind }) =>
+    byReason(blind).map(what => wrap(`  ${host}: ${what}`, 4)),
+  );
   return lines.length === 0 ? [] : [['Not seen:', ...lines].join('\n')];
 }
 

@@ -42,7 +42,7 @@ test('a missing program is named, and so is one that shares no maps with the oth
     [cause?.code, cause?.evidence],
     ['FAST_PATH_INCOMPLETE', ['missing: receive at the ingress of eth0']],
   );
-  assert.match(cause?.reason ?? '', /the container behind v1 go the normal path/);
+  assert.match(cause?.reason ?? '', /the container behind v1 take the normal path/);
   const mixed = [
     ...programs('v1', CONFIG, 'transmit'),
     ...programs('v1', 6).filter(({ role }) => role === 'transmit'),

@@ -1,5 +1,5 @@
 /**
- * Whether packets of a flow go the fast path of a host, and why not: pure. The order of the reasons is that in which a person
+ * Whether packets of a flow take the fast path of a host, and why not: pure. The order of the reasons is that in which a person
  * can do something about them.
  */
 import type { FastFlowReport, FastWay } from '../../api/walk.ts';
@@ -54,12 +54,12 @@ export function fastWay(question: FastQuestion, facts: FastFacts): FastWay {
   if (flows.some(({ sent, delivered }) => sent || delivered))
     return {
       state: 'fast',
-      text: `A flow between these ends goes it: packets pass between ${hostEnd} and ${uplink} only, and ${without}.`,
+      text: `A flow between these ends takes it: packets pass between ${hostEnd} and ${uplink} only, and ${without}.`,
       flows,
     };
   return {
     state: 'ready',
-    text: `A flow goes it between ${hostEnd} and ${uplink} as soon as ${WANTED_SEEN} packets of each direction have gone the normal path unchanged; ${without} then, but for one each half second.`,
+    text: `A flow takes it, between ${hostEnd} and ${uplink}, as soon as ${WANTED_SEEN} packets of each direction have come unchanged over the normal path. Then ${without}, but for one each half second.`,
     flows,
   };
 }
@@ -68,8 +68,8 @@ const packetsOf = ({ sentPackets, deliveredPackets }: FastFlowReport) => sentPac
 
 /** undefined where a flow can go it. */
 function whyNormal({ protocol, isIpv6, ...ends }: FastQuestion, facts: FastFacts): string | undefined {
-  if (protocol === 'icmp') return 'ICMP goes the normal path, always.';
-  if (isIpv6) return 'Packets of IPv6 go the normal path.';
+  if (protocol === 'icmp') return 'ICMP always takes the normal path.';
+  if (isIpv6) return 'IPv6 packets take the normal path.';
   if (facts.obstacle !== undefined) return sentence(facts.obstacle);
   const missing = missingPrograms(ends, facts.programs);
   if (missing.length === 0) return undefined;
@@ -119,5 +119,5 @@ function whyNotFast({ state, protocol }: FastFlow, generation: bigint): string {
     return `it is being proven: ${sentSeen} of ${WANTED_SEEN} packets sent, ${deliveredSeen} of ${WANTED_SEEN} delivered`;
   if (protocol === 'tcp' && cleared !== 1)
     return 'connection tracking has not been prepared for it, which the agent does';
-  return 'it rests: the next packet of each direction goes the normal path';
+  return 'it rests: the next packet of each direction takes the normal path';
 }

@@ -1,4 +1,4 @@
-/** Why packets of a container go the normal path, as the agent says it in its status. Pure. */
+/** Why packets of a container take the normal path, as the agent says it in its status. Pure. */
 import type { Status } from '../../api/status.ts';
 import type { Ip } from '../../base/ip.ts';
 import { Prefix } from '../../base/prefix.ts';

@@ -1,4 +1,4 @@
-/** Why packets go the normal path: of this host, of a network, of a link or of a peer. A code for scripts and a sentence. */
+/** Why packets take the normal path: of this host, of a network, of a link or of a peer. A code for scripts and a sentence. */
 import type { FastPathObstacle } from '../../api/fast-path.ts';
 import type { JudgingRule } from '../../firewall/judging/judging-rule.ts';
 
@@ -6,11 +6,11 @@ export const OBSTACLES = {
   offByFlag: of('OFF_BY_FLAG', 'it is off on this host (--fast-path=off)'),
   offByConfig: of('OFF_BY_CONFIG', 'it is off in the configuration of the network (FastPath)'),
   waiting: of('WAITING', 'this host has no lease yet'),
-  ipv6: of('IPV6', 'packets of IPv6 go the normal path, and the network has no IPv4'),
+  ipv6: of('IPV6', 'packets of IPv6 take the normal path, and the network has no IPv4'),
   gbp: of('GBP', 'the network carries group based policy marks (GBP), which only the normal path knows'),
   direct: of('DIRECT', 'it is reached without a tunnel'),
   forwarder: of('FORWARDER', 'it is reached through the forwarder, a program in user space'),
-  outerIpv6: of('OUTER_IPV6', 'tunnel packets are IPv6, and only those of IPv4 can go it'),
+  outerIpv6: of('OUTER_IPV6', 'tunnel packets are IPv6, and only those of IPv4 can take it'),
   sameNamespace: of('SAME_NAMESPACE', 'both ends of the link are on the host: no container is behind it'),
   unreadRules: of('FIREWALL_UNKNOWN', 'the rules of the firewall could not be read yet'),
   noContainers: of('NO_CONTAINERS', 'no container link of this host is on the network'),

@@ -1,4 +1,4 @@
-/** Findings about flows of our own that should have gone the fast path: packets lost there, or none that went it. Pure. */
+/** Findings about flows of our own that should have taken the fast path: packets lost there, or none that went it. Pure. */
 import type { Drop, Finding } from '../../../api/inspection.ts';
 import { removing } from '../../checks/check.ts';
 import type { FastHost } from '../../path/journey.ts';
@@ -30,7 +30,7 @@ function lossFinding({ pair, normal, fast, hosts, views }: FastProbe, here: stri
     severity: 'error',
     host,
     layer: 'limits',
-    reason: `packets between ${pairText(pair)} are lost as soon as their flow goes the fast path, ${lost} of ${fast.sent}, and pass on the normal path${by}`,
+    reason: `packets between ${pairText(pair)} are lost as soon as their flow takes the fast path, ${lost} of ${fast.sent}, and pass on the normal path${by}`,
     evidence: [
       `UDP from ${pair.source} to ${pair.to}: ${normal.answered} of the first ${normal.sent} answered, ${fast.answered} of ${fast.sent} after them`,
       ...hosts.map(hostText),
@@ -64,7 +64,7 @@ function unusedFinding(host: FastHost, { pair }: FastProbe): Finding {
     severity: 'warning',
     host: host.host,
     layer: 'limits',
-    reason: `a flow between ${pairText(pair)} goes the normal path over ${host.host}, which is slower, although the programs of the fast path are there: ${why}`,
+    reason: `a flow between ${pairText(pair)} takes the normal path over ${host.host}, which is slower, although the programs of the fast path are there: ${why}`,
     evidence: [hostText(host)],
     remedy: `tulle status on ${host.host} says what keeps packets from it, and how often`,
     fixable: false,
