@@ -3,6 +3,7 @@ import { AgentClient, ApiError } from '../api/client.ts';
 import type { NetworkOnHost } from '../api/networks.ts';
 import type { Status } from '../api/status.ts';
 import { printable } from '../base/printable.ts';
+import { formatCount } from '../console/format.ts';
 import { type AgentOption, socketOf } from './agent-option.ts';
 
 /** Milliseconds: what the store says must not wait long for this. */
@@ -54,10 +55,10 @@ export function onHostFacts(network: NetworkOnHost | undefined): readonly (reado
   const where = bridge === undefined ? 'not made' : `bridge ${bridge}, VXLAN ${tunnel}, MTU ${mtu}`;
   const why = state === 'ready' ? '' : `, ${state}${reason === undefined ? '' : `: ${reason}`}`;
   const dropped = Object.entries(drops).filter(([, count]) => count > 0);
-  const counts = dropped.map(([what, count]) => `${count.toLocaleString('en-US')} ${what}`);
+  const counts = dropped.map(([what, count]) => `${formatCount(count, 'frame')} by ${what}`);
   return [
     ['this host', `${where}${why}`],
     ['ports', ports.length === 0 ? 'none' : ports.join(' ')],
-    ['dropped', counts.length === 0 ? 'nothing' : `${counts.join(', ')} frames`],
+    ['dropped', counts.length === 0 ? 'nothing' : counts.join(', ')],
   ];
 }

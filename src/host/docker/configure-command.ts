@@ -144,6 +144,8 @@ function show(
 ): void {
   if (changes.length === 0) {
     print(`${file.path} needs no change`);
+    if (options.restart === true)
+      note('dockerd was not restarted; `tulle check` says whether it runs with this file');
   } else {
     print(
       formatTable(
