@@ -67,7 +67,7 @@ test('a flow would go it, and what is left out then is named, on both hosts', ne
   assert.equal(sent?.state, 'ready');
   assert.match(
     sent.text,
-    /between veth-c and eth0 as soon as 8 packets.*; br0, vx1, the routes and rules of/,
+    /between veth-c and eth0, as soon as 8 packets.* Then br0, vx1, the routes and rules of/,
   );
   const received = await fastAt(far.host, { ...SENT, carrier: CARRIER });
   assert.equal(received?.state, 'ready');

@@ -33,6 +33,6 @@ export async function fastNote(netns: Netns, links: readonly CaptureLink[]): Pro
 
 /** @param hidden captured links which are no uplinks */
 export function fastSentence(flows: number, hidden: readonly string[], uplinks: readonly string[]): string {
-  const go = flows === 1 ? 'goes' : 'go';
-  return `${formatCount(flows, 'flow')} ${go} the fast path: of their packets ${hidden.join(', ')} show one each half second, and the host's end of a container's link what the container sends; all are on ${uplinks.join(', ')}, and in the container`;
+  const take = flows === 1 ? 'takes' : 'take';
+  return `${formatCount(flows, 'flow')} ${take} the fast path: of their packets ${hidden.join(', ')} show one each half second, and the host's end of a container's link what the container sends; all are on ${uplinks.join(', ')}, and in the container`;
 }
