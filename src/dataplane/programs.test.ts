@@ -59,6 +59,19 @@ describe('programs at links', () => {
     assert.equal(store.isWatched, false);
   });
 
+  test('are not said to be in place while they are being attached', async () => {
+    await using running = await begin();
+    const { store, host, state } = running;
+    const attach = store.attach.bind(store);
+    const said: boolean[] = [];
+    store.attach = (...args) => {
+      said.push(host.plane.report().inSync);
+      return attach(...args);
+    };
+    assert.equal((await state(...pair('veth1'))).inSync, true);
+    assert.deepEqual(said, [false, false]);
+  });
+
   test('stay when the data plane is closed', async () => {
     await using running = await begin(...pair('veth1'));
     await running.host.plane[Symbol.asyncDispose]();

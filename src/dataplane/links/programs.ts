@@ -58,6 +58,8 @@ export class Programs implements Disposable {
   #listing: number | undefined;
   #writes = 0;
   #isUnfinished = false;
+  /** Links are being seen to. */
+  #isInTurn = false;
 
   constructor(environment: ProgramsEnvironment) {
     const { clock, random, programs, names, onPossibleChange } = environment;
@@ -110,7 +112,7 @@ export class Programs implements Disposable {
   }
 
   get inSync(): boolean {
-    return !this.isStale && this.failed === 0;
+    return !this.#isInTurn && !this.isStale && this.failed === 0;
   }
 
   *failures(): Generator<ProgramFailure> {
@@ -180,9 +182,14 @@ export class Programs implements Disposable {
     this.#due.clear();
     const now = clock.monotonic();
     for (const [key, { index }] of this.#subjects) if (this.#retries.isDue(key, now)) due.add(index);
-    for (const index of due) {
-      if (clock.monotonic() - now < TURN) await this.#ensureLink(store, index);
-      else this.#due.add(index);
+    this.#isInTurn = true;
+    try {
+      for (const index of due) {
+        if (clock.monotonic() - now < TURN) await this.#ensureLink(store, index);
+        else this.#due.add(index);
+      }
+    } finally {
+      this.#isInTurn = false;
     }
     this.#isUnfinished = this.#due.size > 0;
   }
