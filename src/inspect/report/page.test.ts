@@ -65,6 +65,14 @@ test('text of a host is text of the page, whatever it is, and the document insid
   );
 });
 
+test('nothing of it is obeyed by a terminal that shows the file', () => {
+  const text = '\x1b]0;owned\x07\x9b2J\u202e\r';
+  const page = reportPage(reportWith(text));
+  assert.doesNotMatch(page.replaceAll('\n', ''), /[\p{C}]/u);
+  assert.match(page, /\\u001b\]0;owned\\u0007/);
+  assert.deepEqual(inside(page), reportWith(text));
+});
+
 test('the page needs nothing from elsewhere', () => {
   const page = reportPage(reportWith('x'));
   assert.doesNotMatch(page, /\b(?:src|href)=|@import|url\(/);

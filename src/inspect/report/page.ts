@@ -6,6 +6,7 @@
  */
 import type { AgentEvent } from '../../api/messages.ts';
 import type { Status } from '../../api/status.ts';
+import { printableLines } from '../../base/printable.ts';
 import type { HostSummary } from '../../cli/all-hosts.ts';
 import type { CheckDocument } from '../check/json.ts';
 import type { ReportDocument, ReportPart } from './collect.ts';
@@ -46,7 +47,7 @@ export function reportPage(report: ReportDocument): string {
     ...parts.map(partText),
     '<script id="report" type="application/json">',
     // Ends neither the script nor a comment in it.
-    JSON.stringify(report).replaceAll('<', String.raw`\u003c`),
+    printableLines(JSON.stringify(report)).replaceAll('<', String.raw`\u003c`),
     '</script>',
     '</body></html>',
     '',
@@ -126,5 +127,6 @@ const ENTITIES: Readonly<Record<string, string>> = {
   "'": '&#39;',
 };
 
-/** Any text as text of a page, also inside of an attribute. */
-const escape = (text: string) => text.replace(/[&<>"']/g, character => ENTITIES[character] ?? '');
+/** Any text as text of a page, also inside of an attribute; for a terminal, too, as the file may be looked at in one. */
+const escape = (text: string) =>
+  printableLines(text).replace(/[&<>"']/g, character => ENTITIES[character] ?? '');
