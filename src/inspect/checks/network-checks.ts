@@ -5,6 +5,7 @@ import { checkFastPath } from './fast-path.ts';
 import { checkFirewall } from './firewall.ts';
 import { checkHostFiles } from './host-files.ts';
 import { checkLimits } from './limits.ts';
+import { checkLocalRoutes } from './local-routes.ts';
 import { checkNeighbors } from './neighbors.ts';
 import { checkRouting } from './routing.ts';
 import { checkTunnel } from './tunnel.ts';
@@ -12,6 +13,7 @@ import { checkUnderlay } from './underlay.ts';
 
 export const NETWORK_CHECKS: readonly NamedCheck[] = [
   { name: 'routing', check: checkRouting },
+  { name: 'local routes', check: checkLocalRoutes },
   { name: 'firewall', check: checkFirewall },
   { name: 'tunnel', check: checkTunnel },
   { name: 'underlay', check: checkUnderlay },

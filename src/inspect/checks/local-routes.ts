@@ -1,0 +1,65 @@
+/**
+ * The local route of each address that this host has for the overlay: on the bridge, the tunnel and the underlay. The kernel
+ * makes it with the address; without it the host neither answers ARP for that address nor takes packets to it.
+ */
+import { ADDRESS_BITS, type Ip } from '../../base/ip.ts';
+import { formatInterfaceAddress } from '../../base/prefix.ts';
+import { IFA_F_DADFAILED, IFA_F_TENTATIVE, RTN_LOCAL } from '../../netlink/route/constants.ts';
+import type { Address, Link, Route } from '../../netlink/route/objects.ts';
+import { addressLine } from '../../netlink/text/entries.ts';
+import type { HostReader } from '../host/host-reader.ts';
+import { type Cause, type Command, fixedBy, ipCommand } from './check.ts';
+import { underlayOf } from './underlay.ts';
+
+export async function checkLocalRoutes(host: HostReader): Promise<Cause[]> {
+  const [overlay, { ips }, addresses, links, routes, nameOf] = await Promise.all([
+    host.overlay(),
+    underlayOf(host),
+    host.addresses(),
+    host.links(),
+    host.routes(),
+    host.nameOf(),
+  ]);
+  const local = new Set(routes.filter(isLocalOfOne).map(({ destination }) => String(destination?.ip)));
+  const suspects = addresses.flatMap(address => {
+    const { ip, index } = address;
+    const link = links.find(each => each.index === index);
+    const isOurs = overlay?.subnets.some(block => block.contains(ip)) || ips.some(own => own.equals(ip));
+    // The routes of a link that is down are gone with it, which is said elsewhere.
+    const isJudged = isOurs && link?.up === true && isInUse(address) && !local.has(String(ip));
+    return isJudged ? [{ address, link }] : [];
+  });
+  const causes = suspects.map(async ({ address, link }) => {
+    // The lists are of different moments: the kernel's own answer counts.
+    const { route } = await host.lookup(address.ip);
+    return route?.type === RTN_LOCAL ? [] : [causeOf(address, link, addressLine(address, nameOf))];
+  });
+  return (await Promise.all(causes)).flat();
+}
+
+const isLocalOfOne = ({ type, destination, family }: Route) =>
+  type === RTN_LOCAL && destination?.length === ADDRESS_BITS[family];
+
+const isInUse = ({ flags }: Address) => (flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED)) === 0;
+
+function causeOf(address: Address, { name, info }: Link, line: string): Cause {
+  const { ip, family } = address;
+  const isBridge = info?.kind === 'bridge';
+  const effect = isBridge ? ': its containers do not find their gateway' : '';
+  const shown = `${ipCommand(family)} route show table local exact ${ip}`;
+  const cause: Omit<Cause, 'remedy'> = {
+    code: 'LOCAL_ROUTE_MISSING',
+    severity: 'error',
+    layer: isBridge ? 'bridge' : 'routing',
+    reason: `${name} has the address ${ip} without its local route, so that the kernel takes no packet for it${effect}`,
+    evidence: [line, `${shown}: nothing`],
+  };
+  if (family === 'ipv4') return fixedBy([localRoute(ip, name)], cause);
+  // One that is added by hand has another metric than the kernel's own, which would leave it behind with the address.
+  const text = `${formatInterfaceAddress(address)} dev ${name}`;
+  return { ...cause, remedy: `ip addr del ${text}; ip addr add ${text}` };
+}
+
+/** As the kernel makes it, and removes it with the address (net/ipv4/fib_frontend.c, fib_add_ifaddr). */
+const localRoute = (ip: Ip, link: string): Command =>
+  `ip route add local ${ip} dev ${link} table local proto kernel scope host src ${ip}`.split(' ');
