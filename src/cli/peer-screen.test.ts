@@ -56,7 +56,7 @@ public ip  192.168.65.4
 host       flannel
 backend    vxlan
 over       flannel.88
-compared   with the kernel 3 min ago
+compared   with the kernel at each change, and as a whole 3 min ago
 
 In the kernel (- is missing, + should not be there):
     route 188.172.9.0/24 via 188.172.9.0 dev flannel.88 onlink

@@ -82,7 +82,8 @@ export function peerScreen(
     ['health', healthText(peer, now)],
     ['fast path', peerFastPathText(peer, status)],
     ['traffic', traffic && peerTraffic(peer, traffic)],
-    ['compared', lastResync === undefined ? undefined : `with the kernel ${ago(lastResync)}`],
+    // What a notification tells of is repaired at once, and is in the events.
+    ['compared', lastResync && `with the kernel at each change, and as a whole ${ago(lastResync)}`],
   ]);
   const about = warningsAbout(peer, status);
   const lately = events
