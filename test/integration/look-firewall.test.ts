@@ -17,7 +17,7 @@ interface Row {
 }
 
 const PINGS_OF_ALL =
-  /ICMP packets of containers here for those of docker2, docker3 and of docker2, docker3 for containers here/;
+  /ICMP packets of containers of docker1 for those of docker2, docker3 and of docker2, docker3 for containers of docker1/;
 
 const rows: Readonly<Record<string, Row>> = {
   'iptables drops pings': {
@@ -28,12 +28,12 @@ const rows: Readonly<Record<string, Row>> = {
   'iptables drops what one peer sends': {
     plant: 'iptables-nft -A FORWARD -s 10.3.2.0/24 -j DROP',
     finds: 'FIREWALL_DROP error',
-    says: /iptables-nft filter FORWARD drops packets of docker2 for containers here: -A FORWARD -s 10.3.2.0\/24 -j DROP/,
+    says: /iptables-nft filter FORWARD drops packets of docker2 for containers of docker1: -A FORWARD -s 10.3.2.0\/24 -j DROP/,
   },
   'a policy of iptables-legacy': {
     plant: 'iptables-legacy -P FORWARD DROP',
     finds: 'FIREWALL_DROP error',
-    says: /the policy of iptables-legacy filter FORWARD drops packets of containers here/,
+    says: /the policy of iptables-legacy filter FORWARD drops packets of containers of docker1/,
   },
   'tunnel packets of one peer in INPUT': {
     plant: 'iptables-nft -A INPUT -s 192.168.65.4 -p udp --dport 4789 -j REJECT',
@@ -53,7 +53,7 @@ const rows: Readonly<Record<string, Row>> = {
   'connections are rejected, and nft does not print that the rule is about those': {
     plant: nft('ip', 'type filter hook forward priority 10', 'meta l4proto tcp reject with tcp reset'),
     finds: 'FIREWALL_DROP error',
-    says: /drops TCP packets of containers here for those of docker2, docker3/,
+    says: /drops TCP packets of containers of docker1 for those of docker2, docker3/,
   },
   'packets are handed to another device': {
     plant: nft(
@@ -62,7 +62,7 @@ const rows: Readonly<Record<string, Row>> = {
       'ip daddr 10.3.2.0/24 fwd to lo',
     ),
     finds: 'FIREWALL_DROP error',
-    says: /drops packets of containers here for those of docker2: ip daddr 10.3.2.0\/24 fwd to "?lo/,
+    says: /drops packets of containers of docker1 for those of docker2: ip daddr 10.3.2.0\/24 fwd to "?lo/,
   },
   'questions for MAC addresses as they come in by the device': {
     plant: nft('netdev', 'type filter hook ingress device eth0 priority 0', 'ether type arp drop'),
@@ -72,7 +72,7 @@ const rows: Readonly<Record<string, Row>> = {
   'a rule writes another address without NAT': {
     plant: nft('ip', 'type filter hook forward priority 10', 'ip daddr 10.3.2.0/24 ip daddr set 10.9.9.9'),
     finds: 'TRANSLATED error',
-    says: /changes the address of packets of containers here for those of docker2/,
+    says: /changes the address of packets of containers of docker1 for those of docker2/,
   },
   'all connections are redirected': {
     plant: nft(
@@ -81,7 +81,7 @@ const rows: Readonly<Record<string, Row>> = {
       'ip daddr 10.3.2.0/24 tcp dport 1-65535 redirect to :9',
     ),
     finds: 'TRANSLATED error',
-    says: /changes the destination of TCP packets of containers here for those of docker2/,
+    says: /changes the destination of TCP packets of containers of docker1 for those of docker2/,
   },
   'tunnel packets get another source': {
     plant: nft('ip', 'type nat hook postrouting priority 90', 'udp dport 4789 snat to 192.168.65.200'),
@@ -91,12 +91,12 @@ const rows: Readonly<Record<string, Row>> = {
   'a rule of the family bridge': {
     plant: nft('bridge', 'type filter hook output priority 0', 'ip saddr 10.3.3.0/24 drop'),
     finds: 'FIREWALL_DROP error',
-    says: /nftables bridge foreign c drops packets of docker3 for containers here/,
+    says: /nftables bridge foreign c drops packets of docker3 for containers of docker1/,
   },
   'a chain with the policy drop': {
     plant: nft('ip', 'type filter hook forward priority 10; policy drop', 'ct state established accept'),
     finds: 'FIREWALL_DROP error',
-    says: /the policy of nftables ip foreign c drops packets of containers here/,
+    says: /the policy of nftables ip foreign c drops packets of containers of docker1/,
   },
   'a rule that drops some': {
     plant: 'iptables-nft -A FORWARD -m statistic --mode random --probability 0.5 -j DROP',
@@ -106,7 +106,7 @@ const rows: Readonly<Record<string, Row>> = {
   'pings between hosts, which the overlay does not need': {
     plant: 'iptables-nft -A INPUT -p icmp -j DROP',
     finds: 'FIREWALL_DROP warning',
-    says: /drops ICMP packets of docker2, docker3 to this host itself outside of the tunnel/,
+    says: /drops ICMP packets of docker2, docker3 to docker1 itself outside of the tunnel/,
   },
   'large tunnel packets as they come in by the device': {
     plant: nft('netdev', 'type filter hook ingress device eth0 priority 0', 'meta length > 1300 drop'),
@@ -121,12 +121,12 @@ const rows: Readonly<Record<string, Row>> = {
   'the source of containers is changed': {
     plant: 'iptables-nft -t nat -A POSTROUTING -s 10.3.1.0/24 ! -o docker0 -j MASQUERADE',
     finds: 'MASQUERADE_FIRST warning',
-    says: /changes the source of packets of containers here for those of docker2, docker3/,
+    says: /changes the source of packets of containers of docker1 for those of docker2, docker3/,
   },
   'the destination of packets for a peer is changed': {
     plant: nft('ip', 'type nat hook prerouting priority -100', 'ip daddr 10.3.2.0/24 dnat to 192.168.65.3'),
     finds: 'TRANSLATED error',
-    says: /changes the destination of packets of containers here for those of docker2/,
+    says: /changes the destination of packets of containers of docker1 for those of docker2/,
   },
 };
 

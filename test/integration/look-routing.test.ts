@@ -17,7 +17,7 @@ const rows: Readonly<Record<string, Row>> = {
   'a blackhole for part of the subnet of a peer': {
     plant: 'ip route add blackhole 10.3.2.0/25',
     code: 'ROUTE_BLACKHOLE',
-    says: /type blackhole discards packets of containers here for those of docker2$/,
+    says: /type blackhole discards packets of containers of docker1 for those of docker2$/,
     evidence: 'blackhole 10.3.2.0/25',
   },
   'a longer prefix over another link': {
@@ -42,19 +42,19 @@ const rows: Readonly<Record<string, Row>> = {
     plant:
       'ip rule add from 10.3.1.0/24 lookup 77 priority 10; ip route add default via 192.168.65.1 table 77',
     code: 'POLICY_RULE',
-    says: /policy rule takes packets of containers here for those of docker2, docker3 to eth0 via 192.168.65.1/,
+    says: /policy rule takes packets of containers of docker1 for those of docker2, docker3 to eth0 via 192.168.65.1/,
     evidence: '10: from 10.3.1.0/24 lookup 77 -> default via 192.168.65.1 dev eth0 table 77',
   },
   'a policy rule that ends what comes back': {
     plant: 'ip rule add to 10.3.1.0/24 iif flannel.88 prohibit priority 10',
     code: 'POLICY_RULE',
-    says: /discards packets of docker2, docker3 for containers here/,
+    says: /discards packets of docker2, docker3 for containers of docker1/,
     evidence: '10: from all to 10.3.1.0/24 iif flannel.88 prohibit',
   },
   'a policy rule for connections only': {
     plant: 'ip rule add from 10.3.1.0/24 ipproto tcp blackhole priority 10',
     code: 'POLICY_RULE',
-    says: /discards TCP packets of containers here for those of docker2, docker3/,
+    says: /discards TCP packets of containers of docker1 for those of docker2, docker3/,
     evidence: '10: from 10.3.1.0/24 ipproto tcp blackhole',
   },
   'an inverted rule': {
@@ -68,13 +68,13 @@ const rows: Readonly<Record<string, Row>> = {
       nft 'add rule ip marks c iifname docker0 meta mark set 0x99'
       ip rule add fwmark 0x99 unreachable priority 10`,
     code: 'POLICY_RULE',
-    says: /discards packets of containers here for those of docker2, docker3$/,
+    says: /discards packets of containers of docker1 for those of docker2, docker3$/,
     evidence: '10: from all fwmark 0x99 unreachable',
   },
   'a missing route': {
     plant: 'ip route delete 10.3.3.0/24',
     code: 'ROUTE_MISSING',
-    says: /no route for packets of containers here for those of docker3: the kernel discards/,
+    says: /no route for packets of containers of docker1 for those of docker3: the kernel discards/,
     evidence: 'ip route get 10.3.3.2: ENETUNREACH',
   },
   'a missing route, and a default one': {
@@ -86,7 +86,7 @@ const rows: Readonly<Record<string, Row>> = {
   'an address of a peer on this host': {
     plant: 'ip addr add 10.3.2.7/32 dev lo',
     code: 'DUPLICATE_ADDRESS',
-    says: /this host itself has the address 10.3.2.7/,
+    says: /docker1 itself has the address 10.3.2.7/,
     // Without rules the kernel keeps the tables local and main as one.
     evidence: /^local 10.3.2.7 dev lo /,
   },
@@ -99,14 +99,14 @@ const rows: Readonly<Record<string, Row>> = {
   'one link that does not forward': {
     plant: 'sysctl -qw net.ipv4.conf.docker0.forwarding=0',
     code: 'LINK_FORWARDING_OFF',
-    says: /docker0 does not forward: the kernel discards packets of containers here/,
+    says: /docker0 does not forward: the kernel discards packets of containers of docker1/,
     evidence: 'net.ipv4.conf.docker0.forwarding = 0',
   },
   'a strict source filter that another fault makes refuse': {
     plant: `sysctl -qw net.ipv4.conf.all.rp_filter=1
       ip rule add iif flannel.88 to 10.3.1.0/24 lookup 77 priority 10; ip route add 10.3.1.0/24 dev eth0 table 77`,
     code: 'POLICY_RULE',
-    says: /takes packets of docker2, docker3 for containers here to eth0, not to docker0/,
+    says: /takes packets of docker2, docker3 for containers of docker1 to eth0, not to docker0/,
     evidence:
       '10: from all to 10.3.1.0/24 iif flannel.88 lookup 77 -> 10.3.1.0/24 dev eth0 table 77 scope link',
   },

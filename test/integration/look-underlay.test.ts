@@ -38,7 +38,7 @@ const rows: Readonly<Record<string, Row>> = {
   'a route ends packets for one peer': {
     plant: 'ip route add blackhole 192.168.65.4/32',
     finds: ['UNDERLAY_ROUTE error'],
-    says: /type blackhole discards packets of this host for docker2 \(192.168.65.4\)$/,
+    says: /type blackhole discards packets of docker1 for docker2 \(192.168.65.4\)$/,
   },
   'a route takes packets for one peer into the tunnel': {
     plant: 'ip route add 192.168.65.4/32 dev flannel.88',
@@ -53,12 +53,12 @@ const rows: Readonly<Record<string, Row>> = {
   'a policy rule ends tunnel packets alone': {
     plant: 'ip rule add ipproto udp dport 4789 prohibit priority 10',
     finds: ['POLICY_RULE error'],
-    says: /policy rule discards packets of this host for docker2 .*docker3/,
+    says: /policy rule discards packets of docker1 for docker2 .*docker3/,
   },
   'the address of a peer is on this host': {
     plant: 'ip addr add 192.168.65.4/32 dev lo',
     finds: ['DUPLICATE_UNDERLAY_ADDRESS error'],
-    says: /this host has the address of docker2/,
+    says: /docker1 has the address of docker2/,
   },
   'ARP is off': {
     plant: 'ip link set eth0 arp off',

@@ -8,7 +8,7 @@ import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Status } from '../../src/api/status.ts';
-import type { Cause, HostCheck } from '../../src/inspect/checks/check.ts';
+import { type Cause, type HostCheck, saidOf } from '../../src/inspect/checks/check.ts';
 import { HostReader } from '../../src/inspect/host/host-reader.ts';
 import { Netns } from '../../src/sys/netns.ts';
 
@@ -122,8 +122,9 @@ export interface LookedAt {
   readonly status?: Partial<Status> | null;
 }
 
-/** What a check finds on such a host. */
-export const lookWith = (check: HostCheck, at: LookedAt = {}): Promise<Cause[]> => readWith(check, at);
+/** What a check finds on such a host, by its name. */
+export const lookWith = async (check: HostCheck, at: LookedAt = {}): Promise<Cause[]> =>
+  (await readWith(check, at)).map(cause => saidOf(STATUS.host.name, cause));
 
 /** What is read of such a host. */
 export async function readWith<T>(

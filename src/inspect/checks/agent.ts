@@ -6,7 +6,7 @@ import type { Condition, PeerStatus, Status, Warning } from '../../api/status.ts
 import { isCode } from '../../base/errors.ts';
 import { processesWith } from '../../sys/process-search.ts';
 import type { HostReader } from '../host/host-reader.ts';
-import type { Cause } from './check.ts';
+import { type Cause, HERE } from './check.ts';
 
 export async function checkAgent(host: HostReader): Promise<Cause[]> {
   const { status, error } = await host.agent();
@@ -24,8 +24,7 @@ export function silenceCauses(error: ApiError, stopped: readonly number[]): Caus
       {
         ...common,
         code: 'AGENT_DOWN',
-        reason:
-          'the agent of this host does not run: what it made stays, nothing is repaired, and new peers are not reached',
+        reason: `the agent of ${HERE} does not run: what it made stays, nothing is repaired, and new peers are not reached`,
         remedy: 'start it: systemctl start tulle',
       },
     ];
@@ -37,7 +36,7 @@ export function silenceCauses(error: ApiError, stopped: readonly number[]): Caus
       ...common,
       evidence: [...common.evidence, ...stopped.map(each => `process ${each}: State: T (stopped)`)],
       code: 'AGENT_HUNG',
-      reason: `the agent of this host runs and does not answer${pid === undefined ? '' : ': a signal has stopped it'}; nothing is repaired, and new peers are not reached`,
+      reason: `the agent of ${HERE} runs and does not answer${pid === undefined ? '' : ': a signal has stopped it'}; nothing is repaired, and new peers are not reached`,
       remedy: pid === undefined ? 'restart it: systemctl restart tulle' : `kill -CONT ${pid}`,
     },
   ];
@@ -139,7 +138,7 @@ function peerCause({ key, hostName, state, reason }: PeerStatus): Cause[] {
       layer: isRefusal ? 'tunnel' : 'store',
       reason: isRefusal
         ? `${name} is not in the kernel's tables: ${reason ?? 'the kernel refuses its entries'}`
-        : `this host does not use the lease ${key} of ${name}: ${reason ?? state}`,
+        : `${HERE} does not use the lease ${key} of ${name}: ${reason ?? state}`,
       evidence: [`tulle status: peer ${name} is ${state}`],
       remedy: isRefusal
         ? 'tulle status --peer shows what differs'
@@ -156,7 +155,7 @@ function leaseCauses({ lease, store }: Status, now: number): Cause[] {
       code: 'LEASE_GONE',
       severity: 'warning',
       layer: 'store',
-      reason: `the lease ${lease.key} of this host has expired: other hosts do not reach it, and another one may get its subnet`,
+      reason: `the lease ${lease.key} of ${HERE} has expired: other hosts do not reach it, and another one may get its subnet`,
       evidence: [`expires ${lease.expires}`, ...(store.lastError === undefined ? [] : [store.lastError])],
       remedy: store.connected
         ? 'tulle status'

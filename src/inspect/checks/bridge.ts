@@ -6,7 +6,7 @@ import { linkLine, linkNames } from '../../netlink/text/link.ts';
 import type { HostReader } from '../host/host-reader.ts';
 import type { Members, OverlayBridge } from '../host/members.ts';
 import type { HostOverlay } from '../host/overlay.ts';
-import { type Cause, fixedBy, sysctlName } from './check.ts';
+import { type Cause, fixedBy, HERE, sysctlName } from './check.ts';
 
 export interface BridgeFacts extends Members {
   readonly overlay: HostOverlay;
@@ -43,14 +43,14 @@ function judgeState({ link }: OverlayBridge, sysctls: ReadonlyMap<string, string
         code: 'BRIDGE_DOWN',
         severity: 'error',
         layer: 'bridge',
-        reason: `the bridge ${name} is down: no container of this host reaches anything`,
+        reason: `the bridge ${name} is down: no container of ${HERE} reaches anything`,
         evidence,
       }),
     ];
   }
   const common = { code: 'ARP_OFF', severity: 'error', layer: 'bridge' } as const;
   if ((link.flags & IFF_NOARP) !== 0) {
-    const reason = `ARP is off on the bridge ${name}: this host and its containers do not find each other`;
+    const reason = `ARP is off on the bridge ${name}: ${HERE} and its containers do not find each other`;
     return [fixedBy([['ip', 'link', 'set', 'dev', name, 'arp', 'on']], { ...common, reason, evidence })];
   }
   const path = arpIgnore(name).find(each => sysctls.get(each) === '8');
@@ -79,7 +79,7 @@ function judgeAddress(
         code: 'BRIDGE_NO_ADDRESS',
         severity: 'error',
         layer: 'bridge',
-        reason: `the bridge ${link.name} has no ${missing.map(({ ip }) => FAMILY_LABELS[ip.family]).join(' and no ')} address of this host's subnet: its containers reach nothing but each other`,
+        reason: `the bridge ${link.name} has no ${missing.map(({ ip }) => FAMILY_LABELS[ip.family]).join(' and no ')} address of ${HERE}'s subnet: its containers reach nothing but each other`,
         evidence: missing.map(
           ({ ip, length }) => `ip addr show ${link.name}: no address in ${Prefix.of(ip, length)}`,
         ),
@@ -116,7 +116,7 @@ function judgeNetmask({ link, addresses }: OverlayBridge, members: Members['memb
         code: 'BRIDGE_NETMASK',
         severity: 'error',
         layer: 'bridge',
-        reason: `the bridge ${link.name} has ${text}, so that this host has no route to ${outside.map(({ container }) => container.name).join(', ')} behind it`,
+        reason: `the bridge ${link.name} has ${text}, so that ${HERE} has no route to ${outside.map(({ container }) => container.name).join(', ')} behind it`,
         evidence: [
           `${link.name}: ${text}`,
           ...outside

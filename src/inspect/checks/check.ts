@@ -29,6 +29,19 @@ export const bySeverity = (one: Pick<Finding, 'severity'>, other: Pick<Finding, 
 /** Rejects when something could not be read; what it has not seen it does not judge. */
 export type HostCheck = (host: HostReader) => Promise<Cause[]>;
 
+/**
+ * Stands in a reason, and in evidence, for the name of the host that is looked at: whoever reads it may be on another one.
+ * No name and no rule of a kernel can have this character, so that their words stay as they are.
+ */
+export const HERE = '\0';
+
+/** As it is said of the host of this name. */
+export const saidOf = <T extends Pick<Cause, 'reason' | 'evidence'>>(name: string, cause: T): T => ({
+  ...cause,
+  reason: cause.reason.replaceAll(HERE, () => name),
+  evidence: cause.evidence.map(line => line.replaceAll(HERE, () => name)),
+});
+
 /** A cause that commands undo: they are its remedy as well. */
 export const fixedBy = (fix: readonly Command[], cause: Omit<Cause, 'remedy' | 'fix'>): Cause => ({
   ...cause,

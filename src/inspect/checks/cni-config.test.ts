@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { HERE } from './check.ts';
 import { type CniConfigFacts, judgeCniConfig } from './cni-config.ts';
 
 const L2 = { vni: 1, state: 'ready', member: true, members: 1, endpoints: 0 } as const;
@@ -30,7 +31,7 @@ test('what is missing is named', () => {
     'names an agent that does not run: no container starts with it',
   ]);
   assert.deepEqual(judge([{ type: 'tulle', network: 'red' }]), [
-    'is for the network red, which this host does not have',
+    `is for the network red, which ${HERE} does not have`,
   ]);
   assert.deepEqual(judge([{ type: 'tulle', network: 'red' }], { status: undefined }), [], 'nobody can say');
   const twice = { capabilities: { portMappings: true } };

@@ -5,7 +5,7 @@ import { DEFAULT_SOCKET } from '../../api/messages.ts';
 import type { Status } from '../../api/status.ts';
 import { printable } from '../../base/printable.ts';
 import type { HostReader } from '../host/host-reader.ts';
-import type { Cause } from './check.ts';
+import { type Cause, HERE } from './check.ts';
 
 const LISTS = '/etc/cni/net.d';
 /** Of containerd, and of podman on Debian. */
@@ -86,7 +86,7 @@ export function judgeCniConfig({ lists, hasProgram, isThere, status }: CniConfig
       ...(isKnown === false
         ? [
             found(
-              `is for the network ${printable(String(network))}, which this host does not have`,
+              `is for the network ${printable(String(network))}, which ${HERE} does not have`,
               `"network": ${JSON.stringify(network)}`,
               'tulle network create makes it; or remove the list',
             ),

@@ -7,7 +7,7 @@ import { linkNames } from '../../netlink/text/link.ts';
 import type { HostReader } from '../host/host-reader.ts';
 import type { Member } from '../host/members.ts';
 import type { HostOverlay } from '../host/overlay.ts';
-import type { Cause } from './check.ts';
+import { type Cause, HERE } from './check.ts';
 import { stillUnfinished } from './settled.ts';
 
 export interface AddressFacts {
@@ -55,7 +55,7 @@ function judgeAddresses(member: Member, overlay: HostOverlay): Cause[] {
     code: 'CONTAINER_FOREIGN_ADDRESS',
     severity: 'error' as const,
     layer: 'container' as const,
-    reason: `the container ${name} has the address ${address.ip}, which is not in ${own}, the subnet of this host: packets to it go elsewhere`,
+    reason: `the container ${name} has the address ${address.ip}, which is not in ${own}, the subnet of ${HERE}: packets to it go elsewhere`,
     evidence: [
       `${name}: ${addressLine(address, linkNames(container.allLinks))}`,
       ...(home?.addresses.map(({ ip, length }) => `${home.link.name}: ${ip}/${length}`) ?? []),
@@ -87,7 +87,7 @@ function judgeDuplicates({ members, hostAddresses, hostLinks, overlay }: Address
     ...hostAddresses
       .filter(isOn)
       .filter(({ ip }, at, all) => all.findIndex(other => other.ip.equals(ip)) === at)
-      .map(({ ip, index }) => ({ key: `${ip}`, holder: `${nameOf(index)} of this host` })),
+      .map(({ ip, index }) => ({ key: `${ip}`, holder: `${nameOf(index)} of ${HERE}` })),
     ...members.flatMap(({ addresses, container }) =>
       addresses.filter(isOn).map(({ ip }) => ({ key: `${ip}`, holder: `the container ${container.name}` })),
     ),

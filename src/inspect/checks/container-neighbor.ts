@@ -7,7 +7,7 @@ import { neighborLine } from '../../netlink/text/entries.ts';
 import { linkNames } from '../../netlink/text/link.ts';
 import type { HostReader } from '../host/host-reader.ts';
 import type { Members, OverlayBridge } from '../host/members.ts';
-import { type Cause, fixedBy, inContainer } from './check.ts';
+import { type Cause, fixedBy, HERE, inContainer } from './check.ts';
 
 export async function checkContainerNeighbors(host: HostReader): Promise<Cause[]> {
   const [members, neighbors] = await Promise.all([host.members(), host.neighbors()]);
@@ -42,7 +42,7 @@ function judgeHostNeighbors({ members, bridges }: Members, neighbors: readonly N
           severity: isFixed(entry) ? 'error' : 'warning',
           layer: 'bridge',
           reason: isFixed(entry)
-            ? `this host has a fixed neighbor entry for ${ip} with ${mac}, and the container ${container.name} has ${inner.mac}: packets for it are lost`
+            ? `${HERE} has a fixed neighbor entry for ${ip} with ${mac}, and the container ${container.name} has ${inner.mac}: packets for it are lost`
             : `${mac} answers ARP for ${ip}, which the container ${container.name} has with ${inner.mac}: packets for it go elsewhere`,
           evidence: [neighborLine(entry, nameOf), `${container.name}: ${inner.name} link/ether ${inner.mac}`],
         });

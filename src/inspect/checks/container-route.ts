@@ -10,7 +10,7 @@ import { routeLine, ruleLine } from '../../netlink/text/entries.ts';
 import type { NameOf } from '../../netlink/text/link.ts';
 import type { Member } from '../host/members.ts';
 import type { Lookup } from '../host/namespace-reader.ts';
-import { type Cause, type Command, fixedBy, inContainer } from './check.ts';
+import { type Cause, type Command, fixedBy, HERE, inContainer } from './check.ts';
 
 /** What the kernel says of a packet of the container. */
 export interface AskedWay {
@@ -63,7 +63,7 @@ function judgeSource({ member, nameOf, subnets, unbound }: RouteFacts): Cause[] 
       code: 'CONTAINER_SOURCE',
       severity: 'error',
       layer: 'container',
-      reason: `the container ${container.name} sends to containers of other hosts from ${source}, which is not in the subnet of this host: these neither take nor answer what comes from there`,
+      reason: `the container ${container.name} sends to containers of other hosts from ${source}, which is not in the subnet of ${HERE}: these neither take nor answer what comes from there`,
       evidence: [`${container.name}: ${routeLine(unbound, nameOf)}`],
       remedy: `${container.enter.join(' ')} ip route show default: the route has another address as its 'src', or the address of the overlay is not the first of ${inner.name}`,
     },

@@ -9,7 +9,7 @@ import { DaemonJson } from '../../docker/daemon-json.ts';
 import type { Address, Link } from '../../netlink/route/objects.ts';
 import type { HostReader } from '../host/host-reader.ts';
 import type { HostOverlay } from '../host/overlay.ts';
-import type { Cause } from './check.ts';
+import { type Cause, HERE } from './check.ts';
 
 /** Where dockerd reads it unless its command line names another file. */
 const DAEMON_FILE = '/etc/docker/daemon.json';
@@ -60,7 +60,7 @@ export function judgeDockerConfig({ overlay, links, addresses, text }: DockerCon
     return [
       {
         ...common,
-        reason: `${DAEMON_FILE} differs from the lease of this host: with its next start dockerd gives containers ${wrong.map(({ effect }) => effect).join(', and ')}`,
+        reason: `${DAEMON_FILE} differs from the lease of ${HERE}: with its next start dockerd gives containers ${wrong.map(({ effect }) => effect).join(', and ')}`,
         evidence: wrong.map(({ evidence }) => evidence),
         remedy: 'tulle docker configure --restart, and restart the containers',
       },
@@ -72,7 +72,7 @@ export function judgeDockerConfig({ overlay, links, addresses, text }: DockerCon
   return [
     {
       ...common,
-      reason: `dockerd has not been started since ${DAEMON_FILE} has the subnet of this host: docker0 has ${has.map(({ ip, length }) => `${ip}/${length}`).join(', ') || 'no address'}`,
+      reason: `dockerd has not been started since ${DAEMON_FILE} has the subnet of ${HERE}: docker0 has ${has.map(({ ip, length }) => `${ip}/${length}`).join(', ') || 'no address'}`,
       evidence: [`"bip": ${config.raw('bip')}`],
       remedy: 'systemctl restart docker',
     },

@@ -9,7 +9,7 @@ import type { Container } from '../host/containers.ts';
 import type { HostReader } from '../host/host-reader.ts';
 import type { Members } from '../host/members.ts';
 import type { HostOverlay } from '../host/overlay.ts';
-import { type Cause, commandText } from './check.ts';
+import { type Cause, commandText, HERE } from './check.ts';
 
 export interface DockerFacts extends Members {
   readonly overlay: HostOverlay;
@@ -105,7 +105,7 @@ function judgeBridgeSubnets({ overlay, links, addresses, peers, daemon }: Docker
             code: isDockers ? 'DOCKER_SUBNET' : 'FORMER_SUBNET',
             severity: 'error',
             layer: 'docker',
-            reason: `${who} has ${address.ip}/${address.length}, which is not in ${own.join(' or ')}, the subnet of this host: ${isTaken ? 'packets for the host that has it stay here' : 'containers behind it cannot talk to other hosts'}`,
+            reason: `${who} has ${address.ip}/${address.length}, which is not in ${own.join(' or ')}, the subnet of ${HERE}: ${isTaken ? 'packets for the host that has it stay here' : 'containers behind it cannot talk to other hosts'}`,
             evidence: [`${bridge.name}: ${address.ip}/${address.length}`, `leased: ${own.join(', ')}`],
             remedy: remedyFor(network, overlay),
           };
@@ -155,7 +155,7 @@ function judgeDefaultBridge({
       code: 'DOCKER_SUBNET',
       severity: 'warning',
       layer: 'docker',
-      reason: `docker0 has ${address.ip}/${address.length} and not the subnet of this host: its containers are not on the overlay`,
+      reason: `docker0 has ${address.ip}/${address.length} and not the subnet of ${HERE}: its containers are not on the overlay`,
       evidence: [`docker0: ${address.ip}/${address.length}`, `leased: ${overlay.subnets.join(', ')}`],
       remedy: remedyFor(undefined, overlay),
     },

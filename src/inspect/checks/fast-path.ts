@@ -3,7 +3,7 @@ import type { Status } from '../../api/status.ts';
 import { missingPrograms } from '../fastpath/fast-way.ts';
 import { type FastPathSight, flowsNow, sightOf } from '../fastpath/read-fast-path.ts';
 import type { HostReader } from '../host/host-reader.ts';
-import type { Cause } from './check.ts';
+import { type Cause, HERE } from './check.ts';
 import { underlayOf } from './underlay.ts';
 
 export async function checkFastPath(host: HostReader): Promise<Cause[]> {
@@ -62,7 +62,7 @@ export function incompleteCauses(
       code: 'FAST_PATH_INCOMPLETE',
       severity: 'warning',
       layer: 'limits',
-      reason: `programs of the fast path are missing at links, so that packets of ${ends.length === 1 ? `the container behind ${ends[0]}` : 'containers here'} take the normal path, which is slower: ${unique.slice(0, 3).join(', ')}`,
+      reason: `programs of the fast path are missing at links, so that packets of ${ends.length === 1 ? `the container behind ${ends[0]}` : `containers of ${HERE}`} take the normal path, which is slower: ${unique.slice(0, 3).join(', ')}`,
       evidence: shown,
       remedy: hasAgent
         ? 'the agent attaches them again within a second: what takes them away again and again is another program; bpftool net show'
@@ -88,7 +88,7 @@ export function fullCauses(
       code: 'FAST_PATH_FULL',
       severity: 'warning',
       layer: 'limits',
-      reason: `${busy.length} flows are under way at once, and the fast path of this host has room for ${room}: flows push each other out, and take the normal path, which is slower`,
+      reason: `${busy.length} flows are under way at once, and the fast path of ${HERE} has room for ${room}: flows push each other out, and take the normal path, which is slower`,
       evidence: [`${busy.length} of ${room} flows proven now`],
       remedy: 'nothing is lost by it; fewer and longer connections take the fast path',
     },

@@ -1,8 +1,10 @@
 /** The packets of the overlay, one by one, as they pass the hooks of netfilter on one host. Pure. */
+
 import type { Family, Ip } from '../../base/ip.ts';
 import { Prefix } from '../../base/prefix.ts';
 import { OVERLAY_MARK } from '../../firewall/packets/overlay-packets.ts';
 import type { Packet } from '../../firewall/packets/packet.ts';
+import { HERE } from './check.ts';
 
 /** `out`, `in`: of containers; `tunnel`: wrapped, between hosts; `own`: of this host itself; `ping`: between hosts, not wrapped. */
 export type FlowKind =
@@ -115,14 +117,14 @@ export function packetAt(flow: OverlayFlow, { family, hook, devices }: ChainPlac
 const PHRASES: Readonly<Record<FlowKind, (peers: string) => string>> = {
   'arp in': peers => `that come in as ARP of ${peers}`,
   'arp out': peers => `that leave as ARP for ${peers}`,
-  out: peers => `of containers here for those of ${peers}`,
-  in: peers => `of ${peers} for containers here`,
+  out: peers => `of containers of ${HERE} for those of ${peers}`,
+  in: peers => `of ${peers} for containers of ${HERE}`,
   'tunnel out': peers => `of the tunnel to ${peers}`,
   'tunnel in': peers => `of the tunnel from ${peers}`,
-  'own out': peers => `of this host itself for containers of ${peers}`,
-  'own in': peers => `of ${peers} for this host itself`,
-  'ping out': peers => `of this host itself to ${peers} outside of the tunnel`,
-  'ping in': peers => `of ${peers} to this host itself outside of the tunnel`,
+  'own out': peers => `of ${HERE} itself for containers of ${peers}`,
+  'own in': peers => `of ${peers} for ${HERE} itself`,
+  'ping out': peers => `of ${HERE} itself to ${peers} outside of the tunnel`,
+  'ping in': peers => `of ${peers} to ${HERE} itself outside of the tunnel`,
 };
 
 /** `ICMP packets of docker2 for containers here`. */

@@ -2,7 +2,7 @@
 import type { Family } from '../../base/ip.ts';
 import { NETCONFA_IFINDEX_ALL } from '../../netlink/route/constants.ts';
 import type { HostReader } from '../host/host-reader.ts';
-import type { Cause } from './check.ts';
+import { type Cause, HERE } from './check.ts';
 
 export interface ForwardingSettings {
   readonly forwards: (link: string) => boolean;
@@ -37,7 +37,7 @@ export function forwardingCauses(
       code: 'FORWARDING_OFF',
       severity: 'error',
       layer: 'routing',
-      reason: `this host does not forward ${family === 'ipv4' ? 'IPv4' : 'IPv6'} packets: containers here are cut off from other hosts`,
+      reason: `${HERE} does not forward ${family === 'ipv4' ? 'IPv4' : 'IPv6'} packets: containers of ${HERE} are cut off from other hosts`,
       evidence: [`${setting} = 0`],
       remedy: `sysctl -w ${setting}=1`,
       fix: [['sysctl', '-w', `${setting}=1`]],

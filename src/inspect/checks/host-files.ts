@@ -7,7 +7,7 @@ import { STATE_DIRECTORY } from '../../console/defaults.ts';
 import { parseSubnetEnv } from '../../subnet/subnet-env.ts';
 import type { HostReader } from '../host/host-reader.ts';
 import { prefixesIn } from '../host/overlay.ts';
-import type { Cause } from './check.ts';
+import { type Cause, HERE } from './check.ts';
 
 export async function checkHostFiles(host: HostReader): Promise<Cause[]> {
   const status = await host.status();
@@ -37,7 +37,7 @@ export function subnetFileCauses(
   const common = { code: 'SUBNET_FILE_DIFFERS', severity: 'warning' as const, layer: 'docker' as const };
   const remedy = 'restart the agent, which writes it, and then Docker';
   if (text === undefined) {
-    const reason = `${path} is gone: Docker and CNI do not learn the subnet of this host when they start`;
+    const reason = `${path} is gone: Docker and CNI do not learn the subnet of ${HERE} when they start`;
     return [{ ...common, reason, evidence: [`cat ${path}: No such file or directory`], remedy }];
   }
   const { subnet, mtu } = parseSubnetEnv(text);
@@ -47,7 +47,7 @@ export function subnetFileCauses(
   const wrongMtu = backend !== undefined && mtu !== undefined && mtu > backend.overlayMtu;
   if (!differs && !wrongMtu) return [];
   const reason = differs
-    ? `${path} has another subnet (${written.join(', ') || 'none'}) than the lease of this host (${leased.join(', ')})`
+    ? `${path} has another subnet (${written.join(', ') || 'none'}) than the lease of ${HERE} (${leased.join(', ')})`
     : `${path} says that packets may have ${mtu} bytes, and the overlay carries ${backend?.overlayMtu}`;
   const evidence = text.split('\n').filter(line => /SUBNET|MTU/.test(line));
   return [{ ...common, reason, evidence: evidence.slice(0, 5), remedy }];

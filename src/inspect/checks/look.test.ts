@@ -4,7 +4,7 @@ import * as v from 'valibot';
 import { InspectionReport } from '../../api/inspection.ts';
 import { Netns } from '../../sys/netns.ts';
 import { HostReader } from '../host/host-reader.ts';
-import type { Cause } from './check.ts';
+import { type Cause, HERE } from './check.ts';
 import { lookAt } from './look.ts';
 
 const cause: Omit<Cause, 'severity'> = { code: 'X', layer: 'bridge', reason: 'r', evidence: [], remedy: 'r' };
@@ -34,12 +34,15 @@ test('a check that fails takes nothing from the others, and is said', async () =
 test('what is wrong is said of the host by its name, because another one may print it', async () => {
   using netns = Netns.current();
   await using host = HostReader.open({ netns, socketPath: '/nonexistent/agent.sock' });
-  const reason = 'this host drops packets of containers here for those of docker3';
-  const check = async (): Promise<Cause[]> => [{ ...cause, severity: 'error', reason }];
+  const rule = 'comment "this host drops what containers here send" drop';
+  const reason = `${HERE} drops packets of containers of ${HERE} for those of docker3: ${rule}`;
+  const check = async (): Promise<Cause[]> => [
+    { ...cause, severity: 'error', reason, evidence: [HERE, rule] },
+  ];
   const report = await lookAt(host, undefined, [{ name: 'one', check }]);
   const { host: name } = report;
   assert.deepEqual(
-    report.findings.map(each => each.reason),
-    [`${name} drops packets of containers of ${name} for those of docker3`],
+    report.findings.map(each => [each.reason, each.evidence]),
+    [[`${name} drops packets of containers of ${name} for those of docker3: ${rule}`, [name, rule]]],
   );
 });

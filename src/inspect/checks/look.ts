@@ -8,7 +8,7 @@ import type { HostReader } from '../host/host-reader.ts';
 import { inspectedContainers } from '../host/inspected-containers.ts';
 import { addressesIn, type HostOverlay } from '../host/overlay.ts';
 import { underlayMacs } from '../host/underlay-macs.ts';
-import { bySeverity, type Cause, type FixableReport, type NamedCheck } from './check.ts';
+import { bySeverity, type Cause, type FixableReport, type NamedCheck, saidOf } from './check.ts';
 import { CHECKS } from './checks.ts';
 
 /** Milliseconds for one check, which takes less than one second on a host that is at rest. */
@@ -46,9 +46,8 @@ export async function lookAt(
     .toSorted(bySeverity)
     .slice(0, MOST_FINDINGS)
     .map(cause => ({
-      ...cause,
+      ...saidOf(name, cause),
       host: name,
-      reason: withNameOf(name, cause.reason),
       fixable: cause.fix !== undefined,
     }));
   return {
@@ -64,12 +63,6 @@ export async function lookAt(
     blind,
   };
 }
-
-/** A check says `this host` and `containers here`; whoever reads it may be on another one. */
-const withNameOf = (name: string, reason: string): string =>
-  reason
-    .replaceAll(/\b[Tt]his host\b/g, () => name)
-    .replaceAll('containers here', () => `containers of ${name}`);
 
 /** Addresses of the leased subnets on bridges. */
 async function bridgeAddresses(host: HostReader, overlay: HostOverlay | undefined): Promise<string[]> {

@@ -8,7 +8,7 @@ import type { Link, Neighbor } from '../../netlink/route/objects.ts';
 import { neighborLine } from '../../netlink/text/entries.ts';
 import { linkLine, type NameOf } from '../../netlink/text/link.ts';
 import type { HostReader } from '../host/host-reader.ts';
-import { type Cause, ipCommand, sysctlName } from './check.ts';
+import { type Cause, HERE, ipCommand, sysctlName } from './check.ts';
 import { type HostUnderlay, underlayOf } from './underlay.ts';
 
 /** What packets for peers are handed to. */
@@ -74,7 +74,7 @@ function arpCauses(link: Link, nameOf: NameOf, read: (path: string) => string | 
     return [
       {
         ...wrong,
-        reason: `${link.name} does without ARP: this host neither finds its peers nor is found by them`,
+        reason: `${link.name} does without ARP: ${HERE} neither finds its peers nor is found by them`,
         evidence: [linkLine(link, nameOf)],
         remedy: `ip link set dev ${link.name} arp on`,
         fix: [['ip', 'link', 'set', 'dev', link.name, 'arp', 'on']],
@@ -89,7 +89,7 @@ function arpCauses(link: Link, nameOf: NameOf, read: (path: string) => string | 
   return [
     {
       ...wrong,
-      reason: `this host answers no ARP on ${link.name}: peers do not find it`,
+      reason: `${HERE} answers no ARP on ${link.name}: peers do not find it`,
       evidence: [`${setting} = ${Math.max(ofAll, own)}`],
       remedy: `sysctl -w ${setting}=0`,
       fix: [['sysctl', '-w', `${setting}=0`]],
@@ -158,7 +158,7 @@ function ownerOfMac(
   own: Mac | undefined,
 ): string | undefined {
   if (mac === undefined) return undefined;
-  if (mac.equals(own)) return 'this host itself';
+  if (mac.equals(own)) return `${HERE} itself`;
   if (!mac.isUnicast) return 'no single station';
   const isLearned = (hop: NextHop) =>
     neighbors.some(each => each.ip.equals(hop.ip) && (each.state & FIXED) === 0 && each.mac?.equals(mac));

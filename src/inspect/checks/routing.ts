@@ -11,7 +11,7 @@ import { OVERLAY_MARK } from '../../firewall/packets/overlay-packets.ts';
 import type { Link } from '../../netlink/route/objects.ts';
 import type { HostReader } from '../host/host-reader.ts';
 import type { Peer } from '../host/peers.ts';
-import type { Cause } from './check.ts';
+import { type Cause, HERE } from './check.ts';
 import { type FibPacket, protocolsIn, protocolWord } from './fib.ts';
 import { baseChainsOf } from './firewall-chains.ts';
 import { packetAt } from './firewall-flows.ts';
@@ -87,9 +87,9 @@ function packetsText(ways: readonly OverlayWay[]): string {
   ];
   const [out, back, own] = [of('out'), of('in'), of('own')];
   const texts = [
-    ...(out.length === 0 ? [] : [`containers here for those of ${enumerate(out)}`]),
-    ...(back.length === 0 ? [] : [`${enumerate(back)} for containers here`]),
-    ...(own.length === 0 || out.length > 0 ? [] : [`this host itself for containers of ${enumerate(own)}`]),
+    ...(out.length === 0 ? [] : [`containers of ${HERE} for those of ${enumerate(out)}`]),
+    ...(back.length === 0 ? [] : [`${enumerate(back)} for containers of ${HERE}`]),
+    ...(own.length === 0 || out.length > 0 ? [] : [`${HERE} itself for containers of ${enumerate(own)}`]),
   ];
   const protocols = [...new Set(ways.map(({ packet: { protocol } }) => protocol))];
   const some = protocols.flatMap(each => (each === undefined ? [] : protocolWord(each).toUpperCase()));

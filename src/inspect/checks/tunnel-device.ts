@@ -4,7 +4,7 @@ import type { Mac } from '../../base/mac.ts';
 import type { VxlanInfo } from '../../netlink/route/link-info.ts';
 import type { Link } from '../../netlink/route/objects.ts';
 import { linkLine, type NameOf } from '../../netlink/text/link.ts';
-import type { Cause } from './check.ts';
+import { type Cause, HERE } from './check.ts';
 
 /** A device as it should be; what is absent is not known. */
 export interface WantedDevice {
@@ -35,7 +35,7 @@ export function deviceCauses(wanted: WantedDevice, link: Link | undefined, aroun
       {
         ...cut,
         code: 'TUNNEL_MISSING',
-        reason: `${name}, the device of the overlay, does not exist: containers here are cut off from other hosts`,
+        reason: `${name}, the device of the overlay, does not exist: containers of ${HERE} are cut off from other hosts`,
         evidence: [`ip link show ${name}: Device "${name}" does not exist.`],
         remedy: REPAIR,
       },
@@ -47,7 +47,7 @@ export function deviceCauses(wanted: WantedDevice, link: Link | undefined, aroun
       {
         ...cut,
         code: 'TUNNEL_DOWN',
-        reason: `${name}, the device of the overlay, is down: containers here are cut off from other hosts`,
+        reason: `${name}, the device of the overlay, is down: containers of ${HERE} are cut off from other hosts`,
         evidence,
         // Its routes and next hops have gone with it.
         remedy: `ip link set dev ${name} up, and restart the agent, which makes its routes again`,
@@ -73,15 +73,15 @@ function identityCauses(
   };
   const causes: Cause[] = [];
   if (vni !== undefined && id !== undefined && id !== vni) {
-    const reason = `${name} has the VNI ${id}, and the lease of this host says ${vni}: peers drop its frames`;
+    const reason = `${name} has the VNI ${id}, and the lease of ${HERE} says ${vni}: peers drop its frames`;
     causes.push({ ...common, code: 'VNI_MISMATCH', reason });
   }
   if (port !== undefined && own !== undefined && own !== port) {
-    const reason = `${name} sends to UDP port ${own}, and the lease of this host says ${port}: peers do not listen there`;
+    const reason = `${name} sends to UDP port ${own}, and the lease of ${HERE} says ${port}: peers do not listen there`;
     causes.push({ ...common, code: 'PORT_MISMATCH', reason });
   }
   if (mac !== undefined && link.mac !== undefined && !link.mac.equals(mac)) {
-    const reason = `${name} has the MAC address ${link.mac}, and the lease of this host says ${mac}: it drops the frames of peers`;
+    const reason = `${name} has the MAC address ${link.mac}, and the lease of ${HERE} says ${mac}: it drops the frames of peers`;
     causes.push({ ...common, code: 'TUNNEL_MAC', reason });
   }
   const all = ips.filter(({ family }) => family === local?.family);
@@ -89,7 +89,7 @@ function identityCauses(
   const leased = all.filter(ip => ip.equals(publicIp));
   const ofFamily = leased.length > 0 ? leased : all;
   if (local !== undefined && ofFamily.length > 0 && !ofFamily.some(ip => ip.equals(local))) {
-    const reason = `${name} sends from ${local}, which is not the address of this host on the underlay (${ofFamily.join(', ')})`;
+    const reason = `${name} sends from ${local}, which is not the address of ${HERE} on the underlay (${ofFamily.join(', ')})`;
     causes.push({ ...common, code: 'TUNNEL_LOCAL', reason });
   }
   return causes;

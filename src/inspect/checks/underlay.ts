@@ -12,7 +12,7 @@ import { linkLine, type NameOf } from '../../netlink/text/link.ts';
 import type { HostReader } from '../host/host-reader.ts';
 import { addressesIn } from '../host/overlay.ts';
 import type { Peer } from '../host/peers.ts';
-import { type Cause, ipCommand, removing } from './check.ts';
+import { type Cause, HERE, ipCommand, removing } from './check.ts';
 import { forwardingOf } from './forwarding.ts';
 import { faultOf, lookupText, type OverlayWay, type WayFacts, type WayFault } from './way.ts';
 
@@ -76,7 +76,7 @@ function ownCauses(
       {
         ...cut,
         code: 'UNDERLAY_LINK_DOWN',
-        reason: `${name}, the link to the other hosts, does not exist: no packet leaves this host for them`,
+        reason: `${name}, the link to the other hosts, does not exist: no packet leaves ${HERE} for them`,
         evidence: [`ip link show ${name}: Device "${name}" does not exist.`],
         remedy: `bring ${name} back, or start the agent with another --iface`,
       },
@@ -88,7 +88,7 @@ function ownCauses(
       {
         ...cut,
         code: 'UNDERLAY_LINK_DOWN',
-        reason: `${name}, the link to the other hosts, is down: no packet leaves this host for them`,
+        reason: `${name}, the link to the other hosts, is down: no packet leaves ${HERE} for them`,
         evidence: [line],
         remedy: `ip link set dev ${name} up`,
         fix: [['ip', 'link', 'set', 'dev', name, 'up']],
@@ -100,7 +100,7 @@ function ownCauses(
       {
         ...cut,
         code: 'NO_CARRIER',
-        reason: `${name}, the link to the other hosts, has no carrier: no packet leaves this host for them`,
+        reason: `${name}, the link to the other hosts, has no carrier: no packet leaves ${HERE} for them`,
         evidence: [line],
         remedy: 'look at the cable, the switch port, or the other end of a virtual link',
       },
@@ -117,7 +117,7 @@ function addressCause(ip: Ip, name: string, addresses: readonly Address[], nameO
       {
         ...cut,
         code: 'UNDERLAY_NO_ADDRESS',
-        reason: `${name} does not have the address ${ip} any more, which peers send to and this host sends from`,
+        reason: `${name} does not have the address ${ip} any more, which peers send to and ${HERE} sends from`,
         evidence: [
           `ip address show to ${ip}: nothing`,
           ...addresses
@@ -254,7 +254,7 @@ function takenHere(name: string, ip: Ip, addresses: readonly Address[], nameOf: 
           ? `ip route show table local ${ip}`
           : `ip address delete ${ip}/${own.length} dev ${nameOf(own.index)}`,
     },
-    reason: names => `this host has the address of ${names} itself, and keeps packets for it`,
+    reason: names => `${HERE} has the address of ${names} itself, and keeps packets for it`,
   };
 }
 
@@ -277,9 +277,7 @@ function ended(
     },
     reason: names =>
       reason(
-        packet.input === undefined
-          ? `packets of this host for ${names}`
-          : `packets of ${names} for this host`,
+        packet.input === undefined ? `packets of ${HERE} for ${names}` : `packets of ${names} for ${HERE}`,
       ),
   };
 }

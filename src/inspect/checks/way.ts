@@ -9,7 +9,7 @@ import type { Route, Rule } from '../../netlink/route/objects.ts';
 import { routeLine, ruleLine } from '../../netlink/text/entries.ts';
 import type { NameOf } from '../../netlink/text/link.ts';
 import { routeTypeWord } from '../../netlink/text/words.ts';
-import { type Command, ipCommand, removing, sysctlName } from './check.ts';
+import { type Command, HERE, ipCommand, removing, sysctlName } from './check.ts';
 import { decide, type FibPacket, isEnd, protocolWord } from './fib.ts';
 
 /** `out`: of a container here; `in`: of a container there; `own`: of this host itself. */
@@ -82,8 +82,7 @@ function faultOfRoute(
     return {
       code: 'DUPLICATE_ADDRESS',
       entry: line,
-      reason: packets =>
-        `this host itself has the address ${packet.destination}, so that it keeps ${packets}`,
+      reason: packets => `${HERE} itself has the address ${packet.destination}, so that it keeps ${packets}`,
       remedy: `ip address delete ${packet.destination} dev LINK; \`ip -br address\` shows which link has it`,
     };
   }

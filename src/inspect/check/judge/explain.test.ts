@@ -77,7 +77,7 @@ test('a rule on a third host, which speaks of both, is no cause of what is lost 
     code: 'FIREWALL_DROP',
     host: 'docker3',
     layer: 'firewall',
-    reason: 'a rule drops packets of docker2, docker1 for containers here',
+    reason: 'a rule drops packets of docker2, docker1 for containers of docker1',
   });
   const hole = finding({ code: 'ROUTE_BLACKHOLE', host: 'docker1', layer: 'routing' });
   const known = checkCase({
