@@ -4,6 +4,7 @@ import type { NamedCheck } from './check.ts';
 import { checkFastPath } from './fast-path.ts';
 import { checkFirewall } from './firewall.ts';
 import { checkHostFiles } from './host-files.ts';
+import { checkIpsec } from './ipsec.ts';
 import { checkLimits } from './limits.ts';
 import { checkLocalRoutes } from './local-routes.ts';
 import { checkNeighbors } from './neighbors.ts';
@@ -15,6 +16,7 @@ export const NETWORK_CHECKS: readonly NamedCheck[] = [
   { name: 'routing', check: checkRouting },
   { name: 'local routes', check: checkLocalRoutes },
   { name: 'firewall', check: checkFirewall },
+  { name: 'policies of IPsec', check: checkIpsec },
   { name: 'tunnel', check: checkTunnel },
   { name: 'underlay', check: checkUnderlay },
   { name: 'neighbors on the underlay', check: checkNeighbors },
