@@ -15,12 +15,13 @@ import { note, print, printJson, warn } from '../../console/output.ts';
 import { withProgress } from '../../console/progress.ts';
 import { requireNetworkAdmin } from '../../console/require-root.ts';
 import { untilStopped } from '../../console/signals.ts';
+import type { FixableFinding } from '../checks/check.ts';
 import { lookAt } from '../checks/look.ts';
 import { HostReader } from '../host/host-reader.ts';
 import type { Inspector } from '../inspector/inspector.ts';
 import { LocalInspector } from '../inspector/local-inspector.ts';
 import { remoteHosts } from '../remote/remote-inspectors.ts';
-import { type Fixed, fixAll } from './fix.ts';
+import { type Fixed, fixAll, fixableOn, foundAgain } from './fix.ts';
 import { checkJson } from './json.ts';
 import { kernelSite } from './kernel-site.ts';
 import { type CheckResult, runCheck } from './run-check.ts';
@@ -73,14 +74,28 @@ async function check(what: string | undefined, options: CheckOptions, signal: Ab
   let result = await checkOnce(what, options, signal);
   let fixed: Fixed[] = [];
   if (options.fix === true) {
-    fixed = await withProgress('fixing', fixAll(result.findings, result.known.site.host, signal));
-    for (const one of fixed) say(one);
-    if (fixed.length === 0 && !result.ok) note('nothing on this host can be fixed without a person');
-    if (fixed.length > 0) result = await checkOnce(what, options, signal);
+    const meant = fixableOn(result.findings, result.known.site.host);
+    if (meant.length === 0 && !result.ok) note('nothing on this host can be fixed without a person');
+    if (meant.length > 0) {
+      fixed = await withProgress('fixing', fixWhatIsLeft(meant, options, signal));
+      for (const one of fixed) say(one);
+      if (fixed.length < meant.length) note('what is not found any more is left as it is');
+      result = await checkOnce(what, options, signal);
+    }
   }
   if (options.json === true) printJson(checkJson(result, fixed));
   else print(checkScreen(result));
   if (!result.ok) process.exitCode = EXIT.failed.status;
+}
+
+async function fixWhatIsLeft(
+  meant: readonly FixableFinding[],
+  options: AgentOption,
+  signal: AbortSignal,
+): Promise<Fixed[]> {
+  await using reader = HostReader.open({ socketPath: socketOf(options) });
+  const { host, findings } = await lookAt(reader, signal);
+  return await fixAll(foundAgain(meant, fixableOn(findings, host)), signal);
 }
 
 export async function checkOnce(

@@ -13,19 +13,28 @@ export interface Fixed {
 /** Milliseconds for one command. */
 const PATIENCE = 20_000;
 
-/** @param host name of this host */
-export async function fixAll(
-  findings: readonly FixableFinding[],
-  host: string,
-  signal: AbortSignal,
-): Promise<Fixed[]> {
+/** Those that have commands for this host. @param host its name */
+export const fixableOn = (findings: readonly FixableFinding[], host: string): FixableFinding[] =>
+  findings.filter(finding => finding.host === host && finding.fix !== undefined);
+
+/**
+ * Probes take seconds, in which somebody else may have mended it, or a container has gone and its process id is that of
+ * another: what is found a second time is fixed, as it is found then.
+ */
+export const foundAgain = (
+  before: readonly FixableFinding[],
+  now: readonly FixableFinding[],
+): FixableFinding[] =>
+  before.flatMap(({ code, reason }) => now.find(one => one.code === code && one.reason === reason) ?? []);
+
+/** @param findings of this host */
+export async function fixAll(findings: readonly FixableFinding[], signal: AbortSignal): Promise<Fixed[]> {
   const done = new Map<string, Promise<string | undefined>>();
   const fixed: Fixed[] = [];
   for (const finding of findings) {
-    if (finding.host !== host || finding.fix === undefined) continue;
     const commands: string[] = [];
     let failure: string | undefined;
-    for (const command of finding.fix) {
+    for (const command of finding.fix ?? []) {
       const text = commandText(command);
       const result = done.get(text) ?? runCommand(command, signal);
       done.set(text, result);

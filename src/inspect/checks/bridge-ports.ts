@@ -3,7 +3,7 @@ import type { Link } from '../../netlink/route/objects.ts';
 import { linkLine, type NameOf } from '../../netlink/text/link.ts';
 import type { HostReader } from '../host/host-reader.ts';
 import type { Member, Members } from '../host/members.ts';
-import { type Cause, type Command, fixedBy } from './check.ts';
+import { byHand, type Cause, type Command, fixedBy } from './check.ts';
 
 export interface PortFacts extends Members {
   readonly nameOf: NameOf;
@@ -43,7 +43,9 @@ function judgePort(member: Member, { nameOf, routed }: PortFacts): Cause[] {
       ['ip', 'link', 'set', 'dev', outer.name, 'master', bridge.name],
       ...(outer.up ? [] : [up(outer)]),
     ];
-    return [fixedBy(fix, { ...error, code: 'BRIDGE_PORT_DETACHED', reason })];
+    const fault = { ...error, code: 'BRIDGE_PORT_DETACHED', reason };
+    // Who has put it on another bridge may have meant it.
+    return [outer.master === undefined ? fixedBy(fix, fault) : byHand(fix, fault)];
   }
   if (!outer.up) {
     const reason = `${of} is down: the container reaches nothing`;

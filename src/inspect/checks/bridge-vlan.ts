@@ -4,7 +4,7 @@
  */
 import type { HostReader } from '../host/host-reader.ts';
 import type { Member, OverlayBridge } from '../host/members.ts';
-import { type Cause, fixedBy } from './check.ts';
+import { byHand, type Cause } from './check.ts';
 
 /** What a link is in a VLAN. */
 export interface VlanEntry {
@@ -72,7 +72,8 @@ export function judgeVlans({ link }: OverlayBridge, members: readonly Member[], 
   const names = apart.map(({ container }) => container.name).join(', ');
   const shown = [link.name, ...apart.map(({ outer }) => outer.name)].slice(0, 20);
   return [
-    fixedBy([['ip', 'link', 'set', 'dev', link.name, 'type', 'bridge', 'vlan_filtering', '0']], {
+    // Other links of the bridge may be apart on purpose.
+    byHand([['ip', 'link', 'set', 'dev', link.name, 'type', 'bridge', 'vlan_filtering', '0']], {
       code: 'BRIDGE_VLAN',
       severity: 'error',
       layer: 'bridge',

@@ -49,6 +49,12 @@ export const fixedBy = (fix: readonly Command[], cause: Omit<Cause, 'remedy' | '
   fix,
 });
 
+/** The same for a person to decide: the commands change what others may have meant so. */
+export const byHand = (commands: readonly Command[], cause: Omit<Cause, 'remedy' | 'fix'>): Cause => ({
+  ...cause,
+  remedy: commands.map(commandText).join('; '),
+});
+
 /** The remedy for an entry of another program, which may make it again; the note is a comment of the shell. */
 export const removing = (command: string): string => `${command}  # find out which program has made it`;
 
