@@ -93,6 +93,15 @@ describe('a lab in which something is wrong', needsLab(), () => {
     });
   });
 
+  test('a link that --fix sets up carries packets again when it checks again', async () => {
+    const set = (state: string) => ['ip', 'link', 'set', 'dev', 'veth-c1', state];
+    await whileBroken('docker1', [set('down'), set('up')], async () => {
+      const { status, stdout, stderr } = await on('docker1', 'tulle', 'check', 'docker2', '--json', '--fix');
+      assert.match(stderr, /^fixed BRIDGE_PORT_DOWN: /m);
+      assertHealthy({ status, ...readReport(stdout) });
+    });
+  });
+
   test('a rule that drops is named with its text, and where it is', async () => {
     const rule = ['FORWARD', '-p', 'icmp', '-d', '188.172.0.0/16', '-j', 'DROP'];
     const change = (option: string) => ['iptables', '-t', 'mangle', option, ...rule];

@@ -31,6 +31,12 @@ import { type PeerSite, siteOf } from './site.ts';
 /** Milliseconds for the names of all containers. */
 const NAMES_PATIENCE = 2000;
 
+/**
+ * Milliseconds after a fix: the kernel follows a carrier within one second (net/core/link_watch.c), and what it has asked for
+ * by ARP meanwhile fails after three (arp(7), mcast_solicit).
+ */
+const SETTLING = 3500;
+
 interface CheckOptions extends AgentOption {
   readonly json?: true;
   readonly fix?: true;
@@ -80,6 +86,7 @@ async function check(what: string | undefined, options: CheckOptions, signal: Ab
       fixed = await withProgress('fixing', fixWhatIsLeft(meant, options, signal));
       for (const one of fixed) say(one);
       if (fixed.length < meant.length) note('what is not found any more is left as it is');
+      await withProgress('waiting until it is in force', systemClock.sleep(SETTLING, signal));
       result = await checkOnce(what, options, signal);
     }
   }
