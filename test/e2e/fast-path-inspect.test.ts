@@ -15,8 +15,8 @@ import { Netns } from '../../src/sys/netns.ts';
 import { needsBpf } from '../support/bpftool.ts';
 import { eventually } from '../support/eventually.ts';
 import { DROP, plantProgram } from '../support/fast-path-plant.ts';
+import { FlowTalk } from '../support/flow-talk.ts';
 import { LabPair, type PairHost } from '../support/lab-pair.ts';
-import { SteadyTalk } from '../support/steady-talk.ts';
 import { type ToldTrace, traceOn } from '../support/told-trace.ts';
 
 const PATIENCE = 60_000;
@@ -52,15 +52,21 @@ const detach = (host: PairHost, point: 'ingress' | 'egress', name: string) =>
 
 describe('the fast path is seen by', needsBpf, () => {
   let pair: LabPair;
-  let talk: SteadyTalk;
+  let talk: FlowTalk;
 
   before(async () => {
     pair = await LabPair.create({ family: 'ipv4' });
     await pair.whole();
     await pair.untilReachable();
     const { first, second } = pair;
-    const ip = second.ip.ipv4 ?? '';
-    talk = await SteadyTalk.begin({ from: first.containerNetns, to: second.containerNetns, ip, port: PORT });
+    talk = await FlowTalk.begin({
+      protocol: 'udp',
+      from: first.containerNetns,
+      to: second.containerNetns,
+      address: second.ip.ipv4 ?? '',
+      port: PORT,
+      interval: 1,
+    });
   });
   after(async () => {
     await talk?.[Symbol.asyncDispose]();

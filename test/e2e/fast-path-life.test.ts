@@ -13,10 +13,10 @@ import { Netns } from '../../src/sys/netns.ts';
 import { needsBpftool } from '../support/bpftool.ts';
 import { eventually } from '../support/eventually.ts';
 import { areGone, type KernelObjects, objectsOf, othersOf } from '../support/fast-path-objects.ts';
+import { FlowTalk } from '../support/flow-talk.ts';
 import { plantForeign } from '../support/foreign-programs.ts';
 import { LabPair, type PairHost } from '../support/lab-pair.ts';
 import { SteadyStream } from '../support/steady-stream.ts';
-import { SteadyTalk } from '../support/steady-talk.ts';
 
 const OTHER_LAYOUT = `--import=${join(import.meta.dirname, '../support/other-layout.ts')}`;
 
@@ -25,17 +25,18 @@ const FLOWS = 2;
 
 describe('the fast path under traffic', { ...needsBpftool, concurrency: 1 }, () => {
   let pair: LabPair;
-  let talk: SteadyTalk;
+  let talk: FlowTalk;
   let stream: SteadyStream;
 
   before(async () => {
     pair = await LabPair.create({});
     const { first, second } = pair;
-    const ends = { from: first.containerNetns, to: second.containerNetns, ip: second.ip.ipv4 ?? '' };
+    const ends = { from: first.containerNetns, to: second.containerNetns };
+    const address = second.ip.ipv4 ?? '';
     await pair.explaining(async () => {
       await pair.whole();
-      talk = await SteadyTalk.begin({ ...ends, port: 7000 });
-      stream = await SteadyStream.begin({ ...ends, port: 7001 });
+      talk = await FlowTalk.begin({ ...ends, protocol: 'udp', address, port: 7000, interval: 1 });
+      stream = await SteadyStream.begin({ ...ends, ip: address, port: 7001 });
       await untilFast(first, second);
     });
   });

@@ -5,22 +5,24 @@ import type { Status } from '../../src/api/status.ts';
 import { TULLE } from '../../src/lab/host/host.ts';
 import { needsRoot } from '../support/capabilities.ts';
 import { eventually } from '../support/eventually.ts';
+import { FlowTalk } from '../support/flow-talk.ts';
 import { LabPair, type PairHost } from '../support/lab-pair.ts';
-import { SteadyTalk } from '../support/steady-talk.ts';
 
 describe('the fast path', { ...needsRoot, concurrency: 1 }, () => {
   let pair: LabPair;
-  let talk: SteadyTalk;
+  let talk: FlowTalk;
 
   before(async () => {
     pair = await LabPair.create({});
     await pair.whole();
     const { first, second } = pair;
-    talk = await SteadyTalk.begin({
+    talk = await FlowTalk.begin({
+      protocol: 'udp',
       from: first.containerNetns,
       to: second.containerNetns,
-      ip: second.ip.ipv4 ?? '',
+      address: second.ip.ipv4 ?? '',
       port: 7000,
+      interval: 1,
     });
   });
 
@@ -170,9 +172,9 @@ describe('the fast path', { ...needsRoot, concurrency: 1 }, () => {
       ips.push(/172\.20\.0\.\d+/.exec(stdout)?.[0] ?? '');
     }
     const [from, to] = [first, second].map(({ host }) => host.path('/run/netns/x1'));
-    const [, ip] = ips;
-    assert.ok(from !== undefined && to !== undefined && ip !== undefined);
-    await using _ = await SteadyTalk.begin({ from, to, ip, port: 7001 });
+    const [, address] = ips;
+    assert.ok(from !== undefined && to !== undefined && address !== undefined);
+    await using _ = await FlowTalk.begin({ protocol: 'udp', from, to, address, port: 7001, interval: 1 });
     await untilFast('blue');
   });
 });

@@ -7,11 +7,11 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import { eventually } from '../support/eventually.ts';
+import { FlowTalk, type TalkProtocol } from '../support/flow-talk.ts';
 import { detachAll, flowsAt, programsAt } from '../support/foreign-programs.ts';
 import { HARMLESS, HOST_END, place, REPAIRED, SILENCING, SILENCING_ALONE, UPLINK } from './fast-faults.ts';
 import { DEVICE, type FaultHost, needsFaultLab } from './fault-host.ts';
 import { type FaultLab, useFaultLab } from './fault-lab.ts';
-import { FlowTalk, type TalkProtocol } from './flow-talk.ts';
 
 /** Messages in the second for which what is proven may hold. */
 const A_SECOND = 100;
@@ -27,6 +27,7 @@ const begin = (lab: FaultLab, protocol: TalkProtocol): Promise<FlowTalk> =>
     to: lab.host(2).containerNetns,
     address: lab.host(2).containerAddress,
     port: PORTS[protocol],
+    fromPort: PORTS[protocol],
   });
 
 /** Packets of a protocol that went fast on a host, of the direction in which fewer did. */

@@ -17,7 +17,7 @@ import {
   SECOND_CONTAINER,
   type TunnelHost,
 } from '../support/fast-path-hosts.ts';
-import { SteadyTalk } from '../support/steady-talk.ts';
+import { FlowTalk } from '../support/flow-talk.ts';
 
 const PROGRAM = join(import.meta.dirname, '../support/fast-path-process.ts');
 
@@ -82,11 +82,13 @@ async function talking(t: TestContext, mechanism: MechanismName) {
   t.after(() => process.kill());
   const far = await openFastPathAt(other.links, { netns: other.space.netns, mechanism });
   t.after(() => far[Symbol.asyncDispose]());
-  const talk = await SteadyTalk.begin({
+  const talk = await FlowTalk.begin({
+    protocol: 'udp',
     from: one.container.namespaces.net,
     to: other.container.namespaces.net,
-    ip: SECOND_CONTAINER,
+    address: SECOND_CONTAINER,
     port: 7777,
+    interval: 1,
   });
   t.after(() => talk[Symbol.asyncDispose]());
   await eventually('the talk goes the fast way', async () => isFlowing(far));

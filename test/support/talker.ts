@@ -1,8 +1,9 @@
 /**
  * The two ends of a conversation, each a process of its own in a container's namespace:
  *
- *     talker.ts echo udp|tcp PORT                      answers whatever comes with the same
- *     talker.ts talk udp|tcp PORT FROM ADDRESS         says a number every 10 ms, from the port FROM to ADDRESS and PORT
+ *     talker.ts echo udp|tcp PORT                          answers whatever comes with the same
+ *     talker.ts talk udp|tcp PORT FROM ADDRESS INTERVAL    says a number every INTERVAL ms, from the port FROM (0: any) to
+ *                                                          ADDRESS and PORT
  *
  * Each number that is said is printed as `+17`, each one that is answered as `-17`, the end of a connection as `!`.
  */
@@ -10,10 +11,9 @@ import { createSocket } from 'node:dgram';
 import { connect, createServer } from 'node:net';
 import process from 'node:process';
 
-const [role = '', protocol = '', port = '', from = '', address = ''] = process.argv.slice(2);
+const [role = '', protocol = '', port = '', from = '', address = '', interval = ''] = process.argv.slice(2);
 /** Bytes of a message; the first four are the number. */
 const SIZE = 256;
-const INTERVAL = 10;
 
 const print = (line: string) => void process.stdout.write(`${line}\n`);
 // The end of the pipe is the end of the test.
@@ -71,7 +71,7 @@ function say(send: (message: Buffer) => void): void {
     message.writeUInt32BE(++number);
     print(`+${number}`);
     send(message);
-  }, INTERVAL);
+  }, Number(interval));
 }
 
 const roles: Record<string, () => void> = {

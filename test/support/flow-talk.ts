@@ -1,21 +1,24 @@
 /**
- * A container that talks to another one all the time, over one flow of UDP or one connection of TCP: a hundred numbered
- * messages a second, each answered by the other one, so that afterwards it is known which of them were lost.
+ * A container that talks to another one all the time, over one flow of UDP or one connection of TCP: numbered messages, each
+ * answered by the other one, so that afterwards it is known which of them were lost. The fast path may take such a flow, unlike
+ * echoes of ICMP.
  */
 import { join } from 'node:path';
 import process from 'node:process';
 import { createInterface } from 'node:readline';
 import { type RunningProcess, start } from '../../src/sys/process.ts';
-import { within } from '../support/eventually.ts';
-import type { Toll } from './steady-ping.ts';
+import type { Toll } from '../faults/steady-ping.ts';
+import { within } from './eventually.ts';
 
-const PROGRAM = join(import.meta.dirname, '../support/talker.ts');
-/** Messages without an answer after which the way is taken for closed: half a second of them. */
+const PROGRAM = join(import.meta.dirname, 'talker.ts');
+/** Milliseconds between two messages. */
+const INTERVAL = 10;
+/** Messages without an answer after which the way is taken for closed. */
 const HUSH = 50;
 
 export type TalkProtocol = 'udp' | 'tcp';
 
-export interface TalkOptions {
+export interface FlowTalkOptions {
   readonly protocol: TalkProtocol;
   /** Files of the namespaces of the two containers. */
   readonly from: string;
@@ -23,10 +26,14 @@ export interface TalkOptions {
   /** Of the container that answers. */
   readonly address: string;
   readonly port: number;
+  /** Of the container that asks, so that another one may go on with the same flow; any port unless given. */
+  readonly fromPort?: number;
+  /** Milliseconds between two messages, 10 unless given: a shorter one sees a shorter gap. */
+  readonly interval?: number;
 }
 
 export class FlowTalk implements AsyncDisposable {
-  readonly #options: TalkOptions;
+  readonly #options: FlowTalkOptions;
   #echo: Talker;
   readonly #talk: Talker;
   readonly #answered = new Set<number>();
@@ -37,7 +44,7 @@ export class FlowTalk implements AsyncDisposable {
   #isClosed = false;
   #news = Promise.withResolvers<void>();
 
-  private constructor(options: TalkOptions, echo: Talker, talk: Talker) {
+  private constructor(options: FlowTalkOptions, echo: Talker, talk: Talker) {
     this.#options = options;
     this.#echo = echo;
     this.#talk = talk;
@@ -45,10 +52,11 @@ export class FlowTalk implements AsyncDisposable {
   }
 
   /** Begins, and returns once the first answer has come. */
-  static async begin(options: TalkOptions): Promise<FlowTalk> {
-    const { protocol, from, address, port } = options;
+  static async begin(options: FlowTalkOptions): Promise<FlowTalk> {
+    const { protocol, from, address, port, fromPort = 0, interval = INTERVAL } = options;
     const echo = await answering(options, options.to);
-    const talk = await Talker.start(from, ['talk', protocol, `${port}`, `${port}`, address]);
+    const words = ['talk', protocol, `${port}`, `${fromPort}`, address, `${interval}`];
+    const talk = await Talker.start(from, words);
     const steady = new FlowTalk(options, echo, talk);
     try {
       await steady.answered();
@@ -94,7 +102,7 @@ export class FlowTalk implements AsyncDisposable {
 
   /**
    * What was lost since the first answer: messages without an answer although later ones have one. On another way a later one
-   * may come first: what is missing has as long as it takes until half a second of later ones is answered.
+   * may come first: what is missing has as long as it takes until so many later ones are answered that a way would be closed.
    */
   async toll(): Promise<Toll> {
     await this.answered();
@@ -132,7 +140,7 @@ export class FlowTalk implements AsyncDisposable {
   }
 }
 
-async function answering({ protocol, port }: TalkOptions, netns: string): Promise<Talker> {
+async function answering({ protocol, port }: FlowTalkOptions, netns: string): Promise<Talker> {
   const echo = await Talker.start(netns, ['echo', protocol, `${port}`]);
   const ready = Promise.withResolvers<void>();
   void echo.each(() => ready.resolve());
