@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Link } from '../../netlink/route/objects.ts';
 import { TC_H_ROOT } from '../../netlink/route/traffic-constants.ts';
+import { linkFixture } from '../../testing/network/link-fixtures.ts';
 import { conntrackCauses, filterCauses, programCauses, queueCauses, tcxCauses } from './limits.ts';
 
-const eth0: Link = { index: 2, name: 'eth0', type: 1, flags: 0, up: true, running: true, unknown: [] };
+const eth0 = linkFixture(2, 'eth0');
 
 test('the table of connections is full, nearly full, or not looked at', () => {
   const found = (count?: string) => {

@@ -1,17 +1,21 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { aborted } from '../../base/abort.ts';
-import { Ip } from '../../base/ip.ts';
 import { silentLogger } from '../../base/log.ts';
 import { Prefix } from '../../base/prefix.ts';
 import { increment, Watchable } from '../../base/watchable.ts';
 import type { DesiredHost } from '../../dataplane/desired.ts';
 import type { JudgingRule } from '../../firewall/judging/judging-rule.ts';
-import type { Link } from '../../netlink/route/objects.ts';
 import type { KernelEvent } from '../../netlink/route/rtnetlink.ts';
 import { TC_H_ROOT } from '../../netlink/route/traffic-constants.ts';
 import { AsyncQueue } from '../../testing/async-queue.ts';
 import { ManualClock } from '../../testing/manual-clock.ts';
+import {
+  addressFixture,
+  bridgeFixture,
+  linkFixture,
+  vethFixture,
+} from '../../testing/network/link-fixtures.ts';
 import type { HostNetwork } from '../underlay.ts';
 import { HostFastPath, type HostFastPathParts } from './host-fast-path.ts';
 import type { CarriedNetwork } from './plan.ts';
@@ -24,25 +28,11 @@ const OVERLAY: CarriedNetwork = {
   block: Prefix.parse('10.5.34.0/24'),
 };
 
-const link = (index: number, name: string, more: Partial<Link> = {}): Link => ({
-  index,
-  name,
-  type: 1,
-  flags: 0,
-  up: true,
-  running: true,
-  unknown: [],
-  ...more,
-});
-
-const veth = (index: number) =>
-  link(index, `veth${index}`, { info: { kind: 'veth' }, netnsId: index, master: 4 });
+const veth = (index: number) => vethFixture(index, `veth${index}`, 4);
 
 const HOST: HostNetwork = {
-  links: [link(2, 'eth0'), link(3, 'flannel.88'), link(4, 'docker0', { info: { kind: 'bridge' } }), veth(10)],
-  addresses: [
-    { index: 4, ip: Ip.parse('10.5.34.1'), family: 'ipv4', length: 24, scope: 0, flags: 0, unknown: [] },
-  ],
+  links: [linkFixture(2, 'eth0'), linkFixture(3, 'flannel.88'), bridgeFixture(4, 'docker0'), veth(10)],
+  addresses: [addressFixture(4, '10.5.34.1/24')],
   defaultRoutes: [],
   defaultVxlanPort: 8472,
 };

@@ -1,34 +1,16 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { Ip } from '../../base/ip.ts';
 import { Prefix } from '../../base/prefix.ts';
-import type { Address, Link } from '../../netlink/route/objects.ts';
+import type { Link } from '../../netlink/route/objects.ts';
+import {
+  addressFixture,
+  bridgeFixture,
+  linkFixture,
+  vethFixture,
+} from '../../testing/network/link-fixtures.ts';
 import type { LinkLook } from './link-look.ts';
 import { OBSTACLES } from './obstacle.ts';
 import { type CarriedNetwork, type FastPathHost, planFastPath } from './plan.ts';
-
-const link = (index: number, name: string, more: Partial<Link> = {}): Link => ({
-  index,
-  name,
-  type: 1,
-  flags: 0,
-  up: true,
-  running: true,
-  unknown: [],
-  ...more,
-});
-const veth = (index: number, name: string, more: Partial<Link> = {}) =>
-  link(index, name, { info: { kind: 'veth' }, netnsId: 3, ...more });
-const bridge = (index: number, name: string) => link(index, name, { info: { kind: 'bridge' } });
-const address = (index: number, ip: string): Address => ({
-  index,
-  ip: Ip.parse(ip),
-  family: 'ipv4',
-  length: 24,
-  scope: 0,
-  flags: 0,
-  unknown: [],
-});
 
 const overlay: CarriedNetwork = {
   name: 'overlay',
@@ -46,23 +28,27 @@ const blue: CarriedNetwork = {
 };
 
 const LINKS = [
-  link(2, 'eth0'),
-  link(3, 'flannel.88'),
-  bridge(4, 'docker0'),
-  bridge(5, 'br-other'),
-  bridge(6, 'tb-blue'),
-  link(7, 'tv-blue', { master: 6 }),
-  veth(10, 'veth-a', { master: 4 }),
-  veth(11, 'veth-b', { master: 5 }),
-  veth(12, 'veth-blue', { master: 6 }),
-  veth(13, 'veth-routed'),
+  linkFixture(2, 'eth0'),
+  linkFixture(3, 'flannel.88'),
+  bridgeFixture(4, 'docker0'),
+  bridgeFixture(5, 'br-other'),
+  bridgeFixture(6, 'tb-blue'),
+  linkFixture(7, 'tv-blue', { master: 6 }),
+  vethFixture(10, 'veth-a', 4),
+  vethFixture(11, 'veth-b', 5),
+  vethFixture(12, 'veth-blue', 6),
+  vethFixture(13, 'veth-routed'),
 ];
 
 const host = (
   changes: { links?: readonly Link[]; at?: Record<number, Partial<LinkLook>> } = {},
 ): FastPathHost => ({
   links: changes.links ?? LINKS,
-  addresses: [address(2, '192.168.65.3'), address(4, '10.5.34.1'), address(5, '172.18.0.1')],
+  addresses: [
+    addressFixture(2, '192.168.65.3/24'),
+    addressFixture(4, '10.5.34.1/24'),
+    addressFixture(5, '172.18.0.1/24'),
+  ],
   routes: new Map([[13, [Prefix.parse('10.5.34.9/32')]]]),
   at: new Map(
     Object.entries(changes.at ?? {}).map(([index, at]) => [
@@ -139,7 +125,7 @@ describe('a link is left out', () => {
       'whose other end is on the host',
       {
         links: LINKS.map(one =>
-          one.index === 10 ? link(10, 'veth-a', { info: { kind: 'veth' }, master: 4 }) : one,
+          one.index === 10 ? linkFixture(10, 'veth-a', { info: { kind: 'veth' }, master: 4 }) : one,
         ),
       },
       'SAME_NAMESPACE',

@@ -2,19 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { DockerApi, DockerError } from '../../docker/docker-api.ts';
 import type { DockerNetworkState } from '../../docker/docker-messages.ts';
-import type { Link } from '../../netlink/route/objects.ts';
+import { linkFixture } from '../../testing/network/link-fixtures.ts';
 import { BridgeFinder } from './attachment.ts';
 
-const link = (name: string, kind: 'bridge' | 'veth'): Link => ({
-  index: 7,
-  name,
-  type: 1,
-  flags: 1,
-  up: true,
-  running: true,
-  info: { kind },
-  unknown: [],
-});
+const link = (name: string, kind: 'bridge' | 'veth') => linkFixture(7, name, { info: { kind } });
 
 const ID = '7f6b2c0d9e1a4b5c6d7e8f9012345678';
 const network = (change: Partial<DockerNetworkState> = {}): DockerNetworkState => ({

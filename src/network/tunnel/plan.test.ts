@@ -7,6 +7,7 @@ import { Mac } from '../../base/mac.ts';
 import { Prefix, parseInterfaceAddress } from '../../base/prefix.ts';
 import { RTN_BROADCAST, RTN_LOCAL, RTN_UNICAST } from '../../netlink/route/constants.ts';
 import type { Link, Route } from '../../netlink/route/objects.ts';
+import { addressFixture, linkFixture } from '../../testing/network/link-fixtures.ts';
 import { clashesOf } from './clashes.ts';
 import type { ClashFacts } from './facts.ts';
 import { isPlan, planTunnel } from './plan.ts';
@@ -14,17 +15,8 @@ import { isTunnel, readTunnel, type TunnelSpec } from './spec.ts';
 
 const MAC = Mac.parse('02:00:00:00:00:11');
 
-const link = (index: number, name: string, more: Partial<Link> = {}): Link => ({
-  index,
-  name,
-  type: 1,
-  flags: 1,
-  up: true,
-  running: true,
-  mtu: 1500,
-  unknown: [],
-  ...more,
-});
+const link = (index: number, name: string, more: Partial<Link> = {}) =>
+  linkFixture(index, name, { mtu: 1500, ...more });
 
 const route = (destination: string | undefined, oif: number, more: Partial<Route> = {}): Route => ({
   family: destination?.includes(':') ? 'ipv6' : 'ipv4',
@@ -39,15 +31,10 @@ const route = (destination: string | undefined, oif: number, more: Partial<Route
   ...more,
 });
 
-const address = (text: string, index: number) => {
-  const { ip, length } = parseInterfaceAddress(text);
-  return { ip, length, index, family: ip.family, scope: 0, flags: 0x80, unknown: [] };
-};
-
 /** A host with eth0 172.31.0.106/24, and eth1 10.5.0.1/24. */
 const HOST: ClashFacts = {
   links: [link(2, 'eth0'), link(3, 'eth1')],
-  addresses: [address('172.31.0.106/24', 2), address('10.5.0.1/24', 3)],
+  addresses: [addressFixture(2, '172.31.0.106/24'), addressFixture(3, '10.5.0.1/24')],
   way: route('172.31.0.107/32', 2),
   overDev: [],
   routes: [
