@@ -4,15 +4,15 @@ import { eventually } from '../test/support/eventually.ts';
 import { type Job, runQueue } from './test-queue.ts';
 
 /** Jobs that end when they are told to. */
-function jobs(weights: readonly number[]) {
+function jobs(kinds: readonly ('beside others' | 'alone')[]) {
   const begun: number[] = [];
-  const ends = weights.map(() => Promise.withResolvers<void>());
-  const all = weights.map((weight, at): Job => {
+  const ends = kinds.map(() => Promise.withResolvers<void>());
+  const all = kinds.map((kind, at): Job => {
     const run = async () => {
       begun.push(at);
       await ends[at]?.promise;
     };
-    return { weight, run };
+    return { isAlone: kind === 'alone', run };
   });
   const begins = (count: number) => eventually(`${count} have begun`, async () => begun.length >= count);
   return {
@@ -27,7 +27,7 @@ function jobs(weights: readonly number[]) {
 const BUSY = { room: 2, idleShare: () => 0.3, interval: 1 };
 
 test('as many run at a time as there is room, in their order', async () => {
-  const { all, begun, begins, end } = jobs([1, 1, 1, 1]);
+  const { all, begun, begins, end } = jobs(Array(4).fill('beside others'));
   const running = runQueue(all, BUSY);
   assert.deepEqual(begun, [0, 1]);
   end(1);
@@ -39,7 +39,7 @@ test('as many run at a time as there is room, in their order', async () => {
 });
 
 test('while processors are idle one more runs, and no second one', async () => {
-  const { all, begun, begins, end } = jobs([1, 1, 1, 1]);
+  const { all, begun, begins, end } = jobs(Array(4).fill('beside others'));
   let questions = 0;
   const idleShare = () => {
     questions++;
@@ -54,12 +54,23 @@ test('while processors are idle one more runs, and no second one', async () => {
   await running;
 });
 
-test('what needs all processors runs alone, and nothing overtakes it', async () => {
-  const { all, begun, begins, end } = jobs([1, 4, 1]);
-  const running = runQueue(all, BUSY);
+test('what needs all processors runs alone, and nothing overtakes it, also while they are idle', async () => {
+  const { all, begun, begins, end } = jobs(['beside others', 'alone', 'beside others']);
+  let questions = 0;
+  const idleShare = () => {
+    questions++;
+    return 1;
+  };
+  const askedAgain = async () => {
+    const asked = questions;
+    await eventually('it is asked again', async () => questions > asked + 2);
+  };
+  const running = runQueue(all, { ...BUSY, idleShare });
+  await askedAgain();
   assert.deepEqual(begun, [0]);
   end(0);
   await begins(2);
+  await askedAgain();
   assert.deepEqual(begun, [0, 1]);
   end(1);
   end(2);
@@ -67,7 +78,7 @@ test('what needs all processors runs alone, and nothing overtakes it', async () 
 });
 
 test('a job that fails ends the queue with those that run', async () => {
-  const { all, begun, end, fail } = jobs([1, 1, 1]);
+  const { all, begun, end, fail } = jobs(Array(3).fill('beside others'));
   const running = runQueue(all, BUSY);
   fail(0);
   end(1);

@@ -1,17 +1,17 @@
 /**
  * Jobs in their order, as many at a time as there are processors. Many tests wait for most of their time, for packets that do
- * not come: while processors are idle one more runs beside the others.
+ * not come: while processors are idle one more runs beside the others. What needs all of them runs alone even then.
  */
 import { availableParallelism, cpus } from 'node:os';
 
 export interface Job {
-  /** Processors that it may keep busy, or all of them: then it runs alone. */
-  readonly weight: number;
+  /** It may keep all processors busy, or measures something: nothing else runs meanwhile. */
+  readonly isAlone?: boolean;
   readonly run: () => Promise<void>;
 }
 
 interface QueueOptions {
-  /** Weight of what runs at a time; the number of processors unless given. */
+  /** Jobs at a time; the number of processors unless given. */
   readonly room?: number;
   /** Part of all processor time since the last question that was idle, from 0 to 1; measured unless given. */
   readonly idleShare?: () => number;
@@ -27,22 +27,19 @@ const INTERVAL = 10_000;
 export async function runQueue(jobs: readonly Job[], options: QueueOptions = {}): Promise<void> {
   const { room = availableParallelism(), idleShare = idleMeter(), interval = INTERVAL } = options;
   const waiting = [...jobs];
-  const running = new Set<Promise<void>>();
-  let used = 0;
+  const running = new Map<Promise<void>, Job>();
   const failures: unknown[] = [];
   const start = (job: Job): void => {
-    used += job.weight;
     const work = job.run().catch((error: unknown) => void failures.push(error));
-    const ended = work.finally(() => {
-      used -= job.weight;
-      running.delete(ended);
-    });
-    running.add(ended);
+    const ended = work.finally(() => void running.delete(ended));
+    running.set(ended, job);
   };
-  /** @param most weight of what may run; what needs more than there is runs alone */
+  const hasRoomFor = (job: Job, most: number): boolean =>
+    running.size < most && ![job, ...running.values()].some(({ isAlone }) => isAlone);
+  /** @param most jobs that may run */
   const startUpTo = (most: number): void => {
     for (let [first] = waiting; first !== undefined; [first] = waiting) {
-      if (used > 0 && used + first.weight > most) return;
+      if (running.size > 0 && !hasRoomFor(first, most)) return;
       waiting.shift();
       start(first);
     }
@@ -50,10 +47,12 @@ export async function runQueue(jobs: readonly Job[], options: QueueOptions = {})
   const timer = setInterval(() => {
     if (idleShare() >= IDLE && failures.length === 0) startUpTo(room + 1);
   }, interval);
+  // The jobs keep the process alive.
+  timer.unref();
   try {
     startUpTo(room);
     while (running.size > 0) {
-      await Promise.race(running);
+      await Promise.race(running.keys());
       if (failures.length === 0) startUpTo(room);
     }
   } finally {

@@ -10,7 +10,7 @@
  * because there a skipped test would go unnoticed.
  */
 import { existsSync, globSync, readFileSync } from 'node:fs';
-import { availableParallelism, uptime } from 'node:os';
+import { uptime } from 'node:os';
 import { join } from 'node:path';
 import { run } from 'node:test';
 import { inspect, styleText } from 'node:util';
@@ -30,8 +30,8 @@ interface Kind {
   readonly turn: 1 | 2 | 3;
   /** Added to the environment. */
   readonly env?: Readonly<Record<string, string>>;
-  /** Processors that a file of it keeps busy; one unless given. */
-  readonly weight?: number;
+  /** A file of it needs all processors. */
+  readonly isAlone?: true;
   /** Milliseconds that one test may take, and one file. A test that waits for ever fails by its name. */
   readonly testTimeout: number;
   readonly timeout: number;
@@ -57,7 +57,7 @@ const KINDS: readonly Kind[] = [
     name: 'durability',
     files: ['test/durability/**/*.test.ts'],
     turn: 1,
-    weight: availableParallelism(),
+    isAlone: true,
     ...SLOW,
   },
   { name: 'e2e', files: ['test/e2e/**/*.test.ts'], turn: 2, ...SLOW },
@@ -139,7 +139,7 @@ function jobsOf(kinds: readonly Kind[]): readonly Job[] {
     .toSorted(
       (one, other) => one.kind.turn - other.kind.turn || lengthRank(one.file) - lengthRank(other.file),
     )
-    .map(({ kind, file }) => ({ weight: kind.weight ?? 1, run: () => runFile(kind, file) }));
+    .map(({ kind, file }) => ({ isAlone: kind.isAlone === true, run: () => runFile(kind, file) }));
 }
 
 function lengthRank(file: string): number {
