@@ -42,7 +42,7 @@ export interface FastPathOptions {
   readonly look?: number | undefined;
 }
 
-/** Packets go the normal path where a program is missing, so that it is not urgent. */
+/** Milliseconds. Packets take the normal path where a program is missing, so that it is not urgent. */
 const LOOK = 30_000;
 
 export class FastPath implements ProgramStore, AsyncDisposable {

@@ -3,6 +3,8 @@
  * of them at once.
  */
 
+const SEPARATOR = ': ';
+
 /** @param blind `THING: REASON`, or a sentence. @returns `THING, THING: REASON` */
 export function byReason(blind: readonly string[]): string[] {
   const reasons = Map.groupBy(blind, sentence => sentence.slice(sentence.indexOf(SEPARATOR) + 1));
@@ -11,5 +13,3 @@ export function byReason(blind: readonly string[]): string[] {
     return things.every(thing => thing !== '') ? `${things.join(', ')}:${why}` : why;
   });
 }
-
-const SEPARATOR = ': ';

@@ -12,17 +12,20 @@ const FAMILY_OF: Readonly<Record<string, Family>> = { ip: 'ipv4', ip6: 'ipv6' };
 export const seesFamily = ({ family }: BaseChains, one: Family): boolean =>
   family !== 'arp' && (FAMILY_OF[family] ?? one) === one;
 
+const rulesOf = ({ chains, name }: BaseChains) => chains.get(name) ?? [];
+
+const fateIn = (chain: BaseChains, packet: Packet) => walk(rulesOf(chain), packet, chain.chains, chain.name);
+
 /** A rule that drops all of them, or all of one host. */
 export async function droppingRule(
   chain: BaseChains,
   packet: Packet,
   reader: NamespaceReader,
 ): Promise<string | undefined> {
-  const { chains, name } = chain;
-  const fate = walk(chains.get(name) ?? [], packet, chains, name);
+  const fate = fateIn(chain, packet);
   if (fate.kind !== 'drop') return undefined;
   const text = await chain.textOf({ kind: 'drop', chain: fate.chain, rule: fate.rule }, reader);
-  return `${text}${fate.chain === name ? '' : ` in chain ${fate.chain}`}`;
+  return `${text}${fate.chain === chain.name ? '' : ` in chain ${fate.chain}`}`;
 }
 
 /** A rule that gives all of them, or all of one host, another address than that of the link. */
@@ -31,8 +34,7 @@ export async function translatingRule(
   packet: Packet,
   reader: NamespaceReader,
 ): Promise<string | undefined> {
-  const { chains, name } = chain;
-  const fate = walk(chains.get(name) ?? [], packet, chains, name);
+  const fate = fateIn(chain, packet);
   if (fate.kind !== 'nat' || ('isMasquerade' in fate.rule.verdict && fate.rule.verdict.isMasquerade))
     return undefined;
   return await chain.textOf({ kind: 'nat', chain: fate.chain, rule: fate.rule }, reader);
@@ -46,9 +48,8 @@ export async function dropIn(
 ): Promise<string | undefined> {
   const rule = await droppingRule(chain, packet, reader);
   if (rule !== undefined) return rule;
-  const rules = chain.chains.get(chain.name) ?? [];
-  if (chain.policy !== 'drop' || walk(rules, packet, chain.chains, chain.name).kind !== 'continue')
-    return undefined;
+  const rules = rulesOf(chain);
+  if (chain.policy !== 'drop' || fateIn(chain, packet).kind !== 'continue') return undefined;
   // Established connections do not make a firewall: somebody must begin.
   const letsSomePass = rules.some(({ conditions, verdict }) => {
     const isPassing = ['accept', 'jump', 'goto'].includes(verdict.kind);

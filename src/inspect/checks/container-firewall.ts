@@ -1,6 +1,6 @@
 /**
- * Rules inside containers on the overlay that drop or translate what goes to or comes from other hosts. A container may have a firewall
- * of its own: one that lets some kinds of packets pass is meant so, and is not judged.
+ * Rules inside containers on the overlay that drop or translate what goes to or comes from other hosts. A container may have a
+ * firewall of its own: one that lets some kinds of packets pass is meant so, and is not judged.
  */
 
 import { Prefix } from '../../base/prefix.ts';

@@ -33,7 +33,10 @@ export async function serveInspection(
   return (await serveNext(open, lines, stream, signal)) !== 'refused';
 }
 
-/** Answers one request after the other, until the caller ends its side. @param endAnswer is called after each. @throws `signal.reason` */
+/**
+ * Answers one request after the other, until the caller ends its side.
+ * @param endAnswer is called after each. @throws `signal.reason`
+ */
 export async function serveInspections(
   open: () => Promise<Inspector>,
   { endAnswer, ...stream }: InspectionStream & { readonly endAnswer: () => void },

@@ -9,7 +9,7 @@ import { InspectorProcess, type InspectorProgram } from './inspector-process.ts'
 /** Milliseconds that one is kept without a request, and how many. */
 const KEPT_MS = 10_000;
 const MOST_KEPT = 3;
-/** Requests after which another one takes its place. */
+/** Requests after which another one takes its place, so that what it may gather has an end. */
 const MOST_REQUESTS = 100;
 
 interface Kept {

@@ -111,7 +111,7 @@ test('a host is looked at and watched', async t => {
   assert.deepEqual(await within('an observation', watching.finish()), OBSERVATION);
 });
 
-test('an inspector that has answered answers the next request, as long as none is asked meanwhile', async t => {
+test('an inspector that has answered answers the next request; beside one that is at work another one does', async t => {
   const network = await hostAuthority(t);
   const other = await host(t, network, 'docker2');
   const inspector = inspectorFrom(await network.certify(), other.known);

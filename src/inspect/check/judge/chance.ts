@@ -3,6 +3,9 @@ import { lossOf, type RungResult, rungState } from '../rung.ts';
 import type { Case, WatchedRung } from './case.ts';
 import { accountsFor, type Root } from './roots.ts';
 
+/** Sentences about what was measured once. */
+const MOST_UNSURE = 5;
+
 /**
  * What was lost once, and is answered when it is asked again, is no loss: the hosts were busy. A loss of some packets is one
  * that is measured twice, at two moments.
@@ -24,7 +27,7 @@ export function withoutChance(known: Case, roots: readonly Root[]): Case {
   const asNow = (rung: RungResult) => (recovered.has(rung) ? { ...rung, answered: rung.sent } : rung);
   return {
     ...known,
-    report: { ...known.report, blind: [...known.report.blind, ...unsure.slice(0, 5)] },
+    report: { ...known.report, blind: [...known.report.blind, ...unsure.slice(0, MOST_UNSURE)] },
     own: known.own.map(asNow),
     peers: known.peers.map(peer => ({ ...peer, rungs: peer.rungs.map(asNow) })),
     watched: known.watched.filter(one => !over.includes(one)),
