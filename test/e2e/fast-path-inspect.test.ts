@@ -160,7 +160,7 @@ describe('the fast path is seen by', needsBpf, () => {
       assert.match(listed, /^eth0 ingress tcx program \d+ tulle_receive /m);
       assert.match(listed, /^generation \d+, \d+ flows known of 65536, [1-9]\d* of them fast$/m);
       const shown = await pair.first.host.run(TULLE, ['capture', '-c', '1'], { timeout: PATIENCE });
-      assert.match(shown.stderr, /flows? goe?s? the fast path: of their packets flannel\.88 /);
+      assert.match(shown.stderr, /flows? takes? the fast path: of their packets flannel\.88 /);
     }));
 
   test('a check without an agent: a program that is gone is found, and the agent attaches it again', () =>
