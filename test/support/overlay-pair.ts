@@ -79,7 +79,7 @@ async function addContainer(t: TestContext, host: Namespace, shape: ContainerSha
   const init = await start('sleep', ['600'], { namespaces: container.namespaces });
   t.after(() => init.kill('SIGKILL'));
   await host.do(
-    `ip link add veth-${name} type veth peer name eth0 netns ${init.pid}`,
+    `ip link add veth-${name} type veth peer name eth0 netns ${container.namespaces.net}`,
     `ip link set veth-${name} master br0 up`,
   );
   await container.do(
