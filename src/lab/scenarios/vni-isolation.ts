@@ -24,7 +24,7 @@ const tunnelsOf = (on: string, remote: string): CommandSpec[] =>
   }));
 
 const ping = (tenant: string, ip: string): CommandSpec => ({
-  line: `ip netns exec ${tenant} ping -c 1 -W 1 ${ip}`,
+  line: `ip netns exec ${tenant} ping -c 1 -W 2 ${ip}`,
   mayFail: true,
 });
 

@@ -4,7 +4,7 @@ import type { CommandSpec, ScenarioStep } from '../../scenario/scenario.ts';
 import { findSandbox, runContainer } from './run-container.ts';
 
 const pingFrom = (on: string, ip: string): CommandSpec => ({
-  line: `ping -c 1 -W 1 ${ip}`,
+  line: `ping -c 1 -W 2 ${ip}`,
   on,
   mayFail: true,
 });

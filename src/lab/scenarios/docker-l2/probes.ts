@@ -11,7 +11,7 @@ export const C2 = '172.18.0.3';
 
 /** An echo in a packet of so many bytes, which may not be cut into fragments. */
 export const echo = (packet: number, to = C2): CommandSpec => ({
-  line: `nsenter --net=$SANDBOX1 ping -M do -c 1 -W 1 -s ${packet - HEADERS} ${to}`,
+  line: `nsenter --net=$SANDBOX1 ping -M do -c 1 -W 2 -s ${packet - HEADERS} ${to}`,
   mayFail: true,
   show: withoutSummary,
 });
