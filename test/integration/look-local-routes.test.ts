@@ -11,11 +11,14 @@ const dual = {
   lease: { ...STATUS.lease, subnet: { ipv4: '10.3.1.0/24', ipv6: 'fd03:1::/64' } },
 } as typeof STATUS;
 const SIX = 'ip addr add fd03:1::1/64 dev docker0 nodad';
+/** The kernel makes it in a worker of its own (addrconf_dad_work), and later than the address. */
+const untilRouted = (ip: string) =>
+  `for i in $(seq 1000); do ip -6 route show table local | grep -q 'local ${ip} ' && break; sleep 0.02; done`;
 
 const REMOVED = {
   'of the bridge': ['ip route del local 10.3.1.1 table local', 'bridge', 'docker0', '10.3.1.1'],
   'of the bridge, IPv6': [
-    `${SIX}; ip -6 route del local fd03:1::1 dev docker0 table local`,
+    `${SIX}; ${untilRouted('fd03:1::1')}; ip -6 route del local fd03:1::1 dev docker0 table local`,
     'bridge',
     'docker0',
     'fd03:1::1',
@@ -23,7 +26,7 @@ const REMOVED = {
   'of the tunnel': ['ip route del local 10.3.1.0 table local', 'routing', 'flannel.88', '10.3.1.0'],
   'of the underlay': ['ip route del local 192.168.65.3 table local', 'routing', 'eth0', '192.168.65.3'],
   'of the underlay, IPv6': [
-    'ip -6 route del local fd65::3 dev eth0 table local',
+    `${untilRouted('fd65::3')}; ip -6 route del local fd65::3 dev eth0 table local`,
     'routing',
     'eth0',
     'fd65::3',
@@ -58,7 +61,10 @@ describe('local routes', needsRoot, () => {
   }
 
   test('no finding on a healthy host', async () => {
-    assert.deepEqual(await lookWith(checkLocalRoutes, { plant: SIX, status: dual }), []);
+    assert.deepEqual(
+      await lookWith(checkLocalRoutes, { plant: `${SIX}; ${untilRouted('fd03:1::1')}`, status: dual }),
+      [],
+    );
   });
 
   test('no finding for what is not of the overlay, not in use yet, or on a link that is down', async () => {
