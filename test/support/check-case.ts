@@ -156,3 +156,13 @@ export function watchedRung(
 export const LEAVES = ['port in request', 'bridge in request', 'tunnel out request', 'uplink out request'];
 /** From the uplink of docker2 to its container. */
 export const ARRIVES = ['uplink in request', 'tunnel in request', 'bridge out request', 'port out request'];
+
+/** What hosts have seen of the rung to the container of docker2: it crosses docker1, and this much of docker2. */
+export function watchedInside(
+  known: Case,
+  lines: readonly string[],
+  changes: Partial<Observation> = {},
+): WatchedRung {
+  const views = { here: seen(1, LEAVES), there: seen(2, lines, changes) };
+  return watchedRung(known, ({ kind }) => kind === 'container', views);
+}

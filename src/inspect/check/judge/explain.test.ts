@@ -9,6 +9,7 @@ import {
   LEAVES,
   overlayOfDocker2,
   seen,
+  watchedInside,
   watchedRung,
   withWatched,
 } from '../../../../test/support/check-case.ts';
@@ -36,11 +37,8 @@ test('filters of the link where packets were seen last explain them, whatever th
 
 test('where a rule was seen to drop, a queue is no cause', () => {
   const known = checkCase({ answers: insideDocker2, reports: { 2: { findings: [tcOfDocker2] } } });
-  const watched = watchedRung(known, ({ kind }) => kind === 'container', {
-    here: seen(1, LEAVES),
-    there: seen(2, untilTunnel, {
-      verdicts: [{ packet: 'request', end: 'dropped', chain: 'ip brk c', rule: 'ct state untracked drop' }],
-    }),
+  const watched = watchedInside(known, untilTunnel, {
+    verdicts: [{ packet: 'request', end: 'dropped', chain: 'ip brk c', rule: 'ct state untracked drop' }],
   });
   const { findings } = judge(withWatched(known, watched));
   assert.deepEqual(
@@ -54,9 +52,8 @@ test('where a rule was seen to drop, a queue is no cause', () => {
 
 test('a policy of IPsec is named by what the kernel says', () => {
   const known = checkCase({ answers: insideDocker2 });
-  const watched = watchedRung(known, ({ kind }) => kind === 'container', {
-    here: seen(1, LEAVES),
-    there: seen(2, untilTunnel, { drops: [{ reason: 'XFRM_POLICY', packet: 'request', count: 4 }] }),
+  const watched = watchedInside(known, untilTunnel, {
+    drops: [{ reason: 'XFRM_POLICY', packet: 'request', count: 4 }],
   });
   assert.deepEqual(causes(withWatched(known, watched)), ['IPSEC_POLICY docker2']);
 });

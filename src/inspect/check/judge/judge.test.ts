@@ -11,6 +11,7 @@ import {
   overlayOfDocker2,
   seen,
   toDocker2,
+  watchedInside,
   watchedRung,
   withWatched,
 } from '../../../../test/support/check-case.ts';
@@ -83,10 +84,7 @@ const forwardingOff = finding({ code: 'FORWARDING_OFF', host: 'docker2', layer: 
 
 test('what a host says of itself explains what ends at that place, and is proven by it', () => {
   const known = checkCase({ answers: insideDocker2, reports: { 2: { findings: [forwardingOff] } } });
-  const watched = watchedRung(known, ({ kind }) => kind === 'container', {
-    here: seen(1, LEAVES),
-    there: seen(2, ['uplink in request', 'tunnel in request']),
-  });
+  const watched = watchedInside(known, ['uplink in request', 'tunnel in request']);
   const { findings, ok } = judge(withWatched(known, watched));
   assert.equal(ok, false);
   assert.deepEqual(
@@ -109,11 +107,8 @@ test('what is wrong elsewhere is no cause of what ends here', () => {
     severity: 'warning',
   });
   const known = checkCase({ answers: insideDocker2, reports: { 1: { findings: [elsewhere] } } });
-  const watched = watchedRung(known, ({ kind }) => kind === 'container', {
-    here: seen(1, LEAVES),
-    there: seen(2, ['uplink in request', 'tunnel in request'], {
-      drops: [{ reason: 'SOMETHING_NEW', place: 'ip_forward', packet: 'request', count: 4 }],
-    }),
+  const watched = watchedInside(known, ['uplink in request', 'tunnel in request'], {
+    drops: [{ reason: 'SOMETHING_NEW', place: 'ip_forward', packet: 'request', count: 4 }],
   });
   const { findings } = judge(withWatched(known, watched));
   assert.deepEqual(
@@ -135,11 +130,8 @@ test("the kernel's reason decides between two findings of one host", () => {
   });
   const drop = finding({ code: 'FIREWALL_DROP', host: 'docker2', layer: 'firewall' });
   const known = checkCase({ answers: insideDocker2, reports: { 2: { findings: [drop, filter] } } });
-  const watched = watchedRung(known, ({ kind }) => kind === 'container', {
-    here: seen(1, LEAVES),
-    there: seen(2, ['uplink in request', 'tunnel in request'], {
-      drops: [{ reason: 'IP_RPFILTER', link: 'flannel.1', packet: 'request', count: 4 }],
-    }),
+  const watched = watchedInside(known, ['uplink in request', 'tunnel in request'], {
+    drops: [{ reason: 'IP_RPFILTER', link: 'flannel.1', packet: 'request', count: 4 }],
   });
   assert.equal(causes(withWatched(known, watched))[0], 'STRICT_RP_FILTER docker2');
 });
@@ -188,11 +180,8 @@ test('what has nothing to do with size does not explain that only large packets 
 test('a route that leads packets away explains what the link drops that they went to', () => {
   const captures = finding({ code: 'ROUTE_CAPTURES', host: 'docker2', layer: 'routing' });
   const known = checkCase({ answers: insideDocker2, reports: { 2: { findings: [captures] } } });
-  const watched = watchedRung(known, ({ kind }) => kind === 'container', {
-    here: seen(1, LEAVES),
-    there: seen(2, [...ARRIVES, 'port in reply', 'bridge in reply'], {
-      drops: [{ reason: 'QDISC_DROP', link: 'tun0', packet: 'reply', count: 4 }],
-    }),
+  const watched = watchedInside(known, [...ARRIVES, 'port in reply', 'bridge in reply'], {
+    drops: [{ reason: 'QDISC_DROP', link: 'tun0', packet: 'reply', count: 4 }],
   });
   assert.deepEqual(causes(withWatched(known, watched)), ['ROUTE_CAPTURES docker2']);
 });

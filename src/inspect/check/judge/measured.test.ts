@@ -6,10 +6,10 @@ import {
   causes,
   checkCase,
   insideDocker2,
-  LEAVES,
   overlayOfDocker2,
   seen,
   toDocker2,
+  watchedInside,
   watchedRung,
   withWatched,
 } from '../../../../test/support/check-case.ts';
@@ -23,9 +23,8 @@ test('a rule that was seen to drop is named when no host has named it', () => {
     chain: 'ip filter FORWARD',
     rule: 'ip saddr 10.5.2.2 drop',
   } as const;
-  const watched = watchedRung(known, ({ kind }) => kind === 'container', {
-    here: seen(1, LEAVES),
-    there: seen(2, [...ARRIVES, 'port in reply', 'bridge in reply'], { verdicts: [verdict] }),
+  const watched = watchedInside(known, [...ARRIVES, 'port in reply', 'bridge in reply'], {
+    verdicts: [verdict],
   });
   const [first] = judge(withWatched(known, watched)).findings;
   assert.deepEqual([first?.code, first?.host, first?.layer], ['FIREWALL_DROP', 'docker2', 'firewall']);
@@ -102,10 +101,7 @@ test('an address that a rule changes is the cause where nothing else is', () => 
     chain: 'ip service rules',
     rule: 'ip daddr 10.5.2.2 dnat to 10.5.2.254',
   } as const;
-  const watched = watchedRung(known, ({ kind }) => kind === 'container', {
-    here: seen(1, LEAVES),
-    there: seen(2, ['uplink in request', 'tunnel in request'], { verdicts: [verdict] }),
-  });
+  const watched = watchedInside(known, ['uplink in request', 'tunnel in request'], { verdicts: [verdict] });
   assert.deepEqual(causes(withWatched(known, watched)), ['TRANSLATED docker2']);
 });
 
