@@ -1,7 +1,7 @@
 /**
- * The tests that run a second time with the fast path off: every end-to-end, firewall and plugin test, and all else in which
- * agents run, so that packets of containers may take either way. A new file is one of them by itself; whoever leaves one out
- * says here why. A file may leave parts of itself out (test/support/both-ways.ts).
+ * The tests that run a second time with the fast path off: every end-to-end, firewall and plugin test, and all else in
+ * which agents run, so that packets of containers may take either way. A new file is one of them by itself; whoever leaves
+ * one out says here why. A file may leave parts of itself out (test/support/both-ways.ts).
  */
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { dirname, join, matchesGlob } from 'node:path';
@@ -25,9 +25,9 @@ export const ONCE_IS_ENOUGH: Readonly<Record<string, string>> = {
   'test/{e2e,integration,faults}/fast-path*.test.ts': 'they are about the fast path',
   'test/faults/{peers,screen}.test.ts': 'no packet of a container flows',
   'test/faults/{change,host,identity,kernel,lease,two-overlays,underlay}.test.ts':
-    'their packets are echoes, which go the normal path in either case; what an agent does without a fast path is in test/e2e',
+    'their packets are echoes, which take the normal path in either case; what an agent does without a fast path is in test/e2e',
   'test/faults/segment*.test.ts':
-    'their packets are echoes and questions for neighbors, which go the normal path in either case',
+    'their packets are echoes and questions for neighbors, which take the normal path in either case',
   'test/faults/lab-hosts.test.ts': 'it is about the lab, not about agents',
   'test/integration/lab*.test.ts': 'they are about the lab, not about agents',
   'test/integration/bench-*.test.ts': 'they are about what is printed of a measurement',

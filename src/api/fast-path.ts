@@ -12,9 +12,9 @@ export const FastPathObstacle = v.object({
 });
 export type FastPathObstacle = v.InferOutput<typeof FastPathObstacle>;
 
-/** Of the flows that are known now; each has packets that went fast, since it is known. */
+/** Of the flows that are known now; each has packets that took the fast path, since it is known. */
 export const FastPathCounts = v.object({
-  /** Whose packets go fast at this moment. */
+  /** Whose packets take the fast path at this moment. */
   flows: count,
   sentPackets: count,
   sentBytes: count,

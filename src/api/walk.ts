@@ -38,7 +38,10 @@ export const Walk = v.strictObject({
   fromPort: v.exactOptional(port),
   /** The first packet of a connection, which rules may translate. */
   opens: v.exactOptional(v.boolean()),
-  /** Of an answer, what connection tracking of this host gives it back: its destination as it comes in, its source as it leaves. */
+  /**
+   * Of an answer, what connection tracking of this host gives it back: its destination as it comes in, its source as it
+   * leaves.
+   */
   restored: v.exactOptional(v.strictObject({ from: v.exactOptional(address), to: v.exactOptional(address) })),
   /** Absent for a packet that a container of this host or this host itself sends. */
   carrier: v.exactOptional(Carrier),
@@ -73,7 +76,7 @@ export const FastFlowReport = v.object({
   localPort: port,
   remote: address,
   remotePort: port,
-  /** Whether what the container sends, and what it gets, goes the fast path at this moment. */
+  /** Whether what the container sends, and what it gets, takes the fast path at this moment. */
   sent: v.boolean(),
   delivered: v.boolean(),
   /** Why not both. */

@@ -1,11 +1,11 @@
 /**
  * Clears TCP flows for the fast path. What a fast flow sends, connection tracking does not see, so the window that it knows
- * gets old, and the first packet that goes the normal way again would be INVALID to it. So a program asks here before it
- * lets a flow go fast: its key comes through a ring buffer, connection tracking is told to accept any window of the flow, and
- * then the key is written where programs find it. A flow that asks again, after a lot of bytes, gets the same once more
- * (`acceptAnyWindow` says what for).
+ * gets old, and the first packet that takes the normal path again would be INVALID to it. So a program asks here before it
+ * lets a flow take the fast path: its key comes through a ring buffer, connection tracking is told to accept any window of
+ * the flow, and then the key is written where programs find it. A flow that asks again, after a lot of bytes, gets the same
+ * once more (`acceptAnyWindow` says what for).
  *
- * Nobody waits for it: until then a flow goes the normal way, and one whose record found no room asks again.
+ * Nobody waits for it: until then a flow takes the normal path, and one whose record found no room asks again.
  */
 import { setImmediate } from 'node:timers/promises';
 import { Ip } from '../base/ip.ts';

@@ -102,7 +102,7 @@ export function* readFlows(
   for (const [key, value] of flows.entries(most)) yield decodeFlow(key, value);
 }
 
-/** How many packets did not go the fast way, by reason, since the map was made. @throws SysError */
+/** How many packets did not take the fast path, by reason, since the map was made. @throws SysError */
 export function readReasons(reasons: Pick<BpfMap, 'valuesPerCpu'>): ReadonlyMap<Reason, bigint> {
   const countAt = (reason: number) =>
     reasons

@@ -181,7 +181,7 @@ export class FastPath implements ProgramStore, AsyncDisposable {
     return readFlows(this.maps.flows, most);
   }
 
-  /** How many packets did not go the fast way, by reason, since the maps were made. @throws SysError */
+  /** How many packets did not take the fast path, by reason, since the maps were made. @throws SysError */
   reasons(): ReadonlyMap<Reason, bigint> {
     return readReasons(this.maps.reasons);
   }

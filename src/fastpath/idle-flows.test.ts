@@ -41,7 +41,7 @@ function lookAt(flows: ReturnType<typeof flow>[]) {
   return { idle, look, asked, log, clock, fail: (error?: Error) => (failure = error) };
 }
 
-test('a TCP flow whose packets went fast is given its time when it is idle, once', async () => {
+test('a TCP flow whose packets took the fast path is given its time when it is idle, once', async () => {
   const flows = [
     flow(1),
     flow(2, { sentUntil: NOW }),

@@ -1,8 +1,8 @@
 /**
- * Keeps connection tracking from forgetting idle TCP connections whose packets have gone fast. It has not seen the last
- * acknowledgements, so that such a connection looks to it as if one side still waits for an answer: it is forgotten after
- * five minutes instead of five days (nf_conntrack_tcp_timeout_unacknowledged), and who only lets established connections
- * pass drops what comes then.
+ * Keeps connection tracking from forgetting idle TCP connections whose packets have taken the fast path. It has not seen
+ * the last acknowledgements, so that such a connection looks to it as if one side still waits for an answer: it is
+ * forgotten after five minutes instead of five days (nf_conntrack_tcp_timeout_unacknowledged), and who only lets
+ * established connections pass drops what comes then.
  *
  * So now and then all flows are looked at, and those that have become idle since are given the timeout of idle ones, once.
  */
@@ -53,7 +53,10 @@ export class IdleFlows {
         this.#hasFailed = false;
       } catch (error) {
         if (!this.#hasFailed && !signal.aborted)
-          log.warn({ err: error }, 'idle connections whose packets went fast may be forgotten early');
+          log.warn(
+            { err: error },
+            'idle connections whose packets took the fast path may be forgotten early',
+          );
         this.#hasFailed = true;
       }
     }

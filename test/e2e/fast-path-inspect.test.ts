@@ -1,6 +1,6 @@
 /**
- * What check, trace, capture and report see of the fast path on two hosts of a lab: flows that go it, a program that is gone
- * while no agent runs, and one of somebody else that drops what goes fast.
+ * What check, trace, capture and report see of the fast path on two hosts of a lab: flows that go it, a program that is
+ * gone while no agent runs, and one of somebody else that drops what takes the fast path.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
@@ -184,7 +184,7 @@ describe('the fast path is seen by', needsBpf, () => {
       assert.deepEqual(codesOf(await probed()), []);
     }));
 
-  test('a check: a program of others that drops what goes fast is found and named', () =>
+  test('a check: a program of others that drops what takes the fast path is found and named', () =>
     pair.explaining(async () => {
       // It comes in front of ours, which takes the mark of fast packets off, when ours is attached again.
       await pair.first.killAgent();

@@ -1,6 +1,7 @@
 /**
- * Two containers talk over the fast path of their hosts, by datagrams and by one connection, while all that happens to an agent
- * happens to that of the first: no packet is lost, the connection stays, and when everything is taken away nothing is left.
+ * Two containers talk over the fast path of their hosts, by datagrams and by one connection, while all that happens to an
+ * agent happens to that of the first: no packet is lost, the connection stays, and when everything is taken away nothing is
+ * left.
  */
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
@@ -57,11 +58,11 @@ describe('the fast path under traffic', { ...needsBpftool, concurrency: 1 }, () 
     });
   }
 
-  /** Waits until the agents say that packets of both conversations go fast. */
+  /** Waits until the agents say that packets of both conversations take the fast path. */
   async function untilFast(...hosts: readonly PairHost[]): Promise<void> {
     for (const host of hosts) {
       let before = Number.POSITIVE_INFINITY;
-      await eventually(`both conversations go fast on ${host.record.name}`, async () => {
+      await eventually(`both conversations take the fast path on ${host.record.name}`, async () => {
         const [overlay] = (await host.status()).fastPath?.networks ?? [];
         const now = (overlay?.sentPackets ?? 0) + (overlay?.receivedPackets ?? 0);
         const isMore = now > before;
@@ -162,7 +163,7 @@ describe('the fast path under traffic', { ...needsBpftool, concurrency: 1 }, () 
   });
 });
 
-/** Waits until more packets of both kinds have gone fast, by what is in the kernel. */
+/** Waits until more packets of both kinds have taken the fast path, by what is in the kernel. */
 async function untilFastWithoutAgent({ host }: PairHost): Promise<void> {
   using netns = Netns.open(host.netnsFile);
   await using fastPath = await FastPath.open({ netns, owner: NETWORK_PREFIX });
@@ -173,7 +174,7 @@ async function untilFastWithoutAgent({ host }: PairHost): Promise<void> {
     return packets;
   };
   const begin = count();
-  await eventually('packets go fast without an agent', async () => {
+  await eventually('packets take the fast path without an agent', async () => {
     const { tcp, udp } = count();
     return tcp > begin.tcp && udp > begin.udp;
   });

@@ -91,10 +91,10 @@ describe('rules of others, and the fast path', { ...needsRoot, concurrency: 1 },
   const tcp = (options?: { at?: string; atPort?: number }) => TcpTalk.begin(...ends(), nextPort++, options);
   const udp = () => UdpTalk.begin(...ends(), nextPort++);
 
-  /** Waits until packets of a talk go fast on both hosts, in both directions. */
+  /** Waits until packets of a talk take the fast path on both hosts, in both directions. */
   const untilFast = async ({ port }: { readonly port: number }, ...hosts: PairHost[]) => {
     for (const { host } of hosts.length > 0 ? hosts : [pair.first, pair.second])
-      await eventually(`the flow at port ${port} goes fast on ${host.name}`, async () =>
+      await eventually(`the flow at port ${port} takes the fast path on ${host.name}`, async () =>
         (await fastFlows(host)).some(
           ({ localPort, remotePort }) => localPort === port || remotePort === port,
         ),
@@ -224,7 +224,7 @@ describe('rules of others, and the fast path', { ...needsRoot, concurrency: 1 },
       };
       await configure('off');
       for (const { host } of [pair.first, pair.second])
-        await eventually('no flow goes fast', async () => (await fastFlows(host)).length === 0);
+        await eventually('no flow takes the fast path', async () => (await fastFlows(host)).length === 0);
       await talk.carry(1 << 20);
       await configure('auto');
       await untilFast(talk);
@@ -245,7 +245,7 @@ describe('rules of others, and the fast path', { ...needsRoot, concurrency: 1 },
     });
   });
 
-  test('a published port of a container on another host works, and its flow does not go fast where it is translated', async () => {
+  test('a published port of a container on another host works, and its flow does not take the fast path where it is translated', async () => {
     const { host, record } = pair.first;
     const [, to] = ends();
     const port = nextPort;

@@ -34,18 +34,18 @@ describe('the fast path', { ...needsRoot, concurrency: 1 }, () => {
   const statusOf = async ({ host }: PairHost) =>
     JSON.parse((await host.run(TULLE, ['status', '--json'])).stdout) as Status;
 
-  /** Packets of the network that went fast, sent and received; 0 while none is fast. */
+  /** Packets of the network that took the fast path, sent and received; 0 while none is fast. */
   const fastPackets = async (host: PairHost, name: string): Promise<number> => {
     const { fastPath } = await statusOf(host);
     const network = fastPath?.networks.find(one => one.name === name);
     return network !== undefined && network.flows > 0 ? network.sentPackets + network.receivedPackets : 0;
   };
 
-  /** Waits until packets of the talk go fast on both hosts. */
+  /** Waits until packets of the talk take the fast path on both hosts. */
   const untilFast = async (name = 'overlay') => {
     for (const host of [pair.first, pair.second]) {
       const before = await fastPackets(host, name);
-      await eventually(`packets go fast on ${host.record.name}`, async () => {
+      await eventually(`packets take the fast path on ${host.record.name}`, async () => {
         const now = await fastPackets(host, name);
         return now > before && now > 100;
       });
@@ -61,7 +61,7 @@ describe('the fast path', { ...needsRoot, concurrency: 1 }, () => {
     return pair.first.host.run('sh', ['-c', `printf '%s' '${config}' | ${TULLE} config set -`]);
   };
 
-  test('packets of two containers go fast, and status says so of host and peer', async () => {
+  test('packets of two containers take the fast path, and status says so of host and peer', async () => {
     await pair.explaining(untilFast);
     const { fastPath, peers } = await statusOf(pair.first);
     assert.equal(fastPath?.used, true);
@@ -149,7 +149,7 @@ describe('the fast path', { ...needsRoot, concurrency: 1 }, () => {
     const { first } = pair;
     const fast = await fastPackets(first, 'overlay');
     await eventually(
-      'packets go fast on the other host',
+      'packets take the fast path on the other host',
       async () => (await fastPackets(first, 'overlay')) > fast,
     );
     await second.killAgent();

@@ -1,4 +1,4 @@
-/** What happens to a host while flows go fast, and what is to become of them. */
+/** What happens to a host while flows take the fast path, and what is to become of them. */
 import { foreignProgram, forgetFlows } from '../support/foreign-programs.ts';
 import { DEVICE, type FaultHost } from './fault-host.ts';
 

@@ -1,8 +1,8 @@
 /**
- * Faults while flows go fast: between two containers a hundred messages of UDP and a hundred of TCP are said each second,
- * on one flow each, and both go fast in both directions on both hosts. What becomes of them must be what becomes of
- * them on the normal path: nothing is lost where that loses nothing, and nothing comes through any more where that lets
- * nothing through, at most a second later and with no agent alive.
+ * Faults while flows take the fast path: between two containers a hundred messages of UDP and a hundred of TCP are said
+ * each second, on one flow each, and both take the fast path in both directions on both hosts. What becomes of them must be
+ * what becomes of them on the normal path: nothing is lost where that loses nothing, and nothing comes through any more
+ * where that lets nothing through, at most a second later and with no agent alive.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, type TestContext, test } from 'node:test';
@@ -30,7 +30,7 @@ const begin = (lab: FaultLab, protocol: TalkProtocol): Promise<FlowTalk> =>
     fromPort: PORTS[protocol],
   });
 
-/** Packets of a protocol that went fast on a host, of the direction in which fewer did. */
+/** Packets of a protocol that took the fast path on a host, of the direction in which fewer did. */
 function fastPackets(host: FaultHost, protocol: TalkProtocol): number {
   const flows = flowsAt(place(host, UPLINK, 'egress')).filter(flow => flow.protocol === protocol);
   const sum = (of: 'sentPackets' | 'deliveredPackets') =>
@@ -42,7 +42,7 @@ async function goFast(lab: FaultLab, protocols: readonly TalkProtocol[] = PROTOC
   for (const host of lab.hosts) {
     for (const protocol of protocols) {
       let least = Number.POSITIVE_INFINITY;
-      await eventually(`${protocol} goes fast on ${host.name}`, async () => {
+      await eventually(`${protocol} takes the fast path on ${host.name}`, async () => {
         const now = fastPackets(host, protocol);
         // A flow that is forgotten begins at 0.
         least = Math.min(least, now);
@@ -67,7 +67,7 @@ function assertOpen(talks: readonly FlowTalk[]): void {
   for (const talk of talks) assert.equal(talk.isClosed, false);
 }
 
-describe('while flows go fast', needsFaultLab, () => {
+describe('while flows take the fast path', needsFaultLab, () => {
   const lab = useFaultLab();
   const talks: FlowTalk[] = [];
 
@@ -79,7 +79,7 @@ describe('while flows go fast', needsFaultLab, () => {
     for (const talk of talks) await talk[Symbol.asyncDispose]();
   });
 
-  /** Everything is as it was before, and goes fast again. */
+  /** Everything is as it was before, and takes the fast path again. */
   async function recovers(): Promise<void> {
     await lab.whole();
     await allAnswered(talks, A_SECOND);
@@ -171,7 +171,7 @@ describe('while flows go fast', needsFaultLab, () => {
   });
 });
 
-describe('while flows go fast and no agent lives', needsFaultLab, () => {
+describe('while flows take the fast path and no agent lives', needsFaultLab, () => {
   const lab = useFaultLab();
   const talks: FlowTalk[] = [];
 

@@ -61,7 +61,10 @@ test(
       // A stream waits for the agent, which gets little of a processor beside it.
       const isUsed = past['two-way'].sent > 0.5 && past.stream.sent > 0;
       assert.ok(isPossible ? isUsed : obstacles.length > 0, `${name} is used, or it is said why not`);
-      assert.ok(past.small.sent < 0.1 && past.small.received < 0.1, 'what is not answered never goes fast');
+      assert.ok(
+        past.small.sent < 0.1 && past.small.received < 0.1,
+        'what is not answered never takes the fast path',
+      );
     }
     assert.ok(shares('fast-sender').past.stream.received < 0.1);
     for (const path of PATHS) assert.equal(findRecord(`bench-${path}`), undefined);

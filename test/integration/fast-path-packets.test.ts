@@ -1,6 +1,6 @@
 /**
  * The four programs of the fast path, packet by packet: what a fast packet looks like, byte for byte, and every packet that
- * goes the normal way, with its reason.
+ * takes the normal path, with its reason.
  */
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
@@ -122,7 +122,7 @@ describe('the fast path, packet by packet', needsBpf, () => {
     assert.deepEqual(rig.entry(), before);
   });
 
-  /** Packets from the container that go the normal way; `notes` are those that may prove the flow again. */
+  /** Packets from the container that take the normal path; `notes` are those that may prove the flow again. */
   const OUT: readonly [
     name: string,
     reason: Reason | undefined,
@@ -182,7 +182,7 @@ describe('the fast path, packet by packet', needsBpf, () => {
   ];
 
   for (const [name, reason, packet, { entry = {}, fields = {}, notes } = {}] of OUT)
-    test(`out, the normal way: ${name}`, () => {
+    test(`out, the normal path: ${name}`, () => {
       rig.prove();
       rig.set(entry);
       goesTheNormalWay('transmit', reason, packet, fields);
@@ -191,7 +191,7 @@ describe('the fast path, packet by packet', needsBpf, () => {
       assert.equal(left?.sentPendingTtl, notes ? 64 : 0);
     });
 
-  test('out, the normal way: segments of UDP', () => {
+  test('out, the normal path: segments of UDP', () => {
     rig.prove({ protocol: UDP });
     const fields = { gsoSize: 50, gsoSegs: 2 };
     goesTheNormalWay('transmit', 'UDP segments', containerFrame('out', { protocol: UDP }), fields);
@@ -249,7 +249,7 @@ describe('the fast path, packet by packet', needsBpf, () => {
   ];
 
   for (const [name, reason, packet, { outer = {}, entry = {}, fields = {}, notes } = {}] of IN)
-    test(`in, the normal way: ${name}`, () => {
+    test(`in, the normal path: ${name}`, () => {
       rig.prove();
       rig.set(entry);
       goesTheNormalWay('receive', reason, tunnelFrame('in', packet, outer), fields);
@@ -258,14 +258,14 @@ describe('the fast path, packet by packet', needsBpf, () => {
       assert.equal(left?.deliveredPendingTtl, notes ? 63 : 0);
     });
 
-  test('in, the normal way: a frame for another link, which listens to all', () => {
+  test('in, the normal path: a frame for another link, which listens to all', () => {
     rig.prove();
     const packet = tunnelFrame('in');
     packet.set([2, 0, 0, 0, 0, 0x77]);
     goesTheNormalWay('receive', undefined, packet);
   });
 
-  test('in, the normal way: segments of UDP', () => {
+  test('in, the normal path: segments of UDP', () => {
     rig.prove({ protocol: UDP });
     const fields = { gsoSize: 50, gsoSegs: 2 };
     goesTheNormalWay('receive', 'UDP segments', tunnelFrame('in', { protocol: UDP }), fields);

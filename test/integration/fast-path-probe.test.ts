@@ -1,4 +1,7 @@
-/** A check's own flow between containers of two hosts with the real programs: whether it is carried, and what is found where not. */
+/**
+ * A check's own flow between containers of two hosts with the real programs: whether it is carried, and what is found where
+ * not.
+ */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { systemClock } from '../../src/base/clock.ts';
@@ -91,7 +94,7 @@ test('on a host of two, and on none', needsBpf, async t => {
   assert.deepEqual(fastFindings([found], 'near'), []);
 });
 
-test('a program of others that drops what goes fast is found and named', needsBpf, async t => {
+test('a program of others that drops what takes the fast path is found and named', needsBpf, async t => {
   const pair = await overlayPair(t);
   const linkOf = await linksOf(pair.near.host);
   // In front of ours, which takes the mark of fast packets off.

@@ -1,4 +1,4 @@
-/** What proves a flow of the fast path, and what does not: the two programs behind the normal way, packet by packet. */
+/** What proves a flow of the fast path, and what does not: the two programs behind the normal path, packet by packet. */
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { formatHex } from '../../src/base/bytes.ts';

@@ -35,7 +35,7 @@ async function programsAt({ space, links }: TunnelHost, by: MechanismName): Prom
   return ids;
 }
 
-/** Packets that went the fast way, of all flows. */
+/** Packets that took the fast path, of all flows. */
 function fastPackets(fastPath: FastPath): bigint {
   let sum = 0n;
   for (const { state } of fastPath.flows(1000)) sum += state.sentPackets + state.deliveredPackets;
@@ -91,7 +91,7 @@ async function talking(t: TestContext, mechanism: MechanismName) {
     interval: 1,
   });
   t.after(() => talk[Symbol.asyncDispose]());
-  await eventually('the talk goes the fast way', async () => isFlowing(far));
+  await eventually('the talk takes the fast path', async () => isFlowing(far));
   return { one, far, process, talk };
 }
 
@@ -103,7 +103,7 @@ for (const mechanism of ['tcx', 'clsact'] as const) {
     await process.kill();
     const packets = fastPackets(far);
     await eventually(
-      'packets go the fast way without the process',
+      'packets take the fast path without the process',
       async () => fastPackets(far) > packets + 100n,
     );
     assert.deepEqual(await programsAt(one, mechanism), before);
@@ -119,7 +119,7 @@ for (const mechanism of ['tcx', 'clsact'] as const) {
     t.after(() => upgraded[Symbol.asyncDispose]());
     const now = await programsAt(one, mechanism);
     assert.deepEqual([now.length, now.filter(id => before.includes(id))], [4, []]);
-    await eventually('packets go the fast way with the next version', async () => {
+    await eventually('packets take the fast path with the next version', async () => {
       const sofar = fastPackets(upgraded);
       await talk.answered();
       return isFlowing(upgraded) && fastPackets(upgraded) > sofar;

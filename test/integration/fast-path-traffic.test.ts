@@ -1,4 +1,4 @@
-/** Two hosts with containers and the fast path: real traffic, which the normal way must go on deciding about. */
+/** Two hosts with containers and the fast path: real traffic, which the normal path must go on deciding about. */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { PROOF_LIFETIME } from '../../src/fastpath/programs/proof.ts';
@@ -20,7 +20,7 @@ const fastHost = (t: TestContext, { host }: OverlayPair['near' | 'far'], hostEnd
 const talk = (t: TestContext, { near, far }: OverlayPair, options: Partial<TalkOptions> = {}) =>
   Talk.start(t, [near.container, far.container], { protocol: 'udp', to: FAR, port: PORT, ...options });
 
-/** That many more packets of the flow of a protocol have gone fast, in both directions. */
+/** That many more packets of the flow of a protocol have taken the fast path, in both directions. */
 const goesFast = (host: FastHost, protocol: 'tcp' | 'udp', packets = 100) => {
   const count = () => {
     const flows = host.flows().filter(flow => flow.protocol === protocol);
@@ -30,7 +30,7 @@ const goesFast = (host: FastHost, protocol: 'tcp' | 'udp', packets = 100) => {
     );
   };
   const before = count();
-  return eventually(`${protocol} goes fast`, async () => count() >= before + packets);
+  return eventually(`${protocol} takes the fast path`, async () => count() >= before + packets);
 };
 
 /** A table whose chain sees what is forwarded. */
@@ -109,7 +109,7 @@ for (const at of ['near', 'far'] as const)
     );
   });
 
-test('what is translated on the way never goes fast, and arrives', needsBpf, async t => {
+test('what is translated on the way never takes the fast path, and arrives', needsBpf, async t => {
   const pair = await overlayPair(t);
   const near = await fastHost(t, pair.near);
   const { namespaces } = pair.near.host;

@@ -13,7 +13,7 @@ import type { LabHost } from '../../src/lab/host/host.ts';
 import { connectRoute } from '../../src/netlink/route/connect.ts';
 import { Netns } from '../../src/sys/netns.ts';
 
-/** Of the uplink `eth0` of a host of a lab; the ones that go fast now, in both directions. */
+/** Of the uplink `eth0` of a host of a lab; the ones that take the fast path now, in both directions. */
 export async function fastFlows(host: LabHost): Promise<FastFlow[]> {
   using netns = Netns.open(host.netnsFile);
   await using rtnetlink = connectRoute({ netns });

@@ -1,4 +1,6 @@
-/** A host made of a network namespace with the fast path at its uplink and its containers, as an agent would have it there. */
+/**
+ * A host made of a network namespace with the fast path at its uplink and its containers, as an agent would have it there.
+ */
 import type { TestContext } from 'node:test';
 import { silentLogger } from '../../src/base/log.ts';
 import { FastPath } from '../../src/fastpath/fast-path.ts';
@@ -15,7 +17,7 @@ export interface FastHostOptions {
   readonly hostEnds: readonly string[];
 }
 
-/** Packets that went the fast way, of all flows. */
+/** Packets that took the fast path, of all flows. */
 export interface FastCounts {
   readonly sent: number;
   readonly delivered: number;

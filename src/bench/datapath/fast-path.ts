@@ -16,11 +16,11 @@ export function withFastPath(plan: LabPlan, modes: readonly FastPathMode[]): Lab
   return { ...plan, hosts };
 }
 
-/** Why packets of hosts go the normal path, as their agents say. */
+/** Why packets of hosts take the normal path, as their agents say. */
 export interface WhyNot {
   /** What keeps it off. */
   readonly obstacles: readonly string[];
-  /** Packets of both hosts that went the normal path, by the reason of the programs. */
+  /** Packets of both hosts that took the normal path, by the reason of the programs. */
   readonly normalPackets: Readonly<Record<string, number>>;
 }
 

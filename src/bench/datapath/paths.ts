@@ -27,7 +27,7 @@ export interface Way {
   readonly to: string;
   /** Of the receiver. */
   readonly ip: string;
-  /** The tunnel device that the load crosses, unless it goes the fast path; absent where there is no fast path. */
+  /** The tunnel device that the load crosses, unless it takes the fast path; absent where there is no fast path. */
   readonly tunnel?: TunnelEnds;
 }
 

@@ -71,7 +71,7 @@ test('the share past the device is the median too, and what stops it is said', (
   assert.deepEqual(pathFacts(rows), [
     'fast past the tunnel device: stream 90 % sent, 50 % received; rr 0 % sent, 0 % received; small 0 % sent, 0 % received; two-way 0 % sent, 0 % received',
     'fast: docker1: off',
-    'fast packets that went the normal path: 1,200 unproven, 3 too long',
+    'fast packets that took the normal path: 1,200 unproven, 3 too long',
     'fast ahead of docker-overlay: stream in 2 of 3 rounds, rr in 2 of 3',
   ]);
 });

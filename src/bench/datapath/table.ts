@@ -37,7 +37,7 @@ export const PATH_COLUMNS: readonly Column<DatapathRow>[] = [
   ratio('ratioCpu'),
 ];
 
-/** How much went the fast path and why not, and how often a path was ahead of Docker's. */
+/** How much took the fast path and why not, and how often a path was ahead of Docker's. */
 export function pathFacts(rows: readonly DatapathRow[]): string[] {
   return rows.flatMap(({ path, rounds, fastPath }) => {
     const facts: string[] = [];
@@ -52,7 +52,7 @@ export function pathFacts(rows: readonly DatapathRow[]): string[] {
       const reasons = Object.entries(fastPath.normalPackets).flatMap(([reason, packets]) =>
         packets > 0 ? `${formatNumber(packets)} ${reason}` : [],
       );
-      if (reasons.length > 0) facts.push(`${path} packets that went the normal path: ${reasons.join(', ')}`);
+      if (reasons.length > 0) facts.push(`${path} packets that took the normal path: ${reasons.join(', ')}`);
     }
     const ahead = rounds.flatMap(round => round.ahead ?? []);
     if (ahead.length > 0 && path !== 'host') {

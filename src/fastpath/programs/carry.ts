@@ -1,4 +1,7 @@
-/** What both fast ways do with a packet: whether its flow is proven, and the changes that every hop makes. */
+/**
+ * What the fast path does with a packet in both directions: whether its flow is proven, and the changes that every hop
+ * makes.
+ */
 import { R0, R1, R2, R3, R6, R7, R8, R9, type Register } from '../../bpf/instructions.ts';
 import type { FlowProgram } from './flow-program.ts';
 import { DSCP, IPV4, loaded16, loaded32, SKB, TRANSPORT } from './headers.ts';
@@ -10,8 +13,8 @@ const ENTRY = FLOW_LAYOUT.at;
 const READY = loaded32(WANTED_SEEN * 0x0101_0000 + 0x0100);
 
 /**
- * Packets of the flow that prove nothing about the others, nor go the fast way: they are let go, without a note. Wants the
- * frame in R7, the protocol in R3; R9 becomes the total length. Forgets R1.
+ * Packets of the flow that prove nothing about the others, nor take the fast path: they are let go, without a note. Wants
+ * the frame in R7, the protocol in R3; R9 becomes the total length. Forgets R1.
  *
  * @param ip where the IP header begins, up to which the frame has nothing else
  */
@@ -22,7 +25,7 @@ export function wantPlainPacket(program: FlowProgram, ip: number): void {
   // Padding behind the packet would be carried over; BIG TCP has a total length of 0.
   program.loadField(R9, R7, IPV4.totalLength, ip).toBigEndian(R9, 16);
   program.loadField(R1, R6, SKB.len).subtract(R1, ip).giveUpIf(R1, '!=', R9, 'length');
-  // At its last hop the normal way answers by ICMP.
+  // At its last hop the normal path answers by ICMP.
   program.loadField(R1, R7, IPV4.ttl, ip).giveUpIf(R1, '<', 2, 'TTL');
   // adjust_room leaves the tunnel in the kind of segments: sockets lose those of UDP.
   program.loadField(R1, R6, SKB.gsoSize).jumpIf(R1, '==', 0, 'is plain');
@@ -48,7 +51,7 @@ export function segments(program: FlowProgram, to: Register): void {
     .label('has segments');
 }
 
-/** Takes off the TTL what the normal way did, and makes the checksum right (RFC 1624). Forgets R1 to R3. */
+/** Takes off the TTL what the normal path did, and makes the checksum right (RFC 1624). Forgets R1 to R3. */
 export function takeHops(program: FlowProgram, direction: ProofDirection, ip: number): void {
   program.loadField(R1, R8, ENTRY[`${direction}Hops`]).jumpIf(R1, '==', 0, 'no hop');
   program.loadField(R1, R7, IPV4.ttl, ip).subtract(R1, 1).storeField(R7, IPV4.ttl, R1, ip);

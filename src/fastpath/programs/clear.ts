@@ -1,7 +1,7 @@
 /**
  * TCP and conntrack: its window of a connection gets stale under a fast flow, so that it would take later packets of the
- * normal way for invalid. The agent is asked to have it accept any sequence number of this connection; until it says that it
- * does, through map `cleared`, the flow stays on the normal way. Without an agent nothing new is cleared.
+ * normal path for invalid. The agent is asked to have it accept any sequence number of this connection; until it says that
+ * it does, through map `cleared`, the flow stays on the normal path. Without an agent nothing new is cleared.
  */
 import { FP, R0, R1, R2, R3, R4, R8, R9 } from '../../bpf/instructions.ts';
 import { type FlowProgram, KEY } from './flow-program.ts';
@@ -10,7 +10,9 @@ import { FLOW_KEY, FLOW_LAYOUT, WANTED_SEEN } from './layout.ts';
 import { PROOF_LIFETIME } from './proof.ts';
 
 const ENTRY = FLOW_LAYOUT.at;
-/** A RST that is 2 GiB ahead of what conntrack knows is invalid whatever it accepts: it is asked to look again long before. */
+/**
+ * A RST that is 2 GiB ahead of what conntrack knows is invalid whatever it accepts: it is asked to look again long before.
+ */
 const REPORT_SHIFT = 26;
 
 /** Wants the entry in R8, the time in R9. Forgets R0 to R5. */

@@ -1,4 +1,4 @@
-/** `delivered`, at the egress of a container's host end: what the normal way brings to the container proves its flow. */
+/** `delivered`, at the egress of a container's host end: what the normal path brings to the container proves its flow. */
 import type { ProgramText } from '../../bpf/assembler.ts';
 import { R1, R2, R6, R7, R8 } from '../../bpf/instructions.ts';
 import { type FlowMaps, FlowProgram } from './flow-program.ts';

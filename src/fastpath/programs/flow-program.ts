@@ -4,7 +4,8 @@
  *     R6 socket buffer | R7 frame, from its Ethernet header on | R8 entry of the flow | R9 free
  *     KEY: key of the flow
  *
- * A packet that does not go the fast way is left as it is, for the normal way: NEXT lets whatever else is attached see it.
+ * A packet that does not take the fast path is left as it is, for the normal path: NEXT lets whatever else is attached see
+ * it.
  */
 import { Assembler, type MapReference } from '../../bpf/assembler.ts';
 import {
@@ -74,7 +75,7 @@ export class FlowProgram extends Assembler {
   }
 
   /**
-   * Goes the normal way for that reason, which is counted.
+   * Takes the normal path for that reason, which is counted.
    *
    * @param behind label of what is done before that. @throws RangeError for another one than the reason has already
    */
@@ -166,7 +167,9 @@ export class FlowProgram extends Assembler {
     return this.jump(otherwise).label(ours);
   }
 
-  /** R5 becomes the bytes of the longest IP packet on the wire: of a segment where the packet will be cut. Forgets R1, R2. */
+  /**
+   * R5 becomes the bytes of the longest IP packet on the wire: of a segment where the packet will be cut. Forgets R1, R2.
+   */
   segmentLength(ip: number): this {
     this.loadField(R5, R7, IPV4.totalLength, ip).toBigEndian(R5, 16);
     this.loadField(R1, R6, SKB.gsoSize).jumpIf(R1, '==', 0, 'length is known');
@@ -201,7 +204,7 @@ export class FlowProgram extends Assembler {
     return this.copy([FP, KEY], [FP, to], FLOW_KEY.size, scratch);
   }
 
-  /** Counts what R9 has, and lets the packet go on. Ends of all ways but the fast one are here. */
+  /** Counts what R9 has, and lets the packet go on. Ends of all paths but the fast one are here. */
   ends(): this {
     for (const [reason, behind] of this.#reasons) this.label(reason).because(reason).jump(behind);
     const ways = new Set(this.#reasons.values());

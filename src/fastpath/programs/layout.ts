@@ -45,7 +45,7 @@ export const FLOW_KEY = new MemoryLayout('flow key', {
 export const TEMPLATE_SIZE = 64;
 export const ETHERNET_SIZE = 14;
 
-/** Packets of a direction that must have been proven before one goes the fast way. */
+/** Packets of a direction that must have been proven before one takes the fast path. */
 export const WANTED_SEEN = 8;
 
 /**
@@ -94,7 +94,7 @@ export const FLOW_LAYOUT = new MemoryLayout('flow', {
   delivered: ETHERNET_SIZE,
   deliveredZero: 2,
 
-  /** TTL and TOS of a packet that went the normal way and has not been seen behind it; TTL 0: there is none. */
+  /** TTL and TOS of a packet that took the normal path and has not been seen behind it; TTL 0: there is none. */
   sentPendingTtl: 'u8',
   sentPendingTos: 'u8',
   deliveredPendingTtl: 'u8',
@@ -105,7 +105,7 @@ export const FLOW_LAYOUT = new MemoryLayout('flow', {
   askAt: 'u64',
   gap: 48,
 
-  /** Went the fast way: IP packets (segments count one each), and their bytes. */
+  /** Took the fast path: IP packets (segments count one each), and their bytes. */
   sentPackets: 'u64',
   sentBytes: 'u64',
   secondGap: 64,
@@ -148,7 +148,7 @@ function map(
   return { type, name, keySize, valueSize, entries };
 }
 
-/** Why packets of tunnels did not go the fast way: names by their index in map `reasons`. */
+/** Why packets of tunnels did not take the fast path: names by their index in map `reasons`. */
 export const REASONS = [
   'no flow',
   'fragment or options',
@@ -236,7 +236,7 @@ class FlowEntry implements FastFlow {
 /** @throws CodecError */
 export const decodeFlow = (key: Uint8Array, value: Uint8Array): FastFlow => new FlowEntry(key, value);
 
-/** Whether packets of the flow go the fast way, in each direction. @param now CLOCK_MONOTONIC, ns */
+/** Whether packets of the flow take the fast path, in each direction. @param now CLOCK_MONOTONIC, ns */
 export function isFast(
   { state }: FastFlow,
   generation: bigint,

@@ -1,7 +1,7 @@
 /**
- * How a flow is proven: a program before the normal way notes a packet's TTL and DSCP in the entry (pending), and one behind
- * it finds the same packet by the same addresses and ports. So nobody has translated or mangled it, nor dropped it; what the
- * normal way does besides (mark, addresses of links, hops) is read from what came out of it.
+ * How a flow is proven: a program before the normal path notes a packet's TTL and DSCP in the entry (pending), and one
+ * behind it finds the same packet by the same addresses and ports. So nobody has translated or mangled it, nor dropped it;
+ * what the normal path does besides (mark, addresses of links, hops) is read from what came out of it.
  *
  * A proof holds for LIFETIME: whatever somebody changes on this host, in whatever tool, stops a flow within that time.
  */

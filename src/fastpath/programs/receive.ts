@@ -1,7 +1,7 @@
 /**
- * `receive`, at the ingress of an uplink: what comes from tunnels. A packet of a proven flow loses its outer headers here, and
- * is in the container's network namespace at once. A packet whose outer sender is not the one that the flow is sent to is
- * left to the normal way, where the filter of senders is.
+ * `receive`, at the ingress of an uplink: what comes from tunnels. A packet of a proven flow loses its outer headers here,
+ * and is in the container's network namespace at once. A packet whose outer sender is not the one that the flow is sent to
+ * is left to the normal path, where the filter of senders is.
  */
 import type { ProgramText } from '../../bpf/assembler.ts';
 import { R0, R1, R2, R3, R4, R5, R6, R7, R8, R9 } from '../../bpf/instructions.ts';
@@ -81,8 +81,8 @@ export function receiveProgram(maps: FlowMaps): ProgramText {
 }
 
 /**
- * Headers of a real NIC's packets may be in pieces that a program does not see. The outer ones every packet needs in one piece
- * sooner or later; the inner ones are pulled for packets of a tunnel only.
+ * Headers of a real NIC's packets may be in pieces that a program does not see. The outer ones every packet needs in one
+ * piece sooner or later; the inner ones are pulled for packets of a tunnel only.
  */
 function pullHeaders(program: FlowProgram): void {
   const outer = TUNNEL.udp + UDP_SIZE;

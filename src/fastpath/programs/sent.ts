@@ -1,6 +1,6 @@
 /**
  * `sent`, at the egress of an uplink: packets of tunnels as the kernel has made them. They begin the entries of flows, with
- * their headers as the template, and prove what containers send. The fast way's own packets come by too, and are no proof.
+ * their headers as the template, and prove what containers send. The fast path's own packets come by too, and are no proof.
  */
 import type { ProgramText } from '../../bpf/assembler.ts';
 import { FP, R0, R1, R2, R3, R4, R6, R7, R8 } from '../../bpf/instructions.ts';
@@ -24,7 +24,7 @@ const TUNNEL_KEY = VALUE - 8;
 export function sentProgram(maps: FlowMaps): ProgramText {
   const program = new FlowProgram(maps);
   const { vxlan, ip } = TUNNEL;
-  program.move(R6, R1).loadField(R1, R6, SKB.mark).jumpIf(R1, '==', FAST_MARK, 'went fast');
+  program.move(R6, R1).loadField(R1, R6, SKB.mark).jumpIf(R1, '==', FAST_MARK, 'took the fast path');
   program.move(R1, R6).begin();
   program.loadField(R1, R6, SKB.vlanPresent).jumpIf(R1, '!=', 0, 'next');
   program.frame(ip + IPV4_SIZE + UDP_SIZE, 'next');
@@ -34,7 +34,7 @@ export function sentProgram(maps: FlowMaps): ProgramText {
   // A connection that begins or ends has no entry; `transmit` has seen to that.
   program.endOfConnection(ip, 'count').frame(ip + IPV4_SIZE + UDP_SIZE, 'next');
   program.findFlow('no entry');
-  // Most packets of flows that go the normal way prove nothing: no word more about those.
+  // Most packets of flows that take the normal path prove nothing: no word more about those.
   program.loadField(R1, R8, ENTRY.sentPendingTtl).jumpIf(R1, '==', 0, 'next');
   makeTemplate(program);
   wantSameTemplate(program);
@@ -50,7 +50,7 @@ export function sentProgram(maps: FlowMaps): ProgramText {
   program.label('create');
   createEntry(program);
   program.jump('count').ends();
-  return program.label('went fast').storeField(R6, SKB.mark, 0).move(R0, NEXT).exit().finish();
+  return program.label('took the fast path').storeField(R6, SKB.mark, 0).move(R0, NEXT).exit().finish();
 }
 
 /** On the stack: the headers of the packet, without what each packet has of its own. Forgets R1, R4. */

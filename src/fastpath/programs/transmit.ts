@@ -1,6 +1,6 @@
 /**
- * `transmit`, at the ingress of a container's host end: what the container sends. A packet of a proven flow becomes a packet
- * of the tunnel here, with the headers that the kernel has made for the packets before it, and leaves by the uplink.
+ * `transmit`, at the ingress of a container's host end: what the container sends. A packet of a proven flow becomes a
+ * packet of the tunnel here, with the headers that the kernel has made for the packets before it, and leaves by the uplink.
  */
 import type { ProgramText } from '../../bpf/assembler.ts';
 import { R0, R1, R2, R3, R4, R5, R6, R7, R8, R9 } from '../../bpf/instructions.ts';
@@ -25,7 +25,7 @@ import { forgetProofs, pend } from './proof.ts';
 import { BEHIND_ETHERNET, ENCAPSULATE } from './room.ts';
 
 const ENTRY = FLOW_LAYOUT.at;
-/** In the mark of a packet, until `sent` sees it: it went the fast way, and proves nothing. `tull`. */
+/** In the mark of a packet, until `sent` sees it: it took the fast path, and proves nothing. `tull`. */
 export const FAST_MARK = 0x7475_6c6c;
 /** Adjacent bytes: sentSeen, deliveredSeen. */
 const ONE_WAY = loaded16(WANTED_SEEN * 256);
@@ -48,7 +48,7 @@ export function transmitProgram(maps: FlowMaps, vni: number): ProgramText {
   wantRoom(program, ip);
   wantProof(program, 'sent', ip);
 
-  // The first change, and the last that can fail: until here the packet can still go the normal way.
+  // The first change, and the last that can fail: until here the packet can still take the normal path.
   program.move(R1, R6).move(R2, OVERHEAD).move(R3, BEHIND_ETHERNET).loadNumber(R4, ENCAPSULATE);
   program.call('skb_adjust_room').giveUpIf(R0, '!=', 0, 'no room');
   program.frame(TUNNEL.ip + IPV4_SIZE, 'drop');
@@ -67,7 +67,7 @@ export function transmitProgram(maps: FlowMaps, vni: number): ProgramText {
 
 /**
  * Only the interface that the flow was proven at, and a frame between the two that deliver to each other there: another
- * container with that address of its own, or another neighbour than the gateway, is for the normal way. Forgets R1, R2.
+ * container with that address of its own, or another neighbour than the gateway, is for the normal path. Forgets R1, R2.
  */
 function wantSender(program: FlowProgram): void {
   program.loadField(R1, R6, SKB.ifindex).loadField(R2, R8, ENTRY.hostEnd);
@@ -127,8 +127,8 @@ function encapsulate(program: FlowProgram): void {
 }
 
 /**
- * A flow that nobody answers cannot go fast, however often it is proven: once in the lifetime of a proof is enough, so that
- * it costs a sender of datagrams no more than the look-up.
+ * A flow that nobody answers cannot take the fast path, however often it is proven: once in the lifetime of a proof is
+ * enough, so that it costs a sender of datagrams no more than the look-up.
  */
 function passOneWay(program: FlowProgram): void {
   program.label('one way').generations().jumpIf(R1, '!=', R2, 'maybe fast');

@@ -1,5 +1,5 @@
 /**
- * Whether a rule of nftables can be met by a packet that would go the fast way: TCP or UDP over IPv4, of a flow that was
+ * Whether a rule of nftables can be met by a packet that would take the fast path: TCP or UDP over IPv4, of a flow that was
  * seen in both directions, without SYN, FIN and RST, with addresses of the overlay at both ends. What is not understood may
  * be met.
  */
@@ -22,7 +22,9 @@ const GROUP = 0x01;
 const FIRST_AND_LAST = 0x07;
 /** NF_CT_STATE_BIT, include/uapi/linux/netfilter/nf_conntrack_common.h: established; untracked. */
 const OF_FAST_FLOWS = 0x02 | 0x40;
-/** XT_CONNTRACK_STATE of struct xt_conntrack_mtinfo3, include/uapi/linux/netfilter/xt_conntrack.h, and where it has what. */
+/**
+ * XT_CONNTRACK_STATE of struct xt_conntrack_mtinfo3, include/uapi/linux/netfilter/xt_conntrack.h, and where it has what.
+ */
 const XT_CONNTRACK = { flags: 146, inverted: 148, states: 150, hasState: 1 };
 
 type Loaded = Extract<ReadExpression, { kind: 'meta' | 'payload' | 'ct' }> & { readonly mask?: Uint8Array };

@@ -27,7 +27,7 @@ const HOOKS: Partial<Record<NftFamily, readonly number[] | undefined>> = {
 /** Tables of ours, which are made so that it does not matter to them. */
 const OURS = /^(tulle-|flannel-ipv)/;
 
-/** Whether rules of a table may judge packets that go the fast way, which are of IPv4. */
+/** Whether rules of a table may judge packets that take the fast path, which are of IPv4. */
 export const isOfInterest = ({ family, table }: Pick<KernelChain, 'family' | 'table'>): boolean =>
   family in HOOKS && !OURS.test(table);
 
@@ -164,7 +164,10 @@ function ownMeasure(step: ReadExpression): Measure | undefined {
   }
 }
 
-/** Options of TCP that only the first packets of a connection have (RFC 9293, 7323, 2018): MSS, window scale, SACK permitted. */
+/**
+ * Options of TCP that only the first packets of a connection have (RFC 9293, 7323, 2018): MSS, window scale, SACK
+ * permitted.
+ */
 const OF_SYN: readonly number[] = [2, 3, 4];
 
 /** struct xt_ct_target_info, include/uapi/linux/netfilter/xt_CT.h: flags, zone, two words, name of a helper. */

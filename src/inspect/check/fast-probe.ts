@@ -1,6 +1,6 @@
 /**
- * A flow of our own between two containers, long enough to go the fast path: whether its packets arrive before and after, and
- * what the programs of both hosts know of it then.
+ * A flow of our own between two containers, long enough to take the fast path: whether its packets arrive before and after,
+ * and what the programs of both hosts know of it then.
  */
 import { createSocket, type Socket } from 'node:dgram';
 import type { Flow, Observation } from '../../api/inspection.ts';
@@ -50,7 +50,7 @@ export interface FastProbeParts {
   readonly signal: AbortSignal;
 }
 
-/** Round trips that all go the normal path, and as many after them as show a loss. */
+/** Round trips that all take the normal path, and as many after them as show a loss. */
 const PROVING = WANTED_SEEN;
 const PROVEN = 48;
 /** Milliseconds for an answer. A proof lasts 500: what is lost on the fast path passes again after as long. */
@@ -94,7 +94,7 @@ export async function probeFastPath(pair: FastPair, parts: FastProbeParts): Prom
     if (fast.sent - fast.answered < 2) return { pair, normal, fast, hosts, views: [] };
     // Once more, so that what a busy machine has lost is not taken for it.
     const again = await watched([here, there], flow, () => asker.ask(later), signal);
-    // After a rest the next packet goes the normal path: where that is lost too, it is not the fast path that loses.
+    // After a rest the next packet takes the normal path: where that is lost too, it is not the fast path that loses.
     await clock.sleep(LATE, signal);
     const last = await asker.ask({ most: 2, patience: FIRST_PATIENCE, enough: 2 });
     if (last.answered === 0) return 'its datagrams got no answer any more, on the normal path neither';
@@ -105,7 +105,7 @@ export async function probeFastPath(pair: FastPair, parts: FastProbeParts): Prom
   }
 }
 
-/** Whether packets of the flow went the fast path there, or none can. */
+/** Whether packets of the flow took the fast path there, or none can. */
 export const isCarried = ({ state, flows }: FastHost): boolean =>
   state === 'normal' ||
   flows.some(({ sentPackets, deliveredPackets }) => sentPackets > 0 && deliveredPackets > 0);

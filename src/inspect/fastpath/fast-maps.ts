@@ -31,7 +31,9 @@ export function flowsIn(maps: FastMaps): FastFlow[] {
   return flows === undefined ? [] : [...readFlows(flows)];
 }
 
-/** Packets that did not take the fast way since the maps are there, by the reason; those that never happened are left out. */
+/**
+ * Packets that did not take the fast path since the maps are there, by the reason; those that never happened are left out.
+ */
 export function reasonsIn(maps: FastMaps): Map<Reason, bigint> {
   using reasons = opened(maps, 'reasons');
   return new Map(reasons && [...readReasons(reasons)].filter(([, count]) => count > 0n));

@@ -10,8 +10,8 @@ export interface FastPathPrograms {
   /** Nothing counts as proven any more. */
   bump(): void;
   flows(): Iterable<KnownFlow>;
-  /** Packets of containers that went the normal path, by reason, since the programs run. */
+  /** Packets of containers that took the normal path, by reason, since the programs run. */
   normal(): ReadonlyMap<string, number>;
-  /** Why packets of TCP go the normal path; undefined where nothing keeps them on it. */
+  /** Why packets of TCP take the normal path; undefined where nothing keeps them on it. */
   readonly tcpObstacle: string | undefined;
 }

@@ -9,9 +9,9 @@ export interface KnownFlow {
   readonly vni: number;
   /** The container on the other host. */
   readonly remote: Ip;
-  /** Whether packets of one direction at least go fast now. */
+  /** Whether packets of one direction at least take the fast path now. */
   readonly isFast: boolean;
-  /** What went fast, since the flow is known. */
+  /** What took the fast path, since the flow is known. */
   readonly sentPackets: number;
   readonly sentBytes: number;
   readonly receivedPackets: number;

@@ -41,13 +41,13 @@ export class Generation {
   #begin(): void {
     try {
       this.#bump();
-      if (this.#hasFailed) this.#log.info({}, 'flows that go fast notice changes at once again');
+      if (this.#hasFailed) this.#log.info({}, 'flows on the fast path notice changes at once again');
       this.#hasFailed = false;
     } catch (error) {
       if (!this.#hasFailed)
         this.#log.warn(
           { error: messageOf(error) },
-          'flows that go fast notice changes up to half a second late',
+          'flows on the fast path notice changes up to half a second late',
         );
       this.#hasFailed = true;
     }

@@ -48,7 +48,7 @@ export interface OpenFastPathOptions {
 }
 
 /**
- * Whatever is wrong with it, packets go the normal path. What runs goes on running when it is disposed of.
+ * Whatever is wrong with it, packets take the normal path. What runs goes on running when it is disposed of.
  *
  * @param opening for tests: another kernel
  */

@@ -1,7 +1,7 @@
 /**
  * Which links have the programs of the fast path, and why the others have none: a pure decision over what this host has
- * at one moment. A packet that goes fast passes none of the links between uplink and container, so that whatever else is
- * at one of them must not depend on it.
+ * at one moment. A packet that takes the fast path passes none of the links between uplink and container, so that whatever
+ * else is at one of them must not depend on it.
  *
  *     uplink ── tunnel device ── (routes) ── bridge ── host end ── container
  */
@@ -25,7 +25,7 @@ export interface FastPathTunnel {
 /** A network whose packets cross between hosts in VXLAN. */
 export interface CarriedNetwork {
   readonly name: string;
-  /** Why packets of it go the normal path, whatever links there are. */
+  /** Why packets of it take the normal path, whatever links there are. */
   readonly obstacle?: FastPathObstacle;
   readonly uplink?: { readonly index: number };
   /** Of all containers that may be on it, here and elsewhere. */

@@ -13,7 +13,7 @@ export interface FastPathFacts {
   readonly networks: readonly CarriedNetwork[];
   readonly decided: readonly FastPathNetwork[];
   readonly flows: FlowCounts;
-  /** Packets of containers that went the normal path, by reason. */
+  /** Packets of containers that took the normal path, by reason. */
   readonly normal: ReadonlyMap<string, number>;
   /** Why nothing of this host can be fast. */
   readonly obstacle: FastPathObstacle | undefined;

@@ -41,7 +41,7 @@ export interface Case {
   /** Names of those that are meant. */
   readonly asked: readonly string[];
   readonly watched: readonly WatchedRung[];
-  /** Flows of our own, long enough to go the fast path; absent where none was tried. */
+  /** Flows of our own, long enough to take the fast path; absent where none was tried. */
   readonly fast?: readonly FastProbe[];
   /** Why one could not be made, one sentence each. */
   readonly unprobed?: readonly string[];

@@ -1,6 +1,6 @@
 /**
- * Which findings of the hosts explain a failure: on the host and at the place where it was measured, about the container and
- * peer that it has, in agreement with the kernel's reason. What does not explain it is no cause of it. Pure.
+ * Which findings of the hosts explain a failure: on the host and at the place where it was measured, about the container
+ * and peer that it has, in agreement with the kernel's reason. What does not explain it is no cause of it. Pure.
  */
 import type { Finding } from '../../../api/inspection.ts';
 import type { Place } from './place.ts';
@@ -63,8 +63,8 @@ export interface NamesInText {
 }
 
 /**
- * Packets pass without an agent, a store and dockerd: what they have left undone is another finding. Probes of the ladder do
- * not go the fast path.
+ * Packets pass without an agent, a store and dockerd: what they have left undone is another finding. Probes of the ladder
+ * do not take the fast path.
  */
 const isHarmless = ({ code }: Finding) =>
   /^(AGENT|STORE)_(DOWN|HUNG|SILENT|UNAVAILABLE|NOT_READY)$|^DOCKER_STOPPED$|^FAST_PATH_/.test(code);

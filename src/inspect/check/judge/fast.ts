@@ -74,5 +74,5 @@ function unusedFinding(host: FastHost, { pair }: FastProbe): Finding {
 function hostText({ host, flows: [flow], text }: FastHost): string {
   if (flow === undefined) return `${host}: ${text}`;
   const { sentPackets, deliveredPackets, localPort, remotePort } = flow;
-  return `${host}: flow ${flow.local}:${localPort} ${flow.remote}:${remotePort}, ${sentPackets} packets went fast out, ${deliveredPackets} in`;
+  return `${host}: flow ${flow.local}:${localPort} ${flow.remote}:${remotePort}, ${sentPackets} packets sent and ${deliveredPackets} delivered on the fast path`;
 }
