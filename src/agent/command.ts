@@ -88,6 +88,9 @@ export function flagOptions(except: readonly Flag['group'][] = []): Option[] {
 
 function toOption(flag: Flag): Option {
   const value = flag.kind === 'boolean' ? (flag.default ? '=false' : '') : ` <${flag.value}>`;
-  const shown = flag.kind === 'boolean' || flag.default === '' ? '' : ` (default: ${flag.default})`;
+  const shown =
+    flag.kind === 'boolean' || flag.default === ''
+      ? ''
+      : ` (default: ${String(flag.default).replaceAll(',', ', ')})`;
   return new Option(`--${flag.name}${value}`, `${flag.help}${shown}`).helpGroup(FLAG_GROUPS[flag.group]);
 }

@@ -89,12 +89,17 @@ export function peerScreen(
   const lately = events
     .filter(({ fields: { peer: of, key: its, keys } }) => [of, its].concat(keys).includes(key))
     .slice(-ENOUGH_EVENTS)
-    .map(({ time, type, text }) => `  ${ago(time)}  ${type}  ${text}`);
+    .map(({ time, type, text }) => [ago(time), type, text] as const);
+  const widest = (column: 0 | 1) => Math.max(0, ...lately.map(line => line[column].length));
+  const [ages, types] = [widest(0), widest(1)];
   return [
     facts,
     ...section('In the kernel (- is missing, + should not be there):', entryLines(peer), 6),
     ...section('Warnings:', about.flatMap(warningLines)),
-    ...section('Lately:', lately),
+    ...section(
+      'Lately:',
+      lately.map(([age, type, text]) => `  ${age.padEnd(ages)}  ${type.padEnd(types)}  ${text}`),
+    ),
     ...(answers === undefined ? nextSteps(peer, status, traffic) : [`Asked now:\n${answers}`]),
   ].join('\n\n');
 }

@@ -1,9 +1,10 @@
 /** What `npm start` shows: three hosts, who reaches whom, and how one packet gets across. */
+import { join } from 'node:path';
 import { type PerFamily, valuesOf } from '../base/per-family.ts';
 import { formatCount, formatDuration } from '../console/format.ts';
 import { outputWritten, paint, print } from '../console/output.ts';
 import { LabError } from './errors.ts';
-import { LabHost } from './host/host.ts';
+import { LabHost, PROJECT } from './host/host.ts';
 import { createLab } from './lab.ts';
 import type { HostRecord } from './record/record.ts';
 import { requireRootForLab } from './requirements.ts';
@@ -71,21 +72,23 @@ export async function runDemo({ name, family }: DemoOptions, signal: AbortSignal
       `Underlay ${show(UNDERLAY)}, overlay ${show(OVERLAY)}.`,
       'From another terminal, as root:',
       '',
-      `  ./bin/tulle lab exec${suffix} docker1 -- tulle status`,
-      `  ./bin/tulle lab exec${suffix} docker1 -- tulle trace c1 docker2/c1`,
-      `  ./bin/tulle lab exec${suffix} docker1/c1 -- ping ${firstIp}`,
-      `  ./bin/tulle lab exec${suffix} docker2 -- bridge fdb show dev ${device}`,
-      `  ./bin/tulle lab exec${suffix} docker1 -- tulle lease list`,
+      // Every hint of every command says `tulle`, which a fresh clone has not on the PATH.
+      `  export PATH="${join(PROJECT, 'bin')}:$PATH"`,
+      `  tulle lab exec${suffix} docker1 -- tulle status`,
+      `  tulle lab exec${suffix} docker1 -- tulle trace c1 docker2/c1`,
+      `  tulle lab exec${suffix} docker1/c1 -- ping ${firstIp}`,
+      `  tulle lab exec${suffix} docker2 -- bridge fdb show dev ${device}`,
+      `  tulle lab exec${suffix} docker1 -- tulle lease list`,
       '',
       'Break something, and see how it is repaired:',
       '',
-      `  ./bin/tulle lab exec${suffix} docker1 -- ip link delete ${device}`,
-      `  ./bin/tulle lab exec${suffix} docker1 -- tulle events`,
-      `  ./bin/tulle lab exec${suffix} docker1 -- tulle status --peer ${firstIp}`,
+      `  tulle lab exec${suffix} docker1 -- ip link delete ${device}`,
+      `  tulle lab exec${suffix} docker1 -- tulle events`,
+      `  tulle lab exec${suffix} docker1 -- tulle status --peer ${firstIp}`,
     ].join('\n'),
   );
   if (process.stdout.isTTY) await untilAborted(signal);
-  else print('\nOutput is not a terminal, so the lab ends here. Keep one with: ./bin/tulle lab up');
+  else print('\nOutput is not a terminal, so the lab ends here. Keep one with: tulle lab up');
 }
 
 /** What a person would type on that host. @throws LabError when the packet is lost */

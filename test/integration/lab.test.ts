@@ -242,6 +242,7 @@ describe('the demo', possible, () => {
     const { status, stdout, stderr } = await lab(['demo', '--name', name]);
     assert.equal(status, 0, stderr);
     assert.match(stdout, /36 pairs, 108 packets sent, 0 lost/);
+    assert.match(stdout, /^ {2}export PATH="\/.*\/bin:\$PATH"\n {2}tulle lab exec /m);
     for (const entry of [
       /default via 188\.172\.\d+\.1 dev eth0/,
       /188\.172\.\d+\.0\/24 (nhid \d+ )?via 188\.172\.\d+\.0 dev flannel\.88 proto 77 onlink/,

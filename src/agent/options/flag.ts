@@ -4,7 +4,7 @@ export const FLAG_GROUPS = {
   underlay: 'Underlay (the network that carries the tunnels):',
   lease: 'Subnet:',
   firewall: 'Firewall:',
-  health: 'Health and metrics (both off by default):',
+  health: 'Health and metrics (their ports are off by default):',
   peers: 'Answers to other hosts (on where this host has a certificate):',
   names: 'Names of containers:',
   host: 'This host:',

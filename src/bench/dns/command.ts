@@ -36,7 +36,7 @@ export function dnsCommand(): Command {
         .argParser(list(oneOf(DNS_SHAPES, 'a shape')))
         .default(DNS_SHAPES, 'all'),
     )
-    .addOption(new Option('--json', 'print one JSON array: {"shape","names","queries","us","perSecond"}'))
+    .addOption(new Option('--json', 'print one JSON array: {"shape", "names", "queries", "us", "perSecond"}'))
     .action(runDns);
   return withExamples(command, [
     { line: 'bench dns', does: '10,000 names, and dnsmasq beside it' },

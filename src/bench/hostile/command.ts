@@ -33,7 +33,7 @@ export function hostileCommand(): Command {
     .addOption(
       new Option(
         '--json',
-        'print one JSON array: {"store","attack","wait","failures","peakMebibytes","connections"}',
+        'print one JSON array: {"store", "attack", "wait", "failures", "peakMebibytes", "connections"}',
       ),
     )
     .action(runHostileBench);

@@ -36,7 +36,7 @@ export function joinCommand(): Command {
     .addOption(
       new Option(
         '--json',
-        'print one JSON array: {"shape","agents","leases","unique","exited","ms","allKnown"}',
+        'print one JSON array: {"shape", "agents", "leases", "unique", "exited", "ms", "allKnown"}',
       ),
     )
     .action(runJoin);

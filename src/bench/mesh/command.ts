@@ -27,7 +27,7 @@ export function meshCommand(): Command {
     .addOption(
       new Option(
         '--json',
-        'print one JSON object: {"hosts","perSecond","processor","firstKnown","allKnown","falseAlarms"}',
+        'print one JSON object: {"hosts", "perSecond", "processor", "firstKnown", "allKnown", "falseAlarms"}',
       ),
     )
     .action(runMesh);

@@ -61,7 +61,7 @@ export function programCommand(): Command {
         .default(OPERATIONS, 'all'),
     )
     .addOption(new Option('--svg <file>', 'also draw milliseconds over peers, from empty, into a file'))
-    .addOption(new Option('--json', 'print one JSON array: {"peers","shape","op","ms","writes"}'))
+    .addOption(new Option('--json', 'print one JSON array: {"peers", "shape", "op", "ms", "writes"}'))
     .action(runProgram);
   return withExamples(command, [
     { line: 'bench program --peers 1000,5000', does: 'a quick look: some seconds' },

@@ -94,6 +94,10 @@ function peerSite(peer: PeerStatus): PeerSite {
   };
 }
 
+/** What to do where this host knows no other by name: most often the command was meant for another host. */
+export const noPeersHint = ({ host }: Pick<CheckSite, 'host'>, command: 'check' | 'trace'): string =>
+  `this host, ${host}, knows no other: \`tulle status\` says why; on a host of a lab: \`tulle lab exec docker1 -- tulle ${command} ...\``;
+
 /** Families in which packets go between containers of this host and of the peer. */
 export const commonFamilies = (site: CheckSite, peer: PeerSite) =>
   familiesOf(site.subnets).filter(family => peer.subnets[family] !== undefined);

@@ -37,6 +37,14 @@ test('a host, a container and an address are found by what a person calls them',
   }
 });
 
+test('a host that knows no other says where to look', () => {
+  assert.throws(
+    () => findCheckTarget({ ...site, peers: [] }, 'docker9/web', own),
+    (error: unknown) =>
+      error instanceof CommandError && /^this host, docker1, knows no other: .*status/.test(error.hint ?? ''),
+  );
+});
+
 test('what is not there is named, with what there is', () => {
   for (const [word, code, message, hint] of [
     ['nosuch', 'NOT_FOUND', /^no host or container is named nosuch$/, /^hosts: docker1, docker2, docker3;/],

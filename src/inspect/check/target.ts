@@ -3,7 +3,7 @@ import type { InspectedContainer } from '../../api/inspection.ts';
 import { Ip } from '../../base/ip.ts';
 import { valuesOf } from '../../base/per-family.ts';
 import { CommandError } from '../../console/errors.ts';
-import type { CheckSite, PeerSite } from './site.ts';
+import { type CheckSite, noPeersHint, type PeerSite } from './site.ts';
 
 export interface CheckTarget {
   /** Peers whose ladders are climbed. */
@@ -87,7 +87,10 @@ function unknown(site: CheckSite, which: string, known: KnownContainers = new Ma
   const networks = valuesOf(site.networks);
   const address = Ip.tryParse(which);
   const hosts = [site.host, ...site.peers.map(({ name }) => name)];
-  const all = `hosts: ${listed(hosts)}; also an underlay address, a subnet, an address in it, or a container as HOST/NAME`;
+  const all =
+    site.peers.length === 0
+      ? noPeersHint(site, 'check')
+      : `hosts: ${listed(hosts)}; also an underlay address, a subnet, an address in it, or a container as HOST/NAME`;
   if (address !== undefined) {
     const isOutside = networks.length > 0 && !networks.some(block => block.contains(address));
     const where = isOutside ? `inside the network ${networks.join(' ')}` : 'in the subnet of one';

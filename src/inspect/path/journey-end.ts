@@ -3,7 +3,7 @@ import type { InspectedContainer, InspectionReport } from '../../api/inspection.
 import { ADDRESS_BITS, Ip } from '../../base/ip.ts';
 import { valuesOf } from '../../base/per-family.ts';
 import { CommandError } from '../../console/errors.ts';
-import type { CheckSite, PeerSite } from '../check/site.ts';
+import { type CheckSite, noPeersHint, type PeerSite } from '../check/site.ts';
 
 export interface JourneyEnd {
   /** Name of the host; absent for an address that belongs to none. */
@@ -50,7 +50,9 @@ export async function findEnd(known: ReachableHosts, word: string): Promise<Jour
     throw new CommandError(
       'NOT_FOUND',
       `there is no host and no container ${JSON.stringify(word)}`,
-      `${hostsHint(site)}; a container is HOST/NAME, or give an address`,
+      site.peers.length === 0
+        ? hostsHint(site)
+        : `${hostsHint(site)}; a container is HOST/NAME, or give an address`,
     );
   if (others.length > 0)
     throw several(
@@ -191,8 +193,10 @@ const several = (word: string, which: readonly string[]): CommandError =>
     `give one of ${which.join(', ')}`,
   );
 
-const hostsHint = ({ host, peers }: CheckSite): string =>
-  `hosts are ${[host, ...peers.map(({ name }) => name)].slice(0, 10).join(', ')}`;
+const hostsHint = (site: CheckSite): string =>
+  site.peers.length === 0
+    ? noPeersHint(site, 'trace')
+    : `hosts are ${[site.host, ...site.peers.map(({ name }) => name)].slice(0, 10).join(', ')}`;
 
 const namesHint = (containers: readonly InspectedContainer[]): string =>
   containers.length === 0
