@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
@@ -10,7 +10,7 @@ import { DEFAULT_SOCKET } from '../../api/messages.ts';
 import { readAll } from '../../base/read-all.ts';
 import { packageVersion } from '../../base/version.ts';
 import { run } from '../../sys/process.ts';
-import { CNI_VERSIONS, type Invocation, LAUNCHER_SOCKET, launchPlugin } from './launcher.ts';
+import { CNI_VERSIONS, type Invocation, LAUNCHER_SOCKET, launchPlugin, MOST_OF_A_CALL } from './launcher.ts';
 
 const PROGRAM = join(import.meta.dirname, '../../../bin/tulle-cni');
 const ADD = { CNI_COMMAND: 'ADD', CNI_CONTAINERID: 'c1', CNI_NETNS: '/proc/self/ns/net', OTHER: 'x' };
@@ -21,7 +21,10 @@ async function launch(env: Invocation['env'], input: string, args: readonly stri
   return { ...output, answer };
 }
 
-test('the socket is where the agent listens', () => assert.equal(LAUNCHER_SOCKET, DEFAULT_SOCKET));
+test('the socket is where the agent listens, also for the half of the program that is no TypeScript', () => {
+  assert.equal(LAUNCHER_SOCKET, DEFAULT_SOCKET);
+  assert.ok(readFileSync(PROGRAM, 'utf8').includes(`'${LAUNCHER_SOCKET}'`));
+});
 
 describe('without an agent', () => {
   test('versions are told, in the version that was asked for', async () => {
@@ -112,5 +115,51 @@ describe('an agent', () => {
     const result = await run(join(directory, 'tulle-ipam'), [], { env, input: config() });
     assert.deepEqual(result, { status: 0, stdout: '{}\n', stderr: '' }, 'and ends at once');
     assert.equal((calls.at(-1) as CniCall).type, 'tulle-ipam');
+  });
+
+  describe('is asked by Perl, where there is one', {
+    skip: !existsSync('/usr/bin/perl') && 'no Perl',
+  }, () => {
+    const PATH = process.env['PATH'] ?? '';
+    const setup = (input: string, env: Readonly<Record<string, string>>, path = '/proc/self/ns/net') =>
+      run(PROGRAM, ['setup', path], { env: { PATH, ...env }, input, anyStatus: true });
+    /** Nothing that Node.js would have to do succeeds. */
+    const alone = { TULLE_SOCKET: socket, NODE_OPTIONS: '--require=/nonexistent' };
+    const asked = () => calls.at(-1) as Record<string, string>;
+
+    test('with what Node.js would ask, and what it would print is printed', async () => {
+      const name = 'ü\u2028\t"\\ ';
+      const config = JSON.stringify({ network: { name, long: 'x'.repeat(300_000) } }, undefined, '\t');
+      assert.ok(!config.includes('\\u'), 'what has such an escape is left to Node.js');
+      const printed = { status: 7, stdout: `${JSON.stringify({ name })}\b\f\r\n${'"\\'.repeat(50_000)}` };
+      answer = () => [200, JSON.stringify(printed)];
+      const byPerl = await setup(config, alone);
+      const [asPerl, { sandboxPath: held = '' }] = [{ ...asked(), sandboxPath: '' }, asked()];
+      assert.deepEqual(byPerl, { ...printed, stderr: '' });
+      assert.match(held, /^\/proc\/\d+\/fd\/\d+$/);
+      const byNode = await setup(config, { TULLE_SOCKET: socket, TULLE_CNI_BY_NODE: '1' });
+      assert.deepEqual([byNode, { ...asked(), sandboxPath: '' }], [byPerl, asPerl]);
+    });
+
+    test('of a namespace that is gone', async () => {
+      answer = () => [200, '{"status":0,"stdout":""}'];
+      assert.equal((await setup('{}', alone, '/nonexistent')).status, 0);
+      assert.deepEqual(Object.keys(asked()).sort(), ['command', 'config', 'netns', 'own']);
+    });
+
+    test('and what it cannot read is left to Node.js, as it came', async () => {
+      const long = 'x'.repeat(300_000);
+      const config = JSON.stringify({ long, network: { options: { 'tulle.socket': socket } } });
+      answer = () => [200, '{"status":0,"stdout":"\\u0001"}'];
+      assert.deepEqual(await setup(config, {}), { status: 0, stdout: '\u0001', stderr: '' });
+      assert.equal(asked()['config'], config);
+      answer = () => [400, '{"code":"INVALID_CONFIG","message":"is longer"}'];
+      const refused = await setup(JSON.stringify({ long }), { TULLE_SOCKET: socket });
+      assert.deepEqual([refused.status, refused.stdout], [1, '{"error":"is longer"}\n']);
+      const absent = await setup('{}', { TULLE_SOCKET: '/nonexistent/agent.sock' });
+      assert.match(absent.stdout, /no Tulle agent answers at \/nonexistent/);
+      const tooLong = await setup(`"${'x'.repeat(MOST_OF_A_CALL)}"`, { TULLE_SOCKET: socket });
+      assert.match(tooLong.stdout, /is longer than 4194304 bytes/);
+    });
   });
 });

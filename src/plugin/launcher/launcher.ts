@@ -6,7 +6,8 @@
  *             <──────── stdout, status ────          <────────────────
  *
  * Starting Node.js is most of what an ADD costs, so that this file imports nothing of Tulle's and of Node.js only what is
- * loaded anyway. What needs no agent is answered here: VERSION, and a start by hand.
+ * loaded anyway, and `bin/tulle-cni` asks the agent itself where it has a Perl. What it asks and prints then is the same;
+ * it starts this for what needs no agent (VERSION, a start by hand), and for all that needs words when something fails.
  */
 import { closeSync, fstatSync, openSync, statSync } from 'node:fs';
 import { connect } from 'node:net';
