@@ -100,7 +100,9 @@ export class OverlayNetwork implements NetworkSource {
   }
 
   async reserve(_: string, request: ReserveRequest, signal: AbortSignal): Promise<Ip> {
-    const network = await this.#usable(signal, request.engine === WITHOUT_BRIDGE);
+    const isElsewhere = request.engine === WITHOUT_BRIDGE;
+    const network = await this.#usable(signal, isElsewhere);
+    if (!isElsewhere && this.#scope === undefined) await this.#checkBridges();
     try {
       return await (await this.#addresses).reserve(request, network);
     } catch (error) {
@@ -221,12 +223,21 @@ export class OverlayNetwork implements NetworkSource {
     return this.#scope?.report().links.find(({ name, inSync }) => name === OVERLAY_BRIDGE && inSync)?.index;
   }
 
+  /** What is known of the host is older than a bridge that was made a moment ago. @throws AttachmentError NOT_READY, NetlinkError */
+  async #checkBridges(): Promise<void> {
+    const { host, rtnetlink } = this.#parts;
+    if (host.value === undefined) return;
+    const [links, addresses] = await Promise.all([rtnetlink.links.list(), rtnetlink.addresses.list()]);
+    const obstacle = this.#obstacle({ ...host.value, links, addresses });
+    if (obstacle !== undefined) throw notReady(OVERLAY_NETWORK, obstacle);
+  }
+
   /** Two bridges with the same subnet: containers of one would not reach those of the other, nor answers find them. */
-  #obstacle(): { readonly reason: string; readonly hint: string } | undefined {
-    const { active, host } = this.#parts;
+  #obstacle(host = this.#parts.host.value): { readonly reason: string; readonly hint: string } | undefined {
+    const { active } = this.#parts;
     if (active.value === undefined) return NO_LEASE;
-    if (host.value === undefined) return undefined;
-    const other = bridgeAddresses(host.value, active.value).find(({ link }) => link !== OVERLAY_BRIDGE);
+    if (host === undefined) return undefined;
+    const other = bridgeAddresses(host, active.value).find(({ link }) => link !== OVERLAY_BRIDGE);
     return (
       other && {
         reason: `${other.link} has ${other.ip}, an address of the leased subnet`,
