@@ -2,7 +2,7 @@
 import type { Finding } from '../../api/inspection.ts';
 import { valuesOf } from '../../base/per-family.ts';
 import { formatCount, formatDuration, formatNumber } from '../../console/format.ts';
-import { paint, type Style } from '../../console/output.ts';
+import { paint, type Style, screenWidth } from '../../console/output.ts';
 import { type Column, formatTable, wrap, wrapCommand } from '../../console/table.ts';
 import { isCarried } from './fast-probe.ts';
 import type { Case, PeerCase } from './judge/case.ts';
@@ -216,17 +216,19 @@ function findingText({ code, severity, host, reason, evidence, remedy, fixable }
 }
 
 /** A command that is too long for a line goes on behind a backslash, so that a shell takes what is copied. */
-function remedyText(remedy: string): string {
+export function remedyText(remedy: string, width = screenWidth()): string {
   const [what = '', ...notes] = remedy.split('  # ');
   const line = `  ${paint('bold', 'remedy')}: ${what}`;
   return [
-    IS_COMMAND.test(what) ? wrapCommand(line, 4) : wrap(line, 4),
-    ...notes.map(text => wrap(`    # ${text}`, 6)),
+    isCommand(what) ? wrapCommand(line, 4, width) : wrap(line, 4, width),
+    ...notes.map(text => wrap(`    # ${text}`, 6, width)),
   ].join('\n');
 }
 
-/** One command and no sentence around it. */
-const IS_COMMAND = /^(?:ip|bridge|tc|nft|sysctl|nsenter|docker|kill|systemctl|\w*tables(?:-\w+)?) [^,;]*$/;
+/** Commands one after the other, and no sentence around them. */
+const isCommand = (text: string): boolean => text.split('; ').every(part => COMMAND.test(part));
+const COMMAND =
+  /^(?:ip|bridge|tc|nft|sysctl|nsenter|docker|kill|systemctl|\w*tables(?:-\w+)?) (?:[^,;]|,(?! ))*$/;
 
 function verdict(ok: boolean, findings: readonly Finding[], { asked, site }: Case): string {
   const of = asked.length === 0 ? site.host : formatCount(asked.length, 'peer');

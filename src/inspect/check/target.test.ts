@@ -45,6 +45,17 @@ test('a host that knows no other says where to look', () => {
   );
 });
 
+test('a container with an address of another host is looked for on its own', () => {
+  const stray: KnownContainers = new Map([['docker2', [{ name: 'web', addresses: ['10.5.9.5'] }]]]);
+  for (const word of ['docker2/web', 'web'])
+    assert.deepEqual(
+      findByContainer(site, word, stray).peers.map(({ name }) => name),
+      ['docker2'],
+    );
+  const outside: KnownContainers = new Map([['docker2', [{ name: 'web', addresses: ['172.17.0.2'] }]]]);
+  assert.throws(() => findByContainer(site, 'docker2/web', outside), /is on no network of Tulle/);
+});
+
 test('what is not there is named, with what there is', () => {
   for (const [word, code, message, hint] of [
     ['nosuch', 'NOT_FOUND', /^no host or container is named nosuch$/, /^hosts: docker1, docker2, docker3;/],

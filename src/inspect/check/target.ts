@@ -70,6 +70,8 @@ export function findByContainer(site: CheckSite, which: string, known: KnownCont
           }),
   );
   const [one] = found;
+  const stray = one === undefined ? strayHolder(site, which, known) : undefined;
+  if (stray !== undefined) return { peers: [stray] };
   if (one === undefined) throw unknown(site, which, known);
   if (found.length > 1)
     throw new CommandError(
@@ -78,6 +80,20 @@ export function findByContainer(site: CheckSite, which: string, known: KnownCont
       `give one of ${found.map(({ peer }) => `${peer.name}/${second ?? first}`).join(', ')}`,
     );
   return { peers: [one.peer], wanted: one.address };
+}
+
+/** The peer whose container of this name has an address of the overlay that is not of its host: a look at the host finds it. */
+function strayHolder(site: CheckSite, which: string, known: KnownContainers): PeerSite | undefined {
+  const [host = '', name = host] = which.split('/');
+  const isInside = (text: string) => {
+    const address = Ip.tryParse(text);
+    return address !== undefined && valuesOf(site.networks).some(block => block.contains(address));
+  };
+  return site.peers.find(
+    peer =>
+      (name === which || peer.names.includes(host)) &&
+      known.get(peer.name)?.some(one => one.name === name && one.addresses.some(isInside)),
+  );
 }
 
 /** Names that a hint has room for. */

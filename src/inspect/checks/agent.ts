@@ -141,8 +141,8 @@ function peerCause({ key, hostName, state, reason }: PeerStatus): Cause[] {
         : `${HERE} does not use the lease ${key} of ${name}: ${reason ?? state}`,
       evidence: [`tulle status: peer ${name} is ${state}`],
       remedy: isRefusal
-        ? 'tulle status --peer shows what differs'
-        : 'tulle lease list shows it; the host that wrote it must write a right one',
+        ? '`tulle status --peer` shows what differs'
+        : '`tulle lease list` shows it; the host that wrote it must write a right one',
     },
   ];
 }

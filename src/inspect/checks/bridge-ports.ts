@@ -94,7 +94,7 @@ function judgeForwarding({ container, outer, home }: Member, evidence: string[])
     return [
       {
         ...cause,
-        remedy: `spanning tree blocks it: look for a loop; ip link set dev ${home?.link.name} type bridge stp_state 0`,
+        remedy: `ip link set dev ${home?.link.name} type bridge stp_state 0  # spanning tree blocks it: look for a loop first`,
       },
     ];
   }

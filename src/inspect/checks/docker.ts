@@ -81,7 +81,7 @@ function judgeDaemon({ daemon, bridges }: DockerFacts): Cause[] {
       layer: 'docker',
       reason: `dockerd does not answer: containers behind ${ours.link.name} that still run are reached, and none can be started`,
       evidence: [daemon.failure],
-      remedy: 'systemctl start docker; journalctl -u docker shows why it ended',
+      remedy: 'systemctl start docker  # journalctl -u docker shows why it ended',
     },
   ];
 }

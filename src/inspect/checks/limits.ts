@@ -143,7 +143,7 @@ export function queueCauses({ name, up }: Link, qdiscs: readonly Qdisc[]): Cause
         layer: 'limits',
         reason: `the queue of ${name} (${kind}) holds back or drops what is sent over it: ${drops} packets so far`,
         evidence: [line],
-        remedy: `tc -s qdisc show dev ${name}; tc qdisc delete dev ${name} root removes it`,
+        remedy: `tc qdisc delete dev ${name} root  # tc -s qdisc show dev ${name} shows what it does`,
       },
     ];
   });
@@ -197,7 +197,7 @@ export function programCauses({ name, xdpProgram }: Link): Cause[] {
       layer: 'underlay',
       reason: `a BPF program (XDP) sees what comes in by ${name} before the kernel does, and may drop it`,
       evidence: [`ip link show ${name}: prog/xdp id ${xdpProgram}`],
-      remedy: `bpftool prog show id ${xdpProgram}; ip link set dev ${name} xdp off removes it`,
+      remedy: `ip link set dev ${name} xdp off  # bpftool prog show id ${xdpProgram} shows what it is`,
     },
   ];
 }

@@ -105,7 +105,7 @@ const nobody = (way: PacketWay, taker: Link, state = 0): WalkFault => ({
     (state & NUD_FAILED) !== 0
       ? `Nobody on ${taker.name} answers for ${way.to}: no container of ${way.name} has that address.`
       : `No container of ${way.name} has the address ${way.to}.`,
-  remedy: `see who has it: tulle check ${way.to}`,
+  remedy: `tulle check ${way.to}  # who has it?`,
 });
 
 async function intoContainer(way: PacketWay, { container, inner, address }: Holder): Promise<void> {

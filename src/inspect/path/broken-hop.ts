@@ -194,7 +194,7 @@ function measuredCause(
   if (before?.packet === 'request' && hop.packet === 'reply' && before.host === hop.host)
     return {
       reason: `It left by ${point(before)}, and no answer came in by ${point(hop)}: it is lost on the underlay or on the other host, which was not asked.`,
-      remedy: `run tulle check on the other host`,
+      remedy: 'run `tulle check` on the other host',
       isPlaceOnly: true,
     };
   const where =

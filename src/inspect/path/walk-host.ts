@@ -59,7 +59,7 @@ async function send(way: PacketWay): Promise<void> {
       entries: [],
       fault: {
         reason: `Neither ${way.name} nor a container of it has the address ${way.from}.`,
-        remedy: 'tulle trace with the name of the container',
+        remedy: 'give the trace the name of the container',
       },
     });
     return;

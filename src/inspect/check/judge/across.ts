@@ -36,7 +36,7 @@ function silentAgent({ peer: { name }, rungs, unasked = '', failure }: PeerCase)
         ...silent,
         code: 'AGENT_DOWN',
         reason: `no agent runs on ${name}: packets pass as before, and what changes in the network is not followed there`,
-        remedy: `start it on ${name}, and see why it ended: journalctl -u tulle`,
+        remedy: `start it on ${name}, and see why it ended: \`journalctl -u tulle\``,
       },
     ];
   }
@@ -46,7 +46,7 @@ function silentAgent({ peer: { name }, rungs, unasked = '', failure }: PeerCase)
       ...silent,
       code: 'AGENT_SILENT',
       reason: `${name} answers, and its agent does not: it hangs, or a firewall is before its port`,
-      remedy: `tulle status on ${name}`,
+      remedy: `see \`tulle status\` on ${name}`,
     },
   ];
 }
@@ -125,7 +125,7 @@ function takenAddresses(known: Case, reports: readonly InspectionReport[]): Find
             `${owner}: ${ip} has ${mac}`,
             ...astray.map(({ host, mac: its }) => `${host}: ip neigh show ${ip}: lladdr ${its}`),
           ],
-          remedy: `find the machine with ${first.mac} (a clone, a container host, a printer) and give it another address; then on ${first.host}: ip neigh flush to ${ip}`,
+          remedy: `find the machine with ${first.mac} (a clone, a container host, a printer) and give it another address; then on ${first.host}: \`ip neigh flush to ${ip}\``,
           fixable: false,
         } satisfies Finding,
       ];
@@ -194,7 +194,7 @@ function skew(own: InspectionReport, its: InspectionReport): Finding[] {
         `${own.host}: ${new Date(own.time).toISOString()}`,
         `${its.host}: ${new Date(its.time).toISOString()}`,
       ],
-      remedy: `set the clock of the host that is wrong: timedatectl status`,
+      remedy: 'set the clock of the host that is wrong: `timedatectl status` shows it',
       fixable: false,
     },
   ];

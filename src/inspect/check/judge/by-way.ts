@@ -97,7 +97,7 @@ function underlay(root: Root, place: Place | undefined, around: Around, host: st
     layer: 'underlay',
     host,
     reason: `${rung.to}, the address of ${rung.peer}, does not answer${refusal}${aloneText(around)}`,
-    remedy: `see whether ${rung.peer} runs and has ${rung.to}; ping ${rung.to}`,
+    remedy: `see whether ${rung.peer} runs, and whether \`ip address\` there shows ${rung.to}`,
   };
 }
 
@@ -106,7 +106,7 @@ const loss = ({ rung }: Root, place: Place | undefined, host: string): Said => (
   layer: 'underlay',
   host,
   reason: `${lossOf(rung)} % of the packets to ${rung.peer} and back are lost${place === undefined ? '' : `: ${passage(place)}`}`,
-  remedy: `look at the counters of errors and drops on the way: ip -s link`,
+  remedy: 'look at the counters of errors and drops on the way: `ip -s link`',
 });
 
 function tooLarge(root: Root, place: Place | undefined, { site }: Around, host: string): Said {
@@ -148,7 +148,7 @@ function lost(root: Root, place: Place | undefined, around: Around, host: string
     layer: place === undefined && rung.peer === undefined ? 'bridge' : layerOf(place),
     host,
     reason: `${share} from ${rung.container ?? around.site.host} to ${targetOf(rung)}${where}${kernel}${refusal}${blind}${aloneText(around)}`,
-    remedy: `tulle capture on ${host} shows which packets still come`,
+    remedy: `\`tulle capture\` on ${host} shows which packets still come`,
   };
 }
 

@@ -66,7 +66,7 @@ function unusedFinding(host: FastHost, { pair }: FastProbe): Finding {
     layer: 'limits',
     reason: `a flow between ${pairText(pair)} takes the normal path over ${host.host}, which is slower, although the programs of the fast path are there: ${why}`,
     evidence: [hostText(host)],
-    remedy: `tulle status on ${host.host} says what keeps packets from it, and how often`,
+    remedy: `\`tulle status\` on ${host.host} says what keeps packets from it, and how often`,
     fixable: false,
   };
 }

@@ -94,7 +94,7 @@ function byOtherHost({ peer }: Root, { drops }: Place, { site, others }: Around)
       layer: 'tunnel',
       host,
       reason: `${link} of ${host} does not have the MAC address that ${peer.peer.name} sends to: what the others know of it, by its lease, is another one`,
-      remedy: `compare 'tulle lease show' with 'ip link show ${link}' on ${host}; a running agent sees to it`,
+      remedy: `compare \`tulle lease show ${host}\` with \`ip link show ${link}\` on ${host}; a running agent sees to it`,
     };
   const sender = host === site.host ? peer.peer.name : site.host;
   return {

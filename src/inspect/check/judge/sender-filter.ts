@@ -34,7 +34,7 @@ export function bySenderFilter(
       ? `${receiver} takes no tunnel packets of ${sender} with a source inside that is not in the subnet of ${sender}: a route or a rule there has led or changed them`
       : `${receiver} takes no tunnel packets from the address that those of ${sender} come from: it is not in the lease of ${sender}, or the filter of ${receiver} is not kept`,
     remedy: isInner
-      ? `tulle trace between the two shows the way; tulle capture on ${sender} the packets`
-      : `tulle lease list has the addresses of hosts; tulle capture on ${receiver} the one that they come from; a running agent on ${receiver} keeps its filter`,
+      ? `a trace between the two shows the way, and \`tulle capture\` on ${sender} the packets`
+      : `\`tulle lease list\` has the addresses of hosts, and \`tulle capture\` on ${receiver} the one that they come from; a running agent on ${receiver} keeps its filter`,
   };
 }
