@@ -1,5 +1,5 @@
 /**
- * Captures what a real `ip`, `bridge`, `genl`, `nft` or `conntrack` exchanges with the kernel, as a vector for our codec tests.
+ * Captures what a real `ip`, `bridge`, `nft` or `conntrack` exchanges with the kernel, as a vector for our codec tests.
  *
  *     scripts/capture-vector NAME [--setup COMMAND]... [--reply] -- COMMAND...
  *     scripts/capture-vector NAME [--setup COMMAND]... --meanwhile COMMAND... -- nft monitor trace

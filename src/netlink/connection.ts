@@ -2,7 +2,7 @@
  * This room speaks netlink, the protocol by which programs read and change the kernel's network configuration. The
  * files beside this one are the protocol itself: messages, attributes, acknowledgements, and here the connection.
  * They know of no kind of object. What exists only in one protocol of netlink has a folder: `route/` (links, addresses,
- * routes, neighbors), `generic/` (families by name), `netfilter/` (nftables); `text/` writes the objects as `ip` and `bridge` do. What Tulle
+ * routes, neighbors), `netfilter/` (nftables); `text/` writes the objects as `ip` and `bridge` do. What Tulle
  * wants of the kernel, and whose an object is, has no place in this room.
  *
  * The connection: requests and their answers over one netlink socket. The kernel handles a datagram inside the `send`

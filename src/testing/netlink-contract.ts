@@ -6,7 +6,6 @@
  * The fake kernel is only worth testing with as long as it passes what the real one passes.
  */
 import { connectionCases } from './netlink-contract/connection.ts';
-import { genericCases } from './netlink-contract/generic.ts';
 import { linkCases } from './netlink-contract/links.ts';
 import { neighborCases } from './netlink-contract/neighbors.ts';
 import { routingCases } from './netlink-contract/routing.ts';
@@ -19,5 +18,4 @@ export const netlinkContract: readonly NetlinkCase[] = [
   ...routingCases,
   ...neighborCases,
   ...connectionCases,
-  ...genericCases,
 ];

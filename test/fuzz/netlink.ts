@@ -12,7 +12,6 @@ import { readForward } from '../../src/firewall/ports/port-elements.ts';
 import { decodeAcknowledgement } from '../../src/netlink/acknowledgement.ts';
 import { NLM_F_ACK_TLVS, NLMSG_ERROR } from '../../src/netlink/constants.ts';
 import { formatMessage } from '../../src/netlink/debug.ts';
-import { decodeFamily, GENERIC_PROTOCOL } from '../../src/netlink/generic/controller.ts';
 import { type Message, readMessages, writeMessage } from '../../src/netlink/message.ts';
 import { conntrackMessage, decodeConnection } from '../../src/netlink/netfilter/conntrack.ts';
 import { NFPROTO_IPV4 } from '../../src/netlink/netfilter/constants.ts';
@@ -181,13 +180,6 @@ export const netlinkTargets: readonly FuzzTarget[] = [
     name: 'kernel objects in the words of ip and bridge',
     seeds: datagrams,
     accepts: input => decodes(input, bytes => readMessages(bytes).map(decodeKernelEvent).map(lineOf)),
-  },
-  {
-    name: 'families of generic netlink',
-    seeds: captured
-      .filter(({ protocol }) => protocol === GENERIC_PROTOCOL)
-      .map(({ message }) => message.payload),
-    accepts: input => decodes(input, decodeFamily),
   },
   {
     name: 'traces of nftables',

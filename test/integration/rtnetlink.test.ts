@@ -6,7 +6,6 @@ import { setImmediate } from 'node:timers/promises';
 import { Ip } from '../../src/base/ip.ts';
 import { Prefix } from '../../src/base/prefix.ts';
 import { NLM_F_DUMP_INTR } from '../../src/netlink/constants.ts';
-import { connectGeneric } from '../../src/netlink/generic/connect.ts';
 import { readMessages } from '../../src/netlink/message.ts';
 import { change } from '../../src/netlink/route/change.ts';
 import { connectRoute, rtnetlinkOver } from '../../src/netlink/route/connect.ts';
@@ -31,7 +30,6 @@ const KERNELS_OWN = /^(33:33:|01:00:5e:)|master \S+ permanent$/;
 async function inNamespace(run: (fixture: KernelFixture) => Promise<void>): Promise<void> {
   using netns = Netns.anonymous();
   await using rtnetlink = connectRoute({ netns });
-  await using generic = connectGeneric({ netns });
   await rtnetlink.links.change('lo', { up: true });
   const show = (command: ShowCommand) => {
     const [program = '', ...args] = COMMANDS[command];
@@ -43,7 +41,7 @@ async function inNamespace(run: (fixture: KernelFixture) => Promise<void>): Prom
       .sort((a, b) => a.localeCompare(b, 'en', { numeric: true }))
       .join('\n');
   };
-  await run({ rtnetlink, generic, show });
+  await run({ rtnetlink, show });
 }
 
 describe('the contract of every kernel', () => {

@@ -16,7 +16,6 @@
  * are left away. After `=` stands what our decoder makes of it, which a person has looked at.
  */
 import { formatHex, parseHex } from '../../src/base/bytes.ts';
-import { GENERIC_PROTOCOL } from '../../src/netlink/generic/controller.ts';
 import type { Message } from '../../src/netlink/message.ts';
 import { NETFILTER_PROTOCOL } from '../../src/netlink/netfilter/protocol.ts';
 import { messageName, type NetlinkProtocol } from '../../src/netlink/protocol.ts';
@@ -41,13 +40,9 @@ export interface Vector {
   readonly messages: readonly VectorMessage[];
 }
 
-/**
- * The protocol that a command speaks: `genl` is for generic netlink, `nft` and `conntrack` for netfilter, `ip` and
- * `bridge` are for rtnetlink.
- */
+/** The protocol that a command speaks: `nft` and `conntrack` netfilter, `ip` and `bridge` rtnetlink. */
 export function protocolOf({ command }: Pick<Vector, 'command'>): NetlinkProtocol {
-  if (/^(nft|conntrack) /.test(command)) return NETFILTER_PROTOCOL;
-  return command.startsWith('genl ') ? GENERIC_PROTOCOL : ROUTE_PROTOCOL;
+  return /^(nft|conntrack) /.test(command) ? NETFILTER_PROTOCOL : ROUTE_PROTOCOL;
 }
 
 /** All that have a name are among them: netfilter has 256 for each of its 13 subsystems. */
@@ -55,7 +50,7 @@ const TYPES = Array.from({ length: 13 * 256 }, (_, type) => type);
 
 /** By what the message is about. */
 const STRUCT_SIZES: readonly (readonly [pattern: RegExp, size: number])[] = [
-  [/^nlctrl$|^NF(T|NL)_MSG_|^IPCTNL_MSG_/, 4],
+  [/^NF(T|NL)_MSG_|^IPCTNL_MSG_/, 4],
   [/LINK$/, 16],
   [/ADDR$/, 8],
   [/ROUTE$|NEIGH$|RULE$/, 12],

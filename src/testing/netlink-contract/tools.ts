@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import { Ip } from '../../base/ip.ts';
 import { Mac } from '../../base/mac.ts';
 import { Prefix } from '../../base/prefix.ts';
-import type { GenericNetlink } from '../../netlink/generic/connect.ts';
 import type { NewLink } from '../../netlink/route/objects.ts';
 import type { EventGroup, KernelEvent, Rtnetlink } from '../../netlink/route/rtnetlink.ts';
 
@@ -12,7 +11,6 @@ export type ShowCommand = 'ip route' | 'ip nexthop' | 'ip neigh' | 'ip rule' | '
 /** A kernel of its own for one case: nothing in it but the loopback link, which is up. */
 export interface KernelFixture {
   readonly rtnetlink: Rtnetlink;
-  readonly generic: GenericNetlink;
   /**
    * The state in the words of `ip` and `bridge`: one line per object, sorted, single spaces, without what the kernel
    * makes by itself (multicast and link-local entries).

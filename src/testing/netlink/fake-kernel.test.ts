@@ -26,8 +26,7 @@ describe('the contract of every kernel', () => {
   for (const { name, run } of netlinkContract) {
     test(name, async () => {
       const { kernel, rtnetlink } = await setUp();
-      await using generic = kernel.connectGeneric();
-      await run({ rtnetlink, generic, show: command => sortedLines(kernel.show(command)) });
+      await run({ rtnetlink, show: command => sortedLines(kernel.show(command)) });
       await rtnetlink[Symbol.asyncDispose]();
     });
   }

@@ -14,7 +14,6 @@
 import { isCode } from '../../base/errors.ts';
 import { FAMILIES } from '../../base/ip.ts';
 import { NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_MULTI, NLMSG_DONE } from '../../netlink/constants.ts';
-import { type GenericNetlink, genericOver } from '../../netlink/generic/connect.ts';
 import { type Message, readMessages } from '../../netlink/message.ts';
 import { rtnetlinkOver } from '../../netlink/route/connect.ts';
 import { FR_ACT_TO_TBL, RTM_DELLINK, RTM_NEWLINK, RTM_NEWNEXTHOP } from '../../netlink/route/constants.ts';
@@ -22,7 +21,6 @@ import type { Link } from '../../netlink/route/objects.ts';
 import type { Rtnetlink } from '../../netlink/route/rtnetlink.ts';
 import { decodeKernelEvent, GROUPS } from '../../netlink/route/watch.ts';
 import type { NetlinkTransport } from '../../netlink/transport.ts';
-import { answerGeneric } from './fake-generic.ts';
 import { deleteLink, loopback, plugIn, setLink } from './fake-links.ts';
 import { decodeLinkRequest, encodeAcknowledgement, encodeAnnouncement } from './fake-messages.ts';
 import { deleteFdbEntry, deleteNeighbor, setFdbEntry, setNeighbor } from './fake-neighbors.ts';
@@ -91,20 +89,12 @@ export class FakeKernel {
     return rtnetlinkOver(groups => this.open(groups));
   }
 
-  connectGeneric(): GenericNetlink {
-    return genericOver(groups => this.#open(groups, answerGeneric));
-  }
-
   /** A transport of rtnetlink to this kernel that receives these multicast groups. */
   open(groups: readonly number[]): NetlinkTransport {
-    return this.#open(groups, request => this.#answer(request));
-  }
-
-  #open(groups: readonly number[], answerTo: (request: Message) => Message[]): FakeSocket {
     const socket = new FakeSocket(
       ++this.#lastPort,
       groups,
-      (from, datagram) => this.#handle(from, datagram, answerTo),
+      (from, datagram) => this.#handle(from, datagram),
       gone => this.#sockets.delete(gone),
     );
     this.#sockets.add(socket);
@@ -152,13 +142,13 @@ export class FakeKernel {
     }
   }
 
-  #handle(socket: FakeSocket, datagram: Uint8Array, answerTo: (request: Message) => Message[]): void {
+  #handle(socket: FakeSocket, datagram: Uint8Array): void {
     // A test may send from within the handling of a request.
     const outer = this.#cause;
     this.#cause = socket.port;
     for (const request of readMessages(datagram)) {
       try {
-        socket.deliver(answerTo(request));
+        socket.deliver(this.#answer(request));
         if (request.flags & NLM_F_ACK) socket.deliver([encodeAcknowledgement(request)]);
       } catch (error) {
         socket.deliver([encodeAcknowledgement(request, asRefusal(error))]);
