@@ -20,6 +20,7 @@ import { Lessor } from '../../src/etcdserver/lease/lessor.ts';
 import { Database } from '../../src/etcdserver/sqlite/database.ts';
 import { DatabaseError } from '../../src/etcdserver/sqlite/database-error.ts';
 import { Tables } from '../../src/etcdserver/sqlite/tables.ts';
+import { seededRandom } from '../../src/testing/seeded-random.ts';
 
 const DAMAGES = Number(process.env['TULLE_DAMAGES'] ?? 100);
 const SEED = Number(process.env['TULLE_DAMAGE_SEED'] ?? randomInt(2 ** 31));
@@ -38,17 +39,6 @@ const FILES = [
 ];
 const PAGE = 4096;
 const FRAME = PAGE + 24;
-
-/** Numbers that look random and are the same for the same seed (mulberry32). */
-function numbers(seed: number): (below: number) => number {
-  let state = seed;
-  return below => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
-  };
-}
 
 /** Everything the files hold. @throws DatabaseError */
 function contents(directory: string): string {
@@ -164,7 +154,8 @@ function damage(directory: string, random: (below: number) => number): string | 
 }
 
 test(`E4: ${DAMAGES} damages are harmless or refused, seed ${SEED}`, { timeout: 3_600_000 }, async t => {
-  const random = numbers(SEED);
+  const draw = seededRandom(SEED);
+  const random = (below: number) => Math.floor(draw() * below);
   const parent = mkdtempSync(join(tmpdir(), 'tt-damage-'));
   t.after(() => rmSync(parent, { recursive: true, force: true }));
   const states = await Promise.all(

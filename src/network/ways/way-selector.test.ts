@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { WAY_TYPES, type WayType } from '../../backend/ways.ts';
+import { seededRandom } from '../../testing/seeded-random.ts';
 import { WaySelector } from './way-selector.ts';
 
 const STEP = 250;
@@ -12,17 +13,6 @@ const TIMEOUT = 1_000;
 const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
 const EPOCH = Date.UTC(2026, 0, 1);
-
-/** mulberry32: the same numbers for the same seed. */
-function randomOf(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 interface SimulatedHost {
   readonly selector: WaySelector;
@@ -56,7 +46,7 @@ class Pair {
   readonly types: readonly WayType[];
 
   constructor(seed: number, { types = WAY_TYPES, skew = 0, isStrict = false }: Setting = {}) {
-    const random = randomOf(seed);
+    const random = seededRandom(seed);
     const offset = Math.floor(random() * 64);
     this.types = types;
     const host = (own: number): SimulatedHost => ({
@@ -143,7 +133,7 @@ const SETTINGS: Readonly<Record<string, Setting>> = {
 for (const [name, setting] of Object.entries(SETTINGS)) {
   test(`${name}: two hosts find a way that works in both directions, and come back to the best one`, () => {
     for (let seed = 1; seed <= 150; seed++) {
-      const random = randomOf(seed * 7919);
+      const random = seededRandom(seed * 7919);
       const pair = new Pair(seed, setting);
       for (let step = 0; step < 12; step++) {
         for (const { passes } of pair.hosts) {
@@ -193,7 +183,7 @@ test('a better way that fails again soon after each return is tried less and les
 });
 
 test('a clock that is set back an hour delays nothing', () => {
-  const selector = new WaySelector(WAY_TYPES, 0, 0, randomOf(1));
+  const selector = new WaySelector(WAY_TYPES, 0, 0, seededRandom(1));
   let wall = EPOCH;
   let now = 0;
   const run = (ms: number, works: readonly WayType[]) => {

@@ -8,6 +8,7 @@ import type { MeshPath } from '../../network/mesh/mesh-paths.ts';
 import { ProbeBudget } from '../../network/probe-budget.ts';
 import type { ProbeOptions, ProbeResult } from '../../probe/prober.ts';
 import { ManualClock } from '../manual-clock.ts';
+import { seededRandom } from '../seeded-random.ts';
 
 /** One echo on its way. */
 export interface SimulatedEcho {
@@ -38,6 +39,8 @@ export class MeshHosts {
   /** Milliseconds by which a process is late. */
   late = 0;
   readonly #stop = new AbortController();
+  /** Whom they tell, and whom they ask first, is the same in every run. */
+  readonly #random = seededRandom(1);
 
   constructor(t: TestContext, count: number, passive: readonly number[] = []) {
     this.passive = new Set(passive);
@@ -84,6 +87,7 @@ export class MeshHosts {
       budget: new ProbeBudget(this.clock),
       clock: this.clock,
       logger: silentLogger,
+      random: this.#random,
       onChange: () => void (this.changes[index] = (this.changes[index] ?? 0) + 1),
     });
     mesh.setOwn({ key: keyOf(index), subnet: { ipv4: Prefix.of(baseOf(index), 24) } });
