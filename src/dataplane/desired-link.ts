@@ -24,11 +24,10 @@ interface CommonLink {
 
 /**
  * A VXLAN device. Everything permanent in its FDB and neighbor table is ours. Every packet's far end is that of an FDB
- * entry, or else `remote`; with `external` the routes or a program name the VNI and the far end.
+ * entry, or else `remote`.
  */
 export interface DesiredVxlan extends CommonLink {
   readonly kind: 'vxlan';
-  /** 0 for an external one. */
   readonly vni: number;
   /** Index of the underlay link; 0 for none. */
   readonly underlayIndex: number;
@@ -41,7 +40,6 @@ export interface DesiredVxlan extends CommonLink {
   readonly mac: Mac;
   /** Far end, or multicast group, of packets that no FDB entry names one for. */
   readonly remote?: Ip;
-  readonly external?: boolean;
   /** Of the outer header; absent: the kernel's default, 1 to a group and otherwise that of the underlay. */
   readonly ttl?: number;
 }
@@ -49,7 +47,6 @@ export interface DesiredVxlan extends CommonLink {
 export interface DesiredBridge extends CommonLink {
   readonly kind: 'bridge';
   readonly stp?: boolean;
-  readonly vlanFiltering?: boolean;
   readonly multicastSnooping?: boolean;
 }
 
@@ -66,12 +63,6 @@ export interface DesiredTun extends CommonLink {
   readonly type: 'tun' | 'tap';
 }
 
-export interface DesiredMacvlan extends CommonLink {
-  readonly kind: 'macvlan';
-  readonly lowerIndex: number;
-  readonly mode: 'private' | 'vepa' | 'bridge';
-}
-
 /** IP in IPv4. Without `remote` the next hop of a route is the far end. */
 export interface DesiredIpip extends CommonLink {
   readonly kind: 'ipip';
@@ -79,11 +70,6 @@ export interface DesiredIpip extends CommonLink {
   readonly underlayIndex: number;
   readonly local?: Ip;
   readonly remote?: Ip;
-}
-
-/** The link alone: its keys and peers are set through generic netlink. */
-export interface DesiredWireguard extends CommonLink {
-  readonly kind: 'wireguard';
 }
 
 /**
@@ -96,13 +82,6 @@ export interface ExistingLink {
 }
 
 /** A link of our own. */
-export type OwnLink =
-  | DesiredVxlan
-  | DesiredBridge
-  | DesiredVeth
-  | DesiredTun
-  | DesiredMacvlan
-  | DesiredIpip
-  | DesiredWireguard;
+export type OwnLink = DesiredVxlan | DesiredBridge | DesiredVeth | DesiredTun | DesiredIpip;
 
 export type DesiredLink = OwnLink | ExistingLink;

@@ -61,9 +61,3 @@ export function addressOfReverse(name: string): Ip | undefined {
   if (digits.length !== 32 || !digits.every(digit => /^[0-9a-f]$/.test(digit))) return undefined;
   return Ip.fromBytes(Buffer.from(digits.reverse().join(''), 'hex'));
 }
-
-/** The opposite. */
-export function reverseName(ip: Ip): string {
-  const parts = ip.family === 'ipv4' ? [...ip.bytes] : Buffer.from(ip.bytes).toString('hex').split('');
-  return parts.reverse().join('.') + REVERSE[ip.family];
-}

@@ -4,7 +4,7 @@ import { namesInMemory } from '../../test/support/names.ts';
 import { Ip } from '../base/ip.ts';
 import { Prefix } from '../base/prefix.ts';
 import { TYPE } from './constants.ts';
-import { addressOfReverse, reverseName } from './domain-name.ts';
+import { addressOfReverse } from './domain-name.ts';
 import { type ResolverContext, resolve } from './resolver.ts';
 
 const names = namesInMemory(
@@ -81,6 +81,12 @@ test("all else is another server's", () => {
   assert.equal(ask('2.1.168.192.in-addr.arpa', 'PTR'), 'forward');
   assert.equal(ask('1.9.10.in-addr.arpa', 'PTR'), 'forward');
 });
+
+/** The name that asks about an address backwards. */
+function reverseName(ip: Ip): string {
+  if (ip.family === 'ipv4') return `${[...ip.bytes].reverse().join('.')}.in-addr.arpa`;
+  return `${Buffer.from(ip.bytes).toString('hex').split('').reverse().join('.')}.ip6.arpa`;
+}
 
 test('reverse names are those of an address, and of nothing else', () => {
   for (const text of ['10.9.1.2', 'fd00:9::2', '::']) {

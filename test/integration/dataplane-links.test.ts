@@ -10,7 +10,7 @@ import { Running, summary, TestHost } from './dataplane-host.ts';
 const hostWith = (...links: DesiredLink[]) => ({ networks: [], links, addresses: [], sysctls: [] });
 
 /** Kinds that a kernel may be built without. */
-const MAY_LACK: ReadonlySet<string> = new Set(['ipip', 'wireguard']);
+const MAY_LACK: ReadonlySet<string> = new Set(['ipip']);
 
 describe('a link', needsRoot, () => {
   for (const { title, link, bridge, changed, fault } of linkCases(3)) {

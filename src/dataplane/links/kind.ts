@@ -15,9 +15,9 @@ export type KindComparison =
 
 export interface LinkKind<Desired extends OwnLink> {
   /** What a new one is made with; undefined for a kind that the kernel does not make on request. */
-  create(desired: Desired): Pick<NewLink, 'info' | 'lower'> | undefined;
+  create(desired: Desired): Pick<NewLink, 'info'> | undefined;
 
-  compare(desired: Desired, info: InfoOf<Desired>, actual: Link): KindComparison;
+  compare(desired: Desired, info: InfoOf<Desired>): KindComparison;
 
   /** In the words of iproute2, as far as it matters to a reader. */
   text(desired: Desired): string;

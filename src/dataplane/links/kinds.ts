@@ -1,17 +1,9 @@
 /**
- * The table of link kinds. What the kernel can change on a living link is in `ip_tunnel_changelink` (net/ipv4),
- * `br_changelink` (net/bridge) and `macvlan_changelink` (drivers/net).
+ * The table of link kinds. What the kernel can change on a living link is in `ip_tunnel_changelink` (net/ipv4) and
+ * `br_changelink` (net/bridge).
  */
 import { Ip } from '../../base/ip.ts';
-import type {
-  DesiredBridge,
-  DesiredIpip,
-  DesiredMacvlan,
-  DesiredTun,
-  DesiredVeth,
-  DesiredWireguard,
-  OwnLink,
-} from '../desired-link.ts';
+import type { DesiredBridge, DesiredIpip, DesiredTun, DesiredVeth, OwnLink } from '../desired-link.ts';
 import { Differences, type LinkKind } from './kind.ts';
 import { vxlanKind } from './vxlan.ts';
 
@@ -24,7 +16,6 @@ const bridgeKind: LinkKind<DesiredBridge> = {
     const differences = new Differences();
     const stp = desired.stp === undefined ? undefined : Number(desired.stp);
     differences.compare('stp_state', stp, info.stpState);
-    differences.compare('vlan_filtering', desired.vlanFiltering, info.vlanFiltering);
     differences.compare('mcast_snooping', desired.multicastSnooping, info.multicastSnooping);
     return { differences: differences.texts, info: bridgeInfo(desired) };
   },
@@ -32,11 +23,10 @@ const bridgeKind: LinkKind<DesiredBridge> = {
   lower: () => [],
 };
 
-function bridgeInfo({ stp, vlanFiltering, multicastSnooping }: DesiredBridge) {
+function bridgeInfo({ stp, multicastSnooping }: DesiredBridge) {
   return {
     kind: 'bridge',
     ...(stp === undefined ? {} : { stpState: Number(stp) }),
-    ...(vlanFiltering === undefined ? {} : { vlanFiltering }),
     ...(multicastSnooping === undefined ? {} : { multicastSnooping }),
   } as const;
 }
@@ -59,21 +49,6 @@ const tunKind: LinkKind<DesiredTun> = {
       : { immutable: `it is a ${info.type} device` },
   text: ({ type }) => `type ${type}`,
   lower: () => [],
-};
-
-const macvlanKind: LinkKind<DesiredMacvlan> = {
-  alternative,
-  create: ({ lowerIndex, mode }) => ({ lower: lowerIndex, info: { kind: 'macvlan', mode } }),
-  compare({ lowerIndex, mode }, info, { lower }) {
-    if (lower !== lowerIndex) return { immutable: `its lower device is ${lower}, not ${lowerIndex}` };
-    // The kernel cannot change to or from a mode with other rules for the lower device.
-    if (info.mode === 'passthru') return { immutable: 'its mode is passthru' };
-    const differences = new Differences();
-    differences.compare('mode', mode, info.mode);
-    return { differences: differences.texts, info: { kind: 'macvlan', mode } };
-  },
-  text: ({ mode }) => `mode ${mode}`,
-  lower: ({ lowerIndex }) => [lowerIndex],
 };
 
 /** The kernel says "any" with the address 0.0.0.0. */
@@ -105,22 +80,12 @@ function ipipInfo({ local, remote, underlayIndex }: DesiredIpip) {
   } as const;
 }
 
-const wireguardKind: LinkKind<DesiredWireguard> = {
-  alternative,
-  create: () => ({ info: { kind: 'wireguard' } }),
-  compare: () => ({ differences: [], info: { kind: 'wireguard' } }),
-  text: () => '',
-  lower: () => [],
-};
-
 const KINDS = {
   vxlan: vxlanKind,
   bridge: bridgeKind,
   veth: vethKind,
   tun: tunKind,
-  macvlan: macvlanKind,
   ipip: ipipKind,
-  wireguard: wireguardKind,
 } as const satisfies { readonly [Kind in OwnLink['kind']]: LinkKind<Extract<OwnLink, { kind: Kind }>> };
 
 /** The kind of this link. */

@@ -33,7 +33,7 @@ export function compareLink(desired: OwnLink, actual: Link, master: number | und
   const { info } = actual;
   if (info?.kind !== desired.kind)
     return { outcome: 'recreate', reason: `it is not ${article(desired)} device` };
-  const kind = kindOf(desired).compare(desired, info, actual);
+  const kind = kindOf(desired).compare(desired, info);
   if ('immutable' in kind) return { outcome: 'recreate', reason: kind.immutable };
 
   const common = new Differences();

@@ -1,5 +1,5 @@
 /**
- * VXLAN devices in all their forms.
+ * VXLAN devices.
  *
  * What the kernel can change on a living one (drivers/net/vxlan/vxlan_core.c, vxlan_nl2conf with changelink): the local
  * address and the default destination within their family, the lower device, learning, TTL and DF. VNI, UDP port and
@@ -14,15 +14,8 @@ export const vxlanKind: LinkKind<DesiredVxlan> = {
   alternative: 'choose another VNI',
 
   create(desired) {
-    const { vni, port, gbp, external } = desired;
-    return {
-      info: {
-        ...mutableInfo(desired),
-        ...(external === true ? { collectMetadata: true } : { id: vni }),
-        ...(gbp ? { gbp } : {}),
-        port,
-      },
-    };
+    const { vni: id, port, gbp } = desired;
+    return { info: { ...mutableInfo(desired), id, ...(gbp ? { gbp } : {}), port } };
   },
 
   compare(desired, info) {
@@ -41,7 +34,7 @@ export const vxlanKind: LinkKind<DesiredVxlan> = {
     return { differences: differences.texts, info: { ...mutableInfo(desired), df: 0 } };
   },
 
-  text: ({ vni, external }) => (external === true ? 'external' : `id ${vni}`),
+  text: ({ vni }) => `id ${vni}`,
   lower: ({ underlayIndex }) => (underlayIndex === 0 ? [] : [underlayIndex]),
 
   unique: {
@@ -59,8 +52,7 @@ function immutableDifference(desired: DesiredVxlan, info: VxlanInfo): string | u
       ? 'it has no default destination'
       : `it has a default destination, ${info.group}`;
   }
-  const external = info.collectMetadata ?? false;
-  if (external !== (desired.external ?? false)) return external ? 'it is external' : 'it is not external';
+  if (info.collectMetadata === true) return 'it is external';
   if (info.l2miss === true) return 'it has l2miss';
   if (desired.local !== undefined && info.local !== undefined && desired.local.family !== info.local.family) {
     return `its local address is ${info.local}`;

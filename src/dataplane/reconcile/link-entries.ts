@@ -181,7 +181,7 @@ export class LinkEntries {
  * destination.
  */
 function ownTables(desired: DesiredLink): Device['owns'] {
-  const fdb = desired.kind === 'vxlan' && desired.remote === undefined && desired.external !== true;
+  const fdb = desired.kind === 'vxlan' && desired.remote === undefined;
   const isOurs = desired.kind !== 'existing';
   const bridgeFdb =
     desired.kind !== 'existing' && desired.master !== undefined && desired.master !== NO_MASTER;

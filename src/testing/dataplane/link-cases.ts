@@ -40,12 +40,6 @@ export function linkCases(underlay: number): LinkCase[] {
       fault: { info: { kind: 'vxlan', group: Ip.parse('192.168.65.7') } },
     },
     {
-      title: 'an external vxlan',
-      link: { ...vxlan, vni: 0, external: true },
-      changed: { ...vxlan, vni: 0, external: true, mtu: 1300 },
-      fault: { mac: Mac.parse('02:00:00:00:07:02') },
-    },
-    {
       title: 'a bridge',
       link: { kind: 'bridge', name: 'b0', stp: false },
       changed: { kind: 'bridge', name: 'b0', stp: true },
@@ -73,22 +67,10 @@ export function linkCases(underlay: number): LinkCase[] {
       fault: { mtu: 1500 },
     },
     {
-      title: 'a macvlan',
-      link: { kind: 'macvlan', name: 'm0', lowerIndex: underlay, mode: 'bridge' },
-      changed: { kind: 'macvlan', name: 'm0', lowerIndex: underlay, mode: 'private' },
-      fault: { info: { kind: 'macvlan', mode: 'vepa' } },
-    },
-    {
       title: 'an ipip tunnel',
       link: { kind: 'ipip', name: 'i0', underlayIndex: underlay, local, mtu: 1480 },
       changed: { kind: 'ipip', name: 'i0', underlayIndex: underlay, local, mtu: 1400 },
       fault: { info: { kind: 'ipip', local, remote, link: underlay } },
-    },
-    {
-      title: 'a wireguard',
-      link: { kind: 'wireguard', name: 'w0', mtu: 1420 },
-      changed: { kind: 'wireguard', name: 'w0', mtu: 1380 },
-      fault: { mtu: 1500 },
     },
   ];
 }
