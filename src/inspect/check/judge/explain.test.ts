@@ -58,6 +58,20 @@ test('a policy of IPsec is named by what the kernel says', () => {
   assert.deepEqual(causes(withWatched(known, watched)), ['IPSEC_POLICY docker2']);
 });
 
+test('a tunnel that gets no route by a policy of IPsec', () => {
+  const policy = finding({ code: 'IPSEC_POLICY', host: 'docker1', layer: 'firewall' });
+  const filter = finding({ code: 'FIREWALL_DROP', host: 'docker1', layer: 'firewall' });
+  const known = checkCase({ answers: overlayOfDocker2, reports: { 1: { findings: [filter, policy] } } });
+  const watched = watchedRung(known, ({ kind }) => kind === 'tunnel', {
+    here: seen(1, ['tunnel out request'], {
+      drops: [{ reason: 'IP_OUTNOROUTES', link: 'flannel.1', packet: 'request', count: 4 }],
+    }),
+    there: seen(2, []),
+  });
+  const [first] = causes(withWatched(known, watched));
+  assert.equal(first, 'IPSEC_POLICY docker1');
+});
+
 test('what is lost between containers of one host is not said to be lost on the underlay', () => {
   const known = checkCase();
   const [rung] = known.own;

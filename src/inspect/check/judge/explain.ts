@@ -2,7 +2,7 @@
  * Which findings of the hosts explain a failure: on the host and at the place where it was measured, about the container
  * and peer that it has, in agreement with the kernel's reason. What does not explain it is no cause of it. Pure.
  */
-import type { Finding } from '../../../api/inspection.ts';
+import type { Drop, Finding } from '../../../api/inspection.ts';
 import type { Place } from './place.ts';
 import type { Root } from './roots.ts';
 import { isSenderFilter } from './sender-filter.ts';
@@ -95,7 +95,8 @@ export function explains(finding: Finding, root: Root, place: Place | undefined,
   const drop = drops.find(({ reason }) => LAYERS_OF_REASON.some(([pattern]) => pattern.test(reason)));
   if (drop !== undefined) {
     const layers = LAYERS_OF_REASON.find(([pattern]) => pattern.test(drop.reason))?.[1] ?? [];
-    if (drop.host === finding.host && layers.includes(finding.layer)) return base + 4;
+    if (drop.host === finding.host && (layers.includes(finding.layer) || refusesRoute(finding, drop)))
+      return base + 4;
     // The kernel said where it ends: what is elsewhere has at most led it there.
     return leadsAstray(finding) ? base : 0;
   }
@@ -136,6 +137,10 @@ export const concerned = (finding: Finding, root: Root, named: NamesInText): num
 /** A host answers ARP only to sources that its filter of sources lets in (net/ipv4/arp.c, arp_process). */
 const silences = ({ code, host }: Finding, { silent }: Place): boolean =>
   code === 'STRICT_RP_FILTER' && silent.some(one => one.host !== host && one.point === 'uplink');
+
+/** A tunnel asks for its route and for policies of IPsec at once, and takes their refusal for a missing route (xfrm_lookup_route). */
+const refusesRoute = ({ code }: Finding, { reason }: Drop): boolean =>
+  code === 'IPSEC_POLICY' && /^IP6?_OUTNOROUTES$/.test(reason);
 
 /** A program or filter on the link where packets were seen coming in last. */
 const seesLast = ({ code, host, layer, reason }: Finding, { last }: Place): boolean =>
