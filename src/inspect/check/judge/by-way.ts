@@ -16,10 +16,17 @@ export interface Around {
   readonly site: CheckSite;
   /** Whether other peers answer: undefined when there are none. */
   readonly others: 'all' | 'some' | 'none' | undefined;
+  /** Of packets like these some flows to the peer pass, and others do not. */
+  readonly flows?: FlowsAround | undefined;
   /** Whether both hosts watched. */
   readonly isWatched: boolean;
   /** Why the peer did not. */
   readonly unwatched?: string | undefined;
+}
+
+export interface FlowsAround {
+  /** Every other peer has flows that are lost, too. */
+  readonly isOfAll: boolean;
 }
 
 export type Said = Pick<Finding, 'code' | 'layer' | 'reason' | 'remedy'> & { readonly host: string };
@@ -41,6 +48,7 @@ export function byWay(root: Root, place: Place | undefined, around: Around): Sai
     return underlay(root, place, around, alone);
   if (onWire && isTunnelled) {
     if (root.state === 'lossy') return loss(root, place, alone);
+    if (around.flows !== undefined) return flowLoss(root, place, around, around.flows);
     const port = site.tunnelPort === undefined ? '' : ` (UDP port ${site.tunnelPort})`;
     return {
       code: 'UNDERLAY_UDP_BLOCKED',
@@ -109,6 +117,15 @@ const loss = ({ rung }: Root, place: Place | undefined, host: string): Said => (
   remedy: 'look at the counters of errors and drops on the way: `ip -s link`',
 });
 
+/** Of the tunnel's packets the UDP source port says which flow they are of, and by it switches and routers choose the way. */
+const flowLoss = ({ rung }: Root, place: Place, { site }: Around, { isOfAll }: FlowsAround): Said => ({
+  code: 'UNDERLAY_LOSS',
+  layer: 'underlay',
+  host: isOfAll ? site.host : (rung.peer ?? site.host),
+  reason: `some flows in the tunnel between ${site.host} and ${isOfAll ? 'each peer' : rung.peer} are lost, each with all of its packets, and others pass: ${passage(place)}`,
+  remedy: `look for a broken one among links in parallel (a bond, ECMP) on the way, or a filter of UDP source ports: they tell the flows apart`,
+});
+
 function tooLarge(root: Root, place: Place | undefined, { site }: Around, host: string): Said {
   const { rung } = root;
   const passes = rung.largest === undefined ? 'smaller ones pass' : `at most ${rung.largest} bytes pass`;
@@ -148,7 +165,10 @@ function lost(root: Root, place: Place | undefined, around: Around, host: string
     layer: place === undefined && rung.peer === undefined ? 'bridge' : layerOf(place),
     host,
     reason: `${share} from ${rung.container ?? around.site.host} to ${targetOf(rung)}${where}${kernel}${refusal}${blind}${aloneText(around)}`,
-    remedy: `\`tulle capture\` on ${host} shows which packets still come`,
+    remedy:
+      blind !== '' && host === rung.peer && root.peer?.peer.isTulle === true
+        ? `\`tulle check\` on ${host} sees what cannot be seen from here`
+        : `\`tulle capture\` on ${host} shows which packets still come`,
   };
 }
 

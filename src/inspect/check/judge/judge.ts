@@ -193,6 +193,7 @@ function aroundOf(
   const answering = others.filter(one => one.rungs.some(other => isLike(other) && isHolding(other)));
   return {
     site,
+    flows: flowsOf(rung, peer, others),
     others:
       others.length === 0
         ? undefined
@@ -204,6 +205,19 @@ function aroundOf(
     isWatched: watched?.here !== undefined && (watched.there !== undefined || rung.peer === undefined),
     unwatched: watched?.unwatched ?? peer?.unasked,
   };
+}
+
+/** Whether flows in the tunnel to one peer end differently. */
+function flowsOf(
+  { size, to }: RungResult,
+  peer: PeerCase | undefined,
+  others: readonly PeerCase[],
+): Around['flows'] {
+  const flows = (one: PeerCase) =>
+    one.rungs.filter(rung => rung.kind !== 'underlay' && rung.size === size && rung.to.family === to.family);
+  const isBroken = (rung: RungResult) => rungState(rung) === 'broken';
+  if (peer === undefined || flows(peer).every(isBroken)) return undefined;
+  return { isOfAll: others.length > 0 && others.every(one => flows(one).some(isBroken)) };
 }
 
 function namesIn({ site, report, peers }: Case): NamesInText {

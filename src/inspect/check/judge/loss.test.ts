@@ -6,6 +6,7 @@ import {
   checkCase,
   finding,
   insideDocker2,
+  LEAVES,
   overlayOfDocker2,
   seen,
   watchedRung,
@@ -50,6 +51,26 @@ test('a tunnel that loses a little does not take the blame for what nothing pass
     rung.kind === 'tunnel' && rung.peer === 'docker2' ? 8 : insideDocker2(rung);
   const [root] = rootsOf(checkCase({ answers }));
   assert.deepEqual([root?.rung.kind, root?.state], ['container', 'broken']);
+});
+
+test('flows that are lost on the wire beside others that pass are no blocked port', () => {
+  const lost = (peers: readonly string[]) => {
+    // One flow of several.
+    const answers: Answers = ({ peer, kind }) =>
+      peer !== undefined && peers.includes(peer) && kind === 'container' ? 0 : undefined;
+    const known = checkCase({ answers });
+    const views = { here: seen(1, LEAVES), there: seen(2, []) };
+    const watched = watchedRung(known, ({ kind }) => kind === 'container', views);
+    return judge({ ...known, watched: [watched] }).findings.map(({ code, host, reason }) => ({
+      what: `${code} ${host}`,
+      reason,
+    }));
+  };
+  const [one] = lost(['docker2']);
+  assert.equal(one?.what, 'UNDERLAY_LOSS docker2');
+  assert.match(one.reason, /^some flows in the tunnel between docker1 and docker2 are lost/);
+  const [all] = lost(['docker2', 'docker3']);
+  assert.equal(all?.what, 'UNDERLAY_LOSS docker1');
 });
 
 test('of large packets some of which are lost no size is said', () => {
