@@ -40,6 +40,9 @@ export function holdersOfTun(name: string): string[] {
     .map(pid => `\`${commandOf(pid)}\` (process ${pid})`);
 }
 
+/** Whether a signal has stopped it, or a debugger. */
+export const isStopped = (pid: number): boolean => /^State:\s+[Tt] /m.test(textOf(`/proc/${pid}/status`));
+
 const PORT_TABLES = { tcp: ['tcp', 'tcp6'], udp: ['udp', 'udp6'], sctp: [] } as const;
 
 /** ``nginx` (process 812)`: who has a socket that is bound to a port in the namespace; undefined where nobody is found. */

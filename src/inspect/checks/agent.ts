@@ -4,7 +4,7 @@ import type { ApiError } from '../../api/client.ts';
 import type { FindingLayer } from '../../api/inspection.ts';
 import type { Condition, PeerStatus, Status, Warning } from '../../api/status.ts';
 import { isCode } from '../../base/errors.ts';
-import { processesWith } from '../../sys/process-search.ts';
+import { isStopped, processesWith } from '../../sys/process-search.ts';
 import type { HostReader } from '../host/host-reader.ts';
 import { type Cause, HERE } from './check.ts';
 
@@ -46,7 +46,7 @@ function stoppedAgents(): number[] {
   return processesWith('agent')
     .map(({ pid }) => pid)
     .filter(pid => /\btulle\b|main\.[jt]s/.test(fileOf(pid, 'cmdline')))
-    .filter(pid => /^State:\s+[Tt] /m.test(fileOf(pid, 'status')));
+    .filter(isStopped);
 }
 
 function fileOf(pid: number, name: string): string {

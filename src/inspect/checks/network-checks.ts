@@ -3,6 +3,7 @@ import { checkAgent } from './agent.ts';
 import type { NamedCheck } from './check.ts';
 import { checkFastPath } from './fast-path.ts';
 import { checkFirewall } from './firewall.ts';
+import { checkForwarder } from './forwarder.ts';
 import { checkHostFiles } from './host-files.ts';
 import { checkIpsec } from './ipsec.ts';
 import { checkLimits } from './limits.ts';
@@ -18,6 +19,7 @@ export const NETWORK_CHECKS: readonly NamedCheck[] = [
   { name: 'firewall', check: checkFirewall },
   { name: 'policies of IPsec', check: checkIpsec },
   { name: 'tunnel', check: checkTunnel },
+  { name: 'forwarder', check: checkForwarder },
   { name: 'underlay', check: checkUnderlay },
   { name: 'neighbors on the underlay', check: checkNeighbors },
   { name: 'limits', check: checkLimits },

@@ -42,7 +42,7 @@ async function wantedDevices(host: HostReader): Promise<WantedDevice[]> {
   const own = leases.find(({ subnets }) =>
     subnets.some(subnet => overlay?.subnets.some(block => block.equals(subnet))),
   );
-  const leased = own === undefined ? [] : FAMILIES.flatMap(family => leasedDevice(own, family) ?? []);
+  const leased = own === undefined ? [] : leasedDevices(own);
   const mtu = overlay?.mtu === undefined ? {} : { mtu: overlay.mtu };
   if (status === undefined) return leased.map(device => ({ ...device, ...mtu }));
   return (status.backend?.devices ?? []).map(({ name }) => ({
@@ -51,6 +51,12 @@ async function wantedDevices(host: HostReader): Promise<WantedDevice[]> {
     ...mtu,
   }));
 }
+
+/** Of the backends whose devices have always the same names; those of `udp` carry both families. */
+const leasedDevices = (lease: KnownLease): WantedDevice[] =>
+  lease.attributes.backendType === 'udp'
+    ? [{ name: 'flannel0' }]
+    : FAMILIES.flatMap(family => leasedDevice(lease, family) ?? []);
 
 /** As flannel names it: `flannel.88`, for IPv6 `flannel-v6.88`. */
 function leasedDevice({ attributes, vtepMacs }: KnownLease, family: Family): WantedDevice | undefined {
