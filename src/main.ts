@@ -9,6 +9,7 @@
  *       load: async () => (await import('./cli/status-command.ts')).statusCommand(),
  *     },
  */
+import './sys/own-imports.ts';
 import type { Offer } from './console/offers.ts';
 import { outputWritten } from './console/output.ts';
 import { buildProgram, type CommandEntry, endOnDefect, runProgram } from './console/program.ts';
