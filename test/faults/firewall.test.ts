@@ -88,7 +88,8 @@ async function tunnel(host: Namespace, peer: Namespace) {
   for (const end of [host, peer]) writeSysctl('net/ipv4/conf/v/proxy_arp', '1', end.netns);
 }
 
-describe('rules of others', needsRoot, () => {
+// Most of the time an echo is waited for that must not come, and each test has namespaces of its own.
+describe('rules of others', { ...needsRoot, concurrency: 3 }, () => {
   for (const { mode, desired } of MODES) {
     test(`F1: a policy of DROP in the other iptables is overcome, and left when it is gone, ${mode}`, async t => {
       const { host, container, firewall, apply } = await overlay(t);

@@ -23,7 +23,9 @@ export class Namespace {
   async do(...commands: string[]): Promise<void> {
     for (const command of commands) {
       const [program = '', ...args] = command.split(' ');
-      await run(program, args, { namespaces: this.namespaces });
+      // Those of iptables-legacy have one lock for all namespaces, which another test may hold.
+      const patience = /^ip6?tables(-legacy)?$/.test(program) ? ['-w'] : [];
+      await run(program, [...patience, ...args], { namespaces: this.namespaces });
     }
   }
 
