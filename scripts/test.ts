@@ -5,7 +5,7 @@
  *     npm test -- unit
  *     npm test -- test/e2e/switch.test.ts
  *
- * One line per file as it ends, failures in full when they happen and by name at the end, and a last line with
+ * One line per file as it ends, failures in full when they happen and in short at the end, and a last line with
  * the counts. What this machine cannot do is skipped with the reason; with CI=true a skipped test is a failure,
  * because there a skipped test would go unnoticed.
  */
@@ -14,6 +14,7 @@ import { uptime } from 'node:os';
 import { join } from 'node:path';
 import { run } from 'node:test';
 import { inspect, styleText } from 'node:util';
+import { failureInShort } from './failure-in-short.ts';
 import { FAST_PATH_OFF, filesOfBothWays } from './fast-path-off.ts';
 import { idleMeter, type Job, runQueue } from './test-queue.ts';
 
@@ -90,7 +91,8 @@ const LONGEST = [
 
 interface Totals {
   passed: number;
-  readonly failed: string[];
+  /** What a log of CI keeps, which is the end of all that is said. */
+  readonly failed: { readonly name: string; readonly why: string }[];
   readonly skipped: string[];
 }
 
@@ -107,7 +109,7 @@ await runQueue(jobs);
 
 say('');
 for (const name of totals.skipped) say(`${styleText('yellow', 'skipped')} ${name}`);
-for (const name of totals.failed) say(`${styleText('red', 'failed')}  ${name}`);
+for (const { name, why } of totals.failed) say(`${styleText('red', 'failed')}  ${name}\n${indent(why)}`);
 const failedSkips = CI ? totals.skipped.length : 0;
 if (failedSkips > 0) say('CI=true: a skipped test counts as failed');
 say(`processors were busy for ${Math.round(100 * (1 - idleShare()))} % of the time`);
@@ -203,10 +205,10 @@ function endOverdue(file: string, age: number): void {
 function reportFailure(name: string, error: Error & { failureType?: string }, said: string): void {
   // A suite fails because a test in it did, which has been reported already.
   if (error.failureType === 'subtestsFailed') return;
-  totals.failed.push(name);
+  const { cause = error } = error;
+  totals.failed.push({ name, why: failureInShort(cause) });
   say(`  ${styleText('red', '✗')} ${name}`);
   // The stack of a failed assertion holds what was expected and what came; its properties would repeat it.
-  const { cause = error } = error;
   say(indent(cause instanceof Error && cause.stack ? cause.stack : inspect(cause, { depth: 4 })));
   if (said !== '') say(indent(`--- the file said:\n${said}`));
 }
