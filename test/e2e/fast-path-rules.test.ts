@@ -4,8 +4,8 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { TULLE } from '../../src/lab/host/host.ts';
-import { connectNetfilter } from '../../src/netlink/netfilter/connect.ts';
+import { type LabHost, TULLE } from '../../src/lab/host/host.ts';
+import { connectNetfilter, type Netfilter } from '../../src/netlink/netfilter/connect.ts';
 import { Netns } from '../../src/sys/netns.ts';
 import { needsRoot } from '../support/capabilities.ts';
 import { eventually } from '../support/eventually.ts';
@@ -26,7 +26,10 @@ interface Way {
   readonly name: string;
   readonly add: readonly string[];
   readonly remove: readonly string[];
-  /** Only the agent sees it: a queue comes after the last program on a packet's way to a container. */
+  /**
+   * Only the agent sees it: a queue comes after the last program on a packet's way to a container. How soon is a question to
+   * the machine; what programs do does not wait for a processor.
+   */
   readonly needsAgent?: boolean;
 }
 
@@ -69,6 +72,13 @@ const WAYS: readonly Way[] = [
     remove: ['ip rule del pref 10'],
   },
 ];
+
+/** What `work` says of the connections that a host tracks. */
+function tracking<T>(host: LabHost, work: (netfilter: Netfilter) => T): T {
+  using netns = Netns.open(host.netnsFile);
+  using netfilter = connectNetfilter({ netns });
+  return work(netfilter);
+}
 
 describe('rules of others, and the fast path', { ...needsRoot, concurrency: 1 }, () => {
   let pair: LabPair;
@@ -118,16 +128,16 @@ describe('rules of others, and the fast path', { ...needsRoot, concurrency: 1 },
     return /^\d+: ([^@:]+)@?[^ ]* .* master /m.exec(stdout)?.[1] ?? '';
   };
 
-  const silent = (talk: Talk) =>
-    eventually('the flow is stopped', async () => talk.silence > SILENCE, 10_000);
+  const silent = (talk: Talk) => eventually('the flow is stopped', async () => talk.silence > SILENCE);
 
-  async function stopsAndGoesOn({ add, remove }: Way, talks: readonly Talk[]) {
+  async function stopsAndGoesOn({ add, remove, needsAgent }: Way, talks: readonly Talk[]) {
     await onFirst(add);
     const added = performance.now();
     try {
       for (const talk of talks) {
         await silent(talk);
-        assert.ok(talk.lastAnswer - added < PROMISED, `${Math.round(talk.lastAnswer - added)} ms`);
+        const later = Math.round(talk.lastPassed - added);
+        assert.ok(needsAgent === true || later < PROMISED, `what was said after ${later} ms has passed`);
       }
     } finally {
       await onFirst(remove);
@@ -234,11 +244,21 @@ describe('rules of others, and the fast path', { ...needsRoot, concurrency: 1 },
 
     about('nor that all connections are forgotten', async () => {
       using talk = await unseen();
-      for (const { host } of [pair.first, pair.second]) {
-        using netns = Netns.open(host.netnsFile);
-        using netfilter = connectNetfilter({ netns });
-        netfilter.forget(netfilter.connections({ family: 'ipv4', protocol: IPPROTO_TCP }));
-      }
+      const hosts = [pair.first, pair.second].map(({ host }) => host);
+      for (const host of hosts)
+        tracking(host, netfilter => {
+          netfilter.forget(netfilter.connections({ family: 'ipv4', protocol: IPPROTO_TCP }));
+        });
+      // It is seen again with the next packet that proves it. What ends a connection that nobody has seen is invalid.
+      for (const host of hosts)
+        await eventually(`${host.name} tracks the connection again`, async () =>
+          tracking(host, netfilter => {
+            const { port } = talk;
+            return netfilter
+              .connections({ family: 'ipv4', protocol: IPPROTO_TCP })
+              .some(({ original }) => original.sourcePort === port || original.destinationPort === port);
+          }),
+        );
       await talk.carry(BEYOND);
       await untilFast(talk);
       await talk.end();

@@ -24,8 +24,10 @@ const PIECE = Buffer.alloc(1 << 20, 1);
 export abstract class Talk implements Disposable {
   readonly #timer: NodeJS.Timeout;
   #heard = Promise.withResolvers<void>();
-  /** By performance.now(). */
-  lastAnswer = 0;
+  /** When the last answer was heard, by performance.now(). */
+  #lastHeard = 0;
+  /** When the newest message was said that has been answered: its packets may have passed any time later. */
+  lastPassed = 0;
 
   constructor() {
     this.#timer = setInterval(() => this.say(), INTERVAL);
@@ -33,8 +35,10 @@ export abstract class Talk implements Disposable {
 
   protected abstract say(): void;
 
-  protected hear(): void {
-    this.lastAnswer = performance.now();
+  /** @param said when the message was said that is answered */
+  protected hear(said: number): void {
+    this.#lastHeard = performance.now();
+    this.lastPassed = Math.max(this.lastPassed, said);
     this.#heard.resolve();
     this.#heard = Promise.withResolvers();
   }
@@ -46,7 +50,7 @@ export abstract class Talk implements Disposable {
 
   /** Milliseconds since the last answer. */
   get silence(): number {
-    return performance.now() - this.lastAnswer;
+    return performance.now() - this.#lastHeard;
   }
 
   [Symbol.dispose](): void {
@@ -63,7 +67,7 @@ export class UdpTalk extends Talk {
   private constructor(client: DatagramSocket, server: DatagramSocket, ip: string, port: number) {
     super();
     [this.#client, this.#server, this.#ip, this.port] = [client, server, ip, port];
-    client.on('message', () => this.hear());
+    client.on('message', message => this.hear(message.readDoubleBE(0)));
   }
 
   static async begin(from: TalkPlace, to: TalkPlace, port: number): Promise<UdpTalk> {
@@ -78,7 +82,9 @@ export class UdpTalk extends Talk {
   }
 
   protected say(): void {
-    this.#client.send(MESSAGE, this.port, this.#ip);
+    const message = Buffer.from(MESSAGE);
+    message.writeDoubleBE(performance.now());
+    this.#client.send(message, this.port, this.#ip);
   }
 
   override [Symbol.dispose](): void {
@@ -95,13 +101,19 @@ export class TcpTalk extends Talk {
   readonly served: Socket;
   readonly #server: Server;
   #isQuiet = false;
+  /** What was said and is not answered: where it ends in the stream, and when that was. */
+  #said: { readonly end: number; readonly time: number }[] = [];
 
   private constructor(client: Socket, served: Socket, server: Server, port: number) {
     super();
     [this.client, this.served, this.#server, this.port] = [client, served, server, port];
     for (const socket of [client, served]) socket.on('error', () => undefined).setNoDelay(true);
     served.on('data', chunk => served.write(chunk));
-    client.on('data', () => this.hear());
+    client.on('data', () => {
+      const answered = this.#said.filter(({ end }) => end <= client.bytesRead);
+      this.#said = this.#said.slice(answered.length);
+      this.hear(answered.at(-1)?.time ?? 0);
+    });
   }
 
   /** @param at address that the client asks, unless that of the other end. @param atPort its port */
@@ -122,7 +134,9 @@ export class TcpTalk extends Talk {
 
   protected say(): void {
     // What waits to be sent is enough when nothing is answered.
-    if (!this.#isQuiet && this.client.writableLength < 10 * MESSAGE.byteLength) this.client.write(MESSAGE);
+    if (this.#isQuiet || this.client.writableLength >= 10 * MESSAGE.byteLength) return;
+    this.#said.push({ end: this.client.bytesWritten + MESSAGE.byteLength, time: performance.now() });
+    this.client.write(MESSAGE);
   }
 
   /** Says nothing until it is called with false. */
