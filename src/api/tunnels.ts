@@ -37,7 +37,7 @@ export const TunnelRequest = v.strictObject({
 export type TunnelRequest = v.InferOutput<typeof TunnelRequest>;
 
 /** A link whose MTU was lowered to that of the tunnel, until the tunnel is deleted. */
-export const FittedMember = v.object({
+const FittedMember = v.object({
   name: text,
   /** `host`, or what the namespace is known by: `container 4026532301`. */
   where: text,

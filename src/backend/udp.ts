@@ -20,11 +20,11 @@ import { type PeerFamily, planPeer } from './peer-plan.ts';
 import { fitUnderlay, mtuPartsOf } from './underlay-fit.ts';
 
 /** Flannel's device, and its port. */
-export const UDP_DEVICE = 'flannel0';
+const UDP_DEVICE = 'flannel0';
 export const DEFAULT_UDP_PORT = 8285;
 
 /** Outer IP header and 8 bytes of UDP. */
-export const UDP_OVERHEAD = { ipv4: 20 + 8, ipv6: 40 + 8 } as const;
+const UDP_OVERHEAD = { ipv4: 20 + 8, ipv6: 40 + 8 } as const;
 
 /** @throws ConfigError with everything that makes this network impossible on this host. */
 export function udpBackend(context: BackendContext): Backend {

@@ -11,7 +11,7 @@ export interface NameServer {
   readonly port: number;
 }
 
-export const RESOLV_CONF = '/etc/resolv.conf';
+const RESOLV_CONF = '/etc/resolv.conf';
 /** MAXNS of resolv.conf(5). */
 const MOST_SERVERS = 3;
 /** Milliseconds after which the file is looked at again. */

@@ -156,7 +156,7 @@ export class AgentProcess implements AsyncDisposable {
 }
 
 /** A unix socket that leads to a TCP port of this side, while it is open. */
-export class SocketForwarder implements AsyncDisposable {
+class SocketForwarder implements AsyncDisposable {
   readonly path: string;
   readonly #target: URL;
   readonly #sockets = new Set<Socket>();

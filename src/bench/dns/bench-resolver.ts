@@ -7,7 +7,7 @@ import { Responder } from '../../dns/responder.ts';
 import { Upstream } from '../../dns/upstream.ts';
 import { NameTable } from '../../subnet/names/name-table.ts';
 
-export const BENCH_NETWORK_NAME = 'blue';
+const BENCH_NETWORK_NAME = 'blue';
 const BLOCK = Prefix.parse('10.9.0.0/16');
 
 /** What the container with this number is called, and its address. */

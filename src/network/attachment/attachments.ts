@@ -18,7 +18,7 @@ import type { PortMapping } from './port-mapping.ts';
 export type ContainerEngine = (typeof CONTAINER_ENGINES)[number];
 
 /** `cni-ipam` attaches nothing: addresses of the overlay for links that other plugins of CNI make, on a bridge of theirs. */
-export const CONTAINER_ENGINES = ['docker', 'cni', 'cni-ipam', 'netavark'] as const;
+const CONTAINER_ENGINES = ['docker', 'cni', 'cni-ipam', 'netavark'] as const;
 
 export const isContainerEngine = (text: string): text is ContainerEngine =>
   CONTAINER_ENGINES.some(engine => engine === text);

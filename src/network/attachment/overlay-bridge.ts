@@ -16,7 +16,7 @@ export const OVERLAY_BRIDGE = 'tulle0';
 const MOST_NAMED = 5;
 
 /** The same on each start, so that containers do not have to ask for their gateway again. */
-export const overlayBridgeMac = (hostId: string) => derivedMac(`overlay bridge on ${hostId}`);
+const overlayBridgeMac = (hostId: string) => derivedMac(`overlay bridge on ${hostId}`);
 
 export const isOverlayBridge = ({ name, info, mac }: Link, hostId: string) =>
   name === OVERLAY_BRIDGE && info?.kind === 'bridge' && overlayBridgeMac(hostId).equals(mac);

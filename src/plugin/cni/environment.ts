@@ -2,7 +2,7 @@
 import type { Problem } from '../../base/errors.ts';
 import { CniError } from './cni-error.ts';
 
-export const CNI_COMMANDS = ['ADD', 'DEL', 'CHECK', 'GC', 'STATUS'] as const;
+const CNI_COMMANDS = ['ADD', 'DEL', 'CHECK', 'GC', 'STATUS'] as const;
 export type CniCommand = (typeof CNI_COMMANDS)[number];
 
 export interface CniEnvironment {
@@ -47,7 +47,7 @@ export function readEnvironment(env: Variables): CniEnvironment {
 }
 
 /** The specification's rule for names of networks, too. */
-export const isContainerId = (id: string): boolean => /^[A-Za-z0-9][\w.-]{0,1023}$/.test(id);
+const isContainerId = (id: string): boolean => /^[A-Za-z0-9][\w.-]{0,1023}$/.test(id);
 
 /** dev_valid_name() in the kernel's net/core/dev.c, and no name with which a terminal could be deceived. */
 export function isLinkName(name: string): boolean {

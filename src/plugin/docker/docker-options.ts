@@ -7,7 +7,7 @@ import { OVERLAY_NETWORK } from '../../network/attachment/attachments.ts';
 import { isSegmentName } from '../../subnet/segment/segment.ts';
 
 /** The network of the cluster that this one is; default: the one with the name that it has in Docker. */
-export const NETWORK_NAME_OPTION = 'tulle.network';
+const NETWORK_NAME_OPTION = 'tulle.network';
 /** `off`: questions for names that containers send to port 53 of others are left alone. */
 const DNS_OPTION = 'tulle.dns';
 /** `mac`: a container with the same `--mac-address` gets the address that it had last. */

@@ -74,7 +74,7 @@ interface NamedEndpoint {
 }
 
 /** Of each endpoint of a container that runs. */
-export function namedEndpointsOf({
+function namedEndpointsOf({
   Name,
   Config,
   NetworkSettings,
