@@ -74,11 +74,7 @@ interface NamedEndpoint {
 }
 
 /** Of each endpoint of a container that runs. */
-function namedEndpointsOf({
-  Name,
-  Config,
-  NetworkSettings,
-}: DockerEndpoints): readonly NamedEndpoint[] {
+function namedEndpointsOf({ Name, Config, NetworkSettings }: DockerEndpoints): readonly NamedEndpoint[] {
   const container = Name.replace(/^\//, '');
   if (!isContainerName(container)) return [];
   const service = Config?.Labels[SERVICE_LABEL] ?? '';
