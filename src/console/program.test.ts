@@ -97,6 +97,9 @@ describe('a command line', () => {
     assert.match(first.out, /--peer <ip>/);
     assert.match(first.out, /--mode <mode> +\(choices: "fast", "slow"\)/);
     assert.equal(first.out, second.out);
+    const alone = await tulle(t, commands(undefined), ['help']);
+    assert.deepEqual(alone, await tulle(t, commands(undefined), ['--help']));
+    assert.equal(alone.status, 0);
     const deeper = await tulle(t, commands(undefined), ['help', 'serve', 'deeper']);
     assert.match(deeper.out, /--level <n>/);
   });

@@ -117,10 +117,13 @@ function commandOf(argv: readonly string[]): string | undefined {
   return words[0] === 'help' ? words[1] : words[0];
 }
 
-/** `help lab up` and `lab help up` as `lab up --help`: commander's own help command knows the first level only. */
+/**
+ * `help lab up` and `lab help up` as `lab up --help`: commander's own help command knows the first level only, and ends `help`
+ * alone as if no command was given.
+ */
 export function withoutHelpCommand(argv: readonly string[]): readonly string[] {
   const [first = '', second, ...words] = argv;
-  if (first === 'help' && second !== undefined) return [second, ...words, '--help'];
+  if (first === 'help') return [...argv.slice(1), '--help'];
   return second === 'help' && !first.startsWith('-') ? [first, ...words, '--help'] : argv;
 }
 

@@ -74,7 +74,7 @@ interface Work {
 }
 
 async function configure(options: ConfigureOptions): Promise<void> {
-  if (options.dryRun !== true) requireRoot("dockerd's configuration is root's");
+  if (options.dryRun !== true) requireRoot('this writes the configuration of dockerd');
   const changing = options.dryRun !== true;
   const dockerd = await findDockerd(run);
   const work = options.undo === true ? await undoing(dockerd) : await configuring(dockerd, options);

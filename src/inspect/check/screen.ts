@@ -239,5 +239,8 @@ function verdict(ok: boolean, findings: readonly Finding[], { asked, site }: Cas
     ...(count('warning') === 0 ? [] : [formatCount(count('warning'), 'warning')]),
     ...(count('info') === 0 ? [] : [formatCount(count('info'), 'remark')]),
   ].join(', ');
-  return ok ? `No packets are lost: ${parts}.` : `${paint('red', 'Packets are lost')}: ${parts}.`;
+  if (!ok) return `${paint('red', 'Packets are lost')}: ${parts}.`;
+  // Containers of a host that says nothing were not asked.
+  const isPartial = asked.some(({ unasked }) => unasked !== undefined);
+  return `No packets are lost${isPartial ? ', as far as this side shows' : ''}: ${parts}.`;
 }
