@@ -198,7 +198,9 @@ export class AgentClient {
   }
 
   #timedOut(patience: number): ApiError {
-    return new ApiError('TIMEOUT', `the agent at ${this.#socketPath} gave no answer in ${patience} ms`);
+    return new ApiError('TIMEOUT', `the agent at ${this.#socketPath} gave no answer in ${patience} ms`, {
+      hint: 'it hangs, or this host is very busy: its log (`journalctl -u tulle`) says what it did last',
+    });
   }
 
   async #read(response: IncomingMessage, signal: AbortSignal | undefined): Promise<string> {

@@ -230,7 +230,7 @@ const isCommand = (text: string): boolean => text.split('; ').every(part => COMM
 const COMMAND =
   /^(?:ip|bridge|tc|nft|sysctl|nsenter|docker|kill|systemctl|\w*tables(?:-\w+)?) (?:[^,;]|,(?! ))*$/;
 
-function verdict(ok: boolean, findings: readonly Finding[], { asked, site }: Case): string {
+function verdict(ok: boolean, findings: readonly Finding[], { asked, peers, site }: Case): string {
   const of = asked.length === 0 ? site.host : formatCount(asked.length, 'peer');
   if (findings.length === 0) return `${paint('green', 'Nothing is wrong')}: ${of} checked.`;
   const count = (severity: Finding['severity']) => findings.filter(one => one.severity === severity).length;
@@ -241,6 +241,6 @@ function verdict(ok: boolean, findings: readonly Finding[], { asked, site }: Cas
   ].join(', ');
   if (!ok) return `${paint('red', 'Packets are lost')}: ${parts}.`;
   // Containers of a host that says nothing were not asked.
-  const isPartial = asked.some(({ unasked }) => unasked !== undefined);
+  const isPartial = peers.some(({ peer, unasked }) => unasked !== undefined && asked.includes(peer.name));
   return `No packets are lost${isPartial ? ', as far as this side shows' : ''}: ${parts}.`;
 }
