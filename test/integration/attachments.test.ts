@@ -88,6 +88,10 @@ test('the overlay has a bridge while containers are on it', { ...needsLab(), ...
   await one.ask('detach', { id: 'id-1' });
   for (const ip of [a, a6]) await one.ask('release', { network: 'default', ip });
   await eventually('the bridge is gone', async () => !(await one.run('ip -o link')).includes('tulle0'));
+  await one.run('ip link add own type bridge');
+  await one.run(`ip address add ${here?.gateways.ipv4}/24 dev own`);
+  await assert.rejects(one.reserve('default', 4), { code: 'NOT_READY' }, 'there is no second one beside it');
+  await one.run('ip link delete own');
 
   await two.kill();
   const state = [

@@ -186,6 +186,13 @@ function killing(route: Rtnetlink): Rtnetlink {
       if (/^t[ev][0-9a-f]{12}$|^\d+$/.test(name) && --left === 0) process.kill(process.pid, 'SIGKILL');
       return result;
     };
+  const apply: Rtnetlink['apply'] = async changes => {
+    const results = await route.apply(changes);
+    // A pair is made, and put on its bridge.
+    const isPair = changes.some(({ what }) => /^add veth link tv[0-9a-f]{12}$/.test(what));
+    if (isPair && --left === 0) process.kill(process.pid, 'SIGKILL');
+    return results;
+  };
   const { links } = route;
   const changed = {
     ...links,
@@ -193,5 +200,7 @@ function killing(route: Rtnetlink): Rtnetlink {
     change: counted(links.change),
     delete: counted(links.delete),
   };
-  return new Proxy(route, { get: (of, name) => (name === 'links' ? changed : Reflect.get(of, name, of)) });
+  return new Proxy(route, {
+    get: (of, name) => (name === 'links' ? changed : name === 'apply' ? apply : Reflect.get(of, name, of)),
+  });
 }

@@ -77,14 +77,17 @@ export class AttachmentMaker {
     const made = { ...wish, names: [], ports: [], ...(networkId !== undefined && { networkId }) };
     const links = attachmentLinks(id);
     undo.push('forget it', () => this.#record.delete(id));
-    await this.#record.set({ ...made, begun: true });
+    const recorded = this.#record.set({ ...made, begun: true });
     const endpoints = valuesOf(addresses).map(ip => ({ ip, mac, container, isNamed: true }));
     const attaching = source.attaching(wish.network, links.host, endpoints);
     undo.push('forget the endpoint', () => attaching[Symbol.dispose]());
     undo.push('remove the link', () => this.#removeLink(id));
     const spec = { mac, addresses, network, links, alias: aliasOf(made) };
-    const make = () =>
-      sandbox === undefined ? makePair(rtnetlink, spec) : makeInside(rtnetlink, netns, sandbox, spec);
+    const make = async () => {
+      if (sandbox === undefined) return makePair(rtnetlink, spec, recorded);
+      await recorded;
+      return makeInside(rtnetlink, netns, sandbox, spec);
+    };
     try {
       await make();
     } catch (error) {

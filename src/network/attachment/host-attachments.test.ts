@@ -114,13 +114,13 @@ class Host {
 
   #mortal(route: Rtnetlink): Rtnetlink {
     const counted =
-      <Args extends readonly unknown[]>(change: (...args: Args) => Promise<void>) =>
-      async (...args: Args): Promise<void> => {
-        await change(...args);
+      <Args extends readonly unknown[], T>(change: (...args: Args) => Promise<T>) =>
+      async (...args: Args): Promise<T> => {
+        const result = await change(...args);
         this.#left--;
-        if (this.#left > 0) return;
+        if (this.#left > 0) return result;
         this.#died();
-        await new Promise(() => undefined);
+        return new Promise(() => undefined);
       };
     const { links } = route;
     const mortal = {
@@ -129,7 +129,8 @@ class Host {
       change: counted(links.change),
       delete: counted(links.delete),
     };
-    return { ...route, links: mortal, [Symbol.asyncDispose]: () => route[Symbol.asyncDispose]() };
+    const apply = counted(route.apply);
+    return { ...route, apply, links: mortal, [Symbol.asyncDispose]: () => route[Symbol.asyncDispose]() };
   }
 }
 

@@ -11,7 +11,8 @@ import { isCode, messageOf } from '../../base/errors.ts';
 import type { Ip } from '../../base/ip.ts';
 import type { Mac } from '../../base/mac.ts';
 import { familiesOf, type PerFamily, valuesOf } from '../../base/per-family.ts';
-import { Undo } from '../../base/undo.ts';
+import { NetlinkError } from '../../netlink/errors.ts';
+import { change } from '../../netlink/route/change.ts';
 import { connectRoute } from '../../netlink/route/connect.ts';
 import { RT_TABLE_MAIN } from '../../netlink/route/constants.ts';
 import type { Link } from '../../netlink/route/objects.ts';
@@ -25,6 +26,9 @@ import type { AttachmentLinks } from './attachment-links.ts';
 import { AttachmentError, type ContainerNetwork } from './attachments.ts';
 import { detachedAlias } from './detached-links.ts';
 
+/** include/uapi/asm-generic/errno-base.h. */
+const EEXIST = 17;
+
 export interface VethSpec {
   readonly links: AttachmentLinks;
   readonly network: ContainerNetwork;
@@ -33,18 +37,30 @@ export interface VethSpec {
   readonly alias: string;
 }
 
-/** Both ends here; the container's has its MAC address and nothing else. @throws SandboxError, NetlinkError; nothing remains */
-export async function makePair(host: Rtnetlink, { links, network, mac, alias }: VethSpec): Promise<void> {
+/**
+ * Both ends here; the container's has its MAC address and nothing else.
+ * @param recorded what must be written down before anything is made
+ * @throws SandboxError, NetlinkError, EEXIST for a link of this name; nothing remains
+ */
+export async function makePair(
+  host: Rtnetlink,
+  { links, network, mac, alias }: VethSpec,
+  recorded: Promise<void>,
+): Promise<void> {
   const { bridge: name, mtu } = network;
-  const bridge = await host.links.get(name);
+  const [bridge, former] = await Promise.all([host.links.get(name), host.links.get(links.host), recorded]);
   if (bridge?.info?.kind !== 'bridge') throw SandboxError.noBridge(name);
-  await using undo = new Undo();
   const peer = { name: links.container, mtu, mac };
-  await host.links.add({ name: links.host, mtu, info: { kind: 'veth', peer } });
-  undo.push(`delete ${links.host}`, () => unlessGone(host.links.delete(links.host)));
+  const made = change.addLink({ name: links.host, mtu, info: { kind: 'veth', peer } });
+  // The second of the two requests would be done to a link that is there, whosever it is.
+  if (former !== undefined) throw new NetlinkError('RTM_NEWLINK', made.what, EEXIST);
   // The kernel takes them in this order, in one step.
-  await unlessFull(name, host.links.change(links.host, { alias, master: bridge.index, up: true }));
-  undo.commit();
+  const attached = change.changeLink(links.host, { alias, master: bridge.index, up: true });
+  const [refusal, failure] = await host.apply([made, attached]);
+  if (refusal !== undefined) throw refusal;
+  if (failure === undefined) return;
+  await unlessGone(host.links.delete(links.host));
+  throw unlessFull(name, failure);
 }
 
 /**
@@ -74,24 +90,24 @@ export async function makeInside(
     mac,
     alias,
   };
-  await unlessFull(network.bridge, attach(host, { netns, route }, spec));
+  try {
+    await attach(host, { netns, route }, spec);
+  } catch (error) {
+    throw unlessFull(network.bridge, error);
+  }
 }
 
 /** A bridge has 1023 ports (BR_MAX_PORTS of net/bridge/br_private.h); one more is EXFULL. */
-async function unlessFull(bridge: string, joining: Promise<void>): Promise<void> {
-  try {
-    await joining;
-  } catch (cause) {
-    if (!isCode(cause, 'ERRNO_54')) throw cause;
-    throw new AttachmentError(
-      'NO_ROOM',
-      `the bridge ${bridge} has 1023 ports, and no bridge of Linux has more`,
-      {
-        cause,
-        hint: 'attach further containers of this host to another network',
-      },
-    );
-  }
+function unlessFull(bridge: string, cause: unknown): unknown {
+  if (!isCode(cause, 'ERRNO_54')) return cause;
+  return new AttachmentError(
+    'NO_ROOM',
+    `the bridge ${bridge} has 1023 ports, and no bridge of Linux has more`,
+    {
+      cause,
+      hint: 'attach further containers of this host to another network',
+    },
+  );
 }
 
 /** A default route for families that have none yet; what the network reaches beyond its subnet in any case. */
