@@ -14,6 +14,9 @@ import { DockerPluginError, refusalText } from './plugin-errors.ts';
 
 /** Bytes of a body. A container that publishes every port has 5 MB of them. */
 const MOST_BODY = 8 << 20;
+/** Milliseconds until a request is there, and between two looks at those that are not. */
+const READING = 10_000;
+const LOOK_INTERVAL = 1000;
 /** Milliseconds until a call has an answer. */
 const PATIENCE = 9000;
 /** Milliseconds of a call that a log should tell of: containers start one after the other meanwhile. */
@@ -27,6 +30,8 @@ export interface PluginServerParts {
   readonly calls: Readonly<Record<string, PluginCall>>;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Milliseconds until a request is there; ten seconds unless given. */
+  readonly reading?: number;
 }
 
 export class PluginServer implements AsyncDisposable {
@@ -40,8 +45,14 @@ export class PluginServer implements AsyncDisposable {
     this.#parts = parts;
     // An import of node:http loads undici, the HTTP client, which is 2 MB in every agent.
     const { createServer } = process.getBuiltinModule('node:http');
-    this.#server = createServer((request, response) => void this.#serve(request, response));
-    this.#server.requestTimeout = 10_000;
+    // Set on a server that is there, the limits would not be kept: no `requestTimeout` below its `headersTimeout` is.
+    const { reading = READING } = parts;
+    const limits = {
+      headersTimeout: reading,
+      requestTimeout: reading,
+      connectionsCheckingInterval: Math.min(reading, LOOK_INTERVAL),
+    };
+    this.#server = createServer(limits, (request, response) => void this.#serve(request, response));
     this.#server.maxConnections = 1024;
   }
 
