@@ -1,5 +1,6 @@
 /** What `npm start` shows: three hosts, who reaches whom, and how one packet gets across. */
 import { join } from 'node:path';
+import { aborted } from '../base/abort.ts';
 import { type PerFamily, valuesOf } from '../base/per-family.ts';
 import { formatCount, formatDuration } from '../console/format.ts';
 import { outputWritten, paint, print } from '../console/output.ts';
@@ -87,7 +88,7 @@ export async function runDemo({ name, family }: DemoOptions, signal: AbortSignal
       `  tulle lab exec${suffix} docker1 -- tulle status --peer ${firstIp}`,
     ].join('\n'),
   );
-  if (process.stdout.isTTY) await untilAborted(signal);
+  if (process.stdout.isTTY) await untilInterrupted(signal);
   else print('\nOutput is not a terminal, so the lab ends here. Keep one with: tulle lab up');
 }
 
@@ -103,12 +104,11 @@ async function followPacket(
   if (status !== 0) throw new LabError('START_FAILED', `the packet does not get from ${words.join(' to ')}`);
 }
 
-async function untilAborted(signal: AbortSignal): Promise<void> {
+async function untilInterrupted(signal: AbortSignal): Promise<void> {
   print(`\n${paint('bold', 'Ctrl-C ends it')} and removes everything.`);
   // A timer keeps the process alive; the lab's own processes do not.
   const alive = setInterval(() => undefined, 2 ** 30);
-  if (!signal.aborted)
-    await new Promise(resolve => signal.addEventListener('abort', resolve, { once: true }));
+  await aborted(signal);
   clearInterval(alive);
   print('\nEnding the lab.');
 }

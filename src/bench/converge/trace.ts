@@ -7,6 +7,7 @@
  *
  * All times are milliseconds since the lease was sent.
  */
+import { untilAborted } from '../../base/abort.ts';
 import { type Distribution, distributionOf } from '../distribution.ts';
 
 /** Of each host. */
@@ -63,16 +64,11 @@ export class Trace {
 
   /** Resolves when every lease that was sent is committed, and through on every host. @throws `signal.reason` */
   complete(signal: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      if (this.#missing === 0) return resolve();
-      if (signal.aborted) return reject(signal.reason as Error);
-      const onAbort = () => reject(signal.reason as Error);
-      signal.addEventListener('abort', onAbort, { once: true });
-      this.#onComplete = () => {
-        signal.removeEventListener('abort', onAbort);
-        resolve();
-      };
+    const whole = new Promise<void>(resolve => {
+      if (this.#missing === 0) resolve();
+      this.#onComplete = resolve;
     });
+    return untilAborted(whole, signal);
   }
 
   /**
