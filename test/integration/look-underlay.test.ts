@@ -131,6 +131,12 @@ const rows: Readonly<Record<string, Row>> = {
     finds: ['TUNNEL_FDB error'],
     says: /sent with the VNI 89, which it drops/,
   },
+  'an FDB entry over another link': {
+    plant: `bridge fdb del 02:00:00:00:01:02 dev flannel.88 dst 192.168.65.4 self
+      bridge fdb add 02:00:00:00:01:02 dev flannel.88 dst 192.168.65.4 via cable self permanent`,
+    finds: ['TUNNEL_FDB error'],
+    says: /sent over cable, and not as the host sends to it/,
+  },
   'a wrong neighbor entry in the tunnel': {
     plant: 'ip neigh replace 10.3.3.0 lladdr 02:00:00:00:01:77 dev flannel.88 nud permanent',
     finds: ['TUNNEL_NEIGHBOR error'],

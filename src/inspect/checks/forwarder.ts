@@ -11,23 +11,13 @@ import { type Cause, HERE } from './check.ts';
 
 export async function checkForwarder(host: HostReader): Promise<Cause[]> {
   if ((await host.status()) !== undefined) return [];
-  const [links, addresses, overlay, nameOf] = await Promise.all([
-    host.links(),
-    host.addresses(),
-    host.overlay(),
-    host.nameOf(),
-  ]);
-  const own = new Set(
-    addresses
-      .filter(({ ip }) => overlay?.subnets.some(block => block.contains(ip)) === true)
-      .map(({ index }) => index),
-  );
+  const [links, devices, nameOf] = await Promise.all([host.links(), host.devices(), host.nameOf()]);
   return links
-    .filter(({ index, info, up }) => info?.kind === 'tun' && up && own.has(index))
+    .filter(({ name, info, up }) => info?.kind === 'tun' && up && devices.includes(name))
     .flatMap(link => forwarderCauses(link, stoppedForwarders(link.name), nameOf));
 }
 
-/** Of a TUN device with the address of this host in the overlay. @param stopped processes that a signal has stopped */
+/** Of a TUN device of the overlay. @param stopped processes that a signal has stopped */
 export function forwarderCauses(link: Link, stopped: readonly number[], nameOf: NameOf): Cause[] {
   const { name } = link;
   const common = { code: 'FORWARDER_DOWN', severity: 'error', layer: 'tunnel' } as const;

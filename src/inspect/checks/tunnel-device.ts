@@ -12,8 +12,8 @@ export interface WantedDevice {
   readonly vni?: number;
   readonly port?: number;
   readonly mac?: Mac;
-  /** The address of the host in its lease, which may be one of a router before it. */
-  readonly publicIp?: Ip;
+  /** Addresses that peers take its packets from, by its lease; the one there may be of a router before the host. */
+  readonly sources?: readonly Ip[];
   /** Largest packet that the network was made for. */
   readonly mtu?: number;
 }
@@ -22,6 +22,8 @@ interface Around {
   readonly nameOf: NameOf;
   /** Addresses that this host should have on the underlay. */
   readonly ips: readonly Ip[];
+  /** All that it has. */
+  readonly own: readonly Ip[];
   readonly underlay: Link | undefined;
 }
 
@@ -60,10 +62,10 @@ export function deviceCauses(wanted: WantedDevice, link: Link | undefined, aroun
 }
 
 function identityCauses(
-  { name, vni, port, mac, publicIp }: WantedDevice,
+  { name, vni, port, mac, sources = [] }: WantedDevice,
   link: Link,
-  { id, port: own, local }: VxlanInfo,
-  { nameOf, ips }: Around,
+  { id, port: sendsTo, local }: VxlanInfo,
+  { nameOf, ips, own }: Around,
 ): Cause[] {
   const common = {
     severity: 'error' as const,
@@ -76,18 +78,18 @@ function identityCauses(
     const reason = `${name} has the VNI ${id}, and the lease of ${HERE} says ${vni}: peers drop its frames`;
     causes.push({ ...common, code: 'VNI_MISMATCH', reason });
   }
-  if (port !== undefined && own !== undefined && own !== port) {
-    const reason = `${name} sends to UDP port ${own}, and the lease of ${HERE} says ${port}: peers do not listen there`;
+  if (port !== undefined && sendsTo !== undefined && sendsTo !== port) {
+    const reason = `${name} sends to UDP port ${sendsTo}, and the lease of ${HERE} says ${port}: peers do not listen there`;
     causes.push({ ...common, code: 'PORT_MISMATCH', reason });
   }
   if (mac !== undefined && link.mac !== undefined && !link.mac.equals(mac)) {
     const reason = `${name} has the MAC address ${link.mac}, and the lease of ${HERE} says ${mac}: it drops the frames of peers`;
     causes.push({ ...common, code: 'TUNNEL_MAC', reason });
   }
-  const all = ips.filter(({ family }) => family === local?.family);
+  const isOfFamily = ({ family }: Ip) => family === local?.family;
   // The link may have others beside the one that peers know.
-  const leased = all.filter(ip => ip.equals(publicIp));
-  const ofFamily = leased.length > 0 ? leased : all;
+  const leased = sources.filter(isOfFamily).filter(ip => own.some(each => each.equals(ip)));
+  const ofFamily = leased.length > 0 ? leased : ips.filter(isOfFamily);
   if (local !== undefined && ofFamily.length > 0 && !ofFamily.some(ip => ip.equals(local))) {
     const reason = `${name} sends from ${local}, which is not the address of ${HERE} on the underlay (${ofFamily.join(', ')})`;
     causes.push({ ...common, code: 'TUNNEL_LOCAL', reason });

@@ -1,6 +1,7 @@
 /** The devices of the overlay, and what each peer has in their tables, against the leases. */
 import { isObject } from '../../base/fields.ts';
 import { FAMILIES, type Family, type Ip } from '../../base/ip.ts';
+import { valuesOf } from '../../base/per-family.ts';
 import type { FdbEntry, Link, Neighbor } from '../../netlink/route/objects.ts';
 import { fdbLine, neighborLine } from '../../netlink/text/entries.ts';
 import type { NameOf } from '../../netlink/text/link.ts';
@@ -12,18 +13,25 @@ import { deviceCauses, type WantedDevice } from './tunnel-device.ts';
 import { underlayOf } from './underlay.ts';
 
 export async function checkTunnel(host: HostReader): Promise<Cause[]> {
-  const [links, nameOf, wanted, peers, neighbors, underlay] = await Promise.all([
+  const [links, nameOf, wanted, peers, neighbors, addresses, underlay] = await Promise.all([
     host.links(),
     host.nameOf(),
     wantedDevices(host),
     host.peers(),
     host.neighbors(),
+    host.addresses(),
     underlayOf(host),
   ]);
+  const around = {
+    nameOf,
+    ips: underlay.ips,
+    own: addresses.map(({ ip }) => ip),
+    underlay: underlay.link,
+  };
   const causes = await Promise.all(
     wanted.map(async device => {
       const link = links.find(({ name }) => name === device.name);
-      const own = deviceCauses(device, link, { nameOf, ips: underlay.ips, underlay: underlay.link });
+      const own = deviceCauses(device, link, around);
       if (link?.info?.kind !== 'vxlan' || !link.up) return own;
       const entries = {
         fdb: await host.fdb(link.index),
@@ -38,25 +46,21 @@ export async function checkTunnel(host: HostReader): Promise<Cause[]> {
 
 /** From the agent, and its lease as it is on the disk. */
 async function wantedDevices(host: HostReader): Promise<WantedDevice[]> {
-  const [status, leases, overlay] = await Promise.all([host.status(), host.leases(), host.overlay()]);
+  const [status, devices, leases, overlay] = await Promise.all([
+    host.status(),
+    host.devices(),
+    host.leases(),
+    host.overlay(),
+  ]);
   const own = leases.find(({ subnets }) =>
     subnets.some(subnet => overlay?.subnets.some(block => block.equals(subnet))),
   );
-  const leased = own === undefined ? [] : leasedDevices(own);
+  const leased = own === undefined ? [] : FAMILIES.flatMap(family => leasedDevice(own, family) ?? []);
   const mtu = overlay?.mtu === undefined ? {} : { mtu: overlay.mtu };
-  if (status === undefined) return leased.map(device => ({ ...device, ...mtu }));
-  return (status.backend?.devices ?? []).map(({ name }) => ({
-    ...leased.find(device => device.name === name),
-    name,
-    ...mtu,
-  }));
+  // A lease says more than a list of devices, which may be of a change that was under way.
+  const names = status === undefined && leased.length > 0 ? leased.map(({ name }) => name) : devices;
+  return names.map(name => ({ ...leased.find(device => device.name === name), name, ...mtu }));
 }
-
-/** Of the backends whose devices have always the same names; those of `udp` carry both families. */
-const leasedDevices = (lease: KnownLease): WantedDevice[] =>
-  lease.attributes.backendType === 'udp'
-    ? [{ name: 'flannel0' }]
-    : FAMILIES.flatMap(family => leasedDevice(lease, family) ?? []);
 
 /** As flannel names it: `flannel.88`, for IPv6 `flannel-v6.88`. */
 function leasedDevice({ attributes, vtepMacs }: KnownLease, family: Family): WantedDevice | undefined {
@@ -64,14 +68,13 @@ function leasedDevice({ attributes, vtepMacs }: KnownLease, family: Family): Wan
   const vni = isObject(data) ? data['VNI'] : undefined;
   const mac = vtepMacs[family];
   if (attributes.backendType !== 'vxlan' || typeof vni !== 'number') return undefined;
-  const { tunnelPort: port, publicIp } = attributes;
-  const ip = publicIp[family];
+  const { tunnelPort: port, publicIp, sendsFrom } = attributes;
   return {
     name: `flannel${family === 'ipv6' ? '-v6' : ''}.${vni}`,
     vni,
     ...(port !== undefined && { port }),
     ...(mac && { mac }),
-    ...(ip && { publicIp: ip }),
+    sources: sendsFrom ?? valuesOf(publicIp),
   };
 }
 
@@ -104,10 +107,11 @@ function entryCauses(link: Link, peers: readonly Peer[], { fdb, neighbors, nameO
       const reason = `${whom} ${what} neighbor entry on ${link.name}: its end of the tunnel has the MAC address ${mac}`;
       return [{ ...common, code: 'TUNNEL_NEIGHBOR', reason, evidence: [line] }];
     }
-    const ways = fdb.filter(each => each.mac.equals(mac));
+    // A bridge that has the device as a port learns entries of its own there.
+    const ways = fdb.filter(each => each.mac.equals(mac) && each.master === undefined);
     // Of several the kernel takes the first.
     const [way] = ways;
-    const wrong = way === undefined ? 'nowhere' : wrongWay(way, link.info, publicIps);
+    const wrong = way === undefined ? 'nowhere' : wrongWay(way, link, publicIps, nameOf);
     if (wrong === undefined) return [];
     const lines = ways.map(each => fdbLine(each, nameOf));
     const reason = `frames for ${whom} are sent ${wrong}: its address is ${publicIps.join(', ')}`;
@@ -116,14 +120,16 @@ function entryCauses(link: Link, peers: readonly Peer[], { fdb, neighbors, nameO
   });
 }
 
-/** What is wrong with the entry of a peer. The kernel has a port and a VNI in it only where they are not those of the device. */
+/** What is wrong with the entry of a peer. The kernel has port, VNI and link in it only where they are not those of the device. */
 function wrongWay(
-  { destination, port, vni }: FdbEntry,
-  device: Link['info'],
+  { destination, port, vni, via }: FdbEntry,
+  { info }: Link,
   publicIps: readonly Ip[],
+  nameOf: NameOf,
 ): string | undefined {
   if (!publicIps.some(ip => ip.equals(destination))) return 'to a wrong host';
-  const own = device?.kind === 'vxlan' ? device : undefined;
+  const own = info?.kind === 'vxlan' ? info : undefined;
+  if (via !== undefined && via !== own?.link) return `over ${nameOf(via)}, and not as the host sends to it`;
   if (port !== undefined && port !== own?.port) return `to UDP port ${port}, where it does not listen`;
   if (vni !== undefined && vni !== own?.id) return `with the VNI ${vni}, which it drops`;
   return undefined;

@@ -13,7 +13,7 @@ import { type Container, findContainers } from './containers.ts';
 import { type Members, membersOf } from './members.ts';
 import { NamespaceReader } from './namespace-reader.ts';
 import { type HostOverlay, overlayOf } from './overlay.ts';
-import { knownLeases, type Peer, peersOf } from './peers.ts';
+import { knownDevices, knownLeases, type Peer, peersOf } from './peers.ts';
 
 export interface HostOptions {
   /** The calling thread's own unless given. */
@@ -85,6 +85,12 @@ export class HostReader extends NamespaceReader {
 
   /** As the agent has left them on the disk. */
   readonly leases = lazy(() => Promise.resolve(knownLeases()));
+
+  /** Names of the devices of the overlay: from the agent, and where that does not answer as it has left them on the disk. */
+  readonly devices = lazy(async (): Promise<string[]> => {
+    const status = await this.status();
+    return status === undefined ? knownDevices() : (status.backend?.devices ?? []).map(({ name }) => name);
+  });
 
   /** Other hosts of the overlay that packets should reach from here. */
   readonly peers = lazy(async (): Promise<Peer[]> => {

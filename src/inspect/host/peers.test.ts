@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Prefix } from '../../base/prefix.ts';
-import { knownLeases, peersOf } from './peers.ts';
+import { knownDevices, knownLeases, peersOf } from './peers.ts';
 
 const line = (subnet: string, value: object) =>
   `{"key":"/coreos.com/network/subnets/${subnet}","value":"${Buffer.from(JSON.stringify(value)).toString('base64')}","mod":"3"},`;
@@ -32,7 +32,8 @@ test('peers are known from the disk where no agent answers', () => {
       [peer?.name, peer?.subnets.join(), peer?.publicIps.join(), String(peer?.vtepMacs.ipv4)],
       ['docker2', '10.3.2.0/24', '192.168.65.4', '02:00:00:00:00:01'],
     );
-    assert.deepEqual(knownLeases(join(directory, 'none')), []);
+    assert.deepEqual(knownDevices(directory), ['flannel.88']);
+    assert.deepEqual([knownLeases(join(directory, 'none')), knownDevices(join(directory, 'none'))], [[], []]);
   } finally {
     rmSync(directory, { recursive: true });
   }

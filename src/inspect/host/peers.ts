@@ -103,16 +103,24 @@ function parsedMac(value: unknown): Mac | undefined {
   }
 }
 
-/**
- * The leases on the disk. Empty where there is no file, several networks have one, or it is of another version: then less
- * is known.
- */
-export function knownLeases(directory: string = STATE_DIRECTORY): KnownLease[] {
+/** The leases on the disk. */
+export const knownLeases = (directory: string = STATE_DIRECTORY): KnownLease[] =>
+  knownLines(directory).flatMap(leaseInLine);
+
+/** Names of the devices of the overlay that the agent has made, from the disk. */
+export function knownDevices(directory: string = STATE_DIRECTORY): string[] {
+  const [heading = ''] = knownLines(directory);
+  const [, names = ''] = /^\{"version":1,"devices":\[([^\]]*)\]/.exec(heading) ?? [];
+  return [...names.matchAll(/"([^"]+)"/g)].flatMap(([, name = '']) => name);
+}
+
+/** Empty where there is no file, several networks have one, or it cannot be read: then less is known. */
+function knownLines(directory: string): string[] {
   try {
     const files = readdirSync(directory).filter(name => /^known-[\da-f]{8}\.json$/.test(name));
     const [file] = files;
     if (file === undefined || files.length > 1) return [];
-    return readFileSync(join(directory, file), 'utf8').split('\n').flatMap(leaseInLine);
+    return readFileSync(join(directory, file), 'utf8').split('\n');
   } catch {
     return [];
   }

@@ -38,7 +38,8 @@ const targetOf = ({ target, to }: RungResult) => `${target} (${to})`;
 export function byWay(root: Root, place: Place | undefined, around: Around): Said {
   const { site, others } = around;
   const { rung, peer } = root;
-  const isTunnelled = rung.kind !== 'underlay' && site.tunnel[rung.to.family] !== undefined;
+  const isDirect = (peer?.peer.links ?? []).some(link => link === site.underlayLink);
+  const isTunnelled = rung.kind !== 'underlay' && site.tunnel[rung.to.family] !== undefined && !isDirect;
   const onWire = place?.segments.length === 2 && place.segments.every(({ segment }) => segment === 'wire');
   const alone = others === 'none' ? site.host : (peer?.peer.name ?? site.host);
   if (rung.peer === undefined) return lost(root, place, around, site.host);
@@ -59,6 +60,14 @@ export function byWay(root: Root, place: Place | undefined, around: Around): Sai
     };
   }
   if (onWire && root.state === 'lossy') return loss(root, place, alone);
+  if (onWire && isDirect)
+    return {
+      code: 'UNDERLAY_ADDRESSES_BLOCKED',
+      layer: 'underlay',
+      host: alone,
+      reason: `the network between the hosts does not carry packets with addresses of containers: ${passage(place)}, although ${rung.peer} answers with its own address`,
+      remedy: `let the overlay's addresses pass between ${site.host} and ${rung.peer}: a cloud checks source and destination, a switch or router may as well; or choose a backend with a tunnel`,
+    };
   const host = isNear(root, place) ? site.host : alone;
   return byRefusal(root, place, around) ?? lost(root, place, around, endOf(place, around) ?? host);
 }

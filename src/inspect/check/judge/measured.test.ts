@@ -77,6 +77,44 @@ test('who does not answer ARP is silent, and not who asks', () => {
   assert.deepEqual(causes(withWatched(known, watched)), ['UNDERLAY_SILENT docker2']);
 });
 
+test('an address of the underlay that is asked for on another link is not that of a container', () => {
+  const known = checkCase({ answers: overlayOfDocker2 });
+  const asked = {
+    address: '192.168.65.2',
+    askedBy: '192.168.65.1',
+    link: 'tun0',
+    point: 'port',
+    count: 1,
+  } as const;
+  const watched = watchedRung(known, ({ kind }) => kind === 'tunnel', {
+    here: seen(1, ['tunnel out request'], { silent: [asked] }),
+    there: seen(2, []),
+  });
+  assert.deepEqual(causes(withWatched(known, watched)), ['UNDERLAY_ROUTE docker1']);
+});
+
+test('packets that the underlay carries as they are, and drops for their addresses', () => {
+  const known = checkCase({ answers: ({ kind }) => (kind === 'container' ? 0 : undefined) });
+  const direct = {
+    ...known,
+    peers: known.peers.map(one => ({ ...one, peer: { ...one.peer, links: ['eth0'] } })),
+  };
+  const watched = watchedRung(direct, ({ kind }) => kind === 'container', {
+    here: seen(1, ['port in request', 'bridge in request', 'uplink out request']),
+    there: seen(2, [
+      'uplink in request',
+      'bridge out request',
+      'port out request',
+      'port in reply',
+      'bridge in reply',
+      'uplink out reply',
+    ]),
+  });
+  const [first] = judge(withWatched(direct, watched)).findings;
+  // The answers were lost last; that no peer's come is of this host.
+  assert.deepEqual([first?.code, first?.host], ['UNDERLAY_ADDRESSES_BLOCKED', 'docker1']);
+});
+
 test('a peer that asks everyone for a router that there is not sends its answers elsewhere', () => {
   const known = checkCase({ answers: toDocker2, unasked: { docker2: 'no connection' } });
   const asked = {

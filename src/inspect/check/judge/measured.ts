@@ -134,6 +134,14 @@ function bySilence(root: Root, place: Place, { site, others }: Around): Said | u
   const peerAt = (address: string) =>
     site.peers.find(({ underlay }) => valuesOf(underlay).some(ip => String(ip) === address));
   const [owner, asker] = [peerAt(address), peerAt(askedBy)];
+  if (isInside && owner !== undefined && owner.name !== host)
+    return {
+      code: 'UNDERLAY_ROUTE',
+      layer: 'underlay',
+      host,
+      reason: `${host} asks for ${address}, the address of ${owner.name}, on ${link}, where nobody answers: that is not the link to the other hosts`,
+      remedy: `compare what ip rule, ip route and bridge fdb show on ${host} with the way that it should have`,
+    };
   // Requests are broadcast: it is another host that looks for a way to this one, and for another way than there is.
   if (!isInside && owner === undefined && asker !== undefined && asker.name !== host)
     return {
