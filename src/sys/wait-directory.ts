@@ -5,6 +5,9 @@ import type { Clock } from '../base/clock.ts';
 /** Milliseconds between two looks where the kernel gives no notifications: a user has only so many (fs.inotify.max_user_watches). */
 const LOOK = 5000;
 
+/** Milliseconds of a watch: a mount over the directory, or another name of one above it, is announced to nobody. */
+const RENEWAL = 30_000;
+
 /** Until `isSo`, which is asked now and after each change in the directory, its own end included; or until `signal` aborts. */
 export async function untilInDirectory(
   directory: string,
@@ -13,26 +16,25 @@ export async function untilInDirectory(
   signal: AbortSignal,
 ): Promise<void> {
   while (!signal.aborted) {
-    let change = Promise.withResolvers<void>();
+    const change = Promise.withResolvers<void>();
+    const over = new AbortController();
+    const onward = () => change.resolve();
+    signal.addEventListener('abort', onward, { once: true });
     let watcher: FSWatcher | undefined;
-    const onAbort = () => change.resolve();
-    signal.addEventListener('abort', onAbort, { once: true });
     try {
-      // Watching begins before the first look, so that nothing falls in between.
+      // Watching begins before the look, so that nothing falls in between.
       watcher = watch(directory, () => change.resolve());
       watcher.once('error', error => change.reject(error));
-      while (!isSo()) {
-        await change.promise;
-        if (signal.aborted) return;
-        change = Promise.withResolvers();
-      }
-      return;
+      if (isSo()) return;
+      clock.sleep(RENEWAL, over.signal).then(onward, () => undefined);
+      await change.promise;
     } catch {
       if (isSo()) return;
       await clock.sleep(LOOK, signal).catch(() => undefined);
     } finally {
       watcher?.close();
-      signal.removeEventListener('abort', onAbort);
+      over.abort();
+      signal.removeEventListener('abort', onward);
     }
   }
 }
