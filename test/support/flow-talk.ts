@@ -15,6 +15,8 @@ const PROGRAM = join(import.meta.dirname, 'talker.ts');
 const INTERVAL = 10;
 /** Messages without an answer after which the way is taken for closed. */
 const HUSH = 50;
+/** Milliseconds of later messages, after which one that is missing is not waited for any more. */
+const UNDER_WAY = 1000;
 
 export type TalkProtocol = 'udp' | 'tcp';
 
@@ -37,6 +39,8 @@ export class FlowTalk implements AsyncDisposable {
   #echo: Talker;
   readonly #talk: Talker;
   readonly #answered = new Set<number>();
+  /** When each was said. The test may hear of it much later. */
+  readonly #saidAt = new Map<number, bigint>();
   /** The first message that was answered. */
   #first = 0;
   #lastSaid = 0;
@@ -72,11 +76,6 @@ export class FlowTalk implements AsyncDisposable {
     return this.#isClosed;
   }
 
-  /** Messages that were said until now. */
-  get said(): number {
-    return this.#lastSaid;
-  }
-
   /** The other end ends, and another one takes its place, in the namespace of which `replace` returns the file. */
   async answerFrom(replace: () => Promise<string>): Promise<void> {
     await this.#echo[Symbol.asyncDispose]();
@@ -85,37 +84,49 @@ export class FlowTalk implements AsyncDisposable {
 
   /** Resolves when as many further messages were answered, with one that is said from now on. */
   async answered(count = 1): Promise<void> {
-    const [from, before] = [this.#lastSaid, this.#answered.size];
-    const isEnough = () => this.#lastAnswered > from && this.#answered.size >= before + count;
+    const now = process.hrtime.bigint();
+    const before = this.#answered.size;
+    const isEnough = () =>
+      this.#lastAnswered > this.#lastSaidUntil(now) && this.#answered.size >= before + count;
     await this.#until(`${count} messages are answered`, isEnough);
   }
 
   /** Resolves when messages are not answered any more, with how many were after this was asked for. */
   async hushed(): Promise<number> {
-    const from = this.#lastSaid;
+    const now = process.hrtime.bigint();
+    const from = () => this.#lastSaidUntil(now);
     await this.#until(
       'no message is answered',
-      () => this.#lastSaid - Math.max(from, this.#lastAnswered) >= HUSH,
+      () => this.#lastSaid - Math.max(from(), this.#lastAnswered) >= HUSH,
     );
-    return Math.max(0, this.#lastAnswered - from);
+    return Math.max(0, this.#lastAnswered - from());
   }
 
   /**
    * What was lost since the first answer: messages without an answer although later ones have one. On another way a later one
-   * may come first: what is missing has as long as it takes until so many later ones are answered that a way would be closed.
+   * may come first, much later where packets wait for a processor: what is missing has as long as it takes until a second's worth
+   * of later ones is answered.
    */
   async toll(): Promise<Toll> {
     await this.answered();
     const last = this.#lastAnswered;
     const sent = last - this.#first + 1;
     const lost = () => sent - Array.from(this.#answered).filter(number => number <= last).length;
-    await this.#until('later messages are answered', () => lost() === 0 || this.#lastAnswered >= last + HUSH);
+    const enough = last + UNDER_WAY / (this.#options.interval ?? INTERVAL);
+    await this.#until('later messages are answered', () => lost() === 0 || this.#lastAnswered >= enough);
     return { sent, lost: lost() };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#talk[Symbol.asyncDispose]();
     await this.#echo[Symbol.asyncDispose]();
+  }
+
+  /** The last message that was said until then, as far as is known. */
+  #lastSaidUntil(time: bigint): number {
+    let number = this.#lastSaid;
+    while ((this.#saidAt.get(number) ?? 0n) > time) number--;
+    return number;
   }
 
   async #until(what: string, test: () => boolean): Promise<void> {
@@ -126,10 +137,13 @@ export class FlowTalk implements AsyncDisposable {
   }
 
   #hear(line: string): void {
-    const number = Number(line.slice(1));
-    if (line === '!') this.#isClosed = true;
-    else if (line.startsWith('+')) this.#lastSaid = number;
-    else {
+    const [word = '', time = ''] = line.split(' ');
+    const number = Number(word.slice(1));
+    if (word === '!') this.#isClosed = true;
+    else if (word.startsWith('+')) {
+      this.#lastSaid = number;
+      this.#saidAt.set(number, BigInt(time));
+    } else {
       if (this.#answered.size === 0) this.#first = number;
       if (number >= this.#first) this.#answered.add(number);
       this.#lastAnswered = Math.max(this.#lastAnswered, number);
