@@ -168,7 +168,7 @@ for (const [name, { backend, overhead, route, families = ALL, kind }] of Object.
     const mtuFor = (underlay: number) => underlay - Math.max(...added);
 
     describe(`${name}, ${family}`, needsRoot, () => {
-      test('a network, and what happens to it', { timeout: 120_000 }, async t => {
+      test('a network, and what happens to it', async t => {
         await using pair = await LabPair.create({ family, backend });
         await pair.explaining(async () => {
           await pair.whole();

@@ -93,7 +93,7 @@ export class ForwarderHost {
   /** The forwarder has the stated table. */
   async ready(): Promise<number> {
     const { state } = this.forwarder;
-    const late = deadline(`the forwarder of ${this.name} has its table`, 30_000);
+    const late = deadline(`the forwarder of ${this.name} has its table`);
     try {
       return (await state.until(({ pid }) => pid !== undefined, late)).pid ?? 0;
     } catch (error) {

@@ -52,7 +52,7 @@ export function markedWith(name: string, value: string): HostProcess[] {
 
 /** The command lines of those that are still there when each has had a while to end. */
 export async function survivors(programs: readonly HostProcess[]): Promise<string[]> {
-  const patience = AbortSignal.timeout(15_000);
+  const patience = AbortSignal.timeout(45_000);
   const ended = await Promise.all(programs.map(({ id }) => waitForEnd(id, patience)));
   return programs.filter((_, index) => ended[index] !== true).map(({ words }) => words.join(' '));
 }

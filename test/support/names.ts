@@ -8,6 +8,7 @@ import { NameTable } from '../../src/subnet/names/name-table.ts';
 import { NameWatch, type RejectedNames } from '../../src/subnet/names/name-watch.ts';
 import type { OwnNamedAddress } from '../../src/subnet/names/names.ts';
 import type { ManualClock } from '../../src/testing/manual-clock.ts';
+import { deadline } from './eventually.ts';
 
 export const nameKeys = new NameKeys(NETWORK_PREFIX);
 
@@ -62,7 +63,7 @@ export class NameHostFixture<Of extends Store = Store> implements AsyncDisposabl
   async until(network: string, name: string, ...ips: readonly string[]): Promise<void> {
     await this.watch.version.until(
       () => this.lookup(network, name).join() === ips.join(),
-      AbortSignal.timeout(20_000),
+      deadline(`${name} is ${ips.join()}`),
     );
   }
 

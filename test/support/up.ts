@@ -30,7 +30,7 @@ export async function machines(t: TestContext, count: number, family: LabFamily 
 export const up = (site: Site, ...flags: string[]) =>
   site.host.start(TULLE, ['up', '--iface=eth0', ...flags], 'up');
 
-export const tulle = (site: Site, ...args: string[]) => site.host.run(TULLE, args, { timeout: 20_000 });
+export const tulle = (site: Site, ...args: string[]) => site.host.run(TULLE, args);
 
 /** Waits until this machine has routes of ours to so many subnets, and returns these. */
 async function peersOf(site: Site, count: number): Promise<string[]> {
@@ -61,18 +61,14 @@ export async function peersAfter(
 
 /** Also of an agent that is not ready yet. */
 export async function statusOf(site: Site): Promise<Status> {
-  const limits = { timeout: 20_000, anyStatus: true } as const;
-  const { status, stdout, stderr } = await site.host.run(TULLE, ['status', '--json'], limits);
+  const { status, stdout, stderr } = await site.host.run(TULLE, ['status', '--json'], { anyStatus: true });
   assert.ok(status === EXIT.ok.status || status === EXIT.differs.status, stderr);
   return JSON.parse(stdout) as Status;
 }
 
 /** The status of the agent, once it answers and has its lease. */
 export async function untilServing(site: Site) {
-  await waitForFile(
-    site.host.path('/run/flannel/subnet.env'),
-    deadline(`${site.host.name} has a subnet`, 30_000),
-  );
+  await waitForFile(site.host.path('/run/flannel/subnet.env'), deadline(`${site.host.name} has a subnet`));
   const status = await statusOf(site);
   const { lease, backend } = status;
   if (lease === undefined || backend === undefined) throw new Error(`${site.host.name} has no lease`);
@@ -86,12 +82,13 @@ export function etcdctl(site: Site, as: 'host' | undefined, ...args: string[]) {
     'etcdctl',
     [
       '--endpoints=https://192.168.65.3:2379',
-      '--command-timeout=2s',
+      // Whoever is not let in tries until then.
+      `--command-timeout=${as === undefined ? 2 : 20}s`,
       '--cacert',
       `${trust}/ca.pem`,
       ...identity,
       ...args,
     ],
-    { anyStatus: true, timeout: 20_000 },
+    { anyStatus: true },
   );
 }
