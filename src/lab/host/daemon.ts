@@ -35,10 +35,8 @@ export async function startDaemon(host: LabHost, spec: DaemonSpec): Promise<stri
   const said = readyFile === undefined ? textOf(file).length : 0;
   const done = new AbortController();
   const giveUp = new AbortController();
-  const timer = setTimeout(
-    () => giveUp.abort(new Error(`is not ready after ${patience / 1000} s`)),
-    patience,
-  );
+  const late = new Error(`is not ready after ${patience / 1000} s`);
+  const timer = setTimeout(() => giveUp.abort(late), patience);
   try {
     const daemon = await host.start(program, args, name, spec.passed);
     waitForEnd(daemon, done.signal).then(
@@ -54,7 +52,13 @@ export async function startDaemon(host: LabHost, spec: DaemonSpec): Promise<stri
     throw new LabError(
       'START_FAILED',
       `${name} on ${host.name} ${messageOf(error)}${words === '' ? '' : `: ${words}`}`,
-      { op: name, context: { host: host.name, log: tail(host.logFile(name), 40) } },
+      {
+        op: name,
+        context: { host: host.name, log: tail(host.logFile(name), 40) },
+        ...(error === late && {
+          hint: 'this machine may be too busy for so many hosts: try again when it is at rest, or make fewer',
+        }),
+      },
     );
   } finally {
     clearTimeout(timer);

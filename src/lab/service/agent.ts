@@ -38,8 +38,8 @@ export function agentArguments(store: WayToStore, uplink = UPLINK): string[] {
   return ['agent', ...flannelArguments(store, uplink), '--allow-extension'];
 }
 
-/** Milliseconds. */
-const PATIENCE = 30_000;
+/** Milliseconds; more than a machine needs that is busy with as many labs as it has tests. */
+const PATIENCE = 60_000;
 /** Longer than it takes an agent to decide that it cannot stop. */
 const DYING_MS = 35_000;
 /** Between two looks. */

@@ -20,7 +20,7 @@ export async function startStore(host: LabHost, plan: LabPlan, signal: AbortSign
   const loopback = loopbackOf(plan);
   await startDaemon(host, {
     ...(plan.store?.kind === 'etcd' ? etcd(plan, loopback) : embedded(plan, loopback)),
-    patience: 20_000,
+    patience: 60_000,
     signal,
   });
 }
