@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { formatHex } from '../../src/base/bytes.ts';
 import type { TestPacket } from '../../src/bpf/test-run.ts';
+import { IPV4, PLAIN } from '../../src/fastpath/programs/headers.ts';
 import { FLOW_LAYOUT, type Reason } from '../../src/fastpath/programs/layout.ts';
 import { needsBpf } from '../support/bpftool.ts';
 import {
@@ -24,7 +25,7 @@ import {
 const NEXT = -1;
 const REDIRECT = 7;
 const UDP = 17;
-const [FIN, SYN, RST] = [0x11, 0x02, 0x04];
+const [FIN, SYN, RST, URG_PSH] = [0x11, 0x02, 0x04, 0x28];
 type Changes = Partial<ReturnType<typeof FLOW_LAYOUT.decode>>;
 
 /** Identification and checksum of the outer header, in which a fast packet may differ from one of the kernel. */
@@ -110,6 +111,16 @@ describe('the fast path, packet by packet', needsBpf, () => {
     assert.equal(formatHex(bytes), formatHex(containerFrame('in')));
   });
 
+  test('a TTL that a rule sets goes out only where it was proven', () => {
+    rig.prove();
+    const out = () => rig.run('transmit', containerFrame('out', { ttl: 62 }));
+    assert.equal(out().verdict, NEXT);
+    rig.run('sent', tunnelFrame('out', { ttl: 64 }));
+    assert.equal(out().verdict, NEXT, 'what a rule made of it proves nothing');
+    rig.run('sent', tunnelFrame('out', { ttl: 61 }));
+    assert.equal(withoutOuterId(out().bytes), withoutOuterId(tunnelFrame('out', { ttl: 61 })));
+  });
+
   test('a fast packet has the priority of the proven ones, and `sent` takes its mark away', () => {
     rig.run('sent', tunnelFrame('out'));
     rig.prove();
@@ -137,11 +148,13 @@ describe('the fast path, packet by packet', needsBpf, () => {
     ['the last fragment', 'fragment or options', containerFrame('out', { fragment: 0x0010 })],
     ['IP options', 'fragment or options', containerFrame('out', { options: Uint8Array.of(1, 1, 1, 0) })],
     ['padding', 'length', Buffer.concat([containerFrame('out'), Buffer.alloc(4)])],
-    ['the last hop', 'TTL', containerFrame('out', { ttl: 1 })],
+    ['the last hop', 'TTL', containerFrame('out', { ttl: 1 }), { notes: true }],
+    ['another TTL than what was proven has', 'TTL', containerFrame('out', { ttl: 63 }), { notes: true }],
     ['a mark', 'mark or VLAN', containerFrame('out'), { fields: { mark: 5 } }],
     ['SYN', 'TCP flags', containerFrame('out', { flags: SYN })],
     ['FIN', 'TCP flags', containerFrame('out', { flags: FIN })],
     ['RST', 'TCP flags', containerFrame('out', { flags: RST })],
+    ['no ACK', 'TCP flags', containerFrame('out', { flags: URG_PSH })],
     [
       'rules that have changed',
       'generation',
@@ -188,7 +201,7 @@ describe('the fast path, packet by packet', needsBpf, () => {
       goesTheNormalWay('transmit', reason, packet, fields);
       const left = rig.entry();
       if (reason === 'TCP flags') return assert.equal(left, undefined);
-      assert.equal(left?.sentPendingTtl, notes ? 64 : 0);
+      assert.equal(left?.sentPendingTtl, notes ? packet[PLAIN.ip + IPV4.ttl.offset] : 0);
     });
 
   test('out, the normal path: segments of UDP', () => {
@@ -221,11 +234,13 @@ describe('the fast path, packet by packet', needsBpf, () => {
     ['a fragment', 'fragment or options', { fragment: 0x2000 }],
     ['options', 'fragment or options', { options: Uint8Array.of(1, 1, 1, 0) }],
     ['padding', 'length', {}, { outer: { padding: 4 } }],
-    ['the last hop', 'TTL', { ttl: 1 }],
+    ['the last hop', 'TTL', { ttl: 1 }, { notes: true }],
+    ['another TTL than what was proven has', 'TTL', { ttl: 62 }, { notes: true }],
     ['a mark', 'mark or VLAN', {}, { fields: { mark: 5 } }],
     ['SYN', 'TCP flags', { flags: SYN }],
     ['FIN', 'TCP flags', { flags: FIN }],
     ['RST', 'TCP flags', { flags: RST }],
+    ['no ACK', 'TCP flags', { flags: URG_PSH }],
     ['congestion of the tunnel', 'congestion', {}, { outer: { tos: 3 } }],
     ['another outer sender', 'other addresses', {}, { outer: { from: '192.0.2.3' } }],
     ['SYN of another outer sender', 'other addresses', { flags: SYN }, { outer: { from: '192.0.2.3' } }],
@@ -255,7 +270,7 @@ describe('the fast path, packet by packet', needsBpf, () => {
       goesTheNormalWay('receive', reason, tunnelFrame('in', packet, outer), fields);
       const left = rig.entry();
       if (reason === 'TCP flags') return assert.equal(left, undefined);
-      assert.equal(left?.deliveredPendingTtl, notes ? 63 : 0);
+      assert.equal(left?.deliveredPendingTtl, notes ? (packet.ttl ?? 63) : 0);
     });
 
   test('in, the normal path: a frame for another link, which listens to all', () => {

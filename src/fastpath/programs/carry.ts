@@ -25,8 +25,6 @@ export function wantPlainPacket(program: FlowProgram, ip: number): void {
   // Padding behind the packet would be carried over; BIG TCP has a total length of 0.
   program.loadField(R9, R7, IPV4.totalLength, ip).toBigEndian(R9, 16);
   program.loadField(R1, R6, SKB.len).subtract(R1, ip).giveUpIf(R1, '!=', R9, 'length');
-  // At its last hop the normal path answers by ICMP.
-  program.loadField(R1, R7, IPV4.ttl, ip).giveUpIf(R1, '<', 2, 'TTL');
   // adjust_room leaves the tunnel in the kind of segments: sockets lose those of UDP.
   program.loadField(R1, R6, SKB.gsoSize).jumpIf(R1, '==', 0, 'is plain');
   program.giveUpIf(R3, '!=', TRANSPORT.tcp, 'UDP segments').label('is plain');
@@ -35,6 +33,9 @@ export function wantPlainPacket(program: FlowProgram, ip: number): void {
 /** Goes on where the flow is proven for packets like the one in R7; others are noted, to prove it. Keeps R6 to R9. */
 export function wantProof(program: FlowProgram, direction: ProofDirection, ip: number): void {
   program.generations().giveUpIf(R1, '!=', R2, 'generation', 'pend');
+  // At its last hop the normal path answers by ICMP; rules look at it too, and may change it.
+  program.loadField(R1, R7, IPV4.ttl, ip).loadField(R2, R8, ENTRY[`${direction}Ttl`]);
+  program.giveUpIf(R1, '!=', R2, 'TTL', 'pend');
   program.loadField(R1, R7, IPV4.tos, ip).and(R1, DSCP);
   program.loadField(R2, R8, ENTRY[`${direction}Dscp`]).giveUpIf(R1, '!=', R2, 'DSCP', 'pend');
   program.load(R1, R8, ENTRY.sentSeen.offset, 4).giveUpIf(R1, '!=', READY, 'unproven', 'pend');

@@ -30,6 +30,7 @@ import {
   IPV4,
   IPV4_SIZE,
   SKB,
+  TCP_ACK,
   TCP_ENDS,
   TCP_HEADER,
   TCP_SIZE,
@@ -138,12 +139,13 @@ export class FlowProgram extends Assembler {
       .store(FP, KEY + FLOW_KEY.at.vni.offset, R1, 4);
   }
 
-  /** A packet that begins or ends a connection ends its flow. Forgets R1, R2. Wants the protocol in R3. */
+  /** A packet that begins or ends a connection, or is of none, ends its flow. Forgets R1, R2. Wants the protocol in R3. */
   endOfConnection(ip: number, behind: 'forget' | 'count' = 'forget'): this {
     const tcp = ip + IPV4_SIZE;
     this.jumpIf(R3, '!=', TRANSPORT.tcp, 'connection goes on');
     this.frame(tcp + TCP_SIZE, 'next').loadField(R1, R7, TCP_HEADER.flags, tcp);
-    return this.giveUpIf(R1, '&', TCP_ENDS, 'TCP flags', behind).label('connection goes on');
+    this.and(R1, TCP_ENDS | TCP_ACK).giveUpIf(R1, '!=', TCP_ACK, 'TCP flags', behind);
+    return this.label('connection goes on');
   }
 
   /** R8 becomes the entry of KEY; jumps where there is none. Forgets R0 to R5. */

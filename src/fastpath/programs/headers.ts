@@ -46,6 +46,8 @@ export const TCP_HEADER = new MemoryLayout('TCP', {
 export const TCP_SIZE = 20;
 /** FIN, SYN, RST: a connection begins or ends. */
 export const TCP_ENDS = 0x07;
+/** All packets of a connection have it but the first. */
+export const TCP_ACK = 0x10;
 
 /** Where headers begin in a frame that a container sends or gets. */
 export const PLAIN = { ip: 14 } as const;

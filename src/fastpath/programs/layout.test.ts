@@ -41,8 +41,8 @@ describe('layout of the fast path', () => {
 
   test('what each side writes has a cache line of its own, wherever lines begin', () => {
     const line = 64;
-    const { deliveredZero, sentPackets, sentBytes, deliveredPackets } = FLOW_LAYOUT.at;
-    assert.ok(sentPackets.offset - deliveredZero.offset >= line);
+    const { deliveredTtl, sentPackets, sentBytes, deliveredPackets } = FLOW_LAYOUT.at;
+    assert.ok(sentPackets.offset - deliveredTtl.offset >= line);
     assert.ok(deliveredPackets.offset - sentBytes.offset >= line);
     assert.equal(FLOW_LAYOUT.at.identity.offset, 0);
     assert.equal(FLOW_LAYOUT.size % 8, 0);

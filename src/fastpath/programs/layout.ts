@@ -92,7 +92,9 @@ export const FLOW_LAYOUT = new MemoryLayout('flow', {
   template: TEMPLATE_SIZE,
   /** Ethernet header of frames to the container. */
   delivered: ETHERNET_SIZE,
-  deliveredZero: 2,
+  /** Before it was proven. */
+  sentTtl: 'u8',
+  deliveredTtl: 'u8',
 
   /** TTL and TOS of a packet that took the normal path and has not been seen behind it; TTL 0: there is none. */
   sentPendingTtl: 'u8',

@@ -40,20 +40,20 @@ export function forgetProofs(program: FlowProgram): void {
 
 /**
  * Goes on where the packet in R7 is the pending one of the entry in R8, else jumps to `next`. Forgets R1 to R4, keeps the
- * DSCP in R3 and the hops in R4.
+ * pending TTL in R2, the DSCP in R3 and the hops in R4.
  */
 export function wantPending(program: FlowProgram, direction: ProofDirection, ip: number): void {
   program.generations().jumpIf(R1, '!=', R2, 'next');
   // At the uplink it may choose a queue; to the container the kernel does not hand it over, and our own rules set one.
   if (direction === 'sent') program.loadField(R1, R6, SKB.mark).jumpIf(R1, '!=', 0, 'next');
-  program.loadField(R4, R8, ENTRY[`${direction}PendingTtl`]).jumpIf(R4, '==', 0, 'next');
+  program.loadField(R4, R8, ENTRY[`${direction}PendingTtl`]).jumpIf(R4, '==', 0, 'next').move(R2, R4);
   program.loadField(R3, R7, IPV4.tos, ip).and(R3, DSCP);
   program.loadField(R1, R8, ENTRY[`${direction}PendingTos`]).jumpIf(R1, '!=', R3, 'next');
   program.loadField(R1, R7, IPV4.ttl, ip).subtract(R4, R1).jumpIf(R4, '>', 1, 'next');
 }
 
 /**
- * Takes the packet in R7 for a proof. Wants what `wantPending` leaves in R3 and R4; forgets R0 to R5; R9 becomes the time.
+ * Takes the packet in R7 for a proof. Wants what `wantPending` leaves in R2 to R4; forgets R0 to R5; R9 becomes the time.
  *
  * Longer packets than the one that begins a new time must prove themselves again: a path whose MTU has become less would
  * otherwise swallow long packets while short ones prove that it is fine.
@@ -65,7 +65,8 @@ export function confirm(program: FlowProgram, direction: ProofDirection, ip: num
     ENTRY[`${direction}Seen`],
   ];
   program.storeField(R8, ENTRY[`${direction}PendingTtl`], 0);
-  program.storeField(R8, ENTRY[`${direction}Dscp`], R3).storeField(R8, ENTRY[`${direction}Hops`], R4);
+  program.storeField(R8, ENTRY[`${direction}Ttl`], R2).storeField(R8, ENTRY[`${direction}Dscp`], R3);
+  program.storeField(R8, ENTRY[`${direction}Hops`], R4);
   program.segmentLength(ip).move(R7, R5).call('ktime_get_coarse_ns').move(R9, R0);
   program.loadField(R1, R8, until).jumpIf(R9, '<=', R1, 'still proven');
   program
