@@ -157,6 +157,13 @@ export class FastPath implements ProgramStore, AsyncDisposable {
     return { ingress: at('ingress'), egress: at('egress') };
   }
 
+  /** Of programs of others at a link by tcx, of which the kernel announces nothing. @throws SysError */
+  async otherIds({ index }: StoreLink): Promise<readonly number[]> {
+    if (this.mechanism !== 'tcx') return [];
+    const ids = await Promise.all(PROGRAM_POINTS.map(point => this.#mechanism.programs({ index, point })));
+    return ids.flat().filter(id => !this.#isOwn(id));
+  }
+
   /** What was proven before this has to be proven anew. @throws SysError */
   bump(): void {
     this.#config.bump();

@@ -1,6 +1,7 @@
 /** What the agent looks at before it lets the programs of the fast path to a link: routes, queues and what others have there. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import process from 'node:process';
 import { type TestContext, test } from 'node:test';
 import { systemClock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/log.ts';
@@ -13,6 +14,7 @@ import { Netns } from '../../src/sys/netns.ts';
 import { needsBpf } from '../support/bpftool.ts';
 import { deadline, within } from '../support/eventually.ts';
 import { countingPrograms } from '../support/fast-path-programs.ts';
+import { foreignProgram } from '../support/foreign-programs.ts';
 
 async function looksOf(t: TestContext) {
   const netns = Netns.anonymous();
@@ -22,6 +24,8 @@ async function looksOf(t: TestContext) {
   const looks = new LinkLooks({
     rtnetlink,
     others: link => fastPath.others(link),
+    otherIds: link => fastPath.otherIds(link),
+    look: 5,
     clock: systemClock,
     logger: silentLogger,
   });
@@ -52,6 +56,7 @@ async function looksOf(t: TestContext) {
   return {
     looks,
     index,
+    netns,
     ip,
     tc,
     after,
@@ -60,7 +65,7 @@ async function looksOf(t: TestContext) {
 }
 
 test('a queue, a filter and a program of others are seen as they come and go', needsBpf, async t => {
-  const { tc, after, at } = await looksOf(t);
+  const { tc, after, at, netns } = await looksOf(t);
   assert.equal((await at())?.queue ?? 'noqueue', 'noqueue');
   const limit = ['dev', 'v0', 'root', 'tbf', 'rate', '1mbit', 'burst', '10k', 'latency', '10ms'];
   await after(() => tc('qdisc', 'add', ...limit));
@@ -76,6 +81,14 @@ test('a queue, a filter and a program of others are seen as they come and go', n
   assert.deepEqual(filtered?.egress, []);
   await after(() => tc('qdisc', 'del', 'dev', 'v0', 'clsact'));
   assert.deepEqual((await at())?.ingress ?? [], []);
+  for (const point of ['ingress', 'egress'] as const) {
+    using stack = new DisposableStack();
+    const place = { netns: `/proc/${process.pid}/fd/${netns.fd}`, link: 'v0', point };
+    await after(() => stack.use(foreignProgram(place, 'next')));
+    assert.match((await at())?.[point].join() ?? '', /^the program foreign \(id \d+\)$/);
+    await after(() => stack.dispose());
+    assert.deepEqual((await at())?.[point] ?? [], []);
+  }
 });
 
 test('a route straight to a link is known while it is there', needsBpf, async t => {

@@ -82,6 +82,7 @@ class Harness {
     return {
       programs: {
         others: async () => ({ ingress: [], egress: [] }),
+        otherIds: async () => [],
         setTunnels: tunnels => {
           this.tunnels.push(tunnels.map(({ vni }) => vni));
           return tunnels.slice(this.room);

@@ -78,7 +78,11 @@ export class HostFastPath {
   constructor(parts: HostFastPathParts) {
     this.#parts = parts;
     this.#generation = new Generation(() => parts.programs.bump(), parts.logger);
-    this.#looks = new LinkLooks({ ...parts, others: link => parts.programs.others(link) });
+    this.#looks = new LinkLooks({
+      ...parts,
+      others: link => parts.programs.others(link),
+      otherIds: link => parts.programs.otherIds(link),
+    });
     this.#rules = parts.watchRules({
       onChange: () => this.#generation.changed(),
       traffic: () => ({ prefixes: addressesOf(parts.networks()) }),

@@ -1,8 +1,10 @@
 /**
  * What the fast path must know of the links of this host and nothing else watches: routes straight to a link, its queue,
- * and programs and filters of others at it. The kernel announces changes of them; what is read again is what has changed.
+ * and programs and filters of others at it. The kernel announces changes of them, but for programs of tcx; what is read again
+ * is what has changed.
  */
 import { setImmediate } from 'node:timers/promises';
+import { together } from '../../base/abort.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Prefix } from '../../base/prefix.ts';
@@ -19,11 +21,28 @@ import type { LinkLook } from './link-look.ts';
 /** What others have at a link, in words, by direction. */
 export type ReadOthers = (link: StoreLink) => Promise<Pick<LinkLook, 'ingress' | 'egress'>>;
 
+/** Of programs of others that are at a link unannounced. */
+export type ReadOtherIds = (link: StoreLink) => Promise<readonly number[]>;
+
 export interface LinkLooksParts {
   readonly rtnetlink: Pick<Rtnetlink, 'watch' | 'routes' | 'traffic'>;
   readonly others: ReadOthers;
+  readonly otherIds: ReadOtherIds;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Milliseconds between two looks at what is not announced; half a minute unless given, and less while something is there. */
+  readonly look?: number;
+}
+
+/** Milliseconds. */
+const LOOK = 30_000;
+const LOOK_SOON = 2000;
+
+interface KnownOthers {
+  readonly link: StoreLink;
+  readonly others: Pick<LinkLook, 'ingress' | 'egress'>;
+  /** In text. */
+  readonly otherIds: string;
 }
 
 export class LinkLooks {
@@ -33,7 +52,7 @@ export class LinkLooks {
   /** Index of the link by destination. */
   readonly #routes = new Map<number | bigint, { readonly index: number; readonly destination: Prefix }>();
   #queues: ReadonlyMap<number, string> | undefined;
-  readonly #others = new Map<number, Pick<LinkLook, 'ingress' | 'egress'>>();
+  readonly #others = new Map<number, KnownOthers>();
 
   constructor(parts: LinkLooksParts) {
     this.#parts = parts;
@@ -65,8 +84,9 @@ export class LinkLooks {
     const at = new Map<number, LinkLook>();
     for (const link of links) {
       const { index } = link;
-      const others = this.#others.get(index) ?? (await this.#parts.others(link));
-      if (isNew()) this.#others.set(index, others);
+      const known = this.#others.get(index) ?? (await this.#readOthers(link));
+      if (isNew()) this.#others.set(index, known);
+      const { others } = known;
       const queue = queues.get(index);
       if (queue !== undefined || others.ingress.length > 0 || others.egress.length > 0)
         at.set(index, { ...others, ...(queue !== undefined && { queue }) });
@@ -85,7 +105,34 @@ export class LinkLooks {
   /** Follows the kernel until `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
     const failure = 'routes and queues of links could not be read';
-    await keepFollowing({ ...this.#parts, failure }, onSuccess => this.#follow(signal, onSuccess), signal);
+    await together(
+      signal,
+      until => keepFollowing({ ...this.#parts, failure }, onSuccess => this.#follow(until, onSuccess), until),
+      until => this.#lookAgain(until),
+    );
+  }
+
+  /** The ids first: what changes meanwhile is seen at the next look. */
+  async #readOthers(link: StoreLink): Promise<KnownOthers> {
+    const otherIds = String(await this.#parts.otherIds(link));
+    return { link, otherIds, others: await this.#parts.others(link) };
+  }
+
+  async #lookAgain(signal: AbortSignal): Promise<void> {
+    const { clock, look = LOOK } = this.#parts;
+    let isSoon = false;
+    while (!signal.aborted) {
+      await clock.sleep(isSoon ? Math.min(look, LOOK_SOON) : look, signal).catch(() => undefined);
+      const changed: number[] = [];
+      for (const [index, { link, otherIds }] of this.#others) {
+        // What cannot be looked at now is looked at the next time.
+        const ids = await this.#parts.otherIds(link).catch(() => undefined);
+        if (ids !== undefined && String(ids) !== otherIds) changed.push(index);
+      }
+      for (const index of changed) this.forget(index);
+      // Who waits for it to go should not wait for half a minute.
+      isSoon = changed.length > 0 || [...this.#others.values()].some(({ otherIds }) => otherIds !== '');
+    }
   }
 
   async #follow(signal: AbortSignal, onSuccess: () => void): Promise<void> {

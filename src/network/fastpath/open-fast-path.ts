@@ -97,6 +97,7 @@ async function opened({ prefix, netns, clock, logger }: OpenFastPathOptions): Pr
 function programsOf(fastPath: FastPath, clearance: Clearance): FastPathPrograms {
   return {
     others: link => fastPath.others(link),
+    otherIds: link => fastPath.otherIds(link),
     setTunnels: tunnels => fastPath.setTunnels(tunnels),
     bump: () => fastPath.bump(),
     flows: () => knownFlows(fastPath),
