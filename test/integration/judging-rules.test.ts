@@ -12,7 +12,7 @@ import { needsRoot } from '../support/capabilities.ts';
 import { deadline, within } from '../support/eventually.ts';
 import { Namespace } from '../support/neighbourhood.ts';
 
-const traffic = { prefixes: [Prefix.parse('10.3.0.0/16')] };
+const traffic = { prefixes: [Prefix.parse('10.3.0.0/16')], ports: [8472] };
 
 function host(t: TestContext) {
   const place = new Namespace(t);
@@ -55,6 +55,13 @@ test('rules of nftables that judge each packet', needsRoot, async t => {
     ['ct bytes > 1000 drop', 'count packets or bytes of connections, drop'],
     ['ip length > 1000 drop', 'look at the length, drop'],
     ['udp dport 53 @th,160,32 1 drop', 'look into the content, drop'],
+    ['udp length 20 drop', 'look into the content, drop'],
+    ['ip id 5 drop', 'look at what packets of a flow differ in, drop'],
+    ['ip ecn ce drop', 'look at what packets of a flow differ in, drop'],
+    ['ip frag-off & 0x4000 != 0 drop', 'look at what packets of a flow differ in, drop'],
+    ['tcp flags & (ack|psh) == ack|psh drop', 'look at what packets of a flow differ in, drop'],
+    ['tcp option sack exists drop', 'look at what packets of a flow differ in, drop'],
+    ['ip frag-off set 0', 'change packets, set payload'],
     ['meter m { ip saddr limit rate 5/second } drop', 'limit a rate, drop'],
     ['ct state established,new limit rate 5/second drop', 'limit a rate, drop'],
     ['ip saddr 10.3.5.0/24 ip daddr 10.0.0.0/8 limit rate 5/second drop', 'limit a rate, drop'],
@@ -78,6 +85,13 @@ test('rules of nftables that do not, or only others', needsRoot, async t => {
     'meta nfproto ipv6 limit rate 5/second accept',
     'tcp flags & (fin|syn|rst|ack) == syn ct count over 5 reject',
     'tcp flags syn limit rate 5/second drop',
+    'tcp flags & (fin|psh|urg) == fin|psh|urg drop',
+    'tcp flags & (fin|syn|rst|psh|ack|urg) == 0x0 drop',
+    'ip frag-off & 0x1fff != 0 drop',
+    'ip ttl < 5 drop',
+    'ip ttl set 64',
+    'ip dscp 5 drop',
+    'meta l4proto icmp jump unused',
     'ip saddr 192.0.2.0/24 limit rate 5/second drop',
     'ip dscp set 5',
     'tcp option maxseg size set 1300',
@@ -96,15 +110,36 @@ test('where they are matters', needsRoot, async t => {
     ['filter hook forward priority 0', 'bridge'],
     ['filter hook input priority 0', 'bridge'],
     ['filter hook ingress device "cable" priority 0', 'netdev'],
+    ['filter hook input priority 0', 'inet'],
+    ['filter hook output priority 0', 'ip'],
   ] as const)
     assert.deepEqual(await nft(limit, base, family), ['limit a rate, drop'], `${family} ${base}`);
   for (const [base, family] of [
-    ['filter hook input priority 0', 'inet'],
-    ['filter hook output priority 0', 'ip'],
     ['nat hook prerouting priority 0', 'ip'],
     ['filter hook forward priority 0', 'ip6'],
   ] as const)
     assert.deepEqual(await nft(limit, base, family), [], `${family} ${base}`);
+});
+
+test('packets of tunnels meet rules of their own hosts', needsRoot, async t => {
+  const { nft } = host(t);
+  const input = 'filter hook input priority 0';
+  for (const rule of [
+    'udp dport 8472 limit rate 5/second accept',
+    'ct state new limit rate 5/second accept',
+    'ip saddr 192.0.2.0/24 limit rate 5/second accept',
+    'meta l4proto udp meta length > 1000 drop',
+  ])
+    assert.equal((await nft(rule, input)).length, 1, rule);
+  for (const rule of [
+    'tcp dport 8472 limit rate 5/second accept',
+    'udp dport 53 limit rate 5/second accept',
+    'udp dport != 8472 limit rate 5/second accept',
+    'ct state invalid limit rate 5/second accept',
+    'tcp dport 22 goto unused',
+    'udp dport 8472 @th,160,32 1 drop',
+  ])
+    assert.deepEqual(await nft(rule, input), [], rule);
 });
 
 /** Commands, and how many rules of theirs judge each packet. */
@@ -120,9 +155,15 @@ const PROGRAMS: readonly (readonly [command: string, count: number])[] = [
   ['iptables-nft -t raw -A PREROUTING -j CT --zone 5', 1],
   ['iptables-nft -t raw -A PREROUTING -j CT --notrack', 0],
   ['iptables-nft -t nat -A PREROUTING -m statistic --mode random --probability 0.5 -j ACCEPT', 0],
+  ['iptables-nft -A FORWARD -p tcp --tcp-flags ACK,PSH ACK,PSH -j DROP', 1],
+  ['iptables-nft -A FORWARD -p tcp --tcp-flags ALL NONE -j DROP', 0],
+  ['iptables-nft -A FORWARD -f -j DROP', 0],
+  ['iptables-nft -A INPUT -p udp -m limit --limit 3/s -j ACCEPT', 1],
+  ['iptables-nft -A INPUT -p udp --dport 53 -m limit --limit 3/s -j ACCEPT', 0],
   ['ebtables-nft -A FORWARD --limit 5/s -j DROP', 1],
   ['ebtables-nft -A FORWARD -d ff:ff:ff:ff:ff:ff --limit 5/s -j DROP', 0],
   ['iptables-legacy -A FORWARD -m limit --limit 3/s -j DROP', 1],
+  ['iptables-legacy -A OUTPUT -p udp --dport 8472 -m limit --limit 3/s -j ACCEPT', 1],
   ['iptables-legacy -A FORWARD -m conntrack --ctstate NEW -m limit --limit 3/s -j DROP', 0],
 ];
 

@@ -1,8 +1,9 @@
 /**
  * Whether a rule of nftables can be met by a packet that would take the fast path: TCP or UDP over IPv4, of a flow that was
- * seen in both directions, without SYN, FIN and RST, with addresses of the overlay at both ends. What is not understood may
- * be met.
+ * seen in both directions, with ACK and without SYN, FIN and RST, with addresses of the overlay at both ends; or by one of a
+ * tunnel, which hosts send to each other: UDP over IPv4 to one of its ports. What is not understood may be met.
  */
+import { defined } from '../../base/defined.ts';
 import { Ip } from '../../base/ip.ts';
 import { Prefix } from '../../base/prefix.ts';
 import * as constants from '../../netlink/netfilter/constants.ts';
@@ -12,16 +13,38 @@ import type { ReadExpression } from '../../netlink/netfilter/expression.ts';
 export interface FastTraffic {
   /** Addresses that containers and hosts have on it; unknown ones unless given. */
   readonly prefixes?: readonly Prefix[];
+  /** UDP ports of tunnels; none unless given. */
+  readonly ports?: readonly number[];
 }
+
+/** Of the flows of containers, or what these are in between hosts. */
+export type Packets =
+  | ({ readonly of: 'flow' } & Pick<FastTraffic, 'prefixes'>)
+  | ({ readonly of: 'tunnel' } & Required<Pick<FastTraffic, 'ports'>>);
+
+/** Both kinds, as far as there are any. */
+export const packetsOf = ({ prefixes, ports = [] }: FastTraffic): readonly Packets[] => [
+  { of: 'flow', ...defined({ prefixes }) },
+  ...(ports.length > 0 ? [{ of: 'tunnel' as const, ports }] : []),
+];
 
 const [TCP, UDP] = [6, 17];
 const ETHERTYPE_IPV4 = 0x0800;
 /** In the first byte of a MAC: broadcast or multicast. */
 const GROUP = 0x01;
-/** Of TCP, in the byte 13 of its header: SYN, FIN, RST. */
-const FIRST_AND_LAST = 0x07;
-/** NF_CT_STATE_BIT, include/uapi/linux/netfilter/nf_conntrack_common.h: established; untracked. */
-const OF_FAST_FLOWS = 0x02 | 0x40;
+/** Of TCP, in the byte 13 of its header: SYN, FIN, RST; and ACK, which all other packets have. */
+const [FIRST_AND_LAST, ACK] = [0x07, 0x10];
+/** Those that only some packets of a connection have: PSH, URG, ECE, CWR. */
+const PASSING_FLAGS = 0xe8;
+/**
+ * NF_CT_STATE_BIT, include/uapi/linux/netfilter/nf_conntrack_common.h: established; untracked; and new, as packets of a
+ * tunnel stay, which are answered from other ports.
+ */
+const STATES = { flow: 0x02 | 0x40, tunnel: 0x02 | 0x40 | 0x08 };
+/** Of the word of IPv4 with the offset of fragments: where whole packets have zeros. */
+const FRAGMENT_BITS = 0x3fff;
+/** Explicit congestion notification, the last bits of TOS (RFC 3168). */
+const ECN = 0x03;
 /**
  * XT_CONNTRACK_STATE of struct xt_conntrack_mtinfo3, include/uapi/linux/netfilter/xt_conntrack.h, and where it has what.
  */
@@ -29,9 +52,32 @@ const XT_CONNTRACK = { flags: 146, inverted: 148, states: 150, hasState: 1 };
 
 type Loaded = Extract<ReadExpression, { kind: 'meta' | 'payload' | 'ct' }> & { readonly mask?: Uint8Array };
 
-export function mayBeMet(expressions: readonly ReadExpression[], traffic: FastTraffic = {}): boolean {
+export function mayBeMet(expressions: readonly ReadExpression[], packets: Packets): boolean {
+  const isMatched = expressions.every(
+    step => step.kind !== 'match' || mayMatch(step.name, step.info, STATES[packets.of]),
+  );
+  return isMatched && comparisons(expressions).every(one => mayCompare(one, packets));
+}
+
+/** Whether a rule looks at bits of a header that packets of one flow do not have in common. */
+export const looksAtPassingBits = (expressions: readonly ReadExpression[]): boolean =>
+  comparisons(expressions).some(({ loaded }) => {
+    const mask = loaded.mask ?? Uint8Array.of(0xff, 0xff);
+    const field = fieldOf(loaded);
+    if (field === 'tcp flags') return ((mask[0] ?? 0) & PASSING_FLAGS) !== 0;
+    if (field === 'tos') return ((mask[0] ?? 0) & ECN) !== 0;
+    // Whether the packet may be cut.
+    return field === 'fragment' && (number(mask) & ~FRAGMENT_BITS) !== 0;
+  });
+
+interface Comparison extends Pick<Extract<ReadExpression, { kind: 'compare' }>, 'operator' | 'value'> {
+  readonly loaded: Loaded;
+}
+
+/** What a rule compares with values that it has. */
+function comparisons(expressions: readonly ReadExpression[]): Comparison[] {
   const registers = new Map<number, Loaded>();
-  for (const step of expressions) {
+  return expressions.flatMap((step): Comparison[] => {
     if (step.kind === 'meta' || step.kind === 'payload' || step.kind === 'ct') {
       if (step.into !== undefined) registers.set(step.into, step);
     } else if (step.kind === 'mask') {
@@ -40,53 +86,75 @@ export function mayBeMet(expressions: readonly ReadExpression[], traffic: FastTr
       else registers.set(step.into, { ...loaded, mask: step.mask });
     } else if (step.kind === 'compare') {
       const loaded = registers.get(step.from);
-      if (loaded !== undefined && !mayCompare(loaded, step, traffic)) return false;
-    } else if (step.kind === 'match' && !mayMatch(step.name, step.info)) return false;
-  }
-  return true;
+      if (loaded !== undefined) return [{ ...step, loaded }];
+    }
+    return [];
+  });
 }
 
-type Comparison = Extract<ReadExpression, { kind: 'compare' }>;
-
-function mayCompare(loaded: Loaded, { operator, value }: Comparison, traffic: FastTraffic): boolean {
+function mayCompare({ loaded, operator, value }: Comparison, packets: Packets): boolean {
   if (operator === 'order') return true;
   const isEqual = operator === 'equal';
   switch (fieldOf(loaded)) {
     case 'protocol':
-      return !isEqual || value[0] === TCP || value[0] === UDP;
+      return !isEqual || value[0] === UDP || (packets.of === 'flow' && value[0] === TCP);
     case 'nfproto':
       return !isEqual || value[0] === constants.NFPROTO_IPV4;
     case 'ethertype':
       return !isEqual || number(value) === ETHERTYPE_IPV4;
     case 'tcp flags': {
-      const wanted = (value[0] ?? 0) & FIRST_AND_LAST;
-      const seen = (loaded.mask?.[0] ?? 0xff) & ~FIRST_AND_LAST;
-      return isEqual ? wanted === 0 : wanted !== 0 || seen !== 0;
+      const wanted = value[0] ?? 0;
+      const mask = loaded.mask?.[0] ?? 0xff;
+      if (isEqual) return (wanted & FIRST_AND_LAST) === 0 && (mask & ACK) === (wanted & ACK);
+      return (wanted & FIRST_AND_LAST) !== 0 || (mask & ~FIRST_AND_LAST) !== 0;
+    }
+    case 'fragment': {
+      const mask = loaded.mask === undefined ? 0xffff : number(loaded.mask);
+      // Zeros, where it only looks at those.
+      return (mask & ~FRAGMENT_BITS) !== 0 || isEqual === (number(value) === 0);
     }
     case 'state':
-      return isEqual ? true : (stateBits(loaded.mask) & OF_FAST_FLOWS) !== 0 || stateBits(value) !== 0;
+      return isEqual || (stateBits(loaded.mask) & STATES[packets.of]) !== 0 || stateBits(value) !== 0;
     case 'destination MAC':
       return !isEqual || ((value[0] ?? 0) & GROUP) === 0;
     case 'address':
-      return !isEqual || mayHave(value, loaded.mask, traffic.prefixes);
+      return !isEqual || packets.of === 'tunnel' || mayHave(value, loaded.mask, packets.prefixes);
+    case 'destination port':
+      return packets.of === 'flow' || packets.ports.some(port => isEqual === (port === number(value)));
+    case 'tos':
     case undefined:
       return true;
   }
 }
 
-type Field = 'protocol' | 'nfproto' | 'ethertype' | 'tcp flags' | 'state' | 'address' | 'destination MAC';
+type Field =
+  | 'protocol'
+  | 'nfproto'
+  | 'ethertype'
+  | 'tcp flags'
+  | 'state'
+  | 'address'
+  | 'destination MAC'
+  | 'destination port'
+  | 'fragment'
+  | 'tos';
 
 function fieldOf(loaded: Loaded): Field | undefined {
   if (loaded.kind === 'ct') return loaded.key === constants.NFT_CT_STATE ? 'state' : undefined;
   if (loaded.kind === 'meta') return META_FIELDS.get(loaded.key);
   const { base, offset, length } = loaded;
-  if (base === constants.NFT_PAYLOAD_TRANSPORT_HEADER) return offset === 13 ? 'tcp flags' : undefined;
+  if (base === constants.NFT_PAYLOAD_TRANSPORT_HEADER) {
+    if (offset === 2 && length === 2 && loaded.mask === undefined) return 'destination port';
+    return offset === 13 ? 'tcp flags' : undefined;
+  }
   if (base === constants.NFT_PAYLOAD_LL_HEADER) {
     if (offset === 0) return 'destination MAC';
     return offset === 12 && length === 2 ? 'ethertype' : undefined;
   }
   if (base !== constants.NFT_PAYLOAD_NETWORK_HEADER) return undefined;
   if (offset === 9 && length === 1) return 'protocol';
+  if (offset === 1 && length === 1) return 'tos';
+  if (offset === 6 && length === 2) return 'fragment';
   return (offset === 12 || offset === 16) && length <= 4 ? 'address' : undefined;
 }
 
@@ -126,10 +194,10 @@ function lengthOf(mask: Uint8Array): number | undefined {
 }
 
 /** Matches of iptables that nftables has no words for. */
-function mayMatch(name: string, info: Uint8Array): boolean {
+function mayMatch(name: string, info: Uint8Array, states: number): boolean {
   if (name !== 'conntrack' || info.byteLength < XT_CONNTRACK.states + 2) return true;
   const word = (at: number) => new Uint16Array(info.slice(at, at + 2).buffer)[0] ?? 0;
   if ((word(XT_CONNTRACK.flags) & XT_CONNTRACK.hasState) === 0) return true;
   const isInverted = (word(XT_CONNTRACK.inverted) & XT_CONNTRACK.hasState) !== 0;
-  return isInverted || (word(XT_CONNTRACK.states) & OF_FAST_FLOWS) !== 0;
+  return isInverted || (word(XT_CONNTRACK.states) & states) !== 0;
 }

@@ -16,6 +16,7 @@ export const MEASURES = {
   chance: 'choose packets by number or chance',
   length: 'look at the length',
   content: 'look into the content',
+  header: 'look at what packets of a flow differ in',
   bytes: 'count packets or bytes of connections',
   queue: 'ask a program in user space',
   copy: 'copy packets',
@@ -25,6 +26,9 @@ export const MEASURES = {
 } as const;
 export type Measure = keyof typeof MEASURES;
 
+/** What does not matter in packets of tunnels: their headers are the same for all packets of a flow. */
+export const OF_FLOWS: ReadonlySet<Measure> = new Set(['content', 'header', 'change', 'zone', 'helper']);
+
 /** Matches of iptables and ebtables. */
 export const XT_MATCHES: Readonly<Record<string, Measure>> = {
   limit: 'rate',
@@ -32,10 +36,12 @@ export const XT_MATCHES: Readonly<Record<string, Measure>> = {
   rateest: 'rate',
   recent: 'rate',
   quota: 'quota',
+  nfacct: 'quota',
   connlimit: 'connections',
   statistic: 'chance',
   connbytes: 'bytes',
   length: 'length',
+  ecn: 'header',
   string: 'content',
   u32: 'content',
   bpf: 'content',
@@ -47,6 +53,7 @@ export const XT_TARGETS: Readonly<Record<string, Measure>> = {
   QUEUE: 'queue',
   TEE: 'copy',
   TCPOPTSTRIP: 'change',
+  ECN: 'change',
 };
 
 /** Targets of iptables that decide nothing about a packet. */

@@ -72,8 +72,8 @@ export class HostFastPath {
   /** VNIs of those that they have no room for. */
   #leftOut: ReadonlySet<number> = new Set();
   readonly #rules: ReturnType<WatchRules>;
-  /** Of all containers, in text: which rules count depends on them. */
-  #addresses = '';
+  /** In text: which rules count depends on it. */
+  #traffic = '';
 
   constructor(parts: HostFastPathParts) {
     this.#parts = parts;
@@ -85,7 +85,7 @@ export class HostFastPath {
     });
     this.#rules = parts.watchRules({
       onChange: () => this.#generation.changed(),
-      traffic: () => ({ prefixes: addressesOf(parts.networks()) }),
+      traffic: () => trafficOf(parts.networks()),
     });
   }
 
@@ -151,9 +151,10 @@ export class HostFastPath {
     const { value: network } = host;
     const networks = this.#parts.networks();
     if (network === undefined || networks === undefined || this.#looks.version.value === 0) return;
-    const addresses = String(addressesOf(networks));
-    if (addresses !== this.#addresses) this.#rules.reread();
-    this.#addresses = addresses;
+    const { prefixes, ports } = trafficOf(networks);
+    const traffic = String([...prefixes, ...ports]);
+    if (traffic !== this.#traffic) this.#rules.reread();
+    this.#traffic = traffic;
     const rules = this.#rules.judging.value;
     if (rules === undefined && !this.hasWaited) return;
     const obstacle = ruleObstacle(rules);
@@ -210,8 +211,11 @@ export class HostFastPath {
   }
 }
 
-const addressesOf = (networks: readonly CarriedNetwork[] | undefined) =>
-  (networks ?? []).flatMap(network => network.addresses);
+/** Addresses of all containers, and ports of tunnels. */
+const trafficOf = (networks: readonly CarriedNetwork[] = []) => ({
+  prefixes: networks.flatMap(({ addresses }) => addresses),
+  ports: networks.flatMap(({ tunnels }) => tunnels.map(({ port }) => port)),
+});
 
 function ruleObstacle(rules: readonly JudgingRule[] | undefined): FastPathObstacle | undefined {
   if (rules === undefined) return OBSTACLES.unreadRules;
