@@ -218,6 +218,12 @@ describe('proofs of the fast path', needsBpf, () => {
       assert.equal(entry().deliveredSeen, 0);
     });
 
+    test('no proof: an address that the container does not send from, which the bridge floods', () => {
+      rig.run('receive', tunnelFrame('in'));
+      rig.run('delivered', frame(MACS.peer, MACS.gateway, innerPacket('in', { ttl: 62 })));
+      assert.equal(entry().deliveredSeen, 0);
+    });
+
     test('no proof: what did not come from the tunnel, or was changed', () => {
       rig.run('delivered', containerFrame('in', { ttl: 62 }));
       comesIn({}, { ttl: 61 });

@@ -2,7 +2,7 @@
 import type { ProgramText } from '../../bpf/assembler.ts';
 import { R1, R2, R6, R7, R8 } from '../../bpf/instructions.ts';
 import { type FlowMaps, FlowProgram } from './flow-program.ts';
-import { IPV4_SIZE, PLAIN, SKB, UDP_SIZE } from './headers.ts';
+import { ETHERNET, IPV4_SIZE, PLAIN, SKB, UDP_SIZE } from './headers.ts';
 import { ETHERNET_SIZE, FLOW_LAYOUT } from './layout.ts';
 import { confirm, wantPending } from './proof.ts';
 
@@ -16,10 +16,27 @@ export function deliveredProgram(maps: FlowMaps, vni: number): ProgramText {
   program.key(ip, 'to container', vni).findFlow('next');
   // A bridge floods what it knows no port for: only the interface that the container sends by is its own.
   program.loadField(R1, R6, SKB.ifindex).loadField(R2, R8, ENTRY.hostEnd).jumpIf(R1, '!=', R2, 'next');
+  wantReceiver(program);
   wantHeader(program);
   wantPending(program, 'delivered', ip);
   confirm(program, 'delivered', ip);
   return program.jump('next').ends().finish();
+}
+
+/**
+ * To the address that the container sends from: a bridge floods others too, and the container lets them go, which
+ * `redirect_peer` would not. Forgets R1, R2.
+ */
+function wantReceiver(program: FlowProgram): void {
+  const { sender } = ENTRY;
+  for (const [at, width] of [
+    [0, 4],
+    [4, 2],
+  ] as const)
+    program
+      .load(R1, R7, ETHERNET.destination.offset + at, width)
+      .load(R2, R8, sender.offset + at, width)
+      .jumpIf(R1, '!=', R2, 'next');
 }
 
 /** Another Ethernet header than before begins the proof anew: `receive` must not take half of it. Forgets R1, R2. */

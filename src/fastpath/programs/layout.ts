@@ -105,7 +105,10 @@ export const FLOW_LAYOUT = new MemoryLayout('flow', {
   reported: 'u32',
   /** No record in `unproven` before that time. */
   askAt: 'u64',
-  gap: 48,
+  /** MAC address that the container sends from. */
+  sender: 6,
+  senderZero: 2,
+  gap: 40,
 
   /** Took the fast path: IP packets (segments count one each), and their bytes. */
   sentPackets: 'u64',

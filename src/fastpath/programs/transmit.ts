@@ -145,6 +145,7 @@ function notePending(program: FlowProgram): void {
     .jumpIf(R1, '==', R2, 'same host end');
   forgetProofs(program);
   program.storeField(R8, ENTRY.hostEnd, R1).label('same host end');
+  program.copy([R7, ETHERNET.source.offset], [R8, ENTRY.sender.offset], ENTRY.sender.size, R1);
   pend(program, 'sent', PLAIN.ip);
   program.jump('count');
 }

@@ -11,7 +11,7 @@ import { isOfInterest, judgingInRuleset } from './ruleset.ts';
 import { judgingInSaved } from './saved.ts';
 
 /**
- * Rules that forwarded or bridged packets of IPv4 may meet, or those of tunnels, and that decide by more than what all packets of a flow have in
+ * Rules that forwarded or bridged packets of IPv4, or those of tunnels, may meet, and that decide by more than what all packets of a flow have in
  * common. Not among them: the legacy ebtables.
  *
  * @param run starts programs in the namespace. @throws NetlinkError, SysError, ProcessError

@@ -30,7 +30,7 @@ export interface LinkLooksParts {
   readonly otherIds: ReadOtherIds;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Milliseconds between two looks at what is not announced; half a minute unless given, and less while something is there. */
+  /** Milliseconds between two looks at what is not announced; half a minute unless given. */
   readonly look?: number;
 }
 
