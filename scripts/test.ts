@@ -27,7 +27,7 @@ interface Kind {
   readonly note?: string;
   /** Globs. */
   readonly files: readonly string[];
-  /** Those with a lower number begin before the others: the quick ones, the long ones, and those that have run already. */
+  /** Those with a lower number begin before the others: the quick ones, the tests of hosts, and those that have run already. */
   readonly turn: 1 | 2 | 3;
   /** Added to the environment. */
   readonly env?: Readonly<Record<string, string>>;
@@ -77,7 +77,10 @@ const KINDS: readonly Kind[] = [
   { name: 'slow-faults', files: ['test/faults/slow/*.test.ts'], turn: 2, ...SLOW, onRequest: true },
 ];
 
-/** Files of minutes, the longest first: begun last, one of them would run alone in the end. */
+/**
+ * Files of minutes, the longest first: begun last, one of them would run alone in the end. So would one of the second run with
+ * the fast path off, which for these begins before the first run of the short ones.
+ */
 const LONGEST = [
   'test/e2e/faults.test.ts',
   'test/e2e/scenarios.test.ts',
@@ -138,10 +141,13 @@ function jobsOf(kinds: readonly Kind[]): readonly Job[] {
         .sort()
         .map(file => ({ kind, file })),
     )
-    .toSorted(
-      (one, other) => one.kind.turn - other.kind.turn || lengthRank(one.file) - lengthRank(other.file),
-    )
+    .toSorted((one, other) => turnOf(one) - turnOf(other) || lengthRank(one.file) - lengthRank(other.file))
     .map(({ kind, file }) => ({ isAlone: kind.isAlone === true, run: () => runFile(kind, file) }));
+}
+
+/** 1 for the quick ones, 2 and 3 for the two runs of the long ones, 4 and 5 for those of all others. */
+function turnOf({ kind: { turn }, file }: { readonly kind: Kind; readonly file: string }): number {
+  return turn === 1 || LONGEST.includes(file) ? turn : turn + 2;
 }
 
 function lengthRank(file: string): number {
