@@ -131,6 +131,13 @@ const rows: Readonly<Record<string, Row>> = {
     finds: ['TUNNEL_FDB error'],
     says: /sent with the VNI 89, which it drops/,
   },
+  'no FDB entry, and one of a bridge for another peer': {
+    plant: `ip link set flannel.88 master docker0
+      bridge fdb add 02:00:00:00:01:02 dev flannel.88 master static
+      bridge fdb del 02:00:00:00:01:03 dev flannel.88 dst 192.168.65.5 self`,
+    finds: ['TUNNEL_FDB error'],
+    says: /frames for docker3 \(10.3.3.0\/24\) are sent nowhere/,
+  },
   'an FDB entry over another link': {
     plant: `bridge fdb del 02:00:00:00:01:02 dev flannel.88 dst 192.168.65.4 self
       bridge fdb add 02:00:00:00:01:02 dev flannel.88 dst 192.168.65.4 via cable self permanent`,
