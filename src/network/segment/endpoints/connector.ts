@@ -77,7 +77,7 @@ export type ConnectorErrorCode =
   | 'NOT_CONNECTED';
 
 /** A container cannot be connected or disconnected. */
-class ConnectorError extends TulleError<ConnectorErrorCode> {}
+export class ConnectorError extends TulleError<ConnectorErrorCode> {}
 
 /** Names tried for the link in the namespace: eth0, eth1, ... */
 const MOST_LINKS = 64;
