@@ -7,14 +7,14 @@
  * comparison. That a program was attached or detached (BPF_PROG_ATTACH, BPF_PROG_DETACH) the kernel does not announce.
  */
 import type { Clock } from '../../base/clock.ts';
-import { isCode, messageOf } from '../../base/errors.ts';
+import { isCode } from '../../base/errors.ts';
 import type { KernelEvent } from '../../netlink/route/rtnetlink.ts';
-import { PROGRAM_POINTS, type ProgramStore } from '../programs.ts';
+import type { ProgramStore } from '../programs.ts';
 import type { LinkNames } from '../reconcile/link-names.ts';
-import { Retries } from '../reconcile/retries.ts';
 import type { Repair } from '../report.ts';
-import { LinkPrograms, type ProgramWork } from './link-programs.ts';
+import { LinkPrograms } from './link-programs.ts';
 import { isSamePlan, type ProgramPlan, type ProgramUser, planPrograms, programText } from './program-plan.ts';
+import { type ProgramFailure, ProgramRefusals } from './program-refusals.ts';
 
 export interface ProgramsEnvironment {
   /** undefined: there is none, and every program fails. */
@@ -27,19 +27,11 @@ export interface ProgramsEnvironment {
   readonly onPossibleChange: () => void;
 }
 
-export interface ProgramFailure {
-  readonly text: string;
-  /** Names of the networks that it concerns. */
-  readonly networks: readonly string[];
-}
-
 /**
  * Milliseconds after which other work has its turn. The kernel waits for a grace period of RCU with each program that it
  * attaches (kernel/bpf/tcx.c): 15 ms, in which this thread and all that changes the host's network wait too.
  */
 const TURN = 20;
-
-const WORK: readonly ProgramWork['what'][] = ['read', ...PROGRAM_POINTS];
 
 export class Programs implements Disposable {
   readonly #environment: ProgramsEnvironment;
@@ -48,9 +40,7 @@ export class Programs implements Disposable {
   readonly #links = new Map<number, LinkPrograms>();
   /** Links that are to be seen to. */
   readonly #due = new Set<number>();
-  readonly #retries: Retries;
-  /** What each refusal is about. */
-  readonly #subjects = new Map<string, { readonly index: number; readonly networks: readonly string[] }>();
+  readonly #refusals: ProgramRefusals;
   readonly #watch: Disposable | undefined;
   /** Somebody has said which programs are wanted: what an earlier run left is looked for, at every link. */
   #isStated = false;
@@ -64,7 +54,7 @@ export class Programs implements Disposable {
   constructor(environment: ProgramsEnvironment) {
     const { clock, random, programs, names, onPossibleChange } = environment;
     this.#environment = environment;
-    this.#retries = new Retries(clock, random);
+    this.#refusals = new ProgramRefusals(clock, random);
     this.#watch = programs?.watch(link => {
       const index = link === undefined ? undefined : names.indexOf(link);
       if (link === undefined) this.markStale();
@@ -94,7 +84,7 @@ export class Programs implements Disposable {
 
   get failed(): number {
     const { refused } = this.#plan;
-    return this.#environment.programs === undefined ? this.wanted : refused.length + this.#retries.size;
+    return this.#environment.programs === undefined ? this.wanted : refused.length + this.#refusals.size;
   }
 
   /** Changes that were sent until now. */
@@ -103,7 +93,7 @@ export class Programs implements Disposable {
   }
 
   get nextRetry(): number | undefined {
-    return this.#retries.next;
+    return this.#refusals.next;
   }
 
   /** Whether links are to be seen to, apart from what was refused. */
@@ -124,9 +114,7 @@ export class Programs implements Disposable {
         yield { text: `${programText({ link, point, program })}: this host has no programs`, networks };
       }
     }
-    for (const [key, text] of this.#retries.reasons()) {
-      yield { text, networks: this.#subjects.get(String(key))?.networks ?? [] };
-    }
+    yield* this.#refusals.failures();
   }
 
   /** Every link is to be read again. */
@@ -181,7 +169,7 @@ export class Programs implements Disposable {
     const due = new Set(this.#due);
     this.#due.clear();
     const now = clock.monotonic();
-    for (const [key, { index }] of this.#subjects) if (this.#retries.isDue(key, now)) due.add(index);
+    for (const index of this.#refusals.due(now)) due.add(index);
     this.#isInTurn = true;
     try {
       for (const index of due) {
@@ -216,7 +204,7 @@ export class Programs implements Disposable {
       await programs.ensure({ name, index }, plan ?? new Map());
       if (plan !== undefined) return;
       if (programs.isBare) this.#links.delete(index);
-      else if (!this.#isRefused(index)) this.#due.add(index);
+      else if (!this.#refusals.has(index)) this.#due.add(index);
     } catch (error) {
       // It has gone meanwhile, and all that was at it.
       if (!isCode(error, 'ENODEV')) throw error;
@@ -227,37 +215,12 @@ export class Programs implements Disposable {
   #newLink(store: ProgramStore, index: number): LinkPrograms {
     const programs = new LinkPrograms({
       store,
-      attempt: (work, execute) => this.#attempt(index, work, execute),
+      attempt: (work, execute) => this.#refusals.attempt(index, work, execute),
       onRepair: this.#environment.onRepair,
       onWrite: () => this.#writes++,
     });
     this.#links.set(index, programs);
     return programs;
-  }
-
-  /** Records a refusal and goes on. @throws what says that the link is gone */
-  async #attempt(
-    index: number,
-    { what, text, networks }: ProgramWork,
-    execute: () => Promise<void>,
-  ): Promise<boolean> {
-    const key = `${index} ${what}`;
-    if (!this.#retries.isDue(key, this.#environment.clock.monotonic())) return false;
-    try {
-      await execute();
-      this.#succeeded(key);
-      return true;
-    } catch (error) {
-      if (isCode(error, 'ENODEV')) throw error;
-      this.#retries.failed(key, `${text}: ${messageOf(error)}`);
-      this.#subjects.set(key, { index, networks });
-      return false;
-    }
-  }
-
-  #succeeded(key: string): void {
-    this.#retries.succeeded(key);
-    this.#subjects.delete(key);
   }
 
   /** Programs may be filters, and go with the queues they are at. @param index undefined: of any link */
@@ -275,23 +238,13 @@ export class Programs implements Disposable {
   /** What was refused is tried at once. */
   #markDue(index: number): void {
     this.#due.add(index);
-    this.#forgetRefusals(index);
+    this.#refusals.forget(index);
   }
 
   /** The link is gone. True when that changes what is reported. */
   #forget(index: number): boolean {
     this.#links.delete(index);
     this.#due.delete(index);
-    return this.#forgetRefusals(index);
-  }
-
-  #forgetRefusals(index: number): boolean {
-    const before = this.#subjects.size;
-    for (const what of WORK) this.#succeeded(`${index} ${what}`);
-    return this.#subjects.size < before;
-  }
-
-  #isRefused(index: number): boolean {
-    return WORK.some(what => this.#subjects.has(`${index} ${what}`));
+    return this.#refusals.forget(index);
   }
 }
