@@ -41,7 +41,8 @@ export function byWay(root: Root, place: Place | undefined, around: Around): Sai
   const isDirect = (peer?.peer.links ?? []).some(link => link === site.underlayLink);
   const isTunnelled = rung.kind !== 'underlay' && site.tunnel[rung.to.family] !== undefined && !isDirect;
   const onWire = place?.segments.length === 2 && place.segments.every(({ segment }) => segment === 'wire');
-  const alone = others === 'none' ? site.host : (peer?.peer.name ?? site.host);
+  const isOwn = others === 'none' || root.isOfOwn === true;
+  const alone = isOwn ? site.host : (peer?.peer.name ?? site.host);
   if (rung.peer === undefined) return lost(root, place, around, site.host);
   // A size that does not pass never passes.
   if (rung.size === 'full' && root.state === 'broken') return tooLarge(root, place, around, alone);

@@ -43,6 +43,26 @@ test('only large packets are lost, without a word', () => {
   );
 });
 
+test('a container here that reaches none of a host, which another one here reaches, is named once', () => {
+  const two = (number: number) => ({
+    containers: [2, 3].map(last => ({
+      name: `c${last - 1}`,
+      addresses: [`10.5.${number}.${last}`],
+      hostLink: `veth-c${last - 1}`,
+      bridge: 'docker0',
+    })),
+  });
+  const reports = { 1: two(1), 2: two(2), 3: two(3) };
+  const large: Answers = ({ size, container, peer }) =>
+    size === 'full' && container === 'c1' && peer !== undefined ? 0 : undefined;
+  const { findings } = judge(checkCase({ answers: large, reports }));
+  assert.deepEqual(
+    findings.map(({ code, host }) => `${code} ${host}`),
+    ['PATH_MTU_BLACK_HOLE docker1'],
+  );
+  assert.match(findings[0]?.reason ?? '', /the same with docker3/);
+});
+
 test('an answer that is lost between the hosts is one way', () => {
   const known = checkCase({ answers: toDocker2 });
   const watched = watchedRung(known, ({ kind }) => kind === 'underlay', {

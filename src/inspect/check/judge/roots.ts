@@ -15,6 +15,8 @@ export interface Root {
   readonly peer?: PeerCase;
   /** All rungs that broke with it, `rung` among them. */
   readonly rungs: readonly RungResult[];
+  /** One container of this host reaches nothing of the peer, and the others do. */
+  readonly isOfOwn?: boolean;
 }
 
 /** Rungs that carry those after them. */
@@ -110,15 +112,16 @@ function sizeRoots(peer: PeerCase, rungs: readonly RungResult[]): Root[] {
   return [...endsOf(broken, users, peer), ...hostRoots(between, fromHost, peer)];
 }
 
-/** Some containers, here or there: one root for each. It is the one here when all that it asks broke, and others reach that. */
+/**
+ * Some containers, here or there: one root for each. It is the one here when all that it asks broke, and others reach the same
+ * peer: not all of them ask all of its containers.
+ */
 function endsOf(broken: readonly RungResult[], between: readonly RungResult[], peer: PeerCase): Root[] {
-  const holds = (test: (rung: RungResult) => boolean) =>
-    between.some(one => test(one) && rungState(one) === 'ok');
-  const end = ({ container, to }: RungResult) => {
-    const isHere = !holds(one => one.container === container) && holds(one => one.to.equals(to));
-    return isHere ? `from ${container}` : `to ${to}`;
-  };
-  return [...Map.groupBy(broken, end).values()].flatMap(rungs => rootOfAll(rungs, peer));
+  const holding = new Set(between.filter(rung => rungState(rung) === 'ok').map(({ container }) => container));
+  const end = ({ container, to }: RungResult) => (holding.has(container) ? `to ${to}` : `from ${container}`);
+  return [...Map.groupBy(broken, end).values()].flatMap(rungs =>
+    rootOfAll(rungs, peer).map(root => ({ ...root, isOfOwn: !holding.has(root.rung.container) })),
+  );
 }
 
 /** This host does not reach a container that its containers reach. */
