@@ -1,7 +1,6 @@
 /** Checks of containers on the overlay, and of what they are attached to. */
 import { checkBridges } from './bridge.ts';
 import { checkBridgeFdb } from './bridge-fdb.ts';
-import { checkBridgeFirewall } from './bridge-firewall.ts';
 import { checkBridgePorts } from './bridge-ports.ts';
 import { checkBridgeVlans } from './bridge-vlan.ts';
 import type { NamedCheck } from './check.ts';
@@ -27,7 +26,6 @@ export const CONTAINER_CHECKS: readonly NamedCheck[] = [
   { name: 'ports of bridges', check: checkBridgePorts },
   { name: 'FDB of bridges', check: checkBridgeFdb },
   { name: 'VLANs of bridges', check: checkBridgeVlans },
-  { name: 'firewall of bridges', check: checkBridgeFirewall },
   { name: 'Docker', check: checkDocker },
   { name: 'configuration of Docker', check: checkDockerConfig },
   { name: 'configuration of CNI', check: checkCniConfig },

@@ -111,12 +111,19 @@ const isDefault = ({ destination, type }: Route) => destination === undefined &&
 /** A container may have other networks, and reach everything through one of them that somebody is on. */
 function isElsewhere({ oif }: Route, { container }: Member): boolean {
   const link = container.allLinks.find(({ index }) => index === oif);
-  return link !== undefined && link.up && link.running && !isDeadEnd(link);
+  return link !== undefined && link.up && link.running && !isDeadEnd(link, container.allLinks);
 }
 
 const LOOPBACK = 0x8;
-const isDeadEnd = ({ flags, info }: Link) =>
-  (flags & LOOPBACK) !== 0 || (info?.kind === 'other' && info.name === 'dummy');
+/** Nobody is behind it: a bridge that never had a port claims a carrier, and so does a pair with both ends in the container. */
+function isDeadEnd({ index, flags, info, lower, netnsId }: Link, all: readonly Link[]): boolean {
+  if ((flags & LOOPBACK) !== 0) return true;
+  if (info?.kind === 'bridge') return !all.some(({ master }) => master === index);
+  if (info?.kind !== 'other') return false;
+  const isPair = info.name === 'veth' && netnsId === undefined;
+  const other = isPair ? all.find(one => one.index === lower) : undefined;
+  return info.name === 'dummy' || (other !== undefined && other.master === undefined);
+}
 
 const leave = ({ oif }: Route, nameOf: NameOf) =>
   `they leave over ${oif === undefined ? 'no link' : nameOf(oif)}`;

@@ -1,5 +1,6 @@
 /** Checks of what is between the bridge of the containers and the other hosts. */
 import { checkAgent } from './agent.ts';
+import { checkBridgeFirewall } from './bridge-firewall.ts';
 import type { NamedCheck } from './check.ts';
 import { checkFastPath } from './fast-path.ts';
 import { checkFirewall } from './firewall.ts';
@@ -17,6 +18,8 @@ export const NETWORK_CHECKS: readonly NamedCheck[] = [
   { name: 'routing', check: checkRouting },
   { name: 'local routes', check: checkLocalRoutes },
   { name: 'firewall', check: checkFirewall },
+  // After what keeps packets from other hosts: one rule may do both.
+  { name: 'firewall of bridges', check: checkBridgeFirewall },
   { name: 'policies of IPsec', check: checkIpsec },
   { name: 'tunnel', check: checkTunnel },
   { name: 'forwarder', check: checkForwarder },

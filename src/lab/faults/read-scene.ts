@@ -119,6 +119,7 @@ async function readHost(
     });
   }
   const subnet = Prefix.parse(record.subnet.ipv4 ?? '');
+  const bridge = links.find(({ ifname }) => ifname === first.hostLink)?.master ?? '';
   return {
     tunnel,
     containers: containers.filter(each => each !== undefined),
@@ -129,7 +130,8 @@ async function readHost(
       uplink: uplink.ifname,
       uplinkMac: uplink.address,
       port: record.name,
-      bridge: links.find(({ ifname }) => ifname === first.hostLink)?.master ?? '',
+      bridge,
+      bridgeMac: links.find(({ ifname }) => ifname === bridge)?.address ?? '',
       gateway: `${subnet.ip.plus(1)}`,
       subnet: `${subnet}`,
       subnetLength: `${subnet.length}`,

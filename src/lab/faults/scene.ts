@@ -18,6 +18,7 @@ export interface SceneHost {
   /** Its end in the fabric. */
   readonly port: string;
   readonly bridge: string;
+  readonly bridgeMac: string;
   /** Of the bridge: what containers have as their gateway. */
   readonly gateway: string;
   /** The leased block, its length, its two halves, and the last address in it. */
@@ -67,6 +68,7 @@ function scenery(host: string, peer: string): Scene {
     uplinkMac: `${name}_MAC`,
     port: name,
     bridge: 'docker0',
+    bridgeMac: `${name}_BRIDGE_MAC`,
     gateway: `${name}_GATEWAY`,
     subnet: `${name}_SUBNET`,
     subnetLength: '24',

@@ -151,6 +151,22 @@ export const BRIDGE_FAULTS: readonly Fault[] = [
     finds: { here: ['BRIDGE_FDB'], there: ['BRIDGE_FDB'] },
   },
   {
+    name: 'bridge-fdb-flushed',
+    place,
+    on: 'host',
+    title: 'the bridge has lost the entry of its own MAC address',
+    story:
+      'Somebody emptied the forwarding table (`bridge fdb flush dev docker0`), which takes the permanent entries too. Containers still ' +
+      'reach each other, and no gateway: the bridge passes frames for itself on to its ports. By hand: `bridge fdb show br docker0` ' +
+      'does not have the address that `ip link show docker0` prints.',
+    effect: 'all',
+    plant: ({ host: { bridge, bridgeMac } }) => [host(`bridge fdb delete ${bridgeMac} dev ${bridge} self`)],
+    mend: ({ host: { bridge, bridgeMac } }) => [
+      host(`bridge fdb replace ${bridgeMac} dev ${bridge} self local`),
+    ],
+    finds: { here: ['BRIDGE_FDB'], there: ['BRIDGE_FDB'] },
+  },
+  {
     name: 'port-no-flood',
     place,
     on: 'container',
