@@ -20,14 +20,17 @@ const Field = v.object({
   '&': v.optional(v.tuple([v.object({ meta: v.object({ key: v.literal('mark') }) }), v.number()])),
 });
 
+const Concat = v.object({ concat: v.array(v.unknown()) });
+
 /** A match expression; what is not understood is a condition that may hold. */
 export function readMatch(content: unknown, sets: Sets): PacketCondition[] {
   const match = v.safeParse(Match, content);
-  const field = match.success && v.safeParse(Field, match.output.left);
-  if (!match.success || !field || !field.success)
-    return [...impliedBy(match.success ? match.output.left : undefined), always({ field: 'unknown' })];
-  const { op, right } = match.output;
-  if (!['==', '!=', 'in'].includes(op)) return [always({ field: 'traffic' })];
+  if (!match.success) return [always({ field: 'unknown' })];
+  const { op, left, right } = match.output;
+  if (v.is(Concat, left)) return readConcat(op, left.concat, valuesOf(right, sets), sets);
+  const field = v.safeParse(Field, left);
+  if (!field.success) return [...impliedBy(left), always({ field: 'unknown' })];
+  if (!['==', '!=', 'in'].includes(op)) return [...impliedBy(left), always({ field: 'traffic' })];
   const not = op === '!=';
   const values = valuesOf(right, sets);
   const { payload, meta, ct, fib, '&': masked } = field.output;
@@ -43,13 +46,34 @@ export function readMatch(content: unknown, sets: Sets): PacketCondition[] {
   return [{ not, on: { field: ct !== undefined && ct.key !== 'mark' ? 'traffic' : 'unknown' } }];
 }
 
-const MaskedPayload = v.object({
-  '&': v.tuple([v.object({ payload: v.object({ protocol: v.string(), field: v.string() }) }), v.unknown()]),
-});
+/** `ip daddr . tcp dport @bad`: each field has one of its values in the set; with several elements, not any of them. */
+function readConcat(
+  op: string,
+  fields: readonly unknown[],
+  elements: readonly unknown[],
+  sets: Sets,
+): PacketCondition[] {
+  const rows = elements.map(element => {
+    const value = elementOf(element);
+    return v.is(Concat, value) ? value.concat : [];
+  });
+  const isRead = rows.length > 0 && rows.every(row => row.length === fields.length);
+  if (!isRead || !['==', 'in'].includes(op))
+    return [...fields.flatMap(impliedBy), always({ field: 'unknown' })];
+  const columns = fields.flatMap((left, at) =>
+    readMatch({ op: '==', left, right: rows.map(row => row[at]) }, sets),
+  );
+  return rows.length === 1 ? columns : [...columns, always({ field: 'unknown' })];
+}
+
+const PayloadField = v.object({ payload: v.object({ protocol: v.string(), field: v.string() }) });
+const MaskedPayload = v.object({ '&': v.tuple([PayloadField, v.unknown()]) });
 
 /** `tcp flags & (fin|syn)`: whatever the bits mean, the packet is one of TCP. */
-const impliedBy = (left: unknown): readonly PacketCondition[] =>
-  v.is(MaskedPayload, left) ? readPayload(left['&'][0].payload, []).implied : [];
+function impliedBy(left: unknown): readonly PacketCondition[] {
+  const field = v.is(MaskedPayload, left) ? left['&'][0] : left;
+  return v.is(PayloadField, field) ? readPayload(field.payload, []).implied : [];
+}
 
 interface PayloadMatch {
   /** What a packet is that has such a field; not subject to a negation. */
@@ -146,12 +170,17 @@ function valuesOf(right: unknown, sets: Sets): readonly unknown[] {
   return Array.isArray(right) ? right : right.set;
 }
 
-const words = (values: readonly unknown[]): string[] => values.map(value => String(value));
+const words = (values: readonly unknown[]): string[] => values.map(value => String(elementOf(value)));
 
 const Block = v.object({ prefix: v.object({ addr: v.string(), len: v.number() }) });
 
+const Element = v.object({ elem: v.object({ val: v.unknown() }) });
+
+/** Without its counter, timeout or comment. */
+const elementOf = (value: unknown): unknown => (v.is(Element, value) ? value.elem.val : value);
+
 function toPrefix(value: unknown): Prefix | undefined {
-  const inner = v.is(v.object({ elem: v.object({ val: v.unknown() }) }), value) ? value.elem.val : value;
+  const inner = elementOf(value);
   if (typeof inner === 'string')
     return Prefix.tryParse(inner) ?? Prefix.tryParse(`${inner}/${inner.includes(':') ? 128 : 32}`);
   return v.is(Block, inner) ? Prefix.tryParse(`${inner.prefix.addr}/${inner.prefix.len}`) : undefined;
@@ -160,6 +189,7 @@ function toPrefix(value: unknown): Prefix | undefined {
 const Range = v.object({ range: v.tuple([v.number(), v.number()]) });
 
 function toRange(value: unknown): readonly [number, number] | undefined {
-  if (typeof value === 'number') return [value, value];
-  return v.is(Range, value) ? value.range : undefined;
+  const inner = elementOf(value);
+  if (typeof inner === 'number') return [inner, inner];
+  return v.is(Range, inner) ? inner.range : undefined;
 }

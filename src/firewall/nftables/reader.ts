@@ -135,6 +135,8 @@ function readRule(expressions: readonly Readonly<Record<string, unknown>>[], tex
     if (kind === 'match') conditions.push(...readMatch(content, sets));
     else if (kind === 'limit' || kind === 'quota' || kind === 'ct count')
       conditions.push(always({ field: 'traffic' }));
+    else if ((kind === 'set' || kind === 'meter') && isLimited(content))
+      conditions.push(always({ field: 'traffic' }));
     else if (kind === 'xt') conditions.push(...readXtables(content));
     else if (kind === 'reject') conditions.push(...impliedByReject(content));
     else if (kind === 'vmap') rules.push(...readVerdictMap(content, conditions, text, sets));
@@ -146,6 +148,13 @@ function readRule(expressions: readonly Readonly<Record<string, unknown>>[], tex
   }
   return rules;
 }
+
+const Counting = v.object({ stmt: v.union([v.array(v.unknown()), v.unknown()]) });
+
+/** `add @m { ip saddr limit rate over 3/second }`: the rule goes on for what is above the limit, or below. */
+const isLimited = (content: unknown): boolean =>
+  v.is(Counting, content) &&
+  [content.stmt].flat().some(one => !v.is(v.object({ counter: v.unknown() }), one));
 
 /** Of what such an answer belongs to; nft leaves the match away that it has made for it. */
 const REJECTED: Readonly<Record<string, PacketCondition>> = {
