@@ -77,7 +77,7 @@ function judgeWay({ destination, lookup }: AskedWay, facts: RouteFacts): Cause |
   if (refusal !== undefined) {
     const isMissing = refusal.code === 'ENETUNREACH' && !routes.some(isDefault);
     if (isMissing && rules.length === 0) return noDefaultRoute(member, family, facts);
-    return detour(destination, facts, `the kernel refuses them (${refusal.code})`);
+    return detour(destination, facts, refusalText(refusal.code));
   }
   const isOwn = route.oif === inner.index;
   if (route.type !== RTN_UNICAST) return detour(destination, facts, 'they stay in the container');
@@ -105,6 +105,16 @@ function judgeWay({ destination, lookup }: AskedWay, facts: RouteFacts): Cause |
     return detour(destination, facts, `they go to ${gateway}, which does not forward them`);
   return wrongGateway(facts, gateway, entry);
 }
+
+/** What the kernel answers for each type of route or rule (fib_props, net/ipv4/fib_semantics.c). */
+const REFUSALS: Readonly<Record<string, string>> = {
+  EINVAL: 'discards them, as for a blackhole',
+  EACCES: 'refuses them as prohibited',
+  EHOSTUNREACH: 'refuses them as unreachable',
+  ENETUNREACH: 'knows no way for them',
+};
+
+const refusalText = (code: string): string => `the kernel ${REFUSALS[code] ?? 'refuses them'} (${code})`;
 
 const isDefault = ({ destination, type }: Route) => destination === undefined && type === RTN_UNICAST;
 

@@ -110,8 +110,14 @@ function located(all: readonly Unexplained[], failures: readonly Failure[]): Une
   );
 }
 
-/** What ends at the same place for several peers is one finding, which names them. */
+/** What ends at the same place for several peers is one finding, which names them; a rule that was seen to drop says all. */
 function together(all: readonly Unexplained[]): Finding[] {
+  const byRule = all.filter(({ place }) => place?.verdicts.some(({ end }) => end !== 'translated') === true);
+  const others = all.filter(one => !byRule.includes(one));
+  return [...byRule.map(({ finding }) => finding), ...byPlace(others)];
+}
+
+function byPlace(all: readonly Unexplained[]): Finding[] {
   const groups = Map.groupBy(all, ({ finding: { code, host }, place, root }) =>
     JSON.stringify([
       code,
