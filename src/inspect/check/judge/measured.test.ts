@@ -6,6 +6,7 @@ import {
   causes,
   checkCase,
   insideDocker2,
+  LEAVES,
   overlayOfDocker2,
   seen,
   toDocker2,
@@ -149,6 +150,19 @@ test('a peer that asks everyone for a router that there is not sends its answers
     unwatched: 'no connection',
   });
   assert.deepEqual(causes(withWatched(known, watched)), ['UNDERLAY_ROUTE docker2']);
+});
+
+test('what lets some through when it is asked again is where the others end', () => {
+  const known = checkCase({ answers: insideDocker2 });
+  const half = (lines: readonly string[]) => lines.map(line => `${line} 2`);
+  const back = ['port in reply', 'bridge in reply', 'tunnel out reply', 'uplink out reply'];
+  const home = ['uplink in reply', 'tunnel in reply', 'bridge out reply', 'port out reply'];
+  const isContainer = ({ kind }: { readonly kind: string }) => kind === 'container';
+  const watched = watchedRung(known, isContainer, {
+    here: seen(1, [...LEAVES, ...half(home)]),
+    there: seen(2, [...ARRIVES.slice(0, 2), ...half([...ARRIVES.slice(2), ...back])]),
+  });
+  assert.deepEqual(causes(withWatched(known, { ...watched, answered: 2 })), ['PACKET_LOST docker2']);
 });
 
 test('an address that a rule changes is the cause where nothing else is', () => {

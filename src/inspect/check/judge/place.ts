@@ -41,11 +41,12 @@ export interface Circumstances {
 
 /** undefined when no host has watched. */
 export function placeOf(watched: WatchedRung, { here, isDirect, ports }: Circumstances): Place | undefined {
-  const { rung, sent } = watched;
+  const { rung, sent, answered } = watched;
   const views = [watched.here, watched.there].filter(view => view !== undefined);
   if (views.length === 0) return undefined;
   const steps = wayOf(rung, here, isDirect, ports);
-  const least = sent * STILL_THERE[rung.answered > 0 ? 'lossy' : 'broken'];
+  // What lost everything, and loses a part when it is asked again, is a limit.
+  const least = sent * STILL_THERE[rung.answered > 0 || answered > 0 ? 'lossy' : 'broken'];
   const seen = steps.map(({ point }) => (point === undefined ? undefined : seenAt(point, views)));
   const isThere = (at: number) => (seen[at]?.count ?? 0) > 0 && (seen[at]?.count ?? 0) >= least;
   const reached = seen.findLastIndex((_, at) => isThere(at));
