@@ -16,7 +16,11 @@ export interface ContainerLinkFacts {
 }
 
 const ECHO = ['net/ipv4/icmp_echo_ignore_all', 'net/ipv6/icmp/echo_ignore_all'];
-const TTL = 'net/ipv4/ip_default_ttl';
+/** Of IPv6 it is a setting of the link. */
+const ttlOf = ({ inner, addresses }: Member) => [
+  'net/ipv4/ip_default_ttl',
+  ...(addresses.some(({ family }) => family === 'ipv6') ? [`net/ipv6/conf/${inner.name}/hop_limit`] : []),
+];
 const arpIgnore = (link: string) => ['all', link].map(name => `net/ipv4/conf/${name}/arp_ignore`);
 
 export async function checkContainerLinks(host: HostReader): Promise<Cause[]> {
@@ -25,7 +29,7 @@ export async function checkContainerLinks(host: HostReader): Promise<Cause[]> {
   const settled = members.filter(member => member.inner.up || unfinished.has(member));
   const causes = settled.map(async member => {
     const { inside } = member.container;
-    const sysctls = inside.sysctls([...ECHO, TTL, ...arpIgnore(member.inner.name)]);
+    const sysctls = inside.sysctls([...ECHO, ...ttlOf(member), ...arpIgnore(member.inner.name)]);
     return judgeLink({ member, nameOf: await inside.nameOf(), sysctls });
   });
   return (await Promise.all(causes)).flat();
@@ -72,7 +76,8 @@ function judgeArp(
 /** Routers that a packet to a container of another host passes: both hosts. */
 const HOPS = 2;
 
-function judgeSettings({ container }: Member, sysctls: ReadonlyMap<string, string>): Cause[] {
+function judgeSettings(member: Member, sysctls: ReadonlyMap<string, string>): Cause[] {
+  const { container } = member;
   const causes: Cause[] = [];
   const set = (path: string, value: number) =>
     inContainer(container, 'sysctl', '-w', `${sysctlName(path)}=${value}`);
@@ -92,15 +97,16 @@ function judgeSettings({ container }: Member, sysctls: ReadonlyMap<string, strin
       ),
     );
   }
-  const ttl = Number(sysctls.get(TTL) ?? 64);
-  if (ttl <= HOPS) {
+  for (const path of ttlOf(member)) {
+    const ttl = Number(sysctls.get(path) ?? 64);
+    if (ttl > HOPS) continue;
     causes.push(
-      fixedBy([set(TTL, 64)], {
+      fixedBy([set(path, 64)], {
         code: 'CONTAINER_TTL',
         severity: 'error',
         layer: 'container',
         reason: `packets of the container ${container.name} begin with a TTL of ${ttl}, and end before they reach a container of another host`,
-        evidence: [shown(TTL)],
+        evidence: [shown(path)],
       }),
     );
   }

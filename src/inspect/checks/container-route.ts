@@ -10,11 +10,14 @@ import { routeLine, ruleLine } from '../../netlink/text/entries.ts';
 import type { NameOf } from '../../netlink/text/link.ts';
 import type { Member } from '../host/members.ts';
 import type { Lookup } from '../host/namespace-reader.ts';
-import { type Cause, type Command, fixedBy, HERE, inContainer } from './check.ts';
+import { type Cause, type Command, fixedBy, HERE, inContainer, ipCommand } from './check.ts';
+import { decide } from './fib.ts';
 
 /** What the kernel says of a packet of the container. */
 export interface AskedWay {
   readonly destination: Ip;
+  /** IPPROTO_*; absent for any. */
+  readonly protocol?: number;
   readonly lookup: Lookup;
 }
 
@@ -70,19 +73,19 @@ function judgeSource({ member, nameOf, subnets, unbound }: RouteFacts): Cause[] 
   ];
 }
 
-function judgeWay({ destination, lookup }: AskedWay, facts: RouteFacts): Cause | undefined {
+function judgeWay(way: AskedWay, facts: RouteFacts): Cause | undefined {
+  const { destination, lookup } = way;
   const { member, family, routes, rules, nameOf, gateways, isProxied } = facts;
   const { inner } = member;
   const { route, refusal } = lookup;
   if (refusal !== undefined) {
     const isMissing = refusal.code === 'ENETUNREACH' && !routes.some(isDefault);
     if (isMissing && rules.length === 0) return noDefaultRoute(member, family, facts);
-    return detour(destination, facts, refusalText(refusal.code));
+    return detour(way, facts, refusalText(refusal.code));
   }
   const isOwn = route.oif === inner.index;
-  if (route.type !== RTN_UNICAST) return detour(destination, facts, 'they stay in the container');
-  if (!isOwn)
-    return isElsewhere(route, member) ? undefined : detour(destination, facts, leave(route, nameOf));
+  if (route.type !== RTN_UNICAST) return detour(way, facts, 'they stay in the container');
+  if (!isOwn) return isElsewhere(route, member) ? undefined : detour(way, facts, leave(route, nameOf));
   if (route.gateway === undefined) {
     if (isProxied) return undefined;
     const mask = member.addresses.find(({ ip, length }) => Prefix.of(ip, length).contains(destination));
@@ -90,11 +93,7 @@ function judgeWay({ destination, lookup }: AskedWay, facts: RouteFacts): Cause |
     if (mask !== undefined && (entry?.destination?.length ?? 0) <= mask.length) {
       return wrongNetmask(member, `${mask.ip}/${mask.length}`, destination);
     }
-    return detour(
-      destination,
-      facts,
-      `they go to ${inner.name} without a gateway, where nobody has the address`,
-    );
+    return detour(way, facts, `they go to ${inner.name} without a gateway, where nobody has the address`);
   }
   const { gateway } = route;
   // A router's own address on the link, as router advertisements name it, is not compared.
@@ -102,7 +101,7 @@ function judgeWay({ destination, lookup }: AskedWay, facts: RouteFacts): Cause |
     return undefined;
   const entry = bestRoute(routes, destination);
   if (entry?.destination !== undefined)
-    return detour(destination, facts, `they go to ${gateway}, which does not forward them`);
+    return detour(way, facts, `they go to ${gateway}, which does not forward them`);
   return wrongGateway(facts, gateway, entry);
 }
 
@@ -204,12 +203,15 @@ function wrongNetmask(member: Member, address: string, destination: Ip): Cause {
 const USUAL_TABLES = [RT_TABLE_LOCAL, RT_TABLE_MAIN];
 
 /** Rules of policy routing lead away, or an entry more specific than the default route. */
-function detour(destination: Ip, { member, rules, routes, nameOf }: RouteFacts, consequence: string): Cause {
+function detour(way: AskedWay, { member, rules, routes, nameOf }: RouteFacts, consequence: string): Cause {
+  const { destination } = way;
   const { name } = member.container;
   const entry = bestRoute(routes, destination);
   // An entry of the main table that says no by itself needs no rule.
   const isChosen = entry === undefined || isDefault(entry) || !USUAL_TABLES.includes(entry.table);
   const isRule = rules.length > 0 && isChosen;
+  const source = member.addresses.find(({ family }) => family === destination.family)?.ip;
+  const { rule = rules[0] } = decide({ ...way, ...(source && { source }) }, rules, routes) ?? {};
   return {
     code: isRule ? 'CONTAINER_RULE' : 'CONTAINER_ROUTE',
     severity: 'error',
@@ -221,8 +223,8 @@ function detour(destination: Ip, { member, rules, routes, nameOf }: RouteFacts, 
       ...(entry ? [`${name}: ${routeLine(entry, nameOf)}`] : []),
     ].slice(0, 20),
     remedy: isRule
-      ? `remove the rule: ${member.container.enter.join(' ')} ip rule del priority ${rules[0]?.priority ?? 0}`
-      : `remove the route: ${member.container.enter.join(' ')} ip route del ${entry ? entryWords(entry, nameOf) : destination}`,
+      ? `remove the rule: ${member.container.enter.join(' ')} ${ipCommand(destination.family)} rule del priority ${rule?.priority ?? 0}`
+      : `remove the route: ${member.container.enter.join(' ')} ${ipCommand(destination.family)} route del ${entry ? entryWords(entry, nameOf) : destination}`,
   };
 }
 

@@ -60,7 +60,7 @@ async function readRoutes(host: HostReader, member: Member, around: Surroundings
   const ways = destinations.flatMap(destination =>
     protocolsIn(rules).map(async ({ protocol }): Promise<AskedWay> => {
       const lookup = await inside.lookup(destination, { source, protocol });
-      return { destination, lookup };
+      return { destination, lookup, ...(protocol !== undefined && { protocol }) };
     }),
   );
   const incoming =

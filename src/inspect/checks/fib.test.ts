@@ -51,6 +51,16 @@ test('rules are asked in their order, as far as they are about the packet', () =
   assert.ok(!decides({ unknown: [{ type: 20, payload: new Uint8Array(8) }] }), 'a rule of one user');
 });
 
+test('a rule may pass others over', () => {
+  const [skip, skipped, end] = [
+    rule(10, { action: 2, goto: 300 }),
+    rule(200, { action: 8 }),
+    rule(300, { action: 7 }),
+  ];
+  assert.equal(decide(packet, [main, skip, skipped, end], [route('10.3.2.0/24')])?.rule, end);
+  assert.equal(decide(packet, [main, { ...skip, tos: 16 }, skipped], [])?.rule, skipped, 'of other packets');
+});
+
 test('a rule may end a packet itself, and throw goes on', () => {
   const prohibit = rule(10, { action: 8, destination: Prefix.parse('10.3.2.0/24') });
   assert.deepEqual(decide(packet, [main, prohibit], []), { rule: prohibit });

@@ -4,6 +4,7 @@
  */
 import type { Family, Ip } from '../../base/ip.ts';
 import {
+  FR_ACT_GOTO,
   FR_ACT_TO_TBL,
   RTN_BLACKHOLE,
   RTN_PROHIBIT,
@@ -37,8 +38,10 @@ export function decide(
   routes: readonly Route[],
 ): FibDecision | undefined {
   const { family } = packet.destination;
+  let from = 0;
   for (const rule of inOrder(rules, family)) {
-    if (!isFor(rule, packet)) continue;
+    if ((rule.priority ?? 0) < from || !isFor(rule, packet)) continue;
+    if (rule.action === FR_ACT_GOTO) from = rule.goto ?? 0;
     if (isEnd(rule.action)) return { rule };
     if (rule.action !== FR_ACT_TO_TBL) continue;
     const route = longest(packet.destination, rule, routes);
@@ -68,6 +71,8 @@ function conditionsHold(rule: Rule, packet: FibPacket): boolean {
     // What this host sends comes in by the loopback (net/ipv4/route.c).
     (iifName === undefined || iifName === (packet.input ?? 'lo')) &&
     oifName === undefined &&
+    // What is asked about has none.
+    rule.tos === undefined &&
     (fwmark === undefined || ((mark ^ fwmark) & (rule.fwmask ?? 0xffff_ffff)) === 0) &&
     (ipProtocol === undefined || ipProtocol === packet.protocol) &&
     (ports === undefined || (toPort !== undefined && ports.low <= toPort && toPort <= ports.high)) &&

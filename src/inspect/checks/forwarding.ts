@@ -2,7 +2,7 @@
 import type { Family } from '../../base/ip.ts';
 import { NETCONFA_IFINDEX_ALL } from '../../netlink/route/constants.ts';
 import type { HostReader } from '../host/host-reader.ts';
-import { type Cause, HERE } from './check.ts';
+import { type Cause, fixedBy, HERE } from './check.ts';
 
 export interface ForwardingSettings {
   readonly forwards: (link: string) => boolean;
@@ -26,6 +26,22 @@ export async function forwardingOf(host: HostReader): Promise<ForwardingSettings
 }
 
 const SETTINGS = { ipv4: 'net.ipv4.ip_forward', ipv6: 'net.ipv6.conf.all.forwarding' } as const;
+
+const TTL = 'net.ipv4.ip_default_ttl';
+
+/** Packets of the host itself pass one router on their way to a container: the other host. */
+export function ttlCauses(value: string | undefined): Cause[] {
+  if (value === undefined || Number(value) > 1) return [];
+  return [
+    fixedBy([['sysctl', '-w', `${TTL}=64`]], {
+      code: 'TTL_EXCEEDED',
+      severity: 'error',
+      layer: 'routing',
+      reason: `packets of ${HERE} itself begin with a TTL of ${value}: they reach other hosts, and no container there`,
+      evidence: [`${TTL} = ${value}`],
+    }),
+  ];
+}
 
 export function forwardingCauses(
   { isOff }: Pick<ForwardingSettings, 'isOff'>,

@@ -15,7 +15,7 @@ import { type Cause, HERE } from './check.ts';
 import { type FibPacket, protocolsIn, protocolWord } from './fib.ts';
 import { baseChainsOf } from './firewall-chains.ts';
 import { packetAt } from './firewall-flows.ts';
-import { forwardingCauses, forwardingOf } from './forwarding.ts';
+import { forwardingCauses, forwardingOf, ttlCauses } from './forwarding.ts';
 import { linksToPeer, stationsOf } from './stations.ts';
 import { type Direction, faultOf, lookupText, type OverlayWay, type WayFault } from './way.ts';
 
@@ -40,6 +40,7 @@ export async function checkRouting(host: HostReader): Promise<Cause[]> {
   const isOff = everywhere.some(({ code }) => code === 'FORWARDING_OFF');
   return [
     ...everywhere,
+    ...ttlCauses(host.sysctl('net/ipv4/ip_default_ttl')),
     ...causesOf(faults.filter(({ fault }) => !isOff || fault.code !== 'LINK_FORWARDING_OFF')),
   ];
 }
@@ -129,13 +130,16 @@ async function askAll(host: HostReader, peers: readonly Peer[], markOf: MarkOf):
         const packet = markOf({ destination, source: station.ip, input: station.link.name });
         askEach({ ...out, ...gateways, direction: 'out', packet }, station.link.index);
       }
-      for (const [at, { ip, link }] of here.entries()) {
+      for (const [at, { ip, link, name }] of here.entries()) {
         const tunnel = names.map(linkOf).find(each => each !== undefined);
         const source = subnet.ip.plus(2);
         // Every container once, every peer at least once.
         const isAsked = at === 0 || peer === routed[0]?.peer;
         if (!isAsked || tunnel === undefined) continue;
-        const back = { peer: peer.name, expected: [link.name], subnetLength: 0 };
+        // On the link itself: a gateway in front of it can only be the container, by another address.
+        const its = here.filter(each => each.name === name).map(each => each.ip);
+        const onLink = family === 'ipv4' ? { gateways: its } : {};
+        const back = { peer: peer.name, expected: [link.name], ...onLink, subnetLength: 0 };
         const packet = markOf({ destination: ip, source, input: tunnel.name, mark: OVERLAY_MARK });
         askEach({ ...back, direction: 'in', packet }, tunnel.index);
         if (at === 0) continue;

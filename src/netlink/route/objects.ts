@@ -213,6 +213,10 @@ export interface Rule {
   readonly fwmask?: number;
   readonly iifName?: string;
   readonly oifName?: string;
+  /** Type of service. */
+  readonly tos?: number;
+  /** Priority of the rule that is asked next. */
+  readonly goto?: number;
   /** IPPROTO_*. */
   readonly ipProtocol?: number;
   readonly destinationPorts?: { readonly low: number; readonly high: number };

@@ -20,6 +20,7 @@ import {
   FRA_DST,
   FRA_FWMARK,
   FRA_FWMASK,
+  FRA_GOTO,
   FRA_IIFNAME,
   FRA_IP_PROTO,
   FRA_OIFNAME,
@@ -81,6 +82,7 @@ export const ruleMessage = new MessageCodec(
     source: one(FRA_SRC, ip),
     iifName: one(FRA_IIFNAME, text),
     oifName: one(FRA_OIFNAME, text),
+    goto: one(FRA_GOTO, u32),
     priority: one(FRA_PRIORITY, u32),
     fwmark: one(FRA_FWMARK, u32),
     fwmask: one(FRA_FWMASK, u32),
@@ -107,14 +109,14 @@ export function writeRuleSelector(writer: Writer, rule: RuleFields): void {
 function write(writer: Writer, rule: RuleFields, otherwise: Pick<Rule, 'table' | 'action'>): void {
   const { family, table = otherwise.table, action = otherwise.action, source, destination, unknown } = rule;
   const { priority, fwmark, fwmask, iifName, oifName, protocol, inverted, suppressPrefixLength } = rule;
-  const { ipProtocol, destinationPorts } = rule;
+  const { ipProtocol, destinationPorts, tos = 0, goto } = rule;
   ruleMessage.write(
     writer,
     {
       family: familyNumber(family),
       destinationLength: destination?.length ?? 0,
       sourceLength: source?.length ?? 0,
-      tos: 0,
+      tos,
       table: table > 255 ? RT_TABLE_UNSPEC : table,
       action,
       flags: inverted === true ? FIB_RULE_INVERT : 0,
@@ -124,6 +126,7 @@ function write(writer: Writer, rule: RuleFields, otherwise: Pick<Rule, 'table' |
       source: source?.ip,
       iifName,
       oifName,
+      goto,
       priority,
       fwmark,
       fwmask,
@@ -152,6 +155,8 @@ export function decodeRule(payload: Uint8Array): Rule | undefined {
     fwmask: found.fwmask,
     iifName: found.iifName,
     oifName: found.oifName,
+    tos: header.tos === 0 ? undefined : header.tos,
+    goto: found.goto,
     inverted: (header.flags & FIB_RULE_INVERT) === 0 ? undefined : true,
     // The kernel says -1 for none.
     suppressPrefixLength: found.suppressPrefixLength === 0xffff_ffff ? undefined : found.suppressPrefixLength,

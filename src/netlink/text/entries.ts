@@ -6,6 +6,7 @@
 import { ADDRESS_BITS } from '../../base/ip.ts';
 import type { Prefix } from '../../base/prefix.ts';
 import {
+  FR_ACT_GOTO,
   FR_ACT_TO_TBL,
   IFA_F_PERMANENT,
   NTF_SELF,
@@ -200,21 +201,28 @@ function fdbState(state: number): string | undefined {
 export function ruleLine(rule: Rule): string {
   const { priority = 0, source, destination, fwmark, fwmask = 0xffff_ffff, iifName, oifName } = rule;
   const { action, table, protocol, inverted, suppressPrefixLength, ipProtocol, destinationPorts } = rule;
+  const { tos, goto } = rule;
   const mask = fwmask === 0xffff_ffff ? '' : `/0x${fwmask.toString(16)}`;
   return joinWords(
     `${priority}:`,
     inverted === true && 'not',
     `from ${source === undefined ? 'all' : blockText(source)}`,
     destination && `to ${blockText(destination)}`,
+    tos !== undefined && `tos 0x${tos.toString(16)}`,
     fwmark !== undefined && `fwmark 0x${fwmark.toString(16)}${mask}`,
     iifName !== undefined && `iif ${iifName}`,
     oifName !== undefined && `oif ${oifName}`,
     ipProtocol !== undefined && `ipproto ${ipProtocolWord(ipProtocol)}`,
     destinationPorts && `dport ${portsText(destinationPorts)}`,
-    action === FR_ACT_TO_TBL ? `lookup ${tableWord(table)}` : routeTypeWord(action),
+    actionWords(action, table, goto),
     suppressPrefixLength !== undefined && `suppress_prefixlength ${suppressPrefixLength}`,
     isSaid(protocol) && `proto ${routeProtocolWord(protocol)}`,
   );
+}
+
+function actionWords(action: number, table: number, goto = 0): string {
+  if (action === FR_ACT_TO_TBL) return `lookup ${tableWord(table)}`;
+  return action === FR_ACT_GOTO ? `goto ${goto}` : routeTypeWord(action);
 }
 
 function portsText({ low, high }: NonNullable<Rule['destinationPorts']>): string {
