@@ -73,6 +73,8 @@ const SETUP = `
   ip rule add not fwmark 0x1 priority 103 table 1000 suppress_prefixlength 0
   ip rule add ipproto udp dport 4789 priority 103 prohibit
   ip rule add ipproto tcp dport 80-90 priority 103 blackhole
+  ip rule add from 10.2.0.0/16 tos 0x04 fwmark 3 priority 105 table 77
+  ip rule add from 10.3.0.0/16 priority 106 goto 32767
 `;
 
 /** Said of every IPv6 route, and not in our objects. */

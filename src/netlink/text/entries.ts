@@ -84,7 +84,7 @@ export function routeLine(route: Route, nameOf: NameOf): string {
   return joinWords(
     type !== RTN_UNICAST && routeTypeWord(type),
     destination === undefined ? 'default' : blockText(destination),
-    tos !== undefined && `tos 0x${tos.toString(16)}`,
+    tos !== undefined && `tos 0x${tos.toString(16).padStart(2, '0')}`,
     encap && encapWords(encap),
     nexthopId !== undefined && `nhid ${nexthopId}`,
     gateway && `via ${gateway}`,
@@ -208,7 +208,7 @@ export function ruleLine(rule: Rule): string {
     inverted === true && 'not',
     `from ${source === undefined ? 'all' : blockText(source)}`,
     destination && `to ${blockText(destination)}`,
-    tos !== undefined && `tos 0x${tos.toString(16)}`,
+    tos !== undefined && `tos 0x${tos.toString(16).padStart(2, '0')}`,
     fwmark !== undefined && `fwmark 0x${fwmark.toString(16)}${mask}`,
     iifName !== undefined && `iif ${iifName}`,
     oifName !== undefined && `oif ${oifName}`,
