@@ -121,6 +121,24 @@ test('a frame for another MAC address is wrong on the host that sent it', () => 
   assert.deepEqual(causes(withWatched(known, asked)), ['TUNNEL_NEIGHBOR docker1']);
 });
 
+test('a file of the agent that is wrong loses no packet', () => {
+  const file = finding({
+    code: 'SUBNET_FILE_DIFFERS',
+    host: 'docker2',
+    layer: 'docker',
+    severity: 'warning',
+  });
+  const known = checkCase({ answers: insideDocker2, reports: { 2: { findings: [file] } } });
+  const { findings } = judge(withWatched(known, watchedInside(known, untilTunnel)));
+  assert.deepEqual(
+    findings.map(({ code, severity }) => [code, severity]),
+    [
+      ['PACKET_LOST', 'error'],
+      ['SUBNET_FILE_DIFFERS', 'warning'],
+    ],
+  );
+});
+
 test('a strict source filter is why a host does not answer ARP', () => {
   const filter = finding({
     code: 'STRICT_RP_FILTER',

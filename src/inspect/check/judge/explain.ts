@@ -67,7 +67,9 @@ export interface NamesInText {
  * do not take the fast path.
  */
 const isHarmless = ({ code }: Finding) =>
-  /^(AGENT|STORE)_(DOWN|HUNG|SILENT|UNAVAILABLE|NOT_READY)$|^DOCKER_STOPPED$|^FAST_PATH_/.test(code);
+  /^(AGENT|STORE)_(DOWN|HUNG|SILENT|UNAVAILABLE|NOT_READY)$|^(DOCKER_STOPPED|DISK_FULL|SUBNET_FILE_DIFFERS)$|^FAST_PATH_/.test(
+    code,
+  );
 
 /** What may tell a connection from a ping. */
 const FILTERS: readonly Layer[] = ['firewall', 'nat', 'limits', 'docker'];
