@@ -1,8 +1,8 @@
 /** The backend auto on real hosts: what a firewall drops is left within seconds, and taken again when it passes. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
-import type { Status } from '../../src/api/status.ts';
+import { AgentClient } from '../../src/api/client.ts';
+import { DEFAULT_SOCKET } from '../../src/api/messages.ts';
 import { LabHost, TULLE } from '../../src/lab/host/host.ts';
 import { findRecord } from '../../src/lab/record/record.ts';
 import type { PingReport } from '../../src/lab/traffic/ping.ts';
@@ -36,8 +36,7 @@ describe('auto', needsRoot, () => {
 
   /** The way from one host to another. */
   async function wayFrom(from: number, to: number) {
-    const { stdout } = await host(from).run(TULLE, ['status', '--json'], { anyStatus: true });
-    const { peers } = JSON.parse(stdout) as Status;
+    const { peers } = await new AgentClient({ socketPath: host(from).path(DEFAULT_SOCKET) }).status();
     return peers.find(({ hostName }) => hostName === host(to).name)?.ways?.ipv4;
   }
 
@@ -46,8 +45,6 @@ describe('auto', needsRoot, () => {
       await eventually(
         `${host(from).name} reaches ${host(to).name} over ${wanted}`,
         async () => {
-          // A look is a process.
-          await sleep(500);
           const way = await wayFrom(from, to);
           return way?.inUse === wanted && way.answers === true;
         },
