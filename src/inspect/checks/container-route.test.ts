@@ -45,10 +45,10 @@ function codesFor(first: Link, ...more: readonly Link[]): string[] {
   return causes.map(({ code }) => code);
 }
 
-const other = (name: string) => ({ kind: 'other', name }) as const;
+const veth = { kind: 'veth' } as const;
 
 test('a route to another network of the container is meant so', () => {
-  assert.deepEqual(codesFor(linkOf('eth1', 3, { info: other('veth'), lower: 9, netnsId: 0 })), []);
+  assert.deepEqual(codesFor(linkOf('eth1', 3, { info: veth, lower: 9, netnsId: 0 })), []);
   assert.deepEqual(
     codesFor(linkOf('br0', 3, { info: { kind: 'bridge' } }), linkOf('eth1', 4, { master: 3 })),
     [],
@@ -57,11 +57,8 @@ test('a route to another network of the container is meant so', () => {
 
 test('a route to a link that nobody is behind is not', () => {
   const wrong = ['CONTAINER_ROUTE'];
-  assert.deepEqual(codesFor(linkOf('dummy0', 3, { info: other('dummy') })), wrong);
+  assert.deepEqual(codesFor(linkOf('dummy0', 3, { info: { kind: 'other', name: 'dummy' } })), wrong);
   assert.deepEqual(codesFor(linkOf('br0', 3, { info: { kind: 'bridge' } })), wrong, 'a bridge without ports');
-  const pair = [
-    linkOf('a', 3, { info: other('veth'), lower: 4 }),
-    linkOf('b', 4, { info: other('veth'), lower: 3 }),
-  ] as const;
+  const pair = [linkOf('a', 3, { info: veth, lower: 4 }), linkOf('b', 4, { info: veth, lower: 3 })] as const;
   assert.deepEqual(codesFor(...pair), wrong, 'a pair with both ends in the container');
 });

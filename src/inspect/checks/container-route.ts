@@ -128,11 +128,12 @@ const LOOPBACK = 0x8;
 function isDeadEnd({ index, flags, info, lower, netnsId }: Link, all: readonly Link[]): boolean {
   if ((flags & LOOPBACK) !== 0) return true;
   if (info?.kind === 'bridge') return !all.some(({ master }) => master === index);
-  if (info?.kind !== 'other') return false;
-  const isPair = info.name === 'veth' && netnsId === undefined;
-  const other = isPair ? all.find(one => one.index === lower) : undefined;
-  return info.name === 'dummy' || (other !== undefined && other.master === undefined);
+  if (info?.kind === 'veth') return netnsId === undefined && isEnd(all.find(one => one.index === lower));
+  return info?.kind === 'other' && info.name === 'dummy';
 }
+
+/** The other end of a pair, in the same namespace and on no bridge. */
+const isEnd = (other: Link | undefined) => other !== undefined && other.master === undefined;
 
 const leave = ({ oif }: Route, nameOf: NameOf) =>
   `they leave over ${oif === undefined ? 'no link' : nameOf(oif)}`;
