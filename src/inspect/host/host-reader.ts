@@ -13,7 +13,7 @@ import { type Container, findContainers } from './containers.ts';
 import { type Members, membersOf } from './members.ts';
 import { NamespaceReader } from './namespace-reader.ts';
 import { type HostOverlay, overlayOf } from './overlay.ts';
-import { knownDevices, knownLeases, type Peer, peersOf } from './peers.ts';
+import { knownDevices, knownLeases, type Peer, peersOf, subnetsAt } from './peers.ts';
 
 export interface HostOptions {
   /** The calling thread's own unless given. */
@@ -94,8 +94,15 @@ export class HostReader extends NamespaceReader {
 
   /** Other hosts of the overlay that packets should reach from here. */
   readonly peers = lazy(async (): Promise<Peer[]> => {
-    const own = (await this.overlay())?.subnets ?? [];
-    return peersOf(await this.status(), await this.leases(), own);
+    const [status, leases, overlay] = await Promise.all([this.status(), this.leases(), this.overlay()]);
+    const addresses = overlay === undefined ? await this.addresses() : [];
+    const own =
+      overlay?.subnets ??
+      subnetsAt(
+        leases,
+        addresses.map(({ ip }) => ip),
+      );
+    return peersOf(status, leases, own);
   });
 
   /** Of all kinds, on the overlay or not. */

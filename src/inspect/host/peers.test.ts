@@ -3,8 +3,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { Ip } from '../../base/ip.ts';
 import { Prefix } from '../../base/prefix.ts';
-import { knownDevices, knownLeases, peersOf } from './peers.ts';
+import { knownDevices, knownLeases, peersOf, subnetsAt } from './peers.ts';
 
 const line = (subnet: string, value: object) =>
   `{"key":"/coreos.com/network/subnets/${subnet}","value":"${Buffer.from(JSON.stringify(value)).toString('base64')}","mod":"3"},`;
@@ -32,6 +33,9 @@ test('peers are known from the disk where no agent answers', () => {
       [peer?.name, peer?.subnets.join(), peer?.publicIps.join(), String(peer?.vtepMacs.ipv4)],
       ['docker2', '10.3.2.0/24', '192.168.65.4', '02:00:00:00:00:01'],
     );
+    // Without the subnet file a host knows its own lease by its address.
+    const own = subnetsAt(knownLeases(directory), [Ip.parse('127.0.0.1'), Ip.parse('192.168.65.3')]);
+    assert.deepEqual(own.map(String), ['10.3.1.0/24']);
     assert.deepEqual(knownDevices(directory), ['flannel.88']);
     assert.deepEqual([knownLeases(join(directory, 'none')), knownDevices(join(directory, 'none'))], [[], []]);
   } finally {

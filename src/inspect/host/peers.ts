@@ -37,6 +37,14 @@ export interface KnownLease {
   readonly vtepMacs: PerFamily<Mac>;
 }
 
+/** Subnets of leases with an address of this host: its own, where no file says which they are. */
+export const subnetsAt = (leases: readonly KnownLease[], addresses: readonly Ip[]): Prefix[] =>
+  leases
+    .filter(({ attributes }) =>
+      valuesOf(attributes.publicIp).some(ip => addresses.some(address => address.equals(ip))),
+    )
+    .flatMap(({ subnets }) => [...subnets]);
+
 /** Those that this host can use, without its own. @param own subnets of this host */
 export function peersOf(
   status: Status | undefined,
