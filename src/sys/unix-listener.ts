@@ -1,5 +1,5 @@
 /** A unix socket that listens and that nobody serves yet: who connects waits in its queue. */
-import { chmodSync } from 'node:fs';
+import { chmodSync, lstatSync } from 'node:fs';
 import { connect } from 'node:net';
 import { isCode } from '../base/errors.ts';
 import { SysError } from './errors.ts';
@@ -34,6 +34,9 @@ export function listenAt(path: string): number {
     throw error;
   }
 }
+
+/** Of the file at a path; undefined where none is. Another number is another socket. @throws Error when that cannot be told */
+export const inodeOf = (path: string): number | undefined => lstatSync(path, { throwIfNoEntry: false })?.ino;
 
 /** Whether somebody answers at the socket; false also where there is none. @throws Error when that cannot be told */
 export function isListening(path: string): Promise<boolean> {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -52,6 +52,16 @@ const handlers = (changed: Partial<ApiHandlers> = {}): ApiHandlers => ({
 });
 
 describe('the socket', () => {
+  test('of another is left when the server closes', async () => {
+    const server = await ApiServer.open(socketPath, handlers());
+    rmSync(socketPath);
+    const other = createServer().listen(socketPath);
+    await within('another listens', once(other, 'listening'));
+    await server[Symbol.asyncDispose]();
+    assert.ok(existsSync(socketPath));
+    other.close();
+  });
+
   test('may be opened by its owner only', async () => {
     await using _server = await ApiServer.open(socketPath, handlers());
     assert.equal(statSync(socketPath).mode & 0o777, 0o600);

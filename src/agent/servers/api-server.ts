@@ -2,7 +2,7 @@
  * The agent's side of the API: HTTP with JSON over a unix socket of mode 0600. What the requests mean is handed
  * in; this file knows only how they travel.
  */
-import { chmodSync, mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { dirname } from 'node:path';
 import {
@@ -14,8 +14,10 @@ import {
 } from '../../api/messages.ts';
 import type { NameList } from '../../api/names.ts';
 import type { Status } from '../../api/status.ts';
+import type { Clock } from '../../base/clock.ts';
 import { isCode, TulleError } from '../../base/errors.ts';
-import { isListening } from '../../sys/unix-listener.ts';
+import { inodeOf, isListening, listenAt } from '../../sys/unix-listener.ts';
+import { untilInDirectory } from '../../sys/wait-directory.ts';
 import type { EventLog } from '../health/event-log.ts';
 import { createServer } from './http.ts';
 import { answerNetworks, type NetworkHandlers } from './network-requests.ts';
@@ -53,8 +55,12 @@ export class ApiServer implements AsyncDisposable {
   readonly #server: Server;
   readonly #handlers: ApiHandlers;
   readonly #closing = new AbortController();
+  readonly #path: string;
+  readonly #inode: number | undefined;
 
-  private constructor(handlers: ApiHandlers) {
+  private constructor(path: string, handlers: ApiHandlers) {
+    this.#path = path;
+    this.#inode = inodeOf(path);
     this.#handlers = handlers;
     this.#server = createServer((request, response) => void this.#serve(request, response));
   }
@@ -72,29 +78,34 @@ export class ApiServer implements AsyncDisposable {
       });
     }
     rmSync(path, { force: true });
-    const api = new ApiServer(handlers);
-    // The mode is right from the start: no process can connect between bind and chmod.
-    const umask = process.umask(0o177);
-    try {
-      await new Promise<void>((resolve, reject) => {
-        api.#server.once('error', reject);
-        api.#server.listen(path, resolve);
-      });
-    } finally {
-      process.umask(umask);
-    }
-    chmodSync(path, 0o600);
+    // A socket that Node.js makes is removed by it in the end, even if the path is another agent's by then.
+    const fd = listenAt(path);
+    const api = new ApiServer(path, handlers);
+    await new Promise<void>((resolve, reject) => {
+      api.#server.once('error', reject);
+      api.#server.listen({ fd }, resolve);
+    });
     return api;
+  }
+
+  /** Until nobody reaches it at its path any more, because the socket or its directory was removed; or until `signal` aborts. */
+  untilGone(clock: Clock, signal: AbortSignal): Promise<void> {
+    return untilInDirectory(dirname(this.#path), () => !this.#isThere(), clock, signal);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort();
+    if (this.#isThere()) rmSync(this.#path, { force: true });
     const closed = new Promise<void>(resolve => this.#server.close(() => resolve()));
     this.#server.closeIdleConnections();
     // A client that neither reads its answer nor ends its request must not keep the agent from stopping.
     const late = setTimeout(() => this.#server.closeAllConnections(), GRACE_MS);
     await closed;
     clearTimeout(late);
+  }
+
+  #isThere(): boolean {
+    return inodeOf(this.#path) === this.#inode;
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { eventually } from '../../../test/support/eventually.ts';
+import { AgentClient } from '../../api/client.ts';
 import { recordingLogger } from '../../base/log.ts';
 import { ManualClock } from '../../testing/manual-clock.ts';
 import { EventLog } from '../health/event-log.ts';
@@ -23,6 +24,28 @@ function agent(socketPath: string, port: number) {
   const options = { socketPath, health: { host: HOST, port } };
   return { servers: { options, health, clock, logger }, clock, codes };
 }
+
+test('a socket that is removed, or its whole directory, is made again, and said to be', async t => {
+  const directory = mkdtempSync(join(tmpdir(), 'tt-servers-'));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const stop = new AbortController();
+  t.after(() => stop.abort());
+  const path = join(directory, 'run', 'agent.sock');
+  const events = new EventLog({ clock: new ManualClock(), logger: recordingLogger() });
+  const handlers: Partial<ApiHandlers> = { events, releaseLease: async () => ({ released: '10.3.4.0-24' }) };
+  const serving = (await openApi(agent(path, 0).servers, handlers as ApiHandlers))(stop.signal);
+  for (const [count, removed] of [path, join(directory, 'run')].entries()) {
+    rmSync(removed, { recursive: true });
+    await eventually(
+      `${removed} is there again`,
+      async () => events.newest('state-repaired', 5).length > count,
+    );
+    await new AgentClient({ socketPath: path }).releaseLease();
+  }
+  stop.abort();
+  await serving;
+  assert.equal(existsSync(path), false);
+});
 
 test('a port in use by another program is a warning until it is free, and served from then on', async t => {
   const other = await TcpServer.open({ host: HOST, port: 0 }, () => undefined);

@@ -1,4 +1,4 @@
-/** The agent's servers over time: one that cannot listen is a warning, and tried again. */
+/** The agent's servers over time: one that cannot listen is a warning, and tried again; so is one whose socket is gone. */
 import type { Status } from '../../api/status.ts';
 import { aborted } from '../../base/abort.ts';
 import { backoff, type Clock } from '../../base/clock.ts';
@@ -31,7 +31,9 @@ export async function openApi(servers: ServersOptions, handlers: ApiHandlers): P
     if (error instanceof ApiServerError) throw error;
     return undefined;
   });
-  return signal => keepOpen('API', socketPath, open, servers, signal, first);
+  const renewed = () =>
+    handlers.events.add('warning', 'state-repaired', `made again: the socket ${socketPath}`, { socketPath });
+  return signal => keepOpen('API', socketPath, open, servers, signal, first, renewed);
 }
 
 export async function serveHealth(servers: ServersOptions, signal: AbortSignal): Promise<void> {
@@ -61,26 +63,39 @@ function filesOf({ certFile, keyFile, caFile }: MetricsTls): TlsFiles {
   return new TlsFiles({ cert: certFile, key: keyFile, ca: caFile }, true);
 }
 
+interface KeptServer extends AsyncDisposable {
+  /** Until it can be reached no more; one without it always can. */
+  untilGone?(clock: Clock, signal: AbortSignal): Promise<void>;
+}
+
+/** @param renewed called when another one has taken the place of one that was gone */
 async function keepOpen(
   name: string,
   where: string,
-  open: () => Promise<AsyncDisposable>,
+  open: () => Promise<KeptServer>,
   { health, clock }: ServersOptions,
   signal: AbortSignal,
-  first?: AsyncDisposable,
+  first?: KeptServer,
+  renewed?: () => void,
 ): Promise<void> {
+  const pauses = () => backoff(1000, 60_000);
+  let delays = pauses();
   let server = first;
-  for (const delay of backoff(1000, 60_000)) {
+  let wasGone = false;
+  while (!signal.aborted) {
     try {
-      await using _server = (server ??= await open());
+      await using opened = (server ??= await open());
+      server = undefined;
       health.warn(name, []);
-      return await aborted(signal);
+      if (wasGone) renewed?.();
+      await (opened.untilGone?.(clock, signal) ?? aborted(signal));
+      wasGone = true;
+      delays = pauses();
     } catch (error) {
       const title = `the ${name} server cannot listen at ${where}`;
       const text = messageOf(error);
       health.warn(name, [{ id: 'listen', code: 'CANNOT_LISTEN', severity: 'warning', title, text }]);
-      await clock.sleep(delay, signal).catch(() => undefined);
-      if (signal.aborted) return;
+      await clock.sleep(delays.next().value, signal).catch(() => undefined);
     }
   }
 }

@@ -50,7 +50,14 @@ test('leases that are not used, and one that has expired', () => {
 test('an agent that does not answer', () => {
   const [down] = silenceCauses(new ApiError('AGENT_NOT_RUNNING', 'nothing listens'), []);
   const [hung] = silenceCauses(new ApiError('TIMEOUT', 'no answer'), []);
-  const [stopped] = silenceCauses(new ApiError('TIMEOUT', 'no answer'), [41]);
+  const [stopped] = silenceCauses(new ApiError('TIMEOUT', 'no answer'), [
+    { pid: 41, isStopped: true, isElsewhere: false },
+  ]);
   assert.deepEqual([down?.code, hung?.code, stopped?.remedy], ['AGENT_DOWN', 'AGENT_HUNG', 'kill -CONT 41']);
+  const deaf = (isElsewhere: boolean) =>
+    silenceCauses(new ApiError('AGENT_NOT_RUNNING', 'nothing listens'), [
+      { pid: 42, isStopped: false, isElsewhere },
+    ]);
+  assert.deepEqual([deaf(false)[0]?.code, deaf(true)[0]?.code], ['AGENT_HUNG', 'AGENT_DOWN']);
   assert.deepEqual(silenceCauses(new ApiError('PERMISSION_DENIED', 'no'), []), []);
 });

@@ -10,16 +10,36 @@ import { type Cause, HERE } from './check.ts';
 
 export async function checkAgent(host: HostReader): Promise<Cause[]> {
   const { status, error } = await host.agent();
-  if (error !== undefined)
-    return isCode(error, 'PROTOCOL', 'REFUSED') ? [] : silenceCauses(error, stoppedAgents());
+  if (error !== undefined) return isCode(error, 'PROTOCOL', 'REFUSED') ? [] : silenceCauses(error, agents());
   return stateCauses(status, Date.now());
 }
 
-/** Nobody answers. @param stopped processes of an agent that a signal has stopped */
-export function silenceCauses(error: ApiError, stopped: readonly number[]): Cause[] {
+/** A process that is an agent by what it was started with. */
+interface AgentProcess {
+  readonly pid: number;
+  /** By a signal. */
+  readonly isStopped: boolean;
+  /** It was told to listen somewhere else: it may be that of another network. */
+  readonly isElsewhere: boolean;
+}
+
+/** Nobody answers. @param agents those that run here all the same */
+export function silenceCauses(error: ApiError, agents: readonly AgentProcess[]): Cause[] {
   // Containers talk without it, as long as nothing changes.
   const common = { severity: 'warning' as const, layer: 'agent' as const, evidence: [error.message] };
   if (error.code === 'AGENT_NOT_RUNNING') {
+    const deaf = agents.find(({ isElsewhere }) => !isElsewhere);
+    if (deaf !== undefined) {
+      return [
+        {
+          ...common,
+          evidence: [...common.evidence, `process ${deaf.pid} is an agent`],
+          code: 'AGENT_HUNG',
+          reason: `an agent runs on ${HERE}, but does not listen at its socket yet: it cannot be asked`,
+          remedy: 'if it stays so, restart it: systemctl restart tulle',
+        },
+      ];
+    }
     return [
       {
         ...common,
@@ -30,11 +50,12 @@ export function silenceCauses(error: ApiError, stopped: readonly number[]): Caus
     ];
   }
   if (error.code !== 'TIMEOUT') return [];
-  const [pid] = stopped;
+  const stopped = agents.filter(({ isStopped }) => isStopped);
+  const [{ pid } = {}] = stopped;
   return [
     {
       ...common,
-      evidence: [...common.evidence, ...stopped.map(each => `process ${each}: State: T (stopped)`)],
+      evidence: [...common.evidence, ...stopped.map(each => `process ${each.pid}: State: T (stopped)`)],
       code: 'AGENT_HUNG',
       reason: `the agent of ${HERE} runs and does not answer${pid === undefined ? '' : ': a signal has stopped it'}; nothing is repaired, and new peers are not reached`,
       remedy: pid === undefined ? 'restart it: systemctl restart tulle' : `kill -CONT ${pid}`,
@@ -42,11 +63,15 @@ export function silenceCauses(error: ApiError, stopped: readonly number[]): Caus
   ];
 }
 
-function stoppedAgents(): number[] {
+function agents(): AgentProcess[] {
   return processesWith('agent')
-    .map(({ pid }) => pid)
-    .filter(pid => /\btulle\b|main\.[jt]s/.test(fileOf(pid, 'cmdline')))
-    .filter(isStopped);
+    .map(({ pid }) => ({ pid, line: fileOf(pid, 'cmdline') }))
+    .filter(({ line }) => /\btulle\b|main\.[jt]s/.test(line))
+    .map(({ pid, line }) => ({
+      pid,
+      isStopped: isStopped(pid),
+      isElsewhere: /\0--socket[=\0]/.test(line),
+    }));
 }
 
 function fileOf(pid: number, name: string): string {

@@ -2,14 +2,13 @@
  * The socket of the plugin over time. Passed by a service manager it is always there. Otherwise it is made under another
  * name and put in place in one step, and made again when it is gone: /run/docker may be removed and made anew.
  */
-import { lstatSync } from 'node:fs';
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { aborted } from '../../base/abort.ts';
 import { backoff, type Clock } from '../../base/clock.ts';
 import { messageOf } from '../../base/errors.ts';
 import type { PassedSocket } from '../../sys/socket-activation.ts';
-import { isListening, listenAt } from '../../sys/unix-listener.ts';
+import { inodeOf, isListening, listenAt } from '../../sys/unix-listener.ts';
 import { untilInDirectory } from '../../sys/wait-directory.ts';
 import { DockerPluginError } from './plugin-errors.ts';
 import { PluginServer, type PluginServerParts } from './plugin-server.ts';
@@ -88,5 +87,3 @@ async function serveOwn(parts: PluginSocketParts, signal: AbortSignal): Promise<
   await untilInDirectory(dirname(path), () => inodeOf(path) !== own, clock, signal);
   if (signal.aborted && inodeOf(path) === own) await rm(path, { force: true });
 }
-
-const inodeOf = (path: string): number | undefined => lstatSync(path, { throwIfNoEntry: false })?.ino;
