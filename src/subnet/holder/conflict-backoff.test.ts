@@ -53,6 +53,18 @@ test('another writer is known from its second overwrite on, until five minutes a
   assert.equal(other(), 'undefined');
 });
 
+test('a former value of this host that is put back is no other writer, and repaired later each time', () => {
+  const { backoff, pauseAfterOverwrite, other } = make();
+  const [own, moved] = [3, 4].map(host => lease({ ...hostAttributes(host), machine: 'm' }));
+  assert.ok(own !== undefined && moved !== undefined);
+  backoff.recordOverwrite(own, moved);
+  const former = lease({ ...hostAttributes(3), machine: 'm' });
+  for (let times = 0; times < 3; times++) backoff.recordOverwrite(own, former);
+  assert.equal(other(), 'undefined');
+  assert.equal(pauseAfterOverwrite(moved), 8000);
+  assert.equal(other(), '192.168.65.4');
+});
+
 test('a host that claims our identity is known at once, and nothing waits for it', () => {
   const { backoff, other } = make();
   backoff.recordDuplicate(OURS, hostAttributes(5));

@@ -15,6 +15,8 @@ const QUIET_PERIOD = 5 * CAP;
 export class ConflictBackoff {
   readonly #clock: Clock;
   #overwrites = 0;
+  /** Those by a value that this host itself did not have. */
+  #foreign = 0;
   #otherWriter: OtherWriter | undefined;
   #isDuplicate = false;
   #last = Number.NEGATIVE_INFINITY;
@@ -33,9 +35,9 @@ export class ConflictBackoff {
     return this.#until;
   }
 
-  /** The host that wrote more than once, or is known to have our identity, in the last QUIET_PERIOD. */
+  /** The host whose value came more than once, or is known to have our identity, in the last QUIET_PERIOD. */
   get otherWriter(): OtherWriter | undefined {
-    const isKnown = this.#overwrites > 1 || this.#isDuplicate;
+    const isKnown = this.#foreign > 1 || this.#isDuplicate;
     return isKnown && this.#clock.monotonic() < this.#last + QUIET_PERIOD ? this.#otherWriter : undefined;
   }
 
@@ -49,7 +51,11 @@ export class ConflictBackoff {
     const now = this.#clock.monotonic();
     if (now >= this.#last + QUIET_PERIOD) this.reset();
     this.#last = now;
-    if (isLease(found)) this.#otherWriter = otherWriterOf(lease, found.attributes);
+    // Who puts a former value of this host back is a person, and no host.
+    if (isLease(found) && !isOwnValue(lease, found)) {
+      this.#foreign++;
+      this.#otherWriter = otherWriterOf(lease, found.attributes);
+    }
     const pause = Math.min(CAP, FIRST * 2 ** this.#overwrites++);
     this.#until = now + pause;
   }
@@ -68,10 +74,16 @@ export class ConflictBackoff {
 
   reset(): void {
     this.#overwrites = 0;
+    this.#foreign = 0;
     this.#isDuplicate = false;
     this.#otherWriter = undefined;
     this.interrupt();
   }
 }
+
+const isOwnValue = ({ attributes: own }: Lease, { attributes }: Lease): boolean =>
+  own.machine !== undefined &&
+  attributes.machine === own.machine &&
+  addressOf(attributes)?.key === addressOf(own)?.key;
 
 const otherWriterOf = ({ key }: Lease, other: Claimant): OtherWriter => ({ key, address: addressOf(other) });
