@@ -68,11 +68,14 @@ export interface Commit {
 const EMPTY = new Uint8Array();
 /** History rows that one step of a compaction looks at: a few milliseconds of work. */
 const SWEEP_STEP = 500;
+/** Less than any revision: nothing was ever compacted. */
+const NEVER = -1n;
 
 export class Mvcc {
   readonly #tables: Tables;
   #revision = 0n;
-  #compacted = 0n;
+  /** As in etcd the first compaction may be one at 0. */
+  #compacted = NEVER;
   /** Where the running compaction has got to; undefined when all history is swept. */
   #sweepFrom: bigint | undefined;
 
@@ -88,12 +91,12 @@ export class Mvcc {
 
   /** Reads at earlier revisions are refused; 0n when nothing was ever compacted. */
   get compactedRevision(): bigint {
-    return this.#compacted;
+    return this.#compacted === NEVER ? 0n : this.#compacted;
   }
 
   /** Takes the state from the tables again, after a rollback. */
   reload(): void {
-    this.#compacted = this.#tables.getMeta('compacted_revision') ?? 0n;
+    this.#compacted = this.#tables.getMeta('compacted_revision') ?? NEVER;
     this.#revision = this.#tables.newestRevision();
     const swept = this.#tables.getMeta('swept_revision') ?? 0n;
     this.#sweepFrom = swept < this.#compacted ? positionOf(swept + 1n) : undefined;
