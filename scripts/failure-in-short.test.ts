@@ -32,3 +32,11 @@ test('whatever is thrown is said', () => {
   assert.equal(failureInShort(undefined), 'undefined');
   assert.match(failureInShort(new RangeError('')), /^RangeError/);
 });
+
+test('what an error was thrown for is said instead of it', () => {
+  const cause = new Error('answer to compact', { cause: 'no error' });
+  assert.equal(failureInShort(new Error('Property failed', { cause })), 'answer to compact');
+  const own = new Error('own cause');
+  own.cause = own;
+  assert.equal(failureInShort(own), 'own cause');
+});

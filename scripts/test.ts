@@ -14,7 +14,7 @@ import { uptime } from 'node:os';
 import { join } from 'node:path';
 import { run } from 'node:test';
 import { inspect, styleText } from 'node:util';
-import { failureInShort } from './failure-in-short.ts';
+import { causesOf, failureInShort } from './failure-in-short.ts';
 import { FAST_PATH_OFF, filesOfBothWays } from './fast-path-off.ts';
 import { idleMeter, type Job, runQueue } from './test-queue.ts';
 
@@ -215,7 +215,10 @@ function reportFailure(name: string, error: Error & { failureType?: string }, sa
   totals.failed.push({ name, why: failureInShort(cause) });
   say(`  ${styleText('red', '✗')} ${name}`);
   // The stack of a failed assertion holds what was expected and what came; its properties would repeat it.
-  say(indent(cause instanceof Error && cause.stack ? cause.stack : inspect(cause, { depth: 4 })));
+  const stacks = causesOf(cause).map(one =>
+    one instanceof Error && one.stack ? one.stack : inspect(one, { depth: 4 }),
+  );
+  say(indent(stacks.join('\nbecause of ')));
   if (said !== '') say(indent(`--- the file said:\n${said}`));
 }
 
