@@ -155,6 +155,8 @@ export const FilterVerdict = v.object({
   hook: v.exactOptional(word),
   /** Name of the container whose rules they are; absent for the host's own. */
   container: v.exactOptional(word),
+  /** The command that takes the rule away; absent for a policy, and for rules of a container and of Tulle. */
+  removal: v.exactOptional(text),
 });
 export type FilterVerdict = v.InferOutput<typeof FilterVerdict>;
 

@@ -221,6 +221,12 @@ const verdictsOf = ({ verdicts }: Observation) =>
     ({ packet, end, chain, rule, container }) =>
       `${packet} ${end} ${chain}: ${rule}${container === undefined ? '' : ' in the container'}`,
   );
+/** Does what is said to take the rule away: what is asked next meets it no more. */
+async function takeAway(host: Namespace, { verdicts }: Observation): Promise<void> {
+  const [verdict] = verdicts;
+  assert.ok(verdict?.removal !== undefined, JSON.stringify(verdicts));
+  await host.do(verdict.removal);
+}
 const dropsOf = ({ drops }: Observation) =>
   drops
     .filter(({ packet }) => packet === 'request')
@@ -286,7 +292,7 @@ describe('an observation of two hosts', needsRoot, () => {
     assert.deepEqual(verdictsOf(dropped.far), [
       'request dropped ip6 filter INPUT: -p udp -m udp --dport 8472 -j DROP',
     ]);
-    await pair.far.host.do('ip6tables -F INPUT');
+    await takeAway(pair.far.host, dropped.far);
 
     const { plant } = guard(
       'inet',
@@ -302,7 +308,8 @@ describe('an observation of two hosts', needsRoot, () => {
       lines(rejected.near).includes('error out veth-c administratively prohibited, from fd05:0:0:2::'),
       lines(rejected.near).join('\n'),
     );
-    await pair.far.host.do('nft delete table inet guard');
+    await takeAway(pair.far.host, rejected.far);
+    assert.deepEqual(verdictsOf((await watchEcho(pair, to, from)).far), []);
 
     const deaf = guard('inet', 'input priority 0', 'icmpv6 type nd-neighbor-solicit drop');
     await pair.far.container.do(...deaf.plant);
@@ -432,7 +439,13 @@ async function seeFault(pair: OverlayPair, planted: Planted): Promise<void> {
     const seen = await watchEcho(pair);
     assert.deepEqual(lines(seen.near), planted.near);
     assert.deepEqual(lines(seen.far), planted.far);
-    if (verdict !== undefined) assert.deepEqual(verdictsOf(seen[verdict.host]), [verdict.text]);
+    if (verdict !== undefined) {
+      assert.deepEqual(verdictsOf(seen[verdict.host]), [verdict.text]);
+      if (seen[verdict.host].verdicts[0]?.removal !== undefined) {
+        await takeAway(pair[verdict.host].host, seen[verdict.host]);
+        assert.deepEqual(verdictsOf((await watchEcho(pair))[verdict.host]), []);
+      }
+    }
     if (drop !== undefined && hasBpf) {
       const drops = dropsOf(seen[drop.host]);
       assert.ok(

@@ -13,7 +13,7 @@ import type { NamespaceReader } from '../host/namespace-reader.ts';
 import type { HopEvent } from '../trace/hops.ts';
 import { chainsOfSaved, type LegacyFamily, LegacyTrace } from '../trace/legacy.ts';
 import { readTracedPacket } from '../trace/packet.ts';
-import { Ruleset } from '../trace/ruleset.ts';
+import { type ListedRule, Ruleset } from '../trace/ruleset.ts';
 import type { TunnelPorts } from './flow-filter.ts';
 import { FlowMarks } from './flow-marks.ts';
 import { flowPacket, neighborPacket } from './flow-packet.ts';
@@ -215,14 +215,36 @@ export class VerdictWatch implements Disposable {
 
   #add(event: HopEvent, traced: Traced, end: FilterVerdict['end']): void {
     const { packet, about } = traced;
-    const verdict: FilterVerdict = { packet, end, ...this.#whereOf(event, traced) };
+    const removal = this.#removalOf(event);
+    const verdict: FilterVerdict = {
+      packet,
+      end,
+      ...this.#whereOf(event, traced),
+      ...(removal === undefined ? {} : { removal }),
+    };
     const key = [packet, end, verdict.chain, verdict.rule, about].join('\n');
     if (this.#verdicts.size < MOST_VERDICTS) this.#verdicts.set(key, { verdict, about });
   }
 
-  #textOf({ family, table, chain, kind, handle, verdict }: HopEvent): string {
+  #removalOf(event: HopEvent): string | undefined {
+    const { family, table, chain, handle } = event;
+    const rule = this.#ruleOf(event);
+    if (rule === undefined || this.#options.container !== undefined || OUR_TABLE.test(table))
+      return undefined;
+    const legacy = LEGACY_PROGRAMS[family];
+    if (legacy !== undefined) return `${legacy} -t ${table} -D ${chain} ${rule.iptables ?? rule.text}`;
+    return `nft delete rule ${family} ${table} ${chain} handle ${handle}`;
+  }
+
+  #ruleOf({ family, table, chain, kind, handle }: HopEvent): ListedRule | undefined {
+    if (kind !== 'rule') return undefined;
+    return this.#rules.chain(family, table, chain)?.rules.find(one => one.handle === handle);
+  }
+
+  #textOf(event: HopEvent): string {
+    const { kind, handle, verdict } = event;
     if (kind !== 'rule') return `policy ${verdict}`;
-    const rule = this.#rules.chain(family, table, chain)?.rules.find(one => one.handle === handle);
+    const rule = this.#ruleOf(event);
     return rule?.iptables ?? rule?.text ?? `rule with handle ${handle}`;
   }
 
@@ -243,13 +265,15 @@ export class VerdictWatch implements Disposable {
 const REJECTS = /(^| )(reject|-j REJECT)\b/;
 const TRANSLATES = /(^| )(dnat|snat|masquerade|redirect|-j (DNAT|SNAT|MASQUERADE|REDIRECT|NETMAP))\b/;
 
+const OUR_TABLE = /^tulle-|^flannel-ipv/;
+const LEGACY_PROGRAMS: Readonly<Record<string, string>> = {
+  'legacy ip': 'iptables-legacy',
+  'legacy ip6': 'ip6tables-legacy',
+};
+
 /** `ip filter FORWARD`, `iptables-legacy filter FORWARD`. */
 function placeOf({ family, table, chain }: HopEvent): string {
-  const legacy: Readonly<Record<string, string>> = {
-    'legacy ip': 'iptables-legacy',
-    'legacy ip6': 'ip6tables-legacy',
-  };
-  return `${legacy[family] ?? family} ${table} ${chain}`;
+  return `${LEGACY_PROGRAMS[family] ?? family} ${table} ${chain}`;
 }
 
 /** Of an ARP message. */

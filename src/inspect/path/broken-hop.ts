@@ -208,11 +208,11 @@ function measuredCause(
   };
 }
 
-function ruleFault(host: string, { end, chain, rule, container }: FilterVerdict): WalkFault {
+function ruleFault(host: string, { end, chain, rule, container, removal }: FilterVerdict): WalkFault {
   const whose = container === undefined ? host : `${container} on ${host}`;
   return {
     reason: `A rule of ${whose} ${end === 'rejected' ? 'rejects' : 'drops'} it, in ${chain}: ${rule}`,
-    remedy: 'delete the rule, or let packets of the overlay pass before it',
+    remedy: removal ?? 'delete the rule, or let packets of the overlay pass before it',
   };
 }
 

@@ -151,7 +151,7 @@ async function refused(way: PacketWay, why: string): Promise<WalkFault> {
   const isOfPeer = (await way.host.peerSubnets()).some(subnet => subnet.contains(way.to));
   return {
     reason: `${way.name} has no route to ${way.to} (${why}).`,
-    remedy: isOfPeer ? `tulle status --peer ${way.to}` : 'ip route show',
+    remedy: isOfPeer ? `tulle status --peer ${way.to}` : `ip route add ${way.to} via GATEWAY`,
   };
 }
 

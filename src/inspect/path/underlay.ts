@@ -53,7 +53,7 @@ export async function overUnderlay(way: PacketWay, carrier: Carrier, plain?: Pla
     ...firstFault(
       refusal && {
         reason: `${way.name} has no route to ${to} on the underlay (${refusal.message}).`,
-        remedy: 'ip route show',
+        remedy: `ip route add ${to} via GATEWAY`,
       },
       output && linkFault(output),
       neighbor !== undefined &&
