@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { describe, test } from 'node:test';
+import { checkBridgeFirewall } from '../../src/inspect/checks/bridge-firewall.ts';
 import type { Cause, HostCheck } from '../../src/inspect/checks/check.ts';
 import { CONTAINER_CHECKS } from '../../src/inspect/checks/container-checks.ts';
 import { stillUnfinished } from '../../src/inspect/checks/settled.ts';
@@ -195,5 +196,6 @@ async function findings(plant: string, status?: null, check: HostCheck = checkAl
 }
 
 async function checkAll(host: HostReader): Promise<Cause[]> {
-  return (await Promise.all(CONTAINER_CHECKS.map(({ check }) => check(host)))).flat();
+  const checks = [...CONTAINER_CHECKS.map(({ check }) => check), checkBridgeFirewall];
+  return (await Promise.all(checks.map(check => check(host)))).flat();
 }
