@@ -1,7 +1,6 @@
 /**
  * Jobs in their order, as many at a time as there are processors. Many tests wait for most of their time, for packets that do
- * not come: while processors are idle one more runs beside the others, and then a second one. What needs all of them runs alone
- * even then.
+ * not come: while processors are idle one more runs beside the others. What needs all of them runs alone even then.
  */
 import { availableParallelism, cpus } from 'node:os';
 
@@ -21,9 +20,7 @@ interface QueueOptions {
 }
 
 /** From here on there is room for one more. */
-const IDLE = 0.35;
-/** Jobs beside those for which there are processors: more would all be at work at once some day. */
-const MOST_BESIDE = 2;
+const IDLE = 0.4;
 const INTERVAL = 10_000;
 
 /** Runs them all. @throws what the first one throws, when those that run have ended */
@@ -48,8 +45,7 @@ export async function runQueue(jobs: readonly Job[], options: QueueOptions = {})
     }
   };
   const timer = setInterval(() => {
-    const most = Math.min(running.size + 1, room + MOST_BESIDE);
-    if (idleShare() >= IDLE && failures.length === 0) startUpTo(most);
+    if (idleShare() >= IDLE && failures.length === 0) startUpTo(room + 1);
   }, interval);
   // The jobs keep the process alive.
   timer.unref();
