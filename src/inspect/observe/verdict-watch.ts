@@ -13,10 +13,11 @@ import type { NamespaceReader } from '../host/namespace-reader.ts';
 import type { HopEvent } from '../trace/hops.ts';
 import { chainsOfSaved, type LegacyFamily, LegacyTrace } from '../trace/legacy.ts';
 import { readTracedPacket } from '../trace/packet.ts';
-import { type ListedRule, Ruleset } from '../trace/ruleset.ts';
+import { Ruleset } from '../trace/ruleset.ts';
 import type { TunnelPorts } from './flow-filter.ts';
 import { FlowMarks } from './flow-marks.ts';
 import { flowPacket, neighborPacket } from './flow-packet.ts';
+import { chainText, ruleRemoval, ruleText } from './rule-text.ts';
 import type { WatchedFlow } from './watched-flow.ts';
 
 /** Events: more than the probes of a check cause in any usual set of rules. */
@@ -180,7 +181,7 @@ export class VerdictWatch implements Disposable {
     const hook = this.#rules.chain(family, table, chain)?.base?.hook;
     if (hook !== undefined) traced.hook = hook;
     if (verdict === 'drop')
-      this.#add(event, traced, REJECTS.test(this.#textOf(event)) ? 'rejected' : 'dropped');
+      this.#add(event, traced, REJECTS.test(ruleText(this.#rules, event)) ? 'rejected' : 'dropped');
     else if (verdict === 'queue') traced.queued = event;
     else if (verdict === 'accept' && event.kind === 'rule' && this.#isTranslation(event))
       this.#add(event, traced, 'translated');
@@ -194,7 +195,7 @@ export class VerdictWatch implements Disposable {
   }
 
   #isTranslation(event: HopEvent): boolean {
-    return TRANSLATES.test(this.#textOf(event));
+    return TRANSLATES.test(ruleText(this.#rules, event));
   }
 
   #pass(event: HopEvent, traced: Traced): void {
@@ -206,8 +207,8 @@ export class VerdictWatch implements Disposable {
   #whereOf(event: HopEvent, { hook }: Pick<Traced, 'hook'>): Omit<FilterPass, 'packet'> {
     const { container } = this.#options;
     return {
-      chain: placeOf(event),
-      rule: this.#textOf(event),
+      chain: chainText(event),
+      rule: ruleText(this.#rules, event),
       ...(hook === undefined ? {} : { hook }),
       ...(container === undefined ? {} : { container }),
     };
@@ -215,7 +216,7 @@ export class VerdictWatch implements Disposable {
 
   #add(event: HopEvent, traced: Traced, end: FilterVerdict['end']): void {
     const { packet, about } = traced;
-    const removal = this.#removalOf(event);
+    const removal = this.#options.container === undefined ? ruleRemoval(this.#rules, event) : undefined;
     const verdict: FilterVerdict = {
       packet,
       end,
@@ -224,28 +225,6 @@ export class VerdictWatch implements Disposable {
     };
     const key = [packet, end, verdict.chain, verdict.rule, about].join('\n');
     if (this.#verdicts.size < MOST_VERDICTS) this.#verdicts.set(key, { verdict, about });
-  }
-
-  #removalOf(event: HopEvent): string | undefined {
-    const { family, table, chain, handle } = event;
-    const rule = this.#ruleOf(event);
-    if (rule === undefined || this.#options.container !== undefined || OUR_TABLE.test(table))
-      return undefined;
-    const legacy = LEGACY_PROGRAMS[family];
-    if (legacy !== undefined) return `${legacy} -t ${table} -D ${chain} ${rule.iptables ?? rule.text}`;
-    return `nft delete rule ${family} ${table} ${chain} handle ${handle}`;
-  }
-
-  #ruleOf({ family, table, chain, kind, handle }: HopEvent): ListedRule | undefined {
-    if (kind !== 'rule') return undefined;
-    return this.#rules.chain(family, table, chain)?.rules.find(one => one.handle === handle);
-  }
-
-  #textOf(event: HopEvent): string {
-    const { kind, handle, verdict } = event;
-    if (kind !== 'rule') return `policy ${verdict}`;
-    const rule = this.#ruleOf(event);
-    return rule?.iptables ?? rule?.text ?? `rule with handle ${handle}`;
   }
 
   #takeLegacy(): void {
@@ -264,17 +243,6 @@ export class VerdictWatch implements Disposable {
 
 const REJECTS = /(^| )(reject|-j REJECT)\b/;
 const TRANSLATES = /(^| )(dnat|snat|masquerade|redirect|-j (DNAT|SNAT|MASQUERADE|REDIRECT|NETMAP))\b/;
-
-const OUR_TABLE = /^tulle-|^flannel-ipv/;
-const LEGACY_PROGRAMS: Readonly<Record<string, string>> = {
-  'legacy ip': 'iptables-legacy',
-  'legacy ip6': 'ip6tables-legacy',
-};
-
-/** `ip filter FORWARD`, `iptables-legacy filter FORWARD`. */
-function placeOf({ family, table, chain }: HopEvent): string {
-  return `${LEGACY_PROGRAMS[family] ?? family} ${table} ${chain}`;
-}
 
 /** Of an ARP message. */
 function addressIn({ networkHeader, family }: TraceEvent): string | undefined {
