@@ -14,6 +14,7 @@ import {
   TestHost,
 } from '../integration/dataplane-host.ts';
 import { needsRoot } from '../support/capabilities.ts';
+import { eventually } from '../support/eventually.ts';
 
 const VXLAN = 'type vxlan id 88 dev eth0 local 192.168.65.3 dstport 4789 nolearning';
 
@@ -24,7 +25,7 @@ const BY_ITSELF = /^\d+: (lo|eth\d)\b|fe80|ff00::|33:33:|01:00:5e:/;
 const look = (host: TestHost) =>
   [
     'ip -d link',
-    'ip address',
+    'ip -o address',
     'ip neigh show nud permanent',
     'ip nexthop',
     'ip route show table all',
@@ -32,8 +33,19 @@ const look = (host: TestHost) =>
     'bridge fdb',
   ]
     .flatMap(command => lines(host.sh(command)))
+    // An address in one line, without the number of its link.
+    .map(line => line.replace(/^\d+: (\S+) +(?=inet)/, '$1 '))
     .filter(line => !BY_ITSELF.test(line))
     .map(line => line.replace(/ (tentative|state \w+|<.*?>)/g, ''));
+
+/** The kernel makes the local route of an IPv6 address in its own time. */
+async function untilRouted(host: TestHost): Promise<void> {
+  const added = lines(host.sh('ip -o -6 address show scope global'));
+  await eventually('addresses have local routes', async () => {
+    const local = host.sh('ip -6 route show table local');
+    return added.every(line => local.includes(`local ${/inet6 ([^/]*)/.exec(line)?.[1]} `));
+  });
+}
 
 /** The same host with this network, its own subnet .1. */
 function inNetwork(host: TestHost, network: string, base: string): DesiredHost {
@@ -97,6 +109,7 @@ describe('a device of another network', needsRoot, () => {
       using host = new TestHost();
       host.sh(`ip link add ${DEVICE} ${VXLAN}`);
       for (const action of actions) host.sh(action);
+      await untilRouted(host);
       const before = look(host);
       await using running = new Running(host);
       const result = await running.begin(host);
@@ -133,6 +146,7 @@ describe('a device of another network', needsRoot, () => {
     test(`A1: stays as it is, one ${what}, and is named`, async () => {
       using host = new TestHost();
       for (const action of actions) host.sh(action);
+      await untilRouted(host);
       const before = look(host);
       await using running = new Running(host);
       const { failures } = await running.begin(host);
