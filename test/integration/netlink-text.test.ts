@@ -17,6 +17,7 @@ import {
 import { linkInfoWords, linkLine, linkNames, type NameOf } from '../../src/netlink/text/link.ts';
 import { Netns } from '../../src/sys/netns.ts';
 import { needsRoot } from '../support/capabilities.ts';
+import { eventually } from '../support/eventually.ts';
 
 const SETUP = `
   sysctl -qw net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.all.accept_dad=0
@@ -110,9 +111,21 @@ describe('our words are those of iproute2', needsRoot, () => {
       .filter(line => line !== '');
   }
 
+  /** What we list, and what they print before and after it: the kernel adds entries of its own a moment after a link is up. */
+  async function atRest<T>(ours: () => Promise<T>, ...commands: readonly string[]): Promise<[T, string[]]> {
+    const print = () => commands.flatMap(printed);
+    return await eventually('nothing changes meanwhile', async () => {
+      const before = print();
+      const listed = await ours();
+      const after = print();
+      return before.join('\n') === after.join('\n') && [listed, after];
+    });
+  }
+
   test('routes', async () => {
-    const theirs = [...printed('ip -4 route show table all'), ...printed('ip -6 route show table all')];
-    const ours = (await rtnetlink.routes.list()).map(route => routeLine(route, nameOf));
+    const commands = ['ip -4 route show table all', 'ip -6 route show table all'];
+    const [listed, theirs] = await atRest(() => rtnetlink.routes.list(), ...commands);
+    const ours = listed.map(route => routeLine(route, nameOf));
     assert.deepEqual(ours.toSorted(), theirs.map(line => line.replace(PREFERENCE, '')).toSorted());
   });
 
@@ -128,16 +141,21 @@ describe('our words are those of iproute2', needsRoot, () => {
   });
 
   test('neighbors', async () => {
-    const ours = (await rtnetlink.neighbors.list()).map(neighbor => neighborLine(neighbor, nameOf));
-    assert.deepEqual(ours.toSorted(), printed('ip neigh show nud all').toSorted());
+    const [listed, theirs] = await atRest(() => rtnetlink.neighbors.list(), 'ip neigh show nud all');
+    const ours = listed.map(neighbor => neighborLine(neighbor, nameOf));
+    assert.deepEqual(ours.toSorted(), theirs.toSorted());
   });
 
   test('FDB entries', async () => {
     // An entry of a port is also one of its bridge.
-    const ours = new Set<string>();
-    for (const { index } of links)
-      for (const entry of await rtnetlink.fdb.list(index)) ours.add(fdbLine(entry, nameOf));
-    assert.deepEqual([...ours].toSorted(), printed('bridge fdb').toSorted());
+    const list = async () => {
+      const ours = new Set<string>();
+      for (const { index } of links)
+        for (const entry of await rtnetlink.fdb.list(index)) ours.add(fdbLine(entry, nameOf));
+      return [...ours];
+    };
+    const [ours, theirs] = await atRest(list, 'bridge fdb');
+    assert.deepEqual(ours.toSorted(), theirs.toSorted());
   });
 
   test('rules', async () => {
@@ -146,22 +164,16 @@ describe('our words are those of iproute2', needsRoot, () => {
   });
 
   test('addresses', async () => {
-    const theirs = printed('ip -o addr').map(line =>
-      line.replace(/^\d+: /, '').replace(/ valid_lft .*$/, ''),
-    );
-    const ours = (await rtnetlink.addresses.list()).map(address => addressLine(address, nameOf));
+    const [listed, lines] = await atRest(() => rtnetlink.addresses.list(), 'ip -o addr');
+    const theirs = lines.map(line => line.replace(/^\d+: /, '').replace(/ valid_lft .*$/, ''));
+    const ours = listed.map(address => addressLine(address, nameOf));
     assert.deepEqual(ours.toSorted(), theirs.toSorted());
   });
 
   test('links: our words are among theirs, in their order', async () => {
-    // Carrier and state of a bridge follow its ports a moment later.
-    const look = () => printed('ip -o link').join();
-    let [seen, listed, theirs]: [string, Link[], string[]] = ['', [], []];
-    do {
-      seen = look();
-      listed = await rtnetlink.links.list();
-      theirs = printed('ip -d -o link');
-    } while (seen !== look());
+    // Without details: those have timers of bridges.
+    const both = async () => ({ listed: await rtnetlink.links.list(), theirs: printed('ip -d -o link') });
+    const [{ listed, theirs }] = await atRest(both, 'ip -o link');
     for (const link of listed) {
       const line = theirs.find(one => one.startsWith(`${link.index}: `)) ?? '';
       assert.equal(commonWords(linkLine(link, nameOf), line), linkLine(link, nameOf), line);
