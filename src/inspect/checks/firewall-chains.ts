@@ -1,10 +1,12 @@
 /** The chains that the kernel calls for packets, with what stands in them: nftables of all families, iptables of both kinds. */
+
 import { readChains, type SavedTables } from '../../firewall/iptables/saved.ts';
 import { type BaseChain, devicesInListing } from '../../firewall/nftables/reader.ts';
 import { isForeign, isOfIptables } from '../../firewall/obstacles.ts';
 import type { Stop } from '../../firewall/packets/follow.ts';
 import type { ReadChains } from '../../firewall/packets/walk.ts';
 import type { IptablesSave, NamespaceReader } from '../host/namespace-reader.ts';
+import { iptablesRemoval, isOurTable, nftRemoval } from '../trace/rule-removal.ts';
 import { commandText, removing } from './check.ts';
 import type { ChainPlace, OverlayFlow } from './firewall-flows.ts';
 
@@ -102,7 +104,7 @@ function savedBases(program: IptablesSave, family: 'ip' | 'ip6', saved: SavedTab
           isOurs: false,
           look: [command, '-t', table, '-S', name],
           textOf: ({ chain, rule }: Stop) => Promise.resolve(`-A ${chain} ${rule.text}`),
-          removalOf: ({ chain, rule }: Stop) => removing(`${command} -t ${table} -D ${chain} ${rule.text}`),
+          removalOf: ({ chain, rule }: Stop) => removing(iptablesRemoval(command, table, chain, rule.text)),
           acceptText: () =>
             `accept them in front of it; ${command} -t ${table} -P ${name} ACCEPT accepts everything`,
         },
@@ -126,7 +128,7 @@ function nftBase(base: BaseChain, chains: ReadChains, devices: readonly string[]
     priority,
     chains,
     place: `nftables ${family} ${table} ${name}`,
-    isOurs: /^tulle-|^flannel-ipv/.test(table),
+    isOurs: isOurTable(table),
     look,
     textOf: async ({ chain, rule }, reader) => {
       const { handle } = rule;
@@ -135,9 +137,7 @@ function nftBase(base: BaseChain, chains: ReadChains, devices: readonly string[]
       return found?.text ?? rule.text;
     },
     removalOf: ({ chain, rule: { handle } }) =>
-      handle === undefined
-        ? removing(listing)
-        : removing(`nft delete rule ${family} ${table} ${chain} handle ${handle}`),
+      handle === undefined ? removing(listing) : removing(nftRemoval(family, table, chain, handle)),
     acceptText: () => `accept them in it; ${listing} shows its rules`,
   };
 }

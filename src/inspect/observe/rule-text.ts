@@ -1,8 +1,8 @@
 /** The rule of netfilter that a packet met, in words: its chain, its text, and the command that takes it away. */
 import type { HopEvent } from '../trace/hops.ts';
+import { iptablesRemoval, isOurTable, nftRemoval } from '../trace/rule-removal.ts';
 import type { ListedRule, Ruleset } from '../trace/ruleset.ts';
 
-const OUR_TABLE = /^tulle-|^flannel-ipv/;
 const LEGACY_PROGRAMS: Readonly<Record<string, string>> = {
   'legacy ip': 'iptables-legacy',
   'legacy ip6': 'ip6tables-legacy',
@@ -23,10 +23,10 @@ export function ruleText(rules: Ruleset, event: HopEvent): string {
 export function ruleRemoval(rules: Ruleset, event: HopEvent): string | undefined {
   const { family, table, chain } = event;
   const rule = event.kind === 'rule' ? listedRule(rules, event) : undefined;
-  if (rule === undefined || OUR_TABLE.test(table)) return undefined;
+  if (rule === undefined || isOurTable(table)) return undefined;
   const legacy = LEGACY_PROGRAMS[family];
-  if (legacy !== undefined) return `${legacy} -t ${table} -D ${chain} ${rule.iptables ?? rule.text}`;
-  return `nft delete rule ${family} ${table} ${chain} handle ${rule.handle}`;
+  if (legacy !== undefined) return iptablesRemoval(legacy, table, chain, rule.iptables ?? rule.text);
+  return nftRemoval(family, table, chain, rule.handle);
 }
 
 const listedRule = (rules: Ruleset, { family, table, chain, handle }: HopEvent): ListedRule | undefined =>
