@@ -7,16 +7,20 @@ import { namesInMemory } from '../../test/support/names.ts';
 import { systemClock } from '../base/clock.ts';
 import { Ip } from '../base/ip.ts';
 import { Prefix } from '../base/prefix.ts';
+import { freePorts } from '../sys/free-ports.ts';
 import { RCODE } from './constants.ts';
-import { DnsListener } from './dns-listener.ts';
+import { DnsListener, type DnsListenerOptions } from './dns-listener.ts';
 import { type NameServer, parseResolvConf, ResolvConf } from './resolv-conf.ts';
 import { Responder } from './responder.ts';
 import { MessageFrames } from './tcp-frames.ts';
 import { Upstream } from './upstream.ts';
 
+/** Milliseconds that a server has that answers, and a connection that speaks: more than any load takes. */
+const PATIENCE = 60_000;
+
 const many = Array.from({ length: 200 }, (_, at) => `blue 10.9.1.${at} all`);
 
-function responderOf(servers: readonly NameServer[] = [], timeout = 200): Responder {
+function responderOf(servers: readonly NameServer[] = [], timeout = PATIENCE): Responder {
   return new Responder({
     names: namesInMemory('blue 10.9.1.2 web', ...many),
     networks: () => [{ name: 'blue', networks: { ipv4: Prefix.parse('10.9.0.0/16') } }],
@@ -35,9 +39,9 @@ async function fakeServer(
   t: TestContext,
   make: (query: Buffer) => Uint8Array | undefined,
 ): Promise<NameServer> {
+  const [port = 0] = await freePorts(1);
   const udp = createSocket('udp4');
-  await new Promise<void>(resolve => udp.bind(0, '127.0.0.1', resolve));
-  const { port } = udp.address();
+  await new Promise<void>(resolve => udp.bind(port, '127.0.0.1', resolve));
   udp.on('message', (query, { address, port: to }) => {
     const answer = make(query);
     if (answer !== undefined) udp.send(answer, to, address);
@@ -127,7 +131,12 @@ test('what is no query gets no answer, and what is wrong a short one', async () 
 test('all else is asked of the servers, one after the other, and comes back with the id of the asker', async t => {
   const seen: number[] = [];
   const broken = await fakeServer(t, query => answerTo(query, RCODE.SERVFAIL));
-  const silent = await fakeServer(t, () => undefined);
+  // Its time is over as soon as it has been asked; that of the others never.
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const silent = await fakeServer(t, () => {
+    t.mock.timers.tick(PATIENCE);
+    return undefined;
+  });
   const good = await fakeServer(t, query => {
     seen.push(query.readUInt16BE(0));
     return answerTo(query, RCODE.NXDOMAIN);
@@ -200,26 +209,28 @@ test('no asker keeps the others from asking', async t => {
 async function listen(
   t: TestContext,
   responder: Pick<Responder, 'answer'>,
-  isAsker: (ip: Ip) => boolean = () => true,
+  { isAsker = () => true, idle = PATIENCE }: Partial<Pick<DnsListenerOptions, 'isAsker' | 'idle'>> = {},
 ): Promise<number> {
-  const probe = createSocket('udp4');
-  await new Promise<void>(resolve => probe.bind(0, '127.0.0.1', resolve));
-  const { port } = probe.address();
-  probe.close();
+  const [port = 0] = await freePorts(1);
   const ip = Ip.parse('127.0.0.1');
-  const listener = await DnsListener.open({ link: 'lo', ip, port, isAsker, responder, idle: 300 });
+  const listener = await DnsListener.open({ link: 'lo', ip, port, isAsker, responder, idle });
   t.after(() => listener[Symbol.dispose]());
   return port;
 }
 
-test('over TCP queries are answered as their answers are ready, and a connection that says nothing ends', async t => {
+test('over TCP queries are answered as their answers are ready', async t => {
   const silent = await fakeServer(t, () => undefined);
   const port = await listen(t, responderOf([silent], 100));
   const socket = connect(port, '127.0.0.1');
   const frames = new MessageFrames();
   const ids: number[] = [];
-  const closed = new Promise<void>(resolve => socket.on('close', () => resolve()));
-  socket.on('data', chunk => ids.push(...frames.push(chunk).map(bytes => readAnswer(bytes).id)));
+  const answered = new Promise<void>(resolve =>
+    socket.on('data', chunk => {
+      ids.push(...frames.push(chunk).map(bytes => readAnswer(bytes).id));
+      if (ids.length >= 3) resolve();
+    }),
+  );
+  t.after(() => socket.destroy());
   const queries = [
     queryBytes('example.com', 'A', { id: 1 }),
     queryBytes('web.blue.tulle', 'A', { id: 2 }),
@@ -229,12 +240,21 @@ test('over TCP queries are answered as their answers are ready, and a connection
   socket.write(bytes.subarray(0, 5));
   await new Promise(resolve => setImmediate(resolve));
   socket.write(bytes.subarray(5));
-  await closed;
+  await answered;
   assert.deepEqual(ids, [2, 3, 1]);
 });
 
+test('a connection that says nothing ends', async t => {
+  const port = await listen(t, responderOf(), { idle: 100 });
+  const socket = connect(port, '127.0.0.1');
+  socket.on('error', () => undefined);
+  const closed = new Promise<void>(resolve => socket.on('close', () => resolve()));
+  socket.resume();
+  await closed;
+});
+
 test('a stranger gets no answer, and one who says nonsense is not listened to any more', async t => {
-  const port = await listen(t, responderOf(), () => false);
+  const port = await listen(t, responderOf(), { isAsker: () => false });
   const socket = createSocket('udp4');
   t.after(() => socket.close());
   let answers = 0;
