@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { bridgeOf, linkOf, memberOf } from '../../../test/support/look-facts.ts';
 import { Prefix, parseInterfaceAddress } from '../../base/prefix.ts';
 import { judgeBridges } from './bridge.ts';
+import { withoutRoute } from './bridge-netmask.ts';
 
 const overlay = {
   source: 'agent',
@@ -29,4 +30,25 @@ test('a bridge needs an address of each family that its containers have', () => 
   assert.deepEqual(missing(both.slice(0, 1), inside), ['fd00:3:0:1::1/64']);
   assert.deepEqual(missing(both.slice(0, 1), inside.slice(0, 1)), [], 'IPv4 alone is meant so');
   assert.deepEqual(missing([], inside), both);
+});
+
+test('a prefix length of the bridge that makes a container the last address of its block leaves that out', () => {
+  const codes = (ofBridge: string) => {
+    const home = bridgeOf('docker0', 7, [ofBridge]);
+    const members = [2, 3].map(at =>
+      memberOf({
+        name: `c${at}`,
+        outer: linkOf(`veth${at}`, at + 10, { master: 7 }),
+        home,
+        addresses: [`10.3.1.${at}/24`],
+      }),
+    );
+    const causes = judgeBridges({ overlay, bridges: [home], members, sysctls: new Map() });
+    const without = withoutRoute({ bridges: [home], members }).map(String);
+    return [causes.map(({ code, reason }) => `${code} ${reason.split('route to ')[1]}`), without];
+  };
+  assert.deepEqual(codes('10.3.1.1/24'), [[], []]);
+  assert.deepEqual(codes('10.3.1.1/29'), [[], []], 'all are in it');
+  assert.deepEqual(codes('10.3.1.1/30'), [['BRIDGE_NETMASK c3 behind it'], ['10.3.1.3']]);
+  assert.deepEqual(codes('10.3.1.1/32'), [['BRIDGE_NETMASK c2, c3 behind it'], ['10.3.1.2', '10.3.1.3']]);
 });

@@ -6,6 +6,7 @@ import { linkLine, linkNames } from '../../netlink/text/link.ts';
 import type { HostReader } from '../host/host-reader.ts';
 import type { Members, OverlayBridge } from '../host/members.ts';
 import type { HostOverlay } from '../host/overlay.ts';
+import { judgeNetmask } from './bridge-netmask.ts';
 import { type Cause, fixedBy, HERE, sysctlName } from './check.ts';
 
 export interface BridgeFacts extends Members {
@@ -86,46 +87,4 @@ function judgeAddress(
       },
     ),
   ];
-}
-
-/** With a longer prefix than its containers the kernel has no route to some of them. */
-function judgeNetmask({ link, addresses }: OverlayBridge, members: Members['members']): Cause[] {
-  return addresses.flatMap(address => {
-    const block = Prefix.of(address.ip, address.length);
-    const outside = members.filter(member =>
-      member.addresses.some(
-        ({ ip, family, length }) =>
-          family === address.family &&
-          length < address.length &&
-          Prefix.of(ip, length).contains(address.ip) &&
-          !addresses.some(other => Prefix.of(other.ip, other.length).contains(ip)) &&
-          !block.contains(ip),
-      ),
-    );
-    if (outside.length === 0) return [];
-    const [first] = outside;
-    const length = first?.addresses.find(({ family }) => family === address.family)?.length ?? 0;
-    const text = formatInterfaceAddress(address);
-    const wanted = formatInterfaceAddress({ ip: address.ip, length });
-    return fixedBy(
-      [
-        ['ip', 'addr', 'add', wanted, 'dev', link.name],
-        ['ip', 'addr', 'del', text, 'dev', link.name],
-      ],
-      {
-        code: 'BRIDGE_NETMASK',
-        severity: 'error',
-        layer: 'bridge',
-        reason: `the bridge ${link.name} has ${text}, so that ${HERE} has no route to ${outside.map(({ container }) => container.name).join(', ')} behind it`,
-        evidence: [
-          `${link.name}: ${text}`,
-          ...outside
-            .slice(0, 10)
-            .flatMap(({ container, addresses: own }) =>
-              own.map(one => `${container.name}: ${formatInterfaceAddress(one)}`),
-            ),
-        ],
-      },
-    );
-  });
 }

@@ -4,7 +4,7 @@ import { linkLine, type NameOf } from '../../netlink/text/link.ts';
 import type { HostReader } from '../host/host-reader.ts';
 import type { Member } from '../host/members.ts';
 import { type Cause, fixedBy, inContainer, sysctlName } from './check.ts';
-import { defaultRouteCommands } from './container-route.ts';
+import { defaultRouteCommands } from './container-netmask.ts';
 import { stillUnfinished } from './settled.ts';
 
 export interface ContainerLinkFacts {

@@ -38,6 +38,7 @@ function codesFor(first: Link, ...more: readonly Link[]): string[] {
     rules: [],
     ways: [{ destination, lookup: { route } }],
     gateways: [Ip.parse('10.3.1.1')],
+    stations: [],
     isProxied: false,
     subnets: [Prefix.parse('10.3.1.0/24')],
     isStrict: false,
@@ -61,4 +62,37 @@ test('a route to a link that nobody is behind is not', () => {
   assert.deepEqual(codesFor(linkOf('br0', 3, { info: { kind: 'bridge' } })), wrong, 'a bridge without ports');
   const pair = [linkOf('a', 3, { info: veth, lower: 4 }), linkOf('b', 4, { info: veth, lower: 3 })] as const;
   assert.deepEqual(codesFor(...pair), wrong, 'a pair with both ends in the container');
+});
+
+test('a default route that leads nowhere is undone by the right one, not only taken away', () => {
+  const home = bridgeOf('docker0', 7, ['10.3.1.1/24']);
+  const outer = linkOf('veth1', 8, { master: 7 });
+  const member = memberOf({ name: 'c1', outer, home, addresses: ['10.3.1.2/24'] });
+  const route: Route = {
+    family: 'ipv4',
+    table: RT_TABLE_MAIN,
+    type: RTN_UNICAST,
+    protocol: 3,
+    scope: 253,
+    flags: 0,
+    oif: 1,
+    unknown: [],
+  };
+  const [cause] = judgeRoutes({
+    member,
+    family: 'ipv4',
+    nameOf: () => 'lo',
+    routes: [route],
+    rules: [],
+    ways: [{ destination, lookup: { route } }],
+    gateways: [Ip.parse('10.3.1.1')],
+    stations: [],
+    isProxied: false,
+    subnets: [Prefix.parse('10.3.1.0/24')],
+    isStrict: false,
+  });
+  assert.equal(
+    cause?.remedy,
+    'nsenter --net=/run/netns/c1 ip route del default dev lo; nsenter --net=/run/netns/c1 ip route replace default via 10.3.1.1 dev eth0',
+  );
 });

@@ -10,7 +10,8 @@ import { routeLine, ruleLine } from '../../netlink/text/entries.ts';
 import type { NameOf } from '../../netlink/text/link.ts';
 import type { Member } from '../host/members.ts';
 import type { Lookup } from '../host/namespace-reader.ts';
-import { type Cause, type Command, fixedBy, HERE, inContainer, ipCommand } from './check.ts';
+import { byHand, type Cause, fixedBy, HERE, inContainer, ipCommand, removing } from './check.ts';
+import { defaultRouteCommands, judgeNarrow, tooNarrow, tooWide } from './container-netmask.ts';
 import { decide } from './fib.ts';
 
 /** What the kernel says of a packet of the container. */
@@ -34,6 +35,8 @@ export interface RouteFacts {
   readonly ways: readonly AskedWay[];
   /** What forwards packets of the container: addresses of its bridge, and of containers that forward. */
   readonly gateways: readonly Ip[];
+  /** All on its bridge: the bridge itself, and other containers. */
+  readonly stations: readonly Ip[];
   /** The host answers ARP requests for what is behind it (proxy_arp). */
   readonly isProxied: boolean;
   /** Of this host. */
@@ -53,7 +56,12 @@ export function judgeRoutes(facts: RouteFacts): Cause[] {
     const cause = judgeWay(way, facts);
     if (cause !== undefined && !causes.has(cause.code)) causes.set(cause.code, cause);
   }
-  return causes.size > 0 ? [...causes.values()] : [...judgeSource(facts), ...judgeIncoming(facts)];
+  if (causes.size > 0) return [...causes.values()];
+  return [
+    ...judgeNarrow(facts.member, facts.family, facts.stations),
+    ...judgeSource(facts),
+    ...judgeIncoming(facts),
+  ];
 }
 
 function judgeSource({ member, nameOf, subnets, unbound }: RouteFacts): Cause[] {
@@ -91,7 +99,7 @@ function judgeWay(way: AskedWay, facts: RouteFacts): Cause | undefined {
     const mask = member.addresses.find(({ ip, length }) => Prefix.of(ip, length).contains(destination));
     const entry = bestRoute(routes, destination);
     if (mask !== undefined && (entry?.destination?.length ?? 0) <= mask.length) {
-      return wrongNetmask(member, `${mask.ip}/${mask.length}`, destination);
+      return tooWide(member, mask, destination);
     }
     return detour(way, facts, `they go to ${inner.name} without a gateway, where nobody has the address`);
   }
@@ -148,6 +156,8 @@ function bestRoute(routes: readonly Route[], destination: Ip): Route | undefined
 
 function noDefaultRoute(member: Member, family: Family, { nameOf, routes }: RouteFacts): Cause {
   const { container } = member;
+  const narrow = tooNarrow(member, family);
+  if (narrow !== undefined) return narrow;
   const own = routes.filter(({ oif, type }) => oif === member.inner.index && type === RTN_UNICAST);
   const cause = {
     code: 'CONTAINER_NO_DEFAULT_ROUTE',
@@ -182,25 +192,6 @@ function wrongGateway({ member, family, nameOf }: RouteFacts, gateway: Ip, entry
   });
 }
 
-function wrongNetmask(member: Member, address: string, destination: Ip): Cause {
-  const { container, inner, home } = member;
-  const own = home?.addresses.find(({ ip }) => ip.family === destination.family);
-  const [ip = ''] = address.split('/');
-  const wanted = `${ip}/${own?.length ?? '?'}`;
-  const remedy = inContainer(container, 'ip', 'addr', 'add', wanted, 'dev', inner.name);
-  const former = inContainer(container, 'ip', 'addr', 'del', address, 'dev', inner.name);
-  return fixedBy([former, remedy, ...defaultRouteCommands(member)], {
-    code: 'CONTAINER_WRONG_NETMASK',
-    severity: 'error',
-    layer: 'container',
-    reason: `the container ${container.name} has ${address}, and takes containers of other hosts for neighbors on its own link: it asks for them with ARP in vain`,
-    evidence: [
-      `${container.name}: ${inner.name} ${address} contains ${destination}`,
-      ...(own && home ? [`${home.link.name}: ${own.ip}/${own.length}`] : []),
-    ],
-  });
-}
-
 const USUAL_TABLES = [RT_TABLE_LOCAL, RT_TABLE_MAIN];
 
 /** Rules of policy routing lead away, or an entry more specific than the default route. */
@@ -213,20 +204,30 @@ function detour(way: AskedWay, { member, rules, routes, nameOf }: RouteFacts, co
   const isRule = rules.length > 0 && isChosen;
   const source = member.addresses.find(({ family }) => family === destination.family)?.ip;
   const { rule = rules[0] } = decide({ ...way, ...(source && { source }) }, rules, routes) ?? {};
-  return {
+  const ip = ipCommand(destination.family).split(' ');
+  const { container } = member;
+  const cause = {
     code: isRule ? 'CONTAINER_RULE' : 'CONTAINER_ROUTE',
-    severity: 'error',
-    layer: 'container',
+    severity: 'error' as const,
+    layer: 'container' as const,
     reason: `${isRule ? 'a policy rule' : 'a route'} in the container ${name} captures packets to containers of other hosts: ${consequence}`,
     evidence: [
       `${name}: to ${destination}`,
       ...rules.map(rule => `${name}: ${ruleLine(rule)}`),
       ...(entry ? [`${name}: ${routeLine(entry, nameOf)}`] : []),
     ].slice(0, 20),
-    remedy: isRule
-      ? `remove the rule: ${member.container.enter.join(' ')} ${ipCommand(destination.family)} rule del priority ${rule?.priority ?? 0}`
-      : `remove the route: ${member.container.enter.join(' ')} ${ipCommand(destination.family)} route del ${entry ? entryWords(entry, nameOf) : destination}`,
   };
+  if (isRule) {
+    const command = [...ip, 'rule', 'del', 'priority', `${rule?.priority ?? 0}`];
+    return { ...cause, remedy: removing(inContainer(container, ...command).join(' ')) };
+  }
+  const words = entry === undefined ? [`${destination}`] : entryWords(entry, nameOf).split(' ');
+  const removal = inContainer(container, ...ip, 'route', 'del', ...words);
+  // Without its default route the container would have none.
+  const instead = entry?.destination === undefined ? defaultRouteCommands(member, destination.family) : [];
+  return instead.length > 0
+    ? byHand([removal, ...instead], cause)
+    : { ...cause, remedy: removing(removal.join(' ')) };
 }
 
 const entryWords = (route: Route, nameOf: NameOf) =>
@@ -253,15 +254,5 @@ function judgeIncoming({ incoming, member, ways, isStrict }: RouteFacts): Cause[
       ],
       remedy: paths.map(path => `${container.enter.join(' ')} sysctl -w ${path}=2`).join('; '),
     },
-  ];
-}
-
-/** Through the bridge; none where that has no address. */
-export function defaultRouteCommands({ container, inner, home }: Member, family: Family = 'ipv4'): Command[] {
-  const gateway = home?.addresses.find(({ ip }) => ip.family === family);
-  if (gateway === undefined) return [];
-  const ip = family === 'ipv4' ? ['ip'] : ['ip', '-6'];
-  return [
-    inContainer(container, ...ip, 'route', 'replace', 'default', 'via', `${gateway.ip}`, 'dev', inner.name),
   ];
 }

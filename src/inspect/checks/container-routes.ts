@@ -1,7 +1,7 @@
 /** Asks in each container on the overlay for the ways that container-route.ts judges. */
 import { FAMILIES, type Family, type Ip } from '../../base/ip.ts';
 import type { Prefix } from '../../base/prefix.ts';
-import { FR_ACT_TO_TBL, RT_TABLE_LOCAL } from '../../netlink/route/constants.ts';
+import { FR_ACT_TO_TBL, RT_TABLE_LOCAL, RTN_LOCAL } from '../../netlink/route/constants.ts';
 import type { Route, Rule } from '../../netlink/route/objects.ts';
 import type { HostReader } from '../host/host-reader.ts';
 import type { Member } from '../host/members.ts';
@@ -19,6 +19,8 @@ interface Surroundings {
   readonly networks: readonly Prefix[];
   readonly subnets: readonly Prefix[];
   readonly peers: readonly Prefix[];
+  /** All containers of the host. */
+  readonly members: readonly Member[];
   /** Addresses of containers that forward. */
   readonly forwarders: readonly Ip[];
 }
@@ -35,7 +37,14 @@ export async function checkContainerRoutes(host: HostReader): Promise<Cause[]> {
   const { networks = [], subnets = [] } = overlay ?? {};
   const facts = FAMILIES.flatMap(family => {
     const of = (blocks: readonly Prefix[]) => blocks.filter(block => block.family === family);
-    const around = { family, networks: of(networks), subnets: of(subnets), peers: of(peers), forwarders };
+    const around = {
+      family,
+      networks: of(networks),
+      subnets: of(subnets),
+      peers: of(peers),
+      forwarders,
+      members,
+    };
     const isOn = ({ inner, addresses }: Member) =>
       // A link that is down has no routes.
       inner.up && addresses.some(({ ip }) => around.subnets.some(block => block.contains(ip)));
@@ -45,7 +54,7 @@ export async function checkContainerRoutes(host: HostReader): Promise<Cause[]> {
 }
 
 async function readRoutes(host: HostReader, member: Member, around: Surroundings): Promise<RouteFacts> {
-  const { family, subnets, peers, networks, forwarders } = around;
+  const { family, subnets, peers, networks, forwarders, members } = around;
   const { inside } = member.container;
   const [nameOf, allRoutes, allRules] = await Promise.all([
     inside.nameOf(),
@@ -85,6 +94,10 @@ async function readRoutes(host: HostReader, member: Member, around: Surroundings
     rules,
     ways: await Promise.all(ways),
     gateways: gateways.length === 0 ? [] : [...gateways, ...forwarders],
+    stations: members
+      .filter(other => other !== member && other.bridge?.index === member.bridge?.index)
+      .flatMap(({ addresses }) => addresses.map(({ ip }) => ip))
+      .concat(gateways),
     isProxied,
     isStrict: isStrict(member),
     subnets,
@@ -127,7 +140,7 @@ function destinationsFor(
   const isAway = (ip: Ip) =>
     networks.some(network => network.contains(ip)) && !subnets.some(block => block.contains(ip));
   const captured = routes
-    .filter(({ table }) => table !== RT_TABLE_LOCAL)
+    .filter(({ table, type }) => table !== RT_TABLE_LOCAL || type === RTN_LOCAL)
     .flatMap(({ destination }) => destination ?? [])
     .filter(block => block.length > 0 && networks.some(network => network.contains(block)))
     .map(addressIn)

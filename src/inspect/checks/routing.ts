@@ -11,6 +11,7 @@ import { OVERLAY_MARK } from '../../firewall/packets/overlay-packets.ts';
 import type { Link } from '../../netlink/route/objects.ts';
 import type { HostReader } from '../host/host-reader.ts';
 import type { Peer } from '../host/peers.ts';
+import { withoutRoute } from './bridge-netmask.ts';
 import { type Cause, HERE } from './check.ts';
 import { type FibPacket, protocolsIn, protocolWord } from './fib.ts';
 import { baseChainsOf } from './firewall-chains.ts';
@@ -105,7 +106,10 @@ function answerText(way: OverlayWay): string {
 
 /** Asks for all ways between this host and its peers. */
 async function askAll(host: HostReader, peers: readonly Peer[], markOf: MarkOf): Promise<OverlayWay[]> {
-  const [links, stations] = await Promise.all([host.links(), stationsOf(host)]);
+  const [links, all, members] = await Promise.all([host.links(), stationsOf(host), host.members()]);
+  // The bridge's prefix length is a finding of its own.
+  const known = withoutRoute(members);
+  const stations = all.filter(({ ip }) => !known.some(one => one.equals(ip)));
   const linkOf = (name: string) => links.find(link => link.name === name && link.up);
   const shared = links.filter(isShared).map(({ name }) => name);
   const routed = (
