@@ -105,6 +105,10 @@ const started = performance.now();
 // Stripped types and compiled code are kept, as bin/tulle does: half of the processor time of a short test is loading.
 process.env['NODE_COMPILE_CACHE'] ??= join(ROOT, 'node_modules', '.cache', 'tulle');
 
+// `run` starts a process for each file, and has no other way to say which program that is.
+const TEST_NODE = process.execPath;
+process.execPath = join(import.meta.dirname, 'in-own-network');
+
 const idleShare = idleMeter();
 const jobs = jobsOf(chosen(process.argv.slice(2)));
 say(styleText('bold', `${jobs.length} ${jobs.length === 1 ? 'file' : 'files'}`));
@@ -163,7 +167,7 @@ async function runFile(kind: Kind, file: string): Promise<void> {
     cwd: ROOT,
     timeout: kind.timeout,
     execArgv: [`--test-timeout=${kind.testTimeout}`],
-    env: { ...process.env, ...kind.env },
+    env: { ...process.env, ...kind.env, TEST_NODE },
   });
   // A file may hold its process open after its last test, and not even heed the signal that its timeout sends.
   const watchdog = setTimeout(() => endOverdue(file, kind.timeout), kind.timeout + GRACE_MS);
