@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import type { RequestListener } from 'node:http';
+import { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
@@ -94,14 +95,28 @@ describe('AgentClient', () => {
     assert.equal(read?.text, sent.text);
   });
 
-  test('follows an agent on which nothing happens for longer than one answer may take', async () => {
+  test('follows an agent on which nothing happens for longer than one answer may take', async t => {
+    const timeout = 12_345;
+    const limit = t.mock.method(Socket.prototype, 'setTimeout');
+    const limits = () =>
+      limit.mock.calls.flatMap(({ arguments: [given], this: socket }) =>
+        given === timeout ? [(socket as Socket).timeout] : [],
+      );
+    let finish = () => {};
     handler = (_, response) => {
+      assert.deepEqual(limits(), [timeout], 'for the first answer there is a limit');
       response.write(`${JSON.stringify(event(1))}\n`);
-      setTimeout(() => response.end(`${JSON.stringify(event(2))}\n`), 200);
+      finish = () => void response.end(`${JSON.stringify(event(2))}\n`);
     };
     const seen: number[] = [];
-    const client = new AgentClient({ socketPath, timeout: 50 });
-    for await (const { id } of client.events({ follow: true })) seen.push(id);
+    const client = new AgentClient({ socketPath, timeout });
+    for await (const { id } of client.events({ follow: true })) {
+      seen.push(id);
+      if (id === 1) {
+        assert.deepEqual(limits(), [0], 'and for what follows there is none');
+        finish();
+      }
+    }
     assert.deepEqual(seen, [1, 2]);
   });
 

@@ -9,7 +9,7 @@ import { test } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
-import { eventually, within } from '../../test/support/eventually.ts';
+import { eventually, untilClosed, within } from '../../test/support/eventually.ts';
 import { Cluster } from '../store/wire/generated/cluster_pb.ts';
 import { Health } from '../store/wire/generated/health_pb.ts';
 import { KV } from '../store/wire/generated/kv_pb.ts';
@@ -104,7 +104,7 @@ test('a watch over the gateway is one line per response', async () => {
     for await (const chunk of response) {
       text += chunk.toString();
       if (text.includes('"created":true') && !text.includes('events')) await put(client, 'foo', bytes('bar'));
-      if (text.includes('events')) break;
+      if (text.includes('events') && text.endsWith('\n')) break;
     }
     const [, event] = text
       .trim()
@@ -271,7 +271,7 @@ test('a connection that says nothing sensible is closed, and the others go on', 
       'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nand now something else entirely, long enough to be a frame',
     );
     socket.resume();
-    await within('the connection is closed', once(socket, 'close'));
+    await within('the connection is closed', untilClosed(socket));
     await put(client, 'k', bytes('x'));
   });
 });

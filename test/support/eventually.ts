@@ -3,6 +3,7 @@
  * again at what nobody announces (the state of a kernel, of a store, of an agent, as it is seen from outside); `within`
  * and `deadline` are for what is announced.
  */
+import type { EventEmitter } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { untilAborted } from '../../src/base/abort.ts';
 import { messageOf } from '../../src/base/errors.ts';
@@ -42,6 +43,14 @@ export async function eventually<T>(
 /** What `promise` becomes. @throws Error with `what` when that takes more than `patience` milliseconds */
 export function within<T>(what: string, promise: Promise<T>, patience = PATIENCE): Promise<T> {
   return untilAborted(promise, deadline(what, patience));
+}
+
+/**
+ * Until a connection is over, however it ends: who is thrown out in the middle of a sentence gets ECONNRESET or EPIPE, or only
+ * the end, as the kernel has it. `once` of node:events would reject with those.
+ */
+export function untilClosed(socket: EventEmitter): Promise<void> {
+  return new Promise(resolve => socket.on('error', () => undefined).once('close', () => resolve()));
 }
 
 /** Aborts after `patience` milliseconds, and its reason says `what` had not happened. */

@@ -5,7 +5,7 @@ import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
-import { within } from '../../../test/support/eventually.ts';
+import { untilClosed, within } from '../../../test/support/eventually.ts';
 import { AgentClient } from '../../api/client.ts';
 import type { TunnelRequest } from '../../api/tunnels.ts';
 import { recordingLogger } from '../../base/log.ts';
@@ -176,7 +176,7 @@ test('a client that never ends its request does not keep the server from closing
   await within('the connection is made', once(client, 'connect'));
   // Answered on another connection, so that the first one has been read by then.
   await new AgentClient({ socketPath }).resync();
-  const gone = once(client, 'close');
+  const gone = untilClosed(client);
   await server[Symbol.asyncDispose]();
   await within('the connection is closed', gone);
 });

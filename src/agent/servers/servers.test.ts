@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { eventually } from '../../../test/support/eventually.ts';
 import { AgentClient } from '../../api/client.ts';
 import { recordingLogger } from '../../base/log.ts';
+import { freePorts } from '../../sys/free-ports.ts';
 import { ManualClock } from '../../testing/manual-clock.ts';
 import { EventLog } from '../health/event-log.ts';
 import { Health } from '../health/health.ts';
@@ -48,8 +49,8 @@ test('a socket that is removed, or its whole directory, is made again, and said 
 });
 
 test('a port in use by another program is a warning until it is free, and served from then on', async t => {
-  const other = await TcpServer.open({ host: HOST, port: 0 }, () => undefined);
-  const { port } = other;
+  const [port = 0] = await freePorts(1);
+  const other = await TcpServer.open({ host: HOST, port }, () => undefined);
   const { servers, clock, codes } = agent('unused', port);
   const stop = new AbortController();
   t.after(() => stop.abort());

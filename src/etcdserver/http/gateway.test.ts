@@ -115,7 +115,10 @@ test('E2: answers that nobody reads are bounded, and make room when their client
   await fill(1, 1.4 * MIB);
   const body = JSON.stringify(EVERYTHING);
   const request = `POST /v3/kv/range HTTP/1.1\r\nhost: x\r\ncontent-length: ${body.length}\r\n\r\n${body}`;
-  const sockets = Array.from({ length: 60 }, () => connect(port, '127.0.0.1').pause());
+  const sockets = Array.from({ length: 60 }, () => {
+    const socket = connect(port, '127.0.0.1').pause();
+    return socket.on('error', () => undefined);
+  });
   try {
     for (const socket of sockets) socket.write(request);
     await eventually('a further answer is refused', async () => {

@@ -5,7 +5,7 @@ import { connect, createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { create, toBinary } from '@bufbuild/protobuf';
 import { Client, credentials, Metadata } from '@grpc/grpc-js';
-import { within } from '../../../test/support/eventually.ts';
+import { untilClosed, within } from '../../../test/support/eventually.ts';
 import { silentLogger } from '../../base/log.ts';
 import {
   ERROR,
@@ -119,7 +119,7 @@ test('requests that are sent and reset without end cost their sender the connect
           encodeFrame(FRAME.DATA, FLAG.END_STREAM, id, message),
           encodeReset(id, ERROR.CANCEL),
         ]);
-      const closed = once(socket, 'close');
+      const closed = untilClosed(socket);
       socket.write(Buffer.concat([PREFACE, encodeSettings([])]));
       socket.write(Buffer.concat(Array.from({ length: 12_000 }, (_, index) => one(2 * index + 1))));
       await within('the connection is closed', closed);
@@ -137,7 +137,7 @@ test('large headers cost their sender the connection, also one that takes no not
     async port => {
       const [socket, block] = dial(port, '/etcdserverpb.KV/Put');
       const large = Buffer.concat([block, encodeHeaders([['x-large', 'a'.repeat(16_150)]])]);
-      const closed = once(socket, 'close');
+      const closed = untilClosed(socket);
       // It never acknowledges our settings, so nghttp2 does not hold it to them.
       socket.write(Buffer.concat([PREFACE, encodeSettings([])]));
       socket.write(encodeFrame(FRAME.HEADERS, FLAG.END_HEADERS, 1, block));
@@ -231,7 +231,7 @@ test('requests on a stream whose answers nobody reads cost their sender the conn
       const [socket, block] = dial(port, '/etcdserverpb.Lease/LeaseKeepAlive');
       const request = toBinary(LeaseKeepAliveRequestSchema, create(LeaseKeepAliveRequestSchema, { ID: 7n }));
       const many = Buffer.concat(Array.from({ length: 1000 }, () => frameMessage(request)));
-      const closed = once(socket, 'close');
+      const closed = untilClosed(socket);
       // Our window stays closed: no answer can be sent. What the server does not take then goes beyond its own.
       socket.write(Buffer.concat([PREFACE, encodeSettings([[SETTING.INITIAL_WINDOW_SIZE, 0]])]));
       socket.write(encodeFrame(FRAME.HEADERS, FLAG.END_HEADERS, 1, block));

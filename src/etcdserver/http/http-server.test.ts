@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import fc from 'fast-check';
-import { within } from '../../../test/support/eventually.ts';
+import { untilClosed, within } from '../../../test/support/eventually.ts';
 import { recordingLogger } from '../../base/log.ts';
 import { KV } from '../../store/wire/generated/kv_pb.ts';
 import type { Core } from '../core.ts';
@@ -48,7 +48,7 @@ for (const [what, begun] of Object.entries(REQUESTS)) {
     [http.headersTimeout, http.requestTimeout] = [50, 50];
     const socket = connect(port, '127.0.0.1').resume();
     socket.write(begun);
-    await within('the connection is closed', once(socket, 'close'));
+    await within('the connection is closed', untilClosed(socket));
   });
 }
 
@@ -106,7 +106,7 @@ test('a defect of ours ends the connection it happens on, and is reported', asyn
   });
   const socket = connect(port, '127.0.0.1').resume();
   socket.write('GET /health HTTP/1.1\r\nhost: x\r\n\r\n');
-  await within('the connection is closed', once(socket, 'close'));
+  await within('the connection is closed', untilClosed(socket));
   assert.match(JSON.stringify(log.records), /a defect in the store/);
 });
 

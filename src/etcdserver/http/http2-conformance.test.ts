@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
-import { within } from '../../../test/support/eventually.ts';
+import { untilClosed, within } from '../../../test/support/eventually.ts';
 import { silentLogger } from '../../base/log.ts';
 import {
   ERROR,
@@ -360,5 +360,5 @@ test('something else than the preface ends the connection', { timeout: 60_000 },
   const { port } = await served(t);
   const client = connect(port, '127.0.0.1').on('error', () => undefined);
   client.resume().write('INVALID CONNECTION PREFACE\r\n\r\n');
-  await within('the connection is closed', once(client, 'close'));
+  await within('the connection is closed', untilClosed(client));
 });

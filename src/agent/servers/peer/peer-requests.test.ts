@@ -2,11 +2,12 @@
 import assert from 'node:assert/strict';
 import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { before, mock, type TestContext, test } from 'node:test';
 import { deadline, eventually, within } from '../../../../test/support/eventually.ts';
 import { type CertifiedHost, hostAuthority } from '../../../../test/support/host-certificates.ts';
 import { status as statusWith } from '../../../../test/support/status.ts';
 import { bodyText, Exchange } from '../../../api/peer/exchange.ts';
+import { PEER_LIMITS } from '../../../api/peer/peer-protocol.ts';
 import { type KnownPeer, Peers, targetOf } from '../../../api/peer/peers.ts';
 import type { Status } from '../../../api/status.ts';
 import { systemClock } from '../../../base/clock.ts';
@@ -100,6 +101,9 @@ const unreached = async ({ known }: Host): Promise<KnownPeer> => {
 
 const inspectorFrom = (caller: CertifiedHost, peer: KnownPeer, ...others: KnownPeer[]) =>
   new RemoteInspector(peer, new Peers([peer, ...others], caller.credentials));
+
+// On a busy machine a connection within one process takes longer than the one to another host may.
+before(() => mock.property(PEER_LIMITS, 'connect', 30_000));
 
 test('a host is looked at and watched', async t => {
   const network = await hostAuthority(t);
@@ -233,7 +237,11 @@ test('an inspector that fails or never ends is named, and ended', async t => {
   const leave = new AbortController();
   const looking = inspectorFrom(caller, stuck.known).look(leave.signal);
   looking.catch(() => undefined);
-  const pid = await eventually('it runs', async () => readFileSync(`${stuck.program}.pid`, 'utf8').trim());
+  // The file is there before its line is.
+  const pid = await eventually(
+    'it runs',
+    async () => readFileSync(`${stuck.program}.pid`, 'utf8').trim() || undefined,
+  );
   leave.abort();
   await eventually('it is ended', async () => !existsSync(`/proc/${pid}`));
 });
