@@ -18,6 +18,7 @@ import { attach } from '../../src/sandbox/endpoint.ts';
 import { Netns } from '../../src/sys/netns.ts';
 import { type Exit, type RunningProcess, run, start } from '../../src/sys/process.ts';
 import { writeSysctl } from '../../src/sys/sysctl.ts';
+import { lostEchoes } from './echoes.ts';
 import type { Etcd } from './etcd.ts';
 import { eventually, within } from './eventually.ts';
 import { TcpProxy } from './tcp-proxy.ts';
@@ -262,19 +263,15 @@ export class Container {
     this.address = address;
   }
 
-  /** Sends so many pings, so many milliseconds apart, and counts the answers. */
+  /** Sends so many echo requests, so many milliseconds apart, and counts the answers. */
   async ping(
     to: Container,
     options: { readonly count?: number; readonly interval?: number } = {},
   ): Promise<Pings> {
     const { count = 3, interval = 10 } = options;
-    const { stdout } = await run(
-      'ping',
-      ['-n', '-q', '-c', String(count), '-i', String(interval / 1000), '-W', '10', to.address],
-      { namespaces: { net: `/proc/${process.pid}/fd/${this.#netns.fd}` }, anyStatus: true },
-    );
-    const [, sent, received] = /(\d+) packets transmitted, (\d+) received/.exec(stdout) ?? [];
-    return { sent: Number(sent), received: Number(received) };
+    const from = `/proc/${process.pid}/fd/${this.#netns.fd}`;
+    const lost = await lostEchoes({ from, to: to.address, count, interval });
+    return { sent: count, received: count - lost };
   }
 }
 

@@ -13,7 +13,7 @@ import { eventually } from './eventually.ts';
 
 /** `tulle lab ...` as a person would run it; any exit status is a result. */
 export function lab(args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
-  return run(TULLE, ['lab', ...args], { anyStatus: true, timeout: 90_000, ...options });
+  return run(TULLE, ['lab', ...args], { anyStatus: true, timeout: 150_000, ...options });
 }
 
 /** Options for `test`: what a lab with these programs needs. */

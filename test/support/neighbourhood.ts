@@ -8,9 +8,22 @@
  */
 import process from 'node:process';
 import type { TestContext } from 'node:test';
+import { systemClock } from '../../src/base/clock.ts';
+import { Ip } from '../../src/base/ip.ts';
+import { connectRoute } from '../../src/netlink/route/connect.ts';
+import { Prober } from '../../src/probe/prober.ts';
 import { Netns } from '../../src/sys/netns.ts';
 import { run } from '../../src/sys/process.ts';
 import { writeSysctl } from '../../src/sys/sysctl.ts';
+import { eventually } from './eventually.ts';
+
+/** IF_OPER_UP, include/uapi/linux/if.h. */
+const OPER_UP = 6;
+/**
+ * Milliseconds until an echo counts as lost: longer than the kernel asks for a neighbor that does not answer, since it drops with
+ * the last question what was sent meanwhile, that of the next step too.
+ */
+const PATIENCE = 4000;
 
 export class Namespace {
   readonly netns = Netns.anonymous();
@@ -35,16 +48,25 @@ export class Namespace {
     await this.do(`ip link add ${name} type veth peer name ${name} netns ${far}`);
     await this.do(`ip addr add ${address} dev ${name}`, `ip link set ${name} up`);
     await other.do(`ip addr add ${otherAddress} dev ${name}`, `ip link set ${name} up`);
+    await this.untilUp(name);
+    await other.untilUp(name);
   }
 
-  /** @param from address of this namespace that it asks with */
+  /** Waits until the kernel has noticed that a link has a carrier: until then it drops what is sent, and no bridge forwards. */
+  async untilUp(name: string): Promise<void> {
+    await using rtnetlink = connectRoute({ netns: this.netns });
+    await eventually(`${name} is up`, async () => (await rtnetlink.links.get(name))?.operState === OPER_UP);
+  }
+
+  /**
+   * Asks once. A program would have to be quick to see the answer on a busy machine; here what has come counts.
+   * @param from address of this namespace that it asks with
+   */
   async reaches(address: string, from?: string): Promise<boolean> {
-    const source = from === undefined ? [] : ['-I', from];
-    const { status } = await run('ping', ['-c', '1', '-W', '3', ...source, address], {
-      namespaces: this.namespaces,
-      anyStatus: true,
-    });
-    return status === 0;
+    using prober = new Prober(this.netns, systemClock);
+    const source = from === undefined ? {} : { source: Ip.parse(from) };
+    const { outcome } = await prober.probe(Ip.parse(address), { timeout: PATIENCE, ...source });
+    return outcome === 'answered';
   }
 }
 

@@ -90,5 +90,7 @@ async function addContainer(t: TestContext, host: Namespace, shape: ContainerSha
     `ip route add default via fd05:0:0:${number}::1`,
     `ip route add default via 10.5.${number}.1`,
   );
+  await container.untilUp('eth0');
+  await host.untilUp(`veth-${name}`);
   return container;
 }

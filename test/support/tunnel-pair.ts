@@ -6,6 +6,7 @@
  *          fd09::1                                    fd09::2
  */
 import type { TestContext } from 'node:test';
+import { eventually } from './eventually.ts';
 import { Namespace } from './neighbourhood.ts';
 
 export async function tunnelPair(t: TestContext): Promise<{ near: Namespace; far: Namespace }> {
@@ -24,5 +25,7 @@ export async function tunnelPair(t: TestContext): Promise<{ near: Namespace; far
       'ip link set vx1 up',
     );
   }
+  // An address of IPv6 is used when the kernel has worked on it, which is later than it was given.
+  await eventually('they reach each other over IPv6', () => near.reaches('fd09::2'));
   return { near, far };
 }
