@@ -14,7 +14,7 @@ import { connectRoute } from '../../src/netlink/route/connect.ts';
 import { run } from '../../src/sys/process.ts';
 import { writeSysctl } from '../../src/sys/sysctl.ts';
 import { needsRoot, requires } from '../support/capabilities.ts';
-import { deadline, within } from '../support/eventually.ts';
+import { deadline, eventually, within } from '../support/eventually.ts';
 import { Namespace, neighbourhood } from '../support/neighbourhood.ts';
 
 const obstacle = bpfObstacle();
@@ -161,16 +161,14 @@ describe('a dropped packet has the reason of the kernel', needsBpf, () => {
 });
 
 describe('a monitor', needsBpf, () => {
-  const DATAGRAMS = 3_000;
-  /** More than the ring has room for, by one process. */
+  /** So many in a row that the queue of a busy processor has room for them (net.core.netdev_max_backlog: 1,000). */
+  const BURST = 300;
+  /** More than the ring has room for. */
+  const DATAGRAMS = 10 * BURST;
   const flood = (from: Namespace, to: string) =>
-    run(
-      'bash',
-      ['-c', `exec 3>/dev/udp/${to}/9; for i in {1..${DATAGRAMS}}; do printf x >&3; done 2>/dev/null; true`],
-      {
-        namespaces: from.namespaces,
-      },
-    );
+    run('bash', ['-c', `exec 3>/dev/udp/${to}/9; for i in {1..${BURST}}; do printf x >&3; done`], {
+      namespaces: from.namespaces,
+    });
 
   test('sees the namespaces that it was opened for alone; many are open at once', async t => {
     const { left, right } = await pair(t);
@@ -182,7 +180,10 @@ describe('a monitor', needsBpf, () => {
     stack.use(DropMonitor.open());
     await datagram(left, '192.0.2.2', 9);
     const counted = (monitor: DropMonitor) => monitor.counts().get('NO_SOCKET') ?? 0;
-    for (const monitor of [monitors.right, monitors.both, ...crowd]) assert.equal(counted(monitor), 1);
+    // It may wait for its neighbor, or for a processor, when the sender has ended.
+    const seeing = [monitors.right, monitors.both, ...crowd];
+    await eventually('all have seen the drop', async () => seeing.every(monitor => counted(monitor) > 0));
+    for (const monitor of seeing) assert.equal(counted(monitor), 1);
     assert.deepEqual([counted(monitors.left), counted(monitors.none)], [0, 0]);
   });
 
@@ -191,8 +192,14 @@ describe('a monitor', needsBpf, () => {
     using monitor = DropMonitor.open({ netns: [right.netns.inode] });
     // An error of ICMP for each would stop the sender.
     await right.do('iptables -A INPUT -p udp -j DROP');
-    await flood(left, '192.0.2.2');
-    assert.equal(monitor.counts().get('NETFILTER_DROP'), DATAGRAMS);
+    // A neighbor that is not known yet has room for less.
+    await left.do('ping -c 1 -W 30 192.0.2.2');
+    const counted = () => monitor.counts().get('NETFILTER_DROP') ?? 0;
+    for (let sent = BURST; sent <= DATAGRAMS; sent += BURST) {
+      await flood(left, '192.0.2.2');
+      await eventually(`${sent} are dropped`, async () => counted() >= sent);
+    }
+    assert.equal(counted(), DATAGRAMS);
     assert.ok(monitor.missed > 0, 'the ring was too small');
     let seen = 0;
     for await (const { reason } of monitor.events(deadline('all events are read'))) {
@@ -202,7 +209,8 @@ describe('a monitor', needsBpf, () => {
     }
     // And there is room again.
     await datagram(left, '192.0.2.2', 9);
-    assert.equal(monitor.counts().get('NETFILTER_DROP'), DATAGRAMS + 1);
+    await eventually('one more is dropped', async () => counted() > DATAGRAMS);
+    assert.equal(counted(), DATAGRAMS + 1);
   });
 
   test('ends its events with its disposal, and those of a signal with its reason; nothing is left open', async t => {
@@ -216,7 +224,7 @@ describe('a monitor', needsBpf, () => {
       await within('the events end', reading);
       monitor[Symbol.dispose]();
     }
-    assert.equal(open(), before);
+    assert.ok(open() <= before, 'each has closed what it opened');
     using monitor = DropMonitor.open({ netns: [right.netns.inode] });
     const reading = Array.fromAsync(monitor.events(AbortSignal.abort(new Error('enough'))));
     await assert.rejects(within('the events end', reading), /enough/);

@@ -207,11 +207,13 @@ test('every variable is there, of both families, and nothing of the agent itself
 
 test('a command that hangs is killed with what it started, and delays no other peer', needs, async t => {
   const directory = scratch(t);
+  // Its like is nowhere else on the machine, where another run may do the same.
+  const hanging = `sleep 6543.${process.pid}`;
   const cluster = await Cluster.start(t, {
     hosts: 1,
     config: network({
       CommandTimeout: 2,
-      SubnetAddCommand: `case $SUBNET in 10.77.8.*) sleep 6543 | cat;; *) ip route replace $SUBNET via $PUBLIC_IP;; esac; echo $SUBNET >> ${directory}/ended`,
+      SubnetAddCommand: `case $SUBNET in 10.77.8.*) ${hanging} | cat;; *) ip route replace $SUBNET via $PUBLIC_IP;; esac; echo $SUBNET >> ${directory}/ended`,
       SubnetRemoveCommand: 'ip route del $SUBNET',
     }),
   });
@@ -221,8 +223,11 @@ test('a command that hangs is killed with what it started, and delays no other p
   await host.until('the command runs', ({ peers }) => peers[0]?.reason?.includes('still running') === true);
   await cluster.putLease('10.77.9.0-24', PEER);
   await untilRoutes(host, /10\.77\.9\.0\/24 via 192\.168\.65\.77/);
-  const { peers } = await host.until('the timeout is reported', ({ peers }) =>
-    peers.some(({ reason }) => reason?.includes('did not end within 2 s')),
+  const { peers } = await host.until(
+    'the timeout is reported, and the other peer',
+    ({ peers }) =>
+      peers.some(({ reason }) => reason?.includes('did not end within 2 s')) &&
+      peers.some(({ key, state }) => key === '10.77.9.0-24' && state === 'ok'),
   );
   assert.deepEqual(
     peers.map(({ key, state }) => [key, state]),
@@ -234,7 +239,7 @@ test('a command that hangs is killed with what it started, and delays no other p
   await host.stopAgent();
   await eventually(
     'nothing of it runs',
-    async () => !(await inside(host, 'pgrep -f "^sleep 6543$"')).includes('\n'),
+    async () => !(await inside(host, `pgrep -f "^${hanging}$"`)).includes('\n'),
   );
 });
 

@@ -158,7 +158,7 @@ describe('iptables mode', needsRoot, () => {
     const firewall = host.firewall((program, args, options) => host.run(legacy(program), args, options));
     assert.equal((await firewall.apply(DUAL)).announced, false);
     assert.deepEqual(sorted(await host.saved('iptables-legacy-save')), ALL_IPV4);
-    await host.shell('iptables-legacy -t nat -D FLANNEL-POSTRTG 3');
+    await host.shell('iptables-legacy -w -t nat -D FLANNEL-POSTRTG 3');
     firewall.markStale();
     assert.equal((await firewall.apply(DUAL)).repaired.length, 1);
     assert.deepEqual(sorted(await host.saved('iptables-legacy-save')), ALL_IPV4);

@@ -19,7 +19,10 @@ const possible = needsLab();
 async function answerPrompts(name: string, prompts: number, last: string) {
   const line = `exec '${TULLE}' lab run netns-veth --slow --name ${name}`;
   const terminal = spawn('script', ['--quiet', '--return', '--command', line, '/dev/null']);
-  const ended = once(terminal, 'exit');
+  // Its last words come before that, and not always before its end.
+  const ended = once(terminal, 'close');
+  // It may have ended when it is answered.
+  terminal.stdin.on('error', () => undefined);
   let text = '';
   let asked = 0;
   terminal.stdout.setEncoding('utf8').on('data', (chunk: string) => {
@@ -28,7 +31,7 @@ async function answerPrompts(name: string, prompts: number, last: string) {
     for (; asked < asks; asked++) terminal.stdin.write(asked + 1 < prompts ? '\n' : last);
   });
   try {
-    const [status] = await within(`${name} to end`, ended);
+    const [status] = await within(`${name} to end`, ended, 180_000);
     return { status, text: withoutColour(text).replaceAll('\r', '') };
   } finally {
     terminal.kill();

@@ -31,7 +31,7 @@ const rows: Readonly<Record<string, Row>> = {
     says: /iptables-nft filter FORWARD drops packets of docker2 for containers of docker1: -A FORWARD -s 10.3.2.0\/24 -j DROP/,
   },
   'a policy of iptables-legacy': {
-    plant: 'iptables-legacy -P FORWARD DROP',
+    plant: 'iptables-legacy -w -P FORWARD DROP',
     finds: 'FIREWALL_DROP error',
     says: /the policy of iptables-legacy filter FORWARD drops packets of containers of docker1/,
   },
