@@ -30,9 +30,11 @@ const OTHERS: ReadonlyMap<number, readonly [code: string, text: string]> = new M
   [116, ['ESTALE', 'it has changed meanwhile']],
 ]);
 
+/** Node makes it anew each time it is asked, and there are errors that come often: a link that is not there. */
+const NAMED = getSystemErrorMap();
+
 /** `EEXIST` and `file already exists` for 17; `ERRNO_530` for a number without a name. */
 export function describeErrno(errno: number): { readonly code: string; readonly text: string } {
-  const [code, text] = OTHERS.get(errno) ??
-    getSystemErrorMap().get(-errno) ?? [`ERRNO_${errno}`, `error ${errno}`];
+  const [code, text] = OTHERS.get(errno) ?? NAMED.get(-errno) ?? [`ERRNO_${errno}`, `error ${errno}`];
   return { code, text };
 }

@@ -20,18 +20,37 @@ export interface Deadline {
  * @throws AttachmentError NOT_READY when it takes longer than eight seconds; what the work throws
  */
 export async function within<T>(what: string, work: (deadline: Deadline) => Promise<T>): Promise<T> {
-  const soon = AbortSignal.timeout(WAITING);
-  const late = AbortSignal.timeout(WORKING - MARGIN);
-  const over = AbortSignal.timeout(WORKING);
+  using soon = new Timeout(WAITING);
+  using late = new Timeout(WORKING - MARGIN);
+  using over = new Timeout(WORKING);
   try {
-    return await untilAborted(work({ soon, late }), over);
+    return await untilAborted(work({ soon: soon.signal, late: late.signal }), over.signal);
   } catch (error) {
-    const at = [soon, late, over].find(({ reason }) => reason === error && error !== undefined);
+    const at = [soon, late, over].find(({ signal }) => signal.aborted && signal.reason === error);
     if (at === undefined) throw error;
     const milliseconds = at === soon ? WAITING : WORKING;
     throw new AttachmentError('NOT_READY', `${what} takes longer than ${milliseconds / 1000} s`, {
       hint: 'try again; tulle status shows whether the store answers and what is missing',
     });
+  }
+}
+
+/** As AbortSignal.timeout, but that nothing is left of it when the work has ended, which is nearly always. */
+class Timeout implements Disposable {
+  readonly #controller = new AbortController();
+  readonly #timer: NodeJS.Timeout;
+
+  /** @param ms milliseconds */
+  constructor(ms: number) {
+    this.#timer = setTimeout(() => this.#controller.abort(), ms);
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  [Symbol.dispose](): void {
+    clearTimeout(this.#timer);
   }
 }
 

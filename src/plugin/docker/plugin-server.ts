@@ -23,6 +23,8 @@ const PATIENCE = 9000;
 const LONG = 500;
 /** libnetwork's own (pkg/plugins/transport). */
 const CONTENT_TYPE = 'application/vnd.docker.plugins.v1.2+json';
+/** Why the wait for a call ends that was answered. Nobody looks at it; without one each call would make an error with a stack. */
+const ANSWERED = new Error('answered');
 /** Milliseconds that calls under way have when the server closes. */
 const CLOSING = 2000;
 
@@ -146,7 +148,7 @@ export class PluginServer implements AsyncDisposable {
       return await Promise.race([Promise.resolve(answer(body, over.signal)), late]);
     } finally {
       response.off('close', onClose);
-      done.abort();
+      done.abort(ANSWERED);
     }
   }
 }
