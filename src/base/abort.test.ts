@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { getEventListeners } from 'node:events';
+import { getEventListeners, once } from 'node:events';
+import { connect, createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
-import { together, untilAborted } from './abort.ts';
+import { outOfPatience, together, untilAborted } from './abort.ts';
 
 test('without an abort, the promise decides', async () => {
   const { signal } = new AbortController();
@@ -26,6 +27,24 @@ test('a rejection after the abort is not left unhandled', async () => {
   stop.abort(new Error('enough'));
   await assert.rejects(waiting, { message: 'enough' });
   reject(new Error('too late'));
+});
+
+test('patience that is over while this process is stopped takes an answer that came meanwhile', async t => {
+  const server = createServer().listen(0, '127.0.0.1');
+  t.after(() => server.close());
+  await once(server, 'listening');
+  const { port } = server.address() as { readonly port: number };
+  const client = connect(port, '127.0.0.1');
+  t.after(() => client.destroy());
+  const [served] = (await once(server, 'connection')) as [Socket];
+  t.after(() => served.destroy());
+  const answer = once(client, 'data');
+  const late = outOfPatience(20);
+  served.write('x');
+  // The kernel has it now, and this process does nothing.
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100);
+  await untilAborted(answer, late);
+  await assert.rejects(untilAborted(new Promise<void>(() => undefined), late), { name: 'TimeoutError' });
 });
 
 test('parts end together: the first failure aborts the others, and is what is thrown', async () => {

@@ -13,6 +13,17 @@ export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promi
   });
 }
 
+/**
+ * Aborts after so many milliseconds, as AbortSignal.timeout does, but not before what has come until then was looked at: a process
+ * that was stopped, or had no processor, runs its timers before it reads its sockets, and immediates after that.
+ */
+export function outOfPatience(ms: number): AbortSignal {
+  const late = new AbortController();
+  const reason = () => new DOMException(`not within ${ms} ms`, 'TimeoutError');
+  setTimeout(() => setImmediate(() => late.abort(reason())), ms).unref();
+  return late.signal;
+}
+
 /** Resolves when the signal aborts. */
 export function aborted(signal: AbortSignal): Promise<void> {
   return new Promise(resolve => {

@@ -2,6 +2,7 @@
  * Asks for a TCP connection, which any host answers: with one where a program listens, with a refusal where none does. Rules
  * that let pings pass may drop it.
  */
+import { outOfPatience } from '../base/abort.ts';
 import { systemClock } from '../base/clock.ts';
 import type { Ip } from '../base/ip.ts';
 import { SysError } from '../sys/errors.ts';
@@ -39,7 +40,7 @@ export async function probeTcp(probe: TcpProbe, signal: AbortSignal): Promise<Pr
   const fd = netns.run(() => socket(SOCKET_FAMILIES[to.family], SOCK_STREAM | SOCK_NONBLOCK, 0));
   try {
     bind(fd, socketAddress(source, sourcePort));
-    const until = AbortSignal.any([signal, AbortSignal.timeout(timeout)]);
+    const until = AbortSignal.any([signal, outOfPatience(timeout)]);
     const errno = await outcomeOf(fd, to, port, until);
     signal.throwIfAborted();
     if (errno === undefined) return { outcome: 'silent' };

@@ -3,6 +3,7 @@
  * not.
  */
 import assert from 'node:assert/strict';
+import { createSocket } from 'node:dgram';
 import { type TestContext, test } from 'node:test';
 import { systemClock } from '../../src/base/clock.ts';
 import { Ip } from '../../src/base/ip.ts';
@@ -11,9 +12,13 @@ import { programName } from '../../src/fastpath/programs/build.ts';
 import { ROLES, type Role } from '../../src/fastpath/roles.ts';
 import { type FastProbe, probeFastPath } from '../../src/inspect/check/fast-probe.ts';
 import { fastFindings } from '../../src/inspect/check/judge/fast.ts';
+import type { OngoingEcho } from '../../src/inspect/inspector/inspector.ts';
 import { LocalInspector } from '../../src/inspect/inspector/local-inspector.ts';
 import { UdpEcho } from '../../src/inspect/inspector/udp-echo.ts';
 import { connectRoute } from '../../src/netlink/route/connect.ts';
+import { getsockname } from '../../src/sys/libc.ts';
+import { SOCKADDR } from '../../src/sys/socket-address.ts';
+import { openUdpSocket } from '../../src/sys/udp-socket.ts';
 import { needsBpf } from '../support/bpftool.ts';
 import { deadline } from '../support/eventually.ts';
 import { DROP, plantProgram } from '../support/fast-path-plant.ts';
@@ -28,6 +33,11 @@ const PAIR = {
   source: Ip.parse('10.5.1.2'),
   to: Ip.parse('10.5.2.2'),
 } as const;
+
+function portOf(fd: number): number {
+  const name = getsockname(fd, SOCKADDR.ipv4.length);
+  return new DataView(name.buffer, name.byteOffset).getUint16(2);
+}
 
 /** Milliseconds. */
 const ECHO_LASTS = 90_000;
@@ -50,13 +60,32 @@ async function attach(t: TestContext, host: Namespace, without: readonly Role[] 
   }
 }
 
-async function probe({ near, far }: OverlayPair): Promise<FastProbe> {
+/** Answers as a host that is stopped for a while: what comes from the 9th datagram on waits for the 21st. */
+function slowEcho({ far }: OverlayPair): OngoingEcho {
+  const fd = far.container.netns.run(() => openUdpSocket(PAIR.to, 0));
+  const socket = createSocket('udp4').on('error', () => undefined);
+  let count = 0;
+  const waiting: (() => void)[] = [];
+  socket.on('message', (bytes, { port, address }) => {
+    waiting.push(() => socket.send(bytes, port, address));
+    count++;
+    if (count <= 8 || count > 20) for (const answer of waiting.splice(0)) answer();
+  });
+  const port = portOf(fd);
+  socket.bind({ fd });
+  return { port, [Symbol.asyncDispose]: () => new Promise(resolve => socket.close(() => resolve())) };
+}
+
+async function probe(
+  { near, far }: OverlayPair,
+  // A busy machine may take longer than an echo lasts, after which a check gives up.
+  open: () => OngoingEcho = () =>
+    UdpEcho.open(far.container.netns, { address: PAIR.to, from: PAIR.source }, ECHO_LASTS),
+): Promise<FastProbe> {
   const [here, there] = [near.host, far.host].map(
     ({ netns }) => new LocalInspector({ netns, socketPath: '/nonexistent' }),
   ) as [LocalInspector, LocalInspector];
-  // A busy machine may take longer than an echo lasts, after which a check gives up.
-  const echo = async () =>
-    UdpEcho.open(far.container.netns, { address: PAIR.to, from: PAIR.source }, ECHO_LASTS);
+  const echo = async () => open();
   const signal = deadline('a flow is made', ECHO_LASTS);
   const found = await probeFastPath(PAIR, {
     here,
@@ -79,6 +108,13 @@ test('a flow is carried by both hosts, and nothing is wrong', needsBpf, async t 
     assert.ok((flow?.sentPackets ?? 0) > 20 && (flow?.deliveredPackets ?? 0) > 20, JSON.stringify(found));
   }
   assert.deepEqual(fastFindings([found], 'near'), []);
+});
+
+test('answers of a host that is stopped for a while are late, and not lost', needsBpf, async t => {
+  const pair = await overlayPair(t);
+  const found = await probe(pair, () => slowEcho(pair));
+  assert.equal(found.views.length, 2, 'it was asked again');
+  assert.deepEqual([found.fast.answered, fastFindings([found], 'near')], [found.fast.sent, []]);
 });
 
 test('on a host of two, and on none', needsBpf, async t => {

@@ -98,7 +98,8 @@ export async function probeFastPath(pair: FastPair, parts: FastProbeParts): Prom
     await clock.sleep(LATE, signal);
     const last = await asker.ask({ most: 2, patience: FIRST_PATIENCE, enough: 2 });
     if (last.answered === 0) return 'its datagrams got no answer any more, on the normal path neither';
-    return { pair, normal, fast: again.asked, hosts, views: again.views };
+    // The other host may have been too busy to answer before.
+    return { pair, normal, fast: asker.recount(again.asked), hosts, views: again.views };
   } catch (error) {
     signal.throwIfAborted();
     return messageOf(error);
@@ -139,6 +140,8 @@ class Asker implements Disposable {
   readonly #clock: Clock;
   /** Numbers of all that were. */
   readonly #answered = new Set<number>();
+  /** The number of the first one that was asked. */
+  readonly #firstOf = new WeakMap<Asked, number>();
   #number = 0;
   #onAnswer: (number: number) => void = () => undefined;
 
@@ -177,7 +180,19 @@ class Asker implements Disposable {
     }
     // Of a busy machine, answers that were too late.
     if (lost > 0) await this.#clock.sleep(LATE);
-    return { sent, answered: [...this.#answered].filter(number => number >= first).length };
+    const asked = this.#count(first, sent);
+    this.#firstOf.set(asked, first);
+    return asked;
+  }
+
+  /** With the answers that have come since. */
+  recount(asked: Asked): Asked {
+    return this.#count(this.#firstOf.get(asked) ?? 1, asked.sent);
+  }
+
+  #count(first: number, sent: number): Asked {
+    const isOne = (number: number) => number >= first && number < first + sent;
+    return { sent, answered: [...this.#answered].filter(isOne).length };
   }
 
   #once(patience: number): Promise<boolean> {

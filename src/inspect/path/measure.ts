@@ -1,5 +1,6 @@
 /** Sends the packet of a trace, and has both hosts watch it. */
 import type { Flow, Observation } from '../../api/inspection.ts';
+import { outOfPatience } from '../../base/abort.ts';
 import type { Clock } from '../../base/clock.ts';
 import { messageOf } from '../../base/errors.ts';
 import type { Ip } from '../../base/ip.ts';
@@ -112,7 +113,7 @@ async function ask(
   { to, toPort = 0, clock }: MeasureOptions,
   signal: AbortSignal,
 ): Promise<Answer> {
-  const late = AbortSignal.timeout(PATIENCE);
+  const late = outOfPatience(PATIENCE);
   const began = clock.monotonic();
   try {
     await socket.ask(to, toPort, AbortSignal.any([signal, late]));
