@@ -171,7 +171,7 @@ class Talker implements AsyncDisposable {
   }
 
   static async start(netns: string, args: readonly string[]): Promise<Talker> {
-    const options = { pipeOutput: true, namespaces: { net: netns } };
+    const options = { pipeOutput: true, stdin: 'pipe', namespaces: { net: netns } } as const;
     return new Talker(await start(process.execPath, [PROGRAM, ...args], options));
   }
 

@@ -35,7 +35,7 @@ export class SteadyStream implements AsyncDisposable {
   static async begin({ from, to, ip, port }: StreamEnds): Promise<SteadyStream> {
     await using stack = new AsyncDisposableStack();
     const run = async (role: string, net: string) => {
-      const options = { pipeOutput: true, namespaces: { net } };
+      const options = { pipeOutput: true, stdin: 'pipe', namespaces: { net } } as const;
       const end = await start(process.execPath, [PROGRAM, role, ip, `${port}`], options);
       stack.defer(() => endOf(end));
       return end;

@@ -11,6 +11,9 @@ const INTERVAL_MS = 10;
 /** Blocks on their way: a path that stalls is not filled. */
 const MOST = 8;
 
+// The end of the pipe is the end of the test.
+process.stdin.on('end', () => process.exit(0)).resume();
+
 const say = (text: string) => process.stdout.write(`${text}\n`);
 const block = (number: number) => {
   const bytes = Buffer.alloc(BLOCK, number % 251);

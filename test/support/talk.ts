@@ -1,6 +1,7 @@
 /** Requests and echoes between two namespaces, with a check of every byte, until the test ends. */
 import type { TestContext } from 'node:test';
 import { start } from '../../src/sys/process.ts';
+import { within } from './eventually.ts';
 import type { Namespace } from './neighbourhood.ts';
 
 export interface TalkOptions {
@@ -14,10 +15,11 @@ export interface TalkOptions {
 
 const SERVERS = {
   tcp: (port: number) =>
-    `require('net').createServer(s => { s.on('error', () => {}); s.pipe(s); }).listen(${port}, () => console.log('ready'))`,
+    `require('net').createServer(s => { s.on('error', () => {}); s.pipe(s); }).listen(${port}, () => console.log('ready'));
+     process.stdin.on('end', () => process.exit()).resume();`,
   udp: (port: number) =>
     `const s = require('dgram').createSocket('udp4'); s.on('message', (m, r) => s.send(m, r.port, r.address));
-     s.bind(${port}, () => console.log('ready'))`,
+     s.bind(${port}, () => console.log('ready')); process.stdin.on('end', () => process.exit()).resume();`,
 } as const;
 
 /** Each prints `s` for a request, `a` for its echo, `x` for an echo that is none. */
@@ -61,7 +63,7 @@ export class Talk {
     const { protocol, port } = options;
     const talk = new Talk();
     const answering = await node(t, server, SERVERS[protocol](port));
-    await new Promise(resolve => answering.stdout?.once('data', resolve));
+    await within('the other end answers', new Promise(resolve => answering.stdout?.once('data', resolve)));
     const asking = await node(t, client, CLIENTS[protocol](options));
     asking.stdout?.on('data', (chunk: Buffer) => {
       for (const letter of chunk.toString()) {

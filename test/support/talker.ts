@@ -19,8 +19,9 @@ const [role = '', protocol = '', port = '', from = '', address = '', interval = 
 const SIZE = 256;
 
 const print = (line: string) => void process.stdout.write(`${line}\n`);
-// The end of the pipe is the end of the test.
+// The end of a pipe is the end of the test, which one that answers does not notice by what it prints.
 process.stdout.on('error', () => process.exit(0));
+process.stdin.on('end', () => process.exit(0)).resume();
 
 function echoUdp(): void {
   const socket = createSocket('udp4');

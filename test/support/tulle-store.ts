@@ -112,7 +112,10 @@ export class TulleStore implements StoreServer {
     await this.kill();
     if (options.empty === true) await this.#forget();
     const { disk, openFiles, nodeOptions } = this.#options;
-    const [program = '', ...args] = [
+    // However the test process ends, the kernel ends its server with it.
+    const args = [
+      '--pdeathsig',
+      'KILL',
       ...(disk === undefined ? [] : onDisk(this.directory, disk)),
       ...(openFiles === undefined ? [] : ['prlimit', `--nofile=${openFiles}`]),
       TULLE,
@@ -121,14 +124,10 @@ export class TulleStore implements StoreServer {
       `--listen-client-urls=${this.url}`,
       ...(this.#options.flags ?? []),
     ];
-    const child = spawn(program, args, {
+    const child = spawn('setpriv', args, {
       stdio: ['ignore', 'ignore', 'pipe'],
       env: nodeOptions === undefined ? process.env : { ...process.env, NODE_OPTIONS: nodeOptions },
     });
-    // If the test process ends early, its servers end with it.
-    const killWithUs = () => child.kill('SIGKILL');
-    process.once('exit', killWithUs);
-    child.once('exit', () => process.off('exit', killWithUs));
     this.#process = child;
     await within('the store serves', untilServing(child.stderr));
   }
