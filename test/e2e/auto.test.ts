@@ -10,10 +10,12 @@ import { needsRoot } from '../support/capabilities.ts';
 import { eventually } from '../support/eventually.ts';
 import { dumpHost, lab, labName } from '../support/lab.ts';
 
-/** Milliseconds: three lost echoes, and one or two tries. */
-const FALL_BACK = 60_000;
-/** Better ways are tried after 36 s, and after 72 s when that failed. */
-const RETURN = 200_000;
+/** Milliseconds: three lost echoes and a try; where that gets too few answers in its seconds, a better way is tried 36 s later. */
+const FALL_BACK = 150_000;
+/** Better ways are tried after 36 s, after 72 s when that failed, and after 144 s more. */
+const RETURN = 300_000;
+/** For one test, which waits for several ways. */
+const OPTIONS = { timeout: 600_000 } as const;
 
 const FILTER =
   'add table inet block; add chain inet block in { type filter hook prerouting priority -400; }; ' +
@@ -66,12 +68,14 @@ describe('auto', needsRoot, () => {
     );
   }
 
-  test('hosts on one link reach each other directly', async () => {
+  test('hosts on one link reach each other directly', OPTIONS, async () => {
     for (const [from, to] of [
       [0, 1],
+      [0, 2],
       [1, 0],
       [1, 2],
       [2, 0],
+      [2, 1],
     ] as const) {
       await awaitWay(from, to, 'direct', RETURN);
     }
@@ -80,7 +84,7 @@ describe('auto', needsRoot, () => {
     assert.equal(stdout.match(/dev eth0/g)?.length, 2, stdout);
   });
 
-  test('what drops packets of containers on the way is passed by in a tunnel', async () => {
+  test('what drops packets of containers on the way is passed by in a tunnel', OPTIONS, async () => {
     await host(1).run('nft', [FILTER]);
     await awaitWay(0, 1, 'vxlan', FALL_BACK);
     await awaitWay(2, 1, 'vxlan', FALL_BACK);
@@ -97,32 +101,36 @@ describe('auto', needsRoot, () => {
     );
   });
 
-  test('where VXLAN is dropped as well, UDP passes', async () => {
+  test('where VXLAN is dropped as well, UDP passes', OPTIONS, async () => {
     await host(1).run('nft', ['add rule inet block in iifname eth0 udp dport 4789 drop']);
     await awaitWay(0, 1, 'udp', FALL_BACK);
     await awaitWay(2, 1, 'udp', FALL_BACK);
     await assertConnected();
   });
 
-  test('when nothing is dropped any more all return to the direct route', async () => {
+  test('when nothing is dropped any more all return to the direct route', OPTIONS, async () => {
     await host(1).run('nft', ['delete table inet block']);
-    await awaitWay(0, 1, 'direct', 2 * RETURN);
-    await awaitWay(2, 1, 'direct', 2 * RETURN);
+    await awaitWay(0, 1, 'direct', RETURN);
+    await awaitWay(2, 1, 'direct', RETURN);
     await assertConnected();
   });
 
-  test('a host behind a router is reached through a tunnel, and status names the router', async () => {
-    const route = (from: number, to: string) =>
-      host(from).run('ip', ['route', 'add', `${to}/32`, 'via', '192.168.65.4']);
-    await route(0, '192.168.65.5');
-    await route(2, '192.168.65.3');
-    await awaitWay(0, 2, 'vxlan', FALL_BACK);
-    await awaitWay(2, 0, 'vxlan', FALL_BACK);
-    await assertConnected();
-    const { stdout } = await host(0).run(TULLE, ['status'], { anyStatus: true });
-    assert.match(
-      stdout.replaceAll(/\s+/g, ' '),
-      /the direct route is not possible: it is behind the router 192\.168\.65\.4/,
-    );
-  });
+  test(
+    'a host behind a router is reached through a tunnel, and status names the router',
+    OPTIONS,
+    async () => {
+      const route = (from: number, to: string) =>
+        host(from).run('ip', ['route', 'add', `${to}/32`, 'via', '192.168.65.4']);
+      await route(0, '192.168.65.5');
+      await route(2, '192.168.65.3');
+      await awaitWay(0, 2, 'vxlan', FALL_BACK);
+      await awaitWay(2, 0, 'vxlan', FALL_BACK);
+      await assertConnected();
+      const { stdout } = await host(0).run(TULLE, ['status'], { anyStatus: true });
+      assert.match(
+        stdout.replaceAll(/\s+/g, ' '),
+        /the direct route is not possible: it is behind the router 192\.168\.65\.4/,
+      );
+    },
+  );
 });

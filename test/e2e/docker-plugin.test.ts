@@ -69,8 +69,11 @@ describe("Docker's plugin", needsLab({ docker: true }), () => {
     );
   const exec = (host: LabHost, container: string, ...words: string[]) =>
     docker(host, 'exec', container, ...words);
-  const ping = (host: LabHost, from: string, ip: string) =>
+  const pingOnce = (host: LabHost, from: string, ip: string) =>
     exec(host, from, 'ping', '-c', '1', '-W', '3', ip);
+  /** Waits until an echo is answered: what one agent has published, the others hear a moment later. */
+  const ping = (host: LabHost, from: string, ip: string) =>
+    eventually(`${from} reaches ${ip}`, () => pingOnce(host, from, ip));
   const addressOf = (host: LabHost, container: string, network: string, field = 'IPAddress') =>
     docker(
       host,
@@ -282,7 +285,9 @@ describe("Docker's plugin", needsLab({ docker: true }), () => {
     await eventually('the container runs again', async () => {
       return (await docker(two, 'ps', '--format', '{{.Names}}')).includes('always');
     });
-    await eventually('it is reached', async () => ping(one, 'web', await addressOf(two, 'always', 'blue')));
+    await eventually('it is reached', async () =>
+      pingOnce(one, 'web', await addressOf(two, 'always', 'blue')),
+    );
     await holds(two, 1);
     await eventually('the other host knows of one container there', async () => {
       const { stdout } = await one.run(TULLE, ['network', 'inspect', 'blue']);

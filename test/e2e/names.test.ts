@@ -30,7 +30,7 @@ describe('names of containers on two hosts', needs.skip === false ? programs : n
     (await host.run('ip', ['netns', 'exec', container, ...words], { anyStatus: true, timeout: 60_000 }))
       .stdout;
   const dig = async (host: LabHost, container: string, ...words: string[]) =>
-    (await inside(host, container, 'dig', '+time=2', '+tries=1', ...words)).trim();
+    (await inside(host, container, 'dig', '+time=15', '+tries=1', ...words)).trim();
   /** Addresses of a name as the server says, sorted. */
   const lookup = async (host: LabHost, container: string, asked: string, server = RESOLVER) =>
     (await dig(host, container, '+short', `@${server}`, asked)).split('\n').sort().join(' ');
@@ -40,7 +40,7 @@ describe('names of containers on two hosts', needs.skip === false ? programs : n
     mkdirSync(host.path(`/etc/netns/${container}`), { recursive: true });
     writeFileSync(
       host.path(`/etc/netns/${container}/resolv.conf`),
-      `search blue.tulle example.com\nnameserver ${RESOLVER}\noptions timeout:2\n`,
+      `search blue.tulle example.com\nnameserver ${RESOLVER}\noptions timeout:15\n`,
     );
     await host.run('ip', ['netns', 'add', container]);
     await host.run('ip', ['-n', container, 'link', 'set', 'lo', 'up']);
@@ -174,8 +174,9 @@ describe('names of containers on two hosts', needs.skip === false ? programs : n
     assert.equal(await lookup(two, 'web2', 'web1'), '10.9.1.1');
     const [agent] = programsOf(two).filter(({ words }) => words.includes('agent'));
     assert.ok(agent);
-    process.kill(agent.id.pid, 'SIGKILL');
-    await lab(['agent', 'start', '--name', name, two.name]);
+    await endProcess(agent.id, 0);
+    const started = await lab(['agent', 'start', '--name', name, two.name]);
+    assert.equal(started.status, 0, started.stderr);
     await eventually(
       'the restarted agent answers',
       async () => (await lookup(two, 'web2', 'web1')) === '10.9.1.1',

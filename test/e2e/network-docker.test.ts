@@ -51,6 +51,11 @@ describe('an L2 network with --docker', needsLab({ docker: true }), () => {
   const docker = async (host: LabHost, ...args: string[]) => (await host.run('docker', args)).stdout.trim();
   const hasNetwork = async (host: LabHost) =>
     (await docker(host, 'network', 'ls', '--format', '{{.Name}}')).includes('blue');
+  /** Waits until an echo is answered: what one agent has published, the others hear a moment later. */
+  const reaches = (host: LabHost, container: string, ip: string) =>
+    eventually(`${container} reaches ${ip}`, () =>
+      docker(host, 'exec', container, 'ping', '-c', '1', '-W', '3', ip),
+    );
   const start = async (host: LabHost, container: string, ...args: string[]) => {
     const common = ['--detach', '--init=false', '--network', 'blue', '--name', container, ...args];
     await docker(host, 'run', ...common, 'busybox', ...IDLE);
@@ -86,7 +91,7 @@ describe('an L2 network with --docker', needsLab({ docker: true }), () => {
     assert.equal(new Set(ips).size, 4, ips.join(' '));
     for (const from of containers) {
       for (const { ip } of containers) {
-        await docker(from.host, 'exec', from.name, 'ping', '-c', '1', '-W', '10', ip);
+        await reaches(from.host, from.name, ip);
       }
     }
     // 1400 bytes of ICMP and 28 of headers, in one piece.
@@ -140,7 +145,7 @@ describe('an L2 network with --docker', needsLab({ docker: true }), () => {
     await eventually('the duplicate is reported', async () =>
       (await tulle(one, 'status').catch(error => String(error))).includes('c21 on docker2'),
     );
-    await docker(one, 'exec', 'c11', 'ping', '-c', '1', '-W', '10', ip);
+    await reaches(one, 'c11', ip);
     await docker(one, 'rm', '--force', 'thief');
   });
 
@@ -154,7 +159,7 @@ describe('an L2 network with --docker', needsLab({ docker: true }), () => {
     await docker(two, 'network', 'rm', 'blue');
     await eventually('the new daemon is followed', () => hasNetwork(two));
     const ip = await start(two, 'c23');
-    await docker(one, 'exec', 'c11', 'ping', '-c', '1', '-W', '10', ip);
+    await reaches(one, 'c11', ip);
     await eventually('its container is shown', async () =>
       (await tulle(one, 'network', 'inspect', 'blue')).includes('c23 '),
     );

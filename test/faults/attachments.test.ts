@@ -10,7 +10,7 @@ import { type AttachmentHost, attachmentHosts, macText } from '../support/attach
 import { eventually } from '../support/eventually.ts';
 import { needsLab } from '../support/lab.ts';
 
-test('attachments are whole or not there, whatever fails', { ...needsLab(), timeout: 180_000 }, async t => {
+test('attachments are whole or not there, whatever fails', { ...needsLab(), timeout: 480_000 }, async t => {
   const { hosts, store } = await attachmentHosts(t);
   const [one, two] = hosts;
   await Promise.all(hosts.map(host => host.start()));

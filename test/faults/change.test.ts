@@ -355,11 +355,17 @@ describe('live changes', needsFaultLab, () => {
           text.startsWith('FLANNEL_NETWORK=188.180.0.0/16\nFLANNEL_SUBNET=188.180.'),
         );
       }
-      const moved = await lab.leaseKeys();
-      assert.ok(moved.length === 2 && moved.every(key => key.startsWith('188.180.')));
+      // A host gives its former one back after it has the new one.
+      await eventually('there are two leases, of the new network', async () => {
+        const moved = await lab.leaseKeys();
+        return moved.length === 2 && moved.every(key => key.startsWith('188.180.'));
+      });
       await lab.configure();
     });
-    assert.deepEqual(await lab.leaseKeys(), keys);
+    await eventually('there are the two leases from before', async () => {
+      assert.deepEqual(await lab.leaseKeys(), keys);
+      return true;
+    });
   });
 });
 

@@ -191,17 +191,16 @@ describe('what another program deletes comes back', needsFaultLab, () => {
     const counted = (await repairsOf('route')) + (await repairsOf('firewall'));
     const cpu = await cpuOf();
     const begun = performance.now();
-    await host.host.run('sh', [
-      '-c',
-      `for i in $(seq 400); do ${actions}; sleep 0.01; done 2>/dev/null; true`,
-    ]);
+    const loop = `for i in $(seq 400); do ${actions}; sleep 0.01; done 2>/dev/null; true`;
+    await host.host.run('sh', ['-c', loop], { timeout: 150_000 });
     const { reason } = await host.untilWarned('CONFLICTING_WRITER');
     const used = (await cpuOf()) - cpu;
     assert.match(reason, /were repaired/);
-    const repairs = (await repairsOf('route')) + (await repairsOf('firewall')) - counted;
+    // What it has left for later it may repair between the two: the events are those that are counted, or fewer.
     const events = (await Array.fromAsync(host.client.events({ after: last }))).filter(
       ({ type }) => type === 'drift-repaired',
     );
+    const repairs = (await repairsOf('route')) + (await repairsOf('firewall')) - counted;
     const seconds = (performance.now() - begun) / 1000;
     assert.ok(repairs > 10 && repairs < 40 + seconds * 6, `${repairs} repairs in ${seconds} s`);
     assert.ok(events.length <= repairs, 'each is reported once');

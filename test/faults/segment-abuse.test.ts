@@ -99,7 +99,7 @@ describe('an L2 network that is abused', needsFaultLab, () => {
     const known = async () => (await lab.host(2).shell(`ip -n db neigh show ${ip}`)).split(' ')[4];
     const mac = (await one.shell('ip -n half -brief link show eth0')).split(/ +/)[2];
     await eventually('db knows the new one', async () => (await known()) === mac);
-    assert.ok(await pings(lab.host(2), 'db', ip));
+    await eventually('db reaches it', () => pings(lab.host(2), 'db', ip));
     await one.client.disconnect('blue', { target: 'half' });
   });
 

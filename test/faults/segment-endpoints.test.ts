@@ -41,8 +41,8 @@ describe('on an L2 network', needsFaultLab, () => {
     const db = await connect(two, 'db');
     assert.equal(web.addresses.length, 2);
     assert.deepEqual([web.link, web.mtu, web.published], ['eth0', 1450, true]);
-    for (const address of db.addresses) await pingIn(one, 'web', address, '-s', '1372', '-M', 'do');
-    for (const gateway of web.gateways) await pingIn(one, 'web', gateway);
+    for (const address of db.addresses) await untilReaches(one, 'web', address, '-s', '1372', '-M', 'do');
+    for (const gateway of web.gateways) await untilReaches(one, 'web', gateway);
     assert.equal((await published()).length, 4);
 
     await one.client.disconnect('blue', { target: 'web' });
@@ -87,7 +87,7 @@ describe('on an L2 network', needsFaultLab, () => {
     const [one, two] = [lab.host(1), lab.host(2)];
     await byHand(one, 'hand', '10.88.77.1');
     const other = await connect(two, 'other');
-    await pingIn(one, 'hand', other.addresses[0] ?? '');
+    await untilReaches(one, 'hand', other.addresses[0] ?? '');
     await untilPublished('the port is published', lines => lines.includes('p-hand 10.88.77.1'));
     await one.shell('ip netns delete hand');
     await untilPublished('it is gone', lines => !lines.some(line => line.includes('10.88.77.1')));
@@ -100,10 +100,7 @@ describe('on an L2 network', needsFaultLab, () => {
     await byHand(one, 'silent', '10.88.77.2');
     const asker = await connect(two, 'asker');
     assert.equal(asker.addresses.length, 2);
-    await eventually('it answers', async () => {
-      await pingIn(two, 'asker', '10.88.77.2', '-W', '3');
-      return true;
-    });
+    await untilReaches(two, 'asker', '10.88.77.2');
     await untilPublished('it is published', lines => lines.includes('p-silent 10.88.77.2'));
     await one.shell('ip netns delete silent');
     await two.client.disconnect('blue', { target: 'asker' });
@@ -116,7 +113,7 @@ describe('on an L2 network', needsFaultLab, () => {
     const asker = await connect(three, 'asker');
     const [ip = ''] = owner.addresses;
     await byHand(two, 'thief', ip);
-    await pingIn(two, 'thief', asker.addresses[0] ?? '', '-W', '3').catch(() => undefined);
+    await callIn(two, 'thief', asker.addresses[0] ?? '');
     const status = await two.until('the duplicate is reported', ({ warnings }) =>
       warnings.some(({ code }) => code === 'DUPLICATE_ADDRESS'),
     );
@@ -125,16 +122,13 @@ describe('on an L2 network', needsFaultLab, () => {
     assert.ok((await published()).includes(`owner ${ip}`));
 
     await eventually('its frames are dropped on its own host', async () => {
-      await pingIn(two, 'thief', '10.88.200.200', '-W', '3').catch(() => undefined);
+      await callIn(two, 'thief', '10.88.200.200');
       const [network] = await two.client.networks();
       return (network?.drops?.['duplicate'] ?? 0) > 0;
     });
     const before = await receivedBy(one, 'owner');
     // A container that has heard the thief sends to its MAC address until it asks again.
-    await eventually('the owner is reached', async () => {
-      await pingIn(three, 'asker', ip, '-W', '3');
-      return true;
-    });
+    await untilReaches(three, 'asker', ip);
     assert.ok((await receivedBy(one, 'owner')) > before, 'the owner does not get its packets');
 
     await two.shell('ip netns delete thief');
@@ -175,11 +169,11 @@ describe('on an L2 network', needsFaultLab, () => {
     await one.untilCondition('store', false);
     const late = await connect(one, 'late');
     assert.equal(late.published, false);
-    await pingIn(one, 'late', first.addresses[0] ?? '');
+    await untilReaches(one, 'late', first.addresses[0] ?? '');
     await one.way.listen();
     await untilPublished('it is published', lines => lines.some(line => line.startsWith('late ')));
     const asker = await connect(two, 'asker');
-    await pingIn(two, 'asker', late.addresses[0] ?? '');
+    await untilReaches(two, 'asker', late.addresses[0] ?? '');
     assert.equal(asker.published, true);
     for (const [host, name] of [
       [one, 'first'],
@@ -207,7 +201,7 @@ describe('on an L2 network', needsFaultLab, () => {
     await eventually('the bridge is there again', inside);
     await untilReady(one);
     await byHand(one, 'hand', '10.88.77.3');
-    await pingIn(one, 'hand', '10.88.0.1');
+    await untilReaches(one, 'hand', '10.88.0.1');
     await untilPublished('it is listened to', lines => lines.includes('p-hand 10.88.77.3'));
     await one.shell('ip netns delete hand');
     await untilPublished('it is gone', lines => lines.length === 0);
@@ -233,7 +227,7 @@ describe('on an L2 network', needsFaultLab, () => {
     for (const at of [0, 1, 2, 50, 99]) {
       const from = names[at];
       const to = reports[(at + 37) % 100];
-      if (from !== undefined) await pingIn(from.host, from.name, to?.addresses[0] ?? '');
+      if (from !== undefined) await untilReaches(from.host, from.name, to?.addresses[0] ?? '');
     }
     await Promise.all(names.map(({ host, name }) => host.client.disconnect('blue', { target: name })));
     await untilPublished('nothing is published', lines => lines.length === 0);
@@ -266,8 +260,15 @@ async function byHand(host: FaultHost, name: string, ip: string): Promise<void> 
   }
 }
 
-const pingIn = (host: FaultHost, name: string, to: string, ...flags: string[]) =>
-  host.shell(['ip netns exec', name, 'ping -n -q -c 1 -W 10', ...flags, to].join(' '));
+/** One echo, answered or not. */
+const callIn = (host: FaultHost, name: string, to: string, ...flags: string[]) =>
+  host.host.run('ip', ['netns', 'exec', name, 'ping', '-n', '-q', '-c', '1', '-W', '3', ...flags, to], {
+    anyStatus: true,
+  });
+
+/** Waits until an echo is answered: what one agent has published, the others hear a moment later. */
+const untilReaches = (host: FaultHost, name: string, to: string, ...flags: string[]) =>
+  eventually(`${name} reaches ${to}`, async () => (await callIn(host, name, to, ...flags)).status === 0);
 
 async function linksIn(host: FaultHost, name: string): Promise<string[]> {
   const text = await host.shell(`ip -n ${name} -json link`);

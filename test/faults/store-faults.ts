@@ -147,8 +147,8 @@ export function storeFaults(kind: StoreKind): void {
         for (const host of lab.hosts) await host.untilPeer(key, 'ok');
         await one.way.refuse();
         await one.untilCondition('store', false);
-        // The same again, and from now on it has an end.
-        await lab.putLease(200, { ttl: 3 });
+        // The same again, and from now on it has an end, which must not come before it is written.
+        await lab.putLease(200, { ttl: 10 });
         await two.untilPeer(key, 'absent');
         await one.untilPeer(key, 'ok');
         await one.way.listen();

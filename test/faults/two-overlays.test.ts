@@ -90,7 +90,7 @@ async function oneMachine(t: TestContext): Promise<Site> {
   return site ?? assert.fail('no machine');
 }
 
-const OPTIONS = { ...needsRoot, timeout: 120_000 };
+const OPTIONS = { ...needsRoot, timeout: 240_000 };
 
 test(
   "A1: `tulle up`, its agent and `cleanup` leave another overlay's things as they are",
@@ -179,14 +179,15 @@ test('A2: a second network needs a prefix, a VNI and a subnet file, as with flan
   await configure(site, OTHER_PREFIX, '10.6.0.0/16', 6);
   await startAgent(site, NETWORK_PREFIX);
   // Two that write the shared chains at the same moment may repair each other once.
-  await until(site, 'the first network is ready', ({ agent }) => agent.ready);
+  const isDone = ({ agent, conditions }: Status) => agent.ready && conditions.every(({ ok }) => ok);
+  await until(site, 'the first network is ready', isDone);
   await startAgent(site, OTHER_PREFIX, `--subnet-file=${OTHER_FILE}`);
   const files = [SUBNET_FILE, OTHER_FILE].map(file => waitForFile(site.host.path(file), t.signal));
   const [one, other] = await Promise.all(files);
   assert.match(one ?? '', /^FLANNEL_NETWORK=10\.5\.0\.0\/16$/m);
   assert.match(other ?? '', /^FLANNEL_NETWORK=10\.6\.0\.0\/16$/m);
   const prefixes = [NETWORK_PREFIX, OTHER_PREFIX];
-  for (const prefix of prefixes) await until(site, `${prefix} is ready`, ({ agent }) => agent.ready, prefix);
+  for (const prefix of prefixes) await until(site, `${prefix} is ready`, isDone, prefix);
 
   for (const prefix of prefixes) {
     const { stdout } = await tulle(site, 'status', '--json', `--etcd-prefix=${prefix}`);
