@@ -102,11 +102,15 @@ function readPayload(
         on: field === 'type' ? { field: 'frame', names: words(values) } : { field: 'unknown' },
       };
     case 'arp':
-      return { implied: [always({ field: 'frame', names: ['arp'] })], on: { field: 'unknown' } };
+      return { implied: [ARP], on: isAlwaysSo(field, values) ? ARP.on : { field: 'unknown' } };
     default:
       return { implied: [], on: { field: 'traffic' } };
   }
 }
+
+/** What arptables writes into every rule: ARP for IPv4 on Ethernet, as on all links with neighbors. */
+const isAlwaysSo = (field: string, [value, ...more]: readonly unknown[]): boolean =>
+  more.length === 0 && value === { htype: 1, hlen: 6, plen: 4, ptype: 'ip' }[field];
 
 function readHeader(field: string, values: readonly unknown[]): PacketCondition['on'] {
   if (field === 'protocol' || field === 'nexthdr') return { field: 'protocol', names: words(values) };
@@ -160,6 +164,8 @@ export const ANY_IPV4 = Prefix.parse('0.0.0.0/0');
 export const ANY_IPV6 = Prefix.parse('::/0');
 
 export const always = (on: PacketCondition['on']): PacketCondition => ({ not: false, on });
+
+const ARP = always({ field: 'frame', names: ['arp'] });
 
 const Elements = v.union([v.object({ set: v.array(v.unknown()) }), v.array(v.unknown())]);
 

@@ -100,3 +100,15 @@ test('a set with a limit for each element takes some of the packets', () => {
   assert.deepEqual(meter({ limit: { rate: 3, per: 'second', inv: true } }), [{ field: 'traffic' }]);
   assert.deepEqual(meter({ counter: null }), []);
 });
+
+test('what arptables writes into every rule holds for all ARP of IPv4', () => {
+  const match = (field: string, right: number | string) => ({
+    match: { op: '==', left: payload('arp', field), right },
+  });
+  const frame = { field: 'frame', names: ['arp'] };
+  assert.deepEqual(
+    conditionsOf([match('htype', 1), match('hlen', 6), match('plen', 4)]),
+    Array(6).fill(frame),
+  );
+  assert.deepEqual(conditionsOf([match('htype', 6)]), [frame, { field: 'unknown' }]);
+});

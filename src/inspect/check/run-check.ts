@@ -21,6 +21,7 @@ import { withoutChance } from './judge/chance.ts';
 import { type Judgement, judge } from './judge/judge.ts';
 import { type Root, rootsOf } from './judge/roots.ts';
 import { connectionRungs, innerRungs, outerRungs, ownRungs } from './ladder.ts';
+import { lookTwice } from './look-twice.ts';
 import { networkInnerRungs, networkOuterRungs, networkOwnRungs, unseenOf } from './network-ladder.ts';
 import { findNetworkTarget, type KnownNetworks, type NetworkTarget } from './network-target.ts';
 import { isOk, type RungResult } from './rung.ts';
@@ -176,7 +177,7 @@ async function answerOf({ peerInspector }: CheckParts, peer: PeerSite, signal: A
   const until = AbortSignal.any([signal, AbortSignal.timeout(PEER_PATIENCE)]);
   try {
     const inspector = peerInspector(peer);
-    return { inspector, report: called(peer.name, await inspector.look(until)) };
+    return { inspector, report: called(peer.name, await lookTwice(inspector, until)) };
   } catch (error) {
     signal.throwIfAborted();
     if (until.aborted) return { unasked: `no answer within ${PEER_PATIENCE / 1000} s`, failure: 'TIMEOUT' };

@@ -7,7 +7,7 @@ import { linkNames } from '../../netlink/text/link.ts';
 import type { HostReader } from '../host/host-reader.ts';
 import type { Member } from '../host/members.ts';
 import type { HostOverlay } from '../host/overlay.ts';
-import { type Cause, HERE } from './check.ts';
+import { type Cause, HERE, ipCommand, removing } from './check.ts';
 import { stillUnfinished } from './settled.ts';
 
 export interface AddressFacts {
@@ -92,6 +92,14 @@ function judgeDuplicates({ members, hostAddresses, hostLinks, overlay }: Address
       addresses.filter(isOn).map(({ ip }) => ({ key: `${ip}`, holder: `the container ${container.name}` })),
     ),
   ];
+  // The gateway is the host's own; with any other address of a container it has one too many.
+  const removalOf = (ip: string) => {
+    const isGateway = overlay.gateways.some(gateway => `${gateway.ip}` === ip);
+    const taken = isGateway ? undefined : hostAddresses.find(one => `${one.ip}` === ip);
+    if (taken === undefined) return undefined;
+    const { family, index, length } = taken;
+    return removing(`${ipCommand(family)} address delete ${ip}/${length} dev ${nameOf(index)}`);
+  };
   const failed = members.flatMap(({ addresses, container, inner }) =>
     addresses
       .filter(({ flags }) => (flags & IFA_F_DADFAILED) !== 0)
@@ -105,7 +113,7 @@ function judgeDuplicates({ members, hostAddresses, hostLinks, overlay }: Address
         layer: 'container',
         reason: `${names.join(' and ')} have the same address ${ip}: packets for one of them reach the other`,
         evidence: names.map(name => `${name}: ${ip}`),
-        remedy: 'give one of them another address: restart that container',
+        remedy: removalOf(ip) ?? 'give one of them another address: restart that container',
       }),
     ),
     ...failed.map(

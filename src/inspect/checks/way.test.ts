@@ -66,3 +66,13 @@ test('a route is right by its link, and on a link of others by its gateway', () 
   assert.equal(by('192.168.65.4'), undefined);
   assert.equal(by('192.168.65.9')?.code, 'ROUTE_CAPTURES');
 });
+
+test('an address that the host has beside a container is taken away from the link that has it', () => {
+  const local = { ...route('10.3.1.2/32', 1), type: 2, table: 255 };
+  const remedyOf = (protocol: number) => {
+    const entry = { ...local, protocol };
+    return faultOf({ ...way, answer: { route: local, entry } }, facts)?.remedy.replace(/ {2}#.*/, '');
+  };
+  assert.equal(remedyOf(2), 'ip address delete 10.3.1.2 dev lo');
+  assert.match(remedyOf(3) ?? '', /^ip route delete local 10\.3\.1\.2 dev lo table local/);
+});

@@ -4,7 +4,7 @@
  */
 import type { Ip } from '../../base/ip.ts';
 import { OVERLAY_MARK } from '../../firewall/packets/overlay-packets.ts';
-import { FR_ACT_TO_TBL, RT_TABLE_MAIN, RTN_LOCAL } from '../../netlink/route/constants.ts';
+import { FR_ACT_TO_TBL, RT_TABLE_MAIN, RTN_LOCAL, RTPROT_KERNEL } from '../../netlink/route/constants.ts';
 import type { Route, Rule } from '../../netlink/route/objects.ts';
 import { routeLine, ruleLine } from '../../netlink/text/entries.ts';
 import type { NameOf } from '../../netlink/text/link.ts';
@@ -83,7 +83,12 @@ function faultOfRoute(
       code: 'DUPLICATE_ADDRESS',
       entry: line,
       reason: packets => `${HERE} itself has the address ${packet.destination}, so that it keeps ${packets}`,
-      remedy: `ip address delete ${packet.destination} dev LINK; \`ip -br address\` shows which link has it`,
+      remedy: removing(
+        // The kernel makes the entry of an address, and takes it away with that.
+        entry.protocol === RTPROT_KERNEL
+          ? `${ipCommand(entry.family)} address delete ${packet.destination} dev ${entry.oif === undefined ? 'LINK' : facts.nameOf(entry.oif)}`
+          : `${ipCommand(entry.family)} route delete ${line}`,
+      ),
     };
   }
   const link = route.oif === undefined ? undefined : facts.nameOf(route.oif);

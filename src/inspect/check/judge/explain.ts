@@ -78,6 +78,8 @@ const FILTERS: readonly Layer[] = ['firewall', 'nat', 'limits', 'docker'];
 export function explains(finding: Finding, root: Root, place: Place | undefined, named: NamesInText): number {
   if (finding.severity === 'info' || isHarmless(finding)) return 0;
   if (root.rung.kind === 'tcp' && !FILTERS.includes(finding.layer)) return 0;
+  // Only frames between containers of one host meet rules because of br_netfilter.
+  if (finding.code === 'BRIDGE_NF_CALL' && root.rung.kind !== 'neighbor') return 0;
   if (!isOnTheWay(finding, root, named)) return 0;
   if (!isAboutSize(finding, root) || !isAboutEnds(finding, root, named)) return 0;
   const base = finding.severity === 'error' ? 2 : 1;
@@ -91,7 +93,7 @@ export function explains(finding: Finding, root: Root, place: Place | undefined,
       return 0;
     return base + 4 + (namesRule(finding, verdict.rule) ? 4 : 0);
   }
-  if (silences(finding, place)) return base + 4;
+  if (silences(finding, place) || filtersArp(finding, place)) return base + 4;
   // What a filter of a link redirects the kernel drops elsewhere, if at all, and for another reason.
   if (seesLast(finding, place)) return base + 4;
   const drop = drops.find(({ reason }) => LAYERS_OF_REASON.some(([pattern]) => pattern.test(reason)));
@@ -139,6 +141,13 @@ export const concerned = (finding: Finding, root: Root, named: NamesInText): num
 /** A host answers ARP only to sources that its filter of sources lets in (net/ipv4/arp.c, arp_process). */
 const silences = ({ code, host }: Finding, { silent }: Place): boolean =>
   code === 'STRICT_RP_FILTER' && silent.some(one => one.host !== host && one.point === 'uplink');
+
+/** Who is asked for by ARP, and who asks, drops nothing when the request or its answer is dropped on the way. */
+const filtersArp = ({ code, host, reason }: Finding, { silent, drops }: Place): boolean =>
+  code === 'FIREWALL_DROP' &&
+  /\bARP\b/.test(reason) &&
+  (silent.some(one => one.host === host) ||
+    drops.some(drop => drop.host === host && drop.reason.startsWith('NEIGH_')));
 
 /** A tunnel asks for its route and for policies of IPsec at once, and takes their refusal for a missing route (xfrm_lookup_route). */
 const refusesRoute = ({ code }: Finding, { reason }: Drop): boolean =>
