@@ -28,11 +28,16 @@ const echo = (from: string, to: string): Flow => ({ from, to, protocol: 'icmp', 
 
 const inspectorOf = ({ netns }: Namespace) => new LocalInspector({ netns, socketPath: '/nonexistent' });
 
-/** Both hosts watch one echo of a container. */
+/**
+ * Both hosts watch one echo of a container.
+ *
+ * @param patience seconds in which the answer must come, where there is one, and the packet have got to its end
+ */
 async function watchEcho(
   { near, far }: OverlayPair,
   to = FAR,
   from = NEAR,
+  patience = 1,
 ): Promise<{ near: Observation; far: Observation }> {
   const flow = echo(from, to);
   const signal = deadline('an echo is observed');
@@ -41,13 +46,16 @@ async function watchEcho(
   assert.ok(one !== undefined && other !== undefined);
   await using _ = one;
   await using __ = other;
-  await ping(near.container, to, flow.id);
+  await ping(near.container, to, flow.id ?? 0, patience);
   const [seenNear, seenFar] = await Promise.all([one.finish(), other.finish()]);
   return { near: seenNear, far: seenFar };
 }
 
-const ping = ({ namespaces }: Namespace, to: string, id = 1) =>
-  run('ping', ['-c', '1', '-W', '0.4', '-e', `${id}`, to], { namespaces, anyStatus: true });
+/** The same where it is answered. */
+const watchAnswer = (pair: OverlayPair, to = FAR, from = NEAR) => watchEcho(pair, to, from, 20);
+
+const ping = ({ namespaces }: Namespace, to: string, id: number, patience: number) =>
+  run('ping', ['-c', '1', '-W', `${patience}`, '-e', `${id}`, to], { namespaces, anyStatus: true });
 
 const lines = ({ sightings }: Observation): string[] =>
   sightings.map(({ packet, direction, link, encapsulated, translated, error }) =>
@@ -246,7 +254,7 @@ const tablesOf = async ({ namespaces }: Namespace) =>
 
 describe('an observation of two hosts', needsRoot, () => {
   test('of a healthy path: every link, there and back, and nothing else', async t => {
-    const { near, far } = await watchEcho(await overlayPair(t));
+    const { near, far } = await watchAnswer(await overlayPair(t));
     assert.deepEqual(lines(near), [
       ...OUT_OF_NEAR,
       'reply in eth0 in a tunnel',
@@ -276,12 +284,12 @@ describe('an observation of two hosts', needsRoot, () => {
   test('of IPv6 in IPv6: every link, the drop, the rule', async t => {
     const pair = await overlayPair(t, 'ipv6');
     const [from, to] = ['fd05:0:0:1::2', 'fd05:0:0:2::2'];
-    const healthy = await watchEcho(pair, to, from);
+    const healthy = await watchAnswer(pair, to, from);
     assert.deepEqual(lines(healthy.far).slice(0, 4), INTO_FAR);
     assert.equal(lines(healthy.near).length + lines(healthy.far).length, 16);
     for (const { drops, verdicts, silent } of [healthy.near, healthy.far])
       assert.deepEqual({ drops, verdicts, silent }, { drops: [], verdicts: [], silent: [] });
-    const bridged = await watchEcho(pair, 'fd05:0:0:1::3', from);
+    const bridged = await watchAnswer(pair, 'fd05:0:0:1::3', from);
     assert.deepEqual(lines(bridged.near), BRIDGED);
     assert.deepEqual(bridged.near.drops, []);
 
@@ -309,10 +317,12 @@ describe('an observation of two hosts', needsRoot, () => {
       lines(rejected.near).join('\n'),
     );
     await takeAway(pair.far.host, rejected.far);
-    assert.deepEqual(verdictsOf((await watchEcho(pair, to, from)).far), []);
+    assert.deepEqual(verdictsOf((await watchAnswer(pair, to, from)).far), []);
 
     const deaf = guard('inet', 'input priority 0', 'icmpv6 type nd-neighbor-solicit drop');
     await pair.far.container.do(...deaf.plant);
+    // Its own question would tell the host who it is.
+    await pair.far.container.do('ip -6 neigh flush dev eth0');
     await pair.far.host.do('ip -6 neigh flush dev br0');
     const silent = await watchEcho(pair, to, from);
     assert.deepEqual(
@@ -358,7 +368,7 @@ describe('an observation of two hosts', needsRoot, () => {
     await watchEcho(pair);
     for (const planted of FAULTS) await t.test(planted.fault, () => seeFault(pair, planted));
     await t.test('and nothing is left behind', async () => {
-      const { near, far } = await watchEcho(pair);
+      const { near, far } = await watchAnswer(pair);
       assert.equal(lines(near).length + lines(far).length, 16);
       for (const host of [pair.near.host, pair.far.host, pair.far.container])
         assert.doesNotMatch(await tablesOf(host), /tulle/);
@@ -397,7 +407,7 @@ describe('an observation of two hosts', needsRoot, () => {
   test('of a translation: the rule, and the packet known again behind it', async t => {
     const pair = await overlayPair(t);
     await pair.near.host.do(`iptables -t nat -A POSTROUTING -s ${NEAR} -o vx1 -j MASQUERADE`);
-    const { near, far } = await watchEcho(pair);
+    const { near, far } = await watchAnswer(pair);
     assert.deepEqual(verdictsOf(near), [
       `request translated ip nat POSTROUTING: -s ${NEAR}/32 -o vx1 -j MASQUERADE`,
     ]);
@@ -443,7 +453,7 @@ async function seeFault(pair: OverlayPair, planted: Planted): Promise<void> {
       assert.deepEqual(verdictsOf(seen[verdict.host]), [verdict.text]);
       if (seen[verdict.host].verdicts[0]?.removal !== undefined) {
         await takeAway(pair[verdict.host].host, seen[verdict.host]);
-        assert.deepEqual(verdictsOf((await watchEcho(pair))[verdict.host]), []);
+        assert.deepEqual(verdictsOf((await watchAnswer(pair))[verdict.host]), []);
       }
     }
     if (drop !== undefined && hasBpf) {

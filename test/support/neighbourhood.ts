@@ -11,14 +11,19 @@ import type { TestContext } from 'node:test';
 import { systemClock } from '../../src/base/clock.ts';
 import { Ip } from '../../src/base/ip.ts';
 import { connectRoute } from '../../src/netlink/route/connect.ts';
+import { IFA_F_TENTATIVE } from '../../src/netlink/route/constants.ts';
+import type { Link } from '../../src/netlink/route/objects.ts';
 import { Prober } from '../../src/probe/prober.ts';
 import { Netns } from '../../src/sys/netns.ts';
 import { run } from '../../src/sys/process.ts';
 import { writeSysctl } from '../../src/sys/sysctl.ts';
 import { eventually } from './eventually.ts';
 
-/** IF_OPER_UP, include/uapi/linux/if.h. */
-const OPER_UP = 6;
+/** include/uapi/linux/if.h: of a link that has no such state, and of one that carries packets. */
+const IF_OPER_UNKNOWN = 0;
+const IF_OPER_UP = 6;
+/** include/uapi/linux/if_bridge.h. */
+const BR_STATE_FORWARDING = 3;
 /**
  * Milliseconds until an echo counts as lost: longer than the kernel asks for a neighbor that does not answer, since it drops with
  * the last question what was sent meanwhile, that of the next step too.
@@ -31,6 +36,8 @@ export class Namespace {
 
   constructor(t: TestContext) {
     t.after(() => this.netns[Symbol.dispose]());
+    // Addresses of IPv6 are used at once, without a second in which the link is asked whether another has them.
+    writeSysctl('net/ipv6/conf/default/accept_dad', '0', this.netns);
   }
 
   async do(...commands: string[]): Promise<void> {
@@ -55,7 +62,22 @@ export class Namespace {
   /** Waits until the kernel has noticed that a link has a carrier: until then it drops what is sent, and no bridge forwards. */
   async untilUp(name: string): Promise<void> {
     await using rtnetlink = connectRoute({ netns: this.netns });
-    await eventually(`${name} is up`, async () => (await rtnetlink.links.get(name))?.operState === OPER_UP);
+    await eventually(
+      `${name} is up`,
+      async () => (await rtnetlink.links.get(name))?.operState === IF_OPER_UP,
+    );
+  }
+
+  /**
+   * Until packets pass everywhere: the kernel makes links ready, ports of bridges with them, and addresses of IPv6, a moment after
+   * their two ends are up, and drops meanwhile what is sent.
+   */
+  async ready(): Promise<void> {
+    await using route = connectRoute({ netns: this.netns });
+    await eventually('the links are ready', async () => {
+      const [links, addresses] = [await route.links.list(), await route.addresses.list()];
+      return links.every(isReady) && addresses.every(({ flags }) => (flags & IFA_F_TENTATIVE) === 0);
+    });
   }
 
   /**
@@ -69,6 +91,11 @@ export class Namespace {
     return outcome === 'answered';
   }
 }
+
+const isReady = ({ up, operState = IF_OPER_UNKNOWN, port }: Link) =>
+  !up ||
+  ([IF_OPER_UNKNOWN, IF_OPER_UP].includes(operState) &&
+    (port?.state === undefined || port.state === BR_STATE_FORWARDING));
 
 /** A host that forwards, with its container at `c`, the world at `o`, and at `p` a peer that has 10.3.6.0/24. */
 export async function neighbourhood(t: TestContext) {

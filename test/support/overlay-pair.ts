@@ -31,17 +31,13 @@ export async function overlayPair(t: TestContext, underlay: 'ipv4' | 'ipv6' = 'i
     addContainer(t, far, { name: 'c', number: 2, last: 2 }),
     addContainer(t, near, { name: 'd', number: 1, last: 3 }),
   ]);
+  for (const one of [near, far, container, other, second]) await one.ready();
   return { near: { host: near, container, second }, far: { host: far, container: other } };
 }
-
-/** Without a second in which no neighbor solicitation is sent. */
-const usesAddressesAtOnce = ({ netns }: Namespace) =>
-  writeSysctl('net/ipv6/conf/default/accept_dad', '0', netns);
 
 const macOf = (number: number) => `02:00:00:00:00:0${number}`;
 
 async function overlay(host: Namespace, base: string, own: number, other: number): Promise<void> {
-  usesAddressesAtOnce(host);
   writeSysctl('net/ipv4/ip_forward', '1', host.netns);
   writeSysctl('net/ipv6/conf/all/forwarding', '1', host.netns);
   await host.do(
@@ -75,7 +71,6 @@ interface ContainerShape {
 async function addContainer(t: TestContext, host: Namespace, shape: ContainerShape): Promise<Namespace> {
   const { name, number, last } = shape;
   const container = new Namespace(t);
-  usesAddressesAtOnce(container);
   const init = await start('sleep', ['600'], { namespaces: container.namespaces });
   t.after(() => init.kill('SIGKILL'));
   await host.do(
@@ -90,7 +85,5 @@ async function addContainer(t: TestContext, host: Namespace, shape: ContainerSha
     `ip route add default via fd05:0:0:${number}::1`,
     `ip route add default via 10.5.${number}.1`,
   );
-  await container.untilUp('eth0');
-  await host.untilUp(`veth-${name}`);
   return container;
 }

@@ -84,6 +84,7 @@ export async function portHosts(t: TestContext) {
   const web = await station('web', BLUE, 2);
   const other = await station('other', BLUE, 3);
   const green = await station('green', GREEN, 2);
+  for (const one of [host, outside, web.place, other.place, green.place]) await one.ready();
   const rtnetlink = connectRoute({ netns: host.netns });
   t.after(() => rtnetlink[Symbol.asyncDispose]());
   const warnings = new Map<string, readonly OwnedWarning[]>();
@@ -128,6 +129,5 @@ export async function portHosts(t: TestContext) {
 }
 
 function prepare(netns: Namespace['netns']): void {
-  writeSysctl('net/ipv6/conf/default/accept_dad', '0', netns);
   writeSysctl('net/ipv6/conf/all/disable_ipv6', '0', netns);
 }

@@ -16,8 +16,8 @@ export type Transport = 'tcp' | 'udp';
 /** include/linux/net.h and include/uapi/asm-generic/errno.h. */
 const SOCK_STREAM = 1;
 const EINPROGRESS = 115;
-/** Milliseconds until nobody answers. */
-const PATIENCE = 1500;
+/** Milliseconds for an answer that must come, and until nobody is taken to answer. */
+const PATIENCE = { answer: 30_000, silence: 1_500 };
 
 /** Answers `NAME ADDRESS`, by TCP and by UDP, until the test ends. */
 export async function serveSources(t: TestContext, netns: Netns, name: string, at: Ip, port: number) {
@@ -35,12 +35,26 @@ export async function serveSources(t: TestContext, netns: Netns, name: string, a
   t.after(() => datagrams.close());
 }
 
-/** What is answered: `web 192.0.2.2`; an errno when it is refused, `nothing` when nobody answers. */
+/** What is answered: `web 192.0.2.2`; an errno when it is refused. @param from address of the namespace that is asked with */
 export function askSource(netns: Netns, transport: Transport, to: string, port: number, from?: string) {
-  return transport === 'tcp'
-    ? askTcp(netns, Ip.parse(to), port, from)
-    : askUdp(netns, Ip.parse(to), port, from);
+  return ask({ netns, to: Ip.parse(to), port, from, patience: PATIENCE.answer }, transport);
 }
+
+/** The same where nobody answers: `nothing`. */
+export function askInVain(netns: Netns, transport: Transport, to: string, port: number, from?: string) {
+  return ask({ netns, to: Ip.parse(to), port, from, patience: PATIENCE.silence }, transport);
+}
+
+interface Asking {
+  readonly netns: Netns;
+  readonly to: Ip;
+  readonly port: number;
+  readonly from: string | undefined;
+  /** Milliseconds. */
+  readonly patience: number;
+}
+
+const ask = (asking: Asking, transport: Transport) => (transport === 'tcp' ? askTcp(asking) : askUdp(asking));
 
 /** Begins a connection from a namespace. @param from address of it that is asked with */
 export function connectTcp(netns: Netns, to: Ip, port: number, from?: string): Socket {
@@ -57,10 +71,10 @@ export function connectTcp(netns: Netns, to: Ip, port: number, from?: string): S
   return new Socket({ fd, readable: true, writable: true });
 }
 
-async function askTcp(netns: Netns, to: Ip, port: number, from?: string): Promise<string> {
+async function askTcp({ netns, to, port, from, patience }: Asking): Promise<string> {
   const client = connectTcp(netns, to, port, from);
   client.setEncoding('utf8');
-  client.setTimeout(PATIENCE, () => client.destroy(Object.assign(new Error('nothing'), { code: 'nothing' })));
+  client.setTimeout(patience, () => client.destroy(Object.assign(new Error('nothing'), { code: 'nothing' })));
   try {
     const chunks: string[] = [];
     for await (const chunk of client) chunks.push(String(chunk));
@@ -72,14 +86,14 @@ async function askTcp(netns: Netns, to: Ip, port: number, from?: string): Promis
   }
 }
 
-async function askUdp(netns: Netns, to: Ip, port: number, from?: string): Promise<string> {
+async function askUdp({ netns, to, port, from, patience }: Asking): Promise<string> {
   const any = Ip.parse(to.family === 'ipv4' ? '0.0.0.0' : '::');
   const fd = netns.run(() => openUdpSocket(from === undefined ? any : Ip.parse(from), 0));
   const client = createSocket(to.family === 'ipv4' ? 'udp4' : 'udp6');
   try {
     client.bind({ fd });
     client.send('who', port, to.toString());
-    const [answer] = await once(client, 'message', { signal: AbortSignal.timeout(PATIENCE) });
+    const [answer] = await once(client, 'message', { signal: AbortSignal.timeout(patience) });
     return String(answer);
   } catch (error) {
     const { code, name } = error as NodeJS.ErrnoException;
