@@ -8,6 +8,7 @@
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { setTimeout } from 'node:timers/promises';
+import { freePorts } from '../../src/sys/free-ports.ts';
 import type { Netns } from '../../src/sys/netns.ts';
 import { within } from './eventually.ts';
 
@@ -54,12 +55,13 @@ export class TcpProxy implements AsyncDisposable {
    */
   static async start(target: number, place: number | string | PortElsewhere = 0): Promise<TcpProxy> {
     const server = createServer();
-    listenAt(server, place);
+    // One that the kernel chooses could be another's while the proxy refuses.
+    const at = place === 0 ? ((await freePorts(1))[0] ?? 0) : place;
+    listenAt(server, at);
     await within('the proxy listens', once(server, 'listening'));
     const address = server.address();
     const port = address !== null && typeof address === 'object' ? address.port : 0;
-    const again = place === 0 ? port : place;
-    const proxy = new TcpProxy(target, server, port, idle => listenAt(idle, again));
+    const proxy = new TcpProxy(target, server, port, idle => listenAt(idle, at));
     server.on('connection', socket => proxy.#accept(socket));
     return proxy;
   }
