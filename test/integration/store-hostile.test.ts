@@ -19,7 +19,7 @@ const MAX_MEBIBYTES = 300;
 
 for (const { name, summary } of ATTACKS) {
   test(`${name}: the others are answered, and memory stays bounded (E1, E3)`, {
-    timeout: 60_000,
+    timeout: 180_000,
   }, async t => {
     await using store = await TulleStore.start();
     const server = { endpoint: store.url, port: store.port, pid: store.pid };
@@ -32,7 +32,7 @@ for (const { name, summary } of ATTACKS) {
 }
 
 test('silent connections lock nobody out, although a process may have few files (D5)', {
-  timeout: 60_000,
+  timeout: 180_000,
 }, async () => {
   const directory = await mkdtemp(join(tmpdir(), 'tulle-silent-'));
   const silent: Socket[] = [];

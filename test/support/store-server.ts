@@ -19,6 +19,9 @@ export interface StoreServer extends AsyncDisposable {
   resume(): void;
 }
 
+/** Its own are 2 s until a connection is there, and 5 s. */
+const PATIENCE = ['--dial-timeout=30s', '--command-timeout=45s'];
+
 interface EtcdctlOptions {
   /** Authority of the server's certificate, when it has one. */
   readonly caFile?: string | undefined;
@@ -37,7 +40,7 @@ export async function etcdctl(
 ): Promise<string> {
   const trust = caFile === undefined ? {} : { ETCDCTL_CACERT: caFile };
   const endpoint = url.replace(/^http:\/\//, '');
-  const { stdout } = await run('etcdctl', [`--endpoints=${endpoint}`, '--command-timeout=10s', ...args], {
+  const { stdout } = await run('etcdctl', [`--endpoints=${endpoint}`, ...PATIENCE, ...args], {
     env: { PATH: process.env['PATH'], ETCDCTL_API: '3', ...trust },
     input,
   });

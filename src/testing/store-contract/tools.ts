@@ -21,7 +21,7 @@ export const describeEvents = (events: readonly StoreEvent[]): string[] =>
   );
 
 /** Milliseconds that an update may take, on a machine that is busy with other things. */
-const PATIENCE = 15_000;
+const PATIENCE = 30_000;
 
 function deadline(): AbortSignal {
   const late = new AbortController();
