@@ -11,9 +11,7 @@ import type { Site } from '../../src/lab/host/site.ts';
 import { endProcess } from '../../src/sys/pidfd.ts';
 import { parseToken } from '../../src/trust/token.ts';
 import { needsRoot } from '../support/capabilities.ts';
-import { etcdctl, machines, peersAfter, tulle, untilServing, up } from '../support/up.ts';
-
-const limits = { ...needsRoot, timeout: 120_000 };
+import { etcdctl, machines, peersAfter, peersOf, tulle, untilServing, up } from '../support/up.ts';
 
 const tokenOf = async (site: Site) =>
   (JSON.parse((await tulle(site, 'store', 'token', '--json')).stdout) as { token: string }).token;
@@ -21,7 +19,7 @@ const tokenOf = async (site: Site) =>
 const ping = (from: Site, subnet = '') =>
   from.host.run('ping', ['-c', '1', '-W', '10', subnet.replace(/\/\d+$/, '')]);
 
-test('without IPv4, two machines become a network of random local addresses', limits, async t => {
+test('without IPv4, two machines become a network of random local addresses', needsRoot, async t => {
   const [first, second] = (await machines(t, 2, 'ipv6')) as [Site, Site];
   await first.host.run('mkdir', ['-p', '/run/flannel']);
   const running = await up(first);
@@ -40,6 +38,7 @@ test('without IPv4, two machines become a network of random local addresses', li
   assert.deepEqual(subnets, [lease.subnet.ipv6]);
   const joined = await untilServing(second);
   assert.deepEqual(joined.store.endpoints, ['https://[fd00:65::3]:2379']);
+  await peersOf(first, 1);
   await ping(second, lease.subnet.ipv6);
   await ping(first, joined.lease.subnet.ipv6);
 
@@ -54,7 +53,7 @@ test('without IPv4, two machines become a network of random local addresses', li
   });
 });
 
-test('two networks are asked for, and every machine has both', limits, async t => {
+test('two networks are asked for, and every machine has both', needsRoot, async t => {
   const [first, second] = (await machines(t, 2, 'dual')) as [Site, Site];
   await first.host.run('mkdir', ['-p', '/run/flannel']);
   await up(first, '--network', '10.244.0.0/16', '--network', 'fd5c:1e6:77b0::/48');
@@ -64,6 +63,7 @@ test('two networks are asked for, and every machine has both', limits, async t =
   assert.equal(parseToken(token).address, '192.168.65.3:2379');
   const subnets = await peersAfter(second, 2, () => up(second, '--join', token));
   assert.deepEqual(new Set(subnets), new Set([lease.subnet.ipv4, lease.subnet.ipv6]));
+  await peersOf(first, 2);
   for (const subnet of subnets) await ping(second, subnet);
 
   await t.test('the store answers at either address, with a certificate for it', async () => {
@@ -75,7 +75,7 @@ test('two networks are asked for, and every machine has both', limits, async t =
   });
 });
 
-test('two networks of one family are refused', limits, async t => {
+test('two networks of one family are refused', needsRoot, async t => {
   const [machine] = (await machines(t, 1)) as [Site];
   const { status, stderr } = await machine.host.run(
     TULLE,

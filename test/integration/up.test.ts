@@ -12,15 +12,13 @@ import { Prefix } from '../../src/base/prefix.ts';
 import { TULLE } from '../../src/lab/host/host.ts';
 import type { Site } from '../../src/lab/host/site.ts';
 import { needsRoot } from '../support/capabilities.ts';
-import { etcdctl, machines, peersAfter, tulle, untilServing, up } from '../support/up.ts';
+import { eventually } from '../support/eventually.ts';
+import { etcdctl, machines, peersAfter, peersOf, tulle, untilServing, up } from '../support/up.ts';
 
 const NETWORK = Prefix.parse('10.244.0.0/16');
 const SUBNETS = '/coreos.com/network/subnets/';
 
-test('three machines become a network with two words and a token', {
-  ...needsRoot,
-  timeout: 120_000,
-}, async t => {
+test('three machines become a network with two words and a token', needsRoot, async t => {
   const sites = await machines(t, 3);
   const [first, second, third] = sites as [Site, Site, Site];
   await first.host.run('mkdir', ['-p', '/run/flannel']);
@@ -37,6 +35,8 @@ test('three machines become a network with two words and a token', {
     peersAfter(second, 2, () => up(second, '--join', token)),
     peersAfter(first, 2, () => up(third, '--join', token)),
   ]);
+  // So that it knows the way back.
+  await peersOf(third, 2);
   const leases = (await tulle(first, 'lease', 'list', '--json')).stdout;
   for (const subnet of [...seenByFirst, ...seenBySecond]) assert.ok(leases.includes(subnet), subnet);
 
@@ -48,13 +48,17 @@ test('three machines become a network with two words and a token', {
   });
 
   await t.test('each answers the others with the certificate that it got', async () => {
-    const { stdout } = await second.host.run(TULLE, ['status', '--all-hosts', '--json']);
-    const { hosts } = JSON.parse(stdout) as { hosts: { host: string; state: string; via?: string }[] };
-    assert.deepEqual(
-      hosts.map(({ state, via }) => ({ state, via })),
-      sites.map(() => ({ state: 'ready', via: undefined })),
-      stdout,
-    );
+    await eventually('all are ready', async () => {
+      const all = ['status', '--all-hosts', '--json'];
+      const { stdout } = await second.host.run(TULLE, all, { anyStatus: true });
+      const { hosts } = JSON.parse(stdout) as { hosts: { host: string; state: string; via?: string }[] };
+      assert.deepEqual(
+        hosts.map(({ state, via }) => ({ state, via })),
+        sites.map(() => ({ state: 'ready', via: undefined })),
+        stdout,
+      );
+      return true;
+    });
   });
 
   await t.test('a host cannot write what is not its own', async () => {

@@ -15,7 +15,7 @@ import type { RunOptions, RunResult } from '../../src/sys/process.ts';
 import { deadline, eventually } from './eventually.ts';
 import { labName } from './lab.ts';
 
-const PATIENCE = 30_000;
+const PATIENCE = 60_000;
 
 const TWO_HOSTS: LabTopology = {
   segments: { wire: { subnet: ['172.31.0.0/24', 'fd31::/64'] } },
@@ -111,12 +111,26 @@ export class TunnelHost {
     return status === 0;
   }
 
-  /** Everything of this host that a tunnel could leave behind. */
+  /** Everything of this host that a tunnel could leave behind, once the kernel has made all of what was set up. */
   async state(): Promise<string> {
+    await eventually(`the links of ${this.lab.name} are ready`, () => this.#isReady());
     const lines = ['ip -o link', 'ip -o address', 'ip route', 'ip -6 route', 'bridge fdb'];
     const texts = await Promise.all(lines.map(line => this.run(line)));
     // A bridge has no state before its first frame.
     return texts.join('\n').replace(/ state \w+ /g, ' ');
+  }
+
+  /** Each link that is up has carrier and an address of its own, which come a moment later. */
+  async #isReady(): Promise<boolean> {
+    const links = (await this.run('ip -o link show up')).trim().split('\n');
+    const addresses = await this.run('ip -o -6 address');
+    const hasAddress = (line: string) => {
+      const name = /^\d+: ([^:@]+)/.exec(line)?.[1] ?? '';
+      return name === 'lo' || new RegExp(`: ${name} +inet6 fe80:`).test(addresses);
+    };
+    return (
+      links.every(line => line.includes('LOWER_UP') && hasAddress(line)) && !addresses.includes('tentative')
+    );
   }
 }
 

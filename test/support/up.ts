@@ -33,7 +33,7 @@ export const up = (site: Site, ...flags: string[]) =>
 export const tulle = (site: Site, ...args: string[]) => site.host.run(TULLE, args);
 
 /** Waits until this machine has routes of ours to so many subnets, and returns these. */
-async function peersOf(site: Site, count: number): Promise<string[]> {
+export async function peersOf(site: Site, count: number): Promise<string[]> {
   const found = new Set<string>();
   const note = ({ destination, protocol }: Route) => {
     if (protocol === RTPROT_TULLE && destination !== undefined) found.add(destination.toString());
@@ -83,7 +83,7 @@ export function etcdctl(site: Site, as: 'host' | undefined, ...args: string[]) {
     [
       '--endpoints=https://192.168.65.3:2379',
       // Whoever is not let in tries until then.
-      `--command-timeout=${as === undefined ? 2 : 20}s`,
+      ...(as === undefined ? ['--command-timeout=2s'] : ['--dial-timeout=20s', '--command-timeout=45s']),
       '--cacert',
       `${trust}/ca.pem`,
       ...identity,
