@@ -51,8 +51,8 @@ const KINDS: readonly Kind[] = [
     name: 'unit',
     files: ['{src,scripts,test/support}/**/*.test.ts'],
     turn: 1,
-    testTimeout: 90_000,
-    timeout: 300_000,
+    testTimeout: 180_000,
+    timeout: 600_000,
   },
   {
     name: 'durability',

@@ -28,6 +28,16 @@ const marking: Engine = {
   open: (_, at) => at + 2,
 };
 
+/** Milliseconds that a datagram may take over loopback: where much is received ksoftirqd delivers it, when it gets a turn. */
+const PATIENCE = 20_000;
+const cell = new Int32Array(new SharedArrayBuffer(4));
+
+/** Does it again and again until it is so; nothing else of this process runs meanwhile. */
+function repeat(work: () => void, isSo: () => boolean): void {
+  const begin = performance.now();
+  for (work(); !isSo() && performance.now() - begin < PATIENCE; work()) Atomics.wait(cell, 0, 0, 1);
+}
+
 for (const loopback of ['127.0.0.1', '::1']) {
   describe(`over ${loopback}`, () => {
     const ip = Ip.parse(loopback);
@@ -72,7 +82,11 @@ for (const loopback of ['127.0.0.1', '::1']) {
           const before = PEERS.map(slot => counters.read(slot));
           const expected = PEERS.map((): string[] => []);
           const got = PEERS.map((): string[] => []);
-          const take = () => inboxes.forEach((inbox, index) => void got[index]?.push(...received(inbox)));
+          const take = () =>
+            repeat(
+              () => inboxes.forEach((inbox, index) => void got[index]?.push(...received(inbox))),
+              () => got.every((all, index) => all.length >= (expected[index]?.length ?? 0)),
+            );
           for (const { slot, length } of packets) {
             value = (value + 1) & 0xff;
             const bytes = new Uint8Array(length).fill(value);
@@ -113,7 +127,12 @@ for (const loopback of ['127.0.0.1', '::1']) {
       }
       outbox.flush();
       assert.equal(counters.read(1).drops.sendFailed, lost + 2);
-      assert.equal(received(inboxes[1] as Inbox).length, 1);
+      const found: string[] = [];
+      repeat(
+        () => found.push(...received(inboxes[1] as Inbox)),
+        () => found.length > 0,
+      );
+      assert.equal(found.length, 1);
     });
   });
 }
