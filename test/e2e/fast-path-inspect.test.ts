@@ -126,7 +126,10 @@ describe('the fast path is seen by', needsBpf, () => {
         },
         PATIENCE,
       );
-      const icmp = await traceOn(pair.first, 'c1', 'docker2/c1');
+      const icmp = await eventually('both hosts say their part', async () => {
+        const traced = await traceOn(pair.first, 'c1', 'docker2/c1');
+        return traced.unasked.length === 0 && traced;
+      });
       assert.deepEqual(
         icmp.fastPath.map(({ state }) => state),
         ['normal', 'normal'],
@@ -146,21 +149,41 @@ describe('the fast path is seen by', needsBpf, () => {
           ['docker2', true],
         ],
       );
-      const { stdout } = await pair.first.host.run(TULLE, ['check', 'docker2']);
-      assert.match(stdout, /a flow from c1 to c1 of docker2 takes the fast path on docker1 and docker2/);
+      await eventually(
+        'the screen says it, of a flow that was made',
+        async () => {
+          const { stdout } = await pair.first.host.run(TULLE, ['check', 'docker2']);
+          assert.match(stdout, /a flow from c1 to c1 of docker2 takes the fast path on docker1 and docker2/);
+          return true;
+        },
+        PATIENCE,
+      );
     }));
 
   test('a report: programs, maps, the count of flows; and a capture says what it does not show', () =>
     pair.explaining(async () => {
-      const { stdout } = await pair.first.host.run(TULLE, ['report', '--no-check', '--json'], {
-        timeout: PATIENCE,
-      });
-      const { parts } = JSON.parse(stdout) as ReportDocument;
-      const listed = parts.find(({ title }) => title.includes('fast path'))?.text ?? '';
-      assert.match(listed, /^eth0 ingress tcx program \d+ tulle_receive /m);
-      assert.match(listed, /^generation \d+, \d+ flows known of 65536, [1-9]\d* of them fast$/m);
-      const shown = await pair.first.host.run(TULLE, ['capture', '-c', '1'], { timeout: PATIENCE });
-      assert.match(shown.stderr, /flows? takes? the fast path: of their packets flannel\.88 /);
+      // A talker that gets no processor for half a second has no fast flow for a moment.
+      await eventually(
+        'the report counts a fast flow',
+        async () => {
+          const { stdout } = await pair.first.host.run(TULLE, ['report', '--no-check', '--json']);
+          const { parts } = JSON.parse(stdout) as ReportDocument;
+          const listed = parts.find(({ title }) => title.includes('fast path'))?.text ?? '';
+          assert.match(listed, /^eth0 ingress tcx program \d+ tulle_receive /m);
+          assert.match(listed, /^generation \d+, \d+ flows known of 65536, [1-9]\d* of them fast$/m);
+          return true;
+        },
+        PATIENCE,
+      );
+      await eventually(
+        'a capture says what it does not show',
+        async () => {
+          const { stderr } = await pair.first.host.run(TULLE, ['capture', '-c', '1']);
+          assert.match(stderr, /flows? takes? the fast path: of their packets flannel\.88 /);
+          return true;
+        },
+        PATIENCE,
+      );
     }));
 
   test('a check without an agent: a program that is gone is found, and the agent attaches it again', () =>

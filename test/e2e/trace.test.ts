@@ -171,13 +171,13 @@ describe('a packet is followed over two hosts', needsLab(), () => {
 
   test('a connection, a datagram, between hosts, and from the other host', () =>
     pair.explaining(async () => {
-      const tcp = await traceOn(pair.first, 'c1', 'docker2/c1', '--proto', 'tcp', '--port', '80');
+      const tcp = await whole(pair.first, 'c1', 'docker2/c1', '--proto', 'tcp', '--port', '80');
       assert.deepEqual([tcp.ok, tcp.sent?.outcome], [true, 'closed']);
-      const udp = await traceOn(pair.first, 'c1', 'docker2/c1', '--proto', 'udp', '--port', '80');
+      const udp = await whole(pair.first, 'c1', 'docker2/c1', '--proto', 'udp', '--port', '80');
       assert.deepEqual([udp.ok, udp.sent?.outcome], [true, 'closed']);
-      const hosts = await traceOn(pair.first, 'docker1', 'docker2');
+      const hosts = await whole(pair.first, 'docker1', 'docker2');
       assert.deepEqual([hosts.ok, hosts.sent?.outcome], [true, 'answered']);
-      const other = await traceOn(pair.first, 'docker2/c1', 'c1');
+      const other = await whole(pair.first, 'docker2/c1', 'c1');
       assert.match(other.unmeasured ?? '', /would leave from docker2/);
       assert.equal(other.ok, true);
     }));
@@ -227,7 +227,7 @@ describe('a packet is followed over two hosts', needsLab(), () => {
           );
           assert.match(changed[1]?.story ?? '', /192\.168\.65\.4:8080 becomes .*:80\.$/);
           assert.match(changed[1]?.entries[0] ?? '', chain);
-          const own = await traceOn(pair.second, 'docker2', 'docker2', '--proto', 'tcp', '--port', '8080');
+          const own = await whole(pair.second, 'docker2', 'docker2', '--proto', 'tcp', '--port', '8080');
           assert.deepEqual([own.ok, own.sent?.outcome], [true, 'closed'], JSON.stringify(own.broken));
           assert.equal(placesOf(own, 'request').at(-1), 'docker2/c1');
         } finally {

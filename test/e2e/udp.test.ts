@@ -4,10 +4,11 @@ import { after, before, describe, test } from 'node:test';
 import { LabHost, TULLE } from '../../src/lab/host/host.ts';
 import { findRecord } from '../../src/lab/record/record.ts';
 import { agentArguments } from '../../src/lab/service/agent.ts';
+import { endProcess } from '../../src/sys/pidfd.ts';
 import { needsRoot } from '../support/capabilities.ts';
 import { lostEchoes } from '../support/echoes.ts';
 import { eventually, within } from '../support/eventually.ts';
-import { lab, labName } from '../support/lab.ts';
+import { agentOf, lab, labName } from '../support/lab.ts';
 
 /** Its index and name. */
 const DEVICE = 'ip -o link show flannel0 2>/dev/null | cut -d: -f1,2';
@@ -58,9 +59,10 @@ describe('a network over udp', needsRoot, () => {
 
   test('no packet is lost while the agent is killed, and the next one adopts the forwarder', async () => {
     const forwarder = await pidOf('forwarder');
-    const agent = await pidOf('agent');
+    const agent = await agentOf(host);
     const lost = await lostDuring(async () => {
-      await sh(`kill -9 ${agent}`);
+      // One that has not ended yet keeps the next one from its socket.
+      await endProcess(agent.id, 0);
 
       const record = findRecord(name);
       assert.ok(record !== undefined);
@@ -96,13 +98,13 @@ describe('a network over udp', needsRoot, () => {
     await eventually('packets arrive again', works);
     assert.equal(await pidOf('forwarder'), forwarder);
 
-    await sh(`kill -9 ${await pidOf('agent')}`);
+    await endProcess((await agentOf(host)).id, 0);
     await sh(rename);
     const record = findRecord(name);
     assert.ok(record !== undefined);
     await host.start(TULLE, agentArguments(record), 'agent');
     await eventually('another forwarder has made the device', works);
-    assert.notEqual(await pidOf('forwarder'), forwarder);
+    await eventually('the former one has ended', async () => (await pidOf('forwarder')) !== forwarder);
     await sh('ip link delete tt0');
   });
 
@@ -110,7 +112,7 @@ describe('a network over udp', needsRoot, () => {
     await sh(`kill ${await pidOf('agent')}`);
     await eventually('the agent has ended', async () => (await pidOf('agent').catch(() => '')) === '');
     await sh(`${TULLE} cleanup`);
-    assert.equal(await pidOf('forwarder').catch(() => ''), '');
+    await eventually('it has ended', async () => (await pidOf('forwarder').catch(() => '')) === '');
     assert.equal(await sh(`${DEVICE} || true`), '');
     assert.equal(await sh('ls /run/tulle | grep forwarder || true'), '');
   });
