@@ -8,7 +8,7 @@ const needs = needsRoot.skip === false ? requires(hasProgram('dnsmasq'), 'needs 
 
 test('every question of a container is answered, by the resolver and by what it is compared with', {
   ...needs,
-  timeout: 60_000,
+  timeout: 230_000,
 }, async t => {
   const shapes = ['tulle', 'dnsmasq'] as const;
   const results = await measureDns({ shapes, names: 1000, queries: 640, signal: t.signal });
