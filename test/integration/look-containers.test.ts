@@ -30,6 +30,7 @@ const CONTAINERS = `
   sysctl -qw net.ipv4.conf.docker0.rp_filter=0
   container c1 $c1 10.3.1.2 02:00:00:00:0c:01
   container c2 $c2 10.3.1.3 02:00:00:00:0c:02
+  settled veth-c1 veth-c2
 `;
 
 /**

@@ -10,9 +10,16 @@ import { join } from 'node:path';
 import type { Status } from '../../src/api/status.ts';
 import { type Cause, type HostCheck, saidOf } from '../../src/inspect/checks/check.ts';
 import { HostReader } from '../../src/inspect/host/host-reader.ts';
+import { connectRoute } from '../../src/netlink/route/connect.ts';
 import { Netns } from '../../src/sys/netns.ts';
+import { eventually } from './eventually.ts';
 
+/**
+ * `settled LINK...` waits until the kernel has noticed that links have a carrier: what it does then, such as to let the port of
+ * a bridge forward, would undo what is planted.
+ */
 const SETUP = `
+  settled() { for link; do for i in $(seq 1000); do ip -o link show $link | grep -q ' state UP ' && break; sleep 0.02; done; done; }
   sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 net.ipv6.conf.default.accept_dad=0
   ip link set lo up
   ip link add eth0 address 02:00:00:00:00:aa type veth peer name cable
@@ -27,6 +34,7 @@ const SETUP = `
   ip link add veth0 mtu 1450 type veth peer name inner
   ip link set veth0 master docker0
   for link in docker0 veth0 inner; do ip link set $link up; done
+  settled eth0 veth0
   ip addr add 10.3.1.1/24 dev docker0
   for peer in 2 3; do
     ip neigh add 10.3.$peer.0 lladdr 02:00:00:00:01:0$peer dev flannel.88 nud permanent
@@ -144,10 +152,24 @@ export async function readWith<T>(
   if (status !== null) await new Promise<void>(resolve => server.listen(socketPath, resolve));
   await using host = HostReader.open({ netns, socketPath });
   try {
+    await untilNoticed(netns);
     return await read(host);
   } finally {
     server.closeAllConnections();
     server.close();
     rmSync(directory, { recursive: true });
   }
+}
+
+/** IF_OPER_DOWN and IF_OPER_LOWERLAYERDOWN, include/uapi/linux/if.h. */
+const NOT_NOTICED: ReadonlySet<number | undefined> = new Set([2, 3]);
+
+/** Waits until the kernel has noticed the carrier of every link that was planted. */
+async function untilNoticed(netns: Netns): Promise<void> {
+  await using rtnetlink = connectRoute({ netns });
+  await eventually('every carrier is noticed', async () =>
+    (await rtnetlink.links.list()).every(
+      ({ up, running, operState }) => !up || !running || !NOT_NOTICED.has(operState),
+    ),
+  );
 }

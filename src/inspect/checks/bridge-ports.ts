@@ -72,14 +72,14 @@ const up = ({ name }: Link): Command => ['ip', 'link', 'set', 'dev', name, 'up']
 const STATES = ['disabled', 'listening', 'learning', 'forwarding', 'blocking'];
 const DISABLED = 0;
 const FORWARDING = 3;
-/** IF_OPER_DOWN, include/uapi/linux/if.h. */
-const OPER_DOWN = 2;
+/** IF_OPER_DOWN and IF_OPER_LOWERLAYERDOWN, include/uapi/linux/if.h. */
+const OPER_DOWN: ReadonlySet<number | undefined> = new Set([2, 3]);
 
 function judgeForwarding({ container, outer, home }: Member, evidence: string[]): Cause[] {
   const { state = FORWARDING, locked = false } = outer.port ?? {};
   const of = `${outer.name}, the port of the container ${container.name},`;
   // The kernel has not followed yet: both ends of the link have just come up.
-  if (state === DISABLED && outer.operState === OPER_DOWN) return [];
+  if (state === DISABLED && OPER_DOWN.has(outer.operState)) return [];
   if (state !== FORWARDING) {
     const { info } = home?.link ?? {};
     const isStp = info?.kind === 'bridge' && (info.stpState ?? 0) !== 0;
