@@ -9,10 +9,11 @@ import { attachedPrograms, detachProgram } from '../../src/bpf/attachment.ts';
 import { BpfProgram } from '../../src/bpf/program.ts';
 import { FastPath } from '../../src/fastpath/fast-path.ts';
 import { connectRoute } from '../../src/netlink/route/connect.ts';
+import type { LinkLook } from '../../src/network/fastpath/link-look.ts';
 import { LinkLooks } from '../../src/network/fastpath/link-looks.ts';
 import { Netns } from '../../src/sys/netns.ts';
 import { needsBpf } from '../support/bpftool.ts';
-import { deadline, within } from '../support/eventually.ts';
+import { deadline, eventually, within } from '../support/eventually.ts';
 import { countingPrograms } from '../support/fast-path-programs.ts';
 import { foreignProgram } from '../support/foreign-programs.ts';
 
@@ -44,14 +45,17 @@ async function looksOf(t: TestContext) {
   const late = deadline('links were looked at');
   await looks.version.until(version => version > 0, late);
   const index = (await rtnetlink.links.get('v0'))?.index ?? 0;
-  /** The next version, once `act` is seen. */
-  const after = async (act: () => void) => {
-    const before = looks.version.value;
+  const at = async () => (await looks.at([{ name: 'v0', index }])).get(index);
+  /** What is known is read again only when the kernel has announced that it is another now: not before it is seen so. */
+  const after = async (act: () => void, isSeen: (at: LinkLook | undefined) => boolean) => {
+    await at();
     act();
-    await within(
-      'the kernel announces it',
-      looks.version.until(version => version > before, late),
-    );
+    let last: LinkLook | undefined;
+    await eventually('the kernel announces it', async () => {
+      last = await at();
+      return isSeen(last) || assert.fail(JSON.stringify(last));
+    });
+    return last;
   };
   return {
     looks,
@@ -60,44 +64,56 @@ async function looksOf(t: TestContext) {
     ip,
     tc,
     after,
-    at: async () => (await looks.at([{ name: 'v0', index }])).get(index),
+    at,
   };
 }
 
+const hasNoQueue = (at: LinkLook | undefined) => (at?.queue ?? 'noqueue') === 'noqueue';
+
 test('a queue, a filter and a program of others are seen as they come and go', needsBpf, async t => {
   const { tc, after, at, netns } = await looksOf(t);
-  assert.equal((await at())?.queue ?? 'noqueue', 'noqueue');
+  assert.ok(hasNoQueue(await at()));
   const limit = ['dev', 'v0', 'root', 'tbf', 'rate', '1mbit', 'burst', '10k', 'latency', '10ms'];
-  await after(() => tc('qdisc', 'add', ...limit));
-  assert.equal((await at())?.queue, 'tbf');
-  await after(() => tc('qdisc', 'del', 'dev', 'v0', 'root'));
-  assert.equal((await at())?.queue ?? 'noqueue', 'noqueue');
-  await after(() => tc('qdisc', 'add', 'dev', 'v0', 'clsact'));
-  await after(() =>
-    tc('filter', 'add', 'dev', 'v0', 'ingress', 'protocol', 'ip', 'u32', 'match', 'u8', '0', '0'),
+  await after(
+    () => tc('qdisc', 'add', ...limit),
+    found => found?.queue === 'tbf',
   );
-  const filtered = await at();
+  await after(() => tc('qdisc', 'del', 'dev', 'v0', 'root'), hasNoQueue);
+  tc('qdisc', 'add', 'dev', 'v0', 'clsact');
+  const filtered = await after(
+    () => tc('filter', 'add', 'dev', 'v0', 'ingress', 'protocol', 'ip', 'u32', 'match', 'u8', '0', '0'),
+    found => (found?.ingress.length ?? 0) > 0,
+  );
   assert.match(filtered?.ingress.join() ?? '', /u32/);
   assert.deepEqual(filtered?.egress, []);
-  await after(() => tc('qdisc', 'del', 'dev', 'v0', 'clsact'));
-  assert.deepEqual((await at())?.ingress ?? [], []);
+  await after(
+    () => tc('qdisc', 'del', 'dev', 'v0', 'clsact'),
+    found => (found?.ingress ?? []).length === 0,
+  );
   for (const point of ['ingress', 'egress'] as const) {
     using stack = new DisposableStack();
     const place = { netns: `/proc/${process.pid}/fd/${netns.fd}`, link: 'v0', point };
-    await after(() => stack.use(foreignProgram(place, 'next')));
-    assert.match((await at())?.[point].join() ?? '', /^the program foreign \(id \d+\)$/);
-    await after(() => stack.dispose());
-    assert.deepEqual((await at())?.[point] ?? [], []);
+    const found = await after(
+      () => stack.use(foreignProgram(place, 'next')),
+      seen => (seen?.[point] ?? []).length > 0,
+    );
+    assert.match(found?.[point].join() ?? '', /^the program foreign \(id \d+\)$/);
+    await after(
+      () => stack.dispose(),
+      seen => (seen?.[point] ?? []).length === 0,
+    );
   }
 });
 
 test('a route straight to a link is known while it is there', needsBpf, async t => {
-  const { looks, index, ip, after } = await looksOf(t);
-  assert.deepEqual(looks.routes().get(index), undefined);
-  await after(() => ip('route', 'add', '10.5.34.9/32', 'dev', 'v0', 'scope', 'host'));
-  assert.deepEqual(looks.routes().get(index)?.map(String), ['10.5.34.9/32']);
-  await after(() => ip('route', 'del', '10.5.34.9/32', 'dev', 'v0'));
-  assert.deepEqual(looks.routes().get(index), undefined);
+  const { looks, index, ip } = await looksOf(t);
+  const late = deadline('the kernel announces it');
+  const routes = () => looks.routes().get(index)?.map(String).join();
+  assert.equal(routes(), undefined);
+  ip('route', 'add', '10.5.34.9/32', 'dev', 'v0', 'scope', 'host');
+  await looks.version.until(() => routes() === '10.5.34.9/32', late);
+  ip('route', 'del', '10.5.34.9/32', 'dev', 'v0');
+  await looks.version.until(() => routes() === undefined, late);
 });
 
 test('a program of ours that somebody takes off a link is missed, once', needsBpf, async t => {

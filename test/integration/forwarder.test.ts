@@ -56,7 +56,7 @@ describe('forwarder', needsRoot, () => {
               'ping',
               '-c3',
               '-i0.02',
-              '-W5',
+              '-W30',
               '-s',
               size,
               target[inner],
@@ -80,7 +80,7 @@ describe('forwarder', needsRoot, () => {
         });
 
         test(`${inner}: a hop is counted, and the last one answered`, async () => {
-          const { stdout } = await a.run('ping', '-c1', '-W5', '-t1', target[inner]);
+          const { stdout } = await a.run('ping', '-c1', '-W30', '-t1', target[inner]);
           assert.match(stdout, /(Time to live|Hop limit) ?exceeded|Time exceeded/);
         });
       }
@@ -89,7 +89,7 @@ describe('forwarder', needsRoot, () => {
 
   test('a destination without a route is answered', async () => {
     for (const address of ['10.77.9.9', 'fd77:9::9']) {
-      const { stdout } = await a.run('ping', '-c1', '-W5', address);
+      const { stdout } = await a.run('ping', '-c1', '-W30', address);
       assert.match(stdout, /Destination Net Unreachable|No route/, address);
     }
     assert.ok(((await statsOf(a)).host.drops['noRoute'] ?? 0) >= 2);
@@ -105,9 +105,12 @@ describe('forwarder', needsRoot, () => {
       const { stdout } = await a.run('ip', 'route', 'get', target.ipv4);
       return stdout.includes('mtu 1300');
     });
-    const { status, stdout } = await a.run('ping', '-c1', '-W5', '-Mdont', '-s1400', target.ipv4);
+    const { status, stdout } = await a.run('ping', '-c1', '-W30', '-Mdont', '-s1400', target.ipv4);
     assert.equal(status, 0, stdout);
-    assert.equal((await a.run('ping', '-6', '-c2', '-W5', '-s1400', target.ipv6)).status, 0);
+    // The first one is answered with the length, which the kernel of a has then.
+    await eventually('IPv6 is fragmented', async () => {
+      return (await a.run('ping', '-6', '-c1', '-W5', '-s1400', target.ipv6)).status === 0;
+    });
     await transfer(a, b, target.ipv4);
     a.forwarder.setTable(tableOf('a'));
     await a.run('ip', 'route', 'flush', 'cache');
@@ -147,10 +150,11 @@ describe('forwarder', needsRoot, () => {
 
   test('an underlay that takes no more is waited for: the kernel drops, nothing grows, and all is well afterwards', async () => {
     const { status, stderr } = await a.run(
-      ...words('tc qdisc add dev eth0 root tbf rate 20mbit burst 100kb limit 100mb'),
+      ...words('tc qdisc add dev eth0 root tbf rate 5mbit burst 100kb limit 100mb'),
     );
     assert.equal(status, 0, stderr);
     const before = usageOf(await a.ready());
+    const sentBefore = await packetsSentBy(a);
     const flood = `
       const socket = require('node:dgram').createSocket('udp4'), datagram = Buffer.alloc(1300);
       let left = 100_000;
@@ -161,9 +165,8 @@ describe('forwarder', needsRoot, () => {
       };
       send();`;
     assert.equal((await a.run(process.execPath, '-e', flood)).status, 0);
-    const { routes } = await statsOf(a);
-    const sent = routes.reduce((sum, { sentPackets }) => sum + sentPackets, 0);
-    assert.ok(sent < 90_000, `${sent} went through a link of 20 Mbit/s`);
+    const sent = (await packetsSentBy(a)) - sentBefore;
+    assert.ok(sent < 90_000, `${sent} went through a link of 5 Mbit/s`);
     const [link] = JSON.parse((await a.run('ip', '-j', '-s', 'link', 'show', 'flannel0')).stdout) as [
       { readonly stats64: { readonly tx: { readonly dropped: number } } },
     ];
@@ -171,7 +174,7 @@ describe('forwarder', needsRoot, () => {
     const growth = usageOf(await a.ready()).anonymous - before.anonymous;
     assert.ok(growth < 64 << 20, `grew by ${growth} bytes`);
     await a.run(...words('tc qdisc del dev eth0 root'));
-    assert.equal((await a.run('ping', '-c3', '-i0.02', '-W5', target.ipv4)).status, 0);
+    await untilAnswered(target.ipv4);
   });
 
   test('a table of 5,000 routes is one of them at work', async () => {
@@ -182,7 +185,7 @@ describe('forwarder', needsRoot, () => {
     }));
     a.forwarder.setTable({ ...tableOf('a'), routes: [...routes, ...tableOf('a').routes] });
     await eventually('all are there', async () => (await statsOf(a)).routes.length === 5002);
-    assert.equal((await a.run('ping', '-c3', '-i0.02', '-W5', target.ipv4)).status, 0);
+    await untilAnswered(target.ipv4);
     a.forwarder.setTable(tableOf('a'));
     await eventually('they are gone', async () => (await statsOf(a)).routes.length === 2);
   });
@@ -206,7 +209,7 @@ describe('forwarder', needsRoot, () => {
       state => state.pid !== undefined && state.pid !== pid,
       deadline('another one runs'),
     );
-    assert.equal((await a.run('ping', '-c3', '-i0.02', '-W5', target.ipv4)).status, 0);
+    await untilAnswered(target.ipv4);
     const index = /^\d+/;
     assert.equal(
       index.exec((await a.run('ip', '-o', 'link', 'show', 'flannel0')).stdout)?.[0],
@@ -218,8 +221,8 @@ describe('forwarder', needsRoot, () => {
     const pid = await b.ready();
     await b.leave();
     process.kill(pid, 'SIGSTOP');
-    const taken = takeOverFrom(b);
-    assert.equal(await taken, true);
+    await takeOverFrom(b);
+    assert.notEqual(await b.ready(), pid);
   });
 
   test('one that hangs under its manager is noticed, named and replaced', async () => {
@@ -229,7 +232,7 @@ describe('forwarder', needsRoot, () => {
     const { lastError } = await state.until(now => now.pid !== pid, deadline('it is noticed'));
     assert.match(lastError ?? '', /^no answer from the forwarder within \d+ s$/);
     await b.ready();
-    assert.equal((await a.run('ping', '-c3', '-i0.02', '-W5', target.ipv4)).status, 0);
+    await untilAnswered(target.ipv4);
   });
 
   test('one whose control socket and file were deleted is found and replaced', async () => {
@@ -238,7 +241,7 @@ describe('forwarder', needsRoot, () => {
     rmSync(b.control);
     // Of a later life of the machine, by another process: this one began long before.
     writeFileSync(`${b.control}.pid`, '{"pid":1,"started":999999999999}');
-    assert.equal(await takeOverFrom(b), true);
+    await takeOverFrom(b);
     assert.notEqual(await b.ready(), pid);
   });
 
@@ -288,7 +291,7 @@ describe('forwarder', needsRoot, () => {
       now => now.pid !== undefined && now.pid !== pid,
       deadline('another one runs'),
     );
-    assert.equal((await a.run('ping', '-c3', '-i0.02', '-W5', target.ipv4)).status, 0);
+    await untilAnswered(target.ipv4);
   });
 
   test('what is no packet or no request is ignored', async () => {
@@ -305,8 +308,16 @@ describe('forwarder', needsRoot, () => {
       client.setRoute({ subnet: Prefix.parse('10.1.0.0/24'), remote: Ip.parse('192.0.2.1'), port: 70_000 }),
       /FORWARDER_REFUSED|route\.port/,
     );
-    assert.equal((await a.run('ping', '-c3', '-i0.02', '-W5', target.ipv4)).status, 0);
+    await untilAnswered(target.ipv4);
   });
+
+  /** A device that has just come drops what is sent before the kernel has noticed its carrier. */
+  function untilAnswered(address: string): Promise<boolean> {
+    return eventually(
+      `${address} answers`,
+      async () => (await a.run('ping', '-c1', '-W5', address)).status === 0,
+    );
+  }
 
   async function goOver(family: 'ipv4' | 'ipv6'): Promise<void> {
     for (const host of pair.hosts) host.forwarder.setTable(tableOf(host.name, family));
@@ -314,11 +325,11 @@ describe('forwarder', needsRoot, () => {
   }
 
   /** The next manager, which waits for the hanging one until its patience is over. */
-  async function takeOverFrom(host: ForwarderHost): Promise<boolean> {
+  async function takeOverFrom(host: ForwarderHost): Promise<void> {
     host.manage();
     host.forwarder.setTable(tableOf(host.name));
     await host.ready();
-    return (await a.run('ping', '-c3', '-i0.02', '-W5', target.ipv4)).status === 0;
+    await untilAnswered(target.ipv4);
   }
 });
 
@@ -354,6 +365,10 @@ async function statsOf(host: ForwarderHost): Promise<ForwarderStats> {
   using client = await ForwarderClient.connect(host.control);
   return await client.stats();
 }
+
+/** To all its peers. */
+const packetsSentBy = async (host: ForwarderHost): Promise<number> =>
+  (await statsOf(host)).routes.reduce((sum, { sentPackets }) => sum + sentPackets, 0);
 
 /** Waits until every route of a host goes over this family of the underlay. */
 async function routesVia(host: ForwarderHost, over: 'ipv4' | 'ipv6'): Promise<void> {
