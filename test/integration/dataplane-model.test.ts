@@ -20,6 +20,8 @@ import { needsRoot } from '../support/capabilities.ts';
 import { TestHost } from './dataplane-host.ts';
 
 const RUNS = Number(process.env['TULLE_RUNS'] ?? 8);
+/** The same ones each time; who asks for a number of runs looks for new ones. */
+const SEED = process.env['TULLE_RUNS'] === undefined ? { seed: 20_261_130 } : {};
 /** Milliseconds in which a host must come to be as it should. */
 const PATIENCE = 60_000;
 
@@ -108,7 +110,7 @@ test('after anything, each network comes to have what it wants, or to say why no
       assert.deepEqual(await model.look(real), expected);
       assert.equal((await real.plane.resync('test')).writes, 0);
     }),
-    { numRuns: RUNS, endOnFailure: true },
+    { numRuns: RUNS, endOnFailure: true, ...SEED },
   );
 });
 
