@@ -1,14 +1,16 @@
 /**
  * This host's own network, kept up to date from the kernel's announcements: what the choice of the underlay is
- * made of. An announcement only says that something may have changed; what is there now is read again.
+ * made of. Links and addresses follow from the announcements (host-tables.ts); of a route one only says that something may
+ * have changed, and what is there now is read again.
  */
 
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import { Pace } from '../base/pace.ts';
-import { Watchable } from '../base/watchable.ts';
+import { increment, Watchable } from '../base/watchable.ts';
 import type { Link } from '../netlink/route/objects.ts';
 import type { EventGroup, KernelEvent, Rtnetlink } from '../netlink/route/rtnetlink.ts';
+import { HostTables } from './host-tables.ts';
 import { keepFollowing } from './keep-following.ts';
 import type { UnderlayCriteria } from './options.ts';
 import { type HostNetwork, isChosenByRoute, isForeignRoute, readHostNetwork } from './underlay.ts';
@@ -43,12 +45,14 @@ export class HostWatch {
   async #follow(signal: AbortSignal, onSuccess: () => void): Promise<void> {
     const { rtnetlink, criteria, clock } = this.#options;
     const changed = new Watchable(0);
+    const tables = new HostTables(rtnetlink);
     const stop = new AbortController();
     const both = AbortSignal.any([signal, stop.signal]);
     // Watching begins before reading, so that a change in between is not missed.
     const watching = (async () => {
       for await (const event of rtnetlink.watch(this.#groups(), both)) {
-        if (this.#matters(event)) changed.set(changed.value + 1);
+        if (this.#matters(event, tables)) increment(changed);
+        tables.announced(event);
       }
     })();
     const pace = new Pace(clock, { least: SETTLE });
@@ -56,7 +60,7 @@ export class HostWatch {
     const reading = (async () => {
       for await (const _ of changed.changes(both)) {
         pace.begin();
-        this.network.set(await readHostNetwork(rtnetlink, criteria, needsRoutes));
+        this.network.set(await readHostNetwork(rtnetlink, tables, { criteria, needsRoutes }));
         onSuccess();
         await pace.rest(both);
       }
@@ -76,17 +80,13 @@ export class HostWatch {
       : ['link', 'address'];
   }
 
-  #matters(event: KernelEvent): boolean {
-    if (event.type === 'link') return event.gone || !sameLink(event.link, this.#linkBefore(event.link.index));
+  #matters(event: KernelEvent, tables: HostTables): boolean {
+    if (event.type === 'link') return event.gone || !sameLink(event.link, tables.link(event.link.index));
     if (event.type === 'route') {
       if (event.route.destination === undefined || this.#options.criteria.canReach !== undefined) return true;
       return this.needsRoutes.value && isForeignRoute(event.route);
     }
     return event.type === 'address' || event.type === 'overrun';
-  }
-
-  #linkBefore(index: number): Link | undefined {
-    return this.network.value?.links.find(link => link.index === index);
   }
 }
 

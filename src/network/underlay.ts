@@ -24,6 +24,7 @@ import type { Address, Link, Route } from '../netlink/route/objects.ts';
 import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
 import { readModuleParameter } from '../sys/sysctl.ts';
 import { hasTunDevices } from '../sys/tun.ts';
+import type { HostTables } from './host-tables.ts';
 import type { UnderlayCriteria } from './options.ts';
 
 /** include/uapi/linux/if_addr.h. */
@@ -64,17 +65,16 @@ export function isChosenByRoute({ interfaces, patterns, canReach }: UnderlayCrit
 
 /**
  * Reads what `chooseUnderlay` needs.
- * @param needsRoutes whether the backend needs the routes of the underlay
+ * @param tables of links and addresses. @param needsRoutes whether the backend needs the routes of the underlay
  * @throws NetlinkError, SysError
  */
 export async function readHostNetwork(
-  netlink: Rtnetlink,
-  criteria: UnderlayCriteria,
-  needsRoutes: boolean,
+  netlink: Pick<Rtnetlink, 'routes'>,
+  tables: HostTables,
+  { criteria, needsRoutes }: { readonly criteria: UnderlayCriteria; readonly needsRoutes: boolean },
 ): Promise<HostNetwork> {
-  const [links, addresses, routes] = await Promise.all([
-    netlink.links.list(),
-    netlink.addresses.list(),
+  const [{ links, addresses }, routes] = await Promise.all([
+    tables.read(),
     needsRoutes || isChosenByRoute(criteria) ? netlink.routes.list({ table: RT_TABLE_MAIN }) : [],
   ]);
   const reach = criteria.canReach && (await routeTo(netlink, criteria.canReach));
@@ -99,7 +99,7 @@ function underlayRoute(route: Route): UnderlayRoute {
 }
 
 /** undefined when there is none, which the kernel says in several ways: unreachable, prohibited, a black hole. */
-async function routeTo(netlink: Rtnetlink, destination: Ip): Promise<Route | undefined> {
+async function routeTo(netlink: Pick<Rtnetlink, 'routes'>, destination: Ip): Promise<Route | undefined> {
   try {
     return await netlink.routes.lookup(destination);
   } catch (error) {
