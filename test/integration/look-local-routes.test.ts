@@ -34,6 +34,23 @@ const REMOVED = {
 } as const;
 
 describe('local routes', needsRoot, () => {
+  for (const [name, plant] of Object.entries({
+    gone: 'ip rule del pref 0',
+    'behind the table main': 'ip rule del pref 0; ip rule add lookup local pref 40000',
+  })) {
+    test(`the rule that leads to them, ${name}: named once, and made again`, async () => {
+      await readWith(
+        async host => {
+          const [cause, ...others] = await checkLocalRoutes(host);
+          assert.deepEqual([cause?.code, cause?.severity, others], ['POLICY_RULE', 'error', []]);
+          host.netns.run(() => execFileSync('sh', ['-ec', cause?.remedy ?? 'false']));
+          assert.deepEqual(await checkLocalRoutes(host), []);
+        },
+        { plant, status: dual },
+      );
+    });
+  }
+
   for (const [name, [plant, layer, link, ip]] of Object.entries(REMOVED)) {
     test(`${name}: named, and made again as the kernel makes it`, async () => {
       const shown = `ip ${ip.includes(':') ? '-6 ' : ''}route show table local`;

@@ -12,6 +12,7 @@ import type { Member } from '../host/members.ts';
 import type { Lookup } from '../host/namespace-reader.ts';
 import { byHand, type Cause, fixedBy, HERE, inContainer, ipCommand, removing } from './check.ts';
 import { defaultRouteCommands, judgeNarrow, tooNarrow, tooWide } from './container-netmask.ts';
+import { judgeOwnAddress } from './container-own-address.ts';
 import { decide } from './fib.ts';
 
 /** What the kernel says of a packet of the container. */
@@ -43,6 +44,8 @@ export interface RouteFacts {
   readonly subnets: readonly Prefix[];
   /** The way of a packet whose program leaves the source to the kernel, as nearly all do. */
   readonly unbound?: Route;
+  /** What the kernel inside does with packets for the container's own address. */
+  readonly own?: { readonly ip: Ip; readonly route: Route };
   /** A packet of a container of another host comes in. */
   readonly incoming?: { readonly source: Ip; readonly lookup: Lookup };
   /** rp_filter of the container's link. */
@@ -58,6 +61,7 @@ export function judgeRoutes(facts: RouteFacts): Cause[] {
   }
   if (causes.size > 0) return [...causes.values()];
   return [
+    ...judgeOwnAddress(facts),
     ...judgeNarrow(facts.member, facts.family, facts.stations),
     ...judgeSource(facts),
     ...judgeIncoming(facts),

@@ -78,6 +78,7 @@ async function readRoutes(host: HostReader, member: Member, around: Surroundings
       : { source: first, lookup: await inside.lookup(source, { source: first, iif: member.inner.index }) };
   const unbound =
     first === undefined || source === undefined ? undefined : (await inside.lookup(first)).route;
+  const own = source === undefined ? undefined : (await inside.lookup(source)).route;
   const { home } = member;
   // A bridge that has lost its address is another finding.
   const gateways = [...(home?.addresses ?? []), ...(home?.others ?? [])]
@@ -101,6 +102,7 @@ async function readRoutes(host: HostReader, member: Member, around: Surroundings
     isProxied,
     isStrict: isStrict(member),
     subnets,
+    ...(own && source && { own: { ip: source, route: own } }),
     ...(unbound && { unbound }),
     ...(incoming && { incoming }),
   };

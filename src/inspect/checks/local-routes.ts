@@ -1,14 +1,19 @@
 /**
  * The local route of each address that this host has for the overlay: on the bridge, the tunnel and the underlay. The kernel
- * makes it with the address; without it the host neither answers ARP for that address nor takes packets to it.
+ * makes it with the address; without it, or where no policy rule leads there, the host neither answers ARP for that address nor takes packets to it.
  */
-import { ADDRESS_BITS, type Ip } from '../../base/ip.ts';
+import { ADDRESS_BITS, FAMILY_LABELS, type Ip } from '../../base/ip.ts';
 import { formatInterfaceAddress } from '../../base/prefix.ts';
-import { IFA_F_DADFAILED, IFA_F_TENTATIVE, RTN_LOCAL } from '../../netlink/route/constants.ts';
+import {
+  IFA_F_DADFAILED,
+  IFA_F_TENTATIVE,
+  RT_TABLE_LOCAL,
+  RTN_LOCAL,
+} from '../../netlink/route/constants.ts';
 import type { Address, Link, Route } from '../../netlink/route/objects.ts';
-import { addressLine } from '../../netlink/text/entries.ts';
+import { addressLine, routeLine } from '../../netlink/text/entries.ts';
 import type { HostReader } from '../host/host-reader.ts';
-import { type Cause, type Command, fixedBy, ipCommand } from './check.ts';
+import { type Cause, type Command, fixedBy, HERE, ipCommand } from './check.ts';
 import { underlayOf } from './underlay.ts';
 
 export async function checkLocalRoutes(host: HostReader): Promise<Cause[]> {
@@ -26,15 +31,35 @@ export async function checkLocalRoutes(host: HostReader): Promise<Cause[]> {
     const link = links.find(each => each.index === index);
     const isOurs = overlay?.subnets.some(block => block.contains(ip)) || ips.some(own => own.equals(ip));
     // The routes of a link that is down are gone with it, which is said elsewhere.
-    const isJudged = isOurs && link?.up === true && isInUse(address) && !local.has(String(ip));
+    const isJudged = isOurs && link?.up === true && isInUse(address);
     return isJudged ? [{ address, link }] : [];
   });
   const causes = suspects.map(async ({ address, link }) => {
     // The lists are of different moments: the kernel's own answer counts.
     const { route } = await host.lookup(address.ip);
-    return route?.type === RTN_LOCAL ? [] : [causeOf(address, link, addressLine(address, nameOf))];
+    if (route?.type === RTN_LOCAL) return [];
+    if (!local.has(String(address.ip))) return [causeOf(address, link, addressLine(address, nameOf))];
+    // Those of a VRF are in a table of its own, which only its links ask.
+    const isUsual = routes.some(
+      one => isLocalOfOne(one) && one.table === RT_TABLE_LOCAL && one.destination?.ip.equals(address.ip),
+    );
+    return route === undefined || !isUsual ? [] : [ruleBefore(address, routeLine(route, nameOf))];
   });
-  return (await Promise.all(causes)).flat();
+  const all = (await Promise.all(causes)).flat();
+  // What rules do they do to all addresses of a family.
+  return all.filter(({ reason }, at) => all.findIndex(other => other.reason === reason) === at);
+}
+
+/** The entry is there, and the kernel does not come to it. */
+function ruleBefore({ ip, family }: Address, line: string): Cause {
+  const command = ipCommand(family);
+  return fixedBy([`${command} rule add lookup local pref 0`.split(' ')], {
+    code: 'POLICY_RULE',
+    severity: 'error',
+    layer: 'routing',
+    reason: `no policy rule looks into the table local before the others: ${HERE} takes no packet for its own ${FAMILY_LABELS[family]} addresses`,
+    evidence: [`${command} route get ${ip}: ${line}`, `${command} rule show lookup local`],
+  });
 }
 
 const isLocalOfOne = ({ type, destination, family }: Route) =>

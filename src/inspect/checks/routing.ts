@@ -24,14 +24,15 @@ import { type Direction, faultOf, lookupText, type OverlayWay, type WayFault } f
 const MOST_SAMPLES = 64;
 
 export async function checkRouting(host: HostReader): Promise<Cause[]> {
-  const [rules, routes, nameOf, peers, settings] = await Promise.all([
+  const [rules, routes, addresses, nameOf, peers, settings] = await Promise.all([
     host.policyRules(),
     host.routes(),
+    host.addresses(),
     host.nameOf(),
     host.peers(),
     forwardingOf(host),
   ]);
-  const facts = { rules, routes, nameOf, ...settings };
+  const facts = { rules, routes, addresses, nameOf, ...settings };
   const asked = await askAll(host, peers, await marksOf(host));
   const faults = asked.flatMap(way => {
     const fault = faultOf(way, facts);

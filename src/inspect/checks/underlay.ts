@@ -151,7 +151,7 @@ async function wayCauses(host: HostReader, underlay: HostUnderlay): Promise<Caus
     forwardingOf(host),
     host.addresses(),
   ]);
-  const facts: WayFacts = { rules, routes, nameOf, ...settings, forwards: () => true };
+  const facts: WayFacts = { rules, routes, addresses, nameOf, ...settings, forwards: () => true };
   const ends = peers.flatMap(peer => peer.publicIps.map(ip => ({ peer, ip })));
   const found = await Promise.all(
     ends.map(({ peer, ip }) => faultsOfEnd(host, { peer, ip, underlay, facts, addresses })),

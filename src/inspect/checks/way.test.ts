@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { addressOf } from '../../../test/support/look-facts.ts';
 import { Ip } from '../../base/ip.ts';
 import { Prefix } from '../../base/prefix.ts';
 import type { Route, Rule } from '../../netlink/route/objects.ts';
@@ -21,6 +22,7 @@ const route = (destination: string, oif: number): Route => ({
 const facts: WayFacts = {
   rules: [main],
   routes: [route('10.3.1.0/24', 4), route('10.3.2.0/24', 3)],
+  addresses: [],
   nameOf: index => NAMES[index] ?? '',
   forwards: () => true,
   rpFilter: () => 0,
@@ -75,4 +77,32 @@ test('an address that the host has beside a container is taken away from the lin
   };
   assert.equal(remedyOf(2), 'ip address delete 10.3.1.2 dev lo');
   assert.match(remedyOf(3) ?? '', /^ip route delete local 10\.3\.1\.2 dev lo table local/);
+});
+
+test('a route of type throw is what leaves a packet without one', () => {
+  const thrown = { ...route('10.3.2.2/32', 0), oif: undefined, type: 9 };
+  const out: OverlayWay = {
+    ...way,
+    direction: 'out',
+    packet: { destination: Ip.parse('10.3.2.2') },
+    answer: { refusal: 'ENETUNREACH' },
+  };
+  const { oif: _, ...entry } = thrown;
+  const fault = faultOf(out, { ...facts, routes: [route('10.3.2.0/24', 3), entry] });
+  assert.deepEqual(
+    [fault?.code, fault?.remedy.replace(/ {2}#.*/, '')],
+    ['ROUTE_BLACKHOLE', 'ip route delete throw 10.3.2.2'],
+  );
+  assert.equal(faultOf(out, { ...facts, routes: [] })?.code, 'ROUTE_MISSING');
+});
+
+test('the route to containers is made again as the kernel made it with the address of the bridge', () => {
+  const missing: OverlayWay = { ...way, answer: { refusal: 'ENETUNREACH' } };
+  const remedy = (addresses: WayFacts['addresses']) =>
+    faultOf(missing, { ...facts, routes: [], addresses })?.remedy;
+  assert.equal(
+    remedy([addressOf(4, '10.3.1.1/24')]),
+    'ip route add 10.3.1.0/24 dev docker0 proto kernel scope link src 10.3.1.1',
+  );
+  assert.match(remedy([]) ?? '', /^give the bridge/);
 });

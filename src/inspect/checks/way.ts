@@ -3,9 +3,16 @@
  * it, or is missing. Pure.
  */
 import type { Ip } from '../../base/ip.ts';
+import { Prefix } from '../../base/prefix.ts';
 import { OVERLAY_MARK } from '../../firewall/packets/overlay-packets.ts';
-import { FR_ACT_TO_TBL, RT_TABLE_MAIN, RTN_LOCAL, RTPROT_KERNEL } from '../../netlink/route/constants.ts';
-import type { Route, Rule } from '../../netlink/route/objects.ts';
+import {
+  FR_ACT_TO_TBL,
+  RT_TABLE_MAIN,
+  RTN_LOCAL,
+  RTN_THROW,
+  RTPROT_KERNEL,
+} from '../../netlink/route/constants.ts';
+import type { Address, Route, Rule } from '../../netlink/route/objects.ts';
 import { routeLine, ruleLine } from '../../netlink/text/entries.ts';
 import type { NameOf } from '../../netlink/text/link.ts';
 import { routeTypeWord } from '../../netlink/text/words.ts';
@@ -37,6 +44,8 @@ export interface WayFacts {
   readonly rules: readonly Rule[];
   readonly routes: readonly Route[];
   readonly nameOf: NameOf;
+  /** Of this host. */
+  readonly addresses: readonly Address[];
   /** Of a link; 0 does not forward. */
   readonly forwards: (link: string) => boolean;
   /** As it is in force on a link: 0, 1 strict, 2 loose. */
@@ -138,6 +147,7 @@ function isRight({ expected, gateways, shared = [] }: OverlayWay, link: string |
 
 function faultOfRefusal(way: OverlayWay, refusal: string, facts: WayFacts): WayFault | undefined {
   const { packet, direction } = way;
+  const { routes } = facts;
   const { input } = packet;
   const ip = ipCommand(packet.destination.family);
   if (input !== undefined && packet.destination.family === 'ipv4' && !facts.forwards(input)) {
@@ -153,13 +163,18 @@ function faultOfRefusal(way: OverlayWay, refusal: string, facts: WayFacts): WayF
   const decision = decide(packet, facts.rules, facts.routes);
   if (decision === undefined) {
     if (!asksMain(packet, facts)) return withoutMain(packet);
+    const thrown = routes.find(
+      ({ type, destination: block }) => type === RTN_THROW && block?.contains(packet.destination) === true,
+    );
+    if (thrown !== undefined) return discardedBy(thrown, facts);
     return {
       code: 'ROUTE_MISSING',
       entry: `${ip} route get ${packet.destination}: ${refusal}`,
       reason: packets => `there is no route for ${packets}: the kernel discards them`,
       remedy:
         direction === 'in'
-          ? 'give the bridge of the containers its address again, which makes the route'
+          ? (connectedRoute(way, facts) ??
+            'give the bridge of the containers its address again, which makes the route')
           : 'start the agent, which makes the routes to peers',
     };
   }
@@ -168,12 +183,7 @@ function faultOfRefusal(way: OverlayWay, refusal: string, facts: WayFacts): WayF
   const line = routeLine(route, facts.nameOf);
   if (isEnd(route.type)) {
     if (isForeign(rule)) return faultOfRule(rule, undefined, line);
-    return {
-      code: 'ROUTE_BLACKHOLE',
-      entry: line,
-      reason: packets => `a route of type ${routeTypeWord(route.type)} discards ${packets}`,
-      remedy: deleteRoute(route, line),
-    };
+    return discardedBy(route, facts);
   }
   const output = route.oif === undefined ? undefined : facts.nameOf(route.oif);
   const back = input === undefined ? undefined : strictFilter(way, input, output, facts);
@@ -184,6 +194,27 @@ function faultOfRefusal(way: OverlayWay, refusal: string, facts: WayFacts): WayF
     reason: packets => `the kernel refuses ${packets} (${refusal})`,
     remedy: `\`${lookupText(way)}\` asks the kernel again; \`${ip} rule\` and \`${ip} route show table all\` show what decides`,
   };
+}
+
+/** A route of type throw ends the search in its table, and no other has one. */
+function discardedBy(route: Route, { nameOf }: WayFacts): WayFault {
+  const line = routeLine(route, nameOf);
+  return {
+    code: 'ROUTE_BLACKHOLE',
+    entry: line,
+    reason: packets => `a route of type ${routeTypeWord(route.type)} discards ${packets}`,
+    remedy: deleteRoute(route, line),
+  };
+}
+
+/** The command that makes the route again that the kernel made with the address of the link. */
+function connectedRoute({ packet: { destination }, expected }: OverlayWay, facts: WayFacts) {
+  const own = facts.addresses.find(
+    ({ ip, length, index }) =>
+      expected.includes(facts.nameOf(index)) && Prefix.of(ip, length).contains(destination),
+  );
+  if (own === undefined || own.family === 'ipv6') return undefined;
+  return `ip route add ${Prefix.of(own.ip, own.length)} dev ${facts.nameOf(own.index)} proto kernel scope link src ${own.ip}`;
 }
 
 /** rp_filter drops what comes in by another link than answers leave by (Documentation/networking/ip-sysctl.rst). */
