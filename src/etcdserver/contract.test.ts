@@ -13,6 +13,9 @@ import { storeContract } from '../testing/store-contract.ts';
 import { storeOptions } from '../testing/store-options.ts';
 import { StoreServer } from './store-server.ts';
 
+/** Takes no machine that is busy for a store that is gone. */
+const timing = { connect: 15_000, call: 20_000, pingTimeout: 15_000 };
+
 describe('the contract of every store', () => {
   const dir = mkdtempSync(join(tmpdir(), 'tt-store-'));
   let server: StoreServer;
@@ -39,14 +42,14 @@ describe('the contract of every store', () => {
 
   for (const { name, run } of storeContract) {
     test(name, async () => {
-      const connect = () => new EtcdStore({ endpoints: [`http://${endpoint}`] });
+      const connect = () => new EtcdStore({ endpoints: [`http://${endpoint}`], timing });
       await using store = connect();
       await run({ store, connect, compact, pass: () => Promise.resolve() });
     });
   }
 
   test('the status is that of a single healthy member', async () => {
-    await using store = new EtcdStore({ endpoints: [`http://${endpoint}`] });
+    await using store = new EtcdStore({ endpoints: [`http://${endpoint}`], timing });
     const status = await store.status();
     assert.equal(status.leaderless, false);
     assert.deepEqual(status.alarms, []);

@@ -30,6 +30,9 @@ import { macOf } from '../support/segments.ts';
 
 const IDS = ['5d1c63e4-7d0c-4f0e-9a53-0f9f3f1f2a11', '7e2d74f5-8e1d-4a1f-8b64-1a0a4a2a3b22'] as const;
 
+/** Takes no machine that is busy for a store that is gone. */
+const timing = { connect: 15_000, call: 20_000, pingTimeout: 15_000 };
+
 test('a host with a certificate has its own on L2 networks, and nothing of others', {
   timeout: 120_000,
 }, async () => {
@@ -57,7 +60,7 @@ test('a host with a certificate has its own on L2 networks, and nothing of other
   stack.use(await StoreServer.start({ ...config, ...trust.extension(log), clock: systemClock, log }));
   const open = (certFile: string, keyFile: string) => {
     const tls = { caFile: authority, certFile, keyFile };
-    const store = stack.use(new EtcdStore({ endpoints: [`https://${address}`], tls }));
+    const store = stack.use(new EtcdStore({ endpoints: [`https://${address}`], timing, tls }));
     return new SegmentRegistry(store, { prefix: NETWORK_PREFIX });
   };
   const registry = open(admin.certificate, admin.key);

@@ -5,13 +5,16 @@ import type { StoreFixture } from '../../src/testing/store-contract/case.ts';
 import { storeContract } from '../../src/testing/store-contract.ts';
 import { Etcd, needsEtcd } from '../support/etcd.ts';
 
+/** Takes no machine that is busy for a store that is gone. */
+const timing = { connect: 15_000, call: 20_000, pingTimeout: 15_000 };
+
 describe('the etcd client is a store', needsEtcd, () => {
   const stack = new AsyncDisposableStack();
   let fixture: StoreFixture;
 
   before(async () => {
     const etcd = stack.use(await Etcd.start());
-    const connect = () => new EtcdStore({ endpoints: [etcd.url] });
+    const connect = () => new EtcdStore({ endpoints: [etcd.url], timing });
     fixture = {
       store: stack.use(connect()),
       connect,
