@@ -38,7 +38,7 @@ export interface MeshBenchOptions {
 
 /** Milliseconds in which all must have been asked, and in which all must know of a death. */
 const EVERYBODY = 180_000;
-const DEATH = 30_000;
+const DEATH = 120_000;
 const ADDRESSES = Ip.parse('10.9.0.0');
 const GATEWAY = Ip.parse('10.8.0.1');
 const EVERYWHERE = Prefix.parse('0.0.0.0/0');
