@@ -21,7 +21,7 @@ test(
   'a lease is followed from its writer to the kernels of hosts and of a real agent',
   needsRoot,
   async () => {
-    const signal = deadline('everything is measured', 120_000);
+    const signal = deadline('everything is measured', 220_000);
     const rows = await withTulleStore(signal, ({ endpoint }) =>
       measureConvergence({ endpoint, hosts: 2, agents: 1, leases: 3, onProgress: () => undefined, signal }),
     );

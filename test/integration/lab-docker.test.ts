@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, test } from 'node:test';
+import { describe, type TestContext, test } from 'node:test';
 import { LabHost } from '../../src/lab/host/host.ts';
 import { createLab } from '../../src/lab/lab.ts';
 import { planTopology } from '../../src/lab/topology/plan.ts';
@@ -61,22 +61,8 @@ describe('dockerd on a bare host', needsLab({ docker: true }), () => {
   });
 
   test('is restarted with another daemon.json, and comes back with its host', async t => {
-    const name = labName();
-    await using lab = await make(name, { vm1: { docker: true, containers: ['c1', 'c2'] } });
-    await lab.publish();
-    const command = async (...words: string[]) => {
-      const [verb = '', ...rest] = words;
-      const { status, stdout, stderr } = await labCommand([verb, ...rest]);
-      assert.equal(status, 0, stderr);
-      return stdout;
-    };
-    const named = ['--name', name];
-    const inside = (...words: string[]) => command('exec', ...named, 'vm1/c1', '--', ...words);
-    const on = (...words: string[]) => command('exec', ...named, 'vm1', '--', ...words);
-    await inside('sh', '-c', 'echo kept >/note');
-
-    const config = join(tmpdir(), `${name}.json`);
-    t.after(() => rm(config, { force: true }));
+    await using vm1 = await published(t);
+    const { name, named, command, inside, on, config } = vm1;
     await writeFile(config, JSON.stringify({ bip: '10.9.0.1/24', mtu: 1400 }));
     const text = await command('docker', 'restart', ...named, 'vm1', '--config', config);
     assert.equal(text, 'dockerd of vm1 is up again: c1 10.9.0.2, c2 10.9.0.3\n');
@@ -95,7 +81,11 @@ describe('dockerd on a bare host', needsLab({ docker: true }), () => {
     assert.match(await inside('ip', '-4', 'address', 'show', 'eth0'), / 10\.8\.0\.[23]\/24 /);
     assert.equal(await inside('cat', '/note'), 'kept\n');
     assert.equal((await on('docker', 'ps', '--quiet')).trim().split('\n').length, 2);
+  });
 
+  test('says what a daemon.json has that dockerd cannot use, and takes the next one', async t => {
+    await using vm1 = await published(t);
+    const { named, command, inside, on, config } = vm1;
     // With one that dockerd cannot use the host is up all the same, and can be looked at.
     await on('sh', '-c', `echo '{"bip": "nonsense"}' >/etc/docker/daemon.json`);
     const partly = await labCommand(['restart', ...named, 'vm1']);
@@ -146,6 +136,28 @@ describe('dockerd on a bare host', needsLab({ docker: true }), () => {
     assert.deepEqual(await tracesOf(name), []);
   });
 });
+
+/** A lab of one host with two containers that have a note, and a file of its own for what dockerd is told. */
+async function published(t: TestContext) {
+  const name = labName();
+  const lab = await make(name, { vm1: { docker: true, containers: ['c1', 'c2'] } });
+  await using stack = new AsyncDisposableStack();
+  stack.use(lab);
+  await lab.publish();
+  const command = async (...words: string[]) => {
+    const { status, stdout, stderr } = await labCommand(words);
+    assert.equal(status, 0, stderr);
+    return stdout;
+  };
+  const named = ['--name', name];
+  const inside = (...words: string[]) => command('exec', ...named, 'vm1/c1', '--', ...words);
+  const on = (...words: string[]) => command('exec', ...named, 'vm1', '--', ...words);
+  await inside('sh', '-c', 'echo kept >/note');
+  const config = join(tmpdir(), `${name}.json`);
+  t.after(() => rm(config, { force: true }));
+  const kept = stack.move();
+  return { name, named, command, inside, on, config, [Symbol.asyncDispose]: () => kept.disposeAsync() };
+}
 
 interface Listed {
   readonly containers: readonly { readonly ip: string }[];

@@ -202,4 +202,4 @@ async function macOf(host: LabHost, link: string): Promise<string> {
 }
 
 const make = (topology: LabTopology) =>
-  createLab(planTopology(topology, { name: labName() }), { signal: deadline('a lab is made', 90_000) });
+  createLab(planTopology(topology, { name: labName() }), { signal: deadline('a lab is made', 180_000) });
