@@ -15,9 +15,9 @@ class CountingClock implements Clock {
   };
 }
 
-test('a rest is nine times as long as the work before it, within limits', async () => {
+test('a rest is so many times as long as the work before it, within limits', async () => {
   const clock = new CountingClock();
-  const pace = new Pace(clock, { least: 5, most: 500 });
+  const pace = new Pace(clock, { least: 5, most: 500, times: 9 });
   const { signal } = new AbortController();
   for (const spent of [0, 0.1, 20, 1000]) {
     pace.begin();

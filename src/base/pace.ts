@@ -10,21 +10,25 @@ export interface PaceOptions {
   readonly least?: number;
   /** Milliseconds of rest after work that took long; 1000 unless given. */
   readonly most?: number;
+  /** A rest is so many times longer than the work before it; 19 unless given. */
+  readonly times?: number;
 }
 
-/** A rest is so many times longer than the work: work takes a tenth of the time at most. */
-const TIMES = 9;
+/** Work takes a twentieth of the time at most: there are a dozen of such parts in an agent, and one thread. */
+const TIMES = 19;
 
 export class Pace {
   readonly #clock: Clock;
   readonly #least: number;
   readonly #most: number;
+  readonly #times: number;
   #begun: number;
 
-  constructor(clock: Clock, { least = 0, most = 1000 }: PaceOptions = {}) {
+  constructor(clock: Clock, { least = 0, most = 1000, times = TIMES }: PaceOptions = {}) {
     this.#clock = clock;
     this.#least = least;
     this.#most = most;
+    this.#times = times;
     this.#begun = clock.monotonic();
   }
 
@@ -36,7 +40,7 @@ export class Pace {
   /** Waits as long as the work since `begin` asks for, or until `signal` aborts. */
   async rest(signal: AbortSignal): Promise<void> {
     const spent = this.#clock.monotonic() - this.#begun;
-    const rest = Math.min(this.#most, Math.max(this.#least, spent * TIMES));
+    const rest = Math.min(this.#most, Math.max(this.#least, spent * this.#times));
     // Less than this is not worth a timer.
     if (rest >= 1) await this.#clock.sleep(rest, signal).catch(() => undefined);
   }

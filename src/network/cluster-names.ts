@@ -9,6 +9,7 @@ import { together } from '../base/abort.ts';
 import type { Clock } from '../base/clock.ts';
 import { defined } from '../base/defined.ts';
 import type { Ip } from '../base/ip.ts';
+import { remembered } from '../base/remembered.ts';
 import type { Store } from '../store/store.ts';
 import { NameKeys } from '../subnet/names/name-key.ts';
 import { type NameConflict, NamePublisher, type NamePublisherState } from '../subnet/names/name-publisher.ts';
@@ -99,8 +100,9 @@ export class ClusterNames {
   #state(): void {
     const all = new Map<string, OwnNamedAddress>();
     for (const one of this.#said.flatMap(said => said?.named ?? [])) {
-      const key = `${one.network} ${one.ip}`;
-      all.set(key, { ...one, names: [...(all.get(key)?.names ?? []), ...one.names] });
+      const key = keyOf(one);
+      const other = all.get(key);
+      all.set(key, other === undefined ? one : { ...one, names: [...other.names, ...one.names] });
     }
     this.#own = new Map(Array.from(all.values(), one => [one.ip.key, one]));
     this.#networksOf.clear();
@@ -127,6 +129,8 @@ export class ClusterNames {
     this.#health.warn('names', warnings);
   }
 }
+
+const keyOf = remembered(({ network, ip }: OwnNamedAddress) => `${network} ${ip}`);
 
 function conflictWarning({ own: { network, ip, names }, owner }: NameConflict): OwnedWarning {
   const others = owner.names.join(', ');

@@ -30,6 +30,9 @@ const FIRST_GROUP = 0x74756c6c;
 /** Milliseconds in which further links are gathered, and the answer to the engine leaves. */
 const SETTLE = 20;
 
+/** Who detaches or attaches meanwhile waits for the kernel's lock (RTNL) as long as this takes: one in forty at most. */
+const PACE = { times: 39, most: 5000 };
+
 const PREFIX = 'tulle detached ';
 
 export const detachedAlias = (id: string): string => `${PREFIX}${id}`;
@@ -68,10 +71,10 @@ export class DetachedLinks {
     increment(this.#version);
   }
 
-  /** Deletes them, a tenth of the time at most; and what there is at the end. */
+  /** Deletes them, and what there is at the end. */
   async run(signal: AbortSignal): Promise<void> {
     const { clock } = this.#parts;
-    const pace = new Pace(clock);
+    const pace = new Pace(clock, PACE);
     for await (const _ of this.#version.changes(signal)) {
       if (this.#isEmpty) continue;
       await clock.sleep(SETTLE, signal).catch(() => undefined);

@@ -8,8 +8,10 @@ import type { Ip } from '../../base/ip.ts';
 import { KeyedLock } from '../../base/keyed-lock.ts';
 import { followAtPace } from '../../base/pace.ts';
 import { valuesOf } from '../../base/per-family.ts';
+import { remembered } from '../../base/remembered.ts';
 import { increment, Watchable } from '../../base/watchable.ts';
 import { unlessGone } from '../../netlink/unless-gone.ts';
+import type { OwnNamedAddress } from '../../subnet/names/names.ts';
 import { attachmentLinks } from './attachment-links.ts';
 import { AttachmentMaker } from './attachment-maker.ts';
 import type { HostAttachmentsParts } from './attachment-parts.ts';
@@ -222,17 +224,18 @@ export class HostAttachments implements Attachments {
   }
 
   #stateNames(): void {
-    this.#parts.names.set(
-      [...this.#record.values()].flatMap(({ network, addresses, container, names }) =>
-        valuesOf(addresses).map(ip => ({ network, ip, names: [container, ...names] })),
-      ),
-    );
+    this.#parts.names.set([...this.#record.values()].flatMap(namesOf));
   }
 
   #sourceOf(name: string): NetworkSource {
     return name === OVERLAY_NETWORK ? this.#parts.overlay : this.#parts.segments;
   }
 }
+
+/** Of what is recorded and never changes; those who are told of all of them each time know one again that they know. */
+const namesOf = remembered(({ network, addresses, container, names }: RecordedAttachment) =>
+  valuesOf(addresses).map((ip): OwnNamedAddress => ({ network, ip, names: [container, ...names] })),
+);
 
 function attachmentOf(recorded: RecordedAttachment): ContainerAttachment {
   const { id, engine, network, addresses, mac, container, names, ports, sandbox } = recorded;

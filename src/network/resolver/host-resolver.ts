@@ -14,6 +14,7 @@ import { backoff, type Clock } from '../../base/clock.ts';
 import { messageOf } from '../../base/errors.ts';
 import type { Ip } from '../../base/ip.ts';
 import type { Logger } from '../../base/log.ts';
+import { Pace } from '../../base/pace.ts';
 import { Wakeup } from '../../base/wakeup.ts';
 import type { Watchable } from '../../base/watchable.ts';
 import { DnsListener } from '../../dns/dns-listener.ts';
@@ -169,14 +170,17 @@ export class HostResolver {
     const { clock } = this.#parts;
     let delays = backoff(RETRY.first, RETRY.cap);
     let pause = 0;
+    const pace = new Pace(clock);
     while (!signal.aborted) {
       await this.#wakeup.pause(pause, signal);
       await clock.sleep(SETTLE, signal).catch(() => undefined);
       if (signal.aborted) return;
+      pace.begin();
       this.#problems = await this.#apply();
       this.#parts.health.warn('resolver', resolverWarnings(this.#problems));
       if (this.#problems.length === 0) delays = backoff(RETRY.first, RETRY.cap);
       pause = this.#problems.length === 0 ? Number.POSITIVE_INFINITY : delays.next().value;
+      await pace.rest(signal);
     }
   }
 

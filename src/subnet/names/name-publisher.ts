@@ -13,6 +13,7 @@ import { together } from '../../base/abort.ts';
 import { type Clock, systemClock } from '../../base/clock.ts';
 import { defined } from '../../base/defined.ts';
 import { parallel } from '../../base/parallel.ts';
+import { remembered } from '../../base/remembered.ts';
 import { Wakeup } from '../../base/wakeup.ts';
 import { Watchable } from '../../base/watchable.ts';
 import { type Store, StoreError } from '../../store/store.ts';
@@ -73,6 +74,8 @@ export class NamePublisher {
   readonly #undone: UndoneWrites;
   /** By key; undefined until it was stated for the first time. */
   #wanted: ReadonlyMap<string, NamedAddress> | undefined;
+  /** Under which key, and as what, an address is published. */
+  readonly #published: (own: OwnNamedAddress) => { readonly key: string; readonly address: NamedAddress };
   #isUnknown: (network: string) => boolean = () => true;
   #isSuspended = false;
   #isWithdrawn = false;
@@ -86,15 +89,19 @@ export class NamePublisher {
     this.#wakeup = new Wakeup(clock);
     this.#lease = new KeysLease(store, { ttl, clock, random });
     this.#undone = new UndoneWrites(clock);
+    const { keys, host } = options;
+    this.#published = remembered(({ network, ip, names }) => ({
+      key: keys.of({ network, ip }),
+      address: { network, ip, names: namesToPublish(names), ...host },
+    }));
   }
 
-  /** @param isUnknown of which networks is not known yet what is on them: what the store has of this host there stays */
+  /** @param named none of them changes. @param isUnknown of which networks is not known yet what is on them: what the store has of this host there stays */
   set(named: readonly OwnNamedAddress[], isUnknown: (network: string) => boolean = () => false): void {
-    const { keys, host } = this.#options;
     const wanted = new Map<string, NamedAddress>();
-    for (const { network, ip, names: texts } of named) {
-      const names = namesToPublish(texts);
-      if (names.length > 0) wanted.set(keys.of({ network, ip }), { network, ip, names, ...host });
+    for (const one of named) {
+      const { key, address } = this.#published(one);
+      if (address.names.length > 0) wanted.set(key, address);
     }
     this.#wanted = wanted;
     this.#isUnknown = isUnknown;
