@@ -18,6 +18,11 @@ export interface FastFault {
   readonly plant: (host: FaultHost, peer: FaultHost) => Promise<Undo | undefined> | Undo | undefined;
   /** The kernel itself loses packets when it is taken back, also of the normal path. */
   readonly undoLoses?: true;
+  /**
+   * Only the agent sees it: a queue comes after the last program on a packet's way to a container. How soon is a question to
+   * the machine; what programs do does not wait for a processor.
+   */
+  readonly needsAgent?: true;
 }
 
 export const place = ({ host }: FaultHost, link: string, point: 'ingress' | 'egress') => ({
@@ -76,6 +81,7 @@ export const SILENCING: readonly FastFault[] = [
   ...[HOST_END, BRIDGE, DEVICE].map(link => ({
     name: `a queue of ${link} loses everything`,
     plant: queue(link, 'blackhole'),
+    ...(link === HOST_END && { needsAgent: true as const }),
   })),
   {
     name: "the container's link is set down",
