@@ -17,7 +17,7 @@ import { agentOf, dumpHost, lab, labName } from './lab.ts';
 /** Of Debian's containernetworking-plugins. */
 export const DEBIAN_PLUGINS = '/usr/lib/cni';
 const PROGRAM = join(import.meta.dirname, '../../bin/tulle-cni');
-const PATIENCE = 30_000;
+const PATIENCE = 90_000;
 
 export class CniHost {
   readonly name: string;

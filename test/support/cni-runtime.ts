@@ -182,7 +182,7 @@ export class CniRuntime {
     assert.ok(directory !== undefined, `there is no plugin ${type}`);
     const started = { PATH: process.env['PATH'] ?? '', ...env };
     const start = this.#options.run ?? run;
-    return await start(join(directory, type), [], { env: started, input, anyStatus: true, timeout: 30_000 });
+    return await start(join(directory, type), [], { env: started, input, anyStatus: true, timeout: 90_000 });
   }
 }
 
