@@ -4,6 +4,7 @@ import { createServer as createHttp2Server } from 'node:http2';
 import { createServer, type Server, type Socket } from 'node:net';
 import { describe, type TestContext, test } from 'node:test';
 import { within } from '../../../test/support/eventually.ts';
+import { freePorts } from '../../sys/free-ports.ts';
 import { Channel, DEFAULT_TIMING } from './channel.ts';
 import { type ConnectOptions, connectAny } from './connect.ts';
 import { type EtcdEndpoint, parseEndpoints } from './endpoint.ts';
@@ -49,13 +50,10 @@ const hangingUp = (t: TestContext) =>
     createServer(socket => socket.destroy()),
   );
 
+/** A port that nobody else gets while this process lives, and that nobody listens on. */
 async function refusing(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await within('the server listens', once(server, 'listening'));
-  const address = server.address();
-  assert.ok(address !== null && typeof address === 'object');
-  await new Promise(resolve => server.close(resolve));
-  return address.port;
+  const [port = 0] = await freePorts(1);
+  return port;
 }
 
 const BAD: Readonly<Record<string, (t: TestContext) => Promise<string>>> = {
