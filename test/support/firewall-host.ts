@@ -8,6 +8,7 @@ import type { RunProgram } from '../../src/firewall/engine.ts';
 import { Firewall } from '../../src/firewall/firewall.ts';
 import { Netns } from '../../src/sys/netns.ts';
 import { run } from '../../src/sys/process.ts';
+import { patiently } from './neighbourhood.ts';
 
 /** What is wanted of both families, in iptables. */
 export const DUAL: DesiredFirewall = {
@@ -51,8 +52,8 @@ export class FirewallHost {
   /** A foreigner's command, in words without quoting. */
   async shell(command: string): Promise<string> {
     const [program = '', ...args] = command.split(' ');
-    return (await run(program, args, { namespaces: { net: `/proc/${process.pid}/fd/${this.netns.fd}` } }))
-      .stdout;
+    const namespaces = { net: `/proc/${process.pid}/fd/${this.netns.fd}` };
+    return (await run(program, patiently(program, args), { namespaces })).stdout;
   }
 
   /** Chains and rules of iptables-save as flannel has them, without counters and the built-in chains that are empty. */

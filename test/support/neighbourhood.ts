@@ -43,9 +43,7 @@ export class Namespace {
   async do(...commands: string[]): Promise<void> {
     for (const command of commands) {
       const [program = '', ...args] = command.split(' ');
-      // Those of iptables-legacy have one lock for all namespaces, which another test may hold.
-      const patience = /^ip6?tables(-legacy)?$/.test(program) ? ['-w'] : [];
-      await run(program, [...patience, ...args], { namespaces: this.namespaces });
+      await run(program, patiently(program, args), { namespaces: this.namespaces });
     }
   }
 
@@ -96,6 +94,11 @@ const isReady = ({ up, operState = IF_OPER_UNKNOWN, port }: Link) =>
   !up ||
   ([IF_OPER_UNKNOWN, IF_OPER_UP].includes(operState) &&
     (port?.state === undefined || port.state === BR_STATE_FORWARDING));
+
+/** Those of iptables-legacy have one lock for all namespaces, which another test may hold. */
+export function patiently(program: string, args: readonly string[]): readonly string[] {
+  return /^ip6?tables(-legacy)?$/.test(program) ? ['-w', ...args] : args;
+}
 
 /** A host that forwards, with its container at `c`, the world at `o`, and at `p` a peer that has 10.3.6.0/24. */
 export async function neighbourhood(t: TestContext) {

@@ -7,10 +7,13 @@ import { dockerd, type FaultStep, host } from './step.ts';
 
 const root = process.getuid?.() === 0;
 
-/** What a program says where nothing is planted: in an empty network namespace. */
+/**
+ * What a program says where nothing is planted: in an empty network namespace, and with a /run of its own. The lock of
+ * iptables-legacy is there, one for all namespaces, and it says something else when another test holds it.
+ */
 async function failure({ words }: Extract<FaultStep, { kind: 'run' }>, prepare = 'true'): Promise<unknown> {
-  const line = `ip link set lo up; ${prepare}; "$@"`;
-  return await run('unshare', ['--net', 'sh', '-c', line, 'sh', ...words]).then(
+  const line = `mount -t tmpfs none /run; ip link set lo up; ${prepare}; "$@"`;
+  return await run('unshare', ['--net', '--mount', 'sh', '-c', line, 'sh', ...words]).then(
     () => undefined,
     (error: unknown) => error,
   );
