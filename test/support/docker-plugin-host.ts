@@ -15,7 +15,7 @@ import { FakeAttachments } from '../../src/testing/network/fake-attachments.ts';
 import { type CallResult, type PlayOptions, playOrder, type RecordedCall } from './docker-orders.ts';
 
 /** Milliseconds for a test. */
-export const DEADLINE = { timeout: 20_000 };
+export const DEADLINE = { timeout: 60_000 };
 
 /** A dockerd of which the test says what it has and what happens. */
 export class FakeDaemon {
@@ -64,13 +64,14 @@ const NAMES: Readonly<Record<string, string>> = {
   bb93: 'inner',
 };
 
+/** @param settling as of the plugin; a dockerd under test may still be at work when that is over */
 export async function pluginHost(t: TestContext, settling?: number) {
   const directory = mkdtempSync(join(tmpdir(), 'tt-plugin-'));
   const path = join(directory, 'plugins', 'tulle.sock');
   const attachments = new FakeAttachments();
   const daemon = new FakeDaemon();
   let warnings: readonly OwnedWarning[] = [];
-  const start = async () => {
+  const start = async (settling?: number) => {
     const stop = new AbortController();
     let listening: () => void;
     const ready = new Promise<void>(resolve => (listening = resolve));
@@ -99,7 +100,7 @@ export async function pluginHost(t: TestContext, settling?: number) {
       await running;
     };
   };
-  let stop = await start();
+  let stop = await start(settling);
   t.after(async () => {
     await stop();
     rmSync(directory, { recursive: true });
@@ -117,9 +118,9 @@ export async function pluginHost(t: TestContext, settling?: number) {
     daemon,
     codes: () => warnings.map(({ code }) => code),
     warnings: () => warnings,
-    restart: async () => {
+    restart: async (settlingThen = settling) => {
       await stop();
-      stop = await start();
+      stop = await start(settlingThen);
     },
     play: (order: readonly RecordedCall[], options: PlayOptions = {}) =>
       playOrder(path, order, {

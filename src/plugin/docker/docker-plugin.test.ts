@@ -11,6 +11,9 @@ import { eventually } from '../../../test/support/eventually.ts';
 import type { DockerNetworkState } from '../../docker/docker-messages.ts';
 import { AttachmentError } from '../../network/attachment/attachments.ts';
 
+/** Milliseconds until what Docker does not list is left over, for an agent of which nobody asks anything. */
+const SOON = 50;
+
 test('a restarted agent knows its networks while Docker cannot be asked', DEADLINE, async t => {
   const { attachments, daemon, play, restart } = await host(t);
   const order = recordedOrder('20.10-create-run-stop');
@@ -69,12 +72,12 @@ test('an agent that dies when a call is done, before its answer, leaves nothing 
   );
   assert.equal(ends.length >= 4, true);
   for (const last of ends) {
-    const { attachments, daemon, play, restart } = await host(t, 50);
+    const { attachments, daemon, play, restart } = await host(t);
     daemon.present.push({ ...EMPTY, Id: networkIn(order) });
     await play(calls.slice(0, last + 1));
     assert.equal(attachments.held('blue').length > 0, true);
     // dockerd gives up the container, and has nothing to give back of what it was not told.
-    await restart();
+    await restart(SOON);
     await until(() => attachments.list().length === 0 && attachments.held('blue').length === 0);
   }
 });
@@ -112,13 +115,13 @@ test(
 );
 
 test('a comparison that fails is made again, and ends nothing', DEADLINE, async t => {
-  const { attachments, daemon, play, restart } = await host(t, 50);
+  const { attachments, daemon, play, restart } = await host(t);
   const order = recordedOrder('20.10-create-run-stop');
   daemon.present.push({ ...EMPTY, Id: networkIn(order) });
   assertAllWell(await play(order.slice(0, 12)));
   assert.equal(attachments.list().length > 0, true);
   attachments.failures.reconcile = new AttachmentError('NOT_READY', 'the comparison takes longer than 2 s');
-  await restart();
+  await restart(SOON);
   await until(() => attachments.failures.reconcile === undefined && attachments.list().length === 0);
 });
 
@@ -143,7 +146,7 @@ test(
   'a network that could not be used is tried again without a container that wants it',
   DEADLINE,
   async t => {
-    const { attachments, daemon, play, codes } = await host(t, 50);
+    const { attachments, daemon, play, codes } = await host(t, SOON);
     const order = recordedOrder('20.10-create-run-stop');
     // A comparison would forget a network that Docker does not list.
     daemon.present.push({ ...EMPTY, Id: networkIn(order) });
@@ -162,7 +165,7 @@ test(
   'a record that is lost is read from Docker, and a network that Docker lost is forgotten',
   DEADLINE,
   async t => {
-    const { attachments, daemon, restart, path } = await host(t, 50);
+    const { attachments, daemon, restart, path } = await host(t, SOON);
     const Id = 'f'.repeat(64);
     daemon.present.push({ ...EMPTY, Id, IPAM: { Config: [config('0.0.0.0/0', '0.9.8.7')] } });
     await restart();
