@@ -35,6 +35,8 @@ class Host {
   #running: Promise<void> = Promise.resolve();
   /** Changes of links that the agent survives. */
   #left = Number.POSITIVE_INFINITY;
+  /** Links that are detached stay until then. */
+  removal: Promise<void> = Promise.resolve();
   #died: () => void = () => undefined;
   agent!: HostAttachments;
 
@@ -58,10 +60,13 @@ class Host {
     // One that is dead holds its files as long as nobody closes them.
     this.#stop.abort();
     this.#stop = new AbortController();
+    const { links: removing } = this.kernel.connect();
     const source = await sourceIn(this.#directory, this.log);
     this.agent = new HostAttachments({
       rtnetlink: this.#mortal(this.kernel.connect()),
-      removing: this.kernel.connect(),
+      removing: {
+        links: { deleteGroup: group => this.removal.then(() => removing.deleteGroup(group)) },
+      },
       netns: Netns.current(),
       stateDirectory,
       segments: { ...source, find: () => undefined, networks: () => [] },
@@ -355,6 +360,8 @@ test('links that are detached are deleted together, also those of an agent that 
     await host.agent.attach(attachWish(number, await host.agent.reserve('default', addressWish(number))));
   }
   const { host: link } = attachmentLinks('id-1');
+  const { promise, resolve: remove } = Promise.withResolvers<void>();
+  host.removal = promise;
   await host.agent.detach('id-1');
   const { group, master, up } = (await kernel.links.get(link)) ?? assert.fail();
   assert.deepEqual([group, master, up], [foreign + 1, undefined, false]);
@@ -368,6 +375,7 @@ test('links that are detached are deleted together, also those of an agent that 
   await host.agent.detach('id-3');
   await host.agent.attach(attachWish(3, ip));
   await host.start();
+  remove();
   await host.agent.describe('nothing', { container: 'x', names: [] });
   await host.stop();
   const { host: near, container: far } = attachmentLinks('id-3');
