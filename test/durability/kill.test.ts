@@ -31,8 +31,11 @@ interface Progress {
   asked: number;
 }
 
+/** One with connections of its own: those of a store that was killed wait before they are tried again, and fail meanwhile. */
 function connect(store: TulleStore): Client {
-  return new Client(`127.0.0.1:${store.port}`, credentials.createInsecure());
+  return new Client(`127.0.0.1:${store.port}`, credentials.createInsecure(), {
+    'grpc.use_local_subchannel_pool': 1,
+  });
 }
 
 /** Writes 1, 2, 3, ... until the store is gone. @returns the newest acknowledged revision. */
