@@ -106,6 +106,8 @@ export class AttachmentHost implements AsyncDisposable {
       namespaces: namespacesOf(this.lab.anchor),
       logFile: this.lab.logFile('attachments'),
     });
+    // One that ends in the middle of a call is told of by `#read`.
+    this.#process.stdin?.on('error', () => undefined);
     void this.#read(this.#process);
   }
 
@@ -200,7 +202,9 @@ export class AttachmentHost implements AsyncDisposable {
   async #read({ stdout, exited }: RunningProcess): Promise<void> {
     assert.ok(stdout);
     for await (const line of createInterface(stdout)) {
-      const { n, ...answer } = JSON.parse(line) as { readonly n: number };
+      const told = parseAnswer(line);
+      if (told === undefined) continue;
+      const { n, ...answer } = told;
       this.#waiting.get(n)?.(answer);
       this.#waiting.delete(n);
     }
@@ -208,6 +212,15 @@ export class AttachmentHost implements AsyncDisposable {
     for (const [n, tell] of this.#waiting)
       tell({ error: { code: 'ENDED', message: `call ${n} was cut off` } });
     this.#waiting.clear();
+  }
+}
+
+/** One that is killed may leave half a line. */
+function parseAnswer(line: string): { readonly n: number } | undefined {
+  try {
+    return JSON.parse(line) as { readonly n: number };
+  } catch {
+    return undefined;
   }
 }
 

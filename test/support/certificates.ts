@@ -1,5 +1,6 @@
 /** Certificates for tests, made with the openssl command in a directory of the test. */
 import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -72,7 +73,9 @@ export class Authority {
       from.certFile,
       '-CAkey',
       from.keyFile,
-      '-CAcreateserial',
+      // A file of serial numbers would be shared by those that are issued at once.
+      '-set_serial',
+      `0x${randomBytes(8).toString('hex')}`,
       '-days',
       days,
       '-extfile',

@@ -67,10 +67,11 @@ export class TulleStore implements StoreServer {
   async ended(): Promise<{ readonly output: string; readonly status: number | null }> {
     const child = this.#process;
     if (child?.stderr === null || child === undefined) throw new Error('the store does not run');
-    const exited = once(child, 'exit') as Promise<[number | null]>;
+    // It may have ended before all that it said is read.
+    const closed = once(child, 'close') as Promise<[number | null]>;
     let output = '';
     child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
-    const [status] = await exited;
+    const [status] = await closed;
     return { output, status };
   }
 
