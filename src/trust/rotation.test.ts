@@ -47,7 +47,9 @@ function directory(t: TestContext): string {
   return path;
 }
 
-test('D3: for ten years every certificate is renewed in time, and both sides can talk all the time', async t => {
+test('D3: for ten years every certificate is renewed in time, and both sides can talk all the time', {
+  timeout: 600_000,
+}, async t => {
   const [dataDir, firstState, secondState] = [directory(t), directory(t), directory(t)];
   const clock = new ManualClock(Date.now() - 10 * YEAR);
   const site = { address: '127.0.0.1:2379', prefix: '/coreos.com/network' };

@@ -16,7 +16,7 @@ export function requires(available: boolean, reason: string): { skip: string | f
 export function hasLinkKind(kind: string): boolean {
   if (process.getuid?.() !== 0) return true;
   const args = ['--net', 'ip', 'link', 'add', 'tt', 'type', kind];
-  return spawnSync('unshare', args, { timeout: 10_000 }).status === 0;
+  return spawnSync('unshare', args, { timeout: 60_000 }).status === 0;
 }
 
 /** Whether a program is installed. */

@@ -14,7 +14,7 @@ import { type RunOptions, run } from '../../src/sys/process.ts';
 import { deadline, eventually } from './eventually.ts';
 import { labName } from './lab.ts';
 
-const PATIENCE = 30_000;
+const PATIENCE = 90_000;
 /** The host at fault, and one that is healthy and has the store. By the third one they can ask about each other. */
 export const [AT_FAULT, HEALTHY] = ['docker2', 'docker1'] as const;
 
@@ -72,7 +72,7 @@ export class FaultLab implements AsyncDisposable {
         assert.deepEqual(losses, { there: 0, back: 0, largeThere: 0, largeBack: 0, sibling: 0 });
         return true;
       },
-      2 * PATIENCE,
+      PATIENCE,
     );
   }
 
@@ -208,9 +208,9 @@ async function connect(from: Place, to: Place): Promise<'refused' | 'silent'> {
 async function sourceOf(from: Place, to: Place): Promise<string> {
   const server =
     "require('net').createServer(c => { console.log(c.remoteAddress.replace('::ffff:', '')); process.exit() }).listen(9, '0.0.0.0')";
-  const seen = inside(to, 'timeout', ['5', process.execPath, '-e', server]);
+  const seen = inside(to, 'timeout', ['60', process.execPath, '-e', server]);
   const knocking = eventually('the server is reached', async () => {
-    const { status } = await inside(from, 'timeout', ['1', 'bash', '-c', `: < /dev/tcp/${to.ip}/9`]);
+    const { status } = await inside(from, 'timeout', ['5', 'bash', '-c', `: < /dev/tcp/${to.ip}/9`]);
     return status === 0;
   });
   const [{ stdout }] = await Promise.all([seen, knocking]);

@@ -19,7 +19,7 @@ import { deadline, eventually } from './eventually.ts';
 import { agentOf, dumpHost, labName } from './lab.ts';
 
 /** Milliseconds that a program on a host may take. */
-const PATIENCE = 30_000;
+const PATIENCE = 60_000;
 
 const LOOK = { anyStatus: true, timeout: PATIENCE } as const;
 
