@@ -13,6 +13,7 @@ import { checkContainerQueues } from './container-queue.ts';
 import { checkContainerRoutes } from './container-routes.ts';
 import { checkDocker } from './docker.ts';
 import { checkDockerConfig } from './docker-config.ts';
+import { checkDockerLinks } from './docker-link.ts';
 import { checkMtus } from './mtu.ts';
 
 export const CONTAINER_CHECKS: readonly NamedCheck[] = [
@@ -27,6 +28,7 @@ export const CONTAINER_CHECKS: readonly NamedCheck[] = [
   { name: 'FDB of bridges', check: checkBridgeFdb },
   { name: 'VLANs of bridges', check: checkBridgeVlans },
   { name: 'Docker', check: checkDocker },
+  { name: 'links that Docker knows', check: checkDockerLinks },
   { name: 'configuration of Docker', check: checkDockerConfig },
   { name: 'configuration of CNI', check: checkCniConfig },
   { name: 'MTU of bridges and containers', check: checkMtus },
