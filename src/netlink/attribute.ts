@@ -120,8 +120,11 @@ export class AttributeTable<F extends AttributeFields> {
     return this.decode(new Reader(payload, what), payload.byteLength);
   }
 
-  /** Reads attributes up to `end`, an offset of the reader. @throws CodecError */
-  decode(reader: Reader, end: number): Decoded<F> {
+  /**
+   * Reads attributes up to `end`, an offset of the reader.
+   * @param keepsUnknown false: without a copy of those that have no name here. @throws CodecError
+   */
+  decode(reader: Reader, end: number, keepsUnknown = true): Decoded<F> {
     const values: Record<string, unknown> = {};
     let unknown: UnknownAttribute[] | undefined;
     while (reader.offset < end) {
@@ -134,6 +137,10 @@ export class AttributeTable<F extends AttributeFields> {
       const field = this.#byId[rawType & NLA_TYPE_MASK];
       const value: unknown = field?.type.decode(reader, length - HEADER);
       if (field === undefined || value === undefined) {
+        if (!keepsUnknown) {
+          reader.seek(Math.min(end, start + ((length + 3) & ~3)));
+          continue;
+        }
         reader.seek(start + HEADER);
         (unknown ??= []).push({ type: rawType, payload: reader.bytes(length - HEADER) });
       } else if (field.many) {

@@ -104,14 +104,14 @@ export class MessageCodec<H, F extends AttributeFields> {
     this.#table.encode(writer, attributes);
   }
 
-  /** @throws CodecError */
-  decode(payload: Uint8Array): { header: H; attributes: Decoded<F> } {
-    return this.read(new Reader(payload, this.#name), payload.byteLength);
+  /** @param keepsUnknown as of AttributeTable.decode. @throws CodecError */
+  decode(payload: Uint8Array, keepsUnknown = true): { header: H; attributes: Decoded<F> } {
+    return this.read(new Reader(payload, this.#name), payload.byteLength, keepsUnknown);
   }
 
   /** Reads up to `end`, an offset of the reader. */
-  read(reader: Reader, end: number): { header: H; attributes: Decoded<F> } {
+  read(reader: Reader, end: number, keepsUnknown = true): { header: H; attributes: Decoded<F> } {
     const header = this.#struct.decode(reader);
-    return { header, attributes: this.#table.decode(reader, end) };
+    return { header, attributes: this.#table.decode(reader, end, keepsUnknown) };
   }
 }

@@ -21,7 +21,6 @@ const link = (index: number, name: string, mtu: number, up = true): Link => ({
   up,
   running: up,
   mtu,
-  unknown: [],
 });
 
 const PERMANENT = 0x80;

@@ -11,7 +11,7 @@ const UP = 0x1 | 0x10000;
 /** Up, with carrier and an MTU of 1450. */
 export function linkOf(name: string, index: number, more: Partial<Link> = {}): Link {
   const mac = Mac.parse(`02:00:00:00:00:${index.toString(16).padStart(2, '0')}`);
-  return { name, index, type: 1, flags: UP, up: true, running: true, mtu: 1450, mac, unknown: [], ...more };
+  return { name, index, type: 1, flags: UP, up: true, running: true, mtu: 1450, mac, ...more };
 }
 
 export function addressOf(index: number, text: string): Address {

@@ -46,7 +46,6 @@ function link(info: Partial<VxlanInfo> = {}, changes: Partial<Link> = {}): Link 
       ageing: 300,
       ...info,
     },
-    unknown: [],
     ...changes,
   };
 }

@@ -12,7 +12,6 @@ const device = (running: boolean): Link => ({
   flags: 1,
   up: true,
   running,
-  unknown: [],
   info: { kind: 'tun', type: 'tun', persist: true },
 });
 

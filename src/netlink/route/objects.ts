@@ -1,6 +1,7 @@
 /**
  * The rtnetlink objects as Tulle sees them: plain immutable data. `undefined` means "attribute absent"; zero is
- * a value. Kernel names are kept for enumerations. Attributes we have no name for are kept in `unknown`.
+ * a value. Kernel names are kept for enumerations. Attributes we have no name for are kept in `unknown`,
+ * but for those of links.
  */
 import type { Family, Ip } from '../../base/ip.ts';
 import type { Mac } from '../../base/mac.ts';
@@ -39,7 +40,6 @@ export interface Link {
   readonly port?: BridgePort;
   /** Number of the BPF program that sees packets first (XDP); absent where there is none. */
   readonly xdpProgram?: number;
-  readonly unknown: UnknownAttributes;
 }
 
 /** What a new link should be. */

@@ -87,7 +87,6 @@ export function loopback(): Link {
     running: false,
     mtu: 65536,
     mac: Mac.fromBytes(new Uint8Array(6)),
-    unknown: [],
   };
 }
 
@@ -129,7 +128,6 @@ export function plugIn(state: FakeState, link: Pick<Link, 'name'> & Partial<Link
     mtu: 1500,
     // The same in every run, so that a test can print it.
     mac: Mac.fromBytes(Uint8Array.of(0x02, 0xfa, 0x4e, 0, index >> 8, index)),
-    unknown: [],
     ...link,
   };
   state.links.set(added.index, added);

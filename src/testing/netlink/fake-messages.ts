@@ -100,7 +100,6 @@ function writeLink(writer: Writer, link: Link): void {
       netnsId,
       properties: altNames && { altNames },
       info: infoOf(link),
-      unknown: link.unknown,
     },
   );
 }

@@ -10,7 +10,6 @@ export const linkFixture = (index: number, name: string, more: Partial<Link> = {
   flags: 1,
   up: true,
   running: true,
-  unknown: [],
   ...more,
 });
 

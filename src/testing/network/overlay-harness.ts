@@ -40,7 +40,7 @@ export const dualStack = parseNetworkConfig(
 ).config;
 
 export const network = (address: string, up = true, ...more: string[]): HostNetwork => ({
-  links: [{ index: 2, name: 'eth0', type: 1, flags: 0, up, running: up, mtu: 1500, unknown: [] }],
+  links: [{ index: 2, name: 'eth0', type: 1, flags: 0, up, running: up, mtu: 1500 }],
   addresses: [address, ...more].map(text => {
     const parsed = parseInterfaceAddress(text);
     return { ...parsed, index: 2, family: parsed.ip.family, scope: 0, flags: 0x80, unknown: [] };
