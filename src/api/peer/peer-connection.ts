@@ -1,6 +1,7 @@
 /** A connection to another host that has shown the right certificate: nothing is sent before. */
 import type { Socket } from 'node:net';
 import type { ConnectionOptions, TLSSocket } from 'node:tls';
+import { outOfPatience } from '../../base/abort.ts';
 import { isCode, messageOf } from '../../base/errors.ts';
 import type { CredentialReader } from './credentials.ts';
 import { isPeerCaller, judgeCertificate } from './judge-certificate.ts';
@@ -90,7 +91,7 @@ async function connectAddress(
 /** Until a step of a connection is done. @throws what went wrong; TimeoutError; `signal.reason` */
 function settled(socket: Socket, event: 'connect' | 'secureConnect', signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
-    const until = AbortSignal.any([signal, AbortSignal.timeout(PEER_LIMITS.connect)]);
+    const until = AbortSignal.any([signal, outOfPatience(PEER_LIMITS.connect)]);
     const end = (error?: unknown) => {
       until.removeEventListener('abort', onAbort);
       socket.off(event, end).off('error', end).off('close', onClose);
