@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { Ip } from '../base/ip.ts';
 import { Prefix } from '../base/prefix.ts';
+import { fc } from '../testing/properties.ts';
 import { Topology, type UnderlayRoute } from './topology.ts';
 
 const route = (destination: string, link?: number, gateway?: string): UnderlayRoute => ({

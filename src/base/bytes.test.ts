@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../testing/properties.ts';
 import { bytesEqual, formatHex, parseHex, Reader, Writer, written } from './bytes.ts';
 import { CodecError } from './errors.ts';
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { getEventListeners } from 'node:events';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
 import { ManualClock } from '../testing/manual-clock.ts';
+import { fc } from '../testing/properties.ts';
 import { backoff, type Clock, systemClock } from './clock.ts';
 
 for (const [name, make] of [

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../testing/properties.ts';
 import type { Problem } from './errors.ts';
 import { Fields, isObject } from './fields.ts';
 import { Ip } from './ip.ts';

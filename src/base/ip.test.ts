@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { BlockList, isIP, SocketAddress } from 'node:net';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../testing/properties.ts';
 import { CodecError, ParseError } from './errors.ts';
 import { ADDRESS_BITS, type Family, Ip } from './ip.ts';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../testing/properties.ts';
 import { ParseError } from './errors.ts';
 import { ADDRESS_BITS, type Family, Ip } from './ip.ts';
 import { Prefix, parseInterfaceAddress } from './prefix.ts';

@@ -1,7 +1,7 @@
 /** I1: nothing from outside reaches a terminal but what can be seen. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../testing/properties.ts';
 import { abridge, printable, printableLines } from './printable.ts';
 
 /** What terminals obey or do not show, by code point. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { Readable } from 'node:stream';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../testing/properties.ts';
 import { readAll } from './read-all.ts';
 
 test('a stream is what its pieces are together, unless it is too long', async () => {

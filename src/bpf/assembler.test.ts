@@ -1,8 +1,8 @@
 /** Each instruction against its encoding in RFC 9669, and as bpftool prints it. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { formatHex } from '../base/bytes.ts';
+import { fc } from '../testing/properties.ts';
 import { Assembler } from './assembler.ts';
 import { FP, R0, R1, R2, R6, R7 } from './instructions.ts';
 import { MemoryLayout } from './memory-layout.ts';

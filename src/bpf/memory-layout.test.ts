@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { formatHex } from '../base/bytes.ts';
+import { fc } from '../testing/properties.ts';
 import { MemoryLayout } from './memory-layout.ts';
 
 const PAIR = new MemoryLayout('pair', {

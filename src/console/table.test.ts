@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../testing/properties.ts';
 import { ESC_MARK, widestWord, widthOf, wrapTo } from './fold.ts';
 import { formatFacts, formatTable, wrap, wrapCommand } from './table.ts';
 

@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
-import fc from 'fast-check';
 import { Ip } from '../base/ip.ts';
 import { Mac } from '../base/mac.ts';
 import { Prefix } from '../base/prefix.ts';
@@ -11,6 +10,7 @@ import { change } from '../netlink/route/change.ts';
 import type { NewRoute } from '../netlink/route/objects.ts';
 import type { Rtnetlink } from '../netlink/route/rtnetlink.ts';
 import { DEVICE, FakeHost, fakePath, fakePeer } from '../testing/dataplane/fake-host.ts';
+import { fc } from '../testing/properties.ts';
 import type { DesiredPeer, PeerPath } from './desired.ts';
 import { NexthopIds } from './tables/nexthops.ts';
 

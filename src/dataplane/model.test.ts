@@ -3,13 +3,13 @@ import assert from 'node:assert/strict';
 import process from 'node:process';
 import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
-import fc from 'fast-check';
 import { Ip } from '../base/ip.ts';
 import { FakeHost } from '../testing/dataplane/fake-host.ts';
 import { MemoryPrograms } from '../testing/dataplane/memory-programs.ts';
 import { MemoryTable } from '../testing/dataplane/memory-table.ts';
 import { Model, type ModelHost, statements, TUN } from '../testing/dataplane/model.ts';
 import { faults, inject } from '../testing/dataplane/model-faults.ts';
+import { fc } from '../testing/properties.ts';
 
 const RUNS = Number(process.env['TULLE_RUNS'] ?? 25);
 

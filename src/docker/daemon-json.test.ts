@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
 import { ConfigError } from '../base/errors.ts';
+import { fc } from '../testing/properties.ts';
 import { DaemonJson } from './daemon-json.ts';
 
 const problemOf = (text: string): string => {

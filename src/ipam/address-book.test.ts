@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { ParseError } from '../base/errors.ts';
 import { Ip } from '../base/ip.ts';
 import { Mac } from '../base/mac.ts';
 import { Prefix } from '../base/prefix.ts';
+import { fc } from '../testing/properties.ts';
 import { AddressBook } from './address-book.ts';
 import { lineOfChange, linesOfBook, parseBook, readBook } from './book-text.ts';
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { Ip } from '../base/ip.ts';
 import { Prefix } from '../base/prefix.ts';
+import { fc } from '../testing/properties.ts';
 import { nextFree } from './next-free.ts';
 
 const RANGES = ['10.9.1.0/30', '10.9.7.0/31', '10.9.8.8/29'].map(Prefix.parse);

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
 import { formatHex, parseHex, Reader, Writer } from '../base/bytes.ts';
 import { Ip } from '../base/ip.ts';
+import { fc } from '../testing/properties.ts';
 import { attributes, many, one } from './attribute.ts';
 import { bool, bytes, flag, ip, mac, nested, text, u8, u16be, u32, u64be } from './attribute-types.ts';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../testing/properties.ts';
 import { ECHO_HEADER, echoRequest, IP_HEADERS, parseAnswer } from './icmp.ts';
 
 const families = fc.constantFrom('ipv4', 'ipv6');

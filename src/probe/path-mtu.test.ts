@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { Ip } from '../base/ip.ts';
+import { fc } from '../testing/properties.ts';
 import { findPathMtu } from './path-mtu.ts';
 import type { ProbeResult } from './prober.ts';
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { within } from '../../test/support/eventually.ts';
 import { MemoryStore } from '../testing/memory-store.ts';
+import { fc } from '../testing/properties.ts';
 import { CachedStore } from './cached-store.ts';
 import type { KeyValue, StoreUpdate } from './store.ts';
 

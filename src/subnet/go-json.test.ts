@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../testing/properties.ts';
 import { parseGoJson } from './go-json.ts';
 
 test('a number with a point or an exponent is no number, and keeps its spelling', () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../testing/properties.ts';
 import { parseShellVariables } from './shell-variables.ts';
 
 const read = (text: string) => Object.fromEntries(parseShellVariables(text));

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
 import { configOf, DUAL, IPV4 } from '../../test/support/registry.ts';
 import { formatInterfaceAddress } from '../base/prefix.ts';
+import { fc } from '../testing/properties.ts';
 import { parseLeaseKey } from './lease/key.ts';
 import { formatSubnet } from './lease/lease.ts';
 import { formatSubnetEnv, parseSubnetEnv } from './subnet-env.ts';

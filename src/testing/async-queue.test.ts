@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { AsyncQueue } from './async-queue.ts';
+import { fc } from './properties.ts';
 
 test('everything pushed arrives in order, whoever is faster', async () => {
   await fc.assert(

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../testing/properties.ts';
 import { formatToken, newTokenSecret, parseToken, type Token } from './token.ts';
 
 const hex = (digits: number) =>

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
 import { ConfigError, formatProblem } from '../base/errors.ts';
 import { Ip } from '../base/ip.ts';
 import { Prefix } from '../base/prefix.ts';
 import type { Address, Route } from '../netlink/route/objects.ts';
+import { fc } from '../testing/properties.ts';
 import { chooseNetwork, takenRanges } from './free-network.ts';
 
 const taken = (...ranges: string[]) => ranges.map(text => ({ range: Prefix.parse(text), by: text }));

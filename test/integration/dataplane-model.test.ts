@@ -4,7 +4,6 @@ import process from 'node:process';
 import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
-import fc from 'fast-check';
 import { silentLogger } from '../../src/base/log.ts';
 import type { DataPlane } from '../../src/dataplane/data-plane.ts';
 import { openDataPlane } from '../../src/dataplane/open-data-plane.ts';
@@ -16,6 +15,7 @@ import { MemoryPrograms } from '../../src/testing/dataplane/memory-programs.ts';
 import { MemoryTable } from '../../src/testing/dataplane/memory-table.ts';
 import { Model, type ModelHost, statements, TUN } from '../../src/testing/dataplane/model.ts';
 import { faults, inject } from '../../src/testing/dataplane/model-faults.ts';
+import { fc } from '../../src/testing/properties.ts';
 import { needsRoot } from '../support/capabilities.ts';
 import { TestHost } from './dataplane-host.ts';
 

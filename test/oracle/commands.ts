@@ -1,6 +1,5 @@
 /** Random commands for a store: few keys, few leases, revisions relative to the newest, and now and then nonsense. */
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import fc from 'fast-check';
 import {
   type CompareSchema,
   type DeleteRangeRequestSchema,
@@ -10,6 +9,7 @@ import {
   type TxnRequestSchema,
 } from '../../src/store/wire/generated/kv_pb.ts';
 import type { WatchCreateRequestSchema } from '../../src/store/wire/generated/watch_pb.ts';
+import { fc } from '../../src/testing/properties.ts';
 
 type Range = MessageInitShape<typeof RangeRequestSchema>;
 type Put = MessageInitShape<typeof PutRequestSchema>;

@@ -5,7 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../../src/testing/properties.ts';
 import { needsEtcd } from '../support/etcd.ts';
 import { eventually } from '../support/eventually.ts';
 import { type Command, commands } from './commands.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../../testing/properties.ts';
 import { Delta } from './delta.ts';
 
 /** Values that differ are the same when they differ in case only, as entries are whose claims alone differ. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { Prefix } from '../../base/prefix.ts';
+import { fc } from '../../testing/properties.ts';
 import type { Entry, Key } from '../tables/entry.ts';
 import { EntryOwners, type OwnedTable } from './entry-owners.ts';
 

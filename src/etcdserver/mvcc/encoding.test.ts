@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
-import fc from 'fast-check';
 import { PutResponseSchema, RangeResponseSchema } from '../../store/wire/generated/kv_pb.ts';
 import { Event_EventType as EventType } from '../../store/wire/generated/mvcc_pb.ts';
 import { WatchResponseSchema } from '../../store/wire/generated/watch_pb.ts';
+import { fc } from '../../testing/properties.ts';
 import { encodeEvent, encodePut, encodeRange, encodeWatch } from './encoding.ts';
 
 const int64 = fc.oneof(fc.bigInt(-(2n ** 63n), 2n ** 63n - 1n), fc.bigInt(0n, 300n));

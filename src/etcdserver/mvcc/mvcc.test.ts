@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../../testing/properties.ts';
 import { rangeOf } from '../kv/range.ts';
 import { Database } from '../sqlite/database.ts';
 import { positionOf } from '../sqlite/schema.ts';

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { ADDRESS_BITS, Ip } from '../../base/ip.ts';
 import { Prefix } from '../../base/prefix.ts';
+import { fc } from '../../testing/properties.ts';
 import { bridgeElements, elementId, forwardElement, type PortForward, readForward } from './port-elements.ts';
 
 const port = fc.integer({ min: 1, max: 65_535 });

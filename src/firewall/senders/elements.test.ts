@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { formatHex, written } from '../../base/bytes.ts';
 import { ADDRESS_BITS, Ip } from '../../base/ip.ts';
 import { Prefix } from '../../base/prefix.ts';
+import { fc } from '../../testing/properties.ts';
 import { elementsOf } from './elements.ts';
 
 const ipv4 = fc.nat(0xffffffff).map(key => Ip.fromKey(key));

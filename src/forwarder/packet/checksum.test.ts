@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { PacketMemory } from '../../sys/packet-memory.ts';
+import { fc } from '../../testing/properties.ts';
 import { fold, internetChecksum, sumOf, updated } from './checksum.ts';
 
 const memory = new PacketMemory(70_000);

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
 import { formatHex } from '../../base/bytes.ts';
 import { PacketMemory } from '../../sys/packet-memory.ts';
 import { ipPacket, type TcpFields, tcpPacket, udpPacket } from '../../testing/packets.ts';
+import { fc } from '../../testing/properties.ts';
 import { Coalescer, type PacketSink } from './coalesce.ts';
 import { IpPacket } from './packet.ts';
 import { completeChecksum, segmentTcp } from './segment.ts';

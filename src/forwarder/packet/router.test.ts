@@ -1,10 +1,10 @@
 /** What a router does to packets: hops, fragments, errors. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
 import { Ip } from '../../base/ip.ts';
 import { PacketMemory } from '../../sys/packet-memory.ts';
 import { type IpFields, ipPacket, tcpPacket } from '../../testing/packets.ts';
+import { fc } from '../../testing/properties.ts';
 import { internetChecksum, sumOf } from './checksum.ts';
 import { fragmentPacket } from './fragment.ts';
 import { ICMP_ERRORS, type IcmpError, mayAnswer, writeIcmpError } from './icmp.ts';

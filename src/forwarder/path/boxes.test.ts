@@ -1,7 +1,6 @@
 /** Outbox and inbox on the loopback interface: what is placed arrives, packet by packet. */
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
-import fc from 'fast-check';
 import { formatHex } from '../../base/bytes.ts';
 import { Ip } from '../../base/ip.ts';
 import { Prefix } from '../../base/prefix.ts';
@@ -9,6 +8,7 @@ import { close, getsockname } from '../../sys/libc.ts';
 import { EAGAIN } from '../../sys/packet-calls.ts';
 import { PacketMemory } from '../../sys/packet-memory.ts';
 import { openUdpSocket } from '../../sys/udp-socket.ts';
+import { fc } from '../../testing/properties.ts';
 import { Counters } from './counters.ts';
 import type { Engine } from './engine.ts';
 import { INBOX_MEMORY, Inbox } from './inbox.ts';

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
 import { Ip } from '../../base/ip.ts';
 import { Prefix } from '../../base/prefix.ts';
 import { socketAddress } from '../../sys/socket-address.ts';
+import { fc } from '../../testing/properties.ts';
 import { indexPrefixes, PrefixIndex } from './prefix-index.ts';
 import { type ForwarderRoute, RouteTable } from './route-table.ts';
 import { Routes } from './routes.ts';

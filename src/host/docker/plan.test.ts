@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
 import { DaemonJson } from '../../docker/daemon-json.ts';
 import { parseSubnetEnv } from '../../subnet/subnet-env.ts';
+import { fc } from '../../testing/properties.ts';
 import { applyChanges, OUR_KEYS, planDaemon, planUndo } from './plan.ts';
 
 const lease = parseSubnetEnv(

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
 import { parseHex, written } from '../../base/bytes.ts';
 import { ParseError } from '../../base/errors.ts';
 import { Prefix } from '../../base/prefix.ts';
 import { ipPacket, tcpPacket, udpPacket } from '../../testing/packets.ts';
+import { fc } from '../../testing/properties.ts';
 import { decodeFrame } from '../decode/decode-frame.ts';
 import { parseFilter } from './filter.ts';
 

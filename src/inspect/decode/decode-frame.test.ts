@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
 import { parseHex } from '../../base/bytes.ts';
 import { Ip } from '../../base/ip.ts';
 import { Mac } from '../../base/mac.ts';
 import { ipPacket, tcpPacket, udpPacket } from '../../testing/packets.ts';
+import { fc } from '../../testing/properties.ts';
 import { decodeFrame, VXLAN_PORTS } from './decode-frame.ts';
 import { innerStart, type Layer, layerOf } from './layers.ts';
 

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
 import { runFilter } from '../../../test/support/filter-machine.ts';
 import type { Flow } from '../../api/inspection.ts';
 import { written } from '../../base/bytes.ts';
 import { LINK_TYPE } from '../../sys/socket-filter.ts';
 import { ipPacket, tcpPacket, udpPacket } from '../../testing/packets.ts';
+import { fc } from '../../testing/properties.ts';
 import { decodeFrame } from '../decode/decode-frame.ts';
 import { flowFilter } from './flow-filter.ts';
 import { flowPacket, neighborPacket } from './flow-packet.ts';

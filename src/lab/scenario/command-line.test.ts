@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../../testing/properties.ts';
 import { fillIn, parseCommandLine } from './command-line.ts';
 
 describe('a command line', () => {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { parseHex, written } from '../../base/bytes.ts';
 import { Ip } from '../../base/ip.ts';
+import { fc } from '../../testing/properties.ts';
 import { acceptAnyWindow, conntrackMessage, decodeConnection, deleteConnection } from './conntrack.ts';
 import { NFPROTO_IPV4 } from './constants.ts';
 

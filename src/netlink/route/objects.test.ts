@@ -1,12 +1,12 @@
 /** Every object survives its message: what one side encodes the other decodes. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { formatHex, written } from '../../base/bytes.ts';
 import { defined } from '../../base/defined.ts';
 import { Ip } from '../../base/ip.ts';
 import { Mac } from '../../base/mac.ts';
 import { Prefix } from '../../base/prefix.ts';
+import { fc } from '../../testing/properties.ts';
 import { decodeAddress, writeAddress } from './address.ts';
 import { familyNumber, familyOf } from './family.ts';
 import type { LinkInfo } from './link-info.ts';

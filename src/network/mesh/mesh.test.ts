@@ -1,9 +1,9 @@
 /** Whom hosts ask, how often, what they tell each other, and what they say when the network breaks. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
 import { Ip } from '../../base/ip.ts';
 import { keyOf, MeshHosts } from '../../testing/network/mesh-hosts.ts';
+import { fc } from '../../testing/properties.ts';
 import { PROBE_BURST, PROBE_RATE } from '../probe-budget.ts';
 import { decodeSuspects, encodeSuspects } from './suspicion.ts';
 

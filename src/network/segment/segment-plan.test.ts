@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
 import type { Underlay } from '../../backend/backend.ts';
 import { Ip } from '../../base/ip.ts';
 import { Mac } from '../../base/mac.ts';
@@ -13,6 +12,7 @@ import type {
   SegmentSnapshot,
 } from '../../subnet/segment/segment.ts';
 import { gatewayMac } from '../../subnet/segment/segment-mac.ts';
+import { fc } from '../../testing/properties.ts';
 import { segmentLinks, tunnelMac } from './segment-names.ts';
 import { type HostSegmentPlan, isHostSegmentPlan, planHostSegment } from './segment-plan.ts';
 

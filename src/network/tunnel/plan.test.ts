@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
 import { VXLAN_OVERHEAD } from '../../backend/vxlan.ts';
 import { Ip } from '../../base/ip.ts';
 import { Mac } from '../../base/mac.ts';
@@ -8,6 +7,7 @@ import { Prefix, parseInterfaceAddress } from '../../base/prefix.ts';
 import { RTN_BROADCAST, RTN_LOCAL, RTN_UNICAST } from '../../netlink/route/constants.ts';
 import type { Link, Route } from '../../netlink/route/objects.ts';
 import { addressFixture, linkFixture } from '../../testing/network/link-fixtures.ts';
+import { fc } from '../../testing/properties.ts';
 import { clashesOf } from './clashes.ts';
 import type { ClashFacts } from './facts.ts';
 import { isPlan, planTunnel } from './plan.ts';

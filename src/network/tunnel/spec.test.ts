@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import type { TunnelRequest } from '../../api/tunnels.ts';
+import { fc } from '../../testing/properties.ts';
 import { isTunnel, readTunnel } from './spec.ts';
 
 const REQUEST: TunnelRequest = {

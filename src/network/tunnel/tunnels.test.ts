@@ -1,7 +1,6 @@
 /** The set of tunnels against a kernel in memory: whatever happens, what is kept and what the kernel has are the same. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
 import type { TunnelRequest } from '../../api/tunnels.ts';
 import { Ip } from '../../base/ip.ts';
 import { silentLogger } from '../../base/log.ts';
@@ -9,6 +8,7 @@ import { Prefix } from '../../base/prefix.ts';
 import { openDataPlane } from '../../dataplane/open-data-plane.ts';
 import { ManualClock } from '../../testing/manual-clock.ts';
 import { FakeKernel } from '../../testing/netlink/fake-kernel.ts';
+import { fc } from '../../testing/properties.ts';
 import { BridgeFinder } from './attachment.ts';
 import type { KeptTunnels } from './kept.ts';
 import { Tunnels } from './tunnels.ts';

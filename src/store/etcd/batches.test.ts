@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { create, fromBinary, type MessageInitShape } from '@bufbuild/protobuf';
-import fc from 'fast-check';
 import { parseHex } from '../../base/bytes.ts';
+import { fc } from '../../testing/properties.ts';
 import type { StoreUpdate } from '../store.ts';
 import { Event_EventType } from '../wire/generated/mvcc_pb.ts';
 import { WatchResponseSchema } from '../wire/generated/watch_pb.ts';

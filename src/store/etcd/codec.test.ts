@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { create } from '@bufbuild/protobuf';
-import fc from 'fast-check';
+import { fc } from '../../testing/properties.ts';
 import { KeyValueSchema } from '../wire/generated/mvcc_pb.ts';
 import { decodeHeader, decodeKeyValue, encodeKey, prefixRange } from './codec.ts';
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
 import { Ip } from '../../base/ip.ts';
 import { Prefix } from '../../base/prefix.ts';
+import { fc } from '../../testing/properties.ts';
 import { type FamilyConfig, isLeasable, parseNetworkConfig, subnetCount } from '../config/config.ts';
 import { BlockMap } from '../lease/block-map.ts';
 import { allocate } from './allocator.ts';

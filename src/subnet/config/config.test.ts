@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
 import { ConfigError } from '../../base/errors.ts';
 import { Ip } from '../../base/ip.ts';
 import { familiesOf } from '../../base/per-family.ts';
 import { Prefix } from '../../base/prefix.ts';
+import { fc } from '../../testing/properties.ts';
 import { isLeasable, parseNetworkConfig, subnetCount } from './config.ts';
 
 const parse = (value: unknown) => parseNetworkConfig(JSON.stringify(value));

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../../testing/properties.ts';
 import { Renewal } from './renewal.ts';
 
 test('due within a third of the time and before the margin; the deadline after it and before the end', () => {

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
 import { defined } from '../../base/defined.ts';
 import { ParseError } from '../../base/errors.ts';
 import { Ip } from '../../base/ip.ts';
 import { familiesOf, perFamily } from '../../base/per-family.ts';
+import { fc } from '../../testing/properties.ts';
 import { decodeAttributes, encodeAttributes } from './attributes.ts';
 
 const bytes = (text: string) => new TextEncoder().encode(text);

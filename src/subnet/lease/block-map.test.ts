@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { ADDRESS_BITS, type Family, Ip } from '../../base/ip.ts';
 import { Prefix } from '../../base/prefix.ts';
+import { fc } from '../../testing/properties.ts';
 import { BlockMap } from './block-map.ts';
 
 /** Few addresses and many lengths, so that most blocks have something to do with each other. */

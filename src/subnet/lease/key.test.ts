@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
 import { KEYS_FLANNEL_REJECTS } from '../../../test/support/registry.ts';
 import { ParseError } from '../../base/errors.ts';
 import { type Family, Ip } from '../../base/ip.ts';
 import { Prefix } from '../../base/prefix.ts';
+import { fc } from '../../testing/properties.ts';
 import { formatLeaseKey, parseLeaseKey, takenBlocksOfKey } from './key.ts';
 import { formatSubnet } from './lease.ts';
 

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
 import { GOOD, OWN_KEY, read, registry, SELF, setUp } from '../../../test/support/peer-set.ts';
 import {
   configOf,
@@ -13,6 +12,7 @@ import {
 import { Ip } from '../../base/ip.ts';
 import { byFamily } from '../../base/per-family.ts';
 import { NETWORK_PREFIX } from '../../console/defaults.ts';
+import { fc } from '../../testing/properties.ts';
 import { encodeAttributes } from '../lease/attributes.ts';
 import { isLease, type Lease, type LeaseAttributes, overlaps, type RejectedLease } from '../lease/lease.ts';
 import { PeerSet } from './peer-set.ts';

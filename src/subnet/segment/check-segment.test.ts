@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
 import { configOf, hostAttributes } from '../../../test/support/registry.ts';
 import { formatProblem, type Problem } from '../../base/errors.ts';
 import { Ip } from '../../base/ip.ts';
 import { valuesOf } from '../../base/per-family.ts';
 import { Prefix } from '../../base/prefix.ts';
+import { fc } from '../../testing/properties.ts';
 import { planSegment, type SegmentRequest } from './check-segment.ts';
 import { contextOf, drawSegmentVni, type SegmentContext } from './segment-context.ts';
 import { decodeSegment, encodeSegment } from './segment-value.ts';

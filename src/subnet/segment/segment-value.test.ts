@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
 import { defined } from '../../base/defined.ts';
 import { ParseError } from '../../base/errors.ts';
 import { Ip } from '../../base/ip.ts';
 import { Mac } from '../../base/mac.ts';
 import { byFamily, mapFamilies } from '../../base/per-family.ts';
 import { Prefix } from '../../base/prefix.ts';
+import { fc } from '../../testing/properties.ts';
 import { isSegmentName } from './segment.ts';
 import { formatRange, parseRange, parseSegmentKey, parseVniKey, SegmentKeys } from './segment-key.ts';
 import {

@@ -1,5 +1,5 @@
 /** What others do to a host of the model: to the links, entries and programs that it happens to have, and to the store. */
-import fc from 'fast-check';
+
 import { Ip } from '../../base/ip.ts';
 import { Mac } from '../../base/mac.ts';
 import { Prefix } from '../../base/prefix.ts';
@@ -8,6 +8,7 @@ import { change } from '../../netlink/route/change.ts';
 import { NTF_MASTER, NUD_NOARP, NUD_PERMANENT } from '../../netlink/route/constants.ts';
 import type { Link } from '../../netlink/route/objects.ts';
 import type { Rtnetlink } from '../../netlink/route/rtnetlink.ts';
+import { fc } from '../properties.ts';
 import { linkCases } from './link-cases.ts';
 import type { MemoryPrograms } from './memory-programs.ts';
 import type { MemoryTable } from './memory-table.ts';

@@ -2,7 +2,7 @@
  * Desired states of several networks, stated at random, with links of every kind and entries of every kind: what is
  * common to the model tests on the fake kernel and on the real one (model-faults.ts has what others do meanwhile).
  */
-import fc from 'fast-check';
+
 import { vxlanPath } from '../../backend/vxlan-path.ts';
 import { Ip } from '../../base/ip.ts';
 import { Mac } from '../../base/mac.ts';
@@ -17,6 +17,7 @@ import type { FdbEntry } from '../../netlink/route/objects.ts';
 import type { Rtnetlink } from '../../netlink/route/rtnetlink.ts';
 import { fdbLine, neighborLine, nexthopLine, routeLine } from '../../netlink/text/entries.ts';
 import { linkInfoWords, linkNames } from '../../netlink/text/link.ts';
+import { fc } from '../properties.ts';
 import { linkCases } from './link-cases.ts';
 import type { MemoryPrograms } from './memory-programs.ts';
 import type { MemoryTable } from './memory-table.ts';
