@@ -47,7 +47,10 @@ export class HostTables {
     for (const index of this.#unread) {
       this.#unread.delete(index);
       try {
-        this.#addresses.set(index, await this.#rtnetlink.addresses.list({ index }));
+        const ofLink = await this.#rtnetlink.addresses.list({ index });
+        // A link that is gone has none, and is not remembered for it.
+        if (ofLink.length > 0) this.#addresses.set(index, ofLink);
+        else this.#addresses.delete(index);
       } catch (error) {
         this.#unread.add(index);
         throw error;

@@ -16,7 +16,7 @@ import { callPlugin } from '../support/docker-orders.ts';
 import { deadline, eventually } from '../support/eventually.ts';
 import { lab, labName, needsLab, tracesOf } from '../support/lab.ts';
 
-/** `CONTAINERS=1000` measures what the issue asks for; here a few show that all is counted. */
+/** `CONTAINERS=1000` measures a full host; here a few show that all is counted. */
 const CONTAINERS = Number(process.env['CONTAINERS'] ?? 100);
 /** As many containers are started at one time: dockerd serves its clients side by side. */
 const AT_ONCE = 4;
