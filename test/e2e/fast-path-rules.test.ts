@@ -13,7 +13,7 @@ import { fastFlows } from '../support/fast-flows.ts';
 import { type Talk, type TalkPlace, TcpTalk, UdpTalk } from '../support/fast-talk.ts';
 import { LabPair, type PairHost } from '../support/lab-pair.ts';
 
-/** What the issue promises, in milliseconds. */
+/** What docs/guide/fast-path.md promises, in milliseconds. */
 const PROMISED = 1000;
 /** Without an answer for so long, a flow has been stopped. */
 const SILENCE = 1200;

@@ -18,8 +18,8 @@ import { lab, labName, needsLab, tracesOf } from '../support/lab.ts';
 
 /** `CONTAINERS=1000` measures a full host; here a few show that all is counted. */
 const CONTAINERS = Number(process.env['CONTAINERS'] ?? 100);
-/** As many containers are started at one time: dockerd serves its clients side by side. */
-const AT_ONCE = 4;
+/** As many are made and removed at one time: dockerd serves its clients side by side. */
+const AT_ONCE = Number(process.env['AT_ONCE'] ?? 4);
 const NETWORK = 'b'.repeat(64);
 const SOCKET = '/run/p.sock';
 
