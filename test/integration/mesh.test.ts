@@ -95,10 +95,12 @@ class Hosts {
   }
 
   async #untilWell(number: number, hasTunnel: boolean): Promise<void> {
-    await eventually(
+    let last: unknown;
+    const found = eventually(
       `all answer host ${number}`,
       async () => {
         const { peers } = await this.host(number).client.status();
+        last = peers.map(({ ways, health }) => ({ ways, health }));
         // The underlay is asked as well, where it is another thing.
         return peers.every(
           ({ health }) =>
@@ -107,6 +109,9 @@ class Hosts {
       },
       NOTICED,
     );
+    await found.catch((error: unknown) => {
+      throw new Error(`${messageOf(error)}; it says ${JSON.stringify(last)}`);
+    });
   }
 }
 

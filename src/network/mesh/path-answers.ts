@@ -8,6 +8,8 @@
  * One lost echo, or two, change nothing; they only make it ask sooner.
  */
 
+import { UnderlayAnswers } from './underlay-answers.ts';
+
 export type EchoKind = 'full' | 'small' | 'underlay';
 
 /** unasked: nothing is known yet. The others: src/api/status.ts. */
@@ -42,8 +44,6 @@ const FIRST_TIMEOUT = 1_000;
 const MOST_TIMEOUT = 2_000;
 
 const DECIDING: readonly EchoKind[] = ['small', 'underlay', 'small', 'small', 'underlay', 'small'];
-/** Of so many echoes one goes over the underlay, so that its answers are known before they matter. */
-const UNDERLAY_TURN = 16;
 
 export class PathAnswers {
   #state: AnswerState = 'unasked';
@@ -53,9 +53,7 @@ export class PathAnswers {
   lastAnswer: number | undefined;
   /** Milliseconds, smoothed. */
   roundTrip: number | undefined;
-  /** When the underlay answered last; undefined when it never did. */
-  underlayAnswer: number | undefined;
-  #underlayLost = 0;
+  readonly #underlay = new UnderlayAnswers();
   /** Outcomes of the last echoes inside the tunnel, the newest last. */
   readonly #window: boolean[] = [];
   #lost = 0;
@@ -117,13 +115,17 @@ export class PathAnswers {
 
   /** Whether the underlay answers; undefined where that is not known. */
   get underlay(): boolean | undefined {
-    if (this.#underlayLost > 1) return false;
-    return this.underlayAnswer === undefined ? undefined : this.#underlayLost === 0;
+    return this.#underlay.isAnswering;
+  }
+
+  /** When the underlay answered last; undefined when it never did. */
+  get underlayAnswer(): number | undefined {
+    return this.#underlay.last;
   }
 
   /** The underlay has answered since the state is what it is. */
   get isUnderlaySince(): boolean {
-    return this.underlayAnswer !== undefined && this.underlayAnswer > this.#since && this.#underlayLost === 0;
+    return this.#underlay.isAnsweringSince(this.#since);
   }
 
   /** Milliseconds to wait for an answer. */
@@ -144,7 +146,9 @@ export class PathAnswers {
     if (isWanted && this.#lost === 0 && this.#state === 'answers') return 'full';
     const count = this.#count++;
     const kind = this.#kind(count);
-    return kind === 'underlay' && !this.#hasTunnel ? 'small' : kind;
+    if (kind !== 'underlay') return kind;
+    this.#underlay.ask();
+    return this.#hasTunnel ? kind : 'small';
   }
 
   /**
@@ -156,8 +160,8 @@ export class PathAnswers {
   result(kind: EchoKind, sent: number, ms: number | undefined, now: number, isAgreed = false): boolean {
     const before = this.#state;
     if (kind === 'underlay') {
-      this.#underlayLost = ms === undefined ? this.#underlayLost + 1 : 0;
-      if (ms !== undefined) this.underlayAnswer = now;
+      if (ms === undefined) this.#underlay.lost();
+      else this.#underlay.answered(now);
       return false;
     }
     if (ms === undefined) this.#lose(kind, sent, now, isAgreed);
@@ -169,7 +173,7 @@ export class PathAnswers {
   excuse(): void {
     if (this.#state === 'silent') return;
     this.#lost = 0;
-    this.#underlayLost = 0;
+    this.#underlay.excuse();
     this.#fullLost = 0;
     this.#window.length = 0;
   }
@@ -182,7 +186,7 @@ export class PathAnswers {
     if (this.#lost > 0) return DECIDING[count % DECIDING.length] ?? 'small';
     if (this.#state === 'size') return count % 3 === 0 || this.#good > 0 ? 'full' : 'small';
     if (this.#fullLost > 0) return count % 2 === 0 ? 'full' : 'small';
-    return count % UNDERLAY_TURN === 0 && this.#state === 'answers' ? 'underlay' : 'full';
+    return this.#state === 'answers' && this.#underlay.isTurn(count) ? 'underlay' : 'full';
   }
 
   #pause(): number | undefined {
