@@ -25,7 +25,8 @@ test('our decoder agrees with tshark field by field, and both see VNI 1 and the 
   t.after(() => capture.kill('SIGKILL'));
   await waitForFile(logFile, deadline('the capture begins'), text => text.includes('Ctrl-C'));
 
-  await near.do('ping -c 2 -i 0.2 10.9.0.2', 'ping -c 1 -s 3000 10.9.0.2', 'ping -c 1 -s 2000 fd09::2');
+  const pings = ['-c 2 -i 0.2 10.9.0.2', '-c 1 -s 3000 10.9.0.2', '-c 1 fd09::2', '-c 1 -s 2000 fd09::2'];
+  await near.do(...pings.map(words => `ping ${words}`));
   // An error that quotes: no program listens at these ports, and one packet has no time to live.
   const anyway = { namespaces: near.namespaces, anyStatus: true };
   await run('curl', ['-s', '-m', '5', 'http://10.9.0.2:7070'], anyway);
