@@ -72,8 +72,10 @@ describe('the underlay changes', needsFaultLab, () => {
     const index = (await underlayOf(one))?.link.index;
     const lost = await lab.survive(async () => {
       await one.shell('ip link delete eth0');
-      const { reason } = await one.untilCondition('underlay', false);
-      assert.match(reason ?? '', /--iface=eth0: no such interface/);
+      // On its way out it is down first.
+      await one.until('it is missed', ({ conditions }) =>
+        conditions.some(({ reason }) => reason?.includes('--iface=eth0: no such interface') === true),
+      );
       await lab.replug(1);
       await untilAt(lab, one.address);
     });
