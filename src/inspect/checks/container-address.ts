@@ -8,6 +8,7 @@ import type { HostReader } from '../host/host-reader.ts';
 import type { Member } from '../host/members.ts';
 import type { HostOverlay } from '../host/overlay.ts';
 import { type Cause, HERE, ipCommand, removing } from './check.ts';
+import { judgeFamilies } from './container-family.ts';
 import { stillUnfinished } from './settled.ts';
 
 export interface AddressFacts {
@@ -29,7 +30,11 @@ export async function checkContainerAddresses(host: HostReader): Promise<Cause[]
   const facts = { overlay, members, hostAddresses, hostLinks };
   const unfinished = await stillUnfinished(members);
   const settled = members.filter(member => member.addresses.length > 0 || unfinished.has(member));
-  return [...settled.flatMap(member => judgeAddresses(member, overlay)), ...judgeDuplicates(facts)];
+  return [
+    ...settled.flatMap(member => judgeAddresses(member, overlay)),
+    ...(await judgeFamilies(members, overlay)),
+    ...judgeDuplicates(facts),
+  ];
 }
 
 function judgeAddresses(member: Member, overlay: HostOverlay): Cause[] {
