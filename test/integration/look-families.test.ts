@@ -1,11 +1,13 @@
-/** A container of a dual-stack bridge without addresses of one family. */
+/** A dual-stack bridge, and a container of it, without addresses of one family. */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { describe, test } from 'node:test';
+import { checkBridges } from '../../src/inspect/checks/bridge.ts';
 import { checkContainerAddresses } from '../../src/inspect/checks/container-address.ts';
 import { Netns } from '../../src/sys/netns.ts';
 import { needsRoot } from '../support/capabilities.ts';
-import { lookWith, STATUS } from '../support/look-host.ts';
+import { lookWith, readWith, STATUS } from '../support/look-host.ts';
 
 const dual = {
   underlay: { ...STATUS.underlay, ip: { ipv4: '192.168.65.3', ipv6: 'fd65::3' } },
@@ -50,13 +52,35 @@ describe('a container of a dual-stack bridge', needsRoot, () => {
   for (const plant of HARMLESS) {
     test(`no finding: ${plant}`, async () => assert.deepEqual(await findings(plant), []));
   }
+
+  test('gets the gateway back where IPv6 was turned off on the bridge, which refuses addresses', async () => {
+    await withContainer(async name => {
+      const plant = `${container(name)}\nsysctl -qw net.ipv6.conf.docker0.disable_ipv6=1`;
+      await readWith(
+        async host => {
+          const [cause, ...others] = await checkBridges(host);
+          assert.deepEqual([cause?.code, others], ['BRIDGE_NO_ADDRESS', []]);
+          assert.ok(cause?.evidence.includes('net.ipv6.conf.docker0.disable_ipv6 = 1'));
+          const shown = `${cause?.remedy}; ip -6 addr show docker0`;
+          const after = host.netns.run(() => execFileSync('sh', ['-ec', shown], { encoding: 'utf8' }));
+          assert.match(after, /inet6 fd03:1::1\/64/);
+        },
+        { plant, status: dual },
+      );
+    });
+  });
 });
 
-async function findings(plant: string) {
+const findings = (plant: string) =>
+  withContainer(name =>
+    lookWith(checkContainerAddresses, { plant: `${container(name)}\n${plant}`, status: dual }),
+  );
+
+async function withContainer<T>(use: (name: string) => Promise<T>): Promise<T> {
   const name = `tulle-${randomBytes(4).toString('hex')}`;
   try {
     Netns.create(name)[Symbol.dispose]();
-    return await lookWith(checkContainerAddresses, { plant: `${container(name)}\n${plant}`, status: dual });
+    return await use(name);
   } finally {
     Netns.delete(name);
   }

@@ -16,11 +16,15 @@ export interface BridgeFacts extends Members {
 }
 
 const arpIgnore = (link: string) => ['all', link].map(name => `net/ipv4/conf/${name}/arp_ignore`);
+/** While it is 1 the kernel has removed all addresses of IPv6, and refuses new ones. */
+const ipv6Off = (link: string) => `net/ipv6/conf/${link}/disable_ipv6`;
 
 export async function checkBridges(host: HostReader): Promise<Cause[]> {
   const [overlay, members] = await Promise.all([host.overlay(), host.members()]);
   if (overlay === undefined) return [];
-  const sysctls = host.sysctls(members.bridges.flatMap(({ link }) => arpIgnore(link.name)));
+  const sysctls = host.sysctls(
+    members.bridges.flatMap(({ link: { name } }) => [...arpIgnore(name), ipv6Off(name)]),
+  );
   return judgeBridges({ ...members, overlay, sysctls });
 }
 
@@ -29,7 +33,7 @@ export function judgeBridges({ bridges, members, overlay, sysctls }: BridgeFacts
     const own = members.filter(({ home }) => home?.link.index === bridge.link.index);
     return [
       ...judgeState(bridge, sysctls),
-      ...judgeAddress(bridge, overlay, own),
+      ...judgeAddress(bridge, own, { overlay, sysctls }),
       ...judgeNetmask(bridge, own),
     ];
   });
@@ -64,8 +68,8 @@ function judgeState({ link }: OverlayBridge, sysctls: ReadonlyMap<string, string
 /** Each family that containers have an address of needs one of the bridge's. */
 function judgeAddress(
   { link, addresses }: OverlayBridge,
-  overlay: HostOverlay,
   members: Members['members'],
+  { overlay, sysctls }: Pick<BridgeFacts, 'overlay' | 'sysctls'>,
 ): Cause[] {
   const missing = overlay.gateways.filter(({ ip, length }) => {
     const block = Prefix.of(ip, length);
@@ -73,18 +77,28 @@ function judgeAddress(
     return isUsed && !addresses.some(address => block.contains(address.ip));
   });
   if (missing.length === 0) return [];
+  const path = ipv6Off(link.name);
+  const isOff = sysctls.get(path) === '1' && missing.some(({ ip }) => ip.family === 'ipv6');
+  const addition = missing.map(gateway => [
+    'ip',
+    'addr',
+    'add',
+    formatInterfaceAddress(gateway),
+    'dev',
+    link.name,
+  ]);
   return [
-    fixedBy(
-      missing.map(gateway => ['ip', 'addr', 'add', formatInterfaceAddress(gateway), 'dev', link.name]),
-      {
-        code: 'BRIDGE_NO_ADDRESS',
-        severity: 'error',
-        layer: 'bridge',
-        reason: `the bridge ${link.name} has no ${missing.map(({ ip }) => FAMILY_LABELS[ip.family]).join(' and no ')} address of ${HERE}'s subnet: its containers reach nothing but each other`,
-        evidence: missing.map(
+    fixedBy(isOff ? [['sysctl', '-w', `${sysctlName(path)}=0`], ...addition] : addition, {
+      code: 'BRIDGE_NO_ADDRESS',
+      severity: 'error',
+      layer: 'bridge',
+      reason: `the bridge ${link.name} has no ${missing.map(({ ip }) => FAMILY_LABELS[ip.family]).join(' and no ')} address of ${HERE}'s subnet: its containers reach nothing but each other`,
+      evidence: [
+        ...missing.map(
           ({ ip, length }) => `ip addr show ${link.name}: no address in ${Prefix.of(ip, length)}`,
         ),
-      },
-    ),
+        ...(isOff ? [`${sysctlName(path)} = 1`] : []),
+      ],
+    }),
   ];
 }
