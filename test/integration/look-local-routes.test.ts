@@ -88,6 +88,23 @@ describe('local routes', needsRoot, () => {
     );
   });
 
+  test('no finding for a tunnel with the address that is the anycast one of the bridge', async () => {
+    const shown = 'ip -6 route get fd03:1::';
+    await readWith(
+      async host => {
+        const inside = host.netns.run(() => execFileSync('sh', ['-ec', shown], { encoding: 'utf8' }));
+        assert.match(inside, /^anycast /);
+        assert.deepEqual(await checkLocalRoutes(host), []);
+      },
+      {
+        // The bridge's entry is there first, as after a tunnel that was set down and up.
+        plant: `${SIX}; ${untilRouted('fd03:1::1')}
+          ip addr add fd03:1::/128 dev flannel.88 nodad; ${untilRouted('fd03:1::')}`,
+        status: dual,
+      },
+    );
+  });
+
   test('no finding for what is not of the overlay, not in use yet, or on a link that is down', async () => {
     const plant = `ip link add other up type bridge; ip addr add 10.9.0.1/24 dev other
       ip route del local 10.9.0.1 table local

@@ -8,6 +8,7 @@ import {
   IFA_F_DADFAILED,
   IFA_F_TENTATIVE,
   RT_TABLE_LOCAL,
+  RTN_ANYCAST,
   RTN_LOCAL,
 } from '../../netlink/route/constants.ts';
 import type { Address, Link, Route } from '../../netlink/route/objects.ts';
@@ -39,6 +40,9 @@ export async function checkLocalRoutes(host: HostReader): Promise<Cause[]> {
     const { route } = await host.lookup(address.ip);
     if (route?.type === RTN_LOCAL) return [];
     if (!local.has(String(address.ip))) return [causeOf(address, link, addressLine(address, nameOf))];
+    // The tunnel's is the first of the bridge's prefix, which a router takes for itself there (net/ipv6/anycast.c): the
+    // entry made later comes second, and either takes the packets.
+    if (route?.type === RTN_ANYCAST) return [];
     // Those of a VRF are in a table of its own, which only its links ask.
     const isUsual = routes.some(
       one => isLocalOfOne(one) && one.table === RT_TABLE_LOCAL && one.destination?.ip.equals(address.ip),
