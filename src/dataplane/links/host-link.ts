@@ -44,8 +44,8 @@ interface Binding {
   readonly index?: number;
   /** What was wanted of it when it was made so, as text. */
   readonly spec: string;
-  /** Whether it was up; a link of our own always is. */
-  readonly up?: boolean;
+  /** Whether it kept what it was given; a link of our own always does. */
+  readonly isFit?: boolean;
   /** Addresses of the device when it was last looked at. */
   readonly addresses: ReadonlySet<string>;
 }
@@ -115,12 +115,12 @@ export class HostLink {
   /** Takes an event. True when it is about this device. */
   observe(event: KernelEvent): boolean {
     if (event.type === 'link') {
-      const { name, index, up, movedTo } = event.link;
+      const { name, index, movedTo } = event.link;
       const isBound = this.index === index;
       const wasSeen = this.#seen === index;
       if (!isBound && !wasSeen && name !== this.name) return false;
-      // It may be up again before it is read, and has lost its entries all the same.
-      if (isBound && (event.gone || !up)) this.#flapped = true;
+      // It may be back before it is read, and has lost its entries all the same.
+      if (isBound && (event.gone || this.#losesEntries(event.link))) this.#flapped = true;
       if (wasSeen && event.gone) this.#movedTo = movedTo;
       this.#pending.set('link', event);
       return true;
@@ -230,13 +230,21 @@ export class HostLink {
     this.#binding = { index: device.index, spec, addresses: new Set(expected.map(addressText)) };
   }
 
+  /**
+   * Without a carrier next hops and their routes are gone, unannounced (net/ipv4/nexthop.c). Links of ours have one, or none of them.
+   */
+  #losesEntries({ up, running }: Link): boolean {
+    return !up || (this.desired.kind === 'existing' && !running);
+  }
+
   /** A link of the host is only looked at. @throws LinkError */
   #useExisting(found: Link | undefined, before: Binding | undefined, spec: string): void {
     if (found === undefined) throw new LinkError('LINK_MISSING', `this host has no link ${this.name}`);
-    const { index, up } = found;
-    if (before?.index !== index || before.up !== up) this.#entriesLost = true;
+    const { index } = found;
+    const isFit = !this.#losesEntries(found);
+    if (before?.index !== index || before.isFit !== isFit) this.#entriesLost = true;
     this.#seen = index;
-    this.#binding = { index, up, spec, addresses: new Set() };
+    this.#binding = { index, isFit, spec, addresses: new Set() };
   }
 
   async #masterOf({ master }: OwnLink): Promise<number | undefined> {
@@ -262,7 +270,7 @@ export class HostLink {
       if (event.gone) return isOurs || this.#movedTo !== undefined;
       if (!isOurs || event.link.name !== this.name) return true;
       const { desired } = this;
-      if (desired.kind === 'existing') return event.link.up !== this.#binding?.up;
+      if (desired.kind === 'existing') return this.#losesEntries(event.link) === this.#binding?.isFit;
       return !event.link.up || compareLink(desired, event.link, this.#master).outcome !== 'same';
     }
     if (event.type === 'port') {

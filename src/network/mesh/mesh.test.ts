@@ -55,6 +55,18 @@ describe('what hosts ask', () => {
       { numRuns: 30 },
     );
   });
+
+  test('is left to those who find another way, where an answer would prove nothing', async t => {
+    const hosts = new MeshHosts(t, 3).join();
+    await hosts.clock.advance(MINUTE);
+    hosts.unsettled.add(0);
+    for (const peer of [1, 2]) hosts.dead.add(peer);
+    await hosts.clock.advance(10 * SECOND);
+    assert.equal(hosts.budgets[0]?.wait(PROBE_BURST - 1), 0, 'nothing was taken of the budget');
+    hosts.unsettled.delete(0);
+    await hosts.clock.advance(10 * SECOND);
+    assert.equal(hosts.meshes[0]?.host.isCut, true, 'it asks again');
+  });
 });
 
 describe('a host that dies', () => {

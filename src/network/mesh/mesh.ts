@@ -165,17 +165,19 @@ export class Mesh {
   }
 
   #send(path: MeshPath, now: number): void {
-    if (!this.#options.budget.take()) return;
+    const { budget, isUnsettled = () => false } = this.#options;
+    // What would prove nothing is left to those who find another way, who need the budget for it.
+    const isUseful = !isUnsettled(path);
+    if (isUseful && !budget.take()) return;
     this.#count++;
     const kind = path.answers.ask(now, path.isWanted);
     this.paths.asked(path);
-    void this.#ask(path, kind, now);
+    if (isUseful) void this.#ask(path, kind, now);
   }
 
   async #ask(path: MeshPath, kind: EchoKind, sent: number): Promise<void> {
     const { prober, clock, logger, isUnsettled = () => false } = this.#options;
     const { family, answers, target } = path;
-    if (isUnsettled(path)) return;
     const own = this.#own?.subnet[family]?.ip;
     const inTunnel = target.isOverlay && kind !== 'underlay';
     const { timeout } = answers;

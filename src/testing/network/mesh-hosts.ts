@@ -25,6 +25,10 @@ export class MeshHosts {
   readonly clock = new ManualClock();
   readonly meshes: readonly Mesh[];
   readonly dead = new Set<number>();
+  /** Hosts that try other ways to their peers. */
+  readonly unsettled = new Set<number>();
+  /** Of each host. */
+  readonly budgets: ProbeBudget[] = [];
   /** Hosts of flannel: they answer and ask nothing. */
   readonly passive: ReadonlySet<number>;
   /** Every echo that left, and when. */
@@ -82,12 +86,15 @@ export class MeshHosts {
   }
 
   #open(index: number): Mesh {
+    const budget = new ProbeBudget(this.clock);
+    this.budgets.push(budget);
     const mesh = new Mesh({
       prober: { probe: (to, options) => this.#probe(index, to, options) },
-      budget: new ProbeBudget(this.clock),
+      budget,
       clock: this.clock,
       logger: silentLogger,
       random: this.#random,
+      isUnsettled: () => this.unsettled.has(index),
       onChange: () => void (this.changes[index] = (this.changes[index] ?? 0) + 1),
     });
     mesh.setOwn({ key: keyOf(index), subnet: { ipv4: Prefix.of(baseOf(index), 24) } });
