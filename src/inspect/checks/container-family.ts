@@ -1,11 +1,12 @@
 /** A container of a dual-stack bridge that has lost its addresses of one family, and kept those of the other. */
+import { FAMILY_LABELS } from '../../base/ip.ts';
 import { RTN_UNICAST } from '../../netlink/route/constants.ts';
 import type { Route } from '../../netlink/route/objects.ts';
 import { routeLine } from '../../netlink/text/entries.ts';
 import { linkNames } from '../../netlink/text/link.ts';
 import type { Member } from '../host/members.ts';
 import type { HostOverlay } from '../host/overlay.ts';
-import type { Cause } from './check.ts';
+import { type Cause, ipCommand } from './check.ts';
 
 /** The namespaces of members with addresses of all families of their bridge are not read. */
 export async function judgeFamilies(members: readonly Member[], overlay: HostOverlay): Promise<Cause[]> {
@@ -37,15 +38,15 @@ function judgeFamily(member: Member, overlay: HostOverlay, routes: readonly Rout
   if (started === undefined) return [];
   const { name } = container;
   return lackingOf(member).map((family): Cause => {
-    const words = family === 'ipv6' ? 'IPv6' : 'IPv4';
+    const label = FAMILY_LABELS[family];
     const subnets = overlay.subnets.filter(block => block.family === family);
     return {
       code: 'CONTAINER_NO_ADDRESS',
       severity: 'error',
       layer: 'container',
-      reason: `${inner.name} of the container ${name} has no ${words} address, and its bridge has one: nothing reaches it over ${words}`,
+      reason: `${inner.name} of the container ${name} has no ${label} address, and its bridge has one: nothing reaches it over ${label}`,
       evidence: [
-        `${name}: ip ${family === 'ipv6' ? '-6' : '-4'} addr show ${inner.name}: no address`,
+        `${name}: ${ipCommand(family)} addr show ${inner.name}: no ${label} address`,
         `${name}: ${routeLine(started, linkNames(container.allLinks))}`,
       ],
       remedy: `restart the container, or give it a free address of ${subnets.join(' and ')}`,
