@@ -8,6 +8,16 @@ import type { Link, Route } from '../../netlink/route/objects.ts';
 import { judgeRoutes } from './container-route.ts';
 
 const destination = Ip.parse('10.3.2.2');
+/** Of a container whose only network is that of the host's bridge. */
+const PLAIN = {
+  family: 'ipv4',
+  rules: [],
+  gateways: [Ip.parse('10.3.1.1')],
+  stations: [],
+  isProxied: false,
+  subnets: [Prefix.parse('10.3.1.0/24')],
+  isStrict: false,
+} as const;
 
 /** Codes for a container on eth0 whose route to other hosts leaves by the first of these links. */
 function codesFor(first: Link, ...more: readonly Link[]): string[] {
@@ -31,17 +41,11 @@ function codesFor(first: Link, ...more: readonly Link[]): string[] {
     unknown: [],
   };
   const causes = judgeRoutes({
+    ...PLAIN,
     member: { ...member, container },
-    family: 'ipv4',
     nameOf: index => `link${index}`,
     routes: [route],
-    rules: [],
     ways: [{ destination, lookup: { route } }],
-    gateways: [Ip.parse('10.3.1.1')],
-    stations: [],
-    isProxied: false,
-    subnets: [Prefix.parse('10.3.1.0/24')],
-    isStrict: false,
   });
   return causes.map(({ code }) => code);
 }
@@ -79,17 +83,11 @@ test('a default route that leads nowhere is undone by the right one, not only ta
     unknown: [],
   };
   const [cause] = judgeRoutes({
+    ...PLAIN,
     member,
-    family: 'ipv4',
     nameOf: () => 'lo',
     routes: [route],
-    rules: [],
     ways: [{ destination, lookup: { route } }],
-    gateways: [Ip.parse('10.3.1.1')],
-    stations: [],
-    isProxied: false,
-    subnets: [Prefix.parse('10.3.1.0/24')],
-    isStrict: false,
   });
   assert.equal(
     cause?.remedy,
