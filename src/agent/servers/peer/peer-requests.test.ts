@@ -41,13 +41,16 @@ const OBSERVATION = {
   blind: [],
 };
 
-/** Speaks as `tulle inspector --many` does, and leaves its process id. */
+/**
+ * Speaks as `tulle inspector --many` does, and leaves its process id. An answer and its end are one write: who has read the answer
+ * may ask again before the end is there, and is then answered by another inspector.
+ */
 const INSPECTOR = `#!/bin/sh
 echo $$ >> "$0.pid"
 while read -r line; do
   case $line in
-    *look*) echo '{"report":${JSON.stringify(REPORT)}}'; echo; read -r end ;;
-    *) echo '{"ready":true}'; read -r end; echo '{"observation":${JSON.stringify(OBSERVATION)}}'; echo ;;
+    *look*) printf '%s\\n\\n' '{"report":${JSON.stringify(REPORT)}}'; read -r end ;;
+    *) echo '{"ready":true}'; read -r end; printf '%s\\n\\n' '{"observation":${JSON.stringify(OBSERVATION)}}' ;;
   esac
 done
 `;
