@@ -1,15 +1,15 @@
 /** The prefix length of a container's address: it says who is a neighbor on the link, and must be that of the bridge. Pure. */
 import type { Family, Ip } from '../../base/ip.ts';
-import { Prefix } from '../../base/prefix.ts';
+import { formatInterfaceAddress, Prefix } from '../../base/prefix.ts';
 import type { Address } from '../../netlink/route/objects.ts';
 import type { Member } from '../host/members.ts';
 import { isStation } from './bridge-netmask.ts';
-import { type Cause, type Command, fixedBy, inContainer } from './check.ts';
+import { type Cause, type Command, fixedBy, inContainer, ipCommand } from './check.ts';
 
 /** @param mask its own address, which contains the destination on another host */
 export function tooWide(member: Member, mask: Address, destination: Ip): Cause {
   const { container, inner } = member;
-  const own = `${mask.ip}/${mask.length}`;
+  const own = formatInterfaceAddress(mask);
   return wrongNetmask(member, mask, {
     reason: `the container ${container.name} has ${own}, and takes containers of other hosts for neighbors on its own link: it asks for them with ARP in vain`,
     line: `${inner.name} ${own} contains ${destination}`,
@@ -18,11 +18,11 @@ export function tooWide(member: Member, mask: Address, destination: Ip): Cause {
 
 /** For a container without a default route: its address leaves the gateway out, so that none can be made. */
 export function tooNarrow(member: Member, family: Family): Cause | undefined {
-  const { container, inner, home } = member;
-  const gateway = home?.addresses.find(({ ip }) => ip.family === family);
+  const { container, inner } = member;
+  const gateway = gatewayOf(member, family);
   const mask = narrowerOf(member, gateway);
   if (gateway === undefined || mask === undefined || blockOf(mask).contains(gateway.ip)) return undefined;
-  const own = `${mask.ip}/${mask.length}`;
+  const own = formatInterfaceAddress(mask);
   return wrongNetmask(member, mask, {
     reason: `the container ${container.name} has ${own}, and its gateway ${gateway.ip} is not in that: it can have no default route, and reaches nothing`,
     line: `${inner.name} ${own} does not contain ${gateway.ip}`,
@@ -36,15 +36,12 @@ export function tooNarrow(member: Member, family: Family): Cause | undefined {
  * @param stations on its bridge
  */
 export function judgeNarrow(member: Member, family: Family, stations: readonly Ip[]): Cause[] {
-  const { container, inner, home } = member;
-  const mask = narrowerOf(
-    member,
-    home?.addresses.find(({ ip }) => ip.family === family),
-  );
+  const { container, inner } = member;
+  const mask = narrowerOf(member, gatewayOf(member, family));
   const lost = stations.find(ip => mask !== undefined && blockOf(mask).contains(ip) && !isStation(mask, ip));
   if (mask === undefined || lost === undefined) return [];
   const { ip: first, last } = blockOf(mask);
-  const own = `${mask.ip}/${mask.length}`;
+  const own = formatInterfaceAddress(mask);
   return [
     wrongNetmask(member, mask, {
       reason: `the container ${container.name} has ${own}, in which ${lost} is no station: it does not reach that one`,
@@ -59,6 +56,10 @@ function narrowerOf({ addresses }: Member, gateway: Address | undefined): Addres
   );
 }
 
+/** The bridge's address of this family. */
+const gatewayOf = ({ home }: Member, family: Family) =>
+  home?.addresses.find(({ ip }) => ip.family === family);
+
 const blockOf = ({ ip, length }: Address) => Prefix.of(ip, length);
 
 function wrongNetmask(
@@ -67,10 +68,10 @@ function wrongNetmask(
   { reason, line }: { readonly reason: string; readonly line: string },
 ): Cause {
   const { container, inner, home } = member;
-  const gateway = home?.addresses.find(({ ip }) => ip.family === mask.family);
-  const family = mask.family === 'ipv6' ? ['-6'] : [];
+  const gateway = gatewayOf(member, mask.family);
+  const ip = ipCommand(mask.family).split(' ');
   const change = (verb: string, length: number | string) =>
-    inContainer(container, 'ip', ...family, 'addr', verb, `${mask.ip}/${length}`, 'dev', inner.name);
+    inContainer(container, ...ip, 'addr', verb, `${mask.ip}/${length}`, 'dev', inner.name);
   const fix = [
     change('del', mask.length),
     change('add', gateway?.length ?? '?'),
@@ -83,16 +84,17 @@ function wrongNetmask(
     reason,
     evidence: [
       `${container.name}: ${line}`,
-      ...(gateway && home ? [`${home.link.name}: ${gateway.ip}/${gateway.length}`] : []),
+      ...(gateway && home ? [`${home.link.name}: ${formatInterfaceAddress(gateway)}`] : []),
     ],
   });
 }
 
 /** Through the bridge; none where that has no address. */
-export function defaultRouteCommands({ container, inner, home }: Member, family: Family = 'ipv4'): Command[] {
-  const gateway = home?.addresses.find(({ ip }) => ip.family === family);
+export function defaultRouteCommands(member: Member, family: Family = 'ipv4'): Command[] {
+  const { container, inner } = member;
+  const gateway = gatewayOf(member, family);
   if (gateway === undefined) return [];
-  const ip = family === 'ipv4' ? ['ip'] : ['ip', '-6'];
+  const ip = ipCommand(family).split(' ');
   return [
     inContainer(container, ...ip, 'route', 'replace', 'default', 'via', `${gateway.ip}`, 'dev', inner.name),
   ];
